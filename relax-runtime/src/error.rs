@@ -1,0 +1,153 @@
+//! The one error type of the runtime: what went wrong, where, and what to do about it.
+
+use std::fmt;
+use std::panic::Location;
+use std::rc::Rc;
+
+use crate::tensor::Shape;
+
+/// Result of every fallible function of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Everything that can go wrong; cheap to clone, because a [`Tensor`](crate::Tensor) computed from
+/// a wrong one carries the error of the first wrong operation.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Shapes that an operation cannot combine.
+    #[error("{op}: {problem}, got {} (at {location})", Shapes(.shapes))]
+    Shape {
+        /// The operation.
+        op: &'static str,
+        /// What the operation needs.
+        problem: String,
+        /// Shapes of its operands, in order.
+        shapes: Vec<Shape>,
+        /// The caller's line.
+        location: &'static Location<'static>,
+    },
+
+    /// Operands that live on different devices.
+    #[error("{op}: operands are on {left} and {right}; move one with `to_device` (at {location})")]
+    Device {
+        /// The operation.
+        op: &'static str,
+        /// Device of the first operand.
+        left: String,
+        /// Device of the second operand.
+        right: String,
+        /// The caller's line.
+        location: &'static Location<'static>,
+    },
+
+    /// The device failed: out of memory, no such GPU, a driver error.
+    #[error("{device}: {message}")]
+    Backend {
+        /// The device.
+        device: String,
+        /// The driver's or allocator's words.
+        message: String,
+    },
+
+    /// A derivative that cannot be taken.
+    #[error("{0}")]
+    Autodiff(String),
+
+    /// A parameter outside a distribution's domain.
+    #[error("{distribution}: {parameter} {problem}")]
+    Parameter {
+        /// The distribution.
+        distribution: &'static str,
+        /// Its parameter.
+        parameter: &'static str,
+        /// What is wrong, with the offending number.
+        problem: String,
+    },
+
+    /// A value outside a distribution's support.
+    #[error("{distribution}: value {value} is outside the support, {support}")]
+    Support {
+        /// The distribution.
+        distribution: &'static str,
+        /// The value.
+        value: String,
+        /// The support.
+        support: &'static str,
+    },
+
+    /// An error at a site of a model, with the site's name and line.
+    #[error("site `{site}` ({file}:{line}): {source}")]
+    Site {
+        /// Full name of the site.
+        site: String,
+        /// The user's file.
+        file: &'static str,
+        /// The user's line.
+        line: u32,
+        /// What went wrong there.
+        #[source]
+        source: Box<Error>,
+    },
+
+    /// Two sites of one run have the same name.
+    #[error("a second site is named `{0}` in the same run; give one of them `name = \"...\"`")]
+    DuplicateSite(String),
+
+    /// A name that no site has.
+    #[error("no site is named `{name}`; the sites are {known}")]
+    UnknownSite {
+        /// The name asked for.
+        name: String,
+        /// The names that exist.
+        known: String,
+    },
+
+    /// A program that an inference routine cannot run as it is.
+    #[error("{0}")]
+    Model(String),
+
+    /// A setting with a value that makes no sense.
+    #[error("{setting}: {problem}")]
+    Config {
+        /// The setting.
+        setting: &'static str,
+        /// What is wrong with it and what would be right.
+        problem: String,
+    },
+
+    /// A number that stopped being finite during training.
+    #[error("{what} is {value} at step {step}; {hint}")]
+    NotFinite {
+        /// Which number.
+        what: String,
+        /// Its value.
+        value: f64,
+        /// The step, from 0.
+        step: u64,
+        /// What to try.
+        hint: &'static str,
+    },
+
+    /// An error of the user's own code, passed through `?` in a model's body.
+    #[error("{0}")]
+    User(Rc<dyn std::error::Error>),
+}
+
+impl Error {
+    /// Wraps an error of another type, so that a model's body may use `?` on it.
+    pub fn user(error: impl std::error::Error + 'static) -> Self {
+        Self::User(Rc::new(error))
+    }
+}
+
+/// `[2, 3] and [4]`
+struct Shapes<'a>(&'a [Shape]);
+
+impl fmt::Display for Shapes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, shape) in self.0.iter().enumerate() {
+            write!(f, "{}{shape}", if i == 0 { "" } else { " and " })?;
+        }
+        Ok(())
+    }
+}
