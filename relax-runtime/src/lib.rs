@@ -1,8 +1,45 @@
 //! Runtime of `relax`: tensors on dfdx, distributions, gradient estimators for discrete random
 //! choices, and variational inference.
+//!
+//! A function annotated with [`model`] becomes a probabilistic program: `sample!`, `observe!`,
+//! `param!`, `cost!` and `plate!` mark its random choices, data, parameters, costs and independent
+//! rows. [`Svi`](infer::Svi) fits a guide to its posterior, [`Minimize`](infer::Minimize) minimises
+//! its expected cost; discrete choices get RELAX gradient estimators (Grathwohl, Choi, Wu, Roeder,
+//! Duvenaud, "Backpropagation through the Void", ICLR 2018) without being asked for.
 
+extern crate self as relax_runtime;
+
+pub mod dist;
 mod error;
+pub mod estimator;
+pub mod infer;
+pub mod model;
+pub mod nn;
+pub mod optim;
+#[doc(hidden)]
+pub mod plumbing;
+mod random;
+pub mod report;
+pub mod surrogate;
 pub mod tensor;
 
 pub use error::{Error, Result};
+pub use random::{Key, Stream};
+pub use relax_macros::{call, cost, model, observe, param, plate, sample};
 pub use tensor::{Device, Shape, Tensor};
+
+/// What most programs need.
+pub mod prelude {
+    pub use crate::dist::{Bernoulli, Categorical, Normal, OneHotCategorical};
+    pub use crate::estimator::{Pathwise, Rebar, Reinforce, Relax};
+    pub use crate::infer::{
+        Elbo, ExpectedCost, Fit, Minimize, Posterior, Svi, Trainer, exact_posterior,
+    };
+    pub use crate::model::{Handlers, Model};
+    pub use crate::nn::{Activation, Linear, Mlp};
+    pub use crate::optim::{Adam, RmsProp, Sgd};
+    pub use crate::tensor::Parameter;
+    pub use crate::{
+        Device, Error, Key, Result, Shape, Tensor, call, cost, model, observe, param, plate, sample,
+    };
+}

@@ -1,0 +1,354 @@
+//! Categorical: one of K values, as an index.
+
+use std::rc::Rc;
+
+use super::{
+    Distribution, Law, Number, Relaxation, VectorOperand, check_values, expand_parameter,
+    host_in_plate, parameter_error,
+};
+use crate::error::{Error, Result};
+use crate::random::Stream;
+use crate::tensor::{Device, Shape, Tensor};
+
+const NAME: &str = "Categorical";
+const SUPPORT: &str = "the indices 0, 1, .. below the number of categories";
+
+/// How far probabilities may sum from one before it is an error rather than rounding.
+const SUM_TOLERANCE: f64 = 1e-4;
+
+/// A choice among K categories; over `f64`s a draw is a `usize`, over a tensor `[.., K]` a tensor
+/// `[..]` of indices. Its relaxation is that of [`OneHotCategorical`](super::OneHotCategorical).
+#[derive(Clone, Debug)]
+pub struct Categorical<P> {
+    /// Unnormalised log-probabilities.
+    pub(super) logits: P,
+}
+
+impl<P: CategoricalOperand> Categorical<P> {
+    /// Categories with the given probabilities.
+    ///
+    /// # Errors
+    /// If there are none, one is NaN or outside [0, 1], or they do not sum to one.
+    pub fn probs(p: impl VectorOperand<Repr = P>) -> Result<Self> {
+        Ok(Self { logits: p.into_repr().logits_of_probs(NAME)? })
+    }
+
+    /// Categories with probabilities softmax(`logits`).
+    ///
+    /// # Errors
+    /// If there are none or one is NaN.
+    pub fn logits(logits: impl VectorOperand<Repr = P>) -> Result<Self> {
+        let logits = logits.into_repr();
+        logits.check_logits(NAME)?;
+        Ok(Self { logits })
+    }
+}
+
+/// `Vec<f64>` or [`Tensor`], as a categorical's parameter.
+pub trait CategoricalOperand: Sized {
+    /// ln p, checked.
+    fn logits_of_probs(self, distribution: &'static str) -> Result<Self>;
+    /// An error if there is no category or a logit is NaN.
+    fn check_logits(&self, distribution: &'static str) -> Result<()>;
+}
+
+const PROBS: &str = "probabilities lie between 0 and 1";
+const NOT_NAN: &str = "logits must be numbers; look at what computes them";
+
+fn empty(distribution: &'static str, parameter: &'static str) -> Error {
+    Error::Parameter {
+        distribution,
+        parameter,
+        problem: "is empty; give at least one category along the last axis".into(),
+    }
+}
+
+fn check_sum(distribution: &'static str, sum: f64) -> Result<()> {
+    if (sum - 1.0).abs() <= SUM_TOLERANCE {
+        return Ok(());
+    }
+    let problem = format!("sum to {sum}, not 1; divide by the sum, or give `logits`");
+    Err(Error::Parameter { distribution, parameter: "probs", problem })
+}
+
+impl CategoricalOperand for Vec<f64> {
+    fn logits_of_probs(self, distribution: &'static str) -> Result<Self> {
+        if self.is_empty() {
+            return Err(empty(distribution, "probs"));
+        }
+        if let Some(&p) = self.iter().find(|p| !(0.0..=1.0).contains(*p)) {
+            return Err(parameter_error(distribution, "probs", p, PROBS));
+        }
+        check_sum(distribution, self.iter().sum())?;
+        Ok(self.into_iter().map(f64::ln).collect())
+    }
+
+    fn check_logits(&self, distribution: &'static str) -> Result<()> {
+        if self.is_empty() {
+            return Err(empty(distribution, "logits"));
+        }
+        match self.iter().find(|x| x.is_nan()) {
+            None => Ok(()),
+            Some(&x) => Err(parameter_error(distribution, "logits", x, NOT_NAN)),
+        }
+    }
+}
+
+impl CategoricalOperand for Tensor {
+    fn logits_of_probs(self, distribution: &'static str) -> Result<Self> {
+        let shape = self.check()?.shape();
+        let categories = shape.last().copied().filter(|&k| k > 0);
+        let categories = categories.ok_or_else(|| empty(distribution, "probs"))?;
+        check_values(distribution, "probs", &self, |p| (0.0..=1.0).contains(&p), PROBS)?;
+        for row in self.peek()?.chunks(categories) {
+            check_sum(distribution, row.iter().map(|&p| f64::from(p)).sum())?;
+        }
+        Ok(self.clamp(f32::MIN_POSITIVE, 1.0).ln())
+    }
+
+    fn check_logits(&self, distribution: &'static str) -> Result<()> {
+        if self.check()?.shape().last().is_none_or(|&k| k == 0) {
+            return Err(empty(distribution, "logits"));
+        }
+        check_values(distribution, "logits", self, |x| !x.is_nan(), NOT_NAN)
+    }
+}
+
+/// log softmax on the host.
+pub(super) fn normalised(logits: &[f64]) -> Vec<f64> {
+    let max = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let log_sum = max + logits.iter().map(|x| (x - max).exp()).sum::<f64>().ln();
+    logits.iter().map(|x| x - log_sum).collect()
+}
+
+/// Index of the largest logit plus Gumbel noise: a draw from softmax(logits).
+pub(super) fn gumbel_argmax(logits: &[f64], stream: &mut Stream) -> usize {
+    let mut best = (0, f64::NEG_INFINITY);
+    for (k, logit) in logits.iter().enumerate() {
+        let z = logit - (-stream.uniform_f64().ln()).ln();
+        if z > best.1 {
+            best = (k, z);
+        }
+    }
+    best.0
+}
+
+/// The logits of host numbers as a tensor, with impossible categories kept finite.
+pub(super) fn logits_tensor(logits: &[f64]) -> Result<Tensor> {
+    const SMALLEST: f64 = -80.0;
+    let values = normalised(logits).into_iter().map(|x| x.max(SMALLEST) as f32).collect();
+    Tensor::from_vec(values, Shape::from([logits.len()]), &Device::cpu())
+}
+
+impl Distribution for Categorical<Vec<f64>> {
+    type Value = usize;
+
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn support(&self) -> &'static str {
+        SUPPORT
+    }
+
+    fn contains(&self, value: &usize) -> Result<bool> {
+        Ok(*value < self.logits.len())
+    }
+
+    fn log_density(&self, value: &usize) -> Result<Number> {
+        let outside = f64::NEG_INFINITY;
+        Ok(Number::Host(normalised(&self.logits).get(*value).copied().unwrap_or(outside)))
+    }
+
+    fn sample(&self, stream: &mut Stream) -> Result<usize> {
+        Ok(gumbel_argmax(&self.logits, stream))
+    }
+
+    fn law(&self) -> Result<Rc<dyn Law>> {
+        Ok(Rc::new(Categorical { logits: logits_tensor(&self.logits)? }))
+    }
+
+    fn expand(self, plates: &[usize]) -> Result<Self> {
+        if plates.is_empty() { Ok(self) } else { Err(host_in_plate(NAME, "probs")) }
+    }
+}
+
+impl Distribution for Categorical<Tensor> {
+    type Value = Tensor;
+
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn support(&self) -> &'static str {
+        SUPPORT
+    }
+
+    fn contains(&self, value: &Tensor) -> Result<bool> {
+        let categories = self.categories() as f32;
+        Ok(value.peek()?.into_iter().all(|k| k >= 0.0 && k < categories && k.fract() == 0.0))
+    }
+
+    fn log_density(&self, value: &Tensor) -> Result<Number> {
+        Ok(Number::Tensor(Law::log_density(self, value)))
+    }
+
+    fn sample(&self, stream: &mut Stream) -> Result<Tensor> {
+        Ok(self.draw(&self.noise(stream)?))
+    }
+
+    fn law(&self) -> Result<Rc<dyn Law>> {
+        Ok(Rc::new(self.clone()))
+    }
+
+    fn expand(self, plates: &[usize]) -> Result<Self> {
+        Ok(Self { logits: expand_parameter(NAME, "logits", &self.logits, plates, 1)? })
+    }
+}
+
+impl Categorical<Tensor> {
+    fn categories(&self) -> usize {
+        self.logits.shape().last().copied().unwrap_or(0)
+    }
+}
+
+impl Law for Categorical<Tensor> {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn parameters(&self) -> Vec<Tensor> {
+        vec![self.logits.clone()]
+    }
+
+    fn with_parameters(&self, parameters: &[Tensor]) -> Rc<dyn Law> {
+        Rc::new(Self { logits: parameters[0].clone() })
+    }
+
+    fn log_density(&self, value: &Tensor) -> Tensor {
+        self.logits.log_softmax(-1).pick(value)
+    }
+
+    fn noise(&self, stream: &mut Stream) -> Result<Tensor> {
+        stream.uniforms(self.logits.shape(), &self.logits.device())
+    }
+
+    fn draw(&self, noise: &Tensor) -> Tensor {
+        CategoricalRelaxation.relaxed(&self.logits.detach(), noise).argmax(-1)
+    }
+
+    fn relaxation(&self) -> Option<&'static dyn Relaxation> {
+        Some(&CategoricalRelaxation)
+    }
+
+    fn takes_relaxed_values(&self) -> bool {
+        false
+    }
+
+    fn to_vertex(&self, value: &Tensor) -> Tensor {
+        value.one_hot(self.categories())
+    }
+
+    fn from_vertex(&self, vertex: &Tensor) -> Tensor {
+        vertex.argmax(-1)
+    }
+
+    fn guide_parameters(&self) -> Result<Vec<(&'static str, Tensor)>> {
+        Ok(vec![("logits", guide_logits(&self.logits))])
+    }
+
+    fn guide(&self, unconstrained: &[Tensor]) -> Rc<dyn Law> {
+        self.with_parameters(unconstrained)
+    }
+
+    /// The probabilities, `[.., K]`: the mean of the one-hot vector.
+    fn mean(&self) -> Tensor {
+        self.logits.softmax(-1)
+    }
+}
+
+/// A guide starts at the prior, but leaves every category a chance to be visited.
+pub(super) fn guide_logits(logits: &Tensor) -> Tensor {
+    const SMALLEST: f32 = -4.0;
+    logits.detach().log_softmax(-1).clamp(SMALLEST, 0.0)
+}
+
+/// z = log softmax(θ) + Gumbel noise, b = one-hot of the largest (paper, Appendix B).
+#[derive(Debug)]
+pub struct CategoricalRelaxation;
+
+/// Noise of exactly 0 or 1, which a caller may pass, moved to the nearest uniform draw.
+fn open(u: &Tensor) -> Tensor {
+    u.clamp(f32::EPSILON / 2.0, 1.0 - f32::EPSILON / 2.0)
+}
+
+/// Takes the p-weighted sum of each row off its elements, times p: the transposed Jacobian of
+/// log softmax, applied to a cotangent.
+fn project(theta: &Tensor, cotangent: &Tensor) -> Tensor {
+    let p = theta.detach().softmax(-1);
+    cotangent - p * cotangent.sum_keepdim(-1)
+}
+
+impl Relaxation for CategoricalRelaxation {
+    fn relaxed(&self, theta: &Tensor, u: &Tensor) -> Tensor {
+        theta.log_softmax(-1) - (-open(u).ln()).ln()
+    }
+
+    fn hard(&self, z: &Tensor) -> Tensor {
+        let categories = z.shape().last().copied().unwrap_or(0);
+        z.argmax(-1).one_hot(categories)
+    }
+
+    /// With E = −ln v: z̃ = −ln E at the chosen category, −ln(E/p + E_chosen) elsewhere.
+    fn conditional(&self, theta: &Tensor, v: &Tensor, b: &Tensor) -> Tensor {
+        let log_e = (-open(v).ln()).ln();
+        let chosen = (&log_e * b).sum_keepdim(-1);
+        let above = (log_e - theta.log_softmax(-1) - &chosen).softplus();
+        let others = Tensor::select_where(b, &above.zeros_like(), &above);
+        -(others + chosen)
+    }
+
+    /// E = e^−z at the chosen category and p (e^−z − e^−max z) elsewhere, the inverse of
+    /// [`conditional`](Self::conditional).
+    fn coupled_noise(&self, theta: &Tensor, u: &Tensor, b: &Tensor) -> Tensor {
+        let theta = theta.detach();
+        let e = (-self.relaxed(&theta, u)).exp();
+        let chosen = (&e * b).sum_keepdim(-1);
+        let others = (&e - chosen) * theta.softmax(-1);
+        (-Tensor::select_where(b, &e, &others)).exp()
+    }
+
+    fn squash(&self, z: &Tensor, temperature: &Tensor) -> Tensor {
+        (z / temperature).softmax(-1)
+    }
+
+    fn score(&self, theta: &Tensor, b: &Tensor) -> Tensor {
+        b - theta.detach().softmax(-1)
+    }
+
+    /// e^(z − max z), by normalised θ.
+    fn kappa(&self, theta: &Tensor, u: &Tensor, _: &Tensor) -> Tensor {
+        let z = self.relaxed(&theta.detach(), u);
+        let max = z.max(-1).unsqueeze(-1);
+        (z - max).exp()
+    }
+
+    fn pull(&self, theta: &Tensor, kappa: &Tensor, w: &Tensor) -> Tensor {
+        project(theta, &(kappa * w))
+    }
+
+    fn push(&self, theta: &Tensor, kappa: &Tensor, v: &Tensor) -> Tensor {
+        let p = theta.detach().softmax(-1);
+        kappa * (v - (p * v).sum_keepdim(-1))
+    }
+
+    fn event_rank(&self) -> usize {
+        1
+    }
+
+    fn vertices(&self, categories: usize) -> Vec<Vec<f32>> {
+        (0..categories)
+            .map(|k| (0..categories).map(|j| f32::from(u8::from(j == k))).collect())
+            .collect()
+    }
+}

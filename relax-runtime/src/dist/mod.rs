@@ -1,0 +1,282 @@
+//! Distributions, one file each, and what a site needs to know of them.
+//!
+//! A distribution over host numbers yields host values (`bool`, `usize`, `f64`), which any Rust
+//! control flow may read; a distribution over [`Tensor`]s yields a tensor, which can be relaxed.
+
+mod bernoulli;
+mod categorical;
+mod normal;
+mod one_hot;
+mod operand;
+mod relaxation;
+mod value;
+
+use std::fmt::Debug;
+use std::rc::Rc;
+
+pub use bernoulli::{Bernoulli, BernoulliOperand, BernoulliRelaxation};
+pub use categorical::{Categorical, CategoricalOperand, CategoricalRelaxation};
+pub use normal::{Join, Normal, NormalOperand};
+pub use one_hot::OneHotCategorical;
+pub use operand::{Operand, VectorOperand};
+pub use relaxation::Relaxation;
+pub use value::{IntoSiteValue, Number, SiteValue, Value};
+
+use crate::error::Result;
+use crate::random::Stream;
+use crate::tensor::{Device, Shape, Tensor};
+
+/// A distribution that a site can draw from or observe.
+pub trait Distribution: Clone + Debug + 'static {
+    /// What a draw is: a host value or a tensor.
+    type Value: SiteValue;
+
+    /// The distribution's name, as the user writes it.
+    fn name(&self) -> &'static str;
+
+    /// The set of its values, in words.
+    fn support(&self) -> &'static str;
+
+    /// Whether `value` lies in the support.
+    fn contains(&self, value: &Self::Value) -> Result<bool>;
+
+    /// Log-density or log-mass, an element a draw, without looking whether `value` lies in the
+    /// support; on tensors it is differentiable in value and parameters, and continuous between
+    /// the values of a discrete support.
+    fn log_density(&self, value: &Self::Value) -> Result<Number>;
+
+    /// A draw from the stream.
+    fn sample(&self, stream: &mut Stream) -> Result<Self::Value>;
+
+    /// The same distribution as a law over tensors.
+    fn law(&self) -> Result<Rc<dyn Law>>;
+
+    /// The distribution with one independent draw a row of the enclosing plates.
+    ///
+    /// # Errors
+    /// If the parameters' leading axes are neither the plates' sizes nor 1.
+    fn expand(self, plates: &[usize]) -> Result<Self>;
+
+    /// Log-density or log-mass of a value of the support, an element a draw.
+    ///
+    /// # Errors
+    /// [`Error::Support`](crate::Error::Support) outside the support.
+    fn log_prob(&self, value: &Self::Value) -> Result<Number> {
+        check_support(self, value)?;
+        self.log_density(value)
+    }
+}
+
+fn check_support<D: Distribution>(dist: &D, value: &D::Value) -> Result<()> {
+    if dist.contains(value)? {
+        return Ok(());
+    }
+    Err(crate::Error::Support {
+        distribution: dist.name(),
+        value: value.clone().into_value().to_string(),
+        support: dist.support(),
+    })
+}
+
+/// A distribution over tensors, as guides and estimators see it.
+///
+/// Its parameters are shaped `[plates.., event..]`; a draw has one element (or one row, where
+/// [`event_rank`](Self::event_rank) is 1) an element of the parameters.
+pub trait Law: Debug {
+    /// The distribution's name.
+    fn name(&self) -> &'static str;
+
+    /// Natural parameters, part of the autodiff graph: what gradient estimators differentiate by.
+    fn parameters(&self) -> Vec<Tensor>;
+
+    /// The law with other parameters of the same shapes.
+    fn with_parameters(&self, parameters: &[Tensor]) -> Rc<dyn Law>;
+
+    /// Number of trailing axes of one draw that form a single event.
+    fn event_rank(&self) -> usize {
+        0
+    }
+
+    /// Log-density or log-mass of each event; see [`Distribution::log_density`].
+    fn log_density(&self, value: &Tensor) -> Tensor;
+
+    /// The noise behind one draw.
+    fn noise(&self, stream: &mut Stream) -> Result<Tensor>;
+
+    /// The draw that belongs to the noise: a constant where the law is discrete, differentiable in
+    /// the parameters where it is continuous.
+    fn draw(&self, noise: &Tensor) -> Tensor;
+
+    /// How the law is relaxed, if it is discrete.
+    fn relaxation(&self) -> Option<&'static dyn Relaxation> {
+        None
+    }
+
+    /// Whether a model can be evaluated at the relaxed draw.
+    fn takes_relaxed_values(&self) -> bool {
+        self.relaxation().is_some()
+    }
+
+    /// A draw as a one-hot or 0/1 tensor of the parameters' shape, the form in which
+    /// [`Relaxation`] handles it.
+    fn to_vertex(&self, value: &Tensor) -> Tensor {
+        value.clone()
+    }
+
+    /// The inverse of [`to_vertex`](Self::to_vertex).
+    fn from_vertex(&self, vertex: &Tensor) -> Tensor {
+        vertex.clone()
+    }
+
+    /// Unconstrained starting values for a mean-field guide's parameters, named.
+    fn guide_parameters(&self) -> Result<Vec<(&'static str, Tensor)>>;
+
+    /// The guide's law at unconstrained parameters, in the order of
+    /// [`guide_parameters`](Self::guide_parameters).
+    fn guide(&self, unconstrained: &[Tensor]) -> Rc<dyn Law>;
+
+    /// Mean of each element.
+    fn mean(&self) -> Tensor;
+
+    /// Device of the parameters.
+    fn device(&self) -> Device {
+        self.parameters()[0].device()
+    }
+}
+
+/// A [`Distribution`] with its types erased: what a trace keeps.
+pub trait AnyDistribution: Debug {
+    /// The distribution's name.
+    fn name(&self) -> &'static str;
+    /// A draw.
+    fn sample(&self, stream: &mut Stream) -> Result<Value>;
+    /// Checks that a value has the site's type and lies in the support.
+    fn check(&self, value: &Value) -> Result<()>;
+    /// Log-density, summed over the axes behind the first `plates`.
+    fn log_density(&self, value: &Value, plates: usize) -> Result<Number>;
+    /// The law over tensors.
+    fn law(&self) -> Result<Rc<dyn Law>>;
+    /// A value in the site's own type.
+    fn convert(&self, value: &Value) -> Result<Value>;
+    /// Whether a draw is a host value.
+    fn is_host(&self) -> bool;
+}
+
+impl<D: Distribution> AnyDistribution for D {
+    fn name(&self) -> &'static str {
+        Distribution::name(self)
+    }
+
+    fn sample(&self, stream: &mut Stream) -> Result<Value> {
+        Ok(Distribution::sample(self, stream)?.into_value())
+    }
+
+    fn check(&self, value: &Value) -> Result<()> {
+        check_support(self, &D::Value::from_value(value)?)
+    }
+
+    fn log_density(&self, value: &Value, plates: usize) -> Result<Number> {
+        let value = D::Value::from_value(value)?;
+        Ok(Distribution::log_density(self, &value)?.sum_from(plates))
+    }
+
+    fn law(&self) -> Result<Rc<dyn Law>> {
+        Distribution::law(self)
+    }
+
+    fn convert(&self, value: &Value) -> Result<Value> {
+        Ok(D::Value::from_value(value)?.into_value())
+    }
+
+    fn is_host(&self) -> bool {
+        D::Value::HOST
+    }
+}
+
+/// A distribution, or the result of constructing one.
+pub trait IntoDistribution {
+    /// The distribution.
+    type Distribution: Distribution;
+    /// The distribution, or the error of its constructor.
+    fn into_distribution(self) -> Result<Self::Distribution>;
+}
+
+impl<D: Distribution> IntoDistribution for D {
+    type Distribution = D;
+    fn into_distribution(self) -> Result<D> {
+        Ok(self)
+    }
+}
+
+impl<D: Distribution> IntoDistribution for Result<D> {
+    type Distribution = D;
+    fn into_distribution(self) -> Result<D> {
+        self
+    }
+}
+
+/// Broadcasts a parameter's leading axes to the sizes of the plates that enclose its site.
+///
+/// A scalar is repeated for every row (`event_rank` is 1 for vector parameters); otherwise each leading axis must be the plate's size or 1,
+/// so that a parameter's meaning never depends on whether two sizes happen to be equal.
+fn expand_parameter(
+    distribution: &'static str,
+    parameter: &'static str,
+    tensor: &Tensor,
+    plates: &[usize],
+    event_rank: usize,
+) -> Result<Tensor> {
+    let shape = tensor.check()?.shape();
+    if plates.is_empty() {
+        return Ok(tensor.clone());
+    }
+    let fits = shape.rank() >= plates.len() + event_rank
+        && shape.iter().zip(plates).all(|(&axis, &size)| axis == size || axis == 1);
+    if !fits && (shape.rank() > 0 || event_rank > 0) {
+        return Err(crate::Error::Parameter {
+            distribution,
+            parameter,
+            problem: format!(
+                "has shape {shape} inside plates of sizes {plates:?}; its leading axes must be \
+                 those sizes or 1 (a vector shared by all rows is reshaped to [1, length])"
+            ),
+        });
+    }
+    let mut target = plates.to_vec();
+    target.extend(shape.iter().skip(plates.len()));
+    Ok(tensor.broadcast_to(Shape::try_from(&target[..])?))
+}
+
+/// The error of a host-valued distribution inside a plate.
+fn host_in_plate(distribution: &'static str, parameter: &'static str) -> crate::Error {
+    crate::Error::Parameter {
+        distribution,
+        parameter,
+        problem: "is a host number inside a plate; a plate's rows are drawn together, so give a \
+                  Tensor whose first axis is the plate's size, or use a `for` loop"
+            .into(),
+    }
+}
+
+/// A tensor's values, or an error that names the first that fails the test.
+fn check_values(
+    distribution: &'static str,
+    parameter: &'static str,
+    tensor: &Tensor,
+    valid: impl Fn(f32) -> bool,
+    problem: &str,
+) -> Result<()> {
+    match tensor.peek()?.into_iter().find(|&x| !valid(x)) {
+        None => Ok(()),
+        Some(x) => Err(parameter_error(distribution, parameter, f64::from(x), problem)),
+    }
+}
+
+fn parameter_error(
+    distribution: &'static str,
+    parameter: &'static str,
+    value: f64,
+    problem: &str,
+) -> crate::Error {
+    crate::Error::Parameter { distribution, parameter, problem: format!("is {value}; {problem}") }
+}

@@ -1,0 +1,164 @@
+//! One-hot categorical: one of K values, as a vector that can be relaxed.
+
+use std::rc::Rc;
+
+use super::categorical::{guide_logits, gumbel_argmax, logits_tensor, normalised};
+use super::{
+    CategoricalOperand, CategoricalRelaxation, Distribution, Law, Number, Relaxation,
+    VectorOperand, expand_parameter, host_in_plate,
+};
+use crate::error::Result;
+use crate::random::Stream;
+use crate::tensor::Tensor;
+
+const NAME: &str = "OneHotCategorical";
+const SUPPORT: &str = "the vectors with one 1 and zeros";
+
+/// A choice among K categories as a one-hot vector; over `f64`s a draw is a `Vec<f64>`, over a
+/// tensor `[.., K]` a tensor `[.., K]`.
+#[derive(Clone, Debug)]
+pub struct OneHotCategorical<P> {
+    /// Unnormalised log-probabilities.
+    logits: P,
+}
+
+impl<P: CategoricalOperand> OneHotCategorical<P> {
+    /// Categories with the given probabilities.
+    ///
+    /// # Errors
+    /// If there are none, one is NaN or outside [0, 1], or they do not sum to one.
+    pub fn probs(p: impl VectorOperand<Repr = P>) -> Result<Self> {
+        Ok(Self { logits: p.into_repr().logits_of_probs(NAME)? })
+    }
+
+    /// Categories with probabilities softmax(`logits`).
+    ///
+    /// # Errors
+    /// If there are none or one is NaN.
+    pub fn logits(logits: impl VectorOperand<Repr = P>) -> Result<Self> {
+        let logits = logits.into_repr();
+        logits.check_logits(NAME)?;
+        Ok(Self { logits })
+    }
+}
+
+/// Whether the numbers are one 1 and zeros.
+fn is_one_hot(mut values: impl Iterator<Item = f64> + Clone) -> bool {
+    values.clone().filter(|&x| x == 1.0).count() == 1 && values.all(|x| x == 0.0 || x == 1.0)
+}
+
+impl Distribution for OneHotCategorical<Vec<f64>> {
+    type Value = Vec<f64>;
+
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn support(&self) -> &'static str {
+        SUPPORT
+    }
+
+    fn contains(&self, value: &Vec<f64>) -> Result<bool> {
+        Ok(value.len() == self.logits.len() && is_one_hot(value.iter().copied()))
+    }
+
+    fn log_density(&self, value: &Vec<f64>) -> Result<Number> {
+        let chosen = |(log_p, &x): (f64, &f64)| if x == 0.0 { 0.0 } else { x * log_p };
+        Ok(Number::Host(normalised(&self.logits).into_iter().zip(value).map(chosen).sum()))
+    }
+
+    fn sample(&self, stream: &mut Stream) -> Result<Vec<f64>> {
+        let mut value = vec![0.0; self.logits.len()];
+        value[gumbel_argmax(&self.logits, stream)] = 1.0;
+        Ok(value)
+    }
+
+    fn law(&self) -> Result<Rc<dyn Law>> {
+        Ok(Rc::new(OneHotCategorical { logits: logits_tensor(&self.logits)? }))
+    }
+
+    fn expand(self, plates: &[usize]) -> Result<Self> {
+        if plates.is_empty() { Ok(self) } else { Err(host_in_plate(NAME, "probs")) }
+    }
+}
+
+impl Distribution for OneHotCategorical<Tensor> {
+    type Value = Tensor;
+
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn support(&self) -> &'static str {
+        SUPPORT
+    }
+
+    fn contains(&self, value: &Tensor) -> Result<bool> {
+        let categories = self.logits.shape().last().copied().unwrap_or(0);
+        let rows = value.peek()?;
+        let one_hot = |row: &[f32]| is_one_hot(row.iter().map(|&x| f64::from(x)));
+        Ok(value.shape().last() == Some(&categories) && rows.chunks(categories).all(one_hot))
+    }
+
+    fn log_density(&self, value: &Tensor) -> Result<Number> {
+        Ok(Number::Tensor(Law::log_density(self, value)))
+    }
+
+    fn sample(&self, stream: &mut Stream) -> Result<Tensor> {
+        Ok(self.draw(&self.noise(stream)?))
+    }
+
+    fn law(&self) -> Result<Rc<dyn Law>> {
+        Ok(Rc::new(self.clone()))
+    }
+
+    fn expand(self, plates: &[usize]) -> Result<Self> {
+        Ok(Self { logits: expand_parameter(NAME, "logits", &self.logits, plates, 1)? })
+    }
+}
+
+impl Law for OneHotCategorical<Tensor> {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn parameters(&self) -> Vec<Tensor> {
+        vec![self.logits.clone()]
+    }
+
+    fn with_parameters(&self, parameters: &[Tensor]) -> Rc<dyn Law> {
+        Rc::new(Self { logits: parameters[0].clone() })
+    }
+
+    fn event_rank(&self) -> usize {
+        1
+    }
+
+    fn log_density(&self, value: &Tensor) -> Tensor {
+        (value * self.logits.log_softmax(-1)).sum(-1)
+    }
+
+    fn noise(&self, stream: &mut Stream) -> Result<Tensor> {
+        stream.uniforms(self.logits.shape(), &self.logits.device())
+    }
+
+    fn draw(&self, noise: &Tensor) -> Tensor {
+        CategoricalRelaxation.hard(&CategoricalRelaxation.relaxed(&self.logits.detach(), noise))
+    }
+
+    fn relaxation(&self) -> Option<&'static dyn Relaxation> {
+        Some(&CategoricalRelaxation)
+    }
+
+    fn guide_parameters(&self) -> Result<Vec<(&'static str, Tensor)>> {
+        Ok(vec![("logits", guide_logits(&self.logits))])
+    }
+
+    fn guide(&self, unconstrained: &[Tensor]) -> Rc<dyn Law> {
+        self.with_parameters(unconstrained)
+    }
+
+    fn mean(&self) -> Tensor {
+        self.logits.softmax(-1)
+    }
+}

@@ -1,0 +1,50 @@
+//! Continuous relaxations of discrete laws: the b, z, z̃ and κ of the estimators.
+
+use std::fmt::Debug;
+
+use crate::tensor::Tensor;
+
+/// How a discrete law with logits θ is drawn through a relaxed sample.
+///
+/// Notation of Grathwohl et al. 2018: u uniform noise, z the relaxed sample, b = H(z) the hard one
+/// (as a vertex: 0/1, or one-hot along the last axis), z̃ ~ p(z | b, θ). All tensors have θ's shape.
+/// Functions called differentiable carry gradients and tangents of θ.
+pub trait Relaxation: Debug {
+    /// z(θ, u), differentiable in θ.
+    fn relaxed(&self, theta: &Tensor, u: &Tensor) -> Tensor;
+
+    /// H(z), a constant.
+    fn hard(&self, z: &Tensor) -> Tensor;
+
+    /// z̃(θ, v, b), a draw of z given H(z) = b; differentiable in θ with b held fixed
+    /// (paper, Appendix B).
+    fn conditional(&self, theta: &Tensor, v: &Tensor, b: &Tensor) -> Tensor;
+
+    /// The noise v with which z̃ = z: given b it is uniform, so (b, z̃) keeps its joint law.
+    fn coupled_noise(&self, theta: &Tensor, u: &Tensor, b: &Tensor) -> Tensor;
+
+    /// A point in the convex hull of the vertices: σ(z/λ) or softmax(z/λ), differentiable in z
+    /// and λ. `temperature` is λ, of rank 0.
+    fn squash(&self, z: &Tensor, temperature: &Tensor) -> Tensor;
+
+    /// ∂ log p(b | θ) / ∂θ, a constant.
+    fn score(&self, theta: &Tensor, b: &Tensor) -> Tensor;
+
+    /// κ, the diagonal of 1 − ∂z̃/∂θ (by normalised θ where the law is categorical) under coupled
+    /// noise, a constant.
+    fn kappa(&self, theta: &Tensor, u: &Tensor, b: &Tensor) -> Tensor;
+
+    /// Kᵀ w for K = ∂(z − z̃)/∂θ under coupled noise: how a cotangent of z reaches θ.
+    fn pull(&self, theta: &Tensor, kappa: &Tensor, w: &Tensor) -> Tensor;
+
+    /// K v: how a tangent of θ moves z relative to z̃.
+    fn push(&self, theta: &Tensor, kappa: &Tensor, v: &Tensor) -> Tensor;
+
+    /// Sums a tensor of θ's shape over the axis that a single event spans, if it spans one, so
+    /// that what is left has one number an event.
+    fn event_rank(&self) -> usize;
+
+    /// All values of one event, as vertices: the 0/1 scalars, or the one-hot rows of length
+    /// `categories`. Shape `[values]` or `[values, categories]` flattened row by row.
+    fn vertices(&self, categories: usize) -> Vec<Vec<f32>>;
+}

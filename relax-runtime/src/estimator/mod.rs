@@ -1,0 +1,54 @@
+//! Gradient estimators, one file each.
+//!
+//! An estimator's whole job is to supply, for each random choice, a cotangent of its parameters θ:
+//! an estimate of ∂E\[cost\]/∂θ. One reverse pass takes it from there to the program's parameters.
+//!
+//! The functions [`reinforce`], [`rebar`], [`relax`] take every random number as an argument and can
+//! be used without the DSL; the [`Estimator`] types wrap them with what is learned from step to
+//! step, for sites of models.
+
+mod baseline;
+mod pathwise;
+mod plan;
+mod problem;
+mod rebar;
+mod reinforce;
+mod relax;
+mod site;
+
+use std::rc::Rc;
+
+pub use baseline::MovingAverage;
+pub use pathwise::Pathwise;
+pub use plan::{Plan, PlanEntry};
+pub use problem::{Cost, Estimate, Noise, Problem, black_box, differentiable};
+pub use rebar::{Rebar, rebar};
+pub use reinforce::{Reinforce, reinforce, score_function};
+pub use relax::{Relax, SurrogateKind, relax};
+pub use site::{Coupling, Estimator, SiteClass, SiteState, SiteTask};
+
+use crate::error::{Error, Result};
+
+/// The estimators that a name can ask for, with their default settings: one line each.
+fn registry() -> Vec<Rc<dyn Estimator>> {
+    vec![
+        Rc::new(Relax::default()),
+        Rc::new(Rebar::default()),
+        Rc::new(Reinforce::default()),
+        Rc::new(Reinforce::without_baseline()),
+        Rc::new(Pathwise),
+    ]
+}
+
+/// The estimator of a name, such as `relax`.
+///
+/// # Errors
+/// [`Error::Config`] with the names that exist.
+pub fn by_name(name: &str) -> Result<Rc<dyn Estimator>> {
+    let all = registry();
+    all.iter().find(|estimator| estimator.name() == name).cloned().ok_or_else(|| {
+        let names: Vec<_> = all.iter().map(|estimator| estimator.name()).collect();
+        let problem = format!("`{name}` is none of {}", names.join(", "));
+        Error::Config { setting: "estimator", problem }
+    })
+}

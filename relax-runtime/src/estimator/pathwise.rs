@@ -1,0 +1,38 @@
+//! The pathwise (reparameterised) estimator: the draw is differentiable in its parameters, so the
+//! reverse pass through the cost is the estimate (paper, equation 4).
+
+use super::site::{Estimator, SiteClass, SiteState, SiteTask};
+use super::{Cost, Estimate};
+use crate::error::{Error, Result};
+
+/// Nothing to estimate: the reverse pass through the draw does it all.
+#[derive(Clone, Copy, Debug)]
+pub struct Pathwise;
+
+impl Estimator for Pathwise {
+    fn name(&self) -> &'static str {
+        "pathwise"
+    }
+
+    fn valid_for(&self, class: SiteClass) -> std::result::Result<String, String> {
+        match (class.discrete, class.differentiable) {
+            (false, true) => Ok("continuous, draw differentiable in its parameters".into()),
+            (true, _) => Err("a discrete draw has no pathwise derivative; use `relax`".into()),
+            (false, false) => {
+                Err("its draw is read by host code, which has no derivative; use `reinforce`".into())
+            }
+        }
+    }
+
+    fn needs_estimate(&self) -> bool {
+        false
+    }
+
+    fn state(&self, _: &SiteTask<'_>) -> Result<SiteState> {
+        SiteState::new()
+    }
+
+    fn estimate(&self, _: &SiteTask<'_>, _: &mut dyn Cost, _: &mut SiteState) -> Result<Estimate> {
+        Err(Error::Autodiff("the pathwise estimator has nothing to estimate".into()))
+    }
+}

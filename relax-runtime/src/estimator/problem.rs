@@ -1,0 +1,126 @@
+//! What an estimator is given, and what it returns.
+
+use crate::dist::Relaxation;
+use crate::error::{Error, Result};
+use crate::surrogate::Surroundings;
+use crate::tensor::{Shape, Tensor};
+
+/// The random numbers behind one draw, of θ's shape, uniform in (0, 1).
+#[derive(Clone, Debug)]
+pub struct Noise {
+    /// u, behind z and b.
+    pub u: Tensor,
+    /// v, behind z̃; `None` couples z̃ to z, so that the two are equal and one evaluation of the
+    /// surrogate serves both.
+    pub v: Option<Tensor>,
+}
+
+/// One discrete choice, or a block of independent ones, with every random number given.
+#[derive(Clone, Copy)]
+pub struct Problem<'a> {
+    /// The law's relaxation, such as [`BernoulliRelaxation`](crate::dist::BernoulliRelaxation).
+    pub relaxation: &'a dyn Relaxation,
+    /// Logits, `[rows.., event..]`.
+    pub theta: &'a Tensor,
+    /// The noise.
+    pub noise: &'a Noise,
+    /// Number of leading axes that are independent rows, each with its own cost.
+    pub plates: usize,
+    /// What the surrogate may look at beside z and θ, `[rows.., n]`.
+    pub context: Option<&'a Tensor>,
+}
+
+impl<'a> Problem<'a> {
+    /// A choice without rows: θ `[event..]`, the cost one number.
+    pub fn new(relaxation: &'a dyn Relaxation, theta: &'a Tensor, noise: &'a Noise) -> Self {
+        Self { relaxation, theta, noise, plates: 0, context: None }
+    }
+
+    /// Takes the first axis as independent rows: the cost is one number a row.
+    #[must_use]
+    pub fn rows(mut self) -> Self {
+        self.plates = 1;
+        self
+    }
+
+    pub(super) fn surroundings(&self) -> Surroundings<'a> {
+        Surroundings {
+            relaxation: self.relaxation,
+            theta: self.theta,
+            context: self.context,
+            plates: self.plates,
+        }
+    }
+
+    /// A number a row, shaped to multiply tensors of θ's shape.
+    pub(super) fn spread(&self, rows: &Tensor) -> Result<Tensor> {
+        spread(rows, self.theta.rank())
+    }
+}
+
+/// Appends axes of length 1 up to a rank.
+pub(super) fn spread(rows: &Tensor, rank: usize) -> Result<Tensor> {
+    let mut shape = rows.check()?.shape().to_vec();
+    shape.resize(rank.max(shape.len()), 1);
+    Ok(rows.reshape(Shape::try_from(&shape[..])?))
+}
+
+/// The cost f of a draw, a number a row.
+pub trait Cost {
+    /// f(b) at a hard draw, as 0/1 or one-hot vertices of θ's shape.
+    ///
+    /// # Errors
+    /// The cost's own.
+    fn hard(&mut self, b: &Tensor) -> Result<Tensor>;
+
+    /// f at a relaxed draw, differentiable in it; `temperature` is that of choices made later.
+    ///
+    /// # Errors
+    /// If the cost is a black box.
+    fn relaxed(&mut self, draw: &Tensor, temperature: &Tensor) -> Result<Tensor>;
+}
+
+/// A cost that can be evaluated, and differentiated, between the values of the support.
+pub fn differentiable(cost: impl FnMut(&Tensor) -> Result<Tensor>) -> impl Cost {
+    struct Differentiable<F>(F);
+    impl<F: FnMut(&Tensor) -> Result<Tensor>> Cost for Differentiable<F> {
+        fn hard(&mut self, b: &Tensor) -> Result<Tensor> {
+            Ok((self.0)(b)?.check()?.detach())
+        }
+        fn relaxed(&mut self, draw: &Tensor, _: &Tensor) -> Result<Tensor> {
+            (self.0)(draw)
+        }
+    }
+    Differentiable(cost)
+}
+
+/// A cost that can only be evaluated at hard draws.
+pub fn black_box(cost: impl FnMut(&Tensor) -> Result<Tensor>) -> impl Cost {
+    struct BlackBox<F>(F);
+    impl<F: FnMut(&Tensor) -> Result<Tensor>> Cost for BlackBox<F> {
+        fn hard(&mut self, b: &Tensor) -> Result<Tensor> {
+            Ok((self.0)(b)?.check()?.detach())
+        }
+        fn relaxed(&mut self, _: &Tensor, _: &Tensor) -> Result<Tensor> {
+            Err(Error::Model(
+                "a black-box cost cannot be evaluated at a relaxed draw; use a free-form surrogate"
+                    .into(),
+            ))
+        }
+    }
+    BlackBox(cost)
+}
+
+/// What an estimator returns; all tensors are constants.
+#[derive(Clone, Debug)]
+pub struct Estimate {
+    /// f(b), a number a row.
+    pub cost: Tensor,
+    /// The estimate of ∂E\[f\]/∂θ, row by row, of θ's shape.
+    pub gradient: Tensor,
+    /// ∂/∂φ of the mean square of `gradient` over rows and coordinates, a tensor a parameter of
+    /// the surrogate: its expectation is the gradient of the variance.
+    pub variance_gradient: Vec<Tensor>,
+    /// How many times f was evaluated.
+    pub evaluations: usize,
+}

@@ -1,0 +1,68 @@
+//! REBAR (Tucker, Mnih, Maddison, Lawson, Sohl-Dickstein 2017): RELAX with the relaxed cost alone.
+
+use super::site::{Coupling, Estimator, SiteClass, SiteState, SiteTask};
+use super::{Cost, Estimate, Problem, relax};
+use crate::error::Result;
+use crate::surrogate::RelaxedCost;
+
+/// The REBAR estimate: [`relax`](super::relax()) with c(z) = η f(σ(z/λ)).
+///
+/// # Errors
+/// The cost's own, or shapes that do not fit.
+pub fn rebar(
+    problem: Problem<'_>,
+    cost: &mut dyn Cost,
+    surrogate: &RelaxedCost,
+) -> Result<Estimate> {
+    relax(problem, cost, surrogate)
+}
+
+/// REBAR, with scale and temperature learned online.
+#[derive(Clone, Debug)]
+pub struct Rebar {
+    /// How z̃ is drawn.
+    pub coupling: Coupling,
+    /// First temperature.
+    pub temperature: f32,
+    /// First scale.
+    pub eta: f32,
+}
+
+impl Default for Rebar {
+    fn default() -> Self {
+        Self { coupling: Coupling::Coupled, temperature: 0.5, eta: 1.0 }
+    }
+}
+
+impl Estimator for Rebar {
+    fn name(&self) -> &'static str {
+        "rebar"
+    }
+
+    fn valid_for(&self, class: SiteClass) -> std::result::Result<String, String> {
+        if class.discrete && class.relaxable {
+            return Ok("discrete, cost differentiable in its relaxation: relaxed cost".into());
+        }
+        Err("REBAR is for discrete sites whose cost can be evaluated at a relaxed draw; use `relax`"
+            .into())
+    }
+
+    fn coupling(&self) -> Coupling {
+        self.coupling
+    }
+
+    fn state(&self, task: &SiteTask<'_>) -> Result<SiteState> {
+        let device = task.problem.theta.device();
+        let surrogate = RelaxedCost::new(self.eta, self.temperature, &device);
+        SiteState::with_surrogate(Box::new(surrogate.named(&task.parameter_name("relaxed_cost"))))
+    }
+
+    fn estimate(
+        &self,
+        task: &SiteTask<'_>,
+        cost: &mut dyn Cost,
+        state: &mut SiteState,
+    ) -> Result<Estimate> {
+        relax(task.problem, cost, state.surrogate())
+    }
+}

@@ -1,0 +1,82 @@
+//! REINFORCE, the score-function estimator (Williams 1992; paper, equation 2).
+
+use super::problem::spread;
+use super::site::{Estimator, SiteClass, SiteState, SiteTask};
+use super::{Cost, Estimate, Problem};
+use crate::dist::Law;
+use crate::error::Result;
+use crate::tensor::{Tensor, grad};
+
+/// The estimate (f(b) − `baseline`) ∂log p(b | θ)/∂θ.
+///
+/// # Errors
+/// The cost's own, or shapes that do not fit.
+pub fn reinforce(problem: Problem<'_>, cost: &mut dyn Cost, baseline: f32) -> Result<Estimate> {
+    let theta = problem.theta.detach();
+    let b = problem.relaxation.hard(&problem.relaxation.relaxed(&theta, &problem.noise.u));
+    let f = cost.hard(&b)?;
+    let score = problem.relaxation.score(&theta, &b);
+    let gradient = problem.spread(&(&f - baseline))? * score;
+    gradient.check()?;
+    Ok(Estimate { cost: f, gradient, variance_gradient: Vec::new(), evaluations: 1 })
+}
+
+/// The same for any law, continuous ones included: `weight`, a number a row, times
+/// ∂log p(value)/∂parameter, for each parameter of the law.
+///
+/// # Errors
+/// If shapes do not fit.
+pub fn score_function(law: &dyn Law, value: &Tensor, weight: &Tensor) -> Result<Vec<Tensor>> {
+    let parameters: Vec<Tensor> = law.parameters().iter().map(|p| p.detach().leaf()).collect();
+    let density = law.with_parameters(&parameters).log_density(&value.detach());
+    let weight = spread(&weight.detach(), density.rank())?;
+    let cotangent = density.zeros_like() + weight;
+    grad(&[(&density, Some(&cotangent))], &parameters.iter().collect::<Vec<_>>())
+}
+
+/// REINFORCE, by default with a moving average of past costs as baseline.
+#[derive(Clone, Copy, Debug)]
+pub struct Reinforce {
+    baseline: bool,
+}
+
+impl Default for Reinforce {
+    fn default() -> Self {
+        Self { baseline: true }
+    }
+}
+
+impl Reinforce {
+    /// REINFORCE as it is, without variance reduction.
+    pub fn without_baseline() -> Self {
+        Self { baseline: false }
+    }
+}
+
+impl Estimator for Reinforce {
+    fn name(&self) -> &'static str {
+        if self.baseline { "reinforce" } else { "reinforce-without-baseline" }
+    }
+
+    fn valid_for(&self, _: SiteClass) -> std::result::Result<String, String> {
+        Ok(if self.baseline { "score function with moving-average baseline" } else { "score function" }
+            .into())
+    }
+
+    fn centred(&self) -> bool {
+        self.baseline
+    }
+
+    fn state(&self, _: &SiteTask<'_>) -> Result<SiteState> {
+        SiteState::new()
+    }
+
+    fn estimate(
+        &self,
+        task: &SiteTask<'_>,
+        cost: &mut dyn Cost,
+        _: &mut SiteState,
+    ) -> Result<Estimate> {
+        reinforce(task.problem, cost, 0.0)
+    }
+}

@@ -1,0 +1,224 @@
+//! RELAX (Grathwohl, Choi, Wu, Roeder, Duvenaud 2018, section 3.2 and algorithm 2).
+
+use super::site::{Coupling, Estimator, SiteClass, SiteState, SiteTask};
+use super::{Cost, Estimate, Problem};
+use crate::error::Result;
+use crate::surrogate::{RelaxedCost, Sum, Surrogate};
+use crate::surrogate::{FreeForm, Surroundings};
+use crate::tensor::{Tensor, grad};
+use crate::nn::Activation;
+
+/// The RELAX estimate (f(b) − c(z̃)) ∂log p(b | θ)/∂θ + ∂c(z)/∂θ − ∂c(z̃)/∂θ.
+///
+/// Unbiased for every surrogate c. With coupled noise z̃ = z, the direct dependence of c on θ
+/// cancels, and what is left is (f(b) − c(z)) ∂log p(b | θ)/∂θ + κ ∂c(z)/∂z with
+/// κ = 1 − ∂z̃/∂θ: one evaluation of the surrogate instead of two.
+///
+/// # Errors
+/// The cost's own, or shapes that do not fit.
+pub fn relax(
+    problem: Problem<'_>,
+    cost: &mut dyn Cost,
+    surrogate: &dyn Surrogate,
+) -> Result<Estimate> {
+    let theta = problem.theta.detach();
+    let problem = Problem { theta: &theta, ..problem };
+    match problem.noise.v.clone() {
+        None => coupled(problem, cost, surrogate),
+        Some(v) => independent(problem, &v, cost, surrogate),
+    }
+}
+
+fn coupled(problem: Problem<'_>, cost: &mut dyn Cost, surrogate: &dyn Surrogate) -> Result<Estimate> {
+    let Problem { relaxation, theta, noise, .. } = problem;
+    let around = problem.surroundings();
+    let z = relaxation.relaxed(theta, &noise.u);
+    let b = relaxation.hard(&z);
+    let f = cost.hard(&b)?;
+    let mut relaxed = |draw: &Tensor, temperature: &Tensor| cost.relaxed(draw, temperature);
+    let (c, slope) = surrogate.value_and_gradient(&z, around, &mut relaxed)?;
+    let score = relaxation.score(theta, &b);
+    let kappa = relaxation.kappa(theta, &noise.u, &b);
+    let gradient =
+        problem.spread(&(&f - c))? * &score + relaxation.pull(theta, &kappa, &slope);
+    let v = twice_mean(&gradient);
+    let along = relaxation.push(theta, &kappa, &v);
+    let weight = (&v * score).sum_from(problem.plates);
+    let variance_gradient = surrogate.variance_gradient(&z, &along, &weight, around, &mut relaxed)?;
+    finish(f, gradient, variance_gradient, 1 + surrogate.evaluations())
+}
+
+fn independent(
+    problem: Problem<'_>,
+    v: &Tensor,
+    cost: &mut dyn Cost,
+    surrogate: &dyn Surrogate,
+) -> Result<Estimate> {
+    let Problem { relaxation, theta, noise, .. } = problem;
+    let around = problem.surroundings();
+    let z = |theta: &Tensor| relaxation.relaxed(theta, &noise.u);
+    let b = relaxation.hard(&z(theta));
+    let z_tilde = |theta: &Tensor| relaxation.conditional(theta, v, &b);
+    let f = cost.hard(&b)?;
+    let mut relaxed = |draw: &Tensor, temperature: &Tensor| cost.relaxed(draw, temperature);
+
+    let mut pull = |sample: &dyn Fn(&Tensor) -> Tensor| {
+        let leaf = theta.leaf();
+        let z = sample(&leaf);
+        let (c, slope) = surrogate.value_and_gradient(&z, around, &mut relaxed)?;
+        Ok::<_, crate::Error>((c, grad(&[(&z, Some(&slope))], &[&leaf])?.remove(0)))
+    };
+    let (_, by_z) = pull(&z)?;
+    let (c, by_z_tilde) = pull(&z_tilde)?;
+    let score = relaxation.score(theta, &b);
+    let gradient = problem.spread(&(&f - c))? * &score + by_z - by_z_tilde;
+
+    let v = twice_mean(&gradient);
+    let weight = (&v * score).sum_from(problem.plates);
+    let mut push = |sample: &dyn Fn(&Tensor) -> Tensor, sign: f32, weight: &Tensor| {
+        let z = sample(&theta.with_tangent(&v));
+        let along = z.tangent().unwrap_or_else(|| z.zeros_like()) * sign;
+        surrogate.variance_gradient(&z.detach(), &along, weight, around, &mut relaxed)
+    };
+    let at_z = push(&z, 1.0, &weight.zeros_like())?;
+    let at_z_tilde = push(&z_tilde, -1.0, &weight)?;
+    let variance_gradient = at_z.iter().zip(&at_z_tilde).map(|(a, b)| a + b).collect();
+    finish(f, gradient, variance_gradient, 1 + 2 * surrogate.evaluations())
+}
+
+/// The derivative of the mean square of a gradient estimate by the estimate.
+fn twice_mean(gradient: &Tensor) -> Tensor {
+    gradient * (2.0 / gradient.len().max(1) as f32)
+}
+
+fn finish(
+    cost: Tensor,
+    gradient: Tensor,
+    variance_gradient: Vec<Tensor>,
+    evaluations: usize,
+) -> Result<Estimate> {
+    gradient.check()?;
+    Ok(Estimate { cost, gradient, variance_gradient, evaluations })
+}
+
+/// Which surrogate RELAX uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SurrogateKind {
+    /// [`Sum`](Self::Sum) where the cost can be relaxed, [`FreeForm`](Self::FreeForm) elsewhere.
+    #[default]
+    Auto,
+    /// A network on z.
+    FreeForm,
+    /// The relaxed cost with scale and temperature, plus a network on z.
+    Sum,
+}
+
+/// RELAX, with a surrogate trained online.
+#[derive(Clone, Debug)]
+pub struct Relax {
+    /// The surrogate.
+    pub surrogate: SurrogateKind,
+    /// Sizes of the network's hidden layers; empty chooses by the size of the site.
+    pub hidden: Vec<usize>,
+    /// The network's activation.
+    pub activation: Activation,
+    /// How z̃ is drawn.
+    pub coupling: Coupling,
+    /// First temperature of the relaxed cost.
+    pub temperature: f32,
+    /// First scale of the relaxed cost.
+    pub eta: f32,
+}
+
+impl Default for Relax {
+    fn default() -> Self {
+        Self {
+            surrogate: SurrogateKind::Auto,
+            hidden: Vec::new(),
+            activation: Activation::Relu,
+            coupling: Coupling::Coupled,
+            temperature: 0.5,
+            eta: 1.0,
+        }
+    }
+}
+
+impl Relax {
+    /// RELAX with a network alone: for costs that are black boxes.
+    pub fn free_form() -> Self {
+        Self { surrogate: SurrogateKind::FreeForm, ..Self::default() }
+    }
+
+    /// The kind that suits a site.
+    fn kind(&self, class: SiteClass) -> SurrogateKind {
+        match self.surrogate {
+            SurrogateKind::Auto if class.relaxable => SurrogateKind::Sum,
+            SurrogateKind::Auto => SurrogateKind::FreeForm,
+            chosen => chosen,
+        }
+    }
+
+    fn network(&self, task: &SiteTask<'_>) -> Result<FreeForm> {
+        const WIDEST: usize = 200;
+        const NARROWEST: usize = 10;
+        let around: Surroundings<'_> = task.problem.surroundings();
+        let numbers = |x: &Tensor| x.shape().iter().skip(around.plates).product::<usize>();
+        let latent = numbers(around.theta);
+        let context = around.context.map_or(0, numbers);
+        let width = latent.clamp(NARROWEST, WIDEST);
+        let hidden = if self.hidden.is_empty() { vec![width, width] } else { self.hidden.clone() };
+        let mut stream = task.stream("surrogate");
+        let device = around.theta.device();
+        let network =
+            FreeForm::new(latent, context, &hidden, self.activation, &mut stream, &device)?;
+        Ok(network.named(&task.parameter_name("network")))
+    }
+
+    fn surrogate(&self, task: &SiteTask<'_>) -> Result<Box<dyn Surrogate>> {
+        let network = self.network(task)?;
+        if self.kind(task.class) == SurrogateKind::FreeForm {
+            return Ok(Box::new(network));
+        }
+        let device = task.problem.theta.device();
+        let relaxed = RelaxedCost::new(self.eta, self.temperature, &device);
+        Ok(Box::new(Sum(relaxed.named(&task.parameter_name("relaxed_cost")), network)))
+    }
+}
+
+impl Estimator for Relax {
+    fn name(&self) -> &'static str {
+        "relax"
+    }
+
+    fn valid_for(&self, class: SiteClass) -> std::result::Result<String, String> {
+        if !class.discrete {
+            return Err("RELAX is for discrete sites".into());
+        }
+        match (self.kind(class), class.relaxable) {
+            (SurrogateKind::Sum, true) => Ok("discrete, cost differentiable in its relaxation: \
+                relaxed cost plus network"
+                .into()),
+            (SurrogateKind::Sum, false) => Err("its cost cannot be evaluated at a relaxed draw; \
+                use the free-form surrogate"
+                .into()),
+            _ => Ok("discrete, cost a black box: free-form network".into()),
+        }
+    }
+
+    fn coupling(&self) -> Coupling {
+        self.coupling
+    }
+
+    fn state(&self, task: &SiteTask<'_>) -> Result<SiteState> {
+        SiteState::with_surrogate(self.surrogate(task)?)
+    }
+
+    fn estimate(
+        &self,
+        task: &SiteTask<'_>,
+        cost: &mut dyn Cost,
+        state: &mut SiteState,
+    ) -> Result<Estimate> {
+        relax(task.problem, cost, state.surrogate())
+    }
+}

@@ -1,0 +1,150 @@
+//! Estimators at the sites of a model: settings, what they are valid for, and what they learn.
+
+use std::fmt::Debug;
+
+use super::{Cost, Estimate, MovingAverage, Problem};
+use crate::error::{Error, Result};
+use crate::optim::{Adam, Optimizer};
+use crate::random::{Key, Stream};
+use crate::surrogate::Surrogate;
+use crate::tensor::{Parameter, Tensor};
+
+/// How the conditional relaxed sample z̃ is drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Coupling {
+    /// With the noise that makes z̃ = z: one evaluation of the surrogate.
+    #[default]
+    Coupled,
+    /// With noise of its own, as published: two evaluations.
+    Independent,
+}
+
+/// What kind of random choice a site is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SiteClass {
+    /// Whether its values are discrete.
+    pub discrete: bool,
+    /// Whether the cost can be evaluated at a relaxed draw of it.
+    pub relaxable: bool,
+    /// Whether its draw is differentiable in its parameters, and nothing reads it on the host.
+    pub differentiable: bool,
+}
+
+/// The work at one site in one step.
+#[derive(Clone, Copy)]
+pub struct SiteTask<'a> {
+    /// Full name of the site.
+    pub name: &'a str,
+    /// What kind of choice it is.
+    pub class: SiteClass,
+    /// The choice.
+    pub problem: Problem<'a>,
+    /// The user's seed.
+    pub seed: u64,
+}
+
+impl SiteTask<'_> {
+    /// A stream of random numbers for first values of what the site learns.
+    pub(super) fn stream(&self, purpose: &str) -> Stream {
+        Key::new(self.seed).stream(&format!("{}/{purpose}", self.name))
+    }
+
+    /// The name under which something that the site learns is saved.
+    pub(super) fn parameter_name(&self, part: &str) -> String {
+        format!("{}/surrogate/{part}", self.name)
+    }
+}
+
+/// A gradient estimator for sites of models.
+pub trait Estimator: Debug {
+    /// Its name.
+    fn name(&self) -> &'static str;
+
+    /// Why it suits a class of sites, or why it is not valid there.
+    ///
+    /// # Errors
+    /// The reason, with what to use instead.
+    fn valid_for(&self, class: SiteClass) -> std::result::Result<String, String>;
+
+    /// Whether it estimates anything; otherwise the reverse pass alone gives the gradient.
+    fn needs_estimate(&self) -> bool {
+        true
+    }
+
+    /// Whether the moving average of past costs is taken off the cost beforehand.
+    fn centred(&self) -> bool {
+        true
+    }
+
+    /// How z̃ is drawn.
+    fn coupling(&self) -> Coupling {
+        Coupling::Coupled
+    }
+
+    /// What it starts to learn from.
+    ///
+    /// # Errors
+    /// If a device cannot hold it.
+    fn state(&self, task: &SiteTask<'_>) -> Result<SiteState>;
+
+    /// One estimate.
+    ///
+    /// # Errors
+    /// The cost's own.
+    fn estimate(
+        &self,
+        task: &SiteTask<'_>,
+        cost: &mut dyn Cost,
+        state: &mut SiteState,
+    ) -> Result<Estimate>;
+}
+
+/// What an estimator has learned at a site.
+#[derive(Debug)]
+pub struct SiteState {
+    surrogate: Box<dyn Surrogate>,
+    optimizer: Optimizer,
+    /// Past costs.
+    pub baseline: MovingAverage,
+}
+
+impl SiteState {
+    /// Ten times the usual rate of the model: the surrogate is to run ahead of what it follows.
+    const LEARNING_RATE: f32 = 1e-3;
+
+    /// Nothing but past costs.
+    ///
+    /// # Errors
+    /// None; the signature is that of estimators with more to build.
+    pub fn new() -> Result<Self> {
+        Self::with_surrogate(Box::new(crate::surrogate::Zero))
+    }
+
+    /// A surrogate, trained by Adam.
+    ///
+    /// # Errors
+    /// If the optimiser's settings make no sense.
+    pub fn with_surrogate(surrogate: Box<dyn Surrogate>) -> Result<Self> {
+        let optimizer = Optimizer::new(Adam::new(Self::LEARNING_RATE))?;
+        Ok(Self { surrogate, optimizer, baseline: MovingAverage::default() })
+    }
+
+    /// The surrogate.
+    pub fn surrogate(&self) -> &dyn Surrogate {
+        &*self.surrogate
+    }
+
+    /// Moves the surrogate against the gradient of the variance.
+    ///
+    /// # Errors
+    /// If the gradients do not fit the surrogate's parameters.
+    pub fn train(&mut self, variance_gradient: &[Tensor]) -> Result<()> {
+        let parameters = self.surrogate.parameters();
+        if parameters.len() != variance_gradient.len() {
+            return Err(Error::Autodiff("surrogate and gradient differ in length".into()));
+        }
+        let pairs: Vec<(Parameter, Tensor)> =
+            parameters.into_iter().zip(variance_gradient.iter().cloned()).collect();
+        self.optimizer.update(&pairs)
+    }
+}

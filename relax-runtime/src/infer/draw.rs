@@ -1,0 +1,194 @@
+//! The handlers behind objectives: who draws the random choices, and how the model learns of them.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use super::pass::{Latent, Mode, Pass};
+use crate::dist::{Law, Value};
+use crate::error::{Error, Result};
+use crate::model::{Handler, Message, ParamStore, Trace};
+use crate::tensor::Tensor;
+
+/// Where the law of a choice comes from.
+pub(super) enum LawSource {
+    /// The distribution that the program states.
+    Own,
+    /// A mean-field guide: free parameters for each site, created when it is first met.
+    MeanField(ParamStore),
+}
+
+/// Draws every site that has no value yet, and keeps a record.
+pub(super) struct Draw {
+    source: LawSource,
+    mode: Mode,
+    latents: RefCell<Vec<Latent>>,
+}
+
+impl Draw {
+    pub(super) fn new(source: LawSource, mode: Mode) -> Self {
+        Self { source, mode, latents: RefCell::default() }
+    }
+
+    /// The choices made so far.
+    pub(super) fn take(&self) -> Vec<Latent> {
+        self.latents.take()
+    }
+
+    fn law(&self, message: &Message<'_>) -> Result<Rc<dyn Law>> {
+        let stated = message.expanded()?.law()?;
+        let LawSource::MeanField(params) = &self.source else { return Ok(stated) };
+        if message.scale != 1.0 {
+            return Err(Error::Model(
+                "an automatic guide keeps parameters for every row, but this plate holds a \
+                 changing sample of rows; write a guide that computes them from the data, and \
+                 pass it with `guide`"
+                    .into(),
+            ));
+        }
+        let parameter = |(part, init): (&str, Tensor)| {
+            let name = format!("{}.{part}", message.name);
+            let value = params.get(&name).unwrap_or_else(|| params.insert(&name, &init));
+            if value.shape() == init.shape() {
+                return Ok(value);
+            }
+            Err(Error::Model(format!(
+                "the automatic guide's parameter `{name}` has shape {}, but the site now needs {}; \
+                 write a guide for sites whose shape changes",
+                value.shape(),
+                init.shape()
+            )))
+        };
+        let unconstrained: Vec<Tensor> =
+            stated.guide_parameters()?.into_iter().map(parameter).collect::<Result<_>>()?;
+        Ok(stated.guide(&unconstrained))
+    }
+
+    /// Noise and draw of the choice at `place`.
+    fn choose(&self, message: &Message<'_>, law: &dyn Law, place: usize) -> Result<(Tensor, Tensor)> {
+        let fresh = || law.noise(&mut message.key.stream(message.name));
+        match &self.mode {
+            Mode::Draw => {
+                let noise = fresh()?;
+                let value = law.draw(&noise);
+                Ok((noise, value))
+            }
+            Mode::Relaxed { hard, site, draw, temperature } => {
+                if place == *site {
+                    return Ok((hard.latents[place].noise.clone(), draw.clone()));
+                }
+                let before = hard.latents.iter().find(|latent| latent.name == message.name);
+                let moved = place > *site
+                    && (message.influence.contains(*site) || depends_on(law).contains(*site));
+                if let (false, Some(latent)) = (moved, before) {
+                    return Ok((latent.noise.clone(), latent.value.clone()));
+                }
+                let noise = before.map_or_else(fresh, |latent| Ok(latent.noise.clone()))?;
+                let value = match law.relaxation() {
+                    Some(relaxation) if law.takes_relaxed_values() => {
+                        let z = relaxation.relaxed(&law.parameters()[0], &noise);
+                        relaxation.squash(&z, temperature)
+                    }
+                    _ => law.draw(&noise),
+                };
+                Ok((noise, value))
+            }
+            Mode::Enumerate(odometer) => {
+                let value = odometer.choose(law)?;
+                Ok((value.zeros_like(), value))
+            }
+        }
+    }
+}
+
+fn depends_on(law: &dyn Law) -> crate::tensor::SiteSet {
+    law.parameters().iter().fold(Default::default(), |all, p| p.sites().union(all))
+}
+
+impl Handler for Draw {
+    fn sample(&self, message: &mut Message<'_>) -> Result<()> {
+        if message.value.is_some() {
+            return Ok(());
+        }
+        let place = self.latents.borrow().len();
+        let law = self.law(message)?;
+        let (noise, value) = self.choose(message, &*law, place)?;
+        message.value = Some(Value::Tensor(value.check()?.clone()));
+        message.origin = Some(place);
+        self.latents.borrow_mut().push(Latent {
+            name: message.name.to_owned(),
+            depends_on: message.influence.union(depends_on(&*law)),
+            law,
+            noise,
+            value,
+            plates: Rc::clone(message.plates),
+            scale: message.scale,
+            estimator: message.estimator.map(|name| Cow::Owned(name.to_owned())),
+            context: message.context.cloned(),
+            file: message.file,
+            line: message.line,
+        });
+        Ok(())
+    }
+}
+
+/// Gives a model's sites the guide's values.
+pub(super) struct FromGuide {
+    places: HashMap<String, usize>,
+    values: Vec<Tensor>,
+}
+
+impl FromGuide {
+    pub(super) fn new(latents: &[Latent], trace: &Trace) -> Self {
+        let places = latents.iter().enumerate().map(|(i, latent)| (latent.name.clone(), i));
+        // The values as the guide's own context passed them on, with what they depend on.
+        let value = |latent: &Latent| match trace.find(&latent.name).map(|entry| &entry.value) {
+            Some(Value::Tensor(t)) => t.clone(),
+            _ => latent.value.clone(),
+        };
+        Self { places: places.collect(), values: latents.iter().map(value).collect() }
+    }
+}
+
+impl Handler for FromGuide {
+    fn sample(&self, message: &mut Message<'_>) -> Result<()> {
+        if message.value.is_some() {
+            return Ok(());
+        }
+        let Some(&place) = self.places.get(message.name) else {
+            let mut known: Vec<_> = self.places.keys().map(|name| format!("`{name}`")).collect();
+            known.sort();
+            return Err(Error::Model(format!(
+                "the guide has no site of this name; its sites are {}",
+                known.join(", ")
+            )));
+        };
+        message.value = Some(Value::Tensor(self.values[place].clone()));
+        message.origin = Some(place);
+        Ok(())
+    }
+
+    fn finish(&self, trace: &Trace) -> Result<()> {
+        match self.places.keys().find(|name| trace.find(name).is_none()) {
+            None => Ok(()),
+            Some(name) => Err(Error::Model(format!(
+                "the guide samples `{name}`, but the model did not in this run; a guide samples \
+                 exactly the model's latent sites"
+            ))),
+        }
+    }
+}
+
+/// The choices of `hard` with the one at `site` replaced, if none of the others can change.
+pub(super) fn replaced(mode: &Mode) -> Option<Vec<Latent>> {
+    let Mode::Relaxed { hard, site, draw, .. } = mode else { return None };
+    let unmoved = |pass: &Rc<Pass>| {
+        pass.latents.iter().skip(site + 1).all(|later| !later.depends_on.contains(*site))
+    };
+    unmoved(hard).then(|| {
+        let mut latents = hard.latents.clone();
+        latents[*site].value = draw.clone();
+        latents
+    })
+}

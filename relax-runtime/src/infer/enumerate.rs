@@ -1,0 +1,232 @@
+//! Exact answers by enumeration, for programs whose discrete support is small.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use super::draw::{Draw, LawSource};
+use super::objective::Objective;
+use super::pass::Mode;
+use crate::dist::{Law, Number};
+use crate::error::{Error, Result};
+use crate::model::{Context, Handler, ParamStore, Program, unknown_site};
+use crate::random::Key;
+use crate::tensor::{Parameter, Tensor, grad_parameters};
+
+/// Counts through every combination of the values of a program's discrete choices; which choices
+/// there are may depend on the values of earlier ones.
+#[derive(Debug, Default)]
+pub struct Odometer(RefCell<Wheels>);
+
+#[derive(Debug, Default)]
+struct Wheels {
+    digits: Vec<usize>,
+    sizes: Vec<usize>,
+    at: usize,
+    combinations: usize,
+}
+
+/// Beyond this many runs enumeration is refused.
+const LARGEST: usize = 1 << 20;
+
+impl Odometer {
+    /// The value that the current combination has for the next choice.
+    pub(super) fn choose(&self, law: &dyn Law) -> Result<Tensor> {
+        let parameter = law.parameters().remove(0);
+        let Some(relaxation) = law.relaxation() else {
+            return Err(Error::Model(format!(
+                "{} is continuous; only programs whose random choices are all discrete can be \
+                 enumerated",
+                law.name()
+            )));
+        };
+        let shape = parameter.check()?.shape();
+        let categories = if relaxation.event_rank() == 1 { shape[shape.rank() - 1] } else { 1 };
+        let vertices = relaxation.vertices(categories);
+        let events = shape.numel() / vertices[0].len();
+        let size = u32::try_from(events)
+            .ok()
+            .and_then(|events| vertices.len().checked_pow(events))
+            .filter(|&size| size <= LARGEST)
+            .ok_or_else(too_many)?;
+        let mut digit = self.0.borrow_mut().next_digit(size);
+        let mut values = Vec::with_capacity(shape.numel());
+        for _ in 0..events {
+            values.extend_from_slice(&vertices[digit % vertices.len()]);
+            digit /= vertices.len();
+        }
+        Ok(law.from_vertex(&Tensor::from_vec(values, shape, &parameter.device())?))
+    }
+
+    /// Moves on to the next combination; false after the last.
+    fn advance(&self) -> Result<bool> {
+        let wheels = &mut *self.0.borrow_mut();
+        wheels.combinations += 1;
+        if wheels.combinations > LARGEST {
+            return Err(too_many());
+        }
+        wheels.digits.truncate(wheels.at);
+        wheels.sizes.truncate(wheels.at);
+        wheels.at = 0;
+        while let (Some(digit), Some(size)) = (wheels.digits.pop(), wheels.sizes.pop()) {
+            if digit + 1 < size {
+                wheels.digits.push(digit + 1);
+                wheels.sizes.push(size);
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+impl Wheels {
+    fn next_digit(&mut self, size: usize) -> usize {
+        if self.at == self.digits.len() {
+            self.digits.push(0);
+            self.sizes.push(size);
+        }
+        self.at += 1;
+        self.digits[self.at - 1]
+    }
+}
+
+fn too_many() -> Error {
+    Error::Model(format!(
+        "the program has more than {LARGEST} combinations of discrete values; use `Svi` instead"
+    ))
+}
+
+/// The exact posterior of a model whose latent sites are discrete.
+#[derive(Clone, Debug)]
+pub struct ExactPosterior {
+    /// ln p(observations).
+    pub log_evidence: f64,
+    /// For every latent site the values it can take, each with its posterior probability.
+    sites: BTreeMap<String, Vec<(Vec<f64>, f64)>>,
+}
+
+impl ExactPosterior {
+    /// The posterior mean of each element of a site's value, given that the run comes by the site.
+    ///
+    /// # Errors
+    /// If no site has the name.
+    pub fn means(&self, site: &str) -> Result<Vec<f64>> {
+        let values = self.marginal(site)?;
+        let mass: f64 = values.iter().map(|(_, p)| p).sum();
+        let mut means = vec![0.0; values.first().map_or(0, |(value, _)| value.len())];
+        for (value, p) in values {
+            means.iter_mut().zip(value).for_each(|(mean, x)| *mean += x * p / mass);
+        }
+        Ok(means)
+    }
+
+    /// The posterior mean of a site that holds one number: of a Bernoulli, its probability.
+    ///
+    /// # Errors
+    /// If no site has the name, or it holds several numbers.
+    pub fn mean(&self, site: &str) -> Result<f64> {
+        super::posterior::single(site, &self.means(site)?)
+    }
+
+    /// The values that a site can take, with their posterior probabilities. They sum to the
+    /// probability that the run comes by the site.
+    ///
+    /// # Errors
+    /// If no site has the name.
+    pub fn marginal(&self, site: &str) -> Result<&[(Vec<f64>, f64)]> {
+        let found = self.sites.get(site);
+        found.map(Vec::as_slice).ok_or_else(|| unknown_site(site, self.sites.keys().map(String::as_str)))
+    }
+}
+
+/// Runs a model once for every combination of its discrete values.
+///
+/// # Errors
+/// If a latent site is continuous, or there are more than 2²⁰ combinations.
+pub fn exact_posterior(model: &dyn Program) -> Result<ExactPosterior> {
+    let odometer = Rc::new(Odometer::default());
+    let params = ParamStore::default();
+    let mut runs: Vec<(f64, Vec<(String, Vec<f64>)>)> = Vec::new();
+    loop {
+        let draw = Rc::new(Draw::new(LawSource::Own, Mode::Enumerate(Rc::clone(&odometer))));
+        let handlers = vec![Rc::clone(&draw) as Rc<dyn Handler>];
+        let context = Context::new(Key::new(0), handlers, params.clone());
+        model.execute(&context)?;
+        let (trace, _) = context.finish();
+        let values = draw.take().into_iter().map(|latent| {
+            let value = latent.value.peek()?.into_iter().map(f64::from).collect();
+            Ok((latent.name, value))
+        });
+        runs.push((trace.log_prob()?, values.collect::<Result<_>>()?));
+        if !odometer.advance()? {
+            break;
+        }
+    }
+    let log_evidence = log_sum_exp(runs.iter().map(|(log_weight, _)| *log_weight));
+    let mut sites: BTreeMap<String, Vec<(Vec<f64>, f64)>> = BTreeMap::new();
+    for (log_weight, values) in runs {
+        let p = (log_weight - log_evidence).exp();
+        for (name, value) in values {
+            let marginal = sites.entry(name).or_default();
+            match marginal.iter_mut().find(|(known, _)| *known == value) {
+                Some((_, total)) => *total += p,
+                None => marginal.push((value, p)),
+            }
+        }
+    }
+    Ok(ExactPosterior { log_evidence, sites })
+}
+
+/// ln Σ eˣ.
+pub(super) fn log_sum_exp(values: impl Iterator<Item = f64> + Clone) -> f64 {
+    let max = values.clone().fold(f64::NEG_INFINITY, f64::max);
+    if max == f64::NEG_INFINITY {
+        return max;
+    }
+    max + values.map(|x| (x - max).exp()).sum::<f64>().ln()
+}
+
+/// The exact value and gradient of an objective whose random choices are all discrete: what the
+/// estimators estimate.
+///
+/// # Errors
+/// If a choice is continuous, or there are more than 2²⁰ combinations.
+pub fn exact_gradient(
+    objective: &dyn Objective,
+    params: &ParamStore,
+) -> Result<(f64, Vec<(Parameter, Tensor)>)> {
+    let odometer = Rc::new(Odometer::default());
+    let mode = Mode::Enumerate(Rc::clone(&odometer));
+    let (mut value, mut sum) = (0.0, Vec::<(Parameter, Tensor)>::new());
+    loop {
+        let pass = objective.evaluate(Key::new(0), params, &mode)?;
+        let densities: Vec<Tensor> =
+            pass.latents.iter().map(|l| l.law.log_density(&l.value).sum_all()).collect();
+        let mut log_q = 0.0;
+        for density in &densities {
+            log_q += f64::from(density.peek_item()?);
+        }
+        let (q, cost) = (log_q.exp(), pass.total()?);
+        value += q * cost;
+        let mut cotangents = Vec::new();
+        for density in densities {
+            let weight = density.full_like((q * cost) as f32);
+            cotangents.push((density, weight));
+        }
+        for term in &pass.terms {
+            if let Number::Tensor(t) = &term.value {
+                cotangents.push((t.clone(), t.full_like((q * term.scale) as f32)));
+            }
+        }
+        let outputs: Vec<_> = cotangents.iter().map(|(output, c)| (output, Some(c))).collect();
+        for (parameter, gradient) in grad_parameters(&outputs)? {
+            match sum.iter_mut().find(|(p, _)| p.key() == parameter.key()) {
+                Some((_, total)) => *total = &*total + gradient,
+                None => sum.push((parameter, gradient)),
+            }
+        }
+        if !odometer.advance()? {
+            return Ok((value, sum));
+        }
+    }
+}

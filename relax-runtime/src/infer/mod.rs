@@ -1,0 +1,16 @@
+//! Inference: objectives, the trainer that minimises them, posteriors, and exact enumeration.
+
+mod draw;
+mod enumerate;
+mod objective;
+mod pass;
+mod posterior;
+mod trainer;
+mod training;
+
+pub use enumerate::{ExactPosterior, exact_gradient, exact_posterior};
+pub use objective::{Elbo, ExpectedCost, Objective};
+pub use pass::{Latent, Mode, Pass, Term};
+pub use posterior::{LogEvidence, Posterior};
+pub use trainer::{Gradients, Trainer};
+pub use training::{Fit, Minimize, Svi, Trained, Training};

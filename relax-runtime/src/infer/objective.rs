@@ -1,0 +1,192 @@
+//! Objectives: expectations that training minimises.
+
+use std::rc::Rc;
+
+use super::draw::{Draw, FromGuide, LawSource, replaced};
+use super::pass::{Latent, Mode, Pass, Term};
+use crate::dist::{Number, Value};
+use crate::error::{Error, Result};
+use crate::model::{Context, Entry, Handler, Kind, ParamStore, Program, Trace};
+use crate::random::Key;
+use crate::tensor::{SiteSet, Tensor};
+
+/// An expected cost over random choices: what a [`Trainer`](super::Trainer) minimises.
+pub trait Objective {
+    /// Evaluates once: makes the random choices as `mode` says, and collects the terms of the cost.
+    ///
+    /// # Errors
+    /// Whatever goes wrong in a program.
+    fn evaluate(&self, key: Key, params: &ParamStore, mode: &Mode) -> Result<Pass>;
+}
+
+/// The negative evidence lower bound E_q[log q(z) − log p(x, z)].
+///
+/// Without a guide, q is mean-field: every latent site of the model gets free parameters when it is
+/// first met, also sites that appear on some paths only. `cost!` terms of the model are added.
+#[derive(Clone, Copy)]
+pub struct Elbo<'m> {
+    model: &'m dyn Program,
+    guide: Option<&'m dyn Program>,
+}
+
+impl<'m> Elbo<'m> {
+    /// The bound of a model with an automatic guide.
+    pub fn new(model: &'m dyn Program) -> Self {
+        Self { model, guide: None }
+    }
+
+    /// Takes a program as guide; it samples exactly the model's latent sites.
+    #[must_use]
+    pub fn guide(mut self, guide: &'m dyn Program) -> Self {
+        self.guide = Some(guide);
+        self
+    }
+
+    /// Runs the guide: its choices, what it passed on, and what its host code read.
+    fn run_guide(
+        &self,
+        guide: &dyn Program,
+        key: Key,
+        params: &ParamStore,
+        mode: &Mode,
+    ) -> Result<(Vec<Latent>, Trace, SiteSet)> {
+        if let (Some(latents), Mode::Relaxed { hard, .. }) = (replaced(mode), mode) {
+            return Ok((latents, Trace::default(), hard.reads));
+        }
+        let draw = Rc::new(Draw::new(LawSource::Own, mode.clone()));
+        let context = Context::new(key, vec![Rc::clone(&draw) as Rc<dyn Handler>], params.clone());
+        guide.execute(&context)?;
+        let (trace, reads) = context.finish();
+        if let Some(entry) = trace.entries().iter().find(|entry| entry.kind == Kind::Observed) {
+            return Err(entry.locate(Error::Model("a guide cannot observe".into())));
+        }
+        Ok((draw.take(), trace, reads))
+    }
+}
+
+impl Objective for Elbo<'_> {
+    fn evaluate(&self, key: Key, params: &ParamStore, mode: &Mode) -> Result<Pass> {
+        let (mut latents, mut reads) = (Vec::new(), SiteSet::default());
+        let trace = if let Some(guide) = self.guide {
+            let (drawn, guide_trace, guide_reads) = self.run_guide(guide, key, params, mode)?;
+            let replay = Rc::new(FromGuide::new(&drawn, &guide_trace));
+            let context =
+                Context::new(key, vec![Rc::clone(&replay) as Rc<dyn Handler>], params.clone());
+            self.model.execute(&context)?;
+            let (trace, model_reads) = context.finish();
+            replay.finish(&trace)?;
+            (latents, reads) = (drawn, guide_reads.union(model_reads));
+            trace
+        } else {
+            let draw = Rc::new(Draw::new(LawSource::MeanField(params.clone()), mode.clone()));
+            let context =
+                Context::new(key, vec![Rc::clone(&draw) as Rc<dyn Handler>], params.clone());
+            self.model.execute(&context)?;
+            let (trace, model_reads) = context.finish();
+            latents.extend(draw.take());
+            reads = reads.union(model_reads);
+            trace
+        };
+        let mut terms = Vec::with_capacity(latents.len() + trace.entries().len());
+        for (place, latent) in latents.iter().enumerate() {
+            terms.push(entropy_term(place, latent, mode).map_err(|e| latent.locate(e))?);
+        }
+        for entry in trace.entries() {
+            match entry.kind {
+                Kind::Latent | Kind::Observed => terms.push(density_term(entry)?),
+                Kind::Cost => terms.push(cost_term(entry)),
+                Kind::Param => {}
+            }
+        }
+        Ok(Pass { latents, terms, reads })
+    }
+}
+
+/// log q of a choice. Its direct derivative by q's parameters has expectation zero and is left out
+/// (Roeder, Wu, Duvenaud 2017), except where a relaxed draw moves those parameters.
+fn entropy_term(place: usize, latent: &Latent, mode: &Mode) -> Result<Term> {
+    let density = match mode {
+        Mode::Relaxed { .. } => latent.law.log_density(&latent.value),
+        Mode::Draw | Mode::Enumerate(_) => {
+            let constants: Vec<Tensor> =
+                latent.law.parameters().iter().map(Tensor::detach).collect();
+            latent.law.with_parameters(&constants).log_density(&latent.value)
+        }
+    };
+    density.check()?;
+    let mut sites = latent.depends_on.union(density.sites());
+    sites.insert(place);
+    Ok(Term {
+        name: format!("log q({})", latent.name),
+        value: Number::Tensor(density).sum_from(latent.plates.len()),
+        plates: Rc::clone(&latent.plates),
+        scale: latent.scale,
+        sites,
+    })
+}
+
+/// −log p of a site.
+fn density_term(entry: &Entry) -> Result<Term> {
+    let value = entry.log_prob()?.scale(-1.0);
+    let sites = value.sites().union(entry.influence);
+    Ok(term(entry, value, sites))
+}
+
+fn cost_term(entry: &Entry) -> Term {
+    let value = match &entry.value {
+        Value::Tensor(t) => Number::Tensor(t.clone()),
+        Value::Real(x) => Number::Host(*x),
+        _ => Number::Host(0.0),
+    };
+    let sites = value.sites().union(entry.influence);
+    term(entry, value, sites)
+}
+
+fn term(entry: &Entry, value: Number, sites: SiteSet) -> Term {
+    Term {
+        name: entry.name.clone(),
+        value,
+        plates: Rc::clone(&entry.plates),
+        scale: entry.scale,
+        sites,
+    }
+}
+
+/// The expectation of a program's `cost!` terms over its own random choices.
+#[derive(Clone, Copy)]
+pub struct ExpectedCost<'m> {
+    program: &'m dyn Program,
+}
+
+impl<'m> ExpectedCost<'m> {
+    /// The expected cost of a program.
+    pub fn new(program: &'m dyn Program) -> Self {
+        Self { program }
+    }
+}
+
+impl Objective for ExpectedCost<'_> {
+    fn evaluate(&self, key: Key, params: &ParamStore, mode: &Mode) -> Result<Pass> {
+        let draw = Rc::new(Draw::new(LawSource::Own, mode.clone()));
+        let context = Context::new(key, vec![Rc::clone(&draw) as Rc<dyn Handler>], params.clone());
+        self.program.execute(&context)?;
+        let (trace, reads) = context.finish();
+        let mut terms = Vec::new();
+        for entry in trace.entries() {
+            match entry.kind {
+                Kind::Cost => terms.push(cost_term(entry)),
+                Kind::Observed => {
+                    let problem = "an expected cost has no observations: pay with `cost!`, or use \
+                                   `Svi` for a posterior";
+                    return Err(entry.locate(Error::Model(problem.into())));
+                }
+                Kind::Latent | Kind::Param => {}
+            }
+        }
+        if terms.is_empty() {
+            let name = self.program.name();
+            return Err(Error::Model(format!("`{name}` has no `cost!` to minimise")));
+        }
+        Ok(Pass { latents: draw.take(), terms, reads })
+    }
+}

@@ -1,0 +1,174 @@
+//! One evaluation of an objective: the random choices it made and the costs that followed.
+
+use std::borrow::Cow;
+use std::rc::Rc;
+
+use super::enumerate::Odometer;
+use crate::dist::{Law, Number};
+use crate::error::{Error, Result};
+use crate::estimator::SiteClass;
+use crate::model::Plate;
+use crate::tensor::{Device, Shape, SiteSet, Tensor};
+
+/// One random choice of an objective, drawn from the law whose parameters are to be trained.
+#[derive(Clone, Debug)]
+pub struct Latent {
+    /// Full name of its site.
+    pub name: String,
+    /// The law that it was drawn from: the guide's, if there is one.
+    pub law: Rc<dyn Law>,
+    /// The noise behind the draw.
+    pub noise: Tensor,
+    /// The draw.
+    pub value: Tensor,
+    /// The plates around the site.
+    pub plates: Rc<[Plate]>,
+    /// Factor of subsampling plates.
+    pub scale: f64,
+    /// Earlier choices that the law depends on.
+    pub(crate) depends_on: SiteSet,
+    pub(crate) estimator: Option<Cow<'static, str>>,
+    pub(crate) context: Option<Tensor>,
+    pub(crate) file: &'static str,
+    pub(crate) line: u32,
+}
+
+impl Latent {
+    /// Wraps an error with the site's name and line.
+    pub(crate) fn locate(&self, error: Error) -> Error {
+        match error {
+            located @ Error::Site { .. } => located,
+            source => Error::Site {
+                site: self.name.clone(),
+                file: self.file,
+                line: self.line,
+                source: Box::new(source),
+            },
+        }
+    }
+}
+
+/// One term of an objective's cost.
+#[derive(Clone, Debug)]
+pub struct Term {
+    /// Full name of its site.
+    pub name: String,
+    /// A number a row of the plates, without the plates' scale.
+    pub value: Number,
+    /// The plates around the site.
+    pub plates: Rc<[Plate]>,
+    /// Factor of subsampling plates.
+    pub scale: f64,
+    /// Choices that the term may depend on.
+    pub sites: SiteSet,
+}
+
+/// What happened in one evaluation.
+#[derive(Clone, Debug, Default)]
+pub struct Pass {
+    /// The random choices, in order; a [`SiteSet`] refers to them by their place here.
+    pub latents: Vec<Latent>,
+    /// The terms of the cost.
+    pub terms: Vec<Term>,
+    /// Choices that host code has read.
+    pub reads: SiteSet,
+}
+
+/// How an evaluation makes its random choices.
+#[derive(Clone)]
+pub enum Mode {
+    /// Draws each from its law.
+    Draw,
+    /// Repeats `hard`, but with a relaxed draw at one site; later choices that depend on it are
+    /// relaxed at the same temperature, with their own noise.
+    Relaxed {
+        /// The evaluation to repeat.
+        hard: Rc<Pass>,
+        /// Place of the relaxed choice.
+        site: usize,
+        /// Its relaxed draw.
+        draw: Tensor,
+        /// λ, of rank 0.
+        temperature: Tensor,
+    },
+    /// Takes each discrete choice's next value, over all evaluations every combination.
+    Enumerate(Rc<Odometer>),
+}
+
+impl Pass {
+    /// The whole cost, plates scaled.
+    ///
+    /// # Errors
+    /// If a term carries an error.
+    pub fn total(&self) -> Result<f64> {
+        self.terms.iter().map(|term| Ok(term.value.total()? * term.scale)).sum()
+    }
+
+    /// What kind of choice the latent at a place is, as far as this evaluation shows.
+    pub fn class(&self, place: usize) -> SiteClass {
+        let latent = &self.latents[place];
+        let discrete = latent.law.relaxation().is_some();
+        let read = self.reads.contains(place);
+        let blocks = |later: &Latent, at: usize| {
+            let hard = later.law.relaxation().is_some()
+                && (!later.law.takes_relaxed_values() || self.reads.contains(at));
+            hard && later.depends_on.contains(place)
+        };
+        let blocked = (place + 1..self.latents.len()).any(|at| blocks(&self.latents[at], at));
+        SiteClass {
+            discrete,
+            relaxable: discrete && latent.law.takes_relaxed_values() && !read && !blocked,
+            differentiable: !discrete && !read,
+        }
+    }
+
+    /// The sum of the terms that can depend on the latent at a place, in units of one row of its
+    /// plates: a number a row. Terms of other plates are summed and count for every row.
+    ///
+    /// # Errors
+    /// If a term carries an error.
+    pub fn cost_to_go(
+        &self,
+        place: usize,
+        plates: &[Plate],
+        scale: f64,
+        device: &Device,
+    ) -> Result<Tensor> {
+        let sizes: Vec<usize> = plates.iter().map(|plate| plate.size).collect();
+        let mut tensors: Option<Tensor> = None;
+        let mut host = 0.0;
+        for term in self.terms.iter().filter(|term| term.sites.contains(place)) {
+            match term.value.scale(term.scale / scale) {
+                Number::Host(x) => host += x,
+                Number::Tensor(t) => {
+                    let t = align(&t, &term.plates, plates)?;
+                    tensors = Some(match tensors {
+                        None => t,
+                        Some(sum) => sum + t,
+                    });
+                }
+            }
+        }
+        let rows = Shape::try_from(&sizes[..])?;
+        let total = Tensor::full(rows, host as f32, device);
+        Ok(match tensors {
+            Some(sum) if sum.shape() == rows && host == 0.0 => sum,
+            Some(sum) => total + sum,
+            None => total,
+        })
+    }
+}
+
+/// Brings a term with rows of its own plates to the rows of a site's plates: axes that both have
+/// stay, the term's others are summed, the site's others get length 1.
+fn align(term: &Tensor, from: &[Plate], to: &[Plate]) -> Result<Tensor> {
+    let same = |(a, b): &(&Plate, &Plate)| a.name == b.name && a.size == b.size;
+    let common = from.iter().zip(to).take_while(same).count();
+    if common == from.len() && common == to.len() {
+        return Ok(term.clone());
+    }
+    let sum = if term.rank() > common { term.sum_from(common) } else { term.clone() };
+    let mut shape = sum.check()?.shape().to_vec();
+    shape.resize(to.len(), 1);
+    Ok(sum.reshape(Shape::try_from(&shape[..])?))
+}

@@ -1,0 +1,146 @@
+//! What a trained guide says of the latent sites.
+
+use std::collections::BTreeMap;
+
+use super::enumerate::log_sum_exp;
+use super::objective::Objective;
+use super::pass::{Mode, Pass};
+use crate::dist::{Number, Value};
+use crate::error::{Error, Result};
+use crate::model::{ParamStore, unknown_site};
+use crate::random::Key;
+
+/// Draws from a guide, with their importance weights under the model.
+#[derive(Clone, Debug)]
+pub struct Posterior {
+    sites: BTreeMap<String, Site>,
+    /// ln(p(x, z)/q(z)) of each draw, row by row.
+    log_weights: Vec<Vec<f64>>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Site {
+    draws: Vec<Value>,
+    /// Sum over draws of the mean of the law that each was drawn from.
+    mean_sum: Vec<f64>,
+}
+
+/// Bounds on ln p(x), all lower bounds in expectation, and how good the guide is as a proposal.
+#[derive(Clone, Copy, Debug)]
+pub struct LogEvidence {
+    /// The evidence lower bound: the mean log-weight.
+    pub elbo: f64,
+    /// The importance-weighted bound of all draws (Burda, Grosse, Salakhutdinov 2016).
+    pub bound: f64,
+    /// Mean over rows of (Σ w)²/Σ w²: how many independent posterior draws the draws are worth.
+    pub effective_samples: f64,
+}
+
+impl Posterior {
+    /// Draws `n` times from the guide of an objective.
+    ///
+    /// # Errors
+    /// Whatever goes wrong in model or guide; `n` of 0.
+    pub fn draw(objective: &dyn Objective, params: &ParamStore, seed: u64, n: usize) -> Result<Self> {
+        if n == 0 {
+            let problem = "is 0; give at least one".into();
+            return Err(Error::Config { setting: "posterior draws", problem });
+        }
+        let mut posterior = Self { sites: BTreeMap::new(), log_weights: Vec::with_capacity(n) };
+        // Steps of training count up from 0; these draws count down from the last.
+        for step in (0..n as u64).map(|i| u64::MAX - i) {
+            let key = Key { seed, step, particle: 0 };
+            let pass = objective.evaluate(key, params, &Mode::Draw)?;
+            for latent in &pass.latents {
+                let site = posterior.sites.entry(latent.name.clone()).or_default();
+                site.draws.push(Value::Tensor(latent.value.detach()));
+                let mean = latent.law.mean().peek()?;
+                site.mean_sum.resize(mean.len(), 0.0);
+                site.mean_sum.iter_mut().zip(mean).for_each(|(sum, x)| *sum += f64::from(x));
+            }
+            posterior.log_weights.push(log_weights(&pass)?);
+        }
+        Ok(posterior)
+    }
+
+    fn site(&self, name: &str) -> Result<&Site> {
+        let found = self.sites.get(name);
+        found.ok_or_else(|| unknown_site(name, self.sites.keys().map(String::as_str)))
+    }
+
+    /// Names of the latent sites that the draws came by.
+    pub fn sites(&self) -> impl Iterator<Item = &str> {
+        self.sites.keys().map(String::as_str)
+    }
+
+    /// The mean of each element of a site under the guide, given that the run comes by the site;
+    /// of a categorical, the probability of each category.
+    ///
+    /// # Errors
+    /// If no site has the name.
+    pub fn means(&self, site: &str) -> Result<Vec<f64>> {
+        let site = self.site(site)?;
+        Ok(site.mean_sum.iter().map(|sum| sum / site.draws.len() as f64).collect())
+    }
+
+    /// The mean of a site that holds one number: of a Bernoulli, its probability.
+    ///
+    /// # Errors
+    /// If no site has the name, or it holds several numbers.
+    pub fn mean(&self, site: &str) -> Result<f64> {
+        single(site, &self.means(site)?)
+    }
+
+    /// The draws of a site.
+    ///
+    /// # Errors
+    /// If no site has the name.
+    pub fn samples(&self, site: &str) -> Result<&[Value]> {
+        Ok(&self.site(site)?.draws)
+    }
+
+    /// Bounds on the log-evidence of the observations, from the draws' importance weights. Where
+    /// all sites stand in one plate, rows are weighted one by one; plates are not scaled.
+    pub fn log_evidence(&self) -> LogEvidence {
+        let rows = self.log_weights.iter().map(Vec::len).min().unwrap_or(0);
+        let draws = self.log_weights.len() as f64;
+        let mut evidence = LogEvidence { elbo: 0.0, bound: 0.0, effective_samples: 0.0 };
+        for row in 0..rows {
+            let weights = self.log_weights.iter().map(|weights| weights[row]);
+            let log_sum = log_sum_exp(weights.clone());
+            evidence.elbo += weights.clone().sum::<f64>() / draws;
+            evidence.bound += log_sum - draws.ln();
+            let log_square_sum = log_sum_exp(weights.map(|w| 2.0 * w));
+            evidence.effective_samples += (2.0 * log_sum - log_square_sum).exp() / rows as f64;
+        }
+        evidence
+    }
+}
+
+/// The log-weight of a pass: a number a row if all its terms are rows of the same plate.
+fn log_weights(pass: &Pass) -> Result<Vec<f64>> {
+    let plate = pass.terms.first().map(|term| &term.plates);
+    let one_plate = plate.filter(|plates| plates.len() == 1);
+    let rows = match one_plate {
+        Some(plates) if pass.terms.iter().all(|term| &term.plates == plates) => plates[0].size,
+        _ => return Ok(vec![-pass.terms.iter().map(|t| t.value.total()).sum::<Result<f64>>()?]),
+    };
+    let mut weights = vec![0.0; rows];
+    for term in &pass.terms {
+        if let Number::Tensor(t) = &term.value {
+            weights.iter_mut().zip(t.peek()?).for_each(|(w, x)| *w -= f64::from(x));
+        }
+    }
+    Ok(weights)
+}
+
+/// The only number of a site.
+pub(super) fn single(site: &str, numbers: &[f64]) -> Result<f64> {
+    match numbers {
+        [x] => Ok(*x),
+        _ => Err(Error::Model(format!(
+            "site `{site}` holds {} numbers; ask for `means`",
+            numbers.len()
+        ))),
+    }
+}

@@ -1,0 +1,433 @@
+//! The trainer: estimates gradients of an objective, site by site, and follows them.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use super::objective::Objective;
+use super::pass::{Latent, Mode, Pass};
+use crate::dist::Number;
+use crate::error::{Error, Result};
+use crate::estimator::{
+    Cost, Coupling, Estimate, Estimator, Noise, Plan, PlanEntry, Problem, SiteClass, SiteState,
+    SiteTask, by_name, choose, score_function,
+};
+use crate::model::ParamStore;
+use crate::optim::{Adam, Optimizer, Rule};
+use crate::random::Key;
+use crate::report::{GradientMoments, SiteReport, StepReport};
+use crate::tensor::{Device, Parameter, Tensor, grad_parameters};
+
+/// Minimises objectives: holds the parameters, the optimiser, and what each site's estimator has
+/// learned. For a loop of one's own over minibatches, give every step its objective:
+///
+/// ```ignore
+/// let mut trainer = Trainer::new(1)?.optimizer(Adam::new(1e-3))?;
+/// for batch in batches {
+///     let report = trainer.step(&Elbo::new(&decoder(&batch, &p)).guide(&encoder(&batch, &q)))?;
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Trainer {
+    seed: u64,
+    particles: usize,
+    params: ParamStore,
+    optimizer: Optimizer,
+    estimator: Option<Rc<dyn Estimator>>,
+    site_estimators: BTreeMap<String, Rc<dyn Estimator>>,
+    sites: BTreeMap<String, Site>,
+    order: Vec<String>,
+    step: u64,
+}
+
+/// What the trainer keeps of a site.
+#[derive(Debug)]
+struct Site {
+    class: SiteClass,
+    distribution: &'static str,
+    estimator: Rc<dyn Estimator>,
+    reason: String,
+    state: Option<SiteState>,
+    moments: GradientMoments,
+}
+
+/// An estimate of an objective and its gradient.
+#[derive(Debug)]
+pub struct Gradients {
+    /// The estimated objective.
+    pub loss: f64,
+    /// The gradient by every parameter that the objective depends on.
+    pub parameters: Vec<(Parameter, Tensor)>,
+    /// What was measured at each site.
+    pub sites: Vec<SiteReport>,
+    /// Evaluations of the cost, relaxed ones included.
+    pub evaluations: usize,
+}
+
+impl Trainer {
+    /// A trainer with Adam at rate 0.01, one particle, and estimators by plan.
+    ///
+    /// # Errors
+    /// None at present; settings that can be wrong are checked where they are made.
+    pub fn new(seed: u64) -> Result<Self> {
+        const LEARNING_RATE: f32 = 1e-2;
+        Ok(Self {
+            seed,
+            particles: 1,
+            params: ParamStore::default(),
+            optimizer: Optimizer::new(Adam::new(LEARNING_RATE))?,
+            estimator: None,
+            site_estimators: BTreeMap::new(),
+            sites: BTreeMap::new(),
+            order: Vec::new(),
+            step: 0,
+        })
+    }
+
+    /// The seed of all random numbers.
+    pub fn set_seed(&mut self, seed: u64) {
+        self.seed = seed;
+    }
+
+    /// The seed of all random numbers.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// How parameters follow their gradients.
+    ///
+    /// # Errors
+    /// If the rule's settings make no sense, such as a learning rate that is NaN.
+    pub fn set_optimizer(&mut self, rule: Box<dyn Rule>) -> Result<()> {
+        self.optimizer = Optimizer::boxed(rule)?;
+        Ok(())
+    }
+
+    /// Draws a step; the gradient is their average.
+    ///
+    /// # Errors
+    /// If there are none.
+    pub fn set_particles(&mut self, particles: usize) -> Result<()> {
+        if particles == 0 {
+            let problem = "is 0; give at least one".into();
+            return Err(Error::Config { setting: "particles", problem });
+        }
+        self.particles = particles;
+        Ok(())
+    }
+
+    /// The estimator of every site where it is valid; the plan chooses elsewhere.
+    pub fn set_estimator(&mut self, estimator: Rc<dyn Estimator>) {
+        self.estimator = Some(estimator);
+        self.sites.clear();
+    }
+
+    /// The estimator of one site, or of all sites of a loop under the name before the index.
+    pub fn set_site_estimator(&mut self, site: &str, estimator: Rc<dyn Estimator>) {
+        self.site_estimators.insert(site.to_owned(), estimator);
+        self.sites.clear();
+    }
+
+    /// The parameters of `param!` sites and automatic guides.
+    pub fn params(&self) -> &ParamStore {
+        &self.params
+    }
+
+    /// The optimiser.
+    pub fn optimizer_mut(&mut self) -> &mut Optimizer {
+        &mut self.optimizer
+    }
+
+    /// Steps taken.
+    pub fn steps_taken(&self) -> u64 {
+        self.step
+    }
+
+    /// Which estimator each site got, and why: sites met so far, in the order they were met.
+    pub fn plan(&self) -> Plan {
+        let entry = |name: &String| {
+            let site = self.sites.get(name)?;
+            Some(PlanEntry {
+                site: name.clone(),
+                distribution: site.distribution,
+                estimator: site.estimator.name(),
+                reason: site.reason.clone(),
+            })
+        };
+        Plan { entries: self.order.iter().filter_map(entry).collect() }
+    }
+
+    /// One optimisation step.
+    ///
+    /// # Errors
+    /// Whatever goes wrong in the objective; [`Error::NotFinite`] if the loss is not finite, in
+    /// which case no parameter has been moved.
+    pub fn step(&mut self, objective: &dyn Objective) -> Result<StepReport> {
+        let key = Key { seed: self.seed, step: self.step, particle: 0 };
+        let Gradients { loss, parameters, sites, evaluations } =
+            self.estimate(objective, key, true)?;
+        self.optimizer.update(&parameters)?;
+        let report = StepReport { step: self.step, loss, sites, evaluations };
+        self.step += 1;
+        Ok(report)
+    }
+
+    /// Estimates the objective and its gradient with the random numbers of `key`, without moving
+    /// any parameter; surrogates and baselines stay as they are, too.
+    ///
+    /// # Errors
+    /// As [`step`](Self::step).
+    pub fn gradients(&mut self, objective: &dyn Objective, key: Key) -> Result<Gradients> {
+        self.estimate(objective, key, false)
+    }
+
+    fn estimate(&mut self, objective: &dyn Objective, key: Key, learn: bool) -> Result<Gradients> {
+        let mut sum: Vec<(Parameter, Tensor)> = Vec::new();
+        let (mut loss, mut evaluations, mut sites) = (0.0, 0, Vec::new());
+        let share = 1.0 / self.particles as f64;
+        for particle in 0..self.particles as u64 {
+            let key = Key { particle, ..key };
+            let one = self.estimate_particle(objective, key, learn)?;
+            loss += share * one.loss;
+            evaluations += one.evaluations;
+            sites = one.sites;
+            for (parameter, gradient) in one.parameters {
+                let gradient = if self.particles == 1 { gradient } else { gradient * share as f32 };
+                match sum.iter_mut().find(|(p, _)| p.key() == parameter.key()) {
+                    Some((_, total)) => *total = &*total + gradient,
+                    None => sum.push((parameter, gradient)),
+                }
+            }
+        }
+        Ok(Gradients { loss, parameters: sum, sites, evaluations })
+    }
+
+    fn estimate_particle(
+        &mut self,
+        objective: &dyn Objective,
+        key: Key,
+        learn: bool,
+    ) -> Result<Gradients> {
+        let pass = Rc::new(objective.evaluate(key, &self.params, &Mode::Draw)?);
+        let loss = self.finite_loss(&pass)?;
+        let mut cotangents: Vec<(Tensor, Tensor)> = Vec::new();
+        let (mut sites, mut evaluations) = (Vec::new(), 1);
+        for (place, latent) in pass.latents.iter().enumerate() {
+            let work = Work { objective, pass: &pass, place, latent, key };
+            let estimated = self.site(&work, learn).map_err(|e| latent.locate(e))?;
+            if let Some((gradients, report, extra)) = estimated {
+                cotangents.extend(latent.law.parameters().into_iter().zip(gradients));
+                sites.push(report);
+                evaluations += extra;
+            }
+        }
+        for term in &pass.terms {
+            if let Number::Tensor(t) = &term.value {
+                if t.is_tracked() {
+                    cotangents.push((t.clone(), t.full_like(term.scale as f32)));
+                }
+            }
+        }
+        let outputs: Vec<(&Tensor, Option<&Tensor>)> =
+            cotangents.iter().map(|(output, cotangent)| (output, Some(cotangent))).collect();
+        Ok(Gradients { loss, parameters: grad_parameters(&outputs)?, sites, evaluations })
+    }
+
+    /// The loss, or an error that names the first term that is not finite.
+    fn finite_loss(&self, pass: &Pass) -> Result<f64> {
+        let loss = pass.total()?;
+        if loss.is_finite() {
+            return Ok(loss);
+        }
+        for term in &pass.terms {
+            let value = term.value.total()?;
+            if !value.is_finite() {
+                return Err(Error::NotFinite {
+                    what: format!("the cost of `{}`", term.name),
+                    value,
+                    step: self.step,
+                    hint: "an observation may be impossible under the model, or the learning rate \
+                           too large",
+                });
+            }
+        }
+        Ok(loss)
+    }
+
+    /// The gradient by each of a site's parameters, a report, and the number of further
+    /// evaluations of the cost; nothing where the reverse pass alone gives the gradient.
+    fn site(
+        &mut self,
+        work: &Work<'_>,
+        learn: bool,
+    ) -> Result<Option<(Vec<Tensor>, SiteReport, usize)>> {
+        let Work { pass, place, latent, key, .. } = *work;
+        let class = pass.class(place);
+        self.assign(latent, class)?;
+        let seed = self.seed;
+        let Some(site) = self.sites.get_mut(&latent.name) else { return Ok(None) };
+        let estimator = Rc::clone(&site.estimator);
+        if !estimator.needs_estimate() {
+            return Ok(None);
+        }
+        let device = latent.law.device();
+        let to_go = pass.cost_to_go(place, &latent.plates, latent.scale, &device)?.detach();
+        let theta = latent.law.parameters()[0].detach();
+        let v = match estimator.coupling() {
+            Coupling::Coupled => None,
+            Coupling::Independent => {
+                let mut stream = key.stream(&format!("{}/v", latent.name));
+                Some(stream.uniforms(theta.shape(), &device)?)
+            }
+        };
+        let noise = Noise { u: latent.noise.clone(), v };
+        let relaxation = latent.law.relaxation();
+        let gradients;
+        let mut extra = 0;
+        let baseline;
+        if let Some(relaxation) = relaxation {
+            let problem = Problem {
+                relaxation,
+                theta: &theta,
+                noise: &noise,
+                plates: latent.plates.len(),
+                context: latent.context.as_ref(),
+            };
+            let task = SiteTask { name: &latent.name, class, problem, seed };
+            if site.state.is_none() {
+                site.state = Some(estimator.state(&task)?);
+            }
+            let Some(state) = &mut site.state else { return Ok(None) };
+            baseline = if estimator.centred() { state.baseline.value() as f32 } else { 0.0 };
+            let mut cost = SiteCost { work, params: &self.params, to_go: &to_go, baseline };
+            let estimate: Estimate = estimator.estimate(&task, &mut cost, state)?;
+            if learn {
+                state.train(&estimate.variance_gradient)?;
+            }
+            extra = estimate.evaluations - 1;
+            gradients = vec![estimate.gradient];
+        } else {
+            let state = match &mut site.state {
+                Some(state) => state,
+                empty => empty.insert(SiteState::new()?),
+            };
+            baseline = if estimator.centred() { state.baseline.value() as f32 } else { 0.0 };
+            gradients = score_function(&*latent.law, &latent.value, &(&to_go - baseline))?;
+        }
+        if let (true, Some(state)) = (learn, &mut site.state) {
+            state.baseline.update(f64::from(to_go.mean_all().peek_item()?));
+        }
+        let report = site.report(latent, &gradients, learn)?;
+        let scaled = gradients.iter().map(|g| scaled(g, latent.scale)).collect();
+        Ok(Some((scaled, report, extra)))
+    }
+
+    /// Chooses a site's estimator when it is met first, or has become of another class.
+    fn assign(&mut self, latent: &Latent, class: SiteClass) -> Result<()> {
+        if self.sites.get(&latent.name).is_some_and(|site| site.class == class) {
+            return Ok(());
+        }
+        let stem = latent.name.split('[').next().unwrap_or(&latent.name);
+        let by_site =
+            self.site_estimators.get(&latent.name).or_else(|| self.site_estimators.get(stem));
+        let asked = match (&latent.estimator, by_site) {
+            (_, Some(estimator)) => Some(Rc::clone(estimator)),
+            (Some(name), None) => Some(by_name(name)?),
+            (None, None) => None,
+        };
+        // An estimator asked for all sites is for those where it makes sense: a continuous site of
+        // a model trained with `relax` keeps the pathwise one.
+        let general = self.estimator.clone().filter(|_| class.discrete);
+        let (estimator, reason) = choose(asked.or(general), class)?;
+        if !self.order.contains(&latent.name) {
+            self.order.push(latent.name.clone());
+        }
+        let site = Site {
+            class,
+            distribution: latent.law.name(),
+            estimator,
+            reason,
+            state: None,
+            moments: GradientMoments::default(),
+        };
+        self.sites.insert(latent.name.clone(), site);
+        Ok(())
+    }
+}
+
+fn scaled(gradient: &Tensor, scale: f64) -> Tensor {
+    if scale == 1.0 { gradient.clone() } else { gradient * scale as f32 }
+}
+
+impl Site {
+    fn report(
+        &mut self,
+        latent: &Latent,
+        gradients: &[Tensor],
+        learn: bool,
+    ) -> Result<SiteReport> {
+        let mut summed = Vec::new();
+        let (mut squares, mut count) = (0.0, 0);
+        for gradient in gradients {
+            squares += f64::from(gradient.square().sum_all().peek_item()?);
+            count += gradient.len();
+            let mut by_row = gradient.clone();
+            for _ in 0..latent.plates.len() {
+                by_row = by_row.sum(0);
+            }
+            summed.extend(by_row.peek()?);
+        }
+        if learn {
+            self.moments.update(&summed);
+        }
+        Ok(SiteReport {
+            name: latent.name.clone(),
+            estimator: self.estimator.name(),
+            mean_square: squares / count.max(1) as f64,
+            variance: self.moments.variance(),
+        })
+    }
+}
+
+/// The site that is being worked on.
+struct Work<'a> {
+    objective: &'a dyn Objective,
+    pass: &'a Rc<Pass>,
+    place: usize,
+    latent: &'a Latent,
+    key: Key,
+}
+
+/// The cost-to-go of a site, less its baseline, as its estimator sees it.
+struct SiteCost<'a> {
+    work: &'a Work<'a>,
+    params: &'a ParamStore,
+    to_go: &'a Tensor,
+    baseline: f32,
+}
+
+impl Cost for SiteCost<'_> {
+    fn hard(&mut self, _: &Tensor) -> Result<Tensor> {
+        Ok(self.to_go - self.baseline)
+    }
+
+    fn relaxed(&mut self, draw: &Tensor, temperature: &Tensor) -> Result<Tensor> {
+        let Work { objective, pass, place, latent, key } = *self.work;
+        let mode = Mode::Relaxed {
+            hard: Rc::clone(pass),
+            site: place,
+            draw: draw.clone(),
+            temperature: temperature.clone(),
+        };
+        let relaxed = objective.evaluate(key, self.params, &mode)?;
+        let device: Device = latent.law.device();
+        let cost = relaxed.cost_to_go(place, &latent.plates, latent.scale, &device)?;
+        if relaxed.reads.contains(place) {
+            return Err(Error::Model(
+                "host code read the relaxed draw, on a path that the hard draw did not take; use \
+                 the free-form surrogate for this site: `estimator = \"relax-free-form\"`"
+                    .into(),
+            ));
+        }
+        Ok(cost - self.baseline)
+    }
+}

@@ -1,0 +1,244 @@
+//! `Svi` and `Minimize`: an objective and a trainer in one builder.
+
+use std::ops::Deref;
+use std::rc::Rc;
+
+use super::objective::{Elbo, ExpectedCost, Objective};
+use super::posterior::Posterior;
+use super::trainer::Trainer;
+use crate::error::{Error, Result};
+use crate::estimator::{Estimator, Plan};
+use crate::model::{ParamStore, Program};
+use crate::optim::Rule;
+use crate::report::{History, Progress, StepReport};
+
+/// Training of a fixed objective; built as [`Svi`] or [`Minimize`].
+#[derive(Debug)]
+pub struct Training<O> {
+    objective: O,
+    trainer: Result<Trainer>,
+    steps: u64,
+    progress: bool,
+    posterior_draws: usize,
+}
+
+/// Stochastic variational inference: fits a guide to a model's posterior, and the model's
+/// parameters to the data.
+pub type Svi<'m> = Training<Elbo<'m>>;
+
+/// Minimises the expectation of a program's `cost!` over its own random choices.
+pub type Minimize<'m> = Training<ExpectedCost<'m>>;
+
+impl<'m> Svi<'m> {
+    /// Fits an automatic mean-field guide.
+    pub fn new(model: &'m dyn Program) -> Self {
+        Self::of(Elbo::new(model))
+    }
+
+    /// Fits a guide written with `#[model]` instead; it samples exactly the model's latent sites.
+    #[must_use]
+    pub fn guide(mut self, guide: &'m dyn Program) -> Self {
+        self.objective = self.objective.guide(guide);
+        self
+    }
+
+    /// How many draws the posterior of a [`run`](Self::run) holds.
+    #[must_use]
+    pub fn posterior_draws(mut self, n: usize) -> Self {
+        self.posterior_draws = n;
+        self
+    }
+
+    /// Draws from the guide as it is now.
+    ///
+    /// # Errors
+    /// Whatever goes wrong in model or guide.
+    pub fn posterior(&mut self, draws: usize) -> Result<Posterior> {
+        let trainer = self.trainer.as_ref().map_err(Clone::clone)?;
+        Posterior::draw(&self.objective, trainer.params(), trainer.seed(), draws)
+    }
+
+    /// Takes all steps.
+    ///
+    /// # Errors
+    /// If a setting is wrong, or whatever goes wrong in model or guide.
+    pub fn run(mut self) -> Result<Fit> {
+        let history = self.take_steps()?;
+        let posterior = self.posterior(self.posterior_draws)?;
+        Ok(Fit { trained: Trained { history, trainer: self.trainer? }, posterior })
+    }
+}
+
+impl<'m> Minimize<'m> {
+    /// Minimises the expected cost of a program.
+    pub fn new(program: &'m dyn Program) -> Self {
+        Self::of(ExpectedCost::new(program))
+    }
+
+    /// Takes all steps.
+    ///
+    /// # Errors
+    /// If a setting is wrong, or whatever goes wrong in the program.
+    pub fn run(mut self) -> Result<Trained> {
+        Ok(Trained { history: self.take_steps()?, trainer: self.trainer? })
+    }
+}
+
+impl<O: Objective> Training<O> {
+    fn of(objective: O) -> Self {
+        const STEPS: u64 = 1_000;
+        const POSTERIOR_DRAWS: usize = 200;
+        let trainer = Trainer::new(0);
+        Self { objective, trainer, steps: STEPS, progress: true, posterior_draws: POSTERIOR_DRAWS }
+    }
+
+    fn configure(mut self, set: impl FnOnce(&mut Trainer) -> Result<()>) -> Self {
+        if let Ok(trainer) = &mut self.trainer {
+            if let Err(error) = set(trainer) {
+                self.trainer = Err(error);
+            }
+        }
+        self
+    }
+
+    /// Number of steps of `run`; 1000 unless set.
+    #[must_use]
+    pub fn steps(mut self, steps: u64) -> Self {
+        self.steps = steps;
+        self
+    }
+
+    /// The seed of all random numbers; 0 unless set.
+    #[must_use]
+    pub fn seed(self, seed: u64) -> Self {
+        self.configure(|trainer| {
+            trainer.set_seed(seed);
+            Ok(())
+        })
+    }
+
+    /// Draws a step, averaged; 1 unless set.
+    #[must_use]
+    pub fn particles(self, particles: usize) -> Self {
+        self.configure(|trainer| trainer.set_particles(particles))
+    }
+
+    /// How parameters follow their gradients; Adam at rate 0.01 unless set.
+    #[must_use]
+    pub fn optimizer(self, rule: impl Rule + 'static) -> Self {
+        self.configure(|trainer| trainer.set_optimizer(Box::new(rule)))
+    }
+
+    /// The estimator of every discrete site.
+    #[must_use]
+    pub fn estimator(self, estimator: impl Estimator + 'static) -> Self {
+        self.configure(|trainer| {
+            trainer.set_estimator(Rc::new(estimator));
+            Ok(())
+        })
+    }
+
+    /// The estimator of one site, or of all sites of a loop under the name before the index.
+    #[must_use]
+    pub fn site_estimator(self, site: &str, estimator: impl Estimator + 'static) -> Self {
+        self.configure(|trainer| {
+            trainer.set_site_estimator(site, Rc::new(estimator));
+            Ok(())
+        })
+    }
+
+    /// Whether `run` shows a progress bar on a terminal; it does unless told otherwise.
+    #[must_use]
+    pub fn progress(mut self, visible: bool) -> Self {
+        self.progress = visible;
+        self
+    }
+
+    /// One step, for a loop of one's own.
+    ///
+    /// # Errors
+    /// If a setting is wrong, or whatever goes wrong in the programs.
+    pub fn step(&mut self) -> Result<StepReport> {
+        self.trainer.as_mut().map_err(|e| e.clone())?.step(&self.objective)
+    }
+
+    /// The trainer: parameters, optimiser, plan.
+    ///
+    /// # Errors
+    /// If a setting is wrong.
+    pub fn trainer(&mut self) -> Result<&mut Trainer> {
+        self.trainer.as_mut().map_err(|e| e.clone())
+    }
+
+    fn take_steps(&mut self) -> Result<History> {
+        if self.steps == 0 {
+            let problem = "is 0; give at least one".into();
+            return Err(Error::Config { setting: "steps", problem });
+        }
+        let progress = Progress::new(self.steps, self.progress);
+        let mut history = History::default();
+        for _ in 0..self.steps {
+            let report = self.step()?;
+            progress.step(report.loss);
+            history.steps.push(report);
+        }
+        Ok(history)
+    }
+}
+
+/// What a run leaves: its history, and the trainer with all that it learned.
+#[derive(Debug)]
+pub struct Trained {
+    /// One report a step.
+    pub history: History,
+    trainer: Trainer,
+}
+
+impl Trained {
+    /// Which estimator each site got, and why.
+    pub fn plan(&self) -> Plan {
+        self.trainer.plan()
+    }
+
+    /// The parameters of `param!` sites and automatic guides.
+    pub fn params(&self) -> &ParamStore {
+        self.trainer.params()
+    }
+
+    /// The value of a parameter, in row-major order.
+    ///
+    /// # Errors
+    /// If no parameter has the name.
+    pub fn param(&self, name: &str) -> Result<Vec<f32>> {
+        let names = self.params().names();
+        let unknown = || crate::model::unknown_site(name, names.iter().map(String::as_str));
+        self.params().get(name).ok_or_else(unknown)?.peek()
+    }
+
+    /// The trainer, to go on with.
+    pub fn into_trainer(self) -> Trainer {
+        self.trainer
+    }
+}
+
+/// What a run of [`Svi`] leaves: a [`Trained`] guide, and draws from it.
+#[derive(Debug)]
+pub struct Fit {
+    trained: Trained,
+    posterior: Posterior,
+}
+
+impl Fit {
+    /// Draws from the trained guide.
+    pub fn posterior(&self) -> &Posterior {
+        &self.posterior
+    }
+}
+
+impl Deref for Fit {
+    type Target = Trained;
+
+    fn deref(&self) -> &Trained {
+        &self.trained
+    }
+}

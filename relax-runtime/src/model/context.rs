@@ -1,0 +1,320 @@
+//! The context that answers a running model's sites.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use super::{Entry, Handler, Kind, Message, Model, ParamStore, Plate, Site, Trace};
+use crate::dist::{
+    AnyDistribution, Distribution, IntoDistribution, IntoSiteValue, Number, SiteValue, Value,
+};
+use crate::error::{Error, Result};
+use crate::random::Key;
+use crate::tensor::{Provenance, SiteSet, Tensor};
+
+/// One run of a model: answers its sites through the handlers and records them.
+pub struct Context {
+    key: Key,
+    handlers: Vec<Rc<dyn Handler>>,
+    params: ParamStore,
+    /// Sites whose tensors the host has read, in this run.
+    reads: Rc<Cell<SiteSet>>,
+    state: RefCell<State>,
+}
+
+#[derive(Default)]
+struct State {
+    trace: Trace,
+    prefix: String,
+    visits: HashMap<String, usize>,
+    plates: Vec<Plate>,
+    /// Sites with host values: what comes after them may depend on them unseen.
+    host_sites: SiteSet,
+}
+
+impl Context {
+    pub(crate) fn new(key: Key, handlers: Vec<Rc<dyn Handler>>, params: ParamStore) -> Self {
+        Self { key, handlers, params, reads: Rc::default(), state: RefCell::default() }
+    }
+
+    /// The record of the run, and the sites that the host has read.
+    pub(crate) fn finish(self) -> (Trace, SiteSet) {
+        let state = self.state.into_inner();
+        (state.trace, state.host_sites.union(self.reads.get()))
+    }
+
+    /// Draws from a distribution, or takes the value that a handler provides.
+    ///
+    /// # Errors
+    /// If the distribution's parameters are wrong, the value does not fit, or the name is taken.
+    pub fn sample<I: IntoDistribution>(
+        &self,
+        site: Site,
+        dist: I,
+    ) -> Result<<I::Distribution as Distribution>::Value> {
+        let mut entry = self.entry(&site, Kind::Latent);
+        let drawn = dist.into_distribution().and_then(|dist| self.draw(&mut entry, dist));
+        entry.value = drawn.map_err(|e| entry.locate(e))?;
+        let typed = SiteValue::from_value(&entry.value).map_err(|e| entry.locate(e))?;
+        self.record(entry)?;
+        Ok(typed)
+    }
+
+    fn draw<D: Distribution>(&self, entry: &mut Entry, dist: D) -> Result<Value> {
+        let original: Rc<dyn AnyDistribution> = Rc::new(dist.clone());
+        let sizes = entry.sizes();
+        let mut message = Message {
+            name: &entry.name,
+            dist: &original,
+            plates: &entry.plates,
+            scale: entry.scale,
+            file: entry.file,
+            line: entry.line,
+            key: self.key,
+            influence: entry.influence,
+            estimator: entry.estimator.as_deref(),
+            context: entry.context.as_ref(),
+            expand: &|| Ok(Rc::new(dist.clone().expand(&sizes)?)),
+            value: None,
+            observed: false,
+            origin: None,
+        };
+        for handler in &self.handlers {
+            handler.sample(&mut message)?;
+        }
+        let Message { value, observed, origin, .. } = message;
+        if observed {
+            entry.kind = Kind::Observed;
+        }
+        let Some(value) = value else {
+            let dist = dist.expand(&entry.sizes())?;
+            let value = AnyDistribution::sample(&dist, &mut self.key.stream(&entry.name))?;
+            entry.dist = Some(Rc::new(dist));
+            return Ok(value);
+        };
+        let value = original.convert(&value)?;
+        entry.dist = Some(original);
+        Ok(match origin {
+            Some(origin) => self.attribute(value, origin),
+            None => value,
+        })
+    }
+
+    /// Marks a value as that of a random site, so that costs know what they depend on.
+    fn attribute(&self, value: Value, origin: usize) -> Value {
+        match value {
+            Value::Tensor(t) => {
+                let mut sites = t.sites();
+                sites.insert(origin);
+                let reads = Rc::clone(&self.reads);
+                Value::Tensor(t.with_provenance(Provenance { sites, reads }))
+            }
+            host => {
+                self.state.borrow_mut().host_sites.insert(origin);
+                host
+            }
+        }
+    }
+
+    /// Records a value and its log-probability.
+    ///
+    /// # Errors
+    /// If the distribution's parameters are wrong or the value lies outside its support.
+    pub fn observe<I: IntoDistribution>(
+        &self,
+        site: Site,
+        dist: I,
+        value: impl IntoSiteValue<<I::Distribution as Distribution>::Value>,
+    ) -> Result<()> {
+        let mut entry = self.entry(&site, Kind::Observed);
+        let dist = dist.into_distribution().map_err(|e| entry.locate(e))?;
+        entry.value = value.into_site_value().into_value();
+        AnyDistribution::check(&dist, &entry.value).map_err(|e| entry.locate(e))?;
+        entry.dist = Some(Rc::new(dist));
+        self.record(entry)
+    }
+
+    /// The parameter of a site, if it exists already.
+    ///
+    /// # Errors
+    /// If the name is taken in this run.
+    pub fn param(&self, site: &Site) -> Result<Option<Tensor>> {
+        let name = self.peek_name(site);
+        let substituted = self.handlers.iter().find_map(|handler| handler.param(&name));
+        match substituted.or_else(|| self.params.get(&name)) {
+            Some(value) => self.record_param(site, value).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Creates the parameter of a site with its first value.
+    ///
+    /// # Errors
+    /// If `init` carries an error or the name is taken in this run.
+    pub fn new_param(&self, site: &Site, init: impl IntoParam) -> Result<Tensor> {
+        let init = init.into_param()?;
+        let value = self.params.insert(&self.peek_name(site), &init);
+        self.record_param(site, value)
+    }
+
+    fn record_param(&self, site: &Site, value: Tensor) -> Result<Tensor> {
+        let mut entry = self.entry(site, Kind::Param);
+        entry.value = Value::Tensor(value.clone());
+        self.record(entry)?;
+        Ok(value)
+    }
+
+    /// Adds a term to the cost whose expectation is minimised; inside plates, a row a member.
+    ///
+    /// # Errors
+    /// If a tensor carries an error or its leading axes are not the plates'.
+    pub fn cost(&self, site: Site, value: impl Into<Number>) -> Result<()> {
+        let mut entry = self.entry(&site, Kind::Cost);
+        let number = value.into().sum_from(entry.plates.len());
+        let number = entry.per_row(number).map_err(|e| entry.locate(e))?;
+        entry.value = match number {
+            Number::Host(x) => Value::Real(x),
+            Number::Tensor(t) => Value::Tensor(t),
+        };
+        self.record(entry)
+    }
+
+    /// Enters a plate of `size` independent rows, a sample of `of` rows if given, until the guard
+    /// is dropped.
+    ///
+    /// # Errors
+    /// If `size` is 0 or larger than `of`.
+    pub fn plate(&self, site: Site, size: usize, of: Option<usize>) -> Result<PlateGuard<'_>> {
+        let of = of.unwrap_or(size);
+        if size == 0 || of < size {
+            let problem = if size == 0 {
+                "a plate needs at least one row".to_owned()
+            } else {
+                format!("a plate of {size} rows cannot be a sample `of = {of}`; `of` is the size of the whole data set")
+            };
+            return Err(self.entry(&site, Kind::Cost).locate(Error::Model(problem)));
+        }
+        self.state.borrow_mut().plates.push(Plate {
+            name: site.name,
+            size,
+            scale: of as f64 / size as f64,
+        });
+        Ok(PlateGuard(self))
+    }
+
+    /// Runs another model as part of this one, its sites prefixed with the site's name.
+    ///
+    /// # Errors
+    /// As [`Model::run`].
+    pub fn call<M: Model>(&self, site: Site, model: &M) -> Result<M::Output> {
+        let outer = {
+            let mut state = self.state.borrow_mut();
+            let name = state.next_name(&site);
+            std::mem::replace(&mut state.prefix, name + "/")
+        };
+        let output = model.run(self);
+        self.state.borrow_mut().prefix = outer;
+        output
+    }
+
+    /// A new entry for a site, without value.
+    fn entry(&self, site: &Site, kind: Kind) -> Entry {
+        let mut state = self.state.borrow_mut();
+        Entry {
+            name: state.next_name(site),
+            kind,
+            dist: None,
+            value: Value::Real(0.0),
+            plates: state.plates[..].into(),
+            scale: state.plates.iter().map(|plate| plate.scale).product(),
+            file: site.file,
+            line: site.line,
+            influence: state.host_sites.union(self.reads.get()),
+            estimator: site.estimator.clone(),
+            context: site.context.clone(),
+        }
+    }
+
+    fn record(&self, entry: Entry) -> Result<()> {
+        self.state.borrow_mut().trace.push(entry)
+    }
+
+    fn peek_name(&self, site: &Site) -> String {
+        self.state.borrow().name(site)
+    }
+}
+
+impl State {
+    /// The full name of a site at this point of the run.
+    fn name(&self, site: &Site) -> String {
+        let mut name = format!("{}{}", self.prefix, site.name);
+        if site.indexed {
+            let visit = self.visits.get(&name).copied().unwrap_or(0);
+            name += &format!("[{visit}]");
+        }
+        name
+    }
+
+    fn next_name(&mut self, site: &Site) -> String {
+        let name = self.name(site);
+        if site.indexed {
+            *self.visits.entry(format!("{}{}", self.prefix, site.name)).or_insert(0) += 1;
+        }
+        name
+    }
+}
+
+/// Leaves the plate when dropped.
+pub struct PlateGuard<'c>(&'c Context);
+
+impl Drop for PlateGuard<'_> {
+    fn drop(&mut self) {
+        self.0.state.borrow_mut().plates.pop();
+    }
+}
+
+/// A first value of a parameter.
+pub trait IntoParam {
+    /// The value as a tensor.
+    ///
+    /// # Errors
+    /// If it carries one.
+    fn into_param(self) -> Result<Tensor>;
+}
+
+impl IntoParam for f64 {
+    fn into_param(self) -> Result<Tensor> {
+        Ok(Tensor::scalar(self as f32))
+    }
+}
+
+impl IntoParam for Tensor {
+    fn into_param(self) -> Result<Tensor> {
+        self.check()?;
+        Ok(self)
+    }
+}
+
+impl IntoParam for &Tensor {
+    fn into_param(self) -> Result<Tensor> {
+        self.clone().into_param()
+    }
+}
+
+impl IntoParam for Vec<f64> {
+    fn into_param(self) -> Result<Tensor> {
+        Value::Vector(self).to_tensor()
+    }
+}
+
+impl<const N: usize> IntoParam for [f64; N] {
+    fn into_param(self) -> Result<Tensor> {
+        self.to_vec().into_param()
+    }
+}
+
+impl IntoParam for Result<Tensor> {
+    fn into_param(self) -> Result<Tensor> {
+        self?.into_param()
+    }
+}

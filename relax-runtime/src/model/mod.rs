@@ -1,0 +1,61 @@
+//! Models, their sites, and the handlers that interpret them.
+//!
+//! A `#[model]` function is a program over a [`Context`]: each `sample!`, `observe!`, `param!`,
+//! `cost!` asks the context, which lets its [`Handler`]s decide and records what happened in a
+//! [`Trace`]. One program so serves prior simulation, replay, conditioning, variational inference
+//! and enumeration.
+
+mod context;
+mod handler;
+mod params;
+mod site;
+mod trace;
+
+pub use context::{Context, PlateGuard};
+pub use handler::{Block, Condition, Handler, Handlers, Message, Relax, Replay, Run, Substitute};
+pub use params::ParamStore;
+pub use site::Site;
+pub(crate) use trace::unknown_site;
+pub use trace::{Entry, Kind, Plate, Trace};
+
+use crate::error::Result;
+
+/// A function annotated with `#[model]`, applied to its arguments: it can be run many times, under
+/// different handlers.
+#[must_use = "a model does nothing until it is run: pass it to `Svi`, `Minimize` or `Handlers`, or \
+              `call!` it inside another model"]
+pub trait Model {
+    /// What the function returns.
+    type Output;
+
+    /// The function's name.
+    fn name(&self) -> &'static str;
+
+    /// Runs the function once; `context` answers its sites.
+    ///
+    /// # Errors
+    /// Whatever goes wrong at a site, or the body's own errors.
+    fn run(&self, context: &Context) -> Result<Self::Output>;
+}
+
+/// A model whose result is not looked at.
+pub trait Program {
+    /// The function's name.
+    fn name(&self) -> &'static str;
+
+    /// Runs the function once.
+    ///
+    /// # Errors
+    /// As [`Model::run`].
+    fn execute(&self, context: &Context) -> Result<()>;
+}
+
+impl<M: Model> Program for M {
+    fn name(&self) -> &'static str {
+        Model::name(self)
+    }
+
+    fn execute(&self, context: &Context) -> Result<()> {
+        self.run(context).map(drop)
+    }
+}

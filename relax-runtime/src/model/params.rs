@@ -1,0 +1,39 @@
+//! Parameters by name.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use crate::tensor::{Parameter, Tensor};
+
+/// The parameters that `param!` sites and automatic guides have created; clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct ParamStore(Rc<RefCell<BTreeMap<String, Parameter>>>);
+
+impl ParamStore {
+    /// The current value of a parameter, part of the autodiff graph.
+    pub fn get(&self, name: &str) -> Option<Tensor> {
+        self.0.borrow().get(name).map(Parameter::get)
+    }
+
+    /// The parameter itself, to set it.
+    pub fn parameter(&self, name: &str) -> Option<Parameter> {
+        self.0.borrow().get(name).cloned()
+    }
+
+    /// Adds a parameter with its first value, or returns the existing one's.
+    pub fn insert(&self, name: &str, init: &Tensor) -> Tensor {
+        let mut map = self.0.borrow_mut();
+        map.entry(name.to_owned()).or_insert_with(|| Parameter::new(init.detach()).named(name)).get()
+    }
+
+    /// All names, sorted.
+    pub fn names(&self) -> Vec<String> {
+        self.0.borrow().keys().cloned().collect()
+    }
+
+    /// All parameters by name, sorted.
+    pub fn all(&self) -> Vec<(String, Parameter)> {
+        self.0.borrow().iter().map(|(name, p)| (name.clone(), p.clone())).collect()
+    }
+}

@@ -1,0 +1,197 @@
+//! The record of one run.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt;
+use std::rc::Rc;
+
+use crate::dist::{AnyDistribution, Number, Value};
+use crate::error::{Error, Result};
+use crate::tensor::{SiteSet, Tensor};
+
+/// What a site does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A random choice.
+    Latent,
+    /// A value whose probability counts.
+    Observed,
+    /// A learned number.
+    Param,
+    /// A term of the expected cost.
+    Cost,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Kind::Latent => "sample",
+            Kind::Observed => "observe",
+            Kind::Param => "param",
+            Kind::Cost => "cost",
+        })
+    }
+}
+
+/// A plate around a site: rows that are independent of each other.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Plate {
+    /// Its name: rows of two plates are taken for the same rows only if name and size agree.
+    pub name: &'static str,
+    /// Number of rows.
+    pub size: usize,
+    /// Size of the whole data set over the number of rows.
+    pub scale: f64,
+}
+
+/// One site of a run.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Full name, with prefixes and index.
+    pub name: String,
+    /// What the site does.
+    pub kind: Kind,
+    /// Its distribution, if it has one.
+    pub dist: Option<Rc<dyn AnyDistribution>>,
+    /// Its value.
+    pub value: Value,
+    /// The plates around it, outermost first.
+    pub plates: Rc<[Plate]>,
+    /// Factor by which subsampling plates scale its log-probability or cost.
+    pub scale: f64,
+    /// The user's file.
+    pub file: &'static str,
+    /// The user's line.
+    pub line: u32,
+    /// Random sites that host control flow had seen when this one was reached.
+    pub(crate) influence: SiteSet,
+    pub(crate) estimator: Option<Cow<'static, str>>,
+    pub(crate) context: Option<Tensor>,
+}
+
+impl Entry {
+    /// Log-density of the value, a number a row of the plates, without the plates' scale.
+    ///
+    /// # Errors
+    /// If shapes do not fit, at the site's line.
+    pub fn log_prob(&self) -> Result<Number> {
+        let Some(dist) = &self.dist else { return Ok(Number::Host(0.0)) };
+        let number = dist.log_density(&self.value, self.plates.len());
+        number.and_then(|n| self.per_row(n)).map_err(|e| self.locate(e))
+    }
+
+    /// Sizes of the plates around the site.
+    pub(crate) fn sizes(&self) -> Vec<usize> {
+        self.plates.iter().map(|plate| plate.size).collect()
+    }
+
+    /// Checks that a number has one row a plate member.
+    pub(crate) fn per_row(&self, number: Number) -> Result<Number> {
+        match &number {
+            Number::Host(_) if self.plates.is_empty() => Ok(number),
+            Number::Tensor(t) if t.check()?.shape()[..] == self.sizes()[..] => Ok(number),
+            Number::Host(x) => Err(Error::Model(format!(
+                "a host number, {x}, inside a plate: a plate's rows are computed together, so give \
+                 a Tensor whose first axis is the plate's size, or use a `for` loop"
+            ))),
+            Number::Tensor(t) => Err(Error::Model(format!(
+                "the plates around this site have sizes {:?}, but its rows have shape {}; the \
+                 leading axes must be the plates'",
+                self.sizes(),
+                t.shape()
+            ))),
+        }
+    }
+
+    /// Wraps an error with the site's name and line.
+    pub(crate) fn locate(&self, error: Error) -> Error {
+        match error {
+            located @ Error::Site { .. } => located,
+            source => Error::Site {
+                site: self.name.clone(),
+                file: self.file,
+                line: self.line,
+                source: Box::new(source),
+            },
+        }
+    }
+}
+
+/// The sites of one run, in order. Prints as a table.
+#[derive(Clone, Debug, Default)]
+pub struct Trace {
+    entries: Vec<Entry>,
+    by_name: HashMap<String, usize>,
+}
+
+impl Trace {
+    /// Adds a site.
+    ///
+    /// # Errors
+    /// If a site of that name is there.
+    pub(crate) fn push(&mut self, entry: Entry) -> Result<()> {
+        if self.by_name.insert(entry.name.clone(), self.entries.len()).is_some() {
+            return Err(entry.locate(Error::DuplicateSite(entry.name.clone())));
+        }
+        self.entries.push(entry);
+        Ok(())
+    }
+
+    /// The sites, in the order of the run.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The site of a name, if the run came by it.
+    pub fn find(&self, name: &str) -> Option<&Entry> {
+        self.by_name.get(name).map(|&i| &self.entries[i])
+    }
+
+    /// The site of a name.
+    ///
+    /// # Errors
+    /// [`Error::UnknownSite`], listing the sites that exist.
+    pub fn get(&self, name: &str) -> Result<&Entry> {
+        self.find(name).ok_or_else(|| {
+            unknown_site(name, self.entries.iter().map(|entry| entry.name.as_str()))
+        })
+    }
+
+    /// The sum of all log-probabilities, each times its plates' scale.
+    ///
+    /// # Errors
+    /// As [`Entry::log_prob`].
+    pub fn log_prob(&self) -> Result<f64> {
+        self.entries.iter().map(|entry| Ok(entry.log_prob()?.total()? * entry.scale)).sum()
+    }
+}
+
+/// The error of a name that no site has.
+pub(crate) fn unknown_site<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Error {
+    let known: Vec<_> = known.map(|n| format!("`{n}`")).collect();
+    let known = if known.is_empty() { "none".into() } else { known.join(", ") };
+    Error::UnknownSite { name: name.to_owned(), known }
+}
+
+impl fmt::Display for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let header = ["site", "kind", "distribution", "shape", "value", "log_prob"];
+        let mut rows = vec![header.map(String::from)];
+        for entry in &self.entries {
+            let log_prob = match (&entry.dist, entry.log_prob().and_then(|n| n.total())) {
+                (None, _) => String::new(),
+                (Some(_), Ok(x)) => format!("{:.4}", x * entry.scale),
+                (Some(_), Err(e)) => e.to_string(),
+            };
+            rows.push([
+                entry.name.clone(),
+                entry.kind.to_string(),
+                entry.dist.as_ref().map_or(String::new(), |d| d.name().to_owned()),
+                entry.value.shape().to_string(),
+                entry.value.to_string(),
+                log_prob,
+            ]);
+        }
+        crate::report::write_table(f, &rows)
+    }
+}

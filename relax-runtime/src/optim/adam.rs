@@ -1,0 +1,52 @@
+//! Adam (Kingma and Ba, 2015).
+
+use super::{Rule, check_fraction, check_positive};
+use crate::error::Result;
+
+/// Adam with bias correction.
+#[derive(Clone, Copy, Debug)]
+pub struct Adam {
+    learning_rate: f32,
+    beta1: f32,
+    beta2: f32,
+    epsilon: f32,
+}
+
+impl Adam {
+    /// Adam with β₁ = 0.9, β₂ = 0.999, ε = 10⁻⁸.
+    pub fn new(learning_rate: f32) -> Self {
+        Self { learning_rate, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }
+    }
+
+    /// Decay rates of the first and second moment, each from 0 to below 1.
+    #[must_use]
+    pub fn betas(mut self, beta1: f32, beta2: f32) -> Self {
+        (self.beta1, self.beta2) = (beta1, beta2);
+        self
+    }
+}
+
+impl Rule for Adam {
+    fn slots(&self) -> usize {
+        2
+    }
+
+    fn apply(&self, step: u64, values: &mut [f32], gradient: &[f32], slots: &mut [Vec<f32>]) {
+        let [first, second] = slots else { return };
+        let correction = |beta: f32| (1.0 - f64::from(beta).powf(step as f64)) as f32;
+        let rate = self.learning_rate / correction(self.beta1);
+        let inverse = 1.0 / correction(self.beta2);
+        let moments = first.iter_mut().zip(second);
+        for ((x, &g), (m, v)) in values.iter_mut().zip(gradient).zip(moments) {
+            *m += (1.0 - self.beta1) * (g - *m);
+            *v += (1.0 - self.beta2) * (g * g - *v);
+            *x -= rate * *m / ((*v * inverse).sqrt() + self.epsilon);
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        check_positive("learning rate", self.learning_rate)?;
+        check_fraction("beta1", self.beta1)?;
+        check_fraction("beta2", self.beta2)
+    }
+}

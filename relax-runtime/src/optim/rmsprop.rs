@@ -1,0 +1,44 @@
+//! RMSprop (Tieleman and Hinton, 2012).
+
+use super::{Rule, check_fraction, check_positive};
+use crate::error::Result;
+
+/// Gradient descent by the gradient over its running root mean square.
+#[derive(Clone, Copy, Debug)]
+pub struct RmsProp {
+    learning_rate: f32,
+    decay: f32,
+    epsilon: f32,
+}
+
+impl RmsProp {
+    /// RMSprop with decay 0.99 and ε = 10⁻⁸.
+    pub fn new(learning_rate: f32) -> Self {
+        Self { learning_rate, decay: 0.99, epsilon: 1e-8 }
+    }
+
+    /// Decay of the running mean square, from 0 to below 1.
+    #[must_use]
+    pub fn decay(mut self, decay: f32) -> Self {
+        self.decay = decay;
+        self
+    }
+}
+
+impl Rule for RmsProp {
+    fn slots(&self) -> usize {
+        1
+    }
+
+    fn apply(&self, _: u64, values: &mut [f32], gradient: &[f32], slots: &mut [Vec<f32>]) {
+        for ((x, &g), square) in values.iter_mut().zip(gradient).zip(&mut slots[0]) {
+            *square += (1.0 - self.decay) * (g * g - *square);
+            *x -= self.learning_rate * g / (square.sqrt() + self.epsilon);
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        check_positive("learning rate", self.learning_rate)?;
+        check_fraction("decay", self.decay)
+    }
+}

@@ -1,0 +1,43 @@
+//! Stochastic gradient descent.
+
+use super::{Rule, check_fraction, check_positive};
+use crate::error::Result;
+
+/// Gradient descent, with momentum if asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Sgd {
+    learning_rate: f32,
+    momentum: f32,
+}
+
+impl Sgd {
+    /// Plain gradient descent.
+    pub fn new(learning_rate: f32) -> Self {
+        Self { learning_rate, momentum: 0.0 }
+    }
+
+    /// Heavy-ball momentum, from 0 to below 1.
+    #[must_use]
+    pub fn momentum(mut self, momentum: f32) -> Self {
+        self.momentum = momentum;
+        self
+    }
+}
+
+impl Rule for Sgd {
+    fn slots(&self) -> usize {
+        1
+    }
+
+    fn apply(&self, _: u64, values: &mut [f32], gradient: &[f32], slots: &mut [Vec<f32>]) {
+        for ((x, &g), velocity) in values.iter_mut().zip(gradient).zip(&mut slots[0]) {
+            *velocity = self.momentum * *velocity + g;
+            *x -= self.learning_rate * *velocity;
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        check_positive("learning rate", self.learning_rate)?;
+        check_fraction("momentum", self.momentum)
+    }
+}

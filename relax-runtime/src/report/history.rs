@@ -1,0 +1,67 @@
+//! Reports of single steps, and of a whole run.
+
+use std::fmt;
+
+/// What one optimisation step measured.
+#[derive(Clone, Debug)]
+pub struct StepReport {
+    /// The step, from 0.
+    pub step: u64,
+    /// The estimated objective that was minimised: the negative ELBO, or the expected cost.
+    pub loss: f64,
+    /// Each random site that got a gradient estimate, in the order of the run.
+    pub sites: Vec<SiteReport>,
+    /// Evaluations of the cost in this step, relaxed ones included.
+    pub evaluations: usize,
+}
+
+impl StepReport {
+    /// The ELBO, where the objective is its negative.
+    pub fn elbo(&self) -> f64 {
+        -self.loss
+    }
+
+    /// The report of a site.
+    pub fn site(&self, name: &str) -> Option<&SiteReport> {
+        self.sites.iter().find(|site| site.name == name)
+    }
+}
+
+/// What one step measured at one site.
+#[derive(Clone, Debug)]
+pub struct SiteReport {
+    /// Full name of the site.
+    pub name: String,
+    /// The estimator's name.
+    pub estimator: &'static str,
+    /// Mean square of the gradient by the site's parameters, over rows and coordinates.
+    pub mean_square: f64,
+    /// Running variance of the gradient by the site's parameters, summed over rows, as a mean over
+    /// coordinates: exponential moving averages over the last hundred or so steps.
+    pub variance: f64,
+}
+
+/// The reports of a run, in order.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    /// One report a step.
+    pub steps: Vec<StepReport>,
+}
+
+impl History {
+    /// Mean loss over the last `n` steps.
+    pub fn recent_loss(&self, n: usize) -> f64 {
+        let tail = &self.steps[self.steps.len().saturating_sub(n)..];
+        tail.iter().map(|report| report.loss).sum::<f64>() / tail.len().max(1) as f64
+    }
+}
+
+impl fmt::Display for StepReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "step {}: loss {:.4}", self.step, self.loss)?;
+        for site in &self.sites {
+            write!(f, ", {} variance {:.3e}", site.name, site.variance)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,11 @@
+//! What a run tells its user.
+
+mod history;
+mod moments;
+mod progress;
+mod table;
+
+pub use history::{History, SiteReport, StepReport};
+pub(crate) use moments::GradientMoments;
+pub(crate) use progress::Progress;
+pub(crate) use table::write_table;
