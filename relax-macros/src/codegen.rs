@@ -6,7 +6,7 @@ use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{FnArg, Pat, PatType, ReturnType, Safety, Signature, Type};
+use syn::{FnArg, ItemFn, Pat, ReturnType, Safety, Signature, Type};
 
 /// The function that builds the model.
 pub fn model(model: &Model) -> TokenStream {
@@ -15,50 +15,9 @@ pub fn model(model: &Model) -> TokenStream {
         output: Output::of(&model.function.sig),
     };
     let function = &model.function;
-    let arguments = function.sig.inputs.iter().filter_map(|input| match input {
-        FnArg::Typed(typed) => own_copy(typed),
-        FnArg::Receiver(_) => None,
-    });
-    let body = writer.fill(function.block.to_token_stream());
-    let run = Ident::new("__run", Span::mixed_site());
-    let context = context(Span::mixed_site());
-    let name = function.sig.ident.unraw().to_string();
-    let (ty, output) = (&writer.output.returned, &writer.output.output);
-    let construction = match writer.output.kind {
-        Returned::Unit => quote! {
-            ::relax_runtime::plumbing::model(
-                #name,
-                move |#context: &::relax_runtime::model::Context| -> ::relax_runtime::Result<#output> {
-                    #(#arguments)*
-                    #body
-                    ::core::result::Result::Ok(())
-                },
-            )
-        },
-        Returned::Value => quote! {
-            ::relax_runtime::plumbing::model(
-                #name,
-                move |#context: &::relax_runtime::model::Context| -> ::relax_runtime::Result<#output> {
-                    #(#arguments)*
-                    ::core::result::Result::Ok(#body)
-                },
-            )
-        },
-        Returned::Result => quote! {
-            let #run = move |#context: &::relax_runtime::model::Context| -> #ty {
-                #(#arguments)*
-                #body
-            };
-            ::relax_runtime::plumbing::model(
-                #name,
-                move |#context: &::relax_runtime::model::Context| -> ::relax_runtime::Result<#output> {
-                    ::relax_runtime::plumbing::fallible(#run(#context))
-                },
-            )
-        },
-    };
+    let construction = writer.construction(function);
+    let signature = constructor(&function.sig, &writer.output.output);
     let (attributes, visibility) = (&function.attrs, &function.vis);
-    let signature = constructor(&function.sig, output);
     quote! {
         #(#attributes)*
         #visibility #signature {
@@ -68,7 +27,7 @@ pub fn model(model: &Model) -> TokenStream {
 }
 
 /// A function of the same signature whose model does nothing, for use beside an error.
-pub fn stub(function: &syn::ItemFn) -> TokenStream {
+pub fn stub(function: &ItemFn) -> TokenStream {
     let output = Output::of(&function.sig).output;
     let mut signature = constructor(&function.sig, &output);
     signature.constness = None;
@@ -109,7 +68,10 @@ fn constructor(signature: &Signature, output: &TokenStream) -> Signature {
 }
 
 /// `let mut x = Clone::clone(&x);`, where a type without `Clone` is an error at the type.
-fn own_copy(argument: &PatType) -> Option<TokenStream> {
+fn own_copy(argument: &FnArg) -> Option<TokenStream> {
+    let FnArg::Typed(argument) = argument else {
+        return None;
+    };
     let Pat::Ident(pattern) = &*argument.pat else {
         return None;
     };
@@ -177,6 +139,57 @@ struct Writer<'m> {
 }
 
 impl Writer<'_> {
+    /// The closure that runs the body, made into a model.
+    fn construction(&self, function: &ItemFn) -> TokenStream {
+        let local = |name| Ident::new(name, Span::mixed_site());
+        let (run, value) = (local("__run"), local("__value"));
+        let name = function.sig.ident.unraw().to_string();
+        let context = context(Span::mixed_site());
+        let Output {
+            kind,
+            returned,
+            output,
+        } = &self.output;
+        let closure = quote!(move |#context: &::relax_runtime::model::Context|);
+        let model = |body: TokenStream| {
+            quote! {
+                ::relax_runtime::plumbing::model(
+                    #name,
+                    #closure -> ::relax_runtime::Result<#output> { #body },
+                )
+            }
+        };
+        let copies = function.sig.inputs.iter().filter_map(own_copy);
+        let block = self.fill_all(&function.block);
+        // The body may diverge, and may be one expression in the function's braces.
+        match kind {
+            Returned::Unit => model(quote! {
+                #(#copies)*
+                #[allow(unused_braces)]
+                #block
+                #[allow(unreachable_code)]
+                return ::core::result::Result::Ok(());
+            }),
+            Returned::Value => model(quote! {
+                #(#copies)*
+                #[allow(unused_braces)]
+                let #value: #output = #block;
+                #[allow(unreachable_code)]
+                return ::core::result::Result::Ok(#value);
+            }),
+            Returned::Result => {
+                let statements = function.block.stmts.iter().map(|part| self.fill_all(part));
+                let braces = function.block.brace_token.span.join();
+                let block = quote_spanned!(braces=> { #(#copies)* #(#statements)* });
+                let model = model(quote!(::relax_runtime::plumbing::fallible(#run(#context))));
+                quote! {
+                    let #run = #closure -> #returned #block;
+                    #model
+                }
+            }
+        }
+    }
+
     fn fill(&self, tokens: TokenStream) -> TokenStream {
         let mut filled = TokenStream::new();
         let mut tokens = tokens.into_iter();

@@ -10,6 +10,7 @@ mod distributions;
 mod errors;
 mod fallback;
 mod ir;
+mod naming;
 mod parse;
 mod suggest;
 mod syntax;
@@ -56,11 +57,11 @@ fn expand(
         Err(error) => return fallback::not_a_function(error, item),
     };
     let mut errors = errors::Errors::default();
-    let mut model = parse::model(function.clone(), &mut errors);
+    let mut model = parse::model(function, &mut errors);
     check::model(&arguments, &mut model, &mut errors);
     match errors.finish() {
         Ok(()) => codegen::model(&model),
-        Err(error) => fallback::stub(&error, &function),
+        Err(error) => fallback::stub(&error, &model.function),
     }
 }
 

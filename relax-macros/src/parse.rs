@@ -2,15 +2,15 @@
 //! stands and what it is bound to.
 
 use crate::errors::Errors;
-use crate::ir::{Barrier, Dist, HOLE, Hole, Kind, Model, Name, Origin, Place, Site};
+use crate::ir::{Barrier, Dist, HOLE, Hole, Kind, Model, Origin, Place, Site};
+use crate::naming::{Binding, name, site_name};
 use crate::syntax::{self, Piece, plain_identifier};
 use proc_macro2::{Literal, Span, TokenStream};
 use quote::ToTokens;
-use syn::ext::IdentExt;
 use syn::visit_mut::{self, VisitMut};
 use syn::{
-    Attribute, Block, Expr, ExprIf, ExprMacro, ExprMatch, Ident, Item, ItemFn, LitStr, Local,
-    Macro, Member, Pat, Stmt,
+    AttrStyle, Attribute, Block, Expr, ExprIf, ExprMacro, ExprMatch, Ident, Item, ItemFn, Local,
+    Macro, Stmt,
 };
 
 /// Reads a function.
@@ -29,19 +29,12 @@ pub fn model(mut function: ItemFn, errors: &mut Errors) -> Model {
     };
     reader.visit_block_mut(&mut function.block);
     let holes = reader.holes;
+    // `#![allow(..)]` at the head of the body.
+    function
+        .attrs
+        .iter_mut()
+        .for_each(|attribute| attribute.style = AttrStyle::Outer);
     Model { function, holes }
-}
-
-/// What the value of the expression about to be visited is bound to.
-#[derive(Clone, Default)]
-enum Binding {
-    /// To nothing that could name it.
-    #[default]
-    None,
-    /// To one variable.
-    Variable(Ident),
-    /// To a pattern of several.
-    Pattern,
 }
 
 struct Reader<'e> {
@@ -296,7 +289,7 @@ impl VisitMut for Reader<'_> {
     fn visit_local_mut(&mut self, local: &mut Local) {
         let Some(init) = &mut local.init else { return };
         let known = self.holes.len();
-        let binding = binding(&local.pat);
+        let binding = Binding::of(&local.pat);
         self.bound(&binding, &mut init.expr);
         if let Some((_, diverge)) = &mut init.diverge {
             self.visit_expr_mut(diverge);
@@ -342,89 +335,6 @@ fn is_bound_to(hole: &Hole, variable: &Ident) -> bool {
     site.name.origin == Origin::Binding && site.name.text == site_name(variable)
 }
 
-/// The name that a variable gives to a site: an unused latent may be called `_h`.
-fn site_name(variable: &Ident) -> String {
-    variable
-        .unraw()
-        .to_string()
-        .trim_start_matches('_')
-        .to_owned()
-}
-
 fn quiet() -> Attribute {
     syn::parse_quote!(#[allow(unused_variables)])
-}
-
-fn binding(pattern: &Pat) -> Binding {
-    match pattern {
-        Pat::Ident(ident) if ident.subpat.is_none() => Binding::Variable(ident.ident.clone()),
-        Pat::Type(typed) => binding(&typed.pat),
-        Pat::Paren(paren) => binding(&paren.pat),
-        Pat::Wild(_) => Binding::None,
-        _ => Binding::Pattern,
-    }
-}
-
-/// The name of a site: what the user wrote, the variable it is bound to, or a default.
-fn name(keyword: &Ident, kind: &Kind, literal: Option<LitStr>, binding: &Binding) -> Name {
-    let named = |text: &str, span, origin| Name {
-        text: text.to_owned(),
-        span,
-        origin,
-    };
-    let implicit = |text: &str| named(text, keyword.span(), Origin::Implicit);
-    if let Some(literal) = literal {
-        return named(&literal.value(), literal.span(), Origin::Literal);
-    }
-    match (kind, binding) {
-        (Kind::Observe { value, .. }, _) => match observed(value) {
-            Some(variable) => implicit(&variable.unraw().to_string()),
-            None => implicit("obs"),
-        },
-        (Kind::Cost(_), _) => implicit("cost"),
-        (Kind::Plate(_), _) => implicit("plate"),
-        (_, Binding::Variable(variable)) => {
-            let text = variable.unraw().to_string();
-            named(
-                text.trim_start_matches('_'),
-                variable.span(),
-                Origin::Binding,
-            )
-        }
-        (Kind::Call(model), Binding::Pattern) => match callee(model) {
-            Some(callee) => named(&callee.unraw().to_string(), callee.span(), Origin::Binding),
-            None => named("", keyword.span(), Origin::Missing),
-        },
-        _ => named("", keyword.span(), Origin::Missing),
-    }
-}
-
-/// The variable that an observed value is, or is a part of.
-fn observed(value: &Expr) -> Option<&Ident> {
-    match value {
-        Expr::Path(path) => path.path.get_ident().filter(|ident| *ident != "self"),
-        Expr::Paren(e) => observed(&e.expr),
-        Expr::Group(e) => observed(&e.expr),
-        Expr::Reference(e) => observed(&e.expr),
-        Expr::Unary(e) if matches!(e.op, syn::UnOp::Deref(_)) => observed(&e.expr),
-        Expr::MethodCall(e) if e.method == "clone" => observed(&e.receiver),
-        Expr::Index(e) => observed(&e.expr),
-        Expr::Field(e) => match &e.member {
-            Member::Named(field) => Some(field),
-            Member::Unnamed(_) => observed(&e.base),
-        },
-        _ => None,
-    }
-}
-
-/// The function or method that a call calls.
-fn callee(call: &Expr) -> Option<&Ident> {
-    match call {
-        Expr::Call(call) => match &*call.func {
-            Expr::Path(path) => path.path.segments.last().map(|segment| &segment.ident),
-            _ => None,
-        },
-        Expr::MethodCall(call) => Some(&call.method),
-        _ => None,
-    }
 }
