@@ -4,8 +4,8 @@ use crate::distributions;
 use crate::errors::Errors;
 use crate::ir::{Barrier, Dist, Hole, Kind, Model, Origin, Site};
 use proc_macro2::{Span, TokenStream};
-use syn::visit::{self, Visit};
-use syn::{FnArg, Pat, ReceiverKind, ReturnType, Safety, Signature, Type, TypeImplTrait};
+use syn::visit::Visit;
+use syn::{FnArg, Pat, ReceiverKind, Safety, Signature, Type, TypeImplTrait};
 
 /// Checks a model and numbers the implicit names that are taken.
 pub fn model(arguments: &TokenStream, model: &mut Model, errors: &mut Errors) {
@@ -61,26 +61,25 @@ fn signature(signature: &Signature, errors: &mut Errors) {
     for input in &signature.inputs {
         argument(input, errors);
     }
-    if let ReturnType::Type(_, output) = &signature.output {
-        let mut opaque = Opaque(None);
-        opaque.visit_type(output);
-        if let Some(span) = opaque.0 {
-            errors.at(
-                span,
-                "a model returns a type that it can name; write it instead of `impl`",
-            );
-        }
+    if let Some(span) = opaque_output(signature) {
+        errors.at(
+            span,
+            "a model returns a type that it can name; write it instead of `impl`",
+        );
     }
 }
 
-/// The first `impl Trait` in a type.
-struct Opaque(Option<Span>);
-
-impl<'ast> Visit<'ast> for Opaque {
-    fn visit_type_impl_trait(&mut self, opaque: &'ast TypeImplTrait) {
-        self.0.get_or_insert(opaque.impl_token.span);
-        visit::visit_type_impl_trait(self, opaque);
+/// The first `impl Trait` in what a function returns.
+pub fn opaque_output(signature: &Signature) -> Option<Span> {
+    struct Opaque(Option<Span>);
+    impl<'ast> Visit<'ast> for Opaque {
+        fn visit_type_impl_trait(&mut self, opaque: &'ast TypeImplTrait) {
+            self.0.get_or_insert(opaque.impl_token.span);
+        }
     }
+    let mut opaque = Opaque(None);
+    opaque.visit_return_type(&signature.output);
+    opaque.0
 }
 
 fn argument(input: &FnArg, errors: &mut Errors) {
@@ -157,22 +156,8 @@ fn names(sites: &mut [&mut Site], errors: &mut Errors) {
         match name.origin {
             Origin::Implicit => continue,
             Origin::Missing => errors.at(name.span, unnamed(site)),
-            Origin::Literal | Origin::Binding if !is_valid(&name.text) => errors.at(
-                name.span,
-                format_args!(
-                    "a site cannot be named `{}`: a name is not empty and has no `/` or `[`, \
-                     which mark sub-models and indices",
-                    name.text
-                ),
-            ),
-            Origin::Literal | Origin::Binding if taken(sites, &settled, i, &name.text) => errors
-                .at(
-                    name.span,
-                    format_args!(
-                        "another site is named `{0}` already; name this one: `name = \"{0}_2\"`",
-                        name.text
-                    ),
-                ),
+            _ if !is_valid(&name.text) => errors.at(name.span, reserved(site)),
+            _ if taken(sites, &settled, i, &name.text) => errors.at(name.span, duplicate(site)),
             Origin::Literal | Origin::Binding => settled.push(i),
         }
     }
@@ -199,6 +184,22 @@ fn taken(sites: &[&mut Site], settled: &[usize], site: usize, text: &str) -> boo
 
 fn is_valid(name: &str) -> bool {
     !name.is_empty() && !name.contains(['/', '['])
+}
+
+fn reserved(site: &Site) -> String {
+    format!(
+        "a site cannot be named `{}`: a name is not empty and has no `/` or `[`, which mark \
+         sub-models and indices",
+        site.name.text
+    )
+}
+
+fn duplicate(site: &Site) -> String {
+    let (keyword, name) = (&site.keyword, &site.name.text);
+    format!(
+        "another site is named `{name}` already; name this one: \
+         `{keyword}!(.., name = \"{name}_2\")`"
+    )
 }
 
 fn unnamed(site: &Site) -> String {

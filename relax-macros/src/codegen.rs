@@ -1,5 +1,6 @@
 //! The calls of the runtime that a checked model stands for.
 
+use crate::check;
 use crate::distributions;
 use crate::ir::{Dist, Family, HOLE, Hole, Kind, Model, Plate, Site};
 use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
@@ -28,7 +29,10 @@ pub fn model(model: &Model) -> TokenStream {
 
 /// A function of the same signature whose model does nothing, for use beside an error.
 pub fn stub(function: &ItemFn) -> TokenStream {
-    let output = Output::of(&function.sig).output;
+    let output = match check::opaque_output(&function.sig) {
+        Some(_) => quote!(()),
+        None => Output::of(&function.sig).output,
+    };
     let mut signature = constructor(&function.sig, &output);
     signature.constness = None;
     signature.asyncness = None;

@@ -32,9 +32,8 @@ pub fn not_a_function(error: Error, item: TokenStream) -> TokenStream {
 pub fn outside(keyword: &str) -> TokenStream {
     let message = format!(
         "`{keyword}!` works only in the body of a function annotated with `#[model]`; \
-         annotate the function, and if it is, move the `{keyword}!` out of the arguments of \
-         the macro around it, which `#[model]` cannot see into: \
-         `let x = {keyword}!(..);` before it"
+         annotate the function, or, if it is, move the `{keyword}!` out of the arguments of the \
+         macro around it, which `#[model]` cannot see into"
     );
     Error::new(Span::call_site(), message).to_compile_error()
 }
