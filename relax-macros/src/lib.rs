@@ -1,6 +1,6 @@
 //! The `#[model]` attribute of relax and the macros that its body is written with.
 //!
-//! A function goes through `parse` (syntax tree to [`ir`]), `check` (every semantic error at the
+//! A function goes through `parse` (syntax tree to `ir`), `check` (every semantic error at the
 //! user's token) and `codegen` (the calls of the runtime). On an error, `fallback` emits it beside
 //! a stub of the function, so that its callers still compile.
 

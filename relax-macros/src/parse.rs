@@ -223,6 +223,7 @@ impl VisitMut for Reader<'_> {
                     .for_each(|argument| self.visit_expr_mut(argument));
             }
             Expr::Block(e) => self.bound_block(&binding, &mut e.block),
+            Expr::Unsafe(e) => self.bound_block(&binding, &mut e.block),
             Expr::If(e) => self.read_if(&binding, e),
             Expr::Match(e) => self.read_match(&binding, e),
             Expr::Macro(e) => self.read_macro(binding, e),
