@@ -1,0 +1,211 @@
+//! Every semantic error, at the user's token, with what to write instead; and the final names.
+
+use crate::distributions;
+use crate::errors::Errors;
+use crate::ir::{Barrier, Dist, Hole, Kind, Model, Origin, Site};
+use proc_macro2::{Span, TokenStream};
+use syn::visit::Visit;
+use syn::{FnArg, Pat, ReceiverKind, Safety, Signature, Type, TypeImplTrait};
+
+/// Checks a model and numbers the implicit names that are taken.
+pub fn model(arguments: &TokenStream, model: &mut Model, errors: &mut Errors) {
+    if !arguments.is_empty() {
+        let message = "`#[model]` takes no arguments; write just `#[model]`";
+        errors.push(syn::Error::new_spanned(arguments, message));
+    }
+    signature(&model.function.sig, errors);
+    let sites = model.holes.iter_mut().filter_map(|hole| match hole {
+        Hole::Site(site) => Some(&mut **site),
+        Hole::Return(_) => None,
+    });
+    let (mut sites, unreachable): (Vec<_>, Vec<_>) =
+        sites.partition(|site| site.place.barrier.is_none());
+    for site in unreachable {
+        errors.at(site.keyword.span(), behind_barrier(site));
+    }
+    sites.sort_by_key(|site| site.place.order);
+    for site in &sites {
+        if let Some(Err(error)) = family(site).map(distributions::resolve) {
+            errors.push(error);
+        }
+    }
+    names(&mut sites, errors);
+}
+
+fn signature(signature: &Signature, errors: &mut Errors) {
+    let mut reject = |span: Option<Span>, message: &str| {
+        if let Some(span) = span {
+            errors.at(span, message);
+        }
+    };
+    reject(
+        signature.asyncness.map(|token| token.span),
+        "a model is not `async`: a run draws its sites one after another; remove `async`",
+    );
+    reject(
+        signature.constness.map(|token| token.span),
+        "a model is not `const`: it is run, many times, when the program runs; remove `const`",
+    );
+    let unsafety = match signature.safety {
+        Safety::Unsafe(token) => Some(token.span),
+        _ => None,
+    };
+    reject(
+        unsafety,
+        "a model is not `unsafe`: inference runs it on its own; put an `unsafe` block inside",
+    );
+    reject(
+        signature.abi.as_ref().map(|abi| abi.extern_token.span),
+        "a model is a Rust function; remove `extern`",
+    );
+    for input in &signature.inputs {
+        argument(input, errors);
+    }
+    if let Some(span) = opaque_output(signature) {
+        errors.at(
+            span,
+            "a model returns a type that it can name; write it instead of `impl`",
+        );
+    }
+}
+
+/// The first `impl Trait` in what a function returns.
+pub fn opaque_output(signature: &Signature) -> Option<Span> {
+    struct Opaque(Option<Span>);
+    impl<'ast> Visit<'ast> for Opaque {
+        fn visit_type_impl_trait(&mut self, opaque: &'ast TypeImplTrait) {
+            self.0.get_or_insert(opaque.impl_token.span);
+        }
+    }
+    let mut opaque = Opaque(None);
+    opaque.visit_return_type(&signature.output);
+    opaque.0
+}
+
+fn argument(input: &FnArg, errors: &mut Errors) {
+    const BY_REFERENCE: &str = "a model may run many times: take `&self`";
+    let typed = match input {
+        FnArg::Receiver(receiver) => {
+            return match &receiver.kind {
+                ReceiverKind::Reference(_, _, None) => {}
+                ReceiverKind::Typed(_, ty) if is_shared_reference(ty) => {}
+                _ => errors.at(receiver.self_token.span, BY_REFERENCE),
+            };
+        }
+        FnArg::Typed(typed) => typed,
+    };
+    match &*typed.pat {
+        Pat::Ident(ident) if ident.by_ref.is_none() && ident.subpat.is_none() => {}
+        pattern => errors.push(syn::Error::new_spanned(
+            pattern,
+            "an argument of a model is a plain name; take it apart in the body: \
+             `let (a, b) = argument;`",
+        )),
+    }
+    if let Type::Reference(reference) = &*typed.ty
+        && let Some(mutability) = &reference.mutability
+    {
+        errors.at(
+            mutability.span,
+            "a model may run many times, each run with its own copy of the arguments: take a \
+             value (`mut x: T`) or a shared reference (`x: &T`)",
+        );
+    }
+}
+
+fn is_shared_reference(ty: &Type) -> bool {
+    matches!(ty, Type::Reference(reference) if reference.mutability.is_none())
+}
+
+fn behind_barrier(site: &Site) -> String {
+    let keyword = &site.keyword;
+    let (barrier, advice) = match site.place.barrier {
+        Some(Barrier::Item) => (
+            "an item of its own inside the model",
+            "annotate that function with `#[model]` too, and run it with `call!`",
+        ),
+        Some(Barrier::Async) => ("an `async` block", "move it out of the block"),
+        Some(Barrier::Const) => ("a `const` block", "move it out of the block"),
+        Some(Barrier::Closure) | None => (
+            "a closure",
+            "use a `for` loop, or make the closure a `#[model]` function and run it with `call!`",
+        ),
+    };
+    format!("`{keyword}!` cannot stand in {barrier}; {advice}")
+}
+
+fn family(site: &Site) -> Option<&crate::ir::Family> {
+    match &site.kind {
+        Kind::Sample {
+            dist: Dist::Family(family),
+            ..
+        }
+        | Kind::Observe {
+            dist: Dist::Family(family),
+            ..
+        } => Some(family),
+        _ => None,
+    }
+}
+
+/// Checks the names that the user chose, then numbers the others around them.
+fn names(sites: &mut [&mut Site], errors: &mut Errors) {
+    let mut settled: Vec<usize> = Vec::new();
+    for i in 0..sites.len() {
+        let (site, name) = (&*sites[i], &sites[i].name);
+        match name.origin {
+            Origin::Implicit => continue,
+            Origin::Missing => errors.at(name.span, unnamed(site)),
+            _ if !is_valid(&name.text) => errors.at(name.span, reserved(site)),
+            _ if taken(sites, &settled, i, &name.text) => errors.at(name.span, duplicate(site)),
+            Origin::Literal | Origin::Binding => settled.push(i),
+        }
+    }
+    for i in 0..sites.len() {
+        if sites[i].name.origin == Origin::Implicit {
+            let base = &sites[i].name.text;
+            let numbered = (2..).map(|number| format!("{base}#{number}"));
+            let free = std::iter::once(base.clone())
+                .chain(numbered)
+                .find(|text| !taken(sites, &settled, i, text));
+            sites[i].name.text = free.unwrap_or_default();
+            settled.push(i);
+        }
+    }
+}
+
+/// Whether a settled site that the same run can reach has this name.
+fn taken(sites: &[&mut Site], settled: &[usize], site: usize, text: &str) -> bool {
+    settled
+        .iter()
+        .map(|other| &sites[*other])
+        .any(|other| other.name.text == text && !other.place.excludes(&sites[site].place))
+}
+
+fn is_valid(name: &str) -> bool {
+    !name.is_empty() && !name.contains(['/', '['])
+}
+
+fn reserved(site: &Site) -> String {
+    format!(
+        "a site cannot be named `{}`: a name is not empty and has no `/` or `[`, which mark \
+         sub-models and indices",
+        site.name.text
+    )
+}
+
+fn duplicate(site: &Site) -> String {
+    let (keyword, name) = (&site.keyword, &site.name.text);
+    format!(
+        "another site is named `{name}` already; name this one: \
+         `{keyword}!(.., name = \"{name}_2\")`"
+    )
+}
+
+fn unnamed(site: &Site) -> String {
+    let keyword = &site.keyword;
+    format!(
+        "this `{keyword}!` has no name: bind it, `let x = {keyword}!(..);`, or give it one, \
+         `{keyword}!(.., name = \"x\")`"
+    )
+}

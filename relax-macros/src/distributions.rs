@@ -1,0 +1,171 @@
+//! The table of distributions: what users write, and the constructor that it stands for.
+
+use crate::ir::Family;
+use crate::suggest::{did_you_mean, list};
+use syn::{Error, Expr, Result};
+
+/// Constructors of a distribution; positional arguments belong to the first.
+struct Row {
+    name: &'static str,
+    constructors: &'static [Constructor],
+}
+
+/// A function of the distribution's type, and the keywords of its arguments in order.
+struct Constructor {
+    function: &'static str,
+    parameters: &'static [&'static str],
+}
+
+const fn constructor(function: &'static str, parameters: &'static [&'static str]) -> Constructor {
+    Constructor {
+        function,
+        parameters,
+    }
+}
+
+const PROBS_OR_LOGITS: &[Constructor] = &[
+    constructor("probs", &["probs"]),
+    constructor("logits", &["logits"]),
+];
+
+/// One row a distribution.
+const TABLE: &[Row] = &[
+    Row {
+        name: "Bernoulli",
+        constructors: PROBS_OR_LOGITS,
+    },
+    Row {
+        name: "Categorical",
+        constructors: PROBS_OR_LOGITS,
+    },
+    Row {
+        name: "OneHotCategorical",
+        constructors: PROBS_OR_LOGITS,
+    },
+    Row {
+        name: "Normal",
+        constructors: &[constructor("new", &["loc", "scale"])],
+    },
+];
+
+/// The constructor that a distribution stands for, and its arguments in order.
+///
+/// # Errors
+/// At the user's token: an unknown distribution or keyword, a keyword given twice, keywords that
+/// exclude each other, a wrong number of arguments.
+pub fn resolve(family: &Family) -> Result<(&'static str, Vec<&Expr>)> {
+    let row = find(family)?;
+    let constructor = choose(row, family)?;
+    let mut slots = vec![None; constructor.parameters.len()];
+    let mut surplus = 0;
+    for (position, (key, value)) in family.arguments.iter().enumerate() {
+        let slot = match key {
+            Some(key) => constructor
+                .parameters
+                .iter()
+                .position(|parameter| key == parameter),
+            None => Some(position),
+        };
+        let Some(slot) = slot.filter(|slot| *slot < slots.len()) else {
+            surplus += 1;
+            continue;
+        };
+        if slots[slot].replace(value).is_some() {
+            let parameter = constructor.parameters[slot];
+            return Err(Error::new_spanned(
+                value,
+                format!("`{parameter}` is given twice"),
+            ));
+        }
+    }
+    let given: Vec<&Expr> = slots.iter().copied().flatten().collect();
+    if surplus > 0 || given.len() < slots.len() {
+        return Err(Error::new(
+            family.name.span(),
+            wrong_number(row, constructor, family),
+        ));
+    }
+    Ok((constructor.function, given))
+}
+
+fn find(family: &Family) -> Result<&'static Row> {
+    TABLE
+        .iter()
+        .find(|row| family.name == row.name)
+        .ok_or_else(|| {
+            let name = &family.name;
+            let names = || TABLE.iter().map(|row| row.name);
+            let hint = match did_you_mean(&name.to_string(), names()) {
+                hint if hint.is_empty() => format!(
+                    "; the library has {}; for a distribution of your own write its path \
+                 (`self::{name}(..)`) or pass a value",
+                    list(names())
+                ),
+                hint => hint,
+            };
+            Error::new(
+                name.span(),
+                format!("no distribution is called `{name}`{hint}"),
+            )
+        })
+}
+
+fn choose(row: &'static Row, family: &Family) -> Result<&'static Constructor> {
+    let parameters = || {
+        row.constructors
+            .iter()
+            .flat_map(|c| c.parameters.iter().copied())
+    };
+    for key in family.arguments.iter().filter_map(|(key, _)| key.as_ref()) {
+        if !parameters().any(|parameter| key == parameter) {
+            let hint = did_you_mean(&key.to_string(), parameters());
+            let known = list(parameters());
+            let name = row.name;
+            return Err(Error::new(
+                key.span(),
+                format!("`{name}` has no parameter `{key}`{hint} (it has {known})"),
+            ));
+        }
+    }
+    let accepts = |constructor: &&Constructor, key: &Option<syn::Ident>| match key {
+        Some(key) => constructor
+            .parameters
+            .iter()
+            .any(|parameter| key == parameter),
+        None => constructor.function == row.constructors[0].function,
+    };
+    let all = |c: &&Constructor| family.arguments.iter().all(|(key, _)| accepts(c, key));
+    row.constructors.iter().find(all).ok_or_else(|| {
+        let forms: Vec<String> = row.constructors.iter().map(|c| keywords(row, c)).collect();
+        Error::new(
+            family.name.span(),
+            format!(
+                "these parameters exclude each other; write {}",
+                forms.join(" or ")
+            ),
+        )
+    })
+}
+
+/// `` `Bernoulli(logits = ..)` ``
+fn keywords(row: &Row, constructor: &Constructor) -> String {
+    let keys: Vec<String> = constructor
+        .parameters
+        .iter()
+        .map(|key| format!("{key} = .."))
+        .collect();
+    format!("`{}({})`", row.name, keys.join(", "))
+}
+
+fn wrong_number(row: &Row, constructor: &Constructor, family: &Family) -> String {
+    let wanted = constructor.parameters.len();
+    let plural = if wanted == 1 { "" } else { "s" };
+    format!(
+        "`{}` takes {wanted} argument{plural}, not {}; write `{}({})` or {}",
+        row.name,
+        family.arguments.len(),
+        row.name,
+        constructor.parameters.join(", "),
+        keywords(row, constructor),
+    )
+}

@@ -1,0 +1,148 @@
+//! A model as plain data: the user's function with its macros taken out of the body.
+
+use proc_macro2::Span;
+use syn::{Block, Expr, ExprReturn, Ident, ItemFn};
+
+/// Name of the macro that stands in the body for what was taken out: `__relax_hole!(index)`.
+pub const HOLE: &str = "__relax_hole";
+
+/// A function annotated with `#[model]`.
+pub struct Model {
+    /// The function; [`HOLE`]s in its body refer to `holes`.
+    pub function: ItemFn,
+    /// What was taken out of the body, and out of the parts of each other.
+    pub holes: Vec<Hole>,
+}
+
+/// A part of the body that code is generated for.
+pub enum Hole {
+    /// A `return` of the model itself.
+    Return(ExprReturn),
+    /// One of the macros.
+    Site(Box<Site>),
+}
+
+/// One use of a macro.
+pub struct Site {
+    /// The macro's name where the user wrote it.
+    pub keyword: Ident,
+    /// Which macro it is, with its arguments.
+    pub kind: Kind,
+    /// Its name in the trace.
+    pub name: Name,
+    /// Where in the body it stands.
+    pub place: Place,
+}
+
+/// A macro with its arguments.
+pub enum Kind {
+    /// `sample!(dist, estimator = .., context = ..)`
+    Sample {
+        /// Distribution drawn from.
+        dist: Dist,
+        /// The user's choice of an estimator.
+        estimator: Option<Expr>,
+        /// What the surrogate may look at.
+        context: Option<Expr>,
+    },
+    /// `observe!(dist, value)`
+    Observe {
+        /// Distribution of the data.
+        dist: Dist,
+        /// The data.
+        value: Expr,
+    },
+    /// `param!(init)`
+    Param(Expr),
+    /// `cost!(value)`
+    Cost(Expr),
+    /// `plate!(rows, of = total => { body })`
+    Plate(Plate),
+    /// `call!(model)`
+    Call(Expr),
+}
+
+/// Independent rows.
+pub struct Plate {
+    /// Rows present.
+    pub rows: Expr,
+    /// Rows that they are a subsample of.
+    pub total: Option<Expr>,
+    /// What is independent.
+    pub body: Block,
+}
+
+/// The distribution of a site.
+pub enum Dist {
+    /// One of the library's, by its parameters.
+    Family(Family),
+    /// Any expression whose value is a distribution.
+    Value(Expr),
+}
+
+/// `Normal(loc, scale = s)`
+pub struct Family {
+    /// Name of the distribution.
+    pub name: Ident,
+    /// Its parameters, by keyword where one is given.
+    pub arguments: Vec<(Option<Ident>, Expr)>,
+}
+
+/// The name of a site and where it comes from.
+pub struct Name {
+    /// The name.
+    pub text: String,
+    /// The token that an error about the name points at.
+    pub span: Span,
+    /// Who chose it.
+    pub origin: Origin,
+}
+
+/// Who chose a name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// The user, by `name = "..."`.
+    Literal,
+    /// The user, by a `let` or an assignment.
+    Binding,
+    /// The macro: numbered where it is taken.
+    Implicit,
+    /// Nobody: an error.
+    Missing,
+}
+
+/// Where a site stands.
+#[derive(Clone)]
+pub struct Place {
+    /// Position in the order of reading.
+    pub order: usize,
+    /// In a loop of the body.
+    pub looped: bool,
+    /// Every `if` or `match` around it, with the branch taken.
+    pub branches: Vec<(usize, usize)>,
+    /// Around it, the innermost thing that no site may stand in.
+    pub barrier: Option<Barrier>,
+}
+
+impl Place {
+    /// Whether no run can reach both places.
+    pub fn excludes(&self, other: &Self) -> bool {
+        let branches = self.branches.iter().zip(&other.branches);
+        branches
+            .take_while(|(a, b)| a.0 == b.0)
+            .any(|(a, b)| a.1 != b.1)
+    }
+}
+
+/// What no site may stand in.
+#[derive(Clone, Copy)]
+pub enum Barrier {
+    /// A closure.
+    Closure,
+    /// A function or another item defined in the body.
+    Item,
+    /// An `async` block.
+    Async,
+    /// A `const` block.
+    Const,
+}

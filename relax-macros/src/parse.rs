@@ -1,0 +1,341 @@
+//! The user's syntax tree to a [`Model`]: every macro is taken out of the body, with where it
+//! stands and what it is bound to.
+
+use crate::errors::Errors;
+use crate::ir::{Barrier, Dist, HOLE, Hole, Kind, Model, Origin, Place, Site};
+use crate::naming::{Binding, name, site_name};
+use crate::syntax::{self, Piece, plain_identifier};
+use proc_macro2::{Literal, Span, TokenStream};
+use quote::ToTokens;
+use syn::visit_mut::{self, VisitMut};
+use syn::{
+    AttrStyle, Attribute, Block, Expr, ExprIf, ExprMacro, ExprMatch, Ident, Item, ItemFn, Local,
+    Macro, Stmt,
+};
+
+/// Reads a function.
+pub fn model(mut function: ItemFn, errors: &mut Errors) -> Model {
+    let place = Place {
+        order: 0,
+        looped: false,
+        branches: Vec::new(),
+        barrier: None,
+    };
+    let mut reader = Reader {
+        holes: Vec::new(),
+        errors,
+        place,
+        binding: Binding::None,
+    };
+    reader.visit_block_mut(&mut function.block);
+    let holes = reader.holes;
+    // `#![allow(..)]` at the head of the body.
+    function
+        .attrs
+        .iter_mut()
+        .for_each(|attribute| attribute.style = AttrStyle::Outer);
+    Model { function, holes }
+}
+
+struct Reader<'e> {
+    holes: Vec<Hole>,
+    errors: &'e mut Errors,
+    place: Place,
+    binding: Binding,
+}
+
+impl Reader<'_> {
+    /// Visits an expression whose value is the value of the one around it.
+    fn bound(&mut self, binding: &Binding, expr: &mut Expr) {
+        self.binding = binding.clone();
+        self.visit_expr_mut(expr);
+    }
+
+    fn bound_block(&mut self, binding: &Binding, block: &mut Block) {
+        self.binding = binding.clone();
+        self.visit_block_mut(block);
+    }
+
+    /// Visits something elsewhere than here, and comes back.
+    fn elsewhere(&mut self, enter: impl FnOnce(&mut Place), visit: impl FnOnce(&mut Self)) {
+        let here = self.place.clone();
+        enter(&mut self.place);
+        visit(self);
+        let order = self.place.order;
+        self.place = Place { order, ..here };
+    }
+
+    fn branch(&mut self, of: usize, branch: usize, visit: impl FnOnce(&mut Self)) {
+        self.elsewhere(|place| place.branches.push((of, branch)), visit);
+    }
+
+    fn loop_body(&mut self, visit: impl FnOnce(&mut Self)) {
+        self.elsewhere(|place| place.looped = true, visit);
+    }
+
+    fn behind(&mut self, barrier: Barrier, visit: impl FnOnce(&mut Self)) {
+        self.elsewhere(|place| place.barrier = Some(barrier), visit);
+    }
+
+    /// The next number: of a site in reading order, or of an `if` or `match`.
+    fn next(&mut self) -> usize {
+        self.place.order += 1;
+        self.place.order
+    }
+
+    fn read_if(&mut self, binding: &Binding, expr: &mut ExprIf) {
+        let id = self.next();
+        self.visit_expr_mut(&mut expr.cond);
+        self.branch(id, 0, |reader| {
+            reader.bound_block(binding, &mut expr.then_branch)
+        });
+        if let Some((_, otherwise)) = &mut expr.else_branch {
+            self.branch(id, 1, |reader| reader.bound(binding, otherwise));
+        }
+    }
+
+    fn read_match(&mut self, binding: &Binding, expr: &mut ExprMatch) {
+        let id = self.next();
+        self.visit_expr_mut(&mut expr.expr);
+        for (i, arm) in expr.arms.iter_mut().enumerate() {
+            // A guard runs before another arm may be taken, so it excludes none.
+            self.visit_pat_mut(&mut arm.pat);
+            self.branch(id, i, |reader| reader.bound(binding, &mut arm.body));
+        }
+    }
+
+    fn read_macro(&mut self, binding: Binding, expr: &mut ExprMacro) {
+        let Some(keyword) = syntax::keyword(&expr.mac.path).cloned() else {
+            return self.read_standard_macro(&mut expr.mac);
+        };
+        let order = self.next();
+        match syntax::site(&keyword, &expr.mac) {
+            Ok((mut kind, literal)) => {
+                let name = name(&keyword, &kind, literal, &binding);
+                self.read_kind(&binding, &mut kind);
+                let place = Place {
+                    order,
+                    ..self.place.clone()
+                };
+                let site = Site {
+                    keyword,
+                    kind,
+                    name,
+                    place,
+                };
+                expr.mac = self.dig(Hole::Site(Box::new(site)));
+            }
+            Err(error) => self.errors.push(error),
+        }
+    }
+
+    fn read_kind(&mut self, binding: &Binding, kind: &mut Kind) {
+        match kind {
+            Kind::Sample {
+                dist,
+                estimator,
+                context,
+            } => {
+                self.read_dist(dist);
+                estimator
+                    .iter_mut()
+                    .chain(context)
+                    .for_each(|expr| self.visit_expr_mut(expr));
+            }
+            Kind::Observe { dist, value } => {
+                self.read_dist(dist);
+                self.visit_expr_mut(value);
+            }
+            Kind::Param(value) | Kind::Cost(value) | Kind::Call(value) => {
+                self.visit_expr_mut(value);
+            }
+            Kind::Plate(plate) => {
+                self.visit_expr_mut(&mut plate.rows);
+                plate
+                    .total
+                    .iter_mut()
+                    .for_each(|total| self.visit_expr_mut(total));
+                self.bound_block(binding, &mut plate.body);
+            }
+        }
+    }
+
+    fn read_dist(&mut self, dist: &mut Dist) {
+        match dist {
+            Dist::Family(family) => {
+                family
+                    .arguments
+                    .iter_mut()
+                    .for_each(|(_, value)| self.visit_expr_mut(value));
+            }
+            Dist::Value(value) => self.visit_expr_mut(value),
+        }
+    }
+
+    /// Reads `vec![sample!(..)]`; other macros keep their tokens, whatever they mean.
+    fn read_standard_macro(&mut self, invocation: &mut Macro) {
+        let Some(mut pieces) = syntax::standard_macro(invocation) else {
+            return;
+        };
+        let found = self.holes.len();
+        let mut tokens = TokenStream::new();
+        for piece in &mut pieces {
+            match piece {
+                Piece::Expr(expr) => {
+                    self.visit_expr_mut(expr);
+                    expr.to_tokens(&mut tokens);
+                }
+                Piece::Tokens(other) => other.to_tokens(&mut tokens),
+            }
+        }
+        if self.holes.len() > found {
+            invocation.tokens = tokens;
+        }
+    }
+
+    /// Keeps a part of the body, and gives what to leave in its place.
+    fn dig(&mut self, hole: Hole) -> Macro {
+        self.holes.push(hole);
+        Macro {
+            path: Ident::new(HOLE, Span::call_site()).into(),
+            bang_token: syn::Token![!](Span::call_site()),
+            delimiter: syn::MacroDelimiter::Paren(syn::token::Paren::default()),
+            tokens: TokenStream::from(proc_macro2::TokenTree::from(Literal::usize_unsuffixed(
+                self.holes.len() - 1,
+            ))),
+        }
+    }
+}
+
+impl VisitMut for Reader<'_> {
+    fn visit_expr_mut(&mut self, expr: &mut Expr) {
+        let binding = std::mem::take(&mut self.binding);
+        match expr {
+            Expr::Paren(e) => self.bound(&binding, &mut e.expr),
+            Expr::Group(e) => self.bound(&binding, &mut e.expr),
+            Expr::Reference(e) => self.bound(&binding, &mut e.expr),
+            Expr::Try(e) => self.bound(&binding, &mut e.expr),
+            Expr::Cast(e) => self.bound(&binding, &mut e.expr),
+            Expr::MethodCall(e) => {
+                self.bound(&binding, &mut e.receiver);
+                e.args
+                    .iter_mut()
+                    .for_each(|argument| self.visit_expr_mut(argument));
+            }
+            Expr::Block(e) => self.bound_block(&binding, &mut e.block),
+            Expr::Unsafe(e) => self.bound_block(&binding, &mut e.block),
+            Expr::If(e) => self.read_if(&binding, e),
+            Expr::Match(e) => self.read_match(&binding, e),
+            Expr::Macro(e) => self.read_macro(binding, e),
+            Expr::Assign(e) => {
+                self.visit_expr_mut(&mut e.left);
+                let binding = plain_identifier(&e.left).cloned().map(Binding::Variable);
+                self.bound(&binding.unwrap_or_default(), &mut e.right);
+            }
+            Expr::ForLoop(e) => {
+                self.visit_expr_mut(&mut e.expr);
+                self.loop_body(|reader| reader.visit_block_mut(&mut e.body));
+            }
+            Expr::While(e) => self.loop_body(|reader| {
+                reader.visit_expr_mut(&mut e.cond);
+                reader.visit_block_mut(&mut e.body);
+            }),
+            Expr::Loop(e) => self.loop_body(|reader| reader.visit_block_mut(&mut e.body)),
+            Expr::Closure(e) => {
+                self.behind(Barrier::Closure, |reader| {
+                    reader.visit_expr_mut(&mut e.body)
+                });
+            }
+            Expr::Async(e) => {
+                self.behind(Barrier::Async, |reader| {
+                    reader.visit_block_mut(&mut e.block)
+                });
+            }
+            Expr::Const(e) => {
+                self.behind(Barrier::Const, |reader| {
+                    reader.visit_block_mut(&mut e.block)
+                });
+            }
+            Expr::Return(e) if self.place.barrier.is_none() => {
+                visit_mut::visit_expr_return_mut(self, e);
+                let attrs = std::mem::take(&mut e.attrs);
+                let mac = self.dig(Hole::Return(e.clone()));
+                *expr = Expr::Macro(ExprMacro { attrs, mac });
+            }
+            other => visit_mut::visit_expr_mut(self, other),
+        }
+    }
+
+    fn visit_block_mut(&mut self, block: &mut Block) {
+        let binding = std::mem::take(&mut self.binding);
+        let last = block.stmts.len().saturating_sub(1);
+        for (i, statement) in block.stmts.iter_mut().enumerate() {
+            if let Stmt::Macro(call) = statement {
+                let expr = ExprMacro {
+                    attrs: std::mem::take(&mut call.attrs),
+                    mac: call.mac.clone(),
+                };
+                let semi = call
+                    .semi_token
+                    .or_else(|| (i < last).then(Default::default));
+                *statement = Stmt::Expr(Expr::Macro(expr), semi);
+            }
+            match statement {
+                Stmt::Expr(expr, None) if i == last => self.bound(&binding, expr),
+                other => self.visit_stmt_mut(other),
+            }
+        }
+    }
+
+    fn visit_local_mut(&mut self, local: &mut Local) {
+        let Some(init) = &mut local.init else { return };
+        let known = self.holes.len();
+        let binding = Binding::of(&local.pat);
+        self.bound(&binding, &mut init.expr);
+        if let Some((_, diverge)) = &mut init.diverge {
+            self.visit_expr_mut(diverge);
+        }
+        // A site is of use even where its value is not.
+        if let Binding::Variable(variable) = binding
+            && self.holes[known..]
+                .iter()
+                .any(|hole| is_bound_to(hole, &variable))
+        {
+            local.attrs.push(quiet());
+        }
+    }
+
+    fn visit_item_mut(&mut self, item: &mut Item) {
+        self.behind(Barrier::Item, |reader| {
+            visit_mut::visit_item_mut(reader, item)
+        });
+    }
+
+    fn visit_item_fn_mut(&mut self, function: &mut ItemFn) {
+        if !is_model(&function.attrs) {
+            visit_mut::visit_item_fn_mut(self, function);
+        }
+    }
+
+    fn visit_impl_item_fn_mut(&mut self, function: &mut syn::ImplItemFn) {
+        if !is_model(&function.attrs) {
+            visit_mut::visit_impl_item_fn_mut(self, function);
+        }
+    }
+}
+
+fn is_model(attributes: &[Attribute]) -> bool {
+    let named_model = |path: &syn::Path| path.segments.last().is_some_and(|s| s.ident == "model");
+    attributes
+        .iter()
+        .any(|attribute| named_model(attribute.path()))
+}
+
+fn is_bound_to(hole: &Hole, variable: &Ident) -> bool {
+    let Hole::Site(site) = hole else { return false };
+    site.name.origin == Origin::Binding && site.name.text == site_name(variable)
+}
+
+fn quiet() -> Attribute {
+    syn::parse_quote!(#[allow(unused_variables)])
+}

@@ -1,0 +1,9 @@
+use relax_runtime::prelude::*;
+
+#[model]
+fn coin() {
+    let coin = sample!(Bernouli(0.5));
+    observe!(Gauss(0.0, 1.0), 0.3);
+}
+
+fn main() {}
