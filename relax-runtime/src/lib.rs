@@ -5,4 +5,4 @@ mod error;
 pub mod tensor;
 
 pub use error::{Error, Result};
-pub use tensor::{Device, Shape, Tensor};
+pub use tensor::{Device, Parameter, Shape, Tensor, grad};
