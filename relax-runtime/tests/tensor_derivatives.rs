@@ -173,22 +173,21 @@ fn check(case: &Case, salt: u64) -> Result<()> {
     Ok(())
 }
 
-/// Adds cases to the table: `name [range]: shapes => function`.
+/// Rows of the table: `name [range]: shapes => function`.
 macro_rules! cases {
-    ($table:ident: $($name:literal [$low:expr, $high:expr] $($shape:expr),+ => |$x:ident| $f:expr;)*) => {$(
-        $table.push(Case {
+    ($($name:literal [$low:expr, $high:expr] $($shape:expr),+ => |$x:ident| $f:expr;)*) => {
+        vec![$(Case {
             name: $name,
             shapes: vec![$(Shape::from($shape)),+],
             range: ($low, $high),
             f: Box::new(move |$x: &[Tensor]| $f),
-        });
-    )*};
+        }),*]
+    };
 }
 
 /// The table, for axes of lengths `a`, `b`, `c`.
 fn table(a: usize, b: usize, c: usize) -> Vec<Case> {
-    let mut t = Vec::new();
-    cases! { t:
+    cases! {
         "exp" [-1.0, 1.0] [a, b] => |x| x[0].exp();
         "ln" [0.5, 3.0] [a, b] => |x| x[0].ln();
         "ln_1p" [-0.5, 2.0] [a, b] => |x| x[0].ln_1p();
@@ -229,7 +228,7 @@ fn table(a: usize, b: usize, c: usize) -> Vec<Case> {
         "mul rank 4" [-1.0, 1.0] [a, 1, b, 1], [2, 1, c] => |x| &x[0] * &x[1];
         "x * x" [-1.0, 1.0] [a, b] => |x| &x[0] * &x[0];
         "x / x²" [0.5, 2.0] [a, b] => |x| &x[0] / (&x[0] * &x[0]);
-        "x - x" [-1.0, 1.0] [a, b] => |x| (&x[0] - &x[0]) + x[0].exp();
+        "x - x" [-1.0, 1.0] [a, b] => |x| x[0].sub(&x[0]) + x[0].exp();
         "maximum" [-1.0, 1.0] [a, b] => |x| x[0].maximum(&(&x[0] * 0.5 + 2.0)) * &x[0];
         "maximum of first" [1.0, 2.0] [a, b], [b] => |x| x[0].maximum(&(&x[1] * 0.1)) * &x[1];
         "minimum" [1.0, 2.0] [a, b], [b] => |x| x[0].minimum(&(&x[1] * 0.1)) * &x[0];
@@ -292,7 +291,6 @@ fn table(a: usize, b: usize, c: usize) -> Vec<Case> {
         "through a constant of the same buffer" [-1.0, 1.0] [a, b] => |x|
             x[0].square().reshape(a * b).exp().sum_all() * &x[0];
     }
-    t
 }
 
 proptest! {

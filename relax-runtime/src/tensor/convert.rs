@@ -17,17 +17,20 @@ impl Tensor {
     /// Poisoned if it has more than four axes.
     #[track_caller]
     pub fn from_dfdx<S: DfdxShape, T>(tensor: &Dfdx<S, f32, Cpu, T>) -> Self {
-        let read = || {
-            let shape = Shape::try_from(tensor.shape().concrete().as_ref())?;
-            let flat = tensor
-                .retaped::<NoneTape>()
-                .try_reshape_like(&(shape.numel(),))
-                .map_err(Cpu::error)?;
-            let mut inner = Inner::constant(shape, Data::Cpu(flat), Device::cpu());
-            inner.shares_identity = true;
-            Ok(Self::new(inner))
+        let shape = match Shape::try_from(tensor.shape().concrete().as_ref()) {
+            Ok(shape) => shape,
+            Err(error) => return Self::poisoned(error),
         };
-        read().unwrap_or_else(Self::poisoned)
+        let flat = tensor
+            .retaped::<NoneTape>()
+            .try_reshape_like(&(shape.numel(),));
+        match flat.map_err(Cpu::error) {
+            Ok(flat) => Self::new(Inner {
+                shares_identity: true,
+                ..Inner::constant(shape, Data::Cpu(flat), Device::cpu())
+            }),
+            Err(error) => Self::poisoned(error),
+        }
     }
 
     /// The numbers as a dfdx tensor of a typed shape, compile-time or run-time axes.
@@ -84,18 +87,17 @@ impl Tensor {
     #[track_caller]
     fn typed_shape<S: DfdxShape>(&self, op: &'static str) -> Result<S> {
         self.check()?;
-        let mismatch = || {
-            let wanted = std::any::type_name::<S>();
-            self.misfit(op, format!("needs a shape that fits `{wanted}`"))
-        };
-        if S::NUM_DIMS != self.rank() {
-            return Err(mismatch());
-        }
         let mut axes = S::Concrete::default();
-        for (i, &len) in self.shape().iter().enumerate() {
-            axes[i] = len;
+        if S::NUM_DIMS == self.rank() {
+            for (i, &len) in self.shape().iter().enumerate() {
+                axes[i] = len;
+            }
+            if let Some(shape) = S::from_concrete(&axes) {
+                return Ok(shape);
+            }
         }
-        S::from_concrete(&axes).ok_or_else(mismatch)
+        let wanted = std::any::type_name::<S>();
+        Err(self.misfit(op, format!("needs a shape that fits `{wanted}`")))
     }
 }
 

@@ -192,9 +192,9 @@ impl Tensor {
         le, try_le
     }
 
-    /// `a` where the condition `self` is above 0.5, `b` elsewhere; all three broadcast. No
-    /// derivative flows to the condition, and none to the side that was not chosen, even if it
-    /// is infinite or NaN there.
+    /// `a` where the condition `self` is above 0.5, `b` elsewhere; all three broadcast. The side
+    /// that was not chosen gets a derivative of 0, the condition none. (A chosen-against value
+    /// whose own derivative is infinite still gives NaN, 0 · ∞, further up: clamp its argument.)
     #[track_caller]
     pub fn select_where(&self, a: &Tensor, b: &Tensor) -> Tensor {
         if let Some(refused) = self.refuse_pair(a, "select_where") {

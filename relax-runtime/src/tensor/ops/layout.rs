@@ -295,7 +295,6 @@ impl Concat for super::super::device::Gpu {
         use dfdx::tensor::{PutTape, SplitTape};
         use dfdx::tensor_ops::{ReshapeTo, TryConcatAlong};
 
-        use super::super::dispatch::copy;
         use super::super::graph::Recorder;
 
         let outer: usize = shape[..axis].iter().product();

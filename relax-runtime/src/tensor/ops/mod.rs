@@ -10,6 +10,8 @@ mod reduce;
 mod select;
 mod unary;
 
+pub use binary::Comparand;
+
 use std::panic::Location;
 
 use super::{Inner, Shape, Tensor, copied};
@@ -143,9 +145,12 @@ impl Tensor {
         if self.0.is_err() {
             return Err(self.clone());
         }
-        self.shape()
-            .axis(axis)
-            .ok_or_else(|| Tensor::poisoned(self.misfit(op, format!("there is no axis {axis}"))))
+        match self.shape().axis(axis) {
+            Some(index) => Ok(index),
+            None => Err(Tensor::poisoned(
+                self.misfit(op, format!("there is no axis {axis}")),
+            )),
+        }
     }
 
     /// A constant computed on the host from the values of `self`, on the same device and from the
