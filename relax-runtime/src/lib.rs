@@ -26,7 +26,7 @@ pub mod tensor;
 pub use error::{Error, Result};
 pub use random::{Key, Stream};
 pub use relax_macros::{call, cost, model, observe, param, plate, sample};
-pub use tensor::{Device, Shape, Tensor};
+pub use tensor::{Device, Shape, Tensor, grad};
 
 /// What most programs need.
 pub mod prelude {

@@ -1,0 +1,144 @@
+//! Strided views of a flat buffer: one description for broadcasting, transposing, slicing and
+//! summing, and three loops that read, accumulate and scatter through it.
+
+use super::super::shape::MAX_RANK;
+
+/// Maps positions of a row-major array of shape `shape` to positions `offset + Σ i_k strides_k`
+/// of a buffer. A stride of 0 repeats (broadcast) or, when scattering, sums.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct View {
+    pub(in super::super) shape: [usize; MAX_RANK],
+    pub(in super::super) strides: [usize; MAX_RANK],
+    pub(in super::super) offset: usize,
+}
+
+impl View {
+    /// The buffer in its own order, for a row-major array of this shape.
+    pub(in super::super) fn contiguous(shape: [usize; MAX_RANK]) -> Self {
+        let mut strides = [1; MAX_RANK];
+        for k in (0..MAX_RANK - 1).rev() {
+            strides[k] = strides[k + 1] * shape[k + 1];
+        }
+        Self {
+            shape,
+            strides,
+            offset: 0,
+        }
+    }
+
+    pub(in super::super) fn numel(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// The same map with neighbouring axes merged where one stride continues the other, so that
+    /// inner loops are long.
+    fn merged(&self) -> Self {
+        let mut shape = [1; MAX_RANK];
+        let mut strides = [0; MAX_RANK];
+        let mut k = MAX_RANK;
+        for axis in (0..MAX_RANK).rev().filter(|&axis| self.shape[axis] != 1) {
+            if k < MAX_RANK && self.strides[axis] == strides[k] * shape[k] {
+                shape[k] *= self.shape[axis];
+            } else {
+                k -= 1;
+                shape[k] = self.shape[axis];
+                strides[k] = self.strides[axis];
+            }
+        }
+        Self {
+            shape,
+            strides,
+            offset: self.offset,
+        }
+    }
+
+    /// Calls `run(array_start, buffer_start, len, stride)` for each innermost run.
+    fn runs(&self, mut run: impl FnMut(usize, usize, usize, usize)) {
+        let View {
+            shape: [a, b, c, len],
+            strides: [sa, sb, sc, stride],
+            offset,
+        } = self.merged();
+        if len == 0 {
+            return;
+        }
+        let mut at = 0;
+        for i in 0..a {
+            for j in 0..b {
+                for k in 0..c {
+                    run(at, offset + i * sa + j * sb + k * sc, len, stride);
+                    at += len;
+                }
+            }
+        }
+    }
+
+    /// Buffer positions in the array's order.
+    #[cfg(feature = "cuda")]
+    pub(in super::super) fn indices(&self) -> Vec<usize> {
+        let mut indices = Vec::with_capacity(self.numel());
+        self.runs(|_, from, len, stride| indices.extend((0..len).map(|i| from + i * stride)));
+        indices
+    }
+
+    /// The array read from `buffer`.
+    pub(in super::super) fn gather(&self, buffer: &[f32]) -> Vec<f32> {
+        let mut array = Vec::with_capacity(self.numel());
+        self.runs(|_, from, len, stride| match stride {
+            0 => array.resize(array.len() + len, buffer[from]),
+            1 => array.extend_from_slice(&buffer[from..from + len]),
+            _ => array.extend(buffer[from..].iter().step_by(stride).take(len)),
+        });
+        array
+    }
+
+    /// `array += ` what the view reads from `buffer`.
+    pub(in super::super) fn gather_add(&self, buffer: &[f32], array: &mut [f32]) {
+        self.runs(|at, from, len, stride| {
+            let array = &mut array[at..at + len];
+            match stride {
+                0 => array.iter_mut().for_each(|x| *x += buffer[from]),
+                1 => super::add(array, &buffer[from..from + len]),
+                _ => {
+                    let source = buffer[from..].iter().step_by(stride);
+                    array.iter_mut().zip(source).for_each(|(x, y)| *x += y);
+                }
+            }
+        });
+    }
+
+    /// Adds every element of `array` to the place of `buffer` that the view maps it to.
+    pub(in super::super) fn scatter_add(&self, array: &[f32], buffer: &mut [f32]) {
+        self.runs(|at, to, len, stride| {
+            let array = &array[at..at + len];
+            match stride {
+                0 => buffer[to] += sum(array),
+                1 => super::add(&mut buffer[to..to + len], array),
+                _ => {
+                    let target = buffer[to..].iter_mut().step_by(stride);
+                    target.zip(array).for_each(|(x, y)| *x += y);
+                }
+            }
+        });
+    }
+}
+
+/// Sum in sixteen interleaved lanes a block, which vectorises, and in f64 over the blocks, so
+/// that rounding does not grow with the length.
+fn sum(values: &[f32]) -> f32 {
+    let block = |values: &[f32]| {
+        let mut lanes = [0.0; 16];
+        let chunks = values.chunks_exact(16);
+        let rest: f32 = chunks.remainder().iter().sum();
+        for chunk in chunks {
+            for (lane, value) in lanes.iter_mut().zip(chunk) {
+                *lane += value;
+            }
+        }
+        lanes.iter().sum::<f32>() + rest
+    };
+    values
+        .chunks(1024)
+        .map(|values| f64::from(block(values)))
+        .sum::<f64>() as f32
+}

@@ -1,0 +1,450 @@
+//! The tensor of this crate: run-time shape and device, f32, on dfdx.
+//!
+//! dfdx supplies devices, memory, kernels and the backward rule of every operation that it has;
+//! this module adds run-time ranks with NumPy's broadcasting, a graph that is differentiated from
+//! any outputs with any cotangents ([`grad`]), and forward-mode tangents carried by the values
+//! themselves, so that [`grad`] of a tangent is an exact mixed second derivative.
+//!
+//! No operation panics on a wrong shape. Its result is *poisoned*: it carries the error with the
+//! caller's line, every operation on it passes that error on, and reading it reports it.
+
+#[macro_use]
+mod dispatch;
+mod convert;
+mod cpu;
+mod device;
+mod graph;
+mod ops;
+mod parameter;
+mod provenance;
+mod shape;
+mod text;
+
+use std::panic::Location;
+use std::rc::Rc;
+
+pub use convert::Traced;
+pub use device::Device;
+pub use graph::{Recorder, grad, grad_parameters, parameter_keys};
+pub use ops::Comparand;
+pub use parameter::Parameter;
+pub(crate) use provenance::Provenance;
+pub use provenance::SiteSet;
+pub use shape::{MAX_RANK, Shape};
+
+use crate::error::{Error, Result};
+use dispatch::Data;
+use graph::{Leaf, Node};
+
+/// An array of f32 numbers with run-time shape and device, and what is needed to differentiate
+/// it. Cloning shares everything.
+#[derive(Clone)]
+pub struct Tensor(Result<Rc<Inner>, Rc<Error>>);
+
+#[derive(Clone)]
+struct Inner {
+    shape: Shape,
+    data: Data,
+    device: Device,
+    /// The value's place in the graph of reverse mode; `None` for a constant.
+    node: Option<Rc<Node>>,
+    /// A constant whose dfdx identity, and so whose gradient buffer, is another tensor's too.
+    shares_identity: bool,
+    /// Derivative in the direction of forward mode; has no tangent itself.
+    tangent: Option<Tensor>,
+    provenance: Option<Provenance>,
+}
+
+/// Construction.
+impl Tensor {
+    /// Takes over `values` in row-major order.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if there are not as many values as the shape has elements;
+    /// [`Error::Backend`] if the device cannot hold them.
+    #[track_caller]
+    pub fn from_vec(values: Vec<f32>, shape: impl Into<Shape>, device: &Device) -> Result<Self> {
+        let shape = shape.into();
+        if values.len() != shape.numel() {
+            return Err(Error::Shape {
+                op: "from_vec",
+                problem: format!("needs {} values, not {}", shape.numel(), values.len()),
+                shapes: vec![shape],
+                location: Location::caller(),
+            });
+        }
+        Self::upload(values, shape, device)
+    }
+
+    /// A vector on the CPU.
+    pub fn from_slice(values: &[f32]) -> Self {
+        let data = Data::Cpu(cpu::flat(values.to_vec()));
+        Self::new(Inner::constant(values.len().into(), data, Device::cpu()))
+    }
+
+    /// One number, of shape `[]`, on the CPU.
+    pub fn scalar(value: f32) -> Self {
+        let data = Data::Cpu(cpu::flat(vec![value]));
+        Self::new(Inner::constant(Shape::SCALAR, data, Device::cpu()))
+    }
+
+    /// The same number everywhere.
+    pub fn full(shape: impl Into<Shape>, value: f32, device: &Device) -> Self {
+        let shape = shape.into();
+        Self::upload(vec![value; shape.numel()], shape, device).unwrap_or_else(Self::poisoned)
+    }
+
+    /// Zeros.
+    pub fn zeros(shape: impl Into<Shape>, device: &Device) -> Self {
+        Self::full(shape, 0.0, device)
+    }
+
+    /// Ones.
+    pub fn ones(shape: impl Into<Shape>, device: &Device) -> Self {
+        Self::full(shape, 1.0, device)
+    }
+
+    /// The `n` by `n` identity matrix.
+    pub fn eye(n: usize, device: &Device) -> Self {
+        let mut values = vec![0.0; n * n];
+        values.iter_mut().step_by(n + 1).for_each(|x| *x = 1.0);
+        Self::upload(values, [n, n].into(), device).unwrap_or_else(Self::poisoned)
+    }
+
+    /// Zeros with the shape and device of `self`, without its history.
+    pub fn zeros_like(&self) -> Self {
+        self.full_like(0.0)
+    }
+
+    /// Ones with the shape and device of `self`, without its history.
+    pub fn ones_like(&self) -> Self {
+        self.full_like(1.0)
+    }
+
+    /// One number everywhere, with the shape and device of `self`, without its history.
+    pub fn full_like(&self, value: f32) -> Self {
+        match &self.0 {
+            Ok(inner) => Self::full(inner.shape, value, &inner.device),
+            Err(_) => self.clone(),
+        }
+    }
+
+    /// The same numbers on another device; `self` where they are there already.
+    ///
+    /// # Errors
+    /// [`Error::Autodiff`] for a tensor with a graph or a tangent, which do not cross devices
+    /// (call [`detach`](Self::detach) first); [`Error::Backend`] if the device cannot hold it.
+    pub fn to_device(&self, device: &Device) -> Result<Self> {
+        let inner = self.inner()?;
+        if inner.device == *device {
+            return Ok(self.clone());
+        }
+        if inner.node.is_some() || inner.tangent.is_some() {
+            return Err(Error::Autodiff(format!(
+                "to_device: derivatives do not pass from {} to {device}; call `detach()` first",
+                inner.device
+            )));
+        }
+        let moved = Self::upload(self.peek()?, inner.shape, device)?;
+        Ok(match &inner.provenance {
+            Some(provenance) => moved.with_provenance(provenance.clone()),
+            None => moved,
+        })
+    }
+
+    fn upload(values: Vec<f32>, shape: Shape, device: &Device) -> Result<Self> {
+        let data = match &device.0 {
+            device::Kind::Cpu => Data::Cpu(cpu::flat(values)),
+            #[cfg(feature = "cuda")]
+            device::Kind::Cuda { handle, .. } => {
+                use dfdx::tensor::TensorFromVec;
+                let len = (values.len(),);
+                let flat = handle.try_tensor_from_vec(values, len);
+                Data::Cuda(flat.map_err(<device::Gpu as dispatch::Backend>::error)?)
+            }
+        };
+        Ok(Self::new(Inner::constant(shape, data, device.clone())))
+    }
+
+    fn new(inner: Inner) -> Self {
+        Self(Ok(Rc::new(inner)))
+    }
+
+    /// A tensor that carries an error.
+    pub(crate) fn poisoned(error: Error) -> Self {
+        Self(Err(Rc::new(error)))
+    }
+
+    fn inner(&self) -> Result<&Inner> {
+        match &self.0 {
+            Ok(inner) => Ok(inner),
+            Err(error) => Err(error.as_ref().clone()),
+        }
+    }
+}
+
+/// Reading.
+impl Tensor {
+    /// `self`, or the error that it carries.
+    ///
+    /// # Errors
+    /// The error of the first wrong operation that the tensor was computed from.
+    pub fn check(&self) -> Result<&Self> {
+        self.inner().map(|_| self)
+    }
+
+    /// Lengths of the axes; `[0]` for a poisoned tensor.
+    pub fn shape(&self) -> Shape {
+        self.0.as_ref().map_or(Shape::from(0), |inner| inner.shape)
+    }
+
+    /// Number of axes.
+    pub fn rank(&self) -> usize {
+        self.shape().rank()
+    }
+
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        self.shape().numel()
+    }
+
+    /// Whether there are no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Length of the first axis; 1 for a single number.
+    pub fn rows(&self) -> usize {
+        self.shape().first().copied().unwrap_or(1)
+    }
+
+    /// Where the numbers are; the CPU for a poisoned tensor.
+    pub fn device(&self) -> Device {
+        self.0
+            .as_ref()
+            .map_or(Device::cpu(), |inner| inner.device.clone())
+    }
+
+    /// The numbers in row-major order. Counts as a read of the random sites behind them.
+    ///
+    /// # Errors
+    /// The error carried by a poisoned tensor.
+    pub fn to_vec(&self) -> Result<Vec<f32>> {
+        let values = self.peek()?;
+        self.mark_read();
+        Ok(values)
+    }
+
+    /// The number of a tensor with one element. Counts as a read.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] unless there is one element; the error carried by a poisoned tensor.
+    #[track_caller]
+    pub fn item(&self) -> Result<f32> {
+        let value = self.only("item")?;
+        self.mark_read();
+        Ok(value)
+    }
+
+    /// Whether the number of a tensor with one element is above 0.5. Counts as a read.
+    ///
+    /// # Errors
+    /// As [`item`](Self::item).
+    #[track_caller]
+    pub fn to_bool(&self) -> Result<bool> {
+        let value = self.only("to_bool")?;
+        self.mark_read();
+        Ok(value > 0.5)
+    }
+
+    /// The number of a tensor with one element, rounded to an index. Counts as a read.
+    ///
+    /// # Errors
+    /// As [`item`](Self::item), and [`Error::Shape`] for a negative or NaN number.
+    #[track_caller]
+    pub fn to_index(&self) -> Result<usize> {
+        let value = self.only("to_index")?;
+        self.mark_read();
+        if value.round() >= 0.0 && value.is_finite() {
+            return Ok(value.round() as usize);
+        }
+        Err(self.misfit("to_index", format!("{value} is not an index")))
+    }
+
+    /// As [`to_vec`](Self::to_vec), unnoticed by the record of reads.
+    pub(crate) fn peek(&self) -> Result<Vec<f32>> {
+        let inner = self.inner()?;
+        let mut values = vec![0.0; inner.shape.numel()];
+        on_device!(&inner.data, flat => flat.copy_into(&mut values));
+        Ok(values)
+    }
+
+    /// As [`item`](Self::item), unnoticed by the record of reads.
+    #[track_caller]
+    #[allow(
+        dead_code,
+        reason = "for estimators, which must not count as the model's reads"
+    )]
+    pub(crate) fn peek_item(&self) -> Result<f32> {
+        self.only("item")
+    }
+
+    #[track_caller]
+    fn only(&self, op: &'static str) -> Result<f32> {
+        match self.peek()?[..] {
+            [value] => Ok(value),
+            _ => Err(self.misfit(op, "needs exactly one element".into())),
+        }
+    }
+
+    /// The error of an operation that `self` has the wrong shape for.
+    #[track_caller]
+    fn misfit(&self, op: &'static str, problem: String) -> Error {
+        Error::Shape {
+            op,
+            problem,
+            shapes: vec![self.shape()],
+            location: Location::caller(),
+        }
+    }
+
+    fn mark_read(&self) {
+        if let Ok(Some(provenance)) = self.0.as_ref().map(|inner| &inner.provenance) {
+            provenance.mark_read();
+        }
+    }
+}
+
+/// Differentiation and provenance.
+impl Tensor {
+    /// The tensor with another set of fields, or the same poison.
+    fn updated(&self, change: impl FnOnce(&mut Inner) -> Result<()>) -> Self {
+        match &self.0 {
+            Err(_) => self.clone(),
+            Ok(inner) => {
+                let mut inner = inner.as_ref().clone();
+                change(&mut inner).map_or_else(Self::poisoned, |()| Self::new(inner))
+            }
+        }
+    }
+
+    /// The same numbers as a new variable, to compute with and then pass to [`grad`].
+    #[must_use]
+    pub fn leaf(&self) -> Self {
+        self.as_leaf(None)
+    }
+
+    /// A [`leaf`](Self::leaf) that [`grad_parameters`] finds by its key.
+    #[must_use]
+    pub fn parameter_leaf(&self, key: u64) -> Self {
+        self.as_leaf(Some(key))
+    }
+
+    fn as_leaf(&self, key: Option<u64>) -> Self {
+        self.updated(|inner| {
+            // A new identity, so that the gradient is this variable's alone.
+            inner.data = copied(&inner.data)?;
+            inner.shares_identity = false;
+            inner.tangent = None;
+            inner.node = Some(Node::leaf(key.map(|key| Leaf {
+                key,
+                data: inner.data.clone(),
+                shape: inner.shape,
+            })));
+            Ok(())
+        })
+    }
+
+    /// Whether [`grad`] can differentiate with respect to, or through, this tensor.
+    pub fn is_tracked(&self) -> bool {
+        self.0.as_ref().is_ok_and(|inner| inner.node.is_some())
+    }
+
+    /// The same numbers as a constant: no graph, no tangent. The sites that they came from stay
+    /// known.
+    #[must_use]
+    pub fn detach(&self) -> Self {
+        self.updated(|inner| {
+            inner.shares_identity |= inner.node.is_some();
+            inner.node = None;
+            inner.tangent = None;
+            Ok(())
+        })
+    }
+
+    /// The tensor with a direction to differentiate in: every operation on it carries
+    /// the directional derivative along, itself differentiable by [`grad`].
+    #[must_use]
+    #[track_caller]
+    pub fn with_tangent(&self, tangent: &Tensor) -> Self {
+        if let Err(error) = &tangent.0 {
+            return self
+                .check()
+                .map_or_else(Self::poisoned, |_| Self(Err(error.clone())));
+        }
+        if self.check().is_ok() && self.shape() != tangent.shape() {
+            return Self::poisoned(Error::Shape {
+                op: "with_tangent",
+                problem: "needs a tangent of the tensor's shape".into(),
+                shapes: vec![self.shape(), tangent.shape()],
+                location: Location::caller(),
+            });
+        }
+        self.updated(|inner| {
+            inner.tangent = Some(tangent.primal());
+            Ok(())
+        })
+    }
+
+    /// The directional derivative, if the tensor depends on one with a tangent.
+    pub fn tangent(&self) -> Option<Tensor> {
+        self.0.as_ref().ok()?.tangent.clone()
+    }
+
+    /// The tensor without its tangent.
+    #[must_use]
+    pub fn primal(&self) -> Self {
+        match &self.0 {
+            Ok(inner) if inner.tangent.is_some() => self.updated(|inner| {
+                inner.tangent = None;
+                Ok(())
+            }),
+            _ => self.clone(),
+        }
+    }
+
+    /// Marks the value as depending on random sites.
+    #[must_use]
+    pub(crate) fn with_provenance(&self, provenance: Provenance) -> Self {
+        self.updated(|inner| {
+            inner.provenance = Some(provenance);
+            Ok(())
+        })
+    }
+
+    /// The random sites that the value depends on.
+    pub fn sites(&self) -> SiteSet {
+        let inner = self.0.as_ref().ok();
+        inner
+            .and_then(|inner| inner.provenance.as_ref())
+            .map_or(SiteSet::EMPTY, |p| p.sites)
+    }
+}
+
+impl From<f32> for Tensor {
+    fn from(value: f32) -> Self {
+        Self::scalar(value)
+    }
+}
+
+/// The same numbers under a new dfdx identity.
+fn copied(data: &Data) -> Result<Data> {
+    match data {
+        Data::Cpu(flat) => Ok(Data::Cpu(cpu::flat(cpu::slice(flat).to_vec()))),
+        #[cfg(feature = "cuda")]
+        Data::Cuda(flat) => {
+            let copy = dispatch::copy(flat).map_err(<device::Gpu as dispatch::Backend>::error)?;
+            Ok(Data::Cuda(copy))
+        }
+    }
+}

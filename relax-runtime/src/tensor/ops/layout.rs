@@ -1,0 +1,333 @@
+//! Operations that move numbers and compute none.
+
+use std::ops::Range;
+
+use dfdx::tensor::Cpu;
+
+use super::super::cpu::{self, view::View};
+use super::super::dispatch::{Backend, Flat, record_cpu};
+use super::super::shape::MAX_RANK;
+use super::super::{Inner, Shape, Tensor};
+use crate::error::Result;
+
+/// A result that reads its operand through a view.
+fn read_view(inner: &Inner, view: View, shape: Shape) -> Result<Inner> {
+    match &inner.data {
+        super::super::dispatch::Data::Cpu(flat) => Ok(read_view_cpu(inner, flat, view, shape)),
+        #[cfg(feature = "cuda")]
+        super::super::dispatch::Data::Cuda(flat) => {
+            super::select::take_gpu(inner, flat, view.indices(), shape)
+        }
+    }
+}
+
+fn read_view_cpu(inner: &Inner, flat: &Flat<Cpu>, view: View, shape: Shape) -> Inner {
+    let values = view.gather(cpu::slice(flat));
+    record_cpu(&[(inner, flat)], shape, values, move |g, sinks| {
+        if let Some(sink) = sinks.get(0) {
+            view.scatter_add(g, sink);
+        }
+    })
+}
+
+/// Operations on the shape. Wrong axes and shapes give a poisoned tensor; negative axes count
+/// from the end.
+impl Tensor {
+    fn viewed(&self, view: View, shape: Shape) -> Tensor {
+        self.linear_map(|inner| read_view(inner, view, shape))
+    }
+
+    /// The same numbers, in row-major order, in another shape of as many elements.
+    #[track_caller]
+    pub fn reshape(&self, shape: impl Into<Shape>) -> Tensor {
+        let shape = shape.into();
+        if self.0.is_ok() && shape.numel() != self.len() {
+            let problem = format!("{} elements do not fill {shape}", self.len());
+            return Tensor::poisoned(self.misfit("reshape", problem));
+        }
+        self.reshaped(shape)
+    }
+
+    /// [`reshape`](Self::reshape) to a shape known to fit. A constant shares its buffer; a
+    /// variable gets a new identity, so that its gradient stays apart from the original's.
+    pub(super) fn reshaped(&self, shape: Shape) -> Tensor {
+        if self.0.is_err() || shape == self.shape() {
+            return self.clone();
+        }
+        self.linear_map(|inner| match &inner.node {
+            None => Ok(Inner {
+                shape,
+                shares_identity: true,
+                tangent: None,
+                ..inner.clone()
+            }),
+            Some(_) => {
+                let mut dims = [1; MAX_RANK];
+                dims[MAX_RANK - 1] = shape.numel();
+                read_view(inner, View::contiguous(dims), shape)
+            }
+        })
+    }
+
+    /// Exchanges the last two axes.
+    #[track_caller]
+    pub fn transpose(&self) -> Tensor {
+        let rank = self.rank();
+        if self.0.is_ok() && rank < 2 {
+            return Tensor::poisoned(self.misfit("transpose", "needs two axes".into()));
+        }
+        let shape = self.shape();
+        let mut view = View::contiguous(shape.padded());
+        view.shape.swap(MAX_RANK - 2, MAX_RANK - 1);
+        view.strides.swap(MAX_RANK - 2, MAX_RANK - 1);
+        if self.0.is_err() {
+            return self.clone();
+        }
+        let swapped = shape.with_axis(rank - 2, shape[rank - 1]);
+        self.viewed(view, swapped.with_axis(rank - 1, shape[rank - 2]))
+    }
+
+    /// Puts an axis of length 1 before `axis`; -1 puts it last.
+    #[track_caller]
+    pub fn unsqueeze(&self, axis: isize) -> Tensor {
+        if self.0.is_err() {
+            return self.clone();
+        }
+        let rank = self.rank() as isize;
+        let index = if axis < 0 { axis + rank + 1 } else { axis };
+        if !(0..=rank).contains(&index) {
+            let problem = format!("there is no place {axis} for an axis");
+            return Tensor::poisoned(self.misfit("unsqueeze", problem));
+        }
+        match self.shape().inserted(index as usize, 1) {
+            Some(shape) => self.reshaped(shape),
+            None => Tensor::poisoned(self.misfit("unsqueeze", too_many_axes())),
+        }
+    }
+
+    /// Removes an axis of length 1.
+    #[track_caller]
+    pub fn squeeze(&self, axis: isize) -> Tensor {
+        let axis = match self.checked_axis(axis, "squeeze") {
+            Ok(axis) => axis,
+            Err(refused) => return refused,
+        };
+        let shape = self.shape();
+        if shape[axis] != 1 {
+            let problem = format!("axis {axis} has length {}, not 1", shape[axis]);
+            return Tensor::poisoned(self.misfit("squeeze", problem));
+        }
+        self.reshaped(shape.without(axis))
+    }
+
+    /// The part of `axis` with these indices.
+    #[track_caller]
+    pub fn slice(&self, axis: isize, range: Range<usize>) -> Tensor {
+        let axis = match self.checked_axis(axis, "slice") {
+            Ok(axis) => axis,
+            Err(refused) => return refused,
+        };
+        let shape = self.shape();
+        if range.start > range.end || range.end > shape[axis] {
+            let problem = format!("{range:?} is not within axis {axis}");
+            return Tensor::poisoned(self.misfit("slice", problem));
+        }
+        let mut view = View::contiguous(shape.padded());
+        let place = MAX_RANK - shape.rank() + axis;
+        view.shape[place] = range.len();
+        view.offset = range.start * view.strides[place];
+        self.viewed(view, shape.with_axis(axis, range.len()))
+    }
+
+    /// The part of `axis` at one index; the axis is removed.
+    #[track_caller]
+    pub fn index(&self, axis: isize, at: usize) -> Tensor {
+        let place = match self.checked_axis(axis, "index") {
+            Ok(place) => place,
+            Err(refused) => return refused,
+        };
+        if at >= self.shape()[place] {
+            let problem = format!("index {at} is not within axis {place}");
+            return Tensor::poisoned(self.misfit("index", problem));
+        }
+        self.slice(axis, at..at + 1).squeeze(axis)
+    }
+
+    /// Repeats axes of length 1, and new axes in front, until the shape is `shape`.
+    #[track_caller]
+    pub fn broadcast_to(&self, shape: impl Into<Shape>) -> Tensor {
+        let (from, shape) = (self.shape(), shape.into());
+        if self.0.is_err() || from == shape {
+            return self.clone();
+        }
+        if from.broadcast(&shape) != Some(shape) {
+            let problem = format!("does not broadcast to {shape}");
+            return Tensor::poisoned(self.misfit("broadcast_to", problem));
+        }
+        let mut view = View::contiguous(from.padded());
+        for (axis, len) in shape.padded().into_iter().enumerate() {
+            if view.shape[axis] != len {
+                view.shape[axis] = len;
+                view.strides[axis] = 0;
+            }
+        }
+        self.viewed(view, shape)
+    }
+
+    /// Joins tensors end to end along an axis; the other axes must agree.
+    #[track_caller]
+    pub fn concat(tensors: &[&Tensor], axis: isize) -> Tensor {
+        let Some((first, rest)) = tensors.split_first() else {
+            let nothing = Tensor::from_slice(&[]);
+            return Tensor::poisoned(nothing.misfit("concat", "needs at least one tensor".into()));
+        };
+        let axis = match first.checked_axis(axis, "concat") {
+            Ok(axis) => axis,
+            Err(refused) => return refused,
+        };
+        let mut shape = first.shape();
+        for next in rest {
+            if let Some(refused) = first.refuse_pair(next, "concat") {
+                return refused;
+            }
+            let other = next.shape();
+            if other.rank() != shape.rank() || other.with_axis(axis, 0) != shape.with_axis(axis, 0)
+            {
+                let problem = format!("needs shapes that agree except along axis {axis}");
+                return first.misfits(next, "concat", problem);
+            }
+            shape = shape.with_axis(axis, shape[axis] + other[axis]);
+        }
+        joined(tensors, axis, shape)
+    }
+
+    /// Joins tensors of one shape along a new axis put before `axis`; -1 puts it last.
+    #[track_caller]
+    pub fn stack(tensors: &[&Tensor], axis: isize) -> Tensor {
+        let Some(first) = tensors.first() else {
+            let nothing = Tensor::from_slice(&[]);
+            return Tensor::poisoned(nothing.misfit("stack", "needs at least one tensor".into()));
+        };
+        if let Some(other) = tensors
+            .iter()
+            .find(|t| t.0.is_ok() && t.shape() != first.shape())
+        {
+            return match &first.0 {
+                Ok(_) => first.misfits(other, "stack", "needs equal shapes"),
+                Err(_) => (*first).clone(),
+            };
+        }
+        let slices: Vec<Tensor> = tensors.iter().map(|t| t.unsqueeze(axis)).collect();
+        Tensor::concat(&slices.iter().collect::<Vec<_>>(), axis)
+    }
+}
+
+fn too_many_axes() -> String {
+    format!("a tensor has at most {MAX_RANK} axes")
+}
+
+/// Concatenation of valid operands whose shapes fit.
+fn joined(tensors: &[&Tensor], axis: usize, shape: Shape) -> Tensor {
+    let build = || {
+        let inners = tensors
+            .iter()
+            .map(|t| t.inner())
+            .collect::<Result<Vec<_>>>()?;
+        on_backend!(&inners[0].data, D => D::concat(&inners, axis, shape)).map(Tensor::new)
+    };
+    let out = build().unwrap_or_else(Tensor::poisoned);
+    if tensors.iter().all(|t| t.tangent().is_none()) {
+        return out;
+    }
+    let tangents: Vec<Tensor> = tensors
+        .iter()
+        .map(|t| t.tangent().unwrap_or_else(|| t.zeros_like()))
+        .collect();
+    out.with_tangent(&joined(&tangents.iter().collect::<Vec<_>>(), axis, shape))
+}
+
+/// Concatenation on one device.
+trait Concat: Backend {
+    fn concat(operands: &[&Inner], axis: usize, shape: Shape) -> Result<Inner>;
+}
+
+impl Concat for Cpu {
+    fn concat(operands: &[&Inner], axis: usize, shape: Shape) -> Result<Inner> {
+        let flats: Vec<(&Inner, &Flat<Cpu>)> = operands
+            .iter()
+            .filter_map(|x| Some((*x, Cpu::flat(&x.data)?)))
+            .collect();
+        let outer: usize = shape[..axis].iter().product();
+        // Numbers of each operand in one step of the axes before `axis`.
+        let widths: Vec<usize> = flats
+            .iter()
+            .map(|(x, _)| x.shape.numel() / outer.max(1))
+            .collect();
+        let mut values = Vec::with_capacity(shape.numel());
+        for row in 0..outer {
+            for ((_, flat), &width) in flats.iter().zip(&widths) {
+                values.extend_from_slice(&cpu::slice(flat)[row * width..(row + 1) * width]);
+            }
+        }
+        let total: usize = widths.iter().sum();
+        Ok(record_cpu(&flats, shape, values, move |g, sinks| {
+            let mut start = 0;
+            for (i, &width) in widths.iter().enumerate() {
+                if let Some(sink) = sinks.get(i) {
+                    for row in 0..outer {
+                        let from = row * total + start;
+                        cpu::add(
+                            &mut sink[row * width..(row + 1) * width],
+                            &g[from..from + width],
+                        );
+                    }
+                }
+                start += width;
+            }
+        }))
+    }
+}
+
+#[cfg(feature = "cuda")]
+impl Concat for super::super::device::Gpu {
+    fn concat(operands: &[&Inner], axis: usize, shape: Shape) -> Result<Inner> {
+        use dfdx::shapes::Axis;
+        use dfdx::tensor::{PutTape, SplitTape};
+        use dfdx::tensor_ops::{ReshapeTo, TryConcatAlong};
+
+        use super::super::graph::Recorder;
+
+        let outer: usize = shape[..axis].iter().product();
+        let recording = operands.iter().any(|x| x.node.is_some());
+        let flats: Vec<&Flat<Self>> = operands
+            .iter()
+            .filter_map(|x| Self::flat(&x.data))
+            .collect();
+        let join = || {
+            let as_rows = |flat: &Flat<Self>| {
+                let width = dfdx::shapes::HasShape::shape(flat).0 / outer.max(1);
+                (outer, width)
+            };
+            let mut tape = Recorder::<Self>::new(recording);
+            // One variable may come twice, which dfdx refuses: each operand gets an identity of
+            // its own, recorded.
+            let mut renamed = Vec::with_capacity(flats.len());
+            for flat in &flats {
+                use dfdx::tensor_ops::TryMul;
+                let (own, next) = (*flat).clone().put_tape(tape).try_mul(1.0)?.split_tape();
+                renamed.push(own);
+                tape = next;
+            }
+            let first = renamed.remove(0);
+            let rows = as_rows(&first);
+            let mut all = first.put_tape(tape).try_reshape_like(&rows)?;
+            for flat in renamed {
+                let rows = as_rows(&flat);
+                all = (all, flat.try_reshape_like(&rows)?).try_concat_along(Axis::<1>)?;
+            }
+            all.try_reshape_like(&(shape.numel(),))
+        };
+        let out = join().map_err(Self::error)?;
+        Ok(Inner::derived(operands, shape, out))
+    }
+}

@@ -1,0 +1,169 @@
+//! Tensor operations. Each one checks shapes, runs dfdx's kernel or one of our own through the
+//! recording tape, and states its forward-mode rule in terms of other tensor operations, which
+//! makes tangents differentiable.
+
+mod binary;
+mod layout;
+mod matmul;
+mod operators;
+mod reduce;
+mod select;
+mod unary;
+
+pub use binary::Comparand;
+
+use std::panic::Location;
+
+use super::{Inner, Shape, Tensor, copied};
+use crate::error::{Error, Result};
+
+impl Tensor {
+    /// An operation of one operand. `tangent` maps the operand's tangent, the operand and the
+    /// result (both without tangents) to the result's tangent.
+    fn lift(
+        &self,
+        run: impl FnOnce(&Inner) -> Result<Inner>,
+        tangent: impl FnOnce(&Tensor, &Tensor, &Tensor) -> Tensor,
+    ) -> Tensor {
+        let inner = match &self.0 {
+            Ok(inner) => inner,
+            Err(_) => return self.clone(),
+        };
+        let out = match run(inner) {
+            Ok(out) => Tensor::new(out),
+            Err(error) => return Tensor::poisoned(error),
+        };
+        match &inner.tangent {
+            None => out,
+            Some(direction) => {
+                let moved = tangent(direction, &self.primal(), &out);
+                out.with_tangent(&moved)
+            }
+        }
+    }
+
+    /// An operation that is linear in its one operand: it maps the tangent as it maps the value.
+    fn linear_map(&self, run: impl Fn(&Inner) -> Result<Inner>) -> Tensor {
+        self.lift(&run, |t, _, _| t.lift(&run, |t, _, _| t.clone()))
+    }
+
+    /// An operation of two operands that are valid, on one device and ready for `run`.
+    /// `tangent` gets the operands' tangents, at least one, and the operands and the result
+    /// without theirs.
+    fn lift_pair(
+        &self,
+        other: &Tensor,
+        run: impl FnOnce(&Inner, &Inner) -> Result<Inner>,
+        tangent: impl FnOnce(Option<&Tensor>, Option<&Tensor>, [&Tensor; 3]) -> Tensor,
+    ) -> Tensor {
+        let (a, b) = match (&self.0, &other.0) {
+            (Ok(a), Ok(b)) => (a, b),
+            (Err(_), _) => return self.clone(),
+            (_, Err(_)) => return other.clone(),
+        };
+        let out = match run(a, b) {
+            Ok(out) => Tensor::new(out),
+            Err(error) => return Tensor::poisoned(error),
+        };
+        let (ta, tb) = (a.tangent.as_ref(), b.tangent.as_ref());
+        if ta.is_none() && tb.is_none() {
+            return out;
+        }
+        let moved = tangent(ta, tb, [&self.primal(), &other.primal(), &out]);
+        out.with_tangent(&moved)
+    }
+
+    /// The error of the first poisoned operand, or of operands on two devices.
+    #[track_caller]
+    fn refuse_pair(&self, other: &Tensor, op: &'static str) -> Option<Tensor> {
+        match (&self.0, &other.0) {
+            (Err(_), _) => Some(self.clone()),
+            (_, Err(_)) => Some(other.clone()),
+            (Ok(a), Ok(b)) if a.device != b.device => Some(Tensor::poisoned(Error::Device {
+                op,
+                left: a.device.to_string(),
+                right: b.device.to_string(),
+                location: Location::caller(),
+            })),
+            _ => None,
+        }
+    }
+
+    /// The poisoned result of shapes that do not fit together.
+    #[track_caller]
+    fn misfits(&self, other: &Tensor, op: &'static str, problem: impl Into<String>) -> Tensor {
+        Tensor::poisoned(Error::Shape {
+            op,
+            problem: problem.into(),
+            shapes: vec![self.shape(), other.shape()],
+            location: Location::caller(),
+        })
+    }
+
+    /// `self` and `other` in the shape that both broadcast to, with identities that dfdx can
+    /// tell apart wherever a gradient will flow; or the poisoned result.
+    #[track_caller]
+    fn aligned(&self, other: &Tensor, op: &'static str) -> Result<(Tensor, Tensor), Tensor> {
+        if let Some(refused) = self.refuse_pair(other, op) {
+            return Err(refused);
+        }
+        let Some(shape) = self.shape().broadcast(&other.shape()) else {
+            let problem = "needs shapes that broadcast (equal axes, or 1, from the right)";
+            return Err(self.misfits(other, op, problem));
+        };
+        let (a, b) = (self.broadcast_to(shape), other.broadcast_to(shape));
+        Ok(a.told_apart(b))
+    }
+
+    /// Gives operands new identities where dfdx would add two gradients in one buffer: a constant
+    /// that shares its buffer with another tensor, or one variable on both sides.
+    fn told_apart(self, other: Tensor) -> (Tensor, Tensor) {
+        let (Ok(a), Ok(b)) = (&self.0, &other.0) else {
+            return (self, other);
+        };
+        let left = (b.node.is_some() && a.shares_identity).then(|| self.renewed());
+        let right = match (&a.node, &b.node) {
+            (Some(x), Some(y)) if std::rc::Rc::ptr_eq(x, y) => Some(&other * 1.0),
+            (Some(_), None) if b.shares_identity => Some(other.renewed()),
+            _ => None,
+        };
+        (left.unwrap_or(self), right.unwrap_or(other))
+    }
+
+    /// A constant with an identity of its own.
+    fn renewed(&self) -> Tensor {
+        self.updated(|inner| {
+            inner.data = copied(&inner.data)?;
+            inner.shares_identity = false;
+            Ok(())
+        })
+    }
+
+    /// The index of `axis`, which may count from the end; or the poisoned result.
+    #[track_caller]
+    fn checked_axis(&self, axis: isize, op: &'static str) -> Result<usize, Tensor> {
+        if self.0.is_err() {
+            return Err(self.clone());
+        }
+        match self.shape().axis(axis) {
+            Some(index) => Ok(index),
+            None => Err(Tensor::poisoned(
+                self.misfit(op, format!("there is no axis {axis}")),
+            )),
+        }
+    }
+
+    /// A constant computed on the host from the values of `self`, on the same device and from the
+    /// same random sites.
+    fn on_host(&self, shape: Shape, compute: impl FnOnce(&[f32]) -> Vec<f32>) -> Tensor {
+        let build = || {
+            let inner = self.inner()?;
+            let out = Tensor::upload(compute(&self.peek()?), shape, &inner.device)?;
+            Ok(match &inner.provenance {
+                Some(provenance) => out.with_provenance(provenance.clone()),
+                None => out,
+            })
+        };
+        build().unwrap_or_else(Tensor::poisoned)
+    }
+}

@@ -1,0 +1,113 @@
+//! `+ - * /` between tensors and numbers, by reference and by value, and unary minus.
+
+use std::ops::{Add, Div, Mul, Neg, Sub};
+
+use dfdx::tensor_ops::{TryAdd, TryDiv, TryMul};
+
+use super::super::Tensor;
+
+macro_rules! operator {
+    ($trait:ident, $method:ident) => {
+        impl $trait<&Tensor> for &Tensor {
+            type Output = Tensor;
+            #[track_caller]
+            fn $method(self, other: &Tensor) -> Tensor {
+                Tensor::$method(self, other)
+            }
+        }
+        impl $trait<Tensor> for &Tensor {
+            type Output = Tensor;
+            #[track_caller]
+            fn $method(self, other: Tensor) -> Tensor {
+                Tensor::$method(self, &other)
+            }
+        }
+        impl $trait<&Tensor> for Tensor {
+            type Output = Tensor;
+            #[track_caller]
+            fn $method(self, other: &Tensor) -> Tensor {
+                Tensor::$method(&self, other)
+            }
+        }
+        impl $trait<Tensor> for Tensor {
+            type Output = Tensor;
+            #[track_caller]
+            fn $method(self, other: Tensor) -> Tensor {
+                Tensor::$method(&self, &other)
+            }
+        }
+    };
+}
+operator!(Add, add);
+operator!(Sub, sub);
+operator!(Mul, mul);
+operator!(Div, div);
+
+/// `scalar_operator!(Trait, method, |tensor, number| tensor op number, number op tensor)`.
+macro_rules! scalar_operator {
+    ($trait:ident, $method:ident, |$t:ident, $s:ident| $right:expr, $left:expr) => {
+        impl $trait<f32> for &Tensor {
+            type Output = Tensor;
+            fn $method(self, $s: f32) -> Tensor {
+                let $t = self;
+                $right
+            }
+        }
+        impl $trait<f32> for Tensor {
+            type Output = Tensor;
+            fn $method(self, $s: f32) -> Tensor {
+                let $t = &self;
+                $right
+            }
+        }
+        impl $trait<&Tensor> for f32 {
+            type Output = Tensor;
+            fn $method(self, $t: &Tensor) -> Tensor {
+                let $s = self;
+                $left
+            }
+        }
+        impl $trait<Tensor> for f32 {
+            type Output = Tensor;
+            fn $method(self, tensor: Tensor) -> Tensor {
+                let ($s, $t) = (self, &tensor);
+                $left
+            }
+        }
+    };
+}
+scalar_operator!(Add, add, |t, s| t.shifted(s), t.shifted(s));
+scalar_operator!(Sub, sub, |t, s| t.shifted(-s), t.neg().shifted(s));
+scalar_operator!(Mul, mul, |t, s| t.scaled(s), t.scaled(s));
+scalar_operator!(Div, div, |t, s| t.divided(s), t.recip().scaled(s));
+
+impl Tensor {
+    fn shifted(&self, by: f32) -> Tensor {
+        self.lift(
+            |x| on_device!(&x.data, flat => x.record(flat, x.shape, |t| t.try_add(by))),
+            |direction, _, _| direction.clone(),
+        )
+    }
+
+    fn scaled(&self, by: f32) -> Tensor {
+        self.linear_map(|x| on_device!(&x.data, flat => x.record(flat, x.shape, |t| t.try_mul(by))))
+    }
+
+    fn divided(&self, by: f32) -> Tensor {
+        self.linear_map(|x| on_device!(&x.data, flat => x.record(flat, x.shape, |t| t.try_div(by))))
+    }
+}
+
+impl Neg for &Tensor {
+    type Output = Tensor;
+    fn neg(self) -> Tensor {
+        Tensor::neg(self)
+    }
+}
+
+impl Neg for Tensor {
+    type Output = Tensor;
+    fn neg(self) -> Tensor {
+        Tensor::neg(&self)
+    }
+}

@@ -1,0 +1,146 @@
+//! Sums, and what is built on them.
+
+use dfdx::tensor::Cpu;
+
+use super::super::cpu::{self, view::View};
+use super::super::dispatch::{Data, Flat, record_cpu};
+use super::super::{Inner, Shape, Tensor};
+use crate::error::Result;
+
+/// Sums the middle of `(outer, n, inner)`.
+fn sum_middle(inner: &Inner, split: (usize, usize, usize), shape: Shape) -> Result<Inner> {
+    match &inner.data {
+        Data::Cpu(flat) => Ok(sum_cpu(inner, flat, split, shape)),
+        #[cfg(feature = "cuda")]
+        Data::Cuda(flat) => inner.record(flat, shape, |t| {
+            use dfdx::shapes::Axis;
+            use dfdx::tensor_ops::{ReshapeTo, SumTo};
+            let (outer, _, rest) = split;
+            let sums = t
+                .try_reshape_like(&split)?
+                .try_sum::<(usize, usize), Axis<1>>()?;
+            sums.try_reshape_like(&(outer * rest,))
+        }),
+    }
+}
+
+/// The sum's places, seen from the operand: what a broadcast reads, a sum accumulates.
+fn sum_cpu(
+    inner: &Inner,
+    flat: &Flat<Cpu>,
+    (outer, n, rest): (usize, usize, usize),
+    shape: Shape,
+) -> Inner {
+    let view = View {
+        shape: [1, outer, n, rest],
+        strides: [0, rest, 0, 1],
+        offset: 0,
+    };
+    let mut values = vec![0.0; shape.numel()];
+    view.scatter_add(cpu::slice(flat), &mut values);
+    record_cpu(&[(inner, flat)], shape, values, move |g, sinks| {
+        if let Some(sink) = sinks.get(0) {
+            view.gather_add(g, sink);
+        }
+    })
+}
+
+/// Reductions. Negative axes count from the end; an axis that is not there gives a poisoned
+/// tensor.
+impl Tensor {
+    /// Sum along an axis, which is removed.
+    #[track_caller]
+    pub fn sum(&self, axis: isize) -> Tensor {
+        match self.checked_axis(axis, "sum") {
+            Ok(axis) => self.summed(self.shape().split(axis), self.shape().without(axis)),
+            Err(refused) => refused,
+        }
+    }
+
+    /// Sum along an axis, which stays with length 1.
+    #[track_caller]
+    pub fn sum_keepdim(&self, axis: isize) -> Tensor {
+        match self.checked_axis(axis, "sum_keepdim") {
+            Ok(axis) => self.summed(self.shape().split(axis), self.shape().with_axis(axis, 1)),
+            Err(refused) => refused,
+        }
+    }
+
+    /// Sum of all elements, of shape `[]`.
+    pub fn sum_all(&self) -> Tensor {
+        self.sum_from(0)
+    }
+
+    /// Sum over all axes from the `k`-th on: `[n, a, b]` and `k = 1` give `[n]`. Where there are
+    /// no such axes the tensor stays.
+    pub fn sum_from(&self, k: usize) -> Tensor {
+        let kept = self.shape().leading(k);
+        if self.0.is_err() || kept == self.shape() {
+            return self.clone();
+        }
+        let rest = self.shape()[k..].iter().product();
+        self.summed((kept.numel(), rest, 1), kept)
+    }
+
+    fn summed(&self, split: (usize, usize, usize), shape: Shape) -> Tensor {
+        self.linear_map(|inner| sum_middle(inner, split, shape))
+    }
+
+    /// Mean along an axis, which is removed.
+    #[track_caller]
+    pub fn mean(&self, axis: isize) -> Tensor {
+        match self.checked_axis(axis, "mean") {
+            Ok(axis) => {
+                let (outer, n, inner) = self.shape().split(axis);
+                self.summed((outer, n, inner), self.shape().without(axis)) / n as f32
+            }
+            Err(refused) => refused,
+        }
+    }
+
+    /// Mean of all elements, of shape `[]`.
+    pub fn mean_all(&self) -> Tensor {
+        self.sum_all() / self.len() as f32
+    }
+
+    /// log Σ exp along an axis, which is removed; no overflow, and -∞ where all elements are.
+    #[track_caller]
+    pub fn logsumexp(&self, axis: isize) -> Tensor {
+        let kept = self.logsumexp_keepdim(axis, "logsumexp");
+        match self.checked_axis(axis, "logsumexp") {
+            Ok(axis) if kept.0.is_ok() => kept.reshaped(kept.shape().without(axis)),
+            _ => kept,
+        }
+    }
+
+    /// Softmax along an axis.
+    #[track_caller]
+    pub fn softmax(&self, axis: isize) -> Tensor {
+        (self - self.logsumexp_keepdim(axis, "softmax")).exp()
+    }
+
+    /// Logarithm of the softmax along an axis, exact for far apart elements too.
+    #[track_caller]
+    pub fn log_softmax(&self, axis: isize) -> Tensor {
+        self - self.logsumexp_keepdim(axis, "log_softmax")
+    }
+
+    /// Shifted by the largest element, a constant whose derivative cancels.
+    #[track_caller]
+    fn logsumexp_keepdim(&self, axis: isize, op: &'static str) -> Tensor {
+        let axis = match self.checked_axis(axis, op) {
+            Ok(axis) => axis as isize,
+            Err(refused) => return refused,
+        };
+        let shape = self.shape().with_axis(axis as usize, 1);
+        let largest = match self.shape()[axis as usize] {
+            0 => Tensor::poisoned(self.misfit(op, "needs a non-empty axis".into())),
+            _ => self
+                .detach()
+                .max(axis)
+                .clamp(f32::MIN, f32::MAX)
+                .reshaped(shape),
+        };
+        (self - &largest).exp().sum_keepdim(axis).ln() + largest
+    }
+}

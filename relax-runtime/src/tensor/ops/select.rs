@@ -1,0 +1,229 @@
+//! Reading by index.
+
+use std::rc::Rc;
+
+use dfdx::tensor::Cpu;
+
+use super::super::cpu;
+use super::super::dispatch::{Data, Flat, record_cpu};
+use super::super::provenance::Provenance;
+use super::super::{Inner, Shape, Tensor};
+use crate::error::Result;
+
+/// A result whose element `o` is its operand's element `indices[o]`; indices are within bounds.
+fn take(inner: &Inner, indices: &Rc<[usize]>, shape: Shape) -> Result<Inner> {
+    match &inner.data {
+        Data::Cpu(flat) => Ok(take_cpu(inner, flat, indices.clone(), shape)),
+        #[cfg(feature = "cuda")]
+        Data::Cuda(flat) => take_gpu(inner, flat, indices.to_vec(), shape),
+    }
+}
+
+fn take_cpu(inner: &Inner, flat: &Flat<Cpu>, indices: Rc<[usize]>, shape: Shape) -> Inner {
+    let source = cpu::slice(flat);
+    let values = indices.iter().map(|&i| source[i]).collect();
+    record_cpu(&[(inner, flat)], shape, values, move |g, sinks| {
+        if let Some(sink) = sinks.get(0) {
+            for (&i, g) in indices.iter().zip(g) {
+                sink[i] += g;
+            }
+        }
+    })
+}
+
+/// The same by dfdx's gather.
+#[cfg(feature = "cuda")]
+pub(super) fn take_gpu(
+    inner: &Inner,
+    flat: &Flat<super::super::device::Gpu>,
+    indices: Vec<usize>,
+    shape: Shape,
+) -> Result<Inner> {
+    use dfdx::tensor::{Tensor as Dfdx, TensorFromVec};
+    use dfdx::tensor_ops::GatherTo;
+
+    use super::super::device::Gpu;
+
+    let len = (indices.len(),);
+    inner.record(flat, shape, |t| {
+        let indices: Dfdx<(usize,), usize, Gpu> = t.device().try_tensor_from_vec(indices, len)?;
+        t.try_gather(indices)
+    })
+}
+
+/// Reading by index. An index out of bounds, like a wrong shape, gives a poisoned tensor.
+impl Tensor {
+    fn taken(&self, indices: Vec<usize>, shape: Shape) -> Tensor {
+        let indices: Rc<[usize]> = indices.into();
+        self.linear_map(|inner| take(inner, &indices, shape))
+    }
+
+    /// The parts of `axis` at these indices, in their order; an index may repeat.
+    #[track_caller]
+    pub fn gather(&self, axis: isize, at: &[usize]) -> Tensor {
+        let axis = match self.checked_axis(axis, "gather") {
+            Ok(axis) => axis,
+            Err(refused) => return refused,
+        };
+        let shape = self.shape();
+        let (outer, n, inner) = shape.split(axis);
+        if let Some(bad) = at.iter().find(|&&i| i >= n) {
+            let problem = format!("index {bad} is not within axis {axis}");
+            return Tensor::poisoned(self.misfit("gather", problem));
+        }
+        let mut indices = Vec::with_capacity(outer * at.len() * inner);
+        for row in 0..outer {
+            for &i in at {
+                let start = (row * n + i) * inner;
+                indices.extend(start..start + inner);
+            }
+        }
+        self.taken(indices, shape.with_axis(axis, at.len()))
+    }
+
+    /// The rows (first axis) at these indices.
+    #[track_caller]
+    pub fn rows_at(&self, at: &[usize]) -> Tensor {
+        self.gather(0, at)
+    }
+
+    /// One element of the last axis for each index: `[.., k]` and indices `[..]` below `k` give
+    /// `[..]`.
+    #[track_caller]
+    pub fn pick(&self, at: &Tensor) -> Tensor {
+        if let Some(refused) = self.refuse_pair(at, "pick") {
+            return refused;
+        }
+        let shape = self.shape();
+        let Some((&k, _)) = shape.split_last() else {
+            return self.misfits(at, "pick", "needs an axis to pick from");
+        };
+        let rows = shape.leading(shape.rank() - 1);
+        if at.shape() != rows {
+            return self.misfits(at, "pick", format!("needs indices of shape {rows}"));
+        }
+        let indices = match at.indices_below(k) {
+            Ok(indices) => indices,
+            Err(value) => {
+                let problem = format!("{value} is not an index of the last axis");
+                return self.misfits(at, "pick", problem);
+            }
+        };
+        let places = indices
+            .iter()
+            .enumerate()
+            .map(|(row, i)| row * k + i)
+            .collect();
+        self.taken(places, rows).also_from(at)
+    }
+
+    /// Indicators of indices: `[..]` with indices below `k` gives `[.., k]`, a constant.
+    #[track_caller]
+    pub fn one_hot(&self, k: usize) -> Tensor {
+        if self.0.is_err() {
+            return self.clone();
+        }
+        let Some(shape) = self.shape().join(&[k]) else {
+            return Tensor::poisoned(self.misfit("one_hot", "has no room for an axis".into()));
+        };
+        match self.indices_below(k) {
+            Ok(indices) => self.on_host(shape, |_| {
+                let mut values = vec![0.0; shape.numel()];
+                for (row, i) in indices.into_iter().enumerate() {
+                    values[row * k + i] = 1.0;
+                }
+                values
+            }),
+            Err(value) => {
+                let problem = format!("{value} is not an index below {k}");
+                Tensor::poisoned(self.misfit("one_hot", problem))
+            }
+        }
+    }
+
+    /// Index of the largest element along an axis, the first of equals; the axis is removed. A
+    /// constant.
+    #[track_caller]
+    pub fn argmax(&self, axis: isize) -> Tensor {
+        match self.largest(axis, "argmax") {
+            Ok((_, indices, shape)) => {
+                self.on_host(shape, |_| indices.into_iter().map(|i| i as f32).collect())
+            }
+            Err(refused) => refused,
+        }
+    }
+
+    /// The largest element along an axis, which is removed; the derivative goes to the first of
+    /// equals.
+    #[track_caller]
+    pub fn max(&self, axis: isize) -> Tensor {
+        match self.largest(axis, "max") {
+            Ok((places, _, shape)) => self.taken(places, shape),
+            Err(refused) => refused,
+        }
+    }
+
+    /// The largest element, as a single number.
+    #[track_caller]
+    pub fn max_all(&self) -> Tensor {
+        match self.reshaped(self.len().into()).largest(0, "max_all") {
+            Ok((places, _, shape)) => self.taken(places, shape),
+            Err(refused) => refused,
+        }
+    }
+
+    /// Places in the buffer and indices along the axis of the largest elements, and the shape of
+    /// both.
+    #[track_caller]
+    fn largest(
+        &self,
+        axis: isize,
+        op: &'static str,
+    ) -> Result<(Vec<usize>, Vec<usize>, Shape), Tensor> {
+        let axis = self.checked_axis(axis, op)?;
+        let (outer, n, inner) = self.shape().split(axis);
+        if n == 0 {
+            let problem = "an empty axis has no largest element".into();
+            return Err(Tensor::poisoned(self.misfit(op, problem)));
+        }
+        let values = self.peek().map_err(Tensor::poisoned)?;
+        let (mut places, mut indices) = (Vec::new(), Vec::new());
+        for row in 0..outer {
+            for column in 0..inner {
+                let place = |i: usize| (row * n + i) * inner + column;
+                let best = (1..n).fold(0, |best, i| {
+                    if values[place(i)] > values[place(best)] {
+                        i
+                    } else {
+                        best
+                    }
+                });
+                indices.push(best);
+                places.push(place(best));
+            }
+        }
+        Ok((places, indices, self.shape().without(axis)))
+    }
+
+    /// The values as indices, or the first one that is no index below `k`.
+    fn indices_below(&self, k: usize) -> Result<Vec<usize>, f32> {
+        let values = self.peek().unwrap_or_default();
+        (values.into_iter())
+            .map(|value| {
+                let fits = value >= 0.0 && value < k as f32 && value.fract() == 0.0;
+                if fits { Ok(value as usize) } else { Err(value) }
+            })
+            .collect()
+    }
+
+    /// The tensor, which also depends on the random sites behind `source`.
+    pub(super) fn also_from(&self, source: &Tensor) -> Tensor {
+        let provenance = [self, source]
+            .into_iter()
+            .filter_map(|t| t.0.as_ref().ok()?.provenance.as_ref());
+        match Provenance::union(provenance) {
+            Some(all) => self.with_provenance(all),
+            None => self.clone(),
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Elementwise functions of one tensor.
+
+use dfdx::tensor::Cpu;
+
+use super::super::cpu;
+use super::super::dispatch::{Flat, record_cpu};
+use super::super::{Inner, Tensor};
+
+/// `unary!(tensor, |dfdx| forward, |x, y| derivative)`: a dfdx function and its derivative as a
+/// tensor expression of argument and result.
+macro_rules! unary {
+    ($tensor:expr, |$t:ident| $forward:expr, |$x:pat_param, $y:pat_param| $derivative:expr) => {
+        $tensor.lift(
+            |inner| {
+                on_device!(&inner.data, flat => inner.record(flat, inner.shape, |$t| $forward))
+            },
+            |direction, $x, $y| direction * $derivative,
+        )
+    };
+}
+
+/// An elementwise CPU function that dfdx lacks, with its derivative as a function of argument
+/// and result.
+fn map_cpu(
+    inner: &Inner,
+    flat: &Flat<Cpu>,
+    f: impl Fn(f32) -> f32,
+    df: impl Fn(f32, f32) -> f32 + 'static,
+) -> Inner {
+    let values: Vec<f32> = cpu::slice(flat).iter().map(|&x| f(x)).collect();
+    let saved = inner.node.is_some().then(|| (flat.clone(), values.clone()));
+    record_cpu(&[(inner, flat)], inner.shape, values, move |g, sinks| {
+        if let (Some(sink), Some((x, y))) = (sinks.get(0), &saved) {
+            let arguments = cpu::slice(x).iter().zip(y);
+            for ((sink, g), (&x, &y)) in sink.iter_mut().zip(g).zip(arguments) {
+                *sink += g * df(x, y);
+            }
+        }
+    })
+}
+
+/// As [`unary`], for a function that dfdx lacks: a CPU function with its derivative, and the
+/// composition of dfdx operations that computes it on a GPU.
+macro_rules! unary_own {
+    (
+        $tensor:expr,
+        cpu: $f:expr, $df:expr,
+        gpu: |$t:ident| $gpu:expr,
+        |$x:pat_param, $y:pat_param| $derivative:expr
+    ) => {
+        $tensor.lift(
+            |inner| match &inner.data {
+                $crate::tensor::dispatch::Data::Cpu(flat) => Ok(map_cpu(inner, flat, $f, $df)),
+                #[cfg(feature = "cuda")]
+                $crate::tensor::dispatch::Data::Cuda(flat) => {
+                    inner.record(flat, inner.shape, |$t| $gpu)
+                }
+            },
+            |direction, $x, $y| direction * $derivative,
+        )
+    };
+}
+
+/// log(1 + eˣ) without overflow or loss of small values.
+fn softplus(x: f32) -> f32 {
+    x.max(0.0) + (-x.abs()).exp().ln_1p()
+}
+
+/// 1 / (1 + e⁻ˣ) without overflow, exact to rounding for very negative arguments too.
+fn sigmoid(x: f32) -> f32 {
+    let e = (-x.abs()).exp();
+    let small = e / (1.0 + e);
+    if x < 0.0 { small } else { 1.0 - small }
+}
+
+/// Elementwise functions. Shapes stay; nothing here fails.
+impl Tensor {
+    /// eˣ.
+    pub fn exp(&self) -> Tensor {
+        unary!(self, |t| t.try_exp(), |_, y| y)
+    }
+
+    /// Natural logarithm.
+    pub fn ln(&self) -> Tensor {
+        unary!(self, |t| t.try_ln(), |x, _| x.recip())
+    }
+
+    /// log(1 + x), accurate near 0 on the CPU.
+    pub fn ln_1p(&self) -> Tensor {
+        unary_own!(
+            self,
+            cpu: f32::ln_1p, |x, _| 1.0 / (1.0 + x),
+            gpu: |t| {
+                use dfdx::tensor_ops::TryAdd;
+                t.try_add(1.0)?.try_ln()
+            },
+            |x, _| (x + 1.0).recip()
+        )
+    }
+
+    /// Square root.
+    pub fn sqrt(&self) -> Tensor {
+        unary!(self, |t| t.try_sqrt(), |_, y| (y * 2.0).recip())
+    }
+
+    /// x².
+    pub fn square(&self) -> Tensor {
+        unary!(self, |t| t.try_square(), |x, _| x * 2.0)
+    }
+
+    /// |x|, with derivative 0 at 0.
+    pub fn abs(&self) -> Tensor {
+        unary!(self, |t| t.try_abs(), |x, _| x.sign())
+    }
+
+    /// -x.
+    pub fn neg(&self) -> Tensor {
+        self.linear_map(|inner| {
+            on_device!(&inner.data, flat => inner.record(flat, inner.shape, |t| t.try_negate()))
+        })
+    }
+
+    /// 1 / x.
+    pub fn recip(&self) -> Tensor {
+        unary!(self, |t| t.try_recip(), |_, y| y.square().neg())
+    }
+
+    /// xᵖ with a real exponent.
+    pub fn powf(&self, exponent: f32) -> Tensor {
+        if exponent == 0.0 {
+            return self.ones_from();
+        }
+        unary!(self, |t| t.try_powf(exponent), |x, _| x
+            .powf(exponent - 1.0)
+            * exponent)
+    }
+
+    /// xⁿ with an integer exponent.
+    pub fn powi(&self, exponent: i32) -> Tensor {
+        if exponent == 0 {
+            return self.ones_from();
+        }
+        unary!(self, |t| t.try_powi(exponent), |x, _| x.powi(exponent - 1)
+            * exponent as f32)
+    }
+
+    /// Ones with the provenance of `self`: x⁰, whose derivative is 0 at x = 0 too.
+    fn ones_from(&self) -> Tensor {
+        self.on_host(self.shape(), |values| vec![1.0; values.len()])
+    }
+
+    /// Logistic function 1 / (1 + e⁻ˣ).
+    pub fn sigmoid(&self) -> Tensor {
+        unary_own!(
+            self,
+            cpu: sigmoid, |_, y| y * (1.0 - y),
+            gpu: |t| t.try_sigmoid(),
+            |_, y| y - y.square()
+        )
+    }
+
+    /// Log-odds log p - log(1 - p); infinite at 0 and 1.
+    pub fn logit(&self) -> Tensor {
+        self.ln() - self.neg().ln_1p()
+    }
+
+    /// Hyperbolic tangent.
+    pub fn tanh(&self) -> Tensor {
+        unary!(self, |t| t.try_tanh(), |_, y| 1.0 - y.square())
+    }
+
+    /// max(x, 0), with derivative 0 at 0.
+    pub fn relu(&self) -> Tensor {
+        unary!(self, |t| t.try_relu(), |x, _| x.gt(0.0))
+    }
+
+    /// x where positive, α (eˣ - 1) elsewhere; derivative α at 0.
+    pub fn elu(&self, alpha: f32) -> Tensor {
+        let negative = self.clamp(f32::NEG_INFINITY, 0.0).exp() - 1.0;
+        self.relu() + negative * alpha
+    }
+
+    /// x where positive, slope · x elsewhere; derivative `slope` at 0.
+    pub fn leaky_relu(&self, slope: f32) -> Tensor {
+        self * (self.gt(0.0) * (1.0 - slope) + slope)
+    }
+
+    /// log(1 + eˣ): x for large x, never infinite; derivative σ(x).
+    pub fn softplus(&self) -> Tensor {
+        unary_own!(
+            self,
+            cpu: softplus, |x, _| sigmoid(x),
+            gpu: |t| {
+                // The cross-entropy of a logit with the target 0.
+                let zeros = dfdx::tensor::ZerosTensor::try_zeros_like(t.device(), &t)?;
+                t.try_bce_with_logits(zeros)
+            },
+            |x, _| x.sigmoid()
+        )
+    }
+
+    /// log σ(x) = -softplus(-x).
+    pub fn log_sigmoid(&self) -> Tensor {
+        self.neg().softplus().neg()
+    }
+
+    /// x moved into [low, high]; derivative 1 inside and at the ends, 0 outside.
+    pub fn clamp(&self, low: f32, high: f32) -> Tensor {
+        unary!(self, |t| t.try_clamp(low, high), |x, _| x.ge(low)
+            * x.le(high))
+    }
+
+    /// -1, 0 or 1: a constant.
+    pub fn sign(&self) -> Tensor {
+        self.gt(0.0) - self.lt(0.0)
+    }
+}

@@ -1,0 +1,103 @@
+//! Trained values that models, layers and optimisers share.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::panic::Location;
+use std::rc::{Rc, Weak};
+
+use super::{Shape, Tensor};
+use crate::error::{Error, Result};
+
+/// A shared, settable tensor: clones are handles to the same value.
+///
+/// Reading it gives a leaf of the graph that carries the parameter's key, the same leaf until the
+/// value is set again, so that all uses add up in one gradient.
+#[derive(Clone, Debug)]
+pub struct Parameter(Rc<State>);
+
+#[derive(Debug)]
+struct State {
+    key: u64,
+    name: Option<String>,
+    leaf: RefCell<Tensor>,
+}
+
+thread_local! {
+    /// Every living parameter of the thread, so that a gradient's key leads back to it.
+    static LIVING: RefCell<HashMap<u64, Weak<State>>> = RefCell::default();
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        // At the end of the thread the table may be gone already.
+        let _ = LIVING.try_with(|living| living.borrow_mut().remove(&self.key));
+    }
+}
+
+impl Parameter {
+    /// A parameter with this first value.
+    pub fn new(value: Tensor) -> Self {
+        Self::build(value, None)
+    }
+
+    /// A parameter with a name for reports and checkpoints.
+    pub fn named(name: impl Into<String>, value: Tensor) -> Self {
+        Self::build(value, Some(name.into()))
+    }
+
+    fn build(value: Tensor, name: Option<String>) -> Self {
+        thread_local! {
+            static NEXT: Cell<u64> = const { Cell::new(0) };
+        }
+        let key = NEXT.get();
+        NEXT.set(key + 1);
+        let leaf = RefCell::new(value.parameter_leaf(key));
+        let state = Rc::new(State { key, name, leaf });
+        LIVING.with(|living| living.borrow_mut().insert(key, Rc::downgrade(&state)));
+        Self(state)
+    }
+
+    /// The living parameter of a key.
+    pub(crate) fn of(key: u64) -> Option<Self> {
+        LIVING.with(|living| living.borrow().get(&key)?.upgrade()).map(Self)
+    }
+
+    /// The current value, tracked.
+    pub fn get(&self) -> Tensor {
+        self.0.leaf.borrow().clone()
+    }
+
+    /// Replaces the value for all handles; tensors computed before keep the old one.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for another shape; the error carried by a poisoned tensor.
+    #[track_caller]
+    pub fn set(&self, value: Tensor) -> Result<()> {
+        value.check()?;
+        if value.shape() != self.shape() {
+            return Err(Error::Shape {
+                op: "Parameter::set",
+                problem: "needs a value of the parameter's shape".into(),
+                shapes: vec![self.shape(), value.shape()],
+                location: Location::caller(),
+            });
+        }
+        *self.0.leaf.borrow_mut() = value.parameter_leaf(self.0.key);
+        Ok(())
+    }
+
+    /// The parameter's identity, unique in its thread.
+    pub fn key(&self) -> u64 {
+        self.0.key
+    }
+
+    /// The name it was given.
+    pub fn name(&self) -> Option<&str> {
+        self.0.name.as_deref()
+    }
+
+    /// Shape of the value.
+    pub fn shape(&self) -> Shape {
+        self.0.leaf.borrow().shape()
+    }
+}

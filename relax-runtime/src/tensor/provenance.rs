@@ -1,0 +1,144 @@
+//! Which random sites a value was computed from, and which of them the host has read.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+/// A set of sites, by their index in a run.
+///
+/// Sites from index 127 on share one bit: membership may then be reported for a site that is not
+/// there, which costs variance (a term is kept that could be dropped) and never correctness.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SiteSet(u128);
+
+impl SiteSet {
+    /// No site.
+    pub const EMPTY: Self = Self(0);
+
+    fn bit(index: usize) -> u128 {
+        1 << index.min(127)
+    }
+
+    /// Adds a site.
+    pub fn insert(&mut self, index: usize) {
+        self.0 |= Self::bit(index);
+    }
+
+    /// Sites of either set.
+    #[must_use]
+    pub fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether the site may be in the set.
+    pub fn contains(self, index: usize) -> bool {
+        self.0 & Self::bit(index) != 0
+    }
+
+    /// Whether the two sets may have a site in common.
+    pub fn intersects(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// Whether there is no site in the set.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// Where a value came from: its sites, and the run's record of the sites that the host has read.
+#[derive(Clone, Debug)]
+pub(crate) struct Provenance {
+    /// Sites that the value depends on.
+    pub(crate) sites: SiteSet,
+    /// Sites read on the host so far, shared by all values of a run.
+    pub(crate) reads: Rc<Cell<SiteSet>>,
+}
+
+impl Provenance {
+    /// Union over operands; the record of reads is the first operand's.
+    pub(crate) fn union<'a>(operands: impl Iterator<Item = &'a Provenance>) -> Option<Self> {
+        operands.fold(None, |all: Option<Self>, one| {
+            let sites = all.as_ref().map_or(SiteSet::EMPTY, |p| p.sites);
+            Some(Self {
+                sites: sites.union(one.sites),
+                reads: all.map_or_else(|| one.reads.clone(), |p| p.reads),
+            })
+        })
+    }
+
+    /// Records that the host has read the value.
+    pub(crate) fn mark_read(&self) {
+        self.reads.set(self.reads.get().union(self.sites));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tensor::Tensor;
+
+    fn site(index: usize, value: f32, reads: &Rc<Cell<SiteSet>>) -> Tensor {
+        let mut sites = SiteSet::EMPTY;
+        sites.insert(index);
+        let reads = reads.clone();
+        Tensor::from_slice(&[value, 1.0]).with_provenance(Provenance { sites, reads })
+    }
+
+    #[test]
+    fn results_come_from_all_sites_of_their_operands() {
+        let reads = Rc::default();
+        let (a, b, c) = (
+            site(0, 2.0, &reads),
+            site(3, 5.0, &reads),
+            site(7, 1.0, &reads),
+        );
+        let plain = Tensor::from_slice(&[1.0, 2.0]);
+        let sites = |t: &Tensor| {
+            (0..10)
+                .filter(|&i| t.sites().contains(i))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(sites(&(&plain + &a)), [0]);
+        assert_eq!(sites(&(&a * &b).exp().sum_all()), [0, 3]);
+        assert_eq!(sites(&a.gt(&b)), [0, 3]);
+        assert_eq!(sites(&a.gt(0.0)), [0]);
+        assert_eq!(sites(&c.gt(0.5).select_where(&a, &b)), [0, 3, 7]);
+        assert_eq!(sites(&Tensor::concat(&[&plain, &a, &c], 0)), [0, 7]);
+        assert_eq!(sites(&a.matmul(&c)), [0, 7]);
+        assert_eq!(sites(&plain.pick(&c.index(0, 0))), [7]);
+        assert_eq!(sites(&a.one_hot(3).leaf().reshape(6)), [0]);
+        assert_eq!(sites(&a.argmax(0)), [0]);
+        assert_eq!(sites(&b.max(0)), [3]);
+        assert_eq!(sites(&b.detach().softmax(0)), [3]);
+        assert_eq!(sites(&b.powi(0)), [3]);
+        assert!(plain.sites().is_empty());
+        assert!(
+            reads.get().is_empty(),
+            "nothing above reads on the user's behalf"
+        );
+    }
+
+    #[test]
+    fn host_reads_are_recorded_and_peeks_are_not() {
+        let reads = Rc::default();
+        let (a, b) = (site(0, 2.0, &reads), site(3, 5.0, &reads));
+        let total = a.sum_all();
+        assert_eq!(total.peek_item().unwrap(), 3.0);
+        assert_eq!(a.peek().unwrap(), [2.0, 1.0]);
+        assert!(reads.get().is_empty());
+        assert!(total.to_bool().unwrap());
+        assert!(reads.get().contains(0) && !reads.get().contains(3));
+        b.detach().to_vec().unwrap();
+        assert!(reads.get().contains(3));
+    }
+
+    #[test]
+    fn late_sites_share_a_bit() {
+        let (mut a, mut b) = (SiteSet::EMPTY, SiteSet::EMPTY);
+        a.insert(127);
+        b.insert(500);
+        assert!(a.intersects(b) && a.contains(128) && !a.contains(126));
+        b.insert(1);
+        assert_eq!(a.union(b), b);
+    }
+}

@@ -1,0 +1,184 @@
+//! Run-time shapes of rank 0 to 4.
+
+use std::fmt;
+use std::ops::Deref;
+use std::panic::Location;
+
+use crate::error::Error;
+
+/// Largest number of axes of a [`Tensor`](crate::Tensor).
+pub const MAX_RANK: usize = 4;
+
+/// Lengths of the axes of a tensor, outermost first; `[]` is a single number.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Shape {
+    /// Axes beyond the rank are 1, so that equality compares the used ones only.
+    dims: [usize; MAX_RANK],
+    rank: usize,
+}
+
+impl Shape {
+    /// The shape of a single number.
+    pub const SCALAR: Self = Self {
+        dims: [1; MAX_RANK],
+        rank: 0,
+    };
+
+    /// Number of elements: the product of all axes.
+    pub fn numel(&self) -> usize {
+        self.iter().product()
+    }
+
+    /// Number of axes.
+    pub fn rank(&self) -> usize {
+        self.rank
+    }
+
+    /// Builds a shape from at most [`MAX_RANK`] axes.
+    fn build(axes: &[usize]) -> Self {
+        let mut dims = [1; MAX_RANK];
+        dims[..axes.len()].copy_from_slice(axes);
+        Self {
+            dims,
+            rank: axes.len(),
+        }
+    }
+
+    /// Position of an axis that may be counted from the end with a negative number.
+    pub(crate) fn axis(&self, axis: isize) -> Option<usize> {
+        let rank = self.rank as isize;
+        let index = if axis < 0 { axis + rank } else { axis };
+        (0..rank).contains(&index).then_some(index as usize)
+    }
+
+    /// `(outer, n, inner)`: the number of elements before, along and after `axis`.
+    pub(crate) fn split(&self, axis: usize) -> (usize, usize, usize) {
+        (
+            self[..axis].iter().product(),
+            self[axis],
+            self[axis + 1..].iter().product(),
+        )
+    }
+
+    /// The shape with `axis` of length `len`.
+    pub(crate) fn with_axis(mut self, axis: usize, len: usize) -> Self {
+        self.dims[axis] = len;
+        self
+    }
+
+    /// The shape without `axis`.
+    pub(crate) fn without(&self, axis: usize) -> Self {
+        let mut axes = self.to_vec();
+        axes.remove(axis);
+        Self::build(&axes)
+    }
+
+    /// The first `k` axes.
+    pub(crate) fn leading(&self, k: usize) -> Self {
+        Self::build(&self[..k.min(self.rank)])
+    }
+
+    /// The shape with an axis of length `len` put before `axis`; `None` beyond [`MAX_RANK`].
+    pub(crate) fn inserted(&self, axis: usize, len: usize) -> Option<Self> {
+        let mut axes = self.to_vec();
+        axes.insert(axis, len);
+        (axes.len() <= MAX_RANK).then(|| Self::build(&axes))
+    }
+
+    /// `self` followed by the axes of `tail`; `None` beyond [`MAX_RANK`].
+    pub(crate) fn join(&self, tail: &[usize]) -> Option<Self> {
+        let axes = [&self[..], tail].concat();
+        (axes.len() <= MAX_RANK).then(|| Self::build(&axes))
+    }
+
+    /// Axes aligned to the right of [`MAX_RANK`] places, padded with 1.
+    pub(crate) fn padded(&self) -> [usize; MAX_RANK] {
+        let mut dims = [1; MAX_RANK];
+        dims[MAX_RANK - self.rank..].copy_from_slice(self);
+        dims
+    }
+
+    /// The shape that both broadcast to, by NumPy's rule.
+    pub(crate) fn broadcast(&self, other: &Self) -> Option<Self> {
+        let (a, b) = (self.padded(), other.padded());
+        let mut dims = [1; MAX_RANK];
+        for i in 0..MAX_RANK {
+            dims[i] = match (a[i], b[i]) {
+                (x, y) if x == y => x,
+                (1, y) => y,
+                (x, 1) => x,
+                _ => return None,
+            };
+        }
+        Some(Self::build(&dims[MAX_RANK - self.rank.max(other.rank)..]))
+    }
+}
+
+impl Deref for Shape {
+    type Target = [usize];
+
+    fn deref(&self) -> &[usize] {
+        &self.dims[..self.rank]
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+impl fmt::Debug for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+macro_rules! from_array {
+    ($($rank:literal)*) => {$(
+        impl From<[usize; $rank]> for Shape {
+            fn from(axes: [usize; $rank]) -> Self {
+                Self::build(&axes)
+            }
+        }
+    )*};
+}
+from_array!(0 1 2 3 4);
+
+impl From<usize> for Shape {
+    fn from(len: usize) -> Self {
+        Self::build(&[len])
+    }
+}
+
+impl From<()> for Shape {
+    fn from((): ()) -> Self {
+        Self::SCALAR
+    }
+}
+
+impl From<&Shape> for Shape {
+    fn from(shape: &Shape) -> Self {
+        *shape
+    }
+}
+
+impl TryFrom<&[usize]> for Shape {
+    type Error = Error;
+
+    #[track_caller]
+    fn try_from(axes: &[usize]) -> Result<Self, Error> {
+        if axes.len() <= MAX_RANK {
+            return Ok(Self::build(axes));
+        }
+        Err(Error::Shape {
+            op: "shape",
+            problem: format!(
+                "a tensor has at most {MAX_RANK} axes, not {} (the first {MAX_RANK} are shown)",
+                axes.len()
+            ),
+            shapes: vec![Self::build(&axes[..MAX_RANK])],
+            location: Location::caller(),
+        })
+    }
+}

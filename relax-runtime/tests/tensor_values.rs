@@ -1,0 +1,316 @@
+//! Values, extremes, and errors of tensor operations.
+
+use relax_runtime::{Device, Error, Result, Shape, Tensor, grad};
+
+fn matrix(values: &[f32], rows: usize) -> Tensor {
+    let shape = [rows, values.len() / rows];
+    Tensor::from_vec(values.to_vec(), shape, &Device::cpu()).unwrap()
+}
+
+fn gradient(x: &[f32], f: impl Fn(&Tensor) -> Tensor) -> Result<Vec<f32>> {
+    let x = Tensor::from_slice(x).leaf();
+    grad(&[(&f(&x), None)], &[&x])?[0].to_vec()
+}
+
+/// Forward-mode derivative along ones.
+fn slope(x: &[f32], f: impl Fn(&Tensor) -> Tensor) -> Result<Vec<f32>> {
+    let x = Tensor::from_slice(x);
+    f(&x.with_tangent(&x.ones_like()))
+        .tangent()
+        .unwrap()
+        .to_vec()
+}
+
+#[test]
+fn operations_compute_what_they_say() -> Result<()> {
+    let m = matrix(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 2);
+    assert_eq!(m.transpose().to_vec()?, [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
+    assert_eq!(m.sum(0).to_vec()?, [5.0, 7.0, 9.0]);
+    assert_eq!(m.sum(-1).to_vec()?, [6.0, 15.0]);
+    assert_eq!(m.mean(0).to_vec()?, [2.5, 3.5, 4.5]);
+    assert_eq!(m.sum_keepdim(1).shape(), Shape::from([2, 1]));
+    assert_eq!(m.mean_all().item()?, 3.5);
+    assert_eq!(m.sum_from(1).to_vec()?, [6.0, 15.0]);
+    assert_eq!(m.sum_from(2).to_vec()?, m.to_vec()?);
+    assert_eq!(m.max(0).to_vec()?, [4.0, 5.0, 6.0]);
+    assert_eq!(m.argmax(1).to_vec()?, [2.0, 2.0]);
+    assert_eq!(m.slice(1, 1..3).to_vec()?, [2.0, 3.0, 5.0, 6.0]);
+    assert_eq!(m.index(0, 1).to_vec()?, [4.0, 5.0, 6.0]);
+    assert_eq!(m.gather(1, &[2, 0]).to_vec()?, [3.0, 1.0, 6.0, 4.0]);
+    assert_eq!(m.rows_at(&[1]).to_vec()?, [4.0, 5.0, 6.0]);
+    assert_eq!(
+        m.pick(&Tensor::from_slice(&[0.0, 2.0])).to_vec()?,
+        [1.0, 6.0]
+    );
+    assert_eq!(
+        Tensor::from_slice(&[1.0, 0.0]).one_hot(2).to_vec()?,
+        [0.0, 1.0, 1.0, 0.0]
+    );
+    assert_eq!(
+        m.matmul(&Tensor::from_slice(&[1.0, 0.0, 2.0])).to_vec()?,
+        [7.0, 16.0]
+    );
+    assert_eq!(m.matmul_nt(&m).to_vec()?, [14.0, 32.0, 32.0, 77.0]);
+    assert_eq!(
+        m.matmul(&Tensor::eye(3, &Device::cpu())).to_vec()?,
+        m.to_vec()?
+    );
+    assert_eq!(Tensor::concat(&[&m, &m], 0).shape(), Shape::from([4, 3]));
+    assert_eq!(
+        Tensor::concat(&[&m, &m.sum_keepdim(1)], 1).to_vec()?,
+        [1.0, 2.0, 3.0, 6.0, 4.0, 5.0, 6.0, 15.0]
+    );
+    assert_eq!(
+        Tensor::stack(&[&m.sum(1), &m.max(1)], -1).to_vec()?,
+        [6.0, 3.0, 15.0, 6.0]
+    );
+    assert_eq!((10.0 - &m / 2.0).index(0, 0).to_vec()?, [9.5, 9.0, 8.5]);
+    assert_eq!((6.0 / &m - 1.0).index(0, 0).to_vec()?, [5.0, 2.0, 1.0]);
+    assert_eq!(m.gt(3.0).to_vec()?, [0.0, 0.0, 0.0, 1.0, 1.0, 1.0]);
+    assert_eq!(m.ge(&m).sum_all().item()?, 6.0);
+    assert_eq!(m.eq(2.0).sum_all().item()?, 1.0);
+    assert_eq!((m.lt(2.0) + m.le(2.0)).sum_all().item()?, 3.0);
+    assert_eq!(
+        Tensor::from_slice(&[-2.0, 0.0, 5.0]).sign().to_vec()?,
+        [-1.0, 0.0, 1.0]
+    );
+    assert_eq!(m.rows(), 2);
+    assert_eq!(Tensor::from(2.0).rows(), 1);
+    assert_eq!(
+        m.reshape([3, 2])
+            .unsqueeze(0)
+            .squeeze(0)
+            .shape()
+            .to_string(),
+        "[3, 2]"
+    );
+    assert_eq!(format!("{m}"), "[2, 3] [1, 2, 3, 4, 5, 6]");
+    assert_eq!(Tensor::from_slice(&[3.0]).to_index()?, 3);
+    assert!(!Tensor::scalar(0.5).to_bool()?);
+    assert_eq!(m.to_device(&Device::cpu())?.to_vec()?, m.to_vec()?);
+    Ok(())
+}
+
+#[test]
+fn long_sums_keep_their_accuracy() -> Result<()> {
+    let x = Tensor::full(1_000_000, 0.1, &Device::cpu());
+    assert!((x.sum_all().item()? - 100_000.0).abs() < 0.1);
+    Ok(())
+}
+
+#[test]
+fn empty_tensors_are_allowed() -> Result<()> {
+    let none = Tensor::zeros([0, 3], &Device::cpu());
+    assert_eq!(none.sum(0).to_vec()?, [0.0; 3]);
+    assert_eq!((none.exp() * 2.0 + &none).shape(), Shape::from([0, 3]));
+    assert_eq!(
+        none.matmul(&Tensor::ones([3, 2], &Device::cpu())).shape(),
+        Shape::from([0, 2])
+    );
+    assert_eq!(
+        Tensor::concat(&[&none, &Tensor::ones([1, 3], &Device::cpu())], 0).rows(),
+        1
+    );
+    assert_eq!(none.leaf().transpose().reshape([3, 0]).to_vec()?, []);
+    assert!(none.max(0).check().is_err() && none.logsumexp(0).check().is_err());
+    Ok(())
+}
+
+#[test]
+fn extreme_logits_stay_finite() -> Result<()> {
+    let x = [-1e4, -100.0, 0.0, 100.0, 1e4];
+    type F = fn(&Tensor) -> Tensor;
+    let table: [(F, [f32; 5], [f32; 5]); 5] = [
+        (
+            Tensor::sigmoid,
+            [0.0, 0.0, 0.5, 1.0, 1.0],
+            [0.0, 0.0, 0.25, 0.0, 0.0],
+        ),
+        (
+            Tensor::softplus,
+            [0.0, 0.0, 2f32.ln(), 100.0, 1e4],
+            [0.0, 0.0, 0.5, 1.0, 1.0],
+        ),
+        (
+            Tensor::log_sigmoid,
+            [-1e4, -100.0, -(2f32.ln()), 0.0, 0.0],
+            [1.0, 1.0, 0.5, 0.0, 0.0],
+        ),
+        (
+            Tensor::tanh,
+            [-1.0, -1.0, 0.0, 1.0, 1.0],
+            [0.0, 0.0, 1.0, 0.0, 0.0],
+        ),
+        (
+            |x| x.elu(1.0),
+            [-1.0, -1.0, 0.0, 100.0, 1e4],
+            [0.0, 0.0, 1.0, 1.0, 1.0],
+        ),
+    ];
+    for (i, (f, values, slopes)) in table.into_iter().enumerate() {
+        let close = |got: Vec<f32>, want: [f32; 5], what: &str| {
+            for (got, want) in got.into_iter().zip(want) {
+                assert!(
+                    (got - want).abs() <= 1e-6,
+                    "row {i}, {what}: {got} is not {want}"
+                );
+            }
+        };
+        close(f(&Tensor::from_slice(&x)).to_vec()?, values, "value");
+        close(gradient(&x, f)?, slopes, "reverse");
+        close(slope(&x, f)?, slopes, "forward");
+        // The second derivative is finite as well.
+        let leaf = Tensor::from_slice(&x).leaf();
+        let tangent = f(&leaf.with_tangent(&leaf.ones_like())).tangent().unwrap();
+        let second = grad(&[(&tangent, None)], &[&leaf])?[0].to_vec()?;
+        assert!(second.iter().all(|s| s.is_finite()), "row {i}: {second:?}");
+    }
+    let small = Tensor::from_slice(&[-30.0]).softplus().item()?;
+    assert!((small / (-30f32).exp() - 1.0).abs() < 1e-5, "{small}");
+
+    let far = [1e4, 0.0, -1e4];
+    assert_eq!(
+        Tensor::from_slice(&far).log_softmax(0).to_vec()?,
+        [0.0, -1e4, -2e4]
+    );
+    assert_eq!(
+        Tensor::from_slice(&far).softmax(0).to_vec()?,
+        [1.0, 0.0, 0.0]
+    );
+    assert_eq!(Tensor::from_slice(&far).logsumexp(0).item()?, 1e4);
+    assert_eq!(gradient(&far, |x| x.logsumexp(0))?, [1.0, 0.0, 0.0]);
+    assert_eq!(slope(&far, |x| x.log_softmax(0))?, [0.0, 0.0, 0.0]);
+    let nothing = [f32::NEG_INFINITY; 2];
+    assert_eq!(
+        Tensor::from_slice(&nothing).logsumexp(0).item()?,
+        f32::NEG_INFINITY
+    );
+    let masked = [f32::NEG_INFINITY, 0.0];
+    assert_eq!(Tensor::from_slice(&masked).softmax(0).to_vec()?, [0.0, 1.0]);
+    assert_eq!(
+        Tensor::from_slice(&[0.0, 0.5, 1.0]).logit().to_vec()?,
+        [f32::NEG_INFINITY, 0.0, f32::INFINITY]
+    );
+    Ok(())
+}
+
+#[test]
+fn derivatives_at_kinks_are_as_documented() -> Result<()> {
+    assert_eq!(gradient(&[0.0], Tensor::relu)?, [0.0]);
+    assert_eq!(gradient(&[0.0], Tensor::abs)?, [0.0]);
+    assert_eq!(gradient(&[0.0], |x| x.leaky_relu(0.1))?, [0.1]);
+    assert_eq!(gradient(&[0.0], |x| x.elu(0.3))?, [0.3]);
+    assert_eq!(gradient(&[0.0, 1.0], |x| x.clamp(0.0, 1.0))?, [1.0, 1.0]);
+    assert_eq!(slope(&[0.0, 1.0], |x| x.clamp(0.0, 1.0))?, [1.0, 1.0]);
+    assert_eq!(
+        gradient(&[2.0], |x| x.maximum(&Tensor::scalar(2.0)))?,
+        [0.5]
+    );
+    assert_eq!(slope(&[2.0], |x| x.maximum(&Tensor::scalar(2.0)))?, [0.5]);
+    assert_eq!(
+        gradient(&[2.0], |x| x.minimum(&Tensor::scalar(2.0)))?,
+        [0.5]
+    );
+    assert_eq!(gradient(&[3.0, 3.0], |x| x.max(0))?, [1.0, 0.0]);
+    assert_eq!(
+        gradient(&[0.0], |x| x.powi(1) + x.powi(0) + x.powi(2))?,
+        [1.0]
+    );
+    assert_eq!(
+        gradient(&[0.0], |x| x.gt(1.0).select_where(&(x + f32::INFINITY), x))?,
+        [1.0]
+    );
+    Ok(())
+}
+
+/// A `Shape` error with this operation and these operands, at this line of this file.
+#[track_caller]
+fn assert_shape_error(tensor: &Tensor, op: &str, shapes: &[Shape], at: u32) {
+    match tensor.check().unwrap_err() {
+        Error::Shape {
+            op: got,
+            shapes: got_shapes,
+            location,
+            ..
+        } => {
+            assert_eq!((got, got_shapes.as_slice()), (op, shapes));
+            assert!(location.file().ends_with("tensor_values.rs"), "{location}");
+            assert_eq!(location.line(), at, "{op}");
+        }
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn wrong_shapes_are_errors_at_the_users_line() {
+    let (m, v) = (matrix(&[0.0; 6], 2), Tensor::from_slice(&[0.0; 4]));
+    let both = [m.shape(), v.shape()];
+    #[rustfmt::skip]
+    let table: [(Tensor, u32, &str, &[Shape]); 22] = [
+        (&m + &v, line!(), "add", &both),
+        (m.clone() - v.clone(), line!(), "sub", &both),
+        (m.mul(&v), line!(), "mul", &both),
+        (&m / v.clone(), line!(), "div", &both),
+        (m.maximum(&v), line!(), "maximum", &both),
+        (m.gt(&v), line!(), "gt", &both),
+        (m.select_where(&v, &v), line!(), "select_where", &both),
+        (m.matmul(&v), line!(), "matmul", &both),
+        (m.linear(&v, &v), line!(), "linear", &both),
+        (m.matmul_nt(&v), line!(), "matmul_nt", &both),
+        (m.pick(&v), line!(), "pick", &both),
+        (m.with_tangent(&v), line!(), "with_tangent", &both),
+        (Tensor::concat(&[&m, &v], 0), line!(), "concat", &both),
+        (Tensor::stack(&[&m, &v], 0), line!(), "stack", &both),
+        (m.reshape([5]), line!(), "reshape", &both[..1]),
+        (m.sum(2), line!(), "sum", &both[..1]),
+        (m.softmax(-3), line!(), "softmax", &both[..1]),
+        (m.slice(1, 2..4), line!(), "slice", &both[..1]),
+        (m.index(0, 2), line!(), "index", &both[..1]),
+        (m.gather(0, &[2]), line!(), "gather", &both[..1]),
+        (m.broadcast_to([2, 4]), line!(), "broadcast_to", &both[..1]),
+        (v.transpose(), line!(), "transpose", &both[1..]),
+    ];
+    for (tensor, line, op, shapes) in table {
+        assert_shape_error(&tensor, op, shapes, line);
+        // The first error passes through everything after it.
+        let after = (tensor.exp().sum(7) + &m).matmul(&v).reshape(99).leaf();
+        assert_shape_error(&after, op, shapes, line);
+        assert!(after.to_vec().is_err() && after.item().is_err() && !after.is_tracked());
+        assert_eq!(after.shape(), Shape::from(0));
+    }
+    let message = (&m + &v).check().unwrap_err().to_string();
+    assert!(
+        message.starts_with("add: needs shapes that broadcast"),
+        "{message}"
+    );
+    assert!(
+        message.contains("[2, 3] and [4]") && message.contains("tensor_values.rs"),
+        "{message}"
+    );
+}
+
+#[test]
+fn wrong_reads_and_builds_are_errors() {
+    let cpu = Device::cpu();
+    assert!(Tensor::from_vec(vec![0.0; 5], [2, 3], &cpu).is_err());
+    assert!(Tensor::from_slice(&[1.0, 2.0]).item().is_err());
+    assert!(Tensor::scalar(-1.0).to_index().is_err());
+    assert!(Tensor::scalar(f32::NAN).to_index().is_err());
+    assert!(Tensor::from_slice(&[1.5]).one_hot(2).check().is_err());
+    assert!(Tensor::from_slice(&[2.0]).one_hot(2).check().is_err());
+    assert!(Shape::try_from(&[1usize, 2, 3, 4, 5][..]).is_err());
+    assert!(Tensor::concat(&[], 0).check().is_err());
+    assert!(
+        Tensor::ones([1, 1, 1, 1], &cpu)
+            .unsqueeze(0)
+            .check()
+            .is_err()
+    );
+    #[cfg(not(feature = "cuda"))]
+    assert!(
+        Device::cuda(0)
+            .unwrap_err()
+            .to_string()
+            .contains("--features cuda")
+    );
+}
