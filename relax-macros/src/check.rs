@@ -154,7 +154,7 @@ fn names(sites: &mut [&mut Site], errors: &mut Errors) {
     for i in 0..sites.len() {
         let (site, name) = (&*sites[i], &sites[i].name);
         match name.origin {
-            Origin::Implicit => continue,
+            Origin::Implicit | Origin::Rows => continue,
             Origin::Missing => errors.at(name.span, unnamed(site)),
             _ if !is_valid(&name.text) => errors.at(name.span, reserved(site)),
             _ if taken(sites, &settled, i, &name.text) => errors.at(name.span, duplicate(site)),

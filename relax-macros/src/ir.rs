@@ -107,6 +107,8 @@ pub enum Origin {
     Binding,
     /// The macro: numbered where it is taken.
     Implicit,
+    /// The rows of a plate: shared by all plates that count them alike.
+    Rows,
     /// Nobody: an error.
     Missing,
 }

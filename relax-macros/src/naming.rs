@@ -1,6 +1,7 @@
 //! What a site is called when the user does not say: the variable it is bound to or observes.
 
 use crate::ir::{Kind, Name, Origin};
+use quote::ToTokens;
 use syn::ext::IdentExt;
 use syn::{Expr, Ident, LitStr, Member, Pat};
 
@@ -46,7 +47,11 @@ pub fn name(keyword: &Ident, kind: &Kind, literal: Option<LitStr>, binding: &Bin
             None => implicit("obs"),
         },
         (Kind::Cost(_), _) => implicit("cost"),
-        (Kind::Plate(_), _) => implicit("plate"),
+        // Rows counted by the same expression are the same rows.
+        (Kind::Plate(plate), _) => {
+            let text = plate.rows.to_token_stream().to_string().replace(' ', "");
+            named(&text, keyword.span(), Origin::Rows)
+        }
         (_, Binding::Variable(variable)) => {
             let text = variable.unraw().to_string();
             named(

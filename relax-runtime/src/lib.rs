@@ -7,8 +7,6 @@
 //! its expected cost; discrete choices get RELAX gradient estimators (Grathwohl, Choi, Wu, Roeder,
 //! Duvenaud, "Backpropagation through the Void", ICLR 2018) without being asked for.
 
-extern crate self as relax_runtime;
-
 pub mod dist;
 mod error;
 pub mod estimator;

@@ -23,7 +23,11 @@ pub struct Key {
 impl Key {
     /// The key of the first step and particle of `seed`.
     pub fn new(seed: u64) -> Self {
-        Self { seed, step: 0, particle: 0 }
+        Self {
+            seed,
+            step: 0,
+            particle: 0,
+        }
     }
 
     /// The stream of one purpose, such as a site's name.
@@ -94,7 +98,11 @@ mod tests {
         let key = Key::new(1);
         let same = first(key, "h");
         assert_eq!(same, first(key, "h"));
-        for other in [Key { seed: 2, ..key }, Key { step: 1, ..key }, Key { particle: 1, ..key }] {
+        for other in [
+            Key { seed: 2, ..key },
+            Key { step: 1, ..key },
+            Key { particle: 1, ..key },
+        ] {
             assert_ne!(same, first(other, "h"));
         }
         assert_ne!(same, first(key, "g"));

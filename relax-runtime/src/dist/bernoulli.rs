@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use super::{
-    Distribution, Law, Number, Operand, Relaxation, check_values, expand_parameter,
-    host_in_plate, parameter_error,
+    Distribution, Law, Number, Operand, Relaxation, check_values, expand_parameter, host_in_plate,
+    parameter_error,
 };
 use crate::error::Result;
 use crate::random::Stream;
@@ -30,7 +30,9 @@ impl<P: BernoulliOperand> Bernoulli<P> {
     /// # Errors
     /// If a probability is NaN or outside [0, 1].
     pub fn probs(p: impl Operand<Repr = P>) -> Result<Self> {
-        Ok(Self { logits: p.into_repr().logits_of_probs()? })
+        Ok(Self {
+            logits: p.into_repr().logits_of_probs()?,
+        })
     }
 
     /// Coins that come up 1 with probability σ(`logits`).
@@ -65,7 +67,11 @@ impl BernoulliOperand for f64 {
     }
 
     fn check_logits(&self) -> Result<()> {
-        if self.is_nan() { Err(parameter_error(NAME, "logits", *self, NOT_NAN)) } else { Ok(()) }
+        if self.is_nan() {
+            Err(parameter_error(NAME, "logits", *self, NOT_NAN))
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -112,7 +118,11 @@ impl Distribution for Bernoulli<f64> {
     }
 
     fn expand(self, plates: &[usize]) -> Result<Self> {
-        if plates.is_empty() { Ok(self) } else { Err(host_in_plate(NAME, "probs")) }
+        if plates.is_empty() {
+            Ok(self)
+        } else {
+            Err(host_in_plate(NAME, "probs"))
+        }
     }
 }
 
@@ -149,7 +159,9 @@ impl Distribution for Bernoulli<Tensor> {
     }
 
     fn expand(self, plates: &[usize]) -> Result<Self> {
-        Ok(Self { logits: expand_parameter(NAME, "logits", &self.logits, plates, 0)? })
+        Ok(Self {
+            logits: expand_parameter(NAME, "logits", &self.logits, plates, 0)?,
+        })
     }
 }
 
@@ -163,7 +175,9 @@ impl Law for Bernoulli<Tensor> {
     }
 
     fn with_parameters(&self, parameters: &[Tensor]) -> Rc<dyn Law> {
-        Rc::new(Self { logits: parameters[0].clone() })
+        Rc::new(Self {
+            logits: parameters[0].clone(),
+        })
     }
 
     fn log_density(&self, value: &Tensor) -> Tensor {
@@ -184,7 +198,10 @@ impl Law for Bernoulli<Tensor> {
 
     fn guide_parameters(&self) -> Result<Vec<(&'static str, Tensor)>> {
         const LARGEST: f32 = 4.0;
-        Ok(vec![("logits", self.logits.detach().clamp(-LARGEST, LARGEST))])
+        Ok(vec![(
+            "logits",
+            self.logits.detach().clamp(-LARGEST, LARGEST),
+        )])
     }
 
     fn guide(&self, unconstrained: &[Tensor]) -> Rc<dyn Law> {

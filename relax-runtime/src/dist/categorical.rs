@@ -30,7 +30,9 @@ impl<P: CategoricalOperand> Categorical<P> {
     /// # Errors
     /// If there are none, one is NaN or outside [0, 1], or they do not sum to one.
     pub fn probs(p: impl VectorOperand<Repr = P>) -> Result<Self> {
-        Ok(Self { logits: p.into_repr().logits_of_probs(NAME)? })
+        Ok(Self {
+            logits: p.into_repr().logits_of_probs(NAME)?,
+        })
     }
 
     /// Categories with probabilities softmax(`logits`).
@@ -68,7 +70,11 @@ fn check_sum(distribution: &'static str, sum: f64) -> Result<()> {
         return Ok(());
     }
     let problem = format!("sum to {sum}, not 1; divide by the sum, or give `logits`");
-    Err(Error::Parameter { distribution, parameter: "probs", problem })
+    Err(Error::Parameter {
+        distribution,
+        parameter: "probs",
+        problem,
+    })
 }
 
 impl CategoricalOperand for Vec<f64> {
@@ -99,7 +105,13 @@ impl CategoricalOperand for Tensor {
         let shape = self.check()?.shape();
         let categories = shape.last().copied().filter(|&k| k > 0);
         let categories = categories.ok_or_else(|| empty(distribution, "probs"))?;
-        check_values(distribution, "probs", &self, |p| (0.0..=1.0).contains(&p), PROBS)?;
+        check_values(
+            distribution,
+            "probs",
+            &self,
+            |p| (0.0..=1.0).contains(&p),
+            PROBS,
+        )?;
         for row in self.peek()?.chunks(categories) {
             check_sum(distribution, row.iter().map(|&p| f64::from(p)).sum())?;
         }
@@ -136,7 +148,10 @@ pub(super) fn gumbel_argmax(logits: &[f64], stream: &mut Stream) -> usize {
 /// The logits of host numbers as a tensor, with impossible categories kept finite.
 pub(super) fn logits_tensor(logits: &[f64]) -> Result<Tensor> {
     const SMALLEST: f64 = -80.0;
-    let values = normalised(logits).into_iter().map(|x| x.max(SMALLEST) as f32).collect();
+    let values = normalised(logits)
+        .into_iter()
+        .map(|x| x.max(SMALLEST) as f32)
+        .collect();
     Tensor::from_vec(values, Shape::from([logits.len()]), &Device::cpu())
 }
 
@@ -157,7 +172,12 @@ impl Distribution for Categorical<Vec<f64>> {
 
     fn log_density(&self, value: &usize) -> Result<Number> {
         let outside = f64::NEG_INFINITY;
-        Ok(Number::Host(normalised(&self.logits).get(*value).copied().unwrap_or(outside)))
+        Ok(Number::Host(
+            normalised(&self.logits)
+                .get(*value)
+                .copied()
+                .unwrap_or(outside),
+        ))
     }
 
     fn sample(&self, stream: &mut Stream) -> Result<usize> {
@@ -165,11 +185,17 @@ impl Distribution for Categorical<Vec<f64>> {
     }
 
     fn law(&self) -> Result<Rc<dyn Law>> {
-        Ok(Rc::new(Categorical { logits: logits_tensor(&self.logits)? }))
+        Ok(Rc::new(Categorical {
+            logits: logits_tensor(&self.logits)?,
+        }))
     }
 
     fn expand(self, plates: &[usize]) -> Result<Self> {
-        if plates.is_empty() { Ok(self) } else { Err(host_in_plate(NAME, "probs")) }
+        if plates.is_empty() {
+            Ok(self)
+        } else {
+            Err(host_in_plate(NAME, "probs"))
+        }
     }
 }
 
@@ -186,7 +212,10 @@ impl Distribution for Categorical<Tensor> {
 
     fn contains(&self, value: &Tensor) -> Result<bool> {
         let categories = self.categories() as f32;
-        Ok(value.peek()?.into_iter().all(|k| k >= 0.0 && k < categories && k.fract() == 0.0))
+        Ok(value
+            .peek()?
+            .into_iter()
+            .all(|k| k >= 0.0 && k < categories && k.fract() == 0.0))
     }
 
     fn log_density(&self, value: &Tensor) -> Result<Number> {
@@ -202,7 +231,9 @@ impl Distribution for Categorical<Tensor> {
     }
 
     fn expand(self, plates: &[usize]) -> Result<Self> {
-        Ok(Self { logits: expand_parameter(NAME, "logits", &self.logits, plates, 1)? })
+        Ok(Self {
+            logits: expand_parameter(NAME, "logits", &self.logits, plates, 1)?,
+        })
     }
 }
 
@@ -222,7 +253,9 @@ impl Law for Categorical<Tensor> {
     }
 
     fn with_parameters(&self, parameters: &[Tensor]) -> Rc<dyn Law> {
-        Rc::new(Self { logits: parameters[0].clone() })
+        Rc::new(Self {
+            logits: parameters[0].clone(),
+        })
     }
 
     fn log_density(&self, value: &Tensor) -> Tensor {
@@ -234,7 +267,9 @@ impl Law for Categorical<Tensor> {
     }
 
     fn draw(&self, noise: &Tensor) -> Tensor {
-        CategoricalRelaxation.relaxed(&self.logits.detach(), noise).argmax(-1)
+        CategoricalRelaxation
+            .relaxed(&self.logits.detach(), noise)
+            .argmax(-1)
     }
 
     fn relaxation(&self) -> Option<&'static dyn Relaxation> {
@@ -348,7 +383,11 @@ impl Relaxation for CategoricalRelaxation {
 
     fn vertices(&self, categories: usize) -> Vec<Vec<f32>> {
         (0..categories)
-            .map(|k| (0..categories).map(|j| f32::from(u8::from(j == k))).collect())
+            .map(|k| {
+                (0..categories)
+                    .map(|j| f32::from(u8::from(j == k)))
+                    .collect()
+            })
             .collect()
     }
 }

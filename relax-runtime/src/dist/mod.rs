@@ -231,7 +231,10 @@ fn expand_parameter(
         return Ok(tensor.clone());
     }
     let fits = shape.rank() >= plates.len() + event_rank
-        && shape.iter().zip(plates).all(|(&axis, &size)| axis == size || axis == 1);
+        && shape
+            .iter()
+            .zip(plates)
+            .all(|(&axis, &size)| axis == size || axis == 1);
     if !fits && (shape.rank() > 0 || event_rank > 0) {
         return Err(crate::Error::Parameter {
             distribution,
@@ -268,7 +271,12 @@ fn check_values(
 ) -> Result<()> {
     match tensor.peek()?.into_iter().find(|&x| !valid(x)) {
         None => Ok(()),
-        Some(x) => Err(parameter_error(distribution, parameter, f64::from(x), problem)),
+        Some(x) => Err(parameter_error(
+            distribution,
+            parameter,
+            f64::from(x),
+            problem,
+        )),
     }
 }
 
@@ -278,5 +286,9 @@ fn parameter_error(
     value: f64,
     problem: &str,
 ) -> crate::Error {
-    crate::Error::Parameter { distribution, parameter, problem: format!("is {value}; {problem}") }
+    crate::Error::Parameter {
+        distribution,
+        parameter,
+        problem: format!("is {value}; {problem}"),
+    }
 }

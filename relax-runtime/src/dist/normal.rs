@@ -56,7 +56,10 @@ impl Join<f64> for f64 {
 impl Join<Tensor> for f64 {
     type Joined = Tensor;
     fn join(self, other: Tensor) -> (Tensor, Tensor) {
-        (Tensor::full(Shape::from([]), self as f32, &other.device()), other)
+        (
+            Tensor::full(Shape::from([]), self as f32, &other.device()),
+            other,
+        )
     }
 }
 
@@ -93,7 +96,11 @@ impl NormalOperand for f64 {
         if !loc.is_finite() {
             return Err(parameter_error(NAME, "loc", *loc, LOC));
         }
-        if valid_scale(*scale) { Ok(()) } else { Err(parameter_error(NAME, "scale", *scale, SCALE)) }
+        if valid_scale(*scale) {
+            Ok(())
+        } else {
+            Err(parameter_error(NAME, "scale", *scale, SCALE))
+        }
     }
 }
 
@@ -121,7 +128,9 @@ impl Distribution for Normal<f64> {
 
     fn log_density(&self, value: &f64) -> Result<Number> {
         let standard = (value - self.loc) / self.scale;
-        Ok(Number::Host(-0.5 * (standard * standard + TAU.ln()) - self.scale.ln()))
+        Ok(Number::Host(
+            -0.5 * (standard * standard + TAU.ln()) - self.scale.ln(),
+        ))
     }
 
     fn sample(&self, stream: &mut Stream) -> Result<f64> {
@@ -129,12 +138,19 @@ impl Distribution for Normal<f64> {
     }
 
     fn law(&self) -> Result<Rc<dyn Law>> {
-        let (loc, scale) = (Tensor::scalar(self.loc as f32), Tensor::scalar(self.scale as f32));
+        let (loc, scale) = (
+            Tensor::scalar(self.loc as f32),
+            Tensor::scalar(self.scale as f32),
+        );
         Ok(Rc::new(Normal { loc, scale }))
     }
 
     fn expand(self, plates: &[usize]) -> Result<Self> {
-        if plates.is_empty() { Ok(self) } else { Err(host_in_plate(NAME, "loc")) }
+        if plates.is_empty() {
+            Ok(self)
+        } else {
+            Err(host_in_plate(NAME, "loc"))
+        }
     }
 }
 
@@ -170,8 +186,17 @@ impl Distribution for Normal<Tensor> {
             return Ok(self);
         }
         // The mean takes the full shape of a draw; a scalar scale broadcasts against it.
-        let loc = expand_parameter(NAME, "loc", &(&self.loc + self.scale.zeros_like()), plates, 0)?;
-        Ok(Self { loc, scale: self.scale })
+        let loc = expand_parameter(
+            NAME,
+            "loc",
+            &(&self.loc + self.scale.zeros_like()),
+            plates,
+            0,
+        )?;
+        Ok(Self {
+            loc,
+            scale: self.scale,
+        })
     }
 }
 
@@ -185,7 +210,10 @@ impl Law for Normal<Tensor> {
     }
 
     fn with_parameters(&self, parameters: &[Tensor]) -> Rc<dyn Law> {
-        Rc::new(Self { loc: parameters[0].clone(), scale: parameters[1].clone() })
+        Rc::new(Self {
+            loc: parameters[0].clone(),
+            scale: parameters[1].clone(),
+        })
     }
 
     fn log_density(&self, value: &Tensor) -> Tensor {
@@ -209,7 +237,10 @@ impl Law for Normal<Tensor> {
     }
 
     fn guide(&self, unconstrained: &[Tensor]) -> Rc<dyn Law> {
-        Rc::new(Self { loc: unconstrained[0].clone(), scale: unconstrained[1].exp() })
+        Rc::new(Self {
+            loc: unconstrained[0].clone(),
+            scale: unconstrained[1].exp(),
+        })
     }
 
     fn mean(&self) -> Tensor {

@@ -28,7 +28,9 @@ impl<P: CategoricalOperand> OneHotCategorical<P> {
     /// # Errors
     /// If there are none, one is NaN or outside [0, 1], or they do not sum to one.
     pub fn probs(p: impl VectorOperand<Repr = P>) -> Result<Self> {
-        Ok(Self { logits: p.into_repr().logits_of_probs(NAME)? })
+        Ok(Self {
+            logits: p.into_repr().logits_of_probs(NAME)?,
+        })
     }
 
     /// Categories with probabilities softmax(`logits`).
@@ -64,7 +66,13 @@ impl Distribution for OneHotCategorical<Vec<f64>> {
 
     fn log_density(&self, value: &Vec<f64>) -> Result<Number> {
         let chosen = |(log_p, &x): (f64, &f64)| if x == 0.0 { 0.0 } else { x * log_p };
-        Ok(Number::Host(normalised(&self.logits).into_iter().zip(value).map(chosen).sum()))
+        Ok(Number::Host(
+            normalised(&self.logits)
+                .into_iter()
+                .zip(value)
+                .map(chosen)
+                .sum(),
+        ))
     }
 
     fn sample(&self, stream: &mut Stream) -> Result<Vec<f64>> {
@@ -74,11 +82,17 @@ impl Distribution for OneHotCategorical<Vec<f64>> {
     }
 
     fn law(&self) -> Result<Rc<dyn Law>> {
-        Ok(Rc::new(OneHotCategorical { logits: logits_tensor(&self.logits)? }))
+        Ok(Rc::new(OneHotCategorical {
+            logits: logits_tensor(&self.logits)?,
+        }))
     }
 
     fn expand(self, plates: &[usize]) -> Result<Self> {
-        if plates.is_empty() { Ok(self) } else { Err(host_in_plate(NAME, "probs")) }
+        if plates.is_empty() {
+            Ok(self)
+        } else {
+            Err(host_in_plate(NAME, "probs"))
+        }
     }
 }
 
@@ -113,7 +127,9 @@ impl Distribution for OneHotCategorical<Tensor> {
     }
 
     fn expand(self, plates: &[usize]) -> Result<Self> {
-        Ok(Self { logits: expand_parameter(NAME, "logits", &self.logits, plates, 1)? })
+        Ok(Self {
+            logits: expand_parameter(NAME, "logits", &self.logits, plates, 1)?,
+        })
     }
 }
 
@@ -127,7 +143,9 @@ impl Law for OneHotCategorical<Tensor> {
     }
 
     fn with_parameters(&self, parameters: &[Tensor]) -> Rc<dyn Law> {
-        Rc::new(Self { logits: parameters[0].clone() })
+        Rc::new(Self {
+            logits: parameters[0].clone(),
+        })
     }
 
     fn event_rank(&self) -> usize {

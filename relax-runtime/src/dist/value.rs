@@ -91,7 +91,10 @@ impl fmt::Display for Value {
 }
 
 fn mismatch(wanted: &'static str, value: &Value) -> Error {
-    Error::Model(format!("the site holds {wanted}, but was given {value} of shape {}", value.shape()))
+    Error::Model(format!(
+        "the site holds {wanted}, but was given {value} of shape {}",
+        value.shape()
+    ))
 }
 
 /// A type that a site can hold.
@@ -117,7 +120,11 @@ impl SiteValue for bool {
             Value::Bool(b) => Ok(*b),
             other => {
                 let x = other.single("true or false")?;
-                if x == 0.0 || x == 1.0 { Ok(x == 1.0) } else { Err(mismatch("true or false", value)) }
+                if x == 0.0 || x == 1.0 {
+                    Ok(x == 1.0)
+                } else {
+                    Err(mismatch("true or false", value))
+                }
             }
         }
     }
@@ -133,7 +140,11 @@ impl SiteValue for usize {
             Value::Index(k) => Ok(*k),
             other => {
                 let x = other.single("an index")?;
-                if x >= 0.0 && x.fract() == 0.0 { Ok(x as usize) } else { Err(mismatch("an index", value)) }
+                if x >= 0.0 && x.fract() == 0.0 {
+                    Ok(x as usize)
+                } else {
+                    Err(mismatch("an index", value))
+                }
             }
         }
     }

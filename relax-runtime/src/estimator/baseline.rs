@@ -18,12 +18,20 @@ impl Default for MovingAverage {
 impl MovingAverage {
     /// An average that forgets at rate `1 − decay` a step.
     pub fn new(decay: f64) -> Self {
-        Self { decay, sum: 0.0, weight: 0.0 }
+        Self {
+            decay,
+            sum: 0.0,
+            weight: 0.0,
+        }
     }
 
     /// The average so far; 0 before the first number.
     pub fn value(&self) -> f64 {
-        if self.weight == 0.0 { 0.0 } else { self.sum / self.weight }
+        if self.weight == 0.0 {
+            0.0
+        } else {
+            self.sum / self.weight
+        }
     }
 
     /// Takes in one number.

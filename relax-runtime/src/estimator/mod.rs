@@ -20,6 +20,7 @@ use std::rc::Rc;
 
 pub use baseline::MovingAverage;
 pub use pathwise::Pathwise;
+pub(crate) use plan::choose;
 pub use plan::{Plan, PlanEntry};
 pub use problem::{Cost, Estimate, Noise, Problem, black_box, differentiable};
 pub use rebar::{Rebar, rebar};
@@ -46,9 +47,15 @@ fn registry() -> Vec<Rc<dyn Estimator>> {
 /// [`Error::Config`] with the names that exist.
 pub fn by_name(name: &str) -> Result<Rc<dyn Estimator>> {
     let all = registry();
-    all.iter().find(|estimator| estimator.name() == name).cloned().ok_or_else(|| {
-        let names: Vec<_> = all.iter().map(|estimator| estimator.name()).collect();
-        let problem = format!("`{name}` is none of {}", names.join(", "));
-        Error::Config { setting: "estimator", problem }
-    })
+    all.iter()
+        .find(|estimator| estimator.name() == name)
+        .cloned()
+        .ok_or_else(|| {
+            let names: Vec<_> = all.iter().map(|estimator| estimator.name()).collect();
+            let problem = format!("`{name}` is none of {}", names.join(", "));
+            Error::Config {
+                setting: "estimator",
+                problem,
+            }
+        })
 }

@@ -18,9 +18,9 @@ impl Estimator for Pathwise {
         match (class.discrete, class.differentiable) {
             (false, true) => Ok("continuous, draw differentiable in its parameters".into()),
             (true, _) => Err("a discrete draw has no pathwise derivative; use `relax`".into()),
-            (false, false) => {
-                Err("its draw is read by host code, which has no derivative; use `reinforce`".into())
-            }
+            (false, false) => Err(
+                "its draw is read by host code, which has no derivative; use `reinforce`".into(),
+            ),
         }
     }
 
@@ -33,6 +33,8 @@ impl Estimator for Pathwise {
     }
 
     fn estimate(&self, _: &SiteTask<'_>, _: &mut dyn Cost, _: &mut SiteState) -> Result<Estimate> {
-        Err(Error::Autodiff("the pathwise estimator has nothing to estimate".into()))
+        Err(Error::Autodiff(
+            "the pathwise estimator has nothing to estimate".into(),
+        ))
     }
 }

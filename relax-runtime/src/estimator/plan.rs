@@ -53,12 +53,21 @@ pub(crate) fn choose(
     if let Some(estimator) = asked {
         return match estimator.valid_for(class) {
             Ok(reason) => Ok((estimator, format!("asked for; {reason}"))),
-            Err(problem) => Err(Error::Config { setting: "estimator", problem }),
+            Err(problem) => Err(Error::Config {
+                setting: "estimator",
+                problem,
+            }),
         };
     }
-    let candidates: [Rc<dyn Estimator>; 3] =
-        [Rc::new(Pathwise), Rc::new(Relax::default()), Rc::new(Reinforce::default())];
-    let mut valid =
-        candidates.into_iter().filter_map(|e| e.valid_for(class).ok().map(|reason| (e, reason)));
-    valid.next().ok_or_else(|| Error::Model("no estimator is valid here".into()))
+    let candidates: [Rc<dyn Estimator>; 3] = [
+        Rc::new(Pathwise),
+        Rc::new(Relax::default()),
+        Rc::new(Reinforce::default()),
+    ];
+    let mut valid = candidates
+        .into_iter()
+        .filter_map(|e| e.valid_for(class).ok().map(|reason| (e, reason)));
+    valid
+        .next()
+        .ok_or_else(|| Error::Model("no estimator is valid here".into()))
 }

@@ -33,7 +33,13 @@ pub struct Problem<'a> {
 impl<'a> Problem<'a> {
     /// A choice without rows: θ `[event..]`, the cost one number.
     pub fn new(relaxation: &'a dyn Relaxation, theta: &'a Tensor, noise: &'a Noise) -> Self {
-        Self { relaxation, theta, noise, plates: 0, context: None }
+        Self {
+            relaxation,
+            theta,
+            noise,
+            plates: 0,
+            context: None,
+        }
     }
 
     /// Takes the first axis as independent rows: the cost is one number a row.

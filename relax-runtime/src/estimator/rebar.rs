@@ -30,7 +30,11 @@ pub struct Rebar {
 
 impl Default for Rebar {
     fn default() -> Self {
-        Self { coupling: Coupling::Coupled, temperature: 0.5, eta: 1.0 }
+        Self {
+            coupling: Coupling::Coupled,
+            temperature: 0.5,
+            eta: 1.0,
+        }
     }
 }
 
@@ -54,7 +58,9 @@ impl Estimator for Rebar {
     fn state(&self, task: &SiteTask<'_>) -> Result<SiteState> {
         let device = task.problem.theta.device();
         let surrogate = RelaxedCost::new(self.eta, self.temperature, &device);
-        SiteState::with_surrogate(Box::new(surrogate.named(&task.parameter_name("relaxed_cost"))))
+        SiteState::with_surrogate(Box::new(
+            surrogate.named(&task.parameter_name("relaxed_cost")),
+        ))
     }
 
     fn estimate(

@@ -13,12 +13,19 @@ use crate::tensor::{Tensor, grad};
 /// The cost's own, or shapes that do not fit.
 pub fn reinforce(problem: Problem<'_>, cost: &mut dyn Cost, baseline: f32) -> Result<Estimate> {
     let theta = problem.theta.detach();
-    let b = problem.relaxation.hard(&problem.relaxation.relaxed(&theta, &problem.noise.u));
+    let b = problem
+        .relaxation
+        .hard(&problem.relaxation.relaxed(&theta, &problem.noise.u));
     let f = cost.hard(&b)?;
     let score = problem.relaxation.score(&theta, &b);
     let gradient = problem.spread(&(&f - baseline))? * score;
     gradient.check()?;
-    Ok(Estimate { cost: f, gradient, variance_gradient: Vec::new(), evaluations: 1 })
+    Ok(Estimate {
+        cost: f,
+        gradient,
+        variance_gradient: Vec::new(),
+        evaluations: 1,
+    })
 }
 
 /// The same for any law, continuous ones included: `weight`, a number a row, times
@@ -28,10 +35,15 @@ pub fn reinforce(problem: Problem<'_>, cost: &mut dyn Cost, baseline: f32) -> Re
 /// If shapes do not fit.
 pub fn score_function(law: &dyn Law, value: &Tensor, weight: &Tensor) -> Result<Vec<Tensor>> {
     let parameters: Vec<Tensor> = law.parameters().iter().map(|p| p.detach().leaf()).collect();
-    let density = law.with_parameters(&parameters).log_density(&value.detach());
+    let density = law
+        .with_parameters(&parameters)
+        .log_density(&value.detach());
     let weight = spread(&weight.detach(), density.rank())?;
     let cotangent = density.zeros_like() + weight;
-    grad(&[(&density, Some(&cotangent))], &parameters.iter().collect::<Vec<_>>())
+    grad(
+        &[(&density, Some(&cotangent))],
+        &parameters.iter().collect::<Vec<_>>(),
+    )
 }
 
 /// REINFORCE, by default with a moving average of past costs as baseline.
@@ -55,12 +67,20 @@ impl Reinforce {
 
 impl Estimator for Reinforce {
     fn name(&self) -> &'static str {
-        if self.baseline { "reinforce" } else { "reinforce-without-baseline" }
+        if self.baseline {
+            "reinforce"
+        } else {
+            "reinforce-without-baseline"
+        }
     }
 
     fn valid_for(&self, _: SiteClass) -> std::result::Result<String, String> {
-        Ok(if self.baseline { "score function with moving-average baseline" } else { "score function" }
-            .into())
+        Ok(if self.baseline {
+            "score function with moving-average baseline"
+        } else {
+            "score function"
+        }
+        .into())
     }
 
     fn centred(&self) -> bool {

@@ -3,10 +3,10 @@
 use super::site::{Coupling, Estimator, SiteClass, SiteState, SiteTask};
 use super::{Cost, Estimate, Problem};
 use crate::error::Result;
-use crate::surrogate::{RelaxedCost, Sum, Surrogate};
-use crate::surrogate::{FreeForm, Surroundings};
-use crate::tensor::{Tensor, grad};
 use crate::nn::Activation;
+use crate::surrogate::{FreeForm, Surroundings};
+use crate::surrogate::{RelaxedCost, Sum, Surrogate};
+use crate::tensor::{Tensor, grad};
 
 /// The RELAX estimate (f(b) − c(z̃)) ∂log p(b | θ)/∂θ + ∂c(z)/∂θ − ∂c(z̃)/∂θ.
 ///
@@ -22,15 +22,27 @@ pub fn relax(
     surrogate: &dyn Surrogate,
 ) -> Result<Estimate> {
     let theta = problem.theta.detach();
-    let problem = Problem { theta: &theta, ..problem };
+    let problem = Problem {
+        theta: &theta,
+        ..problem
+    };
     match problem.noise.v.clone() {
         None => coupled(problem, cost, surrogate),
         Some(v) => independent(problem, &v, cost, surrogate),
     }
 }
 
-fn coupled(problem: Problem<'_>, cost: &mut dyn Cost, surrogate: &dyn Surrogate) -> Result<Estimate> {
-    let Problem { relaxation, theta, noise, .. } = problem;
+fn coupled(
+    problem: Problem<'_>,
+    cost: &mut dyn Cost,
+    surrogate: &dyn Surrogate,
+) -> Result<Estimate> {
+    let Problem {
+        relaxation,
+        theta,
+        noise,
+        ..
+    } = problem;
     let around = problem.surroundings();
     let z = relaxation.relaxed(theta, &noise.u);
     let b = relaxation.hard(&z);
@@ -39,12 +51,12 @@ fn coupled(problem: Problem<'_>, cost: &mut dyn Cost, surrogate: &dyn Surrogate)
     let (c, slope) = surrogate.value_and_gradient(&z, around, &mut relaxed)?;
     let score = relaxation.score(theta, &b);
     let kappa = relaxation.kappa(theta, &noise.u, &b);
-    let gradient =
-        problem.spread(&(&f - c))? * &score + relaxation.pull(theta, &kappa, &slope);
+    let gradient = problem.spread(&(&f - c))? * &score + relaxation.pull(theta, &kappa, &slope);
     let v = twice_mean(&gradient);
     let along = relaxation.push(theta, &kappa, &v);
     let weight = (&v * score).sum_from(problem.plates);
-    let variance_gradient = surrogate.variance_gradient(&z, &along, &weight, around, &mut relaxed)?;
+    let variance_gradient =
+        surrogate.variance_gradient(&z, &along, &weight, around, &mut relaxed)?;
     finish(f, gradient, variance_gradient, 1 + surrogate.evaluations())
 }
 
@@ -54,7 +66,12 @@ fn independent(
     cost: &mut dyn Cost,
     surrogate: &dyn Surrogate,
 ) -> Result<Estimate> {
-    let Problem { relaxation, theta, noise, .. } = problem;
+    let Problem {
+        relaxation,
+        theta,
+        noise,
+        ..
+    } = problem;
     let around = problem.surroundings();
     let z = |theta: &Tensor| relaxation.relaxed(theta, &noise.u);
     let b = relaxation.hard(&z(theta));
@@ -83,7 +100,12 @@ fn independent(
     let at_z = push(&z, 1.0, &weight.zeros_like())?;
     let at_z_tilde = push(&z_tilde, -1.0, &weight)?;
     let variance_gradient = at_z.iter().zip(&at_z_tilde).map(|(a, b)| a + b).collect();
-    finish(f, gradient, variance_gradient, 1 + 2 * surrogate.evaluations())
+    finish(
+        f,
+        gradient,
+        variance_gradient,
+        1 + 2 * surrogate.evaluations(),
+    )
 }
 
 /// The derivative of the mean square of a gradient estimate by the estimate.
@@ -98,7 +120,12 @@ fn finish(
     evaluations: usize,
 ) -> Result<Estimate> {
     gradient.check()?;
-    Ok(Estimate { cost, gradient, variance_gradient, evaluations })
+    Ok(Estimate {
+        cost,
+        gradient,
+        variance_gradient,
+        evaluations,
+    })
 }
 
 /// Which surrogate RELAX uses.
@@ -146,7 +173,10 @@ impl Default for Relax {
 impl Relax {
     /// RELAX with a network alone: for costs that are black boxes.
     pub fn free_form() -> Self {
-        Self { surrogate: SurrogateKind::FreeForm, ..Self::default() }
+        Self {
+            surrogate: SurrogateKind::FreeForm,
+            ..Self::default()
+        }
     }
 
     /// The kind that suits a site.
@@ -166,11 +196,21 @@ impl Relax {
         let latent = numbers(around.theta);
         let context = around.context.map_or(0, numbers);
         let width = latent.clamp(NARROWEST, WIDEST);
-        let hidden = if self.hidden.is_empty() { vec![width, width] } else { self.hidden.clone() };
+        let hidden = if self.hidden.is_empty() {
+            vec![width, width]
+        } else {
+            self.hidden.clone()
+        };
         let mut stream = task.stream("surrogate");
         let device = around.theta.device();
-        let network =
-            FreeForm::new(latent, context, &hidden, self.activation, &mut stream, &device)?;
+        let network = FreeForm::new(
+            latent,
+            context,
+            &hidden,
+            self.activation,
+            &mut stream,
+            &device,
+        )?;
         Ok(network.named(&task.parameter_name("network")))
     }
 
@@ -181,7 +221,10 @@ impl Relax {
         }
         let device = task.problem.theta.device();
         let relaxed = RelaxedCost::new(self.eta, self.temperature, &device);
-        Ok(Box::new(Sum(relaxed.named(&task.parameter_name("relaxed_cost")), network)))
+        Ok(Box::new(Sum(
+            relaxed.named(&task.parameter_name("relaxed_cost")),
+            network,
+        )))
     }
 }
 

@@ -126,7 +126,11 @@ impl SiteState {
     /// If the optimiser's settings make no sense.
     pub fn with_surrogate(surrogate: Box<dyn Surrogate>) -> Result<Self> {
         let optimizer = Optimizer::new(Adam::new(Self::LEARNING_RATE))?;
-        Ok(Self { surrogate, optimizer, baseline: MovingAverage::default() })
+        Ok(Self {
+            surrogate,
+            optimizer,
+            baseline: MovingAverage::default(),
+        })
     }
 
     /// The surrogate.
@@ -141,10 +145,14 @@ impl SiteState {
     pub fn train(&mut self, variance_gradient: &[Tensor]) -> Result<()> {
         let parameters = self.surrogate.parameters();
         if parameters.len() != variance_gradient.len() {
-            return Err(Error::Autodiff("surrogate and gradient differ in length".into()));
+            return Err(Error::Autodiff(
+                "surrogate and gradient differ in length".into(),
+            ));
         }
-        let pairs: Vec<(Parameter, Tensor)> =
-            parameters.into_iter().zip(variance_gradient.iter().cloned()).collect();
+        let pairs: Vec<(Parameter, Tensor)> = parameters
+            .into_iter()
+            .zip(variance_gradient.iter().cloned())
+            .collect();
         self.optimizer.update(&pairs)
     }
 }

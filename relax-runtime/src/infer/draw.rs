@@ -28,7 +28,11 @@ pub(super) struct Draw {
 
 impl Draw {
     pub(super) fn new(source: LawSource, mode: Mode) -> Self {
-        Self { source, mode, latents: RefCell::default() }
+        Self {
+            source,
+            mode,
+            latents: RefCell::default(),
+        }
     }
 
     /// The choices made so far.
@@ -38,7 +42,9 @@ impl Draw {
 
     fn law(&self, message: &Message<'_>) -> Result<Rc<dyn Law>> {
         let stated = message.expanded()?.law()?;
-        let LawSource::MeanField(params) = &self.source else { return Ok(stated) };
+        let LawSource::MeanField(params) = &self.source else {
+            return Ok(stated);
+        };
         if message.scale != 1.0 {
             return Err(Error::Model(
                 "an automatic guide keeps parameters for every row, but this plate holds a \
@@ -49,7 +55,9 @@ impl Draw {
         }
         let parameter = |(part, init): (&str, Tensor)| {
             let name = format!("{}.{part}", message.name);
-            let value = params.get(&name).unwrap_or_else(|| params.insert(&name, &init));
+            let value = params
+                .get(&name)
+                .unwrap_or_else(|| params.insert(&name, &init));
             if value.shape() == init.shape() {
                 return Ok(value);
             }
@@ -60,13 +68,21 @@ impl Draw {
                 init.shape()
             )))
         };
-        let unconstrained: Vec<Tensor> =
-            stated.guide_parameters()?.into_iter().map(parameter).collect::<Result<_>>()?;
+        let unconstrained: Vec<Tensor> = stated
+            .guide_parameters()?
+            .into_iter()
+            .map(parameter)
+            .collect::<Result<_>>()?;
         Ok(stated.guide(&unconstrained))
     }
 
     /// Noise and draw of the choice at `place`.
-    fn choose(&self, message: &Message<'_>, law: &dyn Law, place: usize) -> Result<(Tensor, Tensor)> {
+    fn choose(
+        &self,
+        message: &Message<'_>,
+        law: &dyn Law,
+        place: usize,
+    ) -> Result<(Tensor, Tensor)> {
         let fresh = || law.noise(&mut message.key.stream(message.name));
         match &self.mode {
             Mode::Draw => {
@@ -74,11 +90,19 @@ impl Draw {
                 let value = law.draw(&noise);
                 Ok((noise, value))
             }
-            Mode::Relaxed { hard, site, draw, temperature } => {
+            Mode::Relaxed {
+                hard,
+                site,
+                draw,
+                temperature,
+            } => {
                 if place == *site {
                     return Ok((hard.latents[place].noise.clone(), draw.clone()));
                 }
-                let before = hard.latents.iter().find(|latent| latent.name == message.name);
+                let before = hard
+                    .latents
+                    .iter()
+                    .find(|latent| latent.name == message.name);
                 let moved = place > *site
                     && (message.influence.contains(*site) || depends_on(law).contains(*site));
                 if let (false, Some(latent)) = (moved, before) {
@@ -103,7 +127,9 @@ impl Draw {
 }
 
 fn depends_on(law: &dyn Law) -> crate::tensor::SiteSet {
-    law.parameters().iter().fold(Default::default(), |all, p| p.sites().union(all))
+    law.parameters()
+        .iter()
+        .fold(Default::default(), |all, p| p.sites().union(all))
 }
 
 impl Handler for Draw {
@@ -123,6 +149,7 @@ impl Handler for Draw {
             noise,
             value,
             plates: Rc::clone(message.plates),
+            model_plates: Rc::clone(message.plates),
             scale: message.scale,
             estimator: message.estimator.map(|name| Cow::Owned(name.to_owned())),
             context: message.context.cloned(),
@@ -141,13 +168,19 @@ pub(super) struct FromGuide {
 
 impl FromGuide {
     pub(super) fn new(latents: &[Latent], trace: &Trace) -> Self {
-        let places = latents.iter().enumerate().map(|(i, latent)| (latent.name.clone(), i));
+        let places = latents
+            .iter()
+            .enumerate()
+            .map(|(i, latent)| (latent.name.clone(), i));
         // The values as the guide's own context passed them on, with what they depend on.
         let value = |latent: &Latent| match trace.find(&latent.name).map(|entry| &entry.value) {
             Some(Value::Tensor(t)) => t.clone(),
             _ => latent.value.clone(),
         };
-        Self { places: places.collect(), values: latents.iter().map(value).collect() }
+        Self {
+            places: places.collect(),
+            values: latents.iter().map(value).collect(),
+        }
     }
 }
 
@@ -182,9 +215,17 @@ impl Handler for FromGuide {
 
 /// The choices of `hard` with the one at `site` replaced, if none of the others can change.
 pub(super) fn replaced(mode: &Mode) -> Option<Vec<Latent>> {
-    let Mode::Relaxed { hard, site, draw, .. } = mode else { return None };
+    let Mode::Relaxed {
+        hard, site, draw, ..
+    } = mode
+    else {
+        return None;
+    };
     let unmoved = |pass: &Rc<Pass>| {
-        pass.latents.iter().skip(site + 1).all(|later| !later.depends_on.contains(*site))
+        pass.latents
+            .iter()
+            .skip(site + 1)
+            .all(|later| !later.depends_on.contains(*site))
     };
     unmoved(hard).then(|| {
         let mut latents = hard.latents.clone();

@@ -41,7 +41,11 @@ impl Odometer {
             )));
         };
         let shape = parameter.check()?.shape();
-        let categories = if relaxation.event_rank() == 1 { shape[shape.rank() - 1] } else { 1 };
+        let categories = if relaxation.event_rank() == 1 {
+            shape[shape.rank() - 1]
+        } else {
+            1
+        };
         let vertices = relaxation.vertices(categories);
         let events = shape.numel() / vertices[0].len();
         let size = u32::try_from(events)
@@ -115,7 +119,10 @@ impl ExactPosterior {
         let mass: f64 = values.iter().map(|(_, p)| p).sum();
         let mut means = vec![0.0; values.first().map_or(0, |(value, _)| value.len())];
         for (value, p) in values {
-            means.iter_mut().zip(value).for_each(|(mean, x)| *mean += x * p / mass);
+            means
+                .iter_mut()
+                .zip(value)
+                .for_each(|(mean, x)| *mean += x * p / mass);
         }
         Ok(means)
     }
@@ -135,7 +142,9 @@ impl ExactPosterior {
     /// If no site has the name.
     pub fn marginal(&self, site: &str) -> Result<&[(Vec<f64>, f64)]> {
         let found = self.sites.get(site);
-        found.map(Vec::as_slice).ok_or_else(|| unknown_site(site, self.sites.keys().map(String::as_str)))
+        found
+            .map(Vec::as_slice)
+            .ok_or_else(|| unknown_site(site, self.sites.keys().map(String::as_str)))
     }
 }
 
@@ -148,7 +157,10 @@ pub fn exact_posterior(model: &dyn Program) -> Result<ExactPosterior> {
     let params = ParamStore::default();
     let mut runs: Vec<(f64, Vec<(String, Vec<f64>)>)> = Vec::new();
     loop {
-        let draw = Rc::new(Draw::new(LawSource::Own, Mode::Enumerate(Rc::clone(&odometer))));
+        let draw = Rc::new(Draw::new(
+            LawSource::Own,
+            Mode::Enumerate(Rc::clone(&odometer)),
+        ));
         let handlers = vec![Rc::clone(&draw) as Rc<dyn Handler>];
         let context = Context::new(Key::new(0), handlers, params.clone());
         model.execute(&context)?;
@@ -174,7 +186,10 @@ pub fn exact_posterior(model: &dyn Program) -> Result<ExactPosterior> {
             }
         }
     }
-    Ok(ExactPosterior { log_evidence, sites })
+    Ok(ExactPosterior {
+        log_evidence,
+        sites,
+    })
 }
 
 /// ln Σ eˣ.
@@ -200,8 +215,11 @@ pub fn exact_gradient(
     let (mut value, mut sum) = (0.0, Vec::<(Parameter, Tensor)>::new());
     loop {
         let pass = objective.evaluate(Key::new(0), params, &mode)?;
-        let densities: Vec<Tensor> =
-            pass.latents.iter().map(|l| l.law.log_density(&l.value).sum_all()).collect();
+        let densities: Vec<Tensor> = pass
+            .latents
+            .iter()
+            .map(|l| l.law.log_density(&l.value).sum_all())
+            .collect();
         let mut log_q = 0.0;
         for density in &densities {
             log_q += f64::from(density.peek_item()?);
@@ -218,7 +236,10 @@ pub fn exact_gradient(
                 cotangents.push((t.clone(), t.full_like((q * term.scale) as f32)));
             }
         }
-        let outputs: Vec<_> = cotangents.iter().map(|(output, c)| (output, Some(c))).collect();
+        let outputs: Vec<_> = cotangents
+            .iter()
+            .map(|(output, c)| (output, Some(c)))
+            .collect();
         for (parameter, gradient) in grad_parameters(&outputs)? {
             match sum.iter_mut().find(|(p, _)| p.key() == parameter.key()) {
                 Some((_, total)) => *total = &*total + gradient,

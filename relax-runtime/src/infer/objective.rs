@@ -6,7 +6,7 @@ use super::draw::{Draw, FromGuide, LawSource, replaced};
 use super::pass::{Latent, Mode, Pass, Term};
 use crate::dist::{Number, Value};
 use crate::error::{Error, Result};
-use crate::model::{Context, Entry, Handler, Kind, ParamStore, Program, Trace};
+use crate::model::{Context, Entry, Handler, Kind, ParamStore, Plate, Program, Trace};
 use crate::random::Key;
 use crate::tensor::{SiteSet, Tensor};
 
@@ -54,10 +54,18 @@ impl<'m> Elbo<'m> {
             return Ok((latents, Trace::default(), hard.reads));
         }
         let draw = Rc::new(Draw::new(LawSource::Own, mode.clone()));
-        let context = Context::new(key, vec![Rc::clone(&draw) as Rc<dyn Handler>], params.clone());
+        let context = Context::new(
+            key,
+            vec![Rc::clone(&draw) as Rc<dyn Handler>],
+            params.clone(),
+        );
         guide.execute(&context)?;
         let (trace, reads) = context.finish();
-        if let Some(entry) = trace.entries().iter().find(|entry| entry.kind == Kind::Observed) {
+        if let Some(entry) = trace
+            .entries()
+            .iter()
+            .find(|entry| entry.kind == Kind::Observed)
+        {
             return Err(entry.locate(Error::Model("a guide cannot observe".into())));
         }
         Ok((draw.take(), trace, reads))
@@ -70,17 +78,29 @@ impl Objective for Elbo<'_> {
         let trace = if let Some(guide) = self.guide {
             let (drawn, guide_trace, guide_reads) = self.run_guide(guide, key, params, mode)?;
             let replay = Rc::new(FromGuide::new(&drawn, &guide_trace));
-            let context =
-                Context::new(key, vec![Rc::clone(&replay) as Rc<dyn Handler>], params.clone());
+            let context = Context::new(
+                key,
+                vec![Rc::clone(&replay) as Rc<dyn Handler>],
+                params.clone(),
+            );
             self.model.execute(&context)?;
             let (trace, model_reads) = context.finish();
             replay.finish(&trace)?;
             (latents, reads) = (drawn, guide_reads.union(model_reads));
+            latents
+                .iter_mut()
+                .try_for_each(|latent| match_plates(latent, &trace))?;
             trace
         } else {
-            let draw = Rc::new(Draw::new(LawSource::MeanField(params.clone()), mode.clone()));
-            let context =
-                Context::new(key, vec![Rc::clone(&draw) as Rc<dyn Handler>], params.clone());
+            let draw = Rc::new(Draw::new(
+                LawSource::MeanField(params.clone()),
+                mode.clone(),
+            ));
+            let context = Context::new(
+                key,
+                vec![Rc::clone(&draw) as Rc<dyn Handler>],
+                params.clone(),
+            );
             self.model.execute(&context)?;
             let (trace, model_reads) = context.finish();
             latents.extend(draw.take());
@@ -98,8 +118,26 @@ impl Objective for Elbo<'_> {
                 Kind::Param => {}
             }
         }
-        Ok(Pass { latents, terms, reads })
+        Ok(Pass {
+            latents,
+            terms,
+            reads,
+        })
     }
+}
+
+/// Notes the model's plates around a latent that the guide has drawn.
+fn match_plates(latent: &mut Latent, trace: &Trace) -> Result<()> {
+    let entry = trace.get(&latent.name)?;
+    let sizes = |plates: &[Plate]| plates.iter().map(|plate| plate.size).collect::<Vec<_>>();
+    let (guide, model) = (sizes(&latent.plates), sizes(&entry.plates));
+    if guide != model {
+        return Err(entry.locate(Error::Model(format!(
+            "the site stands in plates of sizes {model:?} in the model, but {guide:?} in the guide"
+        ))));
+    }
+    latent.model_plates = Rc::clone(&entry.plates);
+    Ok(())
 }
 
 /// log q of a choice. Its direct derivative by q's parameters has expectation zero and is left out
@@ -110,7 +148,10 @@ fn entropy_term(place: usize, latent: &Latent, mode: &Mode) -> Result<Term> {
         Mode::Draw | Mode::Enumerate(_) => {
             let constants: Vec<Tensor> =
                 latent.law.parameters().iter().map(Tensor::detach).collect();
-            latent.law.with_parameters(&constants).log_density(&latent.value)
+            latent
+                .law
+                .with_parameters(&constants)
+                .log_density(&latent.value)
         }
     };
     density.check()?;
@@ -168,7 +209,11 @@ impl<'m> ExpectedCost<'m> {
 impl Objective for ExpectedCost<'_> {
     fn evaluate(&self, key: Key, params: &ParamStore, mode: &Mode) -> Result<Pass> {
         let draw = Rc::new(Draw::new(LawSource::Own, mode.clone()));
-        let context = Context::new(key, vec![Rc::clone(&draw) as Rc<dyn Handler>], params.clone());
+        let context = Context::new(
+            key,
+            vec![Rc::clone(&draw) as Rc<dyn Handler>],
+            params.clone(),
+        );
         self.program.execute(&context)?;
         let (trace, reads) = context.finish();
         let mut terms = Vec::new();
@@ -187,6 +232,10 @@ impl Objective for ExpectedCost<'_> {
             let name = self.program.name();
             return Err(Error::Model(format!("`{name}` has no `cost!` to minimise")));
         }
-        Ok(Pass { latents: draw.take(), terms, reads })
+        Ok(Pass {
+            latents: draw.take(),
+            terms,
+            reads,
+        })
     }
 }

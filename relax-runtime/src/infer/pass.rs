@@ -8,7 +8,7 @@ use crate::dist::{Law, Number};
 use crate::error::{Error, Result};
 use crate::estimator::SiteClass;
 use crate::model::Plate;
-use crate::tensor::{Device, Shape, SiteSet, Tensor};
+use crate::tensor::{Shape, SiteSet, Tensor};
 
 /// One random choice of an objective, drawn from the law whose parameters are to be trained.
 #[derive(Clone, Debug)]
@@ -21,8 +21,10 @@ pub struct Latent {
     pub noise: Tensor,
     /// The draw.
     pub value: Tensor,
-    /// The plates around the site.
+    /// The plates around the site, in the guide if there is one.
     pub plates: Rc<[Plate]>,
+    /// The plates around it in the model: the same rows under another name, perhaps.
+    pub(crate) model_plates: Rc<[Plate]>,
     /// Factor of subsampling plates.
     pub scale: f64,
     /// Earlier choices that the law depends on.
@@ -101,7 +103,10 @@ impl Pass {
     /// # Errors
     /// If a term carries an error.
     pub fn total(&self) -> Result<f64> {
-        self.terms.iter().map(|term| Ok(term.value.total()? * term.scale)).sum()
+        self.terms
+            .iter()
+            .map(|term| Ok(term.value.total()? * term.scale))
+            .sum()
     }
 
     /// What kind of choice the latent at a place is, as far as this evaluation shows.
@@ -127,21 +132,16 @@ impl Pass {
     ///
     /// # Errors
     /// If a term carries an error.
-    pub fn cost_to_go(
-        &self,
-        place: usize,
-        plates: &[Plate],
-        scale: f64,
-        device: &Device,
-    ) -> Result<Tensor> {
-        let sizes: Vec<usize> = plates.iter().map(|plate| plate.size).collect();
+    pub fn cost_to_go(&self, place: usize) -> Result<Tensor> {
+        let latent = &self.latents[place];
+        let sizes: Vec<usize> = latent.plates.iter().map(|plate| plate.size).collect();
         let mut tensors: Option<Tensor> = None;
         let mut host = 0.0;
         for term in self.terms.iter().filter(|term| term.sites.contains(place)) {
-            match term.value.scale(term.scale / scale) {
+            match term.value.scale(term.scale / latent.scale) {
                 Number::Host(x) => host += x,
                 Number::Tensor(t) => {
-                    let t = align(&t, &term.plates, plates)?;
+                    let t = align(&t, &term.plates, latent)?;
                     tensors = Some(match tensors {
                         None => t,
                         Some(sum) => sum + t,
@@ -150,7 +150,7 @@ impl Pass {
             }
         }
         let rows = Shape::try_from(&sizes[..])?;
-        let total = Tensor::full(rows, host as f32, device);
+        let total = Tensor::full(rows, host as f32, &latent.law.device());
         Ok(match tensors {
             Some(sum) if sum.shape() == rows && host == 0.0 => sum,
             Some(sum) => total + sum,
@@ -159,16 +159,23 @@ impl Pass {
     }
 }
 
-/// Brings a term with rows of its own plates to the rows of a site's plates: axes that both have
-/// stay, the term's others are summed, the site's others get length 1.
-fn align(term: &Tensor, from: &[Plate], to: &[Plate]) -> Result<Tensor> {
-    let same = |(a, b): &(&Plate, &Plate)| a.name == b.name && a.size == b.size;
-    let common = from.iter().zip(to).take_while(same).count();
-    if common == from.len() && common == to.len() {
+/// Brings a term with rows of its own plates to the rows of a latent's plates: axes that both have
+/// stay, the term's others are summed, the latent's others get length 1.
+fn align(term: &Tensor, from: &[Plate], latent: &Latent) -> Result<Tensor> {
+    let same = |a: &Plate, b: &Plate| a.name == b.name && a.size == b.size;
+    let here = latent.plates.iter().zip(&*latent.model_plates);
+    let shared = |(a, (b, c)): &(&Plate, (&Plate, &Plate))| same(a, b) || same(a, c);
+    let common = from.iter().zip(here).take_while(shared).count();
+    let rank = latent.plates.len();
+    if common == from.len() && common == rank {
         return Ok(term.clone());
     }
-    let sum = if term.rank() > common { term.sum_from(common) } else { term.clone() };
+    let sum = if term.rank() > common {
+        term.sum_from(common)
+    } else {
+        term.clone()
+    };
     let mut shape = sum.check()?.shape().to_vec();
-    shape.resize(to.len(), 1);
+    shape.resize(rank, 1);
     Ok(sum.reshape(Shape::try_from(&shape[..])?))
 }

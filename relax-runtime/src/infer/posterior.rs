@@ -41,22 +41,40 @@ impl Posterior {
     ///
     /// # Errors
     /// Whatever goes wrong in model or guide; `n` of 0.
-    pub fn draw(objective: &dyn Objective, params: &ParamStore, seed: u64, n: usize) -> Result<Self> {
+    pub fn draw(
+        objective: &dyn Objective,
+        params: &ParamStore,
+        seed: u64,
+        n: usize,
+    ) -> Result<Self> {
         if n == 0 {
             let problem = "is 0; give at least one".into();
-            return Err(Error::Config { setting: "posterior draws", problem });
+            return Err(Error::Config {
+                setting: "posterior draws",
+                problem,
+            });
         }
-        let mut posterior = Self { sites: BTreeMap::new(), log_weights: Vec::with_capacity(n) };
+        let mut posterior = Self {
+            sites: BTreeMap::new(),
+            log_weights: Vec::with_capacity(n),
+        };
         // Steps of training count up from 0; these draws count down from the last.
         for step in (0..n as u64).map(|i| u64::MAX - i) {
-            let key = Key { seed, step, particle: 0 };
+            let key = Key {
+                seed,
+                step,
+                particle: 0,
+            };
             let pass = objective.evaluate(key, params, &Mode::Draw)?;
             for latent in &pass.latents {
                 let site = posterior.sites.entry(latent.name.clone()).or_default();
                 site.draws.push(Value::Tensor(latent.value.detach()));
                 let mean = latent.law.mean().peek()?;
                 site.mean_sum.resize(mean.len(), 0.0);
-                site.mean_sum.iter_mut().zip(mean).for_each(|(sum, x)| *sum += f64::from(x));
+                site.mean_sum
+                    .iter_mut()
+                    .zip(mean)
+                    .for_each(|(sum, x)| *sum += f64::from(x));
             }
             posterior.log_weights.push(log_weights(&pass)?);
         }
@@ -80,7 +98,11 @@ impl Posterior {
     /// If no site has the name.
     pub fn means(&self, site: &str) -> Result<Vec<f64>> {
         let site = self.site(site)?;
-        Ok(site.mean_sum.iter().map(|sum| sum / site.draws.len() as f64).collect())
+        Ok(site
+            .mean_sum
+            .iter()
+            .map(|sum| sum / site.draws.len() as f64)
+            .collect())
     }
 
     /// The mean of a site that holds one number: of a Bernoulli, its probability.
@@ -104,7 +126,11 @@ impl Posterior {
     pub fn log_evidence(&self) -> LogEvidence {
         let rows = self.log_weights.iter().map(Vec::len).min().unwrap_or(0);
         let draws = self.log_weights.len() as f64;
-        let mut evidence = LogEvidence { elbo: 0.0, bound: 0.0, effective_samples: 0.0 };
+        let mut evidence = LogEvidence {
+            elbo: 0.0,
+            bound: 0.0,
+            effective_samples: 0.0,
+        };
         for row in 0..rows {
             let weights = self.log_weights.iter().map(|weights| weights[row]);
             let log_sum = log_sum_exp(weights.clone());
@@ -123,12 +149,23 @@ fn log_weights(pass: &Pass) -> Result<Vec<f64>> {
     let one_plate = plate.filter(|plates| plates.len() == 1);
     let rows = match one_plate {
         Some(plates) if pass.terms.iter().all(|term| &term.plates == plates) => plates[0].size,
-        _ => return Ok(vec![-pass.terms.iter().map(|t| t.value.total()).sum::<Result<f64>>()?]),
+        _ => {
+            return Ok(vec![
+                -pass
+                    .terms
+                    .iter()
+                    .map(|t| t.value.total())
+                    .sum::<Result<f64>>()?,
+            ]);
+        }
     };
     let mut weights = vec![0.0; rows];
     for term in &pass.terms {
         if let Number::Tensor(t) = &term.value {
-            weights.iter_mut().zip(t.peek()?).for_each(|(w, x)| *w -= f64::from(x));
+            weights
+                .iter_mut()
+                .zip(t.peek()?)
+                .for_each(|(w, x)| *w -= f64::from(x));
         }
     }
     Ok(weights)

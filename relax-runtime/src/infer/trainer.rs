@@ -15,7 +15,7 @@ use crate::model::ParamStore;
 use crate::optim::{Adam, Optimizer, Rule};
 use crate::random::Key;
 use crate::report::{GradientMoments, SiteReport, StepReport};
-use crate::tensor::{Device, Parameter, Tensor, grad_parameters};
+use crate::tensor::{Parameter, Tensor, grad_parameters};
 
 /// Minimises objectives: holds the parameters, the optimiser, and what each site's estimator has
 /// learned. For a loop of one's own over minibatches, give every step its objective:
@@ -109,7 +109,10 @@ impl Trainer {
     pub fn set_particles(&mut self, particles: usize) -> Result<()> {
         if particles == 0 {
             let problem = "is 0; give at least one".into();
-            return Err(Error::Config { setting: "particles", problem });
+            return Err(Error::Config {
+                setting: "particles",
+                problem,
+            });
         }
         self.particles = particles;
         Ok(())
@@ -153,7 +156,9 @@ impl Trainer {
                 reason: site.reason.clone(),
             })
         };
-        Plan { entries: self.order.iter().filter_map(entry).collect() }
+        Plan {
+            entries: self.order.iter().filter_map(entry).collect(),
+        }
     }
 
     /// One optimisation step.
@@ -162,11 +167,24 @@ impl Trainer {
     /// Whatever goes wrong in the objective; [`Error::NotFinite`] if the loss is not finite, in
     /// which case no parameter has been moved.
     pub fn step(&mut self, objective: &dyn Objective) -> Result<StepReport> {
-        let key = Key { seed: self.seed, step: self.step, particle: 0 };
-        let Gradients { loss, parameters, sites, evaluations } =
-            self.estimate(objective, key, true)?;
+        let key = Key {
+            seed: self.seed,
+            step: self.step,
+            particle: 0,
+        };
+        let Gradients {
+            loss,
+            parameters,
+            sites,
+            evaluations,
+        } = self.estimate(objective, key, true)?;
         self.optimizer.update(&parameters)?;
-        let report = StepReport { step: self.step, loss, sites, evaluations };
+        let report = StepReport {
+            step: self.step,
+            loss,
+            sites,
+            evaluations,
+        };
         self.step += 1;
         Ok(report)
     }
@@ -191,14 +209,23 @@ impl Trainer {
             evaluations += one.evaluations;
             sites = one.sites;
             for (parameter, gradient) in one.parameters {
-                let gradient = if self.particles == 1 { gradient } else { gradient * share as f32 };
+                let gradient = if self.particles == 1 {
+                    gradient
+                } else {
+                    gradient * share as f32
+                };
                 match sum.iter_mut().find(|(p, _)| p.key() == parameter.key()) {
                     Some((_, total)) => *total = &*total + gradient,
                     None => sum.push((parameter, gradient)),
                 }
             }
         }
-        Ok(Gradients { loss, parameters: sum, sites, evaluations })
+        Ok(Gradients {
+            loss,
+            parameters: sum,
+            sites,
+            evaluations,
+        })
     }
 
     fn estimate_particle(
@@ -212,7 +239,13 @@ impl Trainer {
         let mut cotangents: Vec<(Tensor, Tensor)> = Vec::new();
         let (mut sites, mut evaluations) = (Vec::new(), 1);
         for (place, latent) in pass.latents.iter().enumerate() {
-            let work = Work { objective, pass: &pass, place, latent, key };
+            let work = Work {
+                objective,
+                pass: &pass,
+                place,
+                latent,
+                key,
+            };
             let estimated = self.site(&work, learn).map_err(|e| latent.locate(e))?;
             if let Some((gradients, report, extra)) = estimated {
                 cotangents.extend(latent.law.parameters().into_iter().zip(gradients));
@@ -227,9 +260,16 @@ impl Trainer {
                 }
             }
         }
-        let outputs: Vec<(&Tensor, Option<&Tensor>)> =
-            cotangents.iter().map(|(output, cotangent)| (output, Some(cotangent))).collect();
-        Ok(Gradients { loss, parameters: grad_parameters(&outputs)?, sites, evaluations })
+        let outputs: Vec<(&Tensor, Option<&Tensor>)> = cotangents
+            .iter()
+            .map(|(output, cotangent)| (output, Some(cotangent)))
+            .collect();
+        Ok(Gradients {
+            loss,
+            parameters: grad_parameters(&outputs)?,
+            sites,
+            evaluations,
+        })
     }
 
     /// The loss, or an error that names the first term that is not finite.
@@ -260,17 +300,25 @@ impl Trainer {
         work: &Work<'_>,
         learn: bool,
     ) -> Result<Option<(Vec<Tensor>, SiteReport, usize)>> {
-        let Work { pass, place, latent, key, .. } = *work;
+        let Work {
+            pass,
+            place,
+            latent,
+            key,
+            ..
+        } = *work;
         let class = pass.class(place);
         self.assign(latent, class)?;
         let seed = self.seed;
-        let Some(site) = self.sites.get_mut(&latent.name) else { return Ok(None) };
+        let Some(site) = self.sites.get_mut(&latent.name) else {
+            return Ok(None);
+        };
         let estimator = Rc::clone(&site.estimator);
         if !estimator.needs_estimate() {
             return Ok(None);
         }
         let device = latent.law.device();
-        let to_go = pass.cost_to_go(place, &latent.plates, latent.scale, &device)?.detach();
+        let to_go = pass.cost_to_go(place)?.detach();
         let theta = latent.law.parameters()[0].detach();
         let v = match estimator.coupling() {
             Coupling::Coupled => None,
@@ -279,7 +327,10 @@ impl Trainer {
                 Some(stream.uniforms(theta.shape(), &device)?)
             }
         };
-        let noise = Noise { u: latent.noise.clone(), v };
+        let noise = Noise {
+            u: latent.noise.clone(),
+            v,
+        };
         let relaxation = latent.law.relaxation();
         let gradients;
         let mut extra = 0;
@@ -292,13 +343,29 @@ impl Trainer {
                 plates: latent.plates.len(),
                 context: latent.context.as_ref(),
             };
-            let task = SiteTask { name: &latent.name, class, problem, seed };
+            let task = SiteTask {
+                name: &latent.name,
+                class,
+                problem,
+                seed,
+            };
             if site.state.is_none() {
                 site.state = Some(estimator.state(&task)?);
             }
-            let Some(state) = &mut site.state else { return Ok(None) };
-            baseline = if estimator.centred() { state.baseline.value() as f32 } else { 0.0 };
-            let mut cost = SiteCost { work, params: &self.params, to_go: &to_go, baseline };
+            let Some(state) = &mut site.state else {
+                return Ok(None);
+            };
+            baseline = if estimator.centred() {
+                state.baseline.value() as f32
+            } else {
+                0.0
+            };
+            let mut cost = SiteCost {
+                work,
+                params: &self.params,
+                to_go: &to_go,
+                baseline,
+            };
             let estimate: Estimate = estimator.estimate(&task, &mut cost, state)?;
             if learn {
                 state.train(&estimate.variance_gradient)?;
@@ -310,11 +377,17 @@ impl Trainer {
                 Some(state) => state,
                 empty => empty.insert(SiteState::new()?),
             };
-            baseline = if estimator.centred() { state.baseline.value() as f32 } else { 0.0 };
+            baseline = if estimator.centred() {
+                state.baseline.value() as f32
+            } else {
+                0.0
+            };
             gradients = score_function(&*latent.law, &latent.value, &(&to_go - baseline))?;
         }
         if let (true, Some(state)) = (learn, &mut site.state) {
-            state.baseline.update(f64::from(to_go.mean_all().peek_item()?));
+            state
+                .baseline
+                .update(f64::from(to_go.mean_all().peek_item()?));
         }
         let report = site.report(latent, &gradients, learn)?;
         let scaled = gradients.iter().map(|g| scaled(g, latent.scale)).collect();
@@ -323,12 +396,18 @@ impl Trainer {
 
     /// Chooses a site's estimator when it is met first, or has become of another class.
     fn assign(&mut self, latent: &Latent, class: SiteClass) -> Result<()> {
-        if self.sites.get(&latent.name).is_some_and(|site| site.class == class) {
+        if self
+            .sites
+            .get(&latent.name)
+            .is_some_and(|site| site.class == class)
+        {
             return Ok(());
         }
         let stem = latent.name.split('[').next().unwrap_or(&latent.name);
-        let by_site =
-            self.site_estimators.get(&latent.name).or_else(|| self.site_estimators.get(stem));
+        let by_site = self
+            .site_estimators
+            .get(&latent.name)
+            .or_else(|| self.site_estimators.get(stem));
         let asked = match (&latent.estimator, by_site) {
             (_, Some(estimator)) => Some(Rc::clone(estimator)),
             (Some(name), None) => Some(by_name(name)?),
@@ -355,16 +434,15 @@ impl Trainer {
 }
 
 fn scaled(gradient: &Tensor, scale: f64) -> Tensor {
-    if scale == 1.0 { gradient.clone() } else { gradient * scale as f32 }
+    if scale == 1.0 {
+        gradient.clone()
+    } else {
+        gradient * scale as f32
+    }
 }
 
 impl Site {
-    fn report(
-        &mut self,
-        latent: &Latent,
-        gradients: &[Tensor],
-        learn: bool,
-    ) -> Result<SiteReport> {
+    fn report(&mut self, latent: &Latent, gradients: &[Tensor], learn: bool) -> Result<SiteReport> {
         let mut summed = Vec::new();
         let (mut squares, mut count) = (0.0, 0);
         for gradient in gradients {
@@ -411,7 +489,13 @@ impl Cost for SiteCost<'_> {
     }
 
     fn relaxed(&mut self, draw: &Tensor, temperature: &Tensor) -> Result<Tensor> {
-        let Work { objective, pass, place, latent, key } = *self.work;
+        let Work {
+            objective,
+            pass,
+            place,
+            key,
+            ..
+        } = *self.work;
         let mode = Mode::Relaxed {
             hard: Rc::clone(pass),
             site: place,
@@ -419,8 +503,7 @@ impl Cost for SiteCost<'_> {
             temperature: temperature.clone(),
         };
         let relaxed = objective.evaluate(key, self.params, &mode)?;
-        let device: Device = latent.law.device();
-        let cost = relaxed.cost_to_go(place, &latent.plates, latent.scale, &device)?;
+        let cost = relaxed.cost_to_go(place)?;
         if relaxed.reads.contains(place) {
             return Err(Error::Model(
                 "host code read the relaxed draw, on a path that the hard draw did not take; use \

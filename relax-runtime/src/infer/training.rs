@@ -65,7 +65,13 @@ impl<'m> Svi<'m> {
     pub fn run(mut self) -> Result<Fit> {
         let history = self.take_steps()?;
         let posterior = self.posterior(self.posterior_draws)?;
-        Ok(Fit { trained: Trained { history, trainer: self.trainer? }, posterior })
+        Ok(Fit {
+            trained: Trained {
+                history,
+                trainer: self.trainer?,
+            },
+            posterior,
+        })
     }
 }
 
@@ -80,7 +86,10 @@ impl<'m> Minimize<'m> {
     /// # Errors
     /// If a setting is wrong, or whatever goes wrong in the program.
     pub fn run(mut self) -> Result<Trained> {
-        Ok(Trained { history: self.take_steps()?, trainer: self.trainer? })
+        Ok(Trained {
+            history: self.take_steps()?,
+            trainer: self.trainer?,
+        })
     }
 }
 
@@ -89,7 +98,13 @@ impl<O: Objective> Training<O> {
         const STEPS: u64 = 1_000;
         const POSTERIOR_DRAWS: usize = 200;
         let trainer = Trainer::new(0);
-        Self { objective, trainer, steps: STEPS, progress: true, posterior_draws: POSTERIOR_DRAWS }
+        Self {
+            objective,
+            trainer,
+            steps: STEPS,
+            progress: true,
+            posterior_draws: POSTERIOR_DRAWS,
+        }
     }
 
     fn configure(mut self, set: impl FnOnce(&mut Trainer) -> Result<()>) -> Self {
@@ -159,7 +174,10 @@ impl<O: Objective> Training<O> {
     /// # Errors
     /// If a setting is wrong, or whatever goes wrong in the programs.
     pub fn step(&mut self) -> Result<StepReport> {
-        self.trainer.as_mut().map_err(|e| e.clone())?.step(&self.objective)
+        self.trainer
+            .as_mut()
+            .map_err(|e| e.clone())?
+            .step(&self.objective)
     }
 
     /// The trainer: parameters, optimiser, plan.
@@ -173,7 +191,10 @@ impl<O: Objective> Training<O> {
     fn take_steps(&mut self) -> Result<History> {
         if self.steps == 0 {
             let problem = "is 0; give at least one".into();
-            return Err(Error::Config { setting: "steps", problem });
+            return Err(Error::Config {
+                setting: "steps",
+                problem,
+            });
         }
         let progress = Progress::new(self.steps, self.progress);
         let mut history = History::default();

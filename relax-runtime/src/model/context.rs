@@ -34,7 +34,13 @@ struct State {
 
 impl Context {
     pub(crate) fn new(key: Key, handlers: Vec<Rc<dyn Handler>>, params: ParamStore) -> Self {
-        Self { key, handlers, params, reads: Rc::default(), state: RefCell::default() }
+        Self {
+            key,
+            handlers,
+            params,
+            reads: Rc::default(),
+            state: RefCell::default(),
+        }
     }
 
     /// The record of the run, and the sites that the host has read.
@@ -53,7 +59,9 @@ impl Context {
         dist: I,
     ) -> Result<<I::Distribution as Distribution>::Value> {
         let mut entry = self.entry(&site, Kind::Latent);
-        let drawn = dist.into_distribution().and_then(|dist| self.draw(&mut entry, dist));
+        let drawn = dist
+            .into_distribution()
+            .and_then(|dist| self.draw(&mut entry, dist));
         entry.value = drawn.map_err(|e| entry.locate(e))?;
         let typed = SiteValue::from_value(&entry.value).map_err(|e| entry.locate(e))?;
         self.record(entry)?;
@@ -82,7 +90,12 @@ impl Context {
         for handler in &self.handlers {
             handler.sample(&mut message)?;
         }
-        let Message { value, observed, origin, .. } = message;
+        let Message {
+            value,
+            observed,
+            origin,
+            ..
+        } = message;
         if observed {
             entry.kind = Kind::Observed;
         }
@@ -138,11 +151,14 @@ impl Context {
     ///
     /// # Errors
     /// If the name is taken in this run.
-    pub fn param(&self, site: &Site) -> Result<Option<Tensor>> {
-        let name = self.peek_name(site);
-        let substituted = self.handlers.iter().find_map(|handler| handler.param(&name));
+    pub fn param(&self, site: Site) -> Result<Option<Tensor>> {
+        let name = self.peek_name(&site);
+        let substituted = self
+            .handlers
+            .iter()
+            .find_map(|handler| handler.param(&name));
         match substituted.or_else(|| self.params.get(&name)) {
-            Some(value) => self.record_param(site, value).map(Some),
+            Some(value) => self.record_param(&site, value).map(Some),
             None => Ok(None),
         }
     }
@@ -151,10 +167,10 @@ impl Context {
     ///
     /// # Errors
     /// If `init` carries an error or the name is taken in this run.
-    pub fn new_param(&self, site: &Site, init: impl IntoParam) -> Result<Tensor> {
+    pub fn new_param(&self, site: Site, init: impl IntoParam) -> Result<Tensor> {
         let init = init.into_param()?;
-        let value = self.params.insert(&self.peek_name(site), &init);
-        self.record_param(site, value)
+        let value = self.params.insert(&self.peek_name(&site), &init);
+        self.record_param(&site, value)
     }
 
     fn record_param(&self, site: &Site, value: Tensor) -> Result<Tensor> {
@@ -190,7 +206,9 @@ impl Context {
             let problem = if size == 0 {
                 "a plate needs at least one row".to_owned()
             } else {
-                format!("a plate of {size} rows cannot be a sample `of = {of}`; `of` is the size of the whole data set")
+                format!(
+                    "a plate of {size} rows cannot be a sample `of = {of}`; `of` is the size of the whole data set"
+                )
             };
             return Err(self.entry(&site, Kind::Cost).locate(Error::Model(problem)));
         }
@@ -258,7 +276,10 @@ impl State {
     fn next_name(&mut self, site: &Site) -> String {
         let name = self.name(site);
         if site.indexed {
-            *self.visits.entry(format!("{}{}", self.prefix, site.name)).or_insert(0) += 1;
+            *self
+                .visits
+                .entry(format!("{}{}", self.prefix, site.name))
+                .or_insert(0) += 1;
         }
         name
     }

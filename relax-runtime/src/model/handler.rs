@@ -128,7 +128,10 @@ impl Handler for Substitute {
 fn expect_sites(values: &BTreeMap<String, Value>, trace: &Trace) -> Result<()> {
     match values.keys().find(|name| trace.find(name).is_none()) {
         None => Ok(()),
-        Some(name) => Err(unknown_site(name, trace.entries().iter().map(|e| e.name.as_str()))),
+        Some(name) => Err(unknown_site(
+            name,
+            trace.entries().iter().map(|e| e.name.as_str()),
+        )),
     }
 }
 
@@ -142,11 +145,19 @@ pub struct Block<H> {
 
 impl<H: Handler> Handler for Block<H> {
     fn sample(&self, message: &mut Message<'_>) -> Result<()> {
-        if (self.hide)(message.name) { Ok(()) } else { self.inner.sample(message) }
+        if (self.hide)(message.name) {
+            Ok(())
+        } else {
+            self.inner.sample(message)
+        }
     }
 
     fn param(&self, name: &str) -> Option<Tensor> {
-        if (self.hide)(name) { None } else { self.inner.param(name) }
+        if (self.hide)(name) {
+            None
+        } else {
+            self.inner.param(name)
+        }
     }
 }
 
@@ -277,7 +288,9 @@ impl Handlers {
         let context = Context::new(self.key, handlers.clone(), self.params.clone());
         let output = model.run(&context)?;
         let (trace, _) = context.finish();
-        handlers.iter().try_for_each(|handler| handler.finish(&trace))?;
+        handlers
+            .iter()
+            .try_for_each(|handler| handler.finish(&trace))?;
         Ok(Run { output, trace })
     }
 }

@@ -24,7 +24,9 @@ impl ParamStore {
     /// Adds a parameter with its first value, or returns the existing one's.
     pub fn insert(&self, name: &str, init: &Tensor) -> Tensor {
         let mut map = self.0.borrow_mut();
-        map.entry(name.to_owned()).or_insert_with(|| Parameter::new(init.detach()).named(name)).get()
+        map.entry(name.to_owned())
+            .or_insert_with(|| Parameter::new(init.detach()).named(name))
+            .get()
     }
 
     /// All names, sorted.
@@ -34,6 +36,10 @@ impl ParamStore {
 
     /// All parameters by name, sorted.
     pub fn all(&self) -> Vec<(String, Parameter)> {
-        self.0.borrow().iter().map(|(name, p)| (name.clone(), p.clone())).collect()
+        self.0
+            .borrow()
+            .iter()
+            .map(|(name, p)| (name.clone(), p.clone()))
+            .collect()
     }
 }

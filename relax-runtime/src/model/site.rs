@@ -18,7 +18,14 @@ pub struct Site {
 impl Site {
     /// A site with its name and the user's line.
     pub fn new(name: &'static str, file: &'static str, line: u32) -> Self {
-        Self { name, file, line, indexed: false, estimator: None, context: None }
+        Self {
+            name,
+            file,
+            line,
+            indexed: false,
+            estimator: None,
+            context: None,
+        }
     }
 
     /// A site inside a loop: each visit in a run gets the next index, `h[0]`, `h[1]`, ...

@@ -75,9 +75,13 @@ impl Entry {
     /// # Errors
     /// If shapes do not fit, at the site's line.
     pub fn log_prob(&self) -> Result<Number> {
-        let Some(dist) = &self.dist else { return Ok(Number::Host(0.0)) };
+        let Some(dist) = &self.dist else {
+            return Ok(Number::Host(0.0));
+        };
         let number = dist.log_density(&self.value, self.plates.len());
-        number.and_then(|n| self.per_row(n)).map_err(|e| self.locate(e))
+        number
+            .and_then(|n| self.per_row(n))
+            .map_err(|e| self.locate(e))
     }
 
     /// Sizes of the plates around the site.
@@ -130,7 +134,11 @@ impl Trace {
     /// # Errors
     /// If a site of that name is there.
     pub(crate) fn push(&mut self, entry: Entry) -> Result<()> {
-        if self.by_name.insert(entry.name.clone(), self.entries.len()).is_some() {
+        if self
+            .by_name
+            .insert(entry.name.clone(), self.entries.len())
+            .is_some()
+        {
             return Err(entry.locate(Error::DuplicateSite(entry.name.clone())));
         }
         self.entries.push(entry);
@@ -152,9 +160,8 @@ impl Trace {
     /// # Errors
     /// [`Error::UnknownSite`], listing the sites that exist.
     pub fn get(&self, name: &str) -> Result<&Entry> {
-        self.find(name).ok_or_else(|| {
-            unknown_site(name, self.entries.iter().map(|entry| entry.name.as_str()))
-        })
+        self.find(name)
+            .ok_or_else(|| unknown_site(name, self.entries.iter().map(|entry| entry.name.as_str())))
     }
 
     /// The sum of all log-probabilities, each times its plates' scale.
@@ -162,15 +169,25 @@ impl Trace {
     /// # Errors
     /// As [`Entry::log_prob`].
     pub fn log_prob(&self) -> Result<f64> {
-        self.entries.iter().map(|entry| Ok(entry.log_prob()?.total()? * entry.scale)).sum()
+        self.entries
+            .iter()
+            .map(|entry| Ok(entry.log_prob()?.total()? * entry.scale))
+            .sum()
     }
 }
 
 /// The error of a name that no site has.
 pub(crate) fn unknown_site<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Error {
     let known: Vec<_> = known.map(|n| format!("`{n}`")).collect();
-    let known = if known.is_empty() { "none".into() } else { known.join(", ") };
-    Error::UnknownSite { name: name.to_owned(), known }
+    let known = if known.is_empty() {
+        "none".into()
+    } else {
+        known.join(", ")
+    };
+    Error::UnknownSite {
+        name: name.to_owned(),
+        known,
+    }
 }
 
 impl fmt::Display for Trace {
@@ -186,7 +203,10 @@ impl fmt::Display for Trace {
             rows.push([
                 entry.name.clone(),
                 entry.kind.to_string(),
-                entry.dist.as_ref().map_or(String::new(), |d| d.name().to_owned()),
+                entry
+                    .dist
+                    .as_ref()
+                    .map_or(String::new(), |d| d.name().to_owned()),
                 entry.value.shape().to_string(),
                 entry.value.to_string(),
                 log_prob,

@@ -19,15 +19,26 @@ impl Linear {
     ///
     /// # Errors
     /// If the device cannot hold it.
-    pub fn new(inputs: usize, outputs: usize, stream: &mut Stream, device: &Device) -> Result<Self> {
+    pub fn new(
+        inputs: usize,
+        outputs: usize,
+        stream: &mut Stream,
+        device: &Device,
+    ) -> Result<Self> {
         let bound = (6.0 / (inputs + outputs) as f32).sqrt();
         let uniform = stream.uniforms(Shape::from([inputs, outputs]), device)?;
-        Self::from_tensors((uniform * 2.0 - 1.0) * bound, Tensor::zeros([outputs], device))
+        Self::from_tensors(
+            (uniform * 2.0 - 1.0) * bound,
+            Tensor::zeros([outputs], device),
+        )
     }
 
     /// A layer that starts as zero.
     pub fn zeros(inputs: usize, outputs: usize, device: &Device) -> Result<Self> {
-        Self::from_tensors(Tensor::zeros([inputs, outputs], device), Tensor::zeros([outputs], device))
+        Self::from_tensors(
+            Tensor::zeros([inputs, outputs], device),
+            Tensor::zeros([outputs], device),
+        )
     }
 
     /// A layer with given weights `[inputs, outputs]` and bias `[outputs]`.
@@ -37,7 +48,10 @@ impl Linear {
     pub fn from_tensors(weight: Tensor, bias: Tensor) -> Result<Self> {
         weight.check()?;
         bias.check()?;
-        Ok(Self { weight: Parameter::new(weight), bias: Parameter::new(bias) })
+        Ok(Self {
+            weight: Parameter::new(weight),
+            bias: Parameter::new(bias),
+        })
     }
 
     /// Names the parameters `name.weight` and `name.bias`, under which optimisers save their state.

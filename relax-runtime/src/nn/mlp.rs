@@ -43,8 +43,13 @@ impl Mlp {
         stream: &mut Stream,
         device: &Device,
     ) -> Result<Self> {
-        let layers = sizes.windows(2).map(|pair| Linear::new(pair[0], pair[1], stream, device));
-        Ok(Self { layers: layers.collect::<Result<_>>()?, activation })
+        let layers = sizes
+            .windows(2)
+            .map(|pair| Linear::new(pair[0], pair[1], stream, device));
+        Ok(Self {
+            layers: layers.collect::<Result<_>>()?,
+            activation,
+        })
     }
 
     /// Starts the output at zero, whatever the input.
@@ -63,7 +68,10 @@ impl Mlp {
     #[must_use]
     pub fn named(self, name: &str) -> Self {
         let named = |(i, layer): (usize, Linear)| layer.named(&format!("{name}.{i}"));
-        Self { layers: self.layers.into_iter().enumerate().map(named).collect(), ..self }
+        Self {
+            layers: self.layers.into_iter().enumerate().map(named).collect(),
+            ..self
+        }
     }
 
     /// `[.., inputs]` to `[.., outputs]`.

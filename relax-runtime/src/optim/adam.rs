@@ -15,7 +15,12 @@ pub struct Adam {
 impl Adam {
     /// Adam with β₁ = 0.9, β₂ = 0.999, ε = 10⁻⁸.
     pub fn new(learning_rate: f32) -> Self {
-        Self { learning_rate, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }
+        Self {
+            learning_rate,
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+        }
     }
 
     /// Decay rates of the first and second moment, each from 0 to below 1.

@@ -62,7 +62,11 @@ impl Optimizer {
 
     pub(crate) fn boxed(rule: Box<dyn Rule>) -> Result<Self> {
         rule.check()?;
-        Ok(Self { rule, memory: HashMap::new(), restored: BTreeMap::new() })
+        Ok(Self {
+            rule,
+            memory: HashMap::new(),
+            restored: BTreeMap::new(),
+        })
     }
 
     /// Moves each parameter against its gradient.
@@ -70,7 +74,9 @@ impl Optimizer {
     /// # Errors
     /// If a gradient carries an error or has another shape than its parameter.
     pub fn update(&mut self, gradients: &[(Parameter, Tensor)]) -> Result<()> {
-        gradients.iter().try_for_each(|(parameter, gradient)| self.update_one(parameter, gradient))
+        gradients
+            .iter()
+            .try_for_each(|(parameter, gradient)| self.update_one(parameter, gradient))
     }
 
     fn update_one(&mut self, parameter: &Parameter, gradient: &Tensor) -> Result<()> {
@@ -84,13 +90,19 @@ impl Optimizer {
             )));
         }
         let memory = self.memory.entry(parameter.key()).or_insert_with(|| {
-            let name = parameter.name();
+            let name = parameter.name().map(str::to_owned);
             let restored = name.as_ref().and_then(|name| self.restored.remove(name));
-            Memory { name, ..restored.unwrap_or_default() }
+            Memory {
+                name,
+                ..restored.unwrap_or_default()
+            }
         });
         memory.step += 1;
-        memory.slots.resize_with(self.rule.slots(), || vec![0.0; values.len()]);
-        self.rule.apply(memory.step, &mut values, &gradient, &mut memory.slots);
+        memory
+            .slots
+            .resize_with(self.rule.slots(), || vec![0.0; values.len()]);
+        self.rule
+            .apply(memory.step, &mut values, &gradient, &mut memory.slots);
         parameter.set(Tensor::from_vec(values, value.shape(), &value.device())?)
     }
 
@@ -114,7 +126,10 @@ fn check_positive(setting: &'static str, value: f32) -> Result<()> {
     if value > 0.0 && value.is_finite() {
         return Ok(());
     }
-    Err(Error::Config { setting, problem: format!("is {value}; give a positive number") })
+    Err(Error::Config {
+        setting,
+        problem: format!("is {value}; give a positive number"),
+    })
 }
 
 /// An error unless the setting lies in [0, 1).
@@ -122,7 +137,10 @@ fn check_fraction(setting: &'static str, value: f32) -> Result<()> {
     if (0.0..1.0).contains(&value) {
         return Ok(());
     }
-    Err(Error::Config { setting, problem: format!("is {value}; give a number from 0 to below 1") })
+    Err(Error::Config {
+        setting,
+        problem: format!("is {value}; give a number from 0 to below 1"),
+    })
 }
 
 #[cfg(test)]
@@ -159,11 +177,15 @@ mod tests {
         let parameter = Parameter::new(Tensor::scalar(3.0)).named("x");
         let mut optimizer = Optimizer::new(Adam::new(0.1)).unwrap();
         let gradient = Tensor::scalar(0.7);
-        optimizer.update(&[(parameter.clone(), gradient.clone())]).unwrap();
+        optimizer
+            .update(&[(parameter.clone(), gradient.clone())])
+            .unwrap();
         let copy = Parameter::new(parameter.get().detach()).named("x");
         let mut resumed = Optimizer::new(Adam::new(0.1)).unwrap();
         resumed.restore(optimizer.state());
-        optimizer.update(&[(parameter.clone(), gradient.clone())]).unwrap();
+        optimizer
+            .update(&[(parameter.clone(), gradient.clone())])
+            .unwrap();
         resumed.update(&[(copy.clone(), gradient)]).unwrap();
         assert_eq!(parameter.get().item().unwrap(), copy.get().item().unwrap());
         assert_eq!(optimizer.state(), resumed.state());

@@ -14,7 +14,11 @@ pub struct RmsProp {
 impl RmsProp {
     /// RMSprop with decay 0.99 and ε = 10⁻⁸.
     pub fn new(learning_rate: f32) -> Self {
-        Self { learning_rate, decay: 0.99, epsilon: 1e-8 }
+        Self {
+            learning_rate,
+            decay: 0.99,
+            epsilon: 1e-8,
+        }
     }
 
     /// Decay of the running mean square, from 0 to below 1.

@@ -13,7 +13,10 @@ pub struct Sgd {
 impl Sgd {
     /// Plain gradient descent.
     pub fn new(learning_rate: f32) -> Self {
-        Self { learning_rate, momentum: 0.0 }
+        Self {
+            learning_rate,
+            momentum: 0.0,
+        }
     }
 
     /// Heavy-ball momentum, from 0 to below 1.

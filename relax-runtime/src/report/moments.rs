@@ -16,7 +16,11 @@ impl GradientMoments {
     /// Takes in one gradient.
     pub(crate) fn update(&mut self, gradient: &[f32]) {
         if self.mean.len() != gradient.len() {
-            *self = Self { mean: vec![0.0; gradient.len()], square: vec![0.0; gradient.len()], weight: 0.0 };
+            *self = Self {
+                mean: vec![0.0; gradient.len()],
+                square: vec![0.0; gradient.len()],
+                weight: 0.0,
+            };
         }
         let rate = 1.0 - Self::DECAY;
         self.weight += rate * (1.0 - self.weight);
@@ -47,6 +51,10 @@ mod tests {
         for i in 0..5_000 {
             moments.update(&[if i % 2 == 0 { 3.0 } else { 1.0 }, 5.0]);
         }
-        assert!((moments.variance() - 0.5).abs() < 1e-3, "{}", moments.variance());
+        assert!(
+            (moments.variance() - 0.5).abs() < 1e-3,
+            "{}",
+            moments.variance()
+        );
     }
 }

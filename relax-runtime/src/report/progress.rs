@@ -12,7 +12,10 @@ impl Progress {
             return Self(ProgressBar::hidden());
         }
         let style = ProgressStyle::with_template("{bar:32} {pos}/{len} {per_sec} {eta} {msg}");
-        Self(ProgressBar::new(steps).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))
+        Self(
+            ProgressBar::new(steps)
+                .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())),
+        )
     }
 
     /// One step on, with the loss so far.

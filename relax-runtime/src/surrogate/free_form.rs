@@ -34,7 +34,11 @@ impl FreeForm {
     ) -> Result<Self> {
         const NARROWEST: usize = 10;
         let width = hidden.first().copied().unwrap_or(NARROWEST);
-        let mut sizes = if hidden.is_empty() { vec![width] } else { hidden.to_vec() };
+        let mut sizes = if hidden.is_empty() {
+            vec![width]
+        } else {
+            hidden.to_vec()
+        };
         sizes.push(1);
         Ok(Self {
             before: Linear::new(latent + context, width, stream, device)?,

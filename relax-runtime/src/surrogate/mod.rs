@@ -86,6 +86,9 @@ pub trait Surrogate: Debug {
         let weight = -weight;
         let leaves: Vec<Tensor> = parameters.iter().map(Parameter::get).collect();
         let leaves: Vec<&Tensor> = leaves.iter().collect();
-        grad(&[(&directional, None), (&value.primal(), Some(&weight))], &leaves)
+        grad(
+            &[(&directional, None), (&value.primal(), Some(&weight))],
+            &leaves,
+        )
     }
 }

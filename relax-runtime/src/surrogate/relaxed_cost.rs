@@ -26,7 +26,9 @@ impl RelaxedCost {
     pub fn named(self, name: &str) -> Self {
         Self {
             scale: self.scale.named(&format!("{name}.eta")),
-            log_temperature: self.log_temperature.named(&format!("{name}.log_temperature")),
+            log_temperature: self
+                .log_temperature
+                .named(&format!("{name}.log_temperature")),
         }
     }
 }

@@ -11,7 +11,10 @@ pub struct Zero;
 impl Surrogate for Zero {
     fn value(&self, z: &Tensor, around: Surroundings<'_>, _: &mut CostAt<'_>) -> Result<Tensor> {
         let device: Device = z.device();
-        Ok(Tensor::zeros(Shape::try_from(&z.shape()[..around.plates])?, &device))
+        Ok(Tensor::zeros(
+            Shape::try_from(&z.shape()[..around.plates])?,
+            &device,
+        ))
     }
 
     fn parameters(&self) -> Vec<Parameter> {

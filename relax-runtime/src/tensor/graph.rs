@@ -8,7 +8,7 @@ use std::rc::Rc;
 use dfdx::tensor::{Gradients, HasErr, Merge, NoneTape, Storage, Tape};
 
 use super::dispatch::{Backend, Data};
-use super::{Inner, Shape, Tensor};
+use super::{Inner, Parameter, Shape, Tensor};
 use crate::error::{Error, Result};
 
 /// One backward operation. The flags say which of the node's parents need a gradient; dfdx's own
@@ -363,12 +363,12 @@ pub fn parameter_keys(outputs: &[&Tensor]) -> Vec<u64> {
         .collect()
 }
 
-/// As [`grad`], with respect to every parameter that the outputs depend on. A key read through
-/// several leaves gets the sum.
+/// As [`grad`], with respect to every parameter that the outputs depend on. A parameter read
+/// through several leaves gets the sum; one that no handle refers to any more is left out.
 ///
 /// # Errors
 /// As [`grad`].
-pub fn grad_parameters(outputs: &[(&Tensor, Option<&Tensor>)]) -> Result<Vec<(u64, Tensor)>> {
+pub fn grad_parameters(outputs: &[(&Tensor, Option<&Tensor>)]) -> Result<Vec<(Parameter, Tensor)>> {
     let outputs = tracked(outputs)?;
     let Some((first, _)) = outputs.first() else {
         return Ok(Vec::new());
@@ -386,5 +386,8 @@ pub fn grad_parameters(outputs: &[(&Tensor, Option<&Tensor>)]) -> Result<Vec<(u6
             None => gradients.push((leaf.key, gradient)),
         }
     }
-    Ok(gradients)
+    Ok(gradients
+        .into_iter()
+        .filter_map(|(key, gradient)| Some((Parameter::of(key)?, gradient)))
+        .collect())
 }

@@ -1,6 +1,6 @@
 //! Trained values that models, layers and optimisers share.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::panic::Location;
 use std::rc::{Rc, Weak};
@@ -18,7 +18,7 @@ pub struct Parameter(Rc<State>);
 #[derive(Debug)]
 struct State {
     key: u64,
-    name: Option<String>,
+    name: OnceCell<String>,
     leaf: RefCell<Tensor>,
 }
 
@@ -37,21 +37,13 @@ impl Drop for State {
 impl Parameter {
     /// A parameter with this first value.
     pub fn new(value: Tensor) -> Self {
-        Self::build(value, None)
-    }
-
-    /// A parameter with a name for reports and checkpoints.
-    pub fn named(name: impl Into<String>, value: Tensor) -> Self {
-        Self::build(value, Some(name.into()))
-    }
-
-    fn build(value: Tensor, name: Option<String>) -> Self {
         thread_local! {
             static NEXT: Cell<u64> = const { Cell::new(0) };
         }
         let key = NEXT.get();
         NEXT.set(key + 1);
         let leaf = RefCell::new(value.parameter_leaf(key));
+        let name = OnceCell::new();
         let state = Rc::new(State { key, name, leaf });
         LIVING.with(|living| living.borrow_mut().insert(key, Rc::downgrade(&state)));
         Self(state)
@@ -59,7 +51,9 @@ impl Parameter {
 
     /// The living parameter of a key.
     pub(crate) fn of(key: u64) -> Option<Self> {
-        LIVING.with(|living| living.borrow().get(&key)?.upgrade()).map(Self)
+        LIVING
+            .with(|living| living.borrow().get(&key)?.upgrade())
+            .map(Self)
     }
 
     /// The current value, tracked.
@@ -91,9 +85,16 @@ impl Parameter {
         self.0.key
     }
 
+    /// Names the parameter, for reports and checkpoints; the first name stays.
+    #[must_use]
+    pub fn named(self, name: &str) -> Self {
+        self.0.name.get_or_init(|| name.to_owned());
+        self
+    }
+
     /// The name it was given.
     pub fn name(&self) -> Option<&str> {
-        self.0.name.as_deref()
+        self.0.name.get().map(String::as_str)
     }
 
     /// Shape of the value.
