@@ -24,7 +24,7 @@ pub mod tensor;
 pub use error::{Error, Result};
 pub use random::{Key, Stream};
 pub use relax_macros::{call, cost, model, observe, param, plate, sample};
-pub use tensor::{Device, Shape, Tensor, grad};
+pub use tensor::{Device, Parameter, Shape, Tensor, grad};
 
 /// What most programs need.
 pub mod prelude {
@@ -36,8 +36,8 @@ pub mod prelude {
     pub use crate::model::{Handlers, Model};
     pub use crate::nn::{Activation, Linear, Mlp};
     pub use crate::optim::{Adam, RmsProp, Sgd};
-    pub use crate::tensor::Parameter;
     pub use crate::{
-        Device, Error, Key, Result, Shape, Tensor, call, cost, model, observe, param, plate, sample,
+        Device, Error, Key, Parameter, Result, Shape, Tensor, call, cost, model, observe, param,
+        plate, sample,
     };
 }

@@ -284,7 +284,7 @@ impl Law for Categorical<Tensor> {
         value.one_hot(self.categories())
     }
 
-    fn from_vertex(&self, vertex: &Tensor) -> Tensor {
+    fn value_at(&self, vertex: &Tensor) -> Tensor {
         vertex.argmax(-1)
     }
 

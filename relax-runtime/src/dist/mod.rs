@@ -124,7 +124,7 @@ pub trait Law: Debug {
     }
 
     /// The inverse of [`to_vertex`](Self::to_vertex).
-    fn from_vertex(&self, vertex: &Tensor) -> Tensor {
+    fn value_at(&self, vertex: &Tensor) -> Tensor {
         vertex.clone()
     }
 

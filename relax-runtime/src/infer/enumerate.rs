@@ -59,7 +59,7 @@ impl Odometer {
             values.extend_from_slice(&vertices[digit % vertices.len()]);
             digit /= vertices.len();
         }
-        Ok(law.from_vertex(&Tensor::from_vec(values, shape, &parameter.device())?))
+        Ok(law.value_at(&Tensor::from_vec(values, shape, &parameter.device())?))
     }
 
     /// Moves on to the next combination; false after the last.
@@ -148,6 +148,9 @@ impl ExactPosterior {
     }
 }
 
+/// Latent sites of a run, by name.
+type Values = Vec<(String, Vec<f64>)>;
+
 /// Runs a model once for every combination of its discrete values.
 ///
 /// # Errors
@@ -155,7 +158,7 @@ impl ExactPosterior {
 pub fn exact_posterior(model: &dyn Program) -> Result<ExactPosterior> {
     let odometer = Rc::new(Odometer::default());
     let params = ParamStore::default();
-    let mut runs: Vec<(f64, Vec<(String, Vec<f64>)>)> = Vec::new();
+    let mut runs: Vec<(f64, Values)> = Vec::new();
     loop {
         let draw = Rc::new(Draw::new(
             LawSource::Own,

@@ -254,10 +254,10 @@ impl Trainer {
             }
         }
         for term in &pass.terms {
-            if let Number::Tensor(t) = &term.value {
-                if t.is_tracked() {
-                    cotangents.push((t.clone(), t.full_like(term.scale as f32)));
-                }
+            if let Number::Tensor(t) = &term.value
+                && t.is_tracked()
+            {
+                cotangents.push((t.clone(), t.full_like(term.scale as f32)));
             }
         }
         let outputs: Vec<(&Tensor, Option<&Tensor>)> = cotangents

@@ -108,11 +108,10 @@ impl<O: Objective> Training<O> {
     }
 
     fn configure(mut self, set: impl FnOnce(&mut Trainer) -> Result<()>) -> Self {
-        if let Ok(trainer) = &mut self.trainer {
-            if let Err(error) = set(trainer) {
-                self.trainer = Err(error);
-            }
-        }
+        self.trainer = self.trainer.and_then(|mut trainer| {
+            set(&mut trainer)?;
+            Ok(trainer)
+        });
         self
     }
 
