@@ -78,7 +78,7 @@ fn a_refused_pass_uses_nothing_up() -> Result<()> {
     let outer = inner.exp();
     gradient(&inner, &x)?;
     assert!(gradient(&outer, &x).is_err());
-    assert_eq!(gradient(&outer, &inner)?, [4f32.exp()]);
+    assert_eq!(gradient(&outer, &inner)?, outer.to_vec()?);
     Ok(())
 }
 

@@ -27,7 +27,7 @@ fn map_cpu(
     f: impl Fn(f32) -> f32,
     df: impl Fn(f32, f32) -> f32 + 'static,
 ) -> Inner {
-    let values: Vec<f32> = cpu::slice(flat).iter().map(|&x| f(x)).collect();
+    let values = cpu::map(cpu::slice(flat), f);
     let saved = inner.node.is_some().then(|| (flat.clone(), values.clone()));
     record_cpu(&[(inner, flat)], inner.shape, values, move |g, sinks| {
         if let (Some(sink), Some((x, y))) = (sinks.get(0), &saved) {
