@@ -38,7 +38,7 @@ impl<P: BernoulliOperand> Bernoulli<P> {
     /// Coins that come up 1 with probability σ(`logits`).
     ///
     /// # Errors
-    /// If a logit is NaN.
+    /// If a logit is NaN, or infinite in a tensor.
     pub fn logits(logits: impl Operand<Repr = P>) -> Result<Self> {
         let logits = logits.into_repr();
         logits.check_logits()?;
@@ -50,12 +50,13 @@ impl<P: BernoulliOperand> Bernoulli<P> {
 pub trait BernoulliOperand: Sized {
     /// ln p − ln(1 − p).
     fn logits_of_probs(self) -> Result<Self>;
-    /// An error if a logit is NaN.
+    /// An error if a logit is NaN, or infinite in a tensor.
     fn check_logits(&self) -> Result<()>;
 }
 
 const PROBS: &str = "probabilities lie between 0 and 1";
 const NOT_NAN: &str = "logits must be numbers; look at what computes them";
+const FINITE: &str = "logits must be finite; look at what computes them (±1e4 is certainty)";
 
 impl BernoulliOperand for f64 {
     fn logits_of_probs(self) -> Result<Self> {
@@ -82,7 +83,7 @@ impl BernoulliOperand for Tensor {
     }
 
     fn check_logits(&self) -> Result<()> {
-        check_values(NAME, "logits", self, |x| !x.is_nan(), NOT_NAN)
+        check_values(NAME, "logits", self, f32::is_finite, FINITE)
     }
 }
 

@@ -36,7 +36,7 @@ impl<P: CategoricalOperand> OneHotCategorical<P> {
     /// Categories with probabilities softmax(`logits`).
     ///
     /// # Errors
-    /// If there are none or one is NaN.
+    /// If there are none or one is not finite; over `f64`s −∞ is allowed beside finite ones.
     pub fn logits(logits: impl VectorOperand<Repr = P>) -> Result<Self> {
         let logits = logits.into_repr();
         logits.check_logits(NAME)?;
