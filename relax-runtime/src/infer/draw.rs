@@ -164,10 +164,12 @@ impl Handler for Draw {
 pub(super) struct FromGuide {
     places: HashMap<String, usize>,
     values: Vec<Tensor>,
+    /// Whether the values are to lie in the support: all but relaxed ones do.
+    hard: bool,
 }
 
 impl FromGuide {
-    pub(super) fn new(latents: &[Latent], trace: &Trace) -> Self {
+    pub(super) fn new(latents: &[Latent], trace: &Trace, mode: &Mode) -> Self {
         let places = latents
             .iter()
             .enumerate()
@@ -180,6 +182,7 @@ impl FromGuide {
         Self {
             places: places.collect(),
             values: latents.iter().map(value).collect(),
+            hard: !matches!(mode, Mode::Relaxed { .. }),
         }
     }
 }
@@ -197,7 +200,11 @@ impl Handler for FromGuide {
                 known.join(", ")
             )));
         };
-        message.value = Some(Value::Tensor(self.values[place].clone()));
+        let value = Value::Tensor(self.values[place].clone());
+        if self.hard {
+            message.dist.check(&value)?;
+        }
+        message.value = Some(value);
         message.origin = Some(place);
         Ok(())
     }

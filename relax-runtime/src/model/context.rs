@@ -168,7 +168,9 @@ impl Context {
     /// # Errors
     /// If `init` carries an error or the name is taken in this run.
     pub fn new_param(&self, site: Site, init: impl IntoParam) -> Result<Tensor> {
-        let init = init.into_param()?;
+        let init = init
+            .into_param()
+            .map_err(|e| self.entry(&site, Kind::Param).locate(e))?;
         let value = self.params.insert(&self.peek_name(&site), &init);
         self.record_param(&site, value)
     }
@@ -210,6 +212,7 @@ impl Context {
                     "a plate of {size} rows cannot be a sample `of = {of}`; `of` is the size of the whole data set"
                 )
             };
+            let site = Site::new("plate", site.file, site.line);
             return Err(self.entry(&site, Kind::Cost).locate(Error::Model(problem)));
         }
         self.state.borrow_mut().plates.push(Plate {
@@ -241,6 +244,7 @@ impl Context {
         Entry {
             name: state.next_name(site),
             kind,
+            written: kind,
             dist: None,
             value: Value::Real(0.0),
             plates: state.plates[..].into(),
