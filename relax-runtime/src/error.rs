@@ -140,6 +140,12 @@ impl Error {
     }
 }
 
+impl From<Box<dyn std::error::Error>> for Error {
+    fn from(error: Box<dyn std::error::Error>) -> Self {
+        Self::User(error.into())
+    }
+}
+
 /// `[2, 3] and [4]`
 struct Shapes<'a>(&'a [Shape]);
 

@@ -27,6 +27,10 @@ use crate::random::Stream;
 use crate::tensor::{Device, Shape, Tensor};
 
 /// A distribution that a site can draw from or observe.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a distribution",
+    label = "expected a distribution, such as `Bernoulli(0.5)`"
+)]
 pub trait Distribution: Clone + Debug + 'static {
     /// What a draw is: a host value or a tensor.
     type Value: SiteValue;

@@ -181,6 +181,10 @@ impl SiteValue for Tensor {
 }
 
 /// A value that `observe!` accepts for a site that holds `V`.
+#[diagnostic::on_unimplemented(
+    message = "a site that holds `{V}` cannot observe `{Self}`",
+    label = "expected `{V}`"
+)]
 pub trait IntoSiteValue<V> {
     /// The value as the site holds it.
     fn into_site_value(self) -> V;

@@ -299,6 +299,10 @@ impl Drop for PlateGuard<'_> {
 }
 
 /// A first value of a parameter.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the first value of a parameter",
+    label = "expected a number (`f64`), numbers, or a `Tensor`"
+)]
 pub trait IntoParam {
     /// The value as a tensor.
     ///
