@@ -140,12 +140,6 @@ impl Error {
     }
 }
 
-impl From<Box<dyn std::error::Error>> for Error {
-    fn from(error: Box<dyn std::error::Error>) -> Self {
-        Self::User(error.into())
-    }
-}
-
 /// `[2, 3] and [4]`
 struct Shapes<'a>(&'a [Shape]);
 

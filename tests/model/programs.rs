@@ -194,16 +194,6 @@ fn checked(text: &str) -> Result<f64> {
     Ok(x * scale)
 }
 
-/// `?` on any boxed error, in a function that returns no `Result`.
-#[model]
-fn loose(text: &str) -> f64 {
-    fn scale(text: &str) -> Result<f64, Box<dyn std::error::Error>> {
-        Ok(text.trim().parse::<f64>()?)
-    }
-    let x = sample!(Normal(0.0, scale(text)?));
-    x
-}
-
 /// `?` on this crate's errors, in a function that returns no `Result`.
 #[model]
 fn reading(x: &Tensor) -> f64 {
@@ -236,11 +226,6 @@ fn results_and_question_marks_reach_the_caller() -> Result<()> {
             .output
             > 0.0
     );
-    assert!(Handlers::seeded(1).run(&loose(" 2.0"))?.output != 0.0);
-    let foreign = Handlers::seeded(1).run(&loose("two")).unwrap_err();
-    assert!(matches!(foreign, Error::User(_)), "{foreign:?}");
-    assert_says(&foreign.to_string(), &["invalid float"]);
-
     let two = Tensor::from_slice(&[1.0, 2.0]);
     assert_says(&error(Handlers::seeded(1).run(&reading(&two))), &["item"]);
     Ok(())
