@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use super::{
-    Distribution, Law, Number, Operand, Relaxation, check_values, expand_parameter, host_in_plate,
-    parameter_error,
+    Distribution, Law, Number, Operand, Relaxation, check_fit, check_values, expand_parameter,
+    host_in_plate, parameter_error,
 };
 use crate::error::Result;
 use crate::random::Stream;
@@ -148,6 +148,7 @@ impl Distribution for Bernoulli<Tensor> {
     }
 
     fn log_density(&self, value: &Tensor) -> Result<Number> {
+        check_fit(NAME, &self.parameters(), value)?;
         Ok(Number::Tensor(Law::log_density(self, value)))
     }
 

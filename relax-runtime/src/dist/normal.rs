@@ -4,7 +4,7 @@ use std::f64::consts::TAU;
 use std::rc::Rc;
 
 use super::{
-    Distribution, Law, Number, Operand, check_values, expand_parameter, host_in_plate,
+    Distribution, Law, Number, Operand, check_fit, check_values, expand_parameter, host_in_plate,
     parameter_error,
 };
 use crate::error::{Error, Result};
@@ -180,6 +180,7 @@ impl Distribution for Normal<Tensor> {
     }
 
     fn log_density(&self, value: &Tensor) -> Result<Number> {
+        check_fit(NAME, &self.parameters(), value)?;
         Ok(Number::Tensor(Law::log_density(self, value)))
     }
 
@@ -254,6 +255,6 @@ impl Law for Normal<Tensor> {
     }
 
     fn mean(&self) -> Tensor {
-        self.loc.clone()
+        &self.loc + self.scale.zeros_like()
     }
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::categorical::{guide_logits, gumbel_argmax, logits_tensor, normalised};
 use super::{
     CategoricalOperand, CategoricalRelaxation, Distribution, Law, Number, Relaxation,
-    VectorOperand, expand_parameter, host_in_plate,
+    VectorOperand, check_fit, expand_parameter, host_in_plate,
 };
 use crate::error::Result;
 use crate::random::Stream;
@@ -115,6 +115,7 @@ impl Distribution for OneHotCategorical<Tensor> {
     }
 
     fn log_density(&self, value: &Tensor) -> Result<Number> {
+        check_fit(NAME, &self.parameters(), value)?;
         Ok(Number::Tensor(Law::log_density(self, value)))
     }
 

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::pass::{Latent, Mode, Pass};
-use crate::dist::{Law, Value};
+use crate::dist::{Law, Value, draw_shape};
 use crate::error::{Error, Result};
 use crate::model::{Handler, Message, ParamStore, Trace};
 use crate::tensor::Tensor;
@@ -160,6 +160,18 @@ impl Handler for Draw {
     }
 }
 
+/// Checks that a guide's draw has the shape of the model's own.
+fn check_shape(law: &dyn Law, value: &Tensor) -> Result<()> {
+    let wanted = draw_shape(&law.parameters());
+    let found = law.to_vertex(value).check()?.shape();
+    if found == wanted {
+        return Ok(());
+    }
+    Err(Error::Model(format!(
+        "a draw of the model has shape {wanted}, but the guide's has shape {found}"
+    )))
+}
+
 /// Gives a model's sites the guide's values.
 pub(super) struct FromGuide {
     places: HashMap<String, usize>,
@@ -203,6 +215,7 @@ impl Handler for FromGuide {
         let value = Value::Tensor(self.values[place].clone());
         if self.hard {
             message.dist.check(&value)?;
+            check_shape(&*message.expanded()?.law()?, &self.values[place])?;
         }
         message.value = Some(value);
         message.origin = Some(place);
