@@ -60,6 +60,13 @@ fn mistaken(mistake: &'static str) {
         }),
         "empty plate" => plate!(0, {}),
         "small plate" => plate!(5, of = 4 => {}),
+        "column" => {
+            observe!(
+                Bernoulli(logits = &three),
+                three.gt(1.5).reshape([3, 1]),
+                name = "data"
+            )
+        }
         "reading" => {
             let k = three.to_index()?;
             observe!(Normal(0.0, 1.0), k as f64, name = "data");
@@ -70,7 +77,7 @@ fn mistaken(mistake: &'static str) {
 
 #[test]
 fn mistakes_come_out_of_step_and_run_as_errors() {
-    let cases: [(&str, &[&str]); 18] = [
+    let cases: [(&str, &[&str]); 19] = [
         ("parameter", &["site `a`", "[2] and [3]"]),
         ("shapes", &["site `a`", "scale", "[2]", "[3]"]),
         ("observation", &["site `data`", "[2]", "[3]"]),
@@ -100,6 +107,7 @@ fn mistakes_come_out_of_step_and_run_as_errors() {
         ),
         ("empty plate", &["site `plate`", "at least one row"]),
         ("small plate", &["site `plate`", "of = 4"]),
+        ("column", &["site `data`", "[3, 1]", "[3]"]),
         ("reading", &["to_index", "[3]", "errors.rs"]),
     ];
     for (mistake, words) in cases {
@@ -168,7 +176,11 @@ fn estimators_are_checked_against_their_sites() {
     let unknown = of_host("relacks");
     assert_says(
         &unknown,
-        &["site `b`", "`relacks` is none of relax, rebar, reinforce"],
+        &[
+            "site `b`",
+            "`relacks` is none of relax,",
+            "rebar, reinforce",
+        ],
     );
     assert_says(&of_host("rebar"), &["site `b`", "REBAR", "use `relax`"]);
     assert_says(&of_host("pathwise"), &["site `b`", "discrete"]);
@@ -279,7 +291,7 @@ fn guide_and_model_must_agree() {
         &["site `seen`", "guide cannot observe"],
     );
     assert_says(&refused("law"), &["site `a`", "outside the support"]);
-    assert_says(&refused("shape"), &["site `", "[2]"]);
+    assert_says(&refused("shape"), &["site `a`", "shape []", "[2]"]);
 }
 
 #[test]

@@ -124,6 +124,14 @@ fn substitute_keeps_sites_random_and_sets_parameters() -> Result<()> {
     assert_eq!(run.trace.get("w")?.value.to_f64s()?, [1e4, -1e4]);
     assert_eq!(run.trace.get("b")?.value.to_f64s()?, [1.0, 0.0]);
 
+    // A tensor computed wrongly hands its error on.
+    let poisoned = Tensor::from_slice(&[1.0, 2.0]) + Tensor::from_slice(&[1.0, 2.0, 3.0]);
+    let run = Handlers::seeded(1)
+        .substitute("x", poisoned.clone())
+        .run(&tensors());
+    assert_says(&error(run), &["site `x`", "[2] and [3]"]);
+    assert_says(&Value::Tensor(poisoned).to_string(), &["[2] and [3]"]);
+
     // Conditions come first, then substitutes, then records.
     let record = Handlers::seeded(1)
         .substitute("rain", false)

@@ -150,6 +150,51 @@ fn steps_of_ones_own_are_those_of_run() -> Result<()> {
 }
 
 #[test]
+fn programs_without_choices_and_with_very_many_train() -> Result<()> {
+    #[model]
+    fn likelihood(data: &Tensor) {
+        let mean = param!(0.0);
+        observe!(Normal(&mean, 1.0), data);
+    }
+    let data = Tensor::from_slice(&[1.0, 2.0, 3.0]);
+    let model = likelihood(&data);
+    let fit = short(&model).steps(500).optimizer(Adam::new(0.05)).run()?;
+    assert_near(f64::from(fit.param("mean")?[0]), 2.0, 0.01);
+    assert!(fit.plan().entries.is_empty());
+
+    #[model]
+    fn many(sites: usize) {
+        let mut heads = 0.0;
+        for _ in 0..sites {
+            let h = sample!(Bernoulli(0.5));
+            heads += f64::from(u8::from(h));
+        }
+        observe!(Normal(heads, 1.0), 100.0);
+    }
+    let fit = short(&many(150)).run()?;
+    assert_eq!(fit.plan().entries.len(), 150);
+    Ok(())
+}
+
+#[test]
+fn means_have_the_shape_of_the_draws() -> Result<()> {
+    #[model]
+    fn model() {
+        let x = sample!(Normal(Tensor::zeros([3], &Device::cpu()), 1.0));
+        observe!(Normal(&x, 1.0), x.ones_like(), name = "data");
+    }
+    #[model]
+    fn guide() {
+        let loc = param!(0.5);
+        let _x = sample!(Normal(&loc, Tensor::ones([3], &Device::cpu())));
+    }
+    let (model, guide) = (model(), guide());
+    let posterior = short(&model).guide(&guide).posterior(5)?;
+    assert_eq!(posterior.means("x")?, [0.5; 3]);
+    Ok(())
+}
+
+#[test]
 fn a_guide_of_ones_own_can_share_its_sites_parameters_over_rows() -> Result<()> {
     #[model]
     fn rows(data: &Tensor) {
