@@ -122,7 +122,7 @@ impl Distribution for Bernoulli<f64> {
         if plates.is_empty() {
             Ok(self)
         } else {
-            Err(host_in_plate(NAME, "probs"))
+            Err(host_in_plate(NAME, "parameter"))
         }
     }
 }
@@ -166,7 +166,7 @@ impl Distribution for Bernoulli<Tensor> {
 
     fn expand(self, plates: &[usize]) -> Result<Self> {
         Ok(Self {
-            logits: expand_parameter(NAME, "logits", &self.logits, plates, 0)?,
+            logits: expand_parameter(NAME, "parameter", &self.logits, plates, 0)?,
         })
     }
 }

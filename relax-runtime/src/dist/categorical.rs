@@ -198,7 +198,7 @@ impl Distribution for Categorical<Vec<f64>> {
         if plates.is_empty() {
             Ok(self)
         } else {
-            Err(host_in_plate(NAME, "probs"))
+            Err(host_in_plate(NAME, "parameter"))
         }
     }
 }
@@ -236,7 +236,7 @@ impl Distribution for Categorical<Tensor> {
 
     fn expand(self, plates: &[usize]) -> Result<Self> {
         Ok(Self {
-            logits: expand_parameter(NAME, "logits", &self.logits, plates, 1)?,
+            logits: expand_parameter(NAME, "parameter", &self.logits, plates, 1)?,
         })
     }
 }

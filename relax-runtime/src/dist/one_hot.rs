@@ -91,7 +91,7 @@ impl Distribution for OneHotCategorical<Vec<f64>> {
         if plates.is_empty() {
             Ok(self)
         } else {
-            Err(host_in_plate(NAME, "probs"))
+            Err(host_in_plate(NAME, "parameter"))
         }
     }
 }
@@ -129,7 +129,7 @@ impl Distribution for OneHotCategorical<Tensor> {
 
     fn expand(self, plates: &[usize]) -> Result<Self> {
         Ok(Self {
-            logits: expand_parameter(NAME, "logits", &self.logits, plates, 1)?,
+            logits: expand_parameter(NAME, "parameter", &self.logits, plates, 1)?,
         })
     }
 }

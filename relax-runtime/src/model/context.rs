@@ -71,6 +71,15 @@ impl Context {
     fn draw<D: Distribution>(&self, entry: &mut Entry, dist: D) -> Result<Value> {
         let original: Rc<dyn AnyDistribution> = Rc::new(dist.clone());
         let sizes = entry.sizes();
+        if let Some(context) = &entry.context {
+            let shape = context.check()?.shape();
+            if !shape.starts_with(&sizes) {
+                return Err(Error::Model(format!(
+                    "the context has shape {shape} inside plates of sizes {sizes:?}; its leading \
+                     axes must be the plates'"
+                )));
+            }
+        }
         let mut message = Message {
             name: &entry.name,
             dist: &original,
