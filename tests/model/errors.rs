@@ -45,6 +45,10 @@ fn mistaken(mistake: &'static str) {
         "observed host in plate" => plate!(2, {
             observe!(Bernoulli(0.5), true, name = "data");
         }),
+        "context" => plate!(2, {
+            let a = sample!(Bernoulli(logits = &two), context = &three);
+            cost!(a, name = "price");
+        }),
         "wrong plate" => plate!(5, {
             let a = sample!(Normal(&two, 1.0));
             cost!(a, name = "price");
@@ -77,7 +81,7 @@ fn mistaken(mistake: &'static str) {
 
 #[test]
 fn mistakes_come_out_of_step_and_run_as_errors() {
-    let cases: [(&str, &[&str]); 19] = [
+    let cases: [(&str, &[&str]); 20] = [
         ("parameter", &["site `a`", "[2] and [3]"]),
         ("shapes", &["site `a`", "scale", "[2]", "[3]"]),
         ("observation", &["site `data`", "[2]", "[3]"]),
@@ -98,6 +102,7 @@ fn mistakes_come_out_of_step_and_run_as_errors() {
             &["site `a`", "host number inside a plate", "`for`"],
         ),
         ("observed host in plate", &["site `data`", "inside a plate"]),
+        ("context", &["site `a`", "context", "[3]", "[2]"]),
         ("wrong plate", &["site `a`", "[2]", "[5]"]),
         ("cost without rows", &["site `price`", "[5]"]),
         ("host cost in plate", &["site `price`", "inside a plate"]),
@@ -316,6 +321,27 @@ fn an_impossible_observation_is_reported_and_moves_nothing() -> Result<()> {
     );
     let params = svi.trainer()?.params();
     assert_eq!(params.get("w").unwrap().item()?, 0.0);
+    Ok(())
+}
+
+#[test]
+fn a_gradient_that_is_not_finite_is_reported_and_moves_nothing() -> Result<()> {
+    #[model]
+    fn steep() {
+        let fine = param!(1.0);
+        let w = param!(0.0);
+        cost!(w.sqrt() + &fine);
+    }
+    let program = steep();
+    let mut training = Minimize::new(&program);
+    let error = training.step().unwrap_err();
+    assert!(
+        matches!(error, Error::NotFinite { step: 0, .. }),
+        "{error:?}"
+    );
+    assert_says(&error.to_string(), &["the gradient by `w` is inf"]);
+    let fine = training.trainer()?.params().get("fine").unwrap();
+    assert_eq!(fine.item()?, 1.0);
     Ok(())
 }
 
