@@ -11,8 +11,8 @@ use statrs::stats_tests::ks_test::{
 
 const DRAWS: usize = 100_000;
 
-/// Fixed seeds make a failure a fact rather than bad luck; this is the level of each test.
-const LEVEL: f64 = 1e-3;
+/// Level of each test: what is right passes under nearly every seed, what is wrong under none.
+const LEVEL: f64 = 1e-5;
 
 const BERNOULLI: &dyn Relaxation = &BernoulliRelaxation;
 const CATEGORICAL: &dyn Relaxation = &CategoricalRelaxation;
@@ -102,12 +102,13 @@ fn relaxed_samples_follow_logistic_and_gumbel_laws() -> Result<()> {
 
 #[test]
 fn bernoulli_conditional_follows_the_truncated_logistic() -> Result<()> {
+    let n = 4 * DRAWS;
     for theta in [-3.0, -0.5, 0.0, 2.0] {
-        let v = uniforms("v", DRAWS, 1)?;
+        let v = uniforms("v", n, 1)?;
         let below = sigmoid(f64::from(-theta));
         for b in [0.0, 1.0] {
-            let b_rows = rows(&[b], DRAWS);
-            let z = f64s(&BERNOULLI.conditional(&rows(&[theta], DRAWS), &v, &b_rows))?;
+            let b_rows = rows(&[b], n);
+            let z = f64s(&BERNOULLI.conditional(&rows(&[theta], n), &v, &b_rows))?;
             let cdf = |z: f64| {
                 let plain = sigmoid(z - f64::from(theta));
                 if b == 1.0 {
