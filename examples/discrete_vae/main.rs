@@ -40,7 +40,7 @@ struct Options {
     #[arg(long, default_value_t = 24)]
     batch: usize,
     /// Learning rate of Adam.
-    #[arg(long, default_value_t = 3e-4)]
+    #[arg(long, default_value_t = 1e-3)]
     learning_rate: f32,
     /// Seed of all random numbers.
     #[arg(long, default_value_t = 1)]
