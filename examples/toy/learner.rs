@@ -57,7 +57,7 @@ impl Learner {
     /// Takes one draw; moves θ against the gradient of the cost, and the surrogate against the
     /// gradient of the variance.
     pub(crate) fn step(&mut self, key: Key) -> Result<()> {
-        let u = key.stream("u").uniforms(Shape::from([1]), &Device::cpu())?;
+        let u = key.stream("u").uniforms([1], &Device::cpu())?;
         let estimate = self.estimate(&self.theta.get(), u)?;
         self.optimizer
             .update(&[(self.theta.clone(), estimate.gradient)])?;

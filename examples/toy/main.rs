@@ -183,10 +183,10 @@ fn compare(learners: &[Learner], rows: &[Row]) {
 }
 
 fn charts(learners: &[Learner], rows: &[Row]) -> [Chart; 2] {
-    let chart = |title: &str, y_scale, of: fn(&Measurement) -> f64| Chart {
+    let chart = |title: &str, y_label: &str, y_scale, of: fn(&Measurement) -> f64| Chart {
         title: title.into(),
         x_label: "step".into(),
-        y_label: String::new(),
+        y_label: y_label.into(),
         y_scale,
         series: learners
             .iter()
@@ -201,7 +201,9 @@ fn charts(learners: &[Learner], rows: &[Row]) -> [Chart; 2] {
             .collect(),
     };
     [
-        chart("Loss", Scale::Linear, |at| at.loss),
-        chart("Variance of the gradient", Scale::Log, |at| at.variance),
+        chart("Loss", "E[(b - t)^2]", Scale::Linear, |at| at.loss),
+        chart("Variance of the gradient", "by theta", Scale::Log, |at| {
+            at.variance
+        }),
     ]
 }
