@@ -79,9 +79,9 @@ fn run(options: &Options) -> Outcome<()> {
     };
     println!("{dataset}");
     let vae = Vae::new(dataset.train.mean(), options.seed, &device)?;
-    let mut trainer = Trainer::new(options.seed)?;
-    trainer.set_estimator(by_name(&options.estimator)?);
-    trainer.set_optimizer(Box::new(Adam::new(options.learning_rate)))?;
+    let mut trainer = Trainer::new(options.seed)
+        .with_estimator(by_name(&options.estimator)?)
+        .with_optimizer(Adam::new(options.learning_rate))?;
 
     let curves = train(options, &dataset.train, &vae, &mut trainer, &device)?;
     println!("{}", trainer.plan());
