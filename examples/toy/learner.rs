@@ -50,8 +50,8 @@ impl Learner {
     fn estimate(&self, theta: &Tensor, u: Tensor) -> Result<Estimate> {
         let noise = Noise { u, v: None };
         let problem = Problem::new(&BernoulliRelaxation, theta, &noise).rows();
-        let mut cost = differentiable(|b| Ok((b - self.target).square()));
-        relax(problem, &mut cost, &*self.surrogate)
+        let cost = differentiable(|b| Ok((b - self.target).square()));
+        relax(problem, &cost, &*self.surrogate)
     }
 
     /// Takes one draw; moves θ against the gradient of the cost, and the surrogate against the
