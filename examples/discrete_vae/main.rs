@@ -14,7 +14,7 @@ mod pictures;
 mod plot;
 
 use std::error::Error as StdError;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -48,9 +48,15 @@ struct Options {
     /// Folder with binarised idx .gz files; without it, the digits that come with the program.
     #[arg(long)]
     data: Option<PathBuf>,
-    /// Folder for the picture.
+    /// Folder for the picture and the checkpoint.
     #[arg(long, default_value = "target/discrete_vae")]
     out: PathBuf,
+    /// Goes on from the checkpoint in the folder `--out`.
+    #[arg(long)]
+    resume: bool,
+    /// Steps between checkpoints.
+    #[arg(long, default_value_t = 1_000)]
+    checkpoint_every: u64,
     /// Where to compute: cpu, or cuda:0 in a build with `--features cuda`.
     #[arg(long, default_value = "cpu")]
     device: String,
@@ -70,8 +76,8 @@ fn main() -> ExitCode {
 
 fn run(options: &Options) -> Outcome<()> {
     let device: Device = options.device.parse()?;
-    if options.steps == 0 || options.batch == 0 {
-        return Err("--steps and --batch must be at least 1".into());
+    if options.steps == 0 || options.batch == 0 || options.checkpoint_every == 0 {
+        return Err("--steps, --batch and --checkpoint-every must be at least 1".into());
     }
     let dataset = match &options.data {
         Some(folder) => Dataset::load(folder)?,
@@ -81,9 +87,23 @@ fn run(options: &Options) -> Outcome<()> {
     let vae = Vae::new(dataset.train.mean(), options.seed, &device)?;
     let mut trainer = Trainer::new(options.seed)
         .with_estimator(by_name(&options.estimator)?)
-        .with_optimizer(Adam::new(options.learning_rate))?;
+        .with_optimizer(Adam::new(options.learning_rate))?
+        .with_layers(vae.parameters());
+    std::fs::create_dir_all(&options.out)?;
+    let checkpoint = options.out.join("checkpoint.safetensors");
+    if options.resume {
+        trainer.resume(&checkpoint)?;
+        println!("resumed after {} steps", trainer.steps_taken());
+    }
 
-    let curves = train(options, &dataset.train, &vae, &mut trainer, &device)?;
+    let curves = train(
+        options,
+        &dataset.train,
+        &vae,
+        &mut trainer,
+        &checkpoint,
+        &device,
+    )?;
     println!("{}", trainer.plan());
 
     const DRAWS: usize = 100;
@@ -96,7 +116,6 @@ fn run(options: &Options) -> Outcome<()> {
         started.elapsed().as_secs_f64()
     );
 
-    std::fs::create_dir_all(&options.out)?;
     let path = options.out.join("discrete_vae.svg");
     evaluate::picture(&dataset.validation, &vae, options.seed, &curves, &device)?.save(&path)?;
     println!("picture: {}", path.display());
@@ -109,6 +128,7 @@ fn train(
     images: &BinaryImages,
     vae: &Vae,
     trainer: &mut Trainer,
+    checkpoint: &Path,
     device: &Device,
 ) -> Outcome<Vec<Chart>> {
     let bar = ProgressBar::new(options.steps).with_style(ProgressStyle::with_template(
@@ -117,9 +137,16 @@ fn train(
     let (mut elbos, mut variances) = (Vec::new(), Vec::new());
     let mut average = None;
     let mut last_variance = 0.0;
-    let mut order = Key::new(options.seed).stream("data");
+    let first = trainer.steps_taken();
     let started = Instant::now();
-    for step in 0..options.steps {
+    for step in first..options.steps {
+        // Which images a step sees depends on seed and step alone, so that a resumed run sees what
+        // an uninterrupted one would have seen.
+        let mut order = Key {
+            step,
+            ..Key::new(options.seed)
+        }
+        .stream("data");
         let indices: Vec<usize> = (0..options.batch)
             .map(|_| order.below(images.count()))
             .collect();
@@ -139,6 +166,9 @@ fn train(
             bar.set_position(step);
             bar.set_message(format!("ELBO {running:.2}"));
         }
+        if (step + 1) % options.checkpoint_every == 0 || step + 1 == options.steps {
+            trainer.save(checkpoint)?;
+        }
     }
     bar.finish_and_clear();
     let seconds = started.elapsed().as_secs_f64();
@@ -147,7 +177,7 @@ fn train(
          an image, variance of the logits' gradient {last_variance:.3e}",
         options.steps,
         options.batch,
-        1e3 * seconds / options.steps as f64,
+        1e3 * seconds / options.steps.saturating_sub(first).max(1) as f64,
         average.unwrap_or(f64::NAN),
     );
     let chart = |title: &str, y_label: &str, y_scale, points| Chart {

@@ -33,6 +33,14 @@ impl Vae {
         })
     }
 
+    /// All weights.
+    pub(crate) fn parameters(&self) -> Vec<Parameter> {
+        let mut parameters = self.encoder.parameters();
+        parameters.extend(self.decoder.parameters());
+        parameters.push(self.prior.clone());
+        parameters
+    }
+
     /// Logits of the latents for images `[n, 784]`.
     pub(crate) fn encode(&self, x: &Tensor) -> Tensor {
         self.encoder.forward(&(x - &self.mean))

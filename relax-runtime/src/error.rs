@@ -128,6 +128,15 @@ pub enum Error {
         hint: &'static str,
     },
 
+    /// A checkpoint that cannot be written, read, or does not fit the model.
+    #[error("checkpoint `{path}`: {problem}")]
+    Checkpoint {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        problem: String,
+    },
+
     /// An error of the user's own code, passed through `?` in a model's body.
     #[error("{0}")]
     User(Rc<dyn std::error::Error>),

@@ -111,7 +111,7 @@ fn empty_tensors_are_allowed() -> Result<()> {
         Tensor::concat(&[&none, &Tensor::ones([1, 3], &Device::cpu())], 0).rows(),
         1
     );
-    assert_eq!(none.leaf().transpose().reshape([3, 0]).to_vec()?, []);
+    assert!(none.leaf().transpose().reshape([3, 0]).to_vec()?.is_empty());
     assert!(none.max(0).check().is_err() && none.logsumexp(0).check().is_err());
     Ok(())
 }

@@ -34,6 +34,16 @@ impl MovingAverage {
         }
     }
 
+    /// Sum and weight, to be saved.
+    pub(crate) fn state(&self) -> [f64; 2] {
+        [self.sum, self.weight]
+    }
+
+    /// Goes on from saved sum and weight.
+    pub(crate) fn restore(&mut self, [sum, weight]: [f64; 2]) {
+        (self.sum, self.weight) = (sum, weight);
+    }
+
     /// Takes in one number.
     pub fn update(&mut self, x: f64) {
         self.sum = self.decay * self.sum + (1.0 - self.decay) * x;

@@ -157,6 +157,16 @@ impl SiteState {
         &*self.surrogate
     }
 
+    /// The surrogate's optimiser.
+    pub(crate) fn optimizer_mut(&mut self) -> &mut Optimizer {
+        &mut self.optimizer
+    }
+
+    /// The surrogate's optimiser.
+    pub(crate) fn optimizer(&self) -> &Optimizer {
+        &self.optimizer
+    }
+
     /// Moves the surrogate against the gradient of the variance.
     ///
     /// # Errors

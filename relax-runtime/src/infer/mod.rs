@@ -1,5 +1,6 @@
 //! Inference: objectives, the trainer that minimises them, posteriors, and exact enumeration.
 
+mod checkpoint;
 mod draw;
 mod enumerate;
 mod objective;

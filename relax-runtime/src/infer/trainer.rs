@@ -1,8 +1,10 @@
 //! The trainer: estimates gradients of an objective, site by site, and follows them.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::rc::Rc;
 
+use super::checkpoint::{Checkpoint, SavedSite, refused, restore_all, save_all};
 use super::objective::Objective;
 use super::pass::{Latent, Mode, Pass};
 use crate::dist::Number;
@@ -37,6 +39,10 @@ pub struct Trainer {
     sites: BTreeMap<String, Site>,
     order: Vec<String>,
     step: u64,
+    /// Parameters of the user's layers that checkpoints hold.
+    layers: Vec<Parameter>,
+    /// What a checkpoint says of sites that have not been met since.
+    restored: BTreeMap<String, SavedSite>,
 }
 
 /// What the trainer keeps of a site.
@@ -77,6 +83,8 @@ impl Trainer {
             sites: BTreeMap::new(),
             order: Vec::new(),
             step: 0,
+            layers: Vec::new(),
+            restored: BTreeMap::new(),
         }
     }
 
@@ -125,6 +133,74 @@ impl Trainer {
         self.site_estimators
             .insert(site.to_owned(), estimator.into_estimator());
         self
+    }
+
+    /// Parameters of layers, each with a name of its own, that checkpoints are to hold.
+    #[must_use]
+    pub fn with_layers(mut self, parameters: Vec<Parameter>) -> Self {
+        self.layers.extend(parameters);
+        self
+    }
+
+    /// Saves everything that training has reached: parameters, the optimiser's memory, what each
+    /// site's estimator has learned, and the step.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] if the file cannot be written, or a parameter has no name.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let mut sites = self.restored.clone();
+        for (name, site) in &self.sites {
+            sites.extend(site.save()?.map(|saved| (name.clone(), saved)));
+        }
+        let store: Vec<Parameter> = self.params.all().into_iter().map(|(_, p)| p).collect();
+        Checkpoint {
+            seed: self.seed,
+            step: self.step,
+            store: save_all(&store)?,
+            layers: save_all(&self.layers)?,
+            memory: self.optimizer.state(),
+            sites,
+        }
+        .write(path)
+    }
+
+    /// Goes on from a saved state, bit for bit, if the settings and the model are the same.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] if the file is missing, damaged, of another format, or does not fit:
+    /// another seed, or a layer that it lacks or that has another shape.
+    pub fn resume(&mut self, path: &Path) -> Result<()> {
+        let saved = Checkpoint::read(path)?;
+        self.restore(saved).map_err(|error| match error {
+            Error::Checkpoint { problem, .. } => Error::Checkpoint {
+                path: path.display().to_string(),
+                problem,
+            },
+            other => other,
+        })
+    }
+
+    fn restore(&mut self, saved: Checkpoint) -> Result<()> {
+        if saved.seed != self.seed {
+            let problem = format!("it was trained with seed {}, not {}", saved.seed, self.seed);
+            return Err(refused(problem));
+        }
+        restore_all(&saved.layers, &self.layers)?;
+        for (name, values) in &saved.store {
+            let known = self.params.parameter(name);
+            match known {
+                Some(parameter) => values.restore(name, &parameter)?,
+                None => drop(
+                    self.params
+                        .insert(name, &values.tensor(&Tensor::scalar(0.0))?),
+                ),
+            }
+        }
+        self.optimizer.restore(saved.memory);
+        self.sites.clear();
+        self.restored = saved.sites;
+        self.step = saved.step;
+        Ok(())
     }
 
     /// The seed of all random numbers.
@@ -353,6 +429,7 @@ impl Trainer {
             };
             if site.state.is_none() {
                 site.state = Some(estimator.state(&task)?);
+                site.restore(self.restored.remove(&latent.name))?;
             }
             let Some(state) = &mut site.state else {
                 return Ok(None);
@@ -375,9 +452,12 @@ impl Trainer {
             extra = estimate.evaluations - 1;
             gradients = vec![estimate.gradient];
         } else {
-            let state = match &mut site.state {
-                Some(state) => state,
-                empty => empty.insert(SiteState::new()),
+            if site.state.is_none() {
+                site.state = Some(SiteState::new());
+                site.restore(self.restored.remove(&latent.name))?;
+            }
+            let Some(state) = &mut site.state else {
+                return Ok(None);
             };
             baseline = if estimator.centred() {
                 state.baseline.value() as f32
@@ -444,6 +524,45 @@ fn scaled(gradient: &Tensor, scale: f64) -> Tensor {
 }
 
 impl Site {
+    /// What the site has learned, if it learns anything.
+    fn save(&self) -> Result<Option<SavedSite>> {
+        let Some(state) = &self.state else {
+            return Ok(None);
+        };
+        Ok(Some(SavedSite {
+            estimator: self.estimator.name().to_owned(),
+            surrogate: save_all(&state.surrogate().parameters())?,
+            memory: state.optimizer().state(),
+            averages: state
+                .baseline
+                .state()
+                .into_iter()
+                .chain(self.moments.state())
+                .collect(),
+        }))
+    }
+
+    /// Goes on from what a checkpoint says, if it says anything.
+    fn restore(&mut self, saved: Option<SavedSite>) -> Result<()> {
+        let (Some(saved), Some(state)) = (saved, &mut self.state) else {
+            return Ok(());
+        };
+        if saved.estimator != self.estimator.name() {
+            return Err(refused(format!(
+                "its estimator was `{}`, now it is `{}`",
+                saved.estimator,
+                self.estimator.name()
+            )));
+        }
+        restore_all(&saved.surrogate, &state.surrogate().parameters())?;
+        state.optimizer_mut().restore(saved.memory);
+        if let [sum, weight, moments @ ..] = &saved.averages[..] {
+            state.baseline.restore([*sum, *weight]);
+            self.moments = GradientMoments::restored(moments);
+        }
+        Ok(())
+    }
+
     fn report(&mut self, latent: &Latent, gradients: &[Tensor], learn: bool) -> Result<SiteReport> {
         let mut summed = Vec::new();
         let (mut squares, mut count) = (0.0, 0);

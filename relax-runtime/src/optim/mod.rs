@@ -51,6 +51,16 @@ pub struct Memory {
     name: Option<String>,
 }
 
+impl Memory {
+    /// Memory of a number of updates, its slots still to be filled.
+    pub(crate) fn after(step: u64) -> Self {
+        Self {
+            step,
+            ..Self::default()
+        }
+    }
+}
+
 impl Default for Optimizer {
     /// Adam at rate 0.01.
     fn default() -> Self {

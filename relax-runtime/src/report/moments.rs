@@ -31,6 +31,24 @@ impl GradientMoments {
         }
     }
 
+    /// The averages, to be saved.
+    pub(crate) fn state(&self) -> impl Iterator<Item = f64> {
+        std::iter::once(self.weight)
+            .chain(self.mean.iter().copied())
+            .chain(self.square.iter().copied())
+    }
+
+    /// The averages that [`state`](Self::state) gave.
+    pub(crate) fn restored(state: &[f64]) -> Self {
+        let (weight, rest) = state.split_first().unwrap_or((&0.0, &[]));
+        let (mean, square) = rest.split_at(rest.len() / 2);
+        Self {
+            weight: *weight,
+            mean: mean.to_vec(),
+            square: square.to_vec(),
+        }
+    }
+
     /// The mean variance of a coordinate; 0 before the first gradient.
     pub(crate) fn variance(&self) -> f64 {
         let of = |(mean, square): (&f64, &f64)| {
