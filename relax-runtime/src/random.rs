@@ -69,13 +69,15 @@ impl Stream {
     }
 
     /// A tensor of [`uniform`](Self::uniform) numbers.
-    pub fn uniforms(&mut self, shape: Shape, device: &Device) -> Result<Tensor> {
+    pub fn uniforms(&mut self, shape: impl Into<Shape>, device: &Device) -> Result<Tensor> {
+        let shape = shape.into();
         let values = (0..shape.numel()).map(|_| self.uniform()).collect();
         Tensor::from_vec(values, shape, device)
     }
 
     /// A tensor of [`normal`](Self::normal) numbers.
-    pub fn normals(&mut self, shape: Shape, device: &Device) -> Result<Tensor> {
+    pub fn normals(&mut self, shape: impl Into<Shape>, device: &Device) -> Result<Tensor> {
+        let shape = shape.into();
         let values = (0..shape.numel()).map(|_| self.normal() as f32).collect();
         Tensor::from_vec(values, shape, device)
     }

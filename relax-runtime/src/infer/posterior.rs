@@ -173,10 +173,12 @@ impl Site {
         let Some(relaxation) = law.relaxation() else {
             return Ok(());
         };
-        let vertices = relaxation.vertices(logits.len());
-        if vertices[0].len() != logits.len() {
+        let axes = logits.rank().saturating_sub(relaxation.event_rank());
+        let events: usize = logits.shape().iter().take(axes).product();
+        if events != 1 {
             return Ok(());
         }
+        let vertices = relaxation.vertices(logits.len());
         for (place, vertex) in vertices.into_iter().enumerate() {
             let value = law.value_at(&Tensor::from_vec(vertex, logits.shape(), &logits.device())?);
             let p = f64::from(law.log_density(&value).exp().sum_all().peek_item()?);

@@ -117,7 +117,12 @@ impl Context {
         let value = original.convert(&value)?;
         entry.dist = Some(original);
         Ok(match origin {
-            Some(origin) => self.attribute(value, origin),
+            Some(origin) => {
+                // A host value does not carry the choice that it is; its own log-probability
+                // depends on it all the same.
+                entry.influence.insert(origin);
+                self.attribute(value, origin)
+            }
             None => value,
         })
     }

@@ -1,0 +1,209 @@
+//! The toy problem of the RELAX paper: minimise E[(b − t)²] over the logit θ of a single coin b.
+//!
+//! At t = 0.499 both sides of the coin cost nearly the same, so the gradient is tiny and its
+//! estimate nearly all noise. REINFORCE, REBAR and RELAX are one formula with three surrogates:
+//! none, the relaxed cost, and a free-form network. Side by side from θ = 0, on the same random
+//! numbers, the variance of RELAX's gradient falls orders of magnitude below that of the others,
+//! and RELAX finds the cheaper side while they still wander.
+//!
+//! Source: Grathwohl, Choi, Wu, Roeder, Duvenaud, "Backpropagation through the Void" (ICLR 2018),
+//! section 5.1 and figure 1. Nothing is tuned: as in the authors' program, θ and surrogate follow
+//! Adam at rate 0.01 from one draw a step, and the network has one hidden layer of 10 units.
+//!
+//! The estimators are called as plain functions here, with every random number given; at the end
+//! stands the same problem as a `#[model]`, where the library does the rest.
+//!
+//! ```text
+//! cargo run --release --example toy
+//! cargo run --release --example toy -- --t 0.45
+//! ```
+
+mod learner;
+#[path = "../support/plot.rs"]
+#[allow(dead_code, reason = "shared with programs that draw pictures, too")]
+mod plot;
+
+use std::error::Error as StdError;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use relax_runtime::prelude::*;
+use relax_runtime::surrogate::{FreeForm, RelaxedCost, Zero};
+
+use learner::{LEARNING_RATE, Learner, Measurement};
+use plot::{Chart, Scale, Series, save_charts};
+
+/// Minimises the expected cost of a coin with three gradient estimators, side by side.
+#[derive(Parser)]
+struct Options {
+    /// The target t of the cost (b - t)^2.
+    #[arg(long, default_value_t = 0.499)]
+    t: f32,
+    /// Optimisation steps.
+    #[arg(long, default_value_t = 10_000)]
+    steps: u64,
+    /// Seed of all random numbers.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Folder for the plot.
+    #[arg(long, default_value = "target/toy")]
+    out: PathBuf,
+}
+
+type Outcome<T> = std::result::Result<T, Box<dyn StdError>>;
+
+/// The measurements of all learners at one step.
+type Row = (u64, Vec<Measurement>);
+
+fn main() -> ExitCode {
+    match run(&Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Outcome<()> {
+    let (t, seed) = (options.t, options.seed);
+    if options.steps == 0 || !t.is_finite() {
+        return Err("--steps must be at least 1, and --t a finite number".into());
+    }
+    let device = Device::cpu();
+    let mut weights = Key::new(seed).stream("network");
+    let network = FreeForm::new(1, 0, &[10], Activation::Relu, &mut weights, &device)?;
+    let mut learners = [
+        Learner::new("REINFORCE", t, Zero)?,
+        Learner::new("REBAR", t, RelaxedCost::new(1.0, 0.5, &device))?,
+        Learner::new("RELAX", t, network)?,
+    ];
+
+    println!("E[(b - t)^2] at t = {t}: theta, exact loss, and log-variance of the gradient\n");
+    let rows = train(&mut learners, options)?;
+    compare(&learners, &rows);
+
+    // The same as a program: the plan chooses the estimator, and past costs serve as a baseline.
+    let trained = Minimize::new(&coin(t))
+        .optimizer(Adam::new(LEARNING_RATE))
+        .steps(options.steps)
+        .seed(seed)
+        .run()?;
+    println!(
+        "\nThe same as a #[model]: theta {:.2}",
+        trained.param("theta")?[0]
+    );
+    println!("{}", trained.plan());
+
+    let path = options.out.join("toy.svg");
+    save_charts(&path, &charts(&learners, &rows))?;
+    println!("\nplot: {}", path.display());
+    Ok(())
+}
+
+#[model]
+fn coin(t: f32) {
+    let theta = param!(0.0);
+    let b = sample!(Bernoulli(logits = theta));
+    cost!((b - t).square());
+}
+
+/// Trains all learners on the same random numbers; prints and returns where they stood on the way.
+fn train(learners: &mut [Learner], options: &Options) -> Outcome<Vec<Row>> {
+    const MEASURED: u64 = 100;
+    const PRINTED: u64 = 10;
+    let every = |parts: u64| options.steps.div_ceil(parts);
+    print_header(learners);
+    let mut rows = Vec::new();
+    for step in 0..=options.steps {
+        let last = step == options.steps;
+        if step % every(MEASURED) == 0 || last {
+            let row = learners.iter().map(Learner::measure);
+            rows.push((step, row.collect::<Result<_>>()?));
+        }
+        if let Some(row) = rows.last()
+            && (step % every(PRINTED) == 0 || last)
+        {
+            print_row(row);
+        }
+        let key = Key {
+            step,
+            ..Key::new(options.seed)
+        };
+        for learner in learners.iter_mut() {
+            learner.step(key)?;
+        }
+    }
+    Ok(rows)
+}
+
+fn print_header(learners: &[Learner]) {
+    let names = learners
+        .iter()
+        .map(|learner| format!("{:>20}{:8}", learner.name, ""));
+    let columns = learners
+        .iter()
+        .map(|_| "   theta      loss   log-var".to_owned());
+    println!("{:6}{}", "", names.collect::<String>().trim_end());
+    println!("{:>6}{}", "step", columns.collect::<String>());
+}
+
+fn print_row((step, row): &Row) {
+    let cell = |at: &Measurement| {
+        format!(
+            "{:>8.2}{:>10.5}{:>10.1}",
+            at.theta,
+            at.loss,
+            at.variance.ln()
+        )
+    };
+    println!("{step:>6}{}", row.iter().map(cell).collect::<String>());
+}
+
+/// Prints by what factor the last learner's variance lies below the others', at its median over
+/// the second half of training.
+fn compare(learners: &[Learner], rows: &[Row]) {
+    let median = |learner: usize| {
+        let half = rows[rows.len() / 2..].iter();
+        let mut variances: Vec<f64> = half.map(|(_, row)| row[learner].variance).collect();
+        variances.sort_by(f64::total_cmp);
+        variances[variances.len() / 2]
+    };
+    if let Some((best, others)) = learners.split_last() {
+        println!("\nmedian variance over the second half of training:");
+        for (i, other) in others.iter().enumerate() {
+            let orders = (median(i) / median(others.len())).log10();
+            println!(
+                "{} {orders:.1} orders of magnitude below {}",
+                best.name, other.name
+            );
+        }
+    }
+}
+
+fn charts(learners: &[Learner], rows: &[Row]) -> [Chart; 2] {
+    let chart = |title: &str, y_label: &str, y_scale, of: fn(&Measurement) -> f64| Chart {
+        title: title.into(),
+        x_label: "step".into(),
+        y_label: y_label.into(),
+        y_scale,
+        series: learners
+            .iter()
+            .enumerate()
+            .map(|(i, learner)| Series {
+                name: learner.name.into(),
+                points: rows
+                    .iter()
+                    .map(|(step, row)| (*step as f64, of(&row[i])))
+                    .collect(),
+            })
+            .collect(),
+    };
+    [
+        chart("Loss", "E[(b - t)^2]", Scale::Linear, |at| at.loss),
+        chart("Variance of the gradient", "by theta", Scale::Log, |at| {
+            at.variance
+        }),
+    ]
+}
