@@ -1,7 +1,7 @@
 //! Runtime of `relax`: tensors on dfdx, distributions, gradient estimators for discrete random
 //! choices, and variational inference.
 //!
-//! A function annotated with [`model`] becomes a probabilistic program: `sample!`, `observe!`,
+//! A function annotated with [`#[model]`](macro@model) becomes a probabilistic program: `sample!`, `observe!`,
 //! `param!`, `cost!` and `plate!` mark its random choices, data, parameters, costs and independent
 //! rows. [`Svi`](infer::Svi) fits a guide to its posterior, [`Minimize`](infer::Minimize) minimises
 //! its expected cost; discrete choices get RELAX gradient estimators (Grathwohl, Choi, Wu, Roeder,

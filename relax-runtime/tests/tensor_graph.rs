@@ -1,7 +1,7 @@
 //! What can be differentiated, when, and what the graph costs.
 
-use relax_runtime::tensor::{Recorder, Traced, grad_parameters, parameter_keys};
-use relax_runtime::{Device, Error, Parameter, Result, Tensor, grad};
+use relax_runtime::tensor::{Parameter, Recorder, Traced, grad, grad_parameters, parameter_keys};
+use relax_runtime::{Device, Error, Result, Tensor};
 
 fn gradient(output: &Tensor, wrt: &Tensor) -> Result<Vec<f32>> {
     grad(&[(output, None)], &[wrt])?[0].to_vec()
@@ -78,7 +78,7 @@ fn a_refused_pass_uses_nothing_up() -> Result<()> {
     let outer = inner.exp();
     gradient(&inner, &x)?;
     assert!(gradient(&outer, &x).is_err());
-    assert_eq!(gradient(&outer, &inner)?, [4f32.exp()]);
+    assert_eq!(gradient(&outer, &inner)?, outer.to_vec()?);
     Ok(())
 }
 
@@ -144,7 +144,7 @@ fn long_chains_neither_overflow_the_stack_nor_slow_down() -> Result<()> {
 
 #[test]
 fn parameters_are_found_and_shared() -> Result<()> {
-    let w = Parameter::named("w", Tensor::from_slice(&[1.0, 2.0]));
+    let w = Parameter::new(Tensor::from_slice(&[1.0, 2.0])).named("w");
     let b = Parameter::new(Tensor::scalar(3.0));
     let other = Parameter::new(Tensor::scalar(0.0));
     let handle = w.clone();
@@ -152,12 +152,17 @@ fn parameters_are_found_and_shared() -> Result<()> {
     assert_eq!(parameter_keys(&[&out]), [w.key(), b.key()]);
     let g = grad_parameters(&[(&out, None)])?;
     assert_eq!(
-        g.iter().map(|(key, _)| *key).collect::<Vec<_>>(),
+        g.iter()
+            .map(|(parameter, _)| parameter.key())
+            .collect::<Vec<_>>(),
         [w.key(), b.key()]
     );
     assert_eq!(g[0].1.to_vec()?, [6.0, 12.0]);
     assert_eq!(g[1].1.item()?, 5.0);
-    assert!(g.iter().all(|(key, _)| *key != other.key()));
+    assert!(
+        g.iter()
+            .all(|(parameter, _)| parameter.key() != other.key())
+    );
 
     handle.set(Tensor::from_slice(&[5.0, 6.0]))?;
     assert_eq!(w.get().to_vec()?, [5.0, 6.0]);

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use super::enumerate::log_sum_exp;
 use super::objective::Objective;
 use super::pass::{Mode, Pass};
-use crate::dist::{Number, Value};
+use crate::dist::{Law, Number, Value};
 use crate::error::{Error, Result};
 use crate::model::{ParamStore, unknown_site};
 use crate::random::Key;
+use crate::tensor::Tensor;
 
 /// Draws from a guide, with their importance weights under the model.
 #[derive(Clone, Debug)]
@@ -23,6 +24,8 @@ struct Site {
     draws: Vec<Value>,
     /// Sum over draws of the mean of the law that each was drawn from.
     mean_sum: Vec<f64>,
+    /// Sum over draws of the probabilities of the values, where the site is one discrete choice.
+    marginal_sum: Vec<(Vec<f64>, f64)>,
 }
 
 /// Bounds on ln p(x), all lower bounds in expectation, and how good the guide is as a proposal.
@@ -113,6 +116,25 @@ impl Posterior {
         single(site, &self.means(site)?)
     }
 
+    /// The values of a site that is a single discrete choice, each with its probability under the
+    /// guide, given that the run comes by the site.
+    ///
+    /// # Errors
+    /// If no site has the name, or it is continuous or several choices at once.
+    pub fn marginal(&self, site: &str) -> Result<Vec<(Vec<f64>, f64)>> {
+        let found = self.site(site)?;
+        if found.marginal_sum.is_empty() {
+            let problem = "is not one discrete choice; ask for `means` or `samples`";
+            return Err(Error::Model(format!("site `{site}` {problem}")));
+        }
+        let share = 1.0 / found.draws.len() as f64;
+        Ok(found
+            .marginal_sum
+            .iter()
+            .map(|(value, sum)| (value.clone(), sum * share))
+            .collect())
+    }
+
     /// The draws of a site.
     ///
     /// # Errors
@@ -140,6 +162,32 @@ impl Posterior {
             evidence.effective_samples += (2.0 * log_sum - log_square_sum).exp() / rows as f64;
         }
         evidence
+    }
+}
+
+impl Site {
+    /// Adds the probability of every value under the law of one draw.
+    fn add_marginal(&mut self, law: &dyn Law) -> Result<()> {
+        let logits = law.parameters().remove(0);
+        let Some(relaxation) = law.relaxation() else {
+            return Ok(());
+        };
+        let vertices = relaxation.vertices(logits.len());
+        if vertices[0].len() != logits.len() {
+            return Ok(());
+        }
+        for (place, vertex) in vertices.into_iter().enumerate() {
+            let value = law.value_at(&Tensor::from_vec(vertex, logits.shape(), &logits.device())?);
+            let p = f64::from(law.log_density(&value).exp().sum_all().peek_item()?);
+            match self.marginal_sum.get_mut(place) {
+                Some((_, sum)) => *sum += p,
+                None => {
+                    let value = value.peek()?.into_iter().map(f64::from).collect();
+                    self.marginal_sum.push((value, p));
+                }
+            }
+        }
+        Ok(())
     }
 }
 

@@ -109,3 +109,27 @@ impl fmt::Debug for Device {
         fmt::Display::fmt(self, f)
     }
 }
+
+/// `cpu`, `cuda`, or `cuda:` and an index.
+impl std::str::FromStr for Device {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let ordinal = match text.strip_prefix("cuda") {
+            Some("") => Some(0),
+            Some(rest) => rest.strip_prefix(':').and_then(|index| index.parse().ok()),
+            None if text == "cpu" => return Ok(Self::cpu()),
+            None => None,
+        };
+        ordinal.map_or_else(
+            || {
+                let problem = format!("`{text}` is none of cpu, cuda, cuda:0, cuda:1, ..");
+                Err(Error::Config {
+                    setting: "device",
+                    problem,
+                })
+            },
+            Self::cuda,
+        )
+    }
+}

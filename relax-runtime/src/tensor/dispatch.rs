@@ -251,8 +251,9 @@ impl Inner {
         Ok(Self::derived(&[self], shape, out))
     }
 
-    /// Runs a dfdx operation of two operands, which must have different identities when one of
+    /// Runs a dfdx operation of two operands on the GPU, which must have different identities when one of
     /// them is tracked.
+    #[cfg(feature = "cuda")]
     pub(super) fn record_pair<D: Backend>(
         &self,
         other: &Self,

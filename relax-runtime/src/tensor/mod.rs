@@ -17,6 +17,7 @@ mod graph;
 mod ops;
 mod parameter;
 mod provenance;
+mod read;
 mod shape;
 mod text;
 
@@ -179,138 +180,6 @@ impl Tensor {
         match &self.0 {
             Ok(inner) => Ok(inner),
             Err(error) => Err(error.as_ref().clone()),
-        }
-    }
-}
-
-/// Reading.
-impl Tensor {
-    /// `self`, or the error that it carries.
-    ///
-    /// # Errors
-    /// The error of the first wrong operation that the tensor was computed from.
-    pub fn check(&self) -> Result<&Self> {
-        self.inner().map(|_| self)
-    }
-
-    /// Lengths of the axes; `[0]` for a poisoned tensor.
-    pub fn shape(&self) -> Shape {
-        self.0.as_ref().map_or(Shape::from(0), |inner| inner.shape)
-    }
-
-    /// Number of axes.
-    pub fn rank(&self) -> usize {
-        self.shape().rank()
-    }
-
-    /// Number of elements.
-    pub fn len(&self) -> usize {
-        self.shape().numel()
-    }
-
-    /// Whether there are no elements.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Length of the first axis; 1 for a single number.
-    pub fn rows(&self) -> usize {
-        self.shape().first().copied().unwrap_or(1)
-    }
-
-    /// Where the numbers are; the CPU for a poisoned tensor.
-    pub fn device(&self) -> Device {
-        self.0
-            .as_ref()
-            .map_or(Device::cpu(), |inner| inner.device.clone())
-    }
-
-    /// The numbers in row-major order. Counts as a read of the random sites behind them.
-    ///
-    /// # Errors
-    /// The error carried by a poisoned tensor.
-    pub fn to_vec(&self) -> Result<Vec<f32>> {
-        let values = self.peek()?;
-        self.mark_read();
-        Ok(values)
-    }
-
-    /// The number of a tensor with one element. Counts as a read.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] unless there is one element; the error carried by a poisoned tensor.
-    #[track_caller]
-    pub fn item(&self) -> Result<f32> {
-        let value = self.only("item")?;
-        self.mark_read();
-        Ok(value)
-    }
-
-    /// Whether the number of a tensor with one element is above 0.5. Counts as a read.
-    ///
-    /// # Errors
-    /// As [`item`](Self::item).
-    #[track_caller]
-    pub fn to_bool(&self) -> Result<bool> {
-        let value = self.only("to_bool")?;
-        self.mark_read();
-        Ok(value > 0.5)
-    }
-
-    /// The number of a tensor with one element, rounded to an index. Counts as a read.
-    ///
-    /// # Errors
-    /// As [`item`](Self::item), and [`Error::Shape`] for a negative or NaN number.
-    #[track_caller]
-    pub fn to_index(&self) -> Result<usize> {
-        let value = self.only("to_index")?;
-        self.mark_read();
-        if value.round() >= 0.0 && value.is_finite() {
-            return Ok(value.round() as usize);
-        }
-        Err(self.misfit("to_index", format!("{value} is not an index")))
-    }
-
-    /// As [`to_vec`](Self::to_vec), unnoticed by the record of reads.
-    pub(crate) fn peek(&self) -> Result<Vec<f32>> {
-        let inner = self.inner()?;
-        let mut values = vec![0.0; inner.shape.numel()];
-        on_device!(&inner.data, flat => flat.copy_into(&mut values));
-        Ok(values)
-    }
-
-    /// As [`item`](Self::item), unnoticed by the record of reads.
-    #[track_caller]
-    #[allow(
-        dead_code,
-        reason = "for estimators, which must not count as the model's reads"
-    )]
-    pub(crate) fn peek_item(&self) -> Result<f32> {
-        self.only("item")
-    }
-
-    #[track_caller]
-    fn only(&self, op: &'static str) -> Result<f32> {
-        match self.peek()?[..] {
-            [value] => Ok(value),
-            _ => Err(self.misfit(op, "needs exactly one element".into())),
-        }
-    }
-
-    /// The error of an operation that `self` has the wrong shape for.
-    #[track_caller]
-    fn misfit(&self, op: &'static str, problem: String) -> Error {
-        Error::Shape {
-            op,
-            problem,
-            shapes: vec![self.shape()],
-            location: Location::caller(),
-        }
-    }
-
-    fn mark_read(&self) {
-        if let Ok(Some(provenance)) = self.0.as_ref().map(|inner| &inner.provenance) {
-            provenance.mark_read();
         }
     }
 }

@@ -1,19 +1,17 @@
 //! Elementwise functions of two tensors, with NumPy's broadcasting.
 
-use dfdx::tensor::{NoneTape, OnesTensor, ZerosTensor};
-use dfdx::tensor_ops::{
-    ChooseFrom, TryAdd, TryDiv, TryEq, TryGe, TryGt, TryLe, TryLt, TryMul, TrySub,
-};
+use dfdx::tensor::Cpu;
 
-use super::super::dispatch::Backend;
+use super::super::cpu;
+use super::super::dispatch::{Flat, record_cpu};
 use super::super::{Inner, Tensor};
-use crate::error::{Error, Result};
 
-/// `binary!(op, a, b, |dfdx, dfdx| forward, |ta, tb, x, y, out| tangent)`.
+/// `binary!(op, a, b, cpu: f, ∂f/∂a, ∂f/∂b; gpu: dfdx's method; |ta, tb, x, y, out| tangent)`.
 macro_rules! binary {
     (
         $op:literal, $a:expr, $b:expr,
-        |$l:ident, $r:ident| $forward:expr,
+        cpu: $f:expr, $dl:expr, $dr:expr;
+        gpu: $gpu:path;
         |$ta:ident, $tb:ident, $x:pat_param, $y:pat_param, $z:pat_param| $tangent:expr
     ) => {{
         let (a, b) = match $a.aligned($b, $op) {
@@ -22,15 +20,64 @@ macro_rules! binary {
         };
         a.lift_pair(
             &b,
-            |a, b| {
-                on_device!(
-                    &a.data,
-                    flat => a.record_pair(b, flat, a.shape, |$l, $r| $forward)
-                )
+            |a, b| match (&a.data, &b.data) {
+                (
+                    $crate::tensor::dispatch::Data::Cpu(l),
+                    $crate::tensor::dispatch::Data::Cpu(r),
+                ) => Ok(zip_cpu((a, l), (b, r), $f, $dl, $dr)),
+                #[cfg(feature = "cuda")]
+                ($crate::tensor::dispatch::Data::Cuda(l), _) => {
+                    a.record_pair(b, l, a.shape, |l, r| $gpu(l, r))
+                }
+                #[cfg(feature = "cuda")]
+                _ => Err($crate::Error::Autodiff(
+                    concat!($op, ": two devices").into(),
+                )),
             },
             |$ta, $tb, [$x, $y, $z]| $tangent,
         )
     }};
+}
+
+/// An elementwise CPU function of two equal shapes with its two derivatives. dfdx's own walks
+/// strides element by element and computes gradients of constants; this does neither.
+fn zip_cpu(
+    (a, left): (&Inner, &Flat<Cpu>),
+    (b, right): (&Inner, &Flat<Cpu>),
+    f: impl Fn(f32, f32) -> f32,
+    dl: impl Fn(f32, f32) -> f32 + 'static,
+    dr: impl Fn(f32, f32) -> f32 + 'static,
+) -> Inner {
+    let pairs = cpu::slice(left).iter().zip(cpu::slice(right));
+    let values = pairs.map(|(&x, &y)| f(x, y)).collect();
+    let saved = (left.clone(), right.clone());
+    record_cpu(
+        &[(a, left), (b, right)],
+        a.shape,
+        values,
+        move |g, sinks| {
+            let (x, y) = (cpu::slice(&saved.0), cpu::slice(&saved.1));
+            if let Some(sink) = sinks.get(0) {
+                for (((sink, g), &x), &y) in sink.iter_mut().zip(g).zip(x).zip(y) {
+                    *sink += g * dl(x, y);
+                }
+            }
+            if let Some(sink) = sinks.get(1) {
+                for (((sink, g), &x), &y) in sink.iter_mut().zip(g).zip(x).zip(y) {
+                    *sink += g * dr(x, y);
+                }
+            }
+        },
+    )
+}
+
+/// How much of the derivative of the chosen one of two numbers goes to the first.
+fn share(first: bool, tie: bool) -> f32 {
+    match (first, tie) {
+        (_, true) => 0.5,
+        (true, _) => 1.0,
+        (false, _) => 0.0,
+    }
 }
 
 /// The sum of those that are there; `like` gives the shape when none is.
@@ -40,54 +87,6 @@ fn total(terms: [Option<Tensor>; 2], like: &Tensor) -> Tensor {
         [Some(a), None] | [None, Some(a)] => a,
         [None, None] => like.zeros_like(),
     }
-}
-
-/// Right-hand sides of a comparison: a tensor, which broadcasts, or a number.
-pub trait Comparand {
-    /// The right-hand side as a tensor beside `left`.
-    fn beside(&self, left: &Tensor) -> Tensor;
-}
-
-impl Comparand for &Tensor {
-    fn beside(&self, _: &Tensor) -> Tensor {
-        (*self).clone()
-    }
-}
-
-impl Comparand for f32 {
-    fn beside(&self, left: &Tensor) -> Tensor {
-        left.full_like(*self)
-    }
-}
-
-macro_rules! comparison {
-    ($(#[$doc:meta])* $name:ident, $method:ident) => {
-        $(#[$doc])*
-        ///
-        /// A constant: no derivative flows through it.
-        #[track_caller]
-        pub fn $name(&self, other: impl Comparand) -> Tensor {
-            let other = other.beside(self);
-            let (a, b) = match self.aligned(&other, stringify!($name)) {
-                Ok((a, b)) => (a.detach(), b.detach()),
-                Err(refused) => return refused,
-            };
-            a.lift_pair(
-                &b,
-                |a, b| {
-                    on_device!(&a.data, flat => a.record_pair(b, flat, a.shape, |l, r| {
-                        let ones: dfdx::tensor::Tensor<_, f32, _, NoneTape> =
-                            l.device().try_ones_like(&r)?;
-                        let zeros = l.device().try_zeros_like(&r)?;
-                        let (left, tape) = dfdx::tensor::SplitTape::split_tape(l);
-                        let chosen = left.$method(&r)?.try_choose(ones, zeros)?;
-                        Ok(dfdx::tensor::PutTape::put_tape(chosen, tape))
-                    }))
-                },
-                |_, _, [_, _, out]| out.zeros_like(),
-            )
-        }
-    };
 }
 
 /// Elementwise functions of two tensors. Shapes that do not broadcast, and operands on two
@@ -100,7 +99,8 @@ impl Tensor {
             "add",
             self,
             other,
-            |l, r| l.try_add(r),
+            cpu: |x, y| x + y, |_, _| 1.0, |_, _| 1.0;
+            gpu: dfdx::tensor_ops::TryAdd::try_add;
             |ta, tb, _, _, z| total([ta.cloned(), tb.cloned()], z)
         )
     }
@@ -112,7 +112,8 @@ impl Tensor {
             "sub",
             self,
             other,
-            |l, r| l.try_sub(r),
+            cpu: |x, y| x - y, |_, _| 1.0, |_, _| -1.0;
+            gpu: dfdx::tensor_ops::TrySub::try_sub;
             |ta, tb, _, _, z| total([ta.cloned(), tb.map(Tensor::neg)], z)
         )
     }
@@ -124,7 +125,8 @@ impl Tensor {
             "mul",
             self,
             other,
-            |l, r| l.try_mul(r),
+            cpu: |x, y| x * y, |_, y| y, |x, _| x;
+            gpu: dfdx::tensor_ops::TryMul::try_mul;
             |ta, tb, x, y, z| total([ta.map(|t| t * y), tb.map(|t| x * t)], z)
         )
     }
@@ -136,7 +138,8 @@ impl Tensor {
             "div",
             self,
             other,
-            |l, r| l.try_div(r),
+            cpu: |x, y| x / y, |_, y| 1.0 / y, |x, y| -x / (y * y);
+            gpu: dfdx::tensor_ops::TryDiv::try_div;
             |ta, tb, _, y, z| total([ta.cloned(), tb.map(|t| (z * t).neg())], z) / y
         )
     }
@@ -148,7 +151,8 @@ impl Tensor {
             "maximum",
             self,
             other,
-            |l, r| l.try_maximum(r),
+            cpu: f32::max, |x, y| share(x > y, x == y), |x, y| share(y > x, x == y);
+            gpu: dfdx::tensor::Tensor::try_maximum;
             |ta, tb, x, y, z| {
                 let left = (x.gt(y) + x.ge(y)) * 0.5;
                 total([ta.map(|t| t * &left), tb.map(|t| t * (1.0 - &left))], z)
@@ -163,70 +167,12 @@ impl Tensor {
             "minimum",
             self,
             other,
-            |l, r| l.try_minimum(r),
+            cpu: f32::min, |x, y| share(x < y, x == y), |x, y| share(y < x, x == y);
+            gpu: dfdx::tensor::Tensor::try_minimum;
             |ta, tb, x, y, z| {
                 let left = (x.lt(y) + x.le(y)) * 0.5;
                 total([ta.map(|t| t * &left), tb.map(|t| t * (1.0 - &left))], z)
             }
         )
     }
-
-    comparison! {
-        /// 1 where equal, 0 elsewhere.
-        eq, try_eq
-    }
-    comparison! {
-        /// 1 where `self` is greater, 0 elsewhere.
-        gt, try_gt
-    }
-    comparison! {
-        /// 1 where `self` is greater or equal, 0 elsewhere.
-        ge, try_ge
-    }
-    comparison! {
-        /// 1 where `self` is smaller, 0 elsewhere.
-        lt, try_lt
-    }
-    comparison! {
-        /// 1 where `self` is smaller or equal, 0 elsewhere.
-        le, try_le
-    }
-
-    /// `a` where the condition `self` is above 0.5, `b` elsewhere; all three broadcast. The side
-    /// that was not chosen gets a derivative of 0, the condition none. (A chosen-against value
-    /// whose own derivative is infinite still gives NaN, 0 · ∞, further up: clamp its argument.)
-    #[track_caller]
-    pub fn select_where(&self, a: &Tensor, b: &Tensor) -> Tensor {
-        if let Some(refused) = self.refuse_pair(a, "select_where") {
-            return refused;
-        }
-        let (a, b) = match a.aligned(b, "select_where") {
-            Ok(operands) => operands,
-            Err(refused) => return refused,
-        };
-        let shape = match self.shape().broadcast(&a.shape()) {
-            Some(shape) => shape,
-            None => return self.misfits(&a, "select_where", "needs shapes that broadcast"),
-        };
-        let condition = self.detach().broadcast_to(shape);
-        let (a, b) = a.broadcast_to(shape).told_apart(b.broadcast_to(shape));
-        let chosen = a.lift_pair(
-            &b,
-            |a, b| on_backend!(&a.data, D => choose::<D>(&condition, a, b)),
-            |ta, tb, [x, _, _]| {
-                let zeros = x.zeros_like();
-                condition.select_where(ta.unwrap_or(&zeros), tb.unwrap_or(&zeros))
-            },
-        );
-        chosen.also_from(self)
-    }
-}
-
-/// dfdx's choice between two tensors on the condition's device.
-fn choose<D: Backend>(condition: &Tensor, a: &Inner, b: &Inner) -> Result<Inner> {
-    let misplaced = || Error::Autodiff("select_where: operands on two devices".into());
-    let mask = D::flat(&condition.inner()?.data).ok_or_else(misplaced)?;
-    let mask = mask.try_gt(0.5).map_err(D::error)?;
-    let left = D::flat(&a.data).ok_or_else(misplaced)?;
-    a.record_pair(b, left, a.shape, |l, r| mask.try_choose(l, r))
 }

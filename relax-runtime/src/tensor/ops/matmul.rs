@@ -3,8 +3,8 @@
 use dfdx::tensor::Cpu;
 
 use super::super::cpu::matmul::{Layout, add_product};
-use super::super::cpu::{self};
-use super::super::dispatch::{Data, Flat, record_cpu};
+use super::super::cpu::{self, view::View};
+use super::super::dispatch::{Backend, Data, Flat, record_cpu};
 use super::super::{Inner, Shape, Tensor};
 use crate::error::Result;
 
@@ -37,7 +37,7 @@ impl Product {
 
     fn run(&self, a: &Inner, b: &Inner) -> Result<Inner> {
         match (&a.data, &b.data) {
-            (Data::Cpu(left), Data::Cpu(right)) => Ok(self.run_cpu((a, left), (b, right))),
+            (Data::Cpu(left), Data::Cpu(right)) => Ok(self.run_cpu((a, left), (b, right), None)),
             #[cfg(feature = "cuda")]
             (Data::Cuda(left), _) => a.record_pair(b, left, self.shape, |l, r| {
                 use dfdx::shapes::Axes3;
@@ -72,11 +72,25 @@ impl Product {
         }
     }
 
-    fn run_cpu(&self, (a, left): (&Inner, &Flat<Cpu>), (b, right): (&Inner, &Flat<Cpu>)) -> Inner {
+    /// The products, added to `bias` in every row if there is one.
+    fn run_cpu(
+        &self,
+        (a, left): (&Inner, &Flat<Cpu>),
+        (b, right): (&Inner, &Flat<Cpu>),
+        bias: Option<(&Inner, &Flat<Cpu>)>,
+    ) -> Inner {
         let product = *self;
         let (m, k, n) = self.sizes();
         let [la, lb, lo] = self.layouts();
-        let mut values = vec![0.0; self.batch * m * n];
+        let rows = View {
+            shape: [1, 1, self.batch * m, n],
+            strides: [0, 0, 0, 1],
+            offset: 0,
+        };
+        let mut values = match bias {
+            Some((_, bias)) => rows.gather(cpu::slice(bias)),
+            None => vec![0.0; self.batch * m * n],
+        };
         let (x, y) = (cpu::slice(left), cpu::slice(right));
         for i in 0..self.batch {
             add_product(
@@ -87,26 +101,26 @@ impl Product {
             );
         }
         let saved = (left.clone(), right.clone());
-        record_cpu(
-            &[(a, left), (b, right)],
-            self.shape,
-            values,
-            move |g, sinks| {
-                let (x, y) = (cpu::slice(&saved.0), cpu::slice(&saved.1));
-                for i in 0..product.batch {
-                    let (a, b, o) = (i * m * k, i * k * n, i * m * n);
-                    let g = &g[o..o + m * n];
-                    if let Some(sink) = sinks.get(0) {
-                        let sink = &mut sink[a..a + m * k];
-                        add_product((m, n, k), (sink, la), (g, lo), (&y[b..b + k * n], lb.t()));
-                    }
-                    if let Some(sink) = sinks.get(1) {
-                        let sink = &mut sink[b..b + k * n];
-                        add_product((k, m, n), (sink, lb), (&x[a..a + m * k], la.t()), (g, lo));
-                    }
+        let operands: Vec<_> = [(a, left), (b, right)].into_iter().chain(bias).collect();
+        let biased = bias.is_some();
+        record_cpu(&operands, self.shape, values, move |g, sinks| {
+            if let Some(sink) = biased.then(|| sinks.get(2)).flatten() {
+                rows.scatter_add(g, sink);
+            }
+            let (x, y) = (cpu::slice(&saved.0), cpu::slice(&saved.1));
+            for i in 0..product.batch {
+                let (a, b, o) = (i * m * k, i * k * n, i * m * n);
+                let g = &g[o..o + m * n];
+                if let Some(sink) = sinks.get(0) {
+                    let sink = &mut sink[a..a + m * k];
+                    add_product((m, n, k), (sink, la), (g, lo), (&y[b..b + k * n], lb.t()));
                 }
-            },
-        )
+                if let Some(sink) = sinks.get(1) {
+                    let sink = &mut sink[b..b + k * n];
+                    add_product((k, m, n), (sink, lb), (&x[a..a + m * k], la.t()), (g, lo));
+                }
+            }
+        })
     }
 
     fn of(self, a: &Tensor, b: &Tensor) -> Tensor {
@@ -148,7 +162,43 @@ impl Tensor {
     /// `self · weight + bias`: `[.., i]`, `[i, o]` and `[o]` give `[.., o]`.
     #[track_caller]
     pub fn linear(&self, weight: &Tensor, bias: &Tensor) -> Tensor {
-        self.product(weight, (false, false), "linear") + bias
+        match self.fused_linear(weight, bias) {
+            Some(out) => out,
+            None => self.product(weight, (false, false), "linear") + bias,
+        }
+    }
+
+    /// [`linear`](Self::linear) in one pass over the result: on the CPU, without tangents.
+    fn fused_linear(&self, weight: &Tensor, bias: &Tensor) -> Option<Tensor> {
+        let (a, w, b) = (
+            self.0.as_ref().ok()?,
+            weight.0.as_ref().ok()?,
+            bias.0.as_ref().ok()?,
+        );
+        let (Some(left), Some(right), Some(start)) =
+            (Cpu::flat(&a.data), Cpu::flat(&w.data), Cpu::flat(&b.data))
+        else {
+            return None;
+        };
+        let [k, n] = w.shape[..] else { return None };
+        let fits = a.shape.last() == Some(&k) && b.shape[..] == [n];
+        if !fits || [a, w, b].iter().any(|x| x.tangent.is_some()) {
+            return None;
+        }
+        let last = a.shape.rank() - 1;
+        let product = Product {
+            batch: 1,
+            m: a.shape.leading(last).numel(),
+            k,
+            n,
+            transposed: (false, false),
+            shape: a.shape.with_axis(last, n),
+        };
+        Some(Tensor::new(product.run_cpu(
+            (a, left),
+            (w, right),
+            Some((b, start)),
+        )))
     }
 
     #[track_caller]

@@ -3,6 +3,7 @@
 //! makes tangents differentiable.
 
 mod binary;
+mod compare;
 mod layout;
 mod matmul;
 mod operators;
@@ -10,7 +11,7 @@ mod reduce;
 mod select;
 mod unary;
 
-pub use binary::Comparand;
+pub use compare::Comparand;
 
 use std::panic::Location;
 

@@ -2,7 +2,7 @@
 
 use dfdx::tensor::Cpu;
 
-use super::super::cpu;
+use super::super::cpu::{self, math};
 use super::super::dispatch::{Flat, record_cpu};
 use super::super::{Inner, Tensor};
 
@@ -19,7 +19,7 @@ macro_rules! unary {
     };
 }
 
-/// An elementwise CPU function that dfdx lacks, with its derivative as a function of argument
+/// An elementwise CPU function of our own, with its derivative as a function of argument
 /// and result.
 fn map_cpu(
     inner: &Inner,
@@ -27,7 +27,7 @@ fn map_cpu(
     f: impl Fn(f32) -> f32,
     df: impl Fn(f32, f32) -> f32 + 'static,
 ) -> Inner {
-    let values: Vec<f32> = cpu::slice(flat).iter().map(|&x| f(x)).collect();
+    let values = cpu::map(cpu::slice(flat), f);
     let saved = inner.node.is_some().then(|| (flat.clone(), values.clone()));
     record_cpu(&[(inner, flat)], inner.shape, values, move |g, sinks| {
         if let (Some(sink), Some((x, y))) = (sinks.get(0), &saved) {
@@ -39,8 +39,8 @@ fn map_cpu(
     })
 }
 
-/// As [`unary`], for a function that dfdx lacks: a CPU function with its derivative, and the
-/// composition of dfdx operations that computes it on a GPU.
+/// As [`unary`], for a function that dfdx lacks or computes slowly: a CPU function with its
+/// derivative, and the dfdx operations that compute it on a GPU.
 macro_rules! unary_own {
     (
         $tensor:expr,
@@ -61,23 +61,16 @@ macro_rules! unary_own {
     };
 }
 
-/// log(1 + eˣ) without overflow or loss of small values.
-fn softplus(x: f32) -> f32 {
-    x.max(0.0) + (-x.abs()).exp().ln_1p()
-}
-
-/// 1 / (1 + e⁻ˣ) without overflow, exact to rounding for very negative arguments too.
-fn sigmoid(x: f32) -> f32 {
-    let e = (-x.abs()).exp();
-    let small = e / (1.0 + e);
-    if x < 0.0 { small } else { 1.0 - small }
-}
-
 /// Elementwise functions. Shapes stay; nothing here fails.
 impl Tensor {
     /// eˣ.
     pub fn exp(&self) -> Tensor {
-        unary!(self, |t| t.try_exp(), |_, y| y)
+        unary_own!(
+            self,
+            cpu: math::exp, |_, y| y,
+            gpu: |t| t.try_exp(),
+            |_, y| y
+        )
     }
 
     /// Natural logarithm.
@@ -153,7 +146,7 @@ impl Tensor {
     pub fn sigmoid(&self) -> Tensor {
         unary_own!(
             self,
-            cpu: sigmoid, |_, y| y * (1.0 - y),
+            cpu: math::sigmoid, |_, y| y * (1.0 - y),
             gpu: |t| t.try_sigmoid(),
             |_, y| y - y.square()
         )
@@ -166,7 +159,12 @@ impl Tensor {
 
     /// Hyperbolic tangent.
     pub fn tanh(&self) -> Tensor {
-        unary!(self, |t| t.try_tanh(), |_, y| 1.0 - y.square())
+        unary_own!(
+            self,
+            cpu: math::tanh, |_, y| 1.0 - y * y,
+            gpu: |t| t.try_tanh(),
+            |_, y| 1.0 - y.square()
+        )
     }
 
     /// max(x, 0), with derivative 0 at 0.
@@ -189,7 +187,7 @@ impl Tensor {
     pub fn softplus(&self) -> Tensor {
         unary_own!(
             self,
-            cpu: softplus, |x, _| sigmoid(x),
+            cpu: math::softplus, |x, _| math::sigmoid(x),
             gpu: |t| {
                 // The cross-entropy of a logit with the target 0.
                 let zeros = dfdx::tensor::ZerosTensor::try_zeros_like(t.device(), &t)?;

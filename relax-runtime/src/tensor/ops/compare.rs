@@ -1,0 +1,167 @@
+//! Comparisons, and the choice between two tensors.
+
+use dfdx::tensor::Cpu;
+
+use super::super::cpu;
+use super::super::dispatch::{Data, Flat, record_cpu};
+use super::super::{Inner, Tensor};
+use crate::error::Result;
+
+/// Right-hand sides of a comparison: a tensor, which broadcasts, or a number.
+pub trait Comparand {
+    /// The right-hand side as a tensor beside `left`.
+    fn beside(&self, left: &Tensor) -> Tensor;
+}
+
+impl Comparand for &Tensor {
+    fn beside(&self, _: &Tensor) -> Tensor {
+        (*self).clone()
+    }
+}
+
+impl Comparand for f32 {
+    fn beside(&self, left: &Tensor) -> Tensor {
+        left.full_like(*self)
+    }
+}
+
+/// `comparison!(name, CPU function, dfdx trait and method)`.
+macro_rules! comparison {
+    ($(#[$doc:meta])* $name:ident, $holds:expr, $trait:ident::$method:ident) => {
+        $(#[$doc])*
+        ///
+        /// A constant: no derivative flows through it.
+        #[track_caller]
+        pub fn $name(&self, other: impl Comparand) -> Tensor {
+            let other = other.beside(self);
+            let (a, b) = match self.detach().aligned(&other.detach(), stringify!($name)) {
+                Ok(operands) => operands,
+                Err(refused) => return refused,
+            };
+            a.lift_pair(
+                &b,
+                |a, b| match (&a.data, &b.data) {
+                    (Data::Cpu(l), Data::Cpu(r)) => {
+                        let holds = $holds;
+                        let pairs = cpu::slice(l).iter().zip(cpu::slice(r));
+                        let values = pairs.map(|(x, y)| if holds(x, y) { 1.0 } else { 0.0 }).collect();
+                        Ok(record_cpu(&[(a, l), (b, r)], a.shape, values, |_, _| {}))
+                    }
+                    #[cfg(feature = "cuda")]
+                    (Data::Cuda(l), _) => a.record_pair(b, l, a.shape, |l, r| {
+                        use dfdx::tensor::{NoneTape, OnesTensor, PutTape, SplitTape, ZerosTensor};
+                        use dfdx::tensor_ops::{ChooseFrom, $trait};
+                        let ones: dfdx::tensor::Tensor<_, f32, _, NoneTape> =
+                            l.device().try_ones_like(&r)?;
+                        let zeros = l.device().try_zeros_like(&r)?;
+                        let (left, tape) = l.split_tape();
+                        Ok(left.$method(&r)?.try_choose(ones, zeros)?.put_tape(tape))
+                    }),
+                    #[cfg(feature = "cuda")]
+                    _ => Err(two_devices(stringify!($name))),
+                },
+                |_, _, [_, _, out]| out.zeros_like(),
+            )
+        }
+    };
+}
+
+#[cfg(feature = "cuda")]
+fn two_devices(op: &str) -> crate::error::Error {
+    crate::error::Error::Autodiff(format!("{op}: operands on two devices"))
+}
+
+/// Comparisons and choice. Shapes that do not broadcast, and operands on two devices, give a
+/// poisoned tensor.
+impl Tensor {
+    comparison! {
+        /// 1 where equal, 0 elsewhere.
+        eq, |x: &f32, y: &f32| x == y, TryEq::try_eq
+    }
+    comparison! {
+        /// 1 where `self` is greater, 0 elsewhere.
+        gt, |x: &f32, y: &f32| x > y, TryGt::try_gt
+    }
+    comparison! {
+        /// 1 where `self` is greater or equal, 0 elsewhere.
+        ge, |x: &f32, y: &f32| x >= y, TryGe::try_ge
+    }
+    comparison! {
+        /// 1 where `self` is smaller, 0 elsewhere.
+        lt, |x: &f32, y: &f32| x < y, TryLt::try_lt
+    }
+    comparison! {
+        /// 1 where `self` is smaller or equal, 0 elsewhere.
+        le, |x: &f32, y: &f32| x <= y, TryLe::try_le
+    }
+
+    /// `a` where the condition `self` is above 0.5, `b` elsewhere; all three broadcast. The side
+    /// that was not chosen gets a derivative of 0, the condition none. (A chosen-against value
+    /// whose own derivative is infinite still gives NaN, 0 · ∞, further up: clamp its argument.)
+    #[track_caller]
+    pub fn select_where(&self, a: &Tensor, b: &Tensor) -> Tensor {
+        if let Some(refused) = self.refuse_pair(a, "select_where") {
+            return refused;
+        }
+        let (a, b) = match a.aligned(b, "select_where") {
+            Ok(operands) => operands,
+            Err(refused) => return refused,
+        };
+        let shape = match self.shape().broadcast(&a.shape()) {
+            Some(shape) => shape,
+            None => return self.misfits(&a, "select_where", "needs shapes that broadcast"),
+        };
+        let condition = self.detach().broadcast_to(shape);
+        let (a, b) = a.broadcast_to(shape).told_apart(b.broadcast_to(shape));
+        let chosen = a.lift_pair(
+            &b,
+            |a, b| choose(&condition, a, b),
+            |ta, tb, [x, _, _]| {
+                let zeros = x.zeros_like();
+                condition.select_where(ta.unwrap_or(&zeros), tb.unwrap_or(&zeros))
+            },
+        );
+        chosen.also_from(self)
+    }
+}
+
+/// The elements of `a` or `b`, all three of one shape.
+fn choose(condition: &Tensor, a: &Inner, b: &Inner) -> Result<Inner> {
+    match (&condition.inner()?.data, &a.data, &b.data) {
+        (Data::Cpu(mask), Data::Cpu(l), Data::Cpu(r)) => {
+            Ok(choose_cpu(mask.clone(), (a, l), (b, r)))
+        }
+        #[cfg(feature = "cuda")]
+        (Data::Cuda(mask), Data::Cuda(l), _) => a.record_pair(b, l, a.shape, |l, r| {
+            use dfdx::tensor_ops::{ChooseFrom, TryGt};
+            mask.try_gt(0.5)?.try_choose(l, r)
+        }),
+        #[cfg(feature = "cuda")]
+        _ => Err(two_devices("select_where")),
+    }
+}
+
+fn choose_cpu(
+    mask: Flat<Cpu>,
+    (a, left): (&Inner, &Flat<Cpu>),
+    (b, right): (&Inner, &Flat<Cpu>),
+) -> Inner {
+    let sides = cpu::slice(left).iter().zip(cpu::slice(right));
+    let values = (cpu::slice(&mask).iter().zip(sides))
+        .map(|(&mask, (&x, &y))| if mask > 0.5 { x } else { y })
+        .collect();
+    record_cpu(
+        &[(a, left), (b, right)],
+        a.shape,
+        values,
+        move |g, sinks| {
+            for (i, chosen) in [true, false].into_iter().enumerate() {
+                if let Some(sink) = sinks.get(i) {
+                    for ((sink, g), &mask) in sink.iter_mut().zip(g).zip(cpu::slice(&mask)) {
+                        *sink += if (mask > 0.5) == chosen { *g } else { 0.0 };
+                    }
+                }
+            }
+        },
+    )
+}
