@@ -107,6 +107,10 @@ impl Context {
         };
         let value = original.convert(&value)?;
         entry.dist = Some(original);
+        // A site's own density depends on its value, which a host number does not tell.
+        if let Some(origin) = origin {
+            entry.influence.insert(origin);
+        }
         Ok(match origin {
             Some(origin) => self.attribute(value, origin),
             None => value,

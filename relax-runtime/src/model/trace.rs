@@ -63,7 +63,8 @@ pub struct Entry {
     pub file: &'static str,
     /// The user's line.
     pub line: u32,
-    /// Random sites that host control flow had seen when this one was reached.
+    /// Random sites that may matter here unseen: those that host control flow had seen when this
+    /// one was reached, and the site itself.
     pub(crate) influence: SiteSet,
     pub(crate) estimator: Option<Cow<'static, str>>,
     pub(crate) context: Option<Tensor>,
