@@ -350,14 +350,13 @@ impl Relaxation for CategoricalRelaxation {
         -(others + chosen)
     }
 
-    /// E = e^−z at the chosen category and p (e^−z − e^−max z) elsewhere, the inverse of
-    /// [`conditional`](Self::conditional).
+    /// E = e^−z at the chosen category and (1 − κ) (−ln u) elsewhere, the inverse of
+    /// [`conditional`](Self::conditional): p (e^−z − e^−max z), without what overflows.
     fn coupled_noise(&self, theta: &Tensor, u: &Tensor, b: &Tensor) -> Tensor {
         let theta = theta.detach();
-        let e = (-self.relaxed(&theta, u)).exp();
-        let chosen = (&e * b).sum_keepdim(-1);
-        let others = (&e - chosen) * theta.softmax(-1);
-        (-Tensor::select_where(b, &e, &others)).exp()
+        let chosen = (-self.relaxed(&theta, u)).exp();
+        let others = open(u).ln() * (self.kappa(&theta, u, b) - 1.0);
+        (-Tensor::select_where(b, &chosen, &others)).exp()
     }
 
     fn squash(&self, z: &Tensor, temperature: &Tensor) -> Tensor {
