@@ -34,6 +34,7 @@ use crate::error::{Error, Result};
 fn registry() -> Vec<Rc<dyn Estimator>> {
     vec![
         Rc::new(Relax::default()),
+        Rc::new(Relax::free_form()),
         Rc::new(Rebar::default()),
         Rc::new(Reinforce::default()),
         Rc::new(Reinforce::without_baseline()),

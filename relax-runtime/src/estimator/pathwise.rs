@@ -32,7 +32,7 @@ impl Estimator for Pathwise {
         SiteState::new()
     }
 
-    fn estimate(&self, _: &SiteTask<'_>, _: &mut dyn Cost, _: &mut SiteState) -> Result<Estimate> {
+    fn estimate(&self, _: &SiteTask<'_>, _: &dyn Cost, _: &mut SiteState) -> Result<Estimate> {
         Err(Error::Autodiff(
             "the pathwise estimator has nothing to estimate".into(),
         ))

@@ -2,7 +2,7 @@
 
 use crate::dist::Relaxation;
 use crate::error::{Error, Result};
-use crate::surrogate::Surroundings;
+use crate::surrogate::{CostAt, Surroundings};
 use crate::tensor::{Shape, Tensor};
 
 /// The random numbers behind one draw, of θ's shape, uniform in (0, 1).
@@ -49,12 +49,13 @@ impl<'a> Problem<'a> {
         self
     }
 
-    pub(super) fn surroundings(&self) -> Surroundings<'a> {
+    pub(super) fn surroundings(&self, cost: &'a CostAt<'a>) -> Surroundings<'a> {
         Surroundings {
             relaxation: self.relaxation,
             theta: self.theta,
             context: self.context,
             plates: self.plates,
+            cost,
         }
     }
 
@@ -77,23 +78,23 @@ pub trait Cost {
     ///
     /// # Errors
     /// The cost's own.
-    fn hard(&mut self, b: &Tensor) -> Result<Tensor>;
+    fn hard(&self, b: &Tensor) -> Result<Tensor>;
 
     /// f at a relaxed draw, differentiable in it; `temperature` is that of choices made later.
     ///
     /// # Errors
     /// If the cost is a black box.
-    fn relaxed(&mut self, draw: &Tensor, temperature: &Tensor) -> Result<Tensor>;
+    fn relaxed(&self, draw: &Tensor, temperature: &Tensor) -> Result<Tensor>;
 }
 
 /// A cost that can be evaluated, and differentiated, between the values of the support.
-pub fn differentiable(cost: impl FnMut(&Tensor) -> Result<Tensor>) -> impl Cost {
+pub fn differentiable(cost: impl Fn(&Tensor) -> Result<Tensor>) -> impl Cost {
     struct Differentiable<F>(F);
-    impl<F: FnMut(&Tensor) -> Result<Tensor>> Cost for Differentiable<F> {
-        fn hard(&mut self, b: &Tensor) -> Result<Tensor> {
+    impl<F: Fn(&Tensor) -> Result<Tensor>> Cost for Differentiable<F> {
+        fn hard(&self, b: &Tensor) -> Result<Tensor> {
             Ok((self.0)(b)?.check()?.detach())
         }
-        fn relaxed(&mut self, draw: &Tensor, _: &Tensor) -> Result<Tensor> {
+        fn relaxed(&self, draw: &Tensor, _: &Tensor) -> Result<Tensor> {
             (self.0)(draw)
         }
     }
@@ -101,13 +102,13 @@ pub fn differentiable(cost: impl FnMut(&Tensor) -> Result<Tensor>) -> impl Cost 
 }
 
 /// A cost that can only be evaluated at hard draws.
-pub fn black_box(cost: impl FnMut(&Tensor) -> Result<Tensor>) -> impl Cost {
+pub fn black_box(cost: impl Fn(&Tensor) -> Result<Tensor>) -> impl Cost {
     struct BlackBox<F>(F);
-    impl<F: FnMut(&Tensor) -> Result<Tensor>> Cost for BlackBox<F> {
-        fn hard(&mut self, b: &Tensor) -> Result<Tensor> {
+    impl<F: Fn(&Tensor) -> Result<Tensor>> Cost for BlackBox<F> {
+        fn hard(&self, b: &Tensor) -> Result<Tensor> {
             Ok((self.0)(b)?.check()?.detach())
         }
-        fn relaxed(&mut self, _: &Tensor, _: &Tensor) -> Result<Tensor> {
+        fn relaxed(&self, _: &Tensor, _: &Tensor) -> Result<Tensor> {
             Err(Error::Model(
                 "a black-box cost cannot be evaluated at a relaxed draw; use a free-form surrogate"
                     .into(),

@@ -9,11 +9,7 @@ use crate::surrogate::RelaxedCost;
 ///
 /// # Errors
 /// The cost's own, or shapes that do not fit.
-pub fn rebar(
-    problem: Problem<'_>,
-    cost: &mut dyn Cost,
-    surrogate: &RelaxedCost,
-) -> Result<Estimate> {
+pub fn rebar(problem: Problem<'_>, cost: &dyn Cost, surrogate: &RelaxedCost) -> Result<Estimate> {
     relax(problem, cost, surrogate)
 }
 
@@ -66,7 +62,7 @@ impl Estimator for Rebar {
     fn estimate(
         &self,
         task: &SiteTask<'_>,
-        cost: &mut dyn Cost,
+        cost: &dyn Cost,
         state: &mut SiteState,
     ) -> Result<Estimate> {
         relax(task.problem, cost, state.surrogate())

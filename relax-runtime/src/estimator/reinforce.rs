@@ -11,7 +11,7 @@ use crate::tensor::{Tensor, grad};
 ///
 /// # Errors
 /// The cost's own, or shapes that do not fit.
-pub fn reinforce(problem: Problem<'_>, cost: &mut dyn Cost, baseline: f32) -> Result<Estimate> {
+pub fn reinforce(problem: Problem<'_>, cost: &dyn Cost, baseline: f32) -> Result<Estimate> {
     let theta = problem.theta.detach();
     let b = problem
         .relaxation
@@ -94,7 +94,7 @@ impl Estimator for Reinforce {
     fn estimate(
         &self,
         task: &SiteTask<'_>,
-        cost: &mut dyn Cost,
+        cost: &dyn Cost,
         _: &mut SiteState,
     ) -> Result<Estimate> {
         reinforce(task.problem, cost, 0.0)

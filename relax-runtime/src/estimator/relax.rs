@@ -4,8 +4,7 @@ use super::site::{Coupling, Estimator, SiteClass, SiteState, SiteTask};
 use super::{Cost, Estimate, Problem};
 use crate::error::Result;
 use crate::nn::Activation;
-use crate::surrogate::{FreeForm, Surroundings};
-use crate::surrogate::{RelaxedCost, Sum, Surrogate};
+use crate::surrogate::{FreeForm, RelaxedCost, Sum, Surrogate};
 use crate::tensor::{Tensor, grad};
 
 /// The RELAX estimate (f(b) − c(z̃)) ∂log p(b | θ)/∂θ + ∂c(z)/∂θ − ∂c(z̃)/∂θ.
@@ -16,11 +15,7 @@ use crate::tensor::{Tensor, grad};
 ///
 /// # Errors
 /// The cost's own, or shapes that do not fit.
-pub fn relax(
-    problem: Problem<'_>,
-    cost: &mut dyn Cost,
-    surrogate: &dyn Surrogate,
-) -> Result<Estimate> {
+pub fn relax(problem: Problem<'_>, cost: &dyn Cost, surrogate: &dyn Surrogate) -> Result<Estimate> {
     let theta = problem.theta.detach();
     let problem = Problem {
         theta: &theta,
@@ -32,38 +27,34 @@ pub fn relax(
     }
 }
 
-fn coupled(
-    problem: Problem<'_>,
-    cost: &mut dyn Cost,
-    surrogate: &dyn Surrogate,
-) -> Result<Estimate> {
+fn coupled(problem: Problem<'_>, cost: &dyn Cost, surrogate: &dyn Surrogate) -> Result<Estimate> {
     let Problem {
         relaxation,
         theta,
         noise,
         ..
     } = problem;
-    let around = problem.surroundings();
     let z = relaxation.relaxed(theta, &noise.u);
     let b = relaxation.hard(&z);
     let f = cost.hard(&b)?;
-    let mut relaxed = |draw: &Tensor, temperature: &Tensor| cost.relaxed(draw, temperature);
-    let (c, slope) = surrogate.value_and_gradient(&z, around, &mut relaxed)?;
+    let relaxed = |draw: &Tensor, temperature: &Tensor| cost.relaxed(draw, temperature);
+    let c = surrogate.linearize(&z, problem.surroundings(&relaxed))?;
     let score = relaxation.score(theta, &b);
     let kappa = relaxation.kappa(theta, &noise.u, &b);
-    let gradient = problem.spread(&(&f - c))? * &score + relaxation.pull(theta, &kappa, &slope);
+    let gradient =
+        problem.spread(&(&f - &c.value))? * &score + relaxation.pull(theta, &kappa, &c.gradient);
+
     let v = twice_mean(&gradient);
     let along = relaxation.push(theta, &kappa, &v);
     let weight = (&v * score).sum_from(problem.plates);
-    let variance_gradient =
-        surrogate.variance_gradient(&z, &along, &weight, around, &mut relaxed)?;
+    let variance_gradient = c.variance_gradient(&along, &weight)?;
     finish(f, gradient, variance_gradient, 1 + surrogate.evaluations())
 }
 
 fn independent(
     problem: Problem<'_>,
     v: &Tensor,
-    cost: &mut dyn Cost,
+    cost: &dyn Cost,
     surrogate: &dyn Surrogate,
 ) -> Result<Estimate> {
     let Problem {
@@ -72,40 +63,44 @@ fn independent(
         noise,
         ..
     } = problem;
-    let around = problem.surroundings();
     let z = |theta: &Tensor| relaxation.relaxed(theta, &noise.u);
     let b = relaxation.hard(&z(theta));
     let z_tilde = |theta: &Tensor| relaxation.conditional(theta, v, &b);
     let f = cost.hard(&b)?;
-    let mut relaxed = |draw: &Tensor, temperature: &Tensor| cost.relaxed(draw, temperature);
-
-    let mut pull = |sample: &dyn Fn(&Tensor) -> Tensor| {
-        let leaf = theta.leaf();
-        let z = sample(&leaf);
-        let (c, slope) = surrogate.value_and_gradient(&z, around, &mut relaxed)?;
-        Ok::<_, crate::Error>((c, grad(&[(&z, Some(&slope))], &[&leaf])?.remove(0)))
-    };
-    let (_, by_z) = pull(&z)?;
-    let (c, by_z_tilde) = pull(&z_tilde)?;
+    let relaxed = |draw: &Tensor, temperature: &Tensor| cost.relaxed(draw, temperature);
+    let around = problem.surroundings(&relaxed);
+    let (at_z, at_z_tilde) = (
+        surrogate.linearize(&z(theta), around)?,
+        surrogate.linearize(&z_tilde(theta), around)?,
+    );
     let score = relaxation.score(theta, &b);
-    let gradient = problem.spread(&(&f - c))? * &score + by_z - by_z_tilde;
+    let gradient = problem.spread(&(&f - &at_z_tilde.value))? * &score
+        + pull(&z, theta, &at_z.gradient)?
+        - pull(&z_tilde, theta, &at_z_tilde.gradient)?;
 
     let v = twice_mean(&gradient);
     let weight = (&v * score).sum_from(problem.plates);
-    let mut push = |sample: &dyn Fn(&Tensor) -> Tensor, sign: f32, weight: &Tensor| {
-        let z = sample(&theta.with_tangent(&v));
-        let along = z.tangent().unwrap_or_else(|| z.zeros_like()) * sign;
-        surrogate.variance_gradient(&z.detach(), &along, weight, around, &mut relaxed)
-    };
-    let at_z = push(&z, 1.0, &weight.zeros_like())?;
-    let at_z_tilde = push(&z_tilde, -1.0, &weight)?;
-    let variance_gradient = at_z.iter().zip(&at_z_tilde).map(|(a, b)| a + b).collect();
+    let by_z = at_z.variance_gradient(&push(&z, theta, &v), &weight.zeros_like())?;
+    let by_z_tilde = at_z_tilde.variance_gradient(&-push(&z_tilde, theta, &v), &weight)?;
+    let variance_gradient = by_z.iter().zip(&by_z_tilde).map(|(a, b)| a + b).collect();
     finish(
         f,
         gradient,
         variance_gradient,
         1 + 2 * surrogate.evaluations(),
     )
+}
+
+/// A cotangent of a sample, brought to θ.
+fn pull(sample: &dyn Fn(&Tensor) -> Tensor, theta: &Tensor, cotangent: &Tensor) -> Result<Tensor> {
+    let leaf = theta.leaf();
+    Ok(grad(&[(&sample(&leaf), Some(cotangent))], &[&leaf])?.remove(0))
+}
+
+/// How a sample moves along a tangent of θ.
+fn push(sample: &dyn Fn(&Tensor) -> Tensor, theta: &Tensor, tangent: &Tensor) -> Tensor {
+    let moved = sample(&theta.with_tangent(tangent));
+    moved.tangent().unwrap_or_else(|| moved.zeros_like())
 }
 
 /// The derivative of the mean square of a gradient estimate by the estimate.
@@ -191,10 +186,15 @@ impl Relax {
     fn network(&self, task: &SiteTask<'_>) -> Result<FreeForm> {
         const WIDEST: usize = 200;
         const NARROWEST: usize = 10;
-        let around: Surroundings<'_> = task.problem.surroundings();
-        let numbers = |x: &Tensor| x.shape().iter().skip(around.plates).product::<usize>();
-        let latent = numbers(around.theta);
-        let context = around.context.map_or(0, numbers);
+        let Problem {
+            theta,
+            context,
+            plates,
+            ..
+        } = task.problem;
+        let numbers = |x: &Tensor| x.shape().iter().skip(plates).product::<usize>();
+        let latent = numbers(theta);
+        let context = context.map_or(0, numbers);
         let width = latent.clamp(NARROWEST, WIDEST);
         let hidden = if self.hidden.is_empty() {
             vec![width, width]
@@ -202,7 +202,7 @@ impl Relax {
             self.hidden.clone()
         };
         let mut stream = task.stream("surrogate");
-        let device = around.theta.device();
+        let device = theta.device();
         let network = FreeForm::new(
             latent,
             context,
@@ -230,7 +230,11 @@ impl Relax {
 
 impl Estimator for Relax {
     fn name(&self) -> &'static str {
-        "relax"
+        match self.surrogate {
+            SurrogateKind::Auto => "relax",
+            SurrogateKind::FreeForm => "relax-free-form",
+            SurrogateKind::Sum => "relax-sum",
+        }
     }
 
     fn valid_for(&self, class: SiteClass) -> std::result::Result<String, String> {
@@ -259,7 +263,7 @@ impl Estimator for Relax {
     fn estimate(
         &self,
         task: &SiteTask<'_>,
-        cost: &mut dyn Cost,
+        cost: &dyn Cost,
         state: &mut SiteState,
     ) -> Result<Estimate> {
         relax(task.problem, cost, state.surrogate())

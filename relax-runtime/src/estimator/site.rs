@@ -94,7 +94,7 @@ pub trait Estimator: Debug {
     fn estimate(
         &self,
         task: &SiteTask<'_>,
-        cost: &mut dyn Cost,
+        cost: &dyn Cost,
         state: &mut SiteState,
     ) -> Result<Estimate>;
 }

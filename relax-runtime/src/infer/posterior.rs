@@ -78,6 +78,7 @@ impl Posterior {
                     .iter_mut()
                     .zip(mean)
                     .for_each(|(sum, x)| *sum += f64::from(x));
+                site.add_marginal(&*latent.law)?;
             }
             posterior.log_weights.push(log_weights(&pass)?);
         }

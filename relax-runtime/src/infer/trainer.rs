@@ -360,13 +360,13 @@ impl Trainer {
             } else {
                 0.0
             };
-            let mut cost = SiteCost {
+            let cost = SiteCost {
                 work,
                 params: &self.params,
                 to_go: &to_go,
                 baseline,
             };
-            let estimate: Estimate = estimator.estimate(&task, &mut cost, state)?;
+            let estimate: Estimate = estimator.estimate(&task, &cost, state)?;
             if learn {
                 state.train(&estimate.variance_gradient)?;
             }
@@ -484,11 +484,11 @@ struct SiteCost<'a> {
 }
 
 impl Cost for SiteCost<'_> {
-    fn hard(&mut self, _: &Tensor) -> Result<Tensor> {
+    fn hard(&self, _: &Tensor) -> Result<Tensor> {
         Ok(self.to_go - self.baseline)
     }
 
-    fn relaxed(&mut self, draw: &Tensor, temperature: &Tensor) -> Result<Tensor> {
+    fn relaxed(&self, draw: &Tensor, temperature: &Tensor) -> Result<Tensor> {
         let Work {
             objective,
             pass,

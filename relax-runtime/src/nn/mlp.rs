@@ -23,6 +23,22 @@ impl Activation {
             Self::Tanh => x.tanh(),
         }
     }
+
+    /// The derivative of each element, by the activation's own value.
+    pub(crate) fn slope(self, value: &Tensor) -> Tensor {
+        match self {
+            Self::Relu => value.gt(0.0),
+            Self::Tanh => 1.0 - value.square(),
+        }
+    }
+
+    /// The second derivative, by the activation's own value; nothing where it is zero.
+    pub(crate) fn curvature(self, value: &Tensor) -> Option<Tensor> {
+        match self {
+            Self::Relu => None,
+            Self::Tanh => Some(value * -2.0 * self.slope(value)),
+        }
+    }
 }
 
 /// Affine layers with an activation between them.
@@ -50,18 +66,6 @@ impl Mlp {
             layers: layers.collect::<Result<_>>()?,
             activation,
         })
-    }
-
-    /// Starts the output at zero, whatever the input.
-    ///
-    /// # Errors
-    /// If the device cannot hold the layer.
-    pub fn with_zero_output(mut self) -> Result<Self> {
-        if let Some(last) = self.layers.last_mut() {
-            let shape = last.weight.shape();
-            *last = Linear::zeros(shape[0], shape[1], &last.weight.get().device())?;
-        }
-        Ok(self)
     }
 
     /// Names the parameters `name.0.weight`, `name.0.bias`, `name.1.weight`, ...

@@ -1,8 +1,8 @@
 //! The free-form surrogate: a network on the relaxed sample, for costs that are black boxes.
 
-use super::{CostAt, Surrogate, Surroundings};
+use super::{Linearization, Surrogate, Surroundings};
 use crate::error::Result;
-use crate::nn::{Activation, Linear, Mlp};
+use crate::nn::{Activation, Linear};
 use crate::random::Stream;
 use crate::tensor::{Device, Parameter, Shape, Tensor};
 
@@ -12,10 +12,9 @@ use crate::tensor::{Device, Parameter, Shape, Tensor};
 pub struct FreeForm {
     /// First layer, the part that meets h: constant along z, so no derivative passes through it.
     before: Linear,
-    /// First layer, the part that meets z.
-    first: Linear,
+    /// The layers that z passes, the last of them to a single number.
+    layers: Vec<Linear>,
     activation: Activation,
-    rest: Mlp,
 }
 
 impl FreeForm {
@@ -33,29 +32,43 @@ impl FreeForm {
         device: &Device,
     ) -> Result<Self> {
         const NARROWEST: usize = 10;
-        let width = hidden.first().copied().unwrap_or(NARROWEST);
-        let mut sizes = if hidden.is_empty() {
-            vec![width]
+        let hidden = if hidden.is_empty() {
+            &[NARROWEST]
         } else {
-            hidden.to_vec()
+            hidden
         };
-        sizes.push(1);
+        let mut sizes = vec![latent];
+        sizes.extend_from_slice(hidden);
+        let between = sizes
+            .windows(2)
+            .map(|pair| Linear::new(pair[0], pair[1], stream, device));
+        let mut layers = between.collect::<Result<Vec<_>>>()?;
+        layers.push(Linear::zeros(sizes[sizes.len() - 1], 1, device)?);
+        let before = Linear::new(latent + context, hidden[0], stream, device)?;
         Ok(Self {
-            before: Linear::new(latent + context, width, stream, device)?,
-            first: Linear::new(latent, width, stream, device)?,
+            before,
+            layers,
             activation,
-            rest: Mlp::new(&sizes, activation, stream, device)?.with_zero_output()?,
         })
     }
 
     /// Names the network's parameters.
     #[must_use]
     pub fn named(self, name: &str) -> Self {
+        let named = |(i, layer): (usize, Linear)| layer.named(&format!("{name}.{i}"));
         Self {
             before: self.before.named(&format!("{name}.before")),
-            first: self.first.named(&format!("{name}.first")),
-            rest: self.rest.named(&format!("{name}.rest")),
+            layers: self.layers.into_iter().enumerate().map(named).collect(),
             ..self
+        }
+    }
+
+    /// h, `[rows, numbers]`.
+    fn surroundings(around: Surroundings<'_>) -> Tensor {
+        let theta = flat(&around.theta.detach(), around.plates);
+        match around.context {
+            Some(context) => Tensor::concat(&[&theta, &flat(&context.detach(), around.plates)], 1),
+            None => theta,
         }
     }
 }
@@ -69,26 +82,149 @@ fn flat(x: &Tensor, plates: usize) -> Tensor {
 }
 
 impl Surrogate for FreeForm {
-    fn value(&self, z: &Tensor, around: Surroundings<'_>, _: &mut CostAt<'_>) -> Result<Tensor> {
-        let plates = around.plates;
-        let theta = flat(&around.theta.detach(), plates);
-        let before = match around.context {
-            Some(context) => Tensor::concat(&[&theta, &flat(&context.detach(), plates)], 1),
-            None => theta,
-        };
-        let hidden = self.first.forward(&flat(z, plates)) + self.before.forward(&before);
-        let value = self.rest.forward(&self.activation.apply(&hidden));
-        Ok(value.reshape(Shape::try_from(&z.shape()[..plates])?))
+    fn value(&self, z: &Tensor, around: Surroundings<'_>) -> Result<Tensor> {
+        let before = self.before.forward(&Self::surroundings(around));
+        let mut x = flat(z, around.plates);
+        for (i, layer) in self.layers.iter().enumerate() {
+            x = match i {
+                0 => layer.forward(&x) + &before,
+                _ => layer.forward(&self.activation.apply(&x)),
+            };
+        }
+        Ok(x.reshape(Shape::try_from(&z.shape()[..around.plates])?))
     }
 
     fn parameters(&self) -> Vec<Parameter> {
-        let mut parameters = self.before.parameters();
-        parameters.extend(self.first.parameters());
-        parameters.extend(self.rest.parameters());
-        parameters
+        let layers = std::iter::once(&self.before).chain(&self.layers);
+        layers.flat_map(Linear::parameters).collect()
     }
 
     fn evaluations(&self) -> usize {
         0
+    }
+
+    /// The closed form: one forward pass, one back to z; the parameters' derivatives reuse both.
+    fn linearize<'a>(&'a self, z: &Tensor, around: Surroundings<'a>) -> Result<Linearization<'a>> {
+        let shape = z.shape();
+        let before = Self::surroundings(around);
+        let from_before = constant(&self.before).apply(&before);
+        let layers: Vec<Constant> = self.layers.iter().map(constant).collect();
+
+        // Inputs of each layer, and δ = ∂c/∂(pre-activation) of each hidden one.
+        let mut inputs = vec![flat(&z.detach(), around.plates)];
+        for (i, layer) in layers.iter().enumerate().take(layers.len() - 1) {
+            let hidden = layer.apply(&inputs[i]);
+            let hidden = if i == 0 {
+                hidden + &from_before
+            } else {
+                hidden
+            };
+            inputs.push(self.activation.apply(&hidden));
+        }
+        let last = layers.len() - 1;
+        let value = layers[last].apply(&inputs[last]);
+        let mut deltas = vec![value.ones_like()];
+        for i in (1..=last).rev() {
+            let back = deltas[0].matmul_nt(&layers[i].weight);
+            deltas.insert(0, back * self.activation.slope(&inputs[i]));
+        }
+        let gradient = deltas[0].matmul_nt(&layers[0].weight).reshape(shape);
+        let value = value.reshape(Shape::try_from(&shape[..around.plates])?);
+        value.check()?;
+        gradient.check()?;
+        let train = move |along: &Tensor, weight: &Tensor| {
+            let weight = weight.detach().reshape([inputs[0].rows(), 1]);
+            let pass = Pass {
+                layers: &layers,
+                inputs: &inputs,
+                deltas: &deltas,
+                before: &before,
+            };
+            pass.train(self.activation, &flat(along, around.plates), &-weight)
+        };
+        Ok(Linearization {
+            value,
+            gradient,
+            train: Box::new(train),
+        })
+    }
+}
+
+/// A layer's weights, outside the autodiff graph.
+struct Constant {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+fn constant(layer: &Linear) -> Constant {
+    Constant {
+        weight: layer.weight.get().detach(),
+        bias: layer.bias.get().detach(),
+    }
+}
+
+impl Constant {
+    fn apply(&self, x: &Tensor) -> Tensor {
+        x.linear(&self.weight, &self.bias)
+    }
+}
+
+/// What a forward and a backward pass have left.
+struct Pass<'a> {
+    layers: &'a [Constant],
+    /// Inputs a of each layer.
+    inputs: &'a [Tensor],
+    /// δ of each layer's output.
+    deltas: &'a [Tensor],
+    /// h.
+    before: &'a Tensor,
+}
+
+impl Pass<'_> {
+    /// Derivatives of Σ ċ + `cotangent` c, where ċ is the tangent along `along`: with ȧ the tangent
+    /// of a layer's input and h̄ the cotangent of its output, (ȧᵀ δ + aᵀ h̄) for each weight.
+    fn train(
+        &self,
+        activation: Activation,
+        along: &Tensor,
+        cotangent: &Tensor,
+    ) -> Result<Vec<Tensor>> {
+        let last = self.layers.len() - 1;
+        let mut tangents = vec![along.detach()];
+        let mut bends = Vec::new();
+        for i in 0..last {
+            let moved = tangents[i].matmul(&self.layers[i].weight);
+            let out = &self.inputs[i + 1];
+            bends.push(
+                activation
+                    .curvature(out)
+                    .map(|curvature| curvature * &moved),
+            );
+            tangents.push(moved * activation.slope(out));
+        }
+        let mut gradients = Vec::new();
+        let mut bar = cotangent.clone();
+        for i in (0..=last).rev() {
+            if i < last {
+                // What reaches this layer's output: exactly the scaled δ where the activation is
+                // piecewise linear.
+                let next = &self.layers[i + 1].weight;
+                let slope = activation.slope(&self.inputs[i + 1]);
+                bar = match &bends[i] {
+                    None => &self.deltas[i] * cotangent,
+                    Some(bend) => {
+                        bar.matmul_nt(next) * slope + self.deltas[i + 1].matmul_nt(next) * bend
+                    }
+                };
+            }
+            let weight = tangents[i].matmul_tn(&self.deltas[i]) + self.inputs[i].matmul_tn(&bar);
+            gradients.push(bar.sum(0));
+            gradients.push(weight);
+        }
+        gradients.push(bar.sum(0));
+        gradients.push(self.before.matmul_tn(&bar));
+        gradients.reverse();
+        gradients.iter().try_for_each(|g| g.check().map(drop))?;
+        Ok(gradients)
     }
 }

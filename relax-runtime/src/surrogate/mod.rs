@@ -12,24 +12,27 @@ pub use relaxed_cost::RelaxedCost;
 pub use sum::Sum;
 pub use zero::Zero;
 
+use crate::dist::Relaxation;
 use crate::error::Result;
 use crate::tensor::{Parameter, Tensor, grad};
 
 /// The cost at a relaxed draw, a number a row: called with the draw, of θ's shape, and the
 /// temperature λ at which later choices are to be relaxed.
-pub type CostAt<'a> = dyn FnMut(&Tensor, &Tensor) -> Result<Tensor> + 'a;
+pub type CostAt<'a> = dyn Fn(&Tensor, &Tensor) -> Result<Tensor> + 'a;
 
 /// What a surrogate sees of the site that it stands for.
 #[derive(Clone, Copy)]
 pub struct Surroundings<'a> {
     /// How relaxed samples are squashed into the support's hull.
-    pub relaxation: &'a dyn crate::dist::Relaxation,
+    pub relaxation: &'a dyn Relaxation,
     /// The site's parameters θ, constant: they tell what came before the site.
     pub theta: &'a Tensor,
     /// Anything else that came before the site, `[rows.., n]`.
     pub context: Option<&'a Tensor>,
     /// Number of leading axes that are rows.
     pub plates: usize,
+    /// The cost between the values of the support.
+    pub cost: &'a CostAt<'a>,
 }
 
 /// A function c_φ(z) of the relaxed sample, differentiable in z and φ.
@@ -38,7 +41,7 @@ pub trait Surrogate: Debug {
     ///
     /// # Errors
     /// If the cost cannot be evaluated or shapes do not fit.
-    fn value(&self, z: &Tensor, around: Surroundings<'_>, cost: &mut CostAt<'_>) -> Result<Tensor>;
+    fn value(&self, z: &Tensor, around: Surroundings<'_>) -> Result<Tensor>;
 
     /// φ.
     fn parameters(&self) -> Vec<Parameter>;
@@ -46,41 +49,42 @@ pub trait Surrogate: Debug {
     /// How many times one value evaluates the cost.
     fn evaluations(&self) -> usize;
 
-    /// c_φ(z) and ∂c_φ(z)/∂z, constants.
+    /// Value and derivatives at z. Implementations with a closed form override the automatic
+    /// derivatives of [`value`](Self::value), which this uses.
     ///
     /// # Errors
     /// As [`value`](Self::value).
-    fn value_and_gradient(
-        &self,
-        z: &Tensor,
-        around: Surroundings<'_>,
-        cost: &mut CostAt<'_>,
-    ) -> Result<(Tensor, Tensor)> {
-        let z = z.detach().leaf();
-        let value = self.value(&z, around, cost)?;
-        let gradient = grad(&[(&value, None)], &[&z])?;
-        Ok((value.check()?.detach(), gradient[0].clone()))
+    fn linearize<'a>(&'a self, z: &Tensor, around: Surroundings<'a>) -> Result<Linearization<'a>> {
+        let leaf = z.detach().leaf();
+        let value = self.value(&leaf, around)?;
+        let gradient = grad(&[(&value, None)], &[&leaf])?.remove(0);
+        let value = value.check()?.detach();
+        let z = z.detach();
+        let train = move |along: &Tensor, weight: &Tensor| self.train(&z, along, weight, around);
+        Ok(Linearization {
+            value,
+            gradient,
+            train: Box::new(train),
+        })
     }
 
-    /// ∂/∂φ of Σ over rows of ⟨∂c_φ(z)/∂z, `along`⟩ − `weight` c_φ(z), a tensor a parameter: the
-    /// gradient of the estimator's variance by the surrogate's parameters, once `along` and
-    /// `weight` are computed from twice the gradient estimate.
+    /// [`Linearization::variance_gradient`] by automatic derivatives: a tangent along `along`, and
+    /// a reverse pass over value and tangent.
     ///
     /// # Errors
     /// As [`value`](Self::value).
-    fn variance_gradient(
+    fn train(
         &self,
         z: &Tensor,
         along: &Tensor,
         weight: &Tensor,
         around: Surroundings<'_>,
-        cost: &mut CostAt<'_>,
     ) -> Result<Vec<Tensor>> {
         let parameters = self.parameters();
         if parameters.is_empty() {
             return Ok(Vec::new());
         }
-        let value = self.value(&z.detach().with_tangent(along), around, cost)?;
+        let value = self.value(&z.with_tangent(along), around)?;
         value.check()?;
         let directional = value.tangent().unwrap_or_else(|| value.zeros_like());
         let weight = -weight;
@@ -90,5 +94,29 @@ pub trait Surrogate: Debug {
             &[(&directional, None), (&value.primal(), Some(&weight))],
             &leaves,
         )
+    }
+}
+
+/// A surrogate's derivatives by its parameters, once `along` and `weight` are known.
+type Train<'a> = dyn FnOnce(&Tensor, &Tensor) -> Result<Vec<Tensor>> + 'a;
+
+/// A surrogate at one relaxed sample; its tensors are constants.
+pub struct Linearization<'a> {
+    /// c_φ(z), a number a row.
+    pub value: Tensor,
+    /// ∂c_φ(z)/∂z.
+    pub gradient: Tensor,
+    train: Box<Train<'a>>,
+}
+
+impl Linearization<'_> {
+    /// ∂/∂φ of Σ over rows of ⟨∂c_φ(z)/∂z, `along`⟩ − `weight` c_φ(z), a tensor a parameter: the
+    /// gradient of the estimator's variance by the surrogate's parameters, once `along` and
+    /// `weight` are computed from twice the gradient estimate.
+    ///
+    /// # Errors
+    /// If the cost cannot be evaluated or shapes do not fit.
+    pub fn variance_gradient(self, along: &Tensor, weight: &Tensor) -> Result<Vec<Tensor>> {
+        (self.train)(along, weight)
     }
 }

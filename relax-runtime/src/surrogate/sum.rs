@@ -1,6 +1,6 @@
 //! The sum of two surrogates.
 
-use super::{CostAt, Surrogate, Surroundings};
+use super::{Linearization, Surrogate, Surroundings};
 use crate::error::Result;
 use crate::tensor::{Parameter, Tensor};
 
@@ -9,8 +9,8 @@ use crate::tensor::{Parameter, Tensor};
 pub struct Sum<A, B>(pub A, pub B);
 
 impl<A: Surrogate, B: Surrogate> Surrogate for Sum<A, B> {
-    fn value(&self, z: &Tensor, around: Surroundings<'_>, cost: &mut CostAt<'_>) -> Result<Tensor> {
-        Ok(self.0.value(z, around, cost)? + self.1.value(z, around, cost)?)
+    fn value(&self, z: &Tensor, around: Surroundings<'_>) -> Result<Tensor> {
+        Ok(self.0.value(z, around)? + self.1.value(z, around)?)
     }
 
     fn parameters(&self) -> Vec<Parameter> {
@@ -21,5 +21,19 @@ impl<A: Surrogate, B: Surrogate> Surrogate for Sum<A, B> {
 
     fn evaluations(&self) -> usize {
         self.0.evaluations() + self.1.evaluations()
+    }
+
+    fn linearize<'a>(&'a self, z: &Tensor, around: Surroundings<'a>) -> Result<Linearization<'a>> {
+        let (a, b) = (self.0.linearize(z, around)?, self.1.linearize(z, around)?);
+        let train = move |along: &Tensor, weight: &Tensor| {
+            let mut gradients = (a.train)(along, weight)?;
+            gradients.extend((b.train)(along, weight)?);
+            Ok(gradients)
+        };
+        Ok(Linearization {
+            value: a.value + b.value,
+            gradient: a.gradient + b.gradient,
+            train: Box::new(train),
+        })
     }
 }
