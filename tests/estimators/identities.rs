@@ -19,11 +19,19 @@ fn distance(a: &Tensor, b: &Tensor) -> Result<f32> {
 fn relax_without_surrogate_is_reinforce() -> Result<()> {
     for case in &CASES {
         for coupling in COUPLINGS {
-            let (theta, noise) = (case.scattered_theta(ROWS, 2.0)?, case.noise(ROWS, 1, coupling)?);
+            let (theta, noise) = (
+                case.scattered_theta(ROWS, 2.0)?,
+                case.noise(ROWS, 1, coupling)?,
+            );
             let problem = case.problem(&theta, &noise);
-            let score = reinforce(problem, &mut case.cost(), 0.0)?;
-            let relax = relax(problem, &mut case.cost(), &Zero)?;
-            assert_eq!(relax.gradient.to_vec()?, score.gradient.to_vec()?, "{}", case.name);
+            let score = reinforce(problem, &case.cost(), 0.0)?;
+            let relax = relax(problem, &case.cost(), &Zero)?;
+            assert_eq!(
+                relax.gradient.to_vec()?,
+                score.gradient.to_vec()?,
+                "{}",
+                case.name
+            );
             assert_eq!(relax.cost.to_vec()?, score.cost.to_vec()?);
             assert_eq!(relax.evaluations, 1);
             assert!(relax.variance_gradient.is_empty());
@@ -36,11 +44,14 @@ fn relax_without_surrogate_is_reinforce() -> Result<()> {
 fn rebar_is_relax_with_the_relaxed_cost() -> Result<()> {
     for case in &CASES {
         for (coupling, evaluations) in COUPLINGS.into_iter().zip([2, 3]) {
-            let (theta, noise) = (case.scattered_theta(ROWS, 2.0)?, case.noise(ROWS, 2, coupling)?);
+            let (theta, noise) = (
+                case.scattered_theta(ROWS, 2.0)?,
+                case.noise(ROWS, 2, coupling)?,
+            );
             let problem = case.problem(&theta, &noise);
             let surrogate = RelaxedCost::new(1.3, 0.4, &Device::cpu());
-            let rebar = rebar(problem, &mut case.cost(), &surrogate)?;
-            let relax = relax(problem, &mut case.cost(), &surrogate)?;
+            let rebar = rebar(problem, &case.cost(), &surrogate)?;
+            let relax = relax(problem, &case.cost(), &surrogate)?;
             assert_eq!(relax.gradient.to_vec()?, rebar.gradient.to_vec()?);
             assert_eq!(rebar.evaluations, evaluations);
             for (a, b) in relax.variance_gradient.iter().zip(&rebar.variance_gradient) {
@@ -82,7 +93,9 @@ fn coupled_is_independent_at_the_coupled_noise() -> Result<()> {
         let z = relaxation.relaxed(&theta, &coupled.u);
         let b = relaxation.hard(&z);
         let v = relaxation.coupled_noise(&theta, &coupled.u, &b);
-        worst.0 = worst.0.max(distance(&relaxation.conditional(&theta, &v, &b), &z)?);
+        worst.0 = worst
+            .0
+            .max(distance(&relaxation.conditional(&theta, &v, &b), &z)?);
         let explicit = Noise {
             u: coupled.u.clone(),
             v: Some(v),
@@ -92,9 +105,7 @@ fn coupled_is_independent_at_the_coupled_noise() -> Result<()> {
             if name.contains("relu") {
                 continue;
             }
-            let run = |noise: &Noise| {
-                relax(case.problem(&theta, noise), &mut case.cost(), &*surrogate)
-            };
+            let run = |noise: &Noise| relax(case.problem(&theta, noise), &case.cost(), &*surrogate);
             let (one, two) = (run(&coupled)?, run(&explicit)?);
             worst.1 = worst.1.max(distance(&one.gradient, &two.gradient)?);
             assert!(one.evaluations <= two.evaluations);

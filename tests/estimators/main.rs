@@ -6,6 +6,7 @@ mod identities;
 mod mistakes;
 mod models;
 mod problems;
+mod settings;
 mod sites;
 mod spread;
 mod statistics;

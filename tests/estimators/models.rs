@@ -134,6 +134,20 @@ pub fn decision() {
     }
 }
 
+/// A coin that the host reads on some paths, and that can be relaxed on the others.
+#[model]
+pub fn sometimes_read() {
+    let first = param!(0.0);
+    let second = param!(0.0);
+    let gate = sample!(Bernoulli(logits = &first));
+    let b = sample!(Bernoulli(logits = &second));
+    if gate.to_bool()? {
+        cost!(if b.to_bool()? { 1.4 } else { -0.2 });
+    } else {
+        cost!((&b - 0.8).square());
+    }
+}
+
 /// Draws until a coin fails, at most three times; each coin's odds depend on how many came before.
 #[model]
 pub fn run_of_coins() {

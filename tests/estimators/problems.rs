@@ -178,7 +178,10 @@ pub fn surrogates(case: &Case) -> Result<Vec<(&'static str, Box<dyn Surrogate>)>
         ("free-form, relu", Box::new(network(Activation::Relu, 1)?)),
         ("free-form, tanh", Box::new(network(Activation::Tanh, 2)?)),
         ("relaxed cost", Box::new(relaxed())),
-        ("sum", Box::new(Sum(relaxed(), network(Activation::Tanh, 3)?))),
+        (
+            "sum",
+            Box::new(Sum(relaxed(), network(Activation::Tanh, 3)?)),
+        ),
     ];
     let mut stream = Key::new(4).stream("perturbation");
     for (_, surrogate) in &all {

@@ -1,6 +1,6 @@
 //! The plain functions, with explicit noise.
 
-use relax_runtime::estimator::{Estimate, reinforce, rebar, relax};
+use relax_runtime::estimator::{Estimate, rebar, reinforce, relax};
 use relax_runtime::nn::Activation;
 use relax_runtime::surrogate::{FreeForm, RelaxedCost, Surrogate as _};
 use relax_runtime::{Device, Key, Result, Tensor};
@@ -8,7 +8,7 @@ use relax_runtime::{Device, Key, Result, Tensor};
 use crate::problems::{CASES, COUPLINGS, Case, INTERACTING, perturb, surrogates};
 use crate::statistics::{Moments, Verdicts};
 
-pub const DRAWS: usize = 200_000;
+const DRAWS: usize = 200_000;
 
 fn check(verdicts: &mut Verdicts, what: &str, case: &Case, estimate: &Estimate) -> Result<()> {
     let what = format!("{}, {what}", case.name);
@@ -21,12 +21,20 @@ fn check(verdicts: &mut Verdicts, what: &str, case: &Case, estimate: &Estimate) 
 fn reinforce_is_unbiased() -> Result<()> {
     let mut verdicts = Verdicts::default();
     for (seed, case) in CASES.iter().enumerate() {
-        let (theta, noise) = (case.theta(DRAWS)?, case.noise(DRAWS, seed as u64, COUPLINGS[0])?);
+        let (theta, noise) = (
+            case.theta(DRAWS)?,
+            case.noise(DRAWS, seed as u64, COUPLINGS[0])?,
+        );
         for baseline in [0.0, 0.6] {
             let problem = case.problem(&theta, &noise);
-            let estimate = reinforce(problem, &mut case.cost(), baseline)?;
+            let estimate = reinforce(problem, &case.cost(), baseline)?;
             assert_eq!(estimate.evaluations, 1);
-            check(&mut verdicts, &format!("baseline {baseline}"), case, &estimate)?;
+            check(
+                &mut verdicts,
+                &format!("baseline {baseline}"),
+                case,
+                &estimate,
+            )?;
         }
     }
     verdicts.finish();
@@ -41,7 +49,7 @@ fn rebar_is_unbiased() -> Result<()> {
             let theta = case.theta(DRAWS)?;
             let noise = case.noise(DRAWS, 10 + seed as u64, coupling)?;
             let surrogate = RelaxedCost::new(0.8, 0.6, &Device::cpu());
-            let estimate = rebar(case.problem(&theta, &noise), &mut case.cost(), &surrogate)?;
+            let estimate = rebar(case.problem(&theta, &noise), &case.cost(), &surrogate)?;
             check(&mut verdicts, &format!("{coupling:?}"), case, &estimate)?;
         }
     }
@@ -60,8 +68,13 @@ fn relax_is_unbiased_with_every_surrogate() -> Result<()> {
                 seed += 1;
                 let noise = case.noise(DRAWS, seed, coupling)?;
                 let problem = case.problem(&theta, &noise);
-                let estimate = relax(problem, &mut case.cost(), &*surrogate)?;
-                check(&mut verdicts, &format!("{name}, {coupling:?}"), case, &estimate)?;
+                let estimate = relax(problem, &case.cost(), &*surrogate)?;
+                check(
+                    &mut verdicts,
+                    &format!("{name}, {coupling:?}"),
+                    case,
+                    &estimate,
+                )?;
             }
         }
     }
@@ -88,7 +101,7 @@ fn relax_is_unbiased_with_a_context() -> Result<()> {
         let noise = case.noise(DRAWS, 6, coupling)?;
         let mut problem = case.problem(&theta, &noise);
         problem.context = Some(&context);
-        let estimate = relax(problem, &mut case.cost(), &network)?;
+        let estimate = relax(problem, &case.cost(), &network)?;
         check(&mut verdicts, &format!("{coupling:?}"), case, &estimate)?;
     }
     verdicts.finish();
