@@ -94,8 +94,7 @@ fn jobs() -> Result<Vec<Job>> {
         ("toy relax", Relax::default()),
         ("toy relax free-form", Relax::free_form()),
     ] {
-        let mut trainer = Trainer::new(1)?;
-        trainer.set_estimator(std::rc::Rc::new(estimator));
+        let mut trainer = Trainer::new(1).with_estimator(estimator);
         let step = move || trainer.step(&ExpectedCost::new(&toy(0.499))).map(drop);
         jobs.push((name.into(), Box::new(step)));
     }
@@ -116,9 +115,9 @@ fn vae_step(
 ) -> Result<Box<dyn FnMut() -> Result<()>>> {
     let count = images.count();
     let vae = Vae::new(images.mean(), 1, &Device::cpu())?;
-    let mut trainer = Trainer::new(1)?;
-    trainer.set_estimator(relax_runtime::estimator::by_name(estimator)?);
-    trainer.set_optimizer(Box::new(Adam::new(3e-4)))?;
+    let mut trainer = Trainer::new(1)
+        .with_estimator(relax_runtime::estimator::by_name(estimator)?)
+        .with_optimizer(Adam::new(1e-3))?;
     let pixels = images.batch(&(0..batch).collect::<Vec<_>>());
     let x = Tensor::from_vec(pixels, [batch, PIXELS], &Device::cpu())?;
     Ok(Box::new(move || {

@@ -40,7 +40,7 @@ struct Options {
     #[arg(long, default_value_t = 24)]
     batch: usize,
     /// Learning rate of Adam.
-    #[arg(long, default_value_t = 3e-4)]
+    #[arg(long, default_value_t = 1e-3)]
     learning_rate: f32,
     /// Seed of all random numbers.
     #[arg(long, default_value_t = 1)]
@@ -79,9 +79,9 @@ fn run(options: &Options) -> Outcome<()> {
     };
     println!("{dataset}");
     let vae = Vae::new(dataset.train.mean(), options.seed, &device)?;
-    let mut trainer = Trainer::new(options.seed)?;
-    trainer.set_estimator(by_name(&options.estimator)?);
-    trainer.set_optimizer(Box::new(Adam::new(options.learning_rate)))?;
+    let mut trainer = Trainer::new(options.seed)
+        .with_estimator(by_name(&options.estimator)?)
+        .with_optimizer(Adam::new(options.learning_rate))?;
 
     let curves = train(options, &dataset.train, &vae, &mut trainer, &device)?;
     println!("{}", trainer.plan());

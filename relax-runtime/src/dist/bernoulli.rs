@@ -143,7 +143,11 @@ impl Distribution for Bernoulli<Tensor> {
     }
 
     fn contains(&self, value: &Tensor) -> Result<bool> {
-        Ok(value.peek()?.into_iter().all(|x| x == 0.0 || x == 1.0))
+        // Without a branch an element, so that the loop is one of vectors.
+        value.with_values(|v| {
+            v.iter()
+                .fold(true, |all, &x| all & ((x == 0.0) | (x == 1.0)))
+        })
     }
 
     fn log_density(&self, value: &Tensor) -> Result<Number> {

@@ -269,7 +269,16 @@ fn check_values(
     valid: impl Fn(f32) -> bool,
     problem: &str,
 ) -> Result<()> {
-    match tensor.peek()?.into_iter().find(|&x| !valid(x)) {
+    // Without a branch an element, so that the usual case is a loop of vectors.
+    let wrong = tensor.with_values(|values| {
+        let all_valid = values.iter().fold(true, |all, &x| all & valid(x));
+        if all_valid {
+            None
+        } else {
+            values.iter().copied().find(|&x| !valid(x))
+        }
+    })?;
+    match wrong {
         None => Ok(()),
         Some(x) => Err(parameter_error(
             distribution,

@@ -26,7 +26,7 @@ pub use problem::{Cost, Estimate, Noise, Problem, black_box, differentiable};
 pub use rebar::{Rebar, rebar};
 pub use reinforce::{Reinforce, reinforce, score_function};
 pub use relax::{Relax, SurrogateKind, relax};
-pub use site::{Coupling, Estimator, SiteClass, SiteState, SiteTask};
+pub use site::{Coupling, Estimator, IntoEstimator, SiteClass, SiteState, SiteTask};
 
 use crate::error::{Error, Result};
 

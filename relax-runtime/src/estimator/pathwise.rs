@@ -29,7 +29,7 @@ impl Estimator for Pathwise {
     }
 
     fn state(&self, _: &SiteTask<'_>) -> Result<SiteState> {
-        SiteState::new()
+        Ok(SiteState::new())
     }
 
     fn estimate(&self, _: &SiteTask<'_>, _: &dyn Cost, _: &mut SiteState) -> Result<Estimate> {

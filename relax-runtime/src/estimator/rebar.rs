@@ -54,9 +54,9 @@ impl Estimator for Rebar {
     fn state(&self, task: &SiteTask<'_>) -> Result<SiteState> {
         let device = task.problem.theta.device();
         let surrogate = RelaxedCost::new(self.eta, self.temperature, &device);
-        SiteState::with_surrogate(Box::new(
+        Ok(SiteState::with_surrogate(Box::new(
             surrogate.named(&task.parameter_name("relaxed_cost")),
-        ))
+        )))
     }
 
     fn estimate(

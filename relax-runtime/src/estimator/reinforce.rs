@@ -88,7 +88,7 @@ impl Estimator for Reinforce {
     }
 
     fn state(&self, _: &SiteTask<'_>) -> Result<SiteState> {
-        SiteState::new()
+        Ok(SiteState::new())
     }
 
     fn estimate(

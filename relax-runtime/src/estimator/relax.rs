@@ -257,7 +257,7 @@ impl Estimator for Relax {
     }
 
     fn state(&self, task: &SiteTask<'_>) -> Result<SiteState> {
-        SiteState::with_surrogate(self.surrogate(task)?)
+        Ok(SiteState::with_surrogate(self.surrogate(task)?))
     }
 
     fn estimate(

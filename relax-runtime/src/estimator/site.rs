@@ -1,12 +1,13 @@
 //! Estimators at the sites of a model: settings, what they are valid for, and what they learn.
 
 use std::fmt::Debug;
+use std::rc::Rc;
 
 use super::{Cost, Estimate, MovingAverage, Problem};
 use crate::error::{Error, Result};
 use crate::optim::{Adam, Optimizer};
 use crate::random::{Key, Stream};
-use crate::surrogate::Surrogate;
+use crate::surrogate::{Surrogate, Zero};
 use crate::tensor::{Parameter, Tensor};
 
 /// How the conditional relaxed sample z̃ is drawn.
@@ -99,6 +100,24 @@ pub trait Estimator: Debug {
     ) -> Result<Estimate>;
 }
 
+/// An estimator, or a shared one.
+pub trait IntoEstimator {
+    /// The estimator, shared.
+    fn into_estimator(self) -> Rc<dyn Estimator>;
+}
+
+impl<E: Estimator + 'static> IntoEstimator for E {
+    fn into_estimator(self) -> Rc<dyn Estimator> {
+        Rc::new(self)
+    }
+}
+
+impl IntoEstimator for Rc<dyn Estimator> {
+    fn into_estimator(self) -> Rc<dyn Estimator> {
+        self
+    }
+}
+
 /// What an estimator has learned at a site.
 #[derive(Debug)]
 pub struct SiteState {
@@ -108,29 +127,29 @@ pub struct SiteState {
     pub baseline: MovingAverage,
 }
 
+impl Default for SiteState {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl SiteState {
     /// Ten times the usual rate of the model: the surrogate is to run ahead of what it follows.
     const LEARNING_RATE: f32 = 1e-3;
 
     /// Nothing but past costs.
-    ///
-    /// # Errors
-    /// None; the signature is that of estimators with more to build.
-    pub fn new() -> Result<Self> {
-        Self::with_surrogate(Box::new(crate::surrogate::Zero))
+    pub fn new() -> Self {
+        Self::with_surrogate(Box::new(Zero))
     }
 
     /// A surrogate, trained by Adam.
-    ///
-    /// # Errors
-    /// If the optimiser's settings make no sense.
-    pub fn with_surrogate(surrogate: Box<dyn Surrogate>) -> Result<Self> {
-        let optimizer = Optimizer::new(Adam::new(Self::LEARNING_RATE))?;
-        Ok(Self {
+    pub fn with_surrogate(surrogate: Box<dyn Surrogate>) -> Self {
+        let optimizer = Optimizer::unchecked(Adam::new(Self::LEARNING_RATE));
+        Self {
             surrogate,
             optimizer,
             baseline: MovingAverage::default(),
-        })
+        }
     }
 
     /// The surrogate.

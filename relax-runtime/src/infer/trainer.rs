@@ -8,11 +8,11 @@ use super::pass::{Latent, Mode, Pass};
 use crate::dist::Number;
 use crate::error::{Error, Result};
 use crate::estimator::{
-    Cost, Coupling, Estimate, Estimator, Noise, Plan, PlanEntry, Problem, SiteClass, SiteState,
-    SiteTask, by_name, choose, score_function,
+    Cost, Coupling, Estimate, Estimator, IntoEstimator, Noise, Plan, PlanEntry, Problem, SiteClass,
+    SiteState, SiteTask, by_name, choose, score_function,
 };
 use crate::model::ParamStore;
-use crate::optim::{Adam, Optimizer, Rule};
+use crate::optim::{Optimizer, Rule};
 use crate::random::Key;
 use crate::report::{GradientMoments, SiteReport, StepReport};
 use crate::tensor::{Parameter, Tensor, grad_parameters};
@@ -21,7 +21,7 @@ use crate::tensor::{Parameter, Tensor, grad_parameters};
 /// learned. For a loop of one's own over minibatches, give every step its objective:
 ///
 /// ```ignore
-/// let mut trainer = Trainer::new(1)?.optimizer(Adam::new(1e-3))?;
+/// let mut trainer = Trainer::new(1).with_optimizer(Adam::new(1e-3))?;
 /// for batch in batches {
 ///     let report = trainer.step(&Elbo::new(&decoder(&batch, &p)).guide(&encoder(&batch, &q)))?;
 /// }
@@ -64,49 +64,43 @@ pub struct Gradients {
 }
 
 impl Trainer {
-    /// A trainer with Adam at rate 0.01, one particle, and estimators by plan.
-    ///
-    /// # Errors
-    /// None at present; settings that can be wrong are checked where they are made.
-    pub fn new(seed: u64) -> Result<Self> {
-        const LEARNING_RATE: f32 = 1e-2;
-        Ok(Self {
+    /// A trainer with Adam at rate 0.01, one particle, and estimators by plan; `seed` fixes all
+    /// random numbers.
+    pub fn new(seed: u64) -> Self {
+        Self {
             seed,
             particles: 1,
             params: ParamStore::default(),
-            optimizer: Optimizer::new(Adam::new(LEARNING_RATE))?,
+            optimizer: Optimizer::default(),
             estimator: None,
             site_estimators: BTreeMap::new(),
             sites: BTreeMap::new(),
             order: Vec::new(),
             step: 0,
-        })
+        }
     }
 
-    /// The seed of all random numbers.
-    pub fn set_seed(&mut self, seed: u64) {
+    /// Another seed of all random numbers.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
         self.seed = seed;
-    }
-
-    /// The seed of all random numbers.
-    pub fn seed(&self) -> u64 {
-        self.seed
+        self
     }
 
     /// How parameters follow their gradients.
     ///
     /// # Errors
     /// If the rule's settings make no sense, such as a learning rate that is NaN.
-    pub fn set_optimizer(&mut self, rule: Box<dyn Rule>) -> Result<()> {
-        self.optimizer = Optimizer::boxed(rule)?;
-        Ok(())
+    pub fn with_optimizer(mut self, rule: impl Rule + 'static) -> Result<Self> {
+        self.optimizer = Optimizer::new(rule)?;
+        Ok(self)
     }
 
     /// Draws a step; the gradient is their average.
     ///
     /// # Errors
     /// If there are none.
-    pub fn set_particles(&mut self, particles: usize) -> Result<()> {
+    pub fn with_particles(mut self, particles: usize) -> Result<Self> {
         if particles == 0 {
             let problem = "is 0; give at least one".into();
             return Err(Error::Config {
@@ -115,19 +109,27 @@ impl Trainer {
             });
         }
         self.particles = particles;
-        Ok(())
+        Ok(self)
     }
 
-    /// The estimator of every site where it is valid; the plan chooses elsewhere.
-    pub fn set_estimator(&mut self, estimator: Rc<dyn Estimator>) {
-        self.estimator = Some(estimator);
-        self.sites.clear();
+    /// The estimator of every discrete site.
+    #[must_use]
+    pub fn with_estimator(mut self, estimator: impl IntoEstimator) -> Self {
+        self.estimator = Some(estimator.into_estimator());
+        self
     }
 
     /// The estimator of one site, or of all sites of a loop under the name before the index.
-    pub fn set_site_estimator(&mut self, site: &str, estimator: Rc<dyn Estimator>) {
-        self.site_estimators.insert(site.to_owned(), estimator);
-        self.sites.clear();
+    #[must_use]
+    pub fn with_site_estimator(mut self, site: &str, estimator: impl IntoEstimator) -> Self {
+        self.site_estimators
+            .insert(site.to_owned(), estimator.into_estimator());
+        self
+    }
+
+    /// The seed of all random numbers.
+    pub fn seed(&self) -> u64 {
+        self.seed
     }
 
     /// The parameters of `param!` sites and automatic guides.
@@ -375,7 +377,7 @@ impl Trainer {
         } else {
             let state = match &mut site.state {
                 Some(state) => state,
-                empty => empty.insert(SiteState::new()?),
+                empty => empty.insert(SiteState::new()),
             };
             baseline = if estimator.centred() {
                 state.baseline.value() as f32

@@ -1,13 +1,12 @@
 //! `Svi` and `Minimize`: an objective and a trainer in one builder.
 
 use std::ops::Deref;
-use std::rc::Rc;
 
 use super::objective::{Elbo, ExpectedCost, Objective};
 use super::posterior::Posterior;
 use super::trainer::Trainer;
 use crate::error::{Error, Result};
-use crate::estimator::{Estimator, Plan};
+use crate::estimator::{IntoEstimator, Plan};
 use crate::model::{ParamStore, Program};
 use crate::optim::Rule;
 use crate::report::{History, Progress, StepReport};
@@ -97,7 +96,7 @@ impl<O: Objective> Training<O> {
     fn of(objective: O) -> Self {
         const STEPS: u64 = 1_000;
         const POSTERIOR_DRAWS: usize = 200;
-        let trainer = Trainer::new(0);
+        let trainer = Ok(Trainer::new(0));
         Self {
             objective,
             trainer,
@@ -107,11 +106,8 @@ impl<O: Objective> Training<O> {
         }
     }
 
-    fn configure(mut self, set: impl FnOnce(&mut Trainer) -> Result<()>) -> Self {
-        self.trainer = self.trainer.and_then(|mut trainer| {
-            set(&mut trainer)?;
-            Ok(trainer)
-        });
+    fn configure(mut self, set: impl FnOnce(Trainer) -> Result<Trainer>) -> Self {
+        self.trainer = self.trainer.and_then(set);
         self
     }
 
@@ -125,40 +121,31 @@ impl<O: Objective> Training<O> {
     /// The seed of all random numbers; 0 unless set.
     #[must_use]
     pub fn seed(self, seed: u64) -> Self {
-        self.configure(|trainer| {
-            trainer.set_seed(seed);
-            Ok(())
-        })
+        self.configure(|trainer| Ok(trainer.with_seed(seed)))
     }
 
     /// Draws a step, averaged; 1 unless set.
     #[must_use]
     pub fn particles(self, particles: usize) -> Self {
-        self.configure(|trainer| trainer.set_particles(particles))
+        self.configure(|trainer| trainer.with_particles(particles))
     }
 
     /// How parameters follow their gradients; Adam at rate 0.01 unless set.
     #[must_use]
     pub fn optimizer(self, rule: impl Rule + 'static) -> Self {
-        self.configure(|trainer| trainer.set_optimizer(Box::new(rule)))
+        self.configure(|trainer| trainer.with_optimizer(rule))
     }
 
     /// The estimator of every discrete site.
     #[must_use]
-    pub fn estimator(self, estimator: impl Estimator + 'static) -> Self {
-        self.configure(|trainer| {
-            trainer.set_estimator(Rc::new(estimator));
-            Ok(())
-        })
+    pub fn estimator(self, estimator: impl IntoEstimator) -> Self {
+        self.configure(|trainer| Ok(trainer.with_estimator(estimator)))
     }
 
     /// The estimator of one site, or of all sites of a loop under the name before the index.
     #[must_use]
-    pub fn site_estimator(self, site: &str, estimator: impl Estimator + 'static) -> Self {
-        self.configure(|trainer| {
-            trainer.set_site_estimator(site, Rc::new(estimator));
-            Ok(())
-        })
+    pub fn site_estimator(self, site: &str, estimator: impl IntoEstimator) -> Self {
+        self.configure(|trainer| Ok(trainer.with_site_estimator(site, estimator)))
     }
 
     /// Whether `run` shows a progress bar on a terminal; it does unless told otherwise.

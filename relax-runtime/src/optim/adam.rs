@@ -2,6 +2,7 @@
 
 use super::{Rule, check_fraction, check_positive};
 use crate::error::Result;
+use crate::tensor::cpu::vectorised;
 
 /// Adam with bias correction.
 #[derive(Clone, Copy, Debug)]
@@ -42,11 +43,13 @@ impl Rule for Adam {
         let rate = self.learning_rate / correction(self.beta1);
         let inverse = 1.0 / correction(self.beta2);
         let moments = first.iter_mut().zip(second);
-        for ((x, &g), (m, v)) in values.iter_mut().zip(gradient).zip(moments) {
-            *m += (1.0 - self.beta1) * (g - *m);
-            *v += (1.0 - self.beta2) * (g * g - *v);
-            *x -= rate * *m / ((*v * inverse).sqrt() + self.epsilon);
-        }
+        vectorised(|| {
+            for ((x, &g), (m, v)) in values.iter_mut().zip(gradient).zip(moments) {
+                *m += (1.0 - self.beta1) * (g - *m);
+                *v += (1.0 - self.beta2) * (g * g - *v);
+                *x -= rate * *m / ((*v * inverse).sqrt() + self.epsilon);
+            }
+        });
     }
 
     fn check(&self) -> Result<()> {

@@ -51,22 +51,30 @@ pub struct Memory {
     name: Option<String>,
 }
 
+impl Default for Optimizer {
+    /// Adam at rate 0.01.
+    fn default() -> Self {
+        const LEARNING_RATE: f32 = 1e-2;
+        Self::unchecked(Adam::new(LEARNING_RATE))
+    }
+}
+
 impl Optimizer {
     /// An optimiser without memory.
     ///
     /// # Errors
     /// If the rule's settings make no sense, such as a learning rate that is NaN.
     pub fn new(rule: impl Rule + 'static) -> Result<Self> {
-        Self::boxed(Box::new(rule))
+        rule.check()?;
+        Ok(Self::unchecked(rule))
     }
 
-    pub(crate) fn boxed(rule: Box<dyn Rule>) -> Result<Self> {
-        rule.check()?;
-        Ok(Self {
-            rule,
+    pub(crate) fn unchecked(rule: impl Rule + 'static) -> Self {
+        Self {
+            rule: Box::new(rule),
             memory: HashMap::new(),
             restored: BTreeMap::new(),
-        })
+        }
     }
 
     /// Moves each parameter against its gradient.

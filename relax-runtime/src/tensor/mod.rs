@@ -11,7 +11,7 @@
 #[macro_use]
 mod dispatch;
 mod convert;
-mod cpu;
+pub(crate) mod cpu;
 mod device;
 mod graph;
 mod ops;

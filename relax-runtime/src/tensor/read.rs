@@ -2,7 +2,8 @@
 
 use std::panic::Location;
 
-use super::{Device, Shape, Tensor};
+use super::dispatch::Data;
+use super::{Device, Shape, Tensor, cpu};
 use crate::error::{Error, Result};
 
 /// Reading.
@@ -95,10 +96,21 @@ impl Tensor {
 
     /// As [`to_vec`](Self::to_vec), unnoticed by the record of reads.
     pub(crate) fn peek(&self) -> Result<Vec<f32>> {
+        self.with_values(<[f32]>::to_vec)
+    }
+
+    /// What `look` makes of the numbers, which are copied from a GPU only.
+    pub(crate) fn with_values<R>(&self, look: impl FnOnce(&[f32]) -> R) -> Result<R> {
         let inner = self.inner()?;
-        let mut values = vec![0.0; inner.shape.numel()];
-        on_device!(&inner.data, flat => flat.copy_into(&mut values));
-        Ok(values)
+        Ok(match &inner.data {
+            Data::Cpu(flat) => look(cpu::slice(flat)),
+            #[cfg(feature = "cuda")]
+            Data::Cuda(flat) => {
+                let mut values = vec![0.0; inner.shape.numel()];
+                flat.copy_into(&mut values);
+                look(&values)
+            }
+        })
     }
 
     /// As [`item`](Self::item), unnoticed by the record of reads.

@@ -34,6 +34,46 @@ pub(in super::super) fn exp(x: f32) -> f32 {
     if x < -87.3 { 0.0 } else { scaled }
 }
 
+/// Natural logarithm, after Cephes: x = m 2ⁿ with m between √½ and √2, and a polynomial for log m.
+/// Numbers below the normal range count as 0.
+#[inline(always)]
+pub(in super::super) fn ln(x: f32) -> f32 {
+    const LN_2_HIGH: f32 = 0.693_359_4;
+    const LN_2_LOW: f32 = -2.121_944_4e-4;
+    let root_half = std::f32::consts::FRAC_1_SQRT_2.to_bits();
+    let above = x.to_bits().wrapping_sub(root_half);
+    let n = ((above as i32) >> 23) as f32;
+    let z = f32::from_bits((above & 0x007f_ffff).wrapping_add(root_half)) - 1.0;
+    let mut p = 7.037_683_6e-2;
+    for c in [
+        -0.115_146_1,
+        0.116_769_984,
+        -0.124_201_41,
+        0.142_493_22,
+        -0.166_680_58,
+        0.200_007_15,
+        -0.249_999_94,
+        0.333_333_3,
+    ] {
+        p = p * z + c;
+    }
+    let square = z * z;
+    let value = z + (p * z * square + LN_2_LOW * n - 0.5 * square) + LN_2_HIGH * n;
+    let positive = if x < f32::MIN_POSITIVE {
+        f32::NEG_INFINITY
+    } else {
+        value
+    };
+    let finite = if x < f32::INFINITY { positive } else { x };
+    if x < 0.0 { f32::NAN } else { finite }
+}
+
+/// log p - log(1 - p).
+#[inline(always)]
+pub(in super::super) fn logit(p: f32) -> f32 {
+    ln(p / (1.0 - p))
+}
+
 /// log(1 + e) for e in [0, 1]: 2 artanh(e / (2 + e)) by its series, accurate near 0 too.
 #[inline(always)]
 fn ln_1p_unit(e: f32) -> f32 {
@@ -102,7 +142,34 @@ mod tests {
     }
 
     #[test]
+    fn logarithms_agree_with_double_precision() {
+        for exponent in -86..=87 {
+            for step in 0..10_000 {
+                let x = (exponent as f32 + step as f32 * 1e-4).exp();
+                let want = f64::from(x).ln();
+                let error = (f64::from(ln(x)) - want).abs() / want.abs().max(0.1);
+                assert!(error < 3e-7, "ln {x}: {} is not {want}", ln(x));
+            }
+        }
+        for step in 1..100_000 {
+            let p = step as f32 * 1e-5;
+            let want = f64::from(p).ln() - (-f64::from(p)).ln_1p();
+            let error = (f64::from(logit(p)) - want).abs() / want.abs().max(0.5);
+            assert!(error < 4e-7, "logit {p}: {} is not {want}", logit(p));
+        }
+    }
+
+    #[test]
     fn keeps_extremes() {
+        assert_eq!(
+            (ln(0.0), ln(1.0), ln(f32::INFINITY)),
+            (f32::NEG_INFINITY, 0.0, f32::INFINITY)
+        );
+        assert!(ln(-1.0).is_nan() && ln(f32::NAN).is_nan());
+        assert_eq!(
+            (logit(0.0), logit(0.5), logit(1.0)),
+            (f32::NEG_INFINITY, 0.0, f32::INFINITY)
+        );
         assert_eq!(exp(0.0), 1.0);
         assert_eq!(
             (exp(f32::INFINITY), exp(f32::NEG_INFINITY)),

@@ -35,10 +35,27 @@ pub(super) fn add(into: &mut [f32], from: &[f32]) {
     }
 }
 
-/// `f` of every element, with the widest vectors that the machine has. Both loops compute the
-/// same numbers: the compiler never fuses a product and a sum by itself.
+/// Runs a loop compiled for the widest vectors that the machine has. The
+/// numbers are the same: the compiler never fuses a product and a sum by itself.
+pub(crate) fn vectorised<R>(work: impl FnOnce() -> R) -> R {
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx2")]
+        fn avx2<R>(work: impl FnOnce() -> R) -> R {
+            work()
+        }
+        if std::arch::is_x86_feature_detected!("avx2") {
+            // SAFETY: the machine has the one feature that the function requires.
+            return unsafe { avx2(work) };
+        }
+    }
+    work()
+}
+
+/// `f` of every element.
 pub(super) fn map(values: &[f32], f: impl Fn(f32) -> f32) -> Vec<f32> {
     let mut out = vec![0.0; values.len()];
+    // Not `vectorised`: the compiler does not inline a closure as large as some functions here.
     #[cfg(target_arch = "x86_64")]
     if std::arch::is_x86_feature_detected!("avx2") {
         // SAFETY: the machine has the one feature that the function requires.

@@ -49,7 +49,7 @@ fn zip_cpu(
     dr: impl Fn(f32, f32) -> f32 + 'static,
 ) -> Inner {
     let pairs = cpu::slice(left).iter().zip(cpu::slice(right));
-    let values = pairs.map(|(&x, &y)| f(x, y)).collect();
+    let values = cpu::vectorised(|| pairs.map(|(&x, &y)| f(x, y)).collect());
     let saved = (left.clone(), right.clone());
     record_cpu(
         &[(a, left), (b, right)],
@@ -58,14 +58,18 @@ fn zip_cpu(
         move |g, sinks| {
             let (x, y) = (cpu::slice(&saved.0), cpu::slice(&saved.1));
             if let Some(sink) = sinks.get(0) {
-                for (((sink, g), &x), &y) in sink.iter_mut().zip(g).zip(x).zip(y) {
-                    *sink += g * dl(x, y);
-                }
+                cpu::vectorised(|| {
+                    for (((sink, g), &x), &y) in sink.iter_mut().zip(g).zip(x).zip(y) {
+                        *sink += g * dl(x, y);
+                    }
+                });
             }
             if let Some(sink) = sinks.get(1) {
-                for (((sink, g), &x), &y) in sink.iter_mut().zip(g).zip(x).zip(y) {
-                    *sink += g * dr(x, y);
-                }
+                cpu::vectorised(|| {
+                    for (((sink, g), &x), &y) in sink.iter_mut().zip(g).zip(x).zip(y) {
+                        *sink += g * dr(x, y);
+                    }
+                });
             }
         },
     )

@@ -32,9 +32,11 @@ fn map_cpu(
     record_cpu(&[(inner, flat)], inner.shape, values, move |g, sinks| {
         if let (Some(sink), Some((x, y))) = (sinks.get(0), &saved) {
             let arguments = cpu::slice(x).iter().zip(y);
-            for ((sink, g), (&x, &y)) in sink.iter_mut().zip(g).zip(arguments) {
-                *sink += g * df(x, y);
-            }
+            cpu::vectorised(|| {
+                for ((sink, g), (&x, &y)) in sink.iter_mut().zip(g).zip(arguments) {
+                    *sink += g * df(x, y);
+                }
+            });
         }
     })
 }
@@ -75,7 +77,12 @@ impl Tensor {
 
     /// Natural logarithm.
     pub fn ln(&self) -> Tensor {
-        unary!(self, |t| t.try_ln(), |x, _| x.recip())
+        unary_own!(
+            self,
+            cpu: math::ln, |x, _| 1.0 / x,
+            gpu: |t| t.try_ln(),
+            |x, _| x.recip()
+        )
     }
 
     /// log(1 + x), accurate near 0 on the CPU.
@@ -154,7 +161,16 @@ impl Tensor {
 
     /// Log-odds log p - log(1 - p); infinite at 0 and 1.
     pub fn logit(&self) -> Tensor {
-        self.ln() - self.neg().ln_1p()
+        unary_own!(
+            self,
+            cpu: math::logit, |x, _| 1.0 / (x * (1.0 - x)),
+            gpu: |t| {
+                use dfdx::tensor_ops::{TryAdd, TrySub};
+                let others = t.with_empty_tape().try_negate()?.try_add(1.0)?;
+                t.try_ln()?.try_sub(others.try_ln()?)
+            },
+            |x, _| (x * (1.0 - x)).recip()
+        )
     }
 
     /// Hyperbolic tangent.
