@@ -216,7 +216,7 @@ impl<'a> Setting<'a> {
     fn measure(&self, estimator: Rc<dyn Estimator>, seed: u64) -> Result<(Moments, Moments)> {
         const STEPS: usize = 20;
         let name = estimator.name();
-        let mut trainer = Trainer::new(seed)?;
+        let mut trainer = Trainer::new(seed);
         trainer.set_estimator(estimator);
         for _ in 0..STEPS {
             trainer.step(self.many)?;
