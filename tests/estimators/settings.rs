@@ -216,8 +216,7 @@ impl<'a> Setting<'a> {
     fn measure(&self, estimator: Rc<dyn Estimator>, seed: u64) -> Result<(Moments, Moments)> {
         const STEPS: usize = 20;
         let name = estimator.name();
-        let mut trainer = Trainer::new(seed);
-        trainer.set_estimator(estimator);
+        let mut trainer = Trainer::new(seed).with_estimator(estimator);
         for _ in 0..STEPS {
             trainer.step(self.many)?;
         }
