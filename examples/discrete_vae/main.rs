@@ -138,6 +138,11 @@ fn train(
     let mut average = None;
     let mut last_variance = 0.0;
     let first = trainer.steps_taken();
+    if first >= options.steps {
+        return Err(
+            format!("the checkpoint is at step {first} already; ask for more --steps").into(),
+        );
+    }
     let started = Instant::now();
     for step in first..options.steps {
         // Which images a step sees depends on seed and step alone, so that a resumed run sees what
@@ -173,11 +178,11 @@ fn train(
     bar.finish_and_clear();
     let seconds = started.elapsed().as_secs_f64();
     println!(
-        "trained {} steps of {} in {seconds:.1} s ({:.3} ms a step): running train ELBO {:.2} nats \
+        "trained {} steps of {} images in {seconds:.1} s ({:.3} ms a step): running train ELBO {:.2} nats \
          an image, variance of the logits' gradient {last_variance:.3e}",
         options.steps,
         options.batch,
-        1e3 * seconds / options.steps.saturating_sub(first).max(1) as f64,
+        1e3 * seconds / (options.steps - first) as f64,
         average.unwrap_or(f64::NAN),
     );
     let chart = |title: &str, y_label: &str, y_scale, points| Chart {

@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use super::{
-    Distribution, Law, Number, Operand, Relaxation, check_values, expand_parameter, host_in_plate,
-    parameter_error,
+    Distribution, Law, Number, Operand, Relaxation, check_fit, check_values, expand_parameter,
+    host_in_plate, parameter_error,
 };
 use crate::error::Result;
 use crate::random::Stream;
@@ -38,7 +38,7 @@ impl<P: BernoulliOperand> Bernoulli<P> {
     /// Coins that come up 1 with probability σ(`logits`).
     ///
     /// # Errors
-    /// If a logit is NaN.
+    /// If a logit is NaN, or infinite in a tensor.
     pub fn logits(logits: impl Operand<Repr = P>) -> Result<Self> {
         let logits = logits.into_repr();
         logits.check_logits()?;
@@ -50,12 +50,13 @@ impl<P: BernoulliOperand> Bernoulli<P> {
 pub trait BernoulliOperand: Sized {
     /// ln p − ln(1 − p).
     fn logits_of_probs(self) -> Result<Self>;
-    /// An error if a logit is NaN.
+    /// An error if a logit is NaN, or infinite in a tensor.
     fn check_logits(&self) -> Result<()>;
 }
 
 const PROBS: &str = "probabilities lie between 0 and 1";
 const NOT_NAN: &str = "logits must be numbers; look at what computes them";
+const FINITE: &str = "logits must be finite; look at what computes them (±1e4 is certainty)";
 
 impl BernoulliOperand for f64 {
     fn logits_of_probs(self) -> Result<Self> {
@@ -82,7 +83,7 @@ impl BernoulliOperand for Tensor {
     }
 
     fn check_logits(&self) -> Result<()> {
-        check_values(NAME, "logits", self, |x| !x.is_nan(), NOT_NAN)
+        check_values(NAME, "logits", self, f32::is_finite, FINITE)
     }
 }
 
@@ -121,7 +122,7 @@ impl Distribution for Bernoulli<f64> {
         if plates.is_empty() {
             Ok(self)
         } else {
-            Err(host_in_plate(NAME, "probs"))
+            Err(host_in_plate(NAME, "parameter"))
         }
     }
 }
@@ -151,6 +152,7 @@ impl Distribution for Bernoulli<Tensor> {
     }
 
     fn log_density(&self, value: &Tensor) -> Result<Number> {
+        check_fit(NAME, &self.parameters(), value)?;
         Ok(Number::Tensor(Law::log_density(self, value)))
     }
 
@@ -164,7 +166,7 @@ impl Distribution for Bernoulli<Tensor> {
 
     fn expand(self, plates: &[usize]) -> Result<Self> {
         Ok(Self {
-            logits: expand_parameter(NAME, "logits", &self.logits, plates, 0)?,
+            logits: expand_parameter(NAME, "parameter", &self.logits, plates, 0)?,
         })
     }
 }

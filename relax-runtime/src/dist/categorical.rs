@@ -38,7 +38,7 @@ impl<P: CategoricalOperand> Categorical<P> {
     /// Categories with probabilities softmax(`logits`).
     ///
     /// # Errors
-    /// If there are none or one is NaN.
+    /// If there are none or one is not finite; over `f64`s −∞ is allowed beside finite ones.
     pub fn logits(logits: impl VectorOperand<Repr = P>) -> Result<Self> {
         let logits = logits.into_repr();
         logits.check_logits(NAME)?;
@@ -55,7 +55,8 @@ pub trait CategoricalOperand: Sized {
 }
 
 const PROBS: &str = "probabilities lie between 0 and 1";
-const NOT_NAN: &str = "logits must be numbers; look at what computes them";
+const FINITE: &str =
+    "logits must be finite; look at what computes them (-1e4 rules a category out)";
 
 fn empty(distribution: &'static str, parameter: &'static str) -> Error {
     Error::Parameter {
@@ -93,9 +94,12 @@ impl CategoricalOperand for Vec<f64> {
         if self.is_empty() {
             return Err(empty(distribution, "logits"));
         }
-        match self.iter().find(|x| x.is_nan()) {
+        // On the host −∞ is a category of probability 0, as long as another is left.
+        let impossible = self.iter().all(|&x| x == f64::NEG_INFINITY);
+        let refused = |x: f64| impossible || x.is_nan() || x == f64::INFINITY;
+        match self.iter().find(|x| refused(**x)) {
             None => Ok(()),
-            Some(&x) => Err(parameter_error(distribution, "logits", x, NOT_NAN)),
+            Some(&x) => Err(parameter_error(distribution, "logits", x, FINITE)),
         }
     }
 }
@@ -122,7 +126,7 @@ impl CategoricalOperand for Tensor {
         if self.check()?.shape().last().is_none_or(|&k| k == 0) {
             return Err(empty(distribution, "logits"));
         }
-        check_values(distribution, "logits", self, |x| !x.is_nan(), NOT_NAN)
+        check_values(distribution, "logits", self, f32::is_finite, FINITE)
     }
 }
 
@@ -194,7 +198,7 @@ impl Distribution for Categorical<Vec<f64>> {
         if plates.is_empty() {
             Ok(self)
         } else {
-            Err(host_in_plate(NAME, "probs"))
+            Err(host_in_plate(NAME, "parameter"))
         }
     }
 }
@@ -232,7 +236,7 @@ impl Distribution for Categorical<Tensor> {
 
     fn expand(self, plates: &[usize]) -> Result<Self> {
         Ok(Self {
-            logits: expand_parameter(NAME, "logits", &self.logits, plates, 1)?,
+            logits: expand_parameter(NAME, "parameter", &self.logits, plates, 1)?,
         })
     }
 }
@@ -312,6 +316,10 @@ pub(super) fn guide_logits(logits: &Tensor) -> Tensor {
 #[derive(Debug)]
 pub struct CategoricalRelaxation;
 
+/// By how much the chosen category is above the others at least: f32 tells |z̃| ≤ 17 from its
+/// neighbours by 2⁻¹⁹.
+const SMALLEST_GAP: f32 = 4e-6;
+
 /// Noise of exactly 0 or 1, which a caller may pass, moved to the nearest uniform draw.
 fn open(u: &Tensor) -> Tensor {
     u.clamp(f32::EPSILON / 2.0, 1.0 - f32::EPSILON / 2.0)
@@ -339,18 +347,19 @@ impl Relaxation for CategoricalRelaxation {
         let log_e = (-open(v).ln()).ln();
         let chosen = (&log_e * b).sum_keepdim(-1);
         let above = (log_e - theta.log_softmax(-1) - &chosen).softplus();
+        // Far above rounding, so that the chosen category stays the largest.
+        let above = above.clamp(SMALLEST_GAP, f32::MAX);
         let others = Tensor::select_where(b, &above.zeros_like(), &above);
         -(others + chosen)
     }
 
-    /// E = e^−z at the chosen category and p (e^−z − e^−max z) elsewhere, the inverse of
+    /// v = exp(−e^−z) at the chosen category and u^(1 − κ) elsewhere, the inverse of
     /// [`conditional`](Self::conditional).
     fn coupled_noise(&self, theta: &Tensor, u: &Tensor, b: &Tensor) -> Tensor {
-        let theta = theta.detach();
-        let e = (-self.relaxed(&theta, u)).exp();
-        let chosen = (&e * b).sum_keepdim(-1);
-        let others = (&e - chosen) * theta.softmax(-1);
-        (-Tensor::select_where(b, &e, &others)).exp()
+        let z = self.relaxed(&theta.detach(), u);
+        let max = z.max(-1).unsqueeze(-1);
+        let others = open(u).ln() * (1.0 - (z - &max).exp());
+        Tensor::select_where(b, &-(-max).exp(), &others).exp()
     }
 
     fn squash(&self, z: &Tensor, temperature: &Tensor) -> Tensor {

@@ -27,6 +27,10 @@ use crate::random::Stream;
 use crate::tensor::{Device, Shape, Tensor};
 
 /// A distribution that a site can draw from or observe.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a distribution",
+    label = "expected a distribution, such as `Bernoulli(0.5)`"
+)]
 pub trait Distribution: Clone + Debug + 'static {
     /// What a draw is: a host value or a tensor.
     type Value: SiteValue;
@@ -248,6 +252,28 @@ fn expand_parameter(
     let mut target = plates.to_vec();
     target.extend(shape.iter().skip(plates.len()));
     Ok(tensor.broadcast_to(Shape::try_from(&target[..])?))
+}
+
+/// The shape that a law's parameters broadcast to: that of a draw as a vertex.
+pub(crate) fn draw_shape(parameters: &[Tensor]) -> Shape {
+    parameters.iter().fold(Shape::from([]), |shape, p| {
+        shape.broadcast(&p.shape()).unwrap_or(shape)
+    })
+}
+
+/// Checks that either one draw has the value's shape, or a draw is repeated for the value's
+/// further elements; a column against a row, which would make a matrix, is a mistake.
+fn check_fit(distribution: &'static str, parameters: &[Tensor], value: &Tensor) -> Result<()> {
+    let (draw, value) = (draw_shape(parameters), value.check()?.shape());
+    let joined = draw.broadcast(&value);
+    if joined.is_some_and(|joined| joined == draw || joined == value) {
+        return Ok(());
+    }
+    Err(crate::Error::Parameter {
+        distribution,
+        parameter: "value",
+        problem: format!("of shape {value} does not fit draws of shape {draw}; reshape one"),
+    })
 }
 
 /// The error of a host-valued distribution inside a plate.

@@ -4,10 +4,10 @@ use std::f64::consts::TAU;
 use std::rc::Rc;
 
 use super::{
-    Distribution, Law, Number, Operand, check_values, expand_parameter, host_in_plate,
+    Distribution, Law, Number, Operand, check_fit, check_values, expand_parameter, host_in_plate,
     parameter_error,
 };
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::random::Stream;
 use crate::tensor::{Shape, Tensor};
 
@@ -27,7 +27,8 @@ impl<P: NormalOperand> Normal<P> {
     /// broadcast.
     ///
     /// # Errors
-    /// If `loc` is NaN or infinite, or `scale` is not positive and finite.
+    /// If `loc` is NaN or infinite, `scale` is not positive and finite, or their shapes do not
+    /// broadcast.
     pub fn new<A: Operand, B: Operand>(loc: A, scale: B) -> Result<Self>
     where
         A::Repr: Join<B::Repr, Joined = P>,
@@ -107,7 +108,16 @@ impl NormalOperand for f64 {
 impl NormalOperand for Tensor {
     fn check(loc: &Tensor, scale: &Tensor) -> Result<()> {
         check_values(NAME, "loc", loc, f32::is_finite, LOC)?;
-        check_values(NAME, "scale", scale, |x| valid_scale(f64::from(x)), SCALE)
+        check_values(NAME, "scale", scale, |x| valid_scale(f64::from(x)), SCALE)?;
+        let (loc, scale) = (loc.shape(), scale.shape());
+        match loc.broadcast(&scale) {
+            Some(_) => Ok(()),
+            None => Err(Error::Parameter {
+                distribution: NAME,
+                parameter: "scale",
+                problem: format!("of shape {scale} does not broadcast with loc of shape {loc}"),
+            }),
+        }
     }
 }
 
@@ -170,6 +180,7 @@ impl Distribution for Normal<Tensor> {
     }
 
     fn log_density(&self, value: &Tensor) -> Result<Number> {
+        check_fit(NAME, &self.parameters(), value)?;
         Ok(Number::Tensor(Law::log_density(self, value)))
     }
 
@@ -244,6 +255,6 @@ impl Law for Normal<Tensor> {
     }
 
     fn mean(&self) -> Tensor {
-        self.loc.clone()
+        &self.loc + self.scale.zeros_like()
     }
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::categorical::{guide_logits, gumbel_argmax, logits_tensor, normalised};
 use super::{
     CategoricalOperand, CategoricalRelaxation, Distribution, Law, Number, Relaxation,
-    VectorOperand, expand_parameter, host_in_plate,
+    VectorOperand, check_fit, expand_parameter, host_in_plate,
 };
 use crate::error::Result;
 use crate::random::Stream;
@@ -36,7 +36,7 @@ impl<P: CategoricalOperand> OneHotCategorical<P> {
     /// Categories with probabilities softmax(`logits`).
     ///
     /// # Errors
-    /// If there are none or one is NaN.
+    /// If there are none or one is not finite; over `f64`s −∞ is allowed beside finite ones.
     pub fn logits(logits: impl VectorOperand<Repr = P>) -> Result<Self> {
         let logits = logits.into_repr();
         logits.check_logits(NAME)?;
@@ -91,7 +91,7 @@ impl Distribution for OneHotCategorical<Vec<f64>> {
         if plates.is_empty() {
             Ok(self)
         } else {
-            Err(host_in_plate(NAME, "probs"))
+            Err(host_in_plate(NAME, "parameter"))
         }
     }
 }
@@ -115,6 +115,7 @@ impl Distribution for OneHotCategorical<Tensor> {
     }
 
     fn log_density(&self, value: &Tensor) -> Result<Number> {
+        check_fit(NAME, &self.parameters(), value)?;
         Ok(Number::Tensor(Law::log_density(self, value)))
     }
 
@@ -128,7 +129,7 @@ impl Distribution for OneHotCategorical<Tensor> {
 
     fn expand(self, plates: &[usize]) -> Result<Self> {
         Ok(Self {
-            logits: expand_parameter(NAME, "logits", &self.logits, plates, 1)?,
+            logits: expand_parameter(NAME, "parameter", &self.logits, plates, 1)?,
         })
     }
 }

@@ -3,6 +3,10 @@
 use crate::tensor::{Parameter, Tensor};
 
 /// A scalar parameter: `f64`, or a tensor of any shape.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be this parameter of a distribution",
+    label = "expected a number (`f64`, such as `1.0`) or a `Tensor`"
+)]
 pub trait Operand {
     /// `f64` or [`Tensor`].
     type Repr;
@@ -11,6 +15,10 @@ pub trait Operand {
 }
 
 /// A vector parameter: `f64`s, or a tensor whose last axis is the vector.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be this parameter of a distribution",
+    label = "expected numbers (`f64`s, such as `[0.2, 0.8]`) or a `Tensor`"
+)]
 pub trait VectorOperand {
     /// `Vec<f64>` or [`Tensor`].
     type Repr;

@@ -22,6 +22,9 @@ pub enum Value {
 
 impl Value {
     /// The value as a tensor: numbers become rank 0, vectors rank 1.
+    ///
+    /// # Errors
+    /// If it is a tensor that carries one.
     pub fn to_tensor(&self) -> Result<Tensor> {
         match self {
             Value::Bool(b) => Ok(Tensor::scalar(f32::from(u8::from(*b)))),
@@ -32,7 +35,7 @@ impl Value {
                 let shape = Shape::from([data.len()]);
                 Tensor::from_vec(data, shape, &Device::cpu())
             }
-            Value::Tensor(t) => Ok(t.clone()),
+            Value::Tensor(t) => t.check().cloned(),
         }
     }
 
@@ -73,7 +76,10 @@ impl fmt::Display for Value {
             Value::Real(x) => return write!(f, "{x:.4}"),
             Value::Vector(_) | Value::Tensor(_) => {}
         }
-        let values = self.to_f64s().map_err(|_| fmt::Error)?;
+        let values = match self.to_f64s() {
+            Ok(values) => values,
+            Err(error) => return write!(f, "({error})"),
+        };
         let scalar = self.shape().rank() == 0;
         if !scalar {
             f.write_str("[")?;
@@ -181,6 +187,10 @@ impl SiteValue for Tensor {
 }
 
 /// A value that `observe!` accepts for a site that holds `V`.
+#[diagnostic::on_unimplemented(
+    message = "a site that holds `{V}` cannot observe `{Self}`",
+    label = "expected `{V}`"
+)]
 pub trait IntoSiteValue<V> {
     /// The value as the site holds it.
     fn into_site_value(self) -> V;

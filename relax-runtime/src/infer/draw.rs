@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::pass::{Latent, Mode, Pass};
-use crate::dist::{Law, Value};
+use crate::dist::{Law, Value, draw_shape};
 use crate::error::{Error, Result};
 use crate::model::{Handler, Message, ParamStore, Trace};
 use crate::tensor::Tensor;
@@ -160,14 +160,28 @@ impl Handler for Draw {
     }
 }
 
+/// Checks that a guide's draw has the shape of the model's own.
+fn check_shape(law: &dyn Law, value: &Tensor) -> Result<()> {
+    let wanted = draw_shape(&law.parameters());
+    let found = law.to_vertex(value).check()?.shape();
+    if found == wanted {
+        return Ok(());
+    }
+    Err(Error::Model(format!(
+        "a draw of the model has shape {wanted}, but the guide's has shape {found}"
+    )))
+}
+
 /// Gives a model's sites the guide's values.
 pub(super) struct FromGuide {
     places: HashMap<String, usize>,
     values: Vec<Tensor>,
+    /// Whether the values are to lie in the support: all but relaxed ones do.
+    hard: bool,
 }
 
 impl FromGuide {
-    pub(super) fn new(latents: &[Latent], trace: &Trace) -> Self {
+    pub(super) fn new(latents: &[Latent], trace: &Trace, mode: &Mode) -> Self {
         let places = latents
             .iter()
             .enumerate()
@@ -180,6 +194,7 @@ impl FromGuide {
         Self {
             places: places.collect(),
             values: latents.iter().map(value).collect(),
+            hard: !matches!(mode, Mode::Relaxed { .. }),
         }
     }
 }
@@ -197,7 +212,12 @@ impl Handler for FromGuide {
                 known.join(", ")
             )));
         };
-        message.value = Some(Value::Tensor(self.values[place].clone()));
+        let value = Value::Tensor(self.values[place].clone());
+        if self.hard {
+            message.dist.check(&value)?;
+            check_shape(&*message.expanded()?.law()?, &self.values[place])?;
+        }
+        message.value = Some(value);
         message.origin = Some(place);
         Ok(())
     }

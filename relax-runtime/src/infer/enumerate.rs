@@ -154,7 +154,8 @@ type Values = Vec<(String, Vec<f64>)>;
 /// Runs a model once for every combination of its discrete values.
 ///
 /// # Errors
-/// If a latent site is continuous, or there are more than 2²⁰ combinations.
+/// If a latent site is continuous, there are more than 2²⁰ combinations, or the observations are
+/// impossible under all of them.
 pub fn exact_posterior(model: &dyn Program) -> Result<ExactPosterior> {
     let odometer = Rc::new(Odometer::default());
     let params = ParamStore::default();
@@ -178,6 +179,12 @@ pub fn exact_posterior(model: &dyn Program) -> Result<ExactPosterior> {
         }
     }
     let log_evidence = log_sum_exp(runs.iter().map(|(log_weight, _)| *log_weight));
+    if log_evidence == f64::NEG_INFINITY {
+        return Err(Error::Model(format!(
+            "the observations are impossible under every combination of the latent values of `{}`",
+            model.name()
+        )));
+    }
     let mut sites: BTreeMap<String, Vec<(Vec<f64>, f64)>> = BTreeMap::new();
     for (log_weight, values) in runs {
         let p = (log_weight - log_evidence).exp();

@@ -77,7 +77,7 @@ impl Objective for Elbo<'_> {
         let (mut latents, mut reads) = (Vec::new(), SiteSet::default());
         let trace = if let Some(guide) = self.guide {
             let (drawn, guide_trace, guide_reads) = self.run_guide(guide, key, params, mode)?;
-            let replay = Rc::new(FromGuide::new(&drawn, &guide_trace));
+            let replay = Rc::new(FromGuide::new(&drawn, &guide_trace, mode));
             let context = Context::new(
                 key,
                 vec![Rc::clone(&replay) as Rc<dyn Handler>],

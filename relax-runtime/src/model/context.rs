@@ -71,6 +71,15 @@ impl Context {
     fn draw<D: Distribution>(&self, entry: &mut Entry, dist: D) -> Result<Value> {
         let original: Rc<dyn AnyDistribution> = Rc::new(dist.clone());
         let sizes = entry.sizes();
+        if let Some(context) = &entry.context {
+            let shape = context.check()?.shape();
+            if !shape.starts_with(&sizes) {
+                return Err(Error::Model(format!(
+                    "the context has shape {shape} inside plates of sizes {sizes:?}; its leading \
+                     axes must be the plates'"
+                )));
+            }
+        }
         let mut message = Message {
             name: &entry.name,
             dist: &original,
@@ -173,7 +182,9 @@ impl Context {
     /// # Errors
     /// If `init` carries an error or the name is taken in this run.
     pub fn new_param(&self, site: Site, init: impl IntoParam) -> Result<Tensor> {
-        let init = init.into_param()?;
+        let init = init
+            .into_param()
+            .map_err(|e| self.entry(&site, Kind::Param).locate(e))?;
         let value = self.params.insert(&self.peek_name(&site), &init);
         self.record_param(&site, value)
     }
@@ -215,6 +226,7 @@ impl Context {
                     "a plate of {size} rows cannot be a sample `of = {of}`; `of` is the size of the whole data set"
                 )
             };
+            let site = Site::new("plate", site.file, site.line);
             return Err(self.entry(&site, Kind::Cost).locate(Error::Model(problem)));
         }
         self.state.borrow_mut().plates.push(Plate {
@@ -246,6 +258,7 @@ impl Context {
         Entry {
             name: state.next_name(site),
             kind,
+            written: kind,
             dist: None,
             value: Value::Real(0.0),
             plates: state.plates[..].into(),
@@ -300,6 +313,10 @@ impl Drop for PlateGuard<'_> {
 }
 
 /// A first value of a parameter.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the first value of a parameter",
+    label = "expected a number (`f64`), numbers, or a `Tensor`"
+)]
 pub trait IntoParam {
     /// The value as a tensor.
     ///

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::trace::unknown_site;
-use super::{Context, Model, ParamStore, Plate, Trace};
+use super::{Context, Kind, Model, ParamStore, Plate, Trace};
 use crate::dist::{AnyDistribution, SiteValue, Value};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::random::Key;
 use crate::tensor::{SiteSet, Tensor};
 
@@ -100,7 +100,7 @@ impl Handler for Condition {
     }
 
     fn finish(&self, trace: &Trace) -> Result<()> {
-        expect_sites(&self.0, trace)
+        expect_sites(&self.0, trace, "`sample!`", &[Kind::Latent])
     }
 }
 
@@ -121,18 +121,29 @@ impl Handler for Substitute {
     }
 
     fn finish(&self, trace: &Trace) -> Result<()> {
-        expect_sites(&self.0, trace)
+        let kinds = [Kind::Latent, Kind::Param];
+        expect_sites(&self.0, trace, "`sample!` or `param!`", &kinds)
     }
 }
 
-fn expect_sites(values: &BTreeMap<String, Value>, trace: &Trace) -> Result<()> {
-    match values.keys().find(|name| trace.find(name).is_none()) {
-        None => Ok(()),
-        Some(name) => Err(unknown_site(
-            name,
-            trace.entries().iter().map(|e| e.name.as_str()),
-        )),
+/// Checks that each value had a site to go to.
+fn expect_sites(
+    values: &BTreeMap<String, Value>,
+    trace: &Trace,
+    macros: &str,
+    kinds: &[Kind],
+) -> Result<()> {
+    for name in values.keys() {
+        let Some(entry) = trace.find(name) else {
+            let known = trace.entries().iter().map(|e| e.name.as_str());
+            return Err(unknown_site(name, known));
+        };
+        if !kinds.contains(&entry.written) {
+            let problem = format!("a value was given to it, but it is not a {macros} site");
+            return Err(entry.locate(Error::Model(problem)));
+        }
     }
+    Ok(())
 }
 
 /// Keeps the handlers outside it from seeing some sites: those draw from their own distribution.
@@ -169,6 +180,13 @@ pub struct Relax {
 
 impl Handler for Relax {
     fn sample(&self, message: &mut Message<'_>) -> Result<()> {
+        if !(self.temperature > 0.0 && self.temperature.is_finite()) {
+            let problem = format!("is {}; it must be positive and finite", self.temperature);
+            return Err(Error::Config {
+                setting: "temperature",
+                problem,
+            });
+        }
         if message.value.is_some() || message.dist.is_host() {
             return Ok(());
         }

@@ -24,6 +24,10 @@ use crate::error::Result;
 /// different handlers.
 #[must_use = "a model does nothing until it is run: pass it to `Svi`, `Minimize` or `Handlers`, or \
               `call!` it inside another model"]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a model",
+    label = "expected a `#[model]` function applied to its arguments"
+)]
 pub trait Model {
     /// What the function returns.
     type Output;
@@ -39,6 +43,10 @@ pub trait Model {
 }
 
 /// A model whose result is not looked at.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a model",
+    label = "expected a `#[model]` function applied to its arguments"
+)]
 pub trait Program {
     /// The function's name.
     fn name(&self) -> &'static str;

@@ -63,6 +63,8 @@ pub struct Entry {
     pub file: &'static str,
     /// The user's line.
     pub line: u32,
+    /// The macro that the user wrote, whatever a handler made of it.
+    pub(crate) written: Kind,
     /// Random sites that host control flow had seen when this one was reached.
     pub(crate) influence: SiteSet,
     pub(crate) estimator: Option<Cow<'static, str>>,

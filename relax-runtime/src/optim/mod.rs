@@ -90,23 +90,46 @@ impl Optimizer {
     /// Moves each parameter against its gradient.
     ///
     /// # Errors
-    /// If a gradient carries an error or has another shape than its parameter.
+    /// If a gradient carries an error, has another shape than its parameter, or is not finite; then
+    /// no parameter has been moved.
     pub fn update(&mut self, gradients: &[(Parameter, Tensor)]) -> Result<()> {
+        let read = gradients
+            .iter()
+            .map(|(parameter, gradient)| self.read(parameter, gradient))
+            .collect::<Result<Vec<_>>>()?;
         gradients
             .iter()
-            .try_for_each(|(parameter, gradient)| self.update_one(parameter, gradient))
+            .zip(read)
+            .try_for_each(|((parameter, _), gradient)| self.update_one(parameter, &gradient))
     }
 
-    fn update_one(&mut self, parameter: &Parameter, gradient: &Tensor) -> Result<()> {
-        let value = parameter.get();
-        let (mut values, gradient) = (value.peek()?, gradient.peek()?);
-        if values.len() != gradient.len() {
+    /// The gradient's values, checked.
+    fn read(&self, parameter: &Parameter, gradient: &Tensor) -> Result<Vec<f32>> {
+        let (gradient, elements) = (gradient.peek()?, parameter.shape().numel());
+        if elements != gradient.len() {
             return Err(Error::Autodiff(format!(
-                "a parameter of {} elements got a gradient of {}",
-                values.len(),
+                "a parameter of {elements} elements got a gradient of {}",
                 gradient.len()
             )));
         }
+        match gradient.iter().find(|g| !g.is_finite()) {
+            None => Ok(gradient),
+            Some(&g) => Err(Error::NotFinite {
+                what: format!(
+                    "the gradient by `{}`",
+                    parameter.name().unwrap_or("a parameter")
+                ),
+                value: f64::from(g),
+                step: self.memory.get(&parameter.key()).map_or(0, |m| m.step),
+                hint: "look for a square root, logarithm or quotient at 0, or try a smaller \
+                       learning rate",
+            }),
+        }
+    }
+
+    fn update_one(&mut self, parameter: &Parameter, gradient: &[f32]) -> Result<()> {
+        let value = parameter.get();
+        let mut values = value.peek()?;
         let memory = self.memory.entry(parameter.key()).or_insert_with(|| {
             let name = parameter.name().map(str::to_owned);
             let restored = name.as_ref().and_then(|name| self.restored.remove(name));
@@ -120,7 +143,7 @@ impl Optimizer {
             .slots
             .resize_with(self.rule.slots(), || vec![0.0; values.len()]);
         self.rule
-            .apply(memory.step, &mut values, &gradient, &mut memory.slots);
+            .apply(memory.step, &mut values, gradient, &mut memory.slots);
         parameter.set(Tensor::from_vec(values, value.shape(), &value.device())?)
     }
 

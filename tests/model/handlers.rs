@@ -1,0 +1,264 @@
+//! Interpretations of one program: replay, condition, substitute, block, relax, one's own.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use relax_runtime::dist::Value;
+use relax_runtime::model::{
+    Block, Context, Handler, Kind, Message, ParamStore, Program, Replay, Site, Substitute,
+};
+use relax_runtime::prelude::*;
+
+use crate::{assert_near, assert_says, error};
+
+#[model]
+fn sprinkler() -> bool {
+    let rain = sample!(Bernoulli(0.2));
+    let level = sample!(Normal(if rain { 1.0 } else { 0.0 }, 0.5));
+    let wet = sample!(Bernoulli(logits = level * 4.0));
+    wet
+}
+
+#[model]
+fn tensors() -> Tensor {
+    let w = param!([1.0, 2.0]);
+    let b = sample!(Bernoulli(logits = &w));
+    let h = sample!(OneHotCategorical(logits = &w));
+    let k = sample!(Categorical(logits = &w));
+    let host = sample!(Bernoulli(0.5));
+    let x = sample!(Normal(&w, 1.0));
+    b + h + k + x + f64::from(u8::from(host)) as f32
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run() -> Result<()> {
+    let table = |seed| -> Result<String> {
+        Ok(Handlers::seeded(seed).run(&sprinkler())?.trace.to_string())
+    };
+    assert_eq!(table(3)?, table(3)?);
+    assert_ne!(table(3)?, table(4)?);
+    Ok(())
+}
+
+#[test]
+fn replay_gives_the_recorded_values() -> Result<()> {
+    let first = Handlers::seeded(1).run(&sprinkler())?;
+    let again = Handlers::seeded(2).replay(&first.trace).run(&sprinkler())?;
+    assert_eq!(first.trace.to_string(), again.trace.to_string());
+
+    // Sites that the record lacks draw afresh.
+    let other = Handlers::seeded(2).replay(&first.trace).run(&tensors())?;
+    assert!(other.trace.find("x").is_some());
+    Ok(())
+}
+
+#[test]
+fn condition_observes() -> Result<()> {
+    let run = Handlers::seeded(1)
+        .condition("rain", true)
+        .run(&sprinkler())?;
+    let rain = run.trace.get("rain")?;
+    assert_eq!(
+        (rain.kind, rain.value.to_string()),
+        (Kind::Observed, "true".into())
+    );
+    assert_near(rain.log_prob()?.total()?, 0.2f64.ln(), 1e-12);
+    assert_eq!(run.trace.get("level")?.kind, Kind::Latent);
+
+    let wrong = |site, value: f64| Handlers::seeded(1).condition(site, value).run(&sprinkler());
+    assert_says(
+        &error(wrong("rain", 0.5)),
+        &["site `rain`", "true or false", "0.5"],
+    );
+    assert_says(
+        &error(wrong("level", f64::NAN)),
+        &["site `level`", "outside the support"],
+    );
+    let unknown = wrong("rian", 1.0).unwrap_err();
+    assert!(matches!(unknown, Error::UnknownSite { .. }));
+    assert_says(&unknown.to_string(), &["`rian`", "`rain`, `level`, `wet`"]);
+    let known = ["one_hot", "h"];
+    for (value, site) in [([0.5, 0.5], known[1]), ([1.0, 1.0], known[1])] {
+        let run = Handlers::seeded(1)
+            .condition(site, value.to_vec())
+            .run(&tensors());
+        assert_says(&error(run), &["site `h`", "outside the support"]);
+    }
+    let index = Handlers::seeded(1).condition("k", 7usize).run(&tensors());
+    assert_says(&error(index), &["site `k`", "outside the support"]);
+    Ok(())
+}
+
+#[test]
+fn condition_does_not_overrule_the_program() {
+    #[model]
+    fn observed() {
+        observe!(Bernoulli(0.5), true, name = "toss");
+        cost!(1.0);
+    }
+    for site in ["toss", "cost"] {
+        let run = Handlers::seeded(1).condition(site, false).run(&observed());
+        assert_says(&error(run), &[site, "not a `sample!` site"]);
+    }
+    let run = Handlers::seeded(1)
+        .substitute("toss", false)
+        .run(&observed());
+    assert_says(&error(run), &["toss", "`sample!` or `param!`"]);
+}
+
+#[test]
+fn substitute_keeps_sites_random_and_sets_parameters() -> Result<()> {
+    let run = Handlers::seeded(1)
+        .substitute("level", 100.0)
+        .substitute("rain", true)
+        .run(&sprinkler())?;
+    assert!(run.output);
+    assert_eq!(run.trace.get("level")?.kind, Kind::Latent);
+    let unknown = Handlers::seeded(1).substitute("lvl", 1.0).run(&sprinkler());
+    assert_says(&error(unknown), &["no site is named `lvl`", "`level`"]);
+
+    let run = Handlers::seeded(1)
+        .substitute("w", vec![1e4, -1e4])
+        .run(&tensors())?;
+    assert_eq!(run.trace.get("w")?.value.to_f64s()?, [1e4, -1e4]);
+    assert_eq!(run.trace.get("b")?.value.to_f64s()?, [1.0, 0.0]);
+
+    // A tensor computed wrongly hands its error on.
+    let poisoned = Tensor::from_slice(&[1.0, 2.0]) + Tensor::from_slice(&[1.0, 2.0, 3.0]);
+    let run = Handlers::seeded(1)
+        .substitute("x", poisoned.clone())
+        .run(&tensors());
+    assert_says(&error(run), &["site `x`", "[2] and [3]"]);
+    assert_says(&Value::Tensor(poisoned).to_string(), &["[2] and [3]"]);
+
+    // Conditions come first, then substitutes, then records.
+    let record = Handlers::seeded(1)
+        .substitute("rain", false)
+        .run(&sprinkler())?
+        .trace;
+    let all = Handlers::seeded(1).replay(&record).substitute("rain", true);
+    assert_eq!(
+        all.run(&sprinkler())?.trace.get("rain")?.value.to_string(),
+        "true"
+    );
+    Ok(())
+}
+
+#[test]
+fn block_hides_sites_from_a_handler() -> Result<()> {
+    let record = Rc::new(Handlers::seeded(1).run(&sprinkler())?.trace);
+    let hidden = Block {
+        inner: Replay(Rc::clone(&record)),
+        hide: Box::new(|name| name == "level"),
+    };
+    let run = Handlers::seeded(9).with(hidden).run(&sprinkler())?;
+    let value = |trace: &relax_runtime::model::Trace, site: &str| -> Result<String> {
+        Ok(trace.get(site)?.value.to_string())
+    };
+    assert_eq!(value(&run.trace, "rain")?, value(&record, "rain")?);
+    assert_ne!(value(&run.trace, "level")?, value(&record, "level")?);
+
+    let values = BTreeMap::from([("w".to_owned(), Value::Vector(vec![5.0, 5.0]))]);
+    let hidden = Block {
+        inner: Substitute(values),
+        hide: Box::new(|name| name == "w"),
+    };
+    let run = Handlers::seeded(9).with(hidden).run(&tensors())?;
+    assert_eq!(run.trace.get("w")?.value.to_f64s()?, [1.0, 2.0]);
+    Ok(())
+}
+
+#[test]
+fn relax_moves_tensor_draws_off_their_support() -> Result<()> {
+    let run = Handlers::seeded(1).relax(0.5).run(&tensors())?;
+    let values = |site: &str| run.trace.get(site)?.value.to_f64s();
+    assert!(
+        values("b")?
+            .iter()
+            .all(|b| *b > 0.0 && *b < 1.0 && b.fract() != 0.0)
+    );
+    let h = values("h")?;
+    assert!(h.iter().all(|h| *h > 0.0 && *h < 1.0));
+    assert_near(h.iter().sum(), 1.0, 1e-6);
+    // An index has no relaxation, a host value neither.
+    assert!(values("k")?[0].fract() == 0.0);
+    assert!([0.0, 1.0].contains(&values("host")?[0]));
+    // The draw is that of the plain run, softened.
+    let hard = Handlers::seeded(1).run(&tensors())?;
+    let rounded: Vec<f64> = values("b")?.iter().map(|b| b.round()).collect();
+    assert_eq!(rounded, hard.trace.get("b")?.value.to_f64s()?);
+    for temperature in [0.0, -1.0, f64::NAN] {
+        let run = Handlers::seeded(1).relax(temperature).run(&tensors());
+        assert_says(&error(run), &["temperature", "positive"]);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_handler_of_ones_own_sees_every_sample_site() -> Result<()> {
+    struct Spy(Rc<RefCell<Vec<(String, usize)>>>);
+    impl Handler for Spy {
+        fn sample(&self, message: &mut Message<'_>) -> Result<()> {
+            let seen = (message.name.to_owned(), message.plates.len());
+            self.0.borrow_mut().push(seen);
+            Ok(())
+        }
+    }
+    #[model]
+    fn rows() {
+        let a = sample!(Bernoulli(0.5));
+        plate!(2, {
+            let b = sample!(Bernoulli(Tensor::scalar(0.5)));
+            observe!(Bernoulli(Tensor::scalar(0.5)), &b, name = "seen");
+        });
+        cost!(if a { 1.0 } else { 0.0 });
+    }
+    let seen = Rc::default();
+    Handlers::seeded(1)
+        .with(Spy(Rc::clone(&seen)))
+        .run(&rows())?;
+    assert_eq!(*seen.borrow(), [("a".to_owned(), 0), ("b".to_owned(), 1)]);
+    Ok(())
+}
+
+#[test]
+fn parameters_live_in_their_store() -> Result<()> {
+    let params = ParamStore::default();
+    Handlers::seeded(1).params(&params).run(&tensors())?;
+    assert_eq!(params.names(), ["w"]);
+    let w = params.parameter("w").unwrap();
+    w.set(Tensor::from_slice(&[-1e4, 1e4]))?;
+    let run = Handlers::seeded(1).params(&params).run(&tensors())?;
+    assert_eq!(run.trace.get("b")?.value.to_f64s()?, [0.0, 1.0]);
+    assert!(w.set(Tensor::scalar(0.0)).is_err());
+    Ok(())
+}
+
+/// A program without `#[model]` meets the same checks at run time.
+#[test]
+fn a_name_taken_twice_in_a_run_is_an_error() {
+    struct Twice;
+    impl Model for Twice {
+        type Output = ();
+        fn name(&self) -> &'static str {
+            "twice"
+        }
+        fn run(&self, context: &Context) -> Result<()> {
+            for line in [10, 20] {
+                context.sample(Site::new("x", "by_hand.rs", line), Bernoulli::probs(0.5))?;
+            }
+            Ok(())
+        }
+    }
+    let error = Handlers::seeded(1).run(&Twice).unwrap_err();
+    assert_says(
+        &error.to_string(),
+        &[
+            "site `x` (by_hand.rs:20)",
+            "a second site is named `x`",
+            "name = ",
+        ],
+    );
+    assert_eq!(Program::name(&Twice), "twice");
+}

@@ -1,0 +1,48 @@
+//! The modelling language from the user's side: programs, handlers, training, exact answers.
+
+mod errors;
+mod exact;
+mod handlers;
+mod programs;
+mod training;
+
+use std::fmt::Debug;
+
+use relax_runtime::model::Trace;
+use relax_runtime::prelude::*;
+
+/// A coin over tensors, with a prior that an observation moves.
+#[model]
+fn coin(heads: f64) {
+    let fair = sample!(Bernoulli(Tensor::scalar(0.5)));
+    let p = &fair * 0.5 + (1.0 - &fair) * 0.9;
+    observe!(Bernoulli(p), heads, name = "toss");
+}
+
+/// A training run as small as it gets.
+fn short<'m, M: relax_runtime::model::Program>(model: &'m M) -> Svi<'m> {
+    Svi::new(model).steps(2).posterior_draws(3).progress(false)
+}
+
+/// The text of an error.
+fn error<T: Debug>(result: Result<T>) -> String {
+    result.expect_err("this should have failed").to_string()
+}
+
+/// Checks that a text contains all of some words.
+fn assert_says(text: &str, words: &[&str]) {
+    for word in words {
+        assert!(text.contains(word), "`{text}` does not say `{word}`");
+    }
+}
+
+fn assert_near(found: f64, wanted: f64, tolerance: f64) {
+    assert!(
+        (found - wanted).abs() < tolerance,
+        "{found} instead of {wanted}"
+    );
+}
+
+fn names(trace: &Trace) -> Vec<&str> {
+    trace.entries().iter().map(|e| e.name.as_str()).collect()
+}
