@@ -107,7 +107,7 @@ pub enum Origin {
     Binding,
     /// The macro: numbered where it is taken.
     Implicit,
-    /// The rows of a plate: shared by all plates that count them alike.
+    /// The user or nobody: plates of one name share their rows, a plate without a name has its own.
     Rows,
     /// Nobody: an error.
     Missing,

@@ -1,7 +1,6 @@
 //! What a site is called when the user does not say: the variable it is bound to or observes.
 
 use crate::ir::{Kind, Name, Origin};
-use quote::ToTokens;
 use syn::ext::IdentExt;
 use syn::{Expr, Ident, LitStr, Member, Pat};
 
@@ -39,7 +38,11 @@ pub fn name(keyword: &Ident, kind: &Kind, literal: Option<LitStr>, binding: &Bin
     };
     let implicit = |text: &str| named(text, keyword.span(), Origin::Implicit);
     if let Some(literal) = literal {
-        return named(&literal.value(), literal.span(), Origin::Literal);
+        let origin = match kind {
+            Kind::Plate(_) => Origin::Rows,
+            _ => Origin::Literal,
+        };
+        return named(&literal.value(), literal.span(), origin);
     }
     match (kind, binding) {
         (Kind::Observe { value, .. }, _) => match observed(value) {
@@ -47,11 +50,7 @@ pub fn name(keyword: &Ident, kind: &Kind, literal: Option<LitStr>, binding: &Bin
             None => implicit("obs"),
         },
         (Kind::Cost(_), _) => implicit("cost"),
-        // Rows counted by the same expression are the same rows.
-        (Kind::Plate(plate), _) => {
-            let text = plate.rows.to_token_stream().to_string().replace(' ', "");
-            named(&text, keyword.span(), Origin::Rows)
-        }
+        (Kind::Plate(_), _) => named("", keyword.span(), Origin::Rows),
         (_, Binding::Variable(variable)) => {
             let text = variable.unraw().to_string();
             named(

@@ -23,7 +23,8 @@ pub fn keyword(path: &Path) -> Option<&Ident> {
 pub fn site(keyword: &Ident, invocation: &Macro) -> Result<(Kind, Option<LitStr>)> {
     if keyword == "plate" {
         let plate = |input: ParseStream<'_>| plate(keyword, input);
-        return Ok((Kind::Plate(plate.parse2(invocation.tokens.clone())?), None));
+        let (plate, name) = plate.parse2(invocation.tokens.clone())?;
+        return Ok((Kind::Plate(plate), name));
     }
     let mut arguments: Arguments = syn::parse2(invocation.tokens.clone())?;
     let mut errors = Errors::default();
@@ -183,26 +184,31 @@ fn distribution(expr: Expr) -> Dist {
     }
 }
 
-/// `rows => { .. }`, `rows, { .. }` or `rows, of = total => { .. }`
-fn plate(keyword: &Ident, input: ParseStream<'_>) -> Result<Plate> {
+/// `rows => { .. }`, `rows, { .. }`, with options `of = total` and `name = ".."` behind the rows.
+fn plate(keyword: &Ident, input: ParseStream<'_>) -> Result<(Plate, Option<LitStr>)> {
     const WANTED: &str = "`plate!` takes a number of rows and a block: `plate!(n => { .. })`, or \
          `plate!(n, of = total => { .. })` for a subsample";
     if input.is_empty() {
         return Err(Error::new(keyword.span(), WANTED));
     }
     let rows = input.parse()?;
-    let mut total = None;
-    if input.peek(Token![,]) {
+    let (mut total, mut name) = (None, None);
+    while input.peek(Token![,]) {
         input.parse::<Token![,]>()?;
-        if input.peek(Ident) && input.peek2(Token![=]) {
-            let key: Ident = input.parse()?;
-            if key != "of" {
-                let hint = did_you_mean(&key.to_string(), ["of"]);
-                let message = format!("`plate!` has no option `{key}`{hint} (it has `of`)");
+        if !(input.peek(Ident) && input.peek2(Token![=])) {
+            break;
+        }
+        let key: Ident = input.parse()?;
+        input.parse::<Token![=]>()?;
+        match key.to_string().as_str() {
+            "of" => total = Some(input.parse()?),
+            "name" => name = Some(input.parse()?),
+            other => {
+                let hint = did_you_mean(other, ["of", "name"]);
+                let message =
+                    format!("`plate!` has no option `{key}`{hint} (it has `of` and `name`)");
                 return Err(Error::new(key.span(), message));
             }
-            input.parse::<Token![=]>()?;
-            total = Some(input.parse()?);
         }
     }
     if input.peek(Token![=>]) {
@@ -218,7 +224,7 @@ fn plate(keyword: &Ident, input: ParseStream<'_>) -> Result<Plate> {
     }
     let body: Block = input.parse()?;
     input.parse::<Option<Token![,]>>()?;
-    Ok(Plate { rows, total, body })
+    Ok((Plate { rows, total, body }, name))
 }
 
 /// A piece of the arguments of a macro of the standard library.

@@ -29,7 +29,7 @@ fn rows(values: &[f32], n: usize) -> Tensor {
 
 fn uniforms(purpose: &str, n: usize, width: usize) -> Result<Tensor> {
     let mut stream = Key::new(21).stream(purpose);
-    stream.uniforms([n, width].into(), &Device::cpu())
+    stream.uniforms([n, width], &Device::cpu())
 }
 
 fn f64s(t: &Tensor) -> Result<Vec<f64>> {
@@ -210,7 +210,7 @@ fn coupled_noise_is_uniform_given_b_and_brings_z_back() -> Result<()> {
 fn kappa_cases(relaxation: &dyn Relaxation) -> Result<(Tensor, Tensor, Tensor)> {
     const N: usize = 64;
     let mut stream = Key::new(5).stream("theta");
-    let theta = stream.normals([N, 3].into(), &Device::cpu())? * 2.0;
+    let theta = stream.normals([N, 3], &Device::cpu())? * 2.0;
     let u = uniforms("kappa", N, 3)?;
     let b = relaxation.hard(&relaxation.relaxed(&theta, &u));
     Ok((theta, u, b))

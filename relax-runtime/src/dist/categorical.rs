@@ -263,7 +263,14 @@ impl Law for Categorical<Tensor> {
     }
 
     fn log_density(&self, value: &Tensor) -> Tensor {
-        self.logits.log_softmax(-1).pick(value)
+        let log_p = self.logits.log_softmax(-1);
+        // Logits that rows share are given once; too large a value's shape is `pick`'s to report.
+        let mut rows = value.shape().to_vec();
+        rows.push(self.categories());
+        match Shape::try_from(&rows[..]) {
+            Ok(shape) if log_p.len() < shape.numel() => log_p.broadcast_to(shape).pick(value),
+            _ => log_p.pick(value),
+        }
     }
 
     fn noise(&self, stream: &mut Stream) -> Result<Tensor> {

@@ -149,7 +149,6 @@ impl Handler for Draw {
             noise,
             value,
             plates: Rc::clone(message.plates),
-            model_plates: Rc::clone(message.plates),
             scale: message.scale,
             estimator: message.estimator.map(|name| Cow::Owned(name.to_owned())),
             context: message.context.cloned(),

@@ -126,7 +126,8 @@ impl Objective for Elbo<'_> {
     }
 }
 
-/// Notes the model's plates around a latent that the guide has drawn.
+/// Puts a latent that the guide has drawn into the model's plates: a guide's rows are the rows of
+/// the sites that it draws.
 fn match_plates(latent: &mut Latent, trace: &Trace) -> Result<()> {
     let entry = trace.get(&latent.name)?;
     let sizes = |plates: &[Plate]| plates.iter().map(|plate| plate.size).collect::<Vec<_>>();
@@ -136,7 +137,7 @@ fn match_plates(latent: &mut Latent, trace: &Trace) -> Result<()> {
             "the site stands in plates of sizes {model:?} in the model, but {guide:?} in the guide"
         ))));
     }
-    latent.model_plates = Rc::clone(&entry.plates);
+    latent.plates = Rc::clone(&entry.plates);
     Ok(())
 }
 

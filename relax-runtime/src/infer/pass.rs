@@ -21,10 +21,8 @@ pub struct Latent {
     pub noise: Tensor,
     /// The draw.
     pub value: Tensor,
-    /// The plates around the site, in the guide if there is one.
+    /// The plates around the site: the model's, also where a guide draws it.
     pub plates: Rc<[Plate]>,
-    /// The plates around it in the model: the same rows under another name, perhaps.
-    pub(crate) model_plates: Rc<[Plate]>,
     /// Factor of subsampling plates.
     pub scale: f64,
     /// Earlier choices that the law depends on.
@@ -162,10 +160,8 @@ impl Pass {
 /// Brings a term with rows of its own plates to the rows of a latent's plates: axes that both have
 /// stay, the term's others are summed, the latent's others get length 1.
 fn align(term: &Tensor, from: &[Plate], latent: &Latent) -> Result<Tensor> {
-    let same = |a: &Plate, b: &Plate| a.name == b.name && a.size == b.size;
-    let here = latent.plates.iter().zip(&*latent.model_plates);
-    let shared = |(a, (b, c)): &(&Plate, (&Plate, &Plate))| same(a, b) || same(a, c);
-    let common = from.iter().zip(here).take_while(shared).count();
+    let pairs = from.iter().zip(&*latent.plates);
+    let common = pairs.take_while(|(a, b)| a.same_rows(b)).count();
     let rank = latent.plates.len();
     if common == from.len() && common == rank {
         return Ok(term.clone());

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::{Entry, Handler, Kind, Message, Model, ParamStore, Plate, Site, Trace};
+use super::{Entry, Handler, Kind, Message, Model, ParamStore, Plate, Rows, Site, Trace};
 use crate::dist::{
     AnyDistribution, Distribution, IntoDistribution, IntoSiteValue, Number, SiteValue, Value,
 };
@@ -28,6 +28,7 @@ struct State {
     prefix: String,
     visits: HashMap<String, usize>,
     plates: Vec<Plate>,
+    plates_entered: usize,
     /// Sites with host values: what comes after them may depend on them unseen.
     host_sites: SiteSet,
 }
@@ -116,13 +117,12 @@ impl Context {
         };
         let value = original.convert(&value)?;
         entry.dist = Some(original);
+        // A site's own density depends on its value, which a host number does not tell.
+        if let Some(origin) = origin {
+            entry.influence.insert(origin);
+        }
         Ok(match origin {
-            Some(origin) => {
-                // A host value does not carry the choice that it is; its own log-probability
-                // depends on it all the same.
-                entry.influence.insert(origin);
-                self.attribute(value, origin)
-            }
+            Some(origin) => self.attribute(value, origin),
             None => value,
         })
     }
@@ -212,7 +212,8 @@ impl Context {
     }
 
     /// Enters a plate of `size` independent rows, a sample of `of` rows if given, until the guard
-    /// is dropped.
+    /// is dropped. Rows of different plates are taken to be different, unless both plates have the
+    /// site's name.
     ///
     /// # Errors
     /// If `size` is 0 or larger than `of`.
@@ -229,11 +230,14 @@ impl Context {
             let site = Site::new("plate", site.file, site.line);
             return Err(self.entry(&site, Kind::Cost).locate(Error::Model(problem)));
         }
-        self.state.borrow_mut().plates.push(Plate {
-            name: site.name,
-            size,
-            scale: of as f64 / size as f64,
-        });
+        let state = &mut *self.state.borrow_mut();
+        let rows = match site.name {
+            "" => Rows::Entry(state.plates_entered),
+            name => Rows::Named(name),
+        };
+        state.plates_entered += 1;
+        let scale = of as f64 / size as f64;
+        state.plates.push(Plate { rows, size, scale });
         Ok(PlateGuard(self))
     }
 

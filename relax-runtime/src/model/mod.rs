@@ -16,7 +16,7 @@ pub use handler::{Block, Condition, Handler, Handlers, Message, Relax, Replay, R
 pub use params::ParamStore;
 pub use site::Site;
 pub(crate) use trace::unknown_site;
-pub use trace::{Entry, Kind, Plate, Trace};
+pub use trace::{Entry, Kind, Plate, Rows, Trace};
 
 use crate::error::Result;
 

@@ -33,15 +33,31 @@ impl fmt::Display for Kind {
     }
 }
 
+/// Which rows a plate holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rows {
+    /// Those of one `plate!` block, by its place among the blocks that the run entered.
+    Entry(usize),
+    /// Those of all blocks with a name.
+    Named(&'static str),
+}
+
 /// A plate around a site: rows that are independent of each other.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Plate {
-    /// Its name: rows of two plates are taken for the same rows only if name and size agree.
-    pub name: &'static str,
-    /// Number of rows.
+    /// Which rows.
+    pub rows: Rows,
+    /// How many.
     pub size: usize,
     /// Size of the whole data set over the number of rows.
     pub scale: f64,
+}
+
+impl Plate {
+    /// Whether row i here is row i there.
+    pub fn same_rows(&self, other: &Self) -> bool {
+        self.rows == other.rows && self.size == other.size
+    }
 }
 
 /// One site of a run.
@@ -65,7 +81,8 @@ pub struct Entry {
     pub line: u32,
     /// The macro that the user wrote, whatever a handler made of it.
     pub(crate) written: Kind,
-    /// Random sites that host control flow had seen when this one was reached.
+    /// Random sites that may matter here unseen: those that host control flow had seen when this
+    /// one was reached, and the site itself.
     pub(crate) influence: SiteSet,
     pub(crate) estimator: Option<Cow<'static, str>>,
     pub(crate) context: Option<Tensor>,

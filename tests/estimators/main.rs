@@ -1,0 +1,13 @@
+//! Estimators and surrogates against exact enumeration, in standard errors, with fixed seeds; their
+//! identities at fixed noise; and their derivatives against central differences.
+
+mod derivatives;
+mod identities;
+mod mistakes;
+mod models;
+mod problems;
+mod settings;
+mod sites;
+mod spread;
+mod statistics;
+mod unbiased;

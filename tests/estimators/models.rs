@@ -1,0 +1,238 @@
+//! Programs with few discrete choices. Those with a plate make all their choices inside it, so that
+//! a plate of many equal rows is as many independent draws of the program with one row.
+
+use relax_runtime::prelude::*;
+
+fn zeros(shape: impl Into<Shape>) -> Tensor {
+    Tensor::zeros(shape, &Device::cpu())
+}
+
+fn dot(b: &Tensor, weights: &[f32]) -> Tensor {
+    (b * Tensor::from_slice(weights)).sum(-1)
+}
+
+#[model]
+pub fn coin(rows: usize, of: usize) {
+    let theta = param!(0.0);
+    plate!(rows, of = of => {
+        let b = sample!(Bernoulli(logits = &theta));
+        cost!((&b - 0.2).square());
+    });
+}
+
+/// A cost in which the coins interact, and which depends on a parameter directly.
+#[model]
+pub fn coins(rows: usize, of: usize) {
+    let theta = param!(zeros([1, 3]));
+    let weights = param!(zeros([1, 3]));
+    plate!(rows, of = of => {
+        let b = sample!(Bernoulli(logits = &theta));
+        cost!(((&b * &weights).sum(-1) - 0.3).square() + b.index(-1, 0) * b.index(-1, 2));
+    });
+}
+
+#[model]
+pub fn index(rows: usize, of: usize) {
+    let theta = param!(zeros([1, 4]));
+    plate!(rows, of = of => {
+        let k = sample!(Categorical(logits = &theta));
+        cost!((&k - 1.3).square());
+    });
+}
+
+#[model]
+pub fn one_hot(rows: usize, of: usize) {
+    let theta = param!(zeros([1, 4]));
+    plate!(rows, of = of => {
+        let b = sample!(OneHotCategorical(logits = &theta));
+        cost!((dot(&b, &[0.2, 1.5, -0.4, 0.9]) - 0.5).square() + b.index(-1, 3));
+    });
+}
+
+#[model]
+pub fn two_coins(rows: usize, of: usize) {
+    let first = param!(0.0);
+    let slope = param!(0.0);
+    let second = param!(0.0);
+    plate!(rows, of = of => {
+        let a = sample!(Bernoulli(logits = &first));
+        cost!((&a - 0.6).square());
+        let b = sample!(Bernoulli(logits = &a * &slope + &second));
+        cost!((&a + &b * 2.0 - 0.7).square());
+    });
+}
+
+/// An index that depends on a one-hot vector: the first cannot be relaxed because the second
+/// cannot.
+#[model]
+pub fn vector_then_index(rows: usize, of: usize) {
+    let theta = param!(zeros([1, 3]));
+    let table = param!(zeros([3, 2]));
+    plate!(rows, of = of => {
+        let a = sample!(OneHotCategorical(logits = &theta));
+        let k = sample!(Categorical(logits = a.matmul(&table)));
+        cost!((dot(&a, &[0.3, -1.0, 0.8]) + &k * 1.5 - 0.4).square());
+    });
+}
+
+/// A loop in which every coin depends on the one before, with costs on the way.
+#[model]
+pub fn chain(rows: usize, of: usize) {
+    let slope = param!(0.0);
+    let bias = param!(0.0);
+    plate!(rows, of = of => {
+        let mut last = zeros([1]);
+        for step in 0..3 {
+            let h = sample!(Bernoulli(logits = &last * &slope + &bias));
+            cost!((&h + &last - 0.3 * (step as f32 + 1.0)).square());
+            last = h;
+        }
+    });
+}
+
+/// A plate in a plate, the inner one a subsample.
+#[model]
+pub fn nested(rows: usize) {
+    let theta = param!(0.0);
+    let slope = param!(0.0);
+    let bias = param!(0.0);
+    plate!(rows => {
+        let a = sample!(Bernoulli(logits = &theta));
+        cost!((&a - 0.3) * 0.5);
+        plate!(2, of = 5 => {
+            let b = sample!(Bernoulli(logits = (&a * &slope + &bias).unsqueeze(-1)));
+            cost!((&b + a.unsqueeze(-1) - 0.6).square());
+        });
+    });
+}
+
+/// A choice outside a plate that the plate's rows depend on.
+#[model]
+pub fn shared_coin() {
+    let theta = param!(0.0);
+    let slope = param!(0.0);
+    let a = sample!(Bernoulli(logits = &theta));
+    plate!(2, of = 5 => {
+        let b = sample!(Bernoulli(logits = &a * &slope));
+        cost!((&b + &a - 0.6).square());
+    });
+}
+
+/// Coins that are read by the host, which decides what is drawn next.
+#[model]
+pub fn decision() {
+    let first = param!(0.0);
+    let second = param!(0.0);
+    let third = param!(zeros([3]));
+    let a = sample!(Bernoulli(logits = &first));
+    if a.to_bool()? {
+        let b = sample!(Bernoulli(logits = &second));
+        cost!((&b - 0.3).square() * 2.0);
+    } else {
+        let k = sample!(Categorical(logits = &third));
+        cost!([0.7, -0.2, 1.1][k.to_index()?]);
+    }
+}
+
+/// A coin that the host reads on some paths, and that can be relaxed on the others.
+#[model]
+pub fn sometimes_read() {
+    let first = param!(0.0);
+    let second = param!(0.0);
+    let gate = sample!(Bernoulli(logits = &first));
+    let b = sample!(Bernoulli(logits = &second));
+    if gate.to_bool()? {
+        cost!(if b.to_bool()? { 1.4 } else { -0.2 });
+    } else {
+        cost!((&b - 0.8).square());
+    }
+}
+
+/// Draws until a coin fails, at most three times; each coin's odds depend on how many came before.
+#[model]
+pub fn run_of_coins() {
+    let theta = param!(zeros([3]));
+    let mut length = 0;
+    while length < 3 {
+        let go = sample!(Bernoulli(logits = theta.index(0, length)));
+        if !go.to_bool()? {
+            break;
+        }
+        length += 1;
+        cost!((length as f64 - 1.6).powi(2));
+    }
+    cost!(0.4 * length as f64);
+}
+
+#[model]
+pub fn pair_model(rows: usize, of: usize) {
+    let weight = param!(0.0);
+    plate!(rows, of = of => {
+        let a = sample!(Bernoulli(logits = Tensor::scalar(0.3)));
+        let b = sample!(Bernoulli(logits = &a * 1.5 - 0.5));
+        observe!(Bernoulli(logits = &a * &weight + &b * 2.0 - 1.0), Tensor::ones([rows], &Device::cpu()));
+    });
+}
+
+#[model]
+pub fn pair_guide(rows: usize, of: usize) {
+    let first = param!(0.0);
+    let slope = param!(0.0);
+    let second = param!(0.0);
+    plate!(rows, of = of => {
+        let a = sample!(Bernoulli(logits = &first));
+        let _b = sample!(Bernoulli(logits = &a * &slope + &second), name = "b");
+    });
+}
+
+/// A mixture over an index and a one-hot vector, for automatic guides.
+#[model]
+pub fn mixture(rows: usize) {
+    plate!(rows => {
+        let k = sample!(Categorical(logits = Tensor::from_slice(&[0.5, -0.2, 0.1]).reshape([1, 3])));
+        let s = sample!(OneHotCategorical(logits = Tensor::from_slice(&[0.2, -0.4]).reshape([1, 2])));
+        let loc = &k * 0.7 + dot(&s, &[-0.5, 0.9]);
+        observe!(Normal(loc, 0.8), Tensor::full([rows], 0.6, &Device::cpu()));
+    });
+}
+
+/// Host coins, for automatic guides.
+#[model]
+pub fn sprinkler() {
+    let rain = sample!(Bernoulli(0.2));
+    let sprinkler = sample!(Bernoulli(if rain { 0.1 } else { 0.4 }));
+    let p = match (rain, sprinkler) {
+        (true, true) => 0.99,
+        (true, false) => 0.8,
+        (false, true) => 0.9,
+        _ => 0.05,
+    };
+    observe!(Bernoulli(p), true);
+}
+
+/// Host choices of which some appear on some paths only, in a loop.
+#[model]
+pub fn paths() {
+    let mut score = 0.0;
+    for _ in 0..2 {
+        let step = sample!(Bernoulli(0.5 + 0.2 * score));
+        if step {
+            let kind = sample!(Categorical([0.2, 0.3, 0.5]));
+            score += [0.4, -0.5, 1.0][kind];
+        }
+    }
+    observe!(Normal(score, 0.7), 0.8);
+}
+
+/// A coin and a continuous choice that depends on it.
+#[model]
+pub fn coin_and_normal(rows: usize, of: usize) {
+    let theta = param!(0.0);
+    let slope = param!(0.0);
+    let scale = param!(1.0);
+    plate!(rows, of = of => {
+        let b = sample!(Bernoulli(logits = &theta));
+        let x = sample!(Normal(&b * &slope, &scale));
+        cost!((&x * &b + &x * 0.5 - 0.4).square());
+    });
+}
