@@ -60,7 +60,7 @@ fn wrong_settings_are_refused_in_a_sentence() {
         ("toy", &["--steps", "0"]),
         ("toy", &["--t", "nan"]),
         ("sprinkler", &["--steps", "0"]),
-        ("mixture", &["--data", "0"]),
+        ("mixture", &["--steps", "0"]),
     ];
     let refusals = cases.map(|(example, arguments)| {
         format!(

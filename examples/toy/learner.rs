@@ -67,25 +67,38 @@ impl Learner {
     }
 
     /// Measures loss and variance. With z̃ coupled to z an estimate is a function of one uniform
-    /// number, so an even grid of them gives the variance without sampling error.
+    /// number, so a grid of them gives the variance without sampling error.
     pub(crate) fn measure(&self) -> Result<Measurement> {
-        const DRAWS: usize = 10_000;
-        let grid: Vec<f32> = (0..DRAWS)
-            .map(|i| (i as f32 + 0.5) / DRAWS as f32)
-            .collect();
-        let theta = self.theta.get();
-        let rows = theta.broadcast_to([DRAWS]);
-        let gradients = self.estimate(&rows, Tensor::from_slice(&grid))?.gradient;
-        let gradients: Vec<f64> = gradients.to_vec()?.into_iter().map(f64::from).collect();
-        let mean = gradients.iter().sum::<f64>() / DRAWS as f64;
-        let squares = gradients.iter().map(|g| (g - mean).powi(2)).sum::<f64>();
-
-        let (theta, t) = (f64::from(theta.item()?), f64::from(self.target));
+        const HALF: usize = 5_000;
+        let logit = self.theta.get();
+        let (theta, t) = (f64::from(logit.item()?), f64::from(self.target));
         let p = 1.0 / (1.0 + (-theta).exp());
+
+        // Each side of the coin gets half of the grid, however rare it is.
+        let (mut grid, mut weights) = (Vec::new(), Vec::new());
+        for (start, length) in [(0.0, 1.0 - p), (1.0 - p, p)] {
+            for i in 0..HALF {
+                grid.push((start + length * (i as f64 + 0.5) / HALF as f64) as f32);
+                weights.push(length / HALF as f64);
+            }
+        }
+        let rows = logit.broadcast_to([2 * HALF]);
+        let estimate = self.estimate(&rows, Tensor::from_slice(&grid))?;
+        let gradients: Vec<f64> = estimate
+            .gradient
+            .to_vec()?
+            .into_iter()
+            .map(f64::from)
+            .collect();
+        let expect = |of: &dyn Fn(f64) -> f64| {
+            let terms = gradients.iter().zip(&weights);
+            terms.map(|(&g, weight)| weight * of(g)).sum::<f64>()
+        };
+        let mean = expect(&|g| g);
         Ok(Measurement {
             theta,
             loss: p * (1.0 - t).powi(2) + (1.0 - p) * t.powi(2),
-            variance: squares / DRAWS as f64,
+            variance: expect(&|g| (g - mean).powi(2)),
         })
     }
 }

@@ -1,5 +1,8 @@
 //! What training gives back: reports, posteriors, the same numbers for the same seed.
 
+use std::collections::BTreeMap;
+
+use relax_runtime::infer::exact_gradient;
 use relax_runtime::prelude::*;
 
 use crate::{assert_near, coin, short};
@@ -226,5 +229,63 @@ fn a_guide_of_ones_own_can_share_its_sites_parameters_over_rows() -> Result<()> 
         0.5f64.sqrt(),
         0.05,
     );
+    Ok(())
+}
+
+/// Two host values, each with a prior of its own, the second drawn from the first.
+#[model]
+fn lawn(wet: bool) {
+    let rain = sample!(Bernoulli(0.2));
+    let sprinkler = sample!(Bernoulli(if rain { 0.01 } else { 0.4 }));
+    observe!(Bernoulli(if rain || sprinkler { 0.9 } else { 0.1 }), wet);
+}
+
+#[test]
+fn gradients_of_host_values_count_their_priors() -> Result<()> {
+    #[model]
+    fn guide() {
+        let rain_logit = param!(0.3);
+        let if_rain = param!(0.5);
+        let if_dry = param!(-0.4);
+        let rain = sample!(Bernoulli(logits = rain_logit));
+        let logit = if rain.to_bool()? { if_rain } else { if_dry };
+        let _sprinkler = sample!(Bernoulli(logits = logit));
+    }
+    const DRAWS: u64 = 20_000;
+    let (model, guide) = (lawn(true), guide());
+    let objective = Elbo::new(&model).guide(&guide);
+    let mut trainer = Trainer::new(5);
+    let (mut sums, mut squares) = (BTreeMap::new(), BTreeMap::new());
+    for step in 0..DRAWS {
+        let key = Key {
+            step,
+            ..Key::new(7)
+        };
+        for (parameter, gradient) in trainer.gradients(&objective, key)?.parameters {
+            let g = f64::from(gradient.item()?);
+            *sums.entry(parameter.key()).or_insert(0.0) += g;
+            *squares.entry(parameter.key()).or_insert(0.0) += g * g;
+        }
+    }
+    for (parameter, exact) in exact_gradient(&objective, trainer.params())?.1 {
+        let mean = sums[&parameter.key()] / DRAWS as f64;
+        let variance = squares[&parameter.key()] / DRAWS as f64 - mean * mean;
+        let standard_error = (variance / DRAWS as f64).sqrt();
+        assert_near(mean, f64::from(exact.item()?), 4.0 * standard_error);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_plate_of_categoricals_has_no_single_marginal() -> Result<()> {
+    #[model]
+    fn rows() {
+        plate!(3 => {
+            let _kind = sample!(OneHotCategorical(probs = Tensor::full([3, 2], 0.5, &Device::cpu())));
+        });
+    }
+    let fit = short(&rows()).run()?;
+    assert!(fit.posterior().marginal("kind").is_err());
+    assert_eq!(fit.posterior().means("kind")?.len(), 6);
     Ok(())
 }
