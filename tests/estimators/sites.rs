@@ -222,7 +222,7 @@ fn a_coin_before_a_continuous_choice() -> Result<()> {
 fn rebar_is_refused_where_the_cost_cannot_be_relaxed() -> Result<()> {
     let (decision, index) = (models::decision(), models::index(1, 1));
     for objective in [ExpectedCost::new(&decision), ExpectedCost::new(&index)] {
-        let mut trainer = Trainer::new(1).with_estimator(Rc::new(Rebar::default()));
+        let mut trainer = Trainer::new(1).with_estimator(Rebar::default());
         let error = trainer.step(&objective).unwrap_err().to_string();
         assert!(error.contains("REBAR"), "{error}");
     }
