@@ -31,6 +31,19 @@ pub struct SiteClass {
     pub differentiable: bool,
 }
 
+impl SiteClass {
+    /// What holds in both: a site that some run reads on the host counts as read in all, so that
+    /// its estimator does not change from draw to draw.
+    #[must_use]
+    pub fn meet(self, other: Self) -> Self {
+        Self {
+            discrete: self.discrete,
+            relaxable: self.relaxable && other.relaxable,
+            differentiable: self.differentiable && other.differentiable,
+        }
+    }
+}
+
 /// The work at one site in one step.
 #[derive(Clone, Copy)]
 pub struct SiteTask<'a> {

@@ -385,7 +385,8 @@ impl Trainer {
             key,
             ..
         } = *work;
-        let class = pass.class(place);
+        let seen = self.sites.get(&latent.name).map(|site| site.class);
+        let class = seen.map_or(pass.class(place), |seen| seen.meet(pass.class(place)));
         self.assign(latent, class)?;
         let seed = self.seed;
         let Some(site) = self.sites.get_mut(&latent.name) else {
