@@ -14,6 +14,10 @@ mod model;
 
 use std::time::{Duration, Instant};
 
+/// The system's allocator gives large blocks back to the kernel after every step.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 use clap::Parser;
 use relax_runtime::prelude::*;
 

@@ -27,6 +27,11 @@ use data::{BinaryImages, Dataset, PIXELS};
 use model::{Vae, generate, recognise};
 use plot::{Chart, Scale, Series};
 
+/// The system's allocator gives large blocks back to the kernel after every step; this one keeps
+/// them, which matters for large batches.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Trains a discrete variational autoencoder on handwritten digits.
 #[derive(Parser)]
 struct Options {
