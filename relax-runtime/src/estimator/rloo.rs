@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 
 /// The estimate 1/(k − 1) Σᵢ (f(bᵢ) − f̄) ∂log p(bᵢ | θ)/∂θ over k independent draws, f̄ their mean
-/// cost: each draw's baseline is the mean of the others (Kool et al. 2019, equation 8).
+/// cost: each draw's baseline is the mean of the others (Kool et al. 2019).
 ///
 /// Unbiased for every law and cost. The first draw is that of the noise u, the others are those of
 /// the further noise: k is one more than there is of it.
