@@ -1,7 +1,7 @@
 //! The plain functions beside RELAX and REINFORCE, with explicit noise.
 
 use relax_runtime::estimator::{
-    Cost, Estimate, Noise, Problem, Through, arms, disarm, disarm_tree, dlax, enumerate,
+    Cost, Estimate, Noise, Problem, Through, arms, disarm, disarm_tree, dlax, double_cv, enumerate,
     gumbel_softmax, indecater, muprop, nvil, reinmax, rloo, straight_through,
 };
 use relax_runtime::{Result, Tensor};
@@ -155,6 +155,18 @@ fn a_taylor_expansion_is_unbiased() -> Result<()> {
 }
 
 #[test]
+fn double_control_variates_are_unbiased() -> Result<()> {
+    let half: Function = |problem, cost| double_cv(problem, cost, 0.5, 0.5);
+    let more: Function = |problem, cost| double_cv(problem, cost, -1.3, 0.5);
+    let members = [
+        ("two draws", half, 1, 4),
+        ("four draws, a wrong weight", more, 3, 8),
+    ];
+    check(&CASES, &members)?;
+    check(&[CURVED, CURVED_ONE_HOT], &members[..1])
+}
+
+#[test]
 fn nvil_and_dlax_are_unbiased_with_every_surrogate() -> Result<()> {
     const DRAWS: usize = 300_000;
     let mut verdicts = Verdicts::default();
@@ -235,11 +247,32 @@ fn biased_estimators_are_right_to_their_order() -> Result<()> {
 
 #[test]
 fn several_draws_need_further_noise() -> Result<()> {
-    for function in [rloo as Function, arms, disarm_tree] {
+    let double: Function = |problem, cost| double_cv(problem, cost, 0.5, 0.5);
+    for function in [rloo as Function, arms, disarm_tree, double] {
         let error = estimate(&BERNOULLI, function, 0, 1)
             .unwrap_err()
             .to_string();
         assert!(error.contains("further noise"), "{error}");
     }
+    Ok(())
+}
+
+/// The derivative of the mean square by what is learned, against differences.
+#[test]
+fn the_weight_of_double_control_variates_follows_the_variance() -> Result<()> {
+    const STEP: f32 = 0.05;
+    const ROWS: usize = 2_000;
+    let theta = INTERACTING.theta(ROWS)?;
+    let noise = INTERACTING.noise_with(ROWS, 5, 1)?;
+    let problem = INTERACTING.problem(&theta, &noise);
+    let at = |alpha| double_cv(problem, &INTERACTING.cost(), alpha, 0.5);
+    let square =
+        |alpha| Ok::<_, relax_runtime::Error>(at(alpha)?.gradient.square().mean_all().item()?);
+    let difference = (square(0.4 + STEP)? - square(0.4 - STEP)?) / (2.0 * STEP);
+    let derivative = at(0.4)?.variance_gradient[0].item()?;
+    assert!(
+        (difference - derivative).abs() < 1e-3 * (1.0 + derivative.abs()),
+        "{difference}, {derivative}"
+    );
     Ok(())
 }

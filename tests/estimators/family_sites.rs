@@ -5,7 +5,8 @@ use std::rc::Rc;
 
 use relax_runtime::Result;
 use relax_runtime::estimator::{
-    DisarmTree, Enumerate, GumbelSoftmax, MuProp, ReinMax, Relax, Rloo, StraightThrough, by_name,
+    DisarmTree, DoubleCv, Enumerate, GumbelSoftmax, MuProp, ReinMax, Relax, Rloo, StraightThrough,
+    by_name,
 };
 use relax_runtime::infer::{Elbo, ExpectedCost, Trainer};
 
@@ -34,6 +35,7 @@ fn of_coins() -> Estimators {
 fn of_relaxable_coins() -> Estimators {
     let mut all = of_coins();
     all.push(Rc::new(MuProp::default()));
+    all.push(Rc::new(DoubleCv::default()));
     all
 }
 
@@ -41,6 +43,7 @@ fn of_relaxable_coins() -> Estimators {
 fn of_one_hots() -> Estimators {
     let mut all = of_categoricals();
     all.push(Rc::new(MuProp::default()));
+    all.push(Rc::new(DoubleCv::default()));
     all
 }
 

@@ -12,6 +12,7 @@ mod baseline;
 mod disarm;
 mod disarm_tree;
 mod dlax;
+mod double_cv;
 mod enumerate;
 mod gumbel_softmax;
 mod indecater;
@@ -36,6 +37,7 @@ pub use baseline::MovingAverage;
 pub use disarm::{Disarm, disarm};
 pub use disarm_tree::{DisarmTree, disarm_tree};
 pub use dlax::{Dlax, dlax};
+pub use double_cv::{DoubleCv, double_cv};
 pub use enumerate::{Enumerate, enumerate};
 pub use gumbel_softmax::{GumbelSoftmax, gumbel_softmax};
 pub use indecater::{IndeCateR, indecater};
@@ -70,6 +72,7 @@ fn registry() -> Vec<Rc<dyn Estimator>> {
         Rc::new(Enumerate::default()),
         Rc::new(IndeCateR),
         Rc::new(MuProp::default()),
+        Rc::new(DoubleCv::default()),
         Rc::new(Nvil::default()),
         Rc::new(Dlax::default()),
         Rc::new(Pathwise),
