@@ -39,7 +39,7 @@ struct Options {
     #[arg(long, default_value = "relax")]
     estimator: String,
     /// Optimisation steps.
-    #[arg(long, default_value_t = 10_000)]
+    #[arg(long, default_value_t = 20_000)]
     steps: u64,
     /// Images a step.
     #[arg(long, default_value_t = 24)]
@@ -175,7 +175,10 @@ fn train(
         last_variance = report.site("h").map_or(0.0, |site| site.variance);
         if step % (options.steps / 500).max(1) == 0 || step + 1 == options.steps {
             elbos.push((step as f64, running));
-            variances.push((step as f64, last_variance));
+            // The first gradients are too few to have a variance.
+            if step >= 100 {
+                variances.push((step as f64, last_variance));
+            }
             bar.set_position(step);
             bar.set_message(format!("ELBO {running:.2}"));
         }
