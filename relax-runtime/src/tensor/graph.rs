@@ -31,6 +31,12 @@ impl<D: Storage<f32>> Recorder<D> {
         }
     }
 
+    /// An empty tape that records if this one does: for an operand that is used twice.
+    #[cfg(feature = "cuda")]
+    pub(super) fn beside(&self) -> Self {
+        Self::new(self.ops.is_some())
+    }
+
     pub(super) fn into_ops(self) -> Vec<Op<D>> {
         self.ops.unwrap_or_default()
     }
