@@ -1,5 +1,6 @@
 //! The modelling language from the user's side: programs, handlers, training, exact answers.
 
+mod checkpoint;
 mod errors;
 mod exact;
 mod handlers;
