@@ -26,6 +26,7 @@ use std::rc::Rc;
 
 pub use convert::Traced;
 pub use device::Device;
+pub(crate) use graph::grad_parameters_around;
 pub use graph::{Recorder, grad, grad_parameters, parameter_keys};
 pub use ops::Comparand;
 pub use parameter::Parameter;
