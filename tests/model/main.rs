@@ -3,6 +3,7 @@
 mod checkpoint;
 mod errors;
 mod exact;
+mod guides;
 mod handlers;
 mod programs;
 mod training;
