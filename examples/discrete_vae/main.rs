@@ -97,7 +97,8 @@ fn run(options: &Options) -> Outcome<()> {
         .with_estimator(by_name(&options.estimator)?)
         .with_optimizer(Adam::new(options.learning_rate))?
         .with_layers(vae.parameters());
-    std::fs::create_dir_all(&options.out)?;
+    std::fs::create_dir_all(&options.out)
+        .map_err(|error| format!("--out {}: {error}", options.out.display()))?;
     let checkpoint = options.out.join("checkpoint.safetensors");
     if options.resume {
         trainer.resume(&checkpoint)?;
