@@ -48,7 +48,11 @@ impl Learner {
 
     /// Estimates the gradient at `theta` from uniform numbers `u`, one row a draw.
     fn estimate(&self, theta: &Tensor, u: Tensor) -> Result<Estimate> {
-        let noise = Noise { u, v: None };
+        let noise = Noise {
+            u,
+            v: None,
+            further: Vec::new(),
+        };
         let problem = Problem::new(&BernoulliRelaxation, theta, &noise).rows();
         let cost = differentiable(|b| Ok((b - self.target).square()));
         relax(problem, &cost, &*self.surrogate)

@@ -112,6 +112,7 @@ fn both_samples_depend_on_the_parameters() -> Result<()> {
         let coupled = Noise {
             u: own.u.clone(),
             v: None,
+            further: Vec::new(),
         };
         let direction = Key::new(13)
             .stream("direction")

@@ -99,6 +99,7 @@ fn coupled_is_independent_at_the_coupled_noise() -> Result<()> {
         let explicit = Noise {
             u: coupled.u.clone(),
             v: Some(v),
+            further: Vec::new(),
         };
         for (name, surrogate) in surrogates(case)? {
             // At a kink of the network the two may fall on either side.

@@ -2,6 +2,8 @@
 //! identities at fixed noise; and their derivatives against central differences.
 
 mod derivatives;
+mod family;
+mod family_sites;
 mod identities;
 mod mistakes;
 mod models;

@@ -118,6 +118,18 @@ pub fn shared_coin() {
     });
 }
 
+/// Rows that meet in a cost outside their plate.
+#[model]
+pub fn meeting_rows() {
+    let theta = param!(zeros([3]));
+    let total;
+    plate!(3 => {
+        let b = sample!(Bernoulli(logits = &theta));
+        total = dot(&b, &[0.9, -1.4, 0.6]);
+    });
+    cost!((total - 0.3).square());
+}
+
 /// Coins that are read by the host, which decides what is drawn next.
 #[model]
 pub fn decision() {

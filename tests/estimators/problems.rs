@@ -100,6 +100,17 @@ impl Case {
                 Coupling::Coupled => None,
                 Coupling::Independent => Some(draw("v")?),
             },
+            further: Vec::new(),
+        })
+    }
+
+    /// Coupled noise, with further draws.
+    pub fn noise_with(&self, rows: usize, seed: u64, further: usize) -> Result<Noise> {
+        let mut stream = Key::new(seed).stream("further");
+        let further = (0..further).map(|_| stream.uniforms(self.shape(rows), &Device::cpu()));
+        Ok(Noise {
+            further: further.collect::<Result<_>>()?,
+            ..self.noise(rows, seed, Coupling::Coupled)?
         })
     }
 

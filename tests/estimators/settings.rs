@@ -3,7 +3,8 @@
 use std::rc::Rc;
 
 use relax_runtime::estimator::{
-    Cost, Coupling, Estimate, Estimator, Rebar, Reinforce, Relax, SiteClass, SiteState, SiteTask,
+    Arms, Cost, Coupling, Disarm, Enumerate, Estimate, Estimator, IndeCateR, Rebar, Reinforce,
+    Relax, Rloo, SiteClass, SiteState, SiteTask,
 };
 use relax_runtime::infer::{Objective, Trainer, exact_gradient};
 use relax_runtime::model::ParamStore;
@@ -37,6 +38,14 @@ impl<E: Estimator> Estimator for Moved<E> {
 
     fn coupling(&self) -> Coupling {
         self.0.coupling()
+    }
+
+    fn further_noise(&self) -> usize {
+        self.0.further_noise()
+    }
+
+    fn biased(&self) -> bool {
+        self.0.biased()
     }
 
     fn state(&self, task: &SiteTask<'_>) -> Result<SiteState> {
@@ -82,6 +91,20 @@ pub fn structured() -> Estimators {
         all.push(Rc::new(Moved(Relax { coupling, ..relax })));
     }
     all
+}
+
+/// What is valid at every discrete site whose rows do not meet, with few enough values.
+pub fn summing() -> Estimators {
+    vec![
+        Rc::new(Rloo::new(2).unwrap()),
+        Rc::new(Enumerate::default()),
+        Rc::new(IndeCateR),
+    ]
+}
+
+/// What is valid at coins.
+pub fn coins() -> Estimators {
+    vec![Rc::new(Disarm), Rc::new(Arms::new(3).unwrap())]
 }
 
 /// Parameters by name, with the values that one row has.

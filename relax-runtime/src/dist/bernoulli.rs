@@ -292,4 +292,13 @@ impl Relaxation for BernoulliRelaxation {
     fn vertices(&self, _: usize) -> Vec<Vec<f32>> {
         vec![vec![0.0], vec![1.0]]
     }
+
+    fn log_mass(&self, theta: &Tensor, b: &Tensor) -> Tensor {
+        ((b * 2.0 - 1.0) * theta).log_sigmoid()
+    }
+
+    /// 2u − 1: z is logistic around θ.
+    fn relaxed_score(&self, _: &Tensor, u: &Tensor) -> Tensor {
+        open(u) * 2.0 - 1.0
+    }
 }

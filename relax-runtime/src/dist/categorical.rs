@@ -406,4 +406,13 @@ impl Relaxation for CategoricalRelaxation {
             })
             .collect()
     }
+
+    fn log_mass(&self, theta: &Tensor, b: &Tensor) -> Tensor {
+        (theta.log_softmax(-1) * b).sum(-1)
+    }
+
+    /// 1 + ln u by normalised θ, around which z is Gumbel.
+    fn relaxed_score(&self, theta: &Tensor, u: &Tensor) -> Tensor {
+        project(theta, &(open(u).ln() + 1.0))
+    }
 }

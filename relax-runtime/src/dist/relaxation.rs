@@ -47,4 +47,19 @@ pub trait Relaxation: Debug {
     /// All values of one event, as vertices: the 0/1 scalars, or the one-hot rows of length
     /// `categories`. Shape `[values]` or `[values, categories]` flattened row by row.
     fn vertices(&self, categories: usize) -> Vec<Vec<f32>>;
+
+    /// log p(b | θ) of each event, `[rows.., events..]`, differentiable in θ.
+    fn log_mass(&self, theta: &Tensor, b: &Tensor) -> Tensor;
+
+    /// ∂ log p(z | θ) / ∂θ of the relaxed sample z = z(θ, u), a constant.
+    fn relaxed_score(&self, theta: &Tensor, u: &Tensor) -> Tensor;
+
+    /// How many values an event has, and how many events a row of θ with this shape holds.
+    fn values_and_events(&self, row: &[usize]) -> (usize, usize) {
+        let numbers = row.iter().product();
+        match (self.event_rank(), row.last()) {
+            (0, _) | (_, None) => (2, numbers),
+            (_, Some(&categories)) => (categories, numbers / categories.max(1)),
+        }
+    }
 }

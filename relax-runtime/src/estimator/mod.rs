@@ -3,22 +3,32 @@
 //! An estimator's whole job is to supply, for each random choice, a cotangent of its parameters θ:
 //! an estimate of ∂E\[cost\]/∂θ. One reverse pass takes it from there to the program's parameters.
 //!
-//! The functions [`reinforce`], [`rebar`], [`relax`] take every random number as an argument and can
-//! be used without the DSL; the [`Estimator`] types wrap them with what is learned from step to
+//! Functions such as [`reinforce`], [`relax`], [`disarm`] take every random number as an argument
+//! and can be used without the DSL; the [`Estimator`] types wrap them with what is learned from step to
 //! step, for sites of models.
 
+mod arms;
 mod baseline;
+mod disarm;
+mod enumerate;
+mod indecater;
 mod pathwise;
 mod plan;
 mod problem;
 mod rebar;
 mod reinforce;
 mod relax;
+mod rloo;
+mod shift;
 mod site;
 
 use std::rc::Rc;
 
+pub use arms::{Arms, arms};
 pub use baseline::MovingAverage;
+pub use disarm::{Disarm, disarm};
+pub use enumerate::{Enumerate, enumerate};
+pub use indecater::{IndeCateR, indecater};
 pub use pathwise::Pathwise;
 pub(crate) use plan::choose;
 pub use plan::{Plan, PlanEntry};
@@ -26,6 +36,7 @@ pub use problem::{Cost, Estimate, Noise, Problem, black_box, differentiable};
 pub use rebar::{Rebar, rebar};
 pub use reinforce::{Reinforce, reinforce, score_function};
 pub use relax::{Relax, SurrogateKind, relax};
+pub use rloo::{Rloo, rloo};
 pub use site::{Coupling, Estimator, IntoEstimator, SiteClass, SiteState, SiteTask};
 
 use crate::error::{Error, Result};
@@ -38,6 +49,11 @@ fn registry() -> Vec<Rc<dyn Estimator>> {
         Rc::new(Rebar::default()),
         Rc::new(Reinforce::default()),
         Rc::new(Reinforce::without_baseline()),
+        Rc::new(Rloo::default()),
+        Rc::new(Disarm),
+        Rc::new(Arms::default()),
+        Rc::new(Enumerate::default()),
+        Rc::new(IndeCateR),
         Rc::new(Pathwise),
     ]
 }

@@ -15,6 +15,8 @@ pub struct PlanEntry {
     pub distribution: &'static str,
     /// The estimator's name.
     pub estimator: &'static str,
+    /// Whether its expectation may differ from the gradient.
+    pub biased: bool,
     /// Why this estimator.
     pub reason: String,
 }
@@ -33,7 +35,11 @@ impl fmt::Display for Plan {
             [
                 entry.site.clone(),
                 entry.distribution.to_owned(),
-                entry.estimator.to_owned(),
+                if entry.biased {
+                    format!("{} (biased)", entry.estimator)
+                } else {
+                    entry.estimator.to_owned()
+                },
                 entry.reason.clone(),
             ]
         }));

@@ -13,6 +13,8 @@ pub struct Noise {
     /// v, behind z̃; `None` couples z̃ to z, so that the two are equal and one evaluation of the
     /// surrogate serves both.
     pub v: Option<Tensor>,
+    /// As many further ones as the estimator asks for: behind draws of its own.
+    pub further: Vec<Tensor>,
 }
 
 /// One discrete choice, or a block of independent ones, with every random number given.
@@ -79,6 +81,15 @@ pub trait Cost {
     /// # Errors
     /// The cost's own.
     fn hard(&self, b: &Tensor) -> Result<Tensor>;
+
+    /// f(b) at the draw that the noise u gives: already known at the site of a model, whose first
+    /// evaluation it was.
+    ///
+    /// # Errors
+    /// The cost's own.
+    fn drawn(&self, b: &Tensor) -> Result<Tensor> {
+        self.hard(b)
+    }
 
     /// f at a relaxed draw, differentiable in it; `temperature` is that of choices made later.
     ///

@@ -16,7 +16,7 @@ pub fn reinforce(problem: Problem<'_>, cost: &dyn Cost, baseline: f32) -> Result
     let b = problem
         .relaxation
         .hard(&problem.relaxation.relaxed(&theta, &problem.noise.u));
-    let f = cost.hard(&b)?;
+    let f = cost.drawn(&b)?;
     let score = problem.relaxation.score(&theta, &b);
     let gradient = problem.spread(&(&f - baseline))? * score;
     gradient.check()?;

@@ -36,7 +36,7 @@ fn coupled(problem: Problem<'_>, cost: &dyn Cost, surrogate: &dyn Surrogate) -> 
     } = problem;
     let z = relaxation.relaxed(theta, &noise.u);
     let b = relaxation.hard(&z);
-    let f = cost.hard(&b)?;
+    let f = cost.drawn(&b)?;
     let relaxed = |draw: &Tensor, temperature: &Tensor| cost.relaxed(draw, temperature);
     let c = surrogate.linearize(&z, problem.surroundings(&relaxed))?;
     let score = relaxation.score(theta, &b);
@@ -66,7 +66,7 @@ fn independent(
     let z = |theta: &Tensor| relaxation.relaxed(theta, &noise.u);
     let b = relaxation.hard(&z(theta));
     let z_tilde = |theta: &Tensor| relaxation.conditional(theta, v, &b);
-    let f = cost.hard(&b)?;
+    let f = cost.drawn(&b)?;
     let relaxed = |draw: &Tensor, temperature: &Tensor| cost.relaxed(draw, temperature);
     let around = problem.surroundings(&relaxed);
     let (at_z, at_z_tilde) = (

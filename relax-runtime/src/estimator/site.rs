@@ -25,10 +25,17 @@ pub enum Coupling {
 pub struct SiteClass {
     /// Whether its values are discrete.
     pub discrete: bool,
-    /// Whether the cost can be evaluated at a relaxed draw of it.
+    /// Whether the cost can be evaluated at a relaxed draw of it, and differentiated row by row.
     pub relaxable: bool,
     /// Whether its draw is differentiable in its parameters, and nothing reads it on the host.
     pub differentiable: bool,
+    /// Whether it is a block of coins, each 0 or 1.
+    pub coins: bool,
+    /// How many values its events have together, in one row of its plates; 0 where it is
+    /// continuous, `usize::MAX` where there are too many to count.
+    pub values: usize,
+    /// Whether the cost of each row of its plates depends on that row's draw alone.
+    pub separate: bool,
 }
 
 impl SiteClass {
@@ -40,6 +47,9 @@ impl SiteClass {
             discrete: self.discrete,
             relaxable: self.relaxable && other.relaxable,
             differentiable: self.differentiable && other.differentiable,
+            coins: self.coins && other.coins,
+            values: self.values.max(other.values),
+            separate: self.separate && other.separate,
         }
     }
 }
@@ -93,6 +103,19 @@ pub trait Estimator: Debug {
     /// How z̃ is drawn.
     fn coupling(&self) -> Coupling {
         Coupling::Coupled
+    }
+
+    /// How many tensors of further noise it needs, each of θ's shape: [`Noise::further`].
+    ///
+    /// [`Noise::further`]: super::Noise::further
+    fn further_noise(&self) -> usize {
+        0
+    }
+
+    /// Whether its expectation may differ from the gradient. The plan says so, and no site gets
+    /// such an estimator that was not asked for.
+    fn biased(&self) -> bool {
+        false
     }
 
     /// What it starts to learn from.

@@ -90,7 +90,7 @@ impl Draw {
                 let value = law.draw(&noise);
                 Ok((noise, value))
             }
-            Mode::Relaxed {
+            Mode::Replaced {
                 hard,
                 site,
                 draw,
@@ -108,9 +108,10 @@ impl Draw {
                 if let (false, Some(latent)) = (moved, before) {
                     return Ok((latent.noise.clone(), latent.value.clone()));
                 }
+                let before = before.filter(|latent| same_noise(&*latent.law, law));
                 let noise = before.map_or_else(fresh, |latent| Ok(latent.noise.clone()))?;
-                let value = match law.relaxation() {
-                    Some(relaxation) if law.takes_relaxed_values() => {
+                let value = match (law.relaxation(), temperature) {
+                    (Some(relaxation), Some(temperature)) if law.takes_relaxed_values() => {
                         let z = relaxation.relaxed(&law.parameters()[0], &noise);
                         relaxation.squash(&z, temperature)
                     }
@@ -124,6 +125,11 @@ impl Draw {
             }
         }
     }
+}
+
+/// Whether noise for one law is noise for another.
+fn same_noise(a: &dyn Law, b: &dyn Law) -> bool {
+    a.name() == b.name() && draw_shape(&a.parameters()) == draw_shape(&b.parameters())
 }
 
 fn depends_on(law: &dyn Law) -> crate::tensor::SiteSet {
@@ -208,7 +214,7 @@ impl FromGuide {
             places: places.collect(),
             values: latents.iter().map(value).collect(),
             laws: latents.iter().map(|l| Rc::clone(&l.law)).collect(),
-            hard: !matches!(mode, Mode::Relaxed { .. }),
+            hard: !mode.is_relaxed(),
         }
     }
 }
@@ -250,7 +256,7 @@ impl Handler for FromGuide {
 
 /// The choices of `hard` with the one at `site` replaced, if none of the others can change.
 pub(super) fn replaced(mode: &Mode) -> Option<Vec<Latent>> {
-    let Mode::Relaxed {
+    let Mode::Replaced {
         hard, site, draw, ..
     } = mode
     else {

@@ -1,6 +1,7 @@
 //! Inference: objectives, the trainer that minimises them, posteriors, and exact enumeration.
 
 mod checkpoint;
+mod cost_to_go;
 mod draw;
 mod enumerate;
 mod objective;

@@ -50,7 +50,7 @@ impl<'m> Elbo<'m> {
         params: &ParamStore,
         mode: &Mode,
     ) -> Result<(Vec<Latent>, Trace, SiteSet)> {
-        if let (Some(latents), Mode::Relaxed { hard, .. }) = (replaced(mode), mode) {
+        if let (Some(latents), Mode::Replaced { hard, .. }) = (replaced(mode), mode) {
             return Ok((latents, Trace::default(), hard.reads));
         }
         let draw = Rc::new(Draw::new(LawSource::Own, mode.clone()));
@@ -152,16 +152,14 @@ fn match_plates(latent: &mut Latent, trace: &Trace) -> Result<()> {
 /// log q of a choice. Its direct derivative by q's parameters has expectation zero and is left out
 /// (Roeder, Wu, Duvenaud 2017), except where a relaxed draw moves those parameters.
 fn entropy_term(place: usize, latent: &Latent, mode: &Mode) -> Result<Term> {
-    let density = match mode {
-        Mode::Relaxed { .. } => latent.law.log_density(&latent.value),
-        Mode::Draw | Mode::Enumerate(_) => {
-            let constants: Vec<Tensor> =
-                latent.law.parameters().iter().map(Tensor::detach).collect();
-            latent
-                .law
-                .with_parameters(&constants)
-                .log_density(&latent.value)
-        }
+    let density = if mode.is_relaxed() {
+        latent.law.log_density(&latent.value)
+    } else {
+        let constants: Vec<Tensor> = latent.law.parameters().iter().map(Tensor::detach).collect();
+        latent
+            .law
+            .with_parameters(&constants)
+            .log_density(&latent.value)
     };
     density.check()?;
     let mut sites = latent.depends_on.union(density.sites());

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::enumerate::Odometer;
-use crate::dist::{Law, Number};
+use crate::dist::{Law, Number, Relaxation, draw_shape};
 use crate::error::{Error, Result};
 use crate::estimator::SiteClass;
 use crate::model::Plate;
@@ -79,20 +79,33 @@ pub struct Pass {
 pub enum Mode {
     /// Draws each from its law.
     Draw,
-    /// Repeats `hard`, but with a relaxed draw at one site; later choices that depend on it are
-    /// relaxed at the same temperature, with their own noise.
-    Relaxed {
+    /// Repeats `hard`, but with another draw at one site; later choices that depend on it are made
+    /// again with their own noise.
+    Replaced {
         /// The evaluation to repeat.
         hard: Rc<Pass>,
-        /// Place of the relaxed choice.
+        /// Place of the replaced choice.
         site: usize,
-        /// Its relaxed draw.
+        /// Its draw: a value of its support, or a relaxed one.
         draw: Tensor,
-        /// λ, of rank 0.
-        temperature: Tensor,
+        /// λ, of rank 0, at which later choices are relaxed; `None` draws them from their laws.
+        temperature: Option<Tensor>,
     },
     /// Takes each discrete choice's next value, over all evaluations every combination.
     Enumerate(Rc<Odometer>),
+}
+
+impl Mode {
+    /// Whether choices may lie between the values of their support.
+    pub(super) fn is_relaxed(&self) -> bool {
+        matches!(
+            self,
+            Self::Replaced {
+                temperature: Some(_),
+                ..
+            }
+        )
+    }
 }
 
 impl Pass {
@@ -110,7 +123,8 @@ impl Pass {
     /// What kind of choice the latent at a place is, as far as this evaluation shows.
     pub fn class(&self, place: usize) -> SiteClass {
         let latent = &self.latents[place];
-        let discrete = latent.law.relaxation().is_some();
+        let relaxation = latent.law.relaxation();
+        let discrete = relaxation.is_some();
         let read = self.reads.contains(place);
         let blocks = |later: &Latent, at: usize| {
             let hard = later.law.relaxation().is_some()
@@ -118,11 +132,35 @@ impl Pass {
             hard && later.depends_on.contains(place)
         };
         let blocked = (place + 1..self.latents.len()).any(|at| blocks(&self.latents[at], at));
+        let separate = self.separate(place);
         SiteClass {
             discrete,
-            relaxable: discrete && latent.law.takes_relaxed_values() && !read && !blocked,
+            relaxable: separate
+                && discrete
+                && latent.law.takes_relaxed_values()
+                && !read
+                && !blocked,
             differentiable: !discrete && !read,
+            coins: relaxation.is_some_and(|relaxation| relaxation.event_rank() == 0),
+            values: relaxation.map_or(0, |relaxation| values_a_row(relaxation, latent)),
+            separate,
         }
+    }
+
+    /// Whether every later choice and every term that can depend on the latent at a place stand in
+    /// its plates, so that a row of them depends on the latent's row alone.
+    fn separate(&self, place: usize) -> bool {
+        let latent = &self.latents[place];
+        let within = |plates: &[Plate]| {
+            let pairs = plates.iter().zip(&*latent.plates);
+            pairs.take_while(|(a, b)| a.same_rows(b)).count() == latent.plates.len()
+        };
+        let mut later = self.latents[place + 1..].iter();
+        let mut terms = self.terms.iter();
+        latent.plates.is_empty()
+            || (!self.reads.contains(place)
+                && later.all(|later| !later.depends_on.contains(place) || within(&later.plates))
+                && terms.all(|term| !term.sites.contains(place) || within(&term.plates)))
     }
 
     /// The sum of the terms that can depend on the latent at a place, in units of one row of its
@@ -155,6 +193,14 @@ impl Pass {
             None => total,
         })
     }
+}
+
+/// How many values the events of one row have together, `usize::MAX` where there are more.
+fn values_a_row(relaxation: &dyn Relaxation, latent: &Latent) -> usize {
+    let shape = draw_shape(&latent.law.parameters());
+    let (values, events) =
+        relaxation.values_and_events(&shape[latent.plates.len().min(shape.rank())..]);
+    u32::try_from(events).map_or(usize::MAX, |events| values.saturating_pow(events))
 }
 
 /// Brings a term with rows of its own plates to the rows of a latent's plates: axes that both have

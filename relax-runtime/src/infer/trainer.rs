@@ -5,12 +5,13 @@ use std::path::Path;
 use std::rc::Rc;
 
 use super::checkpoint::{Checkpoint, SavedSite, refused, restore_all, save_all};
+use super::cost_to_go::{CostToGo, Work};
 use super::objective::Objective;
 use super::pass::{Latent, Mode, Pass};
 use crate::dist::Number;
 use crate::error::{Error, Result};
 use crate::estimator::{
-    Cost, Coupling, Estimate, Estimator, IntoEstimator, Noise, Plan, PlanEntry, Problem, SiteClass,
+    Coupling, Estimate, Estimator, IntoEstimator, Noise, Plan, PlanEntry, Problem, SiteClass,
     SiteState, SiteTask, by_name, choose, score_function,
 };
 use crate::model::ParamStore;
@@ -231,6 +232,7 @@ impl Trainer {
                 site: name.clone(),
                 distribution: site.distribution,
                 estimator: site.estimator.name(),
+                biased: site.estimator.biased(),
                 reason: site.reason.clone(),
             })
         };
@@ -420,9 +422,13 @@ impl Trainer {
                 Some(stream.uniforms(theta.shape(), &device)?)
             }
         };
+        let mut stream = key.stream(&format!("{}/further", latent.name));
         let noise = Noise {
             u: latent.noise.clone(),
             v,
+            further: (0..estimator.further_noise())
+                .map(|_| stream.uniforms(theta.shape(), &device))
+                .collect::<Result<_>>()?,
         };
         let relaxation = latent.law.relaxation();
         let gradients;
@@ -454,10 +460,10 @@ impl Trainer {
             } else {
                 0.0
             };
-            let cost = SiteCost {
+            let cost = CostToGo {
                 work,
                 params: &self.params,
-                to_go: &to_go,
+                drawn: &to_go,
                 baseline,
             };
             let estimate: Estimate = estimator.estimate(&task, &cost, state)?;
@@ -607,54 +613,5 @@ impl Site {
             mean_square: squares / count.max(1) as f64,
             variance: self.moments.variance(),
         })
-    }
-}
-
-/// The site that is being worked on.
-struct Work<'a> {
-    objective: &'a dyn Objective,
-    pass: &'a Rc<Pass>,
-    place: usize,
-    latent: &'a Latent,
-    key: Key,
-}
-
-/// The cost-to-go of a site, less its baseline, as its estimator sees it.
-struct SiteCost<'a> {
-    work: &'a Work<'a>,
-    params: &'a ParamStore,
-    to_go: &'a Tensor,
-    baseline: f32,
-}
-
-impl Cost for SiteCost<'_> {
-    fn hard(&self, _: &Tensor) -> Result<Tensor> {
-        Ok(self.to_go - self.baseline)
-    }
-
-    fn relaxed(&self, draw: &Tensor, temperature: &Tensor) -> Result<Tensor> {
-        let Work {
-            objective,
-            pass,
-            place,
-            key,
-            ..
-        } = *self.work;
-        let mode = Mode::Relaxed {
-            hard: Rc::clone(pass),
-            site: place,
-            draw: draw.clone(),
-            temperature: temperature.clone(),
-        };
-        let relaxed = objective.evaluate(key, self.params, &mode)?;
-        let cost = relaxed.cost_to_go(place)?;
-        if relaxed.reads.contains(place) {
-            return Err(Error::Model(
-                "host code read the relaxed draw, on a path that the hard draw did not take; use \
-                 the free-form surrogate for this site: `estimator = \"relax-free-form\"`"
-                    .into(),
-            ));
-        }
-        Ok(cost - self.baseline)
     }
 }

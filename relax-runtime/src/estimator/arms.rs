@@ -1,0 +1,125 @@
+//! ARMS: several mutually antithetic draws of coins (Dimitriev and Zhou 2021).
+
+use super::rloo::leave_one_out;
+use super::site::{Estimator, SiteClass, SiteState, SiteTask};
+use super::{Cost, Estimate, Problem};
+use crate::error::{Error, Result};
+use crate::tensor::Tensor;
+
+/// The estimate 1/(n − 1) Σᵢ (f(bᵢ) − f̄) ∂log p(bᵢ | θ)/∂θ / (1 − ρ) over n draws whose coins are
+/// negatively correlated through a Dirichlet copula, ρ the correlation of each coin between two
+/// draws (Dimitriev and Zhou 2021, theorem 1 and section 3.2). With n = 2 it is DisARM.
+///
+/// The first draw is that of the noise u; the copula's other uniforms are drawn given it, with
+/// the further noise: n is one more than there is of it. For blocks of coins.
+///
+/// # Errors
+/// The cost's own, shapes that do not fit, or no further noise.
+pub fn arms(problem: Problem<'_>, cost: &dyn Cost) -> Result<Estimate> {
+    let theta = problem.theta.detach();
+    let draws = copula(&problem, &theta)?;
+    let mut estimate = leave_one_out(problem, cost, &draws)?;
+    estimate.gradient = estimate.gradient * decorrelation(&theta, draws.len() - 1);
+    estimate.gradient.check()?;
+    Ok(estimate)
+}
+
+/// The draws. Shares (d₁, .., dₙ) uniform on the simplex have 1 − (1 − dᵢ)ⁿ⁻¹ uniform and
+/// negatively dependent; a coin's rarer side comes up where its share is large, as only few of the
+/// shares can be.
+fn copula(problem: &Problem<'_>, theta: &Tensor) -> Result<Vec<Tensor>> {
+    let (relaxation, u, further) = (problem.relaxation, &problem.noise.u, &problem.noise.further);
+    let first = relaxation.hard(&relaxation.relaxed(theta, u));
+    let others = further.len().max(1) as f32;
+    let mostly_one = theta.gt(0.0);
+    let w = Tensor::select_where(&mostly_one, &(1.0 - u), u);
+    // What the first share leaves is split among the others in proportion to exponentials.
+    let left = ((1.0 - w).ln() / others).exp();
+    let exponentials: Vec<Tensor> = further.iter().map(|v| -v.ln()).collect();
+    let sum = exponentials
+        .iter()
+        .fold(theta.zeros_like(), |sum, e| sum + e);
+    let threshold = rare_root(theta, others);
+    let other = |e: &Tensor| {
+        let rare = (1.0 - &left * e / &sum).lt(&threshold);
+        Tensor::select_where(&mostly_one, &(1.0 - &rare), &rare)
+    };
+    let draws: Vec<Tensor> = std::iter::once(first)
+        .chain(exponentials.iter().map(other))
+        .collect();
+    draws.iter().try_for_each(|b| b.check().map(drop))?;
+    Ok(draws)
+}
+
+/// q^(1/(n − 1)), q the probability of a coin's rarer side.
+fn rare_root(theta: &Tensor, others: f32) -> Tensor {
+    ((-theta.abs()).log_sigmoid() / others).exp()
+}
+
+/// 1/(1 − ρ): two draws both show the rarer side with probability (2 q^(1/(n − 1)) − 1)₊ⁿ⁻¹.
+fn decorrelation(theta: &Tensor, others: usize) -> Tensor {
+    let q = (-theta.abs()).sigmoid().clamp(f32::MIN_POSITIVE, 0.5);
+    let both = (rare_root(theta, others as f32) * 2.0 - 1.0)
+        .relu()
+        .powi(others as i32);
+    (1.0 - &q) / (1.0 - both / q)
+}
+
+/// ARMS with a Dirichlet copula.
+#[derive(Clone, Copy, Debug)]
+pub struct Arms {
+    draws: usize,
+}
+
+impl Default for Arms {
+    fn default() -> Self {
+        Self { draws: 4 }
+    }
+}
+
+impl Arms {
+    /// With the given number of draws, each an evaluation of the cost.
+    ///
+    /// # Errors
+    /// If there are fewer than two.
+    pub fn new(draws: usize) -> Result<Self> {
+        if draws < 2 {
+            let problem = format!("is {draws}; antithetic draws are at least two");
+            return Err(Error::Config {
+                setting: "draws",
+                problem,
+            });
+        }
+        Ok(Self { draws })
+    }
+}
+
+impl Estimator for Arms {
+    fn name(&self) -> &'static str {
+        "arms"
+    }
+
+    fn valid_for(&self, class: SiteClass) -> std::result::Result<String, String> {
+        if class.coins {
+            return Ok(format!("coins: {} antithetic draws", self.draws));
+        }
+        Err("ARMS is for Bernoulli sites; use `rloo` or `relax`".into())
+    }
+
+    fn further_noise(&self) -> usize {
+        self.draws - 1
+    }
+
+    fn state(&self, _: &SiteTask<'_>) -> Result<SiteState> {
+        Ok(SiteState::new())
+    }
+
+    fn estimate(
+        &self,
+        task: &SiteTask<'_>,
+        cost: &dyn Cost,
+        _: &mut SiteState,
+    ) -> Result<Estimate> {
+        arms(task.problem, cost)
+    }
+}

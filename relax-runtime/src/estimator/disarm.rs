@@ -1,0 +1,58 @@
+//! DisARM, also known as U2G: antithetic pairs of coins (Dong, Mnih, Tucker 2020; Yin, Ho, Zhang,
+//! Zhou 2020).
+
+use super::site::{Estimator, SiteClass, SiteState, SiteTask};
+use super::{Cost, Estimate, Problem};
+use crate::error::Result;
+use crate::tensor::Tensor;
+
+/// The estimate ½ (f(b) − f(b′)) (b − b′) σ(|θ|) where b is the draw of the noise u and b′ that of
+/// 1 − u (Dong et al. 2020, equation 7). For blocks of coins; two evaluations.
+///
+/// # Errors
+/// The cost's own, or shapes that do not fit.
+pub fn disarm(problem: Problem<'_>, cost: &dyn Cost) -> Result<Estimate> {
+    let (relaxation, theta) = (problem.relaxation, problem.theta.detach());
+    let draw = |u: &Tensor| relaxation.hard(&relaxation.relaxed(&theta, u));
+    let (b, antithetic) = (draw(&problem.noise.u), draw(&(1.0 - &problem.noise.u)));
+    let f = cost.drawn(&b)?;
+    let difference = problem.spread(&((&f - cost.hard(&antithetic)?) * 0.5))?;
+    let gradient = difference * (b - antithetic) * theta.abs().sigmoid();
+    gradient.check()?;
+    Ok(Estimate {
+        cost: f,
+        gradient,
+        variance_gradient: Vec::new(),
+        evaluations: 2,
+    })
+}
+
+/// DisARM.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Disarm;
+
+impl Estimator for Disarm {
+    fn name(&self) -> &'static str {
+        "disarm"
+    }
+
+    fn valid_for(&self, class: SiteClass) -> std::result::Result<String, String> {
+        if class.coins {
+            return Ok("coins: an antithetic pair of draws".into());
+        }
+        Err("DisARM is for Bernoulli sites; use `rloo` or `relax`".into())
+    }
+
+    fn state(&self, _: &SiteTask<'_>) -> Result<SiteState> {
+        Ok(SiteState::new())
+    }
+
+    fn estimate(
+        &self,
+        task: &SiteTask<'_>,
+        cost: &dyn Cost,
+        _: &mut SiteState,
+    ) -> Result<Estimate> {
+        disarm(task.problem, cost)
+    }
+}

@@ -1,0 +1,103 @@
+//! The exact gradient at a site of few values: the sum over all of them.
+
+use super::shift::Events;
+use super::site::{Estimator, SiteClass, SiteState, SiteTask};
+use super::{Cost, Estimate, Problem};
+use crate::error::Result;
+
+/// The sum Σ_b p(b | θ) f(b) ∂log p(b | θ)/∂θ over all values b of a row's events: without variance
+/// of its own (Rao-Blackwellisation over the site; Titsias and Lázaro-Gredilla 2015).
+///
+/// Valid where the cost of each row depends on that row's draw alone: all rows take a value at
+/// once. As many evaluations as a row has values.
+///
+/// # Errors
+/// The cost's own, or shapes that do not fit.
+pub fn enumerate(problem: Problem<'_>, cost: &dyn Cost) -> Result<Estimate> {
+    let theta = problem.theta.detach();
+    let (relaxation, events) = (problem.relaxation, Events::of(&problem));
+    let b = relaxation.hard(&relaxation.relaxed(&theta, &problem.noise.u));
+    let f = cost.drawn(&b)?;
+    let mut gradient = theta.zeros_like();
+    let mut shift = vec![0; events.count];
+    let mut evaluations = 1;
+    while advance(&mut shift, events.values) {
+        let other = events.shifted(&b, &shift)?;
+        let mass = relaxation
+            .log_mass(&theta, &other)
+            .sum_from(problem.plates)
+            .exp();
+        // The draw's own cost is a baseline: with it the draw itself adds nothing.
+        let weight = problem.spread(&(mass * (cost.hard(&other)? - &f)))?;
+        gradient = gradient + weight * relaxation.score(&theta, &other);
+        evaluations += 1;
+    }
+    gradient.check()?;
+    Ok(Estimate {
+        cost: f,
+        gradient,
+        variance_gradient: Vec::new(),
+        evaluations,
+    })
+}
+
+/// Counts on; false after the last.
+fn advance(digits: &mut [usize], base: usize) -> bool {
+    for digit in digits {
+        *digit += 1;
+        if *digit < base {
+            return true;
+        }
+        *digit = 0;
+    }
+    false
+}
+
+/// Exact enumeration of a site.
+#[derive(Clone, Copy, Debug)]
+pub struct Enumerate {
+    /// The most values that a site may have.
+    pub largest: usize,
+}
+
+impl Default for Enumerate {
+    fn default() -> Self {
+        Self { largest: 64 }
+    }
+}
+
+impl Estimator for Enumerate {
+    fn name(&self) -> &'static str {
+        "enumerate"
+    }
+
+    fn valid_for(&self, class: SiteClass) -> std::result::Result<String, String> {
+        let Self { largest } = self;
+        match class.values {
+            0 => Err("only discrete sites can be enumerated; use `pathwise`".into()),
+            _ if !class.separate => Err(NOT_SEPARATE.into()),
+            values if values <= *largest => Ok(format!("discrete: exact sum over {values} values")),
+            _ => Err(format!(
+                "the site has more than {largest} values; use `relax`, or `indecater`, which sums \
+                 over one of its choices at a time"
+            )),
+        }
+    }
+
+    fn state(&self, _: &SiteTask<'_>) -> Result<SiteState> {
+        Ok(SiteState::new())
+    }
+
+    fn estimate(
+        &self,
+        task: &SiteTask<'_>,
+        cost: &dyn Cost,
+        _: &mut SiteState,
+    ) -> Result<Estimate> {
+        enumerate(task.problem, cost)
+    }
+}
+
+/// Why a sum over values is not valid where rows meet.
+pub(super) const NOT_SEPARATE: &str = "its rows meet outside their plate, so that they cannot be \
+    summed over row by row; use `rloo` or `relax`";

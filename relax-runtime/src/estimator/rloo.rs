@@ -1,0 +1,123 @@
+//! REINFORCE with a leave-one-out baseline (Kool, van Hoof, Welling 2019; Salimans and Knowles
+//! 2014).
+
+use super::site::{Estimator, SiteClass, SiteState, SiteTask};
+use super::{Cost, Estimate, Problem};
+use crate::error::{Error, Result};
+use crate::tensor::Tensor;
+
+/// The estimate 1/(k − 1) Σᵢ (f(bᵢ) − f̄) ∂log p(bᵢ | θ)/∂θ over k independent draws, f̄ their mean
+/// cost: each draw's baseline is the mean of the others (Kool et al. 2019, equation 8).
+///
+/// Unbiased for every law and cost. The first draw is that of the noise u, the others are those of
+/// the further noise: k is one more than there is of it.
+///
+/// # Errors
+/// The cost's own, shapes that do not fit, or no further noise.
+pub fn rloo(problem: Problem<'_>, cost: &dyn Cost) -> Result<Estimate> {
+    let (relaxation, theta) = (problem.relaxation, problem.theta.detach());
+    let noise = std::iter::once(&problem.noise.u).chain(&problem.noise.further);
+    let draws: Vec<Tensor> = noise
+        .map(|u| relaxation.hard(&relaxation.relaxed(&theta, u)))
+        .collect();
+    leave_one_out(problem, cost, &draws)
+}
+
+/// 1/(n − 1) Σᵢ (f(bᵢ) − f̄) ∂log p(bᵢ | θ)/∂θ, whatever the joint law of the draws; the first is
+/// the one already made.
+pub(super) fn leave_one_out(
+    problem: Problem<'_>,
+    cost: &dyn Cost,
+    draws: &[Tensor],
+) -> Result<Estimate> {
+    let [first, others @ ..] = draws else {
+        return Err(too_few());
+    };
+    if others.is_empty() {
+        return Err(too_few());
+    }
+    let mut costs = vec![cost.drawn(first)?];
+    for b in others {
+        costs.push(cost.hard(b)?);
+    }
+    let sum = costs[1..].iter().fold(costs[0].clone(), |sum, f| sum + f);
+    let mean = sum / draws.len() as f32;
+    let mut gradient = problem.theta.zeros_like().detach();
+    for (b, f) in draws.iter().zip(&costs) {
+        let score = problem.relaxation.score(problem.theta, b);
+        gradient = gradient + problem.spread(&(f - &mean))? * score;
+    }
+    let gradient = gradient / others.len() as f32;
+    gradient.check()?;
+    Ok(Estimate {
+        cost: costs.swap_remove(0),
+        gradient,
+        variance_gradient: Vec::new(),
+        evaluations: draws.len(),
+    })
+}
+
+fn too_few() -> Error {
+    Error::Config {
+        setting: "draws",
+        problem: "a leave-one-out baseline needs at least two; give further noise".into(),
+    }
+}
+
+/// REINFORCE with a leave-one-out baseline.
+#[derive(Clone, Copy, Debug)]
+pub struct Rloo {
+    draws: usize,
+}
+
+impl Default for Rloo {
+    fn default() -> Self {
+        Self { draws: 4 }
+    }
+}
+
+impl Rloo {
+    /// With the given number of draws, each an evaluation of the cost.
+    ///
+    /// # Errors
+    /// If there are fewer than two.
+    pub fn new(draws: usize) -> Result<Self> {
+        match draws {
+            0 | 1 => Err(too_few()),
+            _ => Ok(Self { draws }),
+        }
+    }
+}
+
+impl Estimator for Rloo {
+    fn name(&self) -> &'static str {
+        "rloo"
+    }
+
+    fn valid_for(&self, class: SiteClass) -> std::result::Result<String, String> {
+        if class.discrete {
+            return Ok(format!(
+                "discrete: leave-one-out baseline of {} draws",
+                self.draws
+            ));
+        }
+        Err("RLOO is for discrete sites; use `reinforce`".into())
+    }
+
+    fn further_noise(&self) -> usize {
+        self.draws - 1
+    }
+
+    fn state(&self, _: &SiteTask<'_>) -> Result<SiteState> {
+        Ok(SiteState::new())
+    }
+
+    fn estimate(
+        &self,
+        task: &SiteTask<'_>,
+        cost: &dyn Cost,
+        _: &mut SiteState,
+    ) -> Result<Estimate> {
+        rloo(task.problem, cost)
+    }
+}

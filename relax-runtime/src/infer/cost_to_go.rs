@@ -1,0 +1,77 @@
+//! The cost-to-go of a site, as its estimator sees it: a function of the site's draw.
+
+use std::rc::Rc;
+
+use super::objective::Objective;
+use super::pass::{Latent, Mode, Pass};
+use crate::error::{Error, Result};
+use crate::estimator::Cost;
+use crate::model::ParamStore;
+use crate::random::Key;
+use crate::tensor::Tensor;
+
+/// The site that is being worked on.
+pub(super) struct Work<'a> {
+    pub(super) objective: &'a dyn Objective,
+    pub(super) pass: &'a Rc<Pass>,
+    pub(super) place: usize,
+    pub(super) latent: &'a Latent,
+    pub(super) key: Key,
+}
+
+/// The cost-to-go of a site, less its baseline. Elsewhere than at the site's own draw the programs
+/// run again: with everything before the site as it was, and later choices that depend on it made
+/// again with the noise that they had.
+pub(super) struct CostToGo<'a> {
+    pub(super) work: &'a Work<'a>,
+    pub(super) params: &'a ParamStore,
+    /// At the site's own draw.
+    pub(super) drawn: &'a Tensor,
+    pub(super) baseline: f32,
+}
+
+impl CostToGo<'_> {
+    /// Runs the programs with another draw, and sums what can depend on it.
+    fn replace(&self, draw: Tensor, temperature: Option<Tensor>) -> Result<(Pass, Tensor)> {
+        let Work {
+            objective,
+            pass,
+            place,
+            key,
+            ..
+        } = *self.work;
+        let mode = Mode::Replaced {
+            hard: Rc::clone(pass),
+            site: place,
+            draw,
+            temperature,
+        };
+        let replaced = objective.evaluate(key, self.params, &mode)?;
+        let cost = replaced.cost_to_go(place)? - self.baseline;
+        Ok((replaced, cost))
+    }
+}
+
+impl Cost for CostToGo<'_> {
+    fn hard(&self, b: &Tensor) -> Result<Tensor> {
+        let value = self.work.latent.law.value_at(b);
+        let (_, cost) = self.replace(value, None)?;
+        Ok(cost.check()?.detach())
+    }
+
+    fn drawn(&self, _: &Tensor) -> Result<Tensor> {
+        Ok(self.drawn - self.baseline)
+    }
+
+    fn relaxed(&self, draw: &Tensor, temperature: &Tensor) -> Result<Tensor> {
+        let (relaxed, cost) = self.replace(draw.clone(), Some(temperature.clone()))?;
+        if relaxed.reads.contains(self.work.place) {
+            return Err(Error::Model(
+                "host code read the relaxed draw, on a path that the hard draw did not take; use \
+                 the free-form surrogate for this site: `estimator = \"relax-free-form\"`"
+                    .into(),
+            ));
+        }
+        Ok(cost)
+    }
+}

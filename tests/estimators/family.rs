@@ -1,0 +1,147 @@
+//! The plain functions beside RELAX and REINFORCE, with explicit noise.
+
+use relax_runtime::estimator::{Cost, Estimate, Problem, arms, disarm, enumerate, indecater, rloo};
+use relax_runtime::{Result, Tensor};
+
+use crate::problems::{BERNOULLI, CASES, Case, INTERACTING, ONE_HOT, TWO_ONE_HOTS};
+use crate::statistics::{Moments, Verdicts};
+
+const DRAWS: usize = 200_000;
+
+type Function = fn(Problem<'_>, &dyn Cost) -> Result<Estimate>;
+
+/// The estimate of a function at many rows with the same θ.
+fn estimate(case: &Case, function: Function, further: usize, seed: u64) -> Result<Estimate> {
+    let theta = case.theta(DRAWS)?;
+    let noise = case.noise_with(DRAWS, seed, further)?;
+    function(case.problem(&theta, &noise), &case.cost())
+}
+
+/// A function, its further noise, and its evaluations of a case.
+type Member = (&'static str, Function, usize, usize);
+
+fn check(cases: &[Case], members: &[Member]) -> Result<()> {
+    let mut verdicts = Verdicts::default();
+    for case in cases {
+        let exact = case.exact_gradient()?;
+        for (seed, &(name, function, further, evaluations)) in members.iter().enumerate() {
+            let estimate = estimate(case, function, further, 40 + seed as u64)?;
+            assert_eq!(estimate.evaluations, evaluations, "{}, {name}", case.name);
+            let moments = Moments::of_rows(&estimate.gradient)?;
+            println!(
+                "{}, {name}: {evaluations} evaluations, variance {:.4}",
+                case.name,
+                moments.total_variance()
+            );
+            verdicts.add(&format!("{}, {name}", case.name), moments.compare(&exact));
+        }
+    }
+    verdicts.finish();
+    Ok(())
+}
+
+#[test]
+fn leave_one_out_baselines_are_unbiased() -> Result<()> {
+    check(
+        &CASES,
+        &[("two draws", rloo, 1, 2), ("five draws", rloo, 4, 5)],
+    )
+}
+
+#[test]
+fn antithetic_coins_are_unbiased() -> Result<()> {
+    let members: [Member; 4] = [
+        ("DisARM", disarm, 0, 2),
+        ("ARMS of two", arms, 1, 2),
+        ("ARMS of three", arms, 2, 3),
+        ("ARMS of six", arms, 5, 6),
+    ];
+    check(&[BERNOULLI, INTERACTING], &members)
+}
+
+/// Both are the same pair of draws, up to rounding at the threshold.
+#[test]
+fn arms_of_two_is_disarm() -> Result<()> {
+    const ROWS: usize = 20_000;
+    for case in [&BERNOULLI, &INTERACTING] {
+        let theta = case.scattered_theta(ROWS, 2.0)?;
+        let noise = case.noise_with(ROWS, 3, 1)?;
+        let problem = case.problem(&theta, &noise);
+        let (a, b) = (
+            disarm(problem, &case.cost())?.gradient.to_vec()?,
+            arms(problem, &case.cost())?.gradient.to_vec()?,
+        );
+        let differ = a.iter().zip(&b).filter(|(a, b)| (**a - **b).abs() > 1e-4);
+        assert!(differ.count() < 3, "{}", case.name);
+    }
+    Ok(())
+}
+
+/// At logits beyond f32's probabilities, and noise at the ends of its interval.
+#[test]
+fn antithetic_coins_stay_finite() -> Result<()> {
+    let theta = Tensor::from_slice(&[-200.0, -90.0, -15.0, 0.0, 15.0, 90.0, 200.0]);
+    for u in [0.0, 1e-7, 0.5, 1.0 - 1e-7, 1.0] {
+        for v in [1e-7, 0.5, 1.0 - 1e-7] {
+            let noise = relax_runtime::estimator::Noise {
+                u: theta.full_like(u),
+                v: None,
+                further: vec![theta.full_like(v), theta.full_like(0.3)],
+            };
+            let problem = Problem::new(BERNOULLI.relaxation, &theta, &noise).rows();
+            for function in [arms as Function, disarm, rloo, indecater] {
+                let gradient = function(problem, &BERNOULLI.cost())?.gradient.to_vec()?;
+                assert!(
+                    gradient.iter().all(|g| g.is_finite()),
+                    "{u}, {v}: {gradient:?}"
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_choice_summed_out_at_a_time_is_unbiased() -> Result<()> {
+    for (case, evaluations) in [
+        (BERNOULLI, 2),
+        (INTERACTING, 4),
+        (ONE_HOT, 4),
+        (TWO_ONE_HOTS, 5),
+    ] {
+        check(&[case], &[("IndeCateR", indecater, 0, evaluations)])?;
+    }
+    Ok(())
+}
+
+/// Every row is the exact gradient, whatever was drawn.
+#[test]
+fn enumeration_is_exact() -> Result<()> {
+    for (case, evaluations) in [
+        (BERNOULLI, 2),
+        (INTERACTING, 8),
+        (ONE_HOT, 4),
+        (TWO_ONE_HOTS, 9),
+    ] {
+        let exact = case.exact_gradient()?;
+        let estimate = estimate(&case, enumerate, 0, 50)?;
+        assert_eq!(estimate.evaluations, evaluations);
+        for row in estimate.gradient.to_vec()?.chunks(exact.len()) {
+            for (g, exact) in row.iter().zip(&exact) {
+                assert!((f64::from(*g) - exact).abs() < 1e-5, "{row:?}, {exact:?}");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn several_draws_need_further_noise() -> Result<()> {
+    for function in [rloo as Function, arms] {
+        let error = estimate(&BERNOULLI, function, 0, 1)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("further noise"), "{error}");
+    }
+    Ok(())
+}
