@@ -39,7 +39,7 @@ struct Options {
     #[arg(long, default_value = "relax")]
     estimator: String,
     /// Optimisation steps.
-    #[arg(long, default_value_t = 10_000)]
+    #[arg(long, default_value_t = 20_000)]
     steps: u64,
     /// Images a step.
     #[arg(long, default_value_t = 24)]
@@ -62,6 +62,9 @@ struct Options {
     /// Steps between checkpoints.
     #[arg(long, default_value_t = 1_000)]
     checkpoint_every: u64,
+    /// Importance-weighted draws an image for the final bound.
+    #[arg(long, default_value_t = 100)]
+    draws: usize,
     /// Where to compute: cpu, or cuda:0 in a build with `--features cuda`.
     #[arg(long, default_value = "cpu")]
     device: String,
@@ -94,7 +97,8 @@ fn run(options: &Options) -> Outcome<()> {
         .with_estimator(by_name(&options.estimator)?)
         .with_optimizer(Adam::new(options.learning_rate))?
         .with_layers(vae.parameters());
-    std::fs::create_dir_all(&options.out)?;
+    std::fs::create_dir_all(&options.out)
+        .map_err(|error| format!("--out {}: {error}", options.out.display()))?;
     let checkpoint = options.out.join("checkpoint.safetensors");
     if options.resume {
         trainer.resume(&checkpoint)?;
@@ -111,12 +115,12 @@ fn run(options: &Options) -> Outcome<()> {
     )?;
     println!("{}", trainer.plan());
 
-    const DRAWS: usize = 100;
     let started = Instant::now();
-    let evidence = evaluate::evidence(&dataset.validation, &vae, &trainer, DRAWS, &device)?;
+    let evidence = evaluate::evidence(&dataset.validation, &vae, &trainer, options.draws, &device)?;
     println!(
-        "validation: ELBO {:.2}, {DRAWS}-sample bound {:.2} nats an image ({:.1} s)",
+        "validation: ELBO {:.2}, {}-sample bound {:.2} nats an image ({:.1} s)",
         evidence.elbo,
+        options.draws,
         evidence.bound,
         started.elapsed().as_secs_f64()
     );
@@ -172,7 +176,10 @@ fn train(
         last_variance = report.site("h").map_or(0.0, |site| site.variance);
         if step % (options.steps / 500).max(1) == 0 || step + 1 == options.steps {
             elbos.push((step as f64, running));
-            variances.push((step as f64, last_variance));
+            // The first gradients are too few to have a variance.
+            if step >= 100 {
+                variances.push((step as f64, last_variance));
+            }
             bar.set_position(step);
             bar.set_message(format!("ELBO {running:.2}"));
         }
@@ -184,7 +191,7 @@ fn train(
     let seconds = started.elapsed().as_secs_f64();
     println!(
         "trained {} steps of {} images in {seconds:.1} s ({:.3} ms a step): running train ELBO {:.2} nats \
-         an image, variance of the logits' gradient {last_variance:.3e}",
+         an image, variance of the logits' gradient {last_variance:.1e}",
         options.steps,
         options.batch,
         1e3 * seconds / (options.steps - first) as f64,

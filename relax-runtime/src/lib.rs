@@ -41,3 +41,8 @@ pub mod prelude {
         plate, sample,
     };
 }
+
+/// The README's programs, compiled and run with the documentation's tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct ReadmeExamples;

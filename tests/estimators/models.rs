@@ -248,3 +248,21 @@ pub fn coin_and_normal(rows: usize, of: usize) {
         cost!((&x * &b + &x * 0.5 - 0.4).square());
     });
 }
+
+/// A continuous choice whose draw could be differentiated, with the score function nevertheless.
+#[model]
+pub fn scored_normal(rows: usize, of: usize) {
+    let loc = param!(0.0);
+    let scale = param!(1.0);
+    plate!(rows, of = of => {
+        let x = sample!(Normal(&loc, &scale), estimator = "reinforce");
+        cost!((&x - 0.4).square());
+    });
+}
+
+/// A continuous choice that the host holds, for an automatic guide.
+#[model]
+pub fn host_normal() {
+    let x = sample!(Normal(0.0, 1.0));
+    observe!(Normal(x, 1.0), 1.0);
+}

@@ -246,60 +246,6 @@ fn an_automatic_guide_says_what_it_cannot_do() {
 }
 
 #[test]
-fn guide_and_model_must_agree() {
-    #[model]
-    fn model(rows: usize) {
-        let a = sample!(Bernoulli(Tensor::scalar(0.5)));
-        plate!(rows, {
-            let x = sample!(Normal(&a, 1.0));
-            observe!(Normal(&x, 1.0), x.ones_like(), name = "data");
-        });
-    }
-    #[model]
-    fn guide(mistake: &'static str) {
-        let p = param!(0.0);
-        if mistake != "missing" {
-            if mistake == "law" {
-                let a = sample!(Normal(&p, 1.0));
-                cost!(a, name = "unused");
-            } else if mistake == "shape" {
-                let a = sample!(Bernoulli(logits = Tensor::zeros([2], &Device::cpu()) + &p));
-                cost!(a, name = "unused");
-            } else {
-                let a = sample!(Bernoulli(logits = &p));
-                cost!(a, name = "unused");
-            }
-        }
-        let rows = if mistake == "plates" { 2 } else { 3 };
-        plate!(rows, {
-            let x = sample!(Normal(&p, 1.0));
-            if mistake == "observing" {
-                observe!(Normal(&x, 1.0), x.ones_like(), name = "seen");
-            }
-        });
-        if mistake == "extra" {
-            let other = sample!(Bernoulli(0.5));
-            cost!(if other { 0.0 } else { 1.0 }, name = "other_cost");
-        }
-    }
-    let model = model(3);
-    let refused = |mistake| error(short(&model).guide(&guide(mistake)).step());
-    assert!(short(&model).guide(&guide("none")).run().is_ok());
-    assert_says(
-        &refused("missing"),
-        &["site `a`", "the guide has no site", "`x`"],
-    );
-    assert_says(&refused("extra"), &["the guide samples `other`"]);
-    assert_says(&refused("plates"), &["site `x`", "[3]", "[2]"]);
-    assert_says(
-        &refused("observing"),
-        &["site `seen`", "guide cannot observe"],
-    );
-    assert_says(&refused("law"), &["site `a`", "outside the support"]);
-    assert_says(&refused("shape"), &["site `a`", "shape []", "[2]"]);
-}
-
-#[test]
 fn an_impossible_observation_is_reported_and_moves_nothing() -> Result<()> {
     #[model]
     fn impossible() {

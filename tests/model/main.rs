@@ -1,7 +1,9 @@
 //! The modelling language from the user's side: programs, handlers, training, exact answers.
 
+mod checkpoint;
 mod errors;
 mod exact;
+mod guides;
 mod handlers;
 mod programs;
 mod training;

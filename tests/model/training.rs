@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use relax_runtime::infer::exact_gradient;
 use relax_runtime::prelude::*;
 
-use crate::{assert_near, coin, short};
+use crate::{assert_near, assert_says, coin, error, short};
 
 /// Gaussian data with an unknown mean: the posterior is known in closed form.
 #[model]
@@ -288,4 +288,45 @@ fn a_plate_of_categoricals_has_no_single_marginal() -> Result<()> {
     assert!(fit.posterior().marginal("kind").is_err());
     assert_eq!(fit.posterior().means("kind")?.len(), 6);
     Ok(())
+}
+
+#[test]
+fn an_estimator_is_chosen_by_a_name_without_indices() -> Result<()> {
+    #[model]
+    fn part() {
+        let h = sample!(Bernoulli(0.3));
+        observe!(Bernoulli(if h { 0.9 } else { 0.2 }), true, name = "seen");
+    }
+    #[model]
+    fn twice() {
+        for _ in 0..2 {
+            call!(part(), name = "step");
+        }
+    }
+    let model = twice();
+    let fit = short(&model)
+        .site_estimator("step/h", Reinforce::default())
+        .site_estimator("step[1]/h", Relax::free_form())
+        .run()?;
+    let chosen: Vec<_> = fit.plan().entries.iter().map(|e| e.estimator).collect();
+    assert_eq!(chosen, ["reinforce", "relax-free-form"]);
+    Ok(())
+}
+
+#[test]
+fn a_site_cannot_be_discrete_on_some_paths_only() {
+    #[model]
+    fn either() {
+        let w = param!(0.0);
+        if sample!(Bernoulli(0.5), name = "gate") {
+            let x = sample!(Normal(&w, 1.0));
+            cost!(x.square());
+        } else {
+            let x = sample!(Bernoulli(logits = &w));
+            cost!(x.square());
+        }
+    }
+    let program = either();
+    let run = Minimize::new(&program).steps(50).progress(false).run();
+    assert_says(&error(run), &["site `x`", "Bernoulli", "Normal", "names"]);
 }

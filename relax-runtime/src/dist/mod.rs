@@ -221,8 +221,9 @@ impl<D: Distribution> IntoDistribution for Result<D> {
 
 /// Broadcasts a parameter's leading axes to the sizes of the plates that enclose its site.
 ///
-/// A scalar is repeated for every row (`event_rank` is 1 for vector parameters); otherwise each leading axis must be the plate's size or 1,
-/// so that a parameter's meaning never depends on whether two sizes happen to be equal.
+/// A scalar is repeated for every row (`event_rank` is 1 for vector parameters); otherwise each
+/// leading axis must be the plate's size or 1, so that a parameter's meaning never depends on
+/// whether two sizes happen to be equal.
 fn expand_parameter(
     distribution: &'static str,
     parameter: &'static str,

@@ -40,8 +40,8 @@ pub trait Relaxation: Debug {
     /// K v: how a tangent of θ moves z relative to z̃.
     fn push(&self, theta: &Tensor, kappa: &Tensor, v: &Tensor) -> Tensor;
 
-    /// Sums a tensor of θ's shape over the axis that a single event spans, if it spans one, so
-    /// that what is left has one number an event.
+    /// Number of trailing axes of θ that form a single event: 1 where b is one-hot, 0 where every
+    /// element is a choice of its own.
     fn event_rank(&self) -> usize;
 
     /// All values of one event, as vertices: the 0/1 scalars, or the one-hot rows of length

@@ -170,7 +170,7 @@ impl Default for SiteState {
 }
 
 impl SiteState {
-    /// Ten times the usual rate of the model: the surrogate is to run ahead of what it follows.
+    /// Adam's rate for every surrogate, whatever rule and rate the model has.
     const LEARNING_RATE: f32 = 1e-3;
 
     /// Nothing but past costs.

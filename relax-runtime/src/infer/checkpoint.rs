@@ -227,7 +227,7 @@ impl Checkpoint {
     }
 
     fn try_read(path: &Path) -> std::result::Result<Self, String> {
-        let bytes = fs::read(path).map_err(|e| e.to_string())?;
+        let bytes = fs::read(path).map_err(|e| format!("it cannot be read: {e}"))?;
         let damaged = |e: safetensors::SafeTensorError| {
             format!("it is no safetensors file, or a damaged one ({e})")
         };

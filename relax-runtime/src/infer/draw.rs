@@ -165,8 +165,21 @@ impl Handler for Draw {
     }
 }
 
-/// Checks that a guide's draw has the shape of the model's own.
-fn check_shape(law: &dyn Law, value: &Tensor) -> Result<()> {
+/// Checks that a guide's draw is of the kind and shape of the model's own.
+fn check_fit(law: &dyn Law, guide: &dyn Law, value: &Tensor) -> Result<()> {
+    let kind = |law: &dyn Law| match law.relaxation() {
+        Some(_) => "discrete",
+        None => "continuous",
+    };
+    if kind(law) != kind(guide) {
+        return Err(Error::Model(format!(
+            "the model's {} is {}, but the guide's {} is {}",
+            law.name(),
+            kind(law),
+            guide.name(),
+            kind(guide)
+        )));
+    }
     let wanted = draw_shape(&law.parameters());
     let found = law.to_vertex(value).check()?.shape();
     if found == wanted {
@@ -181,6 +194,7 @@ fn check_shape(law: &dyn Law, value: &Tensor) -> Result<()> {
 pub(super) struct FromGuide {
     places: HashMap<String, usize>,
     values: Vec<Tensor>,
+    laws: Vec<Rc<dyn Law>>,
     /// Whether the values are to lie in the support: all but relaxed ones do.
     hard: bool,
 }
@@ -199,6 +213,7 @@ impl FromGuide {
         Self {
             places: places.collect(),
             values: latents.iter().map(value).collect(),
+            laws: latents.iter().map(|l| Rc::clone(&l.law)).collect(),
             hard: !mode.is_relaxed(),
         }
     }
@@ -220,7 +235,8 @@ impl Handler for FromGuide {
         let value = Value::Tensor(self.values[place].clone());
         if self.hard {
             message.dist.check(&value)?;
-            check_shape(&*message.expanded()?.law()?, &self.values[place])?;
+            let law = message.expanded()?.law()?;
+            check_fit(&*law, &*self.laws[place], &self.values[place])?;
         }
         message.value = Some(value);
         message.origin = Some(place);

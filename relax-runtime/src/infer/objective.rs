@@ -61,12 +61,13 @@ impl<'m> Elbo<'m> {
         );
         guide.execute(&context)?;
         let (trace, reads) = context.finish();
-        if let Some(entry) = trace
-            .entries()
-            .iter()
-            .find(|entry| entry.kind == Kind::Observed)
-        {
-            return Err(entry.locate(Error::Model("a guide cannot observe".into())));
+        for entry in trace.entries() {
+            let problem = match entry.kind {
+                Kind::Latent | Kind::Param => continue,
+                Kind::Observed => "a guide cannot observe",
+                Kind::Cost => "a guide cannot have costs; pay with `cost!` in the model",
+            };
+            return Err(entry.locate(Error::Model(problem.into())));
         }
         Ok((draw.take(), trace, reads))
     }
@@ -135,6 +136,13 @@ fn match_plates(latent: &mut Latent, trace: &Trace) -> Result<()> {
     if guide != model {
         return Err(entry.locate(Error::Model(format!(
             "the site stands in plates of sizes {model:?} in the model, but {guide:?} in the guide"
+        ))));
+    }
+    if latent.scale != entry.scale {
+        return Err(entry.locate(Error::Model(format!(
+            "the plates' `of` scale the site by {} in the model, but by {} in the guide; give both \
+             the same `of`",
+            entry.scale, latent.scale
         ))));
     }
     latent.plates = Rc::clone(&entry.plates);

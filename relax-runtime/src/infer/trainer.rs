@@ -18,7 +18,7 @@ use crate::model::ParamStore;
 use crate::optim::{Optimizer, Rule};
 use crate::random::Key;
 use crate::report::{GradientMoments, SiteReport, StepReport};
-use crate::tensor::{Parameter, Tensor, grad_parameters};
+use crate::tensor::{Parameter, Tensor, grad_parameters_around};
 
 /// Minimises objectives: holds the parameters, the optimiser, and what each site's estimator has
 /// learned. For a loop of one's own over minibatches, give every step its objective:
@@ -128,7 +128,7 @@ impl Trainer {
         self
     }
 
-    /// The estimator of one site, or of all sites of a loop under the name before the index.
+    /// The estimator of one site, or of all sites of a loop under the name without indices.
     #[must_use]
     pub fn with_site_estimator(mut self, site: &str, estimator: impl IntoEstimator) -> Self {
         self.site_estimators
@@ -317,6 +317,9 @@ impl Trainer {
         let pass = Rc::new(objective.evaluate(key, &self.params, &Mode::Draw)?);
         let loss = self.finite_loss(&pass)?;
         let mut cotangents: Vec<(Tensor, Tensor)> = Vec::new();
+        // Draws whose whole effect an estimate covers: a continuous one is differentiable in its
+        // parameters, and a reverse pass through it would count the effect a second time.
+        let mut estimated_draws = Vec::new();
         let (mut sites, mut evaluations) = (Vec::new(), 1);
         for (place, latent) in pass.latents.iter().enumerate() {
             let work = Work {
@@ -329,6 +332,7 @@ impl Trainer {
             let estimated = self.site(&work, learn).map_err(|e| latent.locate(e))?;
             if let Some((gradients, report, extra)) = estimated {
                 cotangents.extend(latent.law.parameters().into_iter().zip(gradients));
+                estimated_draws.push(&latent.value);
                 sites.push(report);
                 evaluations += extra;
             }
@@ -346,7 +350,7 @@ impl Trainer {
             .collect();
         Ok(Gradients {
             loss,
-            parameters: grad_parameters(&outputs)?,
+            parameters: grad_parameters_around(&outputs, &estimated_draws)?,
             sites,
             evaluations,
         })
@@ -387,8 +391,18 @@ impl Trainer {
             key,
             ..
         } = *work;
-        let seen = self.sites.get(&latent.name).map(|site| site.class);
-        let class = seen.map_or(pass.class(place), |seen| seen.meet(pass.class(place)));
+        let mut class = pass.class(place);
+        if let Some(site) = self.sites.get(&latent.name) {
+            if site.class.discrete != class.discrete {
+                return Err(Error::Model(format!(
+                    "the site is a {} in one run and a {} in another, of which only one is \
+                     discrete; give them different names",
+                    site.distribution,
+                    latent.law.name()
+                )));
+            }
+            class = site.class.meet(class);
+        }
         self.assign(latent, class)?;
         let seed = self.seed;
         let Some(site) = self.sites.get_mut(&latent.name) else {
@@ -492,11 +506,10 @@ impl Trainer {
         {
             return Ok(());
         }
-        let stem = latent.name.split('[').next().unwrap_or(&latent.name);
         let by_site = self
             .site_estimators
             .get(&latent.name)
-            .or_else(|| self.site_estimators.get(stem));
+            .or_else(|| self.site_estimators.get(&without_indices(&latent.name)));
         let asked = match (&latent.estimator, by_site) {
             (_, Some(estimator)) => Some(Rc::clone(estimator)),
             (Some(name), None) => Some(by_name(name)?),
@@ -520,6 +533,14 @@ impl Trainer {
         self.sites.insert(latent.name.clone(), site);
         Ok(())
     }
+}
+
+/// `step/h` for `step[0]/h[1]`.
+fn without_indices(name: &str) -> String {
+    let pieces = name.split('[');
+    pieces
+        .map(|piece| piece.split_once(']').map_or(piece, |(_, rest)| rest))
+        .collect()
 }
 
 fn scaled(gradient: &Tensor, scale: f64) -> Tensor {
@@ -577,7 +598,8 @@ impl Site {
             squares += f64::from(gradient.square().sum_all().peek_item()?);
             count += gradient.len();
             let mut by_row = gradient.clone();
-            for _ in 0..latent.plates.len() {
+            // A parameter that rows share may have fewer axes than there are plates.
+            for _ in 0..latent.plates.len().min(gradient.rank()) {
                 by_row = by_row.sum(0);
             }
             summed.extend(by_row.peek()?);

@@ -142,7 +142,7 @@ impl<O: Objective> Training<O> {
         self.configure(|trainer| Ok(trainer.with_estimator(estimator)))
     }
 
-    /// The estimator of one site, or of all sites of a loop under the name before the index.
+    /// The estimator of one site, or of all sites of a loop under the name without indices.
     #[must_use]
     pub fn site_estimator(self, site: &str, estimator: impl IntoEstimator) -> Self {
         self.configure(|trainer| Ok(trainer.with_site_estimator(site, estimator)))

@@ -93,28 +93,34 @@ impl Optimizer {
     /// If a gradient carries an error, has another shape than its parameter, or is not finite; then
     /// no parameter has been moved.
     pub fn update(&mut self, gradients: &[(Parameter, Tensor)]) -> Result<()> {
-        let read = gradients
-            .iter()
-            .map(|(parameter, gradient)| self.read(parameter, gradient))
-            .collect::<Result<Vec<_>>>()?;
         gradients
             .iter()
-            .zip(read)
-            .try_for_each(|((parameter, _), gradient)| self.update_one(parameter, &gradient))
+            .try_for_each(|(parameter, gradient)| self.check(parameter, gradient))?;
+        gradients
+            .iter()
+            .try_for_each(|(parameter, gradient)| self.update_one(parameter, gradient))
     }
 
-    /// The gradient's values, checked.
-    fn read(&self, parameter: &Parameter, gradient: &Tensor) -> Result<Vec<f32>> {
-        let (gradient, elements) = (gradient.peek()?, parameter.shape().numel());
-        if elements != gradient.len() {
+    fn check(&self, parameter: &Parameter, gradient: &Tensor) -> Result<()> {
+        let elements = parameter.shape().numel();
+        if elements != gradient.check()?.len() {
             return Err(Error::Autodiff(format!(
                 "a parameter of {elements} elements got a gradient of {}",
                 gradient.len()
             )));
         }
-        match gradient.iter().find(|g| !g.is_finite()) {
-            None => Ok(gradient),
-            Some(&g) => Err(Error::NotFinite {
+        // Without a branch an element, so that the usual case is a loop of vectors.
+        let wrong = gradient.with_values(|g| {
+            let finite = g.iter().fold(true, |all, g| all & g.is_finite());
+            if finite {
+                None
+            } else {
+                g.iter().copied().find(|g| !g.is_finite())
+            }
+        })?;
+        match wrong {
+            None => Ok(()),
+            Some(g) => Err(Error::NotFinite {
                 what: format!(
                     "the gradient by `{}`",
                     parameter.name().unwrap_or("a parameter")
@@ -127,9 +133,7 @@ impl Optimizer {
         }
     }
 
-    fn update_one(&mut self, parameter: &Parameter, gradient: &[f32]) -> Result<()> {
-        let value = parameter.get();
-        let mut values = value.peek()?;
+    fn update_one(&mut self, parameter: &Parameter, gradient: &Tensor) -> Result<()> {
         let memory = self.memory.entry(parameter.key()).or_insert_with(|| {
             let name = parameter.name().map(str::to_owned);
             let restored = name.as_ref().and_then(|name| self.restored.remove(name));
@@ -139,12 +143,14 @@ impl Optimizer {
             }
         });
         memory.step += 1;
+        let elements = parameter.shape().numel();
         memory
             .slots
-            .resize_with(self.rule.slots(), || vec![0.0; values.len()]);
-        self.rule
-            .apply(memory.step, &mut values, gradient, &mut memory.slots);
-        parameter.set(Tensor::from_vec(values, value.shape(), &value.device())?)
+            .resize_with(self.rule.slots(), || vec![0.0; elements]);
+        let (rule, step, slots) = (&self.rule, memory.step, &mut memory.slots);
+        gradient.with_values(|gradient| {
+            parameter.update(|values| rule.apply(step, values, gradient, slots))
+        })?
     }
 
     /// The memory of every named parameter.

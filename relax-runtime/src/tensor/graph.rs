@@ -31,6 +31,12 @@ impl<D: Storage<f32>> Recorder<D> {
         }
     }
 
+    /// An empty tape that records if this one does: for an operand that is used twice.
+    #[cfg(feature = "cuda")]
+    pub(super) fn beside(&self) -> Self {
+        Self::new(self.ops.is_some())
+    }
+
     pub(super) fn into_ops(self) -> Vec<Op<D>> {
         self.ops.unwrap_or_default()
     }
@@ -151,10 +157,13 @@ impl Drop for Node {
 }
 
 /// All nodes that `roots` depend on and whose id is at least `oldest`, by ascending id: parents
-/// before children.
-fn ancestors<'a>(roots: impl Iterator<Item = &'a Rc<Node>>, oldest: u64) -> Vec<&'a Node> {
+/// before children. The search does not look at, or beyond, the nodes whose id is in `seen`.
+fn ancestors<'a>(
+    roots: impl Iterator<Item = &'a Rc<Node>>,
+    oldest: u64,
+    mut seen: HashSet<u64>,
+) -> Vec<&'a Node> {
     let mut pending: Vec<&Node> = roots.map(Rc::as_ref).collect();
-    let mut seen = HashSet::new();
     let mut found = Vec::new();
     while let Some(node) = pending.pop() {
         if node.id >= oldest && seen.insert(node.id) {
@@ -329,7 +338,8 @@ pub fn grad(outputs: &[(&Tensor, Option<&Tensor>)], wrt: &[&Tensor]) -> Result<V
     let roots = outputs
         .iter()
         .filter_map(|(output, _)| output.node.as_ref());
-    let pass = Pass::plan(ancestors(roots, oldest), |node| ids.contains_key(&node.id));
+    let nodes = ancestors(roots, oldest, HashSet::new());
+    let pass = Pass::plan(nodes, |node| ids.contains_key(&node.id));
 
     // Reading a gradient moves it out of dfdx's table, so each node is read once.
     let mut places: Vec<usize> = ids.values().copied().collect();
@@ -346,16 +356,18 @@ pub fn grad(outputs: &[(&Tensor, Option<&Tensor>)], wrt: &[&Tensor]) -> Result<V
         .collect())
 }
 
-fn parameter_leaves<'a>(outputs: impl Iterator<Item = &'a Inner>) -> Vec<&'a Node> {
+/// All nodes that `outputs` depend on other than through `constants`.
+fn all_nodes<'a>(outputs: impl Iterator<Item = &'a Inner>, constants: &[&Tensor]) -> Vec<&'a Node> {
     let roots = outputs.filter_map(|output| output.node.as_ref());
-    ancestors(roots, 0)
+    let id = |t: &&Tensor| Some(t.inner().ok()?.node.as_ref()?.id);
+    ancestors(roots, 0, constants.iter().filter_map(id).collect())
 }
 
 /// Keys of the parameters that `outputs` depend on, each once, in order of their leaves'
 /// creation. Poisoned tensors have none.
 pub fn parameter_keys(outputs: &[&Tensor]) -> Vec<u64> {
     let mut seen = HashSet::new();
-    parameter_leaves(outputs.iter().filter_map(|t| t.inner().ok()))
+    all_nodes(outputs.iter().filter_map(|t| t.inner().ok()), &[])
         .into_iter()
         .filter_map(|node| node.leaf.as_ref())
         .map(|leaf| leaf.key)
@@ -369,11 +381,22 @@ pub fn parameter_keys(outputs: &[&Tensor]) -> Vec<u64> {
 /// # Errors
 /// As [`grad`].
 pub fn grad_parameters(outputs: &[(&Tensor, Option<&Tensor>)]) -> Result<Vec<(Parameter, Tensor)>> {
+    grad_parameters_around(outputs, &[])
+}
+
+/// As [`grad_parameters`], with the intermediate results `constants` taken as constants.
+///
+/// # Errors
+/// As [`grad`].
+pub(crate) fn grad_parameters_around(
+    outputs: &[(&Tensor, Option<&Tensor>)],
+    constants: &[&Tensor],
+) -> Result<Vec<(Parameter, Tensor)>> {
     let outputs = tracked(outputs)?;
     let Some((first, _)) = outputs.first() else {
         return Ok(Vec::new());
     };
-    let nodes = parameter_leaves(outputs.iter().map(|(output, _)| *output));
+    let nodes = all_nodes(outputs.iter().map(|(output, _)| *output), constants);
     let leaves: Vec<&Leaf> = nodes.iter().filter_map(|node| node.leaf.as_ref()).collect();
     let targets: Vec<_> = leaves.iter().map(|leaf| (&leaf.data, leaf.shape)).collect();
     let pass = Pass::plan(nodes.clone(), |node| node.leaf.is_some());

@@ -26,6 +26,7 @@ use std::rc::Rc;
 
 pub use convert::Traced;
 pub use device::Device;
+pub(crate) use graph::grad_parameters_around;
 pub use graph::{Recorder, grad, grad_parameters, parameter_keys};
 pub use ops::Comparand;
 pub use parameter::Parameter;
@@ -222,6 +223,31 @@ impl Tensor {
             })));
             Ok(())
         })
+    }
+
+    /// Changes the numbers of a parameter's leaf where they are and makes it a new leaf, if nothing
+    /// has been computed from it that is still there; otherwise hands `change` back.
+    fn change_leaf<F: FnOnce(&mut [f32])>(&mut self, key: u64, change: F) -> Option<F> {
+        let Some(inner) = self.0.as_mut().ok().and_then(Rc::get_mut) else {
+            return Some(change);
+        };
+        let used = |node: &Rc<Node>| Rc::strong_count(node) > 1;
+        match &mut inner.data {
+            _ if inner.node.as_ref().is_none_or(used) => return Some(change),
+            Data::Cpu(flat) => {
+                // The node holds the numbers, too.
+                inner.node = None;
+                change(cpu::slice_mut(flat));
+            }
+            #[cfg(feature = "cuda")]
+            Data::Cuda(_) => return Some(change),
+        }
+        inner.node = Some(Node::leaf(Some(Leaf {
+            key,
+            data: inner.data.clone(),
+            shape: inner.shape,
+        })));
+        None
     }
 
     /// Whether [`grad`] can differentiate with respect to, or through, this tensor.

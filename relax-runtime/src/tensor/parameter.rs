@@ -80,6 +80,20 @@ impl Parameter {
         Ok(())
     }
 
+    /// Changes the numbers for all handles, without a copy where they are on the CPU and no tensor
+    /// computed from them is left; tensors computed before keep the old ones.
+    ///
+    /// # Errors
+    /// The device's.
+    pub(crate) fn update(&self, change: impl FnOnce(&mut [f32])) -> Result<()> {
+        let refused = self.0.leaf.borrow_mut().change_leaf(self.0.key, change);
+        let Some(change) = refused else { return Ok(()) };
+        let value = self.get();
+        let mut values = value.peek()?;
+        change(&mut values);
+        self.set(Tensor::from_vec(values, value.shape(), &value.device())?)
+    }
+
     /// The parameter's identity, unique in its thread.
     pub fn key(&self) -> u64 {
         self.0.key

@@ -113,12 +113,9 @@ impl Tensor {
         })
     }
 
-    /// As [`item`](Self::item), unnoticed by the record of reads.
+    /// As [`item`](Self::item), unnoticed by the record of reads: for estimators, whose reading
+    /// is not the model's.
     #[track_caller]
-    #[allow(
-        dead_code,
-        reason = "for estimators, which must not count as the model's reads"
-    )]
     pub(crate) fn peek_item(&self) -> Result<f32> {
         self.only("item")
     }

@@ -22,6 +22,18 @@ pub(super) fn slice(flat: &Flat<Cpu>) -> &[f32] {
     unsafe { std::slice::from_raw_parts(first, len) }
 }
 
+/// The numbers of a flat CPU tensor, to be changed; copied first if another tensor shares them.
+pub(super) fn slice_mut(flat: &mut Flat<Cpu>) -> &mut [f32] {
+    use dfdx::shapes::HasShape;
+    let len = flat.shape().0;
+    if len == 0 {
+        return &mut [];
+    }
+    let first: *mut f32 = &mut flat[[0]];
+    // SAFETY: as in `slice`; indexing for writing has made this tensor the only owner.
+    unsafe { std::slice::from_raw_parts_mut(first, len) }
+}
+
 /// A flat CPU tensor that takes over `values`.
 pub(super) fn flat(values: Vec<f32>) -> Flat<Cpu> {
     let shape = (values.len(),);

@@ -165,9 +165,12 @@ impl Tensor {
             self,
             cpu: math::logit, |x, _| 1.0 / (x * (1.0 - x)),
             gpu: |t| {
+                use dfdx::tensor::{PutTape, SplitTape};
                 use dfdx::tensor_ops::{TryAdd, TrySub};
-                let others = t.with_empty_tape().try_negate()?.try_add(1.0)?;
-                t.try_ln()?.try_sub(others.try_ln()?)
+                let (t, tape) = t.split_tape();
+                let others = t.clone().put_tape(tape.beside());
+                let others = others.try_negate()?.try_add(1.0)?.try_ln()?;
+                t.put_tape(tape).try_ln()?.try_sub(others)
             },
             |x, _| (x * (1.0 - x)).recip()
         )

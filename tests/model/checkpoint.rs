@@ -1,0 +1,155 @@
+//! Saving and resuming: bit for bit where it fits, a clear refusal where it does not.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use relax_runtime::prelude::*;
+use tempfile::TempDir;
+
+#[model]
+fn choices(layer: &Linear, x: &Tensor) {
+    let offset = param!([0.1, -0.2]);
+    plate!(x.rows() => {
+        let h = sample!(Bernoulli(logits = layer.forward(x) + &offset));
+        let k = sample!(OneHotCategorical(logits = &h * 0.5));
+        cost!((&h - 0.3).square() * &k + &k * 0.1);
+    })
+}
+
+fn data() -> Result<Tensor> {
+    Key::new(3).stream("x").normals([5, 3], &Device::cpu())
+}
+
+fn layer(outputs: usize) -> Result<Linear> {
+    let mut stream = Key::new(1).stream("weights");
+    Ok(Linear::new(3, outputs, &mut stream, &Device::cpu())?.named("layer"))
+}
+
+/// A trainer of a layer with two outputs, and the layer.
+fn trainer(seed: u64) -> Result<(Trainer, Linear)> {
+    let layer = layer(2)?;
+    Ok((Trainer::new(seed).with_layers(layer.parameters()), layer))
+}
+
+fn train(trainer: &mut Trainer, layer: &Linear, steps: usize) -> Result<()> {
+    let x = data()?;
+    for _ in 0..steps {
+        trainer.step(&ExpectedCost::new(&choices(layer, &x)))?;
+    }
+    Ok(())
+}
+
+/// A checkpoint after seven steps.
+fn saved(folder: &TempDir) -> Result<PathBuf> {
+    let path = folder.path().join("checkpoint");
+    let (mut trainer, layer) = trainer(1)?;
+    train(&mut trainer, &layer, 7)?;
+    trainer.save(&path)?;
+    Ok(path)
+}
+
+fn refusal(trainer: &mut Trainer, path: &Path) -> String {
+    trainer.resume(path).unwrap_err().to_string()
+}
+
+#[test]
+fn a_resumed_run_ends_where_an_uninterrupted_one_does() -> Result<()> {
+    let folder = TempDir::new().unwrap();
+    let path = saved(&folder)?;
+    let (mut whole, whole_layer) = trainer(1)?;
+    train(&mut whole, &whole_layer, 20)?;
+    let (mut resumed, resumed_layer) = trainer(1)?;
+    resumed.resume(&path)?;
+    assert_eq!(resumed.steps_taken(), 7);
+    train(&mut resumed, &resumed_layer, 13)?;
+    let ends = [(whole, "whole"), (resumed, "resumed")].map(|(trainer, name)| {
+        let end = folder.path().join(name);
+        trainer.save(&end).unwrap();
+        fs::read(end).unwrap()
+    });
+    assert!(ends[0] == ends[1]);
+    Ok(())
+}
+
+/// What was saved of a site stays saved when training stops before it is met again.
+#[test]
+fn saving_at_once_after_resuming_loses_nothing() -> Result<()> {
+    let folder = TempDir::new().unwrap();
+    let path = saved(&folder)?;
+    let (mut resumed, _layer) = trainer(1)?;
+    resumed.resume(&path)?;
+    let again = folder.path().join("again");
+    resumed.save(&again)?;
+    assert!(fs::read(path).unwrap() == fs::read(again).unwrap());
+    Ok(())
+}
+
+#[test]
+fn what_does_not_fit_is_refused() -> Result<()> {
+    let folder = TempDir::new().unwrap();
+    let path = saved(&folder)?;
+
+    let (mut other_seed, _layer) = trainer(2)?;
+    let error = refusal(&mut other_seed, &path);
+    assert!(error.contains("seed 1, not 2"), "{error}");
+
+    let mut wider = Trainer::new(1).with_layers(layer(4)?.parameters());
+    let error = refusal(&mut wider, &path);
+    assert!(error.contains("`layer.weight` has shape [3, 2]"), "{error}");
+
+    let missing = layer(2)?.named("other");
+    let unknown = Linear::zeros(3, 2, &Device::cpu())?.named("unknown");
+    let mut more =
+        Trainer::new(1).with_layers([missing.parameters(), unknown.parameters()].concat());
+    let error = refusal(&mut more, &path);
+    assert!(error.contains("no parameter `unknown.weight`"), "{error}");
+
+    let nameless = Trainer::new(1).with_layers(Linear::zeros(3, 2, &Device::cpu())?.parameters());
+    let error = nameless
+        .save(&folder.path().join("x"))
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("no name"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn another_estimator_is_refused() -> Result<()> {
+    let folder = TempDir::new().unwrap();
+    let path = saved(&folder)?;
+    let (trainer, layer) = trainer(1)?;
+    let mut trainer = trainer.with_estimator(Reinforce::default());
+    trainer.resume(&path)?;
+    let error = train(&mut trainer, &layer, 1).unwrap_err().to_string();
+    assert!(
+        error.contains("estimator was `relax`, now it is `reinforce`"),
+        "{error}"
+    );
+    Ok(())
+}
+
+#[test]
+fn damaged_files_are_refused() -> Result<()> {
+    let folder = TempDir::new().unwrap();
+    let path = saved(&folder)?;
+    let bytes = fs::read(&path).unwrap();
+    let (mut trainer, _layer) = trainer(1)?;
+    let mut refuse = |bytes: &[u8], wanted: &str| {
+        fs::write(&path, bytes).unwrap();
+        let error = refusal(&mut trainer, &path);
+        assert!(error.contains(wanted), "{error}");
+        assert!(error.contains("checkpoint"), "{error}");
+    };
+    refuse(&bytes[..bytes.len() / 2], "damaged");
+    refuse(&[], "damaged");
+    refuse(b"not a checkpoint at all", "damaged");
+    let manifest = String::from_utf8_lossy(&bytes)
+        .find(r#"format\":1"#)
+        .unwrap();
+    let mut newer = bytes.clone();
+    newer[manifest + r#"format\":"#.len()] = b'7';
+    refuse(&newer, "format 7, this program reads 1");
+    fs::remove_file(&path).unwrap();
+    assert!(refusal(&mut trainer, &path).contains("cannot be read"));
+    Ok(())
+}
