@@ -1,9 +1,15 @@
 //! The plain functions beside RELAX and REINFORCE, with explicit noise.
 
-use relax_runtime::estimator::{Cost, Estimate, Problem, arms, disarm, enumerate, indecater, rloo};
+use relax_runtime::estimator::{
+    Cost, Estimate, Noise, Problem, Through, arms, disarm, disarm_tree, dlax, double_cv, enumerate,
+    gumbel_softmax, indecater, muprop, nvil, reinmax, rloo, straight_through,
+};
 use relax_runtime::{Result, Tensor};
 
-use crate::problems::{BERNOULLI, CASES, Case, INTERACTING, ONE_HOT, TWO_ONE_HOTS};
+use crate::problems::{
+    BERNOULLI, CASES, CURVED, CURVED_ONE_HOT, Case, INTERACTING, LINEAR, ONE_HOT, TWO_ONE_HOTS,
+    surrogates,
+};
 use crate::statistics::{Moments, Verdicts};
 
 const DRAWS: usize = 200_000;
@@ -59,6 +65,12 @@ fn antithetic_coins_are_unbiased() -> Result<()> {
     check(&[BERNOULLI, INTERACTING], &members)
 }
 
+#[test]
+fn antithetic_walks_are_unbiased() -> Result<()> {
+    let members: [Member; 1] = [("DisARM-Tree", disarm_tree, 1, 2)];
+    check(&[ONE_HOT, TWO_ONE_HOTS, CURVED_ONE_HOT], &members)
+}
+
 /// Both are the same pair of draws, up to rounding at the threshold.
 #[test]
 fn arms_of_two_is_disarm() -> Result<()> {
@@ -83,7 +95,7 @@ fn antithetic_coins_stay_finite() -> Result<()> {
     let theta = Tensor::from_slice(&[-200.0, -90.0, -15.0, 0.0, 15.0, 90.0, 200.0]);
     for u in [0.0, 1e-7, 0.5, 1.0 - 1e-7, 1.0] {
         for v in [1e-7, 0.5, 1.0 - 1e-7] {
-            let noise = relax_runtime::estimator::Noise {
+            let noise = Noise {
                 u: theta.full_like(u),
                 v: None,
                 further: vec![theta.full_like(v), theta.full_like(0.3)],
@@ -136,12 +148,131 @@ fn enumeration_is_exact() -> Result<()> {
 }
 
 #[test]
+fn a_taylor_expansion_is_unbiased() -> Result<()> {
+    let taylor: Function = |problem, cost| muprop(problem, cost, 0.5);
+    check(&CASES, &[("MuProp", taylor, 0, 2)])?;
+    check(&[CURVED, CURVED_ONE_HOT], &[("MuProp", taylor, 0, 2)])
+}
+
+#[test]
+fn double_control_variates_are_unbiased() -> Result<()> {
+    let half: Function = |problem, cost| double_cv(problem, cost, 0.5, 0.5);
+    let more: Function = |problem, cost| double_cv(problem, cost, -1.3, 0.5);
+    let members = [
+        ("two draws", half, 1, 4),
+        ("four draws, a wrong weight", more, 3, 8),
+    ];
+    check(&CASES, &members)?;
+    check(&[CURVED, CURVED_ONE_HOT], &members[..1])
+}
+
+#[test]
+fn nvil_and_dlax_are_unbiased_with_every_surrogate() -> Result<()> {
+    const DRAWS: usize = 300_000;
+    let mut verdicts = Verdicts::default();
+    for case in &CASES {
+        let (theta, exact) = (case.theta(DRAWS)?, case.exact_gradient()?);
+        for (seed, (name, surrogate)) in surrogates(case)?.into_iter().enumerate() {
+            let noise = case.noise_with(DRAWS, 70 + seed as u64, 0)?;
+            let problem = case.problem(&theta, &noise);
+            for (what, estimate) in [
+                ("NVIL", nvil(problem, &case.cost(), &*surrogate)?),
+                ("DLAX", dlax(problem, &case.cost(), &*surrogate)?),
+            ] {
+                assert_eq!(estimate.evaluations, 1 + surrogate.evaluations());
+                assert_eq!(
+                    estimate.variance_gradient.len(),
+                    surrogate.parameters().len()
+                );
+                let moments = Moments::of_rows(&estimate.gradient)?;
+                verdicts.add(
+                    &format!("{}, {what}, {name}", case.name),
+                    moments.compare(&exact),
+                );
+            }
+        }
+    }
+    verdicts.finish();
+    Ok(())
+}
+
+const BIASED: [Member; 4] = [
+    (
+        "Gumbel-softmax",
+        |problem, cost| gumbel_softmax(problem, cost, 0.5),
+        0,
+        2,
+    ),
+    (
+        "straight-through",
+        |problem, cost| straight_through(problem, cost, Through::Mean, 0.5),
+        0,
+        2,
+    ),
+    (
+        "straight-through Gumbel",
+        |problem, cost| straight_through(problem, cost, Through::Gumbel(0.5), 0.5),
+        0,
+        2,
+    ),
+    ("ReinMax", |problem, cost| reinmax(problem, cost, 0.5), 0, 2),
+];
+
+#[test]
+fn biased_estimators_fail() -> Result<()> {
+    for case in [&CURVED, &CURVED_ONE_HOT] {
+        let exact = case.exact_gradient()?;
+        for (name, function, further, _) in BIASED {
+            let estimate = estimate(case, function, further, 60)?;
+            let problem = Moments::of_rows(&estimate.gradient)?
+                .compare(&exact)
+                .unwrap_err();
+            println!("{}, {name}: {problem}", case.name);
+            assert!(
+                problem.contains("standard errors"),
+                "{}, {name}: {problem}",
+                case.name
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Straight-through is exact for linear costs, ReinMax for quadratic ones.
+#[test]
+fn biased_estimators_are_right_to_their_order() -> Result<()> {
+    check(&[LINEAR], &BIASED[1..2])?;
+    check(&CASES, &BIASED[3..])
+}
+
+#[test]
 fn several_draws_need_further_noise() -> Result<()> {
-    for function in [rloo as Function, arms] {
+    let double: Function = |problem, cost| double_cv(problem, cost, 0.5, 0.5);
+    for function in [rloo as Function, arms, disarm_tree, double] {
         let error = estimate(&BERNOULLI, function, 0, 1)
             .unwrap_err()
             .to_string();
         assert!(error.contains("further noise"), "{error}");
     }
+    Ok(())
+}
+
+/// The derivative of the mean square by what is learned, against differences.
+#[test]
+fn the_weight_of_double_control_variates_follows_the_variance() -> Result<()> {
+    const STEP: f32 = 0.05;
+    const ROWS: usize = 2_000;
+    let theta = INTERACTING.theta(ROWS)?;
+    let noise = INTERACTING.noise_with(ROWS, 5, 1)?;
+    let problem = INTERACTING.problem(&theta, &noise);
+    let at = |alpha| double_cv(problem, &INTERACTING.cost(), alpha, 0.5);
+    let square =
+        |alpha| Ok::<_, relax_runtime::Error>(at(alpha)?.gradient.square().mean_all().item()?);
+    let difference = (square(0.4 + STEP)? - square(0.4 - STEP)?) / (2.0 * STEP);
+    let derivative = at(0.4)?.variance_gradient[0].item()?;
+    assert!(
+        (difference - derivative).abs() < 1e-3 * (1.0 + derivative.abs()),
+        "{difference}, {derivative}"
+    );
     Ok(())
 }

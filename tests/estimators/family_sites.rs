@@ -4,18 +4,52 @@
 use std::rc::Rc;
 
 use relax_runtime::Result;
-use relax_runtime::estimator::{Enumerate, Relax, Rloo, by_name};
+use relax_runtime::estimator::{
+    DisarmTree, DoubleCv, Enumerate, GumbelSoftmax, MuProp, ReinMax, Relax, Rloo, StraightThrough,
+    by_name,
+};
 use relax_runtime::infer::{Elbo, ExpectedCost, Trainer};
 
 use crate::models;
-use crate::settings::{DRAWS, Estimators, ROWS, Setting, Values, black_box, coins, summing};
+use crate::settings::{
+    DRAWS, Estimators, ROWS, Setting, Values, black_box, coins, learning, summing,
+};
 
 /// Draws of a plate: these estimators vary less than the score function.
-const PLATES: u64 = 40;
+const PLATES: u64 = 60;
+
+/// What is valid at every discrete site.
+fn everywhere() -> Estimators {
+    let mut all = summing();
+    all.extend(learning());
+    all
+}
 
 fn of_coins() -> Estimators {
-    let mut all = summing();
+    let mut all = everywhere();
     all.extend(coins());
+    all
+}
+
+/// Coins whose cost can be relaxed.
+fn of_relaxable_coins() -> Estimators {
+    let mut all = of_coins();
+    all.push(Rc::new(MuProp::default()));
+    all.push(Rc::new(DoubleCv::default()));
+    all
+}
+
+/// One-hot vectors whose cost can be relaxed.
+fn of_one_hots() -> Estimators {
+    let mut all = of_categoricals();
+    all.push(Rc::new(MuProp::default()));
+    all.push(Rc::new(DoubleCv::default()));
+    all
+}
+
+fn of_categoricals() -> Estimators {
+    let mut all = everywhere();
+    all.push(Rc::new(DisarmTree));
     all
 }
 
@@ -37,35 +71,35 @@ macro_rules! plated {
 plated!(
     interacting_bernoullis,
     models::coins,
-    of_coins(),
+    of_relaxable_coins(),
     &[("theta", &[0.4, -1.1, 1.7]), ("weights", &[0.9, -1.4, 0.6])]
 );
 
 plated!(
     a_categorical,
     models::index,
-    summing(),
+    of_categoricals(),
     &[("theta", &[0.3, -0.7, 1.2, 0.1])]
 );
 
 plated!(
     a_one_hot_vector,
     models::one_hot,
-    summing(),
+    of_one_hots(),
     &[("theta", &[0.3, -0.7, 1.2, 0.1])]
 );
 
 plated!(
     two_dependent_sites,
     models::two_coins,
-    of_coins(),
+    of_relaxable_coins(),
     &[("first", &[0.4]), ("second", &[-0.6]), ("slope", &[1.3])]
 );
 
 plated!(
     an_index_after_a_vector,
     models::vector_then_index,
-    summing(),
+    of_categoricals(),
     &[
         ("table", &[0.3, -0.7, 1.2, 0.1, -0.5, 0.6]),
         ("theta", &[0.3, -0.4, 0.5])
@@ -75,7 +109,7 @@ plated!(
 plated!(
     a_loop_of_dependent_sites,
     models::chain,
-    of_coins(),
+    of_relaxable_coins(),
     &[("bias", &[-0.4]), ("slope", &[1.1])]
 );
 
@@ -88,7 +122,7 @@ fn a_plate_in_a_plate() -> Result<()> {
         calls: PLATES,
         ..Setting::rows(&one, &many, values)
     };
-    setting.check(of_coins())
+    setting.check(of_relaxable_coins())
 }
 
 #[test]
@@ -109,7 +143,7 @@ fn a_guide_with_a_subsampled_model() -> Result<()> {
         calls: PLATES,
         ..Setting::rows(&one, &many, values)
     };
-    setting.check(of_coins())
+    setting.check(of_relaxable_coins())
 }
 
 #[test]
@@ -121,7 +155,7 @@ fn an_automatic_guide() -> Result<()> {
         calls: PLATES,
         ..Setting::rows(&one, &many, values)
     };
-    setting.check(summing())
+    setting.check(of_categoricals())
 }
 
 #[test]
@@ -238,10 +272,49 @@ fn estimators_of_coins_are_refused_at_other_sites() -> Result<()> {
 #[test]
 fn evaluations_are_counted() -> Result<()> {
     let program = models::two_coins(ROWS, ROWS);
-    for (estimator, evaluations) in of_coins().into_iter().zip([3, 3, 3, 3, 5]) {
+    for (estimator, evaluations) in of_coins().into_iter().zip([3, 3, 3, 1, 3, 3, 5]) {
         let mut trainer = Trainer::new(1).with_estimator(estimator);
         let report = trainer.step(&ExpectedCost::new(&program))?;
         assert_eq!(report.evaluations, evaluations);
+    }
+    Ok(())
+}
+
+fn biased() -> Estimators {
+    vec![
+        Rc::new(GumbelSoftmax::default()),
+        Rc::new(StraightThrough::default()),
+        Rc::new(StraightThrough::gumbel()),
+        Rc::new(ReinMax::default()),
+    ]
+}
+
+/// With later choices relaxed, ReinMax is biased at costs that are quadratic, too.
+#[test]
+fn biased_estimators_are_found_to_be() -> Result<()> {
+    let (one, many) = (models::two_coins(1, 1), models::two_coins(ROWS, ROWS));
+    let (one, many) = (ExpectedCost::new(&one), ExpectedCost::new(&many));
+    let values: Values<'_> = &[("first", &[0.4]), ("second", &[-0.6]), ("slope", &[1.3])];
+    let setting = Setting {
+        calls: PLATES,
+        ..Setting::rows(&one, &many, values)
+    };
+    setting.check_biased(biased())
+}
+
+/// The plan names them, and none is chosen without being asked for.
+#[test]
+fn the_plan_marks_biased_estimators() -> Result<()> {
+    let program = models::two_coins(2, 2);
+    let objective = ExpectedCost::new(&program);
+    for estimator in biased() {
+        let marked = format!("{} (biased)", estimator.name());
+        let mut trainer = Trainer::new(1).with_site_estimator("a", by_name(estimator.name())?);
+        trainer.step(&objective)?;
+        let plan = trainer.plan();
+        assert!(plan.to_string().contains(&marked), "{plan}");
+        let flags: Vec<bool> = plan.entries.iter().map(|entry| entry.biased).collect();
+        assert_eq!(flags, [true, false]);
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ mod derivatives;
 mod family;
 mod family_sites;
 mod identities;
+mod ledger;
 mod mistakes;
 mod models;
 mod problems;

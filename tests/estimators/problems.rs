@@ -68,6 +68,25 @@ pub const TWO_ONE_HOTS: Case = Case {
     },
 };
 
+pub const LINEAR: Case = Case {
+    name: "linear",
+    f: |b| dot(b, &[0.9, -1.4, 0.6]),
+    ..INTERACTING
+};
+
+/// Of higher order than quadratic in each choice.
+pub const CURVED: Case = Case {
+    name: "curved",
+    f: |b| (dot(b, &[1.5, -2.0, 1.1])).exp(),
+    ..INTERACTING
+};
+
+pub const CURVED_ONE_HOT: Case = Case {
+    name: "curved one-hot",
+    f: |b| (dot(b, &[0.2, 1.5, -2.4, 0.9])).exp(),
+    ..ONE_HOT
+};
+
 pub const CASES: [Case; 4] = [BERNOULLI, INTERACTING, ONE_HOT, TWO_ONE_HOTS];
 
 impl Case {

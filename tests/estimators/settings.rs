@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use relax_runtime::estimator::{
-    Arms, Cost, Coupling, Disarm, Enumerate, Estimate, Estimator, IndeCateR, Rebar, Reinforce,
-    Relax, Rloo, SiteClass, SiteState, SiteTask,
+    Arms, Cost, Coupling, Disarm, Dlax, Enumerate, Estimate, Estimator, IndeCateR, Nvil, Rebar,
+    Reinforce, Relax, Rloo, SiteClass, SiteState, SiteTask,
 };
 use relax_runtime::infer::{Objective, Trainer, exact_gradient};
 use relax_runtime::model::ParamStore;
@@ -99,6 +99,14 @@ pub fn summing() -> Estimators {
         Rc::new(Rloo::new(2).unwrap()),
         Rc::new(Enumerate::default()),
         Rc::new(IndeCateR),
+    ]
+}
+
+/// What learns, beside RELAX, and is valid at every discrete site.
+pub fn learning() -> Estimators {
+    vec![
+        Rc::new(Moved(Nvil::default())),
+        Rc::new(Moved(Dlax::default())),
     ]
 }
 
@@ -232,6 +240,19 @@ impl<'a> Setting<'a> {
             verdicts.add(&what, gradients.compare(gradient));
         }
         verdicts.finish();
+        Ok(())
+    }
+
+    /// The opposite of [`check`](Self::check): a mean gradient off the exact one.
+    pub fn check_biased(&self, estimators: Estimators) -> Result<()> {
+        let (value, gradient) = self.exact()?;
+        for (seed, estimator) in estimators.into_iter().enumerate() {
+            let name = estimator.name();
+            let (losses, gradients) = self.measure(estimator, seed as u64)?;
+            losses.compare(&[value]).unwrap();
+            let problem = gradients.compare(&gradient).unwrap_err();
+            assert!(problem.contains("standard errors"), "{name}: {problem}");
+        }
         Ok(())
     }
 

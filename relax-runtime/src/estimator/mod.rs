@@ -10,34 +10,50 @@
 mod arms;
 mod baseline;
 mod disarm;
+mod disarm_tree;
+mod dlax;
+mod double_cv;
 mod enumerate;
+mod gumbel_softmax;
 mod indecater;
+mod muprop;
+mod nvil;
 mod pathwise;
 mod plan;
 mod problem;
 mod rebar;
 mod reinforce;
+mod reinmax;
 mod relax;
 mod rloo;
 mod shift;
 mod site;
+mod straight_through;
 
 use std::rc::Rc;
 
 pub use arms::{Arms, arms};
 pub use baseline::MovingAverage;
 pub use disarm::{Disarm, disarm};
+pub use disarm_tree::{DisarmTree, disarm_tree};
+pub use dlax::{Dlax, dlax};
+pub use double_cv::{DoubleCv, double_cv};
 pub use enumerate::{Enumerate, enumerate};
+pub use gumbel_softmax::{GumbelSoftmax, gumbel_softmax};
 pub use indecater::{IndeCateR, indecater};
+pub use muprop::{MuProp, muprop};
+pub use nvil::{Nvil, nvil};
 pub use pathwise::Pathwise;
 pub(crate) use plan::choose;
 pub use plan::{Plan, PlanEntry};
 pub use problem::{Cost, Estimate, Noise, Problem, black_box, differentiable};
 pub use rebar::{Rebar, rebar};
 pub use reinforce::{Reinforce, reinforce, score_function};
+pub use reinmax::{ReinMax, reinmax};
 pub use relax::{Relax, SurrogateKind, relax};
 pub use rloo::{Rloo, rloo};
 pub use site::{Coupling, Estimator, IntoEstimator, SiteClass, SiteState, SiteTask};
+pub use straight_through::{StraightThrough, Through, straight_through};
 
 use crate::error::{Error, Result};
 
@@ -52,9 +68,18 @@ fn registry() -> Vec<Rc<dyn Estimator>> {
         Rc::new(Rloo::default()),
         Rc::new(Disarm),
         Rc::new(Arms::default()),
+        Rc::new(DisarmTree),
         Rc::new(Enumerate::default()),
         Rc::new(IndeCateR),
+        Rc::new(MuProp::default()),
+        Rc::new(DoubleCv::default()),
+        Rc::new(Nvil::default()),
+        Rc::new(Dlax::default()),
         Rc::new(Pathwise),
+        Rc::new(GumbelSoftmax::default()),
+        Rc::new(StraightThrough::default()),
+        Rc::new(StraightThrough::gumbel()),
+        Rc::new(ReinMax::default()),
     ]
 }
 

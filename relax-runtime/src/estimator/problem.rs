@@ -3,7 +3,7 @@
 use crate::dist::Relaxation;
 use crate::error::{Error, Result};
 use crate::surrogate::{CostAt, Surroundings};
-use crate::tensor::{Shape, Tensor};
+use crate::tensor::{Shape, Tensor, grad};
 
 /// The random numbers behind one draw, of θ's shape, uniform in (0, 1).
 #[derive(Clone, Debug)]
@@ -72,6 +72,12 @@ impl<'a> Problem<'a> {
         }
     }
 
+    /// The means of the events, p or the vector of all categories' p, differentiable in θ.
+    pub(super) fn mean(&self, theta: &Tensor) -> Tensor {
+        self.relaxation
+            .squash(theta, &Tensor::full([], 1.0, &theta.device()))
+    }
+
     /// A number a row, shaped to multiply tensors of θ's shape.
     pub(super) fn spread(&self, rows: &Tensor) -> Result<Tensor> {
         spread(rows, self.theta.rank())
@@ -83,6 +89,32 @@ pub(super) fn spread(rows: &Tensor, rank: usize) -> Result<Tensor> {
     let mut shape = rows.check()?.shape().to_vec();
     shape.resize(rank.max(shape.len()), 1);
     Ok(rows.reshape(Shape::try_from(&shape[..])?))
+}
+
+/// A cotangent of a sample, brought to θ.
+pub(super) fn pull(
+    sample: &dyn Fn(&Tensor) -> Tensor,
+    theta: &Tensor,
+    cotangent: &Tensor,
+) -> Result<Tensor> {
+    let leaf = theta.leaf();
+    Ok(grad(&[(&sample(&leaf), Some(cotangent))], &[&leaf])?.remove(0))
+}
+
+/// How a sample moves along a tangent of θ.
+pub(super) fn push(sample: &dyn Fn(&Tensor) -> Tensor, theta: &Tensor, tangent: &Tensor) -> Tensor {
+    let moved = sample(&theta.with_tangent(tangent));
+    moved.tangent().unwrap_or_else(|| moved.zeros_like())
+}
+
+/// Value and slope of the cost at a point of the support's hull; later choices are relaxed at
+/// `temperature`.
+pub(super) fn slope(cost: &dyn Cost, at: &Tensor, temperature: f32) -> Result<(Tensor, Tensor)> {
+    let at = at.detach().leaf();
+    let temperature = Tensor::full([], temperature, &at.device());
+    let f = cost.relaxed(&at, &temperature)?;
+    let slope = grad(&[(&f, None)], &[&at])?.remove(0);
+    Ok((f.check()?.detach(), slope))
 }
 
 /// The cost f of a draw, a number a row.

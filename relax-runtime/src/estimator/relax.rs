@@ -1,11 +1,12 @@
 //! RELAX (Grathwohl, Choi, Wu, Roeder, Duvenaud 2018, section 3.2 and algorithm 2).
 
+use super::problem::{pull, push};
 use super::site::{Coupling, Estimator, SiteClass, SiteState, SiteTask};
 use super::{Cost, Estimate, Problem};
 use crate::error::Result;
 use crate::nn::Activation;
 use crate::surrogate::{FreeForm, RelaxedCost, Sum, Surrogate};
-use crate::tensor::{Tensor, grad};
+use crate::tensor::Tensor;
 
 /// The RELAX estimate (f(b) − c(z̃)) ∂log p(b | θ)/∂θ + ∂c(z)/∂θ − ∂c(z̃)/∂θ.
 ///
@@ -91,20 +92,8 @@ fn independent(
     )
 }
 
-/// A cotangent of a sample, brought to θ.
-fn pull(sample: &dyn Fn(&Tensor) -> Tensor, theta: &Tensor, cotangent: &Tensor) -> Result<Tensor> {
-    let leaf = theta.leaf();
-    Ok(grad(&[(&sample(&leaf), Some(cotangent))], &[&leaf])?.remove(0))
-}
-
-/// How a sample moves along a tangent of θ.
-fn push(sample: &dyn Fn(&Tensor) -> Tensor, theta: &Tensor, tangent: &Tensor) -> Tensor {
-    let moved = sample(&theta.with_tangent(tangent));
-    moved.tangent().unwrap_or_else(|| moved.zeros_like())
-}
-
 /// The derivative of the mean square of a gradient estimate by the estimate.
-fn twice_mean(gradient: &Tensor) -> Tensor {
+pub(super) fn twice_mean(gradient: &Tensor) -> Tensor {
     gradient * (2.0 / gradient.len().max(1) as f32)
 }
 

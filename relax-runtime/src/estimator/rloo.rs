@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 
 /// The estimate 1/(k − 1) Σᵢ (f(bᵢ) − f̄) ∂log p(bᵢ | θ)/∂θ over k independent draws, f̄ their mean
-/// cost: each draw's baseline is the mean of the others (Kool et al. 2019, equation 8).
+/// cost: each draw's baseline is the mean of the others (Kool et al. 2019).
 ///
 /// Unbiased for every law and cost. The first draw is that of the noise u, the others are those of
 /// the further noise: k is one more than there is of it.
@@ -40,14 +40,7 @@ pub(super) fn leave_one_out(
     for b in others {
         costs.push(cost.hard(b)?);
     }
-    let sum = costs[1..].iter().fold(costs[0].clone(), |sum, f| sum + f);
-    let mean = sum / draws.len() as f32;
-    let mut gradient = problem.theta.zeros_like().detach();
-    for (b, f) in draws.iter().zip(&costs) {
-        let score = problem.relaxation.score(problem.theta, b);
-        gradient = gradient + problem.spread(&(f - &mean))? * score;
-    }
-    let gradient = gradient / others.len() as f32;
+    let gradient = centred_scores(problem, draws, &costs)?;
     gradient.check()?;
     Ok(Estimate {
         cost: costs.swap_remove(0),
@@ -57,7 +50,23 @@ pub(super) fn leave_one_out(
     })
 }
 
-fn too_few() -> Error {
+/// 1/(n − 1) Σᵢ (fᵢ − f̄) ∂log p(bᵢ | θ)/∂θ for costs fᵢ of n draws bᵢ.
+pub(super) fn centred_scores(
+    problem: Problem<'_>,
+    draws: &[Tensor],
+    costs: &[Tensor],
+) -> Result<Tensor> {
+    let zero = costs[0].zeros_like();
+    let mean = costs.iter().fold(zero, |sum, f| sum + f) / costs.len() as f32;
+    let mut gradient = problem.theta.zeros_like().detach();
+    for (b, f) in draws.iter().zip(costs) {
+        let score = problem.relaxation.score(problem.theta, b);
+        gradient = gradient + problem.spread(&(f - &mean))? * score;
+    }
+    Ok(gradient / (draws.len() - 1) as f32)
+}
+
+pub(super) fn too_few() -> Error {
     Error::Config {
         setting: "draws",
         problem: "a leave-one-out baseline needs at least two; give further noise".into(),

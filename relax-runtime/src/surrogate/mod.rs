@@ -1,5 +1,6 @@
 //! Surrogates c_φ: what the estimators subtract from the cost, and how they are trained.
 
+mod constant;
 mod free_form;
 mod relaxed_cost;
 mod sum;
@@ -7,6 +8,7 @@ mod zero;
 
 use std::fmt::Debug;
 
+pub use constant::Constant;
 pub use free_form::FreeForm;
 pub use relaxed_cost::RelaxedCost;
 pub use sum::Sum;

@@ -1,0 +1,76 @@
+//! DLAX: the score functions of the hard and of the relaxed sample, in one estimator (Grathwohl,
+//! Choi, Wu, Roeder, Duvenaud 2018, talk).
+
+use super::problem::{pull, push};
+use super::relax::twice_mean;
+use super::site::{Estimator, SiteClass, SiteState, SiteTask};
+use super::{Cost, Estimate, Problem, Relax};
+use crate::error::Result;
+use crate::surrogate::Surrogate;
+use crate::tensor::Tensor;
+
+/// The estimate f(b) ∂log p(b | θ)/∂θ − c(z) ∂log p(z | θ)/∂θ + ∂c(z)/∂θ: the last two have
+/// expectations that cancel for every surrogate c. Unlike RELAX it needs no conditional sample,
+/// and its variance does not vanish where c fits f.
+///
+/// # Errors
+/// The cost's own, or shapes that do not fit.
+pub fn dlax(problem: Problem<'_>, cost: &dyn Cost, surrogate: &dyn Surrogate) -> Result<Estimate> {
+    let theta = problem.theta.detach();
+    let problem = Problem {
+        theta: &theta,
+        ..problem
+    };
+    let (relaxation, u) = (problem.relaxation, &problem.noise.u);
+    let z = |theta: &Tensor| relaxation.relaxed(theta, u);
+    let b = relaxation.hard(&z(&theta));
+    let f = cost.drawn(&b)?;
+    let relaxed = |draw: &Tensor, temperature: &Tensor| cost.relaxed(draw, temperature);
+    let c = surrogate.linearize(&z(&theta), problem.surroundings(&relaxed))?;
+    let relaxed_score = relaxation.relaxed_score(&theta, u);
+    let gradient = problem.spread(&f)? * relaxation.score(&theta, &b)
+        - problem.spread(&c.value)? * &relaxed_score
+        + pull(&z, &theta, &c.gradient)?;
+    gradient.check()?;
+
+    let v = twice_mean(&gradient);
+    let weight = (&v * relaxed_score).sum_from(problem.plates);
+    let variance_gradient = c.variance_gradient(&push(&z, &theta, &v), &weight)?;
+    Ok(Estimate {
+        cost: f,
+        gradient,
+        variance_gradient,
+        evaluations: 1 + surrogate.evaluations(),
+    })
+}
+
+/// DLAX, with a surrogate trained online.
+#[derive(Clone, Debug, Default)]
+pub struct Dlax {
+    /// The surrogate's settings.
+    pub surrogate: Relax,
+}
+
+impl Estimator for Dlax {
+    fn name(&self) -> &'static str {
+        "dlax"
+    }
+
+    fn valid_for(&self, class: SiteClass) -> std::result::Result<String, String> {
+        let reason = self.surrogate.valid_for(class);
+        reason.map_err(|problem| problem.replace("RELAX", "DLAX"))
+    }
+
+    fn state(&self, task: &SiteTask<'_>) -> Result<SiteState> {
+        self.surrogate.state(task)
+    }
+
+    fn estimate(
+        &self,
+        task: &SiteTask<'_>,
+        cost: &dyn Cost,
+        state: &mut SiteState,
+    ) -> Result<Estimate> {
+        dlax(task.problem, cost, state.surrogate())
+    }
+}

@@ -1,0 +1,89 @@
+//! The Concrete or Gumbel-softmax relaxation in place of the choice, biased (Jang, Gu, Poole 2017;
+//! Maddison, Mnih, Teh 2017).
+
+use super::problem::{pull, slope};
+use super::site::{Estimator, SiteClass, SiteState, SiteTask};
+use super::{Cost, Estimate, Problem};
+use crate::error::Result;
+use crate::tensor::Tensor;
+
+/// The derivative ∂f(σ(z(θ, u)/λ))/∂θ of the cost at the relaxed sample, λ the temperature (Jang et
+/// al. 2017, section 2). Biased: it is the gradient of another objective, which tends to f's own
+/// as λ falls, while its variance grows.
+///
+/// Two evaluations, the one at the hard draw for its cost.
+///
+/// # Errors
+/// The cost's own, or shapes that do not fit.
+pub fn gumbel_softmax(problem: Problem<'_>, cost: &dyn Cost, temperature: f32) -> Result<Estimate> {
+    let theta = problem.theta.detach();
+    let (relaxation, u) = (problem.relaxation, &problem.noise.u);
+    let f = cost.drawn(&relaxation.hard(&relaxation.relaxed(&theta, u)))?;
+    let soft = soft(problem, temperature);
+    let (_, slope) = slope(cost, &soft(&theta), temperature)?;
+    let gradient = pull(&soft, &theta, &slope)?;
+    gradient.check()?;
+    Ok(Estimate {
+        cost: f,
+        gradient,
+        variance_gradient: Vec::new(),
+        evaluations: 2,
+    })
+}
+
+/// σ(z(θ, u)/λ) as a function of θ.
+pub(super) fn soft(problem: Problem<'_>, temperature: f32) -> impl Fn(&Tensor) -> Tensor {
+    let (relaxation, u) = (problem.relaxation, problem.noise.u.clone());
+    let temperature = Tensor::full([], temperature, &u.device());
+    move |theta| relaxation.squash(&relaxation.relaxed(theta, &u), &temperature)
+}
+
+/// The Concrete or Gumbel-softmax estimator; biased.
+#[derive(Clone, Copy, Debug)]
+pub struct GumbelSoftmax {
+    /// λ.
+    pub temperature: f32,
+}
+
+impl Default for GumbelSoftmax {
+    fn default() -> Self {
+        Self { temperature: 0.5 }
+    }
+}
+
+impl Estimator for GumbelSoftmax {
+    fn name(&self) -> &'static str {
+        "gumbel-softmax"
+    }
+
+    fn biased(&self) -> bool {
+        true
+    }
+
+    fn valid_for(&self, class: SiteClass) -> std::result::Result<String, String> {
+        relaxable("the Gumbel-softmax estimator", class)
+    }
+
+    fn state(&self, _: &SiteTask<'_>) -> Result<SiteState> {
+        Ok(SiteState::new())
+    }
+
+    fn estimate(
+        &self,
+        task: &SiteTask<'_>,
+        cost: &dyn Cost,
+        _: &mut SiteState,
+    ) -> Result<Estimate> {
+        gumbel_softmax(task.problem, cost, self.temperature)
+    }
+}
+
+/// Where biased estimators are of use: where the cost has a derivative by the draw.
+pub(super) fn relaxable(name: &str, class: SiteClass) -> std::result::Result<String, String> {
+    if class.discrete && class.relaxable {
+        return Ok("discrete, cost differentiable in its relaxation".into());
+    }
+    Err(format!(
+        "{name} is for discrete sites whose cost can be differentiated by the draw; use `relax`"
+    ))
+}

@@ -1,0 +1,88 @@
+//! NVIL: a network of what came before the choice as baseline (Mnih and Gregor 2014).
+
+use super::site::{Estimator, SiteClass, SiteState, SiteTask};
+use super::{Cost, Estimate, Problem, Relax};
+use crate::error::Result;
+use crate::surrogate::Surrogate;
+use crate::tensor::{Parameter, Tensor, grad};
+
+/// The estimate (f(b) − c(h)) ∂log p(b | θ)/∂θ with a baseline c that reads what came before the
+/// choice: `baseline` at z = 0, where it sees θ and the context alone (Mnih and Gregor 2014,
+/// section 2.3). Their division by a running deviation of the cost, which rescales the step rather
+/// than the estimator, is left to the optimiser.
+///
+/// The baseline learns to predict the cost: the estimate's `variance_gradient` is the gradient of
+/// the mean of (f(b) − c(h))² over rows.
+///
+/// # Errors
+/// The cost's own, or shapes that do not fit.
+pub fn nvil(problem: Problem<'_>, cost: &dyn Cost, baseline: &dyn Surrogate) -> Result<Estimate> {
+    let theta = problem.theta.detach();
+    let problem = Problem {
+        theta: &theta,
+        ..problem
+    };
+    let relaxation = problem.relaxation;
+    let b = relaxation.hard(&relaxation.relaxed(&theta, &problem.noise.u));
+    let f = cost.drawn(&b)?;
+    let relaxed = |draw: &Tensor, temperature: &Tensor| cost.relaxed(draw, temperature);
+    let c = baseline.value(&theta.zeros_like(), problem.surroundings(&relaxed))?;
+    let error = (&f - &c).check()?.detach();
+    let gradient = problem.spread(&error)? * relaxation.score(&theta, &b);
+    gradient.check()?;
+
+    let leaves: Vec<Tensor> = baseline.parameters().iter().map(Parameter::get).collect();
+    let variance_gradient = if leaves.is_empty() {
+        Vec::new()
+    } else {
+        let falls = &error * (-2.0 / error.len().max(1) as f32);
+        grad(&[(&c, Some(&falls))], &leaves.iter().collect::<Vec<_>>())?
+    };
+    Ok(Estimate {
+        cost: f,
+        gradient,
+        variance_gradient,
+        evaluations: 1 + baseline.evaluations(),
+    })
+}
+
+/// NVIL, with a network trained online.
+#[derive(Clone, Debug)]
+pub struct Nvil {
+    /// The network's settings.
+    pub network: Relax,
+}
+
+impl Default for Nvil {
+    fn default() -> Self {
+        Self {
+            network: Relax::free_form(),
+        }
+    }
+}
+
+impl Estimator for Nvil {
+    fn name(&self) -> &'static str {
+        "nvil"
+    }
+
+    fn valid_for(&self, class: SiteClass) -> std::result::Result<String, String> {
+        if class.discrete {
+            return Ok("discrete: score function with a network of what came before".into());
+        }
+        Err("NVIL is for discrete sites; use `reinforce`".into())
+    }
+
+    fn state(&self, task: &SiteTask<'_>) -> Result<SiteState> {
+        self.network.state(task)
+    }
+
+    fn estimate(
+        &self,
+        task: &SiteTask<'_>,
+        cost: &dyn Cost,
+        state: &mut SiteState,
+    ) -> Result<Estimate> {
+        nvil(task.problem, cost, state.surrogate())
+    }
+}

@@ -1,0 +1,85 @@
+//! ReinMax, a straight-through estimator of second order, biased (Liu, Dong, Liu, Yu, Gao 2023).
+
+use super::gumbel_softmax::relaxable;
+use super::problem::slope;
+use super::site::{Estimator, SiteClass, SiteState, SiteTask};
+use super::{Cost, Estimate, Problem};
+use crate::dist::Relaxation;
+use crate::error::Result;
+use crate::tensor::Tensor;
+
+/// The slope w of the cost at the hard draw, brought to θ as 2 J(π₁) w − ½ J(π₀) w, where π₀ is the
+/// mean, π₁ = ½ (π₀ + b), and J(π) the Jacobian of softmax or σ at the point where its value is π
+/// (Liu et al. 2023, section 4). Biased, except where the cost is quadratic in each choice.
+///
+/// Two evaluations: the cost at the draw, and its slope there with later choices relaxed at
+/// `temperature`.
+///
+/// # Errors
+/// The cost's own, or shapes that do not fit.
+pub fn reinmax(problem: Problem<'_>, cost: &dyn Cost, temperature: f32) -> Result<Estimate> {
+    let (theta, relaxation) = (problem.theta.detach(), problem.relaxation);
+    let b = relaxation.hard(&relaxation.relaxed(&theta, &problem.noise.u));
+    let f = cost.drawn(&b)?;
+    let (_, slope) = slope(cost, &b, temperature)?;
+    let mean = problem.mean(&theta);
+    let between = (&mean + b) * 0.5;
+    let gradient =
+        jacobian(relaxation, &between, &slope) * 2.0 - jacobian(relaxation, &mean, &slope) * 0.5;
+    gradient.check()?;
+    Ok(Estimate {
+        cost: f,
+        gradient,
+        variance_gradient: Vec::new(),
+        evaluations: 2,
+    })
+}
+
+/// π (1 − π) w of coins, (diag π − π πᵀ) w of one-hot vectors.
+fn jacobian(relaxation: &dyn Relaxation, mean: &Tensor, w: &Tensor) -> Tensor {
+    if relaxation.event_rank() == 0 {
+        mean * (1.0 - mean) * w
+    } else {
+        mean * (w - (mean * w).sum_keepdim(-1))
+    }
+}
+
+/// ReinMax; biased.
+#[derive(Clone, Copy, Debug)]
+pub struct ReinMax {
+    /// Temperature of later choices where the cost is differentiated.
+    pub temperature: f32,
+}
+
+impl Default for ReinMax {
+    fn default() -> Self {
+        Self { temperature: 0.5 }
+    }
+}
+
+impl Estimator for ReinMax {
+    fn name(&self) -> &'static str {
+        "reinmax"
+    }
+
+    fn biased(&self) -> bool {
+        true
+    }
+
+    fn valid_for(&self, class: SiteClass) -> std::result::Result<String, String> {
+        relaxable("ReinMax", class)
+    }
+
+    fn state(&self, _: &SiteTask<'_>) -> Result<SiteState> {
+        Ok(SiteState::new())
+    }
+
+    fn estimate(
+        &self,
+        task: &SiteTask<'_>,
+        cost: &dyn Cost,
+        _: &mut SiteState,
+    ) -> Result<Estimate> {
+        reinmax(task.problem, cost, self.temperature)
+    }
+}

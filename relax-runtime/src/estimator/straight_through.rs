@@ -1,0 +1,107 @@
+//! Straight-through estimators, biased (Bengio, Léonard, Courville 2013; Jang, Gu, Poole 2017).
+
+use super::gumbel_softmax::{relaxable, soft};
+use super::problem::{pull, slope};
+use super::site::{Estimator, SiteClass, SiteState, SiteTask};
+use super::{Cost, Estimate, Problem};
+use crate::error::Result;
+use crate::tensor::Tensor;
+
+/// What stands for the hard draw in the reverse pass.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Through {
+    /// Its mean (Bengio et al. 2013, section 4).
+    Mean,
+    /// The relaxed sample at temperature λ (Jang et al. 2017, section 2.2).
+    Gumbel(f32),
+}
+
+/// The slope of the cost at the hard draw, taken for the slope by what stands for the draw. Biased,
+/// except where the cost is linear in it.
+///
+/// Two evaluations: the cost at the draw, and its slope there with later choices relaxed at
+/// `temperature`.
+///
+/// # Errors
+/// The cost's own, or shapes that do not fit.
+pub fn straight_through(
+    problem: Problem<'_>,
+    cost: &dyn Cost,
+    through: Through,
+    temperature: f32,
+) -> Result<Estimate> {
+    let (theta, relaxation) = (problem.theta.detach(), problem.relaxation);
+    let b = relaxation.hard(&relaxation.relaxed(&theta, &problem.noise.u));
+    let f = cost.drawn(&b)?;
+    let (_, slope) = slope(cost, &b, temperature)?;
+    let gradient = match through {
+        Through::Mean => pull(&|theta: &Tensor| problem.mean(theta), &theta, &slope),
+        Through::Gumbel(temperature) => pull(&soft(problem, temperature), &theta, &slope),
+    }?;
+    gradient.check()?;
+    Ok(Estimate {
+        cost: f,
+        gradient,
+        variance_gradient: Vec::new(),
+        evaluations: 2,
+    })
+}
+
+/// The straight-through estimator; biased.
+#[derive(Clone, Copy, Debug)]
+pub struct StraightThrough {
+    /// What stands for the draw.
+    pub through: Through,
+    /// Temperature of later choices where the cost is differentiated.
+    pub temperature: f32,
+}
+
+impl Default for StraightThrough {
+    fn default() -> Self {
+        Self {
+            through: Through::Mean,
+            temperature: 0.5,
+        }
+    }
+}
+
+impl StraightThrough {
+    /// The straight-through Gumbel-softmax estimator.
+    pub fn gumbel() -> Self {
+        let plain = Self::default();
+        Self {
+            through: Through::Gumbel(plain.temperature),
+            ..plain
+        }
+    }
+}
+
+impl Estimator for StraightThrough {
+    fn name(&self) -> &'static str {
+        match self.through {
+            Through::Mean => "straight-through",
+            Through::Gumbel(_) => "straight-through-gumbel",
+        }
+    }
+
+    fn biased(&self) -> bool {
+        true
+    }
+
+    fn valid_for(&self, class: SiteClass) -> std::result::Result<String, String> {
+        relaxable("the straight-through estimator", class)
+    }
+
+    fn state(&self, _: &SiteTask<'_>) -> Result<SiteState> {
+        Ok(SiteState::new())
+    }
+
+    fn estimate(
+        &self,
+        task: &SiteTask<'_>,
+        cost: &dyn Cost,
+        _: &mut SiteState,
+    ) -> Result<Estimate> {
+        straight_through(task.problem, cost, self.through, self.temperature)
+    }
+}
