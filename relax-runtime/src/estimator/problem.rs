@@ -17,6 +17,17 @@ pub struct Noise {
     pub further: Vec<Tensor>,
 }
 
+impl Noise {
+    /// The noise of one draw, with z̃ coupled to z and nothing further.
+    pub fn coupled(u: Tensor) -> Self {
+        Self {
+            u,
+            v: None,
+            further: Vec::new(),
+        }
+    }
+}
+
 /// One discrete choice, or a block of independent ones, with every random number given.
 #[derive(Clone, Copy)]
 pub struct Problem<'a> {
@@ -171,6 +182,7 @@ pub struct Estimate {
     /// ∂/∂φ of the mean square of `gradient` over rows and coordinates, a tensor a parameter of
     /// the surrogate: its expectation is the gradient of the variance.
     pub variance_gradient: Vec<Tensor>,
-    /// How many times f was evaluated.
+    /// How many times f was evaluated for the gradient, as the literature counts. Training a
+    /// surrogate that contains f passes through each of its relaxed evaluations once more.
     pub evaluations: usize,
 }

@@ -17,6 +17,8 @@ pub(super) struct Work<'a> {
     pub(super) place: usize,
     pub(super) latent: &'a Latent,
     pub(super) key: Key,
+    /// The user's seed.
+    pub(super) seed: u64,
 }
 
 /// The cost-to-go of a site, less its baseline. Elsewhere than at the site's own draw the programs

@@ -7,6 +7,7 @@ mod enumerate;
 mod objective;
 mod pass;
 mod posterior;
+mod site;
 mod trainer;
 mod training;
 

@@ -5,19 +5,17 @@ use std::path::Path;
 use std::rc::Rc;
 
 use super::checkpoint::{Checkpoint, SavedSite, refused, restore_all, save_all};
-use super::cost_to_go::{CostToGo, Work};
+use super::cost_to_go::Work;
 use super::objective::Objective;
 use super::pass::{Latent, Mode, Pass};
+use super::site::{Site, SiteEstimate};
 use crate::dist::Number;
 use crate::error::{Error, Result};
-use crate::estimator::{
-    Coupling, Estimate, Estimator, IntoEstimator, Noise, Plan, PlanEntry, Problem, SiteClass,
-    SiteState, SiteTask, by_name, choose, score_function,
-};
-use crate::model::ParamStore;
+use crate::estimator::{Estimator, IntoEstimator, Plan, PlanEntry, SiteClass, by_name, choose};
+use crate::model::{ParamStore, unknown_site};
 use crate::optim::{Optimizer, Rule};
 use crate::random::Key;
-use crate::report::{GradientMoments, SiteReport, StepReport};
+use crate::report::{SiteReport, StepReport};
 use crate::tensor::{Parameter, Tensor, grad_parameters_around};
 
 /// Minimises objectives: holds the parameters, the optimiser, and what each site's estimator has
@@ -46,17 +44,6 @@ pub struct Trainer {
     restored: BTreeMap<String, SavedSite>,
 }
 
-/// What the trainer keeps of a site.
-#[derive(Debug)]
-struct Site {
-    class: SiteClass,
-    distribution: &'static str,
-    estimator: Rc<dyn Estimator>,
-    reason: String,
-    state: Option<SiteState>,
-    moments: GradientMoments,
-}
-
 /// An estimate of an objective and its gradient.
 #[derive(Debug)]
 pub struct Gradients {
@@ -66,8 +53,17 @@ pub struct Gradients {
     pub parameters: Vec<(Parameter, Tensor)>,
     /// What was measured at each site.
     pub sites: Vec<SiteReport>,
-    /// Evaluations of the cost, relaxed ones included.
+    /// Evaluations of the cost for the gradient, relaxed ones included; the passes that train
+    /// surrogates are not counted.
     pub evaluations: usize,
+}
+
+/// An estimate from one draw of everything.
+struct Particle {
+    loss: f64,
+    parameters: Vec<(Parameter, Tensor)>,
+    sites: Vec<SiteEstimate>,
+    evaluations: usize,
 }
 
 impl Trainer {
@@ -241,11 +237,27 @@ impl Trainer {
         }
     }
 
+    /// Checks that every site that was given an estimator has been met.
+    ///
+    /// # Errors
+    /// [`Error::UnknownSite`], listing the sites that exist.
+    pub fn check_site_estimators(&self) -> Result<()> {
+        let met = |name: &String| {
+            self.order
+                .iter()
+                .any(|site| site == name || without_indices(site) == *name)
+        };
+        match self.site_estimators.keys().find(|name| !met(name)) {
+            None => Ok(()),
+            Some(name) => Err(unknown_site(name, self.order.iter().map(String::as_str))),
+        }
+    }
+
     /// One optimisation step.
     ///
     /// # Errors
-    /// Whatever goes wrong in the objective; [`Error::NotFinite`] if the loss is not finite, in
-    /// which case no parameter has been moved.
+    /// Whatever goes wrong in the objective; [`Error::NotFinite`] if the loss or a gradient is not
+    /// finite. No parameter has been moved then, though surrogates may have learned from the step.
     pub fn step(&mut self, objective: &dyn Objective) -> Result<StepReport> {
         let key = Key {
             seed: self.seed,
@@ -280,16 +292,15 @@ impl Trainer {
 
     fn estimate(&mut self, objective: &dyn Objective, key: Key, learn: bool) -> Result<Gradients> {
         let mut sum: Vec<(Parameter, Tensor)> = Vec::new();
-        let (mut loss, mut evaluations, mut sites) = (0.0, 0, Vec::new());
+        let (mut loss, mut evaluations) = (0.0, 0);
+        let mut estimates: Vec<SiteEstimate> = Vec::new();
         let share = 1.0 / self.particles as f64;
         for particle in 0..self.particles as u64 {
             let key = Key { particle, ..key };
             let one = self.estimate_particle(objective, key, learn)?;
             loss += share * one.loss;
-            evaluations += one.evaluations;
-            sites = one.sites;
             for (parameter, gradient) in one.parameters {
-                let gradient = if self.particles == 1 {
+                let gradient = if share == 1.0 {
                     gradient
                 } else {
                     gradient * share as f32
@@ -298,6 +309,22 @@ impl Trainer {
                     Some((_, total)) => *total = &*total + gradient,
                     None => sum.push((parameter, gradient)),
                 }
+            }
+            evaluations += one.evaluations;
+            for estimate in one.sites {
+                match estimates
+                    .iter_mut()
+                    .find(|other| other.name == estimate.name)
+                {
+                    Some(other) => other.add(&estimate),
+                    None => estimates.push(estimate),
+                }
+            }
+        }
+        let mut sites = Vec::with_capacity(estimates.len());
+        for estimate in estimates {
+            if let Some(site) = self.sites.get_mut(&estimate.name) {
+                sites.push(site.report(estimate, share, learn));
             }
         }
         Ok(Gradients {
@@ -313,7 +340,7 @@ impl Trainer {
         objective: &dyn Objective,
         key: Key,
         learn: bool,
-    ) -> Result<Gradients> {
+    ) -> Result<Particle> {
         let pass = Rc::new(objective.evaluate(key, &self.params, &Mode::Draw)?);
         let loss = self.finite_loss(&pass)?;
         let mut cotangents: Vec<(Tensor, Tensor)> = Vec::new();
@@ -328,13 +355,15 @@ impl Trainer {
                 place,
                 latent,
                 key,
+                seed: self.seed,
             };
             let estimated = self.site(&work, learn).map_err(|e| latent.locate(e))?;
-            if let Some((gradients, report, extra)) = estimated {
+            if let Some(estimate) = estimated {
+                let gradients = estimate.gradients.iter().map(|g| scaled(g, latent.scale));
                 cotangents.extend(latent.law.parameters().into_iter().zip(gradients));
                 estimated_draws.push(&latent.value);
-                sites.push(report);
-                evaluations += extra;
+                evaluations += estimate.evaluations;
+                sites.push(estimate);
             }
         }
         for term in &pass.terms {
@@ -348,9 +377,10 @@ impl Trainer {
             .iter()
             .map(|(output, cotangent)| (output, Some(cotangent)))
             .collect();
-        Ok(Gradients {
+        let parameters = grad_parameters_around(&outputs, &estimated_draws)?;
+        Ok(Particle {
             loss,
-            parameters: grad_parameters_around(&outputs, &estimated_draws)?,
+            parameters,
             sites,
             evaluations,
         })
@@ -377,124 +407,23 @@ impl Trainer {
         Ok(loss)
     }
 
-    /// The gradient by each of a site's parameters, a report, and the number of further
-    /// evaluations of the cost; nothing where the reverse pass alone gives the gradient.
-    fn site(
-        &mut self,
-        work: &Work<'_>,
-        learn: bool,
-    ) -> Result<Option<(Vec<Tensor>, SiteReport, usize)>> {
-        let Work {
-            pass,
-            place,
-            latent,
-            key,
-            ..
-        } = *work;
-        let mut class = pass.class(place);
+    /// What a site's estimator says in one particle; nothing where the reverse pass alone gives the
+    /// gradient.
+    fn site(&mut self, work: &Work<'_>, learn: bool) -> Result<Option<SiteEstimate>> {
+        let latent = work.latent;
+        let mut class = work.pass.class(work.place);
         if let Some(site) = self.sites.get(&latent.name) {
-            if site.class.discrete != class.discrete {
-                return Err(Error::Model(format!(
-                    "the site is a {} in one run and a {} in another, of which only one is \
-                     discrete; give them different names",
-                    site.distribution,
-                    latent.law.name()
-                )));
-            }
+            site.expect_kind(class, latent)?;
             class = site.class.meet(class);
         }
         self.assign(latent, class)?;
-        let seed = self.seed;
-        let Some(site) = self.sites.get_mut(&latent.name) else {
-            return Ok(None);
-        };
-        let estimator = Rc::clone(&site.estimator);
-        if !estimator.needs_estimate() {
-            return Ok(None);
+        let restored = &mut self.restored;
+        match self.sites.get_mut(&latent.name) {
+            Some(site) if site.estimator.needs_estimate() => {
+                site.estimate(work, &self.params, restored, learn).map(Some)
+            }
+            _ => Ok(None),
         }
-        let device = latent.law.device();
-        let to_go = pass.cost_to_go(place)?.detach();
-        let theta = latent.law.parameters()[0].detach();
-        let v = match estimator.coupling() {
-            Coupling::Coupled => None,
-            Coupling::Independent => {
-                let mut stream = key.stream(&format!("{}/v", latent.name));
-                Some(stream.uniforms(theta.shape(), &device)?)
-            }
-        };
-        let mut stream = key.stream(&format!("{}/further", latent.name));
-        let noise = Noise {
-            u: latent.noise.clone(),
-            v,
-            further: (0..estimator.further_noise())
-                .map(|_| stream.uniforms(theta.shape(), &device))
-                .collect::<Result<_>>()?,
-        };
-        let relaxation = latent.law.relaxation();
-        let gradients;
-        let mut extra = 0;
-        let baseline;
-        if let Some(relaxation) = relaxation {
-            let problem = Problem {
-                relaxation,
-                theta: &theta,
-                noise: &noise,
-                plates: latent.plates.len(),
-                context: latent.context.as_ref(),
-            };
-            let task = SiteTask {
-                name: &latent.name,
-                class,
-                problem,
-                seed,
-            };
-            if site.state.is_none() {
-                site.state = Some(estimator.state(&task)?);
-                site.restore(self.restored.remove(&latent.name))?;
-            }
-            let Some(state) = &mut site.state else {
-                return Ok(None);
-            };
-            baseline = if estimator.centred() {
-                state.baseline.value() as f32
-            } else {
-                0.0
-            };
-            let cost = CostToGo {
-                work,
-                params: &self.params,
-                drawn: &to_go,
-                baseline,
-            };
-            let estimate: Estimate = estimator.estimate(&task, &cost, state)?;
-            if learn {
-                state.train(&estimate.variance_gradient)?;
-            }
-            extra = estimate.evaluations - 1;
-            gradients = vec![estimate.gradient];
-        } else {
-            if site.state.is_none() {
-                site.state = Some(SiteState::new());
-                site.restore(self.restored.remove(&latent.name))?;
-            }
-            let Some(state) = &mut site.state else {
-                return Ok(None);
-            };
-            baseline = if estimator.centred() {
-                state.baseline.value() as f32
-            } else {
-                0.0
-            };
-            gradients = score_function(&*latent.law, &latent.value, &(&to_go - baseline))?;
-        }
-        if let (true, Some(state)) = (learn, &mut site.state) {
-            state
-                .baseline
-                .update(f64::from(to_go.mean_all().peek_item()?));
-        }
-        let report = site.report(latent, &gradients, learn)?;
-        let scaled = gradients.iter().map(|g| scaled(g, latent.scale)).collect();
-        Ok(Some((scaled, report, extra)))
     }
 
     /// Chooses a site's estimator when it is met first, or has become of another class.
@@ -522,25 +451,10 @@ impl Trainer {
         if !self.order.contains(&latent.name) {
             self.order.push(latent.name.clone());
         }
-        let site = Site {
-            class,
-            distribution: latent.law.name(),
-            estimator,
-            reason,
-            state: None,
-            moments: GradientMoments::default(),
-        };
+        let site = Site::new(class, latent.law.name(), estimator, reason);
         self.sites.insert(latent.name.clone(), site);
         Ok(())
     }
-}
-
-/// `step/h` for `step[0]/h[1]`.
-fn without_indices(name: &str) -> String {
-    let pieces = name.split('[');
-    pieces
-        .map(|piece| piece.split_once(']').map_or(piece, |(_, rest)| rest))
-        .collect()
 }
 
 fn scaled(gradient: &Tensor, scale: f64) -> Tensor {
@@ -551,67 +465,10 @@ fn scaled(gradient: &Tensor, scale: f64) -> Tensor {
     }
 }
 
-impl Site {
-    /// What the site has learned, if it learns anything.
-    fn save(&self) -> Result<Option<SavedSite>> {
-        let Some(state) = &self.state else {
-            return Ok(None);
-        };
-        Ok(Some(SavedSite {
-            estimator: self.estimator.name().to_owned(),
-            surrogate: save_all(&state.surrogate().parameters())?,
-            memory: state.optimizer().state(),
-            averages: state
-                .baseline
-                .state()
-                .into_iter()
-                .chain(self.moments.state())
-                .collect(),
-        }))
-    }
-
-    /// Goes on from what a checkpoint says, if it says anything.
-    fn restore(&mut self, saved: Option<SavedSite>) -> Result<()> {
-        let (Some(saved), Some(state)) = (saved, &mut self.state) else {
-            return Ok(());
-        };
-        if saved.estimator != self.estimator.name() {
-            return Err(refused(format!(
-                "its estimator was `{}`, now it is `{}`",
-                saved.estimator,
-                self.estimator.name()
-            )));
-        }
-        restore_all(&saved.surrogate, &state.surrogate().parameters())?;
-        state.optimizer_mut().restore(saved.memory);
-        if let [sum, weight, moments @ ..] = &saved.averages[..] {
-            state.baseline.restore([*sum, *weight]);
-            self.moments = GradientMoments::restored(moments);
-        }
-        Ok(())
-    }
-
-    fn report(&mut self, latent: &Latent, gradients: &[Tensor], learn: bool) -> Result<SiteReport> {
-        let mut summed = Vec::new();
-        let (mut squares, mut count) = (0.0, 0);
-        for gradient in gradients {
-            squares += f64::from(gradient.square().sum_all().peek_item()?);
-            count += gradient.len();
-            let mut by_row = gradient.clone();
-            // A parameter that rows share may have fewer axes than there are plates.
-            for _ in 0..latent.plates.len().min(gradient.rank()) {
-                by_row = by_row.sum(0);
-            }
-            summed.extend(by_row.peek()?);
-        }
-        if learn {
-            self.moments.update(&summed);
-        }
-        Ok(SiteReport {
-            name: latent.name.clone(),
-            estimator: self.estimator.name(),
-            mean_square: squares / count.max(1) as f64,
-            variance: self.moments.variance(),
-        })
-    }
+/// `step/h` for `step[0]/h[1]`.
+fn without_indices(name: &str) -> String {
+    let pieces = name.split('[');
+    pieces
+        .map(|piece| piece.split_once(']').map_or(piece, |(_, rest)| rest))
+        .collect()
 }

@@ -189,6 +189,7 @@ impl<O: Objective> Training<O> {
             progress.step(report.loss);
             history.steps.push(report);
         }
+        self.trainer()?.check_site_estimators()?;
         Ok(history)
     }
 }

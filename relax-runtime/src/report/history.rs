@@ -11,7 +11,8 @@ pub struct StepReport {
     pub loss: f64,
     /// Each random site that got a gradient estimate, in the order of the run.
     pub sites: Vec<SiteReport>,
-    /// Evaluations of the cost in this step, relaxed ones included.
+    /// Evaluations of the cost for the gradient, relaxed ones included; the passes that train
+    /// surrogates are not counted.
     pub evaluations: usize,
 }
 

@@ -1,0 +1,263 @@
+//! What a trainer keeps of one site: its estimator, what that has learned, and its variance.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use super::checkpoint::{SavedSite, refused, restore_all, save_all};
+use super::cost_to_go::{CostToGo, Work};
+use super::pass::Latent;
+use crate::dist::Relaxation;
+use crate::error::{Error, Result};
+use crate::estimator::{
+    Coupling, Estimator, Noise, Problem, SiteClass, SiteState, SiteTask, score_function,
+};
+use crate::model::ParamStore;
+use crate::report::{GradientMoments, SiteReport};
+use crate::tensor::Tensor;
+
+/// A site that has been met.
+#[derive(Debug)]
+pub(super) struct Site {
+    pub(super) class: SiteClass,
+    pub(super) distribution: &'static str,
+    pub(super) estimator: Rc<dyn Estimator>,
+    pub(super) reason: String,
+    state: Option<SiteState>,
+    moments: GradientMoments,
+}
+
+/// What a site's estimator says in one particle; several particles are added up.
+pub(super) struct SiteEstimate {
+    pub(super) name: String,
+    /// The gradient by each parameter of the site's law, in units of one row.
+    pub(super) gradients: Vec<Tensor>,
+    /// Evaluations of the cost beyond the draw's own.
+    pub(super) evaluations: usize,
+    /// Mean square of the gradients, and how many particles it is the sum of.
+    mean_square: (f64, usize),
+    /// The gradients, summed over rows.
+    summed: Vec<f32>,
+}
+
+impl SiteEstimate {
+    /// Adds what another particle says of the same site.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.mean_square.0 += other.mean_square.0;
+        self.mean_square.1 += other.mean_square.1;
+        if self.summed.len() == other.summed.len() {
+            self.summed
+                .iter_mut()
+                .zip(&other.summed)
+                .for_each(|(a, b)| *a += b);
+        }
+    }
+}
+
+impl Site {
+    pub(super) fn new(
+        class: SiteClass,
+        distribution: &'static str,
+        estimator: Rc<dyn Estimator>,
+        reason: String,
+    ) -> Self {
+        let moments = GradientMoments::default();
+        Self {
+            class,
+            distribution,
+            estimator,
+            reason,
+            state: None,
+            moments,
+        }
+    }
+
+    /// An error if the site was discrete and is not any more, or the other way round.
+    pub(super) fn expect_kind(&self, class: SiteClass, latent: &Latent) -> Result<()> {
+        if self.class.discrete == class.discrete {
+            return Ok(());
+        }
+        Err(Error::Model(format!(
+            "the site is a {} in one run and a {} in another, of which only one is discrete; give \
+             them different names",
+            self.distribution,
+            latent.law.name()
+        )))
+    }
+
+    /// Estimates the gradient by the site's parameters, and learns from it if asked to.
+    pub(super) fn estimate(
+        &mut self,
+        work: &Work<'_>,
+        params: &ParamStore,
+        restored: &mut BTreeMap<String, SavedSite>,
+        learn: bool,
+    ) -> Result<SiteEstimate> {
+        let latent = work.latent;
+        let to_go = work.pass.cost_to_go(work.place)?.detach();
+        let (gradients, evaluations) = match latent.law.relaxation() {
+            Some(relaxation) => {
+                self.estimate_discrete(relaxation, work, params, restored, &to_go, learn)?
+            }
+            None => {
+                if self.state.is_none() {
+                    self.start(SiteState::new(), restored.remove(&latent.name))?;
+                }
+                let weight = &to_go - self.baseline();
+                (score_function(&*latent.law, &latent.value, &weight)?, 0)
+            }
+        };
+        if let (true, Some(state)) = (learn, &mut self.state) {
+            state
+                .baseline
+                .update(f64::from(to_go.mean_all().peek_item()?));
+        }
+        measure(latent, gradients, evaluations)
+    }
+
+    fn estimate_discrete(
+        &mut self,
+        relaxation: &dyn Relaxation,
+        work: &Work<'_>,
+        params: &ParamStore,
+        restored: &mut BTreeMap<String, SavedSite>,
+        to_go: &Tensor,
+        learn: bool,
+    ) -> Result<(Vec<Tensor>, usize)> {
+        let latent = work.latent;
+        let theta = latent.law.parameters()[0].detach();
+        let noise = self.noise(work, &theta)?;
+        let problem = Problem {
+            relaxation,
+            theta: &theta,
+            noise: &noise,
+            plates: latent.plates.len(),
+            context: latent.context.as_ref(),
+        };
+        let task = SiteTask {
+            name: &latent.name,
+            class: self.class,
+            problem,
+            seed: work.seed,
+        };
+        if self.state.is_none() {
+            self.start(self.estimator.state(&task)?, restored.remove(&latent.name))?;
+        }
+        let cost = CostToGo {
+            work,
+            params,
+            drawn: to_go,
+            baseline: self.baseline(),
+        };
+        let Some(state) = &mut self.state else {
+            return Ok((Vec::new(), 0));
+        };
+        let estimate = self.estimator.estimate(&task, &cost, state)?;
+        if learn {
+            state.train(&estimate.variance_gradient)?;
+        }
+        Ok((vec![estimate.gradient], estimate.evaluations - 1))
+    }
+
+    /// The noise of the site's draw, and what further noise its estimator wants.
+    fn noise(&self, work: &Work<'_>, theta: &Tensor) -> Result<Noise> {
+        let (latent, device) = (work.latent, theta.device());
+        let v = match self.estimator.coupling() {
+            Coupling::Coupled => None,
+            Coupling::Independent => {
+                let mut stream = work.key.stream(&format!("{}/v", latent.name));
+                Some(stream.uniforms(theta.shape(), &device)?)
+            }
+        };
+        let mut stream = work.key.stream(&format!("{}/further", latent.name));
+        let further = (0..self.estimator.further_noise())
+            .map(|_| stream.uniforms(theta.shape(), &device))
+            .collect::<Result<_>>()?;
+        Ok(Noise {
+            u: latent.noise.clone(),
+            v,
+            further,
+        })
+    }
+
+    /// The mean of past costs, or nothing where the estimator wants the cost as it is.
+    fn baseline(&self) -> f32 {
+        match &self.state {
+            Some(state) if self.estimator.centred() => state.baseline.value() as f32,
+            _ => 0.0,
+        }
+    }
+
+    /// Starts to learn, from what a checkpoint says if it says anything.
+    fn start(&mut self, mut state: SiteState, saved: Option<SavedSite>) -> Result<()> {
+        if let Some(saved) = saved {
+            if saved.estimator != self.estimator.name() {
+                return Err(refused(format!(
+                    "its estimator was `{}`, now it is `{}`",
+                    saved.estimator,
+                    self.estimator.name()
+                )));
+            }
+            restore_all(&saved.surrogate, &state.surrogate().parameters())?;
+            state.optimizer_mut().restore(saved.memory);
+            if let [sum, weight, moments @ ..] = &saved.averages[..] {
+                state.baseline.restore([*sum, *weight]);
+                self.moments = GradientMoments::restored(moments);
+            }
+        }
+        self.state = Some(state);
+        Ok(())
+    }
+
+    /// What the site has learned, if it learns anything.
+    pub(super) fn save(&self) -> Result<Option<SavedSite>> {
+        let Some(state) = &self.state else {
+            return Ok(None);
+        };
+        let baseline = state.baseline.state().into_iter();
+        Ok(Some(SavedSite {
+            estimator: self.estimator.name().to_owned(),
+            surrogate: save_all(&state.surrogate().parameters())?,
+            memory: state.optimizer().state(),
+            averages: baseline.chain(self.moments.state()).collect(),
+        }))
+    }
+
+    /// The report of a step, whose gradient is `share` times the sum over particles.
+    pub(super) fn report(&mut self, mut sum: SiteEstimate, share: f64, learn: bool) -> SiteReport {
+        sum.summed.iter_mut().for_each(|g| *g *= share as f32);
+        if learn {
+            self.moments.update(&sum.summed);
+        }
+        let (squares, particles) = sum.mean_square;
+        SiteReport {
+            name: sum.name,
+            estimator: self.estimator.name(),
+            mean_square: squares / particles as f64,
+            variance: self.moments.variance(),
+        }
+    }
+}
+
+/// An estimate with its size.
+fn measure(latent: &Latent, gradients: Vec<Tensor>, evaluations: usize) -> Result<SiteEstimate> {
+    let mut summed = Vec::new();
+    let (mut squares, mut count) = (0.0, 0);
+    for gradient in &gradients {
+        squares += f64::from(gradient.square().sum_all().peek_item()?);
+        count += gradient.len();
+        let mut by_row = gradient.clone();
+        // A parameter that rows share may have fewer axes than there are plates.
+        for _ in 0..latent.plates.len().min(gradient.rank()) {
+            by_row = by_row.sum(0);
+        }
+        summed.extend(by_row.peek()?);
+    }
+    let mean_square = (squares / count.max(1) as f64, 1);
+    Ok(SiteEstimate {
+        name: latent.name.clone(),
+        gradients,
+        evaluations,
+        mean_square,
+        summed,
+    })
+}
