@@ -32,6 +32,7 @@ pub mod prelude {
     pub use crate::estimator::{Pathwise, Rebar, Reinforce, Relax};
     pub use crate::infer::{
         Elbo, ExpectedCost, Fit, Minimize, Posterior, Svi, Trainer, exact_posterior,
+        exact_posterior_at,
     };
     pub use crate::model::{Handlers, Model};
     pub use crate::nn::{Activation, Linear, Mlp};
