@@ -192,7 +192,7 @@ pub fn exact_posterior_at(model: &dyn Program, params: &ParamStore) -> Result<Ex
     if log_evidence == f64::NEG_INFINITY {
         return Err(Error::Model(format!(
             "the observations are impossible under every combination of the latent values of `{}`",
-            model.name()
+            model.model_name()
         )));
     }
     let mut sites: BTreeMap<String, Vec<(Vec<f64>, f64)>> = BTreeMap::new();
