@@ -1,7 +1,6 @@
 //! Enumeration against posteriors computed by hand, and exact gradients against differences.
 
-use relax_runtime::infer::{Objective, exact_gradient};
-use relax_runtime::model::ParamStore;
+use relax_runtime::infer::Objective;
 use relax_runtime::prelude::*;
 
 use crate::{assert_near, assert_says, coin, error};
