@@ -115,13 +115,14 @@ fn discrete_vae_resumes_where_it_was_killed() {
 
 #[test]
 fn wrong_settings_are_refused_in_a_sentence() {
-    let cases: [(&str, &[&str]); 11] = [
+    let cases: [(&str, &[&str]); 12] = [
         ("toy", &["--steps", "0"]),
         ("toy", &["--t", "nan"]),
         ("sprinkler", &["--steps", "0"]),
         ("mixture", &["--steps", "0"]),
         ("discrete_vae", &["--steps", "0"]),
         ("discrete_vae", &["--batch", "0"]),
+        ("discrete_vae", &["--batch", "1000000"]),
         ("discrete_vae", &["--learning-rate", "nan"]),
         ("discrete_vae", &["--estimator", "relaxx"]),
         ("discrete_vae", &["--device", "gpu"]),

@@ -15,6 +15,7 @@ pub(crate) fn evidence(
     images: &BinaryImages,
     vae: &Vae,
     trainer: &Trainer,
+    seed: u64,
     draws: usize,
     device: &Device,
 ) -> Outcome<LogEvidence> {
@@ -26,14 +27,16 @@ pub(crate) fn evidence(
         bound: 0.0,
         effective_samples: 0.0,
     };
+    let mut seeds = Key::new(seed).stream("validation");
     for start in (0..count).step_by(ROWS) {
         let indices: Vec<usize> = (start..count.min(start + ROWS)).collect();
         let rows = indices.len();
         let x = Tensor::from_vec(images.batch(&indices), [rows, PIXELS], device)?;
         let (model, guide) = (generate(&x, vae, rows), recognise(&x, vae, rows));
         let objective = Elbo::new(&model).guide(&guide);
-        let evidence =
-            Posterior::draw(&objective, trainer.params(), start as u64, draws)?.log_evidence();
+        let seed = seeds.below(usize::MAX) as u64;
+        let posterior = Posterior::draw(&objective, trainer.params(), seed, draws)?;
+        let evidence = posterior.log_evidence();
         mean.elbo += evidence.elbo / count as f64;
         mean.bound += evidence.bound / count as f64;
         mean.effective_samples += evidence.effective_samples * rows as f64 / count as f64;

@@ -35,7 +35,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Trains a discrete variational autoencoder on handwritten digits.
 #[derive(Parser)]
 struct Options {
-    /// Gradient estimator: relax, rebar, reinforce, reinforce-without-baseline.
+    /// Gradient estimator: relax, relax-free-form, rebar, reinforce, reinforce-without-baseline,
+    /// rloo, disarm, arms, indecater.
     #[arg(long, default_value = "relax")]
     estimator: String,
     /// Optimisation steps.
@@ -91,6 +92,14 @@ fn run(options: &Options) -> Outcome<()> {
         Some(folder) => Dataset::load(folder)?,
         None => Dataset::embedded()?,
     };
+    if options.batch > dataset.train.count() {
+        return Err(format!(
+            "--batch is {}, but there are only {} images to train on",
+            options.batch,
+            dataset.train.count()
+        )
+        .into());
+    }
     println!("{dataset}");
     let vae = Vae::new(dataset.train.mean(), options.seed, &device)?;
     let mut trainer = Trainer::new(options.seed)
@@ -116,7 +125,14 @@ fn run(options: &Options) -> Outcome<()> {
     println!("{}", trainer.plan());
 
     let started = Instant::now();
-    let evidence = evaluate::evidence(&dataset.validation, &vae, &trainer, options.draws, &device)?;
+    let evidence = evaluate::evidence(
+        &dataset.validation,
+        &vae,
+        &trainer,
+        options.seed,
+        options.draws,
+        &device,
+    )?;
     println!(
         "validation: ELBO {:.2}, {}-sample bound {:.2} nats an image ({:.1} s)",
         evidence.elbo,

@@ -31,11 +31,13 @@ pub mod prelude {
     pub use crate::dist::{Bernoulli, Categorical, Normal, OneHotCategorical};
     pub use crate::estimator::{Pathwise, Rebar, Reinforce, Relax};
     pub use crate::infer::{
-        Elbo, ExpectedCost, Fit, Minimize, Posterior, Svi, Trainer, exact_posterior,
+        Elbo, ExpectedCost, Fit, Minimize, Posterior, Svi, Trainer, exact_gradient,
+        exact_posterior, exact_posterior_at,
     };
-    pub use crate::model::{Handlers, Model};
+    pub use crate::model::{Handlers, Model, ParamStore, Program};
     pub use crate::nn::{Activation, Linear, Mlp};
     pub use crate::optim::{Adam, RmsProp, Sgd};
+    pub use crate::report::StepReport;
     pub use crate::{
         Device, Error, Key, Parameter, Result, Shape, Tensor, call, cost, model, observe, param,
         plate, sample,

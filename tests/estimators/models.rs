@@ -90,6 +90,24 @@ pub fn chain(rows: usize, of: usize) {
     });
 }
 
+/// More coins than a [`SiteSet`](relax_runtime::tensor::SiteSet) tells apart, of which the last
+/// cost something. A coin's mean is linear in that of the coin before.
+#[model]
+pub fn long_chain(rows: usize) {
+    let slope = param!(0.5);
+    let bias = param!(0.3);
+    plate!(rows => {
+        let mut last = zeros([1]);
+        for step in 0..140 {
+            let h = sample!(Bernoulli(&last * &slope + &bias));
+            if step >= 120 {
+                cost!((&h - 0.2).square());
+            }
+            last = h;
+        }
+    });
+}
+
 /// A plate in a plate, the inner one a subsample.
 #[model]
 pub fn nested(rows: usize) {
@@ -265,4 +283,17 @@ pub fn scored_normal(rows: usize, of: usize) {
 pub fn host_normal() {
     let x = sample!(Normal(0.0, 1.0));
     observe!(Normal(x, 1.0), 1.0);
+}
+
+/// Rows of a continuous choice that meet in a number of the host's.
+#[model]
+pub fn host_sum() {
+    let loc = param!(0.0);
+    let scale = param!(1.0);
+    let total;
+    plate!(2 => {
+        let x = sample!(Normal(&loc, &scale));
+        total = x.sum_all().item()?;
+    });
+    cost!((f64::from(total) - 0.4).powi(2));
 }

@@ -247,6 +247,49 @@ fn a_continuous_choice_of_the_host() -> Result<()> {
     Setting::single(&objective, values).check_against(value, &gradient, estimators)
 }
 
+/// With the mean m of a row, E\[(Σ x − t)²\] = (2 m − t)² + 2 s² of two rows.
+#[test]
+fn rows_of_a_continuous_choice_that_the_host_reads() -> Result<()> {
+    let (m, s, t) = (0.3_f64, 0.6_f64, 0.4_f64);
+    let program = models::host_sum();
+    let objective = ExpectedCost::new(&program);
+    let values: Values<'_> = &[("loc", &[0.3]), ("scale", &[0.6])];
+    let (value, gradient) = (
+        (2.0 * m - t).powi(2) + 2.0 * s * s,
+        [4.0 * (2.0 * m - t), 4.0 * s],
+    );
+    let estimators: Vec<Rc<dyn Estimator>> = vec![Rc::new(Reinforce::default())];
+    Setting::single(&objective, values).check_against(value, &gradient, estimators)
+}
+
+/// Coin k has mean mₖ = a + c mₖ₋₁, and costs (h − t)², in expectation mₖ (1 − 2t) + t².
+#[test]
+fn more_dependent_sites_than_a_set_tells_apart() -> Result<()> {
+    let (a, c, t) = (0.3_f64, 0.4_f64, 0.2_f64);
+    let (mut mean, mut by_a, mut by_c) = (0.0, 0.0, 0.0);
+    let (mut value, mut gradient) = (0.0, [0.0, 0.0]);
+    for step in 0..140 {
+        (mean, by_a, by_c) = (a + c * mean, 1.0 + c * by_a, mean + c * by_c);
+        if step >= 120 {
+            value += mean * (1.0 - 2.0 * t) + t * t;
+            gradient[0] += by_a * (1.0 - 2.0 * t);
+            gradient[1] += by_c * (1.0 - 2.0 * t);
+        }
+    }
+    let program = models::long_chain(ROWS);
+    let objective = ExpectedCost::new(&program);
+    let setting = Setting {
+        calls: 30,
+        ..Setting::rows(
+            &objective,
+            &objective,
+            &[("bias", &[0.3]), ("slope", &[0.4])],
+        )
+    };
+    let estimators: Vec<Rc<dyn Estimator>> = vec![Rc::new(Reinforce::default())];
+    setting.check_against(value, &gradient, estimators)
+}
+
 #[test]
 fn rebar_is_refused_where_the_cost_cannot_be_relaxed() -> Result<()> {
     let (decision, index) = (models::decision(), models::index(1, 1));

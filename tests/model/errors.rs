@@ -3,7 +3,6 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use relax_runtime::infer::exact_gradient;
 use relax_runtime::model::{ParamStore, Program};
 use relax_runtime::prelude::*;
 

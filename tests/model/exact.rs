@@ -1,7 +1,6 @@
 //! Enumeration against posteriors computed by hand, and exact gradients against differences.
 
-use relax_runtime::infer::{Objective, exact_gradient};
-use relax_runtime::model::ParamStore;
+use relax_runtime::infer::Objective;
 use relax_runtime::prelude::*;
 
 use crate::{assert_near, assert_says, coin, error};
@@ -63,6 +62,33 @@ fn sites_on_some_paths_only_are_counted_where_they_appear() -> Result<()> {
     }
     let mean = (joint[1] + 2.0 * joint[2]) / through;
     assert_near(posterior.mean("tilt")?, mean, 1e-12);
+    Ok(())
+}
+
+#[test]
+fn learned_numbers_are_where_the_caller_says() -> Result<()> {
+    #[model]
+    fn learned() {
+        let bias = param!(Tensor::scalar(0.0));
+        let b = sample!(Bernoulli(logits = &bias));
+        observe!(Bernoulli(&b * 0.5 + 0.25), 1.0, name = "seen");
+    }
+    let by_hand = |p: f64| {
+        let evidence = p * 0.75 + (1.0 - p) * 0.25;
+        (evidence.ln(), p * 0.75 / evidence)
+    };
+    let params = ParamStore::default();
+    for (bias, p) in [(None, 0.5), (Some(3.0_f32.ln()), 0.75)] {
+        if let Some(bias) = bias {
+            params.all()[0].1.set(Tensor::scalar(bias))?;
+        }
+        let posterior = exact_posterior_at(&learned(), &params)?;
+        let (log_evidence, mean) = by_hand(p);
+        assert_near(posterior.log_evidence, log_evidence, 1e-6);
+        assert_near(posterior.mean("b")?, mean, 1e-6);
+    }
+    let initial = exact_posterior(&learned())?;
+    assert_near(initial.mean("b")?, by_hand(0.5).1, 1e-6);
     Ok(())
 }
 

@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use relax_runtime::dist::Value;
-use relax_runtime::model::{
-    Block, Context, Handler, Kind, Message, ParamStore, Program, Replay, Site, Substitute,
-};
+use relax_runtime::model::{Block, Context, Handler, Kind, Message, Replay, Site, Substitute};
 use relax_runtime::prelude::*;
 
 use crate::{assert_near, assert_says, error};
@@ -260,5 +258,5 @@ fn a_name_taken_twice_in_a_run_is_an_error() {
             "name = ",
         ],
     );
-    assert_eq!(Program::name(&Twice), "twice");
+    assert_eq!(Twice.model_name(), "twice");
 }

@@ -22,7 +22,7 @@ fn coin(heads: f64) {
 }
 
 /// A training run as small as it gets.
-fn short<'m, M: relax_runtime::model::Program>(model: &'m M) -> Svi<'m> {
+fn short<M: Program>(model: &M) -> Svi<'_> {
     Svi::new(model).steps(2).posterior_draws(3).progress(false)
 }
 

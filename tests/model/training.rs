@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use relax_runtime::infer::exact_gradient;
 use relax_runtime::prelude::*;
 
 use crate::{assert_near, assert_says, coin, error, short};
@@ -62,6 +61,37 @@ fn svi_finds_the_conjugate_posterior() -> Result<()> {
     assert!(evidence.effective_samples > 3_500.0);
     assert_near(fit.history.recent_loss(200), -log_evidence, 0.03);
     assert_eq!(posterior.sites().collect::<Vec<_>>(), ["mean"]);
+    Ok(())
+}
+
+/// A cost moves the guide, and with it the bound, but is no part of p(x).
+#[test]
+fn costs_stay_out_of_the_evidence() -> Result<()> {
+    #[model]
+    fn taxed(heads: f64, tax: f32) {
+        let fair = sample!(Bernoulli(Tensor::scalar(0.5)));
+        let p = &fair * 0.5 + (1.0 - &fair) * 0.9;
+        observe!(Bernoulli(p), heads, name = "toss");
+        cost!(&fair * tax - 3.0, name = "tax");
+    }
+    #[model]
+    fn taxed_rows(tax: f64) {
+        plate!(2, {
+            let fair = sample!(Bernoulli(logits = Tensor::zeros(2, &Device::cpu())));
+            let p = &fair * 0.5 + (1.0 - &fair) * 0.9;
+            observe!(Bernoulli(p), Tensor::from_slice(&[0.0, 1.0]), name = "toss");
+        });
+        cost!(tax);
+    }
+    let evidence = |model: &dyn Program| -> Result<_> {
+        let posterior = Posterior::draw(&Elbo::new(model), &ParamStore::default(), 5, 2_000)?;
+        Ok(posterior.log_evidence())
+    };
+    let found = evidence(&taxed(1.0, 0.4))?;
+    assert_eq!(found, evidence(&taxed(1.0, 0.0))?);
+    assert_near(found.bound, exact_posterior(&coin(1.0))?.log_evidence, 0.02);
+    assert!(found.elbo < found.bound);
+    assert_eq!(evidence(&taxed_rows(7.0))?, evidence(&taxed_rows(0.0))?);
     Ok(())
 }
 

@@ -151,14 +151,24 @@ impl ExactPosterior {
 /// Latent sites of a run, by name.
 type Values = Vec<(String, Vec<f64>)>;
 
-/// Runs a model once for every combination of its discrete values.
+/// Runs a model once for every combination of its discrete values, with its `param!` sites at their
+/// initial values; [`exact_posterior_at`] takes trained ones.
+///
+/// # Errors
+/// As [`exact_posterior_at`].
+pub fn exact_posterior(model: &dyn Program) -> Result<ExactPosterior> {
+    exact_posterior_at(model, &ParamStore::default())
+}
+
+/// Runs a model once for every combination of its discrete values, with its `param!` sites at the
+/// values of `params`, such as those of a [`Fit`](super::Fit). Parameters that are not there yet are
+/// created there, at their initial values. `cost!` terms do not count.
 ///
 /// # Errors
 /// If a latent site is continuous, there are more than 2²⁰ combinations, or the observations are
 /// impossible under all of them.
-pub fn exact_posterior(model: &dyn Program) -> Result<ExactPosterior> {
+pub fn exact_posterior_at(model: &dyn Program, params: &ParamStore) -> Result<ExactPosterior> {
     let odometer = Rc::new(Odometer::default());
-    let params = ParamStore::default();
     let mut runs: Vec<(f64, Values)> = Vec::new();
     loop {
         let draw = Rc::new(Draw::new(
@@ -182,7 +192,7 @@ pub fn exact_posterior(model: &dyn Program) -> Result<ExactPosterior> {
     if log_evidence == f64::NEG_INFINITY {
         return Err(Error::Model(format!(
             "the observations are impossible under every combination of the latent values of `{}`",
-            model.name()
+            model.model_name()
         )));
     }
     let mut sites: BTreeMap<String, Vec<(Vec<f64>, f64)>> = BTreeMap::new();

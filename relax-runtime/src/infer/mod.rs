@@ -11,7 +11,7 @@ mod site;
 mod trainer;
 mod training;
 
-pub use enumerate::{ExactPosterior, exact_gradient, exact_posterior};
+pub use enumerate::{ExactPosterior, exact_gradient, exact_posterior, exact_posterior_at};
 pub use objective::{Elbo, ExpectedCost, Objective};
 pub use pass::{Latent, Mode, Pass, Term};
 pub use posterior::{LogEvidence, Posterior};

@@ -166,6 +166,7 @@ fn entropy_term(place: usize, latent: &Latent, mode: &Mode) -> Result<Term> {
     sites.insert(place);
     Ok(Term {
         name: format!("log q({})", latent.name),
+        kind: Kind::Latent,
         value: Number::Tensor(density).sum_from(latent.plates.len()),
         plates: Rc::clone(&latent.plates),
         scale: latent.scale,
@@ -193,6 +194,7 @@ fn cost_term(entry: &Entry) -> Term {
 fn term(entry: &Entry, value: Number, sites: SiteSet) -> Term {
     Term {
         name: entry.name.clone(),
+        kind: entry.kind,
         value,
         plates: Rc::clone(&entry.plates),
         scale: entry.scale,
@@ -236,7 +238,7 @@ impl Objective for ExpectedCost<'_> {
             }
         }
         if terms.is_empty() {
-            let name = self.program.name();
+            let name = self.program.model_name();
             return Err(Error::Model(format!("`{name}` has no `cost!` to minimise")));
         }
         Ok(Pass {

@@ -7,7 +7,7 @@ use super::enumerate::Odometer;
 use crate::dist::{Law, Number, Relaxation, draw_shape};
 use crate::error::{Error, Result};
 use crate::estimator::SiteClass;
-use crate::model::Plate;
+use crate::model::{Kind, Plate};
 use crate::tensor::{Shape, SiteSet, Tensor};
 
 /// One random choice of an objective, drawn from the law whose parameters are to be trained.
@@ -53,6 +53,9 @@ impl Latent {
 pub struct Term {
     /// Full name of its site.
     pub name: String,
+    /// What its site does: a cost that is paid, or a choice or an observation whose log-density
+    /// counts.
+    pub kind: Kind,
     /// A number a row of the plates, without the plates' scale.
     pub value: Number,
     /// The plates around the site.

@@ -7,7 +7,7 @@ use super::objective::Objective;
 use super::pass::{Mode, Pass};
 use crate::dist::{Law, Number, Value};
 use crate::error::{Error, Result};
-use crate::model::{ParamStore, unknown_site};
+use crate::model::{Kind, ParamStore, unknown_site};
 use crate::random::Key;
 use crate::tensor::Tensor;
 
@@ -29,7 +29,7 @@ struct Site {
 }
 
 /// Bounds on ln p(x), all lower bounds in expectation, and how good the guide is as a proposal.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LogEvidence {
     /// The evidence lower bound: the mean log-weight.
     pub elbo: f64,
@@ -145,7 +145,10 @@ impl Posterior {
     }
 
     /// Bounds on the log-evidence of the observations, from the draws' importance weights. Where
-    /// all sites stand in one plate, rows are weighted one by one; plates are not scaled.
+    /// all random sites stand in one plate, rows are weighted one by one; plates are not scaled.
+    /// `cost!` terms are no part of p(x, z) and do not count, so that with them training maximises
+    /// something else than the bound given here. An objective without densities, such as
+    /// [`ExpectedCost`](super::ExpectedCost), has bounds of 0.
     pub fn log_evidence(&self) -> LogEvidence {
         let rows = self.log_weights.iter().map(Vec::len).min().unwrap_or(0);
         let draws = self.log_weights.len() as f64;
@@ -194,24 +197,23 @@ impl Site {
     }
 }
 
-/// The log-weight of a pass: a number a row if all its terms are rows of the same plate.
+/// The log-weight of a pass, a number a row if all its densities are rows of the same plate. Costs
+/// are no densities and stay out: with them the weights would not bound ln p(x).
 fn log_weights(pass: &Pass) -> Result<Vec<f64>> {
-    let plate = pass.terms.first().map(|term| &term.plates);
-    let one_plate = plate.filter(|plates| plates.len() == 1);
-    let rows = match one_plate {
-        Some(plates) if pass.terms.iter().all(|term| &term.plates == plates) => plates[0].size,
-        _ => {
-            return Ok(vec![
-                -pass
-                    .terms
-                    .iter()
-                    .map(|t| t.value.total())
-                    .sum::<Result<f64>>()?,
-            ]);
-        }
+    let densities = || pass.terms.iter().filter(|term| term.kind != Kind::Cost);
+    let plates = densities().next().map(|term| &*term.plates);
+    let one_plate = match plates {
+        Some([plate]) => densities()
+            .all(|term| *term.plates == [*plate])
+            .then_some(plate),
+        _ => None,
     };
-    let mut weights = vec![0.0; rows];
-    for term in &pass.terms {
+    let Some(plate) = one_plate else {
+        let sum: f64 = densities().map(|t| t.value.total()).sum::<Result<_>>()?;
+        return Ok(vec![-sum]);
+    };
+    let mut weights = vec![0.0; plate.size];
+    for term in densities() {
         if let Number::Tensor(t) = &term.value {
             weights
                 .iter_mut()

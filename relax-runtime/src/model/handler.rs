@@ -173,12 +173,12 @@ impl<H: Handler> Handler for Block<H> {
 }
 
 /// Gives relaxable sites a relaxed draw: a point between the values of their support.
-pub struct Relax {
+pub struct RelaxSites {
     /// Temperature λ of σ(z/λ) or softmax(z/λ).
     pub temperature: f64,
 }
 
-impl Handler for Relax {
+impl Handler for RelaxSites {
     fn sample(&self, message: &mut Message<'_>) -> Result<()> {
         if !(self.temperature > 0.0 && self.temperature.is_finite()) {
             let problem = format!("is {}; it must be positive and finite", self.temperature);
@@ -273,7 +273,7 @@ impl Handlers {
     /// Relaxes the discrete sites over tensors.
     #[must_use]
     pub fn relax(self, temperature: f64) -> Self {
-        self.with(Relax { temperature })
+        self.with(RelaxSites { temperature })
     }
 
     /// Adds a handler behind those that are there.

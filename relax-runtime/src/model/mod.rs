@@ -12,7 +12,9 @@ mod site;
 mod trace;
 
 pub use context::{Context, PlateGuard};
-pub use handler::{Block, Condition, Handler, Handlers, Message, Relax, Replay, Run, Substitute};
+pub use handler::{
+    Block, Condition, Handler, Handlers, Message, RelaxSites, Replay, Run, Substitute,
+};
 pub use params::ParamStore;
 pub use site::Site;
 pub(crate) use trace::unknown_site;
@@ -48,8 +50,8 @@ pub trait Model {
     label = "expected a `#[model]` function applied to its arguments"
 )]
 pub trait Program {
-    /// The function's name.
-    fn name(&self) -> &'static str;
+    /// The function's name, [`Model::name`].
+    fn model_name(&self) -> &'static str;
 
     /// Runs the function once.
     ///
@@ -59,8 +61,8 @@ pub trait Program {
 }
 
 impl<M: Model> Program for M {
-    fn name(&self) -> &'static str {
-        Model::name(self)
+    fn model_name(&self) -> &'static str {
+        self.name()
     }
 
     fn execute(&self, context: &Context) -> Result<()> {

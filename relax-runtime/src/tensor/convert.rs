@@ -1,4 +1,5 @@
-//! To and from typed dfdx tensors.
+//! To and from typed dfdx tensors, which are all on the CPU: dfdx names the device in a tensor's
+//! type, while ours is chosen at run time.
 
 use dfdx::shapes::{HasShape, Shape as DfdxShape};
 use dfdx::tensor::{Cpu, NoneTape, PutTape, Tensor as Dfdx};
@@ -46,9 +47,9 @@ impl Tensor {
         flat.clone().try_reshape_like(&shape).map_err(Cpu::error)
     }
 
-    /// Applies any dfdx computation, such as the `forward` of an `nn` module, as one operation of
-    /// the graph. [`grad`](super::grad) then reaches `self`; the module's own tensors are
-    /// constants.
+    /// Applies any dfdx computation, such as the `forward` of an `nn` module, to a tensor on the
+    /// CPU, as one operation of the graph. [`grad`](super::grad) then reaches `self`; the module's
+    /// own tensors are constants.
     ///
     /// Poisoned for a shape that is not `S`, a tensor on another device than the CPU, and a
     /// tensor with a tangent, since dfdx has no forward mode.

@@ -363,18 +363,6 @@ fn all_nodes<'a>(outputs: impl Iterator<Item = &'a Inner>, constants: &[&Tensor]
     ancestors(roots, 0, constants.iter().filter_map(id).collect())
 }
 
-/// Keys of the parameters that `outputs` depend on, each once, in order of their leaves'
-/// creation. Poisoned tensors have none.
-pub fn parameter_keys(outputs: &[&Tensor]) -> Vec<u64> {
-    let mut seen = HashSet::new();
-    all_nodes(outputs.iter().filter_map(|t| t.inner().ok()), &[])
-        .into_iter()
-        .filter_map(|node| node.leaf.as_ref())
-        .map(|leaf| leaf.key)
-        .filter(|key| seen.insert(*key))
-        .collect()
-}
-
 /// As [`grad`], with respect to every parameter that the outputs depend on. A parameter read
 /// through several leaves gets the sum; one that no handle refers to any more is left out.
 ///

@@ -27,7 +27,7 @@ use std::rc::Rc;
 pub use convert::Traced;
 pub use device::Device;
 pub(crate) use graph::grad_parameters_around;
-pub use graph::{Recorder, grad, grad_parameters, parameter_keys};
+pub use graph::{Recorder, grad, grad_parameters};
 pub use ops::Comparand;
 pub use parameter::Parameter;
 pub(crate) use provenance::Provenance;
@@ -206,7 +206,7 @@ impl Tensor {
 
     /// A [`leaf`](Self::leaf) that [`grad_parameters`] finds by its key.
     #[must_use]
-    pub fn parameter_leaf(&self, key: u64) -> Self {
+    fn parameter_leaf(&self, key: u64) -> Self {
         self.as_leaf(Some(key))
     }
 
