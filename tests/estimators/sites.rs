@@ -286,7 +286,8 @@ fn more_dependent_sites_than_a_set_tells_apart() -> Result<()> {
             &[("bias", &[0.3]), ("slope", &[0.4])],
         )
     };
-    let estimators: Vec<Rc<dyn Estimator>> = vec![Rc::new(Reinforce::default())];
+    let estimators: Vec<Rc<dyn Estimator>> =
+        vec![Rc::new(Reinforce::default()), Rc::new(Relax::free_form())];
     setting.check_against(value, &gradient, estimators)
 }
 
