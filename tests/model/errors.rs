@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use relax_runtime::estimator::Estimator;
 use relax_runtime::model::{ParamStore, Program};
 use relax_runtime::prelude::*;
 
@@ -326,4 +327,47 @@ fn unknown_names_list_the_known_ones() -> Result<()> {
     let trace = Handlers::seeded(0).run(&model)?.trace;
     assert_says(&error(trace.get("fiar")), &["`fiar`", "`fair`, `toss`"]);
     Ok(())
+}
+
+#[test]
+fn senseless_settings_of_estimators_are_refused() {
+    let model = coin(1.0);
+    let first_error = |estimator: Rc<dyn Estimator>| {
+        let mut trainer = Trainer::new(1).with_estimator(estimator);
+        error(trainer.step(&Elbo::new(&model)))
+    };
+    for temperature in [0.0, -1.0, f32::NAN, f32::INFINITY] {
+        let relax = Relax {
+            temperature,
+            ..Relax::default()
+        };
+        let rebar = Rebar {
+            temperature,
+            ..Rebar::default()
+        };
+        for estimator in [Rc::new(relax) as Rc<dyn Estimator>, Rc::new(rebar)] {
+            let error = first_error(estimator);
+            assert!(error.contains("temperature: is"), "{error}");
+        }
+    }
+    let eta = Relax {
+        eta: f32::NAN,
+        ..Relax::default()
+    };
+    let error = first_error(Rc::new(eta));
+    assert!(error.contains("eta: is NaN"), "{error}");
+    let hidden = Relax {
+        hidden: vec![10, 0],
+        ..Relax::default()
+    };
+    let error = first_error(Rc::new(hidden));
+    assert!(error.contains("at least one unit"), "{error}");
+}
+
+#[test]
+fn an_estimator_for_a_site_that_never_comes_is_refused() {
+    let model = coin(1.0);
+    let error = error(short(&model).site_estimator("fiar", Relax::default()).run());
+    assert!(error.contains("no site is named `fiar`"), "{error}");
+    assert!(error.contains("`fair`"), "{error}");
 }

@@ -2,7 +2,7 @@
 
 use super::problem::{pull, slope};
 use super::rloo::{centred_scores, too_few};
-use super::site::{Estimator, SiteClass, SiteState, SiteTask};
+use super::site::{Estimator, SiteClass, SiteState, SiteTask, check_temperature};
 use super::{Cost, Estimate, Problem};
 use crate::error::Result;
 use crate::surrogate::Constant;
@@ -128,6 +128,7 @@ impl Estimator for DoubleCv {
     }
 
     fn state(&self, task: &SiteTask<'_>) -> Result<SiteState> {
+        check_temperature(self.temperature)?;
         let alpha = Constant::new(self.alpha, &task.problem.theta.device());
         Ok(SiteState::with_surrogate(Box::new(
             alpha.named(&task.parameter_name("alpha")),

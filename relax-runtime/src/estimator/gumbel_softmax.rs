@@ -2,7 +2,7 @@
 //! Maddison, Mnih, Teh 2017).
 
 use super::problem::{pull, slope};
-use super::site::{Estimator, SiteClass, SiteState, SiteTask};
+use super::site::{Estimator, SiteClass, SiteState, SiteTask, check_temperature};
 use super::{Cost, Estimate, Problem};
 use crate::error::Result;
 use crate::tensor::Tensor;
@@ -65,6 +65,7 @@ impl Estimator for GumbelSoftmax {
     }
 
     fn state(&self, _: &SiteTask<'_>) -> Result<SiteState> {
+        check_temperature(self.temperature)?;
         Ok(SiteState::new())
     }
 

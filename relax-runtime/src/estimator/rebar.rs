@@ -1,6 +1,6 @@
 //! REBAR (Tucker, Mnih, Maddison, Lawson, Sohl-Dickstein 2017): RELAX with the relaxed cost alone.
 
-use super::site::{Coupling, Estimator, SiteClass, SiteState, SiteTask};
+use super::site::{Coupling, Estimator, SiteClass, SiteState, SiteTask, check_relaxed_cost};
 use super::{Cost, Estimate, Problem, relax};
 use crate::error::Result;
 use crate::surrogate::RelaxedCost;
@@ -52,6 +52,7 @@ impl Estimator for Rebar {
     }
 
     fn state(&self, task: &SiteTask<'_>) -> Result<SiteState> {
+        check_relaxed_cost(self.eta, self.temperature)?;
         let device = task.problem.theta.device();
         let surrogate = RelaxedCost::new(self.eta, self.temperature, &device);
         Ok(SiteState::with_surrogate(Box::new(

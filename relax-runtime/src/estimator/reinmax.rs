@@ -2,7 +2,7 @@
 
 use super::gumbel_softmax::relaxable;
 use super::problem::slope;
-use super::site::{Estimator, SiteClass, SiteState, SiteTask};
+use super::site::{Estimator, SiteClass, SiteState, SiteTask, check_temperature};
 use super::{Cost, Estimate, Problem};
 use crate::dist::Relaxation;
 use crate::error::Result;
@@ -71,6 +71,7 @@ impl Estimator for ReinMax {
     }
 
     fn state(&self, _: &SiteTask<'_>) -> Result<SiteState> {
+        check_temperature(self.temperature)?;
         Ok(SiteState::new())
     }
 

@@ -1,9 +1,9 @@
 //! RELAX (Grathwohl, Choi, Wu, Roeder, Duvenaud 2018, section 3.2 and algorithm 2).
 
 use super::problem::{pull, push};
-use super::site::{Coupling, Estimator, SiteClass, SiteState, SiteTask};
+use super::site::{Coupling, Estimator, SiteClass, SiteState, SiteTask, check_relaxed_cost};
 use super::{Cost, Estimate, Problem};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::nn::Activation;
 use crate::surrogate::{FreeForm, RelaxedCost, Sum, Surrogate};
 use crate::tensor::Tensor;
@@ -204,6 +204,14 @@ impl Relax {
     }
 
     fn surrogate(&self, task: &SiteTask<'_>) -> Result<Box<dyn Surrogate>> {
+        check_relaxed_cost(self.eta, self.temperature)?;
+        if self.hidden.contains(&0) {
+            let problem = format!("are {:?}; each needs at least one unit", self.hidden);
+            return Err(Error::Config {
+                setting: "hidden layers",
+                problem,
+            });
+        }
         let network = self.network(task)?;
         if self.kind(task.class) == SurrogateKind::FreeForm {
             return Ok(Box::new(network));

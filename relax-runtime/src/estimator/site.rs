@@ -136,6 +136,31 @@ pub trait Estimator: Debug {
     ) -> Result<Estimate>;
 }
 
+/// An error unless a temperature is a positive number.
+pub(super) fn check_temperature(temperature: f32) -> Result<()> {
+    if temperature > 0.0 && temperature.is_finite() {
+        return Ok(());
+    }
+    let problem = format!("is {temperature}; give a positive number, such as 0.5");
+    Err(Error::Config {
+        setting: "temperature",
+        problem,
+    })
+}
+
+/// An error unless a relaxed cost can start from this scale and temperature.
+pub(super) fn check_relaxed_cost(eta: f32, temperature: f32) -> Result<()> {
+    check_temperature(temperature)?;
+    if eta.is_finite() {
+        return Ok(());
+    }
+    let problem = format!("is {eta}; give a number, such as 1");
+    Err(Error::Config {
+        setting: "eta",
+        problem,
+    })
+}
+
 /// An estimator, or a shared one.
 pub trait IntoEstimator {
     /// The estimator, shared.

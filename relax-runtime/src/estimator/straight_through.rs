@@ -2,7 +2,7 @@
 
 use super::gumbel_softmax::{relaxable, soft};
 use super::problem::{pull, slope};
-use super::site::{Estimator, SiteClass, SiteState, SiteTask};
+use super::site::{Estimator, SiteClass, SiteState, SiteTask, check_temperature};
 use super::{Cost, Estimate, Problem};
 use crate::error::Result;
 use crate::tensor::Tensor;
@@ -93,6 +93,10 @@ impl Estimator for StraightThrough {
     }
 
     fn state(&self, _: &SiteTask<'_>) -> Result<SiteState> {
+        if let Through::Gumbel(temperature) = self.through {
+            check_temperature(temperature)?;
+        }
+        check_temperature(self.temperature)?;
         Ok(SiteState::new())
     }
 
