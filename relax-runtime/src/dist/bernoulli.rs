@@ -219,7 +219,7 @@ impl Law for Bernoulli<Tensor> {
     }
 }
 
-/// z = θ + logit u, b = 1 where z > 0 (paper, equation 10 and Appendix B).
+/// z = θ + logit u, b = 1 where z > 0 (paper, Appendix B).
 #[derive(Debug)]
 pub struct BernoulliRelaxation;
 

@@ -8,7 +8,7 @@ use crate::tensor::Tensor;
 
 /// The estimate 1/(n − 1) Σᵢ (f(bᵢ) − f̄) ∂log p(bᵢ | θ)/∂θ / (1 − ρ) over n draws whose coins are
 /// negatively correlated through a Dirichlet copula, ρ the correlation of each coin between two
-/// draws (Dimitriev and Zhou 2021, section 3). With n = 2 it is DisARM.
+/// draws (Dimitriev and Zhou 2021). With n = 2 it is DisARM.
 ///
 /// The first draw is that of the noise u; the copula's other uniforms are drawn given it, with
 /// the further noise: n is one more than there is of it. For blocks of coins.

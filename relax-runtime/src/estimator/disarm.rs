@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::tensor::Tensor;
 
 /// The estimate ½ (f(b) − f(b′)) (b − b′) σ(|θ|) where b is the draw of the noise u and b′ that of
-/// 1 − u (Dong et al. 2020, section 3). For blocks of coins; two evaluations.
+/// 1 − u (Dong et al. 2020). For blocks of coins; two evaluations.
 ///
 /// # Errors
 /// The cost's own, or shapes that do not fit.

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 
 /// The DisARM estimate ½ (f(b) − f(b′)) (d − d′) σ(|ℓ|) for each decision d with log-odds ℓ(θ) of a
-/// balanced tree over the categories, brought to θ (Dong et al. 2021, section 4). The antithetic
+/// balanced tree over the categories, brought to θ (Dong et al. 2021). The antithetic
 /// draw b′ follows the opposite decisions d′; decisions that neither draw comes by are left out.
 /// For categorical and one-hot choices; two evaluations.
 ///

@@ -10,7 +10,7 @@ use crate::tensor::Tensor;
 
 /// The leave-one-out estimate of f − α l, plus α times the exact gradient of E\[l\]: with μ the mean
 /// of b, lᵢ(b) = sᵢᵀ(b − μ) is a Taylor expansion whose slope sᵢ is the mean of f′ at the other
-/// draws (after Titsias and Shi 2022, section 3, with one weight for both control variates).
+/// draws (after Titsias and Shi 2022, with one weight for both control variates).
 ///
 /// Unbiased for every α; `variance_gradient` holds one tensor, for α. The draws are those of
 /// [`rloo`](super::rloo()); each needs two evaluations, one of them for the slope there, where later

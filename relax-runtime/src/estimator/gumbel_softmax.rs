@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::tensor::Tensor;
 
 /// The derivative ∂f(σ(z(θ, u)/λ))/∂θ of the cost at the relaxed sample, λ the temperature (Jang et
-/// al. 2017, section 2). Biased: it is the gradient of another objective, which tends to f's own
+/// al. 2017). Biased: it is the gradient of another objective, which tends to f's own
 /// as λ falls, while its variance grows.
 ///
 /// Two evaluations, the one at the hard draw for its cost.

@@ -7,7 +7,7 @@ use super::{Cost, Estimate, Problem};
 use crate::error::Result;
 
 /// For each choice d of a row the sum Σ_v ∂p(v | θ_d)/∂θ_d f(v, b₋d) over its values, the other
-/// choices b₋d as drawn (De Smet et al. 2023, section 3; the local expectation gradient of Titsias
+/// choices b₋d as drawn (De Smet et al. 2023; the local expectation gradient of Titsias
 /// and Lázaro-Gredilla 2015).
 ///
 /// Valid where the cost of each row depends on that row's draw alone: all rows change a choice at

@@ -6,7 +6,7 @@ use super::{Cost, Estimate, Problem};
 use crate::error::Result;
 
 /// The estimate (f(b) − f(μ) − f′(μ)ᵀ(b − μ)) ∂log p(b | θ)/∂θ + (∂μ/∂θ)ᵀ f′(μ) with μ the mean of
-/// b (Gu et al. 2016, section 4).
+/// b (Gu et al. 2016).
 ///
 /// Two evaluations, one of them at the mean, where later choices are relaxed at `temperature`: what
 /// they make of the cost may be wrong without a bias, since μ does not depend on the draw.

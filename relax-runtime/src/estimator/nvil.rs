@@ -7,8 +7,8 @@ use crate::surrogate::Surrogate;
 use crate::tensor::{Parameter, Tensor, grad};
 
 /// The estimate (f(b) − c(h)) ∂log p(b | θ)/∂θ with a baseline c that reads what came before the
-/// choice: `baseline` at z = 0, where it sees θ and the context alone (Mnih and Gregor 2014,
-/// section 2.3). Their division by a running deviation of the cost, which rescales the step rather
+/// choice: `baseline` at z = 0, where it sees θ and the context alone (Mnih and Gregor 2014).
+/// Their division by a running deviation of the cost, which rescales the step rather
 /// than the estimator, is left to the optimiser.
 ///
 /// The baseline learns to predict the cost: the estimate's `variance_gradient` is the gradient of

@@ -1,5 +1,5 @@
 //! The pathwise (reparameterised) estimator: the draw is differentiable in its parameters, so the
-//! reverse pass through the cost is the estimate (paper, equation 4).
+//! reverse pass through the cost is the estimate.
 
 use super::site::{Estimator, SiteClass, SiteState, SiteTask};
 use super::{Cost, Estimate};

@@ -1,4 +1,4 @@
-//! REINFORCE, the score-function estimator (Williams 1992; paper, equation 2).
+//! REINFORCE, the score-function estimator (Williams 1992).
 
 use super::problem::spread;
 use super::site::{Estimator, SiteClass, SiteState, SiteTask};

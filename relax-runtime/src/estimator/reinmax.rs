@@ -10,7 +10,7 @@ use crate::tensor::Tensor;
 
 /// The slope w of the cost at the hard draw, brought to θ as 2 J(π₁) w − ½ J(π₀) w, where π₀ is the
 /// mean, π₁ = ½ (π₀ + b), and J(π) the Jacobian of softmax or σ at the point where its value is π
-/// (Liu et al. 2023, section 4). Biased, except where the cost is quadratic in each choice.
+/// (Liu et al. 2023). Biased, except where the cost is quadratic in each choice.
 ///
 /// Two evaluations: the cost at the draw, and its slope there with later choices relaxed at
 /// `temperature`.

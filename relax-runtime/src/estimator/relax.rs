@@ -1,4 +1,4 @@
-//! RELAX (Grathwohl, Choi, Wu, Roeder, Duvenaud 2018, section 3.2 and algorithm 2).
+//! RELAX (Grathwohl, Choi, Wu, Roeder, Duvenaud 2018 and algorithm 2).
 
 use super::problem::{pull, push};
 use super::site::{Coupling, Estimator, SiteClass, SiteState, SiteTask, check_relaxed_cost};

@@ -10,9 +10,9 @@ use crate::tensor::Tensor;
 /// What stands for the hard draw in the reverse pass.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Through {
-    /// Its mean (Bengio et al. 2013, section 4).
+    /// Its mean (Bengio et al. 2013).
     Mean,
-    /// The relaxed sample at temperature λ (Jang et al. 2017, section 2.2).
+    /// The relaxed sample at temperature λ (Jang et al. 2017).
     Gumbel(f32),
 }
 

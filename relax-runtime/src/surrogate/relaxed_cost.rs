@@ -4,7 +4,7 @@ use super::{Linearization, Surrogate, Surroundings};
 use crate::error::Result;
 use crate::tensor::{Device, Parameter, Tensor, grad};
 
-/// c(z) = η f(σ(z/λ)) with learned scale η and temperature λ (paper, section 3.1; Tucker et al.
+/// c(z) = η f(σ(z/λ)) with learned scale η and temperature λ (Tucker et al.
 /// 2017). λ is kept positive as the exponential of its logarithm.
 #[derive(Clone, Debug)]
 pub struct RelaxedCost {
