@@ -89,14 +89,8 @@ impl BernoulliOperand for Tensor {
 
 impl Distribution for Bernoulli<f64> {
     type Value = bool;
-
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn support(&self) -> &'static str {
-        SUPPORT
-    }
+    const NAME: &'static str = NAME;
+    const SUPPORT: &'static str = SUPPORT;
 
     fn contains(&self, _: &bool) -> Result<bool> {
         Ok(true)
@@ -134,14 +128,8 @@ fn softplus(x: f64) -> f64 {
 
 impl Distribution for Bernoulli<Tensor> {
     type Value = Tensor;
-
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn support(&self) -> &'static str {
-        SUPPORT
-    }
+    const NAME: &'static str = NAME;
+    const SUPPORT: &'static str = SUPPORT;
 
     fn contains(&self, value: &Tensor) -> Result<bool> {
         // Without a branch an element, so that the loop is one of vectors.

@@ -161,14 +161,8 @@ pub(super) fn logits_tensor(logits: &[f64]) -> Result<Tensor> {
 
 impl Distribution for Categorical<Vec<f64>> {
     type Value = usize;
-
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn support(&self) -> &'static str {
-        SUPPORT
-    }
+    const NAME: &'static str = NAME;
+    const SUPPORT: &'static str = SUPPORT;
 
     fn contains(&self, value: &usize) -> Result<bool> {
         Ok(*value < self.logits.len())
@@ -205,14 +199,8 @@ impl Distribution for Categorical<Vec<f64>> {
 
 impl Distribution for Categorical<Tensor> {
     type Value = Tensor;
-
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn support(&self) -> &'static str {
-        SUPPORT
-    }
+    const NAME: &'static str = NAME;
+    const SUPPORT: &'static str = SUPPORT;
 
     fn contains(&self, value: &Tensor) -> Result<bool> {
         let categories = self.categories() as f32;

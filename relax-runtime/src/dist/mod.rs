@@ -36,10 +36,10 @@ pub trait Distribution: Clone + Debug + 'static {
     type Value: SiteValue;
 
     /// The distribution's name, as the user writes it.
-    fn name(&self) -> &'static str;
+    const NAME: &'static str;
 
     /// The set of its values, in words.
-    fn support(&self) -> &'static str;
+    const SUPPORT: &'static str;
 
     /// Whether `value` lies in the support.
     fn contains(&self, value: &Self::Value) -> Result<bool>;
@@ -76,9 +76,9 @@ fn check_support<D: Distribution>(dist: &D, value: &D::Value) -> Result<()> {
         return Ok(());
     }
     Err(crate::Error::Support {
-        distribution: dist.name(),
+        distribution: D::NAME,
         value: value.clone().into_value().to_string(),
-        support: dist.support(),
+        support: D::SUPPORT,
     })
 }
 
@@ -168,7 +168,7 @@ pub trait AnyDistribution: Debug {
 
 impl<D: Distribution> AnyDistribution for D {
     fn name(&self) -> &'static str {
-        Distribution::name(self)
+        D::NAME
     }
 
     fn sample(&self, stream: &mut Stream) -> Result<Value> {

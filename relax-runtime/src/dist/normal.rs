@@ -123,14 +123,8 @@ impl NormalOperand for Tensor {
 
 impl Distribution for Normal<f64> {
     type Value = f64;
-
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn support(&self) -> &'static str {
-        SUPPORT
-    }
+    const NAME: &'static str = NAME;
+    const SUPPORT: &'static str = SUPPORT;
 
     fn contains(&self, value: &f64) -> Result<bool> {
         Ok(value.is_finite())
@@ -166,14 +160,8 @@ impl Distribution for Normal<f64> {
 
 impl Distribution for Normal<Tensor> {
     type Value = Tensor;
-
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn support(&self) -> &'static str {
-        SUPPORT
-    }
+    const NAME: &'static str = NAME;
+    const SUPPORT: &'static str = SUPPORT;
 
     fn contains(&self, value: &Tensor) -> Result<bool> {
         Ok(value.peek()?.into_iter().all(f32::is_finite))

@@ -51,14 +51,8 @@ fn is_one_hot(mut values: impl Iterator<Item = f64> + Clone) -> bool {
 
 impl Distribution for OneHotCategorical<Vec<f64>> {
     type Value = Vec<f64>;
-
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn support(&self) -> &'static str {
-        SUPPORT
-    }
+    const NAME: &'static str = NAME;
+    const SUPPORT: &'static str = SUPPORT;
 
     fn contains(&self, value: &Vec<f64>) -> Result<bool> {
         Ok(value.len() == self.logits.len() && is_one_hot(value.iter().copied()))
@@ -98,14 +92,8 @@ impl Distribution for OneHotCategorical<Vec<f64>> {
 
 impl Distribution for OneHotCategorical<Tensor> {
     type Value = Tensor;
-
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn support(&self) -> &'static str {
-        SUPPORT
-    }
+    const NAME: &'static str = NAME;
+    const SUPPORT: &'static str = SUPPORT;
 
     fn contains(&self, value: &Tensor) -> Result<bool> {
         let categories = self.logits.shape().last().copied().unwrap_or(0);
