@@ -143,6 +143,19 @@ pub enum Error {
 }
 
 impl Error {
+    /// The error with the name and line of the site at which it came up, unless it has them.
+    pub(crate) fn at_site(self, site: &str, file: &'static str, line: u32) -> Self {
+        match self {
+            located @ Self::Site { .. } => located,
+            source => Self::Site {
+                site: site.to_owned(),
+                file,
+                line,
+                source: Box::new(source),
+            },
+        }
+    }
+
     /// Wraps an error of another type, so that a model's body may use `?` on it.
     pub fn user(error: impl std::error::Error + 'static) -> Self {
         Self::User(Rc::new(error))

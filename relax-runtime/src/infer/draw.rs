@@ -8,8 +8,9 @@ use std::rc::Rc;
 use super::pass::{Latent, Mode, Pass};
 use crate::dist::{Law, Value, draw_shape};
 use crate::error::{Error, Result};
-use crate::model::{Handler, Message, ParamStore, Trace};
-use crate::tensor::Tensor;
+use crate::model::{Context, Handler, Message, ParamStore, Program, Trace};
+use crate::random::Key;
+use crate::tensor::{SiteSet, Tensor};
 
 /// Where the law of a choice comes from.
 pub(super) enum LawSource {
@@ -17,6 +18,19 @@ pub(super) enum LawSource {
     Own,
     /// A mean-field guide: free parameters for each site, created when it is first met.
     MeanField(ParamStore),
+}
+
+/// Runs a program under one handler: the record, and the choices that host code has read.
+pub(super) fn run_under<H: Handler + 'static>(
+    handler: &Rc<H>,
+    program: &dyn Program,
+    key: Key,
+    params: &ParamStore,
+) -> Result<(Trace, SiteSet)> {
+    let handlers = vec![Rc::clone(handler) as Rc<dyn Handler>];
+    let context = Context::new(key, handlers, params.clone());
+    program.execute(&context)?;
+    Ok(context.finish())
 }
 
 /// Draws every site that has no value yet, and keeps a record.
@@ -35,9 +49,16 @@ impl Draw {
         }
     }
 
-    /// The choices made so far.
-    pub(super) fn take(&self) -> Vec<Latent> {
-        self.latents.take()
+    /// Runs a program: the choices made, the record, and the choices that host code has read.
+    pub(super) fn run(
+        self,
+        program: &dyn Program,
+        key: Key,
+        params: &ParamStore,
+    ) -> Result<(Vec<Latent>, Trace, SiteSet)> {
+        let draw = Rc::new(self);
+        let (trace, reads) = run_under(&draw, program, key, params)?;
+        Ok((draw.latents.take(), trace, reads))
     }
 
     fn law(&self, message: &Message<'_>) -> Result<Rc<dyn Law>> {
@@ -132,7 +153,7 @@ fn same_noise(a: &dyn Law, b: &dyn Law) -> bool {
     a.name() == b.name() && draw_shape(&a.parameters()) == draw_shape(&b.parameters())
 }
 
-fn depends_on(law: &dyn Law) -> crate::tensor::SiteSet {
+fn depends_on(law: &dyn Law) -> SiteSet {
     law.parameters()
         .iter()
         .fold(Default::default(), |all, p| p.sites().union(all))

@@ -9,7 +9,7 @@ use super::objective::Objective;
 use super::pass::Mode;
 use crate::dist::{Law, Number};
 use crate::error::{Error, Result};
-use crate::model::{Context, Handler, ParamStore, Program, unknown_site};
+use crate::model::{ParamStore, Program, unknown_site};
 use crate::random::Key;
 use crate::tensor::{Parameter, Tensor, grad_parameters};
 
@@ -171,15 +171,9 @@ pub fn exact_posterior_at(model: &dyn Program, params: &ParamStore) -> Result<Ex
     let odometer = Rc::new(Odometer::default());
     let mut runs: Vec<(f64, Values)> = Vec::new();
     loop {
-        let draw = Rc::new(Draw::new(
-            LawSource::Own,
-            Mode::Enumerate(Rc::clone(&odometer)),
-        ));
-        let handlers = vec![Rc::clone(&draw) as Rc<dyn Handler>];
-        let context = Context::new(Key::new(0), handlers, params.clone());
-        model.execute(&context)?;
-        let (trace, _) = context.finish();
-        let values = draw.take().into_iter().map(|latent| {
+        let draw = Draw::new(LawSource::Own, Mode::Enumerate(Rc::clone(&odometer)));
+        let (latents, trace, _) = draw.run(model, Key::new(0), params)?;
+        let values = latents.into_iter().map(|latent| {
             let value = latent.value.peek()?.into_iter().map(f64::from).collect();
             Ok((latent.name, value))
         });

@@ -2,11 +2,11 @@
 
 use std::rc::Rc;
 
-use super::draw::{Draw, FromGuide, LawSource, replaced};
+use super::draw::{Draw, FromGuide, LawSource, replaced, run_under};
 use super::pass::{Latent, Mode, Pass, Term};
 use crate::dist::{Number, Value};
 use crate::error::{Error, Result};
-use crate::model::{Context, Entry, Handler, Kind, ParamStore, Plate, Program, Trace};
+use crate::model::{Entry, Handler, Kind, ParamStore, Plate, Program, Trace};
 use crate::random::Key;
 use crate::tensor::{SiteSet, Tensor};
 
@@ -53,14 +53,8 @@ impl<'m> Elbo<'m> {
         if let (Some(latents), Mode::Replaced { hard, .. }) = (replaced(mode), mode) {
             return Ok((latents, Trace::default(), hard.reads));
         }
-        let draw = Rc::new(Draw::new(LawSource::Own, mode.clone()));
-        let context = Context::new(
-            key,
-            vec![Rc::clone(&draw) as Rc<dyn Handler>],
-            params.clone(),
-        );
-        guide.execute(&context)?;
-        let (trace, reads) = context.finish();
+        let draw = Draw::new(LawSource::Own, mode.clone());
+        let (latents, trace, reads) = draw.run(guide, key, params)?;
         for entry in trace.entries() {
             let problem = match entry.kind {
                 Kind::Latent | Kind::Param => continue,
@@ -69,44 +63,28 @@ impl<'m> Elbo<'m> {
             };
             return Err(entry.locate(Error::Model(problem.into())));
         }
-        Ok((draw.take(), trace, reads))
+        Ok((latents, trace, reads))
     }
 }
 
 impl Objective for Elbo<'_> {
     fn evaluate(&self, key: Key, params: &ParamStore, mode: &Mode) -> Result<Pass> {
-        let (mut latents, mut reads) = (Vec::new(), SiteSet::default());
-        let trace = if let Some(guide) = self.guide {
-            let (drawn, guide_trace, guide_reads) = self.run_guide(guide, key, params, mode)?;
-            let replay = Rc::new(FromGuide::new(&drawn, &guide_trace, mode));
-            let context = Context::new(
-                key,
-                vec![Rc::clone(&replay) as Rc<dyn Handler>],
-                params.clone(),
-            );
-            self.model.execute(&context)?;
-            let (trace, model_reads) = context.finish();
-            replay.finish(&trace)?;
-            (latents, reads) = (drawn, guide_reads.union(model_reads));
-            latents
-                .iter_mut()
-                .try_for_each(|latent| match_plates(latent, &trace))?;
-            trace
-        } else {
-            let draw = Rc::new(Draw::new(
-                LawSource::MeanField(params.clone()),
-                mode.clone(),
-            ));
-            let context = Context::new(
-                key,
-                vec![Rc::clone(&draw) as Rc<dyn Handler>],
-                params.clone(),
-            );
-            self.model.execute(&context)?;
-            let (trace, model_reads) = context.finish();
-            latents.extend(draw.take());
-            reads = reads.union(model_reads);
-            trace
+        let (latents, trace, reads) = match self.guide {
+            Some(guide) => {
+                let (mut latents, guide_trace, guide_reads) =
+                    self.run_guide(guide, key, params, mode)?;
+                let replay = Rc::new(FromGuide::new(&latents, &guide_trace, mode));
+                let (trace, reads) = run_under(&replay, self.model, key, params)?;
+                replay.finish(&trace)?;
+                latents
+                    .iter_mut()
+                    .try_for_each(|latent| match_plates(latent, &trace))?;
+                (latents, trace, guide_reads.union(reads))
+            }
+            None => {
+                let source = LawSource::MeanField(params.clone());
+                Draw::new(source, mode.clone()).run(self.model, key, params)?
+            }
         };
         let mut terms = Vec::with_capacity(latents.len() + trace.entries().len());
         for (place, latent) in latents.iter().enumerate() {
@@ -217,14 +195,8 @@ impl<'m> ExpectedCost<'m> {
 
 impl Objective for ExpectedCost<'_> {
     fn evaluate(&self, key: Key, params: &ParamStore, mode: &Mode) -> Result<Pass> {
-        let draw = Rc::new(Draw::new(LawSource::Own, mode.clone()));
-        let context = Context::new(
-            key,
-            vec![Rc::clone(&draw) as Rc<dyn Handler>],
-            params.clone(),
-        );
-        self.program.execute(&context)?;
-        let (trace, reads) = context.finish();
+        let draw = Draw::new(LawSource::Own, mode.clone());
+        let (latents, trace, reads) = draw.run(self.program, key, params)?;
         let mut terms = Vec::new();
         for entry in trace.entries() {
             match entry.kind {
@@ -242,7 +214,7 @@ impl Objective for ExpectedCost<'_> {
             return Err(Error::Model(format!("`{name}` has no `cost!` to minimise")));
         }
         Ok(Pass {
-            latents: draw.take(),
+            latents,
             terms,
             reads,
         })

@@ -36,15 +36,7 @@ pub struct Latent {
 impl Latent {
     /// Wraps an error with the site's name and line.
     pub(crate) fn locate(&self, error: Error) -> Error {
-        match error {
-            located @ Error::Site { .. } => located,
-            source => Error::Site {
-                site: self.name.clone(),
-                file: self.file,
-                line: self.line,
-                source: Box::new(source),
-            },
-        }
+        error.at_site(&self.name, self.file, self.line)
     }
 }
 
