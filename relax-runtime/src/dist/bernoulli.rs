@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::{
     Distribution, Law, Number, Operand, Relaxation, check_fit, check_values, expand_parameter,
-    host_in_plate, parameter_error,
+    parameter_error,
 };
 use crate::error::Result;
 use crate::random::Stream;
@@ -110,14 +110,6 @@ impl Distribution for Bernoulli<f64> {
         const LARGEST: f64 = 80.0;
         let logits = Tensor::scalar(self.logits.clamp(-LARGEST, LARGEST) as f32);
         Ok(Rc::new(Bernoulli { logits }))
-    }
-
-    fn expand(self, plates: &[usize]) -> Result<Self> {
-        if plates.is_empty() {
-            Ok(self)
-        } else {
-            Err(host_in_plate(NAME, "parameter"))
-        }
     }
 }
 

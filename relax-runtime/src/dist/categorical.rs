@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::{
     Distribution, Law, Number, Relaxation, VectorOperand, check_values, expand_parameter,
-    host_in_plate, parameter_error,
+    parameter_error,
 };
 use crate::error::{Error, Result};
 use crate::random::Stream;
@@ -186,14 +186,6 @@ impl Distribution for Categorical<Vec<f64>> {
         Ok(Rc::new(Categorical {
             logits: logits_tensor(&self.logits)?,
         }))
-    }
-
-    fn expand(self, plates: &[usize]) -> Result<Self> {
-        if plates.is_empty() {
-            Ok(self)
-        } else {
-            Err(host_in_plate(NAME, "parameter"))
-        }
     }
 }
 

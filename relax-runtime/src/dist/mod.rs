@@ -55,11 +55,23 @@ pub trait Distribution: Clone + Debug + 'static {
     /// The same distribution as a law over tensors.
     fn law(&self) -> Result<Rc<dyn Law>>;
 
-    /// The distribution with one independent draw a row of the enclosing plates.
+    /// The distribution with one independent draw a row of the enclosing plates. Host numbers, the
+    /// default, have no rows.
     ///
     /// # Errors
     /// If the parameters' leading axes are neither the plates' sizes nor 1.
-    fn expand(self, plates: &[usize]) -> Result<Self>;
+    fn expand(self, plates: &[usize]) -> Result<Self> {
+        if plates.is_empty() {
+            return Ok(self);
+        }
+        Err(crate::Error::Parameter {
+            distribution: Self::NAME,
+            parameter: "parameter",
+            problem: "is a host number inside a plate; a plate's rows are drawn together, so give \
+                      a Tensor whose first axis is the plate's size, or use a `for` loop"
+                .into(),
+        })
+    }
 
     /// Log-density or log-mass of a value of the support, an element a draw.
     ///
@@ -275,17 +287,6 @@ fn check_fit(distribution: &'static str, parameters: &[Tensor], value: &Tensor) 
         parameter: "value",
         problem: format!("of shape {value} does not fit draws of shape {draw}; reshape one"),
     })
-}
-
-/// The error of a host-valued distribution inside a plate.
-fn host_in_plate(distribution: &'static str, parameter: &'static str) -> crate::Error {
-    crate::Error::Parameter {
-        distribution,
-        parameter,
-        problem: "is a host number inside a plate; a plate's rows are drawn together, so give a \
-                  Tensor whose first axis is the plate's size, or use a `for` loop"
-            .into(),
-    }
 }
 
 /// A tensor's values, or an error that names the first that fails the test.

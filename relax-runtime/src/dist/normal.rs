@@ -4,8 +4,7 @@ use std::f64::consts::TAU;
 use std::rc::Rc;
 
 use super::{
-    Distribution, Law, Number, Operand, check_fit, check_values, expand_parameter, host_in_plate,
-    parameter_error,
+    Distribution, Law, Number, Operand, check_fit, check_values, expand_parameter, parameter_error,
 };
 use crate::error::{Error, Result};
 use crate::random::Stream;
@@ -147,14 +146,6 @@ impl Distribution for Normal<f64> {
             Tensor::scalar(self.scale as f32),
         );
         Ok(Rc::new(Normal { loc, scale }))
-    }
-
-    fn expand(self, plates: &[usize]) -> Result<Self> {
-        if plates.is_empty() {
-            Ok(self)
-        } else {
-            Err(host_in_plate(NAME, "loc"))
-        }
     }
 }
 

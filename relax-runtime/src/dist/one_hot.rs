@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::categorical::{guide_logits, gumbel_argmax, logits_tensor, normalised};
 use super::{
     CategoricalOperand, CategoricalRelaxation, Distribution, Law, Number, Relaxation,
-    VectorOperand, check_fit, expand_parameter, host_in_plate,
+    VectorOperand, check_fit, expand_parameter,
 };
 use crate::error::Result;
 use crate::random::Stream;
@@ -79,14 +79,6 @@ impl Distribution for OneHotCategorical<Vec<f64>> {
         Ok(Rc::new(OneHotCategorical {
             logits: logits_tensor(&self.logits)?,
         }))
-    }
-
-    fn expand(self, plates: &[usize]) -> Result<Self> {
-        if plates.is_empty() {
-            Ok(self)
-        } else {
-            Err(host_in_plate(NAME, "parameter"))
-        }
     }
 }
 
