@@ -136,10 +136,6 @@ impl Distribution for Bernoulli<Tensor> {
         Ok(Number::Tensor(Law::log_density(self, value)))
     }
 
-    fn sample(&self, stream: &mut Stream) -> Result<Tensor> {
-        Ok(self.draw(&self.noise(stream)?))
-    }
-
     fn law(&self) -> Result<Rc<dyn Law>> {
         Ok(Rc::new(self.clone()))
     }

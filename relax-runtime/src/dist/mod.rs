@@ -49,8 +49,12 @@ pub trait Distribution: Clone + Debug + 'static {
     /// the values of a discrete support.
     fn log_density(&self, value: &Self::Value) -> Result<Number>;
 
-    /// A draw from the stream.
-    fn sample(&self, stream: &mut Stream) -> Result<Self::Value>;
+    /// A draw from the stream; unless overridden, the law's.
+    fn sample(&self, stream: &mut Stream) -> Result<Self::Value> {
+        let law = self.law()?;
+        let draw = law.draw(&law.noise(stream)?);
+        Self::Value::from_value(&Value::Tensor(draw))
+    }
 
     /// The same distribution as a law over tensors.
     fn law(&self) -> Result<Rc<dyn Law>>;

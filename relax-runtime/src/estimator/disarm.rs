@@ -43,10 +43,6 @@ impl Estimator for Disarm {
         Err("DisARM is for Bernoulli sites; use `rloo` or `relax`".into())
     }
 
-    fn state(&self, _: &SiteTask<'_>) -> Result<SiteState> {
-        Ok(SiteState::new())
-    }
-
     fn estimate(
         &self,
         task: &SiteTask<'_>,

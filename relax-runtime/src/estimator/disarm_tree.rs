@@ -131,10 +131,6 @@ impl Estimator for DisarmTree {
         1
     }
 
-    fn state(&self, _: &SiteTask<'_>) -> Result<SiteState> {
-        Ok(SiteState::new())
-    }
-
     fn estimate(
         &self,
         task: &SiteTask<'_>,

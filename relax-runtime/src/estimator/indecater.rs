@@ -63,10 +63,6 @@ impl Estimator for IndeCateR {
         }
     }
 
-    fn state(&self, _: &SiteTask<'_>) -> Result<SiteState> {
-        Ok(SiteState::new())
-    }
-
     fn estimate(
         &self,
         task: &SiteTask<'_>,

@@ -60,10 +60,6 @@ impl Estimator for MuProp {
         )
     }
 
-    fn state(&self, _: &SiteTask<'_>) -> Result<SiteState> {
-        Ok(SiteState::new())
-    }
-
     fn estimate(
         &self,
         task: &SiteTask<'_>,

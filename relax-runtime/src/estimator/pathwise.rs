@@ -28,10 +28,6 @@ impl Estimator for Pathwise {
         false
     }
 
-    fn state(&self, _: &SiteTask<'_>) -> Result<SiteState> {
-        Ok(SiteState::new())
-    }
-
     fn estimate(&self, _: &SiteTask<'_>, _: &dyn Cost, _: &mut SiteState) -> Result<Estimate> {
         Err(Error::Autodiff(
             "the pathwise estimator has nothing to estimate".into(),

@@ -117,10 +117,6 @@ impl Estimator for Rloo {
         self.draws - 1
     }
 
-    fn state(&self, _: &SiteTask<'_>) -> Result<SiteState> {
-        Ok(SiteState::new())
-    }
-
     fn estimate(
         &self,
         task: &SiteTask<'_>,

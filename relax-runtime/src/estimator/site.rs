@@ -118,11 +118,13 @@ pub trait Estimator: Debug {
         false
     }
 
-    /// What it starts to learn from.
+    /// What it starts to learn from; by default, past costs alone.
     ///
     /// # Errors
     /// If a device cannot hold it.
-    fn state(&self, task: &SiteTask<'_>) -> Result<SiteState>;
+    fn state(&self, _task: &SiteTask<'_>) -> Result<SiteState> {
+        Ok(SiteState::new())
+    }
 
     /// One estimate.
     ///
