@@ -7,7 +7,9 @@ mod enumerate;
 mod objective;
 mod pass;
 mod posterior;
+mod resume;
 mod site;
+mod sites;
 mod trainer;
 mod training;
 

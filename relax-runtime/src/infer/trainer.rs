@@ -1,18 +1,16 @@
 //! The trainer: estimates gradients of an objective, site by site, and follows them.
 
-use std::collections::BTreeMap;
-use std::path::Path;
 use std::rc::Rc;
 
-use super::checkpoint::{Checkpoint, SavedSite, refused, restore_all, save_all};
 use super::cost_to_go::Work;
 use super::objective::Objective;
-use super::pass::{Latent, Mode, Pass};
-use super::site::{Site, SiteEstimate};
+use super::pass::{Mode, Pass};
+use super::site::SiteEstimate;
+use super::sites::Sites;
 use crate::dist::Number;
 use crate::error::{Error, Result};
-use crate::estimator::{Estimator, IntoEstimator, Plan, PlanEntry, SiteClass, by_name, choose};
-use crate::model::{ParamStore, unknown_site};
+use crate::estimator::{IntoEstimator, Plan};
+use crate::model::ParamStore;
 use crate::optim::{Optimizer, Rule};
 use crate::random::Key;
 use crate::report::{SiteReport, StepReport};
@@ -29,19 +27,14 @@ use crate::tensor::{Parameter, Tensor, grad_parameters_around};
 /// ```
 #[derive(Debug)]
 pub struct Trainer {
-    seed: u64,
+    pub(super) seed: u64,
     particles: usize,
-    params: ParamStore,
-    optimizer: Optimizer,
-    estimator: Option<Rc<dyn Estimator>>,
-    site_estimators: BTreeMap<String, Rc<dyn Estimator>>,
-    sites: BTreeMap<String, Site>,
-    order: Vec<String>,
-    step: u64,
+    pub(super) params: ParamStore,
+    pub(super) optimizer: Optimizer,
+    pub(super) sites: Sites,
+    pub(super) step: u64,
     /// Parameters of the user's layers that checkpoints hold.
-    layers: Vec<Parameter>,
-    /// What a checkpoint says of sites that have not been met since.
-    restored: BTreeMap<String, SavedSite>,
+    pub(super) layers: Vec<Parameter>,
 }
 
 /// An estimate of an objective and its gradient.
@@ -75,13 +68,9 @@ impl Trainer {
             particles: 1,
             params: ParamStore::default(),
             optimizer: Optimizer::default(),
-            estimator: None,
-            site_estimators: BTreeMap::new(),
-            sites: BTreeMap::new(),
-            order: Vec::new(),
+            sites: Sites::default(),
             step: 0,
             layers: Vec::new(),
-            restored: BTreeMap::new(),
         }
     }
 
@@ -120,15 +109,14 @@ impl Trainer {
     /// The estimator of every discrete site.
     #[must_use]
     pub fn with_estimator(mut self, estimator: impl IntoEstimator) -> Self {
-        self.estimator = Some(estimator.into_estimator());
+        self.sites.ask(estimator.into_estimator());
         self
     }
 
     /// The estimator of one site, or of all sites of a loop under the name without indices.
     #[must_use]
     pub fn with_site_estimator(mut self, site: &str, estimator: impl IntoEstimator) -> Self {
-        self.site_estimators
-            .insert(site.to_owned(), estimator.into_estimator());
+        self.sites.ask_at(site, estimator.into_estimator());
         self
     }
 
@@ -137,67 +125,6 @@ impl Trainer {
     pub fn with_layers(mut self, parameters: Vec<Parameter>) -> Self {
         self.layers.extend(parameters);
         self
-    }
-
-    /// Saves everything that training has reached: parameters, the optimiser's memory, what each
-    /// site's estimator has learned, and the step.
-    ///
-    /// # Errors
-    /// [`Error::Checkpoint`] if the file cannot be written, or a parameter has no name.
-    pub fn save(&self, path: &Path) -> Result<()> {
-        let mut sites = self.restored.clone();
-        for (name, site) in &self.sites {
-            sites.extend(site.save()?.map(|saved| (name.clone(), saved)));
-        }
-        let store: Vec<Parameter> = self.params.all().into_iter().map(|(_, p)| p).collect();
-        Checkpoint {
-            seed: self.seed,
-            step: self.step,
-            store: save_all(&store)?,
-            layers: save_all(&self.layers)?,
-            memory: self.optimizer.state(),
-            sites,
-        }
-        .write(path)
-    }
-
-    /// Goes on from a saved state, bit for bit, if the settings and the model are the same.
-    ///
-    /// # Errors
-    /// [`Error::Checkpoint`] if the file is missing, damaged, of another format, or does not fit:
-    /// another seed, or a layer that it lacks or that has another shape.
-    pub fn resume(&mut self, path: &Path) -> Result<()> {
-        let saved = Checkpoint::read(path)?;
-        self.restore(saved).map_err(|error| match error {
-            Error::Checkpoint { problem, .. } => Error::Checkpoint {
-                path: path.display().to_string(),
-                problem,
-            },
-            other => other,
-        })
-    }
-
-    fn restore(&mut self, saved: Checkpoint) -> Result<()> {
-        if saved.seed != self.seed {
-            let problem = format!("it was trained with seed {}, not {}", saved.seed, self.seed);
-            return Err(refused(problem));
-        }
-        restore_all(&saved.layers, &self.layers)?;
-        for (name, values) in &saved.store {
-            let known = self.params.parameter(name);
-            match known {
-                Some(parameter) => values.restore(name, &parameter)?,
-                None => drop(
-                    self.params
-                        .insert(name, &values.tensor(&Tensor::scalar(0.0))?),
-                ),
-            }
-        }
-        self.optimizer.restore(saved.memory);
-        self.sites.clear();
-        self.restored = saved.sites;
-        self.step = saved.step;
-        Ok(())
     }
 
     /// The seed of all random numbers.
@@ -222,19 +149,7 @@ impl Trainer {
 
     /// Which estimator each site got, and why: sites met so far, in the order they were met.
     pub fn plan(&self) -> Plan {
-        let entry = |name: &String| {
-            let site = self.sites.get(name)?;
-            Some(PlanEntry {
-                site: name.clone(),
-                distribution: site.distribution,
-                estimator: site.estimator.name(),
-                biased: site.estimator.biased(),
-                reason: site.reason.clone(),
-            })
-        };
-        Plan {
-            entries: self.order.iter().filter_map(entry).collect(),
-        }
+        self.sites.plan()
     }
 
     /// Checks that every site that was given an estimator has been met.
@@ -242,15 +157,7 @@ impl Trainer {
     /// # Errors
     /// [`Error::UnknownSite`], listing the sites that exist.
     pub fn check_site_estimators(&self) -> Result<()> {
-        let met = |name: &String| {
-            self.order
-                .iter()
-                .any(|site| site == name || without_indices(site) == *name)
-        };
-        match self.site_estimators.keys().find(|name| !met(name)) {
-            None => Ok(()),
-            Some(name) => Err(unknown_site(name, self.order.iter().map(String::as_str))),
-        }
+        self.sites.check_asked()
     }
 
     /// One optimisation step.
@@ -321,12 +228,7 @@ impl Trainer {
                 }
             }
         }
-        let mut sites = Vec::with_capacity(estimates.len());
-        for estimate in estimates {
-            if let Some(site) = self.sites.get_mut(&estimate.name) {
-                sites.push(site.report(estimate, share, learn));
-            }
-        }
+        let sites = self.sites.reports(estimates, share, learn);
         Ok(Gradients {
             loss,
             parameters: sum,
@@ -357,7 +259,7 @@ impl Trainer {
                 key,
                 seed: self.seed,
             };
-            let estimated = self.site(&work, learn).map_err(|e| latent.locate(e))?;
+            let estimated = self.sites.estimate(&work, &self.params, learn)?;
             if let Some(estimate) = estimated {
                 let gradients = estimate.gradients.iter().map(|g| scaled(g, latent.scale));
                 cotangents.extend(latent.law.parameters().into_iter().zip(gradients));
@@ -406,55 +308,6 @@ impl Trainer {
         }
         Ok(loss)
     }
-
-    /// What a site's estimator says in one particle; nothing where the reverse pass alone gives the
-    /// gradient.
-    fn site(&mut self, work: &Work<'_>, learn: bool) -> Result<Option<SiteEstimate>> {
-        let latent = work.latent;
-        let mut class = work.pass.class(work.place);
-        if let Some(site) = self.sites.get(&latent.name) {
-            site.expect_kind(class, latent)?;
-            class = site.class.meet(class);
-        }
-        self.assign(latent, class)?;
-        let restored = &mut self.restored;
-        match self.sites.get_mut(&latent.name) {
-            Some(site) if site.estimator.needs_estimate() => {
-                site.estimate(work, &self.params, restored, learn).map(Some)
-            }
-            _ => Ok(None),
-        }
-    }
-
-    /// Chooses a site's estimator when it is met first, or has become of another class.
-    fn assign(&mut self, latent: &Latent, class: SiteClass) -> Result<()> {
-        if self
-            .sites
-            .get(&latent.name)
-            .is_some_and(|site| site.class == class)
-        {
-            return Ok(());
-        }
-        let by_site = self
-            .site_estimators
-            .get(&latent.name)
-            .or_else(|| self.site_estimators.get(&without_indices(&latent.name)));
-        let asked = match (&latent.estimator, by_site) {
-            (_, Some(estimator)) => Some(Rc::clone(estimator)),
-            (Some(name), None) => Some(by_name(name)?),
-            (None, None) => None,
-        };
-        // An estimator asked for all sites is for those where it makes sense: a continuous site of
-        // a model trained with `relax` keeps the pathwise one.
-        let general = self.estimator.clone().filter(|_| class.discrete);
-        let (estimator, reason) = choose(asked.or(general), class)?;
-        if !self.order.contains(&latent.name) {
-            self.order.push(latent.name.clone());
-        }
-        let site = Site::new(class, latent.law.name(), estimator, reason);
-        self.sites.insert(latent.name.clone(), site);
-        Ok(())
-    }
 }
 
 fn scaled(gradient: &Tensor, scale: f64) -> Tensor {
@@ -463,12 +316,4 @@ fn scaled(gradient: &Tensor, scale: f64) -> Tensor {
     } else {
         gradient * scale as f32
     }
-}
-
-/// `step/h` for `step[0]/h[1]`.
-fn without_indices(name: &str) -> String {
-    let pieces = name.split('[');
-    pieces
-        .map(|piece| piece.split_once(']').map_or(piece, |(_, rest)| rest))
-        .collect()
 }

@@ -1,0 +1,170 @@
+//! The sites that have been met, each with its estimator and what that has learned.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use super::checkpoint::SavedSite;
+use super::cost_to_go::Work;
+use super::pass::Latent;
+use super::site::{Site, SiteEstimate};
+use crate::error::Result;
+use crate::estimator::{Estimator, Plan, PlanEntry, SiteClass, by_name, choose};
+use crate::model::{ParamStore, unknown_site};
+use crate::report::SiteReport;
+
+/// The sites met so far, and which estimators were asked for.
+#[derive(Debug, Default)]
+pub(super) struct Sites {
+    /// Asked for at every discrete site.
+    everywhere: Option<Rc<dyn Estimator>>,
+    /// Asked for by name.
+    at_sites: BTreeMap<String, Rc<dyn Estimator>>,
+    met: BTreeMap<String, Site>,
+    /// Names in the order in which they were met.
+    order: Vec<String>,
+    /// What a checkpoint says of sites that have not been met since.
+    restored: BTreeMap<String, SavedSite>,
+}
+
+impl Sites {
+    /// Asks for an estimator at every discrete site.
+    pub(super) fn ask(&mut self, estimator: Rc<dyn Estimator>) {
+        self.everywhere = Some(estimator);
+    }
+
+    /// Asks for an estimator at one site, or at all of a loop under the name without indices.
+    pub(super) fn ask_at(&mut self, site: &str, estimator: Rc<dyn Estimator>) {
+        self.at_sites.insert(site.to_owned(), estimator);
+    }
+
+    /// Checks that every site that was given an estimator has been met.
+    pub(super) fn check_asked(&self) -> Result<()> {
+        let met = |name: &String| {
+            self.order
+                .iter()
+                .any(|site| site == name || without_indices(site) == *name)
+        };
+        match self.at_sites.keys().find(|name| !met(name)) {
+            None => Ok(()),
+            Some(name) => Err(unknown_site(name, self.order.iter().map(String::as_str))),
+        }
+    }
+
+    /// Which estimator each site got, and why, in the order in which they were met.
+    pub(super) fn plan(&self) -> Plan {
+        let entry = |name: &String| {
+            let site = self.met.get(name)?;
+            Some(PlanEntry {
+                site: name.clone(),
+                distribution: site.distribution,
+                estimator: site.estimator.name(),
+                biased: site.estimator.biased(),
+                reason: site.reason.clone(),
+            })
+        };
+        Plan {
+            entries: self.order.iter().filter_map(entry).collect(),
+        }
+    }
+
+    /// What a site's estimator says in one particle; nothing where the reverse pass alone gives the
+    /// gradient.
+    pub(super) fn estimate(
+        &mut self,
+        work: &Work<'_>,
+        params: &ParamStore,
+        learn: bool,
+    ) -> Result<Option<SiteEstimate>> {
+        let estimated = self.estimate_unlocated(work, params, learn);
+        estimated.map_err(|e| work.latent.locate(e))
+    }
+
+    fn estimate_unlocated(
+        &mut self,
+        work: &Work<'_>,
+        params: &ParamStore,
+        learn: bool,
+    ) -> Result<Option<SiteEstimate>> {
+        let latent = work.latent;
+        let mut class = work.pass.class(work.place);
+        if let Some(site) = self.met.get(&latent.name) {
+            site.expect_kind(class, latent)?;
+            class = site.class.meet(class);
+        }
+        self.assign(latent, class)?;
+        let restored = &mut self.restored;
+        match self.met.get_mut(&latent.name) {
+            Some(site) if site.estimator.needs_estimate() => {
+                site.estimate(work, params, restored, learn).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Chooses a site's estimator when it is met first, or has become of another class.
+    fn assign(&mut self, latent: &Latent, class: SiteClass) -> Result<()> {
+        if self
+            .met
+            .get(&latent.name)
+            .is_some_and(|site| site.class == class)
+        {
+            return Ok(());
+        }
+        let by_site = self
+            .at_sites
+            .get(&latent.name)
+            .or_else(|| self.at_sites.get(&without_indices(&latent.name)));
+        let asked = match (&latent.estimator, by_site) {
+            (_, Some(estimator)) => Some(Rc::clone(estimator)),
+            (Some(name), None) => Some(by_name(name)?),
+            (None, None) => None,
+        };
+        // An estimator asked for all sites is for those where it makes sense: a continuous site of
+        // a model trained with `relax` keeps the pathwise one.
+        let general = self.everywhere.clone().filter(|_| class.discrete);
+        let (estimator, reason) = choose(asked.or(general), class)?;
+        if !self.order.contains(&latent.name) {
+            self.order.push(latent.name.clone());
+        }
+        let site = Site::new(class, latent.law.name(), estimator, reason);
+        self.met.insert(latent.name.clone(), site);
+        Ok(())
+    }
+
+    /// The reports of a step, whose gradients are `share` times the sums over particles.
+    pub(super) fn reports(
+        &mut self,
+        estimates: Vec<SiteEstimate>,
+        share: f64,
+        learn: bool,
+    ) -> Vec<SiteReport> {
+        let report = |estimate: SiteEstimate| {
+            let site = self.met.get_mut(&estimate.name)?;
+            Some(site.report(estimate, share, learn))
+        };
+        estimates.into_iter().filter_map(report).collect()
+    }
+
+    /// What the sites have learned.
+    pub(super) fn save(&self) -> Result<BTreeMap<String, SavedSite>> {
+        let mut saved = self.restored.clone();
+        for (name, site) in &self.met {
+            saved.extend(site.save()?.map(|saved| (name.clone(), saved)));
+        }
+        Ok(saved)
+    }
+
+    /// Forgets everything met, and goes on from what was saved.
+    pub(super) fn restore(&mut self, saved: BTreeMap<String, SavedSite>) {
+        self.met.clear();
+        self.restored = saved;
+    }
+}
+
+/// `step/h` for `step[0]/h[1]`.
+fn without_indices(name: &str) -> String {
+    let pieces = name.split('[');
+    pieces
+        .map(|piece| piece.split_once(']').map_or(piece, |(_, rest)| rest))
+        .collect()
+}
