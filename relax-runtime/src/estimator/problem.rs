@@ -182,7 +182,7 @@ pub struct Estimate {
     /// ∂/∂φ of the mean square of `gradient` over rows and coordinates, a tensor a parameter of
     /// the surrogate: its expectation is the gradient of the variance.
     pub variance_gradient: Vec<Tensor>,
-    /// How many times f was evaluated for the gradient, as the literature counts. Training a
-    /// surrogate that contains f passes through each of its relaxed evaluations once more.
+    /// How many times f was evaluated for the gradient, as the literature counts. Where a surrogate
+    /// that contains f is trained, its relaxed evaluations carry a tangent.
     pub evaluations: usize,
 }

@@ -31,36 +31,6 @@ impl RelaxedCost {
                 .named(&format!("{name}.log_temperature")),
         }
     }
-
-    /// The derivatives by η and log λ, given `slope` = ∂f/∂s at s = σ(z/λ). The tangent of s along
-    /// `along` is a constant of f's pass, which leaves one reverse pass to s alone.
-    fn train_at(
-        &self,
-        (z, s, slope): (&Tensor, &Tensor, &Tensor),
-        along: &Tensor,
-        weight: &Tensor,
-        around: Surroundings<'_>,
-    ) -> Result<Vec<Tensor>> {
-        let eta = self.scale.get().detach();
-        let temperature = self.log_temperature.get().detach().exp();
-        let leaf = temperature.leaf();
-        let moved = around.relaxation.squash(&z.with_tangent(along), &leaf);
-        let velocity = moved.tangent().unwrap_or_else(|| moved.zeros_like());
-
-        let (s, direct) = (s.leaf(), temperature.leaf());
-        let cost = (around.cost)(&s.with_tangent(&velocity.detach()), &direct)?;
-        cost.check()?;
-        let rate = cost.tangent().unwrap_or_else(|| cost.zeros_like());
-        let by_eta = rate.detach().sum_all() - (weight * cost.detach()).sum_all();
-        let weight = -weight;
-        let outputs = [(&rate, None), (&cost.primal(), Some(&weight))];
-        let [by_s, by_direct] = &grad(&outputs, &[&s, &direct])?[..] else {
-            return Ok(Vec::new());
-        };
-        let outputs = [(&moved.primal(), Some(by_s)), (&velocity, Some(slope))];
-        let by_temperature = grad(&outputs, &[&leaf])?.remove(0) + by_direct;
-        Ok(vec![by_eta, by_temperature * temperature * eta])
-    }
 }
 
 impl Surrogate for RelaxedCost {
@@ -78,23 +48,46 @@ impl Surrogate for RelaxedCost {
         1
     }
 
+    /// One evaluation of f, which carries the tangent ∂/∂λ. f' = ∂f/∂λ is linear in s' = ∂s/∂λ, so
+    /// that the reverse pass of f' alone gives both ∂f/∂s = ∂f'/∂s' and ∂f'/∂s.
     fn linearize<'a>(&'a self, z: &Tensor, around: Surroundings<'a>) -> Result<Linearization<'a>> {
         let eta = self.scale.get().detach();
         let temperature = self.log_temperature.get().detach().exp();
+        let moving = temperature.with_tangent(&temperature.ones_like());
         let z = z.detach();
         let leaf = z.leaf();
-        let relaxed = around.relaxation.squash(&leaf, &temperature);
-        let s = relaxed.detach().leaf();
-        let cost = (around.cost)(&s, &temperature)?;
-        let slope = grad(&[(&cost, None)], &[&s])?.remove(0);
-        let gradient = grad(&[(&relaxed, Some(&slope))], &[&leaf])?.remove(0);
-        let s = s.detach();
+        let relaxed = around.relaxation.squash(&leaf, &moving);
+        let (s, speed) = (relaxed.detach().leaf(), tangent(&relaxed).detach().leaf());
+        let cost = (around.cost)(&s.with_tangent(&speed), &moving)?;
+        let (f, rate) = (cost.check()?.detach(), tangent(&cost));
+        let mut by_point = grad(&[(&rate, None)], &[&s, &speed])?;
+        let (slope, rate_by_s) = (by_point.remove(1), by_point.remove(0));
+        let gradient = grad(&[(&relaxed.primal(), Some(&slope))], &[&leaf])?.remove(0);
+        let (value, by_z, rate) = (&f * &eta, &gradient * &eta, rate.detach());
+        let train = move |along: &Tensor, weight: &Tensor| {
+            let by_eta = inner(&gradient, along) - inner(weight, &f);
+            let leaf = temperature.leaf();
+            let moved = around.relaxation.squash(&z.with_tangent(along), &leaf);
+            let velocity = tangent(&moved);
+            let through_slope = grad(&[(&velocity, Some(&slope))], &[&leaf])?.remove(0);
+            let by_temperature =
+                inner(&rate_by_s, &velocity.detach()) + through_slope - inner(weight, &rate);
+            Ok(vec![by_eta, by_temperature * temperature * eta])
+        };
         Ok(Linearization {
-            value: cost.check()?.detach() * &eta,
-            gradient: gradient * &eta,
-            train: Box::new(move |along, weight| {
-                self.train_at((&z, &s, &slope), along, weight, around)
-            }),
+            value,
+            gradient: by_z,
+            train: Box::new(train),
         })
     }
+}
+
+/// The tangent, zeros where there is none.
+fn tangent(x: &Tensor) -> Tensor {
+    x.tangent().unwrap_or_else(|| x.zeros_like())
+}
+
+/// ⟨a, b⟩, of rank 0.
+fn inner(a: &Tensor, b: &Tensor) -> Tensor {
+    (a * b).sum_all()
 }
