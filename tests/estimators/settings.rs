@@ -58,7 +58,7 @@ impl<E: Estimator> Estimator for Moved<E> {
         &self,
         task: &SiteTask<'_>,
         cost: &dyn Cost,
-        state: &mut SiteState,
+        state: &SiteState,
     ) -> Result<Estimate> {
         self.0.estimate(task, cost, state)
     }

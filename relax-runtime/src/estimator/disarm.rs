@@ -43,12 +43,7 @@ impl Estimator for Disarm {
         Err("DisARM is for Bernoulli sites; use `rloo` or `relax`".into())
     }
 
-    fn estimate(
-        &self,
-        task: &SiteTask<'_>,
-        cost: &dyn Cost,
-        _: &mut SiteState,
-    ) -> Result<Estimate> {
+    fn estimate(&self, task: &SiteTask<'_>, cost: &dyn Cost, _: &SiteState) -> Result<Estimate> {
         disarm(task.problem, cost)
     }
 }

@@ -69,7 +69,7 @@ impl Estimator for Dlax {
         &self,
         task: &SiteTask<'_>,
         cost: &dyn Cost,
-        state: &mut SiteState,
+        state: &SiteState,
     ) -> Result<Estimate> {
         dlax(task.problem, cost, state.surrogate())
     }

@@ -139,7 +139,7 @@ impl Estimator for DoubleCv {
         &self,
         task: &SiteTask<'_>,
         cost: &dyn Cost,
-        state: &mut SiteState,
+        state: &SiteState,
     ) -> Result<Estimate> {
         let learned = state.surrogate().parameters();
         let alpha = match &learned[..] {

@@ -69,12 +69,7 @@ impl Estimator for GumbelSoftmax {
         Ok(SiteState::new())
     }
 
-    fn estimate(
-        &self,
-        task: &SiteTask<'_>,
-        cost: &dyn Cost,
-        _: &mut SiteState,
-    ) -> Result<Estimate> {
+    fn estimate(&self, task: &SiteTask<'_>, cost: &dyn Cost, _: &SiteState) -> Result<Estimate> {
         gumbel_softmax(task.problem, cost, self.temperature)
     }
 }

@@ -63,12 +63,7 @@ impl Estimator for IndeCateR {
         }
     }
 
-    fn estimate(
-        &self,
-        task: &SiteTask<'_>,
-        cost: &dyn Cost,
-        _: &mut SiteState,
-    ) -> Result<Estimate> {
+    fn estimate(&self, task: &SiteTask<'_>, cost: &dyn Cost, _: &SiteState) -> Result<Estimate> {
         indecater(task.problem, cost)
     }
 }

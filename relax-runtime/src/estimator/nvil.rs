@@ -81,7 +81,7 @@ impl Estimator for Nvil {
         &self,
         task: &SiteTask<'_>,
         cost: &dyn Cost,
-        state: &mut SiteState,
+        state: &SiteState,
     ) -> Result<Estimate> {
         nvil(task.problem, cost, state.surrogate())
     }

@@ -28,7 +28,7 @@ impl Estimator for Pathwise {
         false
     }
 
-    fn estimate(&self, _: &SiteTask<'_>, _: &dyn Cost, _: &mut SiteState) -> Result<Estimate> {
+    fn estimate(&self, _: &SiteTask<'_>, _: &dyn Cost, _: &SiteState) -> Result<Estimate> {
         Err(Error::Autodiff(
             "the pathwise estimator has nothing to estimate".into(),
         ))

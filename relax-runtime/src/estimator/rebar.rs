@@ -64,7 +64,7 @@ impl Estimator for Rebar {
         &self,
         task: &SiteTask<'_>,
         cost: &dyn Cost,
-        state: &mut SiteState,
+        state: &SiteState,
     ) -> Result<Estimate> {
         relax(task.problem, cost, state.surrogate())
     }

@@ -87,12 +87,7 @@ impl Estimator for Reinforce {
         self.baseline
     }
 
-    fn estimate(
-        &self,
-        task: &SiteTask<'_>,
-        cost: &dyn Cost,
-        _: &mut SiteState,
-    ) -> Result<Estimate> {
+    fn estimate(&self, task: &SiteTask<'_>, cost: &dyn Cost, _: &SiteState) -> Result<Estimate> {
         reinforce(task.problem, cost, 0.0)
     }
 }

@@ -75,12 +75,7 @@ impl Estimator for ReinMax {
         Ok(SiteState::new())
     }
 
-    fn estimate(
-        &self,
-        task: &SiteTask<'_>,
-        cost: &dyn Cost,
-        _: &mut SiteState,
-    ) -> Result<Estimate> {
+    fn estimate(&self, task: &SiteTask<'_>, cost: &dyn Cost, _: &SiteState) -> Result<Estimate> {
         reinmax(task.problem, cost, self.temperature)
     }
 }

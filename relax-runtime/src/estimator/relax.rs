@@ -261,7 +261,7 @@ impl Estimator for Relax {
         &self,
         task: &SiteTask<'_>,
         cost: &dyn Cost,
-        state: &mut SiteState,
+        state: &SiteState,
     ) -> Result<Estimate> {
         relax(task.problem, cost, state.surrogate())
     }

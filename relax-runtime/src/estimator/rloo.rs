@@ -117,12 +117,7 @@ impl Estimator for Rloo {
         self.draws - 1
     }
 
-    fn estimate(
-        &self,
-        task: &SiteTask<'_>,
-        cost: &dyn Cost,
-        _: &mut SiteState,
-    ) -> Result<Estimate> {
+    fn estimate(&self, task: &SiteTask<'_>, cost: &dyn Cost, _: &SiteState) -> Result<Estimate> {
         rloo(task.problem, cost)
     }
 }

@@ -130,12 +130,8 @@ pub trait Estimator: Debug {
     ///
     /// # Errors
     /// The cost's own.
-    fn estimate(
-        &self,
-        task: &SiteTask<'_>,
-        cost: &dyn Cost,
-        state: &mut SiteState,
-    ) -> Result<Estimate>;
+    fn estimate(&self, task: &SiteTask<'_>, cost: &dyn Cost, state: &SiteState)
+    -> Result<Estimate>;
 }
 
 /// An error unless a temperature is a positive number.

@@ -100,12 +100,7 @@ impl Estimator for StraightThrough {
         Ok(SiteState::new())
     }
 
-    fn estimate(
-        &self,
-        task: &SiteTask<'_>,
-        cost: &dyn Cost,
-        _: &mut SiteState,
-    ) -> Result<Estimate> {
+    fn estimate(&self, task: &SiteTask<'_>, cost: &dyn Cost, _: &SiteState) -> Result<Estimate> {
         straight_through(task.problem, cost, self.through, self.temperature)
     }
 }

@@ -39,6 +39,14 @@ pub(super) struct SiteEstimate {
     summed: Vec<f32>,
 }
 
+/// An estimate, and what there is to learn from it.
+struct Looked {
+    estimate: SiteEstimate,
+    /// Of a surrogate, where there may be one.
+    variance_gradient: Option<Vec<Tensor>>,
+    mean_cost: f64,
+}
+
 impl SiteEstimate {
     /// Adds what another particle says of the same site.
     pub(super) fn add(&mut self, other: &Self) {
@@ -92,37 +100,68 @@ impl Site {
         restored: &mut BTreeMap<String, SavedSite>,
         learn: bool,
     ) -> Result<SiteEstimate> {
-        let latent = work.latent;
-        let to_go = work.pass.cost_to_go(work.place)?.detach();
-        let (gradients, evaluations) = match latent.law.relaxation() {
-            Some(relaxation) => {
-                self.estimate_discrete(relaxation, work, params, restored, &to_go, learn)?
-            }
-            None => {
-                if self.state.is_none() {
-                    self.start(SiteState::new(), restored.remove(&latent.name))?;
+        if self.state.is_none() {
+            let fresh = match work.latent.law.relaxation() {
+                Some(relaxation) => {
+                    self.with_task(relaxation, work, |task| self.estimator.state(task))?
                 }
-                let weight = &to_go - self.baseline();
-                (score_function(&*latent.law, &latent.value, &weight)?, 0)
-            }
-        };
-        if let (true, Some(state)) = (learn, &mut self.state) {
-            state
-                .baseline
-                .update(f64::from(to_go.mean_all().peek_item()?));
+                None => SiteState::new(),
+            };
+            self.start(fresh, restored.remove(&work.latent.name))?;
         }
-        measure(latent, gradients, evaluations)
+        let Looked {
+            estimate,
+            variance_gradient,
+            mean_cost,
+        } = self.look(work, params)?;
+        if let (true, Some(state)) = (learn, &mut self.state) {
+            if let Some(variance_gradient) = variance_gradient {
+                state.train(&variance_gradient)?;
+            }
+            state.baseline.update(mean_cost);
+        }
+        Ok(estimate)
     }
 
-    fn estimate_discrete(
-        &mut self,
+    /// What the site's estimator says with what it has learned so far; starts and learns nothing.
+    fn look(&self, work: &Work<'_>, params: &ParamStore) -> Result<Looked> {
+        let latent = work.latent;
+        let to_go = work.pass.cost_to_go(work.place)?.detach();
+        let (gradients, variance_gradient, evaluations) =
+            match (latent.law.relaxation(), &self.state) {
+                (Some(relaxation), Some(state)) => {
+                    let cost = CostToGo {
+                        work,
+                        params,
+                        drawn: &to_go,
+                        baseline: self.baseline(),
+                    };
+                    let estimate = self.with_task(relaxation, work, |task| {
+                        self.estimator.estimate(task, &cost, state)
+                    })?;
+                    let learned = Some(estimate.variance_gradient);
+                    (vec![estimate.gradient], learned, estimate.evaluations - 1)
+                }
+                _ => {
+                    let weight = &to_go - self.baseline();
+                    let gradients = score_function(&*latent.law, &latent.value, &weight)?;
+                    (gradients, None, 0)
+                }
+            };
+        Ok(Looked {
+            estimate: measure(latent, gradients, evaluations)?,
+            variance_gradient,
+            mean_cost: f64::from(to_go.mean_all().peek_item()?),
+        })
+    }
+
+    /// Gives the site's estimator its work.
+    fn with_task<R>(
+        &self,
         relaxation: &dyn Relaxation,
         work: &Work<'_>,
-        params: &ParamStore,
-        restored: &mut BTreeMap<String, SavedSite>,
-        to_go: &Tensor,
-        learn: bool,
-    ) -> Result<(Vec<Tensor>, usize)> {
+        f: impl FnOnce(&SiteTask<'_>) -> Result<R>,
+    ) -> Result<R> {
         let latent = work.latent;
         let theta = latent.law.parameters()[0].detach();
         let noise = self.noise(work, &theta)?;
@@ -133,29 +172,12 @@ impl Site {
             plates: latent.plates.len(),
             context: latent.context.as_ref(),
         };
-        let task = SiteTask {
+        f(&SiteTask {
             name: &latent.name,
             class: self.class,
             problem,
             seed: work.seed,
-        };
-        if self.state.is_none() {
-            self.start(self.estimator.state(&task)?, restored.remove(&latent.name))?;
-        }
-        let cost = CostToGo {
-            work,
-            params,
-            drawn: to_go,
-            baseline: self.baseline(),
-        };
-        let Some(state) = &mut self.state else {
-            return Ok((Vec::new(), 0));
-        };
-        let estimate = self.estimator.estimate(&task, &cost, state)?;
-        if learn {
-            state.train(&estimate.variance_gradient)?;
-        }
-        Ok((vec![estimate.gradient], estimate.evaluations - 1))
+        })
     }
 
     /// The noise of the site's draw, and what further noise its estimator wants.
