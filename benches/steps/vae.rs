@@ -1,0 +1,224 @@
+//! Bernoulli autoencoders of 784 pixels (Grathwohl et al. 2018, section 5.2): one linear layer of
+//! 200 latents (L1), two of them (L2), and one behind networks of two hidden tanh layers (NL1).
+//!
+//! Sizes, surrogates, optimiser and images are those of the programs that `compare.py` runs beside
+//! these; only, a surrogate here sees the site's own logits besides the image.
+
+use relax_runtime::estimator::{Nvil, by_name};
+use relax_runtime::infer::Elbo;
+use relax_runtime::prelude::*;
+
+use crate::{Job, Step};
+
+const PIXELS: usize = 784;
+const LATENTS: usize = 200;
+const HIDDEN: usize = 200;
+
+/// The architectures.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    OneLayer,
+    TwoLayers,
+    Nonlinear,
+}
+
+/// What the site's surrogate or baseline sees of what came before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sees {
+    /// The image, and the latents below.
+    Image,
+    /// The site's logits alone: what it sees without being told more.
+    Logits,
+}
+
+struct Vae {
+    encoders: Vec<Mlp>,
+    decoders: Vec<Mlp>,
+    prior: Parameter,
+    mean: Tensor,
+    /// The pixels' logits where the latents say nothing.
+    bias: Tensor,
+}
+
+impl Vae {
+    fn new(kind: Kind, mean: Vec<f32>) -> Result<Self> {
+        const RAREST: f32 = 1e-3;
+        let device = Device::cpu();
+        let mut stream = Key::new(1).stream("weights");
+        let mut network = |from: usize, to: usize| {
+            let sizes = match kind {
+                Kind::Nonlinear => vec![from, HIDDEN, HIDDEN, to],
+                Kind::OneLayer | Kind::TwoLayers => vec![from, to],
+            };
+            Mlp::new(&sizes, Activation::Tanh, &mut stream, &device)
+        };
+        let mut vae = Self {
+            encoders: vec![network(PIXELS, LATENTS)?],
+            decoders: vec![network(LATENTS, PIXELS)?],
+            prior: Parameter::new(Tensor::zeros([1, LATENTS], &device)),
+            mean: Tensor::from_vec(mean, [1, PIXELS], &device)?,
+            bias: Tensor::zeros([1, PIXELS], &device),
+        };
+        vae.bias = vae.mean.clamp(RAREST, 1.0 - RAREST).logit();
+        if kind == Kind::TwoLayers {
+            vae.encoders.push(network(LATENTS, LATENTS)?);
+            vae.decoders.push(network(LATENTS, LATENTS)?);
+        }
+        Ok(vae)
+    }
+
+    /// Logits of the pixels.
+    fn pixels(&self, h: &Tensor) -> Tensor {
+        self.decoders[0].forward(&signs(h)) + &self.bias
+    }
+}
+
+/// Coins as −1 and 1.
+fn signs(h: &Tensor) -> Tensor {
+    h * 2.0 - 1.0
+}
+
+#[model]
+fn generate(x: &Tensor, vae: &Vae) {
+    plate!(x.rows() => {
+        let h = sample!(Bernoulli(logits = vae.prior.get()));
+        observe!(Bernoulli(logits = vae.pixels(&h)), x);
+    })
+}
+
+#[model]
+fn recognise(x: &Tensor, vae: &Vae) {
+    let image = x - &vae.mean;
+    plate!(x.rows() => {
+        let h = sample!(Bernoulli(logits = vae.encoders[0].forward(&image)), context = image);
+    })
+}
+
+#[model]
+fn recognise_by_logits(x: &Tensor, vae: &Vae) {
+    let image = x - &vae.mean;
+    plate!(x.rows() => {
+        let h = sample!(Bernoulli(logits = vae.encoders[0].forward(&image)));
+    })
+}
+
+#[model]
+fn generate_two(x: &Tensor, vae: &Vae) {
+    plate!(x.rows() => {
+        let above = sample!(Bernoulli(logits = vae.prior.get()));
+        let h = sample!(Bernoulli(logits = vae.decoders[1].forward(&signs(&above))));
+        observe!(Bernoulli(logits = vae.pixels(&h)), x);
+    })
+}
+
+#[model]
+fn recognise_two(x: &Tensor, vae: &Vae) {
+    let image = x - &vae.mean;
+    plate!(x.rows() => {
+        let h = sample!(Bernoulli(logits = vae.encoders[0].forward(&image)), context = image);
+        let below = signs(&h);
+        let above = sample!(
+            Bernoulli(logits = vae.encoders[1].forward(&below)),
+            context = Tensor::concat(&[&image, &below], 1)
+        );
+    })
+}
+
+/// Binary images with the mean of binarised MNIST, 13 % of ones, in batches.
+fn images(batch: usize) -> Result<(Vec<f32>, Vec<Tensor>)> {
+    const IMAGES: usize = 6_000;
+    // The mean of u^POWER is 1/(POWER + 1).
+    const POWER: f32 = 6.7;
+    let mut stream = Key::new(1).stream("images");
+    let rates: Vec<f32> = (0..PIXELS).map(|_| stream.uniform().powf(POWER)).collect();
+    let mut mean = vec![0.0; PIXELS];
+    let mut batches = Vec::new();
+    for _ in 0..(IMAGES / batch).max(1) {
+        let mut pixels = Vec::with_capacity(batch * PIXELS);
+        for _ in 0..batch {
+            let image = rates
+                .iter()
+                .map(|&rate| f32::from(u8::from(stream.uniform() < rate)));
+            pixels.extend(image);
+        }
+        for image in pixels.chunks(PIXELS) {
+            mean.iter_mut().zip(image).for_each(|(m, x)| *m += x);
+        }
+        batches.push(Tensor::from_vec(pixels, [batch, PIXELS], &Device::cpu())?);
+    }
+    let count = (batches.len() * batch) as f32;
+    mean.iter_mut().for_each(|m| *m /= count);
+    Ok((mean, batches))
+}
+
+fn trainer(estimator: &str) -> Result<Trainer> {
+    let trainer = Trainer::new(1).with_optimizer(Adam::new(1e-4).betas(0.9, 0.99999))?;
+    Ok(match estimator {
+        "nvil" => trainer.with_estimator(Nvil {
+            network: Relax {
+                hidden: vec![100],
+                activation: Activation::Tanh,
+                ..Relax::free_form()
+            },
+        }),
+        name => trainer.with_estimator(by_name(name)?),
+    })
+}
+
+fn step(kind: Kind, estimator: &str, sees: Sees, batch: usize) -> Result<Step> {
+    let (mean, batches) = images(batch)?;
+    let vae = Vae::new(kind, mean)?;
+    let mut trainer = trainer(estimator)?;
+    let mut next = 0;
+    Ok(Box::new(move || {
+        let x = &batches[next];
+        next = (next + 1) % batches.len();
+        let report = match (kind, sees) {
+            (Kind::TwoLayers, _) => {
+                let (model, guide) = (generate_two(x, &vae), recognise_two(x, &vae));
+                trainer.step(&Elbo::new(&model).guide(&guide))?
+            }
+            (_, Sees::Image) => {
+                let (model, guide) = (generate(x, &vae), recognise(x, &vae));
+                trainer.step(&Elbo::new(&model).guide(&guide))?
+            }
+            (_, Sees::Logits) => {
+                let (model, guide) = (generate(x, &vae), recognise_by_logits(x, &vae));
+                trainer.step(&Elbo::new(&model).guide(&guide))?
+            }
+        };
+        Ok(report.loss / batch as f64)
+    }))
+}
+
+/// The jobs: estimators at three batch sizes, deeper models, and how time grows with the batch.
+pub(crate) fn jobs() -> Vec<Job> {
+    let mut jobs = Vec::new();
+    let mut add = |kind: Kind, estimator: &'static str, sees: Sees, batch: usize| {
+        let model = match kind {
+            Kind::OneLayer => "L1",
+            Kind::TwoLayers => "L2",
+            Kind::Nonlinear => "NL1",
+        };
+        let by = if sees == Sees::Logits {
+            " by logits"
+        } else {
+            ""
+        };
+        let name = format!("{model} {estimator}{by} batch {batch}");
+        jobs.push(Job::new(name, move || step(kind, estimator, sees, batch)));
+    };
+    for batch in [24, 50, 100, 200, 512, 1024, 2048, 4096] {
+        add(Kind::OneLayer, "relax", Sees::Image, batch);
+    }
+    for batch in [24, 100, 512] {
+        add(Kind::OneLayer, "relax", Sees::Logits, batch);
+        for estimator in ["rebar", "reinforce", "nvil"] {
+            add(Kind::OneLayer, estimator, Sees::Image, batch);
+        }
+    }
+    for kind in [Kind::TwoLayers, Kind::Nonlinear] {
+        add(kind, "relax", Sees::Image, 24);
+    }
+    jobs
+}
