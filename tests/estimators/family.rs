@@ -1,14 +1,15 @@
 //! The plain functions beside RELAX and REINFORCE, with explicit noise.
 
 use relax_runtime::estimator::{
-    Cost, Estimate, Noise, Problem, Through, arms, disarm, disarm_tree, dlax, double_cv, enumerate,
-    gumbel_softmax, indecater, muprop, nvil, reinmax, rloo, straight_through,
+    Cost, Estimate, Noise, Problem, SteinNetwork, Through, arms, disarm, disarm_tree, dlax,
+    double_cv, enumerate, gumbel_softmax, indecater, muprop, nvil, reinmax, rloo, rodeo,
+    straight_through,
 };
-use relax_runtime::{Result, Tensor};
+use relax_runtime::{Device, Key, Parameter, Result, Tensor};
 
 use crate::problems::{
     BERNOULLI, CASES, CURVED, CURVED_ONE_HOT, Case, INTERACTING, LINEAR, ONE_HOT, TWO_ONE_HOTS,
-    surrogates,
+    perturb, surrogates,
 };
 use crate::statistics::{Moments, Verdicts};
 
@@ -156,14 +157,101 @@ fn a_taylor_expansion_is_unbiased() -> Result<()> {
 
 #[test]
 fn double_control_variates_are_unbiased() -> Result<()> {
-    let half: Function = |problem, cost| double_cv(problem, cost, 0.5, 0.5);
-    let more: Function = |problem, cost| double_cv(problem, cost, -1.3, 0.5);
+    let half: Function = |problem, cost| double_cv(problem, cost, 0.5);
+    let more: Function = |problem, cost| double_cv(problem, cost, -1.3);
     let members = [
-        ("two draws", half, 1, 4),
-        ("four draws, a wrong weight", more, 3, 8),
+        ("two draws", half, 1, 2),
+        ("four draws, a wrong weight", more, 3, 4),
     ];
     check(&CASES, &members)?;
     check(&[CURVED, CURVED_ONE_HOT], &members[..1])
+}
+
+/// A network far from its first values, with weights of its control variates that are not zero.
+fn stein_network() -> Result<SteinNetwork> {
+    let mut stream = Key::new(17).stream("network");
+    let network = SteinNetwork::new(6, &mut stream, &Device::cpu())?;
+    perturb(&network.parameters(), 0.6, &mut stream)?;
+    Ok(network)
+}
+
+#[test]
+fn stein_control_variates_are_unbiased() -> Result<()> {
+    let stein: Function = |problem, cost| rodeo(problem, cost, &stein_network()?);
+    let members = [("two draws", stein, 1, 2), ("three draws", stein, 2, 3)];
+    check(&[BERNOULLI, INTERACTING, CURVED], &members)
+}
+
+/// Without weights, the control variates leave the leave-one-out estimate as it is.
+#[test]
+fn rodeo_without_weights_is_rloo() -> Result<()> {
+    const ROWS: usize = 500;
+    let network = SteinNetwork::new(5, &mut Key::new(3).stream("network"), &Device::cpu())?;
+    let theta = INTERACTING.scattered_theta(ROWS, 1.0)?;
+    let noise = INTERACTING.noise_with(ROWS, 4, 2)?;
+    let problem = INTERACTING.problem(&theta, &noise);
+    let (stein, plain) = (
+        rodeo(problem, &INTERACTING.cost(), &network)?,
+        rloo(problem, &INTERACTING.cost())?,
+    );
+    let off = (stein.gradient - plain.gradient).abs().max_all().item()?;
+    assert!(off < 1e-5, "{off}");
+    Ok(())
+}
+
+/// The control variates by themselves, from the definition: with every neighbour of a draw written
+/// out.
+#[test]
+fn stein_control_variates_are_those_of_the_definition() -> Result<()> {
+    const ROWS: usize = 40;
+    let network = stein_network()?;
+    let (theta, noise) = (
+        INTERACTING.scattered_theta(ROWS, 1.0)?,
+        INTERACTING.noise_with(ROWS, 4, 1)?,
+    );
+    let problem = INTERACTING.problem(&theta, &noise);
+    let found = rodeo(problem, &INTERACTING.cost(), &network)?.gradient;
+    let plain = rloo(problem, &INTERACTING.cost())?.gradient;
+
+    let draw = |u: &Tensor| {
+        BERNOULLI
+            .relaxation
+            .hard(&BERNOULLI.relaxation.relaxed(&theta, u))
+    };
+    let draws = [draw(&noise.u), draw(&noise.further[0])];
+    let parameters: Vec<Tensor> = network.parameters().iter().map(Parameter::get).collect();
+    let [w, w_bias, v, v_bias, out, out_bias, alpha, beta] = &parameters[..] else {
+        panic!("{} parameters", parameters.len());
+    };
+    let p = theta.sigmoid();
+    let mut expected = plain;
+    for (own, other) in [(0, 1), (1, 0)] {
+        let (b, center) = (&draws[own], &draws[other]);
+        let (f, slope) = INTERACTING.cost().with_slope(center)?;
+        let h = |at: &Tensor| {
+            let change = (&slope * (at - center)).sum_keepdim(1);
+            let hidden = change.linear(w, w_bias) + f.unsqueeze(-1).linear(v, v_bias);
+            hidden.leaky_relu(0.3).linear(out, out_bias)
+        };
+        let (mut stein, mut by_theta) = (theta.index(1, 0).zeros_like(), theta.zeros_like());
+        for coin in 0..3 {
+            let flips = Tensor::from_slice(&[0, 1, 2].map(|i| f32::from(u8::from(i == coin))));
+            let next = b + &flips * (1.0 - b * 2.0);
+            let rate = (&flips * (&next * &p + (1.0 - &next) * (1.0 - &p))).sum(1) / 3.0;
+            let (there, here) = (h(&next), h(b));
+            stein = stein + &rate * (there.index(1, 0) - here.index(1, 0));
+            let weighted = |h: &Tensor, b: &Tensor| h.slice(1, 1..2) * (b - &p);
+            by_theta =
+                by_theta + rate.unsqueeze(-1) * (weighted(&there, &next) - weighted(&here, b));
+        }
+        // Draw `own` is in the baseline of the other one.
+        let other_score = center - &p;
+        expected =
+            expected - (stein * alpha * 0.5).unsqueeze(-1) * other_score + by_theta * (beta * 0.5);
+    }
+    let off = (found - expected).abs().max_all().item()?;
+    assert!(off < 1e-4, "{off}");
+    Ok(())
 }
 
 #[test]
@@ -247,8 +335,9 @@ fn biased_estimators_are_right_to_their_order() -> Result<()> {
 
 #[test]
 fn several_draws_need_further_noise() -> Result<()> {
-    let double: Function = |problem, cost| double_cv(problem, cost, 0.5, 0.5);
-    for function in [rloo as Function, arms, disarm_tree, double] {
+    let double: Function = |problem, cost| double_cv(problem, cost, 0.5);
+    let stein: Function = |problem, cost| rodeo(problem, cost, &stein_network()?);
+    for function in [rloo as Function, arms, disarm_tree, double, stein] {
         let error = estimate(&BERNOULLI, function, 0, 1)
             .unwrap_err()
             .to_string();
@@ -265,7 +354,7 @@ fn the_weight_of_double_control_variates_follows_the_variance() -> Result<()> {
     let theta = INTERACTING.theta(ROWS)?;
     let noise = INTERACTING.noise_with(ROWS, 5, 1)?;
     let problem = INTERACTING.problem(&theta, &noise);
-    let at = |alpha| double_cv(problem, &INTERACTING.cost(), alpha, 0.5);
+    let at = |alpha| double_cv(problem, &INTERACTING.cost(), alpha);
     let square = |alpha| at(alpha)?.gradient.square().mean_all().item();
     let difference = (square(0.4 + STEP)? - square(0.4 - STEP)?) / (2.0 * STEP);
     let derivative = at(0.4)?.variance_gradient[0].item()?;
@@ -273,5 +362,38 @@ fn the_weight_of_double_control_variates_follows_the_variance() -> Result<()> {
         (difference - derivative).abs() < 1e-3 * (1.0 + derivative.abs()),
         "{difference}, {derivative}"
     );
+    Ok(())
+}
+
+#[test]
+fn the_network_of_rodeo_follows_the_variance() -> Result<()> {
+    const STEP: f32 = 0.02;
+    const ROWS: usize = 500;
+    let network = stein_network()?;
+    let theta = INTERACTING.theta(ROWS)?;
+    let noise = INTERACTING.noise_with(ROWS, 5, 2)?;
+    let problem = INTERACTING.problem(&theta, &noise);
+    let square = || {
+        let gradient = rodeo(problem, &INTERACTING.cost(), &network)?.gradient;
+        gradient.square().mean_all().item()
+    };
+    let found = rodeo(problem, &INTERACTING.cost(), &network)?.variance_gradient;
+    for (parameter, derivative) in network.parameters().iter().zip(found) {
+        let at = parameter.get().detach();
+        let along = Key::new(9)
+            .stream("along")
+            .normals(at.shape(), &Device::cpu())?;
+        parameter.set(&at + &along * STEP)?;
+        let above = square()?;
+        parameter.set(&at - &along * STEP)?;
+        let difference = (above - square()?) / (2.0 * STEP);
+        parameter.set(at)?;
+        let derivative = (along * derivative).sum_all().item()?;
+        let error = (difference - derivative).abs();
+        assert!(
+            error < 1e-2 * (1.0 + derivative.abs()),
+            "{difference}, {derivative}"
+        );
+    }
     Ok(())
 }

@@ -5,14 +5,14 @@ use std::rc::Rc;
 
 use relax_runtime::Result;
 use relax_runtime::estimator::{
-    DisarmTree, DoubleCv, Enumerate, GumbelSoftmax, MuProp, ReinMax, Relax, Rloo, StraightThrough,
-    by_name,
+    DisarmTree, DoubleCv, Enumerate, GumbelSoftmax, MuProp, ReinMax, Relax, Rloo, Rodeo,
+    StraightThrough, by_name,
 };
 use relax_runtime::infer::{Elbo, ExpectedCost, Trainer};
 
 use crate::models;
 use crate::settings::{
-    DRAWS, Estimators, ROWS, Setting, Values, black_box, coins, learning, summing,
+    DRAWS, Estimators, Moved, ROWS, Setting, Values, black_box, coins, learning, summing,
 };
 
 /// Draws of a plate: these estimators vary less than the score function.
@@ -35,7 +35,8 @@ fn of_coins() -> Estimators {
 fn of_relaxable_coins() -> Estimators {
     let mut all = of_coins();
     all.push(Rc::new(MuProp::default()));
-    all.push(Rc::new(DoubleCv::default()));
+    all.push(Rc::new(Moved(DoubleCv::default())));
+    all.push(Rc::new(Moved(Rodeo::default())));
     all
 }
 
@@ -43,7 +44,7 @@ fn of_relaxable_coins() -> Estimators {
 fn of_one_hots() -> Estimators {
     let mut all = of_categoricals();
     all.push(Rc::new(MuProp::default()));
-    all.push(Rc::new(DoubleCv::default()));
+    all.push(Rc::new(Moved(DoubleCv::default())));
     all
 }
 

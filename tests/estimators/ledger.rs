@@ -4,14 +4,14 @@
 use std::collections::BTreeMap;
 
 use relax_runtime::estimator::{
-    Cost, Estimate, Noise, Problem, Through, arms, disarm, disarm_tree, dlax, double_cv,
-    gumbel_softmax, indecater, muprop, nvil, rebar, reinforce, reinmax, relax, rloo,
-    straight_through,
+    Cost, Estimate, Noise, Problem, SteinNetwork, Through, arms, disarm, disarm_tree, dlax,
+    double_cv, gumbel_softmax, indecater, muprop, nvil, rebar, reinforce, reinmax, relax, rloo,
+    rodeo, straight_through,
 };
 use relax_runtime::nn::Activation;
 use relax_runtime::optim::{Adam, Optimizer};
 use relax_runtime::surrogate::{Constant, FreeForm, RelaxedCost, Sum, Surrogate};
-use relax_runtime::{Device, Key, Result};
+use relax_runtime::{Device, Key, Parameter, Result};
 
 use crate::problems::{Case, INTERACTING, ONE_HOT};
 use crate::statistics::Moments;
@@ -24,7 +24,7 @@ type Function<'a> = dyn Fn(Problem<'_>, &dyn Cost) -> Result<Estimate> + 'a;
 fn measure(
     case: &Case,
     further: usize,
-    learned: Option<&dyn Surrogate>,
+    learned: &[Parameter],
     function: &Function<'_>,
 ) -> Result<f64> {
     const BATCH: usize = 100;
@@ -34,11 +34,11 @@ fn measure(
         let noise: Noise = case.noise_with(rows, seed, further)?;
         function(case.problem(&theta, &noise), &case.cost())
     };
-    if let Some(surrogate) = learned {
+    if !learned.is_empty() {
         let mut optimizer = Optimizer::new(Adam::new(0.01))?;
         for step in 0..STEPS {
             let gradient = estimate(BATCH, 1_000 + step)?.variance_gradient;
-            let pairs: Vec<_> = surrogate.parameters().into_iter().zip(gradient).collect();
+            let pairs: Vec<_> = learned.iter().cloned().zip(gradient).collect();
             optimizer.update(&pairs)?;
         }
     }
@@ -61,51 +61,64 @@ fn sum(case: &Case) -> Result<Sum<RelaxedCost, FreeForm>> {
 
 fn ledger(case: &Case, coins: bool) -> Result<BTreeMap<&'static str, f64>> {
     let mut found = BTreeMap::new();
-    let mut add = |name, further, learned: Option<&dyn Surrogate>, function: &Function<'_>| {
-        let per_budget = measure(case, further, learned, function)?;
+    let mut add = |name, further, learned: Vec<Parameter>, function: &Function<'_>| {
+        let per_budget = measure(case, further, &learned, function)?;
         println!("{}: {name:<24} {per_budget:.4}", case.name);
         found.insert(name, per_budget);
         Ok::<_, relax_runtime::Error>(())
     };
-    add("reinforce", 0, None, &|p, c| reinforce(p, c, 0.0))?;
-    add("rloo, 2", 1, None, &rloo)?;
-    add("rloo, 4", 3, None, &rloo)?;
+    add("reinforce", 0, Vec::new(), &|p, c| reinforce(p, c, 0.0))?;
+    add("rloo, 2", 1, Vec::new(), &rloo)?;
+    add("rloo, 4", 3, Vec::new(), &rloo)?;
     if coins {
-        add("disarm", 0, None, &disarm)?;
-        add("arms, 3", 2, None, &arms)?;
-        add("arms, 4", 3, None, &arms)?;
+        let mut stream = Key::new(33).stream("network");
+        for (name, further) in [("rodeo, 2", 1), ("rodeo, 3", 2)] {
+            let stein = SteinNetwork::new(20, &mut stream, &Device::cpu())?;
+            let learned = stein.parameters();
+            add(name, further, learned, &|p, c| rodeo(p, c, &stein))?;
+        }
+        add("disarm", 0, Vec::new(), &disarm)?;
+        add("arms, 3", 2, Vec::new(), &arms)?;
+        add("arms, 4", 3, Vec::new(), &arms)?;
     } else {
-        add("disarm-tree", 1, None, &disarm_tree)?;
+        add("disarm-tree", 1, Vec::new(), &disarm_tree)?;
     }
-    add("indecater", 0, None, &indecater)?;
-    add("muprop", 0, None, &|p, c| muprop(p, c, 0.5))?;
+    add("indecater", 0, Vec::new(), &indecater)?;
+    add("muprop", 0, Vec::new(), &|p, c| muprop(p, c, 0.5))?;
     let weight = Constant::new(0.5, &Device::cpu());
     let alpha = || weight.parameters()[0].get().item();
-    add("double-cv, 2", 1, Some(&weight), &|p, c| {
-        double_cv(p, c, alpha()?, 0.5)
+    add("double-cv, 2", 1, weight.parameters(), &|p, c| {
+        double_cv(p, c, alpha()?)
+    })?;
+    add("double-cv, 3", 2, weight.parameters(), &|p, c| {
+        double_cv(p, c, alpha()?)
     })?;
     let baseline = network(case)?;
-    add("nvil", 0, Some(&baseline), &|p, c| nvil(p, c, &baseline))?;
+    add("nvil", 0, baseline.parameters(), &|p, c| {
+        nvil(p, c, &baseline)
+    })?;
     let relaxed = RelaxedCost::new(1.0, 0.5, &Device::cpu());
-    add("rebar", 0, Some(&relaxed), &|p, c| rebar(p, c, &relaxed))?;
+    add("rebar", 0, relaxed.parameters(), &|p, c| {
+        rebar(p, c, &relaxed)
+    })?;
     let free = network(case)?;
-    add("relax-free-form", 0, Some(&free), &|p, c| {
+    add("relax-free-form", 0, free.parameters(), &|p, c| {
         relax(p, c, &free)
     })?;
     let both = sum(case)?;
-    add("relax", 0, Some(&both), &|p, c| relax(p, c, &both))?;
+    add("relax", 0, both.parameters(), &|p, c| relax(p, c, &both))?;
     let both = sum(case)?;
-    add("dlax", 0, Some(&both), &|p, c| dlax(p, c, &both))?;
-    add("gumbel-softmax*", 0, None, &|p, c| {
+    add("dlax", 0, both.parameters(), &|p, c| dlax(p, c, &both))?;
+    add("gumbel-softmax*", 0, Vec::new(), &|p, c| {
         gumbel_softmax(p, c, 0.5)
     })?;
-    add("straight-through*", 0, None, &|p, c| {
+    add("straight-through*", 0, Vec::new(), &|p, c| {
         straight_through(p, c, Through::Mean, 0.5)
     })?;
-    add("straight-through-gumbel*", 0, None, &|p, c| {
+    add("straight-through-gumbel*", 0, Vec::new(), &|p, c| {
         straight_through(p, c, Through::Gumbel(0.5), 0.5)
     })?;
-    add("reinmax*", 0, None, &|p, c| reinmax(p, c, 0.5))?;
+    add("reinmax*", 0, Vec::new(), &|p, c| reinmax(p, c, 0.5))?;
     Ok(found)
 }
 

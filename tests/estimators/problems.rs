@@ -4,7 +4,7 @@ use relax_runtime::dist::{BernoulliRelaxation, CategoricalRelaxation, Relaxation
 use relax_runtime::estimator::{Cost, Coupling, Noise, Problem, differentiable};
 use relax_runtime::nn::Activation;
 use relax_runtime::surrogate::{FreeForm, RelaxedCost, Sum, Surrogate, Zero};
-use relax_runtime::{Device, Key, Result, Shape, Stream, Tensor};
+use relax_runtime::{Device, Key, Parameter, Result, Shape, Stream, Tensor};
 
 pub const COUPLINGS: [Coupling; 2] = [Coupling::Coupled, Coupling::Independent];
 
@@ -215,14 +215,14 @@ pub fn surrogates(case: &Case) -> Result<Vec<(&'static str, Box<dyn Surrogate>)>
     ];
     let mut stream = Key::new(4).stream("perturbation");
     for (_, surrogate) in &all {
-        perturb(&**surrogate, 0.4, &mut stream)?;
+        perturb(&surrogate.parameters(), 0.4, &mut stream)?;
     }
     Ok(all)
 }
 
 /// Moves every parameter by normal noise: a network's output layer, which starts at zero, too.
-pub fn perturb(surrogate: &dyn Surrogate, size: f32, stream: &mut Stream) -> Result<()> {
-    for parameter in surrogate.parameters() {
+pub fn perturb(parameters: &[Parameter], size: f32, stream: &mut Stream) -> Result<()> {
+    for parameter in parameters {
         let noise = stream.normals(parameter.shape(), &Device::cpu())?;
         parameter.set(parameter.get().detach() + noise * size)?;
     }

@@ -50,7 +50,7 @@ impl<E: Estimator> Estimator for Moved<E> {
 
     fn state(&self, task: &SiteTask<'_>) -> Result<SiteState> {
         let state = self.0.state(task)?;
-        perturb(state.surrogate(), 0.3, &mut Key::new(8).stream(task.name))?;
+        perturb(state.parameters(), 0.3, &mut Key::new(8).stream(task.name))?;
         Ok(state)
     }
 

@@ -90,7 +90,7 @@ fn relax_is_unbiased_with_a_context() -> Result<()> {
     let (theta, device) = (case.theta(DRAWS)?, Device::cpu());
     let mut stream = Key::new(5).stream("context");
     let network = FreeForm::new(3, 2, &[8], Activation::Tanh, &mut stream, &device)?;
-    perturb(&network, 0.5, &mut stream)?;
+    perturb(&network.parameters(), 0.5, &mut stream)?;
     let context = Tensor::from_vec(
         (0..2 * DRAWS).map(|_| stream.uniform()).collect(),
         [DRAWS, 2],

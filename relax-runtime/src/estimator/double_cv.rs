@@ -1,47 +1,27 @@
 //! Double control variates for the leave-one-out estimator (Titsias and Shi 2022).
 
-use super::problem::{pull, slope};
-use super::rloo::{centred_scores, too_few};
-use super::site::{Estimator, SiteClass, SiteState, SiteTask, check_temperature};
+use super::problem::pull;
+use super::rloo::{centred_scores, costs_and_slopes, too_few};
+use super::site::{Estimator, SiteClass, SiteState, SiteTask};
 use super::{Cost, Estimate, Problem};
 use crate::error::Result;
-use crate::surrogate::Constant;
-use crate::tensor::Tensor;
+use crate::tensor::{Parameter, Tensor};
 
 /// The leave-one-out estimate of f − α l, plus α times the exact gradient of E\[l\]: with μ the mean
 /// of b, lᵢ(b) = sᵢᵀ(b − μ) is a Taylor expansion whose slope sᵢ is the mean of f′ at the other
-/// draws (after Titsias and Shi 2022, with one weight for both control variates).
+/// draws. One weight α serves both control variates, as in the authors' code, where it has the
+/// other sign (Titsias and Shi 2022).
 ///
 /// Unbiased for every α; `variance_gradient` holds one tensor, for α. The draws are those of
-/// [`rloo`](super::rloo()); each needs two evaluations, one of them for the slope there, where later
-/// choices are relaxed at `temperature`.
+/// [`rloo`](super::rloo()); each needs one evaluation, for the cost and its slope.
 ///
 /// # Errors
 /// The cost's own, shapes that do not fit, or no further noise.
-pub fn double_cv(
-    problem: Problem<'_>,
-    cost: &dyn Cost,
-    alpha: f32,
-    temperature: f32,
-) -> Result<Estimate> {
-    let (relaxation, theta) = (problem.relaxation, problem.theta.detach());
-    let noise = std::iter::once(&problem.noise.u).chain(&problem.noise.further);
-    let draws: Vec<Tensor> = noise
-        .map(|u| relaxation.hard(&relaxation.relaxed(&theta, u)))
-        .collect();
-    let others = match draws.len() {
-        0 | 1 => return Err(too_few()),
-        n => (n - 1) as f32,
-    };
-    let (mut costs, mut slopes) = (Vec::new(), Vec::new());
-    for (i, b) in draws.iter().enumerate() {
-        costs.push(if i == 0 {
-            cost.drawn(b)?
-        } else {
-            cost.hard(b)?
-        });
-        slopes.push(slope(cost, b, temperature)?.1);
-    }
+pub fn double_cv(problem: Problem<'_>, cost: &dyn Cost, alpha: f32) -> Result<Estimate> {
+    let theta = problem.theta.detach();
+    let draws = problem.draws();
+    let (mut costs, slopes) = costs_and_slopes(cost, &draws)?;
+    let others = (draws.len() - 1) as f32;
     let mean = |theta: &Tensor| problem.mean(theta);
     let (mu, sum) = (mean(&theta), sum(&slopes));
     let expansions: Vec<Tensor> = draws
@@ -58,7 +38,7 @@ pub fn double_cv(
         cost: costs.swap_remove(0),
         gradient,
         variance_gradient: vec![by_alpha],
-        evaluations: 2 * draws.len(),
+        evaluations: draws.len(),
     })
 }
 
@@ -74,22 +54,19 @@ pub struct DoubleCv {
     draws: usize,
     /// First weight α.
     pub alpha: f32,
-    /// Temperature of later choices where the cost is differentiated.
-    pub temperature: f32,
 }
 
 impl Default for DoubleCv {
     fn default() -> Self {
         Self {
-            draws: 2,
-            alpha: 0.5,
-            temperature: 0.5,
+            draws: 3,
+            alpha: 0.0,
         }
     }
 }
 
 impl DoubleCv {
-    /// With the given number of draws, each two evaluations of the cost.
+    /// With the given number of draws, each an evaluation of the cost.
     ///
     /// # Errors
     /// If there are fewer than two.
@@ -128,11 +105,9 @@ impl Estimator for DoubleCv {
     }
 
     fn state(&self, task: &SiteTask<'_>) -> Result<SiteState> {
-        check_temperature(self.temperature)?;
-        let alpha = Constant::new(self.alpha, &task.problem.theta.device());
-        Ok(SiteState::with_surrogate(Box::new(
-            alpha.named(&task.parameter_name("alpha")),
-        )))
+        let alpha = Tensor::full([], self.alpha, &task.problem.theta.device());
+        let alpha = Parameter::new(alpha).named(&task.parameter_name("alpha"));
+        Ok(SiteState::with_parameters(vec![alpha]))
     }
 
     fn estimate(
@@ -141,11 +116,10 @@ impl Estimator for DoubleCv {
         cost: &dyn Cost,
         state: &SiteState,
     ) -> Result<Estimate> {
-        let learned = state.surrogate().parameters();
-        let alpha = match &learned[..] {
+        let alpha = match state.parameters() {
             [alpha] => alpha.get().peek_item()?,
             _ => self.alpha,
         };
-        double_cv(task.problem, cost, alpha, self.temperature)
+        double_cv(task.problem, cost, alpha)
     }
 }

@@ -26,6 +26,7 @@ mod reinforce;
 mod reinmax;
 mod relax;
 mod rloo;
+mod rodeo;
 mod shift;
 mod site;
 mod straight_through;
@@ -46,12 +47,14 @@ pub use nvil::{Nvil, nvil};
 pub use pathwise::Pathwise;
 pub(crate) use plan::choose;
 pub use plan::{Plan, PlanEntry};
+pub(crate) use problem::value_and_slope;
 pub use problem::{Cost, Estimate, Noise, Problem, black_box, differentiable};
 pub use rebar::{Rebar, rebar};
 pub use reinforce::{Reinforce, reinforce, score_function};
 pub use reinmax::{ReinMax, reinmax};
 pub use relax::{Relax, SurrogateKind, relax};
 pub use rloo::{Rloo, rloo};
+pub use rodeo::{Rodeo, SteinNetwork, rodeo};
 pub use site::{Coupling, Estimator, IntoEstimator, SiteClass, SiteState, SiteTask};
 pub use straight_through::{StraightThrough, Through, straight_through};
 
@@ -73,6 +76,7 @@ fn registry() -> Vec<Rc<dyn Estimator>> {
         Rc::new(IndeCateR),
         Rc::new(MuProp::default()),
         Rc::new(DoubleCv::default()),
+        Rc::new(Rodeo::default()),
         Rc::new(Nvil::default()),
         Rc::new(Dlax::default()),
         Rc::new(Pathwise),

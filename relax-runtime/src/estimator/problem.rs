@@ -78,6 +78,15 @@ impl<'a> Problem<'a> {
             .squash(theta, &Tensor::full([], 1.0, &theta.device()))
     }
 
+    /// The draw of the noise u, and those of the further noise.
+    pub(super) fn draws(&self) -> Vec<Tensor> {
+        let theta = self.theta.detach();
+        let noise = std::iter::once(&self.noise.u).chain(&self.noise.further);
+        noise
+            .map(|u| self.relaxation.hard(&self.relaxation.relaxed(&theta, u)))
+            .collect()
+    }
+
     /// A number a row, shaped to multiply tensors of θ's shape.
     pub(super) fn spread(&self, rows: &Tensor) -> Result<Tensor> {
         spread(rows, self.theta.rank())
@@ -110,9 +119,17 @@ pub(super) fn push(sample: &dyn Fn(&Tensor) -> Tensor, theta: &Tensor, tangent: 
 /// Value and slope of the cost at a point of the support's hull; later choices are relaxed at
 /// `temperature`.
 pub(super) fn slope(cost: &dyn Cost, at: &Tensor, temperature: f32) -> Result<(Tensor, Tensor)> {
-    let at = at.detach().leaf();
     let temperature = Tensor::full([], temperature, &at.device());
-    let f = cost.relaxed(&at, &temperature)?;
+    value_and_slope(&|draw: &Tensor| cost.relaxed(draw, &temperature), at)
+}
+
+/// Value and slope of a function of a draw, a number a row.
+pub(crate) fn value_and_slope(
+    cost: &dyn Fn(&Tensor) -> Result<Tensor>,
+    at: &Tensor,
+) -> Result<(Tensor, Tensor)> {
+    let at = at.detach().leaf();
+    let f = cost(&at)?;
     let slope = grad(&[(&f, None)], &[&at])?.remove(0);
     Ok((f.check()?.detach(), slope))
 }
@@ -134,6 +151,21 @@ pub trait Cost {
         self.hard(b)
     }
 
+    /// f(b) at a hard draw and its slope ∂f/∂b there, from one evaluation. Choices made later are
+    /// as hard as ever, and the slope does not pass through them.
+    ///
+    /// # Errors
+    /// If the cost is a black box, or its own.
+    fn with_slope(&self, b: &Tensor) -> Result<(Tensor, Tensor)>;
+
+    /// The same at the draw that the noise u gives.
+    ///
+    /// # Errors
+    /// As [`with_slope`](Self::with_slope).
+    fn drawn_with_slope(&self, b: &Tensor) -> Result<(Tensor, Tensor)> {
+        self.with_slope(b)
+    }
+
     /// f at a relaxed draw, differentiable in it; `temperature` is that of choices made later.
     ///
     /// # Errors
@@ -148,6 +180,9 @@ pub fn differentiable(cost: impl Fn(&Tensor) -> Result<Tensor>) -> impl Cost {
         fn hard(&self, b: &Tensor) -> Result<Tensor> {
             Ok((self.0)(b)?.check()?.detach())
         }
+        fn with_slope(&self, b: &Tensor) -> Result<(Tensor, Tensor)> {
+            value_and_slope(&self.0, b)
+        }
         fn relaxed(&self, draw: &Tensor, _: &Tensor) -> Result<Tensor> {
             (self.0)(draw)
         }
@@ -161,6 +196,11 @@ pub fn black_box(cost: impl Fn(&Tensor) -> Result<Tensor>) -> impl Cost {
     impl<F: Fn(&Tensor) -> Result<Tensor>> Cost for BlackBox<F> {
         fn hard(&self, b: &Tensor) -> Result<Tensor> {
             Ok((self.0)(b)?.check()?.detach())
+        }
+        fn with_slope(&self, _: &Tensor) -> Result<(Tensor, Tensor)> {
+            Err(Error::Model(
+                "a black-box cost has no slope; use `rloo`, or a free-form surrogate".into(),
+            ))
         }
         fn relaxed(&self, _: &Tensor, _: &Tensor) -> Result<Tensor> {
             Err(Error::Model(

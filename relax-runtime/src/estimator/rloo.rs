@@ -15,12 +15,7 @@ use crate::tensor::Tensor;
 /// # Errors
 /// The cost's own, shapes that do not fit, or no further noise.
 pub fn rloo(problem: Problem<'_>, cost: &dyn Cost) -> Result<Estimate> {
-    let (relaxation, theta) = (problem.relaxation, problem.theta.detach());
-    let noise = std::iter::once(&problem.noise.u).chain(&problem.noise.further);
-    let draws: Vec<Tensor> = noise
-        .map(|u| relaxation.hard(&relaxation.relaxed(&theta, u)))
-        .collect();
-    leave_one_out(problem, cost, &draws)
+    leave_one_out(problem, cost, &problem.draws())
 }
 
 /// 1/(n − 1) Σᵢ (f(bᵢ) − f̄) ∂log p(bᵢ | θ)/∂θ, whatever the joint law of the draws; the first is
@@ -64,6 +59,21 @@ pub(super) fn centred_scores(
         gradient = gradient + problem.spread(&(f - &mean))? * score;
     }
     Ok(gradient / (draws.len() - 1) as f32)
+}
+
+/// The costs of at least two draws and their slopes there; the first is the one already made.
+pub(super) fn costs_and_slopes(
+    cost: &dyn Cost,
+    draws: &[Tensor],
+) -> Result<(Vec<Tensor>, Vec<Tensor>)> {
+    let ([first, others @ ..], 2..) = (draws, draws.len()) else {
+        return Err(too_few());
+    };
+    let mut found = vec![cost.drawn_with_slope(first)?];
+    for b in others {
+        found.push(cost.with_slope(b)?);
+    }
+    Ok(found.into_iter().unzip())
 }
 
 pub(super) fn too_few() -> Error {

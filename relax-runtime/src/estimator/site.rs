@@ -181,6 +181,7 @@ impl IntoEstimator for Rc<dyn Estimator> {
 #[derive(Debug)]
 pub struct SiteState {
     surrogate: Box<dyn Surrogate>,
+    parameters: Vec<Parameter>,
     optimizer: Optimizer,
     /// Past costs.
     pub baseline: MovingAverage,
@@ -205,15 +206,29 @@ impl SiteState {
     pub fn with_surrogate(surrogate: Box<dyn Surrogate>) -> Self {
         let optimizer = Optimizer::unchecked(Adam::new(Self::LEARNING_RATE));
         Self {
+            parameters: surrogate.parameters(),
             surrogate,
             optimizer,
             baseline: MovingAverage::default(),
         }
     }
 
+    /// Named parameters of something else than a surrogate, trained by Adam.
+    pub fn with_parameters(parameters: Vec<Parameter>) -> Self {
+        Self {
+            parameters,
+            ..Self::new()
+        }
+    }
+
     /// The surrogate.
     pub fn surrogate(&self) -> &dyn Surrogate {
         &*self.surrogate
+    }
+
+    /// What is trained: the surrogate's parameters, or those of something else.
+    pub fn parameters(&self) -> &[Parameter] {
+        &self.parameters
     }
 
     /// The surrogate's optimiser.
@@ -226,19 +241,20 @@ impl SiteState {
         &self.optimizer
     }
 
-    /// Moves the surrogate against the gradient of the variance.
+    /// Moves the parameters against the gradient of the variance.
     ///
     /// # Errors
-    /// If the gradients do not fit the surrogate's parameters.
+    /// If the gradients do not fit the parameters.
     pub fn train(&mut self, variance_gradient: &[Tensor]) -> Result<()> {
-        let parameters = self.surrogate.parameters();
-        if parameters.len() != variance_gradient.len() {
+        if self.parameters.len() != variance_gradient.len() {
             return Err(Error::Autodiff(
-                "surrogate and gradient differ in length".into(),
+                "learned parameters and gradient differ in length".into(),
             ));
         }
-        let pairs: Vec<(Parameter, Tensor)> = parameters
-            .into_iter()
+        let pairs: Vec<(Parameter, Tensor)> = self
+            .parameters
+            .iter()
+            .cloned()
             .zip(variance_gradient.iter().cloned())
             .collect();
         self.optimizer.update(&pairs)

@@ -1,11 +1,12 @@
 //! The cost-to-go of a site, as its estimator sees it: a function of the site's draw.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use super::objective::Objective;
 use super::pass::{Latent, Mode, Pass};
 use crate::error::{Error, Result};
-use crate::estimator::Cost;
+use crate::estimator::{Cost, value_and_slope};
 use crate::model::ParamStore;
 use crate::random::Key;
 use crate::tensor::Tensor;
@@ -30,6 +31,8 @@ pub(super) struct CostToGo<'a> {
     /// At the site's own draw.
     pub(super) drawn: &'a Tensor,
     pub(super) baseline: f32,
+    /// How often the draw's own evaluation had to be made again.
+    pub(super) repeated: Cell<usize>,
 }
 
 impl CostToGo<'_> {
@@ -63,6 +66,16 @@ impl Cost for CostToGo<'_> {
 
     fn drawn(&self, _: &Tensor) -> Result<Tensor> {
         Ok(self.drawn - self.baseline)
+    }
+
+    fn with_slope(&self, b: &Tensor) -> Result<(Tensor, Tensor)> {
+        value_and_slope(&|draw: &Tensor| Ok(self.replace(draw.clone(), None)?.1), b)
+    }
+
+    /// The graph of the draw's own evaluation is kept for the parameters' derivatives.
+    fn drawn_with_slope(&self, b: &Tensor) -> Result<(Tensor, Tensor)> {
+        self.repeated.set(self.repeated.get() + 1);
+        self.with_slope(b)
     }
 
     fn relaxed(&self, draw: &Tensor, temperature: &Tensor) -> Result<Tensor> {

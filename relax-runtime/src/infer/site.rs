@@ -1,5 +1,6 @@
 //! What a trainer keeps of one site: its estimator, what that has learned, and its variance.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -135,12 +136,14 @@ impl Site {
                         params,
                         drawn: &to_go,
                         baseline: self.baseline(),
+                        repeated: Cell::default(),
                     };
                     let estimate = self.with_task(relaxation, work, |task| {
                         self.estimator.estimate(task, &cost, state)
                     })?;
                     let learned = Some(estimate.variance_gradient);
-                    (vec![estimate.gradient], learned, estimate.evaluations - 1)
+                    let further = estimate.evaluations - 1 + cost.repeated.get();
+                    (vec![estimate.gradient], learned, further)
                 }
                 _ => {
                     let weight = &to_go - self.baseline();
@@ -219,7 +222,7 @@ impl Site {
                     self.estimator.name()
                 )));
             }
-            restore_all(&saved.surrogate, &state.surrogate().parameters())?;
+            restore_all(&saved.surrogate, state.parameters())?;
             state.optimizer_mut().restore(saved.memory);
             if let [sum, weight, moments @ ..] = &saved.averages[..] {
                 state.baseline.restore([*sum, *weight]);
@@ -238,7 +241,7 @@ impl Site {
         let baseline = state.baseline.state().into_iter();
         Ok(Some(SavedSite {
             estimator: self.estimator.name().to_owned(),
-            surrogate: save_all(&state.surrogate().parameters())?,
+            surrogate: save_all(state.parameters())?,
             memory: state.optimizer().state(),
             averages: baseline.chain(self.moments.state()).collect(),
         }))

@@ -4,7 +4,7 @@ use super::{Surrogate, Surroundings};
 use crate::error::Result;
 use crate::tensor::{Device, Parameter, Shape, Tensor};
 
-/// c(z) = a: as a surrogate a learned baseline, and where estimators need one number that learns.
+/// c(z) = a: a learned baseline.
 #[derive(Clone, Debug)]
 pub struct Constant(Parameter);
 
