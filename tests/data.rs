@@ -12,7 +12,7 @@ mod data;
 
 use data::{
     BinaryImages, COLUMNS, DataError, Dataset, IMAGES_MAGIC, PIXELS, Problem, ROWS, TEST, TRAIN,
-    VALIDATION,
+    VALIDATION, read_levels,
 };
 
 /// An idx file before compression.
@@ -316,4 +316,18 @@ fn the_full_data_sets_load_where_they_are_at_hand() {
             ..
         }
     ));
+}
+
+/// Where grey levels are wanted, the bytes of the file are what comes back.
+#[test]
+fn grey_levels_are_read_as_they_are() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join(TRAIN);
+    let levels: Vec<u8> = (0..PIXELS).map(|at| (at % 256) as u8).collect();
+    fs::write(&path, gzip(&images(&levels))).unwrap();
+    assert_eq!(read_levels(&path).unwrap(), levels);
+    let error = BinaryImages::read(&path).unwrap_err();
+    assert!(error.to_string().contains("must be 0"), "{error}");
+    let error = read_levels(&folder.path().join(TEST)).unwrap_err();
+    assert!(error.to_string().contains("cannot be read"), "{error}");
 }

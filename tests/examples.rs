@@ -76,6 +76,23 @@ fn discrete_vae() {
     }
 }
 
+/// A few steps of all estimators on coins, and of some on digits; times differ from run to run.
+#[test]
+fn estimators() {
+    let mut settings = insta::Settings::clone_current();
+    settings.add_filter(r"(?m) +\d+\.\d\d$", " [time]");
+    settings.add_filter(r"\d\.\d\de-[2-9]\d", "rounding");
+    settings.add_filter(r"(\d\.\d)\d(e-?\d)", "$1$2");
+    let _filters = settings.bind_to_scope();
+    let coins = ["--problem", "toy,pairs", "--evaluations", "600"];
+    insta::assert_snapshot!("estimators_coins", output("estimators", &coins));
+    let digits = "--problem categorical,bernoulli --evaluations 60 --estimators";
+    let mut arguments: Vec<&str> = digits.split(' ').collect();
+    arguments.push("relax,rloo-2,disarm");
+    let printed = output("estimators", &arguments);
+    insta::assert_snapshot!("estimators_digits", printed);
+}
+
 /// Killed at any moment, a run goes on from its last checkpoint to exactly the same end.
 #[test]
 fn discrete_vae_resumes_where_it_was_killed() {
@@ -115,7 +132,7 @@ fn discrete_vae_resumes_where_it_was_killed() {
 
 #[test]
 fn wrong_settings_are_refused_in_a_sentence() {
-    let cases: [(&str, &[&str]); 12] = [
+    let cases: [(&str, &[&str]); 15] = [
         ("toy", &["--steps", "0"]),
         ("toy", &["--t", "nan"]),
         ("sprinkler", &["--steps", "0"]),
@@ -128,6 +145,9 @@ fn wrong_settings_are_refused_in_a_sentence() {
         ("discrete_vae", &["--device", "gpu"]),
         ("discrete_vae", &["--data", "nowhere"]),
         ("discrete_vae", &["--resume"]),
+        ("estimators", &["--estimators", "relaxx"]),
+        ("estimators", &["--evaluations", "0"]),
+        ("estimators", &["--data", "nowhere"]),
     ];
     let refusals = cases.map(|(example, arguments)| {
         format!(

@@ -93,61 +93,12 @@ impl BinaryImages {
     /// # Errors
     /// [`DataError::File`] with the path and the first [`Problem`] met.
     pub(crate) fn read(path: &Path) -> Result<Self, DataError> {
-        fs::read(path)
-            .map_err(Problem::Unreadable)
-            .and_then(|file| Self::decode(&file))
-            .map_err(|problem| DataError::File {
-                path: path.to_owned(),
-                problem,
-            })
+        read(path, Self::decode)
     }
 
-    /// The images of a gzip-compressed idx file: four big-endian words (magic number, count, rows,
-    /// columns), then the pixels.
+    /// The images of a gzip-compressed idx file.
     fn decode(file: &[u8]) -> Result<Self, Problem> {
-        if file.is_empty() {
-            return Err(Problem::EmptyFile);
-        }
-        if !file.starts_with(&GZIP_MAGIC) {
-            return Err(Problem::NotGzip);
-        }
-        let mut stream = MultiGzDecoder::new(file);
-        let header = inflate(&mut stream, HEADER_BYTES)?;
-        let words: Vec<u32> = header
-            .as_chunks()
-            .0
-            .iter()
-            .map(|&word| u32::from_be_bytes(word))
-            .collect();
-        let &[magic, count, rows, columns] = words.as_slice() else {
-            return Err(Problem::ShortHeader {
-                found: header.len() as u64,
-            });
-        };
-        if magic != IMAGES_MAGIC {
-            return Err(Problem::WrongMagic { found: magic });
-        }
-        if (rows as usize, columns as usize) != (ROWS, COLUMNS) {
-            return Err(Problem::WrongSize { rows, columns });
-        }
-        if count == 0 {
-            return Err(Problem::NoImages);
-        }
-        let needed = u64::from(count) * PIXELS as u64;
-        // One byte more than needed: it shows trailing bytes, and asking for it makes the decoder
-        // check the stream's sum at the end.
-        let pixels = inflate(&mut stream, needed + 1)?;
-        let found = pixels.len() as u64;
-        if found < needed {
-            return Err(Problem::MissingPixels {
-                count,
-                needed,
-                found,
-            });
-        }
-        if found > needed {
-            return Err(Problem::TrailingBytes { count });
-        }
+        let pixels = decode_levels(file)?;
         if let Some(at) = pixels.iter().position(|&value| value > 1) {
             return Err(Problem::NotBinary {
                 image: at / PIXELS,
@@ -197,6 +148,75 @@ impl BinaryImages {
             .map(|sum| (f64::from(sum) / count) as f32)
             .collect()
     }
+}
+
+/// Reads a gzip-compressed idx file of images as it is: the grey level of every pixel, from 0 to
+/// 255, image after image.
+///
+/// # Errors
+/// [`DataError::File`] with the path and the first [`Problem`] met.
+pub(crate) fn read_levels(path: &Path) -> Result<Vec<u8>, DataError> {
+    read(path, decode_levels)
+}
+
+fn read<T>(path: &Path, decode: fn(&[u8]) -> Result<T, Problem>) -> Result<T, DataError> {
+    let decoded = match fs::read(path) {
+        Ok(file) => decode(&file),
+        Err(error) => Err(Problem::Unreadable(error)),
+    };
+    decoded.map_err(|problem| DataError::File {
+        path: path.to_owned(),
+        problem,
+    })
+}
+
+/// The pixels of a gzip-compressed idx file: four big-endian words (magic number, count, rows,
+/// columns), then the pixels.
+fn decode_levels(file: &[u8]) -> Result<Vec<u8>, Problem> {
+    if file.is_empty() {
+        return Err(Problem::EmptyFile);
+    }
+    if !file.starts_with(&GZIP_MAGIC) {
+        return Err(Problem::NotGzip);
+    }
+    let mut stream = MultiGzDecoder::new(file);
+    let header = inflate(&mut stream, HEADER_BYTES)?;
+    let words: Vec<u32> = header
+        .as_chunks()
+        .0
+        .iter()
+        .map(|&word| u32::from_be_bytes(word))
+        .collect();
+    let &[magic, count, rows, columns] = words.as_slice() else {
+        return Err(Problem::ShortHeader {
+            found: header.len() as u64,
+        });
+    };
+    if magic != IMAGES_MAGIC {
+        return Err(Problem::WrongMagic { found: magic });
+    }
+    if (rows as usize, columns as usize) != (ROWS, COLUMNS) {
+        return Err(Problem::WrongSize { rows, columns });
+    }
+    if count == 0 {
+        return Err(Problem::NoImages);
+    }
+    let needed = u64::from(count) * PIXELS as u64;
+    // One byte more than needed: it shows trailing bytes, and asking for it makes the decoder
+    // check the stream's sum at the end.
+    let pixels = inflate(&mut stream, needed + 1)?;
+    let found = pixels.len() as u64;
+    if found < needed {
+        return Err(Problem::MissingPixels {
+            count,
+            needed,
+            found,
+        });
+    }
+    if found > needed {
+        return Err(Problem::TrailingBytes { count });
+    }
+    Ok(pixels)
 }
 
 /// Up to `limit` bytes of a gzip stream, fewer only at its proper end.

@@ -5,6 +5,7 @@
 //! `cargo run --release --example discrete_vae` trains on the digits that come with the program;
 //! `--data DIR` takes a folder of idx files, `--estimator reinforce` or `rebar` compares.
 
+#[allow(dead_code, reason = "shared with programs that need grey images, too")]
 mod data;
 mod evaluate;
 mod model;

@@ -1,0 +1,118 @@
+//! The estimators that are compared, each with its default settings.
+
+use std::rc::Rc;
+
+use relax_runtime::estimator::{
+    Arms, Coupling, Disarm, DisarmTree, Dlax, DoubleCv, Enumerate, Estimator, GumbelSoftmax,
+    IndeCateR, MuProp, Nvil, ReinMax, Rloo, StraightThrough,
+};
+use relax_runtime::infer::{Mode, Objective};
+use relax_runtime::prelude::*;
+
+/// An estimator under the name of the table.
+#[derive(Clone)]
+pub(crate) struct Entrant {
+    pub(crate) name: &'static str,
+    pub(crate) estimator: Rc<dyn Estimator>,
+    /// Independent draws of everything a step, whose estimates are averaged.
+    particles: usize,
+}
+
+impl Entrant {
+    fn new(name: &'static str, estimator: impl Estimator + 'static) -> Self {
+        Self {
+            name,
+            estimator: Rc::new(estimator),
+            particles: 1,
+        }
+    }
+
+    fn particles(self, particles: usize) -> Self {
+        Self { particles, ..self }
+    }
+
+    /// The name, with a star where the estimator is biased.
+    pub(crate) fn marked(&self) -> String {
+        let mark = if self.estimator.biased() { "*" } else { "" };
+        format!("{}{mark}", self.name)
+    }
+
+    /// A trainer that uses it.
+    ///
+    /// # Errors
+    /// If the settings make no sense.
+    pub(crate) fn trainer(&self, seed: u64) -> Result<Trainer> {
+        Trainer::new(seed)
+            .with_estimator(Rc::clone(&self.estimator))
+            .with_particles(self.particles)
+    }
+
+    /// Evaluations of the cost in a step, if the estimator is valid for the objective's only site.
+    ///
+    /// # Errors
+    /// Whatever goes wrong in the objective.
+    pub(crate) fn evaluations(&self, objective: &dyn Objective) -> Result<Option<usize>> {
+        let pass = objective.evaluate(Key::new(0), &ParamStore::default(), &Mode::Draw)?;
+        if self.estimator.valid_for(pass.class(0)).is_err() {
+            return Ok(None);
+        }
+        let found = self.trainer(0)?.gradients(objective, Key::new(0))?;
+        Ok(Some(found.evaluations))
+    }
+}
+
+/// Whose shared parameters the gradients are compared at.
+///
+/// # Errors
+/// None: four draws are enough.
+pub(crate) fn reference() -> Result<Entrant> {
+    Ok(Entrant::new("rloo-4", Rloo::new(4)?))
+}
+
+/// All of them, by rising cost.
+///
+/// # Errors
+/// None: every setting is valid.
+pub(crate) fn lineup() -> Result<Vec<Entrant>> {
+    let independent = Relax {
+        coupling: Coupling::Independent,
+        ..Relax::default()
+    };
+    let independent_free = Relax {
+        coupling: Coupling::Independent,
+        ..Relax::free_form()
+    };
+    let independent_rebar = Rebar {
+        coupling: Coupling::Independent,
+        ..Rebar::default()
+    };
+    Ok(vec![
+        Entrant::new("reinforce", Reinforce::default()),
+        Entrant::new("nvil", Nvil::default()),
+        Entrant::new("relax-free-form", Relax::free_form()),
+        Entrant::new("relax-free-form-independent", independent_free),
+        Entrant::new("rloo-2", Rloo::new(2)?),
+        Entrant::new("disarm", Disarm),
+        Entrant::new("disarm-tree", DisarmTree),
+        Entrant::new("relax-free-form-2", Relax::free_form()).particles(2),
+        Entrant::new("muprop", MuProp::default()),
+        Entrant::new("dlax", Dlax::default()),
+        Entrant::new("rebar", Rebar::default()),
+        Entrant::new("relax", Relax::default()),
+        Entrant::new("rloo-3", Rloo::new(3)?),
+        Entrant::new("arms-3", Arms::new(3)?),
+        Entrant::new("rebar-independent", independent_rebar),
+        Entrant::new("relax-independent", independent),
+        Entrant::new("double-cv-2", DoubleCv::new(2)?),
+        Entrant::new("rloo-4", Rloo::new(4)?),
+        Entrant::new("arms-4", Arms::new(4)?),
+        Entrant::new("relax-free-form-4", Relax::free_form()).particles(4),
+        Entrant::new("relax-2", Relax::default()).particles(2),
+        Entrant::new("indecater", IndeCateR),
+        Entrant::new("enumerate", Enumerate::default()),
+        Entrant::new("gumbel-softmax", GumbelSoftmax::default()),
+        Entrant::new("straight-through", StraightThrough::default()),
+        Entrant::new("straight-through-gumbel", StraightThrough::gumbel()),
+        Entrant::new("reinmax", ReinMax::default()),
+    ])
+}
