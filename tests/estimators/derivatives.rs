@@ -122,7 +122,7 @@ fn both_samples_depend_on_the_parameters() -> Result<()> {
                 continue;
             }
             let around = Surroundings {
-                relaxation,
+                relaxation: Some(relaxation),
                 theta: &theta,
                 context: None,
                 plates: 1,
@@ -178,7 +178,7 @@ fn closed_forms_are_the_automatic_derivatives() -> Result<()> {
         let (z, along) = (draw("z")?, draw("along")?);
         let weight = draw("weight")?.sum_from(1);
         let around = Surroundings {
-            relaxation: case.relaxation,
+            relaxation: Some(case.relaxation),
             theta: &theta,
             context: None,
             plates: 1,

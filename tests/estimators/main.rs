@@ -1,6 +1,7 @@
 //! Estimators and surrogates against exact enumeration, in standard errors, with fixed seeds; their
 //! identities at fixed noise; and their derivatives against central differences.
 
+mod continuous;
 mod derivatives;
 mod family;
 mod family_sites;

@@ -25,7 +25,7 @@ fn by_hand(case: &Case, surrogate: &dyn Surrogate, mistake: Mistake) -> Result<M
     let noise = case.noise(DRAWS, 21, COUPLINGS[1])?;
     let theta = case.theta(DRAWS)?.leaf();
     let around = Surroundings {
-        relaxation,
+        relaxation: Some(relaxation),
         theta: &theta.detach(),
         context: None,
         plates: 1,

@@ -285,6 +285,21 @@ pub fn host_normal() {
     observe!(Normal(x, 1.0), 1.0);
 }
 
+/// A continuous choice on which host control flow depends, and with it another choice.
+#[model]
+pub fn threshold() {
+    let loc = param!(0.0);
+    let scale = param!(1.0);
+    let theta = param!(0.0);
+    let x = sample!(Normal(&loc, &scale));
+    if x.item()? > 0.3 {
+        let b = sample!(Bernoulli(logits = &theta));
+        cost!((&b - 0.2).square() * 3.0);
+    } else {
+        cost!(0.2);
+    }
+}
+
 /// Rows of a continuous choice that meet in a number of the host's.
 #[model]
 pub fn host_sum() {

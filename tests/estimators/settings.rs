@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use relax_runtime::estimator::{
-    Arms, Cost, Coupling, Disarm, Dlax, Enumerate, Estimate, Estimator, IndeCateR, Nvil, Rebar,
-    Reinforce, Relax, Rloo, SiteClass, SiteState, SiteTask,
+    Arms, ContinuousEstimate, ContinuousTask, Cost, Coupling, Disarm, Dlax, Enumerate, Estimate,
+    Estimator, IndeCateR, Nvil, Rebar, Reinforce, Relax, Rloo, SiteClass, SiteState, SiteTask,
 };
 use relax_runtime::infer::{Objective, Trainer, exact_gradient};
 use relax_runtime::model::ParamStore;
@@ -52,6 +52,21 @@ impl<E: Estimator> Estimator for Moved<E> {
         let state = self.0.state(task)?;
         perturb(state.parameters(), 0.3, &mut Key::new(8).stream(task.name))?;
         Ok(state)
+    }
+
+    fn continuous_state(&self, task: &ContinuousTask<'_>) -> Result<SiteState> {
+        let state = self.0.continuous_state(task)?;
+        perturb(state.parameters(), 0.3, &mut Key::new(8).stream(task.name))?;
+        Ok(state)
+    }
+
+    fn estimate_continuous(
+        &self,
+        task: &ContinuousTask<'_>,
+        cost: &dyn Cost,
+        state: &SiteState,
+    ) -> Result<ContinuousEstimate> {
+        self.0.estimate_continuous(task, cost, state)
     }
 
     fn estimate(
@@ -129,6 +144,8 @@ pub struct Setting<'a> {
     /// How often `many` is drawn.
     pub calls: u64,
     pub values: Values<'a>,
+    /// The continuous site that gets the estimators, instead of all discrete ones.
+    pub continuous: Option<&'a str>,
 }
 
 impl<'a> Setting<'a> {
@@ -139,6 +156,7 @@ impl<'a> Setting<'a> {
             weight: ROWS as f64,
             calls: PLATES,
             values,
+            continuous: None,
         }
     }
 
@@ -149,6 +167,7 @@ impl<'a> Setting<'a> {
             weight: 1.0,
             calls: DRAWS,
             values,
+            continuous: None,
         }
     }
 
@@ -260,7 +279,11 @@ impl<'a> Setting<'a> {
     fn measure(&self, estimator: Rc<dyn Estimator>, seed: u64) -> Result<(Moments, Moments)> {
         const STEPS: usize = 20;
         let name = estimator.name();
-        let mut trainer = Trainer::new(seed).with_estimator(estimator);
+        let trainer = Trainer::new(seed);
+        let mut trainer = match self.continuous {
+            Some(site) => trainer.with_site_estimator(site, estimator),
+            None => trainer.with_estimator(estimator),
+        };
         for _ in 0..STEPS {
             trainer.step(self.many)?;
         }
@@ -274,8 +297,12 @@ impl<'a> Setting<'a> {
                 particle: 0,
             };
             let found = trainer.gradients(self.many, key)?;
-            let discrete = found.sites.iter().all(|site| site.estimator == name);
-            assert!(discrete && !found.sites.is_empty(), "{:?}", found.sites);
+            let mut sites = found.sites.iter();
+            let asked = match self.continuous {
+                Some(continuous) => sites.any(|s| s.name == continuous && s.estimator == name),
+                None => !found.sites.is_empty() && sites.all(|site| site.estimator == name),
+            };
+            assert!(asked, "{:?}", found.sites);
             losses.push(&[found.loss / self.weight]);
             gradients.push(&self.flat(&found.parameters, self.weight)?);
         }

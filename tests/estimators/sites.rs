@@ -218,50 +218,6 @@ fn a_coin_before_a_continuous_choice() -> Result<()> {
     Setting::rows(&objective, &objective, values).check_against(value, &gradient, structured())
 }
 
-/// The draw is differentiable in its parameters, but its effect must not count twice.
-/// E\[(x − t)²\] = (m − t)² + s².
-#[test]
-fn the_score_function_at_a_differentiable_choice() -> Result<()> {
-    let (m, s, t) = (0.9_f64, 0.6_f64, 0.4_f64);
-    let program = models::scored_normal(ROWS, ROWS);
-    let objective = ExpectedCost::new(&program);
-    let values: Values<'_> = &[("loc", &[0.9]), ("scale", &[0.6])];
-    let (value, gradient) = ((m - t).powi(2) + s * s, [2.0 * (m - t), 2.0 * s]);
-    let estimators: Vec<Rc<dyn Estimator>> = vec![Rc::new(Reinforce::default())];
-    Setting::rows(&objective, &objective, values).check_against(value, &gradient, estimators)
-}
-
-/// A mean-field guide of x ~ N(0, 1) with y ~ N(x, 1) seen at 1, whose bound is
-/// (m² + (1 − m)²)/2 + s² − ln s + (ln 2π − 1)/2.
-#[test]
-fn a_continuous_choice_of_the_host() -> Result<()> {
-    let (m, log_s) = (0.1_f64, -0.3_f64);
-    let s_square = (2.0 * log_s).exp();
-    let value = 0.5 * (m * m + (1.0 - m).powi(2)) + s_square - log_s
-        + 0.5 * (std::f64::consts::TAU.ln() - 1.0);
-    let program = models::host_normal();
-    let objective = Elbo::new(&program);
-    let values: Values<'_> = &[("x.loc", &[0.1]), ("x.log_scale", &[-0.3])];
-    let estimators: Vec<Rc<dyn Estimator>> = vec![Rc::new(Reinforce::default())];
-    let gradient = [2.0 * m - 1.0, 2.0 * s_square - 1.0];
-    Setting::single(&objective, values).check_against(value, &gradient, estimators)
-}
-
-/// With the mean m of a row, E\[(Σ x − t)²\] = (2 m − t)² + 2 s² of two rows.
-#[test]
-fn rows_of_a_continuous_choice_that_the_host_reads() -> Result<()> {
-    let (m, s, t) = (0.3_f64, 0.6_f64, 0.4_f64);
-    let program = models::host_sum();
-    let objective = ExpectedCost::new(&program);
-    let values: Values<'_> = &[("loc", &[0.3]), ("scale", &[0.6])];
-    let (value, gradient) = (
-        (2.0 * m - t).powi(2) + 2.0 * s * s,
-        [4.0 * (2.0 * m - t), 4.0 * s],
-    );
-    let estimators: Vec<Rc<dyn Estimator>> = vec![Rc::new(Reinforce::default())];
-    Setting::single(&objective, values).check_against(value, &gradient, estimators)
-}
-
 /// Coin k has mean mₖ = a + c mₖ₋₁, and costs (h − t)², in expectation mₖ (1 − 2t) + t².
 #[test]
 fn more_dependent_sites_than_a_set_tells_apart() -> Result<()> {

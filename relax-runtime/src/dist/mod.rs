@@ -127,6 +127,11 @@ pub trait Law: Debug {
     /// the parameters where it is continuous.
     fn draw(&self, noise: &Tensor) -> Tensor;
 
+    /// The noise of the antithetic draw, where noise and mirrored noise have the same law.
+    fn mirrored(&self, _noise: &Tensor) -> Option<Tensor> {
+        None
+    }
+
     /// How the law is relaxed, if it is discrete.
     fn relaxation(&self) -> Option<&'static dyn Relaxation> {
         None

@@ -216,6 +216,10 @@ impl Law for Normal<Tensor> {
         &self.loc + &self.scale * noise
     }
 
+    fn mirrored(&self, noise: &Tensor) -> Option<Tensor> {
+        Some(-noise)
+    }
+
     fn guide_parameters(&self) -> Result<Vec<(&'static str, Tensor)>> {
         let loc = (&self.loc + self.scale.zeros_like()).detach();
         let log_scale = (self.loc.zeros_like() + &self.scale).detach().ln();

@@ -9,13 +9,16 @@
 
 mod arms;
 mod baseline;
+mod continuous;
 mod disarm;
 mod disarm_tree;
 mod dlax;
 mod double_cv;
 mod enumerate;
+mod evolution;
 mod gumbel_softmax;
 mod indecater;
+mod lax;
 mod muprop;
 mod nvil;
 mod pathwise;
@@ -35,13 +38,16 @@ use std::rc::Rc;
 
 pub use arms::{Arms, arms};
 pub use baseline::MovingAverage;
+pub use continuous::{ContinuousEstimate, ContinuousProblem, ContinuousTask};
 pub use disarm::{Disarm, disarm};
 pub use disarm_tree::{DisarmTree, disarm_tree};
 pub use dlax::{Dlax, dlax};
 pub use double_cv::{DoubleCv, double_cv};
 pub use enumerate::{Enumerate, enumerate};
+pub use evolution::{EvolutionStrategies, evolution_strategies};
 pub use gumbel_softmax::{GumbelSoftmax, gumbel_softmax};
 pub use indecater::{IndeCateR, indecater};
+pub use lax::{Lax, lax};
 pub use muprop::{MuProp, muprop};
 pub use nvil::{Nvil, nvil};
 pub use pathwise::Pathwise;
@@ -65,6 +71,7 @@ fn registry() -> Vec<Rc<dyn Estimator>> {
     vec![
         Rc::new(Relax::default()),
         Rc::new(Relax::free_form()),
+        Rc::new(Relax::sum()),
         Rc::new(Rebar::default()),
         Rc::new(Reinforce::default()),
         Rc::new(Reinforce::without_baseline()),
@@ -80,6 +87,8 @@ fn registry() -> Vec<Rc<dyn Estimator>> {
         Rc::new(Nvil::default()),
         Rc::new(Dlax::default()),
         Rc::new(Pathwise),
+        Rc::new(Lax::default()),
+        Rc::new(EvolutionStrategies::default()),
         Rc::new(GumbelSoftmax::default()),
         Rc::new(StraightThrough::default()),
         Rc::new(StraightThrough::gumbel()),

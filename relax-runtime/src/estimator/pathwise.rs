@@ -1,9 +1,7 @@
 //! The pathwise (reparameterised) estimator: the draw is differentiable in its parameters, so the
 //! reverse pass through the cost is the estimate.
 
-use super::site::{Estimator, SiteClass, SiteState, SiteTask};
-use super::{Cost, Estimate};
-use crate::error::{Error, Result};
+use super::site::{Estimator, SiteClass};
 
 /// Nothing to estimate: the reverse pass through the draw does it all.
 #[derive(Clone, Copy, Debug)]
@@ -26,11 +24,5 @@ impl Estimator for Pathwise {
 
     fn needs_estimate(&self) -> bool {
         false
-    }
-
-    fn estimate(&self, _: &SiteTask<'_>, _: &dyn Cost, _: &SiteState) -> Result<Estimate> {
-        Err(Error::Autodiff(
-            "the pathwise estimator has nothing to estimate".into(),
-        ))
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::rc::Rc;
 
-use super::{Estimator, Pathwise, Reinforce, Relax, SiteClass};
+use super::{Estimator, Lax, Pathwise, Reinforce, Relax, SiteClass};
 use crate::error::{Error, Result};
 
 /// The estimator of one site.
@@ -48,7 +48,7 @@ impl fmt::Display for Plan {
 }
 
 /// The rule: what the user asked for if it is valid; else the pathwise estimator where the draw is
-/// differentiable, RELAX at discrete sites, and the score function elsewhere.
+/// differentiable, RELAX at discrete sites, and LAX at continuous ones that host code reads.
 ///
 /// # Errors
 /// If what the user asked for is not valid for the class.
@@ -65,9 +65,10 @@ pub(crate) fn choose(
             }),
         };
     }
-    let candidates: [Rc<dyn Estimator>; 3] = [
+    let candidates: [Rc<dyn Estimator>; 4] = [
         Rc::new(Pathwise),
         Rc::new(Relax::default()),
+        Rc::new(Lax::default()),
         Rc::new(Reinforce::default()),
     ];
     let mut valid = candidates

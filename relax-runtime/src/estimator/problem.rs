@@ -64,7 +64,7 @@ impl<'a> Problem<'a> {
 
     pub(super) fn surroundings(&self, cost: &'a CostAt<'a>) -> Surroundings<'a> {
         Surroundings {
-            relaxation: self.relaxation,
+            relaxation: Some(self.relaxation),
             theta: self.theta,
             context: self.context,
             plates: self.plates,

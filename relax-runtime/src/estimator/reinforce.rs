@@ -1,8 +1,9 @@
 //! REINFORCE, the score-function estimator (Williams 1992).
 
+use super::continuous::drawn;
 use super::problem::spread;
 use super::site::{Estimator, SiteClass, SiteState, SiteTask};
-use super::{Cost, Estimate, Problem};
+use super::{ContinuousEstimate, ContinuousTask, Cost, Estimate, Problem};
 use crate::dist::Law;
 use crate::error::Result;
 use crate::tensor::{Tensor, grad};
@@ -89,5 +90,20 @@ impl Estimator for Reinforce {
 
     fn estimate(&self, task: &SiteTask<'_>, cost: &dyn Cost, _: &SiteState) -> Result<Estimate> {
         reinforce(task.problem, cost, 0.0)
+    }
+
+    fn estimate_continuous(
+        &self,
+        task: &ContinuousTask<'_>,
+        cost: &dyn Cost,
+        _: &SiteState,
+    ) -> Result<ContinuousEstimate> {
+        let (b, cost) = drawn(task.problem, cost)?;
+        Ok(ContinuousEstimate {
+            gradients: score_function(task.problem.law, &b, &cost)?,
+            cost,
+            variance_gradient: Vec::new(),
+            evaluations: 1,
+        })
     }
 }

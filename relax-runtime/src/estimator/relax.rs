@@ -6,7 +6,7 @@ use super::{Cost, Estimate, Problem};
 use crate::error::{Error, Result};
 use crate::nn::Activation;
 use crate::surrogate::{FreeForm, RelaxedCost, Sum, Surrogate};
-use crate::tensor::Tensor;
+use crate::tensor::{Device, Tensor};
 
 /// The RELAX estimate (f(b) − c(z̃)) ∂log p(b | θ)/∂θ + ∂c(z)/∂θ − ∂c(z̃)/∂θ.
 ///
@@ -163,6 +163,14 @@ impl Relax {
         }
     }
 
+    /// RELAX with the relaxed cost plus a network, and nowhere with the network alone.
+    pub fn sum() -> Self {
+        Self {
+            surrogate: SurrogateKind::Sum,
+            ..Self::default()
+        }
+    }
+
     /// The kind that suits a site.
     fn kind(&self, class: SiteClass) -> SurrogateKind {
         match self.surrogate {
@@ -172,9 +180,44 @@ impl Relax {
         }
     }
 
-    fn network(&self, task: &SiteTask<'_>) -> Result<FreeForm> {
+    /// The network for a site with `latent` numbers a row and as many parameters, which also sees
+    /// `context` further numbers.
+    pub(super) fn network<P>(
+        &self,
+        task: &SiteTask<'_, P>,
+        latent: usize,
+        context: usize,
+        device: &Device,
+    ) -> Result<FreeForm> {
         const WIDEST: usize = 200;
         const NARROWEST: usize = 10;
+        if self.hidden.contains(&0) {
+            let problem = format!("are {:?}; each needs at least one unit", self.hidden);
+            return Err(Error::Config {
+                setting: "hidden layers",
+                problem,
+            });
+        }
+        let width = latent.clamp(NARROWEST, WIDEST);
+        let hidden = if self.hidden.is_empty() {
+            vec![width, width]
+        } else {
+            self.hidden.clone()
+        };
+        let mut stream = task.stream("surrogate");
+        let network = FreeForm::new(
+            latent,
+            context,
+            &hidden,
+            self.activation,
+            &mut stream,
+            device,
+        )?;
+        Ok(network.named(&task.parameter_name("network")))
+    }
+
+    fn surrogate(&self, task: &SiteTask<'_>) -> Result<Box<dyn Surrogate>> {
+        check_relaxed_cost(self.eta, self.temperature)?;
         let Problem {
             theta,
             context,
@@ -183,40 +226,11 @@ impl Relax {
         } = task.problem;
         let numbers = |x: &Tensor| x.shape().iter().skip(plates).product::<usize>();
         let latent = numbers(theta);
-        let context = context.map_or(0, numbers);
-        let width = latent.clamp(NARROWEST, WIDEST);
-        let hidden = if self.hidden.is_empty() {
-            vec![width, width]
-        } else {
-            self.hidden.clone()
-        };
-        let mut stream = task.stream("surrogate");
         let device = theta.device();
-        let network = FreeForm::new(
-            latent,
-            context,
-            &hidden,
-            self.activation,
-            &mut stream,
-            &device,
-        )?;
-        Ok(network.named(&task.parameter_name("network")))
-    }
-
-    fn surrogate(&self, task: &SiteTask<'_>) -> Result<Box<dyn Surrogate>> {
-        check_relaxed_cost(self.eta, self.temperature)?;
-        if self.hidden.contains(&0) {
-            let problem = format!("are {:?}; each needs at least one unit", self.hidden);
-            return Err(Error::Config {
-                setting: "hidden layers",
-                problem,
-            });
-        }
-        let network = self.network(task)?;
+        let network = self.network(task, latent, context.map_or(0, numbers), &device)?;
         if self.kind(task.class) == SurrogateKind::FreeForm {
             return Ok(Box::new(network));
         }
-        let device = task.problem.theta.device();
         let relaxed = RelaxedCost::new(self.eta, self.temperature, &device);
         Ok(Box::new(Sum(
             relaxed.named(&task.parameter_name("relaxed_cost")),

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::rc::Rc;
 
-use super::{Cost, Estimate, MovingAverage, Problem};
+use super::{ContinuousEstimate, ContinuousTask, Cost, Estimate, MovingAverage, Problem};
 use crate::error::{Error, Result};
 use crate::optim::{Adam, Optimizer};
 use crate::random::{Key, Stream};
@@ -29,6 +29,8 @@ pub struct SiteClass {
     pub relaxable: bool,
     /// Whether its draw is differentiable in its parameters, and nothing reads it on the host.
     pub differentiable: bool,
+    /// Whether it is Gaussian: its draws come in mirrored pairs.
+    pub mirrored: bool,
     /// Whether it is a block of coins, each 0 or 1.
     pub coins: bool,
     /// How many values its events have together, in one row of its plates; 0 where it is
@@ -47,6 +49,7 @@ impl SiteClass {
             discrete: self.discrete,
             relaxable: self.relaxable && other.relaxable,
             differentiable: self.differentiable && other.differentiable,
+            mirrored: self.mirrored && other.mirrored,
             coins: self.coins && other.coins,
             values: self.values.max(other.values),
             separate: self.separate && other.separate,
@@ -54,20 +57,21 @@ impl SiteClass {
     }
 }
 
-/// The work at one site in one step.
+/// The work at one site in one step: a [`Problem`], or at continuous sites a
+/// [`ContinuousProblem`](super::ContinuousProblem).
 #[derive(Clone, Copy)]
-pub struct SiteTask<'a> {
+pub struct SiteTask<'a, P = Problem<'a>> {
     /// Full name of the site.
     pub name: &'a str,
     /// What kind of choice it is.
     pub class: SiteClass,
     /// The choice.
-    pub problem: Problem<'a>,
+    pub problem: P,
     /// The user's seed.
     pub seed: u64,
 }
 
-impl SiteTask<'_> {
+impl<P> SiteTask<'_, P> {
     /// A stream of random numbers for first values of what the site learns.
     pub(super) fn stream(&self, purpose: &str) -> Stream {
         Key::new(self.seed).stream(&format!("{}/{purpose}", self.name))
@@ -126,12 +130,45 @@ pub trait Estimator: Debug {
         Ok(SiteState::new())
     }
 
-    /// One estimate.
+    /// As [`state`](Self::state), at a continuous site.
     ///
     /// # Errors
-    /// The cost's own.
-    fn estimate(&self, task: &SiteTask<'_>, cost: &dyn Cost, state: &SiteState)
-    -> Result<Estimate>;
+    /// If a device cannot hold it.
+    fn continuous_state(&self, _task: &ContinuousTask<'_>) -> Result<SiteState> {
+        Ok(SiteState::new())
+    }
+
+    /// One estimate at a discrete site.
+    ///
+    /// # Errors
+    /// The cost's own, or if the estimator is for continuous sites.
+    fn estimate(
+        &self,
+        task: &SiteTask<'_>,
+        _cost: &dyn Cost,
+        _state: &SiteState,
+    ) -> Result<Estimate> {
+        Err(not_for(self.name(), task.name, "discrete"))
+    }
+
+    /// One estimate at a continuous site.
+    ///
+    /// # Errors
+    /// The cost's own, or if the estimator is for discrete sites.
+    fn estimate_continuous(
+        &self,
+        task: &ContinuousTask<'_>,
+        _cost: &dyn Cost,
+        _state: &SiteState,
+    ) -> Result<ContinuousEstimate> {
+        Err(not_for(self.name(), task.name, "continuous"))
+    }
+}
+
+fn not_for(estimator: &str, site: &str, kind: &str) -> Error {
+    Error::Autodiff(format!(
+        "`{estimator}` has no estimate at the {kind} site `{site}`"
+    ))
 }
 
 /// An error unless a temperature is a positive number.

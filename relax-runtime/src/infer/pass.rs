@@ -136,6 +136,7 @@ impl Pass {
                 && !read
                 && !blocked,
             differentiable: !discrete && !read,
+            mirrored: latent.law.mirrored(&latent.noise).is_some(),
             coins: relaxation.is_some_and(|relaxation| relaxation.event_rank() == 0),
             values: relaxation.map_or(0, |relaxation| values_a_row(relaxation, latent)),
             separate,

@@ -10,7 +10,8 @@ use super::pass::Latent;
 use crate::dist::Relaxation;
 use crate::error::{Error, Result};
 use crate::estimator::{
-    Coupling, Estimator, Noise, Problem, SiteClass, SiteState, SiteTask, score_function,
+    ContinuousProblem, ContinuousTask, Coupling, Estimator, Noise, Problem, SiteClass, SiteState,
+    SiteTask,
 };
 use crate::model::ParamStore;
 use crate::report::{GradientMoments, SiteReport};
@@ -43,8 +44,7 @@ pub(super) struct SiteEstimate {
 /// An estimate, and what there is to learn from it.
 struct Looked {
     estimate: SiteEstimate,
-    /// Of a surrogate, where there may be one.
-    variance_gradient: Option<Vec<Tensor>>,
+    variance_gradient: Vec<Tensor>,
     mean_cost: f64,
 }
 
@@ -106,7 +106,9 @@ impl Site {
                 Some(relaxation) => {
                     self.with_task(relaxation, work, |task| self.estimator.state(task))?
                 }
-                None => SiteState::new(),
+                None => {
+                    self.with_continuous_task(work, |task| self.estimator.continuous_state(task))?
+                }
             };
             self.start(fresh, restored.remove(&work.latent.name))?;
         }
@@ -116,9 +118,7 @@ impl Site {
             mean_cost,
         } = self.look(work, params)?;
         if let (true, Some(state)) = (learn, &mut self.state) {
-            if let Some(variance_gradient) = variance_gradient {
-                state.train(&variance_gradient)?;
-            }
+            state.train(&variance_gradient)?;
             state.baseline.update(mean_cost);
         }
         Ok(estimate)
@@ -128,29 +128,34 @@ impl Site {
     fn look(&self, work: &Work<'_>, params: &ParamStore) -> Result<Looked> {
         let latent = work.latent;
         let to_go = work.pass.cost_to_go(work.place)?.detach();
-        let (gradients, variance_gradient, evaluations) =
-            match (latent.law.relaxation(), &self.state) {
-                (Some(relaxation), Some(state)) => {
-                    let cost = CostToGo {
-                        work,
-                        params,
-                        drawn: &to_go,
-                        baseline: self.baseline(),
-                        repeated: Cell::default(),
-                    };
-                    let estimate = self.with_task(relaxation, work, |task| {
-                        self.estimator.estimate(task, &cost, state)
-                    })?;
-                    let learned = Some(estimate.variance_gradient);
-                    let further = estimate.evaluations - 1 + cost.repeated.get();
-                    (vec![estimate.gradient], learned, further)
-                }
-                _ => {
-                    let weight = &to_go - self.baseline();
-                    let gradients = score_function(&*latent.law, &latent.value, &weight)?;
-                    (gradients, None, 0)
-                }
-            };
+        let cost = CostToGo {
+            work,
+            params,
+            drawn: &to_go,
+            baseline: self.baseline(),
+            repeated: Cell::default(),
+        };
+        let fresh = SiteState::new();
+        let state = self.state.as_ref().unwrap_or(&fresh);
+        let (gradients, variance_gradient, evaluations) = match latent.law.relaxation() {
+            Some(relaxation) => {
+                let found = self.with_task(relaxation, work, |task| {
+                    self.estimator.estimate(task, &cost, state)
+                })?;
+                (
+                    vec![found.gradient],
+                    found.variance_gradient,
+                    found.evaluations,
+                )
+            }
+            None => {
+                let found = self.with_continuous_task(work, |task| {
+                    self.estimator.estimate_continuous(task, &cost, state)
+                })?;
+                (found.gradients, found.variance_gradient, found.evaluations)
+            }
+        };
+        let evaluations = evaluations - 1 + cost.repeated.get();
         Ok(Looked {
             estimate: measure(latent, gradients, evaluations)?,
             variance_gradient,
@@ -179,6 +184,31 @@ impl Site {
             name: &latent.name,
             class: self.class,
             problem,
+            seed: work.seed,
+        })
+    }
+
+    /// The same at a continuous site.
+    fn with_continuous_task<R>(
+        &self,
+        work: &Work<'_>,
+        f: impl FnOnce(&ContinuousTask<'_>) -> Result<R>,
+    ) -> Result<R> {
+        let latent = work.latent;
+        let mut stream = work.key.stream(&format!("{}/further", latent.name));
+        let further = (0..self.estimator.further_noise())
+            .map(|_| latent.law.noise(&mut stream))
+            .collect::<Result<Vec<_>>>()?;
+        f(&ContinuousTask {
+            name: &latent.name,
+            class: self.class,
+            problem: ContinuousProblem {
+                law: &*latent.law,
+                noise: &latent.noise,
+                further: &further,
+                plates: latent.plates.len(),
+                context: latent.context.as_ref(),
+            },
             seed: work.seed,
         })
     }

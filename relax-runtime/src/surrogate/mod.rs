@@ -25,8 +25,9 @@ pub type CostAt<'a> = dyn Fn(&Tensor, &Tensor) -> Result<Tensor> + 'a;
 /// What a surrogate sees of the site that it stands for.
 #[derive(Clone, Copy)]
 pub struct Surroundings<'a> {
-    /// How relaxed samples are squashed into the support's hull.
-    pub relaxation: &'a dyn Relaxation,
+    /// How relaxed samples are squashed into the support's hull; nothing where the site is
+    /// continuous, whose draws are in its support as they are.
+    pub relaxation: Option<&'a dyn Relaxation>,
     /// The site's parameters θ, constant: they tell what came before the site.
     pub theta: &'a Tensor,
     /// Anything else that came before the site, `[rows.., n]`.
@@ -35,6 +36,16 @@ pub struct Surroundings<'a> {
     pub plates: usize,
     /// The cost between the values of the support.
     pub cost: &'a CostAt<'a>,
+}
+
+impl Surroundings<'_> {
+    /// The point of the support's hull that belongs to a relaxed sample.
+    pub(crate) fn squash(&self, z: &Tensor, temperature: &Tensor) -> Tensor {
+        match self.relaxation {
+            Some(relaxation) => relaxation.squash(z, temperature),
+            None => z.clone(),
+        }
+    }
 }
 
 /// A function c_φ(z) of the relaxed sample, differentiable in z and φ.

@@ -36,7 +36,7 @@ impl RelaxedCost {
 impl Surrogate for RelaxedCost {
     fn value(&self, z: &Tensor, around: Surroundings<'_>) -> Result<Tensor> {
         let temperature = self.log_temperature.get().exp();
-        let relaxed = around.relaxation.squash(z, &temperature);
+        let relaxed = around.squash(z, &temperature);
         Ok((around.cost)(&relaxed, &temperature)? * self.scale.get())
     }
 
@@ -56,7 +56,7 @@ impl Surrogate for RelaxedCost {
         let moving = temperature.with_tangent(&temperature.ones_like());
         let z = z.detach();
         let leaf = z.leaf();
-        let relaxed = around.relaxation.squash(&leaf, &moving);
+        let relaxed = around.squash(&leaf, &moving);
         let (s, speed) = (relaxed.detach().leaf(), tangent(&relaxed).detach().leaf());
         let cost = (around.cost)(&s.with_tangent(&speed), &moving)?;
         let (f, rate) = (cost.check()?.detach(), tangent(&cost));
@@ -67,7 +67,7 @@ impl Surrogate for RelaxedCost {
         let train = move |along: &Tensor, weight: &Tensor| {
             let by_eta = inner(&gradient, along) - inner(weight, &f);
             let leaf = temperature.leaf();
-            let moved = around.relaxation.squash(&z.with_tangent(along), &leaf);
+            let moved = around.squash(&z.with_tangent(along), &leaf);
             let velocity = tangent(&moved);
             let through_slope = grad(&[(&velocity, Some(&slope))], &[&leaf])?.remove(0);
             let by_temperature =

@@ -1,0 +1,112 @@
+//! What an estimator of a continuous choice is given, and what it returns.
+
+use super::Cost;
+use super::site::SiteTask;
+use crate::dist::Law;
+use crate::error::Result;
+use crate::surrogate::{CostAt, Surroundings};
+use crate::tensor::{Shape, Tensor, grad};
+
+/// One continuous choice, or a block of independent ones, with every random number given. Its draw
+/// is a differentiable function of its parameters and the noise.
+#[derive(Clone, Copy)]
+pub struct ContinuousProblem<'a> {
+    /// The law.
+    pub law: &'a dyn Law,
+    /// The noise behind the draw.
+    pub noise: &'a Tensor,
+    /// As many further ones as the estimator asks for: behind draws of its own.
+    pub further: &'a [Tensor],
+    /// Number of leading axes of a draw that are independent rows, each with its own cost.
+    pub plates: usize,
+    /// What a surrogate may look at beside the draw and the parameters, `[rows.., n]`.
+    pub context: Option<&'a Tensor>,
+}
+
+/// The work at one continuous site in one step.
+pub type ContinuousTask<'a> = SiteTask<'a, ContinuousProblem<'a>>;
+
+/// What an estimator returns at a continuous choice; all tensors are constants.
+#[derive(Clone, Debug)]
+pub struct ContinuousEstimate {
+    /// f(b), a number a row.
+    pub cost: Tensor,
+    /// The estimate of ∂E\[f\]/∂θ for each parameter of the law, of its shape.
+    pub gradients: Vec<Tensor>,
+    /// ∂/∂φ of the mean square of all `gradients`' coordinates, a tensor a parameter of the
+    /// surrogate.
+    pub variance_gradient: Vec<Tensor>,
+    /// How many times f was evaluated.
+    pub evaluations: usize,
+}
+
+impl<'a> ContinuousProblem<'a> {
+    /// The law's parameters as constants.
+    fn parameters(&self) -> Vec<Tensor> {
+        self.law.parameters().iter().map(Tensor::detach).collect()
+    }
+
+    /// The draw that belongs to a noise, a constant.
+    pub(super) fn draw(&self, noise: &Tensor) -> Tensor {
+        self.law
+            .with_parameters(&self.parameters())
+            .draw(noise)
+            .detach()
+    }
+
+    /// A cotangent of the draw, brought to the parameters.
+    pub(super) fn pull(&self, cotangent: &Tensor) -> Result<Vec<Tensor>> {
+        let leaves: Vec<Tensor> = self.parameters().iter().map(Tensor::leaf).collect();
+        let draw = self.law.with_parameters(&leaves).draw(self.noise);
+        let leaves: Vec<&Tensor> = leaves.iter().collect();
+        grad(&[(&draw, Some(cotangent))], &leaves)
+    }
+
+    /// How the draw moves, and how its log-density changes with the value held fixed, a number a
+    /// row, along tangents of the parameters.
+    pub(super) fn push(&self, tangents: &[Tensor]) -> (Tensor, Tensor) {
+        let moved = self.parameters();
+        let moved: Vec<Tensor> = moved
+            .iter()
+            .zip(tangents)
+            .map(|(parameter, tangent)| parameter.with_tangent(tangent))
+            .collect();
+        let law = self.law.with_parameters(&moved);
+        let tangent = |x: Tensor| x.tangent().unwrap_or_else(|| x.zeros_like());
+        let density = tangent(law.log_density(&self.draw(self.noise)));
+        (tangent(law.draw(self.noise)), density.sum_from(self.plates))
+    }
+
+    /// The parameters as numbers of a row, `[rows.., n]`: what tells a surrogate where it stands.
+    pub(super) fn theta(&self) -> Result<Tensor> {
+        let shape = self.draw(self.noise).check()?.shape();
+        let rows: usize = shape.iter().take(self.plates).product();
+        let numbers = shape.numel() / rows.max(1);
+        let flat: Vec<Tensor> = self
+            .parameters()
+            .iter()
+            .map(|parameter| parameter.broadcast_to(shape).reshape([rows, numbers]))
+            .collect();
+        let theta = Tensor::concat(&flat.iter().collect::<Vec<_>>(), 1);
+        let mut target = shape[..self.plates].to_vec();
+        target.push(numbers * flat.len());
+        Ok(theta.reshape(Shape::try_from(&target[..])?))
+    }
+
+    pub(super) fn surroundings(&self, theta: &'a Tensor, cost: &'a CostAt<'a>) -> Surroundings<'a> {
+        Surroundings {
+            relaxation: None,
+            theta,
+            context: self.context,
+            plates: self.plates,
+            cost,
+        }
+    }
+}
+
+/// The cost of the draw already made, a constant.
+pub(super) fn drawn(problem: ContinuousProblem<'_>, cost: &dyn Cost) -> Result<(Tensor, Tensor)> {
+    let b = problem.draw(problem.noise);
+    let f = cost.drawn(&b)?;
+    Ok((b, f))
+}

@@ -1,0 +1,114 @@
+//! Evolution strategies: mirrored Gaussian draws of a continuous choice (Salimans, Ho, Chen, Sidor,
+//! Sutskever 2017).
+
+use super::continuous::drawn;
+use super::site::{Estimator, SiteClass, SiteState};
+use super::{ContinuousEstimate, ContinuousProblem, ContinuousTask, Cost, score_function};
+use crate::error::{Error, Result};
+use crate::tensor::Tensor;
+
+/// The mean over pairs of draws μ ± σ ε of f(b) ∂log p(b | θ)/∂θ: by μ it is the evolution
+/// strategies' (f(μ + σ ε) − f(μ − σ ε)) ε / 2σ, the slope of the line through both costs; by σ
+/// it is ((f(μ + σ ε) + f(μ − σ ε))/2) (ε² − 1)/σ (Salimans et al. 2017, mirrored sampling).
+///
+/// Two evaluations a pair. The first draw is that of the noise, the first draws of further pairs
+/// are those of the further noise.
+///
+/// # Errors
+/// The cost's own, shapes that do not fit, or a law whose noise is not symmetric.
+pub fn evolution_strategies(
+    problem: ContinuousProblem<'_>,
+    cost: &dyn Cost,
+) -> Result<ContinuousEstimate> {
+    let (b, f) = drawn(problem, cost)?;
+    let pairs = 1 + problem.further.len();
+    let mut gradients = score_function(problem.law, &b, &f)?;
+    let mut add = |b: &Tensor, f: &Tensor| {
+        let scores = score_function(problem.law, b, f)?;
+        gradients
+            .iter_mut()
+            .zip(&scores)
+            .for_each(|(g, s)| *g = &*g + s);
+        Ok::<_, Error>(())
+    };
+    for noise in std::iter::once(problem.noise).chain(problem.further) {
+        let mirrored = problem.law.mirrored(noise).ok_or_else(|| {
+            Error::Model(format!(
+                "the noise of {} is not symmetric; evolution strategies need a mirrored draw",
+                problem.law.name()
+            ))
+        })?;
+        let other = problem.draw(&mirrored);
+        add(&other, &cost.hard(&other)?)?;
+    }
+    for noise in problem.further {
+        let b = problem.draw(noise);
+        add(&b, &cost.hard(&b)?)?;
+    }
+    let share = 1.0 / (2 * pairs) as f32;
+    let gradients: Vec<Tensor> = gradients.iter().map(|g| g * share).collect();
+    gradients.iter().try_for_each(|g| g.check().map(drop))?;
+    Ok(ContinuousEstimate {
+        cost: f,
+        gradients,
+        variance_gradient: Vec::new(),
+        evaluations: 2 * pairs,
+    })
+}
+
+/// Evolution strategies.
+#[derive(Clone, Copy, Debug)]
+pub struct EvolutionStrategies {
+    pairs: usize,
+}
+
+impl Default for EvolutionStrategies {
+    fn default() -> Self {
+        Self { pairs: 1 }
+    }
+}
+
+impl EvolutionStrategies {
+    /// With the given number of pairs, each two evaluations of the cost.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn new(pairs: usize) -> Result<Self> {
+        if pairs == 0 {
+            return Err(Error::Config {
+                setting: "pairs",
+                problem: "is 0; give at least one".into(),
+            });
+        }
+        Ok(Self { pairs })
+    }
+}
+
+impl Estimator for EvolutionStrategies {
+    fn name(&self) -> &'static str {
+        "evolution-strategies"
+    }
+
+    fn valid_for(&self, class: SiteClass) -> std::result::Result<String, String> {
+        if class.mirrored {
+            return Ok(format!("Gaussian: {} mirrored pairs of draws", self.pairs));
+        }
+        Err(
+            "evolution strategies are for Normal sites; use `lax`, or `relax` at discrete ones"
+                .into(),
+        )
+    }
+
+    fn further_noise(&self) -> usize {
+        self.pairs - 1
+    }
+
+    fn estimate_continuous(
+        &self,
+        task: &ContinuousTask<'_>,
+        cost: &dyn Cost,
+        _: &SiteState,
+    ) -> Result<ContinuousEstimate> {
+        evolution_strategies(task.problem, cost)
+    }
+}

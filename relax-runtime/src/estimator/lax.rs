@@ -1,0 +1,96 @@
+//! LAX (Grathwohl, Choi, Wu, Roeder, Duvenaud 2018): continuous choices before a black box.
+
+use super::continuous::drawn;
+use super::site::{Estimator, SiteClass, SiteState};
+use super::{ContinuousEstimate, ContinuousProblem, ContinuousTask, Cost, Relax, score_function};
+use crate::error::Result;
+use crate::surrogate::Surrogate;
+use crate::tensor::Tensor;
+
+/// The LAX estimate (f(b) − c(b)) ∂log p(b | θ)/∂θ + ∂c(b)/∂θ with b = T(θ, ε) (Grathwohl et al.
+/// 2018, equation 5).
+///
+/// Unbiased for every surrogate c; with c = 0 it is the score function, with c = f the pathwise
+/// gradient. One evaluation beside those of c.
+///
+/// # Errors
+/// The cost's own, or shapes that do not fit.
+pub fn lax(
+    problem: ContinuousProblem<'_>,
+    cost: &dyn Cost,
+    surrogate: &dyn Surrogate,
+) -> Result<ContinuousEstimate> {
+    let (b, f) = drawn(problem, cost)?;
+    let theta = problem.theta()?;
+    let between = |draw: &Tensor, temperature: &Tensor| cost.relaxed(draw, temperature);
+    let c = surrogate.linearize(&b, problem.surroundings(&theta, &between))?;
+    let scores = score_function(problem.law, &b, &(&f - &c.value))?;
+    let paths = problem.pull(&c.gradient)?;
+    let gradients: Vec<Tensor> = scores.iter().zip(&paths).map(|(s, p)| s + p).collect();
+    gradients.iter().try_for_each(|g| g.check().map(drop))?;
+
+    let count: usize = gradients.iter().map(Tensor::len).sum();
+    let twice_mean = 2.0 / count.max(1) as f32;
+    let v: Vec<Tensor> = gradients.iter().map(|g| g * twice_mean).collect();
+    let (along, weight) = problem.push(&v);
+    Ok(ContinuousEstimate {
+        cost: f,
+        gradients,
+        variance_gradient: c.variance_gradient(&along, &weight)?,
+        evaluations: 1 + surrogate.evaluations(),
+    })
+}
+
+/// LAX, with a network on the draw trained online.
+#[derive(Clone, Debug)]
+pub struct Lax {
+    /// The network's settings.
+    pub network: Relax,
+}
+
+impl Default for Lax {
+    fn default() -> Self {
+        Self {
+            network: Relax::free_form(),
+        }
+    }
+}
+
+impl Estimator for Lax {
+    fn name(&self) -> &'static str {
+        "lax"
+    }
+
+    fn valid_for(&self, class: SiteClass) -> std::result::Result<String, String> {
+        if class.discrete {
+            return Err("LAX is for continuous sites; use `relax`".into());
+        }
+        Ok("continuous, cost a black box: network on the draw".into())
+    }
+
+    fn continuous_state(&self, task: &ContinuousTask<'_>) -> Result<SiteState> {
+        let ContinuousProblem {
+            law,
+            noise,
+            plates,
+            context,
+            ..
+        } = task.problem;
+        let numbers = |x: &Tensor| x.shape().iter().skip(plates).product::<usize>();
+        let latent = numbers(&law.draw(noise));
+        // Each parameter beyond the first is context, too.
+        let further = latent * (law.parameters().len() - 1);
+        let context = further + context.map_or(0, numbers);
+        let network = self.network.network(task, latent, context, &law.device())?;
+        Ok(SiteState::with_surrogate(Box::new(network)))
+    }
+
+    fn estimate_continuous(
+        &self,
+        task: &ContinuousTask<'_>,
+        cost: &dyn Cost,
+        state: &SiteState,
+    ) -> Result<ContinuousEstimate> {
+        lax(task.problem, cost, state.surrogate())
+    }
+}
