@@ -15,7 +15,7 @@ import platform
 import sys
 
 import table
-from jobs import SCALING, STEADY, comparisons
+from jobs import QUIET, SCALING, STEADY, comparisons
 from runner import Bench, Missing, Peers, say
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -124,8 +124,8 @@ def report(rows):
              "times the floor this library takes."
              % (about["date"], machine(rows), " of a quick run" if about["quick"] else "")]
     parts += [table.speed(results, every), table.scaling(results), table.memory(results, every)]
-    if any(r.get("contended") for r in rows):
-        parts.append("\\* other programs were running.")
+    if any((r.get("others") or 0) > QUIET for r in rows):
+        parts.append("\\* while other programs took more than %g CPUs." % QUIET)
     for row in results.errors():
         parts.append("Failed: %s, %s." % (row["who"], row.get("job", "")))
     return "\n\n".join(parts)

@@ -42,6 +42,9 @@ STEADY = (("toy relax", 100_000, 100_000), ("sprinkler enumerate", 20_000, 100_0
 # What memory may grow by without counting as growth, in KiB: the allocator's noise.
 GROWTH_SLACK = 2048
 
+# CPUs that other programs may take before a number is marked as disturbed.
+QUIET = 0.25
+
 # glibc maps and unmaps blocks over 32 MiB at every step unless told otherwise.
 NO_MMAP = (("MALLOC_MMAP_THRESHOLD_", "4000000000"), ("MALLOC_TRIM_THRESHOLD_", "8000000000"),
            ("MALLOC_TOP_PAD_", "536870912"))

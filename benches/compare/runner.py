@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 
 PACKAGES = ("torch", "jax", "optax", "numpyro", "pyro", "funsor")
 # A program that is not finished by then counts as failed.
@@ -16,15 +17,47 @@ class Missing(Exception):
     """Something that has to be there before anything can run."""
 
 
+@dataclass
+class Outcome:
+    """What a program printed, how it ended, and what it took."""
+
+    out: str
+    err: str
+    code: int
+    # The most memory that it held, in KiB.
+    peak_kib: int
+    # CPUs that other programs took meanwhile; None where the system does not tell.
+    others: float
+
+    def lines(self):
+        """The lines of JSON that it printed."""
+        return lines(self.out)
+
+    def complaint(self):
+        """The end of what it said when it failed."""
+        return (self.err.strip() or self.out.strip())[-300:]
+
+
+def busy_seconds():
+    """CPU seconds that all programs, and other virtual machines, have taken so far."""
+    try:
+        with open("/proc/stat") as f:
+            user, nice, system, _, _, irq, softirq, steal = map(int, f.readline().split()[1:9])
+    except (OSError, ValueError):
+        return None
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+
+
 def run(command, cwd, env=(), one_cpu=False):
-    """Runs a program; its output, its exit code, and the most memory it held, in KiB."""
+    """Runs a program to its end, for at most `LIMIT_SECONDS`."""
     def pin():
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+        if hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         process = subprocess.Popen(command, cwd=cwd, env=dict(os.environ, **dict(env)), stdout=out,
                                    stderr=err, text=True, preexec_fn=pin if one_cpu else None)
-        started = time.monotonic()
+        started, busy = time.monotonic(), busy_seconds()
         while True:
             pid, status, usage = os.wait4(process.pid, os.WNOHANG)
             if pid:
@@ -33,9 +66,13 @@ def run(command, cwd, env=(), one_cpu=False):
                 process.kill()
             time.sleep(0.02)
         process.returncode = os.waitstatus_to_exitcode(status)
+        others = None
+        if busy is not None:
+            others = busy_seconds() - busy - usage.ru_utime - usage.ru_stime
+            others = round(max(0.0, others) / (time.monotonic() - started), 2)
         out.seek(0)
         err.seek(0)
-        return out.read(), err.read(), process.returncode, usage.ru_maxrss
+        return Outcome(out.read(), err.read(), process.returncode, usage.ru_maxrss, others)
 
 
 def lines(output):
@@ -60,14 +97,15 @@ class Bench:
         """One job's line, with the peak of the whole process."""
         command = [self.program, "--exact", job, "--json", "--steps", str(steps)] + self.settings
         env = {"RELAX_THREADS": str(threads)}
-        out, err, code, peak = run(command, self.root, env, one_cpu=threads == 1)
-        found = lines(out)
-        if code or not found:
-            return dict(who="relax", job=job, threads=threads, error=err.strip()[-300:])
-        d = found[-1]
-        return dict(who="relax", job=job, threads=threads, median=d["median"], min=d["min"],
-                    peak_kib=peak, steps=d["steps"], resident_kib=d["resident_kib"],
-                    grown_kib=d["grown_kib"], losses=[d["loss_first"], d["loss_last"]])
+        done = run(command, self.root, env, one_cpu=threads == 1)
+        row = dict(who="relax", job=job, threads=threads)
+        if done.code or not done.lines():
+            return dict(row, error=done.complaint())
+        d = done.lines()[-1]
+        return dict(row, median=d["median"], min=d["min"], steps=d["steps"],
+                    resident_kib=d["resident_kib"], grown_kib=d["grown_kib"],
+                    losses=[d["loss_first"], d["loss_last"]], others=done.others,
+                    peak_kib=d["peak_kib"] or done.peak_kib)
 
 
 class Peers:
@@ -79,14 +117,14 @@ class Peers:
         self.folder, self.python = folder, python
         probe = "import importlib.util as u\nprint(*[p for p in %r if u.find_spec(p) is None])"
         try:
-            out, err, code, _ = run([python, "-c", probe % (PACKAGES,)], folder)
+            done = run([python, "-c", probe % (PACKAGES,)], folder)
         except OSError as error:
             raise Missing("%s cannot be run (%s); name a Python with --python"
                           % (python, error)) from error
-        if code:
-            raise Missing("%s fails: %s" % (python, err.strip()[-300:]))
-        if out.strip():
-            names = ", ".join(out.split())
+        if done.code:
+            raise Missing("%s fails: %s" % (python, done.complaint()))
+        if done.out.strip():
+            names = ", ".join(done.out.split())
             raise Missing("%s lacks %s; install the packages that %s names, or name another Python "
                           "with --python" % (python, names, os.path.join(folder, "README.md")))
         self.env = dict(PEERS_BLOCKS=str(blocks), PEERS_BLOCK_S=str(seconds))
@@ -100,30 +138,30 @@ class Peers:
     def measure(self, peer, job, threads):
         """One peer's line, in microseconds a step."""
         row = dict(who=peer.name, kinds=peer.kinds, job=job, threads=threads)
-        out, err, code, peak = self._run(peer.arguments, threads, peer.env)
-        found = [d for d in lines(out) if "median" in d]
-        if code or not found:
-            return dict(row, error=err.strip()[-300:] or out.strip()[-300:])
+        done = self._run(peer.arguments, threads, peer.env)
+        found = [d for d in done.lines() if "median" in d]
+        if done.code or not found:
+            return dict(row, error=done.complaint())
         d = found[-1]
         unit = {"ms/step": 1e3, "us/step": 1.0}[d["unit"]]
-        return dict(row, median=d["median"] * unit, min=d["min"] * unit, peak_kib=peak,
-                    contended=d["contended"] and d["set_aside"] > 0, versions=d["versions"])
+        return dict(row, median=d["median"] * unit, min=d["min"] * unit, versions=d["versions"],
+                    others=done.others, peak_kib=done.peak_kib)
 
     def floor(self, threads):
         """The lines of `floor.py` that say what the products of a step need."""
-        out, err, code, _ = self._run(("floor.py",), threads)
+        done = self._run(("floor.py",), threads)
         found = [dict(who="floor", est=d["est"], batch=d["batch"], threads=threads,
-                      median=d["floor_ms_best_measured_sgemm"] * 1e3)
-                 for d in lines(out) if "floor_ms_best_measured_sgemm" in d]
-        if code or not found:
-            found.append(dict(who="floor", threads=threads, error=err.strip()[-300:]))
+                      median=d["floor_ms_best_measured_sgemm"] * 1e3, others=done.others)
+                 for d in done.lines() if "floor_ms_best_measured_sgemm" in d]
+        if done.code or not found:
+            found.append(dict(who="floor", threads=threads, error=done.complaint()))
         return found
 
     def imports(self):
         """The memory that a library takes before it does anything."""
         for name, modules in (("PyTorch", "torch"), ("JAX", "jax, optax, jax.numpy")):
-            _, _, _, peak = run([self.python, "-c", "import %s" % modules], self.folder)
-            yield dict(who="import", library=name, peak_kib=peak)
+            done = run([self.python, "-c", "import %s" % modules], self.folder)
+            yield dict(who="import", library=name, peak_kib=done.peak_kib)
 
 
 def say(text):

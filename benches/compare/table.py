@@ -2,7 +2,7 @@
 
 import statistics
 
-from jobs import (FLOOR_TARGET, GROWTH_SLACK, JAX, PLAIN, SCALING, SCALING_SLACK, THREADS_JOB,
+from jobs import (FLOOR_TARGET, GROWTH_SLACK, JAX, PLAIN, QUIET, SCALING, SCALING_SLACK, THREADS_JOB,
                   THREADS_TARGET, TORCH)
 
 
@@ -16,11 +16,11 @@ class Results:
         """The thread counts that were measured."""
         return sorted({r["threads"] for r in self.rows if "threads" in r})
 
-    def own(self, job, threads, field="median"):
-        """A number of one of the bench's jobs."""
-        return _median(r.get(field) for r in self.rows
-                       if r["who"] == "relax" and r["job"] == job and r["threads"] == threads
-                       and not r.get("steady"))
+    def own(self, job, threads):
+        """One of the bench's jobs."""
+        return _together([r for r in self.rows
+                          if r["who"] == "relax" and r["job"] == job and r["threads"] == threads
+                          and not r.get("steady")])
 
     def peers(self, job, threads, kind):
         """Name to row of the peers of a kind."""
@@ -28,10 +28,7 @@ class Results:
         for r in self.rows:
             if kind in r.get("kinds", ()) and r["job"] == job and r["threads"] == threads:
                 found.setdefault(r["who"], []).append(r)
-        return {name: dict(median=_median(r.get("median") for r in rows),
-                           peak_kib=_median(r.get("peak_kib") for r in rows),
-                           contended=any(r.get("contended") for r in rows))
-                for name, rows in found.items()}
+        return {name: _together(rows) for name, rows in found.items()}
 
     def fastest(self, job, threads, kind):
         """Name and row of the fastest peer of a kind."""
@@ -41,17 +38,22 @@ class Results:
 
     def floor(self, estimator, batch, threads):
         """What the products of a step take."""
-        return _median(r.get("median") for r in self.rows if r["who"] == "floor"
-                       and (r.get("est"), r.get("batch"), r["threads"]) == (estimator, batch, threads))
+        return _together([r for r in self.rows if r["who"] == "floor" and (
+            r.get("est"), r.get("batch"), r["threads"]) == (estimator, batch, threads)])
 
     def errors(self):
         """What failed."""
         return [r for r in self.rows if "error" in r]
 
 
-def _median(numbers):
-    known = [n for n in numbers if n is not None]
-    return statistics.median(known) if known else None
+def _together(rows):
+    """Several measurements of the same thing as one."""
+    def median(field):
+        known = [r[field] for r in rows if r.get(field) is not None]
+        return statistics.median(known) if known else None
+
+    return dict(median=median("median"), peak_kib=median("peak_kib"),
+                disturbed=any((r.get("others") or 0) > QUIET for r in rows))
 
 
 def duration(us):
@@ -59,7 +61,20 @@ def duration(us):
     if us is None:
         return "–"
     value, unit = (us, "µs") if us < 1000 else (us / 1000, "ms")
-    return "%.3g %s" % (value, unit) if value < 100 else "%.0f %s" % (value, unit)
+    return "%s %s" % (_number(value), unit)
+
+
+def _number(x):
+    return "%.3g" % x if x < 100 else "%.0f" % x
+
+
+def _threads(count):
+    return "1 thread" if count == 1 else "%d threads" % count
+
+
+def _time(row):
+    """A row's time, marked where other programs disturbed it."""
+    return duration(row["median"]) + ("\\*" if row["disturbed"] else "")
 
 
 def _mib(kib):
@@ -84,35 +99,40 @@ def speed(results, comparisons):
     """Each job beside the peers."""
     rows = []
     for comparison in comparisons:
-        for place, job in enumerate(comparison.jobs):
+        for job in comparison.jobs:
             for threads in results.threads():
-                ours = results.own(job, threads)
-                if ours is None:
+                own = results.own(job, threads)
+                if own["median"] is None:
                     continue
-                cells, checks = [], []
-                for kind, word in ((PLAIN, "jitted"), (JAX, "fastest JAX"), (TORCH, "PyTorch")):
-                    name, row = results.fastest(comparison.jobs[0], threads, kind)
-                    if row is None:
-                        cells.append("–")
-                        continue
-                    ratio = row["median"] / ours
-                    busy = "*" if row["contended"] else ""
-                    label = "" if kind == PLAIN else "%s: " % name
-                    cells.append("%s%s%s (%.3g×)" % (label, duration(row["median"]), busy, ratio))
-                    target = comparison.targets.get(kind)
-                    if target:
-                        checks.append(("%s %.2g× of %g×" % (word, ratio, target), ratio >= target))
-                floor = results.floor(*comparison.floor, threads) if comparison.floor else None
-                cells.append("–" if floor is None else
-                             "%s (%.2g×)" % (duration(floor), ours / floor))
-                if floor and comparison.targets:
-                    checks.append(("floor %.2g× of %g×" % (ours / floor, FLOOR_TARGET),
-                                   ours <= FLOOR_TARGET * floor))
-                rows.append([job, str(threads), "**%s**" % duration(ours)] + cells
-                            + [_verdict(checks) if place == 0 else ""])
+                cells, checks = _beside(results, comparison, own["median"], threads)
+                judged = _verdict(checks) if job == comparison.jobs[0] else ""
+                rows.append([job, str(threads), "**%s**" % _time(own), *cells, judged])
     head = ["job", "threads", "relax", "jitted JAX or NumPyro", "fastest JAX or NumPyro",
             "fastest PyTorch, or Pyro", "floor", "targets"]
     return _table(head, rows)
+
+
+def _beside(results, comparison, own, threads):
+    """The cells beside a job that takes `own` microseconds, and what holds of the targets."""
+    cells, checks = [], []
+    for kind, word in ((PLAIN, "jitted"), (JAX, "fastest JAX"), (TORCH, "PyTorch")):
+        name, row = results.fastest(comparison.jobs[0], threads, kind)
+        if row is None:
+            cells.append("–")
+            continue
+        ratio, target = row["median"] / own, comparison.targets.get(kind)
+        label = "" if kind == PLAIN else "%s: " % name
+        cells.append("%s%s (%s×)" % (label, _time(row), _number(ratio)))
+        if target:
+            checks.append(("%s %s× of %g×" % (word, _number(ratio), target), ratio >= target))
+    floor = results.floor(*comparison.floor, threads) if comparison.floor else None
+    if floor is None or floor["median"] is None:
+        return cells + ["–"], checks
+    times = own / floor["median"]
+    cells.append("%s (%s×)" % (_time(floor), _number(times)))
+    if comparison.targets:
+        checks.append(("floor %s× of %g×" % (_number(times), FLOOR_TARGET), times <= FLOOR_TARGET))
+    return cells, checks
 
 
 def memory(results, comparisons):
@@ -122,13 +142,13 @@ def memory(results, comparisons):
     threads = max(results.threads(), default=1)
     for comparison in comparisons:
         job = comparison.jobs[0]
-        ours = results.own(job, threads, "peak_kib")
-        _, peer = results.fastest(job, threads, TORCH)
-        if ours is None or peer is None:
+        ours = results.own(job, threads)["peak_kib"]
+        peaks = [row["peak_kib"] for row in results.peers(job, threads, TORCH).values()]
+        least = min((peak for peak in peaks if peak), default=None)
+        if ours is None or least is None:
             continue
-        rows.append([job, _mib(ours), _mib(peer["peak_kib"]),
-                     "met" if ours < peer["peak_kib"] else "missed"])
-    text = _table(["job", "relax", "fastest PyTorch, or Pyro", "below it"], rows)
+        rows.append([job, _mib(ours), _mib(least), "met" if ours < least else "missed"])
+    text = _table(["peak memory", "relax", "least of PyTorch, or Pyro", "below it"], rows)
     note = ", ".join("%s %s" % (name, _mib(kib)) for name, kib in imports.items())
     if note:
         text += "\n\nOf these, importing the library alone takes: %s." % note
@@ -137,22 +157,23 @@ def memory(results, comparisons):
                "met" if r["grown_kib"] <= GROWTH_SLACK else "missed"]
               for r in results.rows if r.get("steady") and "error" not in r]
     if steady:
-        text += "\n\n" + _table(["job", "steps", "resident", "growth after the first 100",
-                                 "no growth"], steady)
+        text += "\n\n" + _table(["memory over many steps", "steps", "resident",
+                                 "growth after the first 100", "no growth"], steady)
     return text
 
 
 def scaling(results):
     """How time grows with the batch, and falls with threads."""
     counts, rows = results.threads(), []
-    first = {t: results.own(SCALING[0], t) for t in counts}
+    first = {t: results.own(SCALING[0], t)["median"] for t in counts}
     for job in SCALING:
         batch = int(job.split()[-1])
-        times = {t: results.own(job, t) for t in counts}
+        own = {t: results.own(job, t) for t in counts}
+        times = {t: row["median"] for t, row in own.items()}
         if None in times.values():
             continue
-        each = [["%s" % duration(us), duration(us / batch)] for us in times.values()]
-        checks = [("%d threads %+.0f %%" % (t, 100 * (us / batch / (first[t] / 24) - 1)),
+        each = [[_time(row), duration(row["median"] / batch)] for row in own.values()]
+        checks = [("%s %+.0f %%" % (_threads(t), 100 * (us / batch / (first[t] / 24) - 1)),
                    us / batch <= (1 + SCALING_SLACK) * first[t] / 24)
                   for t, us in times.items() if first[t]]
         gain = times[1] / times[2] if 1 in times and 2 in times else None
@@ -164,6 +185,5 @@ def scaling(results):
                     + [faster, _verdict(checks)])
     head = ["batch"]
     for t in counts:
-        word = "%d thread%s" % (t, "" if t == 1 else "s")
-        head += ["a step, " + word, "an image, " + word]
+        head += ["a step, " + _threads(t), "an image, " + _threads(t)]
     return _table(head + ["two threads against one", "targets"], rows)

@@ -2,7 +2,7 @@
 //! table, with `-- --json` a line of JSON a job; `-- FILTER` runs the jobs whose name holds the
 //! filter, with `--exact` the one of that name.
 //!
-//! `benches/compare.py` runs the same jobs beside programs for PyTorch, JAX, Pyro and NumPyro.
+//! `benches/compare` runs the same jobs beside programs for PyTorch, JAX, Pyro and NumPyro.
 
 mod small;
 mod timing;

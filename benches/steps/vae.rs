@@ -1,8 +1,9 @@
 //! Bernoulli autoencoders of 784 pixels (Grathwohl et al. 2018, section 5.2): one linear layer of
 //! 200 latents (L1), two of them (L2), and one behind networks of two hidden tanh layers (NL1).
 //!
-//! Sizes, surrogates, optimiser and images are those of the programs that `compare.py` runs beside
-//! these; only, a surrogate here sees the site's own logits besides the image.
+//! Sizes, surrogates, optimiser and the images' share of ones are those of the programs that
+//! `benches/compare` runs beside these; only, a surrogate here sees the site's own logits besides the
+//! image.
 
 use relax_runtime::estimator::{Nvil, by_name};
 use relax_runtime::infer::Elbo;
