@@ -9,6 +9,7 @@ mod identities;
 mod ledger;
 mod mistakes;
 mod models;
+mod plan;
 mod problems;
 mod settings;
 mod sites;

@@ -285,6 +285,16 @@ pub fn host_normal() {
     observe!(Normal(x, 1.0), 1.0);
 }
 
+/// More choices than can be enumerated.
+#[model]
+pub fn many_vectors(rows: usize) {
+    let theta = param!(zeros([1, 16, 3]));
+    plate!(rows => {
+        let b = sample!(OneHotCategorical(logits = &theta));
+        cost!((dot(&b, &[0.2, 1.5, -0.4]).sum(-1) - 0.5).square());
+    });
+}
+
 /// A continuous choice on which host control flow depends, and with it another choice.
 #[model]
 pub fn threshold() {

@@ -32,6 +32,10 @@ impl<E: Estimator> Estimator for Moved<E> {
         self.0.valid_for(class)
     }
 
+    fn evaluations(&self, class: SiteClass) -> usize {
+        self.0.evaluations(class)
+    }
+
     fn centred(&self) -> bool {
         self.0.centred()
     }

@@ -106,6 +106,10 @@ impl Estimator for Arms {
         Err("ARMS is for Bernoulli sites; use `rloo` or `relax`".into())
     }
 
+    fn evaluations(&self, _: SiteClass) -> usize {
+        self.draws
+    }
+
     fn further_noise(&self) -> usize {
         self.draws - 1
     }

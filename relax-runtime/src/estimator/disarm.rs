@@ -43,6 +43,10 @@ impl Estimator for Disarm {
         Err("DisARM is for Bernoulli sites; use `rloo` or `relax`".into())
     }
 
+    fn evaluations(&self, _: SiteClass) -> usize {
+        2
+    }
+
     fn estimate(&self, task: &SiteTask<'_>, cost: &dyn Cost, _: &SiteState) -> Result<Estimate> {
         disarm(task.problem, cost)
     }

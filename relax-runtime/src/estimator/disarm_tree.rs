@@ -127,6 +127,10 @@ impl Estimator for DisarmTree {
         }
     }
 
+    fn evaluations(&self, _: SiteClass) -> usize {
+        2
+    }
+
     fn further_noise(&self) -> usize {
         1
     }

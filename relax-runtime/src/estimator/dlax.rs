@@ -4,7 +4,7 @@
 use super::problem::{pull, push};
 use super::relax::twice_mean;
 use super::site::{Estimator, SiteClass, SiteState, SiteTask};
-use super::{Cost, Estimate, Problem, Relax};
+use super::{Cost, Estimate, Problem, Relax, SurrogateKind};
 use crate::error::Result;
 use crate::surrogate::Surrogate;
 use crate::tensor::Tensor;
@@ -59,6 +59,13 @@ impl Estimator for Dlax {
     fn valid_for(&self, class: SiteClass) -> std::result::Result<String, String> {
         let reason = self.surrogate.valid_for(class);
         reason.map_err(|problem| problem.replace("RELAX", "DLAX"))
+    }
+
+    fn evaluations(&self, class: SiteClass) -> usize {
+        match self.surrogate.kind(class) {
+            SurrogateKind::FreeForm => 1,
+            _ => 2,
+        }
     }
 
     fn state(&self, task: &SiteTask<'_>) -> Result<SiteState> {

@@ -84,6 +84,10 @@ impl Estimator for Enumerate {
         }
     }
 
+    fn evaluations(&self, class: SiteClass) -> usize {
+        class.values
+    }
+
     fn estimate(&self, task: &SiteTask<'_>, cost: &dyn Cost, _: &SiteState) -> Result<Estimate> {
         enumerate(task.problem, cost)
     }

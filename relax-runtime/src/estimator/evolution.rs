@@ -99,6 +99,10 @@ impl Estimator for EvolutionStrategies {
         )
     }
 
+    fn evaluations(&self, _: SiteClass) -> usize {
+        2 * self.pairs
+    }
+
     fn further_noise(&self) -> usize {
         self.pairs - 1
     }

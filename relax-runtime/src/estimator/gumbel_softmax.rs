@@ -64,6 +64,10 @@ impl Estimator for GumbelSoftmax {
         relaxable("the Gumbel-softmax estimator", class)
     }
 
+    fn evaluations(&self, _: SiteClass) -> usize {
+        2
+    }
+
     fn state(&self, _: &SiteTask<'_>) -> Result<SiteState> {
         check_temperature(self.temperature)?;
         Ok(SiteState::new())

@@ -63,6 +63,10 @@ impl Estimator for IndeCateR {
         }
     }
 
+    fn evaluations(&self, class: SiteClass) -> usize {
+        1 + class.changes
+    }
+
     fn estimate(&self, task: &SiteTask<'_>, cost: &dyn Cost, _: &SiteState) -> Result<Estimate> {
         indecater(task.problem, cost)
     }

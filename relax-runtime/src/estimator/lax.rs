@@ -68,6 +68,10 @@ impl Estimator for Lax {
         Ok("continuous, cost a black box: network on the draw".into())
     }
 
+    fn evaluations(&self, _: SiteClass) -> usize {
+        1
+    }
+
     fn continuous_state(&self, task: &ContinuousTask<'_>) -> Result<SiteState> {
         let ContinuousProblem {
             law,

@@ -60,6 +60,10 @@ impl Estimator for MuProp {
         )
     }
 
+    fn evaluations(&self, _: SiteClass) -> usize {
+        2
+    }
+
     fn estimate(&self, task: &SiteTask<'_>, cost: &dyn Cost, _: &SiteState) -> Result<Estimate> {
         muprop(task.problem, cost, self.temperature)
     }

@@ -73,6 +73,10 @@ impl Estimator for Nvil {
         Err("NVIL is for discrete sites; use `reinforce`".into())
     }
 
+    fn evaluations(&self, _: SiteClass) -> usize {
+        1
+    }
+
     fn state(&self, task: &SiteTask<'_>) -> Result<SiteState> {
         self.network.state(task)
     }

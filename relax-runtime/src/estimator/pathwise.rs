@@ -22,6 +22,10 @@ impl Estimator for Pathwise {
         }
     }
 
+    fn evaluations(&self, _: SiteClass) -> usize {
+        1
+    }
+
     fn needs_estimate(&self) -> bool {
         false
     }

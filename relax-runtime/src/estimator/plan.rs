@@ -3,7 +3,10 @@
 use std::fmt;
 use std::rc::Rc;
 
-use super::{Estimator, Lax, Pathwise, Reinforce, Relax, SiteClass};
+use super::{
+    Arms, Disarm, DoubleCv, Enumerate, Estimator, IndeCateR, Lax, Pathwise, Relax, Rloo, Rodeo,
+    SiteClass,
+};
 use crate::error::{Error, Result};
 
 /// The estimator of one site.
@@ -15,10 +18,23 @@ pub struct PlanEntry {
     pub distribution: &'static str,
     /// The estimator's name.
     pub estimator: &'static str,
+    /// Evaluations of the cost for one estimate, the draw's own included.
+    pub evaluations: usize,
     /// Whether its expectation may differ from the gradient.
     pub biased: bool,
     /// Why this estimator.
     pub reason: String,
+    /// What a budget would have preferred, and why not.
+    pub rivals: Vec<Rival>,
+}
+
+/// An estimator of lower variance that a site did not get.
+#[derive(Clone, Debug)]
+pub struct Rival {
+    /// Its name.
+    pub estimator: &'static str,
+    /// Why not.
+    pub problem: String,
 }
 
 /// The estimators of all sites met so far. Prints as a table.
@@ -30,7 +46,8 @@ pub struct Plan {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut rows = vec![["site", "distribution", "estimator", "reason"].map(String::from)];
+        let header = ["site", "distribution", "estimator", "evaluations", "reason"];
+        let mut rows = vec![header.map(String::from)];
         rows.extend(self.entries.iter().map(|entry| {
             [
                 entry.site.clone(),
@@ -40,41 +57,184 @@ impl fmt::Display for Plan {
                 } else {
                     entry.estimator.to_owned()
                 },
+                entry.evaluations.to_string(),
                 entry.reason.clone(),
             ]
         }));
-        crate::report::write_table(f, &rows)
+        crate::report::write_table(f, &rows)?;
+        for entry in &self.entries {
+            for Rival { estimator, problem } in &entry.rivals {
+                writeln!(f, "{}: not {estimator}: {problem}", entry.site)?;
+            }
+        }
+        Ok(())
     }
 }
 
-/// The rule: what the user asked for if it is valid; else the pathwise estimator where the draw is
-/// differentiable, RELAX at discrete sites, and LAX at continuous ones that host code reads.
+/// What was decided for one site.
+#[derive(Clone, Debug)]
+pub(crate) struct Choice {
+    pub(crate) estimator: Rc<dyn Estimator>,
+    pub(crate) reason: String,
+    pub(crate) rivals: Vec<Rival>,
+}
+
+/// The rule: what the user asked for if it is valid; else, of what is valid within a declared budget
+/// of evaluations, the first by [rank](ranked); without a budget the pathwise estimator where the
+/// draw is differentiable, RELAX at discrete sites, and LAX at continuous ones that host code reads.
 ///
 /// # Errors
-/// If what the user asked for is not valid for the class.
+/// If what the user asked for is not valid for the class, or nothing is within the budget.
 pub(crate) fn choose(
     asked: Option<Rc<dyn Estimator>>,
     class: SiteClass,
-) -> Result<(Rc<dyn Estimator>, String)> {
-    if let Some(estimator) = asked {
-        return match estimator.valid_for(class) {
-            Ok(reason) => Ok((estimator, format!("asked for; {reason}"))),
-            Err(problem) => Err(Error::Config {
-                setting: "estimator",
-                problem,
-            }),
-        };
+    budget: Option<usize>,
+) -> Result<Choice> {
+    match (asked, budget) {
+        (Some(estimator), budget) => overridden(estimator, class, budget),
+        (None, Some(budget)) => within(budget, class),
+        (None, None) => within_any(defaults(), class, usize::MAX)
+            .map(|choice| Choice {
+                rivals: Vec::new(),
+                ..choice
+            })
+            .ok_or_else(|| Error::Model("no estimator is valid here".into())),
     }
-    let candidates: [Rc<dyn Estimator>; 4] = [
+}
+
+/// Without a budget: what needs no further run of a program whose cost is a black box. That is why
+/// small supports are not enumerated here: each site would take runs of its own.
+fn defaults() -> Vec<Rc<dyn Estimator>> {
+    vec![
         Rc::new(Pathwise),
         Rc::new(Relax::default()),
         Rc::new(Lax::default()),
-        Rc::new(Reinforce::default()),
-    ];
-    let mut valid = candidates
-        .into_iter()
-        .filter_map(|e| e.valid_for(class).ok().map(|reason| (e, reason)));
-    valid
-        .next()
-        .ok_or_else(|| Error::Model("no estimator is valid here".into()))
+    ]
+}
+
+fn overridden(
+    estimator: Rc<dyn Estimator>,
+    class: SiteClass,
+    budget: Option<usize>,
+) -> Result<Choice> {
+    let why = estimator
+        .valid_for(class)
+        .map_err(|problem| Error::Config {
+            setting: "estimator",
+            problem,
+        })?;
+    let reason = match budget {
+        Some(budget) if estimator.evaluations(class) > budget => {
+            format!("asked for, beyond the budget of {budget}; {why}")
+        }
+        _ => format!("asked for; {why}"),
+    };
+    Ok(Choice {
+        estimator,
+        reason,
+        rivals: Vec::new(),
+    })
+}
+
+fn within(budget: usize, class: SiteClass) -> Result<Choice> {
+    let choice = within_any(ranked(budget)?, class, budget).ok_or_else(|| Error::Config {
+        setting: "budget",
+        problem: format!(
+            "is {budget}, but the draw itself is an evaluation; declare at least 1, or none"
+        ),
+    })?;
+    Ok(Choice {
+        reason: format!("least variance within {budget}; {}", choice.reason),
+        ..choice
+    })
+}
+
+/// The first that is valid and affordable, and why those before it are not.
+fn within_any(
+    candidates: Vec<Rc<dyn Estimator>>,
+    class: SiteClass,
+    budget: usize,
+) -> Option<Choice> {
+    let mut rivals = Vec::new();
+    for estimator in candidates {
+        let needed = estimator.evaluations(class);
+        let problem = match estimator.valid_for(class) {
+            Ok(reason) if needed <= budget => {
+                return Some(Choice {
+                    estimator,
+                    reason,
+                    rivals,
+                });
+            }
+            Ok(_) => format!("it takes {needed} evaluations"),
+            // What follows says what to use instead.
+            Err(problem) => problem.split(';').next().unwrap_or_default().to_owned(),
+        };
+        rivals.push(Rival {
+            estimator: estimator.name(),
+            problem,
+        });
+    }
+    None
+}
+
+/// The unbiased estimators that may be the best for a budget, best first, with as many draws as it
+/// allows. The order is that of the variances, each at its number of evaluations, that the tests'
+/// ledger measures with ten and three interacting coins and with one to five one-hot vectors:
+///
+/// - Exact sums have no variance of their own.
+/// - At ten coins and four evaluations: RODEO 0.43, ARMS 0.54, RLOO 0.71; at two, RELAX 1.20 and
+///   DisARM 1.15, but 0.77 and 1.8 with costs of pairs of coins; at one, the free-form RELAX 1.48,
+///   NVIL 2.12, REINFORCE 3.21.
+/// - At five vectors and eleven evaluations: IndeCateR 0.60, RLOO 1.08; at four, double control
+///   variates 2.6, RLOO 3.8; at two, RELAX 5.1, RLOO 12; at one, the free-form RELAX 5.8.
+fn ranked(budget: usize) -> Result<Vec<Rc<dyn Estimator>>> {
+    let enumerate = Enumerate {
+        largest: Enumerate::default().largest.max(budget),
+    };
+    let mut all: Vec<Rc<dyn Estimator>> = vec![Rc::new(Pathwise), Rc::new(enumerate)];
+    if budget >= 3 {
+        all.push(Rc::new(Rodeo::new(budget - 1)?));
+        all.push(Rc::new(Arms::new(budget)?));
+    }
+    all.push(Rc::new(IndeCateR));
+    if budget >= 4 {
+        all.push(Rc::new(DoubleCv::new(budget - 1)?));
+    }
+    all.push(Rc::new(Relax::sum()));
+    all.push(Rc::new(Disarm));
+    if budget >= 4 {
+        all.push(Rc::new(Rloo::new(budget)?));
+    }
+    all.push(Rc::new(Relax::free_form()));
+    all.push(Rc::new(Lax::default()));
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::estimator::{by_name, registry};
+
+    /// Whatever a plan prints can be asked for.
+    #[test]
+    fn every_name_is_taken() {
+        let mut all = registry();
+        all.extend(defaults());
+        (1..20).for_each(|budget| all.extend(ranked(budget).unwrap()));
+        for estimator in all {
+            let name = estimator.name();
+            assert_eq!(by_name(name).unwrap().name(), name);
+        }
+    }
+
+    #[test]
+    fn no_plan_is_silently_biased() {
+        let chosen = (0..20).flat_map(|budget| ranked(budget).unwrap());
+        assert!(
+            chosen
+                .chain(defaults())
+                .all(|estimator| !estimator.biased())
+        );
+    }
 }

@@ -47,6 +47,13 @@ impl Estimator for Rebar {
             .into())
     }
 
+    fn evaluations(&self, _: SiteClass) -> usize {
+        match self.coupling {
+            Coupling::Coupled => 2,
+            Coupling::Independent => 3,
+        }
+    }
+
     fn coupling(&self) -> Coupling {
         self.coupling
     }

@@ -84,6 +84,10 @@ impl Estimator for Reinforce {
         .into())
     }
 
+    fn evaluations(&self, _: SiteClass) -> usize {
+        1
+    }
+
     fn centred(&self) -> bool {
         self.baseline
     }

@@ -70,6 +70,10 @@ impl Estimator for ReinMax {
         relaxable("ReinMax", class)
     }
 
+    fn evaluations(&self, _: SiteClass) -> usize {
+        2
+    }
+
     fn state(&self, _: &SiteTask<'_>) -> Result<SiteState> {
         check_temperature(self.temperature)?;
         Ok(SiteState::new())

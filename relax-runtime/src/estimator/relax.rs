@@ -172,7 +172,7 @@ impl Relax {
     }
 
     /// The kind that suits a site.
-    fn kind(&self, class: SiteClass) -> SurrogateKind {
+    pub(super) fn kind(&self, class: SiteClass) -> SurrogateKind {
         match self.surrogate {
             SurrogateKind::Auto if class.relaxable => SurrogateKind::Sum,
             SurrogateKind::Auto => SurrogateKind::FreeForm,
@@ -260,6 +260,14 @@ impl Estimator for Relax {
                 use the free-form surrogate"
                 .into()),
             _ => Ok("discrete, cost a black box: free-form network".into()),
+        }
+    }
+
+    fn evaluations(&self, class: SiteClass) -> usize {
+        match (self.kind(class), self.coupling) {
+            (SurrogateKind::FreeForm, _) => 1,
+            (_, Coupling::Coupled) => 2,
+            (_, Coupling::Independent) => 3,
         }
     }
 

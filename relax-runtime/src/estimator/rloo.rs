@@ -123,6 +123,10 @@ impl Estimator for Rloo {
         Err("RLOO is for discrete sites; use `reinforce`".into())
     }
 
+    fn evaluations(&self, _: SiteClass) -> usize {
+        self.draws
+    }
+
     fn further_noise(&self) -> usize {
         self.draws - 1
     }

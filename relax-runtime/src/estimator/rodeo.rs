@@ -251,6 +251,12 @@ impl Estimator for Rodeo {
         )
     }
 
+    /// One more than there are draws: at a site, the slope at the site's own draw takes a run of
+    /// its own.
+    fn evaluations(&self, _: SiteClass) -> usize {
+        self.draws + 1
+    }
+
     fn further_noise(&self) -> usize {
         self.draws - 1
     }

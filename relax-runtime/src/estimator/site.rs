@@ -36,6 +36,9 @@ pub struct SiteClass {
     /// How many values its events have together, in one row of its plates; 0 where it is
     /// continuous, `usize::MAX` where there are too many to count.
     pub values: usize,
+    /// How many draws of one row differ from a given one in a single event: D (K − 1) for D events
+    /// of K values, 0 where it is continuous.
+    pub changes: usize,
     /// Whether the cost of each row of its plates depends on that row's draw alone.
     pub separate: bool,
 }
@@ -52,6 +55,7 @@ impl SiteClass {
             mirrored: self.mirrored && other.mirrored,
             coins: self.coins && other.coins,
             values: self.values.max(other.values),
+            changes: self.changes.max(other.changes),
             separate: self.separate && other.separate,
         }
     }
@@ -93,6 +97,10 @@ pub trait Estimator: Debug {
     /// # Errors
     /// The reason, with what to use instead.
     fn valid_for(&self, class: SiteClass) -> std::result::Result<String, String>;
+
+    /// How many times it evaluates the cost for one estimate at a site of the class, the draw's own
+    /// evaluation included.
+    fn evaluations(&self, class: SiteClass) -> usize;
 
     /// Whether it estimates anything; otherwise the reverse pass alone gives the gradient.
     fn needs_estimate(&self) -> bool {

@@ -92,6 +92,10 @@ impl Estimator for StraightThrough {
         relaxable("the straight-through estimator", class)
     }
 
+    fn evaluations(&self, _: SiteClass) -> usize {
+        2
+    }
+
     fn state(&self, _: &SiteTask<'_>) -> Result<SiteState> {
         if let Through::Gumbel(temperature) = self.through {
             check_temperature(temperature)?;

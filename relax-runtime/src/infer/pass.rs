@@ -128,6 +128,7 @@ impl Pass {
         };
         let blocked = (place + 1..self.latents.len()).any(|at| blocks(&self.latents[at], at));
         let separate = self.separate(place);
+        let (values, changes) = relaxation.map_or((0, 0), |r| values_a_row(r, latent));
         SiteClass {
             discrete,
             relaxable: separate
@@ -138,7 +139,8 @@ impl Pass {
             differentiable: !discrete && !read,
             mirrored: latent.law.mirrored(&latent.noise).is_some(),
             coins: relaxation.is_some_and(|relaxation| relaxation.event_rank() == 0),
-            values: relaxation.map_or(0, |relaxation| values_a_row(relaxation, latent)),
+            values,
+            changes,
             separate,
         }
     }
@@ -191,12 +193,14 @@ impl Pass {
     }
 }
 
-/// How many values the events of one row have together, `usize::MAX` where there are more.
-fn values_a_row(relaxation: &dyn Relaxation, latent: &Latent) -> usize {
+/// How many values the events of one row have together, `usize::MAX` where there are more; and how
+/// many of those a change of a single event leads to.
+fn values_a_row(relaxation: &dyn Relaxation, latent: &Latent) -> (usize, usize) {
     let shape = draw_shape(&latent.law.parameters());
     let (values, events) =
         relaxation.values_and_events(&shape[latent.plates.len().min(shape.rank())..]);
-    u32::try_from(events).map_or(usize::MAX, |events| values.saturating_pow(events))
+    let together = u32::try_from(events).map_or(usize::MAX, |n| values.saturating_pow(n));
+    (together, events * values.saturating_sub(1))
 }
 
 /// Brings a term with rows of its own plates to the rows of a latent's plates: axes that both have

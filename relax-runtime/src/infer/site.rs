@@ -10,8 +10,8 @@ use super::pass::Latent;
 use crate::dist::Relaxation;
 use crate::error::{Error, Result};
 use crate::estimator::{
-    ContinuousProblem, ContinuousTask, Coupling, Estimator, Noise, Problem, SiteClass, SiteState,
-    SiteTask,
+    Choice, ContinuousProblem, ContinuousTask, Coupling, Estimator, Noise, Problem, Rival,
+    SiteClass, SiteState, SiteTask,
 };
 use crate::model::ParamStore;
 use crate::report::{GradientMoments, SiteReport};
@@ -24,6 +24,7 @@ pub(super) struct Site {
     pub(super) distribution: &'static str,
     pub(super) estimator: Rc<dyn Estimator>,
     pub(super) reason: String,
+    pub(super) rivals: Vec<Rival>,
     state: Option<SiteState>,
     moments: GradientMoments,
 }
@@ -63,20 +64,15 @@ impl SiteEstimate {
 }
 
 impl Site {
-    pub(super) fn new(
-        class: SiteClass,
-        distribution: &'static str,
-        estimator: Rc<dyn Estimator>,
-        reason: String,
-    ) -> Self {
-        let moments = GradientMoments::default();
+    pub(super) fn new(class: SiteClass, distribution: &'static str, choice: Choice) -> Self {
         Self {
             class,
             distribution,
-            estimator,
-            reason,
+            estimator: choice.estimator,
+            reason: choice.reason,
+            rivals: choice.rivals,
             state: None,
-            moments,
+            moments: GradientMoments::default(),
         }
     }
 

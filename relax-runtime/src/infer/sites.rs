@@ -19,6 +19,10 @@ pub(super) struct Sites {
     everywhere: Option<Rc<dyn Estimator>>,
     /// Asked for by name.
     at_sites: BTreeMap<String, Rc<dyn Estimator>>,
+    /// Evaluations of the cost that one estimate of a discrete or black-box site may take.
+    budget: Option<usize>,
+    /// The same by name.
+    budgets: BTreeMap<String, usize>,
     met: BTreeMap<String, Site>,
     /// Names in the order in which they were met.
     order: Vec<String>,
@@ -37,14 +41,25 @@ impl Sites {
         self.at_sites.insert(site.to_owned(), estimator);
     }
 
-    /// Checks that every site that was given an estimator has been met.
+    /// Declares how many evaluations an estimate of any site may take.
+    pub(super) fn allow(&mut self, evaluations: usize) {
+        self.budget = Some(evaluations);
+    }
+
+    /// The same for one site, or for all of a loop under the name without indices.
+    pub(super) fn allow_at(&mut self, site: &str, evaluations: usize) {
+        self.budgets.insert(site.to_owned(), evaluations);
+    }
+
+    /// Checks that every site that was given an estimator or a budget has been met.
     pub(super) fn check_asked(&self) -> Result<()> {
         let met = |name: &String| {
             self.order
                 .iter()
                 .any(|site| site == name || without_indices(site) == *name)
         };
-        match self.at_sites.keys().find(|name| !met(name)) {
+        let mut named = self.at_sites.keys().chain(self.budgets.keys());
+        match named.find(|name| !met(name)) {
             None => Ok(()),
             Some(name) => Err(unknown_site(name, self.order.iter().map(String::as_str))),
         }
@@ -58,8 +73,10 @@ impl Sites {
                 site: name.clone(),
                 distribution: site.distribution,
                 estimator: site.estimator.name(),
+                evaluations: site.estimator.evaluations(site.class),
                 biased: site.estimator.biased(),
                 reason: site.reason.clone(),
+                rivals: site.rivals.clone(),
             })
         };
         Plan {
@@ -110,10 +127,7 @@ impl Sites {
         {
             return Ok(());
         }
-        let by_site = self
-            .at_sites
-            .get(&latent.name)
-            .or_else(|| self.at_sites.get(&without_indices(&latent.name)));
+        let by_site = by_name_of(&self.at_sites, &latent.name);
         let asked = match (&latent.estimator, by_site) {
             (_, Some(estimator)) => Some(Rc::clone(estimator)),
             (Some(name), None) => Some(by_name(name)?),
@@ -122,11 +136,12 @@ impl Sites {
         // An estimator asked for all sites is for those where it makes sense: a continuous site of
         // a model trained with `relax` keeps the pathwise one.
         let general = self.everywhere.clone().filter(|_| class.discrete);
-        let (estimator, reason) = choose(asked.or(general), class)?;
+        let budget = by_name_of(&self.budgets, &latent.name).copied();
+        let choice = choose(asked.or(general), class, budget.or(self.budget))?;
         if !self.order.contains(&latent.name) {
             self.order.push(latent.name.clone());
         }
-        let site = Site::new(class, latent.law.name(), estimator, reason);
+        let site = Site::new(class, latent.law.name(), choice);
         self.met.insert(latent.name.clone(), site);
         Ok(())
     }
@@ -159,6 +174,11 @@ impl Sites {
         self.met.clear();
         self.restored = saved;
     }
+}
+
+/// What was said of a site, or of all sites of its loop.
+fn by_name_of<'a, T>(said: &'a BTreeMap<String, T>, site: &str) -> Option<&'a T> {
+    said.get(site).or_else(|| said.get(&without_indices(site)))
 }
 
 /// `step/h` for `step[0]/h[1]`.

@@ -120,6 +120,28 @@ impl Trainer {
         self
     }
 
+    /// Lets the plan choose, of all that is valid and unbiased, the estimator of least variance that
+    /// takes at most `evaluations` evaluations of the cost for one estimate of a site, the draw's
+    /// own included. Estimators that were asked for stay.
+    ///
+    /// # Errors
+    /// If it is 0: the draw itself is an evaluation.
+    pub fn with_budget(mut self, evaluations: usize) -> Result<Self> {
+        check_budget(evaluations)?;
+        self.sites.allow(evaluations);
+        Ok(self)
+    }
+
+    /// The same for one site, or for all sites of a loop under the name without indices.
+    ///
+    /// # Errors
+    /// As [`with_budget`](Self::with_budget).
+    pub fn with_site_budget(mut self, site: &str, evaluations: usize) -> Result<Self> {
+        check_budget(evaluations)?;
+        self.sites.allow_at(site, evaluations);
+        Ok(self)
+    }
+
     /// Parameters of layers, each with a name of its own, that checkpoints are to hold.
     #[must_use]
     pub fn with_layers(mut self, parameters: Vec<Parameter>) -> Self {
@@ -316,4 +338,14 @@ fn scaled(gradient: &Tensor, scale: f64) -> Tensor {
     } else {
         gradient * scale as f32
     }
+}
+
+fn check_budget(evaluations: usize) -> Result<()> {
+    if evaluations > 0 {
+        return Ok(());
+    }
+    Err(Error::Config {
+        setting: "budget",
+        problem: "is 0, but the draw itself is an evaluation; give at least 1".into(),
+    })
 }

@@ -148,6 +148,20 @@ impl<O: Objective> Training<O> {
         self.configure(|trainer| Ok(trainer.with_site_estimator(site, estimator)))
     }
 
+    /// How many evaluations of the cost one estimate of a site may take: the plan then chooses the
+    /// valid, unbiased estimator of least variance within it; see
+    /// [`Trainer::with_budget`].
+    #[must_use]
+    pub fn budget(self, evaluations: usize) -> Self {
+        self.configure(|trainer| trainer.with_budget(evaluations))
+    }
+
+    /// The same for one site, or for all sites of a loop under the name without indices.
+    #[must_use]
+    pub fn site_budget(self, site: &str, evaluations: usize) -> Self {
+        self.configure(|trainer| trainer.with_site_budget(site, evaluations))
+    }
+
     /// Whether `run` shows a progress bar on a terminal; it does unless told otherwise.
     #[must_use]
     pub fn progress(mut self, visible: bool) -> Self {
