@@ -2,36 +2,32 @@
 //! type, while ours is chosen at run time.
 
 use dfdx::shapes::{HasShape, Shape as DfdxShape};
-use dfdx::tensor::{Cpu, NoneTape, PutTape, Tensor as Dfdx};
-use dfdx::tensor_ops::{ReshapeTo, TryMul};
+use dfdx::tensor::{Cpu, Gradients, HasErr, PutTape, SplitTape, Tensor as Dfdx, TensorFromVec};
+use dfdx::tensor_ops::TryMul;
 
-use super::dispatch::{Backend, Data};
-use super::graph::Recorder;
-use super::{Device, Inner, Shape, Tensor};
+use super::dispatch::Data;
+use super::graph::Backward;
+use super::recorder::Recorder;
+use super::{Device, Inner, Shape, Tensor, cpu, device};
 use crate::error::{Error, Result};
 
 /// A dfdx tensor on the CPU whose operations are recorded in a [`Tensor`]'s graph.
 pub type Traced<S> = Dfdx<S, f32, Cpu, Recorder<Cpu>>;
 
 impl Tensor {
-    /// The numbers of a dfdx tensor as a constant, without a copy where they are contiguous.
-    /// Poisoned if it has more than four axes.
+    /// The numbers of a dfdx tensor as a constant. Poisoned if it has more than four axes.
     #[track_caller]
     pub fn from_dfdx<S: DfdxShape, T>(tensor: &Dfdx<S, f32, Cpu, T>) -> Self {
         let shape = match Shape::try_from(tensor.shape().concrete().as_ref()) {
             Ok(shape) => shape,
             Err(error) => return Self::poisoned(error),
         };
-        let flat = tensor
-            .retaped::<NoneTape>()
-            .try_reshape_like(&(shape.numel(),));
-        match flat.map_err(Cpu::error) {
-            Ok(flat) => Self::new(Inner {
-                shares_identity: true,
-                ..Inner::constant(shape, Data::Cpu(flat), Device::cpu())
-            }),
-            Err(error) => Self::poisoned(error),
-        }
+        let values = tensor.as_vec();
+        Self::new(Inner::constant(
+            shape,
+            Data::Cpu(values.into()),
+            Device::cpu(),
+        ))
     }
 
     /// The numbers as a dfdx tensor of a typed shape, compile-time or run-time axes.
@@ -42,9 +38,7 @@ impl Tensor {
     #[track_caller]
     pub fn to_dfdx<S: DfdxShape>(&self) -> Result<Dfdx<S, f32, Cpu>> {
         let shape = self.typed_shape::<S>("to_dfdx")?;
-        let inner = self.inner()?;
-        let flat = Cpu::flat(&inner.data).ok_or_else(|| not_on_cpu("to_dfdx", inner))?;
-        flat.clone().try_reshape_like(&shape).map_err(Cpu::error)
+        typed(self.inner()?, shape, "to_dfdx")
     }
 
     /// Applies any dfdx computation, such as the `forward` of an `nn` module, to a tensor on the
@@ -69,17 +63,37 @@ impl Tensor {
                     "apply_module: a dfdx module cannot carry a tangent; pass `primal()`".into(),
                 ));
             }
-            let flat = Cpu::flat(&inner.data).ok_or_else(|| not_on_cpu("apply_module", inner))?;
-            let taped = flat.clone().put_tape(Recorder::new(inner.node.is_some()));
-            let out = module(taped.try_reshape_like(&shape).map_err(Cpu::error)?);
+            let operand = typed(inner, shape, "apply_module")?;
+            let tape = Recorder::new(inner.node.is_some());
+            let out = module(operand.clone().put_tape(tape));
             let out_shape = Shape::try_from(out.shape().concrete().as_ref())?;
             // The product gives the result an identity of its own even if the module returns
             // its input.
-            let out = out
-                .try_reshape_like(&(out_shape.numel(),))
-                .and_then(|flat| flat.try_mul(1.0))
-                .map_err(Cpu::error)?;
-            Ok(Self::new(Inner::derived(&[inner], out_shape, out)))
+            let (out, tape) = out.try_mul(1.0).map_err(backend)?.split_tape();
+            let values = Data::Cpu(out.as_vec().into());
+            let backward = || {
+                Backward::Cpu(Box::new(move |gradient, sinks| {
+                    let Some(sink) = sinks.get(0) else {
+                        return Ok(());
+                    };
+                    let run = || {
+                        let mut gradients = Gradients::leaky();
+                        gradients.get_or_alloc_mut(&out)?.copy_from_slice(gradient);
+                        for op in tape.into_ops().into_iter().rev() {
+                            op(&mut gradients)?;
+                        }
+                        cpu::add(sink, gradients.get_or_alloc_mut(&operand)?);
+                        Ok(())
+                    };
+                    run().map_err(backend)
+                }))
+            };
+            Ok(Self::new(Inner::derived(
+                &[inner],
+                out_shape,
+                values,
+                backward,
+            )))
         };
         apply().unwrap_or_else(Self::poisoned)
     }
@@ -102,9 +116,21 @@ impl Tensor {
     }
 }
 
-fn not_on_cpu(op: &str, inner: &Inner) -> Error {
-    Error::Autodiff(format!(
-        "{op}: the tensor is on {}; move it to the CPU",
-        inner.device
-    ))
+/// The numbers as a dfdx tensor.
+fn typed<S: DfdxShape>(inner: &Inner, shape: S, op: &str) -> Result<Dfdx<S, f32, Cpu>> {
+    let buffer = inner.data.on_cpu().ok_or_else(|| {
+        Error::Autodiff(format!(
+            "{op}: the tensor is on {}; move it to the CPU",
+            inner.device
+        ))
+    })?;
+    let values = cpu::slice(buffer).to_vec();
+    (device::cpu().try_tensor_from_vec(values, shape)).map_err(backend)
+}
+
+fn backend(error: <Cpu as HasErr>::Err) -> Error {
+    Error::Backend {
+        device: "cpu".into(),
+        message: error.to_string(),
+    }
 }

@@ -1,142 +1,87 @@
-//! Reverse mode: a graph of nodes, each holding the backward operations that dfdx recorded for
-//! one tensor operation on our implementation of its `Tape` trait.
+//! Reverse mode: a graph of nodes, each holding the backward operation of one tensor operation.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, HashSet};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
-use dfdx::tensor::{Gradients, HasErr, Merge, NoneTape, Storage, Tape};
+use smallvec::SmallVec;
 
-use super::dispatch::{Backend, Data};
-use super::{Inner, Parameter, Shape, Tensor};
+use super::dispatch::Data;
+use super::parameter::State;
+use super::{Inner, Parameter, Shape, Tensor, cpu};
 use crate::error::{Error, Result};
-
-/// One backward operation. The flags say which of the node's parents need a gradient; dfdx's own
-/// operations ignore them, ours skip the work.
-pub(super) type Op<D> =
-    Box<dyn FnOnce(&mut Gradients<f32, D>, &[bool]) -> Result<(), <D as HasErr>::Err>>;
-
-/// dfdx's tape of a single operation: keeps its backward operations in order, or drops them when
-/// no operand is tracked.
-///
-/// Public because [`Tensor::apply_module`] hands tensors with this tape to dfdx modules.
-pub struct Recorder<D: Storage<f32>> {
-    ops: Option<Vec<Op<D>>>,
-}
-
-impl<D: Storage<f32>> Recorder<D> {
-    pub(super) fn new(recording: bool) -> Self {
-        Self {
-            ops: recording.then(Vec::new),
-        }
-    }
-
-    /// An empty tape that records if this one does: for an operand that is used twice.
-    #[cfg(feature = "cuda")]
-    pub(super) fn beside(&self) -> Self {
-        Self::new(self.ops.is_some())
-    }
-
-    pub(super) fn into_ops(self) -> Vec<Op<D>> {
-        self.ops.unwrap_or_default()
-    }
-
-    /// Records an operation of our own.
-    pub(super) fn push(&mut self, op: Op<D>) {
-        if let Some(ops) = &mut self.ops {
-            ops.push(op);
-        }
-    }
-}
-
-impl<D: Storage<f32>> Default for Recorder<D> {
-    fn default() -> Self {
-        Self { ops: None }
-    }
-}
-
-impl<D: Storage<f32>> Tape<f32, D> for Recorder<D> {
-    const OWNS_TAPE: bool = true;
-
-    fn add_backward_op<F>(&mut self, operation: F)
-    where
-        F: 'static + FnOnce(&mut Gradients<f32, D>) -> Result<(), D::Err>,
-    {
-        if let Some(ops) = &mut self.ops {
-            ops.push(Box::new(move |gradients, _| operation(gradients)));
-        }
-    }
-}
-
-impl<D: Storage<f32>> Merge<NoneTape> for Recorder<D> {
-    fn merge(self, _: NoneTape) -> Self {
-        self
-    }
-}
-
-impl<D: Storage<f32>> Merge<Self> for Recorder<D> {
-    fn merge(self, other: Self) -> Self {
-        let ops = match (self.ops, other.ops) {
-            (Some(mut ops), Some(more)) => {
-                ops.extend(more);
-                Some(ops)
-            }
-            (ops, more) => ops.or(more),
-        };
-        Self { ops }
-    }
-}
 
 /// A trained parameter's identity, kept by its leaf so that the graph can be searched for it.
 pub(super) struct Leaf {
-    pub(super) key: u64,
+    pub(super) parameter: Weak<State>,
+    #[cfg(feature = "cuda")]
     pub(super) data: Data,
     pub(super) shape: Shape,
 }
+
+/// A list as long as an operation has operands.
+type PerOperand<T> = SmallVec<[T; 3]>;
 
 /// The result of one recorded operation, or a leaf.
 pub(super) struct Node {
     /// Grows along every edge from parent to child.
     id: u64,
+    /// Number of elements of the result.
+    len: usize,
     /// Aligned with the operation's operands; `None` for an untracked one.
-    parents: Vec<Option<Rc<Node>>>,
-    /// `None` once the operations have run.
+    parents: PerOperand<Option<Rc<Node>>>,
+    /// `None` once the operation has run.
     backward: RefCell<Option<Backward>>,
     leaf: Option<Leaf>,
+    /// The last search that came by, and the node's place among what it found.
+    found: Cell<(u64, usize)>,
 }
 
-/// Backward operations of a node, on the device of its result.
+/// A backward operation on the CPU: gets the gradient of the result, adds to the operands'.
+type CpuBackward = dyn FnOnce(&[f32], &mut Sinks<'_>) -> Result<()>;
+
+/// The backward operation of a node, on the device of its result.
 pub(super) enum Backward {
-    Cpu(Vec<Op<dfdx::tensor::Cpu>>),
+    Cpu(Box<CpuBackward>),
     #[cfg(feature = "cuda")]
-    Cuda(Vec<Op<super::device::Gpu>>),
+    Cuda(Vec<super::recorder::Op<super::device::Gpu>>),
+}
+
+/// A number that no earlier call in this thread returned; from 1.
+fn next_id() -> u64 {
+    thread_local! {
+        static LAST: Cell<u64> = const { Cell::new(0) };
+    }
+    LAST.set(LAST.get() + 1);
+    LAST.get()
 }
 
 impl Node {
     fn build(
-        parents: Vec<Option<Rc<Node>>>,
+        parents: PerOperand<Option<Rc<Node>>>,
+        len: usize,
         backward: Option<Backward>,
         leaf: Option<Leaf>,
     ) -> Rc<Self> {
-        thread_local! {
-            static NEXT: Cell<u64> = const { Cell::new(0) };
-        }
-        let id = NEXT.get();
-        NEXT.set(id + 1);
         Rc::new(Self {
-            id,
+            id: next_id(),
+            len,
             parents,
             backward: RefCell::new(backward),
             leaf,
+            found: Cell::default(),
         })
     }
 
-    pub(super) fn leaf(leaf: Option<Leaf>) -> Rc<Self> {
-        Self::build(Vec::new(), None, leaf)
+    pub(super) fn leaf(len: usize, leaf: Option<Leaf>) -> Rc<Self> {
+        Self::build(PerOperand::new(), len, None, leaf)
     }
 
-    pub(super) fn result(parents: Vec<Option<Rc<Node>>>, backward: Backward) -> Rc<Self> {
-        Self::build(parents, Some(backward), None)
+    pub(super) fn result(
+        parents: PerOperand<Option<Rc<Node>>>,
+        len: usize,
+        backward: Backward,
+    ) -> Rc<Self> {
+        Self::build(parents, len, Some(backward), None)
     }
 
     fn parents(&self) -> impl Iterator<Item = &Rc<Node>> {
@@ -144,103 +89,162 @@ impl Node {
     }
 }
 
-/// Releases long chains of nodes with a loop, where the derived drop would recurse.
+/// Releases long chains of nodes without recursing along all of them.
 impl Drop for Node {
     fn drop(&mut self) {
-        let mut released: Vec<Rc<Node>> = self.parents.drain(..).flatten().collect();
-        while let Some(node) = released.pop() {
-            if let Some(mut node) = Rc::into_inner(node) {
-                released.extend(node.parents.drain(..).flatten());
+        const DEEPEST: usize = 64;
+        thread_local! {
+            static DEPTH: Cell<usize> = const { Cell::new(0) };
+            static POSTPONED: RefCell<Vec<Rc<Node>>> = const { RefCell::new(Vec::new()) };
+        }
+        let depth = DEPTH.get();
+        if depth == DEEPEST {
+            let parents = self.parents.drain(..).flatten();
+            POSTPONED.with_borrow_mut(|postponed| postponed.extend(parents));
+            return;
+        }
+        DEPTH.set(depth + 1);
+        self.parents.clear();
+        if depth == 0 {
+            while let Some(node) = POSTPONED.with_borrow_mut(Vec::pop) {
+                drop(node);
             }
         }
+        DEPTH.set(depth);
     }
 }
 
-/// All nodes that `roots` depend on and whose id is at least `oldest`, by ascending id: parents
-/// before children. The search does not look at, or beyond, the nodes whose id is in `seen`.
-fn ancestors<'a>(
-    roots: impl Iterator<Item = &'a Rc<Node>>,
-    oldest: u64,
-    mut seen: HashSet<u64>,
-) -> Vec<&'a Node> {
-    let mut pending: Vec<&Node> = roots.map(Rc::as_ref).collect();
-    let mut found = Vec::new();
-    while let Some(node) = pending.pop() {
-        if node.id >= oldest && seen.insert(node.id) {
-            found.push(node);
-            pending.extend(node.parents().map(Rc::as_ref));
-        }
-    }
-    found.sort_unstable_by_key(|node| node.id);
-    found
-}
-
-/// The part of a graph that a backward pass has to run.
-struct Pass<'a> {
+/// The part of a graph that a search has found.
+pub(super) struct Pass<'a> {
+    search: u64,
     /// Children last.
     nodes: Vec<&'a Node>,
-    /// Whether a node is one of the targets or depends on one.
-    reaches: HashMap<u64, bool>,
+    /// For each node, whether it is one of the targets.
+    targets: Vec<bool>,
+    /// For each node, whether it is one of the targets or depends on one.
+    reaches: Vec<bool>,
 }
 
+/// The place of a node that a search saw and left out.
+const LEFT_OUT: usize = usize::MAX;
+
 impl<'a> Pass<'a> {
-    fn plan(nodes: Vec<&'a Node>, is_target: impl Fn(&Node) -> bool) -> Self {
-        let mut reaches = HashMap::with_capacity(nodes.len());
-        for node in &nodes {
-            let reached = is_target(node)
-                || node
-                    .parents()
-                    .any(|parent| reaches.get(&parent.id) == Some(&true));
-            reaches.insert(node.id, reached);
+    /// Finds all nodes that `outputs` depend on and whose id is at least `oldest`. The search does
+    /// not look at, or beyond, the nodes of `constants`.
+    fn find(
+        outputs: &Outputs<'a>,
+        oldest: u64,
+        constants: &[&Tensor],
+        is_target: impl Fn(&Node) -> bool,
+    ) -> Self {
+        let search = next_id();
+        for constant in constants {
+            if let Ok(Some(node)) = constant.0.as_ref().map(|inner| &inner.node) {
+                node.found.set((search, LEFT_OUT));
+            }
         }
-        Self { nodes, reaches }
+        let roots = outputs
+            .iter()
+            .filter_map(|(output, _)| output.node.as_deref());
+        let mut pending: Vec<&Node> = roots.collect();
+        let mut nodes = Vec::with_capacity(pending.len());
+        while let Some(node) = pending.pop() {
+            if node.id >= oldest && node.found.get().0 != search {
+                node.found.set((search, LEFT_OUT));
+                nodes.push(node);
+                pending.extend(node.parents().map(Rc::as_ref));
+            }
+        }
+        nodes.sort_unstable_by_key(|node| node.id);
+        let mut pass = Self {
+            search,
+            targets: nodes.iter().map(|node| is_target(node)).collect(),
+            reaches: Vec::with_capacity(nodes.len()),
+            nodes,
+        };
+        for (place, node) in pass.nodes.iter().enumerate() {
+            node.found.set((search, place));
+            let reached = pass.targets[place] || node.parents().any(|parent| pass.needs(parent));
+            pass.reaches.push(reached);
+        }
+        pass
     }
 
-    /// For each operand of `node`, whether it needs a gradient.
-    fn needs(&self, node: &Node) -> Vec<bool> {
-        let needs = |parent: &Rc<Node>| self.reaches.get(&parent.id) == Some(&true);
-        node.parents
-            .iter()
-            .map(|p| p.as_ref().is_some_and(needs))
-            .collect()
+    /// Where the search put a node.
+    fn place(&self, node: &Node) -> Option<usize> {
+        let (search, place) = node.found.get();
+        (search == self.search && place != LEFT_OUT).then_some(place)
     }
 
-    fn run<D: Backend>(&self, gradients: &mut Gradients<f32, D>) -> Result<()> {
-        let work: Vec<(&Node, Vec<bool>)> = (self.nodes.iter().rev())
-            .map(|&node| (node, self.needs(node)))
-            .filter(|(_, needs)| needs.contains(&true))
-            .collect();
-        // Checked before anything runs, so that a refused pass leaves the graph as it was.
-        if work
-            .iter()
-            .any(|(node, _)| node.backward.borrow().is_none())
+    /// Whether a node's gradient is wanted.
+    fn needs(&self, node: &Node) -> bool {
+        self.place(node).is_some_and(|place| self.reaches[place])
+    }
+
+    /// The nodes whose backward operations are to run, children first, each with its place.
+    fn work(&self) -> impl Iterator<Item = (usize, &'a Node)> {
+        let nodes = self.nodes.iter().copied().enumerate().rev();
+        nodes.filter(|(_, node)| node.parents().any(|parent| self.needs(parent)))
+    }
+
+    /// An error if a part of the graph is used up: checked before anything runs, so that a refused
+    /// pass leaves the graph as it was.
+    fn check(&self) -> Result<()> {
+        match self
+            .work()
+            .find(|(_, node)| node.backward.borrow().is_none())
         {
-            return Err(Error::Autodiff(
+            None => Ok(()),
+            Some(_) => Err(Error::Autodiff(
                 "this part of the graph was differentiated before, and its backward operations \
                  are used up; run the forward pass again, or ask for all gradients in one call"
                     .into(),
-            ));
+            )),
         }
-        for (node, needs) in work {
-            let backward = node.backward.borrow_mut().take();
-            for op in backward
-                .and_then(D::ops)
-                .unwrap_or_default()
-                .into_iter()
-                .rev()
-            {
-                op(gradients, &needs).map_err(D::error)?;
-            }
-        }
-        Ok(())
+    }
+
+    /// The backward operations to run, in their order.
+    #[cfg(feature = "cuda")]
+    pub(super) fn take_backward(&self) -> impl Iterator<Item = Backward> {
+        self.work()
+            .filter_map(|(_, node)| node.backward.borrow_mut().take())
     }
 }
 
-type Outputs<'a> = [(&'a Tensor, Option<&'a Tensor>)];
+/// Gradient buffers of the operands of an operation on the CPU.
+pub(super) struct Sinks<'a> {
+    /// Buffers by place; one that nothing has reached is empty.
+    gradients: &'a mut [Vec<f32>],
+    /// Place and length for each operand whose gradient is needed.
+    operands: PerOperand<Option<(usize, usize)>>,
+}
 
-/// Outputs with a node, checked, and their cotangents.
-fn tracked<'a>(outputs: &Outputs<'a>) -> Result<Vec<(&'a Inner, Option<&'a Inner>)>> {
-    let mut found: Vec<(&Inner, Option<&Inner>)> = Vec::new();
+impl Sinks<'_> {
+    /// The buffer to add the gradient of operand `i` to, or `None` where it is not needed.
+    pub(super) fn get(&mut self, i: usize) -> Option<&mut [f32]> {
+        let (place, len) = self.operands[i]?;
+        let buffer = &mut self.gradients[place];
+        buffer.resize(len, 0.0);
+        Some(buffer)
+    }
+}
+
+/// Outputs with a node, and their cotangents.
+pub(super) type Outputs<'a> = [(&'a Inner, Option<&'a Inner>)];
+
+/// A tensor whose gradient is asked for.
+pub(super) struct Target<'a> {
+    node: &'a Node,
+    #[cfg(feature = "cuda")]
+    pub(super) data: &'a Data,
+    pub(super) shape: Shape,
+}
+
+/// Checks the outputs and keeps those with a node.
+fn tracked<'a>(
+    outputs: &[(&'a Tensor, Option<&'a Tensor>)],
+) -> Result<Vec<(&'a Inner, Option<&'a Inner>)>> {
+    let mut found: Vec<(&Inner, Option<&Inner>)> = Vec::with_capacity(outputs.len());
     for (output, cotangent) in outputs {
         let output = output.inner()?;
         let cotangent = cotangent.map(Tensor::inner).transpose()?;
@@ -273,36 +277,77 @@ fn same_device(a: &Inner, b: &Inner) -> Result<()> {
     )))
 }
 
-/// Seeds the outputs, runs the pass, and reads the gradient of each target.
-fn backpropagate<D: Backend>(
+/// Seeds the outputs, runs the pass, and reads the gradient of each target; no node twice.
+fn backpropagate(
     pass: &Pass<'_>,
-    outputs: &[(&Inner, Option<&Inner>)],
-    targets: &[(&Data, Shape)],
+    outputs: &Outputs<'_>,
+    targets: &[Target<'_>],
 ) -> Result<Vec<Tensor>> {
-    let mut gradients = Gradients::<f32, D>::leaky();
+    pass.check()?;
+    match outputs[0].0.data {
+        Data::Cpu(_) => backpropagate_cpu(pass, outputs, targets),
+        #[cfg(feature = "cuda")]
+        Data::Cuda(_) => super::gpu::backpropagate(pass, outputs, targets),
+    }
+}
+
+fn backpropagate_cpu(
+    pass: &Pass<'_>,
+    outputs: &Outputs<'_>,
+    targets: &[Target<'_>],
+) -> Result<Vec<Tensor>> {
+    let mut gradients = vec![Vec::new(); pass.nodes.len()];
     for (output, cotangent) in outputs {
-        let Some(flat) = D::flat(&output.data) else {
+        let place = output.node.as_ref().and_then(|node| pass.place(node));
+        let Some(gradient) = place.map(|place| &mut gradients[place]) else {
             continue;
         };
-        D::seed(
-            &mut gradients,
-            flat,
-            cotangent.and_then(|c| D::flat(&c.data)),
-        )
-        .map_err(D::error)?;
+        match cotangent.map(|cotangent| &cotangent.data) {
+            Some(Data::Cpu(cotangent)) if gradient.is_empty() => {
+                gradient.extend_from_slice(cpu::slice(cotangent));
+            }
+            Some(Data::Cpu(cotangent)) => cpu::add(gradient, cpu::slice(cotangent)),
+            #[cfg(feature = "cuda")]
+            Some(Data::Cuda(_)) => {}
+            None => {
+                gradient.resize(output.shape.numel(), 0.0);
+                gradient.iter_mut().for_each(|g| *g += 1.0);
+            }
+        }
     }
-    pass.run(&mut gradients)?;
-    (targets.iter())
-        .filter_map(|(data, shape)| Some((D::flat(data)?, *shape)))
-        .map(|(flat, shape)| {
-            let gradient = D::gradient(&mut gradients, flat).map_err(D::error)?;
-            Ok(Tensor::new(Inner::constant(
-                shape,
-                D::wrap(gradient),
-                outputs[0].0.device.clone(),
-            )))
-        })
-        .collect()
+    for (place, node) in pass.work() {
+        let Some(Backward::Cpu(backward)) = node.backward.borrow_mut().take() else {
+            continue;
+        };
+        let gradient = std::mem::take(&mut gradients[place]);
+        if gradient.is_empty() {
+            continue;
+        }
+        let operand = |parent: &Option<Rc<Node>>| {
+            let parent = parent.as_ref().filter(|parent| pass.needs(parent))?;
+            Some((pass.place(parent)?, parent.len))
+        };
+        let mut sinks = Sinks {
+            gradients: &mut gradients,
+            operands: node.parents.iter().map(operand).collect(),
+        };
+        backward(&gradient, &mut sinks)?;
+        if pass.targets[place] {
+            gradients[place] = gradient;
+        }
+    }
+    let read = |target: &Target<'_>| {
+        let place = pass.place(target.node);
+        let mut gradient = place.map_or_else(Vec::new, |at| std::mem::take(&mut gradients[at]));
+        gradient.resize(target.shape.numel(), 0.0);
+        let device = outputs[0].0.device.clone();
+        Tensor::new(Inner::constant(
+            target.shape,
+            Data::Cpu(gradient.into()),
+            device,
+        ))
+    };
+    Ok(targets.iter().map(read).collect())
 }
 
 /// Reverse-mode derivative: for each tensor of `wrt`, the derivative of
@@ -318,15 +363,26 @@ fn backpropagate<D: Backend>(
 pub fn grad(outputs: &[(&Tensor, Option<&Tensor>)], wrt: &[&Tensor]) -> Result<Vec<Tensor>> {
     let wrt = wrt.iter().map(|t| t.inner()).collect::<Result<Vec<_>>>()?;
     let outputs = tracked(outputs)?;
-    let mut ids = HashMap::new();
+    let mut targets: Vec<Target<'_>> = Vec::with_capacity(wrt.len());
+    // For each tensor of `wrt` the target that it is.
+    let mut which: Vec<usize> = Vec::with_capacity(wrt.len());
     for (i, target) in wrt.iter().enumerate() {
-        let Some(node) = &target.node else {
+        let Some(node) = target.node.as_deref() else {
             return Err(Error::Autodiff(format!(
                 "grad: tensor {i} of `wrt` is a constant; make it a leaf with `leaf()` before \
                  computing with it"
             )));
         };
-        ids.entry(node.id).or_insert(i);
+        let known = targets.iter().position(|other| other.node.id == node.id);
+        which.push(known.unwrap_or(targets.len()));
+        if known.is_none() {
+            targets.push(Target {
+                node,
+                #[cfg(feature = "cuda")]
+                data: &target.data,
+                shape: target.shape,
+            });
+        }
     }
     let Some((first, _)) = outputs.first() else {
         return Ok(wrt.iter().map(|t| t.zeros()).collect());
@@ -334,33 +390,13 @@ pub fn grad(outputs: &[(&Tensor, Option<&Tensor>)], wrt: &[&Tensor]) -> Result<V
     for target in &wrt {
         same_device(first, target)?;
     }
-    let oldest = ids.keys().copied().min().unwrap_or(u64::MAX);
-    let roots = outputs
-        .iter()
-        .filter_map(|(output, _)| output.node.as_ref());
-    let nodes = ancestors(roots, oldest, HashSet::new());
-    let pass = Pass::plan(nodes, |node| ids.contains_key(&node.id));
-
-    // Reading a gradient moves it out of dfdx's table, so each node is read once.
-    let mut places: Vec<usize> = ids.values().copied().collect();
-    places.sort_unstable();
-    let targets: Vec<_> = places
-        .iter()
-        .map(|&i| (&wrt[i].data, wrt[i].shape))
-        .collect();
-    let read = on_backend!(&first.data, D => backpropagate::<D>(&pass, &outputs, &targets))?;
-    let by_place: HashMap<usize, Tensor> = places.into_iter().zip(read).collect();
-    Ok((wrt.iter())
-        .filter_map(|target| target.node.as_ref())
-        .map(|node| by_place[&ids[&node.id]].clone())
-        .collect())
-}
-
-/// All nodes that `outputs` depend on other than through `constants`.
-fn all_nodes<'a>(outputs: impl Iterator<Item = &'a Inner>, constants: &[&Tensor]) -> Vec<&'a Node> {
-    let roots = outputs.filter_map(|output| output.node.as_ref());
-    let id = |t: &&Tensor| Some(t.inner().ok()?.node.as_ref()?.id);
-    ancestors(roots, 0, constants.iter().filter_map(id).collect())
+    let mut ids: Vec<u64> = targets.iter().map(|target| target.node.id).collect();
+    ids.sort_unstable();
+    let oldest = ids.first().copied().unwrap_or(u64::MAX);
+    let is_target = |node: &Node| ids.binary_search(&node.id).is_ok();
+    let pass = Pass::find(&outputs, oldest, &[], is_target);
+    let read = backpropagate(&pass, &outputs, &targets)?;
+    Ok(which.into_iter().map(|i| read[i].clone()).collect())
 }
 
 /// As [`grad`], with respect to every parameter that the outputs depend on. A parameter read
@@ -381,24 +417,33 @@ pub(crate) fn grad_parameters_around(
     constants: &[&Tensor],
 ) -> Result<Vec<(Parameter, Tensor)>> {
     let outputs = tracked(outputs)?;
-    let Some((first, _)) = outputs.first() else {
+    if outputs.is_empty() {
         return Ok(Vec::new());
-    };
-    let nodes = all_nodes(outputs.iter().map(|(output, _)| *output), constants);
-    let leaves: Vec<&Leaf> = nodes.iter().filter_map(|node| node.leaf.as_ref()).collect();
-    let targets: Vec<_> = leaves.iter().map(|leaf| (&leaf.data, leaf.shape)).collect();
-    let pass = Pass::plan(nodes.clone(), |node| node.leaf.is_some());
-    let read = on_backend!(&first.data, D => backpropagate::<D>(&pass, &outputs, &targets))?;
-
-    let mut gradients: Vec<(u64, Tensor)> = Vec::with_capacity(read.len());
-    for (leaf, gradient) in leaves.iter().zip(read) {
-        match gradients.iter_mut().find(|(key, _)| *key == leaf.key) {
+    }
+    let pass = Pass::find(&outputs, 0, constants, |node| node.leaf.is_some());
+    let leaves = pass
+        .nodes
+        .iter()
+        .filter_map(|&node| Some((node, node.leaf.as_ref()?)));
+    let (living, targets): (Vec<Parameter>, Vec<Target<'_>>) = leaves
+        .filter_map(|(node, leaf)| {
+            let target = Target {
+                node,
+                #[cfg(feature = "cuda")]
+                data: &leaf.data,
+                shape: leaf.shape,
+            };
+            Some((Parameter::living(&leaf.parameter)?, target))
+        })
+        .unzip();
+    let read = backpropagate(&pass, &outputs, &targets)?;
+    let mut gradients: Vec<(Parameter, Tensor)> = Vec::with_capacity(read.len());
+    for (parameter, gradient) in living.into_iter().zip(read) {
+        let known = |(other, _): &&mut (Parameter, Tensor)| other.key() == parameter.key();
+        match gradients.iter_mut().find(known) {
             Some((_, sum)) => *sum = &*sum + &gradient,
-            None => gradients.push((leaf.key, gradient)),
+            None => gradients.push((parameter, gradient)),
         }
     }
-    Ok(gradients
-        .into_iter()
-        .filter_map(|(key, gradient)| Some((Parameter::of(key)?, gradient)))
-        .collect())
+    Ok(gradients)
 }

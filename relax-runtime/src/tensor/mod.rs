@@ -8,30 +8,33 @@
 //! No operation panics on a wrong shape. Its result is *poisoned*: it carries the error with the
 //! caller's line, every operation on it passes that error on, and reading it reports it.
 
-#[macro_use]
-mod dispatch;
 mod convert;
 pub(crate) mod cpu;
 mod device;
+mod dispatch;
+#[cfg(feature = "cuda")]
+mod gpu;
 mod graph;
 mod ops;
 mod parameter;
 mod provenance;
 mod read;
+mod recorder;
 mod shape;
 mod text;
 
 use std::panic::Location;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 pub use convert::Traced;
 pub use device::Device;
 pub(crate) use graph::grad_parameters_around;
-pub use graph::{Recorder, grad, grad_parameters};
+pub use graph::{grad, grad_parameters};
 pub use ops::Comparand;
 pub use parameter::Parameter;
 pub(crate) use provenance::Provenance;
 pub use provenance::SiteSet;
+pub use recorder::Recorder;
 pub use shape::{MAX_RANK, Shape};
 
 use crate::error::{Error, Result};
@@ -50,7 +53,8 @@ struct Inner {
     device: Device,
     /// The value's place in the graph of reverse mode; `None` for a constant.
     node: Option<Rc<Node>>,
-    /// A constant whose dfdx identity, and so whose gradient buffer, is another tensor's too.
+    /// On a GPU: a constant whose dfdx identity, and so whose gradient buffer, is another tensor's
+    /// too.
     shares_identity: bool,
     /// Derivative in the direction of forward mode; has no tangent itself.
     tangent: Option<Tensor>,
@@ -80,13 +84,13 @@ impl Tensor {
 
     /// A vector on the CPU.
     pub fn from_slice(values: &[f32]) -> Self {
-        let data = Data::Cpu(cpu::flat(values.to_vec()));
+        let data = Data::Cpu(values.to_vec().into());
         Self::new(Inner::constant(values.len().into(), data, Device::cpu()))
     }
 
     /// One number, of shape `[]`, on the CPU.
     pub fn scalar(value: f32) -> Self {
-        let data = Data::Cpu(cpu::flat(vec![value]));
+        let data = Data::Cpu(vec![value].into());
         Self::new(Inner::constant(Shape::SCALAR, data, Device::cpu()))
     }
 
@@ -156,13 +160,13 @@ impl Tensor {
 
     fn upload(values: Vec<f32>, shape: Shape, device: &Device) -> Result<Self> {
         let data = match &device.0 {
-            device::Kind::Cpu => Data::Cpu(cpu::flat(values)),
+            device::Kind::Cpu => Data::Cpu(values.into()),
             #[cfg(feature = "cuda")]
             device::Kind::Cuda { handle, .. } => {
                 use dfdx::tensor::TensorFromVec;
                 let len = (values.len(),);
                 let flat = handle.try_tensor_from_vec(values, len);
-                Data::Cuda(flat.map_err(<device::Gpu as dispatch::Backend>::error)?)
+                Data::Cuda(flat.map_err(gpu::error)?)
             }
         };
         Ok(Self::new(Inner::constant(shape, data, device.clone())))
@@ -204,50 +208,35 @@ impl Tensor {
         self.as_leaf(None)
     }
 
-    /// A [`leaf`](Self::leaf) that [`grad_parameters`] finds by its key.
+    /// A [`leaf`](Self::leaf) that [`grad_parameters`] finds.
     #[must_use]
-    fn parameter_leaf(&self, key: u64) -> Self {
-        self.as_leaf(Some(key))
+    fn parameter_leaf(&self, parameter: &Weak<parameter::State>) -> Self {
+        self.as_leaf(Some(parameter))
     }
 
-    fn as_leaf(&self, key: Option<u64>) -> Self {
+    fn as_leaf(&self, parameter: Option<&Weak<parameter::State>>) -> Self {
         self.updated(|inner| {
-            // A new identity, so that the gradient is this variable's alone.
-            inner.data = copied(&inner.data)?;
+            inner.data = inner.data.renewed()?;
             inner.shares_identity = false;
             inner.tangent = None;
-            inner.node = Some(Node::leaf(key.map(|key| Leaf {
-                key,
-                data: inner.data.clone(),
-                shape: inner.shape,
-            })));
+            inner.node = Some(inner.leaf_node(parameter.cloned()));
             Ok(())
         })
     }
 
-    /// Changes the numbers of a parameter's leaf where they are and makes it a new leaf, if nothing
-    /// has been computed from it that is still there; otherwise hands `change` back.
-    fn change_leaf<F: FnOnce(&mut [f32])>(&mut self, key: u64, change: F) -> Option<F> {
+    /// Changes the numbers of a parameter's leaf where they are, if nothing has been computed from
+    /// it that is still there; otherwise hands `change` back.
+    fn change_leaf<F: FnOnce(&mut [f32])>(&mut self, change: F) -> Option<F> {
         let Some(inner) = self.0.as_mut().ok().and_then(Rc::get_mut) else {
             return Some(change);
         };
-        let used = |node: &Rc<Node>| Rc::strong_count(node) > 1;
-        match &mut inner.data {
-            _ if inner.node.as_ref().is_none_or(used) => return Some(change),
-            Data::Cpu(flat) => {
-                // The node holds the numbers, too.
-                inner.node = None;
-                change(cpu::slice_mut(flat));
+        match (&mut inner.data, &inner.node) {
+            (Data::Cpu(buffer), Some(node)) if Rc::strong_count(node) == 1 => {
+                change(cpu::slice_mut(buffer));
+                None
             }
-            #[cfg(feature = "cuda")]
-            Data::Cuda(_) => return Some(change),
+            _ => Some(change),
         }
-        inner.node = Some(Node::leaf(Some(Leaf {
-            key,
-            data: inner.data.clone(),
-            shape: inner.shape,
-        })));
-        None
     }
 
     /// Whether [`grad`] can differentiate with respect to, or through, this tensor.
@@ -332,14 +321,26 @@ impl From<f32> for Tensor {
     }
 }
 
-/// The same numbers under a new dfdx identity.
-fn copied(data: &Data) -> Result<Data> {
-    match data {
-        Data::Cpu(flat) => Ok(Data::Cpu(cpu::flat(cpu::slice(flat).to_vec()))),
-        #[cfg(feature = "cuda")]
-        Data::Cuda(flat) => {
-            let copy = dispatch::copy(flat).map_err(<device::Gpu as dispatch::Backend>::error)?;
-            Ok(Data::Cuda(copy))
+impl Inner {
+    /// A leaf for the numbers.
+    fn leaf_node(&self, parameter: Option<Weak<parameter::State>>) -> Rc<Node> {
+        let leaf = parameter.map(|parameter| Leaf {
+            parameter,
+            #[cfg(feature = "cuda")]
+            data: self.data.clone(),
+            shape: self.shape,
+        });
+        Node::leaf(self.shape.numel(), leaf)
+    }
+}
+
+impl Data {
+    /// The same numbers; on a GPU under a new dfdx identity, which has a gradient of its own.
+    fn renewed(&self) -> Result<Self> {
+        match self {
+            Self::Cpu(buffer) => Ok(Self::Cpu(buffer.clone())),
+            #[cfg(feature = "cuda")]
+            Self::Cuda(flat) => Ok(Self::Cuda(gpu::copy(flat).map_err(gpu::error)?)),
         }
     }
 }

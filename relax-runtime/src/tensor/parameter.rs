@@ -1,7 +1,6 @@
 //! Trained values that models, layers and optimisers share.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::HashMap;
 use std::panic::Location;
 use std::rc::{Rc, Weak};
 
@@ -16,22 +15,10 @@ use crate::error::{Error, Result};
 pub struct Parameter(Rc<State>);
 
 #[derive(Debug)]
-struct State {
+pub(super) struct State {
     key: u64,
     name: OnceCell<String>,
     leaf: RefCell<Tensor>,
-}
-
-thread_local! {
-    /// Every living parameter of the thread, so that a gradient's key leads back to it.
-    static LIVING: RefCell<HashMap<u64, Weak<State>>> = RefCell::default();
-}
-
-impl Drop for State {
-    fn drop(&mut self) {
-        // At the end of the thread the table may be gone already.
-        let _ = LIVING.try_with(|living| living.borrow_mut().remove(&self.key));
-    }
 }
 
 impl Parameter {
@@ -42,18 +29,16 @@ impl Parameter {
         }
         let key = NEXT.get();
         NEXT.set(key + 1);
-        let leaf = RefCell::new(value.parameter_leaf(key));
-        let name = OnceCell::new();
-        let state = Rc::new(State { key, name, leaf });
-        LIVING.with(|living| living.borrow_mut().insert(key, Rc::downgrade(&state)));
-        Self(state)
+        Self(Rc::new_cyclic(|state| State {
+            key,
+            name: OnceCell::new(),
+            leaf: RefCell::new(value.parameter_leaf(state)),
+        }))
     }
 
-    /// The living parameter of a key.
-    pub(crate) fn of(key: u64) -> Option<Self> {
-        LIVING
-            .with(|living| living.borrow().get(&key)?.upgrade())
-            .map(Self)
+    /// The parameter of a leaf, if a handle to it is left.
+    pub(super) fn living(state: &Weak<State>) -> Option<Self> {
+        state.upgrade().map(Self)
     }
 
     /// The current value, tracked.
@@ -76,7 +61,7 @@ impl Parameter {
                 location: Location::caller(),
             });
         }
-        *self.0.leaf.borrow_mut() = value.parameter_leaf(self.0.key);
+        *self.0.leaf.borrow_mut() = value.parameter_leaf(&Rc::downgrade(&self.0));
         Ok(())
     }
 
@@ -86,7 +71,7 @@ impl Parameter {
     /// # Errors
     /// The device's.
     pub(crate) fn update(&self, change: impl FnOnce(&mut [f32])) -> Result<()> {
-        let refused = self.0.leaf.borrow_mut().change_leaf(self.0.key, change);
+        let refused = self.0.leaf.borrow_mut().change_leaf(change);
         let Some(change) = refused else { return Ok(()) };
         let value = self.get();
         let mut values = value.peek()?;

@@ -4,40 +4,26 @@ pub(super) mod math;
 pub(super) mod matmul;
 pub(super) mod view;
 
-use dfdx::tensor::{Cpu, TensorFromVec};
+use std::rc::Rc;
 
-use super::device;
-use super::dispatch::Flat;
+/// Numbers on the CPU, shared by clones.
+#[derive(Clone)]
+pub(crate) struct Buffer(pub(super) Rc<Vec<f32>>);
 
-/// The numbers of a flat CPU tensor.
-pub(super) fn slice(flat: &Flat<Cpu>) -> &[f32] {
-    use dfdx::shapes::HasShape;
-    let len = flat.shape().0;
-    if len == 0 {
-        return &[];
-    }
-    let first: *const f32 = &flat[[0]];
-    // SAFETY: a `Flat` is contiguous with stride 1 over a `Vec` of exactly `len` elements, which
-    // the tensor keeps alive and unchanged for the borrow.
-    unsafe { std::slice::from_raw_parts(first, len) }
+/// The numbers.
+pub(super) fn slice(buffer: &Buffer) -> &[f32] {
+    &buffer.0
 }
 
-/// The numbers of a flat CPU tensor, to be changed; copied first if another tensor shares them.
-pub(super) fn slice_mut(flat: &mut Flat<Cpu>) -> &mut [f32] {
-    use dfdx::shapes::HasShape;
-    let len = flat.shape().0;
-    if len == 0 {
-        return &mut [];
-    }
-    let first: *mut f32 = &mut flat[[0]];
-    // SAFETY: as in `slice`; indexing for writing has made this tensor the only owner.
-    unsafe { std::slice::from_raw_parts_mut(first, len) }
+/// The numbers, to be changed; copied first if another buffer shares them.
+pub(super) fn slice_mut(buffer: &mut Buffer) -> &mut [f32] {
+    Rc::<Vec<f32>>::make_mut(&mut buffer.0)
 }
 
-/// A flat CPU tensor that takes over `values`.
-pub(super) fn flat(values: Vec<f32>) -> Flat<Cpu> {
-    let shape = (values.len(),);
-    device::cpu().tensor_from_vec(values, shape)
+impl From<Vec<f32>> for Buffer {
+    fn from(values: Vec<f32>) -> Self {
+        Self(Rc::new(values))
+    }
 }
 
 /// `into += from`.

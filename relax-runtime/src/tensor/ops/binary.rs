@@ -1,9 +1,7 @@
 //! Elementwise functions of two tensors, with NumPy's broadcasting.
 
-use dfdx::tensor::Cpu;
-
-use super::super::cpu;
-use super::super::dispatch::{Flat, record_cpu};
+use super::super::cpu::{self, Buffer};
+use super::super::dispatch::record_cpu;
 use super::super::{Inner, Tensor};
 
 /// `binary!(op, a, b, cpu: f, ∂f/∂a, ∂f/∂b; gpu: dfdx's method; |ta, tb, x, y, out| tangent)`.
@@ -42,8 +40,8 @@ macro_rules! binary {
 /// An elementwise CPU function of two equal shapes with its two derivatives. dfdx's own walks
 /// strides element by element and computes gradients of constants; this does neither.
 fn zip_cpu(
-    (a, left): (&Inner, &Flat<Cpu>),
-    (b, right): (&Inner, &Flat<Cpu>),
+    (a, left): (&Inner, &Buffer),
+    (b, right): (&Inner, &Buffer),
     f: impl Fn(f32, f32) -> f32,
     dl: impl Fn(f32, f32) -> f32 + 'static,
     dr: impl Fn(f32, f32) -> f32 + 'static,
@@ -51,28 +49,23 @@ fn zip_cpu(
     let pairs = cpu::slice(left).iter().zip(cpu::slice(right));
     let values = cpu::vectorised(|| pairs.map(|(&x, &y)| f(x, y)).collect());
     let saved = (left.clone(), right.clone());
-    record_cpu(
-        &[(a, left), (b, right)],
-        a.shape,
-        values,
-        move |g, sinks| {
-            let (x, y) = (cpu::slice(&saved.0), cpu::slice(&saved.1));
-            if let Some(sink) = sinks.get(0) {
-                cpu::vectorised(|| {
-                    for (((sink, g), &x), &y) in sink.iter_mut().zip(g).zip(x).zip(y) {
-                        *sink += g * dl(x, y);
-                    }
-                });
-            }
-            if let Some(sink) = sinks.get(1) {
-                cpu::vectorised(|| {
-                    for (((sink, g), &x), &y) in sink.iter_mut().zip(g).zip(x).zip(y) {
-                        *sink += g * dr(x, y);
-                    }
-                });
-            }
-        },
-    )
+    record_cpu(&[a, b], a.shape, values, move |g, sinks| {
+        let (x, y) = (cpu::slice(&saved.0), cpu::slice(&saved.1));
+        if let Some(sink) = sinks.get(0) {
+            cpu::vectorised(|| {
+                for (((sink, g), &x), &y) in sink.iter_mut().zip(g).zip(x).zip(y) {
+                    *sink += g * dl(x, y);
+                }
+            });
+        }
+        if let Some(sink) = sinks.get(1) {
+            cpu::vectorised(|| {
+                for (((sink, g), &x), &y) in sink.iter_mut().zip(g).zip(x).zip(y) {
+                    *sink += g * dr(x, y);
+                }
+            });
+        }
+    })
 }
 
 /// How much of the derivative of the chosen one of two numbers goes to the first.

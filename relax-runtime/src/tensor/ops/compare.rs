@@ -1,9 +1,7 @@
 //! Comparisons, and the choice between two tensors.
 
-use dfdx::tensor::Cpu;
-
-use super::super::cpu;
-use super::super::dispatch::{Data, Flat, record_cpu};
+use super::super::cpu::{self, Buffer};
+use super::super::dispatch::{Data, record_cpu};
 use super::super::{Inner, Tensor};
 use crate::error::Result;
 
@@ -45,7 +43,7 @@ macro_rules! comparison {
                         let holds = $holds;
                         let pairs = cpu::slice(l).iter().zip(cpu::slice(r));
                         let values = pairs.map(|(x, y)| if holds(x, y) { 1.0 } else { 0.0 }).collect();
-                        Ok(record_cpu(&[(a, l), (b, r)], a.shape, values, |_, _| {}))
+                        Ok(record_cpu(&[a, b], a.shape, values, |_, _| {}))
                     }
                     #[cfg(feature = "cuda")]
                     (Data::Cuda(l), _) => a.record_pair(b, l, a.shape, |l, r| {
@@ -141,27 +139,18 @@ fn choose(condition: &Tensor, a: &Inner, b: &Inner) -> Result<Inner> {
     }
 }
 
-fn choose_cpu(
-    mask: Flat<Cpu>,
-    (a, left): (&Inner, &Flat<Cpu>),
-    (b, right): (&Inner, &Flat<Cpu>),
-) -> Inner {
+fn choose_cpu(mask: Buffer, (a, left): (&Inner, &Buffer), (b, right): (&Inner, &Buffer)) -> Inner {
     let sides = cpu::slice(left).iter().zip(cpu::slice(right));
     let values = (cpu::slice(&mask).iter().zip(sides))
         .map(|(&mask, (&x, &y))| if mask > 0.5 { x } else { y })
         .collect();
-    record_cpu(
-        &[(a, left), (b, right)],
-        a.shape,
-        values,
-        move |g, sinks| {
-            for (i, chosen) in [true, false].into_iter().enumerate() {
-                if let Some(sink) = sinks.get(i) {
-                    for ((sink, g), &mask) in sink.iter_mut().zip(g).zip(cpu::slice(&mask)) {
-                        *sink += if (mask > 0.5) == chosen { *g } else { 0.0 };
-                    }
+    record_cpu(&[a, b], a.shape, values, move |g, sinks| {
+        for (i, chosen) in [true, false].into_iter().enumerate() {
+            if let Some(sink) = sinks.get(i) {
+                for ((sink, g), &mask) in sink.iter_mut().zip(g).zip(cpu::slice(&mask)) {
+                    *sink += if (mask > 0.5) == chosen { *g } else { 0.0 };
                 }
             }
-        },
-    )
+        }
+    })
 }

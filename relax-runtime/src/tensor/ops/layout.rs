@@ -2,10 +2,8 @@
 
 use std::ops::Range;
 
-use dfdx::tensor::Cpu;
-
-use super::super::cpu::{self, view::View};
-use super::super::dispatch::{Backend, Flat, record_cpu};
+use super::super::cpu::{self, Buffer, view::View};
+use super::super::dispatch::{Data, record_cpu, reshaped_cpu};
 use super::super::shape::MAX_RANK;
 use super::super::{Inner, Shape, Tensor};
 use crate::error::Result;
@@ -13,17 +11,15 @@ use crate::error::Result;
 /// A result that reads its operand through a view.
 fn read_view(inner: &Inner, view: View, shape: Shape) -> Result<Inner> {
     match &inner.data {
-        super::super::dispatch::Data::Cpu(flat) => Ok(read_view_cpu(inner, flat, view, shape)),
+        Data::Cpu(flat) => Ok(read_view_cpu(inner, flat, view, shape)),
         #[cfg(feature = "cuda")]
-        super::super::dispatch::Data::Cuda(flat) => {
-            super::select::take_gpu(inner, flat, view.indices(), shape)
-        }
+        Data::Cuda(flat) => super::select::take_gpu(inner, flat, view.indices(), shape),
     }
 }
 
-fn read_view_cpu(inner: &Inner, flat: &Flat<Cpu>, view: View, shape: Shape) -> Inner {
+fn read_view_cpu(inner: &Inner, flat: &Buffer, view: View, shape: Shape) -> Inner {
     let values = view.gather(cpu::slice(flat));
-    record_cpu(&[(inner, flat)], shape, values, move |g, sinks| {
+    record_cpu(&[inner], shape, values, move |g, sinks| {
         if let Some(sink) = sinks.get(0) {
             view.scatter_add(g, sink);
         }
@@ -61,11 +57,15 @@ impl Tensor {
                 tangent: None,
                 ..inner.clone()
             }),
-            Some(_) => {
-                let mut dims = [1; MAX_RANK];
-                dims[MAX_RANK - 1] = shape.numel();
-                read_view(inner, View::contiguous(dims), shape)
-            }
+            Some(_) => match &inner.data {
+                Data::Cpu(flat) => Ok(reshaped_cpu(inner, shape, flat)),
+                #[cfg(feature = "cuda")]
+                Data::Cuda(_) => {
+                    let mut dims = [1; MAX_RANK];
+                    dims[MAX_RANK - 1] = shape.numel();
+                    read_view(inner, View::contiguous(dims), shape)
+                }
+            },
         })
     }
 
@@ -233,7 +233,11 @@ fn joined(tensors: &[&Tensor], axis: usize, shape: Shape) -> Tensor {
             .iter()
             .map(|t| t.inner())
             .collect::<Result<Vec<_>>>()?;
-        on_backend!(&inners[0].data, D => D::concat(&inners, axis, shape)).map(Tensor::new)
+        match &inners[0].data {
+            Data::Cpu(_) => Ok(Tensor::new(concat_cpu(&inners, axis, shape))),
+            #[cfg(feature = "cuda")]
+            Data::Cuda(_) => concat_gpu(&inners, axis, shape).map(Tensor::new),
+        }
     };
     let out = build().unwrap_or_else(Tensor::poisoned);
     if tensors.iter().all(|t| t.tangent().is_none()) {
@@ -246,88 +250,70 @@ fn joined(tensors: &[&Tensor], axis: usize, shape: Shape) -> Tensor {
     out.with_tangent(&joined(&tangents.iter().collect::<Vec<_>>(), axis, shape))
 }
 
-/// Concatenation on one device.
-trait Concat: Backend {
-    fn concat(operands: &[&Inner], axis: usize, shape: Shape) -> Result<Inner>;
-}
-
-impl Concat for Cpu {
-    fn concat(operands: &[&Inner], axis: usize, shape: Shape) -> Result<Inner> {
-        let flats: Vec<(&Inner, &Flat<Cpu>)> = operands
-            .iter()
-            .filter_map(|x| Some((*x, Cpu::flat(&x.data)?)))
-            .collect();
-        let outer: usize = shape[..axis].iter().product();
-        // Numbers of each operand in one step of the axes before `axis`.
-        let widths: Vec<usize> = flats
-            .iter()
-            .map(|(x, _)| x.shape.numel() / outer.max(1))
-            .collect();
-        let mut values = Vec::with_capacity(shape.numel());
-        for row in 0..outer {
-            for ((_, flat), &width) in flats.iter().zip(&widths) {
-                values.extend_from_slice(&cpu::slice(flat)[row * width..(row + 1) * width]);
-            }
+fn concat_cpu(operands: &[&Inner], axis: usize, shape: Shape) -> Inner {
+    let flats: Vec<&[f32]> = operands
+        .iter()
+        .filter_map(|x| x.data.on_cpu().map(cpu::slice))
+        .collect();
+    let outer: usize = shape[..axis].iter().product();
+    // Numbers of each operand in one step of the axes before `axis`.
+    let widths: Vec<usize> = flats.iter().map(|x| x.len() / outer.max(1)).collect();
+    let mut values = Vec::with_capacity(shape.numel());
+    for row in 0..outer {
+        for (flat, &width) in flats.iter().zip(&widths) {
+            values.extend_from_slice(&flat[row * width..(row + 1) * width]);
         }
-        let total: usize = widths.iter().sum();
-        Ok(record_cpu(&flats, shape, values, move |g, sinks| {
-            let mut start = 0;
-            for (i, &width) in widths.iter().enumerate() {
-                if let Some(sink) = sinks.get(i) {
-                    for row in 0..outer {
-                        let from = row * total + start;
-                        cpu::add(
-                            &mut sink[row * width..(row + 1) * width],
-                            &g[from..from + width],
-                        );
-                    }
-                }
-                start += width;
-            }
-        }))
     }
+    let total: usize = widths.iter().sum();
+    record_cpu(operands, shape, values, move |g, sinks| {
+        let mut start = 0;
+        for (i, &width) in widths.iter().enumerate() {
+            if let Some(sink) = sinks.get(i) {
+                for row in 0..outer {
+                    let from = row * total + start;
+                    cpu::add(
+                        &mut sink[row * width..(row + 1) * width],
+                        &g[from..from + width],
+                    );
+                }
+            }
+            start += width;
+        }
+    })
 }
 
 #[cfg(feature = "cuda")]
-impl Concat for super::super::device::Gpu {
-    fn concat(operands: &[&Inner], axis: usize, shape: Shape) -> Result<Inner> {
-        use dfdx::shapes::Axis;
-        use dfdx::tensor::{PutTape, SplitTape};
-        use dfdx::tensor_ops::{ReshapeTo, TryConcatAlong};
+fn concat_gpu(operands: &[&Inner], axis: usize, shape: Shape) -> Result<Inner> {
+    use dfdx::shapes::{Axis, HasShape};
+    use dfdx::tensor::{PutTape, SplitTape};
+    use dfdx::tensor_ops::{ReshapeTo, TryConcatAlong, TryMul};
 
-        use super::super::graph::Recorder;
+    use super::super::gpu::{self, Flat};
+    use super::super::recorder::Recorder;
 
-        let outer: usize = shape[..axis].iter().product();
-        let recording = operands.iter().any(|x| x.node.is_some());
-        let flats: Vec<&Flat<Self>> = operands
-            .iter()
-            .filter_map(|x| Self::flat(&x.data))
-            .collect();
-        let join = || {
-            let as_rows = |flat: &Flat<Self>| {
-                let width = dfdx::shapes::HasShape::shape(flat).0 / outer.max(1);
-                (outer, width)
-            };
-            let mut tape = Recorder::<Self>::new(recording);
-            // One variable may come twice, which dfdx refuses: each operand gets an identity of
-            // its own, recorded.
-            let mut renamed = Vec::with_capacity(flats.len());
-            for flat in &flats {
-                use dfdx::tensor_ops::TryMul;
-                let (own, next) = (*flat).clone().put_tape(tape).try_mul(1.0)?.split_tape();
-                renamed.push(own);
-                tape = next;
-            }
-            let first = renamed.remove(0);
-            let rows = as_rows(&first);
-            let mut all = first.put_tape(tape).try_reshape_like(&rows)?;
-            for flat in renamed {
-                let rows = as_rows(&flat);
-                all = (all, flat.try_reshape_like(&rows)?).try_concat_along(Axis::<1>)?;
-            }
-            all.try_reshape_like(&(shape.numel(),))
-        };
-        let out = join().map_err(Self::error)?;
-        Ok(Inner::derived(operands, shape, out))
-    }
+    let outer: usize = shape[..axis].iter().product();
+    let recording = operands.iter().any(|x| x.node.is_some());
+    let flats: Vec<&Flat> = operands.iter().filter_map(|x| gpu::flat(&x.data)).collect();
+    let join = || {
+        let as_rows = |flat: &Flat| (outer, flat.shape().0 / outer.max(1));
+        let mut tape = Recorder::new(recording);
+        // One variable may come twice, which dfdx refuses: each operand gets an identity of
+        // its own, recorded.
+        let mut renamed = Vec::with_capacity(flats.len());
+        for flat in &flats {
+            let (own, next) = (*flat).clone().put_tape(tape).try_mul(1.0)?.split_tape();
+            renamed.push(own);
+            tape = next;
+        }
+        let first = renamed.remove(0);
+        let rows = as_rows(&first);
+        let mut all = first.put_tape(tape).try_reshape_like(&rows)?;
+        for flat in renamed {
+            let rows = as_rows(&flat);
+            all = (all, flat.try_reshape_like(&rows)?).try_concat_along(Axis::<1>)?;
+        }
+        all.try_reshape_like(&(shape.numel(),))
+    };
+    let out = join().map_err(gpu::error)?;
+    Ok(Inner::taped(operands, shape, out))
 }

@@ -1,10 +1,8 @@
 //! Matrix products.
 
-use dfdx::tensor::Cpu;
-
 use super::super::cpu::matmul::{Layout, add_product};
-use super::super::cpu::{self, view::View};
-use super::super::dispatch::{Backend, Data, Flat, record_cpu};
+use super::super::cpu::{self, Buffer, view::View};
+use super::super::dispatch::{Data, record_cpu};
 use super::super::{Inner, Shape, Tensor};
 use crate::error::Result;
 
@@ -75,9 +73,9 @@ impl Product {
     /// The products, added to `bias` in every row if there is one.
     fn run_cpu(
         &self,
-        (a, left): (&Inner, &Flat<Cpu>),
-        (b, right): (&Inner, &Flat<Cpu>),
-        bias: Option<(&Inner, &Flat<Cpu>)>,
+        (a, left): (&Inner, &Buffer),
+        (b, right): (&Inner, &Buffer),
+        bias: Option<(&Inner, &Buffer)>,
     ) -> Inner {
         let product = *self;
         let (m, k, n) = self.sizes();
@@ -101,9 +99,10 @@ impl Product {
             );
         }
         let saved = (left.clone(), right.clone());
-        let operands: Vec<_> = [(a, left), (b, right)].into_iter().chain(bias).collect();
         let biased = bias.is_some();
-        record_cpu(&operands, self.shape, values, move |g, sinks| {
+        let operands = [a, b, bias.map_or(a, |(bias, _)| bias)];
+        let operands = if biased { &operands } else { &operands[..2] };
+        record_cpu(operands, self.shape, values, move |g, sinks| {
             if let Some(sink) = biased.then(|| sinks.get(2)).flatten() {
                 rows.scatter_add(g, sink);
             }
@@ -175,11 +174,8 @@ impl Tensor {
             weight.0.as_ref().ok()?,
             bias.0.as_ref().ok()?,
         );
-        let (Some(left), Some(right), Some(start)) =
-            (Cpu::flat(&a.data), Cpu::flat(&w.data), Cpu::flat(&b.data))
-        else {
-            return None;
-        };
+        let (left, right) = (a.data.on_cpu()?, w.data.on_cpu()?);
+        let start = b.data.on_cpu()?;
         let [k, n] = w.shape[..] else { return None };
         let fits = a.shape.last() == Some(&k) && b.shape[..] == [n];
         if !fits || [a, w, b].iter().any(|x| x.tangent.is_some()) {

@@ -2,9 +2,9 @@
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
-use dfdx::tensor_ops::{TryAdd, TryDiv, TryMul};
-
 use super::super::Tensor;
+use super::super::dispatch::Data;
+use super::unary::map_cpu;
 
 macro_rules! operator {
     ($trait:ident, $method:ident) => {
@@ -84,17 +84,35 @@ scalar_operator!(Div, div, |t, s| t.divided(s), t.recip().scaled(s));
 impl Tensor {
     fn shifted(&self, by: f32) -> Tensor {
         self.lift(
-            |x| on_device!(&x.data, flat => x.record(flat, x.shape, |t| t.try_add(by))),
+            |x| match &x.data {
+                Data::Cpu(flat) => Ok(map_cpu(x, flat, |x| x + by, |_, _| 1.0)),
+                #[cfg(feature = "cuda")]
+                Data::Cuda(flat) => {
+                    x.record(flat, x.shape, |t| dfdx::tensor_ops::TryAdd::try_add(t, by))
+                }
+            },
             |direction, _, _| direction.clone(),
         )
     }
 
     fn scaled(&self, by: f32) -> Tensor {
-        self.linear_map(|x| on_device!(&x.data, flat => x.record(flat, x.shape, |t| t.try_mul(by))))
+        self.linear_map(|x| match &x.data {
+            Data::Cpu(flat) => Ok(map_cpu(x, flat, |x| x * by, move |_, _| by)),
+            #[cfg(feature = "cuda")]
+            Data::Cuda(flat) => {
+                x.record(flat, x.shape, |t| dfdx::tensor_ops::TryMul::try_mul(t, by))
+            }
+        })
     }
 
     fn divided(&self, by: f32) -> Tensor {
-        self.linear_map(|x| on_device!(&x.data, flat => x.record(flat, x.shape, |t| t.try_div(by))))
+        self.linear_map(|x| match &x.data {
+            Data::Cpu(flat) => Ok(map_cpu(x, flat, |x| x / by, move |_, _| 1.0 / by)),
+            #[cfg(feature = "cuda")]
+            Data::Cuda(flat) => {
+                x.record(flat, x.shape, |t| dfdx::tensor_ops::TryDiv::try_div(t, by))
+            }
+        })
     }
 }
 

@@ -1,9 +1,7 @@
 //! Sums, and what is built on them.
 
-use dfdx::tensor::Cpu;
-
-use super::super::cpu::{self, view::View};
-use super::super::dispatch::{Data, Flat, record_cpu};
+use super::super::cpu::{self, Buffer, view::View};
+use super::super::dispatch::{Data, record_cpu};
 use super::super::{Inner, Shape, Tensor};
 use crate::error::Result;
 
@@ -27,7 +25,7 @@ fn sum_middle(inner: &Inner, split: (usize, usize, usize), shape: Shape) -> Resu
 /// The sum's places, seen from the operand: what a broadcast reads, a sum accumulates.
 fn sum_cpu(
     inner: &Inner,
-    flat: &Flat<Cpu>,
+    flat: &Buffer,
     (outer, n, rest): (usize, usize, usize),
     shape: Shape,
 ) -> Inner {
@@ -38,7 +36,7 @@ fn sum_cpu(
     };
     let mut values = vec![0.0; shape.numel()];
     view.scatter_add(cpu::slice(flat), &mut values);
-    record_cpu(&[(inner, flat)], shape, values, move |g, sinks| {
+    record_cpu(&[inner], shape, values, move |g, sinks| {
         if let Some(sink) = sinks.get(0) {
             view.gather_add(g, sink);
         }

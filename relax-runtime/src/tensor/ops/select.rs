@@ -2,10 +2,8 @@
 
 use std::rc::Rc;
 
-use dfdx::tensor::Cpu;
-
-use super::super::cpu;
-use super::super::dispatch::{Data, Flat, record_cpu};
+use super::super::cpu::{self, Buffer};
+use super::super::dispatch::{Data, record_cpu};
 use super::super::provenance::Provenance;
 use super::super::{Inner, Shape, Tensor};
 use crate::error::Result;
@@ -19,10 +17,10 @@ fn take(inner: &Inner, indices: &Rc<[usize]>, shape: Shape) -> Result<Inner> {
     }
 }
 
-fn take_cpu(inner: &Inner, flat: &Flat<Cpu>, indices: Rc<[usize]>, shape: Shape) -> Inner {
+fn take_cpu(inner: &Inner, flat: &Buffer, indices: Rc<[usize]>, shape: Shape) -> Inner {
     let source = cpu::slice(flat);
     let values = indices.iter().map(|&i| source[i]).collect();
-    record_cpu(&[(inner, flat)], shape, values, move |g, sinks| {
+    record_cpu(&[inner], shape, values, move |g, sinks| {
         if let Some(sink) = sinks.get(0) {
             for (&i, g) in indices.iter().zip(g) {
                 sink[i] += g;
@@ -35,7 +33,7 @@ fn take_cpu(inner: &Inner, flat: &Flat<Cpu>, indices: Rc<[usize]>, shape: Shape)
 #[cfg(feature = "cuda")]
 pub(super) fn take_gpu(
     inner: &Inner,
-    flat: &Flat<super::super::device::Gpu>,
+    flat: &super::super::gpu::Flat,
     indices: Vec<usize>,
     shape: Shape,
 ) -> Result<Inner> {

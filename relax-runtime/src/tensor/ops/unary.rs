@@ -1,35 +1,19 @@
 //! Elementwise functions of one tensor.
 
-use dfdx::tensor::Cpu;
-
-use super::super::cpu::{self, math};
-use super::super::dispatch::{Flat, record_cpu};
+use super::super::cpu::{self, Buffer, math};
+use super::super::dispatch::{Data, record_cpu};
 use super::super::{Inner, Tensor};
 
-/// `unary!(tensor, |dfdx| forward, |x, y| derivative)`: a dfdx function and its derivative as a
-/// tensor expression of argument and result.
-macro_rules! unary {
-    ($tensor:expr, |$t:ident| $forward:expr, |$x:pat_param, $y:pat_param| $derivative:expr) => {
-        $tensor.lift(
-            |inner| {
-                on_device!(&inner.data, flat => inner.record(flat, inner.shape, |$t| $forward))
-            },
-            |direction, $x, $y| direction * $derivative,
-        )
-    };
-}
-
-/// An elementwise CPU function of our own, with its derivative as a function of argument
-/// and result.
-fn map_cpu(
+/// An elementwise CPU function with its derivative as a function of argument and result.
+pub(super) fn map_cpu(
     inner: &Inner,
-    flat: &Flat<Cpu>,
+    flat: &Buffer,
     f: impl Fn(f32) -> f32,
     df: impl Fn(f32, f32) -> f32 + 'static,
 ) -> Inner {
     let values = cpu::map(cpu::slice(flat), f);
     let saved = inner.node.is_some().then(|| (flat.clone(), values.clone()));
-    record_cpu(&[(inner, flat)], inner.shape, values, move |g, sinks| {
+    record_cpu(&[inner], inner.shape, values, move |g, sinks| {
         if let (Some(sink), Some((x, y))) = (sinks.get(0), &saved) {
             let arguments = cpu::slice(x).iter().zip(y);
             cpu::vectorised(|| {
@@ -41,9 +25,9 @@ fn map_cpu(
     })
 }
 
-/// As [`unary`], for a function that dfdx lacks or computes slowly: a CPU function with its
-/// derivative, and the dfdx operations that compute it on a GPU.
-macro_rules! unary_own {
+/// An elementwise function: on the CPU with its derivative, as dfdx operations on a GPU, and the
+/// derivative once more as a tensor expression of argument and result.
+macro_rules! unary {
     (
         $tensor:expr,
         cpu: $f:expr, $df:expr,
@@ -67,7 +51,7 @@ macro_rules! unary_own {
 impl Tensor {
     /// eˣ.
     pub fn exp(&self) -> Tensor {
-        unary_own!(
+        unary!(
             self,
             cpu: math::exp, |_, y| y,
             gpu: |t| t.try_exp(),
@@ -77,7 +61,7 @@ impl Tensor {
 
     /// Natural logarithm.
     pub fn ln(&self) -> Tensor {
-        unary_own!(
+        unary!(
             self,
             cpu: math::ln, |x, _| 1.0 / x,
             gpu: |t| t.try_ln(),
@@ -87,7 +71,7 @@ impl Tensor {
 
     /// log(1 + x), accurate near 0 on the CPU.
     pub fn ln_1p(&self) -> Tensor {
-        unary_own!(
+        unary!(
             self,
             cpu: f32::ln_1p, |x, _| 1.0 / (1.0 + x),
             gpu: |t| {
@@ -100,29 +84,51 @@ impl Tensor {
 
     /// Square root.
     pub fn sqrt(&self) -> Tensor {
-        unary!(self, |t| t.try_sqrt(), |_, y| (y * 2.0).recip())
+        unary!(
+            self,
+            cpu: f32::sqrt, |_, y| 0.5 / y,
+            gpu: |t| t.try_sqrt(),
+            |_, y| (y * 2.0).recip()
+        )
     }
 
     /// x².
     pub fn square(&self) -> Tensor {
-        unary!(self, |t| t.try_square(), |x, _| x * 2.0)
+        unary!(
+            self,
+            cpu: |x| x * x, |x, _| 2.0 * x,
+            gpu: |t| t.try_square(),
+            |x, _| x * 2.0
+        )
     }
 
     /// |x|, with derivative 0 at 0.
     pub fn abs(&self) -> Tensor {
-        unary!(self, |t| t.try_abs(), |x, _| x.sign())
+        unary!(
+            self,
+            cpu: f32::abs, |x, _| f32::from(x > 0.0) - f32::from(x < 0.0),
+            gpu: |t| t.try_abs(),
+            |x, _| x.sign()
+        )
     }
 
     /// -x.
     pub fn neg(&self) -> Tensor {
-        self.linear_map(|inner| {
-            on_device!(&inner.data, flat => inner.record(flat, inner.shape, |t| t.try_negate()))
+        self.linear_map(|inner| match &inner.data {
+            Data::Cpu(flat) => Ok(map_cpu(inner, flat, |x| -x, |_, _| -1.0)),
+            #[cfg(feature = "cuda")]
+            Data::Cuda(flat) => inner.record(flat, inner.shape, |t| t.try_negate()),
         })
     }
 
     /// 1 / x.
     pub fn recip(&self) -> Tensor {
-        unary!(self, |t| t.try_recip(), |_, y| y.square().neg())
+        unary!(
+            self,
+            cpu: |x| 1.0 / x, |_, y| -(y * y),
+            gpu: |t| t.try_recip(),
+            |_, y| y.square().neg()
+        )
     }
 
     /// xᵖ with a real exponent.
@@ -130,9 +136,12 @@ impl Tensor {
         if exponent == 0.0 {
             return self.ones_from();
         }
-        unary!(self, |t| t.try_powf(exponent), |x, _| x
-            .powf(exponent - 1.0)
-            * exponent)
+        unary!(
+            self,
+            cpu: move |x| x.powf(exponent), move |x, _| exponent * x.powf(exponent - 1.0),
+            gpu: |t| t.try_powf(exponent),
+            |x, _| x.powf(exponent - 1.0) * exponent
+        )
     }
 
     /// xⁿ with an integer exponent.
@@ -140,8 +149,12 @@ impl Tensor {
         if exponent == 0 {
             return self.ones_from();
         }
-        unary!(self, |t| t.try_powi(exponent), |x, _| x.powi(exponent - 1)
-            * exponent as f32)
+        unary!(
+            self,
+            cpu: move |x| x.powi(exponent), move |x, _| exponent as f32 * x.powi(exponent - 1),
+            gpu: |t| t.try_powi(exponent),
+            |x, _| x.powi(exponent - 1) * exponent as f32
+        )
     }
 
     /// Ones with the provenance of `self`: x⁰, whose derivative is 0 at x = 0 too.
@@ -151,7 +164,7 @@ impl Tensor {
 
     /// Logistic function 1 / (1 + e⁻ˣ).
     pub fn sigmoid(&self) -> Tensor {
-        unary_own!(
+        unary!(
             self,
             cpu: math::sigmoid, |_, y| y * (1.0 - y),
             gpu: |t| t.try_sigmoid(),
@@ -161,7 +174,7 @@ impl Tensor {
 
     /// Log-odds log p - log(1 - p); infinite at 0 and 1.
     pub fn logit(&self) -> Tensor {
-        unary_own!(
+        unary!(
             self,
             cpu: math::logit, |x, _| 1.0 / (x * (1.0 - x)),
             gpu: |t| {
@@ -178,7 +191,7 @@ impl Tensor {
 
     /// Hyperbolic tangent.
     pub fn tanh(&self) -> Tensor {
-        unary_own!(
+        unary!(
             self,
             cpu: math::tanh, |_, y| 1.0 - y * y,
             gpu: |t| t.try_tanh(),
@@ -188,7 +201,12 @@ impl Tensor {
 
     /// max(x, 0), with derivative 0 at 0.
     pub fn relu(&self) -> Tensor {
-        unary!(self, |t| t.try_relu(), |x, _| x.gt(0.0))
+        unary!(
+            self,
+            cpu: |x| if x > 0.0 { x } else { 0.0 }, |x, _| f32::from(x > 0.0),
+            gpu: |t| t.try_relu(),
+            |x, _| x.gt(0.0)
+        )
     }
 
     /// x where positive, α (eˣ - 1) elsewhere; derivative α at 0.
@@ -204,7 +222,7 @@ impl Tensor {
 
     /// log(1 + eˣ): x for large x, never infinite; derivative σ(x).
     pub fn softplus(&self) -> Tensor {
-        unary_own!(
+        unary!(
             self,
             cpu: math::softplus, |x, _| math::sigmoid(x),
             gpu: |t| {
@@ -223,8 +241,12 @@ impl Tensor {
 
     /// x moved into [low, high]; derivative 1 inside and at the ends, 0 outside.
     pub fn clamp(&self, low: f32, high: f32) -> Tensor {
-        unary!(self, |t| t.try_clamp(low, high), |x, _| x.ge(low)
-            * x.le(high))
+        unary!(
+            self,
+            cpu: move |x| x.max(low).min(high), move |x, _| f32::from(x >= low && x <= high),
+            gpu: |t| t.try_clamp(low, high),
+            |x, _| x.ge(low) * x.le(high)
+        )
     }
 
     /// -1, 0 or 1: a constant.
