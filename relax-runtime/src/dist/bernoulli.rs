@@ -9,6 +9,7 @@ use super::{
 use crate::error::Result;
 use crate::random::Stream;
 use crate::tensor::Tensor;
+use crate::tensor::cpu::math;
 
 const NAME: &str = "Bernoulli";
 const SUPPORT: &str = "0 or 1";
@@ -211,9 +212,15 @@ fn open(u: &Tensor) -> Tensor {
     u.clamp(EPSILON, 1.0 - EPSILON)
 }
 
+/// The same of one number.
+fn open_one(u: f32) -> f32 {
+    math::clamp(u, EPSILON, 1.0 - EPSILON)
+}
+
 impl Relaxation for BernoulliRelaxation {
     fn relaxed(&self, theta: &Tensor, u: &Tensor) -> Tensor {
-        theta + open(u).logit()
+        let fused = Tensor::fused([theta, u], |[theta, u]| theta + math::logit(open_one(u)));
+        fused.unwrap_or_else(|| theta + open(u).logit())
     }
 
     fn hard(&self, z: &Tensor) -> Tensor {
@@ -244,13 +251,24 @@ impl Relaxation for BernoulliRelaxation {
     }
 
     fn score(&self, theta: &Tensor, b: &Tensor) -> Tensor {
-        b - theta.detach().sigmoid()
+        let theta = theta.detach();
+        let fused = Tensor::fused([&theta, b], |[theta, b]| b - math::sigmoid(theta));
+        fused.unwrap_or_else(|| b - theta.sigmoid())
     }
 
     /// (1 − p)/u where b = 1, p/(1 − u) where b = 0.
     fn kappa(&self, theta: &Tensor, u: &Tensor, b: &Tensor) -> Tensor {
-        let against = ((1.0 - b * 2.0) * theta.detach()).sigmoid();
-        (against / Self::towards(&open(u), b)).clamp(0.0, 1.0)
+        let theta = theta.detach();
+        let one = |[theta, u, b]: [f32; 3]| {
+            let against = math::sigmoid((1.0 - b * 2.0) * theta);
+            let u = open_one(u);
+            let towards = if b > 0.5 { u } else { 1.0 - u };
+            math::clamp(against / towards, 0.0, 1.0)
+        };
+        Tensor::fused([&theta, u, b], one).unwrap_or_else(|| {
+            let against = ((1.0 - b * 2.0) * &theta).sigmoid();
+            (against / Self::towards(&open(u), b)).clamp(0.0, 1.0)
+        })
     }
 
     fn pull(&self, _: &Tensor, kappa: &Tensor, w: &Tensor) -> Tensor {

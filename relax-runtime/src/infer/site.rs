@@ -219,10 +219,15 @@ impl Site {
                 Some(stream.uniforms(theta.shape(), &device)?)
             }
         };
-        let mut stream = work.key.stream(&format!("{}/further", latent.name));
-        let further = (0..self.estimator.further_noise())
-            .map(|_| stream.uniforms(theta.shape(), &device))
-            .collect::<Result<_>>()?;
+        let further = match self.estimator.further_noise() {
+            0 => Vec::new(),
+            count => {
+                let mut stream = work.key.stream(&format!("{}/further", latent.name));
+                (0..count)
+                    .map(|_| stream.uniforms(theta.shape(), &device))
+                    .collect::<Result<_>>()?
+            }
+        };
         Ok(Noise {
             u: latent.noise.clone(),
             v,

@@ -3,6 +3,7 @@
 use super::Linear;
 use crate::error::Result;
 use crate::random::Stream;
+use crate::tensor::cpu::math;
 use crate::tensor::{Device, Parameter, Tensor};
 
 /// A non-linearity, element by element.
@@ -21,6 +22,30 @@ impl Activation {
         match self {
             Self::Relu => x.relu(),
             Self::Tanh => x.tanh(),
+        }
+    }
+
+    /// The activation of one number.
+    pub(crate) fn of(self, x: f32) -> f32 {
+        match self {
+            Self::Relu => x.max(0.0),
+            Self::Tanh => math::tanh(x),
+        }
+    }
+
+    /// The derivative at one number, by the activation's own value.
+    pub(crate) fn slope_of(self, value: f32) -> f32 {
+        match self {
+            Self::Relu => f32::from(value > 0.0),
+            Self::Tanh => 1.0 - value * value,
+        }
+    }
+
+    /// The second derivative at one number, by the activation's own value.
+    pub(crate) fn curvature_of(self, value: f32) -> f32 {
+        match self {
+            Self::Relu => 0.0,
+            Self::Tanh => -2.0 * value * self.slope_of(value),
         }
     }
 

@@ -39,7 +39,8 @@ impl Rule for Adam {
 
     fn apply(&self, step: u64, values: &mut [f32], gradient: &[f32], slots: &mut [Vec<f32>]) {
         let [first, second] = slots else { return };
-        let correction = |beta: f32| (1.0 - f64::from(beta).powf(step as f64)) as f32;
+        let step = i32::try_from(step).unwrap_or(i32::MAX);
+        let correction = |beta: f32| (1.0 - f64::from(beta).powi(step)) as f32;
         let rate = self.learning_rate / correction(self.beta1);
         let inverse = 1.0 / correction(self.beta2);
         let moments = first.iter_mut().zip(second);

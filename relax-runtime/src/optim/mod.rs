@@ -4,9 +4,10 @@ mod adam;
 mod rmsprop;
 mod sgd;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 
+use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 pub use adam::Adam;
@@ -35,7 +36,7 @@ pub trait Rule: Debug {
 #[derive(Debug)]
 pub struct Optimizer {
     rule: Box<dyn Rule>,
-    memory: HashMap<u64, Memory>,
+    memory: FxHashMap<u64, Memory>,
     /// Memory read from a file, by parameter name, until the parameter appears.
     restored: BTreeMap<String, Memory>,
 }
@@ -82,7 +83,7 @@ impl Optimizer {
     pub(crate) fn unchecked(rule: impl Rule + 'static) -> Self {
         Self {
             rule: Box::new(rule),
-            memory: HashMap::new(),
+            memory: FxHashMap::default(),
             restored: BTreeMap::new(),
         }
     }

@@ -1,5 +1,6 @@
 //! The free-form surrogate: a network on the relaxed sample, for costs that are black boxes.
 
+use super::small::SmallPass;
 use super::{Linearization, Surrogate, Surroundings};
 use crate::error::Result;
 use crate::nn::{Activation, Linear};
@@ -107,11 +108,21 @@ impl Surrogate for FreeForm {
     fn linearize<'a>(&'a self, z: &Tensor, around: Surroundings<'a>) -> Result<Linearization<'a>> {
         let shape = z.shape();
         let before = Self::surroundings(around);
+        let rows = flat(&z.detach(), around.plates);
+        if SmallPass::suits((&self.before, &before), &self.layers, &rows) {
+            let pass = SmallPass::run(
+                self.activation,
+                (&self.before, &before),
+                &self.layers,
+                &rows,
+            )?;
+            return pass.linearized(shape, around.plates);
+        }
         let from_before = constant(&self.before).apply(&before);
         let layers: Vec<Constant> = self.layers.iter().map(constant).collect();
 
         // Inputs of each layer, and δ = ∂c/∂(pre-activation) of each hidden one.
-        let mut inputs = vec![flat(&z.detach(), around.plates)];
+        let mut inputs = vec![rows];
         for (i, layer) in layers.iter().enumerate().take(layers.len() - 1) {
             let hidden = layer.apply(&inputs[i]);
             let hidden = if i == 0 {

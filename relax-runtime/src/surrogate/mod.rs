@@ -3,6 +3,7 @@
 mod constant;
 mod free_form;
 mod relaxed_cost;
+mod small;
 mod sum;
 mod zero;
 

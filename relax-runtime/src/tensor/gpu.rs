@@ -104,7 +104,7 @@ pub(super) fn backpropagate(
     }
     let device = &outputs[0].0.device;
     (targets.iter())
-        .filter_map(|target| Some((flat(target.data)?, target.shape)))
+        .filter_map(|target| Some((target.flat?, target.shape)))
         .map(|(of, shape)| {
             gradients.try_alloc_for(of).map_err(error)?;
             let gradient = Data::Cuda(gradients.get(of));

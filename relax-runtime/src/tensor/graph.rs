@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 pub(super) struct Leaf {
     pub(super) parameter: Weak<State>,
     #[cfg(feature = "cuda")]
-    pub(super) data: Data,
+    pub(super) flat: Option<super::gpu::Flat>,
     pub(super) shape: Shape,
 }
 
@@ -236,7 +236,7 @@ pub(super) type Outputs<'a> = [(&'a Inner, Option<&'a Inner>)];
 pub(super) struct Target<'a> {
     node: &'a Node,
     #[cfg(feature = "cuda")]
-    pub(super) data: &'a Data,
+    pub(super) flat: Option<&'a super::gpu::Flat>,
     pub(super) shape: Shape,
 }
 
@@ -379,7 +379,7 @@ pub fn grad(outputs: &[(&Tensor, Option<&Tensor>)], wrt: &[&Tensor]) -> Result<V
             targets.push(Target {
                 node,
                 #[cfg(feature = "cuda")]
-                data: &target.data,
+                flat: super::gpu::flat(&target.data),
                 shape: target.shape,
             });
         }
@@ -430,7 +430,7 @@ pub(crate) fn grad_parameters_around(
             let target = Target {
                 node,
                 #[cfg(feature = "cuda")]
-                data: &leaf.data,
+                flat: leaf.flat.as_ref(),
                 shape: leaf.shape,
             };
             Some((Parameter::living(&leaf.parameter)?, target))

@@ -248,6 +248,12 @@ impl Tensor {
     /// known.
     #[must_use]
     pub fn detach(&self) -> Self {
+        if let Ok(inner) = &self.0
+            && inner.node.is_none()
+            && inner.tangent.is_none()
+        {
+            return self.clone();
+        }
         self.updated(|inner| {
             inner.shares_identity |= inner.node.is_some();
             inner.node = None;
@@ -327,7 +333,7 @@ impl Inner {
         let leaf = parameter.map(|parameter| Leaf {
             parameter,
             #[cfg(feature = "cuda")]
-            data: self.data.clone(),
+            flat: gpu::flat(&self.data).cloned(),
             shape: self.shape,
         });
         Node::leaf(self.shape.numel(), leaf)

@@ -1,10 +1,17 @@
 //! Elementary functions without branches or calls, which the compiler turns into SIMD loops.
 //! Errors are a few units in the last place; NaN and infinities are kept.
 
+/// x moved into [low, high]; NaN stays.
+#[inline(always)]
+pub(crate) fn clamp(x: f32, low: f32, high: f32) -> f32 {
+    let x = if x < low { low } else { x };
+    if x > high { high } else { x }
+}
+
 /// eˣ, after Cephes: x = n log 2 + r, a polynomial for eʳ, and a scale by 2ⁿ in two factors, so
 /// that neither overflows before the product does. Results below the normal range are 0.
 #[inline(always)]
-pub(in super::super) fn exp(x: f32) -> f32 {
+pub(crate) fn exp(x: f32) -> f32 {
     /// 1.5 · 2²³: adding it rounds to an integer, which is then in the low bits.
     const ROUND: f32 = 12_582_912.0;
     const LN_2_HIGH: f32 = 0.693_359_4;
@@ -37,7 +44,7 @@ pub(in super::super) fn exp(x: f32) -> f32 {
 /// Natural logarithm, after Cephes: x = m 2ⁿ with m between √½ and √2, and a polynomial for log m.
 /// Numbers below the normal range count as 0.
 #[inline(always)]
-pub(in super::super) fn ln(x: f32) -> f32 {
+pub(crate) fn ln(x: f32) -> f32 {
     const LN_2_HIGH: f32 = 0.693_359_4;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
     let root_half = std::f32::consts::FRAC_1_SQRT_2.to_bits();
@@ -70,7 +77,7 @@ pub(in super::super) fn ln(x: f32) -> f32 {
 
 /// log p - log(1 - p).
 #[inline(always)]
-pub(in super::super) fn logit(p: f32) -> f32 {
+pub(crate) fn logit(p: f32) -> f32 {
     ln(p / (1.0 - p))
 }
 
@@ -88,14 +95,14 @@ fn ln_1p_unit(e: f32) -> f32 {
 
 /// log(1 + eˣ) without overflow or loss of small values.
 #[inline(always)]
-pub(in super::super) fn softplus(x: f32) -> f32 {
+pub(crate) fn softplus(x: f32) -> f32 {
     let tail = ln_1p_unit(exp(-x.abs()));
     if x > 0.0 { x + tail } else { tail }
 }
 
 /// 1 / (1 + e⁻ˣ) without overflow, relatively accurate for very negative arguments too.
 #[inline(always)]
-pub(in super::super) fn sigmoid(x: f32) -> f32 {
+pub(crate) fn sigmoid(x: f32) -> f32 {
     let e = exp(-x.abs());
     let numerator = if x < 0.0 { e } else { 1.0 };
     numerator / (1.0 + e)
@@ -103,7 +110,7 @@ pub(in super::super) fn sigmoid(x: f32) -> f32 {
 
 /// Hyperbolic tangent: its Taylor series near 0, where the quotient of exponentials cancels.
 #[inline(always)]
-pub(in super::super) fn tanh(x: f32) -> f32 {
+pub(crate) fn tanh(x: f32) -> f32 {
     let square = x * x;
     let mut p = -1382.0 / 155_925.0;
     for c in [62.0 / 2835.0, -17.0 / 315.0, 2.0 / 15.0, -1.0 / 3.0, 1.0] {

@@ -1,6 +1,6 @@
 //! CPU kernels on slices.
 
-pub(super) mod math;
+pub(crate) mod math;
 pub(super) mod matmul;
 pub(super) mod view;
 

@@ -9,6 +9,11 @@ use crate::error::Result;
 pub trait Comparand {
     /// The right-hand side as a tensor beside `left`.
     fn beside(&self, left: &Tensor) -> Tensor;
+
+    /// The right-hand side, if it is a number.
+    fn number(&self) -> Option<f32> {
+        None
+    }
 }
 
 impl Comparand for &Tensor {
@@ -21,6 +26,10 @@ impl Comparand for f32 {
     fn beside(&self, left: &Tensor) -> Tensor {
         left.full_like(*self)
     }
+
+    fn number(&self) -> Option<f32> {
+        Some(*self)
+    }
 }
 
 /// `comparison!(name, CPU function, dfdx trait and method)`.
@@ -31,8 +40,16 @@ macro_rules! comparison {
         /// A constant: no derivative flows through it.
         #[track_caller]
         pub fn $name(&self, other: impl Comparand) -> Tensor {
+            let holds = $holds;
+            let to_number = |y| move |[x]: [f32; 1]| f32::from(holds(&x, &y));
+            let constant = self.detach();
+            if let Some(out) =
+                other.number().and_then(|y| Tensor::fused([&constant], to_number(y)))
+            {
+                return out;
+            }
             let other = other.beside(self);
-            let (a, b) = match self.detach().aligned(&other.detach(), stringify!($name)) {
+            let (a, b) = match constant.aligned(&other.detach(), stringify!($name)) {
                 Ok(operands) => operands,
                 Err(refused) => return refused,
             };
@@ -40,7 +57,6 @@ macro_rules! comparison {
                 &b,
                 |a, b| match (&a.data, &b.data) {
                     (Data::Cpu(l), Data::Cpu(r)) => {
-                        let holds = $holds;
                         let pairs = cpu::slice(l).iter().zip(cpu::slice(r));
                         let values = pairs.map(|(x, y)| if holds(x, y) { 1.0 } else { 0.0 }).collect();
                         Ok(record_cpu(&[a, b], a.shape, values, |_, _| {}))

@@ -4,6 +4,7 @@
 
 mod binary;
 mod compare;
+mod fused;
 mod layout;
 mod matmul;
 mod operators;

@@ -243,7 +243,7 @@ impl Tensor {
     pub fn clamp(&self, low: f32, high: f32) -> Tensor {
         unary!(
             self,
-            cpu: move |x| x.max(low).min(high), move |x, _| f32::from(x >= low && x <= high),
+            cpu: move |x| math::clamp(x, low, high), move |x, _| f32::from(x >= low && x <= high),
             gpu: |t| t.try_clamp(low, high),
             |x, _| x.ge(low) * x.le(high)
         )
