@@ -128,6 +128,17 @@ pub enum Error {
         hint: &'static str,
     },
 
+    /// Gradient estimates whose mean is not the gradient.
+    #[error("biased gradients, beyond {threshold:.2} standard errors: {findings}")]
+    Biased {
+        /// The sites and parameters.
+        names: Vec<String>,
+        /// What was found at each.
+        findings: String,
+        /// Standard errors beyond which a mean counts as biased.
+        threshold: f64,
+    },
+
     /// A checkpoint that cannot be written, read, or does not fit the model.
     #[error("checkpoint `{path}`: {problem}")]
     Checkpoint {

@@ -31,8 +31,8 @@ pub mod prelude {
     pub use crate::dist::{Bernoulli, Categorical, Normal, OneHotCategorical};
     pub use crate::estimator::{Pathwise, Rebar, Reinforce, Relax};
     pub use crate::infer::{
-        Elbo, ExpectedCost, Fit, Minimize, Posterior, Svi, Trainer, exact_gradient,
-        exact_posterior, exact_posterior_at,
+        Check, Elbo, ExpectedCost, Fit, Minimize, Posterior, Svi, Trainer, check_unbiased,
+        exact_gradient, exact_posterior, exact_posterior_at,
     };
     pub use crate::model::{Handlers, Model, ParamStore, Program};
     pub use crate::nn::{Activation, Linear, Mlp};

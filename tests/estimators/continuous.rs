@@ -13,8 +13,9 @@ use relax_runtime::surrogate::{FreeForm, RelaxedCost, Surrogate, Zero};
 use relax_runtime::{Device, Key, Result, Tensor, grad};
 
 use crate::models;
+use crate::moved::Moved;
 use crate::problems::perturb;
-use crate::settings::{DRAWS, Moved, ROWS, Setting, Values};
+use crate::settings::{DRAWS, ROWS, Setting, Values};
 use crate::statistics::{Moments, Verdicts};
 
 const LOC: [f32; 2] = [0.4, -0.3];
@@ -196,7 +197,7 @@ fn lax_trains_its_surrogate_along_the_variance() -> Result<()> {
 fn everywhere() -> Vec<Rc<dyn Estimator>> {
     vec![
         Rc::new(Reinforce::default()),
-        Rc::new(Moved(Lax::default())),
+        Rc::new(Moved(Rc::new(Lax::default()))),
         Rc::new(EvolutionStrategies::new(2).unwrap()),
     ]
 }
@@ -212,7 +213,7 @@ fn estimates_at_a_differentiable_choice() -> Result<()> {
     let (value, gradient) = ((m - t).powi(2) + s * s, [2.0 * (m - t), 2.0 * s]);
     let setting = Setting {
         continuous: Some("x"),
-        ..Setting::rows(&objective, &objective, values)
+        ..Setting::rows(&objective, values)
     };
     setting.check_against(value, &gradient, everywhere())
 }

@@ -1,18 +1,20 @@
 //! Estimators and surrogates against exact enumeration, in standard errors, with fixed seeds; their
 //! identities at fixed noise; and their derivatives against central differences.
 
+mod analytic;
+mod choice;
 mod continuous;
 mod derivatives;
 mod family;
-mod family_sites;
 mod identities;
 mod ledger;
+mod matrix;
 mod mistakes;
 mod models;
+mod moved;
 mod plan;
 mod problems;
 mod settings;
-mod sites;
 mod spread;
 mod statistics;
 mod unbiased;

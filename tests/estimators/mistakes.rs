@@ -1,9 +1,19 @@
 //! Mistakes that a gradient estimator may have, each of which the test of unbiasedness finds.
 
+use std::rc::Rc;
+
+use relax_runtime::estimator::{
+    Cost, Coupling, Estimate, Estimator, Problem, Relax, SiteClass, SiteState, SiteTask,
+};
+use relax_runtime::infer::{Check, ExpectedCost};
+use relax_runtime::model::Program;
+use relax_runtime::report::Subject;
 use relax_runtime::surrogate::{Surrogate, Surroundings};
 use relax_runtime::{Result, Shape, Tensor, grad};
 
-use crate::problems::{CASES, COUPLINGS, Case, surrogates};
+use crate::models;
+use crate::moved::Moved;
+use crate::problems::{CASES, COUPLINGS, surrogates};
 use crate::statistics::Moments;
 
 const DRAWS: usize = 100_000;
@@ -20,22 +30,28 @@ enum Mistake {
 }
 
 /// RELAX, written from its definition.
-fn by_hand(case: &Case, surrogate: &dyn Surrogate, mistake: Mistake) -> Result<Moments> {
-    let relaxation = case.relaxation;
-    let noise = case.noise(DRAWS, 21, COUPLINGS[1])?;
-    let theta = case.theta(DRAWS)?.leaf();
+fn by_hand(
+    problem: Problem<'_>,
+    cost: &dyn Cost,
+    surrogate: &dyn Surrogate,
+    mistake: Mistake,
+) -> Result<Estimate> {
+    let Problem {
+        relaxation, noise, ..
+    } = problem;
+    let theta = problem.theta.detach().leaf();
     let around = Surroundings {
         relaxation: Some(relaxation),
-        theta: &theta.detach(),
-        context: None,
-        plates: 1,
-        cost: &|draw: &Tensor, _: &Tensor| Ok(case.f(draw)),
+        theta: problem.theta,
+        context: problem.context,
+        plates: problem.plates,
+        cost: &|draw: &Tensor, temperature: &Tensor| cost.relaxed(draw, temperature),
     };
     let z = relaxation.relaxed(&theta, &noise.u);
     let b = relaxation.hard(&z);
-    let z_tilde = match (mistake, noise.v) {
+    let z_tilde = match (mistake, &noise.v) {
         (Mistake::KappaOne, _) | (_, None) => z.detach(),
-        (_, Some(v)) => relaxation.conditional(&theta, &v, &b),
+        (_, Some(v)) => relaxation.conditional(&theta, v, &b),
     };
     let (at_z, at_z_tilde) = (
         surrogate.linearize(&z, around)?,
@@ -52,10 +68,20 @@ fn by_hand(case: &Case, surrogate: &dyn Surrogate, mistake: Mistake) -> Result<M
         1.0
     };
     let score = relaxation.score(&theta, &b);
-    let mut rows = vec![DRAWS];
+    let f = cost.drawn(&b)?;
+    let mut rows = f.shape().to_vec();
     rows.resize(score.rank(), 1);
-    let weight = (case.f(&b) - &at_z_tilde.value).reshape(Shape::try_from(&rows[..])?);
-    Moments::of_rows(&(gradient + weight * score * sign))
+    let weight = (&f - &at_z_tilde.value).reshape(Shape::try_from(&rows[..])?);
+    Ok(Estimate {
+        cost: f,
+        gradient: gradient + weight * score * sign,
+        variance_gradient: surrogate
+            .parameters()
+            .iter()
+            .map(|p| p.get().zeros_like())
+            .collect(),
+        evaluations: 1 + 2 * surrogate.evaluations(),
+    })
 }
 
 /// With a single surrogate a mistake's bias may vanish by chance, so most have to show it.
@@ -75,7 +101,11 @@ fn the_test_of_unbiasedness_finds_every_mistake() -> Result<()> {
         ] {
             let mut found = 0;
             for (name, surrogate) in &surrogates {
-                let verdict = by_hand(case, &**surrogate, mistake)?.compare(&exact);
+                let noise = case.noise(DRAWS, 21, COUPLINGS[1])?;
+                let theta = case.theta(DRAWS)?;
+                let problem = case.problem(&theta, &noise);
+                let estimate = by_hand(problem, &case.cost(), &**surrogate, mistake)?;
+                let verdict = Moments::of_rows(&estimate.gradient)?.compare(&exact);
                 if let Err(problem) = &verdict {
                     println!("{}, {name}, {mistake:?}: {problem}", case.name);
                     found += usize::from(problem.contains("standard errors"));
@@ -88,6 +118,82 @@ fn the_test_of_unbiasedness_finds_every_mistake() -> Result<()> {
                     "{}, {mistake:?}: {found}",
                     case.name
                 ),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// An estimator with a mistake, on the surrogate of RELAX.
+#[derive(Debug)]
+struct Wrong {
+    relax: Relax,
+    mistake: Mistake,
+}
+
+impl Estimator for Wrong {
+    fn name(&self) -> &'static str {
+        "by-hand"
+    }
+
+    fn valid_for(&self, class: SiteClass) -> std::result::Result<String, String> {
+        self.relax.valid_for(class)
+    }
+
+    fn evaluations(&self, class: SiteClass) -> usize {
+        self.relax.evaluations(class)
+    }
+
+    fn coupling(&self) -> Coupling {
+        Coupling::Independent
+    }
+
+    fn state(&self, task: &SiteTask<'_>) -> Result<SiteState> {
+        self.relax.state(task)
+    }
+
+    fn estimate(
+        &self,
+        task: &SiteTask<'_>,
+        cost: &dyn Cost,
+        state: &SiteState,
+    ) -> Result<Estimate> {
+        by_hand(task.problem, cost, state.surrogate(), self.mistake)
+    }
+}
+
+/// At one site of a program with two, of which the other has the default estimator: the table
+/// names that site, and no other.
+#[test]
+fn the_check_of_models_finds_every_mistake_at_its_site() -> Result<()> {
+    const DRAWS: u64 = 100;
+    let (coins, vectors) = (
+        models::two_coins(1_000, 1_000),
+        models::vector_then_index(1_000, 1_000),
+    );
+    for (program, site) in [(&coins as &dyn Program, "b"), (&vectors, "a")] {
+        for kind in [Relax::default(), Relax::free_form()] {
+            for mistake in [
+                Mistake::None,
+                Mistake::ScoreSign,
+                Mistake::KappaOne,
+                Mistake::MissingPath,
+            ] {
+                let relax = kind.clone();
+                let wrong = Moved(Rc::new(Wrong { relax, mistake }));
+                let table = Check::new(&ExpectedCost::new(program))
+                    .site_estimator(site, wrong)
+                    .draws(DRAWS)
+                    .run()?;
+                let sites = table
+                    .rows
+                    .iter()
+                    .filter(|row| matches!(row.subject, Subject::Site { .. }) && row.biased);
+                let found: Vec<&str> = sites.map(|row| row.name.as_str()).collect();
+                match mistake {
+                    Mistake::None => table.verdict()?,
+                    _ => assert_eq!(found, [site], "{mistake:?}\n{table}"),
+                }
             }
         }
     }

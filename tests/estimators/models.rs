@@ -7,13 +7,18 @@ fn zeros(shape: impl Into<Shape>) -> Tensor {
     Tensor::zeros(shape, &Device::cpu())
 }
 
+/// Numbers that the rows of a plate share.
+fn row(numbers: &[f32]) -> Tensor {
+    Tensor::from_slice(numbers).reshape([1, numbers.len()])
+}
+
 fn dot(b: &Tensor, weights: &[f32]) -> Tensor {
     (b * Tensor::from_slice(weights)).sum(-1)
 }
 
 #[model]
 pub fn coin(rows: usize, of: usize) {
-    let theta = param!(0.0);
+    let theta = param!(0.4);
     plate!(rows, of = of => {
         let b = sample!(Bernoulli(logits = &theta));
         cost!((&b - 0.2).square());
@@ -23,8 +28,8 @@ pub fn coin(rows: usize, of: usize) {
 /// A cost in which the coins interact, and which depends on a parameter directly.
 #[model]
 pub fn coins(rows: usize, of: usize) {
-    let theta = param!(zeros([1, 3]));
-    let weights = param!(zeros([1, 3]));
+    let theta = param!(row(&[0.4, -1.1, 1.7]));
+    let weights = param!(row(&[0.9, -1.4, 0.6]));
     plate!(rows, of = of => {
         let b = sample!(Bernoulli(logits = &theta));
         cost!(((&b * &weights).sum(-1) - 0.3).square() + b.index(-1, 0) * b.index(-1, 2));
@@ -33,7 +38,7 @@ pub fn coins(rows: usize, of: usize) {
 
 #[model]
 pub fn index(rows: usize, of: usize) {
-    let theta = param!(zeros([1, 4]));
+    let theta = param!(row(&[0.3, -0.7, 1.2, 0.1]));
     plate!(rows, of = of => {
         let k = sample!(Categorical(logits = &theta));
         cost!((&k - 1.3).square());
@@ -42,7 +47,7 @@ pub fn index(rows: usize, of: usize) {
 
 #[model]
 pub fn one_hot(rows: usize, of: usize) {
-    let theta = param!(zeros([1, 4]));
+    let theta = param!(row(&[0.3, -0.7, 1.2, 0.1]));
     plate!(rows, of = of => {
         let b = sample!(OneHotCategorical(logits = &theta));
         cost!((dot(&b, &[0.2, 1.5, -0.4, 0.9]) - 0.5).square() + b.index(-1, 3));
@@ -51,9 +56,9 @@ pub fn one_hot(rows: usize, of: usize) {
 
 #[model]
 pub fn two_coins(rows: usize, of: usize) {
-    let first = param!(0.0);
-    let slope = param!(0.0);
-    let second = param!(0.0);
+    let first = param!(0.4);
+    let slope = param!(1.3);
+    let second = param!(-0.6);
     plate!(rows, of = of => {
         let a = sample!(Bernoulli(logits = &first));
         cost!((&a - 0.6).square());
@@ -66,8 +71,8 @@ pub fn two_coins(rows: usize, of: usize) {
 /// cannot.
 #[model]
 pub fn vector_then_index(rows: usize, of: usize) {
-    let theta = param!(zeros([1, 3]));
-    let table = param!(zeros([3, 2]));
+    let theta = param!(row(&[0.3, -0.4, 0.5]));
+    let table = param!(row(&[0.3, -0.7, 1.2, 0.1, -0.5, 0.6]).reshape([3, 2]));
     plate!(rows, of = of => {
         let a = sample!(OneHotCategorical(logits = &theta));
         let k = sample!(Categorical(logits = a.matmul(&table)));
@@ -78,8 +83,8 @@ pub fn vector_then_index(rows: usize, of: usize) {
 /// A loop in which every coin depends on the one before, with costs on the way.
 #[model]
 pub fn chain(rows: usize, of: usize) {
-    let slope = param!(0.0);
-    let bias = param!(0.0);
+    let slope = param!(1.1);
+    let bias = param!(-0.4);
     plate!(rows, of = of => {
         let mut last = zeros([1]);
         for step in 0..3 {
@@ -94,7 +99,7 @@ pub fn chain(rows: usize, of: usize) {
 /// cost something. A coin's mean is linear in that of the coin before.
 #[model]
 pub fn long_chain(rows: usize) {
-    let slope = param!(0.5);
+    let slope = param!(0.4);
     let bias = param!(0.3);
     plate!(rows => {
         let mut last = zeros([1]);
@@ -111,9 +116,9 @@ pub fn long_chain(rows: usize) {
 /// A plate in a plate, the inner one a subsample.
 #[model]
 pub fn nested(rows: usize) {
-    let theta = param!(0.0);
-    let slope = param!(0.0);
-    let bias = param!(0.0);
+    let theta = param!(0.3);
+    let slope = param!(1.1);
+    let bias = param!(-0.4);
     plate!(rows => {
         let a = sample!(Bernoulli(logits = &theta));
         cost!((&a - 0.3) * 0.5);
@@ -127,8 +132,8 @@ pub fn nested(rows: usize) {
 /// A choice outside a plate that the plate's rows depend on.
 #[model]
 pub fn shared_coin() {
-    let theta = param!(0.0);
-    let slope = param!(0.0);
+    let theta = param!(0.3);
+    let slope = param!(1.1);
     let a = sample!(Bernoulli(logits = &theta));
     plate!(2, of = 5 => {
         let b = sample!(Bernoulli(logits = &a * &slope));
@@ -139,7 +144,7 @@ pub fn shared_coin() {
 /// Rows that meet in a cost outside their plate.
 #[model]
 pub fn meeting_rows() {
-    let theta = param!(zeros([3]));
+    let theta = param!(Tensor::from_slice(&[0.7, 0.2, -0.4]));
     let total;
     plate!(3 => {
         let b = sample!(Bernoulli(logits = &theta));
@@ -151,9 +156,9 @@ pub fn meeting_rows() {
 /// Coins that are read by the host, which decides what is drawn next.
 #[model]
 pub fn decision() {
-    let first = param!(0.0);
-    let second = param!(0.0);
-    let third = param!(zeros([3]));
+    let first = param!(0.2);
+    let second = param!(0.5);
+    let third = param!(Tensor::from_slice(&[0.2, -0.5, 0.4]));
     let a = sample!(Bernoulli(logits = &first));
     if a.to_bool()? {
         let b = sample!(Bernoulli(logits = &second));
@@ -167,8 +172,8 @@ pub fn decision() {
 /// A coin that the host reads on some paths, and that can be relaxed on the others.
 #[model]
 pub fn sometimes_read() {
-    let first = param!(0.0);
-    let second = param!(0.0);
+    let first = param!(0.2);
+    let second = param!(-0.5);
     let gate = sample!(Bernoulli(logits = &first));
     let b = sample!(Bernoulli(logits = &second));
     if gate.to_bool()? {
@@ -181,7 +186,7 @@ pub fn sometimes_read() {
 /// Draws until a coin fails, at most three times; each coin's odds depend on how many came before.
 #[model]
 pub fn run_of_coins() {
-    let theta = param!(zeros([3]));
+    let theta = param!(Tensor::from_slice(&[0.7, 0.2, -0.4]));
     let mut length = 0;
     while length < 3 {
         let go = sample!(Bernoulli(logits = theta.index(0, length)));
@@ -196,7 +201,7 @@ pub fn run_of_coins() {
 
 #[model]
 pub fn pair_model(rows: usize, of: usize) {
-    let weight = param!(0.0);
+    let weight = param!(1.2);
     plate!(rows, of = of => {
         let a = sample!(Bernoulli(logits = Tensor::scalar(0.3)));
         let b = sample!(Bernoulli(logits = &a * 1.5 - 0.5));
@@ -206,9 +211,9 @@ pub fn pair_model(rows: usize, of: usize) {
 
 #[model]
 pub fn pair_guide(rows: usize, of: usize) {
-    let first = param!(0.0);
-    let slope = param!(0.0);
-    let second = param!(0.0);
+    let first = param!(0.9);
+    let slope = param!(-0.7);
+    let second = param!(-0.8);
     plate!(rows, of = of => {
         let a = sample!(Bernoulli(logits = &first));
         let _b = sample!(Bernoulli(logits = &a * &slope + &second), name = "b");
@@ -257,9 +262,9 @@ pub fn paths() {
 /// A coin and a continuous choice that depends on it.
 #[model]
 pub fn coin_and_normal(rows: usize, of: usize) {
-    let theta = param!(0.0);
-    let slope = param!(0.0);
-    let scale = param!(1.0);
+    let theta = param!(0.3);
+    let slope = param!(0.8);
+    let scale = param!(0.6);
     plate!(rows, of = of => {
         let b = sample!(Bernoulli(logits = &theta));
         let x = sample!(Normal(&b * &slope, &scale));
@@ -270,8 +275,8 @@ pub fn coin_and_normal(rows: usize, of: usize) {
 /// A continuous choice whose draw could be differentiated, with the score function nevertheless.
 #[model]
 pub fn scored_normal(rows: usize, of: usize) {
-    let loc = param!(0.0);
-    let scale = param!(1.0);
+    let loc = param!(0.9);
+    let scale = param!(0.6);
     plate!(rows, of = of => {
         let x = sample!(Normal(&loc, &scale), estimator = "reinforce");
         cost!((&x - 0.4).square());
@@ -313,12 +318,32 @@ pub fn threshold() {
 /// Rows of a continuous choice that meet in a number of the host's.
 #[model]
 pub fn host_sum() {
-    let loc = param!(0.0);
-    let scale = param!(1.0);
+    let loc = param!(0.3);
+    let scale = param!(0.6);
     let total;
     plate!(2 => {
         let x = sample!(Normal(&loc, &scale));
         total = x.sum_all().item()?;
     });
     cost!((f64::from(total) - 0.4).powi(2));
+}
+
+/// One coin, its price, and what it says to the program that calls it.
+#[model]
+fn priced(theta: &Tensor, price: f32) -> Tensor {
+    let b = sample!(Bernoulli(logits = theta));
+    cost!((&b - 0.3).square() * price);
+    b
+}
+
+/// A model that runs another one twice, the second time on the first one's choice.
+#[model]
+pub fn calls(rows: usize) {
+    let theta = param!(0.4);
+    let slope = param!(-0.9);
+    plate!(rows => {
+        let first = call!(priced(&theta, 0.5));
+        let second = call!(priced(&(&first * &slope + 0.6), 1.5));
+        cost!((&first + &second * 2.0 - 0.8).square());
+    });
 }

@@ -1,16 +1,12 @@
-//! Programs with known gradients, and how their estimators are measured.
+//! Programs whose gradients are known by a formula, and how their estimators are measured.
 
 use std::rc::Rc;
 
-use relax_runtime::estimator::{
-    Arms, ContinuousEstimate, ContinuousTask, Cost, Coupling, Disarm, Dlax, Enumerate, Estimate,
-    Estimator, IndeCateR, Nvil, Rebar, Reinforce, Relax, Rloo, SiteClass, SiteState, SiteTask,
-};
-use relax_runtime::infer::{Objective, Trainer, exact_gradient};
+use relax_runtime::estimator::Estimator;
+use relax_runtime::infer::{Objective, Trainer};
 use relax_runtime::model::ParamStore;
 use relax_runtime::{Key, Parameter, Result, Tensor};
 
-use crate::problems::{COUPLINGS, perturb};
 use crate::statistics::{Moments, Verdicts};
 
 /// Rows of a plate, and how often it is drawn: 1.2 · 10⁵ draws.
@@ -19,133 +15,15 @@ const PLATES: u64 = 120;
 /// Draws of a program without plate.
 pub const DRAWS: u64 = 100_000;
 
-/// An estimator whose surrogates do not start at zero.
-#[derive(Debug)]
-pub struct Moved<E>(pub E);
-
-impl<E: Estimator> Estimator for Moved<E> {
-    fn name(&self) -> &'static str {
-        self.0.name()
-    }
-
-    fn valid_for(&self, class: SiteClass) -> std::result::Result<String, String> {
-        self.0.valid_for(class)
-    }
-
-    fn evaluations(&self, class: SiteClass) -> usize {
-        self.0.evaluations(class)
-    }
-
-    fn centred(&self) -> bool {
-        self.0.centred()
-    }
-
-    fn coupling(&self) -> Coupling {
-        self.0.coupling()
-    }
-
-    fn further_noise(&self) -> usize {
-        self.0.further_noise()
-    }
-
-    fn biased(&self) -> bool {
-        self.0.biased()
-    }
-
-    fn state(&self, task: &SiteTask<'_>) -> Result<SiteState> {
-        let state = self.0.state(task)?;
-        perturb(state.parameters(), 0.3, &mut Key::new(8).stream(task.name))?;
-        Ok(state)
-    }
-
-    fn continuous_state(&self, task: &ContinuousTask<'_>) -> Result<SiteState> {
-        let state = self.0.continuous_state(task)?;
-        perturb(state.parameters(), 0.3, &mut Key::new(8).stream(task.name))?;
-        Ok(state)
-    }
-
-    fn estimate_continuous(
-        &self,
-        task: &ContinuousTask<'_>,
-        cost: &dyn Cost,
-        state: &SiteState,
-    ) -> Result<ContinuousEstimate> {
-        self.0.estimate_continuous(task, cost, state)
-    }
-
-    fn estimate(
-        &self,
-        task: &SiteTask<'_>,
-        cost: &dyn Cost,
-        state: &SiteState,
-    ) -> Result<Estimate> {
-        self.0.estimate(task, cost, state)
-    }
-}
-
-pub type Estimators = Vec<Rc<dyn Estimator>>;
-
-/// What is valid everywhere.
-pub fn black_box() -> Estimators {
-    let mut all: Estimators = vec![
-        Rc::new(Reinforce::default()),
-        Rc::new(Reinforce::without_baseline()),
-    ];
-    for coupling in COUPLINGS {
-        let free_form = Relax::free_form();
-        all.push(Rc::new(Moved(Relax {
-            coupling,
-            ..free_form
-        })));
-    }
-    all
-}
-
-/// What is valid where the cost can be relaxed, too.
-pub fn structured() -> Estimators {
-    let mut all = black_box();
-    for coupling in COUPLINGS {
-        let (rebar, relax) = (Rebar::default(), Relax::default());
-        all.push(Rc::new(Moved(Rebar { coupling, ..rebar })));
-        all.push(Rc::new(Moved(Relax { coupling, ..relax })));
-    }
-    all
-}
-
-/// What is valid at every discrete site whose rows do not meet, with few enough values.
-pub fn summing() -> Estimators {
-    vec![
-        Rc::new(Rloo::new(2).unwrap()),
-        Rc::new(Enumerate::default()),
-        Rc::new(IndeCateR),
-    ]
-}
-
-/// What learns, beside RELAX, and is valid at every discrete site.
-pub fn learning() -> Estimators {
-    vec![
-        Rc::new(Moved(Nvil::default())),
-        Rc::new(Moved(Dlax::default())),
-    ]
-}
-
-/// What is valid at coins.
-pub fn coins() -> Estimators {
-    vec![Rc::new(Disarm), Rc::new(Arms::new(3).unwrap())]
-}
-
 /// Parameters by name, with the values that one row has.
 pub type Values<'a> = &'a [(&'a str, &'a [f32])];
 
-/// One program, twice.
+/// A program whose value and gradient are known by a formula.
 pub struct Setting<'a> {
-    /// With few enough choices to be enumerated.
-    pub one: &'a dyn Objective,
-    /// With many rows.
-    pub many: &'a dyn Objective,
-    /// The expectation of `many` as a multiple of that of `one`.
+    pub objective: &'a dyn Objective,
+    /// Its expectation as a multiple of the known one.
     pub weight: f64,
-    /// How often `many` is drawn.
+    /// How often it is drawn.
     pub calls: u64,
     pub values: Values<'a>,
     /// The continuous site that gets the estimators, instead of all discrete ones.
@@ -153,10 +31,10 @@ pub struct Setting<'a> {
 }
 
 impl<'a> Setting<'a> {
-    pub fn rows(one: &'a dyn Objective, many: &'a dyn Objective, values: Values<'a>) -> Self {
+    /// Of a plate with many equal rows.
+    pub fn rows(objective: &'a dyn Objective, values: Values<'a>) -> Self {
         Self {
-            one,
-            many,
+            objective,
             weight: ROWS as f64,
             calls: PLATES,
             values,
@@ -164,14 +42,11 @@ impl<'a> Setting<'a> {
         }
     }
 
-    pub fn single(one: &'a dyn Objective, values: Values<'a>) -> Self {
+    pub fn single(objective: &'a dyn Objective, values: Values<'a>) -> Self {
         Self {
-            one,
-            many: one,
             weight: 1.0,
             calls: DRAWS,
-            values,
-            continuous: None,
+            ..Self::rows(objective, values)
         }
     }
 
@@ -210,50 +85,11 @@ impl<'a> Setting<'a> {
         Ok(all)
     }
 
-    /// Value and gradient by enumeration; the gradient is checked against central differences of
-    /// the value.
-    fn exact(&self) -> Result<(f64, Vec<f64>)> {
-        const STEP: f32 = 1e-2;
-        let params = ParamStore::default();
-        exact_gradient(self.one, &params)?;
-        self.set(&params)?;
-        let (value, gradient) = exact_gradient(self.one, &params)?;
-        let gradient = self.flat(&gradient, 1.0)?;
-        let mut differences = Vec::new();
-        for (name, values) in self.values {
-            for i in 0..values.len() {
-                let at = |sign: f32| {
-                    let mut moved = values.to_vec();
-                    moved[i] += sign * STEP;
-                    let parameter = params.parameter(name).unwrap();
-                    let shape = parameter.shape();
-                    parameter.set(Tensor::from_vec(moved, shape, &parameter.get().device())?)?;
-                    Ok::<_, relax_runtime::Error>(exact_gradient(self.one, &params)?.0)
-                };
-                differences.push((at(1.0)? - at(-1.0)?) / f64::from(2.0 * STEP));
-            }
-            self.set(&params)?;
-        }
-        for (exact, difference) in gradient.iter().zip(&differences) {
-            let error = (exact - difference).abs();
-            assert!(
-                error < 1e-3 * (1.0 + exact.abs()),
-                "{gradient:?}, {differences:?}"
-            );
-        }
-        Ok((value, gradient))
-    }
-
-    pub fn check(&self, estimators: Estimators) -> Result<()> {
-        let (value, gradient) = self.exact()?;
-        self.check_against(value, &gradient, estimators)
-    }
-
     pub fn check_against(
         &self,
         value: f64,
         gradient: &[f64],
-        estimators: Estimators,
+        estimators: Vec<Rc<dyn Estimator>>,
     ) -> Result<()> {
         let mut verdicts = Verdicts::default();
         for (seed, estimator) in estimators.into_iter().enumerate() {
@@ -263,19 +99,6 @@ impl<'a> Setting<'a> {
             verdicts.add(&what, gradients.compare(gradient));
         }
         verdicts.finish();
-        Ok(())
-    }
-
-    /// The opposite of [`check`](Self::check): a mean gradient off the exact one.
-    pub fn check_biased(&self, estimators: Estimators) -> Result<()> {
-        let (value, gradient) = self.exact()?;
-        for (seed, estimator) in estimators.into_iter().enumerate() {
-            let name = estimator.name();
-            let (losses, gradients) = self.measure(estimator, seed as u64)?;
-            losses.compare(&[value]).unwrap();
-            let problem = gradients.compare(&gradient).unwrap_err();
-            assert!(problem.contains("standard errors"), "{name}: {problem}");
-        }
         Ok(())
     }
 
@@ -289,7 +112,7 @@ impl<'a> Setting<'a> {
             None => trainer.with_estimator(estimator),
         };
         for _ in 0..STEPS {
-            trainer.step(self.many)?;
+            trainer.step(self.objective)?;
         }
         self.set(trainer.params())?;
         let width = self.values.iter().map(|(_, values)| values.len()).sum();
@@ -300,7 +123,7 @@ impl<'a> Setting<'a> {
                 step,
                 particle: 0,
             };
-            let found = trainer.gradients(self.many, key)?;
+            let found = trainer.gradients(self.objective, key)?;
             let mut sites = found.sites.iter();
             let asked = match self.continuous {
                 Some(continuous) => sites.any(|s| s.name == continuous && s.estimator == name),

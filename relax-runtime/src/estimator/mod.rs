@@ -67,7 +67,7 @@ pub use straight_through::{StraightThrough, Through, straight_through};
 use crate::error::{Error, Result};
 
 /// The estimators that a name can ask for, with their default settings: one line each.
-fn registry() -> Vec<Rc<dyn Estimator>> {
+pub fn registry() -> Vec<Rc<dyn Estimator>> {
     vec![
         Rc::new(Relax::default()),
         Rc::new(Relax::free_form()),

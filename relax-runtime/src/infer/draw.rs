@@ -141,7 +141,7 @@ impl Draw {
                 Ok((noise, value))
             }
             Mode::Enumerate(odometer) => {
-                let value = odometer.choose(law)?;
+                let value = odometer.choose(law, message.plates.len())?;
                 Ok((value.zeros_like(), value))
             }
         }

@@ -5,18 +5,24 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::draw::{Draw, LawSource};
-use super::objective::Objective;
 use super::pass::Mode;
-use crate::dist::{Law, Number};
+use crate::dist::Law;
 use crate::error::{Error, Result};
 use crate::model::{ParamStore, Program, unknown_site};
 use crate::random::Key;
-use crate::tensor::{Parameter, Tensor, grad_parameters};
+use crate::tensor::Tensor;
 
 /// Counts through every combination of the values of a program's discrete choices; which choices
 /// there are may depend on the values of earlier ones.
-#[derive(Debug, Default)]
-pub struct Odometer(RefCell<Wheels>);
+#[derive(Debug)]
+pub struct Odometer {
+    wheels: RefCell<Wheels>,
+    /// Whether all rows of a plate take the same values, one combination a row.
+    in_step: bool,
+    /// Beyond this many runs enumeration is refused.
+    largest: usize,
+    refusal: RefCell<Option<String>>,
+}
 
 #[derive(Debug, Default)]
 struct Wheels {
@@ -26,19 +32,56 @@ struct Wheels {
     combinations: usize,
 }
 
-/// Beyond this many runs enumeration is refused.
-const LARGEST: usize = 1 << 20;
+/// As many runs as anybody would wait for.
+pub(super) const LARGEST: usize = 1 << 20;
+
+impl Default for Odometer {
+    /// Every row takes values of its own.
+    fn default() -> Self {
+        Self {
+            wheels: RefCell::default(),
+            in_step: false,
+            largest: LARGEST,
+            refusal: RefCell::default(),
+        }
+    }
+}
 
 impl Odometer {
-    /// The value that the current combination has for the next choice.
-    pub(super) fn choose(&self, law: &dyn Law) -> Result<Tensor> {
+    /// At most `largest` combinations; `in_step` has all rows of a plate take the same values.
+    pub(super) fn new(in_step: bool, largest: usize) -> Self {
+        Self {
+            in_step,
+            largest,
+            ..Self::default()
+        }
+    }
+
+    /// Why the program cannot be enumerated, once that has come up.
+    pub(super) fn refusal(&self) -> Option<String> {
+        self.refusal.borrow().clone()
+    }
+
+    fn refuse(&self, why: String, otherwise: &str) -> Error {
+        let message = format!("{why}; {otherwise}");
+        *self.refusal.borrow_mut() = Some(why);
+        Error::Model(message)
+    }
+
+    fn too_many(&self) -> Error {
+        let largest = self.largest;
+        let why = format!("the program has more than {largest} combinations of discrete values");
+        self.refuse(why, "use `Svi` instead")
+    }
+
+    /// The value that the current combination has for the next choice, in so many plates.
+    pub(super) fn choose(&self, law: &dyn Law, plates: usize) -> Result<Tensor> {
         let parameter = law.parameters().remove(0);
         let Some(relaxation) = law.relaxation() else {
-            return Err(Error::Model(format!(
-                "{} is continuous; only programs whose random choices are all discrete can be \
-                 enumerated",
-                law.name()
-            )));
+            return Err(self.refuse(
+                format!("{} is continuous", law.name()),
+                "only programs whose random choices are all discrete can be enumerated",
+            ));
         };
         let shape = parameter.check()?.shape();
         let categories = if relaxation.event_rank() == 1 {
@@ -48,26 +91,31 @@ impl Odometer {
         };
         let vertices = relaxation.vertices(categories);
         let events = shape.numel() / vertices[0].len();
-        let size = u32::try_from(events)
+        let rows = match self.in_step {
+            true => shape[..plates.min(shape.rank())].iter().product(),
+            false => 1,
+        };
+        let size = u32::try_from(events / rows)
             .ok()
             .and_then(|events| vertices.len().checked_pow(events))
-            .filter(|&size| size <= LARGEST)
-            .ok_or_else(too_many)?;
-        let mut digit = self.0.borrow_mut().next_digit(size);
-        let mut values = Vec::with_capacity(shape.numel());
-        for _ in 0..events {
-            values.extend_from_slice(&vertices[digit % vertices.len()]);
+            .filter(|&size| size <= self.largest)
+            .ok_or_else(|| self.too_many())?;
+        let mut digit = self.wheels.borrow_mut().next_digit(size);
+        let mut row = Vec::with_capacity(shape.numel() / rows);
+        for _ in 0..events / rows {
+            row.extend_from_slice(&vertices[digit % vertices.len()]);
             digit /= vertices.len();
         }
+        let values = row.repeat(rows);
         Ok(law.value_at(&Tensor::from_vec(values, shape, &parameter.device())?))
     }
 
     /// Moves on to the next combination; false after the last.
-    fn advance(&self) -> Result<bool> {
-        let wheels = &mut *self.0.borrow_mut();
+    pub(super) fn advance(&self) -> Result<bool> {
+        let wheels = &mut *self.wheels.borrow_mut();
         wheels.combinations += 1;
-        if wheels.combinations > LARGEST {
-            return Err(too_many());
+        if wheels.combinations > self.largest {
+            return Err(self.too_many());
         }
         wheels.digits.truncate(wheels.at);
         wheels.sizes.truncate(wheels.at);
@@ -81,6 +129,11 @@ impl Odometer {
         }
         Ok(false)
     }
+
+    /// How many combinations have gone by.
+    pub(super) fn combinations(&self) -> usize {
+        self.wheels.borrow().combinations
+    }
 }
 
 impl Wheels {
@@ -92,12 +145,6 @@ impl Wheels {
         self.at += 1;
         self.digits[self.at - 1]
     }
-}
-
-fn too_many() -> Error {
-    Error::Model(format!(
-        "the program has more than {LARGEST} combinations of discrete values; use `Svi` instead"
-    ))
 }
 
 /// The exact posterior of a model whose latent sites are discrete.
@@ -213,55 +260,4 @@ pub(super) fn log_sum_exp(values: impl Iterator<Item = f64> + Clone) -> f64 {
         return max;
     }
     max + values.map(|x| (x - max).exp()).sum::<f64>().ln()
-}
-
-/// The exact value and gradient of an objective whose random choices are all discrete: what the
-/// estimators estimate.
-///
-/// # Errors
-/// If a choice is continuous, or there are more than 2²⁰ combinations.
-pub fn exact_gradient(
-    objective: &dyn Objective,
-    params: &ParamStore,
-) -> Result<(f64, Vec<(Parameter, Tensor)>)> {
-    let odometer = Rc::new(Odometer::default());
-    let mode = Mode::Enumerate(Rc::clone(&odometer));
-    let (mut value, mut sum) = (0.0, Vec::<(Parameter, Tensor)>::new());
-    loop {
-        let pass = objective.evaluate(Key::new(0), params, &mode)?;
-        let densities: Vec<Tensor> = pass
-            .latents
-            .iter()
-            .map(|l| l.law.log_density(&l.value).sum_all())
-            .collect();
-        let mut log_q = 0.0;
-        for density in &densities {
-            log_q += f64::from(density.peek_item()?);
-        }
-        let (q, cost) = (log_q.exp(), pass.total()?);
-        value += q * cost;
-        let mut cotangents = Vec::new();
-        for density in densities {
-            let weight = density.full_like((q * cost) as f32);
-            cotangents.push((density, weight));
-        }
-        for term in &pass.terms {
-            if let Number::Tensor(t) = &term.value {
-                cotangents.push((t.clone(), t.full_like((q * term.scale) as f32)));
-            }
-        }
-        let outputs: Vec<_> = cotangents
-            .iter()
-            .map(|(output, c)| (output, Some(c)))
-            .collect();
-        for (parameter, gradient) in grad_parameters(&outputs)? {
-            match sum.iter_mut().find(|(p, _)| p.key() == parameter.key()) {
-                Some((_, total)) => *total = &*total + gradient,
-                None => sum.push((parameter, gradient)),
-            }
-        }
-        if !odometer.advance()? {
-            return Ok((value, sum));
-        }
-    }
 }

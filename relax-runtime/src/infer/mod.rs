@@ -1,9 +1,11 @@
 //! Inference: objectives, the trainer that minimises them, posteriors, and exact enumeration.
 
+mod check;
 mod checkpoint;
 mod cost_to_go;
 mod draw;
 mod enumerate;
+mod exact;
 mod objective;
 mod pass;
 mod posterior;
@@ -13,7 +15,9 @@ mod sites;
 mod trainer;
 mod training;
 
-pub use enumerate::{ExactPosterior, exact_gradient, exact_posterior, exact_posterior_at};
+pub use check::{Check, check_unbiased, check_unbiased_with};
+pub use enumerate::{ExactPosterior, exact_posterior, exact_posterior_at};
+pub use exact::exact_gradient;
 pub use objective::{Elbo, ExpectedCost, Objective};
 pub use pass::{Latent, Mode, Pass, Term};
 pub use posterior::{LogEvidence, Posterior};

@@ -236,7 +236,7 @@ impl Site {
     }
 
     /// The mean of past costs, or nothing where the estimator wants the cost as it is.
-    fn baseline(&self) -> f32 {
+    pub(super) fn baseline(&self) -> f32 {
         match &self.state {
             Some(state) if self.estimator.centred() => state.baseline.value() as f32,
             _ => 0.0,

@@ -160,6 +160,13 @@ impl Sites {
         estimates.into_iter().filter_map(report).collect()
     }
 
+    /// What is taken off a site's cost-to-go before its estimator sees it.
+    pub(super) fn baseline(&self, site: &str) -> f64 {
+        self.met
+            .get(site)
+            .map_or(0.0, |site| site.baseline().into())
+    }
+
     /// What the sites have learned.
     pub(super) fn save(&self) -> Result<BTreeMap<String, SavedSite>> {
         let mut saved = self.restored.clone();

@@ -52,11 +52,13 @@ pub struct Gradients {
 }
 
 /// An estimate from one draw of everything.
-struct Particle {
-    loss: f64,
-    parameters: Vec<(Parameter, Tensor)>,
-    sites: Vec<SiteEstimate>,
+pub(super) struct Particle {
+    pub(super) loss: f64,
+    pub(super) parameters: Vec<(Parameter, Tensor)>,
+    pub(super) sites: Vec<SiteEstimate>,
     evaluations: usize,
+    /// What was drawn.
+    pub(super) pass: Rc<Pass>,
 }
 
 impl Trainer {
@@ -259,7 +261,8 @@ impl Trainer {
         })
     }
 
-    fn estimate_particle(
+    /// An estimate from the draw of `key` alone.
+    pub(super) fn estimate_particle(
         &mut self,
         objective: &dyn Objective,
         key: Key,
@@ -307,6 +310,7 @@ impl Trainer {
             parameters,
             sites,
             evaluations,
+            pass,
         })
     }
 

@@ -11,6 +11,11 @@ use crate::tensor::{Parameter, Tensor};
 pub struct ParamStore(Rc<RefCell<BTreeMap<String, Parameter>>>);
 
 impl ParamStore {
+    /// A store with the same parameters, to which others can be added without adding them here.
+    pub(crate) fn fork(&self) -> Self {
+        Self(Rc::new(RefCell::new(self.0.borrow().clone())))
+    }
+
     /// The current value of a parameter, part of the autodiff graph.
     pub fn get(&self, name: &str) -> Option<Tensor> {
         self.0.borrow().get(name).map(Parameter::get)

@@ -1,10 +1,12 @@
 //! What a run tells its user.
 
+mod bias;
 mod history;
 mod moments;
 mod progress;
 mod table;
 
+pub use bias::{BiasRow, BiasTable, Reference, Subject};
 pub use history::{History, SiteReport, StepReport};
 pub(crate) use moments::GradientMoments;
 pub(crate) use progress::Progress;

@@ -1,0 +1,253 @@
+//! Means and standard errors of gradient estimates over many draws.
+
+use std::collections::BTreeMap;
+
+use crate::error::{Error, Result};
+use crate::infer::exact::Range;
+use crate::infer::objective::Objective;
+use crate::infer::pass::Latent;
+use crate::infer::trainer::{Particle, Trainer};
+use crate::random::Key;
+use crate::tensor::{Parameter, Tensor};
+
+/// Gradients with more numbers are compared through this many sums of them.
+const WIDEST: usize = 256;
+
+/// All numbers of a gradient, or, if they are many, sums of them with fixed random signs: a count
+/// sketch (Charikar, Chen, Farach-Colton 2002). It is linear, so that a sketch of a mean is the
+/// mean of sketches.
+pub(super) fn sketch(values: Vec<f32>) -> Vec<f64> {
+    if values.len() <= WIDEST {
+        return values.into_iter().map(f64::from).collect();
+    }
+    let mut sums = vec![0.0; WIDEST];
+    for (i, value) in values.into_iter().enumerate() {
+        // Fibonacci hashing: the top bit is the sign, the next ones the place.
+        let hash = (i as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let place = (hash >> 32) as usize % WIDEST;
+        let value = f64::from(value);
+        sums[place] += if hash >> 63 == 0 { value } else { -value };
+    }
+    sums
+}
+
+/// What is compared of a site's gradient.
+pub(in crate::infer) struct Coordinates {
+    /// Sums over rows.
+    pub(in crate::infer) summed: Vec<f64>,
+    /// The rows, where there are several.
+    pub(in crate::infer) rows: Vec<f64>,
+    /// Sums over rows weighed by tanh θ less a constant: a bias that cancels over what came before
+    /// the site, on which θ depends, does not cancel here.
+    pub(in crate::infer) weighed: Vec<f64>,
+}
+
+impl Coordinates {
+    /// Of a gradient by the parameters θ of a law, the leading axes of which are rows.
+    pub(in crate::infer) fn of(
+        gradients: &[Tensor],
+        weighed: &[Tensor],
+        plates: usize,
+    ) -> Result<Self> {
+        let by_row = |gradient: &Tensor| {
+            let axes = 0..plates.min(gradient.rank());
+            axes.fold(gradient.clone(), |sum, _| sum.sum(0))
+        };
+        let total = |gradients: &[Tensor]| {
+            let mut all = Vec::new();
+            for gradient in gradients {
+                all.extend(by_row(gradient).peek()?.into_iter().map(f64::from));
+            }
+            Ok::<_, Error>(all)
+        };
+        let mut rows = Vec::new();
+        for gradient in gradients {
+            if by_row(gradient).len() < gradient.len() {
+                rows.extend(gradient.peek()?);
+            }
+        }
+        Ok(Self {
+            summed: total(gradients)?,
+            rows: sketch(rows),
+            weighed: total(weighed)?,
+        })
+    }
+}
+
+/// For each site what tanh θ is on average in one draw.
+pub(in crate::infer) type Centres = BTreeMap<String, Vec<Tensor>>;
+
+/// The mean over rows of tanh θ.
+fn centre(latent: &Latent) -> Vec<Tensor> {
+    let mean = |theta: Tensor| {
+        let axes = 0..latent.plates.len().min(theta.rank());
+        let rows: usize = axes.clone().map(|axis| theta.shape()[axis]).product();
+        let theta = theta.detach().tanh();
+        axes.fold(theta, |sum, _| sum.sum(0)) * (1.0 / rows.max(1) as f32)
+    };
+    latent.law.parameters().into_iter().map(mean).collect()
+}
+
+/// A site's gradient, weighed by how far tanh θ is from the site's centre.
+pub(in crate::infer) fn weigh(
+    gradients: &[Tensor],
+    latent: &Latent,
+    centres: &Centres,
+) -> Vec<Tensor> {
+    let Some(centres) = centres.get(&latent.name) else {
+        return Vec::new();
+    };
+    let parameters = latent.law.parameters();
+    let weigh = |((gradient, theta), centre): ((&Tensor, &Tensor), &Tensor)| {
+        gradient * (theta.detach().tanh() - centre)
+    };
+    gradients
+        .iter()
+        .zip(&parameters)
+        .zip(centres)
+        .map(weigh)
+        .collect()
+}
+
+/// Sums over draws of a gradient's coordinates and their squares; draws that do not come by the
+/// gradient count as zeros.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sums {
+    pub(super) sum: Vec<f64>,
+    square: Vec<f64>,
+    /// The largest coordinate of any draw.
+    pub(super) largest: f64,
+}
+
+impl Sums {
+    fn add(&mut self, draw: &[f64]) -> Result<()> {
+        if self.sum.is_empty() {
+            self.sum = vec![0.0; draw.len()];
+            self.square = vec![0.0; draw.len()];
+        }
+        if self.sum.len() != draw.len() {
+            return Err(Error::Model(
+                "the gradient changes its shape from draw to draw, so that it has no mean to \
+                 check; check a model whose sites keep their shapes"
+                    .into(),
+            ));
+        }
+        for ((sum, square), x) in self.sum.iter_mut().zip(&mut self.square).zip(draw) {
+            *sum += x;
+            *square += x * x;
+            self.largest = self.largest.max(x.abs());
+        }
+        Ok(())
+    }
+
+    pub(super) fn mean(&self, at: usize, draws: f64) -> f64 {
+        self.sum.get(at).map_or(0.0, |sum| sum / draws)
+    }
+
+    pub(super) fn variance(&self, at: usize, draws: f64) -> f64 {
+        let mean = self.mean(at, draws);
+        let square = self.square.get(at).map_or(0.0, |square| square / draws);
+        (square - mean * mean).max(0.0) * draws / (draws - 1.0)
+    }
+}
+
+/// What was measured at one site.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SiteSums {
+    pub(super) summed: Sums,
+    pub(super) rows: Sums,
+    pub(super) weighed: Sums,
+    /// Numbers in all rows of the gradient, 0 where there is but one row.
+    pub(super) numbers: usize,
+    /// Factor of subsampling plates.
+    pub(super) scale: f64,
+    /// Smallest and largest cost-to-go, and the baseline that is taken off it.
+    pub(super) costs: Range,
+    pub(super) baseline: f64,
+    /// Evaluations of the cost in all draws that came by the site, and how many those were.
+    pub(super) evaluations: (usize, usize),
+}
+
+/// Sums over some draws with fixed parameters and surrogates.
+#[derive(Debug, Default)]
+pub(super) struct Measured {
+    pub(super) draws: u64,
+    pub(super) loss: Sums,
+    pub(super) sites: BTreeMap<String, SiteSums>,
+    pub(super) parameters: Vec<(Parameter, Sums)>,
+    pub(super) centres: Centres,
+}
+
+impl Measured {
+    /// Draws so often; `stream` tells the random numbers of several measurements apart. Sites
+    /// without a centre get one from the first draw.
+    pub(super) fn of(
+        trainer: &mut Trainer,
+        objective: &dyn Objective,
+        draws: u64,
+        stream: u64,
+        centres: Centres,
+    ) -> Result<Self> {
+        let mut measured = Self {
+            draws,
+            centres,
+            ..Self::default()
+        };
+        for step in 0..draws {
+            let key = Key {
+                seed: trainer.seed(),
+                step,
+                particle: stream,
+            };
+            let particle = trainer.estimate_particle(objective, key, false)?;
+            measured.add(trainer, &particle)?;
+        }
+        Ok(measured)
+    }
+
+    fn add(&mut self, trainer: &Trainer, particle: &Particle) -> Result<()> {
+        self.loss.add(&[particle.loss])?;
+        for (parameter, gradient) in &particle.parameters {
+            let found = self
+                .parameters
+                .iter()
+                .position(|(p, _)| p.key() == parameter.key());
+            let at = found.unwrap_or_else(|| {
+                self.parameters.push((parameter.clone(), Sums::default()));
+                self.parameters.len() - 1
+            });
+            self.parameters[at].1.add(&sketch(gradient.peek()?))?;
+        }
+        let latents = &particle.pass.latents;
+        for estimate in &particle.sites {
+            let Some(place) = latents.iter().position(|l| l.name == estimate.name) else {
+                continue;
+            };
+            let latent = &latents[place];
+            if !self.centres.contains_key(&latent.name) {
+                self.centres.insert(latent.name.clone(), centre(latent));
+            }
+            let weighed = weigh(&estimate.gradients, latent, &self.centres);
+            let Coordinates {
+                summed,
+                rows,
+                weighed,
+            } = Coordinates::of(&estimate.gradients, &weighed, latent.plates.len())?;
+            let site = self.sites.entry(estimate.name.clone()).or_default();
+            if !rows.is_empty() {
+                site.numbers = estimate.gradients.iter().map(Tensor::len).sum();
+            }
+            site.scale = latent.scale;
+            site.summed.add(&summed).map_err(|e| latent.locate(e))?;
+            site.rows.add(&rows).map_err(|e| latent.locate(e))?;
+            site.weighed.add(&weighed).map_err(|e| latent.locate(e))?;
+            for cost in particle.pass.cost_to_go(place)?.peek()? {
+                site.costs.take(cost.into());
+            }
+            site.baseline = trainer.sites.baseline(&estimate.name);
+            site.evaluations.0 += 1 + estimate.evaluations;
+            site.evaluations.1 += 1;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,272 @@
+//! Whether the gradients of a program are unbiased: estimates beside what they estimate.
+
+mod compare;
+mod measure;
+
+use compare::{Target, compare};
+use measure::Measured;
+pub(super) use measure::{Centres, weigh};
+
+use super::draw::{Draw, LawSource};
+use super::exact::{Enumerated, enumerate};
+use super::objective::{Elbo, ExpectedCost, Objective};
+use super::pass::Mode;
+use super::trainer::Trainer;
+use crate::error::{Error, Result};
+use crate::estimator::{IntoEstimator, Reinforce};
+use crate::model::{Kind, ParamStore, Program};
+use crate::random::Key;
+use crate::report::{BiasTable, Reference};
+
+/// Checks that the gradients of a model are unbiased, with the estimators that its plan chooses:
+/// [`Check`] with its defaults. A model with observations is checked as [`Svi`](super::Svi) would
+/// train it with an automatic guide, one without, but with costs, as
+/// [`Minimize`](super::Minimize) would.
+///
+/// ```
+/// use relax_runtime::prelude::*;
+///
+/// #[model]
+/// fn coin() {
+///     let rain = sample!(Bernoulli(0.2));
+///     observe!(Bernoulli(if rain { 0.8 } else { 0.3 }), true);
+/// }
+///
+/// let table = check_unbiased(&coin())?;
+/// println!("{table}");
+/// table.verdict()?; // an error that names the biased sites
+/// # Ok::<(), Error>(())
+/// ```
+///
+/// # Errors
+/// As [`Check::run`].
+pub fn check_unbiased(model: &dyn Program) -> Result<BiasTable> {
+    check_unbiased_with(model, |check| check)
+}
+
+/// As [`check_unbiased`], with settings.
+///
+/// # Errors
+/// As [`Check::run`].
+pub fn check_unbiased_with(
+    model: &dyn Program,
+    configure: impl FnOnce(Check<'_>) -> Check<'_>,
+) -> Result<BiasTable> {
+    let (elbo, cost) = (Elbo::new(model), ExpectedCost::new(model));
+    let objective: &dyn Objective = if is_cost(model)? { &cost } else { &elbo };
+    configure(Check::new(objective)).run()
+}
+
+/// Whether a program has costs, but no observations, as far as a few runs show.
+fn is_cost(model: &dyn Program) -> Result<bool> {
+    const RUNS: u64 = 16;
+    let mut costs = false;
+    for seed in 0..RUNS {
+        let draw = Draw::new(LawSource::Own, Mode::Draw);
+        let (_, trace, _) = draw.run(model, Key::new(seed), &ParamStore::default())?;
+        let has = |kind| trace.entries().iter().any(|entry| entry.kind == kind);
+        if has(Kind::Observed) {
+            return Ok(false);
+        }
+        costs |= has(Kind::Cost);
+    }
+    Ok(costs)
+}
+
+/// A check that the gradient estimates of an objective are unbiased, at every site and for every
+/// parameter: their mean over many draws, with surrogates that have learned something and are then
+/// held fixed, beside the exact gradient by enumeration. Where the support is too large, or a site
+/// is continuous, a long run of REINFORCE with a baseline stands for the exact gradient.
+pub struct Check<'o> {
+    objective: &'o dyn Objective,
+    trainer: Result<Trainer>,
+    draws: u64,
+    reference_draws: u64,
+    warm_up: u64,
+    combinations: usize,
+    /// Whether the parameters of `param!` sites and automatic guides move in the warm-up.
+    moving: bool,
+}
+
+/// Streams of random numbers: of the warm-up, of the estimates, and of the reference.
+const WARM_UP: u64 = 0;
+const ESTIMATES: u64 = 1;
+const REFERENCE: u64 = 2;
+
+impl<'o> Check<'o> {
+    /// A check of 10,000 draws after 100 steps of warm-up, with estimators by plan.
+    pub fn new(objective: &'o dyn Objective) -> Self {
+        const DRAWS: u64 = 10_000;
+        const WARM_UP_STEPS: u64 = 100;
+        const COMBINATIONS: usize = 1 << 12;
+        Self {
+            objective,
+            trainer: Ok(Trainer::new(0)),
+            draws: DRAWS,
+            reference_draws: 4 * DRAWS,
+            warm_up: WARM_UP_STEPS,
+            combinations: COMBINATIONS,
+            moving: true,
+        }
+    }
+
+    fn configure(mut self, set: impl FnOnce(Trainer) -> Trainer) -> Self {
+        self.trainer = self.trainer.map(set);
+        self
+    }
+
+    /// Draws whose mean is taken, and four times as many of a sampled reference: ten times as many
+    /// show biases a third as large.
+    #[must_use]
+    pub fn draws(mut self, draws: u64) -> Self {
+        self.draws = draws;
+        self.reference_draws = 4 * draws;
+        self
+    }
+
+    /// Draws of a sampled reference.
+    #[must_use]
+    pub fn reference_draws(mut self, draws: u64) -> Self {
+        self.reference_draws = draws;
+        self
+    }
+
+    /// Steps in which surrogates and baselines learn before they are held fixed. A surrogate that
+    /// has learned nothing may be zero, and would hide what is wrong with it. The parameters of
+    /// `param!` sites and automatic guides move, too, away from first values that may be symmetric;
+    /// those of the user's own layers stay as they are.
+    #[must_use]
+    pub fn warm_up(mut self, steps: u64) -> Self {
+        self.warm_up = steps;
+        self
+    }
+
+    /// Runs of the programs up to which the gradient is enumerated; 4096 unless set. Rows of a
+    /// plate that do not meet count as one.
+    #[must_use]
+    pub fn enumerate_up_to(mut self, combinations: usize) -> Self {
+        self.combinations = combinations;
+        self
+    }
+
+    /// The seed of all random numbers; 0 unless set.
+    #[must_use]
+    pub fn seed(self, seed: u64) -> Self {
+        self.configure(|trainer| trainer.with_seed(seed))
+    }
+
+    /// The estimator of every discrete site.
+    #[must_use]
+    pub fn estimator(self, estimator: impl IntoEstimator) -> Self {
+        self.configure(|trainer| trainer.with_estimator(estimator))
+    }
+
+    /// The estimator of one site, or of all sites of a loop under the name without indices.
+    #[must_use]
+    pub fn site_estimator(self, site: &str, estimator: impl IntoEstimator) -> Self {
+        self.configure(|trainer| trainer.with_site_estimator(site, estimator))
+    }
+
+    /// The values of `param!` sites and automatic guides, such as those of a
+    /// [`Fit`](super::Fit); they stay as they are.
+    #[must_use]
+    pub fn params(mut self, params: &ParamStore) -> Self {
+        self.moving = false;
+        self.configure(|mut trainer| {
+            trainer.params = params.fork();
+            trainer
+        })
+    }
+
+    /// Runs the check. It finds what is biased, but fails only if it cannot be carried out;
+    /// [`BiasTable::verdict`] fails if something is biased.
+    ///
+    /// # Errors
+    /// If there are too few draws, a setting is wrong, a site that was given an estimator does not
+    /// exist, a gradient changes its shape, or whatever goes wrong in the programs.
+    pub fn run(self) -> Result<BiasTable> {
+        const FEWEST: u64 = 30;
+        for (setting, draws) in [
+            ("draws", self.draws),
+            ("reference_draws", self.reference_draws),
+        ] {
+            if draws < FEWEST {
+                let problem =
+                    format!("is {draws}; means of fewer than {FEWEST} draws show nothing");
+                return Err(Error::Config { setting, problem });
+            }
+        }
+        let objective = self.objective;
+        let mut trainer = self.trainer?;
+        warm_up(&mut trainer, objective, self.warm_up, self.moving)?;
+        let found = Measured::of(
+            &mut trainer,
+            objective,
+            self.draws,
+            ESTIMATES,
+            Centres::new(),
+        )?;
+        trainer.check_site_estimators()?;
+        let (reference, target) = match enumerate(
+            objective,
+            trainer.params(),
+            self.combinations,
+            &found.centres,
+        )? {
+            Enumerated::Exact(exact) => {
+                let combinations = exact.combinations;
+                (Reference::Exact { combinations }, Target::of_exact(exact)?)
+            }
+            Enumerated::Refused(why) => {
+                let draws = self.reference_draws;
+                let mut reinforce = by_score_function(&trainer);
+                warm_up(&mut reinforce, objective, self.warm_up, false)?;
+                let reference = Measured::of(
+                    &mut reinforce,
+                    objective,
+                    draws,
+                    REFERENCE,
+                    found.centres.clone(),
+                )?;
+                (
+                    Reference::Sampled { draws, why },
+                    Target::of_draws(reference),
+                )
+            }
+        };
+        Ok(compare(&trainer.plan(), &found, &target, reference))
+    }
+}
+
+/// Teaches surrogates and baselines, and moves parameters of the trainer's own store if asked to.
+fn warm_up(
+    trainer: &mut Trainer,
+    objective: &dyn Objective,
+    steps: u64,
+    moving: bool,
+) -> Result<()> {
+    for step in 0..steps {
+        let key = Key {
+            seed: trainer.seed(),
+            step,
+            particle: WARM_UP,
+        };
+        let mut parameters = trainer.estimate_particle(objective, key, true)?.parameters;
+        if moving {
+            let own = trainer.params().all();
+            parameters.retain(|(p, _)| own.iter().any(|(_, own)| own.key() == p.key()));
+            trainer.optimizer.update(&parameters)?;
+        }
+    }
+    Ok(())
+}
+
+/// A trainer with the same parameters and REINFORCE at every site, continuous ones included.
+fn by_score_function(trainer: &Trainer) -> Trainer {
+    let mut reinforce = Trainer::new(trainer.seed()).with_estimator(Reinforce::default());
+    reinforce.params = trainer.params().fork();
+    for entry in trainer.plan().entries {
+        reinforce = reinforce.with_site_estimator(&entry.site, Reinforce::default());
+    }
+    reinforce
+}

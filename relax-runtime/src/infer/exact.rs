@@ -1,0 +1,282 @@
+//! What the estimators estimate, by enumeration: the gradient of every site, and of every
+//! parameter.
+//!
+//! Rows of a plate are enumerated in step: in each run all rows take the same combination of
+//! values, and a row's probability weighs the row's cost. So a plate of a thousand rows takes no
+//! more runs than one row. Where the costs of several rows meet, every combination of all rows is
+//! run.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use super::check::{Centres, weigh};
+use super::enumerate::{LARGEST, Odometer};
+use super::objective::Objective;
+use super::pass::{Latent, Mode, Pass, Term};
+use crate::dist::Number;
+use crate::error::{Error, Result};
+use crate::estimator::score_function;
+use crate::model::{ParamStore, Plate};
+use crate::random::Key;
+use crate::tensor::{Parameter, Shape, Tensor, grad_parameters};
+
+/// Exact expectations.
+#[derive(Default)]
+pub(super) struct Exact {
+    centres: Centres,
+    pub(super) value: f64,
+    pub(super) sites: BTreeMap<String, ExactSite>,
+    pub(super) parameters: Vec<(Parameter, Tensor)>,
+    pub(super) combinations: usize,
+}
+
+/// Exact expectations at one site.
+pub(super) struct ExactSite {
+    /// The gradient by each parameter of the site's law, in units of one row.
+    pub(super) gradients: Vec<Tensor>,
+    /// The same, weighed by what each run has as the law's parameters.
+    pub(super) weighed: Vec<Tensor>,
+    /// Number of leading axes of the gradients that are rows.
+    pub(super) plates: usize,
+    /// Smallest and largest cost-to-go.
+    pub(super) costs: Range,
+}
+
+/// The range of some numbers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Range(pub(super) f64, pub(super) f64);
+
+impl Default for Range {
+    fn default() -> Self {
+        Self(f64::INFINITY, f64::NEG_INFINITY)
+    }
+}
+
+impl Range {
+    pub(super) fn take(&mut self, x: f64) {
+        (self.0, self.1) = (self.0.min(x), self.1.max(x));
+    }
+
+    /// How far the numbers lie from `x` at most; 0 of none.
+    pub(super) fn distance(&self, x: f64) -> f64 {
+        if self.0 > self.1 {
+            return 0.0;
+        }
+        (self.0 - x).abs().max((self.1 - x).abs())
+    }
+}
+
+/// The exact value and gradient of an objective whose random choices are all discrete: what the
+/// estimators estimate. Rows of a plate that do not meet are enumerated in step, and count as one.
+///
+/// # Errors
+/// If a choice is continuous, or there are more than 2²⁰ combinations.
+pub fn exact_gradient(
+    objective: &dyn Objective,
+    params: &ParamStore,
+) -> Result<(f64, Vec<(Parameter, Tensor)>)> {
+    match enumerate(objective, params, LARGEST, &Centres::new())? {
+        Enumerated::Exact(exact) => Ok((exact.value, exact.parameters)),
+        Enumerated::Refused(why) => Err(Error::Model(why)),
+    }
+}
+
+/// Exact expectations, or why there are none.
+pub(super) enum Enumerated {
+    Exact(Exact),
+    Refused(String),
+}
+
+/// Enumerates an objective with at most so many runs.
+///
+/// # Errors
+/// Whatever goes wrong in a program.
+pub(super) fn enumerate(
+    objective: &dyn Objective,
+    params: &ParamStore,
+    largest: usize,
+    centres: &Centres,
+) -> Result<Enumerated> {
+    match enumerate_rows(objective, params, largest, centres, true)? {
+        Some(found) => Ok(found),
+        None => Ok(enumerate_rows(objective, params, largest, centres, false)?
+            .unwrap_or_else(|| Enumerated::Refused("the costs of several rows meet".into()))),
+    }
+}
+
+/// Nothing if rows cannot be enumerated in step.
+fn enumerate_rows(
+    objective: &dyn Objective,
+    params: &ParamStore,
+    largest: usize,
+    centres: &Centres,
+    in_step: bool,
+) -> Result<Option<Enumerated>> {
+    let odometer = Rc::new(Odometer::new(in_step, largest));
+    let mode = Mode::Enumerate(Rc::clone(&odometer));
+    let mut exact = Exact {
+        centres: centres.clone(),
+        ..Exact::default()
+    };
+    loop {
+        let more = objective
+            .evaluate(Key::new(0), params, &mode)
+            .and_then(|pass| {
+                let separate = |place| pass.class(place).separate;
+                if in_step && !(0..pass.latents.len()).all(separate) {
+                    return Ok(None);
+                }
+                exact.add(&Run::new(&pass, in_step)?)?;
+                odometer.advance().map(Some)
+            });
+        match (more, odometer.refusal()) {
+            (Err(_), Some(why)) => return Ok(Some(Enumerated::Refused(why))),
+            (Err(error), None) => return Err(error),
+            (Ok(None), _) => return Ok(None),
+            (Ok(Some(true)), _) => {}
+            (Ok(Some(false)), _) => {
+                exact.combinations = odometer.combinations();
+                return Ok(Some(Enumerated::Exact(exact)));
+            }
+        }
+    }
+}
+
+/// One combination of values.
+struct Run<'a> {
+    pass: &'a Pass,
+    in_step: bool,
+    /// For each latent ln q of its value, a number a row.
+    log_masses: Vec<Tensor>,
+}
+
+impl<'a> Run<'a> {
+    fn new(pass: &'a Pass, in_step: bool) -> Result<Self> {
+        let mut run = Self {
+            pass,
+            in_step,
+            log_masses: Vec::new(),
+        };
+        for latent in &pass.latents {
+            let mass = latent.law.log_density(&latent.value).detach();
+            let mass = mass.sum_from(run.rows(&latent.plates).len());
+            run.log_masses.push(mass.check()?.clone());
+        }
+        Ok(run)
+    }
+
+    /// The plates whose rows have weights of their own.
+    fn rows<'p>(&self, plates: &'p [Plate]) -> &'p [Plate] {
+        if self.in_step { plates } else { &[] }
+    }
+
+    /// The probability of the combination, a number a row of a term's plates. Of plates that are
+    /// not the term's any row will do: over all runs it adds up to one.
+    fn weight(&self, term: &Term) -> Result<Tensor> {
+        let plates = self.rows(&term.plates);
+        let sizes: Vec<usize> = plates.iter().map(|plate| plate.size).collect();
+        let mut total = Tensor::zeros(Shape::try_from(&sizes[..])?, &self.device());
+        for (latent, mass) in self.pass.latents.iter().zip(&self.log_masses) {
+            let own = self.rows(&latent.plates);
+            let pairs = own.iter().zip(plates);
+            let common = pairs.take_while(|(a, b)| a.same_rows(b)).count();
+            let mut mass = mass.clone();
+            for _ in common..own.len().min(mass.rank()) {
+                mass = mass.index(common as isize, 0);
+            }
+            let mut shape = mass.check()?.shape().to_vec();
+            shape.resize(plates.len(), 1);
+            total = total + mass.reshape(Shape::try_from(&shape[..])?);
+        }
+        Ok(total.exp())
+    }
+
+    fn device(&self) -> crate::tensor::Device {
+        let first = self.pass.latents.first();
+        first.map_or_else(crate::tensor::Device::cpu, |latent| latent.law.device())
+    }
+
+    /// A term's value with all its plates' rows that have weights, as a constant.
+    fn value(&self, term: &Term) -> Tensor {
+        match &term.value {
+            Number::Host(x) => Tensor::full([], *x as f32, &self.device()),
+            Number::Tensor(t) => t.detach().sum_from(self.rows(&term.plates).len()),
+        }
+    }
+
+    /// Whether each row of a term stands in one row of a latent.
+    fn within(&self, term: &Term, latent: &Latent) -> bool {
+        let own = self.rows(&latent.plates);
+        let pairs = self.rows(&term.plates).iter().zip(own);
+        pairs.take_while(|(a, b)| a.same_rows(b)).count() == own.len()
+    }
+}
+
+impl Exact {
+    /// Adds what one combination contributes.
+    fn add(&mut self, run: &Run<'_>) -> Result<()> {
+        let pass = run.pass;
+        let mut weighted = Vec::with_capacity(pass.terms.len());
+        let mut cotangents: Vec<(Tensor, Tensor)> = Vec::new();
+        for term in &pass.terms {
+            let weight = run.weight(term)?;
+            let share = &weight * run.value(term);
+            self.value += f64::from(share.sum_all().peek_item()?) * term.scale;
+            weighted.push(share);
+            if let Number::Tensor(t) = &term.value
+                && t.is_tracked()
+            {
+                cotangents.push((t.clone(), t.zeros_like() + weight * term.scale as f32));
+            }
+        }
+        for (place, latent) in pass.latents.iter().enumerate() {
+            let rank = run.rows(&latent.plates).len();
+            let mut cost = Tensor::zeros([], &latent.law.device());
+            for (term, share) in pass.terms.iter().zip(&weighted) {
+                // Of terms in other plates none depends on the latent.
+                if run.within(term, latent) {
+                    cost = cost + share.sum_from(rank) * (term.scale / latent.scale) as f32;
+                }
+            }
+            let score = score_function(&*latent.law, &latent.value, &cost)?;
+            for (parameter, gradient) in latent.law.parameters().into_iter().zip(&score) {
+                cotangents.push((parameter, gradient * latent.scale as f32));
+            }
+            self.add_site(pass, place, score)?;
+        }
+        let outputs: Vec<_> = cotangents.iter().map(|(o, c)| (o, Some(c))).collect();
+        for (parameter, gradient) in grad_parameters(&outputs)? {
+            match self
+                .parameters
+                .iter_mut()
+                .find(|(p, _)| p.key() == parameter.key())
+            {
+                Some((_, total)) => *total = &*total + gradient,
+                None => self.parameters.push((parameter, gradient)),
+            }
+        }
+        Ok(())
+    }
+
+    fn add_site(&mut self, pass: &Pass, place: usize, score: Vec<Tensor>) -> Result<()> {
+        let latent = &pass.latents[place];
+        let weighed = weigh(&score, latent, &self.centres);
+        let site = self
+            .sites
+            .entry(latent.name.clone())
+            .or_insert_with(|| ExactSite {
+                gradients: score.iter().map(Tensor::zeros_like).collect(),
+                weighed: weighed.iter().map(Tensor::zeros_like).collect(),
+                plates: latent.plates.len(),
+                costs: Range::default(),
+            });
+        let totals = site.gradients.iter_mut().chain(&mut site.weighed);
+        for (total, gradient) in totals.zip(score.into_iter().chain(weighed)) {
+            *total = (&*total + gradient).check()?.clone();
+        }
+        for cost in pass.cost_to_go(place)?.peek()? {
+            site.costs.take(cost.into());
+        }
+        Ok(())
+    }
+}

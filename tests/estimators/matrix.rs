@@ -1,0 +1,181 @@
+//! Every estimator at the sites of every program, by the check that users have.
+
+use std::rc::Rc;
+
+use relax_runtime::estimator::{Arms, Coupling, Estimator, Rebar, Relax, Rloo, registry};
+use relax_runtime::infer::{Elbo, ExpectedCost, Objective};
+use relax_runtime::prelude::*;
+use relax_runtime::report::{BiasRow, BiasTable, Subject};
+
+use crate::models;
+use crate::moved::Moved;
+
+/// Rows of a plate, and how often it is drawn.
+const ROWS: usize = 1_000;
+const PLATES: u64 = 60;
+
+/// Draws of a program without plate.
+const DRAWS: u64 = 16_000;
+
+/// Rows that a subsampled plate stands for.
+const OF: usize = 7_000;
+
+/// Gradients must be known so well that a bias of this fraction of the largest would show.
+const COARSEST: f64 = 0.5;
+
+/// The registry's, and others whose settings change what is computed.
+fn estimators() -> Vec<Rc<dyn Estimator>> {
+    let coupling = Coupling::Independent;
+    let (relax, free_form, rebar) = (Relax::default(), Relax::free_form(), Rebar::default());
+    let mut all = registry();
+    all.push(Rc::new(Relax { coupling, ..relax }));
+    all.push(Rc::new(Relax {
+        coupling,
+        ..free_form
+    }));
+    all.push(Rc::new(Rebar { coupling, ..rebar }));
+    all.push(Rc::new(Rloo::new(2).unwrap()));
+    all.push(Rc::new(Arms::new(3).unwrap()));
+    all
+}
+
+fn check(
+    objective: &dyn Objective,
+    estimator: &Rc<dyn Estimator>,
+    draws: u64,
+) -> Result<BiasTable> {
+    const WARM_UP: u64 = 20;
+    Check::new(objective)
+        .estimator(Moved(Rc::clone(estimator)))
+        .warm_up(WARM_UP)
+        .draws(draws)
+        .run()
+}
+
+/// Whether an estimator was refused because it is not valid somewhere in the program.
+fn is_refusal(error: &Error) -> bool {
+    match error {
+        Error::Site { source, .. } => is_refusal(source),
+        Error::Config { setting, .. } => *setting == "estimator",
+        _ => false,
+    }
+}
+
+/// Checks every unbiased estimator where it is valid: in `valid` cells.
+fn check_all(objective: &dyn Objective, draws: u64, valid: usize) -> Result<()> {
+    let mut failures = Vec::new();
+    let mut checked = Vec::new();
+    for estimator in estimators().iter().filter(|estimator| !estimator.biased()) {
+        let name = format!("{} ({:?})", estimator.name(), estimator.coupling());
+        let table = match check(objective, estimator, draws) {
+            Err(error) if is_refusal(&error) => continue,
+            other => other?,
+        };
+        checked.push(name.clone());
+        if let Err(error) = table.verdict() {
+            failures.push(format!("{name}: {error}"));
+        }
+        let sites = || {
+            let is_site = |row: &&BiasRow| matches!(row.subject, Subject::Site { .. });
+            table.rows.iter().filter(is_site)
+        };
+        let largest = sites().map(|row| row.size).fold(0.0, f64::max);
+        for row in sites().filter(|row| row.resolution > COARSEST * largest) {
+            let share = row.resolution / largest;
+            failures.push(format!(
+                "{name} at `{}`: shows biases from {share:.2}",
+                row.name
+            ));
+        }
+    }
+    println!("{} estimators: {}", checked.len(), checked.join(", "));
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    assert!(checked.len() >= valid, "only {} are valid", checked.len());
+    Ok(())
+}
+
+/// A test of one program: its objective, draws, and how many estimators are valid there at least.
+macro_rules! program {
+    ($test:ident: cost of $program:expr, $draws:expr, $valid:expr) => {
+        #[test]
+        fn $test() -> Result<()> {
+            check_all(&ExpectedCost::new(&$program), $draws, $valid)
+        }
+    };
+    ($test:ident: bound of $model:expr, $draws:expr, $valid:expr) => {
+        #[test]
+        fn $test() -> Result<()> {
+            check_all(&Elbo::new(&$model), $draws, $valid)
+        }
+    };
+    ($test:ident: bound of $model:expr, guide $guide:expr, $draws:expr, $valid:expr) => {
+        #[test]
+        fn $test() -> Result<()> {
+            check_all(&Elbo::new(&$model).guide(&$guide), $draws, $valid)
+        }
+    };
+}
+
+program!(one_bernoulli: cost of models::coin(ROWS, ROWS), PLATES, 18);
+program!(interacting_bernoullis: cost of models::coins(ROWS, ROWS), PLATES, 18);
+program!(a_categorical: cost of models::index(ROWS, ROWS), PLATES, 10);
+program!(a_one_hot_vector: cost of models::one_hot(ROWS, ROWS), PLATES, 15);
+program!(two_dependent_sites: cost of models::two_coins(ROWS, ROWS), PLATES, 18);
+program!(an_index_after_a_vector: cost of models::vector_then_index(ROWS, ROWS), PLATES, 10);
+program!(a_loop_of_dependent_sites: cost of models::chain(ROWS, ROWS), PLATES, 18);
+program!(a_subsampling_plate: cost of models::two_coins(ROWS, OF), PLATES, 18);
+program!(a_plate_in_a_plate: cost of models::nested(ROWS), PLATES, 18);
+program!(a_model_in_a_model: cost of models::calls(ROWS), PLATES, 18);
+program!(a_choice_that_rows_depend_on: cost of models::shared_coin(), DRAWS / 4, 12);
+program!(rows_that_meet: cost of models::meeting_rows(), DRAWS / 4, 9);
+program!(a_choice_inside_host_control_flow: cost of models::decision(), DRAWS, 8);
+program!(a_choice_that_is_read_on_some_paths: cost of models::sometimes_read(), DRAWS / 2, 8);
+program!(a_loop_whose_length_is_drawn: cost of models::run_of_coins(), DRAWS / 2, 8);
+program!(
+    a_guide_with_a_subsampled_model: bound of models::pair_model(ROWS, OF),
+    guide models::pair_guide(ROWS, OF), PLATES, 18
+);
+program!(an_automatic_guide: bound of models::mixture(ROWS), PLATES, 8);
+program!(an_automatic_guide_of_host_choices: bound of models::sprinkler(), DRAWS, 10);
+program!(an_automatic_guide_of_choices_on_some_paths: bound of models::paths(), DRAWS / 2, 7);
+program!(a_coin_before_a_continuous_choice: cost of models::coin_and_normal(ROWS, ROWS), PLATES, 15);
+
+/// With later choices relaxed, ReinMax is biased at costs that are quadratic, too.
+#[test]
+fn estimators_that_are_declared_biased_are_found_to_be() -> Result<()> {
+    let program = models::two_coins(ROWS, ROWS);
+    let objective = ExpectedCost::new(&program);
+    let biased: Vec<_> = registry().into_iter().filter(|e| e.biased()).collect();
+    assert!(biased.len() >= 4);
+    for estimator in &biased {
+        let table = check(&objective, estimator, PLATES)?;
+        let Err(Error::Biased {
+            names, findings, ..
+        }) = table.verdict()
+        else {
+            panic!("{}:\n{table}", estimator.name());
+        };
+        assert!(names.contains(&"a".to_owned()), "{names:?}");
+        assert!(findings.contains("is a biased one"), "{findings}");
+        assert!(table.to_string().contains("biased, as declared"), "{table}");
+    }
+    Ok(())
+}
+
+/// An estimator that is valid at no kind of site would not be tested.
+#[test]
+fn every_estimator_is_valid_somewhere() -> Result<()> {
+    let programs: [(Box<dyn Program>, &str); 3] = [
+        (Box::new(models::coins(2, 2)), "b"),
+        (Box::new(models::one_hot(2, 2)), "b"),
+        (Box::new(models::coin_and_normal(2, 2)), "x"),
+    ];
+    for estimator in estimators() {
+        let valid = |(program, site): &(Box<dyn Program>, &str)| {
+            let mut trainer = Trainer::new(1).with_site_estimator(site, Rc::clone(&estimator));
+            trainer.step(&ExpectedCost::new(&**program)).is_ok()
+        };
+        assert!(programs.iter().any(valid), "{}", estimator.name());
+    }
+    Ok(())
+}
