@@ -69,7 +69,7 @@ class Run:
         blocks, seconds = (3, 0.2) if o.quick else (9, 0.5)
         self.o, self.rows = o, []
         self.peers = Peers(os.path.abspath(o.peers), o.python, blocks, seconds, any_noise=o.quick)
-        self.bench = Bench(ROOT, blocks, seconds)
+        self.bench = Bench(ROOT, blocks, seconds, any_noise=o.quick)
         os.makedirs(os.path.dirname(os.path.abspath(o.out)), exist_ok=True)
         self.out = open(o.out, "w")
 

@@ -8,6 +8,8 @@ import tempfile
 import time
 from dataclasses import dataclass
 
+from jobs import QUIET
+
 PACKAGES = ("torch", "jax", "optax", "numpyro", "pyro", "funsor")
 # A program that is not finished by then counts as failed.
 LIMIT_SECONDS = 900
@@ -80,22 +82,34 @@ def lines(output):
     return [json.loads(line) for line in output.splitlines() if line.startswith("{")]
 
 
+def wait_quiet(limit=30):
+    """Waits until other programs leave the machine alone, as the peers' programs do."""
+    end = time.monotonic() + limit
+    while time.monotonic() < end and busy_seconds() is not None:
+        busy, started = busy_seconds(), time.monotonic()
+        time.sleep(0.5)
+        if busy_seconds() - busy < QUIET * (time.monotonic() - started):
+            return
+
+
 class Bench:
     """This project's bench."""
 
-    def __init__(self, root, blocks, seconds):
+    def __init__(self, root, blocks, seconds, any_noise):
         build = ["cargo", "bench", "--bench", "steps", "--no-run", "--message-format=json"]
         built = subprocess.run(build, cwd=root, stdout=subprocess.PIPE, text=True, check=False)
         if built.returncode:
             raise Missing("the bench does not build; see cargo's message above")
         programs = [d["executable"] for d in lines(built.stdout)
                     if d.get("target", {}).get("name") == "steps" and d.get("executable")]
-        self.program, self.root = programs[-1], root
+        self.program, self.root, self.any_noise = programs[-1], root, any_noise
         self.settings = ["--blocks", str(blocks), "--seconds", str(seconds)]
 
     def measure(self, job, threads, steps=0):
         """One job's line, with the peak of the whole process."""
         command = [self.program, "--exact", job, "--json", "--steps", str(steps)] + self.settings
+        if not self.any_noise:
+            wait_quiet()
         env = {"RELAX_THREADS": str(threads)}
         done = run(command, self.root, env, one_cpu=threads == 1)
         row = dict(who="relax", job=job, threads=threads)
