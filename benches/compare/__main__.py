@@ -40,8 +40,8 @@ def options():
     return parser.parse_args()
 
 
-def machine(rows):
-    """The machine and the libraries, in one sentence each."""
+def machine():
+    """The machine, in words."""
     cpu, memory = platform.processor() or platform.machine(), ""
     try:
         with open("/proc/cpuinfo") as f:
@@ -54,12 +54,16 @@ def machine(rows):
             memory = ", %.0f GiB" % (int(f.readline().split()[1]) / 2 ** 20)
     except (OSError, KeyError, ValueError):
         pass
+    return "%d cores of %s%s, %s %s" % (os.cpu_count(), cpu, memory, platform.system(),
+                                        platform.machine())
+
+
+def libraries(rows):
+    """The peers' libraries with their versions."""
     versions = {}
     for row in rows:
         versions.update(row.get("versions", {}))
-    names = ", ".join("%s %s" % pair for pair in sorted(versions.items()))
-    return "%d cores of %s%s, %s %s; %s." % (os.cpu_count(), cpu, memory, platform.system(),
-                                             platform.machine(), names)
+    return ", ".join("%s %s" % pair for pair in sorted(versions.items()))
 
 
 class Run:
@@ -92,7 +96,7 @@ class Run:
     def all(self):
         o = self.o
         date = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
-        self.add(dict(who="date", date=date, quick=o.quick))
+        self.add(dict(who="about", date=date, machine=machine(), quick=o.quick))
         wanted = [c for c in comparisons(o.quick) if any(o.only in job for job in c.jobs)]
         for row in self.peers.imports():
             self.add(row)
@@ -118,14 +122,17 @@ class Run:
 def report(rows):
     """The tables, as they stand in the README."""
     results = table.Results(rows)
-    about = next((r for r in rows if r["who"] == "date"), dict(date="unknown", quick=False))
+    about = next((r for r in rows if r.get("who") == "about"), None)
+    if about is None:
+        raise Missing("the lines say nothing of the run; give the file of an earlier run")
     every = list(comparisons(about["quick"]))
-    parts = ["%s, %s Medians%s; × says how many times as long the peer takes, at the floor how many "
-             "times the floor this library takes."
-             % (about["date"], machine(rows), " of a quick run" if about["quick"] else "")]
-    parts += [table.speed(results, every), table.scaling(results), table.memory(results, every)]
+    parts = ["%s, %s; %s. Medians%s; × says how many times as long the peer takes, at the floor how "
+             "many times the floor this library takes."
+             % (about["date"], about["machine"], libraries(rows),
+                " of a quick run" if about["quick"] else "")]
     if any((r.get("others") or 0) > QUIET for r in rows):
-        parts.append("\\* while other programs took more than %g CPUs." % QUIET)
+        parts.append("\\* Not to be relied on: other programs took more than %g CPUs." % QUIET)
+    parts += [table.speed(results, every), table.scaling(results), table.memory(results, every)]
     for row in results.errors():
         parts.append("Failed: %s, %s." % (row["who"], row.get("job", "")))
     return "\n\n".join(parts)
