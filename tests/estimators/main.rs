@@ -2,6 +2,7 @@
 //! identities at fixed noise; and their derivatives against central differences.
 
 mod analytic;
+mod bounds;
 mod choice;
 mod continuous;
 mod derivatives;

@@ -231,6 +231,60 @@ pub fn mixture(rows: usize) {
     });
 }
 
+/// A coin with coins in a plate of its own, for automatic guides.
+#[model]
+pub fn nested_mixture(rows: usize) {
+    plate!(rows => {
+        let a = sample!(Bernoulli(logits = Tensor::full([1], 0.4, &Device::cpu())));
+        plate!(2 => {
+            let b = sample!(Bernoulli(logits = (&a * 1.2 - 0.3).unsqueeze(-1)));
+            observe!(Normal(&b + a.unsqueeze(-1) * 0.5, 0.9), Tensor::full([rows, 2], 0.6, &Device::cpu()));
+        });
+    });
+}
+
+/// A coin that the rows of a plate share, for automatic guides.
+#[model]
+pub fn shared_mixture() {
+    let a = sample!(Bernoulli(logits = Tensor::scalar(0.4)));
+    plate!(2 => {
+        let b = sample!(Bernoulli(logits = (&a * 1.2 - 0.3).unsqueeze(-1)));
+        observe!(Normal(&b + &a * 0.5, 0.9), Tensor::full([2], 0.6, &Device::cpu()));
+    });
+}
+
+/// A cost beside an observation.
+#[model]
+pub fn costly() {
+    let b = sample!(Bernoulli(0.3));
+    observe!(Bernoulli(if b { 0.9 } else { 0.2 }), true);
+    cost!(if b { 1.0 } else { 0.0 });
+}
+
+/// A choice outside the plate that stands for more rows than it has.
+#[model]
+pub fn loose_subsample() {
+    let a = sample!(Bernoulli(logits = Tensor::scalar(0.4)));
+    plate!(2, of = 10 => {
+        observe!(Normal(&a, 0.9), Tensor::full([2], 0.6, &Device::cpu()));
+    });
+}
+
+#[model]
+pub fn loose_guide() {
+    let theta = param!(0.0);
+    let _a = sample!(Bernoulli(logits = &theta), name = "a");
+}
+
+/// As [`host_normal`], over tensors.
+#[model]
+pub fn tensor_normal(rows: usize) {
+    plate!(rows => {
+        let x = sample!(Normal(Tensor::scalar(0.0), 1.0));
+        observe!(Normal(&x, 1.0), Tensor::ones([rows], &Device::cpu()));
+    });
+}
+
 /// Host coins, for automatic guides.
 #[model]
 pub fn sprinkler() {

@@ -6,7 +6,7 @@ use relax_runtime::estimator::{
     ContinuousEstimate, ContinuousTask, Cost, Coupling, Estimate, Estimator, SiteClass, SiteState,
     SiteTask,
 };
-use relax_runtime::{Key, Result};
+use relax_runtime::{Key, Result, Tensor};
 
 use crate::problems::perturb;
 
@@ -41,6 +41,14 @@ impl Estimator for Moved {
 
     fn further_noise(&self) -> usize {
         self.0.further_noise()
+    }
+
+    fn for_bounds(&self) -> bool {
+        self.0.for_bounds()
+    }
+
+    fn signals(&self, log_weights: &Tensor) -> Result<Tensor> {
+        self.0.signals(log_weights)
     }
 
     fn biased(&self) -> bool {

@@ -50,7 +50,8 @@ impl<'a> Setting<'a> {
         }
     }
 
-    fn set(&self, params: &ParamStore) -> Result<()> {
+    /// Gives parameters the known values.
+    pub fn set(&self, params: &ParamStore) -> Result<()> {
         for (name, values) in self.values {
             let parameter = params.parameter(name);
             let parameter = parameter.unwrap_or_else(|| panic!("no parameter `{name}`"));
@@ -69,7 +70,7 @@ impl<'a> Setting<'a> {
 
     /// All coordinates in the order of `values`, over the weight; parameters that every row has
     /// for itself are summed.
-    fn flat(&self, gradients: &[(Parameter, Tensor)], weight: f64) -> Result<Vec<f64>> {
+    pub fn flat(&self, gradients: &[(Parameter, Tensor)], weight: f64) -> Result<Vec<f64>> {
         let mut all = Vec::new();
         for (name, values) in self.values {
             let mut sum = vec![0.0; values.len()];

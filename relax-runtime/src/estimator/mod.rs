@@ -33,6 +33,7 @@ mod rodeo;
 mod shift;
 mod site;
 mod straight_through;
+mod vimco;
 
 use std::rc::Rc;
 
@@ -63,6 +64,7 @@ pub use rloo::{Rloo, rloo};
 pub use rodeo::{Rodeo, SteinNetwork, rodeo};
 pub use site::{Coupling, Estimator, IntoEstimator, SiteClass, SiteState, SiteTask};
 pub use straight_through::{StraightThrough, Through, straight_through};
+pub use vimco::{LeftOut, Vimco, vimco};
 
 use crate::error::{Error, Result};
 
@@ -86,6 +88,10 @@ pub fn registry() -> Vec<Rc<dyn Estimator>> {
         Rc::new(Rodeo::default()),
         Rc::new(Nvil::default()),
         Rc::new(Dlax::default()),
+        Rc::new(Vimco::default()),
+        Rc::new(Vimco {
+            left_out: LeftOut::Arithmetic,
+        }),
         Rc::new(Pathwise),
         Rc::new(Lax::default()),
         Rc::new(EvolutionStrategies::default()),

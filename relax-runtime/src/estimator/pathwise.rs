@@ -22,8 +22,12 @@ impl Estimator for Pathwise {
         }
     }
 
-    fn evaluations(&self, _: SiteClass) -> usize {
-        1
+    fn evaluations(&self, class: SiteClass) -> usize {
+        class.samples
+    }
+
+    fn for_bounds(&self) -> bool {
+        true
     }
 
     fn needs_estimate(&self) -> bool {

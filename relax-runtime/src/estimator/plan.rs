@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::{
     Arms, Disarm, DoubleCv, Enumerate, Estimator, IndeCateR, Lax, Pathwise, Relax, Rloo, Rodeo,
-    SiteClass,
+    SiteClass, Vimco,
 };
 use crate::error::{Error, Result};
 
@@ -81,7 +81,8 @@ pub(crate) struct Choice {
 
 /// The rule: what the user asked for if it is valid; else, of what is valid within a declared budget
 /// of evaluations, the first by [rank](ranked); without a budget the pathwise estimator where the
-/// draw is differentiable, RELAX at discrete sites, and LAX at continuous ones that host code reads.
+/// draw is differentiable, RELAX at discrete sites, and LAX at continuous ones that host code reads;
+/// VIMCO instead of these two where the objective is a bound of several samples.
 ///
 /// # Errors
 /// If what the user asked for is not valid for the class, or nothing is within the budget.
@@ -102,6 +103,17 @@ pub(crate) fn choose(
     }
 }
 
+/// Why an estimator suits a class of sites and its objective, or why it does not.
+fn validity(estimator: &dyn Estimator, class: SiteClass) -> std::result::Result<String, String> {
+    if class.samples > 1 && !estimator.for_bounds() {
+        let name = estimator.name();
+        return Err(format!(
+            "`{name}` does not estimate bounds of several samples; use `vimco`, or one sample"
+        ));
+    }
+    estimator.valid_for(class)
+}
+
 /// Without a budget: what needs no further run of a program whose cost is a black box. That is why
 /// small supports are not enumerated here: each site would take runs of its own.
 fn defaults() -> Vec<Rc<dyn Estimator>> {
@@ -109,6 +121,7 @@ fn defaults() -> Vec<Rc<dyn Estimator>> {
         Rc::new(Pathwise),
         Rc::new(Relax::default()),
         Rc::new(Lax::default()),
+        Rc::new(Vimco::default()),
     ]
 }
 
@@ -117,12 +130,10 @@ fn overridden(
     class: SiteClass,
     budget: Option<usize>,
 ) -> Result<Choice> {
-    let why = estimator
-        .valid_for(class)
-        .map_err(|problem| Error::Config {
-            setting: "estimator",
-            problem,
-        })?;
+    let why = validity(&*estimator, class).map_err(|problem| Error::Config {
+        setting: "estimator",
+        problem,
+    })?;
     let reason = match budget {
         Some(budget) if estimator.evaluations(class) > budget => {
             format!("asked for, beyond the budget of {budget}; {why}")
@@ -140,7 +151,9 @@ fn within(budget: usize, class: SiteClass) -> Result<Choice> {
     let choice = within_any(ranked(budget)?, class, budget).ok_or_else(|| Error::Config {
         setting: "budget",
         problem: format!(
-            "is {budget}, but the draw itself is an evaluation; declare at least 1, or none"
+            "is {budget}, but a draw of everything takes {} evaluations; declare at least as many, \
+             or fewer samples",
+            class.samples
         ),
     })?;
     Ok(Choice {
@@ -158,7 +171,7 @@ fn within_any(
     let mut rivals = Vec::new();
     for estimator in candidates {
         let needed = estimator.evaluations(class);
-        let problem = match estimator.valid_for(class) {
+        let problem = match validity(&*estimator, class) {
             Ok(reason) if needed <= budget => {
                 return Some(Choice {
                     estimator,
@@ -208,6 +221,7 @@ fn ranked(budget: usize) -> Result<Vec<Rc<dyn Estimator>>> {
     }
     all.push(Rc::new(Relax::free_form()));
     all.push(Rc::new(Lax::default()));
+    all.push(Rc::new(Vimco::default()));
     Ok(all)
 }
 

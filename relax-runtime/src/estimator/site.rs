@@ -41,6 +41,8 @@ pub struct SiteClass {
     pub changes: usize,
     /// Whether the cost of each row of its plates depends on that row's draw alone.
     pub separate: bool,
+    /// How many samples the objective's bound has: 1 unless it is one of several.
+    pub samples: usize,
 }
 
 impl SiteClass {
@@ -57,6 +59,7 @@ impl SiteClass {
             values: self.values.max(other.values),
             changes: self.changes.max(other.changes),
             separate: self.separate && other.separate,
+            samples: self.samples.max(other.samples),
         }
     }
 }
@@ -128,6 +131,23 @@ pub trait Estimator: Debug {
     /// such an estimator that was not asked for.
     fn biased(&self) -> bool {
         false
+    }
+
+    /// Whether it is for objectives that are bounds of several samples.
+    fn for_bounds(&self) -> bool {
+        false
+    }
+
+    /// The learning signals of such a bound: what the scores of each sample's choices are weighted
+    /// with, of the shape of the log-weights, `[samples, rows..]`.
+    ///
+    /// # Errors
+    /// If it is not for such bounds, or there are too few samples.
+    fn signals(&self, _log_weights: &Tensor) -> Result<Tensor> {
+        Err(Error::Autodiff(format!(
+            "`{}` has no signals for a bound of several samples",
+            self.name()
+        )))
     }
 
     /// What it starts to learn from; by default, past costs alone.

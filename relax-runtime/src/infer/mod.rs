@@ -1,5 +1,6 @@
 //! Inference: objectives, the trainer that minimises them, posteriors, and exact enumeration.
 
+mod bound;
 mod check;
 mod checkpoint;
 mod cost_to_go;
@@ -15,6 +16,7 @@ mod sites;
 mod trainer;
 mod training;
 
+pub use bound::Samples;
 pub use check::{Check, check_unbiased, check_unbiased_with};
 pub use enumerate::{ExactPosterior, exact_posterior, exact_posterior_at};
 pub use exact::exact_gradient;

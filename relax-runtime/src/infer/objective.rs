@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::bound::bound;
 use super::draw::{Draw, FromGuide, LawSource, replaced, run_under};
 use super::pass::{Latent, Mode, Pass, Term};
 use crate::dist::{Number, Value};
@@ -27,18 +28,32 @@ pub trait Objective {
 pub struct Elbo<'m> {
     model: &'m dyn Program,
     guide: Option<&'m dyn Program>,
+    samples: usize,
 }
 
 impl<'m> Elbo<'m> {
     /// The bound of a model with an automatic guide.
     pub fn new(model: &'m dyn Program) -> Self {
-        Self { model, guide: None }
+        Self {
+            model,
+            guide: None,
+            samples: 1,
+        }
     }
 
     /// Takes a program as guide; it samples exactly the model's latent sites.
     #[must_use]
     pub fn guide(mut self, guide: &'m dyn Program) -> Self {
         self.guide = Some(guide);
+        self
+    }
+
+    /// Takes the bound of several samples instead: −E[ln (1/K) Σₖ p(x, zₖ)/q(zₖ)] over K independent
+    /// draws zₖ from q (Burda, Grosse, Salakhutdinov 2016). Where everything stands in one plate,
+    /// each row has a bound of its own. Such a model has no `cost!`.
+    #[must_use]
+    pub fn samples(mut self, samples: usize) -> Self {
+        self.samples = samples;
         self
     }
 
@@ -65,10 +80,9 @@ impl<'m> Elbo<'m> {
         }
         Ok((latents, trace, reads))
     }
-}
 
-impl Objective for Elbo<'_> {
-    fn evaluate(&self, key: Key, params: &ParamStore, mode: &Mode) -> Result<Pass> {
+    /// One sample's choices and terms.
+    fn sample(&self, key: Key, params: &ParamStore, mode: &Mode) -> Result<Pass> {
         let (latents, trace, reads) = match self.guide {
             Some(guide) => {
                 let (mut latents, guide_trace, guide_reads) =
@@ -86,9 +100,12 @@ impl Objective for Elbo<'_> {
                 Draw::new(source, mode.clone()).run(self.model, key, params)?
             }
         };
+        // The direct derivative of log q by q's parameters has expectation zero, and is left out,
+        // unless a relaxed draw moves those parameters or several samples weigh it.
+        let whole = mode.is_relaxed() || self.samples > 1;
         let mut terms = Vec::with_capacity(latents.len() + trace.entries().len());
         for (place, latent) in latents.iter().enumerate() {
-            terms.push(entropy_term(place, latent, mode).map_err(|e| latent.locate(e))?);
+            terms.push(entropy_term(place, latent, whole).map_err(|e| latent.locate(e))?);
         }
         for entry in trace.entries() {
             match entry.kind {
@@ -101,7 +118,24 @@ impl Objective for Elbo<'_> {
             latents,
             terms,
             reads,
+            samples: None,
         })
+    }
+}
+
+impl Objective for Elbo<'_> {
+    fn evaluate(&self, key: Key, params: &ParamStore, mode: &Mode) -> Result<Pass> {
+        match (self.samples, mode) {
+            (0, _) => Err(Error::Config {
+                setting: "samples",
+                problem: "is 0; give at least one".into(),
+            }),
+            (1, _) => self.sample(key, params, mode),
+            (_, Mode::Replaced { .. }) => Err(Error::Model(
+                "a bound of several samples cannot replace one draw; use `vimco`".into(),
+            )),
+            (samples, _) => bound(samples, key, |key| self.sample(key, params, mode)),
+        }
     }
 }
 
@@ -127,10 +161,10 @@ fn match_plates(latent: &mut Latent, trace: &Trace) -> Result<()> {
     Ok(())
 }
 
-/// log q of a choice. Its direct derivative by q's parameters has expectation zero and is left out
-/// (Roeder, Wu, Duvenaud 2017), except where a relaxed draw moves those parameters.
-fn entropy_term(place: usize, latent: &Latent, mode: &Mode) -> Result<Term> {
-    let density = if mode.is_relaxed() {
+/// log q of a choice, with its `whole` derivative or without the direct one by q's parameters
+/// (Roeder, Wu, Duvenaud 2017).
+fn entropy_term(place: usize, latent: &Latent, whole: bool) -> Result<Term> {
+    let density = if whole {
         latent.law.log_density(&latent.value)
     } else {
         let constants: Vec<Tensor> = latent.law.parameters().iter().map(Tensor::detach).collect();
@@ -217,6 +251,7 @@ impl Objective for ExpectedCost<'_> {
             latents,
             terms,
             reads,
+            samples: None,
         })
     }
 }

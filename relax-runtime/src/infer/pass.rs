@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
+use super::bound::Samples;
 use super::enumerate::Odometer;
 use crate::dist::{Law, Number, Relaxation, draw_shape};
 use crate::error::{Error, Result};
@@ -67,6 +68,9 @@ pub struct Pass {
     pub terms: Vec<Term>,
     /// Choices that host code has read.
     pub reads: SiteSet,
+    /// What a bound of several samples is made of: the latents are those of all samples, one sample
+    /// after the other, each with places of its own in its [`SiteSet`]s.
+    pub samples: Option<Rc<Samples>>,
 }
 
 /// How an evaluation makes its random choices.
@@ -117,6 +121,12 @@ impl Pass {
 
     /// What kind of choice the latent at a place is, as far as this evaluation shows.
     pub fn class(&self, place: usize) -> SiteClass {
+        if let Some(samples) = &self.samples {
+            return SiteClass {
+                separate: self.separate(place),
+                ..samples.class(place)
+            };
+        }
         let latent = &self.latents[place];
         let relaxation = latent.law.relaxation();
         let discrete = relaxation.is_some();
@@ -142,6 +152,7 @@ impl Pass {
             values,
             changes,
             separate,
+            samples: 1,
         }
     }
 

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use super::bound::Samples;
 use super::checkpoint::{SavedSite, refused, restore_all, save_all};
 use super::cost_to_go::{CostToGo, Work};
 use super::pass::Latent;
@@ -11,7 +12,7 @@ use crate::dist::Relaxation;
 use crate::error::{Error, Result};
 use crate::estimator::{
     Choice, ContinuousProblem, ContinuousTask, Coupling, Estimator, Noise, Problem, Rival,
-    SiteClass, SiteState, SiteTask,
+    SiteClass, SiteState, SiteTask, score_function,
 };
 use crate::model::ParamStore;
 use crate::report::{GradientMoments, SiteReport};
@@ -50,6 +51,18 @@ struct Looked {
 }
 
 impl SiteEstimate {
+    /// Adds what the same particle says of the site in another sample of a bound.
+    pub(super) fn join(&mut self, other: &Self) {
+        for (gradient, more) in self.gradients.iter_mut().zip(&other.gradients) {
+            if gradient.shape() == more.shape() {
+                *gradient = &*gradient + more;
+            }
+        }
+        self.add(other);
+        // Of one particle: its samples' mean squares add up.
+        self.mean_square.1 -= other.mean_square.1;
+    }
+
     /// Adds what another particle says of the same site.
     pub(super) fn add(&mut self, other: &Self) {
         self.mean_square.0 += other.mean_square.0;
@@ -123,6 +136,9 @@ impl Site {
     /// What the site's estimator says with what it has learned so far; starts and learns nothing.
     fn look(&self, work: &Work<'_>, params: &ParamStore) -> Result<Looked> {
         let latent = work.latent;
+        if let Some(samples) = &work.pass.samples {
+            return self.look_at_sample(work, samples);
+        }
         let to_go = work.pass.cost_to_go(work.place)?.detach();
         let cost = CostToGo {
             work,
@@ -156,6 +172,23 @@ impl Site {
             estimate: measure(latent, gradients, evaluations)?,
             variance_gradient,
             mean_cost: f64::from(to_go.mean_all().peek_item()?),
+        })
+    }
+
+    /// The same for a choice of one sample of a bound of several.
+    fn look_at_sample(&self, work: &Work<'_>, samples: &Samples) -> Result<Looked> {
+        let latent = work.latent;
+        let (sample, _) = samples.find(work.place);
+        // The bound is maximised, its signals are gains.
+        let weight = -self
+            .estimator
+            .signals(&samples.log_weights)?
+            .index(0, sample);
+        let gradients = score_function(&*latent.law, &latent.value, &weight)?;
+        Ok(Looked {
+            estimate: measure(latent, gradients, 0)?,
+            variance_gradient: Vec::new(),
+            mean_cost: -f64::from(samples.log_weights.mean_all().peek_item()?),
         })
     }
 

@@ -274,7 +274,8 @@ impl Trainer {
         // Draws whose whole effect an estimate covers: a continuous one is differentiable in its
         // parameters, and a reverse pass through it would count the effect a second time.
         let mut estimated_draws = Vec::new();
-        let (mut sites, mut evaluations) = (Vec::new(), 1);
+        let mut evaluations = pass.samples.as_ref().map_or(1, |samples| samples.count());
+        let mut sites: Vec<SiteEstimate> = Vec::new();
         for (place, latent) in pass.latents.iter().enumerate() {
             let work = Work {
                 objective,
@@ -290,7 +291,11 @@ impl Trainer {
                 cotangents.extend(latent.law.parameters().into_iter().zip(gradients));
                 estimated_draws.push(&latent.value);
                 evaluations += estimate.evaluations;
-                sites.push(estimate);
+                // Samples of a bound come by the same sites.
+                match sites.iter_mut().find(|other| other.name == estimate.name) {
+                    Some(other) => other.join(&estimate),
+                    None => sites.push(estimate),
+                }
             }
         }
         for term in &pass.terms {

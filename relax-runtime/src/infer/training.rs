@@ -41,6 +41,13 @@ impl<'m> Svi<'m> {
         self
     }
 
+    /// Fits by a bound of several samples, as [`Elbo::samples`].
+    #[must_use]
+    pub fn samples(mut self, samples: usize) -> Self {
+        self.objective = self.objective.samples(samples);
+        self
+    }
+
     /// How many draws the posterior of a [`run`](Self::run) holds.
     #[must_use]
     pub fn posterior_draws(mut self, n: usize) -> Self {
@@ -54,7 +61,9 @@ impl<'m> Svi<'m> {
     /// Whatever goes wrong in model or guide.
     pub fn posterior(&mut self, draws: usize) -> Result<Posterior> {
         let trainer = self.trainer.as_ref().map_err(Clone::clone)?;
-        Posterior::draw(&self.objective, trainer.params(), trainer.seed(), draws)
+        // Draws are weighted one by one, whatever the bound.
+        let single = self.objective.samples(1);
+        Posterior::draw(&single, trainer.params(), trainer.seed(), draws)
     }
 
     /// Takes all steps.

@@ -1,0 +1,98 @@
+//! VIMCO: leave-one-out signals for bounds of several samples (Mnih and Rezende 2016).
+
+use super::site::{Estimator, SiteClass};
+use crate::error::{Error, Result};
+use crate::tensor::Tensor;
+
+/// What stands for a sample's weight in the bound without it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LeftOut {
+    /// The geometric mean of the other weights, which the authors prefer.
+    #[default]
+    Geometric,
+    /// Their arithmetic mean.
+    Arithmetic,
+}
+
+/// The learning signal of each sample, ln (1/K) Σⱼ wⱼ less the same with wₖ replaced by a mean of the
+/// others (Mnih and Rezende 2016), for log-weights `[samples, rows..]`.
+///
+/// Σₖ signalₖ ∂log q(zₖ)/∂θ plus the direct derivative of the bound is unbiased for the bound's
+/// gradient: what is taken off does not depend on zₖ. The samples' evaluations serve all signals.
+///
+/// # Errors
+/// If there are fewer than two samples.
+pub fn vimco(log_weights: &Tensor, left_out: LeftOut) -> Result<Tensor> {
+    let samples = log_weights.check()?.shape().first().copied().unwrap_or(0);
+    if samples < 2 {
+        return Err(Error::Config {
+            setting: "samples",
+            problem: format!("is {samples}; VIMCO needs at least two, whose others are a baseline"),
+        });
+    }
+    let log_weights = log_weights.detach();
+    let each: Vec<Tensor> = (0..samples).map(|k| log_weights.index(0, k)).collect();
+    let others = (samples - 1) as f32;
+    let bound = log_weights.logsumexp(0);
+    let sum = log_weights.sum(0);
+    let signal = |k: usize| {
+        let mut rest: Vec<&Tensor> = each.iter().collect();
+        let own = rest.remove(k);
+        let without = match left_out {
+            LeftOut::Geometric => {
+                let mean = (&sum - own) / others;
+                rest.push(&mean);
+                Tensor::stack(&rest, 0).logsumexp(0)
+            }
+            // The mean adds the share 1/(K − 1) of the others' sum.
+            LeftOut::Arithmetic => {
+                Tensor::stack(&rest, 0).logsumexp(0) + (samples as f32 / others).ln()
+            }
+        };
+        &bound - without
+    };
+    let signals: Vec<Tensor> = (0..samples).map(signal).collect();
+    let signals = Tensor::stack(&signals.iter().collect::<Vec<_>>(), 0);
+    Ok(signals.check()?.clone())
+}
+
+/// VIMCO.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Vimco {
+    /// What stands for a sample's weight in the bound without it.
+    pub left_out: LeftOut,
+}
+
+impl Estimator for Vimco {
+    fn name(&self) -> &'static str {
+        match self.left_out {
+            LeftOut::Geometric => "vimco",
+            LeftOut::Arithmetic => "vimco-arithmetic",
+        }
+    }
+
+    fn valid_for(&self, class: SiteClass) -> std::result::Result<String, String> {
+        if class.samples < 2 {
+            return Err(
+                "VIMCO is for bounds of several samples, `Svi::samples(k)`; use `rloo`, or `relax`"
+                    .into(),
+            );
+        }
+        Ok(format!(
+            "bound of {} samples: score function, the others as baseline",
+            class.samples
+        ))
+    }
+
+    fn evaluations(&self, class: SiteClass) -> usize {
+        class.samples
+    }
+
+    fn for_bounds(&self) -> bool {
+        true
+    }
+
+    fn signals(&self, log_weights: &Tensor) -> Result<Tensor> {
+        vimco(log_weights, self.left_out)
+    }
+}

@@ -1,0 +1,139 @@
+//! Bounds of several samples: ln (1/K) Σₖ wₖ with wₖ = p(x, zₖ)/q(zₖ) (Burda, Grosse, Salakhutdinov
+//! 2016), of which the evidence lower bound is the case K = 1.
+
+use std::rc::Rc;
+
+use super::pass::{Pass, Term};
+use crate::dist::Number;
+use crate::error::{Error, Result};
+use crate::estimator::SiteClass;
+use crate::model::{Kind, Plate};
+use crate::random::Key;
+use crate::tensor::{SiteSet, Tensor};
+
+/// The samples behind one evaluation of a bound.
+#[derive(Clone, Debug)]
+pub struct Samples {
+    /// ln wₖ, constants, `[samples, rows]` where everything stands in one plate, whose rows are
+    /// weighted one by one, and `[samples]` elsewhere.
+    pub log_weights: Tensor,
+    runs: Vec<Pass>,
+}
+
+impl Samples {
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.runs.len()
+    }
+
+    /// The sample that a latent of the whole evaluation belongs to, and its place there.
+    pub(super) fn find(&self, place: usize) -> (usize, usize) {
+        let mut first = 0;
+        for (sample, run) in self.runs.iter().enumerate() {
+            if place < first + run.latents.len() {
+                return (sample, place - first);
+            }
+            first += run.latents.len();
+        }
+        (self.runs.len(), place - first)
+    }
+
+    /// What kind of choice a latent is, within its sample.
+    pub(super) fn class(&self, place: usize) -> SiteClass {
+        let (sample, place) = self.find(place);
+        SiteClass {
+            samples: self.count(),
+            relaxable: false,
+            ..self.runs[sample].class(place)
+        }
+    }
+}
+
+/// Evaluates the negative bound: `run` gives each sample's choices, with the terms of −ln w.
+pub(super) fn bound(samples: usize, key: Key, run: impl Fn(Key) -> Result<Pass>) -> Result<Pass> {
+    let count = samples as u64;
+    let keys = (0..count).map(|k| Key {
+        particle: key.particle * count + k,
+        ..key
+    });
+    let runs: Vec<Pass> = keys.map(run).collect::<Result<_>>()?;
+    let plate = shared_plate(&runs);
+    let weights: Vec<Tensor> = runs
+        .iter()
+        .map(|run| log_weight(run, plate.as_ref()))
+        .collect::<Result<_>>()?;
+    let weights = Tensor::stack(&weights.iter().collect::<Vec<_>>(), 0);
+    let bound = weights.logsumexp(0) - (samples as f32).ln();
+    let latents: Vec<_> = runs.iter().flat_map(|run| run.latents.clone()).collect();
+    let mut sites = SiteSet::EMPTY;
+    (0..latents.len()).for_each(|place| sites.insert(place));
+    let plates: Rc<[Plate]> = plate.into_iter().collect();
+    let term = Term {
+        name: format!("bound of {samples} samples"),
+        kind: Kind::Observed,
+        value: Number::Tensor(-bound),
+        scale: plate.map_or(1.0, |plate| plate.scale),
+        plates,
+        sites,
+    };
+    Ok(Pass {
+        latents,
+        terms: vec![term],
+        reads: SiteSet::EMPTY,
+        samples: Some(Rc::new(Samples {
+            log_weights: weights.check()?.detach(),
+            runs,
+        })),
+    })
+}
+
+/// The plate that everything stands in, if there is one: its rows have bounds of their own.
+fn shared_plate(runs: &[Pass]) -> Option<Plate> {
+    let terms = || runs.iter().flat_map(|run| &run.terms);
+    let first = *terms().next()?.plates.first()?;
+    let within = |plates: &[Plate]| plates.first().is_some_and(|plate| plate.same_rows(&first));
+    let mut latents = runs.iter().flat_map(|run| &run.latents);
+    let all = terms().all(|term| within(&term.plates)) && latents.all(|l| within(&l.plates));
+    all.then_some(first)
+}
+
+/// ln w of one sample, a number a row of the plate.
+fn log_weight(run: &Pass, plate: Option<&Plate>) -> Result<Tensor> {
+    let scale = plate.map_or(1.0, |plate| plate.scale);
+    let (mut sum, mut host): (Option<Tensor>, f64) = (None, 0.0);
+    for term in &run.terms {
+        if term.kind == Kind::Cost {
+            return Err(Error::Model(format!(
+                "`{}` is a cost; a bound of several samples is one on ln p(x), which has none: \
+                 take one sample, or `observe!`",
+                term.name
+            )));
+        }
+        if term.scale != scale {
+            return Err(Error::Model(format!(
+                "`{}` stands for more rows than it has, and a bound of several samples is no sum \
+                 over rows unless everything stands in one plate; put all of model and guide \
+                 into the plate with `of`, or take one sample",
+                term.name
+            )));
+        }
+        match &term.value {
+            Number::Host(x) => host += x,
+            Number::Tensor(t) => {
+                let t = match plate {
+                    Some(_) => t.sum_from(1),
+                    None => t.sum_all(),
+                };
+                sum = Some(match sum {
+                    None => t,
+                    Some(sum) => sum + t,
+                });
+            }
+        }
+    }
+    let weight = match sum {
+        Some(sum) => -sum - host as f32,
+        None => Tensor::scalar(-host as f32),
+    };
+    Ok(weight.check()?.clone())
+}
