@@ -160,9 +160,9 @@ def main():
         run.all()
         rows = run.rows
     text = report(rows)
-    print(text)
     if o.readme:
         rewrite(text)
+    print(text)
 
 
 if __name__ == "__main__":
