@@ -62,9 +62,12 @@ fn summed_mixture(x: &Tensor) {
     let locations = param!(first_locations());
     let log_scale = param!(0.0);
     call!(priors(&locations, &log_scale), name = "prior");
-    let far = (x.reshape([DATA, 1]) - &locations) / log_scale.exp();
-    let density = far.square() * -0.5 - &log_scale - 0.5 * std::f32::consts::TAU.ln();
-    cost!(-(density + weights.log_softmax(-1)).logsumexp(-1).sum_all());
+    // Components by rows: long rows are the fast ones.
+    let by_rows = |t: &Tensor| t.reshape([COMPONENTS, 1]);
+    let far = (x.reshape([1, DATA]) - by_rows(&locations)) / log_scale.exp();
+    let weight = weights.log_softmax(-1) - &log_scale - 0.5 * std::f32::consts::TAU.ln();
+    let joint = far.square() * -0.5 + by_rows(&weight);
+    cost!(-joint.logsumexp(0).sum_all());
 }
 
 fn first_locations() -> Tensor {

@@ -234,7 +234,7 @@ impl Rule for Still {
         0
     }
 
-    fn apply(&self, _: u64, _: &mut [f32], _: &[f32], _: &mut [Vec<f32>]) {}
+    fn apply(&self, _: [f32; 2], _: &mut [f32], _: &[f32], _: &mut [Vec<f32>]) {}
 
     fn check(&self) -> Result<()> {
         Ok(())

@@ -46,5 +46,5 @@ fn assert_near(found: f64, wanted: f64, tolerance: f64) {
 }
 
 fn names(trace: &Trace) -> Vec<&str> {
-    trace.entries().iter().map(|e| e.name.as_str()).collect()
+    trace.entries().iter().map(|e| &*e.name).collect()
 }

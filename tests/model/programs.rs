@@ -93,7 +93,7 @@ fn sites_know_the_line_they_are_written_on() -> Result<()> {
     }
     let trace = Handlers::seeded(0).run(&two_lines())?.trace;
     let (a, obs) = (&trace.entries()[0], &trace.entries()[1]);
-    assert_eq!((a.name.as_str(), a.line), ("a", FIRST));
+    assert_eq!((&*a.name, a.line), ("a", FIRST));
     assert_eq!((obs.kind, obs.line), (Kind::Observed, FIRST + 1));
     assert!(a.file.ends_with("programs.rs"), "{}", a.file);
     Ok(())

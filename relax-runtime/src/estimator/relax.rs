@@ -42,8 +42,14 @@ fn coupled(problem: Problem<'_>, cost: &dyn Cost, surrogate: &dyn Surrogate) -> 
     let c = surrogate.linearize(&z, problem.surroundings(&relaxed))?;
     let score = relaxation.score(theta, &b);
     let kappa = relaxation.kappa(theta, &noise.u, &b);
-    let gradient =
-        problem.spread(&(&f - &c.value))? * &score + relaxation.pull(theta, &kappa, &c.gradient);
+    let pulled = relaxation.pull(theta, &kappa, &c.gradient);
+    let fused = Tensor::fused([&f, &c.value, &score, &pulled], |[f, c, score, pulled]| {
+        (f - c) * score + pulled
+    });
+    let gradient = match fused {
+        Some(gradient) => gradient,
+        None => problem.spread(&(&f - &c.value))? * &score + pulled,
+    };
 
     let v = twice_mean(&gradient);
     let along = relaxation.push(theta, &kappa, &v);

@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::rc::Rc;
+
+use rustc_hash::FxHashMap;
 
 use super::pass::{Latent, Mode, Pass};
 use crate::dist::{Law, Value, draw_shape};
@@ -170,7 +171,7 @@ impl Handler for Draw {
         message.value = Some(Value::Tensor(value.check()?.clone()));
         message.origin = Some(place);
         self.latents.borrow_mut().push(Latent {
-            name: message.name.to_owned(),
+            name: message.kept_name.clone(),
             depends_on: message.influence.union(depends_on(&*law)),
             law,
             noise,
@@ -213,7 +214,7 @@ fn check_fit(law: &dyn Law, guide: &dyn Law, value: &Tensor) -> Result<()> {
 
 /// Gives a model's sites the guide's values.
 pub(super) struct FromGuide {
-    places: HashMap<String, usize>,
+    places: FxHashMap<Cow<'static, str>, usize>,
     values: Vec<Tensor>,
     laws: Vec<Rc<dyn Law>>,
     /// Whether the values are to lie in the support: all but relaxed ones do.

@@ -222,7 +222,7 @@ pub fn exact_posterior_at(model: &dyn Program, params: &ParamStore) -> Result<Ex
         let (latents, trace, _) = draw.run(model, Key::new(0), params)?;
         let values = latents.into_iter().map(|latent| {
             let value = latent.value.peek()?.into_iter().map(f64::from).collect();
-            Ok((latent.name, value))
+            Ok((latent.name.into_owned(), value))
         });
         runs.push((trace.log_prob()?, values.collect::<Result<_>>()?));
         if !odometer.advance()? {

@@ -177,12 +177,15 @@ fn entropy_term(place: usize, latent: &Latent, whole: bool) -> Result<Term> {
     let mut sites = latent.depends_on.union(density.sites());
     sites.insert(place);
     Ok(Term {
-        name: format!("log q({})", latent.name),
+        name: latent.name.clone(),
         kind: Kind::Latent,
         value: Number::Tensor(density).sum_from(latent.plates.len()),
         plates: Rc::clone(&latent.plates),
         scale: latent.scale,
         sites,
+        of_guide: true,
+        file: latent.file,
+        line: latent.line,
     })
 }
 
@@ -211,6 +214,9 @@ fn term(entry: &Entry, value: Number, sites: SiteSet) -> Term {
         plates: Rc::clone(&entry.plates),
         scale: entry.scale,
         sites,
+        of_guide: false,
+        file: entry.file,
+        line: entry.line,
     }
 }
 

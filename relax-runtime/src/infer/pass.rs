@@ -15,7 +15,7 @@ use crate::tensor::{Shape, SiteSet, Tensor};
 #[derive(Clone, Debug)]
 pub struct Latent {
     /// Full name of its site.
-    pub name: String,
+    pub name: Cow<'static, str>,
     /// The law that it was drawn from: the guide's, if there is one.
     pub law: Rc<dyn Law>,
     /// The noise behind the draw.
@@ -45,7 +45,7 @@ impl Latent {
 #[derive(Clone, Debug)]
 pub struct Term {
     /// Full name of its site.
-    pub name: String,
+    pub name: Cow<'static, str>,
     /// What its site does: a cost that is paid, or a choice or an observation whose log-density
     /// counts.
     pub kind: Kind,
@@ -57,6 +57,30 @@ pub struct Term {
     pub scale: f64,
     /// Choices that the term may depend on.
     pub sites: SiteSet,
+    /// Whether it is the log-density of a choice under its guide.
+    pub(crate) of_guide: bool,
+    pub(crate) file: &'static str,
+    pub(crate) line: u32,
+}
+
+impl Term {
+    /// An error that says which term went wrong, with its site's line.
+    pub(crate) fn not_finite(&self, value: f64, step: u64) -> Error {
+        let Self {
+            name, file, line, ..
+        } = self;
+        let term = match self.of_guide {
+            true => format!("log q({name})"),
+            false => name.to_string(),
+        };
+        Error::NotFinite {
+            what: format!("the cost of `{term}` ({file}:{line})"),
+            value,
+            step,
+            hint: "an observation may be impossible under the model, or the learning rate too \
+                   large",
+        }
+    }
 }
 
 /// What happened in one evaluation.

@@ -70,7 +70,7 @@ impl Posterior {
             };
             let pass = objective.evaluate(key, params, &Mode::Draw)?;
             for latent in &pass.latents {
-                let site = posterior.sites.entry(latent.name.clone()).or_default();
+                let site = posterior.sites.entry(latent.name.to_string()).or_default();
                 site.draws.push(Value::Tensor(latent.value.detach()));
                 let mean = latent.law.mean().peek()?;
                 site.mean_sum.resize(mean.len(), 0.0);

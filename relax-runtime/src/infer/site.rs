@@ -1,5 +1,6 @@
 //! What a trainer keeps of one site: its estimator, what that has learned, and its variance.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -32,7 +33,7 @@ pub(super) struct Site {
 
 /// What a site's estimator says in one particle; several particles are added up.
 pub(super) struct SiteEstimate {
-    pub(super) name: String,
+    pub(super) name: Cow<'static, str>,
     /// The gradient by each parameter of the site's law, in units of one row.
     pub(super) gradients: Vec<Tensor>,
     /// Evaluations of the cost beyond the draw's own.
@@ -119,7 +120,7 @@ impl Site {
                     self.with_continuous_task(work, |task| self.estimator.continuous_state(task))?
                 }
             };
-            self.start(fresh, restored.remove(&work.latent.name))?;
+            self.start(fresh, restored.remove(&*work.latent.name))?;
         }
         let Looked {
             estimate,
@@ -319,7 +320,7 @@ impl Site {
         }
         let (squares, particles) = sum.mean_square;
         SiteReport {
-            name: sum.name,
+            name: sum.name.into_owned(),
             estimator: self.estimator.name(),
             mean_square: squares / particles as f64,
             variance: self.moments.variance(),
@@ -332,7 +333,7 @@ fn measure(latent: &Latent, gradients: Vec<Tensor>, evaluations: usize) -> Resul
     let mut summed = Vec::new();
     let (mut squares, mut count) = (0.0, 0);
     for gradient in &gradients {
-        squares += f64::from(gradient.square().sum_all().peek_item()?);
+        squares += gradient.with_values(|g| g.iter().map(|g| f64::from(g * g)).sum::<f64>())?;
         count += gradient.len();
         let mut by_row = gradient.clone();
         // A parameter that rows share may have fewer axes than there are plates.

@@ -104,13 +104,13 @@ impl Sites {
     ) -> Result<Option<SiteEstimate>> {
         let latent = work.latent;
         let mut class = work.pass.class(work.place);
-        if let Some(site) = self.met.get(&latent.name) {
+        if let Some(site) = self.met.get(&*latent.name) {
             site.expect_kind(class, latent)?;
             class = site.class.meet(class);
         }
         self.assign(latent, class)?;
         let restored = &mut self.restored;
-        match self.met.get_mut(&latent.name) {
+        match self.met.get_mut(&*latent.name) {
             Some(site) if site.estimator.needs_estimate() => {
                 site.estimate(work, params, restored, learn).map(Some)
             }
@@ -122,7 +122,7 @@ impl Sites {
     fn assign(&mut self, latent: &Latent, class: SiteClass) -> Result<()> {
         if self
             .met
-            .get(&latent.name)
+            .get(&*latent.name)
             .is_some_and(|site| site.class == class)
         {
             return Ok(());
@@ -138,11 +138,11 @@ impl Sites {
         let general = self.everywhere.clone().filter(|_| class.discrete);
         let budget = by_name_of(&self.budgets, &latent.name).copied();
         let choice = choose(asked.or(general), class, budget.or(self.budget))?;
-        if !self.order.contains(&latent.name) {
-            self.order.push(latent.name.clone());
+        if !self.order.iter().any(|name| *name == latent.name) {
+            self.order.push(latent.name.to_string());
         }
         let site = Site::new(class, latent.law.name(), choice);
-        self.met.insert(latent.name.clone(), site);
+        self.met.insert(latent.name.to_string(), site);
         Ok(())
     }
 
@@ -154,7 +154,7 @@ impl Sites {
         learn: bool,
     ) -> Vec<SiteReport> {
         let report = |estimate: SiteEstimate| {
-            let site = self.met.get_mut(&estimate.name)?;
+            let site = self.met.get_mut(&*estimate.name)?;
             Some(site.report(estimate, share, learn))
         };
         estimates.into_iter().filter_map(report).collect()

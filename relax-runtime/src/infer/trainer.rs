@@ -328,13 +328,7 @@ impl Trainer {
         for term in &pass.terms {
             let value = term.value.total()?;
             if !value.is_finite() {
-                return Err(Error::NotFinite {
-                    what: format!("the cost of `{}`", term.name),
-                    value,
-                    step: self.step,
-                    hint: "an observation may be impossible under the model, or the learning rate \
-                           too large",
-                });
+                return Err(term.not_finite(value, self.step));
             }
         }
         Ok(loss)

@@ -1,5 +1,6 @@
 //! The context that answers a running model's sites.
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -27,7 +28,7 @@ struct State {
     trace: Trace,
     prefix: String,
     visits: HashMap<String, usize>,
-    plates: Vec<Plate>,
+    plates: Rc<[Plate]>,
     plates_entered: usize,
     /// Sites with host values: what comes after them may depend on them unseen.
     host_sites: SiteSet,
@@ -83,6 +84,7 @@ impl Context {
         }
         let mut message = Message {
             name: &entry.name,
+            kept_name: &entry.name,
             dist: &original,
             plates: &entry.plates,
             scale: entry.scale,
@@ -237,8 +239,12 @@ impl Context {
         };
         state.plates_entered += 1;
         let scale = of as f64 / size as f64;
-        state.plates.push(Plate { rows, size, scale });
-        Ok(PlateGuard(self))
+        let inner = Plate { rows, size, scale };
+        let plates = state.plates.iter().copied().chain([inner]).collect();
+        Ok(PlateGuard {
+            context: self,
+            outer: std::mem::replace(&mut state.plates, plates),
+        })
     }
 
     /// Runs another model as part of this one, its sites prefixed with the site's name.
@@ -249,7 +255,7 @@ impl Context {
         let outer = {
             let mut state = self.state.borrow_mut();
             let name = state.next_name(&site);
-            std::mem::replace(&mut state.prefix, name + "/")
+            std::mem::replace(&mut state.prefix, name.into_owned() + "/")
         };
         let output = model.run(self);
         self.state.borrow_mut().prefix = outer;
@@ -265,7 +271,7 @@ impl Context {
             written: kind,
             dist: None,
             value: Value::Real(0.0),
-            plates: state.plates[..].into(),
+            plates: Rc::clone(&state.plates),
             scale: state.plates.iter().map(|plate| plate.scale).product(),
             file: site.file,
             line: site.line,
@@ -279,23 +285,26 @@ impl Context {
         self.state.borrow_mut().trace.push(entry)
     }
 
-    fn peek_name(&self, site: &Site) -> String {
+    fn peek_name(&self, site: &Site) -> Cow<'static, str> {
         self.state.borrow().name(site)
     }
 }
 
 impl State {
     /// The full name of a site at this point of the run.
-    fn name(&self, site: &Site) -> String {
+    fn name(&self, site: &Site) -> Cow<'static, str> {
+        if self.prefix.is_empty() && !site.indexed {
+            return Cow::Borrowed(site.name);
+        }
         let mut name = format!("{}{}", self.prefix, site.name);
         if site.indexed {
             let visit = self.visits.get(&name).copied().unwrap_or(0);
             name += &format!("[{visit}]");
         }
-        name
+        Cow::Owned(name)
     }
 
-    fn next_name(&mut self, site: &Site) -> String {
+    fn next_name(&mut self, site: &Site) -> Cow<'static, str> {
         let name = self.name(site);
         if site.indexed {
             *self
@@ -308,11 +317,14 @@ impl State {
 }
 
 /// Leaves the plate when dropped.
-pub struct PlateGuard<'c>(&'c Context);
+pub struct PlateGuard<'c> {
+    context: &'c Context,
+    outer: Rc<[Plate]>,
+}
 
 impl Drop for PlateGuard<'_> {
     fn drop(&mut self) {
-        self.0.state.borrow_mut().plates.pop();
+        self.context.state.borrow_mut().plates = Rc::clone(&self.outer);
     }
 }
 

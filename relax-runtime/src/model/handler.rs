@@ -1,5 +1,6 @@
 //! Handlers: interpretations of a model's sites, as in Pyro.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -30,6 +31,8 @@ pub struct Message<'a> {
     pub value: Option<Value>,
     /// Whether the value counts as observed.
     pub observed: bool,
+    /// The name, to be kept.
+    pub(crate) kept_name: &'a Cow<'static, str>,
     pub(crate) influence: SiteSet,
     pub(crate) estimator: Option<&'a str>,
     pub(crate) context: Option<&'a Tensor>,
@@ -135,7 +138,7 @@ fn expect_sites(
 ) -> Result<()> {
     for name in values.keys() {
         let Some(entry) = trace.find(name) else {
-            let known = trace.entries().iter().map(|e| e.name.as_str());
+            let known = trace.entries().iter().map(|e| &*e.name);
             return Err(unknown_site(name, known));
         };
         if !kinds.contains(&entry.written) {

@@ -1,9 +1,10 @@
 //! The record of one run.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
+
+use rustc_hash::FxHashMap;
 
 use crate::dist::{AnyDistribution, Number, Value};
 use crate::error::{Error, Result};
@@ -64,7 +65,7 @@ impl Plate {
 #[derive(Clone, Debug)]
 pub struct Entry {
     /// Full name, with prefixes and index.
-    pub name: String,
+    pub name: Cow<'static, str>,
     /// What the site does.
     pub kind: Kind,
     /// Its distribution, if it has one.
@@ -136,7 +137,7 @@ impl Entry {
 #[derive(Clone, Debug, Default)]
 pub struct Trace {
     entries: Vec<Entry>,
-    by_name: HashMap<String, usize>,
+    by_name: FxHashMap<Cow<'static, str>, usize>,
 }
 
 impl Trace {
@@ -150,7 +151,7 @@ impl Trace {
             .insert(entry.name.clone(), self.entries.len())
             .is_some()
         {
-            return Err(entry.locate(Error::DuplicateSite(entry.name.clone())));
+            return Err(entry.locate(Error::DuplicateSite(entry.name.to_string())));
         }
         self.entries.push(entry);
         Ok(())
@@ -172,7 +173,7 @@ impl Trace {
     /// [`Error::UnknownSite`], listing the sites that exist.
     pub fn get(&self, name: &str) -> Result<&Entry> {
         self.find(name)
-            .ok_or_else(|| unknown_site(name, self.entries.iter().map(|entry| entry.name.as_str())))
+            .ok_or_else(|| unknown_site(name, self.entries.iter().map(|entry| &*entry.name)))
     }
 
     /// The sum of all log-probabilities, each times its plates' scale.
@@ -212,7 +213,7 @@ impl fmt::Display for Trace {
                 (Some(_), Err(e)) => e.to_string(),
             };
             rows.push([
-                entry.name.clone(),
+                entry.name.to_string(),
                 entry.kind.to_string(),
                 entry
                     .dist

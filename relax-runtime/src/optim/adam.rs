@@ -37,12 +37,23 @@ impl Rule for Adam {
         2
     }
 
-    fn apply(&self, step: u64, values: &mut [f32], gradient: &[f32], slots: &mut [Vec<f32>]) {
+    /// The rate and the inverse weight of the second moment, both corrected for the start at zero.
+    fn factors(&self, step: u64) -> [f32; 2] {
+        let correction = |beta: f32| (1.0 - f64::from(beta).powf(step as f64)) as f32;
+        [
+            self.learning_rate / correction(self.beta1),
+            1.0 / correction(self.beta2),
+        ]
+    }
+
+    fn apply(
+        &self,
+        [rate, inverse]: [f32; 2],
+        values: &mut [f32],
+        gradient: &[f32],
+        slots: &mut [Vec<f32>],
+    ) {
         let [first, second] = slots else { return };
-        let step = i32::try_from(step).unwrap_or(i32::MAX);
-        let correction = |beta: f32| (1.0 - f64::from(beta).powi(step)) as f32;
-        let rate = self.learning_rate / correction(self.beta1);
-        let inverse = 1.0 / correction(self.beta2);
         let moments = first.iter_mut().zip(second);
         vectorised(|| {
             for ((x, &g), (m, v)) in values.iter_mut().zip(gradient).zip(moments) {

@@ -22,8 +22,20 @@ pub trait Rule: Debug {
     /// Number of remembered values an element.
     fn slots(&self) -> usize;
 
-    /// Moves `values` against `gradient` in step `step` (from 1); `slots` start at zero.
-    fn apply(&self, step: u64, values: &mut [f32], gradient: &[f32], slots: &mut [Vec<f32>]);
+    /// What a step (from 1) has the same for all parameters; computed once for all of them.
+    fn factors(&self, _step: u64) -> [f32; 2] {
+        [1.0; 2]
+    }
+
+    /// Moves `values` against `gradient`, given the step's [`factors`](Self::factors); `slots`
+    /// start at zero.
+    fn apply(
+        &self,
+        factors: [f32; 2],
+        values: &mut [f32],
+        gradient: &[f32],
+        slots: &mut [Vec<f32>],
+    );
 
     /// Checks the settings.
     ///
@@ -97,9 +109,10 @@ impl Optimizer {
         gradients
             .iter()
             .try_for_each(|(parameter, gradient)| self.check(parameter, gradient))?;
-        gradients
-            .iter()
-            .try_for_each(|(parameter, gradient)| self.update_one(parameter, gradient))
+        let mut factors = None;
+        gradients.iter().try_for_each(|(parameter, gradient)| {
+            self.update_one(parameter, gradient, &mut factors)
+        })
     }
 
     fn check(&self, parameter: &Parameter, gradient: &Tensor) -> Result<()> {
@@ -134,7 +147,13 @@ impl Optimizer {
         }
     }
 
-    fn update_one(&mut self, parameter: &Parameter, gradient: &Tensor) -> Result<()> {
+    /// `factors` holds those of the last step that was asked for, with its number.
+    fn update_one(
+        &mut self,
+        parameter: &Parameter,
+        gradient: &Tensor,
+        factors: &mut Option<(u64, [f32; 2])>,
+    ) -> Result<()> {
         let memory = self.memory.entry(parameter.key()).or_insert_with(|| {
             let name = parameter.name().map(str::to_owned);
             let restored = name.as_ref().and_then(|name| self.restored.remove(name));
@@ -149,8 +168,10 @@ impl Optimizer {
             .slots
             .resize_with(self.rule.slots(), || vec![0.0; elements]);
         let (rule, step, slots) = (&self.rule, memory.step, &mut memory.slots);
+        let known = factors.filter(|(of, _)| *of == step);
+        let (_, now) = *factors.insert(known.unwrap_or_else(|| (step, rule.factors(step))));
         gradient.with_values(|gradient| {
-            parameter.update(|values| rule.apply(step, values, gradient, slots))
+            parameter.update(|values| rule.apply(now, values, gradient, slots))
         })?
     }
 

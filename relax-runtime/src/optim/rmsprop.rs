@@ -34,7 +34,7 @@ impl Rule for RmsProp {
         1
     }
 
-    fn apply(&self, _: u64, values: &mut [f32], gradient: &[f32], slots: &mut [Vec<f32>]) {
+    fn apply(&self, _: [f32; 2], values: &mut [f32], gradient: &[f32], slots: &mut [Vec<f32>]) {
         for ((x, &g), square) in values.iter_mut().zip(gradient).zip(&mut slots[0]) {
             *square += (1.0 - self.decay) * (g * g - *square);
             *x -= self.learning_rate * g / (square.sqrt() + self.epsilon);

@@ -32,7 +32,7 @@ impl Rule for Sgd {
         1
     }
 
-    fn apply(&self, _: u64, values: &mut [f32], gradient: &[f32], slots: &mut [Vec<f32>]) {
+    fn apply(&self, _: [f32; 2], values: &mut [f32], gradient: &[f32], slots: &mut [Vec<f32>]) {
         for ((x, &g), velocity) in values.iter_mut().zip(gradient).zip(&mut slots[0]) {
             *velocity = self.momentum * *velocity + g;
             *x -= self.learning_rate * *velocity;

@@ -1,12 +1,18 @@
 //! The free-form network in plain loops, for sizes at which calling a tensor operation costs more
 //! than its arithmetic.
 
-use std::mem::take;
+use smallvec::{SmallVec, smallvec};
 
 use super::Linearization;
 use crate::error::Result;
 use crate::nn::{Activation, Linear};
 use crate::tensor::{Device, Shape, Tensor};
+
+/// Numbers of a network this small.
+type Numbers = SmallVec<[f32; 16]>;
+
+/// One thing a layer.
+type PerLayer<T> = SmallVec<[T; 3]>;
 
 /// A layer's parameters.
 struct Layer {
@@ -32,6 +38,10 @@ impl Layer {
     fn add_product(&self, x: &[f32], out: &mut [f32]) -> Result<()> {
         self.weight.with_values(|weight| {
             for (x, out) in x.chunks(self.inputs).zip(out.chunks_mut(self.outputs)) {
+                if let [out] = out {
+                    *out += dot(x, weight);
+                    continue;
+                }
                 for (x, weight) in x.iter().zip(weight.chunks(self.outputs)) {
                     add_scaled(out, weight, *x);
                 }
@@ -40,22 +50,36 @@ impl Layer {
     }
 
     /// `x Wᵀ`, row by row.
-    fn transposed_product(&self, x: &[f32]) -> Result<Vec<f32>> {
-        let mut out = Vec::with_capacity(x.len() / self.outputs * self.inputs);
+    fn transposed_product(&self, x: &[f32]) -> Result<Numbers> {
+        let mut out: Numbers = smallvec![0.0; x.len() / self.outputs * self.inputs];
         self.weight.with_values(|weight| {
-            for x in x.chunks(self.outputs) {
-                let products = weight.chunks(self.outputs).map(|weight| dot(weight, x));
-                out.extend(products);
+            for (x, out) in x.chunks(self.outputs).zip(out.chunks_mut(self.inputs)) {
+                if let [x] = x {
+                    add_scaled(out, weight, *x);
+                    continue;
+                }
+                for (out, weight) in out.iter_mut().zip(weight.chunks(self.outputs)) {
+                    *out = dot(weight, x);
+                }
             }
         })?;
         Ok(out)
     }
 
     /// `x W + b`, row by row.
-    fn apply(&self, x: &[f32], rows: usize) -> Result<Vec<f32>> {
-        let mut out = self.bias.with_values(|bias| bias.repeat(rows))?;
-        self.add_product(x, &mut out)?;
+    fn apply(&self, x: &[f32], rows: usize) -> Result<Numbers> {
+        let mut out: Numbers = smallvec![0.0; rows * self.outputs];
+        self.add_applied(x, &mut out)?;
         Ok(out)
+    }
+
+    /// `out += x W + b`, row by row.
+    fn add_applied(&self, x: &[f32], out: &mut [f32]) -> Result<()> {
+        self.bias.with_values(|bias| {
+            out.chunks_mut(self.outputs)
+                .for_each(|out| add_scaled(out, bias, 1.0));
+        })?;
+        self.add_product(x, out)
     }
 
     /// Weight and bias shaped tensors.
@@ -76,6 +100,10 @@ fn add_scaled(out: &mut [f32], x: &[f32], factor: f32) {
     }
 }
 
+fn numbers(x: &Tensor) -> Result<Numbers> {
+    x.with_values(Numbers::from_slice)
+}
+
 fn dot(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
@@ -83,6 +111,10 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
 /// `out += aᵀ b`, where each has a row of numbers a row.
 fn add_outer(out: &mut [f32], (a, inputs): (&[f32], usize), (b, outputs): (&[f32], usize)) {
     for (a, b) in a.chunks(inputs).zip(b.chunks(outputs)) {
+        if let [b] = b {
+            add_scaled(out, a, *b);
+            continue;
+        }
         for (a, out) in a.iter().zip(out.chunks_mut(outputs)) {
             add_scaled(out, b, *a);
         }
@@ -94,16 +126,16 @@ pub(super) struct SmallPass {
     activation: Activation,
     rows: usize,
     /// What meets h, and h.
-    before: (Layer, Vec<f32>),
-    layers: Vec<Layer>,
+    before: (Layer, Numbers),
+    layers: PerLayer<Layer>,
     /// Inputs a of each layer.
-    inputs: Vec<Vec<f32>>,
+    inputs: PerLayer<Numbers>,
     /// δ = ∂c/∂(output) of each layer.
-    deltas: Vec<Vec<f32>>,
+    deltas: PerLayer<Numbers>,
     /// c, a number a row.
-    value: Vec<f32>,
+    value: Numbers,
     /// ∂c/∂z.
-    gradient: Vec<f32>,
+    gradient: Numbers,
 }
 
 impl SmallPass {
@@ -131,23 +163,21 @@ impl SmallPass {
         z: &Tensor,
     ) -> Result<Self> {
         let rows = z.rows();
-        let (before, h) = (Layer::new(before), h.peek()?);
-        let layers: Vec<Layer> = layers.iter().map(Layer::new).collect();
+        let (before, h) = (Layer::new(before), numbers(h)?);
+        let layers: PerLayer<Layer> = layers.iter().map(Layer::new).collect();
         let last = layers.len() - 1;
-        let mut inputs = Vec::with_capacity(layers.len());
-        inputs.push(z.peek()?);
+        let mut inputs: PerLayer<Numbers> = smallvec![numbers(z)?];
         for (i, layer) in layers[..last].iter().enumerate() {
             let mut hidden = layer.apply(&inputs[i], rows)?;
             if i == 0 {
-                let from_before = before.apply(&h, rows)?;
-                add_scaled(&mut hidden, &from_before, 1.0);
+                before.add_applied(&h, &mut hidden)?;
             }
             hidden.iter_mut().for_each(|x| *x = activation.of(*x));
             inputs.push(hidden);
         }
         let value = layers[last].apply(&inputs[last], rows)?;
-        let mut deltas = vec![Vec::new(); layers.len()];
-        deltas[last] = vec![1.0; rows];
+        let mut deltas: PerLayer<Numbers> = smallvec![Numbers::new(); layers.len()];
+        deltas[last] = smallvec![1.0; rows];
         for i in (1..=last).rev() {
             let mut delta = layers[i].transposed_product(&deltas[i])?;
             for (delta, &out) in delta.iter_mut().zip(&inputs[i]) {
@@ -169,15 +199,16 @@ impl SmallPass {
     }
 
     /// The pass at a z of this shape.
-    pub(super) fn linearized<'a>(mut self, z: Shape, plates: usize) -> Result<Linearization<'a>> {
+    pub(super) fn linearized<'a>(self, z: Shape, plates: usize) -> Result<Linearization<'a>> {
         let device = Device::cpu();
-        let (value, gradient) = (take(&mut self.value), take(&mut self.gradient));
+        let value = Tensor::from_vec(self.value.to_vec(), Shape::try_from(&z[..plates])?, &device)?;
         Ok(Linearization {
-            value: Tensor::from_vec(value, Shape::try_from(&z[..plates])?, &device)?,
-            gradient: Tensor::from_vec(gradient, z, &device)?,
+            value,
+            gradient: Tensor::from_vec(self.gradient.to_vec(), z, &device)?,
             train: Box::new(move |along, weight| {
-                let cotangent = weight.with_values(|w| w.iter().map(|w| -w).collect())?;
-                self.train(along.peek()?, cotangent)
+                let mut cotangent = numbers(weight)?;
+                cotangent.iter_mut().for_each(|x| *x = -*x);
+                self.train(numbers(along)?, cotangent)
             }),
         })
     }
@@ -185,15 +216,14 @@ impl SmallPass {
     /// Derivatives of Σ ċ + ⟨`cotangent`, c⟩ by the parameters, where ċ is the tangent along
     /// `along`: with ȧ the tangent of a layer's input and h̄ the cotangent of its output,
     /// (ȧᵀ δ + aᵀ h̄) for each weight.
-    fn train(&self, along: Vec<f32>, cotangent: Vec<f32>) -> Result<Vec<Tensor>> {
+    fn train(&self, along: Numbers, cotangent: Numbers) -> Result<Vec<Tensor>> {
         let (activation, last) = (self.activation, self.layers.len() - 1);
-        let mut tangents = Vec::with_capacity(self.layers.len());
+        let mut tangents: PerLayer<Numbers> = smallvec![along];
         // ∂²c along the tangent, by each hidden layer's output: δ times the slope's own tangent
         // over the slope.
-        let mut bends = Vec::with_capacity(last);
-        tangents.push(along);
+        let mut bends: PerLayer<Numbers> = SmallVec::new();
         for (i, layer) in self.layers[..last].iter().enumerate() {
-            let mut moved = vec![0.0; self.rows * layer.outputs];
+            let mut moved: Numbers = smallvec![0.0; self.rows * layer.outputs];
             layer.add_product(&tangents[i], &mut moved)?;
             let mut bend = self.layers[i + 1].transposed_product(&self.deltas[i + 1])?;
             for ((bend, moved), &out) in bend.iter_mut().zip(&mut moved).zip(&self.inputs[i + 1]) {

@@ -69,7 +69,7 @@ impl Inner {
 pub(super) fn record_cpu(
     operands: &[&Inner],
     shape: Shape,
-    values: Vec<f32>,
+    values: impl Into<Buffer>,
     backward: impl FnOnce(&[f32], &mut Sinks<'_>) + 'static,
 ) -> Inner {
     Inner::derived(operands, shape, Data::Cpu(values.into()), || {

@@ -90,14 +90,24 @@ impl Tensor {
 
     /// One number, of shape `[]`, on the CPU.
     pub fn scalar(value: f32) -> Self {
-        let data = Data::Cpu(vec![value].into());
+        let data = Data::Cpu(cpu::Buffer::full(1, value));
         Self::new(Inner::constant(Shape::SCALAR, data, Device::cpu()))
     }
 
     /// The same number everywhere.
     pub fn full(shape: impl Into<Shape>, value: f32, device: &Device) -> Self {
         let shape = shape.into();
-        Self::upload(vec![value; shape.numel()], shape, device).unwrap_or_else(Self::poisoned)
+        match &device.0 {
+            device::Kind::Cpu => {
+                let data = Data::Cpu(cpu::Buffer::full(shape.numel(), value));
+                Self::new(Inner::constant(shape, data, device.clone()))
+            }
+            #[cfg(feature = "cuda")]
+            device::Kind::Cuda { .. } => {
+                let values = vec![value; shape.numel()];
+                Self::upload(values, shape, device).unwrap_or_else(Self::poisoned)
+            }
+        }
     }
 
     /// Zeros.
@@ -232,7 +242,7 @@ impl Tensor {
         };
         match (&mut inner.data, &inner.node) {
             (Data::Cpu(buffer), Some(node)) if Rc::strong_count(node) == 1 => {
-                change(cpu::slice_mut(buffer));
+                change(buffer.as_mut_slice());
                 None
             }
             _ => Some(change),

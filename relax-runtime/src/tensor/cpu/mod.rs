@@ -1,29 +1,15 @@
 //! CPU kernels on slices.
 
+mod buffer;
 pub(crate) mod math;
 pub(super) mod matmul;
 pub(super) mod view;
 
-use std::rc::Rc;
-
-/// Numbers on the CPU, shared by clones.
-#[derive(Clone)]
-pub(crate) struct Buffer(pub(super) Rc<Vec<f32>>);
+pub(crate) use buffer::Buffer;
 
 /// The numbers.
 pub(super) fn slice(buffer: &Buffer) -> &[f32] {
-    &buffer.0
-}
-
-/// The numbers, to be changed; copied first if another buffer shares them.
-pub(super) fn slice_mut(buffer: &mut Buffer) -> &mut [f32] {
-    Rc::<Vec<f32>>::make_mut(&mut buffer.0)
-}
-
-impl From<Vec<f32>> for Buffer {
-    fn from(values: Vec<f32>) -> Self {
-        Self(Rc::new(values))
-    }
+    buffer.as_slice()
 }
 
 /// `into += from`.
@@ -51,17 +37,20 @@ pub(crate) fn vectorised<R>(work: impl FnOnce() -> R) -> R {
 }
 
 /// `f` of every element.
-pub(super) fn map(values: &[f32], f: impl Fn(f32) -> f32) -> Vec<f32> {
+pub(super) fn map(values: &[f32], f: impl Fn(f32) -> f32) -> Buffer {
+    if let Some(short) = Buffer::short(values.len(), |i| f(values[i])) {
+        return short;
+    }
     let mut out = vec![0.0; values.len()];
     // Not `vectorised`: the compiler does not inline a closure as large as some functions here.
     #[cfg(target_arch = "x86_64")]
     if std::arch::is_x86_feature_detected!("avx2") {
         // SAFETY: the machine has the one feature that the function requires.
         unsafe { map_avx2(values, &mut out, f) };
-        return out;
+        return out.into();
     }
     map_into(values, &mut out, f);
-    out
+    out.into()
 }
 
 #[inline(always)]

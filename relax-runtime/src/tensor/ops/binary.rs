@@ -46,8 +46,12 @@ fn zip_cpu(
     dl: impl Fn(f32, f32) -> f32 + 'static,
     dr: impl Fn(f32, f32) -> f32 + 'static,
 ) -> Inner {
-    let pairs = cpu::slice(left).iter().zip(cpu::slice(right));
-    let values = cpu::vectorised(|| pairs.map(|(&x, &y)| f(x, y)).collect());
+    let (x, y) = (cpu::slice(left), cpu::slice(right));
+    let values = Buffer::short(x.len(), |i| f(x[i], y[i])).unwrap_or_else(|| {
+        let pairs = x.iter().zip(y);
+        let values: Vec<f32> = cpu::vectorised(|| pairs.map(|(&x, &y)| f(x, y)).collect());
+        values.into()
+    });
     let saved = (left.clone(), right.clone());
     record_cpu(&[a, b], a.shape, values, move |g, sinks| {
         let (x, y) = (cpu::slice(&saved.0), cpu::slice(&saved.1));

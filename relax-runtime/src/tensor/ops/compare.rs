@@ -58,7 +58,7 @@ macro_rules! comparison {
                 |a, b| match (&a.data, &b.data) {
                     (Data::Cpu(l), Data::Cpu(r)) => {
                         let pairs = cpu::slice(l).iter().zip(cpu::slice(r));
-                        let values = pairs.map(|(x, y)| if holds(x, y) { 1.0 } else { 0.0 }).collect();
+                        let values: Vec<f32> = pairs.map(|(x, y)| if holds(x, y) { 1.0 } else { 0.0 }).collect();
                         Ok(record_cpu(&[a, b], a.shape, values, |_, _| {}))
                     }
                     #[cfg(feature = "cuda")]
@@ -157,7 +157,7 @@ fn choose(condition: &Tensor, a: &Inner, b: &Inner) -> Result<Inner> {
 
 fn choose_cpu(mask: Buffer, (a, left): (&Inner, &Buffer), (b, right): (&Inner, &Buffer)) -> Inner {
     let sides = cpu::slice(left).iter().zip(cpu::slice(right));
-    let values = (cpu::slice(&mask).iter().zip(sides))
+    let values: Vec<f32> = (cpu::slice(&mask).iter().zip(sides))
         .map(|(&mask, (&x, &y))| if mask > 0.5 { x } else { y })
         .collect();
     record_cpu(&[a, b], a.shape, values, move |g, sinks| {

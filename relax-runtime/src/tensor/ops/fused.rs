@@ -1,6 +1,6 @@
 //! Elementwise functions of constants in one pass.
 
-use super::super::cpu;
+use super::super::cpu::{self, Buffer};
 use super::super::dispatch::Data;
 use super::super::provenance::Provenance;
 use super::super::{Inner, Tensor};
@@ -24,14 +24,17 @@ impl Tensor {
         }
         let len = first.shape.numel();
         let slices = slices.map(|slice| &slice[..len]);
-        let each = || (0..len).map(|i| f(slices.map(|slice| slice[i]))).collect();
-        let values: Vec<f32> = cpu::vectorised(each);
+        let each = |i: usize| f(slices.map(|slice| slice[i]));
+        let values = Buffer::short(len, each).unwrap_or_else(|| {
+            let values: Vec<f32> = cpu::vectorised(|| (0..len).map(each).collect());
+            values.into()
+        });
         let sources = operands
             .iter()
             .filter_map(|t| t.0.as_ref().ok()?.provenance.as_ref());
         Some(Tensor::new(Inner {
             provenance: Provenance::union(sources),
-            ..Inner::constant(first.shape, Data::Cpu(values.into()), first.device.clone())
+            ..Inner::constant(first.shape, Data::Cpu(values), first.device.clone())
         }))
     }
 }

@@ -109,6 +109,11 @@ impl Tensor {
         if let Some(refused) = self.refuse_pair(other, op) {
             return Err(refused);
         }
+        if let (Ok(a), Ok(b)) = (&self.0, &other.0)
+            && a.shape == b.shape
+        {
+            return Ok(self.clone().told_apart(other.clone()));
+        }
         let Some(shape) = self.shape().broadcast(&other.shape()) else {
             let problem = "needs shapes that broadcast (equal axes, or 1, from the right)";
             return Err(self.misfits(other, op, problem));

@@ -19,7 +19,7 @@ fn take(inner: &Inner, indices: &Rc<[usize]>, shape: Shape) -> Result<Inner> {
 
 fn take_cpu(inner: &Inner, flat: &Buffer, indices: Rc<[usize]>, shape: Shape) -> Inner {
     let source = cpu::slice(flat);
-    let values = indices.iter().map(|&i| source[i]).collect();
+    let values: Vec<f32> = indices.iter().map(|&i| source[i]).collect();
     record_cpu(&[inner], shape, values, move |g, sinks| {
         if let Some(sink) = sinks.get(0) {
             for (&i, g) in indices.iter().zip(g) {

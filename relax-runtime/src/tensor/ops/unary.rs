@@ -15,7 +15,7 @@ pub(super) fn map_cpu(
     let saved = inner.node.is_some().then(|| (flat.clone(), values.clone()));
     record_cpu(&[inner], inner.shape, values, move |g, sinks| {
         if let (Some(sink), Some((x, y))) = (sinks.get(0), &saved) {
-            let arguments = cpu::slice(x).iter().zip(y);
+            let arguments = cpu::slice(x).iter().zip(cpu::slice(y));
             cpu::vectorised(|| {
                 for ((sink, g), (&x, &y)) in sink.iter_mut().zip(g).zip(arguments) {
                     *sink += g * df(x, y);

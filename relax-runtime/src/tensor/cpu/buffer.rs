@@ -1,0 +1,62 @@
+//! Numbers in memory.
+
+use std::rc::Rc;
+
+/// How many numbers are kept without an allocation.
+const SHORT: usize = 4;
+
+/// Numbers on the CPU, shared by clones.
+#[derive(Clone)]
+pub(crate) struct Buffer(Kind);
+
+#[derive(Clone)]
+enum Kind {
+    Short(usize, [f32; SHORT]),
+    Long(Rc<Vec<f32>>),
+}
+
+impl Buffer {
+    /// A few numbers, made one by one; `None` if there are too many to be kept so.
+    #[inline]
+    pub(in super::super) fn short(len: usize, each: impl Fn(usize) -> f32) -> Option<Self> {
+        if len > SHORT {
+            return None;
+        }
+        let mut values = [0.0; SHORT];
+        values[..len]
+            .iter_mut()
+            .enumerate()
+            .for_each(|(i, x)| *x = each(i));
+        Some(Self(Kind::Short(len, values)))
+    }
+
+    /// The same number everywhere.
+    pub(in super::super) fn full(len: usize, value: f32) -> Self {
+        Self::short(len, |_| value).unwrap_or_else(|| vec![value; len].into())
+    }
+
+    /// The numbers.
+    pub(in super::super) fn as_slice(&self) -> &[f32] {
+        match &self.0 {
+            Kind::Short(len, values) => &values[..*len],
+            Kind::Long(values) => values,
+        }
+    }
+
+    /// The numbers, to be changed; copied first if another buffer shares them.
+    pub(in super::super) fn as_mut_slice(&mut self) -> &mut [f32] {
+        match &mut self.0 {
+            Kind::Short(len, values) => &mut values[..*len],
+            Kind::Long(values) => Rc::<Vec<f32>>::make_mut(values),
+        }
+    }
+}
+
+impl From<Vec<f32>> for Buffer {
+    fn from(values: Vec<f32>) -> Self {
+        match Self::short(values.len(), |i| values[i]) {
+            Some(short) => short,
+            None => Self(Kind::Long(Rc::new(values))),
+        }
+    }
+}
