@@ -7,7 +7,7 @@ use super::{ContinuousEstimate, ContinuousTask, Cost, Estimate, MovingAverage, P
 use crate::error::{Error, Result};
 use crate::optim::{Adam, Optimizer};
 use crate::random::{Key, Stream};
-use crate::surrogate::{Surrogate, Zero};
+use crate::surrogate::{Pausable, Surrogate, Zero};
 use crate::tensor::{Parameter, Tensor};
 
 /// How the conditional relaxed sample z̃ is drawn.
@@ -245,7 +245,7 @@ impl IntoEstimator for Rc<dyn Estimator> {
 /// What an estimator has learned at a site.
 #[derive(Debug)]
 pub struct SiteState {
-    surrogate: Box<dyn Surrogate>,
+    surrogate: Pausable,
     parameters: Vec<Parameter>,
     optimizer: Optimizer,
     /// Past costs.
@@ -272,7 +272,7 @@ impl SiteState {
         let optimizer = Optimizer::unchecked(Adam::new(Self::LEARNING_RATE));
         Self {
             parameters: surrogate.parameters(),
-            surrogate,
+            surrogate: Pausable::new(surrogate),
             optimizer,
             baseline: MovingAverage::default(),
         }
@@ -288,7 +288,12 @@ impl SiteState {
 
     /// The surrogate.
     pub fn surrogate(&self) -> &dyn Surrogate {
-        &*self.surrogate
+        &self.surrogate
+    }
+
+    /// Whether the surrogate computes what it learns from.
+    pub(crate) fn learn(&self, learns: bool) {
+        self.surrogate.learn(learns);
     }
 
     /// What is trained: the surrogate's parameters, or those of something else.

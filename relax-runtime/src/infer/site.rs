@@ -122,6 +122,9 @@ impl Site {
             };
             self.start(fresh, restored.remove(&*work.latent.name))?;
         }
+        if let Some(state) = &self.state {
+            state.learn(learn);
+        }
         let Looked {
             estimate,
             variance_gradient,
@@ -148,8 +151,14 @@ impl Site {
             baseline: self.baseline(),
             repeated: Cell::default(),
         };
-        let fresh = SiteState::new();
-        let state = self.state.as_ref().unwrap_or(&fresh);
+        let fresh;
+        let state = match &self.state {
+            Some(state) => state,
+            None => {
+                fresh = SiteState::new();
+                &fresh
+            }
+        };
         let (gradients, variance_gradient, evaluations) = match latent.law.relaxation() {
             Some(relaxation) => {
                 let found = self.with_task(relaxation, work, |task| {

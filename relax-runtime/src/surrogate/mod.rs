@@ -2,6 +2,7 @@
 
 mod constant;
 mod free_form;
+mod pausable;
 mod relaxed_cost;
 mod small;
 mod sum;
@@ -11,6 +12,7 @@ use std::fmt::Debug;
 
 pub use constant::Constant;
 pub use free_form::FreeForm;
+pub(crate) use pausable::Pausable;
 pub use relaxed_cost::RelaxedCost;
 pub use sum::Sum;
 pub use zero::Zero;

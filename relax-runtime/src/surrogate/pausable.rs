@@ -1,0 +1,67 @@
+//! A surrogate whose training can be paused.
+
+use std::cell::Cell;
+
+use super::{Linearization, Surrogate, Surroundings};
+use crate::error::Result;
+use crate::tensor::{Parameter, Tensor};
+
+/// A surrogate that computes what it would learn from only while it learns.
+#[derive(Debug)]
+pub(crate) struct Pausable {
+    surrogate: Box<dyn Surrogate>,
+    learns: Cell<bool>,
+}
+
+impl Pausable {
+    /// A surrogate that learns.
+    pub(crate) fn new(surrogate: Box<dyn Surrogate>) -> Self {
+        Self {
+            surrogate,
+            learns: Cell::new(true),
+        }
+    }
+
+    /// From now on the variance gradients are computed, or left empty.
+    pub(crate) fn learn(&self, learns: bool) {
+        self.learns.set(learns);
+    }
+}
+
+impl Surrogate for Pausable {
+    fn value(&self, z: &Tensor, around: Surroundings<'_>) -> Result<Tensor> {
+        self.surrogate.value(z, around)
+    }
+
+    fn parameters(&self) -> Vec<Parameter> {
+        self.surrogate.parameters()
+    }
+
+    fn evaluations(&self) -> usize {
+        self.surrogate.evaluations()
+    }
+
+    fn linearize<'a>(&'a self, z: &Tensor, around: Surroundings<'a>) -> Result<Linearization<'a>> {
+        let at_z = self.surrogate.linearize(z, around)?;
+        Ok(match self.learns.get() {
+            true => at_z,
+            false => Linearization {
+                train: Box::new(|_, _| Ok(Vec::new())),
+                ..at_z
+            },
+        })
+    }
+
+    fn train(
+        &self,
+        z: &Tensor,
+        along: &Tensor,
+        weight: &Tensor,
+        around: Surroundings<'_>,
+    ) -> Result<Vec<Tensor>> {
+        match self.learns.get() {
+            true => self.surrogate.train(z, along, weight, around),
+            false => Ok(Vec::new()),
+        }
+    }
+}
