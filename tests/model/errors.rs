@@ -263,7 +263,7 @@ fn an_impossible_observation_is_reported_and_moves_nothing() -> Result<()> {
     );
     assert_says(
         &error.to_string(),
-        &["`miracle`", "inf", "step 0", "impossible"],
+        &["`miracle`", "errors.rs:", "inf", "step 0", "impossible"],
     );
     let params = svi.trainer()?.params();
     assert_eq!(params.get("w").unwrap().item()?, 0.0);

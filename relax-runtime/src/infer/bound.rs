@@ -69,12 +69,14 @@ pub(super) fn bound(samples: usize, key: Key, run: impl Fn(Key) -> Result<Pass>)
     (0..latents.len()).for_each(|place| sites.insert(place));
     let plates: Rc<[Plate]> = plate.into_iter().collect();
     let term = Term {
-        name: format!("bound of {samples} samples"),
+        name: format!("bound of {samples} samples").into(),
         kind: Kind::Observed,
         value: Number::Tensor(-bound),
         scale: plate.map_or(1.0, |plate| plate.scale),
         plates,
         sites,
+        of_guide: false,
+        at: None,
     };
     Ok(Pass {
         latents,

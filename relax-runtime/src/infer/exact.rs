@@ -263,7 +263,7 @@ impl Exact {
         let weighed = weigh(&score, latent, &self.centres);
         let site = self
             .sites
-            .entry(latent.name.clone())
+            .entry(latent.name.to_string())
             .or_insert_with(|| ExactSite {
                 gradients: score.iter().map(Tensor::zeros_like).collect(),
                 weighed: weighed.iter().map(Tensor::zeros_like).collect(),

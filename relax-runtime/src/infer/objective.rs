@@ -184,8 +184,7 @@ fn entropy_term(place: usize, latent: &Latent, whole: bool) -> Result<Term> {
         scale: latent.scale,
         sites,
         of_guide: true,
-        file: latent.file,
-        line: latent.line,
+        at: Some((latent.file, latent.line)),
     })
 }
 
@@ -215,8 +214,7 @@ fn term(entry: &Entry, value: Number, sites: SiteSet) -> Term {
         scale: entry.scale,
         sites,
         of_guide: false,
-        file: entry.file,
-        line: entry.line,
+        at: Some((entry.file, entry.line)),
     }
 }
 

@@ -59,22 +59,21 @@ pub struct Term {
     pub sites: SiteSet,
     /// Whether it is the log-density of a choice under its guide.
     pub(crate) of_guide: bool,
-    pub(crate) file: &'static str,
-    pub(crate) line: u32,
+    /// The user's file and line, where the term is a site's.
+    pub(crate) at: Option<(&'static str, u32)>,
 }
 
 impl Term {
     /// An error that says which term went wrong, with its site's line.
     pub(crate) fn not_finite(&self, value: f64, step: u64) -> Error {
-        let Self {
-            name, file, line, ..
-        } = self;
+        let name = &self.name;
+        let at = self.at.map(|(file, line)| format!(" ({file}:{line})"));
         let term = match self.of_guide {
             true => format!("log q({name})"),
             false => name.to_string(),
         };
         Error::NotFinite {
-            what: format!("the cost of `{term}` ({file}:{line})"),
+            what: format!("the cost of `{term}`{}", at.unwrap_or_default()),
             value,
             step,
             hint: "an observation may be impossible under the model, or the learning rate too \

@@ -94,7 +94,7 @@ pub(in crate::infer) fn weigh(
     latent: &Latent,
     centres: &Centres,
 ) -> Vec<Tensor> {
-    let Some(centres) = centres.get(&latent.name) else {
+    let Some(centres) = centres.get(&*latent.name) else {
         return Vec::new();
     };
     let parameters = latent.law.parameters();
@@ -224,8 +224,8 @@ impl Measured {
                 continue;
             };
             let latent = &latents[place];
-            if !self.centres.contains_key(&latent.name) {
-                self.centres.insert(latent.name.clone(), centre(latent));
+            if !self.centres.contains_key(&*latent.name) {
+                self.centres.insert(latent.name.to_string(), centre(latent));
             }
             let weighed = weigh(&estimate.gradients, latent, &self.centres);
             let Coordinates {
@@ -233,7 +233,7 @@ impl Measured {
                 rows,
                 weighed,
             } = Coordinates::of(&estimate.gradients, &weighed, latent.plates.len())?;
-            let site = self.sites.entry(estimate.name.clone()).or_default();
+            let site = self.sites.entry(estimate.name.to_string()).or_default();
             if !rows.is_empty() {
                 site.numbers = estimate.gradients.iter().map(Tensor::len).sum();
             }
