@@ -13,7 +13,8 @@ use crate::tensor::{Parameter, Tensor};
 /// other sign (Titsias and Shi 2022).
 ///
 /// Unbiased for every α; `variance_gradient` holds one tensor, for α. The draws are those of
-/// [`rloo`](super::rloo()); each needs one evaluation, for the cost and its slope.
+/// [`rloo`](super::rloo()); each needs one evaluation, for the cost and its slope. A slope that is
+/// not known, as that of the draw already made at a site, is left out of the means.
 ///
 /// # Errors
 /// The cost's own, shapes that do not fit, or no further noise.
@@ -21,14 +22,18 @@ pub fn double_cv(problem: Problem<'_>, cost: &dyn Cost, alpha: f32) -> Result<Es
     let theta = problem.theta.detach();
     let draws = problem.draws();
     let (mut costs, slopes) = costs_and_slopes(cost, &draws)?;
-    let others = (draws.len() - 1) as f32;
+    let zero = theta.zeros_like();
+    let others: Vec<Tensor> = (0..draws.len())
+        .map(|i| mean_of_others(&slopes, i).unwrap_or_else(|| zero.clone()))
+        .collect();
     let mean = |theta: &Tensor| problem.mean(theta);
-    let (mu, sum) = (mean(&theta), sum(&slopes));
+    let mu = mean(&theta);
     let expansions: Vec<Tensor> = draws
         .iter()
-        .zip(&slopes)
-        .map(|(b, own)| ((&sum - own) / others * (b - &mu)).sum_from(problem.plates))
+        .zip(&others)
+        .map(|(b, slope)| (slope * (b - &mu)).sum_from(problem.plates))
         .collect();
+    let sum = others.iter().fold(zero, |sum, slope| sum + slope);
     let exact = pull(&mean, &theta, &(sum / draws.len() as f32))?;
     let by_alpha = exact - centred_scores(problem, &draws, &expansions)?;
     let gradient = centred_scores(problem, &draws, &costs)? + &by_alpha * alpha;
@@ -42,10 +47,16 @@ pub fn double_cv(problem: Problem<'_>, cost: &dyn Cost, alpha: f32) -> Result<Es
     })
 }
 
-fn sum(tensors: &[Tensor]) -> Tensor {
-    tensors[1..]
+/// The mean of what is known at the draws other than draw `i`.
+fn mean_of_others(slopes: &[Option<Tensor>], i: usize) -> Option<Tensor> {
+    let others = slopes.iter().enumerate().filter(|&(j, _)| j != i);
+    let known: Vec<&Tensor> = others.filter_map(|(_, slope)| slope.as_ref()).collect();
+    let sum = known
         .iter()
-        .fold(tensors[0].clone(), |sum, t| sum + t)
+        .copied()
+        .cloned()
+        .reduce(|sum, slope| sum + slope)?;
+    Some(sum / known.len() as f32)
 }
 
 /// Double control variates, the weight α learned online.
@@ -100,10 +111,8 @@ impl Estimator for DoubleCv {
         )
     }
 
-    /// One more than there are draws: at a site, the slope at the site's own draw takes a run of
-    /// its own.
     fn evaluations(&self, _: SiteClass) -> usize {
-        self.draws + 1
+        self.draws
     }
 
     fn further_noise(&self) -> usize {

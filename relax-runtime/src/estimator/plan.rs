@@ -207,12 +207,12 @@ fn ranked(budget: usize) -> Result<Vec<Rc<dyn Estimator>>> {
     };
     let mut all: Vec<Rc<dyn Estimator>> = vec![Rc::new(Pathwise), Rc::new(enumerate)];
     if budget >= 3 {
-        all.push(Rc::new(Rodeo::new(budget - 1)?));
+        all.push(Rc::new(Rodeo::new(budget)?));
         all.push(Rc::new(Arms::new(budget)?));
     }
     all.push(Rc::new(IndeCateR));
     if budget >= 4 {
-        all.push(Rc::new(DoubleCv::new(budget - 1)?));
+        all.push(Rc::new(DoubleCv::new(budget)?));
     }
     all.push(Rc::new(Relax::sum()));
     all.push(Rc::new(Disarm));

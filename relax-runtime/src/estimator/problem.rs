@@ -158,12 +158,14 @@ pub trait Cost {
     /// If the cost is a black box, or its own.
     fn with_slope(&self, b: &Tensor) -> Result<(Tensor, Tensor)>;
 
-    /// The same at the draw that the noise u gives.
+    /// The same at the draw that the noise u gives. At the site of a model the cost is known there,
+    /// but the slope would take another evaluation, and there is none.
     ///
     /// # Errors
     /// As [`with_slope`](Self::with_slope).
-    fn drawn_with_slope(&self, b: &Tensor) -> Result<(Tensor, Tensor)> {
-        self.with_slope(b)
+    fn drawn_with_slope(&self, b: &Tensor) -> Result<(Tensor, Option<Tensor>)> {
+        let (f, slope) = self.with_slope(b)?;
+        Ok((f, Some(slope)))
     }
 
     /// f at a relaxed draw, differentiable in it; `temperature` is that of choices made later.

@@ -61,17 +61,19 @@ pub(super) fn centred_scores(
     Ok(gradient / (draws.len() - 1) as f32)
 }
 
-/// The costs of at least two draws and their slopes there; the first is the one already made.
+/// The costs of at least two draws and their slopes there; the first is the one already made, whose
+/// slope may not be known.
 pub(super) fn costs_and_slopes(
     cost: &dyn Cost,
     draws: &[Tensor],
-) -> Result<(Vec<Tensor>, Vec<Tensor>)> {
+) -> Result<(Vec<Tensor>, Vec<Option<Tensor>>)> {
     let ([first, others @ ..], 2..) = (draws, draws.len()) else {
         return Err(too_few());
     };
     let mut found = vec![cost.drawn_with_slope(first)?];
     for b in others {
-        found.push(cost.with_slope(b)?);
+        let (f, slope) = cost.with_slope(b)?;
+        found.push((f, Some(slope)));
     }
     Ok(found.into_iter().unzip())
 }

@@ -20,7 +20,8 @@ use crate::tensor::{Device, Parameter, Tensor, grad};
 /// of a draw costs an evaluation.
 ///
 /// For blocks of coins. The draws are those of [`rloo`](super::rloo()); each needs one evaluation,
-/// for the cost and its slope. `variance_gradient` is for the network's parameters.
+/// for the cost and its slope. A draw whose slope is not known, as that already made at a site, has
+/// no expansion around it. `variance_gradient` is for the network's parameters.
 ///
 /// # Errors
 /// The cost's own, shapes that do not fit, or no further noise.
@@ -33,7 +34,10 @@ pub fn rodeo(problem: Problem<'_>, cost: &dyn Cost, network: &SteinNetwork) -> R
     let flat = |x: &Tensor| x.reshape([rows, width]);
     let neighbours = Neighbours {
         draws: draws.iter().map(flat).collect(),
-        slopes: slopes.iter().map(flat).collect(),
+        slopes: slopes
+            .iter()
+            .map(|slope| slope.as_ref().map(flat))
+            .collect(),
         costs: costs.iter().map(|f| f.reshape([rows, 1])).collect(),
         mean: problem.mean(&theta).reshape([rows, width]),
     };
@@ -77,7 +81,8 @@ fn scores(problem: Problem<'_>, draws: &[Tensor], weights: &[Tensor]) -> Result<
 /// The draws, each `[rows, coins]`, with what is known of the cost there.
 struct Neighbours {
     draws: Vec<Tensor>,
-    slopes: Vec<Tensor>,
+    /// Where they are known.
+    slopes: Vec<Option<Tensor>>,
     /// `[rows, 1]`.
     costs: Vec<Tensor>,
     /// p of each coin.
@@ -90,10 +95,13 @@ impl Neighbours {
         let (b, p) = (&self.draws[i], &self.mean);
         let turn = 1.0 - b * 2.0;
         let mut outputs: Option<[Tensor; 2]> = None;
-        for j in (0..self.draws.len()).filter(|&j| j != i) {
+        let mut centers = 0.0;
+        for (j, slope) in self.slopes.iter().enumerate() {
+            let (Some(slope), true) = (slope, i != j) else {
+                continue;
+            };
             // By how much the expansion around draw j changes on the way to bᵢ, and to its
             // neighbours.
-            let slope = &self.slopes[j];
             let here = (slope * (b - &self.draws[j])).sum_keepdim(1);
             let changes = Tensor::concat(&[&(&here + slope * &turn), &here], 1);
             let [h, h_tilde] = network.value(&changes, &self.costs[j]);
@@ -101,13 +109,15 @@ impl Neighbours {
                 None => [h, h_tilde],
                 Some([a, b]) => [a + h, b + h_tilde],
             });
+            centers += 1.0;
         }
-        let others = (self.draws.len() - 1) as f32;
+        let Some([h, h_tilde]) = outputs else {
+            return (b.zeros_like().sum(1), b.zeros_like());
+        };
         let coins = b.shape()[1];
-        let [h, h_tilde] = outputs.unwrap_or_else(|| [b.zeros_like(), b.zeros_like()]);
         let split = |x: &Tensor| (x.slice(1, 0..coins), x.slice(1, coins..coins + 1));
-        let (h_next, h_here) = split(&(h / others));
-        let (t_next, t_here) = split(&(h_tilde / others));
+        let (h_next, h_here) = split(&(h / centers));
+        let (t_next, t_here) = split(&(h_tilde / centers));
         // p(flip d), over the number of coins.
         let flip = (p * &turn + b) / coins as f32;
         let stein = (&flip * (h_next - h_here)).sum(1);
@@ -251,10 +261,8 @@ impl Estimator for Rodeo {
         )
     }
 
-    /// One more than there are draws: at a site, the slope at the site's own draw takes a run of
-    /// its own.
     fn evaluations(&self, _: SiteClass) -> usize {
-        self.draws + 1
+        self.draws
     }
 
     fn further_noise(&self) -> usize {

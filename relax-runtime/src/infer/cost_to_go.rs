@@ -1,6 +1,5 @@
 //! The cost-to-go of a site, as its estimator sees it: a function of the site's draw.
 
-use std::cell::Cell;
 use std::rc::Rc;
 
 use super::objective::Objective;
@@ -31,8 +30,6 @@ pub(super) struct CostToGo<'a> {
     /// At the site's own draw.
     pub(super) drawn: &'a Tensor,
     pub(super) baseline: f32,
-    /// How often the draw's own evaluation had to be made again.
-    pub(super) repeated: Cell<usize>,
 }
 
 impl CostToGo<'_> {
@@ -73,9 +70,8 @@ impl Cost for CostToGo<'_> {
     }
 
     /// The graph of the draw's own evaluation is kept for the parameters' derivatives.
-    fn drawn_with_slope(&self, b: &Tensor) -> Result<(Tensor, Tensor)> {
-        self.repeated.set(self.repeated.get() + 1);
-        self.with_slope(b)
+    fn drawn_with_slope(&self, b: &Tensor) -> Result<(Tensor, Option<Tensor>)> {
+        Ok((self.drawn(b)?, None))
     }
 
     fn relaxed(&self, draw: &Tensor, temperature: &Tensor) -> Result<Tensor> {

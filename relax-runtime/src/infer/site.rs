@@ -1,7 +1,6 @@
 //! What a trainer keeps of one site: its estimator, what that has learned, and its variance.
 
 use std::borrow::Cow;
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -149,7 +148,6 @@ impl Site {
             params,
             drawn: &to_go,
             baseline: self.baseline(),
-            repeated: Cell::default(),
         };
         let fresh;
         let state = match &self.state {
@@ -177,7 +175,7 @@ impl Site {
                 (found.gradients, found.variance_gradient, found.evaluations)
             }
         };
-        let evaluations = evaluations - 1 + cost.repeated.get();
+        let evaluations = evaluations - 1;
         Ok(Looked {
             estimate: measure(latent, gradients, evaluations)?,
             variance_gradient,
