@@ -109,13 +109,9 @@ impl Surrogate for FreeForm {
         let shape = z.shape();
         let before = Self::surroundings(around);
         let rows = flat(&z.detach(), around.plates);
-        if SmallPass::suits((&self.before, &before), &self.layers, &rows) {
-            let pass = SmallPass::run(
-                self.activation,
-                (&self.before, &before),
-                &self.layers,
-                &rows,
-            )?;
+        let met = (&self.before, &before);
+        if SmallPass::suits(met, &self.layers, &rows) {
+            let pass = SmallPass::run(self.activation, met, &self.layers, &rows)?;
             return pass.linearized(shape, around.plates);
         }
         let from_before = constant(&self.before).apply(&before);

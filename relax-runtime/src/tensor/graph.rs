@@ -227,6 +227,25 @@ impl Sinks<'_> {
         buffer.resize(len, 0.0);
         Some(buffer)
     }
+
+    /// Adds an element each to the gradient of operand `i`, where it is needed; without a pass
+    /// over zeros if they are the first.
+    pub(super) fn add(&mut self, i: usize, elements: impl Iterator<Item = f32>) {
+        let Some((place, _)) = self.operands[i] else {
+            return;
+        };
+        let buffer = &mut self.gradients[place];
+        cpu::vectorised(|| {
+            if buffer.is_empty() {
+                buffer.extend(elements);
+            } else {
+                buffer
+                    .iter_mut()
+                    .zip(elements)
+                    .for_each(|(sum, x)| *sum += x);
+            }
+        });
+    }
 }
 
 /// Outputs with a node, and their cotangents.

@@ -55,20 +55,9 @@ fn zip_cpu(
     let saved = (left.clone(), right.clone());
     record_cpu(&[a, b], a.shape, values, move |g, sinks| {
         let (x, y) = (cpu::slice(&saved.0), cpu::slice(&saved.1));
-        if let Some(sink) = sinks.get(0) {
-            cpu::vectorised(|| {
-                for (((sink, g), &x), &y) in sink.iter_mut().zip(g).zip(x).zip(y) {
-                    *sink += g * dl(x, y);
-                }
-            });
-        }
-        if let Some(sink) = sinks.get(1) {
-            cpu::vectorised(|| {
-                for (((sink, g), &x), &y) in sink.iter_mut().zip(g).zip(x).zip(y) {
-                    *sink += g * dr(x, y);
-                }
-            });
-        }
+        let pairs = || g.iter().zip(x).zip(y);
+        sinks.add(0, pairs().map(|((g, &x), &y)| g * dl(x, y)));
+        sinks.add(1, pairs().map(|((g, &x), &y)| g * dr(x, y)));
     })
 }
 

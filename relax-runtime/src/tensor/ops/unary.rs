@@ -14,13 +14,10 @@ pub(super) fn map_cpu(
     let values = cpu::map(cpu::slice(flat), f);
     let saved = inner.node.is_some().then(|| (flat.clone(), values.clone()));
     record_cpu(&[inner], inner.shape, values, move |g, sinks| {
-        if let (Some(sink), Some((x, y))) = (sinks.get(0), &saved) {
+        if let Some((x, y)) = &saved {
             let arguments = cpu::slice(x).iter().zip(cpu::slice(y));
-            cpu::vectorised(|| {
-                for ((sink, g), (&x, &y)) in sink.iter_mut().zip(g).zip(arguments) {
-                    *sink += g * df(x, y);
-                }
-            });
+            let pulled = g.iter().zip(arguments);
+            sinks.add(0, pulled.map(|(g, (&x, &y))| g * df(x, y)));
         }
     })
 }
