@@ -10,8 +10,11 @@
 //! The model's choices are host values that steer an `if` and a `match`, so the cost cannot be
 //! evaluated at relaxed draws: the plan gives every site RELAX with a free-form surrogate.
 //!
+//! `check` has the compiler write a test that the gradients of model and guide are unbiased.
+//!
 //! ```text
 //! cargo run --release --example sprinkler
+//! cargo test --example sprinkler
 //! ```
 
 use std::process::ExitCode;
@@ -21,7 +24,7 @@ use relax_runtime::dist::SiteValue;
 use relax_runtime::infer::{ExactPosterior, exact_gradient};
 use relax_runtime::prelude::*;
 
-#[model]
+#[model(check(true, guide = structured()))]
 fn sprinkler(wet: bool) {
     let rain = sample!(Bernoulli(0.2));
     let sprinkler = sample!(Bernoulli(if rain { 0.01 } else { 0.4 }));

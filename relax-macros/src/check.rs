@@ -2,18 +2,19 @@
 
 use crate::distributions;
 use crate::errors::Errors;
-use crate::ir::{Barrier, Dist, Hole, Kind, Model, Origin, Site};
-use proc_macro2::{Span, TokenStream};
+use crate::ir::{Barrier, Check, Dist, Hole, Kind, Model, Origin, Site};
+use proc_macro2::Span;
+use quote::ToTokens;
+use syn::ext::IdentExt;
 use syn::visit::Visit;
 use syn::{FnArg, Pat, ReceiverKind, Safety, Signature, Type, TypeImplTrait};
 
 /// Checks a model and numbers the implicit names that are taken.
-pub fn model(arguments: &TokenStream, model: &mut Model, errors: &mut Errors) {
-    if !arguments.is_empty() {
-        let message = "`#[model]` takes no arguments; write just `#[model]`";
-        errors.push(syn::Error::new_spanned(arguments, message));
-    }
+pub fn model(model: &mut Model, errors: &mut Errors) {
     signature(&model.function.sig, errors);
+    if let Some(check) = &model.check {
+        test(check, &model.function.sig, errors);
+    }
     let sites = model.holes.iter_mut().filter_map(|hole| match hole {
         Hole::Site(site) => Some(&mut **site),
         Hole::Return(_) => None,
@@ -66,6 +67,39 @@ fn signature(signature: &Signature, errors: &mut Errors) {
             span,
             "a model returns a type that it can name; write it instead of `impl`",
         );
+    }
+}
+
+/// A test calls the function, so it needs a value for every argument.
+fn test(check: &Check, signature: &Signature, errors: &mut Errors) {
+    if let Some(FnArg::Receiver(receiver)) = signature.inputs.first() {
+        errors.at(
+            receiver.self_token.span,
+            "`check` cannot make a `self` to test with; write `#[model]`, and a test of your own \
+             that calls `check_unbiased(&value.method(..))?.verdict()`",
+        );
+        return;
+    }
+    let (given, wanted) = (check.values.len(), signature.inputs.len());
+    if given == wanted {
+        return;
+    }
+    let arguments = signature.inputs.iter().filter_map(|input| match input {
+        FnArg::Typed(typed) => Some(typed.pat.to_token_stream().to_string()),
+        FnArg::Receiver(_) => None,
+    });
+    let arguments = arguments.collect::<Vec<_>>().join(", ");
+    let name = signature.ident.unraw();
+    let message = match wanted {
+        0 => format!("`{name}` has no arguments to give values to; write `check`"),
+        _ => format!(
+            "the test calls `{name}({arguments})`: give a value for each argument, as in \
+             `check(value, ..)`; here are {given} for {wanted}"
+        ),
+    };
+    match check.values.get(wanted) {
+        Some(beyond) => errors.push(syn::Error::new_spanned(beyond, message)),
+        None => errors.at(check.keyword.span(), message),
     }
 }
 

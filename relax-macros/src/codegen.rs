@@ -2,7 +2,7 @@
 
 use crate::check;
 use crate::distributions;
-use crate::ir::{Dist, Family, HOLE, Hole, Kind, Model, Plate, Site};
+use crate::ir::{Check, Dist, Family, HOLE, Hole, Kind, Model, Plate, Site};
 use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt;
@@ -19,10 +19,41 @@ pub fn model(model: &Model) -> TokenStream {
     let construction = writer.construction(function);
     let signature = constructor(&function.sig, &writer.output.output);
     let (attributes, visibility) = (&function.attrs, &function.vis);
+    let test = model.check.as_ref().map(|check| test(check, &function.sig));
     quote! {
         #(#attributes)*
         #visibility #signature {
             #construction
+        }
+        #test
+    }
+}
+
+/// The test that the model's gradients are unbiased.
+fn test(check: &Check, signature: &Signature) -> TokenStream {
+    let Check {
+        keyword,
+        values,
+        guide,
+        draws,
+    } = check;
+    let function = &signature.ident;
+    let span = Span::mixed_site().located_at(keyword.span());
+    let name = format!("{}_is_unbiased", function.unraw());
+    let name = Ident::new(&name, keyword.span());
+    let option = |expr: TokenStream| quote_spanned!(span=> ::core::option::Option::Some(#expr));
+    let none = || quote_spanned!(span=> ::core::option::Option::None);
+    let guide = guide
+        .as_ref()
+        .map_or_else(none, |guide| option(quote!(&#guide)));
+    let draws = draws
+        .as_ref()
+        .map_or_else(none, |draws| option(quote!(#draws)));
+    quote_spanned! {span=>
+        #[cfg(test)]
+        #[test]
+        fn #name() -> ::core::result::Result<(), ::relax_runtime::plumbing::Failure> {
+            ::relax_runtime::plumbing::check(&#function(#(#values),*), #guide, #draws)
         }
     }
 }

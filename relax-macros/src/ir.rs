@@ -12,6 +12,20 @@ pub struct Model {
     pub function: ItemFn,
     /// What was taken out of the body, and out of the parts of each other.
     pub holes: Vec<Hole>,
+    /// The test that `#[model(check(..))]` asks for.
+    pub check: Option<Check>,
+}
+
+/// `check(values.., guide = model, draws = n)`
+pub struct Check {
+    /// The word `check` where the user wrote it.
+    pub keyword: Ident,
+    /// The values of the function's arguments.
+    pub values: Vec<Expr>,
+    /// The guide, if not an automatic one.
+    pub guide: Option<Expr>,
+    /// How many draws.
+    pub draws: Option<Expr>,
 }
 
 /// A part of the body that code is generated for.

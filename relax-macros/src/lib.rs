@@ -41,6 +41,11 @@ use proc_macro::TokenStream;
 /// be `_h`) or of its `name = "..."`; two sites have the same name only in exclusive branches.
 /// Sites of a loop are indexed. `?` works on errors that convert into `relax_runtime::Error`.
 ///
+/// `#[model(check)]` also writes a test, `<function>_is_unbiased`, that fails if the gradient
+/// estimate of a site is biased: `relax_runtime::infer::check_unbiased`. A function with arguments
+/// is checked with given ones, as in `#[model(check(true, 0.5))]`; the options `guide = other(..)`
+/// and `draws = 2_000` follow them.
+///
 /// # Errors
 /// Compile errors at the token concerned; each says what to write instead.
 #[proc_macro_attribute]
@@ -58,7 +63,11 @@ fn expand(
     };
     let mut errors = errors::Errors::default();
     let mut model = parse::model(function, &mut errors);
-    check::model(&arguments, &mut model, &mut errors);
+    match syntax::attribute(arguments) {
+        Ok(check) => model.check = check,
+        Err(error) => errors.push(error),
+    }
+    check::model(&mut model, &mut errors);
     match errors.finish() {
         Ok(()) => codegen::model(&model),
         Err(error) => fallback::stub(&error, &model.function),

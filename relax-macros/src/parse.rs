@@ -34,7 +34,11 @@ pub fn model(mut function: ItemFn, errors: &mut Errors) -> Model {
         .attrs
         .iter_mut()
         .for_each(|attribute| attribute.style = AttrStyle::Outer);
-    Model { function, holes }
+    Model {
+        function,
+        holes,
+        check: None,
+    }
 }
 
 struct Reader<'e> {

@@ -1,7 +1,7 @@
 //! Grammar of the macros' arguments: tokens to [`Kind`], without looking around them.
 
 use crate::errors::Errors;
-use crate::ir::{Dist, Family, Kind, Plate};
+use crate::ir::{Check, Dist, Family, Kind, Plate};
 use crate::suggest::{did_you_mean, list};
 use proc_macro2::{TokenStream, TokenTree};
 use syn::parse::{Parse, ParseStream, Parser};
@@ -33,7 +33,7 @@ pub fn site(keyword: &Ident, invocation: &Macro) -> Result<(Kind, Option<LitStr>
     } else {
         &["name"]
     };
-    arguments.reject_unknown(keyword, known, &mut errors);
+    arguments.reject_unknown(&format!("{keyword}!"), known, &mut errors);
     let name = arguments
         .option("name", &mut errors)
         .and_then(|value| literal(value, &mut errors));
@@ -71,6 +71,49 @@ pub fn site(keyword: &Ident, invocation: &Macro) -> Result<(Kind, Option<LitStr>
         }
     };
     Ok((kind, name))
+}
+
+/// The arguments of `#[model(..)]` itself.
+///
+/// # Errors
+/// Anything but `check` and `check(..)`, at its token.
+pub fn attribute(arguments: TokenStream) -> Result<Option<Check>> {
+    const WANTED: &str = "`#[model]` takes nothing but `check`: write `#[model]`, or \
+         `#[model(check)]` for a test of the model's gradients";
+    if arguments.is_empty() {
+        return Ok(None);
+    }
+    let checked = |input: ParseStream<'_>| {
+        let keyword: Ident = input.parse()?;
+        if keyword != "check" {
+            let hint = did_you_mean(&keyword.to_string(), ["check"]);
+            return Err(Error::new(keyword.span(), format!("{WANTED}{hint}")));
+        }
+        let mut given = TokenStream::new();
+        if input.peek(token::Paren) {
+            let inside;
+            syn::parenthesized!(inside in input);
+            given = inside.parse()?;
+        }
+        input.parse::<Option<Token![,]>>()?;
+        if input.is_empty() {
+            return Ok((keyword, given));
+        }
+        Err(input.error(WANTED))
+    };
+    let (keyword, given) = checked.parse2(arguments)?;
+    let mut given: Arguments = syn::parse2(given)?;
+    let mut errors = Errors::default();
+    given.reject_unknown("check", &["guide", "draws"], &mut errors);
+    let guide = given.option("guide", &mut errors);
+    let draws = given.option("draws", &mut errors);
+    errors.finish()?;
+    Ok(Some(Check {
+        keyword,
+        values: given.values,
+        guide,
+        draws,
+    }))
 }
 
 /// `value, value, key = value, ..`
@@ -118,14 +161,14 @@ impl Arguments {
         first.map(|(_, value)| value)
     }
 
-    fn reject_unknown(&self, keyword: &Ident, known: &[&str], errors: &mut Errors) {
+    fn reject_unknown(&self, place: &str, known: &[&str], errors: &mut Errors) {
         for (key, _) in &self.options {
             if !known.iter().any(|known| key == known) {
                 let hint = did_you_mean(&key.to_string(), known.iter().copied());
                 let known = list(known.iter().copied());
                 errors.at(
                     key.span(),
-                    format_args!("`{keyword}!` has no option `{key}`{hint} (it has {known})"),
+                    format_args!("`{place}` has no option `{key}`{hint} (it has {known})"),
                 );
             }
         }

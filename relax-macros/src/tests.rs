@@ -12,7 +12,12 @@ fn tokens(source: &str) -> TokenStream {
 
 /// The expansion of a function, formatted.
 fn expanded(source: &str) -> String {
-    let file = syn::parse2(expand(TokenStream::new(), tokens(source))).expect("an expansion");
+    expanded_with("", source)
+}
+
+/// The same under `#[model(..)]` with arguments.
+fn expanded_with(arguments: &str, source: &str) -> String {
+    let file = syn::parse2(expand(tokens(arguments), tokens(source))).expect("an expansion");
     prettyplease::unparse(&file)
 }
 
@@ -20,7 +25,7 @@ fn checked(body: &str) -> (Model, Errors) {
     let mut errors = Errors::default();
     let function = syn::parse2(tokens(&format!("fn f() {{ {body} }}"))).expect("a function");
     let mut model = parse::model(function, &mut errors);
-    check::model(&TokenStream::new(), &mut model, &mut errors);
+    check::model(&mut model, &mut errors);
     (model, errors)
 }
 
@@ -230,5 +235,13 @@ fn expands_exclusive_branches() {
 fn expands_error_beside_a_stub() {
     insta::assert_snapshot!(expanded(
         "async fn coin(p: f64) -> Result<bool> { let coin = sample!(Bernouli(p)); Ok(coin) }"
+    ));
+}
+
+#[test]
+fn expands_check() {
+    insta::assert_snapshot!(expanded_with(
+        "check(true, &data()?, guide = structured(), draws = 2_000)",
+        "fn sprinkler(wet: bool, x: &Tensor) { observe!(Bernoulli(0.2), wet); }"
     ));
 }
