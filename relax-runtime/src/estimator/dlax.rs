@@ -2,7 +2,7 @@
 //! Choi, Wu, Roeder, Duvenaud 2018, talk).
 
 use super::problem::{pull, push};
-use super::relax::twice_mean;
+use super::relax::{surrogate_at_z, twice_mean};
 use super::site::{Estimator, SiteClass, SiteState, SiteTask};
 use super::{Cost, Estimate, Problem, Relax, SurrogateKind};
 use crate::error::Result;
@@ -70,6 +70,15 @@ impl Estimator for Dlax {
 
     fn state(&self, task: &SiteTask<'_>) -> Result<SiteState> {
         self.surrogate.state(task)
+    }
+
+    fn surrogate_value(
+        &self,
+        task: &SiteTask<'_>,
+        cost: &dyn Cost,
+        state: &SiteState,
+    ) -> Result<Option<Tensor>> {
+        surrogate_at_z(task.problem, cost, state.surrogate()).map(Some)
     }
 
     fn estimate(

@@ -1,9 +1,11 @@
 //! REBAR (Tucker, Mnih, Maddison, Lawson, Sohl-Dickstein 2017): RELAX with the relaxed cost alone.
 
+use super::relax::surrogate_at_z;
 use super::site::{Coupling, Estimator, SiteClass, SiteState, SiteTask, check_relaxed_cost};
 use super::{Cost, Estimate, Problem, relax};
 use crate::error::Result;
 use crate::surrogate::RelaxedCost;
+use crate::tensor::Tensor;
 
 /// The REBAR estimate: [`relax`](super::relax()) with c(z) = η f(σ(z/λ)).
 ///
@@ -65,6 +67,15 @@ impl Estimator for Rebar {
         Ok(SiteState::with_surrogate(Box::new(
             surrogate.named(&task.parameter_name("relaxed_cost")),
         )))
+    }
+
+    fn surrogate_value(
+        &self,
+        task: &SiteTask<'_>,
+        cost: &dyn Cost,
+        state: &SiteState,
+    ) -> Result<Option<Tensor>> {
+        surrogate_at_z(task.problem, cost, state.surrogate()).map(Some)
     }
 
     fn estimate(

@@ -98,6 +98,20 @@ fn independent(
     )
 }
 
+/// c(z), a number a row.
+pub(super) fn surrogate_at_z(
+    problem: Problem<'_>,
+    cost: &dyn Cost,
+    surrogate: &dyn Surrogate,
+) -> Result<Tensor> {
+    let z = problem
+        .relaxation
+        .relaxed(&problem.theta.detach(), &problem.noise.u);
+    let relaxed = |draw: &Tensor, temperature: &Tensor| cost.relaxed(draw, temperature);
+    let c = surrogate.value(&z, problem.surroundings(&relaxed))?;
+    Ok(c.check()?.detach())
+}
+
 /// The derivative of the mean square of a gradient estimate by the estimate.
 pub(super) fn twice_mean(gradient: &Tensor) -> Tensor {
     gradient * (2.0 / gradient.len().max(1) as f32)
@@ -283,6 +297,15 @@ impl Estimator for Relax {
 
     fn state(&self, task: &SiteTask<'_>) -> Result<SiteState> {
         Ok(SiteState::with_surrogate(self.surrogate(task)?))
+    }
+
+    fn surrogate_value(
+        &self,
+        task: &SiteTask<'_>,
+        cost: &dyn Cost,
+        state: &SiteState,
+    ) -> Result<Option<Tensor>> {
+        surrogate_at_z(task.problem, cost, state.surrogate()).map(Some)
     }
 
     fn estimate(

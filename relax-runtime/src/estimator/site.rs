@@ -166,6 +166,20 @@ pub trait Estimator: Debug {
         Ok(SiteState::new())
     }
 
+    /// Of each row what the surrogate says of the cost at the site's draw; nothing where no
+    /// surrogate stands for the cost. Only ledgers ask for it.
+    ///
+    /// # Errors
+    /// The cost's own.
+    fn surrogate_value(
+        &self,
+        _task: &SiteTask<'_>,
+        _cost: &dyn Cost,
+        _state: &SiteState,
+    ) -> Result<Option<Tensor>> {
+        Ok(None)
+    }
+
     /// One estimate at a discrete site.
     ///
     /// # Errors

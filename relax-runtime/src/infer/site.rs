@@ -40,7 +40,16 @@ pub(super) struct SiteEstimate {
     /// Mean square of the gradients, and how many particles it is the sum of.
     mean_square: (f64, usize),
     /// The gradients, summed over rows.
-    summed: Vec<f32>,
+    pub(super) summed: Vec<f32>,
+}
+
+/// Adds what a particle says of a site, if it says anything.
+pub(super) fn add_up(all: &mut Vec<SiteEstimate>, one: Option<SiteEstimate>) {
+    let Some(one) = one else { return };
+    match all.iter_mut().find(|other| other.name == one.name) {
+        Some(other) => other.add(&one),
+        None => all.push(one),
+    }
 }
 
 /// An estimate, and what there is to learn from it.
@@ -64,7 +73,7 @@ impl SiteEstimate {
     }
 
     /// Adds what another particle says of the same site.
-    pub(super) fn add(&mut self, other: &Self) {
+    fn add(&mut self, other: &Self) {
         self.mean_square.0 += other.mean_square.0;
         self.mean_square.1 += other.mean_square.1;
         if self.summed.len() == other.summed.len() {
@@ -134,6 +143,64 @@ impl Site {
             state.baseline.update(mean_cost);
         }
         Ok(estimate)
+    }
+
+    /// What the site's estimator says of a draw that it does not learn from; nothing before it has
+    /// learned anything, or where the draw makes the site one of another class.
+    pub(super) fn peek(
+        &self,
+        work: &Work<'_>,
+        params: &ParamStore,
+    ) -> Result<Option<SiteEstimate>> {
+        if !self.has_learned() || !self.suits(work) {
+            return Ok(None);
+        }
+        Ok(Some(self.look(work, params)?.estimate))
+    }
+
+    fn suits(&self, work: &Work<'_>) -> bool {
+        self.class.meet(work.pass.class(work.place)) == self.class
+    }
+
+    /// Whether the site has had an estimate to learn from.
+    pub(super) fn has_learned(&self) -> bool {
+        self.state.is_some()
+    }
+
+    /// Of each row the cost and what the surrogate says of it, where a surrogate stands for it.
+    pub(super) fn cost_and_surrogate(
+        &self,
+        work: &Work<'_>,
+        params: &ParamStore,
+    ) -> Result<Option<(Vec<f32>, Vec<f32>)>> {
+        let (Some(relaxation), Some(state)) = (work.latent.law.relaxation(), &self.state) else {
+            return Ok(None);
+        };
+        let to_go = work.pass.cost_to_go(work.place)?.detach();
+        let cost = CostToGo {
+            work,
+            params,
+            drawn: &to_go,
+            baseline: self.baseline(),
+            repeated: Cell::default(),
+        };
+        let surrogate = self.with_task(relaxation, work, |task| {
+            self.estimator.surrogate_value(task, &cost, state)
+        })?;
+        surrogate
+            .map(|surrogate| Ok((to_go.peek()?, surrogate.peek()?)))
+            .transpose()
+    }
+
+    /// Scale and temperature of the site's relaxed cost, if its surrogate has one.
+    pub(super) fn eta_and_temperature(&self) -> Result<Option<(f64, f64)>> {
+        let state = self.state.as_ref();
+        state.map_or(Ok(None), |state| state.surrogate().eta_and_temperature())
+    }
+
+    /// Running variance of the gradient.
+    pub(super) fn running_variance(&self) -> f64 {
+        self.moments.variance()
     }
 
     /// What the site's estimator says with what it has learned so far; starts and learns nothing.

@@ -160,6 +160,16 @@ impl Sites {
         estimates.into_iter().filter_map(report).collect()
     }
 
+    /// A site that has been met.
+    pub(super) fn get(&self, site: &str) -> Option<&Site> {
+        self.met.get(site)
+    }
+
+    /// Names in the order in which they were met.
+    pub(super) fn names(&self) -> &[String] {
+        &self.order
+    }
+
     /// What is taken off a site's cost-to-go before its estimator sees it.
     pub(super) fn baseline(&self, site: &str) -> f64 {
         self.met

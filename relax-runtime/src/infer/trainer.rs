@@ -5,7 +5,8 @@ use std::rc::Rc;
 use super::cost_to_go::Work;
 use super::objective::Objective;
 use super::pass::{Mode, Pass};
-use super::site::SiteEstimate;
+use super::record::{Moment, Recorder, Recording};
+use super::site::{SiteEstimate, add_up};
 use super::sites::Sites;
 use crate::dist::Number;
 use crate::error::{Error, Result};
@@ -13,7 +14,7 @@ use crate::estimator::{IntoEstimator, Plan};
 use crate::model::ParamStore;
 use crate::optim::{Optimizer, Rule};
 use crate::random::Key;
-use crate::report::{SiteReport, StepReport};
+use crate::report::{Ledger, SiteReport, StepReport};
 use crate::tensor::{Parameter, Tensor, grad_parameters_around};
 
 /// Minimises objectives: holds the parameters, the optimiser, and what each site's estimator has
@@ -35,6 +36,7 @@ pub struct Trainer {
     pub(super) step: u64,
     /// Parameters of the user's layers that checkpoints hold.
     pub(super) layers: Vec<Parameter>,
+    recorder: Option<Recorder>,
 }
 
 /// An estimate of an objective and its gradient.
@@ -73,6 +75,7 @@ impl Trainer {
             sites: Sites::default(),
             step: 0,
             layers: Vec::new(),
+            recorder: None,
         }
     }
 
@@ -144,6 +147,19 @@ impl Trainer {
         Ok(self)
     }
 
+    /// Records a variance ledger beside training, which it leaves as it is, bit for bit; a
+    /// checkpoint does not hold it, nor what rivals have learned.
+    #[must_use]
+    pub fn with_ledger(mut self, recording: Recording) -> Self {
+        self.recorder = Some(Recorder::new(recording));
+        self
+    }
+
+    /// The ledger so far, if there is one.
+    pub fn ledger(&self) -> Option<&Ledger> {
+        self.recorder.as_ref().map(|recorder| &recorder.ledger)
+    }
+
     /// Parameters of layers, each with a name of its own, that checkpoints are to hold.
     #[must_use]
     pub fn with_layers(mut self, parameters: Vec<Parameter>) -> Self {
@@ -201,6 +217,16 @@ impl Trainer {
             sites,
             evaluations,
         } = self.estimate(objective, key, true)?;
+        if let Some(recorder) = &mut self.recorder {
+            recorder.record(&Moment {
+                objective,
+                params: &self.params,
+                sites: &self.sites,
+                seed: self.seed,
+                step: self.step,
+                particles: self.particles,
+            })?;
+        }
         self.optimizer.update(&parameters)?;
         let report = StepReport {
             step: self.step,
@@ -243,13 +269,7 @@ impl Trainer {
             }
             evaluations += one.evaluations;
             for estimate in one.sites {
-                match estimates
-                    .iter_mut()
-                    .find(|other| other.name == estimate.name)
-                {
-                    Some(other) => other.add(&estimate),
-                    None => estimates.push(estimate),
-                }
+                add_up(&mut estimates, Some(estimate));
             }
         }
         let sites = self.sites.reports(estimates, share, learn);

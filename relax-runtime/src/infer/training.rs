@@ -4,12 +4,13 @@ use std::ops::Deref;
 
 use super::objective::{Elbo, ExpectedCost, Objective};
 use super::posterior::Posterior;
+use super::record::Recording;
 use super::trainer::Trainer;
 use crate::error::{Error, Result};
 use crate::estimator::{IntoEstimator, Plan};
 use crate::model::{ParamStore, Program};
 use crate::optim::Rule;
-use crate::report::{History, Progress, StepReport};
+use crate::report::{History, Ledger, Progress, StepReport};
 
 /// Training of a fixed objective; built as [`Svi`] or [`Minimize`].
 #[derive(Debug)]
@@ -171,6 +172,12 @@ impl<O: Objective> Training<O> {
         self.configure(|trainer| trainer.with_site_budget(site, evaluations))
     }
 
+    /// Records a variance ledger beside training; none unless asked for.
+    #[must_use]
+    pub fn ledger(self, recording: Result<Recording>) -> Self {
+        self.configure(|trainer| Ok(trainer.with_ledger(recording?)))
+    }
+
     /// Whether `run` shows a progress bar on a terminal; it does unless told otherwise.
     #[must_use]
     pub fn progress(mut self, visible: bool) -> Self {
@@ -244,6 +251,11 @@ impl Trained {
         let names = self.params().names();
         let unknown = || crate::model::unknown_site(name, names.iter().map(String::as_str));
         self.params().get(name).ok_or_else(unknown)?.peek()
+    }
+
+    /// The variance ledger, if one was recorded.
+    pub fn ledger(&self) -> Option<&Ledger> {
+        self.trainer.ledger()
     }
 
     /// The trainer, to go on with.

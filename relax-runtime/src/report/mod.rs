@@ -2,12 +2,14 @@
 
 mod bias;
 mod history;
+mod ledger;
 mod moments;
 mod progress;
 mod table;
 
 pub use bias::{BiasRow, BiasTable, Reference, Subject};
 pub use history::{History, SiteReport, StepReport};
+pub use ledger::{Ledger, LedgerEntry};
 pub(crate) use moments::GradientMoments;
 pub(crate) use progress::Progress;
 pub(crate) use table::write_table;

@@ -65,6 +65,14 @@ pub trait Surrogate: Debug {
     /// How many times one value evaluates the cost.
     fn evaluations(&self) -> usize;
 
+    /// Scale η and temperature λ of the relaxed cost in it, if there is one.
+    ///
+    /// # Errors
+    /// If a device cannot be read.
+    fn eta_and_temperature(&self) -> Result<Option<(f64, f64)>> {
+        Ok(None)
+    }
+
     /// Value and derivatives at z. Implementations with a closed form override the automatic
     /// derivatives of [`value`](Self::value), which this uses.
     ///

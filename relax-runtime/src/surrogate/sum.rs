@@ -23,6 +23,13 @@ impl<A: Surrogate, B: Surrogate> Surrogate for Sum<A, B> {
         self.0.evaluations() + self.1.evaluations()
     }
 
+    fn eta_and_temperature(&self) -> Result<Option<(f64, f64)>> {
+        match self.0.eta_and_temperature()? {
+            Some(found) => Ok(Some(found)),
+            None => self.1.eta_and_temperature(),
+        }
+    }
+
     fn linearize<'a>(&'a self, z: &Tensor, around: Surroundings<'a>) -> Result<Linearization<'a>> {
         let (a, b) = (self.0.linearize(z, around)?, self.1.linearize(z, around)?);
         let train = move |along: &Tensor, weight: &Tensor| {

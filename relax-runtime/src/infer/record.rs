@@ -1,0 +1,290 @@
+//! Measurements beside training: the variance ledger, and rival estimators on the same draws.
+//!
+//! Nothing here touches training. Every random number is a function of its key, so that the
+//! recorder repeats the training's draws instead of taking part in them, and its own draws have
+//! keys that training never has; parameters that a draw creates go into a fork of the store.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use super::cost_to_go::Work;
+use super::objective::Objective;
+use super::pass::{Mode, Pass};
+use super::site::SiteEstimate;
+use super::sites::Sites;
+use crate::error::{Error, Result};
+use crate::estimator::{Estimator, IntoEstimator};
+use crate::model::ParamStore;
+use crate::random::Key;
+use crate::report::{Ledger, LedgerEntry};
+
+/// What a ledger records.
+#[derive(Clone, Debug)]
+pub struct Recording {
+    every: u64,
+    fresh: u64,
+    rivals: Vec<Rc<dyn Estimator>>,
+}
+
+impl Recording {
+    /// An entry for every site every so many steps, with 32 fresh draws.
+    ///
+    /// # Errors
+    /// If `steps` is 0.
+    pub fn every(steps: u64) -> Result<Self> {
+        const FRESH: u64 = 32;
+        if steps == 0 {
+            return Err(Error::Config {
+                setting: "ledger",
+                problem: "records every 0 steps; give at least 1".into(),
+            });
+        }
+        Ok(Self {
+            every: steps,
+            fresh: FRESH,
+            rivals: Vec::new(),
+        })
+    }
+
+    /// How many draws, with parameters and surrogates held fixed, give the fresh variance and the
+    /// fit; fewer than two leave them out.
+    #[must_use]
+    pub fn fresh_draws(mut self, draws: u64) -> Self {
+        self.fresh = draws;
+        self
+    }
+
+    /// An estimator that races beside training where it is valid: at every step it sees the
+    /// training's own draws and learns from them, with surrogates of its own, but moves nothing
+    /// else.
+    #[must_use]
+    pub fn rival(mut self, estimator: impl IntoEstimator) -> Self {
+        self.rivals.push(estimator.into_estimator());
+        self
+    }
+}
+
+/// A step of training, before its update.
+pub(super) struct Moment<'a> {
+    pub(super) objective: &'a dyn Objective,
+    pub(super) params: &'a ParamStore,
+    pub(super) sites: &'a Sites,
+    pub(super) seed: u64,
+    pub(super) step: u64,
+    pub(super) particles: usize,
+}
+
+/// Records a training.
+#[derive(Debug)]
+pub(super) struct Recorder {
+    recording: Recording,
+    /// The sites of each rival.
+    rivals: Vec<Sites>,
+    pub(super) ledger: Ledger,
+}
+
+/// Bit of a key's particle that training never sets.
+const FRESH: u64 = 1 << 63;
+
+impl Recorder {
+    pub(super) fn new(recording: Recording) -> Self {
+        Self {
+            rivals: recording.rivals.iter().map(|_| Sites::default()).collect(),
+            recording,
+            ledger: Ledger::default(),
+        }
+    }
+
+    /// Lets rivals learn, and every so many steps makes entries.
+    pub(super) fn record(&mut self, moment: &Moment<'_>) -> Result<()> {
+        let params = moment.params.fork();
+        if !self.rivals.is_empty() {
+            self.race(moment, &params)?;
+        }
+        if moment.step.is_multiple_of(self.recording.every) {
+            self.write(moment, &params)?;
+        }
+        Ok(())
+    }
+
+    /// Shows the rivals the draws of the step.
+    fn race(&mut self, moment: &Moment<'_>, params: &ParamStore) -> Result<()> {
+        let mut estimates: Vec<Vec<SiteEstimate>> = Vec::new();
+        estimates.resize_with(self.rivals.len(), Vec::new);
+        for particle in 0..moment.particles as u64 {
+            let draw = FreshDraw::new(moment, params, particle)?;
+            for place in 0..draw.pass.latents.len() {
+                let work = draw.work(place);
+                let Some(site) = moment.sites.get(&work.latent.name) else {
+                    continue;
+                };
+                let rivals = self.recording.rivals.iter().zip(&mut self.rivals);
+                for ((rival, sites), all) in rivals.zip(&mut estimates) {
+                    if rival.valid_for(site.class).is_err() {
+                        continue;
+                    }
+                    sites.ask_at(&work.latent.name, Rc::clone(rival));
+                    let estimate = sites.estimate(&work, params, true)?;
+                    super::site::add_up(all, estimate);
+                }
+            }
+        }
+        let share = 1.0 / moment.particles as f64;
+        for (sites, estimates) in self.rivals.iter_mut().zip(estimates) {
+            sites.reports(estimates, share, true);
+        }
+        Ok(())
+    }
+
+    /// Measures with fresh draws, and makes the entries of a step.
+    fn write(&mut self, moment: &Moment<'_>, params: &ParamStore) -> Result<()> {
+        let lanes: Vec<&Sites> = std::iter::once(moment.sites).chain(&self.rivals).collect();
+        let mut spreads: BTreeMap<(usize, String), Spread> = BTreeMap::new();
+        for fresh in 0..self.recording.fresh {
+            let draw = FreshDraw::new(moment, params, FRESH | fresh)?;
+            for place in 0..draw.pass.latents.len() {
+                let work = draw.work(place);
+                for (lane, sites) in lanes.iter().enumerate() {
+                    let Some(site) = sites.get(&work.latent.name) else {
+                        continue;
+                    };
+                    let located = |e| work.latent.locate(e);
+                    let Some(estimate) = site.peek(&work, params).map_err(located)? else {
+                        continue;
+                    };
+                    let fit = site.cost_and_surrogate(&work, params).map_err(located)?;
+                    let key = (lane, work.latent.name.clone());
+                    spreads.entry(key).or_default().add(&estimate, fit);
+                }
+            }
+        }
+        for name in moment.sites.names() {
+            for (lane, sites) in lanes.iter().enumerate() {
+                let Some(site) = sites.get(name).filter(|site| site.has_learned()) else {
+                    continue;
+                };
+                let spread = spreads.get(&(lane, name.clone()));
+                let relaxed = site.eta_and_temperature()?;
+                self.ledger.entries.push(LedgerEntry {
+                    step: moment.step,
+                    site: name.clone(),
+                    estimator: site.estimator.name(),
+                    rival: lane > 0,
+                    running_variance: site.running_variance(),
+                    fresh_variance: spread
+                        .and_then(Spread::variance)
+                        .map(|variance| variance / moment.particles as f64),
+                    fit: spread.and_then(Spread::fit),
+                    eta: relaxed.map(|(eta, _)| eta),
+                    temperature: relaxed.map(|(_, temperature)| temperature),
+                    evaluations: spread.map(|spread| spread.evaluations),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One evaluation outside training.
+struct FreshDraw<'a> {
+    moment: &'a Moment<'a>,
+    key: Key,
+    pass: Rc<Pass>,
+}
+
+impl<'a> FreshDraw<'a> {
+    fn new(moment: &'a Moment<'a>, params: &ParamStore, particle: u64) -> Result<Self> {
+        let key = Key {
+            seed: moment.seed,
+            step: moment.step,
+            particle,
+        };
+        let pass = moment.objective.evaluate(key, params, &Mode::Draw)?;
+        Ok(Self {
+            moment,
+            key,
+            pass: Rc::new(pass),
+        })
+    }
+
+    fn work(&self, place: usize) -> Work<'_> {
+        Work {
+            objective: self.moment.objective,
+            pass: &self.pass,
+            place,
+            latent: &self.pass.latents[place],
+            key: self.key,
+            seed: self.moment.seed,
+        }
+    }
+}
+
+/// Sums over fresh draws of one estimator at one site.
+#[derive(Default)]
+struct Spread {
+    gradient: Columns,
+    cost: Columns,
+    /// Cost less surrogate.
+    rest: Columns,
+    evaluations: usize,
+}
+
+impl Spread {
+    fn add(&mut self, estimate: &SiteEstimate, fit: Option<(Vec<f32>, Vec<f32>)>) {
+        self.gradient.add(&estimate.summed);
+        self.evaluations = self.evaluations.max(1 + estimate.evaluations);
+        if let Some((cost, surrogate)) = fit {
+            let rest: Vec<f32> = cost.iter().zip(&surrogate).map(|(f, c)| f - c).collect();
+            self.cost.add(&cost);
+            self.rest.add(&rest);
+        }
+    }
+
+    fn variance(&self) -> Option<f64> {
+        self.gradient.variance()
+    }
+
+    fn fit(&self) -> Option<f64> {
+        let (cost, rest) = (self.cost.variance()?, self.rest.variance()?);
+        (cost > 0.0).then(|| 1.0 - rest / cost)
+    }
+}
+
+/// Sums of numbers and of their squares, column by column, about the first row.
+#[derive(Default)]
+struct Columns {
+    count: f64,
+    first: Vec<f32>,
+    sum: Vec<f64>,
+    square: Vec<f64>,
+}
+
+impl Columns {
+    /// Adds a row; one of another width than the first is left out.
+    fn add(&mut self, row: &[f32]) {
+        if self.count == 0.0 {
+            self.first = row.to_vec();
+            self.sum = vec![0.0; row.len()];
+            self.square = vec![0.0; row.len()];
+        }
+        if row.len() != self.first.len() {
+            return;
+        }
+        self.count += 1.0;
+        for (at, (x, first)) in row.iter().zip(&self.first).enumerate() {
+            let off = f64::from(x - first);
+            self.sum[at] += off;
+            self.square[at] += off * off;
+        }
+    }
+
+    /// The mean variance of a column, if there are two rows at least.
+    fn variance(&self) -> Option<f64> {
+        if self.count < 2.0 || self.first.is_empty() {
+            return None;
+        }
+        let of = |(sum, square): (&f64, &f64)| (square - sum * sum / self.count).max(0.0);
+        let total: f64 = self.sum.iter().zip(&self.square).map(of).sum();
+        Some(total / (self.count - 1.0) / self.first.len() as f64)
+    }
+}

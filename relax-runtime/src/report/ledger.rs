@@ -1,0 +1,110 @@
+//! The variance ledger: what was measured at each site while training.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+
+/// One estimator at one site, at one step.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LedgerEntry {
+    /// The step, from 0: measured before its update.
+    pub step: u64,
+    /// Full name of the site.
+    pub site: String,
+    /// The estimator's name.
+    pub estimator: &'static str,
+    /// Whether it raced beside training, rather than trained.
+    pub rival: bool,
+    /// Running variance of the gradient by the site's parameters, summed over rows, as a mean over
+    /// coordinates: the difference of moving averages of squares and of means over the last hundred
+    /// or so steps, as in the RODEO experiments. It counts the movement of the parameters, too.
+    pub running_variance: f64,
+    /// The same variance over fresh draws, with parameters and surrogates held fixed.
+    pub fresh_variance: Option<f64>,
+    /// How much of the variance of the cost the surrogate explains: 1 − Var(f − c)/Var(f) over
+    /// fresh draws, for the f and c of each row. Below 0 the surrogate adds more than it explains.
+    pub fit: Option<f64>,
+    /// Scale η of the relaxed cost.
+    pub eta: Option<f64>,
+    /// Temperature λ of the relaxed cost.
+    pub temperature: Option<f64>,
+    /// Evaluations of the cost for one estimate, the draw's own included.
+    pub evaluations: Option<usize>,
+}
+
+/// What was measured at each site every so many steps. Prints as a table.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Ledger {
+    /// By step, then by site in the order in which they were met; rivals after the estimator that
+    /// trains.
+    pub entries: Vec<LedgerEntry>,
+}
+
+impl Ledger {
+    /// The entries of one site, in the order of steps.
+    pub fn site(&self, name: &str) -> impl Iterator<Item = &LedgerEntry> {
+        self.entries.iter().filter(move |entry| entry.site == name)
+    }
+
+    /// A line an entry, with a header; what was not measured is left empty.
+    ///
+    /// # Errors
+    /// If the text cannot be written.
+    pub fn to_csv(&self) -> Result<String> {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        for entry in &self.entries {
+            writer.serialize(entry).map_err(Error::user)?;
+        }
+        let bytes = writer
+            .into_inner()
+            .map_err(|e| Error::user(e.into_error()))?;
+        String::from_utf8(bytes).map_err(Error::user)
+    }
+
+    /// A JSON object with the `entries`.
+    ///
+    /// # Errors
+    /// If the text cannot be written.
+    pub fn to_json(&self) -> Result<String> {
+        serde_json::to_string(self).map_err(Error::user)
+    }
+}
+
+impl fmt::Display for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let header = [
+            "step",
+            "site",
+            "estimator",
+            "running var.",
+            "fresh var.",
+            "fit",
+            "eta",
+            "temperature",
+            "evaluations",
+        ];
+        let mut rows = vec![header.map(String::from)];
+        rows.extend(self.entries.iter().map(|entry| {
+            let number = |x: Option<f64>| x.map_or(String::new(), |x| format!("{x:.3}"));
+            let fresh = entry.fresh_variance;
+            [
+                entry.step.to_string(),
+                entry.site.clone(),
+                if entry.rival {
+                    format!("{} (rival)", entry.estimator)
+                } else {
+                    entry.estimator.to_owned()
+                },
+                format!("{:.3e}", entry.running_variance),
+                fresh.map_or(String::new(), |x| format!("{x:.3e}")),
+                number(entry.fit),
+                number(entry.eta),
+                number(entry.temperature),
+                entry.evaluations.map_or(String::new(), |n| n.to_string()),
+            ]
+        }));
+        super::write_table(f, &rows)
+    }
+}

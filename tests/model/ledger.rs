@@ -1,0 +1,149 @@
+//! The variance ledger, and rivals, beside training.
+
+use relax_runtime::estimator::{Enumerate, Rloo};
+use relax_runtime::infer::Recording;
+use relax_runtime::prelude::*;
+
+/// Coins that can be relaxed, a choice that exists on some paths only, and a continuous one.
+#[model]
+fn mixed() {
+    let theta = param!(Tensor::from_slice(&[0.4, -0.3]));
+    let shift = param!(0.2);
+    let coins = sample!(Bernoulli(logits = &theta));
+    let gate = sample!(Bernoulli(0.4));
+    let x = sample!(Normal(&shift, 0.5));
+    cost!((coins.sum_all() - 0.7).square() + (&x - 0.1).square());
+    if gate {
+        let kind = sample!(Categorical([0.2, 0.3, 0.5]));
+        cost!([0.4, -0.5, 1.0][kind]);
+    }
+}
+
+#[model]
+fn toy() {
+    let theta = param!(0.0);
+    let b = sample!(Bernoulli(logits = &theta));
+    cost!((&b - 0.45).square());
+}
+
+/// Losses and parameters of a training, bit by bit.
+fn trained(model: &dyn Program, recording: Option<Recording>) -> Result<(Vec<u64>, Vec<u32>)> {
+    let mut training = Minimize::new(model)
+        .steps(120)
+        .seed(3)
+        .particles(2)
+        .progress(false);
+    if let Some(recording) = recording {
+        training = training.ledger(Ok(recording));
+    }
+    let trained = training.run()?;
+    let losses = trained.history.steps.iter().map(|step| step.loss.to_bits());
+    let mut parameters = Vec::new();
+    for (_, parameter) in trained.params().all() {
+        let values = parameter.get().to_vec()?;
+        parameters.extend(values.into_iter().map(f32::to_bits));
+    }
+    Ok((losses.collect(), parameters))
+}
+
+#[test]
+fn a_ledger_with_rivals_does_not_touch_training() -> Result<()> {
+    let recording = Recording::every(7)?
+        .fresh_draws(5)
+        .rival(Relax::free_form())
+        .rival(Rebar::default())
+        .rival(Enumerate::default())
+        .rival(Reinforce::default());
+    for model in [&mixed() as &dyn Program, &toy()] {
+        assert_eq!(
+            trained(model, None)?,
+            trained(model, Some(recording.clone()))?
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn a_ledger_shows_estimators_side_by_side() -> Result<()> {
+    let model = toy();
+    let recording = Recording::every(100)?
+        .fresh_draws(400)
+        .rival(Reinforce::without_baseline())
+        .rival(Rloo::default())
+        .rival(Enumerate::default());
+    let trained = Minimize::new(&model)
+        .steps(1_001)
+        .seed(1)
+        .progress(false)
+        .ledger(Ok(recording))
+        .run()?;
+    let ledger = trained.ledger().expect("a ledger");
+    let last: Vec<_> = ledger
+        .site("b")
+        .filter(|entry| entry.step == 1_000)
+        .collect();
+    let names: Vec<_> = last.iter().map(|entry| entry.estimator).collect();
+    let expected = ["relax", "reinforce-without-baseline", "rloo", "enumerate"];
+    assert_eq!(names, expected);
+    let rivals: Vec<_> = last.iter().map(|entry| entry.rival).collect();
+    assert_eq!(rivals, [false, true, true, true]);
+    let [relax, reinforce, rloo, enumerate] = last[..] else {
+        panic!("{ledger}");
+    };
+    // One site with two values: the sum over them does not vary.
+    assert_eq!(enumerate.fresh_variance, Some(0.0));
+    let fresh = |entry: &relax_runtime::report::LedgerEntry| entry.fresh_variance.unwrap();
+    assert!(fresh(relax) < fresh(reinforce), "{ledger}");
+    assert!(fresh(rloo) < fresh(reinforce), "{ledger}");
+    // The variance of f(b) (b − p), with f at 0 and at 1.
+    let p = f64::from(trained.param("theta")?[0]);
+    let p = 1.0 / (1.0 + (-p).exp());
+    let [zero, one] = [0.45_f64.powi(2), 0.55_f64.powi(2)];
+    let [at_zero, at_one] = [-zero * p, one * (1.0 - p)];
+    let variance = p * (1.0 - p) * (at_one - at_zero).powi(2);
+    let ratio = fresh(reinforce) / variance;
+    assert!((0.8..1.25).contains(&ratio), "{ratio}");
+    assert_eq!(reinforce.fit, None);
+    assert!(relax.fit.is_some_and(|fit| fit <= 1.0), "{ledger}");
+    assert!(relax.eta.is_some() && relax.temperature.is_some_and(|t| t > 0.0));
+    let evaluations: Vec<_> = last.iter().map(|entry| entry.evaluations).collect();
+    assert_eq!(evaluations[..2], [Some(2), Some(1)]);
+    let csv = ledger.to_csv()?;
+    assert!(csv.starts_with("step,site,estimator,rival,running_variance,fresh_variance"));
+    assert_eq!(csv.lines().count(), 1 + ledger.entries.len());
+    assert!(
+        ledger
+            .to_json()?
+            .starts_with("{\"entries\":[{\"step\":0,\"site\":\"b\"")
+    );
+    assert!(ledger.to_string().contains("rloo (rival)"));
+    Ok(())
+}
+
+/// The relaxed cost at a low temperature is the cost.
+#[test]
+fn a_surrogate_of_the_cost_explains_it() -> Result<()> {
+    let model = toy();
+    let estimator = Rebar {
+        eta: 1.0,
+        temperature: 1e-3,
+        ..Rebar::default()
+    };
+    let trained = Minimize::new(&model)
+        .steps(1)
+        .progress(false)
+        .estimator(estimator)
+        .ledger(Recording::every(1))
+        .run()?;
+    let ledger = trained.ledger().expect("a ledger");
+    let fit = ledger.entries[0].fit.expect("a fit");
+    assert!(fit > 0.99, "{ledger}");
+    Ok(())
+}
+
+#[test]
+fn wrong_settings_of_ledgers_are_errors() {
+    let model = toy();
+    let error = Minimize::new(&model).ledger(Recording::every(0)).run();
+    assert!(error.unwrap_err().to_string().contains("at least 1"));
+}
