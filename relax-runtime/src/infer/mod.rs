@@ -13,6 +13,7 @@ mod posterior;
 mod record;
 mod resume;
 mod site;
+mod site_estimate;
 mod sites;
 mod trainer;
 mod training;

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use super::cost_to_go::Work;
 use super::objective::Objective;
 use super::pass::{Mode, Pass};
-use super::site::SiteEstimate;
+use super::site_estimate::{SiteEstimate, add_up};
 use super::sites::Sites;
 use crate::error::{Error, Result};
 use crate::estimator::{Estimator, IntoEstimator};
@@ -125,7 +125,7 @@ impl Recorder {
                     }
                     sites.ask_at(&work.latent.name, Rc::clone(rival));
                     let estimate = sites.estimate(&work, params, true)?;
-                    super::site::add_up(all, estimate);
+                    add_up(all, estimate);
                 }
             }
         }
@@ -153,7 +153,7 @@ impl Recorder {
                         continue;
                     };
                     let fit = site.cost_and_surrogate(&work, params).map_err(located)?;
-                    let key = (lane, work.latent.name.clone());
+                    let key = (lane, work.latent.name.to_string());
                     spreads.entry(key).or_default().add(&estimate, fit);
                 }
             }

@@ -1,6 +1,5 @@
 //! What a trainer keeps of one site: its estimator, what that has learned, and its variance.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -8,6 +7,7 @@ use super::bound::Samples;
 use super::checkpoint::{SavedSite, refused, restore_all, save_all};
 use super::cost_to_go::{CostToGo, Work};
 use super::pass::Latent;
+use super::site_estimate::{SiteEstimate, measure};
 use crate::dist::Relaxation;
 use crate::error::{Error, Result};
 use crate::estimator::{
@@ -30,59 +30,11 @@ pub(super) struct Site {
     moments: GradientMoments,
 }
 
-/// What a site's estimator says in one particle; several particles are added up.
-pub(super) struct SiteEstimate {
-    pub(super) name: Cow<'static, str>,
-    /// The gradient by each parameter of the site's law, in units of one row.
-    pub(super) gradients: Vec<Tensor>,
-    /// Evaluations of the cost beyond the draw's own.
-    pub(super) evaluations: usize,
-    /// Mean square of the gradients, and how many particles it is the sum of.
-    mean_square: (f64, usize),
-    /// The gradients, summed over rows.
-    pub(super) summed: Vec<f32>,
-}
-
-/// Adds what a particle says of a site, if it says anything.
-pub(super) fn add_up(all: &mut Vec<SiteEstimate>, one: Option<SiteEstimate>) {
-    let Some(one) = one else { return };
-    match all.iter_mut().find(|other| other.name == one.name) {
-        Some(other) => other.add(&one),
-        None => all.push(one),
-    }
-}
-
 /// An estimate, and what there is to learn from it.
 struct Looked {
     estimate: SiteEstimate,
     variance_gradient: Vec<Tensor>,
     mean_cost: f64,
-}
-
-impl SiteEstimate {
-    /// Adds what the same particle says of the site in another sample of a bound.
-    pub(super) fn join(&mut self, other: &Self) {
-        for (gradient, more) in self.gradients.iter_mut().zip(&other.gradients) {
-            if gradient.shape() == more.shape() {
-                *gradient = &*gradient + more;
-            }
-        }
-        self.add(other);
-        // Of one particle: its samples' mean squares add up.
-        self.mean_square.1 -= other.mean_square.1;
-    }
-
-    /// Adds what another particle says of the same site.
-    fn add(&mut self, other: &Self) {
-        self.mean_square.0 += other.mean_square.0;
-        self.mean_square.1 += other.mean_square.1;
-        if self.summed.len() == other.summed.len() {
-            self.summed
-                .iter_mut()
-                .zip(&other.summed)
-                .for_each(|(a, b)| *a += b);
-        }
-    }
 }
 
 impl Site {
@@ -152,9 +104,10 @@ impl Site {
         work: &Work<'_>,
         params: &ParamStore,
     ) -> Result<Option<SiteEstimate>> {
-        if !self.has_learned() || !self.suits(work) {
+        let Some(state) = self.state.as_ref().filter(|_| self.suits(work)) else {
             return Ok(None);
-        }
+        };
+        state.learn(false);
         Ok(Some(self.look(work, params)?.estimate))
     }
 
@@ -182,7 +135,6 @@ impl Site {
             params,
             drawn: &to_go,
             baseline: self.baseline(),
-            repeated: Cell::default(),
         };
         let surrogate = self.with_task(relaxation, work, |task| {
             self.estimator.surrogate_value(task, &cost, state)
@@ -244,7 +196,7 @@ impl Site {
         };
         let evaluations = evaluations - 1;
         Ok(Looked {
-            estimate: measure(latent, gradients, evaluations)?,
+            estimate: measure(work, gradients, evaluations)?,
             variance_gradient,
             mean_cost: f64::from(to_go.mean_all().peek_item()?),
         })
@@ -261,7 +213,7 @@ impl Site {
             .index(0, sample);
         let gradients = score_function(&*latent.law, &latent.value, &weight)?;
         Ok(Looked {
-            estimate: measure(latent, gradients, 0)?,
+            estimate: measure(work, gradients, 0)?,
             variance_gradient: Vec::new(),
             mean_cost: -f64::from(samples.log_weights.mean_all().peek_item()?),
         })
@@ -400,28 +352,4 @@ impl Site {
             variance: self.moments.variance(),
         }
     }
-}
-
-/// An estimate with its size.
-fn measure(latent: &Latent, gradients: Vec<Tensor>, evaluations: usize) -> Result<SiteEstimate> {
-    let mut summed = Vec::new();
-    let (mut squares, mut count) = (0.0, 0);
-    for gradient in &gradients {
-        squares += gradient.with_values(|g| g.iter().map(|g| f64::from(g * g)).sum::<f64>())?;
-        count += gradient.len();
-        let mut by_row = gradient.clone();
-        // A parameter that rows share may have fewer axes than there are plates.
-        for _ in 0..latent.plates.len().min(gradient.rank()) {
-            by_row = by_row.sum(0);
-        }
-        summed.extend(by_row.peek()?);
-    }
-    let mean_square = (squares / count.max(1) as f64, 1);
-    Ok(SiteEstimate {
-        name: latent.name.clone(),
-        gradients,
-        evaluations,
-        mean_square,
-        summed,
-    })
 }

@@ -6,7 +6,7 @@ use super::cost_to_go::Work;
 use super::objective::Objective;
 use super::pass::{Mode, Pass};
 use super::record::{Moment, Recorder, Recording};
-use super::site::{SiteEstimate, add_up};
+use super::site_estimate::{SiteEstimate, add_up};
 use super::sites::Sites;
 use crate::dist::Number;
 use crate::error::{Error, Result};

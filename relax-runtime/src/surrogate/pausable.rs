@@ -41,6 +41,10 @@ impl Surrogate for Pausable {
         self.surrogate.evaluations()
     }
 
+    fn eta_and_temperature(&self) -> Result<Option<(f64, f64)>> {
+        self.surrogate.eta_and_temperature()
+    }
+
     fn linearize<'a>(&'a self, z: &Tensor, around: Surroundings<'a>) -> Result<Linearization<'a>> {
         let at_z = self.surrogate.linearize(z, around)?;
         Ok(match self.learns.get() {

@@ -74,6 +74,19 @@ impl Coordinates {
     }
 }
 
+impl Coordinates {
+    fn add(&mut self, other: &Self) {
+        let pairs = [
+            (&mut self.summed, &other.summed),
+            (&mut self.rows, &other.rows),
+            (&mut self.weighed, &other.weighed),
+        ];
+        for (sum, more) in pairs {
+            sum.iter_mut().zip(more).for_each(|(sum, x)| *sum += x);
+        }
+    }
+}
+
 /// For each site what tanh θ is on average in one draw.
 pub(in crate::infer) type Centres = BTreeMap<String, Vec<Tensor>>;
 
@@ -127,7 +140,7 @@ impl Sums {
         }
         if self.sum.len() != draw.len() {
             return Err(Error::Model(
-                "the gradient changes its shape from draw to draw, so that it has no mean to \
+                "a gradient changes its shape from draw to draw, so that it has no mean to \
                  check; check a model whose sites keep their shapes"
                     .into(),
             ));
@@ -218,35 +231,38 @@ impl Measured {
             });
             self.parameters[at].1.add(&sketch(gradient.peek()?))?;
         }
-        let latents = &particle.pass.latents;
+        // A bound of several samples draws a site several times.
+        let mut draws: BTreeMap<&str, Coordinates> = BTreeMap::new();
         for estimate in &particle.sites {
-            let Some(place) = latents.iter().position(|l| l.name == estimate.name) else {
-                continue;
-            };
-            let latent = &latents[place];
+            let place = estimate.place;
+            let latent = &particle.pass.latents[place];
             if !self.centres.contains_key(&*latent.name) {
                 self.centres.insert(latent.name.to_string(), centre(latent));
             }
             let weighed = weigh(&estimate.gradients, latent, &self.centres);
-            let Coordinates {
-                summed,
-                rows,
-                weighed,
-            } = Coordinates::of(&estimate.gradients, &weighed, latent.plates.len())?;
+            let found = Coordinates::of(&estimate.gradients, &weighed, latent.plates.len())?;
             let site = self.sites.entry(estimate.name.to_string()).or_default();
-            if !rows.is_empty() {
+            if !found.rows.is_empty() {
                 site.numbers = estimate.gradients.iter().map(Tensor::len).sum();
             }
             site.scale = latent.scale;
-            site.summed.add(&summed).map_err(|e| latent.locate(e))?;
-            site.rows.add(&rows).map_err(|e| latent.locate(e))?;
-            site.weighed.add(&weighed).map_err(|e| latent.locate(e))?;
             for cost in particle.pass.cost_to_go(place)?.peek()? {
                 site.costs.take(cost.into());
             }
             site.baseline = trainer.sites.baseline(&estimate.name);
             site.evaluations.0 += 1 + estimate.evaluations;
             site.evaluations.1 += 1;
+            match draws.get_mut(&*estimate.name) {
+                Some(total) => total.add(&found),
+                None => drop(draws.insert(&estimate.name, found)),
+            }
+        }
+        for (name, draw) in draws {
+            let site = self.sites.entry(name.to_owned()).or_default();
+            let named = |error| Error::Model(format!("site `{name}`: {error}"));
+            site.summed.add(&draw.summed).map_err(named)?;
+            site.rows.add(&draw.rows).map_err(named)?;
+            site.weighed.add(&draw.weighed).map_err(named)?;
         }
         Ok(())
     }
