@@ -32,6 +32,7 @@ mod rloo;
 mod rodeo;
 mod shift;
 mod site;
+mod stein;
 mod straight_through;
 mod vimco;
 
@@ -61,8 +62,9 @@ pub use reinforce::{Reinforce, reinforce, score_function};
 pub use reinmax::{ReinMax, reinmax};
 pub use relax::{Relax, SurrogateKind, relax};
 pub use rloo::{Rloo, rloo};
-pub use rodeo::{Rodeo, SteinNetwork, rodeo};
+pub use rodeo::{Rodeo, rodeo};
 pub use site::{Coupling, Estimator, IntoEstimator, SiteClass, SiteState, SiteTask};
+pub use stein::SteinNetwork;
 pub use straight_through::{StraightThrough, Through, straight_through};
 pub use vimco::{LeftOut, Vimco, vimco};
 

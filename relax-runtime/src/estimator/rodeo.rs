@@ -3,11 +3,10 @@
 use super::relax::twice_mean;
 use super::rloo::{centred_scores, costs_and_slopes, too_few};
 use super::site::{Estimator, SiteClass, SiteState, SiteTask};
+use super::stein::SteinNetwork;
 use super::{Cost, Estimate, Problem};
 use crate::error::{Error, Result};
-use crate::nn::Linear;
-use crate::random::Stream;
-use crate::tensor::{Device, Parameter, Tensor, grad};
+use crate::tensor::{Tensor, grad};
 
 /// The leave-one-out estimate over k independent draws with two control variates whose
 /// expectations a Stein operator makes zero: 1/k Σᵢ [(fᵢ − mean over j ≠ i of fⱼ + α (A h)(bⱼ))
@@ -41,26 +40,37 @@ pub fn rodeo(problem: Problem<'_>, cost: &dyn Cost, network: &SteinNetwork) -> R
         costs: costs.iter().map(|f| f.reshape([rows, 1])).collect(),
         mean: problem.mean(&theta).reshape([rows, width]),
     };
-    let weights = (network.alpha.get(), network.beta.get());
+    let (alpha, beta) = (network.alpha.get(), network.beta.get());
     let k = draws.len() as f32;
     let (mut baselines, mut direct) = (Vec::new(), theta.zeros_like().reshape([rows, width]));
+    let mut asked = Vec::new();
     for (i, f) in costs.iter().enumerate() {
-        let (stein, by_theta) = neighbours.stein(i, network);
-        baselines.push(f + stein.reshape(f.shape()) * &weights.0);
+        let (stein, by_theta) = neighbours.stein(i, network, &mut asked)?;
+        baselines.push(f + stein.reshape(f.shape()) * &alpha);
         direct = direct + by_theta;
     }
     // Each draw's own signal is the cost, the others' baselines are costs with control variates.
     let own: Vec<Tensor> = costs.iter().zip(&baselines).map(|(f, c)| f - c).collect();
     let gradient = centred_scores(problem, &draws, &baselines)?
         + scores(problem, &draws, &own)? / k
-        + direct.reshape(theta.shape()) * (weights.1 / k);
+        + direct.reshape(theta.shape()) * (&beta / k);
     gradient.check()?;
-    let learned: Vec<Tensor> = network.parameters().iter().map(Parameter::get).collect();
     let value = gradient.detach();
-    let variance_gradient = grad(
-        &[(&gradient, Some(&twice_mean(&value)))],
-        &learned.iter().collect::<Vec<_>>(),
-    )?;
+    let mut leaves: Vec<&Tensor> = asked.iter().flat_map(|asked| &asked.outputs).collect();
+    leaves.extend([&alpha, &beta]);
+    let cotangents = grad(&[(&gradient, Some(&twice_mean(&value)))], &leaves)?;
+    let mut variance_gradient: Vec<Tensor> = Vec::new();
+    for (asked, cotangents) in asked.iter().zip(cotangents.chunks_exact(2)) {
+        let costs = &neighbours.costs[asked.center];
+        let by_network = network.pull(&asked.changes, costs, [&cotangents[0], &cotangents[1]])?;
+        variance_gradient = if variance_gradient.is_empty() {
+            by_network
+        } else {
+            let sums = variance_gradient.iter().zip(&by_network);
+            sums.map(|(sum, more)| sum + more).collect()
+        };
+    }
+    variance_gradient.extend_from_slice(&cotangents[2 * asked.len()..]);
     Ok(Estimate {
         cost: costs.swap_remove(0),
         gradient: value,
@@ -89,9 +99,23 @@ struct Neighbours {
     mean: Tensor,
 }
 
+/// What the network was asked, and said.
+struct Asked {
+    /// The draw whose expansion it is.
+    center: usize,
+    changes: Tensor,
+    /// Leaves of the graph.
+    outputs: [Tensor; 2],
+}
+
 impl Neighbours {
     /// (A h)(bᵢ), `[rows]`, and (A h̃)(bᵢ), `[rows, coins]`.
-    fn stein(&self, i: usize, network: &SteinNetwork) -> (Tensor, Tensor) {
+    fn stein(
+        &self,
+        i: usize,
+        network: &SteinNetwork,
+        asked: &mut Vec<Asked>,
+    ) -> Result<(Tensor, Tensor)> {
         let (b, p) = (&self.draws[i], &self.mean);
         let turn = 1.0 - b * 2.0;
         let mut outputs: Option<[Tensor; 2]> = None;
@@ -104,7 +128,14 @@ impl Neighbours {
             // neighbours.
             let here = (slope * (b - &self.draws[j])).sum_keepdim(1);
             let changes = Tensor::concat(&[&(&here + slope * &turn), &here], 1);
-            let [h, h_tilde] = network.value(&changes, &self.costs[j]);
+            let [h, h_tilde] = network
+                .value(&changes, &self.costs[j])?
+                .map(|output| output.leaf());
+            asked.push(Asked {
+                center: j,
+                changes,
+                outputs: [h.clone(), h_tilde.clone()],
+            });
             outputs = Some(match outputs {
                 None => [h, h_tilde],
                 Some([a, b]) => [a + h, b + h_tilde],
@@ -112,7 +143,7 @@ impl Neighbours {
             centers += 1.0;
         }
         let Some([h, h_tilde]) = outputs else {
-            return (b.zeros_like().sum(1), b.zeros_like());
+            return Ok((b.zeros_like().sum(1), b.zeros_like()));
         };
         let coins = b.shape()[1];
         let split = |x: &Tensor| (x.slice(1, 0..coins), x.slice(1, coins..coins + 1));
@@ -122,91 +153,7 @@ impl Neighbours {
         let flip = (p * &turn + b) / coins as f32;
         let stein = (&flip * (h_next - h_here)).sum(1);
         let all = (&flip * (&t_next - t_here)).sum_keepdim(1);
-        (stein, all * (b - p) + flip * turn * t_next)
-    }
-}
-
-/// h(Δ, f), two numbers for an expansion's change Δ around a draw of cost f, and the weights α and
-/// β of the two control variates: a network of one hidden layer, as in the authors' code.
-#[derive(Clone, Debug)]
-pub struct SteinNetwork {
-    by_change: Linear,
-    by_cost: Linear,
-    output: Linear,
-    alpha: Parameter,
-    beta: Parameter,
-}
-
-impl SteinNetwork {
-    /// Slope of the activation below zero.
-    const LEAK: f32 = 0.3;
-
-    /// A network with the given number of hidden units; α and β start at zero.
-    ///
-    /// # Errors
-    /// If the device cannot hold it.
-    pub fn new(hidden: usize, stream: &mut Stream, device: &Device) -> Result<Self> {
-        let zero = || Parameter::new(Tensor::full([], 0.0, device));
-        Ok(Self {
-            by_change: Linear::new(1, hidden, stream, device)?,
-            by_cost: Linear::new(1, hidden, stream, device)?,
-            output: Linear::new(hidden, 2, stream, device)?,
-            alpha: zero(),
-            beta: zero(),
-        })
-    }
-
-    /// Names the parameters.
-    #[must_use]
-    pub fn named(self, name: &str) -> Self {
-        Self {
-            by_change: self.by_change.named(&format!("{name}.change")),
-            by_cost: self.by_cost.named(&format!("{name}.cost")),
-            output: self.output.named(&format!("{name}.output")),
-            alpha: self.alpha.named(&format!("{name}.alpha")),
-            beta: self.beta.named(&format!("{name}.beta")),
-        }
-    }
-
-    /// Weights and biases, α and β.
-    pub fn parameters(&self) -> Vec<Parameter> {
-        let layers = [&self.by_change, &self.by_cost, &self.output];
-        let mut parameters: Vec<_> = layers.into_iter().flat_map(Linear::parameters).collect();
-        parameters.extend([self.alpha.clone(), self.beta.clone()]);
-        parameters
-    }
-
-    /// The network that [`parameters`](Self::parameters) came from.
-    fn of(parameters: &[Parameter]) -> Option<Self> {
-        let [a, b, c, d, e, f, alpha, beta] = parameters else {
-            return None;
-        };
-        let layer = |weight: &Parameter, bias: &Parameter| Linear {
-            weight: weight.clone(),
-            bias: bias.clone(),
-        };
-        Some(Self {
-            by_change: layer(a, b),
-            by_cost: layer(c, d),
-            output: layer(e, f),
-            alpha: alpha.clone(),
-            beta: beta.clone(),
-        })
-    }
-
-    /// Both outputs for changes `[rows, n]` around draws with costs `[rows, 1]`.
-    fn value(&self, changes: &Tensor, costs: &Tensor) -> [Tensor; 2] {
-        let shape = changes.shape();
-        let points = [shape.numel(), 1];
-        let costs = costs.broadcast_to(shape).reshape(points);
-        let inputs = Tensor::concat(&[&changes.reshape(points), &costs], 1);
-        let layers = [&self.by_change, &self.by_cost];
-        let [change, cost] = layers.map(|layer| layer.weight.get());
-        let weight = Tensor::concat(&[&change, &cost], 0);
-        let bias = self.by_change.bias.get() + self.by_cost.bias.get();
-        let hidden = inputs.linear(&weight, &bias).leaky_relu(Self::LEAK);
-        let outputs = self.output.forward(&hidden);
-        [0, 1].map(|i| outputs.index(1, i).reshape(shape))
+        Ok((stein, all * (b - p) + flip * turn * t_next))
     }
 }
 
