@@ -1,4 +1,4 @@
-//! Runtime of `relax`: tensors on dfdx, distributions, gradient estimators for discrete random
+//! Runtime of `relax`: tensors, distributions, gradient estimators for discrete random
 //! choices, and variational inference.
 //!
 //! A function annotated with [`#[model]`](macro@model) becomes a probabilistic program: `sample!`, `observe!`,

@@ -5,7 +5,8 @@ use dfdx::tensor_ops::TryMul;
 
 use super::device::Gpu;
 use super::dispatch::Data;
-use super::graph::{Backward, Outputs, Pass, Target};
+use super::grad::{Outputs, Target};
+use super::graph::{Backward, Pass};
 use super::recorder::Recorder;
 use super::{Inner, Shape, Tensor};
 use crate::error::{Error, Result};

@@ -1,7 +1,10 @@
-//! The tensor of this crate: run-time shape and device, f32, on dfdx.
+//! The tensor of this crate: run-time shape and device, f32.
 //!
-//! dfdx supplies devices, memory, kernels and the backward rule of every operation that it has;
-//! this module adds run-time ranks with NumPy's broadcasting, a graph that is differentiated from
+//! On a GPU dfdx supplies memory, kernels and the backward rule of every operation that it has; on
+//! the CPU both are this module's own, because small models would spend their time on the counts
+//! and tables of dfdx's tensors.
+//!
+//! The module adds run-time ranks with NumPy's broadcasting, a graph that is differentiated from
 //! any outputs with any cotangents ([`grad`]), and forward-mode tangents carried by the values
 //! themselves, so that [`grad`] of a tangent is an exact mixed second derivative.
 //!
@@ -14,6 +17,7 @@ mod device;
 mod dispatch;
 #[cfg(feature = "cuda")]
 mod gpu;
+mod grad;
 mod graph;
 mod ops;
 mod parameter;
@@ -28,8 +32,8 @@ use std::rc::{Rc, Weak};
 
 pub use convert::Traced;
 pub use device::Device;
-pub(crate) use graph::grad_parameters_around;
-pub use graph::{grad, grad_parameters};
+pub(crate) use grad::grad_parameters_around;
+pub use grad::{grad, grad_parameters};
 pub use ops::Comparand;
 pub use parameter::Parameter;
 pub(crate) use provenance::Provenance;

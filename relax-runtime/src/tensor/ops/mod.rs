@@ -1,4 +1,4 @@
-//! Tensor operations. Each one checks shapes, runs dfdx's kernel or one of our own through the
+//! Tensor operations. Each one checks shapes, runs a kernel of our own, or on a GPU dfdx's, through the
 //! recording tape, and states its forward-mode rule in terms of other tensor operations, which
 //! makes tangents differentiable.
 

@@ -1,0 +1,227 @@
+//! Derivatives of outputs, by walking the graph backward.
+
+use std::rc::Rc;
+
+use super::dispatch::Data;
+use super::graph::{Backward, Node, Pass, Sinks};
+use super::{Inner, Parameter, Shape, Tensor, cpu};
+use crate::error::{Error, Result};
+
+/// Outputs with a node, and their cotangents.
+pub(super) type Outputs<'a> = [(&'a Inner, Option<&'a Inner>)];
+
+/// A tensor whose gradient is asked for.
+pub(super) struct Target<'a> {
+    node: &'a Node,
+    #[cfg(feature = "cuda")]
+    pub(super) flat: Option<&'a super::gpu::Flat>,
+    pub(super) shape: Shape,
+}
+
+/// Checks the outputs and keeps those with a node.
+fn tracked<'a>(
+    outputs: &[(&'a Tensor, Option<&'a Tensor>)],
+) -> Result<Vec<(&'a Inner, Option<&'a Inner>)>> {
+    let mut found: Vec<(&Inner, Option<&Inner>)> = Vec::with_capacity(outputs.len());
+    for (output, cotangent) in outputs {
+        let output = output.inner()?;
+        let cotangent = cotangent.map(Tensor::inner).transpose()?;
+        if let Some(cotangent) = cotangent {
+            if cotangent.shape != output.shape {
+                return Err(Error::Autodiff(format!(
+                    "grad: the cotangent has shape {}, its output {}",
+                    cotangent.shape, output.shape
+                )));
+            }
+            same_device(output, cotangent)?;
+        }
+        if let Some((first, _)) = found.first() {
+            same_device(first, output)?;
+        }
+        if output.node.is_some() {
+            found.push((output, cotangent));
+        }
+    }
+    Ok(found)
+}
+
+fn same_device(a: &Inner, b: &Inner) -> Result<()> {
+    if a.device == b.device {
+        return Ok(());
+    }
+    Err(Error::Autodiff(format!(
+        "grad: tensors are on {} and {}; move one with `to_device`",
+        a.device, b.device
+    )))
+}
+
+/// Seeds the outputs, runs the pass, and reads the gradient of each target; no node twice.
+fn backpropagate(
+    pass: &Pass<'_>,
+    outputs: &Outputs<'_>,
+    targets: &[Target<'_>],
+) -> Result<Vec<Tensor>> {
+    pass.check()?;
+    match outputs[0].0.data {
+        Data::Cpu(_) => backpropagate_cpu(pass, outputs, targets),
+        #[cfg(feature = "cuda")]
+        Data::Cuda(_) => super::gpu::backpropagate(pass, outputs, targets),
+    }
+}
+
+fn backpropagate_cpu(
+    pass: &Pass<'_>,
+    outputs: &Outputs<'_>,
+    targets: &[Target<'_>],
+) -> Result<Vec<Tensor>> {
+    let mut gradients = vec![Vec::new(); pass.nodes.len()];
+    for (output, cotangent) in outputs {
+        let place = output.node.as_ref().and_then(|node| pass.place(node));
+        let Some(gradient) = place.map(|place| &mut gradients[place]) else {
+            continue;
+        };
+        match cotangent.map(|cotangent| &cotangent.data) {
+            Some(Data::Cpu(cotangent)) if gradient.is_empty() => {
+                gradient.extend_from_slice(cpu::slice(cotangent));
+            }
+            Some(Data::Cpu(cotangent)) => cpu::add(gradient, cpu::slice(cotangent)),
+            #[cfg(feature = "cuda")]
+            Some(Data::Cuda(_)) => {}
+            None => {
+                gradient.resize(output.shape.numel(), 0.0);
+                gradient.iter_mut().for_each(|g| *g += 1.0);
+            }
+        }
+    }
+    for (place, node) in pass.work() {
+        let Some(Backward::Cpu(backward)) = node.backward.borrow_mut().take() else {
+            continue;
+        };
+        let gradient = std::mem::take(&mut gradients[place]);
+        if gradient.is_empty() {
+            continue;
+        }
+        let operand = |parent: &Option<Rc<Node>>| {
+            let parent = parent.as_ref().filter(|parent| pass.needs(parent))?;
+            Some((pass.place(parent)?, parent.len))
+        };
+        let mut sinks = Sinks {
+            gradients: &mut gradients,
+            operands: node.parents.iter().map(operand).collect(),
+        };
+        backward(&gradient, &mut sinks)?;
+        if pass.targets[place] {
+            gradients[place] = gradient;
+        }
+    }
+    let read = |target: &Target<'_>| {
+        let place = pass.place(target.node);
+        let mut gradient = place.map_or_else(Vec::new, |at| std::mem::take(&mut gradients[at]));
+        gradient.resize(target.shape.numel(), 0.0);
+        let device = outputs[0].0.device.clone();
+        Tensor::new(Inner::constant(
+            target.shape,
+            Data::Cpu(gradient.into()),
+            device,
+        ))
+    };
+    Ok(targets.iter().map(read).collect())
+}
+
+/// Reverse-mode derivative: for each tensor of `wrt`, the derivative of
+/// Σ_i ⟨cotangent_i, output_i⟩; a cotangent of `None` means ones.
+///
+/// `wrt` may hold leaves and intermediate results; one that no output depends on gets zeros.
+/// Backward operations run once: a second call over the same part of the graph is an error, over
+/// a disjoint part it is not.
+///
+/// # Errors
+/// The error carried by a poisoned tensor; [`Error::Autodiff`] for a cotangent of another shape,
+/// tensors on several devices, an untracked tensor in `wrt`, or a graph that was used up.
+pub fn grad(outputs: &[(&Tensor, Option<&Tensor>)], wrt: &[&Tensor]) -> Result<Vec<Tensor>> {
+    let wrt = wrt.iter().map(|t| t.inner()).collect::<Result<Vec<_>>>()?;
+    let outputs = tracked(outputs)?;
+    let mut targets: Vec<Target<'_>> = Vec::with_capacity(wrt.len());
+    // For each tensor of `wrt` the target that it is.
+    let mut which: Vec<usize> = Vec::with_capacity(wrt.len());
+    for (i, target) in wrt.iter().enumerate() {
+        let Some(node) = target.node.as_deref() else {
+            return Err(Error::Autodiff(format!(
+                "grad: tensor {i} of `wrt` is a constant; make it a leaf with `leaf()` before \
+                 computing with it"
+            )));
+        };
+        let known = targets.iter().position(|other| other.node.id == node.id);
+        which.push(known.unwrap_or(targets.len()));
+        if known.is_none() {
+            targets.push(Target {
+                node,
+                #[cfg(feature = "cuda")]
+                flat: super::gpu::flat(&target.data),
+                shape: target.shape,
+            });
+        }
+    }
+    let Some((first, _)) = outputs.first() else {
+        return Ok(wrt.iter().map(|t| t.zeros()).collect());
+    };
+    for target in &wrt {
+        same_device(first, target)?;
+    }
+    let mut ids: Vec<u64> = targets.iter().map(|target| target.node.id).collect();
+    ids.sort_unstable();
+    let oldest = ids.first().copied().unwrap_or(u64::MAX);
+    let is_target = |node: &Node| ids.binary_search(&node.id).is_ok();
+    let pass = Pass::find(&outputs, oldest, &[], is_target);
+    let read = backpropagate(&pass, &outputs, &targets)?;
+    Ok(which.into_iter().map(|i| read[i].clone()).collect())
+}
+
+/// As [`grad`], with respect to every parameter that the outputs depend on. A parameter read
+/// through several leaves gets the sum; one that no handle refers to any more is left out.
+///
+/// # Errors
+/// As [`grad`].
+pub fn grad_parameters(outputs: &[(&Tensor, Option<&Tensor>)]) -> Result<Vec<(Parameter, Tensor)>> {
+    grad_parameters_around(outputs, &[])
+}
+
+/// As [`grad_parameters`], with the intermediate results `constants` taken as constants.
+///
+/// # Errors
+/// As [`grad`].
+pub(crate) fn grad_parameters_around(
+    outputs: &[(&Tensor, Option<&Tensor>)],
+    constants: &[&Tensor],
+) -> Result<Vec<(Parameter, Tensor)>> {
+    let outputs = tracked(outputs)?;
+    if outputs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let pass = Pass::find(&outputs, 0, constants, |node| node.leaf.is_some());
+    let leaves = pass
+        .nodes
+        .iter()
+        .filter_map(|&node| Some((node, node.leaf.as_ref()?)));
+    let (living, targets): (Vec<Parameter>, Vec<Target<'_>>) = leaves
+        .filter_map(|(node, leaf)| {
+            let target = Target {
+                node,
+                #[cfg(feature = "cuda")]
+                flat: leaf.flat.as_ref(),
+                shape: leaf.shape,
+            };
+            Some((Parameter::living(&leaf.parameter)?, target))
+        })
+        .unzip();
+    let read = backpropagate(&pass, &outputs, &targets)?;
+    let mut gradients: Vec<(Parameter, Tensor)> = Vec::with_capacity(read.len());
+    for (parameter, gradient) in living.into_iter().zip(read) {
+        let known = |(other, _): &&mut (Parameter, Tensor)| other.key() == parameter.key();
+        match gradients.iter_mut().find(known) {
+            Some((_, sum)) => *sum = &*sum + &gradient,
+            None => gradients.push((parameter, gradient)),
+        }
+    }
+    Ok(gradients)
+}
