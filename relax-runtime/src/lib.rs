@@ -7,6 +7,9 @@
 //! its expected cost; discrete choices get RELAX gradient estimators (Grathwohl, Choi, Wu, Roeder,
 //! Duvenaud, "Backpropagation through the Void", ICLR 2018) without being asked for.
 
+#[macro_use]
+pub mod tensor;
+
 pub mod dist;
 mod error;
 pub mod estimator;
@@ -19,12 +22,11 @@ pub mod plumbing;
 mod random;
 pub mod report;
 pub mod surrogate;
-pub mod tensor;
 
 pub use error::{Error, Result};
 pub use random::{Key, Stream};
 pub use relax_macros::{call, cost, model, observe, param, plate, sample};
-pub use tensor::{Device, Parameter, Shape, Tensor, grad};
+pub use tensor::{Device, Parameter, Shape, Tensor, grad, set_threads, threads};
 
 /// What most programs need.
 pub mod prelude {

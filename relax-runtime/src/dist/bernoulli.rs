@@ -9,7 +9,7 @@ use super::{
 use crate::error::Result;
 use crate::random::Stream;
 use crate::tensor::Tensor;
-use crate::tensor::cpu::math;
+use crate::tensor::cpu::pointwise::all;
 
 const NAME: &str = "Bernoulli";
 const SUPPORT: &str = "0 or 1";
@@ -125,16 +125,17 @@ impl Distribution for Bernoulli<Tensor> {
     const SUPPORT: &'static str = SUPPORT;
 
     fn contains(&self, value: &Tensor) -> Result<bool> {
-        // Without a branch an element, so that the loop is one of vectors.
-        value.with_values(|v| {
-            v.iter()
-                .fold(true, |all, &x| all & ((x == 0.0) | (x == 1.0)))
-        })
+        value.with_values(|values| all(values, |x| (x == 0.0) | (x == 1.0)))
     }
 
     fn log_density(&self, value: &Tensor) -> Result<Number> {
         check_fit(NAME, &self.parameters(), value)?;
         Ok(Number::Tensor(Law::log_density(self, value)))
+    }
+
+    fn log_density_from(&self, value: &Tensor, k: usize) -> Result<Number> {
+        check_fit(NAME, &self.parameters(), value)?;
+        Ok(Number::Tensor(Law::log_density_from(self, value, k)))
     }
 
     fn law(&self) -> Result<Rc<dyn Law>> {
@@ -165,6 +166,10 @@ impl Law for Bernoulli<Tensor> {
 
     fn log_density(&self, value: &Tensor) -> Tensor {
         value * &self.logits - self.logits.softplus()
+    }
+
+    fn log_density_from(&self, value: &Tensor, k: usize) -> Tensor {
+        self.logits.coin_log_mass(value, k)
     }
 
     fn noise(&self, stream: &mut Stream) -> Result<Tensor> {
@@ -212,19 +217,86 @@ fn open(u: &Tensor) -> Tensor {
     u.clamp(EPSILON, 1.0 - EPSILON)
 }
 
-/// The same of one number.
-fn open_one(u: f32) -> f32 {
-    math::clamp(u, EPSILON, 1.0 - EPSILON)
+/// ∂σ(z/λ)/∂z, at `cold` = 1/λ.
+fn slope(z: &Tensor, cold: f32) -> Tensor {
+    let s = (z * cold).sigmoid();
+    (&s - s.square()) * cold
+}
+
+/// The functions of single numbers behind [`BernoulliRelaxation`], for passes over memory of the CPU.
+mod scalar {
+    use super::EPSILON;
+    use crate::tensor::cpu::math;
+
+    #[inline(always)]
+    fn open(u: f32) -> f32 {
+        math::clamp(u, EPSILON, 1.0 - EPSILON)
+    }
+
+    #[inline(always)]
+    pub(super) fn logistic([u]: [f32; 1]) -> f32 {
+        math::logit(open(u))
+    }
+
+    #[inline(always)]
+    pub(super) fn relaxed([theta, u]: [f32; 2]) -> f32 {
+        theta + math::logit(open(u))
+    }
+
+    #[inline(always)]
+    pub(super) fn score([theta, b]: [f32; 2]) -> f32 {
+        b - math::sigmoid(theta)
+    }
+
+    #[inline(always)]
+    pub(super) fn kappa([theta, u, b]: [f32; 3]) -> f32 {
+        let towards = b > 0.5;
+        let against = math::sigmoid(if towards { -theta } else { theta });
+        let chance = if towards { open(u) } else { 1.0 - open(u) };
+        let kappa = against / chance;
+        math::clamp(kappa, 0.0, 1.0)
+    }
+
+    /// s = σ(z/λ), at `cold` = 1/λ.
+    #[inline(always)]
+    pub(super) fn squash(z: f32, cold: f32) -> f32 {
+        math::sigmoid(z * cold)
+    }
+
+    /// ∂s/∂z = s (1 − s)/λ.
+    #[inline(always)]
+    pub(super) fn slope(z: f32, cold: f32) -> f32 {
+        let s = squash(z, cold);
+        s * (1.0 - s) * cold
+    }
+
+    /// ∂s/∂λ = −(∂s/∂z) z/λ.
+    #[inline(always)]
+    pub(super) fn rate(z: f32, cold: f32) -> f32 {
+        -slope(z, cold) * z * cold
+    }
+
+    /// ∂²s/∂z∂λ = −(∂s/∂z) (1 + (1 − 2s) z/λ)/λ.
+    #[inline(always)]
+    pub(super) fn bend(z: f32, cold: f32) -> f32 {
+        let s = squash(z, cold);
+        -s * (1.0 - s) * cold * (1.0 + (1.0 - 2.0 * s) * z * cold) * cold
+    }
 }
 
 impl Relaxation for BernoulliRelaxation {
     fn relaxed(&self, theta: &Tensor, u: &Tensor) -> Tensor {
-        let fused = Tensor::fused([theta, u], |[theta, u]| theta + math::logit(open_one(u)));
-        fused.unwrap_or_else(|| theta + open(u).logit())
+        let logistic = |[u]: [Tensor; 1]| open(&u).logit();
+        if theta.is_tracked() || theta.tangent().is_some() {
+            return theta + Tensor::pointwise([u], scalar::logistic, logistic);
+        }
+        let relaxed = |[theta, u]: [Tensor; 2]| theta + logistic([u]);
+        Tensor::pointwise([theta, u], scalar::relaxed, relaxed)
     }
 
     fn hard(&self, z: &Tensor) -> Tensor {
-        z.gt(0.0)
+        let hard = |[z]: [f32; 1]| if z > 0.0 { 1.0 } else { 0.0 };
+        Tensor::pointwise([z], hard, |[z]| z.gt(0.0))
     }
 
     /// z̃ = s [softplus(sθ + ln v_s) − ln(1 − v_s)] with s = 2b − 1 and v_s = v or 1 − v: the
@@ -250,24 +322,49 @@ impl Relaxation for BernoulliRelaxation {
         (z / temperature).sigmoid()
     }
 
+    fn squash_rate(&self, z: &Tensor, temperature: &Tensor) -> Result<(Tensor, Tensor)> {
+        let cold = 1.0 / temperature.peek_item()?;
+        let squash = move |[z]: [f32; 1]| scalar::squash(z, cold);
+        let rate = move |[z]: [f32; 1]| scalar::rate(z, cold);
+        Ok((
+            Tensor::pointwise([z], squash, |[z]| (z * cold).sigmoid()),
+            Tensor::pointwise([z], rate, |[z]| slope(&z, cold) * z * -cold),
+        ))
+    }
+
+    fn squash_pull(&self, z: &Tensor, temperature: &Tensor, w: &Tensor) -> Result<Tensor> {
+        let cold = 1.0 / temperature.peek_item()?;
+        let pull = move |[z, w]: [f32; 2]| w * scalar::slope(z, cold);
+        Ok(Tensor::pointwise([z, w], pull, |[z, w]| {
+            w * slope(&z, cold)
+        }))
+    }
+
+    fn squash_push(
+        &self,
+        z: &Tensor,
+        temperature: &Tensor,
+        t: &Tensor,
+        w: &Tensor,
+    ) -> Result<(Tensor, Tensor)> {
+        let cold = 1.0 / temperature.peek_item()?;
+        let bend = move |[z, t]: [f32; 2]| t * scalar::bend(z, cold);
+        let bend = Tensor::pointwise([z, t], bend, |[z, t]| {
+            let skew = 1.0 - (&z * cold).sigmoid() * 2.0;
+            slope(&z, cold) * (skew * z * cold + 1.0) * t * -cold
+        });
+        Ok((self.squash_pull(z, temperature, t)?, bend.dot_from(w, 0)))
+    }
+
     fn score(&self, theta: &Tensor, b: &Tensor) -> Tensor {
-        let theta = theta.detach();
-        let fused = Tensor::fused([&theta, b], |[theta, b]| b - math::sigmoid(theta));
-        fused.unwrap_or_else(|| b - theta.sigmoid())
+        Tensor::pointwise([theta, b], scalar::score, |[theta, b]| b - theta.sigmoid())
     }
 
     /// (1 − p)/u where b = 1, p/(1 − u) where b = 0.
     fn kappa(&self, theta: &Tensor, u: &Tensor, b: &Tensor) -> Tensor {
-        let theta = theta.detach();
-        let one = |[theta, u, b]: [f32; 3]| {
-            let against = math::sigmoid((1.0 - b * 2.0) * theta);
-            let u = open_one(u);
-            let towards = if b > 0.5 { u } else { 1.0 - u };
-            math::clamp(against / towards, 0.0, 1.0)
-        };
-        Tensor::fused([&theta, u, b], one).unwrap_or_else(|| {
-            let against = ((1.0 - b * 2.0) * &theta).sigmoid();
-            (against / Self::towards(&open(u), b)).clamp(0.0, 1.0)
+        Tensor::pointwise([theta, u, b], scalar::kappa, |[theta, u, b]| {
+            let against = ((1.0 - &b * 2.0) * theta).sigmoid();
+            (against / Self::towards(&open(&u), &b)).clamp(0.0, 1.0)
         })
     }
 

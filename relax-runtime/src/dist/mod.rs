@@ -24,6 +24,7 @@ pub use value::{IntoSiteValue, Number, SiteValue, Value};
 
 use crate::error::Result;
 use crate::random::Stream;
+use crate::tensor::cpu::pointwise::all;
 use crate::tensor::{Device, Shape, Tensor};
 
 /// A distribution that a site can draw from or observe.
@@ -48,6 +49,11 @@ pub trait Distribution: Clone + Debug + 'static {
     /// support; on tensors it is differentiable in value and parameters, and continuous between
     /// the values of a discrete support.
     fn log_density(&self, value: &Self::Value) -> Result<Number>;
+
+    /// [`log_density`](Self::log_density) summed over the axes from the `k`-th on.
+    fn log_density_from(&self, value: &Self::Value, k: usize) -> Result<Number> {
+        Ok(self.log_density(value)?.sum_from(k))
+    }
 
     /// A draw from the stream; unless overridden, the law's.
     fn sample(&self, stream: &mut Stream) -> Result<Self::Value> {
@@ -119,6 +125,11 @@ pub trait Law: Debug {
 
     /// Log-density or log-mass of each event; see [`Distribution::log_density`].
     fn log_density(&self, value: &Tensor) -> Tensor;
+
+    /// [`log_density`](Self::log_density) summed over the axes from the `k`-th on.
+    fn log_density_from(&self, value: &Tensor, k: usize) -> Tensor {
+        self.log_density(value).sum_from(k)
+    }
 
     /// The noise behind one draw.
     fn noise(&self, stream: &mut Stream) -> Result<Tensor>;
@@ -202,7 +213,7 @@ impl<D: Distribution> AnyDistribution for D {
 
     fn log_density(&self, value: &Value, plates: usize) -> Result<Number> {
         let value = D::Value::from_value(value)?;
-        Ok(Distribution::log_density(self, &value)?.sum_from(plates))
+        Distribution::log_density_from(self, &value, plates)
     }
 
     fn law(&self) -> Result<Rc<dyn Law>> {
@@ -303,17 +314,12 @@ fn check_values(
     distribution: &'static str,
     parameter: &'static str,
     tensor: &Tensor,
-    valid: impl Fn(f32) -> bool,
+    valid: impl Fn(f32) -> bool + Sync,
     problem: &str,
 ) -> Result<()> {
-    // Without a branch an element, so that the usual case is a loop of vectors.
-    let wrong = tensor.with_values(|values| {
-        let all_valid = values.iter().fold(true, |all, &x| all & valid(x));
-        if all_valid {
-            None
-        } else {
-            values.iter().copied().find(|&x| !valid(x))
-        }
+    let wrong = tensor.with_values(|values| match all(values, &valid) {
+        true => None,
+        false => values.iter().copied().find(|&x| !valid(x)),
     })?;
     match wrong {
         None => Ok(()),

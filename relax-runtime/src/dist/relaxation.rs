@@ -2,7 +2,8 @@
 
 use std::fmt::Debug;
 
-use crate::tensor::Tensor;
+use crate::error::Result;
+use crate::tensor::{Tensor, grad};
 
 /// How a discrete law with logits θ is drawn through a relaxed sample.
 ///
@@ -26,6 +27,43 @@ pub trait Relaxation: Debug {
     /// A point in the convex hull of the vertices: σ(z/λ) or softmax(z/λ), differentiable in z
     /// and λ. `temperature` is λ, of rank 0.
     fn squash(&self, z: &Tensor, temperature: &Tensor) -> Tensor;
+
+    /// s = [`squash`](Self::squash)(z, λ) and ∂s/∂λ, constants.
+    ///
+    /// # Errors
+    /// If an operand carries one.
+    fn squash_rate(&self, z: &Tensor, temperature: &Tensor) -> Result<(Tensor, Tensor)> {
+        let moving = temperature.with_tangent(&temperature.ones_like());
+        let s = self.squash(z, &moving);
+        Ok((s.detach(), tangent(&s).detach()))
+    }
+
+    /// (∂s/∂z)ᵀ w for s = [`squash`](Self::squash)(z, λ), a constant.
+    ///
+    /// # Errors
+    /// If an operand carries one.
+    fn squash_pull(&self, z: &Tensor, temperature: &Tensor, w: &Tensor) -> Result<Tensor> {
+        let leaf = z.leaf();
+        let s = self.squash(&leaf, temperature);
+        Ok(grad(&[(&s, Some(w))], &[&leaf])?.remove(0))
+    }
+
+    /// (∂s/∂z) t and ⟨w, (∂²s/∂z∂λ) t⟩ for s = [`squash`](Self::squash)(z, λ), constants.
+    ///
+    /// # Errors
+    /// If an operand carries one.
+    fn squash_push(
+        &self,
+        z: &Tensor,
+        temperature: &Tensor,
+        t: &Tensor,
+        w: &Tensor,
+    ) -> Result<(Tensor, Tensor)> {
+        let leaf = temperature.leaf();
+        let moved = tangent(&self.squash(&z.with_tangent(t), &leaf));
+        let bend = grad(&[(&moved, Some(w))], &[&leaf])?.remove(0);
+        Ok((moved.detach(), bend))
+    }
 
     /// ∂ log p(b | θ) / ∂θ, a constant.
     fn score(&self, theta: &Tensor, b: &Tensor) -> Tensor;
@@ -62,4 +100,9 @@ pub trait Relaxation: Debug {
             (_, Some(&categories)) => (categories, numbers / categories.max(1)),
         }
     }
+}
+
+/// The tangent, zeros where there is none.
+fn tangent(x: &Tensor) -> Tensor {
+    x.tangent().unwrap_or_else(|| x.zeros_like())
 }

@@ -164,14 +164,13 @@ fn match_plates(latent: &mut Latent, trace: &Trace) -> Result<()> {
 /// log q of a choice, with its `whole` derivative or without the direct one by q's parameters
 /// (Roeder, Wu, Duvenaud 2017).
 fn entropy_term(place: usize, latent: &Latent, whole: bool) -> Result<Term> {
+    let rows = latent.plates.len();
     let density = if whole {
-        latent.law.log_density(&latent.value)
+        latent.law.log_density_from(&latent.value, rows)
     } else {
         let constants: Vec<Tensor> = latent.law.parameters().iter().map(Tensor::detach).collect();
-        latent
-            .law
-            .with_parameters(&constants)
-            .log_density(&latent.value)
+        let constant = latent.law.with_parameters(&constants);
+        constant.log_density_from(&latent.value, rows)
     };
     density.check()?;
     let mut sites = latent.depends_on.union(density.sites());
@@ -179,7 +178,7 @@ fn entropy_term(place: usize, latent: &Latent, whole: bool) -> Result<Term> {
     Ok(Term {
         name: latent.name.clone(),
         kind: Kind::Latent,
-        value: Number::Tensor(density).sum_from(latent.plates.len()),
+        value: Number::Tensor(density),
         plates: Rc::clone(&latent.plates),
         scale: latent.scale,
         sites,

@@ -49,8 +49,31 @@ impl Activation {
         }
     }
 
+    /// The activation of a sum of constants.
+    pub(crate) fn of_sum(self, a: &Tensor, b: &Tensor) -> Tensor {
+        match self {
+            Self::Relu => {
+                Tensor::pointwise([a, b], |[a, b]| (a + b).max(0.0), |[a, b]| (a + b).relu())
+            }
+            Self::Tanh => self.apply(&(a + b)),
+        }
+    }
+
+    /// A constant times the derivative of each element, by the activation's own value.
+    pub(crate) fn times_slope(self, factor: &Tensor, value: &Tensor) -> Tensor {
+        match self {
+            Self::Relu => {
+                let kept = |[factor, value]: [f32; 2]| if value > 0.0 { factor } else { 0.0 };
+                Tensor::pointwise([factor, value], kept, |[factor, value]| {
+                    factor * value.gt(0.0)
+                })
+            }
+            Self::Tanh => factor * self.slope(value),
+        }
+    }
+
     /// The derivative of each element, by the activation's own value.
-    pub(crate) fn slope(self, value: &Tensor) -> Tensor {
+    fn slope(self, value: &Tensor) -> Tensor {
         match self {
             Self::Relu => value.gt(0.0),
             Self::Tanh => 1.0 - value.square(),

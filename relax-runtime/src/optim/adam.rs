@@ -2,7 +2,7 @@
 
 use super::{Rule, check_fraction, check_positive};
 use crate::error::Result;
-use crate::tensor::cpu::vectorised;
+use crate::tensor::cpu::threads::{fill, rows_a_share};
 
 /// Adam with bias correction.
 #[derive(Clone, Copy, Debug)]
@@ -54,13 +54,9 @@ impl Rule for Adam {
         slots: &mut [Vec<f32>],
     ) {
         let [first, second] = slots else { return };
-        let moments = first.iter_mut().zip(second);
-        vectorised(|| {
-            for ((x, &g), (m, v)) in values.iter_mut().zip(gradient).zip(moments) {
-                *m += (1.0 - self.beta1) * (g - *m);
-                *v += (1.0 - self.beta2) * (g * g - *v);
-                *x -= rate * *m / ((*v * inverse).sqrt() + self.epsilon);
-            }
+        let outs = [values, &mut first[..], &mut second[..]].map(|out| (out, 1));
+        fill(outs, rows_a_share(1), |range, outs| {
+            update(self, rate, inverse, &gradient[range], outs);
         });
     }
 
@@ -68,5 +64,23 @@ impl Rule for Adam {
         check_positive("learning rate", self.learning_rate)?;
         check_fraction("beta1", self.beta1)?;
         check_fraction("beta2", self.beta2)
+    }
+}
+
+vectorised! {
+    fn update(
+        adam: &Adam,
+        rate: f32,
+        inverse: f32,
+        gradient: &[f32],
+        outs: [&mut [f32]; 3],
+    ) {
+        let [values, first, second] = outs;
+        let moments = first.iter_mut().zip(second);
+        for ((x, &g), (m, v)) in values.iter_mut().zip(gradient).zip(moments) {
+            *m += (1.0 - adam.beta1) * (g - *m);
+            *v += (1.0 - adam.beta2) * (g * g - *v);
+            *x -= rate * *m / ((*v * inverse).sqrt() + adam.epsilon);
+        }
     }
 }

@@ -15,6 +15,7 @@ pub use rmsprop::RmsProp;
 pub use sgd::Sgd;
 
 use crate::error::{Error, Result};
+use crate::tensor::cpu::pointwise::all;
 use crate::tensor::{Parameter, Tensor};
 
 /// An update rule: how a gradient moves a parameter, given what is remembered of earlier ones.
@@ -123,14 +124,9 @@ impl Optimizer {
                 gradient.len()
             )));
         }
-        // Without a branch an element, so that the usual case is a loop of vectors.
-        let wrong = gradient.with_values(|g| {
-            let finite = g.iter().fold(true, |all, g| all & g.is_finite());
-            if finite {
-                None
-            } else {
-                g.iter().copied().find(|g| !g.is_finite())
-            }
+        let wrong = gradient.with_values(|g| match all(g, f32::is_finite) {
+            true => None,
+            false => g.iter().copied().find(|g| !g.is_finite()),
         })?;
         match wrong {
             None => Ok(()),

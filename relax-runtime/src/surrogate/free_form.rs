@@ -121,19 +121,17 @@ impl Surrogate for FreeForm {
         let mut inputs = vec![rows];
         for (i, layer) in layers.iter().enumerate().take(layers.len() - 1) {
             let hidden = layer.apply(&inputs[i]);
-            let hidden = if i == 0 {
-                hidden + &from_before
-            } else {
-                hidden
-            };
-            inputs.push(self.activation.apply(&hidden));
+            inputs.push(match i {
+                0 => self.activation.of_sum(&hidden, &from_before),
+                _ => self.activation.apply(&hidden),
+            });
         }
         let last = layers.len() - 1;
         let value = layers[last].apply(&inputs[last]);
         let mut deltas = vec![value.ones_like()];
         for i in (1..=last).rev() {
             let back = deltas[0].matmul_nt(&layers[i].weight);
-            deltas.insert(0, back * self.activation.slope(&inputs[i]));
+            deltas.insert(0, self.activation.times_slope(&back, &inputs[i]));
         }
         let gradient = deltas[0].matmul_nt(&layers[0].weight).reshape(shape);
         let value = value.reshape(Shape::try_from(&shape[..around.plates])?);
@@ -189,7 +187,7 @@ struct Pass<'a> {
 
 impl Pass<'_> {
     /// Derivatives of Σ ċ + `cotangent` c, where ċ is the tangent along `along`: with ȧ the tangent
-    /// of a layer's input and h̄ the cotangent of its output, (ȧᵀ δ + aᵀ h̄) for each weight.
+    /// of a layer's input and h̄ the cotangent of its output, ȧᵀ δ + aᵀ h̄ for each weight.
     fn train(
         &self,
         activation: Activation,
@@ -202,27 +200,56 @@ impl Pass<'_> {
         for i in 0..last {
             let moved = tangents[i].matmul(&self.layers[i].weight);
             let out = &self.inputs[i + 1];
-            bends.push(
-                activation
-                    .curvature(out)
-                    .map(|curvature| curvature * &moved),
-            );
-            tangents.push(moved * activation.slope(out));
+            let bend = activation.curvature(out);
+            tangents.push(activation.times_slope(&moved, out));
+            bends.extend(bend.map(|curvature| curvature * moved));
         }
+        let gradients = if bends.is_empty() {
+            self.gradients_of_linear_pieces(&tangents, cotangent)
+        } else {
+            self.gradients(activation, &tangents, &bends, cotangent)
+        };
+        gradients.iter().try_for_each(|g| g.check().map(drop))?;
+        Ok(gradients)
+    }
+
+    /// A piecewise linear network's h̄ is δ times the cotangent of the output, which leaves one
+    /// product a layer: (ȧ + a c̄)ᵀ δ.
+    fn gradients_of_linear_pieces(&self, tangents: &[Tensor], cotangent: &Tensor) -> Vec<Tensor> {
+        let scaled = |x: &Tensor| cotangent.broadcast_to(x.shape()) * x;
+        let before = &self.deltas[0];
+        let mut gradients = vec![
+            scaled(self.before).matmul_tn(before),
+            before.matmul_tn(cotangent).squeeze(1),
+        ];
+        for ((input, moved), delta) in self.inputs.iter().zip(tangents).zip(self.deltas) {
+            let shares = [input, moved, &cotangent.broadcast_to(input.shape())];
+            let left = Tensor::pointwise(
+                shares,
+                |[input, moved, share]| moved + input * share,
+                |[input, moved, share]| moved + input * share,
+            );
+            gradients.push(left.matmul_tn(delta));
+            gradients.push(delta.matmul_tn(cotangent).squeeze(1));
+        }
+        gradients
+    }
+
+    fn gradients(
+        &self,
+        activation: Activation,
+        tangents: &[Tensor],
+        bends: &[Tensor],
+        cotangent: &Tensor,
+    ) -> Vec<Tensor> {
+        let last = self.layers.len() - 1;
         let mut gradients = Vec::new();
         let mut bar = cotangent.clone();
         for i in (0..=last).rev() {
             if i < last {
-                // What reaches this layer's output: exactly the scaled δ where the activation is
-                // piecewise linear.
                 let next = &self.layers[i + 1].weight;
-                let slope = activation.slope(&self.inputs[i + 1]);
-                bar = match &bends[i] {
-                    None => &self.deltas[i] * cotangent,
-                    Some(bend) => {
-                        bar.matmul_nt(next) * slope + self.deltas[i + 1].matmul_nt(next) * bend
-                    }
-                };
+                let back = activation.times_slope(&bar.matmul_nt(next), &self.inputs[i + 1]);
+                bar = back + self.deltas[i + 1].matmul_nt(next) * &bends[i];
             }
             let weight = tangents[i].matmul_tn(&self.deltas[i]) + self.inputs[i].matmul_tn(&bar);
             gradients.push(bar.sum(0));
@@ -231,7 +258,6 @@ impl Pass<'_> {
         gradients.push(bar.sum(0));
         gradients.push(self.before.matmul_tn(&bar));
         gradients.reverse();
-        gradients.iter().try_for_each(|g| g.check().map(drop))?;
-        Ok(gradients)
+        gradients
     }
 }

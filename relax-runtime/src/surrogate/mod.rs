@@ -49,6 +49,36 @@ impl Surroundings<'_> {
             None => z.clone(),
         }
     }
+
+    /// [`Relaxation::squash_rate`].
+    fn squash_rate(&self, z: &Tensor, temperature: &Tensor) -> Result<(Tensor, Tensor)> {
+        match self.relaxation {
+            Some(relaxation) => relaxation.squash_rate(z, temperature),
+            None => Ok((z.clone(), z.zeros_like())),
+        }
+    }
+
+    /// [`Relaxation::squash_pull`].
+    fn squash_pull(&self, z: &Tensor, temperature: &Tensor, w: &Tensor) -> Result<Tensor> {
+        match self.relaxation {
+            Some(relaxation) => relaxation.squash_pull(z, temperature, w),
+            None => Ok(w.clone()),
+        }
+    }
+
+    /// [`Relaxation::squash_push`].
+    fn squash_push(
+        &self,
+        z: &Tensor,
+        temperature: &Tensor,
+        t: &Tensor,
+        w: &Tensor,
+    ) -> Result<(Tensor, Tensor)> {
+        match self.relaxation {
+            Some(relaxation) => relaxation.squash_push(z, temperature, t, w),
+            None => Ok((t.clone(), temperature.zeros_like())),
+        }
+    }
 }
 
 /// A function c_φ(z) of the relaxed sample, differentiable in z and φ.

@@ -59,25 +59,21 @@ impl Surrogate for RelaxedCost {
     fn linearize<'a>(&'a self, z: &Tensor, around: Surroundings<'a>) -> Result<Linearization<'a>> {
         let eta = self.scale.get().detach();
         let temperature = self.log_temperature.get().detach().exp();
-        let moving = temperature.with_tangent(&temperature.ones_like());
         let z = z.detach();
-        let leaf = z.leaf();
-        let relaxed = around.squash(&leaf, &moving);
-        let (s, speed) = (relaxed.detach().leaf(), tangent(&relaxed).detach().leaf());
+        let (s, speed) = around.squash_rate(&z, &temperature)?;
+        let (s, speed) = (s.leaf(), speed.leaf());
+        let moving = temperature.with_tangent(&temperature.ones_like());
         let cost = (around.cost)(&s.with_tangent(&speed), &moving)?;
-        let (f, rate) = (cost.check()?.detach(), tangent(&cost));
+        let f = cost.check()?.detach();
+        let rate = cost.tangent().unwrap_or_else(|| cost.zeros_like());
         let mut by_point = grad(&[(&rate, None)], &[&s, &speed])?;
         let (slope, rate_by_s) = (by_point.remove(1), by_point.remove(0));
-        let gradient = grad(&[(&relaxed.primal(), Some(&slope))], &[&leaf])?.remove(0);
+        let gradient = around.squash_pull(&z, &temperature, &slope)?;
         let (value, by_z, rate) = (&f * &eta, &gradient * &eta, rate.detach());
         let train = move |along: &Tensor, weight: &Tensor| {
-            let by_eta = inner(&gradient, along) - inner(weight, &f);
-            let leaf = temperature.leaf();
-            let moved = around.squash(&z.with_tangent(along), &leaf);
-            let velocity = tangent(&moved);
-            let through_slope = grad(&[(&velocity, Some(&slope))], &[&leaf])?.remove(0);
-            let by_temperature =
-                inner(&rate_by_s, &velocity.detach()) + through_slope - inner(weight, &rate);
+            let by_eta = gradient.dot_from(along, 0) - weight.dot_from(&f, 0);
+            let (moved, bend) = around.squash_push(&z, &temperature, along, &slope)?;
+            let by_temperature = rate_by_s.dot_from(&moved, 0) + bend - weight.dot_from(&rate, 0);
             Ok(vec![by_eta, by_temperature * temperature * eta])
         };
         Ok(Linearization {
@@ -86,14 +82,4 @@ impl Surrogate for RelaxedCost {
             train: Box::new(train),
         })
     }
-}
-
-/// The tangent, zeros where there is none.
-fn tangent(x: &Tensor) -> Tensor {
-    x.tangent().unwrap_or_else(|| x.zeros_like())
-}
-
-/// ⟨a, b⟩, of rank 0.
-fn inner(a: &Tensor, b: &Tensor) -> Tensor {
-    (a * b).sum_all()
 }

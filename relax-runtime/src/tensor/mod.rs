@@ -12,6 +12,7 @@
 //! caller's line, every operation on it passes that error on, and reading it reports it.
 
 mod convert;
+#[macro_use]
 pub(crate) mod cpu;
 mod device;
 mod dispatch;
@@ -31,6 +32,7 @@ use std::panic::Location;
 use std::rc::{Rc, Weak};
 
 pub use convert::Traced;
+pub use cpu::threads::{set_threads, threads};
 pub use device::Device;
 pub(crate) use grad::grad_parameters_around;
 pub use grad::{grad, grad_parameters};

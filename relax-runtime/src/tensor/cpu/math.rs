@@ -83,7 +83,7 @@ pub(crate) fn logit(p: f32) -> f32 {
 
 /// log(1 + e) for e in [0, 1]: 2 artanh(e / (2 + e)) by its series, accurate near 0 too.
 #[inline(always)]
-fn ln_1p_unit(e: f32) -> f32 {
+pub(super) fn ln_1p_unit(e: f32) -> f32 {
     let s = e / (2.0 + e);
     let square = s * s;
     let mut p = 1.0 / 13.0;

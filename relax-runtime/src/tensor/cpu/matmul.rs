@@ -1,6 +1,10 @@
 //! Matrix products by the `gemm` crate, transposes passed as strides.
 
+use std::ops::Range;
+
 use gemm::Parallelism;
+
+use super::threads::share;
 
 /// A matrix inside a slice: element (i, j) is at `i * rows + j * cols`.
 #[derive(Clone, Copy)]
@@ -32,11 +36,20 @@ impl Layout {
         }
     }
 
-    /// Index of the last element of an `m` by `n` matrix.
-    fn last(self, m: usize, n: usize) -> usize {
-        (m - 1) * self.rows + (n - 1) * self.cols
+    /// Index of an element.
+    fn at(self, i: usize, j: usize) -> usize {
+        i * self.rows + j * self.cols
     }
 }
+
+/// Columns that the widest microkernel does at a time; fewer are slower, column by column.
+const TILE: usize = 16;
+
+/// Products of two numbers that make a thread's share worthwhile.
+const LEAST: usize = 1 << 19;
+
+/// `gemm` computes outputs of up to as many elements in another order.
+const SMALL: usize = 256;
 
 /// `out += a b`, where `a` is `m` by `k` and `b` is `k` by `n`.
 pub(in super::super) fn add_product(
@@ -48,32 +61,168 @@ pub(in super::super) fn add_product(
     if m == 0 || n == 0 || k == 0 {
         return;
     }
-    assert!(out_layout.last(m, n) < out.len());
-    assert!(a_layout.last(m, k) < a.len());
-    assert!(b_layout.last(k, n) < b.len());
-    // SAFETY: the asserts above bound every address that the strides reach inside the three
-    // slices, and `out` is borrowed mutably, so that it overlaps neither operand.
-    unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            out.as_mut_ptr(),
-            out_layout.cols as isize,
-            out_layout.rows as isize,
-            true,
-            a.as_ptr(),
-            a_layout.cols as isize,
-            a_layout.rows as isize,
-            b.as_ptr(),
-            b_layout.cols as isize,
-            b_layout.rows as isize,
-            1.0,
-            1.0,
-            false,
-            false,
-            false,
-            Parallelism::None,
-        );
+    assert!(out_layout.at(m - 1, n - 1) < out.len());
+    assert!(a_layout.at(m - 1, k - 1) < a.len());
+    assert!(b_layout.at(k - 1, n - 1) < b.len());
+    let product = Product {
+        k,
+        out: out.as_mut_ptr(),
+        a: a.as_ptr(),
+        b: b.as_ptr(),
+        layouts: Layouts {
+            out: out_layout,
+            a: a_layout,
+            b: b_layout,
+        },
+    };
+    // Each thread computes a part of the output, over all of k, so that the numbers are the same.
+    let least = |unit: usize| (LEAST / (unit * k)).max(SMALL / unit) + 1;
+    if n >= 2 * TILE {
+        let tiles = n / TILE;
+        share(tiles, least(m * TILE), |part| {
+            let end = if part.end == tiles {
+                n
+            } else {
+                part.end * TILE
+            };
+            let columns = part.start * TILE..end;
+            // SAFETY: the asserts above bound every address of the whole product, `out` is borrowed
+            // mutably and overlaps neither operand, and no other part has these columns.
+            unsafe { product.add_columns(0..m, columns) };
+        });
+    } else {
+        share(m, least(n), |rows| {
+            // SAFETY: as above, with these rows.
+            unsafe { product.add_columns(rows, 0..n) };
+        });
+    }
+}
+
+/// `out += a b` by address.
+struct Product {
+    k: usize,
+    out: *mut f32,
+    a: *const f32,
+    b: *const f32,
+    layouts: Layouts,
+}
+
+struct Layouts {
+    out: Layout,
+    a: Layout,
+    b: Layout,
+}
+
+// SAFETY: threads write to disjoint parts of `out`, as the callers of `add` promise.
+unsafe impl Sync for Product {}
+
+impl Product {
+    /// [`add`](Self::add), a width that is no multiple of a tile in two steps where few rows would
+    /// not repay that `gemm` copies the right operand for it.
+    ///
+    /// # Safety
+    /// As [`add`](Self::add).
+    unsafe fn add_columns(&self, rows: Range<usize>, columns: Range<usize>) {
+        const FEW: usize = 64;
+        let whole = columns.len() / TILE * TILE;
+        if rows.len() > FEW || whole == 0 || columns.len() < whole + 2 {
+            // SAFETY: the caller's.
+            return unsafe { self.add(rows, columns) };
+        }
+        let cut = columns.start + whole;
+        // SAFETY: the caller's, twice with a part.
+        unsafe {
+            self.add(rows.clone(), columns.start..cut);
+            self.add(rows, cut..columns.end);
+        }
+    }
+
+    /// Adds a part of the product to the same part of the output.
+    ///
+    /// # Safety
+    /// The rows and columns of the three matrices lie in memory that lives, and nobody else reads
+    /// or writes this part of the output meanwhile.
+    unsafe fn add(&self, rows: Range<usize>, columns: Range<usize>) {
+        /// As long a sum `gemm` never cuts; where it cuts longer ones depends on the other sizes.
+        const LONGEST: usize = 512;
+        let Layouts { out, a, b } = self.layouts;
+        let step = self.k.div_ceil(self.k.div_ceil(LONGEST));
+        for start in (0..self.k).step_by(step) {
+            // SAFETY: the caller's, for a part of the sum.
+            unsafe {
+                gemm::gemm(
+                    rows.len(),
+                    columns.len(),
+                    step.min(self.k - start),
+                    self.out.add(out.at(rows.start, columns.start)),
+                    out.cols as isize,
+                    out.rows as isize,
+                    true,
+                    self.a.add(a.at(rows.start, start)),
+                    a.cols as isize,
+                    a.rows as isize,
+                    self.b.add(b.at(start, columns.start)),
+                    b.cols as isize,
+                    b.rows as isize,
+                    1.0,
+                    1.0,
+                    false,
+                    false,
+                    false,
+                    Parallelism::None,
+                );
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::threads::with_threads;
+    use super::*;
+
+    #[test]
+    fn threads_change_no_number() {
+        for (m, k, n) in [
+            (100, 784, 200),
+            (24, 784, 200),
+            (512, 64, 33),
+            (4096, 257, 1),
+            (7, 900, 785),
+        ] {
+            for (ta, tb) in [(false, false), (true, false), (false, true)] {
+                let numbers = |len: usize, by: usize| -> Vec<f32> {
+                    (0..len)
+                        .map(|i| ((i * by) % 1009) as f32 / 504.0 - 1.0)
+                        .collect()
+                };
+                let (a, b) = (numbers(m * k, 7919), numbers(k * n, 104_729));
+                let la = Layout::new(if ta { m } else { k }, ta);
+                let lb = Layout::new(if tb { k } else { n }, tb);
+                let product = |threads: usize| {
+                    let mut out = vec![0.5; m * n];
+                    with_threads(threads, || {
+                        add_product(
+                            (m, k, n),
+                            (&mut out, Layout::new(n, false)),
+                            (&a, la),
+                            (&b, lb),
+                        );
+                    });
+                    out
+                };
+                let alone = product(1);
+                for (i, j) in [(0, 0), (m - 1, n - 1), (m / 2, n / 3)] {
+                    let pairs = (0..k)
+                        .map(|l| (a[i * la.rows + l * la.cols], b[l * lb.rows + j * lb.cols]));
+                    let want: f64 = pairs.map(|(x, y)| f64::from(x) * f64::from(y)).sum();
+                    let found = f64::from(alone[i * n + j]) - 0.5;
+                    assert!((found - want).abs() < 1e-3, "{found} is not {want}");
+                }
+                for threads in [2, 3, 7] {
+                    assert!(product(threads) == alone, "{threads} threads, {m} {k} {n}");
+                }
+            }
+        }
     }
 }

@@ -1,8 +1,16 @@
 //! CPU kernels on slices.
 
+#[macro_use]
+pub(crate) mod simd;
+
+pub(super) mod bernoulli;
 mod buffer;
 pub(crate) mod math;
 pub(super) mod matmul;
+pub(crate) mod pointwise;
+mod pool;
+pub(super) mod rows;
+pub(crate) mod threads;
 pub(super) mod view;
 
 pub(crate) use buffer::Buffer;

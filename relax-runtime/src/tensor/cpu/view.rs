@@ -2,6 +2,7 @@
 //! summing, and three loops that read, accumulate and scatter through it.
 
 use super::super::shape::MAX_RANK;
+use super::rows::total;
 
 /// Maps positions of a row-major array of shape `shape` to positions `offset + Σ i_k strides_k`
 /// of a buffer. A stride of 0 repeats (broadcast) or, when scattering, sums.
@@ -112,7 +113,7 @@ impl View {
         self.runs(|at, to, len, stride| {
             let array = &array[at..at + len];
             match stride {
-                0 => buffer[to] += sum(array),
+                0 => buffer[to] += total(array),
                 1 => super::add(&mut buffer[to..to + len], array),
                 _ => {
                     let target = buffer[to..].iter_mut().step_by(stride);
@@ -121,24 +122,4 @@ impl View {
             }
         });
     }
-}
-
-/// Sum in sixteen interleaved lanes a block, which vectorises, and in f64 over the blocks, so
-/// that rounding does not grow with the length.
-fn sum(values: &[f32]) -> f32 {
-    let block = |values: &[f32]| {
-        let mut lanes = [0.0; 16];
-        let chunks = values.chunks_exact(16);
-        let rest: f32 = chunks.remainder().iter().sum();
-        for chunk in chunks {
-            for (lane, value) in lanes.iter_mut().zip(chunk) {
-                *lane += value;
-            }
-        }
-        lanes.iter().sum::<f32>() + rest
-    };
-    values
-        .chunks(1024)
-        .map(|values| f64::from(block(values)))
-        .sum::<f64>() as f32
 }

@@ -1,16 +1,38 @@
-//! Elementwise functions of constants in one pass.
+//! Operations that read their operands once where plain ones would pass over memory several times.
+//! On a GPU, and for operands of several shapes, each is composed of plain ones.
 
-use super::super::cpu::{self, Buffer};
-use super::super::dispatch::Data;
+use super::super::cpu::{self, Buffer, bernoulli, pointwise, rows};
+use super::super::dispatch::{Data, record_cpu};
 use super::super::provenance::Provenance;
-use super::super::{Inner, Tensor};
+use super::super::{Inner, Shape, Tensor};
+
+/// The numbers on the CPU, if the tensor is there and sound.
+fn on_cpu(tensor: &Tensor) -> Option<(&Inner, &Buffer)> {
+    let inner = tensor.0.as_ref().ok()?;
+    Some((inner, inner.data.on_cpu()?))
+}
+
+/// The axes before the `k`-th, and how many elements the others hold.
+fn rows_from(tensor: &Tensor, k: usize) -> (Shape, usize) {
+    let shape = tensor.shape();
+    (
+        shape.leading(k),
+        shape[k.min(shape.rank())..].iter().product(),
+    )
+}
+
+/// Whether loops over rows of the width would be too short, or empty.
+fn few(tensor: &Tensor, width: usize) -> bool {
+    width == 0 || (width == 1 && tensor.len() != 1)
+}
 
 impl Tensor {
     /// `f` of the elements, where all operands are constants of one shape on the CPU, without
-    /// tangents; `None` elsewhere, where the caller computes the same step by step.
+    /// tangents; `None` elsewhere, where the caller computes the same step by step. `f` becomes part
+    /// of the loop where it is small or calls what is `#[inline(always)]`.
     pub(crate) fn fused<const N: usize>(
         operands: [&Tensor; N],
-        f: impl Fn([f32; N]) -> f32,
+        f: impl Fn([f32; N]) -> f32 + Copy + Sync,
     ) -> Option<Tensor> {
         let first = operands.first()?.0.as_ref().ok()?;
         let mut slices: [&[f32]; N] = [&[]; N];
@@ -22,13 +44,9 @@ impl Tensor {
             }
             *slice = cpu::slice(inner.data.on_cpu()?);
         }
-        let len = first.shape.numel();
-        let slices = slices.map(|slice| &slice[..len]);
         let each = |i: usize| f(slices.map(|slice| slice[i]));
-        let values = Buffer::short(len, each).unwrap_or_else(|| {
-            let values: Vec<f32> = cpu::vectorised(|| (0..len).map(each).collect());
-            values.into()
-        });
+        let values = Buffer::short(first.shape.numel(), each)
+            .unwrap_or_else(|| pointwise::pointwise(slices, f).into());
         let sources = operands
             .iter()
             .filter_map(|t| t.0.as_ref().ok()?.provenance.as_ref());
@@ -36,5 +54,106 @@ impl Tensor {
             provenance: Provenance::union(sources),
             ..Inner::constant(first.shape, Data::Cpu(values), first.device.clone())
         }))
+    }
+
+    /// The constant that `f` gives of the elements, or `composed` of the operands, as constants,
+    /// where [`fused`](Self::fused) cannot.
+    pub(crate) fn pointwise<const N: usize>(
+        operands: [&Tensor; N],
+        f: impl Fn([f32; N]) -> f32 + Copy + Sync,
+        composed: impl FnOnce([Tensor; N]) -> Tensor,
+    ) -> Tensor {
+        let constants = operands.map(Tensor::detach);
+        match Tensor::fused(constants.each_ref(), f) {
+            Some(out) => out,
+            None => composed(constants),
+        }
+    }
+
+    /// ⟨self, other⟩ over all axes from the `k`-th on; both broadcast.
+    #[track_caller]
+    pub(crate) fn dot_from(&self, other: &Tensor, k: usize) -> Tensor {
+        let (a, b) = match self.aligned(other, "dot_from") {
+            Ok(operands) => operands,
+            Err(refused) => return refused,
+        };
+        let (Some((left, x)), Some((right, y))) = (on_cpu(&a), on_cpu(&b)) else {
+            return (a * b).sum_from(k);
+        };
+        let (shape, width) = rows_from(&a, k);
+        if few(&a, width) {
+            return (a * b).sum_from(k);
+        }
+        let values = rows::dots(cpu::slice(x), cpu::slice(y), width);
+        let saved = (x.clone(), y.clone());
+        let out = record_cpu(&[left, right], shape, values, move |g, sinks| {
+            for (i, factor) in [&saved.1, &saved.0].into_iter().enumerate() {
+                if let Some(sink) = sinks.get(i) {
+                    rows::add_scaled(sink, g, cpu::slice(factor), width);
+                }
+            }
+        });
+        let out = Tensor::new(out);
+        let moved = [
+            left.tangent.as_ref().map(|t| t.dot_from(&b.primal(), k)),
+            right.tangent.as_ref().map(|t| a.primal().dot_from(t, k)),
+        ];
+        out.moved_by(moved)
+    }
+
+    /// log p(value | self) of coins with logits `self`, x l − softplus(l), summed over all axes from
+    /// the `k`-th on; both broadcast.
+    #[track_caller]
+    pub(crate) fn coin_log_mass(&self, value: &Tensor, k: usize) -> Tensor {
+        let (l, x) = match self.aligned(value, "log_mass") {
+            Ok(operands) => operands,
+            Err(refused) => return refused,
+        };
+        let (Some((logits, of)), Some((value, at))) = (on_cpu(&l), on_cpu(&x)) else {
+            return (&x * &l - l.softplus()).sum_from(k);
+        };
+        let (shape, width) = rows_from(&l, k);
+        if few(&l, width) {
+            return (&x * &l - l.softplus()).sum_from(k);
+        }
+        let (sums, residuals) = bernoulli::log_mass(cpu::slice(at), cpu::slice(of), width);
+        let residuals = Buffer::from(residuals);
+        let saved = (residuals.clone(), of.clone());
+        let out = record_cpu(&[logits, value], shape, sums, move |g, sinks| {
+            for (i, slope) in [&saved.0, &saved.1].into_iter().enumerate() {
+                if let Some(sink) = sinks.get(i) {
+                    rows::add_scaled(sink, g, cpu::slice(slope), width);
+                }
+            }
+        });
+        // The tangent along l is ⟨x − σ(l), t⟩.
+        let along_logits = logits.tangent.as_ref().and_then(|t| {
+            let (direction, t) = on_cpu(t)?;
+            let sums = rows::dots(cpu::slice(&residuals), cpu::slice(t), width);
+            let saved = [at.clone(), residuals.clone(), t.clone()];
+            let operands = [logits, value, direction];
+            Some(record_cpu(&operands, shape, sums, move |g, sinks| {
+                let [x, residuals, t] = saved.each_ref().map(cpu::slice);
+                if let Some(sink) = sinks.get(0) {
+                    bernoulli::add_curvature(sink, g, [x, residuals, t], width);
+                }
+                for (i, slope) in [(1, t), (2, residuals)] {
+                    if let Some(sink) = sinks.get(i) {
+                        rows::add_scaled(sink, g, slope, width);
+                    }
+                }
+            }))
+        });
+        let along_value = value.tangent.as_ref().map(|t| l.primal().dot_from(t, k));
+        Tensor::new(out).moved_by([along_logits.map(Tensor::new), along_value])
+    }
+
+    /// The tensor with the sum of tangents, if there are any.
+    fn moved_by(self, tangents: [Option<Tensor>; 2]) -> Tensor {
+        match tangents {
+            [None, None] => self,
+            [Some(t), None] | [None, Some(t)] => self.with_tangent(&t),
+            [Some(a), Some(b)] => self.with_tangent(&(a + b)),
+        }
     }
 }

@@ -1,0 +1,93 @@
+//! Sharing a kernel's work between threads.
+//!
+//! Results do not depend on the number of threads: each part of the output is computed by one of
+//! them, in the same order as alone.
+
+use std::ops::Range;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use super::pool::POOL;
+
+/// The number of threads in use; 0 stands for all.
+static THREADS: AtomicUsize = AtomicUsize::new(0);
+
+/// Sets how many threads kernels on the CPU use, the calling one included; all cores that the
+/// process may use unless set, here or by the environment variable `RELAX_THREADS`. 0 restores that.
+///
+/// Numbers do not depend on it. Threads that wait for work spin for about a fifth of a millisecond
+/// before they sleep, so that short kernels gain, too: set 1 where other programs need the cores.
+pub fn set_threads(count: usize) {
+    THREADS.store(count, Ordering::Relaxed);
+}
+
+/// How many threads kernels on the CPU use.
+pub fn threads() -> usize {
+    static DEFAULT: OnceLock<usize> = OnceLock::new();
+    let default = || {
+        let set = std::env::var("RELAX_THREADS").ok();
+        let set = set
+            .and_then(|count| count.parse().ok())
+            .filter(|&count| count > 0);
+        set.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from))
+    };
+    match THREADS.load(Ordering::Relaxed) {
+        0 => *DEFAULT.get_or_init(default),
+        count => count,
+    }
+}
+
+/// Calls `work` with ranges that together make `0..len`, on several threads if each gets at least
+/// `least`.
+pub(super) fn share(len: usize, least: usize, work: impl Fn(Range<usize>) + Sync) {
+    let parts = (len / least.max(1)).min(threads());
+    if parts < 2 {
+        return work(0..len);
+    }
+    let part = |i: usize| work(len * i / parts..len * (i + 1) / parts);
+    POOL.run(parts, &part);
+}
+
+/// As [`share`], for work that fills outputs: each has a number of elements for every place.
+pub(crate) fn fill<const N: usize>(
+    outs: [(&mut [f32], usize); N],
+    least: usize,
+    work: impl Fn(Range<usize>, [&mut [f32]; N]) + Sync,
+) {
+    /// Disjoint parts of it are written from several threads.
+    struct Target(*mut f32, usize);
+    // SAFETY: only the closure below looks inside, at disjoint parts of a slice borrowed mutably.
+    unsafe impl Sync for Target {}
+
+    let places = outs.iter().map(|(out, unit)| out.len() / unit).min();
+    let targets = outs.map(|(out, unit)| Target(out.as_mut_ptr(), unit));
+    share(places.unwrap_or(0), least, |range| {
+        let parts = std::array::from_fn(|i| {
+            let Target(start, unit) = targets[i];
+            // SAFETY: `share` calls with disjoint ranges below `places`, for each of which the
+            // output has `unit` elements, and stays borrowed until `share` returns.
+            unsafe {
+                std::slice::from_raw_parts_mut(start.add(range.start * unit), range.len() * unit)
+            }
+        });
+        work(range, parts);
+    });
+}
+
+/// How many rows of a width make a thread's share of elementwise work worthwhile.
+pub(crate) fn rows_a_share(width: usize) -> usize {
+    const ELEMENTS: usize = 1 << 14;
+    ELEMENTS.div_ceil(width.max(1))
+}
+
+/// Calls `work` with another number of threads, which other tests may see.
+#[cfg(test)]
+pub(super) fn with_threads<R>(count: usize, work: impl FnOnce() -> R) -> R {
+    static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _guard = ONE_AT_A_TIME.lock();
+    set_threads(count);
+    let result = work();
+    set_threads(0);
+    result
+}
