@@ -115,6 +115,12 @@ macro_rules! program {
             check_all(&Elbo::new(&$model), $draws, $valid)
         }
     };
+    ($test:ident: bound of $model:expr, samples $samples:expr, $draws:expr, $valid:expr) => {
+        #[test]
+        fn $test() -> Result<()> {
+            check_all(&Elbo::new(&$model).samples($samples), $draws, $valid)
+        }
+    };
     ($test:ident: bound of $model:expr, guide $guide:expr, $draws:expr, $valid:expr) => {
         #[test]
         fn $test() -> Result<()> {
@@ -142,6 +148,7 @@ program!(
     a_guide_with_a_subsampled_model: bound of models::pair_model(ROWS, OF),
     guide models::pair_guide(ROWS, OF), PLATES, 18
 );
+program!(a_bound_of_two_samples: bound of models::mixture(ROWS), samples 2, PLATES, 2);
 program!(an_automatic_guide: bound of models::mixture(ROWS), PLATES, 8);
 program!(an_automatic_guide_of_host_choices: bound of models::sprinkler(), DRAWS, 10);
 program!(an_automatic_guide_of_choices_on_some_paths: bound of models::paths(), DRAWS / 2, 7);

@@ -8,6 +8,7 @@ mod handlers;
 mod ledger;
 mod programs;
 mod training;
+mod unbiased;
 
 use std::fmt::Debug;
 

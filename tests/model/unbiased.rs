@@ -1,0 +1,105 @@
+//! The check of unbiasedness as users call it, and the tests that `#[model(check)]` writes.
+
+use relax_runtime::plumbing;
+use relax_runtime::prelude::*;
+use relax_runtime::report::Reference;
+
+#[model(check)]
+fn lawn() {
+    let rain = sample!(Bernoulli(0.3));
+    observe!(Bernoulli(if rain { 0.8 } else { 0.1 }), true);
+}
+
+#[model(check(&Tensor::from_slice(&[0.3, -0.8]), 0.7, draws = 2_000))]
+fn priced(theta: &Tensor, price: f32) {
+    let b = sample!(Bernoulli(logits = theta));
+    cost!((b.sum_all() - price).square());
+}
+
+#[model]
+fn shortcut() {
+    let theta = param!(0.4);
+    let a = sample!(Bernoulli(logits = &theta), estimator = "straight-through");
+    let b = sample!(Bernoulli(logits = &a * 1.5 - 0.3));
+    cost!((&a + &b - 0.4).square() * 2.0);
+}
+
+#[model]
+fn continuous() {
+    let loc = param!(0.3);
+    let x = sample!(Normal(&loc, 0.6));
+    let b = sample!(Bernoulli(logits = &x));
+    cost!((&x + &b - 0.4).square());
+}
+
+#[test]
+fn a_test_of_a_biased_model_fails_and_prints_the_table() {
+    let failure = plumbing::check(&shortcut(), None, Some(3_000)).unwrap_err();
+    let printed = format!("{failure:?}");
+    assert!(printed.contains("site `a`, whose estimator `straight-through` is a biased one"));
+    assert!(
+        printed.contains("\na          Bernoulli  straight-through"),
+        "{printed}"
+    );
+}
+
+#[test]
+fn the_objective_follows_from_the_model() -> Result<()> {
+    let names = |model: &dyn Program| {
+        let table = check_unbiased(model)?;
+        table.verdict()?;
+        let rows = table.rows.into_iter().map(|row| row.name);
+        Ok::<_, Error>(rows.collect::<Vec<_>>())
+    };
+    assert_eq!(names(&lawn())?, ["rain", "rain.logits", "objective"]);
+    let theta = Tensor::from_slice(&[0.2, 0.9]);
+    assert_eq!(names(&priced(&theta, 0.7))?, ["b", "objective"]);
+    Ok(())
+}
+
+#[test]
+fn a_continuous_choice_is_compared_with_a_long_run() -> Result<()> {
+    let model = continuous();
+    let objective = ExpectedCost::new(&model);
+    let table = Check::new(&objective).draws(3_000).run()?;
+    table.verdict()?;
+    assert!(
+        matches!(&table.reference, Reference::Sampled { draws: 12_000, why } if why.contains("Normal"))
+    );
+    let large = Check::new(&objective).draws(100).enumerate_up_to(1).run()?;
+    assert!(matches!(
+        large.reference,
+        Reference::Sampled { draws: 400, .. }
+    ));
+    Ok(())
+}
+
+/// Given parameters stay as they are, and so does the user's store.
+#[test]
+fn given_parameters_stay() -> Result<()> {
+    let model = lawn();
+    let params = ParamStore::default();
+    params.insert("rain.logits", &Tensor::scalar(1.25));
+    let objective = Elbo::new(&model);
+    let table = Check::new(&objective).params(&params).draws(100).run()?;
+    let value = params.get("rain.logits").map(|t| t.item()).transpose()?;
+    assert_eq!(value, Some(1.25));
+    // The exact gradient p (1 − p) (f(1) − f(0)) with f = ln q − ln p.
+    let p = 1.0 / (1.0 + (-1.25_f64).exp());
+    let f = |q: f64, joint: f64| q.ln() - joint.ln();
+    let exact = p * (1.0 - p) * (f(p, 0.3 * 0.8) - f(1.0 - p, 0.7 * 0.1));
+    let size = table.rows[1].size;
+    assert!((size - exact.abs()).abs() < 1e-5, "{size}, {exact}");
+    Ok(())
+}
+
+#[test]
+fn wrong_settings_of_checks_are_errors() {
+    let model = lawn();
+    let objective = Elbo::new(&model);
+    let error = Check::new(&objective).draws(3).run().unwrap_err();
+    assert!(error.to_string().contains("fewer than 30"), "{error}");
+    let check = Check::new(&objective).draws(50);
+    let error = check.site_estimator("snow", Reinforce::default()).run();
+    assert!(error.unwrap_err().to_string().contains("`snow`"));
+}
