@@ -107,11 +107,11 @@ class Bench:
 
     def measure(self, job, threads, steps=0):
         """One job's line, with the peak of the whole process."""
-        command = [self.program, "--exact", job, "--json", "--steps", str(steps)] + self.settings
+        command = [self.program, "--exact", job, "--json", "--threads", str(threads),
+                   "--steps", str(steps), *self.settings]
         if not self.any_noise:
             wait_quiet()
-        env = {"RELAX_THREADS": str(threads)}
-        done = run(command, self.root, env, one_cpu=threads == 1)
+        done = run(command, self.root, one_cpu=threads == 1)
         row = dict(who="relax", job=job, threads=threads)
         if done.code or not done.lines():
             return dict(row, error=done.complaint())

@@ -34,6 +34,9 @@ struct Options {
     /// Length of a block, in seconds.
     #[arg(long, default_value_t = 0.5)]
     seconds: f64,
+    /// Threads that kernels use, instead of one a core.
+    #[arg(long)]
+    threads: Option<usize>,
     /// Takes at least this many steps, to see whether memory grows.
     #[arg(long, default_value_t = 0)]
     steps: u64,
@@ -67,6 +70,9 @@ impl Job {
 
 fn main() -> Result<()> {
     let options = Options::parse();
+    if let Some(count) = options.threads {
+        relax_runtime::set_threads(count);
+    }
     let wanted = |name: &str| match &options.filter {
         None => true,
         Some(filter) if options.exact => name == filter,
