@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use relax_runtime::estimator::{
     Arms, Coupling, Disarm, DisarmTree, Dlax, DoubleCv, Enumerate, Estimator, GumbelSoftmax,
-    IndeCateR, MuProp, Nvil, ReinMax, Rloo, StraightThrough,
+    IndeCateR, MuProp, Nvil, ReinMax, Rloo, Rodeo, StraightThrough,
 };
 use relax_runtime::infer::{Mode, Objective};
 use relax_runtime::prelude::*;
@@ -78,35 +78,34 @@ pub(crate) fn lineup() -> Result<Vec<Entrant>> {
         coupling: Coupling::Independent,
         ..Relax::default()
     };
-    let independent_free = Relax {
+    let published = Relax {
         coupling: Coupling::Independent,
-        ..Relax::free_form()
-    };
-    let independent_rebar = Rebar {
-        coupling: Coupling::Independent,
-        ..Rebar::default()
+        temperature: Some(0.5),
+        ..Relax::sum()
     };
     Ok(vec![
         Entrant::new("reinforce", Reinforce::default()),
         Entrant::new("nvil", Nvil::default()),
         Entrant::new("relax-free-form", Relax::free_form()),
-        Entrant::new("relax-free-form-independent", independent_free),
+        Entrant::new("relax-free-form-2", Relax::free_form()).particles(2),
+        Entrant::new("relax", Relax::default()),
+        Entrant::new("relax-sum", Relax::sum()),
+        Entrant::new("rebar", Rebar::default()),
+        Entrant::new("dlax", Dlax::default()),
+        Entrant::new("muprop", MuProp::default()),
         Entrant::new("rloo-2", Rloo::new(2)?),
         Entrant::new("disarm", Disarm),
         Entrant::new("disarm-tree", DisarmTree),
-        Entrant::new("relax-free-form-2", Relax::free_form()).particles(2),
-        Entrant::new("muprop", MuProp::default()),
-        Entrant::new("dlax", Dlax::default()),
-        Entrant::new("rebar", Rebar::default()),
-        Entrant::new("relax", Relax::default()),
+        Entrant::new("double-cv-2", DoubleCv::new(2)?),
+        Entrant::new("rodeo-2", Rodeo::new(2)?),
+        Entrant::new("relax-independent", independent),
+        Entrant::new("relax-published", published),
         Entrant::new("rloo-3", Rloo::new(3)?),
         Entrant::new("arms-3", Arms::new(3)?),
-        Entrant::new("rebar-independent", independent_rebar),
-        Entrant::new("relax-independent", independent),
-        Entrant::new("double-cv-2", DoubleCv::new(2)?),
+        Entrant::new("double-cv-3", DoubleCv::new(3)?),
+        Entrant::new("rodeo-3", Rodeo::new(3)?),
         Entrant::new("rloo-4", Rloo::new(4)?),
         Entrant::new("arms-4", Arms::new(4)?),
-        Entrant::new("relax-free-form-4", Relax::free_form()).particles(4),
         Entrant::new("relax-2", Relax::default()).particles(2),
         Entrant::new("indecater", IndeCateR),
         Entrant::new("enumerate", Enumerate::default()),

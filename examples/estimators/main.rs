@@ -19,7 +19,9 @@
 //!   reached with an equal number of evaluations, so with fewer steps where a step costs more.
 //! - `ms/step`: median time of its steps.
 //!
-//! All settings are the library's defaults. The autoencoders follow the protocol of DisARM (Dong,
+//! A number behind a name counts draws: of the estimator itself, or particles of RELAX.
+//! `relax-published` is RELAX as in the paper: independent noise, the relaxed cost plus a network,
+//! temperature 1/2. All other settings are the library's defaults. The autoencoders follow the protocol of DisARM (Dong,
 //! Mnih, Tucker 2020), Double CV (Titsias and Shi 2022) and RODEO (Shi et al. 2022): layers of 200
 //! LeakyReLU units, a fixed uniform prior, batches of 100, Adam at 1e-4; at 1e-3 for the
 //! categorical one.

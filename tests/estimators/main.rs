@@ -5,6 +5,7 @@ mod analytic;
 mod bounds;
 mod choice;
 mod continuous;
+mod defaults;
 mod derivatives;
 mod family;
 mod identities;

@@ -148,7 +148,7 @@ fn damaged_files_are_refused() -> Result<()> {
         .unwrap();
     let mut newer = bytes.clone();
     newer[manifest + r#"format\":"#.len()] = b'7';
-    refuse(&newer, "format 7, this program reads 1");
+    refuse(&newer, "format 7, this program reads 2");
     fs::remove_file(&path).unwrap();
     assert!(refusal(&mut trainer, &path).contains("cannot be read"));
     Ok(())

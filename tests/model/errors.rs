@@ -338,7 +338,7 @@ fn senseless_settings_of_estimators_are_refused() {
     };
     for temperature in [0.0, -1.0, f32::NAN, f32::INFINITY] {
         let relax = Relax {
-            temperature,
+            temperature: Some(temperature),
             ..Relax::default()
         };
         let rebar = Rebar {

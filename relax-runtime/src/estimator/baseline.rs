@@ -27,11 +27,16 @@ impl MovingAverage {
 
     /// The average so far; 0 before the first number.
     pub fn value(&self) -> f64 {
-        if self.weight == 0.0 {
-            0.0
-        } else {
+        if self.is_known() {
             self.sum / self.weight
+        } else {
+            0.0
         }
+    }
+
+    /// Whether there was a first number.
+    pub fn is_known(&self) -> bool {
+        self.weight > 0.0
     }
 
     /// Sum and weight, to be saved.

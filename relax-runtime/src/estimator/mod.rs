@@ -34,6 +34,7 @@ mod shift;
 mod site;
 mod stein;
 mod straight_through;
+mod units;
 mod vimco;
 
 use std::rc::Rc;

@@ -2,6 +2,7 @@
 
 use super::problem::{pull, push};
 use super::site::{Coupling, Estimator, SiteClass, SiteState, SiteTask, check_relaxed_cost};
+use super::units::InUnits;
 use super::{Cost, Estimate, Problem};
 use crate::error::{Error, Result};
 use crate::nn::Activation;
@@ -135,7 +136,9 @@ fn finish(
 /// Which surrogate RELAX uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SurrogateKind {
-    /// [`Sum`](Self::Sum) where the cost can be relaxed, [`FreeForm`](Self::FreeForm) elsewhere.
+    /// [`Sum`](Self::Sum) where the cost can be relaxed and a row has more than 1024 values,
+    /// [`FreeForm`](Self::FreeForm) elsewhere: a network can learn the cost of so few values, and
+    /// half as many evaluations buy more than the relaxed cost does.
     #[default]
     Auto,
     /// A network on z.
@@ -155,26 +158,34 @@ pub struct Relax {
     pub activation: Activation,
     /// How z̃ is drawn.
     pub coupling: Coupling,
-    /// First temperature of the relaxed cost.
-    pub temperature: f32,
+    /// First temperature of the relaxed cost; `None` chooses by the size of the site.
+    pub temperature: Option<f32>,
     /// First scale of the relaxed cost.
     pub eta: f32,
 }
 
 impl Default for Relax {
+    /// Coupled noise, and by the size of the site: the surrogate's kind, the network's width, and
+    /// the temperature, ½ or 1/√n for n choices a row if that is less. The relaxed cost's distance
+    /// from f(b) grows with the temperature and with each choice, the variance of its slope falls
+    /// with the temperature, so that many choices want a low one. `docs/relax-default.md` has the
+    /// measurements behind each default.
     fn default() -> Self {
         Self {
             surrogate: SurrogateKind::Auto,
             hidden: Vec::new(),
             activation: Activation::Relu,
             coupling: Coupling::Coupled,
-            temperature: 0.5,
+            temperature: None,
             eta: 1.0,
         }
     }
 }
 
 impl Relax {
+    /// The most values a row has where [`SurrogateKind::Auto`] leaves the relaxed cost out.
+    const FEW_VALUES: usize = 1 << 10;
+
     /// RELAX with a network alone: for costs that are black boxes.
     pub fn free_form() -> Self {
         Self {
@@ -194,7 +205,9 @@ impl Relax {
     /// The kind that suits a site.
     pub(super) fn kind(&self, class: SiteClass) -> SurrogateKind {
         match self.surrogate {
-            SurrogateKind::Auto if class.relaxable => SurrogateKind::Sum,
+            SurrogateKind::Auto if class.relaxable && class.values > Self::FEW_VALUES => {
+                SurrogateKind::Sum
+            }
             SurrogateKind::Auto => SurrogateKind::FreeForm,
             chosen => chosen,
         }
@@ -237,13 +250,17 @@ impl Relax {
     }
 
     fn surrogate(&self, task: &SiteTask<'_>) -> Result<Box<dyn Surrogate>> {
-        check_relaxed_cost(self.eta, self.temperature)?;
         let Problem {
+            relaxation,
             theta,
             context,
             plates,
             ..
         } = task.problem;
+        let (_, choices) = relaxation.values_and_events(&theta.shape()[plates..]);
+        let by_size = (choices.max(1) as f32).sqrt().recip().min(0.5);
+        let temperature = self.temperature.unwrap_or(by_size);
+        check_relaxed_cost(self.eta, temperature)?;
         let numbers = |x: &Tensor| x.shape().iter().skip(plates).product::<usize>();
         let latent = numbers(theta);
         let device = theta.device();
@@ -251,7 +268,7 @@ impl Relax {
         if self.kind(task.class) == SurrogateKind::FreeForm {
             return Ok(Box::new(network));
         }
-        let relaxed = RelaxedCost::new(self.eta, self.temperature, &device);
+        let relaxed = RelaxedCost::new(self.eta, temperature, &device);
         Ok(Box::new(Sum(
             relaxed.named(&task.parameter_name("relaxed_cost")),
             network,
@@ -279,7 +296,8 @@ impl Estimator for Relax {
             (SurrogateKind::Sum, false) => Err("its cost cannot be evaluated at a relaxed draw; \
                 use the free-form surrogate"
                 .into()),
-            _ => Ok("discrete, cost a black box: free-form network".into()),
+            (_, true) => Ok("discrete: free-form network".into()),
+            (_, false) => Ok("discrete, cost a black box: free-form network".into()),
         }
     }
 
@@ -314,6 +332,14 @@ impl Estimator for Relax {
         cost: &dyn Cost,
         state: &SiteState,
     ) -> Result<Estimate> {
-        relax(task.problem, cost, state.surrogate())
+        if self.kind(task.class) == SurrogateKind::Sum {
+            return relax(task.problem, cost, state.surrogate());
+        }
+        // A network alone has no scale of its own.
+        let unit = state.unit();
+        let mut estimate = relax(task.problem, &InUnits { cost, unit }, state.surrogate())?;
+        estimate.cost = estimate.cost * unit;
+        estimate.gradient = estimate.gradient * unit;
+        Ok(estimate)
     }
 }

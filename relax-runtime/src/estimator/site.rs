@@ -264,6 +264,8 @@ pub struct SiteState {
     optimizer: Optimizer,
     /// Past costs.
     pub baseline: MovingAverage,
+    /// Squares of past costs' distances from the baseline.
+    pub spread: MovingAverage,
 }
 
 impl Default for SiteState {
@@ -289,6 +291,7 @@ impl SiteState {
             surrogate: Pausable::new(surrogate),
             optimizer,
             baseline: MovingAverage::default(),
+            spread: MovingAverage::default(),
         }
     }
 
@@ -298,6 +301,24 @@ impl SiteState {
             parameters,
             ..Self::new()
         }
+    }
+
+    /// Takes in the costs of a step: their mean, and the mean square of their distance from the
+    /// baseline. The first costs meet no baseline, so that their distance says nothing.
+    pub fn remember(&mut self, mean: f64, square: f64) {
+        if self.baseline.is_known() {
+            self.spread.update(square);
+        }
+        self.baseline.update(mean);
+    }
+
+    /// How far past costs lay from the baseline, or 1 if they all were the same.
+    pub(super) fn unit(&self) -> f32 {
+        /// Of the baseline: what is less is f32's rounding.
+        const ROUNDING: f64 = 1e-6;
+        let least = ROUNDING * self.baseline.value().abs();
+        let distance = self.spread.value().sqrt().max(least) as f32;
+        if distance.is_normal() { distance } else { 1.0 }
     }
 
     /// The surrogate.

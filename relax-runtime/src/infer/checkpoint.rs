@@ -18,7 +18,7 @@ use crate::optim::Memory;
 use crate::tensor::{Parameter, Shape, Tensor};
 
 /// Version of the layout below; a reader refuses others.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 const MANIFEST: &str = "relax";
 

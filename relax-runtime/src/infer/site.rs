@@ -35,6 +35,8 @@ struct Looked {
     estimate: SiteEstimate,
     variance_gradient: Vec<Tensor>,
     mean_cost: f64,
+    /// Mean square of the costs' distance from the baseline.
+    square_cost: f64,
 }
 
 impl Site {
@@ -89,10 +91,11 @@ impl Site {
             estimate,
             variance_gradient,
             mean_cost,
+            square_cost,
         } = self.look(work, params)?;
         if let (true, Some(state)) = (learn, &mut self.state) {
             state.train(&variance_gradient)?;
-            state.baseline.update(mean_cost);
+            state.remember(mean_cost, square_cost);
         }
         Ok(estimate)
     }
@@ -199,6 +202,7 @@ impl Site {
             estimate: measure(work, gradients, evaluations)?,
             variance_gradient,
             mean_cost: f64::from(to_go.mean_all().peek_item()?),
+            square_cost: f64::from((to_go - self.baseline()).square().mean_all().peek_item()?),
         })
     }
 
@@ -315,8 +319,9 @@ impl Site {
             }
             restore_all(&saved.surrogate, state.parameters())?;
             state.optimizer_mut().restore(saved.memory);
-            if let [sum, weight, moments @ ..] = &saved.averages[..] {
+            if let [sum, weight, square_sum, square_weight, moments @ ..] = &saved.averages[..] {
                 state.baseline.restore([*sum, *weight]);
+                state.spread.restore([*square_sum, *square_weight]);
                 self.moments = GradientMoments::restored(moments);
             }
         }
@@ -329,12 +334,16 @@ impl Site {
         let Some(state) = &self.state else {
             return Ok(None);
         };
-        let baseline = state.baseline.state().into_iter();
+        let costs = [state.baseline.state(), state.spread.state()];
         Ok(Some(SavedSite {
             estimator: self.estimator.name().to_owned(),
             surrogate: save_all(state.parameters())?,
             memory: state.optimizer().state(),
-            averages: baseline.chain(self.moments.state()).collect(),
+            averages: costs
+                .into_iter()
+                .flatten()
+                .chain(self.moments.state())
+                .collect(),
         }))
     }
 
