@@ -277,6 +277,8 @@ impl Default for SiteState {
 impl SiteState {
     /// Adam's rate for every surrogate, whatever rule and rate the model has.
     const LEARNING_RATE: f32 = 1e-3;
+    /// The unit of costs moves slowly: what a surrogate has learned is in that unit.
+    const SPREAD_DECAY: f64 = 0.9999;
 
     /// Nothing but past costs.
     pub fn new() -> Self {
@@ -291,7 +293,7 @@ impl SiteState {
             surrogate: Pausable::new(surrogate),
             optimizer,
             baseline: MovingAverage::default(),
-            spread: MovingAverage::default(),
+            spread: MovingAverage::new(Self::SPREAD_DECAY),
         }
     }
 

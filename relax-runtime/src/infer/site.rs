@@ -216,10 +216,12 @@ impl Site {
             .signals(&samples.log_weights)?
             .index(0, sample);
         let gradients = score_function(&*latent.law, &latent.value, &weight)?;
+        let distance = &samples.log_weights + self.baseline();
         Ok(Looked {
             estimate: measure(work, gradients, 0)?,
             variance_gradient: Vec::new(),
             mean_cost: -f64::from(samples.log_weights.mean_all().peek_item()?),
+            square_cost: f64::from(distance.square().mean_all().peek_item()?),
         })
     }
 
