@@ -27,7 +27,7 @@ fn a_coin_before_a_continuous_choice() -> Result<()> {
     let values: Values<'_> = &[("scale", &[0.6]), ("slope", &[0.8]), ("theta", &[0.3])];
     let gradient = [by_s, by_w, p * (1.0 - p) * (one - zero)];
     let coupling = Coupling::Independent;
-    let (relax, rebar) = (Relax::default(), Rebar::default());
+    let (relax, rebar) = (Relax::sum(), Rebar::default());
     let estimators: Vec<Rc<dyn Estimator>> = vec![
         Rc::new(Reinforce::default()),
         Rc::new(Moved(Rc::new(relax.clone()))),

@@ -65,8 +65,9 @@ fn evaluations_are_counted() -> Result<()> {
         ("indecater", 3),
         ("disarm", 3),
         ("relax-free-form", 1),
-        ("relax", 3),
-        ("dlax", 3),
+        ("relax", 1),
+        ("relax-sum", 3),
+        ("dlax", 1),
     ] {
         let mut trainer = Trainer::new(1).with_estimator(by_name(name)?);
         let report = trainer.step(&ExpectedCost::new(&program))?;

@@ -26,7 +26,7 @@ const COARSEST: f64 = 0.5;
 /// The registry's, and others whose settings change what is computed.
 fn estimators() -> Vec<Rc<dyn Estimator>> {
     let coupling = Coupling::Independent;
-    let (relax, free_form, rebar) = (Relax::default(), Relax::free_form(), Rebar::default());
+    let (relax, free_form, rebar) = (Relax::sum(), Relax::free_form(), Rebar::default());
     let mut all = registry();
     all.push(Rc::new(Relax { coupling, ..relax }));
     all.push(Rc::new(Relax {

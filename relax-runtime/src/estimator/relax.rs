@@ -335,9 +335,15 @@ impl Estimator for Relax {
         if self.kind(task.class) == SurrogateKind::Sum {
             return relax(task.problem, cost, state.surrogate());
         }
-        // A network alone has no scale of its own.
-        let unit = state.unit();
+        // A network alone has no scale of its own. Before there is a unit it learns nothing: what
+        // Adam remembered of gradients in another one would slow it down for long.
+        let known = state.unit();
+        let unit = known.unwrap_or(1.0);
         let mut estimate = relax(task.problem, &InUnits { cost, unit }, state.surrogate())?;
+        if known.is_none() {
+            let gradients = estimate.variance_gradient.iter();
+            estimate.variance_gradient = gradients.map(Tensor::zeros_like).collect();
+        }
         estimate.cost = estimate.cost * unit;
         estimate.gradient = estimate.gradient * unit;
         Ok(estimate)

@@ -314,13 +314,14 @@ impl SiteState {
         self.baseline.update(mean);
     }
 
-    /// How far past costs lay from the baseline, or 1 if they all were the same.
-    pub(super) fn unit(&self) -> f32 {
+    /// How far past costs lay from the baseline; nothing before there were some, or if all were the
+    /// same.
+    pub(super) fn unit(&self) -> Option<f32> {
         /// Of the baseline: what is less is f32's rounding.
         const ROUNDING: f64 = 1e-6;
         let least = ROUNDING * self.baseline.value().abs();
         let distance = self.spread.value().sqrt().max(least) as f32;
-        if distance.is_normal() { distance } else { 1.0 }
+        (self.spread.is_known() && distance.is_normal()).then_some(distance)
     }
 
     /// The surrogate.
