@@ -162,7 +162,8 @@ def main():
     text = report(rows)
     if o.readme:
         rewrite(text)
-    print(text)
+    every, results = list(comparisons(o.quick)), table.Results(rows)
+    print("\n\n".join([text, table.others(results, every), table.targets(results, every)]))
 
 
 if __name__ == "__main__":
