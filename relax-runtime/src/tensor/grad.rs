@@ -82,13 +82,15 @@ fn backpropagate_cpu(
         };
         match cotangent.map(|cotangent| &cotangent.data) {
             Some(Data::Cpu(cotangent)) if gradient.is_empty() => {
-                gradient.extend_from_slice(cpu::slice(cotangent));
+                *gradient = cpu::memory::copy(cpu::slice(cotangent));
             }
             Some(Data::Cpu(cotangent)) => cpu::add(gradient, cpu::slice(cotangent)),
             #[cfg(feature = "cuda")]
             Some(Data::Cuda(_)) => {}
             None => {
-                gradient.resize(output.shape.numel(), 0.0);
+                if gradient.is_empty() {
+                    *gradient = cpu::memory::full(output.shape.numel(), 0.0);
+                }
                 gradient.iter_mut().for_each(|g| *g += 1.0);
             }
         }
@@ -112,12 +114,16 @@ fn backpropagate_cpu(
         backward(&gradient, &mut sinks)?;
         if pass.targets[place] {
             gradients[place] = gradient;
+        } else {
+            cpu::memory::give(gradient);
         }
     }
     let read = |target: &Target<'_>| {
         let place = pass.place(target.node);
         let mut gradient = place.map_or_else(Vec::new, |at| std::mem::take(&mut gradients[at]));
-        gradient.resize(target.shape.numel(), 0.0);
+        if gradient.is_empty() {
+            gradient = cpu::memory::full(target.shape.numel(), 0.0);
+        }
         let device = outputs[0].0.device.clone();
         Tensor::new(Inner::constant(
             target.shape,

@@ -222,28 +222,40 @@ pub(super) struct Sinks<'a> {
 impl Sinks<'_> {
     /// The buffer to add the gradient of operand `i` to, or `None` where it is not needed.
     pub(super) fn get(&mut self, i: usize) -> Option<&mut [f32]> {
-        let (place, len) = self.operands[i]?;
-        let buffer = &mut self.gradients[place];
-        buffer.resize(len, 0.0);
+        let (buffer, fresh) = self.get_or_fresh(i)?;
+        if fresh {
+            buffer.fill(0.0);
+        }
         Some(buffer)
     }
 
-    /// Adds an element each to the gradient of operand `i`, where it is needed; without a pass
-    /// over zeros if they are the first.
-    pub(super) fn add(&mut self, i: usize, elements: impl Iterator<Item = f32>) {
+    /// As [`get`](Self::get), and whether nothing has reached the buffer: its numbers then mean
+    /// nothing, and all of them are to be overwritten.
+    pub(super) fn get_or_fresh(&mut self, i: usize) -> Option<(&mut [f32], bool)> {
+        let (place, len) = self.operands[i]?;
+        let buffer = &mut self.gradients[place];
+        let fresh = buffer.is_empty();
+        if fresh {
+            *buffer = cpu::memory::take(len);
+        }
+        Some((buffer, fresh))
+    }
+
+    /// Adds `f` of the elements at each place to the gradient of operand `i`, where it is needed.
+    pub(super) fn add<const N: usize>(
+        &mut self,
+        i: usize,
+        elements: [&[f32]; N],
+        f: impl Fn([f32; N]) -> f32 + Copy + Sync,
+    ) {
         let Some((place, _)) = self.operands[i] else {
             return;
         };
         let buffer = &mut self.gradients[place];
-        cpu::vectorised(|| {
-            if buffer.is_empty() {
-                buffer.extend(elements);
-            } else {
-                buffer
-                    .iter_mut()
-                    .zip(elements)
-                    .for_each(|(sum, x)| *sum += x);
-            }
-        });
+        if buffer.is_empty() {
+            *buffer = cpu::pointwise::pointwise(elements, f);
+        } else {
+            cpu::pointwise::add_pointwise(buffer, elements, f);
+        }
     }
 }

@@ -2,13 +2,14 @@
 //! derivatives need.
 
 use super::math::{exp, ln_1p_unit};
+use super::memory;
 use super::rows::{BLOCK, sum};
 use super::threads::{fill, rows_a_share};
 
 /// Row sums of x l − softplus(l), and the residuals x − σ(l) = ∂/∂l, for rows of `width` elements.
 pub(in super::super) fn log_mass(x: &[f32], l: &[f32], width: usize) -> (Vec<f32>, Vec<f32>) {
     let rows = x.len() / width.max(1);
-    let (mut sums, mut residuals) = (vec![0.0; rows], vec![0.0; x.len()]);
+    let (mut sums, mut residuals) = (memory::take(rows), memory::take(x.len()));
     fill(
         [(&mut sums, 1), (&mut residuals, width)],
         rows_a_share(width),

@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use super::memory;
+
 /// How many numbers are kept without an allocation.
 const SHORT: usize = 4;
 
@@ -12,7 +14,22 @@ pub(crate) struct Buffer(Kind);
 #[derive(Clone)]
 enum Kind {
     Short(usize, [f32; SHORT]),
-    Long(Rc<Vec<f32>>),
+    Long(Rc<Block>),
+}
+
+/// Numbers whose memory is kept for later when nobody needs them any more.
+struct Block(Vec<f32>);
+
+impl Clone for Block {
+    fn clone(&self) -> Self {
+        Self(memory::copy(&self.0))
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        memory::give(std::mem::take(&mut self.0));
+    }
 }
 
 impl Buffer {
@@ -32,14 +49,14 @@ impl Buffer {
 
     /// The same number everywhere.
     pub(in super::super) fn full(len: usize, value: f32) -> Self {
-        Self::short(len, |_| value).unwrap_or_else(|| vec![value; len].into())
+        Self::short(len, |_| value).unwrap_or_else(|| memory::full(len, value).into())
     }
 
     /// The numbers.
     pub(in super::super) fn as_slice(&self) -> &[f32] {
         match &self.0 {
             Kind::Short(len, values) => &values[..*len],
-            Kind::Long(values) => values,
+            Kind::Long(block) => &block.0,
         }
     }
 
@@ -47,7 +64,7 @@ impl Buffer {
     pub(in super::super) fn as_mut_slice(&mut self) -> &mut [f32] {
         match &mut self.0 {
             Kind::Short(len, values) => &mut values[..*len],
-            Kind::Long(values) => Rc::<Vec<f32>>::make_mut(values),
+            Kind::Long(block) => &mut Rc::make_mut(block).0,
         }
     }
 }
@@ -56,7 +73,7 @@ impl From<Vec<f32>> for Buffer {
     fn from(values: Vec<f32>) -> Self {
         match Self::short(values.len(), |i| values[i]) {
             Some(short) => short,
-            None => Self(Kind::Long(Rc::new(values))),
+            None => Self(Kind::Long(Rc::new(Block(values)))),
         }
     }
 }

@@ -51,13 +51,17 @@ const LEAST: usize = 1 << 19;
 /// `gemm` computes outputs of up to as many elements in another order.
 const SMALL: usize = 256;
 
-/// `out += a b`, where `a` is `m` by `k` and `b` is `k` by `n`.
-pub(in super::super) fn add_product(
+/// `out += a b`, or `out = a b` if `out` is fresh: its numbers then mean nothing. `a` is `m` by `k`
+/// and `b` is `k` by `n`.
+pub(in super::super) fn product(
     (m, k, n): (usize, usize, usize),
-    (out, out_layout): (&mut [f32], Layout),
+    (out, out_layout, fresh): (&mut [f32], Layout, bool),
     (a, a_layout): (&[f32], Layout),
     (b, b_layout): (&[f32], Layout),
 ) {
+    if fresh && k == 0 {
+        out.fill(0.0);
+    }
     if m == 0 || n == 0 || k == 0 {
         return;
     }
@@ -67,6 +71,7 @@ pub(in super::super) fn add_product(
     let product = Product {
         k,
         out: out.as_mut_ptr(),
+        fresh,
         a: a.as_ptr(),
         b: b.as_ptr(),
         layouts: Layouts {
@@ -98,10 +103,11 @@ pub(in super::super) fn add_product(
     }
 }
 
-/// `out += a b` by address.
+/// [`product`] by address.
 struct Product {
     k: usize,
     out: *mut f32,
+    fresh: bool,
     a: *const f32,
     b: *const f32,
     layouts: Layouts,
@@ -137,7 +143,7 @@ impl Product {
         }
     }
 
-    /// Adds a part of the product to the same part of the output.
+    /// Computes a part of the output.
     ///
     /// # Safety
     /// The rows and columns of the three matrices lie in memory that lives, and nobody else reads
@@ -157,7 +163,7 @@ impl Product {
                     self.out.add(out.at(rows.start, columns.start)),
                     out.cols as isize,
                     out.rows as isize,
-                    true,
+                    start > 0 || !self.fresh,
                     self.a.add(a.at(rows.start, start)),
                     a.cols as isize,
                     a.rows as isize,
@@ -199,19 +205,19 @@ mod tests {
                 let (a, b) = (numbers(m * k, 7919), numbers(k * n, 104_729));
                 let la = Layout::new(if ta { m } else { k }, ta);
                 let lb = Layout::new(if tb { k } else { n }, tb);
-                let product = |threads: usize| {
+                let run = |threads: usize, fresh: bool| {
                     let mut out = vec![0.5; m * n];
                     with_threads(threads, || {
-                        add_product(
+                        product(
                             (m, k, n),
-                            (&mut out, Layout::new(n, false)),
+                            (&mut out, Layout::new(n, false), fresh),
                             (&a, la),
                             (&b, lb),
                         );
                     });
                     out
                 };
-                let alone = product(1);
+                let alone = run(1, false);
                 for (i, j) in [(0, 0), (m - 1, n - 1), (m / 2, n / 3)] {
                     let pairs = (0..k)
                         .map(|l| (a[i * la.rows + l * la.cols], b[l * lb.rows + j * lb.cols]));
@@ -220,7 +226,12 @@ mod tests {
                     assert!((found - want).abs() < 1e-3, "{found} is not {want}");
                 }
                 for threads in [2, 3, 7] {
-                    assert!(product(threads) == alone, "{threads} threads, {m} {k} {n}");
+                    let same = run(threads, false) == alone;
+                    assert!(same, "{threads} threads, {m} {k} {n}");
+                }
+                let written = run(2, true);
+                for (written, added) in written.iter().zip(&alone) {
+                    assert!((written + 0.5 - added).abs() < 1e-4);
                 }
             }
         }

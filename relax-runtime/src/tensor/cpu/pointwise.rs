@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::memory;
 use super::threads::{fill, rows_a_share, share};
 
 vectorised! {
@@ -20,6 +21,17 @@ vectorised! {
             *out = f(std::array::from_fn(|k| operands[k][i]));
         }
     }
+
+    fn add_applied[const N: usize, F: Fn([f32; N]) -> f32](
+        sink: &mut [f32],
+        operands: [&[f32]; N],
+        f: F,
+    ) {
+        let operands = operands.map(|x| &x[..sink.len()]);
+        for (i, sink) in sink.iter_mut().enumerate() {
+            *sink += f(std::array::from_fn(|k| operands[k][i]));
+        }
+    }
 }
 
 /// `f` of the elements at each place; `f` is to be `#[inline(always)]`.
@@ -27,11 +39,22 @@ pub(in super::super) fn pointwise<const N: usize>(
     operands: [&[f32]; N],
     f: impl Fn([f32; N]) -> f32 + Copy + Sync,
 ) -> Vec<f32> {
-    let mut out = vec![0.0; operands[0].len()];
+    let mut out = memory::take(operands[0].len());
     fill([(&mut out, 1)], rows_a_share(1), |range, [out]| {
         apply(out, operands.map(|x| &x[range.clone()]), f);
     });
     out
+}
+
+/// `sink += f` of the elements at each place.
+pub(in super::super) fn add_pointwise<const N: usize>(
+    sink: &mut [f32],
+    operands: [&[f32]; N],
+    f: impl Fn([f32; N]) -> f32 + Copy + Sync,
+) {
+    fill([(sink, 1)], rows_a_share(1), |range, [sink]| {
+        add_applied(sink, operands.map(|x| &x[range.clone()]), f);
+    });
 }
 
 /// Whether a condition holds for every element.

@@ -1,5 +1,6 @@
 //! Loops over rows of a matrix: sums and scaled sums.
 
+use super::memory;
 use super::threads::{fill, rows_a_share};
 
 /// As many elements are added in f32; the sums of blocks in f64, so that rounding does not grow
@@ -57,7 +58,7 @@ vectorised! {
 
 /// ⟨a, b⟩ for each row of `width` elements.
 pub(in super::super) fn dots(a: &[f32], b: &[f32], width: usize) -> Vec<f32> {
-    let mut dots = vec![0.0; a.len() / width];
+    let mut dots = memory::take(a.len() / width);
     fill([(&mut dots, 1)], rows_a_share(width), |range, [dots]| {
         let elements = range.start * width..range.end * width;
         dot_rows(&a[elements.clone()], &b[elements], width, dots);

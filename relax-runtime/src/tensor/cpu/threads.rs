@@ -41,7 +41,12 @@ pub fn threads() -> usize {
 /// Calls `work` with ranges that together make `0..len`, on several threads if each gets at least
 /// `least`.
 pub(super) fn share(len: usize, least: usize, work: impl Fn(Range<usize>) + Sync) {
-    let parts = (len / least.max(1)).min(threads());
+    let worthwhile = len / least.max(1);
+    let parts = if worthwhile < 2 {
+        1
+    } else {
+        worthwhile.min(threads())
+    };
     if parts < 2 {
         return work(0..len);
     }

@@ -2,7 +2,7 @@
 //! summing, and three loops that read, accumulate and scatter through it.
 
 use super::super::shape::MAX_RANK;
-use super::rows::total;
+use super::{memory, rows::total};
 
 /// Maps positions of a row-major array of shape `shape` to positions `offset + Σ i_k strides_k`
 /// of a buffer. A stride of 0 repeats (broadcast) or, when scattering, sums.
@@ -84,11 +84,17 @@ impl View {
 
     /// The array read from `buffer`.
     pub(in super::super) fn gather(&self, buffer: &[f32]) -> Vec<f32> {
-        let mut array = Vec::with_capacity(self.numel());
-        self.runs(|_, from, len, stride| match stride {
-            0 => array.resize(array.len() + len, buffer[from]),
-            1 => array.extend_from_slice(&buffer[from..from + len]),
-            _ => array.extend(buffer[from..].iter().step_by(stride).take(len)),
+        let mut array = memory::take(self.numel());
+        self.runs(|at, from, len, stride| {
+            let array = &mut array[at..at + len];
+            match stride {
+                0 => array.fill(buffer[from]),
+                1 => array.copy_from_slice(&buffer[from..from + len]),
+                _ => {
+                    let source = buffer[from..].iter().step_by(stride);
+                    array.iter_mut().zip(source).for_each(|(x, y)| *x = *y);
+                }
+            }
         });
         array
     }

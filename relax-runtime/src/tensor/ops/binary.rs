@@ -1,6 +1,6 @@
 //! Elementwise functions of two tensors, with NumPy's broadcasting.
 
-use super::super::cpu::{self, Buffer};
+use super::super::cpu::{self, Buffer, pointwise::pointwise};
 use super::super::dispatch::record_cpu;
 use super::super::{Inner, Tensor};
 
@@ -42,22 +42,18 @@ macro_rules! binary {
 fn zip_cpu(
     (a, left): (&Inner, &Buffer),
     (b, right): (&Inner, &Buffer),
-    f: impl Fn(f32, f32) -> f32,
-    dl: impl Fn(f32, f32) -> f32 + 'static,
-    dr: impl Fn(f32, f32) -> f32 + 'static,
+    f: impl Fn(f32, f32) -> f32 + Copy + Sync,
+    dl: impl Fn(f32, f32) -> f32 + Copy + Sync + 'static,
+    dr: impl Fn(f32, f32) -> f32 + Copy + Sync + 'static,
 ) -> Inner {
     let (x, y) = (cpu::slice(left), cpu::slice(right));
-    let values = Buffer::short(x.len(), |i| f(x[i], y[i])).unwrap_or_else(|| {
-        let pairs = x.iter().zip(y);
-        let values: Vec<f32> = cpu::vectorised(|| pairs.map(|(&x, &y)| f(x, y)).collect());
-        values.into()
-    });
+    let values = Buffer::short(x.len(), |i| f(x[i], y[i]))
+        .unwrap_or_else(|| pointwise([x, y], move |[x, y]| f(x, y)).into());
     let saved = (left.clone(), right.clone());
     record_cpu(&[a, b], a.shape, values, move |g, sinks| {
         let (x, y) = (cpu::slice(&saved.0), cpu::slice(&saved.1));
-        let pairs = || g.iter().zip(x).zip(y);
-        sinks.add(0, pairs().map(|((g, &x), &y)| g * dl(x, y)));
-        sinks.add(1, pairs().map(|((g, &x), &y)| g * dr(x, y)));
+        sinks.add(0, [g, x, y], move |[g, x, y]| g * dl(x, y));
+        sinks.add(1, [g, x, y], move |[g, x, y]| g * dr(x, y));
     })
 }
 

@@ -1,6 +1,6 @@
 //! Comparisons, and the choice between two tensors.
 
-use super::super::cpu::{self, Buffer};
+use super::super::cpu::{self, Buffer, pointwise::pointwise};
 use super::super::dispatch::{Data, record_cpu};
 use super::super::{Inner, Tensor};
 use crate::error::Result;
@@ -57,8 +57,8 @@ macro_rules! comparison {
                 &b,
                 |a, b| match (&a.data, &b.data) {
                     (Data::Cpu(l), Data::Cpu(r)) => {
-                        let pairs = cpu::slice(l).iter().zip(cpu::slice(r));
-                        let values: Vec<f32> = pairs.map(|(x, y)| if holds(x, y) { 1.0 } else { 0.0 }).collect();
+                        let number = move |[x, y]: [f32; 2]| f32::from(holds(&x, &y));
+                        let values = pointwise([l, r].map(cpu::slice), number);
                         Ok(record_cpu(&[a, b], a.shape, values, |_, _| {}))
                     }
                     #[cfg(feature = "cuda")]
@@ -156,17 +156,12 @@ fn choose(condition: &Tensor, a: &Inner, b: &Inner) -> Result<Inner> {
 }
 
 fn choose_cpu(mask: Buffer, (a, left): (&Inner, &Buffer), (b, right): (&Inner, &Buffer)) -> Inner {
-    let sides = cpu::slice(left).iter().zip(cpu::slice(right));
-    let values: Vec<f32> = (cpu::slice(&mask).iter().zip(sides))
-        .map(|(&mask, (&x, &y))| if mask > 0.5 { x } else { y })
-        .collect();
+    let operands = [&mask, left, right].map(cpu::slice);
+    let values = pointwise(operands, |[mask, x, y]| if mask > 0.5 { x } else { y });
     record_cpu(&[a, b], a.shape, values, move |g, sinks| {
         for (i, chosen) in [true, false].into_iter().enumerate() {
-            if let Some(sink) = sinks.get(i) {
-                for ((sink, g), &mask) in sink.iter_mut().zip(g).zip(cpu::slice(&mask)) {
-                    *sink += if (mask > 0.5) == chosen { *g } else { 0.0 };
-                }
-            }
+            let share = move |[g, mask]: [f32; 2]| if (mask > 0.5) == chosen { g } else { 0.0 };
+            sinks.add(i, [g, cpu::slice(&mask)], share);
         }
     })
 }

@@ -1,6 +1,6 @@
 //! Matrix products.
 
-use super::super::cpu::matmul::{Layout, add_product};
+use super::super::cpu::matmul::{Layout, product};
 use super::super::cpu::{self, Buffer, view::View};
 use super::super::dispatch::{Data, record_cpu};
 use super::super::{Inner, Shape, Tensor};
@@ -77,7 +77,7 @@ impl Product {
         (b, right): (&Inner, &Buffer),
         bias: Option<(&Inner, &Buffer)>,
     ) -> Inner {
-        let product = *self;
+        let batch = self.batch;
         let (m, k, n) = self.sizes();
         let [la, lb, lo] = self.layouts();
         let rows = View {
@@ -87,13 +87,13 @@ impl Product {
         };
         let mut values = match bias {
             Some((_, bias)) => rows.gather(cpu::slice(bias)),
-            None => vec![0.0; self.batch * m * n],
+            None => cpu::memory::take(self.batch * m * n),
         };
         let (x, y) = (cpu::slice(left), cpu::slice(right));
         for i in 0..self.batch {
-            add_product(
+            product(
                 (m, k, n),
-                (&mut values[i * m * n..(i + 1) * m * n], lo),
+                (&mut values[i * m * n..(i + 1) * m * n], lo, bias.is_none()),
                 (&x[i * m * k..(i + 1) * m * k], la),
                 (&y[i * k * n..(i + 1) * k * n], lb),
             );
@@ -107,16 +107,17 @@ impl Product {
                 rows.scatter_add(g, sink);
             }
             let (x, y) = (cpu::slice(&saved.0), cpu::slice(&saved.1));
-            for i in 0..product.batch {
-                let (a, b, o) = (i * m * k, i * k * n, i * m * n);
-                let g = &g[o..o + m * n];
-                if let Some(sink) = sinks.get(0) {
-                    let sink = &mut sink[a..a + m * k];
-                    add_product((m, n, k), (sink, la), (g, lo), (&y[b..b + k * n], lb.t()));
+            let parts = (0..batch).map(|i| (i * m * k, i * k * n, &g[i * m * n..(i + 1) * m * n]));
+            if let Some((sink, fresh)) = sinks.get_or_fresh(0) {
+                for (a, b, g) in parts.clone() {
+                    let (sink, y) = (&mut sink[a..a + m * k], &y[b..b + k * n]);
+                    product((m, n, k), (sink, la, fresh), (g, lo), (y, lb.t()));
                 }
-                if let Some(sink) = sinks.get(1) {
-                    let sink = &mut sink[b..b + k * n];
-                    add_product((k, m, n), (sink, lb), (&x[a..a + m * k], la.t()), (g, lo));
+            }
+            if let Some((sink, fresh)) = sinks.get_or_fresh(1) {
+                for (a, b, g) in parts {
+                    let (sink, x) = (&mut sink[b..b + k * n], &x[a..a + m * k]);
+                    product((k, m, n), (sink, lb, fresh), (x, la.t()), (g, lo));
                 }
             }
         })

@@ -8,16 +8,15 @@ use super::super::{Inner, Tensor};
 pub(super) fn map_cpu(
     inner: &Inner,
     flat: &Buffer,
-    f: impl Fn(f32) -> f32,
-    df: impl Fn(f32, f32) -> f32 + 'static,
+    f: impl Fn(f32) -> f32 + Copy + Sync,
+    df: impl Fn(f32, f32) -> f32 + Copy + Sync + 'static,
 ) -> Inner {
     let values = cpu::map(cpu::slice(flat), f);
     let saved = inner.node.is_some().then(|| (flat.clone(), values.clone()));
     record_cpu(&[inner], inner.shape, values, move |g, sinks| {
         if let Some((x, y)) = &saved {
-            let arguments = cpu::slice(x).iter().zip(cpu::slice(y));
-            let pulled = g.iter().zip(arguments);
-            sinks.add(0, pulled.map(|(g, (&x, &y))| g * df(x, y)));
+            let elements = [g, cpu::slice(x), cpu::slice(y)];
+            sinks.add(0, elements, move |[g, x, y]| g * df(x, y));
         }
     })
 }
