@@ -6,6 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution as _, StandardNormal};
 
 use crate::error::Result;
+use crate::tensor::cpu::memory;
 use crate::tensor::{Device, Shape, Tensor};
 
 /// Where a run stands in the random numbers: nothing is drawn from shared state, so results depend
@@ -71,7 +72,8 @@ impl Stream {
     /// A tensor of [`uniform`](Self::uniform) numbers.
     pub fn uniforms(&mut self, shape: impl Into<Shape>, device: &Device) -> Result<Tensor> {
         let shape = shape.into();
-        let values = (0..shape.numel()).map(|_| self.uniform()).collect();
+        let mut values = memory::take(shape.numel());
+        values.iter_mut().for_each(|u| *u = self.uniform());
         Tensor::from_vec(values, shape, device)
     }
 

@@ -48,6 +48,10 @@ const TILE: usize = 16;
 /// Products of two numbers that make a thread's share worthwhile.
 const LEAST: usize = 1 << 19;
 
+/// So few rows do not repay that `gemm` copies the right operand for a width that is no multiple of
+/// a tile.
+const FEW: usize = 64;
+
 /// `gemm` computes outputs of up to as many elements in another order.
 const SMALL: usize = 256;
 
@@ -80,9 +84,10 @@ pub(in super::super) fn product(
             b: b_layout,
         },
     };
-    // Each thread computes a part of the output, over all of k, so that the numbers are the same.
+    // Each thread computes a part of the output, over all of k, so that the numbers are the same;
+    // parts of the longer side, because `gemm` does whole blocks of the other one best.
     let least = |unit: usize| (LEAST / (unit * k)).max(SMALL / unit) + 1;
-    if n >= 2 * TILE {
+    if n >= 2 * TILE && n >= m {
         let tiles = n / TILE;
         share(tiles, least(m * TILE), |part| {
             let end = if part.end == tiles {
@@ -96,7 +101,7 @@ pub(in super::super) fn product(
             unsafe { product.add_columns(0..m, columns) };
         });
     } else {
-        share(m, least(n), |rows| {
+        share(m, least(n).max(FEW + 1), |rows| {
             // SAFETY: as above, with these rows.
             unsafe { product.add_columns(rows, 0..n) };
         });
@@ -123,13 +128,11 @@ struct Layouts {
 unsafe impl Sync for Product {}
 
 impl Product {
-    /// [`add`](Self::add), a width that is no multiple of a tile in two steps where few rows would
-    /// not repay that `gemm` copies the right operand for it.
+    /// [`add`](Self::add), a width that is no multiple of a tile in two steps for few rows.
     ///
     /// # Safety
     /// As [`add`](Self::add).
     unsafe fn add_columns(&self, rows: Range<usize>, columns: Range<usize>) {
-        const FEW: usize = 64;
         let whole = columns.len() / TILE * TILE;
         if rows.len() > FEW || whole == 0 || columns.len() < whole + 2 {
             // SAFETY: the caller's.
@@ -193,6 +196,8 @@ mod tests {
             (100, 784, 200),
             (24, 784, 200),
             (512, 64, 33),
+            (512, 784, 200),
+            (200, 900, 20),
             (4096, 257, 1),
             (7, 900, 785),
         ] {

@@ -31,7 +31,7 @@ thread_local! {
 }
 
 /// Numbers without a meaning, all to be overwritten.
-pub(in super::super) fn take(len: usize) -> Vec<f32> {
+pub(crate) fn take(len: usize) -> Vec<f32> {
     if len < SHORTEST {
         return vec![0.0; len];
     }

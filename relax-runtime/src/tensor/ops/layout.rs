@@ -258,13 +258,16 @@ fn concat_cpu(operands: &[&Inner], axis: usize, shape: Shape) -> Inner {
     let outer: usize = shape[..axis].iter().product();
     // Numbers of each operand in one step of the axes before `axis`.
     let widths: Vec<usize> = flats.iter().map(|x| x.len() / outer.max(1)).collect();
-    let mut values = Vec::with_capacity(shape.numel());
-    for row in 0..outer {
-        for (flat, &width) in flats.iter().zip(&widths) {
-            values.extend_from_slice(&flat[row * width..(row + 1) * width]);
-        }
-    }
     let total: usize = widths.iter().sum();
+    let mut values = cpu::memory::take(shape.numel());
+    let mut start = 0;
+    for (flat, &width) in flats.iter().zip(&widths) {
+        for row in 0..outer {
+            let to = row * total + start;
+            values[to..to + width].copy_from_slice(&flat[row * width..(row + 1) * width]);
+        }
+        start += width;
+    }
     record_cpu(operands, shape, values, move |g, sinks| {
         let mut start = 0;
         for (i, &width) in widths.iter().enumerate() {
