@@ -34,13 +34,14 @@ pub fn vimco(log_weights: &Tensor, left_out: LeftOut) -> Result<Tensor> {
     let each: Vec<Tensor> = (0..samples).map(|k| log_weights.index(0, k)).collect();
     let others = (samples - 1) as f32;
     let bound = log_weights.logsumexp(0);
-    let sum = log_weights.sum(0);
     let signal = |k: usize| {
         let mut rest: Vec<&Tensor> = each.iter().collect();
-        let own = rest.remove(k);
+        rest.remove(k);
         let without = match left_out {
             LeftOut::Geometric => {
-                let mean = (&sum - own) / others;
+                // Not all less its own, which of an impossible sample is −∞ + ∞.
+                let sum = Tensor::stack(&rest, 0).sum(0);
+                let mean = sum / others;
                 rest.push(&mean);
                 Tensor::stack(&rest, 0).logsumexp(0)
             }
@@ -94,5 +95,27 @@ impl Estimator for Vimco {
 
     fn signals(&self, log_weights: &Tensor) -> Result<Tensor> {
         vimco(log_weights, self.left_out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Its own weight has no part in what is taken off.
+    #[test]
+    fn the_signal_of_an_impossible_sample_is_finite() -> Result<()> {
+        let weights = Tensor::from_slice(&[f32::NEG_INFINITY, -1.0, -2.0]);
+        for left_out in [LeftOut::Geometric, LeftOut::Arithmetic] {
+            let signals = vimco(&weights, left_out)?.to_vec()?;
+            let possible = (-1.0_f32).exp() + (-2.0_f32).exp();
+            let mean = match left_out {
+                LeftOut::Geometric => (-1.5_f32).exp(),
+                LeftOut::Arithmetic => possible / 2.0,
+            };
+            let expected = (possible / (possible + mean)).ln();
+            assert!((signals[0] - expected).abs() < 1e-6, "{signals:?}");
+        }
+        Ok(())
     }
 }
