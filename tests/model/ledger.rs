@@ -1,6 +1,6 @@
 //! The variance ledger, and rivals, beside training.
 
-use relax_runtime::estimator::{Enumerate, Rloo};
+use relax_runtime::estimator::{Enumerate, LeftOut, Rloo, Vimco};
 use relax_runtime::infer::Recording;
 use relax_runtime::prelude::*;
 
@@ -152,4 +152,51 @@ fn wrong_settings_of_ledgers_are_errors() {
     let model = toy();
     let error = Minimize::new(&model).ledger(Recording::every(0)).run();
     assert!(error.unwrap_err().to_string().contains("at least 1"));
+}
+
+#[model]
+fn lawn() {
+    let rain = sample!(Bernoulli(0.3));
+    observe!(Bernoulli(if rain { 0.8 } else { 0.1 }), true);
+}
+
+#[model]
+fn forecast() {
+    let theta = param!(0.2);
+    let _rain = sample!(Bernoulli(logits = &theta), name = "rain");
+}
+
+/// The estimate of a bound is the sum over its samples, and so is the variance; a rival that is not
+/// for bounds stays away.
+#[test]
+fn a_bound_of_several_samples_has_a_ledger() -> Result<()> {
+    let (model, guide) = (lawn(), forecast());
+    let run = |steps| {
+        let training = Svi::new(&model).guide(&guide).samples(2);
+        training.steps(steps).seed(4).progress(false)
+    };
+    let recording = Recording::every(1)?.fresh_draws(4_000);
+    let arithmetic = Vimco {
+        left_out: LeftOut::Arithmetic,
+    };
+    let recording = recording.rival(Rloo::default()).rival(arithmetic);
+    let fit = run(1).ledger(Ok(recording.clone())).run()?;
+    let ledger = fit.ledger().expect("a ledger");
+    let names: Vec<_> = ledger.entries.iter().map(|entry| entry.estimator).collect();
+    assert_eq!(names, ["vimco", "vimco-arithmetic"]);
+    assert_eq!(ledger.entries[0].evaluations, Some(2));
+    // Samples that agree have no signals. Those that differ always give the same gradient.
+    let p = 1.0 / (1.0 + (-0.2_f64).exp());
+    let [dry, wet] = [0.7 * 0.1 / (1.0 - p), 0.3 * 0.8 / p];
+    let signal = |other: f64| (0.5 * (dry + wet) / other).ln();
+    let gradient = signal(dry) * (1.0 - p) - signal(wet) * p;
+    let differ = 2.0 * p * (1.0 - p);
+    let variance = differ * (1.0 - differ) * gradient * gradient;
+    let ratio = ledger.entries[0].fresh_variance.expect("a variance") / variance;
+    assert!((0.95..1.05).contains(&ratio), "{ratio}");
+
+    let recording = recording.fresh_draws(3);
+    let with = run(30).ledger(Ok(recording)).run()?;
+    assert_eq!(run(30).run()?.param("theta")?, with.param("theta")?);
+    Ok(())
 }

@@ -32,6 +32,39 @@ fn continuous() {
     cost!((&x + &b - 0.4).square());
 }
 
+#[model]
+fn chain() {
+    let a = sample!(Bernoulli(0.3));
+    let b = sample!(Bernoulli(if a { 0.95 } else { 0.1 }));
+    observe!(Bernoulli(if b { 0.9 } else { 0.2 }), true);
+}
+
+#[model]
+fn chain_guide() {
+    let theta = param!(0.2);
+    let a = sample!(Bernoulli(logits = &theta));
+    let _b = sample!(Bernoulli(logits = 2.0 - &a * 4.0), name = "b");
+}
+
+/// Each sample of a bound has its own parameters at a later site; and where there are too many
+/// combinations, the reference is of the same bound.
+#[test]
+fn sites_of_a_bound_of_several_samples_that_depend_on_others() -> Result<()> {
+    let (model, guide) = (chain(), chain_guide());
+    let objective = Elbo::new(&model).guide(&guide).samples(2);
+    let check = || Check::new(&objective).draws(10_000);
+    let table = check().run()?;
+    assert!(matches!(
+        table.reference,
+        Reference::Exact { combinations: 16 }
+    ));
+    table.verdict()?;
+    assert_eq!(table.rows[0].evaluations, 2.0);
+    let sampled = check().enumerate_up_to(8).run()?;
+    assert!(matches!(sampled.reference, Reference::Sampled { .. }));
+    sampled.verdict()
+}
+
 #[test]
 fn a_test_of_a_biased_model_fails_and_prints_the_table() {
     let failure = plumbing::check(&shortcut(), None, Some(3_000)).unwrap_err();

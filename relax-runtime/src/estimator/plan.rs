@@ -104,7 +104,13 @@ pub(crate) fn choose(
 }
 
 /// Why an estimator suits a class of sites and its objective, or why it does not.
-fn validity(estimator: &dyn Estimator, class: SiteClass) -> std::result::Result<String, String> {
+///
+/// # Errors
+/// The reason, with what to use instead.
+pub(crate) fn validity(
+    estimator: &dyn Estimator,
+    class: SiteClass,
+) -> std::result::Result<String, String> {
     if class.samples > 1 && !estimator.for_bounds() {
         let name = estimator.name();
         return Err(format!(

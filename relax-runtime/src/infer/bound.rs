@@ -53,7 +53,7 @@ impl Samples {
 pub(super) fn bound(samples: usize, key: Key, run: impl Fn(Key) -> Result<Pass>) -> Result<Pass> {
     let count = samples as u64;
     let keys = (0..count).map(|k| Key {
-        particle: key.particle * count + k,
+        particle: key.particle.wrapping_mul(count).wrapping_add(k),
         ..key
     });
     let runs: Vec<Pass> = keys.map(run).collect::<Result<_>>()?;

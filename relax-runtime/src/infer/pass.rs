@@ -142,6 +142,11 @@ impl Pass {
             .sum()
     }
 
+    /// How many draws of everything it is made of, each an evaluation of the cost.
+    pub(super) fn draws_of_everything(&self) -> usize {
+        self.samples.as_ref().map_or(1, |samples| samples.count())
+    }
+
     /// What kind of choice the latent at a place is, as far as this evaluation shows.
     pub fn class(&self, place: usize) -> SiteClass {
         if let Some(samples) = &self.samples {

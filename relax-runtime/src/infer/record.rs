@@ -10,10 +10,10 @@ use std::rc::Rc;
 use super::cost_to_go::Work;
 use super::objective::Objective;
 use super::pass::{Mode, Pass};
-use super::site_estimate::{SiteEstimate, add_up};
+use super::site_estimate::{SiteEstimate, add_up, joined};
 use super::sites::Sites;
 use crate::error::{Error, Result};
-use crate::estimator::{Estimator, IntoEstimator};
+use crate::estimator::{Estimator, IntoEstimator, validity};
 use crate::model::ParamStore;
 use crate::random::Key;
 use crate::report::{Ledger, LedgerEntry};
@@ -83,8 +83,9 @@ pub(super) struct Recorder {
     pub(super) ledger: Ledger,
 }
 
-/// Bit of a key's particle that training never sets.
-const FRESH: u64 = 1 << 63;
+/// Bit of a key's particle that training never sets, low enough to remain where a bound numbers the
+/// samples of all particles.
+const FRESH: u64 = 1 << 32;
 
 impl Recorder {
     pub(super) fn new(recording: Recording) -> Self {
@@ -120,7 +121,7 @@ impl Recorder {
                 };
                 let rivals = self.recording.rivals.iter().zip(&mut self.rivals);
                 for ((rival, sites), all) in rivals.zip(&mut estimates) {
-                    if rival.valid_for(site.class).is_err() {
+                    if validity(&**rival, site.class).is_err() {
                         continue;
                     }
                     sites.ask_at(&work.latent.name, Rc::clone(rival));
@@ -142,9 +143,10 @@ impl Recorder {
         let mut spreads: BTreeMap<(usize, String), Spread> = BTreeMap::new();
         for fresh in 0..self.recording.fresh {
             let draw = FreshDraw::new(moment, params, FRESH | fresh)?;
-            for place in 0..draw.pass.latents.len() {
-                let work = draw.work(place);
-                for (lane, sites) in lanes.iter().enumerate() {
+            for (lane, sites) in lanes.iter().enumerate() {
+                let mut estimates = Vec::new();
+                for place in 0..draw.pass.latents.len() {
+                    let work = draw.work(place);
                     let Some(site) = sites.get(&work.latent.name) else {
                         continue;
                     };
@@ -154,7 +156,14 @@ impl Recorder {
                     };
                     let fit = site.cost_and_surrogate(&work, params).map_err(located)?;
                     let key = (lane, work.latent.name.to_string());
-                    spreads.entry(key).or_default().add(&estimate, fit);
+                    spreads.entry(key).or_default().add_fit(fit);
+                    estimates.push(estimate);
+                }
+                for estimate in joined(estimates) {
+                    let key = (lane, estimate.name.to_string());
+                    let evaluations = draw.pass.draws_of_everything() + estimate.evaluations;
+                    let spread = spreads.entry(key).or_default();
+                    spread.add(&estimate.summed, evaluations);
                 }
             }
         }
@@ -230,9 +239,12 @@ struct Spread {
 }
 
 impl Spread {
-    fn add(&mut self, estimate: &SiteEstimate, fit: Option<(Vec<f32>, Vec<f32>)>) {
-        self.gradient.add(&estimate.summed);
-        self.evaluations = self.evaluations.max(1 + estimate.evaluations);
+    fn add(&mut self, gradient: &[f32], evaluations: usize) {
+        self.gradient.add(gradient);
+        self.evaluations = self.evaluations.max(evaluations);
+    }
+
+    fn add_fit(&mut self, fit: Option<(Vec<f32>, Vec<f32>)>) {
         if let Some((cost, surrogate)) = fit {
             let rest: Vec<f32> = cost.iter().zip(&surrogate).map(|(f, c)| f - c).collect();
             self.cost.add(&cost);

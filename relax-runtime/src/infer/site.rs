@@ -197,7 +197,7 @@ impl Site {
                 (found.gradients, found.variance_gradient, found.evaluations)
             }
         };
-        let evaluations = evaluations - 1;
+        let evaluations = evaluations.saturating_sub(1);
         Ok(Looked {
             estimate: measure(work, gradients, evaluations)?,
             variance_gradient,

@@ -11,7 +11,8 @@ pub(super) struct SiteEstimate {
     pub(super) name: Cow<'static, str>,
     /// Place of its latent in the draw.
     pub(super) place: usize,
-    /// The gradient by each parameter of the site's law, in units of one row.
+    /// The gradient by each parameter of the site's law, in units of one row, from the draw at
+    /// `place` alone.
     pub(super) gradients: Vec<Tensor>,
     /// Evaluations of the cost beyond the draw's own.
     pub(super) evaluations: usize,
@@ -23,12 +24,7 @@ pub(super) struct SiteEstimate {
 
 impl SiteEstimate {
     /// Adds what the same particle says of the site in another sample of a bound.
-    pub(super) fn join(&mut self, other: &Self) {
-        for (gradient, more) in self.gradients.iter_mut().zip(&other.gradients) {
-            if gradient.shape() == more.shape() {
-                *gradient = &*gradient + more;
-            }
-        }
+    fn join(&mut self, other: &Self) {
         self.add(other);
         // Of one particle: its samples' mean squares add up.
         self.mean_square.1 -= other.mean_square.1;
@@ -45,6 +41,18 @@ impl SiteEstimate {
                 .for_each(|(a, b)| *a += b);
         }
     }
+}
+
+/// One estimate a site of one particle: the samples of a bound come by the same sites.
+pub(super) fn joined(estimates: Vec<SiteEstimate>) -> Vec<SiteEstimate> {
+    let mut joined: Vec<SiteEstimate> = Vec::with_capacity(estimates.len());
+    for estimate in estimates {
+        match joined.iter_mut().find(|other| other.name == estimate.name) {
+            Some(other) => other.join(&estimate),
+            None => joined.push(estimate),
+        }
+    }
+    joined
 }
 
 /// Adds what a particle says of a site, if it says anything.

@@ -6,7 +6,7 @@ use super::cost_to_go::Work;
 use super::objective::Objective;
 use super::pass::{Mode, Pass};
 use super::record::{Moment, Recorder, Recording};
-use super::site_estimate::{SiteEstimate, add_up};
+use super::site_estimate::{SiteEstimate, add_up, joined};
 use super::sites::Sites;
 use crate::dist::Number;
 use crate::error::{Error, Result};
@@ -57,6 +57,7 @@ pub struct Gradients {
 pub(super) struct Particle {
     pub(super) loss: f64,
     pub(super) parameters: Vec<(Parameter, Tensor)>,
+    /// One for each draw of a site: a bound of several samples draws it several times.
     pub(super) sites: Vec<SiteEstimate>,
     evaluations: usize,
     /// What was drawn.
@@ -268,7 +269,7 @@ impl Trainer {
                 }
             }
             evaluations += one.evaluations;
-            for estimate in one.sites {
+            for estimate in joined(one.sites) {
                 add_up(&mut estimates, Some(estimate));
             }
         }
@@ -294,7 +295,7 @@ impl Trainer {
         // Draws whose whole effect an estimate covers: a continuous one is differentiable in its
         // parameters, and a reverse pass through it would count the effect a second time.
         let mut estimated_draws = Vec::new();
-        let mut evaluations = pass.samples.as_ref().map_or(1, |samples| samples.count());
+        let mut evaluations = pass.draws_of_everything();
         let mut sites: Vec<SiteEstimate> = Vec::new();
         for (place, latent) in pass.latents.iter().enumerate() {
             let work = Work {
@@ -311,11 +312,7 @@ impl Trainer {
                 cotangents.extend(latent.law.parameters().into_iter().zip(gradients));
                 estimated_draws.push(&latent.value);
                 evaluations += estimate.evaluations;
-                // Samples of a bound come by the same sites.
-                match sites.iter_mut().find(|other| other.name == estimate.name) {
-                    Some(other) => other.join(&estimate),
-                    None => sites.push(estimate),
-                }
+                sites.push(estimate);
             }
         }
         for term in &pass.terms {

@@ -250,8 +250,7 @@ impl Measured {
                 site.costs.take(cost.into());
             }
             site.baseline = trainer.sites.baseline(&estimate.name);
-            site.evaluations.0 += 1 + estimate.evaluations;
-            site.evaluations.1 += 1;
+            site.evaluations.0 += estimate.evaluations;
             match draws.get_mut(&*estimate.name) {
                 Some(total) => total.add(&found),
                 None => drop(draws.insert(&estimate.name, found)),
@@ -259,6 +258,8 @@ impl Measured {
         }
         for (name, draw) in draws {
             let site = self.sites.entry(name.to_owned()).or_default();
+            site.evaluations.0 += particle.pass.draws_of_everything();
+            site.evaluations.1 += 1;
             let named = |error| Error::Model(format!("site `{name}`: {error}"));
             site.summed.add(&draw.summed).map_err(named)?;
             site.rows.add(&draw.rows).map_err(named)?;

@@ -3,6 +3,8 @@
 mod compare;
 mod measure;
 
+use std::rc::Rc;
+
 use compare::{Target, compare};
 use measure::Measured;
 pub(super) use measure::{Centres, weigh};
@@ -13,7 +15,7 @@ use super::objective::{Elbo, ExpectedCost, Objective};
 use super::pass::Mode;
 use super::trainer::Trainer;
 use crate::error::{Error, Result};
-use crate::estimator::{IntoEstimator, Reinforce};
+use crate::estimator::{Estimator, IntoEstimator, Reinforce, Vimco};
 use crate::model::{Kind, ParamStore, Program};
 use crate::random::Key;
 use crate::report::{BiasTable, Reference};
@@ -120,7 +122,7 @@ impl<'o> Check<'o> {
     #[must_use]
     pub fn draws(mut self, draws: u64) -> Self {
         self.draws = draws;
-        self.reference_draws = 4 * draws;
+        self.reference_draws = draws.saturating_mul(4);
         self
     }
 
@@ -261,12 +263,22 @@ fn warm_up(
     Ok(())
 }
 
-/// A trainer with the same parameters and REINFORCE at every site, continuous ones included.
+/// A trainer with the same parameters and REINFORCE at every site, continuous ones included; of a
+/// bound of several samples the others are the baseline.
 fn by_score_function(trainer: &Trainer) -> Trainer {
-    let mut reinforce = Trainer::new(trainer.seed()).with_estimator(Reinforce::default());
+    let several = trainer.sites.names().iter().any(|name| {
+        let site = trainer.sites.get(name);
+        site.is_some_and(|site| site.class.samples > 1)
+    });
+    let estimator: Rc<dyn Estimator> = if several {
+        Rc::new(Vimco::default())
+    } else {
+        Rc::new(Reinforce::default())
+    };
+    let mut reinforce = Trainer::new(trainer.seed()).with_estimator(Rc::clone(&estimator));
     reinforce.params = trainer.params().fork();
-    for entry in trainer.plan().entries {
-        reinforce = reinforce.with_site_estimator(&entry.site, Reinforce::default());
+    for name in trainer.sites.names() {
+        reinforce = reinforce.with_site_estimator(name, Rc::clone(&estimator));
     }
     reinforce
 }
