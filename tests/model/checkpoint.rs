@@ -52,6 +52,49 @@ fn refusal(trainer: &mut Trainer, path: &Path) -> String {
     trainer.resume(path).unwrap_err().to_string()
 }
 
+/// A choice that host code reads now and then.
+#[model]
+fn glimpsed() {
+    let theta = param!(0.2);
+    let look = sample!(Bernoulli(0.3));
+    let b = sample!(Bernoulli(logits = &theta));
+    if look && b.to_bool()? {
+        cost!(0.7);
+    }
+    cost!((&b - 0.3).square());
+}
+
+/// What earlier draws have shown of a site holds after them.
+#[test]
+fn a_resumed_run_knows_which_choices_the_host_reads() -> Result<()> {
+    const STEPS: u64 = 30;
+    let folder = TempDir::new().unwrap();
+    let model = glimpsed();
+    let end = |stop: Option<u64>| {
+        let path = folder.path().join("checkpoint");
+        let mut trainer = Trainer::new(1);
+        for step in 0..STEPS {
+            if stop == Some(step) {
+                trainer.save(&path)?;
+                trainer = Trainer::new(1);
+                trainer.resume(&path)?;
+            }
+            trainer.step(&ExpectedCost::new(&model))?;
+        }
+        assert_eq!(
+            trainer.plan().entries[1].reason,
+            "discrete, cost a black box: free-form network"
+        );
+        trainer.save(&path)?;
+        Ok::<_, Error>(fs::read(&path).unwrap())
+    };
+    let whole = end(None)?;
+    for stop in 1..STEPS {
+        assert!(end(Some(stop))? == whole, "{stop}");
+    }
+    Ok(())
+}
+
 #[test]
 fn a_resumed_run_ends_where_an_uninterrupted_one_does() -> Result<()> {
     let folder = TempDir::new().unwrap();

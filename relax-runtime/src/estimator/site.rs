@@ -3,6 +3,8 @@
 use std::fmt::Debug;
 use std::rc::Rc;
 
+use serde::{Deserialize, Serialize};
+
 use super::{ContinuousEstimate, ContinuousTask, Cost, Estimate, MovingAverage, Problem};
 use crate::error::{Error, Result};
 use crate::optim::{Adam, Optimizer};
@@ -21,7 +23,7 @@ pub enum Coupling {
 }
 
 /// What kind of random choice a site is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SiteClass {
     /// Whether its values are discrete.
     pub discrete: bool,

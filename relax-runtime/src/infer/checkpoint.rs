@@ -14,6 +14,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::estimator::SiteClass;
 use crate::optim::Memory;
 use crate::tensor::{Parameter, Shape, Tensor};
 
@@ -36,6 +37,7 @@ struct Manifest {
 #[derive(Debug, Serialize, Deserialize)]
 struct SiteManifest {
     estimator: String,
+    class: Option<SiteClass>,
     /// Updates of each parameter of the surrogate.
     updates: BTreeMap<String, u64>,
 }
@@ -57,6 +59,8 @@ pub(super) struct Checkpoint {
 #[derive(Clone, Debug, Default)]
 pub(super) struct SavedSite {
     pub(super) estimator: String,
+    /// What all draws so far have shown of the site; files of earlier versions do not say.
+    pub(super) class: Option<SiteClass>,
     pub(super) surrogate: BTreeMap<String, Values>,
     pub(super) memory: BTreeMap<String, Memory>,
     /// Running averages, in the order in which the site writes them.
@@ -196,6 +200,7 @@ impl Checkpoint {
                 name.clone(),
                 SiteManifest {
                     estimator,
+                    class: site.class,
                     updates: updates(&site.memory),
                 },
             )
@@ -253,6 +258,7 @@ impl Checkpoint {
         for (name, site) in manifest.sites {
             let saved = SavedSite {
                 estimator: site.estimator,
+                class: site.class,
                 surrogate: read.values(&format!("site/{name}/surrogate"))?,
                 memory: read.memory(&format!("site/{name}/memory"), &site.updates)?,
                 averages: read.f64s(&format!("site/{name}/averages"))?,

@@ -339,6 +339,7 @@ impl Site {
         let costs = [state.baseline.state(), state.spread.state()];
         Ok(Some(SavedSite {
             estimator: self.estimator.name().to_owned(),
+            class: Some(self.class),
             surrogate: save_all(state.parameters())?,
             memory: state.optimizer().state(),
             averages: costs

@@ -108,6 +108,12 @@ impl Sites {
         if let Some(site) = self.met.get(&*latent.name) {
             site.expect_kind(class, latent)?;
             class = site.class.meet(class);
+        } else if let Some(known) = self.restored.get(&*latent.name).and_then(|site| site.class) {
+            class = known.meet(class);
+            if class != known {
+                // What was learned was of another class, and is forgotten as it is between draws.
+                self.restored.remove(&*latent.name);
+            }
         }
         self.assign(latent, class)?;
         let restored = &mut self.restored;
