@@ -1,12 +1,13 @@
 //! Bounds of several samples: ln (1/K) Σₖ wₖ with wₖ = p(x, zₖ)/q(zₖ) (Burda, Grosse, Salakhutdinov
 //! 2016), of which the evidence lower bound is the case K = 1.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::pass::{Pass, Term};
 use crate::dist::Number;
 use crate::error::{Error, Result};
-use crate::estimator::SiteClass;
+use crate::estimator::{Estimator, SiteClass};
 use crate::model::{Kind, Plate};
 use crate::random::Key;
 use crate::tensor::{SiteSet, Tensor};
@@ -18,12 +19,25 @@ pub struct Samples {
     /// weighted one by one, and `[samples]` elsewhere.
     pub log_weights: Tensor,
     runs: Vec<Pass>,
+    /// What estimators have said of the log-weights.
+    signals: RefCell<Vec<(Rc<dyn Estimator>, Tensor)>>,
 }
 
 impl Samples {
     /// How many there are.
     pub(super) fn count(&self) -> usize {
         self.runs.len()
+    }
+
+    /// An estimator's learning signals, computed once for the site's choices in all samples.
+    pub(super) fn signals(&self, estimator: &Rc<dyn Estimator>) -> Result<Tensor> {
+        let mut known = self.signals.borrow_mut();
+        if let Some((_, signals)) = known.iter().find(|(of, _)| Rc::ptr_eq(of, estimator)) {
+            return Ok(signals.clone());
+        }
+        let signals = estimator.signals(&self.log_weights)?;
+        known.push((Rc::clone(estimator), signals.clone()));
+        Ok(signals)
     }
 
     /// The sample that a latent of the whole evaluation belongs to, and its place there.
@@ -85,6 +99,7 @@ pub(super) fn bound(samples: usize, key: Key, run: impl Fn(Key) -> Result<Pass>)
         samples: Some(Rc::new(Samples {
             log_weights: weights.check()?.detach(),
             runs,
+            signals: RefCell::default(),
         })),
     })
 }

@@ -211,10 +211,7 @@ impl Site {
         let latent = work.latent;
         let (sample, _) = samples.find(work.place);
         // The bound is maximised, its signals are gains.
-        let weight = -self
-            .estimator
-            .signals(&samples.log_weights)?
-            .index(0, sample);
+        let weight = -samples.signals(&self.estimator)?.index(0, sample);
         let gradients = score_function(&*latent.law, &latent.value, &weight)?;
         let distance = &samples.log_weights + self.baseline();
         Ok(Looked {
