@@ -78,7 +78,8 @@ fn is_cost(model: &dyn Program) -> Result<bool> {
 /// A check that the gradient estimates of an objective are unbiased, at every site and for every
 /// parameter: their mean over many draws, with surrogates that have learned something and are then
 /// held fixed, beside the exact gradient by enumeration. Where the support is too large, or a site
-/// is continuous, a long run of REINFORCE with a baseline stands for the exact gradient.
+/// is continuous, a long run of REINFORCE with a baseline stands for the exact gradient; for a bound
+/// of several samples that baseline is VIMCO's.
 pub struct Check<'o> {
     objective: &'o dyn Objective,
     trainer: Result<Trainer>,
