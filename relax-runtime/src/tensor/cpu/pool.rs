@@ -13,14 +13,7 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 /// The process's pool.
-pub(super) static POOL: Pool = Pool {
-    workers: Mutex::new(Vec::new()),
-    job: UnsafeCell::new(&|_| {}),
-    untaken: AtomicUsize::new(0),
-    unfinished: AtomicUsize::new(0),
-    asleep: AtomicUsize::new(0),
-    panic: Mutex::new(None),
-};
+pub(super) static POOL: Pool = Pool::new();
 
 type Job<'a> = dyn Fn(usize) + Sync + 'a;
 
@@ -43,6 +36,17 @@ pub(super) struct Pool {
 unsafe impl Sync for Pool {}
 
 impl Pool {
+    const fn new() -> Self {
+        Self {
+            workers: Mutex::new(Vec::new()),
+            job: UnsafeCell::new(&|_| {}),
+            untaken: AtomicUsize::new(0),
+            unfinished: AtomicUsize::new(0),
+            asleep: AtomicUsize::new(0),
+            panic: Mutex::new(None),
+        }
+    }
+
     /// Calls `job` with every number below `parts`, from this thread and `parts - 1` others; one
     /// after the other where another thread is using the pool.
     pub(super) fn run(&'static self, parts: usize, job: &Job<'_>) {
@@ -144,14 +148,7 @@ mod tests {
 
     use super::*;
 
-    static OWN: Pool = Pool {
-        workers: Mutex::new(Vec::new()),
-        job: UnsafeCell::new(&|_| {}),
-        untaken: AtomicUsize::new(0),
-        unfinished: AtomicUsize::new(0),
-        asleep: AtomicUsize::new(0),
-        panic: Mutex::new(None),
-    };
+    static OWN: Pool = Pool::new();
 
     #[test]
     fn every_part_runs_once() {
@@ -173,5 +170,19 @@ mod tests {
         let thrown = catch_unwind(|| OWN.run(8, &|i| assert!(i != 5, "part {i}")));
         assert!(thrown.is_err(), "a part's panic reaches the caller");
         OWN.run(3, &|_| {});
+    }
+
+    #[test]
+    fn workers_without_work_sleep() {
+        static IDLE: Pool = Pool::new();
+        const LIMIT: Duration = Duration::from_secs(10);
+        IDLE.run(4, &|_| {});
+        let workers = IDLE.workers.lock().unwrap().len();
+        let started = Instant::now();
+        while IDLE.asleep.load(Ordering::SeqCst) < workers {
+            assert!(started.elapsed() < LIMIT, "a worker keeps spinning");
+            thread::sleep(Duration::from_millis(1));
+        }
+        IDLE.run(4, &|_| {});
     }
 }
