@@ -7,8 +7,8 @@ use std::collections::HashMap;
 /// Shorter blocks are left to the allocator.
 const SHORTEST: usize = 1 << 12;
 
-/// As many numbers wait at most, a quarter of a GiB; more, and all go back to the allocator.
-const MOST: usize = 1 << 26;
+/// As many numbers wait at most, half a GiB; more, and all go back to the allocator.
+const MOST: usize = 1 << 27;
 
 /// The blocks of one length.
 #[derive(Default)]
