@@ -230,3 +230,23 @@ fn dfdx_tensors_and_modules_round_trip() -> Result<()> {
     drop(Recorder::<Cpu>::default());
     Ok(())
 }
+
+#[test]
+fn a_thread_may_keep_tensors_until_it_ends() {
+    thread_local! {
+        static KEPT: std::cell::RefCell<Option<Tensor>> = const { std::cell::RefCell::new(None) };
+    }
+    let thread = std::thread::spawn(|| {
+        KEPT.set(None);
+        let mut x = Tensor::scalar(1.0).leaf();
+        for _ in 0..10_000 {
+            x = x.exp();
+        }
+        KEPT.set(Some(x));
+        let mut deep = Tensor::scalar(1.0).leaf();
+        for _ in 0..100 {
+            deep = deep.exp();
+        }
+    });
+    assert!(thread.join().is_ok());
+}

@@ -1,6 +1,7 @@
 //! Reverse mode: a graph of nodes, each holding the backward operation of one tensor operation.
 
 use std::cell::{Cell, RefCell};
+use std::mem::ManuallyDrop;
 use std::rc::{Rc, Weak};
 
 use smallvec::SmallVec;
@@ -95,7 +96,9 @@ impl Drop for Node {
         const DEEPEST: usize = 64;
         thread_local! {
             static DEPTH: Cell<usize> = const { Cell::new(0) };
-            static POSTPONED: RefCell<Vec<Rc<Node>>> = const { RefCell::new(Vec::new()) };
+            // Never dropped, so that it is there for tensors that other thread-local values hold.
+            static POSTPONED: RefCell<ManuallyDrop<Vec<Rc<Node>>>> =
+                const { RefCell::new(ManuallyDrop::new(Vec::new())) };
         }
         let depth = DEPTH.get();
         if depth == DEEPEST {
@@ -106,7 +109,7 @@ impl Drop for Node {
         DEPTH.set(depth + 1);
         self.parents.clear();
         if depth == 0 {
-            while let Some(node) = POSTPONED.with_borrow_mut(Vec::pop) {
+            while let Some(node) = POSTPONED.with_borrow_mut(|postponed| postponed.pop()) {
                 drop(node);
             }
         }
