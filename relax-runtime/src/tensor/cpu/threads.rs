@@ -65,7 +65,11 @@ pub(crate) fn fill<const N: usize>(
     // SAFETY: only the closure below looks inside, at disjoint parts of a slice borrowed mutably.
     unsafe impl Sync for Target {}
 
-    let places = outs.iter().map(|(out, unit)| out.len() / unit).min();
+    // Elements without width have no places.
+    let places = outs
+        .iter()
+        .filter_map(|(out, unit)| out.len().checked_div(*unit))
+        .min();
     let targets = outs.map(|(out, unit)| Target(out.as_mut_ptr(), unit));
     share(places.unwrap_or(0), least, |range| {
         let parts = std::array::from_fn(|i| {
