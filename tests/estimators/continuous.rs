@@ -12,6 +12,7 @@ use relax_runtime::nn::Activation;
 use relax_runtime::surrogate::{FreeForm, RelaxedCost, Surrogate, Zero};
 use relax_runtime::{Device, Key, Result, Tensor, grad};
 
+use crate::derivatives;
 use crate::models;
 use crate::moved::Moved;
 use crate::problems::perturb;
@@ -165,7 +166,6 @@ fn lax_with_the_cost_as_surrogate_is_the_pathwise_gradient() -> Result<()> {
 
 #[test]
 fn lax_trains_its_surrogate_along_the_variance() -> Result<()> {
-    const STEP: f32 = 0.02;
     let law = law(300)?;
     let noise = noises(&*law, 1, 4)?;
     let cost = differentiable(smooth);
@@ -173,24 +173,7 @@ fn lax_trains_its_surrogate_along_the_variance() -> Result<()> {
     let estimate = || lax(problem(&*law, &noise), &cost, &network);
     let square = || flat(&estimate()?).square().mean_all().item();
     let found = estimate()?.variance_gradient;
-    for (parameter, derivative) in network.parameters().iter().zip(found) {
-        let at = parameter.get().detach();
-        let along = Key::new(9)
-            .stream("along")
-            .normals(at.shape(), &Device::cpu())?;
-        parameter.set(&at + &along * STEP)?;
-        let above = square()?;
-        parameter.set(&at - &along * STEP)?;
-        let difference = (above - square()?) / (2.0 * STEP);
-        parameter.set(at)?;
-        let derivative = (along * derivative).sum_all().item()?;
-        let error = (difference - derivative).abs();
-        assert!(
-            error < 1e-2 * (1.0 + derivative.abs()),
-            "{difference}, {derivative}"
-        );
-    }
-    Ok(())
+    derivatives::assert_follows(&network.parameters(), &found, square)
 }
 
 /// What is valid at every Gaussian site.

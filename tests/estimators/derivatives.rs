@@ -2,9 +2,37 @@
 
 use relax_runtime::estimator::{Coupling, Noise, relax};
 use relax_runtime::surrogate::{Surrogate, Surroundings};
-use relax_runtime::{Device, Key, Result, Tensor, grad};
+use relax_runtime::{Device, Key, Parameter, Result, Tensor, grad};
 
 use crate::problems::{CASES, COUPLINGS, Case, surrogates};
+
+/// Compares the derivatives of a number by parameters with differences along random directions.
+pub(crate) fn assert_follows(
+    parameters: &[Parameter],
+    found: &[Tensor],
+    value: impl Fn() -> Result<f32>,
+) -> Result<()> {
+    const STEP: f32 = 0.02;
+    assert_eq!(parameters.len(), found.len());
+    for (parameter, derivative) in parameters.iter().zip(found) {
+        let at = parameter.get().detach();
+        let along = Key::new(9)
+            .stream("along")
+            .normals(at.shape(), &Device::cpu())?;
+        parameter.set(&at + &along * STEP)?;
+        let above = value()?;
+        parameter.set(&at - &along * STEP)?;
+        let difference = (above - value()?) / (2.0 * STEP);
+        parameter.set(at)?;
+        let derivative = (along * derivative).sum_all().item()?;
+        let error = (difference - derivative).abs();
+        assert!(
+            error < 1e-2 * (1.0 + derivative.abs()),
+            "{difference}, {derivative}"
+        );
+    }
+    Ok(())
+}
 
 /// Σ a b in f64.
 fn product(a: &Tensor, b: &Tensor) -> Result<f64> {

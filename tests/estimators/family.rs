@@ -7,6 +7,7 @@ use relax_runtime::estimator::{
 };
 use relax_runtime::{Device, Key, Parameter, Result, Tensor};
 
+use crate::derivatives;
 use crate::problems::{
     BERNOULLI, CASES, CURVED, CURVED_ONE_HOT, Case, INTERACTING, LINEAR, ONE_HOT, TWO_ONE_HOTS,
     perturb, surrogates,
@@ -402,7 +403,6 @@ fn the_weight_of_double_control_variates_follows_the_variance() -> Result<()> {
 
 #[test]
 fn the_network_of_rodeo_follows_the_variance() -> Result<()> {
-    const STEP: f32 = 0.02;
     const ROWS: usize = 500;
     let network = stein_network()?;
     let theta = INTERACTING.theta(ROWS)?;
@@ -413,22 +413,5 @@ fn the_network_of_rodeo_follows_the_variance() -> Result<()> {
         gradient.square().mean_all().item()
     };
     let found = rodeo(problem, &INTERACTING.cost(), &network)?.variance_gradient;
-    for (parameter, derivative) in network.parameters().iter().zip(found) {
-        let at = parameter.get().detach();
-        let along = Key::new(9)
-            .stream("along")
-            .normals(at.shape(), &Device::cpu())?;
-        parameter.set(&at + &along * STEP)?;
-        let above = square()?;
-        parameter.set(&at - &along * STEP)?;
-        let difference = (above - square()?) / (2.0 * STEP);
-        parameter.set(at)?;
-        let derivative = (along * derivative).sum_all().item()?;
-        let error = (difference - derivative).abs();
-        assert!(
-            error < 1e-2 * (1.0 + derivative.abs()),
-            "{difference}, {derivative}"
-        );
-    }
-    Ok(())
+    derivatives::assert_follows(&network.parameters(), &found, square)
 }

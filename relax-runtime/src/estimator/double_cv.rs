@@ -1,7 +1,7 @@
 //! Double control variates for the leave-one-out estimator (Titsias and Shi 2022).
 
 use super::problem::pull;
-use super::rloo::{centred_scores, costs_and_slopes, too_few};
+use super::rloo::{at_least_two, centred_scores, costs_and_slopes};
 use super::site::{Estimator, SiteClass, SiteState, SiteTask};
 use super::{Cost, Estimate, Problem};
 use crate::error::Result;
@@ -82,13 +82,10 @@ impl DoubleCv {
     /// # Errors
     /// If there are fewer than two.
     pub fn new(draws: usize) -> Result<Self> {
-        match draws {
-            0 | 1 => Err(too_few()),
-            _ => Ok(Self {
-                draws,
-                ..Self::default()
-            }),
-        }
+        Ok(Self {
+            draws: at_least_two(draws)?,
+            ..Self::default()
+        })
     }
 }
 

@@ -78,10 +78,21 @@ pub(super) fn costs_and_slopes(
     Ok(found.into_iter().unzip())
 }
 
-pub(super) fn too_few() -> Error {
+fn too_few() -> Error {
     Error::Config {
         setting: "draws",
         problem: "a leave-one-out baseline needs at least two; give further noise".into(),
+    }
+}
+
+/// A number of draws that leaves one out and has others.
+///
+/// # Errors
+/// If there are fewer than two.
+pub(super) fn at_least_two(draws: usize) -> Result<usize> {
+    match draws {
+        0 | 1 => Err(too_few()),
+        _ => Ok(draws),
     }
 }
 
@@ -103,10 +114,7 @@ impl Rloo {
     /// # Errors
     /// If there are fewer than two.
     pub fn new(draws: usize) -> Result<Self> {
-        match draws {
-            0 | 1 => Err(too_few()),
-            _ => Ok(Self { draws }),
-        }
+        at_least_two(draws).map(|draws| Self { draws })
     }
 }
 

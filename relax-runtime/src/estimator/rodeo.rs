@@ -1,7 +1,7 @@
 //! RODEO: control variates from discrete Stein operators (Shi, Zhou, Hwang, Titsias, Mackey 2022).
 
 use super::relax::twice_mean;
-use super::rloo::{centred_scores, costs_and_slopes, too_few};
+use super::rloo::{at_least_two, centred_scores, costs_and_slopes};
 use super::site::{Estimator, SiteClass, SiteState, SiteTask};
 use super::stein::SteinNetwork;
 use super::{Cost, Estimate, Problem};
@@ -179,13 +179,10 @@ impl Rodeo {
     /// # Errors
     /// If there are fewer than two.
     pub fn new(draws: usize) -> Result<Self> {
-        match draws {
-            0 | 1 => Err(too_few()),
-            _ => Ok(Self {
-                draws,
-                ..Self::default()
-            }),
-        }
+        Ok(Self {
+            draws: at_least_two(draws)?,
+            ..Self::default()
+        })
     }
 }
 
