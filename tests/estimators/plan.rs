@@ -132,7 +132,7 @@ fn the_plan_says_what_it_costs_and_why_not_another() -> Result<()> {
         "b: not enumerate: it takes 8 evaluations",
         "b: not pathwise: a discrete draw has no pathwise derivative",
     ] {
-        assert!(plan.contains(line), "{plan}");
+        assert!(plan.lines().any(|found| found.starts_with(line)), "{plan}");
     }
     Ok(())
 }

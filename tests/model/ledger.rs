@@ -1,6 +1,8 @@
 //! The variance ledger, and rivals, beside training.
 
-use relax_runtime::estimator::{Enumerate, LeftOut, Rloo, Vimco};
+use relax_runtime::estimator::{
+    Cost, Enumerate, Estimate, Estimator, LeftOut, Rloo, SiteClass, SiteState, SiteTask, Vimco,
+};
 use relax_runtime::infer::Recording;
 use relax_runtime::prelude::*;
 
@@ -83,7 +85,7 @@ fn a_ledger_shows_estimators_side_by_side() -> Result<()> {
         .site("b")
         .filter(|entry| entry.step == 1_000)
         .collect();
-    let names: Vec<_> = last.iter().map(|entry| entry.estimator).collect();
+    let names: Vec<_> = last.iter().map(|entry| &*entry.estimator).collect();
     let expected = [
         "relax-sum",
         "reinforce-without-baseline",
@@ -147,6 +149,95 @@ fn a_surrogate_of_the_cost_explains_it() -> Result<()> {
     Ok(())
 }
 
+/// An estimator of one's own that fails after a few steps.
+#[derive(Debug)]
+struct Fragile {
+    estimates_left: std::cell::Cell<u32>,
+}
+
+impl Estimator for Fragile {
+    fn name(&self) -> &'static str {
+        "fragile"
+    }
+    fn valid_for(&self, _: SiteClass) -> std::result::Result<String, String> {
+        Ok("always".into())
+    }
+    fn evaluations(&self, _: SiteClass) -> usize {
+        1
+    }
+    fn estimate(&self, task: &SiteTask<'_>, cost: &dyn Cost, _: &SiteState) -> Result<Estimate> {
+        match self.estimates_left.get() {
+            0 => Err(Error::Model("out of estimates".into())),
+            left => {
+                self.estimates_left.set(left - 1);
+                relax_runtime::estimator::reinforce(task.problem, cost, 0.0)
+            }
+        }
+    }
+}
+
+#[test]
+fn a_rival_that_fails_drops_out_and_training_goes_on() -> Result<()> {
+    let model = toy();
+    let fragile = Fragile {
+        estimates_left: 20.into(),
+    };
+    let recording = Recording::every(50)?.fresh_draws(2).rival(fragile);
+    let trained_alone = trained(&model, None)?;
+    assert_eq!(trained_alone, trained(&model, Some(recording))?);
+
+    let fragile = Fragile {
+        estimates_left: 20.into(),
+    };
+    let recording = Recording::every(50)?.fresh_draws(2).rival(fragile);
+    let trained = Minimize::new(&model)
+        .steps(120)
+        .progress(false)
+        .ledger(Ok(recording));
+    let trained = trained.run()?;
+    let ledger = trained.ledger().expect("a ledger");
+    // The fresh draws of step 0 take two estimates.
+    let [failure] = &ledger.failures[..] else {
+        panic!("{ledger}");
+    };
+    assert_eq!((failure.step, failure.site.as_deref()), (18, Some("b")));
+    assert!(
+        ledger
+            .to_string()
+            .contains("step 18: fragile failed: site `b`")
+    );
+    assert!(failure.problem.contains("out of estimates"), "{ledger}");
+    Ok(())
+}
+
+/// Fails at a draw that is rare enough for one step, but not for many.
+#[model]
+fn brittle() {
+    let theta = param!(0.0);
+    let b = sample!(Bernoulli(logits = &theta));
+    let worn = sample!(Bernoulli(0.02));
+    let broken = sample!(Bernoulli(if worn { 2.0 } else { 0.5 }));
+    cost!((&b - 0.45).square() + if broken { 1.0 } else { 0.0 });
+}
+
+#[test]
+fn a_fresh_draw_that_fails_is_noted_once() -> Result<()> {
+    let model = brittle();
+    let trained = Minimize::new(&model)
+        .steps(1)
+        .progress(false)
+        .ledger(Ok(Recording::every(1)?.fresh_draws(400)))
+        .run()?;
+    let ledger = trained.ledger().expect("a ledger");
+    let [failure] = &ledger.failures[..] else {
+        panic!("{ledger}");
+    };
+    assert_eq!((&failure.site, &failure.estimator), (&None, &None));
+    assert!(failure.problem.contains("`broken`"), "{ledger}");
+    assert!(ledger.entries[0].fresh_variance.is_some());
+    Ok(())
+}
+
 #[test]
 fn wrong_settings_of_ledgers_are_errors() {
     let model = toy();
@@ -182,7 +273,11 @@ fn a_bound_of_several_samples_has_a_ledger() -> Result<()> {
     let recording = recording.rival(Rloo::default()).rival(arithmetic);
     let fit = run(1).ledger(Ok(recording.clone())).run()?;
     let ledger = fit.ledger().expect("a ledger");
-    let names: Vec<_> = ledger.entries.iter().map(|entry| entry.estimator).collect();
+    let names: Vec<_> = ledger
+        .entries
+        .iter()
+        .map(|entry| &*entry.estimator)
+        .collect();
     assert_eq!(names, ["vimco", "vimco-arithmetic"]);
     assert_eq!(ledger.entries[0].evaluations, Some(2));
     // Samples that agree have no signals. Those that differ always give the same gradient.

@@ -64,7 +64,7 @@ impl fmt::Display for Plan {
         crate::report::write_table(f, &rows)?;
         for entry in &self.entries {
             for Rival { estimator, problem } in &entry.rivals {
-                writeln!(f, "{}: not {estimator}: {problem}", entry.site)?;
+                write!(f, "\n{}: not {estimator}: {problem}", entry.site)?;
             }
         }
         Ok(())

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::estimator::{Estimator, IntoEstimator, validity};
 use crate::model::ParamStore;
 use crate::random::Key;
-use crate::report::{Ledger, LedgerEntry};
+use crate::report::{Ledger, LedgerEntry, LedgerFailure};
 
 /// What a ledger records.
 #[derive(Clone, Debug)]
@@ -96,24 +96,28 @@ impl Recorder {
         }
     }
 
-    /// Lets rivals learn, and every so many steps makes entries.
-    pub(super) fn record(&mut self, moment: &Moment<'_>) -> Result<()> {
+    /// Lets rivals learn, and every so many steps makes entries. What goes wrong becomes a failure of
+    /// the ledger's: measuring must not stop training.
+    pub(super) fn record(&mut self, moment: &Moment<'_>) {
         let params = moment.params.fork();
         if !self.rivals.is_empty() {
-            self.race(moment, &params)?;
+            self.race(moment, &params);
         }
         if moment.step.is_multiple_of(self.recording.every) {
-            self.write(moment, &params)?;
+            self.write(moment, &params);
         }
-        Ok(())
     }
 
     /// Shows the rivals the draws of the step.
-    fn race(&mut self, moment: &Moment<'_>, params: &ParamStore) -> Result<()> {
+    fn race(&mut self, moment: &Moment<'_>, params: &ParamStore) {
         let mut estimates: Vec<Vec<SiteEstimate>> = Vec::new();
         estimates.resize_with(self.rivals.len(), Vec::new);
+        let failures = &mut self.ledger.failures;
         for particle in 0..moment.particles as u64 {
-            let draw = FreshDraw::new(moment, params, particle)?;
+            let draw = match FreshDraw::new(moment, params, particle) {
+                Ok(draw) => draw,
+                Err(error) => return note(failures, moment.step, None, &error),
+            };
             for place in 0..draw.pass.latents.len() {
                 let work = draw.work(place);
                 let Some(site) = moment.sites.get(&work.latent.name) else {
@@ -121,12 +125,20 @@ impl Recorder {
                 };
                 let rivals = self.recording.rivals.iter().zip(&mut self.rivals);
                 for ((rival, sites), all) in rivals.zip(&mut estimates) {
-                    if validity(&**rival, site.class).is_err() {
+                    let name = &work.latent.name;
+                    if validity(&**rival, site.class).is_err()
+                        || has_failed(failures, name, rival.name())
+                    {
                         continue;
                     }
-                    sites.ask_at(&work.latent.name, Rc::clone(rival));
-                    let estimate = sites.estimate(&work, params, true)?;
-                    add_up(all, estimate);
+                    sites.ask_at(name, Rc::clone(rival));
+                    match sites.estimate(&work, params, true) {
+                        Ok(estimate) => add_up(all, estimate),
+                        Err(error) => {
+                            let of = Some((&**name, rival.name()));
+                            note(failures, moment.step, of, &error);
+                        }
+                    }
                 }
             }
         }
@@ -134,50 +146,33 @@ impl Recorder {
         for (sites, estimates) in self.rivals.iter_mut().zip(estimates) {
             sites.reports(estimates, share, true);
         }
-        Ok(())
     }
 
     /// Measures with fresh draws, and makes the entries of a step.
-    fn write(&mut self, moment: &Moment<'_>, params: &ParamStore) -> Result<()> {
+    fn write(&mut self, moment: &Moment<'_>, params: &ParamStore) {
         let lanes: Vec<&Sites> = std::iter::once(moment.sites).chain(&self.rivals).collect();
+        let failures = &mut self.ledger.failures;
         let mut spreads: BTreeMap<(usize, String), Spread> = BTreeMap::new();
         for fresh in 0..self.recording.fresh {
-            let draw = FreshDraw::new(moment, params, FRESH | fresh)?;
-            for (lane, sites) in lanes.iter().enumerate() {
-                let mut estimates = Vec::new();
-                for place in 0..draw.pass.latents.len() {
-                    let work = draw.work(place);
-                    let Some(site) = sites.get(&work.latent.name) else {
-                        continue;
-                    };
-                    let located = |e| work.latent.locate(e);
-                    let Some(estimate) = site.peek(&work, params).map_err(located)? else {
-                        continue;
-                    };
-                    let fit = site.cost_and_surrogate(&work, params).map_err(located)?;
-                    let key = (lane, work.latent.name.to_string());
-                    spreads.entry(key).or_default().add_fit(fit);
-                    estimates.push(estimate);
-                }
-                for estimate in joined(estimates) {
-                    let key = (lane, estimate.name.to_string());
-                    let evaluations = draw.pass.draws_of_everything() + estimate.evaluations;
-                    let spread = spreads.entry(key).or_default();
-                    spread.add(&estimate.summed, evaluations);
-                }
+            match FreshDraw::new(moment, params, FRESH | fresh) {
+                Ok(draw) => draw.measure(&lanes, params, &mut spreads, failures),
+                Err(error) => note(failures, moment.step, None, &error),
             }
         }
         for name in moment.sites.names() {
             for (lane, sites) in lanes.iter().enumerate() {
-                let Some(site) = sites.get(name).filter(|site| site.has_learned()) else {
+                let Some(site) = sites.get(name).filter(|site| {
+                    let failed = lane > 0 && has_failed(failures, name, site.estimator.name());
+                    site.has_learned() && !failed
+                }) else {
                     continue;
                 };
                 let spread = spreads.get(&(lane, name.clone()));
-                let relaxed = site.eta_and_temperature()?;
+                let relaxed = site.eta_and_temperature().ok().flatten();
                 self.ledger.entries.push(LedgerEntry {
                     step: moment.step,
                     site: name.clone(),
-                    estimator: site.estimator.name(),
+                    estimator: site.estimator.name().into(),
                     rival: lane > 0,
                     running_variance: site.running_variance(),
                     fresh_variance: spread
@@ -190,8 +185,35 @@ impl Recorder {
                 });
             }
         }
-        Ok(())
     }
+}
+
+/// Adds a failure, one a step, site and estimator.
+fn note(
+    failures: &mut Vec<LedgerFailure>,
+    step: u64,
+    of: Option<(&str, &'static str)>,
+    error: &Error,
+) {
+    let failure = LedgerFailure {
+        step,
+        site: of.map(|(site, _)| site.to_owned()),
+        estimator: of.map(|(_, estimator)| estimator.into()),
+        problem: error.to_string(),
+    };
+    let mut of_step = failures.iter().rev().take_while(|other| other.step == step);
+    let known = |other: &LedgerFailure| {
+        (&other.site, &other.estimator) == (&failure.site, &failure.estimator)
+    };
+    if !of_step.any(known) {
+        failures.push(failure);
+    }
+}
+
+fn has_failed(failures: &[LedgerFailure], site: &str, estimator: &str) -> bool {
+    failures.iter().any(|failure| {
+        failure.site.as_deref() == Some(site) && failure.estimator.as_deref() == Some(estimator)
+    })
 }
 
 /// One evaluation outside training.
@@ -214,6 +236,52 @@ impl<'a> FreshDraw<'a> {
             key,
             pass: Rc::new(pass),
         })
+    }
+
+    /// Adds what the estimators of each lane say of the draw.
+    fn measure(
+        &self,
+        lanes: &[&Sites],
+        params: &ParamStore,
+        spreads: &mut BTreeMap<(usize, String), Spread>,
+        failures: &mut Vec<LedgerFailure>,
+    ) {
+        for (lane, sites) in lanes.iter().enumerate() {
+            let mut estimates = Vec::new();
+            for place in 0..self.pass.latents.len() {
+                let work = self.work(place);
+                let name = &work.latent.name;
+                let Some(site) = sites
+                    .get(name)
+                    .filter(|site| lane == 0 || !has_failed(failures, name, site.estimator.name()))
+                else {
+                    continue;
+                };
+                let found = site.peek(&work, params).and_then(|estimate| {
+                    let fit = site.cost_and_surrogate(&work, params)?;
+                    Ok(estimate.map(|estimate| (estimate, fit)))
+                });
+                match found {
+                    Ok(None) => {}
+                    Ok(Some((estimate, fit))) => {
+                        let spread = spreads.entry((lane, name.to_string())).or_default();
+                        spread.add_fit(fit);
+                        estimates.push(estimate);
+                    }
+                    Err(error) => {
+                        let of = Some((&**name, site.estimator.name()));
+                        let error = work.latent.locate(error);
+                        note(failures, self.moment.step, of, &error);
+                    }
+                }
+            }
+            for estimate in joined(estimates) {
+                let key = (lane, estimate.name.to_string());
+                let evaluations = self.pass.draws_of_everything() + estimate.evaluations;
+                let spread = spreads.entry(key).or_default();
+                spread.add(&estimate.summed, evaluations);
+            }
+        }
     }
 
     fn work(&self, place: usize) -> Work<'_> {

@@ -226,7 +226,7 @@ impl Trainer {
                 seed: self.seed,
                 step: self.step,
                 particles: self.particles,
-            })?;
+            });
         }
         self.optimizer.update(&parameters)?;
         let report = StepReport {

@@ -1,25 +1,27 @@
 //! The variance ledger: what was measured at each site while training.
 
+use std::borrow::Cow;
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::{Error, Result};
 
 /// One estimator at one site, at one step.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LedgerEntry {
     /// The step, from 0: measured before its update.
     pub step: u64,
     /// Full name of the site.
     pub site: String,
     /// The estimator's name.
-    pub estimator: &'static str,
+    pub estimator: Cow<'static, str>,
     /// Whether it raced beside training, rather than trained.
     pub rival: bool,
     /// Running variance of the gradient by the site's parameters, summed over rows, as a mean over
     /// coordinates: the difference of moving averages of squares and of means over the last hundred
     /// or so steps, as in the RODEO experiments. It counts the movement of the parameters, too.
+    #[serde(deserialize_with = "number")]
     pub running_variance: f64,
     /// The same variance over fresh draws, with parameters and surrogates held fixed.
     pub fresh_variance: Option<f64>,
@@ -34,12 +36,32 @@ pub struct LedgerEntry {
     pub evaluations: Option<usize>,
 }
 
+/// JSON has no number for what is not finite, and writes `null`.
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<f64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
+}
+
+/// A measurement that could not be made. Training goes on without it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LedgerFailure {
+    /// The step, from 0.
+    pub step: u64,
+    /// Full name of the site; nothing where a fresh draw of the whole objective failed.
+    pub site: Option<String>,
+    /// The estimator that failed. A rival stays away from the site from then on.
+    pub estimator: Option<Cow<'static, str>>,
+    /// What went wrong.
+    pub problem: String,
+}
+
 /// What was measured at each site every so many steps. Prints as a table.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Ledger {
     /// By step, then by site in the order in which they were met; rivals after the estimator that
     /// trains.
     pub entries: Vec<LedgerEntry>,
+    /// What could not be measured, by step.
+    pub failures: Vec<LedgerFailure>,
 }
 
 impl Ledger {
@@ -48,7 +70,7 @@ impl Ledger {
         self.entries.iter().filter(move |entry| entry.site == name)
     }
 
-    /// A line an entry, with a header; what was not measured is left empty.
+    /// A line an entry, with a header; what was not measured is left empty. Failures are not in it.
     ///
     /// # Errors
     /// If the text cannot be written.
@@ -63,7 +85,7 @@ impl Ledger {
         String::from_utf8(bytes).map_err(Error::user)
     }
 
-    /// A JSON object with the `entries`.
+    /// A JSON object with the `entries` and the `failures`.
     ///
     /// # Errors
     /// If the text cannot be written.
@@ -95,7 +117,7 @@ impl fmt::Display for Ledger {
                 if entry.rival {
                     format!("{} (rival)", entry.estimator)
                 } else {
-                    entry.estimator.to_owned()
+                    entry.estimator.to_string()
                 },
                 format!("{:.3e}", entry.running_variance),
                 fresh.map_or(String::new(), |x| format!("{x:.3e}")),
@@ -105,6 +127,15 @@ impl fmt::Display for Ledger {
                 entry.evaluations.map_or(String::new(), |n| n.to_string()),
             ]
         }));
-        super::write_table(f, &rows)
+        super::write_table(f, &rows)?;
+        for failure in &self.failures {
+            let estimator = failure.estimator.as_deref().unwrap_or("a fresh draw");
+            write!(
+                f,
+                "\nstep {}: {estimator} failed: {}",
+                failure.step, failure.problem
+            )?;
+        }
+        Ok(())
     }
 }

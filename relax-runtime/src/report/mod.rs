@@ -9,7 +9,7 @@ mod table;
 
 pub use bias::{BiasRow, BiasTable, Reference, Subject};
 pub use history::{History, SiteReport, StepReport};
-pub use ledger::{Ledger, LedgerEntry};
+pub use ledger::{Ledger, LedgerEntry, LedgerFailure};
 pub(crate) use moments::GradientMoments;
 pub(crate) use progress::Progress;
 pub(crate) use table::write_table;
