@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use relax_runtime::infer::Recording;
 use relax_runtime::prelude::*;
 use tempfile::TempDir;
 
@@ -111,6 +112,47 @@ fn a_resumed_run_ends_where_an_uninterrupted_one_does() -> Result<()> {
         fs::read(end).unwrap()
     });
     assert!(ends[0] == ends[1]);
+    Ok(())
+}
+
+#[test]
+fn ledgers_and_rivals_go_on_bit_for_bit() -> Result<()> {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("checkpoint");
+    let recorded = || {
+        let (trainer, layer) = trainer(1)?;
+        let recording = Recording::every(3)?.fresh_draws(2);
+        let recording = recording
+            .rival(Relax::free_form())
+            .rival(Reinforce::default());
+        Ok::<_, Error>((trainer.with_ledger(recording), layer))
+    };
+    let end = |trainer: &Trainer| {
+        let end = folder.path().join("end");
+        trainer.save(&end)?;
+        Ok::<_, Error>(fs::read(end).unwrap())
+    };
+    let (mut whole, whole_layer) = recorded()?;
+    train(&mut whole, &whole_layer, 20)?;
+    for stop in [1, 7, 9] {
+        let (mut first, first_layer) = recorded()?;
+        train(&mut first, &first_layer, stop)?;
+        first.save(&path)?;
+        let (mut resumed, resumed_layer) = recorded()?;
+        resumed.resume(&path)?;
+        train(&mut resumed, &resumed_layer, 20 - stop)?;
+        assert_eq!(whole.ledger(), resumed.ledger());
+        assert!(end(&whole)? == end(&resumed)?, "{stop}");
+    }
+    // A training that records nothing keeps what there is, and can be told to record later.
+    let (mut silent, _layer) = trainer(1)?;
+    whole.save(&path)?;
+    silent.resume(&path)?;
+    assert_eq!(whole.ledger(), silent.ledger());
+    assert!(end(&whole)? == end(&silent)?);
+    let recording = Recording::every(3)?.rival(Relax::free_form());
+    let silent = silent.with_ledger(recording);
+    assert_eq!(whole.ledger(), silent.ledger());
     Ok(())
 }
 

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use super::checkpoint::SavedRecord;
 use super::cost_to_go::Work;
 use super::objective::Objective;
 use super::pass::{Mode, Pass};
@@ -93,6 +94,27 @@ impl Recorder {
             rivals: recording.rivals.iter().map(|_| Sites::default()).collect(),
             recording,
             ledger: Ledger::default(),
+        }
+    }
+
+    /// The ledger, and what the rivals have learned.
+    pub(super) fn save(&self) -> Result<SavedRecord> {
+        let rivals = self.recording.rivals.iter().zip(&self.rivals);
+        let rivals = rivals.map(|(rival, sites)| Ok((rival.name().to_owned(), sites.save()?)));
+        Ok(SavedRecord {
+            ledger: self.ledger.clone(),
+            rivals: rivals.collect::<Result<_>>()?,
+        })
+    }
+
+    /// Goes on from what was saved: the ledger, and the rivals that still race.
+    pub(super) fn restore(&mut self, mut saved: SavedRecord) {
+        self.ledger = saved.ledger;
+        for (rival, sites) in self.recording.rivals.iter().zip(&mut self.rivals) {
+            let mut names = saved.rivals.iter().map(|(name, _)| name);
+            let known = names.position(|name| name == rival.name());
+            let learned = known.map(|place| saved.rivals.remove(place).1);
+            sites.restore(learned.unwrap_or_default());
         }
     }
 

@@ -9,7 +9,7 @@ use crate::tensor::{Parameter, Tensor};
 
 impl Trainer {
     /// Saves everything that training has reached: parameters, the optimiser's memory, what each
-    /// site's estimator has learned, and the step.
+    /// site's estimator has learned, the step, and the ledger with what its rivals have learned.
     ///
     /// # Errors
     /// [`Error::Checkpoint`] if the file cannot be written, or a parameter has no name.
@@ -22,6 +22,10 @@ impl Trainer {
             layers: save_all(&self.layers)?,
             memory: self.optimizer.state(),
             sites: self.sites.save()?,
+            record: match &self.recorder {
+                Some(recorder) => Some(recorder.save()?),
+                None => self.past_record.clone(),
+            },
         }
         .write(path)
     }
@@ -60,6 +64,11 @@ impl Trainer {
         }
         self.optimizer.restore(saved.memory);
         self.sites.restore(saved.sites);
+        self.past_record = None;
+        match &mut self.recorder {
+            Some(recorder) => recorder.restore(saved.record.unwrap_or_default()),
+            None => self.past_record = saved.record,
+        }
         self.step = saved.step;
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::checkpoint::SavedSite;
+use super::checkpoint::SavedSites;
 use super::cost_to_go::Work;
 use super::pass::Latent;
 use super::site::Site;
@@ -28,7 +28,7 @@ pub(super) struct Sites {
     /// Names in the order in which they were met.
     order: Vec<String>,
     /// What a checkpoint says of sites that have not been met since.
-    restored: BTreeMap<String, SavedSite>,
+    restored: SavedSites,
 }
 
 impl Sites {
@@ -185,7 +185,7 @@ impl Sites {
     }
 
     /// What the sites have learned.
-    pub(super) fn save(&self) -> Result<BTreeMap<String, SavedSite>> {
+    pub(super) fn save(&self) -> Result<SavedSites> {
         let mut saved = self.restored.clone();
         for (name, site) in &self.met {
             saved.extend(site.save()?.map(|saved| (name.clone(), saved)));
@@ -194,7 +194,7 @@ impl Sites {
     }
 
     /// Forgets everything met, and goes on from what was saved.
-    pub(super) fn restore(&mut self, saved: BTreeMap<String, SavedSite>) {
+    pub(super) fn restore(&mut self, saved: SavedSites) {
         self.met.clear();
         self.restored = saved;
     }

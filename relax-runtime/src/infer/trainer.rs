@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::checkpoint::SavedRecord;
 use super::cost_to_go::Work;
 use super::objective::Objective;
 use super::pass::{Mode, Pass};
@@ -36,7 +37,9 @@ pub struct Trainer {
     pub(super) step: u64,
     /// Parameters of the user's layers that checkpoints hold.
     pub(super) layers: Vec<Parameter>,
-    recorder: Option<Recorder>,
+    pub(super) recorder: Option<Recorder>,
+    /// What a resumed training had recorded, kept where this one records nothing.
+    pub(super) past_record: Option<SavedRecord>,
 }
 
 /// An estimate of an objective and its gradient.
@@ -77,6 +80,7 @@ impl Trainer {
             step: 0,
             layers: Vec::new(),
             recorder: None,
+            past_record: None,
         }
     }
 
@@ -148,17 +152,23 @@ impl Trainer {
         Ok(self)
     }
 
-    /// Records a variance ledger beside training, which it leaves as it is, bit for bit; a
-    /// checkpoint does not hold it, nor what rivals have learned.
+    /// Records a variance ledger beside training, which it leaves as it is, bit for bit. Checkpoints
+    /// hold it, with what its rivals have learned.
     #[must_use]
     pub fn with_ledger(mut self, recording: Recording) -> Self {
-        self.recorder = Some(Recorder::new(recording));
+        let mut recorder = Recorder::new(recording);
+        if let Some(past) = self.past_record.take() {
+            recorder.restore(past);
+        }
+        self.recorder = Some(recorder);
         self
     }
 
     /// The ledger so far, if there is one.
     pub fn ledger(&self) -> Option<&Ledger> {
-        self.recorder.as_ref().map(|recorder| &recorder.ledger)
+        let past = self.past_record.as_ref().map(|record| &record.ledger);
+        let now = self.recorder.as_ref().map(|recorder| &recorder.ledger);
+        now.or(past)
     }
 
     /// Parameters of layers, each with a name of its own, that checkpoints are to hold.

@@ -1,9 +1,4 @@
-//! Checkpoints: everything a trainer needs to go on as if it had never stopped.
-//!
-//! One safetensors file holds the parameters, the optimiser's memory, and what each site's
-//! estimator has learned; its metadata hold a small manifest in JSON. Random numbers need no state:
-//! each is a function of seed, step, particle and site. The file is written beside its place and
-//! renamed, so that a crash leaves the old one or the new one, never a torn one.
+//! The file of a checkpoint: a safetensors file with a manifest in its metadata.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
@@ -13,15 +8,18 @@ use std::path::Path;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
+use super::{Checkpoint, SavedRecord, SavedSite, SavedSites, Values};
 use crate::error::{Error, Result};
 use crate::estimator::SiteClass;
 use crate::optim::Memory;
-use crate::tensor::{Parameter, Shape, Tensor};
 
 /// Version of the layout below; a reader refuses others.
 const FORMAT: u32 = 2;
 
 const MANIFEST: &str = "relax";
+
+/// The ledger, as bytes of JSON: the header is not for what grows with every step.
+const LEDGER: &str = "ledger";
 
 /// The small numbers of a checkpoint, and what its tensors are.
 #[derive(Debug, Serialize, Deserialize)]
@@ -31,7 +29,18 @@ struct Manifest {
     step: u64,
     /// Updates of each parameter by the optimiser.
     updates: BTreeMap<String, u64>,
-    sites: BTreeMap<String, SiteManifest>,
+    sites: SiteManifests,
+    /// What raced beside training; files of earlier versions do not say.
+    #[serde(default)]
+    rivals: Vec<RivalManifest>,
+}
+
+type SiteManifests = BTreeMap<String, SiteManifest>;
+
+#[derive(Debug, Serialize, Deserialize)]
+struct RivalManifest {
+    estimator: String,
+    sites: SiteManifests,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -40,116 +49,6 @@ struct SiteManifest {
     class: Option<SiteClass>,
     /// Updates of each parameter of the surrogate.
     updates: BTreeMap<String, u64>,
-}
-
-/// A trainer's state, by name.
-#[derive(Debug, Default)]
-pub(super) struct Checkpoint {
-    pub(super) seed: u64,
-    pub(super) step: u64,
-    /// Parameters of `param!` sites and automatic guides.
-    pub(super) store: BTreeMap<String, Values>,
-    /// Parameters of the user's layers.
-    pub(super) layers: BTreeMap<String, Values>,
-    pub(super) memory: BTreeMap<String, Memory>,
-    pub(super) sites: BTreeMap<String, SavedSite>,
-}
-
-/// What a site's estimator has learned.
-#[derive(Clone, Debug, Default)]
-pub(super) struct SavedSite {
-    pub(super) estimator: String,
-    /// What all draws so far have shown of the site; files of earlier versions do not say.
-    pub(super) class: Option<SiteClass>,
-    pub(super) surrogate: BTreeMap<String, Values>,
-    pub(super) memory: BTreeMap<String, Memory>,
-    /// Running averages, in the order in which the site writes them.
-    pub(super) averages: Vec<f64>,
-}
-
-/// A tensor's numbers with their shape.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Values {
-    shape: Vec<usize>,
-    values: Vec<f32>,
-}
-
-impl Values {
-    /// The numbers of a parameter.
-    pub(super) fn of(parameter: &Parameter) -> Result<Self> {
-        let tensor = parameter.get();
-        Ok(Self {
-            shape: tensor.shape().to_vec(),
-            values: tensor.peek()?,
-        })
-    }
-
-    /// The numbers as a tensor on the device of `like`.
-    pub(super) fn tensor(&self, like: &Tensor) -> Result<Tensor> {
-        let shape = Shape::try_from(&self.shape[..])?;
-        Tensor::from_vec(self.values.clone(), shape, &like.device())
-    }
-
-    /// Gives a parameter these numbers, if they fit.
-    pub(super) fn restore(&self, name: &str, parameter: &Parameter) -> Result<()> {
-        let shape = parameter.shape();
-        if shape[..] != self.shape[..] {
-            return Err(refused(format!(
-                "its parameter `{name}` has shape {:?}, the model's has {shape}",
-                self.shape
-            )));
-        }
-        parameter.set(self.tensor(&parameter.get())?)
-    }
-}
-
-/// Restores parameters by name.
-///
-/// # Errors
-/// If one is missing among the saved, or has another shape.
-pub(super) fn restore_all(
-    saved: &BTreeMap<String, Values>,
-    parameters: &[Parameter],
-) -> Result<()> {
-    parameters.iter().try_for_each(|parameter| {
-        let name = named(parameter)?;
-        let values = saved
-            .get(name)
-            .ok_or_else(|| refused(format!("it has no parameter `{name}`, which the model has")))?;
-        values.restore(name, parameter)
-    })
-}
-
-/// The numbers of parameters by name.
-///
-/// # Errors
-/// If one has no name, or two share one.
-pub(super) fn save_all(parameters: &[Parameter]) -> Result<BTreeMap<String, Values>> {
-    let mut saved = BTreeMap::new();
-    for parameter in parameters {
-        let name = named(parameter)?;
-        if saved
-            .insert(name.to_owned(), Values::of(parameter)?)
-            .is_some()
-        {
-            return Err(refused(format!("two parameters are named `{name}`")));
-        }
-    }
-    Ok(saved)
-}
-
-fn named(parameter: &Parameter) -> Result<&str> {
-    parameter.name().ok_or_else(|| {
-        refused("a parameter has no name to be saved under; give it one with `named`".into())
-    })
-}
-
-/// The error of a checkpoint that cannot be written or does not fit.
-pub(super) fn refused(problem: String) -> Error {
-    Error::Checkpoint {
-        path: String::new(),
-        problem,
-    }
 }
 
 /// Bytes of a tensor, ready to be written.
@@ -177,40 +76,43 @@ impl Blob {
             bytes,
         }
     }
+
+    fn text(text: String) -> Self {
+        Self {
+            dtype: Dtype::U8,
+            shape: vec![text.len()],
+            bytes: text.into_bytes(),
+        }
+    }
 }
 
 impl Checkpoint {
     /// Writes the checkpoint; the file appears whole or not at all.
-    pub(super) fn write(&self, path: &Path) -> Result<()> {
+    pub(in super::super) fn write(&self, path: &Path) -> Result<()> {
         self.try_write(path).map_err(|problem| at(path, problem))
     }
 
     fn try_write(&self, path: &Path) -> std::result::Result<(), String> {
         let mut blobs = BTreeMap::new();
-        let sites = self.sites.iter().map(|(name, site)| {
-            add_values(
-                &mut blobs,
-                &format!("site/{name}/surrogate"),
-                &site.surrogate,
-            );
-            add_memory(&mut blobs, &format!("site/{name}/memory"), &site.memory);
-            blobs.insert(format!("site/{name}/averages"), Blob::f64(&site.averages));
-            let estimator = site.estimator.clone();
-            (
-                name.clone(),
-                SiteManifest {
-                    estimator,
-                    class: site.class,
-                    updates: updates(&site.memory),
-                },
-            )
-        });
+        let sites = add_sites(&mut blobs, "site", &self.sites);
+        let mut rivals = Vec::new();
+        if let Some(record) = &self.record {
+            let ledger = record.ledger.to_json().map_err(|e| e.to_string())?;
+            blobs.insert(LEDGER.to_owned(), Blob::text(ledger));
+            for (i, (estimator, sites)) in record.rivals.iter().enumerate() {
+                rivals.push(RivalManifest {
+                    estimator: estimator.clone(),
+                    sites: add_sites(&mut blobs, &rival(i), sites),
+                });
+            }
+        }
         let manifest = Manifest {
             format: FORMAT,
             seed: self.seed,
             step: self.step,
             updates: updates(&self.memory),
-            sites: sites.collect(),
+            sites,
+            rivals,
         };
         add_values(&mut blobs, "store", &self.store);
         add_values(&mut blobs, "layer", &self.layers);
@@ -227,7 +129,7 @@ impl Checkpoint {
     }
 
     /// Reads a checkpoint.
-    pub(super) fn read(path: &Path) -> Result<Self> {
+    pub(in super::super) fn read(path: &Path) -> Result<Self> {
         Self::try_read(path).map_err(|problem| at(path, problem))
     }
 
@@ -254,24 +156,14 @@ impl Checkpoint {
         }
         let manifest: Manifest = serde_json::from_str(manifest).map_err(|e| e.to_string())?;
         let read = Reader { tensors: &tensors };
-        let mut sites = BTreeMap::new();
-        for (name, site) in manifest.sites {
-            let saved = SavedSite {
-                estimator: site.estimator,
-                class: site.class,
-                surrogate: read.values(&format!("site/{name}/surrogate"))?,
-                memory: read.memory(&format!("site/{name}/memory"), &site.updates)?,
-                averages: read.f64s(&format!("site/{name}/averages"))?,
-            };
-            sites.insert(name, saved);
-        }
         Ok(Self {
             seed: manifest.seed,
             step: manifest.step,
             store: read.values("store")?,
             layers: read.values("layer")?,
             memory: read.memory("memory", &manifest.updates)?,
-            sites,
+            sites: read.sites("site", manifest.sites)?,
+            record: read.record(manifest.rivals)?,
         })
     }
 }
@@ -287,6 +179,11 @@ fn at(path: &Path, problem: String) -> Error {
         path: path.display().to_string(),
         problem,
     }
+}
+
+/// The group of a rival's sites.
+fn rival(place: usize) -> String {
+    format!("rival/{place}")
 }
 
 fn updates(memory: &BTreeMap<String, Memory>) -> BTreeMap<String, u64> {
@@ -311,6 +208,23 @@ fn add_memory(blobs: &mut BTreeMap<String, Blob>, group: &str, memory: &BTreeMap
             );
         }
     }
+}
+
+fn add_sites(blobs: &mut BTreeMap<String, Blob>, group: &str, sites: &SavedSites) -> SiteManifests {
+    let mut manifests = SiteManifests::new();
+    for (name, site) in sites {
+        let part = |part: &str| format!("{group}/{name}/{part}");
+        add_values(blobs, &part("surrogate"), &site.surrogate);
+        add_memory(blobs, &part("memory"), &site.memory);
+        blobs.insert(part("averages"), Blob::f64(&site.averages));
+        let manifest = SiteManifest {
+            estimator: site.estimator.clone(),
+            class: site.class,
+            updates: updates(&site.memory),
+        };
+        manifests.insert(name.clone(), manifest);
+    }
+    manifests
 }
 
 /// Finds the tensors of a group, which are named `group:name`.
@@ -360,6 +274,44 @@ impl Reader<'_> {
             }
         }
         Ok(memory)
+    }
+
+    fn sites(
+        &self,
+        group: &str,
+        manifests: SiteManifests,
+    ) -> std::result::Result<SavedSites, String> {
+        let read = manifests.into_iter().map(|(name, site)| {
+            let part = |part: &str| format!("{group}/{name}/{part}");
+            let saved = SavedSite {
+                estimator: site.estimator,
+                class: site.class,
+                surrogate: self.values(&part("surrogate"))?,
+                memory: self.memory(&part("memory"), &site.updates)?,
+                averages: self.f64s(&part("averages"))?,
+            };
+            Ok((name, saved))
+        });
+        read.collect()
+    }
+
+    fn record(
+        &self,
+        rivals: Vec<RivalManifest>,
+    ) -> std::result::Result<Option<SavedRecord>, String> {
+        let Ok(view) = self.tensors.tensor(LEDGER) else {
+            return Ok(None);
+        };
+        let ledger = serde_json::from_slice(view.data())
+            .map_err(|e| format!("its ledger cannot be read: {e}"))?;
+        let rivals = rivals
+            .into_iter()
+            .enumerate()
+            .map(|(i, manifest)| Ok((manifest.estimator, self.sites(&rival(i), manifest.sites)?)));
+        Ok(Some(SavedRecord {
+            ledger,
+            rivals: rivals.collect::<std::result::Result<_, String>>()?,
+        }))
     }
 
     fn f64s(&self, name: &str) -> std::result::Result<Vec<f64>, String> {
