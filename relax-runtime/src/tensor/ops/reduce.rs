@@ -190,7 +190,7 @@ impl Tensor {
         let shape = self.shape().with_axis(axis as usize, 1);
         if let Ok(inner) = &self.0
             && let Some(flat) = inner.data.on_cpu()
-            && self.shape()[axis as usize] > 0
+            && !self.is_empty()
         {
             let split = self.shape().split(axis as usize);
             return self.lift(
