@@ -1,6 +1,6 @@
-//! Operands that are empty.
+//! Operands that are empty, or too large for any memory.
 
-use relax_runtime::{Device, Result, Shape, Tensor, grad};
+use relax_runtime::{Device, Error, Key, Result, Shape, Tensor, grad};
 
 fn zeros(shape: impl Into<Shape>) -> Tensor {
     Tensor::zeros(shape, &Device::cpu())
@@ -16,5 +16,50 @@ fn a_softmax_beside_an_empty_axis_is_empty() -> Result<()> {
         assert_eq!(y.check()?.shape()[..], [3, 0]);
         assert_eq!(grad(&[(&y, None)], &[&x])?[0].shape()[..], [3, 0]);
     }
+    Ok(())
+}
+
+/// Shapes whose number of elements does not fit a `usize`, also where it would come out small.
+#[test]
+fn arrays_beyond_all_memory_are_errors() {
+    const HALF: usize = 1 << 40;
+    let cpu = Device::cpu();
+    // 2⁶⁴ + 1 elements.
+    let one = Tensor::from_vec(vec![1.0], [274_177, 67_280_421_310_721], &cpu);
+    assert!(matches!(one, Err(Error::Shape { .. })));
+    assert!(Tensor::from_vec(vec![], [HALF, HALF, 0], &cpu).is_err());
+    assert_eq!(Shape::from([usize::MAX, 2]).numel(), usize::MAX);
+    let stream = || Key::new(1).stream("huge");
+    assert!(stream().uniforms([HALF, HALF], &cpu).is_err());
+    assert!(stream().normals([HALF, HALF], &cpu).is_err());
+    let none = zeros([0]);
+    for (op, tensor) in [
+        ("full", zeros([usize::MAX / 2])),
+        ("full", Tensor::ones([HALF, HALF], &cpu)),
+        ("eye", Tensor::eye(HALF, &cpu)),
+        ("one_hot", zeros([2]).one_hot(usize::MAX)),
+        ("broadcast_to", zeros([1]).broadcast_to([HALF, HALF])),
+        ("reshape", none.reshape([HALF, 0, HALF, HALF])),
+        ("matmul", zeros([HALF, 0]).matmul(&zeros([0, HALF]))),
+    ] {
+        match tensor.check().unwrap_err() {
+            Error::Shape {
+                op: got, location, ..
+            } => {
+                assert_eq!(got, op);
+                assert!(location.file().ends_with("tensor_edges.rs"), "{location}");
+            }
+            other => panic!("{other}"),
+        }
+    }
+    let sum = zeros([HALF, 1, 0]) + zeros([HALF, 0]);
+    assert!(sum.check().is_err());
+}
+
+#[test]
+fn the_smallest_exponent_has_a_derivative() -> Result<()> {
+    let x = Tensor::from_slice(&[2.0]).leaf();
+    let y = x.powi(i32::MIN);
+    assert_eq!(grad(&[(&y, None)], &[&x])?[0].to_vec()?, [0.0]);
     Ok(())
 }

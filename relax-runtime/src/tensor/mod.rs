@@ -76,7 +76,7 @@ impl Tensor {
     /// [`Error::Backend`] if the device cannot hold them.
     #[track_caller]
     pub fn from_vec(values: Vec<f32>, shape: impl Into<Shape>, device: &Device) -> Result<Self> {
-        let shape = shape.into();
+        let shape = shape.into().in_memory("from_vec")?;
         if values.len() != shape.numel() {
             return Err(Error::Shape {
                 op: "from_vec",
@@ -100,9 +100,13 @@ impl Tensor {
         Self::new(Inner::constant(Shape::SCALAR, data, Device::cpu()))
     }
 
-    /// The same number everywhere.
+    /// The same number everywhere. Poisoned if no memory could hold the shape, as all that follow.
+    #[track_caller]
     pub fn full(shape: impl Into<Shape>, value: f32, device: &Device) -> Self {
-        let shape = shape.into();
+        let shape = match shape.into().in_memory("full") {
+            Ok(shape) => shape,
+            Err(error) => return Self::poisoned(error),
+        };
         match &device.0 {
             device::Kind::Cpu => {
                 let data = Data::Cpu(cpu::Buffer::full(shape.numel(), value));
@@ -117,20 +121,27 @@ impl Tensor {
     }
 
     /// Zeros.
+    #[track_caller]
     pub fn zeros(shape: impl Into<Shape>, device: &Device) -> Self {
         Self::full(shape, 0.0, device)
     }
 
     /// Ones.
+    #[track_caller]
     pub fn ones(shape: impl Into<Shape>, device: &Device) -> Self {
         Self::full(shape, 1.0, device)
     }
 
     /// The `n` by `n` identity matrix.
+    #[track_caller]
     pub fn eye(n: usize, device: &Device) -> Self {
+        let shape = match Shape::from([n, n]).in_memory("eye") {
+            Ok(shape) => shape,
+            Err(error) => return Self::poisoned(error),
+        };
         let mut values = vec![0.0; n * n];
         values.iter_mut().step_by(n + 1).for_each(|x| *x = 1.0);
-        Self::upload(values, [n, n].into(), device).unwrap_or_else(Self::poisoned)
+        Self::upload(values, shape, device).unwrap_or_else(Self::poisoned)
     }
 
     /// Zeros with the shape and device of `self`, without its history.

@@ -124,6 +124,9 @@ impl Tensor {
         let Some(shape) = self.shape().join(&[k]) else {
             return Tensor::poisoned(self.misfit("one_hot", "has no room for an axis".into()));
         };
+        if let Err(error) = shape.in_memory("one_hot") {
+            return Tensor::poisoned(error);
+        }
         match self.indices_below(k) {
             Ok(indices) => self.on_host(shape, |_| {
                 let mut values = vec![0.0; shape.numel()];

@@ -145,11 +145,12 @@ impl Tensor {
         if exponent == 0 {
             return self.ones_from();
         }
+        let below = exponent.saturating_sub(1);
         unary!(
             self,
-            cpu: move |x| x.powi(exponent), move |x, _| exponent as f32 * x.powi(exponent - 1),
+            cpu: move |x| x.powi(exponent), move |x, _| exponent as f32 * x.powi(below),
             gpu: |t| t.try_powi(exponent),
-            |x, _| x.powi(exponent - 1) * exponent as f32
+            |x, _| x.powi(below) * exponent as f32
         )
     }
 
