@@ -1,4 +1,4 @@
-//! Operands that are empty, or too large for any memory.
+//! Operands that are empty, too large for any memory, or not numbers.
 
 use relax_runtime::{Device, Error, Key, Result, Shape, Tensor, grad};
 
@@ -54,6 +54,34 @@ fn arrays_beyond_all_memory_are_errors() {
     }
     let sum = zeros([HALF, 1, 0]) + zeros([HALF, 0]);
     assert!(sum.check().is_err());
+}
+
+#[test]
+fn what_is_not_a_number_stays_so() -> Result<()> {
+    let x = Tensor::from_slice(&[f32::NAN, 2.0, -1.0]);
+    let zero = Tensor::scalar(0.0);
+    for y in [
+        x.relu(),
+        x.leaky_relu(0.1),
+        x.elu(1.0),
+        x.clamp(-1.0, 1.0),
+        x.abs(),
+        x.maximum(&zero),
+        zero.maximum(&x),
+        x.minimum(&zero),
+        zero.minimum(&x),
+    ] {
+        let y = y.to_vec()?;
+        assert!(y[0].is_nan() && !y[1].is_nan() && !y[2].is_nan(), "{y:?}");
+    }
+    for at in 0..3 {
+        let mut row = [3.0, 1.0, 2.0];
+        row[at] = f32::NAN;
+        let row = Tensor::from_slice(&row);
+        assert!(row.max(0).item()?.is_nan() && row.max_all().item()?.is_nan());
+        assert_eq!(row.argmax(0).to_index()?, at);
+    }
+    Ok(())
 }
 
 #[test]

@@ -155,7 +155,7 @@ impl Tensor {
     }
 
     /// The largest element along an axis, which is removed; the derivative goes to the first of
-    /// equals.
+    /// equals. A NaN counts as the largest.
     #[track_caller]
     pub fn max(&self, axis: isize) -> Tensor {
         match self.largest(axis, "max") {
@@ -193,11 +193,9 @@ impl Tensor {
             for column in 0..inner {
                 let place = |i: usize| (row * n + i) * inner + column;
                 let best = (1..n).fold(0, |best, i| {
-                    if values[place(i)] > values[place(best)] {
-                        i
-                    } else {
-                        best
-                    }
+                    let (x, most) = (values[place(i)], values[place(best)]);
+                    let more = x > most || (x.is_nan() && !most.is_nan());
+                    if more { i } else { best }
                 });
                 indices.push(best);
                 places.push(place(best));

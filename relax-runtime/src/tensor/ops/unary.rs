@@ -200,7 +200,7 @@ impl Tensor {
     pub fn relu(&self) -> Tensor {
         unary!(
             self,
-            cpu: |x| if x > 0.0 { x } else { 0.0 }, |x, _| f32::from(x > 0.0),
+            cpu: math::relu, |x, _| f32::from(x > 0.0),
             gpu: |t| t.try_relu(),
             |x, _| x.gt(0.0)
         )
