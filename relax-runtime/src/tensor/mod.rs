@@ -180,7 +180,7 @@ impl Tensor {
         }
         let moved = Self::upload(self.peek()?, inner.shape, device)?;
         Ok(match &inner.provenance {
-            Some(provenance) => moved.with_provenance(provenance.clone()),
+            Some(provenance) => moved.with_provenance(provenance.clone()).severed(),
             None => moved,
         })
     }
@@ -249,6 +249,7 @@ impl Tensor {
             inner.node = Some(inner.leaf_node(parameter.cloned()));
             Ok(())
         })
+        .severed()
     }
 
     /// Changes the numbers of a parameter's leaf where they are, if nothing has been computed from
@@ -275,6 +276,11 @@ impl Tensor {
     /// known.
     #[must_use]
     pub fn detach(&self) -> Self {
+        self.without_history().severed()
+    }
+
+    /// [`detach`](Self::detach) where the derivative that is lost would be zero.
+    fn without_history(&self) -> Self {
         if let Ok(inner) = &self.0
             && inner.node.is_none()
             && inner.tangent.is_none()
@@ -315,7 +321,8 @@ impl Tensor {
 
     /// The directional derivative, if the tensor depends on one with a tangent.
     pub fn tangent(&self) -> Option<Tensor> {
-        self.0.as_ref().ok()?.tangent.clone()
+        let tangent = self.0.as_ref().ok()?.tangent.clone();
+        tangent.map(Tensor::severed)
     }
 
     /// The tensor without its tangent.
@@ -337,6 +344,26 @@ impl Tensor {
             inner.provenance = Some(provenance);
             Ok(())
         })
+    }
+
+    /// The tensor, whose derivative does not tell how it depends on the sites that it came from.
+    pub(crate) fn severed(self) -> Self {
+        match self.0.as_ref().map(|inner| &inner.provenance) {
+            Ok(Some(provenance)) if provenance.severed != provenance.sites => {
+                let mut provenance = provenance.clone();
+                provenance.severed = provenance.sites;
+                self.with_provenance(provenance)
+            }
+            _ => self,
+        }
+    }
+
+    /// The sites by which the tensor's derivative does not tell how it changes.
+    pub(crate) fn severed_sites(&self) -> SiteSet {
+        let inner = self.0.as_ref().ok();
+        inner
+            .and_then(|inner| inner.provenance.as_ref())
+            .map_or(SiteSet::EMPTY, |p| p.severed)
     }
 
     /// The random sites that the value depends on.

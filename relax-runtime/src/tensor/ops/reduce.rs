@@ -201,7 +201,7 @@ impl Tensor {
         let largest = match self.shape()[axis as usize] {
             0 => Tensor::poisoned(self.misfit(op, "needs a non-empty axis".into())),
             _ => self
-                .detach()
+                .without_history()
                 .max(axis)
                 .clamp(f32::MIN, f32::MAX)
                 .reshaped(shape),

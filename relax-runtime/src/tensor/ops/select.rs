@@ -112,7 +112,7 @@ impl Tensor {
             .enumerate()
             .map(|(row, i)| row * k + i)
             .collect();
-        self.taken(places, rows).also_from(at)
+        self.taken(places, rows).also_from(&at.clone().severed())
     }
 
     /// Indicators of indices: `[..]` with indices below `k` gives `[.., k]`, a constant.
@@ -128,13 +128,15 @@ impl Tensor {
             return Tensor::poisoned(error);
         }
         match self.indices_below(k) {
-            Ok(indices) => self.on_host(shape, |_| {
-                let mut values = vec![0.0; shape.numel()];
-                for (row, i) in indices.into_iter().enumerate() {
-                    values[row * k + i] = 1.0;
-                }
-                values
-            }),
+            Ok(indices) => self
+                .on_host(shape, |_| {
+                    let mut values = vec![0.0; shape.numel()];
+                    for (row, i) in indices.into_iter().enumerate() {
+                        values[row * k + i] = 1.0;
+                    }
+                    values
+                })
+                .severed(),
             Err(value) => {
                 let problem = format!("{value} is not an index below {k}");
                 Tensor::poisoned(self.misfit("one_hot", problem))
@@ -148,7 +150,8 @@ impl Tensor {
     pub fn argmax(&self, axis: isize) -> Tensor {
         match self.largest(axis, "argmax") {
             Ok((_, indices, shape)) => {
-                self.on_host(shape, |_| indices.into_iter().map(|i| i as f32).collect())
+                let to_numbers = |_: &[f32]| indices.into_iter().map(|i| i as f32).collect();
+                self.on_host(shape, to_numbers).severed()
             }
             Err(refused) => refused,
         }

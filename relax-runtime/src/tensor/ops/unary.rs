@@ -214,7 +214,7 @@ impl Tensor {
 
     /// x where positive, slope · x elsewhere; derivative `slope` at 0.
     pub fn leaky_relu(&self, slope: f32) -> Tensor {
-        self * (self.gt(0.0) * (1.0 - slope) + slope)
+        self * slope + self.relu() * (1.0 - slope)
     }
 
     /// log(1 + eˣ): x for large x, never infinite; derivative σ(x).
