@@ -71,7 +71,7 @@ impl Stream {
 
     /// A tensor of [`uniform`](Self::uniform) numbers.
     pub fn uniforms(&mut self, shape: impl Into<Shape>, device: &Device) -> Result<Tensor> {
-        let shape = shape.into();
+        let shape = shape.into().in_memory("uniforms")?;
         let mut values = memory::take(shape.numel());
         values.iter_mut().for_each(|u| *u = self.uniform());
         Tensor::from_vec(values, shape, device)
@@ -79,7 +79,7 @@ impl Stream {
 
     /// A tensor of [`normal`](Self::normal) numbers.
     pub fn normals(&mut self, shape: impl Into<Shape>, device: &Device) -> Result<Tensor> {
-        let shape = shape.into();
+        let shape = shape.into().in_memory("normals")?;
         let values = (0..shape.numel()).map(|_| self.normal() as f32).collect();
         Tensor::from_vec(values, shape, device)
     }

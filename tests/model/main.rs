@@ -7,6 +7,7 @@ mod guides;
 mod handlers;
 mod ledger;
 mod programs;
+mod severed;
 mod training;
 mod unbiased;
 

@@ -160,6 +160,13 @@ fn depends_on(law: &dyn Law) -> SiteSet {
         .fold(Default::default(), |all, p| p.sites().union(all))
 }
 
+/// The choices by which the law's derivatives do not tell how it changes.
+fn severed(law: &dyn Law) -> SiteSet {
+    law.parameters()
+        .iter()
+        .fold(Default::default(), |all, p| p.severed_sites().union(all))
+}
+
 impl Handler for Draw {
     fn sample(&self, message: &mut Message<'_>) -> Result<()> {
         if message.value.is_some() {
@@ -173,6 +180,7 @@ impl Handler for Draw {
         self.latents.borrow_mut().push(Latent {
             name: message.kept_name.clone(),
             depends_on: message.influence.union(depends_on(&*law)),
+            severed: severed(&*law),
             law,
             noise,
             value,

@@ -28,6 +28,8 @@ pub struct Latent {
     pub scale: f64,
     /// Earlier choices that the law depends on.
     pub(crate) depends_on: SiteSet,
+    /// Those by which the law's derivatives do not tell how it changes.
+    pub(crate) severed: SiteSet,
     pub(crate) estimator: Option<Cow<'static, str>>,
     pub(crate) context: Option<Tensor>,
     pub(crate) file: &'static str,
@@ -164,6 +166,7 @@ impl Pass {
                 && (!later.law.takes_relaxed_values() || self.reads.contains(at));
             hard && later.depends_on.contains(place)
         };
+        let severed = self.severed(place);
         let blocked = (place + 1..self.latents.len()).any(|at| blocks(&self.latents[at], at));
         let separate = self.separate(place);
         let (values, changes) = relaxation.map_or((0, 0), |r| values_a_row(r, latent));
@@ -173,8 +176,9 @@ impl Pass {
                 && discrete
                 && latent.law.takes_relaxed_values()
                 && !read
+                && !severed
                 && !blocked,
-            differentiable: !discrete && !read,
+            differentiable: !discrete && !read && !severed,
             mirrored: latent.law.mirrored(&latent.noise).is_some(),
             coins: relaxation.is_some_and(|relaxation| relaxation.event_rank() == 0),
             values,
@@ -182,6 +186,23 @@ impl Pass {
             separate,
             samples: 1,
         }
+    }
+
+    /// Whether something between the latent at a place and a term, or a later choice's law, keeps
+    /// derivatives from passing: a comparison, an index, a tensor taken as a constant. A relaxed
+    /// draw's cost then changes by more than its derivative says, which would bias estimators that
+    /// rely on it. (How the guide's density depends on the latent shows in the guide's laws.)
+    fn severed(&self, place: usize) -> bool {
+        let later = self.latents[place + 1..].iter();
+        let terms = self.terms.iter().filter(|term| !term.of_guide);
+        let by_terms = terms.filter_map(|term| match &term.value {
+            Number::Tensor(value) => Some(value.severed_sites()),
+            Number::Host(_) => None,
+        });
+        later
+            .map(|latent| latent.severed)
+            .chain(by_terms)
+            .any(|sites| sites.contains(place))
     }
 
     /// Whether every later choice and every term that can depend on the latent at a place stand in

@@ -136,7 +136,7 @@ impl Context {
                 let mut sites = t.sites();
                 sites.insert(origin);
                 let reads = Rc::clone(&self.reads);
-                Value::Tensor(t.with_provenance(Provenance { sites, reads }))
+                Value::Tensor(t.with_provenance(Provenance::new(sites, reads)))
             }
             host => {
                 self.state.borrow_mut().host_sites.insert(origin);

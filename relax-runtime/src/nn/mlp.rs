@@ -28,7 +28,7 @@ impl Activation {
     /// The activation of one number.
     pub(crate) fn of(self, x: f32) -> f32 {
         match self {
-            Self::Relu => x.max(0.0),
+            Self::Relu => math::relu(x),
             Self::Tanh => math::tanh(x),
         }
     }
@@ -53,7 +53,7 @@ impl Activation {
     pub(crate) fn of_sum(self, a: &Tensor, b: &Tensor) -> Tensor {
         match self {
             Self::Relu => {
-                Tensor::pointwise([a, b], |[a, b]| (a + b).max(0.0), |[a, b]| (a + b).relu())
+                Tensor::pointwise([a, b], |[a, b]| math::relu(a + b), |[a, b]| (a + b).relu())
             }
             Self::Tanh => self.apply(&(a + b)),
         }

@@ -30,7 +30,8 @@ impl Tensor {
         ))
     }
 
-    /// The numbers as a dfdx tensor of a typed shape, compile-time or run-time axes.
+    /// The numbers as a dfdx tensor of a typed shape, compile-time or run-time axes. Counts as a
+    /// read of the random sites behind them.
     ///
     /// # Errors
     /// [`Error::Shape`] if the shape differs; [`Error::Autodiff`] for a tensor on another device
@@ -38,7 +39,9 @@ impl Tensor {
     #[track_caller]
     pub fn to_dfdx<S: DfdxShape>(&self) -> Result<Dfdx<S, f32, Cpu>> {
         let shape = self.typed_shape::<S>("to_dfdx")?;
-        typed(self.inner()?, shape, "to_dfdx")
+        let typed = typed(self.inner()?, shape, "to_dfdx")?;
+        self.mark_read();
+        Ok(typed)
     }
 
     /// Applies any dfdx computation, such as the `forward` of an `nn` module, to a tensor on the

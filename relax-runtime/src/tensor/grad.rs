@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::dispatch::Data;
 use super::graph::{Backward, Node, Pass, Sinks};
-use super::{Inner, Parameter, Shape, Tensor, cpu};
+use super::{Inner, Parameter, Provenance, Shape, Tensor, cpu};
 use crate::error::{Error, Result};
 
 /// Outputs with a node, and their cotangents.
@@ -139,7 +139,8 @@ fn backpropagate_cpu(
 ///
 /// `wrt` may hold leaves and intermediate results; one that no output depends on gets zeros.
 /// Backward operations run once: a second call over the same part of the graph is an error, over
-/// a disjoint part it is not.
+/// a disjoint part it is not. The gradients are constants, and come from the random sites behind
+/// the outputs.
 ///
 /// # Errors
 /// The error carried by a poisoned tensor; [`Error::Autodiff`] for a cotangent of another shape,
@@ -180,7 +181,16 @@ pub fn grad(outputs: &[(&Tensor, Option<&Tensor>)], wrt: &[&Tensor]) -> Result<V
     let is_target = |node: &Node| ids.binary_search(&node.id).is_ok();
     let pass = Pass::find(&outputs, oldest, &[], is_target);
     let read = backpropagate(&pass, &outputs, &targets)?;
-    Ok(which.into_iter().map(|i| read[i].clone()).collect())
+    let sources = outputs
+        .iter()
+        .flat_map(|&(output, cotangent)| [Some(output), cotangent]);
+    let sources = sources.flatten().filter_map(|x| x.provenance.as_ref());
+    let provenance = Provenance::union(sources);
+    let from_sites = |gradient: &Tensor| match &provenance {
+        Some(provenance) => gradient.with_provenance(provenance.clone()).severed(),
+        None => gradient.clone(),
+    };
+    Ok(which.into_iter().map(|i| from_sites(&read[i])).collect())
 }
 
 /// As [`grad`], with respect to every parameter that the outputs depend on. A parameter read

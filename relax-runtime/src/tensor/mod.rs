@@ -76,7 +76,7 @@ impl Tensor {
     /// [`Error::Backend`] if the device cannot hold them.
     #[track_caller]
     pub fn from_vec(values: Vec<f32>, shape: impl Into<Shape>, device: &Device) -> Result<Self> {
-        let shape = shape.into();
+        let shape = shape.into().in_memory("from_vec")?;
         if values.len() != shape.numel() {
             return Err(Error::Shape {
                 op: "from_vec",
@@ -100,9 +100,13 @@ impl Tensor {
         Self::new(Inner::constant(Shape::SCALAR, data, Device::cpu()))
     }
 
-    /// The same number everywhere.
+    /// The same number everywhere. Poisoned if no memory could hold the shape, as all that follow.
+    #[track_caller]
     pub fn full(shape: impl Into<Shape>, value: f32, device: &Device) -> Self {
-        let shape = shape.into();
+        let shape = match shape.into().in_memory("full") {
+            Ok(shape) => shape,
+            Err(error) => return Self::poisoned(error),
+        };
         match &device.0 {
             device::Kind::Cpu => {
                 let data = Data::Cpu(cpu::Buffer::full(shape.numel(), value));
@@ -117,20 +121,27 @@ impl Tensor {
     }
 
     /// Zeros.
+    #[track_caller]
     pub fn zeros(shape: impl Into<Shape>, device: &Device) -> Self {
         Self::full(shape, 0.0, device)
     }
 
     /// Ones.
+    #[track_caller]
     pub fn ones(shape: impl Into<Shape>, device: &Device) -> Self {
         Self::full(shape, 1.0, device)
     }
 
     /// The `n` by `n` identity matrix.
+    #[track_caller]
     pub fn eye(n: usize, device: &Device) -> Self {
+        let shape = match Shape::from([n, n]).in_memory("eye") {
+            Ok(shape) => shape,
+            Err(error) => return Self::poisoned(error),
+        };
         let mut values = vec![0.0; n * n];
         values.iter_mut().step_by(n + 1).for_each(|x| *x = 1.0);
-        Self::upload(values, [n, n].into(), device).unwrap_or_else(Self::poisoned)
+        Self::upload(values, shape, device).unwrap_or_else(Self::poisoned)
     }
 
     /// Zeros with the shape and device of `self`, without its history.
@@ -169,7 +180,7 @@ impl Tensor {
         }
         let moved = Self::upload(self.peek()?, inner.shape, device)?;
         Ok(match &inner.provenance {
-            Some(provenance) => moved.with_provenance(provenance.clone()),
+            Some(provenance) => moved.with_provenance(provenance.clone()).severed(),
             None => moved,
         })
     }
@@ -238,6 +249,7 @@ impl Tensor {
             inner.node = Some(inner.leaf_node(parameter.cloned()));
             Ok(())
         })
+        .severed()
     }
 
     /// Changes the numbers of a parameter's leaf where they are, if nothing has been computed from
@@ -264,6 +276,11 @@ impl Tensor {
     /// known.
     #[must_use]
     pub fn detach(&self) -> Self {
+        self.without_history().severed()
+    }
+
+    /// [`detach`](Self::detach) where the derivative that is lost would be zero.
+    fn without_history(&self) -> Self {
         if let Ok(inner) = &self.0
             && inner.node.is_none()
             && inner.tangent.is_none()
@@ -304,7 +321,8 @@ impl Tensor {
 
     /// The directional derivative, if the tensor depends on one with a tangent.
     pub fn tangent(&self) -> Option<Tensor> {
-        self.0.as_ref().ok()?.tangent.clone()
+        let tangent = self.0.as_ref().ok()?.tangent.clone();
+        tangent.map(Tensor::severed)
     }
 
     /// The tensor without its tangent.
@@ -326,6 +344,26 @@ impl Tensor {
             inner.provenance = Some(provenance);
             Ok(())
         })
+    }
+
+    /// The tensor, whose derivative does not tell how it depends on the sites that it came from.
+    pub(crate) fn severed(self) -> Self {
+        match self.0.as_ref().map(|inner| &inner.provenance) {
+            Ok(Some(provenance)) if provenance.severed != provenance.sites => {
+                let mut provenance = provenance.clone();
+                provenance.severed = provenance.sites;
+                self.with_provenance(provenance)
+            }
+            _ => self,
+        }
+    }
+
+    /// The sites by which the tensor's derivative does not tell how it changes.
+    pub(crate) fn severed_sites(&self) -> SiteSet {
+        let inner = self.0.as_ref().ok();
+        inner
+            .and_then(|inner| inner.provenance.as_ref())
+            .map_or(SiteSet::EMPTY, |p| p.severed)
     }
 
     /// The random sites that the value depends on.

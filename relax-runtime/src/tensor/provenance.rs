@@ -46,17 +46,33 @@ impl SiteSet {
 pub(crate) struct Provenance {
     /// Sites that the value depends on.
     pub(crate) sites: SiteSet,
+    /// Those of them by which the value's derivative does not tell how it changes: a comparison or
+    /// a constant came between.
+    pub(crate) severed: SiteSet,
     /// Sites read on the host so far, shared by all values of a run.
     pub(crate) reads: Rc<Cell<SiteSet>>,
 }
 
 impl Provenance {
+    /// Of a value that is drawn or computed from `sites` without a break.
+    pub(crate) fn new(sites: SiteSet, reads: Rc<Cell<SiteSet>>) -> Self {
+        Self {
+            sites,
+            severed: SiteSet::EMPTY,
+            reads,
+        }
+    }
+
     /// Union over operands; the record of reads is the first operand's.
     pub(crate) fn union<'a>(operands: impl Iterator<Item = &'a Provenance>) -> Option<Self> {
         operands.fold(None, |all: Option<Self>, one| {
-            let sites = all.as_ref().map_or(SiteSet::EMPTY, |p| p.sites);
+            let (sites, severed) = match &all {
+                Some(p) => (p.sites, p.severed),
+                None => Default::default(),
+            };
             Some(Self {
                 sites: sites.union(one.sites),
+                severed: severed.union(one.severed),
                 reads: all.map_or_else(|| one.reads.clone(), |p| p.reads),
             })
         })
@@ -76,8 +92,7 @@ mod tests {
     fn site(index: usize, value: f32, reads: &Rc<Cell<SiteSet>>) -> Tensor {
         let mut sites = SiteSet::EMPTY;
         sites.insert(index);
-        let reads = reads.clone();
-        Tensor::from_slice(&[value, 1.0]).with_provenance(Provenance { sites, reads })
+        Tensor::from_slice(&[value, 1.0]).with_provenance(Provenance::new(sites, reads.clone()))
     }
 
     #[test]

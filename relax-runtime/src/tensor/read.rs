@@ -139,7 +139,8 @@ impl Tensor {
         }
     }
 
-    fn mark_read(&self) {
+    /// Records that the host has read the random sites behind the numbers.
+    pub(super) fn mark_read(&self) {
         if let Ok(Some(provenance)) = self.0.as_ref().map(|inner| &inner.provenance) {
             provenance.mark_read();
         }

@@ -24,9 +24,26 @@ impl Shape {
         rank: 0,
     };
 
-    /// Number of elements: the product of all axes.
+    /// Number of elements: the product of all axes, or `usize::MAX` where that is larger.
     pub fn numel(&self) -> usize {
-        self.iter().product()
+        self.iter().fold(1, |n, &len| n.saturating_mul(len))
+    }
+
+    /// The shape, if an array of it can be in memory. As in NumPy an empty axis counts as one of
+    /// length 1, so that no stride overflows either.
+    #[track_caller]
+    pub(crate) fn in_memory(self, op: &'static str) -> Result<Self, Error> {
+        const MOST: usize = isize::MAX as usize / size_of::<f32>();
+        let numbers = (self.iter()).try_fold(1, |n: usize, &len| n.checked_mul(len.max(1)));
+        if numbers.is_some_and(|n| n <= MOST) {
+            return Ok(self);
+        }
+        Err(Error::Shape {
+            op,
+            problem: "has more elements than any memory".into(),
+            shapes: vec![self],
+            location: Location::caller(),
+        })
     }
 
     /// Number of axes.

@@ -8,6 +8,12 @@ pub(crate) fn clamp(x: f32, low: f32, high: f32) -> f32 {
     if x > high { high } else { x }
 }
 
+/// max(x, 0); NaN stays.
+#[inline(always)]
+pub(crate) fn relu(x: f32) -> f32 {
+    if x < 0.0 { 0.0 } else { x }
+}
+
 /// eˣ, after Cephes: x = n log 2 + r, a polynomial for eʳ, and a scale by 2ⁿ in two factors, so
 /// that neither overflows before the product does. Results below the normal range are 0.
 #[inline(always)]

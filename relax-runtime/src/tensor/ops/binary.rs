@@ -137,7 +137,7 @@ impl Tensor {
             "maximum",
             self,
             other,
-            cpu: f32::max, |x, y| share(x > y, x == y), |x, y| share(y > x, x == y);
+            cpu: |x, y| if x > y || x.is_nan() { x } else { y }, |x, y| share(x > y, x == y), |x, y| share(y > x, x == y);
             gpu: dfdx::tensor::Tensor::try_maximum;
             |ta, tb, x, y, z| {
                 let left = (x.gt(y) + x.ge(y)) * 0.5;
@@ -153,7 +153,7 @@ impl Tensor {
             "minimum",
             self,
             other,
-            cpu: f32::min, |x, y| share(x < y, x == y), |x, y| share(y < x, x == y);
+            cpu: |x, y| if x < y || x.is_nan() { x } else { y }, |x, y| share(x < y, x == y), |x, y| share(y < x, x == y);
             gpu: dfdx::tensor::Tensor::try_minimum;
             |ta, tb, x, y, z| {
                 let left = (x.lt(y) + x.le(y)) * 0.5;

@@ -135,7 +135,7 @@ impl Tensor {
                 condition.select_where(ta.unwrap_or(&zeros), tb.unwrap_or(&zeros))
             },
         );
-        chosen.also_from(self)
+        chosen.also_from(&self.clone().severed())
     }
 }
 

@@ -41,7 +41,10 @@ impl Tensor {
             let problem = format!("{} elements do not fill {shape}", self.len());
             return Tensor::poisoned(self.misfit("reshape", problem));
         }
-        self.reshaped(shape)
+        match shape.in_memory("reshape") {
+            Ok(shape) => self.reshaped(shape),
+            Err(error) => Tensor::poisoned(error),
+        }
     }
 
     /// [`reshape`](Self::reshape) to a shape known to fit. A constant shares its buffer; a
@@ -163,6 +166,9 @@ impl Tensor {
         if from.broadcast(&shape) != Some(shape) {
             let problem = format!("does not broadcast to {shape}");
             return Tensor::poisoned(self.misfit("broadcast_to", problem));
+        }
+        if let Err(error) = shape.in_memory("broadcast_to") {
+            return Tensor::poisoned(error);
         }
         let mut view = View::contiguous(from.padded());
         for (axis, len) in shape.padded().into_iter().enumerate() {

@@ -246,6 +246,9 @@ impl Tensor {
         else {
             return self.misfits(other, op, "has more than four axes as a result");
         };
+        if let Err(error) = shape.in_memory(op) {
+            return Tensor::poisoned(error);
+        }
         // One right matrix for all: the leading axes of the left are more rows.
         if lead_b.numel() == 1 && !transposed.0 && lead == lead_a {
             let product = Product {

@@ -190,7 +190,7 @@ impl Tensor {
         let shape = self.shape().with_axis(axis as usize, 1);
         if let Ok(inner) = &self.0
             && let Some(flat) = inner.data.on_cpu()
-            && self.shape()[axis as usize] > 0
+            && !self.is_empty()
         {
             let split = self.shape().split(axis as usize);
             return self.lift(
@@ -201,7 +201,7 @@ impl Tensor {
         let largest = match self.shape()[axis as usize] {
             0 => Tensor::poisoned(self.misfit(op, "needs a non-empty axis".into())),
             _ => self
-                .detach()
+                .without_history()
                 .max(axis)
                 .clamp(f32::MIN, f32::MAX)
                 .reshaped(shape),

@@ -112,7 +112,7 @@ impl Tensor {
             .enumerate()
             .map(|(row, i)| row * k + i)
             .collect();
-        self.taken(places, rows).also_from(at)
+        self.taken(places, rows).also_from(&at.clone().severed())
     }
 
     /// Indicators of indices: `[..]` with indices below `k` gives `[.., k]`, a constant.
@@ -124,14 +124,19 @@ impl Tensor {
         let Some(shape) = self.shape().join(&[k]) else {
             return Tensor::poisoned(self.misfit("one_hot", "has no room for an axis".into()));
         };
+        if let Err(error) = shape.in_memory("one_hot") {
+            return Tensor::poisoned(error);
+        }
         match self.indices_below(k) {
-            Ok(indices) => self.on_host(shape, |_| {
-                let mut values = vec![0.0; shape.numel()];
-                for (row, i) in indices.into_iter().enumerate() {
-                    values[row * k + i] = 1.0;
-                }
-                values
-            }),
+            Ok(indices) => self
+                .on_host(shape, |_| {
+                    let mut values = vec![0.0; shape.numel()];
+                    for (row, i) in indices.into_iter().enumerate() {
+                        values[row * k + i] = 1.0;
+                    }
+                    values
+                })
+                .severed(),
             Err(value) => {
                 let problem = format!("{value} is not an index below {k}");
                 Tensor::poisoned(self.misfit("one_hot", problem))
@@ -145,14 +150,15 @@ impl Tensor {
     pub fn argmax(&self, axis: isize) -> Tensor {
         match self.largest(axis, "argmax") {
             Ok((_, indices, shape)) => {
-                self.on_host(shape, |_| indices.into_iter().map(|i| i as f32).collect())
+                let to_numbers = |_: &[f32]| indices.into_iter().map(|i| i as f32).collect();
+                self.on_host(shape, to_numbers).severed()
             }
             Err(refused) => refused,
         }
     }
 
     /// The largest element along an axis, which is removed; the derivative goes to the first of
-    /// equals.
+    /// equals. A NaN counts as the largest.
     #[track_caller]
     pub fn max(&self, axis: isize) -> Tensor {
         match self.largest(axis, "max") {
@@ -190,11 +196,9 @@ impl Tensor {
             for column in 0..inner {
                 let place = |i: usize| (row * n + i) * inner + column;
                 let best = (1..n).fold(0, |best, i| {
-                    if values[place(i)] > values[place(best)] {
-                        i
-                    } else {
-                        best
-                    }
+                    let (x, most) = (values[place(i)], values[place(best)]);
+                    let more = x > most || (x.is_nan() && !most.is_nan());
+                    if more { i } else { best }
                 });
                 indices.push(best);
                 places.push(place(best));

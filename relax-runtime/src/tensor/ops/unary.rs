@@ -145,11 +145,12 @@ impl Tensor {
         if exponent == 0 {
             return self.ones_from();
         }
+        let below = exponent.saturating_sub(1);
         unary!(
             self,
-            cpu: move |x| x.powi(exponent), move |x, _| exponent as f32 * x.powi(exponent - 1),
+            cpu: move |x| x.powi(exponent), move |x, _| exponent as f32 * x.powi(below),
             gpu: |t| t.try_powi(exponent),
-            |x, _| x.powi(exponent - 1) * exponent as f32
+            |x, _| x.powi(below) * exponent as f32
         )
     }
 
@@ -199,7 +200,7 @@ impl Tensor {
     pub fn relu(&self) -> Tensor {
         unary!(
             self,
-            cpu: |x| if x > 0.0 { x } else { 0.0 }, |x, _| f32::from(x > 0.0),
+            cpu: math::relu, |x, _| f32::from(x > 0.0),
             gpu: |t| t.try_relu(),
             |x, _| x.gt(0.0)
         )
@@ -213,7 +214,7 @@ impl Tensor {
 
     /// x where positive, slope · x elsewhere; derivative `slope` at 0.
     pub fn leaky_relu(&self, slope: f32) -> Tensor {
-        self * (self.gt(0.0) * (1.0 - slope) + slope)
+        self * slope + self.relu() * (1.0 - slope)
     }
 
     /// log(1 + eˣ): x for large x, never infinite; derivative σ(x).
