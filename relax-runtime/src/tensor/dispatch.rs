@@ -1,7 +1,7 @@
 //! Where a tensor's numbers are, and from the result of an operation to a tensor of the graph.
 
 use super::cpu::Buffer;
-use super::graph::{Backward, Node, Sinks};
+use super::graph::{Backward, Gradient, Node, Sinks};
 use super::provenance::Provenance;
 use super::{Inner, Shape, device};
 
@@ -70,14 +70,14 @@ pub(super) fn record_cpu(
     operands: &[&Inner],
     shape: Shape,
     values: impl Into<Buffer>,
-    backward: impl FnOnce(&[f32], &mut Sinks<'_>) + 'static,
+    backward: impl FnOnce(&mut Gradient, &mut Sinks<'_>) + 'static,
 ) -> Inner {
     Inner::derived(operands, shape, Data::Cpu(values.into()), || {
         cpu_backward(backward)
     })
 }
 
-fn cpu_backward(backward: impl FnOnce(&[f32], &mut Sinks<'_>) + 'static) -> Backward {
+fn cpu_backward(backward: impl FnOnce(&mut Gradient, &mut Sinks<'_>) + 'static) -> Backward {
     Backward::Cpu(Box::new(move |gradient, sinks| {
         backward(gradient, sinks);
         Ok(())
@@ -87,6 +87,6 @@ fn cpu_backward(backward: impl FnOnce(&[f32], &mut Sinks<'_>) + 'static) -> Back
 /// The same numbers in another shape, without a copy.
 pub(super) fn reshaped_cpu(operand: &Inner, shape: Shape, values: &Buffer) -> Inner {
     Inner::derived(&[operand], shape, Data::Cpu(values.clone()), || {
-        cpu_backward(|g, sinks| sinks.add(0, [g], |[g]| g))
+        cpu_backward(|g, sinks| sinks.pass_changed(0, g, |_| {}))
     })
 }

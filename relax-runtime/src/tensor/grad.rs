@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::dispatch::Data;
-use super::graph::{Backward, Node, Pass, Sinks};
+use super::graph::{Backward, Gradient, Node, Pass, Sinks};
 use super::{Inner, Parameter, Provenance, Shape, Tensor, cpu};
 use crate::error::{Error, Result};
 
@@ -99,7 +99,10 @@ fn backpropagate_cpu(
         let Some(Backward::Cpu(backward)) = node.backward.borrow_mut().take() else {
             continue;
         };
-        let gradient = std::mem::take(&mut gradients[place]);
+        let mut gradient = Gradient {
+            values: std::mem::take(&mut gradients[place]),
+            kept: pass.targets[place],
+        };
         if gradient.is_empty() {
             continue;
         }
@@ -111,11 +114,11 @@ fn backpropagate_cpu(
             gradients: &mut gradients,
             operands: node.parents.iter().map(operand).collect(),
         };
-        backward(&gradient, &mut sinks)?;
-        if pass.targets[place] {
-            gradients[place] = gradient;
+        backward(&mut gradient, &mut sinks)?;
+        if gradient.kept {
+            gradients[place] = gradient.values;
         } else {
-            cpu::memory::give(gradient);
+            cpu::memory::give(gradient.values);
         }
     }
     let read = |target: &Target<'_>| {

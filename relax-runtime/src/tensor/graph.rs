@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::mem::ManuallyDrop;
+use std::ops::Deref;
 use std::rc::{Rc, Weak};
 
 use smallvec::SmallVec;
@@ -38,7 +39,22 @@ pub(super) struct Node {
 }
 
 /// A backward operation on the CPU: gets the gradient of the result, adds to the operands'.
-type CpuBackward = dyn FnOnce(&[f32], &mut Sinks<'_>) -> Result<()>;
+type CpuBackward = dyn FnOnce(&mut Gradient, &mut Sinks<'_>) -> Result<()>;
+
+/// The gradient of an operation's result.
+pub(super) struct Gradient {
+    pub(super) values: Vec<f32>,
+    /// Whether somebody asked for it, so that no operand's gradient may take its place.
+    pub(super) kept: bool,
+}
+
+impl Deref for Gradient {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        &self.values
+    }
+}
 
 /// The backward operation of a node, on the device of its result.
 pub(super) enum Backward {
@@ -260,5 +276,60 @@ impl Sinks<'_> {
         } else {
             cpu::pointwise::add_pointwise(buffer, elements, f);
         }
+    }
+
+    /// Adds `f` of the result's gradient `g` and of the elements at each place to the gradient of
+    /// operand `i`, where it is needed. The last use of `g`, whose memory may become the operand's.
+    pub(super) fn pass<const N: usize>(
+        &mut self,
+        i: usize,
+        g: &mut Gradient,
+        elements: [&[f32]; N],
+        f: impl Fn(f32, [f32; N]) -> f32 + Copy + Sync,
+    ) {
+        if self.operands[i].is_some() {
+            self.pass_changed(i, g, |g| cpu::pointwise::change(g, elements, f));
+        }
+    }
+
+    /// As [`pass`](Self::pass), with what `change` makes of `g`.
+    pub(super) fn pass_changed(
+        &mut self,
+        i: usize,
+        g: &mut Gradient,
+        change: impl FnOnce(&mut [f32]),
+    ) {
+        let Some((place, _)) = self.operands[i] else {
+            return;
+        };
+        let mut values = match g.kept {
+            true => cpu::memory::copy(g),
+            false => std::mem::take(&mut g.values),
+        };
+        change(&mut values);
+        self.give(place, values);
+    }
+
+    /// Adds `values` to the gradient of operand `i`, where it is needed.
+    pub(super) fn add_owned(&mut self, i: usize, values: Vec<f32>) {
+        match self.operands[i] {
+            Some((place, _)) => self.give(place, values),
+            None => cpu::memory::give(values),
+        }
+    }
+
+    fn give(&mut self, place: usize, values: Vec<f32>) {
+        let buffer = &mut self.gradients[place];
+        if buffer.is_empty() {
+            *buffer = values;
+        } else {
+            cpu::add(buffer, &values);
+            cpu::memory::give(values);
+        }
+    }
+
+    /// Whether the gradient of operand `i` is needed.
+    pub(super) fn wants(&self, i: usize) -> bool {
+        self.operands[i].is_some()
     }
 }

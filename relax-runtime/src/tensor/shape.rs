@@ -85,9 +85,14 @@ impl Shape {
 
     /// The shape without `axis`.
     pub(crate) fn without(&self, axis: usize) -> Self {
-        let mut axes = self.to_vec();
-        axes.remove(axis);
-        Self::build(&axes)
+        let mut shape = Self {
+            rank: self.rank - 1,
+            ..Self::SCALAR
+        };
+        for (i, dim) in shape.dims[..self.rank - 1].iter_mut().enumerate() {
+            *dim = self.dims[if i < axis { i } else { i + 1 }];
+        }
+        shape
     }
 
     /// The first `k` axes.
@@ -110,13 +115,18 @@ impl Shape {
 
     /// Axes aligned to the right of [`MAX_RANK`] places, padded with 1.
     pub(crate) fn padded(&self) -> [usize; MAX_RANK] {
-        let mut dims = [1; MAX_RANK];
-        dims[MAX_RANK - self.rank..].copy_from_slice(self);
-        dims
+        // Not a copy of a slice, whose length the compiler does not know.
+        std::array::from_fn(|i| match (i + self.rank).checked_sub(MAX_RANK) {
+            Some(axis) => self.dims[axis],
+            None => 1,
+        })
     }
 
     /// The shape that both broadcast to, by NumPy's rule.
     pub(crate) fn broadcast(&self, other: &Self) -> Option<Self> {
+        if self == other {
+            return Some(*self);
+        }
         let (a, b) = (self.padded(), other.padded());
         let mut dims = [1; MAX_RANK];
         for i in 0..MAX_RANK {

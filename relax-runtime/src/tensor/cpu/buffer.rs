@@ -60,6 +60,17 @@ impl Buffer {
         }
     }
 
+    /// The numbers, copied if another buffer shares them.
+    pub(in super::super) fn into_vec(self) -> Vec<f32> {
+        match self.0 {
+            Kind::Short(len, values) => values[..len].to_vec(),
+            Kind::Long(block) => {
+                let mut block = Rc::unwrap_or_clone(block);
+                std::mem::take(&mut block.0)
+            }
+        }
+    }
+
     /// The numbers, to be changed; copied first if another buffer shares them.
     pub(in super::super) fn as_mut_slice(&mut self) -> &mut [f32] {
         match &mut self.0 {

@@ -2,10 +2,11 @@
 //! fresh pages cost as much as an operation on them.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+
+use rustc_hash::FxHashMap;
 
 /// Shorter blocks are left to the allocator.
-const SHORTEST: usize = 1 << 12;
+const SHORTEST: usize = 1 << 6;
 
 /// As many numbers wait at most, half a GiB; more, and all go back to the allocator.
 const MOST: usize = 1 << 27;
@@ -21,7 +22,7 @@ struct Blocks {
 
 #[derive(Default)]
 struct Store {
-    blocks: HashMap<usize, Blocks>,
+    blocks: FxHashMap<usize, Blocks>,
     /// Length of all that wait.
     waiting: usize,
 }

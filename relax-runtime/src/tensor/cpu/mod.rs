@@ -11,8 +11,10 @@ pub(crate) mod memory;
 pub(crate) mod pointwise;
 mod pool;
 pub(super) mod rows;
+pub(super) mod softmax;
 pub(crate) mod threads;
 pub(super) mod view;
+pub(super) mod zip;
 
 pub(crate) use buffer::Buffer;
 

@@ -32,6 +32,17 @@ vectorised! {
             *sink += f(std::array::from_fn(|k| operands[k][i]));
         }
     }
+
+    fn changed[const N: usize, F: Fn(f32, [f32; N]) -> f32](
+        values: &mut [f32],
+        operands: [&[f32]; N],
+        f: F,
+    ) {
+        let operands = operands.map(|x| &x[..values.len()]);
+        for (i, value) in values.iter_mut().enumerate() {
+            *value = f(*value, std::array::from_fn(|k| operands[k][i]));
+        }
+    }
 }
 
 /// `f` of the elements at each place; `f` is to be `#[inline(always)]`.
@@ -54,6 +65,17 @@ pub(in super::super) fn add_pointwise<const N: usize>(
 ) {
     fill([(sink, 1)], rows_a_share(1), |range, [sink]| {
         add_applied(sink, operands.map(|x| &x[range.clone()]), f);
+    });
+}
+
+/// `values = f` of themselves and of the elements at each place.
+pub(in super::super) fn change<const N: usize>(
+    values: &mut [f32],
+    operands: [&[f32]; N],
+    f: impl Fn(f32, [f32; N]) -> f32 + Copy + Sync,
+) {
+    fill([(values, 1)], rows_a_share(1), |range, [values]| {
+        changed(values, operands.map(|x| &x[range.clone()]), f);
     });
 }
 

@@ -22,6 +22,10 @@ pub(super) fn sum(block: &[f32]) -> f32 {
 }
 
 vectorised! {
+    fn add(sink: &mut [f32], g: &[f32]) {
+        sink.iter_mut().zip(g).for_each(|(sink, g)| *sink += g);
+    }
+
     /// The sum.
     pub(super) fn total(values: &[f32]) -> f32 {
         let blocks = values.chunks(BLOCK);
@@ -54,6 +58,17 @@ vectorised! {
             }
         }
     }
+}
+
+/// Adds every row of `g` to `sink`; threads share the columns.
+pub(in super::super) fn add_rows(sink: &mut [f32], g: &[f32]) {
+    let width = sink.len();
+    let rows = g.len() / width.max(1);
+    fill([(sink, 1)], rows_a_share(rows), |columns, [sink]| {
+        for row in g.chunks_exact(width.max(1)) {
+            add(sink, &row[columns.clone()]);
+        }
+    });
 }
 
 /// ⟨a, b⟩ for each row of `width` elements.

@@ -85,6 +85,12 @@ impl View {
     /// The array read from `buffer`.
     pub(in super::super) fn gather(&self, buffer: &[f32]) -> Vec<f32> {
         let mut array = memory::take(self.numel());
+        self.gather_into(buffer, &mut array);
+        array
+    }
+
+    /// `array = ` what the view reads from `buffer`.
+    pub(in super::super) fn gather_into(&self, buffer: &[f32], array: &mut [f32]) {
         self.runs(|at, from, len, stride| {
             let array = &mut array[at..at + len];
             match stride {
@@ -96,7 +102,6 @@ impl View {
                 }
             }
         });
-        array
     }
 
     /// `array += ` what the view reads from `buffer`.

@@ -1,8 +1,9 @@
 //! Elementwise functions of two tensors, with NumPy's broadcasting.
 
-use super::super::cpu::{self, Buffer, pointwise::pointwise};
+use super::super::cpu::{self, Buffer, zip::Zip};
 use super::super::dispatch::record_cpu;
-use super::super::{Inner, Tensor};
+use super::super::graph::{Gradient, Sinks};
+use super::super::{Inner, Shape, Tensor};
 
 /// `binary!(op, a, b, cpu: f, ∂f/∂a, ∂f/∂b; gpu: dfdx's method; |ta, tb, x, y, out| tangent)`.
 macro_rules! binary {
@@ -12,7 +13,7 @@ macro_rules! binary {
         gpu: $gpu:path;
         |$ta:ident, $tb:ident, $x:pat_param, $y:pat_param, $z:pat_param| $tangent:expr
     ) => {{
-        let (a, b) = match $a.aligned($b, $op) {
+        let (a, b) = match $a.paired($b, $op) {
             Ok(operands) => operands,
             Err(refused) => return refused,
         };
@@ -37,24 +38,87 @@ macro_rules! binary {
     }};
 }
 
-/// An elementwise CPU function of two equal shapes with its two derivatives. dfdx's own walks
-/// strides element by element and computes gradients of constants; this does neither.
+/// A derivative of a function of two numbers.
+#[derive(Clone, Copy)]
+enum Slope<F> {
+    One,
+    Of(F),
+}
+
+/// 1 everywhere.
+const ONE: Slope<fn(f32, f32) -> f32> = Slope::One;
+
+/// An elementwise CPU function of two shapes that broadcast, with its two derivatives. dfdx's own
+/// walks strides element by element and computes gradients of constants; this does neither.
 fn zip_cpu(
     (a, left): (&Inner, &Buffer),
     (b, right): (&Inner, &Buffer),
     f: impl Fn(f32, f32) -> f32 + Copy + Sync,
-    dl: impl Fn(f32, f32) -> f32 + Copy + Sync + 'static,
-    dr: impl Fn(f32, f32) -> f32 + Copy + Sync + 'static,
+    dl: Slope<impl Fn(f32, f32) -> f32 + Copy + Sync + 'static>,
+    dr: Slope<impl Fn(f32, f32) -> f32 + Copy + Sync + 'static>,
 ) -> Inner {
-    let (x, y) = (cpu::slice(left), cpu::slice(right));
-    let values = Buffer::short(x.len(), |i| f(x[i], y[i]))
-        .unwrap_or_else(|| pointwise([x, y], move |[x, y]| f(x, y)).into());
+    // Shapes that do not broadcast never come here.
+    let shape = a.shape.broadcast(&b.shape).unwrap_or(a.shape);
+    let zip = Zip::new([a.shape.padded(), b.shape.padded()]);
+    let operands = [left, right].map(cpu::slice);
+    let values = match few(operands, shape, f) {
+        Some(short) => short,
+        None => zip.apply(operands, f).into(),
+    };
     let saved = (left.clone(), right.clone());
-    record_cpu(&[a, b], a.shape, values, move |g, sinks| {
-        let (x, y) = (cpu::slice(&saved.0), cpu::slice(&saved.1));
-        sinks.add(0, [g, x, y], move |[g, x, y]| g * dl(x, y));
-        sinks.add(1, [g, x, y], move |[g, x, y]| g * dr(x, y));
+    record_cpu(&[a, b], shape, values, move |g, sinks| {
+        let operands = [cpu::slice(&saved.0), cpu::slice(&saved.1)];
+        // The operand whose gradient may take the place of the result's comes last.
+        if zip.is_whole(1) && sinks.wants(1) {
+            back(&zip, (0, false), (g, sinks), operands, dl);
+            back(&zip, (1, true), (g, sinks), operands, dr);
+        } else {
+            back(&zip, (1, false), (g, sinks), operands, dr);
+            back(&zip, (0, true), (g, sinks), operands, dl);
+        }
     })
+}
+
+/// A few results, where an operand is a single number or has the result's shape.
+fn few([x, y]: [&[f32]; 2], shape: Shape, f: impl Fn(f32, f32) -> f32) -> Option<Buffer> {
+    let len = shape.numel();
+    if [x, y].iter().any(|x| x.len() != 1 && x.len() != len) {
+        return None;
+    }
+    let at = |x: &[f32], i: usize| x[if x.len() == 1 { 0 } else { i }];
+    Buffer::short(len, |i| f(at(x, i), at(y, i)))
+}
+
+/// Adds to the gradient of the operand on one side, perhaps as the last one to need `g`.
+fn back(
+    zip: &Zip,
+    (side, last): (usize, bool),
+    (g, sinks): (&mut Gradient, &mut Sinks<'_>),
+    operands: [&[f32]; 2],
+    slope: Slope<impl Fn(f32, f32) -> f32 + Copy + Sync>,
+) {
+    if !sinks.wants(side) {
+        return;
+    }
+    match (slope, zip.is_whole(side)) {
+        (Slope::One, true) if last => sinks.pass_changed(side, g, |_| {}),
+        (Slope::One, true) => sinks.add(side, [g], |[g]| g),
+        (Slope::Of(f), true) if last => sinks.pass_changed(side, g, |g| {
+            zip.change(g, operands, move |g, x, y| g * f(x, y));
+        }),
+        (Slope::Of(f), true) => {
+            // The other side is whole, too, or it would come first.
+            let [x, y] = operands;
+            sinks.add(side, [g, x, y], move |[g, x, y]| g * f(x, y));
+        }
+        (slope, false) => {
+            let Some(sink) = sinks.get(side) else { return };
+            match slope {
+                Slope::One => zip.reduce(sink, side, g, operands, |g, _, _| g),
+                Slope::Of(f) => zip.reduce(sink, side, g, operands, move |g, x, y| g * f(x, y)),
+            }
+        }
+    }
 }
 
 /// How much of the derivative of the chosen one of two numbers goes to the first.
@@ -85,7 +149,7 @@ impl Tensor {
             "add",
             self,
             other,
-            cpu: |x, y| x + y, |_, _| 1.0, |_, _| 1.0;
+            cpu: |x, y| x + y, ONE, ONE;
             gpu: dfdx::tensor_ops::TryAdd::try_add;
             |ta, tb, _, _, z| total([ta.cloned(), tb.cloned()], z)
         )
@@ -98,7 +162,7 @@ impl Tensor {
             "sub",
             self,
             other,
-            cpu: |x, y| x - y, |_, _| 1.0, |_, _| -1.0;
+            cpu: |x, y| x - y, ONE, Slope::Of(|_, _| -1.0);
             gpu: dfdx::tensor_ops::TrySub::try_sub;
             |ta, tb, _, _, z| total([ta.cloned(), tb.map(Tensor::neg)], z)
         )
@@ -111,7 +175,7 @@ impl Tensor {
             "mul",
             self,
             other,
-            cpu: |x, y| x * y, |_, y| y, |x, _| x;
+            cpu: |x, y| x * y, Slope::Of(|_, y| y), Slope::Of(|x, _| x);
             gpu: dfdx::tensor_ops::TryMul::try_mul;
             |ta, tb, x, y, z| total([ta.map(|t| t * y), tb.map(|t| x * t)], z)
         )
@@ -124,7 +188,7 @@ impl Tensor {
             "div",
             self,
             other,
-            cpu: |x, y| x / y, |_, y| 1.0 / y, |x, y| -x / (y * y);
+            cpu: |x, y| x / y, Slope::Of(|_, y: f32| 1.0 / y), Slope::Of(|x: f32, y: f32| -x / (y * y));
             gpu: dfdx::tensor_ops::TryDiv::try_div;
             |ta, tb, _, y, z| total([ta.cloned(), tb.map(|t| (z * t).neg())], z) / y
         )
@@ -137,7 +201,8 @@ impl Tensor {
             "maximum",
             self,
             other,
-            cpu: |x, y| if x > y || x.is_nan() { x } else { y }, |x, y| share(x > y, x == y), |x, y| share(y > x, x == y);
+            cpu: |x: f32, y: f32| if x > y || x.is_nan() { x } else { y },
+            Slope::Of(|x, y| share(x > y, x == y)), Slope::Of(|x, y| share(y > x, x == y));
             gpu: dfdx::tensor::Tensor::try_maximum;
             |ta, tb, x, y, z| {
                 let left = (x.gt(y) + x.ge(y)) * 0.5;
@@ -153,7 +218,8 @@ impl Tensor {
             "minimum",
             self,
             other,
-            cpu: |x, y| if x < y || x.is_nan() { x } else { y }, |x, y| share(x < y, x == y), |x, y| share(y < x, x == y);
+            cpu: |x: f32, y: f32| if x < y || x.is_nan() { x } else { y },
+            Slope::Of(|x, y| share(x < y, x == y)), Slope::Of(|x, y| share(y < x, x == y));
             gpu: dfdx::tensor::Tensor::try_minimum;
             |ta, tb, x, y, z| {
                 let left = (x.lt(y) + x.le(y)) * 0.5;

@@ -159,9 +159,9 @@ fn choose_cpu(mask: Buffer, (a, left): (&Inner, &Buffer), (b, right): (&Inner, &
     let operands = [&mask, left, right].map(cpu::slice);
     let values = pointwise(operands, |[mask, x, y]| if mask > 0.5 { x } else { y });
     record_cpu(&[a, b], a.shape, values, move |g, sinks| {
-        for (i, chosen) in [true, false].into_iter().enumerate() {
-            let share = move |[g, mask]: [f32; 2]| if (mask > 0.5) == chosen { g } else { 0.0 };
-            sinks.add(i, [g, cpu::slice(&mask)], share);
-        }
+        let mask = cpu::slice(&mask);
+        let first = |[g, mask]: [f32; 2]| if mask > 0.5 { g } else { 0.0 };
+        sinks.add(0, [g, mask], first);
+        sinks.pass(1, g, [mask], |g, [mask]| if mask > 0.5 { 0.0 } else { g });
     })
 }

@@ -277,13 +277,15 @@ fn concat_cpu(operands: &[&Inner], axis: usize, shape: Shape) -> Inner {
     record_cpu(operands, shape, values, move |g, sinks| {
         let mut start = 0;
         for (i, &width) in widths.iter().enumerate() {
-            if let Some(sink) = sinks.get(i) {
+            if let Some((sink, fresh)) = sinks.get_or_fresh(i) {
                 for row in 0..outer {
                     let from = row * total + start;
-                    cpu::add(
-                        &mut sink[row * width..(row + 1) * width],
-                        &g[from..from + width],
-                    );
+                    let g = &g[from..from + width];
+                    let sink = &mut sink[row * width..(row + 1) * width];
+                    match fresh {
+                        true => sink.copy_from_slice(g),
+                        false => cpu::add(sink, g),
+                    }
                 }
             }
             start += width;

@@ -122,6 +122,22 @@ impl Tensor {
         Ok(a.told_apart(b))
     }
 
+    /// As [`aligned`](Self::aligned), but in their own shapes where the operation broadcasts by
+    /// strides: on the CPU, without tangents.
+    #[track_caller]
+    fn paired(&self, other: &Tensor, op: &'static str) -> Result<(Tensor, Tensor), Tensor> {
+        if let (Ok(a), Ok(b)) = (&self.0, &other.0)
+            && a.data.on_cpu().is_some()
+            && b.data.on_cpu().is_some()
+            && a.tangent.is_none()
+            && b.tangent.is_none()
+            && a.shape.broadcast(&b.shape).is_some()
+        {
+            return Ok((self.clone(), other.clone()));
+        }
+        self.aligned(other, op)
+    }
+
     /// Gives operands new identities where dfdx would add two gradients in one buffer: a constant
     /// that shares its buffer with another tensor, or one variable on both sides.
     fn told_apart(self, other: Tensor) -> (Tensor, Tensor) {

@@ -1,6 +1,6 @@
 //! Sums, and what is built on them.
 
-use super::super::cpu::{self, Buffer, math, view::View};
+use super::super::cpu::{self, Buffer, softmax, view::View};
 use super::super::dispatch::{Data, record_cpu};
 use super::super::{Inner, Shape, Tensor};
 use crate::error::Result;
@@ -37,66 +37,26 @@ fn sum_cpu(
     let mut values = vec![0.0; shape.numel()];
     view.scatter_add(cpu::slice(flat), &mut values);
     record_cpu(&[inner], shape, values, move |g, sinks| {
-        if let Some(sink) = sinks.get(0) {
-            view.gather_add(g, sink);
+        match sinks.get_or_fresh(0) {
+            Some((sink, true)) => view.gather_into(g, sink),
+            Some((sink, false)) => view.gather_add(g, sink),
+            None => {}
         }
     })
 }
 
-/// log Σ exp over the middle of `(outer, n, rest)`, shifted by the largest element.
+/// log Σ exp over the middle of `(outer, n, rest)`.
 fn logsumexp_cpu(
     inner: &Inner,
     flat: &Buffer,
-    (outer, n, rest): (usize, usize, usize),
+    split: (usize, usize, usize),
     shape: Shape,
 ) -> Inner {
-    let x = cpu::slice(flat);
-    let mut largest = vec![f32::MIN; outer * rest];
-    let blocks = || x.chunks(n * rest).zip(0..outer);
-    for (block, o) in blocks() {
-        let largest = &mut largest[o * rest..(o + 1) * rest];
-        for row in block.chunks(rest) {
-            for (largest, &x) in largest.iter_mut().zip(row) {
-                // NaN stays, and infinity becomes a number that can be subtracted.
-                *largest = if x <= *largest {
-                    *largest
-                } else {
-                    x.min(f32::MAX)
-                };
-            }
-        }
-    }
-    let mut shifted = Vec::with_capacity(x.len());
-    for (block, o) in blocks() {
-        let largest = &largest[o * rest..(o + 1) * rest];
-        for row in block.chunks(rest) {
-            shifted.extend(row.iter().zip(largest).map(|(x, largest)| x - largest));
-        }
-    }
-    let weights = cpu::map(&shifted, math::exp);
-    let mut sums = vec![0.0; outer * rest];
-    for (block, o) in cpu::slice(&weights).chunks(n * rest).zip(0..outer) {
-        let sums = &mut sums[o * rest..(o + 1) * rest];
-        block.chunks(rest).for_each(|row| cpu::add(sums, row));
-    }
-    let values: Vec<f32> = (sums.iter().zip(&largest))
-        .map(|(&sum, largest)| math::ln(sum) + largest)
-        .collect();
+    let (values, weights, sums) = softmax::logsumexp(cpu::slice(flat), split);
     record_cpu(&[inner], shape, values, move |g, sinks| {
-        let Some(sink) = sinks.get(0) else { return };
-        let weights = cpu::slice(&weights).chunks(n * rest);
-        for ((sink, weights), o) in sink.chunks_mut(n * rest).zip(weights).zip(0..outer) {
-            let (g, sums) = (
-                &g[o * rest..(o + 1) * rest],
-                &sums[o * rest..(o + 1) * rest],
-            );
-            let shares: Vec<f32> = g.iter().zip(sums).map(|(g, sum)| g / sum).collect();
-            for (sink, weights) in sink.chunks_mut(rest).zip(weights.chunks(rest)) {
-                for ((sink, weight), share) in sink.iter_mut().zip(weights).zip(&shares) {
-                    *sink += weight * share;
-                }
-            }
-        }
+        let mut weights = weights.into_vec();
+        softmax::logsumexp_back(&mut weights, split, g, cpu::slice(&sums));
+        sinks.add_owned(0, weights);
     })
 }
 

@@ -22,7 +22,7 @@ fn take_cpu(inner: &Inner, flat: &Buffer, indices: Rc<[usize]>, shape: Shape) ->
     let values: Vec<f32> = indices.iter().map(|&i| source[i]).collect();
     record_cpu(&[inner], shape, values, move |g, sinks| {
         if let Some(sink) = sinks.get(0) {
-            for (&i, g) in indices.iter().zip(g) {
+            for (&i, g) in indices.iter().zip(&**g) {
                 sink[i] += g;
             }
         }

@@ -15,8 +15,8 @@ pub(super) fn map_cpu(
     let saved = inner.node.is_some().then(|| (flat.clone(), values.clone()));
     record_cpu(&[inner], inner.shape, values, move |g, sinks| {
         if let Some((x, y)) = &saved {
-            let elements = [g, cpu::slice(x), cpu::slice(y)];
-            sinks.add(0, elements, move |[g, x, y]| g * df(x, y));
+            let elements = [x, y].map(cpu::slice);
+            sinks.pass(0, g, elements, move |g, [x, y]| g * df(x, y));
         }
     })
 }

@@ -1,0 +1,362 @@
+//! Functions of two arrays whose shapes broadcast, read by strides instead of copied.
+
+use std::ops::Range;
+
+use super::super::shape::MAX_RANK;
+use super::memory;
+use super::rows::{BLOCK, sum};
+use super::threads::{fill, rows_a_share};
+
+/// How a result's elements map to those of two operands.
+#[derive(Clone, Copy)]
+pub(in super::super) struct Zip {
+    /// Axes of the result, neighbours merged where that keeps both operands' strides. Along the last
+    /// one, a run, each operand is contiguous or repeats one number.
+    shape: [usize; MAX_RANK],
+    /// Strides of the operands, 0 where one repeats.
+    strides: [[usize; MAX_RANK]; 2],
+    /// Number of elements of the operands.
+    lens: [usize; 2],
+}
+
+impl Zip {
+    /// The map for operands of these shapes, which broadcast.
+    pub(in super::super) fn new(shapes: [[usize; MAX_RANK]; 2]) -> Self {
+        let (mut shape, mut strides) = ([1; MAX_RANK], [[0; MAX_RANK]; 2]);
+        let mut lens = [1, 1];
+        let mut k = MAX_RANK;
+        for axis in (0..MAX_RANK).rev() {
+            let [a, b] = shapes.map(|shape| shape[axis]);
+            let stride: [usize; 2] = std::array::from_fn(|side| match shapes[side][axis] {
+                1 => 0,
+                _ => lens[side],
+            });
+            lens = [lens[0] * a, lens[1] * b];
+            let len = if a == 1 { b } else { a };
+            if len == 1 {
+                continue;
+            }
+            let continues = |side: usize| stride[side] == strides[side][k] * shape[k];
+            if k < MAX_RANK && continues(0) && continues(1) {
+                shape[k] *= len;
+                continue;
+            }
+            k -= 1;
+            shape[k] = len;
+            for (strides, stride) in strides.iter_mut().zip(stride) {
+                strides[k] = stride;
+            }
+        }
+        Self {
+            shape,
+            strides,
+            lens,
+        }
+    }
+
+    /// Whether an operand has as many elements as the result.
+    pub(in super::super) fn is_whole(&self, side: usize) -> bool {
+        self.lens[side] == self.runs() * self.len()
+    }
+
+    #[inline(always)]
+    fn len(&self) -> usize {
+        self.shape[MAX_RANK - 1]
+    }
+
+    fn runs(&self) -> usize {
+        self.shape[..MAX_RANK - 1].iter().product()
+    }
+
+    /// Whether an operand repeats one number along a run.
+    #[inline(always)]
+    fn repeats(&self, side: usize) -> bool {
+        self.strides[side][MAX_RANK - 1] == 0
+    }
+
+    /// Where these runs start in the operands.
+    fn starts(&self, runs: Range<usize>) -> Starts<'_> {
+        let [_, b, c, _] = self.shape;
+        Starts {
+            zip: self,
+            at: [runs.start / (b * c), runs.start / c % b, runs.start % c],
+            left: runs.len(),
+        }
+    }
+
+    /// A shared loop over the elements of one run, or over runs: calls `work` with parts of the map
+    /// and of the operands, and the runs of the part of `out`.
+    fn share(
+        &self,
+        out: &mut [f32],
+        [x, y]: [&[f32]; 2],
+        work: impl Fn(&mut [f32], &Self, Range<usize>, [&[f32]; 2]) + Sync,
+    ) {
+        if out.is_empty() {
+            return;
+        }
+        if self.runs() > 1 {
+            let (unit, least) = (self.len(), rows_a_share(self.len()));
+            fill([(out, unit)], least, |runs, [out]| {
+                work(out, self, runs, [x, y]);
+            });
+            return;
+        }
+        fill([(out, 1)], rows_a_share(1), |range, [out]| {
+            let mut part = *self;
+            part.shape[MAX_RANK - 1] = range.len();
+            let of = |side: usize, x: &'_ [f32]| match self.repeats(side) {
+                true => 0..x.len(),
+                false => range.clone(),
+            };
+            work(out, &part, 0..1, [&x[of(0, x)], &y[of(1, y)]]);
+        });
+    }
+
+    /// `f` of the operands.
+    pub(in super::super) fn apply(
+        &self,
+        operands: [&[f32]; 2],
+        f: impl Fn(f32, f32) -> f32 + Copy + Sync,
+    ) -> Vec<f32> {
+        let mut out = memory::take(self.runs() * self.len());
+        self.share(&mut out, operands, |out, zip, runs, operands| {
+            change_runs(out, zip, runs, operands, move |_, x, y| f(x, y));
+        });
+        out
+    }
+
+    /// `values = f` of themselves, which have the result's shape, and the operands.
+    pub(in super::super) fn change(
+        &self,
+        values: &mut [f32],
+        operands: [&[f32]; 2],
+        f: impl Fn(f32, f32, f32) -> f32 + Copy + Sync,
+    ) {
+        self.share(values, operands, |values, zip, runs, operands| {
+            change_runs(values, zip, runs, operands, f);
+        });
+    }
+
+    /// Adds `f` of `g`, which has the result's shape, and the operands to `sink`, which has the shape
+    /// of one of them: summed where that repeats.
+    pub(in super::super) fn reduce(
+        &self,
+        sink: &mut [f32],
+        side: usize,
+        g: &[f32],
+        operands: [&[f32]; 2],
+        f: impl Fn(f32, f32, f32) -> f32 + Copy + Sync,
+    ) {
+        let (runs, len) = (self.runs(), self.len());
+        if g.is_empty() {
+            return;
+        }
+        // One number a run, or one row that all runs are added to, can be shared between threads.
+        if self.repeats(side) && sink.len() == runs {
+            fill([(sink, 1)], rows_a_share(len), |runs, [sink]| {
+                let from = runs.start;
+                reduce_runs((sink, from, side), self, (runs, 0..len), g, operands, f);
+            });
+        } else if !self.repeats(side) && sink.len() == len {
+            fill([(sink, 1)], rows_a_share(runs), |columns, [sink]| {
+                let from = columns.start;
+                reduce_runs((sink, from, side), self, (0..runs, columns), g, operands, f);
+            });
+        } else {
+            reduce_runs((sink, 0, side), self, (0..runs, 0..len), g, operands, f);
+        }
+    }
+}
+
+/// Counts runs. An iterator, because a closure would not become part of a loop of vectors.
+struct Starts<'a> {
+    zip: &'a Zip,
+    at: [usize; 3],
+    left: usize,
+}
+
+impl Iterator for Starts<'_> {
+    type Item = [usize; 2];
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<[usize; 2]> {
+        self.left = self.left.checked_sub(1)?;
+        let ([_, b, c, _], at) = (self.zip.shape, self.at);
+        let [x, y] = &self.zip.strides;
+        let starts = [
+            at[0] * x[0] + at[1] * x[1] + at[2] * x[2],
+            at[0] * y[0] + at[1] * y[1] + at[2] * y[2],
+        ];
+        self.at[2] += 1;
+        if self.at[2] == c {
+            (self.at[1], self.at[2]) = (at[1] + 1, 0);
+            if self.at[1] == b {
+                (self.at[0], self.at[1]) = (at[0] + 1, 0);
+            }
+        }
+        Some(starts)
+    }
+}
+
+/// The loop over a part of a run; `out` has a number for each of `columns`.
+macro_rules! run {
+    ($zip:ident, $starts:ident, $columns:expr, $x:ident, $y:ident, $out:ident, |$o:pat_param, $l:ident, $r:ident| $body:expr) => {{
+        let columns: Range<usize> = $columns;
+        let [left, right] = $starts;
+        let part = |start: usize| start + columns.start..start + columns.end;
+        if $zip.repeats(0) {
+            let $l = $x[left];
+            for ($o, &$r) in $out.zip(&$y[part(right)]) {
+                $body
+            }
+        } else if $zip.repeats(1) {
+            let $r = $y[right];
+            for ($o, &$l) in $out.zip(&$x[part(left)]) {
+                $body
+            }
+        } else {
+            for (($o, &$l), &$r) in $out.zip(&$x[part(left)]).zip(&$y[part(right)]) {
+                $body
+            }
+        }
+    }};
+}
+
+vectorised! {
+    fn change_runs[F: Fn(f32, f32, f32) -> f32](
+        out: &mut [f32],
+        zip: &Zip,
+        runs: Range<usize>,
+        operands: [&[f32]; 2],
+        f: F,
+    ) {
+        let ([x, y], len) = (operands, zip.len());
+        for (starts, out) in zip.starts(runs).zip(out.chunks_exact_mut(len)) {
+            let out = out.iter_mut();
+            run!(zip, starts, 0..len, x, y, out, |out, x, y| *out = f(*out, x, y));
+        }
+    }
+
+    /// `sink` begins at an element of the operand of that side.
+    fn reduce_runs[F: Fn(f32, f32, f32) -> f32](
+        sink: (&mut [f32], usize, usize),
+        zip: &Zip,
+        part: (Range<usize>, Range<usize>),
+        g: &[f32],
+        operands: [&[f32]; 2],
+        f: F,
+    ) {
+        let ((sink, from, side), (runs, columns)) = (sink, part);
+        let ([x, y], len) = (operands, zip.len());
+        let mut terms = [0.0; BLOCK];
+        let g = g.chunks_exact(len).skip(runs.start);
+        for (starts, g) in zip.starts(runs).zip(g) {
+            let mut double = 0.0;
+            for start in columns.clone().step_by(BLOCK) {
+                let block = start..columns.end.min(start + BLOCK);
+                let g = &g[block.clone()];
+                let terms = &mut terms[..g.len()];
+                let out = terms.iter_mut().zip(g);
+                run!(zip, starts, block.clone(), x, y, out, |(term, &g), x, y| *term = f(g, x, y));
+                if zip.repeats(side) {
+                    double += f64::from(sum(terms));
+                    continue;
+                }
+                let sink = &mut sink[starts[side] + start - from..][..terms.len()];
+                for (sink, term) in sink.iter_mut().zip(terms) {
+                    *sink += *term;
+                }
+            }
+            if zip.repeats(side) {
+                sink[starts[side] - from] += double as f32;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::threads::with_threads;
+    use super::*;
+
+    /// Where a broadcast operand's element is for the element `i` of the result.
+    fn place(i: usize, shape: [usize; MAX_RANK], of: [usize; MAX_RANK]) -> usize {
+        let (mut rest, mut stride, mut at) = (i, 1, 0);
+        for axis in (0..MAX_RANK).rev() {
+            let k = rest % shape[axis];
+            rest /= shape[axis];
+            if of[axis] > 1 {
+                at += k * stride;
+            }
+            stride *= of[axis];
+        }
+        at
+    }
+
+    #[test]
+    fn agrees_with_places_counted_one_by_one_whatever_the_thread_count() {
+        for [a, b] in [
+            [[1, 1, 1, 1], [1, 1, 1, 1]],
+            [[1, 1, 3, 5], [1, 1, 3, 5]],
+            [[1, 1, 1, 1], [1, 2, 3, 5]],
+            [[1, 1, 30, 5], [1, 1, 1, 5]],
+            [[1, 1, 30, 1], [1, 1, 30, 2_000]],
+            [[1, 1, 30, 1], [1, 1, 1, 2_000]],
+            [[1, 1, 1, 2_000], [1, 1, 30, 2_000]],
+            [[1, 1, 1, 50_000], [1, 1, 1, 1]],
+            [[2, 1, 3, 1], [1, 4, 1, 5]],
+            [[2, 4, 1, 5], [2, 1, 3, 5]],
+            [[2, 4, 3, 1], [2, 1, 1, 1]],
+            [[1, 1, 0, 1], [1, 1, 1, 5]],
+        ] {
+            let shape = std::array::from_fn(|k| if a[k] == 1 { b[k] } else { a[k] });
+            let numbers = |len: usize, by: usize| -> Vec<f32> {
+                (0..len)
+                    .map(|i| ((i * by) % 1_009) as f32 / 504.0)
+                    .collect()
+            };
+            let len = shape.iter().product();
+            let x = numbers(a.iter().product(), 7_919);
+            let y = numbers(b.iter().product(), 104_729);
+            let g = numbers(len, 31);
+            let zip = Zip::new([a, b]);
+            let pairs: Vec<(f32, f32)> = (0..len)
+                .map(|i| (x[place(i, shape, a)], y[place(i, shape, b)]))
+                .collect();
+            for threads in [1, 3] {
+                let found = with_threads(threads, || zip.apply([&x, &y], |x, y| x - 2.0 * y));
+                let want: Vec<f32> = pairs.iter().map(|(x, y)| x - 2.0 * y).collect();
+                assert_eq!(found, want, "{a:?} {b:?}");
+                let mut found = g.clone();
+                with_threads(threads, || {
+                    zip.change(&mut found, [&x, &y], |g, x, y| g * x + y)
+                });
+                let want = pairs.iter().zip(&g).map(|((x, y), g)| g * x + y);
+                assert_eq!(found, want.collect::<Vec<_>>(), "{a:?} {b:?}");
+            }
+            for (side, (of, len)) in [(a, x.len()), (b, y.len())].into_iter().enumerate() {
+                let run = |threads: usize| {
+                    let mut sink = vec![0.5; len];
+                    with_threads(threads, || {
+                        zip.reduce(&mut sink, side, &g, [&x, &y], |g, x, y| g * x + y);
+                    });
+                    sink
+                };
+                let found = run(1);
+                assert!(found == run(3), "{a:?} {b:?}: threads change numbers");
+                let mut want = vec![0.5; len];
+                for (i, (x, y)) in pairs.iter().enumerate() {
+                    want[place(i, shape, of)] += f64::from(g[i] * x + y);
+                }
+                for (found, want) in found.iter().zip(want) {
+                    let error = (f64::from(*found) - want).abs();
+                    assert!(
+                        error <= 1e-5 * want.abs(),
+                        "{a:?} {b:?}: {found} is not {want}"
+                    );
+                }
+            }
+        }
+    }
+}
