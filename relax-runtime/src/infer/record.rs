@@ -10,6 +10,7 @@ use std::rc::Rc;
 use super::cost_to_go::Work;
 use super::objective::Objective;
 use super::pass::{Mode, Pass};
+use super::site::Site;
 use super::site_estimate::{SiteEstimate, add_up, joined};
 use super::sites::Sites;
 use crate::error::{Error, Result};
@@ -169,9 +170,18 @@ impl Recorder {
         }
         for name in moment.sites.names() {
             for (lane, sites) in lanes.iter().enumerate() {
-                let Some(site) = sites.get(name).filter(|site| site.has_learned()) else {
+                let Some(site) = sites.get(name) else {
                     continue;
                 };
+                if let (0, Some(combinations)) = (lane, sites.combinations()) {
+                    self.ledger
+                        .entries
+                        .push(exact_entry(moment.step, name, site, combinations));
+                    continue;
+                }
+                if !site.has_learned() {
+                    continue;
+                }
                 let spread = spreads.get(&(lane, name.clone()));
                 let relaxed = site.eta_and_temperature()?;
                 self.ledger.entries.push(LedgerEntry {
@@ -191,6 +201,22 @@ impl Recorder {
             }
         }
         Ok(())
+    }
+}
+
+/// The entry of a site that training sums over together with all others.
+fn exact_entry(step: u64, name: &str, site: &Site, combinations: usize) -> LedgerEntry {
+    LedgerEntry {
+        step,
+        site: name.to_owned(),
+        estimator: site.estimator.name(),
+        rival: false,
+        running_variance: 0.0,
+        fresh_variance: Some(0.0),
+        fit: None,
+        eta: None,
+        temperature: None,
+        evaluations: Some(combinations),
     }
 }
 
