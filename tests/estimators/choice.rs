@@ -54,14 +54,15 @@ fn rows_that_meet_are_refused() -> Result<()> {
     Ok(())
 }
 
-/// The site's own draw is evaluated once, together with everything else; there are two sites.
+/// The site's own draw is evaluated once, together with everything else; there are two sites. A sum
+/// over all four combinations has no draws; where that is too much, each site is summed over alone.
 #[test]
 fn evaluations_are_counted() -> Result<()> {
     let program = models::two_coins(10, 10);
     for (name, evaluations) in [
         ("reinforce", 1),
         ("nvil", 1),
-        ("enumerate", 3),
+        ("enumerate", 4),
         ("indecater", 3),
         ("disarm", 3),
         ("relax-free-form", 1),
@@ -73,6 +74,8 @@ fn evaluations_are_counted() -> Result<()> {
         let report = trainer.step(&ExpectedCost::new(&program))?;
         assert_eq!(report.evaluations, evaluations, "{name}");
     }
+    let mut trainer = Trainer::new(1).with_estimator(Enumerate { largest: 3 });
+    assert_eq!(trainer.step(&ExpectedCost::new(&program))?.evaluations, 3);
     let mut trainer = Trainer::new(1).with_estimator(Arms::new(3)?);
     assert_eq!(trainer.step(&ExpectedCost::new(&program))?.evaluations, 5);
     Ok(())

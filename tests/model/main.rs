@@ -5,6 +5,7 @@ mod errors;
 mod exact;
 mod guides;
 mod handlers;
+mod joint;
 mod ledger;
 mod programs;
 mod severed;

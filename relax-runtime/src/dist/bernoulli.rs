@@ -107,6 +107,14 @@ impl Distribution for Bernoulli<f64> {
         Ok(u.ln() - (-u).ln_1p() + self.logits > 0.0)
     }
 
+    fn values(&self) -> Option<usize> {
+        Some(2)
+    }
+
+    fn nth_value(&self, k: usize) -> Option<bool> {
+        Some(k == 1)
+    }
+
     fn law(&self) -> Result<Rc<dyn Law>> {
         const LARGEST: f64 = 80.0;
         let logits = Tensor::scalar(self.logits.clamp(-LARGEST, LARGEST) as f32);

@@ -131,10 +131,10 @@ impl CategoricalOperand for Tensor {
 }
 
 /// log softmax on the host.
-pub(super) fn normalised(logits: &[f64]) -> Vec<f64> {
+pub(super) fn normalised(logits: &[f64]) -> impl Iterator<Item = f64> {
     let max = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let log_sum = max + logits.iter().map(|x| (x - max).exp()).sum::<f64>().ln();
-    logits.iter().map(|x| x - log_sum).collect()
+    logits.iter().map(move |x| x - log_sum)
 }
 
 /// Index of the largest logit plus Gumbel noise: a draw from softmax(logits).
@@ -152,10 +152,7 @@ pub(super) fn gumbel_argmax(logits: &[f64], stream: &mut Stream) -> usize {
 /// The logits of host numbers as a tensor, with impossible categories kept finite.
 pub(super) fn logits_tensor(logits: &[f64]) -> Result<Tensor> {
     const SMALLEST: f64 = -80.0;
-    let values = normalised(logits)
-        .into_iter()
-        .map(|x| x.max(SMALLEST) as f32)
-        .collect();
+    let values = normalised(logits).map(|x| x.max(SMALLEST) as f32).collect();
     Tensor::from_vec(values, Shape::from([logits.len()]), &Device::cpu())
 }
 
@@ -170,16 +167,20 @@ impl Distribution for Categorical<Vec<f64>> {
 
     fn log_density(&self, value: &usize) -> Result<Number> {
         let outside = f64::NEG_INFINITY;
-        Ok(Number::Host(
-            normalised(&self.logits)
-                .get(*value)
-                .copied()
-                .unwrap_or(outside),
-        ))
+        let log_p = normalised(&self.logits).nth(*value);
+        Ok(Number::Host(log_p.unwrap_or(outside)))
     }
 
     fn sample(&self, stream: &mut Stream) -> Result<usize> {
         Ok(gumbel_argmax(&self.logits, stream))
+    }
+
+    fn values(&self) -> Option<usize> {
+        Some(self.logits.len())
+    }
+
+    fn nth_value(&self, k: usize) -> Option<usize> {
+        Some(k)
     }
 
     fn law(&self) -> Result<Rc<dyn Law>> {

@@ -65,6 +65,18 @@ pub trait Distribution: Clone + Debug + 'static {
     /// The same distribution as a law over tensors.
     fn law(&self) -> Result<Rc<dyn Law>>;
 
+    /// How many values a draw can take, where they are host values that can be counted, and
+    /// [`log_density`](Self::log_density) is a host number. The law's mean-field guide then has a
+    /// logit for each, or for each but the first, whose logit is 0.
+    fn values(&self) -> Option<usize> {
+        None
+    }
+
+    /// The `k`-th of them, in the order of [`Relaxation::vertices`].
+    fn nth_value(&self, _k: usize) -> Option<Self::Value> {
+        None
+    }
+
     /// The distribution with one independent draw a row of the enclosing plates. Host numbers, the
     /// default, have no rows.
     ///

@@ -61,11 +61,7 @@ impl Distribution for OneHotCategorical<Vec<f64>> {
     fn log_density(&self, value: &Vec<f64>) -> Result<Number> {
         let chosen = |(log_p, &x): (f64, &f64)| if x == 0.0 { 0.0 } else { x * log_p };
         Ok(Number::Host(
-            normalised(&self.logits)
-                .into_iter()
-                .zip(value)
-                .map(chosen)
-                .sum(),
+            normalised(&self.logits).zip(value).map(chosen).sum(),
         ))
     }
 
@@ -73,6 +69,18 @@ impl Distribution for OneHotCategorical<Vec<f64>> {
         let mut value = vec![0.0; self.logits.len()];
         value[gumbel_argmax(&self.logits, stream)] = 1.0;
         Ok(value)
+    }
+
+    fn values(&self) -> Option<usize> {
+        Some(self.logits.len())
+    }
+
+    fn nth_value(&self, k: usize) -> Option<Vec<f64>> {
+        Some(
+            (0..self.logits.len())
+                .map(|j| f64::from(u8::from(j == k)))
+                .collect(),
+        )
     }
 
     fn law(&self) -> Result<Rc<dyn Law>> {

@@ -53,10 +53,17 @@ fn advance(digits: &mut [usize], base: usize) -> bool {
     false
 }
 
-/// Exact enumeration of a site.
+/// Exact enumeration.
+///
+/// Where every choice of the programs has this estimator and few combinations of them are possible,
+/// a [`Trainer`](crate::infer::Trainer) runs the programs once for each combination and follows the
+/// exact gradient of everything, so that nothing is random. Rows of a plate take a combination
+/// together, and count as one. Elsewhere it sums over one site at a time, with the other sites as
+/// drawn.
 #[derive(Clone, Copy, Debug)]
 pub struct Enumerate {
-    /// The most values that a site may have.
+    /// The most values that a site may have, and the most combinations of all choices that are
+    /// summed over together.
     pub largest: usize,
 }
 
@@ -86,6 +93,10 @@ impl Estimator for Enumerate {
 
     fn evaluations(&self, class: SiteClass) -> usize {
         class.values
+    }
+
+    fn joint(&self) -> Option<usize> {
+        Some(self.largest)
     }
 
     fn estimate(&self, task: &SiteTask<'_>, cost: &dyn Cost, _: &SiteState) -> Result<Estimate> {

@@ -75,6 +75,8 @@ impl fmt::Display for Plan {
 #[derive(Clone, Debug)]
 pub(crate) struct Choice {
     pub(crate) estimator: Rc<dyn Estimator>,
+    /// Up to how many combinations of all choices the site is summed over together with the others.
+    pub(crate) joint: Option<usize>,
     pub(crate) reason: String,
     pub(crate) rivals: Vec<Rival>,
 }
@@ -147,6 +149,7 @@ fn overridden(
         _ => format!("asked for; {why}"),
     };
     Ok(Choice {
+        joint: estimator.joint(),
         estimator,
         reason,
         rivals: Vec::new(),
@@ -163,6 +166,7 @@ fn within(budget: usize, class: SiteClass) -> Result<Choice> {
         ),
     })?;
     Ok(Choice {
+        joint: choice.joint.map(|largest| largest.min(budget)),
         reason: format!("least variance within {budget}; {}", choice.reason),
         ..choice
     })
@@ -180,6 +184,7 @@ fn within_any(
         let problem = match validity(&*estimator, class) {
             Ok(reason) if needed <= budget => {
                 return Some(Choice {
+                    joint: estimator.joint(),
                     estimator,
                     reason,
                     rivals,

@@ -107,6 +107,12 @@ pub trait Estimator: Debug {
     /// evaluation included.
     fn evaluations(&self, class: SiteClass) -> usize;
 
+    /// Up to how many combinations of all choices of the programs it sums over together, where every
+    /// site has such an estimator; nothing where it takes one site at a time.
+    fn joint(&self) -> Option<usize> {
+        None
+    }
+
     /// Whether it estimates anything; otherwise the reverse pass alone gives the gradient.
     fn needs_estimate(&self) -> bool {
         true

@@ -11,7 +11,7 @@ use crate::dist::{Law, Value, draw_shape};
 use crate::error::{Error, Result};
 use crate::model::{Context, Handler, Message, ParamStore, Program, Trace};
 use crate::random::Key;
-use crate::tensor::{SiteSet, Tensor};
+use crate::tensor::{Parameter, SiteSet, Tensor};
 
 /// Where the law of a choice comes from.
 pub(super) enum LawSource {
@@ -75,25 +75,10 @@ impl Draw {
                     .into(),
             ));
         }
-        let parameter = |(part, init): (&str, Tensor)| {
-            let name = format!("{}.{part}", message.name);
-            let value = params
-                .get(&name)
-                .unwrap_or_else(|| params.insert(&name, &init));
-            if value.shape() == init.shape() {
-                return Ok(value);
-            }
-            Err(Error::Model(format!(
-                "the automatic guide's parameter `{name}` has shape {}, but the site now needs {}; \
-                 write a guide for sites whose shape changes",
-                value.shape(),
-                init.shape()
-            )))
-        };
         let unconstrained: Vec<Tensor> = stated
             .guide_parameters()?
-            .into_iter()
-            .map(parameter)
+            .iter()
+            .map(|(part, init)| Ok(guide_parameter(params, message.name, part, init)?.get()))
             .collect::<Result<_>>()?;
         Ok(stated.guide(&unconstrained))
     }
@@ -147,6 +132,31 @@ impl Draw {
             }
         }
     }
+}
+
+/// A parameter of the automatic guide, with its first value if it is not there yet.
+///
+/// # Errors
+/// If it is there with another shape.
+pub(super) fn guide_parameter(
+    params: &ParamStore,
+    site: &str,
+    part: &str,
+    init: &Tensor,
+) -> Result<Parameter> {
+    let name = format!("{site}.{part}");
+    let parameter = params
+        .parameter(&name)
+        .unwrap_or_else(|| params.create(&name, init));
+    if parameter.shape() == init.shape() {
+        return Ok(parameter);
+    }
+    Err(Error::Model(format!(
+        "the automatic guide's parameter `{name}` has shape {}, but the site now needs {}; write a \
+         guide for sites whose shape changes",
+        parameter.shape(),
+        init.shape()
+    )))
 }
 
 /// Whether noise for one law is noise for another.

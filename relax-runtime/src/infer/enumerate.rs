@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::rc::Rc;
 
 use super::draw::{Draw, LawSource};
@@ -21,15 +22,40 @@ pub struct Odometer {
     in_step: bool,
     /// Beyond this many runs enumeration is refused.
     largest: usize,
-    refusal: RefCell<Option<String>>,
+    refusal: RefCell<Option<Refusal>>,
 }
 
+/// Why a program cannot be enumerated.
+#[derive(Clone, Debug)]
+pub(super) enum Refusal {
+    /// It has more combinations than this.
+    TooMany(usize),
+    Other(String),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooMany(largest) => {
+                write!(
+                    f,
+                    "the program has more than {largest} combinations of discrete values"
+                )
+            }
+            Self::Other(why) => f.write_str(why),
+        }
+    }
+}
+
+/// The digits behind an [`Odometer`].
 #[derive(Debug, Default)]
-struct Wheels {
+pub(super) struct Wheels {
     digits: Vec<usize>,
     sizes: Vec<usize>,
     at: usize,
     combinations: usize,
+    /// Digits still to come on the wheels that there are: each is a combination at least.
+    ahead: usize,
 }
 
 /// As many runs as anybody would wait for.
@@ -58,20 +84,18 @@ impl Odometer {
     }
 
     /// Why the program cannot be enumerated, once that has come up.
-    pub(super) fn refusal(&self) -> Option<String> {
+    pub(super) fn refusal(&self) -> Option<Refusal> {
         self.refusal.borrow().clone()
     }
 
-    fn refuse(&self, why: String, otherwise: &str) -> Error {
+    fn refuse(&self, why: Refusal, otherwise: &str) -> Error {
         let message = format!("{why}; {otherwise}");
         *self.refusal.borrow_mut() = Some(why);
         Error::Model(message)
     }
 
     fn too_many(&self) -> Error {
-        let largest = self.largest;
-        let why = format!("the program has more than {largest} combinations of discrete values");
-        self.refuse(why, "use `Svi` instead")
+        self.refuse(Refusal::TooMany(self.largest), "use `Svi` instead")
     }
 
     /// The value that the current combination has for the next choice, in so many plates.
@@ -79,7 +103,7 @@ impl Odometer {
         let parameter = law.parameters().remove(0);
         let Some(relaxation) = law.relaxation() else {
             return Err(self.refuse(
-                format!("{} is continuous", law.name()),
+                Refusal::Other(format!("{} is continuous", law.name())),
                 "only programs whose random choices are all discrete can be enumerated",
             ));
         };
@@ -100,7 +124,12 @@ impl Odometer {
             .and_then(|events| vertices.len().checked_pow(events))
             .filter(|&size| size <= self.largest)
             .ok_or_else(|| self.too_many())?;
-        let mut digit = self.wheels.borrow_mut().next_digit(size);
+        let mut wheels = self.wheels.borrow_mut();
+        let mut digit = wheels.next_digit(size);
+        if wheels.at_least() > self.largest {
+            return Err(self.too_many());
+        }
+        drop(wheels);
         let mut row = Vec::with_capacity(shape.numel() / rows);
         for _ in 0..events / rows {
             row.extend_from_slice(&vertices[digit % vertices.len()]);
@@ -111,23 +140,8 @@ impl Odometer {
     }
 
     /// Moves on to the next combination; false after the last.
-    pub(super) fn advance(&self) -> Result<bool> {
-        let wheels = &mut *self.wheels.borrow_mut();
-        wheels.combinations += 1;
-        if wheels.combinations > self.largest {
-            return Err(self.too_many());
-        }
-        wheels.digits.truncate(wheels.at);
-        wheels.sizes.truncate(wheels.at);
-        wheels.at = 0;
-        while let (Some(digit), Some(size)) = (wheels.digits.pop(), wheels.sizes.pop()) {
-            if digit + 1 < size {
-                wheels.digits.push(digit + 1);
-                wheels.sizes.push(size);
-                return Ok(true);
-            }
-        }
-        Ok(false)
+    pub(super) fn advance(&self) -> bool {
+        self.wheels.borrow_mut().advance()
     }
 
     /// How many combinations have gone by.
@@ -137,13 +151,62 @@ impl Odometer {
 }
 
 impl Wheels {
-    fn next_digit(&mut self, size: usize) -> usize {
+    /// The next digit of the current combination, of a wheel of this size.
+    pub(super) fn next_digit(&mut self, size: usize) -> usize {
         if self.at == self.digits.len() {
             self.digits.push(0);
             self.sizes.push(size);
+            self.ahead += size - 1;
         }
         self.at += 1;
         self.digits[self.at - 1]
+    }
+
+    /// How many combinations there are at least, as far as the current one has come: a program
+    /// that goes on for ever at one of them is found out.
+    pub(super) fn at_least(&self) -> usize {
+        self.combinations + 1 + self.ahead
+    }
+
+    /// The digits of the current combination.
+    pub(super) fn digits(&self) -> &[usize] {
+        &self.digits[..self.at]
+    }
+
+    /// Moves on to the next combination; false after the last.
+    pub(super) fn advance(&mut self) -> bool {
+        self.combinations += 1;
+        while self.digits.len() > self.at {
+            self.drop_last();
+        }
+        self.at = 0;
+        while let (Some(digit), Some(size)) = (self.digits.last_mut(), self.sizes.last()) {
+            if *digit + 1 < *size {
+                *digit += 1;
+                self.ahead -= 1;
+                return true;
+            }
+            self.drop_last();
+        }
+        false
+    }
+
+    fn drop_last(&mut self) {
+        if let (Some(digit), Some(size)) = (self.digits.pop(), self.sizes.pop()) {
+            self.ahead -= size - 1 - digit;
+        }
+    }
+
+    /// How many combinations have gone by.
+    pub(super) fn combinations(&self) -> usize {
+        self.combinations
+    }
+
+    /// Starts anew.
+    pub(super) fn reset(&mut self) {
+        self.digits.clear();
+        self.sizes.clear();
+        (self.at, self.combinations, self.ahead) = (0, 0, 0);
     }
 }
 
@@ -225,7 +288,7 @@ pub fn exact_posterior_at(model: &dyn Program, params: &ParamStore) -> Result<Ex
             Ok((latent.name.into_owned(), value))
         });
         runs.push((trace.log_prob()?, values.collect::<Result<_>>()?));
-        if !odometer.advance()? {
+        if !odometer.advance() {
             break;
         }
     }

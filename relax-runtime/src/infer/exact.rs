@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::check::{Centres, weigh};
-use super::enumerate::{LARGEST, Odometer};
+use super::enumerate::{LARGEST, Odometer, Refusal};
 use super::objective::Objective;
 use super::pass::{Latent, Mode, Pass, Term};
 use crate::dist::Number;
@@ -77,14 +77,16 @@ pub fn exact_gradient(
 ) -> Result<(f64, Vec<(Parameter, Tensor)>)> {
     match enumerate(objective, params, LARGEST, &Centres::new())? {
         Enumerated::Exact(exact) => Ok((exact.value, exact.parameters)),
-        Enumerated::Refused(why) => Err(Error::Model(why)),
+        Enumerated::Refused(why) => Err(Error::Model(format!(
+            "{why}; train with `Svi` or `Minimize`, which draw where they cannot sum"
+        ))),
     }
 }
 
 /// Exact expectations, or why there are none.
 pub(super) enum Enumerated {
     Exact(Exact),
-    Refused(String),
+    Refused(Refusal),
 }
 
 /// Enumerates an objective with at most so many runs.
@@ -97,11 +99,38 @@ pub(super) fn enumerate(
     largest: usize,
     centres: &Centres,
 ) -> Result<Enumerated> {
-    match enumerate_rows(objective, params, largest, centres, true)? {
+    let rows = |in_step| {
+        enumerate_rows(
+            objective,
+            params,
+            largest,
+            centres,
+            in_step,
+            &mut |_| Ok(()),
+        )
+    };
+    match rows(true)? {
         Some(found) => Ok(found),
-        None => Ok(enumerate_rows(objective, params, largest, centres, false)?
-            .unwrap_or_else(|| Enumerated::Refused("the costs of several rows meet".into()))),
+        None => Ok(rows(false)?.unwrap_or_else(rows_meet)),
     }
+}
+
+/// As [`enumerate`], with rows in step, and with a look at every evaluation before it counts.
+///
+/// # Errors
+/// Whatever goes wrong in a program, or what the look finds.
+pub(super) fn enumerate_in_step(
+    objective: &dyn Objective,
+    params: &ParamStore,
+    largest: usize,
+    look: &mut dyn FnMut(&Pass) -> Result<()>,
+) -> Result<Enumerated> {
+    let found = enumerate_rows(objective, params, largest, &Centres::new(), true, look)?;
+    Ok(found.unwrap_or_else(rows_meet))
+}
+
+fn rows_meet() -> Enumerated {
+    Enumerated::Refused(Refusal::Other("the costs of several rows meet".into()))
 }
 
 /// Nothing if rows cannot be enumerated in step.
@@ -111,6 +140,7 @@ fn enumerate_rows(
     largest: usize,
     centres: &Centres,
     in_step: bool,
+    look: &mut dyn FnMut(&Pass) -> Result<()>,
 ) -> Result<Option<Enumerated>> {
     let odometer = Rc::new(Odometer::new(in_step, largest));
     let mode = Mode::Enumerate(Rc::clone(&odometer));
@@ -122,12 +152,13 @@ fn enumerate_rows(
         let more = objective
             .evaluate(Key::new(0), params, &mode)
             .and_then(|pass| {
+                look(&pass)?;
                 let separate = |place| pass.class(place).separate;
                 if in_step && !(0..pass.latents.len()).all(separate) {
                     return Ok(None);
                 }
                 exact.add(&Run::new(&pass, in_step)?)?;
-                odometer.advance().map(Some)
+                Ok(Some(odometer.advance()))
             });
         match (more, odometer.refusal()) {
             (Err(_), Some(why)) => return Ok(Some(Enumerated::Refused(why))),

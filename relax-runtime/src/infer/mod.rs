@@ -7,6 +7,7 @@ mod cost_to_go;
 mod draw;
 mod enumerate;
 mod exact;
+mod joint;
 mod objective;
 mod pass;
 mod posterior;
@@ -15,6 +16,7 @@ mod resume;
 mod site;
 mod site_estimate;
 mod sites;
+mod tally;
 mod trainer;
 mod training;
 

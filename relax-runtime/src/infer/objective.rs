@@ -18,6 +18,12 @@ pub trait Objective {
     /// # Errors
     /// Whatever goes wrong in a program.
     fn evaluate(&self, key: Key, params: &ParamStore, mode: &Mode) -> Result<Pass>;
+
+    /// The model whose evidence bound under the automatic guide this is, of one sample, where it is
+    /// that: sums over such a model's host values need no tensors.
+    fn mean_field_model(&self) -> Option<&dyn Program> {
+        None
+    }
 }
 
 /// The negative evidence lower bound E_q[log q(z) − log p(x, z)].
@@ -136,6 +142,10 @@ impl Objective for Elbo<'_> {
             )),
             (samples, _) => bound(samples, key, |key| self.sample(key, params, mode)),
         }
+    }
+
+    fn mean_field_model(&self) -> Option<&dyn Program> {
+        (self.guide.is_none() && self.samples == 1).then_some(self.model)
     }
 }
 

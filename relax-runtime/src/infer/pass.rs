@@ -69,18 +69,26 @@ impl Term {
     /// An error that says which term went wrong, with its site's line.
     pub(crate) fn not_finite(&self, value: f64, step: u64) -> Error {
         let name = &self.name;
-        let at = self.at.map(|(file, line)| format!(" ({file}:{line})"));
-        let term = match self.of_guide {
-            true => format!("log q({name})"),
-            false => name.to_string(),
-        };
-        Error::NotFinite {
-            what: format!("the cost of `{term}`{}", at.unwrap_or_default()),
-            value,
-            step,
-            hint: "an observation may be impossible under the model, or the learning rate too \
-                   large",
+        match self.of_guide {
+            true => not_finite(&format!("log q({name})"), self.at, value, step),
+            false => not_finite(name, self.at, value, step),
         }
+    }
+}
+
+/// An error that says which term of a cost went wrong, with its site's line if it has one.
+pub(super) fn not_finite(
+    term: &str,
+    at: Option<(&'static str, u32)>,
+    value: f64,
+    step: u64,
+) -> Error {
+    let at = at.map(|(file, line)| format!(" ({file}:{line})"));
+    Error::NotFinite {
+        what: format!("the cost of `{term}`{}", at.unwrap_or_default()),
+        value,
+        step,
+        hint: "an observation may be impossible under the model, or the learning rate too large",
     }
 }
 
@@ -142,6 +150,21 @@ impl Pass {
             .iter()
             .map(|term| Ok(term.value.total()? * term.scale))
             .sum()
+    }
+
+    /// The whole cost, or an error that names the first term that is not finite.
+    pub(super) fn finite_total(&self, step: u64) -> Result<f64> {
+        let total = self.total()?;
+        if total.is_finite() {
+            return Ok(total);
+        }
+        for term in &self.terms {
+            let value = term.value.total()?;
+            if !value.is_finite() {
+                return Err(term.not_finite(value, step));
+            }
+        }
+        Ok(total)
     }
 
     /// How many draws of everything it is made of, each an evaluation of the cost.

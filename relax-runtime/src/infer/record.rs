@@ -11,6 +11,7 @@ use super::checkpoint::SavedRecord;
 use super::cost_to_go::Work;
 use super::objective::Objective;
 use super::pass::{Mode, Pass};
+use super::site::Site;
 use super::site_estimate::{SiteEstimate, add_up, joined};
 use super::sites::Sites;
 use crate::error::{Error, Result};
@@ -184,11 +185,19 @@ impl Recorder {
         for name in moment.sites.names() {
             for (lane, sites) in lanes.iter().enumerate() {
                 let Some(site) = sites.get(name).filter(|site| {
-                    let failed = lane > 0 && has_failed(failures, name, site.estimator.name());
-                    site.has_learned() && !failed
+                    lane == 0 || !has_failed(failures, name, site.estimator.name())
                 }) else {
                     continue;
                 };
+                if let (0, Some(combinations)) = (lane, sites.combinations()) {
+                    self.ledger
+                        .entries
+                        .push(exact_entry(moment.step, name, site, combinations));
+                    continue;
+                }
+                if !site.has_learned() {
+                    continue;
+                }
                 let spread = spreads.get(&(lane, name.clone()));
                 let relaxed = site.eta_and_temperature().ok().flatten();
                 self.ledger.entries.push(LedgerEntry {
@@ -236,6 +245,22 @@ fn has_failed(failures: &[LedgerFailure], site: &str, estimator: &str) -> bool {
     failures.iter().any(|failure| {
         failure.site.as_deref() == Some(site) && failure.estimator.as_deref() == Some(estimator)
     })
+}
+
+/// The entry of a site that training sums over together with all others.
+fn exact_entry(step: u64, name: &str, site: &Site, combinations: usize) -> LedgerEntry {
+    LedgerEntry {
+        step,
+        site: name.to_owned(),
+        estimator: site.estimator.name().into(),
+        rival: false,
+        running_variance: 0.0,
+        fresh_variance: Some(0.0),
+        fit: None,
+        eta: None,
+        temperature: None,
+        evaluations: Some(combinations),
+    }
 }
 
 /// One evaluation outside training.

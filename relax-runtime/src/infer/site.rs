@@ -6,7 +6,6 @@ use std::rc::Rc;
 use super::bound::Samples;
 use super::checkpoint::{SavedSite, refused, restore_all, save_all};
 use super::cost_to_go::{CostToGo, Work};
-use super::pass::Latent;
 use super::site_estimate::{SiteEstimate, measure};
 use crate::dist::Relaxation;
 use crate::error::{Error, Result};
@@ -24,6 +23,8 @@ pub(super) struct Site {
     pub(super) class: SiteClass,
     pub(super) distribution: &'static str,
     pub(super) estimator: Rc<dyn Estimator>,
+    /// Up to how many combinations of all choices it is summed over together with the others.
+    pub(super) joint: Option<usize>,
     pub(super) reason: String,
     pub(super) rivals: Vec<Rival>,
     state: Option<SiteState>,
@@ -45,6 +46,7 @@ impl Site {
             class,
             distribution,
             estimator: choice.estimator,
+            joint: choice.joint,
             reason: choice.reason,
             rivals: choice.rivals,
             state: None,
@@ -53,15 +55,14 @@ impl Site {
     }
 
     /// An error if the site was discrete and is not any more, or the other way round.
-    pub(super) fn expect_kind(&self, class: SiteClass, latent: &Latent) -> Result<()> {
+    pub(super) fn expect_kind(&self, class: SiteClass, distribution: &str) -> Result<()> {
         if self.class.discrete == class.discrete {
             return Ok(());
         }
         Err(Error::Model(format!(
-            "the site is a {} in one run and a {} in another, of which only one is discrete; give \
-             them different names",
-            self.distribution,
-            latent.law.name()
+            "the site is a {} in one run and a {distribution} in another, of which only one is \
+             discrete; give them different names",
+            self.distribution
         )))
     }
 

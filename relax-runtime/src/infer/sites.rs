@@ -5,9 +5,10 @@ use std::rc::Rc;
 
 use super::checkpoint::SavedSites;
 use super::cost_to_go::Work;
-use super::pass::Latent;
+use super::pass::Pass;
 use super::site::Site;
 use super::site_estimate::SiteEstimate;
+use super::tally::Choice;
 use crate::error::Result;
 use crate::estimator::{Estimator, Plan, PlanEntry, SiteClass, by_name, choose};
 use crate::model::{ParamStore, unknown_site};
@@ -29,6 +30,27 @@ pub(super) struct Sites {
     order: Vec<String>,
     /// What a checkpoint says of sites that have not been met since.
     restored: SavedSites,
+    joint: Joint,
+}
+
+/// What the plan looks at when a site is met.
+struct Met<'a> {
+    name: &'a str,
+    distribution: &'static str,
+    /// Asked for by the program.
+    estimator: Option<&'a str>,
+    class: SiteClass,
+}
+
+/// Whether the last step summed over all choices together.
+#[derive(Debug, Default)]
+enum Joint {
+    #[default]
+    Untried,
+    /// Over so many combinations.
+    Summed(usize),
+    /// No step does, and why not.
+    Refused(String),
 }
 
 impl Sites {
@@ -70,19 +92,72 @@ impl Sites {
     pub(super) fn plan(&self) -> Plan {
         let entry = |name: &String| {
             let site = self.met.get(name)?;
+            let reason = &site.reason;
             Some(PlanEntry {
                 site: name.clone(),
                 distribution: site.distribution,
                 estimator: site.estimator.name(),
-                evaluations: site.estimator.evaluations(site.class),
+                evaluations: match self.joint {
+                    Joint::Summed(combinations) => combinations,
+                    _ => site.estimator.evaluations(site.class),
+                },
                 biased: site.estimator.biased(),
-                reason: site.reason.clone(),
+                reason: match &self.joint {
+                    Joint::Summed(all) => format!("{reason}, and over {}", combinations(*all)),
+                    Joint::Refused(why) if site.joint.is_some() => {
+                        format!("{reason}, the others as drawn: {why}")
+                    }
+                    _ => reason.clone(),
+                },
                 rivals: site.rivals.clone(),
             })
         };
         Plan {
             entries: self.order.iter().filter_map(entry).collect(),
         }
+    }
+
+    /// Whether no site has been met.
+    pub(super) fn is_empty(&self) -> bool {
+        self.met.is_empty()
+    }
+
+    /// Up to how many combinations all choices are summed over together, as far as the sites that
+    /// were met show: where one has another estimator, or has had estimates of its own, nothing.
+    pub(super) fn joint_limit(&self) -> Option<usize> {
+        if matches!(self.joint, Joint::Refused(_)) || !self.restored.is_empty() {
+            return None;
+        }
+        let own = |site: &Site| site.joint.filter(|_| !site.has_learned());
+        let mut limits = self.met.values().map(own);
+        let first = limits.next()??;
+        limits.try_fold(first, |least, limit| Some(least.min(limit?)))
+    }
+
+    /// Notes that a step summed over so many combinations.
+    pub(super) fn summed_jointly(&mut self, combinations: usize) {
+        self.joint = Joint::Summed(combinations);
+    }
+
+    /// Over how many combinations the last step summed, if it did.
+    pub(super) fn combinations(&self) -> Option<usize> {
+        match self.joint {
+            Joint::Summed(combinations) => Some(combinations),
+            _ => None,
+        }
+    }
+
+    /// From now on each site is estimated on its own.
+    pub(super) fn refuse_joint(&mut self, why: String) {
+        self.joint = Joint::Refused(why);
+    }
+
+    /// Chooses the estimators of the sites that an evaluation came by.
+    pub(super) fn meet(&mut self, pass: &Pass) -> Result<()> {
+        for (place, latent) in pass.latents.iter().enumerate() {
+            self.choose_for(pass, place).map_err(|e| latent.locate(e))?;
+        }
+        Ok(())
     }
 
     /// What a site's estimator says in one particle; nothing where the reverse pass alone gives the
@@ -103,21 +178,9 @@ impl Sites {
         params: &ParamStore,
         learn: bool,
     ) -> Result<Option<SiteEstimate>> {
-        let latent = work.latent;
-        let mut class = work.pass.class(work.place);
-        if let Some(site) = self.met.get(&*latent.name) {
-            site.expect_kind(class, latent)?;
-            class = site.class.meet(class);
-        } else if let Some(known) = self.restored.get(&*latent.name).and_then(|site| site.class) {
-            class = known.meet(class);
-            if class != known {
-                // What was learned was of another class, and is forgotten as it is between draws.
-                self.restored.remove(&*latent.name);
-            }
-        }
-        self.assign(latent, class)?;
+        self.choose_for(work.pass, work.place)?;
         let restored = &mut self.restored;
-        match self.met.get_mut(&*latent.name) {
+        match self.met.get_mut(&*work.latent.name) {
             Some(site) if site.estimator.needs_estimate() => {
                 site.estimate(work, params, restored, learn).map(Some)
             }
@@ -125,17 +188,52 @@ impl Sites {
         }
     }
 
+    /// Chooses the estimator of the site that an evaluation came by at a place.
+    fn choose_for(&mut self, pass: &Pass, place: usize) -> Result<()> {
+        let latent = &pass.latents[place];
+        self.choose(&Met {
+            name: &latent.name,
+            distribution: latent.law.name(),
+            estimator: latent.estimator.as_deref(),
+            class: pass.class(place),
+        })
+    }
+
+    /// The same for a choice that a run in host numbers came by.
+    pub(super) fn meet_choice(&mut self, choice: &Choice) -> Result<()> {
+        let met = Met {
+            name: &choice.name,
+            distribution: choice.distribution,
+            estimator: choice.estimator.as_deref(),
+            class: choice.class,
+        };
+        self.choose(&met)
+            .map_err(|e| e.at_site(&choice.name, choice.file, choice.line))
+    }
+
     /// Chooses a site's estimator when it is met first, or has become of another class.
-    fn assign(&mut self, latent: &Latent, class: SiteClass) -> Result<()> {
-        if self
-            .met
-            .get(&*latent.name)
-            .is_some_and(|site| site.class == class)
-        {
-            return Ok(());
+    fn choose(&mut self, met: &Met<'_>) -> Result<()> {
+        let Met {
+            name,
+            distribution,
+            estimator,
+            mut class,
+        } = *met;
+        if let Some(site) = self.met.get(name) {
+            site.expect_kind(class, distribution)?;
+            class = site.class.meet(class);
+            if site.class == class {
+                return Ok(());
+            }
+        } else if let Some(known) = self.restored.get(name).and_then(|site| site.class) {
+            class = known.meet(class);
+            if class != known {
+                // What was learned was of another class, and is forgotten as it is between draws.
+                self.restored.remove(name);
+            }
         }
-        let by_site = by_name_of(&self.at_sites, &latent.name);
-        let asked = match (&latent.estimator, by_site) {
+        let by_site = by_name_of(&self.at_sites, name);
+        let asked = match (estimator, by_site) {
             (_, Some(estimator)) => Some(Rc::clone(estimator)),
             (Some(name), None) => Some(by_name(name)?),
             (None, None) => None,
@@ -143,13 +241,13 @@ impl Sites {
         // An estimator asked for all sites is for those where it makes sense: a continuous site of
         // a model trained with `relax` keeps the pathwise one.
         let general = self.everywhere.clone().filter(|_| class.discrete);
-        let budget = by_name_of(&self.budgets, &latent.name).copied();
+        let budget = by_name_of(&self.budgets, name).copied();
         let choice = choose(asked.or(general), class, budget.or(self.budget))?;
-        if !self.order.iter().any(|name| *name == latent.name) {
-            self.order.push(latent.name.to_string());
+        if !self.order.iter().any(|met| met == name) {
+            self.order.push(name.to_owned());
         }
-        let site = Site::new(class, latent.law.name(), choice);
-        self.met.insert(latent.name.to_string(), site);
+        let site = Site::new(class, distribution, choice);
+        self.met.insert(name.to_owned(), site);
         Ok(())
     }
 
@@ -196,8 +294,14 @@ impl Sites {
     /// Forgets everything met, and goes on from what was saved.
     pub(super) fn restore(&mut self, saved: SavedSites) {
         self.met.clear();
+        self.joint = Joint::Untried;
         self.restored = saved;
     }
+}
+
+/// What a joint sum goes over, in words.
+pub(super) fn combinations(count: usize) -> String {
+    format!("all {count} combinations of the program's choices")
 }
 
 /// What was said of a site, or of all sites of its loop.

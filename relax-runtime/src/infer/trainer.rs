@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use super::checkpoint::SavedRecord;
 use super::cost_to_go::Work;
+use super::joint::Joint;
 use super::objective::Objective;
 use super::pass::{Mode, Pass};
 use super::record::{Moment, Recorder, Recording};
@@ -34,6 +35,7 @@ pub struct Trainer {
     pub(super) params: ParamStore,
     pub(super) optimizer: Optimizer,
     pub(super) sites: Sites,
+    joint: Joint,
     pub(super) step: u64,
     /// Parameters of the user's layers that checkpoints hold.
     pub(super) layers: Vec<Parameter>,
@@ -77,6 +79,7 @@ impl Trainer {
             params: ParamStore::default(),
             optimizer: Optimizer::default(),
             sites: Sites::default(),
+            joint: Joint::default(),
             step: 0,
             layers: Vec::new(),
             recorder: None,
@@ -263,9 +266,19 @@ impl Trainer {
         let (mut loss, mut evaluations) = (0.0, 0);
         let mut estimates: Vec<SiteEstimate> = Vec::new();
         let share = 1.0 / self.particles as f64;
+        let mut first = self.meet(objective, key)?;
+        if let Some(exact) =
+            self.joint
+                .gradients(objective, &self.params, &mut self.sites, self.step)?
+        {
+            return Ok(exact);
+        }
         for particle in 0..self.particles as u64 {
             let key = Key { particle, ..key };
-            let one = self.estimate_particle(objective, key, learn)?;
+            let one = match first.take() {
+                Some(pass) => self.estimate_pass(objective, key, pass, learn)?,
+                None => self.estimate_particle(objective, key, learn)?,
+            };
             loss += share * one.loss;
             for (parameter, gradient) in one.parameters {
                 let gradient = if share == 1.0 {
@@ -292,6 +305,16 @@ impl Trainer {
         })
     }
 
+    /// Before any site has been met: draws everything once to see what there is.
+    fn meet(&mut self, objective: &dyn Objective, key: Key) -> Result<Option<Pass>> {
+        if !self.sites.is_empty() {
+            return Ok(None);
+        }
+        let pass = objective.evaluate(key, &self.params, &Mode::Draw)?;
+        self.sites.meet(&pass)?;
+        Ok(Some(pass))
+    }
+
     /// An estimate from the draw of `key` alone.
     pub(super) fn estimate_particle(
         &mut self,
@@ -299,8 +322,20 @@ impl Trainer {
         key: Key,
         learn: bool,
     ) -> Result<Particle> {
-        let pass = Rc::new(objective.evaluate(key, &self.params, &Mode::Draw)?);
-        let loss = self.finite_loss(&pass)?;
+        let pass = objective.evaluate(key, &self.params, &Mode::Draw)?;
+        self.estimate_pass(objective, key, pass, learn)
+    }
+
+    /// An estimate from what the draw of `key` has come to.
+    fn estimate_pass(
+        &mut self,
+        objective: &dyn Objective,
+        key: Key,
+        pass: Pass,
+        learn: bool,
+    ) -> Result<Particle> {
+        let pass = Rc::new(pass);
+        let loss = pass.finite_total(self.step)?;
         let mut cotangents: Vec<(Tensor, Tensor)> = Vec::new();
         // Draws whose whole effect an estimate covers: a continuous one is differentiable in its
         // parameters, and a reverse pass through it would count the effect a second time.
@@ -344,21 +379,6 @@ impl Trainer {
             evaluations,
             pass,
         })
-    }
-
-    /// The loss, or an error that names the first term that is not finite.
-    fn finite_loss(&self, pass: &Pass) -> Result<f64> {
-        let loss = pass.total()?;
-        if loss.is_finite() {
-            return Ok(loss);
-        }
-        for term in &pass.terms {
-            let value = term.value.total()?;
-            if !value.is_finite() {
-                return Err(term.not_finite(value, self.step));
-            }
-        }
-        Ok(loss)
     }
 }
 

@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use super::host::{Host, HostRun};
 use super::{Entry, Handler, Kind, Message, Model, ParamStore, Plate, Rows, Site, Trace};
 use crate::dist::{
     AnyDistribution, Distribution, IntoDistribution, IntoSiteValue, Number, SiteValue, Value,
@@ -21,6 +22,8 @@ pub struct Context {
     /// Sites whose tensors the host has read, in this run.
     reads: Rc<Cell<SiteSet>>,
     state: RefCell<State>,
+    /// What answers all sites instead, in a run in host numbers.
+    host: Option<Host>,
 }
 
 #[derive(Default)]
@@ -42,6 +45,22 @@ impl Context {
             params,
             reads: Rc::default(),
             state: RefCell::default(),
+            host: None,
+        }
+    }
+
+    /// A context for runs in host numbers, one after the other.
+    pub(crate) fn of_host(run: Rc<dyn HostRun>) -> Self {
+        Self {
+            host: Some(Host::new(run)),
+            ..Self::new(Key::new(0), Vec::new(), ParamStore::default())
+        }
+    }
+
+    /// Gets ready for the next run in host numbers.
+    pub(crate) fn restart(&self) {
+        if let Some(host) = &self.host {
+            host.restart();
         }
     }
 
@@ -60,6 +79,9 @@ impl Context {
         site: Site,
         dist: I,
     ) -> Result<<I::Distribution as Distribution>::Value> {
+        if let Some(host) = &self.host {
+            return host.sample(&site, dist);
+        }
         let mut entry = self.entry(&site, Kind::Latent);
         let drawn = dist
             .into_distribution()
@@ -155,6 +177,9 @@ impl Context {
         dist: I,
         value: impl IntoSiteValue<<I::Distribution as Distribution>::Value>,
     ) -> Result<()> {
+        if let Some(host) = &self.host {
+            return host.observe(&site, dist, value);
+        }
         let mut entry = self.entry(&site, Kind::Observed);
         let dist = dist.into_distribution().map_err(|e| entry.locate(e))?;
         entry.value = value.into_site_value().into_value();
@@ -168,6 +193,9 @@ impl Context {
     /// # Errors
     /// If the name is taken in this run.
     pub fn param(&self, site: Site) -> Result<Option<Tensor>> {
+        if let Some(host) = &self.host {
+            return Err(host.refuse());
+        }
         let name = self.peek_name(&site);
         let substituted = self
             .handlers
@@ -203,6 +231,9 @@ impl Context {
     /// # Errors
     /// If a tensor carries an error or its leading axes are not the plates'.
     pub fn cost(&self, site: Site, value: impl Into<Number>) -> Result<()> {
+        if let Some(host) = &self.host {
+            return host.cost(&site, value.into());
+        }
         let mut entry = self.entry(&site, Kind::Cost);
         let number = value.into().sum_from(entry.plates.len());
         let number = entry.per_row(number).map_err(|e| entry.locate(e))?;
@@ -220,6 +251,9 @@ impl Context {
     /// # Errors
     /// If `size` is 0 or larger than `of`.
     pub fn plate(&self, site: Site, size: usize, of: Option<usize>) -> Result<PlateGuard<'_>> {
+        if let Some(host) = &self.host {
+            return Err(host.refuse());
+        }
         let of = of.unwrap_or(size);
         if size == 0 || of < size {
             let problem = if size == 0 {
@@ -252,6 +286,9 @@ impl Context {
     /// # Errors
     /// As [`Model::run`].
     pub fn call<M: Model>(&self, site: Site, model: &M) -> Result<M::Output> {
+        if let Some(host) = &self.host {
+            return host.inside(&site, || model.run(self));
+        }
         let outer = {
             let mut state = self.state.borrow_mut();
             let name = state.next_name(&site);

@@ -7,6 +7,7 @@
 
 mod context;
 mod handler;
+mod host;
 mod params;
 mod site;
 mod trace;
@@ -15,6 +16,7 @@ pub use context::{Context, PlateGuard};
 pub use handler::{
     Block, Condition, Handler, Handlers, Message, RelaxSites, Replay, Run, Substitute,
 };
+pub(crate) use host::{HostRun, Place};
 pub use params::ParamStore;
 pub use site::Site;
 pub(crate) use trace::unknown_site;

@@ -28,10 +28,15 @@ impl ParamStore {
 
     /// Adds a parameter with its first value, or returns the existing one's.
     pub fn insert(&self, name: &str, init: &Tensor) -> Tensor {
+        self.create(name, init).get()
+    }
+
+    /// Adds a parameter with its first value, or returns the existing one.
+    pub(crate) fn create(&self, name: &str, init: &Tensor) -> Parameter {
         let mut map = self.0.borrow_mut();
         map.entry(name.to_owned())
             .or_insert_with(|| Parameter::new(init.detach()).named(name))
-            .get()
+            .clone()
     }
 
     /// All names, sorted.

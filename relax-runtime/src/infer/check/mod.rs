@@ -221,6 +221,7 @@ impl<'o> Check<'o> {
                 (Reference::Exact { combinations }, Target::of_exact(exact)?)
             }
             Enumerated::Refused(why) => {
+                let why = why.to_string();
                 let draws = self.reference_draws;
                 let mut reinforce = by_score_function(&trainer);
                 warm_up(&mut reinforce, objective, self.warm_up, false)?;

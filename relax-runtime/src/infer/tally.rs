@@ -1,0 +1,339 @@
+//! Joint sums in host numbers: the exact bound of a model under the automatic guide, and its
+//! gradient, where every choice has a host value and every term is an `f64`.
+//!
+//! Runs leave a table of sums and nothing else. With q the guide, C the cost of a combination and
+//! A_i(k) the sum of q C over the combinations in which choice i has its k-th value, the derivative
+//! by the logit of that value is A_i(k) − q_i(k) Σ_j A_i(j).
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::draw::guide_parameter;
+use super::enumerate::Wheels;
+use super::pass::not_finite;
+use crate::dist::AnyDistribution;
+use crate::error::{Error, Result};
+use crate::estimator::SiteClass;
+use crate::model::{Context, HostRun, ParamStore, Place, Program};
+use crate::tensor::{Device, Parameter, Tensor};
+
+/// Runs models in host numbers, step by step.
+pub(super) struct Tally {
+    /// One context for all runs: it knows the names of sites.
+    context: Context,
+    sums: Rc<Sums>,
+}
+
+/// What has become of a joint sum.
+pub(super) enum Tallied {
+    /// The exact value, over so many combinations.
+    Exact {
+        value: f64,
+        combinations: usize,
+    },
+    TooMany,
+    /// A run cannot do without tensors.
+    NeedsTensors,
+}
+
+struct Sums {
+    params: ParamStore,
+    state: RefCell<State>,
+}
+
+/// The sums of a step.
+#[derive(Default)]
+struct State {
+    /// The number of the step, from 1.
+    step: u64,
+    choices: Vec<Choice>,
+    /// Of the number of a site's name the choice, where it is one.
+    by_number: Vec<Option<usize>>,
+    wheels: Wheels,
+    largest: usize,
+    /// The choices of the current run.
+    path: Vec<usize>,
+    /// ln q of the current run.
+    log_mass: f64,
+    cost: f64,
+    value: f64,
+    refused: bool,
+    too_many: bool,
+    /// The first term of the current run that is not finite.
+    broken: Option<Broken>,
+}
+
+struct Broken {
+    what: String,
+    at: (&'static str, u32),
+    value: f64,
+}
+
+/// A choice that some run has come by.
+pub(super) struct Choice {
+    pub(super) name: String,
+    pub(super) distribution: &'static str,
+    pub(super) class: SiteClass,
+    pub(super) estimator: Option<Cow<'static, str>>,
+    pub(super) file: &'static str,
+    pub(super) line: u32,
+    parameter: Parameter,
+    /// The last step that came by.
+    step: u64,
+    /// ln q of each value.
+    log_masses: Vec<f64>,
+    /// Σ q C over the combinations with each value.
+    sums: Vec<f64>,
+}
+
+impl Tally {
+    pub(super) fn new(params: &ParamStore) -> Self {
+        let sums = Rc::new(Sums {
+            params: params.clone(),
+            state: RefCell::default(),
+        });
+        Self {
+            context: Context::of_host(Rc::clone(&sums) as Rc<dyn HostRun>),
+            sums,
+        }
+    }
+
+    /// Runs the model once for each combination, of which there may be so many.
+    ///
+    /// # Errors
+    /// Whatever goes wrong in the model; [`Error::NotFinite`], naming the first term, if the value
+    /// is not finite.
+    pub(super) fn sum(&self, model: &dyn Program, largest: usize, step: u64) -> Result<Tallied> {
+        self.sums.state.borrow_mut().start(largest);
+        loop {
+            self.context.restart();
+            let run = model.execute(&self.context);
+            let state = &mut *self.sums.state.borrow_mut();
+            match run {
+                _ if state.refused => return Ok(Tallied::NeedsTensors),
+                _ if state.too_many => return Ok(Tallied::TooMany),
+                run => run?,
+            }
+            if !state.finish_run(step)? {
+                return Ok(Tallied::Exact {
+                    value: state.value,
+                    combinations: state.wheels.combinations(),
+                });
+            }
+        }
+    }
+
+    /// Calls `f` with each choice from the `from`-th on, and gives their number.
+    pub(super) fn each_choice(
+        &self,
+        from: usize,
+        mut f: impl FnMut(&Choice) -> Result<()>,
+    ) -> Result<usize> {
+        let state = self.sums.state.borrow();
+        state.choices[from..].iter().try_for_each(&mut f)?;
+        Ok(state.choices.len())
+    }
+
+    /// The gradient by the parameter of every choice that the step came by, with the choice's name
+    /// and the mean square of the gradient.
+    pub(super) fn gradients(
+        &self,
+        mut each: impl FnMut(&Choice, Parameter, Tensor, f64),
+    ) -> Result<()> {
+        let state = self.sums.state.borrow();
+        let met = |choice: &&Choice| choice.step == state.step;
+        for choice in state.choices.iter().filter(met) {
+            let (gradient, mean_square) = choice.gradient()?;
+            each(choice, choice.parameter.clone(), gradient, mean_square);
+        }
+        Ok(())
+    }
+}
+
+impl Choice {
+    /// A choice that has not been met before; nothing if the automatic guide has another form for
+    /// it than logits.
+    fn meet(
+        params: &ParamStore,
+        at: &Place<'_>,
+        dist: &dyn AnyDistribution,
+        values: usize,
+    ) -> Result<Option<Self>> {
+        let law = dist.law()?;
+        let (Some(relaxation), [(part, init)]) = (law.relaxation(), &law.guide_parameters()?[..])
+        else {
+            return Ok(None);
+        };
+        let logits = init.len();
+        if values == 0 || (logits != values && logits + 1 != values) {
+            return Ok(None);
+        }
+        let name = at.name();
+        Ok(Some(Self {
+            parameter: guide_parameter(params, &name, part, init)?,
+            name,
+            distribution: dist.name(),
+            class: SiteClass {
+                discrete: true,
+                relaxable: false,
+                differentiable: false,
+                mirrored: false,
+                coins: relaxation.event_rank() == 0,
+                values,
+                changes: values - 1,
+                separate: true,
+                samples: 1,
+            },
+            estimator: at.site.estimator.clone(),
+            file: at.site.file,
+            line: at.site.line,
+            step: 0,
+            log_masses: vec![0.0; values],
+            sums: vec![0.0; values],
+        }))
+    }
+
+    /// Reads the guide's logits, and forgets the sums of earlier steps.
+    fn start(&mut self, step: u64) -> Result<()> {
+        self.step = step;
+        self.sums.fill(0.0);
+        let masses = &mut self.log_masses;
+        let first = masses.len() - self.parameter.shape().numel();
+        masses.fill(0.0);
+        self.parameter.get().with_values(|logits| {
+            let logits = logits.iter().copied().map(f64::from);
+            masses[first..]
+                .iter_mut()
+                .zip(logits)
+                .for_each(|(m, x)| *m = x);
+        })?;
+        let max = masses.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let total: f64 = masses.iter().map(|x| (x - max).exp()).sum();
+        let log_total = max + total.ln();
+        masses.iter_mut().for_each(|x| *x -= log_total);
+        Ok(())
+    }
+
+    /// The gradient by the guide's logits, and its mean square.
+    fn gradient(&self) -> Result<(Tensor, f64)> {
+        let shape = self.parameter.shape();
+        let first = self.sums.len() - shape.numel();
+        let all: f64 = self.sums.iter().sum();
+        let pairs = self.sums.iter().zip(&self.log_masses).skip(first);
+        let values: Vec<f32> = pairs.map(|(a, m)| (a - m.exp() * all) as f32).collect();
+        let squares: f64 = values.iter().map(|g| f64::from(g * g)).sum();
+        let mean_square = squares / values.len().max(1) as f64;
+        Ok((
+            Tensor::from_vec(values, shape, &Device::cpu())?,
+            mean_square,
+        ))
+    }
+}
+
+impl State {
+    fn start(&mut self, largest: usize) {
+        self.step += 1;
+        self.largest = largest;
+        self.value = 0.0;
+        self.wheels.reset();
+        self.start_run();
+        (self.refused, self.too_many, self.broken) = (false, false, None);
+    }
+
+    fn start_run(&mut self) {
+        self.path.clear();
+        (self.log_mass, self.cost) = (0.0, 0.0);
+    }
+
+    /// Adds the run to the sums and moves on; false after the last combination.
+    fn finish_run(&mut self, step: u64) -> Result<bool> {
+        let mass = self.log_mass.exp();
+        // What has no probability does not count, whatever it costs.
+        if mass > 0.0 {
+            let share = mass * self.cost;
+            if !share.is_finite() {
+                return Err(self.not_finite(step));
+            }
+            self.value += share;
+            for (&choice, &digit) in self.path.iter().zip(self.wheels.digits()) {
+                self.choices[choice].sums[digit] += share;
+            }
+        }
+        self.broken = None;
+        self.start_run();
+        Ok(self.wheels.advance())
+    }
+
+    #[cold]
+    fn not_finite(&mut self, step: u64) -> Error {
+        match self.broken.take() {
+            Some(Broken { what, at, value }) => not_finite(&what, Some(at), value, step),
+            None => not_finite("a combination", None, self.cost, step),
+        }
+    }
+
+    /// The place of a choice that has been met before.
+    fn known(&self, number: usize) -> Option<usize> {
+        self.by_number.get(number).copied().flatten()
+    }
+
+    fn add(&mut self, number: usize, choice: Choice) -> usize {
+        if self.by_number.len() <= number {
+            self.by_number.resize(number + 1, None);
+        }
+        self.choices.push(choice);
+        *self.by_number[number].insert(self.choices.len() - 1)
+    }
+}
+
+impl HostRun for Sums {
+    fn choose(&self, at: &Place<'_>, dist: &dyn AnyDistribution, values: usize) -> Result<usize> {
+        let state = &mut *self.state.borrow_mut();
+        let place = match state.known(at.number) {
+            Some(place) => place,
+            None => match Choice::meet(&self.params, at, dist, values)? {
+                Some(choice) => state.add(at.number, choice),
+                None => {
+                    state.refused = true;
+                    return Err(Error::Model("the guide has no logits here".into()));
+                }
+            },
+        };
+        let choice = &mut state.choices[place];
+        if choice.step != state.step {
+            choice.start(state.step)?;
+        }
+        if choice.log_masses.len() != values || choice.distribution != dist.name() {
+            for (part, init) in dist.law()?.guide_parameters()? {
+                guide_parameter(&self.params, &choice.name, part, &init)?;
+            }
+        }
+        let digit = state.wheels.next_digit(values);
+        if state.wheels.at_least() > state.largest {
+            state.too_many = true;
+            return Err(Error::Model("the program has too many combinations".into()));
+        }
+        let log_mass = choice.log_masses[digit];
+        state.path.push(place);
+        state.log_mass += log_mass;
+        state.cost += log_mass;
+        Ok(digit)
+    }
+
+    fn pay(&self, at: &Place<'_>, cost: f64) {
+        let state = &mut *self.state.borrow_mut();
+        state.cost += cost;
+        if !cost.is_finite() && state.broken.is_none() {
+            state.broken = Some(Broken {
+                what: at.name(),
+                at: (at.site.file, at.site.line),
+                value: cost,
+            });
+        }
+    }
+
+    fn refuse(&self) {
+        self.state.borrow_mut().refused = true;
+    }
+}
