@@ -439,7 +439,7 @@ fn a_ledger_records_joint_sums() -> Result<()> {
         .site("rain")
         .filter(|entry| entry.step == 20)
         .collect();
-    let lanes: Vec<_> = rain.iter().map(|e| (e.estimator, e.rival)).collect();
+    let lanes: Vec<_> = rain.iter().map(|e| (&*e.estimator, e.rival)).collect();
     assert_eq!(
         lanes,
         [

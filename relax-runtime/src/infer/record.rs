@@ -184,9 +184,10 @@ impl Recorder {
         }
         for name in moment.sites.names() {
             for (lane, sites) in lanes.iter().enumerate() {
-                let Some(site) = sites.get(name).filter(|site| {
-                    lane == 0 || !has_failed(failures, name, site.estimator.name())
-                }) else {
+                let Some(site) = sites
+                    .get(name)
+                    .filter(|site| lane == 0 || !has_failed(failures, name, site.estimator.name()))
+                else {
                     continue;
                 };
                 if let (0, Some(combinations)) = (lane, sites.combinations()) {
