@@ -90,8 +90,8 @@ impl Values {
         Tensor::from_vec(self.values.clone(), shape, &like.device())
     }
 
-    /// Gives a parameter these numbers, if they fit.
-    pub(super) fn restore(&self, name: &str, parameter: &Parameter) -> Result<()> {
+    /// The numbers as a parameter's next value, if they fit.
+    pub(super) fn fitted(&self, name: &str, parameter: &Parameter) -> Result<(Parameter, Tensor)> {
         let shape = parameter.shape();
         if shape[..] != self.shape[..] {
             return Err(refused(format!(
@@ -99,25 +99,33 @@ impl Values {
                 self.shape
             )));
         }
-        parameter.set(self.tensor(&parameter.get())?)
+        Ok((parameter.clone(), self.tensor(&parameter.get())?))
     }
 }
 
-/// Restores parameters by name.
+/// The saved values of parameters, by name.
 ///
 /// # Errors
 /// If one is missing among the saved, or has another shape.
-pub(super) fn restore_all(
+pub(super) fn fitted_all(
     saved: &BTreeMap<String, Values>,
     parameters: &[Parameter],
-) -> Result<()> {
-    parameters.iter().try_for_each(|parameter| {
+) -> Result<Vec<(Parameter, Tensor)>> {
+    let fitted = parameters.iter().map(|parameter| {
         let name = named(parameter)?;
         let values = saved
             .get(name)
             .ok_or_else(|| refused(format!("it has no parameter `{name}`, which the model has")))?;
-        values.restore(name, parameter)
-    })
+        values.fitted(name, parameter)
+    });
+    fitted.collect()
+}
+
+/// Sets parameters to the values that were found for them.
+pub(super) fn set_all(fitted: Vec<(Parameter, Tensor)>) -> Result<()> {
+    fitted
+        .into_iter()
+        .try_for_each(|(parameter, value)| parameter.set(value))
 }
 
 /// The numbers of parameters by name.
@@ -244,33 +252,38 @@ impl Checkpoint {
             .and_then(|map| map.get(MANIFEST));
         let manifest =
             manifest.ok_or("it is no checkpoint of a trainer: its manifest is missing")?;
+        let no_manifest = |e: serde_json::Error| format!("its manifest is damaged ({e})");
         let format = serde_json::from_str::<Format>(manifest)
-            .map_err(|e| e.to_string())?
+            .map_err(no_manifest)?
             .format;
         if format != FORMAT {
             return Err(format!(
                 "it has format {format}, this program reads {FORMAT}; use the version that wrote it"
             ));
         }
-        let manifest: Manifest = serde_json::from_str(manifest).map_err(|e| e.to_string())?;
+        let manifest: Manifest = serde_json::from_str(manifest).map_err(no_manifest)?;
+        counted("steps", manifest.step)?;
         let read = Reader { tensors: &tensors };
         let mut sites = BTreeMap::new();
         for (name, site) in manifest.sites {
+            let surrogate = read.values(&format!("site/{name}/surrogate"))?;
+            let group = format!("site/{name}/memory");
             let saved = SavedSite {
                 estimator: site.estimator,
                 class: site.class,
-                surrogate: read.values(&format!("site/{name}/surrogate"))?,
-                memory: read.memory(&format!("site/{name}/memory"), &site.updates)?,
+                memory: read.memory(&group, &site.updates, &[&surrogate])?,
+                surrogate,
                 averages: read.f64s(&format!("site/{name}/averages"))?,
             };
             sites.insert(name, saved);
         }
+        let (store, layers) = (read.values("store")?, read.values("layer")?);
         Ok(Self {
             seed: manifest.seed,
             step: manifest.step,
-            store: read.values("store")?,
-            layers: read.values("layer")?,
-            memory: read.memory("memory", &manifest.updates)?,
+            memory: read.memory("memory", &manifest.updates, &[&store, &layers])?,
+            store,
+            layers,
             sites,
         })
     }
@@ -327,9 +340,12 @@ impl Reader<'_> {
             .filter_map(|name| Some((name, name.strip_prefix(&prefix)?)));
         let read = members.map(|(full, name)| {
             let view = self.tensors.tensor(full).map_err(|e| e.to_string())?;
-            let values = decode::<4>(full, &view, Dtype::F32)?
+            let values: Vec<f32> = decode::<4>(full, &view, Dtype::F32)?
                 .map(f32::from_le_bytes)
                 .collect();
+            if values.iter().any(|x| x.is_nan()) {
+                return Err(format!("its tensor `{full}` holds what is not a number"));
+            }
             Ok((
                 name.to_owned(),
                 Values {
@@ -345,18 +361,29 @@ impl Reader<'_> {
         &self,
         group: &str,
         updates: &BTreeMap<String, u64>,
+        parameters: &[&BTreeMap<String, Values>],
     ) -> std::result::Result<BTreeMap<String, Memory>, String> {
         let mut memory: BTreeMap<String, Memory> = updates
             .iter()
-            .map(|(name, &step)| (name.clone(), Memory::after(step)))
-            .collect();
+            .map(|(name, &step)| Ok((name.clone(), Memory::after(counted("updates", step)?))))
+            .collect::<std::result::Result<_, String>>()?;
         for slot in 0.. {
             let values = self.values(&format!("{group}/{slot}"))?;
             if values.is_empty() {
                 break;
             }
+            let whole = values.len() == memory.len();
             for (name, values) in values {
-                memory.entry(name).or_default().slots.push(values.values);
+                let shape = parameters
+                    .iter()
+                    .find_map(|saved| Some(&saved.get(&name)?.shape));
+                let len = values.values.len();
+                match memory.get_mut(&name) {
+                    Some(memory) if whole && shape.is_none_or(|s| numel(s) == len) => {
+                        memory.slots.push(values.values);
+                    }
+                    _ => return Err(format!("its tensor `{group}/{slot}:{name}` does not fit")),
+                }
             }
         }
         Ok(memory)
@@ -367,6 +394,20 @@ impl Reader<'_> {
         Ok(decode::<8>(name, &view, Dtype::F64)?
             .map(f64::from_le_bytes)
             .collect())
+    }
+}
+
+/// Number of elements of a shape; safetensors has checked that it is no larger than the file.
+fn numel(shape: &[usize]) -> usize {
+    shape.iter().product()
+}
+
+/// A count that training may go on from.
+fn counted(what: &str, count: u64) -> std::result::Result<u64, String> {
+    const MOST: u64 = 1 << 53;
+    match count <= MOST {
+        true => Ok(count),
+        false => Err(format!("its number of {what}, {count}, is too large")),
     }
 }
 
