@@ -140,9 +140,9 @@ pub enum Error {
     },
 
     /// A checkpoint that cannot be written, read, or does not fit the model.
-    #[error("checkpoint `{path}`: {problem}")]
+    #[error("checkpoint{}: {problem}", Named(.path))]
     Checkpoint {
-        /// The file.
+        /// The file; empty where the state of a file that was read before does not fit a site.
         path: String,
         /// What is wrong.
         problem: String,
@@ -170,6 +170,18 @@ impl Error {
     /// Wraps an error of another type, so that a model's body may use `?` on it.
     pub fn user(error: impl std::error::Error + 'static) -> Self {
         Self::User(Rc::new(error))
+    }
+}
+
+/// A name in quotes after a space, if there is one.
+struct Named<'a>(&'a str);
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            "" => Ok(()),
+            name => write!(f, " `{name}`"),
+        }
     }
 }
 

@@ -41,6 +41,7 @@ fn arrays_beyond_all_memory_are_errors() {
         ("broadcast_to", zeros([1]).broadcast_to([HALF, HALF])),
         ("reshape", none.reshape([HALF, 0, HALF, HALF])),
         ("matmul", zeros([HALF, 0]).matmul(&zeros([0, HALF]))),
+        ("unsqueeze", Tensor::stack(&[&none], 3)),
     ] {
         match tensor.check().unwrap_err() {
             Error::Shape {

@@ -240,3 +240,86 @@ fn damaged_files_are_refused() -> Result<()> {
     assert!(refusal(&mut trainer, &path).contains("cannot be read"));
     Ok(())
 }
+
+/// The file with another header.
+fn altered(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
+    let (size, rest) = bytes.split_at(8);
+    let header = u64::from_le_bytes(size.try_into().unwrap()) as usize;
+    let (header, numbers) = rest.split_at(header);
+    let header = String::from_utf8(header.to_vec()).unwrap();
+    assert!(header.contains(from), "{from} is not in {header}");
+    let header = header.replacen(from, to, 1);
+    let mut altered = (header.len() as u64).to_le_bytes().to_vec();
+    altered.extend(header.as_bytes());
+    altered.extend(numbers);
+    altered
+}
+
+#[test]
+fn what_training_could_not_go_on_from_is_refused() -> Result<()> {
+    let folder = TempDir::new().unwrap();
+    let path = saved(&folder)?;
+    let bytes = fs::read(&path).unwrap();
+    let refuse = |bytes: &[u8], wanted: &str| {
+        fs::write(&path, bytes).unwrap();
+        let (mut trainer, layer) = trainer(1).unwrap();
+        let before = layer.weight.get().to_vec().unwrap();
+        let error = refusal(&mut trainer, &path);
+        assert!(error.contains(wanted), "{error}");
+        assert_eq!(layer.weight.get().to_vec().unwrap(), before, "{error}");
+    };
+    let huge = u64::MAX.to_string();
+    for (from, to, wanted) in [
+        (
+            r#"step\":7"#,
+            format!(r#"step\":{huge}"#),
+            "number of steps",
+        ),
+        (
+            r#"offset\":7"#,
+            format!(r#"offset\":{huge}"#),
+            "number of updates",
+        ),
+        (
+            r#"offset\":7"#,
+            r#"offset\":-7"#.into(),
+            "manifest is damaged",
+        ),
+        (
+            "memory/0:offset",
+            "memory/0:offsex".into(),
+            "`memory/0:offsex` does not fit",
+        ),
+        ("memory/0:offset", "memory/7:offset".into(), "does not fit"),
+        (
+            "memory/1:layer.bias",
+            "memory/1:layer.bios".into(),
+            "does not fit",
+        ),
+    ] {
+        refuse(&altered(&bytes, from, &to), wanted);
+    }
+    let mut unknown = bytes.clone();
+    let last = unknown.len() - 4;
+    unknown[last..].copy_from_slice(&f32::NAN.to_le_bytes());
+    refuse(&unknown, "not a number");
+    Ok(())
+}
+
+#[test]
+fn a_refused_file_changes_nothing() -> Result<()> {
+    let folder = TempDir::new().unwrap();
+    let path = saved(&folder)?;
+    let bytes = fs::read(&path).unwrap();
+    let (mut trainer, layer) = trainer(1)?;
+    train(&mut trainer, &layer, 2)?;
+    let before = layer.weight.get().to_vec()?;
+    let shape = r#""store:offset":{"dtype":"F32","shape":[2]"#;
+    let other = r#""store:offset":{"dtype":"F32","shape":[1,2]"#;
+    fs::write(&path, altered(&bytes, shape, other)).unwrap();
+    let error = refusal(&mut trainer, &path);
+    assert!(error.contains("`offset` has shape [1, 2]"), "{error}");
+    assert_eq!(layer.weight.get().to_vec()?, before);
+    assert_eq!(trainer.steps_taken(), 2);
+    Ok(())
+}

@@ -1,6 +1,7 @@
 //! The modelling language from the user's side: programs, handlers, training, exact answers.
 
 mod checkpoint;
+mod empty;
 mod errors;
 mod exact;
 mod guides;

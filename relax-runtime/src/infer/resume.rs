@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::checkpoint::{Checkpoint, refused, restore_all, save_all};
+use super::checkpoint::{Checkpoint, fitted_all, refused, save_all, set_all};
 use super::trainer::Trainer;
 use crate::error::{Error, Result};
 use crate::tensor::{Parameter, Tensor};
@@ -51,16 +51,18 @@ impl Trainer {
             let problem = format!("it was trained with seed {}, not {}", saved.seed, self.seed);
             return Err(refused(problem));
         }
-        restore_all(&saved.layers, &self.layers)?;
+        // All of it fits, or nothing is changed.
+        let mut fitted = fitted_all(&saved.layers, &self.layers)?;
+        let mut new = Vec::new();
         for (name, values) in &saved.store {
-            let known = self.params.parameter(name);
-            match known {
-                Some(parameter) => values.restore(name, &parameter)?,
-                None => drop(
-                    self.params
-                        .insert(name, &values.tensor(&Tensor::scalar(0.0))?),
-                ),
+            match self.params.parameter(name) {
+                Some(parameter) => fitted.push(values.fitted(name, &parameter)?),
+                None => new.push((name, values.tensor(&Tensor::scalar(0.0))?)),
             }
+        }
+        set_all(fitted)?;
+        for (name, value) in new {
+            self.params.insert(name, &value);
         }
         self.optimizer.restore(saved.memory);
         self.sites.restore(saved.sites);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::bound::Samples;
-use super::checkpoint::{SavedSite, refused, restore_all, save_all};
+use super::checkpoint::{SavedSite, fitted_all, refused, save_all, set_all};
 use super::cost_to_go::{CostToGo, Work};
 use super::site_estimate::{SiteEstimate, measure};
 use crate::dist::Relaxation;
@@ -317,7 +317,7 @@ impl Site {
                     self.estimator.name()
                 )));
             }
-            restore_all(&saved.surrogate, state.parameters())?;
+            set_all(fitted_all(&saved.surrogate, state.parameters())?)?;
             state.optimizer_mut().restore(saved.memory);
             if let [sum, weight, square_sum, square_weight, moments @ ..] = &saved.averages[..] {
                 state.baseline.restore([*sum, *weight]);

@@ -48,14 +48,14 @@ impl Surrogate for RelaxedCost {
         1
     }
 
-    /// One evaluation of f, which carries the tangent ∂/∂λ. f' = ∂f/∂λ is linear in s' = ∂s/∂λ, so
-    /// that the reverse pass of f' alone gives both ∂f/∂s = ∂f'/∂s' and ∂f'/∂s.
     fn eta_and_temperature(&self) -> Result<Option<(f64, f64)>> {
         let eta = self.scale.get().peek_item()?;
         let temperature = self.log_temperature.get().peek_item()?.exp();
         Ok(Some((eta.into(), temperature.into())))
     }
 
+    /// One evaluation of f, which carries the tangent ∂/∂λ. f' = ∂f/∂λ is linear in s' = ∂s/∂λ, so
+    /// that the reverse pass of f' alone gives both ∂f/∂s = ∂f'/∂s' and ∂f'/∂s.
     fn linearize<'a>(&'a self, z: &Tensor, around: Surroundings<'a>) -> Result<Linearization<'a>> {
         let eta = self.scale.get().detach();
         let temperature = self.log_temperature.get().detach().exp();

@@ -149,7 +149,10 @@ impl SmallPass {
         let fits = |x: &Tensor, layer: &Linear| {
             x.rank() == 2 && x.rows() == z.rows() && x.shape()[1] == layer.weight.shape()[0]
         };
+        let whole = |layer: &Linear| layer.weight.shape().numel() > 0;
         (1..=Self::LARGEST).contains(&(z.rows() * weights))
+            && whole(before)
+            && layers.iter().all(whole)
             && z.device() == Device::cpu()
             && fits(h, before)
             && layers.first().is_some_and(|layer| fits(z, layer))

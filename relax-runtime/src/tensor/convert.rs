@@ -63,7 +63,9 @@ impl Tensor {
             let inner = self.inner()?;
             if inner.tangent.is_some() {
                 return Err(Error::Autodiff(
-                    "apply_module: a dfdx module cannot carry a tangent; pass `primal()`".into(),
+                    "apply_module: a dfdx module cannot carry the tangent of a relaxed draw; ask for \
+                     `estimator = \"relax-free-form\"` at the site that it depends on"
+                        .into(),
                 ));
             }
             let operand = typed(inner, shape, "apply_module")?;

@@ -273,7 +273,7 @@ impl Tensor {
     }
 
     /// The same numbers as a constant: no graph, no tangent. The sites that they came from stay
-    /// known.
+    /// known, and get estimators that do not rely on derivatives.
     #[must_use]
     pub fn detach(&self) -> Self {
         self.without_history().severed()

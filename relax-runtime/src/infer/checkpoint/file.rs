@@ -146,22 +146,25 @@ impl Checkpoint {
             .and_then(|map| map.get(MANIFEST));
         let manifest =
             manifest.ok_or("it is no checkpoint of a trainer: its manifest is missing")?;
+        let no_manifest = |e: serde_json::Error| format!("its manifest is damaged ({e})");
         let format = serde_json::from_str::<Format>(manifest)
-            .map_err(|e| e.to_string())?
+            .map_err(no_manifest)?
             .format;
         if format != FORMAT {
             return Err(format!(
                 "it has format {format}, this program reads {FORMAT}; use the version that wrote it"
             ));
         }
-        let manifest: Manifest = serde_json::from_str(manifest).map_err(|e| e.to_string())?;
+        let manifest: Manifest = serde_json::from_str(manifest).map_err(no_manifest)?;
+        counted("steps", manifest.step)?;
         let read = Reader { tensors: &tensors };
+        let (store, layers) = (read.values("store")?, read.values("layer")?);
         Ok(Self {
             seed: manifest.seed,
             step: manifest.step,
-            store: read.values("store")?,
-            layers: read.values("layer")?,
-            memory: read.memory("memory", &manifest.updates)?,
+            memory: read.memory("memory", &manifest.updates, &[&store, &layers])?,
+            store,
+            layers,
             sites: read.sites("site", manifest.sites)?,
             record: read.record(manifest.rivals)?,
         })
@@ -241,9 +244,12 @@ impl Reader<'_> {
             .filter_map(|name| Some((name, name.strip_prefix(&prefix)?)));
         let read = members.map(|(full, name)| {
             let view = self.tensors.tensor(full).map_err(|e| e.to_string())?;
-            let values = decode::<4>(full, &view, Dtype::F32)?
+            let values: Vec<f32> = decode::<4>(full, &view, Dtype::F32)?
                 .map(f32::from_le_bytes)
                 .collect();
+            if values.iter().any(|x| x.is_nan()) {
+                return Err(format!("its tensor `{full}` holds what is not a number"));
+            }
             Ok((
                 name.to_owned(),
                 Values {
@@ -259,18 +265,29 @@ impl Reader<'_> {
         &self,
         group: &str,
         updates: &BTreeMap<String, u64>,
+        parameters: &[&BTreeMap<String, Values>],
     ) -> std::result::Result<BTreeMap<String, Memory>, String> {
         let mut memory: BTreeMap<String, Memory> = updates
             .iter()
-            .map(|(name, &step)| (name.clone(), Memory::after(step)))
-            .collect();
+            .map(|(name, &step)| Ok((name.clone(), Memory::after(counted("updates", step)?))))
+            .collect::<std::result::Result<_, String>>()?;
         for slot in 0.. {
             let values = self.values(&format!("{group}/{slot}"))?;
             if values.is_empty() {
                 break;
             }
+            let whole = values.len() == memory.len();
             for (name, values) in values {
-                memory.entry(name).or_default().slots.push(values.values);
+                let shape = parameters
+                    .iter()
+                    .find_map(|saved| Some(&saved.get(&name)?.shape));
+                let len = values.values.len();
+                match memory.get_mut(&name) {
+                    Some(memory) if whole && shape.is_none_or(|s| numel(s) == len) => {
+                        memory.slots.push(values.values);
+                    }
+                    _ => return Err(format!("its tensor `{group}/{slot}:{name}` does not fit")),
+                }
             }
         }
         Ok(memory)
@@ -283,11 +300,12 @@ impl Reader<'_> {
     ) -> std::result::Result<SavedSites, String> {
         let read = manifests.into_iter().map(|(name, site)| {
             let part = |part: &str| format!("{group}/{name}/{part}");
+            let surrogate = self.values(&part("surrogate"))?;
             let saved = SavedSite {
                 estimator: site.estimator,
                 class: site.class,
-                surrogate: self.values(&part("surrogate"))?,
-                memory: self.memory(&part("memory"), &site.updates)?,
+                memory: self.memory(&part("memory"), &site.updates, &[&surrogate])?,
+                surrogate,
                 averages: self.f64s(&part("averages"))?,
             };
             Ok((name, saved))
@@ -319,6 +337,20 @@ impl Reader<'_> {
         Ok(decode::<8>(name, &view, Dtype::F64)?
             .map(f64::from_le_bytes)
             .collect())
+    }
+}
+
+/// Number of elements of a shape; safetensors has checked that it is no larger than the file.
+fn numel(shape: &[usize]) -> usize {
+    shape.iter().product()
+}
+
+/// A count that training may go on from.
+fn counted(what: &str, count: u64) -> std::result::Result<u64, String> {
+    const MOST: u64 = 1 << 53;
+    match count <= MOST {
+        true => Ok(count),
+        false => Err(format!("its number of {what}, {count}, is too large")),
     }
 }
 

@@ -76,8 +76,8 @@ impl Values {
         Tensor::from_vec(self.values.clone(), shape, &like.device())
     }
 
-    /// Gives a parameter these numbers, if they fit.
-    pub(super) fn restore(&self, name: &str, parameter: &Parameter) -> Result<()> {
+    /// The numbers as a parameter's next value, if they fit.
+    pub(super) fn fitted(&self, name: &str, parameter: &Parameter) -> Result<(Parameter, Tensor)> {
         let shape = parameter.shape();
         if shape[..] != self.shape[..] {
             return Err(refused(format!(
@@ -85,25 +85,33 @@ impl Values {
                 self.shape
             )));
         }
-        parameter.set(self.tensor(&parameter.get())?)
+        Ok((parameter.clone(), self.tensor(&parameter.get())?))
     }
 }
 
-/// Restores parameters by name.
+/// The saved values of parameters, by name.
 ///
 /// # Errors
 /// If one is missing among the saved, or has another shape.
-pub(super) fn restore_all(
+pub(super) fn fitted_all(
     saved: &BTreeMap<String, Values>,
     parameters: &[Parameter],
-) -> Result<()> {
-    parameters.iter().try_for_each(|parameter| {
+) -> Result<Vec<(Parameter, Tensor)>> {
+    let fitted = parameters.iter().map(|parameter| {
         let name = named(parameter)?;
         let values = saved
             .get(name)
             .ok_or_else(|| refused(format!("it has no parameter `{name}`, which the model has")))?;
-        values.restore(name, parameter)
-    })
+        values.fitted(name, parameter)
+    });
+    fitted.collect()
+}
+
+/// Sets parameters to the values that were found for them.
+pub(super) fn set_all(fitted: Vec<(Parameter, Tensor)>) -> Result<()> {
+    fitted
+        .into_iter()
+        .try_for_each(|(parameter, value)| parameter.set(value))
 }
 
 /// The numbers of parameters by name.

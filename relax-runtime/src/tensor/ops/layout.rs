@@ -223,7 +223,11 @@ impl Tensor {
                 Err(_) => (*first).clone(),
             };
         }
-        let slices: Vec<Tensor> = tensors.iter().map(|t| t.unsqueeze(axis)).collect();
+        // No closure, in which an error's line would be this one.
+        let mut slices = Vec::with_capacity(tensors.len());
+        for tensor in tensors {
+            slices.push(tensor.unsqueeze(axis));
+        }
         Tensor::concat(&slices.iter().collect::<Vec<_>>(), axis)
     }
 }
