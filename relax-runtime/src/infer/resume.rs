@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::checkpoint::{Checkpoint, refused, restore_all, save_all};
+use super::joint::Joint;
 use super::trainer::Trainer;
 use crate::error::{Error, Result};
 use crate::tensor::{Parameter, Tensor};
@@ -60,6 +61,7 @@ impl Trainer {
         }
         self.optimizer.restore(saved.memory);
         self.sites.restore(saved.sites);
+        self.joint = Joint::default();
         self.step = saved.step;
         Ok(())
     }
