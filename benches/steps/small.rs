@@ -3,8 +3,6 @@
 use std::rc::Rc;
 
 use relax_runtime::estimator::{Estimator, by_name};
-use relax_runtime::infer::Objective;
-use relax_runtime::optim::Optimizer;
 use relax_runtime::prelude::*;
 
 use crate::{Job, Step};
@@ -97,17 +95,6 @@ fn svi(estimator: &str, model: impl Program + 'static) -> Result<Step> {
     Ok(Box::new(move || Ok(trainer.step(&Elbo::new(&model))?.loss)))
 }
 
-/// Steps along the exact gradient.
-fn exact(model: impl Program + 'static) -> Result<Step> {
-    let (params, mut optimizer) = (ParamStore::default(), Optimizer::default());
-    Ok(Box::new(move || {
-        let objective: &dyn Objective = &Elbo::new(&model);
-        let (loss, gradients) = exact_gradient(objective, &params)?;
-        optimizer.update(&gradients)?;
-        Ok(loss)
-    }))
-}
-
 /// The jobs, each with the estimators that suit it.
 pub(crate) fn jobs() -> Vec<Job> {
     let small_network = || Relax {
@@ -119,7 +106,6 @@ pub(crate) fn jobs() -> Vec<Job> {
         Job::new("toy relax", || toy(Rc::new(Relax::default()))),
         Job::new("toy relax free-form", || toy(Rc::new(Relax::free_form()))),
         Job::new("toy relax 1-10-1", move || toy(Rc::new(small_network()))),
-        Job::new("sprinkler exact", || exact(lawn(true))),
         Job::new("sprinkler enumerate", || svi("enumerate", lawn(true))),
         Job::new("sprinkler relax", || svi("relax", lawn(true))),
         Job::new("mixture enumerate", || mixture_by("enumerate")),

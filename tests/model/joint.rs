@@ -377,12 +377,14 @@ fn training_resumes_bit_for_bit() -> Result<()> {
         }
         trainer.save(&path)?;
         let mut resumed = fresh();
+        resumed.step(&Elbo::new(&nested(1)))?;
         resumed.resume(&path)?;
         for _ in 0..4 {
             let (a, b) = (trainer.step(&objective)?, resumed.step(&objective)?);
             assert_eq!(a.loss.to_bits(), b.loss.to_bits());
             assert_eq!(a.evaluations, b.evaluations);
         }
+        assert_eq!(trainer.plan().to_string(), resumed.plan().to_string());
         for (name, parameter) in trainer.params().all() {
             let other = resumed.params().get(&name).expect("a parameter");
             assert_eq!(parameter.get().to_vec()?, other.to_vec()?);

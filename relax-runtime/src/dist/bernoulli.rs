@@ -1,5 +1,6 @@
 //! Bernoulli: a coin with probability σ(logits).
 
+use std::fmt::Debug;
 use std::rc::Rc;
 
 use super::{
@@ -19,8 +20,8 @@ const EPSILON: f32 = f32::EPSILON / 2.0;
 
 /// Independent coins; over `f64` a draw is a `bool`, over a tensor a 0/1 tensor of its shape.
 #[derive(Clone, Debug)]
-pub struct Bernoulli<P> {
-    logits: P,
+pub struct Bernoulli<P: BernoulliOperand> {
+    logits: P::Logits,
 }
 
 impl<P: BernoulliOperand> Bernoulli<P> {
@@ -32,7 +33,7 @@ impl<P: BernoulliOperand> Bernoulli<P> {
     /// If a probability is NaN or outside [0, 1].
     pub fn probs(p: impl Operand<Repr = P>) -> Result<Self> {
         Ok(Self {
-            logits: p.into_repr().logits_of_probs()?,
+            logits: p.into_repr().of_probs()?,
         })
     }
 
@@ -41,18 +42,50 @@ impl<P: BernoulliOperand> Bernoulli<P> {
     /// # Errors
     /// If a logit is NaN, or infinite in a tensor.
     pub fn logits(logits: impl Operand<Repr = P>) -> Result<Self> {
-        let logits = logits.into_repr();
-        logits.check_logits()?;
-        Ok(Self { logits })
+        Ok(Self {
+            logits: logits.into_repr().of_logits()?,
+        })
     }
 }
 
 /// `f64` or [`Tensor`], as a Bernoulli's parameter.
 pub trait BernoulliOperand: Sized {
+    /// What is kept of it: of a tensor the logits, on the host a [`Coin`].
+    type Logits: Clone + Debug;
+    /// Of probabilities; logits are ln p − ln(1 − p).
+    fn of_probs(self) -> Result<Self::Logits>;
+    /// Of logits: an error if one is NaN, or infinite in a tensor.
+    fn of_logits(self) -> Result<Self::Logits>;
+}
+
+/// The parameter of a coin on the host, as it was given: logarithms are taken where they are needed.
+#[derive(Clone, Copy, Debug)]
+pub enum Coin {
+    /// The probability of 1.
+    Prob(f64),
     /// ln p − ln(1 − p).
-    fn logits_of_probs(self) -> Result<Self>;
-    /// An error if a logit is NaN, or infinite in a tensor.
-    fn check_logits(&self) -> Result<()>;
+    Logit(f64),
+}
+
+impl Coin {
+    fn logit(self) -> f64 {
+        match self {
+            Self::Prob(p) => p.ln() - (-p).ln_1p(),
+            Self::Logit(logit) => logit,
+        }
+    }
+
+    fn log_mass(self, value: bool) -> f64 {
+        /// Below it 1 − p would round what ln(1 − p) is made of.
+        const SMALL: f64 = 0.25;
+        match (self, value) {
+            (Self::Prob(p), true) => p.ln(),
+            (Self::Prob(p), false) if p < SMALL => (-p).ln_1p(),
+            (Self::Prob(p), false) => (1.0 - p).ln(),
+            (Self::Logit(logit), true) => -softplus(-logit),
+            (Self::Logit(logit), false) => -softplus(logit),
+        }
+    }
 }
 
 const PROBS: &str = "probabilities lie between 0 and 1";
@@ -60,31 +93,36 @@ const NOT_NAN: &str = "logits must be numbers; look at what computes them";
 const FINITE: &str = "logits must be finite; look at what computes them (±1e4 is certainty)";
 
 impl BernoulliOperand for f64 {
-    fn logits_of_probs(self) -> Result<Self> {
+    type Logits = Coin;
+
+    fn of_probs(self) -> Result<Coin> {
         if (0.0..=1.0).contains(&self) {
-            Ok(self.ln() - (-self).ln_1p())
+            Ok(Coin::Prob(self))
         } else {
             Err(parameter_error(NAME, "probs", self, PROBS))
         }
     }
 
-    fn check_logits(&self) -> Result<()> {
+    fn of_logits(self) -> Result<Coin> {
         if self.is_nan() {
-            Err(parameter_error(NAME, "logits", *self, NOT_NAN))
+            Err(parameter_error(NAME, "logits", self, NOT_NAN))
         } else {
-            Ok(())
+            Ok(Coin::Logit(self))
         }
     }
 }
 
 impl BernoulliOperand for Tensor {
-    fn logits_of_probs(self) -> Result<Self> {
+    type Logits = Self;
+
+    fn of_probs(self) -> Result<Self> {
         check_values(NAME, "probs", &self, |p| (0.0..=1.0).contains(&p), PROBS)?;
         Ok(self.clamp(EPSILON, 1.0 - EPSILON).logit())
     }
 
-    fn check_logits(&self) -> Result<()> {
-        check_values(NAME, "logits", self, f32::is_finite, FINITE)
+    fn of_logits(self) -> Result<Self> {
+        check_values(NAME, "logits", &self, f32::is_finite, FINITE)?;
+        Ok(self)
     }
 }
 
@@ -98,13 +136,12 @@ impl Distribution for Bernoulli<f64> {
     }
 
     fn log_density(&self, value: &bool) -> Result<Number> {
-        let signed = if *value { -self.logits } else { self.logits };
-        Ok(Number::Host(-softplus(signed)))
+        Ok(Number::Host(self.logits.log_mass(*value)))
     }
 
     fn sample(&self, stream: &mut Stream) -> Result<bool> {
         let u = stream.uniform_f64();
-        Ok(u.ln() - (-u).ln_1p() + self.logits > 0.0)
+        Ok(u.ln() - (-u).ln_1p() + self.logits.logit() > 0.0)
     }
 
     fn values(&self) -> Option<usize> {
@@ -117,7 +154,7 @@ impl Distribution for Bernoulli<f64> {
 
     fn law(&self) -> Result<Rc<dyn Law>> {
         const LARGEST: f64 = 80.0;
-        let logits = Tensor::scalar(self.logits.clamp(-LARGEST, LARGEST) as f32);
+        let logits = Tensor::scalar(self.logits.logit().clamp(-LARGEST, LARGEST) as f32);
         Ok(Rc::new(Bernoulli { logits }))
     }
 }

@@ -14,7 +14,7 @@ mod value;
 use std::fmt::Debug;
 use std::rc::Rc;
 
-pub use bernoulli::{Bernoulli, BernoulliOperand, BernoulliRelaxation};
+pub use bernoulli::{Bernoulli, BernoulliOperand, BernoulliRelaxation, Coin};
 pub use categorical::{Categorical, CategoricalOperand, CategoricalRelaxation};
 pub use normal::{Join, Normal, NormalOperand};
 pub use one_hot::OneHotCategorical;

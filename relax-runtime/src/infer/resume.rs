@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::checkpoint::{Checkpoint, fitted_all, refused, save_all, set_all};
+use super::joint::Joint;
 use super::trainer::Trainer;
 use crate::error::{Error, Result};
 use crate::tensor::{Parameter, Tensor};
@@ -66,6 +67,7 @@ impl Trainer {
         }
         self.optimizer.restore(saved.memory);
         self.sites.restore(saved.sites);
+        self.joint = Joint::default();
         self.past_record = None;
         match &mut self.recorder {
             Some(recorder) => recorder.restore(saved.record.unwrap_or_default()),

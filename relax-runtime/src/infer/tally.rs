@@ -54,8 +54,8 @@ struct State {
     largest: usize,
     /// The choices of the current run.
     path: Vec<usize>,
-    /// ln q of the current run.
-    log_mass: f64,
+    /// q of the current run.
+    mass: f64,
     cost: f64,
     value: f64,
     refused: bool,
@@ -81,8 +81,8 @@ pub(super) struct Choice {
     parameter: Parameter,
     /// The last step that came by.
     step: u64,
-    /// ln q of each value.
-    log_masses: Vec<f64>,
+    /// q and ln q of each value.
+    masses: Vec<(f64, f64)>,
     /// Σ q C over the combinations with each value.
     sums: Vec<f64>,
 }
@@ -189,7 +189,7 @@ impl Choice {
             file: at.site.file,
             line: at.site.line,
             step: 0,
-            log_masses: vec![0.0; values],
+            masses: vec![(0.0, 0.0); values],
             sums: vec![0.0; values],
         }))
     }
@@ -198,20 +198,25 @@ impl Choice {
     fn start(&mut self, step: u64) -> Result<()> {
         self.step = step;
         self.sums.fill(0.0);
-        let masses = &mut self.log_masses;
+        let masses = &mut self.masses;
         let first = masses.len() - self.parameter.shape().numel();
-        masses.fill(0.0);
+        masses.fill((0.0, 0.0));
         self.parameter.get().with_values(|logits| {
-            let logits = logits.iter().copied().map(f64::from);
-            masses[first..]
-                .iter_mut()
-                .zip(logits)
-                .for_each(|(m, x)| *m = x);
+            let pairs = masses[first..].iter_mut().zip(logits);
+            pairs.for_each(|((_, logit), &x)| *logit = x.into());
         })?;
-        let max = masses.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let total: f64 = masses.iter().map(|x| (x - max).exp()).sum();
+        let logits = masses.iter().map(|(_, logit)| *logit);
+        let max = logits.fold(f64::NEG_INFINITY, f64::max);
+        let mut total = 0.0;
+        for (mass, logit) in &mut *masses {
+            *mass = (*logit - max).exp();
+            total += *mass;
+        }
         let log_total = max + total.ln();
-        masses.iter_mut().for_each(|x| *x -= log_total);
+        for (mass, logit) in masses {
+            *mass /= total;
+            *logit -= log_total;
+        }
         Ok(())
     }
 
@@ -220,8 +225,10 @@ impl Choice {
         let shape = self.parameter.shape();
         let first = self.sums.len() - shape.numel();
         let all: f64 = self.sums.iter().sum();
-        let pairs = self.sums.iter().zip(&self.log_masses).skip(first);
-        let values: Vec<f32> = pairs.map(|(a, m)| (a - m.exp() * all) as f32).collect();
+        let pairs = self.sums.iter().zip(&self.masses).skip(first);
+        let values: Vec<f32> = pairs
+            .map(|(sum, (mass, _))| (sum - mass * all) as f32)
+            .collect();
         let squares: f64 = values.iter().map(|g| f64::from(g * g)).sum();
         let mean_square = squares / values.len().max(1) as f64;
         Ok((
@@ -243,12 +250,12 @@ impl State {
 
     fn start_run(&mut self) {
         self.path.clear();
-        (self.log_mass, self.cost) = (0.0, 0.0);
+        (self.mass, self.cost) = (1.0, 0.0);
     }
 
     /// Adds the run to the sums and moves on; false after the last combination.
     fn finish_run(&mut self, step: u64) -> Result<bool> {
-        let mass = self.log_mass.exp();
+        let mass = self.mass;
         // What has no probability does not count, whatever it costs.
         if mass > 0.0 {
             let share = mass * self.cost;
@@ -304,7 +311,9 @@ impl HostRun for Sums {
         if choice.step != state.step {
             choice.start(state.step)?;
         }
-        if choice.log_masses.len() != values || choice.distribution != dist.name() {
+        let name = dist.name();
+        let same = std::ptr::eq(choice.distribution, name) || choice.distribution == name;
+        if choice.masses.len() != values || !same {
             for (part, init) in dist.law()?.guide_parameters()? {
                 guide_parameter(&self.params, &choice.name, part, &init)?;
             }
@@ -314,9 +323,9 @@ impl HostRun for Sums {
             state.too_many = true;
             return Err(Error::Model("the program has too many combinations".into()));
         }
-        let log_mass = choice.log_masses[digit];
+        let (mass, log_mass) = choice.masses[digit];
         state.path.push(place);
-        state.log_mass += log_mass;
+        state.mass *= mass;
         state.cost += log_mass;
         Ok(digit)
     }

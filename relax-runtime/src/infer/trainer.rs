@@ -35,7 +35,7 @@ pub struct Trainer {
     pub(super) params: ParamStore,
     pub(super) optimizer: Optimizer,
     pub(super) sites: Sites,
-    joint: Joint,
+    pub(super) joint: Joint,
     pub(super) step: u64,
     /// Parameters of the user's layers that checkpoints hold.
     pub(super) layers: Vec<Parameter>,

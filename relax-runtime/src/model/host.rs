@@ -162,6 +162,16 @@ struct Name {
     index: Index,
 }
 
+impl Name {
+    /// Whether it is the other one, as far as a glance shows: in most cases both come from the same
+    /// place of the source.
+    fn is_clearly(&self, other: &Self) -> bool {
+        std::ptr::eq(self.text, other.text)
+            && self.scope == other.scope
+            && self.index == other.index
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Index {
     /// Outside of loops.
@@ -190,7 +200,7 @@ impl Names {
     fn number(&mut self, name: Name) -> usize {
         let expected = self.order.get(self.at).copied();
         let number = match expected {
-            Some(number) if self.known[number].name == name => number,
+            Some(number) if self.known[number].name.is_clearly(&name) => number,
             _ => {
                 self.order.truncate(self.at);
                 let number = *self.numbers.entry(name).or_insert(self.known.len());
