@@ -1,7 +1,7 @@
 //! A multi-layer perceptron.
 
 use super::Linear;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::random::Stream;
 use crate::tensor::cpu::math;
 use crate::tensor::{Device, Parameter, Tensor};
@@ -100,13 +100,20 @@ impl Mlp {
     /// Layers of the given sizes, input first, output last.
     ///
     /// # Errors
-    /// If the device cannot hold them.
+    /// [`Error::Config`] if there are fewer than two sizes; otherwise if the device cannot hold the
+    /// layers.
     pub fn new(
         sizes: &[usize],
         activation: Activation,
         stream: &mut Stream,
         device: &Device,
     ) -> Result<Self> {
+        if sizes.len() < 2 {
+            return Err(Error::Config {
+                setting: "layer sizes",
+                problem: format!("are {sizes:?}; give at least those of the input and the output"),
+            });
+        }
         let layers = sizes
             .windows(2)
             .map(|pair| Linear::new(pair[0], pair[1], stream, device));
@@ -142,5 +149,21 @@ impl Mlp {
     /// All weights and biases, layer by layer.
     pub fn parameters(&self) -> Vec<Parameter> {
         self.layers.iter().flat_map(Linear::parameters).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Key;
+
+    #[test]
+    fn a_network_without_layers_is_refused() {
+        for sizes in [&[][..], &[3]] {
+            let mut stream = Key::new(1).stream("test");
+            let network = Mlp::new(sizes, Activation::Relu, &mut stream, &Device::cpu());
+            let error = network.unwrap_err().to_string();
+            assert!(error.contains("input and the output"), "{error}");
+        }
     }
 }
