@@ -192,7 +192,10 @@ impl<'a> Run<'a> {
             common: None,
         };
         for latent in &pass.latents {
-            let mass = latent.law.log_density(&latent.value).detach();
+            let constants: Vec<Tensor> =
+                latent.law.parameters().iter().map(Tensor::detach).collect();
+            let law = latent.law.with_parameters(&constants);
+            let mass = law.log_density(&latent.value).detach();
             let mass = mass.sum_from(run.rows(&latent.plates).len());
             run.log_masses.push(mass.check()?.clone());
         }
