@@ -60,10 +60,18 @@ impl Value {
     }
 
     fn single(&self, wanted: &'static str) -> Result<f64> {
-        match &self.to_f64s()?[..] {
-            [x] => Ok(*x),
-            _ => Err(mismatch(wanted, self)),
-        }
+        let only = |values: &[f32]| match values {
+            [x] => Some(f64::from(*x)),
+            _ => None,
+        };
+        let found = match self {
+            Value::Bool(b) => Some(f64::from(u8::from(*b))),
+            Value::Index(k) => Some(*k as f64),
+            Value::Real(x) => Some(*x),
+            Value::Vector(v) => v.first().copied().filter(|_| v.len() == 1),
+            Value::Tensor(t) => t.with_values(only)?,
+        };
+        found.ok_or_else(|| mismatch(wanted, self))
     }
 }
 
@@ -257,7 +265,9 @@ impl Number {
     pub fn total(&self) -> Result<f64> {
         match self {
             Number::Host(x) => Ok(*x),
-            Number::Tensor(t) => Ok(t.peek()?.into_iter().map(f64::from).sum()),
+            Number::Tensor(t) => {
+                t.with_values(|values| values.iter().copied().map(f64::from).sum())
+            }
         }
     }
 

@@ -30,15 +30,23 @@ pub fn reinforce(problem: Problem<'_>, cost: &dyn Cost, baseline: f32) -> Result
 }
 
 /// The same for any law, continuous ones included: `weight`, a number a row, times
-/// ∂log p(value)/∂parameter, for each parameter of the law.
+/// ∂log p(value)/∂parameter, for each parameter of the law; of a discrete law with a number for
+/// each draw it is known without a graph.
 ///
 /// # Errors
 /// If shapes do not fit.
 pub fn score_function(law: &dyn Law, value: &Tensor, weight: &Tensor) -> Result<Vec<Tensor>> {
+    let value = value.detach();
+    if let (Some(relaxation), [theta]) = (law.relaxation(), &law.parameters()[..]) {
+        let (theta, b) = (theta.detach(), law.to_vertex(&value));
+        if theta.shape() == b.shape() {
+            let weight = spread(&weight.detach(), theta.rank())?;
+            let score = relaxation.score(&theta, &b) * weight;
+            return Ok(vec![score.check()?.clone()]);
+        }
+    }
     let parameters: Vec<Tensor> = law.parameters().iter().map(|p| p.detach().leaf()).collect();
-    let density = law
-        .with_parameters(&parameters)
-        .log_density(&value.detach());
+    let density = law.with_parameters(&parameters).log_density(&value);
     let weight = spread(&weight.detach(), density.rank())?;
     let cotangent = density.zeros_like() + weight;
     grad(

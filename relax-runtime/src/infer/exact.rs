@@ -179,6 +179,8 @@ struct Run<'a> {
     in_step: bool,
     /// For each latent ln q of its value, a number a row.
     log_masses: Vec<Tensor>,
+    /// The weight of every term, where no row has a weight of its own.
+    common: Option<Tensor>,
 }
 
 impl<'a> Run<'a> {
@@ -187,11 +189,21 @@ impl<'a> Run<'a> {
             pass,
             in_step,
             log_masses: Vec::new(),
+            common: None,
         };
         for latent in &pass.latents {
-            let mass = latent.law.log_density(&latent.value).detach();
+            let constants: Vec<Tensor> =
+                latent.law.parameters().iter().map(Tensor::detach).collect();
+            let law = latent.law.with_parameters(&constants);
+            let mass = law.log_density(&latent.value).detach();
             let mass = mass.sum_from(run.rows(&latent.plates).len());
             run.log_masses.push(mass.check()?.clone());
+        }
+        let mut plates = pass.latents.iter().map(|latent| &latent.plates);
+        let mut of_terms = pass.terms.iter().map(|term| &term.plates);
+        let none = |plates: &Rc<[Plate]>| run.rows(plates).is_empty();
+        if let (true, Some(term)) = (plates.all(none) && of_terms.all(none), pass.terms.first()) {
+            run.common = Some(run.weight(term)?);
         }
         Ok(run)
     }
@@ -204,6 +216,9 @@ impl<'a> Run<'a> {
     /// The probability of the combination, a number a row of a term's plates. Of plates that are
     /// not the term's any row will do: over all runs it adds up to one.
     fn weight(&self, term: &Term) -> Result<Tensor> {
+        if let Some(common) = &self.common {
+            return Ok(common.clone());
+        }
         let plates = self.rows(&term.plates);
         let sizes: Vec<usize> = plates.iter().map(|plate| plate.size).collect();
         let mut total = Tensor::zeros(Shape::try_from(&sizes[..])?, &self.device());
@@ -235,6 +250,18 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// The sum of the terms' shares for each row of a latent.
+    fn cost(&self, latent: &Latent, shares: &[Tensor]) -> Tensor {
+        let rank = self.rows(&latent.plates).len();
+        let terms = self.pass.terms.iter().zip(shares);
+        // Of terms in other plates none depends on the latent.
+        let terms = terms.filter(|(term, _)| self.within(term, latent));
+        terms.fold(
+            Tensor::zeros([], &latent.law.device()),
+            |cost, (term, share)| cost + share.sum_from(rank) * (term.scale / latent.scale) as f32,
+        )
+    }
+
     /// Whether each row of a term stands in one row of a latent.
     fn within(&self, term: &Term, latent: &Latent) -> bool {
         let own = self.rows(&latent.plates);
@@ -260,16 +287,17 @@ impl Exact {
                 cotangents.push((t.clone(), t.zeros_like() + weight * term.scale as f32));
             }
         }
+        // Without rows the cost is the same for all latents of a scale.
+        let mut cost: Option<(f64, Tensor)> = None;
         for (place, latent) in pass.latents.iter().enumerate() {
-            let rank = run.rows(&latent.plates).len();
-            let mut cost = Tensor::zeros([], &latent.law.device());
-            for (term, share) in pass.terms.iter().zip(&weighted) {
-                // Of terms in other plates none depends on the latent.
-                if run.within(term, latent) {
-                    cost = cost + share.sum_from(rank) * (term.scale / latent.scale) as f32;
-                }
-            }
-            let score = score_function(&*latent.law, &latent.value, &cost)?;
+            let known = cost
+                .take()
+                .filter(|(scale, _)| run.common.is_some() && *scale == latent.scale);
+            let (_, to_go) = cost.insert(match known {
+                Some(known) => known,
+                None => (latent.scale, run.cost(latent, &weighted)),
+            });
+            let score = score_function(&*latent.law, &latent.value, to_go)?;
             for (parameter, gradient) in latent.law.parameters().into_iter().zip(&score) {
                 cotangents.push((parameter, gradient * latent.scale as f32));
             }

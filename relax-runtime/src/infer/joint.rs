@@ -20,7 +20,7 @@ pub(super) enum Joint {
     #[default]
     Untried,
     Host {
-        tally: Tally,
+        tally: Box<Tally>,
         /// How many of its choices have been planned.
         planned: usize,
     },
@@ -91,7 +91,7 @@ impl Joint {
         step: u64,
     ) -> Result<Option<Found>> {
         if let Self::Untried = self {
-            let tally = Tally::new(params);
+            let tally = Box::new(Tally::new(params));
             *self = Self::Host { tally, planned: 0 };
         }
         let Self::Host { tally, planned } = self else {

@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::rc::Rc;
+
+use rustc_hash::FxHashMap;
 
 use super::host::{Host, HostRun};
 use super::{Entry, Handler, Kind, Message, Model, ParamStore, Plate, Rows, Site, Trace};
@@ -30,7 +31,7 @@ pub struct Context {
 struct State {
     trace: Trace,
     prefix: String,
-    visits: HashMap<String, usize>,
+    visits: FxHashMap<String, usize>,
     plates: Rc<[Plate]>,
     plates_entered: usize,
     /// Sites with host values: what comes after them may depend on them unseen.
