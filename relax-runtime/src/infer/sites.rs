@@ -105,9 +105,12 @@ impl Sites {
     ) -> Result<Option<SiteEstimate>> {
         let latent = work.latent;
         let mut class = work.pass.class(work.place);
-        if let Some(site) = self.met.get(&*latent.name) {
+        if let Some(site) = self.met.get_mut(&*latent.name) {
             site.expect_kind(class, latent)?;
             class = site.class.meet(class);
+            if site.class == class {
+                return site.estimate_if_needed(work, params, &mut self.restored, learn);
+            }
         } else if let Some(known) = self.restored.get(&*latent.name).and_then(|site| site.class) {
             class = known.meet(class);
             if class != known {
@@ -116,24 +119,14 @@ impl Sites {
             }
         }
         self.assign(latent, class)?;
-        let restored = &mut self.restored;
         match self.met.get_mut(&*latent.name) {
-            Some(site) if site.estimator.needs_estimate() => {
-                site.estimate(work, params, restored, learn).map(Some)
-            }
-            _ => Ok(None),
+            Some(site) => site.estimate_if_needed(work, params, &mut self.restored, learn),
+            None => Ok(None),
         }
     }
 
     /// Chooses a site's estimator when it is met first, or has become of another class.
     fn assign(&mut self, latent: &Latent, class: SiteClass) -> Result<()> {
-        if self
-            .met
-            .get(&*latent.name)
-            .is_some_and(|site| site.class == class)
-        {
-            return Ok(());
-        }
         let by_site = by_name_of(&self.at_sites, &latent.name);
         let asked = match (&latent.estimator, by_site) {
             (_, Some(estimator)) => Some(Rc::clone(estimator)),
@@ -160,11 +153,13 @@ impl Sites {
         share: f64,
         learn: bool,
     ) -> Vec<SiteReport> {
-        let report = |estimate: SiteEstimate| {
-            let site = self.met.get_mut(&*estimate.name)?;
-            Some(site.report(estimate, share, learn))
-        };
-        estimates.into_iter().filter_map(report).collect()
+        let mut reports = Vec::with_capacity(estimates.len());
+        for estimate in estimates {
+            if let Some(site) = self.met.get_mut(&*estimate.name) {
+                reports.push(site.report(estimate, share, learn));
+            }
+        }
+        reports
     }
 
     /// A site that has been met.
