@@ -172,7 +172,7 @@ fn lax_trains_its_surrogate_along_the_variance() -> Result<()> {
     let network = network(Activation::Tanh)?;
     let estimate = || lax(problem(&*law, &noise), &cost, &network);
     let square = || flat(&estimate()?).square().mean_all().item();
-    let found = estimate()?.variance_gradient;
+    let found = estimate()?.variance_gradient.tensors();
     derivatives::assert_follows(&network.parameters(), &found, square)
 }
 

@@ -77,7 +77,7 @@ fn differences(
     for (parameter, gradient) in surrogate
         .parameters()
         .iter()
-        .zip(&estimate.variance_gradient)
+        .zip(estimate.variance_gradient)
     {
         let value = parameter.get().detach();
         for _ in 0..DIRECTIONS {
@@ -88,7 +88,7 @@ fn differences(
                 mean_square(case, &theta, &noise, surrogate)
             };
             let difference = (at(1.0)? - at(-1.0)?) / (2.0 * f64::from(step));
-            let derivative = product(gradient, &direction)?;
+            let derivative = product(&gradient, &direction)?;
             largest = largest.max(derivative.abs());
             errors.push((derivative - difference).abs());
         }

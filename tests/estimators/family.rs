@@ -393,7 +393,7 @@ fn the_weight_of_double_control_variates_follows_the_variance() -> Result<()> {
     let at = |alpha| double_cv(problem, &INTERACTING.cost(), alpha);
     let square = |alpha| at(alpha)?.gradient.square().mean_all().item();
     let difference = (square(0.4 + STEP)? - square(0.4 - STEP)?) / (2.0 * STEP);
-    let derivative = at(0.4)?.variance_gradient[0].item()?;
+    let derivative = at(0.4)?.variance_gradient.tensors()[0].item()?;
     assert!(
         (difference - derivative).abs() < 1e-3 * (1.0 + derivative.abs()),
         "{difference}, {derivative}"
@@ -412,6 +412,8 @@ fn the_network_of_rodeo_follows_the_variance() -> Result<()> {
         let gradient = rodeo(problem, &INTERACTING.cost(), &network)?.gradient;
         gradient.square().mean_all().item()
     };
-    let found = rodeo(problem, &INTERACTING.cost(), &network)?.variance_gradient;
+    let found = rodeo(problem, &INTERACTING.cost(), &network)?
+        .variance_gradient
+        .tensors();
     derivatives::assert_follows(&network.parameters(), &found, square)
 }

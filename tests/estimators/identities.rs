@@ -54,7 +54,11 @@ fn rebar_is_relax_with_the_relaxed_cost() -> Result<()> {
             let relax = relax(problem, &case.cost(), &surrogate)?;
             assert_eq!(relax.gradient.to_vec()?, rebar.gradient.to_vec()?);
             assert_eq!(rebar.evaluations, evaluations);
-            for (a, b) in relax.variance_gradient.iter().zip(&rebar.variance_gradient) {
+            for (a, b) in relax
+                .variance_gradient
+                .into_iter()
+                .zip(rebar.variance_gradient)
+            {
                 assert_eq!(a.to_vec()?, b.to_vec()?);
             }
         }
@@ -110,8 +114,8 @@ fn coupled_is_independent_at_the_coupled_noise() -> Result<()> {
             let (one, two) = (run(&coupled)?, run(&explicit)?);
             worst.1 = worst.1.max(distance(&one.gradient, &two.gradient)?);
             assert!(one.evaluations <= two.evaluations);
-            for (a, b) in one.variance_gradient.iter().zip(&two.variance_gradient) {
-                worst.1 = worst.1.max(distance(a, b)?);
+            for (a, b) in one.variance_gradient.into_iter().zip(two.variance_gradient) {
+                worst.1 = worst.1.max(distance(&a, &b)?);
             }
         }
     }

@@ -222,7 +222,10 @@ impl Law for Bernoulli<Tensor> {
     }
 
     fn draw(&self, noise: &Tensor) -> Tensor {
-        BernoulliRelaxation.hard(&BernoulliRelaxation.relaxed(&self.logits.detach(), noise))
+        let hard = |of: [f32; 2]| scalar::hard([scalar::relaxed(of)]);
+        Tensor::pointwise([&self.logits, noise], hard, |[theta, u]| {
+            BernoulliRelaxation.hard(&BernoulliRelaxation.relaxed(&theta, &u))
+        })
     }
 
     fn relaxation(&self) -> Option<&'static dyn Relaxation> {
@@ -289,6 +292,11 @@ mod scalar {
     }
 
     #[inline(always)]
+    pub(super) fn hard([z]: [f32; 1]) -> f32 {
+        if z > 0.0 { 1.0 } else { 0.0 }
+    }
+
+    #[inline(always)]
     pub(super) fn score([theta, b]: [f32; 2]) -> f32 {
         b - math::sigmoid(theta)
     }
@@ -340,8 +348,7 @@ impl Relaxation for BernoulliRelaxation {
     }
 
     fn hard(&self, z: &Tensor) -> Tensor {
-        let hard = |[z]: [f32; 1]| if z > 0.0 { 1.0 } else { 0.0 };
-        Tensor::pointwise([z], hard, |[z]| z.gt(0.0))
+        Tensor::pointwise([z], scalar::hard, |[z]| z.gt(0.0))
     }
 
     /// z̃ = s [softplus(sθ + ln v_s) − ln(1 − v_s)] with s = 2b − 1 and v_s = v or 1 − v: the
@@ -414,11 +421,11 @@ impl Relaxation for BernoulliRelaxation {
     }
 
     fn pull(&self, _: &Tensor, kappa: &Tensor, w: &Tensor) -> Tensor {
-        kappa * w
+        Tensor::pointwise([kappa, w], |[kappa, w]| kappa * w, |[kappa, w]| kappa * w)
     }
 
     fn push(&self, _: &Tensor, kappa: &Tensor, v: &Tensor) -> Tensor {
-        kappa * v
+        Tensor::pointwise([kappa, v], |[kappa, v]| kappa * v, |[kappa, v]| kappa * v)
     }
 
     fn event_rank(&self) -> usize {

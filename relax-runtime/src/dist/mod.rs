@@ -301,9 +301,9 @@ fn expand_parameter(
 
 /// The shape that a law's parameters broadcast to: that of a draw as a vertex.
 pub(crate) fn draw_shape(parameters: &[Tensor]) -> Shape {
-    parameters.iter().fold(Shape::from([]), |shape, p| {
-        shape.broadcast(&p.shape()).unwrap_or(shape)
-    })
+    let shapes = parameters.iter().map(Tensor::shape);
+    let joint = shapes.reduce(|shape, other| shape.broadcast(&other).unwrap_or(shape));
+    joint.unwrap_or(Shape::SCALAR)
 }
 
 /// Checks that either one draw has the value's shape, or a draw is repeated for the value's

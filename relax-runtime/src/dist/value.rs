@@ -265,9 +265,7 @@ impl Number {
     pub fn total(&self) -> Result<f64> {
         match self {
             Number::Host(x) => Ok(*x),
-            Number::Tensor(t) => {
-                t.with_values(|values| values.iter().copied().map(f64::from).sum())
-            }
+            Number::Tensor(t) => t.with_values(|x| x.iter().map(|&x| f64::from(x)).sum()),
         }
     }
 

@@ -4,7 +4,7 @@ use super::Cost;
 use super::site::SiteTask;
 use crate::dist::Law;
 use crate::error::Result;
-use crate::surrogate::{CostAt, Surroundings};
+use crate::surrogate::{CostAt, Surroundings, VarianceGradient};
 use crate::tensor::{Shape, Tensor, grad};
 
 /// One continuous choice, or a block of independent ones, with every random number given. Its draw
@@ -35,7 +35,7 @@ pub struct ContinuousEstimate {
     pub gradients: Vec<Tensor>,
     /// ∂/∂φ of the mean square of all `gradients`' coordinates, a tensor a parameter of the
     /// surrogate.
-    pub variance_gradient: Vec<Tensor>,
+    pub variance_gradient: VarianceGradient,
     /// How many times f was evaluated.
     pub evaluations: usize,
 }

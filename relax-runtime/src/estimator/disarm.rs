@@ -4,6 +4,7 @@
 use super::site::{Estimator, SiteClass, SiteState, SiteTask};
 use super::{Cost, Estimate, Problem};
 use crate::error::Result;
+use crate::surrogate::VarianceGradient;
 use crate::tensor::Tensor;
 
 /// The estimate ½ (f(b) − f(b′)) (b − b′) σ(|θ|) where b is the draw of the noise u and b′ that of
@@ -22,7 +23,7 @@ pub fn disarm(problem: Problem<'_>, cost: &dyn Cost) -> Result<Estimate> {
     Ok(Estimate {
         cost: f,
         gradient,
-        variance_gradient: Vec::new(),
+        variance_gradient: VarianceGradient::default(),
         evaluations: 2,
     })
 }

@@ -4,6 +4,7 @@ use super::problem::{pull, spread};
 use super::site::{Estimator, SiteClass, SiteState, SiteTask};
 use super::{Cost, Estimate, Problem};
 use crate::error::{Error, Result};
+use crate::surrogate::VarianceGradient;
 use crate::tensor::Tensor;
 
 /// The DisARM estimate ½ (f(b) − f(b′)) (d − d′) σ(|ℓ|) for each decision d with log-odds ℓ(θ) of a
@@ -47,7 +48,7 @@ pub fn disarm_tree(problem: Problem<'_>, cost: &dyn Cost) -> Result<Estimate> {
     Ok(Estimate {
         cost: f,
         gradient,
-        variance_gradient: Vec::new(),
+        variance_gradient: VarianceGradient::default(),
         evaluations: 2,
     })
 }

@@ -42,7 +42,7 @@ pub fn double_cv(problem: Problem<'_>, cost: &dyn Cost, alpha: f32) -> Result<Es
     Ok(Estimate {
         cost: costs.swap_remove(0),
         gradient,
-        variance_gradient: vec![by_alpha],
+        variance_gradient: vec![by_alpha].into(),
         evaluations: draws.len(),
     })
 }

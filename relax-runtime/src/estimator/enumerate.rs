@@ -4,6 +4,7 @@ use super::shift::Events;
 use super::site::{Estimator, SiteClass, SiteState, SiteTask};
 use super::{Cost, Estimate, Problem};
 use crate::error::Result;
+use crate::surrogate::VarianceGradient;
 
 /// The sum Σ_b p(b | θ) f(b) ∂log p(b | θ)/∂θ over all values b of a row's events: without variance
 /// of its own (Rao-Blackwellisation over the site; Titsias and Lázaro-Gredilla 2015).
@@ -36,7 +37,7 @@ pub fn enumerate(problem: Problem<'_>, cost: &dyn Cost) -> Result<Estimate> {
     Ok(Estimate {
         cost: f,
         gradient,
-        variance_gradient: Vec::new(),
+        variance_gradient: VarianceGradient::default(),
         evaluations,
     })
 }

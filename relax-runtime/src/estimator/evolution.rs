@@ -5,6 +5,7 @@ use super::continuous::drawn;
 use super::site::{Estimator, SiteClass, SiteState};
 use super::{ContinuousEstimate, ContinuousProblem, ContinuousTask, Cost, score_function};
 use crate::error::{Error, Result};
+use crate::surrogate::VarianceGradient;
 use crate::tensor::Tensor;
 
 /// The mean over pairs of draws μ ± σ ε of f(b) ∂log p(b | θ)/∂θ: by μ it is the evolution
@@ -51,7 +52,7 @@ pub fn evolution_strategies(
     Ok(ContinuousEstimate {
         cost: f,
         gradients,
-        variance_gradient: Vec::new(),
+        variance_gradient: VarianceGradient::default(),
         evaluations: 2 * pairs,
     })
 }

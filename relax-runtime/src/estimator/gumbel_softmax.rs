@@ -5,6 +5,7 @@ use super::problem::{pull, slope};
 use super::site::{Estimator, SiteClass, SiteState, SiteTask, check_temperature};
 use super::{Cost, Estimate, Problem};
 use crate::error::Result;
+use crate::surrogate::VarianceGradient;
 use crate::tensor::Tensor;
 
 /// The derivative ∂f(σ(z(θ, u)/λ))/∂θ of the cost at the relaxed sample, λ the temperature (Jang et
@@ -26,7 +27,7 @@ pub fn gumbel_softmax(problem: Problem<'_>, cost: &dyn Cost, temperature: f32) -
     Ok(Estimate {
         cost: f,
         gradient,
-        variance_gradient: Vec::new(),
+        variance_gradient: VarianceGradient::default(),
         evaluations: 2,
     })
 }

@@ -5,6 +5,7 @@ use super::shift::Events;
 use super::site::{Estimator, SiteClass, SiteState, SiteTask};
 use super::{Cost, Estimate, Problem};
 use crate::error::Result;
+use crate::surrogate::VarianceGradient;
 
 /// For each choice d of a row the sum Σ_v ∂p(v | θ_d)/∂θ_d f(v, b₋d) over its values, the other
 /// choices b₋d as drawn (De Smet et al. 2023; the local expectation gradient of Titsias
@@ -41,7 +42,7 @@ pub fn indecater(problem: Problem<'_>, cost: &dyn Cost) -> Result<Estimate> {
     Ok(Estimate {
         cost: f,
         gradient,
-        variance_gradient: Vec::new(),
+        variance_gradient: VarianceGradient::default(),
         evaluations,
     })
 }

@@ -4,6 +4,7 @@ use super::problem::{pull, slope};
 use super::site::{Estimator, SiteClass, SiteState, SiteTask};
 use super::{Cost, Estimate, Problem};
 use crate::error::Result;
+use crate::surrogate::VarianceGradient;
 
 /// The estimate (f(b) − f(μ) − f′(μ)ᵀ(b − μ)) ∂log p(b | θ)/∂θ + (∂μ/∂θ)ᵀ f′(μ) with μ the mean of
 /// b (Gu et al. 2016).
@@ -27,7 +28,7 @@ pub fn muprop(problem: Problem<'_>, cost: &dyn Cost, temperature: f32) -> Result
     Ok(Estimate {
         cost: f,
         gradient,
-        variance_gradient: Vec::new(),
+        variance_gradient: VarianceGradient::default(),
         evaluations: 2,
     })
 }

@@ -41,7 +41,7 @@ pub fn nvil(problem: Problem<'_>, cost: &dyn Cost, baseline: &dyn Surrogate) -> 
     Ok(Estimate {
         cost: f,
         gradient,
-        variance_gradient,
+        variance_gradient: variance_gradient.into(),
         evaluations: 1 + baseline.evaluations(),
     })
 }

@@ -2,7 +2,7 @@
 
 use crate::dist::Relaxation;
 use crate::error::{Error, Result};
-use crate::surrogate::{CostAt, Surroundings};
+use crate::surrogate::{CostAt, Surroundings, VarianceGradient};
 use crate::tensor::{Shape, Tensor, grad};
 
 /// The random numbers behind one draw, of θ's shape, uniform in (0, 1).
@@ -223,7 +223,7 @@ pub struct Estimate {
     pub gradient: Tensor,
     /// ∂/∂φ of the mean square of `gradient` over rows and coordinates, a tensor a parameter of
     /// the surrogate: its expectation is the gradient of the variance.
-    pub variance_gradient: Vec<Tensor>,
+    pub variance_gradient: VarianceGradient,
     /// How many times f was evaluated for the gradient, as the literature counts. Where a surrogate
     /// that contains f is trained, its relaxed evaluations carry a tangent.
     pub evaluations: usize,

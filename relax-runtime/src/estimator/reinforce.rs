@@ -6,6 +6,7 @@ use super::site::{Estimator, SiteClass, SiteState, SiteTask};
 use super::{ContinuousEstimate, ContinuousTask, Cost, Estimate, Problem};
 use crate::dist::Law;
 use crate::error::Result;
+use crate::surrogate::VarianceGradient;
 use crate::tensor::{Tensor, grad};
 
 /// The estimate (f(b) − `baseline`) ∂log p(b | θ)/∂θ.
@@ -24,7 +25,7 @@ pub fn reinforce(problem: Problem<'_>, cost: &dyn Cost, baseline: f32) -> Result
     Ok(Estimate {
         cost: f,
         gradient,
-        variance_gradient: Vec::new(),
+        variance_gradient: VarianceGradient::default(),
         evaluations: 1,
     })
 }
@@ -114,7 +115,7 @@ impl Estimator for Reinforce {
         Ok(ContinuousEstimate {
             gradients: score_function(task.problem.law, &b, &cost)?,
             cost,
-            variance_gradient: Vec::new(),
+            variance_gradient: VarianceGradient::default(),
             evaluations: 1,
         })
     }

@@ -6,6 +6,7 @@ use super::site::{Estimator, SiteClass, SiteState, SiteTask, check_temperature};
 use super::{Cost, Estimate, Problem};
 use crate::dist::Relaxation;
 use crate::error::Result;
+use crate::surrogate::VarianceGradient;
 use crate::tensor::Tensor;
 
 /// The slope w of the cost at the hard draw, brought to θ as 2 J(π₁) w − ½ J(π₀) w, where π₀ is the
@@ -30,7 +31,7 @@ pub fn reinmax(problem: Problem<'_>, cost: &dyn Cost, temperature: f32) -> Resul
     Ok(Estimate {
         cost: f,
         gradient,
-        variance_gradient: Vec::new(),
+        variance_gradient: VarianceGradient::default(),
         evaluations: 2,
     })
 }

@@ -6,7 +6,7 @@ use super::units::InUnits;
 use super::{Cost, Estimate, Problem};
 use crate::error::{Error, Result};
 use crate::nn::Activation;
-use crate::surrogate::{FreeForm, RelaxedCost, Sum, Surrogate};
+use crate::surrogate::{FreeForm, RelaxedCost, Sum, Surrogate, VarianceGradient};
 use crate::tensor::{Device, Tensor};
 
 /// The RELAX estimate (f(b) − c(z̃)) ∂log p(b | θ)/∂θ + ∂c(z)/∂θ − ∂c(z̃)/∂θ.
@@ -54,7 +54,8 @@ fn coupled(problem: Problem<'_>, cost: &dyn Cost, surrogate: &dyn Surrogate) -> 
 
     let v = twice_mean(&gradient);
     let along = relaxation.push(theta, &kappa, &v);
-    let weight = (&v * score).sum_from(problem.plates);
+    let weight = Tensor::pointwise([&v, &score], |[v, score]| v * score, |[v, score]| v * score)
+        .sum_from(problem.plates);
     let variance_gradient = c.variance_gradient(&along, &weight)?;
     finish(f, gradient, variance_gradient, 1 + surrogate.evaluations())
 }
@@ -90,7 +91,8 @@ fn independent(
     let weight = (&v * score).sum_from(problem.plates);
     let by_z = at_z.variance_gradient(&push(&z, theta, &v), &weight.zeros_like())?;
     let by_z_tilde = at_z_tilde.variance_gradient(&-push(&z_tilde, theta, &v), &weight)?;
-    let variance_gradient = by_z.iter().zip(&by_z_tilde).map(|(a, b)| a + b).collect();
+    let pairs = by_z.into_iter().zip(by_z_tilde);
+    let variance_gradient = pairs.map(|(a, b)| a + b).collect();
     finish(
         f,
         gradient,
@@ -115,13 +117,14 @@ pub(super) fn surrogate_at_z(
 
 /// The derivative of the mean square of a gradient estimate by the estimate.
 pub(super) fn twice_mean(gradient: &Tensor) -> Tensor {
-    gradient * (2.0 / gradient.len().max(1) as f32)
+    let factor = 2.0 / gradient.len().max(1) as f32;
+    Tensor::pointwise([gradient], |[g]| g * factor, |[g]| g * factor)
 }
 
 fn finish(
     cost: Tensor,
     gradient: Tensor,
-    variance_gradient: Vec<Tensor>,
+    variance_gradient: VarianceGradient,
     evaluations: usize,
 ) -> Result<Estimate> {
     gradient.check()?;
@@ -341,8 +344,7 @@ impl Estimator for Relax {
         let unit = known.unwrap_or(1.0);
         let mut estimate = relax(task.problem, &InUnits { cost, unit }, state.surrogate())?;
         if known.is_none() {
-            let gradients = estimate.variance_gradient.iter();
-            estimate.variance_gradient = gradients.map(Tensor::zeros_like).collect();
+            estimate.variance_gradient = estimate.variance_gradient.zeroed();
         }
         estimate.cost = estimate.cost * unit;
         estimate.gradient = estimate.gradient * unit;

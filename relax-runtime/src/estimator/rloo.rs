@@ -4,6 +4,7 @@
 use super::site::{Estimator, SiteClass, SiteState, SiteTask};
 use super::{Cost, Estimate, Problem};
 use crate::error::{Error, Result};
+use crate::surrogate::VarianceGradient;
 use crate::tensor::Tensor;
 
 /// The estimate 1/(k − 1) Σᵢ (f(bᵢ) − f̄) ∂log p(bᵢ | θ)/∂θ over k independent draws, f̄ their mean
@@ -40,7 +41,7 @@ pub(super) fn leave_one_out(
     Ok(Estimate {
         cost: costs.swap_remove(0),
         gradient,
-        variance_gradient: Vec::new(),
+        variance_gradient: VarianceGradient::default(),
         evaluations: draws.len(),
     })
 }

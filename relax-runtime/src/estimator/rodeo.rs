@@ -74,7 +74,7 @@ pub fn rodeo(problem: Problem<'_>, cost: &dyn Cost, network: &SteinNetwork) -> R
     Ok(Estimate {
         cost: costs.swap_remove(0),
         gradient: value,
-        variance_gradient,
+        variance_gradient: variance_gradient.into(),
         evaluations: draws.len(),
     })
 }

@@ -9,7 +9,7 @@ use super::{ContinuousEstimate, ContinuousTask, Cost, Estimate, MovingAverage, P
 use crate::error::{Error, Result};
 use crate::optim::{Adam, Optimizer};
 use crate::random::{Key, Stream};
-use crate::surrogate::{Pausable, Surrogate, Zero};
+use crate::surrogate::{Pausable, Surrogate, VarianceGradient, Zero};
 use crate::tensor::{Parameter, Tensor};
 
 /// How the conditional relaxed sample z̃ is drawn.
@@ -361,18 +361,17 @@ impl SiteState {
     ///
     /// # Errors
     /// If the gradients do not fit the parameters.
-    pub fn train(&mut self, variance_gradient: &[Tensor]) -> Result<()> {
+    pub fn train(&mut self, variance_gradient: &VarianceGradient) -> Result<()> {
         if self.parameters.len() != variance_gradient.len() {
             return Err(Error::Autodiff(
                 "learned parameters and gradient differ in length".into(),
             ));
         }
-        let pairs: Vec<(Parameter, Tensor)> = self
-            .parameters
-            .iter()
-            .cloned()
-            .zip(variance_gradient.iter().cloned())
-            .collect();
+        if let Some(numbers) = variance_gradient.numbers() {
+            return self.optimizer.update_all(&self.parameters, numbers);
+        }
+        let parameters = self.parameters.iter().cloned();
+        let pairs: Vec<_> = parameters.zip(variance_gradient.tensors()).collect();
         self.optimizer.update(&pairs)
     }
 }

@@ -5,6 +5,7 @@ use super::problem::{pull, slope};
 use super::site::{Estimator, SiteClass, SiteState, SiteTask, check_temperature};
 use super::{Cost, Estimate, Problem};
 use crate::error::Result;
+use crate::surrogate::VarianceGradient;
 use crate::tensor::Tensor;
 
 /// What stands for the hard draw in the reverse pass.
@@ -42,7 +43,7 @@ pub fn straight_through(
     Ok(Estimate {
         cost: f,
         gradient,
-        variance_gradient: Vec::new(),
+        variance_gradient: VarianceGradient::default(),
         evaluations: 2,
     })
 }

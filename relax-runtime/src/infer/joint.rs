@@ -191,7 +191,7 @@ fn reports(exact: &Exact, sites: &Sites) -> Result<Vec<SiteReport>> {
 /// The report of a site whose gradient is exact.
 fn report(sites: &Sites, name: &str, mean_square: f64) -> Option<SiteReport> {
     Some(SiteReport {
-        name: name.to_owned(),
+        name: name.to_owned().into(),
         estimator: sites.get(name)?.estimator.name(),
         mean_square,
         variance: 0.0,

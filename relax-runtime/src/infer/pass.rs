@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::bound::Samples;
 use super::enumerate::Odometer;
+use super::site_estimate::{SiteEstimate, joined};
 use crate::dist::{Law, Number, Relaxation, draw_shape};
 use crate::error::{Error, Result};
 use crate::estimator::SiteClass;
@@ -172,6 +173,14 @@ impl Pass {
         self.samples.as_ref().map_or(1, |samples| samples.count())
     }
 
+    /// One estimate a site: a bound draws its sites once a sample.
+    pub(super) fn by_site(&self, estimates: Vec<SiteEstimate>) -> Vec<SiteEstimate> {
+        match self.samples {
+            None => estimates,
+            Some(_) => joined(estimates),
+        }
+    }
+
     /// What kind of choice the latent at a place is, as far as this evaluation shows.
     pub fn class(&self, place: usize) -> SiteClass {
         if let Some(samples) = &self.samples {
@@ -267,11 +276,11 @@ impl Pass {
             }
         }
         let rows = Shape::try_from(&sizes[..])?;
-        let total = Tensor::full(rows, host as f32, &latent.law.device());
+        let total = || Tensor::full(rows, host as f32, &latent.law.device());
         Ok(match tensors {
             Some(sum) if sum.shape() == rows && host == 0.0 => sum,
-            Some(sum) => total + sum,
-            None => total,
+            Some(sum) => total() + sum,
+            None => total(),
         })
     }
 }

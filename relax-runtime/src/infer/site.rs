@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use smallvec::{SmallVec, smallvec};
+
 use super::bound::Samples;
 use super::checkpoint::{SavedSite, fitted_all, refused, save_all, set_all};
 use super::cost_to_go::{CostToGo, Work};
@@ -15,6 +17,7 @@ use crate::estimator::{
 };
 use crate::model::ParamStore;
 use crate::report::{GradientMoments, SiteReport};
+use crate::surrogate::VarianceGradient;
 use crate::tensor::Tensor;
 
 /// A site that has been met.
@@ -34,7 +37,7 @@ pub(super) struct Site {
 /// An estimate, and what there is to learn from it.
 struct Looked {
     estimate: SiteEstimate,
-    variance_gradient: Vec<Tensor>,
+    variance_gradient: VarianceGradient,
     mean_cost: f64,
     /// Mean square of the costs' distance from the baseline.
     square_cost: f64,
@@ -66,8 +69,22 @@ impl Site {
         )))
     }
 
+    /// As [`estimate`](Self::estimate); nothing where the reverse pass alone gives the gradient.
+    pub(super) fn estimate_if_needed(
+        &mut self,
+        work: &Work<'_>,
+        params: &ParamStore,
+        restored: &mut BTreeMap<String, SavedSite>,
+        learn: bool,
+    ) -> Result<Option<SiteEstimate>> {
+        match self.estimator.needs_estimate() {
+            true => self.estimate(work, params, restored, learn).map(Some),
+            false => Ok(None),
+        }
+    }
+
     /// Estimates the gradient by the site's parameters, and learns from it if asked to.
-    pub(super) fn estimate(
+    fn estimate(
         &mut self,
         work: &Work<'_>,
         params: &ParamStore,
@@ -166,11 +183,12 @@ impl Site {
             return self.look_at_sample(work, samples);
         }
         let to_go = work.pass.cost_to_go(work.place)?.detach();
+        let baseline = self.baseline();
         let cost = CostToGo {
             work,
             params,
             drawn: &to_go,
-            baseline: self.baseline(),
+            baseline,
         };
         let fresh;
         let state = match &self.state {
@@ -186,7 +204,7 @@ impl Site {
                     self.estimator.estimate(task, &cost, state)
                 })?;
                 (
-                    vec![found.gradient],
+                    smallvec![found.gradient],
                     found.variance_gradient,
                     found.evaluations,
                 )
@@ -195,15 +213,19 @@ impl Site {
                 let found = self.with_continuous_task(work, |task| {
                     self.estimator.estimate_continuous(task, &cost, state)
                 })?;
-                (found.gradients, found.variance_gradient, found.evaluations)
+                (
+                    SmallVec::from_vec(found.gradients),
+                    found.variance_gradient,
+                    found.evaluations,
+                )
             }
         };
         let evaluations = evaluations.saturating_sub(1);
         Ok(Looked {
             estimate: measure(work, gradients, evaluations)?,
             variance_gradient,
-            mean_cost: f64::from(to_go.mean_all().peek_item()?),
-            square_cost: f64::from((to_go - self.baseline()).square().mean_all().peek_item()?),
+            mean_cost: f64::from(to_go.peek_mean(|cost| cost)?),
+            square_cost: f64::from(to_go.peek_mean(|cost| (cost - baseline) * (cost - baseline))?),
         })
     }
 
@@ -213,11 +235,11 @@ impl Site {
         let (sample, _) = samples.find(work.place);
         // The bound is maximised, its signals are gains.
         let weight = -samples.signals(&self.estimator)?.index(0, sample);
-        let gradients = score_function(&*latent.law, &latent.value, &weight)?;
+        let gradients = score_function(&*latent.law, &latent.value, &weight)?.into();
         let distance = &samples.log_weights + self.baseline();
         Ok(Looked {
             estimate: measure(work, gradients, 0)?,
-            variance_gradient: Vec::new(),
+            variance_gradient: VarianceGradient::default(),
             mean_cost: -f64::from(samples.log_weights.mean_all().peek_item()?),
             square_cost: f64::from(distance.square().mean_all().peek_item()?),
         })
@@ -356,7 +378,7 @@ impl Site {
         }
         let (squares, particles) = sum.mean_square;
         SiteReport {
-            name: sum.name.into_owned(),
+            name: sum.name,
             estimator: self.estimator.name(),
             mean_square: squares / particles as f64,
             variance: self.moments.variance(),

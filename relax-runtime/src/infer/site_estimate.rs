@@ -2,9 +2,14 @@
 
 use std::borrow::Cow;
 
+use smallvec::SmallVec;
+
 use super::cost_to_go::Work;
 use crate::error::Result;
 use crate::tensor::Tensor;
+
+/// A list as long as a law has parameters.
+pub(super) type PerParameter<T> = SmallVec<[T; 2]>;
 
 /// What a site's estimator says in one particle; several particles are added up.
 pub(super) struct SiteEstimate {
@@ -13,13 +18,13 @@ pub(super) struct SiteEstimate {
     pub(super) place: usize,
     /// The gradient by each parameter of the site's law, in units of one row, from the draw at
     /// `place` alone.
-    pub(super) gradients: Vec<Tensor>,
+    pub(super) gradients: PerParameter<Tensor>,
     /// Evaluations of the cost beyond the draw's own.
     pub(super) evaluations: usize,
     /// Mean square of the gradients, and how many particles it is the sum of.
     pub(super) mean_square: (f64, usize),
     /// The gradients, summed over rows.
-    pub(super) summed: Vec<f32>,
+    pub(super) summed: SmallVec<[f32; 4]>,
 }
 
 impl SiteEstimate {
@@ -67,11 +72,11 @@ pub(super) fn add_up(all: &mut Vec<SiteEstimate>, one: Option<SiteEstimate>) {
 /// An estimate with its size.
 pub(super) fn measure(
     work: &Work<'_>,
-    gradients: Vec<Tensor>,
+    gradients: PerParameter<Tensor>,
     evaluations: usize,
 ) -> Result<SiteEstimate> {
     let latent = work.latent;
-    let mut summed = Vec::new();
+    let mut summed = SmallVec::new();
     let (mut squares, mut count) = (0.0, 0);
     for gradient in &gradients {
         squares += gradient.with_values(|g| g.iter().map(|g| f64::from(g * g)).sum::<f64>())?;
@@ -81,7 +86,7 @@ pub(super) fn measure(
         for _ in 0..latent.plates.len().min(gradient.rank()) {
             by_row = by_row.sum(0);
         }
-        summed.extend(by_row.peek()?);
+        by_row.with_values(|numbers| summed.extend_from_slice(numbers))?;
     }
     let mean_square = (squares / count.max(1) as f64, 1);
     Ok(SiteEstimate {

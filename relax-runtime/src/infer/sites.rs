@@ -178,13 +178,18 @@ impl Sites {
         params: &ParamStore,
         learn: bool,
     ) -> Result<Option<SiteEstimate>> {
+        let name = &*work.latent.name;
+        let class = work.pass.class(work.place);
+        if let Some(site) = self.met.get_mut(name)
+            && site.class.discrete == class.discrete
+            && site.class.meet(class) == site.class
+        {
+            return site.estimate_if_needed(work, params, &mut self.restored, learn);
+        }
         self.choose_for(work.pass, work.place)?;
-        let restored = &mut self.restored;
-        match self.met.get_mut(&*work.latent.name) {
-            Some(site) if site.estimator.needs_estimate() => {
-                site.estimate(work, params, restored, learn).map(Some)
-            }
-            _ => Ok(None),
+        match self.met.get_mut(name) {
+            Some(site) => site.estimate_if_needed(work, params, &mut self.restored, learn),
+            None => Ok(None),
         }
     }
 
@@ -258,11 +263,13 @@ impl Sites {
         share: f64,
         learn: bool,
     ) -> Vec<SiteReport> {
-        let report = |estimate: SiteEstimate| {
-            let site = self.met.get_mut(&*estimate.name)?;
-            Some(site.report(estimate, share, learn))
-        };
-        estimates.into_iter().filter_map(report).collect()
+        let mut reports = Vec::with_capacity(estimates.len());
+        for estimate in estimates {
+            if let Some(site) = self.met.get_mut(&*estimate.name) {
+                reports.push(site.report(estimate, share, learn));
+            }
+        }
+        reports
     }
 
     /// A site that has been met.

@@ -2,13 +2,15 @@
 
 use std::rc::Rc;
 
+use smallvec::SmallVec;
+
 use super::checkpoint::SavedRecord;
 use super::cost_to_go::Work;
 use super::joint::Joint;
 use super::objective::Objective;
 use super::pass::{Mode, Pass};
 use super::record::{Moment, Recorder, Recording};
-use super::site_estimate::{SiteEstimate, add_up, joined};
+use super::site_estimate::{SiteEstimate, add_up};
 use super::sites::Sites;
 use crate::dist::Number;
 use crate::error::{Error, Result};
@@ -262,10 +264,6 @@ impl Trainer {
     }
 
     fn estimate(&mut self, objective: &dyn Objective, key: Key, learn: bool) -> Result<Gradients> {
-        let mut sum: Vec<(Parameter, Tensor)> = Vec::new();
-        let (mut loss, mut evaluations) = (0.0, 0);
-        let mut estimates: Vec<SiteEstimate> = Vec::new();
-        let share = 1.0 / self.particles as f64;
         let mut first = self.meet(objective, key)?;
         if let Some(exact) =
             self.joint
@@ -273,26 +271,39 @@ impl Trainer {
         {
             return Ok(exact);
         }
-        for particle in 0..self.particles as u64 {
-            let key = Key { particle, ..key };
-            let one = match first.take() {
-                Some(pass) => self.estimate_pass(objective, key, pass, learn)?,
-                None => self.estimate_particle(objective, key, learn)?,
+        let mut particle = |trainer: &mut Self, key| match first.take() {
+            Some(pass) => trainer.estimate_pass(objective, key, pass, learn),
+            None => trainer.estimate_particle(objective, key, learn),
+        };
+        if self.particles == 1 {
+            let one = particle(self, key)?;
+            return Ok(Gradients {
+                loss: one.loss,
+                parameters: one.parameters,
+                sites: self.sites.reports(one.pass.by_site(one.sites), 1.0, learn),
+                evaluations: one.evaluations,
+            });
+        }
+        let mut sum: Vec<(Parameter, Tensor)> = Vec::new();
+        let (mut loss, mut evaluations) = (0.0, 0);
+        let mut estimates: Vec<SiteEstimate> = Vec::new();
+        let share = 1.0 / self.particles as f64;
+        for number in 0..self.particles as u64 {
+            let particle_key = Key {
+                particle: number,
+                ..key
             };
+            let one = particle(self, particle_key)?;
             loss += share * one.loss;
             for (parameter, gradient) in one.parameters {
-                let gradient = if share == 1.0 {
-                    gradient
-                } else {
-                    gradient * share as f32
-                };
+                let gradient = gradient * share as f32;
                 match sum.iter_mut().find(|(p, _)| p.key() == parameter.key()) {
                     Some((_, total)) => *total = &*total + gradient,
                     None => sum.push((parameter, gradient)),
                 }
             }
             evaluations += one.evaluations;
-            for estimate in joined(one.sites) {
+            for estimate in one.pass.by_site(one.sites) {
                 add_up(&mut estimates, Some(estimate));
             }
         }
@@ -336,12 +347,8 @@ impl Trainer {
     ) -> Result<Particle> {
         let pass = Rc::new(pass);
         let loss = pass.finite_total(self.step)?;
-        let mut cotangents: Vec<(Tensor, Tensor)> = Vec::new();
-        // Draws whose whole effect an estimate covers: a continuous one is differentiable in its
-        // parameters, and a reverse pass through it would count the effect a second time.
-        let mut estimated_draws = Vec::new();
         let mut evaluations = pass.draws_of_everything();
-        let mut sites: Vec<SiteEstimate> = Vec::new();
+        let mut sites: Vec<SiteEstimate> = Vec::with_capacity(pass.latents.len());
         for (place, latent) in pass.latents.iter().enumerate() {
             let work = Work {
                 objective,
@@ -351,35 +358,46 @@ impl Trainer {
                 key,
                 seed: self.seed,
             };
-            let estimated = self.sites.estimate(&work, &self.params, learn)?;
-            if let Some(estimate) = estimated {
-                let gradients = estimate.gradients.iter().map(|g| scaled(g, latent.scale));
-                cotangents.extend(latent.law.parameters().into_iter().zip(gradients));
-                estimated_draws.push(&latent.value);
+            if let Some(estimate) = self.sites.estimate(&work, &self.params, learn)? {
                 evaluations += estimate.evaluations;
                 sites.push(estimate);
             }
         }
-        for term in &pass.terms {
-            if let Number::Tensor(t) = &term.value
-                && t.is_tracked()
-            {
-                cotangents.push((t.clone(), t.full_like(term.scale as f32)));
-            }
-        }
-        let outputs: Vec<(&Tensor, Option<&Tensor>)> = cotangents
-            .iter()
-            .map(|(output, cotangent)| (output, Some(cotangent)))
-            .collect();
-        let parameters = grad_parameters_around(&outputs, &estimated_draws)?;
         Ok(Particle {
             loss,
-            parameters,
+            parameters: differentiate(&pass, &sites)?,
             sites,
             evaluations,
             pass,
         })
     }
+}
+
+/// The gradient by every parameter: what the estimates say of the choices, and the direct
+/// derivatives of the terms.
+fn differentiate(pass: &Pass, sites: &[SiteEstimate]) -> Result<Vec<(Parameter, Tensor)>> {
+    let mut cotangents: SmallVec<[(Tensor, Tensor); 4]> = SmallVec::new();
+    // Draws whose whole effect an estimate covers: a continuous one is differentiable in its
+    // parameters, and a reverse pass through it would count the effect a second time.
+    let mut estimated_draws: SmallVec<[&Tensor; 4]> = SmallVec::new();
+    for estimate in sites {
+        let latent = &pass.latents[estimate.place];
+        let gradients = estimate.gradients.iter().map(|g| scaled(g, latent.scale));
+        cotangents.extend(latent.law.parameters().into_iter().zip(gradients));
+        estimated_draws.push(&latent.value);
+    }
+    for term in &pass.terms {
+        if let Number::Tensor(t) = &term.value
+            && t.is_tracked()
+        {
+            cotangents.push((t.clone(), t.full_like(term.scale as f32)));
+        }
+    }
+    let outputs: SmallVec<[(&Tensor, Option<&Tensor>); 4]> = cotangents
+        .iter()
+        .map(|(output, cotangent)| (output, Some(cotangent)))
+        .collect();
+    grad_parameters_around(&outputs, &estimated_draws)
 }
 
 fn scaled(gradient: &Tensor, scale: f64) -> Tensor {

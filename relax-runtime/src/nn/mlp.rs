@@ -26,6 +26,7 @@ impl Activation {
     }
 
     /// The activation of one number.
+    #[inline(always)]
     pub(crate) fn of(self, x: f32) -> f32 {
         match self {
             Self::Relu => math::relu(x),
@@ -34,6 +35,7 @@ impl Activation {
     }
 
     /// The derivative at one number, by the activation's own value.
+    #[inline(always)]
     pub(crate) fn slope_of(self, value: f32) -> f32 {
         match self {
             Self::Relu => f32::from(value > 0.0),
@@ -42,6 +44,7 @@ impl Activation {
     }
 
     /// The second derivative at one number, by the activation's own value.
+    #[inline(always)]
     pub(crate) fn curvature_of(self, value: f32) -> f32 {
         match self {
             Self::Relu => 0.0,

@@ -1,6 +1,7 @@
 //! Optimisers whose whole state can be saved and restored.
 
 mod adam;
+mod joint;
 mod rmsprop;
 mod sgd;
 
@@ -14,6 +15,7 @@ pub use adam::Adam;
 pub use rmsprop::RmsProp;
 pub use sgd::Sgd;
 
+use self::joint::Joint;
 use crate::error::{Error, Result};
 use crate::tensor::cpu::pointwise::all;
 use crate::tensor::{Parameter, Tensor};
@@ -50,6 +52,8 @@ pub trait Rule: Debug {
 pub struct Optimizer {
     rule: Box<dyn Rule>,
     memory: FxHashMap<u64, Memory>,
+    /// Memory of the parameters that were updated together last, which is nowhere else.
+    joint: Option<Joint>,
     /// Memory read from a file, by parameter name, until the parameter appears.
     restored: BTreeMap<String, Memory>,
 }
@@ -97,6 +101,7 @@ impl Optimizer {
         Self {
             rule: Box::new(rule),
             memory: FxHashMap::default(),
+            joint: None,
             restored: BTreeMap::new(),
         }
     }
@@ -107,68 +112,111 @@ impl Optimizer {
     /// If a gradient carries an error, has another shape than its parameter, or is not finite; then
     /// no parameter has been moved.
     pub fn update(&mut self, gradients: &[(Parameter, Tensor)]) -> Result<()> {
-        gradients
-            .iter()
-            .try_for_each(|(parameter, gradient)| self.check(parameter, gradient))?;
+        gradients.iter().try_for_each(|(parameter, gradient)| {
+            gradient.with_values(|gradient| self.check(parameter, gradient))?
+        })?;
+        self.separate();
         let mut factors = None;
         gradients.iter().try_for_each(|(parameter, gradient)| {
-            self.update_one(parameter, gradient, &mut factors)
+            gradient.with_values(|gradient| self.update_one(parameter, gradient, &mut factors))?
         })
     }
 
-    fn check(&self, parameter: &Parameter, gradient: &Tensor) -> Result<()> {
-        let elements = parameter.shape().numel();
-        if elements != gradient.check()?.len() {
+    /// As [`update`](Self::update), with the numbers of all gradients one after the other.
+    pub(crate) fn update_all(&mut self, parameters: &[Parameter], gradient: &[f32]) -> Result<()> {
+        let each = |f: &mut dyn FnMut(&Parameter, &[f32]) -> Result<()>| {
+            let mut rest = gradient;
+            parameters.iter().try_for_each(|parameter| {
+                let (own, others) = rest.split_at(parameter.len().min(rest.len()));
+                rest = others;
+                f(parameter, own)
+            })
+        };
+        let elements: usize = parameters.iter().map(Parameter::len).sum();
+        if elements != gradient.len() || !all(gradient, f32::is_finite) {
+            each(&mut |parameter, gradient| self.check(parameter, gradient))?;
+        }
+        if !(self.joint.as_ref()).is_some_and(|joint| joint.is_of(parameters)) {
+            self.join(parameters);
+        }
+        if let Some(joint) = &mut self.joint {
+            return joint.update(&*self.rule, parameters, gradient);
+        }
+        let mut factors = None;
+        each(&mut |parameter, gradient| self.update_one(parameter, gradient, &mut factors))
+    }
+
+    /// Puts the memories of parameters together, where they have had the same number of updates.
+    fn join(&mut self, parameters: &[Parameter]) {
+        self.separate();
+        let mut take = |parameter: &Parameter| {
+            let known = self.memory.remove(&parameter.key());
+            known.unwrap_or_else(|| first_memory(&mut self.restored, parameter))
+        };
+        let memories = parameters.iter().map(&mut take).collect();
+        match Joint::of(parameters, memories, self.rule.slots()) {
+            Ok(joint) => self.joint = Some(joint),
+            Err(memories) => {
+                let keys = parameters.iter().map(Parameter::key);
+                self.memory.extend(keys.zip(memories));
+            }
+        }
+    }
+
+    fn separate(&mut self) {
+        if let Some(joint) = self.joint.take() {
+            self.memory.extend(joint.memories());
+        }
+    }
+
+    fn check(&self, parameter: &Parameter, gradient: &[f32]) -> Result<()> {
+        let elements = parameter.len();
+        if elements != gradient.len() {
             return Err(Error::Autodiff(format!(
                 "a parameter of {elements} elements got a gradient of {}",
                 gradient.len()
             )));
         }
-        let wrong = gradient.with_values(|g| match all(g, f32::is_finite) {
-            true => None,
-            false => g.iter().copied().find(|g| !g.is_finite()),
-        })?;
-        match wrong {
-            None => Ok(()),
-            Some(g) => Err(Error::NotFinite {
-                what: format!(
-                    "the gradient by `{}`",
-                    parameter.name().unwrap_or("a parameter")
-                ),
-                value: f64::from(g),
-                step: self.memory.get(&parameter.key()).map_or(0, |m| m.step),
-                hint: "look for a square root, logarithm or quotient at 0, or try a smaller \
-                       learning rate",
-            }),
+        if all(gradient, f32::is_finite) {
+            return Ok(());
         }
+        let wrong = gradient.iter().find(|g| !g.is_finite());
+        Err(Error::NotFinite {
+            what: format!(
+                "the gradient by `{}`",
+                parameter.name().unwrap_or("a parameter")
+            ),
+            value: wrong.map_or(f64::NAN, |&g| f64::from(g)),
+            step: self.steps_of(parameter.key()),
+            hint: "look for a square root, logarithm or quotient at 0, or try a smaller learning \
+                   rate",
+        })
+    }
+
+    fn steps_of(&self, key: u64) -> u64 {
+        let joint = self.joint.as_ref().and_then(|joint| joint.steps_of(key));
+        joint.unwrap_or_else(|| self.memory.get(&key).map_or(0, |memory| memory.step))
     }
 
     /// `factors` holds those of the last step that was asked for, with its number.
     fn update_one(
         &mut self,
         parameter: &Parameter,
-        gradient: &Tensor,
+        gradient: &[f32],
         factors: &mut Option<(u64, [f32; 2])>,
     ) -> Result<()> {
-        let memory = self.memory.entry(parameter.key()).or_insert_with(|| {
-            let name = parameter.name().map(str::to_owned);
-            let restored = name.as_ref().and_then(|name| self.restored.remove(name));
-            Memory {
-                name,
-                ..restored.unwrap_or_default()
-            }
-        });
+        let entry = self.memory.entry(parameter.key());
+        let memory = entry.or_insert_with(|| first_memory(&mut self.restored, parameter));
         memory.step += 1;
-        let elements = parameter.shape().numel();
-        memory
-            .slots
-            .resize_with(self.rule.slots(), || vec![0.0; elements]);
+        let count = self.rule.slots();
+        if memory.slots.len() != count {
+            let zeros = || vec![0.0; gradient.len()];
+            memory.slots.resize_with(count, zeros);
+        }
         let (rule, step, slots) = (&self.rule, memory.step, &mut memory.slots);
         let known = factors.filter(|(of, _)| *of == step);
         let (_, now) = *factors.insert(known.unwrap_or_else(|| (step, rule.factors(step))));
-        gradient.with_values(|gradient| {
-            parameter.update(|values| rule.apply(now, values, gradient, slots))
-        })?
+        parameter.update(|values| rule.apply(now, values, gradient, slots))
     }
 
     /// The memory of every named parameter.
@@ -176,13 +224,26 @@ impl Optimizer {
         let named = |memory: &Memory| Some((memory.name.clone()?, memory.clone()));
         let mut state = self.restored.clone();
         state.extend(self.memory.values().filter_map(named));
+        let joint = self.joint.iter().flat_map(Joint::memories);
+        state.extend(joint.filter_map(|(_, memory)| named(&memory)));
         state
     }
 
     /// Takes over a saved memory; each entry is used when its parameter is updated next.
     pub fn restore(&mut self, state: BTreeMap<String, Memory>) {
         self.memory.clear();
+        self.joint = None;
         self.restored = state;
+    }
+}
+
+/// The memory of a parameter that has not been updated: what a file says, or nothing.
+fn first_memory(restored: &mut BTreeMap<String, Memory>, parameter: &Parameter) -> Memory {
+    let name = parameter.name().map(str::to_owned);
+    let restored = name.as_ref().and_then(|name| restored.remove(name));
+    Memory {
+        name,
+        ..restored.unwrap_or_default()
     }
 }
 
@@ -254,6 +315,50 @@ mod tests {
         resumed.update(&[(copy.clone(), gradient)]).unwrap();
         assert_eq!(parameter.get().item().unwrap(), copy.get().item().unwrap());
         assert_eq!(optimizer.state(), resumed.state());
+    }
+
+    #[test]
+    fn joint_updates_are_single_ones_bit_for_bit() -> Result<()> {
+        const GRADIENT: [f32; 4] = [0.7, -0.2, 1e-3, 5.0];
+        let parameters = || {
+            let a = Parameter::new(Tensor::from_slice(&[3.0, -1.0, 0.5])).named("a");
+            [a, Parameter::new(Tensor::scalar(2.0)).named("b")]
+        };
+        let singly = |optimizer: &mut Optimizer, [a, b]: &[Parameter; 2]| {
+            let (of_a, of_b) = (
+                Tensor::from_slice(&GRADIENT[..3]),
+                Tensor::scalar(GRADIENT[3]),
+            );
+            optimizer.update(&[(a.clone(), of_a), (b.clone(), of_b)])
+        };
+        let values = |[a, b]: &[Parameter; 2]| -> Result<Vec<f32>> {
+            Ok([a.get().peek()?, b.get().peek()?].concat())
+        };
+        let (one, two) = (parameters(), parameters());
+        let mut single = Optimizer::new(Adam::new(0.1))?;
+        let mut joint = Optimizer::new(Adam::new(0.1))?;
+        for step in 0..6 {
+            singly(&mut single, &one)?;
+            match step {
+                3 => singly(&mut joint, &two)?,
+                _ => joint.update_all(&two, &GRADIENT)?,
+            }
+            assert_eq!(values(&one)?, values(&two)?, "step {step}");
+            assert_eq!(single.state(), joint.state(), "step {step}");
+            if step == 1 {
+                let state = joint.state();
+                joint = Optimizer::new(Adam::new(0.1))?;
+                joint.restore(state);
+            }
+        }
+        let before = values(&two)?;
+        assert!(joint.update_all(&two, &[1.0; 3]).is_err());
+        let error = joint
+            .update_all(&two, &[1.0, 1.0, 1.0, f32::NAN])
+            .unwrap_err();
+        assert!(error.to_string().contains("`b`"), "{error}");
+        assert_eq!(values(&two)?, before, "a refused gradient moves nothing");
+        Ok(())
     }
 
     #[test]

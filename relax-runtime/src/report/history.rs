@@ -1,5 +1,6 @@
 //! Reports of single steps, and of a whole run.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// What one optimisation step measured.
@@ -32,7 +33,7 @@ impl StepReport {
 #[derive(Clone, Debug)]
 pub struct SiteReport {
     /// Full name of the site.
-    pub name: String,
+    pub name: Cow<'static, str>,
     /// The estimator's name.
     pub estimator: &'static str,
     /// Mean square of the gradient by the site's parameters, over rows and coordinates.

@@ -1,7 +1,8 @@
 //! The free-form surrogate: a network on the relaxed sample, for costs that are black boxes.
 
+use super::layers::Layout;
 use super::small::SmallPass;
-use super::{Linearization, Surrogate, Surroundings};
+use super::{Linearization, Surrogate, Surroundings, VarianceGradient};
 use crate::error::Result;
 use crate::nn::{Activation, Linear};
 use crate::random::Stream;
@@ -16,6 +17,7 @@ pub struct FreeForm {
     /// The layers that z passes, the last of them to a single number.
     layers: Vec<Linear>,
     activation: Activation,
+    layout: Layout,
 }
 
 impl FreeForm {
@@ -47,6 +49,7 @@ impl FreeForm {
         layers.push(Linear::zeros(sizes[sizes.len() - 1], 1, device)?);
         let before = Linear::new(latent + context, hidden[0], stream, device)?;
         Ok(Self {
+            layout: Layout::new(&before, &layers),
             before,
             layers,
             activation,
@@ -62,6 +65,10 @@ impl FreeForm {
             layers: self.layers.into_iter().enumerate().map(named).collect(),
             ..self
         }
+    }
+
+    fn linears(&self) -> impl Iterator<Item = &Linear> {
+        std::iter::once(&self.before).chain(&self.layers)
     }
 
     /// h, `[rows, numbers]`.
@@ -96,8 +103,7 @@ impl Surrogate for FreeForm {
     }
 
     fn parameters(&self) -> Vec<Parameter> {
-        let layers = std::iter::once(&self.before).chain(&self.layers);
-        layers.flat_map(Linear::parameters).collect()
+        self.linears().flat_map(Linear::parameters).collect()
     }
 
     fn evaluations(&self) -> usize {
@@ -107,13 +113,14 @@ impl Surrogate for FreeForm {
     /// The closed form: one forward pass, one back to z; the parameters' derivatives reuse both.
     fn linearize<'a>(&'a self, z: &Tensor, around: Surroundings<'a>) -> Result<Linearization<'a>> {
         let shape = z.shape();
+        let parameters = self
+            .linears()
+            .flat_map(|layer| [&layer.weight, &layer.bias]);
+        if let Some(pass) = SmallPass::run(&self.layout, self.activation, parameters, z, &around)? {
+            return Ok(pass.linearized(shape, around.plates));
+        }
         let before = Self::surroundings(around);
         let rows = flat(&z.detach(), around.plates);
-        let met = (&self.before, &before);
-        if SmallPass::suits(met, &self.layers, &rows) {
-            let pass = SmallPass::run(self.activation, met, &self.layers, &rows)?;
-            return pass.linearized(shape, around.plates);
-        }
         let from_before = constant(&self.before).apply(&before);
         let layers: Vec<Constant> = self.layers.iter().map(constant).collect();
 
@@ -145,7 +152,8 @@ impl Surrogate for FreeForm {
                 deltas: &deltas,
                 before: &before,
             };
-            pass.train(self.activation, &flat(along, around.plates), &-weight)
+            let by_each = pass.train(self.activation, &flat(along, around.plates), &-weight)?;
+            Ok(VarianceGradient::from(by_each))
         };
         Ok(Linearization {
             value,

@@ -2,10 +2,12 @@
 
 mod constant;
 mod free_form;
+mod layers;
 mod pausable;
 mod relaxed_cost;
 mod small;
 mod sum;
+mod variance_gradient;
 mod zero;
 
 use std::fmt::Debug;
@@ -15,6 +17,7 @@ pub use free_form::FreeForm;
 pub(crate) use pausable::Pausable;
 pub use relaxed_cost::RelaxedCost;
 pub use sum::Sum;
+pub use variance_gradient::VarianceGradient;
 pub use zero::Zero;
 
 use crate::dist::Relaxation;
@@ -114,7 +117,9 @@ pub trait Surrogate: Debug {
         let gradient = grad(&[(&value, None)], &[&leaf])?.remove(0);
         let value = value.check()?.detach();
         let z = z.detach();
-        let train = move |along: &Tensor, weight: &Tensor| self.train(&z, along, weight, around);
+        let train = move |along: &Tensor, weight: &Tensor| {
+            Ok(self.train(&z, along, weight, around)?.into())
+        };
         Ok(Linearization {
             value,
             gradient,
@@ -152,7 +157,7 @@ pub trait Surrogate: Debug {
 }
 
 /// A surrogate's derivatives by its parameters, once `along` and `weight` are known.
-type Train<'a> = dyn FnOnce(&Tensor, &Tensor) -> Result<Vec<Tensor>> + 'a;
+type Train<'a> = dyn FnOnce(&Tensor, &Tensor) -> Result<VarianceGradient> + 'a;
 
 /// A surrogate at one relaxed sample; its tensors are constants.
 pub struct Linearization<'a> {
@@ -170,7 +175,7 @@ impl Linearization<'_> {
     ///
     /// # Errors
     /// If the cost cannot be evaluated or shapes do not fit.
-    pub fn variance_gradient(self, along: &Tensor, weight: &Tensor) -> Result<Vec<Tensor>> {
+    pub fn variance_gradient(self, along: &Tensor, weight: &Tensor) -> Result<VarianceGradient> {
         (self.train)(along, weight)
     }
 }

@@ -74,7 +74,7 @@ impl Surrogate for RelaxedCost {
             let by_eta = gradient.dot_from(along, 0) - weight.dot_from(&f, 0);
             let (moved, bend) = around.squash_push(&z, &temperature, along, &slope)?;
             let by_temperature = rate_by_s.dot_from(&moved, 0) + bend - weight.dot_from(&rate, 0);
-            Ok(vec![by_eta, by_temperature * temperature * eta])
+            Ok(vec![by_eta, by_temperature * temperature * eta].into())
         };
         Ok(Linearization {
             value,

@@ -1,288 +1,277 @@
 //! The free-form network in plain loops, for sizes at which calling a tensor operation costs more
 //! than its arithmetic.
 
-use smallvec::{SmallVec, smallvec};
+use std::rc::Rc;
 
-use super::Linearization;
-use crate::error::Result;
-use crate::nn::{Activation, Linear};
-use crate::tensor::{Device, Shape, Tensor};
+use smallvec::SmallVec;
 
-/// Numbers of a network this small.
-type Numbers = SmallVec<[f32; 16]>;
+use super::layers::{Layout, activate, at_each, size};
+use super::{Linearization, Surroundings, VarianceGradient};
+use crate::error::{Error, Result};
+use crate::nn::Activation;
+use crate::tensor::{Parameter, Shape, Tensor};
 
-/// One thing a layer.
-type PerLayer<T> = SmallVec<[T; 3]>;
-
-/// A layer's parameters.
-struct Layer {
-    weight: Tensor,
-    bias: Tensor,
-    inputs: usize,
-    outputs: usize,
+/// Cuts pieces off a slice.
+fn cut<'m>(memory: &mut &'m mut [f32], len: usize) -> &'m mut [f32] {
+    let (piece, rest) = std::mem::take(memory).split_at_mut(len);
+    *memory = rest;
+    piece
 }
 
-impl Layer {
-    fn new(layer: &Linear) -> Self {
-        let (weight, bias) = (layer.weight.get(), layer.bias.get());
-        let [inputs, outputs] = [weight.shape()[0], weight.shape()[1]];
+/// Shows the numbers of each row of a tensor that is to have `len` a row.
+fn each_row(
+    x: &Tensor,
+    rows: usize,
+    len: usize,
+    mut show: impl FnMut(usize, &[f32]),
+) -> Result<()> {
+    x.with_values(|x| {
+        if x.len() != rows * len {
+            return Err(Error::Autodiff(format!(
+                "a network with {len} numbers a row at one end was given {} for {rows} rows",
+                x.len()
+            )));
+        }
+        (0..rows).for_each(|row| show(row, &x[row * len..][..len]));
+        Ok(())
+    })?
+}
+
+/// The numbers of all rows.
+struct Numbers<'m> {
+    /// By each parameter.
+    gradient: &'m mut [f32],
+    parameters: &'m mut [f32],
+    h: &'m mut [f32],
+    levels: &'m mut [f32],
+}
+
+/// The numbers of one row, of each level one after the other.
+struct Levels<'m> {
+    /// What the network computes.
+    values: &'m mut [f32],
+    /// ∂c/∂(value).
+    backs: &'m mut [f32],
+    /// δ = ∂c/∂(value before the activation).
+    deltas: &'m mut [f32],
+    /// How values move.
+    tangents: &'m mut [f32],
+    /// ∂²c along the tangent, by each hidden value before the activation.
+    bends: &'m mut [f32],
+    /// Cotangents of values before the activation.
+    bars: &'m mut [f32],
+}
+
+impl<'m> Numbers<'m> {
+    fn len(layout: &Layout, rows: usize) -> usize {
+        2 * layout.parameters + rows * (layout.before.inputs + Levels::COUNT * layout.width)
+    }
+
+    fn new(layout: &Layout, rows: usize, mut memory: &'m mut [f32]) -> Self {
         Self {
-            weight,
-            bias,
-            inputs,
-            outputs,
+            gradient: cut(&mut memory, layout.parameters),
+            parameters: cut(&mut memory, layout.parameters),
+            h: cut(&mut memory, rows * layout.before.inputs),
+            levels: memory,
         }
     }
 
-    /// `out += x W`, row by row.
-    fn add_product(&self, x: &[f32], out: &mut [f32]) -> Result<()> {
-        self.weight.with_values(|weight| {
-            for (x, out) in x.chunks(self.inputs).zip(out.chunks_mut(self.outputs)) {
-                if let [out] = out {
-                    *out += dot(x, weight);
-                    continue;
-                }
-                for (x, weight) in x.iter().zip(weight.chunks(self.outputs)) {
-                    add_scaled(out, weight, *x);
-                }
-            }
-        })
-    }
-
-    /// `x Wᵀ`, row by row.
-    fn transposed_product(&self, x: &[f32]) -> Result<Numbers> {
-        let mut out: Numbers = smallvec![0.0; x.len() / self.outputs * self.inputs];
-        self.weight.with_values(|weight| {
-            for (x, out) in x.chunks(self.outputs).zip(out.chunks_mut(self.inputs)) {
-                if let [x] = x {
-                    add_scaled(out, weight, *x);
-                    continue;
-                }
-                for (out, weight) in out.iter_mut().zip(weight.chunks(self.outputs)) {
-                    *out = dot(weight, x);
-                }
-            }
-        })?;
-        Ok(out)
-    }
-
-    /// `x W + b`, row by row.
-    fn apply(&self, x: &[f32], rows: usize) -> Result<Numbers> {
-        let mut out: Numbers = smallvec![0.0; rows * self.outputs];
-        self.add_applied(x, &mut out)?;
-        Ok(out)
-    }
-
-    /// `out += x W + b`, row by row.
-    fn add_applied(&self, x: &[f32], out: &mut [f32]) -> Result<()> {
-        self.bias.with_values(|bias| {
-            out.chunks_mut(self.outputs)
-                .for_each(|out| add_scaled(out, bias, 1.0));
-        })?;
-        self.add_product(x, out)
-    }
-
-    /// Weight and bias shaped tensors.
-    fn gradients(&self, weight: Vec<f32>, bias: Vec<f32>) -> Result<[Tensor; 2]> {
-        let device = self.weight.device();
-        let shape = Shape::from([self.inputs, self.outputs]);
-        Ok([
-            Tensor::from_vec(weight, shape, &device)?,
-            Tensor::from_vec(bias, self.outputs, &device)?,
-        ])
+    /// h and the levels of a row.
+    #[inline(always)]
+    fn row(&mut self, layout: &Layout, row: usize) -> (&mut [f32], Levels<'_>) {
+        let (h, width) = (layout.before.inputs, layout.width);
+        let of_row = &mut self.levels[row * Levels::COUNT * width..][..Levels::COUNT * width];
+        (&mut self.h[row * h..][..h], Levels::new(of_row, width))
     }
 }
 
-/// `out += factor x`.
-fn add_scaled(out: &mut [f32], x: &[f32], factor: f32) {
-    for (out, x) in out.iter_mut().zip(x) {
-        *out += factor * x;
-    }
-}
+impl<'m> Levels<'m> {
+    const COUNT: usize = 6;
 
-fn numbers(x: &Tensor) -> Result<Numbers> {
-    x.with_values(Numbers::from_slice)
-}
-
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
-}
-
-/// `out += aᵀ b`, where each has a row of numbers a row.
-fn add_outer(out: &mut [f32], (a, inputs): (&[f32], usize), (b, outputs): (&[f32], usize)) {
-    for (a, b) in a.chunks(inputs).zip(b.chunks(outputs)) {
-        if let [b] = b {
-            add_scaled(out, a, *b);
-            continue;
+    #[inline(always)]
+    fn new(memory: &'m mut [f32], width: usize) -> Self {
+        let (values, rest) = memory.split_at_mut(width);
+        let (backs, rest) = rest.split_at_mut(width);
+        let (deltas, rest) = rest.split_at_mut(width);
+        let (tangents, rest) = rest.split_at_mut(width);
+        let (bends, bars) = rest.split_at_mut(width);
+        Self {
+            values,
+            backs,
+            deltas,
+            tangents,
+            bends,
+            bars,
         }
-        for (a, out) in a.iter().zip(out.chunks_mut(outputs)) {
-            add_scaled(out, b, *a);
+    }
+}
+
+vectorised! {
+    /// The pass forward from h and z, and the pass back to z.
+    fn linearize(layout: &Layout, activation: Activation, rows: usize, numbers: Numbers<'_>) {
+        let mut numbers = numbers;
+        let parameters = &*std::mem::take(&mut numbers.parameters);
+        let (layers, last) = (&layout.layers[..], layout.layers.len() - 1);
+        for row in 0..rows {
+            let (h, Levels { values, backs, deltas, .. }) = numbers.row(layout, row);
+            for (i, layer) in layers.iter().enumerate() {
+                let (x, out) = layer.both_mut(values);
+                layer.add_applied(parameters, x, out);
+                if i == 0 {
+                    layout.before.add_applied(parameters, h, out);
+                }
+                if i < last {
+                    activate(activation, out);
+                }
+            }
+            layers[last].both_mut(deltas).1.fill(1.0);
+            for layer in layers.iter().rev() {
+                let (delta, above) = layer.both_mut(deltas);
+                let (back, _) = layer.both_mut(backs);
+                layer.transposed_product(parameters, above, back);
+                at_each(delta, [back, layer.both(values).0], |_, [back, out]| {
+                    back * activation.slope_of(out)
+                });
+            }
+        }
+    }
+
+    /// Derivatives of Σ ċ + ⟨c̄, c⟩ by the parameters, where ċ is the tangent along ż: with ȧ the
+    /// tangent of a layer's input and h̄ the cotangent of its output, ȧᵀ δ + aᵀ h̄ for each weight.
+    /// ż and c̄ are among `tangents` and `bars`.
+    fn train(layout: &Layout, activation: Activation, rows: usize, numbers: Numbers<'_>) {
+        let mut numbers = numbers;
+        let parameters = &*std::mem::take(&mut numbers.parameters);
+        let gradient = std::mem::take(&mut numbers.gradient);
+        let (layers, last) = (&layout.layers[..], layout.layers.len() - 1);
+        for row in 0..rows {
+            let (_, Levels { values, backs, deltas, tangents, bends, bars }) =
+                numbers.row(layout, row);
+            for layer in &layers[..last] {
+                let (x, moved) = layer.both_mut(tangents);
+                layer.add_product(parameters, x, moved);
+                let (_, bends) = layer.both_mut(bends);
+                let (_, backs) = layer.both(backs);
+                let (_, outs) = layer.both(values);
+                at_each(bends, [backs, outs, moved], |_, [back, out, moved]| {
+                    back * (activation.curvature_of(out) * moved)
+                });
+                at_each(moved, [outs], |moved, [out]| moved * activation.slope_of(out));
+            }
+            for layer in layers[1..].iter().rev() {
+                let (bar, above) = layer.both_mut(bars);
+                layer.transposed_product(parameters, above, bar);
+                let ((outs, _), (bends, _)) = (layer.both(values), layer.both(bends));
+                at_each(bar, [outs, bends], |bar, [out, bend]| {
+                    bar * activation.slope_of(out) + bend
+                });
+            }
+            for layer in layers {
+                layer.add_outer(gradient, layer.both(tangents).0, layer.both(deltas).1);
+            }
+        }
+        for row in 0..rows {
+            let (h, Levels { values, bars, .. }) = numbers.row(layout, row);
+            for layer in layers {
+                let (_, bar) = layer.both(bars);
+                layer.add_outer(gradient, layer.both(values).0, bar);
+                layer.add_bias(gradient, bar);
+            }
+            let (_, bar) = layers[0].both(bars);
+            layout.before.add_outer(gradient, h, bar);
+            layout.before.add_bias(gradient, bar);
         }
     }
 }
 
 /// A network at one z: value, ∂c/∂z, and what their derivatives by the parameters need.
-pub(super) struct SmallPass {
+pub(super) struct SmallPass<'a> {
+    layout: &'a Layout,
     activation: Activation,
     rows: usize,
-    /// What meets h, and h.
-    before: (Layer, Numbers),
-    layers: PerLayer<Layer>,
-    /// Inputs a of each layer.
-    inputs: PerLayer<Numbers>,
-    /// δ = ∂c/∂(output) of each layer.
-    deltas: PerLayer<Numbers>,
-    /// c, a number a row.
-    value: Numbers,
-    /// ∂c/∂z.
-    gradient: Numbers,
+    /// Holds all [`Numbers`].
+    memory: Vec<f32>,
 }
 
-impl SmallPass {
-    /// Most products of an input and a weight for which plain loops are the faster way.
-    const LARGEST: usize = 2_048;
-
-    /// Whether a network of these layers is small and fits `[rows, numbers]` tensors on the CPU.
-    pub(super) fn suits((before, h): (&Linear, &Tensor), layers: &[Linear], z: &Tensor) -> bool {
-        let weights = layers.iter().map(|layer| layer.weight.shape().numel());
-        let weights = before.weight.shape().numel() + weights.sum::<usize>();
-        let fits = |x: &Tensor, layer: &Linear| {
-            x.rank() == 2 && x.rows() == z.rows() && x.shape()[1] == layer.weight.shape()[0]
-        };
-        let whole = |layer: &Linear| layer.weight.shape().numel() > 0;
-        (1..=Self::LARGEST).contains(&(z.rows() * weights))
-            && whole(before)
-            && layers.iter().all(whole)
-            && z.device() == Device::cpu()
-            && fits(h, before)
-            && layers.first().is_some_and(|layer| fits(z, layer))
-    }
-
-    /// A pass forward and a pass back to z, if [`suits`](Self::suits) says so.
+impl<'a> SmallPass<'a> {
+    /// A pass forward and a pass back to z; nothing if the network is not small, or its operands
+    /// do not fit.
     pub(super) fn run(
+        layout: &'a Layout,
         activation: Activation,
-        (before, h): (&Linear, &Tensor),
-        layers: &[Linear],
+        parameters: impl Iterator<Item = &'a Parameter>,
         z: &Tensor,
-    ) -> Result<Self> {
-        let rows = z.rows();
-        let (before, h) = (Layer::new(before), numbers(h)?);
-        let layers: PerLayer<Layer> = layers.iter().map(Layer::new).collect();
-        let last = layers.len() - 1;
-        let mut inputs: PerLayer<Numbers> = smallvec![numbers(z)?];
-        for (i, layer) in layers[..last].iter().enumerate() {
-            let mut hidden = layer.apply(&inputs[i], rows)?;
-            if i == 0 {
-                before.add_applied(&h, &mut hidden)?;
-            }
-            hidden.iter_mut().for_each(|x| *x = activation.of(*x));
-            inputs.push(hidden);
+        around: &Surroundings<'_>,
+    ) -> Result<Option<Self>> {
+        let Some(rows) = layout.rows(z, around) else {
+            return Ok(None);
+        };
+        let mut memory = vec![0.0; Numbers::len(layout, rows)];
+        let mut numbers = Numbers::new(layout, rows, &mut memory);
+        let mut rest = &mut *numbers.parameters;
+        for parameter in parameters {
+            parameter.with_values(|values| {
+                cut(&mut rest, values.len()).copy_from_slice(values);
+            })?;
         }
-        let value = layers[last].apply(&inputs[last], rows)?;
-        let mut deltas: PerLayer<Numbers> = smallvec![Numbers::new(); layers.len()];
-        deltas[last] = smallvec![1.0; rows];
-        for i in (1..=last).rev() {
-            let mut delta = layers[i].transposed_product(&deltas[i])?;
-            for (delta, &out) in delta.iter_mut().zip(&inputs[i]) {
-                *delta *= activation.slope_of(out);
-            }
-            deltas[i - 1] = delta;
+        let mut from = 0;
+        for x in std::iter::once(around.theta).chain(around.context) {
+            let (_, len) = size(x, around.plates);
+            each_row(x, rows, len, |row, x| {
+                numbers.row(layout, row).0[from..][..len].copy_from_slice(x);
+            })?;
+            from += len;
         }
-        let gradient = layers[0].transposed_product(&deltas[0])?;
-        Ok(Self {
+        let first = layout.layers[0];
+        each_row(z, rows, first.inputs, |row, z| {
+            let levels = numbers.row(layout, row).1;
+            first.both_mut(levels.values).0.copy_from_slice(z);
+        })?;
+        linearize(layout, activation, rows, numbers);
+        Ok(Some(Self {
+            layout,
             activation,
             rows,
-            before: (before, h),
-            layers,
-            inputs,
-            deltas,
-            value,
-            gradient,
-        })
+            memory,
+        }))
     }
 
     /// The pass at a z of this shape.
-    pub(super) fn linearized<'a>(self, z: Shape, plates: usize) -> Result<Linearization<'a>> {
-        let device = Device::cpu();
-        let value = Tensor::from_vec(self.value.to_vec(), Shape::try_from(&z[..plates])?, &device)?;
-        Ok(Linearization {
-            value,
-            gradient: Tensor::from_vec(self.gradient.to_vec(), z, &device)?,
-            train: Box::new(move |along, weight| {
-                let mut cotangent = numbers(weight)?;
-                cotangent.iter_mut().for_each(|x| *x = -*x);
-                self.train(numbers(along)?, cotangent)
-            }),
-        })
+    pub(super) fn linearized(mut self, z: Shape, plates: usize) -> Linearization<'a> {
+        let Self { layout, rows, .. } = self;
+        let mut numbers = Numbers::new(layout, rows, &mut self.memory);
+        let (first, last) = layout.ends();
+        let mut value: SmallVec<[f32; 16]> = SmallVec::new();
+        let mut gradient: SmallVec<[f32; 16]> = SmallVec::new();
+        for row in 0..rows {
+            let (_, levels) = numbers.row(layout, row);
+            value.extend_from_slice(last.both(levels.values).1);
+            gradient.extend_from_slice(first.both(levels.backs).0);
+        }
+        Linearization {
+            value: Tensor::of_numbers(&value, z.leading(plates)),
+            gradient: Tensor::of_numbers(&gradient, z),
+            train: Box::new(move |along, weight| self.train(along, weight)),
+        }
     }
 
-    /// Derivatives of Σ ċ + ⟨`cotangent`, c⟩ by the parameters, where ċ is the tangent along
-    /// `along`: with ȧ the tangent of a layer's input and h̄ the cotangent of its output,
-    /// (ȧᵀ δ + aᵀ h̄) for each weight.
-    fn train(&self, along: Numbers, cotangent: Numbers) -> Result<Vec<Tensor>> {
-        let (activation, last) = (self.activation, self.layers.len() - 1);
-        let mut tangents: PerLayer<Numbers> = smallvec![along];
-        // ∂²c along the tangent, by each hidden layer's output: δ times the slope's own tangent
-        // over the slope.
-        let mut bends: PerLayer<Numbers> = SmallVec::new();
-        for (i, layer) in self.layers[..last].iter().enumerate() {
-            let mut moved: Numbers = smallvec![0.0; self.rows * layer.outputs];
-            layer.add_product(&tangents[i], &mut moved)?;
-            let mut bend = self.layers[i + 1].transposed_product(&self.deltas[i + 1])?;
-            for ((bend, moved), &out) in bend.iter_mut().zip(&mut moved).zip(&self.inputs[i + 1]) {
-                *bend *= activation.curvature_of(out) * *moved;
-                *moved *= activation.slope_of(out);
-            }
-            bends.push(bend);
-            tangents.push(moved);
-        }
-        let mut gradients = Vec::with_capacity(2 * self.layers.len() + 2);
-        let mut bar = cotangent;
-        for (i, layer) in self.layers.iter().enumerate().rev() {
-            if i < last {
-                let mut passed = self.layers[i + 1].transposed_product(&bar)?;
-                let further = self.inputs[i + 1].iter().zip(&bends[i]);
-                for (passed, (&out, bend)) in passed.iter_mut().zip(further) {
-                    *passed = *passed * activation.slope_of(out) + bend;
-                }
-                bar = passed;
-            }
-            let (inputs, outputs) = (layer.inputs, layer.outputs);
-            let mut weight = vec![0.0; inputs * outputs];
-            add_outer(
-                &mut weight,
-                (&tangents[i], inputs),
-                (&self.deltas[i], outputs),
-            );
-            add_outer(&mut weight, (&self.inputs[i], inputs), (&bar, outputs));
-            gradients.extend(
-                layer
-                    .gradients(weight, column_sums(&bar, outputs))?
-                    .into_iter()
-                    .rev(),
-            );
-        }
-        let (before, h) = &self.before;
-        let (inputs, outputs) = (before.inputs, before.outputs);
-        let mut weight = vec![0.0; inputs * outputs];
-        add_outer(&mut weight, (h, inputs), (&bar, outputs));
-        gradients.extend(
-            before
-                .gradients(weight, column_sums(&bar, outputs))?
-                .into_iter()
-                .rev(),
-        );
-        gradients.reverse();
-        Ok(gradients)
+    fn train(mut self, along: &Tensor, weight: &Tensor) -> Result<VarianceGradient> {
+        let Self { layout, rows, .. } = self;
+        let mut numbers = Numbers::new(layout, rows, &mut self.memory);
+        let (first, last) = layout.ends();
+        each_row(along, rows, first.inputs, |row, along| {
+            let levels = numbers.row(layout, row).1;
+            first.both_mut(levels.tangents).0.copy_from_slice(along);
+        })?;
+        each_row(weight, rows, 1, |row, weight| {
+            let levels = numbers.row(layout, row).1;
+            last.both_mut(levels.bars).1[0] = -weight[0];
+        })?;
+        train(layout, self.activation, rows, numbers);
+        self.memory.truncate(layout.parameters);
+        let shapes = Rc::clone(&layout.shapes);
+        Ok(VarianceGradient::of_numbers(self.memory, shapes))
     }
-}
-
-fn column_sums(rows: &[f32], width: usize) -> Vec<f32> {
-    let mut sums = vec![0.0; width];
-    for row in rows.chunks(width) {
-        add_scaled(&mut sums, row, 1.0);
-    }
-    sums
 }
 
 #[cfg(test)]
@@ -291,7 +280,7 @@ mod tests {
     use super::*;
     use crate::dist::BernoulliRelaxation;
     use crate::random::Key;
-    use crate::tensor::Parameter;
+    use crate::tensor::{Device, Parameter};
 
     /// A network with the automatic derivatives that every surrogate has.
     #[derive(Debug)]
@@ -336,7 +325,7 @@ mod tests {
                 plates: 1,
                 cost: &|draw, _| Ok(draw.clone()),
             };
-            let small = rows * (3 * 4 + 2 * 4 + 4 * 3 + 3) <= SmallPass::LARGEST;
+            let small = rows * (3 * 4 + 2 * 4 + 4 * 3 + 3) <= Layout::LARGEST;
             assert_eq!(small, rows == 3, "both ways are taken");
             let own = network.linearize(&z, around)?;
             let automatic = Automatic(&network);
@@ -353,7 +342,9 @@ mod tests {
             let own = own.variance_gradient(&along, &weight)?;
             let other = other.variance_gradient(&along, &weight)?;
             assert_eq!(own.len(), other.len());
-            own.iter().zip(&other).try_for_each(|(a, b)| close(a, b))?;
+            own.into_iter()
+                .zip(other)
+                .try_for_each(|(a, b)| close(&a, &b))?;
         }
         Ok(())
     }

@@ -33,9 +33,8 @@ impl<A: Surrogate, B: Surrogate> Surrogate for Sum<A, B> {
     fn linearize<'a>(&'a self, z: &Tensor, around: Surroundings<'a>) -> Result<Linearization<'a>> {
         let (a, b) = (self.0.linearize(z, around)?, self.1.linearize(z, around)?);
         let train = move |along: &Tensor, weight: &Tensor| {
-            let mut gradients = (a.train)(along, weight)?;
-            gradients.extend((b.train)(along, weight)?);
-            Ok(gradients)
+            let (a, b) = ((a.train)(along, weight)?, (b.train)(along, weight)?);
+            Ok(a.into_iter().chain(b).collect())
         };
         Ok(Linearization {
             value: a.value + b.value,

@@ -26,12 +26,14 @@ impl Data {
 
 impl Inner {
     /// A constant without history.
+    #[inline]
     pub(super) fn constant(shape: Shape, data: Data, device: device::Device) -> Self {
         Self {
             shape,
             data,
             device,
             node: None,
+            #[cfg(feature = "cuda")]
             shares_identity: false,
             tangent: None,
             provenance: None,
@@ -44,6 +46,7 @@ impl Inner {
     }
 
     /// The result of an operation on `operands`; `backward` is asked for if one is tracked.
+    #[inline]
     pub(super) fn derived(
         operands: &[&Inner],
         shape: Shape,

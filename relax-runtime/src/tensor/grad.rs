@@ -2,8 +2,10 @@
 
 use std::rc::Rc;
 
+use smallvec::smallvec;
+
 use super::dispatch::Data;
-use super::graph::{Backward, Gradient, Node, Pass, Sinks};
+use super::graph::{Backward, Gradient, Node, Pass, PerNode, Sinks};
 use super::{Inner, Parameter, Provenance, Shape, Tensor, cpu};
 use crate::error::{Error, Result};
 
@@ -21,8 +23,8 @@ pub(super) struct Target<'a> {
 /// Checks the outputs and keeps those with a node.
 fn tracked<'a>(
     outputs: &[(&'a Tensor, Option<&'a Tensor>)],
-) -> Result<Vec<(&'a Inner, Option<&'a Inner>)>> {
-    let mut found: Vec<(&Inner, Option<&Inner>)> = Vec::with_capacity(outputs.len());
+) -> Result<PerNode<(&'a Inner, Option<&'a Inner>)>> {
+    let mut found: PerNode<(&Inner, Option<&Inner>)> = PerNode::with_capacity(outputs.len());
     for (output, cotangent) in outputs {
         let output = output.inner()?;
         let cotangent = cotangent.map(Tensor::inner).transpose()?;
@@ -60,7 +62,7 @@ fn backpropagate(
     pass: &Pass<'_>,
     outputs: &Outputs<'_>,
     targets: &[Target<'_>],
-) -> Result<Vec<Tensor>> {
+) -> Result<PerNode<Tensor>> {
     pass.check()?;
     match outputs[0].0.data {
         Data::Cpu(_) => backpropagate_cpu(pass, outputs, targets),
@@ -73,8 +75,8 @@ fn backpropagate_cpu(
     pass: &Pass<'_>,
     outputs: &Outputs<'_>,
     targets: &[Target<'_>],
-) -> Result<Vec<Tensor>> {
-    let mut gradients = vec![Vec::new(); pass.nodes.len()];
+) -> Result<PerNode<Tensor>> {
+    let mut gradients: PerNode<Vec<f32>> = smallvec![Vec::new(); pass.nodes.len()];
     for (output, cotangent) in outputs {
         let place = output.node.as_ref().and_then(|node| pass.place(node));
         let Some(gradient) = place.map(|place| &mut gradients[place]) else {
@@ -217,12 +219,15 @@ pub(crate) fn grad_parameters_around(
     if outputs.is_empty() {
         return Ok(Vec::new());
     }
+    if let Some(gradients) = of_parameters_alone(&outputs, constants) {
+        return Ok(gradients);
+    }
     let pass = Pass::find(&outputs, 0, constants, |node| node.leaf.is_some());
     let leaves = pass
         .nodes
         .iter()
         .filter_map(|&node| Some((node, node.leaf.as_ref()?)));
-    let (living, targets): (Vec<Parameter>, Vec<Target<'_>>) = leaves
+    let (living, targets): (PerNode<Parameter>, PerNode<Target<'_>>) = leaves
         .filter_map(|(node, leaf)| {
             let target = Target {
                 node,
@@ -234,13 +239,50 @@ pub(crate) fn grad_parameters_around(
         })
         .unzip();
     let read = backpropagate(&pass, &outputs, &targets)?;
-    let mut gradients: Vec<(Parameter, Tensor)> = Vec::with_capacity(read.len());
-    for (parameter, gradient) in living.into_iter().zip(read) {
+    Ok(by_parameter(living.into_iter().zip(read)))
+}
+
+/// The gradients of outputs that are parameters themselves, on the CPU: their cotangents, for which
+/// no graph is to be searched. `None` where an output is anything else.
+fn of_parameters_alone(
+    outputs: &Outputs<'_>,
+    constants: &[&Tensor],
+) -> Option<Vec<(Parameter, Tensor)>> {
+    if constants.iter().any(|constant| constant.is_tracked()) {
+        return None;
+    }
+    let mut found: PerNode<(u64, Parameter, Tensor)> = PerNode::new();
+    for (output, cotangent) in outputs {
+        let node = output.node.as_deref()?;
+        let leaf = node.leaf.as_ref()?;
+        let data = match cotangent {
+            Some(cotangent) => cotangent.data.on_cpu()?.clone(),
+            None => cpu::Buffer::full(output.data.on_cpu()?.as_slice().len(), 1.0),
+        };
+        if let Some(parameter) = Parameter::living(&leaf.parameter) {
+            let device = output.device.clone();
+            let gradient = Inner::constant(output.shape, Data::Cpu(data), device);
+            found.push((node.id, parameter, Tensor::new(gradient)));
+        }
+    }
+    found.sort_by_key(|(node, ..)| *node);
+    let pairs = found
+        .into_iter()
+        .map(|(_, parameter, gradient)| (parameter, gradient));
+    Some(by_parameter(pairs))
+}
+
+/// One gradient a parameter: the sum of those that belong to it.
+fn by_parameter(
+    pairs: impl ExactSizeIterator<Item = (Parameter, Tensor)>,
+) -> Vec<(Parameter, Tensor)> {
+    let mut gradients: Vec<(Parameter, Tensor)> = Vec::with_capacity(pairs.len());
+    for (parameter, gradient) in pairs {
         let known = |(other, _): &&mut (Parameter, Tensor)| other.key() == parameter.key();
         match gradients.iter_mut().find(known) {
             Some((_, sum)) => *sum = &*sum + &gradient,
             None => gradients.push((parameter, gradient)),
         }
     }
-    Ok(gradients)
+    gradients
 }

@@ -59,8 +59,8 @@ struct Inner {
     device: Device,
     /// The value's place in the graph of reverse mode; `None` for a constant.
     node: Option<Rc<Node>>,
-    /// On a GPU: a constant whose dfdx identity, and so whose gradient buffer, is another tensor's
-    /// too.
+    /// A constant whose dfdx identity, and so whose gradient buffer, is another tensor's too.
+    #[cfg(feature = "cuda")]
     shares_identity: bool,
     /// Derivative in the direction of forward mode; has no tangent itself.
     tangent: Option<Tensor>,
@@ -90,8 +90,17 @@ impl Tensor {
 
     /// A vector on the CPU.
     pub fn from_slice(values: &[f32]) -> Self {
-        let data = Data::Cpu(values.to_vec().into());
-        Self::new(Inner::constant(values.len().into(), data, Device::cpu()))
+        Self::of_numbers(values, values.len().into())
+    }
+
+    /// As many numbers as the shape has elements, on the CPU.
+    pub(crate) fn of_numbers(values: &[f32], shape: Shape) -> Self {
+        debug_assert_eq!(values.len(), shape.numel());
+        Self::new(Inner::constant(
+            shape,
+            Data::Cpu(values.into()),
+            Device::cpu(),
+        ))
     }
 
     /// One number, of shape `[]`, on the CPU.
@@ -199,6 +208,7 @@ impl Tensor {
         Ok(Self::new(Inner::constant(shape, data, device.clone())))
     }
 
+    #[inline]
     fn new(inner: Inner) -> Self {
         Self(Ok(Rc::new(inner)))
     }
@@ -208,6 +218,7 @@ impl Tensor {
         Self(Err(Rc::new(error)))
     }
 
+    #[inline]
     fn inner(&self) -> Result<&Inner> {
         match &self.0 {
             Ok(inner) => Ok(inner),
@@ -244,7 +255,10 @@ impl Tensor {
     fn as_leaf(&self, parameter: Option<&Weak<parameter::State>>) -> Self {
         self.updated(|inner| {
             inner.data = inner.data.renewed()?;
-            inner.shares_identity = false;
+            #[cfg(feature = "cuda")]
+            {
+                inner.shares_identity = false;
+            }
             inner.tangent = None;
             inner.node = Some(inner.leaf_node(parameter.cloned()));
             Ok(())
@@ -288,7 +302,10 @@ impl Tensor {
             return self.clone();
         }
         self.updated(|inner| {
-            inner.shares_identity |= inner.node.is_some();
+            #[cfg(feature = "cuda")]
+            {
+                inner.shares_identity |= inner.node.is_some();
+            }
             inner.node = None;
             inner.tangent = None;
             Ok(())

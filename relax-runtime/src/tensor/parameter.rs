@@ -46,6 +46,14 @@ impl Parameter {
         self.0.leaf.borrow().clone()
     }
 
+    /// What `look` makes of the numbers.
+    ///
+    /// # Errors
+    /// The error carried by a poisoned tensor.
+    pub(crate) fn with_values<R>(&self, look: impl FnOnce(&[f32]) -> R) -> Result<R> {
+        self.0.leaf.borrow().with_values(look)
+    }
+
     /// Replaces the value for all handles; tensors computed before keep the old one.
     ///
     /// # Errors
@@ -94,6 +102,11 @@ impl Parameter {
     /// The name it was given.
     pub fn name(&self) -> Option<&str> {
         self.0.name.get().map(String::as_str)
+    }
+
+    /// Number of elements of the value.
+    pub(crate) fn len(&self) -> usize {
+        self.0.leaf.borrow().len()
     }
 
     /// Shape of the value.

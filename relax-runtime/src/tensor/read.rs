@@ -23,12 +23,12 @@ impl Tensor {
 
     /// Number of axes.
     pub fn rank(&self) -> usize {
-        self.shape().rank()
+        self.0.as_ref().map_or(1, |inner| inner.shape.rank())
     }
 
     /// Number of elements.
     pub fn len(&self) -> usize {
-        self.shape().numel()
+        self.0.as_ref().map_or(0, |inner| inner.shape.numel())
     }
 
     /// Whether there are no elements.
@@ -100,6 +100,7 @@ impl Tensor {
     }
 
     /// What `look` makes of the numbers, which are copied from a GPU only.
+    #[inline]
     pub(crate) fn with_values<R>(&self, look: impl FnOnce(&[f32]) -> R) -> Result<R> {
         let inner = self.inner()?;
         Ok(match &inner.data {
@@ -113,6 +114,15 @@ impl Tensor {
         })
     }
 
+    /// The mean of `f` of the numbers, unnoticed by the record of reads, as
+    /// [`mean_all`](Self::mean_all) computes it.
+    pub(crate) fn peek_mean(&self, f: impl Fn(f32) -> f32 + Copy + Sync) -> Result<f32> {
+        self.with_values(|values| {
+            let terms = cpu::map(values, f);
+            cpu::rows::total(cpu::slice(&terms)) / values.len() as f32
+        })
+    }
+
     /// As [`item`](Self::item), unnoticed by the record of reads: for estimators, whose reading
     /// is not the model's.
     #[track_caller]
@@ -122,9 +132,14 @@ impl Tensor {
 
     #[track_caller]
     fn only(&self, op: &'static str) -> Result<f32> {
-        match self.peek()?[..] {
-            [value] => Ok(value),
-            _ => Err(self.misfit(op, "needs exactly one element".into())),
+        let only = self.with_values(|values| match values {
+            [value] => Some(*value),
+            _ => None,
+        })?;
+        match only {
+            Some(value) => Ok(value),
+            // Not in a closure, which would be the caller.
+            None => Err(self.misfit(op, "needs exactly one element".into())),
         }
     }
 

@@ -6,6 +6,9 @@ use super::memory;
 use super::rows::{BLOCK, sum};
 use super::threads::{fill, rows_a_share};
 
+/// Rows of so few elements are done before a block of zeros is written.
+const FEW: usize = 32;
+
 /// Row sums of x l − softplus(l), and the residuals x − σ(l) = ∂/∂l, for rows of `width` elements.
 pub(in super::super) fn log_mass(x: &[f32], l: &[f32], width: usize) -> (Vec<f32>, Vec<f32>) {
     let rows = x.len() / width.max(1);
@@ -15,15 +18,26 @@ pub(in super::super) fn log_mass(x: &[f32], l: &[f32], width: usize) -> (Vec<f32
         rows_a_share(width),
         |range, [sums, residuals]| {
             let elements = range.start * width..range.end * width;
-            log_mass_rows(&x[elements.clone()], &l[elements], width, sums, residuals);
+            let (x, l) = (&x[elements.clone()], &l[elements]);
+            match width {
+                ..=FEW => log_mass_rows(x, l, width, sums, residuals, &mut [0.0; FEW]),
+                _ => log_mass_rows(x, l, width, sums, residuals, &mut [0.0; BLOCK]),
+            }
         },
     );
     (sums, residuals)
 }
 
 vectorised! {
-    fn log_mass_rows(x: &[f32], l: &[f32], width: usize, sums: &mut [f32], residuals: &mut [f32]) {
-        let mut terms = [0.0; BLOCK];
+    /// `terms` is room for a block, or for a row that is shorter.
+    fn log_mass_rows(
+        x: &[f32],
+        l: &[f32],
+        width: usize,
+        sums: &mut [f32],
+        residuals: &mut [f32],
+        terms: &mut [f32],
+    ) {
         let rows = x.chunks_exact(width).zip(l.chunks_exact(width));
         let results = sums.iter_mut().zip(residuals.chunks_exact_mut(width));
         for ((x, l), (total, residuals)) in rows.zip(results) {

@@ -13,7 +13,8 @@ pub(crate) struct Buffer(Kind);
 
 #[derive(Clone)]
 enum Kind {
-    Short(usize, [f32; SHORT]),
+    /// How many, and the numbers.
+    Short(u8, [f32; SHORT]),
     Long(Rc<Block>),
 }
 
@@ -44,7 +45,7 @@ impl Buffer {
             .iter_mut()
             .enumerate()
             .for_each(|(i, x)| *x = each(i));
-        Some(Self(Kind::Short(len, values)))
+        Some(Self(Kind::Short(len as u8, values)))
     }
 
     /// The same number everywhere.
@@ -53,9 +54,10 @@ impl Buffer {
     }
 
     /// The numbers.
+    #[inline]
     pub(in super::super) fn as_slice(&self) -> &[f32] {
         match &self.0 {
-            Kind::Short(len, values) => &values[..*len],
+            Kind::Short(len, values) => &values[..usize::from(*len)],
             Kind::Long(block) => &block.0,
         }
     }
@@ -63,7 +65,7 @@ impl Buffer {
     /// The numbers, copied if another buffer shares them.
     pub(in super::super) fn into_vec(self) -> Vec<f32> {
         match self.0 {
-            Kind::Short(len, values) => values[..len].to_vec(),
+            Kind::Short(len, values) => values[..usize::from(len)].to_vec(),
             Kind::Long(block) => {
                 let mut block = Rc::unwrap_or_clone(block);
                 std::mem::take(&mut block.0)
@@ -74,9 +76,16 @@ impl Buffer {
     /// The numbers, to be changed; copied first if another buffer shares them.
     pub(in super::super) fn as_mut_slice(&mut self) -> &mut [f32] {
         match &mut self.0 {
-            Kind::Short(len, values) => &mut values[..*len],
+            Kind::Short(len, values) => &mut values[..usize::from(*len)],
             Kind::Long(block) => &mut Rc::make_mut(block).0,
         }
+    }
+}
+
+impl From<&[f32]> for Buffer {
+    fn from(values: &[f32]) -> Self {
+        Self::short(values.len(), |i| values[i])
+            .unwrap_or_else(|| Self(Kind::Long(Rc::new(Block(memory::copy(values))))))
     }
 }
 

@@ -48,6 +48,9 @@ pub(crate) fn take(len: usize) -> Vec<f32> {
 
 /// The same number everywhere.
 pub(in super::super) fn full(len: usize, value: f32) -> Vec<f32> {
+    if len < SHORTEST {
+        return vec![value; len];
+    }
     let mut values = take(len);
     values.fill(value);
     values
@@ -55,6 +58,9 @@ pub(in super::super) fn full(len: usize, value: f32) -> Vec<f32> {
 
 /// The same numbers.
 pub(in super::super) fn copy(values: &[f32]) -> Vec<f32> {
+    if values.len() < SHORTEST {
+        return values.to_vec();
+    }
     let mut copy = take(values.len());
     copy.copy_from_slice(values);
     copy

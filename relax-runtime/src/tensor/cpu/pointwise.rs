@@ -81,6 +81,9 @@ pub(in super::super) fn change<const N: usize>(
 
 /// Whether a condition holds for every element.
 pub(crate) fn all(values: &[f32], holds: impl Fn(f32) -> bool + Copy + Sync) -> bool {
+    if values.len() / 2 < rows_a_share(1) {
+        return all_of(values, holds);
+    }
     let fails = AtomicBool::new(false);
     share(values.len(), rows_a_share(1), |range| {
         if !all_of(&values[range], holds) {

@@ -27,7 +27,7 @@ vectorised! {
     }
 
     /// The sum.
-    pub(super) fn total(values: &[f32]) -> f32 {
+    pub(in super::super) fn total(values: &[f32]) -> f32 {
         let blocks = values.chunks(BLOCK);
         blocks.map(|block| f64::from(sum(block))).sum::<f64>() as f32
     }

@@ -70,8 +70,12 @@ pub(crate) fn fill<const N: usize>(
         .iter()
         .filter_map(|(out, unit)| out.len().checked_div(*unit))
         .min();
+    let places = places.unwrap_or(0);
+    if places / 2 < least {
+        return work(0..places, outs.map(|(out, unit)| &mut out[..places * unit]));
+    }
     let targets = outs.map(|(out, unit)| Target(out.as_mut_ptr(), unit));
-    share(places.unwrap_or(0), least, |range| {
+    share(places, least, |range| {
         let parts = std::array::from_fn(|i| {
             let Target(start, unit) = targets[i];
             // SAFETY: `share` calls with disjoint ranges below `places`, for each of which the

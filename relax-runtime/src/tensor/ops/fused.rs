@@ -34,12 +34,24 @@ impl Tensor {
         operands: [&Tensor; N],
         f: impl Fn([f32; N]) -> f32 + Copy + Sync,
     ) -> Option<Tensor> {
+        let constant = |inner: &Inner| inner.node.is_none() && inner.tangent.is_none();
+        let constants = operands.map(|t| t.0.as_ref().is_ok_and(|inner| constant(inner)));
+        constants
+            .iter()
+            .all(|&yes| yes)
+            .then(|| Tensor::of_each(operands, f))?
+    }
+
+    /// The constant that `f` gives of the elements, where all operands are of one shape on the CPU.
+    fn of_each<const N: usize>(
+        operands: [&Tensor; N],
+        f: impl Fn([f32; N]) -> f32 + Copy + Sync,
+    ) -> Option<Tensor> {
         let first = operands.first()?.0.as_ref().ok()?;
         let mut slices: [&[f32]; N] = [&[]; N];
         for (slice, operand) in slices.iter_mut().zip(operands) {
             let inner = operand.0.as_ref().ok()?;
-            let constant = inner.node.is_none() && inner.tangent.is_none();
-            if !constant || inner.shape != first.shape {
+            if inner.shape != first.shape {
                 return None;
             }
             *slice = cpu::slice(inner.data.on_cpu()?);
@@ -57,16 +69,15 @@ impl Tensor {
     }
 
     /// The constant that `f` gives of the elements, or `composed` of the operands, as constants,
-    /// where [`fused`](Self::fused) cannot.
+    /// where they are of several shapes or on a GPU.
     pub(crate) fn pointwise<const N: usize>(
         operands: [&Tensor; N],
         f: impl Fn([f32; N]) -> f32 + Copy + Sync,
         composed: impl FnOnce([Tensor; N]) -> Tensor,
     ) -> Tensor {
-        let constants = operands.map(Tensor::detach);
-        match Tensor::fused(constants.each_ref(), f) {
+        match Tensor::of_each(operands, f) {
             Some(out) => out,
-            None => composed(constants),
+            None => composed(operands.map(Tensor::detach)),
         }
     }
 

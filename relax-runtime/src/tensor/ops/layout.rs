@@ -56,6 +56,7 @@ impl Tensor {
         self.linear_map(|inner| match &inner.node {
             None => Ok(Inner {
                 shape,
+                #[cfg(feature = "cuda")]
                 shares_identity: true,
                 tangent: None,
                 ..inner.clone()

@@ -131,8 +131,9 @@ impl Tensor {
             && b.data.on_cpu().is_some()
             && a.tangent.is_none()
             && b.tangent.is_none()
-            && a.shape.broadcast(&b.shape).is_some()
+            && let Some(shape) = a.shape.broadcast(&b.shape)
         {
+            shape.in_memory(op).map_err(Tensor::poisoned)?;
             return Ok((self.clone(), other.clone()));
         }
         self.aligned(other, op)
@@ -140,11 +141,11 @@ impl Tensor {
 
     /// Gives operands new identities where dfdx would add two gradients in one buffer: a constant
     /// that shares its buffer with another tensor, or one variable on both sides.
+    #[cfg(feature = "cuda")]
     fn told_apart(self, other: Tensor) -> (Tensor, Tensor) {
         let (Ok(a), Ok(b)) = (&self.0, &other.0) else {
             return (self, other);
         };
-        // On the CPU gradients are told apart by the graph's nodes.
         if a.data.on_cpu().is_some() {
             return (self, other);
         }
@@ -158,12 +159,19 @@ impl Tensor {
     }
 
     /// A constant with an identity of its own.
+    #[cfg(feature = "cuda")]
     fn renewed(&self) -> Tensor {
         self.updated(|inner| {
             inner.data = inner.data.renewed()?;
             inner.shares_identity = false;
             Ok(())
         })
+    }
+
+    /// On the CPU gradients are told apart by the graph's nodes.
+    #[cfg(not(feature = "cuda"))]
+    fn told_apart(self, other: Tensor) -> (Tensor, Tensor) {
+        (self, other)
     }
 
     /// The index of `axis`, which may count from the end; or the poisoned result.

@@ -81,8 +81,12 @@ scalar_operator!(Sub, sub, |t, s| t.shifted(-s), t.neg().shifted(s));
 scalar_operator!(Mul, mul, |t, s| t.scaled(s), t.scaled(s));
 scalar_operator!(Div, div, |t, s| t.divided(s), t.recip().scaled(s));
 
+/// Constants take the short way of [`fused`](Tensor::fused).
 impl Tensor {
     fn shifted(&self, by: f32) -> Tensor {
+        if let Some(out) = Tensor::fused([self], |[x]| x + by) {
+            return out;
+        }
         self.lift(
             |x| match &x.data {
                 Data::Cpu(flat) => Ok(map_cpu(x, flat, |x| x + by, |_, _| 1.0)),
@@ -96,6 +100,9 @@ impl Tensor {
     }
 
     fn scaled(&self, by: f32) -> Tensor {
+        if let Some(out) = Tensor::fused([self], |[x]| x * by) {
+            return out;
+        }
         self.linear_map(|x| match &x.data {
             Data::Cpu(flat) => Ok(map_cpu(x, flat, |x| x * by, move |_, _| by)),
             #[cfg(feature = "cuda")]
@@ -106,6 +113,9 @@ impl Tensor {
     }
 
     fn divided(&self, by: f32) -> Tensor {
+        if let Some(out) = Tensor::fused([self], |[x]| x / by) {
+            return out;
+        }
         self.linear_map(|x| match &x.data {
             Data::Cpu(flat) => Ok(map_cpu(x, flat, |x| x / by, move |_, _| 1.0 / by)),
             #[cfg(feature = "cuda")]

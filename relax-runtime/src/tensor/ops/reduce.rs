@@ -89,10 +89,10 @@ impl Tensor {
     /// Sum over all axes from the `k`-th on: `[n, a, b]` and `k = 1` give `[n]`. Where there are
     /// no such axes the tensor stays.
     pub fn sum_from(&self, k: usize) -> Tensor {
-        let kept = self.shape().leading(k);
-        if self.0.is_err() || kept == self.shape() {
+        if self.0.is_err() || k >= self.rank() {
             return self.clone();
         }
+        let kept = self.shape().leading(k);
         let rest = self.shape()[k..].iter().product();
         self.summed((kept.numel(), rest, 1), kept)
     }
