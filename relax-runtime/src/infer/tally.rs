@@ -346,3 +346,71 @@ impl HostRun for Sums {
         self.state.borrow_mut().refused = true;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dist::{Bernoulli, Normal};
+    use crate::model::Site;
+    use crate::plumbing::model;
+
+    fn site(name: &'static str) -> Site {
+        Site::new(name, file!(), line!())
+    }
+
+    /// What becomes of a sum over two coins and an observation, and how many runs it takes.
+    fn tallied(observe: impl Fn(&Context, f64) -> Result<()>, largest: usize) -> (Tallied, usize) {
+        let runs = std::cell::Cell::new(0);
+        let program = model("program", |context| {
+            runs.set(runs.get() + 1);
+            let a = context.sample(site("a"), Bernoulli::probs(0.3))?;
+            let b = context.sample(site("b"), Bernoulli::logits(0.4))?;
+            observe(context, f64::from(u8::from(a)) - f64::from(u8::from(b)))
+        });
+        let tally = Tally::new(&ParamStore::default());
+        let found = tally.sum(&program, largest, 0).unwrap();
+        (found, runs.get())
+    }
+
+    #[test]
+    fn host_numbers_are_summed_in_as_many_runs_as_there_are_combinations() {
+        let host = |context: &Context, x| context.observe(site("x"), Normal::new(x, 1.0), 0.5);
+        let (found, runs) = tallied(host, 4);
+        assert!(matches!(
+            found,
+            Tallied::Exact {
+                combinations: 4,
+                ..
+            }
+        ));
+        assert_eq!(runs, 4);
+        let (found, _) = tallied(host, 3);
+        assert!(matches!(found, Tallied::TooMany));
+        let (found, runs) = tallied(host, 2);
+        assert!(matches!(found, Tallied::TooMany));
+        assert_eq!(
+            runs, 1,
+            "every other value of a choice is another combination"
+        );
+    }
+
+    #[test]
+    fn the_first_tensor_ends_the_sum() {
+        let tensor = |context: &Context, x| {
+            let mean = Tensor::scalar(x as f32);
+            context.observe(site("x"), Normal::new(mean, 1.0), 0.5)
+        };
+        let cost = |context: &Context, x| context.cost(site("x"), Tensor::scalar(x as f32));
+        let learned = |context: &Context, _| context.param(site("x")).map(drop);
+        let rows = |context: &Context, _| context.plate(site("x"), 2, None).map(drop);
+        for (found, runs) in [
+            tallied(tensor, 4),
+            tallied(cost, 4),
+            tallied(learned, 4),
+            tallied(rows, 4),
+        ] {
+            assert!(matches!(found, Tallied::NeedsTensors));
+            assert_eq!(runs, 1);
+        }
+    }
+}

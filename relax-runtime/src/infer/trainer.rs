@@ -137,7 +137,8 @@ impl Trainer {
 
     /// Lets the plan choose, of all that is valid and unbiased, the estimator of least variance that
     /// takes at most `evaluations` evaluations of the cost for one estimate of a site, the draw's
-    /// own included. Estimators that were asked for stay.
+    /// own included. Estimators that were asked for stay. Where all choices are discrete and have at
+    /// most so many combinations together, each step runs all of them and is exact.
     ///
     /// # Errors
     /// If it is 0: the draw itself is an evaluation.

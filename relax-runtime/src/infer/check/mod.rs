@@ -79,7 +79,8 @@ fn is_cost(model: &dyn Program) -> Result<bool> {
 /// parameter: their mean over many draws, with surrogates that have learned something and are then
 /// held fixed, beside the exact gradient by enumeration. Where the support is too large, or a site
 /// is continuous, a long run of REINFORCE with a baseline stands for the exact gradient; for a bound
-/// of several samples that baseline is VIMCO's.
+/// of several samples that baseline is VIMCO's. Every site is checked with draws of the others: where
+/// training would sum over all of them together, `enumerate` is checked one site at a time.
 pub struct Check<'o> {
     objective: &'o dyn Objective,
     trainer: Result<Trainer>,
