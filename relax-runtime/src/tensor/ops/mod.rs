@@ -133,7 +133,9 @@ impl Tensor {
             && b.tangent.is_none()
             && let Some(shape) = a.shape.broadcast(&b.shape)
         {
-            shape.in_memory(op).map_err(Tensor::poisoned)?;
+            if shape != a.shape && shape != b.shape {
+                shape.in_memory(op).map_err(Tensor::poisoned)?;
+            }
             return Ok((self.clone(), other.clone()));
         }
         self.aligned(other, op)
