@@ -13,6 +13,8 @@ mod pool;
 pub(super) mod rows;
 pub(super) mod softmax;
 pub(crate) mod threads;
+#[cfg(target_arch = "x86_64")]
+mod tiles;
 pub(super) mod view;
 pub(super) mod zip;
 
