@@ -9,7 +9,7 @@ use gemm::Parallelism;
 use super::simd::{Width, width};
 use super::threads::share;
 #[cfg(target_arch = "x86_64")]
-use super::tiles::{self, Tiles};
+use super::tiles::{self, MANY, Tiles};
 
 /// A matrix inside a slice: element (i, j) is at `i * rows + j * cols`.
 #[derive(Clone, Copy)]
@@ -141,6 +141,8 @@ fn by_tiles(
         b: (b.as_ptr(), [b_layout.rows, b_layout.cols]),
     });
     let tiles = &tiles;
+    // By the size of the whole, so that the numbers do not depend on the parts.
+    let as_dots = a_layout.cols == 1 && b_layout.rows == 1 && b_layout.cols > 1 && m < MANY;
     // Parts of the longer side: the shorter one is read again for each tile of the other.
     let (unit, len, other) = if n >= m { (TILE, n, m) } else { (ROWS, m, n) };
     let whole = len.div_ceil(unit);
@@ -150,7 +152,12 @@ fn by_tiles(
         // SAFETY: the caller looked for AVX-512; the asserts above bound every address of the whole
         // product, `out` is borrowed mutably and overlaps no operand, and no other part has these
         // columns, or rows.
-        unsafe { tiles.0.run(rows, columns) };
+        unsafe {
+            match as_dots {
+                true => tiles.0.run_dots(rows, columns),
+                false => tiles.0.run(rows, columns),
+            }
+        };
     });
 }
 

@@ -9,7 +9,7 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 /// Numbers in a vector.
-const LANES: usize = 16;
+pub(super) const LANES: usize = 16;
 
 /// Width of a panel of the right operand.
 const WIDTH: usize = 2 * LANES;
@@ -18,7 +18,7 @@ const WIDTH: usize = 2 * LANES;
 const DEPTH: usize = 256;
 
 /// From as many rows of the left operand a panel is copied.
-const MANY: usize = 64;
+pub(super) const MANY: usize = 64;
 
 /// What a product is added to.
 #[derive(Clone, Copy)]
