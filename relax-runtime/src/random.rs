@@ -7,6 +7,7 @@ use rand_distr::{Distribution as _, StandardNormal};
 
 use crate::error::Result;
 use crate::tensor::cpu::memory;
+use crate::tensor::cpu::threads::{fill, rows_a_share};
 use crate::tensor::{Device, Shape, Tensor};
 
 /// Where a run stands in the random numbers: nothing is drawn from shared state, so results depend
@@ -73,7 +74,19 @@ impl Stream {
     pub fn uniforms(&mut self, shape: impl Into<Shape>, device: &Device) -> Result<Tensor> {
         let shape = shape.into();
         let mut values = memory::take(shape.numel());
-        values.iter_mut().for_each(|u| *u = self.uniform());
+        let least = rows_a_share(1);
+        if values.len() < 2 * least {
+            values.iter_mut().for_each(|u| *u = self.uniform());
+        } else {
+            // Each thread counts from where its first number is in the stream.
+            let (rng, first) = (&self.0, self.0.get_word_pos());
+            fill([(&mut values, 1)], least, |range, [values]| {
+                let mut part = Self(rng.clone());
+                part.0.set_word_pos(first + range.start as u128);
+                values.iter_mut().for_each(|u| *u = part.uniform());
+            });
+            self.0.set_word_pos(first + values.len() as u128);
+        }
         Tensor::from_vec(values, shape, device)
     }
 
@@ -110,6 +123,19 @@ mod tests {
             assert_ne!(same, first(other, "h"));
         }
         assert_ne!(same, first(key, "g"));
+    }
+
+    #[test]
+    fn tensors_of_uniforms_are_the_streams_numbers_in_their_order() -> Result<()> {
+        let mut stream = Key::new(1).stream("h");
+        let mut one_by_one = stream.clone();
+        assert_eq!(stream.uniform(), one_by_one.uniform());
+        for len in [3, 50_000, 7] {
+            let tensor = stream.uniforms(len, &Device::cpu())?.to_vec()?;
+            assert!(tensor.into_iter().all(|u| u == one_by_one.uniform()));
+        }
+        assert_eq!(stream.uniform(), one_by_one.uniform());
+        Ok(())
     }
 
     #[test]
