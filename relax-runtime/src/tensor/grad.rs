@@ -1,7 +1,5 @@
 //! Derivatives of outputs, by walking the graph backward.
 
-use std::rc::Rc;
-
 use super::dispatch::Data;
 use super::graph::{Backward, Gradient, Node, Pass, Sinks};
 use super::{Inner, Parameter, Shape, Tensor, cpu};
@@ -106,13 +104,10 @@ fn backpropagate_cpu(
         if gradient.is_empty() {
             continue;
         }
-        let operand = |parent: &Option<Rc<Node>>| {
-            let parent = parent.as_ref().filter(|parent| pass.needs(parent))?;
-            Some((pass.place(parent)?, parent.len))
-        };
         let mut sinks = Sinks {
             gradients: &mut gradients,
-            operands: node.parents.iter().map(operand).collect(),
+            pass,
+            node,
         };
         backward(&mut gradient, &mut sinks)?;
         if gradient.kept {

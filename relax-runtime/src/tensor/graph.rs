@@ -234,11 +234,19 @@ impl<'a> Pass<'a> {
 pub(super) struct Sinks<'a> {
     /// Buffers by place; one that nothing has reached is empty.
     pub(super) gradients: &'a mut [Vec<f32>],
-    /// Place and length for each operand whose gradient is needed.
-    pub(super) operands: PerOperand<Option<(usize, usize)>>,
+    pub(super) pass: &'a Pass<'a>,
+    /// The operation's result.
+    pub(super) node: &'a Node,
 }
 
 impl Sinks<'_> {
+    /// Place and length of operand `i`, where its gradient is needed.
+    fn operand(&self, i: usize) -> Option<(usize, usize)> {
+        let parent = self.node.parents[i].as_ref()?;
+        let place = self.pass.place(parent)?;
+        self.pass.reaches[place].then_some((place, parent.len))
+    }
+
     /// The buffer to add the gradient of operand `i` to, or `None` where it is not needed.
     pub(super) fn get(&mut self, i: usize) -> Option<&mut [f32]> {
         let (buffer, fresh) = self.get_or_fresh(i)?;
@@ -251,7 +259,7 @@ impl Sinks<'_> {
     /// As [`get`](Self::get), and whether nothing has reached the buffer: its numbers then mean
     /// nothing, and all of them are to be overwritten.
     pub(super) fn get_or_fresh(&mut self, i: usize) -> Option<(&mut [f32], bool)> {
-        let (place, len) = self.operands[i]?;
+        let (place, len) = self.operand(i)?;
         let buffer = &mut self.gradients[place];
         let fresh = buffer.is_empty();
         if fresh {
@@ -267,7 +275,7 @@ impl Sinks<'_> {
         elements: [&[f32]; N],
         f: impl Fn([f32; N]) -> f32 + Copy + Sync,
     ) {
-        let Some((place, _)) = self.operands[i] else {
+        let Some((place, _)) = self.operand(i) else {
             return;
         };
         let buffer = &mut self.gradients[place];
@@ -287,7 +295,7 @@ impl Sinks<'_> {
         elements: [&[f32]; N],
         f: impl Fn(f32, [f32; N]) -> f32 + Copy + Sync,
     ) {
-        if self.operands[i].is_some() {
+        if self.operand(i).is_some() {
             self.pass_changed(i, g, |g| cpu::pointwise::change(g, elements, f));
         }
     }
@@ -299,7 +307,7 @@ impl Sinks<'_> {
         g: &mut Gradient,
         change: impl FnOnce(&mut [f32]),
     ) {
-        let Some((place, _)) = self.operands[i] else {
+        let Some((place, _)) = self.operand(i) else {
             return;
         };
         let mut values = match g.kept {
@@ -312,7 +320,7 @@ impl Sinks<'_> {
 
     /// Adds `values` to the gradient of operand `i`, where it is needed.
     pub(super) fn add_owned(&mut self, i: usize, values: Vec<f32>) {
-        match self.operands[i] {
+        match self.operand(i) {
             Some((place, _)) => self.give(place, values),
             None => cpu::memory::give(values),
         }
@@ -330,6 +338,6 @@ impl Sinks<'_> {
 
     /// Whether the gradient of operand `i` is needed.
     pub(super) fn wants(&self, i: usize) -> bool {
-        self.operands[i].is_some()
+        self.operand(i).is_some()
     }
 }
