@@ -9,6 +9,7 @@ use rand_distr::{Distribution as _, StandardNormal};
 
 use crate::error::Result;
 use crate::tensor::cpu::memory;
+use crate::tensor::cpu::threads::{fill, rows_a_share};
 use crate::tensor::{Device, Shape, Tensor};
 
 /// Where a run stands in the random numbers: nothing is drawn from shared state, so results depend
@@ -72,7 +73,19 @@ impl Stream {
     pub fn uniforms(&mut self, shape: impl Into<Shape>, device: &Device) -> Result<Tensor> {
         let shape = shape.into().in_memory("uniforms")?;
         let mut values = memory::take(shape.numel());
-        values.iter_mut().for_each(|u| *u = self.uniform());
+        let least = rows_a_share(1);
+        if values.len() < 2 * least {
+            values.iter_mut().for_each(|u| *u = self.uniform());
+        } else {
+            // Each thread counts from where its first number is in the stream.
+            let (words, first) = (&self.0, self.0.position());
+            fill([(&mut values, 1)], least, |range, [values]| {
+                let mut part = Self(words.clone());
+                part.0.set_position(first + range.start as u128);
+                values.iter_mut().for_each(|u| *u = part.uniform());
+            });
+            self.0.set_position(first + values.len() as u128);
+        }
         Tensor::from_vec(values, shape, device)
     }
 
@@ -107,6 +120,22 @@ impl Words {
             first: first_block(key, stream),
             taken: 0,
             rest: None,
+        }
+    }
+
+    /// How many words were taken.
+    fn position(&self) -> u128 {
+        match &self.rest {
+            Some(rest) => rest.get_word_pos(),
+            None => self.taken as u128,
+        }
+    }
+
+    fn set_position(&mut self, position: u128) {
+        self.taken = position.min(Self::BLOCK as u128) as usize;
+        match self.taken {
+            Self::BLOCK => self.rest().set_word_pos(position),
+            _ => self.rest = None,
         }
     }
 
@@ -247,6 +276,19 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn tensors_of_uniforms_are_the_streams_numbers_in_their_order() -> Result<()> {
+        let mut stream = Key::new(1).stream("h");
+        let mut one_by_one = stream.clone();
+        assert_eq!(stream.uniform(), one_by_one.uniform());
+        for len in [3, 50_000, 7] {
+            let tensor = stream.uniforms(len, &Device::cpu())?.to_vec()?;
+            assert!(tensor.into_iter().all(|u| u == one_by_one.uniform()));
+        }
+        assert_eq!(stream.uniform(), one_by_one.uniform());
+        Ok(())
     }
 
     #[test]

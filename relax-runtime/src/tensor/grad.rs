@@ -1,11 +1,9 @@
 //! Derivatives of outputs, by walking the graph backward.
 
-use std::rc::Rc;
-
 use smallvec::smallvec;
 
 use super::dispatch::Data;
-use super::graph::{Backward, Gradient, Node, Pass, PerNode, Sinks};
+use super::graph::{Backward, Gradient, Node, Pass, PerNode};
 use super::{Inner, Parameter, Provenance, Shape, Tensor, cpu};
 use crate::error::{Error, Result};
 
@@ -108,15 +106,7 @@ fn backpropagate_cpu(
         if gradient.is_empty() {
             continue;
         }
-        let operand = |parent: &Option<Rc<Node>>| {
-            let parent = parent.as_ref().filter(|parent| pass.needs(parent))?;
-            Some((pass.place(parent)?, parent.len))
-        };
-        let mut sinks = Sinks {
-            gradients: &mut gradients,
-            operands: node.parents.iter().map(operand).collect(),
-        };
-        backward(&mut gradient, &mut sinks)?;
+        backward(&mut gradient, &mut pass.sinks(node, &mut gradients))?;
         if gradient.kept {
             gradients[place] = gradient.values;
         } else {

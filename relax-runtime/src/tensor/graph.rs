@@ -104,6 +104,12 @@ impl Node {
         Self::build(parents, len, Some(backward), None)
     }
 
+    /// Where a search put the node.
+    fn place(&self, search: u64) -> Option<usize> {
+        let (found_by, place) = self.found.get();
+        (found_by == search && place != LEFT_OUT).then_some(place)
+    }
+
     fn parents(&self) -> impl Iterator<Item = &Rc<Node>> {
         self.parents.iter().flatten()
     }
@@ -194,8 +200,17 @@ impl<'a> Pass<'a> {
 
     /// Where the search put a node.
     pub(super) fn place(&self, node: &Node) -> Option<usize> {
-        let (search, place) = node.found.get();
-        (search == self.search && place != LEFT_OUT).then_some(place)
+        node.place(self.search)
+    }
+
+    /// The buffers of the operands of a node's operation, among those by place.
+    pub(super) fn sinks<'s>(&'s self, node: &'s Node, gradients: &'s mut [Vec<f32>]) -> Sinks<'s> {
+        Sinks {
+            gradients,
+            search: self.search,
+            reaches: &self.reaches,
+            node,
+        }
     }
 
     /// Whether a node's gradient is wanted.
@@ -236,12 +251,22 @@ impl<'a> Pass<'a> {
 /// Gradient buffers of the operands of an operation on the CPU.
 pub(super) struct Sinks<'a> {
     /// Buffers by place; one that nothing has reached is empty.
-    pub(super) gradients: &'a mut [Vec<f32>],
-    /// Place and length for each operand whose gradient is needed.
-    pub(super) operands: PerOperand<Option<(usize, usize)>>,
+    gradients: &'a mut [Vec<f32>],
+    search: u64,
+    /// By place, whether a gradient is needed.
+    reaches: &'a [bool],
+    /// The operation's result.
+    node: &'a Node,
 }
 
 impl Sinks<'_> {
+    /// Place and length of operand `i`, where its gradient is needed.
+    fn operand(&self, i: usize) -> Option<(usize, usize)> {
+        let parent = self.node.parents[i].as_ref()?;
+        let place = parent.place(self.search)?;
+        self.reaches[place].then_some((place, parent.len))
+    }
+
     /// The buffer to add the gradient of operand `i` to, or `None` where it is not needed.
     pub(super) fn get(&mut self, i: usize) -> Option<&mut [f32]> {
         let (buffer, fresh) = self.get_or_fresh(i)?;
@@ -254,7 +279,7 @@ impl Sinks<'_> {
     /// As [`get`](Self::get), and whether nothing has reached the buffer: its numbers then mean
     /// nothing, and all of them are to be overwritten.
     pub(super) fn get_or_fresh(&mut self, i: usize) -> Option<(&mut [f32], bool)> {
-        let (place, len) = self.operands[i]?;
+        let (place, len) = self.operand(i)?;
         let buffer = &mut self.gradients[place];
         let fresh = buffer.is_empty();
         if fresh {
@@ -270,7 +295,7 @@ impl Sinks<'_> {
         elements: [&[f32]; N],
         f: impl Fn([f32; N]) -> f32 + Copy + Sync,
     ) {
-        let Some((place, _)) = self.operands[i] else {
+        let Some((place, _)) = self.operand(i) else {
             return;
         };
         let buffer = &mut self.gradients[place];
@@ -290,7 +315,7 @@ impl Sinks<'_> {
         elements: [&[f32]; N],
         f: impl Fn(f32, [f32; N]) -> f32 + Copy + Sync,
     ) {
-        if self.operands[i].is_some() {
+        if self.operand(i).is_some() {
             self.pass_changed(i, g, |g| cpu::pointwise::change(g, elements, f));
         }
     }
@@ -302,7 +327,7 @@ impl Sinks<'_> {
         g: &mut Gradient,
         change: impl FnOnce(&mut [f32]),
     ) {
-        let Some((place, _)) = self.operands[i] else {
+        let Some((place, _)) = self.operand(i) else {
             return;
         };
         let mut values = match g.kept {
@@ -315,7 +340,7 @@ impl Sinks<'_> {
 
     /// Adds `values` to the gradient of operand `i`, where it is needed.
     pub(super) fn add_owned(&mut self, i: usize, values: Vec<f32>) {
-        match self.operands[i] {
+        match self.operand(i) {
             Some((place, _)) => self.give(place, values),
             None => cpu::memory::give(values),
         }
@@ -333,6 +358,6 @@ impl Sinks<'_> {
 
     /// Whether the gradient of operand `i` is needed.
     pub(super) fn wants(&self, i: usize) -> bool {
-        self.operands[i].is_some()
+        self.operand(i).is_some()
     }
 }

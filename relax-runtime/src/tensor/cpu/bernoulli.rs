@@ -1,7 +1,7 @@
 //! log p(x | l) = x l − softplus(l) of coins x with logits l, summed over rows, and what its
 //! derivatives need.
 
-use super::math::{exp, ln_1p_unit};
+use super::math::{exp, ln_1p_by_quotient};
 use super::memory;
 use super::rows::{BLOCK, sum};
 use super::threads::{fill, rows_a_share};
@@ -15,7 +15,8 @@ pub(in super::super) fn log_mass(x: &[f32], l: &[f32], width: usize) -> (Vec<f32
     let (mut sums, mut residuals) = (memory::take(rows), memory::take(x.len()));
     fill(
         [(&mut sums, 1), (&mut residuals, width)],
-        rows_a_share(width),
+        // An exponential and a series an element repay threads sooner.
+        rows_a_share(4 * width),
         |range, [sums, residuals]| {
             let elements = range.start * width..range.end * width;
             let (x, l) = (&x[elements.clone()], &l[elements]);
@@ -49,8 +50,10 @@ vectorised! {
                 for ((&x, &l), (term, residual)) in x.iter().zip(l).zip(out) {
                     let e = exp(-l.abs());
                     let (positive, numerator) = if l > 0.0 { (l, 1.0) } else { (0.0, e) };
-                    *term = x * l - positive - ln_1p_unit(e);
-                    *residual = x - numerator / (1.0 + e);
+                    // One division for e / (2 + e) and 1 / (1 + e): divisions take the longest.
+                    let inverse = 1.0 / ((2.0 + e) * (1.0 + e));
+                    *term = x * l - positive - ln_1p_by_quotient(e * (1.0 + e) * inverse);
+                    *residual = x - numerator * (2.0 + e) * inverse;
                 }
                 double += f64::from(sum(terms));
             }

@@ -87,10 +87,15 @@ pub(crate) fn logit(p: f32) -> f32 {
     ln(p / (1.0 - p))
 }
 
-/// log(1 + e) for e in [0, 1]: 2 artanh(e / (2 + e)) by its series, accurate near 0 too.
+/// log(1 + e) for e in [0, 1], accurate near 0 too.
 #[inline(always)]
 pub(super) fn ln_1p_unit(e: f32) -> f32 {
-    let s = e / (2.0 + e);
+    ln_1p_by_quotient(e / (2.0 + e))
+}
+
+/// log(1 + e) = 2 artanh(s) by its series, for e in [0, 1] and s = e / (2 + e).
+#[inline(always)]
+pub(super) fn ln_1p_by_quotient(s: f32) -> f32 {
     let square = s * s;
     let mut p = 1.0 / 13.0;
     for c in [1.0 / 11.0, 1.0 / 9.0, 1.0 / 7.0, 0.2, 1.0 / 3.0, 1.0] {

@@ -41,11 +41,10 @@ pub fn threads() -> usize {
 /// Calls `work` with ranges that together make `0..len`, on several threads if each gets at least
 /// `least`.
 pub(super) fn share(len: usize, least: usize, work: impl Fn(Range<usize>) + Sync) {
-    let worthwhile = len / least.max(1);
-    let parts = if worthwhile < 2 {
-        1
-    } else {
-        worthwhile.min(threads())
+    // Small work is the most frequent: it is to cost no division.
+    let parts = match len < least.saturating_mul(2) {
+        true => 1,
+        false => (len / least.max(1)).min(threads()),
     };
     if parts < 2 {
         return work(0..len);

@@ -4,8 +4,11 @@ use std::ops::Range;
 
 use super::super::shape::MAX_RANK;
 use super::memory;
-use super::rows::{BLOCK, sum};
+use super::rows::sum;
 use super::threads::{fill, rows_a_share};
+
+/// As many terms are computed before they are added.
+const BLOCK: usize = 256;
 
 /// How a result's elements map to those of two operands.
 #[derive(Clone, Copy)]
@@ -22,6 +25,14 @@ pub(in super::super) struct Zip {
 impl Zip {
     /// The map for operands of these shapes, which broadcast.
     pub(in super::super) fn new(shapes: [[usize; MAX_RANK]; 2]) -> Self {
+        if shapes[0] == shapes[1] {
+            let len = shapes[0].iter().product();
+            return Self {
+                shape: [1, 1, 1, len],
+                strides: [[0, 0, 0, 1]; 2],
+                lens: [len; 2],
+            };
+        }
         let (mut shape, mut strides) = ([1; MAX_RANK], [[0; MAX_RANK]; 2]);
         let mut lens = [1, 1];
         let mut k = MAX_RANK;
@@ -252,6 +263,13 @@ vectorised! {
         let mut terms = [0.0; BLOCK];
         let g = g.chunks_exact(len).skip(runs.start);
         for (starts, g) in zip.starts(runs).zip(g) {
+            if !zip.repeats(side) {
+                let sink = &mut sink[starts[side] + columns.start - from..][..columns.len()];
+                let out = sink.iter_mut().zip(&g[columns.clone()]);
+                run!(zip, starts, columns.clone(), x, y, out, |(sink, &g), x, y| *sink +=
+                    f(g, x, y));
+                continue;
+            }
             let mut double = 0.0;
             for start in columns.clone().step_by(BLOCK) {
                 let block = start..columns.end.min(start + BLOCK);
@@ -259,18 +277,9 @@ vectorised! {
                 let terms = &mut terms[..g.len()];
                 let out = terms.iter_mut().zip(g);
                 run!(zip, starts, block.clone(), x, y, out, |(term, &g), x, y| *term = f(g, x, y));
-                if zip.repeats(side) {
-                    double += f64::from(sum(terms));
-                    continue;
-                }
-                let sink = &mut sink[starts[side] + start - from..][..terms.len()];
-                for (sink, term) in sink.iter_mut().zip(terms) {
-                    *sink += *term;
-                }
+                double += f64::from(sum(terms));
             }
-            if zip.repeats(side) {
-                sink[starts[side] - from] += double as f32;
-            }
+            sink[starts[side] - from] += double as f32;
         }
     }
 }

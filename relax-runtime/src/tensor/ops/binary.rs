@@ -13,7 +13,7 @@ macro_rules! binary {
         gpu: $gpu:path;
         |$ta:ident, $tb:ident, $x:pat_param, $y:pat_param, $z:pat_param| $tangent:expr
     ) => {{
-        let (a, b) = match $a.paired($b, $op) {
+        let (a, b, shape) = match $a.paired($b, $op) {
             Ok(operands) => operands,
             Err(refused) => return refused,
         };
@@ -23,17 +23,17 @@ macro_rules! binary {
                 (
                     $crate::tensor::dispatch::Data::Cpu(l),
                     $crate::tensor::dispatch::Data::Cpu(r),
-                ) => Ok(zip_cpu((a, l), (b, r), $f, $dl, $dr)),
+                ) => Ok(zip_cpu(shape, (a, l), (b, r), $f, $dl, $dr)),
                 #[cfg(feature = "cuda")]
                 ($crate::tensor::dispatch::Data::Cuda(l), _) => {
-                    a.record_pair(b, l, a.shape, |l, r| $gpu(l, r))
+                    a.record_pair(b, l, shape, |l, r| $gpu(l, r))
                 }
                 #[cfg(feature = "cuda")]
                 _ => Err($crate::Error::Autodiff(
                     concat!($op, ": two devices").into(),
                 )),
             },
-            |$ta, $tb, [$x, $y, $z]| $tangent,
+            |$ta, $tb, [$x, $y, $z]| $tangent.broadcast_to(shape),
         )
     }};
 }
@@ -48,17 +48,16 @@ enum Slope<F> {
 /// 1 everywhere.
 const ONE: Slope<fn(f32, f32) -> f32> = Slope::One;
 
-/// An elementwise CPU function of two shapes that broadcast, with its two derivatives. dfdx's own
+/// An elementwise CPU function of two shapes that broadcast to `shape`, with its two derivatives. dfdx's own
 /// walks strides element by element and computes gradients of constants; this does neither.
 fn zip_cpu(
+    shape: Shape,
     (a, left): (&Inner, &Buffer),
     (b, right): (&Inner, &Buffer),
     f: impl Fn(f32, f32) -> f32 + Copy + Sync,
     dl: Slope<impl Fn(f32, f32) -> f32 + Copy + Sync + 'static>,
     dr: Slope<impl Fn(f32, f32) -> f32 + Copy + Sync + 'static>,
 ) -> Inner {
-    // Shapes that do not broadcast never come here.
-    let shape = a.shape.broadcast(&b.shape).unwrap_or(a.shape);
     let zip = Zip::new([a.shape.padded(), b.shape.padded()]);
     let operands = [left, right].map(cpu::slice);
     let values = match few(operands, shape, f) {

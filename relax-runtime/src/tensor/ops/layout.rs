@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::super::cpu::threads::{fill, rows_a_share};
 use super::super::cpu::{self, Buffer, view::View};
 use super::super::dispatch::{Data, record_cpu, reshaped_cpu};
 use super::super::shape::MAX_RANK;
@@ -271,14 +272,20 @@ fn concat_cpu(operands: &[&Inner], axis: usize, shape: Shape) -> Inner {
     let widths: Vec<usize> = flats.iter().map(|x| x.len() / outer.max(1)).collect();
     let total: usize = widths.iter().sum();
     let mut values = cpu::memory::take(shape.numel());
-    let mut start = 0;
-    for (flat, &width) in flats.iter().zip(&widths) {
-        for row in 0..outer {
-            let to = row * total + start;
-            values[to..to + width].copy_from_slice(&flat[row * width..(row + 1) * width]);
-        }
-        start += width;
-    }
+    let pieces = flats.iter().zip(&widths);
+    fill(
+        [(&mut values, total)],
+        rows_a_share(total),
+        |rows, [out]| {
+            for (row, mut out) in rows.zip(out.chunks_exact_mut(total.max(1))) {
+                for (flat, &width) in pieces.clone() {
+                    let (piece, rest) = out.split_at_mut(width);
+                    piece.copy_from_slice(&flat[row * width..(row + 1) * width]);
+                    out = rest;
+                }
+            }
+        },
+    );
     record_cpu(operands, shape, values, move |g, sinks| {
         let mut start = 0;
         for (i, &width) in widths.iter().enumerate() {

@@ -1,7 +1,7 @@
 //! Matrix products.
 
-use super::super::cpu::matmul::{Layout, product};
-use super::super::cpu::{self, Buffer, view::View};
+use super::super::cpu::matmul::{Layout, Start, product};
+use super::super::cpu::{self, Buffer, rows::add_rows};
 use super::super::dispatch::{Data, record_cpu};
 use super::super::{Inner, Shape, Tensor};
 use crate::error::Result;
@@ -80,20 +80,13 @@ impl Product {
         let batch = self.batch;
         let (m, k, n) = self.sizes();
         let [la, lb, lo] = self.layouts();
-        let rows = View {
-            shape: [1, 1, self.batch * m, n],
-            strides: [0, 0, 0, 1],
-            offset: 0,
-        };
-        let mut values = match bias {
-            Some((_, bias)) => rows.gather(cpu::slice(bias)),
-            None => cpu::memory::take(self.batch * m * n),
-        };
+        let mut values = cpu::memory::take(self.batch * m * n);
+        let start = bias.map_or(Start::Zero, |(_, bias)| Start::Row(cpu::slice(bias)));
         let (x, y) = (cpu::slice(left), cpu::slice(right));
         for i in 0..self.batch {
             product(
                 (m, k, n),
-                (&mut values[i * m * n..(i + 1) * m * n], lo, bias.is_none()),
+                (&mut values[i * m * n..(i + 1) * m * n], lo, start),
                 (&x[i * m * k..(i + 1) * m * k], la),
                 (&y[i * k * n..(i + 1) * k * n], lb),
             );
@@ -104,20 +97,21 @@ impl Product {
         let operands = if biased { &operands } else { &operands[..2] };
         record_cpu(operands, self.shape, values, move |g, sinks| {
             if let Some(sink) = biased.then(|| sinks.get(2)).flatten() {
-                rows.scatter_add(g, sink);
+                add_rows(sink, g);
             }
             let (x, y) = (cpu::slice(&saved.0), cpu::slice(&saved.1));
+            let start = |fresh| if fresh { Start::Zero } else { Start::Out };
             let parts = (0..batch).map(|i| (i * m * k, i * k * n, &g[i * m * n..(i + 1) * m * n]));
             if let Some((sink, fresh)) = sinks.get_or_fresh(0) {
                 for (a, b, g) in parts.clone() {
                     let (sink, y) = (&mut sink[a..a + m * k], &y[b..b + k * n]);
-                    product((m, n, k), (sink, la, fresh), (g, lo), (y, lb.t()));
+                    product((m, n, k), (sink, la, start(fresh)), (g, lo), (y, lb.t()));
                 }
             }
             if let Some((sink, fresh)) = sinks.get_or_fresh(1) {
                 for (a, b, g) in parts {
                     let (sink, x) = (&mut sink[b..b + k * n], &x[a..a + m * k]);
-                    product((k, m, n), (sink, lb, fresh), (x, la.t()), (g, lo));
+                    product((k, m, n), (sink, lb, start(fresh)), (x, la.t()), (g, lo));
                 }
             }
         })

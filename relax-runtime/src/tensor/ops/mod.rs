@@ -123,22 +123,22 @@ impl Tensor {
     }
 
     /// As [`aligned`](Self::aligned), but in their own shapes where the operation broadcasts by
-    /// strides: on the CPU, without tangents.
+    /// strides: on the CPU. The shape is the result's.
     #[track_caller]
-    fn paired(&self, other: &Tensor, op: &'static str) -> Result<(Tensor, Tensor), Tensor> {
+    fn paired(&self, other: &Tensor, op: &'static str) -> Result<(Tensor, Tensor, Shape), Tensor> {
         if let (Ok(a), Ok(b)) = (&self.0, &other.0)
             && a.data.on_cpu().is_some()
             && b.data.on_cpu().is_some()
-            && a.tangent.is_none()
-            && b.tangent.is_none()
             && let Some(shape) = a.shape.broadcast(&b.shape)
         {
             if shape != a.shape && shape != b.shape {
                 shape.in_memory(op).map_err(Tensor::poisoned)?;
             }
-            return Ok((self.clone(), other.clone()));
+            return Ok((self.clone(), other.clone(), shape));
         }
-        self.aligned(other, op)
+        let (a, b) = self.aligned(other, op)?;
+        let shape = a.shape();
+        Ok((a, b, shape))
     }
 
     /// Gives operands new identities where dfdx would add two gradients in one buffer: a constant

@@ -121,51 +121,49 @@ impl Tensor {
     /// log Σ exp along an axis, which is removed; no overflow, and -∞ where all elements are.
     #[track_caller]
     pub fn logsumexp(&self, axis: isize) -> Tensor {
-        let kept = self.logsumexp_keepdim(axis, "logsumexp");
-        match self.checked_axis(axis, "logsumexp") {
-            Ok(axis) if kept.0.is_ok() => kept.reshaped(kept.shape().without(axis)),
-            _ => kept,
-        }
+        self.logsumexp_as(axis, false, "logsumexp")
     }
 
     /// Softmax along an axis.
     #[track_caller]
     pub fn softmax(&self, axis: isize) -> Tensor {
-        (self - self.logsumexp_keepdim(axis, "softmax")).exp()
+        (self - self.logsumexp_as(axis, true, "softmax")).exp()
     }
 
     /// Logarithm of the softmax along an axis, exact for far apart elements too.
     #[track_caller]
     pub fn log_softmax(&self, axis: isize) -> Tensor {
-        self - self.logsumexp_keepdim(axis, "log_softmax")
+        self - self.logsumexp_as(axis, true, "log_softmax")
     }
 
-    /// Shifted by the largest element, a constant whose derivative cancels.
+    /// Shifted by the largest element, a constant whose derivative cancels; the axis is kept with
+    /// length 1, or removed.
     #[track_caller]
-    fn logsumexp_keepdim(&self, axis: isize, op: &'static str) -> Tensor {
-        let axis = match self.checked_axis(axis, op) {
-            Ok(axis) => axis as isize,
+    fn logsumexp_as(&self, axis: isize, keep: bool, op: &'static str) -> Tensor {
+        let index = match self.checked_axis(axis, op) {
+            Ok(axis) => axis,
             Err(refused) => return refused,
         };
-        let shape = self.shape().with_axis(axis as usize, 1);
+        let axis = index as isize;
+        let (split, kept) = (self.shape().split(index), self.shape().with_axis(index, 1));
+        let shape = if keep { kept } else { kept.without(index) };
+        if split.1 == 0 {
+            return Tensor::poisoned(self.misfit(op, "needs a non-empty axis".into()));
+        }
         if let Ok(inner) = &self.0
             && let Some(flat) = inner.data.on_cpu()
             && !self.is_empty()
         {
-            let split = self.shape().split(axis as usize);
             return self.lift(
                 |inner| Ok(logsumexp_cpu(inner, flat, split, shape)),
-                |direction, x, y| (direction * (x - y).exp()).sum_keepdim(axis),
+                |direction, x, y| {
+                    let shares = (x - y.reshaped(kept)).exp();
+                    (direction * shares).sum_keepdim(axis).reshaped(shape)
+                },
             );
         }
-        let largest = match self.shape()[axis as usize] {
-            0 => Tensor::poisoned(self.misfit(op, "needs a non-empty axis".into())),
-            _ => self
-                .without_history()
-                .max(axis)
-                .clamp(f32::MIN, f32::MAX)
-                .reshaped(shape),
-        };
-        (self - &largest).exp().sum_keepdim(axis).ln() + largest
+        let largest = self.without_history().max(axis);
+        let largest = largest.clamp(f32::MIN, f32::MAX).reshaped(kept);
+        ((self - &largest).exp().sum_keepdim(axis).ln() + largest).reshaped(shape)
     }
 }
