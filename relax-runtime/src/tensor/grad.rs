@@ -1,11 +1,14 @@
 //! Derivatives of outputs, by walking the graph backward.
 
-use smallvec::smallvec;
+use smallvec::SmallVec;
 
 use super::dispatch::Data;
-use super::graph::{Backward, Gradient, Node, Pass, PerNode};
+use super::graph::{Backward, Gradient, Node, Pass};
 use super::{Inner, Parameter, Provenance, Shape, Tensor, cpu};
 use crate::error::{Error, Result};
+
+/// A list as long as there are outputs.
+type PerOutput<T> = SmallVec<[T; 4]>;
 
 /// Outputs with a node, and their cotangents.
 pub(super) type Outputs<'a> = [(&'a Inner, Option<&'a Inner>)];
@@ -21,8 +24,8 @@ pub(super) struct Target<'a> {
 /// Checks the outputs and keeps those with a node.
 fn tracked<'a>(
     outputs: &[(&'a Tensor, Option<&'a Tensor>)],
-) -> Result<PerNode<(&'a Inner, Option<&'a Inner>)>> {
-    let mut found: PerNode<(&Inner, Option<&Inner>)> = PerNode::with_capacity(outputs.len());
+) -> Result<PerOutput<(&'a Inner, Option<&'a Inner>)>> {
+    let mut found: PerOutput<(&Inner, Option<&Inner>)> = PerOutput::with_capacity(outputs.len());
     for (output, cotangent) in outputs {
         let output = output.inner()?;
         let cotangent = cotangent.map(Tensor::inner).transpose()?;
@@ -60,7 +63,7 @@ fn backpropagate(
     pass: &Pass<'_>,
     outputs: &Outputs<'_>,
     targets: &[Target<'_>],
-) -> Result<PerNode<Tensor>> {
+) -> Result<Vec<Tensor>> {
     pass.check()?;
     match outputs[0].0.data {
         Data::Cpu(_) => backpropagate_cpu(pass, outputs, targets),
@@ -73,8 +76,8 @@ fn backpropagate_cpu(
     pass: &Pass<'_>,
     outputs: &Outputs<'_>,
     targets: &[Target<'_>],
-) -> Result<PerNode<Tensor>> {
-    let mut gradients: PerNode<Vec<f32>> = smallvec![Vec::new(); pass.nodes.len()];
+) -> Result<Vec<Tensor>> {
+    let mut gradients = vec![Vec::new(); pass.nodes.len()];
     for (output, cotangent) in outputs {
         let place = output.node.as_ref().and_then(|node| pass.place(node));
         let Some(gradient) = place.map(|place| &mut gradients[place]) else {
@@ -217,7 +220,7 @@ pub(crate) fn grad_parameters_around(
         .nodes
         .iter()
         .filter_map(|&node| Some((node, node.leaf.as_ref()?)));
-    let (living, targets): (PerNode<Parameter>, PerNode<Target<'_>>) = leaves
+    let (living, targets): (Vec<Parameter>, Vec<Target<'_>>) = leaves
         .filter_map(|(node, leaf)| {
             let target = Target {
                 node,
@@ -241,7 +244,7 @@ fn of_parameters_alone(
     if constants.iter().any(|constant| constant.is_tracked()) {
         return None;
     }
-    let mut found: PerNode<(u64, Parameter, Tensor)> = PerNode::new();
+    let mut found: PerOutput<(u64, Parameter, Tensor)> = PerOutput::new();
     for (output, cotangent) in outputs {
         let node = output.node.as_deref()?;
         let leaf = node.leaf.as_ref()?;

@@ -20,9 +20,6 @@ pub(super) struct Leaf {
     pub(super) shape: Shape,
 }
 
-/// A list as long as a graph has nodes: that of a small model needs no memory.
-pub(super) type PerNode<T> = SmallVec<[T; 4]>;
-
 /// A list as long as an operation has operands.
 type PerOperand<T> = SmallVec<[T; 3]>;
 
@@ -146,11 +143,11 @@ impl Drop for Node {
 pub(super) struct Pass<'a> {
     search: u64,
     /// Children last.
-    pub(super) nodes: PerNode<&'a Node>,
+    pub(super) nodes: Vec<&'a Node>,
     /// For each node, whether it is one of the targets.
-    pub(super) targets: PerNode<bool>,
+    pub(super) targets: Vec<bool>,
     /// For each node, whether it is one of the targets or depends on one.
-    reaches: PerNode<bool>,
+    reaches: Vec<bool>,
 }
 
 /// The place of a node that a search saw and left out.
@@ -174,8 +171,8 @@ impl<'a> Pass<'a> {
         let roots = outputs
             .iter()
             .filter_map(|(output, _)| output.node.as_deref());
-        let mut pending: PerNode<&Node> = roots.collect();
-        let mut nodes: PerNode<&Node> = PerNode::with_capacity(pending.len());
+        let mut pending: Vec<&Node> = roots.collect();
+        let mut nodes = Vec::with_capacity(pending.len());
         while let Some(node) = pending.pop() {
             if node.id >= oldest && node.found.get().0 != search {
                 node.found.set((search, LEFT_OUT));
@@ -187,7 +184,7 @@ impl<'a> Pass<'a> {
         let mut pass = Self {
             search,
             targets: nodes.iter().map(|node| is_target(node)).collect(),
-            reaches: PerNode::with_capacity(nodes.len()),
+            reaches: Vec::with_capacity(nodes.len()),
             nodes,
         };
         for (place, node) in pass.nodes.iter().enumerate() {
