@@ -137,7 +137,7 @@ impl Estimator for Rloo {
         self.draws
     }
 
-    fn further_noise(&self) -> usize {
+    fn further_noise(&self, _: SiteClass) -> usize {
         self.draws - 1
     }
 

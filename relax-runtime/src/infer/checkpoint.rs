@@ -19,7 +19,7 @@ use crate::optim::Memory;
 use crate::tensor::{Parameter, Shape, Tensor};
 
 /// Version of the layout below; a reader refuses others.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 const MANIFEST: &str = "relax";
 

@@ -3,6 +3,7 @@
 mod constant;
 mod free_form;
 mod pausable;
+mod quadratic;
 mod relaxed_cost;
 mod small;
 mod sum;
@@ -13,6 +14,7 @@ use std::fmt::Debug;
 pub use constant::Constant;
 pub use free_form::FreeForm;
 pub(crate) use pausable::Pausable;
+pub(crate) use quadratic::Quadratic;
 pub use relaxed_cost::RelaxedCost;
 pub use sum::Sum;
 pub use zero::Zero;

@@ -3,6 +3,8 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use super::rounding::Rounding;
+
 /// A set of sites, by their index in a run.
 ///
 /// Sites from index 127 on share one bit: membership may then be reported for a site that is not
@@ -48,16 +50,22 @@ pub(crate) struct Provenance {
     pub(crate) sites: SiteSet,
     /// Sites read on the host so far, shared by all values of a run.
     pub(crate) reads: Rc<Cell<SiteSet>>,
+    /// The computation of rounded kinks that the value is part of.
+    pub(crate) rounding: Option<Rounding>,
 }
 
 impl Provenance {
-    /// Union over operands; the record of reads is the first operand's.
+    /// Union over operands; the record of reads and the rounding are the first operand's that has
+    /// one.
     pub(crate) fn union<'a>(operands: impl Iterator<Item = &'a Provenance>) -> Option<Self> {
         operands.fold(None, |all: Option<Self>, one| {
-            let sites = all.as_ref().map_or(SiteSet::EMPTY, |p| p.sites);
+            let Some(all) = all else {
+                return Some(one.clone());
+            };
             Some(Self {
-                sites: sites.union(one.sites),
-                reads: all.map_or_else(|| one.reads.clone(), |p| p.reads),
+                sites: all.sites.union(one.sites),
+                reads: all.reads,
+                rounding: all.rounding.or_else(|| one.rounding.clone()),
             })
         })
     }
@@ -77,7 +85,11 @@ mod tests {
         let mut sites = SiteSet::EMPTY;
         sites.insert(index);
         let reads = reads.clone();
-        Tensor::from_slice(&[value, 1.0]).with_provenance(Provenance { sites, reads })
+        Tensor::from_slice(&[value, 1.0]).with_provenance(Provenance {
+            sites,
+            reads,
+            rounding: None,
+        })
     }
 
     #[test]

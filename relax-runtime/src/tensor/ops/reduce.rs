@@ -202,6 +202,7 @@ impl Tensor {
             0 => Tensor::poisoned(self.misfit(op, "needs a non-empty axis".into())),
             _ => self
                 .detach()
+                .unrounded()
                 .max(axis)
                 .clamp(f32::MIN, f32::MAX)
                 .reshaped(shape),
