@@ -1,7 +1,7 @@
 //! What RELAX does by default at sites of different size.
 
 use relax_runtime::dist::BernoulliRelaxation;
-use relax_runtime::estimator::{Noise, Problem, differentiable, rebar};
+use relax_runtime::estimator::{Coupling, Noise, Problem, differentiable, rebar};
 use relax_runtime::prelude::*;
 use relax_runtime::surrogate::RelaxedCost;
 
@@ -70,5 +70,53 @@ fn many_choices_want_a_lower_temperature() -> Result<()> {
     println!("variance at temperature 0.1 / at 0.5: one coin {one:.2}, a hundred {many:.2}");
     assert!(one > 2.0, "{one}");
     assert!(many < 0.6, "{many}");
+    Ok(())
+}
+
+#[model]
+fn pairs(rows: usize) {
+    let theta = param!(Tensor::zeros([1, 4], &Device::cpu()));
+    plate!(rows => {
+        let b = sample!(Bernoulli(logits = theta.broadcast_to([rows, 4])));
+        let next = Tensor::from_slice(&[0.0, 1.0, -2.0, 0.5]);
+        cost!((&b * next * b.slice(-1, 0..1)).sum_from(1) * 30.0 + b.sum_from(1) + 700.0);
+    })
+}
+
+/// A quadratic cost of few choices is soon known as it is, and then the gradient hardly varies.
+#[test]
+fn a_quadratic_cost_of_few_choices_leaves_no_variance() -> Result<()> {
+    const DRAWS: u64 = 50;
+    let spread = |estimator: Relax, steps: u64| {
+        let (one, many) = (pairs(1), pairs(20));
+        let mut trainer = Trainer::new(2)
+            .with_estimator(estimator)
+            .with_optimizer(Sgd::new(1e-9))?;
+        for _ in 0..steps {
+            trainer.step(&ExpectedCost::new(&one))?;
+        }
+        let mut moments = Moments::new(4);
+        for step in 0..DRAWS {
+            let key = Key {
+                step,
+                ..Key::new(9)
+            };
+            let found = trainer.gradients(&ExpectedCost::new(&many), key)?;
+            let gradient = found.parameters[0].1.to_vec()?;
+            moments.push(&gradient.into_iter().map(f64::from).collect::<Vec<_>>());
+        }
+        Ok::<_, Error>(moments.total_variance())
+    };
+    let published = Relax {
+        coupling: Coupling::Independent,
+        ..Relax::free_form()
+    };
+    let (first, later) = (spread(Relax::default(), 2)?, spread(Relax::default(), 300)?);
+    let published = spread(published, 300)?;
+    println!(
+        "variance {first:.2} after 2 steps, {later:.2e} after 300; network alone {published:.2}"
+    );
+    assert!(later < 1e-3 * published, "{later}, {published}");
+    assert!(later < 1e-3 * first, "{later}, {first}");
     Ok(())
 }

@@ -5,6 +5,7 @@ mod analytic;
 mod bounds;
 mod choice;
 mod continuous;
+mod corrected;
 mod defaults;
 mod derivatives;
 mod family;

@@ -39,8 +39,8 @@ impl Estimator for Moved {
         self.0.coupling()
     }
 
-    fn further_noise(&self) -> usize {
-        self.0.further_noise()
+    fn further_noise(&self, class: SiteClass) -> usize {
+        self.0.further_noise(class)
     }
 
     fn for_bounds(&self) -> bool {

@@ -87,6 +87,25 @@ pub const CURVED_ONE_HOT: Case = Case {
     ..ONE_HOT
 };
 
+/// With kinks between the values of the coins, in a function of several of them.
+pub const KINKED: Case = Case {
+    name: "kinked",
+    f: |b| {
+        let (x, y) = (dot(b, &[0.9, -1.4, 0.6]), dot(b, &[-0.8, 0.5, 1.1]));
+        (&x - 0.1).leaky_relu(0.2) * 2.0 - (&y - 0.3).abs() * &x
+            + (y * 2.0).clamp(-0.4, 0.7)
+            + x.maximum(&(&x * -2.0 + 0.2))
+    },
+    ..INTERACTING
+};
+
+/// With the largest of several numbers, whose kinks stay.
+pub const LARGEST: Case = Case {
+    name: "largest",
+    f: |b| (b * Tensor::from_slice(&[0.9, -1.4, 0.6]) + 0.1).max(-1) * 2.0,
+    ..INTERACTING
+};
+
 pub const CASES: [Case; 4] = [BERNOULLI, INTERACTING, ONE_HOT, TWO_ONE_HOTS];
 
 impl Case {

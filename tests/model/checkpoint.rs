@@ -228,14 +228,14 @@ fn damaged_files_are_refused() -> Result<()> {
     refuse(&bytes[..bytes.len() / 2], "damaged");
     refuse(&[], "damaged");
     refuse(b"not a checkpoint at all", "damaged");
-    let format = br#"format\":2"#;
+    let format = br#"format\":3"#;
     let manifest = bytes
         .windows(format.len())
         .position(|window| window == format)
         .unwrap();
     let mut newer = bytes.clone();
     newer[manifest + format.len() - 1] = b'7';
-    refuse(&newer, "format 7, this program reads 2");
+    refuse(&newer, "format 7, this program reads 3");
     fs::remove_file(&path).unwrap();
     assert!(refusal(&mut trainer, &path).contains("cannot be read"));
     Ok(())

@@ -117,7 +117,7 @@ impl BernoulliOperand for Tensor {
 
     fn of_probs(self) -> Result<Self> {
         check_values(NAME, "probs", &self, |p| (0.0..=1.0).contains(&p), PROBS)?;
-        Ok(self.clamp(EPSILON, 1.0 - EPSILON).logit())
+        Ok(self.kept_within(EPSILON, 1.0 - EPSILON).logit())
     }
 
     fn of_logits(self) -> Result<Self> {

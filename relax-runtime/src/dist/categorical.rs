@@ -119,7 +119,7 @@ impl CategoricalOperand for Tensor {
         for row in self.peek()?.chunks(categories) {
             check_sum(distribution, row.iter().map(|&p| f64::from(p)).sum())?;
         }
-        Ok(self.clamp(f32::MIN_POSITIVE, 1.0).ln())
+        Ok(self.kept_within(f32::MIN_POSITIVE, 1.0).ln())
     }
 
     fn check_logits(&self, distribution: &'static str) -> Result<()> {

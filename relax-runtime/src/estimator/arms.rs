@@ -110,7 +110,7 @@ impl Estimator for Arms {
         self.draws
     }
 
-    fn further_noise(&self) -> usize {
+    fn further_noise(&self, _: SiteClass) -> usize {
         self.draws - 1
     }
 

@@ -132,7 +132,7 @@ impl Estimator for DisarmTree {
         2
     }
 
-    fn further_noise(&self) -> usize {
+    fn further_noise(&self, _: SiteClass) -> usize {
         1
     }
 

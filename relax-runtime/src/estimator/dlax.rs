@@ -3,7 +3,7 @@
 
 use super::problem::{pull, push};
 use super::relax::{surrogate_at_z, twice_mean};
-use super::site::{Estimator, SiteClass, SiteState, SiteTask};
+use super::site::{Coupling, Estimator, SiteClass, SiteState, SiteTask};
 use super::{Cost, Estimate, Problem, Relax, SurrogateKind};
 use crate::error::Result;
 use crate::surrogate::Surrogate;
@@ -69,7 +69,12 @@ impl Estimator for Dlax {
     }
 
     fn state(&self, task: &SiteTask<'_>) -> Result<SiteState> {
-        self.surrogate.state(task)
+        // Its relaxed cost is as published, as that of RELAX is with independent noise.
+        let published = Relax {
+            coupling: Coupling::Independent,
+            ..self.surrogate.clone()
+        };
+        Ok(SiteState::with_surrogate(published.surrogate(task)?))
     }
 
     fn surrogate_value(

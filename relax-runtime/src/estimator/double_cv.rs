@@ -112,7 +112,7 @@ impl Estimator for DoubleCv {
         self.draws
     }
 
-    fn further_noise(&self) -> usize {
+    fn further_noise(&self, _: SiteClass) -> usize {
         self.draws - 1
     }
 

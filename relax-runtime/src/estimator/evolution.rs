@@ -104,7 +104,7 @@ impl Estimator for EvolutionStrategies {
         2 * self.pairs
     }
 
-    fn further_noise(&self) -> usize {
+    fn further_noise(&self, _: SiteClass) -> usize {
         self.pairs - 1
     }
 

@@ -78,7 +78,7 @@ impl Estimator for Nvil {
     }
 
     fn state(&self, task: &SiteTask<'_>) -> Result<SiteState> {
-        self.network.state(task)
+        Ok(SiteState::with_surrogate(self.network.surrogate(task)?))
     }
 
     fn estimate(

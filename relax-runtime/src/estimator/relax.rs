@@ -1,12 +1,13 @@
 //! RELAX (Grathwohl, Choi, Wu, Roeder, Duvenaud 2018 and algorithm 2).
 
 use super::problem::{pull, push};
+use super::residual::{Residual, known_part};
 use super::site::{Coupling, Estimator, SiteClass, SiteState, SiteTask, check_relaxed_cost};
 use super::units::InUnits;
-use super::{Cost, Estimate, Problem};
+use super::{Cost, Estimate, Problem, corrected};
 use crate::error::{Error, Result};
 use crate::nn::Activation;
-use crate::surrogate::{FreeForm, RelaxedCost, Sum, Surrogate, VarianceGradient};
+use crate::surrogate::{FreeForm, Quadratic, RelaxedCost, Sum, Surrogate, VarianceGradient};
 use crate::tensor::{Device, Tensor};
 
 /// The RELAX estimate (f(b) − c(z̃)) ∂log p(b | θ)/∂θ + ∂c(z)/∂θ − ∂c(z̃)/∂θ.
@@ -136,6 +137,20 @@ fn finish(
     })
 }
 
+/// RELAX with a network alone, which has no scale of its own. Before there is a unit it learns
+/// nothing: what Adam remembered of gradients in another one would slow it down for long.
+fn in_units(problem: Problem<'_>, cost: &dyn Cost, state: &SiteState) -> Result<Estimate> {
+    let known = state.unit();
+    let unit = known.unwrap_or(1.0);
+    let mut estimate = relax(problem, &InUnits { cost, unit }, state.surrogate())?;
+    if known.is_none() {
+        estimate.variance_gradient = estimate.variance_gradient.zeroed();
+    }
+    estimate.cost = estimate.cost * unit;
+    estimate.gradient = estimate.gradient * unit;
+    Ok(estimate)
+}
+
 /// Which surrogate RELAX uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SurrogateKind {
@@ -144,9 +159,11 @@ pub enum SurrogateKind {
     /// half as many evaluations buy more than the relaxed cost does.
     #[default]
     Auto,
-    /// A network on z.
+    /// A network on z. With coupled noise, and where a row has few numbers, it learns what a
+    /// quadratic form of b leaves of the cost, whose expectation's gradient is known.
     FreeForm,
-    /// The relaxed cost with scale and temperature, plus a network on z.
+    /// The relaxed cost with scale and temperature, plus a network on z. With coupled noise the
+    /// relaxed cost is [`corrected`](super::corrected()).
     Sum,
 }
 
@@ -161,7 +178,8 @@ pub struct Relax {
     pub activation: Activation,
     /// How z̃ is drawn.
     pub coupling: Coupling,
-    /// First temperature of the relaxed cost; `None` chooses by the size of the site.
+    /// Temperature of the relaxed cost, with independent noise the first one, since it is trained
+    /// there; `None` chooses by the size of the site.
     pub temperature: Option<f32>,
     /// First scale of the relaxed cost.
     pub eta: f32,
@@ -169,10 +187,10 @@ pub struct Relax {
 
 impl Default for Relax {
     /// Coupled noise, and by the size of the site: the surrogate's kind, the network's width, and
-    /// the temperature, ½ or 1/√n for n choices a row if that is less. The relaxed cost's distance
-    /// from f(b) grows with the temperature and with each choice, the variance of its slope falls
-    /// with the temperature, so that many choices want a low one. `docs/relax-default.md` has the
-    /// measurements behind each default.
+    /// the temperature, ¼ or for n choices a row n^(−1/3) if that is less; with independent noise ½
+    /// or 1/√n. The relaxed cost's distance from f(b) grows with the temperature and with each choice,
+    /// the variance of its slope falls with the temperature, so that many choices want a low one.
+    /// `docs/relax-default.md` has the measurements behind each default.
     fn default() -> Self {
         Self {
             surrogate: SurrogateKind::Auto,
@@ -216,6 +234,30 @@ impl Relax {
         }
     }
 
+    /// Whether a site's relaxed cost is corrected for each choice.
+    fn corrects(&self, class: SiteClass) -> bool {
+        self.kind(class) == SurrogateKind::Sum && self.coupling == Coupling::Coupled
+    }
+
+    /// The quadratic form that a network alone learns beside, with coupled noise, where a row has
+    /// few numbers.
+    fn quadratic(&self, task: &SiteTask<'_>) -> Option<Quadratic> {
+        let wanted =
+            self.coupling == Coupling::Coupled && self.kind(task.class) == SurrogateKind::FreeForm;
+        let Problem {
+            relaxation,
+            theta,
+            plates,
+            ..
+        } = task.problem;
+        let numbers: usize = theta.shape().iter().skip(plates).product();
+        let (_, events) = relaxation.values_and_events(&theta.shape()[plates..]);
+        match events {
+            0 => None,
+            _ => wanted.then(|| Quadratic::new(events, numbers / events))?,
+        }
+    }
+
     /// The network for a site with `latent` numbers a row and as many parameters, which also sees
     /// `context` further numbers.
     pub(super) fn network<P>(
@@ -252,7 +294,24 @@ impl Relax {
         Ok(network.named(&task.parameter_name("network")))
     }
 
-    fn surrogate(&self, task: &SiteTask<'_>) -> Result<Box<dyn Surrogate>> {
+    /// An estimate by the corrected relaxed cost.
+    fn corrected(
+        &self,
+        task: &SiteTask<'_>,
+        cost: &dyn Cost,
+        state: &SiteState,
+    ) -> Result<Estimate> {
+        let parts = state.parameters().split_at_checked(2);
+        let parts = parts.and_then(|(relaxed, network)| {
+            let network = FreeForm::of(network, self.activation)?;
+            Some((RelaxedCost::of(relaxed)?, network))
+        });
+        let (relaxed, network) =
+            parts.ok_or_else(|| Error::Autodiff("RELAX has lost its surrogate".into()))?;
+        corrected(task.problem, cost, &relaxed, &state.pausing(network))
+    }
+
+    pub(super) fn surrogate(&self, task: &SiteTask<'_>) -> Result<Box<dyn Surrogate>> {
         let Problem {
             relaxation,
             theta,
@@ -261,7 +320,11 @@ impl Relax {
             ..
         } = task.problem;
         let (_, choices) = relaxation.values_and_events(&theta.shape()[plates..]);
-        let by_size = (choices.max(1) as f32).sqrt().recip().min(0.5);
+        let choices = choices.max(1) as f32;
+        let by_size = match self.corrects(task.class) {
+            true => choices.cbrt().recip().min(0.25),
+            false => choices.sqrt().recip().min(0.5),
+        };
         let temperature = self.temperature.unwrap_or(by_size);
         check_relaxed_cost(self.eta, temperature)?;
         let numbers = |x: &Tensor| x.shape().iter().skip(plates).product::<usize>();
@@ -316,8 +379,13 @@ impl Estimator for Relax {
         self.coupling
     }
 
+    fn further_noise(&self, class: SiteClass) -> usize {
+        usize::from(self.corrects(class))
+    }
+
     fn state(&self, task: &SiteTask<'_>) -> Result<SiteState> {
-        Ok(SiteState::with_surrogate(self.surrogate(task)?))
+        let state = SiteState::with_surrogate(self.surrogate(task)?);
+        Ok(state.with_quadratic(self.quadratic(task)))
     }
 
     fn surrogate_value(
@@ -326,7 +394,16 @@ impl Estimator for Relax {
         cost: &dyn Cost,
         state: &SiteState,
     ) -> Result<Option<Tensor>> {
-        surrogate_at_z(task.problem, cost, state.surrogate()).map(Some)
+        let c = surrogate_at_z(task.problem, cost, state.surrogate())?;
+        if self.kind(task.class) == SurrogateKind::Sum {
+            return Ok(Some(c));
+        }
+        let c = c * state.unit().unwrap_or(1.0);
+        let q = state.quadratic().map(|q| known_part(&task.problem, q));
+        Ok(Some(match q {
+            Some(q) => c + q?,
+            None => c,
+        }))
     }
 
     fn estimate(
@@ -335,19 +412,19 @@ impl Estimator for Relax {
         cost: &dyn Cost,
         state: &SiteState,
     ) -> Result<Estimate> {
+        if self.corrects(task.class) {
+            return self.corrected(task, cost, state);
+        }
         if self.kind(task.class) == SurrogateKind::Sum {
             return relax(task.problem, cost, state.surrogate());
         }
-        // A network alone has no scale of its own. Before there is a unit it learns nothing: what
-        // Adam remembered of gradients in another one would slow it down for long.
-        let known = state.unit();
-        let unit = known.unwrap_or(1.0);
-        let mut estimate = relax(task.problem, &InUnits { cost, unit }, state.surrogate())?;
-        if known.is_none() {
-            estimate.variance_gradient = estimate.variance_gradient.zeroed();
-        }
-        estimate.cost = estimate.cost * unit;
-        estimate.gradient = estimate.gradient * unit;
+        let Some(quadratic) = state.quadratic() else {
+            return in_units(task.problem, cost, state);
+        };
+        let rest = Residual::new(cost, quadratic, state);
+        let mut estimate = in_units(task.problem, &rest, state)?;
+        estimate.gradient = estimate.gradient + rest.gradient_of_mean(&task.problem)?;
+        estimate.cost = rest.drawn_cost().unwrap_or(estimate.cost);
         Ok(estimate)
     }
 }

@@ -138,7 +138,7 @@ impl Estimator for Rloo {
         self.draws
     }
 
-    fn further_noise(&self) -> usize {
+    fn further_noise(&self, _: SiteClass) -> usize {
         self.draws - 1
     }
 

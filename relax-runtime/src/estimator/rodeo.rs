@@ -209,7 +209,7 @@ impl Estimator for Rodeo {
         self.draws
     }
 
-    fn further_noise(&self) -> usize {
+    fn further_noise(&self, _: SiteClass) -> usize {
         self.draws - 1
     }
 

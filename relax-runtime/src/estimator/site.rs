@@ -9,7 +9,7 @@ use super::{ContinuousEstimate, ContinuousTask, Cost, Estimate, MovingAverage, P
 use crate::error::{Error, Result};
 use crate::optim::{Adam, Optimizer};
 use crate::random::{Key, Stream};
-use crate::surrogate::{Pausable, Surrogate, VarianceGradient, Zero};
+use crate::surrogate::{Pausable, Quadratic, Surrogate, VarianceGradient, Zero};
 use crate::tensor::{Parameter, Tensor};
 
 /// How the conditional relaxed sample z̃ is drawn.
@@ -131,7 +131,7 @@ pub trait Estimator: Debug {
     /// How many tensors of further noise it needs, each of θ's shape: [`Noise::further`].
     ///
     /// [`Noise::further`]: super::Noise::further
-    fn further_noise(&self) -> usize {
+    fn further_noise(&self, _class: SiteClass) -> usize {
         0
     }
 
@@ -268,6 +268,8 @@ impl IntoEstimator for Rc<dyn Estimator> {
 #[derive(Debug)]
 pub struct SiteState {
     surrogate: Pausable,
+    /// A part of the surrogate whose expectation is known.
+    quadratic: Option<Quadratic>,
     parameters: Vec<Parameter>,
     optimizer: Optimizer,
     /// Past costs.
@@ -299,10 +301,16 @@ impl SiteState {
         Self {
             parameters: surrogate.parameters(),
             surrogate: Pausable::new(surrogate),
+            quadratic: None,
             optimizer,
             baseline: MovingAverage::default(),
             spread: MovingAverage::new(Self::SPREAD_DECAY),
         }
+    }
+
+    /// The same beside a quadratic form of the draw.
+    pub(super) fn with_quadratic(self, quadratic: Option<Quadratic>) -> Self {
+        Self { quadratic, ..self }
     }
 
     /// Named parameters of something else than a surrogate, trained by Adam.
@@ -318,6 +326,9 @@ impl SiteState {
     pub fn remember(&mut self, mean: f64, square: f64) {
         if self.baseline.is_known() {
             self.spread.update(square);
+        }
+        if let Some(quadratic) = &mut self.quadratic {
+            quadratic.learn(mean);
         }
         self.baseline.update(mean);
     }
@@ -337,6 +348,13 @@ impl SiteState {
         &self.surrogate
     }
 
+    /// A part of the surrogate that computes what it learns from only where the whole does.
+    pub(super) fn pausing(&self, part: impl Surrogate + 'static) -> Pausable {
+        let part = Pausable::new(Box::new(part));
+        part.learn(self.learns());
+        part
+    }
+
     /// Whether the surrogate computes what it learns from.
     pub(crate) fn learn(&self, learns: bool) {
         self.surrogate.learn(learns);
@@ -345,6 +363,21 @@ impl SiteState {
     /// What is trained: the surrogate's parameters, or those of something else.
     pub fn parameters(&self) -> &[Parameter] {
         &self.parameters
+    }
+
+    /// The part of the surrogate whose expectation is known, if there is one.
+    pub(crate) fn quadratic(&self) -> Option<&Quadratic> {
+        self.quadratic.as_ref()
+    }
+
+    /// The same, to be restored.
+    pub(crate) fn quadratic_mut(&mut self) -> Option<&mut Quadratic> {
+        self.quadratic.as_mut()
+    }
+
+    /// Whether the surrogate computes what it learns from.
+    pub(super) fn learns(&self) -> bool {
+        self.surrogate.learns()
     }
 
     /// The surrogate's optimiser.

@@ -17,7 +17,7 @@ use crate::estimator::{
 };
 use crate::model::ParamStore;
 use crate::report::{GradientMoments, SiteReport};
-use crate::surrogate::VarianceGradient;
+use crate::surrogate::{Quadratic, VarianceGradient};
 use crate::tensor::Tensor;
 
 /// A site that has been met.
@@ -278,7 +278,7 @@ impl Site {
     ) -> Result<R> {
         let latent = work.latent;
         let mut stream = work.key.stream(&format!("{}/further", latent.name));
-        let further = (0..self.estimator.further_noise())
+        let further = (0..self.estimator.further_noise(self.class))
             .map(|_| latent.law.noise(&mut stream))
             .collect::<Result<Vec<_>>>()?;
         f(&ContinuousTask {
@@ -305,7 +305,7 @@ impl Site {
                 Some(stream.uniforms(theta.shape(), &device)?)
             }
         };
-        let further = match self.estimator.further_noise() {
+        let further = match self.estimator.further_noise(self.class) {
             0 => Vec::new(),
             count => {
                 let mut stream = work.key.stream(&format!("{}/further", latent.name));
@@ -341,10 +341,14 @@ impl Site {
             }
             set_all(fitted_all(&saved.surrogate, state.parameters())?)?;
             state.optimizer_mut().restore(saved.memory);
-            if let [sum, weight, square_sum, square_weight, moments @ ..] = &saved.averages[..] {
+            if let [sum, weight, square_sum, square_weight, rest @ ..] = &saved.averages[..] {
                 state.baseline.restore([*sum, *weight]);
                 state.spread.restore([*square_sum, *square_weight]);
-                self.moments = GradientMoments::restored(moments);
+                let moments = match state.quadratic_mut() {
+                    Some(quadratic) => quadratic.restore(rest),
+                    None => Some(rest),
+                };
+                self.moments = GradientMoments::restored(moments.unwrap_or_default());
             }
         }
         self.state = Some(state);
@@ -357,6 +361,7 @@ impl Site {
             return Ok(None);
         };
         let costs = [state.baseline.state(), state.spread.state()];
+        let quadratic = state.quadratic().map(Quadratic::state);
         Ok(Some(SavedSite {
             estimator: self.estimator.name().to_owned(),
             class: Some(self.class),
@@ -365,6 +370,7 @@ impl Site {
             averages: costs
                 .into_iter()
                 .flatten()
+                .chain(quadratic.into_iter().flatten())
                 .chain(self.moments.state())
                 .collect(),
         }))

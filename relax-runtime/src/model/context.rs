@@ -159,7 +159,8 @@ impl Context {
                 let mut sites = t.sites();
                 sites.insert(origin);
                 let reads = Rc::clone(&self.reads);
-                Value::Tensor(t.with_provenance(Provenance::new(sites, reads)))
+                let rounding = t.rounding().cloned();
+                Value::Tensor(t.with_provenance(Provenance::new(sites, reads, rounding)))
             }
             host => {
                 self.state.borrow_mut().host_sites.insert(origin);

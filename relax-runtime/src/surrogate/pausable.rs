@@ -22,6 +22,11 @@ impl Pausable {
         }
     }
 
+    /// Whether it learns.
+    pub(crate) fn learns(&self) -> bool {
+        self.learns.get()
+    }
+
     /// From now on the variance gradients are computed, or left empty.
     pub(crate) fn learn(&self, learns: bool) {
         self.learns.set(learns);

@@ -21,6 +21,23 @@ impl RelaxedCost {
         }
     }
 
+    /// The surrogate whose parameters these are, if they are two.
+    pub(crate) fn of(parameters: &[Parameter]) -> Option<Self> {
+        let [scale, log_temperature] = parameters else {
+            return None;
+        };
+        Some(Self {
+            scale: scale.clone(),
+            log_temperature: log_temperature.clone(),
+        })
+    }
+
+    /// η and λ, constants.
+    pub(crate) fn scale_and_temperature(&self) -> (Tensor, Tensor) {
+        let temperature = self.log_temperature.get().detach().exp();
+        (self.scale.get().detach(), temperature)
+    }
+
     /// Names the two parameters.
     #[must_use]
     pub fn named(self, name: &str) -> Self {

@@ -25,6 +25,7 @@ mod parameter;
 mod provenance;
 mod read;
 mod recorder;
+mod rounding;
 mod shape;
 mod text;
 
@@ -41,6 +42,7 @@ pub use parameter::Parameter;
 pub(crate) use provenance::Provenance;
 pub use provenance::SiteSet;
 pub use recorder::Recorder;
+pub(crate) use rounding::Rounding;
 pub use shape::{MAX_RANK, Shape};
 
 use crate::error::{Error, Result};
@@ -385,10 +387,11 @@ impl Tensor {
 
     /// The random sites that the value depends on.
     pub fn sites(&self) -> SiteSet {
-        let inner = self.0.as_ref().ok();
-        inner
-            .and_then(|inner| inner.provenance.as_ref())
-            .map_or(SiteSet::EMPTY, |p| p.sites)
+        self.provenance().map_or(SiteSet::EMPTY, |p| p.sites)
+    }
+
+    fn provenance(&self) -> Option<&Provenance> {
+        self.0.as_ref().ok()?.provenance.as_ref()
     }
 }
 

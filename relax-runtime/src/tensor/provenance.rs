@@ -3,6 +3,8 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use super::rounding::Rounding;
+
 /// A set of sites, by their index in a run.
 ///
 /// Sites from index 127 on share one bit: membership may then be reported for a site that is not
@@ -51,29 +53,37 @@ pub(crate) struct Provenance {
     pub(crate) severed: SiteSet,
     /// Sites read on the host so far, shared by all values of a run.
     pub(crate) reads: Rc<Cell<SiteSet>>,
+    /// The computation of rounded kinks that the value is part of.
+    pub(crate) rounding: Option<Rounding>,
 }
 
 impl Provenance {
     /// Of a value that is drawn or computed from `sites` without a break.
-    pub(crate) fn new(sites: SiteSet, reads: Rc<Cell<SiteSet>>) -> Self {
+    pub(crate) fn new(
+        sites: SiteSet,
+        reads: Rc<Cell<SiteSet>>,
+        rounding: Option<Rounding>,
+    ) -> Self {
         Self {
             sites,
             severed: SiteSet::EMPTY,
             reads,
+            rounding,
         }
     }
 
-    /// Union over operands; the record of reads is the first operand's.
+    /// Union over operands; the record of reads and the rounding are the first operand's that has
+    /// one.
     pub(crate) fn union<'a>(operands: impl Iterator<Item = &'a Provenance>) -> Option<Self> {
         operands.fold(None, |all: Option<Self>, one| {
-            let (sites, severed) = match &all {
-                Some(p) => (p.sites, p.severed),
-                None => Default::default(),
+            let Some(all) = all else {
+                return Some(one.clone());
             };
             Some(Self {
-                sites: sites.union(one.sites),
-                severed: severed.union(one.severed),
-                reads: all.map_or_else(|| one.reads.clone(), |p| p.reads),
+                sites: all.sites.union(one.sites),
+                severed: all.severed.union(one.severed),
+                reads: all.reads,
+                rounding: all.rounding.or_else(|| one.rounding.clone()),
             })
         })
     }
@@ -92,7 +102,8 @@ mod tests {
     fn site(index: usize, value: f32, reads: &Rc<Cell<SiteSet>>) -> Tensor {
         let mut sites = SiteSet::EMPTY;
         sites.insert(index);
-        Tensor::from_slice(&[value, 1.0]).with_provenance(Provenance::new(sites, reads.clone()))
+        let provenance = Provenance::new(sites, reads.clone(), None);
+        Tensor::from_slice(&[value, 1.0]).with_provenance(provenance)
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::estimator::SiteClass;
 use crate::optim::Memory;
 
 /// Version of the layout below; a reader refuses others.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 const MANIFEST: &str = "relax";
 

@@ -196,6 +196,9 @@ impl Tensor {
     /// The larger of two numbers; at a tie each gets half the derivative.
     #[track_caller]
     pub fn maximum(&self, other: &Tensor) -> Tensor {
+        if let Some(excess) = self.rounded_excess(other) {
+            return excess + other;
+        }
         binary!(
             "maximum",
             self,
@@ -213,6 +216,9 @@ impl Tensor {
     /// The smaller of two numbers; at a tie each gets half the derivative.
     #[track_caller]
     pub fn minimum(&self, other: &Tensor) -> Tensor {
+        if let Some(excess) = self.rounded_excess(other) {
+            return self - excess;
+        }
         binary!(
             "minimum",
             self,

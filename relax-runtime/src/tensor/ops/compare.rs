@@ -41,6 +41,7 @@ macro_rules! comparison {
         #[track_caller]
         pub fn $name(&self, other: impl Comparand) -> Tensor {
             let holds = $holds;
+            self.mark_rough();
             let to_number = |y| move |[x]: [f32; 1]| f32::from(holds(&x, &y));
             let constant = self.detach();
             if let Some(out) =
@@ -49,6 +50,7 @@ macro_rules! comparison {
                 return out;
             }
             let other = other.beside(self);
+            other.mark_rough();
             let (a, b) = match constant.aligned(&other.detach(), stringify!($name)) {
                 Ok(operands) => operands,
                 Err(refused) => return refused,

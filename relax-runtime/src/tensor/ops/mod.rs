@@ -193,6 +193,7 @@ impl Tensor {
     /// A constant computed on the host from the values of `self`, on the same device and from the
     /// same random sites.
     fn on_host(&self, shape: Shape, compute: impl FnOnce(&[f32]) -> Vec<f32>) -> Tensor {
+        self.mark_rough();
         let build = || {
             let inner = self.inner()?;
             let out = Tensor::upload(compute(&self.peek()?), shape, &inner.device)?;

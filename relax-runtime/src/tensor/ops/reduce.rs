@@ -162,7 +162,7 @@ impl Tensor {
                 },
             );
         }
-        let largest = self.without_history().max(axis);
+        let largest = self.without_history().unrounded().max(axis);
         let largest = largest.clamp(f32::MIN, f32::MAX).reshaped(kept);
         ((self - &largest).exp().sum_keepdim(axis).ln() + largest).reshaped(shape)
     }

@@ -185,6 +185,7 @@ impl Tensor {
         op: &'static str,
     ) -> Result<(Vec<usize>, Vec<usize>, Shape), Tensor> {
         let axis = self.checked_axis(axis, op)?;
+        self.mark_rough();
         let (outer, n, inner) = self.shape().split(axis);
         if n == 0 {
             let problem = "an empty axis has no largest element".into();

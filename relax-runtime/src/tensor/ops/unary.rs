@@ -100,6 +100,9 @@ impl Tensor {
 
     /// |x|, with derivative 0 at 0.
     pub fn abs(&self) -> Tensor {
+        if let Some(rounded) = self.rounded_abs() {
+            return rounded;
+        }
         unary!(
             self,
             cpu: f32::abs, |x, _| f32::from(x > 0.0) - f32::from(x < 0.0),
@@ -198,6 +201,9 @@ impl Tensor {
 
     /// max(x, 0), with derivative 0 at 0.
     pub fn relu(&self) -> Tensor {
+        if let Some(rounded) = self.rounded_relu() {
+            return rounded;
+        }
         unary!(
             self,
             cpu: math::relu, |x, _| f32::from(x > 0.0),
@@ -238,11 +244,23 @@ impl Tensor {
 
     /// x moved into [low, high]; derivative 1 inside and at the ends, 0 outside.
     pub fn clamp(&self, low: f32, high: f32) -> Tensor {
+        match self.rounded_clamp(low, high) {
+            Some(rounded) => rounded,
+            None => self.kept_within(low, high),
+        }
+    }
+
+    /// [`clamp`](Self::clamp) that stays as it is where kinks are rounded off: for ends that hardly
+    /// any number reaches.
+    pub(crate) fn kept_within(&self, low: f32, high: f32) -> Tensor {
         unary!(
             self,
             cpu: move |x| math::clamp(x, low, high), move |x, _| f32::from(x >= low && x <= high),
             gpu: |t| t.try_clamp(low, high),
-            |x, _| x.ge(low) * x.le(high)
+            |x, _| {
+                let x = x.unrounded();
+                x.ge(low) * x.le(high)
+            }
         )
     }
 

@@ -1,0 +1,148 @@
+//! RELAX with a relaxed cost that is corrected, choice by choice, for what the others' relaxation
+//! does to it.
+
+use super::problem::Problem;
+use super::relax::twice_mean;
+use super::{Cost, Estimate};
+use crate::error::{Error, Result};
+use crate::surrogate::{RelaxedCost, Surrogate};
+use crate::tensor::{Rounding, Tensor, grad};
+
+/// Temperature of the choice that a surrogate belongs to.
+const OWN: f32 = 0.5;
+
+/// The estimate (f(b) − cᵢ(z)) ∂log p(b | θ)/∂θᵢ + κᵢ ∂cᵢ(z)/∂zᵢ with a surrogate of its own for
+/// each choice i: cᵢ(z) = η [f(s) + Σ over j ≠ i of ∂f(s)/∂sⱼ (bⱼ − sⱼ) + ∂f(s)/∂sᵢ (wᵢ − sᵢ)] + r(z),
+/// where s = σ(z/λ), w = σ(2z), and r is `network`.
+///
+/// A surrogate of choice i may look at the hard values of all others: it only has to be continuous
+/// in zᵢ. With η f(s) alone most of what is left to vary comes from the *other* choices' distance
+/// from their hard values; the sum takes it away to first order. That lets the choice itself have a
+/// higher temperature, at which its slope varies less.
+///
+/// One evaluation of f with a tangent t gives f(s), its slope, and H t for its second derivatives
+/// H. The derivative of cᵢ needs Σ over j ≠ i of Hᵢⱼ (bⱼ − sⱼ) + Hᵢᵢ (wᵢ − sᵢ), of which
+/// 2 (1 − mᵢ) (H t)ᵢ with t = m (2 (b − s) − (w − s)) + (1 − m) (w − s) is an unbiased estimate for
+/// independent fair coins m, one a choice, from `noise.further[0]`.
+///
+/// The slope must not jump: kinks such as that of max(x, 0) are rounded off in f(s), which leaves
+/// the estimate unbiased, as any surrogate does. Where f jumps or has a kink that is not rounded
+/// off, such as that of the largest element, f(s) is left uncorrected. As noise is coupled,
+/// `noise.v` is not looked at.
+///
+/// `variance_gradient` is for η, for λ, which is not trained, and for the network.
+///
+/// # Errors
+/// The cost's own, shapes that do not fit, or no further noise.
+pub fn corrected(
+    problem: Problem<'_>,
+    cost: &dyn Cost,
+    relaxed: &RelaxedCost,
+    network: &dyn Surrogate,
+) -> Result<Estimate> {
+    let Problem {
+        relaxation,
+        noise,
+        plates,
+        ..
+    } = problem;
+    let theta = problem.theta.detach();
+    let problem = Problem {
+        theta: &theta,
+        ..problem
+    };
+    let z = relaxation.relaxed(&theta, &noise.u);
+    let b = relaxation.hard(&z);
+    let f = cost.drawn(&b)?;
+    let (eta, temperature) = relaxed.scale_and_temperature();
+    let s = relaxation.squash(&z, &temperature).detach();
+    let own = temperature.full_like(OWN);
+    let (others, itself) = (&b - &s, relaxation.squash(&z, &own).detach() - &s);
+    let coin = problem.coin_a_choice()?;
+    let direction = &coin * (&others - &itself) * 2.0 + &itself;
+    let here = Expansion::new(cost, &s, &direction, &temperature)?;
+
+    // c of each choice, shaped to multiply tensors of θ's shape, and its slope by z.
+    let f_s = problem.spread(&here.value)?;
+    let pull = |temperature: &Tensor, w: &Tensor| relaxation.squash_pull(&z, temperature, w);
+    let (c, by_z) = if here.smooth {
+        let all = problem.spread(&here.slope.dot_from(&others, plates))?;
+        let swapped = problem.by_event(&(&here.slope * (itself - others)));
+        let bend = (1.0 - coin) * here.bend * 2.0;
+        let by_z = pull(&own, &here.slope)? + pull(&temperature, &bend)?;
+        (f_s + all + swapped, by_z)
+    } else {
+        (f_s, pull(&temperature, &here.slope)?)
+    };
+    let at = |draw: &Tensor, temperature: &Tensor| cost.relaxed(draw, temperature);
+    let rest = network.linearize(&z, problem.surroundings(&at))?;
+    let score = relaxation.score(&theta, &b);
+    let kappa = relaxation.kappa(&theta, &noise.u, &b);
+    let pulled = relaxation.pull(&theta, &kappa, &(&by_z * &eta + &rest.gradient));
+    let gradient = (problem.spread(&(&f - &rest.value))? - &c * &eta) * &score + pulled;
+    gradient.check()?;
+
+    let v = twice_mean(&gradient);
+    let along = relaxation.push(&theta, &kappa, &v);
+    let weight = v * score;
+    let by_eta = by_z.dot_from(&along, 0) - (&weight * c).sum_all();
+    let mut variance_gradient = vec![by_eta, temperature.zeros_like()];
+    variance_gradient.extend(rest.variance_gradient(&along, &weight.sum_from(plates))?);
+    Ok(Estimate {
+        cost: f,
+        gradient,
+        variance_gradient: variance_gradient.into(),
+        evaluations: 1 + relaxed.evaluations() + network.evaluations(),
+    })
+}
+
+/// A cost around a point, its kinks rounded off.
+struct Expansion {
+    /// A number a row.
+    value: Tensor,
+    slope: Tensor,
+    /// Second derivatives, times the direction.
+    bend: Tensor,
+    /// Whether the slope is continuous.
+    smooth: bool,
+}
+
+impl Expansion {
+    fn new(cost: &dyn Cost, at: &Tensor, direction: &Tensor, temperature: &Tensor) -> Result<Self> {
+        let rounding = Rounding::default();
+        let (s, t) = (at.rounded(&rounding).leaf(), direction.leaf());
+        let value = cost.relaxed(&s.with_tangent(&t), temperature)?;
+        // The tangent is linear in t: its reverse pass gives both the slope and what H does to t.
+        let rate = value.tangent().unwrap_or_else(|| value.zeros_like());
+        let mut by_point = grad(&[(&rate, None)], &[&s, &t])?;
+        let (slope, bend) = (by_point.remove(1), by_point.remove(0));
+        Ok(Self {
+            value: value.check()?.detach().unrounded(),
+            slope: slope.unrounded(),
+            bend: bend.unrounded(),
+            smooth: rounding.is_smooth(),
+        })
+    }
+}
+
+impl Problem<'_> {
+    /// 0 or 1 for each choice, fair coins, shaped to multiply tensors of θ's shape.
+    fn coin_a_choice(&self) -> Result<Tensor> {
+        let u = self.noise.further.first().ok_or_else(|| {
+            Error::Autodiff("the corrected relaxed cost needs further noise".into())
+        })?;
+        let u = match self.relaxation.event_rank() {
+            0 => u.clone(),
+            _ => u.slice(-1, 0..1),
+        };
+        Ok(u.gt(0.5))
+    }
+
+    /// Sums over each event, shaped to multiply tensors of θ's shape.
+    fn by_event(&self, x: &Tensor) -> Tensor {
+        match self.relaxation.event_rank() {
+            0 => x.clone(),
+            _ => x.sum_keepdim(-1),
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! What a quadratic form leaves of a cost.
+
+use std::cell::OnceCell;
+
+use super::{Cost, Problem, SiteState};
+use crate::error::{Error, Result};
+use crate::surrogate::Quadratic;
+use crate::tensor::{Shape, Tensor};
+
+/// q(b) of the problem's draw, a number a row.
+pub(super) fn known_part(problem: &Problem<'_>, quadratic: &Quadratic) -> Result<Tensor> {
+    let b = problem.draws().swap_remove(0);
+    let rows = Shape::try_from(&b.shape()[..problem.plates])?;
+    let values = b.with_values(|b| {
+        let rows = b.chunks(quadratic.numbers());
+        rows.map(|b| quadratic.value(b) as f32).collect()
+    })?;
+    Tensor::from_vec(values, rows, &b.device())
+}
+
+/// The cost f(b) − q(b) of hard draws.
+pub(super) struct Residual<'a> {
+    cost: &'a dyn Cost,
+    quadratic: &'a Quadratic,
+    /// What was taken off the cost beforehand.
+    baseline: f64,
+    /// Whether the drawn cost is to be learned from.
+    learns: bool,
+    /// The drawn cost, once it is asked for.
+    drawn: OnceCell<Tensor>,
+}
+
+impl<'a> Residual<'a> {
+    /// What a site's quadratic form leaves of its cost.
+    pub(super) fn new(cost: &'a dyn Cost, quadratic: &'a Quadratic, state: &SiteState) -> Self {
+        Self {
+            cost,
+            quadratic,
+            // As it was taken off, in f32.
+            baseline: f64::from(state.baseline.value() as f32),
+            learns: state.learns(),
+            drawn: OnceCell::new(),
+        }
+    }
+
+    /// f(b) of the draw, once it was asked for.
+    pub(super) fn drawn_cost(&self) -> Option<Tensor> {
+        self.drawn.get().cloned()
+    }
+
+    /// f less q of each row's draw.
+    fn less(&self, f: &Tensor, b: &Tensor, sees: bool) -> Result<Tensor> {
+        let (q, baseline) = (self.quadratic, self.baseline);
+        let shift = q.origin().map_or(0.0, |origin| baseline - origin);
+        let rest = b.with_values(|b| {
+            f.with_values(|f| {
+                let one_in = q.one_in(f.len());
+                let rows = b.chunks(q.numbers()).zip(f).enumerate();
+                rows.map(|(row, (b, &f))| {
+                    let f = f64::from(f);
+                    if sees && row % one_in == 0 {
+                        q.see(b, f + baseline);
+                    }
+                    (f + shift - q.value(b)) as f32
+                })
+                .collect()
+            })
+        })??;
+        Tensor::from_vec(rest, f.shape(), &f.device())
+    }
+
+    /// The gradient of E\[q\] by θ, exact.
+    pub(super) fn gradient_of_mean(&self, problem: &Problem<'_>) -> Result<Tensor> {
+        let theta = problem.theta.detach();
+        let mean = problem.mean(&theta);
+        let slope = mean.with_values(|p| {
+            let rows = p.chunks(self.quadratic.numbers());
+            let slopes = rows.flat_map(|p| self.quadratic.slope(p));
+            slopes.map(|x| x as f32).collect::<Vec<_>>()
+        })?;
+        let slope = Tensor::from_vec(slope, theta.shape(), &theta.device())?;
+        let share = match problem.relaxation.event_rank() {
+            0 => (1.0 - &mean) * slope,
+            _ => &slope - (&mean * &slope).sum_keepdim(-1),
+        };
+        Ok(mean * share)
+    }
+}
+
+impl Cost for Residual<'_> {
+    fn hard(&self, b: &Tensor) -> Result<Tensor> {
+        self.less(&self.cost.hard(b)?, b, false)
+    }
+
+    fn drawn(&self, b: &Tensor) -> Result<Tensor> {
+        let f = self.cost.drawn(b)?;
+        self.less(self.drawn.get_or_init(|| f), b, self.learns)
+    }
+
+    fn with_slope(&self, _: &Tensor) -> Result<(Tensor, Tensor)> {
+        Err(at_hard_draws())
+    }
+
+    fn relaxed(&self, _: &Tensor, _: &Tensor) -> Result<Tensor> {
+        Err(at_hard_draws())
+    }
+}
+
+fn at_hard_draws() -> Error {
+    Error::Autodiff("what a quadratic form leaves of a cost is known at hard draws".into())
+}

@@ -1,0 +1,222 @@
+//! A quadratic form of the draw, fitted to past costs in closed form: a control variate whose
+//! expectation has an exact gradient.
+
+use std::cell::RefCell;
+
+/// q(b) = w₀ + Σ wᵢ bᵢ + Σ wᵢⱼ bᵢ bⱼ over pairs of numbers of different events.
+///
+/// Events are independent, so that E\[q(b)\] is q at the vector p of their means, and ∂E\[q\]/∂p the
+/// slope there: unlike a surrogate of the relaxed sample it adds no noise of its own. The weights
+/// follow by recursive least squares from draws of the past alone: as a Kalman filter of weights
+/// that start at zero and walk at random, which keeps those that no draw tells anything of.
+#[derive(Debug)]
+pub(crate) struct Quadratic {
+    /// Numbers of a row.
+    numbers: usize,
+    pairs: Vec<(usize, usize)>,
+    /// What costs are measured from; nothing before there is a first draw to learn from.
+    origin: Option<f64>,
+    weights: Vec<f64>,
+    /// Of the weights' errors, in units of the variance that the fit leaves.
+    covariance: Vec<f64>,
+    /// Features and costs of the draws to learn from next.
+    seen: RefCell<Vec<(Vec<f64>, f64)>>,
+}
+
+impl Quadratic {
+    /// More weights would take longer than a network.
+    const MOST: usize = 64;
+    /// Covariance of weights of which nothing is known: little shrinkage.
+    const FIRST: f64 = 10.0;
+    /// By how much a weight walks: a memory of a thousand steps or so.
+    const WALK: f64 = 1e-5;
+
+    /// The form for rows of `events` events of `width` numbers each: without pairs where these were
+    /// too many, and none where there are too many events.
+    pub(crate) fn new(events: usize, width: usize) -> Option<Self> {
+        let numbers = events * width;
+        let all = (0..numbers).flat_map(|i| (i + 1..numbers).map(move |j| (i, j)));
+        let mut pairs: Vec<_> = match numbers < Self::MOST {
+            true => all.filter(|(i, j)| i / width != j / width).collect(),
+            false => return None,
+        };
+        if 1 + numbers + pairs.len() > Self::MOST {
+            pairs.clear();
+        }
+        let features = 1 + numbers + pairs.len();
+        let mut covariance = vec![0.0; features * features];
+        let diagonal = covariance.iter_mut().step_by(features + 1);
+        diagonal.for_each(|x| *x = Self::FIRST);
+        Some(Self {
+            numbers,
+            pairs,
+            origin: None,
+            weights: vec![0.0; features],
+            covariance,
+            seen: RefCell::default(),
+        })
+    }
+
+    /// Numbers of a row.
+    pub(crate) fn numbers(&self) -> usize {
+        self.numbers
+    }
+
+    /// What q says of a cost less this.
+    pub(crate) fn origin(&self) -> Option<f64> {
+        self.origin
+    }
+
+    /// q of a row's draw.
+    pub(crate) fn value(&self, b: &[f32]) -> f64 {
+        let (linear, pairs) = self.weights[1..].split_at(self.numbers);
+        let linear = b.iter().zip(linear).map(|(&b, w)| f64::from(b) * w);
+        let pairs = self.pairs.iter().zip(pairs);
+        let pairs = pairs.map(|(&(i, j), w)| f64::from(b[i] * b[j]) * w);
+        self.weights[0] + linear.sum::<f64>() + pairs.sum::<f64>()
+    }
+
+    /// ∂q/∂b at a point.
+    pub(crate) fn slope(&self, at: &[f32]) -> Vec<f64> {
+        let (linear, pairs) = self.weights[1..].split_at(self.numbers);
+        let mut slope = linear.to_vec();
+        for (&(i, j), w) in self.pairs.iter().zip(pairs) {
+            slope[i] += w * f64::from(at[j]);
+            slope[j] += w * f64::from(at[i]);
+        }
+        slope
+    }
+
+    /// One in so many of a step's rows is enough to learn from: an update takes the square of the
+    /// weights' number.
+    pub(crate) fn one_in(&self, rows: usize) -> usize {
+        const WORK: usize = 1 << 17;
+        let affordable = (WORK / self.covariance.len()).max(1);
+        rows.div_ceil(affordable).max(1)
+    }
+
+    /// Keeps a row's draw and its cost, to learn from once the estimate is made.
+    pub(crate) fn see(&self, b: &[f32], cost: f64) {
+        let mut features = vec![1.0];
+        features.extend(b.iter().map(|&b| f64::from(b)));
+        let pairs = self.pairs.iter();
+        features.extend(pairs.map(|&(i, j)| f64::from(b[i] * b[j])));
+        self.seen.borrow_mut().push((features, cost));
+    }
+
+    /// Learns from the draws seen since; costs are measured from `origin` if these are the first.
+    pub(crate) fn learn(&mut self, origin: f64) {
+        let seen = self.seen.take();
+        if seen.is_empty() {
+            return;
+        }
+        let origin = *self.origin.get_or_insert(origin);
+        let features = self.weights.len();
+        for x in self.covariance.iter_mut().step_by(features + 1) {
+            *x = (*x + Self::WALK).min(Self::FIRST.max(*x));
+        }
+        for (x, cost) in &seen {
+            let dot = |a: &[f64]| a.iter().zip(x).map(|(a, x)| a * x).sum::<f64>();
+            let error = cost - origin - dot(&self.weights);
+            if !error.is_finite() {
+                continue;
+            }
+            let gain: Vec<f64> = self.covariance.chunks(features).map(dot).collect();
+            let scale = 1.0 / (1.0 + dot(&gain));
+            for (w, g) in self.weights.iter_mut().zip(&gain) {
+                *w += g * scale * error;
+            }
+            for (row, g) in self.covariance.chunks_mut(features).zip(&gain) {
+                for (x, h) in row.iter_mut().zip(&gain) {
+                    *x -= g * h * scale;
+                }
+            }
+        }
+    }
+
+    /// What was learned, to be saved: as many numbers whatever that is.
+    pub(crate) fn state(&self) -> Vec<f64> {
+        let mut state = vec![self.origin.unwrap_or(f64::NAN)];
+        state.extend(&self.weights);
+        state.extend(&self.covariance);
+        state
+    }
+
+    /// Goes on from saved numbers, and returns those that are left over; nothing if there are too
+    /// few.
+    pub(crate) fn restore<'a>(&mut self, saved: &'a [f64]) -> Option<&'a [f64]> {
+        let (origin, saved) = saved.split_first()?;
+        let (weights, saved) = saved.split_at_checked(self.weights.len())?;
+        let (covariance, rest) = saved.split_at_checked(self.covariance.len())?;
+        self.origin = Some(*origin).filter(|x| !x.is_nan());
+        self.weights.copy_from_slice(weights);
+        self.covariance.copy_from_slice(covariance);
+        Some(rest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All eight draws of three coins, again and again.
+    fn fitted(steps: usize, cost: impl Fn(&[f32]) -> f64) -> Quadratic {
+        let mut q = Quadratic::new(3, 1).expect("few enough");
+        for step in 0..steps {
+            let b = coins(step);
+            q.see(&b, cost(&b));
+            q.learn(cost(&coins(0)));
+        }
+        q
+    }
+
+    fn coins(draw: usize) -> [f32; 3] {
+        [1, 2, 4].map(|bit| f32::from(u8::from(draw & bit != 0)))
+    }
+
+    fn quadratic(b: &[f32]) -> f64 {
+        let [x, y, z] = [b[0], b[1], b[2]].map(f64::from);
+        1e3 + 2.0 * x - y + 3.0 * x * y - 0.5 * y * z
+    }
+
+    #[test]
+    fn a_quadratic_cost_is_found_with_its_slope() {
+        let q = fitted(400, quadratic);
+        let origin = q.origin().expect("some draws");
+        for draw in 0..8 {
+            let b = coins(draw);
+            assert!((q.value(&b) + origin - quadratic(&b)).abs() < 1e-2);
+        }
+        let slope = q.slope(&[0.5, 0.25, 0.0]);
+        for (found, exact) in slope.iter().zip([2.75, 0.5, -0.125]) {
+            assert!((found - exact).abs() < 2e-2, "{slope:?}");
+        }
+    }
+
+    #[test]
+    fn it_goes_on_from_its_state() {
+        let (mut one, other) = (fitted(20, quadratic), fitted(7, quadratic));
+        let mut saved = other.state();
+        saved.extend([1.0, 2.0]);
+        assert_eq!(one.restore(&saved), Some(&[1.0, 2.0][..]));
+        assert_eq!(one.state(), other.state());
+        assert_eq!(one.restore(&saved[..10]), None);
+    }
+
+    #[test]
+    fn many_rows_are_thinned_out() {
+        let q = Quadratic::new(10, 1).expect("few enough");
+        assert_eq!(
+            [1, 41, 42, 4_100].map(|rows| q.one_in(rows)),
+            [1, 1, 2, 100]
+        );
+    }
+
+    #[test]
+    fn large_sites_have_none() {
+        assert_eq!(Quadratic::new(10, 1).map(|q| q.weights.len()), Some(56));
+        assert_eq!(Quadratic::new(11, 1).map(|q| q.weights.len()), Some(12));
+        assert_eq!(Quadratic::new(3, 4).map(|q| q.weights.len()), Some(61));
+        assert!(Quadratic::new(200, 1).is_none());
+    }
+}

@@ -1,0 +1,183 @@
+//! The relaxed cost that is corrected for each choice.
+
+use relax_runtime::estimator::{Coupling, Estimate, Noise, corrected, differentiable, relax};
+use relax_runtime::nn::Activation;
+use relax_runtime::surrogate::{FreeForm, RelaxedCost, Sum, Surrogate, Zero};
+use relax_runtime::{Device, Error, Key, Parameter, Result, Tensor};
+
+use crate::derivatives::assert_follows;
+use crate::problems::{
+    CASES, CURVED, CURVED_ONE_HOT, Case, INTERACTING, KINKED, LARGEST, ONE_HOT, TWO_ONE_HOTS,
+    perturb,
+};
+use crate::statistics::{Moments, Verdicts};
+
+const DRAWS: usize = 400_000;
+
+/// η = 0.8, and a network that is far from zero.
+fn parts(case: &Case, temperature: f32) -> Result<(RelaxedCost, FreeForm)> {
+    let mut stream = Key::new(3).stream("network");
+    let (latent, device) = (case.theta(1)?.len(), Device::cpu());
+    let network = FreeForm::new(latent, 0, &[6, 5], Activation::Tanh, &mut stream, &device)?;
+    perturb(&network.parameters(), 0.4, &mut stream)?;
+    Ok((RelaxedCost::new(0.8, temperature, &device), network))
+}
+
+fn estimate(case: &Case, rows: usize, noise: &Noise, temperature: f32) -> Result<Estimate> {
+    let (relaxed, network) = parts(case, temperature)?;
+    let theta = case.theta(rows)?;
+    corrected(
+        case.problem(&theta, noise),
+        &case.cost(),
+        &relaxed,
+        &network,
+    )
+}
+
+fn variance(estimate: &Estimate) -> Result<f64> {
+    Ok(Moments::of_rows(&estimate.gradient)?.total_variance())
+}
+
+#[test]
+fn it_is_unbiased() -> Result<()> {
+    let mut verdicts = Verdicts::default();
+    let further = [CURVED, CURVED_ONE_HOT, KINKED, LARGEST];
+    for (seed, case) in CASES.iter().chain(&further).enumerate() {
+        for temperature in [0.15, 0.5, 0.9] {
+            let noise = case.noise_with(DRAWS, 40 + seed as u64, 1)?;
+            let estimate = estimate(case, DRAWS, &noise, temperature)?;
+            assert_eq!(estimate.evaluations, 2);
+            let moments = Moments::of_rows(&estimate.gradient)?;
+            let verdict = moments.compare(&case.exact_gradient()?);
+            verdicts.add(&format!("{} at {temperature}", case.name), verdict);
+        }
+    }
+    verdicts.finish();
+    Ok(())
+}
+
+/// Coins that always fall on the same side leave a part of the derivative out, and that shows.
+#[test]
+fn without_fair_coins_it_is_biased() -> Result<()> {
+    for case in [CURVED, TWO_ONE_HOTS] {
+        for side in [0.2, 0.8] {
+            let mut noise = case.noise_with(DRAWS, 50, 1)?;
+            noise.further = vec![noise.u.full_like(side)];
+            let estimate = estimate(&case, DRAWS, &noise, 0.5)?;
+            let moments = Moments::of_rows(&estimate.gradient)?;
+            let problem = moments.compare(&case.exact_gradient()?).unwrap_err();
+            assert!(problem.contains("standard errors"), "{problem}");
+        }
+    }
+    Ok(())
+}
+
+/// A single choice has no others to be corrected for, and its own temperature is ½: what is left is
+/// RELAX.
+#[test]
+fn with_one_choice_at_one_half_it_is_relax() -> Result<()> {
+    const ROWS: usize = 5_000;
+    for case in [&CASES[0], &ONE_HOT] {
+        let (relaxed, network) = parts(case, 0.5)?;
+        let (theta, noise) = (
+            case.scattered_theta(ROWS, 1.0)?,
+            case.noise_with(ROWS, 6, 1)?,
+        );
+        let problem = case.problem(&theta, &noise);
+        let one = corrected(problem, &case.cost(), &relaxed, &network)?;
+        let sum = Sum(relaxed.clone(), network.clone());
+        let other = relax(problem, &case.cost(), &sum)?;
+        let distance = (&one.gradient - &other.gradient).abs().max_all().item()?;
+        assert!(distance < 1e-4, "{}: {distance}", case.name);
+        let pairs = one.variance_gradient.into_iter();
+        let pairs = pairs.zip(other.variance_gradient);
+        for (at, (one, other)) in pairs.enumerate() {
+            // λ is not trained.
+            if at != 1 {
+                let distance = (one - other).abs().max_all().item()?;
+                assert!(distance < 1e-3, "{}, {at}: {distance}", case.name);
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn the_gradient_of_the_variance_is_its_derivative() -> Result<()> {
+    const ROWS: usize = 400;
+    for case in [&INTERACTING, &TWO_ONE_HOTS, &KINKED] {
+        let (relaxed, network) = parts(case, 0.3)?;
+        let (theta, noise) = (
+            case.scattered_theta(ROWS, 0.5)?,
+            case.noise_with(ROWS, 7, 1)?,
+        );
+        let run = || {
+            corrected(
+                case.problem(&theta, &noise),
+                &case.cost(),
+                &relaxed,
+                &network,
+            )
+        };
+        let found = run()?.variance_gradient.tensors();
+        let mut parameters: Vec<Parameter> = relaxed.parameters();
+        parameters.extend(network.parameters());
+        assert_eq!(found.len(), parameters.len());
+        assert_eq!(found[1].item()?, 0.0);
+        let (mut trained, mut found) = (parameters, found);
+        trained.remove(1);
+        found.remove(1);
+        assert_follows(&trained, &found, || {
+            run()?.gradient.square().mean_all().item()
+        })?;
+    }
+    Ok(())
+}
+
+/// Where the cost jumps or its kinks stay, what is left is RELAX at the relaxed cost.
+#[test]
+fn what_is_not_smooth_is_left_uncorrected() -> Result<()> {
+    const ROWS: usize = 2_000;
+    let case = &LARGEST;
+    let relaxed = RelaxedCost::new(0.8, 0.3, &Device::cpu());
+    let (theta, noise) = (case.theta(ROWS)?, case.noise_with(ROWS, 8, 1)?);
+    let problem = case.problem(&theta, &noise);
+    let one = corrected(problem, &case.cost(), &relaxed, &Zero)?;
+    let other = relax(problem, &case.cost(), &relaxed)?;
+    let distance = (one.gradient - other.gradient).abs().max_all().item()?;
+    assert!(distance < 1e-5, "{distance}");
+    Ok(())
+}
+
+#[test]
+fn it_needs_further_noise() -> Result<()> {
+    let noise = INTERACTING.noise(10, 1, Coupling::Coupled)?;
+    let error = estimate(&INTERACTING, 10, &noise, 0.5).unwrap_err();
+    assert!(matches!(error, Error::Autodiff(_)), "{error}");
+    Ok(())
+}
+
+/// The reason for the correction: a hundred coins, whose cost is curved in their sum.
+#[test]
+fn many_choices_vary_less() -> Result<()> {
+    const ROWS: usize = 4_000;
+    const COINS: usize = 100;
+    let device = Device::cpu();
+    let theta = Tensor::zeros([ROWS, COINS], &device);
+    let mut stream = Key::new(3).stream("u");
+    let mut noise = Noise::coupled(stream.uniforms([ROWS, COINS], &device)?);
+    noise.further = vec![stream.uniforms([ROWS, COINS], &device)?];
+    let problem = CASES[0].problem(&theta, &noise);
+    let cost = differentiable(|b: &Tensor| Ok((b.sum_from(1) * 0.2).tanh() * 5.0 + b.sum_from(1)));
+    let mut variances = Vec::new();
+    for temperature in [0.1, 0.2] {
+        let relaxed = RelaxedCost::new(1.0, temperature, &device);
+        let plain = variance(&relax(problem, &cost, &relaxed)?)?;
+        let corrected = variance(&corrected(problem, &cost, &relaxed, &Zero)?)?;
+        println!("temperature {temperature}: {plain:.2}, corrected {corrected:.2}");
+        variances.push((plain, corrected));
+    }
+    let best = variances.iter().map(|v| v.0).fold(f64::INFINITY, f64::min);
+    assert!(variances[1].1 < 0.4 * best, "{variances:?}");
+    Ok(())
+}
