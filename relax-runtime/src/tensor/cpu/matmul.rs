@@ -1,15 +1,10 @@
-//! Matrix products, transposes passed as strides: by tiles of our own where the machine has AVX-512 and
-//! the matrices are not tiny, by the `gemm` crate elsewhere.
+//! Matrix products by the `gemm` crate, transposes passed as strides.
 
 use std::ops::Range;
 
 use gemm::Parallelism;
 
-#[cfg(target_arch = "x86_64")]
-use super::simd::{Width, width};
 use super::threads::share;
-#[cfg(target_arch = "x86_64")]
-use super::tiles::{self, MANY, Tiles};
 
 /// A matrix inside a slice: element (i, j) is at `i * rows + j * cols`.
 #[derive(Clone, Copy)]
@@ -73,108 +68,11 @@ const SMALL: usize = 256;
 
 /// `out = start + a b`: `a` is `m` by `k` and `b` is `k` by `n`.
 pub(in super::super) fn product(
-    sizes: (usize, usize, usize),
-    (out, out_layout, start): (&mut [f32], Layout, Start<'_>),
-    a: (&[f32], Layout),
-    b: (&[f32], Layout),
-) {
-    let (m, k, n) = sizes;
-    #[cfg(target_arch = "x86_64")]
-    {
-        // Columns of the result are to be contiguous: the transpose's are where its own are not.
-        let sideways = out_layout.cols != 1;
-        let (rows, columns) = if sideways { (n, m) } else { (m, n) };
-        let suits = rows >= 4 && columns >= TILE / 2 && k >= 4;
-        if suits && matches!(width(), Width::Avx512) {
-            match sideways {
-                false => by_tiles(sizes, (out, out_layout, start), a, b),
-                true => by_tiles(
-                    (n, k, m),
-                    (out, out_layout.t(), start),
-                    (b.0, b.1.t()),
-                    (a.0, a.1.t()),
-                ),
-            }
-            return;
-        }
-    }
-    by_gemm((m, k, n), (out, out_layout, start), a, b);
-}
-
-/// Where the last element of each matrix lies is within its slice.
-fn check(
     (m, k, n): (usize, usize, usize),
-    (out, out_layout): (&[f32], Layout),
-    (a, a_layout): (&[f32], Layout),
-    (b, b_layout): (&[f32], Layout),
-) {
-    assert!(out_layout.at(m - 1, n - 1) < out.len());
-    assert!(a_layout.at(m - 1, k - 1) < a.len());
-    assert!(b_layout.at(k - 1, n - 1) < b.len());
-}
-
-/// [`product`] by our own tiles; all sizes are positive.
-#[cfg(target_arch = "x86_64")]
-fn by_tiles(
-    sizes: (usize, usize, usize),
     (out, out_layout, start): (&mut [f32], Layout, Start<'_>),
     (a, a_layout): (&[f32], Layout),
     (b, b_layout): (&[f32], Layout),
 ) {
-    /// Rows of a tile.
-    const ROWS: usize = 12;
-    let (m, k, n) = sizes;
-    check(sizes, (out, out_layout), (a, a_layout), (b, b_layout));
-    assert!(b_layout.cols == 1 || b_layout.rows == 1);
-    if let Start::Row(row) = start {
-        assert!(n <= row.len());
-    }
-    let tiles = Shared(Tiles {
-        depth: k,
-        start: match start {
-            Start::Zero => tiles::Start::Zero,
-            Start::Out => tiles::Start::Out,
-            Start::Row(row) => tiles::Start::Row(row.as_ptr()),
-        },
-        out: (out.as_mut_ptr(), out_layout.rows),
-        a: (a.as_ptr(), [a_layout.rows, a_layout.cols]),
-        b: (b.as_ptr(), [b_layout.rows, b_layout.cols]),
-    });
-    let tiles = &tiles;
-    // By the size of the whole, so that the numbers do not depend on the parts.
-    let as_dots = a_layout.cols == 1 && b_layout.rows == 1 && b_layout.cols > 1 && m < MANY;
-    // Parts of the longer side: the shorter one is read again for each tile of the other.
-    let (unit, len, other) = if n >= m { (TILE, n, m) } else { (ROWS, m, n) };
-    let whole = len.div_ceil(unit);
-    share(whole, LEAST / (unit * other * k) + 1, |part| {
-        let part = part.start * unit..len.min(part.end * unit);
-        let (rows, columns) = if n >= m { (0..m, part) } else { (part, 0..n) };
-        // SAFETY: the caller looked for AVX-512; the asserts above bound every address of the whole
-        // product, `out` is borrowed mutably and overlaps no operand, and no other part has these
-        // columns, or rows.
-        unsafe {
-            match as_dots {
-                true => tiles.0.run_dots(rows, columns),
-                false => tiles.0.run(rows, columns),
-            }
-        };
-    });
-}
-
-/// Shared by threads.
-struct Shared<T>(T);
-
-// SAFETY: threads write to disjoint parts of the output, and only read the operands.
-unsafe impl<T> Sync for Shared<T> {}
-
-/// [`product`] by the `gemm` crate.
-fn by_gemm(
-    sizes: (usize, usize, usize),
-    (out, out_layout, start): (&mut [f32], Layout, Start<'_>),
-    (a, a_layout): (&[f32], Layout),
-    (b, b_layout): (&[f32], Layout),
-) {
-    let (m, k, n) = sizes;
     if let Start::Row(row) = start {
         out.chunks_exact_mut(n.max(1))
             .for_each(|out| out.copy_from_slice(row));
@@ -186,8 +84,10 @@ fn by_gemm(
     if m == 0 || n == 0 || k == 0 {
         return;
     }
-    check(sizes, (out, out_layout), (a, a_layout), (b, b_layout));
-    let product = Shared(Product {
+    assert!(out_layout.at(m - 1, n - 1) < out.len());
+    assert!(a_layout.at(m - 1, k - 1) < a.len());
+    assert!(b_layout.at(k - 1, n - 1) < b.len());
+    let product = Product {
         k,
         out: out.as_mut_ptr(),
         fresh,
@@ -198,8 +98,7 @@ fn by_gemm(
             a: a_layout,
             b: b_layout,
         },
-    });
-    let product = &product;
+    };
     // Each thread computes a part of the output, over all of k, so that the numbers are the same;
     // parts of the longer side, because `gemm` does whole blocks of the other one best.
     let least = |unit: usize| (LEAST / (unit * k)).max(SMALL / unit) + 1;
@@ -214,12 +113,12 @@ fn by_gemm(
             let columns = part.start * TILE..end;
             // SAFETY: the asserts above bound every address of the whole product, `out` is borrowed
             // mutably and overlaps neither operand, and no other part has these columns.
-            unsafe { product.0.add_columns(0..m, columns) };
+            unsafe { product.add_columns(0..m, columns) };
         });
     } else {
         share(m, least(n).max(FEW + 1), |rows| {
             // SAFETY: as above, with these rows.
-            unsafe { product.0.add_columns(rows, 0..n) };
+            unsafe { product.add_columns(rows, 0..n) };
         });
     }
 }
@@ -239,6 +138,9 @@ struct Layouts {
     a: Layout,
     b: Layout,
 }
+
+// SAFETY: threads write to disjoint parts of `out`, as the callers of `add` promise.
+unsafe impl Sync for Product {}
 
 impl Product {
     /// [`add`](Self::add), a width that is no multiple of a tile in two steps for few rows.
@@ -303,15 +205,8 @@ mod tests {
     use super::super::threads::with_threads;
     use super::*;
 
-    type Kernel = fn(
-        (usize, usize, usize),
-        (&mut [f32], Layout, Start<'_>),
-        (&[f32], Layout),
-        (&[f32], Layout),
-    );
-
     #[test]
-    fn threads_change_no_number_and_kernels_agree() {
+    fn threads_change_no_number() {
         for (m, k, n) in [
             (100, 784, 200),
             (24, 784, 200),
@@ -340,15 +235,14 @@ mod tests {
                 let la = Layout::new(if ta { m } else { k }, ta);
                 let lb = Layout::new(if tb { k } else { n }, tb);
                 let lo = Layout::new(if sideways { m } else { n }, sideways);
-                let run = |threads: usize, start: Start<'_>, kernel: Kernel| {
+                let run = |threads: usize, start: Start<'_>| {
                     let mut out = vec![0.5; m * n];
                     with_threads(threads, || {
-                        kernel((m, k, n), (&mut out, lo, start), (&a, la), (&b, lb));
+                        product((m, k, n), (&mut out, lo, start), (&a, la), (&b, lb));
                     });
                     out
                 };
-                let alone = run(1, Start::Out, product);
-                let plain = run(1, Start::Out, by_gemm);
+                let alone = run(1, Start::Out);
                 for (i, j) in [(0, 0), (m - 1, n - 1), (m / 2, n / 3)] {
                     let pairs = (0..k)
                         .map(|l| (a[i * la.rows + l * la.cols], b[l * lb.rows + j * lb.cols]));
@@ -356,31 +250,21 @@ mod tests {
                     let found = f64::from(alone[lo.at(i, j)]) - 0.5;
                     assert!((found - want).abs() < 1e-3, "{found} is not {want}");
                 }
-                for (one, other) in alone.iter().zip(&plain) {
-                    assert!(
-                        (one - other).abs() < 1e-3,
-                        "{one} is not {other}, {m} {k} {n}"
-                    );
-                }
                 for threads in [2, 3, 7] {
-                    for (kernel, alone) in [(product as Kernel, &alone), (by_gemm, &plain)] {
-                        let same = run(threads, Start::Out, kernel) == *alone;
-                        assert!(same, "{threads} threads, {m} {k} {n}");
-                    }
+                    let same = run(threads, Start::Out) == alone;
+                    assert!(same, "{threads} threads, {m} {k} {n}");
                 }
-                for kernel in [product as Kernel, by_gemm] {
-                    let written = run(2, Start::Zero, kernel);
-                    for (written, added) in written.iter().zip(&alone) {
-                        assert!((written + 0.5 - added).abs() < 1e-3);
-                    }
-                    if sideways {
-                        continue;
-                    }
-                    let row = numbers(n, 31);
-                    let from_row = run(2, Start::Row(&row), kernel);
-                    for (i, number) in from_row.iter().enumerate() {
-                        assert!((number - row[i % n] - written[i]).abs() < 1e-3);
-                    }
+                let written = run(2, Start::Zero);
+                for (written, added) in written.iter().zip(&alone) {
+                    assert!((written + 0.5 - added).abs() < 1e-3);
+                }
+                if sideways {
+                    continue;
+                }
+                let row = numbers(n, 31);
+                let from_row = run(2, Start::Row(&row));
+                for (i, number) in from_row.iter().enumerate() {
+                    assert!((number - row[i % n] - written[i]).abs() < 1e-3);
                 }
             }
         }

@@ -5,8 +5,6 @@ pub(crate) mod simd;
 
 pub(super) mod bernoulli;
 mod buffer;
-#[cfg(target_arch = "x86_64")]
-mod dots;
 pub(crate) mod math;
 pub(super) mod matmul;
 pub(crate) mod memory;
@@ -15,8 +13,6 @@ mod pool;
 pub(super) mod rows;
 pub(super) mod softmax;
 pub(crate) mod threads;
-#[cfg(target_arch = "x86_64")]
-mod tiles;
 pub(super) mod view;
 pub(super) mod zip;
 
