@@ -294,23 +294,6 @@ impl Relax {
         Ok(network.named(&task.parameter_name("network")))
     }
 
-    /// An estimate by the corrected relaxed cost.
-    fn corrected(
-        &self,
-        task: &SiteTask<'_>,
-        cost: &dyn Cost,
-        state: &SiteState,
-    ) -> Result<Estimate> {
-        let parts = state.parameters().split_at_checked(2);
-        let parts = parts.and_then(|(relaxed, network)| {
-            let network = FreeForm::of(network, self.activation)?;
-            Some((RelaxedCost::of(relaxed)?, network))
-        });
-        let (relaxed, network) =
-            parts.ok_or_else(|| Error::Autodiff("RELAX has lost its surrogate".into()))?;
-        corrected(task.problem, cost, &relaxed, &state.pausing(network))
-    }
-
     pub(super) fn surrogate(&self, task: &SiteTask<'_>) -> Result<Box<dyn Surrogate>> {
         let Problem {
             relaxation,
@@ -412,8 +395,10 @@ impl Estimator for Relax {
         cost: &dyn Cost,
         state: &SiteState,
     ) -> Result<Estimate> {
-        if self.corrects(task.class) {
-            return self.corrected(task, cost, state);
+        if self.corrects(task.class)
+            && let Some((relaxed, network)) = state.relaxed_and_rest()
+        {
+            return corrected(task.problem, cost, relaxed, &network);
         }
         if self.kind(task.class) == SurrogateKind::Sum {
             return relax(task.problem, cost, state.surrogate());

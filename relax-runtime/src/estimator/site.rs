@@ -9,7 +9,7 @@ use super::{ContinuousEstimate, ContinuousTask, Cost, Estimate, MovingAverage, P
 use crate::error::{Error, Result};
 use crate::optim::{Adam, Optimizer};
 use crate::random::{Key, Stream};
-use crate::surrogate::{Pausable, Quadratic, Surrogate, VarianceGradient, Zero};
+use crate::surrogate::{Pausable, Quadratic, RelaxedCost, Surrogate, VarianceGradient, Zero};
 use crate::tensor::{Parameter, Tensor};
 
 /// How the conditional relaxed sample z̃ is drawn.
@@ -348,11 +348,13 @@ impl SiteState {
         &self.surrogate
     }
 
-    /// A part of the surrogate that computes what it learns from only where the whole does.
-    pub(super) fn pausing(&self, part: impl Surrogate + 'static) -> Pausable {
-        let part = Pausable::new(Box::new(part));
-        part.learn(self.learns());
-        part
+    /// The surrogate's relaxed cost, and what is added to it, which computes what it learns from only
+    /// where the whole does; nothing unless it is such a sum.
+    pub(super) fn relaxed_and_rest(&self) -> Option<(&RelaxedCost, Pausable<&dyn Surrogate>)> {
+        let relaxed = self.surrogate.relaxed_cost()?;
+        let rest = Pausable::new(self.surrogate.beside_relaxed_cost()?);
+        rest.learn(self.learns());
+        Some((relaxed, rest))
     }
 
     /// Whether the surrogate computes what it learns from.

@@ -17,7 +17,7 @@ use crate::estimator::{
 };
 use crate::model::ParamStore;
 use crate::report::{GradientMoments, SiteReport};
-use crate::surrogate::{Quadratic, VarianceGradient};
+use crate::surrogate::{Quadratic, RelaxedCost, VarianceGradient};
 use crate::tensor::Tensor;
 
 /// A site that has been met.
@@ -168,7 +168,8 @@ impl Site {
     /// Scale and temperature of the site's relaxed cost, if its surrogate has one.
     pub(super) fn eta_and_temperature(&self) -> Result<Option<(f64, f64)>> {
         let state = self.state.as_ref();
-        state.map_or(Ok(None), |state| state.surrogate().eta_and_temperature())
+        let relaxed = state.and_then(|state| state.surrogate().relaxed_cost());
+        relaxed.map(RelaxedCost::eta_and_temperature).transpose()
     }
 
     /// Running variance of the gradient.
@@ -345,10 +346,12 @@ impl Site {
                 state.baseline.restore([*sum, *weight]);
                 state.spread.restore([*square_sum, *square_weight]);
                 let moments = match state.quadratic_mut() {
-                    Some(quadratic) => quadratic.restore(rest),
-                    None => Some(rest),
+                    Some(quadratic) => quadratic.restore(rest).ok_or_else(|| {
+                        refused("its averages are too few for the site's surrogate".into())
+                    })?,
+                    None => rest,
                 };
-                self.moments = GradientMoments::restored(moments.unwrap_or_default());
+                self.moments = GradientMoments::restored(moments);
             }
         }
         self.state = Some(state);

@@ -30,7 +30,7 @@ pub(super) struct Sites {
     order: Vec<String>,
     /// What a checkpoint says of sites that have not been met since.
     restored: SavedSites,
-    joint: Joint,
+    joint: JointSum,
 }
 
 /// What the plan looks at when a site is met.
@@ -44,7 +44,7 @@ struct Met<'a> {
 
 /// Whether the last step summed over all choices together.
 #[derive(Debug, Default)]
-enum Joint {
+enum JointSum {
     #[default]
     Untried,
     /// Over so many combinations.
@@ -98,13 +98,13 @@ impl Sites {
                 distribution: site.distribution,
                 estimator: site.estimator.name(),
                 evaluations: match self.joint {
-                    Joint::Summed(combinations) => combinations,
+                    JointSum::Summed(combinations) => combinations,
                     _ => site.estimator.evaluations(site.class),
                 },
                 biased: site.estimator.biased(),
                 reason: match &self.joint {
-                    Joint::Summed(all) => format!("{reason}, and over {}", combinations(*all)),
-                    Joint::Refused(why) if site.joint.is_some() => {
+                    JointSum::Summed(all) => format!("{reason}, and over {}", combinations(*all)),
+                    JointSum::Refused(why) if site.joint.is_some() => {
                         format!("{reason}, the others as drawn: {why}")
                     }
                     _ => reason.clone(),
@@ -125,7 +125,7 @@ impl Sites {
     /// Up to how many combinations all choices are summed over together, as far as the sites that
     /// were met show: where one has another estimator, or has had estimates of its own, nothing.
     pub(super) fn joint_limit(&self) -> Option<usize> {
-        if matches!(self.joint, Joint::Refused(_)) || !self.restored.is_empty() {
+        if matches!(self.joint, JointSum::Refused(_)) || !self.restored.is_empty() {
             return None;
         }
         let own = |site: &Site| site.joint.filter(|_| !site.has_learned());
@@ -136,20 +136,20 @@ impl Sites {
 
     /// Notes that a step summed over so many combinations.
     pub(super) fn summed_jointly(&mut self, combinations: usize) {
-        self.joint = Joint::Summed(combinations);
+        self.joint = JointSum::Summed(combinations);
     }
 
     /// Over how many combinations the last step summed, if it did.
     pub(super) fn combinations(&self) -> Option<usize> {
         match self.joint {
-            Joint::Summed(combinations) => Some(combinations),
+            JointSum::Summed(combinations) => Some(combinations),
             _ => None,
         }
     }
 
     /// From now on each site is estimated on its own.
     pub(super) fn refuse_joint(&mut self, why: String) {
-        self.joint = Joint::Refused(why);
+        self.joint = JointSum::Refused(why);
     }
 
     /// Chooses the estimators of the sites that an evaluation came by.
@@ -301,7 +301,7 @@ impl Sites {
     /// Forgets everything met, and goes on from what was saved.
     pub(super) fn restore(&mut self, saved: SavedSites) {
         self.met.clear();
-        self.joint = Joint::Untried;
+        self.joint = JointSum::Untried;
         self.restored = saved;
     }
 }

@@ -56,23 +56,6 @@ impl FreeForm {
         })
     }
 
-    /// The network whose parameters these are, if there are layers among them.
-    pub(crate) fn of(parameters: &[Parameter], activation: Activation) -> Option<Self> {
-        let layer = |pair: &[Parameter]| Linear {
-            weight: pair[0].clone(),
-            bias: pair[1].clone(),
-        };
-        let mut layers = parameters.chunks_exact(2).map(layer);
-        let before = layers.next()?;
-        let layers: Vec<Linear> = layers.collect();
-        (layers.len() > 1).then(|| Self {
-            layout: Layout::new(&before, &layers),
-            before,
-            layers,
-            activation,
-        })
-    }
-
     /// Names the network's parameters.
     #[must_use]
     pub fn named(self, name: &str) -> Self {

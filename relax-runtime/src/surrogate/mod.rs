@@ -100,12 +100,14 @@ pub trait Surrogate: Debug {
     /// How many times one value evaluates the cost.
     fn evaluations(&self) -> usize;
 
-    /// Scale η and temperature λ of the relaxed cost in it, if there is one.
-    ///
-    /// # Errors
-    /// If a device cannot be read.
-    fn eta_and_temperature(&self) -> Result<Option<(f64, f64)>> {
-        Ok(None)
+    /// The relaxed cost in it, if there is one.
+    fn relaxed_cost(&self) -> Option<&RelaxedCost> {
+        None
+    }
+
+    /// What is added to the relaxed cost, where it is such a sum.
+    fn beside_relaxed_cost(&self) -> Option<&dyn Surrogate> {
+        None
     }
 
     /// Value and derivatives at z. Implementations with a closed form override the automatic

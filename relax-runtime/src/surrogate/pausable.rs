@@ -1,21 +1,23 @@
 //! A surrogate whose training can be paused.
 
 use std::cell::Cell;
+use std::fmt::Debug;
+use std::ops::Deref;
 
-use super::{Linearization, Surrogate, Surroundings, VarianceGradient};
+use super::{Linearization, RelaxedCost, Surrogate, Surroundings, VarianceGradient};
 use crate::error::Result;
 use crate::tensor::{Parameter, Tensor};
 
 /// A surrogate that computes what it would learn from only while it learns.
 #[derive(Debug)]
-pub(crate) struct Pausable {
-    surrogate: Box<dyn Surrogate>,
+pub(crate) struct Pausable<S = Box<dyn Surrogate>> {
+    surrogate: S,
     learns: Cell<bool>,
 }
 
-impl Pausable {
+impl<S> Pausable<S> {
     /// A surrogate that learns.
-    pub(crate) fn new(surrogate: Box<dyn Surrogate>) -> Self {
+    pub(crate) fn new(surrogate: S) -> Self {
         Self {
             surrogate,
             learns: Cell::new(true),
@@ -33,7 +35,7 @@ impl Pausable {
     }
 }
 
-impl Surrogate for Pausable {
+impl<S: Deref<Target: Surrogate> + Debug> Surrogate for Pausable<S> {
     fn value(&self, z: &Tensor, around: Surroundings<'_>) -> Result<Tensor> {
         self.surrogate.value(z, around)
     }
@@ -46,8 +48,12 @@ impl Surrogate for Pausable {
         self.surrogate.evaluations()
     }
 
-    fn eta_and_temperature(&self) -> Result<Option<(f64, f64)>> {
-        self.surrogate.eta_and_temperature()
+    fn relaxed_cost(&self) -> Option<&RelaxedCost> {
+        self.surrogate.relaxed_cost()
+    }
+
+    fn beside_relaxed_cost(&self) -> Option<&dyn Surrogate> {
+        self.surrogate.beside_relaxed_cost()
     }
 
     fn linearize<'a>(&'a self, z: &Tensor, around: Surroundings<'a>) -> Result<Linearization<'a>> {

@@ -21,15 +21,14 @@ impl RelaxedCost {
         }
     }
 
-    /// The surrogate whose parameters these are, if they are two.
-    pub(crate) fn of(parameters: &[Parameter]) -> Option<Self> {
-        let [scale, log_temperature] = parameters else {
-            return None;
-        };
-        Some(Self {
-            scale: scale.clone(),
-            log_temperature: log_temperature.clone(),
-        })
+    /// Scale η and temperature λ.
+    ///
+    /// # Errors
+    /// If a device cannot be read.
+    pub fn eta_and_temperature(&self) -> Result<(f64, f64)> {
+        let eta = self.scale.get().peek_item()?;
+        let temperature = self.log_temperature.get().peek_item()?.exp();
+        Ok((eta.into(), temperature.into()))
     }
 
     /// η and λ, constants.
@@ -65,10 +64,8 @@ impl Surrogate for RelaxedCost {
         1
     }
 
-    fn eta_and_temperature(&self) -> Result<Option<(f64, f64)>> {
-        let eta = self.scale.get().peek_item()?;
-        let temperature = self.log_temperature.get().peek_item()?.exp();
-        Ok(Some((eta.into(), temperature.into())))
+    fn relaxed_cost(&self) -> Option<&RelaxedCost> {
+        Some(self)
     }
 
     /// One evaluation of f, which carries the tangent ∂/∂λ. f' = ∂f/∂λ is linear in s' = ∂s/∂λ, so

@@ -1,6 +1,6 @@
 //! The sum of two surrogates.
 
-use super::{Linearization, Surrogate, Surroundings};
+use super::{Linearization, RelaxedCost, Surrogate, Surroundings};
 use crate::error::Result;
 use crate::tensor::{Parameter, Tensor};
 
@@ -23,11 +23,12 @@ impl<A: Surrogate, B: Surrogate> Surrogate for Sum<A, B> {
         self.0.evaluations() + self.1.evaluations()
     }
 
-    fn eta_and_temperature(&self) -> Result<Option<(f64, f64)>> {
-        match self.0.eta_and_temperature()? {
-            Some(found) => Ok(Some(found)),
-            None => self.1.eta_and_temperature(),
-        }
+    fn relaxed_cost(&self) -> Option<&RelaxedCost> {
+        self.0.relaxed_cost().or_else(|| self.1.relaxed_cost())
+    }
+
+    fn beside_relaxed_cost(&self) -> Option<&dyn Surrogate> {
+        self.0.relaxed_cost().map(|_| &self.1 as &dyn Surrogate)
     }
 
     fn linearize<'a>(&'a self, z: &Tensor, around: Surroundings<'a>) -> Result<Linearization<'a>> {
