@@ -73,17 +73,21 @@ impl<'a> Residual<'a> {
     pub(super) fn gradient_of_mean(&self, problem: &Problem<'_>) -> Result<Tensor> {
         let theta = problem.theta.detach();
         let mean = problem.mean(&theta);
-        let slope = mean.with_values(|p| {
+        let slope: Vec<f32> = mean.with_values(|p| {
+            let coins = problem.relaxation.event_rank() == 0;
             let rows = p.chunks(self.quadratic.numbers());
             let slopes = rows.flat_map(|p| self.quadratic.slope(p));
-            slopes.map(|x| x as f32).collect::<Vec<_>>()
+            let by_theta = |(slope, &p): (f64, &f32)| match coins {
+                true => p * ((1.0 - p) * slope as f32),
+                false => slope as f32,
+            };
+            slopes.zip(p).map(by_theta).collect()
         })?;
         let slope = Tensor::from_vec(slope, theta.shape(), &theta.device())?;
-        let share = match problem.relaxation.event_rank() {
-            0 => (1.0 - &mean) * slope,
-            _ => &slope - (&mean * &slope).sum_keepdim(-1),
-        };
-        Ok(mean * share)
+        Ok(match problem.relaxation.event_rank() {
+            0 => slope,
+            _ => &mean * (&slope - (&mean * &slope).sum_keepdim(-1)),
+        })
     }
 }
 
