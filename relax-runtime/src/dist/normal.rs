@@ -8,6 +8,7 @@ use super::{
 };
 use crate::error::{Error, Result};
 use crate::random::Stream;
+use crate::tensor::cpu::math;
 use crate::tensor::{Shape, Tensor};
 
 const NAME: &str = "Normal";
@@ -163,6 +164,11 @@ impl Distribution for Normal<Tensor> {
         Ok(Number::Tensor(Law::log_density(self, value)))
     }
 
+    fn log_density_from(&self, value: &Tensor, k: usize) -> Result<Number> {
+        check_fit(NAME, &self.parameters(), value)?;
+        Ok(Number::Tensor(Law::log_density_from(self, value, k)))
+    }
+
     fn law(&self) -> Result<Rc<dyn Law>> {
         Ok(Rc::new(self.clone()))
     }
@@ -205,6 +211,20 @@ impl Law for Normal<Tensor> {
     fn log_density(&self, value: &Tensor) -> Tensor {
         let standard = (value - &self.loc) / &self.scale;
         (standard.square() + TAU.ln() as f32) * -0.5 - self.scale.ln()
+    }
+
+    fn log_density_from(&self, value: &Tensor, k: usize) -> Tensor {
+        let half_ln_tau = 0.5 * TAU.ln() as f32;
+        let density = move |[x, loc, scale]: [f32; 3]| {
+            let t = (x - loc) / scale;
+            t * t * -0.5 - math::ln(scale) - half_ln_tau
+        };
+        let slopes = |[x, loc, scale]: [f32; 3]| {
+            let t = (x - loc) / scale;
+            [-t / scale, t / scale, (t * t - 1.0) / scale]
+        };
+        Tensor::summed_terms([value, &self.loc, &self.scale], k, density, slopes)
+            .unwrap_or_else(|| Law::log_density(self, value).sum_from(k))
     }
 
     fn noise(&self, stream: &mut Stream) -> Result<Tensor> {

@@ -6,7 +6,7 @@ use dfdx::tensor::{Cpu, Gradients, HasErr, PutTape, SplitTape, Tensor as Dfdx, T
 use dfdx::tensor_ops::TryMul;
 
 use super::dispatch::Data;
-use super::graph::Backward;
+use super::graph::{Gradient, OnCpu, Sinks};
 use super::recorder::Recorder;
 use super::{Device, Inner, Shape, Tensor, cpu, device};
 use crate::error::{Error, Result};
@@ -77,7 +77,7 @@ impl Tensor {
             let (out, tape) = out.try_mul(1.0).map_err(backend)?.split_tape();
             let values = Data::Cpu(out.as_vec().into());
             let backward = || {
-                Backward::Cpu(Box::new(move |gradient, sinks| {
+                OnCpu::new(move |gradient: &mut Gradient, sinks: &mut Sinks<'_>| {
                     let Some(sink) = sinks.get(0) else {
                         return Ok(());
                     };
@@ -91,7 +91,7 @@ impl Tensor {
                         Ok(())
                     };
                     run().map_err(backend)
-                }))
+                })
             };
             Ok(Self::new(Inner::derived(
                 &[inner],

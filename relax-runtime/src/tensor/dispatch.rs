@@ -1,7 +1,7 @@
 //! Where a tensor's numbers are, and from the result of an operation to a tensor of the graph.
 
 use super::cpu::Buffer;
-use super::graph::{Backward, Gradient, Node, Sinks};
+use super::graph::{Backward, Gradient, Node, OnCpu, Sinks};
 use super::provenance::Provenance;
 use super::{Inner, Shape, device};
 
@@ -47,15 +47,15 @@ impl Inner {
 
     /// The result of an operation on `operands`; `backward` is asked for if one is tracked.
     #[inline]
-    pub(super) fn derived(
+    pub(super) fn derived<B: Backward + 'static>(
         operands: &[&Inner],
         shape: Shape,
         data: Data,
-        backward: impl FnOnce() -> Backward,
+        backward: impl FnOnce() -> B,
     ) -> Self {
         let tracked = operands.iter().any(|x| x.node.is_some());
         let node = tracked.then(|| {
-            let parents = operands.iter().map(|x| x.node.clone()).collect();
+            let parents = operands.iter().map(|x| x.node.as_ref());
             Node::result(parents, shape.numel(), backward())
         });
         let sources = operands.iter().filter_map(|x| x.provenance.as_ref());
@@ -76,20 +76,16 @@ pub(super) fn record_cpu(
     backward: impl FnOnce(&mut Gradient, &mut Sinks<'_>) + 'static,
 ) -> Inner {
     Inner::derived(operands, shape, Data::Cpu(values.into()), || {
-        cpu_backward(backward)
+        OnCpu::new(move |gradient: &mut Gradient, sinks: &mut Sinks<'_>| {
+            backward(gradient, sinks);
+            Ok(())
+        })
     })
-}
-
-fn cpu_backward(backward: impl FnOnce(&mut Gradient, &mut Sinks<'_>) + 'static) -> Backward {
-    Backward::Cpu(Box::new(move |gradient, sinks| {
-        backward(gradient, sinks);
-        Ok(())
-    }))
 }
 
 /// The same numbers in another shape, without a copy.
 pub(super) fn reshaped_cpu(operand: &Inner, shape: Shape, values: &Buffer) -> Inner {
-    Inner::derived(&[operand], shape, Data::Cpu(values.clone()), || {
-        cpu_backward(|g, sinks| sinks.pass_changed(0, g, |_| {}))
+    record_cpu(&[operand], shape, values.clone(), |g, sinks| {
+        sinks.pass_changed(0, g, |_| {});
     })
 }

@@ -1,13 +1,15 @@
 //! Tensors on the GPU: dfdx's operations, recorded in the graph, and dfdx's table of gradients.
 
+use std::cell::Cell;
+
 use dfdx::tensor::{Gradients, HasErr, NoneTape, PutTape, SplitTape, Tensor as Dfdx};
 use dfdx::tensor_ops::TryMul;
 
 use super::device::Gpu;
 use super::dispatch::Data;
 use super::grad::{Outputs, Target};
-use super::graph::{Backward, Pass};
-use super::recorder::Recorder;
+use super::graph::{Backward, Gradient, Pass, Sinks};
+use super::recorder::{Op, Recorder};
 use super::{Inner, Shape, Tensor};
 use crate::error::{Error, Result};
 
@@ -39,12 +41,25 @@ pub(super) fn copy(flat: &Flat) -> Outcome<Flat> {
     flat.clone().try_mul(1.0)
 }
 
+/// The backward operations that dfdx has recorded.
+struct OnGpu(Cell<Vec<Op<Gpu>>>);
+
+impl Backward for OnGpu {
+    fn run(&self, _: &mut Gradient, _: &mut Sinks<'_>) -> Result<()> {
+        Err(Error::Autodiff("an operation of a GPU ran on the CPU".into()))
+    }
+
+    fn take_ops(&self) -> Vec<Op<Gpu>> {
+        self.0.take()
+    }
+}
+
 impl Inner {
     /// The result of an operation that dfdx has recorded.
     pub(super) fn taped(operands: &[&Inner], shape: Shape, out: Taped) -> Self {
         let (flat, tape) = out.split_tape();
         Self::derived(operands, shape, Data::Cuda(flat), || {
-            Backward::Cuda(tape.into_ops())
+            OnGpu(Cell::new(tape.into_ops()))
         })
     }
 
@@ -96,11 +111,9 @@ pub(super) fn backpropagate(
             .map_err(error)?;
         }
     }
-    for backward in pass.take_backward() {
-        if let Backward::Cuda(ops) = backward {
-            for op in ops.into_iter().rev() {
-                op(&mut gradients).map_err(error)?;
-            }
+    for (_, node) in pass.work() {
+        for op in node.use_up().take_ops().into_iter().rev() {
+            op(&mut gradients).map_err(error)?;
         }
     }
     let device = &outputs[0].0.device;

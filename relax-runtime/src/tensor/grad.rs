@@ -3,7 +3,8 @@
 use smallvec::SmallVec;
 
 use super::dispatch::Data;
-use super::graph::{Backward, Gradient, Node, Pass};
+use super::cpu::memory::{self, Numbers};
+use super::graph::{Gradient, Node, Pass};
 use super::{Inner, Parameter, Provenance, Shape, Tensor, cpu};
 use crate::error::{Error, Result};
 
@@ -77,7 +78,8 @@ fn backpropagate_cpu(
     outputs: &Outputs<'_>,
     targets: &[Target<'_>],
 ) -> Result<Vec<Tensor>> {
-    let mut gradients = vec![Vec::new(); pass.nodes.len()];
+    let mut gradients: Vec<Numbers> = Vec::new();
+    gradients.resize_with(pass.found.len(), Numbers::new);
     for (output, cotangent) in outputs {
         let place = output.node.as_ref().and_then(|node| pass.place(node));
         let Some(gradient) = place.map(|place| &mut gradients[place]) else {
@@ -85,42 +87,41 @@ fn backpropagate_cpu(
         };
         match cotangent.map(|cotangent| &cotangent.data) {
             Some(Data::Cpu(cotangent)) if gradient.is_empty() => {
-                *gradient = cpu::memory::copy(cpu::slice(cotangent));
+                *gradient = memory::numbers(output.shape.numel());
+                gradient.copy_from_slice(cpu::slice(cotangent));
             }
             Some(Data::Cpu(cotangent)) => cpu::add(gradient, cpu::slice(cotangent)),
             #[cfg(feature = "cuda")]
             Some(Data::Cuda(_)) => {}
             None => {
                 if gradient.is_empty() {
-                    *gradient = cpu::memory::full(output.shape.numel(), 0.0);
+                    *gradient = memory::zeros(output.shape.numel());
                 }
                 gradient.iter_mut().for_each(|g| *g += 1.0);
             }
         }
     }
     for (place, node) in pass.work() {
-        let Some(Backward::Cpu(backward)) = node.backward.borrow_mut().take() else {
-            continue;
-        };
         let mut gradient = Gradient {
             values: std::mem::take(&mut gradients[place]),
-            kept: pass.targets[place],
+            kept: pass.found[place].is_target,
         };
+        let backward = node.use_up();
         if gradient.is_empty() {
             continue;
         }
-        backward(&mut gradient, &mut pass.sinks(node, &mut gradients))?;
+        backward.run(&mut gradient, &mut pass.sinks(node, &mut gradients))?;
         if gradient.kept {
             gradients[place] = gradient.values;
         } else {
-            cpu::memory::give(gradient.values);
+            memory::give_numbers(gradient.values);
         }
     }
     let read = |target: &Target<'_>| {
         let place = pass.place(target.node);
-        let mut gradient = place.map_or_else(Vec::new, |at| std::mem::take(&mut gradients[at]));
+        let mut gradient = place.map_or_else(Numbers::new, |at| std::mem::take(&mut gradients[at]));
         if gradient.is_empty() {
-            gradient = cpu::memory::full(target.shape.numel(), 0.0);
+            gradient = memory::zeros(target.shape.numel());
         }
         let device = outputs[0].0.device.clone();
         Tensor::new(Inner::constant(
@@ -216,10 +217,8 @@ pub(crate) fn grad_parameters_around(
         return Ok(gradients);
     }
     let pass = Pass::find(&outputs, 0, constants, |node| node.leaf.is_some());
-    let leaves = pass
-        .nodes
-        .iter()
-        .filter_map(|&node| Some((node, node.leaf.as_ref()?)));
+    let nodes = pass.found.iter().map(|found| found.node);
+    let leaves = nodes.filter_map(|node| Some((node, node.leaf.as_ref()?)));
     let (living, targets): (Vec<Parameter>, Vec<Target<'_>>) = leaves
         .filter_map(|(node, leaf)| {
             let target = Target {

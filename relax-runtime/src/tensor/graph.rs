@@ -7,6 +7,7 @@ use std::rc::{Rc, Weak};
 
 use smallvec::SmallVec;
 
+use super::cpu::memory::Numbers;
 use super::grad::Outputs;
 use super::parameter::State;
 use super::{Shape, Tensor, cpu};
@@ -24,26 +25,61 @@ pub(super) struct Leaf {
 type PerOperand<T> = SmallVec<[T; 3]>;
 
 /// The result of one recorded operation, or a leaf.
-pub(super) struct Node {
+pub(super) struct Node<B: ?Sized = dyn Backward> {
     /// Grows along every edge from parent to child.
     pub(super) id: u64,
     /// Number of elements of the result.
     pub(super) len: usize,
     /// Aligned with the operation's operands; `None` for an untracked one.
     pub(super) parents: PerOperand<Option<Rc<Node>>>,
-    /// `None` once the operation has run.
-    pub(super) backward: RefCell<Option<Backward>>,
-    pub(super) leaf: Option<Leaf>,
+    pub(super) leaf: Option<Box<Leaf>>,
     /// The last search that came by, and the node's place among what it found.
     found: Cell<(u64, usize)>,
+    /// Whether the operation has run.
+    used_up: Cell<bool>,
+    backward: B,
 }
 
-/// A backward operation on the CPU: gets the gradient of the result, adds to the operands'.
-type CpuBackward = dyn FnOnce(&mut Gradient, &mut Sinks<'_>) -> Result<()>;
+/// A backward operation, on the device of its result. Runs once.
+pub(super) trait Backward {
+    /// On the CPU: gets the gradient of the result, adds to the operands'.
+    fn run(&self, gradient: &mut Gradient, sinks: &mut Sinks<'_>) -> Result<()>;
+
+    /// On a GPU: dfdx's operations, the first of them last.
+    #[cfg(feature = "cuda")]
+    fn take_ops(&self) -> Vec<super::recorder::Op<super::device::Gpu>> {
+        Vec::new()
+    }
+}
+
+/// A leaf's.
+impl Backward for () {
+    fn run(&self, _: &mut Gradient, _: &mut Sinks<'_>) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// What a function does on the CPU. It is dropped with what it has saved as soon as it has run.
+pub(super) struct OnCpu<F>(Cell<Option<F>>);
+
+impl<F: FnOnce(&mut Gradient, &mut Sinks<'_>) -> Result<()>> OnCpu<F> {
+    pub(super) fn new(run: F) -> Self {
+        Self(Cell::new(Some(run)))
+    }
+}
+
+impl<F: FnOnce(&mut Gradient, &mut Sinks<'_>) -> Result<()>> Backward for OnCpu<F> {
+    fn run(&self, gradient: &mut Gradient, sinks: &mut Sinks<'_>) -> Result<()> {
+        match self.0.take() {
+            Some(run) => run(gradient, sinks),
+            None => Ok(()),
+        }
+    }
+}
 
 /// The gradient of an operation's result.
 pub(super) struct Gradient {
-    pub(super) values: Vec<f32>,
+    pub(super) values: Numbers,
     /// Whether somebody asked for it, so that no operand's gradient may take its place.
     pub(super) kept: bool,
 }
@@ -56,13 +92,6 @@ impl Deref for Gradient {
     }
 }
 
-/// The backward operation of a node, on the device of its result.
-pub(super) enum Backward {
-    Cpu(Box<CpuBackward>),
-    #[cfg(feature = "cuda")]
-    Cuda(Vec<super::recorder::Op<super::device::Gpu>>),
-}
-
 /// A number that no earlier call in this thread returned; from 1.
 fn next_id() -> u64 {
     thread_local! {
@@ -72,33 +101,49 @@ fn next_id() -> u64 {
     LAST.get()
 }
 
-impl Node {
+impl<B: Backward + 'static> Node<B> {
     fn build(
         parents: PerOperand<Option<Rc<Node>>>,
         len: usize,
-        backward: Option<Backward>,
-        leaf: Option<Leaf>,
-    ) -> Rc<Self> {
+        leaf: Option<Box<Leaf>>,
+        backward: B,
+    ) -> Rc<Node> {
         Rc::new(Self {
             id: next_id(),
             len,
             parents,
-            backward: RefCell::new(backward),
             leaf,
             found: Cell::default(),
+            used_up: Cell::new(false),
+            backward,
         })
     }
 
+    /// The result of an operation, whose operands have these nodes.
+    #[inline]
+    pub(super) fn result<'a>(
+        operands: impl Iterator<Item = Option<&'a Rc<Node>>>,
+        len: usize,
+        backward: B,
+    ) -> Rc<Node> {
+        let mut parents = PerOperand::new();
+        // Not `collect`, which asks for memory first.
+        for node in operands {
+            parents.push(node.cloned());
+        }
+        Self::build(parents, len, None, backward)
+    }
+}
+
+impl Node {
     pub(super) fn leaf(len: usize, leaf: Option<Leaf>) -> Rc<Self> {
-        Self::build(PerOperand::new(), len, None, leaf)
+        Node::build(PerOperand::new(), len, leaf.map(Box::new), ())
     }
 
-    pub(super) fn result(
-        parents: PerOperand<Option<Rc<Node>>>,
-        len: usize,
-        backward: Backward,
-    ) -> Rc<Self> {
-        Self::build(parents, len, Some(backward), None)
+    /// The backward operation, the first time.
+    pub(super) fn use_up(&self) -> &dyn Backward {
+        self.used_up.set(true);
+        &self.backward
     }
 
     /// Where a search put the node.
@@ -113,7 +158,7 @@ impl Node {
 }
 
 /// Releases long chains of nodes without recursing along all of them.
-impl Drop for Node {
+impl<B: ?Sized> Drop for Node<B> {
     fn drop(&mut self) {
         const DEEPEST: usize = 64;
         thread_local! {
@@ -143,11 +188,16 @@ impl Drop for Node {
 pub(super) struct Pass<'a> {
     search: u64,
     /// Children last.
-    pub(super) nodes: Vec<&'a Node>,
-    /// For each node, whether it is one of the targets.
-    pub(super) targets: Vec<bool>,
-    /// For each node, whether it is one of the targets or depends on one.
-    reaches: Vec<bool>,
+    pub(super) found: Vec<Found<'a>>,
+}
+
+/// A node of a pass.
+pub(super) struct Found<'a> {
+    pub(super) node: &'a Node,
+    /// Whether it is one of the targets.
+    pub(super) is_target: bool,
+    /// Whether it is one of the targets or depends on one.
+    reaches: bool,
 }
 
 /// The place of a node that a search saw and left out.
@@ -162,35 +212,42 @@ impl<'a> Pass<'a> {
         constants: &[&Tensor],
         is_target: impl Fn(&Node) -> bool,
     ) -> Self {
+        /// A small model's graph.
+        const USUAL: usize = 64;
         let search = next_id();
         for constant in constants {
             if let Ok(Some(node)) = constant.0.as_ref().map(|inner| &inner.node) {
                 node.found.set((search, LEFT_OUT));
             }
         }
-        let roots = outputs
-            .iter()
-            .filter_map(|(output, _)| output.node.as_deref());
-        let mut pending: Vec<&Node> = roots.collect();
-        let mut nodes = Vec::with_capacity(pending.len());
-        while let Some(node) = pending.pop() {
+        let mut found = Vec::with_capacity(USUAL);
+        let meet = |found: &mut Vec<Found<'a>>, node: &'a Node| {
             if node.id >= oldest && node.found.get().0 != search {
                 node.found.set((search, LEFT_OUT));
-                nodes.push(node);
-                pending.extend(node.parents().map(Rc::as_ref));
+                let (is_target, reaches) = (is_target(node), false);
+                found.push(Found {
+                    node,
+                    is_target,
+                    reaches,
+                });
             }
-        }
-        nodes.sort_unstable_by_key(|node| node.id);
-        let mut pass = Self {
-            search,
-            targets: nodes.iter().map(|node| is_target(node)).collect(),
-            reaches: Vec::with_capacity(nodes.len()),
-            nodes,
         };
-        for (place, node) in pass.nodes.iter().enumerate() {
+        for (output, _) in outputs {
+            output.node.iter().for_each(|node| meet(&mut found, node));
+        }
+        let mut next = 0;
+        while let Some(child) = found.get(next).map(|found| found.node) {
+            child.parents().for_each(|node| meet(&mut found, node));
+            next += 1;
+        }
+        found.sort_unstable_by_key(|found| found.node.id);
+        let mut pass = Self { search, found };
+        for place in 0..pass.found.len() {
+            let Found {
+                node, is_target, ..
+            } = pass.found[place];
             node.found.set((search, place));
-            let reached = pass.targets[place] || node.parents().any(|parent| pass.needs(parent));
-            pass.reaches.push(reached);
+            pass.found[place].reaches = is_target || node.parents().any(|parent| pass.needs(parent));
         }
         pass
     }
@@ -201,23 +258,22 @@ impl<'a> Pass<'a> {
     }
 
     /// The buffers of the operands of a node's operation, among those by place.
-    pub(super) fn sinks<'s>(&'s self, node: &'s Node, gradients: &'s mut [Vec<f32>]) -> Sinks<'s> {
+    pub(super) fn sinks<'s>(&'s self, node: &'s Node, gradients: &'s mut [Numbers]) -> Sinks<'s> {
         Sinks {
             gradients,
-            search: self.search,
-            reaches: &self.reaches,
+            pass: self,
             node,
         }
     }
 
     /// Whether a node's gradient is wanted.
     pub(super) fn needs(&self, node: &Node) -> bool {
-        self.place(node).is_some_and(|place| self.reaches[place])
+        self.place(node).is_some_and(|place| self.found[place].reaches)
     }
 
     /// The nodes whose backward operations are to run, children first, each with its place.
     pub(super) fn work(&self) -> impl Iterator<Item = (usize, &'a Node)> {
-        let nodes = self.nodes.iter().copied().enumerate().rev();
+        let nodes = self.found.iter().map(|found| found.node).enumerate().rev();
         nodes.filter(|(_, node)| node.parents().any(|parent| self.needs(parent)))
     }
 
@@ -226,7 +282,7 @@ impl<'a> Pass<'a> {
     pub(super) fn check(&self) -> Result<()> {
         match self
             .work()
-            .find(|(_, node)| node.backward.borrow().is_none())
+            .find(|(_, node)| node.used_up.get())
         {
             None => Ok(()),
             Some(_) => Err(Error::Autodiff(
@@ -236,32 +292,24 @@ impl<'a> Pass<'a> {
             )),
         }
     }
-
-    /// The backward operations to run, in their order.
-    #[cfg(feature = "cuda")]
-    pub(super) fn take_backward(&self) -> impl Iterator<Item = Backward> {
-        self.work()
-            .filter_map(|(_, node)| node.backward.borrow_mut().take())
-    }
 }
 
 /// Gradient buffers of the operands of an operation on the CPU.
 pub(super) struct Sinks<'a> {
     /// Buffers by place; one that nothing has reached is empty.
-    gradients: &'a mut [Vec<f32>],
-    search: u64,
-    /// By place, whether a gradient is needed.
-    reaches: &'a [bool],
+    gradients: &'a mut [Numbers],
+    pass: &'a Pass<'a>,
     /// The operation's result.
     node: &'a Node,
 }
 
 impl Sinks<'_> {
     /// Place and length of operand `i`, where its gradient is needed.
+    #[inline]
     fn operand(&self, i: usize) -> Option<(usize, usize)> {
         let parent = self.node.parents[i].as_ref()?;
-        let place = parent.place(self.search)?;
-        self.reaches[place].then_some((place, parent.len))
+        let place = self.pass.place(parent)?;
+        self.pass.found[place].reaches.then_some((place, parent.len))
     }
 
     /// The buffer to add the gradient of operand `i` to, or `None` where it is not needed.
@@ -280,7 +328,7 @@ impl Sinks<'_> {
         let buffer = &mut self.gradients[place];
         let fresh = buffer.is_empty();
         if fresh {
-            *buffer = cpu::memory::take(len);
+            *buffer = cpu::memory::numbers(len);
         }
         Some((buffer, fresh))
     }
@@ -297,7 +345,8 @@ impl Sinks<'_> {
         };
         let buffer = &mut self.gradients[place];
         if buffer.is_empty() {
-            *buffer = cpu::pointwise::pointwise(elements, f);
+            *buffer = cpu::memory::numbers(elements[0].len());
+            cpu::pointwise::set(buffer, elements, f);
         } else {
             cpu::pointwise::add_pointwise(buffer, elements, f);
         }
@@ -328,7 +377,7 @@ impl Sinks<'_> {
             return;
         };
         let mut values = match g.kept {
-            true => cpu::memory::copy(g),
+            true => Numbers::from_slice(g),
             false => std::mem::take(&mut g.values),
         };
         change(&mut values);
@@ -337,19 +386,20 @@ impl Sinks<'_> {
 
     /// Adds `values` to the gradient of operand `i`, where it is needed.
     pub(super) fn add_owned(&mut self, i: usize, values: Vec<f32>) {
+        let values = Numbers::from_vec(values);
         match self.operand(i) {
             Some((place, _)) => self.give(place, values),
-            None => cpu::memory::give(values),
+            None => cpu::memory::give_numbers(values),
         }
     }
 
-    fn give(&mut self, place: usize, values: Vec<f32>) {
+    fn give(&mut self, place: usize, values: Numbers) {
         let buffer = &mut self.gradients[place];
         if buffer.is_empty() {
             *buffer = values;
         } else {
             cpu::add(buffer, &values);
-            cpu::memory::give(values);
+            cpu::memory::give_numbers(values);
         }
     }
 

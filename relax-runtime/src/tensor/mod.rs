@@ -369,9 +369,7 @@ impl Tensor {
     pub(crate) fn severed(self) -> Self {
         match self.0.as_ref().map(|inner| &inner.provenance) {
             Ok(Some(provenance)) if provenance.severed != provenance.sites => {
-                let mut provenance = provenance.clone();
-                provenance.severed = provenance.sites;
-                self.with_provenance(provenance)
+                self.with_provenance(provenance.severed())
             }
             _ => self,
         }

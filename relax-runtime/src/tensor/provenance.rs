@@ -1,6 +1,7 @@
 //! Which random sites a value was computed from, and which of them the host has read.
 
 use std::cell::Cell;
+use std::ops::Deref;
 use std::rc::Rc;
 
 use super::rounding::Rounding;
@@ -43,9 +44,13 @@ impl SiteSet {
     }
 }
 
-/// Where a value came from: its sites, and the run's record of the sites that the host has read.
+/// Where a value came from; clones share it.
 #[derive(Clone, Debug)]
-pub(crate) struct Provenance {
+pub(crate) struct Provenance(Rc<Origin>);
+
+/// The sites of a value, and the run's record of the sites that the host has read.
+#[derive(Clone, Debug)]
+pub(crate) struct Origin {
     /// Sites that the value depends on.
     pub(crate) sites: SiteSet,
     /// Those of them by which the value's derivative does not tell how it changes: a comparison or
@@ -57,6 +62,20 @@ pub(crate) struct Provenance {
     pub(crate) rounding: Option<Rounding>,
 }
 
+impl Deref for Provenance {
+    type Target = Origin;
+
+    fn deref(&self) -> &Origin {
+        &self.0
+    }
+}
+
+impl From<Origin> for Provenance {
+    fn from(origin: Origin) -> Self {
+        Self(Rc::new(origin))
+    }
+}
+
 impl Provenance {
     /// Of a value that is drawn or computed from `sites` without a break.
     pub(crate) fn new(
@@ -64,27 +83,48 @@ impl Provenance {
         reads: Rc<Cell<SiteSet>>,
         rounding: Option<Rounding>,
     ) -> Self {
-        Self {
+        Self::from(Origin {
             sites,
             severed: SiteSet::EMPTY,
             reads,
             rounding,
-        }
+        })
     }
 
     /// Union over operands; the record of reads and the rounding are the first operand's that has
     /// one.
     pub(crate) fn union<'a>(operands: impl Iterator<Item = &'a Provenance>) -> Option<Self> {
-        operands.fold(None, |all: Option<Self>, one| {
-            let Some(all) = all else {
-                return Some(one.clone());
-            };
-            Some(Self {
-                sites: all.sites.union(one.sites),
-                severed: all.severed.union(one.severed),
-                reads: all.reads,
-                rounding: all.rounding.or_else(|| one.rounding.clone()),
-            })
+        operands.fold(None, |all: Option<Self>, one| match all {
+            Some(all) => Some(all.joined(one)),
+            None => Some(one.clone()),
+        })
+    }
+
+    fn joined(self, other: &Self) -> Self {
+        let (sites, severed) = (
+            self.sites.union(other.sites),
+            self.severed.union(other.severed),
+        );
+        let smooth = self.rounding.is_some() || other.rounding.is_none();
+        if smooth && sites == self.sites && severed == self.severed {
+            return self;
+        }
+        Self::from(Origin {
+            sites,
+            severed,
+            reads: Rc::clone(&self.reads),
+            rounding: self.rounding.as_ref().or(other.rounding.as_ref()).cloned(),
+        })
+    }
+
+    /// Of a value whose derivative tells nothing.
+    pub(super) fn severed(&self) -> Self {
+        if self.severed == self.sites {
+            return self.clone();
+        }
+        Self::from(Origin {
+            severed: self.sites,
+            ..Origin::clone(self)
         })
     }
 

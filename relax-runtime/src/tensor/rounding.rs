@@ -7,6 +7,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use super::provenance::Origin;
 use super::{Provenance, SiteSet, Tensor};
 
 /// Width of a rounded kink: where |x| is much larger, nothing changes.
@@ -27,21 +28,23 @@ impl Tensor {
     /// The tensor as the start of a computation whose kinks are rounded off.
     pub(crate) fn rounded(&self, rounding: &Rounding) -> Self {
         let known = self.provenance();
-        self.with_provenance(Provenance {
+        self.with_provenance(Provenance::from(Origin {
             sites: known.map_or(SiteSet::EMPTY, |p| p.sites),
             severed: known.map_or(SiteSet::EMPTY, |p| p.severed),
             reads: known.map_or_else(Rc::default, |p| Rc::clone(&p.reads)),
             rounding: Some(rounding.clone()),
-        })
+        }))
     }
 
     /// The tensor outside any computation of rounded kinks.
     pub(crate) fn unrounded(&self) -> Self {
         match self.provenance() {
-            Some(known) if known.rounding.is_some() => self.with_provenance(Provenance {
-                rounding: None,
-                ..known.clone()
-            }),
+            Some(known) if known.rounding.is_some() => {
+                self.with_provenance(Provenance::from(Origin {
+                    rounding: None,
+                    ..Origin::clone(known)
+                }))
+            }
             _ => self.clone(),
         }
     }

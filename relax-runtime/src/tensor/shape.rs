@@ -12,7 +12,7 @@ pub const MAX_RANK: usize = 4;
 /// Lengths of the axes of a tensor, outermost first; `[]` is a single number.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Shape {
-    /// Axes beyond the rank are 1, so that equality compares the used ones only.
+    /// Aligned to the right, where broadcasting begins, with 1 before the first axis.
     dims: [usize; MAX_RANK],
     rank: usize,
 }
@@ -26,7 +26,7 @@ impl Shape {
 
     /// Number of elements: the product of all axes, or `usize::MAX` where that is larger.
     pub fn numel(&self) -> usize {
-        self.iter().fold(1, |n, &len| n.saturating_mul(len))
+        self.dims.iter().fold(1, |n, &len| n.saturating_mul(len))
     }
 
     /// The shape, if an array of it can be in memory. As in NumPy an empty axis counts as one of
@@ -34,8 +34,9 @@ impl Shape {
     #[track_caller]
     pub(crate) fn in_memory(self, op: &'static str) -> Result<Self, Error> {
         const MOST: usize = isize::MAX as usize / size_of::<f32>();
-        let numbers = (self.iter()).try_fold(1, |n: usize, &len| n.checked_mul(len.max(1)));
-        if numbers.is_some_and(|n| n <= MOST) {
+        let axes = self.dims.iter();
+        let numbers = axes.fold(1, |n: usize, &len| n.saturating_mul(len.max(1)));
+        if numbers <= MOST {
             return Ok(self);
         }
         Err(Error::Shape {
@@ -54,7 +55,7 @@ impl Shape {
     /// Builds a shape from at most [`MAX_RANK`] axes.
     fn build(axes: &[usize]) -> Self {
         let mut dims = [1; MAX_RANK];
-        dims[..axes.len()].copy_from_slice(axes);
+        dims[MAX_RANK - axes.len()..].copy_from_slice(axes);
         Self {
             dims,
             rank: axes.len(),
@@ -79,20 +80,17 @@ impl Shape {
 
     /// The shape with `axis` of length `len`.
     pub(crate) fn with_axis(mut self, axis: usize, len: usize) -> Self {
-        self.dims[axis] = len;
+        self.dims[MAX_RANK - self.rank + axis] = len;
         self
     }
 
     /// The shape without `axis`.
-    pub(crate) fn without(&self, axis: usize) -> Self {
-        let mut shape = Self {
-            rank: self.rank - 1,
-            ..Self::SCALAR
-        };
-        for (i, dim) in shape.dims[..self.rank - 1].iter_mut().enumerate() {
-            *dim = self.dims[if i < axis { i } else { i + 1 }];
-        }
-        shape
+    pub(crate) fn without(mut self, axis: usize) -> Self {
+        let place = MAX_RANK - self.rank + axis;
+        self.dims.copy_within(..place, 1);
+        self.dims[0] = 1;
+        self.rank -= 1;
+        self
     }
 
     /// The first `k` axes.
@@ -114,30 +112,24 @@ impl Shape {
     }
 
     /// Axes aligned to the right of [`MAX_RANK`] places, padded with 1.
+    #[inline]
     pub(crate) fn padded(&self) -> [usize; MAX_RANK] {
-        // Not a copy of a slice, whose length the compiler does not know.
-        std::array::from_fn(|i| match (i + self.rank).checked_sub(MAX_RANK) {
-            Some(axis) => self.dims[axis],
-            None => 1,
-        })
+        self.dims
     }
 
     /// The shape that both broadcast to, by NumPy's rule.
     pub(crate) fn broadcast(&self, other: &Self) -> Option<Self> {
-        if self == other {
-            return Some(*self);
-        }
-        let (a, b) = (self.padded(), other.padded());
-        let mut dims = [1; MAX_RANK];
-        for i in 0..MAX_RANK {
-            dims[i] = match (a[i], b[i]) {
-                (x, y) if x == y => x,
-                (1, y) => y,
-                (x, 1) => x,
+        let mut shape = *self;
+        shape.rank = self.rank.max(other.rank);
+        for (a, &b) in shape.dims.iter_mut().zip(&other.dims) {
+            match (*a, b) {
+                (x, y) if x == y => {}
+                (1, y) => *a = y,
+                (_, 1) => {}
                 _ => return None,
-            };
+            }
         }
-        Some(Self::build(&dims[MAX_RANK - self.rank.max(other.rank)..]))
+        Some(shape)
     }
 }
 
@@ -145,7 +137,7 @@ impl Deref for Shape {
     type Target = [usize];
 
     fn deref(&self) -> &[usize] {
-        &self.dims[..self.rank]
+        &self.dims[MAX_RANK - self.rank..]
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::memory;
+use super::memory::{self, Numbers};
 
 /// How many numbers are kept without an allocation.
 const SHORT: usize = 4;
@@ -15,6 +15,8 @@ pub(crate) struct Buffer(Kind);
 enum Kind {
     /// How many, and the numbers.
     Short(u8, [f32; SHORT]),
+    /// Numbers in one allocation, for which none waits.
+    Middle(Rc<[f32]>),
     Long(Rc<Block>),
 }
 
@@ -50,7 +52,36 @@ impl Buffer {
 
     /// The same number everywhere.
     pub(in super::super) fn full(len: usize, value: f32) -> Self {
-        Self::short(len, |_| value).unwrap_or_else(|| memory::full(len, value).into())
+        Self::short(len, |_| value).unwrap_or_else(|| Self::filled(len, |out| out.fill(value)))
+    }
+
+    /// Numbers made one by one.
+    #[inline]
+    pub(in super::super) fn of_each(len: usize, each: impl Fn(usize) -> f32) -> Self {
+        match Self::short(len, &each) {
+            Some(short) => short,
+            None => Self::filled(len, |out| {
+                out.iter_mut().enumerate().for_each(|(i, x)| *x = each(i));
+            }),
+        }
+    }
+
+    /// What `fill` writes over all of so many numbers.
+    #[inline]
+    pub(in super::super) fn filled(len: usize, fill: impl FnOnce(&mut [f32])) -> Self {
+        if len <= SHORT {
+            let mut values = [0.0; SHORT];
+            fill(&mut values[..len]);
+            return Self(Kind::Short(len as u8, values));
+        }
+        if memory::is_kept(len) {
+            let mut values = memory::take(len);
+            fill(&mut values);
+            return Self(Kind::Long(Rc::new(Block(values))));
+        }
+        let mut values: Rc<[f32]> = std::iter::repeat_n(0.0, len).collect();
+        fill(Rc::make_mut(&mut values));
+        Self(Kind::Middle(values))
     }
 
     /// The numbers.
@@ -58,6 +89,7 @@ impl Buffer {
     pub(in super::super) fn as_slice(&self) -> &[f32] {
         match &self.0 {
             Kind::Short(len, values) => &values[..usize::from(*len)],
+            Kind::Middle(values) => values,
             Kind::Long(block) => &block.0,
         }
     }
@@ -66,6 +98,7 @@ impl Buffer {
     pub(in super::super) fn into_vec(self) -> Vec<f32> {
         match self.0 {
             Kind::Short(len, values) => values[..usize::from(len)].to_vec(),
+            Kind::Middle(values) => values.to_vec(),
             Kind::Long(block) => {
                 let mut block = Rc::unwrap_or_clone(block);
                 std::mem::take(&mut block.0)
@@ -77,6 +110,7 @@ impl Buffer {
     pub(in super::super) fn as_mut_slice(&mut self) -> &mut [f32] {
         match &mut self.0 {
             Kind::Short(len, values) => &mut values[..usize::from(*len)],
+            Kind::Middle(values) => Rc::make_mut(values),
             Kind::Long(block) => &mut Rc::make_mut(block).0,
         }
     }
@@ -84,8 +118,16 @@ impl Buffer {
 
 impl From<&[f32]> for Buffer {
     fn from(values: &[f32]) -> Self {
-        Self::short(values.len(), |i| values[i])
-            .unwrap_or_else(|| Self(Kind::Long(Rc::new(Block(memory::copy(values))))))
+        Self::filled(values.len(), |out| out.copy_from_slice(values))
+    }
+}
+
+impl From<Numbers> for Buffer {
+    fn from(values: Numbers) -> Self {
+        match values.spilled() {
+            true => values.into_vec().into(),
+            false => values[..].into(),
+        }
     }
 }
 

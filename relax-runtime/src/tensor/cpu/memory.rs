@@ -4,6 +4,12 @@
 use std::cell::RefCell;
 
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+
+/// Numbers that only one owner sees, such as a gradient's: a few stand without an allocation.
+pub(in super::super) type Numbers = SmallVec<[f32; FEW]>;
+
+const FEW: usize = 12;
 
 /// Shorter blocks are left to the allocator.
 const SHORTEST: usize = 1 << 6;
@@ -31,9 +37,15 @@ thread_local! {
     static STORE: RefCell<Store> = RefCell::default();
 }
 
+/// Whether blocks of a length are kept.
+#[inline]
+pub(super) fn is_kept(len: usize) -> bool {
+    len >= SHORTEST
+}
+
 /// Numbers without a meaning, all to be overwritten.
 pub(crate) fn take(len: usize) -> Vec<f32> {
-    if len < SHORTEST {
+    if !is_kept(len) {
         return vec![0.0; len];
     }
     let waiting = STORE.with_borrow_mut(|store| {
@@ -46,19 +58,33 @@ pub(crate) fn take(len: usize) -> Vec<f32> {
     waiting.unwrap_or_else(|| vec![0.0; len])
 }
 
-/// The same number everywhere.
-pub(in super::super) fn full(len: usize, value: f32) -> Vec<f32> {
-    if len < SHORTEST {
-        return vec![value; len];
+/// As [`take`].
+#[inline]
+pub(in super::super) fn numbers(len: usize) -> Numbers {
+    match len <= FEW {
+        true => Numbers::from_buf_and_len([0.0; FEW], len),
+        false => Numbers::from_vec(take(len)),
     }
-    let mut values = take(len);
-    values.fill(value);
-    values
+}
+
+/// Zeros.
+pub(in super::super) fn zeros(len: usize) -> Numbers {
+    let mut zeros = numbers(len);
+    zeros.fill(0.0);
+    zeros
+}
+
+/// As [`give`].
+#[inline]
+pub(in super::super) fn give_numbers(numbers: Numbers) {
+    if numbers.spilled() {
+        give(numbers.into_vec());
+    }
 }
 
 /// The same numbers.
 pub(in super::super) fn copy(values: &[f32]) -> Vec<f32> {
-    if values.len() < SHORTEST {
+    if !is_kept(values.len()) {
         return values.to_vec();
     }
     let mut copy = take(values.len());
@@ -69,7 +95,7 @@ pub(in super::super) fn copy(values: &[f32]) -> Vec<f32> {
 /// Keeps a block for later, if it may be wanted.
 pub(in super::super) fn give(block: Vec<f32>) {
     let len = block.len();
-    if len < SHORTEST {
+    if !is_kept(len) {
         return;
     }
     // When a thread ends, the store may be gone before the last block.
@@ -103,9 +129,8 @@ mod tests {
         give(block);
         give(vec![1.0; len]);
         assert_eq!(waiting(), len, "a block that was never taken is not kept");
-        let again = full(len, 2.0);
+        let again = take(len);
         assert_eq!((again.as_ptr(), waiting()), (address, 0));
-        assert!(again.iter().all(|&x| x == 2.0));
         assert_eq!(copy(&again), again);
     }
 

@@ -12,6 +12,7 @@ pub(crate) mod pointwise;
 mod pool;
 pub(super) mod rows;
 pub(super) mod softmax;
+pub(super) mod terms;
 pub(crate) mod threads;
 pub(super) mod view;
 pub(super) mod zip;
@@ -30,6 +31,5 @@ pub(super) fn add(into: &mut [f32], from: &[f32]) {
 
 /// `f` of every element.
 pub(super) fn map(values: &[f32], f: impl Fn(f32) -> f32 + Copy + Sync) -> Buffer {
-    Buffer::short(values.len(), |i| f(values[i]))
-        .unwrap_or_else(|| pointwise::pointwise([values], move |[x]| f(x)).into())
+    pointwise::pointwise([values], move |[x]| f(x))
 }

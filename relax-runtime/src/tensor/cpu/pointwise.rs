@@ -2,8 +2,17 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::memory;
+use super::Buffer;
 use super::threads::{fill, rows_a_share, share};
+
+/// So few elements are not worth the choice of vectors.
+const FEW: usize = 16;
+
+/// The elements at a place.
+#[inline(always)]
+fn at<const N: usize>(operands: [&[f32]; N], i: usize) -> [f32; N] {
+    operands.map(|x| x[i])
+}
 
 vectorised! {
     /// Without a branch an element, so that it is a loop of vectors.
@@ -46,15 +55,30 @@ vectorised! {
 }
 
 /// `f` of the elements at each place; `f` is to be `#[inline(always)]`.
+#[inline]
 pub(in super::super) fn pointwise<const N: usize>(
     operands: [&[f32]; N],
     f: impl Fn([f32; N]) -> f32 + Copy + Sync,
-) -> Vec<f32> {
-    let mut out = memory::take(operands[0].len());
-    fill([(&mut out, 1)], rows_a_share(1), |range, [out]| {
+) -> Buffer {
+    let len = operands[0].len();
+    match len <= FEW {
+        true => Buffer::of_each(len, |i| f(at(operands, i))),
+        false => Buffer::filled(len, |out| set(out, operands, f)),
+    }
+}
+
+/// `out = f` of the elements at each place.
+pub(in super::super) fn set<const N: usize>(
+    out: &mut [f32],
+    operands: [&[f32]; N],
+    f: impl Fn([f32; N]) -> f32 + Copy + Sync,
+) {
+    if out.len() <= FEW {
+        return (out.iter_mut().enumerate()).for_each(|(i, out)| *out = f(at(operands, i)));
+    }
+    fill([(out, 1)], rows_a_share(1), |range, [out]| {
         apply(out, operands.map(|x| &x[range.clone()]), f);
     });
-    out
 }
 
 /// `sink += f` of the elements at each place.
@@ -63,6 +87,9 @@ pub(in super::super) fn add_pointwise<const N: usize>(
     operands: [&[f32]; N],
     f: impl Fn([f32; N]) -> f32 + Copy + Sync,
 ) {
+    if sink.len() <= FEW {
+        return (sink.iter_mut().enumerate()).for_each(|(i, sink)| *sink += f(at(operands, i)));
+    }
     fill([(sink, 1)], rows_a_share(1), |range, [sink]| {
         add_applied(sink, operands.map(|x| &x[range.clone()]), f);
     });
@@ -74,6 +101,10 @@ pub(in super::super) fn change<const N: usize>(
     operands: [&[f32]; N],
     f: impl Fn(f32, [f32; N]) -> f32 + Copy + Sync,
 ) {
+    if values.len() <= FEW {
+        let values = values.iter_mut().enumerate();
+        return values.for_each(|(i, value)| *value = f(*value, at(operands, i)));
+    }
     fill([(values, 1)], rows_a_share(1), |range, [values]| {
         changed(values, operands.map(|x| &x[range.clone()]), f);
     });

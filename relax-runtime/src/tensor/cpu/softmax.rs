@@ -11,7 +11,7 @@ use super::{Buffer, memory};
 pub(in super::super) fn logsumexp(
     x: &[f32],
     (outer, n, rest): (usize, usize, usize),
-) -> (Vec<f32>, Buffer, Buffer) {
+) -> (Buffer, Buffer, Buffer) {
     let mut largest = memory::take(outer * rest);
     let (mut sums, mut weights) = (memory::take(outer * rest), memory::take(x.len()));
     let outs = [

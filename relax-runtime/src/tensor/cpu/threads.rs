@@ -54,8 +54,28 @@ pub(super) fn share(len: usize, least: usize, work: impl Fn(Range<usize>) + Sync
 }
 
 /// As [`share`], for work that fills outputs: each has a number of elements for every place.
+#[inline]
 pub(crate) fn fill<const N: usize>(
     outs: [(&mut [f32], usize); N],
+    least: usize,
+    work: impl Fn(Range<usize>, [&mut [f32]; N]) + Sync,
+) {
+    // Elements without width have no places.
+    let places = outs.iter().filter_map(|(out, unit)| match unit {
+        1 => Some(out.len()),
+        unit => out.len().checked_div(*unit),
+    });
+    let places = places.min().unwrap_or(0);
+    if places / 2 < least {
+        return work(0..places, outs.map(|(out, unit)| &mut out[..places * unit]));
+    }
+    fill_shared(outs, places, least, work);
+}
+
+/// [`fill`] where several threads may have a share.
+fn fill_shared<const N: usize>(
+    outs: [(&mut [f32], usize); N],
+    places: usize,
     least: usize,
     work: impl Fn(Range<usize>, [&mut [f32]; N]) + Sync,
 ) {
@@ -64,15 +84,6 @@ pub(crate) fn fill<const N: usize>(
     // SAFETY: only the closure below looks inside, at disjoint parts of a slice borrowed mutably.
     unsafe impl Sync for Target {}
 
-    // Elements without width have no places.
-    let places = outs
-        .iter()
-        .filter_map(|(out, unit)| out.len().checked_div(*unit))
-        .min();
-    let places = places.unwrap_or(0);
-    if places / 2 < least {
-        return work(0..places, outs.map(|(out, unit)| &mut out[..places * unit]));
-    }
     let targets = outs.map(|(out, unit)| Target(out.as_mut_ptr(), unit));
     share(places, least, |range| {
         let parts = std::array::from_fn(|i| {

@@ -3,71 +3,73 @@
 use std::ops::Range;
 
 use super::super::shape::MAX_RANK;
-use super::memory;
+use super::Buffer;
 use super::rows::sum;
 use super::threads::{fill, rows_a_share};
 
 /// As many terms are computed before they are added.
 const BLOCK: usize = 256;
 
+/// A run of so few elements is not worth the choice of vectors.
+const FEW: usize = 16;
+
 /// How a result's elements map to those of two operands.
 #[derive(Clone, Copy)]
 pub(in super::super) struct Zip {
-    /// Axes of the result, neighbours merged where that keeps both operands' strides. Along the last
+    /// Axes of the result, neighbours merged where both operands go on as they did. Along the last
     /// one, a run, each operand is contiguous or repeats one number.
     shape: [usize; MAX_RANK],
-    /// Strides of the operands, 0 where one repeats.
-    strides: [[usize; MAX_RANK]; 2],
-    /// Number of elements of the operands.
-    lens: [usize; 2],
+    /// For each operand, the axes along which it repeats, a bit each.
+    repeats: [u8; 2],
 }
 
 impl Zip {
     /// The map for operands of these shapes, which broadcast.
     pub(in super::super) fn new(shapes: [[usize; MAX_RANK]; 2]) -> Self {
+        let (mut shape, mut repeats) = ([1; MAX_RANK], [0; 2]);
         if shapes[0] == shapes[1] {
-            let len = shapes[0].iter().product();
-            return Self {
-                shape: [1, 1, 1, len],
-                strides: [[0, 0, 0, 1]; 2],
-                lens: [len; 2],
-            };
+            shape[MAX_RANK - 1] = shapes[0].iter().product();
+            return Self { shape, repeats };
         }
-        let (mut shape, mut strides) = ([1; MAX_RANK], [[0; MAX_RANK]; 2]);
-        let mut lens = [1, 1];
-        let mut k = MAX_RANK;
+        // The place of the axis that is being merged, and which operands repeat along it.
+        let (mut k, mut here) = (MAX_RANK, [false; 2]);
         for axis in (0..MAX_RANK).rev() {
             let [a, b] = shapes.map(|shape| shape[axis]);
-            let stride: [usize; 2] = std::array::from_fn(|side| match shapes[side][axis] {
-                1 => 0,
-                _ => lens[side],
-            });
-            lens = [lens[0] * a, lens[1] * b];
             let len = if a == 1 { b } else { a };
             if len == 1 {
                 continue;
             }
-            let continues = |side: usize| stride[side] == strides[side][k] * shape[k];
-            if k < MAX_RANK && continues(0) && continues(1) {
+            let repeated = [a, b].map(|own| own == 1);
+            if k < MAX_RANK && repeated == here {
                 shape[k] *= len;
                 continue;
             }
             k -= 1;
-            shape[k] = len;
-            for (strides, stride) in strides.iter_mut().zip(stride) {
-                strides[k] = stride;
+            (shape[k], here) = (len, repeated);
+            for (repeats, repeated) in repeats.iter_mut().zip(repeated) {
+                *repeats |= u8::from(repeated) << k;
             }
         }
-        Self {
-            shape,
-            strides,
-            lens,
-        }
+        Self { shape, repeats }
     }
 
     /// Whether an operand has as many elements as the result.
+    #[inline]
     pub(in super::super) fn is_whole(&self, side: usize) -> bool {
-        self.lens[side] == self.runs() * self.len()
+        self.repeats[side] == 0
+    }
+
+    /// Strides of an operand, 0 where it repeats.
+    fn strides(&self, side: usize) -> [usize; MAX_RANK] {
+        let mut len = 1;
+        let mut strides = [0; MAX_RANK];
+        for axis in (0..MAX_RANK).rev() {
+            if self.repeats[side] >> axis & 1 == 0 {
+                strides[axis] = len;
+                len *= self.shape[axis];
+            }
+        }
+        strides
     }
 
     #[inline(always)]
@@ -82,15 +84,35 @@ impl Zip {
     /// Whether an operand repeats one number along a run.
     #[inline(always)]
     fn repeats(&self, side: usize) -> bool {
-        self.strides[side][MAX_RANK - 1] == 0
+        self.repeats[side] >> (MAX_RANK - 1) & 1 == 1
+    }
+
+    /// Whether there are few elements, in one run: each operand's place of one is then its own, or 0
+    /// where the operand repeats.
+    #[inline(always)]
+    fn is_short(&self) -> bool {
+        self.len() <= FEW && self.runs() == 1
+    }
+
+    /// The operands' elements at a place of a short run.
+    #[inline(always)]
+    fn at(&self, [x, y]: [&[f32]; 2], i: usize) -> [f32; 2] {
+        let place = |side: usize| if self.repeats(side) { 0 } else { i };
+        [x[place(0)], y[place(1)]]
     }
 
     /// Where these runs start in the operands.
+    #[inline(always)]
     fn starts(&self, runs: Range<usize>) -> Starts<'_> {
         let [_, b, c, _] = self.shape;
+        let at = match runs.start {
+            0 => [0; 3],
+            start => [start / (b * c), start / c % b, start % c],
+        };
         Starts {
-            zip: self,
-            at: [runs.start / (b * c), runs.start / c % b, runs.start % c],
+            shape: &self.shape,
+            strides: [0, 1].map(|side| self.strides(side)),
+            at,
             left: runs.len(),
         }
     }
@@ -125,16 +147,24 @@ impl Zip {
     }
 
     /// `f` of the operands.
+    #[inline]
     pub(in super::super) fn apply(
         &self,
         operands: [&[f32]; 2],
         f: impl Fn(f32, f32) -> f32 + Copy + Sync,
-    ) -> Vec<f32> {
-        let mut out = memory::take(self.runs() * self.len());
-        self.share(&mut out, operands, |out, zip, runs, operands| {
-            change_runs(out, zip, runs, operands, move |_, x, y| f(x, y));
-        });
-        out
+    ) -> Buffer {
+        if self.is_short() {
+            let each = |i: usize| {
+                let [x, y] = self.at(operands, i);
+                f(x, y)
+            };
+            return Buffer::of_each(self.len(), each);
+        }
+        Buffer::filled(self.runs() * self.len(), |out| {
+            self.share(out, operands, |out, zip, runs, operands| {
+                change_runs(out, zip, runs, operands, move |_, x, y| f(x, y));
+            });
+        })
     }
 
     /// `values = f` of themselves, which have the result's shape, and the operands.
@@ -144,6 +174,13 @@ impl Zip {
         operands: [&[f32]; 2],
         f: impl Fn(f32, f32, f32) -> f32 + Copy + Sync,
     ) {
+        if self.is_short() {
+            for (i, value) in values.iter_mut().enumerate() {
+                let [x, y] = self.at(operands, i);
+                *value = f(*value, x, y);
+            }
+            return;
+        }
         self.share(values, operands, |values, zip, runs, operands| {
             change_runs(values, zip, runs, operands, f);
         });
@@ -161,6 +198,17 @@ impl Zip {
     ) {
         let (runs, len) = (self.runs(), self.len());
         if g.is_empty() {
+            return;
+        }
+        if self.is_short() {
+            let terms = g.iter().enumerate().map(|(i, &g)| {
+                let [x, y] = self.at(operands, i);
+                f(g, x, y)
+            });
+            match self.repeats(side) {
+                true => sink[0] += terms.sum::<f32>(),
+                false => sink.iter_mut().zip(terms).for_each(|(sink, term)| *sink += term),
+            }
             return;
         }
         // One number a run, or one row that all runs are added to, can be shared between threads.
@@ -182,7 +230,8 @@ impl Zip {
 
 /// Counts runs. An iterator, because a closure would not become part of a loop of vectors.
 struct Starts<'a> {
-    zip: &'a Zip,
+    shape: &'a [usize; MAX_RANK],
+    strides: [[usize; MAX_RANK]; 2],
     at: [usize; 3],
     left: usize,
 }
@@ -193,8 +242,8 @@ impl Iterator for Starts<'_> {
     #[inline(always)]
     fn next(&mut self) -> Option<[usize; 2]> {
         self.left = self.left.checked_sub(1)?;
-        let ([_, b, c, _], at) = (self.zip.shape, self.at);
-        let [x, y] = &self.zip.strides;
+        let ([_, b, c, _], at) = (*self.shape, self.at);
+        let [x, y] = &self.strides;
         let starts = [
             at[0] * x[0] + at[1] * x[1] + at[2] * x[2],
             at[0] * y[0] + at[1] * y[1] + at[2] * y[2],
@@ -243,7 +292,10 @@ vectorised! {
         f: F,
     ) {
         let ([x, y], len) = (operands, zip.len());
-        for (starts, out) in zip.starts(runs).zip(out.chunks_exact_mut(len)) {
+        let mut outs = out.chunks_exact_mut(len);
+        // Not a `zip` of both, whose `next` would not become part of the loop.
+        for starts in zip.starts(runs) {
+            let Some(out) = outs.next() else { return };
             let out = out.iter_mut();
             run!(zip, starts, 0..len, x, y, out, |out, x, y| *out = f(*out, x, y));
         }
@@ -261,8 +313,9 @@ vectorised! {
         let ((sink, from, side), (runs, columns)) = (sink, part);
         let ([x, y], len) = (operands, zip.len());
         let mut terms = [0.0; BLOCK];
-        let g = g.chunks_exact(len).skip(runs.start);
-        for (starts, g) in zip.starts(runs).zip(g) {
+        let mut rows = g.chunks_exact(len).skip(runs.start);
+        for starts in zip.starts(runs) {
+            let Some(g) = rows.next() else { return };
             if !zip.repeats(side) {
                 let sink = &mut sink[starts[side] + columns.start - from..][..columns.len()];
                 let out = sink.iter_mut().zip(&g[columns.clone()]);
@@ -335,6 +388,7 @@ mod tests {
                 .collect();
             for threads in [1, 3] {
                 let found = with_threads(threads, || zip.apply([&x, &y], |x, y| x - 2.0 * y));
+                let found = found.into_vec();
                 let want: Vec<f32> = pairs.iter().map(|(x, y)| x - 2.0 * y).collect();
                 assert_eq!(found, want, "{a:?} {b:?}");
                 let mut found = g.clone();

@@ -60,10 +60,7 @@ fn zip_cpu(
 ) -> Inner {
     let zip = Zip::new([a.shape.padded(), b.shape.padded()]);
     let operands = [left, right].map(cpu::slice);
-    let values = match few(operands, shape, f) {
-        Some(short) => short,
-        None => zip.apply(operands, f).into(),
-    };
+    let values = zip.apply(operands, f);
     let saved = (left.clone(), right.clone());
     record_cpu(&[a, b], shape, values, move |g, sinks| {
         let operands = [cpu::slice(&saved.0), cpu::slice(&saved.1)];
@@ -76,16 +73,6 @@ fn zip_cpu(
             back(&zip, (0, true), (g, sinks), operands, dl);
         }
     })
-}
-
-/// A few results, where an operand is a single number or has the result's shape.
-fn few([x, y]: [&[f32]; 2], shape: Shape, f: impl Fn(f32, f32) -> f32) -> Option<Buffer> {
-    let len = shape.numel();
-    if [x, y].iter().any(|x| x.len() != 1 && x.len() != len) {
-        return None;
-    }
-    let at = |x: &[f32], i: usize| x[if x.len() == 1 { 0 } else { i }];
-    Buffer::short(len, |i| f(at(x, i), at(y, i)))
 }
 
 /// Adds to the gradient of the operand on one side, perhaps as the last one to need `g`.

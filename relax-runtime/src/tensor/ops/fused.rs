@@ -1,7 +1,7 @@
 //! Operations that read their operands once where plain ones would pass over memory several times.
 //! On a GPU, and for operands of several shapes, each is composed of plain ones.
 
-use super::super::cpu::{self, Buffer, bernoulli, pointwise, rows};
+use super::super::cpu::{self, Buffer, bernoulli, pointwise, rows, terms};
 use super::super::dispatch::{Data, record_cpu};
 use super::super::provenance::Provenance;
 use super::super::{Inner, Shape, Tensor};
@@ -56,9 +56,7 @@ impl Tensor {
             }
             *slice = cpu::slice(inner.data.on_cpu()?);
         }
-        let each = |i: usize| f(slices.map(|slice| slice[i]));
-        let values = Buffer::short(first.shape.numel(), each)
-            .unwrap_or_else(|| pointwise::pointwise(slices, f).into());
+        let values = pointwise::pointwise(slices, f);
         let sources = operands
             .iter()
             .filter_map(|t| t.0.as_ref().ok()?.provenance.as_ref());
@@ -157,6 +155,47 @@ impl Tensor {
         });
         let along_value = value.tangent.as_ref().map(|t| l.primal().dot_from(t, k));
         Tensor::new(out).moved_by([along_logits.map(Tensor::new), along_value])
+    }
+
+    /// The sum over all axes from the `k`-th on of `f` of three operands' elements, given its three
+    /// derivatives; `None` for operands with tangents, on a GPU, or that repeat along some of their
+    /// axes only, where the caller computes the same step by step.
+    pub(crate) fn summed_terms(
+        operands: [&Tensor; 3],
+        k: usize,
+        f: impl Fn([f32; 3]) -> f32 + Copy + Sync,
+        slopes: impl Fn([f32; 3]) -> [f32; 3] + Copy + Sync + 'static,
+    ) -> Option<Tensor> {
+        let [Some((a, x)), Some((b, y)), Some((c, z))] = operands.map(on_cpu) else {
+            return None;
+        };
+        let inners = [a, b, c];
+        let all = a.shape.broadcast(&b.shape)?.broadcast(&c.shape)?;
+        let (len, shape) = (all.numel(), all.leading(k));
+        let fits = |inner: &&Inner| {
+            inner.tangent.is_none() && [1, len].contains(&inner.shape.numel())
+        };
+        if len == 0 || !inners.iter().all(fits) {
+            return None;
+        }
+        let rows = shape.numel();
+        let width = len / rows;
+        let saved = [x, y, z].map(Buffer::clone);
+        let values = terms::sums((rows, width), saved.each_ref().map(cpu::slice), f);
+        let out = record_cpu(&inners, shape, values, move |g, sinks| {
+            let operands = saved.each_ref().map(cpu::slice);
+            // The index is written out, so that what is not asked for is not computed.
+            if let Some(sink) = sinks.get(0) {
+                terms::add(sink, width, operands, g, move |at| slopes(at)[0]);
+            }
+            if let Some(sink) = sinks.get(1) {
+                terms::add(sink, width, operands, g, move |at| slopes(at)[1]);
+            }
+            if let Some(sink) = sinks.get(2) {
+                terms::add(sink, width, operands, g, move |at| slopes(at)[2]);
+            }
+        });
+        Some(Tensor::new(out))
     }
 
     /// The tensor with the sum of tangents, if there are any.

@@ -14,6 +14,7 @@ mod unary;
 
 pub use compare::Comparand;
 
+use std::borrow::Cow;
 use std::panic::Location;
 
 use super::{Inner, Shape, Tensor};
@@ -125,7 +126,11 @@ impl Tensor {
     /// As [`aligned`](Self::aligned), but in their own shapes where the operation broadcasts by
     /// strides: on the CPU. The shape is the result's.
     #[track_caller]
-    fn paired(&self, other: &Tensor, op: &'static str) -> Result<(Tensor, Tensor, Shape), Tensor> {
+    fn paired<'a>(
+        &'a self,
+        other: &'a Tensor,
+        op: &'static str,
+    ) -> Result<(Cow<'a, Tensor>, Cow<'a, Tensor>, Shape), Tensor> {
         if let (Ok(a), Ok(b)) = (&self.0, &other.0)
             && a.data.on_cpu().is_some()
             && b.data.on_cpu().is_some()
@@ -134,11 +139,11 @@ impl Tensor {
             if shape != a.shape && shape != b.shape {
                 shape.in_memory(op).map_err(Tensor::poisoned)?;
             }
-            return Ok((self.clone(), other.clone(), shape));
+            return Ok((Cow::Borrowed(self), Cow::Borrowed(other), shape));
         }
         let (a, b) = self.aligned(other, op)?;
         let shape = a.shape();
-        Ok((a, b, shape))
+        Ok((Cow::Owned(a), Cow::Owned(b), shape))
     }
 
     /// Gives operands new identities where dfdx would add two gradients in one buffer: a constant
