@@ -186,6 +186,25 @@ impl Zip {
         });
     }
 
+    /// Adds `sign` times `g`, which has the result's shape, to `sink`, which has the shape of the
+    /// operand of that side and repeats in it.
+    pub(in super::super) fn sum(
+        &self,
+        sink: &mut [f32],
+        side: usize,
+        g: &[f32],
+        operands: [&[f32]; 2],
+        sign: f32,
+    ) {
+        let (runs, len) = (self.runs(), self.len());
+        if !self.repeats(side) || sink.len() != runs {
+            return self.reduce(sink, side, g, operands, move |g, _, _| sign * g);
+        }
+        fill([(sink, 1)], rows_a_share(len), |runs, [sink]| {
+            sum_runs(sink, len, &g[runs.start * len..runs.end * len], sign);
+        });
+    }
+
     /// Adds `f` of `g`, which has the result's shape, and the operands to `sink`, which has the shape
     /// of one of them: summed where that repeats.
     pub(in super::super) fn reduce(
@@ -226,6 +245,13 @@ impl Zip {
             reduce_runs((sink, 0, side), self, (0..runs, 0..len), g, operands, f);
         }
     }
+}
+
+/// The sum of numbers, in f64 over blocks.
+#[inline(always)]
+fn sum_of_blocks(numbers: &[f32]) -> f64 {
+    let blocks = numbers.chunks(BLOCK);
+    blocks.map(|block| f64::from(sum(block))).sum()
 }
 
 /// Counts runs. An iterator, because a closure would not become part of a loop of vectors.
@@ -284,6 +310,12 @@ macro_rules! run {
 }
 
 vectorised! {
+    fn sum_runs(sink: &mut [f32], len: usize, g: &[f32], sign: f32) {
+        for (sink, g) in sink.iter_mut().zip(g.chunks_exact(len)) {
+            *sink += sign * sum_of_blocks(g) as f32;
+        }
+    }
+
     fn change_runs[F: Fn(f32, f32, f32) -> f32](
         out: &mut [f32],
         zip: &Zip,

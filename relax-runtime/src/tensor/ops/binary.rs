@@ -41,12 +41,15 @@ macro_rules! binary {
 /// A derivative of a function of two numbers.
 #[derive(Clone, Copy)]
 enum Slope<F> {
-    One,
+    Constant(f32),
     Of(F),
 }
 
 /// 1 everywhere.
-const ONE: Slope<fn(f32, f32) -> f32> = Slope::One;
+const ONE: Slope<fn(f32, f32) -> f32> = Slope::Constant(1.0);
+
+/// −1 everywhere.
+const MINUS_ONE: Slope<fn(f32, f32) -> f32> = Slope::Constant(-1.0);
 
 /// An elementwise CPU function of two shapes that broadcast to `shape`, with its two derivatives. dfdx's own
 /// walks strides element by element and computes gradients of constants; this does neither.
@@ -87,8 +90,9 @@ fn back(
         return;
     }
     match (slope, zip.is_whole(side)) {
-        (Slope::One, true) if last => sinks.pass_changed(side, g, |_| {}),
-        (Slope::One, true) => sinks.add(side, [g], |[g]| g),
+        (Slope::Constant(1.0), true) if last => sinks.pass_changed(side, g, |_| {}),
+        (Slope::Constant(slope), true) if last => sinks.pass(side, g, [], move |g, []| slope * g),
+        (Slope::Constant(slope), true) => sinks.add(side, [g], move |[g]| slope * g),
         (Slope::Of(f), true) if last => sinks.pass_changed(side, g, |g| {
             zip.change(g, operands, move |g, x, y| g * f(x, y));
         }),
@@ -100,7 +104,7 @@ fn back(
         (slope, false) => {
             let Some(sink) = sinks.get(side) else { return };
             match slope {
-                Slope::One => zip.reduce(sink, side, g, operands, |g, _, _| g),
+                Slope::Constant(slope) => zip.sum(sink, side, g, operands, slope),
                 Slope::Of(f) => zip.reduce(sink, side, g, operands, move |g, x, y| g * f(x, y)),
             }
         }
@@ -148,7 +152,7 @@ impl Tensor {
             "sub",
             self,
             other,
-            cpu: |x, y| x - y, ONE, Slope::Of(|_, _| -1.0);
+            cpu: |x, y| x - y, ONE, MINUS_ONE;
             gpu: dfdx::tensor_ops::TrySub::try_sub;
             |ta, tb, _, _, z| total([ta.cloned(), tb.map(Tensor::neg)], z)
         )

@@ -2,8 +2,8 @@
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
-use super::super::Tensor;
-use super::super::dispatch::Data;
+use super::super::dispatch::{Data, record_cpu};
+use super::super::{Tensor, cpu};
 use super::unary::map_cpu;
 
 macro_rules! operator {
@@ -89,7 +89,12 @@ impl Tensor {
         }
         self.lift(
             |x| match &x.data {
-                Data::Cpu(flat) => Ok(map_cpu(x, flat, |x| x + by, |_, _| 1.0)),
+                Data::Cpu(flat) => {
+                    let values = cpu::map(cpu::slice(flat), |x| x + by);
+                    Ok(record_cpu(&[x], x.shape, values, |g, sinks| {
+                        sinks.pass_changed(0, g, |_| {});
+                    }))
+                }
                 #[cfg(feature = "cuda")]
                 Data::Cuda(flat) => {
                     x.record(flat, x.shape, |t| dfdx::tensor_ops::TryAdd::try_add(t, by))
