@@ -43,64 +43,26 @@ fn larger(largest: f32, x: f32) -> f32 {
     }
 }
 
-/// Elements that are done at once, in one vector. The last ones are filled up to it: done one by one
-/// they would take longer than all others.
-const LANES: usize = 16;
-
-/// `count` elements of a row.
-#[inline(always)]
-fn lanes(row: &[f32], (from, count): (usize, usize)) -> [f32; LANES] {
-    let mut lanes = [0.0; LANES];
-    lanes[..count].copy_from_slice(&row[from..from + count]);
-    lanes
-}
-
-/// Writes the first ones back.
-#[inline(always)]
-fn put(lanes: [f32; LANES], row: &mut [f32], (from, count): (usize, usize)) {
-    row[from..from + count].copy_from_slice(&lanes[..count]);
-}
-
-/// Calls `work` with the start and length of each part of a row: a macro, so that both lengths have a
-/// loop of their own.
-macro_rules! for_each_part {
-    ($len:expr, |$part:ident| $body:block) => {{
-        let whole = $len - $len % LANES;
-        for from in (0..whole).step_by(LANES) {
-            let $part = (from, LANES);
-            $body
-        }
-        if whole < $len {
-            let $part = (whole, $len - whole);
-            $body
-        }
-    }};
-}
-
 vectorised! {
     fn exponentials(x: &[f32], split: (usize, usize), outs: [&mut [f32]; 3]) {
         let ((n, rest), [largest, sums, weights]) = (split, outs);
         let outs = largest.chunks_mut(rest).zip(sums.chunks_mut(rest));
         let blocks = x.chunks(n * rest).zip(weights.chunks_mut(n * rest));
         for ((x, weights), (largest, sums)) in blocks.zip(outs) {
-            for_each_part!(rest, |part| {
-                let mut top = [f32::MIN; LANES];
-                for row in x.chunks_exact(rest) {
-                    let row = lanes(row, part);
-                    top.iter_mut().zip(row).for_each(|(top, x)| *top = larger(*top, x));
+            largest.fill(f32::MIN);
+            for x in x.chunks(rest) {
+                for (largest, &x) in largest.iter_mut().zip(x) {
+                    *largest = larger(*largest, x);
                 }
-                let mut totals = [0.0; LANES];
-                for (row, weights) in x.chunks_exact(rest).zip(weights.chunks_exact_mut(rest)) {
-                    let mut row = lanes(row, part);
-                    for ((x, top), total) in row.iter_mut().zip(&top).zip(&mut totals) {
-                        *x = exp(*x - top);
-                        *total += *x;
-                    }
-                    put(row, weights, part);
+            }
+            sums.fill(0.0);
+            for (x, weights) in x.chunks(rest).zip(weights.chunks_mut(rest)) {
+                let outs = weights.iter_mut().zip(sums.iter_mut());
+                for ((weight, sum), (&x, &largest)) in outs.zip(x.iter().zip(&*largest)) {
+                    *weight = exp(x - largest);
+                    *sum += *weight;
                 }
-                put(top, largest, part);
-                put(totals, sums, part);
-            });
+            }
         }
     }
 
@@ -109,28 +71,22 @@ vectorised! {
         let outs = largest.iter_mut().zip(sums);
         for ((x, weights), (largest, total)) in x.chunks(n).zip(weights.chunks_mut(n)).zip(outs) {
             *largest = x.iter().fold(f32::MIN, |largest, &x| larger(largest, x));
-            for_each_part!(n, |part| {
-                put(lanes(x, part).map(|x| exp(x - *largest)), weights, part);
-            });
+            for (weight, &x) in weights.iter_mut().zip(x) {
+                *weight = exp(x - *largest);
+            }
             *total = sum(weights);
         }
     }
 
-    /// Weights times shares, one for each column.
     fn scale(weights: &mut [f32], split: (usize, usize), g: &[f32], sums: &[f32]) {
         let (n, rest) = split;
         let rows = g.chunks(rest).zip(sums.chunks(rest));
         for (weights, (g, sums)) in weights.chunks_mut(n * rest).zip(rows) {
-            for_each_part!(rest, |part| {
-                let mut shares = lanes(g, part);
-                let sums = lanes(sums, part);
-                shares.iter_mut().zip(sums).for_each(|(g, sum)| *g /= sum);
-                for weights in weights.chunks_exact_mut(rest) {
-                    let mut row = lanes(weights, part);
-                    row.iter_mut().zip(shares).for_each(|(weight, share)| *weight *= share);
-                    put(row, weights, part);
+            for weights in weights.chunks_mut(rest) {
+                for ((weight, g), sum) in weights.iter_mut().zip(g).zip(sums) {
+                    *weight *= g / sum;
                 }
-            });
+            }
         }
     }
 
