@@ -132,11 +132,17 @@ impl Optimizer {
                 f(parameter, own)
             })
         };
-        let elements: usize = parameters.iter().map(Parameter::len).sum();
+        let known = self.joint.as_ref();
+        let known = known.filter(|joint| joint.is_of(parameters));
+        let elements = match known {
+            Some(joint) => joint.elements(),
+            None => parameters.iter().map(Parameter::len).sum(),
+        };
+        let joined = known.is_some();
         if elements != gradient.len() || !all(gradient, f32::is_finite) {
             each(&mut |parameter, gradient| self.check(parameter, gradient))?;
         }
-        if !(self.joint.as_ref()).is_some_and(|joint| joint.is_of(parameters)) {
+        if !joined {
             self.join(parameters);
         }
         if let Some(joint) = &mut self.joint {
