@@ -113,7 +113,7 @@ impl<'m> Elbo<'m> {
         for (place, latent) in latents.iter().enumerate() {
             terms.push(entropy_term(place, latent, whole).map_err(|e| latent.locate(e))?);
         }
-        for entry in trace.into_entries() {
+        for entry in &mut trace.into_entries() {
             match entry.kind {
                 Kind::Latent | Kind::Observed => terms.push(density_term(entry)?),
                 Kind::Cost => terms.push(cost_term(entry)),
@@ -198,13 +198,13 @@ fn entropy_term(place: usize, latent: &Latent, whole: bool) -> Result<Term> {
 }
 
 /// −log p of a site.
-fn density_term(entry: Entry) -> Result<Term> {
+fn density_term(entry: &mut Entry) -> Result<Term> {
     let value = entry.log_prob()?.scale(-1.0);
     let sites = value.sites().union(entry.influence);
     Ok(term(entry, value, sites))
 }
 
-fn cost_term(mut entry: Entry) -> Term {
+fn cost_term(entry: &mut Entry) -> Term {
     let value = match std::mem::replace(&mut entry.value, Value::Real(0.0)) {
         Value::Tensor(t) => Number::Tensor(t),
         Value::Real(x) => Number::Host(x),
@@ -214,12 +214,13 @@ fn cost_term(mut entry: Entry) -> Term {
     term(entry, value, sites)
 }
 
-fn term(entry: Entry, value: Number, sites: SiteSet) -> Term {
+/// The term of an entry, whose name it takes.
+fn term(entry: &mut Entry, value: Number, sites: SiteSet) -> Term {
     Term {
-        name: entry.name,
+        name: std::mem::take(&mut entry.name),
         kind: entry.kind,
         value,
-        plates: entry.plates,
+        plates: Rc::clone(&entry.plates),
         scale: entry.scale,
         sites,
         of_guide: false,
@@ -246,7 +247,7 @@ impl Objective for ExpectedCost<'_> {
         let (latents, trace, reads) = draw.run(self.program, key, params)?;
         let costs = trace.entries().iter().filter(|e| e.kind == Kind::Cost);
         let mut terms = Vec::with_capacity(costs.count());
-        for entry in trace.into_entries() {
+        for entry in &mut trace.into_entries() {
             match entry.kind {
                 Kind::Cost => terms.push(cost_term(entry)),
                 Kind::Observed => {

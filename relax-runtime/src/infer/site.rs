@@ -222,11 +222,12 @@ impl Site {
             }
         };
         let evaluations = evaluations.saturating_sub(1);
+        let (mean_cost, square_cost) = mean_and_square(&to_go, baseline)?;
         Ok(Looked {
             estimate: measure(work, gradients, evaluations)?,
             variance_gradient,
-            mean_cost: f64::from(to_go.peek_mean(|cost| cost)?),
-            square_cost: f64::from(to_go.peek_mean(|cost| (cost - baseline) * (cost - baseline))?),
+            mean_cost,
+            square_cost,
         })
     }
 
@@ -393,4 +394,18 @@ impl Site {
             variance: self.moments.variance(),
         }
     }
+}
+
+/// The mean of costs, and the mean square of their distance from the baseline.
+fn mean_and_square(costs: &Tensor, baseline: f32) -> Result<(f64, f64)> {
+    costs.with_values(|costs| {
+        let (mut sum, mut squares) = (0.0, 0.0);
+        for &cost in costs {
+            let distance = cost - baseline;
+            sum += f64::from(cost);
+            squares += f64::from(distance * distance);
+        }
+        let share = 1.0 / costs.len() as f64;
+        (sum * share, squares * share)
+    })
 }

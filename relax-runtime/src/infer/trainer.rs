@@ -383,9 +383,10 @@ fn differentiate(pass: &Pass, sites: &[SiteEstimate]) -> Result<Vec<(Parameter, 
     let mut estimated_draws: SmallVec<[&Tensor; 4]> = SmallVec::new();
     for estimate in sites {
         let latent = &pass.latents[estimate.place];
-        let gradients = estimate.gradients.iter();
-        let gradients = gradients.map(|g| Some(scaled(g, latent.scale)));
-        cotangents.extend(latent.law.parameters().into_iter().zip(gradients));
+        let parameters = latent.law.parameters();
+        for (parameter, gradient) in parameters.into_iter().zip(&estimate.gradients) {
+            cotangents.push((parameter, Some(scaled(gradient, latent.scale))));
+        }
         estimated_draws.push(&latent.value);
     }
     for term in &pass.terms {

@@ -85,7 +85,7 @@ impl Context {
         if let Some(host) = &self.host {
             return host.sample(&site, dist);
         }
-        let mut entry = self.entry(&site, Kind::Latent);
+        let mut entry = self.entry(site, Kind::Latent);
         let drawn = dist
             .into_distribution()
             .and_then(|dist| self.draw(&mut entry, dist));
@@ -185,7 +185,7 @@ impl Context {
         if let Some(host) = &self.host {
             return host.observe(&site, dist, value);
         }
-        let mut entry = self.entry(&site, Kind::Observed);
+        let mut entry = self.entry(site, Kind::Observed);
         let dist = dist.into_distribution().map_err(|e| entry.locate(e))?;
         entry.value = value.into_site_value().into_value();
         AnyDistribution::check(&dist, &entry.value).map_err(|e| entry.locate(e))?;
@@ -207,7 +207,7 @@ impl Context {
             .iter()
             .find_map(|handler| handler.param(&name));
         match substituted.or_else(|| self.params.get(&name)) {
-            Some(value) => self.record_param(&site, value).map(Some),
+            Some(value) => self.record_param(site, value).map(Some),
             None => Ok(None),
         }
     }
@@ -219,13 +219,13 @@ impl Context {
     pub fn new_param(&self, site: Site, init: impl IntoParam) -> Result<Tensor> {
         let init = init
             .into_param()
-            .map_err(|e| self.entry(&site, Kind::Param).locate(e))?;
+            .map_err(|e| self.entry(site.clone(), Kind::Param).locate(e))?;
         let name = self.state.borrow().names.peek(&site);
         let value = self.params.insert(&name, &init);
-        self.record_param(&site, value)
+        self.record_param(site, value)
     }
 
-    fn record_param(&self, site: &Site, value: Tensor) -> Result<Tensor> {
+    fn record_param(&self, site: Site, value: Tensor) -> Result<Tensor> {
         let mut entry = self.entry(site, Kind::Param);
         entry.value = Value::Tensor(value.clone());
         self.record(entry)?;
@@ -240,7 +240,7 @@ impl Context {
         if let Some(host) = &self.host {
             return host.cost(&site, value.into());
         }
-        let mut entry = self.entry(&site, Kind::Cost);
+        let mut entry = self.entry(site, Kind::Cost);
         let number = value.into().sum_from(entry.plates.len());
         let number = entry.per_row(number).map_err(|e| entry.locate(e))?;
         entry.value = match number {
@@ -270,7 +270,7 @@ impl Context {
                 )
             };
             let site = Site::new("plate", site.file, site.line);
-            return Err(self.entry(&site, Kind::Cost).locate(Error::Model(problem)));
+            return Err(self.entry(site, Kind::Cost).locate(Error::Model(problem)));
         }
         let state = &mut *self.state.borrow_mut();
         let rows = match site.name {
@@ -302,10 +302,11 @@ impl Context {
     }
 
     /// A new entry for a site, without value.
-    fn entry(&self, site: &Site, kind: Kind) -> Entry {
+    #[inline]
+    fn entry(&self, site: Site, kind: Kind) -> Entry {
         let mut state = self.state.borrow_mut();
         Entry {
-            name: state.names.next(site),
+            name: state.names.next(&site),
             kind,
             written: kind,
             dist: None,
@@ -315,11 +316,12 @@ impl Context {
             file: site.file,
             line: site.line,
             influence: state.host_sites.union(self.reads.get()),
-            estimator: site.estimator.clone(),
-            context: site.context.clone(),
+            estimator: site.estimator,
+            context: site.context,
         }
     }
 
+    #[inline]
     fn record(&self, entry: Entry) -> Result<()> {
         self.state.borrow_mut().trace.push(entry)
     }

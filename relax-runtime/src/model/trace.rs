@@ -149,17 +149,23 @@ impl Trace {
     ///
     /// # Errors
     /// If a site of that name is there.
+    #[inline]
     pub(crate) fn push(&mut self, entry: Entry) -> Result<()> {
         if self.place(&entry.name).is_some() {
-            return Err(entry.locate(Error::DuplicateSite(entry.name.to_string())));
+            return Err(duplicate(&entry));
         }
         self.entries.push(entry);
         if self.entries.len() > FEW {
-            let new = self.entries.iter().enumerate().skip(self.by_name.len());
-            self.by_name
-                .extend(new.map(|(i, entry)| (entry.name.clone(), i)));
+            self.index();
         }
         Ok(())
+    }
+
+    /// Notes the places of the entries that have been added since the last time.
+    fn index(&mut self) {
+        let new = self.entries.iter().enumerate().skip(self.by_name.len());
+        let places = new.map(|(place, entry)| (entry.name.clone(), place));
+        self.by_name.extend(places);
     }
 
     fn place(&self, name: &str) -> Option<usize> {
@@ -203,6 +209,11 @@ impl Trace {
             .map(|entry| Ok(entry.log_prob()?.total()? * entry.scale))
             .sum()
     }
+}
+
+#[cold]
+fn duplicate(entry: &Entry) -> Error {
+    entry.locate(Error::DuplicateSite(entry.name.to_string()))
 }
 
 /// The error of a name that no site has.
