@@ -150,7 +150,7 @@ impl Site {
         let (Some(relaxation), Some(state)) = (work.latent.law.relaxation(), &self.state) else {
             return Ok(None);
         };
-        let to_go = work.pass.cost_to_go(work.place)?.detach();
+        let to_go = constant(work.pass.cost_to_go(work.place)?);
         let cost = CostToGo {
             work,
             params,
@@ -183,7 +183,7 @@ impl Site {
         if let Some(samples) = &work.pass.samples {
             return self.look_at_sample(work, samples);
         }
-        let to_go = work.pass.cost_to_go(work.place)?.detach();
+        let to_go = constant(work.pass.cost_to_go(work.place)?);
         let baseline = self.baseline();
         let cost = CostToGo {
             work,
@@ -393,6 +393,14 @@ impl Site {
             mean_square: squares / particles as f64,
             variance: self.moments.variance(),
         }
+    }
+}
+
+/// The numbers of a cost as a constant, which they may be already.
+fn constant(cost: Tensor) -> Tensor {
+    match cost.is_tracked() || cost.tangent().is_some() {
+        true => cost.detach(),
+        false => cost,
     }
 }
 

@@ -120,7 +120,10 @@ impl Context {
             estimator: entry.estimator.as_ref(),
             context: entry.context.as_ref(),
             expand: &|| Ok(Rc::new(dist.clone().expand(&sizes)?)),
-            law: &|| Distribution::law(&dist.clone().expand(&sizes)?),
+            law: &|| match sizes.is_empty() {
+                true => Distribution::law(&dist),
+                false => Distribution::law(&dist.clone().expand(&sizes)?),
+            },
             value: None,
             observed: false,
             origin: None,

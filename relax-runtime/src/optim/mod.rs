@@ -132,17 +132,14 @@ impl Optimizer {
                 f(parameter, own)
             })
         };
-        let known = self.joint.as_ref();
-        let known = known.filter(|joint| joint.is_of(parameters));
-        let elements = match known {
-            Some(joint) => joint.elements(),
-            None => parameters.iter().map(Parameter::len).sum(),
-        };
-        let joined = known.is_some();
+        let joined = self.joint.as_ref();
+        let joined = joined.filter(|joint| joint.is_of(parameters));
+        let joined = joined.map(Joint::elements);
+        let elements = joined.unwrap_or_else(|| parameters.iter().map(Parameter::len).sum());
         if elements != gradient.len() || !all(gradient, f32::is_finite) {
             each(&mut |parameter, gradient| self.check(parameter, gradient))?;
         }
-        if !joined {
+        if joined.is_none() {
             self.join(parameters);
         }
         if let Some(joint) = &mut self.joint {
