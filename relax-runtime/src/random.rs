@@ -43,6 +43,9 @@ impl Key {
     }
 }
 
+/// So few numbers need no memory of their own on their way into a tensor.
+const FEW: usize = 4;
+
 /// A stream of random numbers.
 #[derive(Clone, Debug)]
 pub struct Stream(ChaCha8Rng);
@@ -72,7 +75,13 @@ impl Stream {
     /// A tensor of [`uniform`](Self::uniform) numbers.
     pub fn uniforms(&mut self, shape: impl Into<Shape>, device: &Device) -> Result<Tensor> {
         let shape = shape.into().in_memory("uniforms")?;
-        let mut values = memory::take(shape.numel());
+        let len = shape.numel();
+        if len <= FEW && *device == Device::cpu() {
+            let mut few = [0.0; FEW];
+            few[..len].iter_mut().for_each(|u| *u = self.uniform());
+            return Ok(Tensor::of_numbers(&few[..len], shape));
+        }
+        let mut values = memory::take(len);
         let least = rows_a_share(1);
         if values.len() < 2 * least {
             values.iter_mut().for_each(|u| *u = self.uniform());
@@ -129,7 +138,7 @@ mod tests {
         let mut stream = Key::new(1).stream("h");
         let mut one_by_one = stream.clone();
         assert_eq!(stream.uniform(), one_by_one.uniform());
-        for len in [3, 50_000, 7] {
+        for len in [3, 50_000, 7, FEW] {
             let tensor = stream.uniforms(len, &Device::cpu())?.to_vec()?;
             assert!(tensor.into_iter().all(|u| u == one_by_one.uniform()));
         }

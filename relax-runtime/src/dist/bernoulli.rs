@@ -3,9 +3,11 @@
 use std::fmt::Debug;
 use std::rc::Rc;
 
+use smallvec::smallvec;
+
 use super::{
-    Distribution, Law, Number, Operand, Relaxation, check_fit, check_values, expand_parameter,
-    parameter_error,
+    Distribution, Law, Number, Operand, PerParameter, Relaxation, check_fit, check_values,
+    expand_parameter, parameter_error,
 };
 use crate::error::Result;
 use crate::random::Stream;
@@ -199,8 +201,8 @@ impl Law for Bernoulli<Tensor> {
         NAME
     }
 
-    fn parameters(&self) -> Vec<Tensor> {
-        vec![self.logits.clone()]
+    fn parameters(&self) -> PerParameter<Tensor> {
+        smallvec![self.logits.clone()]
     }
 
     fn with_parameters(&self, parameters: &[Tensor]) -> Rc<dyn Law> {

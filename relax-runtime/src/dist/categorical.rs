@@ -2,9 +2,11 @@
 
 use std::rc::Rc;
 
+use smallvec::smallvec;
+
 use super::{
-    Distribution, Law, Number, Relaxation, VectorOperand, check_values, expand_parameter,
-    parameter_error,
+    Distribution, Law, Number, PerParameter, Relaxation, VectorOperand, check_values,
+    expand_parameter, parameter_error,
 };
 use crate::error::{Error, Result};
 use crate::random::Stream;
@@ -229,8 +231,8 @@ impl Law for Categorical<Tensor> {
         NAME
     }
 
-    fn parameters(&self) -> Vec<Tensor> {
-        vec![self.logits.clone()]
+    fn parameters(&self) -> PerParameter<Tensor> {
+        smallvec![self.logits.clone()]
     }
 
     fn with_parameters(&self, parameters: &[Tensor]) -> Rc<dyn Law> {

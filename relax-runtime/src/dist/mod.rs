@@ -14,6 +14,8 @@ mod value;
 use std::fmt::Debug;
 use std::rc::Rc;
 
+use smallvec::SmallVec;
+
 pub use bernoulli::{Bernoulli, BernoulliOperand, BernoulliRelaxation, Coin};
 pub use categorical::{Categorical, CategoricalOperand, CategoricalRelaxation};
 pub use normal::{Join, Normal, NormalOperand};
@@ -116,6 +118,9 @@ fn check_support<D: Distribution>(dist: &D, value: &D::Value) -> Result<()> {
     })
 }
 
+/// A list as long as a law has parameters.
+pub type PerParameter<T> = SmallVec<[T; 2]>;
+
 /// A distribution over tensors, as guides and estimators see it.
 ///
 /// Its parameters are shaped `[plates.., event..]`; a draw has one element (or one row, where
@@ -125,7 +130,7 @@ pub trait Law: Debug {
     fn name(&self) -> &'static str;
 
     /// Natural parameters, part of the autodiff graph: what gradient estimators differentiate by.
-    fn parameters(&self) -> Vec<Tensor>;
+    fn parameters(&self) -> PerParameter<Tensor>;
 
     /// The law with other parameters of the same shapes.
     fn with_parameters(&self, parameters: &[Tensor]) -> Rc<dyn Law>;
@@ -310,8 +315,8 @@ pub(crate) fn draw_shape(parameters: &[Tensor]) -> Shape {
 /// further elements; a column against a row, which would make a matrix, is a mistake.
 fn check_fit(distribution: &'static str, parameters: &[Tensor], value: &Tensor) -> Result<()> {
     let (draw, value) = (draw_shape(parameters), value.check()?.shape());
-    let joined = draw.broadcast(&value);
-    if joined.is_some_and(|joined| joined == draw || joined == value) {
+    let joined = || draw.broadcast(&value);
+    if draw == value || joined().is_some_and(|joined| joined == draw || joined == value) {
         return Ok(());
     }
     Err(crate::Error::Parameter {

@@ -3,8 +3,11 @@
 use std::f64::consts::TAU;
 use std::rc::Rc;
 
+use smallvec::smallvec;
+
 use super::{
-    Distribution, Law, Number, Operand, check_fit, check_values, expand_parameter, parameter_error,
+    Distribution, Law, Number, Operand, PerParameter, check_fit, check_values, expand_parameter,
+    parameter_error,
 };
 use crate::error::{Error, Result};
 use crate::random::Stream;
@@ -197,8 +200,8 @@ impl Law for Normal<Tensor> {
         NAME
     }
 
-    fn parameters(&self) -> Vec<Tensor> {
-        vec![self.loc.clone(), self.scale.clone()]
+    fn parameters(&self) -> PerParameter<Tensor> {
+        smallvec![self.loc.clone(), self.scale.clone()]
     }
 
     fn with_parameters(&self, parameters: &[Tensor]) -> Rc<dyn Law> {

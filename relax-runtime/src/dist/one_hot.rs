@@ -2,9 +2,11 @@
 
 use std::rc::Rc;
 
+use smallvec::smallvec;
+
 use super::categorical::{guide_logits, gumbel_argmax, logits_tensor, normalised};
 use super::{
-    CategoricalOperand, CategoricalRelaxation, Distribution, Law, Number, Relaxation,
+    CategoricalOperand, CategoricalRelaxation, Distribution, Law, Number, PerParameter, Relaxation,
     VectorOperand, check_fit, expand_parameter,
 };
 use crate::error::Result;
@@ -123,8 +125,8 @@ impl Law for OneHotCategorical<Tensor> {
         NAME
     }
 
-    fn parameters(&self) -> Vec<Tensor> {
-        vec![self.logits.clone()]
+    fn parameters(&self) -> PerParameter<Tensor> {
+        smallvec![self.logits.clone()]
     }
 
     fn with_parameters(&self, parameters: &[Tensor]) -> Rc<dyn Law> {

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use rustc_hash::FxHashMap;
+use smallvec::smallvec;
 
 use super::pass::{Latent, Mode, Pass};
 use crate::dist::{Law, Value, draw_shape};
@@ -28,8 +29,8 @@ pub(super) fn run_under<H: Handler + 'static>(
     key: Key,
     params: &ParamStore,
 ) -> Result<(Trace, SiteSet)> {
-    let handlers = vec![Rc::clone(handler) as Rc<dyn Handler>];
-    let context = Context::new(key, handlers, params.clone());
+    let handler: Rc<dyn Handler> = Rc::<H>::clone(handler);
+    let context = Context::new(key, smallvec![handler], params.clone());
     program.execute(&context)?;
     Ok(context.finish())
 }
@@ -63,7 +64,7 @@ impl Draw {
     }
 
     fn law(&self, message: &Message<'_>) -> Result<Rc<dyn Law>> {
-        let stated = message.expanded()?.law()?;
+        let stated = message.law()?;
         let LawSource::MeanField(params) = &self.source else {
             return Ok(stated);
         };
@@ -111,7 +112,8 @@ impl Draw {
                     .iter()
                     .find(|latent| latent.name == message.name);
                 let moved = place > *site
-                    && (message.influence.contains(*site) || depends_on(law).contains(*site));
+                    && (message.influence.contains(*site)
+                        || Sources::of(law).sites.contains(*site));
                 if let (false, Some(latent)) = (moved, before) {
                     return Ok((latent.noise.clone(), latent.value.clone()));
                 }
@@ -164,17 +166,22 @@ fn same_noise(a: &dyn Law, b: &dyn Law) -> bool {
     a.name() == b.name() && draw_shape(&a.parameters()) == draw_shape(&b.parameters())
 }
 
-fn depends_on(law: &dyn Law) -> SiteSet {
-    law.parameters()
-        .iter()
-        .fold(Default::default(), |all, p| p.sites().union(all))
+/// The choices that a law depends on.
+#[derive(Clone, Copy, Default)]
+struct Sources {
+    sites: SiteSet,
+    /// Those by which the law's derivatives do not tell how it changes.
+    severed: SiteSet,
 }
 
-/// The choices by which the law's derivatives do not tell how it changes.
-fn severed(law: &dyn Law) -> SiteSet {
-    law.parameters()
-        .iter()
-        .fold(Default::default(), |all, p| p.severed_sites().union(all))
+impl Sources {
+    fn of(law: &dyn Law) -> Self {
+        let parameters = law.parameters();
+        parameters.iter().fold(Self::default(), |all, p| Self {
+            sites: p.sites().union(all.sites),
+            severed: p.severed_sites().union(all.severed),
+        })
+    }
 }
 
 impl Handler for Draw {
@@ -187,16 +194,17 @@ impl Handler for Draw {
         let (noise, value) = self.choose(message, &*law, place)?;
         message.value = Some(Value::Tensor(value.check()?.clone()));
         message.origin = Some(place);
+        let Sources { sites, severed } = Sources::of(&*law);
         self.latents.borrow_mut().push(Latent {
             name: message.kept_name.clone(),
-            depends_on: message.influence.union(depends_on(&*law)),
-            severed: severed(&*law),
+            depends_on: message.influence.union(sites),
+            severed,
             law,
             noise,
             value,
             plates: Rc::clone(message.plates),
             scale: message.scale,
-            estimator: message.estimator.map(|name| Cow::Owned(name.to_owned())),
+            estimator: message.estimator.cloned(),
             context: message.context.cloned(),
             file: message.file,
             line: message.line,
@@ -275,7 +283,7 @@ impl Handler for FromGuide {
         let value = Value::Tensor(self.values[place].clone());
         if self.hard {
             message.dist.check(&value)?;
-            let law = message.expanded()?.law()?;
+            let law = message.law()?;
             check_fit(&*law, &*self.laws[place], &self.values[place])?;
         }
         message.value = Some(value);

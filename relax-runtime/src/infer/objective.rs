@@ -113,7 +113,7 @@ impl<'m> Elbo<'m> {
         for (place, latent) in latents.iter().enumerate() {
             terms.push(entropy_term(place, latent, whole).map_err(|e| latent.locate(e))?);
         }
-        for entry in trace.entries() {
+        for entry in &mut trace.into_entries() {
             match entry.kind {
                 Kind::Latent | Kind::Observed => terms.push(density_term(entry)?),
                 Kind::Cost => terms.push(cost_term(entry)),
@@ -198,25 +198,26 @@ fn entropy_term(place: usize, latent: &Latent, whole: bool) -> Result<Term> {
 }
 
 /// −log p of a site.
-fn density_term(entry: &Entry) -> Result<Term> {
+fn density_term(entry: &mut Entry) -> Result<Term> {
     let value = entry.log_prob()?.scale(-1.0);
     let sites = value.sites().union(entry.influence);
     Ok(term(entry, value, sites))
 }
 
-fn cost_term(entry: &Entry) -> Term {
-    let value = match &entry.value {
-        Value::Tensor(t) => Number::Tensor(t.clone()),
-        Value::Real(x) => Number::Host(*x),
+fn cost_term(entry: &mut Entry) -> Term {
+    let value = match std::mem::replace(&mut entry.value, Value::Real(0.0)) {
+        Value::Tensor(t) => Number::Tensor(t),
+        Value::Real(x) => Number::Host(x),
         _ => Number::Host(0.0),
     };
     let sites = value.sites().union(entry.influence);
     term(entry, value, sites)
 }
 
-fn term(entry: &Entry, value: Number, sites: SiteSet) -> Term {
+/// The term of an entry, whose name it takes.
+fn term(entry: &mut Entry, value: Number, sites: SiteSet) -> Term {
     Term {
-        name: entry.name.clone(),
+        name: std::mem::take(&mut entry.name),
         kind: entry.kind,
         value,
         plates: Rc::clone(&entry.plates),
@@ -244,8 +245,9 @@ impl Objective for ExpectedCost<'_> {
     fn evaluate(&self, key: Key, params: &ParamStore, mode: &Mode) -> Result<Pass> {
         let draw = Draw::new(LawSource::Own, mode.clone());
         let (latents, trace, reads) = draw.run(self.program, key, params)?;
-        let mut terms = Vec::new();
-        for entry in trace.entries() {
+        let costs = trace.entries().iter().filter(|e| e.kind == Kind::Cost);
+        let mut terms = Vec::with_capacity(costs.count());
+        for entry in &mut trace.into_entries() {
             match entry.kind {
                 Kind::Cost => terms.push(cost_term(entry)),
                 Kind::Observed => {

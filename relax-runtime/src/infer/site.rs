@@ -150,7 +150,7 @@ impl Site {
         let (Some(relaxation), Some(state)) = (work.latent.law.relaxation(), &self.state) else {
             return Ok(None);
         };
-        let to_go = work.pass.cost_to_go(work.place)?.detach();
+        let to_go = constant(work.pass.cost_to_go(work.place)?);
         let cost = CostToGo {
             work,
             params,
@@ -183,7 +183,7 @@ impl Site {
         if let Some(samples) = &work.pass.samples {
             return self.look_at_sample(work, samples);
         }
-        let to_go = work.pass.cost_to_go(work.place)?.detach();
+        let to_go = constant(work.pass.cost_to_go(work.place)?);
         let baseline = self.baseline();
         let cost = CostToGo {
             work,
@@ -222,11 +222,12 @@ impl Site {
             }
         };
         let evaluations = evaluations.saturating_sub(1);
+        let (mean_cost, square_cost) = mean_and_square(&to_go, baseline)?;
         Ok(Looked {
             estimate: measure(work, gradients, evaluations)?,
             variance_gradient,
-            mean_cost: f64::from(to_go.peek_mean(|cost| cost)?),
-            square_cost: f64::from(to_go.peek_mean(|cost| (cost - baseline) * (cost - baseline))?),
+            mean_cost,
+            square_cost,
         })
     }
 
@@ -393,4 +394,26 @@ impl Site {
             variance: self.moments.variance(),
         }
     }
+}
+
+/// The numbers of a cost as a constant, which they may be already.
+fn constant(cost: Tensor) -> Tensor {
+    match cost.is_tracked() || cost.tangent().is_some() {
+        true => cost.detach(),
+        false => cost,
+    }
+}
+
+/// The mean of costs, and the mean square of their distance from the baseline.
+fn mean_and_square(costs: &Tensor, baseline: f32) -> Result<(f64, f64)> {
+    costs.with_values(|costs| {
+        let (mut sum, mut squares) = (0.0, 0.0);
+        for &cost in costs {
+            let distance = cost - baseline;
+            sum += f64::from(cost);
+            squares += f64::from(distance * distance);
+        }
+        let share = 1.0 / costs.len() as f64;
+        (sum * share, squares * share)
+    })
 }

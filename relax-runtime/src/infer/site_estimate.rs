@@ -5,11 +5,9 @@ use std::borrow::Cow;
 use smallvec::SmallVec;
 
 use super::cost_to_go::Work;
+use crate::dist::PerParameter;
 use crate::error::Result;
 use crate::tensor::Tensor;
-
-/// A list as long as a law has parameters.
-pub(super) type PerParameter<T> = SmallVec<[T; 2]>;
 
 /// What a site's estimator says in one particle; several particles are added up.
 pub(super) struct SiteEstimate {

@@ -377,26 +377,30 @@ impl Trainer {
 /// The gradient by every parameter: what the estimates say of the choices, and the direct
 /// derivatives of the terms.
 fn differentiate(pass: &Pass, sites: &[SiteEstimate]) -> Result<Vec<(Parameter, Tensor)>> {
-    let mut cotangents: SmallVec<[(Tensor, Tensor); 4]> = SmallVec::new();
+    let mut cotangents: SmallVec<[(Tensor, Option<Tensor>); 4]> = SmallVec::new();
     // Draws whose whole effect an estimate covers: a continuous one is differentiable in its
     // parameters, and a reverse pass through it would count the effect a second time.
     let mut estimated_draws: SmallVec<[&Tensor; 4]> = SmallVec::new();
     for estimate in sites {
         let latent = &pass.latents[estimate.place];
-        let gradients = estimate.gradients.iter().map(|g| scaled(g, latent.scale));
-        cotangents.extend(latent.law.parameters().into_iter().zip(gradients));
+        let parameters = latent.law.parameters();
+        for (parameter, gradient) in parameters.into_iter().zip(&estimate.gradients) {
+            cotangents.push((parameter, Some(scaled(gradient, latent.scale))));
+        }
         estimated_draws.push(&latent.value);
     }
     for term in &pass.terms {
         if let Number::Tensor(t) = &term.value
             && t.is_tracked()
         {
-            cotangents.push((t.clone(), t.full_like(term.scale as f32)));
+            // Ones need not be told.
+            let scale = (term.scale != 1.0).then(|| t.full_like(term.scale as f32));
+            cotangents.push((t.clone(), scale));
         }
     }
     let outputs: SmallVec<[(&Tensor, Option<&Tensor>); 4]> = cotangents
         .iter()
-        .map(|(output, cotangent)| (output, Some(cotangent)))
+        .map(|(output, cotangent)| (output, cotangent.as_ref()))
         .collect();
     grad_parameters_around(&outputs, &estimated_draws)
 }

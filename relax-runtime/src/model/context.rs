@@ -1,12 +1,13 @@
 //! The context that answers a running model's sites.
 
-use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
 use super::host::{Host, HostRun};
+use super::names::Names;
+use super::params::IntoParam;
 use super::{Entry, Handler, Kind, Message, Model, ParamStore, Plate, Rows, Site, Trace};
 use crate::dist::{
     AnyDistribution, Distribution, IntoDistribution, IntoSiteValue, Number, SiteValue, Value,
@@ -15,23 +16,24 @@ use crate::error::{Error, Result};
 use crate::random::Key;
 use crate::tensor::{Provenance, SiteSet, Tensor};
 
+/// The handlers of a run; most have one.
+pub(crate) type HandlerList = SmallVec<[Rc<dyn Handler>; 1]>;
+
 /// One run of a model: answers its sites through the handlers and records them.
 pub struct Context {
     key: Key,
-    handlers: Vec<Rc<dyn Handler>>,
+    handlers: HandlerList,
     params: ParamStore,
     /// Sites whose tensors the host has read, in this run.
     reads: Rc<Cell<SiteSet>>,
     state: RefCell<State>,
     /// What answers all sites instead, in a run in host numbers.
-    host: Option<Host>,
+    host: Option<Box<Host>>,
 }
 
-#[derive(Default)]
 struct State {
     trace: Trace,
-    prefix: String,
-    visits: FxHashMap<String, usize>,
+    names: Names,
     plates: Rc<[Plate]>,
     plates_entered: usize,
     /// Sites with host values: what comes after them may depend on them unseen.
@@ -39,13 +41,13 @@ struct State {
 }
 
 impl Context {
-    pub(crate) fn new(key: Key, handlers: Vec<Rc<dyn Handler>>, params: ParamStore) -> Self {
+    pub(crate) fn new(key: Key, handlers: HandlerList, params: ParamStore) -> Self {
         Self {
             key,
             handlers,
             params,
             reads: Rc::default(),
-            state: RefCell::default(),
+            state: RefCell::new(State::new()),
             host: None,
         }
     }
@@ -53,8 +55,8 @@ impl Context {
     /// A context for runs in host numbers, one after the other.
     pub(crate) fn of_host(run: Rc<dyn HostRun>) -> Self {
         Self {
-            host: Some(Host::new(run)),
-            ..Self::new(Key::new(0), Vec::new(), ParamStore::default())
+            host: Some(Box::new(Host::new(run))),
+            ..Self::new(Key::new(0), HandlerList::new(), ParamStore::default())
         }
     }
 
@@ -83,7 +85,7 @@ impl Context {
         if let Some(host) = &self.host {
             return host.sample(&site, dist);
         }
-        let mut entry = self.entry(&site, Kind::Latent);
+        let mut entry = self.entry(site, Kind::Latent);
         let drawn = dist
             .into_distribution()
             .and_then(|dist| self.draw(&mut entry, dist));
@@ -115,9 +117,13 @@ impl Context {
             line: entry.line,
             key: self.key,
             influence: entry.influence,
-            estimator: entry.estimator.as_deref(),
+            estimator: entry.estimator.as_ref(),
             context: entry.context.as_ref(),
             expand: &|| Ok(Rc::new(dist.clone().expand(&sizes)?)),
+            law: &|| match sizes.is_empty() {
+                true => Distribution::law(&dist),
+                false => Distribution::law(&dist.clone().expand(&sizes)?),
+            },
             value: None,
             observed: false,
             origin: None,
@@ -182,7 +188,7 @@ impl Context {
         if let Some(host) = &self.host {
             return host.observe(&site, dist, value);
         }
-        let mut entry = self.entry(&site, Kind::Observed);
+        let mut entry = self.entry(site, Kind::Observed);
         let dist = dist.into_distribution().map_err(|e| entry.locate(e))?;
         entry.value = value.into_site_value().into_value();
         AnyDistribution::check(&dist, &entry.value).map_err(|e| entry.locate(e))?;
@@ -198,13 +204,13 @@ impl Context {
         if let Some(host) = &self.host {
             return Err(host.refuse());
         }
-        let name = self.peek_name(&site);
+        let name = self.state.borrow().names.peek(&site);
         let substituted = self
             .handlers
             .iter()
             .find_map(|handler| handler.param(&name));
         match substituted.or_else(|| self.params.get(&name)) {
-            Some(value) => self.record_param(&site, value).map(Some),
+            Some(value) => self.record_param(site, value).map(Some),
             None => Ok(None),
         }
     }
@@ -216,12 +222,13 @@ impl Context {
     pub fn new_param(&self, site: Site, init: impl IntoParam) -> Result<Tensor> {
         let init = init
             .into_param()
-            .map_err(|e| self.entry(&site, Kind::Param).locate(e))?;
-        let value = self.params.insert(&self.peek_name(&site), &init);
-        self.record_param(&site, value)
+            .map_err(|e| self.entry(site.clone(), Kind::Param).locate(e))?;
+        let name = self.state.borrow().names.peek(&site);
+        let value = self.params.insert(&name, &init);
+        self.record_param(site, value)
     }
 
-    fn record_param(&self, site: &Site, value: Tensor) -> Result<Tensor> {
+    fn record_param(&self, site: Site, value: Tensor) -> Result<Tensor> {
         let mut entry = self.entry(site, Kind::Param);
         entry.value = Value::Tensor(value.clone());
         self.record(entry)?;
@@ -236,7 +243,7 @@ impl Context {
         if let Some(host) = &self.host {
             return host.cost(&site, value.into());
         }
-        let mut entry = self.entry(&site, Kind::Cost);
+        let mut entry = self.entry(site, Kind::Cost);
         let number = value.into().sum_from(entry.plates.len());
         let number = entry.per_row(number).map_err(|e| entry.locate(e))?;
         entry.value = match number {
@@ -266,7 +273,7 @@ impl Context {
                 )
             };
             let site = Site::new("plate", site.file, site.line);
-            return Err(self.entry(&site, Kind::Cost).locate(Error::Model(problem)));
+            return Err(self.entry(site, Kind::Cost).locate(Error::Model(problem)));
         }
         let state = &mut *self.state.borrow_mut();
         let rows = match site.name {
@@ -291,21 +298,18 @@ impl Context {
         if let Some(host) = &self.host {
             return host.inside(&site, || model.run(self));
         }
-        let outer = {
-            let mut state = self.state.borrow_mut();
-            let name = state.next_name(&site);
-            std::mem::replace(&mut state.prefix, name.into_owned() + "/")
-        };
+        let outer = self.state.borrow_mut().names.enter(&site);
         let output = model.run(self);
-        self.state.borrow_mut().prefix = outer;
+        self.state.borrow_mut().names.leave(outer);
         output
     }
 
     /// A new entry for a site, without value.
-    fn entry(&self, site: &Site, kind: Kind) -> Entry {
+    #[inline]
+    fn entry(&self, site: Site, kind: Kind) -> Entry {
         let mut state = self.state.borrow_mut();
         Entry {
-            name: state.next_name(site),
+            name: state.names.next(&site),
             kind,
             written: kind,
             dist: None,
@@ -315,44 +319,35 @@ impl Context {
             file: site.file,
             line: site.line,
             influence: state.host_sites.union(self.reads.get()),
-            estimator: site.estimator.clone(),
-            context: site.context.clone(),
+            estimator: site.estimator,
+            context: site.context,
         }
     }
 
+    #[inline]
     fn record(&self, entry: Entry) -> Result<()> {
         self.state.borrow_mut().trace.push(entry)
-    }
-
-    fn peek_name(&self, site: &Site) -> Cow<'static, str> {
-        self.state.borrow().name(site)
     }
 }
 
 impl State {
-    /// The full name of a site at this point of the run.
-    fn name(&self, site: &Site) -> Cow<'static, str> {
-        if self.prefix.is_empty() && !site.indexed {
-            return Cow::Borrowed(site.name);
+    fn new() -> Self {
+        Self {
+            trace: Trace::default(),
+            names: Names::default(),
+            plates: no_plates(),
+            plates_entered: 0,
+            host_sites: SiteSet::EMPTY,
         }
-        let mut name = format!("{}{}", self.prefix, site.name);
-        if site.indexed {
-            let visit = self.visits.get(&name).copied().unwrap_or(0);
-            name += &format!("[{visit}]");
-        }
-        Cow::Owned(name)
     }
+}
 
-    fn next_name(&mut self, site: &Site) -> Cow<'static, str> {
-        let name = self.name(site);
-        if site.indexed {
-            *self
-                .visits
-                .entry(format!("{}{}", self.prefix, site.name))
-                .or_insert(0) += 1;
-        }
-        name
+/// No plates, without an allocation for each run.
+fn no_plates() -> Rc<[Plate]> {
+    thread_local! {
+        static NONE: Rc<[Plate]> = Rc::default();
     }
+    NONE.try_with(Rc::clone).unwrap_or_default()
 }
 
 /// Leaves the plate when dropped.
@@ -364,55 +359,5 @@ pub struct PlateGuard<'c> {
 impl Drop for PlateGuard<'_> {
     fn drop(&mut self) {
         self.context.state.borrow_mut().plates = Rc::clone(&self.outer);
-    }
-}
-
-/// A first value of a parameter.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be the first value of a parameter",
-    label = "expected a number (`f64`), numbers, or a `Tensor`"
-)]
-pub trait IntoParam {
-    /// The value as a tensor.
-    ///
-    /// # Errors
-    /// If it carries one.
-    fn into_param(self) -> Result<Tensor>;
-}
-
-impl IntoParam for f64 {
-    fn into_param(self) -> Result<Tensor> {
-        Ok(Tensor::scalar(self as f32))
-    }
-}
-
-impl IntoParam for Tensor {
-    fn into_param(self) -> Result<Tensor> {
-        self.check()?;
-        Ok(self)
-    }
-}
-
-impl IntoParam for &Tensor {
-    fn into_param(self) -> Result<Tensor> {
-        self.clone().into_param()
-    }
-}
-
-impl IntoParam for Vec<f64> {
-    fn into_param(self) -> Result<Tensor> {
-        Value::Vector(self).to_tensor()
-    }
-}
-
-impl<const N: usize> IntoParam for [f64; N] {
-    fn into_param(self) -> Result<Tensor> {
-        self.to_vec().into_param()
-    }
-}
-
-impl IntoParam for Result<Tensor> {
-    fn into_param(self) -> Result<Tensor> {
-        self?.into_param()
     }
 }

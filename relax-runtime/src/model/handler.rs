@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::trace::unknown_site;
-use super::{Context, Kind, Model, ParamStore, Plate, Trace};
-use crate::dist::{AnyDistribution, SiteValue, Value};
+use super::{Context, HandlerList, Kind, Model, ParamStore, Plate, Trace};
+use crate::dist::{AnyDistribution, Law, SiteValue, Value};
 use crate::error::{Error, Result};
 use crate::random::Key;
 use crate::tensor::{SiteSet, Tensor};
@@ -34,9 +34,10 @@ pub struct Message<'a> {
     /// The name, to be kept.
     pub(crate) kept_name: &'a Cow<'static, str>,
     pub(crate) influence: SiteSet,
-    pub(crate) estimator: Option<&'a str>,
+    pub(crate) estimator: Option<&'a Cow<'static, str>>,
     pub(crate) context: Option<&'a Tensor>,
     pub(crate) expand: &'a dyn Fn() -> Result<Rc<dyn AnyDistribution>>,
+    pub(crate) law: &'a dyn Fn() -> Result<Rc<dyn Law>>,
     /// Index of the random choice that the value is, for the bookkeeping of costs.
     pub(crate) origin: Option<usize>,
 }
@@ -48,6 +49,14 @@ impl Message<'_> {
     /// If its parameters do not fit the plates.
     pub fn expanded(&self) -> Result<Rc<dyn AnyDistribution>> {
         (self.expand)()
+    }
+
+    /// The same as a law over tensors.
+    ///
+    /// # Errors
+    /// As [`expanded`](Self::expanded), or if the distribution has no law.
+    pub(crate) fn law(&self) -> Result<Rc<dyn Law>> {
+        (self.law)()
     }
 }
 
@@ -193,7 +202,7 @@ impl Handler for RelaxSites {
         if message.value.is_some() || message.dist.is_host() {
             return Ok(());
         }
-        let law = message.expanded()?.law()?;
+        let law = message.law()?;
         if let (Some(relaxation), true) = (law.relaxation(), law.takes_relaxed_values()) {
             let noise = law.noise(&mut message.key.stream(message.name))?;
             let z = relaxation.relaxed(&law.parameters()[0], &noise);
@@ -298,7 +307,7 @@ impl Handlers {
     /// # Errors
     /// As [`Model::run`]; and if a conditioned or substituted site does not exist.
     pub fn run<M: Model>(&self, model: &M) -> Result<Run<M::Output>> {
-        let mut handlers: Vec<Rc<dyn Handler>> = Vec::new();
+        let mut handlers = HandlerList::new();
         if !self.condition.is_empty() {
             handlers.push(Rc::new(Condition(self.condition.clone())));
         }

@@ -8,10 +8,12 @@
 mod context;
 mod handler;
 mod host;
+mod names;
 mod params;
 mod site;
 mod trace;
 
+pub(crate) use context::HandlerList;
 pub use context::{Context, PlateGuard};
 pub use handler::{
     Block, Condition, Handler, Handlers, Message, RelaxSites, Replay, Run, Substitute,

@@ -137,24 +137,42 @@ impl Entry {
 #[derive(Clone, Debug, Default)]
 pub struct Trace {
     entries: Vec<Entry>,
+    /// The place of each name, where there are more than [`FEW`] entries.
     by_name: FxHashMap<Cow<'static, str>, usize>,
 }
+
+/// So many names are compared one by one faster than they are hashed.
+const FEW: usize = 16;
 
 impl Trace {
     /// Adds a site.
     ///
     /// # Errors
     /// If a site of that name is there.
+    #[inline]
     pub(crate) fn push(&mut self, entry: Entry) -> Result<()> {
-        if self
-            .by_name
-            .insert(entry.name.clone(), self.entries.len())
-            .is_some()
-        {
-            return Err(entry.locate(Error::DuplicateSite(entry.name.to_string())));
+        if self.place(&entry.name).is_some() {
+            return Err(duplicate(&entry));
         }
         self.entries.push(entry);
+        if self.entries.len() > FEW {
+            self.index();
+        }
         Ok(())
+    }
+
+    /// Notes the places of the entries that have been added since the last time.
+    fn index(&mut self) {
+        let new = self.entries.iter().enumerate().skip(self.by_name.len());
+        let places = new.map(|(place, entry)| (entry.name.clone(), place));
+        self.by_name.extend(places);
+    }
+
+    fn place(&self, name: &str) -> Option<usize> {
+        match self.entries.len() > FEW {
+            true => self.by_name.get(name).copied(),
+            false => self.entries.iter().position(|entry| entry.name == name),
+        }
     }
 
     /// The sites, in the order of the run.
@@ -162,9 +180,14 @@ impl Trace {
         &self.entries
     }
 
+    /// The sites themselves, in the order of the run.
+    pub(crate) fn into_entries(self) -> Vec<Entry> {
+        self.entries
+    }
+
     /// The site of a name, if the run came by it.
     pub fn find(&self, name: &str) -> Option<&Entry> {
-        self.by_name.get(name).map(|&i| &self.entries[i])
+        self.place(name).map(|i| &self.entries[i])
     }
 
     /// The site of a name.
@@ -186,6 +209,11 @@ impl Trace {
             .map(|entry| Ok(entry.log_prob()?.total()? * entry.scale))
             .sum()
     }
+}
+
+#[cold]
+fn duplicate(entry: &Entry) -> Error {
+    entry.locate(Error::DuplicateSite(entry.name.to_string()))
 }
 
 /// The error of a name that no site has.

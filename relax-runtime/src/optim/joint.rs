@@ -61,6 +61,11 @@ impl Joint {
         keys.eq(self.keys.iter().copied())
     }
 
+    /// Elements of all parameters together.
+    pub(super) fn elements(&self) -> usize {
+        self.lengths.iter().sum()
+    }
+
     /// How often the parameter of a key has been updated, if it is one of these.
     pub(super) fn steps_of(&self, key: u64) -> Option<u64> {
         self.keys.contains(&key).then_some(self.step)

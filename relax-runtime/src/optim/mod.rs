@@ -132,11 +132,14 @@ impl Optimizer {
                 f(parameter, own)
             })
         };
-        let elements: usize = parameters.iter().map(Parameter::len).sum();
+        let joined = self.joint.as_ref();
+        let joined = joined.filter(|joint| joint.is_of(parameters));
+        let joined = joined.map(Joint::elements);
+        let elements = joined.unwrap_or_else(|| parameters.iter().map(Parameter::len).sum());
         if elements != gradient.len() || !all(gradient, f32::is_finite) {
             each(&mut |parameter, gradient| self.check(parameter, gradient))?;
         }
-        if !(self.joint.as_ref()).is_some_and(|joint| joint.is_of(parameters)) {
+        if joined.is_none() {
             self.join(parameters);
         }
         if let Some(joint) = &mut self.joint {
