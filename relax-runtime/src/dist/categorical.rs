@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use super::{
-    Distribution, Law, Number, Relaxation, VectorOperand, check_values, expand_parameter,
-    parameter_error,
+    Distribution, Law, Number, PlainRelaxation, Relaxation, VectorOperand, check_values,
+    expand_parameter, parameter_error,
 };
 use crate::error::{Error, Result};
 use crate::random::Stream;
@@ -391,5 +391,9 @@ impl Relaxation for CategoricalRelaxation {
     /// 1 + ln u by normalised θ, around which z is Gumbel.
     fn relaxed_score(&self, theta: &Tensor, u: &Tensor) -> Tensor {
         project(theta, &(open(u).ln() + 1.0))
+    }
+
+    fn plain(&self) -> Option<&dyn PlainRelaxation> {
+        Some(self)
     }
 }

@@ -34,6 +34,7 @@ mod rloo;
 mod rodeo;
 mod shift;
 mod site;
+mod small;
 mod stein;
 mod straight_through;
 mod units;

@@ -4,7 +4,7 @@ use super::problem::{pull, push};
 use super::residual::{Residual, known_part};
 use super::site::{Coupling, Estimator, SiteClass, SiteState, SiteTask, check_relaxed_cost};
 use super::units::InUnits;
-use super::{Cost, Estimate, Problem, corrected};
+use super::{Cost, Estimate, Problem, corrected, small};
 use crate::error::{Error, Result};
 use crate::nn::Activation;
 use crate::surrogate::{FreeForm, Quadratic, RelaxedCost, Sum, Surrogate, VarianceGradient};
@@ -148,6 +148,22 @@ fn in_units(problem: Problem<'_>, cost: &dyn Cost, state: &SiteState) -> Result<
     }
     estimate.cost = estimate.cost * unit;
     estimate.gradient = estimate.gradient * unit;
+    Ok(estimate)
+}
+
+/// The same beside a quadratic form, if the site has one.
+pub(super) fn free_form(
+    problem: Problem<'_>,
+    cost: &dyn Cost,
+    state: &SiteState,
+) -> Result<Estimate> {
+    let Some(quadratic) = state.quadratic() else {
+        return in_units(problem, cost, state);
+    };
+    let rest = Residual::new(cost, quadratic, state);
+    let mut estimate = in_units(problem, &rest, state)?;
+    estimate.gradient = estimate.gradient + rest.gradient_of_mean(&problem)?;
+    estimate.cost = rest.drawn_cost().unwrap_or(estimate.cost);
     Ok(estimate)
 }
 
@@ -403,13 +419,9 @@ impl Estimator for Relax {
         if self.kind(task.class) == SurrogateKind::Sum {
             return relax(task.problem, cost, state.surrogate());
         }
-        let Some(quadratic) = state.quadratic() else {
-            return in_units(task.problem, cost, state);
-        };
-        let rest = Residual::new(cost, quadratic, state);
-        let mut estimate = in_units(task.problem, &rest, state)?;
-        estimate.gradient = estimate.gradient + rest.gradient_of_mean(&task.problem)?;
-        estimate.cost = rest.drawn_cost().unwrap_or(estimate.cost);
-        Ok(estimate)
+        match small::free_form(task.problem, cost, state)? {
+            Some(estimate) => Ok(estimate),
+            None => free_form(task.problem, cost, state),
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::cell::OnceCell;
 
+use super::problem::pull;
 use super::{Cost, Problem, SiteState};
 use crate::error::{Error, Result};
 use crate::surrogate::Quadratic;
@@ -48,57 +49,58 @@ impl<'a> Residual<'a> {
         self.drawn.get().cloned()
     }
 
+    /// What q leaves of the draw's cost f, row by row; some of the rows are learned from.
+    pub(super) fn of_drawn(&self, f: &[f32], b: &[f32]) -> impl Iterator<Item = f32> {
+        self.of(f, b, self.learns)
+    }
+
     /// f less q of each row's draw.
-    fn less(&self, f: &Tensor, b: &Tensor, sees: bool) -> Result<Tensor> {
+    fn of(&self, f: &[f32], b: &[f32], sees: bool) -> impl Iterator<Item = f32> {
         let (q, baseline) = (self.quadratic, self.baseline);
         let shift = q.origin().map_or(0.0, |origin| baseline - origin);
-        let rest = b.with_values(|b| {
-            f.with_values(|f| {
-                let one_in = q.one_in(f.len());
-                let rows = b.chunks(q.numbers()).zip(f).enumerate();
-                rows.map(|(row, (b, &f))| {
-                    let f = f64::from(f);
-                    if sees && row % one_in == 0 {
-                        q.see(b, f + baseline);
-                    }
-                    (f + shift - q.value(b)) as f32
-                })
-                .collect()
-            })
-        })??;
+        let one_in = q.one_in(f.len());
+        let rows = b.chunks(q.numbers()).zip(f).enumerate();
+        rows.map(move |(row, (b, &f))| {
+            let f = f64::from(f);
+            if sees && row % one_in == 0 {
+                q.see(b, f + baseline);
+            }
+            (f + shift - q.value(b)) as f32
+        })
+    }
+
+    /// The same as a tensor.
+    fn tensor_of(&self, f: &Tensor, b: &Tensor, sees: bool) -> Result<Tensor> {
+        let rest = |f: &[f32], b: &[f32]| self.of(f, b, sees).collect();
+        let rest = f.with_values(|f| b.with_values(|b| rest(f, b)))??;
         Tensor::from_vec(rest, f.shape(), &f.device())
+    }
+
+    /// ∂q/∂b at the means of all rows: ∂E\[q\]/∂p.
+    pub(super) fn slope(&self, p: &[f32]) -> impl Iterator<Item = f32> {
+        let rows = p.chunks(self.quadratic.numbers());
+        let slope = rows.flat_map(|p| self.quadratic.slope(p));
+        slope.map(|slope| slope as f32)
     }
 
     /// The gradient of E\[q\] by θ, exact.
     pub(super) fn gradient_of_mean(&self, problem: &Problem<'_>) -> Result<Tensor> {
         let theta = problem.theta.detach();
-        let mean = problem.mean(&theta);
-        let slope: Vec<f32> = mean.with_values(|p| {
-            let coins = problem.relaxation.event_rank() == 0;
-            let rows = p.chunks(self.quadratic.numbers());
-            let slopes = rows.flat_map(|p| self.quadratic.slope(p));
-            let by_theta = |(slope, &p): (f64, &f32)| match coins {
-                true => p * ((1.0 - p) * slope as f32),
-                false => slope as f32,
-            };
-            slopes.zip(p).map(by_theta).collect()
-        })?;
+        let slope = problem.mean(&theta);
+        let slope = slope.with_values(|p| self.slope(p).collect())?;
         let slope = Tensor::from_vec(slope, theta.shape(), &theta.device())?;
-        Ok(match problem.relaxation.event_rank() {
-            0 => slope,
-            _ => &mean * (&slope - (&mean * &slope).sum_keepdim(-1)),
-        })
+        pull(&|theta: &Tensor| problem.mean(theta), &theta, &slope)
     }
 }
 
 impl Cost for Residual<'_> {
     fn hard(&self, b: &Tensor) -> Result<Tensor> {
-        self.less(&self.cost.hard(b)?, b, false)
+        self.tensor_of(&self.cost.hard(b)?, b, false)
     }
 
     fn drawn(&self, b: &Tensor) -> Result<Tensor> {
         let f = self.cost.drawn(b)?;
-        self.less(self.drawn.get_or_init(|| f), b, self.learns)
+        self.tensor_of(self.drawn.get_or_init(|| f), b, self.learns)
     }
 
     fn with_slope(&self, _: &Tensor) -> Result<(Tensor, Tensor)> {

@@ -4,7 +4,6 @@ use std::rc::Rc;
 
 use smallvec::SmallVec;
 
-use super::Surroundings;
 use crate::nn::{Activation, Linear};
 use crate::tensor::{Device, Shape, Tensor};
 
@@ -82,10 +81,16 @@ impl Layout {
     }
 
     /// The number of rows, if the network is small and its operands fit and are on the CPU.
-    pub(super) fn rows(&self, z: &Tensor, around: &Surroundings<'_>) -> Option<usize> {
-        let (rows, numbers) = size(z, around.plates);
-        let theta = size(around.theta, around.plates);
-        let context = around.context.map_or((rows, 0), |h| size(h, around.plates));
+    pub(super) fn rows(
+        &self,
+        z: &Tensor,
+        theta: &Tensor,
+        context: Option<&Tensor>,
+        plates: usize,
+    ) -> Option<usize> {
+        let (rows, numbers) = size(z, plates);
+        let theta = size(theta, plates);
+        let context = context.map_or((rows, 0), |h| size(h, plates));
         let fits = numbers == self.layers[0].inputs
             && (theta.0, context.0) == (rows, rows)
             && theta.1 + context.1 == self.before.inputs;
@@ -95,7 +100,7 @@ impl Layout {
 }
 
 /// The numbers of rows, and of numbers in each.
-pub(super) fn size(x: &Tensor, plates: usize) -> (usize, usize) {
+fn size(x: &Tensor, plates: usize) -> (usize, usize) {
     let shape = x.shape();
     (
         shape.iter().take(plates).product(),
