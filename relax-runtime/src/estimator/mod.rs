@@ -17,6 +17,7 @@ mod dlax;
 mod double_cv;
 mod enumerate;
 mod evolution;
+mod free_form;
 mod gumbel_softmax;
 mod indecater;
 mod lax;
@@ -37,7 +38,6 @@ mod site;
 mod small;
 mod stein;
 mod straight_through;
-mod units;
 mod vimco;
 
 use std::rc::Rc;

@@ -50,44 +50,46 @@ impl<'a> Residual<'a> {
     }
 
     /// What q leaves of the draw's cost f, row by row; some of the rows are learned from.
-    pub(super) fn of_drawn(&self, f: &[f32], b: &[f32]) -> impl Iterator<Item = f32> {
-        self.of(f, b, self.learns)
+    pub(super) fn of_drawn(&self, f: &[f32], b: &[f32], rest: &mut [f32]) {
+        self.of(f, b, self.learns, rest);
     }
 
     /// f less q of each row's draw.
-    fn of(&self, f: &[f32], b: &[f32], sees: bool) -> impl Iterator<Item = f32> {
+    fn of(&self, f: &[f32], b: &[f32], sees: bool, rest: &mut [f32]) {
         let (q, baseline) = (self.quadratic, self.baseline);
         let shift = q.origin().map_or(0.0, |origin| baseline - origin);
         let one_in = q.one_in(f.len());
-        let rows = b.chunks(q.numbers()).zip(f).enumerate();
-        rows.map(move |(row, (b, &f))| {
+        let rows = b.chunks(q.numbers()).zip(f).zip(rest);
+        for (row, ((b, &f), rest)) in rows.enumerate() {
             let f = f64::from(f);
             if sees && row % one_in == 0 {
                 q.see(b, f + baseline);
             }
-            (f + shift - q.value(b)) as f32
-        })
+            *rest = (f + shift - q.value(b)) as f32;
+        }
     }
 
     /// The same as a tensor.
     fn tensor_of(&self, f: &Tensor, b: &Tensor, sees: bool) -> Result<Tensor> {
-        let rest = |f: &[f32], b: &[f32]| self.of(f, b, sees).collect();
-        let rest = f.with_values(|f| b.with_values(|b| rest(f, b)))??;
+        let mut rest = vec![0.0; f.len()];
+        f.with_values(|f| b.with_values(|b| self.of(f, b, sees, &mut rest)))??;
         Tensor::from_vec(rest, f.shape(), &f.device())
     }
 
-    /// ∂q/∂b at the means of all rows: ∂E\[q\]/∂p.
-    pub(super) fn slope(&self, p: &[f32]) -> impl Iterator<Item = f32> {
-        let rows = p.chunks(self.quadratic.numbers());
-        let slope = rows.flat_map(|p| self.quadratic.slope(p));
-        slope.map(|slope| slope as f32)
+    /// ∂E\[q\]/∂p at the means p of all rows.
+    pub(super) fn slope(&self, p: &[f32], slope: &mut [f32]) {
+        let row = self.quadratic.numbers();
+        for (p, slope) in p.chunks(row).zip(slope.chunks_mut(row)) {
+            self.quadratic.slope(p, slope);
+        }
     }
 
     /// The gradient of E\[q\] by θ, exact.
     pub(super) fn gradient_of_mean(&self, problem: &Problem<'_>) -> Result<Tensor> {
         let theta = problem.theta.detach();
-        let slope = problem.mean(&theta);
-        let slope = slope.with_values(|p| self.slope(p).collect())?;
+        let mut slope = vec![0.0; theta.len()];
+        let mean = problem.mean(&theta);
+        mean.with_values(|p| self.slope(p, &mut slope))?;
         let slope = Tensor::from_vec(slope, theta.shape(), &theta.device())?;
         pull(&|theta: &Tensor| problem.mean(theta), &theta, &slope)
     }

@@ -7,26 +7,15 @@ use super::residual::Residual;
 use super::{Cost, Estimate, Problem, SiteState};
 use crate::dist::{Drawn, PlainRelaxation};
 use crate::error::Result;
-use crate::surrogate::{FreeForm, SmallPass, VarianceGradient};
+use crate::surrogate::{FreeForm, VarianceGradient, cut};
 use crate::tensor::Tensor;
 
-/// A few numbers.
-type Few<T = f32> = SmallVec<[T; 8]>;
-
-/// A problem with coupled noise whose surrogate is a small network.
-struct Small<'a> {
-    problem: Problem<'a>,
-    relaxation: &'a dyn PlainRelaxation,
-    network: &'a FreeForm,
-    rows: usize,
-    /// Numbers that the relaxation takes at once.
-    event: usize,
-}
-
-/// What [`relax`](super::relax::free_form) computes, the RELAX estimate
-/// u [(r − c(z)) ∂log p(b | θ)/∂θ + κ ∂c(z)/∂z] + ∂E\[q\]/∂θ with r = (f(b) − q(b))/u, for a network c,
-/// the quadratic form q, if the site has one, and the unit u of its costs; nothing where the site is
-/// not small.
+/// What [`free_form`](super::free_form::free_form) computes, the estimate
+///
+/// u [(r − c(z)) ∂log p(b | θ)/∂θ + κ ∂c(z)/∂z] + ∂E\[q\]/∂θ with r = (f(b) − q(b))/u
+///
+/// for a network c, the quadratic form q, if the site has one, and the unit u of its costs; nothing
+/// where the noise is not coupled, or the network not small.
 ///
 /// # Errors
 /// The cost's own, or shapes that do not fit.
@@ -41,6 +30,16 @@ pub(super) fn free_form(
     }
 }
 
+/// A problem with coupled noise, and a small network.
+struct Small<'a> {
+    problem: Problem<'a>,
+    relaxation: &'a dyn PlainRelaxation,
+    network: &'a FreeForm,
+    rows: usize,
+    /// Numbers of an event.
+    width: usize,
+}
+
 impl<'a> Small<'a> {
     fn of(problem: Problem<'a>, state: &'a SiteState) -> Option<Self> {
         let Problem {
@@ -52,144 +51,116 @@ impl<'a> Small<'a> {
         } = problem;
         let network = state.surrogate().free_form()?;
         let rows = network.small_rows(theta, theta, context, plates)?;
-        let fits = noise.v.is_none() && noise.u.shape() == theta.shape();
-        let event = match relaxation.event_rank() {
-            0 => theta.len(),
-            _ => theta.shape().last().copied()?,
-        };
-        fits.then_some(Self {
+        let coupled = noise.v.is_none() && noise.u.shape() == theta.shape();
+        coupled.then_some(Self {
             problem,
             relaxation: relaxation.plain()?,
             network,
             rows,
-            event,
+            width: match relaxation.event_rank() {
+                0 => 1,
+                _ => *theta.shape().last()?,
+            },
         })
     }
 
     fn estimate(&self, cost: &dyn Cost, state: &SiteState) -> Result<Estimate> {
+        let Self {
+            problem,
+            relaxation,
+            rows,
+            width,
+            ..
+        } = *self;
         let Problem {
             theta,
             context,
             plates,
             ..
-        } = self.problem;
-        let (shape, width) = (theta.shape(), theta.len() / self.rows);
-        let drawn = self.draw()?;
-        let b: Few = drawn.iter().map(|drawn| drawn.b).collect();
-        let f = cost.drawn(&Tensor::of_numbers(&b, shape))?;
-        let f = f.broadcast_to(shape.leading(plates));
+        } = problem;
+        let (shape, numbers) = (theta.shape(), theta.len());
+        let mut memory: SmallVec<[f32; 32]> = SmallVec::from_elem(0.0, 7 * numbers + 2 * rows);
+        let mut memory = &mut memory[..];
+        let [z, b, p, kappa, score, v, gradient] =
+            std::array::from_fn(|_| cut(&mut memory, numbers));
+        let [signal, weight] = std::array::from_fn(|_| cut(&mut memory, rows));
+        // Numbers of a row.
+        let row = numbers / rows;
 
-        let known = state.unit();
-        let unit = known.unwrap_or(1.0);
-        let form = state.quadratic().map(|q| Residual::new(cost, q, state));
-        let mut signal: Few = f.with_values(|f| match &form {
-            Some(form) => form.of_drawn(f, &b).map(|rest| rest / unit).collect(),
-            None => f.iter().map(|f| f / unit).collect(),
-        })?;
-
-        let z: Few = drawn.iter().map(|drawn| drawn.z).collect();
-        let mut pass = self.network.small_pass(self.rows, &z, theta, context)?;
-        let mut gradient: Few = SmallVec::from_elem(0.0, drawn.len());
-        for (row, (signal, slope)) in signal
-            .iter_mut()
-            .zip(gradient.chunks_mut(width))
-            .enumerate()
-        {
-            *signal -= pass.value_and_slope(row, slope);
+        theta.with_values(|theta| {
+            problem.noise.u.with_values(|u| {
+                let drawn = Drawn { z, b, p, kappa };
+                relaxation.draw(width, theta, u, drawn);
+            })
+        })??;
+        for (score, (b, p)) in score.iter_mut().zip(b.iter().zip(&*p)) {
+            *score = b - p;
         }
-        self.each_event(&drawn, &mut gradient, |relaxation, drawn, slope| {
-            relaxation.pull(drawn, slope);
-        });
-        let rows = drawn.chunks(width).zip(gradient.chunks_mut(width));
-        for ((drawn, gradient), signal) in rows.zip(&signal) {
-            for (drawn, gradient) in drawn.iter().zip(gradient) {
-                *gradient += signal * drawn.score();
+
+        // r of each row.
+        let f = cost.drawn(&Tensor::of_numbers(b, shape))?;
+        let f = f.broadcast_to(shape.leading(plates));
+        let form = state.quadratic().map(|q| Residual::new(cost, q, state));
+        let known_unit = state.unit();
+        let unit = known_unit.unwrap_or(1.0);
+        f.with_values(|f| match &form {
+            Some(form) => form.of_drawn(f, b, signal),
+            None => signal.copy_from_slice(f),
+        })?;
+        signal.iter_mut().for_each(|rest| *rest /= unit);
+
+        // (r − c(z)) ∂log p(b | θ)/∂θ + κ ∂c(z)/∂z.
+        let mut pass = self.network.small_pass(rows, z, theta, context)?;
+        for (i, (signal, slope)) in signal.iter_mut().zip(gradient.chunks_mut(row)).enumerate() {
+            *signal -= pass.value_and_slope(i, slope);
+        }
+        relaxation.pull(width, p, kappa, gradient);
+        let scores = score.chunks(row);
+        for ((gradient, score), signal) in gradient.chunks_mut(row).zip(scores).zip(&*signal) {
+            for (gradient, score) in gradient.iter_mut().zip(score) {
+                *gradient += signal * score;
             }
         }
 
+        // The derivative of its mean square by the network's parameters.
         let variance_gradient = match state.learns() {
-            true => self.train(pass, &drawn, &gradient),
+            true => {
+                let factor = 2.0 / numbers as f32;
+                for (v, gradient) in v.iter_mut().zip(&*gradient) {
+                    *v = gradient * factor;
+                }
+                for ((v, score), weight) in v.chunks(row).zip(score.chunks(row)).zip(&mut *weight) {
+                    *weight = v.iter().zip(score).map(|(v, score)| v * score).sum();
+                }
+                relaxation.push(width, p, kappa, v);
+                pass.train(v, weight)
+            }
             false => VarianceGradient::default(),
         };
+
         gradient.iter_mut().for_each(|gradient| *gradient *= unit);
         if let Some(form) = &form {
-            self.add_gradient_of_mean(form, &drawn, &mut gradient);
+            form.slope(p, v);
+            relaxation.pull_mean(width, p, v);
+            for (gradient, of_mean) in gradient.iter_mut().zip(&*v) {
+                *gradient += of_mean;
+            }
         }
         Ok(Estimate {
             cost: f,
-            gradient: Tensor::of_numbers(&gradient, shape),
-            variance_gradient: match known {
+            gradient: Tensor::of_numbers(gradient, shape),
+            variance_gradient: match known_unit {
                 Some(_) => variance_gradient,
                 None => variance_gradient.zeroed(),
             },
             evaluations: 1,
         })
     }
-
-    /// The draw that belongs to the noise.
-    fn draw(&self) -> Result<Few<Drawn>> {
-        let Problem { theta, noise, .. } = self.problem;
-        let mut drawn: Few<Drawn> = SmallVec::from_elem(Drawn::default(), theta.len());
-        theta.with_values(|theta| {
-            noise.u.with_values(|u| {
-                let events = theta.chunks(self.event).zip(u.chunks(self.event));
-                for (drawn, (theta, u)) in drawn.chunks_mut(self.event).zip(events) {
-                    self.relaxation.draw(theta, u, drawn);
-                }
-            })
-        })??;
-        Ok(drawn)
-    }
-
-    /// By the network's parameters, of the mean square of the gradient.
-    fn train(&self, pass: SmallPass<'_>, drawn: &[Drawn], gradient: &[f32]) -> VarianceGradient {
-        let width = drawn.len() / self.rows;
-        let factor = 2.0 / gradient.len() as f32;
-        let mut along: Few = gradient.iter().map(|gradient| gradient * factor).collect();
-        let rows = drawn.chunks(width).zip(along.chunks(width));
-        let weight: Few = rows
-            .map(|(drawn, v)| {
-                drawn
-                    .iter()
-                    .zip(v)
-                    .map(|(drawn, v)| v * drawn.score())
-                    .sum()
-            })
-            .collect();
-        self.each_event(drawn, &mut along, |relaxation, drawn, v| {
-            relaxation.push(drawn, v)
-        });
-        pass.train(&along, &weight)
-    }
-
-    /// Adds ∂E\[q\]/∂θ.
-    fn add_gradient_of_mean(&self, form: &Residual<'_>, drawn: &[Drawn], gradient: &mut [f32]) {
-        let p: Few = drawn.iter().map(|drawn| drawn.p).collect();
-        let mut slope: Few = form.slope(&p).collect();
-        self.each_event(drawn, &mut slope, |relaxation, drawn, slope| {
-            relaxation.pull_mean(drawn, slope);
-        });
-        gradient
-            .iter_mut()
-            .zip(slope)
-            .for_each(|(gradient, slope)| *gradient += slope);
-    }
-
-    /// Calls `f` with each event, or with all that are single numbers.
-    fn each_event(
-        &self,
-        drawn: &[Drawn],
-        numbers: &mut [f32],
-        f: impl Fn(&dyn PlainRelaxation, &[Drawn], &mut [f32]),
-    ) {
-        let events = drawn.chunks(self.event).zip(numbers.chunks_mut(self.event));
-        events.for_each(|(drawn, numbers)| f(self.relaxation, drawn, numbers));
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::relax;
+    use super::super::free_form::of_tensors;
     use super::super::{Estimator, Noise, Relax, SiteClass, SiteTask, black_box};
     use super::*;
     use crate::dist::{BernoulliRelaxation, CategoricalRelaxation, Relaxation};
@@ -287,7 +258,7 @@ mod tests {
                 states.iter().for_each(|state| state.learn(learns));
                 assert_eq!(states[0].unit().is_some(), step > 1, "both are met");
                 let own = free_form(self.problem(&noise), &cost, &states[0])?.expect("small");
-                let other = relax::free_form(self.problem(&noise), &cost, &states[1])?;
+                let other = of_tensors(self.problem(&noise), &cost, &states[1])?;
                 assert_same(&own, &other)?;
                 assert_eq!(own.variance_gradient.is_empty(), !learns);
                 if learns {

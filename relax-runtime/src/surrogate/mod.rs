@@ -18,7 +18,7 @@ pub use free_form::FreeForm;
 pub(crate) use pausable::Pausable;
 pub(crate) use quadratic::Quadratic;
 pub use relaxed_cost::RelaxedCost;
-pub(crate) use small::SmallPass;
+pub(crate) use small::cut;
 pub use sum::Sum;
 pub use variance_gradient::VarianceGradient;
 pub use zero::Zero;

@@ -3,8 +3,6 @@
 
 use std::cell::RefCell;
 
-use smallvec::SmallVec;
-
 /// q(b) = w₀ + Σ wᵢ bᵢ + Σ wᵢⱼ bᵢ bⱼ over pairs of numbers of different events.
 ///
 /// Events are independent, so that E\[q(b)\] is q at the vector p of their means, and ∂E\[q\]/∂p the
@@ -82,14 +80,17 @@ impl Quadratic {
     }
 
     /// ∂q/∂b at a point.
-    pub(crate) fn slope(&self, at: &[f32]) -> SmallVec<[f64; 8]> {
+    pub(crate) fn slope(&self, at: &[f32], slope: &mut [f32]) {
         let (linear, pairs) = self.weights[1..].split_at(self.numbers);
-        let mut slope = SmallVec::from_slice(linear);
+        let mut sums = [0.0; Self::MOST];
+        sums[..self.numbers].copy_from_slice(linear);
         for (&(i, j), w) in self.pairs.iter().zip(pairs) {
-            slope[i] += w * f64::from(at[j]);
-            slope[j] += w * f64::from(at[i]);
+            sums[i] += w * f64::from(at[j]);
+            sums[j] += w * f64::from(at[i]);
         }
-        slope
+        for (slope, sum) in slope.iter_mut().zip(&sums) {
+            *slope = *sum as f32;
+        }
     }
 
     /// One in so many of a step's rows is enough to learn from: an update takes the square of the
@@ -199,7 +200,8 @@ mod tests {
             let b = coins(draw);
             assert!((q.value(&b) + origin - quadratic(&b)).abs() < 1e-2);
         }
-        let slope = q.slope(&[0.5, 0.25, 0.0]);
+        let mut slope = [0.0; 3];
+        q.slope(&[0.5, 0.25, 0.0], &mut slope);
         for (found, exact) in slope.iter().zip([2.75, 0.5, -0.125]) {
             assert!((found - exact).abs() < 2e-2, "{slope:?}");
         }

@@ -11,8 +11,8 @@ use crate::error::{Error, Result};
 use crate::nn::Activation;
 use crate::tensor::{Parameter, Shape, Tensor};
 
-/// Cuts pieces off a slice.
-fn cut<'m>(memory: &mut &'m mut [f32], len: usize) -> &'m mut [f32] {
+/// Cuts a piece off a slice.
+pub(crate) fn cut<'m>(memory: &mut &'m mut [f32], len: usize) -> &'m mut [f32] {
     let (piece, rest) = std::mem::take(memory).split_at_mut(len);
     *memory = rest;
     piece
@@ -126,7 +126,7 @@ vectorised! {
         let gradient = std::mem::take(&mut numbers.gradient);
         let (layers, last) = (&layout.layers[..], layout.layers.len() - 1);
         for row in 0..rows {
-            let (_, Levels { values, backs, deltas, tangents, bends, bars }) =
+            let (h, Levels { values, backs, deltas, tangents, bends, bars }) =
                 numbers.row(layout, row);
             for layer in &layers[..last] {
                 let (x, moved) = layer.both_mut(tangents);
@@ -148,19 +148,11 @@ vectorised! {
                 });
             }
             for layer in layers {
-                layer.add_outer(gradient, layer.both(tangents).0, layer.both(deltas).1);
+                let inputs = [layer.both(tangents).0, layer.both(values).0];
+                let outputs = [layer.both(deltas).1, layer.both(bars).1];
+                layer.add_outers(gradient, inputs, outputs);
             }
-        }
-        for row in 0..rows {
-            let (h, Levels { values, bars, .. }) = numbers.row(layout, row);
-            for layer in layers {
-                let (_, bar) = layer.both(bars);
-                layer.add_outer(gradient, layer.both(values).0, bar);
-                layer.add_bias(gradient, bar);
-            }
-            let (_, bar) = layers[0].both(bars);
-            layout.before.add_outer(gradient, h, bar);
-            layout.before.add_bias(gradient, bar);
+            layout.before.add_outer(gradient, h, layers[0].both(bars).1);
         }
     }
 }
