@@ -79,13 +79,10 @@ impl<'a> Small<'a> {
             ..
         } = problem;
         let (shape, numbers) = (theta.shape(), theta.len());
-        let mut memory: SmallVec<[f32; 32]> = SmallVec::from_elem(0.0, 7 * numbers + 2 * rows);
+        let mut memory: SmallVec<[f32; 32]> = SmallVec::from_elem(0.0, 6 * numbers + 2 * rows);
         let mut memory = &mut memory[..];
-        let [z, b, p, kappa, score, v, gradient] =
-            std::array::from_fn(|_| cut(&mut memory, numbers));
-        let [signal, weight] = std::array::from_fn(|_| cut(&mut memory, rows));
-        // Numbers of a row.
-        let row = numbers / rows;
+        let [z, b, p, kappa, v, gradient] = std::array::from_fn(|_| cut(&mut memory, numbers));
+        let [rest, weight] = std::array::from_fn(|_| cut(&mut memory, rows));
 
         theta.with_values(|theta| {
             problem.noise.u.with_values(|u| {
@@ -93,49 +90,48 @@ impl<'a> Small<'a> {
                 relaxation.draw(width, theta, u, drawn);
             })
         })??;
-        for (score, (b, p)) in score.iter_mut().zip(b.iter().zip(&*p)) {
-            *score = b - p;
-        }
-
-        // r of each row.
         let f = cost.drawn(&Tensor::of_numbers(b, shape))?;
         let f = f.broadcast_to(shape.leading(plates));
         let form = state.quadratic().map(|q| Residual::new(cost, q, state));
-        let known_unit = state.unit();
-        let unit = known_unit.unwrap_or(1.0);
         f.with_values(|f| match &form {
-            Some(form) => form.of_drawn(f, b, signal),
-            None => signal.copy_from_slice(f),
+            Some(form) => form.of_drawn(f, b, rest),
+            None => rest.copy_from_slice(f),
         })?;
-        signal.iter_mut().for_each(|rest| *rest /= unit);
 
-        // (r − c(z)) ∂log p(b | θ)/∂θ + κ ∂c(z)/∂z.
+        let (known_unit, learns) = (state.unit(), state.learns());
+        let unit = known_unit.unwrap_or(1.0);
         let mut pass = self.network.small_pass(rows, z, theta, context)?;
-        for (i, (signal, slope)) in signal.iter_mut().zip(gradient.chunks_mut(row)).enumerate() {
-            *signal -= pass.value_and_slope(i, slope);
-        }
-        relaxation.pull(width, p, kappa, gradient);
-        let scores = score.chunks(row);
-        for ((gradient, score), signal) in gradient.chunks_mut(row).zip(scores).zip(&*signal) {
-            for (gradient, score) in gradient.iter_mut().zip(score) {
+        let row = numbers / rows;
+        let twice_mean = 2.0 / numbers as f32;
+        for i in 0..rows {
+            let of_row = i * row..(i + 1) * row;
+            let (b, p, kappa) = (
+                &b[of_row.clone()],
+                &p[of_row.clone()],
+                &kappa[of_row.clone()],
+            );
+            let (gradient, v) = (&mut gradient[of_row.clone()], &mut v[of_row]);
+            let score = || b.iter().zip(p).map(|(b, p)| b - p);
+
+            // (r − c(z)) ∂log p(b | θ)/∂θ + κ ∂c(z)/∂z.
+            let signal = rest[i] / unit - pass.value_and_slope(i, gradient);
+            relaxation.pull(width, p, kappa, gradient);
+            for (gradient, score) in gradient.iter_mut().zip(score()) {
                 *gradient += signal * score;
             }
-        }
-
-        // The derivative of its mean square by the network's parameters.
-        let variance_gradient = match state.learns() {
-            true => {
-                let factor = 2.0 / numbers as f32;
-                for (v, gradient) in v.iter_mut().zip(&*gradient) {
-                    *v = gradient * factor;
-                }
-                for ((v, score), weight) in v.chunks(row).zip(score.chunks(row)).zip(&mut *weight) {
-                    *weight = v.iter().zip(score).map(|(v, score)| v * score).sum();
+            // By it, its mean square, whose derivative by the network's parameters is wanted.
+            if learns {
+                for ((v, gradient), score) in v.iter_mut().zip(&*gradient).zip(score()) {
+                    *v = gradient * twice_mean;
+                    weight[i] += *v * score;
                 }
                 relaxation.push(width, p, kappa, v);
-                pass.train(v, weight)
             }
-            false => VarianceGradient::default(),
+        }
+        let variance_gradient = match (learns, known_unit) {
+            (true, Some(_)) => pass.train(v, weight),
+            (true, None) => pass.train(v, weight).zeroed(),
+            (false, _) => VarianceGradient::default(),
         };
 
         gradient.iter_mut().for_each(|gradient| *gradient *= unit);
@@ -149,10 +145,7 @@ impl<'a> Small<'a> {
         Ok(Estimate {
             cost: f,
             gradient: Tensor::of_numbers(gradient, shape),
-            variance_gradient: match known_unit {
-                Some(_) => variance_gradient,
-                None => variance_gradient.zeroed(),
-            },
+            variance_gradient,
             evaluations: 1,
         })
     }

@@ -96,13 +96,12 @@ impl FreeForm {
         let parameters = self
             .linears()
             .flat_map(|layer| [&layer.weight, &layer.bias]);
-        let run = |theta: &[f32], context: &[f32]| {
-            let before = [theta, context];
+        let run = |before: &[&[f32]]| {
             SmallPass::run(&self.layout, self.activation, parameters, rows, before, z)
         };
         theta.with_values(|theta| match context {
-            Some(context) => context.with_values(|context| run(theta, context))?,
-            None => run(theta, &[]),
+            Some(context) => context.with_values(|context| run(&[theta, context]))?,
+            None => run(&[theta]),
         })?
     }
 

@@ -97,8 +97,10 @@ impl Quadratic {
     /// weights' number.
     pub(crate) fn one_in(&self, rows: usize) -> usize {
         const WORK: usize = 1 << 17;
-        let affordable = (WORK / self.covariance.len()).max(1);
-        rows.div_ceil(affordable).max(1)
+        match rows * self.covariance.len() {
+            0..=WORK => 1,
+            _ => rows.div_ceil((WORK / self.covariance.len()).max(1)),
+        }
     }
 
     /// Keeps a row's draw and its cost, to learn from once the estimate is made.
@@ -129,16 +131,15 @@ impl Quadratic {
             if !error.is_finite() {
                 continue;
             }
-            let rows = self.covariance.chunks_exact(features);
-            for (g, row) in self.gain.iter_mut().zip(rows) {
-                *g = dot(row);
+            for (i, g) in self.gain.iter_mut().enumerate() {
+                *g = dot(&self.covariance[i * features..][..features]);
             }
             let scale = 1.0 / (1.0 + dot(&self.gain));
             for (w, g) in self.weights.iter_mut().zip(&self.gain) {
                 *w += g * scale * error;
             }
-            let rows = self.covariance.chunks_exact_mut(features);
-            for (row, g) in rows.zip(&self.gain) {
+            for (i, g) in self.gain.iter().enumerate() {
+                let row = &mut self.covariance[i * features..][..features];
                 for (x, h) in row.iter_mut().zip(&self.gain) {
                     *x -= g * h * scale;
                 }

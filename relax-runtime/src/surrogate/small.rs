@@ -174,7 +174,7 @@ impl<'a> SmallPass<'a> {
         activation: Activation,
         parameters: impl Iterator<Item = &'p Parameter>,
         rows: usize,
-        before: [&[f32]; 2],
+        before: &[&[f32]],
         z: &[f32],
     ) -> Result<Self> {
         let mut memory = vec![0.0; Numbers::len(layout, rows)];
@@ -185,14 +185,20 @@ impl<'a> SmallPass<'a> {
                 cut(&mut rest, values.len()).copy_from_slice(values);
             })?;
         }
-        let first = layout.layers[0];
-        for (row, z) in z.chunks_exact(first.inputs).enumerate() {
-            let (mut h, levels) = numbers.row(layout, row);
-            for piece in before {
-                let len = piece.len() / rows;
-                cut(&mut h, len).copy_from_slice(&piece[row * len..][..len]);
+        let mut from = 0;
+        for piece in before {
+            let len = piece.len() / rows;
+            for row in 0..rows {
+                let (h, _) = numbers.row(layout, row);
+                h[from..][..len].copy_from_slice(&piece[row * len..][..len]);
             }
-            first.both_mut(levels.values).0.copy_from_slice(z);
+            from += len;
+        }
+        let first = layout.layers[0];
+        for row in 0..rows {
+            let (_, levels) = numbers.row(layout, row);
+            let (start, _) = first.both_mut(levels.values);
+            start.copy_from_slice(&z[row * first.inputs..][..first.inputs]);
         }
         linearize(layout, activation, rows, numbers);
         Ok(Self {
@@ -217,10 +223,10 @@ impl<'a> SmallPass<'a> {
         let Self { layout, rows, .. } = self;
         let mut numbers = Numbers::new(layout, rows, &mut self.memory);
         let (first, last) = layout.ends();
-        let of_rows = along.chunks_exact(first.inputs).zip(weight);
-        for (row, (along, weight)) in of_rows.enumerate() {
+        for (row, weight) in weight.iter().enumerate() {
             let (_, levels) = numbers.row(layout, row);
-            first.both_mut(levels.tangents).0.copy_from_slice(along);
+            let (start, _) = first.both_mut(levels.tangents);
+            start.copy_from_slice(&along[row * first.inputs..][..first.inputs]);
             last.both_mut(levels.bars).1[0] = -weight;
         }
         train(layout, self.activation, rows, numbers);
