@@ -6,8 +6,8 @@ use std::rc::Rc;
 use smallvec::smallvec;
 
 use super::{
-    Distribution, Law, Number, Operand, PerParameter, Relaxation, check_fit, check_values,
-    expand_parameter, parameter_error,
+    Distribution, Law, Number, Operand, PerParameter, PlainRelaxation, Relaxation, check_fit,
+    check_values, expand_parameter, parameter_error,
 };
 use crate::error::Result;
 use crate::random::Stream;
@@ -274,12 +274,12 @@ fn slope(z: &Tensor, cold: f32) -> Tensor {
 }
 
 /// The functions of single numbers behind [`BernoulliRelaxation`], for passes over memory of the CPU.
-mod scalar {
+pub(super) mod scalar {
     use super::EPSILON;
     use crate::tensor::cpu::math;
 
     #[inline(always)]
-    fn open(u: f32) -> f32 {
+    pub(in super::super) fn open(u: f32) -> f32 {
         math::clamp(u, EPSILON, 1.0 - EPSILON)
     }
 
@@ -289,12 +289,12 @@ mod scalar {
     }
 
     #[inline(always)]
-    pub(super) fn relaxed([theta, u]: [f32; 2]) -> f32 {
+    pub(in super::super) fn relaxed([theta, u]: [f32; 2]) -> f32 {
         theta + math::logit(open(u))
     }
 
     #[inline(always)]
-    pub(super) fn hard([z]: [f32; 1]) -> f32 {
+    pub(in super::super) fn hard([z]: [f32; 1]) -> f32 {
         if z > 0.0 { 1.0 } else { 0.0 }
     }
 
@@ -304,7 +304,7 @@ mod scalar {
     }
 
     #[inline(always)]
-    pub(super) fn kappa([theta, u, b]: [f32; 3]) -> f32 {
+    pub(in super::super) fn kappa([theta, u, b]: [f32; 3]) -> f32 {
         let towards = b > 0.5;
         let against = math::sigmoid(if towards { -theta } else { theta });
         let chance = if towards { open(u) } else { 1.0 - open(u) };
@@ -445,5 +445,9 @@ impl Relaxation for BernoulliRelaxation {
     /// 2u − 1: z is logistic around θ.
     fn relaxed_score(&self, _: &Tensor, u: &Tensor) -> Tensor {
         open(u) * 2.0 - 1.0
+    }
+
+    fn plain(&self) -> Option<&dyn PlainRelaxation> {
+        Some(self)
     }
 }

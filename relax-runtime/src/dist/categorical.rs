@@ -5,8 +5,8 @@ use std::rc::Rc;
 use smallvec::smallvec;
 
 use super::{
-    Distribution, Law, Number, PerParameter, Relaxation, VectorOperand, check_values,
-    expand_parameter, parameter_error,
+    Distribution, Law, Number, PerParameter, PlainRelaxation, Relaxation, VectorOperand,
+    check_values, expand_parameter, parameter_error,
 };
 use crate::error::{Error, Result};
 use crate::random::Stream;
@@ -393,5 +393,9 @@ impl Relaxation for CategoricalRelaxation {
     /// 1 + ln u by normalised θ, around which z is Gumbel.
     fn relaxed_score(&self, theta: &Tensor, u: &Tensor) -> Tensor {
         project(theta, &(open(u).ln() + 1.0))
+    }
+
+    fn plain(&self) -> Option<&dyn PlainRelaxation> {
+        Some(self)
     }
 }

@@ -8,6 +8,7 @@ mod categorical;
 mod normal;
 mod one_hot;
 mod operand;
+mod plain;
 mod relaxation;
 mod value;
 
@@ -21,6 +22,7 @@ pub use categorical::{Categorical, CategoricalOperand, CategoricalRelaxation};
 pub use normal::{Join, Normal, NormalOperand};
 pub use one_hot::OneHotCategorical;
 pub use operand::{Operand, VectorOperand};
+pub use plain::{Drawn, PlainRelaxation};
 pub use relaxation::Relaxation;
 pub use value::{IntoSiteValue, Number, SiteValue, Value};
 

@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 
+use super::PlainRelaxation;
 use crate::error::Result;
 use crate::tensor::{Tensor, grad};
 
@@ -91,6 +92,11 @@ pub trait Relaxation: Debug {
 
     /// ∂ log p(z | θ) / ∂θ of the relaxed sample z = z(θ, u), a constant.
     fn relaxed_score(&self, theta: &Tensor, u: &Tensor) -> Tensor;
+
+    /// The same of plain numbers, if there is such a way.
+    fn plain(&self) -> Option<&dyn PlainRelaxation> {
+        None
+    }
 
     /// How many values an event has, and how many events a row of θ with this shape holds.
     fn values_and_events(&self, row: &[usize]) -> (usize, usize) {

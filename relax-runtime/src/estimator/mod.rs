@@ -17,6 +17,7 @@ mod dlax;
 mod double_cv;
 mod enumerate;
 mod evolution;
+mod free_form;
 mod gumbel_softmax;
 mod indecater;
 mod lax;
@@ -34,9 +35,9 @@ mod rloo;
 mod rodeo;
 mod shift;
 mod site;
+mod small;
 mod stein;
 mod straight_through;
-mod units;
 mod vimco;
 
 use std::rc::Rc;

@@ -1,9 +1,9 @@
 //! RELAX (Grathwohl, Choi, Wu, Roeder, Duvenaud 2018 and algorithm 2).
 
+use super::free_form::free_form;
 use super::problem::{pull, push};
-use super::residual::{Residual, known_part};
+use super::residual::known_part;
 use super::site::{Coupling, Estimator, SiteClass, SiteState, SiteTask, check_relaxed_cost};
-use super::units::InUnits;
 use super::{Cost, Estimate, Problem, corrected};
 use crate::error::{Error, Result};
 use crate::nn::Activation;
@@ -135,20 +135,6 @@ fn finish(
         variance_gradient,
         evaluations,
     })
-}
-
-/// RELAX with a network alone, which has no scale of its own. Before there is a unit it learns
-/// nothing: what Adam remembered of gradients in another one would slow it down for long.
-fn in_units(problem: Problem<'_>, cost: &dyn Cost, state: &SiteState) -> Result<Estimate> {
-    let known = state.unit();
-    let unit = known.unwrap_or(1.0);
-    let mut estimate = relax(problem, &InUnits { cost, unit }, state.surrogate())?;
-    if known.is_none() {
-        estimate.variance_gradient = estimate.variance_gradient.zeroed();
-    }
-    estimate.cost = estimate.cost * unit;
-    estimate.gradient = estimate.gradient * unit;
-    Ok(estimate)
 }
 
 /// Which surrogate RELAX uses.
@@ -403,13 +389,6 @@ impl Estimator for Relax {
         if self.kind(task.class) == SurrogateKind::Sum {
             return relax(task.problem, cost, state.surrogate());
         }
-        let Some(quadratic) = state.quadratic() else {
-            return in_units(task.problem, cost, state);
-        };
-        let rest = Residual::new(cost, quadratic, state);
-        let mut estimate = in_units(task.problem, &rest, state)?;
-        estimate.gradient = estimate.gradient + rest.gradient_of_mean(&task.problem)?;
-        estimate.cost = rest.drawn_cost().unwrap_or(estimate.cost);
-        Ok(estimate)
+        free_form(task.problem, cost, state)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::cell::OnceCell;
 
+use super::problem::pull;
 use super::{Cost, Problem, SiteState};
 use crate::error::{Error, Result};
 use crate::surrogate::Quadratic;
@@ -48,57 +49,60 @@ impl<'a> Residual<'a> {
         self.drawn.get().cloned()
     }
 
+    /// What q leaves of the draw's cost f, row by row; some of the rows are learned from.
+    pub(super) fn of_drawn(&self, f: &[f32], b: &[f32], rest: &mut [f32]) {
+        self.of(f, b, self.learns, rest);
+    }
+
     /// f less q of each row's draw.
-    fn less(&self, f: &Tensor, b: &Tensor, sees: bool) -> Result<Tensor> {
+    fn of(&self, f: &[f32], b: &[f32], sees: bool, rest: &mut [f32]) {
         let (q, baseline) = (self.quadratic, self.baseline);
         let shift = q.origin().map_or(0.0, |origin| baseline - origin);
-        let rest = b.with_values(|b| {
-            f.with_values(|f| {
-                let one_in = q.one_in(f.len());
-                let rows = b.chunks(q.numbers()).zip(f).enumerate();
-                rows.map(|(row, (b, &f))| {
-                    let f = f64::from(f);
-                    if sees && row % one_in == 0 {
-                        q.see(b, f + baseline);
-                    }
-                    (f + shift - q.value(b)) as f32
-                })
-                .collect()
-            })
-        })??;
+        let one_in = q.one_in(f.len());
+        let rows = b.chunks(q.numbers()).zip(f).zip(rest);
+        for (row, ((b, &f), rest)) in rows.enumerate() {
+            let f = f64::from(f);
+            if sees && row % one_in == 0 {
+                q.see(b, f + baseline);
+            }
+            *rest = (f + shift - q.value(b)) as f32;
+        }
+    }
+
+    /// The same as a tensor.
+    fn tensor_of(&self, f: &Tensor, b: &Tensor, sees: bool) -> Result<Tensor> {
+        let mut rest = vec![0.0; f.len()];
+        f.with_values(|f| b.with_values(|b| self.of(f, b, sees, &mut rest)))??;
         Tensor::from_vec(rest, f.shape(), &f.device())
+    }
+
+    /// ∂E\[q\]/∂p at the means p of all rows.
+    pub(super) fn slope(&self, p: &[f32], slope: &mut [f32]) {
+        let row = self.quadratic.numbers();
+        for (p, slope) in p.chunks(row).zip(slope.chunks_mut(row)) {
+            self.quadratic.slope(p, slope);
+        }
     }
 
     /// The gradient of E\[q\] by θ, exact.
     pub(super) fn gradient_of_mean(&self, problem: &Problem<'_>) -> Result<Tensor> {
         let theta = problem.theta.detach();
+        let mut slope = vec![0.0; theta.len()];
         let mean = problem.mean(&theta);
-        let slope: Vec<f32> = mean.with_values(|p| {
-            let coins = problem.relaxation.event_rank() == 0;
-            let rows = p.chunks(self.quadratic.numbers());
-            let slopes = rows.flat_map(|p| self.quadratic.slope(p));
-            let by_theta = |(slope, &p): (f64, &f32)| match coins {
-                true => p * ((1.0 - p) * slope as f32),
-                false => slope as f32,
-            };
-            slopes.zip(p).map(by_theta).collect()
-        })?;
+        mean.with_values(|p| self.slope(p, &mut slope))?;
         let slope = Tensor::from_vec(slope, theta.shape(), &theta.device())?;
-        Ok(match problem.relaxation.event_rank() {
-            0 => slope,
-            _ => &mean * (&slope - (&mean * &slope).sum_keepdim(-1)),
-        })
+        pull(&|theta: &Tensor| problem.mean(theta), &theta, &slope)
     }
 }
 
 impl Cost for Residual<'_> {
     fn hard(&self, b: &Tensor) -> Result<Tensor> {
-        self.less(&self.cost.hard(b)?, b, false)
+        self.tensor_of(&self.cost.hard(b)?, b, false)
     }
 
     fn drawn(&self, b: &Tensor) -> Result<Tensor> {
         let f = self.cost.drawn(b)?;
-        self.less(self.drawn.get_or_init(|| f), b, self.learns)
+        self.tensor_of(self.drawn.get_or_init(|| f), b, self.learns)
     }
 
     fn with_slope(&self, _: &Tensor) -> Result<(Tensor, Tensor)> {

@@ -71,6 +71,40 @@ impl FreeForm {
         std::iter::once(&self.before).chain(&self.layers)
     }
 
+    /// The number of rows, if the network is small for them, and its operands fit and are on the CPU.
+    pub(crate) fn small_rows(
+        &self,
+        z: &Tensor,
+        theta: &Tensor,
+        context: Option<&Tensor>,
+        plates: usize,
+    ) -> Option<usize> {
+        self.layout.rows(z, theta, context, plates)
+    }
+
+    /// Value and derivatives at z in plain loops, where there are [`small_rows`](Self::small_rows).
+    ///
+    /// # Errors
+    /// That of an operand.
+    pub(crate) fn small_pass(
+        &self,
+        rows: usize,
+        z: &[f32],
+        theta: &Tensor,
+        context: Option<&Tensor>,
+    ) -> Result<SmallPass<'_>> {
+        let parameters = self
+            .linears()
+            .flat_map(|layer| [&layer.weight, &layer.bias]);
+        let run = |before: &[&[f32]]| {
+            SmallPass::run(&self.layout, self.activation, parameters, rows, before, z)
+        };
+        theta.with_values(|theta| match context {
+            Some(context) => context.with_values(|context| run(&[theta, context]))?,
+            None => run(&[theta]),
+        })?
+    }
+
     /// h, `[rows, numbers]`.
     fn surroundings(around: Surroundings<'_>) -> Tensor {
         let theta = flat(&around.theta.detach(), around.plates);
@@ -110,14 +144,16 @@ impl Surrogate for FreeForm {
         0
     }
 
+    fn free_form(&self) -> Option<&FreeForm> {
+        Some(self)
+    }
+
     /// The closed form: one forward pass, one back to z; the parameters' derivatives reuse both.
     fn linearize<'a>(&'a self, z: &Tensor, around: Surroundings<'a>) -> Result<Linearization<'a>> {
         let shape = z.shape();
-        let parameters = self
-            .linears()
-            .flat_map(|layer| [&layer.weight, &layer.bias]);
-        if let Some(pass) = SmallPass::run(&self.layout, self.activation, parameters, z, &around)? {
-            return Ok(pass.linearized(shape, around.plates));
+        if let Some(rows) = self.small_rows(z, around.theta, around.context, around.plates) {
+            let pass = |z: &[f32]| self.small_pass(rows, z, around.theta, around.context);
+            return Ok(z.with_values(pass)??.linearized(shape, around.plates));
         }
         let before = Self::surroundings(around);
         let rows = flat(&z.detach(), around.plates);

@@ -4,7 +4,6 @@ use std::rc::Rc;
 
 use smallvec::SmallVec;
 
-use super::Surroundings;
 use crate::nn::{Activation, Linear};
 use crate::tensor::{Device, Shape, Tensor};
 
@@ -82,10 +81,16 @@ impl Layout {
     }
 
     /// The number of rows, if the network is small and its operands fit and are on the CPU.
-    pub(super) fn rows(&self, z: &Tensor, around: &Surroundings<'_>) -> Option<usize> {
-        let (rows, numbers) = size(z, around.plates);
-        let theta = size(around.theta, around.plates);
-        let context = around.context.map_or((rows, 0), |h| size(h, around.plates));
+    pub(super) fn rows(
+        &self,
+        z: &Tensor,
+        theta: &Tensor,
+        context: Option<&Tensor>,
+        plates: usize,
+    ) -> Option<usize> {
+        let (rows, numbers) = size(z, plates);
+        let theta = size(theta, plates);
+        let context = context.map_or((rows, 0), |h| size(h, plates));
         let fits = numbers == self.layers[0].inputs
             && (theta.0, context.0) == (rows, rows)
             && theta.1 + context.1 == self.before.inputs;
@@ -95,7 +100,7 @@ impl Layout {
 }
 
 /// The numbers of rows, and of numbers in each.
-pub(super) fn size(x: &Tensor, plates: usize) -> (usize, usize) {
+fn size(x: &Tensor, plates: usize) -> (usize, usize) {
     let shape = x.shape();
     (
         shape.iter().take(plates).product(),
@@ -143,7 +148,13 @@ impl Layer {
     /// `out += x W + b`.
     #[inline(always)]
     pub(super) fn add_applied(&self, parameters: &[f32], x: &[f32], out: &mut [f32]) {
-        add_scaled(out, self.bias(parameters), 1.0);
+        let bias = self.bias(parameters);
+        if let [x] = x {
+            let weight = self.weight(parameters);
+            at_each(out, [bias, weight], |out, [b, w]| out + b + x * w);
+            return;
+        }
+        add_scaled(out, bias, 1.0);
         self.add_product(parameters, x, out);
     }
 
@@ -160,24 +171,45 @@ impl Layer {
         }
     }
 
-    /// Adds aᵀ b to the gradient of the weight.
+    /// Adds aᵀ b to the gradient of the weight, and b to that of the bias.
     #[inline(always)]
     pub(super) fn add_outer(&self, gradient: &mut [f32], a: &[f32], b: &[f32]) {
-        let out = &mut gradient[self.start..][..self.inputs * self.outputs];
+        let (weight, bias) = self.gradients(gradient);
+        add_scaled(bias, b, 1.0);
         if let [b] = b {
-            add_scaled(out, a, *b);
+            add_scaled(weight, a, *b);
             return;
         }
-        for (i, a) in a.iter().enumerate() {
-            add_scaled(&mut out[i * self.outputs..][..self.outputs], b, *a);
+        for (a, weight) in a.iter().zip(weight.chunks_exact_mut(self.outputs)) {
+            add_scaled(weight, b, *a);
         }
     }
 
-    /// Adds to the gradient of the bias.
+    /// Adds aᵀ b + cᵀ d to the gradient of the weight, and d to that of the bias.
     #[inline(always)]
-    pub(super) fn add_bias(&self, gradient: &mut [f32], bar: &[f32]) {
-        let start = self.start + self.inputs * self.outputs;
-        add_scaled(&mut gradient[start..][..self.outputs], bar, 1.0);
+    pub(super) fn add_outers(
+        &self,
+        gradient: &mut [f32],
+        [a, c]: [&[f32]; 2],
+        [b, d]: [&[f32]; 2],
+    ) {
+        let (weight, bias) = self.gradients(gradient);
+        add_scaled(bias, d, 1.0);
+        if let ([b], [d]) = (b, d) {
+            at_each(weight, [a, c], |out, [a, c]| out + (b * a + d * c));
+            return;
+        }
+        let rows = weight.chunks_exact_mut(self.outputs);
+        for ((a, c), weight) in a.iter().zip(c).zip(rows) {
+            at_each(weight, [b, d], |out, [b, d]| out + (a * b + c * d));
+        }
+    }
+
+    /// Those of the weight and the bias among the gradients of all parameters.
+    #[inline(always)]
+    fn gradients<'g>(&self, gradient: &'g mut [f32]) -> (&'g mut [f32], &'g mut [f32]) {
+        let weights = self.inputs * self.outputs;
+        gradient[self.start..][..weights + self.outputs].split_at_mut(weights)
     }
 }
 

@@ -18,6 +18,7 @@ pub use free_form::FreeForm;
 pub(crate) use pausable::Pausable;
 pub(crate) use quadratic::Quadratic;
 pub use relaxed_cost::RelaxedCost;
+pub(crate) use small::cut;
 pub use sum::Sum;
 pub use variance_gradient::VarianceGradient;
 pub use zero::Zero;
@@ -107,6 +108,11 @@ pub trait Surrogate: Debug {
 
     /// What is added to the relaxed cost, where it is such a sum.
     fn beside_relaxed_cost(&self) -> Option<&dyn Surrogate> {
+        None
+    }
+
+    /// The network, where it is one and nothing else.
+    fn free_form(&self) -> Option<&FreeForm> {
         None
     }
 

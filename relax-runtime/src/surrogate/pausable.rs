@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::fmt::Debug;
 use std::ops::Deref;
 
-use super::{Linearization, RelaxedCost, Surrogate, Surroundings, VarianceGradient};
+use super::{FreeForm, Linearization, RelaxedCost, Surrogate, Surroundings, VarianceGradient};
 use crate::error::Result;
 use crate::tensor::{Parameter, Tensor};
 
@@ -54,6 +54,10 @@ impl<S: Deref<Target: Surrogate> + Debug> Surrogate for Pausable<S> {
 
     fn beside_relaxed_cost(&self) -> Option<&dyn Surrogate> {
         self.surrogate.beside_relaxed_cost()
+    }
+
+    fn free_form(&self) -> Option<&FreeForm> {
+        self.surrogate.free_form()
     }
 
     fn linearize<'a>(&'a self, z: &Tensor, around: Surroundings<'a>) -> Result<Linearization<'a>> {

@@ -19,8 +19,10 @@ pub(crate) struct Quadratic {
     weights: Vec<f64>,
     /// Of the weights' errors, in units of the variance that the fit leaves.
     covariance: Vec<f64>,
-    /// Features and costs of the draws to learn from next.
-    seen: RefCell<Vec<(Vec<f64>, f64)>>,
+    /// The draws to learn from next: of each the features, then the cost.
+    seen: RefCell<Vec<f64>>,
+    /// Of the draw that is being learned from.
+    gain: Vec<f64>,
 }
 
 impl Quadratic {
@@ -54,6 +56,7 @@ impl Quadratic {
             weights: vec![0.0; features],
             covariance,
             seen: RefCell::default(),
+            gain: vec![0.0; features],
         })
     }
 
@@ -77,36 +80,42 @@ impl Quadratic {
     }
 
     /// ∂q/∂b at a point.
-    pub(crate) fn slope(&self, at: &[f32]) -> Vec<f64> {
+    pub(crate) fn slope(&self, at: &[f32], slope: &mut [f32]) {
         let (linear, pairs) = self.weights[1..].split_at(self.numbers);
-        let mut slope = linear.to_vec();
+        let mut sums = [0.0; Self::MOST];
+        sums[..self.numbers].copy_from_slice(linear);
         for (&(i, j), w) in self.pairs.iter().zip(pairs) {
-            slope[i] += w * f64::from(at[j]);
-            slope[j] += w * f64::from(at[i]);
+            sums[i] += w * f64::from(at[j]);
+            sums[j] += w * f64::from(at[i]);
         }
-        slope
+        for (slope, sum) in slope.iter_mut().zip(&sums) {
+            *slope = *sum as f32;
+        }
     }
 
     /// One in so many of a step's rows is enough to learn from: an update takes the square of the
     /// weights' number.
     pub(crate) fn one_in(&self, rows: usize) -> usize {
         const WORK: usize = 1 << 17;
-        let affordable = (WORK / self.covariance.len()).max(1);
-        rows.div_ceil(affordable).max(1)
+        match rows * self.covariance.len() {
+            0..=WORK => 1,
+            _ => rows.div_ceil((WORK / self.covariance.len()).max(1)),
+        }
     }
 
     /// Keeps a row's draw and its cost, to learn from once the estimate is made.
     pub(crate) fn see(&self, b: &[f32], cost: f64) {
-        let mut features = vec![1.0];
-        features.extend(b.iter().map(|&b| f64::from(b)));
+        let mut seen = self.seen.borrow_mut();
+        seen.push(1.0);
+        seen.extend(b.iter().map(|&b| f64::from(b)));
         let pairs = self.pairs.iter();
-        features.extend(pairs.map(|&(i, j)| f64::from(b[i] * b[j])));
-        self.seen.borrow_mut().push((features, cost));
+        seen.extend(pairs.map(|&(i, j)| f64::from(b[i] * b[j])));
+        seen.push(cost);
     }
 
     /// Learns from the draws seen since; costs are measured from `origin` if these are the first.
     pub(crate) fn learn(&mut self, origin: f64) {
-        let seen = self.seen.take();
+        let seen = self.seen.get_mut();
         if seen.is_empty() {
             return;
         }
@@ -115,23 +124,28 @@ impl Quadratic {
         for x in self.covariance.iter_mut().step_by(features + 1) {
             *x = (*x + Self::WALK).min(Self::FIRST.max(*x));
         }
-        for (x, cost) in &seen {
+        for draw in seen.chunks_exact(features + 1) {
+            let (x, cost) = draw.split_at(features);
             let dot = |a: &[f64]| a.iter().zip(x).map(|(a, x)| a * x).sum::<f64>();
-            let error = cost - origin - dot(&self.weights);
+            let error = cost[0] - origin - dot(&self.weights);
             if !error.is_finite() {
                 continue;
             }
-            let gain: Vec<f64> = self.covariance.chunks(features).map(dot).collect();
-            let scale = 1.0 / (1.0 + dot(&gain));
-            for (w, g) in self.weights.iter_mut().zip(&gain) {
+            for (i, g) in self.gain.iter_mut().enumerate() {
+                *g = dot(&self.covariance[i * features..][..features]);
+            }
+            let scale = 1.0 / (1.0 + dot(&self.gain));
+            for (w, g) in self.weights.iter_mut().zip(&self.gain) {
                 *w += g * scale * error;
             }
-            for (row, g) in self.covariance.chunks_mut(features).zip(&gain) {
-                for (x, h) in row.iter_mut().zip(&gain) {
+            for (i, g) in self.gain.iter().enumerate() {
+                let row = &mut self.covariance[i * features..][..features];
+                for (x, h) in row.iter_mut().zip(&self.gain) {
                     *x -= g * h * scale;
                 }
             }
         }
+        seen.clear();
     }
 
     /// What was learned, to be saved: as many numbers whatever that is.
@@ -187,7 +201,8 @@ mod tests {
             let b = coins(draw);
             assert!((q.value(&b) + origin - quadratic(&b)).abs() < 1e-2);
         }
-        let slope = q.slope(&[0.5, 0.25, 0.0]);
+        let mut slope = [0.0; 3];
+        q.slope(&[0.5, 0.25, 0.0], &mut slope);
         for (found, exact) in slope.iter().zip([2.75, 0.5, -0.125]) {
             assert!((found - exact).abs() < 2e-2, "{slope:?}");
         }

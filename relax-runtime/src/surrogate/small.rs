@@ -5,36 +5,17 @@ use std::rc::Rc;
 
 use smallvec::SmallVec;
 
-use super::layers::{Layout, activate, at_each, size};
-use super::{Linearization, Surroundings, VarianceGradient};
+use super::layers::{Layout, activate, at_each};
+use super::{Linearization, VarianceGradient};
 use crate::error::{Error, Result};
 use crate::nn::Activation;
 use crate::tensor::{Parameter, Shape, Tensor};
 
-/// Cuts pieces off a slice.
-fn cut<'m>(memory: &mut &'m mut [f32], len: usize) -> &'m mut [f32] {
+/// Cuts a piece off a slice.
+pub(crate) fn cut<'m>(memory: &mut &'m mut [f32], len: usize) -> &'m mut [f32] {
     let (piece, rest) = std::mem::take(memory).split_at_mut(len);
     *memory = rest;
     piece
-}
-
-/// Shows the numbers of each row of a tensor that is to have `len` a row.
-fn each_row(
-    x: &Tensor,
-    rows: usize,
-    len: usize,
-    mut show: impl FnMut(usize, &[f32]),
-) -> Result<()> {
-    x.with_values(|x| {
-        if x.len() != rows * len {
-            return Err(Error::Autodiff(format!(
-                "a network with {len} numbers a row at one end was given {} for {rows} rows",
-                x.len()
-            )));
-        }
-        (0..rows).for_each(|row| show(row, &x[row * len..][..len]));
-        Ok(())
-    })?
 }
 
 /// The numbers of all rows.
@@ -145,7 +126,7 @@ vectorised! {
         let gradient = std::mem::take(&mut numbers.gradient);
         let (layers, last) = (&layout.layers[..], layout.layers.len() - 1);
         for row in 0..rows {
-            let (_, Levels { values, backs, deltas, tangents, bends, bars }) =
+            let (h, Levels { values, backs, deltas, tangents, bends, bars }) =
                 numbers.row(layout, row);
             for layer in &layers[..last] {
                 let (x, moved) = layer.both_mut(tangents);
@@ -167,25 +148,17 @@ vectorised! {
                 });
             }
             for layer in layers {
-                layer.add_outer(gradient, layer.both(tangents).0, layer.both(deltas).1);
+                let inputs = [layer.both(tangents).0, layer.both(values).0];
+                let outputs = [layer.both(deltas).1, layer.both(bars).1];
+                layer.add_outers(gradient, inputs, outputs);
             }
-        }
-        for row in 0..rows {
-            let (h, Levels { values, bars, .. }) = numbers.row(layout, row);
-            for layer in layers {
-                let (_, bar) = layer.both(bars);
-                layer.add_outer(gradient, layer.both(values).0, bar);
-                layer.add_bias(gradient, bar);
-            }
-            let (_, bar) = layers[0].both(bars);
-            layout.before.add_outer(gradient, h, bar);
-            layout.before.add_bias(gradient, bar);
+            layout.before.add_outer(gradient, h, layers[0].both(bars).1);
         }
     }
 }
 
 /// A network at one z: value, ∂c/∂z, and what their derivatives by the parameters need.
-pub(super) struct SmallPass<'a> {
+pub(crate) struct SmallPass<'a> {
     layout: &'a Layout,
     activation: Activation,
     rows: usize,
@@ -194,18 +167,16 @@ pub(super) struct SmallPass<'a> {
 }
 
 impl<'a> SmallPass<'a> {
-    /// A pass forward and a pass back to z; nothing if the network is not small, or its operands
-    /// do not fit.
-    pub(super) fn run(
+    /// A pass forward from z and what came before it, in pieces, and a pass back to z; of all rows,
+    /// as many numbers as the layout says.
+    pub(super) fn run<'p>(
         layout: &'a Layout,
         activation: Activation,
-        parameters: impl Iterator<Item = &'a Parameter>,
-        z: &Tensor,
-        around: &Surroundings<'_>,
-    ) -> Result<Option<Self>> {
-        let Some(rows) = layout.rows(z, around) else {
-            return Ok(None);
-        };
+        parameters: impl Iterator<Item = &'p Parameter>,
+        rows: usize,
+        before: &[&[f32]],
+        z: &[f32],
+    ) -> Result<Self> {
         let mut memory = vec![0.0; Numbers::len(layout, rows)];
         let mut numbers = Numbers::new(layout, rows, &mut memory);
         let mut rest = &mut *numbers.parameters;
@@ -215,62 +186,80 @@ impl<'a> SmallPass<'a> {
             })?;
         }
         let mut from = 0;
-        for x in std::iter::once(around.theta).chain(around.context) {
-            let (_, len) = size(x, around.plates);
-            each_row(x, rows, len, |row, x| {
-                numbers.row(layout, row).0[from..][..len].copy_from_slice(x);
-            })?;
+        for piece in before {
+            let len = piece.len() / rows;
+            for row in 0..rows {
+                let (h, _) = numbers.row(layout, row);
+                h[from..][..len].copy_from_slice(&piece[row * len..][..len]);
+            }
             from += len;
         }
         let first = layout.layers[0];
-        each_row(z, rows, first.inputs, |row, z| {
-            let levels = numbers.row(layout, row).1;
-            first.both_mut(levels.values).0.copy_from_slice(z);
-        })?;
+        for row in 0..rows {
+            let (_, levels) = numbers.row(layout, row);
+            let (start, _) = first.both_mut(levels.values);
+            start.copy_from_slice(&z[row * first.inputs..][..first.inputs]);
+        }
         linearize(layout, activation, rows, numbers);
-        Ok(Some(Self {
+        Ok(Self {
             layout,
             activation,
             rows,
             memory,
-        }))
+        })
+    }
+
+    /// c(z) of a row, and ∂c/∂z into `slope`.
+    pub(crate) fn value_and_slope(&mut self, row: usize, slope: &mut [f32]) -> f32 {
+        let (first, last) = self.layout.ends();
+        let mut numbers = Numbers::new(self.layout, self.rows, &mut self.memory);
+        let (_, levels) = numbers.row(self.layout, row);
+        slope.copy_from_slice(first.both(levels.backs).0);
+        last.both(levels.values).1[0]
+    }
+
+    /// [`Linearization::variance_gradient`], for numbers of all rows.
+    pub(crate) fn train(mut self, along: &[f32], weight: &[f32]) -> VarianceGradient {
+        let Self { layout, rows, .. } = self;
+        let mut numbers = Numbers::new(layout, rows, &mut self.memory);
+        let (first, last) = layout.ends();
+        for (row, weight) in weight.iter().enumerate() {
+            let (_, levels) = numbers.row(layout, row);
+            let (start, _) = first.both_mut(levels.tangents);
+            start.copy_from_slice(&along[row * first.inputs..][..first.inputs]);
+            last.both_mut(levels.bars).1[0] = -weight;
+        }
+        train(layout, self.activation, rows, numbers);
+        self.memory.truncate(layout.parameters);
+        VarianceGradient::of_numbers(self.memory, Rc::clone(&layout.shapes))
     }
 
     /// The pass at a z of this shape.
     pub(super) fn linearized(mut self, z: Shape, plates: usize) -> Linearization<'a> {
-        let Self { layout, rows, .. } = self;
-        let mut numbers = Numbers::new(layout, rows, &mut self.memory);
-        let (first, last) = layout.ends();
+        let (first, _) = self.layout.ends();
         let mut value: SmallVec<[f32; 16]> = SmallVec::new();
-        let mut gradient: SmallVec<[f32; 16]> = SmallVec::new();
-        for row in 0..rows {
-            let (_, levels) = numbers.row(layout, row);
-            value.extend_from_slice(last.both(levels.values).1);
-            gradient.extend_from_slice(first.both(levels.backs).0);
+        let mut gradient: SmallVec<[f32; 16]> = SmallVec::from_elem(0.0, z.numel());
+        for (row, slope) in gradient.chunks_exact_mut(first.inputs).enumerate() {
+            value.push(self.value_and_slope(row, slope));
         }
+        let train = move |along: &Tensor, weight: &Tensor| {
+            let (along, weight) = (along.check()?, weight.check()?);
+            if (along.len(), weight.len()) != (z.numel(), self.rows) {
+                return Err(Error::Autodiff(format!(
+                    "a network for {} rows of {} numbers was given {} numbers and {} weights",
+                    self.rows,
+                    first.inputs,
+                    along.len(),
+                    weight.len()
+                )));
+            }
+            along.with_values(|along| weight.with_values(|weight| self.train(along, weight)))?
+        };
         Linearization {
             value: Tensor::of_numbers(&value, z.leading(plates)),
             gradient: Tensor::of_numbers(&gradient, z),
-            train: Box::new(move |along, weight| self.train(along, weight)),
+            train: Box::new(train),
         }
-    }
-
-    fn train(mut self, along: &Tensor, weight: &Tensor) -> Result<VarianceGradient> {
-        let Self { layout, rows, .. } = self;
-        let mut numbers = Numbers::new(layout, rows, &mut self.memory);
-        let (first, last) = layout.ends();
-        each_row(along, rows, first.inputs, |row, along| {
-            let levels = numbers.row(layout, row).1;
-            first.both_mut(levels.tangents).0.copy_from_slice(along);
-        })?;
-        each_row(weight, rows, 1, |row, weight| {
-            let levels = numbers.row(layout, row).1;
-            last.both_mut(levels.bars).1[0] = -weight[0];
-        })?;
-        train(layout, self.activation, rows, numbers);
-        self.memory.truncate(layout.parameters);
-        let shapes = Rc::clone(&layout.shapes);
-        Ok(VarianceGradient::of_numbers(self.memory, shapes))
     }
 }
 

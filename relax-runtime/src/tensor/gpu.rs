@@ -46,7 +46,9 @@ struct OnGpu(Cell<Vec<Op<Gpu>>>);
 
 impl Backward for OnGpu {
     fn run(&self, _: &mut Gradient, _: &mut Sinks<'_>) -> Result<()> {
-        Err(Error::Autodiff("an operation of a GPU ran on the CPU".into()))
+        Err(Error::Autodiff(
+            "an operation of a GPU ran on the CPU".into(),
+        ))
     }
 
     fn take_ops(&self) -> Vec<Op<Gpu>> {

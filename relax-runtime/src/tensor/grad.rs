@@ -2,8 +2,8 @@
 
 use smallvec::SmallVec;
 
-use super::dispatch::Data;
 use super::cpu::memory::{self, Numbers};
+use super::dispatch::Data;
 use super::graph::{Gradient, Node, Pass};
 use super::{Inner, Parameter, Provenance, Shape, Tensor, cpu};
 use crate::error::{Error, Result};

@@ -247,7 +247,8 @@ impl<'a> Pass<'a> {
                 node, is_target, ..
             } = pass.found[place];
             node.found.set((search, place));
-            pass.found[place].reaches = is_target || node.parents().any(|parent| pass.needs(parent));
+            pass.found[place].reaches =
+                is_target || node.parents().any(|parent| pass.needs(parent));
         }
         pass
     }
@@ -268,7 +269,8 @@ impl<'a> Pass<'a> {
 
     /// Whether a node's gradient is wanted.
     pub(super) fn needs(&self, node: &Node) -> bool {
-        self.place(node).is_some_and(|place| self.found[place].reaches)
+        self.place(node)
+            .is_some_and(|place| self.found[place].reaches)
     }
 
     /// The nodes whose backward operations are to run, children first, each with its place.
@@ -280,10 +282,7 @@ impl<'a> Pass<'a> {
     /// An error if a part of the graph is used up: checked before anything runs, so that a refused
     /// pass leaves the graph as it was.
     pub(super) fn check(&self) -> Result<()> {
-        match self
-            .work()
-            .find(|(_, node)| node.used_up.get())
-        {
+        match self.work().find(|(_, node)| node.used_up.get()) {
             None => Ok(()),
             Some(_) => Err(Error::Autodiff(
                 "this part of the graph was differentiated before, and its backward operations \
@@ -309,7 +308,9 @@ impl Sinks<'_> {
     fn operand(&self, i: usize) -> Option<(usize, usize)> {
         let parent = self.node.parents[i].as_ref()?;
         let place = self.pass.place(parent)?;
-        self.pass.found[place].reaches.then_some((place, parent.len))
+        self.pass.found[place]
+            .reaches
+            .then_some((place, parent.len))
     }
 
     /// The buffer to add the gradient of operand `i` to, or `None` where it is not needed.

@@ -152,7 +152,9 @@ mod tests {
     #[test]
     fn agrees_with_sums_one_by_one_whatever_the_thread_count() {
         let numbers = |len: usize, by: usize| -> Vec<f32> {
-            (0..len).map(|i| ((i * by) % 1_009) as f32 / 504.0).collect()
+            (0..len)
+                .map(|i| ((i * by) % 1_009) as f32 / 504.0)
+                .collect()
         };
         let f = |[x, y]: [f32; 2]| x * x * y;
         for (rows, width, lens) in [

@@ -226,7 +226,10 @@ impl Zip {
             });
             match self.repeats(side) {
                 true => sink[0] += terms.sum::<f32>(),
-                false => sink.iter_mut().zip(terms).for_each(|(sink, term)| *sink += term),
+                false => sink
+                    .iter_mut()
+                    .zip(terms)
+                    .for_each(|(sink, term)| *sink += term),
             }
             return;
         }

@@ -172,9 +172,8 @@ impl Tensor {
         let inners = [a, b, c];
         let all = a.shape.broadcast(&b.shape)?.broadcast(&c.shape)?;
         let (len, shape) = (all.numel(), all.leading(k));
-        let fits = |inner: &&Inner| {
-            inner.tangent.is_none() && [1, len].contains(&inner.shape.numel())
-        };
+        let fits =
+            |inner: &&Inner| inner.tangent.is_none() && [1, len].contains(&inner.shape.numel());
         if len == 0 || !inners.iter().all(fits) {
             return None;
         }

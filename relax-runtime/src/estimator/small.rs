@@ -1,0 +1,322 @@
+//! RELAX at small sites in plain numbers: a tensor of a few takes longer than what is computed with
+//! it.
+
+use smallvec::SmallVec;
+
+use super::residual::Residual;
+use super::{Cost, Estimate, Problem, SiteState};
+use crate::dist::{Drawn, PlainRelaxation};
+use crate::error::Result;
+use crate::surrogate::{FreeForm, VarianceGradient, cut};
+use crate::tensor::Tensor;
+
+/// What [`free_form`](super::free_form::free_form) computes, the estimate
+///
+/// u [(r − c(z)) ∂log p(b | θ)/∂θ + κ ∂c(z)/∂z] + ∂E\[q\]/∂θ with r = (f(b) − q(b))/u
+///
+/// for a network c, the quadratic form q, if the site has one, and the unit u of its costs; nothing
+/// where the noise is not coupled, or the network not small.
+///
+/// # Errors
+/// The cost's own, or shapes that do not fit.
+pub(super) fn free_form(
+    problem: Problem<'_>,
+    cost: &dyn Cost,
+    state: &SiteState,
+) -> Result<Option<Estimate>> {
+    match Small::of(problem, state) {
+        Some(small) => small.estimate(cost, state).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// A problem with coupled noise, and a small network.
+struct Small<'a> {
+    problem: Problem<'a>,
+    relaxation: &'a dyn PlainRelaxation,
+    network: &'a FreeForm,
+    rows: usize,
+    /// Numbers of an event.
+    width: usize,
+}
+
+impl<'a> Small<'a> {
+    fn of(problem: Problem<'a>, state: &'a SiteState) -> Option<Self> {
+        let Problem {
+            relaxation,
+            theta,
+            noise,
+            plates,
+            context,
+        } = problem;
+        let network = state.surrogate().free_form()?;
+        let rows = network.small_rows(theta, theta, context, plates)?;
+        let coupled = noise.v.is_none() && noise.u.shape() == theta.shape();
+        coupled.then_some(Self {
+            problem,
+            relaxation: relaxation.plain()?,
+            network,
+            rows,
+            width: match relaxation.event_rank() {
+                0 => 1,
+                _ => *theta.shape().last()?,
+            },
+        })
+    }
+
+    fn estimate(&self, cost: &dyn Cost, state: &SiteState) -> Result<Estimate> {
+        let Self {
+            problem,
+            relaxation,
+            rows,
+            width,
+            ..
+        } = *self;
+        let Problem {
+            theta,
+            context,
+            plates,
+            ..
+        } = problem;
+        let (shape, numbers) = (theta.shape(), theta.len());
+        let mut memory: SmallVec<[f32; 32]> = SmallVec::from_elem(0.0, 6 * numbers + 2 * rows);
+        let mut memory = &mut memory[..];
+        let [z, b, p, kappa, v, gradient] = std::array::from_fn(|_| cut(&mut memory, numbers));
+        let [rest, weight] = std::array::from_fn(|_| cut(&mut memory, rows));
+
+        theta.with_values(|theta| {
+            problem.noise.u.with_values(|u| {
+                let drawn = Drawn { z, b, p, kappa };
+                relaxation.draw(width, theta, u, drawn);
+            })
+        })??;
+        let f = cost.drawn(&Tensor::of_numbers(b, shape))?;
+        let f = f.broadcast_to(shape.leading(plates));
+        let form = state.quadratic().map(|q| Residual::new(cost, q, state));
+        f.with_values(|f| match &form {
+            Some(form) => form.of_drawn(f, b, rest),
+            None => rest.copy_from_slice(f),
+        })?;
+
+        let (known_unit, learns) = (state.unit(), state.learns());
+        let unit = known_unit.unwrap_or(1.0);
+        let mut pass = self.network.small_pass(rows, z, theta, context)?;
+        let row = numbers / rows;
+        let twice_mean = 2.0 / numbers as f32;
+        for i in 0..rows {
+            let of_row = i * row..(i + 1) * row;
+            let (b, p, kappa) = (
+                &b[of_row.clone()],
+                &p[of_row.clone()],
+                &kappa[of_row.clone()],
+            );
+            let (gradient, v) = (&mut gradient[of_row.clone()], &mut v[of_row]);
+            let score = || b.iter().zip(p).map(|(b, p)| b - p);
+
+            // (r − c(z)) ∂log p(b | θ)/∂θ + κ ∂c(z)/∂z.
+            let signal = rest[i] / unit - pass.value_and_slope(i, gradient);
+            relaxation.pull(width, p, kappa, gradient);
+            for (gradient, score) in gradient.iter_mut().zip(score()) {
+                *gradient += signal * score;
+            }
+            // By it, its mean square, whose derivative by the network's parameters is wanted.
+            if learns {
+                for ((v, gradient), score) in v.iter_mut().zip(&*gradient).zip(score()) {
+                    *v = gradient * twice_mean;
+                    weight[i] += *v * score;
+                }
+                relaxation.push(width, p, kappa, v);
+            }
+        }
+        let variance_gradient = match (learns, known_unit) {
+            (true, Some(_)) => pass.train(v, weight),
+            (true, None) => pass.train(v, weight).zeroed(),
+            (false, _) => VarianceGradient::default(),
+        };
+
+        gradient.iter_mut().for_each(|gradient| *gradient *= unit);
+        if let Some(form) = &form {
+            form.slope(p, v);
+            relaxation.pull_mean(width, p, v);
+            for (gradient, of_mean) in gradient.iter_mut().zip(&*v) {
+                *gradient += of_mean;
+            }
+        }
+        Ok(Estimate {
+            cost: f,
+            gradient: Tensor::of_numbers(gradient, shape),
+            variance_gradient,
+            evaluations: 1,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::free_form::of_tensors;
+    use super::super::{Estimator, Noise, Relax, SiteClass, SiteTask, black_box};
+    use super::*;
+    use crate::dist::{BernoulliRelaxation, CategoricalRelaxation, Relaxation};
+    use crate::nn::Activation;
+    use crate::random::{Key, Stream};
+    use crate::tensor::{Device, Shape};
+
+    const CLASS: SiteClass = SiteClass {
+        discrete: true,
+        relaxable: false,
+        differentiable: false,
+        mirrored: false,
+        coins: false,
+        values: 8,
+        changes: 3,
+        separate: true,
+        samples: 1,
+    };
+
+    /// Coins or categories with random logits.
+    struct Case<'a> {
+        relaxation: &'a dyn Relaxation,
+        theta: Tensor,
+        plates: usize,
+        context: Option<Tensor>,
+    }
+
+    impl<'a> Case<'a> {
+        fn new(
+            relaxation: &'a dyn Relaxation,
+            shape: &[usize],
+            plates: usize,
+            context: usize,
+        ) -> Result<Self> {
+            let (mut stream, device) = (Key::new(3).stream("case"), Device::cpu());
+            let mut before = shape[..plates].to_vec();
+            before.push(context);
+            let before = stream.normals(Shape::try_from(&before[..])?, &device)?;
+            Ok(Self {
+                relaxation,
+                theta: stream.normals(Shape::try_from(shape)?, &device)?,
+                plates,
+                context: (context > 0).then_some(before),
+            })
+        }
+
+        fn problem<'b>(&'b self, noise: &'b Noise) -> Problem<'b> {
+            Problem {
+                relaxation: self.relaxation,
+                theta: &self.theta,
+                noise,
+                plates: self.plates,
+                context: self.context.as_ref(),
+            }
+        }
+
+        fn noise(&self, stream: &mut Stream) -> Result<Noise> {
+            let u = stream.uniforms(self.theta.shape(), &Device::cpu())?;
+            Ok(Noise::coupled(u))
+        }
+
+        /// What a site starts from, with or without a quadratic form.
+        fn state(&self, noise: &Noise, form: bool) -> Result<SiteState> {
+            let relax = Relax {
+                hidden: vec![5, 3],
+                activation: Activation::Tanh,
+                ..Relax::free_form()
+            };
+            let state = relax.state(&SiteTask {
+                name: "site",
+                class: CLASS,
+                problem: self.problem(noise),
+                seed: 1,
+            })?;
+            assert!(state.quadratic().is_some());
+            Ok(match form {
+                true => state,
+                false => state.with_quadratic(None),
+            })
+        }
+
+        /// The same steps in both ways.
+        fn check(&self, form: bool) -> Result<()> {
+            let mut stream = Key::new(4).stream("noise");
+            let slopes = stream.normals(self.theta.shape(), &Device::cpu())?;
+            let cost = black_box(|b: &Tensor| {
+                let sum = (b * &slopes).sum_from(self.plates);
+                Ok(sum.square() + (sum * 3.0).sigmoid() * 2.0 + 100.0)
+            });
+            let noise = self.noise(&mut stream)?;
+            let mut states = [self.state(&noise, form)?, self.state(&noise, form)?];
+            for step in 0..12 {
+                let noise = self.noise(&mut stream)?;
+                let learns = step != 5;
+                states.iter().for_each(|state| state.learn(learns));
+                assert_eq!(states[0].unit().is_some(), step > 1, "both are met");
+                let own = free_form(self.problem(&noise), &cost, &states[0])?.expect("small");
+                let other = of_tensors(self.problem(&noise), &cost, &states[1])?;
+                assert_same(&own, &other)?;
+                assert_eq!(own.variance_gradient.is_empty(), !learns);
+                if learns {
+                    let mean = f64::from(own.cost.mean_all().item()?);
+                    for (state, estimate) in states.iter_mut().zip([own, other]) {
+                        state.train(&estimate.variance_gradient)?;
+                        state.remember(mean, 2.0);
+                    }
+                }
+            }
+            Ok(())
+        }
+    }
+
+    fn assert_same(own: &Estimate, other: &Estimate) -> Result<()> {
+        let all = |estimate: &Estimate| {
+            let mut all = estimate.variance_gradient.tensors();
+            all.extend([estimate.cost.clone(), estimate.gradient.clone()]);
+            all
+        };
+        let (own_all, other_all) = (all(own), all(other));
+        assert_eq!(own_all.len(), other_all.len());
+        for (own, other) in own_all.iter().zip(&other_all) {
+            assert_eq!(own.shape(), other.shape());
+            for (a, b) in own.to_vec()?.into_iter().zip(other.to_vec()?) {
+                assert!((a - b).abs() < 2e-5 * (1.0 + b.abs()), "{a} {b}");
+            }
+        }
+        assert_eq!(own.evaluations, other.evaluations);
+        Ok(())
+    }
+
+    #[test]
+    fn the_numbers_are_those_of_tensors() -> Result<()> {
+        let (coins, categories) = (&BernoulliRelaxation, &CategoricalRelaxation);
+        for form in [true, false] {
+            for context in [0, 2] {
+                Case::new(coins, &[], 0, context)?.check(form)?;
+                Case::new(coins, &[3], 0, context)?.check(form)?;
+                Case::new(coins, &[3], 1, context)?.check(form)?;
+                Case::new(coins, &[4, 2, 2], 1, context)?.check(form)?;
+                Case::new(categories, &[4], 0, context)?.check(form)?;
+                Case::new(categories, &[2, 3], 0, context)?.check(form)?;
+                Case::new(categories, &[2, 3, 4], 2, context)?.check(form)?;
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn other_sites_are_left_to_tensors() -> Result<()> {
+        let mut stream = Key::new(4).stream("noise");
+        let cost = black_box(|b: &Tensor| Ok(b.sum(-1)));
+        let mut is_small = |rows: usize, independent: bool| {
+            let case = Case::new(&BernoulliRelaxation, &[rows, 3], 1, 0)?;
+            let mut noise = case.noise(&mut stream)?;
+            let state = case.state(&noise, true)?;
+            if independent {
+                noise.v = Some(noise.u.clone());
+            }
+            Ok(free_form(case.problem(&noise), &cost, &state)?.is_some())
+        };
+        assert!(is_small(3, false)?);
+        assert!(!is_small(3, true)?);
+        assert!(!is_small(300, false)?);
+        Ok(())
+    }
+}
