@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use gemm::Parallelism;
 
-use super::threads::share;
+use super::memory;
+use super::threads::{fill, rows_a_share, share};
 
 /// A matrix inside a slice: element (i, j) is at `i * rows + j * cols`.
 #[derive(Clone, Copy)]
@@ -34,6 +35,11 @@ impl Layout {
             rows: self.cols,
             cols: self.rows,
         }
+    }
+
+    /// Whether columns are contiguous, and rows are not.
+    fn is_transposed(self) -> bool {
+        self.rows == 1 && self.cols != 1
     }
 
     /// Index of an element.
@@ -66,6 +72,23 @@ const FEW: usize = 64;
 /// `gemm` computes outputs of up to as many elements in another order.
 const SMALL: usize = 256;
 
+/// Where the right operand is a transpose, `gemm` copies all of it, number by number. The transposed
+/// product has it on the left instead and reads it where it is; but its vectors hold rows of the
+/// output, so that it takes rows that nearly fill vectors, and not so many that the copy is cheap
+/// beside the products. `sizes` are m, k and n.
+fn is_better_transposed(sizes: (usize, usize, usize), out: Layout, b: Layout) -> bool {
+    /// Rows that the largest microkernel does at a time.
+    const TALLEST: usize = 64;
+    let (m, k, n) = sizes;
+    let last = (m + TALLEST - 1) % TALLEST + 1;
+    b.is_transposed()
+        && !out.is_transposed()
+        && (TILE..=2 * TALLEST).contains(&m)
+        && last >= TILE
+        && k >= TILE
+        && n > FEW
+}
+
 /// `out = start + a b`: `a` is `m` by `k` and `b` is `k` by `n`.
 pub(in super::super) fn product(
     (m, k, n): (usize, usize, usize),
@@ -78,6 +101,58 @@ pub(in super::super) fn product(
             .for_each(|out| out.copy_from_slice(row));
     }
     let fresh = matches!(start, Start::Zero);
+    if !is_better_transposed((m, k, n), out_layout, b_layout) {
+        return multiply(
+            (m, k, n),
+            (out, out_layout, fresh),
+            (a, a_layout),
+            (b, b_layout),
+        );
+    }
+    let mut across = memory::take(m * n);
+    multiply(
+        (n, k, m),
+        (&mut across, Layout::new(m, false), true),
+        (b, b_layout.t()),
+        (a, a_layout.t()),
+    );
+    fill([(&mut out[..m * n], n)], rows_a_share(n), |rows, [out]| {
+        add_transposed_rows(out, fresh, &across, rows, m);
+    });
+    memory::give(across);
+}
+
+vectorised! {
+    /// `out += fromᵀ`, or `out = fromᵀ` where `fresh`, for some rows of `out`; `from` has columns
+    /// for all `height` rows.
+    fn add_transposed_rows(
+        out: &mut [f32],
+        fresh: bool,
+        from: &[f32],
+        rows: Range<usize>,
+        height: usize,
+    ) {
+        let width = from.len() / height;
+        // Narrow strips of `from`, which stay in the cache for all rows.
+        for (strip, from) in from.chunks(TILE * height).enumerate() {
+            let columns = strip * TILE..strip * TILE + from.len() / height;
+            for (out, row) in out.chunks_exact_mut(width).zip(rows.clone()) {
+                let numbers = from[row..].iter().step_by(height);
+                for (out, number) in out[columns.clone()].iter_mut().zip(numbers) {
+                    *out = if fresh { *number } else { *out + number };
+                }
+            }
+        }
+    }
+}
+
+/// `out = start + a b`; where `fresh`, from nothing.
+fn multiply(
+    (m, k, n): (usize, usize, usize),
+    (out, out_layout, fresh): (&mut [f32], Layout, bool),
+    (a, a_layout): (&[f32], Layout),
+    (b, b_layout): (&[f32], Layout),
+) {
     if fresh && k == 0 {
         out.fill(0.0);
     }
@@ -143,11 +218,22 @@ struct Layouts {
 unsafe impl Sync for Product {}
 
 impl Product {
-    /// [`add`](Self::add), a width that is no multiple of a tile in two steps for few rows.
+    /// [`add`](Self::add), in the steps that `gemm` does best.
     ///
     /// # Safety
     /// As [`add`](Self::add).
     unsafe fn add_columns(&self, rows: Range<usize>, columns: Range<usize>) {
+        /// As many columns a transposed left operand is not copied for.
+        const STRIP: usize = 128;
+        if self.layouts.a.is_transposed() && columns.len() > STRIP {
+            for start in columns.clone().step_by(STRIP) {
+                let strip = start..columns.end.min(start + STRIP);
+                // SAFETY: the caller's, for a part.
+                unsafe { self.add(rows.clone(), strip) };
+            }
+            return;
+        }
+        // A width that is no multiple of a tile in two steps for few rows.
         let whole = columns.len() / TILE * TILE;
         if rows.len() > FEW || whole == 0 || columns.len() < whole + 2 {
             // SAFETY: the caller's.
