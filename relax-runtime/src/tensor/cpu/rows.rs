@@ -21,6 +21,17 @@ pub(super) fn sum(block: &[f32]) -> f32 {
     lanes.iter().sum::<f32>() + rest
 }
 
+/// Sum of any numbers. A loop, because an iterator's closure would not become part of a loop of
+/// vectors.
+#[inline(always)]
+pub(super) fn sum_of_blocks(values: &[f32]) -> f32 {
+    let mut double = 0.0;
+    for block in values.chunks(BLOCK) {
+        double += f64::from(sum(block));
+    }
+    double as f32
+}
+
 vectorised! {
     fn add(sink: &mut [f32], g: &[f32]) {
         sink.iter_mut().zip(g).for_each(|(sink, g)| *sink += g);
@@ -28,8 +39,7 @@ vectorised! {
 
     /// The sum.
     pub(in super::super) fn total(values: &[f32]) -> f32 {
-        let blocks = values.chunks(BLOCK);
-        blocks.map(|block| f64::from(sum(block))).sum::<f64>() as f32
+        sum_of_blocks(values)
     }
 
     /// ⟨a, b⟩ for each row of `width` elements.

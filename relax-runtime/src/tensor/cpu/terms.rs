@@ -21,27 +21,32 @@ fn blocks(range: Range<usize>) -> impl Iterator<Item = Range<usize>> {
     starts.map(move |start| start..end.min(start + BLOCK))
 }
 
-/// A block of each operand.
+/// A block of each operand. Loops, here and below, because the closures of `map` and its like would
+/// not become part of a loop of vectors.
 #[inline(always)]
 fn parts<'a, const N: usize>(
     operands: [&'a [f32]; N],
     block: Range<usize>,
     rooms: &'a mut Rooms<N>,
 ) -> [&'a [f32]; N] {
-    let mut rooms = rooms.iter_mut();
-    operands.map(|x| match (x, rooms.next()) {
-        ([one], Some(room)) => {
+    let mut parts: [&[f32]; N] = [&[]; N];
+    for ((part, x), room) in parts.iter_mut().zip(operands).zip(rooms) {
+        *part = if let [one] = x {
             room[..block.len()].fill(*one);
             &room[..block.len()]
-        }
-        _ => &x[block.clone()],
-    })
+        } else {
+            &x[block.clone()]
+        };
+    }
+    parts
 }
 
 /// `out = f` of a block's elements.
 #[inline(always)]
-fn each<const N: usize>(out: &mut [f32], parts: [&[f32]; N], f: impl Fn([f32; N]) -> f32) {
-    let parts = parts.map(|x| &x[..out.len()]);
+fn each<const N: usize>(out: &mut [f32], mut parts: [&[f32]; N], f: impl Fn([f32; N]) -> f32) {
+    for part in &mut parts {
+        *part = &part[..out.len()];
+    }
     for (i, out) in out.iter_mut().enumerate() {
         *out = f(std::array::from_fn(|k| parts[k][i]));
     }
@@ -93,16 +98,23 @@ vectorised! {
             let slopes = &mut slopes[..block.len()];
             each(slopes, parts(operands, block.clone(), &mut rooms), &slope);
             match width {
-                1 => slopes.iter_mut().zip(&g[block.clone()]).for_each(|(slope, g)| *slope *= g),
+                1 => {
+                    for (slope, g) in slopes.iter_mut().zip(&g[block.clone()]) {
+                        *slope *= g;
+                    }
+                }
                 _ => {
-                    let of_row = block.clone().map(|element| g[element / width]);
-                    slopes.iter_mut().zip(of_row).for_each(|(slope, g)| *slope *= g);
+                    for (slope, element) in slopes.iter_mut().zip(block.clone()) {
+                        *slope *= g[element / width];
+                    }
                 }
             }
             if whole {
                 let from = block.start - elements.start;
                 let sink = &mut sink[from..from + slopes.len()];
-                sink.iter_mut().zip(slopes).for_each(|(sink, slope)| *sink += *slope);
+                for (sink, slope) in sink.iter_mut().zip(slopes) {
+                    *sink += *slope;
+                }
             } else {
                 double += f64::from(sum(slopes));
             }

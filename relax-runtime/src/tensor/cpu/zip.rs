@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::super::shape::MAX_RANK;
 use super::Buffer;
-use super::rows::sum;
+use super::rows::{sum, sum_of_blocks};
 use super::threads::{fill, rows_a_share};
 
 /// As many terms are computed before they are added.
@@ -111,7 +111,7 @@ impl Zip {
         };
         Starts {
             shape: &self.shape,
-            strides: [0, 1].map(|side| self.strides(side)),
+            strides: [self.strides(0), self.strides(1)],
             at,
             left: runs.len(),
         }
@@ -250,13 +250,6 @@ impl Zip {
     }
 }
 
-/// The sum of numbers, in f64 over blocks.
-#[inline(always)]
-fn sum_of_blocks(numbers: &[f32]) -> f64 {
-    let blocks = numbers.chunks(BLOCK);
-    blocks.map(|block| f64::from(sum(block))).sum()
-}
-
 /// Counts runs. An iterator, because a closure would not become part of a loop of vectors.
 struct Starts<'a> {
     shape: &'a [usize; MAX_RANK],
@@ -315,7 +308,7 @@ macro_rules! run {
 vectorised! {
     fn sum_runs(sink: &mut [f32], len: usize, g: &[f32], sign: f32) {
         for (sink, g) in sink.iter_mut().zip(g.chunks_exact(len)) {
-            *sink += sign * sum_of_blocks(g) as f32;
+            *sink += sign * sum_of_blocks(g);
         }
     }
 
