@@ -44,6 +44,8 @@ fn larger(largest: f32, x: f32) -> f32 {
 }
 
 vectorised! {
+    /// The exponentials themselves in one loop over all rows: where each row has one, its last
+    /// elements, done one by one, take as long as all others.
     fn exponentials(x: &[f32], split: (usize, usize), outs: [&mut [f32]; 3]) {
         let ((n, rest), [largest, sums, weights]) = (split, outs);
         let outs = largest.chunks_mut(rest).zip(sums.chunks_mut(rest));
@@ -55,12 +57,18 @@ vectorised! {
                     *largest = larger(*largest, x);
                 }
             }
-            sums.fill(0.0);
             for (x, weights) in x.chunks(rest).zip(weights.chunks_mut(rest)) {
-                let outs = weights.iter_mut().zip(sums.iter_mut());
-                for ((weight, sum), (&x, &largest)) in outs.zip(x.iter().zip(&*largest)) {
-                    *weight = exp(x - largest);
-                    *sum += *weight;
+                for ((weight, x), largest) in weights.iter_mut().zip(x).zip(&*largest) {
+                    *weight = x - largest;
+                }
+            }
+            for weight in weights.iter_mut() {
+                *weight = exp(*weight);
+            }
+            sums.fill(0.0);
+            for weights in weights.chunks(rest) {
+                for (sum, weight) in sums.iter_mut().zip(weights) {
+                    *sum += weight;
                 }
             }
         }
@@ -68,23 +76,40 @@ vectorised! {
 
     fn exponentials_along_rows(x: &[f32], n: usize, outs: [&mut [f32]; 3]) {
         let [largest, sums, weights] = outs;
-        let outs = largest.iter_mut().zip(sums);
-        for ((x, weights), (largest, total)) in x.chunks(n).zip(weights.chunks_mut(n)).zip(outs) {
-            *largest = x.iter().fold(f32::MIN, |largest, &x| larger(largest, x));
-            for (weight, &x) in weights.iter_mut().zip(x) {
-                *weight = exp(x - *largest);
+        for ((x, weights), largest) in x.chunks(n).zip(weights.chunks_mut(n)).zip(largest) {
+            *largest = f32::MIN;
+            for &x in x {
+                *largest = larger(*largest, x);
             }
+            for (weight, x) in weights.iter_mut().zip(x) {
+                *weight = x - *largest;
+            }
+        }
+        for weight in weights.iter_mut() {
+            *weight = exp(*weight);
+        }
+        for (total, weights) in sums.iter_mut().zip(weights.chunks(n)) {
             *total = sum(weights);
         }
     }
 
-    fn scale(weights: &mut [f32], split: (usize, usize), g: &[f32], sums: &[f32]) {
+    /// `shares` is room for as many numbers as a row has.
+    fn scale(
+        weights: &mut [f32],
+        split: (usize, usize),
+        g: &[f32],
+        sums: &[f32],
+        shares: &mut [f32],
+    ) {
         let (n, rest) = split;
         let rows = g.chunks(rest).zip(sums.chunks(rest));
         for (weights, (g, sums)) in weights.chunks_mut(n * rest).zip(rows) {
+            for (share, (g, sum)) in shares.iter_mut().zip(g.iter().zip(sums)) {
+                *share = g / sum;
+            }
             for weights in weights.chunks_mut(rest) {
-                for ((weight, g), sum) in weights.iter_mut().zip(g).zip(sums) {
-                    *weight *= g / sum;
+                for (weight, share) in weights.iter_mut().zip(&*shares) {
+                    *weight *= share;
                 }
             }
         }
@@ -114,7 +139,7 @@ pub(in super::super) fn logsumexp_back(
             if rest == 1 {
                 scale_rows(weights, n, g, sums);
             } else {
-                scale(weights, (n, rest), g, sums);
+                scale(weights, (n, rest), g, sums, &mut memory::numbers(rest));
             }
         },
     );
