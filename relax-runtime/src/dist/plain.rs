@@ -36,8 +36,9 @@ pub trait PlainRelaxation: Debug {
     fn pull_mean(&self, width: usize, p: &[f32], w: &mut [f32]);
 }
 
-impl PlainRelaxation for BernoulliRelaxation {
-    fn draw(&self, _: usize, theta: &[f32], u: &[f32], drawn: Drawn<'_>) {
+vectorised! {
+    /// A draw of coins.
+    fn draw_coins(theta: &[f32], u: &[f32], drawn: Drawn<'_>) {
         let Drawn { z, b, p, kappa } = drawn;
         let outs = z.iter_mut().zip(b).zip(p).zip(kappa);
         for ((((z, b), p), kappa), (&theta, &u)) in outs.zip(theta.iter().zip(u)) {
@@ -46,6 +47,12 @@ impl PlainRelaxation for BernoulliRelaxation {
             *p = math::sigmoid(theta);
             *kappa = scalar::kappa([theta, u, *b]);
         }
+    }
+}
+
+impl PlainRelaxation for BernoulliRelaxation {
+    fn draw(&self, _: usize, theta: &[f32], u: &[f32], drawn: Drawn<'_>) {
+        draw_coins(theta, u, drawn);
     }
 
     fn pull(&self, _: usize, _: &[f32], kappa: &[f32], w: &mut [f32]) {

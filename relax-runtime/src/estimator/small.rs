@@ -65,33 +65,26 @@ impl<'a> Small<'a> {
     }
 
     fn estimate(&self, cost: &dyn Cost, state: &SiteState) -> Result<Estimate> {
-        let Self {
-            problem,
-            relaxation,
-            rows,
-            width,
-            ..
-        } = *self;
-        let Problem {
-            theta,
-            context,
-            plates,
-            ..
-        } = problem;
+        let (relaxation, rows, width) = (self.relaxation, self.rows, self.width);
+        let (theta, context) = (self.problem.theta, self.problem.context);
         let (shape, numbers) = (theta.shape(), theta.len());
-        let mut memory: SmallVec<[f32; 32]> = SmallVec::from_elem(0.0, 6 * numbers + 2 * rows);
+        let mut memory: SmallVec<[f32; 32]> = SmallVec::from_elem(0.0, 7 * numbers + 2 * rows);
         let mut memory = &mut memory[..];
-        let [z, b, p, kappa, v, gradient] = std::array::from_fn(|_| cut(&mut memory, numbers));
+        let of_theta = std::array::from_fn(|_| cut(&mut memory, numbers));
+        let [z, b, p, kappa, score, v, gradient] = of_theta;
         let [rest, weight] = std::array::from_fn(|_| cut(&mut memory, rows));
 
         theta.with_values(|theta| {
-            problem.noise.u.with_values(|u| {
+            self.problem.noise.u.with_values(|u| {
                 let drawn = Drawn { z, b, p, kappa };
                 relaxation.draw(width, theta, u, drawn);
             })
         })??;
+        for (score, (b, p)) in score.iter_mut().zip(b.iter().zip(&*p)) {
+            *score = b - p;
+        }
         let f = cost.drawn(&Tensor::of_numbers(b, shape))?;
-        let f = f.broadcast_to(shape.leading(plates));
+        let f = f.broadcast_to(shape.leading(self.problem.plates));
         let form = state.quadratic().map(|q| Residual::new(cost, q, state));
         f.with_values(|f| match &form {
             Some(form) => form.of_drawn(f, b, rest),
@@ -104,24 +97,18 @@ impl<'a> Small<'a> {
         let row = numbers / rows;
         let twice_mean = 2.0 / numbers as f32;
         for i in 0..rows {
-            let of_row = i * row..(i + 1) * row;
-            let (b, p, kappa) = (
-                &b[of_row.clone()],
-                &p[of_row.clone()],
-                &kappa[of_row.clone()],
-            );
-            let (gradient, v) = (&mut gradient[of_row.clone()], &mut v[of_row]);
-            let score = || b.iter().zip(p).map(|(b, p)| b - p);
-
+            let at = || i * row..(i + 1) * row;
+            let (p, kappa, score) = (&p[at()], &kappa[at()], &score[at()]);
+            let (gradient, v) = (&mut gradient[at()], &mut v[at()]);
             // (r − c(z)) ∂log p(b | θ)/∂θ + κ ∂c(z)/∂z.
             let signal = rest[i] / unit - pass.value_and_slope(i, gradient);
             relaxation.pull(width, p, kappa, gradient);
-            for (gradient, score) in gradient.iter_mut().zip(score()) {
+            for (gradient, score) in gradient.iter_mut().zip(score) {
                 *gradient += signal * score;
             }
-            // By it, its mean square, whose derivative by the network's parameters is wanted.
+            // How its mean square changes with c and ∂c/∂z.
             if learns {
-                for ((v, gradient), score) in v.iter_mut().zip(&*gradient).zip(score()) {
+                for ((v, gradient), score) in v.iter_mut().zip(&*gradient).zip(score) {
                     *v = gradient * twice_mean;
                     weight[i] += *v * score;
                 }
