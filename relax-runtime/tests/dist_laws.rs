@@ -300,6 +300,59 @@ fn log_density_has_the_right_derivative_by_every_argument() -> Result<()> {
 }
 
 #[test]
+fn summed_normal_densities_have_the_right_value_and_derivatives() -> Result<()> {
+    let (few, many) = (
+        [0.7, -1.0, 2.0, 1.3, 0.2, 1.9],
+        [0.5, 1.0, 3.0, 1.1, 2.0, 0.8],
+    );
+    let value = [0.1, 1.0, -2.0, 0.4, 2.2, 3.0];
+    let random = |n: usize| -> Vec<Vec<f64>> {
+        vec![(0..n).map(|i| f64::from(i as u8 % 3) - 0.7).collect()]
+    };
+    let directions = [random(1), random(6)].concat();
+    // Single numbers stand for all elements; two rows of three, all of them, or each alone.
+    for (loc, scale, x) in [
+        (&few[..], &many[..], &value[..]),
+        (&few[..1], &many[..1], &value[..]),
+        (&few[..], &many[..1], &value[..1]),
+        (&few[..1], &many[..], &value[..1]),
+        (&few[..1], &many[..1], &value[..1]),
+    ] {
+        for k in 0..=2 {
+            let shaped = |t: &Tensor| match t.len() {
+                6 => t.reshape([2, 3]),
+                _ => t.clone(),
+            };
+            let by_row = |a: &[Tensor]| -> Result<[Tensor; 2]> {
+                let normal = Normal::new(shaped(&a[0]), shaped(&a[1]))?;
+                let density = |number: Number| match number {
+                    Number::Tensor(t) => t,
+                    Number::Host(x) => panic!("a host number, {x}"),
+                };
+                let x = shaped(&a[2]);
+                Ok([
+                    density(normal.log_density_from(&x, k)?),
+                    density(normal.log_density(&x)?.sum_from(k)),
+                ])
+            };
+            let what = format!("{} {} {} from {k}", loc.len(), scale.len(), x.len());
+            let [found, wanted] = by_row(&[tensor(loc), tensor(scale), tensor(x)])?;
+            assert_eq!(found.shape(), wanted.shape(), "{what}");
+            for (found, wanted) in found.to_vec()?.into_iter().zip(wanted.to_vec()?) {
+                assert_near(&what, f64::from(found), f64::from(wanted), 1e-5);
+            }
+            check_derivatives(&what, &[loc, scale, x], &directions, |a| {
+                let [found, _] = by_row(a)?;
+                // Each row counts otherwise.
+                let weights: Vec<f32> = (0..found.len()).map(|i| 1.0 + i as f32).collect();
+                Ok(&found * Tensor::from_vec(weights, found.shape(), &found.device())?)
+            })?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn normal_draws_are_differentiable_and_discrete_ones_are_not() -> Result<()> {
     let (loc, scale) = (tensor(&[0.5, -1.0]).leaf(), tensor(&[2.0, 0.1]).leaf());
     let x = draw(&Normal::new(&loc, &scale)?, "x")?;
