@@ -256,6 +256,7 @@ fn table(a: usize, b: usize, c: usize) -> Vec<Case> {
         "logsumexp" [-2.0, 2.0] [a, b, c] => |x| x[0].logsumexp(1);
         "softmax" [-2.0, 2.0] [a, b, c] => |x| x[0].softmax(1);
         "log_softmax" [-2.0, 2.0] [a, b] => |x| x[0].log_softmax(-1);
+        "log_softmax of columns" [-2.0, 2.0] [a, b, c] => |x| x[0].log_softmax(1) * x[0].square();
 
         "reshape" [-1.0, 1.0] [a, b] => |x| x[0].reshape(a * b).exp() + x[0].sum_all();
         "transpose" [-1.0, 1.0] [a, b] => |x| x[0].transpose().exp();

@@ -115,12 +115,62 @@ vectorised! {
         }
     }
 
+    /// `shares` is room for as many numbers as a row has.
+    fn less_softmax(
+        g: &mut [f32],
+        split: (usize, usize),
+        weights: &[f32],
+        sums: &[f32],
+        shares: &mut [f32],
+    ) {
+        let (n, rest) = split;
+        let blocks = g.chunks_mut(n * rest).zip(weights.chunks(n * rest));
+        for ((g, weights), sums) in blocks.zip(sums.chunks(rest)) {
+            if let [total] = sums {
+                let share = sum(g) / total;
+                for (g, weight) in g.iter_mut().zip(weights) {
+                    *g -= weight * share;
+                }
+                continue;
+            }
+            shares.fill(0.0);
+            for g in g.chunks(rest) {
+                for (share, g) in shares.iter_mut().zip(g) {
+                    *share += g;
+                }
+            }
+            for (share, sum) in shares.iter_mut().zip(sums) {
+                *share /= sum;
+            }
+            for (g, weights) in g.chunks_mut(rest).zip(weights.chunks(rest)) {
+                for ((g, weight), share) in g.iter_mut().zip(weights).zip(&*shares) {
+                    *g -= weight * share;
+                }
+            }
+        }
+    }
+
     fn scale_rows(weights: &mut [f32], n: usize, g: &[f32], sums: &[f32]) {
         for (weights, (g, sum)) in weights.chunks_mut(n).zip(g.iter().zip(sums)) {
             let share = g / sum;
             weights.iter_mut().for_each(|weight| *weight *= share);
         }
     }
+}
+
+/// The derivative of x − log Σ exp: takes from `g` the softmax times the sum of `g`, given the
+/// exponentials and their sums.
+pub(in super::super) fn log_softmax_back(
+    g: &mut [f32],
+    (_, n, rest): (usize, usize, usize),
+    weights: &[f32],
+    sums: &[f32],
+) {
+    fill([(g, n * rest)], rows_a_share(n * rest), |blocks, [g]| {
+        let weights = &weights[blocks.start * n * rest..blocks.end * n * rest];
+        let sums = &sums[blocks.start * rest..blocks.end * rest];
+        less_softmax(g, (n, rest), weights, sums, &mut memory::numbers(rest));
+    });
 }
 
 /// The derivative: turns the exponentials into the softmax times `g`.

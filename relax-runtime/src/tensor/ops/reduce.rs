@@ -1,6 +1,6 @@
 //! Sums, and what is built on them.
 
-use super::super::cpu::{self, Buffer, softmax, view::View};
+use super::super::cpu::{self, Buffer, softmax, view::View, zip::Zip};
 use super::super::dispatch::{Data, record_cpu};
 use super::super::{Inner, Shape, Tensor};
 use crate::error::Result;
@@ -57,6 +57,19 @@ fn logsumexp_cpu(
         let mut weights = weights.into_vec();
         softmax::logsumexp_back(&mut weights, split, g, cpu::slice(&sums));
         sinks.add_owned(0, weights);
+    })
+}
+
+/// x − log Σ exp over the middle of `(outer, n, rest)`.
+fn log_softmax_cpu(inner: &Inner, flat: &Buffer, split: (usize, usize, usize)) -> Inner {
+    let (outer, n, rest) = split;
+    let (totals, weights, sums) = softmax::logsumexp(cpu::slice(flat), split);
+    let zip = Zip::new([[1, outer, n, rest], [1, outer, 1, rest]]);
+    let values = zip.apply([flat, &totals].map(cpu::slice), |x, total| x - total);
+    record_cpu(&[inner], inner.shape, values, move |g, sinks| {
+        sinks.pass_changed(0, g, |g| {
+            softmax::log_softmax_back(g, split, cpu::slice(&weights), cpu::slice(&sums));
+        });
     })
 }
 
@@ -133,6 +146,18 @@ impl Tensor {
     /// Logarithm of the softmax along an axis, exact for far apart elements too.
     #[track_caller]
     pub fn log_softmax(&self, axis: isize) -> Tensor {
+        if let Ok(inner) = &self.0
+            && let Some(flat) = inner.data.on_cpu()
+            && let Some(axis) = inner.shape.axis(axis)
+            && !self.is_empty()
+        {
+            let split = inner.shape.split(axis);
+            let axis = axis as isize;
+            return self.lift(
+                |inner| Ok(log_softmax_cpu(inner, flat, split)),
+                |direction, _, y| direction - (direction * y.exp()).sum_keepdim(axis),
+            );
+        }
         self - self.logsumexp_as(axis, true, "log_softmax")
     }
 
