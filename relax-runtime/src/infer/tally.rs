@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::draw::guide_parameter;
+use super::draw::guide_parameters;
 use super::enumerate::Wheels;
 use super::pass::not_finite;
 use crate::dist::AnyDistribution;
@@ -161,17 +161,16 @@ impl Choice {
         values: usize,
     ) -> Result<Option<Self>> {
         let law = dist.law()?;
-        let (Some(relaxation), [(part, init)]) = (law.relaxation(), &law.guide_parameters()?[..])
-        else {
+        let (Some(relaxation), [(_, shape)]) = (law.relaxation(), &law.guide_shapes()?[..]) else {
             return Ok(None);
         };
-        let logits = init.len();
+        let logits = shape.numel();
         if values == 0 || (logits != values && logits + 1 != values) {
             return Ok(None);
         }
         let name = at.name();
         Ok(Some(Self {
-            parameter: guide_parameter(params, &name, part, init)?,
+            parameter: guide_parameters(params, &name, &*law)?.remove(0),
             name,
             distribution: dist.name(),
             class: SiteClass {
@@ -314,9 +313,7 @@ impl HostRun for Sums {
         let name = dist.name();
         let same = std::ptr::eq(choice.distribution, name) || choice.distribution == name;
         if choice.masses.len() != values || !same {
-            for (part, init) in dist.law()?.guide_parameters()? {
-                guide_parameter(&self.params, &choice.name, part, &init)?;
-            }
+            guide_parameters(&self.params, &choice.name, &*dist.law()?)?;
         }
         let digit = state.wheels.next_digit(values);
         if state.wheels.at_least() > state.largest {
