@@ -381,14 +381,14 @@ impl Site {
     }
 
     /// The report of a step, whose gradient is `share` times the sum over particles.
-    pub(super) fn report(&mut self, mut sum: SiteEstimate, share: f64, learn: bool) -> SiteReport {
+    pub(super) fn report(&mut self, sum: &mut SiteEstimate, share: f64, learn: bool) -> SiteReport {
         sum.summed.iter_mut().for_each(|g| *g *= share as f32);
         if learn {
             self.moments.update(&sum.summed);
         }
         let (squares, particles) = sum.mean_square;
         SiteReport {
-            name: sum.name,
+            name: std::mem::take(&mut sum.name),
             estimator: self.estimator.name(),
             mean_square: squares / particles as f64,
             variance: self.moments.variance(),

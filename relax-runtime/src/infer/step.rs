@@ -213,7 +213,9 @@ fn differentiate(pass: &Pass, sites: &[SiteEstimate]) -> Result<Vec<(Parameter, 
         for (parameter, gradient) in parameters.into_iter().zip(&estimate.gradients) {
             cotangents.push((parameter, Some(scaled(gradient, latent.scale))));
         }
-        estimated_draws.push(&latent.value);
+        if latent.value.is_tracked() {
+            estimated_draws.push(&latent.value);
+        }
     }
     for term in &pass.terms {
         if let Number::Tensor(t) = &term.value
