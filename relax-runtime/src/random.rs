@@ -32,7 +32,6 @@ impl Key {
     }
 
     /// The stream of one purpose, such as a site's name.
-    #[inline]
     pub fn stream(self, purpose: &str) -> Stream {
         let mut seed = [0; 32];
         seed[..8].copy_from_slice(&self.seed.to_le_bytes());

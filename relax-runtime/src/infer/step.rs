@@ -46,8 +46,9 @@ impl Trainer {
     /// One optimisation step.
     ///
     /// # Errors
-    /// Whatever goes wrong in the objective; [`Error::NotFinite`] if the loss or a gradient is not
-    /// finite. No parameter has been moved then, though surrogates may have learned from the step.
+    /// Whatever goes wrong in the objective; [`Error::NotFinite`](crate::Error::NotFinite) if the
+    /// loss or a gradient is not finite. No parameter has been moved then, though surrogates may
+    /// have learned from the step.
     pub fn step(&mut self, objective: &dyn Objective) -> Result<StepReport> {
         let key = Key {
             seed: self.seed,
