@@ -3,7 +3,7 @@
 use relax_runtime::dist::{
     Bernoulli, Categorical, Distribution, Normal, Number, OneHotCategorical,
 };
-use relax_runtime::{Key, Result, Tensor, grad};
+use relax_runtime::{Device, Key, Result, Tensor, grad};
 use statrs::distribution as reference;
 use statrs::distribution::{Continuous, Discrete};
 use statrs::stats_tests::NaNPolicy;
@@ -416,5 +416,26 @@ fn certain_and_nearly_certain_laws_stay_finite() -> Result<()> {
     assert!(draws(&certain, "certain")?.into_iter().all(|k| k == 1));
     assert!(draws(&Bernoulli::probs(1.0)?, "1")?.into_iter().all(|b| b));
     assert!(!draws(&Bernoulli::probs(0.0)?, "0")?.into_iter().any(|b| b));
+    Ok(())
+}
+
+#[test]
+fn guides_know_the_shapes_of_their_parameters() -> Result<()> {
+    let rows = |width: usize| Tensor::zeros([3, width], &Device::cpu());
+    let laws = [
+        Bernoulli::logits(&rows(2))?.law()?,
+        Bernoulli::probs(0.3)?.law()?,
+        Categorical::logits(&rows(4))?.law()?,
+        Categorical::probs([0.2, 0.8])?.law()?,
+        OneHotCategorical::logits(&rows(4))?.law()?,
+        Normal::new(&rows(2), Tensor::ones([1, 2], &Device::cpu()))?.law()?,
+        Normal::new(0.0, 1.0)?.law()?,
+        Normal::new(rows(1), tensor(&[1.0, 2.0]))?.law()?,
+    ];
+    for law in laws {
+        let parameters = law.guide_parameters()?;
+        let shapes = parameters.iter().map(|(part, init)| (*part, init.shape()));
+        assert!(shapes.eq(law.guide_shapes()?), "{}", law.name());
+    }
     Ok(())
 }

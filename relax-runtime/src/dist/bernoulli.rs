@@ -11,8 +11,8 @@ use super::{
 };
 use crate::error::Result;
 use crate::random::Stream;
-use crate::tensor::Tensor;
 use crate::tensor::cpu::pointwise::all;
+use crate::tensor::{Shape, Tensor};
 
 const NAME: &str = "Bernoulli";
 const SUPPORT: &str = "0 or 1";
@@ -240,6 +240,10 @@ impl Law for Bernoulli<Tensor> {
             "logits",
             self.logits.detach().clamp(-LARGEST, LARGEST),
         )])
+    }
+
+    fn guide_shapes(&self) -> Result<PerParameter<(&'static str, Shape)>> {
+        Ok(smallvec![("logits", self.logits.shape())])
     }
 
     fn guide(&self, unconstrained: &[Tensor]) -> Rc<dyn Law> {

@@ -282,6 +282,10 @@ impl Law for Categorical<Tensor> {
         Ok(vec![("logits", guide_logits(&self.logits))])
     }
 
+    fn guide_shapes(&self) -> Result<PerParameter<(&'static str, Shape)>> {
+        Ok(smallvec![("logits", self.logits.shape())])
+    }
+
     fn guide(&self, unconstrained: &[Tensor]) -> Rc<dyn Law> {
         self.with_parameters(unconstrained)
     }

@@ -186,6 +186,16 @@ pub trait Law: Debug {
     /// Unconstrained starting values for a mean-field guide's parameters, named.
     fn guide_parameters(&self) -> Result<Vec<(&'static str, Tensor)>>;
 
+    /// Names and shapes of the [`guide_parameters`](Self::guide_parameters), whose numbers only
+    /// the first run needs.
+    fn guide_shapes(&self) -> Result<PerParameter<(&'static str, Shape)>> {
+        let parameters = self.guide_parameters()?;
+        Ok(parameters
+            .iter()
+            .map(|(part, init)| (*part, init.shape()))
+            .collect())
+    }
+
     /// The guide's law at unconstrained parameters, in the order of
     /// [`guide_parameters`](Self::guide_parameters).
     fn guide(&self, unconstrained: &[Tensor]) -> Rc<dyn Law>;

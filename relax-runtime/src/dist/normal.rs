@@ -6,8 +6,8 @@ use std::rc::Rc;
 use smallvec::smallvec;
 
 use super::{
-    Distribution, Law, Number, Operand, PerParameter, check_fit, check_values, expand_parameter,
-    parameter_error,
+    Distribution, Law, Number, Operand, PerParameter, check_fit, check_values, draw_shape,
+    expand_parameter, parameter_error,
 };
 use crate::error::{Error, Result};
 use crate::random::Stream;
@@ -247,6 +247,11 @@ impl Law for Normal<Tensor> {
         let loc = (&self.loc + self.scale.zeros_like()).detach();
         let log_scale = (self.loc.zeros_like() + &self.scale).detach().ln();
         Ok(vec![("loc", loc), ("log_scale", log_scale)])
+    }
+
+    fn guide_shapes(&self) -> Result<PerParameter<(&'static str, Shape)>> {
+        let shape = draw_shape(&self.parameters());
+        Ok(smallvec![("loc", shape), ("log_scale", shape)])
     }
 
     fn guide(&self, unconstrained: &[Tensor]) -> Rc<dyn Law> {

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::error::Result;
 use crate::random::Stream;
-use crate::tensor::Tensor;
+use crate::tensor::{Shape, Tensor};
 
 const NAME: &str = "OneHotCategorical";
 const SUPPORT: &str = "the vectors with one 1 and zeros";
@@ -157,6 +157,10 @@ impl Law for OneHotCategorical<Tensor> {
 
     fn guide_parameters(&self) -> Result<Vec<(&'static str, Tensor)>> {
         Ok(vec![("logits", guide_logits(&self.logits))])
+    }
+
+    fn guide_shapes(&self) -> Result<PerParameter<(&'static str, Shape)>> {
+        Ok(smallvec![("logits", self.logits.shape())])
     }
 
     fn guide(&self, unconstrained: &[Tensor]) -> Rc<dyn Law> {

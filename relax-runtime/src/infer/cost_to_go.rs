@@ -86,3 +86,25 @@ impl Cost for CostToGo<'_> {
         Ok(cost)
     }
 }
+
+/// The numbers of a cost as a constant, which they may be already.
+pub(super) fn constant(cost: Tensor) -> Tensor {
+    match cost.is_tracked() || cost.tangent().is_some() {
+        true => cost.detach(),
+        false => cost,
+    }
+}
+
+/// The mean of costs, and the mean square of their distance from the baseline.
+pub(super) fn mean_and_square(costs: &Tensor, baseline: f32) -> Result<(f64, f64)> {
+    costs.with_values(|costs| {
+        let (mut sum, mut squares) = (0.0, 0.0);
+        for &cost in costs {
+            let distance = cost - baseline;
+            sum += f64::from(cost);
+            squares += f64::from(distance * distance);
+        }
+        let share = 1.0 / costs.len() as f64;
+        (sum * share, squares * share)
+    })
+}

@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 use smallvec::smallvec;
 
 use super::pass::{Latent, Mode, Pass};
-use crate::dist::{Law, Value, draw_shape};
+use crate::dist::{Law, PerParameter, Value, draw_shape};
 use crate::error::{Error, Result};
 use crate::model::{Context, Handler, Message, ParamStore, Program, Trace};
 use crate::random::Key;
@@ -76,11 +76,8 @@ impl Draw {
                     .into(),
             ));
         }
-        let unconstrained: Vec<Tensor> = stated
-            .guide_parameters()?
-            .iter()
-            .map(|(part, init)| Ok(guide_parameter(params, message.name, part, init)?.get()))
-            .collect::<Result<_>>()?;
+        let parameters = guide_parameters(params, message.name, &*stated)?;
+        let unconstrained: PerParameter<Tensor> = parameters.iter().map(Parameter::get).collect();
         Ok(stated.guide(&unconstrained))
     }
 
@@ -136,29 +133,32 @@ impl Draw {
     }
 }
 
-/// A parameter of the automatic guide, with its first value if it is not there yet.
+/// The parameters of a site's automatic guide, with first values where they are not there yet.
 ///
 /// # Errors
-/// If it is there with another shape.
-pub(super) fn guide_parameter(
+/// If one is there with another shape.
+pub(super) fn guide_parameters(
     params: &ParamStore,
     site: &str,
-    part: &str,
-    init: &Tensor,
-) -> Result<Parameter> {
-    let name = format!("{site}.{part}");
-    let parameter = params
-        .parameter(&name)
-        .unwrap_or_else(|| params.create(&name, init));
-    if parameter.shape() == init.shape() {
-        return Ok(parameter);
+    law: &dyn Law,
+) -> Result<PerParameter<Parameter>> {
+    let mut found = PerParameter::new();
+    for (place, (part, shape)) in law.guide_shapes()?.into_iter().enumerate() {
+        let name = [site, ".", part].concat();
+        let parameter = match params.parameter(&name) {
+            Some(parameter) => parameter,
+            None => params.create(&name, &law.guide_parameters()?[place].1),
+        };
+        if parameter.shape() != shape {
+            return Err(Error::Model(format!(
+                "the automatic guide's parameter `{name}` has shape {}, but the site now needs \
+                 {shape}; write a guide for sites whose shape changes",
+                parameter.shape(),
+            )));
+        }
+        found.push(parameter);
     }
-    Err(Error::Model(format!(
-        "the automatic guide's parameter `{name}` has shape {}, but the site now needs {}; write a \
-         guide for sites whose shape changes",
-        parameter.shape(),
-        init.shape()
-    )))
+    Ok(found)
 }
 
 /// Whether noise for one law is noise for another.

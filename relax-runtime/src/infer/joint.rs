@@ -1,5 +1,6 @@
 //! Steps along the exact gradient: all choices of the programs summed over together.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use super::enumerate::Refusal;
@@ -7,8 +8,8 @@ use super::exact::{Enumerated, Exact, enumerate_in_step};
 use super::objective::Objective;
 use super::pass::not_finite;
 use super::sites::Sites;
+use super::step::Gradients;
 use super::tally::{Tallied, Tally};
-use super::trainer::Gradients;
 use crate::error::Result;
 use crate::model::{ParamStore, Program};
 use crate::report::SiteReport;
@@ -112,16 +113,16 @@ impl Joint {
         };
         let mut gradients = Gradients {
             loss: value,
-            parameters: Vec::new(),
-            sites: Vec::new(),
+            parameters: Vec::with_capacity(*planned),
+            sites: Vec::with_capacity(*planned),
             evaluations: combinations,
         };
         tally.gradients(|choice, parameter, gradient, mean_square| {
             gradients.parameters.push((parameter, gradient));
             gradients
                 .sites
-                .extend(report(sites, &choice.name, mean_square));
-        })?;
+                .extend(report(sites, choice.name.clone(), mean_square));
+        });
         Ok(Some(Found::Gradient(gradients)))
     }
 }
@@ -183,16 +184,16 @@ fn reports(exact: &Exact, sites: &Sites) -> Result<Vec<SiteReport>> {
         let squares: Result<Vec<f64>> = found.gradients.iter().map(square).collect();
         let count: usize = found.gradients.iter().map(Tensor::len).sum();
         let mean_square = squares?.iter().sum::<f64>() / count.max(1) as f64;
-        reports.extend(report(sites, name, mean_square));
+        reports.extend(report(sites, name.clone().into(), mean_square));
     }
     Ok(reports)
 }
 
 /// The report of a site whose gradient is exact.
-fn report(sites: &Sites, name: &str, mean_square: f64) -> Option<SiteReport> {
+fn report(sites: &Sites, name: Cow<'static, str>, mean_square: f64) -> Option<SiteReport> {
     Some(SiteReport {
-        name: name.to_owned().into(),
-        estimator: sites.get(name)?.estimator.name(),
+        estimator: sites.get(&name)?.estimator.name(),
+        name,
         mean_square,
         variance: 0.0,
     })

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::bound::bound;
 use super::draw::{Draw, FromGuide, LawSource, replaced, run_under};
 use super::pass::{Latent, Mode, Pass, Term};
-use crate::dist::{Number, Value};
+use crate::dist::{Number, PerParameter, Value};
 use crate::error::{Error, Result};
 use crate::model::{Entry, Handler, Kind, ParamStore, Plate, Program, Trace};
 use crate::random::Key;
@@ -178,7 +178,8 @@ fn entropy_term(place: usize, latent: &Latent, whole: bool) -> Result<Term> {
     let density = if whole {
         latent.law.log_density_from(&latent.value, rows)
     } else {
-        let constants: Vec<Tensor> = latent.law.parameters().iter().map(Tensor::detach).collect();
+        let parameters = latent.law.parameters();
+        let constants: PerParameter<Tensor> = parameters.iter().map(Tensor::detach).collect();
         let constant = latent.law.with_parameters(&constants);
         constant.log_density_from(&latent.value, rows)
     };

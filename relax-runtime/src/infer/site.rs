@@ -7,7 +7,7 @@ use smallvec::{SmallVec, smallvec};
 
 use super::bound::Samples;
 use super::checkpoint::{SavedSite, fitted_all, refused, save_all, set_all};
-use super::cost_to_go::{CostToGo, Work};
+use super::cost_to_go::{CostToGo, Work, constant, mean_and_square};
 use super::site_estimate::{SiteEstimate, measure};
 use crate::dist::Relaxation;
 use crate::error::{Error, Result};
@@ -381,39 +381,17 @@ impl Site {
     }
 
     /// The report of a step, whose gradient is `share` times the sum over particles.
-    pub(super) fn report(&mut self, mut sum: SiteEstimate, share: f64, learn: bool) -> SiteReport {
+    pub(super) fn report(&mut self, sum: &mut SiteEstimate, share: f64, learn: bool) -> SiteReport {
         sum.summed.iter_mut().for_each(|g| *g *= share as f32);
         if learn {
             self.moments.update(&sum.summed);
         }
         let (squares, particles) = sum.mean_square;
         SiteReport {
-            name: sum.name,
+            name: std::mem::take(&mut sum.name),
             estimator: self.estimator.name(),
             mean_square: squares / particles as f64,
             variance: self.moments.variance(),
         }
     }
-}
-
-/// The numbers of a cost as a constant, which they may be already.
-fn constant(cost: Tensor) -> Tensor {
-    match cost.is_tracked() || cost.tangent().is_some() {
-        true => cost.detach(),
-        false => cost,
-    }
-}
-
-/// The mean of costs, and the mean square of their distance from the baseline.
-fn mean_and_square(costs: &Tensor, baseline: f32) -> Result<(f64, f64)> {
-    costs.with_values(|costs| {
-        let (mut sum, mut squares) = (0.0, 0.0);
-        for &cost in costs {
-            let distance = cost - baseline;
-            sum += f64::from(cost);
-            squares += f64::from(distance * distance);
-        }
-        let share = 1.0 / costs.len() as f64;
-        (sum * share, squares * share)
-    })
 }

@@ -259,12 +259,12 @@ impl Sites {
     /// The reports of a step, whose gradients are `share` times the sums over particles.
     pub(super) fn reports(
         &mut self,
-        estimates: Vec<SiteEstimate>,
+        mut estimates: Vec<SiteEstimate>,
         share: f64,
         learn: bool,
     ) -> Vec<SiteReport> {
         let mut reports = Vec::with_capacity(estimates.len());
-        for estimate in estimates {
+        for estimate in &mut estimates {
             if let Some(site) = self.met.get_mut(&*estimate.name) {
                 reports.push(site.report(estimate, share, learn));
             }

@@ -4,7 +4,7 @@ use std::ops::Deref;
 
 use super::objective::{Elbo, ExpectedCost, Objective};
 use super::posterior::Posterior;
-use super::record::Recording;
+use super::recording::Recording;
 use super::trainer::Trainer;
 use crate::error::{Error, Result};
 use crate::estimator::{IntoEstimator, Plan};

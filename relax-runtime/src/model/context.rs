@@ -16,6 +16,9 @@ use crate::error::{Error, Result};
 use crate::random::Key;
 use crate::tensor::{Provenance, SiteSet, Tensor};
 
+/// Stands for the value of a new entry until there is one.
+const UNKNOWN: Value = Value::Real(0.0);
+
 /// The handlers of a run; most have one.
 pub(crate) type HandlerList = SmallVec<[Rc<dyn Handler>; 1]>;
 
@@ -85,7 +88,7 @@ impl Context {
         if let Some(host) = &self.host {
             return host.sample(&site, dist);
         }
-        let mut entry = self.entry(site, Kind::Latent);
+        let mut entry = self.entry(site, Kind::Latent, UNKNOWN);
         let drawn = dist
             .into_distribution()
             .and_then(|dist| self.draw(&mut entry, dist));
@@ -188,7 +191,7 @@ impl Context {
         if let Some(host) = &self.host {
             return host.observe(&site, dist, value);
         }
-        let mut entry = self.entry(site, Kind::Observed);
+        let mut entry = self.entry(site, Kind::Observed, UNKNOWN);
         let dist = dist.into_distribution().map_err(|e| entry.locate(e))?;
         entry.value = value.into_site_value().into_value();
         AnyDistribution::check(&dist, &entry.value).map_err(|e| entry.locate(e))?;
@@ -222,16 +225,14 @@ impl Context {
     pub fn new_param(&self, site: Site, init: impl IntoParam) -> Result<Tensor> {
         let init = init
             .into_param()
-            .map_err(|e| self.entry(site.clone(), Kind::Param).locate(e))?;
+            .map_err(|e| self.entry(site.clone(), Kind::Param, UNKNOWN).locate(e))?;
         let name = self.state.borrow().names.peek(&site);
         let value = self.params.insert(&name, &init);
         self.record_param(site, value)
     }
 
     fn record_param(&self, site: Site, value: Tensor) -> Result<Tensor> {
-        let mut entry = self.entry(site, Kind::Param);
-        entry.value = Value::Tensor(value.clone());
-        self.record(entry)?;
+        self.record(self.entry(site, Kind::Param, Value::Tensor(value.clone())))?;
         Ok(value)
     }
 
@@ -243,7 +244,7 @@ impl Context {
         if let Some(host) = &self.host {
             return host.cost(&site, value.into());
         }
-        let mut entry = self.entry(site, Kind::Cost);
+        let mut entry = self.entry(site, Kind::Cost, UNKNOWN);
         let number = value.into().sum_from(entry.plates.len());
         let number = entry.per_row(number).map_err(|e| entry.locate(e))?;
         entry.value = match number {
@@ -273,7 +274,9 @@ impl Context {
                 )
             };
             let site = Site::new("plate", site.file, site.line);
-            return Err(self.entry(site, Kind::Cost).locate(Error::Model(problem)));
+            return Err(self
+                .entry(site, Kind::Cost, UNKNOWN)
+                .locate(Error::Model(problem)));
         }
         let state = &mut *self.state.borrow_mut();
         let rows = match site.name {
@@ -304,16 +307,16 @@ impl Context {
         output
     }
 
-    /// A new entry for a site, without value.
+    /// A new entry for a site.
     #[inline]
-    fn entry(&self, site: Site, kind: Kind) -> Entry {
+    fn entry(&self, site: Site, kind: Kind, value: Value) -> Entry {
         let mut state = self.state.borrow_mut();
         Entry {
             name: state.names.next(&site),
             kind,
             written: kind,
             dist: None,
-            value: Value::Real(0.0),
+            value,
             plates: Rc::clone(&state.plates),
             scale: state.plates.iter().map(|plate| plate.scale).product(),
             file: site.file,

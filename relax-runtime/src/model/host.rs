@@ -1,6 +1,7 @@
 //! Runs in host numbers: every choice has a host value, every term of the objective is an `f64`, and
 //! no record is kept. What needs tensors ends such a run.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -37,7 +38,7 @@ pub(crate) struct Place<'a> {
 
 impl Place<'_> {
     /// The full name of the site.
-    pub(crate) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> Cow<'static, str> {
         self.names.borrow().full(self.number)
     }
 
@@ -81,7 +82,7 @@ impl Host {
         };
         match again {
             false => Ok(place),
-            true => Err(place.locate(Error::DuplicateSite(place.name()))),
+            true => Err(place.locate(Error::DuplicateSite(place.name().into()))),
         }
     }
 
@@ -255,12 +256,15 @@ impl Names {
         self.scope.replace(number)
     }
 
-    fn full(&self, number: usize) -> String {
+    fn full(&self, number: usize) -> Cow<'static, str> {
         let Name { scope, text, index } = self.known[number].name;
-        let prefix = scope.map_or(String::new(), |scope| self.full(scope) + "/");
+        let name = match scope {
+            Some(scope) => [&*self.full(scope), "/", text].concat().into(),
+            None => Cow::Borrowed(text),
+        };
         match index {
-            Index::Single | Index::Loop => format!("{prefix}{text}"),
-            Index::Visit(visit) => format!("{prefix}{text}[{visit}]"),
+            Index::Single | Index::Loop => name,
+            Index::Visit(visit) => format!("{name}[{visit}]").into(),
         }
     }
 }

@@ -61,10 +61,13 @@ impl Names {
 
     /// The name without index.
     fn prefixed(&self, site: &Site) -> Cow<'static, str> {
-        match &*self.prefix {
-            "" => site.name.into(),
-            prefix => [prefix, site.name].concat().into(),
+        if self.prefix.is_empty() {
+            return site.name.into();
         }
+        let mut name = String::with_capacity(self.prefix.len() + site.name.len());
+        name.push_str(&self.prefix);
+        name.push_str(site.name);
+        name.into()
     }
 }
 

@@ -255,3 +255,37 @@ impl fmt::Display for Trace {
         crate::report::write_table(f, &rows)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dist::Bernoulli;
+    use crate::model::{Handlers, Site};
+    use crate::plumbing::model;
+
+    /// However many sites there are, each is found, and none twice.
+    #[test]
+    fn names_are_found_before_and_after_they_are_indexed() -> Result<()> {
+        for count in [1, FEW, FEW + 1, 3 * FEW] {
+            let program = model("program", |context| {
+                (0..count).try_for_each(|_| {
+                    let site = Site::new("x", file!(), line!()).indexed();
+                    context.sample(site, Bernoulli::probs(0.5)).map(drop)
+                })
+            });
+            let mut trace = Handlers::seeded(1).run(&program)?.trace;
+            for (i, entry) in trace.entries().iter().enumerate() {
+                assert_eq!(entry.name, format!("x[{i}]"));
+                let found = trace.find(&entry.name).unwrap();
+                assert!(std::ptr::eq(found, entry), "{i} of {count}");
+            }
+            assert!(trace.find("x").is_none() && trace.find(&format!("x[{count}]")).is_none());
+            for entry in trace.clone().into_entries() {
+                let error = trace.push(entry).unwrap_err().to_string();
+                assert!(error.contains("a second site is named"), "{error}");
+            }
+            assert_eq!(trace.entries().len(), count);
+        }
+        Ok(())
+    }
+}

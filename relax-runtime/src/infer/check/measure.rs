@@ -6,7 +6,8 @@ use crate::error::{Error, Result};
 use crate::infer::exact::Range;
 use crate::infer::objective::Objective;
 use crate::infer::pass::Latent;
-use crate::infer::trainer::{Particle, Trainer};
+use crate::infer::step::Particle;
+use crate::infer::trainer::Trainer;
 use crate::random::Key;
 use crate::tensor::{Parameter, Tensor};
 

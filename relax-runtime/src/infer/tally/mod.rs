@@ -5,18 +5,21 @@
 //! A_i(k) the sum of q C over the combinations in which choice i has its k-th value, the derivative
 //! by the logit of that value is A_i(k) − q_i(k) Σ_j A_i(j).
 
+mod choice;
+
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::draw::guide_parameter;
+pub(super) use choice::Choice;
+
+use super::draw::guide_parameters;
 use super::enumerate::Wheels;
 use super::pass::not_finite;
 use crate::dist::AnyDistribution;
 use crate::error::{Error, Result};
-use crate::estimator::SiteClass;
 use crate::model::{Context, HostRun, ParamStore, Place, Program};
-use crate::tensor::{Device, Parameter, Tensor};
+use crate::tensor::{Parameter, Tensor};
 
 /// Runs models in host numbers, step by step.
 pub(super) struct Tally {
@@ -65,26 +68,9 @@ struct State {
 }
 
 struct Broken {
-    what: String,
+    what: Cow<'static, str>,
     at: (&'static str, u32),
     value: f64,
-}
-
-/// A choice that some run has come by.
-pub(super) struct Choice {
-    pub(super) name: String,
-    pub(super) distribution: &'static str,
-    pub(super) class: SiteClass,
-    pub(super) estimator: Option<Cow<'static, str>>,
-    pub(super) file: &'static str,
-    pub(super) line: u32,
-    parameter: Parameter,
-    /// The last step that came by.
-    step: u64,
-    /// q and ln q of each value.
-    masses: Vec<(f64, f64)>,
-    /// Σ q C over the combinations with each value.
-    sums: Vec<f64>,
 }
 
 impl Tally {
@@ -137,104 +123,13 @@ impl Tally {
 
     /// The gradient by the parameter of every choice that the step came by, with the choice's name
     /// and the mean square of the gradient.
-    pub(super) fn gradients(
-        &self,
-        mut each: impl FnMut(&Choice, Parameter, Tensor, f64),
-    ) -> Result<()> {
+    pub(super) fn gradients(&self, mut each: impl FnMut(&Choice, Parameter, Tensor, f64)) {
         let state = self.sums.state.borrow();
         let met = |choice: &&Choice| choice.step == state.step;
         for choice in state.choices.iter().filter(met) {
-            let (gradient, mean_square) = choice.gradient()?;
+            let (gradient, mean_square) = choice.gradient();
             each(choice, choice.parameter.clone(), gradient, mean_square);
         }
-        Ok(())
-    }
-}
-
-impl Choice {
-    /// A choice that has not been met before; nothing if the automatic guide has another form for
-    /// it than logits.
-    fn meet(
-        params: &ParamStore,
-        at: &Place<'_>,
-        dist: &dyn AnyDistribution,
-        values: usize,
-    ) -> Result<Option<Self>> {
-        let law = dist.law()?;
-        let (Some(relaxation), [(part, init)]) = (law.relaxation(), &law.guide_parameters()?[..])
-        else {
-            return Ok(None);
-        };
-        let logits = init.len();
-        if values == 0 || (logits != values && logits + 1 != values) {
-            return Ok(None);
-        }
-        let name = at.name();
-        Ok(Some(Self {
-            parameter: guide_parameter(params, &name, part, init)?,
-            name,
-            distribution: dist.name(),
-            class: SiteClass {
-                discrete: true,
-                relaxable: false,
-                differentiable: false,
-                mirrored: false,
-                coins: relaxation.event_rank() == 0,
-                values,
-                changes: values - 1,
-                separate: true,
-                samples: 1,
-            },
-            estimator: at.site.estimator.clone(),
-            file: at.site.file,
-            line: at.site.line,
-            step: 0,
-            masses: vec![(0.0, 0.0); values],
-            sums: vec![0.0; values],
-        }))
-    }
-
-    /// Reads the guide's logits, and forgets the sums of earlier steps.
-    fn start(&mut self, step: u64) -> Result<()> {
-        self.step = step;
-        self.sums.fill(0.0);
-        let masses = &mut self.masses;
-        let first = masses.len() - self.parameter.shape().numel();
-        masses.fill((0.0, 0.0));
-        self.parameter.get().with_values(|logits| {
-            let pairs = masses[first..].iter_mut().zip(logits);
-            pairs.for_each(|((_, logit), &x)| *logit = x.into());
-        })?;
-        let logits = masses.iter().map(|(_, logit)| *logit);
-        let max = logits.fold(f64::NEG_INFINITY, f64::max);
-        let mut total = 0.0;
-        for (mass, logit) in &mut *masses {
-            *mass = (*logit - max).exp();
-            total += *mass;
-        }
-        let log_total = max + total.ln();
-        for (mass, logit) in masses {
-            *mass /= total;
-            *logit -= log_total;
-        }
-        Ok(())
-    }
-
-    /// The gradient by the guide's logits, and its mean square.
-    fn gradient(&self) -> Result<(Tensor, f64)> {
-        let shape = self.parameter.shape();
-        let first = self.sums.len() - shape.numel();
-        let all: f64 = self.sums.iter().sum();
-        let pairs = self.sums.iter().zip(&self.masses).skip(first);
-        let values: Vec<f32> = pairs
-            .map(|(sum, (mass, _))| (sum - mass * all) as f32)
-            .collect();
-        let squares: f64 = values.iter().map(|g| f64::from(g * g)).sum();
-        let mean_square = squares / values.len().max(1) as f64;
-        Ok((
-            Tensor::from_vec(values, shape, &Device::cpu())?,
-            mean_square,
-        ))
     }
 }
 
@@ -314,9 +209,7 @@ impl HostRun for Sums {
         let name = dist.name();
         let same = std::ptr::eq(choice.distribution, name) || choice.distribution == name;
         if choice.masses.len() != values || !same {
-            for (part, init) in dist.law()?.guide_parameters()? {
-                guide_parameter(&self.params, &choice.name, part, &init)?;
-            }
+            guide_parameters(&self.params, &choice.name, &*dist.law()?)?;
         }
         let digit = state.wheels.next_digit(values);
         if state.wheels.at_least() > state.largest {
