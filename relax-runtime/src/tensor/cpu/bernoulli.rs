@@ -46,7 +46,7 @@ vectorised! {
             let mut double = 0.0;
             for ((x, l), residuals) in blocks.zip(residuals.chunks_mut(BLOCK)) {
                 let terms = &mut terms[..x.len()];
-                // Short loops, because a processor sees too few turns of a long one ahead to have
+                // Two loops, because a processor sees too few turns of one long loop ahead to have
                 // something to do while it waits for a result.
                 for (e, &l) in terms.iter_mut().zip(l) {
                     *e = exp(-l.abs());
@@ -54,15 +54,11 @@ vectorised! {
                 let out = terms.iter_mut().zip(residuals);
                 for ((&x, &l), (term, residual)) in x.iter().zip(l).zip(out) {
                     let e = *term;
-                    let numerator = if l > 0.0 { 1.0 } else { e };
+                    let (positive, numerator) = if l > 0.0 { (l, 1.0) } else { (0.0, e) };
                     // One division for e / (2 + e) and 1 / (1 + e): divisions take the longest.
                     let inverse = 1.0 / ((2.0 + e) * (1.0 + e));
-                    *term = e * (1.0 + e) * inverse;
+                    *term = x * l - positive - ln_1p_by_quotient(e * (1.0 + e) * inverse);
                     *residual = x - numerator * (2.0 + e) * inverse;
-                }
-                for ((&x, &l), term) in x.iter().zip(l).zip(terms.iter_mut()) {
-                    let positive = if l > 0.0 { l } else { 0.0 };
-                    *term = x * l - positive - ln_1p_by_quotient(*term);
                 }
                 double += f64::from(sum(terms));
             }

@@ -72,14 +72,13 @@ const FEW: usize = 64;
 /// `gemm` computes outputs of up to as many elements in another order.
 const SMALL: usize = 256;
 
-/// Where the right operand is a transpose, `gemm` copies all of it, number by number. The transposed
-/// product has it on the left instead and reads it where it is; but its vectors hold rows of the
-/// output, so that it takes rows that nearly fill vectors, and not so many that the copy is cheap
-/// beside the products. `sizes` are m, k and n.
-fn is_better_transposed(sizes: (usize, usize, usize), out: Layout, b: Layout) -> bool {
+/// Whether to compute the transposed product. Where the right operand is a transpose, `gemm` copies
+/// all of it, number by number; the transposed product has it on the left and reads it where it is.
+/// But its vectors hold rows of the output, which are to fill them nearly, and not to be so many
+/// that the copy is cheap beside the products.
+fn is_better_transposed((m, k, n): (usize, usize, usize), out: Layout, b: Layout) -> bool {
     /// Rows that the largest microkernel does at a time.
     const TALLEST: usize = 64;
-    let (m, k, n) = sizes;
     let last = (m + TALLEST - 1) % TALLEST + 1;
     b.is_transposed()
         && !out.is_transposed()
@@ -101,25 +100,18 @@ pub(in super::super) fn product(
             .for_each(|out| out.copy_from_slice(row));
     }
     let fresh = matches!(start, Start::Zero);
-    if !is_better_transposed((m, k, n), out_layout, b_layout) {
-        return multiply(
-            (m, k, n),
-            (out, out_layout, fresh),
-            (a, a_layout),
-            (b, b_layout),
-        );
+    if is_better_transposed((m, k, n), out_layout, b_layout) {
+        let mut across = memory::take(m * n);
+        let whole = (&mut across[..], Layout::new(m, false), true);
+        multiply((n, k, m), whole, (b, b_layout.t()), (a, a_layout.t()));
+        fill([(&mut out[..m * n], n)], rows_a_share(n), |rows, [out]| {
+            add_transposed_rows(out, fresh, &across, rows, m);
+        });
+        memory::give(across);
+    } else {
+        let out = (out, out_layout, fresh);
+        multiply((m, k, n), out, (a, a_layout), (b, b_layout));
     }
-    let mut across = memory::take(m * n);
-    multiply(
-        (n, k, m),
-        (&mut across, Layout::new(m, false), true),
-        (b, b_layout.t()),
-        (a, a_layout.t()),
-    );
-    fill([(&mut out[..m * n], n)], rows_a_share(n), |rows, [out]| {
-        add_transposed_rows(out, fresh, &across, rows, m);
-    });
-    memory::give(across);
 }
 
 vectorised! {
@@ -291,6 +283,54 @@ mod tests {
     use super::super::threads::with_threads;
     use super::*;
 
+    /// Numbers between −1 and 1.
+    fn numbers(len: usize, by: usize) -> Vec<f32> {
+        (0..len)
+            .map(|i| ((i * by) % 1009) as f32 / 504.0 - 1.0)
+            .collect()
+    }
+
+    #[test]
+    fn operands_may_be_stored_as_their_transposes() {
+        for (m, k, n) in [
+            (24, 784, 200),
+            (50, 17, 65),
+            (70, 40, 130),
+            (128, 16, 70),
+            (300, 24, 129),
+        ] {
+            let stored = |x: &[f32], width: usize, transposed: bool| -> Vec<f32> {
+                if !transposed {
+                    return x.to_vec();
+                }
+                let column = |j: usize| x[j..].iter().step_by(width).copied();
+                (0..width).flat_map(column).collect()
+            };
+            let (a, b, row) = (
+                numbers(m * k, 7919),
+                numbers(k * n, 104_729),
+                numbers(n, 31),
+            );
+            for start in [Start::Zero, Start::Out, Start::Row(&row)] {
+                let run = |ta: bool, tb: bool| {
+                    let (a, b) = (stored(&a, k, ta), stored(&b, n, tb));
+                    let la = Layout::new(if ta { m } else { k }, ta);
+                    let lb = Layout::new(if tb { k } else { n }, tb);
+                    let mut out = numbers(m * n, 17);
+                    let lo = Layout::new(n, false);
+                    product((m, k, n), (&mut out, lo, start), (&a, la), (&b, lb));
+                    out
+                };
+                let want = run(false, false);
+                for (ta, tb) in [(true, false), (false, true), (true, true)] {
+                    for (found, want) in run(ta, tb).iter().zip(&want) {
+                        assert!((found - want).abs() < 1e-4, "{m} {k} {n}: {found} {want}");
+                    }
+                }
+            }
+        }
+    }
+
     #[test]
     fn threads_change_no_number() {
         for (m, k, n) in [
@@ -304,6 +344,7 @@ mod tests {
             (5, 4, 8),
             (61, 17, 47),
             (785, 24, 200),
+            (100, 24, 785),
         ] {
             for (ta, tb, sideways) in [
                 (false, false, false),
@@ -312,11 +353,6 @@ mod tests {
                 (false, false, true),
                 (true, true, true),
             ] {
-                let numbers = |len: usize, by: usize| -> Vec<f32> {
-                    (0..len)
-                        .map(|i| ((i * by) % 1009) as f32 / 504.0 - 1.0)
-                        .collect()
-                };
                 let (a, b) = (numbers(m * k, 7919), numbers(k * n, 104_729));
                 let la = Layout::new(if ta { m } else { k }, ta);
                 let lb = Layout::new(if tb { k } else { n }, tb);
