@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use gemm::Parallelism;
 
-use super::threads::share;
+use super::memory;
+use super::threads::{fill, rows_a_share, share};
 
 /// A matrix inside a slice: element (i, j) is at `i * rows + j * cols`.
 #[derive(Clone, Copy)]
@@ -34,6 +35,11 @@ impl Layout {
             rows: self.cols,
             cols: self.rows,
         }
+    }
+
+    /// Whether columns are contiguous, and rows are not.
+    fn is_transposed(self) -> bool {
+        self.rows == 1 && self.cols != 1
     }
 
     /// Index of an element.
@@ -66,6 +72,22 @@ const FEW: usize = 64;
 /// `gemm` computes outputs of up to as many elements in another order.
 const SMALL: usize = 256;
 
+/// Whether to compute the transposed product. Where the right operand is a transpose, `gemm` copies
+/// all of it, number by number; the transposed product has it on the left and reads it where it is.
+/// But its vectors hold rows of the output, which are to fill them nearly, and not to be so many
+/// that the copy is cheap beside the products.
+fn is_better_transposed((m, k, n): (usize, usize, usize), out: Layout, b: Layout) -> bool {
+    /// Rows that the largest microkernel does at a time.
+    const TALLEST: usize = 64;
+    let last = (m + TALLEST - 1) % TALLEST + 1;
+    b.is_transposed()
+        && !out.is_transposed()
+        && (TILE..=2 * TALLEST).contains(&m)
+        && last >= TILE
+        && k >= TILE
+        && n > FEW
+}
+
 /// `out = start + a b`: `a` is `m` by `k` and `b` is `k` by `n`.
 pub(in super::super) fn product(
     (m, k, n): (usize, usize, usize),
@@ -78,6 +100,51 @@ pub(in super::super) fn product(
             .for_each(|out| out.copy_from_slice(row));
     }
     let fresh = matches!(start, Start::Zero);
+    if is_better_transposed((m, k, n), out_layout, b_layout) {
+        let mut across = memory::take(m * n);
+        let whole = (&mut across[..], Layout::new(m, false), true);
+        multiply((n, k, m), whole, (b, b_layout.t()), (a, a_layout.t()));
+        fill([(&mut out[..m * n], n)], rows_a_share(n), |rows, [out]| {
+            add_transposed_rows(out, fresh, &across, rows, m);
+        });
+        memory::give(across);
+    } else {
+        let out = (out, out_layout, fresh);
+        multiply((m, k, n), out, (a, a_layout), (b, b_layout));
+    }
+}
+
+vectorised! {
+    /// `out += fromᵀ`, or `out = fromᵀ` where `fresh`, for some rows of `out`; `from` has columns
+    /// for all `height` rows.
+    fn add_transposed_rows(
+        out: &mut [f32],
+        fresh: bool,
+        from: &[f32],
+        rows: Range<usize>,
+        height: usize,
+    ) {
+        let width = from.len() / height;
+        // Narrow strips of `from`, which stay in the cache for all rows.
+        for (strip, from) in from.chunks(TILE * height).enumerate() {
+            let columns = strip * TILE..strip * TILE + from.len() / height;
+            for (out, row) in out.chunks_exact_mut(width).zip(rows.clone()) {
+                let numbers = from[row..].iter().step_by(height);
+                for (out, number) in out[columns.clone()].iter_mut().zip(numbers) {
+                    *out = if fresh { *number } else { *out + number };
+                }
+            }
+        }
+    }
+}
+
+/// `out = start + a b`; where `fresh`, from nothing.
+fn multiply(
+    (m, k, n): (usize, usize, usize),
+    (out, out_layout, fresh): (&mut [f32], Layout, bool),
+    (a, a_layout): (&[f32], Layout),
+    (b, b_layout): (&[f32], Layout),
+) {
     if fresh && k == 0 {
         out.fill(0.0);
     }
@@ -143,11 +210,22 @@ struct Layouts {
 unsafe impl Sync for Product {}
 
 impl Product {
-    /// [`add`](Self::add), a width that is no multiple of a tile in two steps for few rows.
+    /// [`add`](Self::add), in the steps that `gemm` does best.
     ///
     /// # Safety
     /// As [`add`](Self::add).
     unsafe fn add_columns(&self, rows: Range<usize>, columns: Range<usize>) {
+        /// As many columns a transposed left operand is not copied for.
+        const STRIP: usize = 128;
+        if self.layouts.a.is_transposed() && columns.len() > STRIP {
+            for start in columns.clone().step_by(STRIP) {
+                let strip = start..columns.end.min(start + STRIP);
+                // SAFETY: the caller's, for a part.
+                unsafe { self.add(rows.clone(), strip) };
+            }
+            return;
+        }
+        // A width that is no multiple of a tile in two steps for few rows.
         let whole = columns.len() / TILE * TILE;
         if rows.len() > FEW || whole == 0 || columns.len() < whole + 2 {
             // SAFETY: the caller's.
@@ -205,6 +283,54 @@ mod tests {
     use super::super::threads::with_threads;
     use super::*;
 
+    /// Numbers between −1 and 1.
+    fn numbers(len: usize, by: usize) -> Vec<f32> {
+        (0..len)
+            .map(|i| ((i * by) % 1009) as f32 / 504.0 - 1.0)
+            .collect()
+    }
+
+    #[test]
+    fn operands_may_be_stored_as_their_transposes() {
+        for (m, k, n) in [
+            (24, 784, 200),
+            (50, 17, 65),
+            (70, 40, 130),
+            (128, 16, 70),
+            (300, 24, 129),
+        ] {
+            let stored = |x: &[f32], width: usize, transposed: bool| -> Vec<f32> {
+                if !transposed {
+                    return x.to_vec();
+                }
+                let column = |j: usize| x[j..].iter().step_by(width).copied();
+                (0..width).flat_map(column).collect()
+            };
+            let (a, b, row) = (
+                numbers(m * k, 7919),
+                numbers(k * n, 104_729),
+                numbers(n, 31),
+            );
+            for start in [Start::Zero, Start::Out, Start::Row(&row)] {
+                let run = |ta: bool, tb: bool| {
+                    let (a, b) = (stored(&a, k, ta), stored(&b, n, tb));
+                    let la = Layout::new(if ta { m } else { k }, ta);
+                    let lb = Layout::new(if tb { k } else { n }, tb);
+                    let mut out = numbers(m * n, 17);
+                    let lo = Layout::new(n, false);
+                    product((m, k, n), (&mut out, lo, start), (&a, la), (&b, lb));
+                    out
+                };
+                let want = run(false, false);
+                for (ta, tb) in [(true, false), (false, true), (true, true)] {
+                    for (found, want) in run(ta, tb).iter().zip(&want) {
+                        assert!((found - want).abs() < 1e-4, "{m} {k} {n}: {found} {want}");
+                    }
+                }
+            }
+        }
+    }
+
     #[test]
     fn threads_change_no_number() {
         for (m, k, n) in [
@@ -218,6 +344,7 @@ mod tests {
             (5, 4, 8),
             (61, 17, 47),
             (785, 24, 200),
+            (100, 24, 785),
         ] {
             for (ta, tb, sideways) in [
                 (false, false, false),
@@ -226,11 +353,6 @@ mod tests {
                 (false, false, true),
                 (true, true, true),
             ] {
-                let numbers = |len: usize, by: usize| -> Vec<f32> {
-                    (0..len)
-                        .map(|i| ((i * by) % 1009) as f32 / 504.0 - 1.0)
-                        .collect()
-                };
                 let (a, b) = (numbers(m * k, 7919), numbers(k * n, 104_729));
                 let la = Layout::new(if ta { m } else { k }, ta);
                 let lb = Layout::new(if tb { k } else { n }, tb);
