@@ -46,9 +46,14 @@ vectorised! {
             let mut double = 0.0;
             for ((x, l), residuals) in blocks.zip(residuals.chunks_mut(BLOCK)) {
                 let terms = &mut terms[..x.len()];
+                // Two loops, because a processor sees too few turns of one long loop ahead to have
+                // something to do while it waits for a result.
+                for (e, &l) in terms.iter_mut().zip(l) {
+                    *e = exp(-l.abs());
+                }
                 let out = terms.iter_mut().zip(residuals);
                 for ((&x, &l), (term, residual)) in x.iter().zip(l).zip(out) {
-                    let e = exp(-l.abs());
+                    let e = *term;
                     let (positive, numerator) = if l > 0.0 { (l, 1.0) } else { (0.0, e) };
                     // One division for e / (2 + e) and 1 / (1 + e): divisions take the longest.
                     let inverse = 1.0 / ((2.0 + e) * (1.0 + e));
