@@ -224,10 +224,9 @@ impl Pass<'_> {
     /// A piecewise linear network's h̄ is δ times the cotangent of the output, which leaves one
     /// product a layer: (ȧ + a c̄)ᵀ δ.
     fn gradients_of_linear_pieces(&self, tangents: &[Tensor], cotangent: &Tensor) -> Vec<Tensor> {
-        let scaled = |x: &Tensor| cotangent.broadcast_to(x.shape()) * x;
         let before = &self.deltas[0];
         let mut gradients = vec![
-            scaled(self.before).matmul_tn(before),
+            self.before.matmul_tn(&(cotangent * before)),
             before.matmul_tn(cotangent).squeeze(1),
         ];
         for ((input, moved), delta) in self.inputs.iter().zip(tangents).zip(self.deltas) {
