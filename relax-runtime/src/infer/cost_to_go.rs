@@ -97,7 +97,14 @@ pub(super) fn constant(cost: Tensor) -> Tensor {
 
 /// The mean of costs, and the mean square of their distance from the baseline.
 pub(super) fn mean_and_square(costs: &Tensor, baseline: f32) -> Result<(f64, f64)> {
-    let mean = costs.peek_mean(|cost| cost)?;
-    let square = costs.peek_mean(|cost| (cost - baseline) * (cost - baseline))?;
-    Ok((mean.into(), square.into()))
+    costs.with_values(|costs| {
+        let (mut sum, mut squares) = (0.0, 0.0);
+        for &cost in costs {
+            let distance = cost - baseline;
+            sum += f64::from(cost);
+            squares += f64::from(distance * distance);
+        }
+        let share = 1.0 / costs.len() as f64;
+        (sum * share, squares * share)
+    })
 }

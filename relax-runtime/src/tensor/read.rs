@@ -114,15 +114,6 @@ impl Tensor {
         })
     }
 
-    /// The mean of `f` of the numbers, unnoticed by the record of reads, as
-    /// [`mean_all`](Self::mean_all) computes it.
-    pub(crate) fn peek_mean(&self, f: impl Fn(f32) -> f32 + Copy + Sync) -> Result<f32> {
-        self.with_values(|values| {
-            let terms = cpu::map(values, f);
-            cpu::rows::total(cpu::slice(&terms)) / values.len() as f32
-        })
-    }
-
     /// As [`item`](Self::item), unnoticed by the record of reads: for estimators, whose reading
     /// is not the model's.
     #[track_caller]
