@@ -111,9 +111,15 @@ impl Entry {
 
     /// Checks that a number has one row a plate member.
     pub(crate) fn per_row(&self, number: Number) -> Result<Number> {
+        // By iterators: to compare slices that are empty takes as long as a whole operation where the
+        // address of one is invalid.
+        let has_rows = |t: &Tensor| {
+            let sizes = self.plates.iter().map(|plate| plate.size);
+            t.shape().iter().copied().eq(sizes)
+        };
         match &number {
             Number::Host(_) if self.plates.is_empty() => Ok(number),
-            Number::Tensor(t) if t.check()?.shape()[..] == self.sizes()[..] => Ok(number),
+            Number::Tensor(t) if has_rows(t.check()?) => Ok(number),
             Number::Host(x) => Err(Error::Model(format!(
                 "a host number, {x}, inside a plate: a plate's rows are computed together, so give \
                  a Tensor whose first axis is the plate's size, or use a `for` loop"
