@@ -1,5 +1,6 @@
 //! One pass over several arrays of one length.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Buffer;
@@ -11,7 +12,16 @@ const FEW: usize = 16;
 /// The elements at a place.
 #[inline(always)]
 fn at<const N: usize>(operands: [&[f32]; N], i: usize) -> [f32; N] {
-    operands.map(|x| x[i])
+    std::array::from_fn(|k| operands[k][i])
+}
+
+/// Parts of all operands. A loop: the closure of a `map` would not become part of the caller.
+#[inline(always)]
+fn part<const N: usize>(mut operands: [&[f32]; N], range: Range<usize>) -> [&[f32]; N] {
+    for operand in &mut operands {
+        *operand = &operand[range.clone()];
+    }
+    operands
 }
 
 vectorised! {
@@ -25,7 +35,7 @@ vectorised! {
         operands: [&[f32]; N],
         f: F,
     ) {
-        let operands = operands.map(|x| &x[..out.len()]);
+        let operands = part(operands, 0..out.len());
         for (i, out) in out.iter_mut().enumerate() {
             *out = f(std::array::from_fn(|k| operands[k][i]));
         }
@@ -36,7 +46,7 @@ vectorised! {
         operands: [&[f32]; N],
         f: F,
     ) {
-        let operands = operands.map(|x| &x[..sink.len()]);
+        let operands = part(operands, 0..sink.len());
         for (i, sink) in sink.iter_mut().enumerate() {
             *sink += f(std::array::from_fn(|k| operands[k][i]));
         }
@@ -47,7 +57,7 @@ vectorised! {
         operands: [&[f32]; N],
         f: F,
     ) {
-        let operands = operands.map(|x| &x[..values.len()]);
+        let operands = part(operands, 0..values.len());
         for (i, value) in values.iter_mut().enumerate() {
             *value = f(*value, std::array::from_fn(|k| operands[k][i]));
         }
@@ -77,7 +87,7 @@ pub(in super::super) fn set<const N: usize>(
         return (out.iter_mut().enumerate()).for_each(|(i, out)| *out = f(at(operands, i)));
     }
     fill([(out, 1)], rows_a_share(1), |range, [out]| {
-        apply(out, operands.map(|x| &x[range.clone()]), f);
+        apply(out, part(operands, range), f);
     });
 }
 
@@ -91,7 +101,7 @@ pub(in super::super) fn add_pointwise<const N: usize>(
         return (sink.iter_mut().enumerate()).for_each(|(i, sink)| *sink += f(at(operands, i)));
     }
     fill([(sink, 1)], rows_a_share(1), |range, [sink]| {
-        add_applied(sink, operands.map(|x| &x[range.clone()]), f);
+        add_applied(sink, part(operands, range), f);
     });
 }
 
@@ -106,7 +116,7 @@ pub(in super::super) fn change<const N: usize>(
         return values.for_each(|(i, value)| *value = f(*value, at(operands, i)));
     }
     fill([(values, 1)], rows_a_share(1), |range, [values]| {
-        changed(values, operands.map(|x| &x[range.clone()]), f);
+        changed(values, part(operands, range), f);
     });
 }
 

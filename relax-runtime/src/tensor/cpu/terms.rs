@@ -10,6 +10,15 @@ use super::threads::{fill, rows_a_share};
 /// As many terms are computed before they are added.
 const BLOCK: usize = 64;
 
+/// So few terms are not worth the choice of vectors.
+const FEW: usize = 16;
+
+/// The operands' elements at a place.
+#[inline(always)]
+fn at<const N: usize>(operands: [&[f32]; N], i: usize) -> [f32; N] {
+    std::array::from_fn(|k| operands[k][if operands[k].len() == 1 { 0 } else { i }])
+}
+
 /// Room for a block of each operand that is a single number.
 type Rooms<const N: usize> = [[f32; BLOCK]; N];
 
@@ -131,6 +140,15 @@ pub(in super::super) fn sums<const N: usize>(
     operands: [&[f32]; N],
     f: impl Fn([f32; N]) -> f32 + Copy + Sync,
 ) -> Buffer {
+    if rows * width <= FEW {
+        return Buffer::of_each(rows, |row| {
+            let mut sum = 0.0;
+            for i in row * width..(row + 1) * width {
+                sum += f(at(operands, i));
+            }
+            sum
+        });
+    }
     Buffer::filled(rows, |sums| {
         fill([(sums, 1)], rows_a_share(width), |rows, [sums]| {
             sum_rows(sums, rows, width, operands, f);
@@ -147,6 +165,12 @@ pub(in super::super) fn add<const N: usize>(
     g: &[f32],
     slope: impl Fn([f32; N]) -> f32 + Copy + Sync,
 ) {
+    if g.len() * width <= FEW {
+        for i in 0..g.len() * width {
+            sink[if sink.len() == 1 { 0 } else { i }] += g[i / width] * slope(at(operands, i));
+        }
+        return;
+    }
     if sink.len() == g.len() * width {
         fill([(sink, width)], rows_a_share(width), |rows, [sink]| {
             add_slopes(sink, rows, width, operands, g, slope);

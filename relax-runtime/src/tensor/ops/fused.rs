@@ -166,9 +166,8 @@ impl Tensor {
         f: impl Fn([f32; 3]) -> f32 + Copy + Sync,
         slopes: impl Fn([f32; 3]) -> [f32; 3] + Copy + Sync + 'static,
     ) -> Option<Tensor> {
-        let [Some((a, x)), Some((b, y)), Some((c, z))] = operands.map(on_cpu) else {
-            return None;
-        };
+        let [a, b, c] = operands;
+        let ((a, x), (b, y), (c, z)) = (on_cpu(a)?, on_cpu(b)?, on_cpu(c)?);
         let inners = [a, b, c];
         let all = a.shape.broadcast(&b.shape)?.broadcast(&c.shape)?;
         let (len, shape) = (all.numel(), all.leading(k));
@@ -179,10 +178,13 @@ impl Tensor {
         }
         let rows = shape.numel();
         let width = len / rows;
-        let saved = [x, y, z].map(Buffer::clone);
-        let values = terms::sums((rows, width), saved.each_ref().map(cpu::slice), f);
+        fn slices<'a>(x: &'a Buffer, y: &'a Buffer, z: &'a Buffer) -> [&'a [f32]; 3] {
+            [cpu::slice(x), cpu::slice(y), cpu::slice(z)]
+        }
+        let values = terms::sums((rows, width), slices(x, y, z), f);
+        let (x, y, z) = (x.clone(), y.clone(), z.clone());
         let out = record_cpu(&inners, shape, values, move |g, sinks| {
-            let operands = saved.each_ref().map(cpu::slice);
+            let operands = slices(&x, &y, &z);
             // The index is written out, so that what is not asked for is not computed.
             if let Some(sink) = sinks.get(0) {
                 terms::add(sink, width, operands, g, move |at| slopes(at)[0]);

@@ -2,9 +2,9 @@
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
-use super::super::dispatch::{Data, record_cpu};
-use super::super::{Tensor, cpu};
-use super::unary::map_cpu;
+use super::super::Tensor;
+use super::super::dispatch::Data;
+use super::unary::map_linear_cpu;
 
 macro_rules! operator {
     ($trait:ident, $method:ident) => {
@@ -89,12 +89,7 @@ impl Tensor {
         }
         self.lift(
             |x| match &x.data {
-                Data::Cpu(flat) => {
-                    let values = cpu::map(cpu::slice(flat), |x| x + by);
-                    Ok(record_cpu(&[x], x.shape, values, |g, sinks| {
-                        sinks.pass_changed(0, g, |_| {});
-                    }))
-                }
+                Data::Cpu(flat) => Ok(map_linear_cpu(x, flat, |x| x + by, 1.0)),
                 #[cfg(feature = "cuda")]
                 Data::Cuda(flat) => {
                     x.record(flat, x.shape, |t| dfdx::tensor_ops::TryAdd::try_add(t, by))
@@ -109,7 +104,7 @@ impl Tensor {
             return out;
         }
         self.linear_map(|x| match &x.data {
-            Data::Cpu(flat) => Ok(map_cpu(x, flat, |x| x * by, move |_, _| by)),
+            Data::Cpu(flat) => Ok(map_linear_cpu(x, flat, |x| x * by, by)),
             #[cfg(feature = "cuda")]
             Data::Cuda(flat) => {
                 x.record(flat, x.shape, |t| dfdx::tensor_ops::TryMul::try_mul(t, by))
@@ -122,7 +117,7 @@ impl Tensor {
             return out;
         }
         self.linear_map(|x| match &x.data {
-            Data::Cpu(flat) => Ok(map_cpu(x, flat, |x| x / by, move |_, _| 1.0 / by)),
+            Data::Cpu(flat) => Ok(map_linear_cpu(x, flat, |x| x / by, 1.0 / by)),
             #[cfg(feature = "cuda")]
             Data::Cuda(flat) => {
                 x.record(flat, x.shape, |t| dfdx::tensor_ops::TryDiv::try_div(t, by))

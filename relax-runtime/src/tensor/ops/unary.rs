@@ -21,6 +21,20 @@ pub(super) fn map_cpu(
     })
 }
 
+/// An elementwise CPU function whose derivative is the same everywhere.
+pub(super) fn map_linear_cpu(
+    inner: &Inner,
+    flat: &Buffer,
+    f: impl Fn(f32) -> f32 + Copy + Sync,
+    slope: f32,
+) -> Inner {
+    let values = cpu::map(cpu::slice(flat), f);
+    record_cpu(&[inner], inner.shape, values, move |g, sinks| match slope {
+        1.0 => sinks.pass_changed(0, g, |_| {}),
+        _ => sinks.pass(0, g, [], move |g, []| g * slope),
+    })
+}
+
 /// An elementwise function: on the CPU with its derivative, as dfdx operations on a GPU, and the
 /// derivative once more as a tensor expression of argument and result.
 macro_rules! unary {
@@ -114,7 +128,7 @@ impl Tensor {
     /// -x.
     pub fn neg(&self) -> Tensor {
         self.linear_map(|inner| match &inner.data {
-            Data::Cpu(flat) => Ok(map_cpu(inner, flat, |x| -x, |_, _| -1.0)),
+            Data::Cpu(flat) => Ok(map_linear_cpu(inner, flat, |x| -x, -1.0)),
             #[cfg(feature = "cuda")]
             Data::Cuda(flat) => inner.record(flat, inner.shape, |t| t.try_negate()),
         })
