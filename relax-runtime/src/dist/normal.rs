@@ -12,6 +12,7 @@ use super::{
 use crate::error::{Error, Result};
 use crate::random::Stream;
 use crate::tensor::cpu::math;
+use crate::tensor::cpu::pointwise::all;
 use crate::tensor::{Shape, Tensor};
 
 const NAME: &str = "Normal";
@@ -159,7 +160,7 @@ impl Distribution for Normal<Tensor> {
     const SUPPORT: &'static str = SUPPORT;
 
     fn contains(&self, value: &Tensor) -> Result<bool> {
-        Ok(value.peek()?.into_iter().all(f32::is_finite))
+        value.with_values(|values| all(values, f32::is_finite))
     }
 
     fn log_density(&self, value: &Tensor) -> Result<Number> {

@@ -78,8 +78,7 @@ fn backpropagate_cpu(
     outputs: &Outputs<'_>,
     targets: &[Target<'_>],
 ) -> Result<Vec<Tensor>> {
-    let mut gradients: Vec<Numbers> = Vec::new();
-    gradients.resize_with(pass.found.len(), Numbers::new);
+    let mut gradients: Vec<Numbers> = pass.found.iter().map(|_| Numbers::new()).collect();
     for (output, cotangent) in outputs {
         let place = output.node.as_ref().and_then(|node| pass.place(node));
         let Some(gradient) = place.map(|place| &mut gradients[place]) else {
