@@ -30,9 +30,9 @@ pub(super) fn of_tensors(
     let Some(quadratic) = state.quadratic() else {
         return in_units(problem, cost, state);
     };
-    let rest = Residual::new(cost, quadratic, state);
+    let rest = Residual::new(problem, cost, quadratic, state);
     let mut estimate = in_units(problem, &rest, state)?;
-    estimate.gradient = estimate.gradient + rest.gradient_of_mean(&problem)?;
+    estimate.gradient = estimate.gradient + rest.gradient_of_mean()?;
     estimate.cost = rest.drawn_cost().unwrap_or(estimate.cost);
     Ok(estimate)
 }

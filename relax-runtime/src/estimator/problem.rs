@@ -87,6 +87,15 @@ impl<'a> Problem<'a> {
             .collect()
     }
 
+    /// A cost as a number a row, also where the rows share one.
+    pub(super) fn each_row(&self, cost: &Tensor) -> Tensor {
+        let rows = self.theta.shape().leading(self.plates);
+        match cost.len() {
+            1 if cost.rank() > rows.rank() => cost.reshape(rows),
+            _ => cost.broadcast_to(rows),
+        }
+    }
+
     /// A number a row, shaped to multiply tensors of θ's shape.
     pub(super) fn spread(&self, rows: &Tensor) -> Result<Tensor> {
         spread(rows, self.theta.rank())

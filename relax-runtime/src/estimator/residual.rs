@@ -21,6 +21,7 @@ pub(super) fn known_part(problem: &Problem<'_>, quadratic: &Quadratic) -> Result
 
 /// The cost f(b) − q(b) of hard draws.
 pub(super) struct Residual<'a> {
+    problem: Problem<'a>,
     cost: &'a dyn Cost,
     quadratic: &'a Quadratic,
     /// What was taken off the cost beforehand.
@@ -33,8 +34,14 @@ pub(super) struct Residual<'a> {
 
 impl<'a> Residual<'a> {
     /// What a site's quadratic form leaves of its cost.
-    pub(super) fn new(cost: &'a dyn Cost, quadratic: &'a Quadratic, state: &SiteState) -> Self {
+    pub(super) fn new(
+        problem: Problem<'a>,
+        cost: &'a dyn Cost,
+        quadratic: &'a Quadratic,
+        state: &SiteState,
+    ) -> Self {
         Self {
+            problem,
             cost,
             quadratic,
             // As it was taken off, in f32.
@@ -71,6 +78,14 @@ impl<'a> Residual<'a> {
 
     /// The same as a tensor.
     fn tensor_of(&self, f: &Tensor, b: &Tensor, sees: bool) -> Result<Tensor> {
+        let numbers = self.quadratic.numbers();
+        if f.check()?.len() * numbers != b.check()?.len() {
+            return Err(Error::Model(format!(
+                "the site's rows have {} numbers each in one run and {numbers} in another; give \
+                 sites of other sizes other names",
+                b.len() / f.len().max(1)
+            )));
+        }
         let mut rest = vec![0.0; f.len()];
         f.with_values(|f| b.with_values(|b| self.of(f, b, sees, &mut rest)))??;
         Tensor::from_vec(rest, f.shape(), &f.device())
@@ -85,7 +100,8 @@ impl<'a> Residual<'a> {
     }
 
     /// The gradient of E\[q\] by θ, exact.
-    pub(super) fn gradient_of_mean(&self, problem: &Problem<'_>) -> Result<Tensor> {
+    pub(super) fn gradient_of_mean(&self) -> Result<Tensor> {
+        let problem = &self.problem;
         let theta = problem.theta.detach();
         let mut slope = vec![0.0; theta.len()];
         let mean = problem.mean(&theta);
@@ -97,11 +113,12 @@ impl<'a> Residual<'a> {
 
 impl Cost for Residual<'_> {
     fn hard(&self, b: &Tensor) -> Result<Tensor> {
-        self.tensor_of(&self.cost.hard(b)?, b, false)
+        let f = self.problem.each_row(&self.cost.hard(b)?);
+        self.tensor_of(&f, b, false)
     }
 
     fn drawn(&self, b: &Tensor) -> Result<Tensor> {
-        let f = self.cost.drawn(b)?;
+        let f = self.problem.each_row(&self.cost.drawn(b)?);
         self.tensor_of(self.drawn.get_or_init(|| f), b, self.learns)
     }
 

@@ -84,8 +84,9 @@ impl<'a> Small<'a> {
             *score = b - p;
         }
         let f = cost.drawn(&Tensor::of_numbers(b, shape))?;
-        let f = f.broadcast_to(shape.leading(self.problem.plates));
-        let form = state.quadratic().map(|q| Residual::new(cost, q, state));
+        let f = self.problem.each_row(&f);
+        let form = state.quadratic();
+        let form = form.map(|q| Residual::new(self.problem, cost, q, state));
         f.with_values(|f| match &form {
             Some(form) => form.of_drawn(f, b, rest),
             None => rest.copy_from_slice(f),
@@ -304,6 +305,29 @@ mod tests {
         assert!(is_small(3, false)?);
         assert!(!is_small(3, true)?);
         assert!(!is_small(300, false)?);
+        Ok(())
+    }
+
+    /// A cost that all rows share counts for each of them, however the estimate is made.
+    #[test]
+    fn a_cost_of_one_number_counts_for_every_row() -> Result<()> {
+        let mut stream = Key::new(4).stream("noise");
+        for (shape, plates) in [(&[3, 2][..], 1), (&[3], 0)] {
+            let case = Case::new(&BernoulliRelaxation, shape, plates, 0)?;
+            let cost = black_box(|b: &Tensor| Ok(b.sum_all().reshape(1).square()));
+            let noise = case.noise(&mut stream)?;
+            let mut states = [case.state(&noise, true)?, case.state(&noise, true)?];
+            for _ in 0..6 {
+                let noise = case.noise(&mut stream)?;
+                let own = free_form(case.problem(&noise), &cost, &states[0])?.expect("small");
+                let other = of_tensors(case.problem(&noise), &cost, &states[1])?;
+                assert_same(&own, &other)?;
+                for (state, estimate) in states.iter_mut().zip([own, other]) {
+                    state.train(&estimate.variance_gradient)?;
+                    state.remember(3.0, 2.0);
+                }
+            }
+        }
         Ok(())
     }
 }

@@ -143,11 +143,11 @@ pub(super) fn guide_parameters(
     law: &dyn Law,
 ) -> Result<PerParameter<Parameter>> {
     let mut found = PerParameter::new();
-    for (place, (part, shape)) in law.guide_shapes()?.into_iter().enumerate() {
+    for (part, shape) in law.guide_shapes()? {
         let name = [site, ".", part].concat();
         let parameter = match params.parameter(&name) {
             Some(parameter) => parameter,
-            None => params.create(&name, &law.guide_parameters()?[place].1),
+            None => params.create(&name, &first_value(law, part)?),
         };
         if parameter.shape() != shape {
             return Err(Error::Model(format!(
@@ -159,6 +159,18 @@ pub(super) fn guide_parameters(
         found.push(parameter);
     }
     Ok(found)
+}
+
+/// What a part of a law's automatic guide starts from.
+fn first_value(law: &dyn Law, part: &str) -> Result<Tensor> {
+    let mut parts = law.guide_parameters()?.into_iter();
+    let found = parts.find(|(name, _)| *name == part);
+    found.map(|(_, first)| first).ok_or_else(|| {
+        Error::Model(format!(
+            "`{}` tells the shape of its automatic guide's `{part}`, but no first value",
+            law.name()
+        ))
+    })
 }
 
 /// Whether noise for one law is noise for another.
@@ -321,4 +333,89 @@ pub(super) fn replaced(mode: &Mode) -> Option<Vec<Latent>> {
         latents[*site].value = draw.clone();
         latents
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dist::{Bernoulli, Distribution};
+    use crate::infer::{ExpectedCost, Trainer};
+    use crate::model::Site;
+    use crate::plumbing::model;
+    use crate::random::Stream;
+    use crate::tensor::{Device, Shape};
+
+    /// A law that names more parts of its guide than it has first values for.
+    #[derive(Debug)]
+    struct Careless(Rc<dyn Law>);
+
+    impl Law for Careless {
+        fn name(&self) -> &'static str {
+            "Careless"
+        }
+        fn parameters(&self) -> PerParameter<Tensor> {
+            self.0.parameters()
+        }
+        fn with_parameters(&self, parameters: &[Tensor]) -> Rc<dyn Law> {
+            self.0.with_parameters(parameters)
+        }
+        fn log_density(&self, value: &Tensor) -> Tensor {
+            self.0.log_density(value)
+        }
+        fn noise(&self, stream: &mut Stream) -> Result<Tensor> {
+            self.0.noise(stream)
+        }
+        fn draw(&self, noise: &Tensor) -> Tensor {
+            self.0.draw(noise)
+        }
+        fn guide_parameters(&self) -> Result<Vec<(&'static str, Tensor)>> {
+            self.0.guide_parameters()
+        }
+        fn guide_shapes(&self) -> Result<PerParameter<(&'static str, Shape)>> {
+            let mut shapes = self.0.guide_shapes()?;
+            shapes.push(("more", Shape::from([])));
+            Ok(shapes)
+        }
+        fn guide(&self, unconstrained: &[Tensor]) -> Rc<dyn Law> {
+            self.0.guide(unconstrained)
+        }
+        fn mean(&self) -> Tensor {
+            self.0.mean()
+        }
+    }
+
+    #[test]
+    fn parts_of_a_guide_without_first_values_are_an_error() -> Result<()> {
+        let law = Careless(Bernoulli::probs(Tensor::scalar(0.5))?.law()?);
+        let error = guide_parameters(&ParamStore::default(), "x", &law).unwrap_err();
+        assert!(error.to_string().contains("more"), "{error}");
+        Ok(())
+    }
+
+    /// A site whose rows have other numbers of coins from one step to the next.
+    #[test]
+    fn rows_that_change_their_length_are_an_error() -> Result<()> {
+        for (first, then) in [(3, 2), (12, 11)] {
+            let size = std::cell::Cell::new(first);
+            let program = model("program", |context| {
+                let logits = Tensor::zeros([size.get()], &Device::cpu());
+                let site = Site::new("b", file!(), line!()).estimator("relax-free-form");
+                let b = context.sample(site, Bernoulli::logits(&logits))?;
+                context.cost(Site::new("c", file!(), line!()), b.sum(-1))
+            });
+            let mut trainer = Trainer::new(1);
+            for _ in 0..3 {
+                trainer.step(&ExpectedCost::new(&program))?;
+            }
+            size.set(then);
+            let error = trainer.step(&ExpectedCost::new(&program)).unwrap_err();
+            let error = error.to_string();
+            assert!(
+                error.contains("`b`") && error.contains("draw.rs"),
+                "{error}"
+            );
+            assert!(error.contains(&format!("{then} numbers")), "{error}");
+        }
+        Ok(())
+    }
 }
