@@ -120,7 +120,7 @@ fn check_support<D: Distribution>(dist: &D, value: &D::Value) -> Result<()> {
     })
 }
 
-/// A list as long as a law has parameters.
+/// A list as long as a law has parameters; `vec![..].into()` makes one.
 pub type PerParameter<T> = SmallVec<[T; 2]>;
 
 /// A distribution over tensors, as guides and estimators see it.
@@ -186,8 +186,8 @@ pub trait Law: Debug {
     /// Unconstrained starting values for a mean-field guide's parameters, named.
     fn guide_parameters(&self) -> Result<Vec<(&'static str, Tensor)>>;
 
-    /// Names and shapes of the [`guide_parameters`](Self::guide_parameters), whose numbers only
-    /// the first run needs.
+    /// Names and shapes of the [`guide_parameters`](Self::guide_parameters), the same and in the same
+    /// order: only the first run needs their numbers.
     fn guide_shapes(&self) -> Result<PerParameter<(&'static str, Shape)>> {
         let parameters = self.guide_parameters()?;
         Ok(parameters

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 
 use super::bernoulli::scalar;
 use super::{BernoulliRelaxation, CategoricalRelaxation};
-use crate::tensor::cpu::math;
+use crate::tensor::cpu::{math, rows};
 
 /// The numbers of a draw, as many as θ has.
 #[derive(Debug)]
@@ -81,8 +81,11 @@ impl PlainRelaxation for CategoricalRelaxation {
         let given = theta.chunks(width).zip(u.chunks(width));
         for (((z, b), (p, kappa)), (theta, u)) in draws.zip(rest).zip(given) {
             let largest = theta.iter().copied().fold(f32::MIN, f32::max);
-            let sum: f32 = theta.iter().map(|theta| math::exp(theta - largest)).sum();
-            let log_sum = math::ln(sum) + largest;
+            for (p, theta) in p.iter_mut().zip(theta) {
+                *p = math::exp(theta - largest);
+            }
+            // Added up as tensors are, so that the draw is theirs to the last bit.
+            let log_sum = math::ln(rows::sum(p)) + largest;
             let (mut chosen, mut max) = (0, f32::NEG_INFINITY);
             for (i, (z, p)) in z.iter_mut().zip(p).enumerate() {
                 let log_p = theta[i] - log_sum;

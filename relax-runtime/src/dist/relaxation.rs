@@ -93,7 +93,8 @@ pub trait Relaxation: Debug {
     /// ∂ log p(z | θ) / ∂θ of the relaxed sample z = z(θ, u), a constant.
     fn relaxed_score(&self, theta: &Tensor, u: &Tensor) -> Tensor;
 
-    /// The same of plain numbers, if there is such a way.
+    /// The relaxation of plain numbers, which small sites use where there is one: it gives the same
+    /// draws.
     fn plain(&self) -> Option<&dyn PlainRelaxation> {
         None
     }

@@ -15,7 +15,7 @@ pub(super) fn free_form(
     cost: &dyn Cost,
     state: &SiteState,
 ) -> Result<Estimate> {
-    match small::free_form(problem, cost, state)? {
+    match small::estimate(problem, cost, state)? {
         Some(estimate) => Ok(estimate),
         None => of_tensors(problem, cost, state),
     }

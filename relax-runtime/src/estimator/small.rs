@@ -15,11 +15,12 @@ use crate::tensor::Tensor;
 /// u [(r − c(z)) ∂log p(b | θ)/∂θ + κ ∂c(z)/∂z] + ∂E\[q\]/∂θ with r = (f(b) − q(b))/u
 ///
 /// for a network c, the quadratic form q, if the site has one, and the unit u of its costs; nothing
-/// where the noise is not coupled, or the network not small.
+/// where the noise is not coupled, the surrogate is no network or not small, the relaxation has no
+/// plain numbers, or an operand is on a GPU.
 ///
 /// # Errors
 /// The cost's own, or shapes that do not fit.
-pub(super) fn free_form(
+pub(super) fn estimate(
     problem: Problem<'_>,
     cost: &dyn Cost,
     state: &SiteState,
@@ -238,7 +239,7 @@ mod tests {
                 let learns = step != 5;
                 states.iter().for_each(|state| state.learn(learns));
                 assert_eq!(states[0].unit().is_some(), step > 1, "both are met");
-                let own = free_form(self.problem(&noise), &cost, &states[0])?.expect("small");
+                let own = estimate(self.problem(&noise), &cost, &states[0])?.expect("small");
                 let other = of_tensors(self.problem(&noise), &cost, &states[1])?;
                 assert_same(&own, &other)?;
                 assert_eq!(own.variance_gradient.is_empty(), !learns);
@@ -300,7 +301,7 @@ mod tests {
             if independent {
                 noise.v = Some(noise.u.clone());
             }
-            Ok(free_form(case.problem(&noise), &cost, &state)?.is_some())
+            Ok(estimate(case.problem(&noise), &cost, &state)?.is_some())
         };
         assert!(is_small(3, false)?);
         assert!(!is_small(3, true)?);
@@ -319,7 +320,7 @@ mod tests {
             let mut states = [case.state(&noise, true)?, case.state(&noise, true)?];
             for _ in 0..6 {
                 let noise = case.noise(&mut stream)?;
-                let own = free_form(case.problem(&noise), &cost, &states[0])?.expect("small");
+                let own = estimate(case.problem(&noise), &cost, &states[0])?.expect("small");
                 let other = of_tensors(case.problem(&noise), &cost, &states[1])?;
                 assert_same(&own, &other)?;
                 for (state, estimate) in states.iter_mut().zip([own, other]) {

@@ -100,9 +100,9 @@ pub(super) fn mean_and_square(costs: &Tensor, baseline: f32) -> Result<(f64, f64
     costs.with_values(|costs| {
         let (mut sum, mut squares) = (0.0, 0.0);
         for &cost in costs {
-            let distance = cost - baseline;
+            let distance = f64::from(cost - baseline);
             sum += f64::from(cost);
-            squares += f64::from(distance * distance);
+            squares += distance * distance;
         }
         let share = 1.0 / costs.len() as f64;
         (sum * share, squares * share)

@@ -111,7 +111,8 @@ pub trait Surrogate: Debug {
         None
     }
 
-    /// The network, where it is one and nothing else.
+    /// The network, where it is one and nothing else: small sites evaluate it without asking for
+    /// [`value`](Self::value) or [`linearize`](Self::linearize).
     fn free_form(&self) -> Option<&FreeForm> {
         None
     }

@@ -10,7 +10,7 @@ pub(super) mod matmul;
 pub(crate) mod memory;
 pub(crate) mod pointwise;
 mod pool;
-pub(super) mod rows;
+pub(crate) mod rows;
 pub(super) mod softmax;
 pub(super) mod terms;
 pub(crate) mod threads;

@@ -9,7 +9,7 @@ pub(super) const BLOCK: usize = 1024;
 
 /// Sum of a block in sixteen interleaved lanes, which vectorises.
 #[inline(always)]
-pub(super) fn sum(block: &[f32]) -> f32 {
+pub(crate) fn sum(block: &[f32]) -> f32 {
     let mut lanes = [0.0; 16];
     let chunks = block.chunks_exact(16);
     let rest: f32 = chunks.remainder().iter().sum();
