@@ -86,8 +86,7 @@ fn backpropagate_cpu(
         };
         match cotangent.map(|cotangent| &cotangent.data) {
             Some(Data::Cpu(cotangent)) if gradient.is_empty() => {
-                *gradient = memory::numbers(output.shape.numel());
-                gradient.copy_from_slice(cpu::slice(cotangent));
+                *gradient = memory::copy_numbers(cpu::slice(cotangent));
             }
             Some(Data::Cpu(cotangent)) => cpu::add(gradient, cpu::slice(cotangent)),
             #[cfg(feature = "cuda")]

@@ -378,7 +378,7 @@ impl Sinks<'_> {
             return;
         };
         let mut values = match g.kept {
-            true => Numbers::from_slice(g),
+            true => cpu::memory::copy_numbers(g),
             false => std::mem::take(&mut g.values),
         };
         change(&mut values);

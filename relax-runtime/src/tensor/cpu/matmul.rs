@@ -215,13 +215,20 @@ impl Product {
     /// # Safety
     /// As [`add`](Self::add).
     unsafe fn add_columns(&self, rows: Range<usize>, columns: Range<usize>) {
-        /// As many columns a transposed left operand is not copied for.
+        /// As many columns a transposed left operand is not copied for, or one more: never one column
+        /// alone, whose sums `gemm` computes in another order.
         const STRIP: usize = 128;
-        if self.layouts.a.is_transposed() && columns.len() > STRIP {
-            for start in columns.clone().step_by(STRIP) {
-                let strip = start..columns.end.min(start + STRIP);
+        if self.layouts.a.is_transposed() && columns.len() > STRIP + 1 {
+            let mut rest = columns;
+            while !rest.is_empty() {
+                let end = if rest.len() > STRIP + 1 {
+                    rest.start + STRIP
+                } else {
+                    rest.end
+                };
                 // SAFETY: the caller's, for a part.
-                unsafe { self.add(rows.clone(), strip) };
+                unsafe { self.add(rows.clone(), rest.start..end) };
+                rest.start = end;
             }
             return;
         }
@@ -345,6 +352,9 @@ mod tests {
             (61, 17, 47),
             (785, 24, 200),
             (100, 24, 785),
+            (100, 600, 129),
+            (100, 24, 129),
+            (40, 700, 257),
         ] {
             for (ta, tb, sideways) in [
                 (false, false, false),

@@ -74,6 +74,13 @@ pub(in super::super) fn zeros(len: usize) -> Numbers {
     zeros
 }
 
+/// As [`copy`].
+pub(in super::super) fn copy_numbers(values: &[f32]) -> Numbers {
+    let mut copy = numbers(values.len());
+    copy.copy_from_slice(values);
+    copy
+}
+
 /// As [`give`].
 #[inline]
 pub(in super::super) fn give_numbers(numbers: Numbers) {

@@ -169,7 +169,9 @@ pub(in super::super) fn log_softmax_back(
     fill([(g, n * rest)], rows_a_share(n * rest), |blocks, [g]| {
         let weights = &weights[blocks.start * n * rest..blocks.end * n * rest];
         let sums = &sums[blocks.start * rest..blocks.end * rest];
-        less_softmax(g, (n, rest), weights, sums, &mut memory::numbers(rest));
+        let mut shares = memory::numbers(rest);
+        less_softmax(g, (n, rest), weights, sums, &mut shares);
+        memory::give_numbers(shares);
     });
 }
 
@@ -189,8 +191,34 @@ pub(in super::super) fn logsumexp_back(
             if rest == 1 {
                 scale_rows(weights, n, g, sums);
             } else {
-                scale(weights, (n, rest), g, sums, &mut memory::numbers(rest));
+                let mut shares = memory::numbers(rest);
+                scale(weights, (n, rest), g, sums, &mut shares);
+                memory::give_numbers(shares);
             }
         },
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A block that waits is there again afterwards.
+    #[test]
+    fn room_for_a_row_goes_back() {
+        let split = (1, 3, 70);
+        let x = vec![0.5; 210];
+        let (_, weights, sums) = logsumexp(&x, split);
+        let block = memory::take(70);
+        let address = block.as_ptr();
+        memory::give(block);
+        let mut g = vec![1.0; 210];
+        log_softmax_back(&mut g, split, weights.as_slice(), sums.as_slice());
+        let again = memory::take(70);
+        assert_eq!(again.as_ptr(), address, "log_softmax_back");
+        memory::give(again);
+        let mut w = weights.into_vec();
+        logsumexp_back(&mut w, split, &vec![1.0; 70], sums.as_slice());
+        assert_eq!(memory::take(70).as_ptr(), address, "logsumexp_back");
+    }
 }
