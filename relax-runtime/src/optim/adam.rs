@@ -39,13 +39,12 @@ impl Rule for Adam {
 
     /// The rate and the inverse weight of the second moment, both corrected for the start at zero.
     fn factors(&self, step: u64) -> [f32; 2] {
-        // βᵗ ≤ e^(−t (1 − β)); what is below 2⁻²⁵ leaves an f32 of 1, after at most 3·10⁸ steps.
+        // βᵗ ≤ e^(−t (1 − β)); what is below 2⁻²⁵ leaves an f32 of 1.
         const LAST: f64 = 18.0;
-        let steps = step as f64;
+        let step = step as f64;
         let correction = |beta: f32| match f64::from(beta) {
-            beta if steps * (1.0 - beta) > LAST => 1.0,
-            // `powf` takes several times as long, at every step of a small model.
-            beta => (1.0 - beta.powi(step as i32)) as f32,
+            beta if step * (1.0 - beta) > LAST => 1.0,
+            beta => (1.0 - beta.powf(step)) as f32,
         };
         [
             self.learning_rate / correction(self.beta1),

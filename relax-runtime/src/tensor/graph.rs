@@ -140,7 +140,7 @@ impl Node {
         Node::build(PerOperand::new(), len, leaf.map(Box::new), ())
     }
 
-    /// The backward operation, the first time.
+    /// The backward operation, which is used up from now on.
     pub(super) fn use_up(&self) -> &dyn Backward {
         self.used_up.set(true);
         &self.backward
@@ -157,31 +157,35 @@ impl Node {
     }
 }
 
-/// Releases long chains of nodes without recursing along all of them.
 impl<B: ?Sized> Drop for Node<B> {
     fn drop(&mut self) {
-        const DEEPEST: usize = 64;
-        thread_local! {
-            static DEPTH: Cell<usize> = const { Cell::new(0) };
-            // Never dropped, so that it is there for tensors that other thread-local values hold.
-            static POSTPONED: RefCell<ManuallyDrop<Vec<Rc<Node>>>> =
-                const { RefCell::new(ManuallyDrop::new(Vec::new())) };
-        }
-        let depth = DEPTH.get();
-        if depth == DEEPEST {
-            let parents = self.parents.drain(..).flatten();
-            POSTPONED.with_borrow_mut(|postponed| postponed.extend(parents));
-            return;
-        }
-        DEPTH.set(depth + 1);
-        self.parents.clear();
-        if depth == 0 {
-            while let Some(node) = POSTPONED.with_borrow_mut(|postponed| postponed.pop()) {
-                drop(node);
-            }
-        }
-        DEPTH.set(depth);
+        release(&mut self.parents);
     }
+}
+
+/// Releases long chains of nodes without recursing along all of them.
+fn release(parents: &mut PerOperand<Option<Rc<Node>>>) {
+    const DEEPEST: usize = 64;
+    thread_local! {
+        static DEPTH: Cell<usize> = const { Cell::new(0) };
+        // Never dropped, so that it is there for tensors that other thread-local values hold.
+        static POSTPONED: RefCell<ManuallyDrop<Vec<Rc<Node>>>> =
+            const { RefCell::new(ManuallyDrop::new(Vec::new())) };
+    }
+    let depth = DEPTH.get();
+    if depth == DEEPEST {
+        let parents = parents.drain(..).flatten();
+        POSTPONED.with_borrow_mut(|postponed| postponed.extend(parents));
+        return;
+    }
+    DEPTH.set(depth + 1);
+    parents.clear();
+    if depth == 0 {
+        while let Some(node) = POSTPONED.with_borrow_mut(|postponed| postponed.pop()) {
+            drop(node);
+        }
+    }
+    DEPTH.set(depth);
 }
 
 /// The part of a graph that a search has found.

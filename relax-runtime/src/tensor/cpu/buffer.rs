@@ -38,7 +38,7 @@ impl Drop for Block {
 impl Buffer {
     /// A few numbers, made one by one; `None` if there are too many to be kept so.
     #[inline]
-    pub(in super::super) fn short(len: usize, each: impl Fn(usize) -> f32) -> Option<Self> {
+    fn short(len: usize, each: impl Fn(usize) -> f32) -> Option<Self> {
         if len > SHORT {
             return None;
         }

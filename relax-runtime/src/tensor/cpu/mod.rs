@@ -12,7 +12,6 @@ pub(crate) mod pointwise;
 mod pool;
 pub(crate) mod rows;
 pub(super) mod softmax;
-pub(super) mod terms;
 pub(crate) mod threads;
 pub(super) mod view;
 pub(super) mod zip;

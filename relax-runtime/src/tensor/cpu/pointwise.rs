@@ -7,7 +7,7 @@ use super::Buffer;
 use super::threads::{fill, rows_a_share, share};
 
 /// So few elements are not worth the choice of vectors.
-const FEW: usize = 16;
+pub(super) const FEW: usize = 16;
 
 /// The elements at a place.
 #[inline(always)]

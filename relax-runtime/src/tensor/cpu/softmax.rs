@@ -2,7 +2,7 @@
 
 use super::math::{exp, ln};
 use super::pointwise::pointwise;
-use super::rows::sum;
+use super::rows::{sum, sum_of_blocks};
 use super::threads::{fill, rows_a_share};
 use super::{Buffer, memory};
 
@@ -127,7 +127,7 @@ vectorised! {
         let blocks = g.chunks_mut(n * rest).zip(weights.chunks(n * rest));
         for ((g, weights), sums) in blocks.zip(sums.chunks(rest)) {
             if let [total] = sums {
-                let share = sum(g) / total;
+                let share = sum_of_blocks(g) / total;
                 for (g, weight) in g.iter_mut().zip(weights) {
                     *g -= weight * share;
                 }

@@ -4,14 +4,12 @@ use std::ops::Range;
 
 use super::super::shape::MAX_RANK;
 use super::Buffer;
+use super::pointwise::FEW;
 use super::rows::{sum, sum_of_blocks};
 use super::threads::{fill, rows_a_share};
 
 /// As many terms are computed before they are added.
 const BLOCK: usize = 256;
-
-/// A run of so few elements is not worth the choice of vectors.
-const FEW: usize = 16;
 
 /// How a result's elements map to those of two operands.
 #[derive(Clone, Copy)]
@@ -197,7 +195,7 @@ impl Zip {
         sign: f32,
     ) {
         let (runs, len) = (self.runs(), self.len());
-        if !self.repeats(side) || sink.len() != runs {
+        if g.is_empty() || !self.repeats(side) || sink.len() != runs {
             return self.reduce(sink, side, g, operands, move |g, _, _| sign * g);
         }
         fill([(sink, 1)], rows_a_share(len), |runs, [sink]| {

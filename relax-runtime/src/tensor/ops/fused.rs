@@ -1,7 +1,7 @@
 //! Operations that read their operands once where plain ones would pass over memory several times.
 //! On a GPU, and for operands of several shapes, each is composed of plain ones.
 
-use super::super::cpu::{self, Buffer, bernoulli, pointwise, rows, terms};
+use super::super::cpu::{self, Buffer, bernoulli, pointwise, rows};
 use super::super::dispatch::{Data, record_cpu};
 use super::super::provenance::Provenance;
 use super::super::{Inner, Shape, Tensor};
@@ -158,14 +158,16 @@ impl Tensor {
     }
 
     /// The sum over all axes from the `k`-th on of `f` of three operands' elements, given its three
-    /// derivatives; `None` for operands with tangents, on a GPU, or that repeat along some of their
-    /// axes only, where the caller computes the same step by step.
+    /// derivatives, where there are few elements; a single number stands for all of them. `None` for
+    /// more elements, which loops of vectors are faster with, for operands with tangents, on a GPU, or
+    /// that repeat along some of their axes only: there the caller computes the same step by step.
     pub(crate) fn summed_terms(
         operands: [&Tensor; 3],
         k: usize,
-        f: impl Fn([f32; 3]) -> f32 + Copy + Sync,
-        slopes: impl Fn([f32; 3]) -> [f32; 3] + Copy + Sync + 'static,
+        f: impl Fn([f32; 3]) -> f32,
+        slopes: impl Fn([f32; 3]) -> [f32; 3] + 'static,
     ) -> Option<Tensor> {
+        const FEW: usize = 64;
         let [a, b, c] = operands;
         let ((a, x), (b, y), (c, z)) = (on_cpu(a)?, on_cpu(b)?, on_cpu(c)?);
         let inners = [a, b, c];
@@ -173,27 +175,31 @@ impl Tensor {
         let (len, shape) = (all.numel(), all.leading(k));
         let fits =
             |inner: &&Inner| inner.tangent.is_none() && [1, len].contains(&inner.shape.numel());
-        if len == 0 || !inners.iter().all(fits) {
+        if !(1..=FEW).contains(&len) || !inners.iter().all(fits) {
             return None;
         }
-        let rows = shape.numel();
-        let width = len / rows;
-        fn slices<'a>(x: &'a Buffer, y: &'a Buffer, z: &'a Buffer) -> [&'a [f32]; 3] {
-            [cpu::slice(x), cpu::slice(y), cpu::slice(z)]
+        fn place(x: &[f32], i: usize) -> usize {
+            if x.len() == 1 { 0 } else { i }
         }
-        let values = terms::sums((rows, width), slices(x, y, z), f);
+        let at = |[x, y, z]: [&Buffer; 3], i: usize| {
+            let of = |x: &Buffer| cpu::slice(x)[place(cpu::slice(x), i)];
+            [of(x), of(y), of(z)]
+        };
+        let width = len / shape.numel();
+        let values = Buffer::of_each(shape.numel(), |row| {
+            let terms = (row * width..(row + 1) * width).map(|i| f(at([x, y, z], i)));
+            terms.sum()
+        });
         let (x, y, z) = (x.clone(), y.clone(), z.clone());
         let out = record_cpu(&inners, shape, values, move |g, sinks| {
-            let operands = slices(&x, &y, &z);
-            // The index is written out, so that what is not asked for is not computed.
-            if let Some(sink) = sinks.get(0) {
-                terms::add(sink, width, operands, g, move |at| slopes(at)[0]);
-            }
-            if let Some(sink) = sinks.get(1) {
-                terms::add(sink, width, operands, g, move |at| slopes(at)[1]);
-            }
-            if let Some(sink) = sinks.get(2) {
-                terms::add(sink, width, operands, g, move |at| slopes(at)[2]);
+            for operand in 0..3 {
+                let Some(sink) = sinks.get(operand) else {
+                    continue;
+                };
+                for i in 0..len {
+                    let slope = slopes(at([&x, &y, &z], i))[operand];
+                    sink[place(sink, i)] += g[i / width] * slope;
+                }
             }
         });
         Some(Tensor::new(out))
