@@ -219,6 +219,7 @@ mod tests {
         memory::give(again);
         let mut w = weights.into_vec();
         logsumexp_back(&mut w, split, &vec![1.0; 70], sums.as_slice());
-        assert_eq!(memory::take(70).as_ptr(), address, "logsumexp_back");
+        let again = memory::take(70);
+        assert_eq!(again.as_ptr(), address, "logsumexp_back");
     }
 }
