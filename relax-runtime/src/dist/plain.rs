@@ -5,7 +5,8 @@ use std::fmt::Debug;
 
 use super::bernoulli::scalar;
 use super::{BernoulliRelaxation, CategoricalRelaxation};
-use crate::tensor::cpu::{math, rows};
+use crate::tensor::cpu::math;
+use crate::tensor::cpu::rows::{self, dot};
 
 /// The numbers of a draw, as many as θ has.
 #[derive(Debug)]
@@ -66,10 +67,6 @@ impl PlainRelaxation for BernoulliRelaxation {
     fn pull_mean(&self, _: usize, p: &[f32], w: &mut [f32]) {
         w.iter_mut().zip(p).for_each(|(w, p)| *w *= p * (1.0 - p));
     }
-}
-
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
 impl PlainRelaxation for CategoricalRelaxation {

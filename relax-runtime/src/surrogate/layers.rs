@@ -5,6 +5,7 @@ use std::rc::Rc;
 use smallvec::SmallVec;
 
 use crate::nn::{Activation, Linear};
+use crate::tensor::cpu::rows::dot;
 use crate::tensor::{Device, Shape, Tensor};
 
 /// A layer between two levels, and where its parameters start: the weight, then the bias.
@@ -281,9 +282,4 @@ pub(super) fn activate(activation: Activation, out: &mut [f32]) {
 #[inline(always)]
 fn add_scaled(out: &mut [f32], x: &[f32], factor: f32) {
     at_each(out, [x], |out, [x]| out + factor * x);
-}
-
-#[inline(always)]
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }

@@ -128,7 +128,10 @@ fn backpropagate_cpu(
             device,
         ))
     };
-    Ok(targets.iter().map(read).collect())
+    let read = targets.iter().map(read).collect();
+    // Of outputs that no target is behind.
+    gradients.into_iter().for_each(memory::give_numbers);
+    Ok(read)
 }
 
 /// Reverse-mode derivative: for each tensor of `wrt`, the derivative of

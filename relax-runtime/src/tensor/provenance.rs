@@ -119,9 +119,6 @@ impl Provenance {
 
     /// Of a value whose derivative tells nothing.
     pub(super) fn severed(&self) -> Self {
-        if self.severed == self.sites {
-            return self.clone();
-        }
         Self::from(Origin {
             severed: self.sites,
             ..Origin::clone(self)

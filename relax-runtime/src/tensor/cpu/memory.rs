@@ -1,5 +1,6 @@
 //! Memory that is used again: a step of training wants the same sizes as the one before, and
-//! fresh pages cost as much as an operation on them.
+//! fresh pages cost as much as an operation on them. Short ones come without an allocation, or from the
+//! allocator.
 
 use std::cell::RefCell;
 

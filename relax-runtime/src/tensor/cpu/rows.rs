@@ -21,6 +21,12 @@ pub(crate) fn sum(block: &[f32]) -> f32 {
     lanes.iter().sum::<f32>() + rest
 }
 
+/// ⟨a, b⟩ of a few numbers, one after the other.
+#[inline(always)]
+pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
 /// Sum of any numbers. A loop, because an iterator's closure would not become part of a loop of
 /// vectors.
 #[inline(always)]

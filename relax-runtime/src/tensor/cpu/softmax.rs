@@ -104,6 +104,11 @@ vectorised! {
         let (n, rest) = split;
         let rows = g.chunks(rest).zip(sums.chunks(rest));
         for (weights, (g, sums)) in weights.chunks_mut(n * rest).zip(rows) {
+            if let ([g], [sum]) = (g, sums) {
+                let share = g / sum;
+                weights.iter_mut().for_each(|weight| *weight *= share);
+                continue;
+            }
             for (share, (g, sum)) in shares.iter_mut().zip(g.iter().zip(sums)) {
                 *share = g / sum;
             }
@@ -149,13 +154,6 @@ vectorised! {
             }
         }
     }
-
-    fn scale_rows(weights: &mut [f32], n: usize, g: &[f32], sums: &[f32]) {
-        for (weights, (g, sum)) in weights.chunks_mut(n).zip(g.iter().zip(sums)) {
-            let share = g / sum;
-            weights.iter_mut().for_each(|weight| *weight *= share);
-        }
-    }
 }
 
 /// The derivative of x − log Σ exp: takes from `g` the softmax times the sum of `g`, given the
@@ -175,7 +173,7 @@ pub(in super::super) fn log_softmax_back(
     });
 }
 
-/// The derivative: turns the exponentials into the softmax times `g`.
+/// The derivative of log Σ exp: turns the exponentials into the softmax times `g`.
 pub(in super::super) fn logsumexp_back(
     weights: &mut [f32],
     (_, n, rest): (usize, usize, usize),
@@ -188,13 +186,9 @@ pub(in super::super) fn logsumexp_back(
         |blocks, [weights]| {
             let places = blocks.start * rest..blocks.end * rest;
             let (g, sums) = (&g[places.clone()], &sums[places]);
-            if rest == 1 {
-                scale_rows(weights, n, g, sums);
-            } else {
-                let mut shares = memory::numbers(rest);
-                scale(weights, (n, rest), g, sums, &mut shares);
-                memory::give_numbers(shares);
-            }
+            let mut shares = memory::numbers(rest);
+            scale(weights, (n, rest), g, sums, &mut shares);
+            memory::give_numbers(shares);
         },
     );
 }
