@@ -82,7 +82,7 @@ impl PlainRelaxation for CategoricalRelaxation {
                 *p = math::exp(theta - largest);
             }
             // Added up as tensors are, so that the draw is theirs to the last bit.
-            let log_sum = math::ln(rows::sum(p)) + largest;
+            let log_sum = math::ln(rows::sum_of_blocks(p)) + largest;
             let (mut chosen, mut max) = (0, f32::NEG_INFINITY);
             for (i, (z, p)) in z.iter_mut().zip(p).enumerate() {
                 let log_p = theta[i] - log_sum;

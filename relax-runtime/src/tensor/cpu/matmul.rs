@@ -72,6 +72,9 @@ const FEW: usize = 64;
 /// `gemm` computes outputs of up to as many elements in another order.
 const SMALL: usize = 256;
 
+/// As many products of two numbers are added in f32.
+const LONGEST: usize = 1 << 16;
+
 /// Whether to compute the transposed product. Where the right operand is a transpose, `gemm` copies
 /// all of it, number by number; the transposed product has it on the left and reads it where it is.
 /// But its vectors hold rows of the output, which are to fill them nearly, and not to be so many
@@ -95,6 +98,14 @@ pub(in super::super) fn product(
     (a, a_layout): (&[f32], Layout),
     (b, b_layout): (&[f32], Layout),
 ) {
+    if k > LONGEST {
+        return long_product(
+            (m, k, n),
+            (out, out_layout, start),
+            (a, a_layout),
+            (b, b_layout),
+        );
+    }
     if let Start::Row(row) = start {
         out.chunks_exact_mut(n.max(1))
             .for_each(|out| out.copy_from_slice(row));
@@ -111,6 +122,39 @@ pub(in super::super) fn product(
     } else {
         let out = (out, out_layout, fresh);
         multiply((m, k, n), out, (a, a_layout), (b, b_layout));
+    }
+}
+
+/// [`product`] of sums so long that their parts are added in f64.
+fn long_product(
+    (m, k, n): (usize, usize, usize),
+    (out, out_layout, start): (&mut [f32], Layout, Start<'_>),
+    (a, a_layout): (&[f32], Layout),
+    (b, b_layout): (&[f32], Layout),
+) {
+    if m == 0 || n == 0 {
+        return;
+    }
+    let (mut part, mut double) = (memory::take(m * n), vec![0.0; m * n]);
+    for from in (0..k).step_by(LONGEST) {
+        let sizes = (m, LONGEST.min(k - from), n);
+        let a = (&a[a_layout.at(0, from)..], a_layout);
+        let b = (&b[b_layout.at(from, 0)..], b_layout);
+        product(sizes, (&mut part, Layout::new(n, false), Start::Zero), a, b);
+        for (double, part) in double.iter_mut().zip(&part) {
+            *double += f64::from(*part);
+        }
+    }
+    memory::give(part);
+    for (place, double) in double.into_iter().enumerate() {
+        let (i, j) = (place / n, place % n);
+        let out = &mut out[out_layout.at(i, j)];
+        let start = match start {
+            Start::Zero => 0.0,
+            Start::Out => *out,
+            Start::Row(row) => row[j],
+        };
+        *out = (f64::from(start) + double) as f32;
     }
 }
 
@@ -253,9 +297,9 @@ impl Product {
     /// or writes this part of the output meanwhile.
     unsafe fn add(&self, rows: Range<usize>, columns: Range<usize>) {
         /// As long a sum `gemm` never cuts; where it cuts longer ones depends on the other sizes.
-        const LONGEST: usize = 512;
+        const UNCUT: usize = 512;
         let Layouts { out, a, b } = self.layouts;
-        let step = self.k.div_ceil(self.k.div_ceil(LONGEST));
+        let step = self.k.div_ceil(self.k.div_ceil(UNCUT));
         for start in (0..self.k).step_by(step) {
             // SAFETY: the caller's, for a part of the sum.
             unsafe {

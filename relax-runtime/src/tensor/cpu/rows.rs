@@ -1,4 +1,4 @@
-//! Loops over rows of a matrix: sums and scaled sums.
+//! Loops over rows of a matrix: inner products and scaled sums.
 
 use super::memory;
 use super::threads::{fill, rows_a_share};
@@ -30,7 +30,7 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
 /// Sum of any numbers. A loop, because an iterator's closure would not become part of a loop of
 /// vectors.
 #[inline(always)]
-pub(super) fn sum_of_blocks(values: &[f32]) -> f32 {
+pub(crate) fn sum_of_blocks(values: &[f32]) -> f32 {
     let mut double = 0.0;
     for block in values.chunks(BLOCK) {
         double += f64::from(sum(block));
@@ -39,15 +39,6 @@ pub(super) fn sum_of_blocks(values: &[f32]) -> f32 {
 }
 
 vectorised! {
-    fn add(sink: &mut [f32], g: &[f32]) {
-        sink.iter_mut().zip(g).for_each(|(sink, g)| *sink += g);
-    }
-
-    /// The sum.
-    pub(in super::super) fn total(values: &[f32]) -> f32 {
-        sum_of_blocks(values)
-    }
-
     /// ⟨a, b⟩ for each row of `width` elements.
     fn dot_rows(a: &[f32], b: &[f32], width: usize, dots: &mut [f32]) {
         let mut terms = [0.0; BLOCK];
@@ -74,17 +65,6 @@ vectorised! {
             }
         }
     }
-}
-
-/// Adds every row of `g` to `sink`; threads share the columns.
-pub(in super::super) fn add_rows(sink: &mut [f32], g: &[f32]) {
-    let width = sink.len();
-    let rows = g.len() / width.max(1);
-    fill([(sink, 1)], rows_a_share(rows), |columns, [sink]| {
-        for row in g.chunks_exact(width.max(1)) {
-            add(sink, &row[columns.clone()]);
-        }
-    });
 }
 
 /// ⟨a, b⟩ for each row of `width` elements.

@@ -2,7 +2,8 @@
 
 use super::math::{exp, ln};
 use super::pointwise::pointwise;
-use super::rows::{sum, sum_of_blocks};
+use super::rows::sum_of_blocks;
+use super::sums::add_columns;
 use super::threads::{fill, rows_a_share};
 use super::{Buffer, memory};
 
@@ -43,6 +44,12 @@ fn larger(largest: f32, x: f32) -> f32 {
     }
 }
 
+/// g / sum. All elements that a sum of 0 is made of are −∞, and none of them has a share.
+#[inline(always)]
+fn share_of(g: f32, sum: f32) -> f32 {
+    if sum == 0.0 { 0.0 } else { g / sum }
+}
+
 vectorised! {
     /// The exponentials themselves in one loop over all rows: where each row has one, its last
     /// elements, done one by one, take as long as all others.
@@ -66,11 +73,7 @@ vectorised! {
                 *weight = exp(*weight);
             }
             sums.fill(0.0);
-            for weights in weights.chunks(rest) {
-                for (sum, weight) in sums.iter_mut().zip(weights) {
-                    *sum += weight;
-                }
-            }
+            add_columns(sums, weights, rest, 0..rest);
         }
     }
 
@@ -89,7 +92,7 @@ vectorised! {
             *weight = exp(*weight);
         }
         for (total, weights) in sums.iter_mut().zip(weights.chunks(n)) {
-            *total = sum(weights);
+            *total = sum_of_blocks(weights);
         }
     }
 
@@ -105,12 +108,12 @@ vectorised! {
         let rows = g.chunks(rest).zip(sums.chunks(rest));
         for (weights, (g, sums)) in weights.chunks_mut(n * rest).zip(rows) {
             if let ([g], [sum]) = (g, sums) {
-                let share = g / sum;
+                let share = share_of(*g, *sum);
                 weights.iter_mut().for_each(|weight| *weight *= share);
                 continue;
             }
             for (share, (g, sum)) in shares.iter_mut().zip(g.iter().zip(sums)) {
-                *share = g / sum;
+                *share = share_of(*g, *sum);
             }
             for weights in weights.chunks_mut(rest) {
                 for (weight, share) in weights.iter_mut().zip(&*shares) {
@@ -132,20 +135,16 @@ vectorised! {
         let blocks = g.chunks_mut(n * rest).zip(weights.chunks(n * rest));
         for ((g, weights), sums) in blocks.zip(sums.chunks(rest)) {
             if let [total] = sums {
-                let share = sum_of_blocks(g) / total;
+                let share = share_of(sum_of_blocks(g), *total);
                 for (g, weight) in g.iter_mut().zip(weights) {
                     *g -= weight * share;
                 }
                 continue;
             }
             shares.fill(0.0);
-            for g in g.chunks(rest) {
-                for (share, g) in shares.iter_mut().zip(g) {
-                    *share += g;
-                }
-            }
+            add_columns(shares, g, rest, 0..rest);
             for (share, sum) in shares.iter_mut().zip(sums) {
-                *share /= sum;
+                *share = share_of(*share, *sum);
             }
             for (g, weights) in g.chunks_mut(rest).zip(weights.chunks(rest)) {
                 for ((g, weight), share) in g.iter_mut().zip(weights).zip(&*shares) {

@@ -2,7 +2,7 @@
 //! summing, and three loops that read, accumulate and scatter through it.
 
 use super::super::shape::MAX_RANK;
-use super::{memory, rows::total};
+use super::{memory, rows::sum, sums};
 
 /// Maps positions of a row-major array of shape `shape` to positions `offset + Σ i_k strides_k`
 /// of a buffer. A stride of 0 repeats (broadcast) or, when scattering, sums.
@@ -121,10 +121,15 @@ impl View {
 
     /// Adds every element of `array` to the place of `buffer` that the view maps it to.
     pub(in super::super) fn scatter_add(&self, array: &[f32], buffer: &mut [f32]) {
+        if array.len() > sums::FEW * buffer.len() {
+            // Places repeat only along whole axes, and the others are the buffer's in their order.
+            let View { shape, strides, .. } = self.merged();
+            return sums::add_axes(buffer, array, shape, strides.map(|stride| stride == 0));
+        }
         self.runs(|at, to, len, stride| {
             let array = &array[at..at + len];
             match stride {
-                0 => buffer[to] += total(array),
+                0 => buffer[to] += sum(array),
                 1 => super::add(&mut buffer[to..to + len], array),
                 _ => {
                     let target = buffer[to..].iter_mut().step_by(stride);

@@ -1,7 +1,7 @@
 //! Matrix products.
 
 use super::super::cpu::matmul::{Layout, Start, product};
-use super::super::cpu::{self, Buffer, rows::add_rows};
+use super::super::cpu::{self, Buffer, sums::add_rows};
 use super::super::dispatch::{Data, record_cpu};
 use super::super::{Inner, Shape, Tensor};
 use crate::error::Result;

@@ -1,6 +1,6 @@
 //! Sums, and what is built on them.
 
-use super::super::cpu::{self, Buffer, softmax, view::View, zip::Zip};
+use super::super::cpu::{self, Buffer, softmax, sums, view::View, zip::Zip};
 use super::super::dispatch::{Data, record_cpu};
 use super::super::{Inner, Shape, Tensor};
 use crate::error::Result;
@@ -22,21 +22,17 @@ fn sum_middle(inner: &Inner, split: (usize, usize, usize), shape: Shape) -> Resu
     }
 }
 
-/// The sum's places, seen from the operand: what a broadcast reads, a sum accumulates.
-fn sum_cpu(
-    inner: &Inner,
-    flat: &Buffer,
-    (outer, n, rest): (usize, usize, usize),
-    shape: Shape,
-) -> Inner {
-    let view = View {
-        shape: [1, outer, n, rest],
-        strides: [0, rest, 0, 1],
-        offset: 0,
-    };
+/// What a broadcast reads, a sum accumulates: its gradient is read through a view.
+fn sum_cpu(inner: &Inner, flat: &Buffer, split: (usize, usize, usize), shape: Shape) -> Inner {
+    let (outer, n, rest) = split;
     let mut values = vec![0.0; shape.numel()];
-    view.scatter_add(cpu::slice(flat), &mut values);
+    sums::add_axis(&mut values, cpu::slice(flat), split);
     record_cpu(&[inner], shape, values, move |g, sinks| {
+        let view = View {
+            shape: [1, outer, n, rest],
+            strides: [0, rest, 0, 1],
+            offset: 0,
+        };
         match sinks.get_or_fresh(0) {
             Some((sink, true)) => view.gather_into(g, sink),
             Some((sink, false)) => view.gather_add(g, sink),

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::super::cpu::{self, Buffer};
+use super::super::cpu::{self, Buffer, sums};
 use super::super::dispatch::{Data, record_cpu};
 use super::super::provenance::Provenance;
 use super::super::{Inner, Shape, Tensor};
@@ -22,9 +22,7 @@ fn take_cpu(inner: &Inner, flat: &Buffer, indices: Rc<[usize]>, shape: Shape) ->
     let values: Vec<f32> = indices.iter().map(|&i| source[i]).collect();
     record_cpu(&[inner], shape, values, move |g, sinks| {
         if let Some(sink) = sinks.get(0) {
-            for (&i, g) in indices.iter().zip(&**g) {
-                sink[i] += g;
-            }
+            sums::add_at(sink, &indices, g);
         }
     })
 }
