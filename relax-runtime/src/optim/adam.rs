@@ -1,6 +1,6 @@
 //! Adam (Kingma and Ba, 2015).
 
-use super::{Rule, check_fraction, check_positive};
+use super::{Rule, check_fraction, check_positive, harmless};
 use crate::error::Result;
 use crate::tensor::cpu::threads::{fill, rows_a_share};
 
@@ -64,6 +64,10 @@ impl Rule for Adam {
         fill(outs, rows_a_share(1), |range, outs| {
             update(self, rate, inverse, &gradient[range], outs);
         });
+    }
+
+    fn harmless(&self) -> f32 {
+        harmless(self.learning_rate, (1.0 - self.beta1).min(1.0 - self.beta2))
     }
 
     fn check(&self) -> Result<()> {

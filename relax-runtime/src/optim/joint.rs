@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::tensor::Parameter;
 
 /// What an optimiser remembers of parameters with the same number of updates.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Joint {
     keys: Vec<u64>,
     names: Vec<Option<String>>,

@@ -1,6 +1,7 @@
 //! Optimisers whose whole state can be saved and restored.
 
 mod adam;
+mod guard;
 mod joint;
 mod rmsprop;
 mod sgd;
@@ -15,6 +16,7 @@ pub use adam::Adam;
 pub use rmsprop::RmsProp;
 pub use sgd::Sgd;
 
+use self::guard::{MODERATE, harmless};
 use self::joint::Joint;
 use crate::error::{Error, Result};
 use crate::tensor::cpu::pointwise::all;
@@ -40,6 +42,12 @@ pub trait Rule: Debug {
         slots: &mut [Vec<f32>],
     );
 
+    /// The size below which gradients, if no larger one has come, keep all that the rule computes
+    /// finite, so that the optimiser need not look: 0 where that is not known.
+    fn harmless(&self) -> f32 {
+        0.0
+    }
+
     /// Checks the settings.
     ///
     /// # Errors
@@ -56,6 +64,8 @@ pub struct Optimizer {
     joint: Option<Joint>,
     /// Memory read from a file, by parameter name, until the parameter appears.
     restored: BTreeMap<String, Memory>,
+    /// Gradients below this size are known to keep all numbers finite.
+    harmless: f32,
 }
 
 /// What an optimiser remembers of one parameter.
@@ -99,6 +109,7 @@ impl Optimizer {
 
     pub(crate) fn unchecked(rule: impl Rule + 'static) -> Self {
         Self {
+            harmless: rule.harmless(),
             rule: Box::new(rule),
             memory: FxHashMap::default(),
             joint: None,
@@ -109,17 +120,33 @@ impl Optimizer {
     /// Moves each parameter against its gradient.
     ///
     /// # Errors
-    /// If a gradient carries an error, has another shape than its parameter, or is not finite; then
-    /// no parameter has been moved.
+    /// If a gradient carries an error, has another shape than its parameter, or is not finite, or if
+    /// a parameter or what is remembered of it would not stay finite; then no parameter has been
+    /// moved, and nothing is remembered of the gradients.
     pub fn update(&mut self, gradients: &[(Parameter, Tensor)]) -> Result<()> {
+        let mut harmless = true;
         gradients.iter().try_for_each(|(parameter, gradient)| {
-            gradient.with_values(|gradient| self.check(parameter, gradient))?
+            gradient.with_values(|gradient| {
+                harmless &= self.is_harmless(gradient);
+                self.check(parameter, gradient)
+            })?
         })?;
-        self.separate();
-        let mut factors = None;
-        gradients.iter().try_for_each(|(parameter, gradient)| {
-            gradient.with_values(|gradient| self.update_one(parameter, gradient, &mut factors))?
-        })
+        let update = |optimizer: &mut Self| {
+            optimizer.separate();
+            let mut factors = None;
+            gradients.iter().try_for_each(|(parameter, gradient)| {
+                gradient.with_values(|gradient| {
+                    optimizer.update_one(parameter, gradient, &mut factors)
+                })?
+            })
+        };
+        match harmless {
+            true => update(self),
+            false => {
+                let parameters: Vec<_> = gradients.iter().map(|(p, _)| p.clone()).collect();
+                self.update_or_undo(&parameters, update)
+            }
+        }
     }
 
     /// As [`update`](Self::update), with the numbers of all gradients one after the other.
@@ -136,17 +163,35 @@ impl Optimizer {
         let joined = joined.filter(|joint| joint.is_of(parameters));
         let joined = joined.map(Joint::elements);
         let elements = joined.unwrap_or_else(|| parameters.iter().map(Parameter::len).sum());
-        if elements != gradient.len() || !all(gradient, f32::is_finite) {
+        if elements != gradient.len() || !self.is_harmless(gradient) {
             each(&mut |parameter, gradient| self.check(parameter, gradient))?;
+            return self.update_or_undo(parameters, |optimizer| {
+                optimizer.update_checked(parameters, gradient, joined.is_some())
+            });
         }
-        if joined.is_none() {
+        self.update_checked(parameters, gradient, joined.is_some())
+    }
+
+    /// [`update_all`](Self::update_all) with finite gradients of the right size; `joined` says whether
+    /// the parameters' memories are one already.
+    fn update_checked(
+        &mut self,
+        parameters: &[Parameter],
+        gradient: &[f32],
+        joined: bool,
+    ) -> Result<()> {
+        if !joined {
             self.join(parameters);
         }
         if let Some(joint) = &mut self.joint {
             return joint.update(&*self.rule, parameters, gradient);
         }
-        let mut factors = None;
-        each(&mut |parameter, gradient| self.update_one(parameter, gradient, &mut factors))
+        let (mut factors, mut rest) = (None, gradient);
+        parameters.iter().try_for_each(|parameter| {
+            let (own, others) = rest.split_at(parameter.len());
+            rest = others;
+            self.update_one(parameter, own, &mut factors)
+        })
     }
 
     /// Puts the memories of parameters together, where they have had the same number of updates.
@@ -236,6 +281,9 @@ impl Optimizer {
     pub fn restore(&mut self, state: BTreeMap<String, Memory>) {
         self.memory.clear();
         self.joint = None;
+        let slots = state.values().flat_map(|memory| &memory.slots);
+        let harmless = slots.flatten().all(|x| x.abs() <= MODERATE);
+        self.harmless = if harmless { self.rule.harmless() } else { 0.0 };
         self.restored = state;
     }
 }

@@ -1,6 +1,6 @@
 //! RMSprop (Tieleman and Hinton, 2012).
 
-use super::{Rule, check_fraction, check_positive};
+use super::{Rule, check_fraction, check_positive, harmless};
 use crate::error::Result;
 
 /// Gradient descent by the gradient over its running root mean square.
@@ -39,6 +39,10 @@ impl Rule for RmsProp {
             *square += (1.0 - self.decay) * (g * g - *square);
             *x -= self.learning_rate * g / (square.sqrt() + self.epsilon);
         }
+    }
+
+    fn harmless(&self) -> f32 {
+        harmless(self.learning_rate, 1.0 - self.decay)
     }
 
     fn check(&self) -> Result<()> {

@@ -1,6 +1,6 @@
 //! Stochastic gradient descent.
 
-use super::{Rule, check_fraction, check_positive};
+use super::{Rule, check_fraction, check_positive, harmless};
 use crate::error::Result;
 
 /// Gradient descent, with momentum if asked for.
@@ -37,6 +37,10 @@ impl Rule for Sgd {
             *velocity = self.momentum * *velocity + g;
             *x -= self.learning_rate * *velocity;
         }
+    }
+
+    fn harmless(&self) -> f32 {
+        harmless(self.learning_rate, 1.0 - self.momentum)
     }
 
     fn check(&self) -> Result<()> {
