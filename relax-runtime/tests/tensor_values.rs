@@ -314,3 +314,72 @@ fn wrong_reads_and_builds_are_errors() {
             .contains("--features cuda")
     );
 }
+
+/// A row of impossible elements: a derivative of 0, by every rule.
+#[test]
+fn a_row_of_nothing_has_finite_derivatives() -> Result<()> {
+    const NOTHING: f32 = f32::NEG_INFINITY;
+    let values = [NOTHING, NOTHING, 0.5, NOTHING];
+    for axis in [0, 1] {
+        let x = matrix(&values, 2);
+        let x = if axis == 0 { x.transpose() } else { x };
+        let t = matrix(&[1.0, -2.0, 0.5, 3.0], 2);
+        let t = if axis == 0 { t.transpose() } else { t };
+        let (leaf, along) = (x.leaf(), t.leaf());
+        let moving = leaf.with_tangent(&along);
+        let sum = moving.logsumexp(axis);
+        assert_eq!(sum.primal().to_vec()?, [NOTHING, 0.5]);
+        let softmax = moving.softmax(axis);
+        let shares = if axis == 0 {
+            [0.0, 1.0, 0.0, 0.0]
+        } else {
+            [0.0, 0.0, 1.0, 0.0]
+        };
+        assert_eq!(softmax.primal().to_vec()?, shares);
+        let log_softmax = moving.log_softmax(axis);
+        for (y, weight) in [(sum, 1.0), (softmax, 0.7), (log_softmax.exp(), 0.7)] {
+            let weight = y.primal().full_like(weight);
+            let tangent = y.tangent().expect("a tangent");
+            for t in tangent.to_vec()? {
+                assert!(t.is_finite(), "axis {axis}: tangent {tangent}");
+            }
+            let found = grad(&[(&tangent, Some(&weight))], &[&leaf, &along])?;
+            for gradient in found {
+                let finite = gradient.to_vec()?.iter().all(|g| g.is_finite());
+                assert!(finite, "axis {axis}: {gradient}");
+            }
+        }
+        let by = |y: &Tensor| grad(&[(y, None)], &[&leaf])?[0].to_vec();
+        assert_eq!(by(&leaf.logsumexp(axis))?, shares);
+        assert!(by(&leaf.softmax(axis))?.iter().all(|g| *g == 0.0));
+        assert!(by(&leaf.log_softmax(axis))?.iter().all(|g| g.is_finite()));
+    }
+    Ok(())
+}
+
+/// Numbers below the normal range are numbers, in loops of vectors and one by one.
+#[test]
+fn the_smallest_numbers_count() -> Result<()> {
+    for len in [1, 3, 100] {
+        let of = |value: f32| Tensor::full([len], value, &Device::cpu());
+        for (name, found, want) in [
+            ("ln 1e-39", of(1e-39).ln(), -89.801_1),
+            ("ln 1.4e-45", of(f32::from_bits(1)).ln(), -103.278_93),
+            ("exp -100", of(-100.0).exp(), 3.783_506e-44),
+            ("exp(ln 1e-40)", of(1e-40).ln().exp(), 1e-40),
+            ("sqrt", of(1e-40).sqrt(), 1e-20),
+            ("quotient", of(1e-20) / of(1e20), 1e-40),
+            ("recip", of(2e38).recip(), 5e-39),
+            ("sigmoid", of(-100.0).sigmoid(), 3.783_506e-44),
+            ("softplus", of(-100.0).softplus(), 3.783_506e-44),
+            ("logit", of(1e-40).logit(), -92.103_4),
+        ] {
+            for found in found.to_vec()? {
+                let error = (found - want).abs();
+                let fits = error <= 2e-5 * want.abs() + 3e-45;
+                assert!(fits, "{name}: {found:e} is not {want:e}");
+            }
+        }
+    }
+    Ok(())
+}

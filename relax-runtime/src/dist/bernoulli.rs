@@ -212,11 +212,11 @@ impl Law for Bernoulli<Tensor> {
     }
 
     fn log_density(&self, value: &Tensor) -> Tensor {
-        value * &self.logits - self.logits.softplus()
+        self.logits.coin_log_mass(value)
     }
 
     fn log_density_from(&self, value: &Tensor, k: usize) -> Tensor {
-        self.logits.coin_log_mass(value, k)
+        self.logits.coin_log_mass_from(value, k)
     }
 
     fn noise(&self, stream: &mut Stream) -> Result<Tensor> {
@@ -303,8 +303,8 @@ pub(super) mod scalar {
     }
 
     #[inline(always)]
-    pub(super) fn score([theta, b]: [f32; 2]) -> f32 {
-        b - math::sigmoid(theta)
+    pub(in super::super) fn score([theta, b]: [f32; 2]) -> f32 {
+        math::coin_score(b, theta)
     }
 
     #[inline(always)]
@@ -415,7 +415,7 @@ impl Relaxation for BernoulliRelaxation {
     }
 
     fn score(&self, theta: &Tensor, b: &Tensor) -> Tensor {
-        Tensor::pointwise([theta, b], scalar::score, |[theta, b]| b - theta.sigmoid())
+        Tensor::pointwise([theta, b], scalar::score, |[theta, b]| theta.coin_score(&b))
     }
 
     /// (1 − p)/u where b = 1, p/(1 − u) where b = 0.

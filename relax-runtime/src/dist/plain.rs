@@ -15,8 +15,10 @@ pub struct Drawn<'m> {
     pub z: &'m mut [f32],
     /// b = H(z), the hard one.
     pub b: &'m mut [f32],
-    /// p, the mean of b: b − p is ∂ log p(b | θ)/∂θ.
+    /// p, the mean of b.
     pub p: &'m mut [f32],
+    /// b − p, which is ∂ log p(b | θ)/∂θ.
+    pub score: &'m mut [f32],
     /// κ of [`Relaxation::kappa`](super::Relaxation::kappa).
     pub kappa: &'m mut [f32],
 }
@@ -40,12 +42,13 @@ pub trait PlainRelaxation: Debug {
 vectorised! {
     /// A draw of coins.
     fn draw_coins(theta: &[f32], u: &[f32], drawn: Drawn<'_>) {
-        let Drawn { z, b, p, kappa } = drawn;
-        let outs = z.iter_mut().zip(b).zip(p).zip(kappa);
-        for ((((z, b), p), kappa), (&theta, &u)) in outs.zip(theta.iter().zip(u)) {
+        let Drawn { z, b, p, score, kappa } = drawn;
+        let outs = z.iter_mut().zip(b).zip(p).zip(score).zip(kappa);
+        for (((((z, b), p), score), kappa), (&theta, &u)) in outs.zip(theta.iter().zip(u)) {
             *z = scalar::relaxed([theta, u]);
             *b = scalar::hard([*z]);
             *p = math::sigmoid(theta);
+            *score = scalar::score([theta, *b]);
             *kappa = scalar::kappa([theta, u, *b]);
         }
     }
@@ -71,7 +74,13 @@ impl PlainRelaxation for BernoulliRelaxation {
 
 impl PlainRelaxation for CategoricalRelaxation {
     fn draw(&self, width: usize, theta: &[f32], u: &[f32], drawn: Drawn<'_>) {
-        let Drawn { z, b, p, kappa } = drawn;
+        let Drawn {
+            z,
+            b,
+            p,
+            score,
+            kappa,
+        } = drawn;
         b.fill(0.0);
         let draws = z.chunks_mut(width).zip(b.chunks_mut(width));
         let rest = p.chunks_mut(width).zip(kappa.chunks_mut(width));
@@ -96,6 +105,9 @@ impl PlainRelaxation for CategoricalRelaxation {
             for (kappa, z) in kappa.iter_mut().zip(z) {
                 *kappa = math::exp(*z - max);
             }
+        }
+        for (score, (b, p)) in score.iter_mut().zip(b.iter().zip(&*p)) {
+            *score = b - p;
         }
     }
 
@@ -153,10 +165,16 @@ mod tests {
             let theta = stream.normals([40, 5], &device)? * 4.0;
             let u = stream.uniforms([40, 5], &device)?;
             let w = stream.normals([40, 5], &device)?;
-            let mut numbers = vec![0.0; 4 * 200];
+            let mut numbers = vec![0.0; 5 * 200];
             let mut pieces = numbers.chunks_mut(200);
-            let [z, b, p, kappa] = std::array::from_fn(|_| pieces.next().expect("four"));
-            let drawn = Drawn { z, b, p, kappa };
+            let [z, b, p, score, kappa] = std::array::from_fn(|_| pieces.next().expect("five"));
+            let drawn = Drawn {
+                z,
+                b,
+                p,
+                score,
+                kappa,
+            };
             plain.draw(width, &theta.to_vec()?, &u.to_vec()?, drawn);
 
             let hard = relaxation.hard(&relaxation.relaxed(&theta, &u));
@@ -164,6 +182,7 @@ mod tests {
             assert_near(z, &relaxation.relaxed(&theta, &u))?;
             assert_near(b, &hard)?;
             assert_near(p, &(&hard - relaxation.score(&theta, &hard)))?;
+            assert_near(score, &relaxation.score(&theta, &hard))?;
             assert_near(kappa, &of_tensors)?;
             let given = w.to_vec()?;
             let changed = |change: &dyn Fn(&mut [f32])| {

@@ -77,13 +77,16 @@ impl<'a> Small<'a> {
 
         theta.with_values(|theta| {
             self.problem.noise.u.with_values(|u| {
-                let drawn = Drawn { z, b, p, kappa };
+                let drawn = Drawn {
+                    z,
+                    b,
+                    p,
+                    score,
+                    kappa,
+                };
                 relaxation.draw(width, theta, u, drawn);
             })
         })??;
-        for (score, (b, p)) in score.iter_mut().zip(b.iter().zip(&*p)) {
-            *score = b - p;
-        }
         let f = cost.drawn(&Tensor::of_numbers(b, shape))?;
         let f = self.problem.each_row(&f);
         let form = state.quadratic();

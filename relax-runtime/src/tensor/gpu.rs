@@ -20,7 +20,7 @@ pub(super) type Flat<T = NoneTape> = Dfdx<(usize,), f32, Gpu, T>;
 /// [`Flat`] while dfdx records an operation on it.
 pub(super) type Taped = Flat<Recorder<Gpu>>;
 
-type Outcome<T> = Result<T, <Gpu as HasErr>::Err>;
+pub(super) type Outcome<T> = Result<T, <Gpu as HasErr>::Err>;
 
 pub(super) fn flat(data: &Data) -> Option<&Flat> {
     match data {

@@ -1,7 +1,7 @@
 //! log p(x | l) = x l − softplus(l) of coins x with logits l, summed over rows, and what its
 //! derivatives need.
 
-use super::math::{exp, ln_1p_by_quotient};
+use super::math::{exp, ln_1p_by_quotient, x_less_step};
 use super::memory;
 use super::rows::{BLOCK, sum};
 use super::threads::{fill, rows_a_share};
@@ -54,11 +54,12 @@ vectorised! {
                 let out = terms.iter_mut().zip(residuals);
                 for ((&x, &l), (term, residual)) in x.iter().zip(l).zip(out) {
                     let e = *term;
-                    let (positive, numerator) = if l > 0.0 { (l, 1.0) } else { (0.0, e) };
-                    // One division for e / (2 + e) and 1 / (1 + e): divisions take the longest.
-                    let inverse = 1.0 / ((2.0 + e) * (1.0 + e));
-                    *term = x * l - positive - ln_1p_by_quotient(e * (1.0 + e) * inverse);
-                    *residual = x - numerator * (2.0 + e) * inverse;
+                    let x = x_less_step(x, l);
+                    // One division for e / (2 + e) and e / (1 + e): divisions take the longest.
+                    let inverse = e / ((2.0 + e) * (1.0 + e));
+                    *term = x * l - ln_1p_by_quotient((1.0 + e) * inverse);
+                    let rare = (2.0 + e) * inverse;
+                    *residual = if l > 0.0 { x + rare } else { x - rare };
                 }
                 double += f64::from(sum(terms));
             }

@@ -15,15 +15,18 @@ pub(crate) fn relu(x: f32) -> f32 {
 }
 
 /// eˣ, after Cephes: x = n log 2 + r, a polynomial for eʳ, and a scale by 2ⁿ in two factors, so
-/// that neither overflows before the product does. Results below the normal range are 0.
+/// that neither overflows or vanishes before the product does.
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
     /// 1.5 · 2²³: adding it rounds to an integer, which is then in the low bits.
     const ROUND: f32 = 12_582_912.0;
     const LN_2_HIGH: f32 = 0.693_359_4;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
-    // Not `clamp`, whose checks keep the loop scalar.
-    let clamped = if x < -88.0 { -88.0 } else { x };
+    /// What is smaller has an exponential below half of the smallest number.
+    const LOWEST: f32 = -104.0;
+    // Not `clamp`, whose checks keep the loop scalar. 0 in place of what vanishes, because processors
+    // are slow with numbers below the normal range.
+    let clamped = if x < LOWEST { 0.0 } else { x };
     let clamped = if clamped > 89.0 { 89.0 } else { clamped };
     let shifted = clamped * std::f32::consts::LOG2_E + ROUND;
     let n = shifted - ROUND;
@@ -44,18 +47,24 @@ pub(crate) fn exp(x: f32) -> f32 {
     let power = |k: i32| f32::from_bits(((k + 127) << 23) as u32);
     let scaled = value * power(half) * power(n - half);
     // A NaN passed both comparisons and made `value` NaN.
-    if x < -87.3 { 0.0 } else { scaled }
+    if x < LOWEST { 0.0 } else { scaled }
 }
 
 /// Natural logarithm, after Cephes: x = m 2ⁿ with m between √½ and √2, and a polynomial for log m.
-/// Numbers below the normal range count as 0.
 #[inline(always)]
 pub(crate) fn ln(x: f32) -> f32 {
     const LN_2_HIGH: f32 = 0.693_359_4;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
+    /// 2²⁵ brings numbers below the normal range into it.
+    const RAISED: f32 = 33_554_432.0;
     let root_half = std::f32::consts::FRAC_1_SQRT_2.to_bits();
-    let above = x.to_bits().wrapping_sub(root_half);
-    let n = ((above as i32) >> 23) as f32;
+    let (normal, lowered) = if x < f32::MIN_POSITIVE {
+        (x * RAISED, 25.0)
+    } else {
+        (x, 0.0)
+    };
+    let above = normal.to_bits().wrapping_sub(root_half);
+    let n = ((above as i32) >> 23) as f32 - lowered;
     let z = f32::from_bits((above & 0x007f_ffff).wrapping_add(root_half)) - 1.0;
     let mut p = 7.037_683_6e-2;
     for c in [
@@ -72,11 +81,7 @@ pub(crate) fn ln(x: f32) -> f32 {
     }
     let square = z * z;
     let value = z + (p * z * square + LN_2_LOW * n - 0.5 * square) + LN_2_HIGH * n;
-    let positive = if x < f32::MIN_POSITIVE {
-        f32::NEG_INFINITY
-    } else {
-        value
-    };
+    let positive = if x > 0.0 { value } else { f32::NEG_INFINITY };
     let finite = if x < f32::INFINITY { positive } else { x };
     if x < 0.0 { f32::NAN } else { finite }
 }
@@ -87,13 +92,13 @@ pub(crate) fn logit(p: f32) -> f32 {
     ln(p / (1.0 - p))
 }
 
-/// log(1 + e) for e in [0, 1], accurate near 0 too.
+/// log(1 + e) for e in [−½, 1], accurate near 0 too.
 #[inline(always)]
-pub(super) fn ln_1p_unit(e: f32) -> f32 {
+pub(crate) fn ln_1p_unit(e: f32) -> f32 {
     ln_1p_by_quotient(e / (2.0 + e))
 }
 
-/// log(1 + e) = 2 artanh(s) by its series, for e in [0, 1] and s = e / (2 + e).
+/// log(1 + e) = 2 artanh(s) by its series, for e in [−½, 1] and s = e / (2 + e).
 #[inline(always)]
 pub(super) fn ln_1p_by_quotient(s: f32) -> f32 {
     let square = s * s;
@@ -109,6 +114,34 @@ pub(super) fn ln_1p_by_quotient(s: f32) -> f32 {
 pub(crate) fn softplus(x: f32) -> f32 {
     let tail = ln_1p_unit(exp(-x.abs()));
     if x > 0.0 { x + tail } else { tail }
+}
+
+/// log p(x) = x l − softplus(l) of a coin x with logit l; nothing cancels where it is all but
+/// certain.
+#[inline(always)]
+pub(crate) fn coin_log_mass(x: f32, l: f32) -> f32 {
+    x_less_step(x, l) * l - ln_1p_unit(exp(-l.abs()))
+}
+
+/// x − σ(l), the derivative of [`coin_log_mass`] by l; nothing cancels there either.
+#[inline(always)]
+pub(crate) fn coin_score(x: f32, l: f32) -> f32 {
+    let e = exp(-l.abs());
+    let rare = e / (1.0 + e);
+    if l > 0.0 { x - 1.0 + rare } else { x - rare }
+}
+
+/// σ(l) (1 − σ(l)), relatively accurate for all logits.
+#[inline(always)]
+pub(crate) fn coin_variance(l: f32) -> f32 {
+    let e = exp(-l.abs());
+    e / ((1.0 + e) * (1.0 + e))
+}
+
+/// x − 1 for positive logits, x elsewhere.
+#[inline(always)]
+pub(super) fn x_less_step(x: f32, l: f32) -> f32 {
+    if l > 0.0 { x - 1.0 } else { x }
 }
 
 /// 1 / (1 + e⁻ˣ) without overflow, relatively accurate for very negative arguments too.
@@ -146,12 +179,13 @@ mod tests {
             (softplus, |x| x.max(0.0) + (-x.abs()).exp().ln_1p()),
         ];
         for (row, (fast, exact)) in table.into_iter().enumerate() {
-            for i in -870_000..=880_000 {
+            for i in -1_040_000..=880_000 {
                 let x = i as f32 * 1e-4;
                 let want = exact(f64::from(x));
-                let error = (f64::from(fast(x)) - want).abs() / want.abs().max(1e-37);
+                // Below the normal range numbers are 2⁻¹⁴⁹ apart.
+                let error = (f64::from(fast(x)) - want).abs() - 3e-45;
                 assert!(
-                    error < 6e-7,
+                    error < 6e-7 * want.abs(),
                     "function {row} at {x}: {} is not {want}",
                     fast(x)
                 );
@@ -161,9 +195,12 @@ mod tests {
 
     #[test]
     fn logarithms_agree_with_double_precision() {
-        for exponent in -86..=87 {
+        for exponent in -104..=87 {
             for step in 0..10_000 {
                 let x = (exponent as f32 + step as f32 * 1e-4).exp();
+                if x == 0.0 {
+                    continue;
+                }
                 let want = f64::from(x).ln();
                 let error = (f64::from(ln(x)) - want).abs() / want.abs().max(0.1);
                 assert!(error < 3e-7, "ln {x}: {} is not {want}", ln(x));
@@ -174,6 +211,22 @@ mod tests {
             let want = f64::from(p).ln() - (-f64::from(p)).ln_1p();
             let error = (f64::from(logit(p)) - want).abs() / want.abs().max(0.5);
             assert!(error < 4e-7, "logit {p}: {} is not {want}", logit(p));
+        }
+    }
+
+    #[test]
+    fn confident_coins_keep_their_small_masses() {
+        for i in -2_000..=2_000 {
+            let l = i as f32 * 0.04;
+            for x in [0.0, 1.0] {
+                let towards = f64::from(if x == 1.0 { l } else { -l });
+                let mass = -((-towards.abs()).exp().ln_1p() + (-towards).max(0.0));
+                let error = (f64::from(coin_log_mass(x, l)) - mass).abs() / mass.abs();
+                assert!(error < 6e-7, "log-mass of {x} at {l}");
+                let score = (f64::from(x) - 0.5).signum() / (1.0 + towards.exp());
+                let error = (f64::from(coin_score(x, l)) - score).abs() / score.abs();
+                assert!(error < 6e-7, "score of {x} at {l}");
+            }
         }
     }
 

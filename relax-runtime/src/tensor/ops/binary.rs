@@ -1,7 +1,9 @@
 //! Elementwise functions of two tensors, with NumPy's broadcasting.
 
-use super::super::cpu::{self, Buffer, zip::Zip};
+use super::super::cpu::{self, Buffer, math, zip::Zip};
 use super::super::dispatch::record_cpu;
+#[cfg(feature = "cuda")]
+use super::super::gpu::{Flat, Outcome, Taped};
 use super::super::graph::{Gradient, Sinks};
 use super::super::{Inner, Shape, Tensor};
 
@@ -127,6 +129,18 @@ fn by_divisor(x: f32, y: f32) -> f32 {
     -(x * inverse) * inverse
 }
 
+/// [`Tensor::coin_log_mass`] by dfdx: the cross-entropy of a logit with the target x, negated.
+#[cfg(feature = "cuda")]
+fn coin_log_mass_gpu(l: Taped, x: Flat) -> Outcome<Taped> {
+    l.try_bce_with_logits(x)?.try_negate()
+}
+
+#[cfg(feature = "cuda")]
+fn coin_score_gpu(l: Taped, x: Flat) -> Outcome<Taped> {
+    use dfdx::tensor_ops::TrySub;
+    l.try_sigmoid()?.try_sub(x)?.try_negate()
+}
+
 /// The sum of those that are there; `like` gives the shape when none is.
 fn total(terms: [Option<Tensor>; 2], like: &Tensor) -> Tensor {
     match terms {
@@ -188,6 +202,37 @@ impl Tensor {
             cpu: |x, y| x / y, Slope::Of(|_, y: f32| 1.0 / y), Slope::Of(by_divisor);
             gpu: dfdx::tensor_ops::TryDiv::try_div;
             |ta, tb, _, y, z| total([ta.cloned(), tb.map(|t| (z * t).neg())], z) / y
+        )
+    }
+
+    /// log p(value | self) of coins with logits `self`, x l − softplus(l), element by element.
+    #[track_caller]
+    pub(crate) fn coin_log_mass(&self, value: &Tensor) -> Tensor {
+        binary!(
+            "log_mass",
+            self,
+            value,
+            cpu: |l, x| math::coin_log_mass(x, l),
+            Slope::Of(|l, x| math::coin_score(x, l)), Slope::Of(|l, _| l);
+            gpu: coin_log_mass_gpu;
+            |tl, tx, l, x, z| total([tl.map(|t| t * l.coin_score(x)), tx.map(|t| l * t)], z)
+        )
+    }
+
+    /// x − σ(l) of coins x with logits l = `self`; the derivative by x is 1, that by l −σ′(l).
+    #[track_caller]
+    pub(crate) fn coin_score(&self, value: &Tensor) -> Tensor {
+        binary!(
+            "score",
+            self,
+            value,
+            cpu: |l, x| math::coin_score(x, l),
+            Slope::Of(|l, _| -math::coin_variance(l)), ONE;
+            gpu: coin_score_gpu;
+            |tl, tx, l, _, z| {
+                let bent = |t: &Tensor| (t * l.sigmoid() * l.neg().sigmoid()).neg();
+                total([tl.map(bent), tx.cloned()], z)
+            }
         )
     }
 

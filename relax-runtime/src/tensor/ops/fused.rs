@@ -113,17 +113,17 @@ impl Tensor {
     /// log p(value | self) of coins with logits `self`, x l − softplus(l), summed over all axes from
     /// the `k`-th on; both broadcast.
     #[track_caller]
-    pub(crate) fn coin_log_mass(&self, value: &Tensor, k: usize) -> Tensor {
+    pub(crate) fn coin_log_mass_from(&self, value: &Tensor, k: usize) -> Tensor {
         let (l, x) = match self.aligned(value, "log_mass") {
             Ok(operands) => operands,
             Err(refused) => return refused,
         };
         let (Some((logits, of)), Some((value, at))) = (on_cpu(&l), on_cpu(&x)) else {
-            return (&x * &l - l.softplus()).sum_from(k);
+            return l.coin_log_mass(&x).sum_from(k);
         };
         let (shape, width) = rows_from(&l, k);
         if few(&l, width) {
-            return (&x * &l - l.softplus()).sum_from(k);
+            return l.coin_log_mass(&x).sum_from(k);
         }
         let (sums, residuals) = bernoulli::log_mass(cpu::slice(at), cpu::slice(of), width);
         let residuals = Buffer::from(residuals);

@@ -61,7 +61,9 @@ fn log_softmax_cpu(inner: &Inner, flat: &Buffer, split: (usize, usize, usize)) -
     let (outer, n, rest) = split;
     let (totals, weights, sums) = softmax::logsumexp(cpu::slice(flat), split);
     let zip = Zip::new([[1, outer, n, rest], [1, outer, 1, rest]]);
-    let values = zip.apply([flat, &totals].map(cpu::slice), |x, total| x - total);
+    // The smallest number in place of −∞, as in `off_nothing`.
+    let less = |x: f32, total: f32| x - if total < f32::MIN { f32::MIN } else { total };
+    let values = zip.apply([flat, &totals].map(cpu::slice), less);
     record_cpu(&[inner], inner.shape, values, move |g, sinks| {
         sinks.pass_changed(0, g, |g| {
             softmax::log_softmax_back(g, split, cpu::slice(&weights), cpu::slice(&sums));
@@ -127,19 +129,21 @@ impl Tensor {
         self.sum_all() / self.len() as f32
     }
 
-    /// log Σ exp along an axis, which is removed; no overflow, and -∞ where all elements are.
+    /// log Σ exp along an axis, which is removed; no overflow, and -∞ where all elements are: there
+    /// with a derivative of 0.
     #[track_caller]
     pub fn logsumexp(&self, axis: isize) -> Tensor {
         self.logsumexp_as(axis, false, "logsumexp")
     }
 
-    /// Softmax along an axis.
+    /// Softmax along an axis; 0 where all elements are −∞, as none of them has a share.
     #[track_caller]
     pub fn softmax(&self, axis: isize) -> Tensor {
-        (self - self.logsumexp_as(axis, true, "softmax")).exp()
+        (self - self.logsumexp_as(axis, true, "softmax").off_nothing()).exp()
     }
 
-    /// Logarithm of the softmax along an axis, exact for far apart elements too.
+    /// Logarithm of the softmax along an axis, exact for far apart elements too; -∞ where all
+    /// elements are.
     #[track_caller]
     pub fn log_softmax(&self, axis: isize) -> Tensor {
         if let Ok(inner) = &self.0
@@ -154,7 +158,17 @@ impl Tensor {
                 |direction, _, y| direction - (direction * y.exp()).sum_keepdim(axis),
             );
         }
-        self - self.logsumexp_as(axis, true, "log_softmax")
+        self - self.logsumexp_as(axis, true, "log_softmax").off_nothing()
+    }
+
+    /// log Σ exp, with the smallest number in place of −∞: what all of −∞ are made of is as far below
+    /// it as below any other.
+    fn off_nothing(&self) -> Tensor {
+        let inner = self.0.as_ref().ok();
+        match inner.and_then(|inner| inner.data.on_cpu()) {
+            Some(flat) if !cpu::slice(flat).contains(&f32::NEG_INFINITY) => self.clone(),
+            _ => self.kept_within(f32::MIN, f32::INFINITY),
+        }
     }
 
     /// Shifted by the largest element, a constant whose derivative cancels; the axis is kept with
@@ -178,13 +192,18 @@ impl Tensor {
             return self.lift(
                 |inner| Ok(logsumexp_cpu(inner, flat, split, shape)),
                 |direction, x, y| {
-                    let shares = (x - y.reshaped(kept)).exp();
+                    let shares = (x - y.reshaped(kept).off_nothing()).exp();
                     (direction * shares).sum_keepdim(axis).reshaped(shape)
                 },
             );
         }
         let largest = self.without_history().unrounded().max(axis);
         let largest = largest.clamp(f32::MIN, f32::MAX).reshaped(kept);
-        ((self - &largest).exp().sum_keepdim(axis).ln() + largest).reshaped(shape)
+        let sums = (self - &largest).exp().sum_keepdim(axis);
+        // Where all elements are −∞ the logarithm of a constant takes the place of that of 0.
+        let nothing = sums.detach().unrounded().le(0.0);
+        let logs = nothing.select_where(&sums.ones_like(), &sums).ln() + largest;
+        let none = logs.full_like(f32::NEG_INFINITY);
+        nothing.select_where(&none, &logs).reshaped(shape)
     }
 }
