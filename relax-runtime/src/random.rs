@@ -72,26 +72,77 @@ impl Stream {
         ((u128::from(self.0.next_u64()) * n as u128) >> 64) as usize
     }
 
+    /// A [`uniform`](Self::uniform) number modulo 1, as [`noise`](crate::dist::noise): within 2⁻¹³ of
+    /// 0 and 1 with 64 bits, so that choices of any likelihood down to 10⁻¹⁵ are as frequent as they
+    /// are likely.
+    pub fn noise_number(&mut self) -> f32 {
+        const TAIL: u32 = 1 << 10;
+        const LAST: u32 = u32::MAX >> 9;
+        let word = self.0.next_u32();
+        let step = word >> 9;
+        match step {
+            ..TAIL => self.fine(word),
+            _ if step > LAST - TAIL => -self.fine(!word),
+            _ => (step as f32 + 0.5) * (1.0 / 8_388_608.0),
+        }
+    }
+
+    /// The number near 0 that begins with the last word, and goes on with one of a stream beside
+    /// this one.
+    #[cold]
+    fn fine(&self, word: u32) -> f32 {
+        const BESIDE: u64 = 0x9e37_79b9_7f4a_7c15;
+        let mut beside = self.0.clone();
+        beside.set_stream(self.0.get_stream() ^ BESIDE);
+        beside.set_word_pos(self.0.get_word_pos());
+        let bits = (u64::from(word) << 32) | u64::from(beside.next_u32());
+        ((bits as f64 + 0.5) * (1.0 / 18_446_744_073_709_551_616.0)) as f32
+    }
+
     /// A tensor of [`uniform`](Self::uniform) numbers.
+    ///
+    /// # Errors
+    /// If no memory could hold the shape.
+    #[track_caller]
     pub fn uniforms(&mut self, shape: impl Into<Shape>, device: &Device) -> Result<Tensor> {
         let shape = shape.into().in_memory("uniforms")?;
+        self.word_each(shape, device, Self::uniform)
+    }
+
+    /// A tensor of [`noise_number`](Self::noise_number)s: what discrete laws are drawn with.
+    ///
+    /// # Errors
+    /// If no memory could hold the shape.
+    #[track_caller]
+    pub fn noise(&mut self, shape: impl Into<Shape>, device: &Device) -> Result<Tensor> {
+        let shape = shape.into().in_memory("noise")?;
+        self.word_each(shape, device, Self::noise_number)
+    }
+
+    /// Numbers that take a word of the stream each.
+    fn word_each(
+        &mut self,
+        shape: Shape,
+        device: &Device,
+        number: impl Fn(&mut Self) -> f32 + Sync,
+    ) -> Result<Tensor> {
         let len = shape.numel();
         if len <= FEW && *device == Device::cpu() {
             let mut few = [0.0; FEW];
-            few[..len].iter_mut().for_each(|u| *u = self.uniform());
+            few[..len].iter_mut().for_each(|u| *u = number(self));
             return Ok(Tensor::of_numbers(&few[..len], shape));
         }
         let mut values = memory::take(len);
         let least = rows_a_share(1);
         if values.len() < 2 * least {
-            values.iter_mut().for_each(|u| *u = self.uniform());
+            values.iter_mut().for_each(|u| *u = number(self));
         } else {
             // Each thread counts from where its first number is in the stream.
             let (rng, first) = (&self.0, self.0.get_word_pos());
             fill([(&mut values, 1)], least, |range, [values]| {
                 let mut part = Self(rng.clone());
                 part.0.set_word_pos(first + range.start as u128);
-                values.iter_mut().for_each(|u| *u = part.uniform());
+                values.iter_mut().for_each(|u| *u = number(&mut part));
             });
             self.0.set_word_pos(first + values.len() as u128);
         }
@@ -141,8 +192,91 @@ mod tests {
         for len in [3, 50_000, 7, FEW] {
             let tensor = stream.uniforms(len, &Device::cpu())?.to_vec()?;
             assert!(tensor.into_iter().all(|u| u == one_by_one.uniform()));
+            let tensor = stream.noise(len, &Device::cpu())?.to_vec()?;
+            assert!(tensor.into_iter().all(|n| n == one_by_one.noise_number()));
         }
         assert_eq!(stream.uniform(), one_by_one.uniform());
+        Ok(())
+    }
+
+    #[test]
+    fn noise_is_the_uniform_number_with_finer_ends() {
+        let (mut plain, mut fine) = (Key::new(1).stream("h"), Key::new(1).stream("h"));
+        let mut ends = [0, 0];
+        for _ in 0..1_000_000 {
+            let (u, n) = (plain.uniform(), fine.noise_number());
+            let (whole, end) = if n < 0.0 {
+                (1.0 + f64::from(n), 1)
+            } else {
+                (f64::from(n), 0)
+            };
+            assert!((whole - f64::from(u)).abs() <= 1.0 / 8_388_608.0);
+            if n.abs() > 1.0 / 8_192.0 {
+                assert_eq!(u, n);
+            } else {
+                ends[end] += 1;
+            }
+        }
+        // 122 of each are expected.
+        assert!(
+            ends.iter().all(|count| (80..170).contains(count)),
+            "{ends:?}"
+        );
+    }
+
+    /// How many of 2³² numbers show the rare side of a choice, whose noise is `sign` times a number
+    /// near 0: counted over the first words, with many continuations each.
+    fn rare_words(words: u32, sign: f32, rare: impl Fn(&Tensor) -> Result<Tensor>) -> Result<f64> {
+        const CONTINUATIONS: usize = 500;
+        let mut stream = Key::new(5).stream("rare");
+        let mut noise = Vec::new();
+        for word in 0..words {
+            for _ in 0..CONTINUATIONS {
+                stream.0.next_u32();
+                noise.push(sign * stream.fine(word));
+            }
+        }
+        let shown = rare(&Tensor::from_slice(&noise))?.sum_all().item()?;
+        Ok(f64::from(shown) / CONTINUATIONS as f64)
+    }
+
+    #[test]
+    fn rare_sides_are_as_frequent_as_they_are_likely() -> Result<()> {
+        use crate::dist::{Bernoulli, BernoulliRelaxation, CategoricalRelaxation, Law, Relaxation};
+        for logit in [16.0, 18.0, 20.0_f32] {
+            let expected = 4_294_967_296.0 / (1.0 + f64::from(logit).exp());
+            let words = 2 * expected as u32 + 4;
+            for sign in [1.0, -1.0] {
+                // Of logit 20 the side 0 is rare, of −20 the side 1.
+                let theta = Tensor::scalar(sign * logit);
+                let coin = Bernoulli::logits(&theta)?;
+                let shown = rare_words(words, sign, |noise| {
+                    let drawn = coin.draw(noise);
+                    let kappa = BernoulliRelaxation.kappa(&theta, noise, &drawn);
+                    assert!(kappa.to_vec()?.iter().all(|k| (0.0..=1.0).contains(k)));
+                    Ok(if sign > 0.0 { 1.0 - drawn } else { drawn })
+                })?;
+                let error = (shown - expected).abs() / expected;
+                assert!(error < 0.01, "logit {}: off by {error}", sign * logit);
+            }
+        }
+        // The second category wins where its noise is near 1, the more so the nearer the first one's
+        // is to 0.
+        const GRID: usize = 200;
+        let theta = Tensor::from_slice(&[20.0, 0.0]);
+        let expected = 4_294_967_296.0 * (-20.0_f64).exp();
+        let mut shown = 0.0;
+        for i in 0..GRID {
+            let first = (i as f32 + 0.5) / GRID as f32;
+            let words = 2 * (expected * f64::from(-first.ln())) as u32 + 4;
+            shown += rare_words(words, -1.0, |noise| {
+                let pairs = Tensor::stack(&[&noise.full_like(first), noise], -1);
+                let z = CategoricalRelaxation.relaxed(&theta, &pairs);
+                Ok(CategoricalRelaxation.hard(&z).index(-1, 1))
+            })?;
+        }
+        let error = (shown / GRID as f64 - expected).abs() / expected;
+        assert!(error < 0.02, "category: off by {error}");
         Ok(())
     }
 

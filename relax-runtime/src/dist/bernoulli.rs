@@ -7,7 +7,7 @@ use smallvec::smallvec;
 
 use super::{
     Distribution, Law, Number, Operand, PerParameter, PlainRelaxation, Relaxation, check_fit,
-    check_values, expand_parameter, parameter_error,
+    check_values, expand_parameter, noise, parameter_error,
 };
 use crate::error::Result;
 use crate::random::Stream;
@@ -220,7 +220,7 @@ impl Law for Bernoulli<Tensor> {
     }
 
     fn noise(&self, stream: &mut Stream) -> Result<Tensor> {
-        stream.uniforms(self.logits.shape(), &self.logits.device())
+        stream.noise(self.logits.shape(), &self.logits.device())
     }
 
     fn draw(&self, noise: &Tensor) -> Tensor {
@@ -259,16 +259,9 @@ impl Law for Bernoulli<Tensor> {
 #[derive(Debug)]
 pub struct BernoulliRelaxation;
 
-impl BernoulliRelaxation {
-    /// `x` where b = 1, `1 − x` where b = 0.
-    fn towards(x: &Tensor, b: &Tensor) -> Tensor {
-        Tensor::select_where(b, x, &(1.0 - x))
-    }
-}
-
-/// Noise of exactly 0 or 1, which a caller may pass, moved to the nearest uniform draw.
-fn open(u: &Tensor) -> Tensor {
-    u.clamp(EPSILON, 1.0 - EPSILON)
+/// The noise where b = 1, its mirror image where b = 0.
+fn towards(noise: &Tensor, b: &Tensor) -> Tensor {
+    Tensor::select_where(b, noise, &-noise)
 }
 
 /// ∂σ(z/λ)/∂z, at `cold` = 1/λ.
@@ -279,22 +272,12 @@ fn slope(z: &Tensor, cold: f32) -> Tensor {
 
 /// The functions of single numbers behind [`BernoulliRelaxation`], for passes over memory of the CPU.
 pub(super) mod scalar {
-    use super::EPSILON;
+    use super::noise;
     use crate::tensor::cpu::math;
 
     #[inline(always)]
-    pub(in super::super) fn open(u: f32) -> f32 {
-        math::clamp(u, EPSILON, 1.0 - EPSILON)
-    }
-
-    #[inline(always)]
-    pub(super) fn logistic([u]: [f32; 1]) -> f32 {
-        math::logit(open(u))
-    }
-
-    #[inline(always)]
     pub(in super::super) fn relaxed([theta, u]: [f32; 2]) -> f32 {
-        theta + math::logit(open(u))
+        theta + noise::scalar::logit(u)
     }
 
     #[inline(always)]
@@ -311,7 +294,7 @@ pub(super) mod scalar {
     pub(in super::super) fn kappa([theta, u, b]: [f32; 3]) -> f32 {
         let towards = b > 0.5;
         let against = math::sigmoid(if towards { -theta } else { theta });
-        let chance = if towards { open(u) } else { 1.0 - open(u) };
+        let chance = noise::scalar::uniform(if towards { u } else { -u });
         let kappa = against / chance;
         math::clamp(kappa, 0.0, 1.0)
     }
@@ -345,11 +328,10 @@ pub(super) mod scalar {
 
 impl Relaxation for BernoulliRelaxation {
     fn relaxed(&self, theta: &Tensor, u: &Tensor) -> Tensor {
-        let logistic = |[u]: [Tensor; 1]| open(&u).logit();
         if theta.is_tracked() || theta.tangent().is_some() {
-            return theta + Tensor::pointwise([u], scalar::logistic, logistic);
+            return theta + noise::logit(u);
         }
-        let relaxed = |[theta, u]: [Tensor; 2]| theta + logistic([u]);
+        let relaxed = |[theta, u]: [Tensor; 2]| theta + noise::logit(&u);
         Tensor::pointwise([theta, u], scalar::relaxed, relaxed)
     }
 
@@ -361,8 +343,8 @@ impl Relaxation for BernoulliRelaxation {
     /// paper's v′ inserted into z and simplified, so that nothing cancels at large |θ|.
     fn conditional(&self, theta: &Tensor, v: &Tensor, b: &Tensor) -> Tensor {
         let sign = b * 2.0 - 1.0;
-        let towards = Self::towards(&open(v), b);
-        let size = (&sign * theta + towards.ln()).softplus() - (1.0 - &towards).ln();
+        let towards = towards(v, b);
+        let size = (&sign * theta + noise::ln(&towards)).softplus() - noise::ln(&-towards);
         sign * size
     }
 
@@ -372,8 +354,8 @@ impl Relaxation for BernoulliRelaxation {
         let size = self.relaxed(&theta, u).abs();
         let sign = b * 2.0 - 1.0;
         let log_denominator = (sign * &theta - &size).softplus();
-        let towards = ((-&size).exp() * -1.0 + 1.0) * (-log_denominator).exp();
-        Self::towards(&towards, b)
+        let log_numerator = (-(-size).exp()).ln_1p();
+        towards(&noise::of_ln(&(log_numerator - log_denominator)), b)
     }
 
     fn squash(&self, z: &Tensor, temperature: &Tensor) -> Tensor {
@@ -422,7 +404,7 @@ impl Relaxation for BernoulliRelaxation {
     fn kappa(&self, theta: &Tensor, u: &Tensor, b: &Tensor) -> Tensor {
         Tensor::pointwise([theta, u, b], scalar::kappa, |[theta, u, b]| {
             let against = ((1.0 - &b * 2.0) * theta).sigmoid();
-            (against / Self::towards(&open(&u), &b)).clamp(0.0, 1.0)
+            (against / noise::uniform(&towards(&u, &b))).clamp(0.0, 1.0)
         })
     }
 
@@ -448,7 +430,7 @@ impl Relaxation for BernoulliRelaxation {
 
     /// 2u − 1: z is logistic around θ.
     fn relaxed_score(&self, _: &Tensor, u: &Tensor) -> Tensor {
-        open(u) * 2.0 - 1.0
+        noise::uniform(u) * 2.0 - 1.0
     }
 
     fn plain(&self) -> Option<&dyn PlainRelaxation> {

@@ -6,7 +6,7 @@ use smallvec::smallvec;
 
 use super::{
     Distribution, Law, Number, PerParameter, PlainRelaxation, Relaxation, VectorOperand,
-    check_values, expand_parameter, parameter_error,
+    check_values, expand_parameter, noise, parameter_error,
 };
 use crate::error::{Error, Result};
 use crate::random::Stream;
@@ -253,7 +253,7 @@ impl Law for Categorical<Tensor> {
     }
 
     fn noise(&self, stream: &mut Stream) -> Result<Tensor> {
-        stream.uniforms(self.logits.shape(), &self.logits.device())
+        stream.noise(self.logits.shape(), &self.logits.device())
     }
 
     fn draw(&self, noise: &Tensor) -> Tensor {
@@ -310,11 +310,6 @@ pub struct CategoricalRelaxation;
 /// neighbours by 2⁻¹⁹.
 const SMALLEST_GAP: f32 = 4e-6;
 
-/// Noise of exactly 0 or 1, which a caller may pass, moved to the nearest uniform draw.
-fn open(u: &Tensor) -> Tensor {
-    u.clamp(f32::EPSILON / 2.0, 1.0 - f32::EPSILON / 2.0)
-}
-
 /// Takes the p-weighted sum of each row off its elements, times p: the transposed Jacobian of
 /// log softmax, applied to a cotangent.
 fn project(theta: &Tensor, cotangent: &Tensor) -> Tensor {
@@ -324,7 +319,7 @@ fn project(theta: &Tensor, cotangent: &Tensor) -> Tensor {
 
 impl Relaxation for CategoricalRelaxation {
     fn relaxed(&self, theta: &Tensor, u: &Tensor) -> Tensor {
-        theta.log_softmax(-1) - (-open(u).ln()).ln()
+        theta.log_softmax(-1) - (-noise::ln(u)).ln()
     }
 
     fn hard(&self, z: &Tensor) -> Tensor {
@@ -334,7 +329,7 @@ impl Relaxation for CategoricalRelaxation {
 
     /// With E = −ln v: z̃ = −ln E at the chosen category, −ln(E/p + E_chosen) elsewhere.
     fn conditional(&self, theta: &Tensor, v: &Tensor, b: &Tensor) -> Tensor {
-        let log_e = (-open(v).ln()).ln();
+        let log_e = (-noise::ln(v)).ln();
         let chosen = (&log_e * b).sum_keepdim(-1);
         let above = (log_e - theta.log_softmax(-1) - &chosen).softplus();
         // Far above rounding, so that the chosen category stays the largest.
@@ -348,8 +343,8 @@ impl Relaxation for CategoricalRelaxation {
     fn coupled_noise(&self, theta: &Tensor, u: &Tensor, b: &Tensor) -> Tensor {
         let z = self.relaxed(&theta.detach(), u);
         let max = z.max(-1).unsqueeze(-1);
-        let others = open(u).ln() * (1.0 - (z - &max).exp());
-        Tensor::select_where(b, &-(-max).exp(), &others).exp()
+        let others = noise::ln(u) * (1.0 - (z - &max).exp());
+        noise::of_ln(&Tensor::select_where(b, &-(-max).exp(), &others))
     }
 
     fn squash(&self, z: &Tensor, temperature: &Tensor) -> Tensor {
@@ -396,7 +391,7 @@ impl Relaxation for CategoricalRelaxation {
 
     /// 1 + ln u by normalised θ, around which z is Gumbel.
     fn relaxed_score(&self, theta: &Tensor, u: &Tensor) -> Tensor {
-        project(theta, &(open(u).ln() + 1.0))
+        project(theta, &(noise::ln(u) + 1.0))
     }
 
     fn plain(&self) -> Option<&dyn PlainRelaxation> {

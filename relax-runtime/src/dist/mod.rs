@@ -5,6 +5,7 @@
 
 mod bernoulli;
 mod categorical;
+pub mod noise;
 mod normal;
 mod one_hot;
 mod operand;

@@ -144,7 +144,7 @@ impl Law for OneHotCategorical<Tensor> {
     }
 
     fn noise(&self, stream: &mut Stream) -> Result<Tensor> {
-        stream.uniforms(self.logits.shape(), &self.logits.device())
+        stream.noise(self.logits.shape(), &self.logits.device())
     }
 
     fn draw(&self, noise: &Tensor) -> Tensor {

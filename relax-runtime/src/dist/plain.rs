@@ -4,7 +4,7 @@
 use std::fmt::Debug;
 
 use super::bernoulli::scalar;
-use super::{BernoulliRelaxation, CategoricalRelaxation};
+use super::{BernoulliRelaxation, CategoricalRelaxation, noise};
 use crate::tensor::cpu::math;
 use crate::tensor::cpu::rows::{self, dot};
 
@@ -96,7 +96,7 @@ impl PlainRelaxation for CategoricalRelaxation {
             for (i, (z, p)) in z.iter_mut().zip(p).enumerate() {
                 let log_p = theta[i] - log_sum;
                 *p = math::exp(log_p);
-                *z = log_p - math::ln(-math::ln(scalar::open(u[i])));
+                *z = log_p - math::ln(-noise::scalar::ln(u[i]));
                 if *z > max {
                     (chosen, max) = (i, *z);
                 }

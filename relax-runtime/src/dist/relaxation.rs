@@ -8,7 +8,7 @@ use crate::tensor::{Tensor, grad};
 
 /// How a discrete law with logits θ is drawn through a relaxed sample.
 ///
-/// Notation of Grathwohl et al. 2018: u uniform noise, z the relaxed sample, b = H(z) the hard one
+/// Notation of Grathwohl et al. 2018: u uniform [noise](super::noise), z the relaxed sample, b = H(z) the hard one
 /// (as a vertex: 0/1, or one-hot along the last axis), z̃ ~ p(z | b, θ). All tensors have θ's shape.
 /// Functions called differentiable carry gradients and tangents of θ.
 pub trait Relaxation: Debug {

@@ -3,6 +3,7 @@
 use super::rloo::leave_one_out;
 use super::site::{Estimator, SiteClass, SiteState, SiteTask};
 use super::{Cost, Estimate, Problem};
+use crate::dist::noise;
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 
@@ -32,16 +33,16 @@ fn copula(problem: &Problem<'_>, theta: &Tensor) -> Result<Vec<Tensor>> {
     let first = relaxation.hard(&relaxation.relaxed(theta, u));
     let others = further.len().max(1) as f32;
     let mostly_one = theta.gt(0.0);
-    let w = Tensor::select_where(&mostly_one, &(1.0 - u), u);
     // What the first share leaves is split among the others in proportion to exponentials.
-    let left = ((1.0 - w).ln() / others).exp();
-    let exponentials: Vec<Tensor> = further.iter().map(|v| -v.ln()).collect();
+    let ln_left = noise::ln(&Tensor::select_where(&mostly_one, u, &-u)) / others;
+    let exponentials: Vec<Tensor> = further.iter().map(|v| -noise::ln(v)).collect();
     let sum = exponentials
         .iter()
         .fold(theta.zeros_like(), |sum, e| sum + e);
-    let threshold = rare_root(theta, others);
+    // 1 − share is compared by its logarithm, which tells small shares apart.
+    let threshold = (-rare_root(theta, others)).ln_1p();
     let other = |e: &Tensor| {
-        let rare = (1.0 - &left * e / &sum).lt(&threshold);
+        let rare = (&ln_left + (e / &sum).ln()).gt(&threshold);
         Tensor::select_where(&mostly_one, &(1.0 - &rare), &rare)
     };
     let draws: Vec<Tensor> = std::iter::once(first)

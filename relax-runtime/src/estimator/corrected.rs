@@ -4,6 +4,7 @@
 use super::problem::Problem;
 use super::relax::twice_mean;
 use super::{Cost, Estimate};
+use crate::dist::noise;
 use crate::error::{Error, Result};
 use crate::surrogate::{RelaxedCost, Surrogate};
 use crate::tensor::{Rounding, Tensor, grad};
@@ -135,7 +136,7 @@ impl Problem<'_> {
             0 => u.clone(),
             _ => u.slice(-1, 0..1),
         };
-        Ok(u.gt(0.5))
+        Ok(noise::uniform(&u).gt(0.5))
     }
 
     /// Sums over each event, shaped to multiply tensors of θ's shape.

@@ -15,7 +15,7 @@ use crate::tensor::Tensor;
 pub fn disarm(problem: Problem<'_>, cost: &dyn Cost) -> Result<Estimate> {
     let (relaxation, theta) = (problem.relaxation, problem.theta.detach());
     let draw = |u: &Tensor| relaxation.hard(&relaxation.relaxed(&theta, u));
-    let (b, antithetic) = (draw(&problem.noise.u), draw(&(1.0 - &problem.noise.u)));
+    let (b, antithetic) = (draw(&problem.noise.u), draw(&-&problem.noise.u));
     let f = cost.drawn(&b)?;
     let difference = problem.spread(&((&f - cost.hard(&antithetic)?) * 0.5))?;
     let gradient = difference * (b - antithetic) * theta.abs().sigmoid();

@@ -3,6 +3,7 @@
 use super::problem::{pull, spread};
 use super::site::{Estimator, SiteClass, SiteState, SiteTask};
 use super::{Cost, Estimate, Problem};
+use crate::dist::noise;
 use crate::error::{Error, Result};
 use crate::surrogate::VarianceGradient;
 use crate::tensor::Tensor;
@@ -29,7 +30,7 @@ pub fn disarm_tree(problem: Problem<'_>, cost: &dyn Cost) -> Result<Estimate> {
     let categories = theta.check()?.shape().last().copied().unwrap_or(0);
     let mut walk = Walk {
         b: &b,
-        v,
+        v: &noise::uniform(v),
         log_odds: log_odds(&theta, categories),
         steps: Vec::new(),
         leaves: Vec::new(),

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::surrogate::{CostAt, Surroundings, VarianceGradient};
 use crate::tensor::{Shape, Tensor, grad};
 
-/// The random numbers behind one draw, of θ's shape, uniform in (0, 1).
+/// The random numbers behind one draw, of θ's shape: uniform [noise](crate::dist::noise).
 #[derive(Clone, Debug)]
 pub struct Noise {
     /// u, behind z and b.

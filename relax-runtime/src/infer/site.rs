@@ -304,7 +304,7 @@ impl Site {
             Coupling::Coupled => None,
             Coupling::Independent => {
                 let mut stream = work.key.stream(&format!("{}/v", latent.name));
-                Some(stream.uniforms(theta.shape(), &device)?)
+                Some(stream.noise(theta.shape(), &device)?)
             }
         };
         let further = match self.estimator.further_noise(self.class) {
@@ -312,7 +312,7 @@ impl Site {
             count => {
                 let mut stream = work.key.stream(&format!("{}/further", latent.name));
                 (0..count)
-                    .map(|_| stream.uniforms(theta.shape(), &device))
+                    .map(|_| stream.noise(theta.shape(), &device))
                     .collect::<Result<_>>()?
             }
         };
