@@ -26,7 +26,9 @@ pub mod surrogate;
 pub use error::{Error, Result};
 pub use random::{Key, Stream};
 pub use relax_macros::{call, cost, model, observe, param, plate, sample};
-pub use tensor::{Device, Parameter, Shape, Tensor, grad, set_threads, threads};
+pub use tensor::{
+    Device, Parameter, Shape, Simd, Tensor, grad, set_simd, set_threads, simd, threads,
+};
 
 /// What most programs need.
 pub mod prelude {

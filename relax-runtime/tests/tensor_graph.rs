@@ -187,6 +187,7 @@ fn a_tangents_gradient_reaches_parameters() -> Result<()> {
     Ok(())
 }
 
+#[cfg(feature = "dfdx")]
 #[test]
 fn dfdx_tensors_and_modules_round_trip() -> Result<()> {
     use dfdx::nn::modules::{Linear, Tanh};

@@ -8,8 +8,14 @@ use dfdx::tensor_ops::TryMul;
 use super::dispatch::Data;
 use super::graph::{Gradient, OnCpu, Sinks};
 use super::recorder::Recorder;
-use super::{Device, Inner, Shape, Tensor, cpu, device};
+use super::{Device, Inner, Shape, Tensor, cpu};
 use crate::error::{Error, Result};
+
+thread_local! {
+    /// One handle a thread: it owns no tensor, only dfdx's allocation cache and its unused
+    /// random generator.
+    static CPU: Cpu = Cpu::default();
+}
 
 /// A dfdx tensor on the CPU whose operations are recorded in a [`Tensor`]'s graph.
 pub type Traced<S> = Dfdx<S, f32, Cpu, Recorder<Cpu>>;
@@ -130,7 +136,8 @@ fn typed<S: DfdxShape>(inner: &Inner, shape: S, op: &str) -> Result<Dfdx<S, f32,
         ))
     })?;
     let values = cpu::slice(buffer).to_vec();
-    (device::cpu().try_tensor_from_vec(values, shape)).map_err(backend)
+    let device = CPU.with(Cpu::clone);
+    device.try_tensor_from_vec(values, shape).map_err(backend)
 }
 
 fn backend(error: <Cpu as HasErr>::Err) -> Error {

@@ -2,15 +2,7 @@
 
 use std::fmt;
 
-use dfdx::tensor::Cpu;
-
 use crate::error::{Error, Result};
-
-thread_local! {
-    /// One handle a thread: it owns no tensor, only dfdx's allocation cache and its unused
-    /// random generator.
-    static CPU: Cpu = Cpu::default();
-}
 
 /// Where a tensor's numbers live and its operations run.
 #[derive(Clone, Default)]
@@ -73,11 +65,6 @@ impl Device {
             message: "this build has no GPU support; build with `--features cuda`".into(),
         })
     }
-}
-
-/// This thread's CPU handle.
-pub(super) fn cpu() -> Cpu {
-    CPU.with(Cpu::clone)
 }
 
 impl PartialEq for Device {

@@ -11,6 +11,7 @@
 //! No operation panics on a wrong shape. Its result is *poisoned*: it carries the error with the
 //! caller's line, every operation on it passes that error on, and reading it reports it.
 
+#[cfg(feature = "dfdx")]
 mod convert;
 #[macro_use]
 pub(crate) mod cpu;
@@ -24,6 +25,7 @@ mod ops;
 mod parameter;
 mod provenance;
 mod read;
+#[cfg(feature = "dfdx")]
 mod recorder;
 mod rounding;
 mod shape;
@@ -32,7 +34,9 @@ mod text;
 use std::panic::Location;
 use std::rc::{Rc, Weak};
 
+#[cfg(feature = "dfdx")]
 pub use convert::Traced;
+pub use cpu::simd::{Simd, set_simd, simd};
 pub use cpu::threads::{set_threads, threads};
 pub use device::Device;
 pub(crate) use grad::grad_parameters_around;
@@ -41,6 +45,7 @@ pub use ops::Comparand;
 pub use parameter::Parameter;
 pub(crate) use provenance::Provenance;
 pub use provenance::SiteSet;
+#[cfg(feature = "dfdx")]
 pub use recorder::Recorder;
 pub(crate) use rounding::Rounding;
 pub use shape::{MAX_RANK, Shape};

@@ -19,6 +19,11 @@ pub(super) mod zip;
 
 pub(crate) use buffer::Buffer;
 
+/// Says, once, that an environment variable has a value that makes no sense.
+fn warn_setting(name: &str, value: &str, instead: &str) {
+    eprintln!("relax: {name}=`{value}` makes no sense here; {instead}");
+}
+
 /// The numbers.
 pub(super) fn slice(buffer: &Buffer) -> &[f32] {
     buffer.as_slice()

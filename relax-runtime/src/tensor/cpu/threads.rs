@@ -13,24 +13,36 @@ use super::pool::POOL;
 /// The number of threads in use; 0 stands for all.
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 
+/// More threads than any kernel gains by.
+const MOST: usize = 256;
+
 /// Sets how many threads kernels on the CPU use, the calling one included; all cores that the
 /// process may use unless set, here or by the environment variable `RELAX_THREADS`. 0 restores that.
 ///
-/// Numbers do not depend on it. Threads that wait for work spin for about a fifth of a millisecond
+/// Numbers do not depend on it; more than 256 count as 256. Threads that wait for work spin for about a fifth of a millisecond
 /// before they sleep, so that short kernels gain, too: set 1 where other programs need the cores.
 pub fn set_threads(count: usize) {
-    THREADS.store(count, Ordering::Relaxed);
+    THREADS.store(count.min(MOST), Ordering::Relaxed);
 }
 
 /// How many threads kernels on the CPU use.
 pub fn threads() -> usize {
     static DEFAULT: OnceLock<usize> = OnceLock::new();
     let default = || {
-        let set = std::env::var("RELAX_THREADS").ok();
-        let set = set
-            .and_then(|count| count.parse().ok())
-            .filter(|&count| count > 0);
-        set.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from))
+        const NAME: &str = "RELAX_THREADS";
+        let all = || thread::available_parallelism().map_or(1, usize::from);
+        let Ok(text) = std::env::var(NAME) else {
+            return all().min(MOST);
+        };
+        match text.parse() {
+            Ok(0) => all().min(MOST),
+            Ok(count) => MOST.min(count),
+            Err(_) => {
+                let all = all().min(MOST);
+                super::warn_setting(NAME, &text, &format!("using {all} threads"));
+                all
+            }
+        }
     };
     match THREADS.load(Ordering::Relaxed) {
         0 => *DEFAULT.get_or_init(default),
@@ -113,4 +125,14 @@ pub(super) fn with_threads<R>(count: usize, work: impl FnOnce() -> R) -> R {
     let result = work();
     set_threads(0);
     result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_threads_is_bounded() {
+        assert_eq!(with_threads(usize::MAX, threads), MOST);
+    }
 }
