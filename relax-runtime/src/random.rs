@@ -150,6 +150,10 @@ impl Stream {
     }
 
     /// A tensor of [`normal`](Self::normal) numbers.
+    ///
+    /// # Errors
+    /// If no memory could hold the shape.
+    #[track_caller]
     pub fn normals(&mut self, shape: impl Into<Shape>, device: &Device) -> Result<Tensor> {
         let shape = shape.into().in_memory("normals")?;
         let values = (0..shape.numel()).map(|_| self.normal() as f32).collect();

@@ -41,6 +41,17 @@ fn arrays_beyond_all_memory_are_errors() {
         ("broadcast_to", zeros([1]).broadcast_to([HALF, HALF])),
         ("reshape", none.reshape([HALF, 0, HALF, HALF])),
         ("matmul", zeros([HALF, 0]).matmul(&zeros([0, HALF]))),
+        ("full", zeros([1 << 44])),
+        ("broadcast_to", zeros([1]).broadcast_to([1 << 22, 1 << 22])),
+        ("add", zeros([1 << 22, 1]) + zeros([1 << 22])),
+        ("matmul", zeros([1 << 22, 1]).matmul(&zeros([1, 1 << 22]))),
+        (
+            "linear",
+            zeros([1 << 22, 1]).linear(&zeros([1, 1 << 22]), &zeros([1 << 22])),
+        ),
+        ("one_hot", zeros([1 << 22]).one_hot(1 << 22)),
+        ("gather", zeros([1 << 22, 1]).gather(1, &vec![0; 1 << 22])),
+        ("sum", zeros([0, HALF]).sum(0)),
         ("unsqueeze", Tensor::stack(&[&none], 3)),
     ] {
         match tensor.check().unwrap_err() {

@@ -34,14 +34,26 @@ impl Shape {
     #[track_caller]
     pub(crate) fn in_memory(self, op: &'static str) -> Result<Self, Error> {
         const MOST: usize = isize::MAX as usize / size_of::<f32>();
+        /// As many, a quarter GiB, are taken for granted.
+        const SURE: usize = 1 << 26;
         let axes = self.dims.iter();
         let numbers = axes.fold(1, |n: usize, &len| n.saturating_mul(len.max(1)));
-        if numbers <= MOST {
+        if numbers <= SURE {
             return Ok(self);
         }
+        let problem = if numbers > MOST {
+            "has more elements than any memory".into()
+        } else if Vec::<f32>::new().try_reserve_exact(self.numel()).is_err() {
+            let needed = numbers as f64 * size_of::<f32>() as f64 / (1u64 << 30) as f64;
+            format!(
+                "needs {needed:.1} GiB, more than the machine has to give; use fewer rows at a time"
+            )
+        } else {
+            return Ok(self);
+        };
         Err(Error::Shape {
             op,
-            problem: "has more elements than any memory".into(),
+            problem,
             shapes: vec![self],
             location: Location::caller(),
         })

@@ -204,7 +204,10 @@ impl Tensor {
                 let problem = format!("needs shapes that agree except along axis {axis}");
                 return first.misfits(next, "concat", problem);
             }
-            shape = shape.with_axis(axis, shape[axis] + other[axis]);
+            shape = shape.with_axis(axis, shape[axis].saturating_add(other[axis]));
+        }
+        if let Err(error) = shape.in_memory("concat") {
+            return Tensor::poisoned(error);
         }
         joined(tensors, axis, shape)
     }

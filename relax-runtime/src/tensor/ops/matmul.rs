@@ -177,13 +177,15 @@ impl Tensor {
             return None;
         }
         let last = a.shape.rank() - 1;
+        // What is too large is the caller's to refuse.
+        let shape = a.shape.with_axis(last, n).in_memory("linear").ok()?;
         let product = Product {
             batch: 1,
             m: a.shape.leading(last).numel(),
             k,
             n,
             transposed: (false, false),
-            shape: a.shape.with_axis(last, n),
+            shape,
         };
         Some(Tensor::new(product.run_cpu(
             (a, left),

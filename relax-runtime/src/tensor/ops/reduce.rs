@@ -99,6 +99,7 @@ impl Tensor {
 
     /// Sum over all axes from the `k`-th on: `[n, a, b]` and `k = 1` give `[n]`. Where there are
     /// no such axes the tensor stays.
+    #[track_caller]
     pub fn sum_from(&self, k: usize) -> Tensor {
         if self.0.is_err() || k >= self.rank() {
             return self.clone();
@@ -108,7 +109,14 @@ impl Tensor {
         self.summed((kept.numel(), rest, 1), kept)
     }
 
+    #[track_caller]
     fn summed(&self, split: (usize, usize, usize), shape: Shape) -> Tensor {
+        // Sums of nothing are more numbers than what is summed.
+        if self.is_empty()
+            && let Err(error) = shape.in_memory("sum")
+        {
+            return Tensor::poisoned(error);
+        }
         self.linear_map(|inner| sum_middle(inner, split, shape))
     }
 

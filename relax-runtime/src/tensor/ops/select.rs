@@ -67,6 +67,10 @@ impl Tensor {
             let problem = format!("index {bad} is not within axis {axis}");
             return Tensor::poisoned(self.misfit("gather", problem));
         }
+        let taken = match shape.with_axis(axis, at.len()).in_memory("gather") {
+            Ok(taken) => taken,
+            Err(error) => return Tensor::poisoned(error),
+        };
         let mut indices = Vec::with_capacity(outer * at.len() * inner);
         for row in 0..outer {
             for &i in at {
@@ -74,7 +78,7 @@ impl Tensor {
                 indices.extend(start..start + inner);
             }
         }
-        self.taken(indices, shape.with_axis(axis, at.len()))
+        self.taken(indices, taken)
     }
 
     /// The rows (first axis) at these indices.
