@@ -12,6 +12,7 @@ pub(crate) mod pointwise;
 mod pool;
 pub(crate) mod rows;
 pub(super) mod softmax;
+mod starts;
 pub(super) mod sums;
 pub(crate) mod threads;
 pub(super) mod view;

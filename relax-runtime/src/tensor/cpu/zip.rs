@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::super::shape::MAX_RANK;
 use super::pointwise::{self, FEW};
 use super::rows::{sum, sum_of_blocks};
+use super::starts::Starts;
 use super::sums;
 use super::threads::{fill, rows_a_share};
 use super::{Buffer, memory};
@@ -108,17 +109,7 @@ impl Zip {
     /// Where these runs start in the operands.
     #[inline(always)]
     fn starts(&self, runs: Range<usize>) -> Starts<'_> {
-        let [_, b, c, _] = self.shape;
-        let at = match runs.start {
-            0 => [0; 3],
-            start => [start / (b * c), start / c % b, start % c],
-        };
-        Starts {
-            shape: &self.shape,
-            strides: [self.strides(0), self.strides(1)],
-            at,
-            left: runs.len(),
-        }
+        Starts::new(&self.shape, [self.strides(0), self.strides(1)], runs)
     }
 
     /// A shared loop over the elements of one run, or over runs: calls `work` with parts of the map
@@ -268,37 +259,6 @@ impl Zip {
         } else {
             reduce_runs((sink, 0, side), self, (0..runs, 0..len), g, operands, f);
         }
-    }
-}
-
-/// Counts runs. An iterator, because a closure would not become part of a loop of vectors.
-struct Starts<'a> {
-    shape: &'a [usize; MAX_RANK],
-    strides: [[usize; MAX_RANK]; 2],
-    at: [usize; 3],
-    left: usize,
-}
-
-impl Iterator for Starts<'_> {
-    type Item = [usize; 2];
-
-    #[inline(always)]
-    fn next(&mut self) -> Option<[usize; 2]> {
-        self.left = self.left.checked_sub(1)?;
-        let ([_, b, c, _], at) = (*self.shape, self.at);
-        let [x, y] = &self.strides;
-        let starts = [
-            at[0] * x[0] + at[1] * x[1] + at[2] * x[2],
-            at[0] * y[0] + at[1] * y[1] + at[2] * y[2],
-        ];
-        self.at[2] += 1;
-        if self.at[2] == c {
-            (self.at[1], self.at[2]) = (at[1] + 1, 0);
-            if self.at[1] == b {
-                (self.at[0], self.at[1]) = (at[0] + 1, 0);
-            }
-        }
-        Some(starts)
     }
 }
 
