@@ -73,6 +73,7 @@ impl Stream {
     }
 
     /// A tensor of [`uniform`](Self::uniform) numbers.
+    #[track_caller]
     pub fn uniforms(&mut self, shape: impl Into<Shape>, device: &Device) -> Result<Tensor> {
         let shape = shape.into().in_memory("uniforms")?;
         let len = shape.numel();
@@ -99,6 +100,7 @@ impl Stream {
     }
 
     /// A tensor of [`normal`](Self::normal) numbers.
+    #[track_caller]
     pub fn normals(&mut self, shape: impl Into<Shape>, device: &Device) -> Result<Tensor> {
         let shape = shape.into().in_memory("normals")?;
         let values = (0..shape.numel()).map(|_| self.normal() as f32).collect();
