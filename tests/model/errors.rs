@@ -257,12 +257,12 @@ fn plates_of_one_name_agree() -> Result<()> {
         match of {
             Some(of) => {
                 plate!(rows, of = of, name = "rows" => {
-                    let b = sample!(Bernoulli(half(rows)), name = "b");
+                    let _b = sample!(Bernoulli(half(rows)), name = "b");
                 });
             }
             None => {
                 plate!(rows, name = "rows" => {
-                    let b = sample!(Bernoulli(half(rows)), name = "b");
+                    let _b = sample!(Bernoulli(half(rows)), name = "b");
                 });
             }
         }

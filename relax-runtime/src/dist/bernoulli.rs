@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use smallvec::smallvec;
 
-use super::excluded::{POLE, ruled_out};
+use super::excluded::{POLE, numbers_of, ruled_out};
 use super::{
     Distribution, Law, Number, Operand, PerParameter, PlainRelaxation, Relaxation, check_fit,
     check_values, expand_parameter, parameter_error,
@@ -126,8 +126,9 @@ impl Coins {
 
     /// −∞ where a value is impossible and 0 elsewhere, if anything can be.
     fn penalty(&self, value: &Tensor) -> Option<Tensor> {
-        let against = |certain: &Tensor| ((value * 2.0 - 1.0) * certain).le(-1.0);
-        self.certain.as_ref().map(against).map(|x| ruled_out(&x))
+        let certain = self.certain.as_ref()?;
+        let against = ((numbers_of(value) * 2.0 - 1.0) * certain).le(-1.0);
+        Some(ruled_out(&against))
     }
 }
 

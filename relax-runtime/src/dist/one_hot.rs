@@ -5,7 +5,7 @@ use std::rc::Rc;
 use smallvec::smallvec;
 
 use super::categorical::{Weights, excludes_some, guide_logits, gumbel_argmax, normalised, on_cpu};
-use super::excluded::ruled_out;
+use super::excluded::{numbers_of, ruled_out};
 use super::{
     CategoricalOperand, CategoricalRelaxation, Distribution, Law, Number, PerParameter, Relaxation,
     VectorOperand, check_fit,
@@ -153,7 +153,7 @@ impl Law for OneHotCategorical<Tensor> {
         let log_mass = (value * self.weights.logits.log_softmax(-1)).sum(-1);
         match &self.weights.excluded {
             None => log_mass,
-            Some(excluded) => log_mass + ruled_out(&(value * excluded).ge(1.0).sum(-1)),
+            Some(excluded) => log_mass + ruled_out(&(numbers_of(value) * excluded).ge(1.0).sum(-1)),
         }
     }
 
