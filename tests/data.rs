@@ -273,6 +273,53 @@ fn pixels_must_match_the_announced_count() {
     );
 }
 
+/// As `gzip` reads it: several members are one file, and zeros after the last are padding.
+#[test]
+fn members_and_padding_are_read_as_gzip_reads_them() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join(TRAIN);
+    let read = |file: &[u8]| {
+        fs::write(&path, file).unwrap();
+        BinaryImages::read(&path)
+    };
+    let plain = images(&three());
+    let whole = read(&gzip(&plain)).unwrap();
+    for zeros in [1, 7, 512, 70_000] {
+        let padded = [gzip(&plain), vec![0; zeros]].concat();
+        assert_eq!(read(&padded).unwrap(), whole, "{zeros} zeros");
+    }
+    for cut in [5, 16, 900] {
+        let (first, rest) = plain.split_at(cut);
+        let members = [gzip(first), gzip(&[]), gzip(rest), vec![0; 3]].concat();
+        assert_eq!(read(&members).unwrap(), whole, "cut at {cut}");
+    }
+    for rest in [&b"\0\0rest"[..], b"rest of a file", &[0x1f, 0x8b, 8]] {
+        let (found, message) = problem(&[&gzip(&plain), rest].concat());
+        let noticed = matches!(found, Problem::Corrupt(_) | Problem::CutShort);
+        assert!(noticed, "{message}");
+    }
+}
+
+#[test]
+fn more_than_fits_into_memory_is_refused() {
+    let header = gzip(&idx(IMAGES_MAGIC, u32::MAX, 28, 28, &[]));
+    let blank = gzip(&vec![0; 10_000 * PIXELS]);
+    let file = [header, blank.repeat(101)].concat();
+    assert!(file.len() < 1 << 20, "{} bytes", file.len());
+    let (found, message) = problem(&file);
+    assert!(
+        matches!(found, Problem::TooManyImages { count: u32::MAX }),
+        "{message}"
+    );
+
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join(TRAIN);
+    let sparse = fs::File::create(&path).unwrap();
+    sparse.set_len(1 << 31).unwrap();
+    let error = BinaryImages::read(&path).unwrap_err();
+    assert!(error.to_string().contains("2147483648 bytes"), "{error}");
+}
+
 #[test]
 fn grey_images_are_refused_with_advice() {
     let mut pixels = three();

@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use flate2::read::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 
 /// Rows of an image.
 pub(crate) const ROWS: usize = 28;
@@ -25,6 +25,10 @@ pub(crate) const TEST: &str = "t10k-images-idx3-ubyte.gz";
 /// First word of an idx file of images: unsigned bytes in three dimensions.
 pub(crate) const IMAGES_MAGIC: u32 = 2051;
 const HEADER_BYTES: u64 = 16;
+/// More images than this do not fit into memory beside the rest of the program.
+const MOST_IMAGES: u32 = 1_000_000;
+/// A file of so many images is smaller, compressed or not.
+const MOST_FILE_BYTES: u64 = 1 << 30;
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// Why a data set could not be loaded.
@@ -46,6 +50,8 @@ pub(crate) enum Problem {
     Missing(&'static str),
     #[error("cannot be read: {0}")]
     Unreadable(io::Error),
+    #[error("the file has {found} bytes, more than {MOST_IMAGES} images need; split it")]
+    LargeFile { found: u64 },
     #[error("the file is empty; fetch it again")]
     EmptyFile,
     #[error("not a gzip file; compress it with `gzip`, or fetch it again")]
@@ -65,6 +71,11 @@ pub(crate) enum Problem {
     WrongSize { rows: u32, columns: u32 },
     #[error("the file says that it holds 0 images; at least one is needed")]
     NoImages,
+    #[error(
+        "the header announces {count} images, and there are more than {MOST_IMAGES}, the most that \
+         this program reads; split the file"
+    )]
+    TooManyImages { count: u32 },
     #[error("the header announces {count} images, {needed} bytes, but only {found} bytes follow")]
     MissingPixels { count: u32, needed: u64, found: u64 },
     #[error("bytes are left after the {count} images that the header announces")]
@@ -160,14 +171,23 @@ pub(crate) fn read_levels(path: &Path) -> Result<Vec<u8>, DataError> {
 }
 
 fn read<T>(path: &Path, decode: fn(&[u8]) -> Result<T, Problem>) -> Result<T, DataError> {
-    let decoded = match fs::read(path) {
-        Ok(file) => decode(&file),
-        Err(error) => Err(Problem::Unreadable(error)),
-    };
+    let decoded = read_file(path).and_then(|file| decode(&file));
     decoded.map_err(|problem| DataError::File {
         path: path.to_owned(),
         problem,
     })
+}
+
+/// A file's bytes, as they are.
+fn read_file(path: &Path) -> Result<Vec<u8>, Problem> {
+    let about = fs::metadata(path).map_err(Problem::Unreadable)?;
+    if !about.is_file() {
+        return Err(Problem::Unreadable(io::Error::other("no regular file")));
+    }
+    if about.len() > MOST_FILE_BYTES {
+        return Err(Problem::LargeFile { found: about.len() });
+    }
+    fs::read(path).map_err(Problem::Unreadable)
 }
 
 /// The pixels of a gzip-compressed idx file: four big-endian words (magic number, count, rows,
@@ -179,7 +199,7 @@ fn decode_levels(file: &[u8]) -> Result<Vec<u8>, Problem> {
     if !file.starts_with(&GZIP_MAGIC) {
         return Err(Problem::NotGzip);
     }
-    let mut stream = MultiGzDecoder::new(file);
+    let mut stream = Members::new(file);
     let header = inflate(&mut stream, HEADER_BYTES)?;
     let words: Vec<u32> = header
         .as_chunks()
@@ -201,11 +221,17 @@ fn decode_levels(file: &[u8]) -> Result<Vec<u8>, Problem> {
     if count == 0 {
         return Err(Problem::NoImages);
     }
-    let needed = u64::from(count) * PIXELS as u64;
-    // One byte more than needed: it shows trailing bytes, and asking for it makes the decoder
-    // check the stream's sum at the end.
-    let pixels = inflate(&mut stream, needed + 1)?;
-    let found = pixels.len() as u64;
+    let pixels = |images: u32| u64::from(images) * PIXELS as u64;
+    let needed = pixels(count);
+    // Counted before they are kept, so that a header which announces too much takes no memory. One
+    // byte more than needed shows trailing bytes, and asking for it makes the decoder check the
+    // stream's sum at the end.
+    let most = HEADER_BYTES + needed.min(pixels(MOST_IMAGES)) + 1;
+    let mut all = Members::new(file).take(most);
+    let found = io::copy(&mut all, &mut io::sink()).map_err(Problem::of_gzip)? - HEADER_BYTES;
+    if found > pixels(MOST_IMAGES) {
+        return Err(Problem::TooManyImages { count });
+    }
     if found < needed {
         return Err(Problem::MissingPixels {
             count,
@@ -216,16 +242,47 @@ fn decode_levels(file: &[u8]) -> Result<Vec<u8>, Problem> {
     if found > needed {
         return Err(Problem::TrailingBytes { count });
     }
-    Ok(pixels)
+    inflate(&mut stream, needed)
 }
 
 /// Up to `limit` bytes of a gzip stream, fewer only at its proper end.
 fn inflate(stream: &mut impl Read, limit: u64) -> Result<Vec<u8>, Problem> {
     let mut bytes = Vec::new();
-    match stream.take(limit).read_to_end(&mut bytes) {
-        Ok(_) => Ok(bytes),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(Problem::CutShort),
-        Err(error) => Err(Problem::Corrupt(error)),
+    let read = stream.take(limit).read_to_end(&mut bytes);
+    read.map(|_| bytes).map_err(Problem::of_gzip)
+}
+
+impl Problem {
+    fn of_gzip(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof => Self::CutShort,
+            _ => Self::Corrupt(error),
+        }
+    }
+}
+
+/// What the members of a gzip file hold, one after the other. As `gzip` does, it takes zeros after
+/// the last one for padding.
+struct Members<'a>(Option<GzDecoder<&'a [u8]>>);
+
+impl<'a> Members<'a> {
+    fn new(file: &'a [u8]) -> Self {
+        Self(Some(GzDecoder::new(file)))
+    }
+}
+
+impl Read for Members<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while let Some(member) = &mut self.0 {
+            let read = member.read(buffer)?;
+            if read > 0 || buffer.is_empty() {
+                return Ok(read);
+            }
+            let rest = *member.get_ref();
+            let padding = rest.iter().all(|&byte| byte == 0);
+            self.0 = (!padding).then(|| GzDecoder::new(rest));
+        }
+        Ok(0)
     }
 }
 

@@ -15,9 +15,10 @@ mod pictures;
 mod plot;
 
 use std::error::Error as StdError;
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -86,8 +87,14 @@ fn main() -> ExitCode {
 
 fn run(options: &Options) -> Outcome<()> {
     let device: Device = options.device.parse()?;
-    if options.steps == 0 || options.batch == 0 || options.checkpoint_every == 0 {
-        return Err("--steps, --batch and --checkpoint-every must be at least 1".into());
+    let counts = [
+        ("--steps", options.steps),
+        ("--batch", options.batch as u64),
+        ("--checkpoint-every", options.checkpoint_every),
+        ("--draws", options.draws as u64),
+    ];
+    if let Some((option, _)) = counts.iter().find(|(_, count)| *count == 0) {
+        return Err(format!("{option} is 0; give at least 1").into());
     }
     let dataset = match &options.data {
         Some(folder) => Dataset::load(folder)?,
@@ -148,6 +155,29 @@ fn run(options: &Options) -> Outcome<()> {
     Ok(())
 }
 
+/// A line now and then where standard error is no terminal and shows no progress bar.
+struct News {
+    silent: bool,
+    last: Instant,
+}
+
+impl News {
+    fn new() -> Self {
+        Self {
+            silent: std::io::stderr().is_terminal(),
+            last: Instant::now(),
+        }
+    }
+
+    fn tell(&mut self, line: impl FnOnce() -> String) {
+        const PAUSE: Duration = Duration::from_secs(10);
+        if !self.silent && self.last.elapsed() >= PAUSE {
+            eprintln!("{}", line());
+            self.last = Instant::now();
+        }
+    }
+}
+
 /// Trains for all steps; returns the curves of ELBO and gradient variance.
 fn train(
     options: &Options,
@@ -170,6 +200,7 @@ fn train(
         );
     }
     let started = Instant::now();
+    let mut news = News::new();
     for step in first..options.steps {
         // Which images a step sees depends on seed and step alone, so that a resumed run sees what
         // an uninterrupted one would have seen.
@@ -200,6 +231,7 @@ fn train(
             bar.set_position(step);
             bar.set_message(format!("ELBO {running:.2}"));
         }
+        news.tell(|| format!("step {} of {}: ELBO {running:.2}", step + 1, options.steps));
         if (step + 1) % options.checkpoint_every == 0 || step + 1 == options.steps {
             trainer.save(checkpoint)?;
         }

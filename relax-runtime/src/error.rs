@@ -15,7 +15,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// Shapes that an operation cannot combine.
-    #[error("{op}: {problem}, got {} (at {location})", Shapes(.shapes))]
+    #[error("{op}: {problem}, got {}{}", Shapes(.shapes), At(.location))]
     Shape {
         /// The operation.
         op: &'static str,
@@ -28,7 +28,7 @@ pub enum Error {
     },
 
     /// Operands that live on different devices.
-    #[error("{op}: operands are on {left} and {right}; move one with `to_device` (at {location})")]
+    #[error("{op}: operands are on {left} and {right}; move one with `to_device`{}", At(.location))]
     Device {
         /// The operation.
         op: &'static str,
@@ -181,6 +181,20 @@ impl fmt::Display for Named<'_> {
         match self.0 {
             "" => Ok(()),
             name => write!(f, " `{name}`"),
+        }
+    }
+}
+
+/// Where the user's code called, in brackets; a line of this crate says nothing to the user, whom
+/// the site's line helps then.
+struct At<'a>(&'a Location<'a>);
+
+impl fmt::Display for At<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sources = file!().trim_end_matches("error.rs");
+        match self.0.file().starts_with(sources) {
+            true => Ok(()),
+            false => write!(f, " (at {})", self.0),
         }
     }
 }

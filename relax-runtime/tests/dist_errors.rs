@@ -209,6 +209,66 @@ fn values_outside_the_support_are_typed_errors() -> Result<()> {
     Ok(())
 }
 
+/// One row, one category, one event: each is an axis, whatever its length.
+#[test]
+fn axes_of_length_1_are_axes() -> Result<()> {
+    let mass = |number: Number| match number {
+        Number::Tensor(t) => Ok((t.shape().to_vec(), t.to_vec()?)),
+        Number::Host(x) => panic!("a host number, {x}"),
+    };
+    let logits = tensor(&[0.0, 1.0, 2.0]);
+    for rows in [1, 2, 3] {
+        let k = Tensor::zeros([rows], &Device::cpu());
+        let (shape, found) = mass(Categorical::logits(&logits)?.log_prob(&k)?)?;
+        assert_eq!(shape, [rows]);
+        assert!(found.iter().all(|x| (x + 2.4076059).abs() < 1e-5));
+        let one_row = Categorical::logits(logits.unsqueeze(0))?;
+        assert_eq!(mass(one_row.log_prob(&k)?)?.0, [rows]);
+        let one_hot = OneHotCategorical::logits(&logits)?;
+        assert_eq!(mass(one_hot.log_prob(&k.one_hot(3))?)?, (shape, found));
+
+        let only = Categorical::logits(Tensor::zeros([rows, 1], &Device::cpu()))?;
+        assert_eq!(mass(only.log_prob(&k)?)?, (vec![rows], vec![0.0; rows]));
+        let only = OneHotCategorical::logits(Tensor::zeros([rows, 1], &Device::cpu()))?;
+        let found = mass(only.log_prob(&k.one_hot(1))?)?;
+        assert_eq!(found, (vec![rows], vec![0.0; rows]));
+
+        let coin = Bernoulli::logits(Tensor::scalar(0.0))?;
+        assert_eq!(mass(coin.log_prob(&k)?)?.0, [rows]);
+        let normal = Normal::new(Tensor::scalar(0.0), 1.0)?;
+        assert_eq!(mass(normal.log_prob(&k)?)?.0, [rows]);
+    }
+    refused!(
+        Categorical::logits(repeated(&[0.0, 1.0], 3))?.log_prob(&tensor(&[0.0, 1.0])),
+        Parameter,
+        "shape [2]",
+        "[3]"
+    );
+    Ok(())
+}
+
+/// An error names the line that its reader can change.
+#[test]
+fn errors_name_lines_of_the_user() {
+    let stream = || Key::new(1).stream("x");
+    let huge = [usize::MAX / 8, 4];
+    refused!(
+        stream().normals(huge, &Device::cpu()),
+        Shape,
+        "normals",
+        "dist_errors.rs"
+    );
+    refused!(
+        stream().uniforms(huge, &Device::cpu()),
+        Shape,
+        "uniforms",
+        "dist_errors.rs"
+    );
+    let coins = Bernoulli::probs(Tensor::scalar(0.5)).unwrap();
+    let error = coins.expand(&[1, 2, 3, 4, 5]).unwrap_err().to_string();
+    assert!(!error.contains("src/"), "{error}");
+}
+
 #[test]
 fn plates_expand_tensors_and_refuse_host_numbers() -> Result<()> {
     refused!(

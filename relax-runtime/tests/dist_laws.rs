@@ -378,9 +378,11 @@ fn certain_and_nearly_certain_laws_stay_finite() -> Result<()> {
     ] {
         let b = draw(&dist, "b")?;
         assert!(b.to_vec()?[..2] == [0.0, 1.0], "{theta:?} drew {b:?}");
-        for value in [&b, &b.zeros_like(), &b.ones_like()] {
-            assert!(log_prob(&dist, value)?.iter().all(|x| x.is_finite()));
-        }
+        assert!(log_prob(&dist, &b)?.iter().all(|x| x.is_finite()));
+    }
+    for value in [far.zeros_like(), far.ones_like()] {
+        let found = log_prob(&Bernoulli::logits(&far)?, &value)?;
+        assert!(found.iter().all(|x| x.is_finite()));
     }
     let leaf = far.leaf();
     for value in [far.zeros_like(), far.ones_like()] {
@@ -390,18 +392,12 @@ fn certain_and_nearly_certain_laws_stay_finite() -> Result<()> {
         let gradient = grad(&[(&density, None)], &[&leaf])?;
         assert!(gradient[0].to_vec()?.iter().all(|x| x.is_finite()));
     }
-    let certain = tensor(&[0.0, 1.0, 0.0]);
-    for dist in [
-        Categorical::probs(&certain)?,
-        Categorical::logits(tensor(&[-1e4, 1e4, 0.0]))?,
-    ] {
-        assert_eq!(draw(&dist, "k")?.item()?, 1.0);
-        for k in 0..3 {
-            let k = Tensor::scalar(k as f32);
-            assert!(log_prob(&dist, &k)?[0].is_finite());
-        }
+    let far = Categorical::logits(tensor(&[-1e4, 1e4, 0.0]))?;
+    assert_eq!(draw(&far, "k")?.item()?, 1.0);
+    for k in 0..3 {
+        assert!(log_prob(&far, &Tensor::scalar(k as f32))?[0].is_finite());
     }
-    // On the host probabilities of exactly 0 and 1 are exact.
+    // Probabilities of exactly 0 and 1 are exact.
     assert_eq!(log_prob(&Bernoulli::probs(1.0)?, &true)?, [0.0]);
     assert_eq!(
         log_prob(&Bernoulli::probs(0.0)?, &true)?,
@@ -416,6 +412,104 @@ fn certain_and_nearly_certain_laws_stay_finite() -> Result<()> {
     assert!(draws(&certain, "certain")?.into_iter().all(|k| k == 1));
     assert!(draws(&Bernoulli::probs(1.0)?, "1")?.into_iter().all(|b| b));
     assert!(!draws(&Bernoulli::probs(0.0)?, "0")?.into_iter().any(|b| b));
+    Ok(())
+}
+
+/// What host numbers say of impossible values, tensors say, too.
+#[test]
+fn impossible_values_of_tensors_have_probability_0() -> Result<()> {
+    let probs = [0.0, 1.0, 1e-30, 0.25];
+    let coins = Bernoulli::probs(tensor(&probs))?;
+    for value in [0.0, 1.0] {
+        let found = log_prob(&coins, &tensor(&[value; 4]))?;
+        for (p, found) in probs.into_iter().zip(found) {
+            let wanted = log_prob(&Bernoulli::probs(p)?, &(value == 1.0))?[0];
+            match wanted.is_finite() {
+                true => assert_near("a coin", found, wanted, 1e-5 * (1.0 + wanted.abs())),
+                false => assert_eq!(found, wanted),
+            }
+        }
+    }
+    let Number::Tensor(sum) = coins.log_density_from(&tensor(&[0.0, 1.0, 0.0, 0.0]), 0)? else {
+        panic!("a host number");
+    };
+    assert_near("their sum", f64::from(sum.item()?), 0.75f64.ln(), 1e-6);
+
+    let rows = Tensor::stack(&[&tensor(&[0.5, 0.5, 0.0]), &tensor(&[0.0, 0.0, 1.0])], 0);
+    let (index, one_hot) = (Categorical::probs(&rows)?, OneHotCategorical::probs(&rows)?);
+    for k in 0..3 {
+        let k = tensor(&[k as f64; 2]);
+        let found = log_prob(&index, &k)?;
+        assert_eq!(found, log_prob(&one_hot, &k.one_hot(3))?);
+        for (log_p, p) in found.iter().zip(rows.pick(&k).to_vec()?) {
+            assert_near("a category", log_p.exp(), f64::from(p), 1e-6);
+            assert_eq!(log_p.is_finite(), p > 0.0);
+        }
+    }
+    Ok(())
+}
+
+/// The automatic guide of a law, whatever its parameters are, draws what the law can draw and no
+/// more, and its log-masses are those of what is left.
+#[test]
+fn guides_leave_out_what_their_law_excludes() -> Result<()> {
+    let rows = Tensor::stack(&[&tensor(&[0.5, 0.5, 0.0]), &tensor(&[0.0, 0.0, 1.0])], 0);
+    let free = Tensor::stack(
+        &[&tensor(&[0.3, -0.2, 9.0]), &tensor(&[50.0, 0.0, -50.0])],
+        0,
+    );
+    let half = 1.0 / (1.0 + (-0.5f64).exp());
+    let wanted = [[half, 1.0 - half, 0.0], [0.0, 0.0, 1.0]].concat();
+    for law in [
+        Categorical::probs(&rows)?.law()?,
+        OneHotCategorical::probs(&rows)?.law()?,
+    ] {
+        let leaf = free.leaf();
+        let guide = law.guide(&[leaf.clone()]);
+        let mut found = Vec::new();
+        for k in 0..3 {
+            let vertex = tensor(&[k as f64; 2]).one_hot(3);
+            found.push(guide.log_density(&guide.value_at(&vertex)).exp().to_vec()?);
+        }
+        for (place, wanted) in wanted.iter().enumerate() {
+            let found = f64::from(found[place % 3][place / 3]);
+            assert_near(law.name(), found, *wanted, 1e-6);
+        }
+        assert_eq!(law.excluded()?, guide.excluded()?);
+        // The derivative is that of the renormalised law, and 0 by what is excluded.
+        let drawn = guide.log_density(&guide.value_at(&tensor(&[0.0, 2.0]).one_hot(3)));
+        let gradient = grad(&[(&drawn, None)], &[&leaf])?[0].to_vec()?;
+        let slopes = [1.0 - half, half - 1.0, 0.0, 0.0, 0.0, 0.0];
+        for (found, wanted) in gradient.into_iter().zip(slopes) {
+            assert_near(law.name(), f64::from(found), wanted, 1e-6);
+        }
+        let draws = |i: u64| {
+            guide
+                .draw(&guide.noise(&mut Key::new(i).stream("k"))?)
+                .to_vec()
+        };
+        for i in 0..50 {
+            let vertex = guide.to_vertex(&Tensor::from_vec(
+                draws(i)?,
+                guide.draw(&free.zeros_like()).shape(),
+                &Device::cpu(),
+            )?);
+            let impossible = (vertex * rows.le(0.0)).sum_all().item()?;
+            assert_eq!(impossible, 0.0, "{}", law.name());
+        }
+    }
+    for (p, mean) in [(1.0, 1.0), (0.0, 0.0)] {
+        for law in [
+            Bernoulli::probs(p)?.law()?,
+            Bernoulli::probs(Tensor::scalar(p as f32))?.law()?,
+        ] {
+            let guide = law.guide(&[Tensor::scalar(0.3)]);
+            assert_eq!(guide.mean().item()?, mean);
+            let value = |x: f32| guide.log_density(&Tensor::scalar(x)).item();
+            assert_eq!(value(mean)?, 0.0);
+            assert_eq!(value(1.0 - mean)?, f32::NEG_INFINITY);
+        }
+    }
     Ok(())
 }
 

@@ -245,6 +245,85 @@ fn an_automatic_guide_says_what_it_cannot_do() {
     );
 }
 
+/// Plates of one name are the same rows, of the same data set.
+#[test]
+fn plates_of_one_name_agree() -> Result<()> {
+    #[model]
+    fn twice(rows: usize, of: Option<usize>) {
+        let half = |n| Tensor::full([n], 0.5, &Device::cpu());
+        plate!(3, of = 30, name = "rows" => {
+            let a = sample!(Bernoulli(half(3)));
+        });
+        match of {
+            Some(of) => {
+                plate!(rows, of = of, name = "rows" => {
+                    let _b = sample!(Bernoulli(half(rows)), name = "b");
+                });
+            }
+            None => {
+                plate!(rows, name = "rows" => {
+                    let _b = sample!(Bernoulli(half(rows)), name = "b");
+                });
+            }
+        }
+        plate!(5, {
+            let c = sample!(Bernoulli(half(5)));
+        });
+    }
+    let run = |rows, of| Handlers::seeded(1).run(&twice(rows, of)).map(drop);
+    run(3, Some(30))?;
+    for (rows, of, found) in [
+        (5, Some(30), "5 rows of 30"),
+        (3, Some(60), "3 rows of 60"),
+        (3, None, "3 rows of 3"),
+    ] {
+        let words = [
+            "site `rows` (",
+            "errors.rs:",
+            found,
+            "3 of 30",
+            "another name",
+        ];
+        assert_says(&error(run(rows, of)), &words);
+    }
+    #[model]
+    fn part(rows: usize) {
+        plate!(rows, name = "rows" => {
+            let b = sample!(Bernoulli(Tensor::full([rows], 0.5, &Device::cpu())));
+        });
+    }
+    #[model]
+    fn parts(first: usize, second: usize) {
+        call!(part(first), name = "first");
+        call!(part(second), name = "second");
+    }
+    Handlers::seeded(1).run(&parts(2, 2))?;
+    let refused = error(Handlers::seeded(1).run(&parts(2, 4)));
+    assert_says(&refused, &["4 rows", "errors.rs:"]);
+    Ok(())
+}
+
+/// A line of the library says nothing to its user.
+#[test]
+fn errors_of_sites_name_no_line_of_the_library() {
+    for mistake in [
+        "rows",
+        "wrong plate",
+        "parameter",
+        "shapes",
+        "context",
+        "categories",
+    ] {
+        let refused = error(
+            Handlers::seeded(1)
+                .run(&mistaken(mistake))
+                .and_then(|run| run.trace.log_prob()),
+        );
+        assert_says(&refused, &["errors.rs:"]);
+        assert!(!refused.contains("relax-runtime"), "{refused}");
+    }
+}
+
 #[test]
 fn an_impossible_observation_is_reported_and_moves_nothing() -> Result<()> {
     #[model]

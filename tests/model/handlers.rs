@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use relax_runtime::dist::Value;
-use relax_runtime::model::{Block, Context, Handler, Kind, Message, Replay, Site, Substitute};
+use relax_runtime::model::{
+    Block, Condition, Context, Handler, Kind, Message, Replay, Site, Substitute,
+};
 use relax_runtime::prelude::*;
 
 use crate::{assert_near, assert_says, error};
@@ -86,6 +88,115 @@ fn condition_observes() -> Result<()> {
     let index = Handlers::seeded(1).condition("k", 7usize).run(&tensors());
     assert_says(&error(index), &["site `k`", "outside the support"]);
     Ok(())
+}
+
+/// Whatever gives a site its value, the site has the type, shape and support that it draws with.
+#[test]
+fn values_given_to_sites_are_checked() -> Result<()> {
+    let given = |site: &'static str, value: Value| {
+        let record = Handlers::seeded(1)
+            .run(&foreign(site, value.clone()))?
+            .trace;
+        let values = || BTreeMap::from([(site.to_owned(), value.clone())]);
+        let run = |handler: Rc<dyn Handler>| {
+            let with = Handlers::seeded(2).with(Block {
+                inner: Shared(handler),
+                hide: Box::new(|_| false),
+            });
+            with.run(&tensors()).map(|run| run.trace)
+        };
+        Ok::<_, Error>([
+            run(Rc::new(Condition(values()))),
+            run(Rc::new(Substitute(values()))),
+            run(Rc::new(Replay(Rc::new(record)))),
+        ])
+    };
+    let tensor = |shape: &[usize], x: f32| {
+        Value::Tensor(Tensor::full(
+            Shape::try_from(shape).unwrap(),
+            x,
+            &Device::cpu(),
+        ))
+    };
+    for shape in [&[][..], &[1], &[3], &[2, 2]] {
+        for (site, wanted) in [("b", "[2]"), ("x", "[2]")] {
+            for run in given(site, tensor(shape, 1.0))? {
+                let found = format!("{shape:?}");
+                let site = format!("site `{site}` (");
+                assert_says(&error(run), &[&site, wanted, &found, "handlers.rs"]);
+            }
+        }
+    }
+    for run in given("k", tensor(&[1], 1.0))? {
+        assert_says(&error(run), &["site `k`", "shape []", "shape [1]"]);
+    }
+    for run in given("host", tensor(&[1], 1.0))? {
+        assert_says(&error(run), &["site `host`", "shape []", "shape [1]"]);
+    }
+    for (site, value) in [
+        ("b", tensor(&[2], 2.0)),
+        ("h", tensor(&[2], 1.5)),
+        ("k", tensor(&[], 2.0)),
+        ("k", tensor(&[], 0.5)),
+        ("x", tensor(&[2], f32::NAN)),
+    ] {
+        for run in given(site, value)? {
+            assert_says(&error(run), &[site, "outside the support"]);
+        }
+    }
+    for run in given("host", Value::Real(0.5))? {
+        assert_says(&error(run), &["site `host`", "true or false"]);
+    }
+    for (site, value) in [
+        ("b", tensor(&[2], 1.0)),
+        ("h", Value::Vector(vec![0.0, 1.0])),
+        ("k", Value::Index(1)),
+        ("host", Value::Real(1.0)),
+        ("x", tensor(&[2], -3.0)),
+    ] {
+        let wanted = value.to_f64s()?;
+        for run in given(site, value)? {
+            assert_eq!(run?.get(site)?.value.to_f64s()?, wanted);
+        }
+    }
+    // A record of relaxed draws is replayed as it is.
+    let relaxed = Handlers::seeded(1).relax(0.5).run(&tensors())?.trace;
+    let again = Handlers::seeded(2).replay(&relaxed).run(&tensors())?.trace;
+    assert_eq!(relaxed.to_string(), again.to_string());
+    // A handler in a block still says that its site is nowhere.
+    let values = BTreeMap::from([("nowhere".to_owned(), Value::Real(1.0))]);
+    let blocked = Block {
+        inner: Condition(values),
+        hide: Box::new(|name| name == "w"),
+    };
+    let run = Handlers::seeded(1).with(blocked).run(&tensors());
+    assert_says(&error(run), &["`nowhere`"]);
+    Ok(())
+}
+
+/// Has one site, which holds a value that nobody checks.
+fn foreign(site: &'static str, value: Value) -> impl Model<Output = ()> {
+    struct Foreign(&'static str, Value);
+    impl Model for Foreign {
+        type Output = ();
+        fn name(&self) -> &'static str {
+            "foreign"
+        }
+        fn run(&self, context: &Context) -> Result<()> {
+            let site = Site::new(self.0, file!(), line!());
+            context.new_param(site, self.1.to_tensor()?).map(drop)
+        }
+    }
+    Foreign(site, value)
+}
+
+/// A handler behind a pointer.
+struct Shared(Rc<dyn Handler>);
+
+impl Handler for Shared {
+    fn sample(&self, message: &mut Message<'_>) -> Result<()> {
+        self.0.sample(message)
+    }
 }
 
 #[test]

@@ -136,3 +136,29 @@ fn wrong_settings_of_checks_are_errors() {
     let error = check.site_estimator("snow", Reinforce::default()).run();
     assert!(error.unwrap_err().to_string().contains("`snow`"));
 }
+
+/// The check of a probability that training would push below 0, and of a fit: neither moves.
+#[test]
+fn a_check_leaves_parameters_as_they_are() -> Result<()> {
+    #[model]
+    fn toll() {
+        let p = param!(0.5);
+        let b = sample!(Bernoulli(&p));
+        cost!(&b);
+    }
+    check_unbiased(&toll())?.verdict()?;
+
+    let program = chain();
+    let fit = Svi::new(&program).steps(30).progress(false).run()?;
+    let bits = || -> Result<Vec<Vec<u32>>> {
+        let values = fit.params().all().into_iter();
+        let bits = |p: Parameter| Ok(p.get().to_vec()?.into_iter().map(f32::to_bits).collect());
+        values.map(|(_, p)| bits(p)).collect()
+    };
+    let before = bits()?;
+    let objective = Elbo::new(&program);
+    let check = Check::new(&objective).params(fit.params()).draws(200);
+    check.run()?.verdict()?;
+    assert_eq!(bits()?, before);
+    Ok(())
+}

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use smallvec::smallvec;
 
+use super::excluded::{POLE, numbers_of, ruled_out};
 use super::{
     Distribution, Law, Number, Operand, PerParameter, PlainRelaxation, Relaxation, check_fit,
     check_values, expand_parameter, noise, parameter_error,
@@ -17,7 +18,7 @@ use crate::tensor::{Shape, Tensor};
 const NAME: &str = "Bernoulli";
 const SUPPORT: &str = "0 or 1";
 
-/// Smallest distance of a tensor's probability from 0 and 1: beyond it f32 has no finite logit.
+/// Distance of 1 from the largest f32 below it.
 const EPSILON: f32 = f32::EPSILON / 2.0;
 
 /// Independent coins; over `f64` a draw is a `bool`, over a tensor a 0/1 tensor of its shape.
@@ -27,9 +28,8 @@ pub struct Bernoulli<P: BernoulliOperand> {
 }
 
 impl<P: BernoulliOperand> Bernoulli<P> {
-    /// Coins that come up 1 with probability `p`.
-    ///
-    /// Tensors are kept 2⁻²⁴ away from 0 and 1, so that the logits stay finite.
+    /// Coins that come up 1 with probability `p`. At exactly 0 and 1 a coin is certain: the other
+    /// value has log-probability −∞, and the derivative by `p` is 0.
     ///
     /// # Errors
     /// If a probability is NaN or outside [0, 1].
@@ -52,7 +52,7 @@ impl<P: BernoulliOperand> Bernoulli<P> {
 
 /// `f64` or [`Tensor`], as a Bernoulli's parameter.
 pub trait BernoulliOperand: Sized {
-    /// What is kept of it: of a tensor the logits, on the host a [`Coin`].
+    /// What is kept of it: of a tensor [`Coins`], on the host a [`Coin`].
     type Logits: Clone + Debug;
     /// Of probabilities; logits are ln p − ln(1 − p).
     fn of_probs(self) -> Result<Self::Logits>;
@@ -77,6 +77,14 @@ impl Coin {
         }
     }
 
+    /// Whether one of the values has a probability of exactly 0.
+    fn is_certain(self) -> bool {
+        match self {
+            Self::Prob(p) => p == 0.0 || p == 1.0,
+            Self::Logit(logit) => logit.is_infinite(),
+        }
+    }
+
     fn log_mass(self, value: bool) -> f64 {
         /// Below it 1 − p would round what ln(1 − p) is made of.
         const SMALL: f64 = 0.25;
@@ -86,6 +94,49 @@ impl Coin {
             (Self::Prob(p), false) => (1.0 - p).ln(),
             (Self::Logit(logit), true) => -softplus(-logit),
             (Self::Logit(logit), false) => -softplus(logit),
+        }
+    }
+}
+
+/// The parameters of coins in a tensor.
+#[derive(Clone, Debug)]
+pub struct Coins {
+    /// Finite also where a coin is certain.
+    logits: Tensor,
+    /// Where some coins are certain: 1 where a coin is 1, -1 where it is 0, 0 elsewhere.
+    certain: Option<Tensor>,
+}
+
+impl Coins {
+    /// Coins with these logits but for the certain ones.
+    fn new(logits: &Tensor, certain: Option<Tensor>) -> Self {
+        let logits = match &certain {
+            None => logits.clone(),
+            Some(certain) => certain.square().select_where(&(certain * POLE), logits),
+        };
+        Self { logits, certain }
+    }
+
+    fn map(self, f: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Self> {
+        Ok(Self {
+            logits: f(&self.logits)?,
+            certain: self.certain.as_ref().map(f).transpose()?,
+        })
+    }
+
+    /// −∞ where a value is impossible and 0 elsewhere, if anything can be.
+    fn penalty(&self, value: &Tensor) -> Option<Tensor> {
+        let certain = self.certain.as_ref()?;
+        let against = ((numbers_of(value) * 2.0 - 1.0) * certain).le(-1.0);
+        Some(ruled_out(&against))
+    }
+}
+
+impl From<Tensor> for Coins {
+    fn from(logits: Tensor) -> Self {
+        Self {
+            logits,
+            certain: None,
         }
     }
 }
@@ -115,16 +166,21 @@ impl BernoulliOperand for f64 {
 }
 
 impl BernoulliOperand for Tensor {
-    type Logits = Self;
+    type Logits = Coins;
 
-    fn of_probs(self) -> Result<Self> {
+    fn of_probs(self) -> Result<Coins> {
+        let logits = || self.kept_within(f32::MIN_POSITIVE, 1.0 - EPSILON).logit();
+        if self.with_values(|p| all(p, |p| (p > 0.0) & (p < 1.0)))? {
+            return Ok(logits().into());
+        }
         check_values(NAME, "probs", &self, |p| (0.0..=1.0).contains(&p), PROBS)?;
-        Ok(self.kept_within(EPSILON, 1.0 - EPSILON).logit())
+        let certain = self.ge(1.0) - self.le(0.0);
+        Ok(Coins::new(&logits(), Some(certain)))
     }
 
-    fn of_logits(self) -> Result<Self> {
+    fn of_logits(self) -> Result<Coins> {
         check_values(NAME, "logits", &self, f32::is_finite, FINITE)?;
-        Ok(self)
+        Ok(self.into())
     }
 }
 
@@ -154,9 +210,17 @@ impl Distribution for Bernoulli<f64> {
         Some(k == 1)
     }
 
+    fn excludes_values(&self) -> bool {
+        self.logits.is_certain()
+    }
+
     fn law(&self) -> Result<Rc<dyn Law>> {
-        const LARGEST: f64 = 80.0;
-        let logits = Tensor::scalar(self.logits.logit().clamp(-LARGEST, LARGEST) as f32);
+        let logit = self.logits.logit() as f32;
+        let certain = self.logits.is_certain().then(|| logit.signum());
+        let logits = Coins {
+            logits: Tensor::scalar(logit.clamp(-POLE, POLE)),
+            certain: certain.map(Tensor::scalar),
+        };
         Ok(Rc::new(Bernoulli { logits }))
     }
 }
@@ -176,12 +240,12 @@ impl Distribution for Bernoulli<Tensor> {
     }
 
     fn log_density(&self, value: &Tensor) -> Result<Number> {
-        check_fit(NAME, &self.parameters(), value)?;
+        check_fit(NAME, self.logits.logits.shape(), value)?;
         Ok(Number::Tensor(Law::log_density(self, value)))
     }
 
     fn log_density_from(&self, value: &Tensor, k: usize) -> Result<Number> {
-        check_fit(NAME, &self.parameters(), value)?;
+        check_fit(NAME, self.logits.logits.shape(), value)?;
         Ok(Number::Tensor(Law::log_density_from(self, value, k)))
     }
 
@@ -190,8 +254,9 @@ impl Distribution for Bernoulli<Tensor> {
     }
 
     fn expand(self, plates: &[usize]) -> Result<Self> {
+        let expand = |parameter: &Tensor| expand_parameter(NAME, "parameter", parameter, plates, 0);
         Ok(Self {
-            logits: expand_parameter(NAME, "parameter", &self.logits, plates, 0)?,
+            logits: self.logits.map(expand)?,
         })
     }
 }
@@ -202,30 +267,43 @@ impl Law for Bernoulli<Tensor> {
     }
 
     fn parameters(&self) -> PerParameter<Tensor> {
-        smallvec![self.logits.clone()]
+        smallvec![self.logits.logits.clone()]
     }
 
     fn with_parameters(&self, parameters: &[Tensor]) -> Rc<dyn Law> {
         Rc::new(Self {
-            logits: parameters[0].clone(),
+            logits: Coins {
+                logits: parameters[0].clone(),
+                certain: self.logits.certain.clone(),
+            },
         })
     }
 
     fn log_density(&self, value: &Tensor) -> Tensor {
-        self.logits.coin_log_mass(value)
+        let Coins { logits, .. } = &self.logits;
+        let log_mass = logits.coin_log_mass(value);
+        match self.logits.penalty(value) {
+            None => log_mass,
+            Some(penalty) => log_mass + penalty,
+        }
     }
 
     fn log_density_from(&self, value: &Tensor, k: usize) -> Tensor {
-        self.logits.coin_log_mass_from(value, k)
+        let log_mass = self.logits.logits.coin_log_mass_from(value, k);
+        match self.logits.penalty(value) {
+            None => log_mass,
+            Some(penalty) => log_mass + penalty.sum_from(k),
+        }
     }
 
     fn noise(&self, stream: &mut Stream) -> Result<Tensor> {
-        stream.noise(self.logits.shape(), &self.logits.device())
+        let Coins { logits, .. } = &self.logits;
+        stream.noise(logits.shape(), &logits.device())
     }
 
     fn draw(&self, noise: &Tensor) -> Tensor {
         let hard = |of: [f32; 2]| scalar::hard([scalar::relaxed(of)]);
-        Tensor::pointwise([&self.logits, noise], hard, |[theta, u]| {
+        Tensor::pointwise([&self.logits.logits, noise], hard, |[theta, u]| {
             BernoulliRelaxation.hard(&BernoulliRelaxation.relaxed(&theta, &u))
         })
     }
@@ -236,22 +314,30 @@ impl Law for Bernoulli<Tensor> {
 
     fn guide_parameters(&self) -> Result<Vec<(&'static str, Tensor)>> {
         const LARGEST: f32 = 4.0;
-        Ok(vec![(
-            "logits",
-            self.logits.detach().clamp(-LARGEST, LARGEST),
-        )])
+        let logits = self.logits.logits.detach();
+        Ok(vec![("logits", logits.clamp(-LARGEST, LARGEST))])
     }
 
     fn guide_shapes(&self) -> Result<PerParameter<(&'static str, Shape)>> {
-        Ok(smallvec![("logits", self.logits.shape())])
+        Ok(smallvec![("logits", self.logits.logits.shape())])
     }
 
     fn guide(&self, unconstrained: &[Tensor]) -> Rc<dyn Law> {
-        self.with_parameters(unconstrained)
+        Rc::new(Self {
+            logits: Coins::new(&unconstrained[0], self.logits.certain.clone()),
+        })
+    }
+
+    fn excluded(&self) -> Result<Option<Vec<bool>>> {
+        let Some(certain) = &self.logits.certain else {
+            return Ok(None);
+        };
+        let coins = certain.peek()?.into_iter();
+        Ok(Some(coins.flat_map(|c| [c > 0.0, c < 0.0]).collect()))
     }
 
     fn mean(&self) -> Tensor {
-        self.logits.sigmoid()
+        self.logits.logits.sigmoid()
     }
 }
 

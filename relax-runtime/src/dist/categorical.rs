@@ -4,12 +4,14 @@ use std::rc::Rc;
 
 use smallvec::smallvec;
 
+use super::excluded::{POLE, ruled_out, without};
 use super::{
-    Distribution, Law, Number, PerParameter, PlainRelaxation, Relaxation, VectorOperand,
+    Distribution, Law, Number, PerParameter, PlainRelaxation, Relaxation, VectorOperand, check_fit,
     check_values, expand_parameter, noise, parameter_error,
 };
 use crate::error::{Error, Result};
 use crate::random::Stream;
+use crate::tensor::cpu::pointwise::all;
 use crate::tensor::{Device, Shape, Tensor};
 
 const NAME: &str = "Categorical";
@@ -22,18 +24,74 @@ const SUM_TOLERANCE: f64 = 1e-4;
 /// `[..]` of indices. Its relaxation is that of [`OneHotCategorical`](super::OneHotCategorical).
 #[derive(Clone, Debug)]
 pub struct Categorical<P> {
-    /// Unnormalised log-probabilities.
+    weights: Weights<P>,
+}
+
+/// What is kept of the parameter of categories.
+#[derive(Clone, Debug)]
+pub struct Weights<P> {
+    /// Unnormalised log-probabilities; of a tensor finite, on the host −∞ where excluded.
     pub(super) logits: P,
+    /// Where a tensor excludes some categories: 1 for each of those, 0 for the others.
+    pub(super) excluded: Option<Tensor>,
+}
+
+impl<P> From<P> for Weights<P> {
+    fn from(logits: P) -> Self {
+        Self {
+            logits,
+            excluded: None,
+        }
+    }
+}
+
+impl Weights<Tensor> {
+    /// Categories with these logits but for the excluded ones.
+    pub(super) fn new(logits: &Tensor, excluded: Option<Tensor>) -> Self {
+        let logits = match &excluded {
+            None => logits.clone(),
+            Some(excluded) => without(logits, excluded),
+        };
+        Self { logits, excluded }
+    }
+
+    /// The same categories excluded, with other logits.
+    pub(super) fn with_logits(&self, logits: &Tensor) -> Self {
+        Self {
+            logits: logits.clone(),
+            excluded: self.excluded.clone(),
+        }
+    }
+
+    /// One row for each of the plates'.
+    pub(super) fn expand(self, distribution: &'static str, plates: &[usize]) -> Result<Self> {
+        let expand = |x: &Tensor| expand_parameter(distribution, "parameter", x, plates, 1);
+        Ok(Self {
+            logits: expand(&self.logits)?,
+            excluded: self.excluded.as_ref().map(expand).transpose()?,
+        })
+    }
+
+    /// As [`Law::excluded`].
+    pub(super) fn excluded(&self) -> Result<Option<Vec<bool>>> {
+        let Some(excluded) = &self.excluded else {
+            return Ok(None);
+        };
+        Ok(Some(
+            excluded.peek()?.into_iter().map(|x| x > 0.0).collect(),
+        ))
+    }
 }
 
 impl<P: CategoricalOperand> Categorical<P> {
-    /// Categories with the given probabilities.
+    /// Categories with the given probabilities. A category of probability exactly 0 is excluded:
+    /// its log-probability is −∞, and the derivative by that probability is 0.
     ///
     /// # Errors
     /// If there are none, one is NaN or outside [0, 1], or they do not sum to one.
     pub fn probs(p: impl VectorOperand<Repr = P>) -> Result<Self> {
         Ok(Self {
-            logits: p.into_repr().logits_of_probs(NAME)?,
+            weights: p.into_repr().of_probs(NAME)?,
         })
     }
 
@@ -44,14 +102,16 @@ impl<P: CategoricalOperand> Categorical<P> {
     pub fn logits(logits: impl VectorOperand<Repr = P>) -> Result<Self> {
         let logits = logits.into_repr();
         logits.check_logits(NAME)?;
-        Ok(Self { logits })
+        Ok(Self {
+            weights: logits.into(),
+        })
     }
 }
 
 /// `Vec<f64>` or [`Tensor`], as a categorical's parameter.
 pub trait CategoricalOperand: Sized {
     /// ln p, checked.
-    fn logits_of_probs(self, distribution: &'static str) -> Result<Self>;
+    fn of_probs(self, distribution: &'static str) -> Result<Weights<Self>>;
     /// An error if there is no category or a logit is NaN.
     fn check_logits(&self, distribution: &'static str) -> Result<()>;
 }
@@ -81,7 +141,7 @@ fn check_sum(distribution: &'static str, sum: f64) -> Result<()> {
 }
 
 impl CategoricalOperand for Vec<f64> {
-    fn logits_of_probs(self, distribution: &'static str) -> Result<Self> {
+    fn of_probs(self, distribution: &'static str) -> Result<Weights<Self>> {
         if self.is_empty() {
             return Err(empty(distribution, "probs"));
         }
@@ -89,7 +149,8 @@ impl CategoricalOperand for Vec<f64> {
             return Err(parameter_error(distribution, "probs", p, PROBS));
         }
         check_sum(distribution, self.iter().sum())?;
-        Ok(self.into_iter().map(f64::ln).collect())
+        let logits: Self = self.into_iter().map(f64::ln).collect();
+        Ok(logits.into())
     }
 
     fn check_logits(&self, distribution: &'static str) -> Result<()> {
@@ -107,7 +168,7 @@ impl CategoricalOperand for Vec<f64> {
 }
 
 impl CategoricalOperand for Tensor {
-    fn logits_of_probs(self, distribution: &'static str) -> Result<Self> {
+    fn of_probs(self, distribution: &'static str) -> Result<Weights<Self>> {
         let shape = self.check()?.shape();
         let categories = shape.last().copied().filter(|&k| k > 0);
         let categories = categories.ok_or_else(|| empty(distribution, "probs"))?;
@@ -121,7 +182,10 @@ impl CategoricalOperand for Tensor {
         for row in self.peek()?.chunks(categories) {
             check_sum(distribution, row.iter().map(|&p| f64::from(p)).sum())?;
         }
-        Ok(self.kept_within(f32::MIN_POSITIVE, 1.0).ln())
+        let logits = self.kept_within(f32::MIN_POSITIVE, 1.0).ln();
+        let possible = self.with_values(|p| all(p, |p| p > 0.0))?;
+        let excluded = (!possible).then(|| self.le(0.0));
+        Ok(Weights::new(&logits, excluded))
     }
 
     fn check_logits(&self, distribution: &'static str) -> Result<()> {
@@ -151,11 +215,25 @@ pub(super) fn gumbel_argmax(logits: &[f64], stream: &mut Stream) -> usize {
     best.0
 }
 
-/// The logits of host numbers as a tensor, with impossible categories kept finite.
-pub(super) fn logits_tensor(logits: &[f64]) -> Result<Tensor> {
-    const SMALLEST: f64 = -80.0;
-    let values = normalised(logits).map(|x| x.max(SMALLEST) as f32).collect();
-    Tensor::from_vec(values, Shape::from([logits.len()]), &Device::cpu())
+/// The logits of host numbers as a tensor.
+pub(super) fn on_cpu(logits: &[f64]) -> Result<Weights<Tensor>> {
+    let numbers = |values| Tensor::from_vec(values, Shape::from([logits.len()]), &Device::cpu());
+    let finite = normalised(logits).map(|x| (x as f32).max(-POLE)).collect();
+    let excludes = |x: &f64| *x == f64::NEG_INFINITY;
+    let excluded = || {
+        logits
+            .iter()
+            .map(|x| f32::from(u8::from(excludes(x))))
+            .collect()
+    };
+    let any = logits.iter().any(excludes);
+    let excluded = any.then(|| numbers(excluded())).transpose()?;
+    Ok(Weights::new(&numbers(finite)?, excluded))
+}
+
+/// Whether a category has a probability of exactly 0.
+pub(super) fn excludes_some(logits: &[f64]) -> bool {
+    logits.contains(&f64::NEG_INFINITY)
 }
 
 impl Distribution for Categorical<Vec<f64>> {
@@ -164,30 +242,34 @@ impl Distribution for Categorical<Vec<f64>> {
     const SUPPORT: &'static str = SUPPORT;
 
     fn contains(&self, value: &usize) -> Result<bool> {
-        Ok(*value < self.logits.len())
+        Ok(*value < self.weights.logits.len())
     }
 
     fn log_density(&self, value: &usize) -> Result<Number> {
         let outside = f64::NEG_INFINITY;
-        let log_p = normalised(&self.logits).nth(*value);
+        let log_p = normalised(&self.weights.logits).nth(*value);
         Ok(Number::Host(log_p.unwrap_or(outside)))
     }
 
     fn sample(&self, stream: &mut Stream) -> Result<usize> {
-        Ok(gumbel_argmax(&self.logits, stream))
+        Ok(gumbel_argmax(&self.weights.logits, stream))
     }
 
     fn values(&self) -> Option<usize> {
-        Some(self.logits.len())
+        Some(self.weights.logits.len())
     }
 
     fn nth_value(&self, k: usize) -> Option<usize> {
         Some(k)
     }
 
+    fn excludes_values(&self) -> bool {
+        excludes_some(&self.weights.logits)
+    }
+
     fn law(&self) -> Result<Rc<dyn Law>> {
         Ok(Rc::new(Categorical {
-            logits: logits_tensor(&self.logits)?,
+            weights: on_cpu(&self.weights.logits)?,
         }))
     }
 }
@@ -206,6 +288,7 @@ impl Distribution for Categorical<Tensor> {
     }
 
     fn log_density(&self, value: &Tensor) -> Result<Number> {
+        check_fit(NAME, self.rows(), value)?;
         Ok(Number::Tensor(Law::log_density(self, value)))
     }
 
@@ -215,14 +298,20 @@ impl Distribution for Categorical<Tensor> {
 
     fn expand(self, plates: &[usize]) -> Result<Self> {
         Ok(Self {
-            logits: expand_parameter(NAME, "parameter", &self.logits, plates, 1)?,
+            weights: self.weights.expand(NAME, plates)?,
         })
     }
 }
 
 impl Categorical<Tensor> {
+    /// The shape of a draw.
+    fn rows(&self) -> Shape {
+        let shape = self.weights.logits.shape();
+        shape.leading(shape.rank().saturating_sub(1))
+    }
+
     fn categories(&self) -> usize {
-        self.logits.shape().last().copied().unwrap_or(0)
+        self.weights.logits.shape().last().copied().unwrap_or(0)
     }
 }
 
@@ -232,33 +321,39 @@ impl Law for Categorical<Tensor> {
     }
 
     fn parameters(&self) -> PerParameter<Tensor> {
-        smallvec![self.logits.clone()]
+        smallvec![self.weights.logits.clone()]
     }
 
     fn with_parameters(&self, parameters: &[Tensor]) -> Rc<dyn Law> {
         Rc::new(Self {
-            logits: parameters[0].clone(),
+            weights: self.weights.with_logits(&parameters[0]),
         })
     }
 
     fn log_density(&self, value: &Tensor) -> Tensor {
-        let log_p = self.logits.log_softmax(-1);
-        // Logits that rows share are given once; too large a value's shape is `pick`'s to report.
-        let mut rows = value.shape().to_vec();
-        rows.push(self.categories());
-        match Shape::try_from(&rows[..]) {
-            Ok(shape) if log_p.len() < shape.numel() => log_p.broadcast_to(shape).pick(value),
+        let mut log_p = self.weights.logits.log_softmax(-1);
+        if let Some(excluded) = &self.weights.excluded {
+            log_p = log_p + ruled_out(excluded);
+        }
+        // Either has its own rows, or repeats itself for those of the other; what does not fit is
+        // `pick`'s to report.
+        let rows = self.rows();
+        match rows.broadcast(&value.shape()) {
+            Some(all) if rows != value.shape() => match all.join(&[self.categories()]) {
+                Some(shape) => log_p.broadcast_to(shape).pick(&value.broadcast_to(all)),
+                None => log_p.pick(value),
+            },
             _ => log_p.pick(value),
         }
     }
 
     fn noise(&self, stream: &mut Stream) -> Result<Tensor> {
-        stream.noise(self.logits.shape(), &self.logits.device())
+        stream.noise(self.weights.logits.shape(), &self.weights.logits.device())
     }
 
     fn draw(&self, noise: &Tensor) -> Tensor {
         CategoricalRelaxation
-            .relaxed(&self.logits.detach(), noise)
+            .relaxed(&self.weights.logits.detach(), noise)
             .argmax(-1)
     }
 
@@ -279,20 +374,26 @@ impl Law for Categorical<Tensor> {
     }
 
     fn guide_parameters(&self) -> Result<Vec<(&'static str, Tensor)>> {
-        Ok(vec![("logits", guide_logits(&self.logits))])
+        Ok(vec![("logits", guide_logits(&self.weights.logits))])
     }
 
     fn guide_shapes(&self) -> Result<PerParameter<(&'static str, Shape)>> {
-        Ok(smallvec![("logits", self.logits.shape())])
+        Ok(smallvec![("logits", self.weights.logits.shape())])
     }
 
     fn guide(&self, unconstrained: &[Tensor]) -> Rc<dyn Law> {
-        self.with_parameters(unconstrained)
+        Rc::new(Self {
+            weights: Weights::new(&unconstrained[0], self.weights.excluded.clone()),
+        })
+    }
+
+    fn excluded(&self) -> Result<Option<Vec<bool>>> {
+        self.weights.excluded()
     }
 
     /// The probabilities, `[.., K]`: the mean of the one-hot vector.
     fn mean(&self) -> Tensor {
-        self.logits.softmax(-1)
+        self.weights.logits.softmax(-1)
     }
 }
 

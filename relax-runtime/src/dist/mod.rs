@@ -5,6 +5,7 @@
 
 mod bernoulli;
 mod categorical;
+mod excluded;
 pub mod noise;
 mod normal;
 mod one_hot;
@@ -18,7 +19,7 @@ use std::rc::Rc;
 
 use smallvec::SmallVec;
 
-pub use bernoulli::{Bernoulli, BernoulliOperand, BernoulliRelaxation, Coin};
+pub use bernoulli::{Bernoulli, BernoulliOperand, BernoulliRelaxation, Coin, Coins};
 pub use categorical::{Categorical, CategoricalOperand, CategoricalRelaxation};
 pub use normal::{Join, Normal, NormalOperand};
 pub use one_hot::OneHotCategorical;
@@ -80,6 +81,11 @@ pub trait Distribution: Clone + Debug + 'static {
     /// The `k`-th of them, in the order of [`Relaxation::vertices`].
     fn nth_value(&self, _k: usize) -> Option<Self::Value> {
         None
+    }
+
+    /// Whether some of the [`values`](Self::values) have a probability of exactly 0.
+    fn excludes_values(&self) -> bool {
+        false
     }
 
     /// The distribution with one independent draw a row of the enclosing plates. Host numbers, the
@@ -198,8 +204,18 @@ pub trait Law: Debug {
     }
 
     /// The guide's law at unconstrained parameters, in the order of
-    /// [`guide_parameters`](Self::guide_parameters).
+    /// [`guide_parameters`](Self::guide_parameters): renormalised without the values that this law
+    /// [excludes](Self::excluded).
     fn guide(&self, unconstrained: &[Tensor]) -> Rc<dyn Law>;
+
+    /// Of each event, in row-major order, and each of its values, in the order of
+    /// [`Relaxation::vertices`], whether its probability is exactly 0; `None` where that of none is.
+    ///
+    /// # Errors
+    /// If a parameter carries one.
+    fn excluded(&self) -> Result<Option<Vec<bool>>> {
+        Ok(None)
+    }
 
     /// Mean of each element.
     fn mean(&self) -> Tensor;
@@ -226,6 +242,8 @@ pub trait AnyDistribution: Debug {
     fn convert(&self, value: &Value) -> Result<Value>;
     /// Whether a draw is a host value.
     fn is_host(&self) -> bool;
+    /// Whether some of the values that can be counted have a probability of exactly 0.
+    fn excludes_values(&self) -> bool;
 }
 
 impl<D: Distribution> AnyDistribution for D {
@@ -256,6 +274,10 @@ impl<D: Distribution> AnyDistribution for D {
 
     fn is_host(&self) -> bool {
         D::Value::HOST
+    }
+
+    fn excludes_values(&self) -> bool {
+        Distribution::excludes_values(self)
     }
 }
 
@@ -326,8 +348,8 @@ pub(crate) fn draw_shape(parameters: &[Tensor]) -> Shape {
 
 /// Checks that either one draw has the value's shape, or a draw is repeated for the value's
 /// further elements; a column against a row, which would make a matrix, is a mistake.
-fn check_fit(distribution: &'static str, parameters: &[Tensor], value: &Tensor) -> Result<()> {
-    let (draw, value) = (draw_shape(parameters), value.check()?.shape());
+fn check_fit(distribution: &'static str, draw: Shape, value: &Tensor) -> Result<()> {
+    let value = value.check()?.shape();
     let joined = || draw.broadcast(&value);
     if draw == value || joined().is_some_and(|joined| joined == draw || joined == value) {
         return Ok(());

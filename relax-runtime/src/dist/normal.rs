@@ -164,12 +164,12 @@ impl Distribution for Normal<Tensor> {
     }
 
     fn log_density(&self, value: &Tensor) -> Result<Number> {
-        check_fit(NAME, &self.parameters(), value)?;
+        check_fit(NAME, draw_shape(&self.parameters()), value)?;
         Ok(Number::Tensor(Law::log_density(self, value)))
     }
 
     fn log_density_from(&self, value: &Tensor, k: usize) -> Result<Number> {
-        check_fit(NAME, &self.parameters(), value)?;
+        check_fit(NAME, draw_shape(&self.parameters()), value)?;
         Ok(Number::Tensor(Law::log_density_from(self, value, k)))
     }
 

@@ -4,10 +4,11 @@ use std::rc::Rc;
 
 use smallvec::smallvec;
 
-use super::categorical::{guide_logits, gumbel_argmax, logits_tensor, normalised};
+use super::categorical::{Weights, excludes_some, guide_logits, gumbel_argmax, normalised, on_cpu};
+use super::excluded::{numbers_of, ruled_out};
 use super::{
     CategoricalOperand, CategoricalRelaxation, Distribution, Law, Number, PerParameter, Relaxation,
-    VectorOperand, check_fit, expand_parameter,
+    VectorOperand, check_fit,
 };
 use crate::error::Result;
 use crate::random::Stream;
@@ -20,18 +21,18 @@ const SUPPORT: &str = "the vectors with one 1 and zeros";
 /// tensor `[.., K]` a tensor `[.., K]`.
 #[derive(Clone, Debug)]
 pub struct OneHotCategorical<P> {
-    /// Unnormalised log-probabilities.
-    logits: P,
+    weights: Weights<P>,
 }
 
 impl<P: CategoricalOperand> OneHotCategorical<P> {
-    /// Categories with the given probabilities.
+    /// Categories with the given probabilities. A category of probability exactly 0 is excluded:
+    /// its log-probability is −∞, and the derivative by that probability is 0.
     ///
     /// # Errors
     /// If there are none, one is NaN or outside [0, 1], or they do not sum to one.
     pub fn probs(p: impl VectorOperand<Repr = P>) -> Result<Self> {
         Ok(Self {
-            logits: p.into_repr().logits_of_probs(NAME)?,
+            weights: p.into_repr().of_probs(NAME)?,
         })
     }
 
@@ -42,7 +43,9 @@ impl<P: CategoricalOperand> OneHotCategorical<P> {
     pub fn logits(logits: impl VectorOperand<Repr = P>) -> Result<Self> {
         let logits = logits.into_repr();
         logits.check_logits(NAME)?;
-        Ok(Self { logits })
+        Ok(Self {
+            weights: logits.into(),
+        })
     }
 }
 
@@ -57,37 +60,44 @@ impl Distribution for OneHotCategorical<Vec<f64>> {
     const SUPPORT: &'static str = SUPPORT;
 
     fn contains(&self, value: &Vec<f64>) -> Result<bool> {
-        Ok(value.len() == self.logits.len() && is_one_hot(value.iter().copied()))
+        Ok(value.len() == self.weights.logits.len() && is_one_hot(value.iter().copied()))
     }
 
     fn log_density(&self, value: &Vec<f64>) -> Result<Number> {
         let chosen = |(log_p, &x): (f64, &f64)| if x == 0.0 { 0.0 } else { x * log_p };
         Ok(Number::Host(
-            normalised(&self.logits).zip(value).map(chosen).sum(),
+            normalised(&self.weights.logits)
+                .zip(value)
+                .map(chosen)
+                .sum(),
         ))
     }
 
     fn sample(&self, stream: &mut Stream) -> Result<Vec<f64>> {
-        let mut value = vec![0.0; self.logits.len()];
-        value[gumbel_argmax(&self.logits, stream)] = 1.0;
+        let mut value = vec![0.0; self.weights.logits.len()];
+        value[gumbel_argmax(&self.weights.logits, stream)] = 1.0;
         Ok(value)
     }
 
     fn values(&self) -> Option<usize> {
-        Some(self.logits.len())
+        Some(self.weights.logits.len())
     }
 
     fn nth_value(&self, k: usize) -> Option<Vec<f64>> {
         Some(
-            (0..self.logits.len())
+            (0..self.weights.logits.len())
                 .map(|j| f64::from(u8::from(j == k)))
                 .collect(),
         )
     }
 
+    fn excludes_values(&self) -> bool {
+        excludes_some(&self.weights.logits)
+    }
+
     fn law(&self) -> Result<Rc<dyn Law>> {
         Ok(Rc::new(OneHotCategorical {
-            logits: logits_tensor(&self.logits)?,
+            weights: on_cpu(&self.weights.logits)?,
         }))
     }
 }
@@ -98,14 +108,14 @@ impl Distribution for OneHotCategorical<Tensor> {
     const SUPPORT: &'static str = SUPPORT;
 
     fn contains(&self, value: &Tensor) -> Result<bool> {
-        let categories = self.logits.shape().last().copied().unwrap_or(0);
+        let categories = self.weights.logits.shape().last().copied().unwrap_or(0);
         let rows = value.peek()?;
         let one_hot = |row: &[f32]| is_one_hot(row.iter().map(|&x| f64::from(x)));
         Ok(value.shape().last() == Some(&categories) && rows.chunks(categories).all(one_hot))
     }
 
     fn log_density(&self, value: &Tensor) -> Result<Number> {
-        check_fit(NAME, &self.parameters(), value)?;
+        check_fit(NAME, self.weights.logits.shape(), value)?;
         Ok(Number::Tensor(Law::log_density(self, value)))
     }
 
@@ -115,7 +125,7 @@ impl Distribution for OneHotCategorical<Tensor> {
 
     fn expand(self, plates: &[usize]) -> Result<Self> {
         Ok(Self {
-            logits: expand_parameter(NAME, "parameter", &self.logits, plates, 1)?,
+            weights: self.weights.expand(NAME, plates)?,
         })
     }
 }
@@ -126,12 +136,12 @@ impl Law for OneHotCategorical<Tensor> {
     }
 
     fn parameters(&self) -> PerParameter<Tensor> {
-        smallvec![self.logits.clone()]
+        smallvec![self.weights.logits.clone()]
     }
 
     fn with_parameters(&self, parameters: &[Tensor]) -> Rc<dyn Law> {
         Rc::new(Self {
-            logits: parameters[0].clone(),
+            weights: self.weights.with_logits(&parameters[0]),
         })
     }
 
@@ -140,15 +150,20 @@ impl Law for OneHotCategorical<Tensor> {
     }
 
     fn log_density(&self, value: &Tensor) -> Tensor {
-        (value * self.logits.log_softmax(-1)).sum(-1)
+        let log_mass = (value * self.weights.logits.log_softmax(-1)).sum(-1);
+        match &self.weights.excluded {
+            None => log_mass,
+            Some(excluded) => log_mass + ruled_out(&(numbers_of(value) * excluded).ge(1.0).sum(-1)),
+        }
     }
 
     fn noise(&self, stream: &mut Stream) -> Result<Tensor> {
-        stream.noise(self.logits.shape(), &self.logits.device())
+        stream.noise(self.weights.logits.shape(), &self.weights.logits.device())
     }
 
     fn draw(&self, noise: &Tensor) -> Tensor {
-        CategoricalRelaxation.hard(&CategoricalRelaxation.relaxed(&self.logits.detach(), noise))
+        CategoricalRelaxation
+            .hard(&CategoricalRelaxation.relaxed(&self.weights.logits.detach(), noise))
     }
 
     fn relaxation(&self) -> Option<&'static dyn Relaxation> {
@@ -156,18 +171,24 @@ impl Law for OneHotCategorical<Tensor> {
     }
 
     fn guide_parameters(&self) -> Result<Vec<(&'static str, Tensor)>> {
-        Ok(vec![("logits", guide_logits(&self.logits))])
+        Ok(vec![("logits", guide_logits(&self.weights.logits))])
     }
 
     fn guide_shapes(&self) -> Result<PerParameter<(&'static str, Shape)>> {
-        Ok(smallvec![("logits", self.logits.shape())])
+        Ok(smallvec![("logits", self.weights.logits.shape())])
     }
 
     fn guide(&self, unconstrained: &[Tensor]) -> Rc<dyn Law> {
-        self.with_parameters(unconstrained)
+        Rc::new(Self {
+            weights: Weights::new(&unconstrained[0], self.weights.excluded.clone()),
+        })
+    }
+
+    fn excluded(&self) -> Result<Option<Vec<bool>>> {
+        self.weights.excluded()
     }
 
     fn mean(&self) -> Tensor {
-        self.logits.softmax(-1)
+        self.weights.logits.softmax(-1)
     }
 }

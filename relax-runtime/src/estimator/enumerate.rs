@@ -3,20 +3,32 @@
 use super::shift::Events;
 use super::site::{Estimator, SiteClass, SiteState, SiteTask};
 use super::{Cost, Estimate, Problem};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::surrogate::VarianceGradient;
+use crate::tensor::Tensor;
+
+/// Over so many values of a row is summed at most, whatever is asked for: as many evaluations of
+/// the cost as anybody would wait for.
+pub const MOST_VALUES: usize = 1 << 20;
 
 /// The sum Σ_b p(b | θ) f(b) ∂log p(b | θ)/∂θ over all values b of a row's events: without variance
 /// of its own (Rao-Blackwellisation over the site; Titsias and Lázaro-Gredilla 2015).
 ///
 /// Valid where the cost of each row depends on that row's draw alone: all rows take a value at
-/// once. As many evaluations as a row has values.
+/// once. As many evaluations as a row has values; values of probability 0 are left out.
 ///
 /// # Errors
-/// The cost's own, or shapes that do not fit.
+/// If a row has more than [`MOST_VALUES`] values, the cost's own, or shapes that do not fit.
 pub fn enumerate(problem: Problem<'_>, cost: &dyn Cost) -> Result<Estimate> {
     let theta = problem.theta.detach();
     let (relaxation, events) = (problem.relaxation, Events::of(&problem));
+    if events.together() > MOST_VALUES {
+        return Err(Error::Model(format!(
+            "{} choices of {} values each are more than {MOST_VALUES} values together; use \
+             `relax`, or `indecater`, which sums over one of them at a time",
+            events.count, events.values
+        )));
+    }
     let b = relaxation.hard(&relaxation.relaxed(&theta, &problem.noise.u));
     let f = cost.drawn(&b)?;
     let mut gradient = theta.zeros_like();
@@ -29,7 +41,10 @@ pub fn enumerate(problem: Problem<'_>, cost: &dyn Cost) -> Result<Estimate> {
             .sum_from(problem.plates)
             .exp();
         // The draw's own cost is a baseline: with it the draw itself adds nothing.
-        let weight = problem.spread(&(mass * (cost.hard(&other)? - &f)))?;
+        let Some(weight) = expected(&mass, || Ok(cost.hard(&other)? - &f))? else {
+            continue;
+        };
+        let weight = problem.spread(&weight)?;
         gradient = gradient + weight * relaxation.score(&theta, &other);
         evaluations += 1;
     }
@@ -40,6 +55,25 @@ pub fn enumerate(problem: Problem<'_>, cost: &dyn Cost) -> Result<Estimate> {
         variance_gradient: VarianceGradient::default(),
         evaluations,
     })
+}
+
+/// Mass times cost, 0 where the mass is; nothing where it is 0 everywhere, and what the cost would
+/// be is nobody's business.
+pub(super) fn expected(
+    mass: &Tensor,
+    cost: impl FnOnce() -> Result<Tensor>,
+) -> Result<Option<Tensor>> {
+    let zeros = mass.with_values(|mass| mass.iter().filter(|&&mass| mass == 0.0).count())?;
+    if zeros == mass.len() {
+        return Ok(None);
+    }
+    let cost = cost()?;
+    Ok(Some(match zeros {
+        0 => mass * cost,
+        _ => mass
+            .gt(0.0)
+            .select_where(&(mass * &cost), &mass.zeros_like()),
+    }))
 }
 
 /// Counts on; false after the last.
@@ -64,7 +98,7 @@ fn advance(digits: &mut [usize], base: usize) -> bool {
 #[derive(Clone, Copy, Debug)]
 pub struct Enumerate {
     /// The most values that a site may have, and the most combinations of all choices that are
-    /// summed over together.
+    /// summed over together; beyond [`MOST_VALUES`] it makes no difference.
     pub largest: usize,
 }
 
@@ -80,7 +114,7 @@ impl Estimator for Enumerate {
     }
 
     fn valid_for(&self, class: SiteClass) -> std::result::Result<String, String> {
-        let Self { largest } = self;
+        let largest = &self.largest.min(MOST_VALUES);
         match class.values {
             0 => Err("only discrete sites can be enumerated; use `pathwise`".into()),
             _ if !class.separate => Err(NOT_SEPARATE.into()),
@@ -97,7 +131,7 @@ impl Estimator for Enumerate {
     }
 
     fn joint(&self) -> Option<usize> {
-        Some(self.largest)
+        Some(self.largest.min(MOST_VALUES))
     }
 
     fn estimate(&self, task: &SiteTask<'_>, cost: &dyn Cost, _: &SiteState) -> Result<Estimate> {

@@ -1,6 +1,6 @@
 //! IndeCateR: one choice summed out at a time (De Smet, Sansone, Zuidberg Dos Martires 2023).
 
-use super::enumerate::NOT_SEPARATE;
+use super::enumerate::{NOT_SEPARATE, expected};
 use super::shift::Events;
 use super::site::{Estimator, SiteClass, SiteState, SiteTask};
 use super::{Cost, Estimate, Problem};
@@ -32,9 +32,18 @@ pub fn indecater(problem: Problem<'_>, cost: &dyn Cost) -> Result<Estimate> {
             here[event] = 1.0;
             let mass = relaxation.log_mass(&theta, &other).exp() * events.tensor(here, &b)?;
             // The draw's own cost is a baseline: with it the draw itself adds nothing.
-            let difference = problem.spread(&(cost.hard(&other)? - &f))?;
+            let difference = || {
+                let difference = problem.spread(&(cost.hard(&other)? - &f))?;
+                Ok(match relaxation.event_rank() {
+                    0 => difference,
+                    _ => difference.squeeze(-1),
+                })
+            };
+            let Some(expected) = expected(&mass, difference)? else {
+                continue;
+            };
             let score = relaxation.score(&theta, &other);
-            gradient = gradient + events.spread(&mass) * difference * score;
+            gradient = gradient + events.spread(&expected) * score;
             evaluations += 1;
         }
     }

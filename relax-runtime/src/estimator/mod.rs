@@ -50,7 +50,7 @@ pub use disarm::{Disarm, disarm};
 pub use disarm_tree::{DisarmTree, disarm_tree};
 pub use dlax::{Dlax, dlax};
 pub use double_cv::{DoubleCv, double_cv};
-pub use enumerate::{Enumerate, enumerate};
+pub use enumerate::{Enumerate, MOST_VALUES, enumerate};
 pub use evolution::{EvolutionStrategies, evolution_strategies};
 pub use gumbel_softmax::{GumbelSoftmax, gumbel_softmax};
 pub use indecater::{IndeCateR, indecater};

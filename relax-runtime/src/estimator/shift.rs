@@ -26,6 +26,12 @@ impl Events {
         }
     }
 
+    /// How many values the events of a row have together, `usize::MAX` where there are more.
+    pub(super) fn together(&self) -> usize {
+        let count = u32::try_from(self.count);
+        count.map_or(usize::MAX, |count| self.values.saturating_pow(count))
+    }
+
     /// The draw with event e moved on by `by[e]` values, back to the first after the last.
     pub(super) fn shifted(&self, b: &Tensor, by: &[usize]) -> Result<Tensor> {
         let by = self.tensor(by.iter().map(|&by| by as f32).collect(), b)?;

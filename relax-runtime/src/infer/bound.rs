@@ -29,6 +29,11 @@ impl Samples {
         self.runs.len()
     }
 
+    /// What each of them is made of.
+    pub(super) fn runs(&self) -> &[Pass] {
+        &self.runs
+    }
+
     /// An estimator's learning signals, computed once for the site's choices in all samples.
     pub(super) fn signals(&self, estimator: &Rc<dyn Estimator>) -> Result<Tensor> {
         let mut known = self.signals.borrow_mut();

@@ -1,28 +1,34 @@
-//! Exact answers by enumeration, for programs whose discrete support is small.
+//! Counting through all combinations of a program's discrete choices.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::fmt;
-use std::rc::Rc;
 
-use super::draw::{Draw, LawSource};
-use super::pass::Mode;
 use crate::dist::Law;
 use crate::error::{Error, Result};
-use crate::model::{ParamStore, Program, unknown_site};
-use crate::random::Key;
+use crate::estimator::MOST_VALUES;
+use crate::random::{Key, Stream};
 use crate::tensor::Tensor;
 
 /// Counts through every combination of the values of a program's discrete choices; which choices
-/// there are may depend on the values of earlier ones.
+/// there are may depend on the values of earlier ones. Values of probability 0 are left out.
 #[derive(Debug)]
 pub struct Odometer {
     wheels: RefCell<Wheels>,
+    probe: RefCell<Option<Probe>>,
     /// Whether all rows of a plate take the same values, one combination a row.
     in_step: bool,
     /// Beyond this many runs enumeration is refused.
     largest: usize,
     refusal: RefCell<Option<Refusal>>,
+}
+
+/// A run at random values. One over the product of its choices' numbers of values is the
+/// probability of such a run, so that the product is, in expectation, the number of combinations
+/// (Knuth 1975, "Estimating the efficiency of backtrack programs").
+#[derive(Debug)]
+struct Probe {
+    stream: Stream,
+    product: usize,
 }
 
 /// Why a program cannot be enumerated.
@@ -59,27 +65,20 @@ pub(super) struct Wheels {
 }
 
 /// As many runs as anybody would wait for.
-pub(super) const LARGEST: usize = 1 << 20;
+pub(super) const LARGEST: usize = MOST_VALUES;
 
-impl Default for Odometer {
-    /// Every row takes values of its own.
-    fn default() -> Self {
-        Self {
-            wheels: RefCell::default(),
-            in_step: false,
-            largest: LARGEST,
-            refusal: RefCell::default(),
-        }
-    }
-}
+/// After so many combinations it is estimated how many there are in all.
+const FIRST: usize = 128;
 
 impl Odometer {
     /// At most `largest` combinations; `in_step` has all rows of a plate take the same values.
     pub(super) fn new(in_step: bool, largest: usize) -> Self {
         Self {
+            wheels: RefCell::default(),
+            probe: RefCell::default(),
             in_step,
             largest,
-            ..Self::default()
+            refusal: RefCell::default(),
         }
     }
 
@@ -119,35 +118,103 @@ impl Odometer {
             true => shape[..plates.min(shape.rank())].iter().product(),
             false => 1,
         };
-        let size = u32::try_from(events / rows)
-            .ok()
-            .and_then(|events| vertices.len().checked_pow(events))
-            .filter(|&size| size <= self.largest)
-            .ok_or_else(|| self.too_many())?;
-        let mut wheels = self.wheels.borrow_mut();
-        let mut digit = wheels.next_digit(size);
-        if wheels.at_least() > self.largest {
+        let excluded = law.excluded()?;
+        let allowed = |event| allowed(excluded.as_deref(), vertices.len(), events / rows, event);
+        let values: Vec<Vec<usize>> = (0..events / rows).map(allowed).collect();
+        let counts = values.iter().map(Vec::len);
+        let size = counts.fold(1, usize::saturating_mul);
+        if size > self.largest {
             return Err(self.too_many());
         }
-        drop(wheels);
+        let mut digit = self.next_digit(size)?;
         let mut row = Vec::with_capacity(shape.numel() / rows);
-        for _ in 0..events / rows {
-            row.extend_from_slice(&vertices[digit % vertices.len()]);
-            digit /= vertices.len();
+        for values in &values {
+            row.extend_from_slice(&vertices[values[digit % values.len()]]);
+            digit /= values.len();
         }
         let values = row.repeat(rows);
         Ok(law.value_at(&Tensor::from_vec(values, shape, &parameter.device())?))
     }
 
-    /// Moves on to the next combination; false after the last.
-    pub(super) fn advance(&self) -> bool {
-        self.wheels.borrow_mut().advance()
+    fn next_digit(&self, size: usize) -> Result<usize> {
+        if let Some(probe) = &mut *self.probe.borrow_mut() {
+            probe.product = probe.product.saturating_mul(size);
+            // A run without end would go on until it is far beyond any limit.
+            return match probe.product == usize::MAX {
+                true => Err(Error::Model("too many combinations".into())),
+                false => Ok(probe.stream.below(size)),
+            };
+        }
+        let mut wheels = self.wheels.borrow_mut();
+        let digit = wheels.next_digit(size);
+        match wheels.at_least() > self.largest {
+            true => Err(self.too_many()),
+            false => Ok(digit),
+        }
+    }
+
+    /// Moves on to the next combination; false after the last. `run` runs the program: after the
+    /// first combinations it is called some times to estimate how many are still to come.
+    ///
+    /// # Errors
+    /// If there are certainly too many, or whatever goes wrong in the program.
+    pub(super) fn advance(&self, run: &mut dyn FnMut() -> Result<()>) -> Result<bool> {
+        let more = self.wheels.borrow_mut().advance();
+        if more && self.combinations() == FIRST && self.largest > FIRST {
+            self.probe(run)?;
+        }
+        Ok(more)
+    }
+
+    /// Refuses a program of which random runs show that it has too many combinations. One with no
+    /// more than are allowed is refused wrongly with a probability below 10⁻³: by Markov's
+    /// inequality of 4⁻¹⁶ for the least of the estimates, and of 2⁻¹⁰ for their mean.
+    #[cold]
+    fn probe(&self, run: &mut dyn FnMut() -> Result<()>) -> Result<()> {
+        const PROBES: u64 = 16;
+        let (mut least, mut sum) = (usize::MAX, 0_usize);
+        for step in 0..PROBES {
+            let key = Key {
+                step,
+                ..Key::new(0)
+            };
+            *self.probe.borrow_mut() = Some(Probe {
+                stream: key.stream("combinations"),
+                product: 1,
+            });
+            let ran = run();
+            let probe = self.probe.borrow_mut().take();
+            let product = probe.map_or(1, |probe| probe.product);
+            if product < usize::MAX {
+                ran?;
+            }
+            least = least.min(product);
+            sum = sum.saturating_add(product / PROBES as usize);
+        }
+        if least / 4 > self.largest || sum / 1024 > self.largest {
+            return Err(self.too_many());
+        }
+        Ok(())
     }
 
     /// How many combinations have gone by.
     pub(super) fn combinations(&self) -> usize {
         self.wheels.borrow().combinations
     }
+}
+
+/// The values of an event of which not every row excludes it; there is one, as probabilities add up
+/// to one.
+fn allowed(excluded: Option<&[bool]>, values: usize, events: usize, event: usize) -> Vec<usize> {
+    let Some(excluded) = excluded else {
+        return (0..values).collect();
+    };
+    let mut possible = vec![false; values];
+    for row in excluded.chunks(events * values) {
+        let here = &row[event * values..][..values];
+        possible.iter_mut().zip(here).for_each(|(p, x)| *p |= !x);
+    }
+    (0..values).filter(|&value| possible[value]).collect()
 }
 
 impl Wheels {
@@ -208,119 +275,4 @@ impl Wheels {
         self.sizes.clear();
         (self.at, self.combinations, self.ahead) = (0, 0, 0);
     }
-}
-
-/// The exact posterior of a model whose latent sites are discrete.
-#[derive(Clone, Debug)]
-pub struct ExactPosterior {
-    /// ln p(observations).
-    pub log_evidence: f64,
-    /// For every latent site the values it can take, each with its posterior probability.
-    sites: BTreeMap<String, Vec<(Vec<f64>, f64)>>,
-}
-
-impl ExactPosterior {
-    /// The posterior mean of each element of a site's value, given that the run comes by the site.
-    ///
-    /// # Errors
-    /// If no site has the name.
-    pub fn means(&self, site: &str) -> Result<Vec<f64>> {
-        let values = self.marginal(site)?;
-        let mass: f64 = values.iter().map(|(_, p)| p).sum();
-        let mut means = vec![0.0; values.first().map_or(0, |(value, _)| value.len())];
-        for (value, p) in values {
-            means
-                .iter_mut()
-                .zip(value)
-                .for_each(|(mean, x)| *mean += x * p / mass);
-        }
-        Ok(means)
-    }
-
-    /// The posterior mean of a site that holds one number: of a Bernoulli, its probability.
-    ///
-    /// # Errors
-    /// If no site has the name, or it holds several numbers.
-    pub fn mean(&self, site: &str) -> Result<f64> {
-        super::posterior::single(site, &self.means(site)?)
-    }
-
-    /// The values that a site can take, with their posterior probabilities. They sum to the
-    /// probability that the run comes by the site.
-    ///
-    /// # Errors
-    /// If no site has the name.
-    pub fn marginal(&self, site: &str) -> Result<&[(Vec<f64>, f64)]> {
-        let found = self.sites.get(site);
-        found
-            .map(Vec::as_slice)
-            .ok_or_else(|| unknown_site(site, self.sites.keys().map(String::as_str)))
-    }
-}
-
-/// Latent sites of a run, by name.
-type Values = Vec<(String, Vec<f64>)>;
-
-/// Runs a model once for every combination of its discrete values, with its `param!` sites at their
-/// initial values; [`exact_posterior_at`] takes trained ones.
-///
-/// # Errors
-/// As [`exact_posterior_at`].
-pub fn exact_posterior(model: &dyn Program) -> Result<ExactPosterior> {
-    exact_posterior_at(model, &ParamStore::default())
-}
-
-/// Runs a model once for every combination of its discrete values, with its `param!` sites at the
-/// values of `params`, such as those of a [`Fit`](super::Fit). Parameters that are not there yet are
-/// created there, at their initial values. `cost!` terms do not count.
-///
-/// # Errors
-/// If a latent site is continuous, there are more than 2²⁰ combinations, or the observations are
-/// impossible under all of them.
-pub fn exact_posterior_at(model: &dyn Program, params: &ParamStore) -> Result<ExactPosterior> {
-    let odometer = Rc::new(Odometer::default());
-    let mut runs: Vec<(f64, Values)> = Vec::new();
-    loop {
-        let draw = Draw::new(LawSource::Own, Mode::Enumerate(Rc::clone(&odometer)));
-        let (latents, trace, _) = draw.run(model, Key::new(0), params)?;
-        let values = latents.into_iter().map(|latent| {
-            let value = latent.value.peek()?.into_iter().map(f64::from).collect();
-            Ok((latent.name.into_owned(), value))
-        });
-        runs.push((trace.log_prob()?, values.collect::<Result<_>>()?));
-        if !odometer.advance() {
-            break;
-        }
-    }
-    let log_evidence = log_sum_exp(runs.iter().map(|(log_weight, _)| *log_weight));
-    if log_evidence == f64::NEG_INFINITY {
-        return Err(Error::Model(format!(
-            "the observations are impossible under every combination of the latent values of `{}`",
-            model.model_name()
-        )));
-    }
-    let mut sites: BTreeMap<String, Vec<(Vec<f64>, f64)>> = BTreeMap::new();
-    for (log_weight, values) in runs {
-        let p = (log_weight - log_evidence).exp();
-        for (name, value) in values {
-            let marginal = sites.entry(name).or_default();
-            match marginal.iter_mut().find(|(known, _)| *known == value) {
-                Some((_, total)) => *total += p,
-                None => marginal.push((value, p)),
-            }
-        }
-    }
-    Ok(ExactPosterior {
-        log_evidence,
-        sites,
-    })
-}
-
-/// ln Σ eˣ.
-pub(super) fn log_sum_exp(values: impl Iterator<Item = f64> + Clone) -> f64 {
-    let max = values.clone().fold(f64::NEG_INFINITY, f64::max);
-    if max == f64::NEG_INFINITY {
-        return max;
-    }
-    max + values.map(|x| (x - max).exp()).sum::<f64>().ln()
 }

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use super::check::{Centres, weigh};
 use super::enumerate::{LARGEST, Odometer, Refusal};
 use super::objective::Objective;
-use super::pass::{Latent, Mode, Pass, Term};
+use super::pass::{Latent, Mode, Pass, Term, not_finite};
 use crate::dist::Number;
 use crate::error::{Error, Result};
 use crate::estimator::score_function;
@@ -28,6 +28,8 @@ pub(super) struct Exact {
     pub(super) sites: BTreeMap<String, ExactSite>,
     pub(super) parameters: Vec<(Parameter, Tensor)>,
     pub(super) combinations: usize,
+    /// The first term that is not finite where it has a probability, and its value.
+    broken: Option<(Term, f64)>,
 }
 
 /// Exact expectations at one site.
@@ -69,14 +71,21 @@ impl Range {
 /// The exact value and gradient of an objective whose random choices are all discrete: what the
 /// estimators estimate. Rows of a plate that do not meet are enumerated in step, and count as one.
 ///
+/// Combinations of probability 0 do not count, whatever they cost.
+///
 /// # Errors
-/// If a choice is continuous, or there are more than 2²⁰ combinations.
+/// If a choice is continuous, or there are more than 2²⁰ combinations;
+/// [`Error::NotFinite`] if the value or a gradient is not finite.
 pub fn exact_gradient(
     objective: &dyn Objective,
     params: &ParamStore,
 ) -> Result<(f64, Vec<(Parameter, Tensor)>)> {
     match enumerate(objective, params, LARGEST, &Centres::new())? {
-        Enumerated::Exact(exact) => Ok((exact.value, exact.parameters)),
+        Enumerated::Exact(exact) => {
+            exact.expect_finite(0)?;
+            exact.expect_finite_gradient()?;
+            Ok((exact.value, exact.parameters))
+        }
         Enumerated::Refused(why) => Err(Error::Model(format!(
             "{why}; train with `Svi` or `Minimize`, which draw where they cannot sum"
         ))),
@@ -144,22 +153,21 @@ fn enumerate_rows(
 ) -> Result<Option<Enumerated>> {
     let odometer = Rc::new(Odometer::new(in_step, largest));
     let mode = Mode::Enumerate(Rc::clone(&odometer));
+    let evaluate = || objective.evaluate(Key::new(0), params, &mode);
     let mut exact = Exact {
         centres: centres.clone(),
         ..Exact::default()
     };
     loop {
-        let more = objective
-            .evaluate(Key::new(0), params, &mode)
-            .and_then(|pass| {
-                look(&pass)?;
-                let separate = |place| pass.class(place).separate;
-                if in_step && !(0..pass.latents.len()).all(separate) {
-                    return Ok(None);
-                }
-                exact.add(&Run::new(&pass, in_step)?)?;
-                Ok(Some(odometer.advance()))
-            });
+        let more = evaluate().and_then(|pass| {
+            look(&pass)?;
+            let separate = |place| pass.class(place).separate;
+            if in_step && !(0..pass.latents.len()).all(separate) {
+                return Ok(None);
+            }
+            exact.add(&Run::new(&pass, in_step)?)?;
+            odometer.advance(&mut || evaluate().map(drop)).map(Some)
+        });
         match (more, odometer.refusal()) {
             (Err(_), Some(why)) => return Ok(Some(Enumerated::Refused(why))),
             (Err(error), None) => return Err(error),
@@ -180,7 +188,37 @@ struct Run<'a> {
     /// For each latent ln q of its value, a number a row.
     log_masses: Vec<Tensor>,
     /// The weight of every term, where no row has a weight of its own.
-    common: Option<Tensor>,
+    common: Option<Weight>,
+}
+
+/// The probability of a combination, a number a row.
+#[derive(Clone)]
+struct Weight {
+    probability: Tensor,
+    /// 1 in rows of which it is exactly 0 and not only too small for an f32, if there are any.
+    impossible: Option<Tensor>,
+}
+
+impl Weight {
+    fn of(log_probability: &Tensor) -> Result<Self> {
+        let never = |x: &[f32]| x.contains(&f32::NEG_INFINITY);
+        let impossible = log_probability.with_values(never)?;
+        Ok(Self {
+            probability: log_probability.exp(),
+            impossible: impossible.then(|| log_probability.le(f32::NEG_INFINITY)),
+        })
+    }
+
+    /// The share of a value in an expectation: 0 where the combination is impossible.
+    fn share(&self, value: &Tensor) -> Tensor {
+        match &self.impossible {
+            None => &self.probability * value,
+            Some(impossible) => {
+                let possible = impossible.select_where(&value.zeros_like(), value);
+                &self.probability * possible
+            }
+        }
+    }
 }
 
 impl<'a> Run<'a> {
@@ -215,7 +253,7 @@ impl<'a> Run<'a> {
 
     /// The probability of the combination, a number a row of a term's plates. Of plates that are
     /// not the term's any row will do: over all runs it adds up to one.
-    fn weight(&self, term: &Term) -> Result<Tensor> {
+    fn weight(&self, term: &Term) -> Result<Weight> {
         if let Some(common) = &self.common {
             return Ok(common.clone());
         }
@@ -234,7 +272,7 @@ impl<'a> Run<'a> {
             shape.resize(plates.len(), 1);
             total = total + mass.reshape(Shape::try_from(&shape[..])?);
         }
-        Ok(total.exp())
+        Weight::of(&total)
     }
 
     fn device(&self) -> crate::tensor::Device {
@@ -271,6 +309,36 @@ impl<'a> Run<'a> {
 }
 
 impl Exact {
+    /// An error that names the first term that is not finite.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`].
+    pub(super) fn expect_finite(&self, step: u64) -> Result<()> {
+        match &self.broken {
+            Some((term, value)) if !value.is_finite() => Err(term.not_finite(*value, step)),
+            _ if self.value.is_finite() => Ok(()),
+            _ => Err(not_finite("all combinations", None, None, self.value, step)),
+        }
+    }
+
+    fn expect_finite_gradient(&self) -> Result<()> {
+        for (parameter, gradient) in &self.parameters {
+            let wrong = |g: &[f32]| g.iter().copied().find(|g| !g.is_finite());
+            if let Some(value) = gradient.with_values(wrong)? {
+                return Err(Error::NotFinite {
+                    what: match parameter.name() {
+                        Some(name) => format!("the gradient by `{name}`"),
+                        None => "a gradient".into(),
+                    },
+                    value: value.into(),
+                    step: 0,
+                    hint: "a term's derivative may be infinite at one of the combinations",
+                });
+            }
+        }
+        Ok(())
+    }
+
     /// Adds what one combination contributes.
     fn add(&mut self, run: &Run<'_>) -> Result<()> {
         let pass = run.pass;
@@ -278,13 +346,20 @@ impl Exact {
         let mut cotangents: Vec<(Tensor, Tensor)> = Vec::new();
         for term in &pass.terms {
             let weight = run.weight(term)?;
-            let share = &weight * run.value(term);
-            self.value += f64::from(share.sum_all().peek_item()?) * term.scale;
+            let value = run.value(term);
+            let share = weight.share(&value);
+            let total = f64::from(share.sum_all().peek_item()?) * term.scale;
+            if !total.is_finite() && self.broken.is_none() {
+                let value = f64::from(value.sum_all().peek_item()?);
+                self.broken = Some((term.clone(), value));
+            }
+            self.value += total;
             weighted.push(share);
             if let Number::Tensor(t) = &term.value
                 && t.is_tracked()
             {
-                cotangents.push((t.clone(), t.zeros_like() + weight * term.scale as f32));
+                let cotangent = weight.probability * term.scale as f32;
+                cotangents.push((t.clone(), t.zeros_like() + cotangent));
             }
         }
         // Without rows the cost is the same for all latents of a scale.

@@ -6,7 +6,6 @@ use std::fmt;
 use super::enumerate::Refusal;
 use super::exact::{Enumerated, Exact, enumerate_in_step};
 use super::objective::Objective;
-use super::pass::not_finite;
 use super::sites::Sites;
 use super::step::Gradients;
 use super::tally::{Tallied, Tally};
@@ -148,29 +147,13 @@ fn by_tensors(
         Enumerated::Refused(Refusal::TooMany(_)) => return Ok(Found::Refused(more_than(limit))),
         Enumerated::Refused(why) => return Ok(Found::Refused(why.to_string())),
     };
-    expect_finite(&exact, objective, params, step)?;
+    exact.expect_finite(step)?;
     Ok(Found::Gradient(Gradients {
         loss: exact.value,
         sites: reports(&exact, sites)?,
         parameters: exact.parameters,
         evaluations: exact.combinations,
     }))
-}
-
-/// An error that names the first term that is not finite, found by running everything again.
-fn expect_finite(
-    exact: &Exact,
-    objective: &dyn Objective,
-    params: &ParamStore,
-    step: u64,
-) -> Result<()> {
-    if exact.value.is_finite() {
-        return Ok(());
-    }
-    enumerate_in_step(objective, params, exact.combinations, &mut |pass| {
-        pass.finite_total(step).map(drop)
-    })?;
-    Err(not_finite("all combinations", None, exact.value, step))
 }
 
 /// What there is to say of each site, in the order in which they were met.

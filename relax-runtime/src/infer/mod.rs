@@ -7,6 +7,7 @@ mod cost_to_go;
 mod draw;
 mod enumerate;
 mod exact;
+mod exact_posterior;
 mod joint;
 mod objective;
 mod pass;
@@ -24,8 +25,10 @@ mod training;
 
 pub use bound::Samples;
 pub use check::{Check, check_unbiased, check_unbiased_with};
-pub use enumerate::{ExactPosterior, exact_posterior, exact_posterior_at};
 pub use exact::exact_gradient;
+pub use exact_posterior::{
+    ExactPosterior, exact_posterior, exact_posterior_at, exact_posterior_up_to,
+};
 pub use objective::{Elbo, ExpectedCost, Objective};
 pub use pass::{Latent, Mode, Pass, Term};
 pub use posterior::{LogEvidence, Posterior};

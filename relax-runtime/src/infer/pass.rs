@@ -69,17 +69,19 @@ pub struct Term {
 impl Term {
     /// An error that says which term went wrong, with its site's line.
     pub(crate) fn not_finite(&self, value: f64, step: u64) -> Error {
-        let name = &self.name;
+        let (name, kind) = (&self.name, Some(self.kind));
         match self.of_guide {
-            true => not_finite(&format!("log q({name})"), self.at, value, step),
-            false => not_finite(name, self.at, value, step),
+            true => not_finite(&format!("log q({name})"), None, self.at, value, step),
+            false => not_finite(name, kind, self.at, value, step),
         }
     }
 }
 
-/// An error that says which term of a cost went wrong, with its site's line if it has one.
+/// An error that says which term of a cost went wrong, with its site's line if it has one, and what
+/// kind of site it is.
 pub(super) fn not_finite(
     term: &str,
+    kind: Option<Kind>,
     at: Option<(&'static str, u32)>,
     value: f64,
     step: u64,
@@ -89,7 +91,18 @@ pub(super) fn not_finite(
         what: format!("the cost of `{term}`{}", at.unwrap_or_default()),
         value,
         step,
-        hint: "an observation may be impossible under the model, or the learning rate too large",
+        hint: match kind {
+            Some(Kind::Observed) if value == f64::INFINITY => {
+                "the model gives this observation probability 0, so that it is impossible: look at \
+                 the data, or give the distribution logits where rounding made a probability 0"
+            }
+            Some(Kind::Latent) if value == f64::INFINITY => {
+                "the guide drew a value to which the model gives probability 0: a guide may only \
+                 draw what the model can"
+            }
+            Some(Kind::Cost) => "look at what the model pays there",
+            _ => "look at what computes it; the learning rate may be too large",
+        },
     }
 }
 
@@ -159,7 +172,10 @@ impl Pass {
         if total.is_finite() {
             return Ok(total);
         }
-        for term in &self.terms {
+        // A bound of several samples is one term, of which the samples' own tell more.
+        let runs = self.samples.iter().flat_map(|samples| samples.runs());
+        let terms = runs.flat_map(|run| &run.terms).chain(&self.terms);
+        for term in terms {
             let value = term.value.total()?;
             if !value.is_finite() {
                 return Err(term.not_finite(value, step));

@@ -2,14 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::enumerate::log_sum_exp;
 use super::objective::Objective;
-use super::pass::{Mode, Pass};
-use crate::dist::{Law, Number, Value};
+use super::pass::{Latent, Mode, Pass};
+use crate::dist::{Law, Number, Value, draw_shape};
 use crate::error::{Error, Result};
-use crate::model::{Kind, ParamStore, unknown_site};
+use crate::model::{Kind as SiteKind, ParamStore, unknown_site};
 use crate::random::Key;
-use crate::tensor::Tensor;
 
 /// Draws from a guide, with their importance weights under the model.
 #[derive(Clone, Debug)]
@@ -25,7 +23,20 @@ struct Site {
     /// Sum over draws of the mean of the law that each was drawn from.
     mean_sum: Vec<f64>,
     /// Sum over draws of the probabilities of the values, where the site is one discrete choice.
-    marginal_sum: Vec<(Vec<f64>, f64)>,
+    marginal_sum: Vec<f64>,
+    kind: Kind,
+}
+
+/// What the values of a site are.
+#[derive(Clone, Copy, Debug, Default)]
+enum Kind {
+    /// Numbers, or coins.
+    #[default]
+    Numbers,
+    /// Indices of so many categories.
+    Indices(usize),
+    /// One-hot vectors.
+    OneHot,
 }
 
 /// Bounds on ln p(x), all lower bounds in expectation, and how good the guide is as a proposal.
@@ -78,6 +89,7 @@ impl Posterior {
                     .iter_mut()
                     .zip(mean)
                     .for_each(|(sum, x)| *sum += f64::from(x));
+                site.kind = Kind::of(latent);
                 site.add_marginal(&*latent.law)?;
             }
             posterior.log_weights.push(log_weights(&pass)?);
@@ -95,24 +107,35 @@ impl Posterior {
         self.sites.keys().map(String::as_str)
     }
 
-    /// The mean of each element of a site under the guide, given that the run comes by the site;
-    /// of a categorical, the probability of each category.
+    /// The mean of each element of a site's value under the guide, given that the run comes by the
+    /// site; of a categorical, the probability of each category.
+    /// [`ExactPosterior`](super::ExactPosterior) means the same.
     ///
     /// # Errors
     /// If no site has the name.
     pub fn means(&self, site: &str) -> Result<Vec<f64>> {
         let site = self.site(site)?;
-        Ok(site
-            .mean_sum
-            .iter()
-            .map(|sum| sum / site.draws.len() as f64)
-            .collect())
+        let share = 1.0 / site.draws.len() as f64;
+        Ok(site.mean_sum.iter().map(|sum| sum * share).collect())
+    }
+
+    /// As [`means`](Self::means), but of a categorical the mean of its index.
+    ///
+    /// # Errors
+    /// If no site has the name.
+    pub fn index_means(&self, site: &str) -> Result<Vec<f64>> {
+        let means = self.means(site)?;
+        let Kind::Indices(categories) = self.site(site)?.kind else {
+            return Ok(means);
+        };
+        let index = |probs: &[f64]| probs.iter().enumerate().map(|(k, p)| k as f64 * p).sum();
+        Ok(means.chunks(categories).map(index).collect())
     }
 
     /// The mean of a site that holds one number: of a Bernoulli, its probability.
     ///
     /// # Errors
-    /// If no site has the name, or it holds several numbers.
+    /// If no site has the name, or it holds several numbers or is a categorical.
     pub fn mean(&self, site: &str) -> Result<f64> {
         single(site, &self.means(site)?)
     }
@@ -129,10 +152,18 @@ impl Posterior {
             return Err(Error::Model(format!("site `{site}` {problem}")));
         }
         let share = 1.0 / found.draws.len() as f64;
-        Ok(found
-            .marginal_sum
-            .iter()
-            .map(|(value, sum)| (value.clone(), sum * share))
+        let values = found.marginal_sum.len();
+        let value = |place: usize| match found.kind {
+            Kind::OneHot => {
+                let mut vertex = vec![0.0; values];
+                vertex[place] = 1.0;
+                vertex
+            }
+            _ => vec![place as f64],
+        };
+        let sums = found.marginal_sum.iter().enumerate();
+        Ok(sums
+            .map(|(place, sum)| (value(place), sum * share))
             .collect())
     }
 
@@ -169,8 +200,25 @@ impl Posterior {
     }
 }
 
+impl Kind {
+    fn of(latent: &Latent) -> Self {
+        match (latent.law.relaxation(), categories(latent)) {
+            (_, Some(categories)) => Self::Indices(categories),
+            (Some(relaxation), None) if relaxation.event_rank() == 1 => Self::OneHot,
+            _ => Self::Numbers,
+        }
+    }
+}
+
+/// How many categories a latent's value holds indices of, if it does.
+pub(super) fn categories(latent: &Latent) -> Option<usize> {
+    let shape = draw_shape(&latent.law.parameters());
+    let indices = latent.law.relaxation().is_some() && latent.value.rank() < shape.rank();
+    shape.last().copied().filter(|_| indices)
+}
+
 impl Site {
-    /// Adds the probability of every value under the law of one draw.
+    /// Adds the probability of every value under the law of one draw, if it is one discrete choice.
     fn add_marginal(&mut self, law: &dyn Law) -> Result<()> {
         let logits = law.parameters().remove(0);
         let Some(relaxation) = law.relaxation() else {
@@ -181,26 +229,44 @@ impl Site {
         if events != 1 {
             return Ok(());
         }
-        let vertices = relaxation.vertices(logits.len());
-        for (place, vertex) in vertices.into_iter().enumerate() {
-            let value = law.value_at(&Tensor::from_vec(vertex, logits.shape(), &logits.device())?);
-            let p = f64::from(law.log_density(&value).exp().sum_all().peek_item()?);
-            match self.marginal_sum.get_mut(place) {
-                Some((_, sum)) => *sum += p,
-                None => {
-                    let value = value.peek()?.into_iter().map(f64::from).collect();
-                    self.marginal_sum.push((value, p));
-                }
-            }
-        }
+        let mean = law.mean().peek()?;
+        let probabilities = match relaxation.event_rank() {
+            // Each from its own side, so that the rarer value keeps its digits.
+            0 => [(-logits).sigmoid().peek()?, mean].concat(),
+            _ => mean,
+        };
+        self.marginal_sum.resize(probabilities.len(), 0.0);
+        let sums = self.marginal_sum.iter_mut().zip(probabilities);
+        sums.for_each(|(sum, p)| *sum += f64::from(p));
         Ok(())
     }
+}
+
+/// Adds the share `p` of a value to a mean; of indices of categories, to that of their indicators.
+pub(super) fn add_mean(value: &[f64], categories: Option<usize>, p: f64, mean: &mut Vec<f64>) {
+    let width = categories.unwrap_or(1);
+    mean.resize(value.len() * width, 0.0);
+    for (i, &x) in value.iter().enumerate() {
+        match categories {
+            Some(_) => mean[i * width + x as usize] += p,
+            None => mean[i] += x * p,
+        }
+    }
+}
+
+/// ln Σ eˣ.
+fn log_sum_exp(values: impl Iterator<Item = f64> + Clone) -> f64 {
+    let max = values.clone().fold(f64::NEG_INFINITY, f64::max);
+    if max == f64::NEG_INFINITY {
+        return max;
+    }
+    max + values.map(|x| (x - max).exp()).sum::<f64>().ln()
 }
 
 /// The log-weight of a pass, a number a row if all its densities are rows of the same plate. Costs
 /// are no densities and stay out: with them the weights would not bound ln p(x).
 fn log_weights(pass: &Pass) -> Result<Vec<f64>> {
-    let densities = || pass.terms.iter().filter(|term| term.kind != Kind::Cost);
+    let densities = || pass.terms.iter().filter(|term| term.kind != SiteKind::Cost);
     let plates = densities().next().map(|term| &*term.plates);
     let one_plate = match plates {
         Some([plate]) => densities()

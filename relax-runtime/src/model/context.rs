@@ -39,6 +39,8 @@ struct State {
     names: Names,
     plates: Rc<[Plate]>,
     plates_entered: usize,
+    /// Of each name the first plate that had it, with its size and `of`.
+    named_plates: Vec<(Site, usize, usize)>,
     /// Sites with host values: what comes after them may depend on them unseen.
     host_sites: SiteSet,
 }
@@ -213,7 +215,11 @@ impl Context {
             .iter()
             .find_map(|handler| handler.param(&name));
         match substituted.or_else(|| self.params.get(&name)) {
-            Some(value) => self.record_param(site, value).map(Some),
+            Some(value) => {
+                let value = value.check().cloned();
+                let value = value.map_err(|e| e.at_site(&name, site.file, site.line))?;
+                self.record_param(site, value).map(Some)
+            }
             None => Ok(None),
         }
     }
@@ -259,26 +265,20 @@ impl Context {
     /// site's name.
     ///
     /// # Errors
-    /// If `size` is 0 or larger than `of`.
+    /// If `size` is 0 or larger than `of`, or a plate of the name had another of either in this run.
     pub fn plate(&self, site: Site, size: usize, of: Option<usize>) -> Result<PlateGuard<'_>> {
         if let Some(host) = &self.host {
             return Err(host.refuse());
         }
         let of = of.unwrap_or(size);
-        if size == 0 || of < size {
-            let problem = if size == 0 {
-                "a plate needs at least one row".to_owned()
-            } else {
-                format!(
-                    "a plate of {size} rows cannot be a sample `of = {of}`; `of` is the size of the whole data set"
-                )
-            };
-            let site = Site::new("plate", site.file, site.line);
-            return Err(self
-                .entry(site, Kind::Cost, UNKNOWN)
-                .locate(Error::Model(problem)));
-        }
         let state = &mut *self.state.borrow_mut();
+        if let Err(problem) = state.expect_plate(&site, size, of) {
+            let name = match site.name {
+                "" => "plate",
+                name => name,
+            };
+            return Err(Error::Model(problem).at_site(name, site.file, site.line));
+        }
         let rows = match site.name {
             "" => Rows::Entry(state.plates_entered),
             name => Rows::Named(name),
@@ -340,8 +340,42 @@ impl State {
             names: Names::default(),
             plates: no_plates(),
             plates_entered: 0,
+            named_plates: Vec::new(),
             host_sites: SiteSet::EMPTY,
         }
+    }
+}
+
+impl State {
+    /// Checks the size of a plate, also against those of its name: plates of one name are the same
+    /// rows.
+    fn expect_plate(&mut self, site: &Site, size: usize, of: usize) -> Result<(), String> {
+        if size == 0 {
+            return Err("a plate needs at least one row".into());
+        }
+        if of < size {
+            return Err(format!(
+                "a plate of {size} rows cannot be a sample `of = {of}`; `of` is the size of the \
+                 whole data set"
+            ));
+        }
+        if site.name.is_empty() {
+            return Ok(());
+        }
+        let mut known = self.named_plates.iter();
+        match known.find(|(known, ..)| known.name == site.name) {
+            None => self.named_plates.push((site.clone(), size, of)),
+            Some((_, rows, all)) if (*rows, *all) == (size, of) => {}
+            Some((first, rows, all)) => {
+                return Err(format!(
+                    "this plate has {size} rows of {of}, but the plate of the same name at {}:{} has \
+                     {rows} of {all}; plates of one name are the same rows, so give one of them \
+                     another name",
+                    first.file, first.line
+                ));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use super::trace::unknown_site;
 use super::{Context, HandlerList, Kind, Model, ParamStore, Plate, Trace};
-use crate::dist::{AnyDistribution, Law, SiteValue, Value};
+use crate::dist::{AnyDistribution, Law, SiteValue, Value, draw_shape};
 use crate::error::{Error, Result};
 use crate::random::Key;
 use crate::tensor::{SiteSet, Tensor};
@@ -58,6 +58,45 @@ impl Message<'_> {
     pub(crate) fn law(&self) -> Result<Rc<dyn Law>> {
         (self.law)()
     }
+
+    /// Gives the site a value that it could have drawn itself.
+    ///
+    /// # Errors
+    /// If the value is of another type or shape than a draw, or outside the support.
+    pub fn give(&mut self, value: &Value) -> Result<()> {
+        self.dist.check(value)?;
+        self.give_shaped(value)
+    }
+
+    /// As [`give`](Self::give), but a site that can be relaxed takes points between the values of
+    /// its support, too.
+    fn give_relaxed(&mut self, value: &Value) -> Result<()> {
+        if let (Value::Tensor(t), false) = (value, self.dist.is_host())
+            && self.law()?.takes_relaxed_values()
+            && t.with_values(|x| x.iter().all(|x| (0.0..=1.0).contains(x)))?
+        {
+            return self.give_shaped(value);
+        }
+        self.give(value)
+    }
+
+    fn give_shaped(&mut self, value: &Value) -> Result<()> {
+        let law = self.law()?;
+        let wanted = draw_shape(&law.parameters());
+        let found = law.to_vertex(&value.to_tensor()?).check()?.shape();
+        if found != wanted {
+            // Indices have no axis of categories.
+            let indices = law.relaxation().is_some() && !law.takes_relaxed_values();
+            let wanted = wanted.leading(wanted.rank() - usize::from(indices));
+            return Err(Error::Model(format!(
+                "a draw of the site has shape {wanted}, but the value that it was given has shape \
+                 {}",
+                value.shape()
+            )));
+        }
+        self.value = Some(value.clone());
+        Ok(())
+    }
 }
 
 /// An interpretation of sites. Handlers see each site in turn; one that finds a value already there
@@ -85,13 +124,13 @@ pub trait Handler {
     }
 }
 
-/// Gives sites the values that they have in a trace.
+/// Gives sites the values that they have in a trace, each checked as an observation is.
 pub struct Replay(pub Rc<Trace>);
 
 impl Handler for Replay {
     fn sample(&self, message: &mut Message<'_>) -> Result<()> {
         if let (None, Some(entry)) = (&message.value, self.0.find(message.name)) {
-            message.value = Some(entry.value.clone());
+            message.give_relaxed(&entry.value)?;
         }
         Ok(())
     }
@@ -104,8 +143,7 @@ pub struct Condition(pub BTreeMap<String, Value>);
 impl Handler for Condition {
     fn sample(&self, message: &mut Message<'_>) -> Result<()> {
         if let Some(value) = self.0.get(message.name) {
-            message.dist.check(value)?;
-            message.value = Some(value.clone());
+            message.give(value)?;
             message.observed = true;
         }
         Ok(())
@@ -116,20 +154,21 @@ impl Handler for Condition {
     }
 }
 
-/// Gives sample sites and parameters fixed values; sites stay random choices in the trace.
+/// Gives sample sites and parameters fixed values, each checked as an observation is; sites stay random choices in the trace.
 #[derive(Default)]
 pub struct Substitute(pub BTreeMap<String, Value>);
 
 impl Handler for Substitute {
     fn sample(&self, message: &mut Message<'_>) -> Result<()> {
-        if let Some(value) = self.0.get(message.name) {
-            message.value = Some(value.clone());
+        match self.0.get(message.name) {
+            Some(value) => message.give(value),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     fn param(&self, name: &str) -> Option<Tensor> {
-        self.0.get(name).and_then(|value| value.to_tensor().ok())
+        let value = self.0.get(name)?;
+        Some(value.to_tensor().unwrap_or_else(Tensor::poisoned))
     }
 
     fn finish(&self, trace: &Trace) -> Result<()> {
@@ -181,6 +220,10 @@ impl<H: Handler> Handler for Block<H> {
         } else {
             self.inner.param(name)
         }
+    }
+
+    fn finish(&self, trace: &Trace) -> Result<()> {
+        self.inner.finish(trace)
     }
 }
 

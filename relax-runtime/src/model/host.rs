@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use rustc_hash::FxHashMap;
 
-use super::Site;
+use super::{Kind, Site};
 use crate::dist::{
     AnyDistribution, Distribution, IntoDistribution, IntoSiteValue, Number, SiteValue,
 };
@@ -22,7 +22,7 @@ pub(crate) trait HostRun {
     fn choose(&self, at: &Place<'_>, dist: &dyn AnyDistribution, values: usize) -> Result<usize>;
 
     /// Adds a term of the objective: a cost, or the negative log-density of a value.
-    fn pay(&self, at: &Place<'_>, cost: f64);
+    fn pay(&self, at: &Place<'_>, kind: Kind, cost: f64);
 
     /// Notes that the run ends because it needs tensors.
     fn refuse(&self);
@@ -86,11 +86,11 @@ impl Host {
         }
     }
 
-    fn pay(&self, at: &Place<'_>, log_density: Number) -> Result<()> {
+    fn pay(&self, at: &Place<'_>, kind: Kind, log_density: Number) -> Result<()> {
         let Number::Host(log_density) = log_density else {
             return Err(self.refuse());
         };
-        self.run.pay(at, -log_density);
+        self.run.pay(at, kind, -log_density);
         Ok(())
     }
 
@@ -110,7 +110,7 @@ impl Host {
             return Err(self.refuse());
         };
         let log_density = Distribution::log_density(&dist, &value).map_err(|e| at.locate(e))?;
-        self.pay(&at, log_density)?;
+        self.pay(&at, Kind::Latent, log_density)?;
         Ok(value)
     }
 
@@ -126,12 +126,12 @@ impl Host {
         let at = self.arrive(site)?;
         let density = |dist: I::Distribution| dist.log_prob(&value.into_site_value());
         let density = dist.into_distribution().and_then(density);
-        self.pay(&at, density.map_err(|e| at.locate(e))?)
+        self.pay(&at, Kind::Observed, density.map_err(|e| at.locate(e))?)
     }
 
     pub(super) fn cost(&self, site: &Site, value: Number) -> Result<()> {
         let at = self.arrive(site)?;
-        self.pay(&at, value.scale(-1.0))
+        self.pay(&at, Kind::Cost, value.scale(-1.0))
     }
 
     /// Runs a part of the program with the site's name before all names.

@@ -88,8 +88,6 @@ pub struct Check<'o> {
     reference_draws: u64,
     warm_up: u64,
     combinations: usize,
-    /// Whether the parameters of `param!` sites and automatic guides move in the warm-up.
-    moving: bool,
 }
 
 /// Streams of random numbers: of the warm-up, of the estimates, and of the reference.
@@ -110,7 +108,6 @@ impl<'o> Check<'o> {
             reference_draws: 4 * DRAWS,
             warm_up: WARM_UP_STEPS,
             combinations: COMBINATIONS,
-            moving: true,
         }
     }
 
@@ -136,9 +133,9 @@ impl<'o> Check<'o> {
     }
 
     /// Steps in which surrogates and baselines learn before they are held fixed. A surrogate that
-    /// has learned nothing may be zero, and would hide what is wrong with it. The parameters of
-    /// `param!` sites and automatic guides move, too, away from first values that may be symmetric;
-    /// those of the user's own layers stay as they are.
+    /// has learned nothing may be zero, and would hide what is wrong with it. Parameters stay as
+    /// they are: first values that are symmetric may hide a bias, which
+    /// [`params`](Self::params) of a trained model show.
     #[must_use]
     pub fn warm_up(mut self, steps: u64) -> Self {
         self.warm_up = steps;
@@ -172,10 +169,9 @@ impl<'o> Check<'o> {
     }
 
     /// The values of `param!` sites and automatic guides, such as those of a
-    /// [`Fit`](super::Fit); they stay as they are.
+    /// [`Fit`](super::Fit); first values unless given.
     #[must_use]
-    pub fn params(mut self, params: &ParamStore) -> Self {
-        self.moving = false;
+    pub fn params(self, params: &ParamStore) -> Self {
         self.configure(|mut trainer| {
             trainer.params = params.fork();
             trainer
@@ -202,7 +198,7 @@ impl<'o> Check<'o> {
         }
         let objective = self.objective;
         let mut trainer = self.trainer?;
-        warm_up(&mut trainer, objective, self.warm_up, self.moving)?;
+        warm_up(&mut trainer, objective, self.warm_up)?;
         let found = Measured::of(
             &mut trainer,
             objective,
@@ -219,13 +215,14 @@ impl<'o> Check<'o> {
         )? {
             Enumerated::Exact(exact) => {
                 let combinations = exact.combinations;
+                exact.expect_finite(0)?;
                 (Reference::Exact { combinations }, Target::of_exact(exact)?)
             }
             Enumerated::Refused(why) => {
                 let why = why.to_string();
                 let draws = self.reference_draws;
                 let mut reinforce = by_score_function(&trainer);
-                warm_up(&mut reinforce, objective, self.warm_up, false)?;
+                warm_up(&mut reinforce, objective, self.warm_up)?;
                 let reference = Measured::of(
                     &mut reinforce,
                     objective,
@@ -243,25 +240,15 @@ impl<'o> Check<'o> {
     }
 }
 
-/// Teaches surrogates and baselines, and moves parameters of the trainer's own store if asked to.
-fn warm_up(
-    trainer: &mut Trainer,
-    objective: &dyn Objective,
-    steps: u64,
-    moving: bool,
-) -> Result<()> {
+/// Teaches surrogates and baselines.
+fn warm_up(trainer: &mut Trainer, objective: &dyn Objective, steps: u64) -> Result<()> {
     for step in 0..steps {
         let key = Key {
             seed: trainer.seed(),
             step,
             particle: WARM_UP,
         };
-        let mut parameters = trainer.estimate_particle(objective, key, true)?.parameters;
-        if moving {
-            let own = trainer.params().all();
-            parameters.retain(|(p, _)| own.iter().any(|(_, own)| own.key() == p.key()));
-            trainer.optimizer.update(&parameters)?;
-        }
+        trainer.estimate_particle(objective, key, true)?;
     }
     Ok(())
 }

@@ -18,7 +18,7 @@ use super::enumerate::Wheels;
 use super::pass::not_finite;
 use crate::dist::AnyDistribution;
 use crate::error::{Error, Result};
-use crate::model::{Context, HostRun, ParamStore, Place, Program};
+use crate::model::{Context, HostRun, Kind, ParamStore, Place, Program};
 use crate::tensor::{Parameter, Tensor};
 
 /// Runs models in host numbers, step by step.
@@ -69,6 +69,7 @@ struct State {
 
 struct Broken {
     what: Cow<'static, str>,
+    kind: Kind,
     at: (&'static str, u32),
     value: f64,
 }
@@ -170,8 +171,13 @@ impl State {
     #[cold]
     fn not_finite(&mut self, step: u64) -> Error {
         match self.broken.take() {
-            Some(Broken { what, at, value }) => not_finite(&what, Some(at), value, step),
-            None => not_finite("a combination", None, self.cost, step),
+            Some(Broken {
+                what,
+                kind,
+                at,
+                value,
+            }) => not_finite(&what, Some(kind), Some(at), value, step),
+            None => not_finite("a combination", None, None, self.cost, step),
         }
     }
 
@@ -202,6 +208,11 @@ impl HostRun for Sums {
                 }
             },
         };
+        // Choices keep one guide for all runs, which is not that of a value that some exclude.
+        if dist.excludes_values() {
+            state.refused = true;
+            return Err(Error::Model("a value is excluded".into()));
+        }
         let choice = &mut state.choices[place];
         if choice.step != state.step {
             choice.start(state.step)?;
@@ -223,12 +234,13 @@ impl HostRun for Sums {
         Ok(digit)
     }
 
-    fn pay(&self, at: &Place<'_>, cost: f64) {
+    fn pay(&self, at: &Place<'_>, kind: Kind, cost: f64) {
         let state = &mut *self.state.borrow_mut();
         state.cost += cost;
         if !cost.is_finite() && state.broken.is_none() {
             state.broken = Some(Broken {
                 what: at.name(),
+                kind,
                 at: (at.site.file, at.site.line),
                 value: cost,
             });

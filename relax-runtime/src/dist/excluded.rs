@@ -1,0 +1,35 @@
+//! Values whose probability is exactly 0.
+//!
+//! Laws keep finite logits for them, with which their probability is 0 in f32, so that relaxed
+//! draws and derivatives stay finite, and remember which they are: their log-probability is −∞.
+
+use std::rc::Rc;
+
+use crate::tensor::{Provenance, SiteSet, Tensor};
+
+/// How far the logit of an excluded value lies below the others: e⁻¹¹⁰ is 0 in f32.
+pub(super) const POLE: f32 = 110.0;
+
+/// A value's numbers alone. What they rule out is a step as far as derivatives go, but a step to −∞
+/// that no draw takes, so that it does not count as a break between value and density.
+pub(super) fn numbers_of(value: &Tensor) -> Tensor {
+    let from_nowhere = Provenance::new(SiteSet::EMPTY, Rc::default(), None);
+    value.detach().with_provenance(from_nowhere)
+}
+
+/// −∞ where `excluded` is 1, 0 elsewhere: a constant.
+pub(super) fn ruled_out(excluded: &Tensor) -> Tensor {
+    excluded.select_where(
+        &excluded.full_like(f32::NEG_INFINITY),
+        &excluded.zeros_like(),
+    )
+}
+
+/// Logits `[.., K]` with those of excluded categories [`POLE`] below the largest of the others, as
+/// constants.
+pub(super) fn without(logits: &Tensor, excluded: &Tensor) -> Tensor {
+    let lowest = logits.full_like(f32::MIN);
+    let allowed = excluded.select_where(&lowest, &logits.detach());
+    let pole = allowed.max(-1).unsqueeze(-1) - POLE;
+    excluded.select_where(&pole, logits)
+}
