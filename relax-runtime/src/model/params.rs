@@ -37,7 +37,7 @@ impl ParamStore {
     pub(crate) fn create(&self, name: &str, init: &Tensor) -> Parameter {
         let mut map = self.0.borrow_mut();
         map.entry(name.to_owned())
-            .or_insert_with(|| Parameter::new(init.detach()).named(name))
+            .or_insert_with(|| Parameter::new(init.clone()).named(name))
             .clone()
     }
 

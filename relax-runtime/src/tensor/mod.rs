@@ -248,10 +248,25 @@ impl Tensor {
         self.as_leaf(None)
     }
 
-    /// A [`leaf`](Self::leaf) that [`grad_parameters`] finds.
+    /// A [`leaf`](Self::leaf) that [`grad_parameters`] finds. A parameter outlives the run that its
+    /// value came from: the sites and reads of that run are not its own.
     #[must_use]
     fn parameter_leaf(&self, parameter: &Weak<parameter::State>) -> Self {
-        self.as_leaf(Some(parameter))
+        self.kept().as_leaf(Some(parameter))
+    }
+
+    /// The numbers alone, to be kept beyond the run that they came from: a constant without sites,
+    /// reads or rounding.
+    #[must_use]
+    pub(crate) fn kept(&self) -> Self {
+        let constant = self.without_history();
+        match constant.provenance() {
+            None => constant,
+            Some(_) => constant.updated(|inner| {
+                inner.provenance = None;
+                Ok(())
+            }),
+        }
     }
 
     fn as_leaf(&self, parameter: Option<&Weak<parameter::State>>) -> Self {
