@@ -1,14 +1,19 @@
 //! The modelling language from the user's side: programs, handlers, training, exact answers.
 
 mod checkpoint;
+#[path = "../support/checkpoints.rs"]
+mod checkpoints;
+mod disk;
 mod empty;
 mod errors;
 mod exact;
+mod first_values;
 mod guides;
 mod handlers;
 mod joint;
 mod ledger;
 mod programs;
+mod resume;
 mod severed;
 mod training;
 mod unbiased;

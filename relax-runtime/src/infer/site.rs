@@ -343,7 +343,9 @@ impl Site {
             }
             let unused = "which the site's surrogate does not have";
             let fitted = fitted_all(&saved.surrogate, state.parameters(), unused)?;
-            let numbers = state.quadratic().map_or(0, |quadratic| quadratic.state().len());
+            let numbers = state
+                .quadratic()
+                .map_or(0, |quadratic| quadratic.state().len());
             if numbers != saved.quadratic.len() {
                 return Err(refused(format!(
                     "its quadratic form has {} numbers, the site's has {numbers}",

@@ -235,7 +235,11 @@ impl Sites {
             if known.discrete != class.discrete {
                 return Err(refused(format!(
                     "its site `{name}` is {} with `{}`, but the model's is a {distribution}",
-                    if known.discrete { "discrete" } else { "continuous" },
+                    if known.discrete {
+                        "discrete"
+                    } else {
+                        "continuous"
+                    },
                     saved.estimator
                 )));
             }

@@ -149,7 +149,11 @@ impl Trainer {
     #[must_use]
     pub fn with_layers(mut self, parameters: Vec<Parameter>) -> Self {
         for parameter in parameters {
-            if self.layers.iter().all(|known| known.key() != parameter.key()) {
+            if self
+                .layers
+                .iter()
+                .all(|known| known.key() != parameter.key())
+            {
                 self.layers.push(parameter);
             }
         }

@@ -72,7 +72,8 @@ impl ParamStore {
             return Ok(parameter.clone());
         }
         check_finite(init)?;
-        let parameter = Parameter::new(init.clone()).named(name);
+        // It outlives the run: the sites, reads and derivatives of that are not its own.
+        let parameter = Parameter::new(init.kept()).named(name);
         state.known.insert(name.to_owned(), parameter.clone());
         if always && !state.restored.is_empty() {
             state.missing.push(name.to_owned());

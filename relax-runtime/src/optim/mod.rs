@@ -233,7 +233,10 @@ impl Optimizer {
 
     /// Key and name of every parameter that it has moved.
     pub(crate) fn moved(&self) -> impl Iterator<Item = (u64, Option<&str>)> {
-        let single = self.memory.iter().map(|(&key, memory)| (key, memory.name.as_deref()));
+        let single = self
+            .memory
+            .iter()
+            .map(|(&key, memory)| (key, memory.name.as_deref()));
         single.chain(self.joint.iter().flat_map(Joint::parameters))
     }
 

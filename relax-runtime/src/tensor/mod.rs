@@ -248,11 +248,10 @@ impl Tensor {
         self.as_leaf(None)
     }
 
-    /// A [`leaf`](Self::leaf) that [`grad_parameters`] finds. A parameter outlives the run that its
-    /// value came from: the sites and reads of that run are not its own.
+    /// A [`leaf`](Self::leaf) that [`grad_parameters`] finds.
     #[must_use]
     fn parameter_leaf(&self, parameter: &Weak<parameter::State>) -> Self {
-        self.kept().as_leaf(Some(parameter))
+        self.as_leaf(Some(parameter))
     }
 
     /// The numbers alone, to be kept beyond the run that they came from: a constant without sites,
@@ -284,7 +283,7 @@ impl Tensor {
     }
 
     /// Changes the numbers of a parameter's leaf where they are, if nothing has been computed from
-    /// it that is still there; otherwise hands `change` back.
+    /// it that is still there; otherwise hands `change` back. The new numbers belong to no run.
     fn change_leaf<F: FnOnce(&mut [f32])>(&mut self, change: F) -> Option<F> {
         let Some(inner) = self.0.as_mut().ok().and_then(Rc::get_mut) else {
             return Some(change);
@@ -292,6 +291,7 @@ impl Tensor {
         match (&mut inner.data, &inner.node) {
             (Data::Cpu(buffer), Some(node)) if Rc::strong_count(node) == 1 => {
                 change(buffer.as_mut_slice());
+                inner.provenance = None;
                 None
             }
             _ => Some(change),

@@ -54,7 +54,9 @@ fn target(path: &Path) -> Result<PathBuf> {
         path.pop();
         path.push(next);
     }
-    Err(Error::other("it is a link to a link, and so on without end"))
+    Err(Error::other(
+        "it is a link to a link, and so on without end",
+    ))
 }
 
 fn expect_file(kind: FileType) -> Result<()> {

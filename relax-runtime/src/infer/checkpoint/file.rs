@@ -168,9 +168,11 @@ impl Checkpoint {
             ));
         }
         if !checksum::fits(&bytes) {
-            return Err("it is damaged: its checksum is not that of its contents; take an earlier \
+            return Err(
+                "it is damaged: its checksum is not that of its contents; take an earlier \
                         copy, or train from the start"
-                .into());
+                    .into(),
+            );
         }
         let manifest: Manifest = serde_json::from_str(manifest).map_err(no_manifest)?;
         counted("steps", manifest.step)?;
@@ -317,7 +319,11 @@ impl<'a> Reader<'a> {
         updates: &BTreeMap<String, u64>,
         parameters: &[&BTreeMap<String, Values>],
     ) -> std::result::Result<BTreeMap<String, Memory>, String> {
-        let shape = |name: &str| parameters.iter().find_map(|saved| Some(&saved.get(name)?.shape));
+        let shape = |name: &str| {
+            parameters
+                .iter()
+                .find_map(|saved| Some(&saved.get(name)?.shape))
+        };
         if let Some(name) = updates.keys().find(|name| shape(name).is_none()) {
             return Err(format!("it remembers updates of `{name}`, which it lacks"));
         }
