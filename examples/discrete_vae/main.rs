@@ -59,7 +59,7 @@ struct Options {
     /// Folder for the picture and the checkpoint.
     #[arg(long, default_value = "target/discrete_vae")]
     out: PathBuf,
-    /// Goes on from the checkpoint in the folder `--out`.
+    /// Goes on from the checkpoint in the folder `--out`; where all steps are taken, to the evaluation.
     #[arg(long)]
     resume: bool,
     /// Steps between checkpoints.
@@ -96,6 +96,9 @@ fn run(options: &Options) -> Outcome<()> {
     if let Some((option, _)) = counts.iter().find(|(_, count)| *count == 0) {
         return Err(format!("{option} is 0; give at least 1").into());
     }
+    if options.draws == 0 {
+        return Err("--draws must be at least 1".into());
+    }
     let dataset = match &options.data {
         Some(folder) => Dataset::load(folder)?,
         None => Dataset::embedded()?,
@@ -122,15 +125,22 @@ fn run(options: &Options) -> Outcome<()> {
         println!("resumed after {} steps", trainer.steps_taken());
     }
 
-    let curves = train(
-        options,
-        &dataset.train,
-        &vae,
-        &mut trainer,
-        &checkpoint,
-        &device,
-    )?;
-    println!("{}", trainer.plan());
+    let trains = trainer.steps_taken() < options.steps;
+    let curves = match trains {
+        true => train(
+            options,
+            &dataset.train,
+            &vae,
+            &mut trainer,
+            &checkpoint,
+            &device,
+        )?,
+        false => Vec::new(),
+    };
+    match trains {
+        true => println!("{}", trainer.plan()),
+        false => println!("trained already; for more, ask for more --steps"),
+    }
 
     let started = Instant::now();
     let evidence = evaluate::evidence(
@@ -150,6 +160,10 @@ fn run(options: &Options) -> Outcome<()> {
     );
 
     let path = options.out.join("discrete_vae.svg");
+    // Without new curves a picture that is there is the better one.
+    if !trains && path.exists() {
+        return Ok(());
+    }
     evaluate::picture(&dataset.validation, &vae, options.seed, &curves, &device)?.save(&path)?;
     println!("picture: {}", path.display());
     Ok(())
@@ -194,11 +208,6 @@ fn train(
     let mut average = None;
     let mut last_variance = 0.0;
     let first = trainer.steps_taken();
-    if first >= options.steps {
-        return Err(
-            format!("the checkpoint is at step {first} already; ask for more --steps").into(),
-        );
-    }
     let started = Instant::now();
     let mut news = News::new();
     for step in first..options.steps {

@@ -230,6 +230,10 @@ pub(crate) fn share(
 struct Still;
 
 impl Rule for Still {
+    fn kind(&self) -> String {
+        "still".into()
+    }
+
     fn slots(&self) -> usize {
         0
     }

@@ -7,6 +7,8 @@ use relax_runtime::infer::Recording;
 use relax_runtime::prelude::*;
 use tempfile::TempDir;
 
+use crate::checkpoints::{joined, parts, sealed};
+
 #[model]
 fn choices(layer: &Linear, x: &Tensor) {
     let offset = param!([0.1, -0.2]);
@@ -228,31 +230,34 @@ fn damaged_files_are_refused() -> Result<()> {
     refuse(&bytes[..bytes.len() / 2], "damaged");
     refuse(&[], "damaged");
     refuse(b"not a checkpoint at all", "damaged");
-    let format = br#"format\":3"#;
-    let manifest = bytes
-        .windows(format.len())
-        .position(|window| window == format)
-        .unwrap();
-    let mut newer = bytes.clone();
-    newer[manifest + format.len() - 1] = b'7';
-    refuse(&newer, "format 7, this program reads 3");
+    for (format, says) in [
+        (
+            "3",
+            "format 3, this program reads 4; go on with the version",
+        ),
+        (
+            "7",
+            "format 7, this program reads 4; go on with the version",
+        ),
+    ] {
+        let other = altered(&bytes, r#"format\":4"#, &format!(r#"format\":{format}"#));
+        refuse(&other, says);
+    }
+    let (header, numbers) = parts(&bytes);
+    let again = header.replace(r#"step\":7"#, r#"step\":0"#);
+    refuse(&joined(&again, numbers), "checksum");
+    let renamed = header.replace("store:offset", "store:offsex");
+    refuse(&joined(&renamed, numbers), "checksum");
     fs::remove_file(&path).unwrap();
     assert!(refusal(&mut trainer, &path).contains("cannot be read"));
     Ok(())
 }
 
-/// The file with another header.
+/// The file with another header, and the checksum that belongs to it.
 fn altered(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
-    let (size, rest) = bytes.split_at(8);
-    let header = u64::from_le_bytes(size.try_into().unwrap()) as usize;
-    let (header, numbers) = rest.split_at(header);
-    let header = String::from_utf8(header.to_vec()).unwrap();
+    let (header, numbers) = parts(bytes);
     assert!(header.contains(from), "{from} is not in {header}");
-    let header = header.replacen(from, to, 1);
-    let mut altered = (header.len() as u64).to_le_bytes().to_vec();
-    altered.extend(header.as_bytes());
-    altered.extend(numbers);
-    altered
+    sealed(joined(&header.replacen(from, to, 1), numbers))
 }
 
 #[test]
@@ -296,13 +301,25 @@ fn what_training_could_not_go_on_from_is_refused() -> Result<()> {
             "memory/1:layer.bios".into(),
             "does not fit",
         ),
+        (
+            "store:offset",
+            "store:offsex".into(),
+            "updates of `offset`, which it lacks",
+        ),
+        ("site/h/costs", "site/g/costs".into(), "`site/h/costs`"),
+        (
+            "site/h/surrogate:h/",
+            "site/g/surrogate:h/".into(),
+            "`h/surrogate",
+        ),
+        (r#"seed\":1"#, r#"speed\":1"#.into(), "manifest is damaged"),
     ] {
         refuse(&altered(&bytes, from, &to), wanted);
     }
     let mut unknown = bytes.clone();
     let last = unknown.len() - 4;
     unknown[last..].copy_from_slice(&f32::NAN.to_le_bytes());
-    refuse(&unknown, "not a number");
+    refuse(&sealed(unknown), "not a number");
     Ok(())
 }
 

@@ -1,16 +1,21 @@
 //! The modelling language from the user's side: programs, handlers, training, exact answers.
 
 mod checkpoint;
+#[path = "../support/checkpoints.rs"]
+mod checkpoints;
+mod disk;
 mod empty;
 mod errors;
 mod exact;
 mod excluded;
+mod first_values;
 mod guides;
 mod handlers;
 mod joint;
 mod ledger;
 mod limits;
 mod programs;
+mod resume;
 mod severed;
 mod training;
 mod unbiased;

@@ -112,7 +112,7 @@ fn a_continuous_choice_is_compared_with_a_long_run() -> Result<()> {
 fn given_parameters_stay() -> Result<()> {
     let model = lawn();
     let params = ParamStore::default();
-    params.insert("rain.logits", &Tensor::scalar(1.25));
+    params.insert("rain.logits", &Tensor::scalar(1.25))?;
     let objective = Elbo::new(&model);
     let table = Check::new(&objective).params(&params).draws(100).run()?;
     let value = params.get("rain.logits").map(|t| t.item()).transpose()?;

@@ -76,7 +76,8 @@ impl Draw {
                     .into(),
             ));
         }
-        let parameters = guide_parameters(params, message.name, &*stated)?;
+        let always = message.influence == SiteSet::EMPTY;
+        let parameters = guide_parameters(params, message.name, &*stated, always)?;
         let unconstrained: PerParameter<Tensor> = parameters.iter().map(Parameter::get).collect();
         Ok(stated.guide(&unconstrained))
     }
@@ -133,21 +134,23 @@ impl Draw {
     }
 }
 
-/// The parameters of a site's automatic guide, with first values where they are not there yet.
+/// The parameters of a site's automatic guide, with first values where they are not there yet;
+/// `always` says that every run comes by the site.
 ///
 /// # Errors
-/// If one is there with another shape.
+/// If one is there with another shape, or a first value is not finite.
 pub(super) fn guide_parameters(
     params: &ParamStore,
     site: &str,
     law: &dyn Law,
+    always: bool,
 ) -> Result<PerParameter<Parameter>> {
     let mut found = PerParameter::new();
     for (part, shape) in law.guide_shapes()? {
         let name = [site, ".", part].concat();
-        let parameter = match params.parameter(&name) {
+        let parameter = match params.settled(&name) {
             Some(parameter) => parameter,
-            None => params.create(&name, &first_value(law, part)?),
+            None => params.create(&name, &first_value(law, part)?, always)?,
         };
         if parameter.shape() != shape {
             return Err(Error::Model(format!(
@@ -387,7 +390,7 @@ mod tests {
     #[test]
     fn parts_of_a_guide_without_first_values_are_an_error() -> Result<()> {
         let law = Careless(Bernoulli::probs(Tensor::scalar(0.5))?.law()?);
-        let error = guide_parameters(&ParamStore::default(), "x", &law).unwrap_err();
+        let error = guide_parameters(&ParamStore::default(), "x", &law, true).unwrap_err();
         assert!(error.to_string().contains("more"), "{error}");
         Ok(())
     }

@@ -82,7 +82,7 @@ impl Posterior {
             let pass = objective.evaluate(key, params, &Mode::Draw)?;
             for latent in &pass.latents {
                 let site = posterior.sites.entry(latent.name.to_string()).or_default();
-                site.draws.push(Value::Tensor(latent.value.detach()));
+                site.draws.push(Value::Tensor(latent.value.kept()));
                 let mean = latent.law.mean().peek()?;
                 site.mean_sum.resize(mean.len(), 0.0);
                 site.mean_sum
@@ -94,6 +94,7 @@ impl Posterior {
             }
             posterior.log_weights.push(log_weights(&pass)?);
         }
+        params.check_restored()?;
         Ok(posterior)
     }
 

@@ -1,50 +1,65 @@
 //! Saving a trainer, and going on from what was saved.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::checkpoint::{Checkpoint, fitted_all, refused, save_all, set_all};
+use super::checkpoint::{Checkpoint, check_names, fitted_all, refused, save_all, set_all};
 use super::joint::Joint;
 use super::trainer::Trainer;
 use crate::error::{Error, Result};
-use crate::tensor::{Parameter, Tensor};
+use crate::tensor::{Device, Parameter};
 
 impl Trainer {
     /// Saves everything that training has reached: parameters, the optimiser's memory, what each
-    /// site's estimator has learned, the step, and the ledger with what its rivals have learned.
+    /// site's estimator has learned, the step, and the ledger with what its rivals have learned. The
+    /// file appears whole or not at all, also where several processes write it at once.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] if the file cannot be written, or a parameter has no name.
+    /// [`Error::Checkpoint`] if the file cannot be written or is no file, if a parameter that was
+    /// trained is neither a `param!`, an automatic guide's nor among
+    /// [`with_layers`](Self::with_layers), or if one has no name or that of another.
     pub fn save(&self, path: &Path) -> Result<()> {
+        self.checkpoint()
+            .map_err(|error| in_file(error, path))?
+            .write(path)
+    }
+
+    fn checkpoint(&self) -> Result<Checkpoint> {
         let store: Vec<Parameter> = self.params.all().into_iter().map(|(_, p)| p).collect();
-        Checkpoint {
+        let saved = || store.iter().chain(&self.layers);
+        check_names(saved())?;
+        let keys: BTreeSet<u64> = saved().map(Parameter::key).collect();
+        let mut moved = self.optimizer.moved();
+        if let Some((_, name)) = moved.find(|(key, _)| !keys.contains(key)) {
+            return Err(left_out(name));
+        }
+        Ok(Checkpoint {
             seed: self.seed,
             step: self.step,
             store: save_all(&store)?,
             layers: save_all(&self.layers)?,
+            rule: self.optimizer.kind(),
             memory: self.optimizer.state(),
             sites: self.sites.save()?,
             record: match &self.recorder {
                 Some(recorder) => Some(recorder.save()?),
                 None => self.past_record.clone(),
             },
-        }
-        .write(path)
+        })
     }
 
-    /// Goes on from a saved state, bit for bit, if the settings and the model are the same.
+    /// Goes on from a saved state, bit for bit, if the settings and the model are the same. The
+    /// parameters of `param!` sites and automatic guides take the device of their first values, and
+    /// are checked against these, when the model comes by them first; so is what the estimators have
+    /// learned.
     ///
     /// # Errors
     /// [`Error::Checkpoint`] if the file is missing, damaged, of another format, or does not fit:
-    /// another seed, or a layer that it lacks or that has another shape.
+    /// another seed or rule of the optimiser, or a layer that only the file has, or only the
+    /// trainer, or that has another shape. The trainer is as it was then.
     pub fn resume(&mut self, path: &Path) -> Result<()> {
         let saved = Checkpoint::read(path)?;
-        self.restore(saved).map_err(|error| match error {
-            Error::Checkpoint { problem, .. } => Error::Checkpoint {
-                path: path.display().to_string(),
-                problem,
-            },
-            other => other,
-        })
+        self.restore(saved).map_err(|error| in_file(error, path))
     }
 
     fn restore(&mut self, saved: Checkpoint) -> Result<()> {
@@ -52,19 +67,32 @@ impl Trainer {
             let problem = format!("it was trained with seed {}, not {}", saved.seed, self.seed);
             return Err(refused(problem));
         }
+        let rule = self.optimizer.kind();
+        if saved.rule != rule && !saved.memory.is_empty() {
+            return Err(refused(format!(
+                "its optimiser is {}, the trainer's is {rule}; give the trainer the file's, and \
+                 another one after it has resumed, which then starts without memory",
+                saved.rule
+            )));
+        }
         // All of it fits, or nothing is changed.
-        let mut fitted = fitted_all(&saved.layers, &self.layers)?;
-        let mut new = Vec::new();
+        let unused = "which nobody has given the trainer; pass the layers that it belongs to with \
+                      `with_layers` before resuming";
+        let mut fitted = fitted_all(&saved.layers, &self.layers, unused)?;
+        let mut store = Vec::with_capacity(saved.store.len());
         for (name, values) in &saved.store {
-            match self.params.parameter(name) {
-                Some(parameter) => fitted.push(values.fitted(name, &parameter)?),
-                None => new.push((name, values.tensor(&Tensor::scalar(0.0))?)),
-            }
+            let updates = saved.memory.get(name).map_or(0, |memory| memory.step);
+            let parameter = match self.params.parameter(name) {
+                Some(parameter) => {
+                    fitted.push(values.fitted(name, &parameter)?);
+                    parameter
+                }
+                None => Parameter::new(values.tensor(&Device::cpu())?).named(name),
+            };
+            store.push((name.clone(), parameter, updates == saved.step));
         }
         set_all(fitted)?;
-        for (name, value) in new {
-            self.params.insert(name, &value);
-        }
+        self.params.restore(store);
         self.optimizer.restore(saved.memory);
         self.sites.restore(saved.sites);
         self.joint = Joint::default();
@@ -75,5 +103,30 @@ impl Trainer {
         }
         self.step = saved.step;
         Ok(())
+    }
+}
+
+/// The error of a parameter that was trained and would not be in the file.
+fn left_out(name: Option<&str>) -> Error {
+    refused(match name {
+        Some(name) => format!(
+            "`{name}` was trained, but would not be in the file; pass the layer's parameters to the \
+             trainer with `with_layers`"
+        ),
+        None => "a parameter without a name was trained, but would not be in the file; give its \
+                 layer a name with `named`, and pass its parameters to the trainer with \
+                 `with_layers`"
+            .into(),
+    })
+}
+
+/// The error with the file's name.
+fn in_file(error: Error, path: &Path) -> Error {
+    match error {
+        Error::Checkpoint { problem, .. } => Error::Checkpoint {
+            path: path.display().to_string(),
+            problem,
+        },
+        other => other,
     }
 }

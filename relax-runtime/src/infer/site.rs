@@ -341,19 +341,31 @@ impl Site {
                     self.estimator.name()
                 )));
             }
-            set_all(fitted_all(&saved.surrogate, state.parameters())?)?;
-            state.optimizer_mut().restore(saved.memory);
-            if let [sum, weight, square_sum, square_weight, rest @ ..] = &saved.averages[..] {
-                state.baseline.restore([*sum, *weight]);
-                state.spread.restore([*square_sum, *square_weight]);
-                let moments = match state.quadratic_mut() {
-                    Some(quadratic) => quadratic.restore(rest).ok_or_else(|| {
-                        refused("its averages are too few for the site's surrogate".into())
-                    })?,
-                    None => rest,
-                };
-                self.moments = GradientMoments::restored(moments);
+            let unused = "which the site's surrogate does not have";
+            let fitted = fitted_all(&saved.surrogate, state.parameters(), unused)?;
+            let numbers = state
+                .quadratic()
+                .map_or(0, |quadratic| quadratic.state().len());
+            if numbers != saved.quadratic.len() {
+                return Err(refused(format!(
+                    "its quadratic form has {} numbers, the site's has {numbers}",
+                    saved.quadratic.len()
+                )));
             }
+            let [sum, weight, square_sum, square_weight] = saved.costs[..] else {
+                return Err(refused(format!(
+                    "it has {} averages of the site's costs, not 4",
+                    saved.costs.len()
+                )));
+            };
+            set_all(fitted)?;
+            state.optimizer_mut().restore(saved.memory);
+            state.baseline.restore([sum, weight]);
+            state.spread.restore([square_sum, square_weight]);
+            if let Some(quadratic) = state.quadratic_mut() {
+                quadratic.restore(&saved.quadratic);
+            }
+            self.moments = GradientMoments::restored(&saved.moments);
         }
         self.state = Some(state);
         Ok(())
@@ -368,15 +380,12 @@ impl Site {
         let quadratic = state.quadratic().map(Quadratic::state);
         Ok(Some(SavedSite {
             estimator: self.estimator.name().to_owned(),
-            class: Some(self.class),
+            class: self.class,
             surrogate: save_all(state.parameters())?,
             memory: state.optimizer().state(),
-            averages: costs
-                .into_iter()
-                .flatten()
-                .chain(quadratic.into_iter().flatten())
-                .chain(self.moments.state())
-                .collect(),
+            costs: costs.into_iter().flatten().collect(),
+            quadratic: quadratic.unwrap_or_default(),
+            moments: self.moments.state().collect(),
         }))
     }
 

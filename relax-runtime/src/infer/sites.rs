@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::checkpoint::SavedSites;
+use super::checkpoint::{SavedSites, refused};
 use super::cost_to_go::Work;
 use super::pass::Pass;
 use super::site::Site;
@@ -230,7 +230,19 @@ impl Sites {
             if site.class == class {
                 return Ok(());
             }
-        } else if let Some(known) = self.restored.get(name).and_then(|site| site.class) {
+        } else if let Some(saved) = self.restored.get(name) {
+            let known = saved.class;
+            if known.discrete != class.discrete {
+                return Err(refused(format!(
+                    "its site `{name}` is {} with `{}`, but the model's is a {distribution}",
+                    if known.discrete {
+                        "discrete"
+                    } else {
+                        "continuous"
+                    },
+                    saved.estimator
+                )));
+            }
             class = known.meet(class);
             if class != known {
                 // What was learned was of another class, and is forgotten as it is between draws.

@@ -92,6 +92,17 @@ impl Trainer {
     }
 
     fn estimate(&mut self, objective: &dyn Objective, key: Key, learn: bool) -> Result<Gradients> {
+        let gradients = self.estimate_all(objective, key, learn)?;
+        self.params.check_restored()?;
+        Ok(gradients)
+    }
+
+    fn estimate_all(
+        &mut self,
+        objective: &dyn Objective,
+        key: Key,
+        learn: bool,
+    ) -> Result<Gradients> {
         let mut first = self.meet(objective, key)?;
         if let Some(exact) =
             self.joint

@@ -62,7 +62,8 @@ impl Trainer {
         self
     }
 
-    /// How parameters follow their gradients.
+    /// How parameters follow their gradients. What the rule before remembered, also from a
+    /// checkpoint, is forgotten.
     ///
     /// # Errors
     /// If the rule's settings make no sense, such as a learning rate that is NaN.
@@ -143,10 +144,19 @@ impl Trainer {
         now.or(past)
     }
 
-    /// Parameters of layers, each with a name of its own, that checkpoints are to hold.
+    /// Parameters of layers, each with a name of its own, that checkpoints are to hold: all that the
+    /// objectives train. One that several layers share may come several times.
     #[must_use]
     pub fn with_layers(mut self, parameters: Vec<Parameter>) -> Self {
-        self.layers.extend(parameters);
+        for parameter in parameters {
+            if self
+                .layers
+                .iter()
+                .all(|known| known.key() != parameter.key())
+            {
+                self.layers.push(parameter);
+            }
+        }
         self
     }
 

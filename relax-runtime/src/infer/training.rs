@@ -258,6 +258,11 @@ impl Trained {
         self.trainer.ledger()
     }
 
+    /// The trainer, to be saved.
+    pub fn trainer(&self) -> &Trainer {
+        &self.trainer
+    }
+
     /// The trainer, to go on with.
     pub fn into_trainer(self) -> Trainer {
         self.trainer
@@ -275,6 +280,11 @@ impl Fit {
     /// Draws from the trained guide.
     pub fn posterior(&self) -> &Posterior {
         &self.posterior
+    }
+
+    /// The trainer, to go on with.
+    pub fn into_trainer(self) -> Trainer {
+        self.trained.into_trainer()
     }
 }
 

@@ -214,7 +214,7 @@ impl Context {
             .handlers
             .iter()
             .find_map(|handler| handler.param(&name));
-        match substituted.or_else(|| self.params.get(&name)) {
+        match substituted.or_else(|| self.params.settled(&name).map(|p| p.get())) {
             Some(value) => {
                 let value = value.check().cloned();
                 let value = value.map_err(|e| e.at_site(&name, site.file, site.line))?;
@@ -227,14 +227,19 @@ impl Context {
     /// Creates the parameter of a site with its first value.
     ///
     /// # Errors
-    /// If `init` carries an error or the name is taken in this run.
+    /// If `init` carries an error or holds a number that is not finite, if a checkpoint has another
+    /// shape for it, or the name is taken in this run.
     pub fn new_param(&self, site: Site, init: impl IntoParam) -> Result<Tensor> {
-        let init = init
-            .into_param()
-            .map_err(|e| self.entry(site.clone(), Kind::Param, UNKNOWN).locate(e))?;
         let name = self.state.borrow().names.peek(&site);
-        let value = self.params.insert(&name, &init);
-        self.record_param(site, value)
+        let created = init.into_param().and_then(|init| {
+            let influence = self.state.borrow().host_sites.union(self.reads.get());
+            let always = influence == SiteSet::EMPTY;
+            self.params.create(&name, &init, always)
+        });
+        match created {
+            Ok(parameter) => self.record_param(site, parameter.get()),
+            Err(error) => Err(self.entry(site, Kind::Param, UNKNOWN).locate(error)),
+        }
     }
 
     fn record_param(&self, site: Site, value: Tensor) -> Result<Tensor> {

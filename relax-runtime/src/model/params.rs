@@ -5,12 +5,22 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use crate::dist::Value;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::tensor::{Parameter, Tensor};
 
 /// The parameters that `param!` sites and automatic guides have created; clones share them.
 #[derive(Clone, Debug, Default)]
-pub struct ParamStore(Rc<RefCell<BTreeMap<String, Parameter>>>);
+pub struct ParamStore(Rc<RefCell<State>>);
+
+#[derive(Clone, Debug, Default)]
+struct State {
+    known: BTreeMap<String, Parameter>,
+    /// Those that a checkpoint has brought and no program has asked for yet, each with whether
+    /// every step so far trained it.
+    restored: BTreeMap<String, bool>,
+    /// Those that every run of a program creates, though a checkpoint came without them.
+    missing: Vec<String>,
+}
 
 impl ParamStore {
     /// A store with the same parameters, to which others can be added without adding them here.
@@ -20,40 +30,138 @@ impl ParamStore {
 
     /// The current value of a parameter, part of the autodiff graph.
     pub fn get(&self, name: &str) -> Option<Tensor> {
-        self.0.borrow().get(name).map(Parameter::get)
+        self.0.borrow().known.get(name).map(Parameter::get)
     }
 
     /// The parameter itself, to set it.
     pub fn parameter(&self, name: &str) -> Option<Parameter> {
-        self.0.borrow().get(name).cloned()
+        self.0.borrow().known.get(name).cloned()
+    }
+
+    /// The parameter, if a program may take it as it is: one that a checkpoint has brought waits for
+    /// [`create`](Self::create) to compare it with the program's first value.
+    pub(crate) fn settled(&self, name: &str) -> Option<Parameter> {
+        let state = self.0.borrow();
+        match state.restored.is_empty() || !state.restored.contains_key(name) {
+            true => state.known.get(name).cloned(),
+            false => None,
+        }
     }
 
     /// Adds a parameter with its first value, or returns the existing one's.
-    pub fn insert(&self, name: &str, init: &Tensor) -> Tensor {
-        self.create(name, init).get()
+    ///
+    /// # Errors
+    /// If the first value carries an error or holds NaN or an infinite number.
+    pub fn insert(&self, name: &str, init: &Tensor) -> Result<Tensor> {
+        Ok(self.create(name, init, false)?.get())
     }
 
-    /// Adds a parameter with its first value, or returns the existing one.
-    pub(crate) fn create(&self, name: &str, init: &Tensor) -> Parameter {
-        let mut map = self.0.borrow_mut();
-        map.entry(name.to_owned())
-            .or_insert_with(|| Parameter::new(init.detach()).named(name))
-            .clone()
+    /// Adds a parameter with its first value, or returns the existing one. One that a checkpoint has
+    /// brought keeps its numbers and moves to the first value's device. `always` says that every run
+    /// of the program comes by it, whatever is drawn.
+    ///
+    /// # Errors
+    /// As [`insert`](Self::insert); [`Error::Checkpoint`] if the checkpoint's has another shape.
+    pub(crate) fn create(&self, name: &str, init: &Tensor, always: bool) -> Result<Parameter> {
+        let state = &mut *self.0.borrow_mut();
+        if let Some(parameter) = state.known.get(name) {
+            if state.restored.contains_key(name) {
+                adopt(name, parameter, init)?;
+                state.restored.remove(name);
+            }
+            return Ok(parameter.clone());
+        }
+        check_finite(init)?;
+        // It outlives the run: the sites, reads and derivatives of that are not its own.
+        let parameter = Parameter::new(init.kept()).named(name);
+        state.known.insert(name.to_owned(), parameter.clone());
+        if always && !state.restored.is_empty() {
+            state.missing.push(name.to_owned());
+        }
+        Ok(parameter)
+    }
+
+    /// Takes over a checkpoint's parameters in place of all that are there, each with whether every
+    /// step so far trained it. Handles to parameters that stay keep theirs.
+    pub(crate) fn restore(&self, saved: Vec<(String, Parameter, bool)>) {
+        let state = &mut *self.0.borrow_mut();
+        let old = std::mem::take(&mut state.known);
+        state.missing.clear();
+        state.restored.clear();
+        for (name, parameter, trained) in saved {
+            let stays = old
+                .get(&name)
+                .is_some_and(|old| old.key() == parameter.key());
+            if !stays {
+                state.restored.insert(name.clone(), trained);
+            }
+            state.known.insert(name, parameter);
+        }
+    }
+
+    /// An error if a program has created a parameter that the checkpoint lacks, while one that the
+    /// checkpoint holds and every step trained is left over: most likely a name has changed.
+    pub(crate) fn check_restored(&self) -> Result<()> {
+        let state = &mut *self.0.borrow_mut();
+        let Some(new) = state.missing.first() else {
+            return Ok(());
+        };
+        let trained = state.restored.iter().filter(|(_, trained)| **trained);
+        let left: Vec<_> = trained.map(|(name, _)| format!("`{name}`")).collect();
+        if left.is_empty() {
+            state.missing.clear();
+            return Ok(());
+        }
+        Err(Error::Checkpoint {
+            path: String::new(),
+            problem: format!(
+                "it has no parameter `{new}`, which the model has, and the model has no use for its \
+                 {}; give the parameter its old name, or, if it is new, add it with \
+                 `params().insert` before the first step",
+                left.join(", ")
+            ),
+        })
     }
 
     /// All names, sorted.
     pub fn names(&self) -> Vec<String> {
-        self.0.borrow().keys().cloned().collect()
+        self.0.borrow().known.keys().cloned().collect()
     }
 
     /// All parameters by name, sorted.
     pub fn all(&self) -> Vec<(String, Parameter)> {
-        self.0
-            .borrow()
-            .iter()
-            .map(|(name, p)| (name.clone(), p.clone()))
-            .collect()
+        let known = &self.0.borrow().known;
+        known.iter().map(|(n, p)| (n.clone(), p.clone())).collect()
     }
+}
+
+/// Brings a checkpoint's parameter to the device of the program's first value.
+fn adopt(name: &str, parameter: &Parameter, init: &Tensor) -> Result<()> {
+    let (shape, wanted) = (parameter.shape(), init.check()?.shape());
+    if shape != wanted {
+        return Err(Error::Checkpoint {
+            path: String::new(),
+            problem: format!(
+                "its parameter `{name}` has shape {shape}, but the model now gives it {wanted}; go \
+                 on with the model that was saved, or train this one from the start"
+            ),
+        });
+    }
+    let value = parameter.get().kept();
+    match value.device() == init.device() {
+        true => Ok(()),
+        false => parameter.set(value.to_device(&init.device())?),
+    }
+}
+
+/// An error unless all numbers of a first value are finite.
+fn check_finite(init: &Tensor) -> Result<()> {
+    let wrong = init.with_values(|values| values.iter().copied().find(|x| !x.is_finite()))?;
+    let Some(wrong) = wrong else { return Ok(()) };
+    Err(Error::Config {
+        setting: "first value of a parameter",
+        problem: format!("holds {wrong}; give finite numbers, of at most 3.4e38 in f32"),
+    })
 }
 
 /// A first value of a parameter.

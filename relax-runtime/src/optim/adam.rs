@@ -33,6 +33,10 @@ impl Adam {
 }
 
 impl Rule for Adam {
+    fn kind(&self) -> String {
+        format!("Adam with betas {} and {}", self.beta1, self.beta2)
+    }
+
     fn slots(&self) -> usize {
         2
     }

@@ -71,6 +71,12 @@ impl Joint {
         self.keys.contains(&key).then_some(self.step)
     }
 
+    /// Each parameter's key and name.
+    pub(super) fn parameters(&self) -> impl Iterator<Item = (u64, Option<&str>)> {
+        let names = self.names.iter().map(Option::as_deref);
+        self.keys.iter().copied().zip(names)
+    }
+
     /// Each parameter's key and memory.
     pub(super) fn memories(&self) -> impl Iterator<Item = (u64, Memory)> {
         let mut start = 0;

@@ -24,6 +24,10 @@ use crate::tensor::{Parameter, Tensor};
 
 /// An update rule: how a gradient moves a parameter, given what is remembered of earlier ones.
 pub trait Rule: Debug {
+    /// What the remembered values are: the rule's name, with the settings that give them their
+    /// meaning, as `Adam with betas 0.9 and 0.999`. Saved memory goes to the same kind of rule only.
+    fn kind(&self) -> String;
+
     /// Number of remembered values an element.
     fn slots(&self) -> usize;
 
@@ -265,6 +269,20 @@ impl Optimizer {
         let known = factors.filter(|(of, _)| *of == step);
         let (_, now) = *factors.insert(known.unwrap_or_else(|| (step, rule.factors(step))));
         parameter.update(|values| rule.apply(now, values, gradient, slots))
+    }
+
+    /// What kind of rule it follows: [`Rule::kind`].
+    pub fn kind(&self) -> String {
+        self.rule.kind()
+    }
+
+    /// Key and name of every parameter that it has moved.
+    pub(crate) fn moved(&self) -> impl Iterator<Item = (u64, Option<&str>)> {
+        let single = self
+            .memory
+            .iter()
+            .map(|(&key, memory)| (key, memory.name.as_deref()));
+        single.chain(self.joint.iter().flat_map(Joint::parameters))
     }
 
     /// The memory of every named parameter.

@@ -30,6 +30,10 @@ impl RmsProp {
 }
 
 impl Rule for RmsProp {
+    fn kind(&self) -> String {
+        "RMSprop".into()
+    }
+
     fn slots(&self) -> usize {
         1
     }

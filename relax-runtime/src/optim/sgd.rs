@@ -28,6 +28,10 @@ impl Sgd {
 }
 
 impl Rule for Sgd {
+    fn kind(&self) -> String {
+        "SGD".into()
+    }
+
     fn slots(&self) -> usize {
         1
     }

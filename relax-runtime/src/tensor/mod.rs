@@ -259,6 +259,20 @@ impl Tensor {
         self.as_leaf(Some(parameter))
     }
 
+    /// The numbers alone, to be kept beyond the run that they came from: a constant without sites,
+    /// reads or rounding.
+    #[must_use]
+    pub(crate) fn kept(&self) -> Self {
+        let constant = self.without_history();
+        match constant.provenance() {
+            None => constant,
+            Some(_) => constant.updated(|inner| {
+                inner.provenance = None;
+                Ok(())
+            }),
+        }
+    }
+
     fn as_leaf(&self, parameter: Option<&Weak<parameter::State>>) -> Self {
         self.updated(|inner| {
             inner.data = inner.data.renewed()?;
@@ -274,7 +288,7 @@ impl Tensor {
     }
 
     /// Changes the numbers of a parameter's leaf where they are, if nothing has been computed from
-    /// it that is still there; otherwise hands `change` back.
+    /// it that is still there; otherwise hands `change` back. The new numbers belong to no run.
     fn change_leaf<F: FnOnce(&mut [f32])>(&mut self, change: F) -> Option<F> {
         let Some(inner) = self.0.as_mut().ok().and_then(Rc::get_mut) else {
             return Some(change);
@@ -282,6 +296,7 @@ impl Tensor {
         match (&mut inner.data, &inner.node) {
             (Data::Cpu(buffer), Some(node)) if Rc::strong_count(node) == 1 => {
                 change(buffer.as_mut_slice());
+                inner.provenance = None;
                 None
             }
             _ => Some(change),

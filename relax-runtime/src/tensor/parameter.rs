@@ -114,3 +114,43 @@ impl Parameter {
         self.0.leaf.borrow().shape()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::super::{Provenance, Rounding, SiteSet};
+    use super::*;
+
+    /// A value with everything that a run can leave on it.
+    fn of_a_run(values: &[f32]) -> Tensor {
+        let mut sites = SiteSet::EMPTY;
+        sites.insert(3);
+        let reads = Rc::<Cell<SiteSet>>::default();
+        let value = Tensor::from_slice(values);
+        let value = value
+            .with_provenance(Provenance::new(sites, reads, None))
+            .leaf();
+        let value = value.with_tangent(&value.ones_like());
+        value.rounded(&Rounding::default()) * 2.0
+    }
+
+    /// Within a run a value depends on what it came from; numbers that an optimiser has moved do not.
+    #[test]
+    fn moved_values_leave_their_run_behind() -> Result<()> {
+        let (kept, moved) = (of_a_run(&[1.0, 2.0]).kept(), [5.0, 5.0]);
+        assert_eq!(kept.peek()?, [2.0, 4.0]);
+        assert!(kept.provenance().is_none() && kept.tangent().is_none() && !kept.is_tracked());
+        for shared in [false, true] {
+            let parameter = Parameter::new(of_a_run(&[1.0, 2.0]));
+            assert!(parameter.get().severed_sites().contains(3));
+            let handle = shared.then(|| parameter.get());
+            parameter.update(|values| values.fill(5.0))?;
+            drop(handle);
+            let value = parameter.get();
+            assert_eq!(value.peek()?, moved);
+            assert!(value.provenance().is_none() && value.tangent().is_none());
+        }
+        Ok(())
+    }
+}

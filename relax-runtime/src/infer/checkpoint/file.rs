@@ -1,20 +1,21 @@
 //! The file of a checkpoint: a safetensors file with a manifest in its metadata.
 
-use std::collections::{BTreeMap, HashMap};
-use std::fs::{self, File};
-use std::io::Write as _;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
+use super::checksum::{self, BLANK};
+use super::disk;
 use super::{Checkpoint, SavedRecord, SavedSite, SavedSites, Values};
 use crate::error::{Error, Result};
 use crate::estimator::SiteClass;
 use crate::optim::Memory;
 
 /// Version of the layout below; a reader refuses others.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 
 const MANIFEST: &str = "relax";
 
@@ -23,30 +24,36 @@ const LEDGER: &str = "ledger";
 
 /// The small numbers of a checkpoint, and what its tensors are.
 #[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Manifest {
+    /// Of the whole file; the first field, so that its place is found without reading the others.
+    checksum: String,
     format: u32,
     seed: u64,
     step: u64,
+    /// The kind of the optimiser's rule.
+    rule: String,
     /// Updates of each parameter by the optimiser.
     updates: BTreeMap<String, u64>,
     sites: SiteManifests,
-    /// What raced beside training; files of earlier versions do not say.
-    #[serde(default)]
+    /// What raced beside training.
     rivals: Vec<RivalManifest>,
 }
 
 type SiteManifests = BTreeMap<String, SiteManifest>;
 
 #[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct RivalManifest {
     estimator: String,
     sites: SiteManifests,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct SiteManifest {
     estimator: String,
-    class: Option<SiteClass>,
+    class: SiteClass,
     /// Updates of each parameter of the surrogate.
     updates: BTreeMap<String, u64>,
 }
@@ -107,9 +114,11 @@ impl Checkpoint {
             }
         }
         let manifest = Manifest {
+            checksum: BLANK.to_owned(),
             format: FORMAT,
             seed: self.seed,
             step: self.step,
+            rule: self.rule.clone(),
             updates: updates(&self.memory),
             sites,
             rivals,
@@ -124,8 +133,10 @@ impl Checkpoint {
         let views = views.collect::<std::result::Result<Vec<_>, String>>()?;
         let manifest = serde_json::to_string(&manifest).map_err(|e| e.to_string())?;
         let metadata = HashMap::from([(MANIFEST.to_owned(), manifest)]);
-        let bytes = safetensors::serialize(views, Some(metadata)).map_err(|e| e.to_string())?;
-        replace(path, &bytes).map_err(|e| e.to_string())
+        let written = safetensors::serialize(views, Some(metadata));
+        let mut bytes = written.map_err(|e| e.to_string())?;
+        checksum::seal(&mut bytes)?;
+        disk::replace(path, &bytes).map_err(|e| format!("it cannot be written: {e}"))
     }
 
     /// Reads a checkpoint.
@@ -134,7 +145,7 @@ impl Checkpoint {
     }
 
     fn try_read(path: &Path) -> std::result::Result<Self, String> {
-        let bytes = fs::read(path).map_err(|e| format!("it cannot be read: {e}"))?;
+        let bytes = disk::read(path).map_err(|e| format!("it cannot be read: {e}"))?;
         let damaged = |e: safetensors::SafeTensorError| {
             format!("it is no safetensors file, or a damaged one ({e})")
         };
@@ -152,22 +163,33 @@ impl Checkpoint {
             .format;
         if format != FORMAT {
             return Err(format!(
-                "it has format {format}, this program reads {FORMAT}; use the version that wrote it"
+                "it has format {format}, this program reads {FORMAT}; go on with the version of the \
+                 library that wrote it, or train from the start"
             ));
+        }
+        if !checksum::fits(&bytes) {
+            return Err(
+                "it is damaged: its checksum is not that of its contents; take an earlier \
+                        copy, or train from the start"
+                    .into(),
+            );
         }
         let manifest: Manifest = serde_json::from_str(manifest).map_err(no_manifest)?;
         counted("steps", manifest.step)?;
-        let read = Reader { tensors: &tensors };
+        let read = Reader::new(&tensors);
         let (store, layers) = (read.values("store")?, read.values("layer")?);
-        Ok(Self {
+        let checkpoint = Self {
             seed: manifest.seed,
             step: manifest.step,
+            rule: manifest.rule,
             memory: read.memory("memory", &manifest.updates, &[&store, &layers])?,
             store,
             layers,
             sites: read.sites("site", manifest.sites)?,
             record: read.record(manifest.rivals)?,
-        })
+        };
+        read.finish()?;
+        Ok(checkpoint)
     }
 }
 
@@ -219,7 +241,13 @@ fn add_sites(blobs: &mut BTreeMap<String, Blob>, group: &str, sites: &SavedSites
         let part = |part: &str| format!("{group}/{name}/{part}");
         add_values(blobs, &part("surrogate"), &site.surrogate);
         add_memory(blobs, &part("memory"), &site.memory);
-        blobs.insert(part("averages"), Blob::f64(&site.averages));
+        for (average, numbers) in [
+            ("costs", &site.costs),
+            ("quadratic", &site.quadratic),
+            ("moments", &site.moments),
+        ] {
+            blobs.insert(part(average), Blob::f64(numbers));
+        }
         let manifest = SiteManifest {
             estimator: site.estimator.clone(),
             class: site.class,
@@ -230,12 +258,36 @@ fn add_sites(blobs: &mut BTreeMap<String, Blob>, group: &str, sites: &SavedSites
     manifests
 }
 
-/// Finds the tensors of a group, which are named `group:name`.
+/// Finds the tensors of a group, which are named `group:name`, and remembers which were wanted.
 struct Reader<'a> {
     tensors: &'a SafeTensors<'a>,
+    taken: RefCell<BTreeSet<String>>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn new(tensors: &'a SafeTensors<'a>) -> Self {
+        Self {
+            tensors,
+            taken: RefCell::default(),
+        }
+    }
+
+    fn tensor(&self, name: &str) -> std::result::Result<TensorView<'a>, String> {
+        let view = self.tensors.tensor(name).map_err(|e| e.to_string())?;
+        self.taken.borrow_mut().insert(name.to_owned());
+        Ok(view)
+    }
+
+    /// An error if a tensor is left over.
+    fn finish(self) -> std::result::Result<(), String> {
+        let taken = self.taken.into_inner();
+        let mut names = self.tensors.names().into_iter();
+        match names.find(|name| !taken.contains(*name)) {
+            None => Ok(()),
+            Some(name) => Err(format!("its tensor `{name}` belongs to nothing")),
+        }
+    }
+
     fn values(&self, group: &str) -> std::result::Result<BTreeMap<String, Values>, String> {
         let prefix = format!("{group}:");
         let names = self.tensors.names();
@@ -243,7 +295,7 @@ impl Reader<'_> {
             .iter()
             .filter_map(|name| Some((name, name.strip_prefix(&prefix)?)));
         let read = members.map(|(full, name)| {
-            let view = self.tensors.tensor(full).map_err(|e| e.to_string())?;
+            let view = self.tensor(full)?;
             let values: Vec<f32> = decode::<4>(full, &view, Dtype::F32)?
                 .map(f32::from_le_bytes)
                 .collect();
@@ -267,6 +319,14 @@ impl Reader<'_> {
         updates: &BTreeMap<String, u64>,
         parameters: &[&BTreeMap<String, Values>],
     ) -> std::result::Result<BTreeMap<String, Memory>, String> {
+        let shape = |name: &str| {
+            parameters
+                .iter()
+                .find_map(|saved| Some(&saved.get(name)?.shape))
+        };
+        if let Some(name) = updates.keys().find(|name| shape(name).is_none()) {
+            return Err(format!("it remembers updates of `{name}`, which it lacks"));
+        }
         let mut memory: BTreeMap<String, Memory> = updates
             .iter()
             .map(|(name, &step)| Ok((name.clone(), Memory::after(counted("updates", step)?))))
@@ -278,12 +338,9 @@ impl Reader<'_> {
             }
             let whole = values.len() == memory.len();
             for (name, values) in values {
-                let shape = parameters
-                    .iter()
-                    .find_map(|saved| Some(&saved.get(&name)?.shape));
                 let len = values.values.len();
                 match memory.get_mut(&name) {
-                    Some(memory) if whole && shape.is_none_or(|s| numel(s) == len) => {
+                    Some(memory) if whole && shape(&name).is_some_and(|s| numel(s) == len) => {
                         memory.slots.push(values.values);
                     }
                     _ => return Err(format!("its tensor `{group}/{slot}:{name}` does not fit")),
@@ -306,7 +363,9 @@ impl Reader<'_> {
                 class: site.class,
                 memory: self.memory(&part("memory"), &site.updates, &[&surrogate])?,
                 surrogate,
-                averages: self.f64s(&part("averages"))?,
+                costs: self.f64s(&part("costs"))?,
+                quadratic: self.f64s(&part("quadratic"))?,
+                moments: self.f64s(&part("moments"))?,
             };
             Ok((name, saved))
         });
@@ -317,9 +376,10 @@ impl Reader<'_> {
         &self,
         rivals: Vec<RivalManifest>,
     ) -> std::result::Result<Option<SavedRecord>, String> {
-        let Ok(view) = self.tensors.tensor(LEDGER) else {
+        if self.tensors.tensor(LEDGER).is_err() {
             return Ok(None);
-        };
+        }
+        let view = self.tensor(LEDGER)?;
         let ledger = serde_json::from_slice(view.data())
             .map_err(|e| format!("its ledger cannot be read: {e}"))?;
         let rivals = rivals
@@ -333,7 +393,7 @@ impl Reader<'_> {
     }
 
     fn f64s(&self, name: &str) -> std::result::Result<Vec<f64>, String> {
-        let view = self.tensors.tensor(name).map_err(|e| e.to_string())?;
+        let view = self.tensor(name)?;
         Ok(decode::<8>(name, &view, Dtype::F64)?
             .map(f64::from_le_bytes)
             .collect())
@@ -371,22 +431,4 @@ fn decode<'a, const N: usize>(
         number.copy_from_slice(bytes);
         number
     }))
-}
-
-/// Writes a file beside its place, flushes it to the disk, and renames it.
-fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(".partial");
-    let mut file = File::create(&partial)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&partial, path)?;
-    // The rename itself is on the disk only once the folder is.
-    match path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-    {
-        Some(folder) => File::open(folder)?.sync_all(),
-        None => Ok(()),
-    }
 }

@@ -2,9 +2,12 @@
 //!
 //! One safetensors file holds the parameters, the optimiser's memory, what each site's estimator has
 //! learned, and the ledger; its metadata hold a small manifest in JSON. Random numbers need no state:
-//! each is a function of seed, step, particle and site. The file is written beside its place and
-//! renamed, so that a crash leaves the old one or the new one, never a torn one.
+//! each is a function of seed, step, particle and site. A checksum covers all of it. The file is
+//! written beside its place and renamed, so that a crash leaves the old one or the new one, never a
+//! torn one.
 
+mod checksum;
+mod disk;
 mod file;
 
 use std::collections::BTreeMap;
@@ -13,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::estimator::SiteClass;
 use crate::optim::Memory;
 use crate::report::Ledger;
-use crate::tensor::{Parameter, Shape, Tensor};
+use crate::tensor::{Device, Parameter, Shape, Tensor};
 
 /// A trainer's state, by name.
 #[derive(Debug, Default)]
@@ -24,6 +27,8 @@ pub(super) struct Checkpoint {
     pub(super) store: BTreeMap<String, Values>,
     /// Parameters of the user's layers.
     pub(super) layers: BTreeMap<String, Values>,
+    /// The kind of rule whose memory this is.
+    pub(super) rule: String,
     pub(super) memory: BTreeMap<String, Memory>,
     pub(super) sites: SavedSites,
     /// What was measured beside training, if anything was.
@@ -42,15 +47,19 @@ pub(super) struct SavedRecord {
 }
 
 /// What a site's estimator has learned.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct SavedSite {
     pub(super) estimator: String,
-    /// What all draws so far have shown of the site; files of earlier versions do not say.
-    pub(super) class: Option<SiteClass>,
+    /// What all draws so far have shown of the site.
+    pub(super) class: SiteClass,
     pub(super) surrogate: BTreeMap<String, Values>,
     pub(super) memory: BTreeMap<String, Memory>,
-    /// Running averages, in the order in which the site writes them.
-    pub(super) averages: Vec<f64>,
+    /// Running averages of costs, in the order in which the site writes them.
+    pub(super) costs: Vec<f64>,
+    /// The surrogate's quadratic form; empty where it has none.
+    pub(super) quadratic: Vec<f64>,
+    /// Running moments of the gradient.
+    pub(super) moments: Vec<f64>,
 }
 
 /// A tensor's numbers with their shape.
@@ -70,10 +79,10 @@ impl Values {
         })
     }
 
-    /// The numbers as a tensor on the device of `like`.
-    pub(super) fn tensor(&self, like: &Tensor) -> Result<Tensor> {
+    /// The numbers as a tensor.
+    pub(super) fn tensor(&self, device: &Device) -> Result<Tensor> {
         let shape = Shape::try_from(&self.shape[..])?;
-        Tensor::from_vec(self.values.clone(), shape, &like.device())
+        Tensor::from_vec(self.values.clone(), shape, device)
     }
 
     /// The numbers as a parameter's next value, if they fit.
@@ -85,18 +94,24 @@ impl Values {
                 self.shape
             )));
         }
-        Ok((parameter.clone(), self.tensor(&parameter.get())?))
+        Ok((parameter.clone(), self.tensor(&parameter.get().device())?))
     }
 }
 
 /// The saved values of parameters, by name.
 ///
 /// # Errors
-/// If one is missing among the saved, or has another shape.
+/// If one is missing among the saved or has another shape, or one is saved that is not among the
+/// parameters; `unused` says what to do about that.
 pub(super) fn fitted_all(
     saved: &BTreeMap<String, Values>,
     parameters: &[Parameter],
+    unused: &str,
 ) -> Result<Vec<(Parameter, Tensor)>> {
+    let wanted = |name: &str| parameters.iter().any(|p| p.name() == Some(name));
+    if let Some(name) = saved.keys().find(|name| !wanted(name)) {
+        return Err(refused(format!("it has a parameter `{name}`, {unused}")));
+    }
     let fitted = parameters.iter().map(|parameter| {
         let name = named(parameter)?;
         let values = saved
@@ -117,19 +132,27 @@ pub(super) fn set_all(fitted: Vec<(Parameter, Tensor)>) -> Result<()> {
 /// The numbers of parameters by name.
 ///
 /// # Errors
-/// If one has no name, or two share one.
+/// If one has no name.
 pub(super) fn save_all(parameters: &[Parameter]) -> Result<BTreeMap<String, Values>> {
-    let mut saved = BTreeMap::new();
+    let save = |parameter: &Parameter| Ok((named(parameter)?.to_owned(), Values::of(parameter)?));
+    parameters.iter().map(save).collect()
+}
+
+/// An error if two of the parameters share a name.
+pub(super) fn check_names<'p>(parameters: impl Iterator<Item = &'p Parameter>) -> Result<()> {
+    let mut known: BTreeMap<&str, u64> = BTreeMap::new();
     for parameter in parameters {
         let name = named(parameter)?;
-        if saved
-            .insert(name.to_owned(), Values::of(parameter)?)
-            .is_some()
+        if known
+            .insert(name, parameter.key())
+            .is_some_and(|key| key != parameter.key())
         {
-            return Err(refused(format!("two parameters are named `{name}`")));
+            return Err(refused(format!(
+                "two parameters are named `{name}`; give one of them another name"
+            )));
         }
     }
-    Ok(saved)
+    Ok(())
 }
 
 fn named(parameter: &Parameter) -> Result<&str> {

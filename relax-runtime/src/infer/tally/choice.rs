@@ -47,7 +47,7 @@ impl Choice {
         }
         let name = at.name();
         Ok(Some(Self {
-            parameter: guide_parameters(params, &name, &*law)?.remove(0),
+            parameter: guide_parameters(params, &name, &*law, true)?.remove(0),
             name,
             distribution: dist.name(),
             class: SiteClass {

@@ -220,7 +220,7 @@ impl HostRun for Sums {
         let name = dist.name();
         let same = std::ptr::eq(choice.distribution, name) || choice.distribution == name;
         if choice.masses.len() != values || !same {
-            guide_parameters(&self.params, &choice.name, &*dist.law()?)?;
+            guide_parameters(&self.params, &choice.name, &*dist.law()?, true)?;
         }
         let digit = state.wheels.next_digit(values);
         if state.wheels.at_least() > state.largest {
