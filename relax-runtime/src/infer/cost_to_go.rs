@@ -27,9 +27,9 @@ pub(super) struct Work<'a> {
 pub(super) struct CostToGo<'a> {
     pub(super) work: &'a Work<'a>,
     pub(super) params: &'a ParamStore,
-    /// At the site's own draw.
+    /// At the site's own draw, less the baseline.
     pub(super) drawn: &'a Tensor,
-    pub(super) baseline: f32,
+    pub(super) baseline: f64,
 }
 
 impl CostToGo<'_> {
@@ -49,8 +49,27 @@ impl CostToGo<'_> {
             temperature,
         };
         let replaced = objective.evaluate(key, self.params, &mode)?;
-        let cost = replaced.cost_to_go(place)? - self.baseline;
+        let cost = replaced.cost_to_go_from(place, self.baseline)?;
+        if !cost.with_values(|costs| costs.iter().all(|cost| cost.is_finite()))? {
+            self.explain(&replaced)?;
+        }
         Ok((replaced, cost))
+    }
+
+    /// An error that names the term that is not finite with another draw of the site.
+    fn explain(&self, replaced: &Pass) -> Result<()> {
+        let Work { place, latent, .. } = *self.work;
+        for term in replaced.terms.iter().filter(|t| t.sites.contains(place)) {
+            let value = term.value.total()?;
+            if !value.is_finite() {
+                let mut error = term.not_finite(value, self.work.key.step);
+                if let Error::NotFinite { what, .. } = &mut error {
+                    *what += &format!(" with another draw of `{}`", latent.name);
+                }
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -62,7 +81,7 @@ impl Cost for CostToGo<'_> {
     }
 
     fn drawn(&self, _: &Tensor) -> Result<Tensor> {
-        Ok(self.drawn - self.baseline)
+        Ok(self.drawn.clone())
     }
 
     fn with_slope(&self, b: &Tensor) -> Result<(Tensor, Tensor)> {
@@ -95,16 +114,45 @@ pub(super) fn constant(cost: Tensor) -> Tensor {
     }
 }
 
-/// The mean of costs, and the mean square of their distance from the baseline.
-pub(super) fn mean_and_square(costs: &Tensor, baseline: f32) -> Result<(f64, f64)> {
-    costs.with_values(|costs| {
+/// The mean of numbers, and their mean square.
+pub(super) fn mean_and_square(numbers: &Tensor) -> Result<(f64, f64)> {
+    numbers.with_values(|numbers| {
         let (mut sum, mut squares) = (0.0, 0.0);
-        for &cost in costs {
-            let distance = f64::from(cost - baseline);
-            sum += f64::from(cost);
-            squares += distance * distance;
+        for &x in numbers {
+            let x = f64::from(x);
+            sum += x;
+            squares += x * x;
         }
-        let share = 1.0 / costs.len() as f64;
+        let share = 1.0 / numbers.len() as f64;
         (sum * share, squares * share)
     })
+}
+
+/// The mean cost-to-go of a latent's rows in an evaluation; nothing if it is not finite.
+pub(super) fn mean_cost(pass: &Pass, place: usize) -> Result<Option<f64>> {
+    let mean = |origin| {
+        let cost = constant(pass.cost_to_go_from(place, origin)?);
+        Ok::<_, Error>(origin + mean_and_square(&cost)?.0)
+    };
+    // The second time from close by, where host numbers are exact.
+    let roughly = mean(0.0)?;
+    match roughly.is_finite() {
+        true => mean(roughly).map(Some),
+        false => Ok(None),
+    }
+}
+
+/// The mean cost-to-go of a site with another draw of it, which no estimate is made of.
+pub(super) fn mean_cost_elsewhere(work: &Work<'_>, params: &ParamStore) -> Result<Option<f64>> {
+    let latent = work.latent;
+    let mut stream = work.key.stream(&format!("{}/elsewhere", latent.name));
+    let draw = latent.law.draw(&latent.law.noise(&mut stream)?).detach();
+    let mode = Mode::Replaced {
+        hard: Rc::clone(work.pass),
+        site: work.place,
+        draw,
+        temperature: None,
+    };
+    let replaced = work.objective.evaluate(work.key, params, &mode)?;
+    mean_cost(&replaced, work.place)
 }

@@ -24,6 +24,9 @@ use crate::tensor::{Parameter, Shape, Tensor, grad_parameters};
 #[derive(Default)]
 pub(super) struct Exact {
     centres: Centres,
+    /// What host numbers add up to in the first run: the others' are measured from there, before
+    /// they are rounded.
+    origin: Option<f64>,
     pub(super) value: f64,
     pub(super) sites: BTreeMap<String, ExactSite>,
     pub(super) parameters: Vec<(Parameter, Tensor)>,
@@ -202,8 +205,8 @@ impl<'a> Run<'a> {
         let mut plates = pass.latents.iter().map(|latent| &latent.plates);
         let mut of_terms = pass.terms.iter().map(|term| &term.plates);
         let none = |plates: &Rc<[Plate]>| run.rows(plates).is_empty();
-        if let (true, Some(term)) = (plates.all(none) && of_terms.all(none), pass.terms.first()) {
-            run.common = Some(run.weight(term)?);
+        if plates.all(none) && of_terms.all(none) {
+            run.common = Some(run.weight(&[])?);
         }
         Ok(run)
     }
@@ -213,13 +216,13 @@ impl<'a> Run<'a> {
         if self.in_step { plates } else { &[] }
     }
 
-    /// The probability of the combination, a number a row of a term's plates. Of plates that are
-    /// not the term's any row will do: over all runs it adds up to one.
-    fn weight(&self, term: &Term) -> Result<Tensor> {
+    /// The probability of the combination, a number a row of some plates. Of other plates any row
+    /// will do: over all runs it adds up to one.
+    fn weight(&self, plates: &[Plate]) -> Result<Tensor> {
         if let Some(common) = &self.common {
             return Ok(common.clone());
         }
-        let plates = self.rows(&term.plates);
+        let plates = self.rows(plates);
         let sizes: Vec<usize> = plates.iter().map(|plate| plate.size).collect();
         let mut total = Tensor::zeros(Shape::try_from(&sizes[..])?, &self.device());
         for (latent, mass) in self.pass.latents.iter().zip(&self.log_masses) {
@@ -242,22 +245,37 @@ impl<'a> Run<'a> {
         first.map_or_else(crate::tensor::Device::cpu, |latent| latent.law.device())
     }
 
-    /// A term's value with all its plates' rows that have weights, as a constant.
-    fn value(&self, term: &Term) -> Tensor {
+    /// A term's value with all its plates' rows that have weights, as a constant; nothing of a
+    /// number that [`host`](Self::host) counts.
+    fn value(&self, term: &Term) -> Option<Tensor> {
+        let rows = self.rows(&term.plates).len();
         match &term.value {
-            Number::Host(x) => Tensor::full([], *x as f32, &self.device()),
-            Number::Tensor(t) => t.detach().sum_from(self.rows(&term.plates).len()),
+            Number::Host(_) if rows == 0 => None,
+            Number::Host(x) => Some(Tensor::full([], *x as f32, &self.device())),
+            Number::Tensor(t) => Some(t.detach().sum_from(rows)),
         }
     }
 
-    /// The sum of the terms' shares for each row of a latent.
-    fn cost(&self, latent: &Latent, shares: &[Tensor]) -> Tensor {
+    /// What the terms in host numbers that stand in no row add up to.
+    fn host(&self) -> f64 {
+        let host = |term: &Term| match term.value {
+            Number::Host(x) if self.rows(&term.plates).is_empty() => x * term.scale,
+            _ => 0.0,
+        };
+        self.pass.terms.iter().map(host).sum()
+    }
+
+    /// The sum of the terms' shares for each row of a latent; `host` is that of the numbers that
+    /// stand in no row.
+    fn cost(&self, latent: &Latent, shares: &[Option<Tensor>], host: f64) -> Tensor {
         let rank = self.rows(&latent.plates).len();
-        let terms = self.pass.terms.iter().zip(shares);
         // Of terms in other plates none depends on the latent.
+        let host = if rank == 0 { host / latent.scale } else { 0.0 };
+        let terms = self.pass.terms.iter().zip(shares);
         let terms = terms.filter(|(term, _)| self.within(term, latent));
+        let terms = terms.filter_map(|(term, share)| Some((term, share.as_ref()?)));
         terms.fold(
-            Tensor::zeros([], &latent.law.device()),
+            Tensor::full([], host as f32, &latent.law.device()),
             |cost, (term, share)| cost + share.sum_from(rank) * (term.scale / latent.scale) as f32,
         )
     }
@@ -274,12 +292,29 @@ impl Exact {
     /// Adds what one combination contributes.
     fn add(&mut self, run: &Run<'_>) -> Result<()> {
         let pass = run.pass;
+        let host = run.host();
+        let host = match self.origin {
+            Some(origin) => host - origin,
+            None => {
+                let origin = if host.is_finite() { host } else { 0.0 };
+                (self.origin, self.value) = (Some(origin), origin);
+                host - origin
+            }
+        };
+        // What has no probability does not count, whatever it costs.
+        let host = match f64::from(run.weight(&[])?.peek_item()?) {
+            0.0 => 0.0,
+            weight => weight * host,
+        };
+        self.value += host;
         let mut weighted = Vec::with_capacity(pass.terms.len());
         let mut cotangents: Vec<(Tensor, Tensor)> = Vec::new();
         for term in &pass.terms {
-            let weight = run.weight(term)?;
-            let share = &weight * run.value(term);
-            self.value += f64::from(share.sum_all().peek_item()?) * term.scale;
+            let weight = run.weight(&term.plates)?;
+            let share = run.value(term).map(|value| &weight * value);
+            if let Some(share) = &share {
+                self.value += f64::from(share.sum_all().peek_item()?) * term.scale;
+            }
             weighted.push(share);
             if let Number::Tensor(t) = &term.value
                 && t.is_tracked()
@@ -295,7 +330,7 @@ impl Exact {
                 .filter(|(scale, _)| run.common.is_some() && *scale == latent.scale);
             let (_, to_go) = cost.insert(match known {
                 Some(known) => known,
-                None => (latent.scale, run.cost(latent, &weighted)),
+                None => (latent.scale, run.cost(latent, &weighted, host)),
             });
             let score = score_function(&*latent.law, &latent.value, to_go)?;
             for (parameter, gradient) in latent.law.parameters().into_iter().zip(&score) {

@@ -85,11 +85,22 @@ pub(super) fn not_finite(
     step: u64,
 ) -> Error {
     let at = at.map(|(file, line)| format!(" ({file}:{line})"));
+    let hint = match value {
+        f64::INFINITY => {
+            "the model gives the data or the draw there probability 0, or pays an infinite cost, \
+             under some of the values that are drawn; give all that can come up together some \
+             probability"
+        }
+        _ => {
+            "look for a square root, logarithm or quotient at 0 there, or try a smaller learning \
+             rate"
+        }
+    };
     Error::NotFinite {
         what: format!("the cost of `{term}`{}", at.unwrap_or_default()),
         value,
         step,
-        hint: "an observation may be impossible under the model, or the learning rate too large",
+        hint,
     }
 }
 
@@ -259,10 +270,19 @@ impl Pass {
     /// # Errors
     /// If a term carries an error.
     pub fn cost_to_go(&self, place: usize) -> Result<Tensor> {
+        self.cost_to_go_from(place, 0.0)
+    }
+
+    /// The same less `origin`, which is taken off the terms in host numbers before these are
+    /// rounded: what is left of large numbers close to it is as exact as they are.
+    ///
+    /// # Errors
+    /// If a term carries an error.
+    pub fn cost_to_go_from(&self, place: usize, origin: f64) -> Result<Tensor> {
         let latent = &self.latents[place];
         let sizes: Vec<usize> = latent.plates.iter().map(|plate| plate.size).collect();
         let mut tensors: Option<Tensor> = None;
-        let mut host = 0.0;
+        let mut host = -origin;
         for term in self.terms.iter().filter(|term| term.sites.contains(place)) {
             match term.value.scale(term.scale / latent.scale) {
                 Number::Host(x) => host += x,
@@ -279,6 +299,7 @@ impl Pass {
         let total = || Tensor::full(rows, host as f32, &latent.law.device());
         Ok(match tensors {
             Some(sum) if sum.shape() == rows && host == 0.0 => sum,
+            Some(sum) if sum.shape() == rows => sum + host as f32,
             Some(sum) => total() + sum,
             None => total(),
         })

@@ -3,15 +3,18 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use rustc_hash::FxHashMap;
+
 use super::checkpoint::SavedSites;
-use super::cost_to_go::Work;
-use super::pass::Pass;
+use super::cost_to_go::{Work, mean_cost, mean_cost_elsewhere};
+use super::pass::{Mode, Pass};
 use super::site::Site;
 use super::site_estimate::SiteEstimate;
 use super::tally::Choice;
 use crate::error::Result;
 use crate::estimator::{Estimator, Plan, PlanEntry, SiteClass, by_name, choose};
 use crate::model::{ParamStore, unknown_site};
+use crate::random::Key;
 use crate::report::SiteReport;
 
 /// The sites met so far, and which estimators were asked for.
@@ -31,6 +34,40 @@ pub(super) struct Sites {
     /// What a checkpoint says of sites that have not been met since.
     restored: SavedSites,
     joint: JointSum,
+    first_costs: FirstCosts,
+}
+
+/// The costs of a draw that no estimate is made of.
+#[derive(Debug, Default)]
+struct FirstCosts {
+    /// The draw that they are baselines for.
+    key: Option<Key>,
+    /// The mean cost-to-go of each site.
+    costs: FxHashMap<String, f64>,
+}
+
+impl FirstCosts {
+    fn new(work: &Work<'_>, params: &ParamStore) -> Result<Self> {
+        /// Of no step and no particle.
+        const APART: u64 = u64::MAX;
+        let key = Key {
+            seed: work.seed,
+            step: APART,
+            particle: APART,
+        };
+        // What the draw creates is the training's only once it comes by itself.
+        let apart = work.objective.evaluate(key, &params.fork(), &Mode::Draw)?;
+        let mut costs = FxHashMap::default();
+        for (place, latent) in apart.latents.iter().enumerate() {
+            if let Some(cost) = mean_cost(&apart, place)? {
+                costs.insert(latent.name.to_string(), cost);
+            }
+        }
+        Ok(Self {
+            key: Some(work.key),
+            costs,
+        })
+    }
 }
 
 /// What the plan looks at when a site is met.
@@ -183,14 +220,38 @@ impl Sites {
         if let Some(site) = self.met.get_mut(name)
             && site.class.discrete == class.discrete
             && site.class.meet(class) == site.class
+            && !site.lacks_first_cost()
         {
             return site.estimate_if_needed(work, params, &mut self.restored, learn);
         }
         self.choose_for(work.pass, work.place)?;
+        self.find_first_cost(work, params)?;
         match self.met.get_mut(name) {
             Some(site) => site.estimate_if_needed(work, params, &mut self.restored, learn),
             None => Ok(None),
         }
+    }
+
+    /// Gives a site that is to have its first estimate a baseline: the cost of a draw of everything
+    /// that no estimate is made of, so that they stay unbiased. Where that draw does not come by
+    /// the site, it is drawn again in the run at hand.
+    fn find_first_cost(&mut self, work: &Work<'_>, params: &ParamStore) -> Result<()> {
+        let name = &*work.latent.name;
+        let Some(site) = self.met.get_mut(name) else {
+            return Ok(());
+        };
+        if !site.lacks_first_cost() || self.restored.contains_key(name) {
+            return Ok(());
+        }
+        if self.first_costs.key != Some(work.key) {
+            self.first_costs = FirstCosts::new(work, params)?;
+        }
+        let cost = match self.first_costs.costs.remove(name) {
+            Some(cost) => Some(cost),
+            None => mean_cost_elsewhere(work, params)?,
+        };
+        site.take_first_cost(cost);
+        Ok(())
     }
 
     /// Chooses the estimator of the site that an evaluation came by at a place.
@@ -284,9 +345,7 @@ impl Sites {
 
     /// What is taken off a site's cost-to-go before its estimator sees it.
     pub(super) fn baseline(&self, site: &str) -> f64 {
-        self.met
-            .get(site)
-            .map_or(0.0, |site| site.baseline().into())
+        self.met.get(site).map_or(0.0, Site::baseline)
     }
 
     /// What the sites have learned.
@@ -301,6 +360,7 @@ impl Sites {
     /// Forgets everything met, and goes on from what was saved.
     pub(super) fn restore(&mut self, saved: SavedSites) {
         self.met.clear();
+        self.first_costs = FirstCosts::default();
         self.joint = JointSum::Untried;
         self.restored = saved;
     }
