@@ -1,9 +1,11 @@
 //! The cost-to-go of a site, as its estimator sees it: a function of the site's draw.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use super::objective::Objective;
 use super::pass::{Latent, Mode, Pass};
+use super::slopes::Slopes;
 use crate::error::{Error, Result};
 use crate::estimator::{Cost, value_and_slope};
 use crate::model::ParamStore;
@@ -16,6 +18,8 @@ pub(super) struct Work<'a> {
     pub(super) pass: &'a Rc<Pass>,
     pub(super) place: usize,
     pub(super) latent: &'a Latent,
+    /// Those at the run's draws, where some estimator asks for them.
+    pub(super) slopes: Option<&'a Slopes>,
     pub(super) key: Key,
     /// The user's seed.
     pub(super) seed: u64,
@@ -25,14 +29,37 @@ pub(super) struct Work<'a> {
 /// run again: with everything before the site as it was, and later choices that depend on it made
 /// again with the noise that they had.
 pub(super) struct CostToGo<'a> {
-    pub(super) work: &'a Work<'a>,
-    pub(super) params: &'a ParamStore,
+    work: &'a Work<'a>,
+    params: &'a ParamStore,
     /// At the site's own draw, less the baseline.
-    pub(super) drawn: &'a Tensor,
-    pub(super) baseline: f64,
+    drawn: &'a Tensor,
+    baseline: f64,
+    /// How often the draw's own evaluation was made again.
+    repeated: Cell<usize>,
 }
 
-impl CostToGo<'_> {
+impl<'a> CostToGo<'a> {
+    /// `drawn` is the cost at the site's own draw, less the baseline.
+    pub(super) fn new(
+        work: &'a Work<'a>,
+        params: &'a ParamStore,
+        drawn: &'a Tensor,
+        baseline: f64,
+    ) -> Self {
+        Self {
+            work,
+            params,
+            drawn,
+            baseline,
+            repeated: Cell::new(0),
+        }
+    }
+
+    /// How often the draw's own evaluation was made again.
+    pub(super) fn repeated(&self) -> usize {
+        self.repeated.get()
+    }
+
     /// Runs the programs with another draw, and sums what can depend on it.
     fn replace(&self, draw: Tensor, temperature: Option<Tensor>) -> Result<(Pass, Tensor)> {
         let Work {
@@ -88,9 +115,16 @@ impl Cost for CostToGo<'_> {
         value_and_slope(&|draw: &Tensor| Ok(self.replace(draw.clone(), None)?.1), b)
     }
 
-    /// The graph of the draw's own evaluation is kept for the parameters' derivatives.
-    fn drawn_with_slope(&self, b: &Tensor) -> Result<(Tensor, Option<Tensor>)> {
-        Ok((self.drawn(b)?, None))
+    /// From the draw's own evaluation where its graph is there for it, else from one more.
+    fn drawn_with_slope(&self, b: &Tensor) -> Result<(Tensor, Tensor)> {
+        let known = self.work.slopes.and_then(|s| s.at(self.work.place));
+        match known {
+            Some(slope) => Ok((self.drawn(b)?, slope.clone())),
+            None => {
+                self.repeated.set(self.repeated.get() + 1);
+                self.with_slope(b)
+            }
+        }
     }
 
     fn relaxed(&self, draw: &Tensor, temperature: &Tensor) -> Result<Tensor> {

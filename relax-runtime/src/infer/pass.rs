@@ -123,6 +123,9 @@ pub struct Pass {
 pub enum Mode {
     /// Draws each from its law.
     Draw,
+    /// The same, with discrete draws that could be relaxed as leaves of the graph: the reverse pass
+    /// through the terms then gives the cost's slope at them, too.
+    DrawLeaves,
     /// Repeats `hard`, but with another draw at one site; later choices that depend on it are made
     /// again with their own noise.
     Replaced {

@@ -30,6 +30,8 @@ pub(super) struct Site {
     pub(super) joint: Option<usize>,
     pub(super) reason: String,
     pub(super) rivals: Vec<Rival>,
+    /// Those that a race is still to decide between.
+    pub(super) contenders: Vec<Rc<dyn Estimator>>,
     /// The cost of a draw that no estimate is made of: the baseline of the first estimate.
     first_cost: Option<f64>,
     state: Option<SiteState>,
@@ -54,6 +56,7 @@ impl Site {
             joint: choice.joint,
             reason: choice.reason,
             rivals: choice.rivals,
+            contenders: choice.contenders,
             first_cost: None,
             state: None,
             moments: GradientMoments::default(),
@@ -155,12 +158,7 @@ impl Site {
         };
         let baseline = self.baseline();
         let to_go = constant(work.pass.cost_to_go_from(work.place, baseline)?);
-        let cost = CostToGo {
-            work,
-            params,
-            drawn: &to_go,
-            baseline,
-        };
+        let cost = CostToGo::new(work, params, &to_go, baseline);
         let surrogate = self.with_task(relaxation, work, |task| {
             self.estimator.surrogate_value(task, &cost, state)
         })?;
@@ -189,12 +187,7 @@ impl Site {
         }
         let baseline = self.baseline();
         let to_go = constant(work.pass.cost_to_go_from(work.place, baseline)?);
-        let cost = CostToGo {
-            work,
-            params,
-            drawn: &to_go,
-            baseline,
-        };
+        let cost = CostToGo::new(work, params, &to_go, baseline);
         let fresh;
         let state = match &self.state {
             Some(state) => state,
@@ -225,7 +218,7 @@ impl Site {
                 )
             }
         };
-        let evaluations = evaluations.saturating_sub(1);
+        let evaluations = evaluations.saturating_sub(1) + cost.repeated();
         let (mean, square_cost) = mean_and_square(&to_go)?;
         Ok(Looked {
             estimate: measure(work, gradients, evaluations)?,
@@ -333,6 +326,20 @@ impl Site {
             Some(state) if self.estimator.centred() => state.baseline.value(),
             _ => 0.0,
         }
+    }
+
+    /// Takes the estimator that a race at this site or at its like has decided for.
+    pub(super) fn settle(&mut self, estimator: &Rc<dyn Estimator>, reason: &str, rivals: &[Rival]) {
+        let why = estimator.valid_for(self.class).unwrap_or_default();
+        self.reason = format!("{reason}; {why}");
+        self.rivals.extend_from_slice(rivals);
+        self.estimator = Rc::clone(estimator);
+        self.contenders.clear();
+    }
+
+    /// Goes on with what the winner of a race has learned.
+    pub(super) fn adopt(&mut self, winner: Self) {
+        self.state = winner.state;
     }
 
     /// Whether the first estimate is still to come, and would have no baseline: as far from those
