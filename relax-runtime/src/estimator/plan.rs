@@ -4,8 +4,8 @@ use std::fmt;
 use std::rc::Rc;
 
 use super::{
-    Arms, Disarm, DisarmTree, DoubleCv, Enumerate, Estimator, IndeCateR, Lax, Pathwise, Reinforce,
-    Relax, Rloo, Rodeo, SiteClass, Vimco,
+    Arms, Disarm, DisarmTree, DoubleCv, Enumerate, Estimator, IndeCateR, Lax, Pathwise, Relax,
+    Rloo, Rodeo, SiteClass, Vimco,
 };
 use crate::error::{Error, Result};
 
@@ -178,7 +178,7 @@ fn within(budget: usize, class: SiteClass) -> Result<Choice> {
         });
     }
     let mut rivals = refused(&exact(budget), class, budget);
-    let all = contenders(budget)?;
+    let all = contenders(class, budget)?;
     rivals.extend(refused(&all, class, budget));
     let choice = within_any(all.clone(), class, budget).ok_or_else(|| Error::Config {
         setting: "budget",
@@ -257,22 +257,30 @@ fn exact(budget: usize) -> Vec<Rc<dyn Estimator>> {
 /// the rest of a step included, variance × time falls from 1.75 at four draws to 1.19 at sixteen in
 /// units of its limit, and a network that looks from each draw at each other one does not get
 /// cheaper with their number at all.
-fn contenders(budget: usize) -> Result<Vec<Rc<dyn Estimator>>> {
-    let mut all: Vec<Rc<dyn Estimator>> = vec![Rc::new(Relax::sum()), Rc::new(Relax::free_form())];
-    all.push(Rc::new(Disarm));
-    if budget >= 3 {
+fn contenders(class: SiteClass, budget: usize) -> Result<Vec<Rc<dyn Estimator>>> {
+    if class.samples > 1 {
+        return Ok(vec![Rc::new(Vimco::default())]);
+    }
+    if !class.discrete {
+        return Ok(vec![Rc::new(Lax::default())]);
+    }
+    let mut all: Vec<Rc<dyn Estimator>> = vec![
+        Rc::new(Relax::sum()),
+        Rc::new(Relax::free_form()),
+        Rc::new(IndeCateR),
+    ];
+    match class.coins {
+        true => all.push(Rc::new(Disarm)),
+        false => all.push(Rc::new(DisarmTree)),
+    }
+    if budget >= 3 && class.coins {
         all.push(Rc::new(Arms::new(budget.min(16))?));
     }
-    all.push(Rc::new(DisarmTree));
-    all.push(Rc::new(IndeCateR));
     if budget >= 2 {
         all.push(Rc::new(DoubleCv::new(budget.min(8))?));
         all.push(Rc::new(Rodeo::new(budget.min(4))?));
         all.push(Rc::new(Rloo::new(budget.min(16))?));
     }
-    all.push(Rc::new(Lax::default()));
-    all.push(Rc::new(Reinforce::default()));
-    all.push(Rc::new(Vimco::default()));
     Ok(all)
 }
 
@@ -281,13 +289,43 @@ mod tests {
     use super::*;
     use crate::estimator::{by_name, registry};
 
+    /// Contenders of all kinds of sites within a budget.
+    fn all(budget: usize) -> Vec<Rc<dyn Estimator>> {
+        let coins = SiteClass {
+            discrete: true,
+            relaxable: true,
+            differentiable: false,
+            mirrored: false,
+            coins: true,
+            values: 8,
+            changes: 3,
+            separate: true,
+            samples: 1,
+        };
+        let vectors = SiteClass {
+            coins: false,
+            ..coins
+        };
+        let continuous = SiteClass {
+            discrete: false,
+            ..vectors
+        };
+        let bound = SiteClass {
+            samples: 2,
+            ..coins
+        };
+        let classes = [coins, vectors, continuous, bound];
+        let found = classes.map(|class| contenders(class, budget).unwrap());
+        found.into_iter().flatten().chain(exact(budget)).collect()
+    }
+
     /// Whatever a plan prints can be asked for.
     #[test]
     fn every_name_is_taken() {
-        let mut all = registry();
-        all.extend(defaults());
-        (1..20).for_each(|budget| all.extend(contenders(budget).unwrap()));
-        for estimator in all {
+        let mut found = registry();
+        found.extend(defaults());
+        (1..20).for_each(|budget| found.extend(all(budget)));
+        for estimator in found {
             let name = estimator.name();
             assert_eq!(by_name(name).unwrap().name(), name);
         }
@@ -295,11 +333,7 @@ mod tests {
 
     #[test]
     fn no_plan_is_silently_biased() {
-        let chosen = (0..20).flat_map(|budget| contenders(budget).unwrap());
-        assert!(
-            chosen
-                .chain(defaults())
-                .all(|estimator| !estimator.biased())
-        );
+        let mut chosen = (0..20).flat_map(all).chain(defaults());
+        assert!(chosen.all(|estimator| !estimator.biased()));
     }
 }

@@ -357,8 +357,8 @@ impl SiteState {
     /// How far past costs lay from the baseline; nothing before there were some, or if all were the
     /// same.
     pub(super) fn unit(&self) -> Option<f32> {
-        /// Of the baseline: what is less is f32's rounding.
-        const ROUNDING: f64 = 1e-6;
+        /// Of the baseline: what is less is the rounding of what was taken off.
+        const ROUNDING: f64 = 1e-12;
         let least = ROUNDING * self.baseline.value().abs();
         let distance = self.spread.value().sqrt().max(least) as f32;
         (self.spread.value() > 0.0 && distance.is_normal()).then_some(distance)

@@ -130,6 +130,7 @@ impl Draw {
             }
             Mode::Enumerate(odometer) => {
                 let value = odometer.choose(law, message.plates.len())?;
+                let value = value.drawn_with(&law.parameters());
                 Ok((value.zeros_like(), value))
             }
         }

@@ -9,6 +9,8 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use smallvec::SmallVec;
+
 use super::check::{Centres, weigh};
 use super::enumerate::{LARGEST, Odometer, Refusal};
 use super::objective::Objective;
@@ -24,9 +26,10 @@ use crate::tensor::{Parameter, Shape, Tensor, grad_parameters};
 #[derive(Default)]
 pub(super) struct Exact {
     centres: Centres,
-    /// What host numbers add up to in the first run: the others' are measured from there, before
-    /// they are rounded.
+    /// What host numbers add up to in the first run, and for each site in the first that comes by:
+    /// the others' are measured from there, before they are rounded.
     origin: Option<f64>,
+    origins: BTreeMap<String, Option<f64>>,
     pub(super) value: f64,
     pub(super) sites: BTreeMap<String, ExactSite>,
     pub(super) parameters: Vec<(Parameter, Tensor)>,
@@ -256,27 +259,37 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// What the terms in host numbers that stand in no row add up to.
-    fn host(&self) -> f64 {
+    /// What those of some terms that are host numbers and stand in no row add up to.
+    fn host(&self, counts: impl Fn(&Term) -> bool) -> f64 {
         let host = |term: &Term| match term.value {
-            Number::Host(x) if self.rows(&term.plates).is_empty() => x * term.scale,
+            Number::Host(x) if counts(term) && self.rows(&term.plates).is_empty() => x * term.scale,
             _ => 0.0,
         };
         self.pass.terms.iter().map(host).sum()
     }
 
-    /// The sum of the terms' shares for each row of a latent; `host` is that of the numbers that
-    /// stand in no row.
-    fn cost(&self, latent: &Latent, shares: &[Option<Tensor>], host: f64) -> Tensor {
+    /// The places of the terms that count for each row of the latent at a place: those that can
+    /// depend on it. Of terms in other plates none does.
+    fn own_terms(&self, place: usize) -> SmallVec<[usize; 8]> {
+        let latent = &self.pass.latents[place];
+        let terms = self.pass.terms.iter().enumerate();
+        let own =
+            |(_, term): &(usize, &Term)| term.sites.contains(place) && self.within(term, latent);
+        terms.filter(own).map(|(at, _)| at).collect()
+    }
+
+    /// The sum of some terms' shares for each row of a latent.
+    fn cost(&self, latent: &Latent, terms: &[usize], shares: &[Option<Tensor>]) -> Tensor {
         let rank = self.rows(&latent.plates).len();
-        // Of terms in other plates none depends on the latent.
-        let host = if rank == 0 { host / latent.scale } else { 0.0 };
-        let terms = self.pass.terms.iter().zip(shares);
-        let terms = terms.filter(|(term, _)| self.within(term, latent));
-        let terms = terms.filter_map(|(term, share)| Some((term, share.as_ref()?)));
-        terms.fold(
-            Tensor::full([], host as f32, &latent.law.device()),
-            |cost, (term, share)| cost + share.sum_from(rank) * (term.scale / latent.scale) as f32,
+        let shares = terms
+            .iter()
+            .filter_map(|&at| Some((at, shares[at].as_ref()?)));
+        shares.fold(
+            Tensor::zeros([], &latent.law.device()),
+            |cost, (at, share)| {
+                let scale = self.pass.terms[at].scale / latent.scale;
+                cost + share.sum_from(rank) * scale as f32
+            },
         )
     }
 
@@ -288,25 +301,24 @@ impl<'a> Run<'a> {
     }
 }
 
+/// A number less the first of its kind, if that is finite.
+fn from(origin: &mut Option<f64>, x: f64) -> f64 {
+    x - *origin.get_or_insert(if x.is_finite() { x } else { 0.0 })
+}
+
 impl Exact {
     /// Adds what one combination contributes.
     fn add(&mut self, run: &Run<'_>) -> Result<()> {
         let pass = run.pass;
-        let host = run.host();
-        let host = match self.origin {
-            Some(origin) => host - origin,
-            None => {
-                let origin = if host.is_finite() { host } else { 0.0 };
-                (self.origin, self.value) = (Some(origin), origin);
-                host - origin
-            }
-        };
+        let host = run.host(|_| true);
+        if self.origin.is_none() && host.is_finite() {
+            self.value = host;
+        }
+        let host = from(&mut self.origin, host);
+        let mass = f64::from(run.weight(&[])?.peek_item()?);
         // What has no probability does not count, whatever it costs.
-        let host = match f64::from(run.weight(&[])?.peek_item()?) {
-            0.0 => 0.0,
-            weight => weight * host,
-        };
-        self.value += host;
+        let weigh = |host: f64| if mass == 0.0 { 0.0 } else { mass * host };
+        self.value += weigh(host);
         let mut weighted = Vec::with_capacity(pass.terms.len());
         let mut cotangents: Vec<(Tensor, Tensor)> = Vec::new();
         for term in &pass.terms {
@@ -322,17 +334,28 @@ impl Exact {
                 cotangents.push((t.clone(), t.zeros_like() + weight * term.scale as f32));
             }
         }
-        // Without rows the cost is the same for all latents of a scale.
-        let mut cost: Option<(f64, Tensor)> = None;
+        // Without rows the cost is the same for all latents of a scale with the same terms.
+        let mut cost: Option<(f64, SmallVec<[usize; 8]>, Tensor)> = None;
         for (place, latent) in pass.latents.iter().enumerate() {
-            let known = cost
-                .take()
-                .filter(|(scale, _)| run.common.is_some() && *scale == latent.scale);
-            let (_, to_go) = cost.insert(match known {
-                Some(known) => known,
-                None => (latent.scale, run.cost(latent, &weighted, host)),
+            let own = run.own_terms(place);
+            let known = cost.take().filter(|(scale, terms, _)| {
+                run.common.is_some() && *scale == latent.scale && *terms == own
             });
-            let score = score_function(&*latent.law, &latent.value, to_go)?;
+            let (_, _, to_go) = cost.insert(match known {
+                Some(known) => known,
+                None => {
+                    let to_go = run.cost(latent, &own, &weighted);
+                    (latent.scale, own, to_go)
+                }
+            });
+            let host = run.host(|term| term.sites.contains(place));
+            let score = if run.rows(&latent.plates).is_empty() {
+                let origin = self.origins.entry(latent.name.to_string()).or_default();
+                let host = weigh(from(origin, host)) / latent.scale;
+                score_function(&*latent.law, &latent.value, &(&*to_go + host as f32))?
+            } else {
+                score_function(&*latent.law, &latent.value, to_go)?
+            };
             for (parameter, gradient) in latent.law.parameters().into_iter().zip(&score) {
                 cotangents.push((parameter, gradient * latent.scale as f32));
             }

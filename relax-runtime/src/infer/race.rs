@@ -23,8 +23,8 @@ use crate::model::ParamStore;
 use crate::random::Key;
 
 /// Draws of a race, the first for baselines, some more to learn from alone.
-const DRAWS: u64 = 64;
-const WARM_UP: u64 = 16;
+const DRAWS: u64 = 160;
+const WARM_UP: u64 = 112;
 /// So many of them have to come by a site.
 const FEWEST: f64 = 8.0;
 /// The time of the rest of a step, in that of an evaluation of the cost: the reverse pass, and the

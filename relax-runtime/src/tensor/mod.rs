@@ -375,6 +375,15 @@ impl Tensor {
         }
     }
 
+    /// The same numbers, as they would be if they had been drawn with these parameters.
+    pub(crate) fn drawn_with(self, parameters: &[Tensor]) -> Self {
+        let known = parameters.iter().filter_map(Tensor::provenance);
+        match Provenance::union(known) {
+            Some(provenance) => self.with_provenance(provenance.severed()),
+            None => self,
+        }
+    }
+
     /// The sites by which the tensor's derivative does not tell how it changes.
     pub(crate) fn severed_sites(&self) -> SiteSet {
         let inner = self.0.as_ref().ok();
