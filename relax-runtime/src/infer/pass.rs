@@ -87,9 +87,9 @@ pub(super) fn not_finite(
     let at = at.map(|(file, line)| format!(" ({file}:{line})"));
     let hint = match value {
         f64::INFINITY => {
-            "the model gives the data or the draw there probability 0, or pays an infinite cost, \
-             under some of the values that are drawn; give all that can come up together some \
-             probability"
+            "the data or the draw there are impossible under the model, of probability 0, or its \
+             cost is infinite, with some of the values that are drawn; give all that can come up \
+             together some probability"
         }
         _ => {
             "look for a square root, logarithm or quotient at 0 there, or try a smaller learning \
