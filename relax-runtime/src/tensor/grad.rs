@@ -12,6 +12,9 @@ use crate::error::{Error, Result};
 /// A list as long as there are outputs.
 type PerOutput<T> = SmallVec<[T; 4]>;
 
+/// Those of parameters, and those of further tensors.
+type Gradients = (Vec<(Parameter, Tensor)>, Vec<Tensor>);
+
 /// Outputs with a node, and their cotangents.
 pub(super) type Outputs<'a> = [(&'a Inner, Option<&'a Inner>)];
 
@@ -234,7 +237,7 @@ pub(crate) fn grad_parameters_and(
     outputs: &[(&Tensor, Option<&Tensor>)],
     constants: &[&Tensor],
     wrt: &[&Tensor],
-) -> Result<(Vec<(Parameter, Tensor)>, Vec<Tensor>)> {
+) -> Result<Gradients> {
     let outputs = tracked(outputs)?;
     let wrt = wrt.iter().map(|t| t.inner()).collect::<Result<Vec<_>>>()?;
     match outputs.is_empty() {
@@ -247,7 +250,7 @@ fn of_parameters_and(
     outputs: &Outputs<'_>,
     constants: &[&Tensor],
     wrt: &[&Inner],
-) -> Result<(Vec<(Parameter, Tensor)>, Vec<Tensor>)> {
+) -> Result<Gradients> {
     let (ids, further) = distinct(wrt)?;
     let is_target = |node: &Node| node.leaf.is_some() || ids.binary_search(&node.id).is_ok();
     let pass = Pass::find(outputs, 0, constants, is_target);
