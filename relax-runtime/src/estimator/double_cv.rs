@@ -2,7 +2,7 @@
 
 use super::problem::pull;
 use super::rloo::{at_least_two, centred_scores, costs_and_slopes};
-use super::site::{Estimator, SiteClass, SiteState, SiteTask};
+use super::site::{Estimator, SiteClass, SiteState, SiteTask, WITH_SLOPE};
 use super::{Cost, Estimate, Problem};
 use crate::error::Result;
 use crate::tensor::{Parameter, Tensor};
@@ -13,8 +13,7 @@ use crate::tensor::{Parameter, Tensor};
 /// other sign (Titsias and Shi 2022).
 ///
 /// Unbiased for every α; `variance_gradient` holds one tensor, for α. The draws are those of
-/// [`rloo`](super::rloo()); each needs one evaluation, for the cost and its slope. A slope that is
-/// not known, as that of the draw already made at a site, is left out of the means.
+/// [`rloo`](super::rloo()); each needs one evaluation, for the cost and its slope.
 ///
 /// # Errors
 /// The cost's own, shapes that do not fit, or no further noise.
@@ -23,9 +22,8 @@ pub fn double_cv(problem: Problem<'_>, cost: &dyn Cost, alpha: f32) -> Result<Es
     let draws = problem.draws();
     let (mut costs, slopes) = costs_and_slopes(cost, &draws)?;
     let zero = theta.zeros_like();
-    let others: Vec<Tensor> = (0..draws.len())
-        .map(|i| mean_of_others(&slopes, i).unwrap_or_else(|| zero.clone()))
-        .collect();
+    let sum = slopes.iter().fold(zero, |sum, slope| sum + slope);
+    let others = means_of_others(&slopes);
     let mean = |theta: &Tensor| problem.mean(theta);
     let mu = mean(&theta);
     let expansions: Vec<Tensor> = draws
@@ -33,7 +31,6 @@ pub fn double_cv(problem: Problem<'_>, cost: &dyn Cost, alpha: f32) -> Result<Es
         .zip(&others)
         .map(|(b, slope)| (slope * (b - &mu)).sum_from(problem.plates))
         .collect();
-    let sum = others.iter().fold(zero, |sum, slope| sum + slope);
     let exact = pull(&mean, &theta, &(sum / draws.len() as f32))?;
     let by_alpha = exact - centred_scores(problem, &draws, &expansions)?;
     let gradient = centred_scores(problem, &draws, &costs)? + &by_alpha * alpha;
@@ -47,16 +44,22 @@ pub fn double_cv(problem: Problem<'_>, cost: &dyn Cost, alpha: f32) -> Result<Es
     })
 }
 
-/// The mean of what is known at the draws other than draw `i`.
-fn mean_of_others(slopes: &[Option<Tensor>], i: usize) -> Option<Tensor> {
-    let others = slopes.iter().enumerate().filter(|&(j, _)| j != i);
-    let known: Vec<&Tensor> = others.filter_map(|(_, slope)| slope.as_ref()).collect();
-    let sum = known
-        .iter()
-        .copied()
-        .cloned()
-        .reduce(|sum, slope| sum + slope)?;
-    Some(sum / known.len() as f32)
+/// For each of several tensors the mean of the others, of which not even the rounding depends on
+/// it.
+fn means_of_others(all: &[Tensor]) -> Vec<Tensor> {
+    let zero = all[0].zeros_like();
+    let mut sums = Vec::with_capacity(all.len());
+    let mut before = zero.clone();
+    for x in all {
+        sums.push(before.clone());
+        before = before + x;
+    }
+    let mut after = zero;
+    for (sum, x) in sums.iter_mut().zip(all).rev() {
+        *sum = (&*sum + &after) / (all.len() - 1) as f32;
+        after = after + x;
+    }
+    sums
 }
 
 /// Double control variates, the weight α learned online.
@@ -108,12 +111,20 @@ impl Estimator for DoubleCv {
         )
     }
 
+    fn time(&self, _: SiteClass) -> f64 {
+        1.0 + WITH_SLOPE * (self.draws - 1) as f64
+    }
+
     fn evaluations(&self, _: SiteClass) -> usize {
         self.draws
     }
 
     fn further_noise(&self, _: SiteClass) -> usize {
         self.draws - 1
+    }
+
+    fn needs_slope(&self) -> bool {
+        true
     }
 
     fn state(&self, task: &SiteTask<'_>) -> Result<SiteState> {

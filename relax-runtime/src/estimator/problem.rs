@@ -167,14 +167,13 @@ pub trait Cost {
     /// If the cost is a black box, or its own.
     fn with_slope(&self, b: &Tensor) -> Result<(Tensor, Tensor)>;
 
-    /// The same at the draw that the noise u gives. At the site of a model the cost is known there,
-    /// but the slope would take another evaluation, and there is none.
+    /// The same at the draw that the noise u gives. At the site of a model both are known from the
+    /// run that made the draw, as far as its graph reaches.
     ///
     /// # Errors
     /// As [`with_slope`](Self::with_slope).
-    fn drawn_with_slope(&self, b: &Tensor) -> Result<(Tensor, Option<Tensor>)> {
-        let (f, slope) = self.with_slope(b)?;
-        Ok((f, Some(slope)))
+    fn drawn_with_slope(&self, b: &Tensor) -> Result<(Tensor, Tensor)> {
+        self.with_slope(b)
     }
 
     /// f at a relaxed draw, differentiable in it; `temperature` is that of choices made later.

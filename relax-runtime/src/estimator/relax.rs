@@ -3,7 +3,9 @@
 use super::free_form::free_form;
 use super::problem::{pull, push};
 use super::residual::known_part;
-use super::site::{Coupling, Estimator, SiteClass, SiteState, SiteTask, check_relaxed_cost};
+use super::site::{
+    Coupling, Estimator, NETWORK, RELAXED, SiteClass, SiteState, SiteTask, check_relaxed_cost,
+};
 use super::{Cost, Estimate, Problem, corrected};
 use crate::error::{Error, Result};
 use crate::nn::Activation;
@@ -333,6 +335,13 @@ impl Estimator for Relax {
                 .into()),
             (_, true) => Ok("discrete: free-form network".into()),
             (_, false) => Ok("discrete, cost a black box: free-form network".into()),
+        }
+    }
+
+    fn time(&self, class: SiteClass) -> f64 {
+        match self.evaluations(class) - 1 {
+            0 => 1.0 + NETWORK,
+            relaxed => 1.0 + RELAXED * relaxed as f64,
         }
     }
 

@@ -44,8 +44,7 @@ impl<'a> Residual<'a> {
             problem,
             cost,
             quadratic,
-            // As it was taken off, in f32.
-            baseline: f64::from(state.baseline.value() as f32),
+            baseline: state.baseline.value(),
             learns: state.learns(),
             drawn: OnceCell::new(),
         }

@@ -62,19 +62,17 @@ pub(super) fn centred_scores(
     Ok(gradient / (draws.len() - 1) as f32)
 }
 
-/// The costs of at least two draws and their slopes there; the first is the one already made, whose
-/// slope may not be known.
+/// The costs of at least two draws and their slopes there; the first is the one already made.
 pub(super) fn costs_and_slopes(
     cost: &dyn Cost,
     draws: &[Tensor],
-) -> Result<(Vec<Tensor>, Vec<Option<Tensor>>)> {
+) -> Result<(Vec<Tensor>, Vec<Tensor>)> {
     let ([first, others @ ..], 2..) = (draws, draws.len()) else {
         return Err(too_few());
     };
     let mut found = vec![cost.drawn_with_slope(first)?];
     for b in others {
-        let (f, slope) = cost.with_slope(b)?;
-        found.push((f, Some(slope)));
+        found.push(cost.with_slope(b)?);
     }
     Ok(found.into_iter().unzip())
 }

@@ -2,7 +2,7 @@
 
 use super::relax::twice_mean;
 use super::rloo::{at_least_two, centred_scores, costs_and_slopes};
-use super::site::{Estimator, SiteClass, SiteState, SiteTask};
+use super::site::{Estimator, SiteClass, SiteState, SiteTask, WITH_SLOPE};
 use super::stein::SteinNetwork;
 use super::{Cost, Estimate, Problem};
 use crate::error::{Error, Result};
@@ -15,12 +15,11 @@ use crate::tensor::{Tensor, grad};
 /// A is the generator of a Gibbs sampler of a row's D coins: (A h)(b) is the mean over d of
 /// p(flip d) (h(b with d flipped) − h(b)). h is the first output of `network`, h̃ the second times
 /// ∂log p(b | θ)/∂θ; both look at b through the cost's expansions fⱼ + f′ⱼᵀ(b − bⱼ) around the other
-/// draws, and take the mean over them, as in the authors' code for several draws. So no neighbour
-/// of a draw costs an evaluation.
+/// draws, and take the mean over them, as in the authors' code for several draws; of more than nine
+/// draws over the eight that follow. So no neighbour of a draw costs an evaluation.
 ///
 /// For blocks of coins. The draws are those of [`rloo`](super::rloo()); each needs one evaluation,
-/// for the cost and its slope. A draw whose slope is not known, as that already made at a site, has
-/// no expansion around it. `variance_gradient` is for the network's parameters.
+/// for the cost and its slope. `variance_gradient` is for the network's parameters.
 ///
 /// # Errors
 /// The cost's own, shapes that do not fit, or no further noise.
@@ -33,10 +32,7 @@ pub fn rodeo(problem: Problem<'_>, cost: &dyn Cost, network: &SteinNetwork) -> R
     let flat = |x: &Tensor| x.reshape([rows, width]);
     let neighbours = Neighbours {
         draws: draws.iter().map(flat).collect(),
-        slopes: slopes
-            .iter()
-            .map(|slope| slope.as_ref().map(flat))
-            .collect(),
+        slopes: slopes.iter().map(flat).collect(),
         costs: costs.iter().map(|f| f.reshape([rows, 1])).collect(),
         mean: problem.mean(&theta).reshape([rows, width]),
     };
@@ -91,13 +87,22 @@ fn scores(problem: Problem<'_>, draws: &[Tensor], weights: &[Tensor]) -> Result<
 /// The draws, each `[rows, coins]`, with what is known of the cost there.
 struct Neighbours {
     draws: Vec<Tensor>,
-    /// Where they are known.
-    slopes: Vec<Option<Tensor>>,
+    slopes: Vec<Tensor>,
     /// `[rows, 1]`.
     costs: Vec<Tensor>,
     /// p of each coin.
     mean: Tensor,
 }
+
+/// The draws around which draw `i` of `k` is expanded: all others, and of many those that follow,
+/// so that work grows with the number of draws and not with its square.
+fn centers(i: usize, k: usize) -> impl Iterator<Item = usize> {
+    let others = (0..k).filter(move |&j| j != i);
+    others.filter(move |j| (j + k - i) % k <= MOST_CENTERS)
+}
+
+/// Around how many others a draw is expanded at most: what further ones add is little.
+const MOST_CENTERS: usize = 8;
 
 /// What the network was asked, and said.
 struct Asked {
@@ -119,11 +124,8 @@ impl Neighbours {
         let (b, p) = (&self.draws[i], &self.mean);
         let turn = 1.0 - b * 2.0;
         let mut outputs: Option<[Tensor; 2]> = None;
-        let mut centers = 0.0;
-        for (j, slope) in self.slopes.iter().enumerate() {
-            let (Some(slope), true) = (slope, i != j) else {
-                continue;
-            };
+        for j in centers(i, self.draws.len()) {
+            let slope = &self.slopes[j];
             // By how much the expansion around draw j changes on the way to bᵢ, and to its
             // neighbours.
             let here = (slope * (b - &self.draws[j])).sum_keepdim(1);
@@ -140,15 +142,15 @@ impl Neighbours {
                 None => [h, h_tilde],
                 Some([a, b]) => [a + h, b + h_tilde],
             });
-            centers += 1.0;
         }
         let Some([h, h_tilde]) = outputs else {
             return Ok((b.zeros_like().sum(1), b.zeros_like()));
         };
         let coins = b.shape()[1];
         let split = |x: &Tensor| (x.slice(1, 0..coins), x.slice(1, coins..coins + 1));
-        let (h_next, h_here) = split(&(h / centers));
-        let (t_next, t_here) = split(&(h_tilde / centers));
+        let count = centers(i, self.draws.len()).count() as f32;
+        let (h_next, h_here) = split(&(h / count));
+        let (t_next, t_here) = split(&(h_tilde / count));
         // p(flip d), over the number of coins.
         let flip = (p * &turn + b) / coins as f32;
         let stein = (&flip * (h_next - h_here)).sum(1);
@@ -205,12 +207,23 @@ impl Estimator for Rodeo {
         )
     }
 
+    fn time(&self, _: SiteClass) -> f64 {
+        /// Of the network's work for one draw around another one.
+        const PAIR: f64 = 4.5;
+        let pairs = self.draws * (self.draws - 1).min(MOST_CENTERS);
+        1.0 + WITH_SLOPE * (self.draws - 1) as f64 + PAIR * pairs as f64
+    }
+
     fn evaluations(&self, _: SiteClass) -> usize {
         self.draws
     }
 
     fn further_noise(&self, _: SiteClass) -> usize {
         self.draws - 1
+    }
+
+    fn needs_slope(&self) -> bool {
+        true
     }
 
     fn state(&self, task: &SiteTask<'_>) -> Result<SiteState> {

@@ -107,6 +107,13 @@ pub trait Estimator: Debug {
     /// evaluation included.
     fn evaluations(&self, class: SiteClass) -> usize;
 
+    /// About how long one estimate takes, the draw's own evaluation included, in the time of one
+    /// evaluation of the cost at a hard draw: what a race weighs variances with. It is stated, not
+    /// timed, so that equal seeds give equal plans; `docs/budget.md` has what it was measured from.
+    fn time(&self, class: SiteClass) -> f64 {
+        self.evaluations(class) as f64
+    }
+
     /// Up to how many combinations of all choices of the programs it sums over together, where every
     /// site has such an estimator; nothing where it takes one site at a time.
     fn joint(&self) -> Option<usize> {
@@ -133,6 +140,12 @@ pub trait Estimator: Debug {
     /// [`Noise::further`]: super::Noise::further
     fn further_noise(&self, _class: SiteClass) -> usize {
         0
+    }
+
+    /// Whether it asks for the slope of the cost at the site's own draw, which the draw's graph
+    /// then gives.
+    fn needs_slope(&self) -> bool {
+        false
     }
 
     /// Whether its expectation may differ from the gradient. The plan says so, and no site gets
@@ -214,6 +227,14 @@ pub trait Estimator: Debug {
         Err(not_for(self.name(), task.name, "continuous"))
     }
 }
+
+/// The time of an evaluation with its slope at a hard draw, in that of one without.
+pub(super) const WITH_SLOPE: f64 = 2.3;
+/// The time of an evaluation at a relaxed draw with what a surrogate learns from, and of the network
+/// beside it.
+pub(super) const RELAXED: f64 = 5.0;
+/// The time of a network alone that learns to stand for the cost.
+pub(super) const NETWORK: f64 = 1.5;
 
 fn not_for(estimator: &str, site: &str, kind: &str) -> Error {
     Error::Autodiff(format!(
@@ -336,11 +357,11 @@ impl SiteState {
     /// How far past costs lay from the baseline; nothing before there were some, or if all were the
     /// same.
     pub(super) fn unit(&self) -> Option<f32> {
-        /// Of the baseline: what is less is f32's rounding.
-        const ROUNDING: f64 = 1e-6;
+        /// Of the baseline: what is less is the rounding of what was taken off.
+        const ROUNDING: f64 = 1e-12;
         let least = ROUNDING * self.baseline.value().abs();
         let distance = self.spread.value().sqrt().max(least) as f32;
-        (self.spread.is_known() && distance.is_normal()).then_some(distance)
+        (self.spread.value() > 0.0 && distance.is_normal()).then_some(distance)
     }
 
     /// The surrogate.

@@ -1,9 +1,11 @@
 //! The cost-to-go of a site, as its estimator sees it: a function of the site's draw.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use super::objective::Objective;
 use super::pass::{Latent, Mode, Pass};
+use super::slopes::Slopes;
 use crate::error::{Error, Result};
 use crate::estimator::{Cost, value_and_slope};
 use crate::model::ParamStore;
@@ -16,6 +18,8 @@ pub(super) struct Work<'a> {
     pub(super) pass: &'a Rc<Pass>,
     pub(super) place: usize,
     pub(super) latent: &'a Latent,
+    /// Those at the run's draws, where some estimator asks for them.
+    pub(super) slopes: Option<&'a Slopes>,
     pub(super) key: Key,
     /// The user's seed.
     pub(super) seed: u64,
@@ -25,14 +29,37 @@ pub(super) struct Work<'a> {
 /// run again: with everything before the site as it was, and later choices that depend on it made
 /// again with the noise that they had.
 pub(super) struct CostToGo<'a> {
-    pub(super) work: &'a Work<'a>,
-    pub(super) params: &'a ParamStore,
-    /// At the site's own draw.
-    pub(super) drawn: &'a Tensor,
-    pub(super) baseline: f32,
+    work: &'a Work<'a>,
+    params: &'a ParamStore,
+    /// At the site's own draw, less the baseline.
+    drawn: &'a Tensor,
+    baseline: f64,
+    /// How often the draw's own evaluation was made again.
+    repeated: Cell<usize>,
 }
 
-impl CostToGo<'_> {
+impl<'a> CostToGo<'a> {
+    /// `drawn` is the cost at the site's own draw, less the baseline.
+    pub(super) fn new(
+        work: &'a Work<'a>,
+        params: &'a ParamStore,
+        drawn: &'a Tensor,
+        baseline: f64,
+    ) -> Self {
+        Self {
+            work,
+            params,
+            drawn,
+            baseline,
+            repeated: Cell::new(0),
+        }
+    }
+
+    /// How often the draw's own evaluation was made again.
+    pub(super) fn repeated(&self) -> usize {
+        self.repeated.get()
+    }
+
     /// Runs the programs with another draw, and sums what can depend on it.
     fn replace(&self, draw: Tensor, temperature: Option<Tensor>) -> Result<(Pass, Tensor)> {
         let Work {
@@ -49,8 +76,27 @@ impl CostToGo<'_> {
             temperature,
         };
         let replaced = objective.evaluate(key, self.params, &mode)?;
-        let cost = replaced.cost_to_go(place)? - self.baseline;
+        let cost = replaced.cost_to_go_from(place, self.baseline)?;
+        if !cost.with_values(|costs| costs.iter().all(|cost| cost.is_finite()))? {
+            self.explain(&replaced)?;
+        }
         Ok((replaced, cost))
+    }
+
+    /// An error that names the term that is not finite with another draw of the site.
+    fn explain(&self, replaced: &Pass) -> Result<()> {
+        let Work { place, latent, .. } = *self.work;
+        for term in replaced.terms.iter().filter(|t| t.sites.contains(place)) {
+            let value = term.value.total()?;
+            if !value.is_finite() {
+                let mut error = term.not_finite(value, self.work.key.step);
+                if let Error::NotFinite { what, .. } = &mut error {
+                    *what += &format!(" with another draw of `{}`", latent.name);
+                }
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -62,16 +108,23 @@ impl Cost for CostToGo<'_> {
     }
 
     fn drawn(&self, _: &Tensor) -> Result<Tensor> {
-        Ok(self.drawn - self.baseline)
+        Ok(self.drawn.clone())
     }
 
     fn with_slope(&self, b: &Tensor) -> Result<(Tensor, Tensor)> {
         value_and_slope(&|draw: &Tensor| Ok(self.replace(draw.clone(), None)?.1), b)
     }
 
-    /// The graph of the draw's own evaluation is kept for the parameters' derivatives.
-    fn drawn_with_slope(&self, b: &Tensor) -> Result<(Tensor, Option<Tensor>)> {
-        Ok((self.drawn(b)?, None))
+    /// From the draw's own evaluation where its graph is there for it, else from one more.
+    fn drawn_with_slope(&self, b: &Tensor) -> Result<(Tensor, Tensor)> {
+        let known = self.work.slopes.and_then(|s| s.at(self.work.place));
+        match known {
+            Some(slope) => Ok((self.drawn(b)?, slope.clone())),
+            None => {
+                self.repeated.set(self.repeated.get() + 1);
+                self.with_slope(b)
+            }
+        }
     }
 
     fn relaxed(&self, draw: &Tensor, temperature: &Tensor) -> Result<Tensor> {
@@ -95,16 +148,45 @@ pub(super) fn constant(cost: Tensor) -> Tensor {
     }
 }
 
-/// The mean of costs, and the mean square of their distance from the baseline.
-pub(super) fn mean_and_square(costs: &Tensor, baseline: f32) -> Result<(f64, f64)> {
-    costs.with_values(|costs| {
+/// The mean of numbers, and their mean square.
+pub(super) fn mean_and_square(numbers: &Tensor) -> Result<(f64, f64)> {
+    numbers.with_values(|numbers| {
         let (mut sum, mut squares) = (0.0, 0.0);
-        for &cost in costs {
-            let distance = f64::from(cost - baseline);
-            sum += f64::from(cost);
-            squares += distance * distance;
+        for &x in numbers {
+            let x = f64::from(x);
+            sum += x;
+            squares += x * x;
         }
-        let share = 1.0 / costs.len() as f64;
+        let share = 1.0 / numbers.len() as f64;
         (sum * share, squares * share)
     })
+}
+
+/// The mean cost-to-go of a latent's rows in an evaluation; nothing if it is not finite.
+pub(super) fn mean_cost(pass: &Pass, place: usize) -> Result<Option<f64>> {
+    let mean = |origin| {
+        let cost = constant(pass.cost_to_go_from(place, origin)?);
+        Ok::<_, Error>(origin + mean_and_square(&cost)?.0)
+    };
+    // The second time from close by, where host numbers are exact.
+    let roughly = mean(0.0)?;
+    match roughly.is_finite() {
+        true => mean(roughly).map(Some),
+        false => Ok(None),
+    }
+}
+
+/// The mean cost-to-go of a site with another draw of it, which no estimate is made of.
+pub(super) fn mean_cost_elsewhere(work: &Work<'_>, params: &ParamStore) -> Result<Option<f64>> {
+    let latent = work.latent;
+    let mut stream = work.key.stream(&format!("{}/elsewhere", latent.name));
+    let draw = latent.law.draw(&latent.law.noise(&mut stream)?).detach();
+    let mode = Mode::Replaced {
+        hard: Rc::clone(work.pass),
+        site: work.place,
+        draw,
+        temperature: None,
+    };
+    let replaced = work.objective.evaluate(work.key, params, &mode)?;
+    mean_cost(&replaced, work.place)
 }

@@ -91,10 +91,13 @@ impl Draw {
     ) -> Result<(Tensor, Tensor)> {
         let fresh = || law.noise(&mut message.key.stream(message.name));
         match &self.mode {
-            Mode::Draw => {
+            Mode::Draw | Mode::DrawLeaves => {
                 let noise = fresh()?;
                 let value = law.draw(&noise);
-                Ok((noise, value))
+                let leaf = matches!(self.mode, Mode::DrawLeaves)
+                    && law.relaxation().is_some()
+                    && law.takes_relaxed_values();
+                Ok((noise, if leaf { value.leaf() } else { value }))
             }
             Mode::Replaced {
                 hard,
@@ -128,6 +131,7 @@ impl Draw {
             }
             Mode::Enumerate(odometer) => {
                 let value = odometer.choose(law, message.plates.len())?;
+                let value = value.drawn_with(&law.parameters());
                 Ok((value.zeros_like(), value))
             }
         }

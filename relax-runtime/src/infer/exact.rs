@@ -9,6 +9,8 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use smallvec::SmallVec;
+
 use super::check::{Centres, weigh};
 use super::enumerate::{LARGEST, Odometer, Refusal};
 use super::objective::Objective;
@@ -24,6 +26,10 @@ use crate::tensor::{Parameter, Shape, Tensor, grad_parameters};
 #[derive(Default)]
 pub(super) struct Exact {
     centres: Centres,
+    /// What host numbers add up to in the first run, and for each site in the first that comes by:
+    /// the others' are measured from there, before they are rounded.
+    origin: Option<f64>,
+    origins: BTreeMap<String, Option<f64>>,
     pub(super) value: f64,
     pub(super) sites: BTreeMap<String, ExactSite>,
     pub(super) parameters: Vec<(Parameter, Tensor)>,
@@ -240,8 +246,8 @@ impl<'a> Run<'a> {
         let mut plates = pass.latents.iter().map(|latent| &latent.plates);
         let mut of_terms = pass.terms.iter().map(|term| &term.plates);
         let none = |plates: &Rc<[Plate]>| run.rows(plates).is_empty();
-        if let (true, Some(term)) = (plates.all(none) && of_terms.all(none), pass.terms.first()) {
-            run.common = Some(run.weight(term)?);
+        if plates.all(none) && of_terms.all(none) {
+            run.common = Some(run.weight(&[])?);
         }
         Ok(run)
     }
@@ -251,13 +257,13 @@ impl<'a> Run<'a> {
         if self.in_step { plates } else { &[] }
     }
 
-    /// The probability of the combination, a number a row of a term's plates. Of plates that are
-    /// not the term's any row will do: over all runs it adds up to one.
-    fn weight(&self, term: &Term) -> Result<Weight> {
+    /// The probability of the combination, a number a row of some plates. Of other plates any row
+    /// will do: over all runs it adds up to one.
+    fn weight(&self, plates: &[Plate]) -> Result<Weight> {
         if let Some(common) = &self.common {
             return Ok(common.clone());
         }
-        let plates = self.rows(&term.plates);
+        let plates = self.rows(plates);
         let sizes: Vec<usize> = plates.iter().map(|plate| plate.size).collect();
         let mut total = Tensor::zeros(Shape::try_from(&sizes[..])?, &self.device());
         for (latent, mass) in self.pass.latents.iter().zip(&self.log_masses) {
@@ -280,23 +286,48 @@ impl<'a> Run<'a> {
         first.map_or_else(crate::tensor::Device::cpu, |latent| latent.law.device())
     }
 
-    /// A term's value with all its plates' rows that have weights, as a constant.
-    fn value(&self, term: &Term) -> Tensor {
+    /// A term's value with all its plates' rows that have weights, as a constant; nothing of a
+    /// number that [`host`](Self::host) counts.
+    fn value(&self, term: &Term) -> Option<Tensor> {
+        let rows = self.rows(&term.plates).len();
         match &term.value {
-            Number::Host(x) => Tensor::full([], *x as f32, &self.device()),
-            Number::Tensor(t) => t.detach().sum_from(self.rows(&term.plates).len()),
+            Number::Host(_) if rows == 0 => None,
+            Number::Host(x) => Some(Tensor::full([], *x as f32, &self.device())),
+            Number::Tensor(t) => Some(t.detach().sum_from(rows)),
         }
     }
 
-    /// The sum of the terms' shares for each row of a latent.
-    fn cost(&self, latent: &Latent, shares: &[Tensor]) -> Tensor {
+    /// What those of some terms that are host numbers and stand in no row add up to.
+    fn host(&self, counts: impl Fn(&Term) -> bool) -> f64 {
+        let host = |term: &Term| match term.value {
+            Number::Host(x) if counts(term) && self.rows(&term.plates).is_empty() => x * term.scale,
+            _ => 0.0,
+        };
+        self.pass.terms.iter().map(host).sum()
+    }
+
+    /// The places of the terms that count for each row of the latent at a place: those that can
+    /// depend on it. Of terms in other plates none does.
+    fn own_terms(&self, place: usize) -> SmallVec<[usize; 8]> {
+        let latent = &self.pass.latents[place];
+        let terms = self.pass.terms.iter().enumerate();
+        let own =
+            |(_, term): &(usize, &Term)| term.sites.contains(place) && self.within(term, latent);
+        terms.filter(own).map(|(at, _)| at).collect()
+    }
+
+    /// The sum of some terms' shares for each row of a latent.
+    fn cost(&self, latent: &Latent, terms: &[usize], shares: &[Option<Tensor>]) -> Tensor {
         let rank = self.rows(&latent.plates).len();
-        let terms = self.pass.terms.iter().zip(shares);
-        // Of terms in other plates none depends on the latent.
-        let terms = terms.filter(|(term, _)| self.within(term, latent));
-        terms.fold(
+        let shares = terms
+            .iter()
+            .filter_map(|&at| Some((at, shares[at].as_ref()?)));
+        shares.fold(
             Tensor::zeros([], &latent.law.device()),
-            |cost, (term, share)| cost + share.sum_from(rank) * (term.scale / latent.scale) as f32,
+            |cost, (at, share)| {
+                let scale = self.pass.terms[at].scale / latent.scale;
+                cost + share.sum_from(rank) * scale as f32
+            },
         )
     }
 
@@ -306,6 +337,11 @@ impl<'a> Run<'a> {
         let pairs = self.rows(&term.plates).iter().zip(own);
         pairs.take_while(|(a, b)| a.same_rows(b)).count() == own.len()
     }
+}
+
+/// A number less the first of its kind, if that is finite.
+fn from(origin: &mut Option<f64>, x: f64) -> f64 {
+    x - *origin.get_or_insert(if x.is_finite() { x } else { 0.0 })
 }
 
 impl Exact {
@@ -342,18 +378,41 @@ impl Exact {
     /// Adds what one combination contributes.
     fn add(&mut self, run: &Run<'_>) -> Result<()> {
         let pass = run.pass;
+        let host = run.host(|_| true);
+        if self.origin.is_none() && host.is_finite() {
+            self.value = host;
+        }
+        let host = from(&mut self.origin, host);
+        let all = run.weight(&[])?;
+        let mass = f64::from(all.probability.peek_item()?);
+        // What has no probability does not count, whatever it costs.
+        let possible = all.impossible.is_none();
+        let weigh = |host: f64| if possible { mass * host } else { 0.0 };
+        let counted = weigh(host);
+        if !counted.is_finite() && self.broken.is_none() {
+            self.broken = pass.terms.iter().find_map(|term| match term.value {
+                Number::Host(x) if !x.is_finite() => Some((term.clone(), x)),
+                _ => None,
+            });
+        }
+        self.value += counted;
         let mut weighted = Vec::with_capacity(pass.terms.len());
         let mut cotangents: Vec<(Tensor, Tensor)> = Vec::new();
         for term in &pass.terms {
-            let weight = run.weight(term)?;
-            let value = run.value(term);
-            let share = weight.share(&value);
-            let total = f64::from(share.sum_all().peek_item()?) * term.scale;
-            if !total.is_finite() && self.broken.is_none() {
-                let value = f64::from(value.sum_all().peek_item()?);
-                self.broken = Some((term.clone(), value));
-            }
-            self.value += total;
+            let weight = run.weight(&term.plates)?;
+            let share = match run.value(term) {
+                None => None,
+                Some(value) => {
+                    let share = weight.share(&value);
+                    let total = f64::from(share.sum_all().peek_item()?) * term.scale;
+                    if !total.is_finite() && self.broken.is_none() {
+                        let value = f64::from(value.sum_all().peek_item()?);
+                        self.broken = Some((term.clone(), value));
+                    }
+                    self.value += total;
+                    Some(share)
+                }
+            };
             weighted.push(share);
             if let Number::Tensor(t) = &term.value
                 && t.is_tracked()
@@ -362,17 +421,28 @@ impl Exact {
                 cotangents.push((t.clone(), t.zeros_like() + cotangent));
             }
         }
-        // Without rows the cost is the same for all latents of a scale.
-        let mut cost: Option<(f64, Tensor)> = None;
+        // Without rows the cost is the same for all latents of a scale with the same terms.
+        let mut cost: Option<(f64, SmallVec<[usize; 8]>, Tensor)> = None;
         for (place, latent) in pass.latents.iter().enumerate() {
-            let known = cost
-                .take()
-                .filter(|(scale, _)| run.common.is_some() && *scale == latent.scale);
-            let (_, to_go) = cost.insert(match known {
-                Some(known) => known,
-                None => (latent.scale, run.cost(latent, &weighted)),
+            let own = run.own_terms(place);
+            let known = cost.take().filter(|(scale, terms, _)| {
+                run.common.is_some() && *scale == latent.scale && *terms == own
             });
-            let score = score_function(&*latent.law, &latent.value, to_go)?;
+            let (_, _, to_go) = cost.insert(match known {
+                Some(known) => known,
+                None => {
+                    let to_go = run.cost(latent, &own, &weighted);
+                    (latent.scale, own, to_go)
+                }
+            });
+            let host = run.host(|term| term.sites.contains(place));
+            let score = if run.rows(&latent.plates).is_empty() {
+                let origin = self.origins.entry(latent.name.to_string()).or_default();
+                let host = weigh(from(origin, host)) / latent.scale;
+                score_function(&*latent.law, &latent.value, &(&*to_go + host as f32))?
+            } else {
+                score_function(&*latent.law, &latent.value, to_go)?
+            };
             for (parameter, gradient) in latent.law.parameters().into_iter().zip(&score) {
                 cotangents.push((parameter, gradient * latent.scale as f32));
             }

@@ -125,6 +125,9 @@ pub struct Pass {
 pub enum Mode {
     /// Draws each from its law.
     Draw,
+    /// The same, with discrete draws that could be relaxed as leaves of the graph: the reverse pass
+    /// through the terms then gives the cost's slope at them, too.
+    DrawLeaves,
     /// Repeats `hard`, but with another draw at one site; later choices that depend on it are made
     /// again with their own noise.
     Replaced {
@@ -275,10 +278,19 @@ impl Pass {
     /// # Errors
     /// If a term carries an error.
     pub fn cost_to_go(&self, place: usize) -> Result<Tensor> {
+        self.cost_to_go_from(place, 0.0)
+    }
+
+    /// The same less `origin`, which is taken off the terms in host numbers before these are
+    /// rounded: what is left of large numbers close to it is as exact as they are.
+    ///
+    /// # Errors
+    /// If a term carries an error.
+    pub fn cost_to_go_from(&self, place: usize, origin: f64) -> Result<Tensor> {
         let latent = &self.latents[place];
         let sizes: Vec<usize> = latent.plates.iter().map(|plate| plate.size).collect();
         let mut tensors: Option<Tensor> = None;
-        let mut host = 0.0;
+        let mut host = -origin;
         for term in self.terms.iter().filter(|term| term.sites.contains(place)) {
             match term.value.scale(term.scale / latent.scale) {
                 Number::Host(x) => host += x,
@@ -295,6 +307,7 @@ impl Pass {
         let total = || Tensor::full(rows, host as f32, &latent.law.device());
         Ok(match tensors {
             Some(sum) if sum.shape() == rows && host == 0.0 => sum,
+            Some(sum) if sum.shape() == rows => sum + host as f32,
             Some(sum) => total() + sum,
             None => total(),
         })

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::checkpoint::SavedRecord;
+use super::columns::Columns;
 use super::cost_to_go::Work;
 use super::objective::Objective;
 use super::pass::{Mode, Pass};
@@ -15,6 +16,7 @@ use super::recording::Recording;
 use super::site::Site;
 use super::site_estimate::{SiteEstimate, add_up, joined};
 use super::sites::Sites;
+use super::slopes::Slopes;
 use crate::error::{Error, Result};
 use crate::estimator::validity;
 use crate::model::ParamStore;
@@ -90,9 +92,10 @@ impl Recorder {
     fn race(&mut self, moment: &Moment<'_>, params: &ParamStore) {
         let mut estimates: Vec<Vec<SiteEstimate>> = Vec::new();
         estimates.resize_with(self.rivals.len(), Vec::new);
+        let slopes = self.recording.rivals.iter().any(|r| r.needs_slope());
         let failures = &mut self.ledger.failures;
         for particle in 0..moment.particles as u64 {
-            let draw = match FreshDraw::new(moment, params, particle) {
+            let draw = match FreshDraw::new(moment, params, particle, slopes) {
                 Ok(draw) => draw,
                 Err(error) => return note(failures, moment.step, None, &error),
             };
@@ -129,10 +132,11 @@ impl Recorder {
     /// Measures with fresh draws, and makes the entries of a step.
     fn write(&mut self, moment: &Moment<'_>, params: &ParamStore) {
         let lanes: Vec<&Sites> = std::iter::once(moment.sites).chain(&self.rivals).collect();
+        let slopes = lanes.iter().any(|sites| sites.need_slopes());
         let failures = &mut self.ledger.failures;
         let mut spreads: BTreeMap<(usize, String), Spread> = BTreeMap::new();
         for fresh in 0..self.recording.fresh {
-            match FreshDraw::new(moment, params, FRESH | fresh) {
+            match FreshDraw::new(moment, params, FRESH | fresh, slopes) {
                 Ok(draw) => draw.measure(&lanes, params, &mut spreads, failures),
                 Err(error) => note(failures, moment.step, None, &error),
             }
@@ -224,20 +228,33 @@ struct FreshDraw<'a> {
     moment: &'a Moment<'a>,
     key: Key,
     pass: Rc<Pass>,
+    slopes: Option<Slopes>,
 }
 
 impl<'a> FreshDraw<'a> {
-    fn new(moment: &'a Moment<'a>, params: &ParamStore, particle: u64) -> Result<Self> {
+    /// With slopes at the draws where an estimator asks for them.
+    fn new(
+        moment: &'a Moment<'a>,
+        params: &ParamStore,
+        particle: u64,
+        slopes: bool,
+    ) -> Result<Self> {
         let key = Key {
             seed: moment.seed,
             step: moment.step,
             particle,
         };
-        let pass = moment.objective.evaluate(key, params, &Mode::Draw)?;
+        let mode = if slopes { Mode::DrawLeaves } else { Mode::Draw };
+        let pass = moment.objective.evaluate(key, params, &mode)?;
+        let slopes = match slopes {
+            true => Slopes::of(&pass, &moment.sites.estimated(&pass))?,
+            false => None,
+        };
         Ok(Self {
             moment,
             key,
             pass: Rc::new(pass),
+            slopes,
         })
     }
 
@@ -293,6 +310,7 @@ impl<'a> FreshDraw<'a> {
             pass: &self.pass,
             place,
             latent: &self.pass.latents[place],
+            slopes: self.slopes.as_ref(),
             key: self.key,
             seed: self.moment.seed,
         }
@@ -330,44 +348,5 @@ impl Spread {
     fn fit(&self) -> Option<f64> {
         let (cost, rest) = (self.cost.variance()?, self.rest.variance()?);
         (cost > 0.0).then(|| 1.0 - rest / cost)
-    }
-}
-
-/// Sums of numbers and of their squares, column by column, about the first row.
-#[derive(Default)]
-struct Columns {
-    count: f64,
-    first: Vec<f32>,
-    sum: Vec<f64>,
-    square: Vec<f64>,
-}
-
-impl Columns {
-    /// Adds a row; one of another width than the first is left out.
-    fn add(&mut self, row: &[f32]) {
-        if self.count == 0.0 {
-            self.first = row.to_vec();
-            self.sum = vec![0.0; row.len()];
-            self.square = vec![0.0; row.len()];
-        }
-        if row.len() != self.first.len() {
-            return;
-        }
-        self.count += 1.0;
-        for (at, (x, first)) in row.iter().zip(&self.first).enumerate() {
-            let off = f64::from(x - first);
-            self.sum[at] += off;
-            self.square[at] += off * off;
-        }
-    }
-
-    /// The mean variance of a column, if there are two rows at least.
-    fn variance(&self) -> Option<f64> {
-        if self.count < 2.0 || self.first.is_empty() {
-            return None;
-        }
-        let of = |(sum, square): (&f64, &f64)| (square - sum * sum / self.count).max(0.0);
-        let total: f64 = self.sum.iter().zip(&self.square).map(of).sum();
-        Some(total / (self.count - 1.0) / self.first.len() as f64)
     }
 }

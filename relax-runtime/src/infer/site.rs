@@ -30,6 +30,10 @@ pub(super) struct Site {
     pub(super) joint: Option<usize>,
     pub(super) reason: String,
     pub(super) rivals: Vec<Rival>,
+    /// Those that a race is still to decide between.
+    pub(super) contenders: Vec<Rc<dyn Estimator>>,
+    /// The cost of a draw that no estimate is made of: the baseline of the first estimate.
+    first_cost: Option<f64>,
     state: Option<SiteState>,
     moments: GradientMoments,
 }
@@ -52,6 +56,8 @@ impl Site {
             joint: choice.joint,
             reason: choice.reason,
             rivals: choice.rivals,
+            contenders: choice.contenders,
+            first_cost: None,
             state: None,
             moments: GradientMoments::default(),
         }
@@ -141,7 +147,7 @@ impl Site {
         self.state.is_some()
     }
 
-    /// Of each row the cost and what the surrogate says of it, where a surrogate stands for it.
+    /// Of each row the cost, less its baseline, and what the surrogate says of it, where a surrogate stands for it.
     pub(super) fn cost_and_surrogate(
         &self,
         work: &Work<'_>,
@@ -150,13 +156,9 @@ impl Site {
         let (Some(relaxation), Some(state)) = (work.latent.law.relaxation(), &self.state) else {
             return Ok(None);
         };
-        let to_go = constant(work.pass.cost_to_go(work.place)?);
-        let cost = CostToGo {
-            work,
-            params,
-            drawn: &to_go,
-            baseline: self.baseline(),
-        };
+        let baseline = self.baseline();
+        let to_go = constant(work.pass.cost_to_go_from(work.place, baseline)?);
+        let cost = CostToGo::new(work, params, &to_go, baseline);
         let surrogate = self.with_task(relaxation, work, |task| {
             self.estimator.surrogate_value(task, &cost, state)
         })?;
@@ -183,14 +185,9 @@ impl Site {
         if let Some(samples) = &work.pass.samples {
             return self.look_at_sample(work, samples);
         }
-        let to_go = constant(work.pass.cost_to_go(work.place)?);
         let baseline = self.baseline();
-        let cost = CostToGo {
-            work,
-            params,
-            drawn: &to_go,
-            baseline,
-        };
+        let to_go = constant(work.pass.cost_to_go_from(work.place, baseline)?);
+        let cost = CostToGo::new(work, params, &to_go, baseline);
         let fresh;
         let state = match &self.state {
             Some(state) => state,
@@ -221,12 +218,12 @@ impl Site {
                 )
             }
         };
-        let evaluations = evaluations.saturating_sub(1);
-        let (mean_cost, square_cost) = mean_and_square(&to_go, baseline)?;
+        let evaluations = evaluations.saturating_sub(1) + cost.repeated();
+        let (mean, square_cost) = mean_and_square(&to_go)?;
         Ok(Looked {
             estimate: measure(work, gradients, evaluations)?,
             variance_gradient,
-            mean_cost,
+            mean_cost: baseline + mean,
             square_cost,
         })
     }
@@ -238,7 +235,7 @@ impl Site {
         // The bound is maximised, its signals are gains.
         let weight = -samples.signals(&self.estimator)?.index(0, sample);
         let gradients = score_function(&*latent.law, &latent.value, &weight)?.into();
-        let distance = &samples.log_weights + self.baseline();
+        let distance = &samples.log_weights + self.baseline() as f32;
         Ok(Looked {
             estimate: measure(work, gradients, 0)?,
             variance_gradient: VarianceGradient::default(),
@@ -324,11 +321,41 @@ impl Site {
     }
 
     /// The mean of past costs, or nothing where the estimator wants the cost as it is.
-    pub(super) fn baseline(&self) -> f32 {
+    pub(super) fn baseline(&self) -> f64 {
         match &self.state {
-            Some(state) if self.estimator.centred() => state.baseline.value() as f32,
+            Some(state) if self.estimator.centred() => state.baseline.value(),
             _ => 0.0,
         }
+    }
+
+    /// Takes the estimator that a race at this site or at its like has decided for.
+    pub(super) fn settle(&mut self, estimator: &Rc<dyn Estimator>, reason: &str, rivals: &[Rival]) {
+        let why = estimator.valid_for(self.class).unwrap_or_default();
+        self.reason = format!("{reason}; {why}");
+        self.rivals.extend_from_slice(rivals);
+        self.estimator = Rc::clone(estimator);
+        self.contenders.clear();
+    }
+
+    /// Goes on with what the winner of a race has learned.
+    pub(super) fn adopt(&mut self, winner: Self) {
+        self.state = winner.state;
+    }
+
+    /// Whether the first estimate is still to come, and would have no baseline: as far from those
+    /// after it as costs are from zero, an optimiser would remember its square for long.
+    pub(super) fn lacks_first_cost(&self) -> bool {
+        let waits = self.state.is_none() && self.first_cost.is_none();
+        waits
+            && self.class.samples == 1
+            && self.estimator.needs_estimate()
+            && self.estimator.centred()
+    }
+
+    /// Takes in the cost of a draw that no estimate is made of, before the first estimate; one
+    /// that is no number says nothing.
+    pub(super) fn take_first_cost(&mut self, cost: Option<f64>) {
+        self.first_cost = cost;
     }
 
     /// Starts to learn, from what a checkpoint says if it says anything.
@@ -366,6 +393,11 @@ impl Site {
                 quadratic.restore(&saved.quadratic);
             }
             self.moments = GradientMoments::restored(&saved.moments);
+        }
+        if let Some(cost) = self.first_cost.take()
+            && !state.baseline.is_known()
+        {
+            state.baseline.update(cost);
         }
         self.state = Some(state);
         Ok(())

@@ -3,16 +3,20 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::checkpoint::{SavedSites, refused};
+use super::checkpoint::{SavedSite, SavedSites, refused};
 use super::cost_to_go::Work;
-use super::pass::Pass;
+use super::first_costs::FirstCosts;
+use super::pass::{Latent, Pass};
+use super::race::{Outcome, Race, hold, races_of};
 use super::site::Site;
 use super::site_estimate::SiteEstimate;
-use super::tally::Choice;
+use super::stem::without_indices;
+use super::tally;
 use crate::error::Result;
-use crate::estimator::{Estimator, Plan, PlanEntry, SiteClass, by_name, choose};
+use crate::estimator::{Choice, Estimator, Plan, PlanEntry, SiteClass, by_name, choose};
 use crate::model::{ParamStore, unknown_site};
 use crate::report::SiteReport;
+use crate::tensor::Tensor;
 
 /// The sites met so far, and which estimators were asked for.
 #[derive(Debug, Default)]
@@ -31,6 +35,19 @@ pub(super) struct Sites {
     /// What a checkpoint says of sites that have not been met since.
     restored: SavedSites,
     joint: JointSum,
+    first_costs: FirstCosts,
+    /// What races have decided.
+    settled: Vec<Settled>,
+    /// Whether an estimator of those met so far asks for the slope at the run's own draw.
+    need_slopes: bool,
+}
+
+/// The estimator that a race has decided for, for all sites of a loop that are of one class.
+#[derive(Debug)]
+struct Settled {
+    stem: String,
+    class: SiteClass,
+    estimator: Rc<dyn Estimator>,
 }
 
 /// What the plan looks at when a site is met.
@@ -134,6 +151,23 @@ impl Sites {
         limits.try_fold(first, |least, limit| Some(least.min(limit?)))
     }
 
+    /// Whether some estimator asks for the cost's slope at the run's own draw.
+    pub(super) fn need_slopes(&self) -> bool {
+        self.need_slopes
+    }
+
+    /// Of an evaluation the draws whose whole effect on their parameters an estimate covers.
+    pub(super) fn estimated<'p>(&self, pass: &'p Pass) -> Vec<&'p Tensor> {
+        let estimated = |latent: &&Latent| {
+            let site = self.met.get(&*latent.name);
+            latent.law.relaxation().is_none()
+                && latent.value.is_tracked()
+                && site.is_some_and(|site| site.estimator.needs_estimate())
+        };
+        let estimated = pass.latents.iter().filter(estimated);
+        estimated.map(|latent| &latent.value).collect()
+    }
+
     /// Notes that a step summed over so many combinations.
     pub(super) fn summed_jointly(&mut self, combinations: usize) {
         self.joint = JointSum::Summed(combinations);
@@ -183,14 +217,98 @@ impl Sites {
         if let Some(site) = self.met.get_mut(name)
             && site.class.discrete == class.discrete
             && site.class.meet(class) == site.class
+            && !site.lacks_first_cost()
+            && site.contenders.is_empty()
         {
             return site.estimate_if_needed(work, params, &mut self.restored, learn);
         }
         self.choose_for(work.pass, work.place)?;
+        self.race(work, params)?;
+        self.find_first_cost(work, params)?;
         match self.met.get_mut(name) {
             Some(site) => site.estimate_if_needed(work, params, &mut self.restored, learn),
             None => Ok(None),
         }
+    }
+
+    /// Decides between the contenders for a site, and for all others that the evaluation at hand came
+    /// by: sites of a loop that are of one class race once.
+    fn race(&mut self, work: &Work<'_>, params: &ParamStore) -> Result<()> {
+        let open = |sites: &Self, name: &str| {
+            let site = sites.met.get(name);
+            site.is_some_and(|site| !site.contenders.is_empty())
+        };
+        if !open(self, &work.latent.name) {
+            return Ok(());
+        }
+        self.meet(work.pass)?;
+        let names = work.pass.latents.iter().map(|latent| &*latent.name);
+        let open = names.filter_map(|name| Some((name, self.met.get(name)?)));
+        let (mut races, entries) = races_of(open);
+        hold(&mut races, work, params)?;
+        let outcomes: Vec<_> = races.into_iter().map(Race::outcome).collect();
+        for (name, race) in entries {
+            let Some(site) = self.met.get_mut(&name) else {
+                continue;
+            };
+            match &outcomes[race] {
+                Some(outcome) => {
+                    self.need_slopes |= outcome.winner.estimator.needs_slope();
+                    site.settle(&outcome.winner.estimator, &outcome.reason, &outcome.rivals);
+                }
+                None => site.contenders.clear(),
+            }
+        }
+        for Outcome { site, winner, .. } in outcomes.into_iter().flatten() {
+            self.settled.push(Settled {
+                stem: without_indices(&site),
+                class: winner.class,
+                estimator: Rc::clone(&winner.estimator),
+            });
+            if let Some(site) = self.met.get_mut(&site) {
+                site.adopt(winner);
+            }
+        }
+        Ok(())
+    }
+
+    /// What a race at a site's like, or at the site itself before a resume, has decided.
+    fn known_outcome(
+        &self,
+        name: &str,
+        class: SiteClass,
+        choice: &Choice,
+    ) -> Option<Rc<dyn Estimator>> {
+        let stem = without_indices(name);
+        let mut contenders = choice.contenders.iter();
+        let settled = self
+            .settled
+            .iter()
+            .find(|s| s.stem == stem && s.class == class);
+        if let Some(Settled { estimator, .. }) = settled {
+            let key = |e: &dyn Estimator| (e.name(), e.evaluations(class));
+            return contenders
+                .find(|e| key(&***e) == key(&**estimator))
+                .cloned();
+        }
+        let like = |(other, site): &(&String, &SavedSite)| {
+            without_indices(other) == stem && site.class == Some(class)
+        };
+        let own = self.restored.get_key_value(name);
+        let saved = own.or_else(|| self.restored.iter().find(like))?.1;
+        contenders.find(|e| e.name() == saved.estimator).cloned()
+    }
+
+    /// Gives a site that is to have its first estimate a baseline.
+    fn find_first_cost(&mut self, work: &Work<'_>, params: &ParamStore) -> Result<()> {
+        let name = &*work.latent.name;
+        if let Some(site) = self.met.get_mut(name)
+            && site.lacks_first_cost()
+            && !self.restored.contains_key(name)
+        {
+            site.take_first_cost(self.first_costs.take(work, params)?);
+        }
+        Ok(())
     }
 
     /// Chooses the estimator of the site that an evaluation came by at a place.
@@ -205,7 +323,7 @@ impl Sites {
     }
 
     /// The same for a choice that a run in host numbers came by.
-    pub(super) fn meet_choice(&mut self, choice: &Choice) -> Result<()> {
+    pub(super) fn meet_choice(&mut self, choice: &tally::Choice) -> Result<()> {
         let met = Met {
             name: &choice.name,
             distribution: choice.distribution,
@@ -260,10 +378,18 @@ impl Sites {
         let general = self.everywhere.clone().filter(|_| class.discrete);
         let budget = by_name_of(&self.budgets, name).copied();
         let choice = choose(asked.or(general), class, budget.or(self.budget))?;
+        let known = match choice.contenders.is_empty() {
+            true => None,
+            false => self.known_outcome(name, class, &choice),
+        };
         if !self.order.iter().any(|met| met == name) {
             self.order.push(name.to_owned());
         }
-        let site = Site::new(class, distribution, choice);
+        let mut site = Site::new(class, distribution, choice);
+        if let Some(estimator) = known {
+            site.settle(&estimator, "raced before", &[]);
+        }
+        self.need_slopes |= site.estimator.needs_slope();
         self.met.insert(name.to_owned(), site);
         Ok(())
     }
@@ -296,9 +422,7 @@ impl Sites {
 
     /// What is taken off a site's cost-to-go before its estimator sees it.
     pub(super) fn baseline(&self, site: &str) -> f64 {
-        self.met
-            .get(site)
-            .map_or(0.0, |site| site.baseline().into())
+        self.met.get(site).map_or(0.0, Site::baseline)
     }
 
     /// What the sites have learned.
@@ -313,6 +437,8 @@ impl Sites {
     /// Forgets everything met, and goes on from what was saved.
     pub(super) fn restore(&mut self, saved: SavedSites) {
         self.met.clear();
+        self.first_costs = FirstCosts::default();
+        self.settled.clear();
         self.joint = JointSum::Untried;
         self.restored = saved;
     }
@@ -326,12 +452,4 @@ pub(super) fn combinations(count: usize) -> String {
 /// What was said of a site, or of all sites of its loop.
 fn by_name_of<'a, T>(said: &'a BTreeMap<String, T>, site: &str) -> Option<&'a T> {
     said.get(site).or_else(|| said.get(&without_indices(site)))
-}
-
-/// `step/h` for `step[0]/h[1]`.
-fn without_indices(name: &str) -> String {
-    let pieces = name.split('[');
-    pieces
-        .map(|piece| piece.split_once(']').map_or(piece, |(_, rest)| rest))
-        .collect()
 }

@@ -10,8 +10,8 @@ use super::objective::Objective;
 use super::pass::{Mode, Pass};
 use super::record::Moment;
 use super::site_estimate::{SiteEstimate, add_up};
+use super::slopes::{Slopes, each_tracked_term};
 use super::trainer::Trainer;
-use crate::dist::Number;
 use crate::error::Result;
 use crate::random::Key;
 use crate::report::{SiteReport, StepReport};
@@ -27,7 +27,7 @@ pub struct Gradients {
     /// What was measured at each site.
     pub sites: Vec<SiteReport>,
     /// Evaluations of the cost for the gradient, relaxed ones included; the passes that train
-    /// surrogates are not counted.
+    /// surrogates, give first estimates a baseline, or decide between estimators are not counted.
     pub evaluations: usize,
 }
 
@@ -162,7 +162,8 @@ impl Trainer {
         }
         let pass = objective.evaluate(key, &self.params, &Mode::Draw)?;
         self.sites.meet(&pass)?;
-        Ok(Some(pass))
+        // Leaves are for estimators that ask for them.
+        Ok((!self.sites.need_slopes()).then_some(pass))
     }
 
     /// An estimate from the draw of `key` alone.
@@ -172,7 +173,11 @@ impl Trainer {
         key: Key,
         learn: bool,
     ) -> Result<Particle> {
-        let pass = objective.evaluate(key, &self.params, &Mode::Draw)?;
+        let mode = match self.sites.need_slopes() {
+            true => Mode::DrawLeaves,
+            false => Mode::Draw,
+        };
+        let pass = objective.evaluate(key, &self.params, &mode)?;
         self.estimate_pass(objective, key, pass, learn)
     }
 
@@ -187,6 +192,13 @@ impl Trainer {
         let pass = Rc::new(pass);
         let loss = pass.finite_total(self.step)?;
         let mut evaluations = pass.draws_of_everything();
+        let slopes = match self.sites.need_slopes() {
+            true => {
+                self.sites.meet(&pass)?;
+                Slopes::of(&pass, &self.sites.estimated(&pass))?
+            }
+            false => None,
+        };
         let mut sites: Vec<SiteEstimate> = Vec::with_capacity(pass.latents.len());
         for (place, latent) in pass.latents.iter().enumerate() {
             let work = Work {
@@ -194,6 +206,7 @@ impl Trainer {
                 pass: &pass,
                 place,
                 latent,
+                slopes: slopes.as_ref(),
                 key,
                 seed: self.seed,
             };
@@ -204,7 +217,7 @@ impl Trainer {
         }
         Ok(Particle {
             loss,
-            parameters: differentiate(&pass, &sites)?,
+            parameters: differentiate(&pass, &sites, slopes)?,
             sites,
             evaluations,
             pass,
@@ -213,8 +226,12 @@ impl Trainer {
 }
 
 /// The gradient by every parameter: what the estimates say of the choices, and the direct
-/// derivatives of the terms.
-fn differentiate(pass: &Pass, sites: &[SiteEstimate]) -> Result<Vec<(Parameter, Tensor)>> {
+/// derivatives of the terms, which may be known.
+fn differentiate(
+    pass: &Pass,
+    sites: &[SiteEstimate],
+    slopes: Option<Slopes>,
+) -> Result<Vec<(Parameter, Tensor)>> {
     let mut cotangents: SmallVec<[(Tensor, Option<Tensor>); 4]> = SmallVec::new();
     // Draws whose whole effect an estimate covers: a continuous one is differentiable in its
     // parameters, and a reverse pass through it would count the effect a second time.
@@ -229,20 +246,22 @@ fn differentiate(pass: &Pass, sites: &[SiteEstimate]) -> Result<Vec<(Parameter, 
             estimated_draws.push(&latent.value);
         }
     }
-    for term in &pass.terms {
-        if let Number::Tensor(t) = &term.value
-            && t.is_tracked()
-        {
-            // Ones need not be told.
-            let scale = (term.scale != 1.0).then(|| t.full_like(term.scale as f32));
-            cotangents.push((t.clone(), scale));
-        }
+    if slopes.is_none() {
+        each_tracked_term(pass, |term, scale| cotangents.push((term.clone(), scale)));
     }
     let outputs: SmallVec<[(&Tensor, Option<&Tensor>); 4]> = cotangents
         .iter()
         .map(|(output, cotangent)| (output, cotangent.as_ref()))
         .collect();
-    grad_parameters_around(&outputs, &estimated_draws)
+    let mut gradients = grad_parameters_around(&outputs, &estimated_draws)?;
+    for (parameter, gradient) in slopes.map(|slopes| slopes.direct).into_iter().flatten() {
+        let key = parameter.key();
+        match gradients.iter_mut().find(|(other, _)| other.key() == key) {
+            Some((_, sum)) => *sum = &*sum + gradient,
+            None => gradients.push((parameter, gradient)),
+        }
+    }
+    Ok(gradients)
 }
 
 fn scaled(gradient: &Tensor, scale: f64) -> Tensor {

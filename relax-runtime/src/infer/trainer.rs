@@ -102,10 +102,13 @@ impl Trainer {
         self
     }
 
-    /// Lets the plan choose, of all that is valid and unbiased, the estimator of least variance that
-    /// takes at most `evaluations` evaluations of the cost for one estimate of a site, the draw's
-    /// own included. Estimators that were asked for stay. Where all choices are discrete and have at
-    /// most so many combinations together, each step runs all of them and is exact.
+    /// Lets the plan choose, of all that is valid and unbiased, an estimator that takes at most
+    /// `evaluations` evaluations of the cost for one estimate of a site, the draw's own included: an
+    /// exact one where there is one, else the one of least variance × time in a race of 160 draws
+    /// before the site's first estimate, in which times are [stated](crate::estimator::Estimator::time)
+    /// so that the choice follows from the seed. Estimators that were asked for stay. Where all
+    /// choices are discrete and have at most so many combinations together, each step runs all of
+    /// them and is exact.
     ///
     /// # Errors
     /// If it is 0: the draw itself is an evaluation.

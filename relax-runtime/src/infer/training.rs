@@ -158,9 +158,8 @@ impl<O: Objective> Training<O> {
         self.configure(|trainer| Ok(trainer.with_site_estimator(site, estimator)))
     }
 
-    /// How many evaluations of the cost one estimate of a site may take: the plan then chooses the
-    /// valid, unbiased estimator of least variance within it; see
-    /// [`Trainer::with_budget`].
+    /// How many evaluations of the cost one estimate of a site may take: a race then chooses
+    /// between the valid, unbiased estimators within it; see [`Trainer::with_budget`].
     #[must_use]
     pub fn budget(self, evaluations: usize) -> Self {
         self.configure(|trainer| trainer.with_budget(evaluations))

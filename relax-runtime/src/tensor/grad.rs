@@ -1,5 +1,6 @@
 //! Derivatives of outputs, by walking the graph backward.
 
+use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 use super::cpu::memory::{self, Numbers};
@@ -10,6 +11,9 @@ use crate::error::{Error, Result};
 
 /// A list as long as there are outputs.
 type PerOutput<T> = SmallVec<[T; 4]>;
+
+/// Those of parameters, and those of further tensors.
+type Gradients = (Vec<(Parameter, Tensor)>, Vec<Tensor>);
 
 /// Outputs with a node, and their cotangents.
 pub(super) type Outputs<'a> = [(&'a Inner, Option<&'a Inner>)];
@@ -148,35 +152,13 @@ fn backpropagate_cpu(
 pub fn grad(outputs: &[(&Tensor, Option<&Tensor>)], wrt: &[&Tensor]) -> Result<Vec<Tensor>> {
     let wrt = wrt.iter().map(|t| t.inner()).collect::<Result<Vec<_>>>()?;
     let outputs = tracked(outputs)?;
-    let mut targets: Vec<Target<'_>> = Vec::with_capacity(wrt.len());
-    // For each tensor of `wrt` the target that it is.
-    let mut which: Vec<usize> = Vec::with_capacity(wrt.len());
-    for (i, target) in wrt.iter().enumerate() {
-        let Some(node) = target.node.as_deref() else {
-            return Err(Error::Autodiff(format!(
-                "grad: tensor {i} of `wrt` is a constant; make it a leaf with `leaf()` before \
-                 computing with it"
-            )));
-        };
-        let known = targets.iter().position(|other| other.node.id == node.id);
-        which.push(known.unwrap_or(targets.len()));
-        if known.is_none() {
-            targets.push(Target {
-                node,
-                #[cfg(feature = "cuda")]
-                flat: super::gpu::flat(&target.data),
-                shape: target.shape,
-            });
-        }
-    }
+    let (ids, targets) = distinct(&wrt)?;
     let Some((first, _)) = outputs.first() else {
         return Ok(wrt.iter().map(|t| t.zeros()).collect());
     };
     for target in &wrt {
         same_device(first, target)?;
     }
-    let mut ids: Vec<u64> = targets.iter().map(|target| target.node.id).collect();
-    ids.sort_unstable();
     let oldest = ids.first().copied().unwrap_or(u64::MAX);
     let is_target = |node: &Node| ids.binary_search(&node.id).is_ok();
     let pass = Pass::find(&outputs, oldest, &[], is_target);
@@ -190,7 +172,34 @@ pub fn grad(outputs: &[(&Tensor, Option<&Tensor>)], wrt: &[&Tensor]) -> Result<V
         Some(provenance) => gradient.with_provenance(provenance.clone()).severed(),
         None => gradient.clone(),
     };
-    Ok(which.into_iter().map(|i| from_sites(&read[i])).collect())
+    let of = |target: &&Inner| {
+        let id = target.node.as_ref().map_or(u64::MAX, |node| node.id);
+        from_sites(&read[ids.partition_point(|&other| other < id)])
+    };
+    Ok(wrt.iter().map(of).collect())
+}
+
+/// The nodes of tensors whose gradients are asked for, in the order of their ids, each once.
+fn distinct<'a>(wrt: &[&'a Inner]) -> Result<(Vec<u64>, Vec<Target<'a>>)> {
+    let mut targets: Vec<Target<'_>> = Vec::with_capacity(wrt.len());
+    for (i, target) in wrt.iter().enumerate() {
+        let Some(node) = target.node.as_deref() else {
+            return Err(Error::Autodiff(format!(
+                "grad: tensor {i} of `wrt` is a constant; make it a leaf with `leaf()` before \
+                 computing with it"
+            )));
+        };
+        targets.push(Target {
+            node,
+            #[cfg(feature = "cuda")]
+            flat: super::gpu::flat(&target.data),
+            shape: target.shape,
+        });
+    }
+    targets.sort_unstable_by_key(|target| target.node.id);
+    targets.dedup_by_key(|target| target.node.id);
+    let ids = targets.iter().map(|target| target.node.id).collect();
+    Ok((ids, targets))
 }
 
 /// As [`grad`], with respect to every parameter that the outputs depend on. A parameter read
@@ -217,10 +226,37 @@ pub(crate) fn grad_parameters_around(
     if let Some(gradients) = of_parameters_alone(&outputs, constants) {
         return Ok(gradients);
     }
-    let pass = Pass::find(&outputs, 0, constants, |node| node.leaf.is_some());
+    Ok(of_parameters_and(&outputs, constants, &[])?.0)
+}
+
+/// As [`grad_parameters_around`], and with respect to the tensors of `wrt`, in one pass.
+///
+/// # Errors
+/// As [`grad`].
+pub(crate) fn grad_parameters_and(
+    outputs: &[(&Tensor, Option<&Tensor>)],
+    constants: &[&Tensor],
+    wrt: &[&Tensor],
+) -> Result<Gradients> {
+    let outputs = tracked(outputs)?;
+    let wrt = wrt.iter().map(|t| t.inner()).collect::<Result<Vec<_>>>()?;
+    match outputs.is_empty() {
+        true => Ok((Vec::new(), wrt.iter().map(|t| t.zeros()).collect())),
+        false => of_parameters_and(&outputs, constants, &wrt),
+    }
+}
+
+fn of_parameters_and(
+    outputs: &Outputs<'_>,
+    constants: &[&Tensor],
+    wrt: &[&Inner],
+) -> Result<Gradients> {
+    let (ids, further) = distinct(wrt)?;
+    let is_target = |node: &Node| node.leaf.is_some() || ids.binary_search(&node.id).is_ok();
+    let pass = Pass::find(outputs, 0, constants, is_target);
     let nodes = pass.found.iter().map(|found| found.node);
     let leaves = nodes.filter_map(|node| Some((node, node.leaf.as_ref()?)));
-    let (living, targets): (Vec<Parameter>, Vec<Target<'_>>) = leaves
+    let (living, mut targets): (Vec<Parameter>, Vec<Target<'_>>) = leaves
         .filter_map(|(node, leaf)| {
             let target = Target {
                 node,
@@ -231,8 +267,33 @@ pub(crate) fn grad_parameters_around(
             Some((Parameter::living(&leaf.parameter)?, target))
         })
         .unzip();
-    let read = backpropagate(&pass, &outputs, &targets)?;
-    Ok(by_parameter(living.into_iter().zip(read)))
+    targets.extend(further);
+    let mut read = backpropagate(&pass, outputs, &targets)?;
+    let further = read.split_off(living.len());
+    let of = |target: &&Inner| {
+        let id = target.node.as_ref().map_or(u64::MAX, |node| node.id);
+        further[ids.partition_point(|&other| other < id)].clone()
+    };
+    let by_tensor = wrt.iter().map(of).collect();
+    Ok((by_parameter(living.into_iter().zip(read)), by_tensor))
+}
+
+/// Whether the graphs of two lists of tensors have an operation in common, so that no two passes
+/// can go through both.
+pub(crate) fn share_operations(a: &[&Tensor], b: &[&Tensor]) -> Result<bool> {
+    let operations = |tensors: &[&Tensor]| -> Result<Vec<u64>> {
+        let outputs: Vec<_> = tensors.iter().map(|t| (*t, None)).collect();
+        let outputs = tracked(&outputs)?;
+        let pass = Pass::find(&outputs, 0, &[], |_| false);
+        let nodes = pass.found.iter().map(|found| found.node);
+        Ok(nodes
+            .filter(|n| !n.parents.is_empty())
+            .map(|n| n.id)
+            .collect())
+    };
+    // In the order of their ids.
+    let (a, b) = (operations(a)?, operations(b)?);
+    Ok(b.iter().any(|id| a.binary_search(id).is_ok()))
 }
 
 /// The gradients of outputs that are parameters themselves, on the CPU: their cotangents, for which
@@ -269,12 +330,25 @@ fn of_parameters_alone(
 fn by_parameter(
     pairs: impl ExactSizeIterator<Item = (Parameter, Tensor)>,
 ) -> Vec<(Parameter, Tensor)> {
+    /// So few are found faster one by one.
+    const FEW: usize = 32;
+    let many = pairs.len() > FEW;
+    let mut places: FxHashMap<u64, usize> = FxHashMap::default();
     let mut gradients: Vec<(Parameter, Tensor)> = Vec::with_capacity(pairs.len());
     for (parameter, gradient) in pairs {
-        let known = |(other, _): &&mut (Parameter, Tensor)| other.key() == parameter.key();
-        match gradients.iter_mut().find(known) {
-            Some((_, sum)) => *sum = &*sum + &gradient,
-            None => gradients.push((parameter, gradient)),
+        let key = parameter.key();
+        let known = match many {
+            true => places.get(&key).copied(),
+            false => gradients.iter().position(|(other, _)| other.key() == key),
+        };
+        match known {
+            Some(at) => gradients[at].1 = &gradients[at].1 + &gradient,
+            None => {
+                if many {
+                    places.insert(key, gradients.len());
+                }
+                gradients.push((parameter, gradient));
+            }
         }
     }
     gradients

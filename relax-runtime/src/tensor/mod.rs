@@ -39,8 +39,8 @@ pub use convert::Traced;
 pub use cpu::simd::{Simd, set_simd, simd};
 pub use cpu::threads::{set_threads, threads};
 pub use device::Device;
-pub(crate) use grad::grad_parameters_around;
 pub use grad::{grad, grad_parameters};
+pub(crate) use grad::{grad_parameters_and, grad_parameters_around, share_operations};
 pub use ops::Comparand;
 pub use parameter::Parameter;
 pub(crate) use provenance::Provenance;
@@ -392,6 +392,15 @@ impl Tensor {
                 self.with_provenance(provenance.severed())
             }
             _ => self,
+        }
+    }
+
+    /// The same numbers, as they would be if they had been drawn with these parameters.
+    pub(crate) fn drawn_with(self, parameters: &[Tensor]) -> Self {
+        let known = parameters.iter().filter_map(Tensor::provenance);
+        match Provenance::union(known) {
+            Some(provenance) => self.with_provenance(provenance.severed()),
+            None => self,
         }
     }
 
