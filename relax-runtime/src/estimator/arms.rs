@@ -16,7 +16,7 @@ use crate::tensor::Tensor;
 /// # Errors
 /// The cost's own, shapes that do not fit, or no further noise.
 pub fn arms(problem: Problem<'_>, cost: &dyn Cost) -> Result<Estimate> {
-    let theta = problem.theta.detach();
+    let theta = problem.constant_theta()?;
     let draws = copula(&problem, &theta)?;
     let mut estimate = leave_one_out(problem, cost, &draws)?;
     estimate.gradient = estimate.gradient * decorrelation(&theta, draws.len() - 1);

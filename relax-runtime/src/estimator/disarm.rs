@@ -13,7 +13,7 @@ use crate::tensor::Tensor;
 /// # Errors
 /// The cost's own, or shapes that do not fit.
 pub fn disarm(problem: Problem<'_>, cost: &dyn Cost) -> Result<Estimate> {
-    let (relaxation, theta) = (problem.relaxation, problem.theta.detach());
+    let (relaxation, theta) = (problem.relaxation, problem.constant_theta()?);
     let draw = |u: &Tensor| relaxation.hard(&relaxation.relaxed(&theta, u));
     let (b, antithetic) = (draw(&problem.noise.u), draw(&(1.0 - &problem.noise.u)));
     let f = cost.drawn(&b)?;

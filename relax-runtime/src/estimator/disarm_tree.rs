@@ -18,7 +18,7 @@ use crate::tensor::Tensor;
 /// # Errors
 /// The cost's own, shapes that do not fit, or no further noise.
 pub fn disarm_tree(problem: Problem<'_>, cost: &dyn Cost) -> Result<Estimate> {
-    let (relaxation, theta) = (problem.relaxation, problem.theta.detach());
+    let (relaxation, theta) = (problem.relaxation, problem.constant_theta()?);
     let [v, ..] = &problem.noise.further[..] else {
         return Err(Error::Config {
             setting: "draws",

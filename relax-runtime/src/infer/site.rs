@@ -17,7 +17,7 @@ use crate::estimator::{
 };
 use crate::model::ParamStore;
 use crate::report::{GradientMoments, SiteReport};
-use crate::surrogate::{Quadratic, RelaxedCost, VarianceGradient};
+use crate::surrogate::{RelaxedCost, VarianceGradient};
 use crate::tensor::Tensor;
 
 /// A site that has been met.
@@ -346,12 +346,9 @@ impl Site {
             if let [sum, weight, square_sum, square_weight, rest @ ..] = &saved.averages[..] {
                 state.baseline.restore([*sum, *weight]);
                 state.spread.restore([*square_sum, *square_weight]);
-                let moments = match state.quadratic_mut() {
-                    Some(quadratic) => quadratic.restore(rest).ok_or_else(|| {
-                        refused("its averages are too few for the site's surrogate".into())
-                    })?,
-                    None => rest,
-                };
+                let moments = state.restore_learned(rest).ok_or_else(|| {
+                    refused("its averages are too few for the site's surrogate".into())
+                })?;
                 self.moments = GradientMoments::restored(moments);
             }
         }
@@ -365,7 +362,6 @@ impl Site {
             return Ok(None);
         };
         let costs = [state.baseline.state(), state.spread.state()];
-        let quadratic = state.quadratic().map(Quadratic::state);
         Ok(Some(SavedSite {
             estimator: self.estimator.name().to_owned(),
             class: Some(self.class),
@@ -374,7 +370,7 @@ impl Site {
             averages: costs
                 .into_iter()
                 .flatten()
-                .chain(quadratic.into_iter().flatten())
+                .chain(state.learned())
                 .chain(self.moments.state())
                 .collect(),
         }))
