@@ -9,6 +9,7 @@ mod corrected;
 mod defaults;
 mod derivatives;
 mod family;
+mod guards;
 mod identities;
 mod ledger;
 mod matrix;

@@ -11,8 +11,9 @@ use crate::tensor::Tensor;
 /// 1 − u (Dong et al. 2020). For blocks of coins; two evaluations.
 ///
 /// # Errors
-/// The cost's own, or shapes that do not fit.
+/// The cost's own, shapes that do not fit, or choices of another kind.
 pub fn disarm(problem: Problem<'_>, cost: &dyn Cost) -> Result<Estimate> {
+    problem.expect_coins("disarm")?;
     let (relaxation, theta) = (problem.relaxation, problem.constant_theta()?);
     let draw = |u: &Tensor| relaxation.hard(&relaxation.relaxed(&theta, u));
     let (b, antithetic) = (draw(&problem.noise.u), draw(&(1.0 - &problem.noise.u)));

@@ -104,6 +104,25 @@ impl<'a> Problem<'a> {
         Ok(self.theta.detach())
     }
 
+    /// An error unless the choices are coins.
+    pub(super) fn expect_coins(&self, estimator: &str) -> Result<()> {
+        self.expect_event_rank(0, estimator, "coins")
+    }
+
+    /// An error unless the choices are one-hot vectors.
+    pub(super) fn expect_categories(&self, estimator: &str) -> Result<()> {
+        self.expect_event_rank(1, estimator, "one-hot vectors")
+    }
+
+    fn expect_event_rank(&self, rank: usize, estimator: &str, kind: &str) -> Result<()> {
+        match self.relaxation.event_rank() == rank {
+            true => Ok(()),
+            false => Err(Error::Model(format!(
+                "`{estimator}` is for {kind}; use `relax` or `rloo`"
+            ))),
+        }
+    }
+
     pub(super) fn surroundings(&self, cost: &'a CostAt<'a>) -> Surroundings<'a> {
         Surroundings {
             relaxation: Some(self.relaxation),
