@@ -7,8 +7,8 @@ use relax_runtime::{Device, Error, Key, Parameter, Result, Tensor};
 
 use crate::derivatives::assert_follows;
 use crate::problems::{
-    CASES, CURVED, CURVED_ONE_HOT, Case, INTERACTING, KINKED, LARGEST, ONE_HOT, TWO_ONE_HOTS,
-    perturb,
+    CASES, CURVED, CURVED_ONE_HOT, Case, INTERACTING, KINKED, LARGEST, ONE_HOT, SCALED_KINKS,
+    SCALED_LAYERS, STEEP, TWO_ONE_HOTS, perturb,
 };
 use crate::statistics::{Moments, Verdicts};
 
@@ -45,7 +45,15 @@ fn it_is_unbiased() -> Result<()> {
     for (seed, case) in CASES.iter().chain(&further).enumerate() {
         for temperature in [0.15, 0.5, 0.9] {
             let noise = case.noise_with(DRAWS, 40 + seed as u64, 1)?;
-            let estimate = estimate(case, DRAWS, &noise, temperature)?;
+            let (relaxed, network) = parts(case, temperature)?;
+            let theta = case.theta(DRAWS)?;
+            let run = |theta: &Tensor, noise: &Noise| {
+                corrected(case.problem(theta, noise), &case.cost(), &relaxed, &network)
+            };
+            // Kinks are rounded off once it is known how far their arguments move.
+            run(&case.theta(100)?, &case.noise_with(100, 2, 1)?)?;
+            relaxed.learn_from_last()?;
+            let estimate = run(&theta, &noise)?;
             assert_eq!(estimate.evaluations, 2);
             let moments = Moments::of_rows(&estimate.gradient)?;
             let verdict = moments.compare(&case.exact_gradient()?);
@@ -119,6 +127,8 @@ fn the_gradient_of_the_variance_is_its_derivative() -> Result<()> {
                 &network,
             )
         };
+        run()?;
+        relaxed.learn_from_last()?;
         let found = run()?.variance_gradient.tensors();
         let mut parameters: Vec<Parameter> = relaxed.parameters();
         parameters.extend(network.parameters());
@@ -179,5 +189,89 @@ fn many_choices_vary_less() -> Result<()> {
     }
     let best = variances.iter().map(|v| v.0).fold(f64::INFINITY, f64::min);
     assert!(variances[1].1 < 0.4 * best, "{variances:?}");
+    Ok(())
+}
+
+/// A few estimates to learn from, at other draws.
+fn experienced(case: &Case, temperature: f32) -> Result<RelaxedCost> {
+    let relaxed = RelaxedCost::new(1.0, temperature, &Device::cpu());
+    let theta = case.theta(200)?;
+    for seed in 0..20 {
+        let noise = case.noise_with(200, 900 + seed, 1)?;
+        let problem = case.problem(&theta, &noise);
+        corrected(problem, &case.cost(), &relaxed, &Zero)?;
+        relaxed.learn_from_last()?;
+    }
+    Ok(relaxed)
+}
+
+/// The same function with its kinks in other units is the same function: just as unbiased, with the
+/// same variance, and the correction pays.
+#[test]
+fn the_unit_inside_a_kink_does_not_matter() -> Result<()> {
+    const ROWS: usize = 100_000;
+    let mut verdicts = Verdicts::default();
+    for scaled in [&SCALED_KINKS[..], &SCALED_LAYERS] {
+        let mut variances = Vec::new();
+        for case in scaled {
+            let relaxed = experienced(case, 0.25)?;
+            let (theta, noise) = (case.theta(ROWS)?, case.noise_with(ROWS, 77, 1)?);
+            let problem = case.problem(&theta, &noise);
+            let found = corrected(problem, &case.cost(), &relaxed, &Zero)?;
+            let moments = Moments::of_rows(&found.gradient)?;
+            verdicts.add(case.name, moments.compare(&case.exact_gradient()?));
+            let plain = relax(problem, &case.cost(), &relaxed)?;
+            variances.push((moments.total_variance(), variance(&plain)?));
+        }
+        println!("corrected and plain: {variances:.3?}");
+        let (first, plain) = variances[0];
+        for (other, _) in &variances {
+            assert!((other / first - 1.0).abs() < 0.01, "{variances:?}");
+        }
+        assert!(first < 0.8 * plain, "{variances:?}");
+    }
+    verdicts.finish();
+    Ok(())
+}
+
+/// Where second derivatives are large, the correction alone would do harm without bound.
+#[test]
+fn it_is_never_much_worse_than_without_it() -> Result<()> {
+    const ROWS: usize = 100_000;
+    for case in [&STEEP, &CURVED, &INTERACTING, &SCALED_KINKS[0]] {
+        let relaxed = experienced(case, 0.25)?;
+        let (theta, noise) = (case.theta(ROWS)?, case.noise_with(ROWS, 78, 1)?);
+        let problem = case.problem(&theta, &noise);
+        let found = variance(&corrected(problem, &case.cost(), &relaxed, &Zero)?)?;
+        let fresh = RelaxedCost::new(1.0, 0.25, &Device::cpu());
+        let unguarded = variance(&corrected(problem, &case.cost(), &fresh, &Zero)?)?;
+        let plain = variance(&relax(problem, &case.cost(), &fresh)?)?;
+        let none = variance(&relax(problem, &case.cost(), &Zero)?)?;
+        println!(
+            "{}: {found:.3}, unguarded {unguarded:.3}, plain {plain:.3}, none {none:.3}",
+            case.name
+        );
+        assert!(found < 1.1 * plain.min(none), "{}", case.name);
+        if case.name == STEEP.name {
+            assert!(unguarded > 30.0 * none, "{unguarded}");
+        }
+    }
+    Ok(())
+}
+
+/// What an estimate tells counts from the next one on.
+#[test]
+fn nothing_is_learned_from_the_draw_at_hand() -> Result<()> {
+    let case = &STEEP;
+    let relaxed = RelaxedCost::new(1.0, 0.25, &Device::cpu());
+    let (theta, noise) = (case.theta(50)?, case.noise_with(50, 9, 1)?);
+    let run = || {
+        let found = corrected(case.problem(&theta, &noise), &case.cost(), &relaxed, &Zero)?;
+        found.gradient.to_vec()
+    };
+    let first = run()?;
+    assert_eq!(run()?, first);
+    relaxed.learn_from_last()?;
+    assert_ne!(run()?, first);
     Ok(())
 }

@@ -1,7 +1,11 @@
 //! What RELAX does by default at sites of different size.
 
+use std::rc::Rc;
+
 use relax_runtime::dist::BernoulliRelaxation;
-use relax_runtime::estimator::{Coupling, Noise, Problem, differentiable, rebar};
+use relax_runtime::estimator::{
+    Coupling, Dlax, Estimator, Noise, Nvil, Problem, differentiable, rebar,
+};
 use relax_runtime::prelude::*;
 use relax_runtime::surrogate::RelaxedCost;
 
@@ -25,23 +29,82 @@ fn the_surrogate_follows_the_number_of_values() -> Result<()> {
     Ok(())
 }
 
-/// With a network alone, training is the same bit for bit in whatever units the cost is: here powers
-/// of two, which round nothing.
+/// Training is the same bit for bit in whatever units the cost is: here powers of two, which round
+/// nothing.
 #[test]
-fn a_network_alone_has_no_scale() -> Result<()> {
-    let learned = |unit: f32| {
-        let program = coins(3, unit);
-        let mut trainer = Trainer::new(1).with_optimizer(Sgd::new(0.1 / unit))?;
+fn what_has_a_network_has_no_scale() -> Result<()> {
+    let learned = |count: usize, estimator: &Rc<dyn Estimator>, unit: f32| {
+        let program = coins(count, unit);
+        let mut trainer = Trainer::new(1)
+            .with_estimator(Rc::clone(estimator))
+            .with_optimizer(Sgd::new(0.1 / unit))?;
         for _ in 0..200 {
             trainer.step(&ExpectedCost::new(&program))?;
         }
         let theta = trainer.params().get("theta");
         theta.map_or_else(|| Ok(Vec::new()), |theta| theta.to_vec())
     };
-    let theta = learned(1.0)?;
+    let coupling = Coupling::Independent;
+    let published = Relax {
+        coupling,
+        ..Relax::sum()
+    };
+    let estimators: [(usize, Rc<dyn Estimator>); 6] = [
+        (3, Rc::new(Relax::default())),
+        (20, Rc::new(Relax::default())),
+        (12, Rc::new(Relax::sum())),
+        (12, Rc::new(published)),
+        (12, Rc::new(Dlax::default())),
+        (12, Rc::new(Nvil::default())),
+    ];
+    for (count, estimator) in &estimators {
+        let theta = learned(*count, estimator, 1.0)?;
+        assert!(theta.iter().all(|&x| x != 0.0), "{theta:?}");
+        for unit in [1.0 / 1024.0, 4096.0, 1.0 / 1_048_576.0] {
+            let name = estimator.name();
+            assert_eq!(learned(*count, estimator, unit)?, theta, "{name}, {unit}");
+        }
+    }
+    Ok(())
+}
+
+#[model]
+fn kinked(unit: f32) {
+    let theta = param!(Tensor::zeros([20], &Device::cpu()));
+    let b = sample!(Bernoulli(logits = &theta));
+    let x = (b.slice(-1, 0..10) - b.slice(-1, 10..20) * 0.7) * unit;
+    cost!(x.sum_all().relu() / unit + x.abs().sum_all() / unit);
+}
+
+/// With kinks whose arguments are in other units as well, and going on from a checkpoint.
+#[test]
+fn what_is_learned_of_kinks_has_no_scale_and_is_saved() -> Result<()> {
+    let directory = tempfile::tempdir().map_err(|e| Error::Model(e.to_string()))?;
+    let path = directory.path().join("kinked");
+    let learned = |unit: f32, stops: bool| {
+        let program = kinked(unit);
+        let trainer = || {
+            Trainer::new(1)
+                .with_estimator(Relax::sum())
+                .with_optimizer(Sgd::new(0.1))
+        };
+        let mut training = trainer()?;
+        for step in 0..60 {
+            if stops && step == 30 {
+                training.save(&path)?;
+                training = trainer()?;
+                training.resume(&path)?;
+            }
+            training.step(&ExpectedCost::new(&program))?;
+        }
+        let theta = training.params().get("theta");
+        theta.map_or_else(|| Ok(Vec::new()), |theta| theta.to_vec())
+    };
+    let theta = learned(1.0, false)?;
     assert!(theta.iter().all(|&x| x != 0.0), "{theta:?}");
-    for unit in [1.0 / 1024.0, 4096.0] {
-        assert_eq!(learned(unit)?, theta);
+    assert_eq!(learned(1.0, true)?, theta);
+    for unit in [1.0 / 1_048_576.0, 4096.0] {
+        assert_eq!(learned(unit, false)?, theta, "{unit}");
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ mod defaults;
 mod derivatives;
 mod family;
 mod first;
+mod guards;
 mod identities;
 mod ledger;
 mod matrix;

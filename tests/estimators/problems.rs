@@ -106,6 +106,64 @@ pub const LARGEST: Case = Case {
     ..INTERACTING
 };
 
+const TWELVE: Case = Case {
+    name: "twelve coins",
+    theta: &[0.0; 12],
+    event: &[12],
+    ..INTERACTING
+};
+
+const WEIGHTS: [f32; 12] = [
+    0.5, -0.8, 1.2, 0.3, -0.6, 0.9, -1.1, 0.7, 0.2, -0.4, 1.0, -0.3,
+];
+
+/// One function of twelve coins, with the argument of its kink in several units.
+pub const SCALED_KINKS: [Case; 4] = [
+    kink("kink", |b| scaled_kink(b, 1.0)),
+    kink("kink, 10³", |b| scaled_kink(b, 1e3)),
+    kink("kink, 10⁶", |b| scaled_kink(b, 1e6)),
+    kink("kink, 10⁻⁶", |b| scaled_kink(b, 1e-6)),
+];
+
+/// The same of two layers of units that move differently.
+pub const SCALED_LAYERS: [Case; 3] = [
+    kink("layers", |b| scaled_layers(b, 1.0)),
+    kink("layers, 10³", |b| scaled_layers(b, 1e3)),
+    kink("layers, 10⁶", |b| scaled_layers(b, 1e6)),
+];
+
+const fn kink(name: &'static str, f: fn(&Tensor) -> Tensor) -> Case {
+    Case { name, f, ..TWELVE }
+}
+
+fn scaled_kink(b: &Tensor, unit: f32) -> Tensor {
+    ((dot(b, &WEIGHTS) - 0.53) * unit).relu() / unit
+}
+
+fn scaled_layers(b: &Tensor, unit: f32) -> Tensor {
+    let weights = |numbers: usize, scale: f32| {
+        let weights = (0..12 * numbers).map(|i| (i as f32 * 1.7).sin() * scale);
+        let weights: Vec<f32> = weights.collect();
+        Tensor::from_slice(&weights).reshape([12, numbers])
+    };
+    let small = ((b * 2.0 - 1.0).matmul(&weights(6, 0.3)) * unit).leaky_relu(0.2) / unit;
+    let large = (b.matmul(&weights(6, 30.0)) * unit).leaky_relu(0.2) / (unit * 100.0);
+    let layer = Tensor::concat(&[&small, &large], 1);
+    let last = (layer.matmul(&weights(4, 1.0)) * unit).relu() / unit;
+    dot(&last, &[1.5, -2.0, 1.0, 0.7])
+}
+
+/// With second derivatives far larger than the differences that the gradient is made of.
+pub const STEEP: Case = Case {
+    name: "steep",
+    f: |b| {
+        let x = dot(b, &WEIGHTS);
+        let y = (x.square() + 0.1).recip() - 1.0;
+        (y.square() + 0.1).recip()
+    },
+    ..TWELVE
+};
+
 pub const CASES: [Case; 4] = [BERNOULLI, INTERACTING, ONE_HOT, TWO_ONE_HOTS];
 
 impl Case {

@@ -15,9 +15,10 @@ use crate::tensor::Tensor;
 /// the further noise: n is one more than there is of it. For blocks of coins.
 ///
 /// # Errors
-/// The cost's own, shapes that do not fit, or no further noise.
+/// The cost's own, shapes that do not fit, choices of another kind, or no further noise.
 pub fn arms(problem: Problem<'_>, cost: &dyn Cost) -> Result<Estimate> {
-    let theta = problem.theta.detach();
+    problem.expect_coins("arms")?;
+    let theta = problem.constant_theta()?;
     let draws = copula(&problem, &theta)?;
     let mut estimate = leave_one_out(problem, cost, &draws)?;
     estimate.gradient = estimate.gradient * decorrelation(&theta, draws.len() - 1);

@@ -1,9 +1,11 @@
 //! What an estimator of a continuous choice is given, and what it returns.
 
+use std::panic::Location;
+
 use super::Cost;
 use super::site::SiteTask;
 use crate::dist::Law;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::surrogate::{CostAt, Surroundings, VarianceGradient};
 use crate::tensor::{Shape, Tensor, grad};
 
@@ -104,9 +106,41 @@ impl<'a> ContinuousProblem<'a> {
     }
 }
 
-/// The cost of the draw already made, a constant.
+/// The draw already made and its cost, constants: what a function that estimates starts with.
+///
+/// # Errors
+/// The cost's own, or [`Error::Shape`] if there are more rows' axes than a draw has, or if further
+/// noise or context have other shapes than they are to have.
+#[track_caller]
 pub(super) fn drawn(problem: ContinuousProblem<'_>, cost: &dyn Cost) -> Result<(Tensor, Tensor)> {
+    let location = Location::caller();
     let b = problem.draw(problem.noise);
+    let shape = b.check()?.shape();
+    let misfit = |problem: &str, other: Shape| {
+        Err(Error::Shape {
+            op: "estimate",
+            problem: problem.into(),
+            shapes: vec![shape, other],
+            location,
+        })
+    };
+    if problem.plates > shape.len() {
+        let problem = format!("a draw needs {} axes of rows", problem.plates);
+        return misfit(&problem, shape);
+    }
+    for noise in problem.further {
+        if noise.check()?.shape() != problem.noise.shape() {
+            return misfit("further noise needs the shape of the noise", noise.shape());
+        }
+    }
+    if let Some(context) = problem.context
+        && !context
+            .check()?
+            .shape()
+            .starts_with(&shape[..problem.plates])
+    {
+        return misfit("the context needs the rows of the draw", context.shape());
+    }
     let f = cost.drawn(&b)?;
     Ok((b, f))
 }

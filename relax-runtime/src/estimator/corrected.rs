@@ -6,7 +6,7 @@ use super::relax::twice_mean;
 use super::{Cost, Estimate};
 use crate::dist::noise;
 use crate::error::{Error, Result};
-use crate::surrogate::{RelaxedCost, Surrogate};
+use crate::surrogate::{Extent, RelaxedCost, Seen, Surrogate};
 use crate::tensor::{Rounding, Tensor, grad};
 
 /// Temperature of the choice that a surrogate belongs to.
@@ -26,10 +26,18 @@ const OWN: f32 = 0.5;
 /// 2 (1 − mᵢ) (H t)ᵢ with t = m (2 (b − s) − (w − s)) + (1 − m) (w − s) is an unbiased estimate for
 /// independent fair coins m, one a choice, from `noise.further[0]`.
 ///
-/// The slope must not jump: kinks such as that of max(x, 0) are rounded off in f(s), which leaves
-/// the estimate unbiased, as any surrogate does. Where f jumps or has a kink that is not rounded
-/// off, such as that of the largest element, f(s) is left uncorrected. As noise is coupled,
-/// `noise.v` is not looked at.
+/// The slope must not jump: the derivative of cᵢ would miss what happens there. So kinks such as
+/// that of max(x, 0) are rounded off in f(s), at a width in proportion to how far x moved from
+/// relaxed to hard values in past evaluations ([`RelaxedCost::learn_from_last`]): the same function
+/// in other units is rounded alike. The width is a constant to the draw at hand, which leaves cᵢ a
+/// continuous function of zᵢ and the estimate unbiased, as any such surrogate does. Where f has a
+/// kink of which nothing is known yet, or that is not rounded off, such as that of the largest
+/// element, f(s) is left uncorrected. As noise is coupled, `noise.v` is not looked at.
+///
+/// The sum is large where f bends strongly between relaxed and hard values, and may then do harm. The
+/// estimates with cᵢ, with η f(s) + r(z), and with r(z) alone have the same expectation. Which one it
+/// is depends on their mean squares in the past, from which `relaxed` learns, too; it is the first
+/// before it has.
 ///
 /// `variance_gradient` is for η, for λ, which is not trained, and for the network.
 ///
@@ -47,7 +55,7 @@ pub fn corrected(
         plates,
         ..
     } = problem;
-    let theta = problem.theta.detach();
+    let theta = problem.constant_theta()?;
     let problem = Problem {
         theta: &theta,
         ..problem
@@ -61,34 +69,52 @@ pub fn corrected(
     let (others, itself) = (&b - &s, relaxation.squash(&z, &own).detach() - &s);
     let coin = problem.coin_a_choice()?;
     let direction = &coin * (&others - &itself) * 2.0 + &itself;
-    let here = Expansion::new(cost, &s, &direction, &temperature)?;
+    let rounding = relaxed.rounding(theta.shape().leading(plates), &theta.device())?;
+    let here = Expansion::new(cost, &s, &direction, &temperature, &rounding)?;
 
-    // c of each choice, shaped to multiply tensors of θ's shape, and its slope by z.
-    let f_s = problem.spread(&here.value)?;
+    let score = relaxation.score(&theta, &b);
+    let kappa = relaxation.kappa(&theta, &noise.u, &b);
+    // What a surrogate adds to the estimate: c, shaped to multiply tensors of θ's shape, and its
+    // slope by z.
+    let added = |c: &Tensor, by_z: &Tensor| relaxation.pull(&theta, &kappa, by_z) - c * &score;
     let pull = |temperature: &Tensor, w: &Tensor| relaxation.squash_pull(&z, temperature, w);
-    let (c, by_z) = if here.smooth {
+    let f_s = problem.spread(&here.value)?;
+    let plain = added(&f_s, &pull(&temperature, &here.slope)?);
+    let best = if rounding.is_smooth() {
         let all = problem.spread(&here.slope.dot_from(&others, plates))?;
         let swapped = problem.by_event(&(&here.slope * (itself - others)));
         let bend = (1.0 - coin) * here.bend * 2.0;
         let by_z = pull(&own, &here.slope)? + pull(&temperature, &bend)?;
-        (f_s + all + swapped, by_z)
+        added(&(f_s + all + swapped), &by_z)
     } else {
-        (f_s, pull(&temperature, &here.slope)?)
+        plain.clone()
     };
     let at = |draw: &Tensor, temperature: &Tensor| cost.relaxed(draw, temperature);
     let rest = network.linearize(&z, problem.surroundings(&at))?;
-    let score = relaxation.score(&theta, &b);
-    let kappa = relaxation.kappa(&theta, &noise.u, &b);
-    let pulled = relaxation.pull(&theta, &kappa, &(&by_z * &eta + &rest.gradient));
-    let gradient = (problem.spread(&(&f - &rest.value))? - &c * &eta) * &score + pulled;
-    gradient.check()?;
+    let alone = problem.spread(&(&f - &rest.value))? * &score
+        + relaxation.pull(&theta, &kappa, &rest.gradient);
+
+    // The estimates of each extent, in the order of `Extent::ALL`.
+    let estimates = [&alone + &best * &eta, &alone + &plain * &eta, alone];
+    let extent = relaxed.extent();
+    let term = match extent {
+        Extent::Corrected => best,
+        Extent::Relaxed => plain,
+        Extent::Nothing => best.zeros_like(),
+    };
+    let gradient = estimates[extent as usize].check()?.clone();
+    let squares = estimates.map(|g| g.square().mean_all().reshape(1));
+    relaxed.see(Seen {
+        moved: rounding.met(),
+        squares: Tensor::concat(&squares.each_ref(), 0),
+    });
 
     let v = twice_mean(&gradient);
+    let by_eta = v.dot_from(&term, 0);
     let along = relaxation.push(&theta, &kappa, &v);
-    let weight = v * score;
-    let by_eta = by_z.dot_from(&along, 0) - (&weight * c).sum_all();
+    let weight = (v * score).sum_from(plates);
     let mut variance_gradient = vec![by_eta, temperature.zeros_like()];
-    variance_gradient.extend(rest.variance_gradient(&along, &weight.sum_from(plates))?);
+    variance_gradient.extend(rest.variance_gradient(&along, &weight)?);
     Ok(Estimate {
         cost: f,
         gradient,
@@ -104,14 +130,17 @@ struct Expansion {
     slope: Tensor,
     /// Second derivatives, times the direction.
     bend: Tensor,
-    /// Whether the slope is continuous.
-    smooth: bool,
 }
 
 impl Expansion {
-    fn new(cost: &dyn Cost, at: &Tensor, direction: &Tensor, temperature: &Tensor) -> Result<Self> {
-        let rounding = Rounding::default();
-        let (s, t) = (at.rounded(&rounding).leaf(), direction.leaf());
+    fn new(
+        cost: &dyn Cost,
+        at: &Tensor,
+        direction: &Tensor,
+        temperature: &Tensor,
+        rounding: &Rounding,
+    ) -> Result<Self> {
+        let (s, t) = (at.rounded(rounding).leaf(), direction.leaf());
         let value = cost.relaxed(&s.with_tangent(&t), temperature)?;
         // The tangent is linear in t: its reverse pass gives both the slope and what H does to t.
         let rate = value.tangent().unwrap_or_else(|| value.zeros_like());
@@ -121,7 +150,6 @@ impl Expansion {
             value: value.check()?.detach().unrounded(),
             slope: slope.unrounded(),
             bend: bend.unrounded(),
-            smooth: rounding.is_smooth(),
         })
     }
 }

@@ -11,9 +11,10 @@ use crate::tensor::Tensor;
 /// 1 − u (Dong et al. 2020). For blocks of coins; two evaluations.
 ///
 /// # Errors
-/// The cost's own, or shapes that do not fit.
+/// The cost's own, shapes that do not fit, or choices of another kind.
 pub fn disarm(problem: Problem<'_>, cost: &dyn Cost) -> Result<Estimate> {
-    let (relaxation, theta) = (problem.relaxation, problem.theta.detach());
+    problem.expect_coins("disarm")?;
+    let (relaxation, theta) = (problem.relaxation, problem.constant_theta()?);
     let draw = |u: &Tensor| relaxation.hard(&relaxation.relaxed(&theta, u));
     let (b, antithetic) = (draw(&problem.noise.u), draw(&-&problem.noise.u));
     let f = cost.drawn(&b)?;

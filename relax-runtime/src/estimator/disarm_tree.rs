@@ -17,9 +17,10 @@ use crate::tensor::Tensor;
 /// others, is the further noise, one tensor.
 ///
 /// # Errors
-/// The cost's own, shapes that do not fit, or no further noise.
+/// The cost's own, shapes that do not fit, choices of another kind, or no further noise.
 pub fn disarm_tree(problem: Problem<'_>, cost: &dyn Cost) -> Result<Estimate> {
-    let (relaxation, theta) = (problem.relaxation, problem.theta.detach());
+    problem.expect_categories("disarm_tree")?;
+    let (relaxation, theta) = (problem.relaxation, problem.constant_theta()?);
     let [v, ..] = &problem.noise.further[..] else {
         return Err(Error::Config {
             setting: "draws",

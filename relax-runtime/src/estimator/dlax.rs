@@ -4,6 +4,7 @@
 use super::problem::{pull, push};
 use super::relax::{surrogate_at_z, twice_mean};
 use super::site::{Coupling, Estimator, SiteClass, SiteState, SiteTask};
+use super::units::{in_units, value_in_units};
 use super::{Cost, Estimate, Problem, Relax, SurrogateKind};
 use crate::error::Result;
 use crate::surrogate::Surrogate;
@@ -16,7 +17,7 @@ use crate::tensor::Tensor;
 /// # Errors
 /// The cost's own, or shapes that do not fit.
 pub fn dlax(problem: Problem<'_>, cost: &dyn Cost, surrogate: &dyn Surrogate) -> Result<Estimate> {
-    let theta = problem.theta.detach();
+    let theta = problem.constant_theta()?;
     let problem = Problem {
         theta: &theta,
         ..problem
@@ -83,7 +84,10 @@ impl Estimator for Dlax {
         cost: &dyn Cost,
         state: &SiteState,
     ) -> Result<Option<Tensor>> {
-        surrogate_at_z(task.problem, cost, state.surrogate()).map(Some)
+        value_in_units(cost, state, |cost| {
+            surrogate_at_z(task.problem, cost, state.surrogate())
+        })
+        .map(Some)
     }
 
     fn estimate(
@@ -92,6 +96,8 @@ impl Estimator for Dlax {
         cost: &dyn Cost,
         state: &SiteState,
     ) -> Result<Estimate> {
-        dlax(task.problem, cost, state.surrogate())
+        in_units(cost, state, |cost| {
+            dlax(task.problem, cost, state.surrogate())
+        })
     }
 }

@@ -18,7 +18,7 @@ use crate::tensor::{Parameter, Tensor};
 /// # Errors
 /// The cost's own, shapes that do not fit, or no further noise.
 pub fn double_cv(problem: Problem<'_>, cost: &dyn Cost, alpha: f32) -> Result<Estimate> {
-    let theta = problem.theta.detach();
+    let theta = problem.constant_theta()?;
     let draws = problem.draws();
     let (mut costs, slopes) = costs_and_slopes(cost, &draws)?;
     let zero = theta.zeros_like();

@@ -20,7 +20,7 @@ pub const MOST_VALUES: usize = 1 << 20;
 /// # Errors
 /// If a row has more than [`MOST_VALUES`] values, the cost's own, or shapes that do not fit.
 pub fn enumerate(problem: Problem<'_>, cost: &dyn Cost) -> Result<Estimate> {
-    let theta = problem.theta.detach();
+    let theta = problem.constant_theta()?;
     let (relaxation, events) = (problem.relaxation, Events::of(&problem));
     if events.together() > MOST_VALUES {
         return Err(Error::Model(format!(

@@ -17,7 +17,7 @@ use crate::tensor::Tensor;
 /// # Errors
 /// The cost's own, or shapes that do not fit.
 pub fn gumbel_softmax(problem: Problem<'_>, cost: &dyn Cost, temperature: f32) -> Result<Estimate> {
-    let theta = problem.theta.detach();
+    let theta = problem.constant_theta()?;
     let (relaxation, u) = (problem.relaxation, &problem.noise.u);
     let f = cost.drawn(&relaxation.hard(&relaxation.relaxed(&theta, u)))?;
     let soft = soft(problem, temperature);

@@ -17,7 +17,7 @@ use crate::surrogate::VarianceGradient;
 /// # Errors
 /// The cost's own, or shapes that do not fit.
 pub fn indecater(problem: Problem<'_>, cost: &dyn Cost) -> Result<Estimate> {
-    let theta = problem.theta.detach();
+    let theta = problem.constant_theta()?;
     let (relaxation, events) = (problem.relaxation, Events::of(&problem));
     let b = relaxation.hard(&relaxation.relaxed(&theta, &problem.noise.u));
     let f = cost.drawn(&b)?;

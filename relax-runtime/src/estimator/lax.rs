@@ -2,6 +2,7 @@
 
 use super::continuous::drawn;
 use super::site::{Estimator, SiteClass, SiteState};
+use super::units::InUnits;
 use super::{ContinuousEstimate, ContinuousProblem, ContinuousTask, Cost, Relax, score_function};
 use crate::error::Result;
 use crate::surrogate::Surrogate;
@@ -95,6 +96,14 @@ impl Estimator for Lax {
         cost: &dyn Cost,
         state: &SiteState,
     ) -> Result<ContinuousEstimate> {
-        lax(task.problem, cost, state.surrogate())
+        let known = state.unit();
+        let unit = known.unwrap_or(1.0);
+        let mut estimate = lax(task.problem, &InUnits { cost, unit }, state.surrogate())?;
+        if known.is_none() {
+            estimate.variance_gradient = estimate.variance_gradient.zeroed();
+        }
+        estimate.cost = estimate.cost * unit;
+        estimate.gradients.iter_mut().for_each(|g| *g = &*g * unit);
+        Ok(estimate)
     }
 }

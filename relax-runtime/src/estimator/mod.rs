@@ -38,6 +38,7 @@ mod site;
 mod small;
 mod stein;
 mod straight_through;
+mod units;
 mod vimco;
 
 use std::rc::Rc;

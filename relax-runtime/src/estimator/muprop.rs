@@ -15,7 +15,7 @@ use crate::surrogate::VarianceGradient;
 /// # Errors
 /// The cost's own, or shapes that do not fit.
 pub fn muprop(problem: Problem<'_>, cost: &dyn Cost, temperature: f32) -> Result<Estimate> {
-    let theta = problem.theta.detach();
+    let theta = problem.constant_theta()?;
     let relaxation = problem.relaxation;
     let b = relaxation.hard(&relaxation.relaxed(&theta, &problem.noise.u));
     let f = cost.drawn(&b)?;

@@ -1,6 +1,7 @@
 //! NVIL: a network of what came before the choice as baseline (Mnih and Gregor 2014).
 
 use super::site::{Estimator, SiteClass, SiteState, SiteTask};
+use super::units::in_units;
 use super::{Cost, Estimate, Problem, Relax};
 use crate::error::Result;
 use crate::surrogate::Surrogate;
@@ -17,7 +18,7 @@ use crate::tensor::{Parameter, Tensor, grad};
 /// # Errors
 /// The cost's own, or shapes that do not fit.
 pub fn nvil(problem: Problem<'_>, cost: &dyn Cost, baseline: &dyn Surrogate) -> Result<Estimate> {
-    let theta = problem.theta.detach();
+    let theta = problem.constant_theta()?;
     let problem = Problem {
         theta: &theta,
         ..problem
@@ -87,6 +88,8 @@ impl Estimator for Nvil {
         cost: &dyn Cost,
         state: &SiteState,
     ) -> Result<Estimate> {
-        nvil(task.problem, cost, state.surrogate())
+        in_units(cost, state, |cost| {
+            nvil(task.problem, cost, state.surrogate())
+        })
     }
 }

@@ -1,5 +1,7 @@
 //! What an estimator is given, and what it returns.
 
+use std::panic::Location;
+
 use crate::dist::Relaxation;
 use crate::error::{Error, Result};
 use crate::surrogate::{CostAt, Surroundings, VarianceGradient};
@@ -60,6 +62,65 @@ impl<'a> Problem<'a> {
     pub fn rows(mut self) -> Self {
         self.plates = 1;
         self
+    }
+
+    /// θ as a constant, once the shapes of all that is given fit: what a function that estimates
+    /// starts with.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if there are more rows' axes than θ has beside its events, or if noise or
+    /// context have other shapes than they are to have.
+    #[track_caller]
+    pub(super) fn constant_theta(&self) -> Result<Tensor> {
+        let location = Location::caller();
+        let misfit = |problem: String, other: &Tensor| {
+            Err(Error::Shape {
+                op: "estimate",
+                problem,
+                shapes: vec![self.theta.shape(), other.shape()],
+                location,
+            })
+        };
+        let shape = self.theta.check()?.shape();
+        if self.plates + self.relaxation.event_rank() > shape.len() {
+            let problem = format!(
+                "θ needs {} axes of rows and {} of an event",
+                self.plates,
+                self.relaxation.event_rank()
+            );
+            return misfit(problem, self.theta);
+        }
+        let Noise { u, v, further } = self.noise;
+        for noise in std::iter::once(u).chain(v).chain(further) {
+            if noise.check()?.shape() != shape {
+                return misfit("noise needs the shape of θ".into(), noise);
+            }
+        }
+        if let Some(context) = self.context
+            && !context.check()?.shape().starts_with(&shape[..self.plates])
+        {
+            return misfit("the context needs the rows of θ".into(), context);
+        }
+        Ok(self.theta.detach())
+    }
+
+    /// An error unless the choices are coins.
+    pub(super) fn expect_coins(&self, estimator: &str) -> Result<()> {
+        self.expect_event_rank(0, estimator, "coins")
+    }
+
+    /// An error unless the choices are one-hot vectors.
+    pub(super) fn expect_categories(&self, estimator: &str) -> Result<()> {
+        self.expect_event_rank(1, estimator, "one-hot vectors")
+    }
+
+    fn expect_event_rank(&self, rank: usize, estimator: &str, kind: &str) -> Result<()> {
+        match self.relaxation.event_rank() == rank {
+            true => Ok(()),
+            false => Err(Error::Model(format!(
+                "`{estimator}` is for {kind}; use `relax` or `rloo`"
+            ))),
+        }
     }
 
     pub(super) fn surroundings(&self, cost: &'a CostAt<'a>) -> Surroundings<'a> {
@@ -183,7 +244,9 @@ pub trait Cost {
     fn relaxed(&self, draw: &Tensor, temperature: &Tensor) -> Result<Tensor>;
 }
 
-/// A cost that can be evaluated, and differentiated, between the values of the support.
+/// A cost that can be evaluated, and differentiated, between the values of the support. Estimators
+/// that take its slope for its changes refuse it where a comparison, `detach`, or a read on the host
+/// lies between the draw and the cost: they would be biased.
 pub fn differentiable(cost: impl Fn(&Tensor) -> Result<Tensor>) -> impl Cost {
     struct Differentiable<F>(F);
     impl<F: Fn(&Tensor) -> Result<Tensor>> Cost for Differentiable<F> {
@@ -194,7 +257,14 @@ pub fn differentiable(cost: impl Fn(&Tensor) -> Result<Tensor>) -> impl Cost {
             value_and_slope(&self.0, b)
         }
         fn relaxed(&self, draw: &Tensor, _: &Tensor) -> Result<Tensor> {
-            (self.0)(draw)
+            draw.unbroken(&self.0, || {
+                Error::Model(
+                    "the cost's slope does not tell how it changes with the draw: a comparison, \
+                     `detach`, or a read on the host lies between; use `black_box` with `rloo` or a \
+                     free-form surrogate"
+                        .into(),
+                )
+            })
         }
     }
     Differentiable(cost)

@@ -14,7 +14,7 @@ use crate::tensor::{Tensor, grad};
 /// # Errors
 /// The cost's own, or shapes that do not fit.
 pub fn reinforce(problem: Problem<'_>, cost: &dyn Cost, baseline: f32) -> Result<Estimate> {
-    let theta = problem.theta.detach();
+    let theta = problem.constant_theta()?;
     let b = problem
         .relaxation
         .hard(&problem.relaxation.relaxed(&theta, &problem.noise.u));

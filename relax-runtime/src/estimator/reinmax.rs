@@ -19,7 +19,7 @@ use crate::tensor::Tensor;
 /// # Errors
 /// The cost's own, or shapes that do not fit.
 pub fn reinmax(problem: Problem<'_>, cost: &dyn Cost, temperature: f32) -> Result<Estimate> {
-    let (theta, relaxation) = (problem.theta.detach(), problem.relaxation);
+    let (theta, relaxation) = (problem.constant_theta()?, problem.relaxation);
     let b = relaxation.hard(&relaxation.relaxed(&theta, &problem.noise.u));
     let f = cost.drawn(&b)?;
     let (_, slope) = slope(cost, &b, temperature)?;

@@ -6,6 +6,7 @@ use super::residual::known_part;
 use super::site::{
     Coupling, Estimator, NETWORK, RELAXED, SiteClass, SiteState, SiteTask, check_relaxed_cost,
 };
+use super::units::{in_units, value_in_units};
 use super::{Cost, Estimate, Problem, corrected};
 use crate::error::{Error, Result};
 use crate::nn::Activation;
@@ -21,7 +22,7 @@ use crate::tensor::{Device, Tensor};
 /// # Errors
 /// The cost's own, or shapes that do not fit.
 pub fn relax(problem: Problem<'_>, cost: &dyn Cost, surrogate: &dyn Surrogate) -> Result<Estimate> {
-    let theta = problem.theta.detach();
+    let theta = problem.constant_theta()?;
     let problem = Problem {
         theta: &theta,
         ..problem
@@ -372,11 +373,9 @@ impl Estimator for Relax {
         cost: &dyn Cost,
         state: &SiteState,
     ) -> Result<Option<Tensor>> {
-        let c = surrogate_at_z(task.problem, cost, state.surrogate())?;
-        if self.kind(task.class) == SurrogateKind::Sum {
-            return Ok(Some(c));
-        }
-        let c = c * state.unit().unwrap_or(1.0);
+        let c = value_in_units(cost, state, |cost| {
+            surrogate_at_z(task.problem, cost, state.surrogate())
+        })?;
         let q = state.quadratic().map(|q| known_part(&task.problem, q));
         Ok(Some(match q {
             Some(q) => c + q?,
@@ -393,10 +392,14 @@ impl Estimator for Relax {
         if self.corrects(task.class)
             && let Some((relaxed, network)) = state.relaxed_and_rest()
         {
-            return corrected(task.problem, cost, relaxed, &network);
+            return in_units(cost, state, |cost| {
+                corrected(task.problem, cost, relaxed, &network)
+            });
         }
         if self.kind(task.class) == SurrogateKind::Sum {
-            return relax(task.problem, cost, state.surrogate());
+            return in_units(cost, state, |cost| {
+                relax(task.problem, cost, state.surrogate())
+            });
         }
         free_form(task.problem, cost, state)
     }

@@ -16,6 +16,7 @@ use crate::tensor::Tensor;
 /// # Errors
 /// The cost's own, shapes that do not fit, or no further noise.
 pub fn rloo(problem: Problem<'_>, cost: &dyn Cost) -> Result<Estimate> {
+    problem.constant_theta()?;
     leave_one_out(problem, cost, &problem.draws())
 }
 

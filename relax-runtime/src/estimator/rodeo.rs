@@ -24,7 +24,7 @@ use crate::tensor::{Tensor, grad};
 /// # Errors
 /// The cost's own, shapes that do not fit, or no further noise.
 pub fn rodeo(problem: Problem<'_>, cost: &dyn Cost, network: &SteinNetwork) -> Result<Estimate> {
-    let theta = problem.theta.detach();
+    let theta = problem.constant_theta()?;
     let draws = problem.draws();
     let (mut costs, slopes) = costs_and_slopes(cost, &draws)?;
     let rows: usize = theta.shape().iter().take(problem.plates).product();

@@ -354,14 +354,18 @@ impl SiteState {
         self.baseline.update(mean);
     }
 
-    /// How far past costs lay from the baseline; nothing before there were some, or if all were the
-    /// same.
+    /// How far past costs lay from the baseline; nothing before there were a few, or if all were the
+    /// same. The distance of the very first tells little: in a unit that is far too small a single
+    /// large gradient would fill Adam's memory for thousands of steps.
     pub(super) fn unit(&self) -> Option<f32> {
+        /// Of the average that is known after ten steps.
+        const LEAST_WEIGHT: f64 = 9.5 * (1.0 - SiteState::SPREAD_DECAY);
         /// Of the baseline: what is less is the rounding of what was taken off.
         const ROUNDING: f64 = 1e-12;
         let least = ROUNDING * self.baseline.value().abs();
         let distance = self.spread.value().sqrt().max(least) as f32;
-        (self.spread.value() > 0.0 && distance.is_normal()).then_some(distance)
+        let [_, weight] = self.spread.state();
+        (weight > LEAST_WEIGHT && distance.is_normal()).then_some(distance)
     }
 
     /// The surrogate.
@@ -389,13 +393,32 @@ impl SiteState {
     }
 
     /// The part of the surrogate whose expectation is known, if there is one.
-    pub(crate) fn quadratic(&self) -> Option<&Quadratic> {
+    pub(super) fn quadratic(&self) -> Option<&Quadratic> {
         self.quadratic.as_ref()
     }
 
-    /// The same, to be restored.
-    pub(crate) fn quadratic_mut(&mut self) -> Option<&mut Quadratic> {
-        self.quadratic.as_mut()
+    /// What was learned beside the parameters and averages of costs, to be saved.
+    pub(crate) fn learned(&self) -> Vec<f64> {
+        let quadratic = self.quadratic.as_ref().map(Quadratic::state);
+        let relaxed = self.surrogate.relaxed_cost().map(RelaxedCost::state);
+        [quadratic, relaxed]
+            .into_iter()
+            .flatten()
+            .flatten()
+            .collect()
+    }
+
+    /// Goes on from saved numbers, and returns those that are left over; nothing if there are too
+    /// few.
+    pub(crate) fn restore_learned<'a>(&mut self, saved: &'a [f64]) -> Option<&'a [f64]> {
+        let rest = match &mut self.quadratic {
+            Some(quadratic) => quadratic.restore(saved)?,
+            None => saved,
+        };
+        match self.surrogate.relaxed_cost() {
+            Some(relaxed) => relaxed.restore(rest),
+            None => Some(rest),
+        }
     }
 
     /// Whether the surrogate computes what it learns from.
@@ -413,11 +436,15 @@ impl SiteState {
         &self.optimizer
     }
 
-    /// Moves the parameters against the gradient of the variance.
+    /// Moves the parameters against the gradient of the variance, and learns what else the last
+    /// estimate tells of the surrogate.
     ///
     /// # Errors
     /// If the gradients do not fit the parameters.
     pub fn train(&mut self, variance_gradient: &VarianceGradient) -> Result<()> {
+        if let Some(relaxed) = self.surrogate.relaxed_cost() {
+            relaxed.learn_from_last_in(self.unit().unwrap_or(1.0))?;
+        }
         if self.parameters.len() != variance_gradient.len() {
             return Err(Error::Autodiff(
                 "learned parameters and gradient differ in length".into(),

@@ -237,11 +237,11 @@ mod tests {
             });
             let noise = self.noise(&mut stream)?;
             let mut states = [self.state(&noise, form)?, self.state(&noise, form)?];
-            for step in 0..12 {
+            for step in 0..24 {
                 let noise = self.noise(&mut stream)?;
                 let learns = step != 5;
                 states.iter().for_each(|state| state.learn(learns));
-                assert_eq!(states[0].unit().is_some(), step > 1, "both are met");
+                assert_eq!(states[0].unit().is_some(), step > 11, "both are met");
                 let own = estimate(self.problem(&noise), &cost, &states[0])?.expect("small");
                 let other = of_tensors(self.problem(&noise), &cost, &states[1])?;
                 assert_same(&own, &other)?;

@@ -31,7 +31,7 @@ pub fn straight_through(
     through: Through,
     temperature: f32,
 ) -> Result<Estimate> {
-    let (theta, relaxation) = (problem.theta.detach(), problem.relaxation);
+    let (theta, relaxation) = (problem.constant_theta()?, problem.relaxation);
     let b = relaxation.hard(&relaxation.relaxed(&theta, &problem.noise.u));
     let f = cost.drawn(&b)?;
     let (_, slope) = slope(cost, &b, temperature)?;

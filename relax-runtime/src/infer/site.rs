@@ -17,7 +17,7 @@ use crate::estimator::{
 };
 use crate::model::ParamStore;
 use crate::report::{GradientMoments, SiteReport};
-use crate::surrogate::{Quadratic, RelaxedCost, VarianceGradient};
+use crate::surrogate::{RelaxedCost, VarianceGradient};
 use crate::tensor::Tensor;
 
 /// A site that has been met.
@@ -370,13 +370,11 @@ impl Site {
             }
             let unused = "which the site's surrogate does not have";
             let fitted = fitted_all(&saved.surrogate, state.parameters(), unused)?;
-            let numbers = state
-                .quadratic()
-                .map_or(0, |quadratic| quadratic.state().len());
-            if numbers != saved.quadratic.len() {
+            let numbers = state.learned().len();
+            if numbers != saved.learned.len() {
                 return Err(refused(format!(
-                    "its quadratic form has {} numbers, the site's has {numbers}",
-                    saved.quadratic.len()
+                    "its surrogate has learned {} numbers, the site's learns {numbers}",
+                    saved.learned.len()
                 )));
             }
             let [sum, weight, square_sum, square_weight] = saved.costs[..] else {
@@ -389,9 +387,7 @@ impl Site {
             state.optimizer_mut().restore(saved.memory);
             state.baseline.restore([sum, weight]);
             state.spread.restore([square_sum, square_weight]);
-            if let Some(quadratic) = state.quadratic_mut() {
-                quadratic.restore(&saved.quadratic);
-            }
+            state.restore_learned(&saved.learned);
             self.moments = GradientMoments::restored(&saved.moments);
         }
         if let Some(cost) = self.first_cost.take()
@@ -409,14 +405,13 @@ impl Site {
             return Ok(None);
         };
         let costs = [state.baseline.state(), state.spread.state()];
-        let quadratic = state.quadratic().map(Quadratic::state);
         Ok(Some(SavedSite {
             estimator: self.estimator.name().to_owned(),
             class: self.class,
             surrogate: save_all(state.parameters())?,
             memory: state.optimizer().state(),
             costs: costs.into_iter().flatten().collect(),
-            quadratic: quadratic.unwrap_or_default(),
+            learned: state.learned(),
             moments: self.moments.state().collect(),
         }))
     }

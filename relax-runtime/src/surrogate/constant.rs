@@ -2,7 +2,7 @@
 
 use super::{Surrogate, Surroundings};
 use crate::error::Result;
-use crate::tensor::{Device, Parameter, Shape, Tensor};
+use crate::tensor::{Device, Parameter, Tensor};
 
 /// c(z) = a: a learned baseline.
 #[derive(Clone, Debug)]
@@ -23,7 +23,7 @@ impl Constant {
 
 impl Surrogate for Constant {
     fn value(&self, z: &Tensor, around: Surroundings<'_>) -> Result<Tensor> {
-        let rows = Shape::try_from(&z.shape()[..around.plates])?;
+        let rows = z.shape().leading(around.plates);
         // With 0 z, so that there is a derivative by z, which is zero.
         Ok(self.0.get().broadcast_to(rows) + (z * 0.0).sum_from(around.plates))
     }

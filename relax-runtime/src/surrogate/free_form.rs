@@ -6,7 +6,7 @@ use super::{Linearization, Surrogate, Surroundings, VarianceGradient};
 use crate::error::Result;
 use crate::nn::{Activation, Linear};
 use crate::random::Stream;
-use crate::tensor::{Device, Parameter, Shape, Tensor};
+use crate::tensor::{Device, Parameter, Tensor};
 
 /// r_ρ(z, h): a perceptron that looks at the relaxed sample z and at h, what came before the site
 /// (its parameters θ and the site's context). It starts at zero.
@@ -133,7 +133,7 @@ impl Surrogate for FreeForm {
                 _ => layer.forward(&self.activation.apply(&x)),
             };
         }
-        Ok(x.reshape(Shape::try_from(&z.shape()[..around.plates])?))
+        Ok(x.reshape(z.shape().leading(around.plates)))
     }
 
     fn parameters(&self) -> Vec<Parameter> {
@@ -177,7 +177,7 @@ impl Surrogate for FreeForm {
             deltas.insert(0, self.activation.times_slope(&back, &inputs[i]));
         }
         let gradient = deltas[0].matmul_nt(&layers[0].weight).reshape(shape);
-        let value = value.reshape(Shape::try_from(&shape[..around.plates])?);
+        let value = value.reshape(shape.leading(around.plates));
         value.check()?;
         gradient.check()?;
         let train = move |along: &Tensor, weight: &Tensor| {

@@ -2,6 +2,8 @@
 
 mod constant;
 mod free_form;
+mod guard;
+mod kinks;
 mod layers;
 mod pausable;
 mod quadratic;
@@ -15,9 +17,11 @@ use std::fmt::Debug;
 
 pub use constant::Constant;
 pub use free_form::FreeForm;
+pub(crate) use guard::Extent;
 pub(crate) use pausable::Pausable;
 pub(crate) use quadratic::Quadratic;
 pub use relaxed_cost::RelaxedCost;
+pub(crate) use relaxed_cost::Seen;
 pub(crate) use small::cut;
 pub use sum::Sum;
 pub use variance_gradient::VarianceGradient;

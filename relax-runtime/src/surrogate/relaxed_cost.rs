@@ -1,8 +1,13 @@
 //! The relaxed cost as surrogate: what REBAR uses.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::guard::{Extent, Guard};
+use super::kinks::Kinks;
 use super::{Linearization, Surrogate, Surroundings};
 use crate::error::Result;
-use crate::tensor::{Device, Parameter, Tensor, grad};
+use crate::tensor::{Device, Parameter, Rounding, Shape, Tensor, grad};
 
 /// c(z) = η f(σ(z/λ)) with learned scale η and temperature λ (Tucker et al.
 /// 2017). λ is kept positive as the exponential of its logarithm.
@@ -10,6 +15,25 @@ use crate::tensor::{Device, Parameter, Tensor, grad};
 pub struct RelaxedCost {
     scale: Parameter,
     log_temperature: Parameter,
+    past: Rc<RefCell<Past>>,
+}
+
+/// What past estimates with a corrected relaxed cost have told.
+#[derive(Debug, Default)]
+struct Past {
+    kinks: Kinks,
+    guard: Guard,
+    /// The last estimate, of which nothing was learned yet.
+    last: Option<Seen>,
+}
+
+/// What an estimate with a corrected relaxed cost tells.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    /// How far the arguments of the cost's kinks moved.
+    pub(crate) moved: Vec<Tensor>,
+    /// Mean squares of the estimates with each of [`Extent::ALL`], one after the other.
+    pub(crate) squares: Tensor,
 }
 
 impl RelaxedCost {
@@ -18,7 +42,72 @@ impl RelaxedCost {
         Self {
             scale: Parameter::new(Tensor::full([], eta, device)),
             log_temperature: Parameter::new(Tensor::full([], temperature.ln(), device)),
+            past: Rc::default(),
         }
+    }
+
+    /// Learns from the last estimate of [`corrected`](crate::estimator::corrected()) how wide the
+    /// cost's kinks are to be rounded off, and whether the correction pays. What is learned counts
+    /// from the next estimate on, so that no estimate depends on it and on its own draw; clones
+    /// share it.
+    ///
+    /// # Errors
+    /// If a device cannot be read.
+    pub fn learn_from_last(&self) -> Result<()> {
+        self.learn_from_last_in(1.0)
+    }
+
+    /// The same where the cost was in this unit, which changes from step to step.
+    pub(crate) fn learn_from_last_in(&self, unit: f32) -> Result<()> {
+        let mut past = self.past.borrow_mut();
+        if let Some(Seen { moved, squares }) = past.last.take() {
+            past.kinks.learn(&moved)?;
+            if let [corrected, relaxed, nothing] = squares.peek()?[..] {
+                let square = f64::from(unit).powi(2);
+                past.guard.learn([corrected, relaxed, nothing], square);
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps what an estimate tells, to learn from.
+    pub(crate) fn see(&self, seen: Seen) {
+        self.past.borrow_mut().last = Some(seen);
+    }
+
+    /// The rounding of the cost's kinks in the next evaluation, whose tensors start with these rows.
+    ///
+    /// # Errors
+    /// If the device cannot hold it.
+    pub(crate) fn rounding(&self, rows: Shape, device: &Device) -> Result<Rounding> {
+        self.past.borrow().kinks.rounding(rows, device)
+    }
+
+    /// How much of the corrected relaxed cost has paid.
+    pub(crate) fn extent(&self) -> Extent {
+        self.past.borrow().guard.extent()
+    }
+
+    /// What was learned of the correction, to be saved.
+    pub(crate) fn state(&self) -> Vec<f64> {
+        let past = self.past.borrow();
+        let mut state = past.guard.state().to_vec();
+        state.extend(past.kinks.state());
+        state
+    }
+
+    /// Goes on from saved numbers, and returns those that are left over; nothing if they are too
+    /// few.
+    pub(crate) fn restore<'a>(&self, saved: &'a [f64]) -> Option<&'a [f64]> {
+        let (guard, kinks) = saved.split_first_chunk()?;
+        let guard = Guard::restored(*guard)?;
+        let (kinks, rest) = Kinks::restored(kinks)?;
+        *self.past.borrow_mut() = Past {
+            kinks,
+            guard,
+            last: None,
+        };
+        Some(rest)
     }
 
     /// Scale η and temperature λ.
@@ -45,6 +134,7 @@ impl RelaxedCost {
             log_temperature: self
                 .log_temperature
                 .named(&format!("{name}.log_temperature")),
+            past: self.past,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Surrogate, Surroundings};
 use crate::error::Result;
-use crate::tensor::{Parameter, Shape, Tensor};
+use crate::tensor::{Parameter, Tensor};
 
 /// c(z) = 0.
 #[derive(Clone, Copy, Debug, Default)]
@@ -10,10 +10,7 @@ pub struct Zero;
 
 impl Surrogate for Zero {
     fn value(&self, z: &Tensor, around: Surroundings<'_>) -> Result<Tensor> {
-        Ok(Tensor::zeros(
-            Shape::try_from(&z.shape()[..around.plates])?,
-            &z.device(),
-        ))
+        Ok(Tensor::zeros(z.shape().leading(around.plates), &z.device()))
     }
 
     fn parameters(&self) -> Vec<Parameter> {

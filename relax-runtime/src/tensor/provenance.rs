@@ -4,7 +4,9 @@ use std::cell::Cell;
 use std::ops::Deref;
 use std::rc::Rc;
 
+use super::Tensor;
 use super::rounding::Rounding;
+use crate::error::{Error, Result};
 
 /// A set of sites, by their index in a run.
 ///
@@ -28,6 +30,13 @@ impl SiteSet {
     pub fn insert(&mut self, index: usize) {
         let (word, bit) = Self::bit(index);
         self.0[word] |= bit;
+    }
+
+    /// The set without a site.
+    fn without(mut self, index: usize) -> Self {
+        let (word, bit) = Self::bit(index);
+        self.0[word] &= !bit;
+        self
     }
 
     /// Sites of either set.
@@ -131,10 +140,48 @@ impl Provenance {
     }
 }
 
+impl Tensor {
+    /// f of the tensor, or an error if the derivative of f does not tell how f changes with it: a
+    /// comparison, a constant, or a read on the host came between.
+    pub(crate) fn unbroken(
+        &self,
+        f: impl FnOnce(&Tensor) -> Result<Tensor>,
+        error: impl FnOnce() -> Error,
+    ) -> Result<Tensor> {
+        /// Stands for the tensor as if it were a site of its own.
+        const SELF: usize = usize::MAX;
+        let (known, reads) = (self.provenance(), Rc::<Cell<SiteSet>>::default());
+        let mut sites = self.sites();
+        sites.insert(SELF);
+        let out = f(&self.with_provenance(Provenance::from(Origin {
+            sites,
+            severed: self.severed_sites().without(SELF),
+            reads: Rc::clone(&reads),
+            rounding: self.rounding().cloned(),
+        })))?;
+        if out.severed_sites().contains(SELF) || reads.get().contains(SELF) {
+            return Err(error());
+        }
+        if let Some(known) = known {
+            known.reads.set(known.reads.get().union(reads.get()));
+        }
+        Ok(match out.provenance() {
+            None => out,
+            Some(found) => out.with_provenance(Provenance::from(Origin {
+                sites: found.sites.without(SELF),
+                reads: match known {
+                    Some(known) if Rc::ptr_eq(&found.reads, &reads) => Rc::clone(&known.reads),
+                    _ => Rc::clone(&found.reads),
+                },
+                ..Origin::clone(found)
+            })),
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tensor::Tensor;
 
     fn site(index: usize, value: f32, reads: &Rc<Cell<SiteSet>>) -> Tensor {
         let mut sites = SiteSet::EMPTY;

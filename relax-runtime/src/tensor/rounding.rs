@@ -1,26 +1,89 @@
 //! Rounding off the kinks of a computation, so that its derivative is continuous.
 //!
 //! A tensor that is [rounded](Tensor::rounded), and whatever is computed from it, takes smooth
-//! functions in place of |x|, max(x, 0) and their kin. Operations that jump, or have kinks which
-//! are not rounded off, say so.
+//! functions in place of |x|, max(x, 0) and their kin: where x moves at all, and how far it usually
+//! moves is known, since that is what the width of a rounded kink is measured by. Operations that
+//! jump, or have kinks which are not rounded off, say so.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use super::provenance::Origin;
-use super::{Provenance, SiteSet, Tensor};
+use super::{Provenance, Shape, SiteSet, Tensor};
 
-/// Width of a rounded kink: where |x| is much larger, nothing changes.
-const WIDTH: f32 = 0.1;
+/// Width of a rounded kink, in units of how far its argument moves: where |x| is much larger than
+/// the width, nothing changes.
+const WIDTH: f32 = 1.0;
 
-/// One computation whose kinks are rounded off.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Rounding(Rc<Cell<bool>>);
+/// One computation whose kinks are rounded off. Its first point has a tangent, which says how its
+/// numbers are about to move.
+#[derive(Clone, Debug)]
+pub(crate) struct Rounding(Rc<Course>);
+
+#[derive(Debug)]
+struct Course {
+    /// Leading axes of the computation's tensors that are independent rows.
+    rows: Shape,
+    /// How far the argument of each kink moves, kinks in the order in which they are met.
+    known: Vec<Tensor>,
+    /// The same as it is met now.
+    met: RefCell<Vec<Tensor>>,
+    rough: Cell<bool>,
+}
 
 impl Rounding {
-    /// Whether its derivative is continuous, as far as it has come.
+    /// Of a computation in which the arguments of kinks, in the order in which they are met, move
+    /// by what is `known`: one number a number of a row, or a single one. Kinks of which nothing is
+    /// known stay.
+    pub(crate) fn new(rows: Shape, known: Vec<Tensor>) -> Self {
+        Self(Rc::new(Course {
+            rows,
+            known,
+            met: RefCell::default(),
+            rough: Cell::new(false),
+        }))
+    }
+
+    /// Whether the derivative is continuous, as far as the computation has come.
     pub(crate) fn is_smooth(&self) -> bool {
-        !self.0.get()
+        !self.0.rough.get()
+    }
+
+    /// How far the arguments of all kinks have moved: the mean of |ẋ|, over the rows where a tensor
+    /// has them and is not large, and else over all of its numbers.
+    pub(crate) fn met(&self) -> Vec<Tensor> {
+        self.0.met.borrow().clone()
+    }
+
+    /// Width at a kink whose argument is x; nothing where x does not move, or where it is not known
+    /// how far.
+    fn width(&self, x: &Tensor) -> Option<Tensor> {
+        /// More numbers than these in a row count as one.
+        const MOST: usize = 1 << 12;
+        /// Whose square is still a normal number.
+        const LEAST: f32 = 1e-18;
+        let Course {
+            rows, known, rough, ..
+        } = &*self.0;
+        let moved = x.tangent()?.unrounded().abs();
+        let (count, shape) = (rows.numel(), x.shape());
+        let of_rows = shape.starts_with(rows) && shape.numel() <= MOST * count;
+        let moved = match of_rows {
+            true => moved.reshape([count, shape.numel() / count.max(1)]).mean(0),
+            false => moved.mean_all().reshape(1),
+        };
+        let mut met = self.0.met.borrow_mut();
+        let known = known.get(met.len()).filter(|k| k.len() == moved.len());
+        met.push(moved);
+        let Some(known) = known else {
+            rough.set(true);
+            return None;
+        };
+        let width = (known * WIDTH).clamp(LEAST, LEAST.recip());
+        Some(match of_rows {
+            true => width.reshape(Shape::try_from(&shape[rows.rank()..]).ok()?),
+            false => width.reshape([]),
+        })
     }
 }
 
@@ -56,15 +119,15 @@ impl Tensor {
 
     /// Says that what is computed next from the tensor jumps or has a kink.
     pub(super) fn mark_rough(&self) {
-        if let Some(Rounding(rough)) = self.rounding() {
-            rough.set(true);
+        if let Some(Rounding(course)) = self.rounding() {
+            course.rough.set(true);
         }
     }
 
     /// √(x² + w²) in place of |x|, where kinks are rounded off.
     pub(super) fn rounded_abs(&self) -> Option<Tensor> {
-        self.rounding()?;
-        Some((self.square() + WIDTH * WIDTH).sqrt())
+        let width = self.rounding()?.width(self)?;
+        Some((self.square() + width.square()).sqrt())
     }
 
     /// In place of max(x, 0): half of x and the rounded |x|.
@@ -109,17 +172,27 @@ mod tests {
         ("minimum", |x| Tensor::scalar(0.0).minimum(x)),
     ];
 
-    fn slopes(op: Op, x: &[f32], rounding: Option<&Rounding>) -> crate::Result<Vec<f32>> {
+    /// Where the arguments of up to three kinks, `numbers` each, are known to move by 1.
+    fn rounding(numbers: usize) -> Rounding {
+        let known = Tensor::from_slice(&vec![1.0; numbers]);
+        Rounding::new(Shape::from([]), vec![known; 3])
+    }
+
+    fn moving(x: &[f32]) -> Tensor {
         let x = Tensor::from_slice(x);
-        let x = rounding.map_or_else(|| x.clone(), |rounding| x.rounded(rounding));
-        let moved = op(&x.with_tangent(&x.ones_like()));
+        x.with_tangent(&x.ones_like())
+    }
+
+    fn slopes(op: Op, x: &[f32], rounding: Option<&Rounding>) -> crate::Result<Vec<f32>> {
+        let x = moving(x);
+        let moved = op(&rounding.map_or_else(|| x.clone(), |rounding| x.rounded(rounding)));
         moved.tangent().map_or(Ok(Vec::new()), |t| t.to_vec())
     }
 
     #[test]
     fn slopes_do_not_jump() -> crate::Result<()> {
         for (name, op) in KINKED {
-            let rounding = Rounding::default();
+            let rounding = rounding(2);
             let sides = slopes(op, &[-1e-3, 1e-3], Some(&rounding))?;
             assert!((sides[1] - sides[0]).abs() < 0.05, "{name}: {sides:?}");
             assert!(rounding.is_smooth(), "{name}");
@@ -132,11 +205,72 @@ mod tests {
     #[test]
     fn nothing_changes_far_from_kinks() -> crate::Result<()> {
         for (name, op) in KINKED {
-            let rounding = Rounding::default();
-            let x = Tensor::from_slice(&[-9.0, -2.0, 2.0, 9.0]);
-            let (sharp, smooth) = (op(&x).to_vec()?, op(&x.rounded(&rounding)).to_vec()?);
-            for (sharp, smooth) in sharp.iter().zip(&smooth) {
-                assert!((sharp - smooth).abs() < 3e-3, "{name}: {sharp} {smooth}");
+            let x = moving(&[-90.0, -20.0, 20.0, 90.0]);
+            let smooth = op(&x.rounded(&rounding(4))).to_vec()?;
+            for (sharp, smooth) in op(&x).to_vec()?.iter().zip(&smooth) {
+                let distance = (sharp - smooth).abs();
+                assert!(distance < 0.1 * WIDTH * WIDTH, "{name}: {sharp} {smooth}");
+            }
+        }
+        Ok(())
+    }
+
+    /// In other units the same function is the same function.
+    #[test]
+    fn widths_follow_the_unit() -> crate::Result<()> {
+        let known = |scale| vec![Tensor::from_slice(&[0.7 * scale, 2.0 * scale]); 2];
+        let values = |op: Op, scale: f32| {
+            let x = Tensor::from_slice(&[0.3, -0.5]);
+            let x = x.with_tangent(&x.ones_like());
+            let x = x.rounded(&Rounding::new(Shape::from([]), known(scale)));
+            (op(&(x * scale)) / scale).to_vec()
+        };
+        let ops: [(&str, Op); 3] = [
+            ("abs", |x| x.abs()),
+            ("relu", |x| x.relu()),
+            ("leaky_relu", |x| x.leaky_relu(0.2)),
+        ];
+        for (name, op) in ops {
+            let expected = values(op, 1.0)?;
+            for scale in [1e-6, 1e6] {
+                for (found, expected) in values(op, scale)?.iter().zip(&expected) {
+                    let distance = (found - expected).abs();
+                    assert!(distance < 1e-5, "{name}, {scale}: {found} {expected}");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Each number of a row has a width of its own, where a tensor starts with the rows.
+    #[test]
+    fn what_moves_is_measured() -> crate::Result<()> {
+        let rounding = Rounding::new(Shape::from([2]), Vec::new());
+        let x = Tensor::from_slice(&[1.0, 2.0, 3.0, 4.0]).reshape([2, 2]);
+        let t = Tensor::from_slice(&[1.0, -2.0, -3.0, 6.0]).reshape([2, 2]);
+        let x = x.with_tangent(&t).rounded(&rounding);
+        x.relu();
+        x.sum(0).abs();
+        Tensor::from_slice(&[1.0]).rounded(&rounding).relu();
+        let met = rounding.met();
+        assert_eq!(met.len(), 2, "a constant does not move");
+        assert_eq!(met[0].to_vec()?, [2.0, 4.0]);
+        assert_eq!(met[1].to_vec()?, [3.0]);
+        assert!(!rounding.is_smooth(), "nothing is known yet");
+        Ok(())
+    }
+
+    #[test]
+    fn what_does_not_move_stays_as_it_is() -> crate::Result<()> {
+        let still = Tensor::from_slice(&[0.0, 2.0]);
+        let still = still.with_tangent(&still.zeros_like());
+        let known = vec![still.zeros_like(); 3];
+        for (name, op) in KINKED {
+            let rounding = Rounding::new(Shape::from([]), known.clone());
+            let rounded = op(&still.rounded(&rounding));
+            assert!(rounding.is_smooth(), "{name}");
+            for (rounded, sharp) in rounded.to_vec()?.iter().zip(op(&still).to_vec()?) {
+                assert!((rounded - sharp).abs() < 1e-6, "{name}: {rounded} {sharp}");
             }
         }
         Ok(())
@@ -152,8 +286,8 @@ mod tests {
             ("argmax", |x| x.argmax(0)),
         ];
         for (name, op) in jumps {
-            let rounding = Rounding::default();
-            let x = Tensor::from_slice(&[0.0, 1.0]).rounded(&rounding);
+            let rounding = rounding(2);
+            let x = moving(&[0.0, 1.0]).rounded(&rounding);
             let inner = (&x * 2.0).exp();
             assert!(rounding.is_smooth(), "{name}");
             op(&inner);

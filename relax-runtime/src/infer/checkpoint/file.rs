@@ -243,7 +243,7 @@ fn add_sites(blobs: &mut BTreeMap<String, Blob>, group: &str, sites: &SavedSites
         add_memory(blobs, &part("memory"), &site.memory);
         for (average, numbers) in [
             ("costs", &site.costs),
-            ("quadratic", &site.quadratic),
+            ("learned", &site.learned),
             ("moments", &site.moments),
         ] {
             blobs.insert(part(average), Blob::f64(numbers));
@@ -364,7 +364,7 @@ impl<'a> Reader<'a> {
                 memory: self.memory(&part("memory"), &site.updates, &[&surrogate])?,
                 surrogate,
                 costs: self.f64s(&part("costs"))?,
-                quadratic: self.f64s(&part("quadratic"))?,
+                learned: self.f64s(&part("learned"))?,
                 moments: self.f64s(&part("moments"))?,
             };
             Ok((name, saved))

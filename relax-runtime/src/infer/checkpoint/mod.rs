@@ -56,8 +56,8 @@ pub(super) struct SavedSite {
     pub(super) memory: BTreeMap<String, Memory>,
     /// Running averages of costs, in the order in which the site writes them.
     pub(super) costs: Vec<f64>,
-    /// The surrogate's quadratic form; empty where it has none.
-    pub(super) quadratic: Vec<f64>,
+    /// What the surrogate has learned beside its parameters, such as a quadratic form.
+    pub(super) learned: Vec<f64>,
     /// Running moments of the gradient.
     pub(super) moments: Vec<f64>,
 }
