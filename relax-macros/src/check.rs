@@ -273,7 +273,9 @@ impl Settled {
     fn has(&self, sites: &[&mut Site], site: usize, name: &str) -> bool {
         let others = self.0.get(name).map_or(&[][..], Vec::as_slice);
         let place = &sites[site].place;
-        others.iter().any(|&other| !sites[other].place.excludes(place))
+        others
+            .iter()
+            .any(|&other| !sites[other].place.excludes(place))
     }
 }
 

@@ -19,7 +19,11 @@ pub fn model(model: &Model) -> TokenStream {
     let function = &model.function;
     let runtime = &model.options.runtime;
     let construction = writer.construction();
-    let signature = constructor(&function.sig, &Output::of(&function.sig, runtime).output, runtime);
+    let signature = constructor(
+        &function.sig,
+        &Output::of(&function.sig, runtime).output,
+        runtime,
+    );
     let (attributes, visibility) = (&function.attrs, &function.vis);
     let test = model.options.check.as_ref();
     let test = test.map(|check| self::test(check, &function.sig, runtime));
@@ -309,14 +313,21 @@ impl Writer<'_> {
             }
             Kind::Observe { dist, value } => {
                 let (dist, value) = (self.dist(dist), self.fill_all(value));
-                self.answer(span, quote_spanned!(span=> #context.observe(#info, #dist, #value)))
+                self.answer(
+                    span,
+                    quote_spanned!(span=> #context.observe(#info, #dist, #value)),
+                )
             }
             Kind::Param(init) => {
                 let init = self.fill_all(init);
                 let (site, found) = (Ident::new("__site", span), Ident::new("__found", span));
-                let known = quote_spanned!(span=> #context.param(::core::clone::Clone::clone(&#site)));
+                let known =
+                    quote_spanned!(span=> #context.param(::core::clone::Clone::clone(&#site)));
                 let known = self.answer(span, known);
-                let new = self.answer(span, quote_spanned!(span=> #context.new_param(#site, #init)));
+                let new = self.answer(
+                    span,
+                    quote_spanned!(span=> #context.new_param(#site, #init)),
+                );
                 quote_spanned! {span=>
                     let #site = #info;
                     match #known {
@@ -362,7 +373,10 @@ impl Writer<'_> {
             }
             None => quote_spanned!(span=> ::core::option::Option::None),
         };
-        let entered = self.answer(span, quote_spanned!(span=> #context.plate(#info, #rows, #total)));
+        let entered = self.answer(
+            span,
+            quote_spanned!(span=> #context.plate(#info, #rows, #total)),
+        );
         let body = self.fill_all(&plate.body);
         quote_spanned! {span=>
             let #guard = #entered;

@@ -429,8 +429,12 @@ fn cfgs(statement: &Stmt) -> Vec<String> {
         Stmt::Macro(call) => &call.attrs,
         _ => &[],
     };
-    let conditions = attributes.iter().filter(|attribute| attribute.path().is_ident("cfg"));
-    conditions.map(|cfg| cfg.to_token_stream().to_string()).collect()
+    let conditions = attributes
+        .iter()
+        .filter(|attribute| attribute.path().is_ident("cfg"));
+    conditions
+        .map(|cfg| cfg.to_token_stream().to_string())
+        .collect()
 }
 
 fn is_model(attributes: &[Attribute]) -> bool {

@@ -137,7 +137,7 @@ fn every_error_is_reported_at_once() {
 
 #[test]
 fn macros_of_others_and_nested_models_are_left_alone() {
-    assert_eq!(names("my_macro!(sample!(d)); rand::sample!(d);"), [""; 0]);
+    assert_eq!(names("my_macro!(sample!(d)); rand::draw!(d);"), [""; 0]);
     assert_eq!(names("#[model] fn g() { sample!(d); }"), [""; 0]);
     assert_eq!(names("println!(\"{type}\", type = 3);"), [""; 0]);
 }

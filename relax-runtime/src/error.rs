@@ -94,7 +94,9 @@ pub enum Error {
     DuplicateSite(String),
 
     /// A name that no site can have.
-    #[error("a site cannot be named `{0}`: a name is not empty and has no `/`, which marks sub-models")]
+    #[error(
+        "a site cannot be named `{0}`: a name is not empty and has no `/`, which marks sub-models"
+    )]
     SiteName(String),
 
     /// Models that call each other without an end.

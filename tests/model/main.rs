@@ -7,6 +7,7 @@ mod exact;
 mod guides;
 mod handlers;
 mod joint;
+mod language;
 mod ledger;
 mod programs;
 mod severed;

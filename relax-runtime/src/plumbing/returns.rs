@@ -278,7 +278,9 @@ pub trait AnyError<E> {
 impl<E> AnyError<E> for ErrorOf<E> {
     fn convert(self, _: E) -> Error {
         let name = std::any::type_name::<E>();
-        Error::User(Arc::new(Told::new(format!("the model returned a `{name}`"))))
+        Error::User(Arc::new(Told::new(format!(
+            "the model returned a `{name}`"
+        ))))
     }
 }
 
