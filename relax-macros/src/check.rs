@@ -2,17 +2,18 @@
 
 use crate::distributions;
 use crate::errors::Errors;
-use crate::ir::{Barrier, Check, Dist, Hole, Kind, Model, Origin, Site};
+use crate::ir::{Barrier, Branch, Check, Dist, Hole, Kind, Model, Origin, Site};
 use proc_macro2::Span;
 use quote::ToTokens;
+use std::collections::HashMap;
 use syn::ext::IdentExt;
 use syn::visit::Visit;
-use syn::{FnArg, Pat, ReceiverKind, Safety, Signature, Type, TypeImplTrait};
+use syn::{FnArg, Pat, ReceiverKind, Safety, Signature, Type, TypeImplTrait, TypeInfer};
 
 /// Checks a model and numbers the implicit names that are taken.
 pub fn model(model: &mut Model, errors: &mut Errors) {
     signature(&model.function.sig, errors);
-    if let Some(check) = &model.check {
+    if let Some(check) = &model.options.check {
         test(check, &model.function.sig, errors);
     }
     let sites = model.holes.iter_mut().filter_map(|hole| match hole {
@@ -68,6 +69,13 @@ fn signature(signature: &Signature, errors: &mut Errors) {
             "a model returns a type that it can name; write it instead of `impl`",
         );
     }
+    if let Some(span) = inferred_output(signature) {
+        errors.at(
+            span,
+            "a model's return type is written out, as that of any function; write the type \
+             instead of `_`",
+        );
+    }
 }
 
 /// A test calls the function, so it needs a value for every argument.
@@ -103,17 +111,47 @@ fn test(check: &Check, signature: &Signature, errors: &mut Errors) {
     }
 }
 
-/// The first `impl Trait` in what a function returns.
-pub fn opaque_output(signature: &Signature) -> Option<Span> {
-    struct Opaque(Option<Span>);
-    impl<'ast> Visit<'ast> for Opaque {
-        fn visit_type_impl_trait(&mut self, opaque: &'ast TypeImplTrait) {
-            self.0.get_or_insert(opaque.impl_token.span);
-        }
+/// What keeps a return type from being named.
+#[derive(Default)]
+struct Nameless {
+    /// The first `impl Trait`.
+    opaque: Option<Span>,
+    /// The first `_`.
+    inferred: Option<Span>,
+}
+
+impl<'ast> Visit<'ast> for Nameless {
+    fn visit_type_impl_trait(&mut self, opaque: &'ast TypeImplTrait) {
+        self.opaque.get_or_insert(opaque.impl_token.span);
     }
-    let mut opaque = Opaque(None);
-    opaque.visit_return_type(&signature.output);
-    opaque.0
+
+    fn visit_type_infer(&mut self, inferred: &'ast TypeInfer) {
+        self.inferred.get_or_insert(inferred.underscore_token.span);
+    }
+}
+
+impl Nameless {
+    fn of(signature: &Signature) -> Self {
+        let mut found = Self::default();
+        found.visit_return_type(&signature.output);
+        found
+    }
+}
+
+/// The first `impl Trait` in what a function returns.
+fn opaque_output(signature: &Signature) -> Option<Span> {
+    Nameless::of(signature).opaque
+}
+
+/// The first `_` in what a function returns.
+fn inferred_output(signature: &Signature) -> Option<Span> {
+    Nameless::of(signature).inferred
+}
+
+/// Whether the type that a function returns can be written elsewhere.
+pub fn has_named_output(signature: &Signature) -> bool {
+    let Nameless { opaque, inferred } = Nameless::of(signature);
+    opaque.is_none() && inferred.is_none()
 }
 
 fn argument(input: &FnArg, errors: &mut Errors) {
@@ -130,6 +168,7 @@ fn argument(input: &FnArg, errors: &mut Errors) {
     };
     match &*typed.pat {
         Pat::Ident(ident) if ident.by_ref.is_none() && ident.subpat.is_none() => {}
+        Pat::Wild(_) => {}
         pattern => errors.push(syn::Error::new_spanned(
             pattern,
             "an argument of a model is a plain name; take it apart in the body: \
@@ -184,36 +223,60 @@ fn family(site: &Site) -> Option<&crate::ir::Family> {
 
 /// Checks the names that the user chose, then numbers the others around them.
 fn names(sites: &mut [&mut Site], errors: &mut Errors) {
-    let mut settled: Vec<usize> = Vec::new();
+    let mut settled = Settled::default();
     for i in 0..sites.len() {
         let (site, name) = (&*sites[i], &sites[i].name);
         match name.origin {
-            Origin::Implicit | Origin::Rows => continue,
+            Origin::Implicit | Origin::Rows | Origin::Computed => continue,
             Origin::Missing => errors.at(name.span, unnamed(site)),
             _ if !is_valid(&name.text) => errors.at(name.span, reserved(site)),
-            _ if taken(sites, &settled, i, &name.text) => errors.at(name.span, duplicate(site)),
-            Origin::Literal | Origin::Binding => settled.push(i),
+            _ if settled.has(sites, i, &name.text) => errors.at(name.span, duplicate(site)),
+            Origin::Literal | Origin::Binding => settled.insert(i, name.text.clone()),
         }
     }
+    // Of the sites of one name and branch, each takes a number behind those of the one before.
+    let mut next: HashMap<(String, Vec<Branch>, Vec<String>), usize> = HashMap::new();
     for i in 0..sites.len() {
-        if sites[i].name.origin == Origin::Implicit {
-            let base = &sites[i].name.text;
-            let numbered = (2..).map(|number| format!("{base}#{number}"));
-            let free = std::iter::once(base.clone())
-                .chain(numbered)
-                .find(|text| !taken(sites, &settled, i, text));
-            sites[i].name.text = free.unwrap_or_default();
-            settled.push(i);
+        if sites[i].name.origin != Origin::Implicit {
+            continue;
         }
+        let base = sites[i].name.text.clone();
+        let place = &sites[i].place;
+        let number = next
+            .entry((base.clone(), place.branches.clone(), place.cfgs.clone()))
+            .or_insert(1);
+        let text = loop {
+            let text = match *number {
+                1 => base.clone(),
+                n => format!("{base}#{n}"),
+            };
+            *number += 1;
+            if !settled.has(sites, i, &text) {
+                break text;
+            }
+        };
+        settled.insert(i, text.clone());
+        sites[i].name.text = text;
     }
 }
 
-/// Whether a settled site that the same run can reach has this name.
-fn taken(sites: &[&mut Site], settled: &[usize], site: usize, text: &str) -> bool {
-    settled
-        .iter()
-        .map(|other| &sites[*other])
-        .any(|other| other.name.text == text && !other.place.excludes(&sites[site].place))
+/// The sites that have their names, by name.
+#[derive(Default)]
+struct Settled(HashMap<String, Vec<usize>>);
+
+impl Settled {
+    fn insert(&mut self, site: usize, name: String) {
+        self.0.entry(name).or_default().push(site);
+    }
+
+    /// Whether one that the same run can reach has this name.
+    fn has(&self, sites: &[&mut Site], site: usize, name: &str) -> bool {
+        let others = self.0.get(name).map_or(&[][..], Vec::as_slice);
+        let place = &sites[site].place;
+        others
+            .iter()
+            .any(|&other| !sites[other].place.excludes(place))
+    }
 }
 
 fn is_valid(name: &str) -> bool {

@@ -2,24 +2,31 @@
 
 use crate::check;
 use crate::distributions;
+use crate::fallback::USED;
 use crate::ir::{Check, Dist, Family, HOLE, Hole, Kind, Model, Plate, Site};
+use crate::naming;
 use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{FnArg, ItemFn, Pat, ReturnType, Safety, Signature, Type};
+use syn::{
+    Attribute, FnArg, ItemFn, Pat, Path, PathArguments, ReturnType, Safety, Signature, Type,
+};
 
 /// The function that builds the model.
 pub fn model(model: &Model) -> TokenStream {
-    let writer = Writer {
-        model,
-        output: Output::of(&model.function.sig),
-    };
+    let writer = Writer { model };
     let function = &model.function;
-    let construction = writer.construction(function);
-    let signature = constructor(&function.sig, &writer.output.output);
+    let runtime = &model.options.runtime;
+    let construction = writer.construction();
+    let signature = constructor(
+        &function.sig,
+        &Output::of(&function.sig, runtime).output,
+        runtime,
+    );
     let (attributes, visibility) = (&function.attrs, &function.vis);
-    let test = model.check.as_ref().map(|check| test(check, &function.sig));
+    let test = model.options.check.as_ref();
+    let test = test.map(|check| self::test(check, &function.sig, runtime));
     quote! {
         #(#attributes)*
         #visibility #signature {
@@ -30,7 +37,7 @@ pub fn model(model: &Model) -> TokenStream {
 }
 
 /// The test that the model's gradients are unbiased.
-fn test(check: &Check, signature: &Signature) -> TokenStream {
+fn test(check: &Check, signature: &Signature, runtime: &Path) -> TokenStream {
     let Check {
         keyword,
         values,
@@ -52,19 +59,19 @@ fn test(check: &Check, signature: &Signature) -> TokenStream {
     quote_spanned! {span=>
         #[cfg(test)]
         #[test]
-        fn #name() -> ::core::result::Result<(), ::relax_runtime::plumbing::Failure> {
-            ::relax_runtime::plumbing::check(&#function(#(#values),*), #guide, #draws)
+        fn #name() -> ::core::result::Result<(), #runtime::plumbing::Failure> {
+            #runtime::plumbing::check(&#function(#(#values),*), #guide, #draws)
         }
     }
 }
 
 /// A function of the same signature whose model does nothing, for use beside an error.
-pub fn stub(function: &ItemFn) -> TokenStream {
-    let output = match check::opaque_output(&function.sig) {
-        Some(_) => quote!(()),
-        None => Output::of(&function.sig).output,
+pub fn stub(function: &ItemFn, runtime: &Path) -> TokenStream {
+    let output = match check::has_named_output(&function.sig) {
+        true => Output::of(&function.sig, runtime).output,
+        false => quote!(()),
     };
-    let mut signature = constructor(&function.sig, &output);
+    let mut signature = constructor(&function.sig, &output, runtime);
     signature.constness = None;
     signature.asyncness = None;
     signature.safety = Safety::Default;
@@ -75,9 +82,9 @@ pub fn stub(function: &ItemFn) -> TokenStream {
         #(#attributes)*
         #[allow(unused, clippy::all)]
         #visibility #signature {
-            ::relax_runtime::plumbing::model(
+            #runtime::plumbing::model(
                 #name,
-                |_: &::relax_runtime::model::Context| -> ::relax_runtime::Result<#output> {
+                |_: &#runtime::model::Context| -> #runtime::Result<#output> {
                     ::core::unreachable!()
                 },
             )
@@ -86,17 +93,18 @@ pub fn stub(function: &ItemFn) -> TokenStream {
 }
 
 /// The user's signature, returning a model.
-fn constructor(signature: &Signature, output: &TokenStream) -> Signature {
+fn constructor(signature: &Signature, output: &TokenStream, runtime: &Path) -> Signature {
     let mut signature = signature.clone();
     signature.output = syn::parse_quote! {
-        -> impl ::relax_runtime::model::Model<Output = #output>
+        -> impl #runtime::model::Model<Output = #output>
     };
     for input in &mut signature.inputs {
         if let FnArg::Typed(typed) = input
             && let Pat::Ident(ident) = &mut *typed.pat
         {
-            // The run's own copy is the mutable one.
+            // The run's own copy is the mutable one, and the one that lints are about.
             ident.mutability = None;
+            typed.attrs.retain(|attribute| !is_lint(attribute));
         }
     }
     signature
@@ -110,56 +118,68 @@ fn own_copy(argument: &FnArg) -> Option<TokenStream> {
     let Pat::Ident(pattern) = &*argument.pat else {
         return None;
     };
+    let about = |attribute: &&Attribute| is_lint(attribute) || is_condition(attribute);
+    let attributes = argument.attrs.iter().filter(about);
     let (mutability, name) = (&pattern.mutability, &pattern.ident);
     let mut captured = name.clone();
     captured.set_span(argument.ty.span().resolved_at(name.span()));
     let copy = quote_spanned!(argument.ty.span()=> ::core::clone::Clone::clone(&#captured));
-    Some(quote!(let #mutability #name = #copy;))
+    Some(quote!(#(#attributes)* let #mutability #name = #copy;))
+}
+
+fn is_lint(attribute: &Attribute) -> bool {
+    let levels = ["allow", "expect", "warn", "deny", "forbid"];
+    levels.iter().any(|level| attribute.path().is_ident(level))
+}
+
+fn is_condition(attribute: &Attribute) -> bool {
+    attribute.path().is_ident("cfg") || attribute.path().is_ident("cfg_attr")
 }
 
 /// What a model returns.
 struct Output {
-    kind: Returned,
     /// The user's return type.
     returned: TokenStream,
     /// The output of the model.
     output: TokenStream,
-}
-
-enum Returned {
-    Unit,
-    Value,
-    Result,
+    /// Whether the output is what stands inside the return type.
+    inside: bool,
 }
 
 impl Output {
-    fn of(signature: &Signature) -> Self {
-        let (kind, returned) = match &signature.output {
-            ReturnType::Default => (Returned::Unit, quote!(())),
-            ReturnType::Type(_, ty) if is_result(ty) => (Returned::Result, ty.to_token_stream()),
-            ReturnType::Type(_, ty) => (Returned::Value, ty.to_token_stream()),
+    fn of(signature: &Signature, runtime: &Path) -> Self {
+        let returned = match &signature.output {
+            ReturnType::Default => quote!(()),
+            ReturnType::Type(_, ty) => ty.to_token_stream(),
         };
-        let output = match kind {
-            Returned::Result => {
+        let inside = matches!(&signature.output, ReturnType::Type(_, ty) if is_result(ty));
+        let output = match inside {
+            true => {
                 let span = Span::mixed_site().located_at(signature.output.span());
-                quote_spanned!(span=> <#returned as ::relax_runtime::plumbing::Fallible>::Ok)
+                quote_spanned!(span=> <#returned as #runtime::plumbing::Fallible>::Ok)
             }
-            Returned::Unit | Returned::Value => returned.clone(),
+            false => returned.clone(),
         };
         Self {
-            kind,
             returned,
             output,
+            inside,
         }
     }
 }
 
+/// Whether a type is written as a `Result` of something, whose inside can then be told. (Whether it
+/// *is* one, the compiler finds out; see the runtime's `plumbing`.)
 fn is_result(ty: &Type) -> bool {
-    let Type::Path(path) = ty else { return false };
-    path.path
-        .segments
-        .last()
-        .is_some_and(|segment| segment.ident == "Result")
+    let path = match ty {
+        Type::Path(path) => path,
+        Type::Group(group) => return is_result(&group.elem),
+        Type::Paren(paren) => return is_result(&paren.elem),
+        _ => return false,
+    };
+    path.path.segments.last().is_some_and(|segment| {
+        segment.ident == "Result" && matches!(segment.arguments, PathArguments::AngleBracketed(_))
+    })
 }
 
 /// The parameter of the closure: a name that the user's code cannot see.
@@ -167,71 +187,73 @@ fn context(span: Span) -> Ident {
     Ident::new("__relax", span)
 }
 
+/// What knows how the function's return type carries values and errors.
+fn returns(span: Span) -> Ident {
+    Ident::new("__returns", span)
+}
+
 /// Puts code where parsing left holes.
 struct Writer<'m> {
     model: &'m Model,
-    output: Output,
 }
 
 impl Writer<'_> {
-    /// The closure that runs the body, made into a model.
-    fn construction(&self, function: &ItemFn) -> TokenStream {
+    /// The closure that runs the body, made into a model. The body is a closure of its own that
+    /// returns what the user's function returns, so that `?` and `return` mean what they mean there.
+    fn construction(&self) -> TokenStream {
         let local = |name| Ident::new(name, Span::mixed_site());
-        let (run, value) = (local("__run"), local("__value"));
+        let (body, value, error) = (local("__body"), local("__value"), local("__error"));
+        let (context, returns) = (context(Span::mixed_site()), returns(Span::mixed_site()));
+        let Model {
+            function, options, ..
+        } = self.model;
+        let runtime = &options.runtime;
         let name = function.sig.ident.unraw().to_string();
-        let context = context(Span::mixed_site());
         let Output {
-            kind,
             returned,
             output,
-        } = &self.output;
-        let closure = quote!(move |#context: &::relax_runtime::model::Context|);
-        let model = |body: TokenStream| {
-            quote! {
-                ::relax_runtime::plumbing::model(
-                    #name,
-                    #closure -> ::relax_runtime::Result<#output> { #body },
-                )
-            }
-        };
+            inside,
+        } = Output::of(&function.sig, runtime);
+        let finish = local(if inside { "finish_inside" } else { "finish" });
         let copies = function.sig.inputs.iter().filter_map(own_copy);
         let block = self.fill_all(&function.block);
         // The body may diverge, and may be one expression in the function's braces.
-        match kind {
-            Returned::Unit => model(quote! {
+        quote! {
+            #[allow(unused_imports)]
+            use #runtime::plumbing::{
+                AnyError as _, AnyValue as _, BoxedError as _, OwnError as _, SharedError as _,
+                ShownError as _,
+            };
+            let #returns = #runtime::plumbing::Returns::<#returned>::new().kind();
+            let #body = #returns.body(move |#context: &#runtime::model::Context| {
                 #(#copies)*
-                #[allow(unused_braces)]
-                #block
+                #[allow(unused_braces, clippy::let_unit_value)]
+                let #value: #returned = #block;
                 #[allow(unreachable_code)]
-                return ::core::result::Result::Ok(());
-            }),
-            Returned::Value => model(quote! {
-                #(#copies)*
-                #[allow(unused_braces)]
-                let #value: #output = #block;
-                #[allow(unreachable_code)]
-                return ::core::result::Result::Ok(#value);
-            }),
-            Returned::Result => {
-                let statements = function.block.stmts.iter().map(|part| self.fill_all(part));
-                let braces = function.block.brace_token.span.join();
-                let block = quote_spanned!(braces=> { #(#copies)* #(#statements)* });
-                let model = model(quote!(::relax_runtime::plumbing::fallible(#run(#context))));
-                quote! {
-                    let #run = #closure -> #returned #block;
-                    #model
-                }
-            }
+                #returns.value(#value)
+            });
+            #runtime::plumbing::model(
+                #name,
+                move |#context: &#runtime::model::Context| -> #runtime::Result<#output> {
+                    let #value = #body(#context);
+                    #returns.#finish(#context, #value, |#error| {
+                        (&&&&&#runtime::plumbing::ErrorOf::of(&#error)).convert(#error)
+                    })
+                },
+            )
         }
     }
 
     fn fill(&self, tokens: TokenStream) -> TokenStream {
         let mut filled = TokenStream::new();
-        let mut tokens = tokens.into_iter();
+        let mut tokens = tokens.into_iter().peekable();
         while let Some(token) = tokens.next() {
             match token {
-                TokenTree::Ident(ident) if ident == HOLE => {
-                    // `__relax_hole ! (index)`
+                // `__relax_hole ! (index)`; a variable of the user's may be called so, too.
+                TokenTree::Ident(ident)
+                    if ident == HOLE
+                        && matches!(tokens.peek(), Some(TokenTree::Punct(p)) if p.as_char() == '!') =>
+                {
                     let hole = tokens
                         .nth(1)
                         .and_then(|group| self.model.holes.get(index(group)?));
@@ -257,23 +279,23 @@ impl Writer<'_> {
             Hole::Return(expr) => {
                 let (keyword, value) = (&expr.return_token, self.fill_all(&expr.expr));
                 let span = Span::mixed_site().located_at(keyword.span);
-                match self.output.kind {
-                    Returned::Result => quote!(#keyword #value),
-                    _ if value.is_empty() => {
-                        quote_spanned!(span=> #keyword ::core::result::Result::Ok(()))
-                    }
-                    _ => quote_spanned!(span=> #keyword ::core::result::Result::Ok(#value)),
+                let returns = returns(span);
+                match value.is_empty() {
+                    true => quote_spanned!(span=> #keyword #returns.value(())),
+                    false => quote_spanned!(span=> #keyword #returns.value(#value)),
                 }
             }
             Hole::Site(site) => self.site(site),
         }
     }
 
+    /// An expression in parentheses, whatever stands before or behind it; first it uses the macro,
+    /// which says there whether it is ours.
     fn site(&self, site: &Site) -> TokenStream {
         let span = Span::mixed_site().located_at(site.keyword.span());
         let context = context(span);
-        let info = info(site, span);
-        match &site.kind {
+        let info = self.info(site, span);
+        let value = match &site.kind {
             Kind::Sample {
                 dist,
                 estimator,
@@ -284,30 +306,59 @@ impl Writer<'_> {
                 let estimator = estimator.map(|expr| quote_spanned!(span=> .estimator(#expr)));
                 let seen = seen.as_ref().map(|expr| self.fill_all(expr));
                 let seen = seen.map(|expr| quote_spanned!(span=> .context(&(#expr))));
-                quote_spanned!(span=> #context.sample(#info #estimator #seen, #dist)?)
+                self.answer(
+                    span,
+                    quote_spanned!(span=> #context.sample(#info #estimator #seen, #dist)),
+                )
             }
             Kind::Observe { dist, value } => {
                 let (dist, value) = (self.dist(dist), self.fill_all(value));
-                quote_spanned!(span=> #context.observe(#info, #dist, #value)?)
+                self.answer(
+                    span,
+                    quote_spanned!(span=> #context.observe(#info, #dist, #value)),
+                )
             }
             Kind::Param(init) => {
                 let init = self.fill_all(init);
-                let found = Ident::new("__found", span);
+                let (site, found) = (Ident::new("__site", span), Ident::new("__found", span));
+                let known =
+                    quote_spanned!(span=> #context.param(::core::clone::Clone::clone(&#site)));
+                let known = self.answer(span, known);
+                let new = self.answer(
+                    span,
+                    quote_spanned!(span=> #context.new_param(#site, #init)),
+                );
                 quote_spanned! {span=>
-                    (match #context.param(#info)? {
+                    let #site = #info;
+                    match #known {
                         ::core::option::Option::Some(#found) => #found,
-                        ::core::option::Option::None => #context.new_param(#info, #init)?,
-                    })
+                        ::core::option::Option::None => #new,
+                    }
                 }
             }
             Kind::Cost(value) => {
                 let value = self.fill_all(value);
-                quote_spanned!(span=> #context.cost(#info, #value)?)
+                self.answer(span, quote_spanned!(span=> #context.cost(#info, #value)))
             }
             Kind::Plate(plate) => self.plate(plate, &info, span),
             Kind::Call(model) => {
                 let model = self.fill_all(model);
-                quote_spanned!(span=> #context.call(#info, &(#model))?)
+                self.answer(span, quote_spanned!(span=> #context.call(#info, &(#model))))
+            }
+        };
+        let (path, keyword) = (&site.path, &site.keyword);
+        let used = Ident::new(USED, span);
+        quote_spanned!(span=> ({ #path!(#used #keyword); #value }))
+    }
+
+    /// What the context answers, or the end of the run.
+    fn answer(&self, span: Span, asked: TokenStream) -> TokenStream {
+        let (context, returns) = (context(span), returns(span));
+        let (value, error) = (Ident::new("__value", span), Ident::new("__error", span));
+        quote_spanned! {span=>
+            match #asked {
+                ::core::result::Result::Ok(#value) => #value,
+                ::core::result::Result::Err(#error) => return #returns.leave(#context, #error),
             }
         }
     }
@@ -322,13 +373,41 @@ impl Writer<'_> {
             }
             None => quote_spanned!(span=> ::core::option::Option::None),
         };
+        let entered = self.answer(
+            span,
+            quote_spanned!(span=> #context.plate(#info, #rows, #total)),
+        );
         let body = self.fill_all(&plate.body);
         quote_spanned! {span=>
-            {
-                let #guard = #context.plate(#info, #rows, #total)?;
-                #body
-            }
+            let #guard = #entered;
+            #body
         }
+    }
+
+    /// `Site::new("rain", file!(), line!())`, with the line that the macro stands on.
+    fn info(&self, site: &Site, span: Span) -> TokenStream {
+        let runtime = &self.model.options.runtime;
+        let name = &site.name.text;
+        let here = quote_spanned!(site.keyword.span()=> ::core::file!(), ::core::line!());
+        let more = match &site.name.computed {
+            Some(computed) => {
+                let computed = self.fill_all(computed);
+                quote_spanned!(span=> .named(#computed))
+            }
+            None => site
+                .place
+                .loops
+                .iter()
+                .map(|part| {
+                    let number = match part.in_condition {
+                        true => naming::counter(part.number),
+                        false => naming::iteration(part.number),
+                    };
+                    quote_spanned!(span=> .iteration(#number))
+                })
+                .collect(),
+        };
+        quote_spanned!(span=> #runtime::plumbing::Site::new(#name, #here) #more)
     }
 
     fn dist(&self, dist: &Dist) -> TokenStream {
@@ -342,12 +421,13 @@ impl Writer<'_> {
         match distributions::resolve(family) {
             Ok((function, arguments)) => {
                 let span = Span::mixed_site().located_at(family.name.span());
+                let runtime = &self.model.options.runtime;
                 let function = Ident::new(function, span);
                 let name = Ident::new(&family.name.to_string(), span);
                 let arguments = arguments
                     .into_iter()
                     .map(|argument| self.fill_all(argument));
-                quote_spanned!(span=> ::relax_runtime::dist::#name::#function(#(#arguments),*))
+                quote_spanned!(span=> #runtime::dist::#name::#function(#(#arguments),*))
             }
             Err(error) => error.to_compile_error(),
         }
@@ -360,12 +440,4 @@ fn index(group: TokenTree) -> Option<usize> {
         return None;
     };
     group.stream().to_string().parse().ok()
-}
-
-/// `Site::new("rain", file!(), line!())`, with the line that the macro stands on.
-fn info(site: &Site, span: Span) -> TokenStream {
-    let name = &site.name.text;
-    let here = quote_spanned!(site.keyword.span()=> ::core::file!(), ::core::line!());
-    let indexed = site.place.looped.then(|| quote_spanned!(span=> .indexed()));
-    quote_spanned!(span=> ::relax_runtime::plumbing::Site::new(#name, #here) #indexed)
 }

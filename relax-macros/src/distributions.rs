@@ -48,6 +48,11 @@ const TABLE: &[Row] = &[
     },
 ];
 
+/// Whether the library has a distribution of this name.
+pub fn is_known(name: &syn::Ident) -> bool {
+    TABLE.iter().any(|row| name == row.name)
+}
+
 /// The constructor that a distribution stands for, and its arguments in order.
 ///
 /// # Errors

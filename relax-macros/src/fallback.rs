@@ -2,19 +2,24 @@
 
 use crate::codegen;
 use proc_macro2::{Span, TokenStream};
-use syn::{Error, Item, ItemFn, TraitItemFn};
+use syn::parse::{Parse, ParseStream, Parser};
+use syn::{Attribute, Error, Ident, Item, ItemFn, Path, TraitItemFn};
 
 /// The errors of a function, and a stub of it.
-pub fn stub(error: &Error, function: &ItemFn) -> TokenStream {
+pub fn stub(error: &Error, function: &ItemFn, runtime: &Path) -> TokenStream {
     let mut tokens = error.to_compile_error();
-    tokens.extend(codegen::stub(function));
+    tokens.extend(codegen::stub(function, runtime));
     tokens
 }
 
-/// The error for an item that is no function with a body, and the item.
-pub fn not_a_function(error: Error, item: TokenStream) -> TokenStream {
+/// The error for an item that is no function with a body, and the item; or, of a function whose
+/// body is no Rust, the error of the body, and a stub.
+pub fn unreadable(error: Error, item: TokenStream, runtime: &Path) -> TokenStream {
     let other_item = syn::parse2::<Item>(item.clone()).is_ok()
         || syn::parse2::<TraitItemFn>(item.clone()).is_ok();
+    if !other_item && let Ok(Head(function)) = syn::parse2(item.clone()) {
+        return stub(&error, &function, runtime);
+    }
     let error = if other_item {
         Error::new(
             Span::call_site(),
@@ -28,12 +33,48 @@ pub fn not_a_function(error: Error, item: TokenStream) -> TokenStream {
     tokens
 }
 
-/// The error for one of the macros where no `#[model]` has read it.
-pub fn outside(keyword: &str) -> TokenStream {
-    let message = format!(
-        "`{keyword}!` works only in the body of a function annotated with `#[model]`; \
-         annotate the function, or, if it is, move the `{keyword}!` out of the arguments of the \
-         macro around it, which `#[model]` cannot see into"
-    );
+/// A function of which only what stands before the body is read.
+struct Head(ItemFn);
+
+impl Parse for Head {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        let attrs = input.call(Attribute::parse_outer)?;
+        let (vis, sig) = (input.parse()?, input.parse()?);
+        let body;
+        syn::braced!(body in input);
+        body.parse::<TokenStream>()?;
+        Ok(Self(ItemFn {
+            attrs,
+            vis,
+            modifiers: Default::default(),
+            sig,
+            block: syn::parse_quote!({}),
+        }))
+    }
+}
+
+/// What the expansion of a model asks of the macros that it has read, `sample!(__relax_used)`: so
+/// each counts as used, and is known to be the one that it was taken for.
+pub const USED: &str = "__relax_used";
+
+/// The error for one of the macros where no `#[model]` has read it; nothing where one asks whether
+/// it is the one called `keyword`.
+pub fn outside(keyword: &str, arguments: TokenStream) -> TokenStream {
+    let asked = |input: ParseStream<'_>| {
+        let (used, taken_for): (Ident, Ident) = (input.parse()?, input.parse()?);
+        Ok((used == USED).then_some(taken_for))
+    };
+    let message = match asked.parse2(arguments) {
+        Ok(Some(taken_for)) if taken_for == keyword => return TokenStream::new(),
+        Ok(Some(taken_for)) => format!(
+            "this is `{keyword}!` under another name, and was taken for `{taken_for}!`; call it \
+             `{keyword}!`"
+        ),
+        _ => format!(
+            "`{keyword}!` works only in the body of a function annotated with `#[model]`, and \
+             under its own name; annotate the function, or, if it is, move the `{keyword}!` out of \
+             the arguments of the macro around it, which `#[model]` cannot see into"
+        ),
+    };
     Error::new(Span::call_site(), message).to_compile_error()
 }

@@ -1,18 +1,26 @@
 //! A model as plain data: the user's function with its macros taken out of the body.
 
 use proc_macro2::Span;
-use syn::{Block, Expr, ExprReturn, Ident, ItemFn};
+use syn::{Block, Expr, ExprReturn, Ident, ItemFn, Path};
 
 /// Name of the macro that stands in the body for what was taken out: `__relax_hole!(index)`.
 pub const HOLE: &str = "__relax_hole";
 
 /// A function annotated with `#[model]`.
 pub struct Model {
+    /// What `#[model(..)]` itself says.
+    pub options: Options,
     /// The function; [`HOLE`]s in its body refer to `holes`.
     pub function: ItemFn,
     /// What was taken out of the body, and out of the parts of each other.
     pub holes: Vec<Hole>,
-    /// The test that `#[model(check(..))]` asks for.
+}
+
+/// The arguments of `#[model(..)]`.
+pub struct Options {
+    /// The path under which the generated code finds the runtime.
+    pub runtime: Path,
+    /// The test that `check(..)` asks for.
     pub check: Option<Check>,
 }
 
@@ -38,8 +46,10 @@ pub enum Hole {
 
 /// One use of a macro.
 pub struct Site {
-    /// The macro's name where the user wrote it.
+    /// The macro's name where the user wrote it, or the name that it stands for.
     pub keyword: Ident,
+    /// The macro's path as the user wrote it.
+    pub path: Path,
     /// Which macro it is, with its arguments.
     pub kind: Kind,
     /// Its name in the trace.
@@ -104,8 +114,10 @@ pub struct Family {
 
 /// The name of a site and where it comes from.
 pub struct Name {
-    /// The name.
+    /// The name; of one that is computed at run time, nothing.
     pub text: String,
+    /// What computes it at run time.
+    pub computed: Option<Expr>,
     /// The token that an error about the name points at.
     pub span: Span,
     /// Who chose it.
@@ -117,6 +129,8 @@ pub struct Name {
 pub enum Origin {
     /// The user, by `name = "..."`.
     Literal,
+    /// The user's code, while it runs: `name = format!(..)`.
+    Computed,
     /// The user, by a `let` or an assignment.
     Binding,
     /// The macro: numbered where it is taken.
@@ -132,10 +146,12 @@ pub enum Origin {
 pub struct Place {
     /// Position in the order of reading.
     pub order: usize,
-    /// In a loop of the body.
-    pub looped: bool,
-    /// Every `if` or `match` around it, with the branch taken.
-    pub branches: Vec<(usize, usize)>,
+    /// The loops around it, outermost first.
+    pub loops: Vec<Loop>,
+    /// Every `if` or `match` around it, outermost first.
+    pub branches: Vec<Branch>,
+    /// Every `#[cfg(..)]` of a statement around it, as text.
+    pub cfgs: Vec<String>,
     /// Around it, the innermost thing that no site may stand in.
     pub barrier: Option<Barrier>,
 }
@@ -144,10 +160,33 @@ impl Place {
     /// Whether no run can reach both places.
     pub fn excludes(&self, other: &Self) -> bool {
         let branches = self.branches.iter().zip(&other.branches);
-        branches
-            .take_while(|(a, b)| a.0 == b.0)
-            .any(|(a, b)| a.1 != b.1)
+        let branched = branches
+            .take_while(|(a, b)| a.of == b.of)
+            .any(|(a, b)| a.to < b.from || b.to < a.from);
+        // Which of two conditions holds is not known here; a run finds a name that is taken.
+        let cfgs = self.cfgs.iter().zip(&other.cfgs);
+        branched || cfgs.into_iter().any(|(a, b)| a != b)
     }
+}
+
+/// A loop around a site.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Loop {
+    /// Its number in the order of reading.
+    pub number: usize,
+    /// Whether the site stands in the condition of a `while`, before the body of the iteration.
+    pub in_condition: bool,
+}
+
+/// A branch of an `if` with all its `else if`, or of a `match`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Branch {
+    /// The number of the `if` or `match`.
+    pub of: usize,
+    /// The first branch that may be taken at a run that comes by.
+    pub from: usize,
+    /// The last one.
+    pub to: usize,
 }
 
 /// What no site may stand in.

@@ -12,6 +12,7 @@ mod fallback;
 mod ir;
 mod naming;
 mod parse;
+mod runtime;
 mod suggest;
 mod syntax;
 #[cfg(test)]
@@ -23,8 +24,11 @@ use proc_macro::TokenStream;
 ///
 /// Calling the annotated function with its arguments returns a value that implements
 /// `relax_runtime::model::Model`; its `Output` is the function's return type, or the type inside
-/// it where that is a `Result`. The model may be run many times, so each run starts with its own
-/// clone of every argument.
+/// it where that is written as a `Result<..>`. An `Err` that the function returns ends the run with
+/// that error, however its type is spelt; where an alias hides the `Result`, the `Output` is the
+/// alias, and never an `Err`. (A generic type parameter is an output like any other, even where it
+/// stands for a `Result`.) The model may be run many times, so each run starts with its own clone of
+/// every argument.
 ///
 /// The body is ordinary Rust, in which these macros stand for the random choices:
 ///
@@ -38,8 +42,14 @@ use proc_macro::TokenStream;
 /// | `let y = call!(other(..));` | runs another model, its sites prefixed with `y/` |
 ///
 /// A site takes the name of its `let` (without leading underscores, so that an unused latent may
-/// be `_h`) or of its `name = "..."`; two sites have the same name only in exclusive branches.
-/// Sites of a loop are indexed. `?` works on errors that convert into `relax_runtime::Error`.
+/// be `_h`) or of its `name = "..."`; two sites have the same name only in exclusive branches. A
+/// site in a loop is indexed by the iteration, `h[0]`, `h[1]`, of all loops around it, `h[0][1]`, also
+/// where not every iteration comes by it. `name = format!(..)` names a site while the model runs, and
+/// then stands as it is. `?` works as in the function without `#[model]`; in one that returns neither
+/// a `Result` nor an `Option` it works on errors that convert into `relax_runtime::Error`.
+///
+/// The generated code finds the runtime under the name that `Cargo.toml` gives to `relax-runtime`;
+/// `#[model(crate = path)]` gives another path, such as that of a re-export.
 ///
 /// `#[model(check)]` also writes a test, `<function>_is_unbiased`, that fails if the gradient
 /// estimate of a site is biased: `relax_runtime::infer::check_unbiased`. A function with arguments
@@ -57,20 +67,27 @@ fn expand(
     arguments: proc_macro2::TokenStream,
     item: proc_macro2::TokenStream,
 ) -> proc_macro2::TokenStream {
+    let mut errors = errors::Errors::default();
+    let (runtime, check) = match syntax::attribute(arguments) {
+        Ok(given) => given,
+        Err(error) => {
+            errors.push(error);
+            (None, None)
+        }
+    };
+    let options = ir::Options {
+        runtime: runtime.unwrap_or_else(runtime::path),
+        check,
+    };
     let function: syn::ItemFn = match syn::parse2(item.clone()) {
         Ok(function) => function,
-        Err(error) => return fallback::not_a_function(error, item),
+        Err(error) => return fallback::unreadable(error, item, &options.runtime),
     };
-    let mut errors = errors::Errors::default();
-    let mut model = parse::model(function, &mut errors);
-    match syntax::attribute(arguments) {
-        Ok(check) => model.check = check,
-        Err(error) => errors.push(error),
-    }
+    let mut model = parse::model(function, options, &mut errors);
     check::model(&mut model, &mut errors);
     match errors.finish() {
         Ok(()) => codegen::model(&model),
-        Err(error) => fallback::stub(&error, &model.function),
+        Err(error) => fallback::stub(&error, &model.function, &model.options.runtime),
     }
 }
 
@@ -80,32 +97,32 @@ fn expand(
 /// (`Normal(loc = 0.0, scale = 1.0)`, `Bernoulli(logits = l)`), or any expression whose value is a
 /// distribution. Options follow it: `name = "..."`, `estimator = ..`, `context = ..`.
 #[proc_macro]
-pub fn sample(_: TokenStream) -> TokenStream {
-    fallback::outside("sample").into()
+pub fn sample(arguments: TokenStream) -> TokenStream {
+    fallback::outside("sample", arguments.into()).into()
 }
 
 /// Conditions a `#[model]` function on data: `observe!(Bernoulli(p), wet);`.
 ///
 /// Takes a distribution as [`sample!`] does, the observed value, and the option `name = "..."`.
 #[proc_macro]
-pub fn observe(_: TokenStream) -> TokenStream {
-    fallback::outside("observe").into()
+pub fn observe(arguments: TokenStream) -> TokenStream {
+    fallback::outside("observe", arguments.into()).into()
 }
 
 /// Declares a trained parameter of a `#[model]` function: `let w = param!(Tensor::zeros([3]));`.
 ///
 /// The initial value is evaluated the first time only. The option is `name = "..."`.
 #[proc_macro]
-pub fn param(_: TokenStream) -> TokenStream {
-    fallback::outside("param").into()
+pub fn param(arguments: TokenStream) -> TokenStream {
+    fallback::outside("param", arguments.into()).into()
 }
 
 /// Adds a term to the objective of a `#[model]` function: `cost!((b - 0.45).square());`.
 ///
 /// The option is `name = "..."`.
 #[proc_macro]
-pub fn cost(_: TokenStream) -> TokenStream {
-    fallback::outside("cost").into()
+pub fn cost(arguments: TokenStream) -> TokenStream {
+    fallback::outside("cost", arguments.into()).into()
 }
 
 /// Marks rows of a `#[model]` function as independent: `plate!(n => { .. })`.
@@ -113,14 +130,14 @@ pub fn cost(_: TokenStream) -> TokenStream {
 /// `plate!(n, of = total => { .. })` says that the `n` rows are a subsample of `total`. The value
 /// is that of the block.
 #[proc_macro]
-pub fn plate(_: TokenStream) -> TokenStream {
-    fallback::outside("plate").into()
+pub fn plate(arguments: TokenStream) -> TokenStream {
+    fallback::outside("plate", arguments.into()).into()
 }
 
 /// Runs another model inside a `#[model]` function: `let y = call!(prior(3));`.
 ///
 /// Sites of the other model are prefixed with the name of the call. The option is `name = "..."`.
 #[proc_macro]
-pub fn call(_: TokenStream) -> TokenStream {
-    fallback::outside("call").into()
+pub fn call(arguments: TokenStream) -> TokenStream {
+    fallback::outside("call", arguments.into()).into()
 }

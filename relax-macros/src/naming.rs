@@ -1,8 +1,11 @@
 //! What a site is called when the user does not say: the variable it is bound to or observes.
 
 use crate::ir::{Kind, Name, Origin};
+use crate::syntax;
+use proc_macro2::Span;
 use syn::ext::IdentExt;
-use syn::{Expr, Ident, LitStr, Member, Pat};
+use syn::spanned::Spanned;
+use syn::{Expr, Ident, Member, Pat};
 
 /// What the value of the expression about to be visited is bound to.
 #[derive(Clone, Default)]
@@ -30,14 +33,22 @@ impl Binding {
 }
 
 /// The name of a site: what the user wrote, the variable it is bound to, or a default.
-pub fn name(keyword: &Ident, kind: &Kind, literal: Option<LitStr>, binding: &Binding) -> Name {
+pub fn name(keyword: &Ident, kind: &Kind, given: Option<Expr>, binding: &Binding) -> Name {
     let named = |text: &str, span, origin| Name {
         text: text.to_owned(),
+        computed: None,
         span,
         origin,
     };
     let implicit = |text: &str| named(text, keyword.span(), Origin::Implicit);
-    if let Some(literal) = literal {
+    if let Some(given) = given {
+        let Some(literal) = syntax::text(&given) else {
+            return Name {
+                span: given.span(),
+                computed: Some(given),
+                ..named("", keyword.span(), Origin::Computed)
+            };
+        };
         let origin = match kind {
             Kind::Plate(_) => Origin::Rows,
             _ => Origin::Literal,
@@ -87,7 +98,7 @@ fn observed(value: &Expr) -> Option<&Ident> {
 
 /// The function or method that a call calls.
 fn callee(call: &Expr) -> Option<&Ident> {
-    match call {
+    match syntax::bare(call) {
         Expr::Call(call) => match &*call.func {
             Expr::Path(path) => path.path.segments.last().map(|segment| &segment.ident),
             _ => None,
@@ -104,4 +115,14 @@ pub fn site_name(variable: &Ident) -> String {
         .to_string()
         .trim_start_matches('_')
         .to_owned()
+}
+
+/// The variable that counts the iterations of a loop, out of the user's sight.
+pub fn counter(number: usize) -> Ident {
+    Ident::new(&format!("__loop{number}"), Span::mixed_site())
+}
+
+/// The variable that holds the number of a loop's iteration in its body.
+pub fn iteration(number: usize) -> Ident {
+    Ident::new(&format!("__iteration{number}"), Span::mixed_site())
 }

@@ -2,28 +2,32 @@
 //! stands and what it is bound to.
 
 use crate::errors::Errors;
-use crate::ir::{Barrier, Dist, HOLE, Hole, Kind, Model, Origin, Place, Site};
-use crate::naming::{Binding, name, site_name};
+use crate::ir::{
+    Barrier, Branch, Dist, HOLE, Hole, Kind, Loop, Model, Options, Origin, Place, Site,
+};
+use crate::naming::{self, Binding, name, site_name};
 use crate::syntax::{self, Piece, plain_identifier};
 use proc_macro2::{Literal, Span, TokenStream};
 use quote::ToTokens;
 use syn::visit_mut::{self, VisitMut};
 use syn::{
     AttrStyle, Attribute, Block, Expr, ExprIf, ExprMacro, ExprMatch, Ident, Item, ItemFn, Local,
-    Macro, Stmt,
+    Macro, Stmt, parse_quote,
 };
 
 /// Reads a function.
-pub fn model(mut function: ItemFn, errors: &mut Errors) -> Model {
+pub fn model(mut function: ItemFn, options: Options, errors: &mut Errors) -> Model {
     let place = Place {
         order: 0,
-        looped: false,
+        loops: Vec::new(),
         branches: Vec::new(),
+        cfgs: Vec::new(),
         barrier: None,
     };
     let mut reader = Reader {
         holes: Vec::new(),
         errors,
+        runtime: &options.runtime,
         place,
         binding: Binding::None,
     };
@@ -37,13 +41,14 @@ pub fn model(mut function: ItemFn, errors: &mut Errors) -> Model {
     Model {
         function,
         holes,
-        check: None,
+        options,
     }
 }
 
 struct Reader<'e> {
     holes: Vec<Hole>,
     errors: &'e mut Errors,
+    runtime: &'e syn::Path,
     place: Place,
     binding: Binding,
 }
@@ -69,12 +74,47 @@ impl Reader<'_> {
         self.place = Place { order, ..here };
     }
 
-    fn branch(&mut self, of: usize, branch: usize, visit: impl FnOnce(&mut Self)) {
-        self.elsewhere(|place| place.branches.push((of, branch)), visit);
+    fn branch(&mut self, branch: Branch, visit: impl FnOnce(&mut Self)) {
+        self.elsewhere(|place| place.branches.push(branch), visit);
     }
 
-    fn loop_body(&mut self, visit: impl FnOnce(&mut Self)) {
-        self.elsewhere(|place| place.looped = true, visit);
+    /// Visits a part of a loop.
+    fn in_loop(&mut self, part: Loop, visit: impl FnOnce(&mut Self)) {
+        self.elsewhere(|place| place.loops.push(part), visit);
+    }
+
+    /// Reads the body of a loop, and where a site stands in it makes the loop count: what to put
+    /// before it.
+    fn read_loop(
+        &mut self,
+        number: usize,
+        condition: Option<&mut Expr>,
+        body: &mut Block,
+    ) -> Option<Stmt> {
+        let known = self.holes.len();
+        if let Some(condition) = condition {
+            let part = Loop {
+                number,
+                in_condition: true,
+            };
+            self.in_loop(part, |reader| reader.visit_expr_mut(condition));
+        }
+        let part = Loop {
+            number,
+            in_condition: false,
+        };
+        self.in_loop(part, |reader| reader.visit_block_mut(body));
+        let counts = |hole: &Hole| matches!(hole, Hole::Site(site) if site.place.barrier.is_none());
+        if !self.holes[known..].iter().any(counts) {
+            return None;
+        }
+        let (counter, iteration) = (naming::counter(number), naming::iteration(number));
+        let runtime = self.runtime;
+        body.stmts.insert(
+            0,
+            parse_quote!(let #iteration = #runtime::plumbing::next(&mut #counter);),
+        );
+        Some(parse_quote!(let mut #counter = 0;))
     }
 
     fn behind(&mut self, barrier: Barrier, visit: impl FnOnce(&mut Self)) {
@@ -87,35 +127,58 @@ impl Reader<'_> {
         self.place.order
     }
 
-    fn read_if(&mut self, binding: &Binding, expr: &mut ExprIf) {
-        let id = self.next();
-        self.visit_expr_mut(&mut expr.cond);
-        self.branch(id, 0, |reader| {
-            reader.bound_block(binding, &mut expr.then_branch)
-        });
-        if let Some((_, otherwise)) = &mut expr.else_branch {
-            self.branch(id, 1, |reader| reader.bound(binding, otherwise));
+    /// Reads an `if` with all its `else if`, which are the branches of one choice.
+    fn read_if(&mut self, binding: &Binding, first: &mut ExprIf) {
+        let of = self.next();
+        let mut link = first;
+        for from in 0.. {
+            // A later condition is looked at where no earlier branch has been taken.
+            let to = usize::MAX;
+            self.branch(Branch { of, from, to }, |reader| {
+                reader.visit_expr_mut(&mut link.cond);
+            });
+            let to = from;
+            self.branch(Branch { of, from, to }, |reader| {
+                reader.bound_block(binding, &mut link.then_branch);
+            });
+            let Some((_, otherwise)) = &mut link.else_branch else {
+                return;
+            };
+            match &mut **otherwise {
+                Expr::If(next) => link = next,
+                otherwise => {
+                    let (from, to) = (from + 1, usize::MAX);
+                    let last = Branch { of, from, to };
+                    return self.branch(last, |reader| reader.bound(binding, otherwise));
+                }
+            }
         }
     }
 
     fn read_match(&mut self, binding: &Binding, expr: &mut ExprMatch) {
-        let id = self.next();
+        let of = self.next();
         self.visit_expr_mut(&mut expr.expr);
-        for (i, arm) in expr.arms.iter_mut().enumerate() {
+        for (from, arm) in expr.arms.iter_mut().enumerate() {
             // A guard runs before another arm may be taken, so it excludes none.
             self.visit_pat_mut(&mut arm.pat);
-            self.branch(id, i, |reader| reader.bound(binding, &mut arm.body));
+            let to = from;
+            self.branch(Branch { of, from, to }, |reader| {
+                reader.bound(binding, &mut arm.body);
+            });
         }
     }
 
     fn read_macro(&mut self, binding: Binding, expr: &mut ExprMacro) {
-        let Some(keyword) = syntax::keyword(&expr.mac.path).cloned() else {
+        let Some(keyword) = syntax::keyword(&expr.mac) else {
             return self.read_standard_macro(&mut expr.mac);
         };
         let order = self.next();
         match syntax::site(&keyword, &expr.mac) {
-            Ok((mut kind, literal)) => {
-                let name = name(&keyword, &kind, literal, &binding);
+            Ok((mut kind, given)) => {
+                let mut name = name(&keyword, &kind, given, &binding);
+                if let Some(computed) = &mut name.computed {
+                    self.visit_expr_mut(computed);
+                }
                 self.read_kind(&binding, &mut kind);
                 let place = Place {
                     order,
@@ -123,6 +186,7 @@ impl Reader<'_> {
                 };
                 let site = Site {
                     keyword,
+                    path: expr.mac.path.clone(),
                     kind,
                     name,
                     place,
@@ -238,13 +302,20 @@ impl VisitMut for Reader<'_> {
             }
             Expr::ForLoop(e) => {
                 self.visit_expr_mut(&mut e.expr);
-                self.loop_body(|reader| reader.visit_block_mut(&mut e.body));
+                let number = self.next();
+                let counter = self.read_loop(number, None, &mut e.body);
+                count(counter, expr);
             }
-            Expr::While(e) => self.loop_body(|reader| {
-                reader.visit_expr_mut(&mut e.cond);
-                reader.visit_block_mut(&mut e.body);
-            }),
-            Expr::Loop(e) => self.loop_body(|reader| reader.visit_block_mut(&mut e.body)),
+            Expr::While(e) => {
+                let number = self.next();
+                let counter = self.read_loop(number, Some(&mut e.cond), &mut e.body);
+                count(counter, expr);
+            }
+            Expr::Loop(e) => {
+                let number = self.next();
+                let counter = self.read_loop(number, None, &mut e.body);
+                count(counter, expr);
+            }
             Expr::Closure(e) => {
                 self.behind(Barrier::Closure, |reader| {
                     reader.visit_expr_mut(&mut e.body)
@@ -291,6 +362,17 @@ impl VisitMut for Reader<'_> {
         }
     }
 
+    fn visit_stmt_mut(&mut self, statement: &mut Stmt) {
+        let cfgs = cfgs(statement);
+        if cfgs.is_empty() {
+            return visit_mut::visit_stmt_mut(self, statement);
+        }
+        self.elsewhere(
+            |place| place.cfgs.extend(cfgs),
+            |reader| visit_mut::visit_stmt_mut(reader, statement),
+        );
+    }
+
     fn visit_local_mut(&mut self, local: &mut Local) {
         let Some(init) = &mut local.init else { return };
         let known = self.holes.len();
@@ -326,6 +408,33 @@ impl VisitMut for Reader<'_> {
             visit_mut::visit_impl_item_fn_mut(self, function);
         }
     }
+}
+
+/// Puts the counter of a loop before it.
+fn count(counter: Option<Stmt>, around: &mut Expr) {
+    if let Some(counter) = counter {
+        *around = parse_quote!({ #counter #around });
+    }
+}
+
+/// The conditions under which a statement is compiled.
+fn cfgs(statement: &Stmt) -> Vec<String> {
+    let attributes: &[Attribute] = match statement {
+        Stmt::Local(local) => &local.attrs,
+        Stmt::Expr(Expr::Macro(call), _) => &call.attrs,
+        Stmt::Expr(Expr::Block(block), _) => &block.attrs,
+        Stmt::Expr(Expr::Assign(assign), _) => &assign.attrs,
+        Stmt::Expr(Expr::If(branch), _) => &branch.attrs,
+        Stmt::Expr(Expr::ForLoop(each), _) => &each.attrs,
+        Stmt::Macro(call) => &call.attrs,
+        _ => &[],
+    };
+    let conditions = attributes
+        .iter()
+        .filter(|attribute| attribute.path().is_ident("cfg"));
+    conditions
+        .map(|cfg| cfg.to_token_stream().to_string())
+        .collect()
 }
 
 fn is_model(attributes: &[Attribute]) -> bool {

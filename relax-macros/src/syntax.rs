@@ -1,5 +1,6 @@
 //! Grammar of the macros' arguments: tokens to [`Kind`], without looking around them.
 
+use crate::distributions;
 use crate::errors::Errors;
 use crate::ir::{Check, Dist, Family, Kind, Plate};
 use crate::suggest::{did_you_mean, list};
@@ -9,18 +10,35 @@ use syn::{Block, Error, Expr, ExprCall, Ident, Lit, LitStr, Macro, Path, Result,
 
 const KEYWORDS: [&str; 6] = ["sample", "observe", "param", "cost", "plate", "call"];
 
-/// The name of the macro if it is one of ours: `sample!` or `relax_runtime::sample!`.
-pub fn keyword(path: &Path) -> Option<&Ident> {
-    let name = &path.segments.last()?.ident;
-    let ours = path.segments.len() == 1 || path.segments[0].ident == "relax_runtime";
-    (ours && KEYWORDS.iter().any(|keyword| name == keyword)).then_some(name)
+/// The name of the macro if it is one of ours: `sample!`, `relax_runtime::sample!`, or a `sample!` or
+/// `observe!` that was imported under another name and has a distribution of the library. The
+/// expansion asks the macro itself whether it is.
+pub fn keyword(invocation: &Macro) -> Option<Ident> {
+    let name = &invocation.path.segments.last()?.ident;
+    if KEYWORDS.iter().any(|keyword| name == keyword) {
+        return Some(name.clone());
+    }
+    if is_standard(&name.to_string()) {
+        return None;
+    }
+    let mut start = invocation.tokens.clone().into_iter();
+    match (start.next()?, start.next()?) {
+        (TokenTree::Ident(family), TokenTree::Group(_)) if distributions::is_known(&family) => {}
+        _ => return None,
+    }
+    let arguments: Arguments = syn::parse2(invocation.tokens.clone()).ok()?;
+    match arguments.values.len() {
+        1 => Some(Ident::new("sample", name.span())),
+        2 => Some(Ident::new("observe", name.span())),
+        _ => None,
+    }
 }
 
 /// The arguments of one of our macros, and the name given to it.
 ///
 /// # Errors
 /// What the macro does not accept, each at its token.
-pub fn site(keyword: &Ident, invocation: &Macro) -> Result<(Kind, Option<LitStr>)> {
+pub fn site(keyword: &Ident, invocation: &Macro) -> Result<(Kind, Option<Expr>)> {
     if keyword == "plate" {
         let plate = |input: ParseStream<'_>| plate(keyword, input);
         let (plate, name) = plate.parse2(invocation.tokens.clone())?;
@@ -34,10 +52,18 @@ pub fn site(keyword: &Ident, invocation: &Macro) -> Result<(Kind, Option<LitStr>
         &["name"]
     };
     arguments.reject_unknown(&format!("{keyword}!"), known, &mut errors);
-    let name = arguments
-        .option("name", &mut errors)
-        .and_then(|value| literal(value, &mut errors));
+    let name = arguments.option("name", &mut errors);
     let estimator = arguments.option("estimator", &mut errors);
+    reject_literal(
+        name.as_ref(),
+        "a name is text: `name = \"x\"`, or `name = format!(..)`",
+        &mut errors,
+    );
+    reject_literal(
+        estimator.as_ref(),
+        "an estimator is asked for by its name: `estimator = \"rloo\"`",
+        &mut errors,
+    );
     let context = arguments.option("context", &mut errors);
     errors.finish()?;
     let kind = match keyword.to_string().as_str() {
@@ -63,6 +89,11 @@ pub fn site(keyword: &Ident, invocation: &Macro) -> Result<(Kind, Option<LitStr>
         }
         "cost" => {
             let [value] = arguments.values(keyword, "a value: `cost!(loss)`")?;
+            if let Some(text) = text(&value) {
+                let wanted = "a cost is a number or a tensor: `cost!(loss)`; a name follows it, \
+                              `cost!(loss, name = \"x\")`";
+                return Err(Error::new(text.span(), wanted));
+            }
             Kind::Cost(value)
         }
         _ => {
@@ -73,47 +104,59 @@ pub fn site(keyword: &Ident, invocation: &Macro) -> Result<(Kind, Option<LitStr>
     Ok((kind, name))
 }
 
-/// The arguments of `#[model(..)]` itself.
+/// The arguments of `#[model(..)]` itself: `crate = path` and `check` or `check(..)`.
 ///
 /// # Errors
-/// Anything but `check` and `check(..)`, at its token.
-pub fn attribute(arguments: TokenStream) -> Result<Option<Check>> {
-    const WANTED: &str = "`#[model]` takes nothing but `check`: write `#[model]`, or \
-         `#[model(check)]` for a test of the model's gradients";
-    if arguments.is_empty() {
-        return Ok(None);
-    }
-    let checked = |input: ParseStream<'_>| {
-        let keyword: Ident = input.parse()?;
-        if keyword != "check" {
-            let hint = did_you_mean(&keyword.to_string(), ["check"]);
-            return Err(Error::new(keyword.span(), format!("{WANTED}{hint}")));
+/// Anything else, at its token.
+pub fn attribute(arguments: TokenStream) -> Result<(Option<Path>, Option<Check>)> {
+    const WANTED: &str = "`#[model]` takes `check` and `crate`: write `#[model]`, \
+         `#[model(check)]` for a test of the model's gradients, or `#[model(crate = path)]` where \
+         `relax_runtime` has another name";
+    let parsed = |input: ParseStream<'_>| {
+        let (mut runtime, mut check) = (None, None);
+        while !input.is_empty() {
+            if input.peek(Token![crate]) {
+                input.parse::<Token![crate]>()?;
+                input.parse::<Token![=]>()?;
+                runtime = Some(input.call(Path::parse_mod_style)?);
+            } else if !input.peek(Ident) {
+                return Err(input.error(WANTED));
+            } else {
+                let keyword: Ident = input.parse()?;
+                if keyword != "check" {
+                    let hint = did_you_mean(&keyword.to_string(), ["check", "crate"]);
+                    return Err(Error::new(keyword.span(), format!("{WANTED}{hint}")));
+                }
+                let mut given = TokenStream::new();
+                if input.peek(token::Paren) {
+                    let inside;
+                    syn::parenthesized!(inside in input);
+                    given = inside.parse()?;
+                }
+                check = Some(checked(keyword, given)?);
+            }
+            if !input.is_empty() && input.parse::<Option<Token![,]>>()?.is_none() {
+                return Err(input.error(WANTED));
+            }
         }
-        let mut given = TokenStream::new();
-        if input.peek(token::Paren) {
-            let inside;
-            syn::parenthesized!(inside in input);
-            given = inside.parse()?;
-        }
-        input.parse::<Option<Token![,]>>()?;
-        if input.is_empty() {
-            return Ok((keyword, given));
-        }
-        Err(input.error(WANTED))
+        Ok((runtime, check))
     };
-    let (keyword, given) = checked.parse2(arguments)?;
+    parsed.parse2(arguments)
+}
+
+fn checked(keyword: Ident, given: TokenStream) -> Result<Check> {
     let mut given: Arguments = syn::parse2(given)?;
     let mut errors = Errors::default();
     given.reject_unknown("check", &["guide", "draws"], &mut errors);
     let guide = given.option("guide", &mut errors);
     let draws = given.option("draws", &mut errors);
     errors.finish()?;
-    Ok(Some(Check {
+    Ok(Check {
         keyword,
         values: given.values,
         guide,
         draws,
-    }))
+    })
 }
 
 /// `value, value, key = value, ..`
@@ -186,33 +229,46 @@ fn keyed(expr: Expr) -> (Option<Ident>, Expr) {
     }
 }
 
+/// The expression inside the invisible groups in which `macro_rules!` hands fragments on.
+pub fn bare(mut expr: &Expr) -> &Expr {
+    while let Expr::Group(group) = expr {
+        expr = &group.expr;
+    }
+    expr
+}
+
 /// The identifier that the expression consists of.
 pub fn plain_identifier(expr: &Expr) -> Option<&Ident> {
-    match expr {
+    match bare(expr) {
         Expr::Path(path) => path.path.get_ident(),
         _ => None,
     }
 }
 
-fn literal(value: Expr, errors: &mut Errors) -> Option<LitStr> {
-    match value {
+/// The text of a string literal.
+pub fn text(expr: &Expr) -> Option<&LitStr> {
+    match bare(expr) {
         Expr::Lit(syn::ExprLit {
             lit: Lit::Str(text),
             ..
         }) => Some(text),
-        other => {
-            errors.push(Error::new_spanned(
-                other,
-                "a name is a string literal, known when the model is compiled: `name = \"x\"`",
-            ));
-            None
-        }
+        _ => None,
+    }
+}
+
+/// An error for a literal that is no text, such as a number.
+fn reject_literal(value: Option<&Expr>, message: &str, errors: &mut Errors) {
+    if let Some(value) = value
+        && matches!(bare(value), Expr::Lit(_))
+        && text(value).is_none()
+    {
+        errors.push(Error::new_spanned(value, message));
     }
 }
 
 /// A call of one capitalised name is a distribution of the library; all else is a value.
 fn distribution(expr: Expr) -> Dist {
-    let Expr::Call(ExprCall { func, args, .. }) = &expr else {
+    let Expr::Call(ExprCall { func, args, .. }) = bare(&expr) else {
         return Dist::Value(expr);
     };
     match plain_identifier(func) {
@@ -228,7 +284,7 @@ fn distribution(expr: Expr) -> Dist {
 }
 
 /// `rows => { .. }`, `rows, { .. }`, with options `of = total` and `name = ".."` behind the rows.
-fn plate(keyword: &Ident, input: ParseStream<'_>) -> Result<(Plate, Option<LitStr>)> {
+fn plate(keyword: &Ident, input: ParseStream<'_>) -> Result<(Plate, Option<Expr>)> {
     const WANTED: &str = "`plate!` takes a number of rows and a block: `plate!(n => { .. })`, or \
          `plate!(n, of = total => { .. })` for a subsample";
     if input.is_empty() {
@@ -243,15 +299,23 @@ fn plate(keyword: &Ident, input: ParseStream<'_>) -> Result<(Plate, Option<LitSt
         }
         let key: Ident = input.parse()?;
         input.parse::<Token![=]>()?;
-        match key.to_string().as_str() {
-            "of" => total = Some(input.parse()?),
-            "name" => name = Some(input.parse()?),
+        let slot = match key.to_string().as_str() {
+            "of" => &mut total,
+            "name" => &mut name,
             other => {
                 let hint = did_you_mean(other, ["of", "name"]);
                 let message =
                     format!("`plate!` has no option `{key}`{hint} (it has `of` and `name`)");
                 return Err(Error::new(key.span(), message));
             }
+        };
+        let value: Expr = input.parse()?;
+        if key == "name" && text(&value).is_none() {
+            let message = "the name of a plate's rows is a string literal: `name = \"rows\"`";
+            return Err(Error::new_spanned(value, message));
+        }
+        if slot.replace(value).is_some() {
+            return Err(Error::new(key.span(), format!("`{key}` is given twice")));
         }
     }
     if input.peek(Token![=>]) {
@@ -278,14 +342,12 @@ pub enum Piece {
     Tokens(TokenStream),
 }
 
-/// The arguments of `vec!`, `println!` and their like; nothing for other macros, whose arguments
-/// may mean anything.
-pub fn standard_macro(invocation: &Macro) -> Option<Vec<Piece>> {
-    let name = invocation.path.segments.last()?.ident.to_string();
-    let printing = [
+/// Whether a macro of the standard library that takes expressions is called so.
+fn is_standard(name: &str) -> bool {
+    const PRINTING: [&str; 7] = [
         "print", "println", "eprint", "eprintln", "format", "write", "writeln",
     ];
-    let checking = [
+    const CHECKING: [&str; 7] = [
         "assert",
         "assert_eq",
         "assert_ne",
@@ -294,8 +356,14 @@ pub fn standard_macro(invocation: &Macro) -> Option<Vec<Piece>> {
         "vec",
         "matches",
     ];
-    let checking_name = name.strip_prefix("debug_").unwrap_or(&name);
-    if !printing.contains(&name.as_str()) && !checking.contains(&checking_name) {
+    PRINTING.contains(&name) || CHECKING.contains(&name.strip_prefix("debug_").unwrap_or(name))
+}
+
+/// The arguments of `vec!`, `println!` and their like; nothing for other macros, whose arguments
+/// may mean anything.
+pub fn standard_macro(invocation: &Macro) -> Option<Vec<Piece>> {
+    let name = invocation.path.segments.last()?.ident.to_string();
+    if !is_standard(&name) {
         return None;
     }
     let pieces = |input: ParseStream<'_>| {

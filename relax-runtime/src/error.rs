@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::panic::Location;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::tensor::Shape;
 
@@ -93,6 +93,16 @@ pub enum Error {
     #[error("a second site is named `{0}` in the same run; give one of them `name = \"...\"`")]
     DuplicateSite(String),
 
+    /// A name that no site can have.
+    #[error(
+        "a site cannot be named `{0}`: a name is not empty and has no `/`, which marks sub-models"
+    )]
+    SiteName(String),
+
+    /// Models that call each other without an end.
+    #[error("models call each other {0} deep; use a loop, or see whether the recursion ends")]
+    CallDepth(usize),
+
     /// A name that no site has.
     #[error("no site is named `{name}`; the sites are {known}")]
     UnknownSite {
@@ -148,9 +158,10 @@ pub enum Error {
         problem: String,
     },
 
-    /// An error of the user's own code, passed through `?` in a model's body.
+    /// An error of the user's own code, passed through `?` in a model's body. Of one that cannot be
+    /// sent to other threads, the text and that of its sources.
     #[error("{0}")]
-    User(Rc<dyn std::error::Error>),
+    User(Arc<dyn std::error::Error + Send + Sync>),
 }
 
 impl Error {
@@ -168,10 +179,23 @@ impl Error {
     }
 
     /// Wraps an error of another type, so that a model's body may use `?` on it.
-    pub fn user(error: impl std::error::Error + 'static) -> Self {
-        Self::User(Rc::new(error))
+    pub fn user(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::User(Arc::new(error))
     }
 }
+
+/// So that models, and functions that run them, may return an `io::Result`.
+impl From<Error> for std::io::Error {
+    fn from(error: Error) -> Self {
+        Self::other(error)
+    }
+}
+
+// Errors go to other threads, and into `Box<dyn Error + Send + Sync>`.
+const _: () = {
+    const fn shared<T: Send + Sync + 'static>() {}
+    shared::<Error>();
+};
 
 /// A name in quotes after a space, if there is one.
 struct Named<'a>(&'a str);

@@ -12,6 +12,7 @@ mod first_values;
 mod guides;
 mod handlers;
 mod joint;
+mod language;
 mod ledger;
 mod limits;
 mod programs;

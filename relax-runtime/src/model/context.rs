@@ -19,6 +19,9 @@ use crate::tensor::{Provenance, SiteSet, Tensor};
 /// Stands for the value of a new entry until there is one.
 const UNKNOWN: Value = Value::Real(0.0);
 
+/// How deep models may call each other; the stack of a thread holds so many.
+pub const CALL_DEPTH: usize = 500;
+
 /// The handlers of a run; most have one.
 pub(crate) type HandlerList = SmallVec<[Rc<dyn Handler>; 1]>;
 
@@ -30,6 +33,10 @@ pub struct Context {
     /// Sites whose tensors the host has read, in this run.
     reads: Rc<Cell<SiteSet>>,
     state: RefCell<State>,
+    /// How many models have called each other, down to the one that runs.
+    depth: Cell<usize>,
+    /// The error of a site on its way out of the model, whose own type of errors cannot carry it.
+    failure: Cell<Option<Error>>,
     /// What answers all sites instead, in a run in host numbers.
     host: Option<Box<Host>>,
 }
@@ -53,6 +60,8 @@ impl Context {
             params,
             reads: Rc::default(),
             state: RefCell::new(State::new()),
+            depth: Cell::new(0),
+            failure: Cell::new(None),
             host: None,
         }
     }
@@ -87,6 +96,7 @@ impl Context {
         site: Site,
         dist: I,
     ) -> Result<<I::Distribution as Distribution>::Value> {
+        site.check_name()?;
         if let Some(host) = &self.host {
             return host.sample(&site, dist);
         }
@@ -190,6 +200,7 @@ impl Context {
         dist: I,
         value: impl IntoSiteValue<<I::Distribution as Distribution>::Value>,
     ) -> Result<()> {
+        site.check_name()?;
         if let Some(host) = &self.host {
             return host.observe(&site, dist, value);
         }
@@ -206,10 +217,11 @@ impl Context {
     /// # Errors
     /// If the name is taken in this run.
     pub fn param(&self, site: Site) -> Result<Option<Tensor>> {
+        site.check_name()?;
         if let Some(host) = &self.host {
             return Err(host.refuse());
         }
-        let name = self.state.borrow().names.peek(&site);
+        let name = self.state.borrow().names.full(&site);
         let substituted = self
             .handlers
             .iter()
@@ -230,7 +242,8 @@ impl Context {
     /// If `init` carries an error or holds a number that is not finite, if a checkpoint has another
     /// shape for it, or the name is taken in this run.
     pub fn new_param(&self, site: Site, init: impl IntoParam) -> Result<Tensor> {
-        let name = self.state.borrow().names.peek(&site);
+        site.check_name()?;
+        let name = self.state.borrow().names.full(&site);
         let created = init.into_param().and_then(|init| {
             let influence = self.state.borrow().host_sites.union(self.reads.get());
             let always = influence == SiteSet::EMPTY;
@@ -252,6 +265,7 @@ impl Context {
     /// # Errors
     /// If a tensor carries an error or its leading axes are not the plates'.
     pub fn cost(&self, site: Site, value: impl Into<Number>) -> Result<()> {
+        site.check_name()?;
         if let Some(host) = &self.host {
             return host.cost(&site, value.into());
         }
@@ -301,23 +315,46 @@ impl Context {
     /// Runs another model as part of this one, its sites prefixed with the site's name.
     ///
     /// # Errors
-    /// As [`Model::run`].
-    pub fn call<M: Model>(&self, site: Site, model: &M) -> Result<M::Output> {
-        if let Some(host) = &self.host {
-            return host.inside(&site, || model.run(self));
+    /// As [`Model::run`], and [`Error::CallDepth`] where models call each other more than
+    /// [`CALL_DEPTH`] deep.
+    pub fn call<M: Model + ?Sized>(&self, site: Site, model: &M) -> Result<M::Output> {
+        site.check_name()?;
+        let depth = self.depth.get();
+        if depth == CALL_DEPTH {
+            return Err(Error::CallDepth(CALL_DEPTH).at_site(site.text(), site.file, site.line));
         }
-        let outer = self.state.borrow_mut().names.enter(&site);
+        self.depth.set(depth + 1);
+        let output = self.run_inside(&site, model);
+        self.depth.set(depth);
+        output
+    }
+
+    fn run_inside<M: Model + ?Sized>(&self, site: &Site, model: &M) -> Result<M::Output> {
+        if let Some(host) = &self.host {
+            return host.inside(site, || model.run(self));
+        }
+        let outer = self.state.borrow_mut().names.enter(site);
         let output = model.run(self);
         self.state.borrow_mut().names.leave(outer);
         output
     }
 
+    /// Keeps the error of a site until the model has returned.
+    pub(crate) fn fail(&self, error: Error) {
+        self.failure.set(Some(error));
+    }
+
+    /// The error that was kept.
+    pub(crate) fn failure(&self) -> Option<Error> {
+        self.failure.take()
+    }
+
     /// A new entry for a site.
     #[inline]
     fn entry(&self, site: Site, kind: Kind, value: Value) -> Entry {
-        let mut state = self.state.borrow_mut();
+        let state = self.state.borrow();
         Entry {
-            name: state.names.next(&site),
+            name: state.names.full(&site),
             kind,
             written: kind,
             dist: None,

@@ -7,6 +7,8 @@ use std::rc::Rc;
 
 use rustc_hash::FxHashMap;
 
+use super::names::write_iterations;
+use super::site::Iterations;
 use super::{Kind, Site};
 use crate::dist::{
     AnyDistribution, Distribution, IntoDistribution, IntoSiteValue, Number, SiteValue,
@@ -73,6 +75,9 @@ impl Host {
     }
 
     fn arrive<'a>(&'a self, site: &'a Site) -> Result<Place<'a>> {
+        if site.computed.is_some() {
+            return Err(self.refuse());
+        }
         let (number, again) = self.names.borrow_mut().arrive(site);
         let names = &self.names;
         let place = Place {
@@ -136,6 +141,9 @@ impl Host {
 
     /// Runs a part of the program with the site's name before all names.
     pub(super) fn inside<T>(&self, site: &Site, part: impl FnOnce() -> Result<T>) -> Result<T> {
+        if site.computed.is_some() {
+            return Err(self.refuse());
+        }
         let outer = self.names.borrow_mut().enter(site);
         let output = part();
         self.names.borrow_mut().scope = outer;
@@ -156,38 +164,17 @@ struct Names {
     scope: Option<usize>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Name {
     scope: Option<usize>,
     text: &'static str,
-    index: Index,
-}
-
-impl Name {
-    /// Whether it is the other one, as far as a glance shows: in most cases both come from the same
-    /// place of the source.
-    fn is_clearly(&self, other: &Self) -> bool {
-        std::ptr::eq(self.text, other.text)
-            && self.scope == other.scope
-            && self.index == other.index
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Index {
-    /// Outside of loops.
-    Single,
-    /// Of all visits of a site in a loop.
-    Loop,
-    /// Of one visit.
-    Visit(usize),
+    iterations: Iterations,
 }
 
 struct Named {
     name: Name,
-    /// The last run that came by, and how often it did.
+    /// The last run that came by.
     run: u64,
-    visits: usize,
 }
 
 impl Names {
@@ -197,21 +184,29 @@ impl Names {
         self.scope = None;
     }
 
-    /// The number of a name.
-    fn number(&mut self, name: Name) -> usize {
+    /// The number of a site's name.
+    fn number(&mut self, site: &Site) -> usize {
         let expected = self.order.get(self.at).copied();
         let number = match expected {
-            Some(number) if self.known[number].name.is_clearly(&name) => number,
+            Some(number) if self.is_clearly(number, site) => number,
             _ => {
                 self.order.truncate(self.at);
-                let number = *self.numbers.entry(name).or_insert(self.known.len());
-                if number == self.known.len() {
-                    self.known.push(Named {
-                        name,
-                        run: 0,
-                        visits: 0,
-                    });
-                }
+                let name = Name {
+                    scope: self.scope,
+                    text: site.name,
+                    iterations: site.iterations.clone(),
+                };
+                let number = match self.numbers.get(&name) {
+                    Some(number) => *number,
+                    None => {
+                        self.known.push(Named {
+                            name: name.clone(),
+                            run: 0,
+                        });
+                        self.numbers.insert(name, self.known.len() - 1);
+                        self.known.len() - 1
+                    }
+                };
                 self.order.push(number);
                 number
             }
@@ -220,51 +215,40 @@ impl Names {
         number
     }
 
-    /// How often the run has come by before.
-    fn visit(&mut self, number: usize) -> usize {
-        let named = &mut self.known[number];
-        if named.run != self.run {
-            (named.run, named.visits) = (self.run, 0);
-        }
-        named.visits += 1;
-        named.visits - 1
-    }
-
-    fn next(&mut self, site: &Site) -> usize {
-        let mut name = Name {
-            scope: self.scope,
-            text: site.name,
-            index: Index::Single,
-        };
-        if site.indexed {
-            name.index = Index::Loop;
-            let number = self.number(name);
-            name.index = Index::Visit(self.visit(number));
-        }
-        self.number(name)
+    /// Whether the name of a number is that of a site, as far as a glance shows: in most cases both
+    /// come from the same place of the source.
+    fn is_clearly(&self, number: usize, site: &Site) -> bool {
+        let name = &self.known[number].name;
+        std::ptr::eq(name.text, site.name)
+            && self.scope == name.scope
+            && site.iterations.len() == name.iterations.len()
+            && site.iterations.iter().eq(&name.iterations)
     }
 
     /// The number of a site, and whether the run has come by it before.
     fn arrive(&mut self, site: &Site) -> (usize, bool) {
-        let number = self.next(site);
-        (number, self.visit(number) > 0)
+        let number = self.number(site);
+        let last = std::mem::replace(&mut self.known[number].run, self.run);
+        (number, last == self.run)
     }
 
     /// Enters a sub-model; the scope to come back to.
     fn enter(&mut self, site: &Site) -> Option<usize> {
-        let number = self.next(site);
+        let number = self.number(site);
         self.scope.replace(number)
     }
 
     fn full(&self, number: usize) -> Cow<'static, str> {
-        let Name { scope, text, index } = self.known[number].name;
-        let name = match scope {
-            Some(scope) => [&*self.full(scope), "/", text].concat().into(),
-            None => Cow::Borrowed(text),
-        };
-        match index {
-            Index::Single | Index::Loop => name,
-            Index::Visit(visit) => format!("{name}[{visit}]").into(),
+        let name = &self.known[number].name;
+        if name.scope.is_none() && name.iterations.is_empty() {
+            return name.text.into();
         }
+        let mut full = match name.scope {
+            Some(scope) => [&*self.full(scope), "/"].concat(),
+            None => String::new(),
+        };
+        full.push_str(name.text);
+        write_iterations(&name.iterations, &mut full);
+        full.into()
     }
 }

@@ -14,7 +14,7 @@ mod site;
 mod trace;
 
 pub(crate) use context::HandlerList;
-pub use context::{Context, PlateGuard};
+pub use context::{CALL_DEPTH, Context, PlateGuard};
 pub use handler::{
     Block, Condition, Handler, Handlers, Message, RelaxSites, Replay, Run, Substitute,
 };
@@ -23,6 +23,9 @@ pub use params::ParamStore;
 pub use site::Site;
 pub(crate) use trace::unknown_site;
 pub use trace::{Entry, Kind, Plate, Rows, Trace};
+
+use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::error::Result;
 
@@ -48,6 +51,24 @@ pub trait Model {
     fn run(&self, context: &Context) -> Result<Self::Output>;
 }
 
+macro_rules! models_behind {
+    ($($pointer:ty),*) => {$(
+        impl<M: Model + ?Sized> Model for $pointer {
+            type Output = M::Output;
+
+            fn name(&self) -> &'static str {
+                (**self).name()
+            }
+
+            fn run(&self, context: &Context) -> Result<M::Output> {
+                (**self).run(context)
+            }
+        }
+    )*};
+}
+
+models_behind!(&M, Box<M>, Rc<M>, Arc<M>);
+
 /// A model whose result is not looked at.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a model",
@@ -64,7 +85,7 @@ pub trait Program {
     fn execute(&self, context: &Context) -> Result<()>;
 }
 
-impl<M: Model> Program for M {
+impl<M: Model + ?Sized> Program for M {
     fn model_name(&self) -> &'static str {
         self.name()
     }

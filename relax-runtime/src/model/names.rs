@@ -1,55 +1,33 @@
-//! Full names of sites: with the names of the sub-models around them, and the indices of loops.
+//! Full names of sites: with the names of the sub-models around them, and the iterations of loops.
 
 use std::borrow::Cow;
-
-use rustc_hash::FxHashMap;
+use std::fmt::Write as _;
 
 use super::Site;
 
 /// Where a run is, as far as names of sites depend on it.
 #[derive(Default)]
 pub(super) struct Names {
-    /// The name of the enclosing sub-model and a slash.
+    /// The names of the enclosing sub-models, each with a slash.
     prefix: String,
-    /// How often the run has come by a site in a loop, by the name without index.
-    visits: FxHashMap<String, usize>,
 }
 
 impl Names {
-    /// The full name of a site, if the run were to come by it now.
-    pub(super) fn peek(&self, site: &Site) -> Cow<'static, str> {
-        let name = self.prefixed(site);
-        if !site.indexed {
-            return name;
+    /// The full name of a site.
+    pub(super) fn full(&self, site: &Site) -> Cow<'static, str> {
+        if self.prefix.is_empty() && site.computed.is_none() && site.iterations.is_empty() {
+            return site.name.into();
         }
-        let visit = self.visits.get(&*name).copied().unwrap_or(0);
-        indexed(name, visit)
-    }
-
-    /// The full name of the site that the run has come by.
-    pub(super) fn next(&mut self, site: &Site) -> Cow<'static, str> {
-        let name = self.prefixed(site);
-        if !site.indexed {
-            return name;
-        }
-        let visit = match self.visits.get_mut(&*name) {
-            Some(visits) => {
-                *visits += 1;
-                *visits - 1
-            }
-            None => {
-                self.visits.insert(name.to_string(), 1);
-                0
-            }
-        };
-        indexed(name, visit)
+        let mut name = String::with_capacity(self.prefix.len() + site.text().len() + 8);
+        self.write(site, &mut name);
+        name.into()
     }
 
     /// Enters a sub-model; what to hand to [`leave`](Self::leave).
     pub(super) fn enter(&mut self, site: &Site) -> usize {
-        let (outer, name) = (self.prefix.len(), self.next(site));
-        self.prefix.clear();
-        self.prefix.push_str(&name);
+        let outer = self.prefix.len();
+        self.prefix.push_str(site.text());
+        write_iterations(&site.iterations, &mut self.prefix);
         self.prefix.push('/');
         outer
     }
@@ -59,18 +37,17 @@ impl Names {
         self.prefix.truncate(outer);
     }
 
-    /// The name without index.
-    fn prefixed(&self, site: &Site) -> Cow<'static, str> {
-        if self.prefix.is_empty() {
-            return site.name.into();
-        }
-        let mut name = String::with_capacity(self.prefix.len() + site.name.len());
+    fn write(&self, site: &Site, name: &mut String) {
         name.push_str(&self.prefix);
-        name.push_str(site.name);
-        name.into()
+        name.push_str(site.text());
+        write_iterations(&site.iterations, name);
     }
 }
 
-fn indexed(name: Cow<'static, str>, visit: usize) -> Cow<'static, str> {
-    format!("{name}[{visit}]").into()
+/// Adds `[3]` for an iteration.
+pub(super) fn write_iterations(iterations: &[usize], name: &mut String) {
+    for iteration in iterations {
+        // Writing to a string cannot fail.
+        let _ = write!(name, "[{iteration}]");
+    }
 }

@@ -2,7 +2,13 @@
 
 use std::borrow::Cow;
 
+use smallvec::SmallVec;
+
+use crate::error::{Error, Result};
 use crate::tensor::Tensor;
+
+/// The iterations of loops, outermost first.
+pub(crate) type Iterations = SmallVec<[usize; 2]>;
 
 /// One place of a model's source at which something is sampled, observed, learned or paid.
 #[derive(Clone, Debug)]
@@ -10,7 +16,10 @@ pub struct Site {
     pub(crate) name: &'static str,
     pub(crate) file: &'static str,
     pub(crate) line: u32,
-    pub(crate) indexed: bool,
+    /// The name that the user's code has computed, in place of `name`.
+    pub(crate) computed: Option<Box<str>>,
+    /// The iterations of the loops around it, outermost first.
+    pub(crate) iterations: Iterations,
     pub(crate) estimator: Option<Cow<'static, str>>,
     pub(crate) context: Option<Tensor>,
 }
@@ -22,17 +31,46 @@ impl Site {
             name,
             file,
             line,
-            indexed: false,
+            computed: None,
+            iterations: Iterations::new(),
             estimator: None,
             context: None,
         }
     }
 
-    /// A site inside a loop: each visit in a run gets the next index, `h[0]`, `h[1]`, ...
+    /// A site inside a loop, in this iteration of it: `h[0]`, `h[1]`, ... Of several loops the
+    /// outermost is told first: `h[0][1]`.
     #[must_use]
-    pub fn indexed(mut self) -> Self {
-        self.indexed = true;
+    pub fn iteration(mut self, iteration: usize) -> Self {
+        self.iterations.push(iteration);
         self
+    }
+
+    /// Another name, computed while the model runs. It stands as it is, without index.
+    #[must_use]
+    pub fn named(mut self, name: impl AsRef<str>) -> Self {
+        self.computed = Some(name.as_ref().into());
+        self
+    }
+
+    /// Checks a name that the user's code has computed; the macro has seen to the others.
+    ///
+    /// # Errors
+    /// If it is no name.
+    #[inline]
+    pub(crate) fn check_name(&self) -> Result<()> {
+        match &self.computed {
+            Some(name) if name.is_empty() || name.contains('/') => {
+                let error = Error::SiteName(name.as_ref().into());
+                Err(error.at_site(self.text(), self.file, self.line))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The name without sub-models and indices.
+    pub(crate) fn text(&self) -> &str {
+        self.computed.as_deref().unwrap_or(self.name)
     }
 
     /// The gradient estimator that the user asks for, by name.

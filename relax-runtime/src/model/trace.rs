@@ -274,8 +274,8 @@ mod tests {
     fn names_are_found_before_and_after_they_are_indexed() -> Result<()> {
         for count in [1, FEW, FEW + 1, 3 * FEW] {
             let program = model("program", |context| {
-                (0..count).try_for_each(|_| {
-                    let site = Site::new("x", file!(), line!()).indexed();
+                (0..count).try_for_each(|i| {
+                    let site = Site::new("x", file!(), line!()).iteration(i);
                     context.sample(site, Bernoulli::probs(0.5)).map(drop)
                 })
             });
