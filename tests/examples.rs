@@ -132,6 +132,34 @@ fn discrete_vae_resumes_where_it_was_killed() {
     }
 }
 
+/// Where all steps are taken, a resumed run evaluates what there is, and leaves the picture alone.
+#[test]
+fn discrete_vae_resumes_after_its_last_step() {
+    let folder = TempDir::new().unwrap();
+    let run = |more: &[&str]| {
+        let mut command = Command::new(program("discrete_vae"));
+        command.args(["--steps", "3", "--draws", "1", "--out", "out"]);
+        let output = command.args(more).current_dir(&folder).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{error}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let bound = |printed: &str| {
+        let line = printed.lines().find(|line| line.contains("validation: "));
+        line.unwrap().split('(').next().unwrap().to_owned()
+    };
+    let picture = folder.path().join("out").join("discrete_vae.svg");
+    let first = run(&[]);
+    let drawn = fs::read(&picture).unwrap();
+    let again = run(&["--resume"]);
+    assert!(again.contains("trained already"), "{again}");
+    assert_eq!(bound(&first), bound(&again));
+    assert!(fs::read(&picture).unwrap() == drawn);
+    fs::remove_file(&picture).unwrap();
+    run(&["--resume"]);
+    assert!(picture.exists());
+}
+
 #[test]
 fn wrong_settings_are_refused_in_a_sentence() {
     let cases: [(&str, &[&str]); 15] = [

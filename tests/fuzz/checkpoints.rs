@@ -220,7 +220,10 @@ fn edit(header: &str, stream: &mut Stream) -> String {
     let mut pick = |n: usize| below(stream, n);
     match pick(5) {
         // A tensor takes the name of another, or one of its own.
-        0 => header.replacen(names[pick(names.len())], names[pick(names.len())], 1),
+        0 => {
+            let (one, other) = (names[pick(names.len())], names[pick(names.len())]);
+            header.replacen(one, other, 1)
+        }
         1 => header.replacen(names[pick(names.len())], "store:other", 1),
         2 => {
             let (at, _) = numbers[pick(numbers.len())];
