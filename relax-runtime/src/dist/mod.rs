@@ -5,6 +5,7 @@
 
 mod bernoulli;
 mod categorical;
+mod coins;
 mod excluded;
 pub mod noise;
 mod normal;
@@ -13,20 +14,23 @@ mod operand;
 mod plain;
 mod relaxation;
 mod value;
+mod weights;
 
 use std::fmt::Debug;
 use std::rc::Rc;
 
 use smallvec::SmallVec;
 
-pub use bernoulli::{Bernoulli, BernoulliOperand, BernoulliRelaxation, Coin, Coins};
-pub use categorical::{Categorical, CategoricalOperand, CategoricalRelaxation};
+pub use bernoulli::{Bernoulli, BernoulliRelaxation};
+pub use categorical::{Categorical, CategoricalRelaxation};
+pub use coins::{BernoulliOperand, Coin, Coins};
 pub use normal::{Join, Normal, NormalOperand};
 pub use one_hot::OneHotCategorical;
 pub use operand::{Operand, VectorOperand};
 pub use plain::{Drawn, PlainRelaxation};
 pub use relaxation::Relaxation;
 pub use value::{IntoSiteValue, Number, SiteValue, Value};
+pub use weights::{CategoricalOperand, Weights};
 
 use crate::error::Result;
 use crate::random::Stream;

@@ -4,8 +4,9 @@ use std::rc::Rc;
 
 use smallvec::smallvec;
 
-use super::categorical::{Weights, excludes_some, guide_logits, gumbel_argmax, normalised, on_cpu};
+use super::categorical::{guide_logits, gumbel_argmax};
 use super::excluded::{numbers_of, ruled_out};
+use super::weights::{Weights, excludes_some, normalised, on_cpu};
 use super::{
     CategoricalOperand, CategoricalRelaxation, Distribution, Law, Number, PerParameter, Relaxation,
     VectorOperand, check_fit,

@@ -1,0 +1,153 @@
+//! What is kept of the parameters of coins.
+
+use std::fmt::Debug;
+
+use super::excluded::{POLE, numbers_of, ruled_out};
+use super::{check_values, parameter_error};
+use crate::error::Result;
+use crate::tensor::Tensor;
+use crate::tensor::cpu::pointwise::all;
+
+const NAME: &str = "Bernoulli";
+
+/// The largest f32 below 1.
+const BELOW_ONE: f32 = 1.0 - f32::EPSILON / 2.0;
+
+/// `f64` or [`Tensor`], as a Bernoulli's parameter.
+pub trait BernoulliOperand: Sized {
+    /// What is kept of it: of a tensor [`Coins`], on the host a [`Coin`].
+    type Logits: Clone + Debug;
+    /// Of probabilities; logits are ln p − ln(1 − p).
+    fn of_probs(self) -> Result<Self::Logits>;
+    /// Of logits: an error if one is NaN, or infinite in a tensor.
+    fn of_logits(self) -> Result<Self::Logits>;
+}
+
+/// The parameter of a coin on the host, as it was given: logarithms are taken where they are needed.
+#[derive(Clone, Copy, Debug)]
+pub enum Coin {
+    /// The probability of 1.
+    Prob(f64),
+    /// ln p − ln(1 − p).
+    Logit(f64),
+}
+
+impl Coin {
+    pub(super) fn logit(self) -> f64 {
+        match self {
+            Self::Prob(p) => p.ln() - (-p).ln_1p(),
+            Self::Logit(logit) => logit,
+        }
+    }
+
+    /// Whether one of the values has a probability of exactly 0.
+    pub(super) fn is_certain(self) -> bool {
+        match self {
+            Self::Prob(p) => p == 0.0 || p == 1.0,
+            Self::Logit(logit) => logit.is_infinite(),
+        }
+    }
+
+    pub(super) fn log_mass(self, value: bool) -> f64 {
+        /// Below it 1 − p would round what ln(1 − p) is made of.
+        const SMALL: f64 = 0.25;
+        match (self, value) {
+            (Self::Prob(p), true) => p.ln(),
+            (Self::Prob(p), false) if p < SMALL => (-p).ln_1p(),
+            (Self::Prob(p), false) => (1.0 - p).ln(),
+            (Self::Logit(logit), true) => -softplus(-logit),
+            (Self::Logit(logit), false) => -softplus(logit),
+        }
+    }
+}
+
+/// The parameters of coins in a tensor.
+#[derive(Clone, Debug)]
+pub struct Coins {
+    /// Finite also where a coin is certain.
+    pub(super) logits: Tensor,
+    /// Where some coins are certain: 1 where a coin is 1, -1 where it is 0, 0 elsewhere.
+    pub(super) certain: Option<Tensor>,
+}
+
+impl Coins {
+    /// Coins with these logits but for the certain ones.
+    pub(super) fn new(logits: &Tensor, certain: Option<Tensor>) -> Self {
+        let logits = match &certain {
+            None => logits.clone(),
+            Some(certain) => certain.square().select_where(&(certain * POLE), logits),
+        };
+        Self { logits, certain }
+    }
+
+    pub(super) fn map(self, f: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Self> {
+        Ok(Self {
+            logits: f(&self.logits)?,
+            certain: self.certain.as_ref().map(f).transpose()?,
+        })
+    }
+
+    /// −∞ where a value is impossible and 0 elsewhere, if anything can be.
+    pub(super) fn penalty(&self, value: &Tensor) -> Option<Tensor> {
+        let certain = self.certain.as_ref()?;
+        let against = ((numbers_of(value) * 2.0 - 1.0) * certain).le(-1.0);
+        Some(ruled_out(&against))
+    }
+}
+
+impl From<Tensor> for Coins {
+    fn from(logits: Tensor) -> Self {
+        Self {
+            logits,
+            certain: None,
+        }
+    }
+}
+
+const PROBS: &str = "probabilities lie between 0 and 1";
+const NOT_NAN: &str = "logits must be numbers; look at what computes them";
+const FINITE: &str = "logits must be finite; look at what computes them (±1e4 is certainty)";
+
+impl BernoulliOperand for f64 {
+    type Logits = Coin;
+
+    fn of_probs(self) -> Result<Coin> {
+        if (0.0..=1.0).contains(&self) {
+            Ok(Coin::Prob(self))
+        } else {
+            Err(parameter_error(NAME, "probs", self, PROBS))
+        }
+    }
+
+    fn of_logits(self) -> Result<Coin> {
+        if self.is_nan() {
+            Err(parameter_error(NAME, "logits", self, NOT_NAN))
+        } else {
+            Ok(Coin::Logit(self))
+        }
+    }
+}
+
+impl BernoulliOperand for Tensor {
+    type Logits = Coins;
+
+    fn of_probs(self) -> Result<Coins> {
+        let logits = || self.kept_within(f32::MIN_POSITIVE, BELOW_ONE).logit();
+        if self.with_values(|p| all(p, |p| (p > 0.0) & (p < 1.0)))? {
+            return Ok(logits().into());
+        }
+        check_values(NAME, "probs", &self, |p| (0.0..=1.0).contains(&p), PROBS)?;
+        let certain = self.ge(1.0) - self.le(0.0);
+        Ok(Coins::new(&logits(), Some(certain)))
+    }
+
+    fn of_logits(self) -> Result<Coins> {
+        check_values(NAME, "logits", &self, f32::is_finite, FINITE)?;
+        Ok(self.into())
+    }
+}
+
+/// ln(1 + eˣ) without overflow.
+fn softplus(x: f64) -> f64 {
+    x.max(0.0) + (-x.abs()).exp().ln_1p()
+}

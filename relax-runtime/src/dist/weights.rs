@@ -1,0 +1,182 @@
+//! What is kept of the parameters of categories.
+
+use super::excluded::{POLE, without};
+use super::{check_values, expand_parameter, parameter_error};
+use crate::error::{Error, Result};
+use crate::tensor::cpu::pointwise::all;
+use crate::tensor::{Device, Shape, Tensor};
+
+/// How far probabilities may sum from one before it is an error rather than rounding.
+const SUM_TOLERANCE: f64 = 1e-4;
+
+/// What is kept of the parameter of categories.
+#[derive(Clone, Debug)]
+pub struct Weights<P> {
+    /// Unnormalised log-probabilities; of a tensor finite, on the host −∞ where excluded.
+    pub(super) logits: P,
+    /// Where a tensor excludes some categories: 1 for each of those, 0 for the others.
+    pub(super) excluded: Option<Tensor>,
+}
+
+impl<P> From<P> for Weights<P> {
+    fn from(logits: P) -> Self {
+        Self {
+            logits,
+            excluded: None,
+        }
+    }
+}
+
+impl Weights<Tensor> {
+    /// Categories with these logits but for the excluded ones.
+    pub(super) fn new(logits: &Tensor, excluded: Option<Tensor>) -> Self {
+        let logits = match &excluded {
+            None => logits.clone(),
+            Some(excluded) => without(logits, excluded),
+        };
+        Self { logits, excluded }
+    }
+
+    /// The same categories excluded, with other logits.
+    pub(super) fn with_logits(&self, logits: &Tensor) -> Self {
+        Self {
+            logits: logits.clone(),
+            excluded: self.excluded.clone(),
+        }
+    }
+
+    /// One row for each of the plates'.
+    pub(super) fn expand(self, distribution: &'static str, plates: &[usize]) -> Result<Self> {
+        let expand = |x: &Tensor| expand_parameter(distribution, "parameter", x, plates, 1);
+        Ok(Self {
+            logits: expand(&self.logits)?,
+            excluded: self.excluded.as_ref().map(expand).transpose()?,
+        })
+    }
+
+    /// As [`Law::excluded`].
+    pub(super) fn excluded(&self) -> Result<Option<Vec<bool>>> {
+        let Some(excluded) = &self.excluded else {
+            return Ok(None);
+        };
+        Ok(Some(
+            excluded.peek()?.into_iter().map(|x| x > 0.0).collect(),
+        ))
+    }
+}
+
+/// `Vec<f64>` or [`Tensor`], as a categorical's parameter.
+pub trait CategoricalOperand: Sized {
+    /// ln p, checked.
+    fn of_probs(self, distribution: &'static str) -> Result<Weights<Self>>;
+    /// An error if there is no category or a logit is NaN.
+    fn check_logits(&self, distribution: &'static str) -> Result<()>;
+}
+
+const PROBS: &str = "probabilities lie between 0 and 1";
+const FINITE: &str =
+    "logits must be finite; look at what computes them (-1e4 rules a category out)";
+
+fn empty(distribution: &'static str, parameter: &'static str) -> Error {
+    Error::Parameter {
+        distribution,
+        parameter,
+        problem: "is empty; give at least one category along the last axis".into(),
+    }
+}
+
+fn check_sum(distribution: &'static str, sum: f64) -> Result<()> {
+    if (sum - 1.0).abs() <= SUM_TOLERANCE {
+        return Ok(());
+    }
+    let problem = format!("sum to {sum}, not 1; divide by the sum, or give `logits`");
+    Err(Error::Parameter {
+        distribution,
+        parameter: "probs",
+        problem,
+    })
+}
+
+impl CategoricalOperand for Vec<f64> {
+    fn of_probs(self, distribution: &'static str) -> Result<Weights<Self>> {
+        if self.is_empty() {
+            return Err(empty(distribution, "probs"));
+        }
+        if let Some(&p) = self.iter().find(|p| !(0.0..=1.0).contains(*p)) {
+            return Err(parameter_error(distribution, "probs", p, PROBS));
+        }
+        check_sum(distribution, self.iter().sum())?;
+        let logits: Self = self.into_iter().map(f64::ln).collect();
+        Ok(logits.into())
+    }
+
+    fn check_logits(&self, distribution: &'static str) -> Result<()> {
+        if self.is_empty() {
+            return Err(empty(distribution, "logits"));
+        }
+        // On the host −∞ is a category of probability 0, as long as another is left.
+        let impossible = self.iter().all(|&x| x == f64::NEG_INFINITY);
+        let refused = |x: f64| impossible || x.is_nan() || x == f64::INFINITY;
+        match self.iter().find(|x| refused(**x)) {
+            None => Ok(()),
+            Some(&x) => Err(parameter_error(distribution, "logits", x, FINITE)),
+        }
+    }
+}
+
+impl CategoricalOperand for Tensor {
+    fn of_probs(self, distribution: &'static str) -> Result<Weights<Self>> {
+        let shape = self.check()?.shape();
+        let categories = shape.last().copied().filter(|&k| k > 0);
+        let categories = categories.ok_or_else(|| empty(distribution, "probs"))?;
+        check_values(
+            distribution,
+            "probs",
+            &self,
+            |p| (0.0..=1.0).contains(&p),
+            PROBS,
+        )?;
+        for row in self.peek()?.chunks(categories) {
+            check_sum(distribution, row.iter().map(|&p| f64::from(p)).sum())?;
+        }
+        let logits = self.kept_within(f32::MIN_POSITIVE, 1.0).ln();
+        let possible = self.with_values(|p| all(p, |p| p > 0.0))?;
+        let excluded = (!possible).then(|| self.le(0.0));
+        Ok(Weights::new(&logits, excluded))
+    }
+
+    fn check_logits(&self, distribution: &'static str) -> Result<()> {
+        if self.check()?.shape().last().is_none_or(|&k| k == 0) {
+            return Err(empty(distribution, "logits"));
+        }
+        check_values(distribution, "logits", self, f32::is_finite, FINITE)
+    }
+}
+
+/// log softmax on the host.
+pub(super) fn normalised(logits: &[f64]) -> impl Iterator<Item = f64> {
+    let max = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let log_sum = max + logits.iter().map(|x| (x - max).exp()).sum::<f64>().ln();
+    logits.iter().map(move |x| x - log_sum)
+}
+
+/// The logits of host numbers as a tensor.
+pub(super) fn on_cpu(logits: &[f64]) -> Result<Weights<Tensor>> {
+    let numbers = |values| Tensor::from_vec(values, Shape::from([logits.len()]), &Device::cpu());
+    let finite = normalised(logits).map(|x| (x as f32).max(-POLE)).collect();
+    let excludes = |x: &f64| *x == f64::NEG_INFINITY;
+    let excluded = || {
+        logits
+            .iter()
+            .map(|x| f32::from(u8::from(excludes(x))))
+            .collect()
+    };
+    let any = logits.iter().any(excludes);
+    let excluded = any.then(|| numbers(excluded())).transpose()?;
+    Ok(Weights::new(&numbers(finite)?, excluded))
+}
+
+/// Whether a category has a probability of exactly 0.
+pub(super) fn excludes_some(logits: &[f64]) -> bool {
+    logits.contains(&f64::NEG_INFINITY)
+}
