@@ -156,13 +156,14 @@ pub(crate) fn run(options: &Options) -> Outcome<()> {
         if !missing.is_empty() {
             course.reach(stage)?;
         }
+        println!("{HEADER}");
+        let before = results.rows.iter().filter(|row| row.stage == stage);
+        before.for_each(|row| println!("{}", line(row)));
         for entrant in &missing {
             let row = measure(&vae, entrant, stage, options)?;
+            println!("{}", line(&row));
             results.push(row, |_| false)?;
         }
-        println!("{HEADER}");
-        let at_stage = results.rows.iter().filter(|row| row.stage == stage);
-        at_stage.for_each(|row| println!("{}", line(row)));
     }
     Ok(())
 }

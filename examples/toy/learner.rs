@@ -155,8 +155,13 @@ impl Coin {
 
     /// Variance of DisARM, of two draws.
     pub(crate) fn disarm(self, theta: &Tensor) -> Result<f64> {
-        let (u, weights) = grid(probability(theta)?);
-        let noise = Noise::coupled(u);
+        // Nothing counts of the uniform number but on which side of p and of 1 − p it is.
+        let p = probability(theta)?;
+        let (low, high) = (p.min(1.0 - p), p.max(1.0 - p));
+        let intervals = [(0.0, low), (low, high), (high, 1.0)];
+        let middle = intervals.map(|(start, end)| (0.5 * (start + end)) as f32);
+        let weights = intervals.map(|(start, end)| end - start);
+        let noise = Noise::coupled(Tensor::from_slice(&middle));
         let rows = theta.broadcast_to([weights.len()]);
         let estimate = disarm(
             problem(&rows, &noise),

@@ -53,6 +53,9 @@ struct Options {
     out: PathBuf,
 }
 
+/// Rows of a table on the way.
+const PRINTED: u64 = 10;
+
 type Outcome<T> = std::result::Result<T, Box<dyn StdError>>;
 
 /// The measurements of all learners at one step.
@@ -148,8 +151,14 @@ fn train(learners: &mut [Learner; 3], on: &mut Matched, options: &Options) -> Ou
     Ok(rows)
 }
 
-/// Rows of a table.
-const PRINTED: u64 = 10;
+/// The logarithm, or a word where rounding is all that there is.
+fn log(variance: f64) -> String {
+    const ROUNDING: f64 = 1e-15;
+    match variance < ROUNDING {
+        true => format!("{:>10}", "none"),
+        false => format!("{:>10.1}", variance.ln()),
+    }
+}
 
 fn print_header(learners: &[Learner]) {
     let names = learners
@@ -215,7 +224,7 @@ impl Matched {
         println!("{:>6}{}", "step", names.collect::<String>());
         let printed = |step: u64| step.is_multiple_of(steps.div_ceil(PRINTED)) || step == steps;
         for (step, variances) in self.rows.iter().filter(|(step, _)| printed(*step)) {
-            let cells = variances.iter().map(|v| format!("{:>10.1}", v.ln()));
+            let cells = variances.iter().map(|&variance| log(variance));
             println!("{step:>6}{}", cells.collect::<String>());
         }
         println!(
