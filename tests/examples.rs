@@ -88,11 +88,67 @@ fn estimators() {
     let _filters = settings.bind_to_scope();
     let coins = ["--problem", "toy,pairs", "--evaluations", "600"];
     insta::assert_snapshot!("estimators_coins", output("estimators", &coins));
-    let digits = "--problem categorical,bernoulli --evaluations 60 --estimators";
+    let digits = "--problem categorical,bernoulli --evaluations 100 --estimators";
     let mut arguments: Vec<&str> = digits.split(' ').collect();
     arguments.push("relax,rloo-2,disarm");
     let printed = output("estimators", &arguments);
     insta::assert_snapshot!("estimators_digits", printed);
+}
+
+/// Variances at stages are the same whether all is measured at once or a run is stopped and goes on,
+/// with more estimators and stages; the report puts them into a document. Times differ.
+#[test]
+fn estimators_at_stages() {
+    let folder = TempDir::new().unwrap();
+    let run = |arguments: &str| {
+        let mut command = Command::new(program("estimators"));
+        command.args(arguments.split(' ')).current_dir(&folder);
+        let output = command.output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{arguments}: {error}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let small = "variance --network leaky --learn 3 --batches 2 --draws 3";
+    run(&format!(
+        "{small} --stages 2,5 --estimators relax,disarm --out whole"
+    ));
+    run(&format!(
+        "{small} --stages 2 --estimators disarm --out parts"
+    ));
+    run(&format!(
+        "{small} --stages 5 --estimators disarm --out parts"
+    ));
+    run(&format!(
+        "{small} --stages 2,5 --estimators relax,disarm --out parts"
+    ));
+    let rows = |out: &str| {
+        let file = folder.path().join(out).join("variance-leaky.csv");
+        let text = fs::read_to_string(file).unwrap();
+        let untimed = text.lines().map(|line| line.rsplit_once(',').unwrap().0);
+        let mut rows: Vec<String> = untimed.map(str::to_owned).collect();
+        rows.sort();
+        rows
+    };
+    assert_eq!(rows("whole").len(), 5, "a head, two estimators, two stages");
+    assert_eq!(rows("whole"), rows("parts"));
+
+    let elbo = "elbo --network linear --seconds 0.2 --seeds 7 --estimators disarm --images 50";
+    let printed = run(&format!("{elbo} --out whole"));
+    assert_eq!(run(&format!("{elbo} --out whole")), printed, "not again");
+
+    let document = folder.path().join("tables.md");
+    let marks = ["<!-- estimators: begin -->", "<!-- estimators: end -->"];
+    fs::write(
+        &document,
+        format!("before\n{}\nold\n{}\nafter\n", marks[0], marks[1]),
+    )
+    .unwrap();
+    let tables = run("report --results whole --docs tables.md");
+    let expected = format!("before\n{}\n{tables}{}\nafter\n", marks[0], marks[1]);
+    assert_eq!(fs::read_to_string(&document).unwrap(), expected);
+    for row in ["| after 2 steps |", "| after 5 steps |", "| disarm | 2 |"] {
+        assert!(tables.contains(row), "{row} is not in\n{tables}");
+    }
 }
 
 /// Killed at any moment, a run goes on from its last checkpoint to exactly the same end.
@@ -162,7 +218,7 @@ fn discrete_vae_resumes_after_its_last_step() {
 
 #[test]
 fn wrong_settings_are_refused_in_a_sentence() {
-    let cases: [(&str, &[&str]); 15] = [
+    let cases: [(&str, &[&str]); 20] = [
         ("toy", &["--steps", "0"]),
         ("toy", &["--t", "nan"]),
         ("sprinkler", &["--steps", "0"]),
@@ -178,6 +234,11 @@ fn wrong_settings_are_refused_in_a_sentence() {
         ("estimators", &["--estimators", "relaxx"]),
         ("estimators", &["--evaluations", "0"]),
         ("estimators", &["--data", "nowhere"]),
+        ("estimators", &["variance", "--draws", "1"]),
+        ("estimators", &["variance", "--estimators", "relaxx"]),
+        ("estimators", &["elbo", "--seconds", "0"]),
+        ("estimators", &["elbo", "--batch", "0"]),
+        ("estimators", &["report", "--results", "."]),
     ];
     let refusals = cases.map(|(example, arguments)| {
         format!(

@@ -15,11 +15,19 @@ pub(crate) struct Digits {
 }
 
 impl Digits {
+    /// Those of a folder, or else those that come with the programs.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub(crate) fn open(folder: Option<&Path>) -> Result<Self, DataError> {
+        folder.map_or_else(Self::embedded, Self::load)
+    }
+
     /// Those that come with the programs: black and white.
     ///
     /// # Errors
     /// If the files were damaged when the program was built.
-    pub(crate) fn embedded() -> Result<Self, DataError> {
+    fn embedded() -> Result<Self, DataError> {
         let dataset = Dataset::embedded()?;
         let levels = |images: &crate::data::BinaryImages| {
             let pixels = (0..images.count()).flat_map(|index| images.image(index));
@@ -37,7 +45,7 @@ impl Digits {
     ///
     /// # Errors
     /// [`DataError`], naming the folder or the file.
-    pub(crate) fn load(folder: &Path) -> Result<Self, DataError> {
+    fn load(folder: &Path) -> Result<Self, DataError> {
         let missing = |file: &str, hint| DataError::File {
             path: folder.join(file),
             problem: Problem::Missing(hint),
@@ -102,21 +110,36 @@ impl Digits {
         binary(&levels.copied().collect::<Vec<_>>(), key)
     }
 
-    /// The first of the images that are not trained on, `rows` at a time.
+    /// The first of the images that are trained on, in batches.
     ///
     /// # Errors
     /// If the device cannot hold them.
-    pub(crate) fn held_out(&self, most: usize, rows: usize) -> Result<Vec<Tensor>> {
-        let images = &self.held_out[..self.held_out.len().min(most * PIXELS)];
-        let parts = images.chunks(rows * PIXELS).enumerate();
-        let key = |part: usize| Key {
-            step: part as u64,
-            ..Key::new(0)
-        };
-        parts
-            .map(|(part, levels)| binary(levels, key(part)))
-            .collect()
+    pub(crate) fn trained_on(&self, most: usize) -> Result<Vec<Tensor>> {
+        in_batches(&self.train, most)
     }
+
+    /// The first of the images that are not trained on, in batches.
+    ///
+    /// # Errors
+    /// If the device cannot hold them.
+    pub(crate) fn held_out(&self, most: usize) -> Result<Vec<Tensor>> {
+        in_batches(&self.held_out, most)
+    }
+}
+
+/// The first images, made binary in the same way each time, as many at once as keep the draws in
+/// the cache.
+fn in_batches(images: &[u8], most: usize) -> Result<Vec<Tensor>> {
+    const ROWS: usize = 250;
+    let images = &images[..images.len().min(most * PIXELS)];
+    let parts = images.chunks(ROWS * PIXELS).enumerate();
+    let key = |part: usize| Key {
+        step: part as u64,
+        ..Key::new(0)
+    };
+    parts
+        .map(|(part, levels)| binary(levels, key(part)))
+        .collect()
 }
 
 /// Each pixel is 1 with the probability that is its grey level.

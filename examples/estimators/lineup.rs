@@ -9,6 +9,8 @@ use relax_runtime::estimator::{
 use relax_runtime::infer::{Mode, Objective};
 use relax_runtime::prelude::*;
 
+use crate::Outcome;
+
 /// An estimator under the name of the table.
 #[derive(Clone)]
 pub(crate) struct Entrant {
@@ -16,6 +18,8 @@ pub(crate) struct Entrant {
     pub(crate) estimator: Rc<dyn Estimator>,
     /// Independent draws of everything a step, whose estimates are averaged.
     particles: usize,
+    /// Whether what it has learned from earlier draws changes its variance.
+    pub(crate) learns: bool,
 }
 
 impl Entrant {
@@ -24,6 +28,15 @@ impl Entrant {
             name,
             estimator: Rc::new(estimator),
             particles: 1,
+            learns: true,
+        }
+    }
+
+    /// Of one that has nothing to learn.
+    fn fixed(name: &'static str, estimator: impl Estimator + 'static) -> Self {
+        Self {
+            learns: false,
+            ..Self::new(name, estimator)
         }
     }
 
@@ -66,7 +79,7 @@ impl Entrant {
 /// # Errors
 /// None: four draws are enough.
 pub(crate) fn reference() -> Result<Entrant> {
-    Ok(Entrant::new("rloo-4", Rloo::new(4)?))
+    Ok(Entrant::fixed("rloo-4", Rloo::new(4)?))
 }
 
 /// All of them, by rising cost.
@@ -78,9 +91,13 @@ pub(crate) fn lineup() -> Result<Vec<Entrant>> {
         coupling: Coupling::Independent,
         ..Relax::default()
     };
-    let published = Relax {
+    let warmer = Relax {
+        temperature: Some(0.35),
+        ..Relax::default()
+    };
+    let published = |temperature| Relax {
         coupling: Coupling::Independent,
-        temperature: Some(0.5),
+        temperature: Some(temperature),
         ..Relax::sum()
     };
     Ok(vec![
@@ -89,29 +106,49 @@ pub(crate) fn lineup() -> Result<Vec<Entrant>> {
         Entrant::new("relax-free-form", Relax::free_form()),
         Entrant::new("relax-free-form-2", Relax::free_form()).particles(2),
         Entrant::new("relax", Relax::default()),
+        Entrant::new("relax-0.35", warmer),
         Entrant::new("relax-sum", Relax::sum()),
         Entrant::new("rebar", Rebar::default()),
         Entrant::new("dlax", Dlax::default()),
         Entrant::new("muprop", MuProp::default()),
-        Entrant::new("rloo-2", Rloo::new(2)?),
-        Entrant::new("disarm", Disarm),
-        Entrant::new("disarm-tree", DisarmTree),
+        Entrant::fixed("rloo-2", Rloo::new(2)?),
+        Entrant::fixed("disarm", Disarm),
+        Entrant::fixed("disarm-tree", DisarmTree),
         Entrant::new("double-cv-2", DoubleCv::new(2)?),
         Entrant::new("rodeo-2", Rodeo::new(2)?),
         Entrant::new("relax-independent", independent),
-        Entrant::new("relax-published", published),
-        Entrant::new("rloo-3", Rloo::new(3)?),
-        Entrant::new("arms-3", Arms::new(3)?),
+        Entrant::new("relax-published", published(0.5)),
+        Entrant::new("relax-published-0.1", published(0.1)),
+        Entrant::fixed("rloo-3", Rloo::new(3)?),
+        Entrant::fixed("arms-3", Arms::new(3)?),
         Entrant::new("double-cv-3", DoubleCv::new(3)?),
         Entrant::new("rodeo-3", Rodeo::new(3)?),
-        Entrant::new("rloo-4", Rloo::new(4)?),
-        Entrant::new("arms-4", Arms::new(4)?),
+        Entrant::fixed("rloo-4", Rloo::new(4)?),
+        Entrant::fixed("arms-4", Arms::new(4)?),
+        Entrant::fixed("arms-6", Arms::new(6)?),
         Entrant::new("relax-2", Relax::default()).particles(2),
-        Entrant::new("indecater", IndeCateR),
-        Entrant::new("enumerate", Enumerate::default()),
-        Entrant::new("gumbel-softmax", GumbelSoftmax::default()),
-        Entrant::new("straight-through", StraightThrough::default()),
-        Entrant::new("straight-through-gumbel", StraightThrough::gumbel()),
-        Entrant::new("reinmax", ReinMax::default()),
+        Entrant::fixed("indecater", IndeCateR),
+        Entrant::fixed("enumerate", Enumerate::default()),
+        Entrant::fixed("gumbel-softmax", GumbelSoftmax::default()),
+        Entrant::fixed("straight-through", StraightThrough::default()),
+        Entrant::fixed("straight-through-gumbel", StraightThrough::gumbel()),
+        Entrant::fixed("reinmax", ReinMax::default()),
     ])
+}
+
+/// The estimators of these names, in that order.
+///
+/// # Errors
+/// With the names that exist, if one does not.
+pub(crate) fn named<N: AsRef<str>>(names: &[N]) -> Outcome<Vec<Entrant>> {
+    let all = lineup()?;
+    let find = |name: &N| {
+        let name = name.as_ref();
+        let mut named = all.iter().filter(|entrant| entrant.name == name);
+        named.next().cloned().ok_or_else(|| {
+            let known: Vec<_> = all.iter().map(|entrant| entrant.name).collect();
+            format!("--estimators: `{name}` is none of {}", known.join(", ")).into()
+        })
+    };
+    names.iter().map(find).collect()
 }

@@ -1,213 +1,88 @@
-//! Every gradient estimator on the same problems, at equal evaluations of the cost f.
+//! Gradient estimators compared in three ways.
 //!
 //! ```text
 //! cargo run --release --example estimators
 //! cargo run --release --example estimators -- --problem bernoulli --estimators relax,rloo-2,disarm
-//! cargo run --release --example estimators -- --data ../shared/data/mnist
+//! cargo run --release --example estimators -- variance --data ../shared/data/mnist
+//! cargo run --release --example estimators -- elbo --data ../shared/data/mnist --seconds 60,240
+//! cargo run --release --example estimators -- report
 //! ```
 //!
-//! For each problem a table:
-//! - `f/step`: evaluations of f for a gradient, relaxed ones included.
-//! - `bias`: of the mean gradient, in standard errors, at the worst logit, where the exact gradient
-//!   is known by enumeration. A star marks estimators that are biased by construction.
-//! - `variance`: of the gradient by a logit, mean over rows and logits, over fresh draws, at weights
-//!   that are the same for all: those that RLOO with four draws reaches when its evaluations are
-//!   spent. The others have looked on, their surrogates and baselines learning from the same steps.
-//! - `x f/step`: that variance times the evaluations, which averaging over draws does not change.
-//! - `own variance`: the same at the weights that the estimator itself has reached.
-//! - ELBO, or the exact expected cost with its sign changed: what the estimator's own training
-//!   reached with an equal number of evaluations, so with fewer steps where a step costs more.
-//! - `ms/step`: median time of its steps.
+//! - Without a command: every estimator at equal evaluations of the cost f, on coins and digits, its
+//!   bias where the exact gradient is known. See `equal.rs`.
+//! - `variance`: of the gradient by logit and by weight, at the same weights for all, at stages of a
+//!   training, beside the CPU time of a step. See `stages.rs`.
+//! - `elbo`: what training reaches in a given CPU time. See `budget.rs`.
+//! - `report`: the tables of the last two in Markdown, for the blocks of README and docs.
 //!
 //! A number behind a name counts draws: of the estimator itself, or particles of RELAX.
 //! `relax-published` is RELAX as in the paper: independent noise, the relaxed cost plus a network,
-//! temperature 1/2. All other settings are the library's defaults. The autoencoders follow the protocol of DisARM (Dong,
-//! Mnih, Tucker 2020), Double CV (Titsias and Shi 2022) and RODEO (Shi et al. 2022): layers of 200
-//! LeakyReLU units, a fixed uniform prior, batches of 100, Adam at 1e-4; at 1e-3 for the
-//! categorical one.
+//! temperature 1/2 or what is behind the name. All other settings are the library's defaults. The
+//! autoencoders and where they are from stand in `vae.rs`.
 
+mod budget;
 mod coins;
 #[path = "../discrete_vae/data.rs"]
 #[allow(dead_code, reason = "shared with programs that need binary images")]
 mod data;
 mod digits;
+mod equal;
 mod lineup;
 mod measure;
 #[path = "../support/plot.rs"]
 #[allow(dead_code, reason = "shared with programs that draw pictures, too")]
 mod plot;
+mod report;
+mod results;
+mod stages;
 mod table;
 mod task;
 mod vae;
 
 use std::error::Error as StdError;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, ValueEnum};
-
-use coins::Coins;
-use digits::Digits;
-use lineup::{Entrant, lineup, reference};
-use measure::{Effort, share, train};
-use plot::save_charts;
-use relax_runtime::Key;
-use table::{Findings, Line};
-use task::Task;
-use vae::{Latents, Vae};
+use clap::{Parser, Subcommand};
 
 /// The system's allocator gives large blocks back to the kernel after every step.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Steps that an estimator must be able to take to be compared.
-const FEWEST_STEPS: usize = 50;
-
-/// Compares gradient estimators at equal evaluations of the cost.
+/// Compares gradient estimators; without a command, at equal evaluations of the cost.
 #[derive(Parser)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Options {
-    /// Problems; without it, all.
-    #[arg(long, value_delimiter = ',')]
-    problem: Vec<Problem>,
-    /// Estimators by the names of the table; without it, all that are valid for the problem.
-    #[arg(long, value_delimiter = ',')]
-    estimators: Vec<String>,
-    /// Evaluations of f, a row, that each estimator trains with; without it, 20,000 on coins and
-    /// 2,000 on digits.
-    #[arg(long)]
-    evaluations: Option<usize>,
-    /// Seed of all random numbers.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// Folder with grey or binary idx .gz files; without it, the digits that come with the program.
-    #[arg(long)]
-    data: Option<PathBuf>,
-    /// Folder for the plot.
-    #[arg(long, default_value = "target/estimators")]
-    out: PathBuf,
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    equal: equal::Options,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Problem {
-    /// One coin, the cost of the RELAX paper's toy problem at t = 0.499.
-    Toy,
-    /// Ten coins, costs of each and of each pair.
-    Pairs,
-    /// An autoencoder with 20 latents of 10 categories.
-    Categorical,
-    /// An autoencoder with 200 Bernoulli latents.
-    Bernoulli,
+#[derive(Subcommand)]
+enum Command {
+    /// Variance of the gradient at stages of a training, at the same weights for all estimators.
+    Variance(stages::Options),
+    /// ELBO after a given CPU time of training.
+    Elbo(budget::Options),
+    /// Tables of what `variance` and `elbo` have measured.
+    Report(report::Options),
 }
 
 type Outcome<T> = std::result::Result<T, Box<dyn StdError>>;
 
 fn main() -> ExitCode {
-    match run(&Options::parse()) {
+    let options = Options::parse();
+    let ended = match &options.command {
+        None => equal::run(&options.equal),
+        Some(Command::Variance(options)) => stages::run(options),
+        Some(Command::Elbo(options)) => budget::run(options),
+        Some(Command::Report(options)) => report::run(options),
+    };
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE
         }
     }
-}
-
-fn run(options: &Options) -> Outcome<()> {
-    if options
-        .evaluations
-        .is_some_and(|evaluations| evaluations < FEWEST_STEPS)
-    {
-        return Err(format!("--evaluations must be at least {FEWEST_STEPS}").into());
-    }
-    let entrants = chosen(&options.estimators)?;
-    let problems = match &options.problem[..] {
-        [] => Problem::value_variants(),
-        some => some,
-    };
-    let digits = match &options.data {
-        Some(folder) => Digits::load(folder)?,
-        None => Digits::embedded()?,
-    };
-    let mut charts = Vec::new();
-    for problem in problems {
-        let make = || -> relax_runtime::Result<Box<dyn Task>> {
-            Ok(match problem {
-                Problem::Toy => Box::new(Coins::toy()?),
-                Problem::Pairs => Box::new(Coins::pairs()?),
-                Problem::Categorical => {
-                    Box::new(Vae::new(Latents::Categories, &digits, options.seed)?)
-                }
-                Problem::Bernoulli => Box::new(Vae::new(Latents::Coins, &digits, options.seed)?),
-            })
-        };
-        let findings = compare(&make, &entrants, options)?;
-        println!("{findings}");
-        charts.extend(findings.charts());
-    }
-    let path = options.out.join("estimators.svg");
-    save_charts(&path, &charts)?;
-    println!("plot: {}", path.display());
-    Ok(())
-}
-
-/// The estimators of these names, or all.
-fn chosen(names: &[String]) -> Outcome<Vec<Entrant>> {
-    let all = lineup()?;
-    if names.is_empty() {
-        return Ok(all);
-    }
-    let find = |name: &String| {
-        let mut named = all.iter().filter(|entrant| entrant.name == name);
-        named.next().cloned().ok_or_else(|| {
-            let known: Vec<_> = all.iter().map(|entrant| entrant.name).collect();
-            format!("--estimators: `{name}` is none of {}", known.join(", ")).into()
-        })
-    };
-    names.iter().map(find).collect()
-}
-
-/// Measures everything on one problem.
-fn compare(
-    make: &dyn Fn() -> relax_runtime::Result<Box<dyn Task>>,
-    entrants: &[Entrant],
-    options: &Options,
-) -> Outcome<Findings> {
-    let task = make()?;
-    let effort = Effort {
-        evaluations: options.evaluations.unwrap_or(task.evaluations()),
-        points: 5,
-        draws: 20,
-        seed: options.seed,
-    };
-    let entrants = suitable(&*task, entrants, effort)?;
-    let shared = share(&*task, &reference()?, &entrants, effort)?;
-    let mut lines = Vec::new();
-    for (entrant, shared) in entrants.into_iter().zip(shared) {
-        let own = train(&*make()?, &entrant, effort)?;
-        lines.push(Line {
-            entrant,
-            shared,
-            own,
-        });
-    }
-    Ok(Findings {
-        title: task.title(),
-        value_name: task.value_name(),
-        lines,
-    })
-}
-
-/// The estimators that are valid for a task, and can take some steps with the evaluations there are.
-fn suitable(task: &dyn Task, entrants: &[Entrant], effort: Effort) -> Outcome<Vec<Entrant>> {
-    let x = task.batch(Key::new(0), 1)?;
-    let mut suitable = Vec::new();
-    task.with_objective(&x, None, &mut |objective| {
-        for entrant in entrants {
-            let cost = entrant.evaluations(objective)?;
-            if cost.is_some_and(|cost| cost * FEWEST_STEPS <= effort.evaluations) {
-                suitable.push(entrant.clone());
-            }
-        }
-        Ok(())
-    })?;
-    Ok(suitable)
 }

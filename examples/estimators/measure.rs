@@ -52,12 +52,15 @@ struct Probe {
     draws: f64,
 }
 
-/// Numbers that keep the streams of a run apart: batches, measurements, batches of measurements.
+/// Numbers that keep the streams of a run apart: batches, measurements, batches of measurements,
+/// and those from which an estimator learns before it is measured.
 const BATCHES: u64 = 1 << 32;
-const PROBES: u64 = 2 << 32;
-const PROBE_BATCH: u64 = 3 << 32;
+pub(crate) const PROBES: u64 = 2 << 32;
+pub(crate) const PROBE_BATCH: u64 = 3 << 32;
+pub(crate) const LEARNING: u64 = 4 << 32;
 
-fn batch_key(seed: u64, step: u64) -> Key {
+/// Of the batch of a training step.
+pub(crate) fn batch_key(seed: u64, step: u64) -> Key {
     Key {
         step,
         ..Key::new(BATCHES + seed)
@@ -227,7 +230,7 @@ pub(crate) fn share(
 
 /// An update rule that moves nothing.
 #[derive(Debug)]
-struct Still;
+pub(crate) struct Still;
 
 impl Rule for Still {
     fn kind(&self) -> String {

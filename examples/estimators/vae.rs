@@ -1,6 +1,8 @@
 //! Autoencoders with a single layer of discrete latents.
 
+use clap::ValueEnum;
 use relax_runtime::prelude::*;
+use relax_runtime::{Shape, grad};
 
 use crate::Outcome;
 use crate::data::PIXELS;
@@ -11,27 +13,106 @@ use crate::task::{Task, Use};
 const HIDDEN: usize = 200;
 /// Slope of the layers' LeakyReLU where they are negative.
 const SLOPE: f32 = 0.3;
-/// Images of a training step.
-const BATCH: usize = 100;
+
+/// An autoencoder that figures are made with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Network {
+    /// One linear layer each way, 200 coins between, a learned prior.
+    Linear,
+    /// Layers of 200 LeakyReLU units, 200 coins, a uniform prior.
+    Leaky,
+    /// Layers of 200 LeakyReLU units, 20 choices among 10, a uniform prior.
+    Categorical,
+}
+
+impl Network {
+    pub(crate) fn design(self) -> &'static Design {
+        match self {
+            Self::Linear => &LINEAR,
+            Self::Leaky => &LEAKY,
+            Self::Categorical => &CATEGORICAL,
+        }
+    }
+}
 
 /// What the latents are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Latents {
-    /// 200 fair coins: the protocol of DisARM, Double CV and RODEO (Dong, Mnih, Tucker 2020; Titsias
-    /// and Shi 2022; Shi et al. 2022).
+enum Latents {
+    /// 200 coins.
     Coins,
     /// 20 choices among 10.
     Categories,
 }
 
-/// An encoder of 784-200-200 units, its mirror image as decoder, and a fixed uniform prior.
-pub(crate) struct Vae {
+/// An autoencoder's layout and how it is trained. The decoder mirrors the encoder.
+#[derive(Debug)]
+pub(crate) struct Design {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
     latents: Latents,
+    /// Layers of 200 LeakyReLU units between pixels and latents.
+    hidden: usize,
+    /// Whether the encoder subtracts the mean training image, and the decoder sees coins as ±1 and
+    /// adds the mean's logits.
+    centred: bool,
+    /// Whether the prior's logits are learned; else they are 0.
+    learned_prior: bool,
+    /// Adam's rate.
+    pub(crate) rate: f32,
+    /// Images of a training step.
+    pub(crate) batch: usize,
+}
+
+/// The RELAX paper's autoencoder of one linear layer each way (Grathwohl et al. 2018, section 5.2).
+pub(crate) const LINEAR: Design = Design {
+    name: "linear",
+    about: "784-200 linear, 200 coins",
+    latents: Latents::Coins,
+    hidden: 0,
+    centred: true,
+    learned_prior: true,
+    rate: 1e-3,
+    batch: 24,
+};
+
+/// The network of the RODEO experiments (Shi et al. 2022), images and coins as they are.
+pub(crate) const LEAKY: Design = Design {
+    name: "leaky",
+    about: "784-200-200-200 LeakyReLU, 200 coins",
+    latents: Latents::Coins,
+    hidden: 2,
+    centred: false,
+    learned_prior: false,
+    rate: 1e-3,
+    batch: 100,
+};
+
+/// The network of the DisARM experiments (Dong, Mnih, Tucker 2020).
+pub(crate) const BERNOULLI: Design = Design {
+    name: "bernoulli",
+    about: "VAE with 200 Bernoulli latents",
+    centred: true,
+    rate: 1e-4,
+    ..LEAKY
+};
+
+/// The same with categories.
+pub(crate) const CATEGORICAL: Design = Design {
+    name: "categorical",
+    about: "VAE with 20 latents of 10 categories",
+    latents: Latents::Categories,
+    centred: true,
+    ..LEAKY
+};
+
+/// An autoencoder on its way.
+pub(crate) struct Vae {
+    pub(crate) design: &'static Design,
     digits: Digits,
-    /// Mean training image `[1, 784]`, which the encoder subtracts, and its logits, which the
-    /// decoder adds.
+    /// Mean training image `[1, 784]`, and its logits.
     mean: Tensor,
     bias: Tensor,
+    prior: Option<Parameter>,
     encoder: Vec<Linear>,
     decoder: Vec<Linear>,
 }
@@ -68,32 +149,51 @@ fn recognise_categories(x: &Tensor, vae: &Vae, given: Option<&Parameter>) {
 
 impl Vae {
     /// With first weights.
-    pub(crate) fn new(latents: Latents, digits: &Digits, seed: u64) -> Result<Self> {
+    pub(crate) fn new(design: &'static Design, digits: &Digits, seed: u64) -> Result<Self> {
         const RAREST: f32 = 1e-3;
         let device = Device::cpu();
         let mut stream = Key::new(seed).stream("weights");
-        let mut layers = |sizes: [usize; 4]| {
-            let pairs = sizes.windows(2);
+        let mut layers = |name: &str, sizes: &[usize]| {
+            let pairs = sizes.windows(2).enumerate();
             pairs
-                .map(|pair| Linear::new(pair[0], pair[1], &mut stream, &device))
+                .map(|(i, pair)| {
+                    let layer = Linear::new(pair[0], pair[1], &mut stream, &device)?;
+                    Ok(layer.named(&format!("{name}.{i}")))
+                })
                 .collect::<Result<Vec<_>>>()
         };
+        let latents = design.latents;
+        let mut sizes = vec![HIDDEN; design.hidden + 2];
+        (sizes[0], sizes[design.hidden + 1]) = (PIXELS, latents.numbers());
+        let encoder = layers("encoder", &sizes)?;
+        sizes.reverse();
+        let decoder = layers("decoder", &sizes)?;
         let mean = Tensor::from_vec(digits.mean(), [1, PIXELS], &device)?;
+        let flat = Tensor::zeros(latents.shape(1), &device);
         Ok(Self {
-            latents,
+            design,
             digits: digits.clone(),
             bias: mean.clamp(RAREST, 1.0 - RAREST).logit(),
             mean,
-            encoder: layers([PIXELS, HIDDEN, HIDDEN, latents.numbers()])?,
-            decoder: layers([latents.numbers(), HIDDEN, HIDDEN, PIXELS])?,
+            prior: design
+                .learned_prior
+                .then(|| Parameter::new(flat).named("prior")),
+            encoder,
+            decoder,
         })
     }
 
+    /// All weights.
+    pub(crate) fn parameters(&self) -> Vec<Parameter> {
+        let layers = self.encoder.iter().chain(&self.decoder);
+        let weights = layers.flat_map(Linear::parameters);
+        weights.chain(self.prior.clone()).collect()
+    }
+
     fn prior(&self) -> Tensor {
-        let device = self.mean.device();
-        match self.latents {
-            Latents::Coins => Tensor::zeros([1, self.latents.numbers()], &device),
-            Latents::Categories => Tensor::zeros([1, 20, 10], &device),
+        match &self.prior {
+            Some(prior) => prior.get(),
+            None => Tensor::zeros(self.design.latents.shape(1), &self.mean.device()),
         }
     }
 
@@ -102,20 +202,55 @@ impl Vae {
         if let Some(given) = given {
             return given.get();
         }
-        let logits = forward(&self.encoder, x - &self.mean);
-        match self.latents {
-            Latents::Coins => logits,
-            Latents::Categories => logits.reshape([x.rows(), 20, 10]),
-        }
+        let logits = match self.design.centred {
+            true => forward(&self.encoder, x - &self.mean),
+            false => forward(&self.encoder, x.clone()),
+        };
+        logits.reshape(self.design.latents.shape(x.rows()))
     }
 
     /// Logits of the pixels.
     fn decode(&self, h: &Tensor) -> Tensor {
-        let h = match self.latents {
-            Latents::Coins => h * 2.0 - 1.0,
-            Latents::Categories => h.reshape([h.rows(), self.latents.numbers()]),
+        let Design {
+            latents, centred, ..
+        } = *self.design;
+        let h = match latents {
+            Latents::Coins if centred => h * 2.0 - 1.0,
+            Latents::Coins => h.clone(),
+            Latents::Categories => h.reshape([h.rows(), latents.numbers()]),
         };
-        forward(&self.decoder, h) + &self.bias
+        let pixels = forward(&self.decoder, h);
+        if centred { pixels + &self.bias } else { pixels }
+    }
+
+    /// The gradient by the encoder's weights that a gradient by the logits of images `x` comes to,
+    /// mean over the images: weights and biases, layer after layer.
+    pub(crate) fn pull(&self, x: &Tensor, by_logits: &Tensor) -> Result<Vec<f32>> {
+        let parameters: Vec<Parameter> = self.encoder.iter().flat_map(Linear::parameters).collect();
+        let leaves: Vec<Tensor> = parameters.iter().map(Parameter::get).collect();
+        let cotangent = by_logits / x.rows() as f32;
+        let logits = self.encode(x, None);
+        let leaves: Vec<&Tensor> = leaves.iter().collect();
+        let mut all = Vec::new();
+        for gradient in grad(&[(&logits, Some(&cotangent))], &leaves)? {
+            all.extend(gradient.to_vec()?);
+        }
+        Ok(all)
+    }
+
+    /// The evidence lower bound of an image in nats, mean over all images of some batches, from
+    /// fixed draws.
+    pub(crate) fn elbo(&self, batches: &[Tensor], trainer: &Trainer, draws: usize) -> Result<f64> {
+        let (mut sum, mut images) = (0.0, 0);
+        for x in batches {
+            self.with_objective(x, None, &mut |objective| {
+                let posterior = Posterior::draw(objective, trainer.params(), 0, draws)?;
+                sum += posterior.log_evidence().elbo;
+                Ok(())
+            })?;
+            images += x.rows();
+        }
+        Ok(sum / images as f64)
     }
 }
 
@@ -125,6 +260,13 @@ impl Latents {
         match self {
             Self::Coins => 200,
             Self::Categories => 20 * 10,
+        }
+    }
+
+    fn shape(self, rows: usize) -> Shape {
+        match self {
+            Self::Coins => Shape::from([rows, 200]),
+            Self::Categories => Shape::from([rows, 20, 10]),
         }
     }
 }
@@ -141,11 +283,8 @@ fn forward(layers: &[Linear], mut x: Tensor) -> Tensor {
 
 impl Task for Vae {
     fn title(&self) -> String {
-        let latents = match self.latents {
-            Latents::Coins => "bernoulli: VAE with 200 Bernoulli latents",
-            Latents::Categories => "categorical: VAE with 20 latents of 10 categories",
-        };
-        format!("{latents}, {}", self.digits.title())
+        let Design { name, about, .. } = self.design;
+        format!("{name}: {about}, {}", self.digits.title())
     }
 
     fn value_name(&self) -> &'static str {
@@ -153,10 +292,7 @@ impl Task for Vae {
     }
 
     fn learning_rate(&self) -> f32 {
-        match self.latents {
-            Latents::Coins => 1e-4,
-            Latents::Categories => 1e-3,
-        }
+        self.design.rate
     }
 
     fn evaluations(&self) -> usize {
@@ -164,11 +300,11 @@ impl Task for Vae {
     }
 
     fn rows(&self) -> usize {
-        BATCH
+        self.design.batch
     }
 
     fn probe_rows(&self) -> usize {
-        BATCH
+        self.design.batch
     }
 
     fn batch(&self, key: Key, rows: usize) -> Result<Tensor> {
@@ -185,7 +321,7 @@ impl Task for Vae {
         given: Option<&Parameter>,
         then: &mut Use<'_>,
     ) -> Result<()> {
-        match self.latents {
+        match self.design.latents {
             Latents::Coins => {
                 let (model, guide) = (generate_coins(x, self), recognise_coins(x, self, given));
                 then(&Elbo::new(&model).guide(&guide))
@@ -200,17 +336,7 @@ impl Task for Vae {
 
     fn value(&self, trainer: &Trainer) -> Outcome<f64> {
         const IMAGES: usize = 1_000;
-        const ROWS: usize = 250;
         const DRAWS: usize = 10;
-        let (mut sum, mut images) = (0.0, 0);
-        for x in self.digits.held_out(IMAGES, ROWS)? {
-            self.with_objective(&x, None, &mut |objective| {
-                let posterior = Posterior::draw(objective, trainer.params(), 0, DRAWS)?;
-                sum += posterior.log_evidence().elbo;
-                Ok(())
-            })?;
-            images += x.rows();
-        }
-        Ok(sum / images as f64)
+        Ok(self.elbo(&self.digits.held_out(IMAGES)?, trainer, DRAWS)?)
     }
 }

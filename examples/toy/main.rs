@@ -2,9 +2,11 @@
 //!
 //! At t = 0.499 both sides of the coin cost nearly the same, so the gradient is tiny and its
 //! estimate nearly all noise. REINFORCE, REBAR and RELAX are one formula with three surrogates:
-//! none, the relaxed cost, and a free-form network. Side by side from θ = 0, on the same random
-//! numbers, the variance of RELAX's gradient falls orders of magnitude below that of the others,
-//! and RELAX finds the cheaper side while they still wander.
+//! none, the relaxed cost, and a free-form network. First they train side by side from θ = 0, on the
+//! same random numbers. A second table compares variances where all stand at RELAX's θ, beside
+//! REINFORCE with the expected cost as its baseline and estimators of two draws, each with two
+//! evaluations of the cost. One coin is special: with the best constant baseline,
+//! (1 − p) f(1) + p f(0), REINFORCE gives the same number for both sides, and has no variance at all.
 //!
 //! Source: Grathwohl, Choi, Wu, Roeder, Duvenaud, "Backpropagation through the Void" (ICLR 2018),
 //! section 5.1 and figure 1. Nothing is tuned: as in the authors' program, θ and surrogate follow
@@ -31,7 +33,7 @@ use clap::Parser;
 use relax_runtime::prelude::*;
 use relax_runtime::surrogate::{FreeForm, RelaxedCost, Zero};
 
-use learner::{LEARNING_RATE, Learner, Measurement};
+use learner::{Coin, LEARNING_RATE, Learner, Measurement};
 use plot::{Chart, Scale, Series, save_charts};
 
 /// Minimises the expected cost of a coin with three gradient estimators, side by side.
@@ -50,6 +52,9 @@ struct Options {
     #[arg(long, default_value = "target/toy")]
     out: PathBuf,
 }
+
+/// Rows of a table on the way.
+const PRINTED: u64 = 10;
 
 type Outcome<T> = std::result::Result<T, Box<dyn StdError>>;
 
@@ -74,15 +79,21 @@ fn run(options: &Options) -> Outcome<()> {
     let device = Device::cpu();
     let mut weights = Key::new(seed).stream("network");
     let network = FreeForm::new(1, 0, &[10], Activation::Relu, &mut weights, &device)?;
+    let rebar = || Learner::new("REBAR", t, RelaxedCost::new(1.0, 0.5, &device));
     let mut learners = [
         Learner::new("REINFORCE", t, Zero)?,
-        Learner::new("REBAR", t, RelaxedCost::new(1.0, 0.5, &device))?,
+        rebar()?,
         Learner::new("RELAX", t, network)?,
     ];
+    let mut matched = Matched {
+        coin: Coin { target: t },
+        rebar: rebar()?,
+        rows: Vec::new(),
+    };
 
     println!("E[(b - t)^2] at t = {t}: theta, exact loss, and log-variance of the gradient\n");
-    let rows = train(&mut learners, options)?;
-    compare(&learners, &rows);
+    let rows = train(&mut learners, &mut matched, options)?;
+    matched.print(options.steps);
 
     // The same as a program: the plan chooses the estimator, and past costs serve as a baseline.
     let trained = Minimize::new(&coin(t))
@@ -110,9 +121,9 @@ fn coin(t: f32) {
 }
 
 /// Trains all learners on the same random numbers; prints and returns where they stood on the way.
-fn train(learners: &mut [Learner], options: &Options) -> Outcome<Vec<Row>> {
+/// The last one is looked on by others.
+fn train(learners: &mut [Learner; 3], on: &mut Matched, options: &Options) -> Outcome<Vec<Row>> {
     const MEASURED: u64 = 100;
-    const PRINTED: u64 = 10;
     let every = |parts: u64| options.steps.div_ceil(parts);
     print_header(learners);
     let mut rows = Vec::new();
@@ -121,6 +132,7 @@ fn train(learners: &mut [Learner], options: &Options) -> Outcome<Vec<Row>> {
         if step % every(MEASURED) == 0 || last {
             let row = learners.iter().map(Learner::measure);
             rows.push((step, row.collect::<Result<_>>()?));
+            on.measure(step, &learners[2])?;
         }
         if let Some(row) = rows.last()
             && (step % every(PRINTED) == 0 || last)
@@ -131,11 +143,21 @@ fn train(learners: &mut [Learner], options: &Options) -> Outcome<Vec<Row>> {
             step,
             ..Key::new(options.seed)
         };
+        on.rebar.look_on(&learners[2].theta(), key)?;
         for learner in learners.iter_mut() {
             learner.step(key)?;
         }
     }
     Ok(rows)
+}
+
+/// The logarithm, or a word where rounding is all that there is.
+fn log(variance: f64) -> String {
+    const ROUNDING: f64 = 1e-15;
+    match variance < ROUNDING {
+        true => format!("{:>10}", "none"),
+        false => format!("{:>10.1}", variance.ln()),
+    }
 }
 
 fn print_header(learners: &[Learner]) {
@@ -161,23 +183,62 @@ fn print_row((step, row): &Row) {
     println!("{step:>6}{}", row.iter().map(cell).collect::<String>());
 }
 
-/// Prints by what factor the last learner's variance lies below the others', at its median over
-/// the second half of training.
-fn compare(learners: &[Learner], rows: &[Row]) {
-    let median = |learner: usize| {
-        let half = rows[rows.len() / 2..].iter();
-        let mut variances: Vec<f64> = half.map(|(_, row)| row[learner].variance).collect();
-        variances.sort_by(f64::total_cmp);
-        variances[variances.len() / 2]
-    };
-    if let Some((best, others)) = learners.split_last() {
-        println!("\nmedian variance over the second half of training:");
-        for (i, other) in others.iter().enumerate() {
-            let orders = (median(i) / median(others.len())).log10();
-            println!(
-                "{} {orders:.1} orders of magnitude below {}",
-                best.name, other.name
-            );
+/// Estimators that have looked on while RELAX trained, and their variances at its θ.
+struct Matched {
+    coin: Coin,
+    rebar: Learner,
+    /// By step, in the order of [`NAMES`](Self::NAMES).
+    rows: Vec<(u64, [f64; 6])>,
+}
+
+impl Matched {
+    const NAMES: [&str; 6] = [
+        "REINFORCE",
+        "less E[f]",
+        "REBAR",
+        "RLOO, 2",
+        "DisARM",
+        "RELAX",
+    ];
+
+    fn measure(&mut self, step: u64, relax: &Learner) -> Outcome<()> {
+        let theta = relax.theta();
+        let reinforce = Learner::new("", self.coin.target, Zero)?;
+        let variances = [
+            reinforce.variance_at(&theta)?,
+            self.coin.mean_as_baseline(&theta)?,
+            self.rebar.variance_at(&theta)?,
+            self.coin.rloo(&theta)?,
+            self.coin.disarm(&theta)?,
+            relax.variance_at(&theta)?,
+        ];
+        self.rows.push((step, variances));
+        Ok(())
+    }
+
+    /// Prints log-variances on the way, and by what factors RELAX's variance lies below the others', at
+    /// the median over the second half of training.
+    fn print(&self, steps: u64) {
+        println!("\nlog-variances at RELAX's theta\n");
+        let names = Self::NAMES.iter().map(|name| format!("{name:>10}"));
+        println!("{:>6}{}", "step", names.collect::<String>());
+        let printed = |step: u64| step.is_multiple_of(steps.div_ceil(PRINTED)) || step == steps;
+        for (step, variances) in self.rows.iter().filter(|(step, _)| printed(*step)) {
+            let cells = variances.iter().map(|&variance| log(variance));
+            println!("{step:>6}{}", cells.collect::<String>());
+        }
+        println!(
+            "\nmedian of variance over RELAX's, second half of training, orders of magnitude:"
+        );
+        let half = &self.rows[self.rows.len() / 2..];
+        let (relax, others) = (Self::NAMES.len() - 1, &Self::NAMES[..Self::NAMES.len() - 1]);
+        for (i, name) in others.iter().enumerate() {
+            let mut orders: Vec<f64> = half
+                .iter()
+                .map(|(_, v)| (v[i] / v[relax]).log10())
+                .collect();
+            orders.sort_by(f64::total_cmp);
+            println!("{name:>10} {:>5.1}", orders[orders.len() / 2]);
         }
     }
 }
