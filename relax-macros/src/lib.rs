@@ -9,6 +9,8 @@ mod codegen;
 mod distributions;
 mod errors;
 mod fallback;
+#[cfg(test)]
+mod fuzz;
 mod ir;
 mod naming;
 mod parse;
