@@ -95,7 +95,8 @@ struct Run<'a> {
     values: Vec<Scalar>,
     draws: usize,
     costs: usize,
-    indexed: bool,
+    /// The iterations of the loops around the operation.
+    iterations: Vec<usize>,
 }
 
 impl Model for Fuzzed {
@@ -116,7 +117,7 @@ impl Model for Fuzzed {
             values: Vec::new(),
             draws: 0,
             costs: 0,
-            indexed: false,
+            iterations: Vec::new(),
         };
         run.all(&self.ops)
     }
@@ -129,7 +130,7 @@ impl Run<'_> {
 
     fn site(&self, name: &'static str) -> Site {
         let site = Site::new(name, file!(), line!());
-        if self.indexed { site.indexed() } else { site }
+        self.iterations.iter().copied().fold(site, Site::iteration)
     }
 
     fn value(&self, at: usize) -> Scalar {
@@ -168,13 +169,13 @@ impl Run<'_> {
                 Ok(())
             }
             Op::Repeat { times, body } => {
-                let (draws, costs, indexed) = (self.draws, self.costs, self.indexed);
-                self.indexed = true;
-                for _ in 0..*times {
+                let (draws, costs) = (self.draws, self.costs);
+                for iteration in 0..*times {
                     (self.draws, self.costs) = (draws, costs);
+                    self.iterations.push(iteration);
                     self.all(body)?;
+                    self.iterations.pop();
                 }
-                self.indexed = indexed;
                 Ok(())
             }
         }
@@ -204,8 +205,7 @@ impl Run<'_> {
             Draw::Coin | Draw::Normal => 1,
             Draw::Coins(k) | Draw::Index(k) | Draw::OneHot(k) => k,
         };
-        let name = Site::new(PARAMS[number], file!(), line!());
-        let name = if self.indexed { name.indexed() } else { name };
+        let name = self.site(PARAMS[number]);
         let theta = match self.context.param(name.clone())? {
             Some(theta) => theta,
             None => {

@@ -292,7 +292,7 @@ impl Sites {
                 .cloned();
         }
         let like = |(other, site): &(&String, &SavedSite)| {
-            without_indices(other) == stem && site.class == Some(class)
+            without_indices(other) == stem && site.class == class
         };
         let own = self.restored.get_key_value(name);
         let saved = own.or_else(|| self.restored.iter().find(like))?.1;
