@@ -68,8 +68,10 @@ impl Digits {
         } else {
             "made binary anew each time"
         };
+        // Where the folder is does not matter to who reads the tables.
+        let shown = folder.file_name().map_or(folder, Path::new);
         Ok(Self {
-            name: format!("{}, {how}", folder.display()),
+            name: format!("{}, {how}", shown.display()),
             train,
             held_out,
         })
