@@ -34,28 +34,60 @@ fn numbered(text: &str) -> String {
     whole
 }
 
-fn expression() -> impl Strategy<Value = String> {
+fn expression() -> impl Strategy<Value = String> + Clone {
     let leaf = select(vec![
-        "x", "1.5", "&x", "data[0].y", "self::f(x)?", "{ x }", "(1, x)", "|x| x + 1", "x.g::<T>()",
-        "vec![x; 2]", "\"text\"", "..", "-x", "[x, y]", "S { a: x }", "return x", "__relax_hole",
-        "unsafe { x }", "async { x }", "break", "(x)", "x as f64", "loop {}", "format!(\"{x}\")",
+        "x",
+        "1.5",
+        "&x",
+        "data[0].y",
+        "self::f(x)?",
+        "{ x }",
+        "(1, x)",
+        "|x| x + 1",
+        "x.g::<T>()",
+        "vec![x; 2]",
+        "\"text\"",
+        "..",
+        "-x",
+        "[x, y]",
+        "S { a: x }",
+        "return x",
+        "__relax_hole",
+        "unsafe { x }",
+        "async { x }",
+        "break",
+        "(x)",
+        "x as f64",
+        "loop {}",
+        "format!(\"{x}\")",
     ])
     .prop_map(str::to_owned);
     leaf.prop_recursive(4, 24, 4, |inner| {
         let site = (distribution(inner.clone()), inner.clone(), inner.clone());
         prop_oneof![
             (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("({a}) + ({b})")),
-            (inner.clone(), inner.clone())
-                .prop_map(|(a, b)| format!("if ({a}) {{ {b} }} else if x {{ {a} }} else {{ {b} }}")),
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!(
+                "if ({a}) {{ {b} }} else if x {{ {a} }} else {{ {b} }}"
+            )),
             (inner.clone(), inner.clone())
                 .prop_map(|(a, b)| format!("match ({a}) {{ 0 if ({b}) => {a}, _ => {{ {b} }} }}")),
-            site.prop_map(|(d, a, b)| format!("(sample!({d}, name = \"s#\", context = ({a})), {b})")),
-            inner.clone().prop_map(|a| format!("param!(({a}), name = \"s#\").f(({a}))")),
-            inner.clone().prop_map(|a| format!("call!(({a}), name = \"s#\")?")),
+            site.prop_map(|(d, a, b)| format!(
+                "(sample!({d}, name = \"s#\", context = ({a})), {b})"
+            )),
+            inner
+                .clone()
+                .prop_map(|a| format!("param!(({a}), name = \"s#\").f(({a}))")),
+            inner
+                .clone()
+                .prop_map(|a| format!("call!(({a}), name = \"s#\")?")),
             (inner.clone(), inner.clone())
                 .prop_map(|(a, b)| format!("plate!(({a}), of = ({b}) => {{ {a} }})")),
-            inner.clone().prop_map(|a| format!("println!(\"{{}}\", ({a}))")),
-            inner.clone().prop_map(|a| format!("'a: loop {{ break 'a ({a}); }}")),
+            inner
+                .clone()
+                .prop_map(|a| format!("println!(\"{{}}\", ({a}))")),
+            inner
+                .clone()
+                .prop_map(|a| format!("'a: loop {{ break 'a ({a}); }}")),
             inner.prop_map(|a| format!("foreign!(({a}))")),
         ]
     })
@@ -64,13 +96,16 @@ fn expression() -> impl Strategy<Value = String> {
 fn distribution(inner: impl Strategy<Value = String> + Clone) -> impl Strategy<Value = String> {
     prop_oneof![
         inner.clone().prop_map(|a| format!("Bernoulli(({a}))")),
-        inner.clone().prop_map(|a| format!("Categorical(logits = ({a}))")),
-        (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("Normal(scale = ({a}), loc = ({b}))")),
+        inner
+            .clone()
+            .prop_map(|a| format!("Categorical(logits = ({a}))")),
+        (inner.clone(), inner.clone())
+            .prop_map(|(a, b)| format!("Normal(scale = ({a}), loc = ({b}))")),
         inner.prop_map(|a| format!("own::distribution(({a}))")),
     ]
 }
 
-fn statement() -> impl Strategy<Value = String> {
+fn statement() -> impl Strategy<Value = String> + Clone {
     let e = expression;
     let leaf = prop_oneof![
         distribution(e()).prop_map(|d| format!("let s# = sample!({d});")),
@@ -114,8 +149,12 @@ fn function() -> impl Strategy<Value = String> {
     ];
     let body = proptest::collection::vec(statement(), 0..8).prop_map(|all| all.concat());
     (select(heads), body, proptest::option::of(expression())).prop_map(|(head, body, last)| {
-        numbered(&format!("{} {{ {body} {} }}", head.replace("#[", "\u{1}["), last.unwrap_or_default()))
-            .replace('\u{1}', "#")
+        numbered(&format!(
+            "{} {{ {body} {} }}",
+            head.replace("#[", "\u{1}["),
+            last.unwrap_or_default()
+        ))
+        .replace('\u{1}', "#")
     })
 }
 

@@ -128,6 +128,16 @@ fn sites_of_a_loop_are_indexed() {
     assert_eq!(names(body), ["n", "x[]", "go[]", "cost[]", "y[]", "z"]);
 }
 
+/// However long a function is, names take time in proportion: compared with all others, the sizes
+/// here would take minutes.
+#[test]
+fn long_functions_are_named_soon() {
+    let straight = names(&"cost!(x); observe!(d, y);".repeat(1_000));
+    assert_eq!(straight[1_998..], ["cost#1000", "y#1000"]);
+    let chained = names(&format!("{} {{}}", "if a { cost!(x) } else".repeat(2_000)));
+    assert!(chained.len() == 2_000 && chained.iter().all(|name| name == "cost"));
+}
+
 #[test]
 fn every_error_is_reported_at_once() {
     let body = "sample!(Bernoulli(0.5)); let x = sample!(Gaussian(0.0)); observe!(d); \

@@ -299,8 +299,8 @@ fn all_kinds_of_loops_count() -> Result<()> {
 
 #[model]
 fn labelled(label: &str) {
-    let x = sample!(Normal(0.0, 1.0), name = label);
-    let y = sample!(Normal(0.0, 1.0), name = "twice");
+    let _x = sample!(Normal(0.0, 1.0), name = label);
+    let _y = sample!(Normal(0.0, 1.0), name = "twice");
 }
 
 #[test]
@@ -381,7 +381,8 @@ fn conditional(
 
 #[test]
 fn conditions_of_compilation_choose_sites_and_arguments() -> Result<()> {
-    let model = conditional(&Tensor::scalar(0.0), 1.0, 1);
+    let unused = Tensor::scalar(0.0);
+    let model = conditional(&unused, 1.0, 1);
     assert_eq!(Handlers::seeded(1).run(&model)?.output, 2);
     Ok(())
 }

@@ -17,9 +17,6 @@ use crate::tensor::{Shape, Tensor};
 const NAME: &str = "Bernoulli";
 const SUPPORT: &str = "0 or 1";
 
-/// Smallest distance of noise from 0 and 1.
-const EPSILON: f32 = f32::EPSILON / 2.0;
-
 /// Independent coins; over `f64` a draw is a `bool`, over a tensor a 0/1 tensor of its shape.
 #[derive(Clone, Debug)]
 pub struct Bernoulli<P: BernoulliOperand> {

@@ -89,6 +89,10 @@ mod tests {
     struct Inverse;
 
     impl Rule for Inverse {
+        fn kind(&self) -> String {
+            "Inverse".into()
+        }
+
         fn slots(&self) -> usize {
             1
         }

@@ -132,7 +132,7 @@ mod tests {
             .with_provenance(Provenance::new(sites, reads, None))
             .leaf();
         let value = value.with_tangent(&value.ones_like());
-        value.rounded(&Rounding::default()) * 2.0
+        value.rounded(&Rounding::new(Shape::SCALAR, Vec::new())) * 2.0
     }
 
     /// Within a run a value depends on what it came from; numbers that an optimiser has moved do not.
