@@ -139,7 +139,10 @@ fn derivatives_agree() {
                 .collect();
             let y = last(&moving);
             let tangent = y.tangent().unwrap_or_else(|| y.zeros_like());
-            let forward = dot(&[tangent.clone()], std::slice::from_ref(&weight))?;
+            let forward = dot(
+                std::slice::from_ref(&tangent),
+                std::slice::from_ref(&weight),
+            )?;
             let bend = grad(&[(&tangent, Some(&weight))], &wrt)?;
             Ok::<_, Error>((gradient, forward, bend))
         };

@@ -100,7 +100,7 @@ pub fn exact_gradient(
 
 /// Exact expectations, or why there are none.
 pub(super) enum Enumerated {
-    Exact(Exact),
+    Exact(Box<Exact>),
     Refused(Refusal),
 }
 
@@ -181,7 +181,7 @@ fn enumerate_rows(
             (Ok(Some(true)), _) => {}
             (Ok(Some(false)), _) => {
                 exact.combinations = odometer.combinations();
-                return Ok(Some(Enumerated::Exact(exact)));
+                return Ok(Some(Enumerated::Exact(Box::new(exact))));
             }
         }
     }

@@ -216,7 +216,7 @@ impl<'o> Check<'o> {
             Enumerated::Exact(exact) => {
                 let combinations = exact.combinations;
                 exact.expect_finite(0)?;
-                (Reference::Exact { combinations }, Target::of_exact(exact)?)
+                (Reference::Exact { combinations }, Target::of_exact(*exact)?)
             }
             Enumerated::Refused(why) => {
                 let why = why.to_string();
