@@ -26,6 +26,7 @@ use crate::vae::{Network, Vae};
 
 /// Settings of `elbo`.
 #[derive(Args)]
+#[group(id = "budget")]
 pub(crate) struct Options {
     /// The autoencoder.
     #[arg(long, default_value = "leaky")]

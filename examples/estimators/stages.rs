@@ -33,6 +33,7 @@ use crate::vae::{Network, Vae};
 
 /// Settings of `variance`.
 #[derive(Args)]
+#[group(id = "stages")]
 pub(crate) struct Options {
     /// The autoencoder.
     #[arg(long, default_value = "leaky")]

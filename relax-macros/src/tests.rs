@@ -134,7 +134,7 @@ fn sites_of_a_loop_are_indexed() {
 fn long_functions_are_named_soon() {
     let straight = names(&"cost!(x); observe!(d, y);".repeat(1_000));
     assert_eq!(straight[1_998..], ["cost#1000", "y#1000"]);
-    let chained = names(&format!("{} {{}}", "if a { cost!(x) } else".repeat(2_000)));
+    let chained = names(&format!("{} {{}}", "if a { cost!(x) } else ".repeat(2_000)));
     assert!(chained.len() == 2_000 && chained.iter().all(|name| name == "cost"));
 }
 

@@ -465,7 +465,7 @@ fn guides_leave_out_what_their_law_excludes() -> Result<()> {
         OneHotCategorical::probs(&rows)?.law()?,
     ] {
         let leaf = free.leaf();
-        let guide = law.guide(&[leaf.clone()]);
+        let guide = law.guide(std::slice::from_ref(&leaf));
         let mut found = Vec::new();
         for k in 0..3 {
             let vertex = tensor(&[k as f64; 2]).one_hot(3);

@@ -350,10 +350,10 @@ fn biased_estimators_are_right_to_their_order() -> Result<()> {
 fn several_draws_need_further_noise() -> Result<()> {
     let double: Function = |problem, cost| double_cv(problem, cost, 0.5);
     let stein: Function = |problem, cost| rodeo(problem, cost, &stein_network()?);
-    for function in [rloo as Function, arms, disarm_tree, double, stein] {
-        let error = estimate(&BERNOULLI, function, 0, 1)
-            .unwrap_err()
-            .to_string();
+    let coins = [rloo as Function, arms, double, stein].map(|function| (&BERNOULLI, function));
+    let vectors = (&ONE_HOT, disarm_tree as Function);
+    for (law, function) in coins.into_iter().chain([vectors]) {
+        let error = estimate(law, function, 0, 1).unwrap_err().to_string();
         assert!(error.contains("further noise"), "{error}");
     }
     Ok(())

@@ -37,7 +37,7 @@ fn number() -> impl Strategy<Value = f64> {
         2 => -200.0..200.0,
         2 => 0.0..1.0,
         1 => prop::sample::select(vec![
-            0.0, -0.0, 1.0, -1.0, 0.5, 2.0, 1e-30, 1e-300, 1e30, 1e300, f64::NAN,
+            0.0, -0.0, 1.0, -1.0, 0.5, 2.0, 1e-30, 1e-44, 1e-300, 1e30, 1e300, f64::NAN,
             f64::INFINITY, f64::NEG_INFINITY,
         ]),
     ]

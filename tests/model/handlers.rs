@@ -94,9 +94,6 @@ fn condition_observes() -> Result<()> {
 #[test]
 fn values_given_to_sites_are_checked() -> Result<()> {
     let given = |site: &'static str, value: Value| {
-        let record = Handlers::seeded(1)
-            .run(&foreign(site, value.clone()))?
-            .trace;
         let values = || BTreeMap::from([(site.to_owned(), value.clone())]);
         let run = |handler: Rc<dyn Handler>| {
             let with = Handlers::seeded(2).with(Block {
@@ -105,11 +102,16 @@ fn values_given_to_sites_are_checked() -> Result<()> {
             });
             with.run(&tensors()).map(|run| run.trace)
         };
-        Ok::<_, Error>([
+        let mut runs = vec![
             run(Rc::new(Condition(values()))),
             run(Rc::new(Substitute(values()))),
-            run(Rc::new(Replay(Rc::new(record)))),
-        ])
+        ];
+        // No parameter, by which the record is made, holds what is not finite.
+        if value.to_f64s()?.iter().all(|x| x.is_finite()) {
+            let recorded = Handlers::seeded(1).run(&foreign(site, value.clone()))?;
+            runs.push(run(Rc::new(Replay(Rc::new(recorded.trace)))));
+        }
+        Ok::<_, Error>(runs)
     };
     let tensor = |shape: &[usize], x: f32| {
         Value::Tensor(Tensor::full(

@@ -82,6 +82,7 @@ impl Distribution for Bernoulli<f64> {
         let logits = Coins {
             logits: Tensor::scalar(logit.clamp(-POLE, POLE)),
             certain: certain.map(Tensor::scalar),
+            open: None,
         };
         Ok(Rc::new(Bernoulli { logits }))
     }
@@ -131,7 +132,7 @@ impl Law for Bernoulli<Tensor> {
         Rc::new(Self {
             logits: Coins {
                 logits: parameters[0].clone(),
-                certain: self.logits.certain.clone(),
+                ..self.logits.clone()
             },
         })
     }
@@ -181,7 +182,7 @@ impl Law for Bernoulli<Tensor> {
 
     fn guide(&self, unconstrained: &[Tensor]) -> Rc<dyn Law> {
         Rc::new(Self {
-            logits: Coins::new(&unconstrained[0], self.logits.certain.clone()),
+            logits: self.logits.guided(&unconstrained[0]),
         })
     }
 

@@ -208,7 +208,7 @@ impl Law for Categorical<Tensor> {
 
     fn guide(&self, unconstrained: &[Tensor]) -> Rc<dyn Law> {
         Rc::new(Self {
-            weights: Weights::new(&unconstrained[0], self.weights.excluded.clone()),
+            weights: self.weights.guided(&unconstrained[0]),
         })
     }
 

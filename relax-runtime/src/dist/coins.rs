@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use super::excluded::{POLE, numbers_of, ruled_out};
+use super::excluded::{POLE, numbers_of, open, ruled_out};
 use super::{check_values, parameter_error};
 use crate::error::Result;
 use crate::tensor::Tensor;
@@ -68,6 +68,9 @@ pub struct Coins {
     pub(super) logits: Tensor,
     /// Where some coins are certain: 1 where a coin is 1, -1 where it is 0, 0 elsewhere.
     pub(super) certain: Option<Tensor>,
+    /// Probabilities that come from random choices, while none is 0 or 1: other choices may make
+    /// some so, and then change what a guide rules out.
+    pub(super) open: Option<Tensor>,
 }
 
 impl Coins {
@@ -77,13 +80,27 @@ impl Coins {
             None => logits.clone(),
             Some(certain) => certain.square().select_where(&(certain * POLE), logits),
         };
-        Self { logits, certain }
+        Self {
+            logits,
+            certain,
+            open: None,
+        }
+    }
+
+    /// Coins with these logits, of which those are certain that are so here.
+    pub(super) fn guided(&self, logits: &Tensor) -> Self {
+        let guided = Self::new(logits, self.certain.clone());
+        match &self.open {
+            None => guided,
+            Some(open) => guided.logits.depending_on(open).into(),
+        }
     }
 
     pub(super) fn map(self, f: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Self> {
         Ok(Self {
             logits: f(&self.logits)?,
             certain: self.certain.as_ref().map(f).transpose()?,
+            open: self.open,
         })
     }
 
@@ -100,6 +117,7 @@ impl From<Tensor> for Coins {
         Self {
             logits,
             certain: None,
+            open: None,
         }
     }
 }
@@ -134,7 +152,10 @@ impl BernoulliOperand for Tensor {
     fn of_probs(self) -> Result<Coins> {
         let logits = || self.kept_within(f32::MIN_POSITIVE, BELOW_ONE).logit();
         if self.with_values(|p| all(p, |p| (p > 0.0) & (p < 1.0)))? {
-            return Ok(logits().into());
+            return Ok(Coins {
+                open: open(&self),
+                ..logits().into()
+            });
         }
         check_values(NAME, "probs", &self, |p| (0.0..=1.0).contains(&p), PROBS)?;
         let certain = self.ge(1.0) - self.le(0.0);

@@ -17,6 +17,11 @@ pub(super) fn numbers_of(value: &Tensor) -> Tensor {
     value.detach().with_provenance(from_nowhere)
 }
 
+/// Probabilities by which choices that come before may rule values out.
+pub(super) fn open(probs: &Tensor) -> Option<Tensor> {
+    (probs.sites() != SiteSet::EMPTY).then(|| probs.detach())
+}
+
 /// −∞ where `excluded` is 1, 0 elsewhere: a constant.
 pub(super) fn ruled_out(excluded: &Tensor) -> Tensor {
     excluded.select_where(

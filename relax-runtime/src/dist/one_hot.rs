@@ -181,7 +181,7 @@ impl Law for OneHotCategorical<Tensor> {
 
     fn guide(&self, unconstrained: &[Tensor]) -> Rc<dyn Law> {
         Rc::new(Self {
-            weights: Weights::new(&unconstrained[0], self.weights.excluded.clone()),
+            weights: self.weights.guided(&unconstrained[0]),
         })
     }
 

@@ -1,6 +1,6 @@
 //! What is kept of the parameters of categories.
 
-use super::excluded::{POLE, without};
+use super::excluded::{POLE, open, without};
 use super::{check_values, expand_parameter, parameter_error};
 use crate::error::{Error, Result};
 use crate::tensor::cpu::pointwise::all;
@@ -16,6 +16,9 @@ pub struct Weights<P> {
     pub(super) logits: P,
     /// Where a tensor excludes some categories: 1 for each of those, 0 for the others.
     pub(super) excluded: Option<Tensor>,
+    /// Probabilities that come from random choices, while none is 0: other choices may make some
+    /// so, and then change what a guide rules out.
+    pub(super) open: Option<Tensor>,
 }
 
 impl<P> From<P> for Weights<P> {
@@ -23,6 +26,7 @@ impl<P> From<P> for Weights<P> {
         Self {
             logits,
             excluded: None,
+            open: None,
         }
     }
 }
@@ -34,7 +38,20 @@ impl Weights<Tensor> {
             None => logits.clone(),
             Some(excluded) => without(logits, excluded),
         };
-        Self { logits, excluded }
+        Self {
+            logits,
+            excluded,
+            open: None,
+        }
+    }
+
+    /// Categories with these logits, of which those are excluded that are so here.
+    pub(super) fn guided(&self, logits: &Tensor) -> Self {
+        let guided = Self::new(logits, self.excluded.clone());
+        match &self.open {
+            None => guided,
+            Some(open) => guided.logits.depending_on(open).into(),
+        }
     }
 
     /// The same categories excluded, with other logits.
@@ -42,6 +59,7 @@ impl Weights<Tensor> {
         Self {
             logits: logits.clone(),
             excluded: self.excluded.clone(),
+            open: self.open.clone(),
         }
     }
 
@@ -51,6 +69,7 @@ impl Weights<Tensor> {
         Ok(Self {
             logits: expand(&self.logits)?,
             excluded: self.excluded.as_ref().map(expand).transpose()?,
+            open: self.open,
         })
     }
 
@@ -142,7 +161,10 @@ impl CategoricalOperand for Tensor {
         let logits = self.kept_within(f32::MIN_POSITIVE, 1.0).ln();
         let possible = self.with_values(|p| all(p, |p| p > 0.0))?;
         let excluded = (!possible).then(|| self.le(0.0));
-        Ok(Weights::new(&logits, excluded))
+        Ok(Weights {
+            open: excluded.is_none().then(|| open(&self)).flatten(),
+            ..Weights::new(&logits, excluded)
+        })
     }
 
     fn check_logits(&self, distribution: &'static str) -> Result<()> {

@@ -1,6 +1,6 @@
 //! The cost-to-go of a site, as its estimator sees it: a function of the site's draw.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
 use super::objective::Objective;
@@ -36,6 +36,9 @@ pub(super) struct CostToGo<'a> {
     baseline: f64,
     /// How often the draw's own evaluation was made again.
     repeated: Cell<usize>,
+    /// What was not finite with another draw. A value that the site's law excludes may have such a
+    /// cost, and no weight.
+    wrong: OnceCell<Error>,
 }
 
 impl<'a> CostToGo<'a> {
@@ -52,6 +55,7 @@ impl<'a> CostToGo<'a> {
             drawn,
             baseline,
             repeated: Cell::new(0),
+            wrong: OnceCell::new(),
         }
     }
 
@@ -83,7 +87,12 @@ impl<'a> CostToGo<'a> {
         Ok((replaced, cost))
     }
 
-    /// An error that names the term that is not finite with another draw of the site.
+    /// The error of an estimate that is not finite because of a cost that is not.
+    pub(super) fn wrong(&self) -> Option<Error> {
+        self.wrong.get().cloned()
+    }
+
+    /// Keeps the term that is not finite with another draw of the site.
     fn explain(&self, replaced: &Pass) -> Result<()> {
         let Work { place, latent, .. } = *self.work;
         for term in replaced.terms.iter().filter(|t| t.sites.contains(place)) {
@@ -93,7 +102,8 @@ impl<'a> CostToGo<'a> {
                 if let Error::NotFinite { what, .. } = &mut error {
                     *what += &format!(" with another draw of `{}`", latent.name);
                 }
-                return Err(error);
+                self.wrong.get_or_init(|| error);
+                break;
             }
         }
         Ok(())

@@ -220,6 +220,14 @@ impl Site {
         };
         let evaluations = evaluations.saturating_sub(1) + cost.repeated();
         let (mean, square_cost) = mean_and_square(&to_go)?;
+        let finite = |g: &Tensor| g.with_values(|g| g.iter().all(|g| g.is_finite()));
+        if let Some(error) = cost.wrong() {
+            for gradient in &gradients {
+                if !finite(gradient)? {
+                    return Err(error);
+                }
+            }
+        }
         Ok(Looked {
             estimate: measure(work, gradients, evaluations)?,
             variance_gradient,
@@ -370,13 +378,6 @@ impl Site {
             }
             let unused = "which the site's surrogate does not have";
             let fitted = fitted_all(&saved.surrogate, state.parameters(), unused)?;
-            let numbers = state.learned().len();
-            if numbers != saved.learned.len() {
-                return Err(refused(format!(
-                    "its surrogate has learned {} numbers, the site's learns {numbers}",
-                    saved.learned.len()
-                )));
-            }
             let [sum, weight, square_sum, square_weight] = saved.costs[..] else {
                 return Err(refused(format!(
                     "it has {} averages of the site's costs, not 4",
@@ -387,7 +388,12 @@ impl Site {
             state.optimizer_mut().restore(saved.memory);
             state.baseline.restore([sum, weight]);
             state.spread.restore([square_sum, square_weight]);
-            state.restore_learned(&saved.learned);
+            if !matches!(state.restore_learned(&saved.learned), Some([])) {
+                return Err(refused(format!(
+                    "its surrogate has learned {} numbers, which do not fit the site's",
+                    saved.learned.len()
+                )));
+            }
             self.moments = GradientMoments::restored(&saved.moments);
         }
         if let Some(cost) = self.first_cost.take()

@@ -404,6 +404,15 @@ impl Tensor {
         }
     }
 
+    /// The same numbers, said to depend on the sites that `other` depends on, too.
+    pub(crate) fn depending_on(&self, other: &Tensor) -> Self {
+        let more = other.provenance().map(Provenance::smooth);
+        match Provenance::union(self.provenance().into_iter().chain(&more)) {
+            Some(provenance) => self.with_provenance(provenance),
+            None => self.clone(),
+        }
+    }
+
     /// The sites by which the tensor's derivative does not tell how it changes.
     pub(crate) fn severed_sites(&self) -> SiteSet {
         let inner = self.0.as_ref().ok();

@@ -126,6 +126,14 @@ impl Provenance {
         })
     }
 
+    /// The same sites, none of them behind a break.
+    pub(super) fn smooth(&self) -> Self {
+        Self::from(Origin {
+            severed: SiteSet::EMPTY,
+            ..Origin::clone(self)
+        })
+    }
+
     /// Of a value whose derivative tells nothing.
     pub(super) fn severed(&self) -> Self {
         Self::from(Origin {
