@@ -108,7 +108,7 @@ fn estimators_at_stages() {
         assert!(output.status.success(), "{arguments}: {error}");
         String::from_utf8(output.stdout).unwrap()
     };
-    let small = "variance --network leaky --learn 3 --batches 2 --draws 3";
+    let small = "variance --network linear --learn 3 --batches 2 --draws 3";
     run(&format!(
         "{small} --stages 2,5 --estimators relax,disarm --out whole"
     ));
@@ -122,7 +122,7 @@ fn estimators_at_stages() {
         "{small} --stages 2,5 --estimators relax,disarm --out parts"
     ));
     let rows = |out: &str| {
-        let file = folder.path().join(out).join("variance-leaky.csv");
+        let file = folder.path().join(out).join("variance-linear.csv");
         let text = fs::read_to_string(file).unwrap();
         let untimed = text.lines().map(|line| line.rsplit_once(',').unwrap().0);
         let mut rows: Vec<String> = untimed.map(str::to_owned).collect();

@@ -82,6 +82,28 @@ pub(crate) fn reference() -> Result<Entrant> {
     Ok(Entrant::fixed("rloo-4", Rloo::new(4)?))
 }
 
+/// RELAX as in the paper, with a first temperature: independent noise, the relaxed cost plus a network.
+fn published(temperature: f32) -> Relax {
+    Relax {
+        coupling: Coupling::Independent,
+        temperature: Some(temperature),
+        ..Relax::sum()
+    }
+}
+
+/// Further settings, which are compared where they are named.
+fn variants() -> Result<Vec<Entrant>> {
+    let warmer = Relax {
+        temperature: Some(0.35),
+        ..Relax::default()
+    };
+    Ok(vec![
+        Entrant::new("relax-0.35", warmer),
+        Entrant::new("relax-published-0.1", published(0.1)),
+        Entrant::fixed("arms-6", Arms::new(6)?),
+    ])
+}
+
 /// All of them, by rising cost.
 ///
 /// # Errors
@@ -91,22 +113,12 @@ pub(crate) fn lineup() -> Result<Vec<Entrant>> {
         coupling: Coupling::Independent,
         ..Relax::default()
     };
-    let warmer = Relax {
-        temperature: Some(0.35),
-        ..Relax::default()
-    };
-    let published = |temperature| Relax {
-        coupling: Coupling::Independent,
-        temperature: Some(temperature),
-        ..Relax::sum()
-    };
     Ok(vec![
         Entrant::new("reinforce", Reinforce::default()),
         Entrant::new("nvil", Nvil::default()),
         Entrant::new("relax-free-form", Relax::free_form()),
         Entrant::new("relax-free-form-2", Relax::free_form()).particles(2),
         Entrant::new("relax", Relax::default()),
-        Entrant::new("relax-0.35", warmer),
         Entrant::new("relax-sum", Relax::sum()),
         Entrant::new("rebar", Rebar::default()),
         Entrant::new("dlax", Dlax::default()),
@@ -118,14 +130,12 @@ pub(crate) fn lineup() -> Result<Vec<Entrant>> {
         Entrant::new("rodeo-2", Rodeo::new(2)?),
         Entrant::new("relax-independent", independent),
         Entrant::new("relax-published", published(0.5)),
-        Entrant::new("relax-published-0.1", published(0.1)),
         Entrant::fixed("rloo-3", Rloo::new(3)?),
         Entrant::fixed("arms-3", Arms::new(3)?),
         Entrant::new("double-cv-3", DoubleCv::new(3)?),
         Entrant::new("rodeo-3", Rodeo::new(3)?),
         Entrant::fixed("rloo-4", Rloo::new(4)?),
         Entrant::fixed("arms-4", Arms::new(4)?),
-        Entrant::fixed("arms-6", Arms::new(6)?),
         Entrant::new("relax-2", Relax::default()).particles(2),
         Entrant::fixed("indecater", IndeCateR),
         Entrant::fixed("enumerate", Enumerate::default()),
@@ -141,7 +151,8 @@ pub(crate) fn lineup() -> Result<Vec<Entrant>> {
 /// # Errors
 /// With the names that exist, if one does not.
 pub(crate) fn named<N: AsRef<str>>(names: &[N]) -> Outcome<Vec<Entrant>> {
-    let all = lineup()?;
+    let mut all = lineup()?;
+    all.extend(variants()?);
     let find = |name: &N| {
         let name = name.as_ref();
         let mut named = all.iter().filter(|entrant| entrant.name == name);
