@@ -18,7 +18,11 @@ pub fn unreadable(error: Error, item: TokenStream, runtime: &Path) -> TokenStrea
     let other_item = syn::parse2::<Item>(item.clone()).is_ok()
         || syn::parse2::<TraitItemFn>(item.clone()).is_ok();
     if !other_item && let Ok(Head(function)) = syn::parse2(item.clone()) {
-        return stub(&error, &function, runtime);
+        return match error.to_string().as_str() {
+            // The compiler, which reads a function before its attributes, has said it already.
+            "expected `;`" => codegen::stub(&function, runtime),
+            _ => stub(&error, &function, runtime),
+        };
     }
     let error = if other_item {
         Error::new(

@@ -28,8 +28,8 @@ use proc_macro::TokenStream;
 /// `relax_runtime::model::Model`; its `Output` is the function's return type, or the type inside
 /// it where that is written as a `Result<..>`. An `Err` that the function returns ends the run with
 /// that error, however its type is spelt; where an alias hides the `Result`, the `Output` is the
-/// alias, and never an `Err`. (A generic type parameter is an output like any other, even where it
-/// stands for a `Result`.) The model may be run many times, so each run starts with its own clone of
+/// alias, and never an `Err`. (A type parameter that stands for a `Result` is an error of the run.) The
+/// model may be run many times, so each run starts with its own clone of
 /// every argument.
 ///
 /// The body is ordinary Rust, in which these macros stand for the random choices:

@@ -365,13 +365,13 @@ fn the_smallest_numbers_count() -> Result<()> {
         for (name, found, want) in [
             ("ln 1e-39", of(1e-39).ln(), -89.801_1),
             ("ln 1.4e-45", of(f32::from_bits(1)).ln(), -103.278_93),
-            ("exp -100", of(-100.0).exp(), 3.783_506e-44),
+            ("exp -100", of(-100.0).exp(), 3.8e-44),
             ("exp(ln 1e-40)", of(1e-40).ln().exp(), 1e-40),
             ("sqrt", of(1e-40).sqrt(), 1e-20),
             ("quotient", of(1e-20) / of(1e20), 1e-40),
             ("recip", of(2e38).recip(), 5e-39),
-            ("sigmoid", of(-100.0).sigmoid(), 3.783_506e-44),
-            ("softplus", of(-100.0).softplus(), 3.783_506e-44),
+            ("sigmoid", of(-100.0).sigmoid(), 3.8e-44),
+            ("softplus", of(-100.0).softplus(), 3.8e-44),
             ("logit", of(1e-40).logit(), -92.103_4),
         ] {
             for found in found.to_vec()? {

@@ -20,7 +20,7 @@ use crate::tensor::{Provenance, SiteSet, Tensor};
 const UNKNOWN: Value = Value::Real(0.0);
 
 /// How deep models may call each other; the stack of a thread holds so many.
-pub const CALL_DEPTH: usize = 500;
+pub const CALL_DEPTH: usize = 256;
 
 /// The handlers of a run; most have one.
 pub(crate) type HandlerList = SmallVec<[Rc<dyn Handler>; 1]>;

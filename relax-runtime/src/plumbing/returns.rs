@@ -91,12 +91,23 @@ impl<T> Plain<T> {
     }
 
     /// The model's output.
+    ///
+    /// # Errors
+    /// The body's; and if a type parameter of a generic model stands for a `Result`, whose error
+    /// nobody would look at.
     pub fn finish(
         self,
         _: &Context,
         returned: Result<T>,
         _: impl FnOnce(Infallible) -> Error,
     ) -> Result<T> {
+        if std::any::type_name::<T>().starts_with("core::result::Result<") {
+            return Err(Error::Model(
+                "a type parameter that the model returns stands for a `Result`; write the \
+                 `Result` in the return type, so that its error ends the run"
+                    .into(),
+            ));
+        }
         returned
     }
 }
