@@ -26,7 +26,7 @@ use crate::vae::{Network, Vae};
 
 /// Settings of `elbo`.
 #[derive(Args)]
-#[group(id = "budget")]
+#[group(id = "elbo_settings")]
 pub(crate) struct Options {
     /// The autoencoder.
     #[arg(long, default_value = "leaky")]

@@ -33,7 +33,7 @@ const FEWEST_STEPS: usize = 50;
 
 /// Settings of the comparison at equal evaluations.
 #[derive(Args)]
-#[group(id = "equal")]
+#[group(id = "equal_settings")]
 pub(crate) struct Options {
     /// Problems; without it, all.
     #[arg(long, value_delimiter = ',')]

@@ -13,7 +13,7 @@ use crate::{budget, budget::Reached};
 
 /// Settings of `report`.
 #[derive(Args)]
-#[group(id = "report")]
+#[group(id = "report_settings")]
 pub(crate) struct Options {
     /// Folders with results.
     #[arg(long, value_delimiter = ',', default_value = "target/estimators")]

@@ -33,7 +33,7 @@ use crate::vae::{Network, Vae};
 
 /// Settings of `variance`.
 #[derive(Args)]
-#[group(id = "stages")]
+#[group(id = "variance_settings")]
 pub(crate) struct Options {
     /// The autoencoder.
     #[arg(long, default_value = "leaky")]
