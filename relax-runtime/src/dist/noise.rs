@@ -84,14 +84,17 @@ pub(crate) mod scalar {
 
     #[inline(always)]
     pub(crate) fn ln(n: f32) -> f32 {
+        // At first, since −0 is no number below 0 for a comparison.
+        let n = open(n);
         let whole = math::ln(uniform(n));
-        let near = math::ln_1p_unit(open(n));
+        let near = math::ln_1p_unit(n);
         if (n < 0.0) & (n > -0.5) { near } else { whole }
     }
 
     #[inline(always)]
     pub(crate) fn logit(n: f32) -> f32 {
-        let size = math::logit(open(n).abs());
+        let n = open(n);
+        let size = math::logit(n.abs());
         if n < 0.0 { -size } else { size }
     }
 
@@ -140,5 +143,6 @@ mod tests {
         for end in [0.0, -0.0, 1.0, -1.0] {
             assert!(scalar::ln(end).is_finite() && scalar::logit(end).is_finite());
         }
+        assert!(scalar::ln(-0.0) < 0.0 && scalar::logit(-0.0) > 0.0);
     }
 }
