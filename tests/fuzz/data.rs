@@ -2,8 +2,10 @@
 //!
 //! `RELAX_FUZZ_CASES` says how many are tried; a few seconds' worth unless set.
 
+#[path = "../support/cases.rs"]
+mod cases;
+
 use std::alloc::System;
-use std::env;
 use std::fs;
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -18,22 +20,12 @@ use tempfile::TempDir;
 #[allow(dead_code, reason = "the example uses more of it")]
 mod data;
 
+use cases::config;
 use data::{BinaryImages, IMAGES_MAGIC, PIXELS, TRAIN, read_levels};
 
 /// Counts memory.
 #[global_allocator]
 static MEMORY: Cap<System> = Cap::new(System, usize::MAX);
-
-/// `few` cases, or as many as are asked for; a failure is printed, and no file is left.
-fn config(few: u32) -> ProptestConfig {
-    let asked = env::var("RELAX_FUZZ_CASES").ok();
-    let number = |asked: String| asked.parse().expect("RELAX_FUZZ_CASES is a number");
-    ProptestConfig {
-        cases: asked.map_or(few, number),
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    }
-}
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());

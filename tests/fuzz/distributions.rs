@@ -4,8 +4,10 @@
 //!
 //! `RELAX_FUZZ_CASES` says how many are tried; a few seconds' worth unless set.
 
-use std::env;
+#[path = "../support/cases.rs"]
+mod cases;
 
+use cases::config;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
@@ -13,17 +15,6 @@ use relax_runtime::dist::{
     Bernoulli, Categorical, Distribution, Law, Normal, Number, OneHotCategorical,
 };
 use relax_runtime::{Device, Key, Result, Shape, Tensor};
-
-/// `few` cases, or as many as are asked for; a failure is printed, and no file is left.
-fn config(few: u32) -> ProptestConfig {
-    let asked = env::var("RELAX_FUZZ_CASES").ok();
-    let number = |asked: String| asked.parse().expect("RELAX_FUZZ_CASES is a number");
-    ProptestConfig {
-        cases: asked.map_or(few, number),
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    }
-}
 
 fn tensor(values: &[f64], shape: &[usize]) -> Tensor {
     let values = values.iter().map(|&x| x as f32).collect();

@@ -147,7 +147,8 @@ impl Site {
         self.state.is_some()
     }
 
-    /// Of each row the cost, less its baseline, and what the surrogate says of it, where a surrogate stands for it.
+    /// Of each row the cost, less its baseline, and what the surrogate says of it, where a surrogate
+    /// stands for it.
     pub(super) fn cost_and_surrogate(
         &self,
         work: &Work<'_>,
