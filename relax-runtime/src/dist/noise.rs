@@ -86,9 +86,11 @@ pub(crate) mod scalar {
     pub(crate) fn ln(n: f32) -> f32 {
         // At first, since −0 is no number below 0 for a comparison.
         let n = open(n);
-        let whole = math::ln(uniform(n));
-        let near = math::ln_1p_unit(n);
-        if (n < 0.0) & (n > -0.5) { near } else { whole }
+        let (z, exponent) = math::parts(uniform(n));
+        // 1 + n rounds away what tells small n apart.
+        let near = (n < 0.0) & (n > -0.25);
+        let value = math::ln_of_parts(if near { n } else { z }, exponent);
+        if n.is_nan() { n } else { value }
     }
 
     #[inline(always)]
@@ -144,5 +146,6 @@ mod tests {
             assert!(scalar::ln(end).is_finite() && scalar::logit(end).is_finite());
         }
         assert!(scalar::ln(-0.0) < 0.0 && scalar::logit(-0.0) > 0.0);
+        assert!(scalar::ln(f32::NAN).is_nan());
     }
 }

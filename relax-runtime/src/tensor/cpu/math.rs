@@ -53,19 +53,35 @@ pub(crate) fn exp(x: f32) -> f32 {
 /// Natural logarithm, after Cephes: x = m 2ⁿ with m between √½ and √2, and a polynomial for log m.
 #[inline(always)]
 pub(crate) fn ln(x: f32) -> f32 {
-    const LN_2_HIGH: f32 = 0.693_359_4;
-    const LN_2_LOW: f32 = -2.121_944_4e-4;
     /// 2²⁵ brings numbers below the normal range into it.
     const RAISED: f32 = 33_554_432.0;
-    let root_half = std::f32::consts::FRAC_1_SQRT_2.to_bits();
     let (normal, lowered) = if x < f32::MIN_POSITIVE {
         (x * RAISED, 25.0)
     } else {
         (x, 0.0)
     };
-    let above = normal.to_bits().wrapping_sub(root_half);
-    let n = ((above as i32) >> 23) as f32 - lowered;
-    let z = f32::from_bits((above & 0x007f_ffff).wrapping_add(root_half)) - 1.0;
+    let (z, n) = parts(normal);
+    let value = ln_of_parts(z, n - lowered);
+    let positive = if x > 0.0 { value } else { f32::NEG_INFINITY };
+    let finite = if x < f32::INFINITY { positive } else { x };
+    if x < 0.0 { f32::NAN } else { finite }
+}
+
+/// m − 1 and n of a normal number x = m 2ⁿ with m between √½ and √2.
+#[inline(always)]
+pub(crate) fn parts(x: f32) -> (f32, f32) {
+    let root_half = std::f32::consts::FRAC_1_SQRT_2.to_bits();
+    let above = x.to_bits().wrapping_sub(root_half);
+    let n = ((above as i32) >> 23) as f32;
+    let m = f32::from_bits((above & 0x007f_ffff).wrapping_add(root_half));
+    (m - 1.0, n)
+}
+
+/// log((1 + z) 2ⁿ) for 1 + z between √½ and √2: relatively accurate for small z where n is 0.
+#[inline(always)]
+pub(crate) fn ln_of_parts(z: f32, n: f32) -> f32 {
+    const LN_2_HIGH: f32 = 0.693_359_4;
+    const LN_2_LOW: f32 = -2.121_944_4e-4;
     let mut p = 7.037_683_6e-2;
     for c in [
         -0.115_146_1,
@@ -80,10 +96,7 @@ pub(crate) fn ln(x: f32) -> f32 {
         p = p * z + c;
     }
     let square = z * z;
-    let value = z + (p * z * square + LN_2_LOW * n - 0.5 * square) + LN_2_HIGH * n;
-    let positive = if x > 0.0 { value } else { f32::NEG_INFINITY };
-    let finite = if x < f32::INFINITY { positive } else { x };
-    if x < 0.0 { f32::NAN } else { finite }
+    z + (p * z * square + LN_2_LOW * n - 0.5 * square) + LN_2_HIGH * n
 }
 
 /// log p - log(1 - p).
@@ -94,7 +107,7 @@ pub(crate) fn logit(p: f32) -> f32 {
 
 /// log(1 + e) for e in [−½, 1], accurate near 0 too.
 #[inline(always)]
-pub(crate) fn ln_1p_unit(e: f32) -> f32 {
+fn ln_1p_unit(e: f32) -> f32 {
     ln_1p_by_quotient(e / (2.0 + e))
 }
 
