@@ -72,7 +72,7 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<()> {
-    let x = Handlers::seeded(options.seed)
+    let x = Simulation::seeded(options.seed)
         .run(&world(options.data))?
         .output;
     let fit = Svi::new(&mixture(&Tensor::from_slice(&x)))

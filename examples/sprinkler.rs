@@ -123,10 +123,7 @@ fn run(options: &Options) -> Result<()> {
 
 /// The exact P(rain and sprinkler | wet): the joint density of one run, over the evidence.
 fn both_exactly(model: &impl Model, exact: &ExactPosterior) -> Result<f64> {
-    let run = Handlers::seeded(0)
-        .condition("rain", true)
-        .condition("sprinkler", true)
-        .run(model)?;
+    let run = Simulation::seeded(0).run(&condition(model, "rain", true).and("sprinkler", true))?;
     Ok((run.trace.log_prob()? - exact.log_evidence).exp())
 }
 

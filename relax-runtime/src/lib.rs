@@ -38,7 +38,9 @@ pub mod prelude {
         Check, Elbo, ExpectedCost, Fit, Minimize, Posterior, Svi, Trainer, check_unbiased,
         exact_gradient, exact_posterior, exact_posterior_at,
     };
-    pub use crate::model::{Handlers, Model, ParamStore, Program};
+    pub use crate::model::{
+        Model, ParamStore, Program, Simulation, block, condition, mask, replay, scale, substitute,
+    };
     pub use crate::nn::{Activation, Linear, Mlp};
     pub use crate::optim::{Adam, RmsProp, Sgd};
     pub use crate::report::StepReport;

@@ -270,7 +270,7 @@ fn plates_of_one_name_agree() -> Result<()> {
             let c = sample!(Bernoulli(half(5)));
         });
     }
-    let run = |rows, of| Handlers::seeded(1).run(&twice(rows, of)).map(drop);
+    let run = |rows, of| Simulation::seeded(1).run(&twice(rows, of)).map(drop);
     run(3, Some(30))?;
     for (rows, of, found) in [
         (5, Some(30), "5 rows of 30"),
@@ -297,8 +297,8 @@ fn plates_of_one_name_agree() -> Result<()> {
         call!(part(first), name = "first");
         call!(part(second), name = "second");
     }
-    Handlers::seeded(1).run(&parts(2, 2))?;
-    let refused = error(Handlers::seeded(1).run(&parts(2, 4)));
+    Simulation::seeded(1).run(&parts(2, 2))?;
+    let refused = error(Simulation::seeded(1).run(&parts(2, 4)));
     assert_says(&refused, &["4 rows", "errors.rs:"]);
     Ok(())
 }
@@ -315,7 +315,7 @@ fn errors_of_sites_name_no_line_of_the_library() {
         "categories",
     ] {
         let refused = error(
-            Handlers::seeded(1)
+            Simulation::seeded(1)
                 .run(&mistaken(mistake))
                 .and_then(|run| run.trace.log_prob()),
         );
@@ -403,7 +403,7 @@ fn unknown_names_list_the_known_ones() -> Result<()> {
     assert_says(&error(fit.posterior().samples("fiar")), &["`fair`"]);
     assert_says(&error(fit.param("fiar")), &["`fiar`", "`fair.logits`"]);
     assert_says(&error(exact_posterior(&model)?.means("fiar")), &["`fair`"]);
-    let trace = Handlers::seeded(0).run(&model)?.trace;
+    let trace = Simulation::seeded(0).run(&model)?.trace;
     assert_says(&error(trace.get("fiar")), &["`fiar`", "`fair`, `toss`"]);
     Ok(())
 }

@@ -1,13 +1,10 @@
 //! Interpretations of one program: replay, condition, substitute, block, relax, one's own.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use relax_runtime::dist::Value;
-use relax_runtime::model::{
-    Block, Condition, Context, Handler, Kind, Message, Replay, Site, Substitute,
-};
+use relax_runtime::model::{Context, Handler, Kind, Message, Run, Site, Trace, Under, relax};
 use relax_runtime::prelude::*;
 
 use crate::{assert_near, assert_says, error};
@@ -34,7 +31,10 @@ fn tensors() -> Tensor {
 #[test]
 fn the_same_seed_gives_the_same_run() -> Result<()> {
     let table = |seed| -> Result<String> {
-        Ok(Handlers::seeded(seed).run(&sprinkler())?.trace.to_string())
+        Ok(Simulation::seeded(seed)
+            .run(&sprinkler())?
+            .trace
+            .to_string())
     };
     assert_eq!(table(3)?, table(3)?);
     assert_ne!(table(3)?, table(4)?);
@@ -43,21 +43,19 @@ fn the_same_seed_gives_the_same_run() -> Result<()> {
 
 #[test]
 fn replay_gives_the_recorded_values() -> Result<()> {
-    let first = Handlers::seeded(1).run(&sprinkler())?;
-    let again = Handlers::seeded(2).replay(&first.trace).run(&sprinkler())?;
+    let first = Simulation::seeded(1).run(&sprinkler())?;
+    let again = Simulation::seeded(2).run(&replay(sprinkler(), &first.trace))?;
     assert_eq!(first.trace.to_string(), again.trace.to_string());
 
     // Sites that the record lacks draw afresh.
-    let other = Handlers::seeded(2).replay(&first.trace).run(&tensors())?;
+    let other = Simulation::seeded(2).run(&replay(tensors(), &first.trace))?;
     assert!(other.trace.find("x").is_some());
     Ok(())
 }
 
 #[test]
 fn condition_observes() -> Result<()> {
-    let run = Handlers::seeded(1)
-        .condition("rain", true)
-        .run(&sprinkler())?;
+    let run = Simulation::seeded(1).run(&condition(sprinkler(), "rain", true))?;
     let rain = run.trace.get("rain")?;
     assert_eq!(
         (rain.kind, rain.value.to_string()),
@@ -66,7 +64,7 @@ fn condition_observes() -> Result<()> {
     assert_near(rain.log_prob()?.total()?, 0.2f64.ln(), 1e-12);
     assert_eq!(run.trace.get("level")?.kind, Kind::Latent);
 
-    let wrong = |site, value: f64| Handlers::seeded(1).condition(site, value).run(&sprinkler());
+    let wrong = |site, value: f64| Simulation::seeded(1).run(&condition(sprinkler(), site, value));
     assert_says(
         &error(wrong("rain", 0.5)),
         &["site `rain`", "true or false", "0.5"],
@@ -80,12 +78,10 @@ fn condition_observes() -> Result<()> {
     assert_says(&unknown.to_string(), &["`rian`", "`rain`, `level`, `wet`"]);
     let known = ["one_hot", "h"];
     for (value, site) in [([0.5, 0.5], known[1]), ([1.0, 1.0], known[1])] {
-        let run = Handlers::seeded(1)
-            .condition(site, value.to_vec())
-            .run(&tensors());
+        let run = Simulation::seeded(1).run(&condition(tensors(), site, value.to_vec()));
         assert_says(&error(run), &["site `h`", "outside the support"]);
     }
-    let index = Handlers::seeded(1).condition("k", 7usize).run(&tensors());
+    let index = Simulation::seeded(1).run(&condition(tensors(), "k", 7usize));
     assert_says(&error(index), &["site `k`", "outside the support"]);
     Ok(())
 }
@@ -94,22 +90,16 @@ fn condition_observes() -> Result<()> {
 #[test]
 fn values_given_to_sites_are_checked() -> Result<()> {
     let given = |site: &'static str, value: Value| {
-        let values = || BTreeMap::from([(site.to_owned(), value.clone())]);
-        let run = |handler: Rc<dyn Handler>| {
-            let with = Handlers::seeded(2).with(Block {
-                inner: Shared(handler),
-                hide: Box::new(|_| false),
-            });
-            with.run(&tensors()).map(|run| run.trace)
-        };
+        let simulation = Simulation::seeded(2);
+        let of = |run: Result<Run<Tensor>>| run.map(|run| run.trace);
         let mut runs = vec![
-            run(Rc::new(Condition(values()))),
-            run(Rc::new(Substitute(values()))),
+            of(simulation.run(&condition(tensors(), site, value.clone()))),
+            of(simulation.run(&substitute(tensors(), site, value.clone()))),
         ];
         // No parameter, by which the record is made, holds what is not finite.
         if value.to_f64s()?.iter().all(|x| x.is_finite()) {
-            let recorded = Handlers::seeded(1).run(&foreign(site, value.clone()))?;
-            runs.push(run(Rc::new(Replay(Rc::new(recorded.trace)))));
+            let recorded = simulation.run(&foreign(site, value.clone()))?;
+            runs.push(of(simulation.run(&replay(tensors(), &recorded.trace))));
         }
         Ok::<_, Error>(runs)
     };
@@ -162,16 +152,14 @@ fn values_given_to_sites_are_checked() -> Result<()> {
         }
     }
     // A record of relaxed draws is replayed as it is.
-    let relaxed = Handlers::seeded(1).relax(0.5).run(&tensors())?.trace;
-    let again = Handlers::seeded(2).replay(&relaxed).run(&tensors())?.trace;
+    let relaxed = Simulation::seeded(1).run(&relax(tensors(), 0.5))?.trace;
+    let again = Simulation::seeded(2)
+        .run(&replay(tensors(), &relaxed))?
+        .trace;
     assert_eq!(relaxed.to_string(), again.to_string());
-    // A handler in a block still says that its site is nowhere.
-    let values = BTreeMap::from([("nowhere".to_owned(), Value::Real(1.0))]);
-    let blocked = Block {
-        inner: Condition(values),
-        hide: Box::new(|name| name == "w"),
-    };
-    let run = Handlers::seeded(1).with(blocked).run(&tensors());
+    // A handler outside a block still says that its site is nowhere.
+    let blocked = condition(block(tensors(), |name| name == "w"), "nowhere", 1.0);
+    let run = Simulation::seeded(1).run(&blocked);
     assert_says(&error(run), &["`nowhere`"]);
     Ok(())
 }
@@ -192,15 +180,6 @@ fn foreign(site: &'static str, value: Value) -> impl Model<Output = ()> {
     Foreign(site, value)
 }
 
-/// A handler behind a pointer.
-struct Shared(Rc<dyn Handler>);
-
-impl Handler for Shared {
-    fn sample(&self, message: &mut Message<'_>) -> Result<()> {
-        self.0.sample(message)
-    }
-}
-
 #[test]
 fn condition_does_not_overrule_the_program() {
     #[model]
@@ -209,80 +188,71 @@ fn condition_does_not_overrule_the_program() {
         cost!(1.0);
     }
     for site in ["toss", "cost"] {
-        let run = Handlers::seeded(1).condition(site, false).run(&observed());
+        let run = Simulation::seeded(1).run(&condition(observed(), site, false));
         assert_says(&error(run), &[site, "not a `sample!` site"]);
     }
-    let run = Handlers::seeded(1)
-        .substitute("toss", false)
-        .run(&observed());
+    let run = Simulation::seeded(1).run(&substitute(observed(), "toss", false));
     assert_says(&error(run), &["toss", "`sample!` or `param!`"]);
 }
 
 #[test]
 fn substitute_keeps_sites_random_and_sets_parameters() -> Result<()> {
-    let run = Handlers::seeded(1)
-        .substitute("level", 100.0)
-        .substitute("rain", true)
-        .run(&sprinkler())?;
+    let fixed = substitute(sprinkler(), "level", 100.0).and("rain", true);
+    let run = Simulation::seeded(1).run(&fixed)?;
     assert!(run.output);
     assert_eq!(run.trace.get("level")?.kind, Kind::Latent);
-    let unknown = Handlers::seeded(1).substitute("lvl", 1.0).run(&sprinkler());
+    let unknown = Simulation::seeded(1).run(&substitute(sprinkler(), "lvl", 1.0));
     assert_says(&error(unknown), &["no site is named `lvl`", "`level`"]);
 
-    let run = Handlers::seeded(1)
-        .substitute("w", vec![1e4, -1e4])
-        .run(&tensors())?;
+    let run = Simulation::seeded(1).run(&substitute(tensors(), "w", vec![1e4, -1e4]))?;
     assert_eq!(run.trace.get("w")?.value.to_f64s()?, [1e4, -1e4]);
     assert_eq!(run.trace.get("b")?.value.to_f64s()?, [1.0, 0.0]);
 
     // A tensor computed wrongly hands its error on.
     let poisoned = Tensor::from_slice(&[1.0, 2.0]) + Tensor::from_slice(&[1.0, 2.0, 3.0]);
-    let run = Handlers::seeded(1)
-        .substitute("x", poisoned.clone())
-        .run(&tensors());
+    let run = Simulation::seeded(1).run(&substitute(tensors(), "x", poisoned.clone()));
     assert_says(&error(run), &["site `x`", "[2] and [3]"]);
     assert_says(&Value::Tensor(poisoned).to_string(), &["[2] and [3]"]);
 
-    // Conditions come first, then substitutes, then records.
-    let record = Handlers::seeded(1)
-        .substitute("rain", false)
-        .run(&sprinkler())?
-        .trace;
-    let all = Handlers::seeded(1).replay(&record).substitute("rain", true);
-    assert_eq!(
-        all.run(&sprinkler())?.trace.get("rain")?.value.to_string(),
-        "true"
-    );
+    // What is given first counts, but for conditions.
+    let of = |value: bool| substitute(sprinkler(), "rain", value);
+    let record = Simulation::seeded(1).run(&of(false))?.trace;
+    let rain = |model: &dyn Model<Output = bool>| -> Result<(Kind, String)> {
+        let trace = Simulation::seeded(1).run(&model)?.trace;
+        let entry = trace.get("rain")?;
+        Ok((entry.kind, entry.value.to_string()))
+    };
+    let latent = |value: &str| (Kind::Latent, value.to_owned());
+    assert_eq!(rain(&replay(of(true), &record))?, latent("true"));
+    assert_eq!(rain(&substitute(of(false), "rain", true))?, latent("false"));
+    let both = condition(of(false), "rain", true);
+    assert_eq!(rain(&both)?, (Kind::Observed, "true".into()));
     Ok(())
 }
 
 #[test]
-fn block_hides_sites_from_a_handler() -> Result<()> {
-    let record = Rc::new(Handlers::seeded(1).run(&sprinkler())?.trace);
-    let hidden = Block {
-        inner: Replay(Rc::clone(&record)),
-        hide: Box::new(|name| name == "level"),
-    };
-    let run = Handlers::seeded(9).with(hidden).run(&sprinkler())?;
-    let value = |trace: &relax_runtime::model::Trace, site: &str| -> Result<String> {
-        Ok(trace.get(site)?.value.to_string())
-    };
+fn block_hides_sites_from_the_handlers_outside() -> Result<()> {
+    let record = Simulation::seeded(1).run(&sprinkler())?.trace;
+    let hidden = block(sprinkler(), |name| name == "level");
+    let run = Simulation::seeded(9).run(&replay(hidden, &record))?;
+    let value =
+        |trace: &Trace, site: &str| -> Result<String> { Ok(trace.get(site)?.value.to_string()) };
     assert_eq!(value(&run.trace, "rain")?, value(&record, "rain")?);
     assert_ne!(value(&run.trace, "level")?, value(&record, "level")?);
 
-    let values = BTreeMap::from([("w".to_owned(), Value::Vector(vec![5.0, 5.0]))]);
-    let hidden = Block {
-        inner: Substitute(values),
-        hide: Box::new(|name| name == "w"),
-    };
-    let run = Handlers::seeded(9).with(hidden).run(&tensors())?;
+    // Those inside are not kept off.
+    let inside = substitute(tensors(), "w", vec![5.0, 5.0]);
+    let run = Simulation::seeded(9).run(&block(inside, |name| name == "w"))?;
+    assert_eq!(run.trace.get("w")?.value.to_f64s()?, [5.0, 5.0]);
+    let hidden = block(tensors(), |name| name == "w");
+    let run = Simulation::seeded(9).run(&substitute(hidden, "w", vec![5.0, 5.0]))?;
     assert_eq!(run.trace.get("w")?.value.to_f64s()?, [1.0, 2.0]);
     Ok(())
 }
 
 #[test]
 fn relax_moves_tensor_draws_off_their_support() -> Result<()> {
-    let run = Handlers::seeded(1).relax(0.5).run(&tensors())?;
+    let run = Simulation::seeded(1).run(&relax(tensors(), 0.5))?;
     let values = |site: &str| run.trace.get(site)?.value.to_f64s();
     assert!(
         values("b")?
@@ -296,11 +266,11 @@ fn relax_moves_tensor_draws_off_their_support() -> Result<()> {
     assert!(values("k")?[0].fract() == 0.0);
     assert!([0.0, 1.0].contains(&values("host")?[0]));
     // The draw is that of the plain run, softened.
-    let hard = Handlers::seeded(1).run(&tensors())?;
+    let hard = Simulation::seeded(1).run(&tensors())?;
     let rounded: Vec<f64> = values("b")?.iter().map(|b| b.round()).collect();
     assert_eq!(rounded, hard.trace.get("b")?.value.to_f64s()?);
     for temperature in [0.0, -1.0, f64::NAN] {
-        let run = Handlers::seeded(1).relax(temperature).run(&tensors());
+        let run = Simulation::seeded(1).run(&relax(tensors(), temperature));
         assert_says(&error(run), &["temperature", "positive"]);
     }
     Ok(())
@@ -326,9 +296,7 @@ fn a_handler_of_ones_own_sees_every_sample_site() -> Result<()> {
         cost!(if a { 1.0 } else { 0.0 });
     }
     let seen = Rc::default();
-    Handlers::seeded(1)
-        .with(Spy(Rc::clone(&seen)))
-        .run(&rows())?;
+    Simulation::seeded(1).run(&Under::new(rows(), Spy(Rc::clone(&seen))))?;
     assert_eq!(*seen.borrow(), [("a".to_owned(), 0), ("b".to_owned(), 1)]);
     Ok(())
 }
@@ -336,11 +304,11 @@ fn a_handler_of_ones_own_sees_every_sample_site() -> Result<()> {
 #[test]
 fn parameters_live_in_their_store() -> Result<()> {
     let params = ParamStore::default();
-    Handlers::seeded(1).params(&params).run(&tensors())?;
+    Simulation::seeded(1).params(&params).run(&tensors())?;
     assert_eq!(params.names(), ["w"]);
     let w = params.parameter("w").unwrap();
     w.set(Tensor::from_slice(&[-1e4, 1e4]))?;
-    let run = Handlers::seeded(1).params(&params).run(&tensors())?;
+    let run = Simulation::seeded(1).params(&params).run(&tensors())?;
     assert_eq!(run.trace.get("b")?.value.to_f64s()?, [0.0, 1.0]);
     assert!(w.set(Tensor::scalar(0.0)).is_err());
     Ok(())
@@ -362,7 +330,7 @@ fn a_name_taken_twice_in_a_run_is_an_error() {
             Ok(())
         }
     }
-    let error = Handlers::seeded(1).run(&Twice).unwrap_err();
+    let error = Simulation::seeded(1).run(&Twice).unwrap_err();
     assert_says(
         &error.to_string(),
         &[

@@ -102,15 +102,15 @@ fn an_error_of_the_model_itself_ends_its_run_however_it_is_spelt() {
 #[test]
 fn an_error_of_a_site_leaves_every_model() {
     let failed: [Result<()>; 9] = [
-        Handlers::seeded(1).run(&written(2.0)).map(drop),
-        Handlers::seeded(1).run(&alias(2.0)).map(drop),
-        Handlers::seeded(1).run(&boxed(2.0)).map(drop),
-        Handlers::seeded(1).run(&shared(2.0)).map(drop),
-        Handlers::seeded(1).run(&io(2.0)).map(drop),
-        Handlers::seeded(1).run(&mine(2.0)).map(drop),
-        Handlers::seeded(1).run(&local(2.0)).map(drop),
-        Handlers::seeded(1).run(&maybe(&[2.0], 0)).map(drop),
-        Handlers::seeded(1).run(&game(2.0)).map(drop),
+        Simulation::seeded(1).run(&written(2.0)).map(drop),
+        Simulation::seeded(1).run(&alias(2.0)).map(drop),
+        Simulation::seeded(1).run(&boxed(2.0)).map(drop),
+        Simulation::seeded(1).run(&shared(2.0)).map(drop),
+        Simulation::seeded(1).run(&io(2.0)).map(drop),
+        Simulation::seeded(1).run(&mine(2.0)).map(drop),
+        Simulation::seeded(1).run(&local(2.0)).map(drop),
+        Simulation::seeded(1).run(&maybe(&[2.0], 0)).map(drop),
+        Simulation::seeded(1).run(&game(2.0)).map(drop),
     ];
     for failed in failed {
         let error = failed.expect_err("2 is no probability");
@@ -131,7 +131,7 @@ fn maybe(ps: &[f64], i: usize) -> Option<bool> {
 
 #[test]
 fn nothing_is_an_output_and_no_error() -> Result<()> {
-    let output = |model| Ok::<_, Error>(Handlers::seeded(1).run(&model)?.output);
+    let output = |model| Ok::<_, Error>(Simulation::seeded(1).run(&model)?.output);
     assert_eq!(output(maybe(&[1.0], 0))?, Some(true));
     assert_eq!(output(maybe(&[1.0], 3))?, None);
     assert_eq!(output(maybe(&[0.0], 0))?, None);
@@ -166,20 +166,20 @@ fn read(path: &str) -> std::result::Result<f64, Box<dyn StdError>> {
 #[test]
 fn question_marks_mean_what_they_mean_in_the_function() -> Result<()> {
     assert_eq!(
-        Handlers::seeded(1).run(&game(1.0))?.output,
+        Simulation::seeded(1).run(&game(1.0))?.output,
         match_of_a_game::Result::Win
     );
     assert_says(
-        &error(Handlers::seeded(1).run(&read("/no/such/file"))),
+        &error(Simulation::seeded(1).run(&read("/no/such/file"))),
         &["No such file"],
     );
     // What stands inside the `Result` is the output; behind an alias, the alias.
-    let run: Result<Run<f64>> = Handlers::seeded(1).run(&fine());
-    let aliased: Result<Run<Outcome<f64>>> = Handlers::seeded(1).run(&fine_alias());
+    let run: Result<Run<f64>> = Simulation::seeded(1).run(&fine());
+    let aliased: Result<Run<Outcome<f64>>> = Simulation::seeded(1).run(&fine_alias());
     assert_eq!(run?.output, 1.0);
     assert_eq!(aliased?.output?, 1.0);
     let sent: std::result::Result<(), Box<dyn StdError + Send + Sync>> =
-        (|| Ok(Handlers::seeded(1).run(&written(2.0)).map(drop)?))();
+        (|| Ok(Simulation::seeded(1).run(&written(2.0)).map(drop)?))();
     assert!(sent.is_err());
     Ok(())
 }
@@ -191,8 +191,8 @@ fn returned<T: Clone>(x: T) -> T {
 
 #[test]
 fn a_type_parameter_hides_no_error() -> Result<()> {
-    assert_eq!(Handlers::seeded(1).run(&returned(1.0))?.output, 1.0);
-    let hidden = Handlers::seeded(1).run(&returned(load("hidden")));
+    assert_eq!(Simulation::seeded(1).run(&returned(1.0))?.output, 1.0);
+    let hidden = Simulation::seeded(1).run(&returned(load("hidden")));
     assert_says(&error(hidden.map(drop)), &["type parameter"]);
     Ok(())
 }
@@ -224,11 +224,10 @@ fn spike_and_slab(ys: &[f64]) {
 #[test]
 fn a_site_in_a_loop_has_the_number_of_its_iteration() -> Result<()> {
     let model = spike_and_slab(&[0.0, 3.0, -3.0]);
-    let run = Handlers::seeded(1)
-        .substitute("on[0]", false)
-        .substitute("on[1]", true)
-        .substitute("on[2]", false)
-        .run(&model)?;
+    let choices = substitute(&model, "on[0]", false)
+        .and("on[1]", true)
+        .and("on[2]", false);
+    let run = Simulation::seeded(1).run(&choices)?;
     let expected = ["on[0]", "y[0]", "on[1]", "beta[1]", "y[1]", "on[2]", "y[2]"];
     assert_eq!(names(&run.trace), expected);
 
@@ -292,7 +291,7 @@ fn inner() -> f64 {
 
 #[test]
 fn all_kinds_of_loops_count() -> Result<()> {
-    let run = Handlers::seeded(1).run(&loops(3))?;
+    let run = Simulation::seeded(1).run(&loops(3))?;
     let expected = [
         "x[0][0]",
         "x[0][1]",
@@ -321,7 +320,7 @@ fn labelled(label: &str) {
 #[test]
 fn names_at_run_time_are_checked() -> Result<()> {
     let run = |label: &str| {
-        Handlers::seeded(1)
+        Simulation::seeded(1)
             .run(&labelled(label))
             .map(|run| run.trace)
     };
@@ -372,9 +371,9 @@ both!(both_heads, pair());
 
 #[test]
 fn fragments_of_macro_rules_are_looked_into() -> Result<()> {
-    let trace = Handlers::seeded(1).run(&narrow())?.trace;
+    let trace = Simulation::seeded(1).run(&narrow())?.trace;
     assert_eq!(names(&trace), ["heads", "h", "cost", "part/w"]);
-    let trace = Handlers::seeded(1).run(&both_heads())?.trace;
+    let trace = Simulation::seeded(1).run(&both_heads())?.trace;
     assert_eq!(names(&trace), ["pair/a", "pair/b"]);
     Ok(())
 }
@@ -398,7 +397,7 @@ fn conditional(
 fn conditions_of_compilation_choose_sites_and_arguments() -> Result<()> {
     let unused = Tensor::scalar(0.0);
     let model = conditional(&unused, 1.0, 1);
-    assert_eq!(Handlers::seeded(1).run(&model)?.output, 2);
+    assert_eq!(Simulation::seeded(1).run(&model)?.output, 2);
     Ok(())
 }
 
@@ -424,10 +423,10 @@ fn twice(part: &impl Model<Output = f64>) -> f64 {
 fn models_run_behind_pointers() -> Result<()> {
     let parts: Vec<Box<dyn Model<Output = f64>>> = vec![Box::new(inner()), Box::new(fine())];
     let shared: std::rc::Rc<dyn Model<Output = f64>> = std::rc::Rc::new(inner());
-    let trace = Handlers::seeded(1).run(&all_of(&parts, &*shared))?.trace;
+    let trace = Simulation::seeded(1).run(&all_of(&parts, &*shared))?.trace;
     assert_eq!(names(&trace), ["y[0]/w", "z/w"]);
     assert_eq!(
-        names(&Handlers::seeded(1).run(&twice(&shared))?.trace),
+        names(&Simulation::seeded(1).run(&twice(&shared))?.trace),
         ["y/w", "z/w"]
     );
     Ok(())
@@ -453,7 +452,10 @@ fn values_of_plates(n: usize) -> Result<f64> {
 
 #[test]
 fn plates_are_expressions() -> Result<()> {
-    assert_eq!(Handlers::seeded(1).run(&values_of_plates(2))?.output, -6.0);
+    assert_eq!(
+        Simulation::seeded(1).run(&values_of_plates(2))?.output,
+        -6.0
+    );
     Ok(())
 }
 
@@ -474,10 +476,10 @@ fn deep_again(depth: usize) -> Box<dyn Model<Output = usize>> {
 #[test]
 fn recursion_without_end_is_an_error() -> Result<()> {
     assert_eq!(
-        Handlers::seeded(1).run(&deep(CALL_DEPTH))?.output,
+        Simulation::seeded(1).run(&deep(CALL_DEPTH))?.output,
         CALL_DEPTH
     );
-    let text = error(Handlers::seeded(1).run(&deep(30_000)));
+    let text = error(Simulation::seeded(1).run(&deep(30_000)));
     assert_says(&text, &["256 deep", "language.rs"]);
     Ok(())
 }

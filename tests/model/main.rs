@@ -10,6 +10,7 @@ mod exact;
 mod excluded;
 mod first_values;
 mod guides;
+mod handled;
 mod handlers;
 mod joint;
 mod language;

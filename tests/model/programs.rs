@@ -50,7 +50,7 @@ fn data() -> Tensor {
 #[test]
 fn every_site_has_its_name_in_the_order_of_the_run() -> Result<()> {
     let data = data();
-    let run = Handlers::seeded(1).run(&everything(&data, 2))?;
+    let run = Simulation::seeded(1).run(&everything(&data, 2))?;
     let expected = [
         "slope",
         "start",
@@ -78,7 +78,7 @@ fn every_site_has_its_name_in_the_order_of_the_run() -> Result<()> {
 #[test]
 fn a_trace_prints_as_a_table() -> Result<()> {
     let data = data();
-    let run = Handlers::seeded(1).run(&everything(&data, 1))?;
+    let run = Simulation::seeded(1).run(&everything(&data, 1))?;
     insta::assert_snapshot!(run.trace);
     Ok(())
 }
@@ -91,7 +91,7 @@ fn sites_know_the_line_they_are_written_on() -> Result<()> {
         let a = sample!(Bernoulli(0.5));
         observe!(Bernoulli(0.5), a);
     }
-    let trace = Handlers::seeded(0).run(&two_lines())?.trace;
+    let trace = Simulation::seeded(0).run(&two_lines())?.trace;
     let (a, obs) = (&trace.entries()[0], &trace.entries()[1]);
     assert_eq!((&*a.name, a.line), ("a", FIRST));
     assert_eq!((obs.kind, obs.line), (Kind::Observed, FIRST + 1));
@@ -128,7 +128,7 @@ fn host_values_steer_any_control_flow() -> Result<()> {
     }
     let mut total = 0;
     for seed in 0..2_000 {
-        let run = Handlers::seeded(seed).run(&geometric(0.25))?;
+        let run = Simulation::seeded(seed).run(&geometric(0.25))?;
         assert_eq!(run.trace.entries().len(), run.output + 2);
         assert!(
             run.trace
@@ -154,7 +154,7 @@ fn every_run_starts_with_its_own_arguments() -> Result<()> {
     }
     let model = consuming(vec![1.0, 2.0]);
     for seed in 0..3 {
-        assert_near(Handlers::seeded(seed).run(&model)?.output, 3.0, 0.02);
+        assert_near(Simulation::seeded(seed).run(&model)?.output, 3.0, 0.02);
     }
     Ok(())
 }
@@ -207,7 +207,7 @@ fn reading(x: &Tensor) -> f64 {
 
 #[test]
 fn results_and_question_marks_reach_the_caller() -> Result<()> {
-    let run = |text| Handlers::seeded(1).run(&parsed(text));
+    let run = |text| Simulation::seeded(1).run(&parsed(text));
     assert_eq!(run("")?.output, 0.0);
     assert!(run("2.0")?.output != 0.0);
     assert_says(&error(run("two")), &["not a number"]);
@@ -215,19 +215,19 @@ fn results_and_question_marks_reach_the_caller() -> Result<()> {
     assert!(matches!(refused, Error::Site { .. }), "{refused:?}");
     assert_says(&refused.to_string(), &["site `x`", "scale is -2"]);
 
-    let run = |text| Handlers::seeded(1).run(&checked(text));
+    let run = |text| Simulation::seeded(1).run(&checked(text));
     assert!(run("2.0").is_ok());
     assert!(matches!(run("two").unwrap_err(), Error::User(_)));
     assert_says(&error(run("-2.0")), &["site `x/x`", "programs.rs"]);
 
     assert!(
-        Handlers::seeded(1)
+        Simulation::seeded(1)
             .run(&reading(&Tensor::scalar(1.0)))?
             .output
             > 0.0
     );
     let two = Tensor::from_slice(&[1.0, 2.0]);
-    assert_says(&error(Handlers::seeded(1).run(&reading(&two))), &["item"]);
+    assert_says(&error(Simulation::seeded(1).run(&reading(&two))), &["item"]);
     Ok(())
 }
 
@@ -276,7 +276,7 @@ fn methods_generics_and_sub_models_run() -> Result<()> {
     let network = Network {
         weights: vec![-50.0, 50.0, 50.0],
     };
-    let run = Handlers::seeded(3).run(&network.stacked(1.0))?;
+    let run = Simulation::seeded(3).run(&network.stacked(1.0))?;
     assert_eq!(run.output, 2);
     assert_eq!(
         names(&run.trace)[..2],
@@ -286,7 +286,7 @@ fn methods_generics_and_sub_models_run() -> Result<()> {
 
     let prior = Normal::new(0.0, 1e-6)?;
     let model = generic(prior, &["a", "bc"], |text: &&str| text.len() as f64);
-    let output = Handlers::seeded(3).run(&model)?.output;
+    let output = Simulation::seeded(3).run(&model)?.output;
     assert_near(output[1], 2.0, 1e-3);
     Ok(())
 }
@@ -334,7 +334,7 @@ fn distributions_can_be_values() -> Result<()> {
         b + f64::from(c.sum_all().item()?)
     }
     let stored = Normal::new(0.0, 1.0)?;
-    let trace = Handlers::seeded(0).run(&from_values(&stored))?.trace;
+    let trace = Simulation::seeded(0).run(&from_values(&stored))?.trace;
     assert_eq!(names(&trace), ["a", "b", "c", "k"]);
     Ok(())
 }
@@ -352,7 +352,7 @@ fn plates_scale_and_nest() -> Result<()> {
             outer
         })
     }
-    let run = Handlers::seeded(1).run(&nested(3, 12))?;
+    let run = Simulation::seeded(1).run(&nested(3, 12))?;
     assert_eq!(run.output.shape(), Shape::from([3]));
     let sizes = |name: &str| -> Vec<usize> {
         let plates = &run.trace.find(name).unwrap().plates;
@@ -384,7 +384,7 @@ fn leaving_a_plate_by_any_way_ends_it() -> Result<()> {
         let after = sample!(Bernoulli(0.5));
         usize::from(after)
     }
-    let trace = Handlers::seeded(1).run(&left())?.trace;
+    let trace = Simulation::seeded(1).run(&left())?.trace;
     assert!(trace.get("after")?.plates.is_empty());
     Ok(())
 }
@@ -392,7 +392,7 @@ fn leaving_a_plate_by_any_way_ends_it() -> Result<()> {
 #[test]
 fn a_recursive_model_prefixes_every_depth() -> Result<()> {
     for seed in 0..20 {
-        let run = Handlers::seeded(seed).run(&tree(3))?;
+        let run = Simulation::seeded(seed).run(&tree(3))?;
         let leaves = names(&run.trace);
         assert!(leaves.iter().all(|name| name.ends_with("leaf")));
         if run.output > 2 {

@@ -124,6 +124,12 @@ pub trait SiteValue: Clone + 'static {
     fn from_value(value: &Value) -> Result<Self>;
 }
 
+impl<T: SiteValue> From<T> for Value {
+    fn from(value: T) -> Self {
+        value.into_value()
+    }
+}
+
 impl SiteValue for bool {
     const HOST: bool = true;
     fn into_value(self) -> Value {

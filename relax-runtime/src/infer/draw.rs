@@ -1,16 +1,15 @@
-//! The handlers behind objectives: who draws the random choices, and how the model learns of them.
+//! The interpreters behind objectives: who draws the random choices, and how the model learns of them.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
 
 use rustc_hash::FxHashMap;
-use smallvec::smallvec;
 
 use super::pass::{Latent, Mode, Pass};
 use crate::dist::{Law, PerParameter, Value, draw_shape};
 use crate::error::{Error, Result};
-use crate::model::{Context, Handler, Message, ParamStore, Program, Trace};
+use crate::model::{Context, Interpreter, Message, ParamStore, Program, Trace};
 use crate::random::Key;
 use crate::tensor::{Parameter, SiteSet, Tensor};
 
@@ -22,15 +21,16 @@ pub(super) enum LawSource {
     MeanField(ParamStore),
 }
 
-/// Runs a program under one handler: the record, and the choices that host code has read.
-pub(super) fn run_under<H: Handler + 'static>(
-    handler: &Rc<H>,
+/// Runs a program whose choices an interpreter makes: the record, and the choices that host code has
+/// read.
+pub(super) fn run_under<I: Interpreter + 'static>(
+    interpreter: &Rc<I>,
     program: &dyn Program,
     key: Key,
     params: &ParamStore,
 ) -> Result<(Trace, SiteSet)> {
-    let handler: Rc<dyn Handler> = Rc::<H>::clone(handler);
-    let context = Context::new(key, smallvec![handler], params.clone());
+    let interpreter: Rc<dyn Interpreter> = Rc::<I>::clone(interpreter);
+    let context = Context::new(key, Some(interpreter), params.clone());
     program.execute(&context)?;
     Ok(context.finish())
 }
@@ -68,6 +68,9 @@ impl Draw {
         let LawSource::MeanField(params) = &self.source else {
             return Ok(stated);
         };
+        if message.hidden {
+            return Ok(stated);
+        }
         if message.scale != 1.0 {
             return Err(Error::Model(
                 "an automatic guide keeps parameters for every row, but this plate holds a \
@@ -203,7 +206,7 @@ impl Sources {
     }
 }
 
-impl Handler for Draw {
+impl Interpreter for Draw {
     fn sample(&self, message: &mut Message<'_>) -> Result<()> {
         if message.value.is_some() {
             return Ok(());
@@ -215,7 +218,7 @@ impl Handler for Draw {
         message.origin = Some(place);
         let Sources { sites, severed } = Sources::of(&*law);
         self.latents.borrow_mut().push(Latent {
-            name: message.kept_name.clone(),
+            name: message.full_name.clone(),
             depends_on: message.influence.union(sites),
             severed,
             law,
@@ -223,6 +226,11 @@ impl Handler for Draw {
             value,
             plates: Rc::clone(message.plates),
             scale: message.scale,
+            weight: match self.source {
+                LawSource::Own => message.weight.cloned(),
+                LawSource::MeanField(_) if message.hidden => message.weight.cloned(),
+                LawSource::MeanField(_) => None,
+            },
             estimator: message.estimator.cloned(),
             context: message.context.cloned(),
             file: message.file,
@@ -264,6 +272,8 @@ pub(super) struct FromGuide {
     laws: Vec<Rc<dyn Law>>,
     /// Whether the values are to lie in the support: all but relaxed ones do.
     hard: bool,
+    /// Makes the choices that are hidden from the guide, after the guide's.
+    hidden: Draw,
 }
 
 impl FromGuide {
@@ -282,16 +292,46 @@ impl FromGuide {
             values: latents.iter().map(value).collect(),
             laws: latents.iter().map(|l| Rc::clone(&l.law)).collect(),
             hard: !mode.is_relaxed(),
+            hidden: Draw {
+                latents: RefCell::new(latents.to_vec()),
+                ..Draw::new(LawSource::Own, mode.clone())
+            },
+        }
+    }
+
+    /// All choices: the guide's, and those that are hidden from it.
+    pub(super) fn latents(&self) -> Vec<Latent> {
+        self.hidden.latents.take()
+    }
+
+    /// Checks that the model has come by all that the guide has drawn.
+    pub(super) fn finish(&self, trace: &Trace) -> Result<()> {
+        match self.places.keys().find(|name| trace.find(name).is_none()) {
+            None => Ok(()),
+            Some(name) => Err(Error::Model(format!(
+                "the guide samples `{name}`, but the model did not in this run; a guide samples \
+                 exactly the model's latent sites"
+            ))),
         }
     }
 }
 
-impl Handler for FromGuide {
+impl Interpreter for FromGuide {
     fn sample(&self, message: &mut Message<'_>) -> Result<()> {
-        if message.value.is_some() {
-            return Ok(());
+        let place = self.places.get(message.name).copied();
+        match (place, &message.value) {
+            (Some(_), Some(_)) => {
+                return Err(Error::Model(
+                    "a handler gives the site a value, but the guide draws it, too; take it out of \
+                     the guide"
+                        .into(),
+                ));
+            }
+            (None, Some(_)) => return Ok(()),
+            (None, None) if message.hidden => return self.hidden.sample(message),
+            (_, None) => {}
         }
-        let Some(&place) = self.places.get(message.name) else {
+        let Some(place) = place else {
             let mut known: Vec<_> = self.places.keys().map(|name| format!("`{name}`")).collect();
             known.sort();
             return Err(Error::Model(format!(
@@ -308,16 +348,6 @@ impl Handler for FromGuide {
         message.value = Some(value);
         message.origin = Some(place);
         Ok(())
-    }
-
-    fn finish(&self, trace: &Trace) -> Result<()> {
-        match self.places.keys().find(|name| trace.find(name).is_none()) {
-            None => Ok(()),
-            Some(name) => Err(Error::Model(format!(
-                "the guide samples `{name}`, but the model did not in this run; a guide samples \
-                 exactly the model's latent sites"
-            ))),
-        }
     }
 }
 

@@ -7,7 +7,7 @@ use super::draw::{Draw, FromGuide, LawSource, replaced, run_under};
 use super::pass::{Latent, Mode, Pass, Term};
 use crate::dist::{Number, PerParameter, Value};
 use crate::error::{Error, Result};
-use crate::model::{Entry, Handler, Kind, ParamStore, Plate, Program, Trace};
+use crate::model::{Entry, Kind, ParamStore, Plate, Program, Trace};
 use crate::random::Key;
 use crate::tensor::{SiteSet, Tensor};
 
@@ -91,11 +91,12 @@ impl<'m> Elbo<'m> {
     fn sample(&self, key: Key, params: &ParamStore, mode: &Mode) -> Result<Pass> {
         let (latents, trace, reads) = match self.guide {
             Some(guide) => {
-                let (mut latents, guide_trace, guide_reads) =
+                let (latents, guide_trace, guide_reads) =
                     self.run_guide(guide, key, params, mode)?;
                 let replay = Rc::new(FromGuide::new(&latents, &guide_trace, mode));
                 let (trace, reads) = run_under(&replay, self.model, key, params)?;
                 replay.finish(&trace)?;
+                let mut latents = replay.latents();
                 latents
                     .iter_mut()
                     .try_for_each(|latent| match_plates(latent, &trace))?;
@@ -116,7 +117,7 @@ impl<'m> Elbo<'m> {
         for entry in &mut trace.into_entries() {
             match entry.kind {
                 Kind::Latent | Kind::Observed => terms.push(density_term(entry)?),
-                Kind::Cost => terms.push(cost_term(entry)),
+                Kind::Cost => terms.push(cost_term(entry)?),
                 Kind::Param => {}
             }
         }
@@ -186,12 +187,16 @@ fn entropy_term(place: usize, latent: &Latent, whole: bool) -> Result<Term> {
     density.check()?;
     let mut sites = latent.depends_on.union(density.sites());
     sites.insert(place);
+    let (value, factor) = match &latent.weight {
+        Some(weight) => (weight.mask(Number::Tensor(density))?, weight.factor),
+        None => (Number::Tensor(density), 1.0),
+    };
     Ok(Term {
         name: latent.name.clone(),
         kind: Kind::Latent,
-        value: Number::Tensor(density),
+        value,
         plates: Rc::clone(&latent.plates),
-        scale: latent.scale,
+        scale: latent.scale * factor,
         sites,
         of_guide: true,
         at: Some((latent.file, latent.line)),
@@ -201,32 +206,32 @@ fn entropy_term(place: usize, latent: &Latent, whole: bool) -> Result<Term> {
 /// −log p of a site.
 fn density_term(entry: &mut Entry) -> Result<Term> {
     let value = entry.log_prob()?.scale(-1.0);
-    let sites = value.sites().union(entry.influence);
-    Ok(term(entry, value, sites))
+    term(entry, value)
 }
 
-fn cost_term(entry: &mut Entry) -> Term {
+fn cost_term(entry: &mut Entry) -> Result<Term> {
     let value = match std::mem::replace(&mut entry.value, Value::Real(0.0)) {
         Value::Tensor(t) => Number::Tensor(t),
         Value::Real(x) => Number::Host(x),
         _ => Number::Host(0.0),
     };
-    let sites = value.sites().union(entry.influence);
-    term(entry, value, sites)
+    term(entry, value)
 }
 
 /// The term of an entry, whose name it takes.
-fn term(entry: &mut Entry, value: Number, sites: SiteSet) -> Term {
-    Term {
+fn term(entry: &mut Entry, value: Number) -> Result<Term> {
+    let sites = value.sites().union(entry.influence);
+    let value = entry.weighed(value).map_err(|e| entry.locate(e))?;
+    Ok(Term {
         name: std::mem::take(&mut entry.name),
         kind: entry.kind,
         value,
         plates: Rc::clone(&entry.plates),
-        scale: entry.scale,
+        scale: entry.factor(),
         sites,
         of_guide: false,
         at: Some((entry.file, entry.line)),
-    }
+    })
 }
 
 /// The expectation of a program's `cost!` terms over its own random choices.
@@ -250,7 +255,7 @@ impl Objective for ExpectedCost<'_> {
         let mut terms = Vec::with_capacity(costs.count());
         for entry in &mut trace.into_entries() {
             match entry.kind {
-                Kind::Cost => terms.push(cost_term(entry)),
+                Kind::Cost => terms.push(cost_term(entry)?),
                 Kind::Observed => {
                     let problem = "an expected cost has no observations: pay with `cost!`, or use \
                                    `Svi` for a posterior";

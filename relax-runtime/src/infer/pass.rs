@@ -9,7 +9,7 @@ use super::site_estimate::{SiteEstimate, joined};
 use crate::dist::{Law, Number, Relaxation, draw_shape};
 use crate::error::{Error, Result};
 use crate::estimator::SiteClass;
-use crate::model::{Kind, Plate};
+use crate::model::{Kind, Plate, Weight};
 use crate::tensor::{Shape, SiteSet, Tensor};
 
 /// One random choice of an objective, drawn from the law whose parameters are to be trained.
@@ -27,6 +27,8 @@ pub struct Latent {
     pub plates: Rc<[Plate]>,
     /// Factor of subsampling plates.
     pub scale: f64,
+    /// How much handlers let its log-probability under the guide count.
+    pub(crate) weight: Option<Rc<Weight>>,
     /// Earlier choices that the law depends on.
     pub(crate) depends_on: SiteSet,
     /// Those by which the law's derivatives do not tell how it changes.

@@ -3,12 +3,13 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use smallvec::SmallVec;
-
 use super::host::{Host, HostRun};
 use super::names::Names;
 use super::params::IntoParam;
-use super::{Entry, Handler, Kind, Message, Model, ParamStore, Plate, Rows, Site, Trace};
+use super::{
+    Entry, Handler, Interpreter, Kind, Message, Model, ParamStore, Plate, Ran, Rows, Site, Trace,
+    Weight,
+};
 use crate::dist::{
     AnyDistribution, Distribution, IntoDistribution, IntoSiteValue, Number, SiteValue, Value,
 };
@@ -22,13 +23,19 @@ const UNKNOWN: Value = Value::Real(0.0);
 /// How deep models may call each other; the stack of a thread holds so many.
 pub const CALL_DEPTH: usize = 256;
 
-/// The handlers of a run; most have one.
-pub(crate) type HandlerList = SmallVec<[Rc<dyn Handler>; 1]>;
+/// A handler around a part of the program.
+struct Installed {
+    handler: Rc<dyn Handler>,
+    /// How many bytes of a site's name are the names of sub-models around the model.
+    prefix: usize,
+}
 
-/// One run of a model: answers its sites through the handlers and records them.
+/// One run of a model: answers its sites through the handlers around it, and records them.
 pub struct Context {
     key: Key,
-    handlers: HandlerList,
+    /// From the outermost to the innermost.
+    handlers: RefCell<Vec<Installed>>,
+    interpreter: Option<Rc<dyn Interpreter>>,
     params: ParamStore,
     /// Sites whose tensors the host has read, in this run.
     reads: Rc<Cell<SiteSet>>,
@@ -53,10 +60,15 @@ struct State {
 }
 
 impl Context {
-    pub(crate) fn new(key: Key, handlers: HandlerList, params: ParamStore) -> Self {
+    pub(crate) fn new(
+        key: Key,
+        interpreter: Option<Rc<dyn Interpreter>>,
+        params: ParamStore,
+    ) -> Self {
         Self {
             key,
-            handlers,
+            handlers: RefCell::default(),
+            interpreter,
             params,
             reads: Rc::default(),
             state: RefCell::new(State::new()),
@@ -70,7 +82,7 @@ impl Context {
     pub(crate) fn of_host(run: Rc<dyn HostRun>) -> Self {
         Self {
             host: Some(Box::new(Host::new(run))),
-            ..Self::new(Key::new(0), HandlerList::new(), ParamStore::default())
+            ..Self::new(Key::new(0), None, ParamStore::default())
         }
     }
 
@@ -85,6 +97,58 @@ impl Context {
     pub(crate) fn finish(self) -> (Trace, SiteSet) {
         let state = self.state.into_inner();
         (state.trace, state.host_sites.union(self.reads.get()))
+    }
+
+    /// Runs a part of the program under a handler.
+    pub(super) fn under<T>(
+        &self,
+        handler: Rc<dyn Handler>,
+        part: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
+        if let Some(host) = &self.host {
+            return Err(host.refuse());
+        }
+        let (prefix, first) = {
+            let state = self.state.borrow();
+            (state.names.prefix().len(), state.trace.entries().len())
+        };
+        self.handlers.borrow_mut().push(Installed {
+            handler: Rc::clone(&handler),
+            prefix,
+        });
+        let output = part();
+        self.handlers.borrow_mut().pop();
+        let output = output?;
+        let state = self.state.borrow();
+        handler.finish(&Ran::new(&state.trace, first, state.names.prefix()))?;
+        Ok(output)
+    }
+
+    /// Shows a site of a name to the handlers, from the innermost on, up to one that hides it from
+    /// those outside: whether there is one.
+    fn pass_by(
+        &self,
+        name: &str,
+        mut see: impl FnMut(&dyn Handler, &str) -> Result<()>,
+    ) -> Result<bool> {
+        for Installed { handler, prefix } in self.handlers.borrow().iter().rev() {
+            let name = &name[*prefix..];
+            if handler.hides(name) {
+                return Ok(true);
+            }
+            see(&**handler, name)?;
+        }
+        Ok(false)
+    }
+
+    /// How much a term of this name counts.
+    fn weigh(&self, name: &str) -> Result<Option<Rc<Weight>>> {
+        if self.handlers.borrow().is_empty() {
+            return Ok(None);
+        }
+        let mut weight = Weight::ONE;
+        self.pass_by(name, |handler, name| handler.weigh(name, &mut weight))?;
+        Ok(weight.shared())
     }
 
     /// Draws from a distribution, or takes the value that a handler provides.
@@ -122,9 +186,13 @@ impl Context {
                 )));
             }
         }
+        entry.weight = self.weigh(&entry.name)?;
+        let full_name = &entry.name;
         let mut message = Message {
-            name: &entry.name,
-            kept_name: &entry.name,
+            name: full_name,
+            full_name,
+            hidden: false,
+            weight: entry.weight.as_ref(),
             dist: &original,
             plates: &entry.plates,
             scale: entry.scale,
@@ -143,8 +211,13 @@ impl Context {
             observed: false,
             origin: None,
         };
-        for handler in &self.handlers {
-            handler.sample(&mut message)?;
+        message.hidden = self.pass_by(full_name, |handler, name| {
+            message.name = &full_name[full_name.len() - name.len()..];
+            handler.sample(&mut message)
+        })?;
+        message.name = full_name;
+        if let Some(interpreter) = &self.interpreter {
+            interpreter.sample(&mut message)?;
         }
         let Message {
             value,
@@ -209,6 +282,7 @@ impl Context {
         entry.value = value.into_site_value().into_value();
         AnyDistribution::check(&dist, &entry.value).map_err(|e| entry.locate(e))?;
         entry.dist = Some(Rc::new(dist));
+        entry.weight = self.weigh(&entry.name).map_err(|e| entry.locate(e))?;
         self.record(entry)
     }
 
@@ -222,10 +296,11 @@ impl Context {
             return Err(host.refuse());
         }
         let name = self.state.borrow().names.full(&site);
-        let substituted = self
-            .handlers
-            .iter()
-            .find_map(|handler| handler.param(&name));
+        let mut substituted = None;
+        self.pass_by(&name, |handler, name| {
+            substituted = substituted.take().or_else(|| handler.param(name));
+            Ok(())
+        })?;
         match substituted.or_else(|| self.params.settled(&name).map(|p| p.get())) {
             Some(value) => {
                 let value = value.check().cloned();
@@ -276,6 +351,7 @@ impl Context {
             Number::Host(x) => Value::Real(x),
             Number::Tensor(t) => Value::Tensor(t),
         };
+        entry.weight = self.weigh(&entry.name).map_err(|e| entry.locate(e))?;
         self.record(entry)
     }
 
@@ -363,6 +439,7 @@ impl Context {
             scale: state.plates.iter().map(|plate| plate.scale).product(),
             file: site.file,
             line: site.line,
+            weight: None,
             influence: state.host_sites.union(self.reads.get()),
             estimator: site.estimator,
             context: site.context,

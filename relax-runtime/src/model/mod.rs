@@ -1,28 +1,32 @@
 //! Models, their sites, and the handlers that interpret them.
 //!
 //! A `#[model]` function is a program over a [`Context`]: each `sample!`, `observe!`, `param!`,
-//! `cost!` asks the context, which lets its [`Handler`]s decide and records what happened in a
+//! `cost!` asks the context, which lets [`Handler`]s decide and records what happened in a
 //! [`Trace`]. One program so serves prior simulation, replay, conditioning, variational inference
 //! and enumeration.
 
 mod context;
 mod handler;
 mod host;
+mod interpreter;
 mod names;
 mod params;
+mod simulation;
 mod site;
 mod trace;
 
-pub(crate) use context::HandlerList;
 pub use context::{CALL_DEPTH, Context, PlateGuard};
 pub use handler::{
-    Block, Condition, Handler, Handlers, Message, RelaxSites, Replay, Run, Substitute,
+    Block, Condition, Handler, Mask, Message, RelaxSites, Replay, Scale, Substitute, Under, Weight,
+    block, condition, mask, relax, replay, scale, substitute,
 };
 pub(crate) use host::{HostRun, Place};
+pub(crate) use interpreter::Interpreter;
 pub use params::ParamStore;
+pub use simulation::{Run, Simulation};
 pub use site::Site;
 pub(crate) use trace::unknown_site;
-pub use trace::{Entry, Kind, Plate, Rows, Trace};
+pub use trace::{Entry, Kind, Plate, Ran, Rows, Trace};
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -31,7 +35,7 @@ use crate::error::Result;
 
 /// A function annotated with `#[model]`, applied to its arguments: it can be run many times, under
 /// different handlers.
-#[must_use = "a model does nothing until it is run: pass it to `Svi`, `Minimize` or `Handlers`, or \
+#[must_use = "a model does nothing until it is run: pass it to `Svi`, `Minimize` or `Simulation`, or \
               `call!` it inside another model"]
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a model",

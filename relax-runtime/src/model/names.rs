@@ -13,6 +13,11 @@ pub(super) struct Names {
 }
 
 impl Names {
+    /// The names of the enclosing sub-models, each with a slash.
+    pub(super) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// The full name of a site.
     pub(super) fn full(&self, site: &Site) -> Cow<'static, str> {
         if self.prefix.is_empty() && site.computed.is_none() && site.iterations.is_empty() {

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use rustc_hash::FxHashMap;
 
+use super::Weight;
 use crate::dist::{AnyDistribution, Number, Value};
 use crate::error::{Error, Result};
 use crate::tensor::{SiteSet, Tensor};
@@ -80,6 +81,8 @@ pub struct Entry {
     pub file: &'static str,
     /// The user's line.
     pub line: u32,
+    /// How much handlers let its log-probability or cost count; nothing where they leave it.
+    pub(crate) weight: Option<Rc<Weight>>,
     /// The macro that the user wrote, whatever a handler made of it.
     pub(crate) written: Kind,
     /// Random sites that may matter here unseen: those that host control flow had seen when this
@@ -102,6 +105,29 @@ impl Entry {
         number
             .and_then(|n| self.per_row(n))
             .map_err(|e| self.locate(e))
+    }
+
+    /// What its log-probability adds to that of the run: with the plates' scale, and as much of it
+    /// as handlers let count.
+    ///
+    /// # Errors
+    /// As [`log_prob`](Self::log_prob), or if a mask does not fit.
+    pub fn weighted_log_prob(&self) -> Result<f64> {
+        let log_prob = self.weighed(self.log_prob()?).map_err(|e| self.locate(e))?;
+        Ok(log_prob.total()? * self.factor())
+    }
+
+    /// A term of the site without what is masked.
+    pub(crate) fn weighed(&self, term: Number) -> Result<Number> {
+        match &self.weight {
+            Some(weight) => weight.mask(term),
+            None => Ok(term),
+        }
+    }
+
+    /// What its terms are multiplied by.
+    pub(crate) fn factor(&self) -> f64 {
+        self.scale * self.weight.as_ref().map_or(1.0, |weight| weight.factor)
     }
 
     /// Sizes of the plates around the site.
@@ -205,15 +231,50 @@ impl Trace {
             .ok_or_else(|| unknown_site(name, self.entries.iter().map(|entry| &*entry.name)))
     }
 
-    /// The sum of all log-probabilities, each times its plates' scale.
+    /// The sum of all log-probabilities, each times its plates' scale and what handlers make of it.
     ///
     /// # Errors
-    /// As [`Entry::log_prob`].
+    /// As [`Entry::weighted_log_prob`].
     pub fn log_prob(&self) -> Result<f64> {
-        self.entries
-            .iter()
-            .map(|entry| Ok(entry.log_prob()?.total()? * entry.scale))
-            .sum()
+        self.entries.iter().map(Entry::weighted_log_prob).sum()
+    }
+}
+
+/// What the run of a model under a handler has come by: the sites of that model alone, by the names
+/// that they have there.
+pub struct Ran<'t> {
+    trace: &'t Trace,
+    /// The first entry.
+    first: usize,
+    /// The names of the sub-models around the model, each with a slash.
+    prefix: &'t str,
+}
+
+impl<'t> Ran<'t> {
+    pub(super) fn new(trace: &'t Trace, first: usize, prefix: &'t str) -> Self {
+        Self {
+            trace,
+            first,
+            prefix,
+        }
+    }
+
+    /// The sites, each with its name.
+    pub fn sites(&self) -> impl Iterator<Item = (&'t str, &'t Entry)> {
+        let prefix = self.prefix;
+        let named = move |entry: &'t Entry| Some((entry.name.strip_prefix(prefix)?, entry));
+        self.trace.entries[self.first..].iter().filter_map(named)
+    }
+
+    /// The site of a name.
+    ///
+    /// # Errors
+    /// [`Error::UnknownSite`], listing the sites that exist.
+    pub fn get(&self, name: &str) -> Result<&'t Entry> {
+        let place = self.trace.place(&[self.prefix, name].concat());
+        let place = place.filter(|place| *place >= self.first);
+        let unknown = || unknown_site(name, self.sites().map(|(name, _)| name));
+        Ok(&self.trace.entries[place.ok_or_else(unknown)?])
     }
 }
 
@@ -241,9 +302,9 @@ impl fmt::Display for Trace {
         let header = ["site", "kind", "distribution", "shape", "value", "log_prob"];
         let mut rows = vec![header.map(String::from)];
         for entry in &self.entries {
-            let log_prob = match (&entry.dist, entry.log_prob().and_then(|n| n.total())) {
+            let log_prob = match (&entry.dist, entry.weighted_log_prob()) {
                 (None, _) => String::new(),
-                (Some(_), Ok(x)) => format!("{:.4}", x * entry.scale),
+                (Some(_), Ok(x)) => format!("{x:.4}"),
                 (Some(_), Err(e)) => e.to_string(),
             };
             rows.push([
@@ -266,7 +327,7 @@ impl fmt::Display for Trace {
 mod tests {
     use super::*;
     use crate::dist::Bernoulli;
-    use crate::model::{Handlers, Site};
+    use crate::model::{Simulation, Site};
     use crate::plumbing::model;
 
     /// However many sites there are, each is found, and none twice.
@@ -279,7 +340,7 @@ mod tests {
                     context.sample(site, Bernoulli::probs(0.5)).map(drop)
                 })
             });
-            let mut trace = Handlers::seeded(1).run(&program)?.trace;
+            let mut trace = Simulation::seeded(1).run(&program)?.trace;
             for (i, entry) in trace.entries().iter().enumerate() {
                 assert_eq!(entry.name, format!("x[{i}]"));
                 let found = trace.find(&entry.name).unwrap();

@@ -3,7 +3,7 @@
 #![cfg(test)]
 #![deny(warnings, clippy::all)]
 
-use rr::model::Handlers;
+use rr::model::Simulation;
 use rr::sample as draw;
 use rr::{Result, Tensor, cost, model, observe, param, plate, sample};
 
@@ -67,13 +67,15 @@ fn rows(x: &Tensor, #[cfg(any())] missing: u64) -> Result<()> {
 
 #[test]
 fn everything_runs() -> Result<()> {
-    let handlers = Handlers::seeded(1);
-    assert!(handlers.run(&by_name(1.0))?.output);
-    assert_eq!(handlers.run(&by_path(1.0))?.output, 1.0);
-    assert!(handlers.run(&by_another_name(1.0))?.output);
-    assert!(handlers.run(&by_told_path(1.0))?.output);
-    assert_eq!(handlers.run(&short(0.0))?.output, 1.0);
-    let trace = handlers.run(&rows(&Tensor::from_slice(&[0.5, 0.1])))?.trace;
+    let simulation = Simulation::seeded(1);
+    assert!(simulation.run(&by_name(1.0))?.output);
+    assert_eq!(simulation.run(&by_path(1.0))?.output, 1.0);
+    assert!(simulation.run(&by_another_name(1.0))?.output);
+    assert!(simulation.run(&by_told_path(1.0))?.output);
+    assert_eq!(simulation.run(&short(0.0))?.output, 1.0);
+    let trace = simulation
+        .run(&rows(&Tensor::from_slice(&[0.5, 0.1])))?
+        .trace;
     assert!(trace.find("on[1]").is_some() && trace.find("again[0]").is_some());
     Ok(())
 }

@@ -1,0 +1,69 @@
+//! Terms are taken out, row by row.
+
+use super::{Handler, Under, Weight};
+use crate::error::Result;
+use crate::model::Model;
+use crate::tensor::Tensor;
+
+/// Which rows count; see [`mask`].
+#[derive(Clone, Debug)]
+pub enum Mask {
+    /// All or none.
+    All(bool),
+    /// Those with a 1, and not those with a 0: a number for each member of the outermost plates.
+    Rows(Tensor),
+}
+
+impl From<bool> for Mask {
+    fn from(all: bool) -> Self {
+        Self::All(all)
+    }
+}
+
+impl From<&Tensor> for Mask {
+    fn from(rows: &Tensor) -> Self {
+        Self::Rows(rows.clone())
+    }
+}
+
+impl From<Tensor> for Mask {
+    fn from(rows: Tensor) -> Self {
+        Self::Rows(rows)
+    }
+}
+
+impl Handler for Mask {
+    fn weigh(&self, _name: &str, weight: &mut Weight) -> Result<()> {
+        match self {
+            Self::All(true) => {}
+            Self::All(false) => weight.factor = 0.0,
+            Self::Rows(rows) => weight.keep_rows(rows)?,
+        }
+        Ok(())
+    }
+}
+
+/// A model whose log-probabilities and costs count only where `mask` says so: `true` or `false` for
+/// all, or a tensor with a number for each member of the outermost plates, 1 where the row counts and 0
+/// where it does not. Draws stay as they are; what is masked out may be infinite.
+///
+/// ```
+/// use relax_runtime::prelude::*;
+///
+/// #[model]
+/// fn coins(x: &Tensor) {
+///     plate!(x.rows() => {
+///         observe!(Bernoulli(Tensor::full(x.rows(), 0.25, &Device::cpu())), x);
+///     })
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let (x, known) = (Tensor::from_slice(&[1.0, 0.0, 1.0]), Tensor::from_slice(&[1.0, 0.0, 0.0]));
+/// let run = Simulation::seeded(1).run(&mask(coins(&x), &known))?;
+/// assert!((run.trace.log_prob()? - 0.25f64.ln()).abs() < 1e-6);
+/// # Ok(())
+/// # }
+/// ```
+pub fn mask<M: Model>(model: M, mask: impl Into<Mask>) -> Under<M, Mask> {
+    Under::new(model, mask.into())
+}

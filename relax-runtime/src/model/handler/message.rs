@@ -1,0 +1,104 @@
+//! A site on its way past the handlers.
+
+use std::borrow::Cow;
+use std::rc::Rc;
+
+use super::super::{Plate, Weight};
+use crate::dist::{AnyDistribution, Law, Value, draw_shape};
+use crate::error::{Error, Result};
+use crate::random::Key;
+use crate::tensor::{SiteSet, Tensor};
+
+/// A `sample!` site on its way past the handlers, which may give it a value.
+pub struct Message<'a> {
+    /// Its name, without the names of sub-models around the handler's own model.
+    pub name: &'a str,
+    /// The distribution that the model states.
+    pub dist: &'a Rc<dyn AnyDistribution>,
+    /// The plates around the site, outermost first.
+    pub plates: &'a Rc<[Plate]>,
+    /// Factor of subsampling plates.
+    pub scale: f64,
+    /// The user's file.
+    pub file: &'static str,
+    /// The user's line.
+    pub line: u32,
+    /// Where the run stands in the random numbers.
+    pub key: Key,
+    /// The value, once a handler has given one; otherwise the site draws from `dist`.
+    pub value: Option<Value>,
+    /// Whether the value counts as observed.
+    pub observed: bool,
+    /// The name with those of all sub-models around it.
+    pub(crate) full_name: &'a Cow<'static, str>,
+    /// Whether it keeps its own distribution, whatever stands outside its model.
+    pub(crate) hidden: bool,
+    pub(crate) weight: Option<&'a Rc<Weight>>,
+    pub(crate) influence: SiteSet,
+    pub(crate) estimator: Option<&'a Cow<'static, str>>,
+    pub(crate) context: Option<&'a Tensor>,
+    pub(crate) expand: &'a dyn Fn() -> Result<Rc<dyn AnyDistribution>>,
+    pub(crate) law: &'a dyn Fn() -> Result<Rc<dyn Law>>,
+    /// Index of the random choice that the value is, for the bookkeeping of costs.
+    pub(crate) origin: Option<usize>,
+}
+
+impl Message<'_> {
+    /// The distribution with a row for every member of the plates.
+    ///
+    /// # Errors
+    /// If its parameters do not fit the plates.
+    pub fn expanded(&self) -> Result<Rc<dyn AnyDistribution>> {
+        (self.expand)()
+    }
+
+    /// The same as a law over tensors.
+    ///
+    /// # Errors
+    /// As [`expanded`](Self::expanded), or if the distribution has no law.
+    pub(crate) fn law(&self) -> Result<Rc<dyn Law>> {
+        (self.law)()
+    }
+
+    /// Gives the site a value that it could have drawn itself.
+    ///
+    /// # Errors
+    /// If the value is of another type or shape than a draw, or outside the support.
+    pub fn give(&mut self, value: &Value) -> Result<()> {
+        self.dist.check(value)?;
+        self.give_shaped(value)
+    }
+
+    /// As [`give`](Self::give), but a site that can be relaxed takes points between the values of
+    /// its support, too.
+    ///
+    /// # Errors
+    /// As [`give`](Self::give).
+    pub fn give_relaxed(&mut self, value: &Value) -> Result<()> {
+        if let (Value::Tensor(t), false) = (value, self.dist.is_host())
+            && self.law()?.takes_relaxed_values()
+            && t.with_values(|x| x.iter().all(|x| (0.0..=1.0).contains(x)))?
+        {
+            return self.give_shaped(value);
+        }
+        self.give(value)
+    }
+
+    fn give_shaped(&mut self, value: &Value) -> Result<()> {
+        let law = self.law()?;
+        let wanted = draw_shape(&law.parameters());
+        let found = law.to_vertex(&value.to_tensor()?).check()?.shape();
+        if found != wanted {
+            // Indices have no axis of categories.
+            let indices = law.relaxation().is_some() && !law.takes_relaxed_values();
+            let wanted = wanted.leading(wanted.rank() - usize::from(indices));
+            return Err(Error::Model(format!(
+                "a draw of the site has shape {wanted}, but the value that it was given has shape \
+                 {}",
+                value.shape()
+            )));
+        }
+        self.value = Some(value.clone());
+        Ok(())
+    }
+}

@@ -1,0 +1,66 @@
+//! Plain runs of a model.
+
+use super::{Context, Model, ParamStore, Trace};
+use crate::error::Result;
+use crate::random::Key;
+
+/// The output and the record of one run.
+#[derive(Debug)]
+pub struct Run<O> {
+    /// What the model returned.
+    pub output: O,
+    /// Its sites.
+    pub trace: Trace,
+}
+
+/// Runs models once each; random choices are drawn from their own distributions.
+///
+/// ```
+/// use relax_runtime::prelude::*;
+///
+/// #[model]
+/// fn coin() -> bool {
+///     let fair = sample!(Bernoulli(0.9));
+///     let heads = sample!(Bernoulli(if fair { 0.5 } else { 0.99 }));
+///     heads
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let run = Simulation::seeded(1).run(&condition(coin(), "fair", false))?;
+/// println!("{}", run.trace);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Simulation {
+    key: Key,
+    params: ParamStore,
+}
+
+impl Simulation {
+    /// With the random numbers of a seed.
+    pub fn seeded(seed: u64) -> Self {
+        Self {
+            key: Key::new(seed),
+            params: ParamStore::default(),
+        }
+    }
+
+    /// Takes parameters from a store, and creates new ones there.
+    #[must_use]
+    pub fn params(mut self, params: &ParamStore) -> Self {
+        self.params = params.clone();
+        self
+    }
+
+    /// Runs a model once.
+    ///
+    /// # Errors
+    /// As [`Model::run`].
+    pub fn run<M: Model>(&self, model: &M) -> Result<Run<M::Output>> {
+        let context = Context::new(self.key, None, self.params.clone());
+        let output = model.run(&context)?;
+        let (trace, _) = context.finish();
+        Ok(Run { output, trace })
+    }
+}
