@@ -76,7 +76,7 @@ impl Draw {
                     .into(),
             ));
         }
-        let always = message.influence == SiteSet::EMPTY;
+        let always = *message.influence == SiteSet::EMPTY;
         let parameters = guide_parameters(params, message.name, &*stated, always)?;
         let unconstrained: PerParameter<Tensor> = parameters.iter().map(Parameter::get).collect();
         Ok(stated.guide(&unconstrained))
@@ -108,10 +108,9 @@ impl Draw {
                 if place == *site {
                     return Ok((hard.latents[place].noise.clone(), draw.clone()));
                 }
-                let before = hard
-                    .latents
-                    .iter()
-                    .find(|latent| latent.name == message.name);
+                let same = |latent: &&Latent| latent.name == message.name;
+                let here = hard.latents.get(place).filter(same);
+                let before = here.or_else(|| hard.latents.iter().find(same));
                 let moved = place > *site
                     && (message.influence.contains(*site)
                         || Sources::of(law).sites.contains(*site));
@@ -186,7 +185,7 @@ fn same_noise(a: &dyn Law, b: &dyn Law) -> bool {
 }
 
 /// The choices that a law depends on.
-#[derive(Clone, Copy, Default)]
+#[derive(Default)]
 struct Sources {
     sites: SiteSet,
     /// Those by which the law's derivatives do not tell how it changes.
@@ -195,11 +194,12 @@ struct Sources {
 
 impl Sources {
     fn of(law: &dyn Law) -> Self {
-        let parameters = law.parameters();
-        parameters.iter().fold(Self::default(), |all, p| Self {
-            sites: p.sites().union(all.sites),
-            severed: p.severed_sites().union(all.severed),
-        })
+        let mut all = Self::default();
+        for parameter in &law.parameters() {
+            all.sites.add(&parameter.sites());
+            all.severed.add(&parameter.severed_sites());
+        }
+        all
     }
 }
 
@@ -216,7 +216,7 @@ impl Handler for Draw {
         let Sources { sites, severed } = Sources::of(&*law);
         self.latents.borrow_mut().push(Latent {
             name: message.kept_name.clone(),
-            depends_on: message.influence.union(sites),
+            depends_on: message.influence.clone().union(sites),
             severed,
             law,
             noise,

@@ -72,7 +72,7 @@ impl<'m> Elbo<'m> {
         mode: &Mode,
     ) -> Result<(Vec<Latent>, Trace, SiteSet)> {
         if let (Some(latents), Mode::Replaced { hard, .. }) = (replaced(mode), mode) {
-            return Ok((latents, Trace::default(), hard.reads));
+            return Ok((latents, Trace::default(), hard.reads.clone()));
         }
         let draw = Draw::new(LawSource::Own, mode.clone());
         let (latents, trace, reads) = draw.run(guide, key, params)?;
@@ -184,7 +184,7 @@ fn entropy_term(place: usize, latent: &Latent, whole: bool) -> Result<Term> {
         constant.log_density_from(&latent.value, rows)
     };
     density.check()?;
-    let mut sites = latent.depends_on.union(density.sites());
+    let mut sites = latent.depends_on.clone().union(density.sites());
     sites.insert(place);
     Ok(Term {
         name: latent.name.clone(),
@@ -201,7 +201,7 @@ fn entropy_term(place: usize, latent: &Latent, whole: bool) -> Result<Term> {
 /// −log p of a site.
 fn density_term(entry: &mut Entry) -> Result<Term> {
     let value = entry.log_prob()?.scale(-1.0);
-    let sites = value.sites().union(entry.influence);
+    let sites = value.sites().union(entry.influence.clone());
     Ok(term(entry, value, sites))
 }
 
@@ -211,7 +211,7 @@ fn cost_term(entry: &mut Entry) -> Term {
         Value::Real(x) => Number::Host(x),
         _ => Number::Host(0.0),
     };
-    let sites = value.sites().union(entry.influence);
+    let sites = value.sites().union(entry.influence.clone());
     term(entry, value, sites)
 }
 

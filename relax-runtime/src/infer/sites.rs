@@ -11,6 +11,7 @@ use super::race::{Outcome, Race, hold, races_of};
 use super::site::Site;
 use super::site_estimate::SiteEstimate;
 use super::stem::without_indices;
+use super::survey::Survey;
 use super::tally;
 use crate::error::Result;
 use crate::estimator::{Choice, Estimator, Plan, PlanEntry, SiteClass, by_name, choose};
@@ -188,8 +189,11 @@ impl Sites {
 
     /// Chooses the estimators of the sites that an evaluation came by.
     pub(super) fn meet(&mut self, pass: &Pass) -> Result<()> {
+        let survey = Survey::new(pass);
         for (place, latent) in pass.latents.iter().enumerate() {
-            self.choose_for(pass, place).map_err(|e| latent.locate(e))?;
+            let class = survey.class(place);
+            self.choose_for(latent, class)
+                .map_err(|e| latent.locate(e))?;
         }
         Ok(())
     }
@@ -213,7 +217,7 @@ impl Sites {
         learn: bool,
     ) -> Result<Option<SiteEstimate>> {
         let name = &*work.latent.name;
-        let class = work.pass.class(work.place);
+        let class = work.survey.class(work.place);
         if let Some(site) = self.met.get_mut(name)
             && site.class.discrete == class.discrete
             && site.class.meet(class) == site.class
@@ -222,7 +226,7 @@ impl Sites {
         {
             return site.estimate_if_needed(work, params, &mut self.restored, learn);
         }
-        self.choose_for(work.pass, work.place)?;
+        self.choose_for(work.latent, class)?;
         self.race(work, params)?;
         self.find_first_cost(work, params)?;
         match self.met.get_mut(name) {
@@ -311,14 +315,13 @@ impl Sites {
         Ok(())
     }
 
-    /// Chooses the estimator of the site that an evaluation came by at a place.
-    fn choose_for(&mut self, pass: &Pass, place: usize) -> Result<()> {
-        let latent = &pass.latents[place];
+    /// Chooses the estimator of the site of a latent.
+    fn choose_for(&mut self, latent: &Latent, class: SiteClass) -> Result<()> {
         self.choose(&Met {
             name: &latent.name,
             distribution: latent.law.name(),
             estimator: latent.estimator.as_deref(),
-            class: pass.class(place),
+            class,
         })
     }
 
@@ -382,15 +385,14 @@ impl Sites {
             true => None,
             false => self.known_outcome(name, class, &choice),
         };
-        if !self.order.iter().any(|met| met == name) {
-            self.order.push(name.to_owned());
-        }
         let mut site = Site::new(class, distribution, choice);
         if let Some(estimator) = known {
             site.settle(&estimator, "raced before", &[]);
         }
         self.need_slopes |= site.estimator.needs_slope();
-        self.met.insert(name.to_owned(), site);
+        if self.met.insert(name.to_owned(), site).is_none() {
+            self.order.push(name.to_owned());
+        }
         Ok(())
     }
 
@@ -437,6 +439,7 @@ impl Sites {
     /// Forgets everything met, and goes on from what was saved.
     pub(super) fn restore(&mut self, saved: SavedSites) {
         self.met.clear();
+        self.order.clear();
         self.first_costs = FirstCosts::default();
         self.settled.clear();
         self.joint = JointSum::Untried;

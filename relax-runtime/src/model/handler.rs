@@ -33,7 +33,7 @@ pub struct Message<'a> {
     pub observed: bool,
     /// The name, to be kept.
     pub(crate) kept_name: &'a Cow<'static, str>,
-    pub(crate) influence: SiteSet,
+    pub(crate) influence: &'a SiteSet,
     pub(crate) estimator: Option<&'a Cow<'static, str>>,
     pub(crate) context: Option<&'a Tensor>,
     pub(crate) expand: &'a dyn Fn() -> Result<Rc<dyn AnyDistribution>>,

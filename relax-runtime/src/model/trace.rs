@@ -35,7 +35,7 @@ impl fmt::Display for Kind {
 }
 
 /// Which rows a plate holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rows {
     /// Those of one `plate!` block, by its place among the blocks that the run entered.
     Entry(usize),

@@ -117,16 +117,14 @@ impl Parameter {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
-
-    use super::super::{Provenance, Rounding, SiteSet};
+    use super::super::{Provenance, Reads, Rounding, SiteSet};
     use super::*;
 
     /// A value with everything that a run can leave on it.
     fn of_a_run(values: &[f32]) -> Tensor {
         let mut sites = SiteSet::EMPTY;
         sites.insert(3);
-        let reads = Rc::<Cell<SiteSet>>::default();
+        let reads = Reads::default();
         let value = Tensor::from_slice(values);
         let value = value
             .with_provenance(Provenance::new(sites, reads, None))
