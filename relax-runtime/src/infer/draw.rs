@@ -193,6 +193,7 @@ struct Sources {
 }
 
 impl Sources {
+    #[inline]
     fn of(law: &dyn Law) -> Self {
         let mut all = Self::default();
         for parameter in &law.parameters() {

@@ -11,6 +11,7 @@ mod exact;
 mod exact_posterior;
 mod first_costs;
 mod joint;
+mod met;
 mod objective;
 mod pass;
 mod posterior;

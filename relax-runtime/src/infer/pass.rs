@@ -3,8 +3,6 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use smallvec::SmallVec;
-
 use super::bound::Samples;
 use super::enumerate::Odometer;
 use super::site_estimate::{SiteEstimate, joined};
@@ -52,6 +50,7 @@ impl Latent {
 
     /// Brings a term with rows of its own plates to the rows of the choice's plates: axes that both
     /// have stay, the term's others are summed, the choice's others get length 1.
+    #[inline]
     pub(super) fn align(&self, term: &Tensor, from: &[Plate]) -> Result<Tensor> {
         let pairs = from.iter().zip(&*self.plates);
         let common = pairs.take_while(|(a, b)| a.same_rows(b)).count();
@@ -70,9 +69,15 @@ impl Latent {
     }
 
     /// Terms that add up to `tensors` and, the same in every row, to `host`: a number a row.
+    #[inline]
     pub(super) fn total(&self, tensors: Option<Tensor>, host: f64) -> Result<Tensor> {
-        let sizes: SmallVec<[usize; 4]> = self.plates.iter().map(|plate| plate.size).collect();
-        let rows = Shape::try_from(&sizes[..])?;
+        let rows = match self.plates.is_empty() {
+            true => Shape::SCALAR,
+            false => {
+                let sizes = self.plates.iter().map(|plate| plate.size);
+                Shape::try_from(&sizes.collect::<Vec<_>>()[..])?
+            }
+        };
         let total = || Tensor::full(rows, host as f32, &self.law.device());
         Ok(match tensors {
             Some(sum) if sum.shape() == rows && host == 0.0 => sum,
@@ -259,6 +264,7 @@ impl Pass {
     }
 
     /// The same, where it is known what else there is to it.
+    #[inline]
     pub(super) fn class_within(&self, place: usize, outside: Outside) -> SiteClass {
         let Outside {
             severed,

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use super::checkpoint::{SavedSite, SavedSites, refused};
 use super::cost_to_go::Work;
 use super::first_costs::FirstCosts;
+use super::met::MetSites;
 use super::pass::{Latent, Pass};
 use super::race::{Outcome, Race, hold, races_of};
 use super::site::Site;
@@ -30,9 +31,7 @@ pub(super) struct Sites {
     budget: Option<usize>,
     /// The same by name.
     budgets: BTreeMap<String, usize>,
-    met: BTreeMap<String, Site>,
-    /// Names in the order in which they were met.
-    order: Vec<String>,
+    met: MetSites,
     /// What a checkpoint says of sites that have not been met since.
     restored: SavedSites,
     joint: JointSum,
@@ -95,24 +94,25 @@ impl Sites {
     /// Checks that every site that was given an estimator or a budget has been met.
     pub(super) fn check_asked(&self) -> Result<()> {
         let met = |name: &String| {
-            self.order
-                .iter()
-                .any(|site| site == name || without_indices(site) == *name)
+            let mut sites = self.met.names().iter();
+            sites.any(|site| site == name || without_indices(site) == *name)
         };
         let mut named = self.at_sites.keys().chain(self.budgets.keys());
         match named.find(|name| !met(name)) {
             None => Ok(()),
-            Some(name) => Err(unknown_site(name, self.order.iter().map(String::as_str))),
+            Some(name) => Err(unknown_site(
+                name,
+                self.met.names().iter().map(String::as_str),
+            )),
         }
     }
 
     /// Which estimator each site got, and why, in the order in which they were met.
     pub(super) fn plan(&self) -> Plan {
-        let entry = |name: &String| {
-            let site = self.met.get(name)?;
+        let entry = |(name, site): (&str, &Site)| {
             let reason = &site.reason;
-            Some(PlanEntry {
-                site: name.clone(),
+            PlanEntry {
+                site: name.to_owned(),
                 distribution: site.distribution,
                 estimator: site.estimator.name(),
                 evaluations: match self.joint {
@@ -128,10 +128,10 @@ impl Sites {
                     _ => reason.clone(),
                 },
                 rivals: site.rivals.clone(),
-            })
+            }
         };
         Plan {
-            entries: self.order.iter().filter_map(entry).collect(),
+            entries: self.met.iter().map(entry).collect(),
         }
     }
 
@@ -147,7 +147,7 @@ impl Sites {
             return None;
         }
         let own = |site: &Site| site.joint.filter(|_| !site.has_learned());
-        let mut limits = self.met.values().map(own);
+        let mut limits = self.met.iter().map(|(_, site)| own(site));
         let first = limits.next()??;
         limits.try_fold(first, |least, limit| Some(least.min(limit?)))
     }
@@ -218,7 +218,7 @@ impl Sites {
     ) -> Result<Option<SiteEstimate>> {
         let name = &*work.latent.name;
         let class = work.survey.class(work.place);
-        if let Some(site) = self.met.get_mut(name)
+        if let Some(site) = self.met.get_likely(name, work.place)
             && site.class.discrete == class.discrete
             && site.class.meet(class) == site.class
             && !site.lacks_first_cost()
@@ -390,9 +390,7 @@ impl Sites {
             site.settle(&estimator, "raced before", &[]);
         }
         self.need_slopes |= site.estimator.needs_slope();
-        if self.met.insert(name.to_owned(), site).is_none() {
-            self.order.push(name.to_owned());
-        }
+        self.met.insert(name, site);
         Ok(())
     }
 
@@ -405,7 +403,7 @@ impl Sites {
     ) -> Vec<SiteReport> {
         let mut reports = Vec::with_capacity(estimates.len());
         for estimate in &mut estimates {
-            if let Some(site) = self.met.get_mut(&*estimate.name) {
+            if let Some(site) = self.met.get_likely(&estimate.name, estimate.place) {
                 reports.push(site.report(estimate, share, learn));
             }
         }
@@ -419,7 +417,7 @@ impl Sites {
 
     /// Names in the order in which they were met.
     pub(super) fn names(&self) -> &[String] {
-        &self.order
+        self.met.names()
     }
 
     /// What is taken off a site's cost-to-go before its estimator sees it.
@@ -430,8 +428,8 @@ impl Sites {
     /// What the sites have learned.
     pub(super) fn save(&self) -> Result<SavedSites> {
         let mut saved = self.restored.clone();
-        for (name, site) in &self.met {
-            saved.extend(site.save()?.map(|saved| (name.clone(), saved)));
+        for (name, site) in self.met.iter() {
+            saved.extend(site.save()?.map(|saved| (name.to_owned(), saved)));
         }
         Ok(saved)
     }
@@ -439,7 +437,6 @@ impl Sites {
     /// Forgets everything met, and goes on from what was saved.
     pub(super) fn restore(&mut self, saved: SavedSites) {
         self.met.clear();
-        self.order.clear();
         self.first_costs = FirstCosts::default();
         self.settled.clear();
         self.joint = JointSum::Untried;

@@ -51,6 +51,7 @@ impl<'p> Survey<'p> {
     }
 
     /// As [`Pass::class`].
+    #[inline]
     pub(super) fn class(&self, place: usize) -> SiteClass {
         let Some(sweep) = &self.sweep else {
             return self.pass.class(place);
@@ -72,6 +73,7 @@ impl<'p> Survey<'p> {
     ///
     /// # Errors
     /// If a term carries an error.
+    #[inline]
     pub(super) fn cost_to_go_from(&self, place: usize, origin: f64) -> Result<Tensor> {
         let Some(sweep) = &self.sweep else {
             return Ok(constant(self.pass.cost_to_go_from(place, origin)?));

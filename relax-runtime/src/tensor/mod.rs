@@ -293,6 +293,7 @@ impl Tensor {
 
     /// Changes the numbers of a parameter's leaf where they are, if nothing has been computed from
     /// it that is still there; otherwise hands `change` back. The new numbers belong to no run.
+    #[inline]
     fn change_leaf<F: FnOnce(&mut [f32])>(&mut self, change: F) -> Option<F> {
         let Some(inner) = self.0.as_mut().ok().and_then(Rc::get_mut) else {
             return Some(change);

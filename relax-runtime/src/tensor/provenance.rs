@@ -14,11 +14,13 @@ pub(crate) struct Reads(Rc<RefCell<SiteSet>>);
 
 impl Reads {
     /// Those so far.
+    #[inline]
     pub(crate) fn sites(&self) -> SiteSet {
         self.0.borrow().clone()
     }
 
     /// Adds those so far to a set.
+    #[inline]
     pub(crate) fn add_to(&self, sites: &mut SiteSet) {
         sites.add(&self.0.borrow());
     }

@@ -78,12 +78,14 @@ impl SiteSet {
 
     /// Sites of either set.
     #[must_use]
+    #[inline]
     pub fn union(mut self, other: Self) -> Self {
         self.add(&other);
         self
     }
 
     /// Whether the site is in the set.
+    #[inline]
     pub fn contains(&self, index: usize) -> bool {
         let word = Word::of(index);
         if index < FIRST {
