@@ -197,8 +197,10 @@ impl Sources {
     fn of(law: &dyn Law) -> Self {
         let mut all = Self::default();
         for parameter in &law.parameters() {
-            all.sites.add(&parameter.sites());
-            all.severed.add(&parameter.severed_sites());
+            if let Some(known) = parameter.provenance() {
+                all.sites.add(&known.sites);
+                all.severed.add(&known.severed);
+            }
         }
         all
     }
@@ -214,10 +216,11 @@ impl Handler for Draw {
         let (noise, value) = self.choose(message, &*law, place)?;
         message.value = Some(Value::Tensor(value.check()?.clone()));
         message.origin = Some(place);
-        let Sources { sites, severed } = Sources::of(&*law);
+        let Sources { mut sites, severed } = Sources::of(&*law);
+        sites.add(message.influence);
         self.latents.borrow_mut().push(Latent {
             name: message.kept_name.clone(),
-            depends_on: message.influence.clone().union(sites),
+            depends_on: sites,
             severed,
             law,
             noise,

@@ -184,7 +184,8 @@ fn entropy_term(place: usize, latent: &Latent, whole: bool) -> Result<Term> {
         constant.log_density_from(&latent.value, rows)
     };
     density.check()?;
-    let mut sites = latent.depends_on.clone().union(density.sites());
+    let mut sites = latent.depends_on.clone();
+    add_sites(&mut sites, &density);
     sites.insert(place);
     Ok(Term {
         name: latent.name.clone(),
@@ -201,8 +202,7 @@ fn entropy_term(place: usize, latent: &Latent, whole: bool) -> Result<Term> {
 /// −log p of a site.
 fn density_term(entry: &mut Entry) -> Result<Term> {
     let value = entry.log_prob()?.scale(-1.0);
-    let sites = value.sites().union(entry.influence.clone());
-    Ok(term(entry, value, sites))
+    Ok(term(entry, value))
 }
 
 fn cost_term(entry: &mut Entry) -> Term {
@@ -211,12 +211,22 @@ fn cost_term(entry: &mut Entry) -> Term {
         Value::Real(x) => Number::Host(x),
         _ => Number::Host(0.0),
     };
-    let sites = value.sites().union(entry.influence.clone());
-    term(entry, value, sites)
+    term(entry, value)
 }
 
-/// The term of an entry, whose name it takes.
-fn term(entry: &mut Entry, value: Number, sites: SiteSet) -> Term {
+/// Adds the sites that a tensor came from.
+fn add_sites(sites: &mut SiteSet, t: &Tensor) {
+    if let Some(known) = t.provenance() {
+        sites.add(&known.sites);
+    }
+}
+
+/// The term of an entry, whose name and influence it takes.
+fn term(entry: &mut Entry, value: Number) -> Term {
+    let mut sites = std::mem::take(&mut entry.influence);
+    if let Number::Tensor(t) = &value {
+        add_sites(&mut sites, t);
+    }
     Term {
         name: std::mem::take(&mut entry.name),
         kind: entry.kind,

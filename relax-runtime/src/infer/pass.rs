@@ -308,8 +308,10 @@ impl Pass {
     /// Calls `f` with the choices by which a term's derivative does not tell how it changes.
     pub(super) fn each_severed_term(&self, mut f: impl FnMut(&SiteSet)) {
         for term in self.terms.iter().filter(|term| !term.of_guide) {
-            if let Number::Tensor(value) = &term.value {
-                f(&value.severed_sites());
+            if let Number::Tensor(value) = &term.value
+                && let Some(known) = value.provenance()
+            {
+                f(&known.severed);
             }
         }
     }

@@ -416,6 +416,27 @@ mod tests {
         Ok(())
     }
 
+    /// However many there are, each choice has the costs that depend on it and no others.
+    #[test]
+    fn late_choices_have_costs_of_their_own() -> Result<()> {
+        let program = model("program", |context: &Context| {
+            (0..400).try_for_each(|i| {
+                let b = context.sample(site("b", i), Bernoulli::logits(&Tensor::scalar(0.0)))?;
+                context.cost(site("cost", i), &b * 0.0 + i as f32)
+            })
+        });
+        let objective = ExpectedCost::new(&program);
+        let pass = objective.evaluate(Key::new(1), &ParamStore::default(), &Mode::Draw)?;
+        let (all, one) = (Survey::new(&pass), Survey::of_one(&pass));
+        for place in 0..400 {
+            for survey in [&all, &one] {
+                let cost = survey.cost_to_go_from(place, 0.0)?;
+                assert_eq!(cost.peek_item()?, place as f32);
+            }
+        }
+        Ok(())
+    }
+
     /// The choices of all samples of a bound, which stand one sample after the other.
     #[test]
     fn samples_of_a_bound_are_swept_one_by_one() -> Result<()> {

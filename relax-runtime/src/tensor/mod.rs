@@ -432,7 +432,7 @@ impl Tensor {
             .map_or(SiteSet::EMPTY, |p| p.sites.clone())
     }
 
-    fn provenance(&self) -> Option<&Provenance> {
+    pub(crate) fn provenance(&self) -> Option<&Provenance> {
         self.0.as_ref().ok()?.provenance.as_ref()
     }
 }
