@@ -58,8 +58,11 @@ fn tensor_chain(length: usize, look: &dyn Fn()) {
     look();
 }
 
+/// A step of training, which calls the function when the model has run.
+type Step<'a> = dyn Fn(&mut Trainer, &dyn Fn()) -> Result<()> + 'a;
+
 /// Bytes a site that training holds between two steps, and when the model has run.
-fn held(length: usize, step: &dyn Fn(&mut Trainer, &dyn Fn()) -> Result<()>) -> Result<[f64; 2]> {
+fn held(length: usize, step: &Step<'_>) -> Result<[f64; 2]> {
     let before = ALLOCATOR.allocated();
     let in_run = Cell::new(0);
     let asked = relax_runtime::estimator::by_name("relax-free-form")?;

@@ -160,7 +160,7 @@ impl Sites {
     /// Of an evaluation the draws whose whole effect on their parameters an estimate covers.
     pub(super) fn estimated<'p>(&self, pass: &'p Pass) -> Vec<&'p Tensor> {
         let estimated = |latent: &&Latent| {
-            let site = self.met.get(&*latent.name);
+            let site = self.met.get(&latent.name);
             latent.law.relaxation().is_none()
                 && latent.value.is_tracked()
                 && site.is_some_and(|site| site.estimator.needs_estimate())

@@ -326,18 +326,19 @@ mod tests {
 
     #[test]
     fn sets_that_grow_share_their_memory() {
+        type Way = fn(&SiteSet, usize) -> SiteSet;
         const MANY: usize = 20_000;
-        let grown = |each: &dyn Fn(&SiteSet, usize) -> SiteSet| {
+        let grown = |each: Way| {
             let mut sets = vec![SiteSet::EMPTY];
             (0..MANY).for_each(|site| sets.push(each(&sets[site], site)));
             sets
         };
-        let ways: [&dyn Fn(&SiteSet, usize) -> SiteSet; 4] = [
-            &|last, site| last.clone().union(set([site])),
-            &|last, site| set([site]).union(last.clone()),
+        let ways: [Way; 4] = [
+            |last, site| last.clone().union(set([site])),
+            |last, site| set([site]).union(last.clone()),
             // A value that is computed from two others, of which one came from the other.
-            &|last, site| last.clone().union(set([site])).union(last.clone()),
-            &|last, site| last.clone().union(set([2 * site])),
+            |last, site| last.clone().union(set([site])).union(last.clone()),
+            |last, site| last.clone().union(set([2 * site])),
         ];
         for way in ways {
             let sets = grown(way);
