@@ -370,7 +370,10 @@ impl Context {
             scale: state.plates.iter().map(|plate| plate.scale).product(),
             file: site.file,
             line: site.line,
-            influence: self.influence(&state),
+            influence: match kind {
+                Kind::Param => SiteSet::EMPTY,
+                Kind::Latent | Kind::Observed | Kind::Cost => self.influence(&state),
+            },
             estimator: site.estimator,
             context: site.context,
         }

@@ -83,7 +83,7 @@ pub struct Entry {
     /// The macro that the user wrote, whatever a handler made of it.
     pub(crate) written: Kind,
     /// Random sites that may matter here unseen: those that host control flow had seen when this
-    /// one was reached, and the site itself.
+    /// one was reached, and the site itself. None of a parameter, which is no term of anything.
     pub(crate) influence: SiteSet,
     pub(crate) estimator: Option<Cow<'static, str>>,
     pub(crate) context: Option<Tensor>,
