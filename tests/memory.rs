@@ -1,4 +1,7 @@
-//! Training holds no more memory after many steps than after the first hundred.
+//! Training holds no more memory after many steps than after the first hundred, and memory in proportion
+//! to the number of sites.
+
+use std::cell::Cell;
 
 use cap::Cap;
 use relax_runtime::prelude::*;
@@ -26,6 +29,49 @@ fn encoder(x: &Tensor, layer: &Linear) {
     plate!(x.rows() => {
         let _h = sample!(Bernoulli(logits = layer.forward(x)));
     })
+}
+
+/// A coin by the coin before, which host code reads; `look` looks at the memory that the run holds.
+#[model]
+fn host_chain(length: usize, look: &dyn Fn()) {
+    let mut last = true;
+    for _ in 0..length {
+        let on = sample!(Bernoulli(if last { 0.8 } else { 0.3 }));
+        observe!(Bernoulli(if on { 0.9 } else { 0.2 }), true);
+        last = on;
+    }
+    look();
+}
+
+/// A coin by all coins before, every other of which host code reads.
+#[model]
+fn tensor_chain(length: usize, look: &dyn Fn()) {
+    let mut state = Tensor::scalar(0.0);
+    for step in 0..length {
+        let on = sample!(Bernoulli(logits = &state - 0.5));
+        state = &state * 0.5 + &on;
+        if step % 2 == 0 && on.to_bool()? {
+            state = state * 0.9;
+        }
+        observe!(Bernoulli(logits = &state - 1.0), 1.0);
+    }
+    look();
+}
+
+/// A step of training, which calls the function when the model has run.
+type Step<'a> = dyn Fn(&mut Trainer, &dyn Fn()) -> Result<()> + 'a;
+
+/// Bytes a site that training holds between two steps, and when the model has run.
+fn held(length: usize, step: &Step<'_>) -> Result<[f64; 2]> {
+    let before = ALLOCATOR.allocated();
+    let in_run = Cell::new(0);
+    let asked = relax_runtime::estimator::by_name("relax-free-form")?;
+    let mut trainer = Trainer::new(1).with_estimator(asked);
+    for _ in 0..3 {
+        step(&mut trainer, &|| in_run.set(ALLOCATOR.allocated()))?;
+    }
+    let bytes = |now: usize| now.saturating_sub(before) as f64 / length as f64;
+    Ok([bytes(ALLOCATOR.allocated()), bytes(in_run.get())])
 }
 
 /// Bytes that `steps` steps allocate and do not give back, after a hundred others.
@@ -63,5 +109,31 @@ fn memory_is_steady() -> Result<()> {
         trainer.step(&Elbo::new(&decoder(&x, &decoding)).guide(&encoder(&x, &encoding)))
     })?;
     assert!(grown < 1024, "the autoencoder has grown by {grown} bytes");
+
+    let of_host = |length| {
+        held(length, &|trainer, look| {
+            trainer
+                .step(&Elbo::new(&host_chain(length, look)))
+                .map(drop)
+        })
+    };
+    let of_tensors = |length| {
+        held(length, &|trainer, look| {
+            trainer
+                .step(&Elbo::new(&tensor_chain(length, look)))
+                .map(drop)
+        })
+    };
+    for [short, long] in [
+        [of_host(500)?, of_host(4_000)?],
+        [of_tensors(500)?, of_tensors(4_000)?],
+    ] {
+        for (short, long) in short.into_iter().zip(long) {
+            assert!(
+                long < 1.2 * short,
+                "{short} bytes a site, and {long} of many"
+            );
+        }
+    }
     Ok(())
 }

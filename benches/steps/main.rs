@@ -4,6 +4,7 @@
 //!
 //! `benches/compare` runs the same jobs beside programs for PyTorch, JAX, Pyro and NumPyro.
 
+mod chain;
 mod small;
 mod timing;
 mod vae;
@@ -83,7 +84,10 @@ fn main() -> Result<()> {
         block: Duration::try_from_secs_f64(options.seconds).map_err(Error::user)?,
         least_steps: options.steps,
     };
-    let jobs = small::jobs().into_iter().chain(vae::jobs());
+    let jobs = small::jobs()
+        .into_iter()
+        .chain(chain::jobs())
+        .chain(vae::jobs());
     for job in jobs.filter(|job| wanted(&job.name)) {
         if options.list {
             println!("{}", job.name);

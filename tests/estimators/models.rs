@@ -95,8 +95,8 @@ pub fn chain(rows: usize, of: usize) {
     });
 }
 
-/// More coins than a [`SiteSet`](relax_runtime::tensor::SiteSet) tells apart, of which the last
-/// cost something. A coin's mean is linear in that of the coin before.
+/// More coins than a [`SiteSet`](relax_runtime::tensor::SiteSet) has bits of its own for, of which
+/// the last cost something. A coin's mean is linear in that of the coin before.
 #[model]
 pub fn long_chain(rows: usize) {
     let slope = param!(0.4);

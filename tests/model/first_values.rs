@@ -61,7 +61,7 @@ fn passes(objective: &dyn Objective, params: &ParamStore) -> Result<[Pass; 2]> {
 }
 
 /// Which of the first choices a set holds.
-fn members(sites: SiteSet, of: usize) -> Vec<usize> {
+fn members(sites: &SiteSet, of: usize) -> Vec<usize> {
     (0..of).filter(|&i| sites.contains(i)).collect()
 }
 
@@ -75,15 +75,15 @@ fn an_automatic_guide_depends_on_nothing() -> Result<()> {
         // The densities of the guide come first, then those of the model in its own order.
         let (of_guide, of_model) = pass.terms.split_at(LENGTH);
         for (i, term) in of_guide.iter().enumerate() {
-            assert_eq!(members(term.sites, LENGTH), [i]);
+            assert_eq!(members(&term.sites, LENGTH), [i]);
         }
         for (i, pair) in of_model.chunks(2).enumerate() {
             let [prior, observed] = pair else {
                 panic!("a prior and an observation each")
             };
-            assert_eq!(members(observed.sites, LENGTH), [i]);
+            assert_eq!(members(&observed.sites, LENGTH), [i]);
             let near: Vec<usize> = (i.saturating_sub(1)..=i).collect();
-            assert_eq!(members(prior.sites, LENGTH), near);
+            assert_eq!(members(&prior.sites, LENGTH), near);
         }
     }
     for (name, parameter) in params.all() {
@@ -157,7 +157,7 @@ fn first_values_bring_neither_sites_nor_derivatives() -> Result<()> {
     for pass in passes(&objective, &params)? {
         let sites = |name: &str| {
             let term = pass.terms.iter().find(|term| term.name == name).unwrap();
-            members(term.sites, 1)
+            members(&term.sites, 1)
         };
         assert_eq!(sites("of_b"), [0]);
         assert!(sites("of_draw").is_empty() && sites("of_parameter").is_empty());

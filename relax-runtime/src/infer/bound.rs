@@ -57,13 +57,19 @@ impl Samples {
         (self.runs.len(), place - first)
     }
 
-    /// What kind of choice a latent is, within its sample.
+    /// What kind of choice a latent is within its sample.
     pub(super) fn class(&self, place: usize) -> SiteClass {
         let (sample, place) = self.find(place);
+        self.runs[sample].class(place)
+    }
+
+    /// What a choice of such a kind is in the bound; `separate` says whether its rows are.
+    pub(super) fn class_in_bound(&self, within: SiteClass, separate: bool) -> SiteClass {
         SiteClass {
             samples: self.count(),
             relaxable: false,
-            ..self.runs[sample].class(place)
+            separate,
+            ..within
         }
     }
 }

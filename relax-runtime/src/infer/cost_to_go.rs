@@ -6,6 +6,7 @@ use std::rc::Rc;
 use super::objective::Objective;
 use super::pass::{Latent, Mode, Pass};
 use super::slopes::Slopes;
+use super::survey::Survey;
 use crate::error::{Error, Result};
 use crate::estimator::{Cost, value_and_slope};
 use crate::model::ParamStore;
@@ -16,6 +17,8 @@ use crate::tensor::Tensor;
 pub(super) struct Work<'a> {
     pub(super) objective: &'a dyn Objective,
     pub(super) pass: &'a Rc<Pass>,
+    /// Of the pass.
+    pub(super) survey: &'a Survey<'a>,
     pub(super) place: usize,
     pub(super) latent: &'a Latent,
     /// Those at the run's draws, where some estimator asks for them.
@@ -150,42 +153,6 @@ impl Cost for CostToGo<'_> {
     }
 }
 
-/// The numbers of a cost as a constant, which they may be already.
-pub(super) fn constant(cost: Tensor) -> Tensor {
-    match cost.is_tracked() || cost.tangent().is_some() {
-        true => cost.detach(),
-        false => cost,
-    }
-}
-
-/// The mean of numbers, and their mean square.
-pub(super) fn mean_and_square(numbers: &Tensor) -> Result<(f64, f64)> {
-    numbers.with_values(|numbers| {
-        let (mut sum, mut squares) = (0.0, 0.0);
-        for &x in numbers {
-            let x = f64::from(x);
-            sum += x;
-            squares += x * x;
-        }
-        let share = 1.0 / numbers.len() as f64;
-        (sum * share, squares * share)
-    })
-}
-
-/// The mean cost-to-go of a latent's rows in an evaluation; nothing if it is not finite.
-pub(super) fn mean_cost(pass: &Pass, place: usize) -> Result<Option<f64>> {
-    let mean = |origin| {
-        let cost = constant(pass.cost_to_go_from(place, origin)?);
-        Ok::<_, Error>(origin + mean_and_square(&cost)?.0)
-    };
-    // The second time from close by, where host numbers are exact.
-    let roughly = mean(0.0)?;
-    match roughly.is_finite() {
-        true => mean(roughly).map(Some),
-        false => Ok(None),
-    }
-}
-
 /// The mean cost-to-go of a site with another draw of it, which no estimate is made of.
 pub(super) fn mean_cost_elsewhere(work: &Work<'_>, params: &ParamStore) -> Result<Option<f64>> {
     let latent = work.latent;
@@ -198,5 +165,5 @@ pub(super) fn mean_cost_elsewhere(work: &Work<'_>, params: &ParamStore) -> Resul
         temperature: None,
     };
     let replaced = work.objective.evaluate(work.key, params, &mode)?;
-    mean_cost(&replaced, work.place)
+    Survey::of_one(&replaced).mean_cost(work.place)
 }

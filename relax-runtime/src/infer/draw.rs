@@ -79,7 +79,7 @@ impl Draw {
                     .into(),
             ));
         }
-        let always = message.influence == SiteSet::EMPTY;
+        let always = *message.influence == SiteSet::EMPTY;
         let parameters = guide_parameters(params, message.name, &*stated, always)?;
         let unconstrained: PerParameter<Tensor> = parameters.iter().map(Parameter::get).collect();
         Ok(stated.guide(&unconstrained))
@@ -111,10 +111,9 @@ impl Draw {
                 if place == *site {
                     return Ok((hard.latents[place].noise.clone(), draw.clone()));
                 }
-                let before = hard
-                    .latents
-                    .iter()
-                    .find(|latent| latent.name == message.name);
+                let same = |latent: &&Latent| latent.name == message.name;
+                let here = hard.latents.get(place).filter(same);
+                let before = here.or_else(|| hard.latents.iter().find(same));
                 let moved = place > *site
                     && (message.influence.contains(*site)
                         || Sources::of(law).sites.contains(*site));
@@ -189,7 +188,7 @@ fn same_noise(a: &dyn Law, b: &dyn Law) -> bool {
 }
 
 /// The choices that a law depends on.
-#[derive(Clone, Copy, Default)]
+#[derive(Default)]
 struct Sources {
     sites: SiteSet,
     /// Those by which the law's derivatives do not tell how it changes.
@@ -197,12 +196,16 @@ struct Sources {
 }
 
 impl Sources {
+    #[inline]
     fn of(law: &dyn Law) -> Self {
-        let parameters = law.parameters();
-        parameters.iter().fold(Self::default(), |all, p| Self {
-            sites: p.sites().union(all.sites),
-            severed: p.severed_sites().union(all.severed),
-        })
+        let mut all = Self::default();
+        for parameter in &law.parameters() {
+            if let Some(known) = parameter.provenance() {
+                all.sites.add(&known.sites);
+                all.severed.add(&known.severed);
+            }
+        }
+        all
     }
 }
 
@@ -216,10 +219,11 @@ impl Interpreter for Draw {
         let (noise, value) = self.choose(message, &*law, place)?;
         message.value = Some(Value::Tensor(value.check()?.clone()));
         message.origin = Some(place);
-        let Sources { sites, severed } = Sources::of(&*law);
+        let Sources { mut sites, severed } = Sources::of(&*law);
+        sites.add(message.influence);
         self.latents.borrow_mut().push(Latent {
             name: message.full_name.clone(),
-            depends_on: message.influence.union(sites),
+            depends_on: sites,
             severed,
             law,
             noise,
@@ -277,7 +281,7 @@ pub(super) struct FromGuide {
 }
 
 impl FromGuide {
-    pub(super) fn new(latents: &[Latent], trace: &Trace, mode: &Mode) -> Self {
+    pub(super) fn new(latents: Vec<Latent>, trace: &Trace, mode: &Mode) -> Self {
         let places = latents
             .iter()
             .enumerate()
@@ -293,7 +297,7 @@ impl FromGuide {
             laws: latents.iter().map(|l| Rc::clone(&l.law)).collect(),
             hard: !mode.is_relaxed(),
             hidden: Draw {
-                latents: RefCell::new(latents.to_vec()),
+                latents: RefCell::new(latents),
                 ..Draw::new(LawSource::Own, mode.clone())
             },
         }

@@ -3,8 +3,9 @@
 
 use rustc_hash::FxHashMap;
 
-use super::cost_to_go::{Work, mean_cost, mean_cost_elsewhere};
+use super::cost_to_go::{Work, mean_cost_elsewhere};
 use super::pass::Mode;
+use super::survey::Survey;
 use crate::error::Result;
 use crate::model::ParamStore;
 use crate::random::Key;
@@ -29,9 +30,10 @@ impl FirstCosts {
         };
         // What the draw creates is the training's only once it comes by itself.
         let apart = work.objective.evaluate(key, &params.fork(), &Mode::Draw)?;
+        let survey = Survey::new(&apart);
         let mut costs = FxHashMap::default();
         for (place, latent) in apart.latents.iter().enumerate() {
-            if let Some(cost) = mean_cost(&apart, place)? {
+            if let Some(cost) = survey.mean_cost(place)? {
                 costs.insert(latent.name.to_string(), cost);
             }
         }

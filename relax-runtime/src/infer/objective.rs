@@ -72,7 +72,7 @@ impl<'m> Elbo<'m> {
         mode: &Mode,
     ) -> Result<(Vec<Latent>, Trace, SiteSet)> {
         if let (Some(latents), Mode::Replaced { hard, .. }) = (replaced(mode), mode) {
-            return Ok((latents, Trace::default(), hard.reads));
+            return Ok((latents, Trace::default(), hard.reads.clone()));
         }
         let draw = Draw::new(LawSource::Own, mode.clone());
         let (latents, trace, reads) = draw.run(guide, key, params)?;
@@ -93,7 +93,7 @@ impl<'m> Elbo<'m> {
             Some(guide) => {
                 let (latents, guide_trace, guide_reads) =
                     self.run_guide(guide, key, params, mode)?;
-                let replay = Rc::new(FromGuide::new(&latents, &guide_trace, mode));
+                let replay = Rc::new(FromGuide::new(latents, &guide_trace, mode));
                 let (trace, reads) = run_under(&replay, self.model, key, params)?;
                 replay.finish(&trace)?;
                 let mut latents = replay.latents();
@@ -185,7 +185,8 @@ fn entropy_term(place: usize, latent: &Latent, whole: bool) -> Result<Term> {
         constant.log_density_from(&latent.value, rows)
     };
     density.check()?;
-    let mut sites = latent.depends_on.union(density.sites());
+    let mut sites = latent.depends_on.clone();
+    add_sites(&mut sites, &density);
     sites.insert(place);
     let (value, factor) = match &latent.weight {
         Some(weight) => (weight.mask(Number::Tensor(density))?, weight.factor),
@@ -218,10 +219,20 @@ fn cost_term(entry: &mut Entry) -> Result<Term> {
     term(entry, value)
 }
 
-/// The term of an entry, whose name it takes.
+/// Adds the sites that a tensor came from.
+fn add_sites(sites: &mut SiteSet, t: &Tensor) {
+    if let Some(known) = t.provenance() {
+        sites.add(&known.sites);
+    }
+}
+
+/// The term of an entry, whose name and influence it takes.
 fn term(entry: &mut Entry, value: Number) -> Result<Term> {
-    let sites = value.sites().union(entry.influence);
     let value = entry.weighed(value).map_err(|e| entry.locate(e))?;
+    let mut sites = std::mem::take(&mut entry.influence);
+    if let Number::Tensor(t) = &value {
+        add_sites(&mut sites, t);
+    }
     Ok(Term {
         name: std::mem::take(&mut entry.name),
         kind: entry.kind,

@@ -44,6 +44,50 @@ impl Latent {
     pub(crate) fn locate(&self, error: Error) -> Error {
         error.at_site(&self.name, self.file, self.line)
     }
+
+    /// Whether it keeps what it depends on from being relaxed.
+    pub(super) fn is_hard(&self, read: bool) -> bool {
+        self.law.relaxation().is_some() && (read || !self.law.takes_relaxed_values())
+    }
+
+    /// Brings a term with rows of its own plates to the rows of the choice's plates: axes that both
+    /// have stay, the term's others are summed, the choice's others get length 1.
+    #[inline]
+    pub(super) fn align(&self, term: &Tensor, from: &[Plate]) -> Result<Tensor> {
+        let pairs = from.iter().zip(&*self.plates);
+        let common = pairs.take_while(|(a, b)| a.same_rows(b)).count();
+        let rank = self.plates.len();
+        if common == from.len() && common == rank {
+            return Ok(term.clone());
+        }
+        let sum = if term.rank() > common {
+            term.sum_from(common)
+        } else {
+            term.clone()
+        };
+        let mut shape = sum.check()?.shape().to_vec();
+        shape.resize(rank, 1);
+        Ok(sum.reshape(Shape::try_from(&shape[..])?))
+    }
+
+    /// Terms that add up to `tensors` and, the same in every row, to `host`: a number a row.
+    #[inline]
+    pub(super) fn total(&self, tensors: Option<Tensor>, host: f64) -> Result<Tensor> {
+        let rows = match self.plates.is_empty() {
+            true => Shape::SCALAR,
+            false => {
+                let sizes = self.plates.iter().map(|plate| plate.size);
+                Shape::try_from(&sizes.collect::<Vec<_>>()[..])?
+            }
+        };
+        let total = || Tensor::full(rows, host as f32, &self.law.device());
+        Ok(match tensors {
+            Some(sum) if sum.shape() == rows && host == 0.0 => sum,
+            Some(sum) if sum.shape() == rows => sum + host as f32,
+            Some(sum) => total() + sum,
+            None => total(),
+        })
+    }
 }
 
 /// One term of an objective's cost.
@@ -204,24 +248,35 @@ impl Pass {
 
     /// What kind of choice the latent at a place is, as far as this evaluation shows.
     pub fn class(&self, place: usize) -> SiteClass {
+        let separate = self.separate(place);
         if let Some(samples) = &self.samples {
-            return SiteClass {
-                separate: self.separate(place),
-                ..samples.class(place)
-            };
+            return samples.class_in_bound(samples.class(place), separate);
         }
+        let mut later = self.latents.iter().enumerate().skip(place + 1);
+        self.class_within(
+            place,
+            Outside {
+                severed: self.severed(place),
+                blocked: later.any(|(at, later)| {
+                    later.is_hard(self.reads.contains(at)) && later.depends_on.contains(place)
+                }),
+                separate,
+            },
+        )
+    }
+
+    /// The same, where it is known what else there is to it.
+    #[inline]
+    pub(super) fn class_within(&self, place: usize, outside: Outside) -> SiteClass {
+        let Outside {
+            severed,
+            blocked,
+            separate,
+        } = outside;
         let latent = &self.latents[place];
         let relaxation = latent.law.relaxation();
         let discrete = relaxation.is_some();
         let read = self.reads.contains(place);
-        let blocks = |later: &Latent, at: usize| {
-            let hard = later.law.relaxation().is_some()
-                && (!later.law.takes_relaxed_values() || self.reads.contains(at));
-            hard && later.depends_on.contains(place)
-        };
-        let severed = self.severed(place);
-        let blocked = (place + 1..self.latents.len()).any(|at| blocks(&self.latents[at], at));
-        let separate = self.separate(place);
         let (values, changes) = relaxation.map_or((0, 0), |r| values_a_row(r, latent));
         SiteClass {
             discrete,
@@ -246,16 +301,21 @@ impl Pass {
     /// draw's cost then changes by more than its derivative says, which would bias estimators that
     /// rely on it. (How the guide's density depends on the latent shows in the guide's laws.)
     fn severed(&self, place: usize) -> bool {
-        let later = self.latents[place + 1..].iter();
-        let terms = self.terms.iter().filter(|term| !term.of_guide);
-        let by_terms = terms.filter_map(|term| match &term.value {
-            Number::Tensor(value) => Some(value.severed_sites()),
-            Number::Host(_) => None,
-        });
-        later
-            .map(|latent| latent.severed)
-            .chain(by_terms)
-            .any(|sites| sites.contains(place))
+        let mut later = self.latents[place + 1..].iter();
+        let mut by_terms = false;
+        self.each_severed_term(|sites| by_terms |= sites.contains(place));
+        by_terms || later.any(|latent| latent.severed.contains(place))
+    }
+
+    /// Calls `f` with the choices by which a term's derivative does not tell how it changes.
+    pub(super) fn each_severed_term(&self, mut f: impl FnMut(&SiteSet)) {
+        for term in self.terms.iter().filter(|term| !term.of_guide) {
+            if let Number::Tensor(value) = &term.value
+                && let Some(known) = value.provenance()
+            {
+                f(&known.severed);
+            }
+        }
     }
 
     /// Whether every later choice and every term that can depend on the latent at a place stand in
@@ -290,14 +350,13 @@ impl Pass {
     /// If a term carries an error.
     pub fn cost_to_go_from(&self, place: usize, origin: f64) -> Result<Tensor> {
         let latent = &self.latents[place];
-        let sizes: Vec<usize> = latent.plates.iter().map(|plate| plate.size).collect();
         let mut tensors: Option<Tensor> = None;
         let mut host = -origin;
         for term in self.terms.iter().filter(|term| term.sites.contains(place)) {
             match term.value.scale(term.scale / latent.scale) {
                 Number::Host(x) => host += x,
                 Number::Tensor(t) => {
-                    let t = align(&t, &term.plates, latent)?;
+                    let t = latent.align(&t, &term.plates)?;
                     tensors = Some(match tensors {
                         None => t,
                         Some(sum) => sum + t,
@@ -305,15 +364,18 @@ impl Pass {
                 }
             }
         }
-        let rows = Shape::try_from(&sizes[..])?;
-        let total = || Tensor::full(rows, host as f32, &latent.law.device());
-        Ok(match tensors {
-            Some(sum) if sum.shape() == rows && host == 0.0 => sum,
-            Some(sum) if sum.shape() == rows => sum + host as f32,
-            Some(sum) => total() + sum,
-            None => total(),
-        })
+        latent.total(tensors, host)
     }
+}
+
+/// What stands between a choice and its costs.
+pub(super) struct Outside {
+    /// A break of derivatives.
+    pub(super) severed: bool,
+    /// A later choice that cannot be relaxed.
+    pub(super) blocked: bool,
+    /// Nothing that joins its rows.
+    pub(super) separate: bool,
 }
 
 /// How many values the events of one row have together, `usize::MAX` where there are more; and how
@@ -324,23 +386,4 @@ fn values_a_row(relaxation: &dyn Relaxation, latent: &Latent) -> (usize, usize) 
         relaxation.values_and_events(&shape[latent.plates.len().min(shape.rank())..]);
     let together = u32::try_from(events).map_or(usize::MAX, |n| values.saturating_pow(n));
     (together, events * values.saturating_sub(1))
-}
-
-/// Brings a term with rows of its own plates to the rows of a latent's plates: axes that both have
-/// stay, the term's others are summed, the latent's others get length 1.
-fn align(term: &Tensor, from: &[Plate], latent: &Latent) -> Result<Tensor> {
-    let pairs = from.iter().zip(&*latent.plates);
-    let common = pairs.take_while(|(a, b)| a.same_rows(b)).count();
-    let rank = latent.plates.len();
-    if common == from.len() && common == rank {
-        return Ok(term.clone());
-    }
-    let sum = if term.rank() > common {
-        term.sum_from(common)
-    } else {
-        term.clone()
-    };
-    let mut shape = sum.check()?.shape().to_vec();
-    shape.resize(rank, 1);
-    Ok(sum.reshape(Shape::try_from(&shape[..])?))
 }

@@ -10,11 +10,12 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::columns::Columns;
-use super::cost_to_go::{Work, mean_cost};
+use super::cost_to_go::Work;
 use super::pass::Mode;
 use super::site::Site;
 use super::slopes::Slopes;
 use super::stem::without_indices;
+use super::survey::Survey;
 use rustc_hash::FxHashMap;
 
 use crate::error::Result;
@@ -88,7 +89,7 @@ impl Race {
 
     /// Shows the contenders a draw.
     fn see(&mut self, work: &Work<'_>, params: &ParamStore, draw: u64) -> Result<()> {
-        if self.class.meet(work.pass.class(work.place)) != self.class {
+        if self.class.meet(work.survey.class(work.place)) != self.class {
             return Ok(());
         }
         for lane in &mut self.lanes {
@@ -96,7 +97,8 @@ impl Race {
                 continue;
             }
             if lane.site.lacks_first_cost() {
-                lane.site.take_first_cost(mean_cost(work.pass, work.place)?);
+                lane.site
+                    .take_first_cost(work.survey.mean_cost(work.place)?);
                 continue;
             }
             // A contender that fails where others do not is no contender.
@@ -200,11 +202,14 @@ pub(super) fn hold(races: &mut [Race], at: &Work<'_>, params: &ParamStore) -> Re
             true => Slopes::of(&pass, &[])?,
             false => None,
         };
+        // One race a loop, most often.
+        let survey = Survey::of_one(&pass);
         for race in &mut *races {
             let place = pass.latents.iter().position(|l| l.name == race.site);
             let Some(place) = place else { continue };
             let work = Work {
                 pass: &pass,
+                survey: &survey,
                 place,
                 latent: &pass.latents[place],
                 slopes: slopes.as_ref(),

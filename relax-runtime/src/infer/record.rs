@@ -14,9 +14,10 @@ use super::objective::Objective;
 use super::pass::{Mode, Pass};
 use super::recording::Recording;
 use super::site::Site;
-use super::site_estimate::{SiteEstimate, add_up, joined};
+use super::site_estimate::{Estimates, joined};
 use super::sites::Sites;
 use super::slopes::Slopes;
+use super::survey::Survey;
 use crate::error::{Error, Result};
 use crate::estimator::validity;
 use crate::model::ParamStore;
@@ -90,8 +91,8 @@ impl Recorder {
 
     /// Shows the rivals the draws of the step.
     fn race(&mut self, moment: &Moment<'_>, params: &ParamStore) {
-        let mut estimates: Vec<Vec<SiteEstimate>> = Vec::new();
-        estimates.resize_with(self.rivals.len(), Vec::new);
+        let mut estimates: Vec<Estimates> = Vec::new();
+        estimates.resize_with(self.rivals.len(), Estimates::default);
         let slopes = self.recording.rivals.iter().any(|r| r.needs_slope());
         let failures = &mut self.ledger.failures;
         for particle in 0..moment.particles as u64 {
@@ -99,8 +100,9 @@ impl Recorder {
                 Ok(draw) => draw,
                 Err(error) => return note(failures, moment.step, None, &error),
             };
+            let survey = Survey::new(&draw.pass);
             for place in 0..draw.pass.latents.len() {
-                let work = draw.work(place);
+                let work = draw.work(place, &survey);
                 let Some(site) = moment.sites.get(&work.latent.name) else {
                     continue;
                 };
@@ -114,7 +116,7 @@ impl Recorder {
                     }
                     sites.ask_at(name, Rc::clone(rival));
                     match sites.estimate(&work, params, true) {
-                        Ok(estimate) => add_up(all, estimate),
+                        Ok(estimate) => estimate.into_iter().for_each(|estimate| all.add(estimate)),
                         Err(error) => {
                             let of = Some((&**name, rival.name()));
                             note(failures, moment.step, of, &error);
@@ -125,7 +127,7 @@ impl Recorder {
         }
         let share = 1.0 / moment.particles as f64;
         for (sites, estimates) in self.rivals.iter_mut().zip(estimates) {
-            sites.reports(estimates, share, true);
+            sites.reports(estimates.by_site(), share, true);
         }
     }
 
@@ -266,10 +268,11 @@ impl<'a> FreshDraw<'a> {
         spreads: &mut BTreeMap<(usize, String), Spread>,
         failures: &mut Vec<LedgerFailure>,
     ) {
+        let survey = Survey::new(&self.pass);
         for (lane, sites) in lanes.iter().enumerate() {
             let mut estimates = Vec::new();
             for place in 0..self.pass.latents.len() {
-                let work = self.work(place);
+                let work = self.work(place, &survey);
                 let name = &work.latent.name;
                 let Some(site) = sites
                     .get(name)
@@ -304,10 +307,11 @@ impl<'a> FreshDraw<'a> {
         }
     }
 
-    fn work(&self, place: usize) -> Work<'_> {
+    fn work<'s>(&'s self, place: usize, survey: &'s Survey<'s>) -> Work<'s> {
         Work {
             objective: self.moment.objective,
             pass: &self.pass,
+            survey,
             place,
             latent: &self.pass.latents[place],
             slopes: self.slopes.as_ref(),

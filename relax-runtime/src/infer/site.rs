@@ -7,8 +7,9 @@ use smallvec::{SmallVec, smallvec};
 
 use super::bound::Samples;
 use super::checkpoint::{SavedSite, fitted_all, refused, save_all, set_all};
-use super::cost_to_go::{CostToGo, Work, constant, mean_and_square};
+use super::cost_to_go::{CostToGo, Work};
 use super::site_estimate::{SiteEstimate, measure};
+use super::survey::mean_and_square;
 use crate::dist::Relaxation;
 use crate::error::{Error, Result};
 use crate::estimator::{
@@ -139,7 +140,7 @@ impl Site {
     }
 
     fn suits(&self, work: &Work<'_>) -> bool {
-        self.class.meet(work.pass.class(work.place)) == self.class
+        self.class.meet(work.survey.class(work.place)) == self.class
     }
 
     /// Whether the site has had an estimate to learn from.
@@ -158,7 +159,7 @@ impl Site {
             return Ok(None);
         };
         let baseline = self.baseline();
-        let to_go = constant(work.pass.cost_to_go_from(work.place, baseline)?);
+        let to_go = work.survey.cost_to_go_from(work.place, baseline)?;
         let cost = CostToGo::new(work, params, &to_go, baseline);
         let surrogate = self.with_task(relaxation, work, |task| {
             self.estimator.surrogate_value(task, &cost, state)
@@ -187,7 +188,7 @@ impl Site {
             return self.look_at_sample(work, samples);
         }
         let baseline = self.baseline();
-        let to_go = constant(work.pass.cost_to_go_from(work.place, baseline)?);
+        let to_go = work.survey.cost_to_go_from(work.place, baseline)?;
         let cost = CostToGo::new(work, params, &to_go, baseline);
         let fresh;
         let state = match &self.state {

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 use super::cost_to_go::Work;
@@ -46,25 +47,40 @@ impl SiteEstimate {
     }
 }
 
-/// One estimate a site of one particle: the samples of a bound come by the same sites.
-pub(super) fn joined(estimates: Vec<SiteEstimate>) -> Vec<SiteEstimate> {
-    let mut joined: Vec<SiteEstimate> = Vec::with_capacity(estimates.len());
-    for estimate in estimates {
-        match joined.iter_mut().find(|other| other.name == estimate.name) {
-            Some(other) => other.join(&estimate),
-            None => joined.push(estimate),
-        }
-    }
-    joined
+/// Estimates of the same sites, added up: one a site, in the order in which they came.
+#[derive(Default)]
+pub(super) struct Estimates {
+    by_site: Vec<SiteEstimate>,
+    places: FxHashMap<Cow<'static, str>, usize>,
 }
 
-/// Adds what a particle says of a site, if it says anything.
-pub(super) fn add_up(all: &mut Vec<SiteEstimate>, one: Option<SiteEstimate>) {
-    let Some(one) = one else { return };
-    match all.iter_mut().find(|other| other.name == one.name) {
-        Some(other) => other.add(&one),
-        None => all.push(one),
+impl Estimates {
+    /// Adds what a particle says of a site.
+    pub(super) fn add(&mut self, estimate: SiteEstimate) {
+        self.put(estimate, SiteEstimate::add);
     }
+
+    fn put(&mut self, one: SiteEstimate, add: fn(&mut SiteEstimate, &SiteEstimate)) {
+        match self.places.get(&one.name) {
+            Some(&place) => add(&mut self.by_site[place], &one),
+            None => {
+                self.places.insert(one.name.clone(), self.by_site.len());
+                self.by_site.push(one);
+            }
+        }
+    }
+
+    pub(super) fn by_site(self) -> Vec<SiteEstimate> {
+        self.by_site
+    }
+}
+
+/// One estimate a site of one particle: the samples of a bound come by the same sites.
+pub(super) fn joined(estimates: Vec<SiteEstimate>) -> Vec<SiteEstimate> {
+    let mut joined = Estimates::default();
+    let estimates = estimates.into_iter();
+    estimates.for_each(|estimate| joined.put(estimate, SiteEstimate::join));
+    joined.by_site
 }
 
 /// An estimate with its size.

@@ -6,11 +6,13 @@ use std::rc::Rc;
 use super::checkpoint::{SavedSite, SavedSites, refused};
 use super::cost_to_go::Work;
 use super::first_costs::FirstCosts;
+use super::met::MetSites;
 use super::pass::{Latent, Pass};
 use super::race::{Outcome, Race, hold, races_of};
 use super::site::Site;
 use super::site_estimate::SiteEstimate;
 use super::stem::without_indices;
+use super::survey::Survey;
 use super::tally;
 use crate::error::Result;
 use crate::estimator::{Choice, Estimator, Plan, PlanEntry, SiteClass, by_name, choose};
@@ -29,9 +31,7 @@ pub(super) struct Sites {
     budget: Option<usize>,
     /// The same by name.
     budgets: BTreeMap<String, usize>,
-    met: BTreeMap<String, Site>,
-    /// Names in the order in which they were met.
-    order: Vec<String>,
+    met: MetSites,
     /// What a checkpoint says of sites that have not been met since.
     restored: SavedSites,
     joint: JointSum,
@@ -94,24 +94,25 @@ impl Sites {
     /// Checks that every site that was given an estimator or a budget has been met.
     pub(super) fn check_asked(&self) -> Result<()> {
         let met = |name: &String| {
-            self.order
-                .iter()
-                .any(|site| site == name || without_indices(site) == *name)
+            let mut sites = self.met.names().iter();
+            sites.any(|site| site == name || without_indices(site) == *name)
         };
         let mut named = self.at_sites.keys().chain(self.budgets.keys());
         match named.find(|name| !met(name)) {
             None => Ok(()),
-            Some(name) => Err(unknown_site(name, self.order.iter().map(String::as_str))),
+            Some(name) => Err(unknown_site(
+                name,
+                self.met.names().iter().map(String::as_str),
+            )),
         }
     }
 
     /// Which estimator each site got, and why, in the order in which they were met.
     pub(super) fn plan(&self) -> Plan {
-        let entry = |name: &String| {
-            let site = self.met.get(name)?;
+        let entry = |(name, site): (&str, &Site)| {
             let reason = &site.reason;
-            Some(PlanEntry {
-                site: name.clone(),
+            PlanEntry {
+                site: name.to_owned(),
                 distribution: site.distribution,
                 estimator: site.estimator.name(),
                 evaluations: match self.joint {
@@ -127,10 +128,10 @@ impl Sites {
                     _ => reason.clone(),
                 },
                 rivals: site.rivals.clone(),
-            })
+            }
         };
         Plan {
-            entries: self.order.iter().filter_map(entry).collect(),
+            entries: self.met.iter().map(entry).collect(),
         }
     }
 
@@ -146,7 +147,7 @@ impl Sites {
             return None;
         }
         let own = |site: &Site| site.joint.filter(|_| !site.has_learned());
-        let mut limits = self.met.values().map(own);
+        let mut limits = self.met.iter().map(|(_, site)| own(site));
         let first = limits.next()??;
         limits.try_fold(first, |least, limit| Some(least.min(limit?)))
     }
@@ -159,7 +160,7 @@ impl Sites {
     /// Of an evaluation the draws whose whole effect on their parameters an estimate covers.
     pub(super) fn estimated<'p>(&self, pass: &'p Pass) -> Vec<&'p Tensor> {
         let estimated = |latent: &&Latent| {
-            let site = self.met.get(&*latent.name);
+            let site = self.met.get(&latent.name);
             latent.law.relaxation().is_none()
                 && latent.value.is_tracked()
                 && site.is_some_and(|site| site.estimator.needs_estimate())
@@ -188,8 +189,11 @@ impl Sites {
 
     /// Chooses the estimators of the sites that an evaluation came by.
     pub(super) fn meet(&mut self, pass: &Pass) -> Result<()> {
+        let survey = Survey::new(pass);
         for (place, latent) in pass.latents.iter().enumerate() {
-            self.choose_for(pass, place).map_err(|e| latent.locate(e))?;
+            let class = survey.class(place);
+            self.choose_for(latent, class)
+                .map_err(|e| latent.locate(e))?;
         }
         Ok(())
     }
@@ -213,8 +217,8 @@ impl Sites {
         learn: bool,
     ) -> Result<Option<SiteEstimate>> {
         let name = &*work.latent.name;
-        let class = work.pass.class(work.place);
-        if let Some(site) = self.met.get_mut(name)
+        let class = work.survey.class(work.place);
+        if let Some(site) = self.met.get_likely(name, work.place)
             && site.class.discrete == class.discrete
             && site.class.meet(class) == site.class
             && !site.lacks_first_cost()
@@ -222,7 +226,7 @@ impl Sites {
         {
             return site.estimate_if_needed(work, params, &mut self.restored, learn);
         }
-        self.choose_for(work.pass, work.place)?;
+        self.choose_for(work.latent, class)?;
         self.race(work, params)?;
         self.find_first_cost(work, params)?;
         match self.met.get_mut(name) {
@@ -311,14 +315,13 @@ impl Sites {
         Ok(())
     }
 
-    /// Chooses the estimator of the site that an evaluation came by at a place.
-    fn choose_for(&mut self, pass: &Pass, place: usize) -> Result<()> {
-        let latent = &pass.latents[place];
+    /// Chooses the estimator of the site of a latent.
+    fn choose_for(&mut self, latent: &Latent, class: SiteClass) -> Result<()> {
         self.choose(&Met {
             name: &latent.name,
             distribution: latent.law.name(),
             estimator: latent.estimator.as_deref(),
-            class: pass.class(place),
+            class,
         })
     }
 
@@ -382,15 +385,12 @@ impl Sites {
             true => None,
             false => self.known_outcome(name, class, &choice),
         };
-        if !self.order.iter().any(|met| met == name) {
-            self.order.push(name.to_owned());
-        }
         let mut site = Site::new(class, distribution, choice);
         if let Some(estimator) = known {
             site.settle(&estimator, "raced before", &[]);
         }
         self.need_slopes |= site.estimator.needs_slope();
-        self.met.insert(name.to_owned(), site);
+        self.met.insert(name, site);
         Ok(())
     }
 
@@ -403,7 +403,7 @@ impl Sites {
     ) -> Vec<SiteReport> {
         let mut reports = Vec::with_capacity(estimates.len());
         for estimate in &mut estimates {
-            if let Some(site) = self.met.get_mut(&*estimate.name) {
+            if let Some(site) = self.met.get_likely(&estimate.name, estimate.place) {
                 reports.push(site.report(estimate, share, learn));
             }
         }
@@ -417,7 +417,7 @@ impl Sites {
 
     /// Names in the order in which they were met.
     pub(super) fn names(&self) -> &[String] {
-        &self.order
+        self.met.names()
     }
 
     /// What is taken off a site's cost-to-go before its estimator sees it.
@@ -428,8 +428,8 @@ impl Sites {
     /// What the sites have learned.
     pub(super) fn save(&self) -> Result<SavedSites> {
         let mut saved = self.restored.clone();
-        for (name, site) in &self.met {
-            saved.extend(site.save()?.map(|saved| (name.clone(), saved)));
+        for (name, site) in self.met.iter() {
+            saved.extend(site.save()?.map(|saved| (name.to_owned(), saved)));
         }
         Ok(saved)
     }

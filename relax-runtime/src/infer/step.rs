@@ -9,13 +9,14 @@ use super::cost_to_go::Work;
 use super::objective::Objective;
 use super::pass::{Mode, Pass};
 use super::record::Moment;
-use super::site_estimate::{SiteEstimate, add_up};
+use super::site_estimate::{Estimates, SiteEstimate};
 use super::slopes::{Slopes, each_tracked_term};
+use super::survey::Survey;
 use super::trainer::Trainer;
 use crate::error::Result;
 use crate::random::Key;
 use crate::report::{SiteReport, StepReport};
-use crate::tensor::{Parameter, Tensor, grad_parameters_around};
+use crate::tensor::{Parameter, Tensor, by_parameter, grad_parameters_around};
 
 /// An estimate of an objective and its gradient.
 #[derive(Debug)]
@@ -123,9 +124,9 @@ impl Trainer {
                 evaluations: one.evaluations,
             });
         }
-        let mut sum: Vec<(Parameter, Tensor)> = Vec::new();
+        let mut parameters: Vec<(Parameter, Tensor)> = Vec::new();
         let (mut loss, mut evaluations) = (0.0, 0);
-        let mut estimates: Vec<SiteEstimate> = Vec::new();
+        let mut estimates = Estimates::default();
         let share = 1.0 / self.particles as f64;
         for number in 0..self.particles as u64 {
             let particle_key = Key {
@@ -134,22 +135,17 @@ impl Trainer {
             };
             let one = particle(self, particle_key)?;
             loss += share * one.loss;
-            for (parameter, gradient) in one.parameters {
-                let gradient = gradient * share as f32;
-                match sum.iter_mut().find(|(p, _)| p.key() == parameter.key()) {
-                    Some((_, total)) => *total = &*total + gradient,
-                    None => sum.push((parameter, gradient)),
-                }
-            }
+            let shares = one.parameters.into_iter();
+            let shares = shares.map(|(parameter, gradient)| (parameter, gradient * share as f32));
+            parameters = by_parameter(parameters.into_iter().chain(shares));
             evaluations += one.evaluations;
-            for estimate in one.pass.by_site(one.sites) {
-                add_up(&mut estimates, Some(estimate));
-            }
+            let estimated = one.pass.by_site(one.sites).into_iter();
+            estimated.for_each(|estimate| estimates.add(estimate));
         }
-        let sites = self.sites.reports(estimates, share, learn);
+        let sites = self.sites.reports(estimates.by_site(), share, learn);
         Ok(Gradients {
             loss,
-            parameters: sum,
+            parameters,
             sites,
             evaluations,
         })
@@ -199,11 +195,13 @@ impl Trainer {
             }
             false => None,
         };
+        let survey = Survey::new(&pass);
         let mut sites: Vec<SiteEstimate> = Vec::with_capacity(pass.latents.len());
         for (place, latent) in pass.latents.iter().enumerate() {
             let work = Work {
                 objective,
                 pass: &pass,
+                survey: &survey,
                 place,
                 latent,
                 slopes: slopes.as_ref(),
@@ -253,15 +251,11 @@ fn differentiate(
         .iter()
         .map(|(output, cotangent)| (output, cotangent.as_ref()))
         .collect();
-    let mut gradients = grad_parameters_around(&outputs, &estimated_draws)?;
-    for (parameter, gradient) in slopes.map(|slopes| slopes.direct).into_iter().flatten() {
-        let key = parameter.key();
-        match gradients.iter_mut().find(|(other, _)| other.key() == key) {
-            Some((_, sum)) => *sum = &*sum + gradient,
-            None => gradients.push((parameter, gradient)),
-        }
-    }
-    Ok(gradients)
+    let gradients = grad_parameters_around(&outputs, &estimated_draws)?;
+    Ok(match slopes {
+        None => gradients,
+        Some(slopes) => by_parameter(gradients.into_iter().chain(slopes.direct)),
+    })
 }
 
 fn scaled(gradient: &Tensor, scale: f64) -> Tensor {

@@ -15,7 +15,7 @@ use crate::dist::{
 };
 use crate::error::{Error, Result};
 use crate::random::Key;
-use crate::tensor::{Provenance, SiteSet, Tensor};
+use crate::tensor::{Provenance, Reads, SiteSet, Tensor};
 
 /// Stands for the value of a new entry until there is one.
 const UNKNOWN: Value = Value::Real(0.0);
@@ -38,7 +38,7 @@ pub struct Context {
     interpreter: Option<Rc<dyn Interpreter>>,
     params: ParamStore,
     /// Sites whose tensors the host has read, in this run.
-    reads: Rc<Cell<SiteSet>>,
+    reads: Reads,
     state: RefCell<State>,
     /// How many models have called each other, down to the one that runs.
     depth: Cell<usize>,
@@ -70,7 +70,7 @@ impl Context {
             handlers: RefCell::default(),
             interpreter,
             params,
-            reads: Rc::default(),
+            reads: Reads::default(),
             state: RefCell::new(State::new()),
             depth: Cell::new(0),
             failure: Cell::new(None),
@@ -95,8 +95,8 @@ impl Context {
 
     /// The record of the run, and the sites that the host has read.
     pub(crate) fn finish(self) -> (Trace, SiteSet) {
-        let state = self.state.into_inner();
-        (state.trace, state.host_sites.union(self.reads.get()))
+        let influence = self.influence(&self.state.borrow());
+        (self.state.into_inner().trace, influence)
     }
 
     /// Runs a part of the program under a handler.
@@ -199,7 +199,7 @@ impl Context {
             file: entry.file,
             line: entry.line,
             key: self.key,
-            influence: entry.influence,
+            influence: &entry.influence,
             estimator: entry.estimator.as_ref(),
             context: entry.context.as_ref(),
             expand: &|| Ok(Rc::new(dist.clone().expand(&sizes)?)),
@@ -252,7 +252,7 @@ impl Context {
             Value::Tensor(t) => {
                 let mut sites = t.sites();
                 sites.insert(origin);
-                let reads = Rc::clone(&self.reads);
+                let reads = self.reads.clone();
                 let rounding = t.rounding().cloned();
                 Value::Tensor(t.with_provenance(Provenance::new(sites, reads, rounding)))
             }
@@ -320,8 +320,7 @@ impl Context {
         site.check_name()?;
         let name = self.state.borrow().names.full(&site);
         let created = init.into_param().and_then(|init| {
-            let influence = self.state.borrow().host_sites.union(self.reads.get());
-            let always = influence == SiteSet::EMPTY;
+            let always = self.influence(&self.state.borrow()) == SiteSet::EMPTY;
             self.params.create(&name, &init, always)
         });
         match created {
@@ -425,6 +424,14 @@ impl Context {
         self.failure.take()
     }
 
+    /// The random sites that host code may have seen so far.
+    #[inline]
+    fn influence(&self, state: &State) -> SiteSet {
+        let mut sites = state.host_sites.clone();
+        self.reads.add_to(&mut sites);
+        sites
+    }
+
     /// A new entry for a site.
     #[inline]
     fn entry(&self, site: Site, kind: Kind, value: Value) -> Entry {
@@ -440,7 +447,10 @@ impl Context {
             file: site.file,
             line: site.line,
             weight: None,
-            influence: state.host_sites.union(self.reads.get()),
+            influence: match kind {
+                Kind::Param => SiteSet::EMPTY,
+                Kind::Latent | Kind::Observed | Kind::Cost => self.influence(&state),
+            },
             estimator: site.estimator,
             context: site.context,
         }

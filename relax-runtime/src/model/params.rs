@@ -4,6 +4,8 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use rustc_hash::FxHashMap;
+
 use crate::dist::Value;
 use crate::error::{Error, Result};
 use crate::tensor::{Parameter, Tensor};
@@ -14,7 +16,7 @@ pub struct ParamStore(Rc<RefCell<State>>);
 
 #[derive(Clone, Debug, Default)]
 struct State {
-    known: BTreeMap<String, Parameter>,
+    known: FxHashMap<String, Parameter>,
     /// Those that a checkpoint has brought and no program has asked for yet, each with whether
     /// every step so far trained it.
     restored: BTreeMap<String, bool>,
@@ -125,13 +127,17 @@ impl ParamStore {
 
     /// All names, sorted.
     pub fn names(&self) -> Vec<String> {
-        self.0.borrow().known.keys().cloned().collect()
+        let mut names: Vec<_> = self.0.borrow().known.keys().cloned().collect();
+        names.sort_unstable();
+        names
     }
 
     /// All parameters by name, sorted.
     pub fn all(&self) -> Vec<(String, Parameter)> {
         let known = &self.0.borrow().known;
-        known.iter().map(|(n, p)| (n.clone(), p.clone())).collect()
+        let mut all: Vec<_> = known.iter().map(|(n, p)| (n.clone(), p.clone())).collect();
+        all.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        all
     }
 }
 

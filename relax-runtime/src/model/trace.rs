@@ -36,7 +36,7 @@ impl fmt::Display for Kind {
 }
 
 /// Which rows a plate holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rows {
     /// Those of one `plate!` block, by its place among the blocks that the run entered.
     Entry(usize),
@@ -86,7 +86,7 @@ pub struct Entry {
     /// The macro that the user wrote, whatever a handler made of it.
     pub(crate) written: Kind,
     /// Random sites that may matter here unseen: those that host control flow had seen when this
-    /// one was reached, and the site itself.
+    /// one was reached, and the site itself. None of a parameter, which is no term of anything.
     pub(crate) influence: SiteSet,
     pub(crate) estimator: Option<Cow<'static, str>>,
     pub(crate) context: Option<Tensor>,

@@ -327,28 +327,27 @@ fn of_parameters_alone(
 }
 
 /// One gradient a parameter: the sum of those that belong to it.
-fn by_parameter(
-    pairs: impl ExactSizeIterator<Item = (Parameter, Tensor)>,
+pub(crate) fn by_parameter(
+    pairs: impl IntoIterator<Item = (Parameter, Tensor)>,
 ) -> Vec<(Parameter, Tensor)> {
     /// So few are found faster one by one.
     const FEW: usize = 32;
-    let many = pairs.len() > FEW;
+    let pairs = pairs.into_iter();
     let mut places: FxHashMap<u64, usize> = FxHashMap::default();
-    let mut gradients: Vec<(Parameter, Tensor)> = Vec::with_capacity(pairs.len());
+    let mut gradients: Vec<(Parameter, Tensor)> = Vec::with_capacity(pairs.size_hint().0);
     for (parameter, gradient) in pairs {
         let key = parameter.key();
-        let known = match many {
-            true => places.get(&key).copied(),
+        let known = match gradients.len() > FEW {
+            true => {
+                let new = gradients.iter().enumerate().skip(places.len());
+                places.extend(new.map(|(at, (parameter, _))| (parameter.key(), at)));
+                places.get(&key).copied()
+            }
             false => gradients.iter().position(|(other, _)| other.key() == key),
         };
         match known {
             Some(at) => gradients[at].1 = &gradients[at].1 + &gradient,
-            None => {
-                if many {
-                    places.insert(key, gradients.len());
-                }
-                gradients.push((parameter, gradient));
-            }
+            None => gradients.push((parameter, gradient)),
         }
     }
     gradients

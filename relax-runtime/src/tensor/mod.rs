@@ -29,6 +29,7 @@ mod read;
 mod recorder;
 mod rounding;
 mod shape;
+mod site_set;
 mod text;
 
 use std::panic::Location;
@@ -39,16 +40,19 @@ pub use convert::Traced;
 pub use cpu::simd::{Simd, set_simd, simd};
 pub use cpu::threads::{set_threads, threads};
 pub use device::Device;
+pub(crate) use grad::{
+    by_parameter, grad_parameters_and, grad_parameters_around, share_operations,
+};
 pub use grad::{grad, grad_parameters};
-pub(crate) use grad::{grad_parameters_and, grad_parameters_around, share_operations};
 pub use ops::Comparand;
 pub use parameter::Parameter;
-pub(crate) use provenance::Provenance;
-pub use provenance::SiteSet;
+pub(crate) use provenance::{Provenance, Reads};
 #[cfg(feature = "dfdx")]
 pub use recorder::Recorder;
 pub(crate) use rounding::Rounding;
 pub use shape::{MAX_RANK, Shape};
+pub use site_set::SiteSet;
+pub(crate) use site_set::{Block, Word};
 
 use crate::error::{Error, Result};
 use dispatch::Data;
@@ -289,6 +293,7 @@ impl Tensor {
 
     /// Changes the numbers of a parameter's leaf where they are, if nothing has been computed from
     /// it that is still there; otherwise hands `change` back. The new numbers belong to no run.
+    #[inline]
     fn change_leaf<F: FnOnce(&mut [f32])>(&mut self, change: F) -> Option<F> {
         let Some(inner) = self.0.as_mut().ok().and_then(Rc::get_mut) else {
             return Some(change);
@@ -418,15 +423,16 @@ impl Tensor {
         let inner = self.0.as_ref().ok();
         inner
             .and_then(|inner| inner.provenance.as_ref())
-            .map_or(SiteSet::EMPTY, |p| p.severed)
+            .map_or(SiteSet::EMPTY, |p| p.severed.clone())
     }
 
     /// The random sites that the value depends on.
     pub fn sites(&self) -> SiteSet {
-        self.provenance().map_or(SiteSet::EMPTY, |p| p.sites)
+        self.provenance()
+            .map_or(SiteSet::EMPTY, |p| p.sites.clone())
     }
 
-    fn provenance(&self) -> Option<&Provenance> {
+    pub(crate) fn provenance(&self) -> Option<&Provenance> {
         self.0.as_ref().ok()?.provenance.as_ref()
     }
 }

@@ -50,6 +50,7 @@ impl Parameter {
     ///
     /// # Errors
     /// The error carried by a poisoned tensor.
+    #[inline]
     pub(crate) fn with_values<R>(&self, look: impl FnOnce(&[f32]) -> R) -> Result<R> {
         self.0.leaf.borrow().with_values(look)
     }
@@ -78,6 +79,7 @@ impl Parameter {
     ///
     /// # Errors
     /// The device's.
+    #[inline]
     pub(crate) fn update(&self, change: impl FnOnce(&mut [f32])) -> Result<()> {
         let refused = self.0.leaf.borrow_mut().change_leaf(change);
         let Some(change) = refused else { return Ok(()) };
@@ -117,16 +119,14 @@ impl Parameter {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
-
-    use super::super::{Provenance, Rounding, SiteSet};
+    use super::super::{Provenance, Reads, Rounding, SiteSet};
     use super::*;
 
     /// A value with everything that a run can leave on it.
     fn of_a_run(values: &[f32]) -> Tensor {
         let mut sites = SiteSet::EMPTY;
         sites.insert(3);
-        let reads = Rc::<Cell<SiteSet>>::default();
+        let reads = Reads::default();
         let value = Tensor::from_slice(values);
         let value = value
             .with_provenance(Provenance::new(sites, reads, None))

@@ -1,55 +1,36 @@
 //! Which random sites a value was computed from, and which of them the host has read.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::ops::Deref;
 use std::rc::Rc;
 
-use super::Tensor;
 use super::rounding::Rounding;
+use super::{SiteSet, Tensor};
 use crate::error::{Error, Result};
 
-/// A set of sites, by their index in a run.
-///
-/// Sites from index 127 on share one bit: membership may then be reported for a site that is not
-/// there, which costs variance (a term is kept that could be dropped) and never correctness.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SiteSet([u64; 2]);
+/// The sites that the host has read in a run, shared by all values of the run.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reads(Rc<RefCell<SiteSet>>);
 
-impl SiteSet {
-    /// No site.
-    pub const EMPTY: Self = Self([0; 2]);
-
-    /// The word and the bit of an index. (Not one number of 128 bits, whose alignment makes
-    /// allocators slow.)
-    fn bit(index: usize) -> (usize, u64) {
-        let index = index.min(127);
-        (index / 64, 1 << (index % 64))
+impl Reads {
+    /// Those so far.
+    #[inline]
+    pub(crate) fn sites(&self) -> SiteSet {
+        self.0.borrow().clone()
     }
 
-    /// Adds a site.
-    pub fn insert(&mut self, index: usize) {
-        let (word, bit) = Self::bit(index);
-        self.0[word] |= bit;
+    /// Adds those so far to a set.
+    #[inline]
+    pub(crate) fn add_to(&self, sites: &mut SiteSet) {
+        sites.add(&self.0.borrow());
     }
 
-    /// The set without a site.
-    fn without(mut self, index: usize) -> Self {
-        let (word, bit) = Self::bit(index);
-        self.0[word] &= !bit;
-        self
+    fn add(&self, sites: &SiteSet) {
+        self.0.borrow_mut().add(sites);
     }
 
-    /// Sites of either set.
-    #[must_use]
-    pub fn union(self, other: Self) -> Self {
-        let ([a, b], [c, d]) = (self.0, other.0);
-        Self([a | c, b | d])
-    }
-
-    /// Whether the site may be in the set.
-    pub fn contains(self, index: usize) -> bool {
-        let (word, bit) = Self::bit(index);
-        self.0[word] & bit != 0
+    fn is(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
     }
 }
 
@@ -65,8 +46,8 @@ pub(crate) struct Origin {
     /// Those of them by which the value's derivative does not tell how it changes: a comparison or
     /// a constant came between.
     pub(crate) severed: SiteSet,
-    /// Sites read on the host so far, shared by all values of a run.
-    pub(crate) reads: Rc<Cell<SiteSet>>,
+    /// Sites read on the host so far.
+    pub(crate) reads: Reads,
     /// The computation of rounded kinks that the value is part of.
     pub(crate) rounding: Option<Rounding>,
 }
@@ -87,11 +68,7 @@ impl From<Origin> for Provenance {
 
 impl Provenance {
     /// Of a value that is drawn or computed from `sites` without a break.
-    pub(crate) fn new(
-        sites: SiteSet,
-        reads: Rc<Cell<SiteSet>>,
-        rounding: Option<Rounding>,
-    ) -> Self {
+    pub(crate) fn new(sites: SiteSet, reads: Reads, rounding: Option<Rounding>) -> Self {
         Self::from(Origin {
             sites,
             severed: SiteSet::EMPTY,
@@ -110,20 +87,15 @@ impl Provenance {
     }
 
     fn joined(self, other: &Self) -> Self {
-        let (sites, severed) = (
-            self.sites.union(other.sites),
-            self.severed.union(other.severed),
-        );
         let smooth = self.rounding.is_some() || other.rounding.is_none();
-        if smooth && sites == self.sites && severed == self.severed {
+        if smooth && self.sites.covers(&other.sites) && self.severed.covers(&other.severed) {
             return self;
         }
-        Self::from(Origin {
-            sites,
-            severed,
-            reads: Rc::clone(&self.reads),
-            rounding: self.rounding.as_ref().or(other.rounding.as_ref()).cloned(),
-        })
+        let mut both = Origin::clone(&self);
+        both.sites.add(&other.sites);
+        both.severed.add(&other.severed);
+        both.rounding = both.rounding.or_else(|| other.rounding.clone());
+        Self::from(both)
     }
 
     /// The same sites, none of them behind a break.
@@ -137,14 +109,14 @@ impl Provenance {
     /// Of a value whose derivative tells nothing.
     pub(super) fn severed(&self) -> Self {
         Self::from(Origin {
-            severed: self.sites,
+            severed: self.sites.clone(),
             ..Origin::clone(self)
         })
     }
 
     /// Records that the host has read the value.
     pub(crate) fn mark_read(&self) {
-        self.reads.set(self.reads.get().union(self.sites));
+        self.reads.add(&self.sites);
     }
 }
 
@@ -156,30 +128,29 @@ impl Tensor {
         f: impl FnOnce(&Tensor) -> Result<Tensor>,
         error: impl FnOnce() -> Error,
     ) -> Result<Tensor> {
-        /// Stands for the tensor as if it were a site of its own.
-        const SELF: usize = usize::MAX;
-        let (known, reads) = (self.provenance(), Rc::<Cell<SiteSet>>::default());
+        let (known, reads) = (self.provenance(), Reads::default());
         let mut sites = self.sites();
-        sites.insert(SELF);
+        sites.mark();
         let out = f(&self.with_provenance(Provenance::from(Origin {
             sites,
-            severed: self.severed_sites().without(SELF),
-            reads: Rc::clone(&reads),
+            severed: self.severed_sites().unmarked(),
+            reads: reads.clone(),
             rounding: self.rounding().cloned(),
         })))?;
-        if out.severed_sites().contains(SELF) || reads.get().contains(SELF) {
+        let read = reads.sites();
+        if out.severed_sites().is_marked() || read.is_marked() {
             return Err(error());
         }
         if let Some(known) = known {
-            known.reads.set(known.reads.get().union(reads.get()));
+            known.reads.add(&read);
         }
         Ok(match out.provenance() {
             None => out,
             Some(found) => out.with_provenance(Provenance::from(Origin {
-                sites: found.sites.without(SELF),
+                sites: found.sites.clone().unmarked(),
                 reads: match known {
-                    Some(known) if Rc::ptr_eq(&found.reads, &reads) => Rc::clone(&known.reads),
-                    _ => Rc::clone(&found.reads),
+                    Some(known) if found.reads.is(&reads) => known.reads.clone(),
+                    _ => found.reads.clone(),
                 },
                 ..Origin::clone(found)
             })),
@@ -191,7 +162,7 @@ impl Tensor {
 mod tests {
     use super::*;
 
-    fn site(index: usize, value: f32, reads: &Rc<Cell<SiteSet>>) -> Tensor {
+    fn site(index: usize, value: f32, reads: &Reads) -> Tensor {
         let mut sites = SiteSet::EMPTY;
         sites.insert(index);
         let provenance = Provenance::new(sites, reads.clone(), None);
@@ -200,7 +171,7 @@ mod tests {
 
     #[test]
     fn results_come_from_all_sites_of_their_operands() {
-        let reads = Rc::default();
+        let reads = Reads::default();
         let (a, b, c) = (
             site(0, 2.0, &reads),
             site(3, 5.0, &reads),
@@ -227,7 +198,7 @@ mod tests {
         assert_eq!(sites(&b.powi(0)), [3]);
         assert_eq!(plain.sites(), SiteSet::EMPTY);
         assert_eq!(
-            reads.get(),
+            reads.sites(),
             SiteSet::EMPTY,
             "nothing above reads on the user's behalf"
         );
@@ -235,25 +206,15 @@ mod tests {
 
     #[test]
     fn host_reads_are_recorded_and_peeks_are_not() {
-        let reads = Rc::default();
+        let reads = Reads::default();
         let (a, b) = (site(0, 2.0, &reads), site(3, 5.0, &reads));
         let total = a.sum_all();
         assert_eq!(total.peek_item().unwrap(), 3.0);
         assert_eq!(a.peek().unwrap(), [2.0, 1.0]);
-        assert_eq!(reads.get(), SiteSet::EMPTY);
+        assert_eq!(reads.sites(), SiteSet::EMPTY);
         assert!(total.to_bool().unwrap());
-        assert!(reads.get().contains(0) && !reads.get().contains(3));
+        assert!(reads.sites().contains(0) && !reads.sites().contains(3));
         b.detach().to_vec().unwrap();
-        assert!(reads.get().contains(3));
-    }
-
-    #[test]
-    fn late_sites_share_a_bit() {
-        let (mut a, mut b) = (SiteSet::EMPTY, SiteSet::EMPTY);
-        a.insert(127);
-        b.insert(500);
-        assert!(a == b && a.contains(128) && !a.contains(126));
-        b.insert(1);
-        assert_eq!(a.union(b), b);
+        assert!(reads.sites().contains(3));
     }
 }

@@ -8,7 +8,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use super::provenance::Origin;
+use super::provenance::{Origin, Reads};
 use super::{Provenance, Shape, SiteSet, Tensor};
 
 /// Width of a rounded kink, in units of how far its argument moves: where |x| is much larger than
@@ -92,9 +92,9 @@ impl Tensor {
     pub(crate) fn rounded(&self, rounding: &Rounding) -> Self {
         let known = self.provenance();
         self.with_provenance(Provenance::from(Origin {
-            sites: known.map_or(SiteSet::EMPTY, |p| p.sites),
-            severed: known.map_or(SiteSet::EMPTY, |p| p.severed),
-            reads: known.map_or_else(Rc::default, |p| Rc::clone(&p.reads)),
+            sites: known.map_or(SiteSet::EMPTY, |p| p.sites.clone()),
+            severed: known.map_or(SiteSet::EMPTY, |p| p.severed.clone()),
+            reads: known.map_or_else(Reads::default, |p| p.reads.clone()),
             rounding: Some(rounding.clone()),
         }))
     }

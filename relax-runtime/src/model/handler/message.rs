@@ -34,7 +34,7 @@ pub struct Message<'a> {
     /// Whether it keeps its own distribution, whatever stands outside its model.
     pub(crate) hidden: bool,
     pub(crate) weight: Option<&'a Rc<Weight>>,
-    pub(crate) influence: SiteSet,
+    pub(crate) influence: &'a SiteSet,
     pub(crate) estimator: Option<&'a Cow<'static, str>>,
     pub(crate) context: Option<&'a Tensor>,
     pub(crate) expand: &'a dyn Fn() -> Result<Rc<dyn AnyDistribution>>,

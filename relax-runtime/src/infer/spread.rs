@@ -1,0 +1,199 @@
+//! Sums over all sets that hold a site, for every site at once.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use rustc_hash::FxHashMap;
+
+use crate::tensor::{Block, SiteSet, Word};
+
+/// Adds up for each site the numbers of the sets that hold it: calls `give` with the site and a part
+/// of its sum.
+///
+/// Numbers go down the blocks that sets share, through each block once. Nothing is subtracted, so
+/// that a small sum is as exact beside large ones as it is alone, and finite beside infinite ones.
+pub(super) fn spread<'s, V: Clone>(
+    sets: impl IntoIterator<Item = (&'s SiteSet, V)>,
+    add: impl Fn(&mut V, &V),
+    mut give: impl FnMut(usize, &V),
+) {
+    let mut sums = Sums {
+        add,
+        words: BTreeMap::new(),
+        known: FxHashMap::default(),
+    };
+    for (set, number) in sets {
+        let (first, more) = set.parts();
+        for word in first.into_iter().filter(|word| word.bits != 0) {
+            sums.take(word, None, &number);
+        }
+        sums.take_block(more, &number);
+    }
+    // What stands before a block has a lower index.
+    while let Some((_, found)) = sums.words.pop_last() {
+        for Found { before, sum, .. } in &found {
+            sums.take_block(*before, sum);
+        }
+        give_sites(found, &sums.add, &mut give);
+    }
+}
+
+/// What has been added up so far, of words that are still to be looked at.
+struct Sums<'s, V, F> {
+    add: F,
+    /// By the index of the word.
+    words: BTreeMap<usize, Vec<Found<'s, V>>>,
+    /// Where among those of its index a word stands, by what stands before it.
+    known: FxHashMap<(Word, *const Block), usize>,
+}
+
+/// A word of some sets, and what their numbers add up to.
+struct Found<'s, V> {
+    word: Word,
+    before: Option<&'s Block>,
+    sum: V,
+}
+
+impl<'s, V: Clone, F: Fn(&mut V, &V)> Sums<'s, V, F> {
+    fn take(&mut self, word: Word, before: Option<&'s Block>, number: &V) {
+        let found = self.words.entry(word.index).or_default();
+        let address = before.map_or(std::ptr::null(), std::ptr::from_ref);
+        // Most often it is the one that came last.
+        let is_last = |last: &&mut Found<'_, V>| {
+            let known = last.before.map_or(std::ptr::null(), std::ptr::from_ref);
+            last.word == word && known == address
+        };
+        if let Some(last) = found.last_mut().filter(is_last) {
+            return (self.add)(&mut last.sum, number);
+        }
+        let at = *self.known.entry((word, address)).or_insert(found.len());
+        match found.get_mut(at) {
+            Some(known) => (self.add)(&mut known.sum, number),
+            None => found.push(Found {
+                word,
+                before,
+                sum: number.clone(),
+            }),
+        }
+    }
+
+    fn take_block(&mut self, block: Option<&'s Block>, number: &V) {
+        if let Some(block) = block {
+            self.take(block.word(), block.before(), number);
+        }
+    }
+}
+
+/// Adds up the words of one index. Where one holds all sites of the next, and so on, as in sets that
+/// have grown one from another, each number is added once.
+fn give_sites<V>(
+    mut found: Vec<Found<'_, V>>,
+    add: &impl Fn(&mut V, &V),
+    give: &mut impl FnMut(usize, &V),
+) {
+    found.sort_by_key(|found| Reverse(found.word.bits.count_ones()));
+    // Of each sequence of nested words the last, and the sum over all of them.
+    let mut nested: Vec<(Word, V)> = Vec::new();
+    for Found { word, sum, .. } in found {
+        let holds = |(last, _): &&mut (Word, V)| word.bits & !last.bits == 0;
+        match nested.iter_mut().find(holds) {
+            Some((last, all)) => {
+                let bits = last.bits & !word.bits;
+                Word { bits, ..*last }
+                    .sites()
+                    .for_each(|site| give(site, all));
+                add(all, &sum);
+                *last = word;
+            }
+            None => nested.push((word, sum)),
+        }
+    }
+    for (last, all) in &nested {
+        last.sites().for_each(|site| give(site, all));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Key;
+
+    fn sums(sets: &[SiteSet], numbers: &[f64], of: usize) -> Vec<f64> {
+        let mut sums = vec![0.0; of];
+        let pairs = sets.iter().zip(numbers.iter().copied());
+        spread(pairs, |a, b| *a += b, |site, sum| sums[site] += sum);
+        sums
+    }
+
+    /// Whole numbers, whose sums are exact in any order.
+    #[test]
+    fn every_site_gets_the_numbers_of_its_sets() {
+        let mut stream = Key::new(1).stream("sets");
+        for of in [3, 70, 127, 129, 300, 2_000] {
+            let mut sets = vec![SiteSet::EMPTY];
+            for _ in 0..300 {
+                let a = sets[stream.below(sets.len())].clone();
+                let b = match stream.below(3) {
+                    0 => SiteSet::EMPTY,
+                    1 => sets[stream.below(sets.len())].clone(),
+                    _ => sets[sets.len() - 1].clone(),
+                };
+                let mut set = a.union(b);
+                (0..stream.below(4)).for_each(|_| set.insert(stream.below(of)));
+                sets.push(set);
+            }
+            let numbers: Vec<f64> = sets.iter().map(|_| stream.below(1_000) as f64).collect();
+            for (site, sum) in sums(&sets, &numbers, of).into_iter().enumerate() {
+                let holds = |(set, _): &(&SiteSet, &f64)| set.contains(site);
+                let expected = sets.iter().zip(&numbers).filter(holds).map(|(_, x)| x);
+                assert_eq!(sum, expected.sum::<f64>(), "site {site} of {of}");
+            }
+        }
+    }
+
+    /// A term that is infinite, or very large, is one of the sites before it alone.
+    #[test]
+    fn infinite_and_large_numbers_stay_where_they_belong() {
+        const MANY: usize = 500;
+        let mut set = SiteSet::EMPTY;
+        let mut sets = Vec::new();
+        for site in 0..MANY {
+            set.insert(site);
+            sets.push(set.clone());
+        }
+        let mut numbers = vec![0.1; MANY];
+        (numbers[100], numbers[300]) = (f64::INFINITY, 1e300);
+        for (site, sum) in sums(&sets, &numbers, MANY).into_iter().enumerate() {
+            let expected = 0.1 * (MANY - site) as f64;
+            match site {
+                0..=100 => assert_eq!(sum, f64::INFINITY),
+                101..=300 => assert_eq!(sum, 1e300),
+                _ => assert!((sum - expected).abs() < 1e-12 * expected, "{site}: {sum}"),
+            }
+        }
+    }
+
+    /// Sets that grow by turns take a number of additions in proportion to how many they are.
+    #[test]
+    fn sets_that_grow_take_few_additions() {
+        let count = |many: usize| {
+            let mut grown = [SiteSet::EMPTY, SiteSet::EMPTY];
+            let mut sets = Vec::new();
+            for site in 0..many {
+                grown[site % 2].insert(site);
+                sets.push(grown[site % 2].clone());
+            }
+            let (calls, given) = (std::cell::Cell::new(0), std::cell::Cell::new(0));
+            let add = |a: &mut u64, b: &u64| {
+                *a += b;
+                calls.set(calls.get() + 1);
+            };
+            let pairs = sets.iter().map(|set| (set, 1));
+            spread(pairs, add, |_, _| given.set(given.get() + 1));
+            calls.get() + given.get()
+        };
+        let (few, many) = (count(500), count(5_000));
+        assert!(many <= 12 * few, "{few} {many}");
+        assert!(many <= 6 * 5_000, "{many}");
+    }
+}
