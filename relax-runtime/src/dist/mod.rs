@@ -7,6 +7,8 @@ mod bernoulli;
 mod categorical;
 mod coins;
 mod excluded;
+mod law;
+mod mean_field;
 pub mod noise;
 mod normal;
 mod one_hot;
@@ -19,23 +21,24 @@ mod weights;
 use std::fmt::Debug;
 use std::rc::Rc;
 
-use smallvec::SmallVec;
-
 pub use bernoulli::{Bernoulli, BernoulliRelaxation};
 pub use categorical::{Categorical, CategoricalRelaxation};
 pub use coins::{BernoulliOperand, Coin, Coins};
+pub(crate) use law::holds_indices;
+pub use law::{Draws, Law, PerParameter, draw_shape};
+pub use mean_field::{MeanField, Part};
 pub use normal::{Join, Normal, NormalOperand};
 pub use one_hot::OneHotCategorical;
 pub use operand::{Operand, VectorOperand};
-pub use plain::{Drawn, PlainRelaxation};
-pub use relaxation::Relaxation;
+pub(crate) use plain::{Drawn, PlainRelaxation, plain};
+pub use relaxation::{Form, Relaxation};
 pub use value::{IntoSiteValue, Number, SiteValue, Value};
 pub use weights::{CategoricalOperand, Weights};
 
 use crate::error::Result;
 use crate::random::Stream;
 use crate::tensor::cpu::pointwise::all;
-use crate::tensor::{Device, Shape, Tensor};
+use crate::tensor::{Shape, Tensor};
 
 /// A distribution that a site can draw from or observe.
 #[diagnostic::on_unimplemented(
@@ -129,105 +132,6 @@ fn check_support<D: Distribution>(dist: &D, value: &D::Value) -> Result<()> {
         value: value.clone().into_value().to_string(),
         support: D::SUPPORT,
     })
-}
-
-/// A list as long as a law has parameters; `vec![..].into()` makes one.
-pub type PerParameter<T> = SmallVec<[T; 2]>;
-
-/// A distribution over tensors, as guides and estimators see it.
-///
-/// Its parameters are shaped `[plates.., event..]`; a draw has one element (or one row, where
-/// [`event_rank`](Self::event_rank) is 1) an element of the parameters.
-pub trait Law: Debug {
-    /// The distribution's name.
-    fn name(&self) -> &'static str;
-
-    /// Natural parameters, part of the autodiff graph: what gradient estimators differentiate by.
-    fn parameters(&self) -> PerParameter<Tensor>;
-
-    /// The law with other parameters of the same shapes.
-    fn with_parameters(&self, parameters: &[Tensor]) -> Rc<dyn Law>;
-
-    /// Number of trailing axes of one draw that form a single event.
-    fn event_rank(&self) -> usize {
-        0
-    }
-
-    /// Log-density or log-mass of each event; see [`Distribution::log_density`].
-    fn log_density(&self, value: &Tensor) -> Tensor;
-
-    /// [`log_density`](Self::log_density) summed over the axes from the `k`-th on.
-    fn log_density_from(&self, value: &Tensor, k: usize) -> Tensor {
-        self.log_density(value).sum_from(k)
-    }
-
-    /// The noise behind one draw.
-    fn noise(&self, stream: &mut Stream) -> Result<Tensor>;
-
-    /// The draw that belongs to the noise: a constant where the law is discrete, differentiable in
-    /// the parameters where it is continuous.
-    fn draw(&self, noise: &Tensor) -> Tensor;
-
-    /// The noise of the antithetic draw, where noise and mirrored noise have the same law.
-    fn mirrored(&self, _noise: &Tensor) -> Option<Tensor> {
-        None
-    }
-
-    /// How the law is relaxed, if it is discrete.
-    fn relaxation(&self) -> Option<&'static dyn Relaxation> {
-        None
-    }
-
-    /// Whether a model can be evaluated at the relaxed draw.
-    fn takes_relaxed_values(&self) -> bool {
-        self.relaxation().is_some()
-    }
-
-    /// A draw as a one-hot or 0/1 tensor of the parameters' shape, the form in which
-    /// [`Relaxation`] handles it.
-    fn to_vertex(&self, value: &Tensor) -> Tensor {
-        value.clone()
-    }
-
-    /// The inverse of [`to_vertex`](Self::to_vertex).
-    fn value_at(&self, vertex: &Tensor) -> Tensor {
-        vertex.clone()
-    }
-
-    /// Unconstrained starting values for a mean-field guide's parameters, named.
-    fn guide_parameters(&self) -> Result<Vec<(&'static str, Tensor)>>;
-
-    /// Names and shapes of the [`guide_parameters`](Self::guide_parameters), the same and in the same
-    /// order: only the first run needs their numbers.
-    fn guide_shapes(&self) -> Result<PerParameter<(&'static str, Shape)>> {
-        let parameters = self.guide_parameters()?;
-        Ok(parameters
-            .iter()
-            .map(|(part, init)| (*part, init.shape()))
-            .collect())
-    }
-
-    /// The guide's law at unconstrained parameters, in the order of
-    /// [`guide_parameters`](Self::guide_parameters): renormalised without the values that this law
-    /// [excludes](Self::excluded).
-    fn guide(&self, unconstrained: &[Tensor]) -> Rc<dyn Law>;
-
-    /// Of each event, in row-major order, and each of its values, in the order of
-    /// [`Relaxation::vertices`], whether its probability is exactly 0; `None` where that of none is.
-    ///
-    /// # Errors
-    /// If a parameter carries one.
-    fn excluded(&self) -> Result<Option<Vec<bool>>> {
-        Ok(None)
-    }
-
-    /// Mean of each element.
-    fn mean(&self) -> Tensor;
-
-    /// Device of the parameters.
-    fn device(&self) -> Device {
-        self.parameters()[0].device()
-    }
 }
 
 /// A [`Distribution`] with its types erased: what a trace keeps.
@@ -341,13 +245,6 @@ fn expand_parameter(
     let mut target = plates.to_vec();
     target.extend(shape.iter().skip(plates.len()));
     Ok(tensor.broadcast_to(Shape::try_from(&target[..])?))
-}
-
-/// The shape that a law's parameters broadcast to: that of a draw as a vertex.
-pub(crate) fn draw_shape(parameters: &[Tensor]) -> Shape {
-    let shapes = parameters.iter().map(Tensor::shape);
-    let joint = shapes.reduce(|shape, other| shape.broadcast(&other).unwrap_or(shape));
-    joint.unwrap_or(Shape::SCALAR)
 }
 
 /// Checks that either one draw has the value's shape, or a draw is repeated for the value's

@@ -6,8 +6,8 @@ use std::rc::Rc;
 use smallvec::smallvec;
 
 use super::{
-    Distribution, Law, Number, Operand, PerParameter, check_fit, check_values, draw_shape,
-    expand_parameter, parameter_error,
+    Distribution, Draws, Law, MeanField, Number, Operand, Part, PerParameter, check_fit,
+    check_values, draw_shape, expand_parameter, parameter_error,
 };
 use crate::error::{Error, Result};
 use crate::random::Stream;
@@ -240,25 +240,21 @@ impl Law for Normal<Tensor> {
         &self.loc + &self.scale * noise
     }
 
+    fn draws(&self) -> Draws<'_> {
+        Draws::Pathwise
+    }
+
     fn mirrored(&self, noise: &Tensor) -> Option<Tensor> {
         Some(-noise)
     }
 
-    fn guide_parameters(&self) -> Result<Vec<(&'static str, Tensor)>> {
-        let loc = (&self.loc + self.scale.zeros_like()).detach();
-        let log_scale = (self.loc.zeros_like() + &self.scale).detach().ln();
-        Ok(vec![("loc", loc), ("log_scale", log_scale)])
-    }
-
-    fn guide_shapes(&self) -> Result<PerParameter<(&'static str, Shape)>> {
+    fn mean_field(&self) -> MeanField<'_> {
         let shape = draw_shape(&self.parameters());
-        Ok(smallvec![("loc", shape), ("log_scale", shape)])
-    }
-
-    fn guide(&self, unconstrained: &[Tensor]) -> Rc<dyn Law> {
-        Rc::new(Self {
-            loc: unconstrained[0].clone(),
-            scale: unconstrained[1].exp(),
+        let loc = Part::real("loc", &self.loc).shaped(shape);
+        let log_scale = Part::positive("log_scale", &self.scale).shaped(shape);
+        MeanField::new([loc, log_scale], |free| {
+            let (loc, scale) = (free[0].clone(), free[1].exp());
+            Ok(Rc::new(Self { loc, scale }))
         })
     }
 

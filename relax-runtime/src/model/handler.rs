@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use super::trace::unknown_site;
 use super::{Context, HandlerList, Kind, Model, ParamStore, Plate, Trace};
-use crate::dist::{AnyDistribution, Law, SiteValue, Value, draw_shape};
+use crate::dist::{AnyDistribution, Law, SiteValue, Value, draw_shape, holds_indices};
 use crate::error::{Error, Result};
 use crate::random::Key;
 use crate::tensor::{SiteSet, Tensor};
@@ -71,11 +71,13 @@ impl Message<'_> {
     /// As [`give`](Self::give), but a site that can be relaxed takes points between the values of
     /// its support, too.
     fn give_relaxed(&mut self, value: &Value) -> Result<()> {
-        if let (Value::Tensor(t), false) = (value, self.dist.is_host())
-            && self.law()?.takes_relaxed_values()
-            && t.with_values(|x| x.iter().all(|x| (0.0..=1.0).contains(x)))?
-        {
-            return self.give_shaped(value);
+        if let (Value::Tensor(t), false) = (value, self.dist.is_host()) {
+            let law = self.law()?;
+            if let (Some(relaxation), true) = (law.relaxation(), law.takes_relaxed_values())
+                && relaxation.spans(&law.to_vertex(t))?
+            {
+                return self.give_shaped(value);
+            }
         }
         self.give(value)
     }
@@ -86,8 +88,8 @@ impl Message<'_> {
         let found = law.to_vertex(&value.to_tensor()?).check()?.shape();
         if found != wanted {
             // Indices have no axis of categories.
-            let indices = law.relaxation().is_some() && !law.takes_relaxed_values();
-            let wanted = wanted.leading(wanted.rank() - usize::from(indices));
+            let vectors = usize::from(holds_indices(&*law));
+            let wanted = wanted.leading(wanted.rank() - vectors);
             return Err(Error::Model(format!(
                 "a draw of the site has shape {wanted}, but the value that it was given has shape \
                  {}",
@@ -250,7 +252,8 @@ impl Handler for RelaxSites {
             let noise = law.noise(&mut message.key.stream(message.name))?;
             let z = relaxation.relaxed(&law.parameters()[0], &noise);
             let temperature = Tensor::scalar(self.temperature as f32).to_device(&law.device())?;
-            message.value = Some(Value::Tensor(relaxation.squash(&z, &temperature)));
+            let draw = law.value_at(&relaxation.squash(&z, &temperature));
+            message.value = Some(Value::Tensor(draw));
         }
         Ok(())
     }
