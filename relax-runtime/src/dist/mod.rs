@@ -5,6 +5,7 @@
 
 mod bernoulli;
 mod categorical;
+mod checks;
 mod coins;
 mod excluded;
 mod law;
@@ -23,13 +24,14 @@ use std::rc::Rc;
 
 pub use bernoulli::{Bernoulli, BernoulliRelaxation};
 pub use categorical::{Categorical, CategoricalRelaxation};
+pub use checks::{check_fit, check_values, expand_parameter, parameter_error};
 pub use coins::{BernoulliOperand, Coin, Coins};
 pub(crate) use law::holds_indices;
 pub use law::{Draws, Law, PerParameter, draw_shape};
 pub use mean_field::{MeanField, Part};
-pub use normal::{Join, Normal, NormalOperand};
+pub use normal::{Join, Normal};
 pub use one_hot::OneHotCategorical;
-pub use operand::{Operand, VectorOperand};
+pub use operand::{Numbers, Operand, VectorOperand};
 pub(crate) use plain::{Drawn, PlainRelaxation, plain};
 pub use relaxation::{Form, Relaxation};
 pub use value::{IntoSiteValue, Number, SiteValue, Value};
@@ -37,8 +39,6 @@ pub use weights::{CategoricalOperand, Weights};
 
 use crate::error::Result;
 use crate::random::Stream;
-use crate::tensor::cpu::pointwise::all;
-use crate::tensor::{Shape, Tensor};
 
 /// A distribution that a site can draw from or observe.
 #[diagnostic::on_unimplemented(
@@ -208,92 +208,5 @@ impl<D: Distribution> IntoDistribution for Result<D> {
     type Distribution = D;
     fn into_distribution(self) -> Result<D> {
         self
-    }
-}
-
-/// Broadcasts a parameter's leading axes to the sizes of the plates that enclose its site.
-///
-/// A scalar is repeated for every row (`event_rank` is 1 for vector parameters); otherwise each
-/// leading axis must be the plate's size or 1, so that a parameter's meaning never depends on
-/// whether two sizes happen to be equal.
-fn expand_parameter(
-    distribution: &'static str,
-    parameter: &'static str,
-    tensor: &Tensor,
-    plates: &[usize],
-    event_rank: usize,
-) -> Result<Tensor> {
-    let shape = tensor.check()?.shape();
-    if plates.is_empty() {
-        return Ok(tensor.clone());
-    }
-    let fits = shape.rank() >= plates.len() + event_rank
-        && shape
-            .iter()
-            .zip(plates)
-            .all(|(&axis, &size)| axis == size || axis == 1);
-    if !fits && (shape.rank() > 0 || event_rank > 0) {
-        return Err(crate::Error::Parameter {
-            distribution,
-            parameter,
-            problem: format!(
-                "has shape {shape} inside plates of sizes {plates:?}; its leading axes must be \
-                 those sizes or 1 (a vector shared by all rows is reshaped to [1, length])"
-            ),
-        });
-    }
-    let mut target = plates.to_vec();
-    target.extend(shape.iter().skip(plates.len()));
-    Ok(tensor.broadcast_to(Shape::try_from(&target[..])?))
-}
-
-/// Checks that either one draw has the value's shape, or a draw is repeated for the value's
-/// further elements; a column against a row, which would make a matrix, is a mistake.
-fn check_fit(distribution: &'static str, draw: Shape, value: &Tensor) -> Result<()> {
-    let value = value.check()?.shape();
-    let joined = || draw.broadcast(&value);
-    if draw == value || joined().is_some_and(|joined| joined == draw || joined == value) {
-        return Ok(());
-    }
-    Err(crate::Error::Parameter {
-        distribution,
-        parameter: "value",
-        problem: format!("of shape {value} does not fit draws of shape {draw}; reshape one"),
-    })
-}
-
-/// A tensor's values, or an error that names the first that fails the test.
-fn check_values(
-    distribution: &'static str,
-    parameter: &'static str,
-    tensor: &Tensor,
-    valid: impl Fn(f32) -> bool + Sync,
-    problem: &str,
-) -> Result<()> {
-    let wrong = tensor.with_values(|values| match all(values, &valid) {
-        true => None,
-        false => values.iter().copied().find(|&x| !valid(x)),
-    })?;
-    match wrong {
-        None => Ok(()),
-        Some(x) => Err(parameter_error(
-            distribution,
-            parameter,
-            f64::from(x),
-            problem,
-        )),
-    }
-}
-
-fn parameter_error(
-    distribution: &'static str,
-    parameter: &'static str,
-    value: f64,
-    problem: &str,
-) -> crate::Error {
-    crate::Error::Parameter {
-        distribution,
-        parameter,
-        problem: format!("is {value}; {problem}"),
     }
 }
