@@ -88,13 +88,14 @@ impl Draw {
         &self,
         message: &Message<'_>,
         law: &dyn Law,
+        sources: Sources,
         place: usize,
     ) -> Result<(Tensor, Tensor)> {
         let fresh = || law.noise(&mut message.key.stream(message.name));
         match &self.mode {
             Mode::Draw | Mode::DrawLeaves => {
                 let noise = fresh()?;
-                let value = drawn(law, &noise)?;
+                let value = drawn(law, sources, &noise)?;
                 let leaf = matches!(self.mode, Mode::DrawLeaves)
                     && law.relaxation().is_some()
                     && law.takes_relaxed_values();
@@ -114,8 +115,7 @@ impl Draw {
                     .iter()
                     .find(|latent| latent.name == message.name);
                 let moved = place > *site
-                    && (message.influence.contains(*site)
-                        || Sources::of(law).sites.contains(*site));
+                    && (message.influence.contains(*site) || sources.sites.contains(*site));
                 if let (false, Some(latent)) = (moved, before) {
                     return Ok((latent.noise.clone(), latent.value.clone()));
                 }
@@ -126,7 +126,7 @@ impl Draw {
                         let z = relaxation.relaxed(&law.parameters()[0], &noise);
                         law.value_at(&relaxation.squash(&z, temperature))
                     }
-                    _ => drawn(law, &noise)?,
+                    _ => drawn(law, sources, &noise)?,
                 };
                 Ok((noise, value))
             }
@@ -144,11 +144,11 @@ impl Draw {
 ///
 /// # Errors
 /// If the law says that its draws are pathwise, but this one has no derivative.
-fn drawn(law: &dyn Law, noise: &Tensor) -> Result<Tensor> {
+fn drawn(law: &dyn Law, sources: Sources, noise: &Tensor) -> Result<Tensor> {
     let value = law.draw(noise);
     if let Draws::Pathwise = law.draws() {
-        let severed = |parameter: &Tensor| parameter.is_tracked();
-        if value.is_tracked() || value.check().is_err() || !law.parameters().iter().any(severed) {
+        let learned = || law.parameters().iter().any(Tensor::is_tracked);
+        if value.is_tracked() || value.check().is_err() || !learned() {
             return Ok(value);
         }
         return Err(Error::Model(format!(
@@ -157,7 +157,7 @@ fn drawn(law: &dyn Law, noise: &Tensor) -> Result<Tensor> {
             law.name()
         )));
     }
-    if value.is_tracked() || value.sites() != Sources::of(law).sites {
+    if value.is_tracked() || value.sites() != sources.sites {
         return Ok(value.detach().drawn_with(&law.parameters()));
     }
     Ok(value)
@@ -224,10 +224,11 @@ impl Handler for Draw {
         }
         let place = self.latents.borrow().len();
         let law = self.law(message)?;
-        let (noise, value) = self.choose(message, &*law, place)?;
+        let sources = Sources::of(&*law);
+        let (noise, value) = self.choose(message, &*law, sources, place)?;
         message.value = Some(Value::Tensor(value.check()?.clone()));
         message.origin = Some(place);
-        let Sources { sites, severed } = Sources::of(&*law);
+        let Sources { sites, severed } = sources;
         self.latents.borrow_mut().push(Latent {
             name: message.kept_name.clone(),
             depends_on: message.influence.union(sites),
@@ -363,7 +364,54 @@ mod tests {
     use crate::infer::{ExpectedCost, Trainer};
     use crate::model::Site;
     use crate::plumbing::model;
+    use crate::random::Stream;
     use crate::tensor::Device;
+
+    /// A law that takes its draws for pathwise, which are coins.
+    #[derive(Debug)]
+    struct Careless(Rc<dyn Law>);
+
+    impl Law for Careless {
+        fn name(&self) -> &'static str {
+            "Careless"
+        }
+        fn parameters(&self) -> PerParameter<Tensor> {
+            self.0.parameters()
+        }
+        fn with_parameters(&self, parameters: &[Tensor]) -> Rc<dyn Law> {
+            Rc::new(Self(self.0.with_parameters(parameters)))
+        }
+        fn draws(&self) -> Draws<'_> {
+            Draws::Pathwise
+        }
+        fn log_density(&self, value: &Tensor) -> Tensor {
+            self.0.log_density(value)
+        }
+        fn noise(&self, stream: &mut Stream) -> Result<Tensor> {
+            self.0.noise(stream)
+        }
+        fn draw(&self, noise: &Tensor) -> Tensor {
+            self.0.draw(noise)
+        }
+        fn mean_field(&self) -> MeanField<'_> {
+            self.0.mean_field()
+        }
+        fn mean(&self) -> Tensor {
+            self.0.mean()
+        }
+    }
+
+    #[test]
+    fn draws_without_the_derivative_that_is_claimed_are_an_error() -> Result<()> {
+        let law = |logits: Tensor| Ok::<_, Error>(Careless(Bernoulli::logits(logits)?.law()?));
+        let constant = law(Tensor::scalar(0.5))?;
+        let noise = constant.noise(&mut Key::new(1).stream("x"))?;
+        drawn(&constant, Sources::default(), &noise)?;
+        let tracked = law(Tensor::scalar(0.5).leaf())?;
+        let error = drawn(&tracked, Sources::default(), &noise).unwrap_err();
+        assert!(error.to_string().contains("Draws::Opaque"), "{error}");
+        Ok(())
+    }
 
     #[test]
     fn first_values_of_another_shape_are_an_error() -> Result<()> {
