@@ -53,6 +53,11 @@ pub fn is_known(name: &syn::Ident) -> bool {
     TABLE.iter().any(|row| name == row.name)
 }
 
+/// Whether a name is that of one of the library's distributions, or was probably meant to be.
+pub fn is_meant(name: &syn::Ident) -> bool {
+    is_known(name) || !did_you_mean(&name.to_string(), TABLE.iter().map(|row| row.name)).is_empty()
+}
+
 /// The constructor that a distribution stands for, and its arguments in order.
 ///
 /// # Errors
@@ -102,8 +107,8 @@ fn find(family: &Family) -> Result<&'static Row> {
             let names = || TABLE.iter().map(|row| row.name);
             let hint = match did_you_mean(&name.to_string(), names()) {
                 hint if hint.is_empty() => format!(
-                    "; the library has {}; for a distribution of your own write its path \
-                 (`self::{name}(..)`) or pass a value",
+                    "; the library has {}, whose parameters have keywords; call the constructor of a \
+                     distribution of your own without",
                     list(names())
                 ),
                 hint => hint,

@@ -273,7 +273,12 @@ fn distribution(expr: Expr) -> Dist {
     };
     match plain_identifier(func) {
         Some(name) if name.to_string().starts_with(char::is_uppercase) => {
-            let arguments = args.iter().cloned().map(keyed).collect();
+            let arguments: Vec<_> = args.iter().cloned().map(keyed).collect();
+            let has_keywords = arguments.iter().any(|(key, _)| key.is_some());
+            if !has_keywords && !distributions::is_meant(name) {
+                // A constructor of the user's, if there is one in scope.
+                return Dist::Value(expr);
+            }
             Dist::Family(Family {
                 name: name.clone(),
                 arguments,

@@ -140,7 +140,7 @@ fn long_functions_are_named_soon() {
 
 #[test]
 fn every_error_is_reported_at_once() {
-    let body = "sample!(Bernoulli(0.5)); let x = sample!(Gaussian(0.0)); observe!(d); \
+    let body = "sample!(Bernoulli(0.5)); let x = sample!(Norml(0.0)); observe!(d); \
                 let f = || sample!(d); let x = sample!(d);";
     assert_eq!(messages(body).len(), 5);
 }

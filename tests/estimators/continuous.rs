@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use relax_runtime::dist::{Distribution as _, Law, Normal};
 use relax_runtime::estimator::{
-    ContinuousEstimate, ContinuousProblem, Cost, Estimator, EvolutionStrategies, Lax, Reinforce,
-    black_box, differentiable, evolution_strategies, lax,
+    Cost, Estimator, EvolutionStrategies, LawEstimate, LawProblem, Lax, Reinforce, black_box,
+    differentiable, evolution_strategies, lax,
 };
 use relax_runtime::infer::{Elbo, ExpectedCost, Trainer};
 use relax_runtime::nn::Activation;
@@ -34,8 +34,8 @@ fn noises(law: &dyn Law, count: usize, seed: u64) -> Result<Vec<Tensor>> {
     (0..count).map(|_| law.noise(&mut stream)).collect()
 }
 
-fn problem<'a>(law: &'a dyn Law, noises: &'a [Tensor]) -> ContinuousProblem<'a> {
-    ContinuousProblem {
+fn problem<'a>(law: &'a dyn Law, noises: &'a [Tensor]) -> LawProblem<'a> {
+    LawProblem {
         law,
         noise: &noises[0],
         further: &noises[1..],
@@ -91,7 +91,7 @@ fn network(activation: Activation) -> Result<FreeForm> {
 }
 
 /// Both parameters' gradients, side by side.
-fn flat(estimate: &ContinuousEstimate) -> Tensor {
+fn flat(estimate: &LawEstimate) -> Tensor {
     Tensor::concat(&estimate.gradients.iter().collect::<Vec<_>>(), 1)
 }
 

@@ -3,8 +3,7 @@
 use std::rc::Rc;
 
 use relax_runtime::estimator::{
-    ContinuousEstimate, ContinuousTask, Cost, Coupling, Estimate, Estimator, SiteClass, SiteState,
-    SiteTask,
+    Cost, Coupling, Estimate, Estimator, LawEstimate, LawTask, SiteClass, SiteState, SiteTask,
 };
 use relax_runtime::{Key, Result, Tensor};
 
@@ -61,19 +60,19 @@ impl Estimator for Moved {
         Ok(state)
     }
 
-    fn continuous_state(&self, task: &ContinuousTask<'_>) -> Result<SiteState> {
-        let state = self.0.continuous_state(task)?;
+    fn law_state(&self, task: &LawTask<'_>) -> Result<SiteState> {
+        let state = self.0.law_state(task)?;
         perturb(state.parameters(), 0.3, &mut Key::new(8).stream(task.name))?;
         Ok(state)
     }
 
-    fn estimate_continuous(
+    fn estimate_law(
         &self,
-        task: &ContinuousTask<'_>,
+        task: &LawTask<'_>,
         cost: &dyn Cost,
         state: &SiteState,
-    ) -> Result<ContinuousEstimate> {
-        self.0.estimate_continuous(task, cost, state)
+    ) -> Result<LawEstimate> {
+        self.0.estimate_law(task, cost, state)
     }
 
     fn estimate(

@@ -5,8 +5,8 @@ use std::rc::Rc;
 
 use relax_runtime::dist::BernoulliRelaxation;
 use relax_runtime::estimator::{
-    Cost, DoubleCv, Estimator, Noise, Problem, Rodeo, SiteClass, SiteTask, differentiable,
-    double_cv,
+    Cost, DoubleCv, DrawKind, Estimator, Noise, Problem, Rodeo, SiteClass, SiteTask,
+    differentiable, double_cv,
 };
 use relax_runtime::infer::Gradients;
 use relax_runtime::optim::Sgd;
@@ -124,11 +124,10 @@ fn theta_penalty() -> Tensor {
 /// The site's task with a noise.
 fn task<'a>(theta: &'a Tensor, noise: &'a Noise) -> SiteTask<'a> {
     let class = SiteClass {
-        discrete: true,
+        draws: DrawKind::Coins,
         relaxable: true,
         differentiable: false,
         mirrored: false,
-        coins: true,
         values: 16,
         changes: 4,
         separate: true,

@@ -130,8 +130,11 @@ fn draws_lie_in_the_support<D: Distribution<Value = Tensor>>(
 
 /// That a law and its automatic guide have the same values left, the guide's adding up to 1.
 fn guide_fits(law: &dyn Law, free: &[f64]) -> TestCaseResult {
-    let (_, shape) = law.guide_shapes().unwrap().remove(0);
-    let guide = law.guide(&[tensor(&free[..shape.numel()], &shape)]);
+    let field = law.mean_field();
+    let shape = field.parts()[0].shape();
+    let guide = field
+        .law(&[tensor(&free[..shape.numel()], &shape)])
+        .unwrap();
     let relaxation = guide.relaxation().unwrap();
     let vertices = relaxation.vertices(shape.numel());
     let mut sum = 0.0;

@@ -4,6 +4,7 @@ use relax_runtime::prelude::*;
 fn coin() {
     let coin = sample!(Bernouli(0.5));
     observe!(Gauss(0.0, 1.0), 0.3);
+    observe!(Gauss(loc = 0.0, scale = 1.0), 0.3);
 }
 
 fn main() {}

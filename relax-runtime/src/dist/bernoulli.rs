@@ -6,13 +6,13 @@ use smallvec::smallvec;
 
 use super::excluded::POLE;
 use super::{
-    BernoulliOperand, Coins, Distribution, Law, Number, Operand, PerParameter, PlainRelaxation,
-    Relaxation, check_fit, expand_parameter, noise,
+    BernoulliOperand, Coins, Distribution, Draws, Form, Law, MeanField, Number, Operand, Part,
+    PerParameter, Relaxation, check_fit, expand_parameter, noise,
 };
 use crate::error::Result;
 use crate::random::Stream;
+use crate::tensor::Tensor;
 use crate::tensor::cpu::pointwise::all;
-use crate::tensor::{Shape, Tensor};
 
 const NAME: &str = "Bernoulli";
 const SUPPORT: &str = "0 or 1";
@@ -166,24 +166,20 @@ impl Law for Bernoulli<Tensor> {
         })
     }
 
-    fn relaxation(&self) -> Option<&'static dyn Relaxation> {
-        Some(&BernoulliRelaxation)
+    fn draws(&self) -> Draws<'_> {
+        Draws::Discrete(Some(&BernoulliRelaxation))
     }
 
-    fn guide_parameters(&self) -> Result<Vec<(&'static str, Tensor)>> {
+    /// Starts at the prior, but leaves both values a chance to be visited.
+    fn mean_field(&self) -> MeanField<'_> {
         const LARGEST: f32 = 4.0;
-        let logits = self.logits.logits.detach();
-        Ok(vec![("logits", logits.clamp(-LARGEST, LARGEST))])
-    }
-
-    fn guide_shapes(&self) -> Result<PerParameter<(&'static str, Shape)>> {
-        Ok(smallvec![("logits", self.logits.logits.shape())])
-    }
-
-    fn guide(&self, unconstrained: &[Tensor]) -> Rc<dyn Law> {
-        Rc::new(Self {
-            logits: self.logits.guided(&unconstrained[0]),
+        let start = |logits: &Tensor| logits.clamp(-LARGEST, LARGEST);
+        let logits = Part::starting("logits", &self.logits.logits, start);
+        MeanField::new([logits], |free| {
+            let logits = self.logits.guided(&free[0]);
+            Ok(Rc::new(Self { logits }))
         })
+        .of_logits()
     }
 
     fn excluded(&self) -> Result<Option<Vec<bool>>> {
@@ -271,6 +267,10 @@ pub(super) mod scalar {
 }
 
 impl Relaxation for BernoulliRelaxation {
+    fn form(&self) -> Form {
+        Form::Coins
+    }
+
     fn relaxed(&self, theta: &Tensor, u: &Tensor) -> Tensor {
         if theta.is_tracked() || theta.tangent().is_some() {
             return theta + noise::logit(u);
@@ -360,12 +360,26 @@ impl Relaxation for BernoulliRelaxation {
         Tensor::pointwise([kappa, v], |[kappa, v]| kappa * v, |[kappa, v]| kappa * v)
     }
 
-    fn event_rank(&self) -> usize {
-        0
+    fn values(&self, _: usize) -> Option<usize> {
+        Some(2)
     }
 
     fn vertices(&self, _: usize) -> Vec<Vec<f32>> {
         vec![vec![0.0], vec![1.0]]
+    }
+
+    /// Each from its own side, so that the rarer value keeps its digits.
+    fn probabilities(&self, theta: &Tensor) -> Tensor {
+        Tensor::stack(&[&(-theta).sigmoid(), &theta.sigmoid()], -1)
+    }
+
+    fn mean(&self, theta: &Tensor) -> Tensor {
+        theta.sigmoid()
+    }
+
+    fn shifted(&self, b: &Tensor, by: &Tensor) -> Tensor {
+        let moved = b + by;
+        &moved - moved.ge(2.0) * 2.0
     }
 
     fn log_mass(&self, theta: &Tensor, b: &Tensor) -> Tensor {
@@ -375,9 +389,5 @@ impl Relaxation for BernoulliRelaxation {
     /// 2u − 1: z is logistic around θ.
     fn relaxed_score(&self, _: &Tensor, u: &Tensor) -> Tensor {
         noise::uniform(u) * 2.0 - 1.0
-    }
-
-    fn plain(&self) -> Option<&dyn PlainRelaxation> {
-        Some(self)
     }
 }

@@ -7,8 +7,8 @@ use smallvec::smallvec;
 use super::excluded::ruled_out;
 use super::weights::{Weights, excludes_some, normalised, on_cpu};
 use super::{
-    CategoricalOperand, Distribution, Law, Number, PerParameter, PlainRelaxation, Relaxation,
-    VectorOperand, check_fit, noise,
+    CategoricalOperand, Distribution, Draws, Form, Law, MeanField, Number, Part, PerParameter,
+    Relaxation, VectorOperand, check_fit, noise,
 };
 use crate::error::Result;
 use crate::random::Stream;
@@ -182,8 +182,8 @@ impl Law for Categorical<Tensor> {
             .argmax(-1)
     }
 
-    fn relaxation(&self) -> Option<&'static dyn Relaxation> {
-        Some(&CategoricalRelaxation)
+    fn draws(&self) -> Draws<'_> {
+        Draws::Discrete(Some(&CategoricalRelaxation))
     }
 
     fn takes_relaxed_values(&self) -> bool {
@@ -198,18 +198,12 @@ impl Law for Categorical<Tensor> {
         vertex.argmax(-1)
     }
 
-    fn guide_parameters(&self) -> Result<Vec<(&'static str, Tensor)>> {
-        Ok(vec![("logits", guide_logits(&self.weights.logits))])
-    }
-
-    fn guide_shapes(&self) -> Result<PerParameter<(&'static str, Shape)>> {
-        Ok(smallvec![("logits", self.weights.logits.shape())])
-    }
-
-    fn guide(&self, unconstrained: &[Tensor]) -> Rc<dyn Law> {
-        Rc::new(Self {
-            weights: self.weights.guided(&unconstrained[0]),
+    fn mean_field(&self) -> MeanField<'_> {
+        MeanField::new([guide_logits(&self.weights.logits)], |free| {
+            let weights = self.weights.guided(&free[0]);
+            Ok(Rc::new(Self { weights }))
         })
+        .of_logits()
     }
 
     fn excluded(&self) -> Result<Option<Vec<bool>>> {
@@ -223,9 +217,10 @@ impl Law for Categorical<Tensor> {
 }
 
 /// A guide starts at the prior, but leaves every category a chance to be visited.
-pub(super) fn guide_logits(logits: &Tensor) -> Tensor {
+pub(super) fn guide_logits(logits: &Tensor) -> Part {
     const SMALLEST: f32 = -4.0;
-    logits.detach().log_softmax(-1).clamp(SMALLEST, 0.0)
+    let start = |logits: &Tensor| logits.log_softmax(-1).clamp(SMALLEST, 0.0);
+    Part::starting("logits", logits, start)
 }
 
 /// z = log softmax(θ) + Gumbel noise, b = one-hot of the largest (paper, Appendix B).
@@ -244,6 +239,10 @@ fn project(theta: &Tensor, cotangent: &Tensor) -> Tensor {
 }
 
 impl Relaxation for CategoricalRelaxation {
+    fn form(&self) -> Form {
+        Form::Categories
+    }
+
     fn relaxed(&self, theta: &Tensor, u: &Tensor) -> Tensor {
         theta.log_softmax(-1) - (-noise::ln(u)).ln()
     }
@@ -301,6 +300,10 @@ impl Relaxation for CategoricalRelaxation {
         1
     }
 
+    fn values(&self, categories: usize) -> Option<usize> {
+        Some(categories)
+    }
+
     fn vertices(&self, categories: usize) -> Vec<Vec<f32>> {
         (0..categories)
             .map(|k| {
@@ -320,7 +323,18 @@ impl Relaxation for CategoricalRelaxation {
         project(theta, &(noise::ln(u) + 1.0))
     }
 
-    fn plain(&self) -> Option<&dyn PlainRelaxation> {
-        Some(self)
+    fn probabilities(&self, theta: &Tensor) -> Tensor {
+        theta.softmax(-1)
+    }
+
+    fn mean(&self, theta: &Tensor) -> Tensor {
+        theta.softmax(-1)
+    }
+
+    fn shifted(&self, b: &Tensor, by: &Tensor) -> Tensor {
+        let categories = self.width(&b.shape());
+        let moved = b.argmax(-1) + by;
+        let index = &moved - moved.ge(categories as f32) * categories as f32;
+        index.one_hot(categories)
     }
 }

@@ -6,8 +6,8 @@ use std::rc::Rc;
 use smallvec::smallvec;
 
 use super::{
-    Distribution, Law, Number, Operand, PerParameter, check_fit, check_values, draw_shape,
-    expand_parameter, parameter_error,
+    Distribution, Draws, Law, MeanField, Number, Numbers, Operand, Part, PerParameter, check_fit,
+    draw_shape, expand_parameter,
 };
 use crate::error::{Error, Result};
 use crate::random::Stream;
@@ -26,7 +26,7 @@ pub struct Normal<P> {
     scale: P,
 }
 
-impl<P: NormalOperand> Normal<P> {
+impl<P: Numbers> Normal<P> {
     /// Gaussians with mean `loc` and standard deviation `scale`; a number beside a tensor is
     /// broadcast.
     ///
@@ -38,8 +38,17 @@ impl<P: NormalOperand> Normal<P> {
         A::Repr: Join<B::Repr, Joined = P>,
     {
         let (loc, scale) = loc.into_repr().join(scale.into_repr());
-        P::check(&loc, &scale)?;
-        Ok(Self { loc, scale })
+        loc.check_numbers(NAME, "loc", f64::is_finite, LOC)?;
+        scale.check_numbers(NAME, "scale", |x| x > 0.0 && x.is_finite(), SCALE)?;
+        let (own, other) = (loc.shape(), scale.shape());
+        match own.broadcast(&other) {
+            Some(_) => Ok(Self { loc, scale }),
+            None => Err(Error::Parameter {
+                distribution: NAME,
+                parameter: "scale",
+                problem: format!("of shape {other} does not broadcast with loc of shape {own}"),
+            }),
+        }
     }
 }
 
@@ -83,47 +92,8 @@ impl Join<Tensor> for Tensor {
     }
 }
 
-/// `f64` or [`Tensor`], as a Normal's parameters.
-pub trait NormalOperand: Sized {
-    /// An error if a parameter is outside its domain.
-    fn check(loc: &Self, scale: &Self) -> Result<()>;
-}
-
 const LOC: &str = "the mean must be a finite number";
 const SCALE: &str = "the standard deviation must be positive and finite";
-
-fn valid_scale(scale: f64) -> bool {
-    scale > 0.0 && scale.is_finite()
-}
-
-impl NormalOperand for f64 {
-    fn check(loc: &f64, scale: &f64) -> Result<()> {
-        if !loc.is_finite() {
-            return Err(parameter_error(NAME, "loc", *loc, LOC));
-        }
-        if valid_scale(*scale) {
-            Ok(())
-        } else {
-            Err(parameter_error(NAME, "scale", *scale, SCALE))
-        }
-    }
-}
-
-impl NormalOperand for Tensor {
-    fn check(loc: &Tensor, scale: &Tensor) -> Result<()> {
-        check_values(NAME, "loc", loc, f32::is_finite, LOC)?;
-        check_values(NAME, "scale", scale, |x| valid_scale(f64::from(x)), SCALE)?;
-        let (loc, scale) = (loc.shape(), scale.shape());
-        match loc.broadcast(&scale) {
-            Some(_) => Ok(()),
-            None => Err(Error::Parameter {
-                distribution: NAME,
-                parameter: "scale",
-                problem: format!("of shape {scale} does not broadcast with loc of shape {loc}"),
-            }),
-        }
-    }
-}
 
 impl Distribution for Normal<f64> {
     type Value = f64;
@@ -240,25 +210,21 @@ impl Law for Normal<Tensor> {
         &self.loc + &self.scale * noise
     }
 
+    fn draws(&self) -> Draws<'_> {
+        Draws::Pathwise
+    }
+
     fn mirrored(&self, noise: &Tensor) -> Option<Tensor> {
         Some(-noise)
     }
 
-    fn guide_parameters(&self) -> Result<Vec<(&'static str, Tensor)>> {
-        let loc = (&self.loc + self.scale.zeros_like()).detach();
-        let log_scale = (self.loc.zeros_like() + &self.scale).detach().ln();
-        Ok(vec![("loc", loc), ("log_scale", log_scale)])
-    }
-
-    fn guide_shapes(&self) -> Result<PerParameter<(&'static str, Shape)>> {
+    fn mean_field(&self) -> MeanField<'_> {
         let shape = draw_shape(&self.parameters());
-        Ok(smallvec![("loc", shape), ("log_scale", shape)])
-    }
-
-    fn guide(&self, unconstrained: &[Tensor]) -> Rc<dyn Law> {
-        Rc::new(Self {
-            loc: unconstrained[0].clone(),
-            scale: unconstrained[1].exp(),
+        let loc = Part::real("loc", &self.loc).shaped(shape);
+        let log_scale = Part::positive("log_scale", &self.scale).shaped(shape);
+        MeanField::new([loc, log_scale], |free| {
+            let (loc, scale) = (free[0].clone(), free[1].exp());
+            Ok(Rc::new(Self { loc, scale }))
         })
     }
 

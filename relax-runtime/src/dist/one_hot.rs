@@ -8,12 +8,12 @@ use super::categorical::{guide_logits, gumbel_argmax};
 use super::excluded::{numbers_of, ruled_out};
 use super::weights::{Weights, excludes_some, normalised, on_cpu};
 use super::{
-    CategoricalOperand, CategoricalRelaxation, Distribution, Law, Number, PerParameter, Relaxation,
-    VectorOperand, check_fit,
+    CategoricalOperand, CategoricalRelaxation, Distribution, Draws, Law, MeanField, Number,
+    PerParameter, Relaxation, VectorOperand, check_fit,
 };
 use crate::error::Result;
 use crate::random::Stream;
-use crate::tensor::{Shape, Tensor};
+use crate::tensor::Tensor;
 
 const NAME: &str = "OneHotCategorical";
 const SUPPORT: &str = "the vectors with one 1 and zeros";
@@ -167,22 +167,16 @@ impl Law for OneHotCategorical<Tensor> {
             .hard(&CategoricalRelaxation.relaxed(&self.weights.logits.detach(), noise))
     }
 
-    fn relaxation(&self) -> Option<&'static dyn Relaxation> {
-        Some(&CategoricalRelaxation)
+    fn draws(&self) -> Draws<'_> {
+        Draws::Discrete(Some(&CategoricalRelaxation))
     }
 
-    fn guide_parameters(&self) -> Result<Vec<(&'static str, Tensor)>> {
-        Ok(vec![("logits", guide_logits(&self.weights.logits))])
-    }
-
-    fn guide_shapes(&self) -> Result<PerParameter<(&'static str, Shape)>> {
-        Ok(smallvec![("logits", self.weights.logits.shape())])
-    }
-
-    fn guide(&self, unconstrained: &[Tensor]) -> Rc<dyn Law> {
-        Rc::new(Self {
-            weights: self.weights.guided(&unconstrained[0]),
+    fn mean_field(&self) -> MeanField<'_> {
+        MeanField::new([guide_logits(&self.weights.logits)], |free| {
+            let weights = self.weights.guided(&free[0]);
+            Ok(Rc::new(Self { weights }))
         })
+        .of_logits()
     }
 
     fn excluded(&self) -> Result<Option<Vec<bool>>> {

@@ -1,6 +1,8 @@
 //! What may stand as a distribution's parameter: host numbers or tensors.
 
-use crate::tensor::{Parameter, Tensor};
+use super::checks::{check_values, parameter_error};
+use crate::error::Result;
+use crate::tensor::{Parameter, Shape, Tensor};
 
 /// A scalar parameter: `f64`, or a tensor of any shape.
 #[diagnostic::on_unimplemented(
@@ -24,6 +26,60 @@ pub trait VectorOperand {
     type Repr;
     /// The parameter itself.
     fn into_repr(self) -> Self::Repr;
+}
+
+/// What stands for a scalar parameter once it is taken, `f64` or [`Tensor`].
+pub trait Numbers {
+    /// Its shape: that of a number is of rank 0.
+    fn shape(&self) -> Shape;
+
+    /// Checks every number, unnoticed by the record of what the host has read.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`](crate::Error::Parameter) that names the first that is not `valid`.
+    fn check_numbers(
+        &self,
+        distribution: &'static str,
+        parameter: &'static str,
+        valid: impl Fn(f64) -> bool + Sync,
+        problem: &str,
+    ) -> Result<()>;
+}
+
+impl Numbers for f64 {
+    fn shape(&self) -> Shape {
+        Shape::SCALAR
+    }
+
+    fn check_numbers(
+        &self,
+        distribution: &'static str,
+        parameter: &'static str,
+        valid: impl Fn(f64) -> bool + Sync,
+        problem: &str,
+    ) -> Result<()> {
+        match valid(*self) {
+            true => Ok(()),
+            false => Err(parameter_error(distribution, parameter, *self, problem)),
+        }
+    }
+}
+
+impl Numbers for Tensor {
+    fn shape(&self) -> Shape {
+        Tensor::shape(self)
+    }
+
+    fn check_numbers(
+        &self,
+        distribution: &'static str,
+        parameter: &'static str,
+        valid: impl Fn(f64) -> bool + Sync,
+        problem: &str,
+    ) -> Result<()> {
+        let valid = |x: f32| valid(f64::from(x));
+        check_values(distribution, parameter, self, valid, problem)
+    }
 }
 
 macro_rules! operands {

@@ -4,13 +4,13 @@
 use std::fmt::Debug;
 
 use super::bernoulli::scalar;
-use super::{BernoulliRelaxation, CategoricalRelaxation, noise};
+use super::{BernoulliRelaxation, CategoricalRelaxation, Form, noise};
 use crate::tensor::cpu::math;
 use crate::tensor::cpu::rows::{self, dot};
 
 /// The numbers of a draw, as many as θ has.
 #[derive(Debug)]
-pub struct Drawn<'m> {
+pub(crate) struct Drawn<'m> {
     /// z, the relaxed sample.
     pub z: &'m mut [f32],
     /// b = H(z), the hard one.
@@ -25,7 +25,7 @@ pub struct Drawn<'m> {
 
 /// What a [`Relaxation`](super::Relaxation) computes of tensors, of plain numbers. Slices are of one
 /// length and hold events of `width` numbers each, one after the other.
-pub trait PlainRelaxation: Debug {
+pub(crate) trait PlainRelaxation: Debug {
     /// The draw that belongs to θ and noise u.
     fn draw(&self, width: usize, theta: &[f32], u: &[f32], drawn: Drawn<'_>);
 
@@ -37,6 +37,15 @@ pub trait PlainRelaxation: Debug {
 
     /// (∂p/∂θ)ᵀ w, in place of w.
     fn pull_mean(&self, width: usize, p: &[f32], w: &mut [f32]);
+}
+
+/// The plain numbers behind a form of relaxation, if it has any: they give the same draws.
+pub(crate) fn plain(form: Form) -> Option<&'static dyn PlainRelaxation> {
+    match form {
+        Form::Coins => Some(&BernoulliRelaxation),
+        Form::Categories => Some(&CategoricalRelaxation),
+        Form::Other => None,
+    }
 }
 
 vectorised! {
@@ -161,7 +170,7 @@ mod tests {
         let cases: [(&dyn Relaxation, usize); 2] =
             [(&BernoulliRelaxation, 1), (&CategoricalRelaxation, 5)];
         for (relaxation, width) in cases {
-            let plain = relaxation.plain().expect("there is one");
+            let plain = plain(relaxation.form()).expect("there is one");
             let theta = stream.normals([40, 5], &device)? * 4.0;
             let u = stream.uniforms([40, 5], &device)?;
             let w = stream.normals([40, 5], &device)?;

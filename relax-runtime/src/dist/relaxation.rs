@@ -2,16 +2,38 @@
 
 use std::fmt::Debug;
 
-use super::PlainRelaxation;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::tensor::{Tensor, grad};
 
-/// How a discrete law with logits θ is drawn through a relaxed sample.
+/// Of which form a relaxation is, where there are formulas for it beyond those of every relaxation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Form {
+    /// Coins with logits θ: z, H, z̃ and κ are those of [`BernoulliRelaxation`](super::BernoulliRelaxation).
+    Coins,
+    /// One-hot vectors with logits θ: those of
+    /// [`CategoricalRelaxation`](super::CategoricalRelaxation).
+    Categories,
+    /// Any other: it gets the estimators that ask no more than this trait says.
+    #[default]
+    Other,
+}
+
+/// How a discrete law with parameter θ is drawn through a relaxed sample.
 ///
-/// Notation of Grathwohl et al. 2018: u uniform [noise](super::noise), z the relaxed sample, b = H(z) the hard one
-/// (as a vertex: 0/1, or one-hot along the last axis), z̃ ~ p(z | b, θ). All tensors have θ's shape.
-/// Functions called differentiable carry gradients and tangents of θ.
+/// Notation of Grathwohl et al. 2018: u uniform [noise](super::noise), z the relaxed sample, b = H(z)
+/// the hard one, as a vertex: a number, such as 0 or 1, or a vector along the last axis, such as a
+/// one-hot one. z̃ ~ p(z | b, θ). All tensors have θ's shape. Functions called differentiable carry
+/// gradients and tangents of θ.
+///
+/// What has a default is computed from the rest: a relaxation of numbers, of which each element of θ
+/// is an event, needs nothing else. With vectors, κ, `pull` and `push` are to be given, too.
 pub trait Relaxation: Debug {
+    /// Whether it is one of the library's own forms.
+    fn form(&self) -> Form {
+        Form::Other
+    }
+
     /// z(θ, u), differentiable in θ.
     fn relaxed(&self, theta: &Tensor, u: &Tensor) -> Tensor;
 
@@ -67,46 +89,181 @@ pub trait Relaxation: Debug {
     }
 
     /// ∂ log p(b | θ) / ∂θ, a constant.
-    fn score(&self, theta: &Tensor, b: &Tensor) -> Tensor;
+    fn score(&self, theta: &Tensor, b: &Tensor) -> Tensor {
+        let leaf = theta.leaf();
+        let score = grad(&[(&self.log_mass(&leaf, &b.detach()), None)], &[&leaf]);
+        score.map_or_else(Tensor::poisoned, |mut score| score.remove(0))
+    }
 
-    /// κ, the diagonal of 1 − ∂z̃/∂θ (by normalised θ where the law is categorical) under coupled
-    /// noise, a constant.
-    fn kappa(&self, theta: &Tensor, u: &Tensor, b: &Tensor) -> Tensor;
+    /// κ, the diagonal of K = ∂(z − z̃)/∂θ under coupled noise (by normalised θ where the law is
+    /// categorical), a constant; 1 − ∂z̃/∂θ where z is θ plus noise. Unless given, of relaxations whose
+    /// every number is an event.
+    fn kappa(&self, theta: &Tensor, u: &Tensor, b: &Tensor) -> Tensor {
+        if self.event_rank() > 0 {
+            return Tensor::poisoned(Error::Model(
+                "a relaxation of vectors has to say its κ; see `Relaxation::kappa`".into(),
+            ));
+        }
+        let v = self.coupled_noise(theta, u, b).detach();
+        let moving = theta.detach().with_tangent(&theta.ones_like());
+        let apart = self.relaxed(&moving, u) - self.conditional(&moving, &v, b);
+        tangent(&apart).detach()
+    }
 
     /// Kᵀ w for K = ∂(z − z̃)/∂θ under coupled noise: how a cotangent of z reaches θ.
-    fn pull(&self, theta: &Tensor, kappa: &Tensor, w: &Tensor) -> Tensor;
+    fn pull(&self, _theta: &Tensor, kappa: &Tensor, w: &Tensor) -> Tensor {
+        kappa * w
+    }
 
     /// K v: how a tangent of θ moves z relative to z̃.
-    fn push(&self, theta: &Tensor, kappa: &Tensor, v: &Tensor) -> Tensor;
+    fn push(&self, _theta: &Tensor, kappa: &Tensor, v: &Tensor) -> Tensor {
+        kappa * v
+    }
 
-    /// Number of trailing axes of θ that form a single event: 1 where b is one-hot, 0 where every
+    /// Number of trailing axes of θ that form a single event: 1 where b is a vector, 0 where every
     /// element is a choice of its own.
-    fn event_rank(&self) -> usize;
+    fn event_rank(&self) -> usize {
+        0
+    }
 
-    /// All values of one event, as vertices: the 0/1 scalars, or the one-hot rows of length
-    /// `categories`. Shape `[values]` or `[values, categories]` flattened row by row.
-    fn vertices(&self, categories: usize) -> Vec<Vec<f32>>;
+    /// How many values an event of `width` numbers can take; nothing where there is no last one.
+    fn values(&self, width: usize) -> Option<usize>;
+
+    /// All values of one event of `width` numbers (1, unless it is a vector) as vertices; none where
+    /// there is no last one.
+    fn vertices(&self, width: usize) -> Vec<Vec<f32>>;
 
     /// log p(b | θ) of each event, `[rows.., events..]`, differentiable in θ.
     fn log_mass(&self, theta: &Tensor, b: &Tensor) -> Tensor;
 
-    /// ∂ log p(z | θ) / ∂θ of the relaxed sample z = z(θ, u), a constant.
-    fn relaxed_score(&self, theta: &Tensor, u: &Tensor) -> Tensor;
-
-    /// The relaxation of plain numbers, which small sites use where there is one: it gives the same
-    /// draws.
-    fn plain(&self) -> Option<&dyn PlainRelaxation> {
-        None
+    /// ∂ log p(z | θ) / ∂θ of the relaxed sample z = z(θ, u), a constant. Only DLAX needs it.
+    fn relaxed_score(&self, _theta: &Tensor, _u: &Tensor) -> Tensor {
+        Tensor::poisoned(Error::Model(
+            "this relaxation does not say the density of its relaxed sample, which `dlax` needs; \
+             use `relax`"
+                .into(),
+        ))
     }
 
-    /// How many values an event has, and how many events a row of θ with this shape holds.
-    fn values_and_events(&self, row: &[usize]) -> (usize, usize) {
-        let numbers = row.iter().product();
-        match (self.event_rank(), row.last()) {
-            (0, _) | (_, None) => (2, numbers),
-            (_, Some(&categories)) => (categories, numbers / categories.max(1)),
+    /// p of each event's values in the order of [`vertices`](Self::vertices),
+    /// `[rows.., events.., values]`, differentiable in θ.
+    fn probabilities(&self, theta: &Tensor) -> Tensor {
+        let vertices = self.vertices(self.width(&theta.shape()));
+        let mass = |vertex: &Vec<f32>| self.log_mass(theta, &filled(theta, vertex)).exp();
+        let masses: Vec<Tensor> = vertices.iter().map(mass).collect();
+        match masses.is_empty() {
+            true => Tensor::poisoned(endless("probabilities of all values")),
+            false => Tensor::stack(&masses.iter().collect::<Vec<_>>(), -1),
         }
     }
+
+    /// E\[b\], of θ's shape, differentiable in θ.
+    fn mean(&self, theta: &Tensor) -> Tensor {
+        let vertices = self.vertices(self.width(&theta.shape()));
+        if vertices.is_empty() {
+            return Tensor::poisoned(endless("mean"));
+        }
+        let shares = vertices.iter().map(|vertex| {
+            let vertex = filled(theta, vertex);
+            let mass = self.log_mass(theta, &vertex).exp();
+            self.over_event(&mass) * vertex
+        });
+        shares.fold(theta.zeros_like().detach(), |mean, share| mean + share)
+    }
+
+    /// The value that lies `by` places further on in the order of [`vertices`](Self::vertices), back
+    /// to the first after the last: `by` has a number for each event, of
+    /// 0, 1, .. below that of the values, and broadcasts.
+    fn shifted(&self, b: &Tensor, by: &Tensor) -> Tensor {
+        let vertices = self.vertices(self.width(&b.shape()));
+        let count = vertices.len() as f32;
+        let is_at = |vertex: &Vec<f32>| {
+            let apart = (b - filled(b, vertex)).abs();
+            match self.event_rank() {
+                0 => apart.le(0.0),
+                _ => apart.sum(-1).le(0.0),
+            }
+        };
+        let place = vertices
+            .iter()
+            .map(is_at)
+            .enumerate()
+            .map(|(k, here)| here * k as f32)
+            .reduce(|sum, here| sum + here);
+        let Some(place) = place else {
+            return Tensor::poisoned(endless("next value"));
+        };
+        let moved = place + by;
+        let moved = &moved - moved.ge(count) * count;
+        let parts = vertices.iter().enumerate().map(|(k, vertex)| {
+            let here = (&moved - k as f32).abs().lt(0.5);
+            self.over_event(&here) * filled(b, vertex)
+        });
+        parts.fold(b.zeros_like(), |sum, part| sum + part)
+    }
+
+    /// Whether every number lies between the least and the largest that a vertex has there.
+    ///
+    /// # Errors
+    /// If the tensor carries one.
+    fn spans(&self, draw: &Tensor) -> Result<bool> {
+        let width = self.width(&draw.shape());
+        let vertices = self.vertices(width);
+        let bounds = |k: usize| {
+            let all = vertices.iter().map(|vertex| vertex[k]);
+            let outside = (f32::INFINITY, f32::NEG_INFINITY);
+            all.fold(outside, |(low, high), x| (low.min(x), high.max(x)))
+        };
+        let bounds: Vec<_> = (0..width).map(bounds).collect();
+        draw.with_values(|numbers| {
+            let events = numbers.chunks(width.max(1));
+            let within = |(x, (low, high)): (&f32, &(f32, f32))| (*low..=*high).contains(x);
+            events.flat_map(|e| e.iter().zip(&bounds)).all(within)
+        })
+    }
+
+    /// How many numbers of a tensor of this shape an event has.
+    fn width(&self, shape: &[usize]) -> usize {
+        match (self.event_rank(), shape.last()) {
+            (0, _) | (_, None) => 1,
+            (_, Some(&width)) => width,
+        }
+    }
+
+    /// A number for each event, shaped to multiply tensors of θ's shape.
+    fn over_event(&self, numbers: &Tensor) -> Tensor {
+        match self.event_rank() {
+            0 => numbers.clone(),
+            _ => numbers.unsqueeze(-1),
+        }
+    }
+
+    /// How many values an event has, `usize::MAX` without a last one, and how many events a row of θ
+    /// with this shape holds.
+    fn values_and_events(&self, row: &[usize]) -> (usize, usize) {
+        let width = self.width(row);
+        let numbers: usize = row.iter().product();
+        let values = self.values(width).unwrap_or(usize::MAX);
+        (values, numbers / width.max(1))
+    }
+}
+
+/// A tensor of the same shape in which every event is the vertex.
+fn filled(like: &Tensor, vertex: &[f32]) -> Tensor {
+    match vertex {
+        [number] => like.detach().full_like(*number),
+        _ => {
+            let values = Tensor::from_vec(vertex.to_vec(), [vertex.len()], &like.device());
+            let values = values.unwrap_or_else(Tensor::poisoned);
+            values.broadcast_to(like.shape())
+        }
+    }
+}
+
+fn endless(what: &str) -> Error {
+    Error::Model(format!(
+        "a relaxation whose values have no last one has to say its {what} itself"
+    ))
 }
 
 /// The tangent, zeros where there is none.

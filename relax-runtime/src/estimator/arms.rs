@@ -1,7 +1,7 @@
 //! ARMS: several mutually antithetic draws of coins (Dimitriev and Zhou 2021).
 
 use super::rloo::leave_one_out;
-use super::site::{Estimator, SiteClass, SiteState, SiteTask};
+use super::site::{DrawKind, Estimator, SiteClass, SiteState, SiteTask};
 use super::{Cost, Estimate, Problem};
 use crate::dist::noise;
 use crate::error::{Error, Result};
@@ -102,7 +102,7 @@ impl Estimator for Arms {
     }
 
     fn valid_for(&self, class: SiteClass) -> std::result::Result<String, String> {
-        if class.coins {
+        if class.draws == DrawKind::Coins {
             return Ok(format!("coins: {} antithetic draws", self.draws));
         }
         Err("ARMS is for Bernoulli sites; use `rloo` or `relax`".into())

@@ -1,7 +1,7 @@
 //! DisARM, also known as U2G: antithetic pairs of coins (Dong, Mnih, Tucker 2020; Yin, Ho, Zhang,
 //! Zhou 2020).
 
-use super::site::{Estimator, SiteClass, SiteState, SiteTask};
+use super::site::{DrawKind, Estimator, SiteClass, SiteState, SiteTask};
 use super::{Cost, Estimate, Problem};
 use crate::error::Result;
 use crate::surrogate::VarianceGradient;
@@ -39,7 +39,7 @@ impl Estimator for Disarm {
     }
 
     fn valid_for(&self, class: SiteClass) -> std::result::Result<String, String> {
-        if class.coins {
+        if class.draws == DrawKind::Coins {
             return Ok("coins: an antithetic pair of draws".into());
         }
         Err("DisARM is for Bernoulli sites; use `rloo` or `relax`".into())

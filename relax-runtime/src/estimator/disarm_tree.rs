@@ -1,7 +1,7 @@
 //! DisARM for categorical choices, made as decisions down a tree (Dong, Mnih, Tucker 2021).
 
 use super::problem::{pull, spread};
-use super::site::{Estimator, SiteClass, SiteState, SiteTask};
+use super::site::{DrawKind, Estimator, SiteClass, SiteState, SiteTask};
 use super::{Cost, Estimate, Problem};
 use crate::dist::noise;
 use crate::error::{Error, Result};
@@ -123,11 +123,17 @@ impl Estimator for DisarmTree {
     }
 
     fn valid_for(&self, class: SiteClass) -> std::result::Result<String, String> {
-        match (class.discrete, class.coins) {
-            (true, false) => Ok("categorical: an antithetic pair of walks down a tree".into()),
-            (true, true) => Err("DisARM-Tree is for categorical sites; use `disarm`".into()),
-            (false, _) => Err("DisARM-Tree is for categorical sites; use `pathwise`".into()),
-        }
+        let instead = match class.draws {
+            DrawKind::Categories => {
+                return Ok("categorical: an antithetic pair of walks down a tree".into());
+            }
+            DrawKind::Coins => "disarm",
+            DrawKind::Pathwise => "pathwise",
+            _ => "rloo",
+        };
+        Err(format!(
+            "DisARM-Tree is for categorical sites; use `{instead}`"
+        ))
     }
 
     fn evaluations(&self, _: SiteClass) -> usize {

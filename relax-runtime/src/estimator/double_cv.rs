@@ -2,7 +2,7 @@
 
 use super::problem::pull;
 use super::rloo::{at_least_two, centred_scores, costs_and_slopes};
-use super::site::{Estimator, SiteClass, SiteState, SiteTask, WITH_SLOPE};
+use super::site::{Estimator, SiteClass, SiteState, SiteTask, WITH_SLOPE, expect_relaxable};
 use super::{Cost, Estimate, Problem};
 use crate::error::Result;
 use crate::tensor::{Parameter, Tensor};
@@ -98,17 +98,15 @@ impl Estimator for DoubleCv {
     }
 
     fn valid_for(&self, class: SiteClass) -> std::result::Result<String, String> {
-        if class.discrete && class.relaxable {
-            return Ok(format!(
-                "discrete, cost differentiable at the draw: {} draws with Taylor expansions",
-                self.draws
-            ));
-        }
-        Err(
+        expect_relaxable(
+            class,
             "double control variates are for discrete sites whose cost can be differentiated by \
-             the draw; use `rloo` or `relax`"
-                .into(),
-        )
+             the draw; use `rloo` or `relax`",
+        )?;
+        Ok(format!(
+            "discrete, cost differentiable at the draw: {} draws with Taylor expansions",
+            self.draws
+        ))
     }
 
     fn time(&self, _: SiteClass) -> f64 {

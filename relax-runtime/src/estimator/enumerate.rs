@@ -1,7 +1,7 @@
 //! The exact gradient at a site of few values: the sum over all of them.
 
 use super::shift::Events;
-use super::site::{Estimator, SiteClass, SiteState, SiteTask};
+use super::site::{Estimator, SiteClass, SiteState, SiteTask, expect_relaxed};
 use super::{Cost, Estimate, Problem};
 use crate::error::{Error, Result};
 use crate::surrogate::VarianceGradient;
@@ -21,7 +21,7 @@ pub const MOST_VALUES: usize = 1 << 20;
 /// If a row has more than [`MOST_VALUES`] values, the cost's own, or shapes that do not fit.
 pub fn enumerate(problem: Problem<'_>, cost: &dyn Cost) -> Result<Estimate> {
     let theta = problem.constant_theta()?;
-    let (relaxation, events) = (problem.relaxation, Events::of(&problem));
+    let (relaxation, events) = (problem.relaxation, Events::of(&problem)?);
     if events.together() > MOST_VALUES {
         return Err(Error::Model(format!(
             "{} choices of {} values each are more than {MOST_VALUES} values together; use \
@@ -115,8 +115,11 @@ impl Estimator for Enumerate {
 
     fn valid_for(&self, class: SiteClass) -> std::result::Result<String, String> {
         let largest = &self.largest.min(MOST_VALUES);
+        expect_relaxed(
+            class,
+            "only discrete sites can be enumerated; use `pathwise`",
+        )?;
         match class.values {
-            0 => Err("only discrete sites can be enumerated; use `pathwise`".into()),
             _ if !class.separate => Err(NOT_SEPARATE.into()),
             values if values <= *largest => Ok(format!("discrete: exact sum over {values} values")),
             _ => Err(format!(
@@ -138,6 +141,10 @@ impl Estimator for Enumerate {
         enumerate(task.problem, cost)
     }
 }
+
+/// Why no sum over values ends.
+pub(super) const ENDLESS: &str = "its values have no last one, so that they cannot be summed over; \
+    use `relax` or `rloo`";
 
 /// Why a sum over values is not valid where rows meet.
 pub(super) const NOT_SEPARATE: &str = "its rows meet outside their plate, so that they cannot be \

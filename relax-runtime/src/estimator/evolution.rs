@@ -1,9 +1,9 @@
 //! Evolution strategies: mirrored Gaussian draws of a continuous choice (Salimans, Ho, Chen, Sidor,
 //! Sutskever 2017).
 
-use super::continuous::drawn;
+use super::law::drawn;
 use super::site::{Estimator, SiteClass, SiteState};
-use super::{ContinuousEstimate, ContinuousProblem, ContinuousTask, Cost, score_function};
+use super::{Cost, LawEstimate, LawProblem, LawTask, score_function};
 use crate::error::{Error, Result};
 use crate::surrogate::VarianceGradient;
 use crate::tensor::Tensor;
@@ -17,10 +17,7 @@ use crate::tensor::Tensor;
 ///
 /// # Errors
 /// The cost's own, shapes that do not fit, or a law whose noise is not symmetric.
-pub fn evolution_strategies(
-    problem: ContinuousProblem<'_>,
-    cost: &dyn Cost,
-) -> Result<ContinuousEstimate> {
+pub fn evolution_strategies(problem: LawProblem<'_>, cost: &dyn Cost) -> Result<LawEstimate> {
     let (b, f) = drawn(problem, cost)?;
     let pairs = 1 + problem.further.len();
     let mut gradients = score_function(problem.law, &b, &f)?;
@@ -49,7 +46,7 @@ pub fn evolution_strategies(
     let share = 1.0 / (2 * pairs) as f32;
     let gradients: Vec<Tensor> = gradients.iter().map(|g| g * share).collect();
     gradients.iter().try_for_each(|g| g.check().map(drop))?;
-    Ok(ContinuousEstimate {
+    Ok(LawEstimate {
         cost: f,
         gradients,
         variance_gradient: VarianceGradient::default(),
@@ -92,10 +89,14 @@ impl Estimator for EvolutionStrategies {
 
     fn valid_for(&self, class: SiteClass) -> std::result::Result<String, String> {
         if class.mirrored {
-            return Ok(format!("Gaussian: {} mirrored pairs of draws", self.pairs));
+            return Ok(format!(
+                "continuous: {} mirrored pairs of draws",
+                self.pairs
+            ));
         }
         Err(
-            "evolution strategies are for Normal sites; use `lax`, or `relax` at discrete ones"
+            "evolution strategies are for continuous sites with mirrored draws, such as Normal ones; \
+             use `lax`, or `relax` at discrete ones"
                 .into(),
         )
     }
@@ -108,12 +109,12 @@ impl Estimator for EvolutionStrategies {
         self.pairs - 1
     }
 
-    fn estimate_continuous(
+    fn estimate_law(
         &self,
-        task: &ContinuousTask<'_>,
+        task: &LawTask<'_>,
         cost: &dyn Cost,
         _: &SiteState,
-    ) -> Result<ContinuousEstimate> {
+    ) -> Result<LawEstimate> {
         evolution_strategies(task.problem, cost)
     }
 }

@@ -2,7 +2,7 @@
 //! Maddison, Mnih, Teh 2017).
 
 use super::problem::{pull, slope};
-use super::site::{Estimator, SiteClass, SiteState, SiteTask, check_temperature};
+use super::site::{Estimator, SiteClass, SiteState, SiteTask, check_temperature, expect_relaxable};
 use super::{Cost, Estimate, Problem};
 use crate::error::Result;
 use crate::surrogate::VarianceGradient;
@@ -81,10 +81,7 @@ impl Estimator for GumbelSoftmax {
 
 /// Where biased estimators are of use: where the cost has a derivative by the draw.
 pub(super) fn relaxable(name: &str, class: SiteClass) -> std::result::Result<String, String> {
-    if class.discrete && class.relaxable {
-        return Ok("discrete, cost differentiable in its relaxation".into());
-    }
-    Err(format!(
-        "{name} is for discrete sites whose cost can be differentiated by the draw; use `relax`"
-    ))
+    let wanted = "is for discrete sites whose cost can be differentiated by the draw; use `relax`";
+    expect_relaxable(class, &format!("{name} {wanted}"))?;
+    Ok("discrete, cost differentiable in its relaxation".into())
 }

@@ -1,8 +1,8 @@
 //! IndeCateR: one choice summed out at a time (De Smet, Sansone, Zuidberg Dos Martires 2023).
 
-use super::enumerate::{NOT_SEPARATE, expected};
+use super::enumerate::{ENDLESS, NOT_SEPARATE, expected};
 use super::shift::Events;
-use super::site::{Estimator, SiteClass, SiteState, SiteTask};
+use super::site::{Estimator, SiteClass, SiteState, SiteTask, expect_relaxed};
 use super::{Cost, Estimate, Problem};
 use crate::error::Result;
 use crate::surrogate::VarianceGradient;
@@ -18,7 +18,7 @@ use crate::surrogate::VarianceGradient;
 /// The cost's own, or shapes that do not fit.
 pub fn indecater(problem: Problem<'_>, cost: &dyn Cost) -> Result<Estimate> {
     let theta = problem.constant_theta()?;
-    let (relaxation, events) = (problem.relaxation, Events::of(&problem));
+    let (relaxation, events) = (problem.relaxation, Events::of(&problem)?);
     let b = relaxation.hard(&relaxation.relaxed(&theta, &problem.noise.u));
     let f = cost.drawn(&b)?;
     let mut gradient = theta.zeros_like();
@@ -66,15 +66,16 @@ impl Estimator for IndeCateR {
     }
 
     fn valid_for(&self, class: SiteClass) -> std::result::Result<String, String> {
-        match (class.discrete, class.separate) {
-            (true, true) => Ok("discrete: each choice summed out, the others as drawn".into()),
-            (true, false) => Err(NOT_SEPARATE.into()),
-            (false, _) => Err("IndeCateR is for discrete sites; use `pathwise`".into()),
+        expect_relaxed(class, "IndeCateR is for discrete sites; use `pathwise`")?;
+        match (class.changes, class.separate) {
+            (usize::MAX, _) => Err(ENDLESS.into()),
+            (_, true) => Ok("discrete: each choice summed out, the others as drawn".into()),
+            (_, false) => Err(NOT_SEPARATE.into()),
         }
     }
 
     fn evaluations(&self, class: SiteClass) -> usize {
-        1 + class.changes
+        class.changes.saturating_add(1)
     }
 
     fn estimate(&self, task: &SiteTask<'_>, cost: &dyn Cost, _: &SiteState) -> Result<Estimate> {

@@ -1,9 +1,9 @@
 //! LAX (Grathwohl, Choi, Wu, Roeder, Duvenaud 2018): continuous choices before a black box.
 
-use super::continuous::drawn;
-use super::site::{Estimator, SiteClass, SiteState};
+use super::law::drawn;
+use super::site::{DrawKind, Estimator, SiteClass, SiteState};
 use super::units::InUnits;
-use super::{ContinuousEstimate, ContinuousProblem, ContinuousTask, Cost, Relax, score_function};
+use super::{Cost, LawEstimate, LawProblem, LawTask, Relax, score_function};
 use crate::error::Result;
 use crate::surrogate::Surrogate;
 use crate::tensor::Tensor;
@@ -17,10 +17,10 @@ use crate::tensor::Tensor;
 /// # Errors
 /// The cost's own, or shapes that do not fit.
 pub fn lax(
-    problem: ContinuousProblem<'_>,
+    problem: LawProblem<'_>,
     cost: &dyn Cost,
     surrogate: &dyn Surrogate,
-) -> Result<ContinuousEstimate> {
+) -> Result<LawEstimate> {
     let (b, f) = drawn(problem, cost)?;
     let theta = problem.theta()?;
     let between = |draw: &Tensor, temperature: &Tensor| cost.relaxed(draw, temperature);
@@ -34,7 +34,7 @@ pub fn lax(
     let twice_mean = 2.0 / count.max(1) as f32;
     let v: Vec<Tensor> = gradients.iter().map(|g| g * twice_mean).collect();
     let (along, weight) = problem.push(&v);
-    Ok(ContinuousEstimate {
+    Ok(LawEstimate {
         cost: f,
         gradients,
         variance_gradient: c.variance_gradient(&along, &weight)?,
@@ -63,18 +63,22 @@ impl Estimator for Lax {
     }
 
     fn valid_for(&self, class: SiteClass) -> std::result::Result<String, String> {
-        if class.discrete {
-            return Err("LAX is for continuous sites; use `relax`".into());
+        match class.draws {
+            DrawKind::Pathwise => Ok("continuous, cost a black box: network on the draw".into()),
+            DrawKind::Opaque => Err(
+                "LAX needs draws that are differentiable in their parameters; use `rloo`".into(),
+            ),
+            DrawKind::Discrete => Err("LAX is for continuous sites; use `rloo`".into()),
+            _ => Err("LAX is for continuous sites; use `relax`".into()),
         }
-        Ok("continuous, cost a black box: network on the draw".into())
     }
 
     fn evaluations(&self, _: SiteClass) -> usize {
         1
     }
 
-    fn continuous_state(&self, task: &ContinuousTask<'_>) -> Result<SiteState> {
-        let ContinuousProblem {
+    fn law_state(&self, task: &LawTask<'_>) -> Result<SiteState> {
+        let LawProblem {
             law,
             noise,
             plates,
@@ -90,12 +94,12 @@ impl Estimator for Lax {
         Ok(SiteState::with_surrogate(Box::new(network)))
     }
 
-    fn estimate_continuous(
+    fn estimate_law(
         &self,
-        task: &ContinuousTask<'_>,
+        task: &LawTask<'_>,
         cost: &dyn Cost,
         state: &SiteState,
-    ) -> Result<ContinuousEstimate> {
+    ) -> Result<LawEstimate> {
         let known = state.unit();
         let unit = known.unwrap_or(1.0);
         let mut estimate = lax(task.problem, &InUnits { cost, unit }, state.surrogate())?;

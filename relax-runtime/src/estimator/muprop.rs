@@ -1,7 +1,7 @@
 //! MuProp (Gu, Levine, Sutskever, Mnih 2016): a first-order Taylor expansion as control variate.
 
 use super::problem::{pull, slope};
-use super::site::{Estimator, SiteClass, SiteState, SiteTask};
+use super::site::{Estimator, SiteClass, SiteState, SiteTask, expect_relaxable};
 use super::{Cost, Estimate, Problem};
 use crate::error::Result;
 use crate::surrogate::VarianceGradient;
@@ -52,13 +52,11 @@ impl Estimator for MuProp {
     }
 
     fn valid_for(&self, class: SiteClass) -> std::result::Result<String, String> {
-        if class.discrete && class.relaxable {
-            return Ok("discrete, cost differentiable at its mean: Taylor expansion there".into());
-        }
-        Err(
-            "MuProp is for discrete sites whose cost can be evaluated at their mean; use `relax`"
-                .into(),
-        )
+        expect_relaxable(
+            class,
+            "MuProp is for discrete sites whose cost can be evaluated at their mean; use `relax`",
+        )?;
+        Ok("discrete, cost differentiable at its mean: Taylor expansion there".into())
     }
 
     fn evaluations(&self, _: SiteClass) -> usize {

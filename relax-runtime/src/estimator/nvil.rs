@@ -1,6 +1,6 @@
 //! NVIL: a network of what came before the choice as baseline (Mnih and Gregor 2014).
 
-use super::site::{Estimator, SiteClass, SiteState, SiteTask};
+use super::site::{Estimator, SiteClass, SiteState, SiteTask, expect_relaxed};
 use super::units::in_units;
 use super::{Cost, Estimate, Problem, Relax};
 use crate::error::Result;
@@ -68,10 +68,8 @@ impl Estimator for Nvil {
     }
 
     fn valid_for(&self, class: SiteClass) -> std::result::Result<String, String> {
-        if class.discrete {
-            return Ok("discrete: score function with a network of what came before".into());
-        }
-        Err("NVIL is for discrete sites; use `reinforce`".into())
+        expect_relaxed(class, "NVIL is for discrete sites; use `reinforce`")?;
+        Ok("discrete: score function with a network of what came before".into())
     }
 
     fn evaluations(&self, _: SiteClass) -> usize {

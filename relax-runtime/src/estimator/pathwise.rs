@@ -1,7 +1,7 @@
 //! The pathwise (reparameterised) estimator: the draw is differentiable in its parameters, so the
 //! reverse pass through the cost is the estimate.
 
-use super::site::{Estimator, SiteClass};
+use super::site::{DrawKind, Estimator, SiteClass};
 
 /// Nothing to estimate: the reverse pass through the draw does it all.
 #[derive(Clone, Copy, Debug)]
@@ -13,12 +13,20 @@ impl Estimator for Pathwise {
     }
 
     fn valid_for(&self, class: SiteClass) -> std::result::Result<String, String> {
-        match (class.discrete, class.differentiable) {
-            (false, true) => Ok("continuous, draw differentiable in its parameters".into()),
-            (true, _) => Err("a discrete draw has no pathwise derivative; use `relax`".into()),
-            (false, false) => Err(
+        match (class.draws, class.differentiable) {
+            (DrawKind::Pathwise, true) => {
+                Ok("continuous, draw differentiable in its parameters".into())
+            }
+            (DrawKind::Pathwise, false) => Err(
                 "its draw is read by host code, which has no derivative; use `reinforce`".into(),
             ),
+            (DrawKind::Opaque, _) => Err(
+                "the distribution's draws have no derivative by its parameters; use `rloo`".into(),
+            ),
+            (DrawKind::Discrete, _) => {
+                Err("a discrete draw has no pathwise derivative; use `rloo`".into())
+            }
+            _ => Err("a discrete draw has no pathwise derivative; use `relax`".into()),
         }
     }
 

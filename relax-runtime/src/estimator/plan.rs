@@ -4,8 +4,8 @@ use std::fmt;
 use std::rc::Rc;
 
 use super::{
-    Arms, Disarm, DisarmTree, DoubleCv, Enumerate, Estimator, IndeCateR, Lax, Pathwise, Relax,
-    Rloo, Rodeo, SiteClass, Vimco,
+    Arms, Disarm, DisarmTree, DoubleCv, DrawKind, Enumerate, Estimator, IndeCateR, Lax, Pathwise,
+    Reinforce, Relax, Rloo, Rodeo, SiteClass, Vimco,
 };
 use crate::error::{Error, Result};
 
@@ -98,9 +98,10 @@ impl Choice {
 
 /// The rule: what the user asked for if it is valid; else, within a declared budget of evaluations,
 /// what a race among the valid ones decides, unless an exact one is affordable; without a budget the
-/// pathwise estimator where the draw is differentiable, RELAX at discrete sites, and LAX at
-/// continuous ones that host code reads; VIMCO instead of these two where the objective is a bound
-/// of several samples.
+/// pathwise estimator where the draw is differentiable, RELAX at discrete sites with a relaxation,
+/// LAX at continuous ones whose draw host code reads, and the score function with a leave-one-out
+/// baseline where a law says nothing but its density; VIMCO instead of these three where the
+/// objective is a bound of several samples.
 ///
 /// # Errors
 /// If what the user asked for is not valid for the class, or nothing is within the budget.
@@ -134,13 +135,17 @@ pub(crate) fn validity(
     estimator.valid_for(class)
 }
 
-/// Without a budget: what needs no further run of a program whose cost is a black box. That is why
-/// small supports are not enumerated here: each site would take runs of its own.
+/// Without a budget: what needs no further run of a program whose cost is a black box, as long as
+/// there is a surrogate to learn from one run. That is why small supports are not enumerated here:
+/// each site would take runs of its own. A score function without a surrogate is another matter: with
+/// four draws its variance × time is about half of that with one and an average of past costs, and
+/// the baseline is that of the row.
 fn defaults() -> Vec<Rc<dyn Estimator>> {
     vec![
         Rc::new(Pathwise),
         Rc::new(Relax::default()),
         Rc::new(Lax::default()),
+        Rc::new(Rloo::default()),
         Rc::new(Vimco::default()),
     ]
 }
@@ -193,7 +198,7 @@ fn within(budget: usize, class: SiteClass) -> Result<Choice> {
     Ok(Choice {
         reason: format!("within {budget}; {}", choice.reason),
         rivals,
-        contenders: match class.discrete && contenders.len() > 1 {
+        contenders: match class.draws.is_discrete() && contenders.len() > 1 {
             true => contenders,
             false => Vec::new(),
         },
@@ -261,19 +266,26 @@ fn contenders(class: SiteClass, budget: usize) -> Result<Vec<Rc<dyn Estimator>>>
     if class.samples > 1 {
         return Ok(vec![Rc::new(Vimco::default())]);
     }
-    if !class.discrete {
+    if class.draws == DrawKind::Pathwise {
         return Ok(vec![Rc::new(Lax::default())]);
+    }
+    if !class.draws.is_relaxed() {
+        return Ok(vec![match budget {
+            0 | 1 => Rc::new(Reinforce::default()) as Rc<dyn Estimator>,
+            _ => Rc::new(Rloo::new(budget.min(16))?),
+        }]);
     }
     let mut all: Vec<Rc<dyn Estimator>> = vec![
         Rc::new(Relax::sum()),
         Rc::new(Relax::free_form()),
         Rc::new(IndeCateR),
     ];
-    match class.coins {
-        true => all.push(Rc::new(Disarm)),
-        false => all.push(Rc::new(DisarmTree)),
+    match class.draws {
+        DrawKind::Coins => all.push(Rc::new(Disarm)),
+        DrawKind::Categories => all.push(Rc::new(DisarmTree)),
+        _ => {}
     }
-    if budget >= 3 && class.coins {
+    if budget >= 3 && class.draws == DrawKind::Coins {
         all.push(Rc::new(Arms::new(budget.min(16))?));
     }
     if budget >= 2 {
@@ -287,34 +299,31 @@ fn contenders(class: SiteClass, budget: usize) -> Result<Vec<Rc<dyn Estimator>>>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::estimator::{by_name, registry};
+    use crate::estimator::{DrawKind, by_name, registry};
 
     /// Contenders of all kinds of sites within a budget.
     fn all(budget: usize) -> Vec<Rc<dyn Estimator>> {
         let coins = SiteClass {
-            discrete: true,
+            draws: DrawKind::Coins,
             relaxable: true,
             differentiable: false,
             mirrored: false,
-            coins: true,
             values: 8,
             changes: 3,
             separate: true,
             samples: 1,
         };
-        let vectors = SiteClass {
-            coins: false,
-            ..coins
-        };
-        let continuous = SiteClass {
-            discrete: false,
-            ..vectors
-        };
+        let of = |draws| SiteClass { draws, ..coins };
+        let (vectors, relaxed) = (of(DrawKind::Categories), of(DrawKind::Relaxed));
+        let (continuous, opaque) = (of(DrawKind::Pathwise), of(DrawKind::Opaque));
+        let unrelaxed = of(DrawKind::Discrete);
         let bound = SiteClass {
             samples: 2,
             ..coins
         };
-        let classes = [coins, vectors, continuous, bound];
+        let classes = [
+            coins, vectors, relaxed, unrelaxed, continuous, opaque, bound,
+        ];
         let found = classes.map(|class| contenders(class, budget).unwrap());
         found.into_iter().flatten().chain(exact(budget)).collect()
     }

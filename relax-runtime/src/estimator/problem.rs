@@ -2,7 +2,7 @@
 
 use std::panic::Location;
 
-use crate::dist::Relaxation;
+use crate::dist::{Form, Relaxation};
 use crate::error::{Error, Result};
 use crate::surrogate::{CostAt, Surroundings, VarianceGradient};
 use crate::tensor::{Shape, Tensor, grad};
@@ -106,16 +106,16 @@ impl<'a> Problem<'a> {
 
     /// An error unless the choices are coins.
     pub(super) fn expect_coins(&self, estimator: &str) -> Result<()> {
-        self.expect_event_rank(0, estimator, "coins")
+        self.expect_form(Form::Coins, estimator, "coins")
     }
 
     /// An error unless the choices are one-hot vectors.
     pub(super) fn expect_categories(&self, estimator: &str) -> Result<()> {
-        self.expect_event_rank(1, estimator, "one-hot vectors")
+        self.expect_form(Form::Categories, estimator, "one-hot vectors")
     }
 
-    fn expect_event_rank(&self, rank: usize, estimator: &str, kind: &str) -> Result<()> {
-        match self.relaxation.event_rank() == rank {
+    fn expect_form(&self, form: Form, estimator: &str, kind: &str) -> Result<()> {
+        match self.relaxation.form() == form {
             true => Ok(()),
             false => Err(Error::Model(format!(
                 "`{estimator}` is for {kind}; use `relax` or `rloo`"
@@ -133,10 +133,9 @@ impl<'a> Problem<'a> {
         }
     }
 
-    /// The means of the events, p or the vector of all categories' p, differentiable in θ.
+    /// The means of the events, differentiable in θ.
     pub(super) fn mean(&self, theta: &Tensor) -> Tensor {
-        self.relaxation
-            .squash(theta, &Tensor::full([], 1.0, &theta.device()))
+        self.relaxation.mean(theta)
     }
 
     /// The draw of the noise u, and those of the further noise.

@@ -1,7 +1,9 @@
 //! REBAR (Tucker, Mnih, Maddison, Lawson, Sohl-Dickstein 2017): RELAX with the relaxed cost alone.
 
 use super::relax::surrogate_at_z;
-use super::site::{Coupling, Estimator, SiteClass, SiteState, SiteTask, check_relaxed_cost};
+use super::site::{
+    Coupling, Estimator, SiteClass, SiteState, SiteTask, check_relaxed_cost, expect_relaxable,
+};
 use super::{Cost, Estimate, Problem, relax};
 use crate::error::Result;
 use crate::surrogate::RelaxedCost;
@@ -42,11 +44,11 @@ impl Estimator for Rebar {
     }
 
     fn valid_for(&self, class: SiteClass) -> std::result::Result<String, String> {
-        if class.discrete && class.relaxable {
-            return Ok("discrete, cost differentiable in its relaxation: relaxed cost".into());
-        }
-        Err("REBAR is for discrete sites whose cost can be evaluated at a relaxed draw; use `relax`"
-            .into())
+        expect_relaxable(
+            class,
+            "REBAR is for discrete sites whose cost can be evaluated at a relaxed draw; use `relax`",
+        )?;
+        Ok("discrete, cost differentiable in its relaxation: relaxed cost".into())
     }
 
     fn evaluations(&self, _: SiteClass) -> usize {

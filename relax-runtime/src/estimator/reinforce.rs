@@ -1,9 +1,9 @@
 //! REINFORCE, the score-function estimator (Williams 1992).
 
-use super::continuous::drawn;
+use super::law::drawn;
 use super::problem::spread;
 use super::site::{Estimator, SiteClass, SiteState, SiteTask};
-use super::{ContinuousEstimate, ContinuousTask, Cost, Estimate, Problem};
+use super::{Cost, Estimate, LawEstimate, LawTask, Problem};
 use crate::dist::Law;
 use crate::error::Result;
 use crate::surrogate::VarianceGradient;
@@ -105,14 +105,14 @@ impl Estimator for Reinforce {
         reinforce(task.problem, cost, 0.0)
     }
 
-    fn estimate_continuous(
+    fn estimate_law(
         &self,
-        task: &ContinuousTask<'_>,
+        task: &LawTask<'_>,
         cost: &dyn Cost,
         _: &SiteState,
-    ) -> Result<ContinuousEstimate> {
+    ) -> Result<LawEstimate> {
         let (b, cost) = drawn(task.problem, cost)?;
-        Ok(ContinuousEstimate {
+        Ok(LawEstimate {
             gradients: score_function(task.problem.law, &b, &cost)?,
             cost,
             variance_gradient: VarianceGradient::default(),

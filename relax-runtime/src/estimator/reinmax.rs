@@ -2,15 +2,16 @@
 
 use super::gumbel_softmax::relaxable;
 use super::problem::slope;
-use super::site::{Estimator, SiteClass, SiteState, SiteTask, check_temperature};
+use super::site::{DrawKind, Estimator, SiteClass, SiteState, SiteTask, check_temperature};
 use super::{Cost, Estimate, Problem};
-use crate::dist::Relaxation;
-use crate::error::Result;
+use crate::dist::Form;
+use crate::error::{Error, Result};
 use crate::surrogate::VarianceGradient;
 use crate::tensor::Tensor;
 
 /// The slope w of the cost at the hard draw, brought to θ as 2 J(π₁) w − ½ J(π₀) w, where π₀ is the
-/// mean, π₁ = ½ (π₀ + b), and J(π) the Jacobian of softmax or σ at the point where its value is π
+/// mean, π₁ = ½ (π₀ + b), and J(π) the Jacobian of σ or softmax at the point where its value is π:
+/// π (1 − π) of coins, diag π − π πᵀ of one-hot vectors
 /// (Liu et al. 2023). Biased, except where the cost is quadratic in each choice.
 ///
 /// Two evaluations: the cost at the draw, and its slope there with later choices relaxed at
@@ -25,8 +26,16 @@ pub fn reinmax(problem: Problem<'_>, cost: &dyn Cost, temperature: f32) -> Resul
     let (_, slope) = slope(cost, &b, temperature)?;
     let mean = problem.mean(&theta);
     let between = (&mean + b) * 0.5;
-    let gradient =
-        jacobian(relaxation, &between, &slope) * 2.0 - jacobian(relaxation, &mean, &slope) * 0.5;
+    let by_coin = |mean: &Tensor, w: &Tensor| mean * (1.0 - mean) * w;
+    let by_vector = |mean: &Tensor, w: &Tensor| mean * (w - (mean * w).sum_keepdim(-1));
+    let gradient = match relaxation.form() {
+        Form::Coins => by_coin(&between, &slope) * 2.0 - by_coin(&mean, &slope) * 0.5,
+        Form::Categories => by_vector(&between, &slope) * 2.0 - by_vector(&mean, &slope) * 0.5,
+        Form::Other => {
+            let problem = "`reinmax` is for coins and one-hot vectors; use `relax` or `rloo`";
+            return Err(Error::Model(problem.into()));
+        }
+    };
     gradient.check()?;
     Ok(Estimate {
         cost: f,
@@ -34,15 +43,6 @@ pub fn reinmax(problem: Problem<'_>, cost: &dyn Cost, temperature: f32) -> Resul
         variance_gradient: VarianceGradient::default(),
         evaluations: 2,
     })
-}
-
-/// π (1 − π) w of coins, (diag π − π πᵀ) w of one-hot vectors.
-fn jacobian(relaxation: &dyn Relaxation, mean: &Tensor, w: &Tensor) -> Tensor {
-    if relaxation.event_rank() == 0 {
-        mean * (1.0 - mean) * w
-    } else {
-        mean * (w - (mean * w).sum_keepdim(-1))
-    }
 }
 
 /// ReinMax; biased.
@@ -68,7 +68,10 @@ impl Estimator for ReinMax {
     }
 
     fn valid_for(&self, class: SiteClass) -> std::result::Result<String, String> {
-        relaxable("ReinMax", class)
+        match class.draws {
+            DrawKind::Coins | DrawKind::Categories => relaxable("ReinMax", class),
+            _ => Err("ReinMax is for coins and one-hot vectors; use `relax` or `rloo`".into()),
+        }
     }
 
     fn evaluations(&self, _: SiteClass) -> usize {

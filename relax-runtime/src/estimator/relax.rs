@@ -5,6 +5,7 @@ use super::problem::{pull, push};
 use super::residual::known_part;
 use super::site::{
     Coupling, Estimator, NETWORK, RELAXED, SiteClass, SiteState, SiteTask, check_relaxed_cost,
+    expect_relaxed,
 };
 use super::units::{in_units, value_in_units};
 use super::{Cost, Estimate, Problem, corrected};
@@ -324,9 +325,7 @@ impl Estimator for Relax {
     }
 
     fn valid_for(&self, class: SiteClass) -> std::result::Result<String, String> {
-        if !class.discrete {
-            return Err("RELAX is for discrete sites".into());
-        }
+        expect_relaxed(class, "RELAX is for discrete sites")?;
         match (self.kind(class), class.relaxable) {
             (SurrogateKind::Sum, true) => Ok("discrete, cost differentiable in its relaxation: \
                 relaxed cost plus network"

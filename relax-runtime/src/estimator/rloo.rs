@@ -1,8 +1,9 @@
 //! REINFORCE with a leave-one-out baseline (Kool, van Hoof, Welling 2019; Salimans and Knowles
 //! 2014).
 
-use super::site::{Estimator, SiteClass, SiteState, SiteTask};
-use super::{Cost, Estimate, Problem};
+use super::law::drawn;
+use super::site::{DrawKind, Estimator, SiteClass, SiteState, SiteTask};
+use super::{Cost, Estimate, LawEstimate, LawProblem, LawTask, Problem, score_function};
 use crate::error::{Error, Result};
 use crate::surrogate::VarianceGradient;
 use crate::tensor::Tensor;
@@ -18,6 +19,41 @@ use crate::tensor::Tensor;
 pub fn rloo(problem: Problem<'_>, cost: &dyn Cost) -> Result<Estimate> {
     problem.constant_theta()?;
     leave_one_out(problem, cost, &problem.draws())
+}
+
+/// As [`rloo`], for any law whose density is differentiable in its parameters.
+///
+/// # Errors
+/// As [`rloo`].
+pub fn rloo_of_law(problem: LawProblem<'_>, cost: &dyn Cost) -> Result<LawEstimate> {
+    let (first, f) = drawn(problem, cost)?;
+    if problem.further.is_empty() {
+        return Err(too_few());
+    }
+    let (mut draws, mut costs) = (vec![first], vec![f]);
+    for noise in problem.further {
+        let b = problem.draw(noise);
+        costs.push(cost.hard(&b)?);
+        draws.push(b);
+    }
+    let mean = mean_of(&costs);
+    let share = 1.0 / (draws.len() - 1) as f32;
+    let mut gradients: Option<Vec<Tensor>> = None;
+    for (b, f) in draws.iter().zip(&costs) {
+        let scores = score_function(problem.law, b, &((f - &mean) * share))?;
+        gradients = Some(match gradients {
+            None => scores,
+            Some(sums) => sums.iter().zip(&scores).map(|(a, b)| a + b).collect(),
+        });
+    }
+    let gradients = gradients.unwrap_or_default();
+    gradients.iter().try_for_each(|g| g.check().map(drop))?;
+    Ok(LawEstimate {
+        cost: costs.swap_remove(0),
+        gradients,
+        variance_gradient: VarianceGradient::default(),
+        evaluations: draws.len(),
+    })
 }
 
 /// 1/(n − 1) Σᵢ (f(bᵢ) − f̄) ∂log p(bᵢ | θ)/∂θ, whatever the joint law of the draws; the first is
@@ -53,14 +89,19 @@ pub(super) fn centred_scores(
     draws: &[Tensor],
     costs: &[Tensor],
 ) -> Result<Tensor> {
-    let zero = costs[0].zeros_like();
-    let mean = costs.iter().fold(zero, |sum, f| sum + f) / costs.len() as f32;
+    let mean = mean_of(costs);
     let mut gradient = problem.theta.zeros_like().detach();
     for (b, f) in draws.iter().zip(costs) {
         let score = problem.relaxation.score(problem.theta, b);
         gradient = gradient + problem.spread(&(f - &mean))? * score;
     }
     Ok(gradient / (draws.len() - 1) as f32)
+}
+
+/// The mean of at least one cost.
+fn mean_of(costs: &[Tensor]) -> Tensor {
+    let zero = costs[0].zeros_like();
+    costs.iter().fold(zero, |sum, f| sum + f) / costs.len() as f32
 }
 
 /// The costs of at least two draws and their slopes there; the first is the one already made.
@@ -124,13 +165,16 @@ impl Estimator for Rloo {
     }
 
     fn valid_for(&self, class: SiteClass) -> std::result::Result<String, String> {
-        if class.discrete {
-            return Ok(format!(
-                "discrete: leave-one-out baseline of {} draws",
-                self.draws
-            ));
-        }
-        Err("RLOO is for discrete sites; use `reinforce`".into())
+        let kind = match class.draws {
+            DrawKind::Pathwise => "continuous",
+            DrawKind::Opaque => "continuous without a derivative of its draws",
+            DrawKind::Discrete => "discrete without a relaxation",
+            _ => "discrete",
+        };
+        Ok(format!(
+            "{kind}: leave-one-out baseline of {} draws",
+            self.draws
+        ))
     }
 
     fn evaluations(&self, _: SiteClass) -> usize {
@@ -143,5 +187,14 @@ impl Estimator for Rloo {
 
     fn estimate(&self, task: &SiteTask<'_>, cost: &dyn Cost, _: &SiteState) -> Result<Estimate> {
         rloo(task.problem, cost)
+    }
+
+    fn estimate_law(
+        &self,
+        task: &LawTask<'_>,
+        cost: &dyn Cost,
+        _: &SiteState,
+    ) -> Result<LawEstimate> {
+        rloo_of_law(task.problem, cost)
     }
 }

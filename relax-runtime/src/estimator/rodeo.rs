@@ -2,7 +2,7 @@
 
 use super::relax::twice_mean;
 use super::rloo::{at_least_two, centred_scores, costs_and_slopes};
-use super::site::{Estimator, SiteClass, SiteState, SiteTask, WITH_SLOPE};
+use super::site::{DrawKind, Estimator, SiteClass, SiteState, SiteTask, WITH_SLOPE};
 use super::stein::SteinNetwork;
 use super::{Cost, Estimate, Problem};
 use crate::error::{Error, Result};
@@ -194,7 +194,7 @@ impl Estimator for Rodeo {
     }
 
     fn valid_for(&self, class: SiteClass) -> std::result::Result<String, String> {
-        if class.coins && class.relaxable {
+        if class.draws == DrawKind::Coins && class.relaxable {
             return Ok(format!(
                 "coins, cost differentiable at the draw: {} draws with Stein control variates",
                 self.draws

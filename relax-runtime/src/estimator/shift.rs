@@ -1,29 +1,36 @@
 //! Other values of a draw, reached by counting on from it.
 
 use super::Problem;
-use crate::error::Result;
+use super::enumerate::ENDLESS;
+use crate::dist::Relaxation;
+use crate::error::{Error, Result};
 use crate::tensor::{Shape, Tensor};
 
 /// The events of one row, and the values that each of them has.
-pub(super) struct Events {
+pub(super) struct Events<'a> {
     pub(super) values: usize,
     pub(super) count: usize,
     shape: Vec<usize>,
-    one_hot: bool,
+    relaxation: &'a dyn Relaxation,
 }
 
-impl Events {
-    pub(super) fn of(problem: &Problem<'_>) -> Self {
+impl<'a> Events<'a> {
+    /// # Errors
+    /// If their values have no last one.
+    pub(super) fn of(problem: &Problem<'a>) -> Result<Self> {
         let row = &problem.theta.shape()[problem.plates..];
-        let one_hot = problem.relaxation.event_rank() == 1;
-        let (values, count) = problem.relaxation.values_and_events(row);
-        let shape = row[..row.len() - usize::from(one_hot)].to_vec();
-        Self {
+        let relaxation = problem.relaxation;
+        let (values, count) = relaxation.values_and_events(row);
+        if values == usize::MAX {
+            return Err(Error::Model(ENDLESS.into()));
+        }
+        let shape = row[..row.len() - relaxation.event_rank()].to_vec();
+        Ok(Self {
             values,
             count,
             shape,
-            one_hot,
-        }
+            relaxation,
+        })
     }
 
     /// How many values the events of a row have together, `usize::MAX` where there are more.
@@ -35,20 +42,7 @@ impl Events {
     /// The draw with event e moved on by `by[e]` values, back to the first after the last.
     pub(super) fn shifted(&self, b: &Tensor, by: &[usize]) -> Result<Tensor> {
         let by = self.tensor(by.iter().map(|&by| by as f32).collect(), b)?;
-        let values = self.values as f32;
-        let index = if self.one_hot {
-            b.argmax(-1)
-        } else {
-            b.clone()
-        };
-        let moved = index + by;
-        let index = &moved - moved.ge(values) * values;
-        let draw = if self.one_hot {
-            index.one_hot(self.values)
-        } else {
-            index
-        };
-        Ok(draw.check()?.clone())
+        Ok(self.relaxation.shifted(b, &by).check()?.clone())
     }
 
     /// A number an event as a tensor that broadcasts against numbers of all rows' events.
@@ -58,10 +52,6 @@ impl Events {
 
     /// A number an event, shaped to multiply tensors of θ's shape.
     pub(super) fn spread(&self, numbers: &Tensor) -> Tensor {
-        if self.one_hot {
-            numbers.unsqueeze(-1)
-        } else {
-            numbers.clone()
-        }
+        self.relaxation.over_event(numbers)
     }
 }

@@ -5,7 +5,8 @@ use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ContinuousEstimate, ContinuousTask, Cost, Estimate, MovingAverage, Problem};
+use super::{Cost, Estimate, LawEstimate, LawTask, MovingAverage, Problem};
+use crate::dist::{Draws, Form};
 use crate::error::{Error, Result};
 use crate::optim::{Adam, Optimizer};
 use crate::random::{Key, Stream};
@@ -22,24 +23,75 @@ pub enum Coupling {
     Independent,
 }
 
+/// What the draws of a site are: [`Draws`], to be compared and kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DrawKind {
+    /// Continuous, differentiable in the law's parameters.
+    Pathwise,
+    /// Continuous without a derivative.
+    Opaque,
+    /// Discrete without a relaxation.
+    Discrete,
+    /// Discrete with a relaxation of its own.
+    Relaxed,
+    /// Coins, each 0 or 1: [`Form::Coins`].
+    Coins,
+    /// One-hot vectors or indices of them: [`Form::Categories`].
+    Categories,
+}
+
+impl DrawKind {
+    /// That of a law.
+    pub fn of(draws: Draws<'_>) -> Self {
+        match draws {
+            Draws::Pathwise => Self::Pathwise,
+            Draws::Opaque => Self::Opaque,
+            Draws::Discrete(None) => Self::Discrete,
+            Draws::Discrete(Some(relaxation)) => match relaxation.form() {
+                Form::Coins => Self::Coins,
+                Form::Categories => Self::Categories,
+                Form::Other => Self::Relaxed,
+            },
+        }
+    }
+
+    /// Whether values are discrete.
+    pub fn is_discrete(self) -> bool {
+        !matches!(self, Self::Pathwise | Self::Opaque)
+    }
+
+    /// Whether values are discrete and have a relaxation.
+    pub fn is_relaxed(self) -> bool {
+        self.is_discrete() && self != Self::Discrete
+    }
+
+    /// What both are.
+    fn meet(self, other: Self) -> Self {
+        match (self.is_discrete(), self.is_relaxed() && other.is_relaxed()) {
+            _ if self == other => self,
+            (true, true) => Self::Relaxed,
+            (true, false) => Self::Discrete,
+            (false, _) => Self::Opaque,
+        }
+    }
+}
+
 /// What kind of random choice a site is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SiteClass {
-    /// Whether its values are discrete.
-    pub discrete: bool,
+    /// What its draws are.
+    pub draws: DrawKind,
     /// Whether the cost can be evaluated at a relaxed draw of it, and differentiated row by row.
     pub relaxable: bool,
     /// Whether its draw is differentiable in its parameters, and nothing reads it on the host.
     pub differentiable: bool,
-    /// Whether it is Gaussian: its draws come in mirrored pairs.
+    /// Whether its draws come in mirrored pairs, as those of a Gaussian do.
     pub mirrored: bool,
-    /// Whether it is a block of coins, each 0 or 1.
-    pub coins: bool,
     /// How many values its events have together, in one row of its plates; 0 where it is
-    /// continuous, `usize::MAX` where there are too many to count.
+    /// continuous, `usize::MAX` where there are too many to count or no relaxation lists them.
     pub values: usize,
     /// How many draws of one row differ from a given one in a single event: D (K − 1) for D events
-    /// of K values, 0 where it is continuous.
+    /// of K values, 0 where it is continuous, `usize::MAX` where they cannot be counted.
     pub changes: usize,
     /// Whether the cost of each row of its plates depends on that row's draw alone.
     pub separate: bool,
@@ -53,11 +105,10 @@ impl SiteClass {
     #[must_use]
     pub fn meet(self, other: Self) -> Self {
         Self {
-            discrete: self.discrete,
+            draws: self.draws.meet(other.draws),
             relaxable: self.relaxable && other.relaxable,
             differentiable: self.differentiable && other.differentiable,
             mirrored: self.mirrored && other.mirrored,
-            coins: self.coins && other.coins,
             values: self.values.max(other.values),
             changes: self.changes.max(other.changes),
             separate: self.separate && other.separate,
@@ -66,8 +117,8 @@ impl SiteClass {
     }
 }
 
-/// The work at one site in one step: a [`Problem`], or at continuous sites a
-/// [`ContinuousProblem`](super::ContinuousProblem).
+/// The work at one site in one step: a [`Problem`] where the site has a relaxation, elsewhere a
+/// [`LawProblem`](super::LawProblem).
 #[derive(Clone, Copy)]
 pub struct SiteTask<'a, P = Problem<'a>> {
     /// Full name of the site.
@@ -179,11 +230,11 @@ pub trait Estimator: Debug {
         Ok(SiteState::new())
     }
 
-    /// As [`state`](Self::state), at a continuous site.
+    /// As [`state`](Self::state), at a site without a relaxation.
     ///
     /// # Errors
     /// If a device cannot hold it.
-    fn continuous_state(&self, _task: &ContinuousTask<'_>) -> Result<SiteState> {
+    fn law_state(&self, _task: &LawTask<'_>) -> Result<SiteState> {
         Ok(SiteState::new())
     }
 
@@ -201,30 +252,30 @@ pub trait Estimator: Debug {
         Ok(None)
     }
 
-    /// One estimate at a discrete site.
+    /// One estimate at a discrete site with a relaxation.
     ///
     /// # Errors
-    /// The cost's own, or if the estimator is for continuous sites.
+    /// The cost's own, or if the estimator is for other sites.
     fn estimate(
         &self,
         task: &SiteTask<'_>,
         _cost: &dyn Cost,
         _state: &SiteState,
     ) -> Result<Estimate> {
-        Err(not_for(self.name(), task.name, "discrete"))
+        Err(not_for(self.name(), task.name, "with a relaxation"))
     }
 
-    /// One estimate at a continuous site.
+    /// One estimate at a site without a relaxation: a continuous one, or a discrete one.
     ///
     /// # Errors
-    /// The cost's own, or if the estimator is for discrete sites.
-    fn estimate_continuous(
+    /// The cost's own, or if the estimator is for other sites.
+    fn estimate_law(
         &self,
-        task: &ContinuousTask<'_>,
+        task: &LawTask<'_>,
         _cost: &dyn Cost,
         _state: &SiteState,
-    ) -> Result<ContinuousEstimate> {
-        Err(not_for(self.name(), task.name, "continuous"))
+    ) -> Result<LawEstimate> {
+        Err(not_for(self.name(), task.name, "without a relaxation"))
     }
 }
 
@@ -238,8 +289,28 @@ pub(super) const NETWORK: f64 = 1.5;
 
 fn not_for(estimator: &str, site: &str, kind: &str) -> Error {
     Error::Autodiff(format!(
-        "`{estimator}` has no estimate at the {kind} site `{site}`"
+        "`{estimator}` has no estimate at the site `{site}`, which is one {kind}"
     ))
+}
+
+/// Why an estimator of relaxed choices is not valid for a class, if it is not.
+pub(super) fn expect_relaxed(class: SiteClass, problem: &str) -> std::result::Result<(), String> {
+    match class.draws {
+        DrawKind::Discrete => {
+            Err("the distribution has no relaxation; use `rloo`, or `reinforce`".into())
+        }
+        draws if draws.is_relaxed() => Ok(()),
+        _ => Err(problem.into()),
+    }
+}
+
+/// The same of estimators that evaluate the cost between the values of the support.
+pub(super) fn expect_relaxable(class: SiteClass, problem: &str) -> std::result::Result<(), String> {
+    expect_relaxed(class, problem)?;
+    match class.relaxable {
+        true => Ok(()),
+        false => Err(problem.into()),
+    }
 }
 
 /// An error unless a temperature is a positive number.

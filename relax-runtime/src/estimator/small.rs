@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 
 use super::residual::Residual;
 use super::{Cost, Estimate, Problem, SiteState};
-use crate::dist::{Drawn, PlainRelaxation};
+use crate::dist::{Drawn, PlainRelaxation, plain};
 use crate::error::Result;
 use crate::surrogate::{FreeForm, VarianceGradient, cut};
 use crate::tensor::Tensor;
@@ -55,13 +55,10 @@ impl<'a> Small<'a> {
         let coupled = noise.v.is_none() && noise.u.shape() == theta.shape();
         coupled.then_some(Self {
             problem,
-            relaxation: relaxation.plain()?,
+            relaxation: plain(relaxation.form())?,
             network,
             rows,
-            width: match relaxation.event_rank() {
-                0 => 1,
-                _ => *theta.shape().last()?,
-            },
+            width: relaxation.width(&theta.shape()),
         })
     }
 
@@ -146,7 +143,7 @@ impl<'a> Small<'a> {
 #[cfg(test)]
 mod tests {
     use super::super::free_form::of_tensors;
-    use super::super::{Estimator, Noise, Relax, SiteClass, SiteTask, black_box};
+    use super::super::{DrawKind, Estimator, Noise, Relax, SiteClass, SiteTask, black_box};
     use super::*;
     use crate::dist::{BernoulliRelaxation, CategoricalRelaxation, Relaxation};
     use crate::nn::Activation;
@@ -154,11 +151,10 @@ mod tests {
     use crate::tensor::{Device, Shape};
 
     const CLASS: SiteClass = SiteClass {
-        discrete: true,
+        draws: DrawKind::Categories,
         relaxable: false,
         differentiable: false,
         mirrored: false,
-        coins: false,
         values: 8,
         changes: 3,
         separate: true,

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::estimator::{Cost, value_and_slope};
 use crate::model::ParamStore;
 use crate::random::Key;
-use crate::tensor::Tensor;
+use crate::tensor::{Tensor, grad};
 
 /// The site that is being worked on.
 pub(super) struct Work<'a> {
@@ -125,14 +125,23 @@ impl Cost for CostToGo<'_> {
     }
 
     fn with_slope(&self, b: &Tensor) -> Result<(Tensor, Tensor)> {
-        value_and_slope(&|draw: &Tensor| Ok(self.replace(draw.clone(), None)?.1), b)
+        let law = &self.work.latent.law;
+        value_and_slope(
+            &|draw: &Tensor| Ok(self.replace(law.value_at(draw), None)?.1),
+            b,
+        )
     }
 
     /// From the draw's own evaluation where its graph is there for it, else from one more.
     fn drawn_with_slope(&self, b: &Tensor) -> Result<(Tensor, Tensor)> {
         let known = self.work.slopes.and_then(|s| s.at(self.work.place));
         match known {
-            Some(slope) => Ok((self.drawn(b)?, slope.clone())),
+            // By the value, as the graph has it; estimators ask for it by the vertex.
+            Some(slope) => {
+                let (vertex, law) = (b.leaf(), &self.work.latent.law);
+                let by_vertex = grad(&[(&law.value_at(&vertex), Some(slope))], &[&vertex])?;
+                Ok((self.drawn(b)?, by_vertex[0].clone()))
+            }
             None => {
                 self.repeated.set(self.repeated.get() + 1);
                 self.with_slope(b)
@@ -141,7 +150,8 @@ impl Cost for CostToGo<'_> {
     }
 
     fn relaxed(&self, draw: &Tensor, temperature: &Tensor) -> Result<Tensor> {
-        let (relaxed, cost) = self.replace(draw.clone(), Some(temperature.clone()))?;
+        let value = self.work.latent.law.value_at(draw);
+        let (relaxed, cost) = self.replace(value, Some(temperature.clone()))?;
         if relaxed.reads.contains(self.work.place) {
             return Err(Error::Model(
                 "host code read the relaxed draw, on a path that the hard draw did not take; use \

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use rustc_hash::FxHashMap;
 
 use super::pass::{Latent, Mode, Pass};
-use crate::dist::{Law, PerParameter, Value, draw_shape};
+use crate::dist::{Draws, Law, MeanField, PerParameter, Value, draw_shape};
 use crate::error::{Error, Result};
 use crate::model::{Context, Interpreter, Message, ParamStore, Program, Trace};
 use crate::random::Key;
@@ -80,9 +80,10 @@ impl Draw {
             ));
         }
         let always = *message.influence == SiteSet::EMPTY;
-        let parameters = guide_parameters(params, message.name, &*stated, always)?;
+        let guide = stated.mean_field();
+        let parameters = guide_parameters(params, message.full_name, &guide, always)?;
         let unconstrained: PerParameter<Tensor> = parameters.iter().map(Parameter::get).collect();
-        Ok(stated.guide(&unconstrained))
+        guide.law(&unconstrained)
     }
 
     /// Noise and draw of the choice at `place`.
@@ -90,13 +91,14 @@ impl Draw {
         &self,
         message: &Message<'_>,
         law: &dyn Law,
+        sources: &Sources,
         place: usize,
     ) -> Result<(Tensor, Tensor)> {
         let fresh = || law.noise(&mut message.key.stream(message.name));
         match &self.mode {
             Mode::Draw | Mode::DrawLeaves => {
                 let noise = fresh()?;
-                let value = law.draw(&noise);
+                let value = drawn(law, sources, &noise)?;
                 let leaf = matches!(self.mode, Mode::DrawLeaves)
                     && law.relaxation().is_some()
                     && law.takes_relaxed_values();
@@ -115,8 +117,7 @@ impl Draw {
                 let here = hard.latents.get(place).filter(same);
                 let before = here.or_else(|| hard.latents.iter().find(same));
                 let moved = place > *site
-                    && (message.influence.contains(*site)
-                        || Sources::of(law).sites.contains(*site));
+                    && (message.influence.contains(*site) || sources.sites.contains(*site));
                 if let (false, Some(latent)) = (moved, before) {
                     return Ok((latent.noise.clone(), latent.value.clone()));
                 }
@@ -125,9 +126,9 @@ impl Draw {
                 let value = match (law.relaxation(), temperature) {
                     (Some(relaxation), Some(temperature)) if law.takes_relaxed_values() => {
                         let z = relaxation.relaxed(&law.parameters()[0], &noise);
-                        relaxation.squash(&z, temperature)
+                        law.value_at(&relaxation.squash(&z, temperature))
                     }
-                    _ => law.draw(&noise),
+                    _ => drawn(law, sources, &noise)?,
                 };
                 Ok((noise, value))
             }
@@ -140,6 +141,30 @@ impl Draw {
     }
 }
 
+/// The draw that belongs to the noise: of a law without pathwise draws a constant that comes from all
+/// sites that its parameters come from, whatever the law has computed it with.
+///
+/// # Errors
+/// If the law says that its draws are pathwise, but this one has no derivative.
+fn drawn(law: &dyn Law, sources: &Sources, noise: &Tensor) -> Result<Tensor> {
+    let value = law.draw(noise);
+    if let Draws::Pathwise = law.draws() {
+        let learned = || law.parameters().iter().any(Tensor::is_tracked);
+        if value.is_tracked() || value.check().is_err() || !learned() {
+            return Ok(value);
+        }
+        return Err(Error::Model(format!(
+            "{} says that its draws are pathwise, but a draw has no derivative by its parameters; a \
+             law computes such draws with tensor operations, or says `Draws::Opaque`",
+            law.name()
+        )));
+    }
+    if value.is_tracked() || value.sites() != sources.sites {
+        return Ok(value.detach().drawn_with(&law.parameters()));
+    }
+    Ok(value)
+}
+
 /// The parameters of a site's automatic guide, with first values where they are not there yet;
 /// `always` says that every run comes by the site.
 ///
@@ -148,16 +173,17 @@ impl Draw {
 pub(super) fn guide_parameters(
     params: &ParamStore,
     site: &str,
-    law: &dyn Law,
+    guide: &MeanField<'_>,
     always: bool,
 ) -> Result<PerParameter<Parameter>> {
     let mut found = PerParameter::new();
-    for (part, shape) in law.guide_shapes()? {
-        let name = [site, ".", part].concat();
+    for part in guide.parts() {
+        let name = [site, ".", part.name()].concat();
         let parameter = match params.settled(&name) {
             Some(parameter) => parameter,
-            None => params.create(&name, &first_value(law, part)?, always)?,
+            None => params.create(&name, &part.first_value()?, always)?,
         };
+        let shape = part.shape();
         if parameter.shape() != shape {
             return Err(Error::Model(format!(
                 "the automatic guide's parameter `{name}` has shape {}, but the site now needs \
@@ -168,18 +194,6 @@ pub(super) fn guide_parameters(
         found.push(parameter);
     }
     Ok(found)
-}
-
-/// What a part of a law's automatic guide starts from.
-fn first_value(law: &dyn Law, part: &str) -> Result<Tensor> {
-    let mut parts = law.guide_parameters()?.into_iter();
-    let found = parts.find(|(name, _)| *name == part);
-    found.map(|(_, first)| first).ok_or_else(|| {
-        Error::Model(format!(
-            "`{}` tells the shape of its automatic guide's `{part}`, but no first value",
-            law.name()
-        ))
-    })
 }
 
 /// Whether noise for one law is noise for another.
@@ -216,10 +230,11 @@ impl Interpreter for Draw {
         }
         let place = self.latents.borrow().len();
         let law = self.law(message)?;
-        let (noise, value) = self.choose(message, &*law, place)?;
+        let sources = Sources::of(&*law);
+        let (noise, value) = self.choose(message, &*law, &sources, place)?;
         message.value = Some(Value::Tensor(value.check()?.clone()));
         message.origin = Some(place);
-        let Sources { mut sites, severed } = Sources::of(&*law);
+        let Sources { mut sites, severed } = sources;
         sites.add(message.influence);
         self.latents.borrow_mut().push(Latent {
             name: message.full_name.clone(),
@@ -246,9 +261,9 @@ impl Interpreter for Draw {
 
 /// Checks that a guide's draw is of the kind and shape of the model's own.
 fn check_fit(law: &dyn Law, guide: &dyn Law, value: &Tensor) -> Result<()> {
-    let kind = |law: &dyn Law| match law.relaxation() {
-        Some(_) => "discrete",
-        None => "continuous",
+    let kind = |law: &dyn Law| match law.draws().are_discrete() {
+        true => "discrete",
+        false => "continuous",
     };
     if kind(law) != kind(guide) {
         return Err(Error::Model(format!(
@@ -379,14 +394,14 @@ pub(super) fn replaced(mode: &Mode) -> Option<Vec<Latent>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dist::{Bernoulli, Distribution};
+    use crate::dist::{Bernoulli, Distribution, Part};
     use crate::infer::{ExpectedCost, Trainer};
     use crate::model::Site;
     use crate::plumbing::model;
     use crate::random::Stream;
-    use crate::tensor::{Device, Shape};
+    use crate::tensor::Device;
 
-    /// A law that names more parts of its guide than it has first values for.
+    /// A law that takes its draws for pathwise, which are coins.
     #[derive(Debug)]
     struct Careless(Rc<dyn Law>);
 
@@ -398,7 +413,10 @@ mod tests {
             self.0.parameters()
         }
         fn with_parameters(&self, parameters: &[Tensor]) -> Rc<dyn Law> {
-            self.0.with_parameters(parameters)
+            Rc::new(Self(self.0.with_parameters(parameters)))
+        }
+        fn draws(&self) -> Draws<'_> {
+            Draws::Pathwise
         }
         fn log_density(&self, value: &Tensor) -> Tensor {
             self.0.log_density(value)
@@ -409,16 +427,8 @@ mod tests {
         fn draw(&self, noise: &Tensor) -> Tensor {
             self.0.draw(noise)
         }
-        fn guide_parameters(&self) -> Result<Vec<(&'static str, Tensor)>> {
-            self.0.guide_parameters()
-        }
-        fn guide_shapes(&self) -> Result<PerParameter<(&'static str, Shape)>> {
-            let mut shapes = self.0.guide_shapes()?;
-            shapes.push(("more", Shape::from([])));
-            Ok(shapes)
-        }
-        fn guide(&self, unconstrained: &[Tensor]) -> Rc<dyn Law> {
-            self.0.guide(unconstrained)
+        fn mean_field(&self) -> MeanField<'_> {
+            self.0.mean_field()
         }
         fn mean(&self) -> Tensor {
             self.0.mean()
@@ -426,10 +436,23 @@ mod tests {
     }
 
     #[test]
-    fn parts_of_a_guide_without_first_values_are_an_error() -> Result<()> {
-        let law = Careless(Bernoulli::probs(Tensor::scalar(0.5))?.law()?);
-        let error = guide_parameters(&ParamStore::default(), "x", &law, true).unwrap_err();
-        assert!(error.to_string().contains("more"), "{error}");
+    fn draws_without_the_derivative_that_is_claimed_are_an_error() -> Result<()> {
+        let law = |logits: Tensor| Ok::<_, Error>(Careless(Bernoulli::logits(logits)?.law()?));
+        let constant = law(Tensor::scalar(0.5))?;
+        let noise = constant.noise(&mut Key::new(1).stream("x"))?;
+        drawn(&constant, &Sources::default(), &noise)?;
+        let tracked = law(Tensor::scalar(0.5).leaf())?;
+        let error = drawn(&tracked, &Sources::default(), &noise).unwrap_err();
+        assert!(error.to_string().contains("Draws::Opaque"), "{error}");
+        Ok(())
+    }
+
+    #[test]
+    fn first_values_of_another_shape_are_an_error() -> Result<()> {
+        let part = Part::starting("x", &Tensor::zeros([2], &Device::cpu()), |x| x.sum_all());
+        let guide = MeanField::new([part], |free| Bernoulli::logits(&free[0])?.law());
+        let error = guide_parameters(&ParamStore::default(), "x", &guide, true).unwrap_err();
+        assert!(error.to_string().contains("first value"), "{error}");
         Ok(())
     }
 

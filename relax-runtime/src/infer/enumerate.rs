@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::fmt;
 
-use crate::dist::Law;
+use crate::dist::{Draws, Law};
 use crate::error::{Error, Result};
 use crate::estimator::MOST_VALUES;
 use crate::random::{Key, Stream};
@@ -100,20 +100,27 @@ impl Odometer {
     /// The value that the current combination has for the next choice, in so many plates.
     pub(super) fn choose(&self, law: &dyn Law, plates: usize) -> Result<Tensor> {
         let parameter = law.parameters().remove(0);
-        let Some(relaxation) = law.relaxation() else {
-            return Err(self.refuse(
-                Refusal::Other(format!("{} is continuous", law.name())),
-                "only programs whose random choices are all discrete can be enumerated",
-            ));
-        };
         let shape = parameter.check()?.shape();
-        let categories = if relaxation.event_rank() == 1 {
-            shape[shape.rank() - 1]
-        } else {
-            1
+        let refuse = |what: &str| {
+            Err(self.refuse(
+                Refusal::Other(format!("{} {what}", law.name())),
+                "only programs whose random choices are all discrete can be enumerated",
+            ))
         };
-        let vertices = relaxation.vertices(categories);
-        let events = shape.numel() / vertices[0].len();
+        let relaxation = match law.draws() {
+            Draws::Discrete(Some(relaxation)) => relaxation,
+            Draws::Discrete(None) => return refuse("has no relaxation to list its values"),
+            Draws::Pathwise | Draws::Opaque => return refuse("is continuous"),
+        };
+        let width = relaxation.width(&shape);
+        let Some(values) = relaxation.values(width) else {
+            return refuse("has values without a last one");
+        };
+        if values > self.largest {
+            return Err(self.too_many());
+        }
+        let vertices = relaxation.vertices(width);
+        let events = shape.numel() / width.max(1);
         let rows = match self.in_step {
             true => shape[..plates.min(shape.rank())].iter().product(),
             false => 1,

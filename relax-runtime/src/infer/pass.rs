@@ -6,9 +6,9 @@ use std::rc::Rc;
 use super::bound::Samples;
 use super::enumerate::Odometer;
 use super::site_estimate::{SiteEstimate, joined};
-use crate::dist::{Law, Number, Relaxation, draw_shape};
+use crate::dist::{Draws, Law, Number, Relaxation, draw_shape};
 use crate::error::{Error, Result};
-use crate::estimator::SiteClass;
+use crate::estimator::{DrawKind, SiteClass};
 use crate::model::{Kind, Plate, Weight};
 use crate::tensor::{Shape, SiteSet, Tensor};
 
@@ -47,7 +47,11 @@ impl Latent {
 
     /// Whether it keeps what it depends on from being relaxed.
     pub(super) fn is_hard(&self, read: bool) -> bool {
-        self.law.relaxation().is_some() && (read || !self.law.takes_relaxed_values())
+        match self.law.draws() {
+            Draws::Pathwise => false,
+            Draws::Opaque | Draws::Discrete(None) => true,
+            Draws::Discrete(Some(_)) => read || !self.law.takes_relaxed_values(),
+        }
     }
 
     /// Brings a term with rows of its own plates to the rows of the choice's plates: axes that both
@@ -274,21 +278,24 @@ impl Pass {
             separate,
         } = outside;
         let latent = &self.latents[place];
-        let relaxation = latent.law.relaxation();
-        let discrete = relaxation.is_some();
+        let law = latent.law.draws();
+        let draws = DrawKind::of(law);
         let read = self.reads.contains(place);
-        let (values, changes) = relaxation.map_or((0, 0), |r| values_a_row(r, latent));
+        let (values, changes) = match law {
+            Draws::Pathwise | Draws::Opaque => (0, 0),
+            Draws::Discrete(None) => (usize::MAX, usize::MAX),
+            Draws::Discrete(Some(relaxation)) => values_a_row(relaxation, latent),
+        };
         SiteClass {
-            discrete,
+            draws,
             relaxable: separate
-                && discrete
+                && draws.is_relaxed()
                 && latent.law.takes_relaxed_values()
                 && !read
                 && !severed
                 && !blocked,
-            differentiable: !discrete && !read && !severed,
+            differentiable: draws == DrawKind::Pathwise && !read && !severed,
             mirrored: latent.law.mirrored(&latent.noise).is_some(),
-            coins: relaxation.is_some_and(|relaxation| relaxation.event_rank() == 0),
             values,
             changes,
             separate,
@@ -385,5 +392,9 @@ fn values_a_row(relaxation: &dyn Relaxation, latent: &Latent) -> (usize, usize) 
     let (values, events) =
         relaxation.values_and_events(&shape[latent.plates.len().min(shape.rank())..]);
     let together = u32::try_from(events).map_or(usize::MAX, |n| values.saturating_pow(n));
-    (together, events * values.saturating_sub(1))
+    let changes = match values {
+        usize::MAX => values,
+        _ => events.saturating_mul(values.saturating_sub(1)),
+    };
+    (together, changes)
 }

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use super::objective::Objective;
 use super::pass::{Latent, Mode, Pass};
-use crate::dist::{Law, Number, Value, draw_shape};
+use crate::dist::{Law, Number, Value, draw_shape, holds_indices};
 use crate::error::{Error, Result};
 use crate::model::{Kind as SiteKind, ParamStore, unknown_site};
 use crate::random::Key;
+use crate::tensor::Tensor;
 
 /// Draws from a guide, with their importance weights under the model.
 #[derive(Clone, Debug)]
@@ -24,19 +25,10 @@ struct Site {
     mean_sum: Vec<f64>,
     /// Sum over draws of the probabilities of the values, where the site is one discrete choice.
     marginal_sum: Vec<f64>,
-    kind: Kind,
-}
-
-/// What the values of a site are.
-#[derive(Clone, Copy, Debug, Default)]
-enum Kind {
-    /// Numbers, or coins.
-    #[default]
-    Numbers,
-    /// Indices of so many categories.
-    Indices(usize),
-    /// One-hot vectors.
-    OneHot,
+    /// Those values.
+    values: Vec<Vec<f64>>,
+    /// How many categories its values are indices of, where they are that.
+    categories: Option<usize>,
 }
 
 /// Bounds on ln p(x), all lower bounds in expectation, and how good the guide is as a proposal.
@@ -89,7 +81,7 @@ impl Posterior {
                     .iter_mut()
                     .zip(mean)
                     .for_each(|(sum, x)| *sum += f64::from(x));
-                site.kind = Kind::of(latent);
+                site.categories = categories(latent);
                 site.add_marginal(&*latent.law)?;
             }
             posterior.log_weights.push(log_weights(&pass)?);
@@ -126,7 +118,7 @@ impl Posterior {
     /// If no site has the name.
     pub fn index_means(&self, site: &str) -> Result<Vec<f64>> {
         let means = self.means(site)?;
-        let Kind::Indices(categories) = self.site(site)?.kind else {
+        let Some(categories) = self.site(site)?.categories else {
             return Ok(means);
         };
         let index = |probs: &[f64]| probs.iter().enumerate().map(|(k, p)| k as f64 * p).sum();
@@ -153,19 +145,9 @@ impl Posterior {
             return Err(Error::Model(format!("site `{site}` {problem}")));
         }
         let share = 1.0 / found.draws.len() as f64;
-        let values = found.marginal_sum.len();
-        let value = |place: usize| match found.kind {
-            Kind::OneHot => {
-                let mut vertex = vec![0.0; values];
-                vertex[place] = 1.0;
-                vertex
-            }
-            _ => vec![place as f64],
-        };
-        let sums = found.marginal_sum.iter().enumerate();
-        Ok(sums
-            .map(|(place, sum)| (value(place), sum * share))
-            .collect())
+        let values = found.values.iter().cloned();
+        let sums = found.marginal_sum.iter();
+        Ok(values.zip(sums.map(|sum| sum * share)).collect())
     }
 
     /// The draws of a site.
@@ -201,41 +183,34 @@ impl Posterior {
     }
 }
 
-impl Kind {
-    fn of(latent: &Latent) -> Self {
-        match (latent.law.relaxation(), categories(latent)) {
-            (_, Some(categories)) => Self::Indices(categories),
-            (Some(relaxation), None) if relaxation.event_rank() == 1 => Self::OneHot,
-            _ => Self::Numbers,
-        }
-    }
-}
-
 /// How many categories a latent's value holds indices of, if it does.
 pub(super) fn categories(latent: &Latent) -> Option<usize> {
     let shape = draw_shape(&latent.law.parameters());
-    let indices = latent.law.relaxation().is_some() && latent.value.rank() < shape.rank();
-    shape.last().copied().filter(|_| indices)
+    shape
+        .last()
+        .copied()
+        .filter(|_| holds_indices(&*latent.law))
 }
 
 impl Site {
     /// Adds the probability of every value under the law of one draw, if it is one discrete choice.
     fn add_marginal(&mut self, law: &dyn Law) -> Result<()> {
-        let logits = law.parameters().remove(0);
+        let theta = law.parameters().remove(0).detach();
         let Some(relaxation) = law.relaxation() else {
             return Ok(());
         };
-        let axes = logits.rank().saturating_sub(relaxation.event_rank());
-        let events: usize = logits.shape().iter().take(axes).product();
-        if events != 1 {
+        let width = relaxation.width(&theta.shape());
+        if theta.len() != width || relaxation.values(width).is_none() {
             return Ok(());
         }
-        let mean = law.mean().peek()?;
-        let probabilities = match relaxation.event_rank() {
-            // Each from its own side, so that the rarer value keeps its digits.
-            0 => [(-logits).sigmoid().peek()?, mean].concat(),
-            _ => mean,
-        };
+        if self.values.is_empty() {
+            for vertex in relaxation.vertices(width) {
+                let vertex = Tensor::from_vec(vertex, theta.shape(), &theta.device())?;
+                let value = law.value_at(&vertex).peek()?;
+                self.values.push(value.into_iter().map(f64::from).collect());
+            }
+        }
+        let probabilities = relaxation.probabilities(&theta).peek()?;
         self.marginal_sum.resize(probabilities.len(), 0.0);
         let sums = self.marginal_sum.iter_mut().zip(probabilities);
         sums.for_each(|(sum, p)| *sum += f64::from(p));

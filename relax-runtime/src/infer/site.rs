@@ -13,8 +13,8 @@ use super::survey::mean_and_square;
 use crate::dist::Relaxation;
 use crate::error::{Error, Result};
 use crate::estimator::{
-    Choice, ContinuousProblem, ContinuousTask, Coupling, Estimator, Noise, Problem, Rival,
-    SiteClass, SiteState, SiteTask, score_function,
+    Choice, Coupling, Estimator, LawProblem, LawTask, Noise, Problem, Rival, SiteClass, SiteState,
+    SiteTask, score_function,
 };
 use crate::model::ParamStore;
 use crate::report::{GradientMoments, SiteReport};
@@ -66,7 +66,7 @@ impl Site {
 
     /// An error if the site was discrete and is not any more, or the other way round.
     pub(super) fn expect_kind(&self, class: SiteClass, distribution: &str) -> Result<()> {
-        if self.class.discrete == class.discrete {
+        if self.class.draws.is_discrete() == class.draws.is_discrete() {
             return Ok(());
         }
         Err(Error::Model(format!(
@@ -103,9 +103,7 @@ impl Site {
                 Some(relaxation) => {
                     self.with_task(relaxation, work, |task| self.estimator.state(task))?
                 }
-                None => {
-                    self.with_continuous_task(work, |task| self.estimator.continuous_state(task))?
-                }
+                None => self.with_law_task(work, |task| self.estimator.law_state(task))?,
             };
             self.start(fresh, restored.remove(&*work.latent.name))?;
         }
@@ -210,9 +208,8 @@ impl Site {
                 )
             }
             None => {
-                let found = self.with_continuous_task(work, |task| {
-                    self.estimator.estimate_continuous(task, &cost, state)
-                })?;
+                let found = self
+                    .with_law_task(work, |task| self.estimator.estimate_law(task, &cost, state))?;
                 (
                     SmallVec::from_vec(found.gradients),
                     found.variance_gradient,
@@ -262,7 +259,17 @@ impl Site {
         f: impl FnOnce(&SiteTask<'_>) -> Result<R>,
     ) -> Result<R> {
         let latent = work.latent;
-        let theta = latent.law.parameters()[0].detach();
+        let theta = match &latent.law.parameters()[..] {
+            [theta] => theta.detach(),
+            parameters => {
+                return Err(Error::Model(format!(
+                    "{} has a relaxation and {} parameters; a relaxation has one, so give the law's \
+                     numbers beside it to the relaxation",
+                    latent.law.name(),
+                    parameters.len()
+                )));
+            }
+        };
         let noise = self.noise(work, &theta)?;
         let problem = Problem {
             relaxation,
@@ -279,21 +286,21 @@ impl Site {
         })
     }
 
-    /// The same at a continuous site.
-    fn with_continuous_task<R>(
+    /// The same at a site without a relaxation.
+    fn with_law_task<R>(
         &self,
         work: &Work<'_>,
-        f: impl FnOnce(&ContinuousTask<'_>) -> Result<R>,
+        f: impl FnOnce(&LawTask<'_>) -> Result<R>,
     ) -> Result<R> {
         let latent = work.latent;
         let mut stream = work.key.stream(&format!("{}/further", latent.name));
         let further = (0..self.estimator.further_noise(self.class))
             .map(|_| latent.law.noise(&mut stream))
             .collect::<Result<Vec<_>>>()?;
-        f(&ContinuousTask {
+        f(&LawTask {
             name: &latent.name,
             class: self.class,
-            problem: ContinuousProblem {
+            problem: LawProblem {
                 law: &*latent.law,
                 noise: &latent.noise,
                 further: &further,

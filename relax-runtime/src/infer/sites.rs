@@ -161,7 +161,7 @@ impl Sites {
     pub(super) fn estimated<'p>(&self, pass: &'p Pass) -> Vec<&'p Tensor> {
         let estimated = |latent: &&Latent| {
             let site = self.met.get(&latent.name);
-            latent.law.relaxation().is_none()
+            !latent.law.draws().are_discrete()
                 && latent.value.is_tracked()
                 && site.is_some_and(|site| site.estimator.needs_estimate())
         };
@@ -219,7 +219,7 @@ impl Sites {
         let name = &*work.latent.name;
         let class = work.survey.class(work.place);
         if let Some(site) = self.met.get_likely(name, work.place)
-            && site.class.discrete == class.discrete
+            && site.class.draws.is_discrete() == class.draws.is_discrete()
             && site.class.meet(class) == site.class
             && !site.lacks_first_cost()
             && site.contenders.is_empty()
@@ -353,10 +353,10 @@ impl Sites {
             }
         } else if let Some(saved) = self.restored.get(name) {
             let known = saved.class;
-            if known.discrete != class.discrete {
+            if known.draws.is_discrete() != class.draws.is_discrete() {
                 return Err(refused(format!(
                     "its site `{name}` is {} with `{}`, but the model's is a {distribution}",
-                    if known.discrete {
+                    if known.draws.is_discrete() {
                         "discrete"
                     } else {
                         "continuous"
@@ -378,7 +378,10 @@ impl Sites {
         };
         // An estimator asked for all sites is for those where it makes sense: a continuous site of
         // a model trained with `relax` keeps the pathwise one.
-        let general = self.everywhere.clone().filter(|_| class.discrete);
+        let general = self
+            .everywhere
+            .clone()
+            .filter(|_| class.draws.is_discrete());
         let budget = by_name_of(&self.budgets, name).copied();
         let choice = choose(asked.or(general), class, budget.or(self.budget))?;
         let known = match choice.contenders.is_empty() {

@@ -94,14 +94,22 @@ impl Tensor {
         Err(self.misfit("to_index", format!("{value} is not an index")))
     }
 
-    /// As [`to_vec`](Self::to_vec), unnoticed by the record of reads.
-    pub(crate) fn peek(&self) -> Result<Vec<f32>> {
+    /// As [`to_vec`](Self::to_vec), unnoticed by the record of reads: for distributions and
+    /// estimators, whose reading is not the model's. What a model does must not depend on it.
+    ///
+    /// # Errors
+    /// If the tensor carries one.
+    pub fn peek(&self) -> Result<Vec<f32>> {
         self.with_values(<[f32]>::to_vec)
     }
 
-    /// What `look` makes of the numbers, which are copied from a GPU only.
+    /// What `look` makes of the numbers, in row-major order, unnoticed as by [`peek`](Self::peek);
+    /// they are copied from a GPU only.
+    ///
+    /// # Errors
+    /// If the tensor carries one.
     #[inline]
-    pub(crate) fn with_values<R>(&self, look: impl FnOnce(&[f32]) -> R) -> Result<R> {
+    pub fn with_values<R>(&self, look: impl FnOnce(&[f32]) -> R) -> Result<R> {
         let inner = self.inner()?;
         Ok(match &inner.data {
             Data::Cpu(flat) => look(cpu::slice(flat)),

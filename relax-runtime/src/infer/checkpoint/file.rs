@@ -15,7 +15,7 @@ use crate::estimator::SiteClass;
 use crate::optim::Memory;
 
 /// Version of the layout below; a reader refuses others.
-const FORMAT: u32 = 4;
+const FORMAT: u32 = 5;
 
 const MANIFEST: &str = "relax";
 

@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use crate::dist::AnyDistribution;
 use crate::error::Result;
-use crate::estimator::SiteClass;
+use crate::estimator::{DrawKind, SiteClass};
 use crate::infer::draw::guide_parameters;
 use crate::model::{ParamStore, Place};
 use crate::tensor::{Parameter, Tensor};
@@ -38,7 +38,8 @@ impl Choice {
         values: usize,
     ) -> Result<Option<Self>> {
         let law = dist.law()?;
-        let (Some(relaxation), [(_, shape)]) = (law.relaxation(), &law.guide_shapes()?[..]) else {
+        let draws = DrawKind::of(law.draws());
+        let Some(shape) = law.mean_field().logits().filter(|_| draws.is_relaxed()) else {
             return Ok(None);
         };
         let logits = shape.numel();
@@ -47,15 +48,14 @@ impl Choice {
         }
         let name = at.name();
         Ok(Some(Self {
-            parameter: guide_parameters(params, &name, &*law, true)?.remove(0),
+            parameter: guide_parameters(params, &name, &law.mean_field(), true)?.remove(0),
             name,
             distribution: dist.name(),
             class: SiteClass {
-                discrete: true,
+                draws,
                 relaxable: false,
                 differentiable: false,
                 mirrored: false,
-                coins: relaxation.event_rank() == 0,
                 values,
                 changes: values - 1,
                 separate: true,

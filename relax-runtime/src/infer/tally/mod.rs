@@ -220,7 +220,8 @@ impl HostRun for Sums {
         let name = dist.name();
         let same = std::ptr::eq(choice.distribution, name) || choice.distribution == name;
         if choice.masses.len() != values || !same {
-            guide_parameters(&self.params, &choice.name, &*dist.law()?, true)?;
+            let law = dist.law()?;
+            guide_parameters(&self.params, &choice.name, &law.mean_field(), true)?;
         }
         let digit = state.wheels.next_digit(values);
         if state.wheels.at_least() > state.largest {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::super::{Plate, Weight};
-use crate::dist::{AnyDistribution, Law, Value, draw_shape};
+use crate::dist::{AnyDistribution, Law, Value, draw_shape, holds_indices};
 use crate::error::{Error, Result};
 use crate::random::Key;
 use crate::tensor::{SiteSet, Tensor};
@@ -75,11 +75,13 @@ impl Message<'_> {
     /// # Errors
     /// As [`give`](Self::give).
     pub fn give_relaxed(&mut self, value: &Value) -> Result<()> {
-        if let (Value::Tensor(t), false) = (value, self.dist.is_host())
-            && self.law()?.takes_relaxed_values()
-            && t.with_values(|x| x.iter().all(|x| (0.0..=1.0).contains(x)))?
-        {
-            return self.give_shaped(value);
+        if let (Value::Tensor(t), false) = (value, self.dist.is_host()) {
+            let law = self.law()?;
+            if let (Some(relaxation), true) = (law.relaxation(), law.takes_relaxed_values())
+                && relaxation.spans(&law.to_vertex(t))?
+            {
+                return self.give_shaped(value);
+            }
         }
         self.give(value)
     }
@@ -90,8 +92,8 @@ impl Message<'_> {
         let found = law.to_vertex(&value.to_tensor()?).check()?.shape();
         if found != wanted {
             // Indices have no axis of categories.
-            let indices = law.relaxation().is_some() && !law.takes_relaxed_values();
-            let wanted = wanted.leading(wanted.rank() - usize::from(indices));
+            let vectors = usize::from(holds_indices(&*law));
+            let wanted = wanted.leading(wanted.rank() - vectors);
             return Err(Error::Model(format!(
                 "a draw of the site has shape {wanted}, but the value that it was given has shape \
                  {}",

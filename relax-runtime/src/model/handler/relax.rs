@@ -29,7 +29,8 @@ impl Handler for RelaxSites {
             let noise = law.noise(&mut message.key.stream(message.full_name))?;
             let z = relaxation.relaxed(&law.parameters()[0], &noise);
             let temperature = Tensor::scalar(self.temperature as f32).to_device(&law.device())?;
-            message.value = Some(Value::Tensor(relaxation.squash(&z, &temperature)));
+            let draw = law.value_at(&relaxation.squash(&z, &temperature));
+            message.value = Some(Value::Tensor(draw));
         }
         Ok(())
     }

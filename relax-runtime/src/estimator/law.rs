@@ -1,4 +1,4 @@
-//! What an estimator of a continuous choice is given, and what it returns.
+//! What an estimator that knows a choice by its law alone is given, and what it returns.
 
 use std::panic::Location;
 
@@ -9,10 +9,10 @@ use crate::error::{Error, Result};
 use crate::surrogate::{CostAt, Surroundings, VarianceGradient};
 use crate::tensor::{Shape, Tensor, grad};
 
-/// One continuous choice, or a block of independent ones, with every random number given. Its draw
-/// is a differentiable function of its parameters and the noise.
+/// One choice known by its law alone, a continuous one or a discrete one without a relaxation, or a
+/// block of independent ones, with every random number given.
 #[derive(Clone, Copy)]
-pub struct ContinuousProblem<'a> {
+pub struct LawProblem<'a> {
     /// The law.
     pub law: &'a dyn Law,
     /// The noise behind the draw.
@@ -25,12 +25,12 @@ pub struct ContinuousProblem<'a> {
     pub context: Option<&'a Tensor>,
 }
 
-/// The work at one continuous site in one step.
-pub type ContinuousTask<'a> = SiteTask<'a, ContinuousProblem<'a>>;
+/// The work at a site without a relaxation in one step.
+pub type LawTask<'a> = SiteTask<'a, LawProblem<'a>>;
 
-/// What an estimator returns at a continuous choice; all tensors are constants.
+/// What an estimator returns at such a choice; all tensors are constants.
 #[derive(Clone, Debug)]
-pub struct ContinuousEstimate {
+pub struct LawEstimate {
     /// f(b), a number a row.
     pub cost: Tensor,
     /// The estimate of ∂E\[f\]/∂θ for each parameter of the law, of its shape.
@@ -42,7 +42,7 @@ pub struct ContinuousEstimate {
     pub evaluations: usize,
 }
 
-impl<'a> ContinuousProblem<'a> {
+impl<'a> LawProblem<'a> {
     /// The law's parameters as constants.
     fn parameters(&self) -> Vec<Tensor> {
         self.law.parameters().iter().map(Tensor::detach).collect()
@@ -112,7 +112,7 @@ impl<'a> ContinuousProblem<'a> {
 /// The cost's own, or [`Error::Shape`] if there are more rows' axes than a draw has, or if further
 /// noise or context have other shapes than they are to have.
 #[track_caller]
-pub(super) fn drawn(problem: ContinuousProblem<'_>, cost: &dyn Cost) -> Result<(Tensor, Tensor)> {
+pub(super) fn drawn(problem: LawProblem<'_>, cost: &dyn Cost) -> Result<(Tensor, Tensor)> {
     let location = Location::caller();
     let b = problem.draw(problem.noise);
     let shape = b.check()?.shape();

@@ -1,0 +1,102 @@
+//! Checks of parameters and values that every distribution makes.
+
+use crate::error::{Error, Result};
+use crate::tensor::cpu::pointwise::all;
+use crate::tensor::{Shape, Tensor};
+
+/// Broadcasts a parameter's leading axes to the sizes of the plates that enclose its site.
+///
+/// A scalar is repeated for every row (`event_rank` is 1 for vector parameters); otherwise each
+/// leading axis must be the plate's size or 1, so that a parameter's meaning never depends on
+/// whether two sizes happen to be equal.
+///
+/// # Errors
+/// [`Error::Parameter`] if they are neither.
+pub fn expand_parameter(
+    distribution: &'static str,
+    parameter: &'static str,
+    tensor: &Tensor,
+    plates: &[usize],
+    event_rank: usize,
+) -> Result<Tensor> {
+    let shape = tensor.check()?.shape();
+    if plates.is_empty() {
+        return Ok(tensor.clone());
+    }
+    let fits = shape.rank() >= plates.len() + event_rank
+        && shape
+            .iter()
+            .zip(plates)
+            .all(|(&axis, &size)| axis == size || axis == 1);
+    if !fits && (shape.rank() > 0 || event_rank > 0) {
+        return Err(Error::Parameter {
+            distribution,
+            parameter,
+            problem: format!(
+                "has shape {shape} inside plates of sizes {plates:?}; its leading axes must be \
+                 those sizes or 1 (a vector shared by all rows is reshaped to [1, length])"
+            ),
+        });
+    }
+    let mut target = plates.to_vec();
+    target.extend(shape.iter().skip(plates.len()));
+    Ok(tensor.broadcast_to(Shape::try_from(&target[..])?))
+}
+
+/// Checks that either one draw has the value's shape, or a draw is repeated for the value's
+/// further elements; a column against a row, which would make a matrix, is a mistake.
+///
+/// # Errors
+/// [`Error::Parameter`] if it is neither.
+pub fn check_fit(distribution: &'static str, draw: Shape, value: &Tensor) -> Result<()> {
+    let value = value.check()?.shape();
+    let joined = || draw.broadcast(&value);
+    if draw == value || joined().is_some_and(|joined| joined == draw || joined == value) {
+        return Ok(());
+    }
+    Err(Error::Parameter {
+        distribution,
+        parameter: "value",
+        problem: format!("of shape {value} does not fit draws of shape {draw}; reshape one"),
+    })
+}
+
+/// Checks a parameter's values, unnoticed by the record of what the host has read.
+///
+/// # Errors
+/// [`Error::Parameter`] that names the first value that is not `valid`.
+pub fn check_values(
+    distribution: &'static str,
+    parameter: &'static str,
+    tensor: &Tensor,
+    valid: impl Fn(f32) -> bool + Sync,
+    problem: &str,
+) -> Result<()> {
+    let wrong = tensor.with_values(|values| match all(values, &valid) {
+        true => None,
+        false => values.iter().copied().find(|&x| !valid(x)),
+    })?;
+    match wrong {
+        None => Ok(()),
+        Some(x) => Err(parameter_error(
+            distribution,
+            parameter,
+            f64::from(x),
+            problem,
+        )),
+    }
+}
+
+/// The error of a number that cannot be a distribution's parameter.
+pub fn parameter_error(
+    distribution: &'static str,
+    parameter: &'static str,
+    value: f64,
+    problem: &str,
+) -> Error {
+    Error::Parameter {
+        distribution,
+        parameter,
+        problem: format!("is {value}; {problem}"),
+    }
+}

@@ -1,0 +1,173 @@
+//! What an automatic guide has in place of a law: a law with free parameters of its own.
+
+use std::fmt;
+use std::rc::Rc;
+
+use super::{Law, PerParameter};
+use crate::error::{Error, Result};
+use crate::tensor::{Shape, Tensor};
+
+/// A mean-field guide of one site: unconstrained parameters, what each starts from, and the law that
+/// they give.
+///
+/// ```
+/// # use std::rc::Rc;
+/// # use relax_runtime::dist::{Distribution, Law, MeanField, Normal, Part};
+/// # use relax_runtime::{Result, Tensor};
+/// # fn main() -> Result<()> {
+/// # let (loc, scale) = (Tensor::scalar(2.0), Tensor::scalar(1.0));
+/// let guide = MeanField::new(
+///     [Part::real("loc", &loc), Part::positive("log_scale", &scale)],
+///     |free| Normal::new(&free[0], free[1].exp()).and_then(|normal| normal.law()),
+/// );
+/// assert_eq!(guide.law(&guide.first_values()?)?.mean().item()?, 2.0);
+/// # Ok(())
+/// # }
+/// ```
+pub struct MeanField<'a> {
+    parts: PerParameter<Part>,
+    is_table: bool,
+    build: Box<Build<'a>>,
+}
+
+type Build<'a> = dyn Fn(&[Tensor]) -> Result<Rc<dyn Law>> + 'a;
+
+/// One unconstrained parameter of a [`MeanField`].
+#[derive(Clone, Debug)]
+pub struct Part {
+    name: &'static str,
+    shape: Shape,
+    prior: Tensor,
+    start: fn(&Tensor) -> Tensor,
+}
+
+impl Part {
+    /// A parameter that may be any real number, and starts from the law's own.
+    pub fn real(name: &'static str, prior: &Tensor) -> Self {
+        Self::starting(name, prior, Tensor::clone)
+    }
+
+    /// The logarithm of a positive parameter, which starts from that of the law's own.
+    pub fn positive(name: &'static str, prior: &Tensor) -> Self {
+        Self::starting(name, prior, Tensor::ln)
+    }
+
+    /// A parameter that starts from what `start` makes of the law's own, as a constant.
+    pub fn starting(name: &'static str, prior: &Tensor, start: fn(&Tensor) -> Tensor) -> Self {
+        Self {
+            name,
+            shape: prior.shape(),
+            prior: prior.clone(),
+            start,
+        }
+    }
+
+    /// The same with a number for each element of a shape that the law's parameter broadcasts to.
+    #[must_use]
+    pub fn shaped(self, shape: Shape) -> Self {
+        Self { shape, ..self }
+    }
+
+    /// Its name, which follows the site's and a dot.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Its shape.
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// What it starts from, a constant.
+    ///
+    /// # Errors
+    /// If the law's parameter carries one, or has another shape than `start` leaves.
+    pub fn first_value(&self) -> Result<Tensor> {
+        let prior = self.prior.detach();
+        let prior = match prior.shape() == self.shape {
+            true => prior,
+            false => prior.broadcast_to(self.shape),
+        };
+        let first = (self.start)(&prior);
+        match first.check()?.shape() == self.shape {
+            true => Ok(first),
+            false => Err(Error::Model(format!(
+                "the automatic guide's `{}` has shape {}, but a first value of shape {}",
+                self.name,
+                self.shape,
+                first.shape()
+            ))),
+        }
+    }
+}
+
+impl<'a> MeanField<'a> {
+    /// A guide with these parts, from whose values, in their order, `build` makes a law. Values of
+    /// probability 0 under the guided law must have it under the guide's, too.
+    pub fn new(
+        parts: impl IntoIterator<Item = Part>,
+        build: impl Fn(&[Tensor]) -> Result<Rc<dyn Law>> + 'a,
+    ) -> Self {
+        Self {
+            parts: parts.into_iter().collect(),
+            is_table: false,
+            build: Box::new(build),
+        }
+    }
+
+    /// Says that the only part holds, for each event, the logit of each value in the order of
+    /// [`Relaxation::vertices`](super::Relaxation::vertices), or of each but the first, whose logit
+    /// is 0. Sums over all values of a program's choices are then computed in host numbers.
+    #[must_use]
+    pub fn of_logits(self) -> Self {
+        Self {
+            is_table: true,
+            ..self
+        }
+    }
+
+    /// The parts.
+    pub fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    /// The shape of the logits, where [`of_logits`](Self::of_logits) said that there is nothing else.
+    pub(crate) fn logits(&self) -> Option<Shape> {
+        match &self.parts[..] {
+            [part] if self.is_table => Some(part.shape),
+            _ => None,
+        }
+    }
+
+    /// What the parts start from.
+    ///
+    /// # Errors
+    /// As [`Part::first_value`].
+    pub fn first_values(&self) -> Result<PerParameter<Tensor>> {
+        self.parts.iter().map(Part::first_value).collect()
+    }
+
+    /// The guide's law at values of the parts, in their order: differentiable in them.
+    ///
+    /// # Errors
+    /// If the values are no parameters of such a law, or their number is not that of the parts.
+    pub fn law(&self, free: &[Tensor]) -> Result<Rc<dyn Law>> {
+        match free.len() == self.parts.len() {
+            true => (self.build)(free),
+            false => Err(Error::Model(format!(
+                "the automatic guide has {} parameters, but was given {}",
+                self.parts.len(),
+                free.len()
+            ))),
+        }
+    }
+}
+
+impl fmt::Debug for MeanField<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MeanField")
+            .field("parts", &self.parts)
+            .field("is_table", &self.is_table)
+            .finish_non_exhaustive()
+    }
+}
