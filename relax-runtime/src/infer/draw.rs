@@ -1,31 +1,43 @@
-//! The interpreters behind objectives: who draws the random choices, and how the model learns of them.
+//! The interpreter behind objectives, which draws the random choices of a program.
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use rustc_hash::FxHashMap;
-
-use super::pass::{Latent, Mode, Pass};
-use crate::dist::{Draws, Law, MeanField, PerParameter, Value, draw_shape};
+use super::pass::{Latent, Mode};
+use crate::dist::{Draws, Law, Value, draw_shape};
 use crate::error::{Error, Result};
 use crate::model::{Context, Interpreter, Message, ParamStore, Program, Trace};
 use crate::random::Key;
-use crate::tensor::{Parameter, SiteSet, Tensor};
+use crate::tensor::{SiteSet, Tensor};
 
-/// Where the law of a choice comes from.
-pub(super) enum LawSource {
-    /// The distribution that the program states.
-    Own,
-    /// A mean-field guide: free parameters for each site, created when it is first met.
-    MeanField(ParamStore),
+/// Where the laws of choices come from.
+pub(super) trait Laws {
+    /// Whether they are those of a guide, and not the program's own.
+    const OF_GUIDE: bool;
+
+    /// The law of a site.
+    ///
+    /// # Errors
+    /// Whatever makes the site impossible.
+    fn law(&self, message: &Message<'_>) -> Result<Rc<dyn Law>>;
+}
+
+/// The distributions that the program states.
+pub(super) struct Own;
+
+impl Laws for Own {
+    const OF_GUIDE: bool = false;
+
+    fn law(&self, message: &Message<'_>) -> Result<Rc<dyn Law>> {
+        message.law()
+    }
 }
 
 /// Runs a program whose choices an interpreter makes: the record, and the choices that host code has
 /// read.
-pub(super) fn run_under<I: Interpreter + 'static>(
+pub(super) fn run_under<I: Interpreter + 'static, P: Program + ?Sized>(
     interpreter: &Rc<I>,
-    program: &dyn Program,
+    program: &P,
     key: Key,
     params: &ParamStore,
 ) -> Result<(Trace, SiteSet)> {
@@ -36,54 +48,41 @@ pub(super) fn run_under<I: Interpreter + 'static>(
 }
 
 /// Draws every site that has no value yet, and keeps a record.
-pub(super) struct Draw {
-    source: LawSource,
+pub(super) struct Draw<L> {
+    laws: L,
     mode: Mode,
     latents: RefCell<Vec<Latent>>,
 }
 
-impl Draw {
-    pub(super) fn new(source: LawSource, mode: Mode) -> Self {
+impl<L: Laws + 'static> Draw<L> {
+    pub(super) fn new(laws: L, mode: Mode) -> Self {
+        Self::after(Vec::new(), laws, mode)
+    }
+
+    /// Goes on after choices that have been made.
+    pub(super) fn after(latents: Vec<Latent>, laws: L, mode: Mode) -> Self {
         Self {
-            source,
+            laws,
             mode,
-            latents: RefCell::default(),
+            latents: RefCell::new(latents),
         }
     }
 
+    /// All choices.
+    pub(super) fn latents(&self) -> Vec<Latent> {
+        self.latents.take()
+    }
+
     /// Runs a program: the choices made, the record, and the choices that host code has read.
-    pub(super) fn run(
+    pub(super) fn run<P: Program + ?Sized>(
         self,
-        program: &dyn Program,
+        program: &P,
         key: Key,
         params: &ParamStore,
     ) -> Result<(Vec<Latent>, Trace, SiteSet)> {
         let draw = Rc::new(self);
         let (trace, reads) = run_under(&draw, program, key, params)?;
-        Ok((draw.latents.take(), trace, reads))
-    }
-
-    fn law(&self, message: &Message<'_>) -> Result<Rc<dyn Law>> {
-        let stated = message.law()?;
-        let LawSource::MeanField(params) = &self.source else {
-            return Ok(stated);
-        };
-        if message.hidden {
-            return Ok(stated);
-        }
-        if message.scale != 1.0 {
-            return Err(Error::Model(
-                "an automatic guide keeps parameters for every row, but this plate holds a \
-                 changing sample of rows; write a guide that computes them from the data, and \
-                 pass it with `guide`"
-                    .into(),
-            ));
-        }
-        let always = *message.influence == SiteSet::EMPTY;
-        let guide = stated.mean_field();
-        let parameters = guide_parameters(params, message.full_name, &guide, always)?;
-        let unconstrained: PerParameter<Tensor> = parameters.iter().map(Parameter::get).collect();
-        guide.law(&unconstrained)
+        Ok((draw.latents(), trace, reads))
     }
 
     /// Noise and draw of the choice at `place`.
@@ -165,37 +164,6 @@ fn drawn(law: &dyn Law, sources: &Sources, noise: &Tensor) -> Result<Tensor> {
     Ok(value)
 }
 
-/// The parameters of a site's automatic guide, with first values where they are not there yet;
-/// `always` says that every run comes by the site.
-///
-/// # Errors
-/// If one is there with another shape, or a first value is not finite.
-pub(super) fn guide_parameters(
-    params: &ParamStore,
-    site: &str,
-    guide: &MeanField<'_>,
-    always: bool,
-) -> Result<PerParameter<Parameter>> {
-    let mut found = PerParameter::new();
-    for part in guide.parts() {
-        let name = [site, ".", part.name()].concat();
-        let parameter = match params.settled(&name) {
-            Some(parameter) => parameter,
-            None => params.create(&name, &part.first_value()?, always)?,
-        };
-        let shape = part.shape();
-        if parameter.shape() != shape {
-            return Err(Error::Model(format!(
-                "the automatic guide's parameter `{name}` has shape {}, but the site now needs \
-                 {shape}; write a guide for sites whose shape changes",
-                parameter.shape(),
-            )));
-        }
-        found.push(parameter);
-    }
-    Ok(found)
-}
-
 /// Whether noise for one law is noise for another.
 fn same_noise(a: &dyn Law, b: &dyn Law) -> bool {
     a.name() == b.name() && draw_shape(&a.parameters()) == draw_shape(&b.parameters())
@@ -223,13 +191,17 @@ impl Sources {
     }
 }
 
-impl Interpreter for Draw {
+impl<L: Laws + 'static> Interpreter for Draw<L> {
     fn sample(&self, message: &mut Message<'_>) -> Result<()> {
         if message.value.is_some() {
             return Ok(());
         }
         let place = self.latents.borrow().len();
-        let law = self.law(message)?;
+        let of_guide = L::OF_GUIDE && !message.hidden;
+        let law = match of_guide {
+            true => self.laws.law(message)?,
+            false => message.law()?,
+        };
         let sources = Sources::of(&*law);
         let (noise, value) = self.choose(message, &*law, &sources, place)?;
         message.value = Some(Value::Tensor(value.check()?.clone()));
@@ -245,11 +217,7 @@ impl Interpreter for Draw {
             value,
             plates: Rc::clone(message.plates),
             scale: message.scale,
-            weight: match self.source {
-                LawSource::Own => message.weight.cloned(),
-                LawSource::MeanField(_) if message.hidden => message.weight.cloned(),
-                LawSource::MeanField(_) => None,
-            },
+            weight: message.weight.filter(|_| !of_guide).cloned(),
             estimator: message.estimator.cloned(),
             context: message.context.cloned(),
             file: message.file,
@@ -259,142 +227,10 @@ impl Interpreter for Draw {
     }
 }
 
-/// Checks that a guide's draw is of the kind and shape of the model's own.
-fn check_fit(law: &dyn Law, guide: &dyn Law, value: &Tensor) -> Result<()> {
-    let kind = |law: &dyn Law| match law.draws().are_discrete() {
-        true => "discrete",
-        false => "continuous",
-    };
-    if kind(law) != kind(guide) {
-        return Err(Error::Model(format!(
-            "the model's {} is {}, but the guide's {} is {}",
-            law.name(),
-            kind(law),
-            guide.name(),
-            kind(guide)
-        )));
-    }
-    let wanted = draw_shape(&law.parameters());
-    let found = law.to_vertex(value).check()?.shape();
-    if found == wanted {
-        return Ok(());
-    }
-    Err(Error::Model(format!(
-        "a draw of the model has shape {wanted}, but the guide's has shape {found}"
-    )))
-}
-
-/// Gives a model's sites the guide's values.
-pub(super) struct FromGuide {
-    places: FxHashMap<Cow<'static, str>, usize>,
-    values: Vec<Tensor>,
-    laws: Vec<Rc<dyn Law>>,
-    /// Whether the values are to lie in the support: all but relaxed ones do.
-    hard: bool,
-    /// Makes the choices that are hidden from the guide, after the guide's.
-    hidden: Draw,
-}
-
-impl FromGuide {
-    pub(super) fn new(latents: Vec<Latent>, trace: &Trace, mode: &Mode) -> Self {
-        let places = latents
-            .iter()
-            .enumerate()
-            .map(|(i, latent)| (latent.name.clone(), i));
-        // The values as the guide's own context passed them on, with what they depend on.
-        let value = |latent: &Latent| match trace.find(&latent.name).map(|entry| &entry.value) {
-            Some(Value::Tensor(t)) => t.clone(),
-            _ => latent.value.clone(),
-        };
-        Self {
-            places: places.collect(),
-            values: latents.iter().map(value).collect(),
-            laws: latents.iter().map(|l| Rc::clone(&l.law)).collect(),
-            hard: !mode.is_relaxed(),
-            hidden: Draw {
-                latents: RefCell::new(latents),
-                ..Draw::new(LawSource::Own, mode.clone())
-            },
-        }
-    }
-
-    /// All choices: the guide's, and those that are hidden from it.
-    pub(super) fn latents(&self) -> Vec<Latent> {
-        self.hidden.latents.take()
-    }
-
-    /// Checks that the model has come by all that the guide has drawn.
-    pub(super) fn finish(&self, trace: &Trace) -> Result<()> {
-        match self.places.keys().find(|name| trace.find(name).is_none()) {
-            None => Ok(()),
-            Some(name) => Err(Error::Model(format!(
-                "the guide samples `{name}`, but the model did not in this run; a guide samples \
-                 exactly the model's latent sites"
-            ))),
-        }
-    }
-}
-
-impl Interpreter for FromGuide {
-    fn sample(&self, message: &mut Message<'_>) -> Result<()> {
-        let place = self.places.get(message.name).copied();
-        match (place, &message.value) {
-            (Some(_), Some(_)) => {
-                return Err(Error::Model(
-                    "a handler gives the site a value, but the guide draws it, too; take it out of \
-                     the guide"
-                        .into(),
-                ));
-            }
-            (None, Some(_)) => return Ok(()),
-            (None, None) if message.hidden => return self.hidden.sample(message),
-            (_, None) => {}
-        }
-        let Some(place) = place else {
-            let mut known: Vec<_> = self.places.keys().map(|name| format!("`{name}`")).collect();
-            known.sort();
-            return Err(Error::Model(format!(
-                "the guide has no site of this name; its sites are {}",
-                known.join(", ")
-            )));
-        };
-        let value = Value::Tensor(self.values[place].clone());
-        if self.hard {
-            message.dist.check(&value)?;
-            let law = message.law()?;
-            check_fit(&*law, &*self.laws[place], &self.values[place])?;
-        }
-        message.value = Some(value);
-        message.origin = Some(place);
-        Ok(())
-    }
-}
-
-/// The choices of `hard` with the one at `site` replaced, if none of the others can change.
-pub(super) fn replaced(mode: &Mode) -> Option<Vec<Latent>> {
-    let Mode::Replaced {
-        hard, site, draw, ..
-    } = mode
-    else {
-        return None;
-    };
-    let unmoved = |pass: &Rc<Pass>| {
-        pass.latents
-            .iter()
-            .skip(site + 1)
-            .all(|later| !later.depends_on.contains(*site))
-    };
-    unmoved(hard).then(|| {
-        let mut latents = hard.latents.clone();
-        latents[*site].value = draw.clone();
-        latents
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dist::{Bernoulli, Distribution, Part};
+    use crate::dist::{Bernoulli, Distribution, MeanField, PerParameter};
     use crate::infer::{ExpectedCost, Trainer};
     use crate::model::Site;
     use crate::plumbing::model;
@@ -444,15 +280,6 @@ mod tests {
         let tracked = law(Tensor::scalar(0.5).leaf())?;
         let error = drawn(&tracked, &Sources::default(), &noise).unwrap_err();
         assert!(error.to_string().contains("Draws::Opaque"), "{error}");
-        Ok(())
-    }
-
-    #[test]
-    fn first_values_of_another_shape_are_an_error() -> Result<()> {
-        let part = Part::starting("x", &Tensor::zeros([2], &Device::cpu()), |x| x.sum_all());
-        let guide = MeanField::new([part], |free| Bernoulli::logits(&free[0])?.law());
-        let error = guide_parameters(&ParamStore::default(), "x", &guide, true).unwrap_err();
-        assert!(error.to_string().contains("first value"), "{error}");
         Ok(())
     }
 

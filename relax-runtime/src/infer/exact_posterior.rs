@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use rustc_hash::FxHashMap;
 
-use super::draw::{Draw, LawSource};
+use super::draw::{Draw, Own};
 use super::enumerate::{LARGEST, Odometer};
 use super::pass::{Latent, Mode};
 use super::posterior::{add_mean, categories, single};
@@ -118,7 +118,7 @@ pub fn exact_posterior_up_to(
 ) -> Result<ExactPosterior> {
     let odometer = Rc::new(Odometer::new(false, combinations));
     let run = || {
-        let draw = Draw::new(LawSource::Own, Mode::Enumerate(Rc::clone(&odometer)));
+        let draw = Draw::new(Own, Mode::Enumerate(Rc::clone(&odometer)));
         draw.run(model, Key::new(0), params)
     };
     let (mut evidence, mut sites) = (LogSum::default(), BTreeMap::<String, Sums>::new());

@@ -10,6 +10,7 @@ mod enumerate;
 mod exact;
 mod exact_posterior;
 mod first_costs;
+mod guide;
 mod joint;
 mod met;
 mod objective;
@@ -37,6 +38,7 @@ pub use exact::exact_gradient;
 pub use exact_posterior::{
     ExactPosterior, exact_posterior, exact_posterior_at, exact_posterior_up_to,
 };
+pub use guide::{Evaluation, Guide, GuideSite, MeanFieldGuide, Proposal};
 pub use objective::{Elbo, ExpectedCost, Objective};
 pub use pass::{Latent, Mode, Pass, Term};
 pub use posterior::{LogEvidence, Posterior};

@@ -3,11 +3,12 @@
 use std::rc::Rc;
 
 use super::bound::bound;
-use super::draw::{Draw, FromGuide, LawSource, replaced, run_under};
+use super::draw::{Draw, Own};
+use super::guide::{Evaluation, Guide, MeanFieldGuide, Proposal};
 use super::pass::{Latent, Mode, Pass, Term};
 use crate::dist::{Number, PerParameter, Value};
 use crate::error::{Error, Result};
-use crate::model::{Entry, Kind, ParamStore, Plate, Program, Trace};
+use crate::model::{Entry, Kind, ParamStore, Program};
 use crate::random::Key;
 use crate::tensor::{SiteSet, Tensor};
 
@@ -33,7 +34,7 @@ pub trait Objective {
 #[derive(Clone, Copy)]
 pub struct Elbo<'m> {
     model: &'m dyn Program,
-    guide: Option<&'m dyn Program>,
+    guide: Option<&'m dyn Guide>,
     samples: usize,
 }
 
@@ -47,9 +48,10 @@ impl<'m> Elbo<'m> {
         }
     }
 
-    /// Takes a program as guide; it samples exactly the model's latent sites.
+    /// Takes another [`Guide`]: a program, which samples exactly the model's latent sites, or a family
+    /// of its own kind.
     #[must_use]
-    pub fn guide(mut self, guide: &'m dyn Program) -> Self {
+    pub fn guide(mut self, guide: &'m dyn Guide) -> Self {
         self.guide = Some(guide);
         self
     }
@@ -63,49 +65,21 @@ impl<'m> Elbo<'m> {
         self
     }
 
-    /// Runs the guide: its choices, what it passed on, and what its host code read.
-    fn run_guide(
-        &self,
-        guide: &dyn Program,
-        key: Key,
-        params: &ParamStore,
-        mode: &Mode,
-    ) -> Result<(Vec<Latent>, Trace, SiteSet)> {
-        if let (Some(latents), Mode::Replaced { hard, .. }) = (replaced(mode), mode) {
-            return Ok((latents, Trace::default(), hard.reads.clone()));
-        }
-        let draw = Draw::new(LawSource::Own, mode.clone());
-        let (latents, trace, reads) = draw.run(guide, key, params)?;
-        for entry in trace.entries() {
-            let problem = match entry.kind {
-                Kind::Latent | Kind::Param => continue,
-                Kind::Observed => "a guide cannot observe",
-                Kind::Cost => "a guide cannot have costs; pay with `cost!` in the model",
-            };
-            return Err(entry.locate(Error::Model(problem.into())));
-        }
-        Ok((latents, trace, reads))
-    }
-
     /// One sample's choices and terms.
     fn sample(&self, key: Key, params: &ParamStore, mode: &Mode) -> Result<Pass> {
-        let (latents, trace, reads) = match self.guide {
-            Some(guide) => {
-                let (latents, guide_trace, guide_reads) =
-                    self.run_guide(guide, key, params, mode)?;
-                let replay = Rc::new(FromGuide::new(latents, &guide_trace, mode));
-                let (trace, reads) = run_under(&replay, self.model, key, params)?;
-                replay.finish(&trace)?;
-                let mut latents = replay.latents();
-                latents
-                    .iter_mut()
-                    .try_for_each(|latent| match_plates(latent, &trace))?;
-                (latents, trace, guide_reads.union(reads))
-            }
-            None => {
-                let source = LawSource::MeanField(params.clone());
-                Draw::new(source, mode.clone()).run(self.model, key, params)?
-            }
+        let evaluation = Evaluation {
+            model: self.model,
+            key,
+            params,
+            mode,
+        };
+        let Proposal {
+            latents,
+            trace,
+            reads,
+        } = match self.guide {
+            Some(guide) => guide.propose(evaluation)?,
+            None => MeanFieldGuide.propose(evaluation)?,
         };
         // The direct derivative of log q by q's parameters has expectation zero, and is left out,
         // unless a relaxed draw moves those parameters or several samples weigh it.
@@ -148,28 +122,6 @@ impl Objective for Elbo<'_> {
     fn mean_field_model(&self) -> Option<&dyn Program> {
         (self.guide.is_none() && self.samples == 1).then_some(self.model)
     }
-}
-
-/// Puts a latent that the guide has drawn into the model's plates: a guide's rows are the rows of
-/// the sites that it draws.
-fn match_plates(latent: &mut Latent, trace: &Trace) -> Result<()> {
-    let entry = trace.get(&latent.name)?;
-    let sizes = |plates: &[Plate]| plates.iter().map(|plate| plate.size).collect::<Vec<_>>();
-    let (guide, model) = (sizes(&latent.plates), sizes(&entry.plates));
-    if guide != model {
-        return Err(entry.locate(Error::Model(format!(
-            "the site stands in plates of sizes {model:?} in the model, but {guide:?} in the guide"
-        ))));
-    }
-    if latent.scale != entry.scale {
-        return Err(entry.locate(Error::Model(format!(
-            "the plates' `of` scale the site by {} in the model, but by {} in the guide; give both \
-             the same `of`",
-            entry.scale, latent.scale
-        ))));
-    }
-    latent.plates = Rc::clone(&entry.plates);
-    Ok(())
 }
 
 /// log q of a choice, with its `whole` derivative or without the direct one by q's parameters
@@ -260,7 +212,7 @@ impl<'m> ExpectedCost<'m> {
 
 impl Objective for ExpectedCost<'_> {
     fn evaluate(&self, key: Key, params: &ParamStore, mode: &Mode) -> Result<Pass> {
-        let draw = Draw::new(LawSource::Own, mode.clone());
+        let draw = Draw::new(Own, mode.clone());
         let (latents, trace, reads) = draw.run(self.program, key, params)?;
         let costs = trace.entries().iter().filter(|e| e.kind == Kind::Cost);
         let mut terms = Vec::with_capacity(costs.count());

@@ -2,6 +2,7 @@
 
 use std::ops::Deref;
 
+use super::guide::Guide;
 use super::objective::{Elbo, ExpectedCost, Objective};
 use super::posterior::Posterior;
 use super::recording::Recording;
@@ -35,9 +36,10 @@ impl<'m> Svi<'m> {
         Self::of(Elbo::new(model))
     }
 
-    /// Fits a guide written with `#[model]` instead; it samples exactly the model's latent sites.
+    /// Fits another [`Guide`] instead: a program written with `#[model]`, which samples exactly the
+    /// model's latent sites, or a family of its own kind.
     #[must_use]
-    pub fn guide(mut self, guide: &'m dyn Program) -> Self {
+    pub fn guide(mut self, guide: &'m dyn Guide) -> Self {
         self.objective = self.objective.guide(guide);
         self
     }

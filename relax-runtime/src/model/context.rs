@@ -202,6 +202,7 @@ impl Context {
             influence: &entry.influence,
             estimator: entry.estimator.as_ref(),
             context: entry.context.as_ref(),
+            earlier: &|see| self.state.borrow().trace.entries().iter().for_each(see),
             expand: &|| Ok(Rc::new(dist.clone().expand(&sizes)?)),
             law: &|| match sizes.is_empty() {
                 true => Distribution::law(&dist),

@@ -5,7 +5,7 @@ mod returns;
 use std::fmt;
 
 use crate::error::{Error, Result};
-use crate::infer::{Check, Elbo, check_unbiased_with};
+use crate::infer::{Check, Elbo, Guide, check_unbiased_with};
 use crate::model::{Context, Model, Program};
 
 pub use crate::model::Site;
@@ -64,7 +64,7 @@ impl<E: Into<Error>> From<E> for Failure {
 /// The test of `#[model(check)]`.
 pub fn check(
     model: &dyn Program,
-    guide: Option<&dyn Program>,
+    guide: Option<&dyn Guide>,
     draws: Option<u64>,
 ) -> Result<(), Failure> {
     fn configured<'o>(check: Check<'o>, draws: Option<u64>) -> Check<'o> {

@@ -9,7 +9,7 @@ use compare::{Target, compare};
 use measure::Measured;
 pub(super) use measure::{Centres, weigh};
 
-use super::draw::{Draw, LawSource};
+use super::draw::{Draw, Own};
 use super::exact::{Enumerated, enumerate};
 use super::objective::{Elbo, ExpectedCost, Objective};
 use super::pass::Mode;
@@ -64,7 +64,7 @@ fn is_cost(model: &dyn Program) -> Result<bool> {
     const RUNS: u64 = 16;
     let mut costs = false;
     for seed in 0..RUNS {
-        let draw = Draw::new(LawSource::Own, Mode::Draw);
+        let draw = Draw::new(Own, Mode::Draw);
         let (_, trace, _) = draw.run(model, Key::new(seed), &ParamStore::default())?;
         let has = |kind| trace.entries().iter().any(|entry| entry.kind == kind);
         if has(Kind::Observed) {

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use crate::dist::AnyDistribution;
 use crate::error::Result;
 use crate::estimator::{DrawKind, SiteClass};
-use crate::infer::draw::guide_parameters;
+use crate::infer::guide::guide_parameters;
 use crate::model::{ParamStore, Place};
 use crate::tensor::{Parameter, Tensor};
 

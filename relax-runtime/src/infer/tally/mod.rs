@@ -13,8 +13,8 @@ use std::rc::Rc;
 
 pub(super) use choice::Choice;
 
-use super::draw::guide_parameters;
 use super::enumerate::Wheels;
+use super::guide::guide_parameters;
 use super::pass::not_finite;
 use crate::dist::AnyDistribution;
 use crate::error::{Error, Result};

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use super::super::{Plate, Weight};
+use super::super::{Entry, Plate, Weight};
 use crate::dist::{AnyDistribution, Law, Value, draw_shape, holds_indices};
 use crate::error::{Error, Result};
 use crate::random::Key;
@@ -37,6 +37,8 @@ pub struct Message<'a> {
     pub(crate) influence: &'a SiteSet,
     pub(crate) estimator: Option<&'a Cow<'static, str>>,
     pub(crate) context: Option<&'a Tensor>,
+    /// Shows the entries of the trace so far.
+    pub(crate) earlier: &'a dyn Fn(&mut dyn FnMut(&Entry)),
     pub(crate) expand: &'a dyn Fn() -> Result<Rc<dyn AnyDistribution>>,
     pub(crate) law: &'a dyn Fn() -> Result<Rc<dyn Law>>,
     /// Index of the random choice that the value is, for the bookkeeping of costs.

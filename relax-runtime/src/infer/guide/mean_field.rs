@@ -1,0 +1,16 @@
+//! The mean-field guide: every choice on its own.
+
+use super::{Evaluation, Guide, Proposal};
+use crate::error::Result;
+
+/// Gives every site a law of the family that the model states, with free parameters: q(z) = Π qᵢ(zᵢ).
+/// Right where the posterior's choices do not depend on each other. The default of
+/// [`Elbo`](crate::infer::Elbo) and [`Svi`](crate::infer::Svi).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MeanFieldGuide;
+
+impl Guide for MeanFieldGuide {
+    fn propose(&self, evaluation: Evaluation<'_>) -> Result<Proposal> {
+        evaluation.by_site(|site| site.mean_field())
+    }
+}

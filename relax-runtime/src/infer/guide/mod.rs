@@ -1,0 +1,163 @@
+//! Guides: the laws q from which a bound draws a model's choices, one file a family.
+
+mod mean_field;
+mod program;
+mod site;
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+pub use mean_field::MeanFieldGuide;
+pub use site::GuideSite;
+pub(super) use site::guide_parameters;
+
+use super::draw::{Draw, Laws};
+use super::pass::{Latent, Mode};
+use crate::dist::{Law, draw_shape};
+use crate::error::{Error, Result};
+use crate::model::{Message, ParamStore, Program, Trace};
+use crate::random::Key;
+use crate::tensor::{Shape, SiteSet};
+
+/// A family of laws q over a model's choices. Programs are guides; a family that gives each site a law
+/// when the model comes by it calls [`Evaluation::by_site`]:
+///
+/// ```
+/// use relax_runtime::dist::{Bernoulli, Distribution, Value};
+/// use relax_runtime::infer::{Evaluation, Guide, Proposal};
+/// use relax_runtime::prelude::*;
+///
+/// /// Coins that depend on all coins before them, by tables of logits.
+/// struct Tables;
+///
+/// impl Guide for Tables {
+///     fn propose(&self, evaluation: Evaluation<'_>) -> Result<Proposal> {
+///         evaluation.by_site(|site| {
+///             let mut row = String::from("logit");
+///             site.each_earlier(|entry| {
+///                 if let Value::Bool(b) = entry.value {
+///                     row.push(if b { '1' } else { '0' });
+///                 }
+///             });
+///             let logit = site.parameter(&row, || Ok(Tensor::scalar(0.0)))?;
+///             Bernoulli::logits(logit.get())?.law()
+///         })
+///     }
+/// }
+///
+/// #[model]
+/// fn both_or_none() {
+///     let a = sample!(Bernoulli(0.5));
+///     let b = sample!(Bernoulli(0.3));
+///     observe!(Bernoulli(if a == b { 0.99 } else { 0.01 }), true);
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let fit = Svi::new(&both_or_none()).guide(&Tables).steps(2_000).seed(1).run()?;
+/// let exact = exact_posterior(&both_or_none())?;
+/// assert!((fit.posterior().mean("a")? - exact.mean("a")?).abs() < 0.05);
+/// # Ok(())
+/// # }
+/// ```
+pub trait Guide {
+    /// Draws the model's choices as the evaluation wants them.
+    ///
+    /// # Errors
+    /// Whatever goes wrong in model or guide.
+    fn propose(&self, evaluation: Evaluation<'_>) -> Result<Proposal>;
+}
+
+/// One evaluation of a bound: a model that is to be run, its random numbers, and how its choices are
+/// to be made.
+#[derive(Clone, Copy)]
+pub struct Evaluation<'a> {
+    pub(super) model: &'a dyn Program,
+    pub(super) key: Key,
+    pub(super) params: &'a ParamStore,
+    pub(super) mode: &'a Mode,
+}
+
+/// The choices that a guide has made, and what the model made of them.
+pub struct Proposal {
+    pub(super) latents: Vec<Latent>,
+    /// The model's run.
+    pub(super) trace: Trace,
+    /// What host code has read.
+    pub(super) reads: SiteSet,
+}
+
+impl<'a> Evaluation<'a> {
+    /// The parameters of the training.
+    pub fn params(&self) -> &'a ParamStore {
+        self.params
+    }
+
+    /// Runs the model, whose choices are drawn from the laws that `law` gives, one at a time, except
+    /// for those that handlers hide: they draw from their own.
+    ///
+    /// # Errors
+    /// Whatever goes wrong in the model or in `law`.
+    pub fn by_site(
+        self,
+        law: impl Fn(&GuideSite<'_>) -> Result<Rc<dyn Law>> + 'static,
+    ) -> Result<Proposal> {
+        let laws = BySite {
+            params: self.params.clone(),
+            law,
+        };
+        let draw = Draw::new(laws, self.mode.clone());
+        let (latents, trace, reads) = draw.run(self.model, self.key, self.params)?;
+        Ok(Proposal {
+            latents,
+            trace,
+            reads,
+        })
+    }
+}
+
+/// Checks that a guide's law is of the kind of the model's, and its draws, as vertices, of the shape.
+fn expect_fit(law: &dyn Law, guide: &dyn Law, shape: Shape) -> Result<()> {
+    let kind = |law: &dyn Law| match law.draws().are_discrete() {
+        true => "discrete",
+        false => "continuous",
+    };
+    if kind(law) != kind(guide) {
+        return Err(Error::Model(format!(
+            "the model's {} is {}, but the guide's {} is {}",
+            law.name(),
+            kind(law),
+            guide.name(),
+            kind(guide)
+        )));
+    }
+    let wanted = draw_shape(&law.parameters());
+    match shape == wanted {
+        true => Ok(()),
+        false => Err(Error::Model(format!(
+            "a draw of the model has shape {wanted}, but the guide's has shape {shape}"
+        ))),
+    }
+}
+
+/// Laws that a guide gives.
+struct BySite<F> {
+    params: ParamStore,
+    law: F,
+}
+
+impl<F: Fn(&GuideSite<'_>) -> Result<Rc<dyn Law>>> Laws for BySite<F> {
+    const OF_GUIDE: bool = true;
+
+    fn law(&self, message: &Message<'_>) -> Result<Rc<dyn Law>> {
+        let site = GuideSite {
+            message,
+            params: &self.params,
+            fits: Cell::new(false),
+        };
+        let law = (self.law)(&site)?;
+        if !site.fits.get() {
+            expect_fit(&*message.law()?, &*law, draw_shape(&law.parameters()))?;
+        }
+        Ok(law)
+    }
+}

@@ -1,0 +1,138 @@
+//! A site of a model as a guide sees it.
+
+use std::cell::Cell;
+use std::fmt;
+use std::rc::Rc;
+
+use crate::dist::{Law, MeanField, PerParameter};
+use crate::error::{Error, Result};
+use crate::model::{Entry, Message, ParamStore, Plate};
+use crate::tensor::{Parameter, SiteSet, Tensor};
+
+/// A random choice of a model for which a guide gives the law.
+pub struct GuideSite<'a> {
+    pub(super) message: &'a Message<'a>,
+    pub(super) params: &'a ParamStore,
+    /// Whether the last law that was made here fits the model's by construction.
+    pub(super) fits: Cell<bool>,
+}
+
+impl fmt::Debug for GuideSite<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("GuideSite").field(&self.name()).finish()
+    }
+}
+
+impl GuideSite<'_> {
+    /// Its full name.
+    pub fn name(&self) -> &str {
+        self.message.full_name
+    }
+
+    /// The law that the model states, with a row for every member of the plates.
+    ///
+    /// # Errors
+    /// If the distribution has none, or does not fit the plates.
+    pub fn stated(&self) -> Result<Rc<dyn Law>> {
+        self.message.law()
+    }
+
+    /// The plates around it, outermost first.
+    pub fn plates(&self) -> &[Plate] {
+        self.message.plates
+    }
+
+    /// Shows all that the run has come by before, in order: choices, observations, parameters. A law
+    /// that is computed from their values depends on them as it does in a program.
+    pub fn each_earlier(&self, mut see: impl FnMut(&Entry)) {
+        (self.message.earlier)(&mut see);
+    }
+
+    /// A parameter of the guide, called `site.part`, with a first value where it is not there yet.
+    ///
+    /// # Errors
+    /// If it is there with another shape, or the first value is not finite.
+    pub fn parameter(
+        &self,
+        part: &str,
+        first: impl FnOnce() -> Result<Tensor>,
+    ) -> Result<Parameter> {
+        // Every run comes by a site that nothing has decided about.
+        let always = *self.message.influence == SiteSet::EMPTY;
+        let name = [self.name(), ".", part].concat();
+        match self.params.settled(&name) {
+            Some(parameter) => Ok(parameter),
+            None => self.params.create(&name, &first()?, always),
+        }
+    }
+
+    /// The law of a mean-field guide: of the stated law's family, with free parameters.
+    ///
+    /// # Errors
+    /// In plates that hold a changing sample of rows, or as [`parameter`](Self::parameter).
+    pub fn mean_field(&self) -> Result<Rc<dyn Law>> {
+        if self.message.scale != 1.0 {
+            return Err(Error::Model(
+                "an automatic guide keeps parameters for every row, but this plate holds a \
+                 changing sample of rows; write a guide that computes them from the data, and \
+                 pass it with `guide`"
+                    .into(),
+            ));
+        }
+        let stated = self.stated()?;
+        let guide = stated.mean_field();
+        let always = *self.message.influence == SiteSet::EMPTY;
+        let parameters = guide_parameters(self.params, self.name(), &guide, always)?;
+        let free: PerParameter<Tensor> = parameters.iter().map(Parameter::get).collect();
+        let law = guide.law(&free)?;
+        self.fits.set(true);
+        Ok(law)
+    }
+}
+
+/// The parameters of a site's automatic guide, with first values where they are not there yet;
+/// `always` says that every run comes by the site.
+///
+/// # Errors
+/// If one is there with another shape, or a first value is not finite.
+pub(in crate::infer) fn guide_parameters(
+    params: &ParamStore,
+    site: &str,
+    guide: &MeanField<'_>,
+    always: bool,
+) -> Result<PerParameter<Parameter>> {
+    let mut found = PerParameter::new();
+    for part in guide.parts() {
+        let name = [site, ".", part.name()].concat();
+        let parameter = match params.settled(&name) {
+            Some(parameter) => parameter,
+            None => params.create(&name, &part.first_value()?, always)?,
+        };
+        let shape = part.shape();
+        if parameter.shape() != shape {
+            return Err(Error::Model(format!(
+                "the automatic guide's parameter `{name}` has shape {}, but the site now needs \
+                 {shape}; write a guide for sites whose shape changes",
+                parameter.shape(),
+            )));
+        }
+        found.push(parameter);
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dist::{Bernoulli, Distribution, Part};
+    use crate::tensor::Device;
+
+    #[test]
+    fn first_values_of_another_shape_are_an_error() -> Result<()> {
+        let part = Part::starting("x", &Tensor::zeros([2], &Device::cpu()), |x| x.sum_all());
+        let guide = MeanField::new([part], |free| Bernoulli::logits(&free[0])?.law());
+        let error = guide_parameters(&ParamStore::default(), "x", &guide, true).unwrap_err();
+        assert!(error.to_string().contains("first value"), "{error}");
+        Ok(())
+    }
+}
