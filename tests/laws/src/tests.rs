@@ -5,6 +5,7 @@ use relax_runtime::estimator::{
     Arms, Coupling, Disarm, Dlax, DoubleCv, Enumerate, Estimator, EvolutionStrategies, IndeCateR,
     IntoEstimator, Lax, MuProp, Plan, Rloo, Rodeo,
 };
+use relax_runtime::model::relax;
 use relax_runtime::prelude::*;
 use std::rc::Rc;
 
@@ -421,19 +422,14 @@ mod spin {
     #[test]
     fn relaxed_spins_lie_between_the_values() -> Result<()> {
         let params = ParamStore::default();
-        let run = Handlers::seeded(3)
-            .params(&params)
-            .relax(0.5)
-            .run(&site())?;
+        let simulation = |seed| Simulation::seeded(seed).params(&params);
+        let run = simulation(3).run(&relax(site(), 0.5))?;
         let Some(entry) = run.trace.find("x") else {
             panic!("there is a site");
         };
         let x = entry.value.to_f64s()?[0];
         assert!(-1.0 < x && x < 1.0 && x.abs() > 1e-3, "{x}");
-        let again = Handlers::seeded(4)
-            .params(&params)
-            .replay(&run.trace)
-            .run(&site())?;
+        let again = simulation(4).run(&replay(site(), &run.trace))?;
         assert_eq!(
             again
                 .trace

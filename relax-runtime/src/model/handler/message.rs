@@ -9,6 +9,9 @@ use crate::error::{Error, Result};
 use crate::random::Key;
 use crate::tensor::{SiteSet, Tensor};
 
+/// Shows the entries of a trace to a function.
+type Earlier<'a> = dyn Fn(&mut dyn FnMut(&Entry)) + 'a;
+
 /// A `sample!` site on its way past the handlers, which may give it a value.
 pub struct Message<'a> {
     /// Its name, without the names of sub-models around the handler's own model.
@@ -38,7 +41,7 @@ pub struct Message<'a> {
     pub(crate) estimator: Option<&'a Cow<'static, str>>,
     pub(crate) context: Option<&'a Tensor>,
     /// Shows the entries of the trace so far.
-    pub(crate) earlier: &'a dyn Fn(&mut dyn FnMut(&Entry)),
+    pub(crate) earlier: &'a Earlier<'a>,
     pub(crate) expand: &'a dyn Fn() -> Result<Rc<dyn AnyDistribution>>,
     pub(crate) law: &'a dyn Fn() -> Result<Rc<dyn Law>>,
     /// Index of the random choice that the value is, for the bookkeeping of costs.
