@@ -18,13 +18,36 @@ fn coins(count: usize, unit: f32) {
     cost!((b - 0.45).square().sum_all() * unit);
 }
 
+/// Rows of coins, whose logits are the same in all rows, or have `spread` between them.
+#[model]
+fn rows_of_coins(count: usize, spread: f32) {
+    let by_row = Tensor::from_slice(&[0.0, 1.0, 2.0]).reshape([3, 1]) * spread;
+    let theta = param!(Tensor::zeros([count], &Device::cpu()));
+    plate!(3 => {
+        let b = sample!(Bernoulli(logits = &by_row + &theta));
+        cost!((b - 0.45).square());
+    })
+}
+
+/// A network learns what all rows have in common.
 #[test]
-fn the_surrogate_follows_the_number_of_values() -> Result<()> {
-    for (count, expected) in [(10, "free-form network"), (11, "relaxed cost plus network")] {
+fn the_surrogate_follows_the_number_of_values_and_whether_rows_differ() -> Result<()> {
+    fn assert_plan(program: &dyn Program, expected: &str) -> Result<()> {
         let mut trainer = Trainer::new(1);
-        trainer.step(&ExpectedCost::new(&coins(count, 1.0)))?;
+        for _ in 0..3 {
+            trainer.step(&ExpectedCost::new(program))?;
+        }
         let plan = trainer.plan().to_string();
         assert!(plan.contains(expected), "{plan}");
+        Ok(())
+    }
+    let (network, relaxed) = ("free-form network", "relaxed cost plus network");
+    for (count, expected) in [(6, network), (7, network), (16, network), (17, relaxed)] {
+        assert_plan(&coins(count, 1.0), expected)?;
+        assert_plan(&rows_of_coins(count, 0.0), expected)?;
+    }
+    for (count, expected) in [(6, network), (7, relaxed), (16, relaxed), (17, relaxed)] {
+        assert_plan(&rows_of_coins(count, 0.5), expected)?;
     }
     Ok(())
 }

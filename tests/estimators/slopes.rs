@@ -131,6 +131,7 @@ fn task<'a>(theta: &'a Tensor, noise: &'a Noise) -> SiteTask<'a> {
         values: 16,
         changes: 4,
         separate: true,
+        rows_differ: false,
         samples: 1,
     };
     SiteTask {

@@ -311,6 +311,7 @@ mod tests {
             values: 8,
             changes: 3,
             separate: true,
+            rows_differ: false,
             samples: 1,
         };
         let of = |draws| SiteClass { draws, ..coins };

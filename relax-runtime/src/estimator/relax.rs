@@ -144,9 +144,10 @@ fn finish(
 /// Which surrogate RELAX uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SurrogateKind {
-    /// [`Sum`](Self::Sum) where the cost can be relaxed and a row has more than 1024 values,
-    /// [`FreeForm`](Self::FreeForm) elsewhere: a network can learn the cost of so few values, and
-    /// half as many evaluations buy more than the relaxed cost does.
+    /// [`FreeForm`](Self::FreeForm) where a row has few values: up to 16 coins where all rows have the
+    /// same parameters, or there is one, and fewer than 7 elsewhere. A network can learn the cost of so
+    /// few values, and half as many evaluations buy more than the relaxed cost does.
+    /// [`Sum`](Self::Sum) beyond, where the cost can be relaxed.
     #[default]
     Auto,
     /// A network on z. With coupled noise, and where a row has few numbers, it learns what a
@@ -194,9 +195,6 @@ impl Default for Relax {
 }
 
 impl Relax {
-    /// The most values a row has where [`SurrogateKind::Auto`] leaves the relaxed cost out.
-    const FEW_VALUES: usize = 1 << 10;
-
     /// RELAX with a network alone: for costs that are black boxes.
     pub fn free_form() -> Self {
         Self {
@@ -216,10 +214,17 @@ impl Relax {
     /// The kind that suits a site.
     pub(super) fn kind(&self, class: SiteClass) -> SurrogateKind {
         match self.surrogate {
-            SurrogateKind::Auto if class.relaxable && class.values > Self::FEW_VALUES => {
-                SurrogateKind::Sum
+            SurrogateKind::Auto => {
+                let some = SiteClass::SOME_VALUES;
+                let few = match class.rows_differ {
+                    true => class.values < *some.start(),
+                    false => class.values <= *some.end(),
+                };
+                match class.relaxable && !few {
+                    true => SurrogateKind::Sum,
+                    false => SurrogateKind::FreeForm,
+                }
             }
-            SurrogateKind::Auto => SurrogateKind::FreeForm,
             chosen => chosen,
         }
     }

@@ -3,6 +3,8 @@
 use std::fmt::Debug;
 use std::rc::Rc;
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Cost, Estimate, LawEstimate, LawTask, MovingAverage, Problem};
@@ -95,11 +97,18 @@ pub struct SiteClass {
     pub changes: usize,
     /// Whether the cost of each row of its plates depends on that row's draw alone.
     pub separate: bool,
+    /// Whether the rows of its plates have other parameters than each other, and so, as a rule, other
+    /// costs; looked at for [`SOME_VALUES`](Self::SOME_VALUES) alone.
+    pub rows_differ: bool,
     /// How many samples the objective's bound has: 1 unless it is one of several.
     pub samples: usize,
 }
 
 impl SiteClass {
+    /// From 7 coins a row to 16: what a network can learn of the cost of so many values depends on
+    /// whether it is the same in all rows.
+    pub const SOME_VALUES: RangeInclusive<usize> = 1 << 7..=1 << 16;
+
     /// What holds in both: a site that some run reads on the host counts as read in all, so that
     /// its estimator does not change from draw to draw.
     #[must_use]
@@ -112,6 +121,7 @@ impl SiteClass {
             values: self.values.max(other.values),
             changes: self.changes.max(other.changes),
             separate: self.separate && other.separate,
+            rows_differ: self.rows_differ || other.rows_differ,
             samples: self.samples.max(other.samples),
         }
     }

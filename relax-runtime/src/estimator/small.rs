@@ -158,6 +158,7 @@ mod tests {
         values: 8,
         changes: 3,
         separate: true,
+        rows_differ: false,
         samples: 1,
     };
 

@@ -10,7 +10,7 @@ use crate::dist::{Draws, Law, Number, Relaxation, draw_shape};
 use crate::error::{Error, Result};
 use crate::estimator::{DrawKind, SiteClass};
 use crate::model::{Kind, Plate, Weight};
-use crate::tensor::{Shape, SiteSet, Tensor};
+use crate::tensor::{Device, Shape, SiteSet, Tensor};
 
 /// One random choice of an objective, drawn from the law whose parameters are to be trained.
 #[derive(Clone, Debug)]
@@ -52,6 +52,21 @@ impl Latent {
             Draws::Opaque | Draws::Discrete(None) => true,
             Draws::Discrete(Some(_)) => read || !self.law.takes_relaxed_values(),
         }
+    }
+
+    /// Whether the rows of its plates have other parameters than each other, as far as this is to be
+    /// seen without copying them from a GPU.
+    fn rows_differ(&self) -> bool {
+        let rows: usize = self.plates.iter().map(|plate| plate.size).product();
+        let differ = |parameter: &Tensor| {
+            let differ = |numbers: &[f32]| {
+                let row = numbers.len() / rows;
+                let (first, others) = numbers.split_at(row);
+                row * rows == numbers.len() && others.chunks(row.max(1)).any(|other| other != first)
+            };
+            parameter.device() != Device::cpu() || parameter.with_values(differ).unwrap_or(false)
+        };
+        rows > 1 && self.law.parameters().iter().any(differ)
     }
 
     /// Brings a term with rows of its own plates to the rows of the choice's plates: axes that both
@@ -296,6 +311,7 @@ impl Pass {
                 && !blocked,
             differentiable: draws == DrawKind::Pathwise && !read && !severed,
             mirrored: latent.law.mirrored(&latent.noise).is_some(),
+            rows_differ: SiteClass::SOME_VALUES.contains(&values) && latent.rows_differ(),
             values,
             changes,
             separate,

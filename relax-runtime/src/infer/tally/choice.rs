@@ -59,6 +59,7 @@ impl Choice {
                 values,
                 changes: values - 1,
                 separate: true,
+                rows_differ: false,
                 samples: 1,
             },
             estimator: at.site.estimator.clone(),
