@@ -18,6 +18,10 @@ pub(crate) struct Options {
     /// Folders with results.
     #[arg(long, value_delimiter = ',', default_value = "target/estimators")]
     results: Vec<PathBuf>,
+    /// A folder with results of `variance` whose CPU times are taken instead: where the others were
+    /// measured beside other programs, or on several machines.
+    #[arg(long)]
+    times: Option<PathBuf>,
     /// A document that gets the whole tables between its marks.
     #[arg(long)]
     docs: Option<PathBuf>,
@@ -35,10 +39,16 @@ const END: &str = "<!-- estimators: end -->";
 /// If there are no results, or a file cannot be read or written, or lacks the marks.
 pub(crate) fn run(options: &Options) -> Outcome<()> {
     let read_all = |kind: &str| files(&options.results, kind);
-    let variances: Vec<stages::Table> = read_all("variance-")?
+    let mut variances = read_all("variance-")?
         .into_iter()
         .map(stages::Table::read)
-        .collect::<Outcome<_>>()?;
+        .collect::<Outcome<Vec<_>>>()?;
+    if let Some(folder) = &options.times {
+        for path in files(std::slice::from_ref(folder), "variance-")? {
+            let times = stages::Table::read(path)?;
+            variances.iter_mut().for_each(|table| retime(table, &times));
+        }
+    }
     let elbos: Vec<budget::Table> = read_all("elbo-")?
         .into_iter()
         .map(budget::Table::read)
@@ -60,6 +70,20 @@ pub(crate) fn run(options: &Options) -> Outcome<()> {
         }
     }
     Ok(())
+}
+
+/// Takes the times of the same estimators for the same network from other results.
+fn retime(table: &mut stages::Table, times: &stages::Table) {
+    if table.settings.network != times.settings.network {
+        return;
+    }
+    for row in &mut table.rows {
+        let mut same = times
+            .rows
+            .iter()
+            .filter(|other| other.estimator == row.estimator);
+        row.ms = same.next().map_or(row.ms, |other| other.ms);
+    }
 }
 
 /// Files of results of one kind, by name.
