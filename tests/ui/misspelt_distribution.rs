@@ -3,7 +3,6 @@ use relax_runtime::prelude::*;
 #[model]
 fn coin() {
     let coin = sample!(Bernouli(0.5));
-    observe!(Gauss(0.0, 1.0), 0.3);
     observe!(Gauss(loc = 0.0, scale = 1.0), 0.3);
 }
 

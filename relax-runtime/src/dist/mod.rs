@@ -1,7 +1,7 @@
 //! Distributions, one file each, and what a site needs to know of them.
 //!
 //! A distribution over host numbers yields host values (`bool`, `usize`, `f64`), which any Rust
-//! control flow may read; a distribution over [`Tensor`]s yields a tensor, which can be relaxed.
+//! control flow may read; a distribution over [`Tensor`](crate::Tensor)s yields a tensor, which can be relaxed.
 
 mod bernoulli;
 mod categorical;
