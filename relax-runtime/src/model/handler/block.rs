@@ -38,7 +38,7 @@ impl Handler for Block {
 /// let hidden = block(pair(), |name| name == "b");
 /// // `a` is replayed, `b` is not.
 /// let again = Simulation::seeded(2).run(&replay(hidden, &first))?.trace;
-/// assert_eq!(again.get("a")?.value, first.get("a")?.value);
+/// assert_eq!(again.get("a")?.value.to_f64s()?, first.get("a")?.value.to_f64s()?);
 /// # Ok(())
 /// # }
 /// ```
