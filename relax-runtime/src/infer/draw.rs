@@ -91,6 +91,7 @@ impl<L: Laws + 'static> Draw<L> {
         message: &Message<'_>,
         law: &dyn Law,
         sources: &Sources,
+        influence: &SiteSet,
         place: usize,
     ) -> Result<(Tensor, Tensor)> {
         let fresh = || law.noise(&mut message.key.stream(message.name));
@@ -115,8 +116,8 @@ impl<L: Laws + 'static> Draw<L> {
                 let same = |latent: &&Latent| latent.name == message.name;
                 let here = hard.latents.get(place).filter(same);
                 let before = here.or_else(|| hard.latents.iter().find(same));
-                let moved = place > *site
-                    && (message.influence.contains(*site) || sources.sites.contains(*site));
+                let moved =
+                    place > *site && (influence.contains(*site) || sources.sites.contains(*site));
                 if let (false, Some(latent)) = (moved, before) {
                     return Ok((latent.noise.clone(), latent.value.clone()));
                 }
@@ -203,11 +204,16 @@ impl<L: Laws + 'static> Interpreter for Draw<L> {
             false => message.law()?,
         };
         let sources = Sources::of(&*law);
-        let (noise, value) = self.choose(message, &*law, &sources, place)?;
+        let mut influence = message.influence.clone();
+        if of_guide {
+            // What the guide has read to make the law.
+            message.reads.add_to(&mut influence);
+        }
+        let (noise, value) = self.choose(message, &*law, &sources, &influence, place)?;
         message.value = Some(Value::Tensor(value.check()?.clone()));
         message.origin = Some(place);
         let Sources { mut sites, severed } = sources;
-        sites.add(message.influence);
+        sites.add(&influence);
         self.latents.borrow_mut().push(Latent {
             name: message.full_name.clone(),
             depends_on: sites,

@@ -200,6 +200,7 @@ impl Context {
             line: entry.line,
             key: self.key,
             influence: &entry.influence,
+            reads: &self.reads,
             estimator: entry.estimator.as_ref(),
             context: entry.context.as_ref(),
             earlier: &|see| self.state.borrow().trace.entries().iter().for_each(see),
@@ -223,9 +224,11 @@ impl Context {
         let Message {
             value,
             observed,
+            hidden,
             origin,
             ..
         } = message;
+        entry.hidden = hidden;
         if observed {
             entry.kind = Kind::Observed;
         }
@@ -239,6 +242,8 @@ impl Context {
         entry.dist = Some(original);
         // A site's own density depends on its value, which a host number does not tell.
         if let Some(origin) = origin {
+            // A guide's law may come from what it has read since the site was reached.
+            self.reads.add_to(&mut entry.influence);
             entry.influence.insert(origin);
         }
         Ok(match origin {
@@ -448,6 +453,7 @@ impl Context {
             file: site.file,
             line: site.line,
             weight: None,
+            hidden: false,
             influence: match kind {
                 Kind::Param => SiteSet::EMPTY,
                 Kind::Latent | Kind::Observed | Kind::Cost => self.influence(&state),

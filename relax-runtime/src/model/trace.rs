@@ -83,6 +83,8 @@ pub struct Entry {
     pub line: u32,
     /// How much handlers let its log-probability or cost count; nothing where they leave it.
     pub(crate) weight: Option<Rc<Weight>>,
+    /// Whether handlers and guides outside did not see it.
+    pub(crate) hidden: bool,
     /// The macro that the user wrote, whatever a handler made of it.
     pub(crate) written: Kind,
     /// Random sites that may matter here unseen: those that host control flow had seen when this

@@ -4,7 +4,7 @@ mod mean_field;
 mod program;
 mod site;
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::rc::Rc;
 
 pub use mean_field::MeanFieldGuide;
@@ -152,12 +152,14 @@ impl<F: Fn(&GuideSite<'_>) -> Result<Rc<dyn Law>>> Laws for BySite<F> {
         let site = GuideSite {
             message,
             params: &self.params,
-            fits: Cell::new(false),
+            fits: RefCell::default(),
         };
         let law = (self.law)(&site)?;
-        if !site.fits.get() {
+        let fits = site.fits.borrow();
+        if !fits.as_ref().is_some_and(|fits| Rc::ptr_eq(fits, &law)) {
             expect_fit(&*message.law()?, &*law, draw_shape(&law.parameters()))?;
         }
+        drop(fits);
         Ok(law)
     }
 }

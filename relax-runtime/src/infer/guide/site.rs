@@ -1,6 +1,6 @@
 //! A site of a model as a guide sees it.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
 
@@ -13,8 +13,8 @@ use crate::tensor::{Parameter, SiteSet, Tensor};
 pub struct GuideSite<'a> {
     pub(super) message: &'a Message<'a>,
     pub(super) params: &'a ParamStore,
-    /// Whether the last law that was made here fits the model's by construction.
-    pub(super) fits: Cell<bool>,
+    /// The last law that was made here, which fits the model's by construction.
+    pub(super) fits: RefCell<Option<Rc<dyn Law>>>,
 }
 
 impl fmt::Debug for GuideSite<'_> {
@@ -51,19 +51,25 @@ impl GuideSite<'_> {
     /// A parameter of the guide, called `site.part`, with a first value where it is not there yet.
     ///
     /// # Errors
-    /// If it is there with another shape, or the first value is not finite.
+    /// If the first value carries an error or is not finite, or a checkpoint has another shape for it.
     pub fn parameter(
         &self,
         part: &str,
         first: impl FnOnce() -> Result<Tensor>,
     ) -> Result<Parameter> {
-        // Every run comes by a site that nothing has decided about.
-        let always = *self.message.influence == SiteSet::EMPTY;
+        let always = self.is_met_always();
         let name = [self.name(), ".", part].concat();
         match self.params.settled(&name) {
             Some(parameter) => Ok(parameter),
             None => self.params.create(&name, &first()?, always),
         }
+    }
+
+    /// Whether every run comes by here: nothing that was drawn has decided about it.
+    fn is_met_always(&self) -> bool {
+        let mut influence = self.message.influence.clone();
+        self.message.reads.add_to(&mut influence);
+        influence == SiteSet::EMPTY
     }
 
     /// The law of a mean-field guide: of the stated law's family, with free parameters.
@@ -81,11 +87,11 @@ impl GuideSite<'_> {
         }
         let stated = self.stated()?;
         let guide = stated.mean_field();
-        let always = *self.message.influence == SiteSet::EMPTY;
+        let always = self.is_met_always();
         let parameters = guide_parameters(self.params, self.name(), &guide, always)?;
         let free: PerParameter<Tensor> = parameters.iter().map(Parameter::get).collect();
         let law = guide.law(&free)?;
-        self.fits.set(true);
+        *self.fits.borrow_mut() = Some(Rc::clone(&law));
         Ok(law)
     }
 }

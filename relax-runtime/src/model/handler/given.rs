@@ -28,6 +28,11 @@ impl Given {
     pub(super) fn expect_sites(&self, ran: &Ran<'_>, macros: &str, kinds: &[Kind]) -> Result<()> {
         for name in self.0.keys() {
             let entry = ran.get(name)?;
+            if entry.hidden {
+                let problem = "a value was given to it, but a `block` inside hides it; give the \
+                               value inside the block";
+                return Err(entry.locate(Error::Model(problem.into())));
+            }
             if !kinds.contains(&entry.written) {
                 let problem = format!("a value was given to it, but it is not a {macros} site");
                 return Err(entry.locate(Error::Model(problem)));

@@ -7,7 +7,7 @@ use super::super::{Entry, Plate, Weight};
 use crate::dist::{AnyDistribution, Law, Value, draw_shape, holds_indices};
 use crate::error::{Error, Result};
 use crate::random::Key;
-use crate::tensor::{SiteSet, Tensor};
+use crate::tensor::{Reads, SiteSet, Tensor};
 
 /// Shows the entries of a trace to a function.
 type Earlier<'a> = dyn Fn(&mut dyn FnMut(&Entry)) + 'a;
@@ -38,6 +38,8 @@ pub struct Message<'a> {
     pub(crate) hidden: bool,
     pub(crate) weight: Option<&'a Rc<Weight>>,
     pub(crate) influence: &'a SiteSet,
+    /// What host code has read, up to now.
+    pub(crate) reads: &'a Reads,
     pub(crate) estimator: Option<&'a Cow<'static, str>>,
     pub(crate) context: Option<&'a Tensor>,
     /// Shows the entries of the trace so far.
