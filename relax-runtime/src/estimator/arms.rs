@@ -1,7 +1,8 @@
 //! ARMS: several mutually antithetic draws of coins (Dimitriev and Zhou 2021).
 
+use super::class::{DrawKind, SiteClass};
 use super::rloo::leave_one_out;
-use super::site::{DrawKind, Estimator, SiteClass, SiteState, SiteTask};
+use super::site::{Estimator, SiteState, SiteTask};
 use super::{Cost, Estimate, Problem};
 use crate::dist::noise;
 use crate::error::{Error, Result};

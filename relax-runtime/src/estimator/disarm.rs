@@ -1,7 +1,8 @@
 //! DisARM, also known as U2G: antithetic pairs of coins (Dong, Mnih, Tucker 2020; Yin, Ho, Zhang,
 //! Zhou 2020).
 
-use super::site::{DrawKind, Estimator, SiteClass, SiteState, SiteTask};
+use super::class::{DrawKind, SiteClass};
+use super::site::{Estimator, SiteState, SiteTask};
 use super::{Cost, Estimate, Problem};
 use crate::error::Result;
 use crate::surrogate::VarianceGradient;

@@ -1,7 +1,8 @@
 //! DisARM for categorical choices, made as decisions down a tree (Dong, Mnih, Tucker 2021).
 
+use super::class::{DrawKind, SiteClass};
 use super::problem::{pull, spread};
-use super::site::{DrawKind, Estimator, SiteClass, SiteState, SiteTask};
+use super::site::{Estimator, SiteState, SiteTask};
 use super::{Cost, Estimate, Problem};
 use crate::dist::noise;
 use crate::error::{Error, Result};

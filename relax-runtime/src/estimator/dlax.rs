@@ -1,9 +1,10 @@
 //! DLAX: the score functions of the hard and of the relaxed sample, in one estimator (Grathwohl,
 //! Choi, Wu, Roeder, Duvenaud 2018, talk).
 
+use super::class::SiteClass;
 use super::problem::{pull, push};
 use super::relax::{surrogate_at_z, twice_mean};
-use super::site::{Coupling, Estimator, SiteClass, SiteState, SiteTask};
+use super::site::{Coupling, Estimator, SiteState, SiteTask};
 use super::units::{in_units, value_in_units};
 use super::{Cost, Estimate, Problem, Relax, SurrogateKind};
 use crate::error::Result;

@@ -1,8 +1,9 @@
 //! Double control variates for the leave-one-out estimator (Titsias and Shi 2022).
 
+use super::class::{SiteClass, expect_relaxable};
 use super::problem::pull;
 use super::rloo::{at_least_two, centred_scores, costs_and_slopes};
-use super::site::{Estimator, SiteClass, SiteState, SiteTask, WITH_SLOPE, expect_relaxable};
+use super::site::{Estimator, SiteState, SiteTask, WITH_SLOPE};
 use super::{Cost, Estimate, Problem};
 use crate::error::Result;
 use crate::tensor::{Parameter, Tensor};

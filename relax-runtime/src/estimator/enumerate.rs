@@ -1,7 +1,8 @@
 //! The exact gradient at a site of few values: the sum over all of them.
 
+use super::class::{SiteClass, expect_relaxed};
 use super::shift::Events;
-use super::site::{Estimator, SiteClass, SiteState, SiteTask, expect_relaxed};
+use super::site::{Estimator, SiteState, SiteTask};
 use super::{Cost, Estimate, Problem};
 use crate::error::{Error, Result};
 use crate::surrogate::VarianceGradient;

@@ -1,8 +1,9 @@
 //! Evolution strategies: mirrored Gaussian draws of a continuous choice (Salimans, Ho, Chen, Sidor,
 //! Sutskever 2017).
 
+use super::class::SiteClass;
 use super::law::drawn;
-use super::site::{Estimator, SiteClass, SiteState};
+use super::site::{Estimator, SiteState};
 use super::{Cost, LawEstimate, LawProblem, LawTask, score_function};
 use crate::error::{Error, Result};
 use crate::surrogate::VarianceGradient;

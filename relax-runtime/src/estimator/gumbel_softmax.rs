@@ -1,8 +1,9 @@
 //! The Concrete or Gumbel-softmax relaxation in place of the choice, biased (Jang, Gu, Poole 2017;
 //! Maddison, Mnih, Teh 2017).
 
+use super::class::{SiteClass, expect_relaxable};
 use super::problem::{pull, slope};
-use super::site::{Estimator, SiteClass, SiteState, SiteTask, check_temperature, expect_relaxable};
+use super::site::{Estimator, SiteState, SiteTask, check_temperature};
 use super::{Cost, Estimate, Problem};
 use crate::error::Result;
 use crate::surrogate::VarianceGradient;

@@ -1,8 +1,9 @@
 //! IndeCateR: one choice summed out at a time (De Smet, Sansone, Zuidberg Dos Martires 2023).
 
+use super::class::{SiteClass, expect_relaxed};
 use super::enumerate::{ENDLESS, NOT_SEPARATE, expected};
 use super::shift::Events;
-use super::site::{Estimator, SiteClass, SiteState, SiteTask, expect_relaxed};
+use super::site::{Estimator, SiteState, SiteTask};
 use super::{Cost, Estimate, Problem};
 use crate::error::Result;
 use crate::surrogate::VarianceGradient;

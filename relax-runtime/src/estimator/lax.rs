@@ -1,7 +1,8 @@
 //! LAX (Grathwohl, Choi, Wu, Roeder, Duvenaud 2018): continuous choices before a black box.
 
+use super::class::{DrawKind, SiteClass};
 use super::law::drawn;
-use super::site::{DrawKind, Estimator, SiteClass, SiteState};
+use super::site::{Estimator, SiteState};
 use super::units::InUnits;
 use super::{Cost, LawEstimate, LawProblem, LawTask, Relax, score_function};
 use crate::error::Result;

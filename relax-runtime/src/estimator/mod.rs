@@ -9,6 +9,7 @@
 
 mod arms;
 mod baseline;
+mod class;
 mod corrected;
 mod disarm;
 mod disarm_tree;
@@ -45,6 +46,7 @@ use std::rc::Rc;
 
 pub use arms::{Arms, arms};
 pub use baseline::MovingAverage;
+pub use class::{DrawKind, SiteClass};
 pub use corrected::corrected;
 pub use disarm::{Disarm, disarm};
 pub use disarm_tree::{DisarmTree, disarm_tree};
@@ -69,7 +71,7 @@ pub use reinmax::{ReinMax, reinmax};
 pub use relax::{Relax, SurrogateKind, relax};
 pub use rloo::{Rloo, rloo, rloo_of_law};
 pub use rodeo::{Rodeo, rodeo};
-pub use site::{Coupling, DrawKind, Estimator, IntoEstimator, SiteClass, SiteState, SiteTask};
+pub use site::{Coupling, Estimator, IntoEstimator, SiteState, SiteTask};
 pub use stein::SteinNetwork;
 pub use straight_through::{StraightThrough, Through, straight_through};
 pub use vimco::{LeftOut, Vimco, vimco};

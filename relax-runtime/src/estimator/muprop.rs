@@ -1,7 +1,8 @@
 //! MuProp (Gu, Levine, Sutskever, Mnih 2016): a first-order Taylor expansion as control variate.
 
+use super::class::{SiteClass, expect_relaxable};
 use super::problem::{pull, slope};
-use super::site::{Estimator, SiteClass, SiteState, SiteTask, expect_relaxable};
+use super::site::{Estimator, SiteState, SiteTask};
 use super::{Cost, Estimate, Problem};
 use crate::error::Result;
 use crate::surrogate::VarianceGradient;

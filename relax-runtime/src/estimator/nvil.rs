@@ -1,6 +1,7 @@
 //! NVIL: a network of what came before the choice as baseline (Mnih and Gregor 2014).
 
-use super::site::{Estimator, SiteClass, SiteState, SiteTask, expect_relaxed};
+use super::class::{SiteClass, expect_relaxed};
+use super::site::{Estimator, SiteState, SiteTask};
 use super::units::in_units;
 use super::{Cost, Estimate, Problem, Relax};
 use crate::error::Result;

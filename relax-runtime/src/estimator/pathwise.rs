@@ -1,7 +1,8 @@
 //! The pathwise (reparameterised) estimator: the draw is differentiable in its parameters, so the
 //! reverse pass through the cost is the estimate.
 
-use super::site::{DrawKind, Estimator, SiteClass};
+use super::class::{DrawKind, SiteClass};
+use super::site::Estimator;
 
 /// Nothing to estimate: the reverse pass through the draw does it all.
 #[derive(Clone, Copy, Debug)]

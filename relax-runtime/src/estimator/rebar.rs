@@ -1,9 +1,8 @@
 //! REBAR (Tucker, Mnih, Maddison, Lawson, Sohl-Dickstein 2017): RELAX with the relaxed cost alone.
 
+use super::class::{SiteClass, expect_relaxable};
 use super::relax::surrogate_at_z;
-use super::site::{
-    Coupling, Estimator, SiteClass, SiteState, SiteTask, check_relaxed_cost, expect_relaxable,
-};
+use super::site::{Coupling, Estimator, SiteState, SiteTask, check_relaxed_cost};
 use super::{Cost, Estimate, Problem, relax};
 use crate::error::Result;
 use crate::surrogate::RelaxedCost;

@@ -1,8 +1,9 @@
 //! REINFORCE, the score-function estimator (Williams 1992).
 
+use super::class::SiteClass;
 use super::law::drawn;
 use super::problem::spread;
-use super::site::{Estimator, SiteClass, SiteState, SiteTask};
+use super::site::{Estimator, SiteState, SiteTask};
 use super::{Cost, Estimate, LawEstimate, LawTask, Problem};
 use crate::dist::Law;
 use crate::error::Result;

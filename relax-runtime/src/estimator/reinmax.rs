@@ -1,8 +1,9 @@
 //! ReinMax, a straight-through estimator of second order, biased (Liu, Dong, Liu, Yu, Gao 2023).
 
+use super::class::{DrawKind, SiteClass};
 use super::gumbel_softmax::relaxable;
 use super::problem::slope;
-use super::site::{DrawKind, Estimator, SiteClass, SiteState, SiteTask, check_temperature};
+use super::site::{Estimator, SiteState, SiteTask, check_temperature};
 use super::{Cost, Estimate, Problem};
 use crate::dist::Form;
 use crate::error::{Error, Result};

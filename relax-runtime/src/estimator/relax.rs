@@ -1,12 +1,10 @@
 //! RELAX (Grathwohl, Choi, Wu, Roeder, Duvenaud 2018 and algorithm 2).
 
+use super::class::{SiteClass, expect_relaxed};
 use super::free_form::free_form;
 use super::problem::{pull, push};
 use super::residual::known_part;
-use super::site::{
-    Coupling, Estimator, NETWORK, RELAXED, SiteClass, SiteState, SiteTask, check_relaxed_cost,
-    expect_relaxed,
-};
+use super::site::{Coupling, Estimator, NETWORK, RELAXED, SiteState, SiteTask, check_relaxed_cost};
 use super::units::{in_units, value_in_units};
 use super::{Cost, Estimate, Problem, corrected};
 use crate::error::{Error, Result};

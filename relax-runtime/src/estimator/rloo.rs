@@ -1,8 +1,9 @@
 //! REINFORCE with a leave-one-out baseline (Kool, van Hoof, Welling 2019; Salimans and Knowles
 //! 2014).
 
+use super::class::{DrawKind, SiteClass};
 use super::law::drawn;
-use super::site::{DrawKind, Estimator, SiteClass, SiteState, SiteTask};
+use super::site::{Estimator, SiteState, SiteTask};
 use super::{Cost, Estimate, LawEstimate, LawProblem, LawTask, Problem, score_function};
 use crate::error::{Error, Result};
 use crate::surrogate::VarianceGradient;

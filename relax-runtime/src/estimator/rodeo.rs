@@ -1,8 +1,9 @@
 //! RODEO: control variates from discrete Stein operators (Shi, Zhou, Hwang, Titsias, Mackey 2022).
 
+use super::class::{DrawKind, SiteClass};
 use super::relax::twice_mean;
 use super::rloo::{at_least_two, centred_scores, costs_and_slopes};
-use super::site::{DrawKind, Estimator, SiteClass, SiteState, SiteTask, WITH_SLOPE};
+use super::site::{Estimator, SiteState, SiteTask, WITH_SLOPE};
 use super::stein::SteinNetwork;
 use super::{Cost, Estimate, Problem};
 use crate::error::{Error, Result};

@@ -1,8 +1,9 @@
 //! Straight-through estimators, biased (Bengio, Léonard, Courville 2013; Jang, Gu, Poole 2017).
 
+use super::class::SiteClass;
 use super::gumbel_softmax::{relaxable, soft};
 use super::problem::{pull, slope};
-use super::site::{Estimator, SiteClass, SiteState, SiteTask, check_temperature};
+use super::site::{Estimator, SiteState, SiteTask, check_temperature};
 use super::{Cost, Estimate, Problem};
 use crate::error::Result;
 use crate::surrogate::VarianceGradient;

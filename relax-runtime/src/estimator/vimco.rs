@@ -1,6 +1,7 @@
 //! VIMCO: leave-one-out signals for bounds of several samples (Mnih and Rezende 2016).
 
-use super::site::{Estimator, SiteClass};
+use super::class::SiteClass;
+use super::site::Estimator;
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 

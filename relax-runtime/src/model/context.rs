@@ -6,9 +6,9 @@ use std::rc::Rc;
 use super::host::{Host, HostRun};
 use super::names::Names;
 use super::params::IntoParam;
+use super::plates::Plates;
 use super::{
-    Entry, Handler, Interpreter, Kind, Message, Model, ParamStore, Plate, Ran, Rows, Site, Trace,
-    Weight,
+    Entry, Handler, Interpreter, Kind, Message, Model, ParamStore, Plate, Ran, Site, Trace, Weight,
 };
 use crate::dist::{
     AnyDistribution, Distribution, IntoDistribution, IntoSiteValue, Number, SiteValue, Value,
@@ -51,10 +51,7 @@ pub struct Context {
 struct State {
     trace: Trace,
     names: Names,
-    plates: Rc<[Plate]>,
-    plates_entered: usize,
-    /// Of each name the first plate that had it, with its size and `of`.
-    named_plates: Vec<(Site, usize, usize)>,
+    plates: Plates,
     /// Sites with host values: what comes after them may depend on them unseen.
     host_sites: SiteSet,
 }
@@ -370,26 +367,10 @@ impl Context {
         if let Some(host) = &self.host {
             return Err(host.refuse());
         }
-        let of = of.unwrap_or(size);
-        let state = &mut *self.state.borrow_mut();
-        if let Err(problem) = state.expect_plate(&site, size, of) {
-            let name = match site.name {
-                "" => "plate",
-                name => name,
-            };
-            return Err(Error::Model(problem).at_site(name, site.file, site.line));
-        }
-        let rows = match site.name {
-            "" => Rows::Entry(state.plates_entered),
-            name => Rows::Named(name),
-        };
-        state.plates_entered += 1;
-        let scale = of as f64 / size as f64;
-        let inner = Plate { rows, size, scale };
-        let plates = state.plates.iter().copied().chain([inner]).collect();
+        let outer = self.state.borrow_mut().plates.enter(&site, size, of)?;
         Ok(PlateGuard {
             context: self,
-            outer: std::mem::replace(&mut state.plates, plates),
+            outer,
         })
     }
 
@@ -448,8 +429,8 @@ impl Context {
             written: kind,
             dist: None,
             value,
-            plates: Rc::clone(&state.plates),
-            scale: state.plates.iter().map(|plate| plate.scale).product(),
+            plates: Rc::clone(state.plates.around()),
+            scale: state.plates.scale(),
             file: site.file,
             line: site.line,
             weight: None,
@@ -474,53 +455,10 @@ impl State {
         Self {
             trace: Trace::default(),
             names: Names::default(),
-            plates: no_plates(),
-            plates_entered: 0,
-            named_plates: Vec::new(),
+            plates: Plates::none(),
             host_sites: SiteSet::EMPTY,
         }
     }
-}
-
-impl State {
-    /// Checks the size of a plate, also against those of its name: plates of one name are the same
-    /// rows.
-    fn expect_plate(&mut self, site: &Site, size: usize, of: usize) -> Result<(), String> {
-        if size == 0 {
-            return Err("a plate needs at least one row".into());
-        }
-        if of < size {
-            return Err(format!(
-                "a plate of {size} rows cannot be a sample `of = {of}`; `of` is the size of the \
-                 whole data set"
-            ));
-        }
-        if site.name.is_empty() {
-            return Ok(());
-        }
-        let mut known = self.named_plates.iter();
-        match known.find(|(known, ..)| known.name == site.name) {
-            None => self.named_plates.push((site.clone(), size, of)),
-            Some((_, rows, all)) if (*rows, *all) == (size, of) => {}
-            Some((first, rows, all)) => {
-                return Err(format!(
-                    "this plate has {size} rows of {of}, but the plate of the same name at {}:{} has \
-                     {rows} of {all}; plates of one name are the same rows, so give one of them \
-                     another name",
-                    first.file, first.line
-                ));
-            }
-        }
-        Ok(())
-    }
-}
-
-/// No plates, without an allocation for each run.
-fn no_plates() -> Rc<[Plate]> {
-    thread_local! {
-        static NONE: Rc<[Plate]> = Rc::default();
-    }
-    NONE.try_with(Rc::clone).unwrap_or_default()
 }
 
 /// Leaves the plate when dropped.
@@ -531,6 +469,6 @@ pub struct PlateGuard<'c> {
 
 impl Drop for PlateGuard<'_> {
     fn drop(&mut self) {
-        self.context.state.borrow_mut().plates = Rc::clone(&self.outer);
+        self.context.state.borrow_mut().plates.leave(&self.outer);
     }
 }

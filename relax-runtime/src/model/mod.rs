@@ -11,14 +11,16 @@ mod host;
 mod interpreter;
 mod names;
 mod params;
+mod plates;
 mod simulation;
 mod site;
 mod trace;
+mod weight;
 
 pub use context::{CALL_DEPTH, Context, PlateGuard};
 pub use handler::{
-    Block, Condition, Handler, Mask, Message, RelaxSites, Replay, Scale, Substitute, Under, Weight,
-    block, condition, mask, relax, replay, scale, substitute,
+    Block, Condition, Handler, Mask, Message, RelaxSites, Replay, Scale, Substitute, Under, block,
+    condition, mask, relax, replay, scale, substitute,
 };
 pub(crate) use host::{HostRun, Place};
 pub(crate) use interpreter::Interpreter;
@@ -27,6 +29,7 @@ pub use simulation::{Run, Simulation};
 pub use site::Site;
 pub(crate) use trace::unknown_site;
 pub use trace::{Entry, Kind, Plate, Ran, Rows, Trace};
+pub use weight::Weight;
 
 use std::rc::Rc;
 use std::sync::Arc;

@@ -4,7 +4,7 @@ mod mean_field;
 mod program;
 mod site;
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::rc::Rc;
 
 pub use mean_field::MeanFieldGuide;
@@ -152,14 +152,13 @@ impl<F: Fn(&GuideSite<'_>) -> Result<Rc<dyn Law>>> Laws for BySite<F> {
         let site = GuideSite {
             message,
             params: &self.params,
-            fits: RefCell::default(),
+            fits: Cell::default(),
         };
         let law = (self.law)(&site)?;
-        let fits = site.fits.borrow();
-        if !fits.as_ref().is_some_and(|fits| Rc::ptr_eq(fits, &law)) {
+        let fits = site.fits.take();
+        if !fits.is_some_and(|fits| Rc::ptr_eq(&fits, &law)) {
             expect_fit(&*message.law()?, &*law, draw_shape(&law.parameters()))?;
         }
-        drop(fits);
         Ok(law)
     }
 }

@@ -1,6 +1,6 @@
 //! A site of a model as a guide sees it.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::fmt;
 use std::rc::Rc;
 
@@ -14,7 +14,7 @@ pub struct GuideSite<'a> {
     pub(super) message: &'a Message<'a>,
     pub(super) params: &'a ParamStore,
     /// The last law that was made here, which fits the model's by construction.
-    pub(super) fits: RefCell<Option<Rc<dyn Law>>>,
+    pub(super) fits: Cell<Option<Rc<dyn Law>>>,
 }
 
 impl fmt::Debug for GuideSite<'_> {
@@ -91,7 +91,7 @@ impl GuideSite<'_> {
         let parameters = guide_parameters(self.params, self.name(), &guide, always)?;
         let free: PerParameter<Tensor> = parameters.iter().map(Parameter::get).collect();
         let law = guide.law(&free)?;
-        *self.fits.borrow_mut() = Some(Rc::clone(&law));
+        self.fits.set(Some(Rc::clone(&law)));
         Ok(law)
     }
 }

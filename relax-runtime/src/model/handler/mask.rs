@@ -1,8 +1,8 @@
 //! Terms are taken out, row by row.
 
-use super::{Handler, Under, Weight};
+use super::{Handler, Under};
 use crate::error::Result;
-use crate::model::Model;
+use crate::model::{Model, Weight};
 use crate::tensor::Tensor;
 
 /// Which rows count; see [`mask`].

@@ -10,7 +10,6 @@ mod relax;
 mod replay;
 mod scale;
 mod substitute;
-mod weight;
 
 use std::rc::Rc;
 
@@ -22,9 +21,8 @@ pub use relax::{RelaxSites, relax};
 pub use replay::{Replay, replay};
 pub use scale::{Scale, scale};
 pub use substitute::{Substitute, substitute};
-pub use weight::Weight;
 
-use super::{Context, Model, Ran};
+use super::{Context, Model, Ran, Weight};
 use crate::error::Result;
 use crate::tensor::Tensor;
 

@@ -1,8 +1,8 @@
 //! Terms count more or less.
 
-use super::{Handler, Under, Weight};
+use super::{Handler, Under};
 use crate::error::{Error, Result};
-use crate::model::Model;
+use crate::model::{Model, Weight};
 
 /// Multiplies log-probabilities and costs; see [`scale`].
 #[derive(Clone, Copy, Debug)]

@@ -1,0 +1,129 @@
+//! What kind of random choice a site is, on which it depends what estimators are valid for it.
+
+use std::ops::RangeInclusive;
+
+use serde::{Deserialize, Serialize};
+
+use crate::dist::{Draws, Form};
+
+/// What the draws of a site are: [`Draws`], to be compared and kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DrawKind {
+    /// Continuous, differentiable in the law's parameters.
+    Pathwise,
+    /// Continuous without a derivative.
+    Opaque,
+    /// Discrete without a relaxation.
+    Discrete,
+    /// Discrete with a relaxation of its own.
+    Relaxed,
+    /// Coins, each 0 or 1: [`Form::Coins`].
+    Coins,
+    /// One-hot vectors or indices of them: [`Form::Categories`].
+    Categories,
+}
+
+impl DrawKind {
+    /// That of a law.
+    pub fn of(draws: Draws<'_>) -> Self {
+        match draws {
+            Draws::Pathwise => Self::Pathwise,
+            Draws::Opaque => Self::Opaque,
+            Draws::Discrete(None) => Self::Discrete,
+            Draws::Discrete(Some(relaxation)) => match relaxation.form() {
+                Form::Coins => Self::Coins,
+                Form::Categories => Self::Categories,
+                Form::Other => Self::Relaxed,
+            },
+        }
+    }
+
+    /// Whether values are discrete.
+    pub fn is_discrete(self) -> bool {
+        !matches!(self, Self::Pathwise | Self::Opaque)
+    }
+
+    /// Whether values are discrete and have a relaxation.
+    pub fn is_relaxed(self) -> bool {
+        self.is_discrete() && self != Self::Discrete
+    }
+
+    /// What both are.
+    fn meet(self, other: Self) -> Self {
+        match (self.is_discrete(), self.is_relaxed() && other.is_relaxed()) {
+            _ if self == other => self,
+            (true, true) => Self::Relaxed,
+            (true, false) => Self::Discrete,
+            (false, _) => Self::Opaque,
+        }
+    }
+}
+
+/// What kind of random choice a site is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SiteClass {
+    /// What its draws are.
+    pub draws: DrawKind,
+    /// Whether the cost can be evaluated at a relaxed draw of it, and differentiated row by row.
+    pub relaxable: bool,
+    /// Whether its draw is differentiable in its parameters, and nothing reads it on the host.
+    pub differentiable: bool,
+    /// Whether its draws come in mirrored pairs, as those of a Gaussian do.
+    pub mirrored: bool,
+    /// How many values its events have together, in one row of its plates; 0 where it is
+    /// continuous, `usize::MAX` where there are too many to count or no relaxation lists them.
+    pub values: usize,
+    /// How many draws of one row differ from a given one in a single event: D (K − 1) for D events
+    /// of K values, 0 where it is continuous, `usize::MAX` where they cannot be counted.
+    pub changes: usize,
+    /// Whether the cost of each row of its plates depends on that row's draw alone.
+    pub separate: bool,
+    /// Whether the rows of its plates have other parameters than each other, and so, as a rule, other
+    /// costs; looked at for [`SOME_VALUES`](Self::SOME_VALUES) alone.
+    pub rows_differ: bool,
+    /// How many samples the objective's bound has: 1 unless it is one of several.
+    pub samples: usize,
+}
+
+impl SiteClass {
+    /// From 7 coins a row to 16: what a network can learn of the cost of so many values depends on
+    /// whether it is the same in all rows.
+    pub const SOME_VALUES: RangeInclusive<usize> = 1 << 7..=1 << 16;
+
+    /// What holds in both: a site that some run reads on the host counts as read in all, so that
+    /// its estimator does not change from draw to draw.
+    #[must_use]
+    pub fn meet(self, other: Self) -> Self {
+        Self {
+            draws: self.draws.meet(other.draws),
+            relaxable: self.relaxable && other.relaxable,
+            differentiable: self.differentiable && other.differentiable,
+            mirrored: self.mirrored && other.mirrored,
+            values: self.values.max(other.values),
+            changes: self.changes.max(other.changes),
+            separate: self.separate && other.separate,
+            rows_differ: self.rows_differ || other.rows_differ,
+            samples: self.samples.max(other.samples),
+        }
+    }
+}
+
+/// Why an estimator of relaxed choices is not valid for a class, if it is not.
+pub(super) fn expect_relaxed(class: SiteClass, problem: &str) -> std::result::Result<(), String> {
+    match class.draws {
+        DrawKind::Discrete => {
+            Err("the distribution has no relaxation; use `rloo`, or `reinforce`".into())
+        }
+        draws if draws.is_relaxed() => Ok(()),
+        _ => Err(problem.into()),
+    }
+}
+
+/// The same of estimators that evaluate the cost between the values of the support.
+pub(super) fn expect_relaxable(class: SiteClass, problem: &str) -> std::result::Result<(), String> {
+    expect_relaxed(class, problem)?;
+    match class.relaxable {
+        true => Ok(()),
+        false => Err(problem.into()),
+    }
+}
