@@ -4,9 +4,9 @@ use relax_runtime::estimator::{Enumerate, by_name};
 use relax_runtime::infer::check_unbiased_with;
 use relax_runtime::prelude::*;
 
-use crate::{assert_near, assert_says, error};
+use crate::{assert_near, assert_says, error, wet_lawn};
 
-/// Is the lawn wet because it rained, or because the sprinkler ran?
+/// [`wet_lawn`] without its observation.
 #[model]
 fn lawn() {
     let rain = sample!(Bernoulli(0.2));
@@ -18,20 +18,6 @@ fn lawn() {
         _ => 0.001,
     };
     let wet = sample!(Bernoulli(p));
-}
-
-/// The same, the observation written into it.
-#[model]
-fn wet_lawn() {
-    let rain = sample!(Bernoulli(0.2));
-    let sprinkler = sample!(Bernoulli(if rain { 0.01 } else { 0.4 }));
-    let p = match (rain, sprinkler) {
-        (true, true) => 0.99,
-        (true, false) => 0.8,
-        (false, true) => 0.9,
-        _ => 0.001,
-    };
-    observe!(Bernoulli(p), true, name = "wet");
 }
 
 /// Noisy readings of coins over tensors, some of which may be missing.
@@ -72,7 +58,7 @@ fn assert_all_near(found: &[f64], wanted: &[f64], tolerance: f64) {
 #[test]
 fn conditions_are_observations_everywhere() -> Result<()> {
     let given = condition(lawn(), "wet", true);
-    let (by_handler, written) = (exact_posterior(&given)?, exact_posterior(&wet_lawn())?);
+    let (by_handler, written) = (exact_posterior(&given)?, exact_posterior(&wet_lawn(true))?);
     assert_near(by_handler.log_evidence, written.log_evidence, 1e-12);
     assert_near(by_handler.mean("rain")?, written.mean("rain")?, 1e-12);
 
@@ -82,7 +68,7 @@ fn conditions_are_observations_everywhere() -> Result<()> {
         let step = |_| Ok(trainer.step(&Elbo::new(model))?.loss);
         (0..50).map(step).collect()
     };
-    assert_all_near(&losses(&given)?, &losses(&wet_lawn())?, 1e-5);
+    assert_all_near(&losses(&given)?, &losses(&wet_lawn(true))?, 1e-5);
     check_unbiased_with(&given, |check| check.draws(4_000))?.verdict()
 }
 
@@ -132,7 +118,7 @@ fn masked_rows_are_as_if_they_were_not_there() -> Result<()> {
     let three = Tensor::from_slice(&[1.0, 0.0, 1.0]);
     let run = Simulation::seeded(1).run(&mask(readings(&x), &three))?;
     assert_says(&error(run.trace.log_prob()), &["mask of shape [3]", "[4]"]);
-    let run = Simulation::seeded(1).run(&mask(wet_lawn(), &three))?;
+    let run = Simulation::seeded(1).run(&mask(wet_lawn(true), &three))?;
     assert_says(
         &error(run.trace.log_prob()),
         &["mask of shape [3]", "no plate"],
@@ -234,7 +220,7 @@ fn handlers_know_the_names_of_their_own_model() -> Result<()> {
     let exact = exact_posterior(&two())?;
     assert_near(
         exact.mean("left/rain")?,
-        exact_posterior(&wet_lawn())?.mean("rain")?,
+        exact_posterior(&wet_lawn(true))?.mean("rain")?,
         1e-12,
     );
     assert_near(exact.mean("right/rain")?, 0.2, 1e-12);

@@ -157,7 +157,10 @@ fn values_given_to_sites_are_checked() -> Result<()> {
         .run(&replay(tensors(), &relaxed))?
         .trace;
     assert_eq!(relaxed.to_string(), again.to_string());
-    // A handler outside a block still says that its site is nowhere.
+    // A handler outside a block says that it does not reach a site, or that there is none.
+    let hidden = block(tensors(), |name| name == "b");
+    let run = Simulation::seeded(1).run(&condition(hidden, "b", vec![1.0, 1.0]));
+    assert_says(&error(run), &["site `b`", "`block` inside hides it"]);
     let blocked = condition(block(tensors(), |name| name == "w"), "nowhere", 1.0);
     let run = Simulation::seeded(1).run(&blocked);
     assert_says(&error(run), &["`nowhere`"]);

@@ -36,6 +36,20 @@ fn coin(heads: f64) {
     observe!(Bernoulli(p), heads, name = "toss");
 }
 
+/// Is the lawn wet because it rained, or because the sprinkler ran?
+#[model]
+fn wet_lawn(wet: bool) {
+    let rain = sample!(Bernoulli(0.2));
+    let sprinkler = sample!(Bernoulli(if rain { 0.01 } else { 0.4 }));
+    let p = match (rain, sprinkler) {
+        (true, true) => 0.99,
+        (true, false) => 0.8,
+        (false, true) => 0.9,
+        _ => 0.001,
+    };
+    observe!(Bernoulli(p), wet);
+}
+
 /// A training run as small as it gets.
 fn short<M: Program>(model: &M) -> Svi<'_> {
     Svi::new(model).steps(2).posterior_draws(3).progress(false)

@@ -179,17 +179,31 @@ struct Sources {
 }
 
 impl Sources {
+    /// # Errors
+    /// If the law has no parameters: nothing then says where its numbers are.
     #[inline]
-    fn of(law: &dyn Law) -> Self {
+    fn of(law: &dyn Law) -> Result<Self> {
+        let parameters = law.parameters();
+        if parameters.is_empty() {
+            return Err(without_parameters(law));
+        }
         let mut all = Self::default();
-        for parameter in &law.parameters() {
+        for parameter in &parameters {
             if let Some(known) = parameter.provenance() {
                 all.sites.add(&known.sites);
                 all.severed.add(&known.severed);
             }
         }
-        all
+        Ok(all)
     }
+}
+
+#[cold]
+fn without_parameters(law: &dyn Law) -> Error {
+    Error::Model(format!(
+        "{} has no parameters; a law has at least one, which may be a constant",
+        law.name()
+    ))
 }
 
 impl<L: Laws + 'static> Interpreter for Draw<L> {
@@ -203,17 +217,19 @@ impl<L: Laws + 'static> Interpreter for Draw<L> {
             true => self.laws.law(message)?,
             false => message.law()?,
         };
-        let sources = Sources::of(&*law);
-        let mut influence = message.influence.clone();
-        if of_guide {
-            // What the guide has read to make the law.
+        let sources = Sources::of(&*law)?;
+        // A guide's law comes from what the guide has read to make it, too.
+        let with_reads = of_guide.then(|| {
+            let mut influence = message.influence.clone();
             message.reads.add_to(&mut influence);
-        }
-        let (noise, value) = self.choose(message, &*law, &sources, &influence, place)?;
+            influence
+        });
+        let influence = with_reads.as_ref().unwrap_or(message.influence);
+        let (noise, value) = self.choose(message, &*law, &sources, influence, place)?;
         message.value = Some(Value::Tensor(value.check()?.clone()));
         message.origin = Some(place);
         let Sources { mut sites, severed } = sources;
-        sites.add(&influence);
+        sites.add(influence);
         self.latents.borrow_mut().push(Latent {
             name: message.full_name.clone(),
             depends_on: sites,
@@ -243,49 +259,62 @@ mod tests {
     use crate::random::Stream;
     use crate::tensor::Device;
 
-    /// A law that takes its draws for pathwise, which are coins.
+    /// Coins that say what is not so: that their draws are pathwise, and what parameters they have.
     #[derive(Debug)]
-    struct Careless(Rc<dyn Law>);
+    struct Careless {
+        coins: Rc<dyn Law>,
+        parameters: PerParameter<Tensor>,
+    }
 
     impl Law for Careless {
         fn name(&self) -> &'static str {
             "Careless"
         }
         fn parameters(&self) -> PerParameter<Tensor> {
-            self.0.parameters()
+            self.parameters.clone()
         }
         fn with_parameters(&self, parameters: &[Tensor]) -> Rc<dyn Law> {
-            Rc::new(Self(self.0.with_parameters(parameters)))
+            self.coins.with_parameters(parameters)
         }
         fn draws(&self) -> Draws<'_> {
             Draws::Pathwise
         }
         fn log_density(&self, value: &Tensor) -> Tensor {
-            self.0.log_density(value)
+            self.coins.log_density(value)
         }
         fn noise(&self, stream: &mut Stream) -> Result<Tensor> {
-            self.0.noise(stream)
+            self.coins.noise(stream)
         }
         fn draw(&self, noise: &Tensor) -> Tensor {
-            self.0.draw(noise)
+            self.coins.draw(noise)
         }
         fn mean_field(&self) -> MeanField<'_> {
-            self.0.mean_field()
+            self.coins.mean_field()
         }
         fn mean(&self) -> Tensor {
-            self.0.mean()
+            self.coins.mean()
         }
     }
 
     #[test]
-    fn draws_without_the_derivative_that_is_claimed_are_an_error() -> Result<()> {
-        let law = |logits: Tensor| Ok::<_, Error>(Careless(Bernoulli::logits(logits)?.law()?));
+    fn laws_that_do_not_keep_their_word_are_an_error() -> Result<()> {
+        let law = |logits: Tensor| {
+            let coins = Bernoulli::logits(logits)?.law()?;
+            let parameters = coins.parameters();
+            Ok::<_, Error>(Careless { coins, parameters })
+        };
         let constant = law(Tensor::scalar(0.5))?;
         let noise = constant.noise(&mut Key::new(1).stream("x"))?;
         drawn(&constant, &Sources::default(), &noise)?;
         let tracked = law(Tensor::scalar(0.5).leaf())?;
         let error = drawn(&tracked, &Sources::default(), &noise).unwrap_err();
         assert!(error.to_string().contains("Draws::Opaque"), "{error}");
+        let bare = Careless {
+            parameters: PerParameter::new(),
+            ..tracked
+        };
+        let error = Sources::of(&bare).err().map(|error| error.to_string());
+        assert!(error.is_some_and(|error| error.contains("Careless has no parameters")));
         Ok(())
     }
 

@@ -195,10 +195,10 @@ pub(super) fn categories(latent: &Latent) -> Option<usize> {
 impl Site {
     /// Adds the probability of every value under the law of one draw, if it is one discrete choice.
     fn add_marginal(&mut self, law: &dyn Law) -> Result<()> {
-        let theta = law.parameters().remove(0).detach();
         let Some(relaxation) = law.relaxation() else {
             return Ok(());
         };
+        let theta = law.parameters().remove(0).detach();
         let width = relaxation.width(&theta.shape());
         if theta.len() != width || relaxation.values(width).is_none() {
             return Ok(());

@@ -145,9 +145,12 @@ impl Interpreter for FromGuide {
         let Some(place) = place else {
             let mut known: Vec<_> = self.places.keys().map(|name| format!("`{name}`")).collect();
             known.sort();
+            let known = match &known[..] {
+                [] => "it has none".into(),
+                some => format!("its sites are {}", some.join(", ")),
+            };
             return Err(Error::Model(format!(
-                "the guide has no site of this name; its sites are {}",
-                known.join(", ")
+                "the guide has no site of this name; {known}"
             )));
         };
         let value = Value::Tensor(self.values[place].clone());

@@ -45,7 +45,12 @@ impl Handler for Mask {
 
 /// A model whose log-probabilities and costs count only where `mask` says so: `true` or `false` for
 /// all, or a tensor with a number for each member of the outermost plates, 1 where the row counts and 0
-/// where it does not. Draws stay as they are; what is masked out may be infinite.
+/// where it does not. Draws stay as they are; what is masked out may be infinite. A mask of rows goes around
+/// what stands in the plate: a site outside the plates is refused.
+///
+/// In a bound it is the model that is masked, and not an automatic guide's log q: the guide of a choice
+/// whose prior is masked out has nothing left to follow but its entropy, which for a continuous one
+/// grows without end. Mask data, or mask a guide that is a program in the same way.
 ///
 /// ```
 /// use relax_runtime::prelude::*;

@@ -25,7 +25,8 @@ impl Handler for Scale {
 }
 
 /// A model whose log-probabilities and costs are multiplied by `factor`: tempering, or data that
-/// stand for more than themselves. Draws stay as they are.
+/// stand for more than themselves. Draws stay as they are. In a bound it is the model that is scaled: an
+/// automatic guide's log q stays as it is, a guide that is a program can be scaled as well.
 ///
 /// ```
 /// use relax_runtime::prelude::*;
