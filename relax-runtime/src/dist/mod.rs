@@ -34,7 +34,7 @@ pub use weights::{CategoricalOperand, Weights};
 
 use crate::error::Result;
 use crate::random::Stream;
-use crate::tensor::cpu::pointwise::all;
+use crate::tensor::native::pointwise::all;
 use crate::tensor::{Device, Shape, Tensor};
 
 /// A distribution that a site can draw from or observe.

@@ -2,8 +2,7 @@
 
 use std::panic::Location;
 
-use super::dispatch::Data;
-use super::{Device, Shape, Tensor, cpu};
+use super::{Device, Shape, Tensor};
 use crate::error::{Error, Result};
 
 /// Reading.
@@ -45,7 +44,7 @@ impl Tensor {
     pub fn device(&self) -> Device {
         self.0
             .as_ref()
-            .map_or(Device::cpu(), |inner| inner.device.clone())
+            .map_or(Device::cpu(), |inner| inner.device())
     }
 
     /// The numbers in row-major order. Counts as a read of the random sites behind them.
@@ -102,16 +101,7 @@ impl Tensor {
     /// What `look` makes of the numbers, which are copied from a GPU only.
     #[inline]
     pub(crate) fn with_values<R>(&self, look: impl FnOnce(&[f32]) -> R) -> Result<R> {
-        let inner = self.inner()?;
-        Ok(match &inner.data {
-            Data::Cpu(flat) => look(cpu::slice(flat)),
-            #[cfg(feature = "cuda")]
-            Data::Cuda(flat) => {
-                let mut values = vec![0.0; inner.shape.numel()];
-                flat.copy_into(&mut values);
-                look(&values)
-            }
-        })
+        dispatch!(read(self.inner()?, look))
     }
 
     /// As [`item`](Self::item), unnoticed by the record of reads: for estimators, whose reading
