@@ -109,12 +109,19 @@ pub(super) trait Engine {
 
 #[cfg(test)]
 thread_local! {
-    /// The operations that have run in this thread.
+    /// The operations that another engine than this project's own has run in this thread.
     static MET: std::cell::RefCell<std::collections::BTreeSet<&'static str>> =
         const { std::cell::RefCell::new(std::collections::BTreeSet::new()) };
 }
 
 #[cfg(test)]
-pub(super) fn note(op: &'static str) {
-    MET.with_borrow_mut(|met| met.insert(op));
+pub(super) fn note(op: &'static str, x: &Inner) {
+    if x.data.native().is_none() {
+        met(|met| _ = met.insert(op));
+    }
+}
+
+#[cfg(test)]
+pub(super) fn met<R>(look: impl FnOnce(&mut std::collections::BTreeSet<&'static str>) -> R) -> R {
+    MET.with_borrow_mut(look)
 }

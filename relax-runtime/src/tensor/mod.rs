@@ -19,6 +19,8 @@ mod storage;
 #[macro_use]
 pub(crate) mod native;
 
+#[cfg(all(test, feature = "dfdx"))]
+mod agreement;
 mod device;
 #[cfg(feature = "dfdx")]
 mod dfdx;

@@ -51,9 +51,9 @@ macro_rules! engine {
 macro_rules! dispatch {
     ($op:ident($first:expr $(, $rest:expr)*)) => {{
         use $crate::tensor::{engine::Engine, storage::Data};
-        #[cfg(test)]
-        $crate::tensor::engine::note(stringify!($op));
         let first: &$crate::tensor::Inner = $first;
+        #[cfg(test)]
+        $crate::tensor::engine::note(stringify!($op), first);
         engine!(Data, first.data, E => E::$op(first $(, $rest)*))
     }};
 }

@@ -325,7 +325,7 @@ impl<D: Host> Engine for Dfdx<D> {
             let tail = ln_1p(rare(&l)?)?;
             less_step(&l, x)?.try_mul(l)?.try_sub(tail)
         };
-        let slopes = |[l, x]: [Flat<D>; 2], _: &Flat<D>| Ok([coin_score(&l, x)?, l]);
+        let slopes = |[l, x]: [Flat<D>; 2], _: &Flat<D>| Ok([coin_score(&l, x)?, copy(&l)?]);
         with_slopes([logit, x], shape, run, slopes)
     }
 

@@ -210,7 +210,8 @@ pub(super) fn all<D: Host>(
 
 /// `value` as the result of an operation whose derivative by each operand is elementwise, where
 /// dfdx's own operation gives other numbers than it should, or has another derivative. `slopes` is
-/// asked for where one operand is tracked. The products and their sum are there for their backward
+/// asked for where one operand is tracked, and must not give an operand itself, whose identity the
+/// products would then add to. The products and their sum are there for their backward
 /// rules and identity alone; the value then takes the place of theirs.
 pub(super) fn with_slopes<D: Host, const N: usize>(
     operands: [&Inner; N],
