@@ -26,7 +26,10 @@ impl Device {
         Self(Kind::Native)
     }
 
-    /// The host processor, with dfdx's kernels: what runs on a GPU runs here in the same way.
+    /// The host processor, with dfdx's kernels: what runs on a GPU runs here in the same way, NaN,
+    /// infinities and vanishing numbers included. It is slower than [`cpu`](Self::cpu), its sums of
+    /// many numbers are taken one after the other, and so are less exact, and the largest along an
+    /// axis, an index or a power of 0 is found by way of the host.
     #[cfg(feature = "dfdx")]
     pub fn dfdx() -> Self {
         Self(Kind::Dfdx)

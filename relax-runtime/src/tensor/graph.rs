@@ -59,8 +59,16 @@ pub(super) trait Slot {
 
 /// The tables of one pass, by type: one an engine.
 #[derive(Default)]
+#[cfg_attr(
+    not(feature = "dfdx"),
+    allow(dead_code, reason = "its own engine keeps none")
+)]
 pub(super) struct Tables(SmallVec<[Box<dyn Any>; 1]>);
 
+#[cfg_attr(
+    not(feature = "dfdx"),
+    allow(dead_code, reason = "its own engine keeps none")
+)]
 impl Tables {
     /// The table of this type, made when it is first asked for.
     pub(super) fn of<T: Any>(&mut self, make: impl FnOnce() -> T) -> &mut T {

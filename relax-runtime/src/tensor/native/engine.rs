@@ -73,38 +73,47 @@ impl Engine for Native {
         None
     }
 
+    #[inline]
     fn exp(x: &Inner) -> Result<Inner> {
         unary(x, math::exp, |_, y| y)
     }
 
+    #[inline]
     fn ln(x: &Inner) -> Result<Inner> {
         unary(x, math::ln, |x, _| 1.0 / x)
     }
 
+    #[inline]
     fn ln_1p(x: &Inner) -> Result<Inner> {
         unary(x, f32::ln_1p, |x, _| 1.0 / (1.0 + x))
     }
 
+    #[inline]
     fn sqrt(x: &Inner) -> Result<Inner> {
         unary(x, f32::sqrt, |_, y| 0.5 / y)
     }
 
+    #[inline]
     fn square(x: &Inner) -> Result<Inner> {
         unary(x, |x| x * x, |x, _| 2.0 * x)
     }
 
+    #[inline]
     fn abs(x: &Inner) -> Result<Inner> {
         unary(x, f32::abs, |x, _| f32::from(x > 0.0) - f32::from(x < 0.0))
     }
 
+    #[inline]
     fn neg(x: &Inner) -> Result<Inner> {
         linear(x, |x| -x, -1.0)
     }
 
+    #[inline]
     fn recip(x: &Inner) -> Result<Inner> {
         unary(x, |x| 1.0 / x, |_, y| -(y * y))
     }
 
+    #[inline]
     fn powf(x: &Inner, exponent: f32) -> Result<Inner> {
         unary(
             x,
@@ -113,6 +122,7 @@ impl Engine for Native {
         )
     }
 
+    #[inline]
     fn powi(x: &Inner, exponent: i32) -> Result<Inner> {
         let below = exponent.saturating_sub(1);
         unary(
@@ -122,26 +132,32 @@ impl Engine for Native {
         )
     }
 
+    #[inline]
     fn sigmoid(x: &Inner) -> Result<Inner> {
         unary(x, math::sigmoid, |_, y| y * (1.0 - y))
     }
 
+    #[inline]
     fn logit(x: &Inner) -> Result<Inner> {
         unary(x, math::logit, |x, _| 1.0 / (x * (1.0 - x)))
     }
 
+    #[inline]
     fn tanh(x: &Inner) -> Result<Inner> {
         unary(x, math::tanh, |_, y| 1.0 - y * y)
     }
 
+    #[inline]
     fn relu(x: &Inner) -> Result<Inner> {
         unary(x, math::relu, |x, _| f32::from(x > 0.0))
     }
 
+    #[inline]
     fn softplus(x: &Inner) -> Result<Inner> {
         unary(x, math::softplus, |x, _| math::sigmoid(x))
     }
 
+    #[inline]
     fn clamp(x: &Inner, low: f32, high: f32) -> Result<Inner> {
         unary(
             x,
@@ -150,36 +166,44 @@ impl Engine for Native {
         )
     }
 
+    #[inline]
     fn shift(x: &Inner, by: f32) -> Result<Inner> {
         linear(x, |x| x + by, 1.0)
     }
 
+    #[inline]
     fn scale(x: &Inner, by: f32) -> Result<Inner> {
         linear(x, |x| x * by, by)
     }
 
+    #[inline]
     fn divide(x: &Inner, by: f32) -> Result<Inner> {
         linear(x, |x| x / by, 1.0 / by)
     }
 
+    #[inline]
     fn add(x: &Inner, y: &Inner, shape: Shape) -> Result<Inner> {
         pair([x, y], shape, |x, y| x + y, ONE, ONE)
     }
 
+    #[inline]
     fn sub(x: &Inner, y: &Inner, shape: Shape) -> Result<Inner> {
         pair([x, y], shape, |x, y| x - y, ONE, MINUS_ONE)
     }
 
+    #[inline]
     fn mul(x: &Inner, y: &Inner, shape: Shape) -> Result<Inner> {
         let (left, right) = (Slope::Of(|_, y| y), Slope::Of(|x, _| x));
         pair([x, y], shape, |x, y| x * y, left, right)
     }
 
+    #[inline]
     fn div(x: &Inner, y: &Inner, shape: Shape) -> Result<Inner> {
         let left = Slope::Of(|_, y: f32| 1.0 / y);
         pair([x, y], shape, |x, y| x / y, left, Slope::Of(by_divisor))
     }
 
+    #[inline]
     fn maximum(x: &Inner, y: &Inner, shape: Shape) -> Result<Inner> {
         pair(
             [x, y],
@@ -190,6 +214,7 @@ impl Engine for Native {
         )
     }
 
+    #[inline]
     fn minimum(x: &Inner, y: &Inner, shape: Shape) -> Result<Inner> {
         pair(
             [x, y],
@@ -200,6 +225,7 @@ impl Engine for Native {
         )
     }
 
+    #[inline]
     fn coin_log_mass(logit: &Inner, x: &Inner, shape: Shape) -> Result<Inner> {
         pair(
             [logit, x],
@@ -210,6 +236,7 @@ impl Engine for Native {
         )
     }
 
+    #[inline]
     fn coin_score(logit: &Inner, x: &Inner, shape: Shape) -> Result<Inner> {
         pair(
             [logit, x],
@@ -220,6 +247,7 @@ impl Engine for Native {
         )
     }
 
+    #[inline]
     fn compare(x: &Inner, y: &Inner, comparison: Comparison) -> Result<Inner> {
         match comparison {
             Comparison::Equal => indicators(x, y, |x, y| x == y),
@@ -230,6 +258,7 @@ impl Engine for Native {
         }
     }
 
+    #[inline]
     fn choose(x: &Inner, y: &Inner, condition: &Inner) -> Result<Inner> {
         let mask = numbers(condition)?.clone();
         let operands = [&mask, numbers(x)?, numbers(y)?].map(slice);
@@ -242,31 +271,38 @@ impl Engine for Native {
         }))
     }
 
+    #[inline]
     fn sum(x: &Inner, split: Split, shape: Shape) -> Result<Inner> {
         reduce::sum(x, split, shape)
     }
 
+    #[inline]
     fn logsumexp(x: &Inner, split: Split, shape: Shape) -> Result<Inner> {
         reduce::logsumexp(x, split, shape)
     }
 
+    #[inline]
     fn matmul(x: &Inner, y: &Inner, sizes: &Product) -> Result<Inner> {
         let (left, right) = (numbers(x)?, numbers(y)?);
         Ok(product::products(sizes, (x, left), (y, right), None))
     }
 
+    #[inline]
     fn reshape(x: &Inner, shape: Shape) -> Result<Inner> {
         moves::reshape(x, shape)
     }
 
+    #[inline]
     fn view(x: &Inner, view: &View, shape: Shape) -> Result<Inner> {
         moves::view(x, *view, shape)
     }
 
+    #[inline]
     fn take(x: &Inner, indices: &Rc<[usize]>, shape: Shape) -> Result<Inner> {
         moves::take(x, indices.clone(), shape)
     }
 
+    #[inline]
     fn concat(_: &Inner, all: &[&Inner], axis: usize, shape: Shape) -> Result<Inner> {
         moves::concat(all, axis, shape)
     }

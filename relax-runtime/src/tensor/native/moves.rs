@@ -11,6 +11,7 @@ use crate::tensor::storage::Data;
 use crate::tensor::{Inner, Shape};
 
 /// The same numbers in another shape, without a copy.
+#[inline]
 pub(super) fn reshape(x: &Inner, shape: Shape) -> Result<Inner> {
     let values = numbers(x)?.clone();
     if x.node.is_none() {
@@ -25,6 +26,7 @@ pub(super) fn reshape(x: &Inner, shape: Shape) -> Result<Inner> {
     }))
 }
 
+#[inline]
 pub(super) fn view(x: &Inner, view: View, shape: Shape) -> Result<Inner> {
     let values = view.gather(slice(numbers(x)?));
     Ok(record(&[x], shape, values, move |g, sinks| {
@@ -34,6 +36,7 @@ pub(super) fn view(x: &Inner, view: View, shape: Shape) -> Result<Inner> {
     }))
 }
 
+#[inline]
 pub(super) fn take(x: &Inner, indices: Rc<[usize]>, shape: Shape) -> Result<Inner> {
     let source = slice(numbers(x)?);
     let values: Vec<f32> = indices.iter().map(|&i| source[i]).collect();

@@ -19,6 +19,7 @@ impl Product {
 }
 
 /// The products, added to `bias` in every row if there is one.
+#[inline]
 pub(in super::super) fn products(
     sizes: &Product,
     (a, left): (&Inner, &Buffer),

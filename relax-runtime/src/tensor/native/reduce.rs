@@ -9,6 +9,7 @@ use crate::tensor::engine::Split;
 use crate::tensor::{Inner, Shape};
 
 /// What a broadcast reads, a sum accumulates: its gradient is read through a view.
+#[inline]
 pub(super) fn sum(x: &Inner, split: Split, shape: Shape) -> Result<Inner> {
     let (outer, n, rest) = split;
     let mut values = vec![0.0; shape.numel()];
@@ -28,6 +29,7 @@ pub(super) fn sum(x: &Inner, split: Split, shape: Shape) -> Result<Inner> {
 }
 
 /// log Σ exp over the middle of `(outer, n, rest)`.
+#[inline]
 pub(super) fn logsumexp(x: &Inner, split: Split, shape: Shape) -> Result<Inner> {
     let (values, weights, sums) = softmax::logsumexp(slice(numbers(x)?), split);
     Ok(record(&[x], shape, values, move |g, sinks| {
@@ -38,6 +40,7 @@ pub(super) fn logsumexp(x: &Inner, split: Split, shape: Shape) -> Result<Inner> 
 }
 
 /// x − log Σ exp over the middle of `(outer, n, rest)`.
+#[inline]
 pub(in super::super) fn log_softmax(x: &Inner, flat: &Buffer, split: Split) -> Inner {
     let (outer, n, rest) = split;
     let (totals, weights, sums) = softmax::logsumexp(slice(flat), split);
