@@ -16,7 +16,7 @@ fn devices() -> Vec<Device> {
     std::iter::once(Device::dfdx()).chain(gpu).collect()
 }
 
-/// Operations that only this crate calls.
+/// Operations that only this crate calls, or that jump.
 fn internal(a: usize, b: usize, c: usize) -> Vec<Case> {
     cases! {
         "coin_log_mass" [-2.0, 2.0] [a, b], [b] => |x| x[0].coin_log_mass(&x[1]);
@@ -29,6 +29,10 @@ fn internal(a: usize, b: usize, c: usize) -> Vec<Case> {
             &x[0] * &constant + (&constant / &x[0]) * x[0].matmul_nt(&constant).sum_all()
         };
         "a power of 0" [0.5, 2.0] [a, b] => |x| (x[0].powi(0) + x[0].powf(0.0)) * &x[0];
+        "eq, gt, ge, lt, le" [-2.0, 2.0] [a, b], [b] => |x| {
+            let (x, y) = (&x[0], &x[1]);
+            (x.eq(x) + x.gt(y) * 2.0 + x.ge(y) * 4.0 + x.lt(y) * 8.0 + x.le(y) * 16.0) * x
+        };
         "there and back" [-2.0, 2.0] [a, b] => |x| {
             let there = x[0].square().to_device(&Device::dfdx()).map(|x| x.exp());
             let back = there.and_then(|x| x.to_device(&Device::cpu()));

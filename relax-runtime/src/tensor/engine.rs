@@ -42,8 +42,8 @@ pub(super) trait Engine {
     fn upload(values: Vec<f32>, device: &Device) -> Result<Data>;
     /// As many times the same number.
     fn full(len: usize, value: f32, device: &Device) -> Result<Data>;
-    /// What `look` makes of the numbers on the host.
-    fn read<R>(x: &Inner, look: impl FnOnce(&[f32]) -> R) -> Result<R>;
+    /// The numbers, copied to the host.
+    fn read(x: &Inner) -> Result<Vec<f32>>;
     /// The same numbers, whose gradient is another one than that of `x`.
     fn renewed(x: &Inner) -> Result<Data>;
     /// The same numbers for a constant.

@@ -457,7 +457,7 @@ impl Sinks<'_> {
             return Ok(None);
         };
         let gradient = Inner::constant(self.node.len.into(), slot.read(self.tables)?);
-        dispatch!(read(&gradient, <[f32]>::to_vec)).map(Some)
+        dispatch!(read(&gradient)).map(Some)
     }
 
     /// Adds numbers from another device to the gradient of operand `i`, which is on `device`, where

@@ -21,7 +21,7 @@ impl Backward for Back {
 }
 
 fn moved(x: &Inner, device: &Device) -> Result<Inner> {
-    let values = dispatch!(read(x, <[f32]>::to_vec))?;
+    let values = dispatch!(read(x))?;
     let data = Data::upload(values, device)?;
     let from = x.device();
     Ok(Inner::derived(&[x], x.shape, data, || Back { from }))

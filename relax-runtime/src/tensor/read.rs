@@ -2,7 +2,7 @@
 
 use std::panic::Location;
 
-use super::{Device, Shape, Tensor};
+use super::{Device, Shape, Tensor, native};
 use crate::error::{Error, Result};
 
 /// Reading.
@@ -98,10 +98,20 @@ impl Tensor {
         self.with_values(<[f32]>::to_vec)
     }
 
-    /// What `look` makes of the numbers, which are copied from a GPU only.
+    /// What `look` makes of the numbers, which are copied where another engine than this project's own
+    /// has them.
     #[inline]
     pub(crate) fn with_values<R>(&self, look: impl FnOnce(&[f32]) -> R) -> Result<R> {
-        dispatch!(read(self.inner()?, look))
+        let inner = self.inner()?;
+        match inner.data.native() {
+            Some(buffer) => Ok(look(native::slice(buffer))),
+            None => self.copied().map(|values| look(&values)),
+        }
+    }
+
+    #[cold]
+    fn copied(&self) -> Result<Vec<f32>> {
+        dispatch!(read(self.inner()?))
     }
 
     /// As [`item`](Self::item), unnoticed by the record of reads: for estimators, whose reading

@@ -53,10 +53,6 @@ pub(super) fn table(a: usize, b: usize, c: usize) -> Vec<Case> {
         "sqrt" [0.5, 3.0] [a, b] => |x| x[0].sqrt();
         "square" [-2.0, 2.0] [a, b] => |x| x[0].square();
         "abs" [0.1, 2.0] [a, b] => |x| x[0].abs();
-        "eq, gt, ge, lt, le" [-2.0, 2.0] [a, b], [b] => |x| {
-            let (x, y) = (&x[0], &x[1]);
-            (x.eq(x) + x.gt(y) * 2.0 + x.ge(y) * 4.0 + x.lt(y) * 8.0 + x.le(y) * 16.0) * x
-        };
         "abs of negative" [-2.0, -0.1] [a, b] => |x| x[0].abs();
         "neg" [-2.0, 2.0] [a, b] => |x| x[0].neg();
         "recip" [0.5, 2.0] [a, b] => |x| x[0].recip();

@@ -54,8 +54,8 @@ impl Engine for Native {
     }
 
     #[inline]
-    fn read<R>(x: &Inner, look: impl FnOnce(&[f32]) -> R) -> Result<R> {
-        numbers(x).map(|x| look(slice(x)))
+    fn read(x: &Inner) -> Result<Vec<f32>> {
+        numbers(x).map(|x| slice(x).to_vec())
     }
 
     #[inline]
