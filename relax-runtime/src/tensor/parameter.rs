@@ -50,6 +50,7 @@ impl Parameter {
     ///
     /// # Errors
     /// The error carried by a poisoned tensor.
+    #[inline(always)]
     pub(crate) fn with_values<R>(&self, look: impl FnOnce(&[f32]) -> R) -> Result<R> {
         self.0.leaf.borrow().with_values(look)
     }
@@ -78,6 +79,7 @@ impl Parameter {
     ///
     /// # Errors
     /// The device's.
+    #[inline]
     pub(crate) fn update(&self, change: impl FnOnce(&mut [f32])) -> Result<()> {
         let refused = self.0.leaf.borrow_mut().change_leaf(change);
         let Some(change) = refused else { return Ok(()) };

@@ -100,7 +100,7 @@ impl Tensor {
 
     /// What `look` makes of the numbers, which are copied where another engine than this project's own
     /// has them.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn with_values<R>(&self, look: impl FnOnce(&[f32]) -> R) -> Result<R> {
         let inner = self.inner()?;
         match inner.data.native() {
