@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
-use super::graph::Slot;
 use super::native::view::View;
+use super::slot::Slot;
 use super::storage::Data;
 use super::{Device, Inner, Shape};
 use crate::error::Result;

@@ -3,8 +3,9 @@
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
-use super::graph::{Gradient, Node, Pass, Tables};
+use super::graph::{Gradient, Node, Pass};
 use super::native::{self, Buffer, memory, memory::Numbers};
+use super::slot::Tables;
 use super::storage::Data;
 use super::{Inner, Parameter, Provenance, Shape, Tensor};
 use crate::error::{Error, Result};

@@ -1,6 +1,5 @@
 //! Reverse mode: a graph of nodes, each holding the backward operation of one tensor operation.
 
-use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
@@ -11,6 +10,7 @@ use smallvec::SmallVec;
 use super::grad::Outputs;
 use super::native::{self, memory::Numbers};
 use super::parameter::State;
+use super::slot::{Slot, Tables};
 use super::storage::Data;
 use super::{Device, Inner, Shape, Tensor};
 use crate::error::{Error, Result};
@@ -46,42 +46,6 @@ pub(super) struct Node<B: ?Sized = dyn Backward> {
 pub(super) trait Backward {
     /// Gets the gradient of the result, unless that is in a slot, and adds to the operands'.
     fn run(&self, gradient: &mut Gradient, sinks: &mut Sinks<'_>) -> Result<()>;
-}
-
-/// The place of one gradient in a table that an engine keeps for each pass.
-pub(super) trait Slot {
-    /// Adds a cotangent on the same device, ones without one.
-    fn add(&self, tables: &mut Tables, cotangent: Option<&Data>) -> Result<()>;
-
-    /// The gradient; zeros if nothing was added.
-    fn read(&self, tables: &mut Tables) -> Result<Data>;
-}
-
-/// The tables of one pass, by type: one an engine.
-#[derive(Default)]
-#[cfg_attr(
-    not(feature = "dfdx"),
-    allow(dead_code, reason = "its own engine keeps none")
-)]
-pub(super) struct Tables(SmallVec<[Box<dyn Any>; 1]>);
-
-#[cfg_attr(
-    not(feature = "dfdx"),
-    allow(dead_code, reason = "its own engine keeps none")
-)]
-impl Tables {
-    /// The table of this type, made when it is first asked for.
-    pub(super) fn of<T: Any>(&mut self, make: impl FnOnce() -> T) -> &mut T {
-        let known = self.0.iter().position(|table| table.is::<T>());
-        let at = known.unwrap_or_else(|| {
-            self.0.push(Box::new(make()));
-            self.0.len() - 1
-        });
-        match self.0[at].downcast_mut() {
-            Some(table) => table,
-            None => unreachable!("it was found, or pushed, by its type"),
-        }
-    }
 }
 
 /// A leaf's.

@@ -34,6 +34,7 @@ mod provenance;
 mod read;
 mod rounding;
 mod shape;
+mod slot;
 mod text;
 
 use std::panic::Location;

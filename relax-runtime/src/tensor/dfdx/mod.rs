@@ -6,6 +6,7 @@
 
 mod convert;
 mod engine;
+mod functions;
 mod record;
 mod recorder;
 

@@ -9,7 +9,8 @@ use dfdx::tensor_ops::{TryAdd, TryMul};
 use super::recorder::{Op, Recorder};
 use super::{Flat, Host, Outcome, Taped, Values, failed};
 use crate::error::{Error, Result};
-use crate::tensor::graph::{Backward, Gradient, Sinks, Slot, Tables};
+use crate::tensor::graph::{Backward, Gradient, Sinks};
+use crate::tensor::slot::{Slot, Tables};
 use crate::tensor::storage::Data;
 use crate::tensor::{Device, Inner, Shape};
 

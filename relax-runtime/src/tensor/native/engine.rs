@@ -8,7 +8,7 @@ use super::view::View;
 use super::{Buffer, math, moves, product, reduce, slice};
 use crate::error::Result;
 use crate::tensor::engine::{Comparison, Engine, Product, Split};
-use crate::tensor::graph::Slot;
+use crate::tensor::slot::Slot;
 use crate::tensor::storage::Data;
 use crate::tensor::{Device, Inner, Shape};
 
