@@ -68,7 +68,7 @@ struct Options {
     /// Importance-weighted draws an image for the final bound.
     #[arg(long, default_value_t = 100)]
     draws: usize,
-    /// Where to compute: cpu, or cuda:0 in a build with `--features cuda`.
+    /// Where to compute: cpu, dfdx, or cuda:0 in a build with `--features cuda`.
     #[arg(long, default_value = "cpu")]
     device: String,
 }

@@ -5,8 +5,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution as _, StandardNormal};
 
 use crate::error::Result;
-use crate::tensor::cpu::memory;
-use crate::tensor::cpu::threads::{fill, rows_a_share};
+use crate::tensor::native::memory;
+use crate::tensor::native::threads::{fill, rows_a_share};
 use crate::tensor::{Device, Shape, Tensor};
 
 /// Where a run stands in the random numbers: nothing is drawn from shared state, so results depend

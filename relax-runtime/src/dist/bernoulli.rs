@@ -12,7 +12,7 @@ use super::{
 use crate::error::Result;
 use crate::random::Stream;
 use crate::tensor::Tensor;
-use crate::tensor::cpu::pointwise::all;
+use crate::tensor::native::pointwise::all;
 
 const NAME: &str = "Bernoulli";
 const SUPPORT: &str = "0 or 1";
@@ -213,7 +213,7 @@ fn slope(z: &Tensor, cold: f32) -> Tensor {
 /// The functions of single numbers behind [`BernoulliRelaxation`], for passes over memory of the CPU.
 pub(super) mod scalar {
     use super::noise;
-    use crate::tensor::cpu::math;
+    use crate::tensor::native::math;
 
     #[inline(always)]
     pub(in super::super) fn relaxed([theta, u]: [f32; 2]) -> f32 {

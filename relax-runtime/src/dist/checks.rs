@@ -1,7 +1,7 @@
 //! Checks of parameters and values that every distribution makes.
 
 use crate::error::{Error, Result};
-use crate::tensor::cpu::pointwise::all;
+use crate::tensor::native::pointwise::all;
 use crate::tensor::{Shape, Tensor};
 
 /// Broadcasts a parameter's leading axes to the sizes of the plates that enclose its site.

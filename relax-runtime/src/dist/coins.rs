@@ -6,7 +6,7 @@ use super::excluded::{POLE, numbers_of, open, ruled_out};
 use super::{check_values, parameter_error};
 use crate::error::Result;
 use crate::tensor::Tensor;
-use crate::tensor::cpu::pointwise::all;
+use crate::tensor::native::pointwise::all;
 
 const NAME: &str = "Bernoulli";
 

@@ -62,7 +62,7 @@ fn open(noise: &Tensor) -> Tensor {
 pub(crate) mod scalar {
     use std::f32::consts::LN_2;
 
-    use crate::tensor::cpu::math;
+    use crate::tensor::native::math;
 
     /// 2⁻⁶⁵, the smallest draw.
     pub(crate) const SMALLEST: f32 = 1.0 / 36_893_488_147_419_103_232.0;

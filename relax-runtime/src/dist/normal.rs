@@ -11,8 +11,8 @@ use super::{
 };
 use crate::error::{Error, Result};
 use crate::random::Stream;
-use crate::tensor::cpu::math;
-use crate::tensor::cpu::pointwise::all;
+use crate::tensor::native::math;
+use crate::tensor::native::pointwise::all;
 use crate::tensor::{Shape, Tensor};
 
 const NAME: &str = "Normal";

@@ -5,8 +5,8 @@ use std::fmt::Debug;
 
 use super::bernoulli::scalar;
 use super::{BernoulliRelaxation, CategoricalRelaxation, Form, noise};
-use crate::tensor::cpu::math;
-use crate::tensor::cpu::rows::{self, dot};
+use crate::tensor::native::math;
+use crate::tensor::native::rows::{self, dot};
 
 /// The numbers of a draw, as many as θ has.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use super::excluded::{POLE, open, without};
 use super::{check_values, expand_parameter, parameter_error};
 use crate::error::{Error, Result};
-use crate::tensor::cpu::pointwise::all;
+use crate::tensor::native::pointwise::all;
 use crate::tensor::{Device, Shape, Tensor};
 
 /// How far probabilities may sum from one before it is an error rather than rounding.

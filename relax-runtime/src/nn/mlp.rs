@@ -3,7 +3,7 @@
 use super::Linear;
 use crate::error::{Error, Result};
 use crate::random::Stream;
-use crate::tensor::cpu::math;
+use crate::tensor::native::math;
 use crate::tensor::{Device, Parameter, Tensor};
 
 /// A non-linearity, element by element.

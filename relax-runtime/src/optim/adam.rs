@@ -2,7 +2,7 @@
 
 use super::{Rule, check_fraction, check_positive, harmless};
 use crate::error::Result;
-use crate::tensor::cpu::threads::{fill, rows_a_share};
+use crate::tensor::native::threads::{fill, rows_a_share};
 
 /// Adam with bias correction.
 #[derive(Clone, Copy, Debug)]

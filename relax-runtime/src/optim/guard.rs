@@ -4,7 +4,7 @@ use rustc_hash::FxHashMap;
 
 use super::{Joint, Memory, Optimizer};
 use crate::error::{Error, Result};
-use crate::tensor::cpu::pointwise::all;
+use crate::tensor::native::pointwise::all;
 use crate::tensor::{Parameter, Tensor};
 
 /// Gradients below this size, and what rules remember of them, are far from the ends of f32: their

@@ -19,7 +19,7 @@ pub use sgd::Sgd;
 use self::guard::{MODERATE, harmless};
 use self::joint::Joint;
 use crate::error::{Error, Result};
-use crate::tensor::cpu::pointwise::all;
+use crate::tensor::native::pointwise::all;
 use crate::tensor::{Parameter, Tensor};
 
 /// An update rule: how a gradient moves a parameter, given what is remembered of earlier ones.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use smallvec::SmallVec;
 
 use crate::nn::{Activation, Linear};
-use crate::tensor::cpu::rows::dot;
+use crate::tensor::native::rows::dot;
 use crate::tensor::{Device, Shape, Tensor};
 
 /// A layer between two levels, and where its parameters start: the weight, then the bias.

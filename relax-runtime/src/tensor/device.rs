@@ -4,25 +4,35 @@ use std::fmt;
 
 use crate::error::{Error, Result};
 
-/// Where a tensor's numbers live and its operations run.
-#[derive(Clone, Default)]
+/// Where a tensor's numbers live, and what computes with them there.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Device(pub(super) Kind);
 
-#[derive(Clone, Default)]
+/// The engines: this project's own, and dfdx on each of its devices.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub(super) enum Kind {
     #[default]
-    Cpu,
+    Native,
+    #[cfg(feature = "dfdx")]
+    Dfdx,
+    /// With the GPU's index.
     #[cfg(feature = "cuda")]
-    Cuda { ordinal: usize, handle: Gpu },
+    Cuda(usize),
 }
-
-#[cfg(feature = "cuda")]
-pub(super) type Gpu = dfdx::tensor::Cuda;
 
 impl Device {
-    /// The host processor.
+    /// The host processor, with this project's own kernels: the fastest there.
     pub fn cpu() -> Self {
-        Self(Kind::Cpu)
+        Self(Kind::Native)
+    }
+
+    /// The host processor, with dfdx's kernels: what runs on a GPU runs here in the same way, NaN,
+    /// infinities and vanishing numbers included. It is slower than [`cpu`](Self::cpu), its sums of
+    /// many numbers are taken one after the other, and so are less exact, and the largest along an
+    /// axis, an index or a power of 0 is found by way of the host.
+    #[cfg(feature = "dfdx")]
+    pub fn dfdx() -> Self {
+        Self(Kind::Dfdx)
     }
 
     /// The NVIDIA GPU with this index.
@@ -30,63 +40,31 @@ impl Device {
     /// # Errors
     /// [`Error::Backend`] where there is no such GPU, or where the crate was built without its
     /// feature `cuda`.
-    #[cfg(feature = "cuda")]
     pub fn cuda(ordinal: usize) -> Result<Self> {
-        use std::cell::RefCell;
-        use std::collections::BTreeMap;
-        // One handle a GPU and thread: kernels are loaded once, and operands share a stream.
-        thread_local! {
-            static GPUS: RefCell<BTreeMap<usize, Gpu>> = const { RefCell::new(BTreeMap::new()) };
-        }
-        let known = GPUS.with_borrow(|gpus| gpus.get(&ordinal).cloned());
-        let handle = match known {
-            Some(handle) => handle,
-            None => {
-                let handle = Gpu::try_build(ordinal, 0).map_err(|error| Error::Backend {
-                    device: format!("cuda:{ordinal}"),
-                    message: error.to_string(),
-                })?;
-                GPUS.with_borrow_mut(|gpus| gpus.insert(ordinal, handle.clone()));
-                handle
-            }
-        };
-        Ok(Self(Kind::Cuda { ordinal, handle }))
-    }
-
-    /// The NVIDIA GPU with this index.
-    ///
-    /// # Errors
-    /// [`Error::Backend`] where there is no such GPU, or where the crate was built without its
-    /// feature `cuda`.
-    #[cfg(not(feature = "cuda"))]
-    pub fn cuda(ordinal: usize) -> Result<Self> {
-        Err(Error::Backend {
-            device: format!("cuda:{ordinal}"),
-            message: "this build has no GPU support; build with `--features cuda`".into(),
-        })
+        #[cfg(feature = "cuda")]
+        return super::dfdx::gpu(ordinal).map(|_| Self(Kind::Cuda(ordinal)));
+        #[cfg(not(feature = "cuda"))]
+        Err(unsupported(format!("cuda:{ordinal}"), "GPU", "cuda"))
     }
 }
 
-impl PartialEq for Device {
-    fn eq(&self, other: &Self) -> bool {
-        match (&self.0, &other.0) {
-            (Kind::Cpu, Kind::Cpu) => true,
-            #[cfg(feature = "cuda")]
-            (Kind::Cuda { ordinal: a, .. }, Kind::Cuda { ordinal: b, .. }) => a == b,
-            #[cfg(feature = "cuda")]
-            _ => false,
-        }
+/// The error of a device that the crate was built without.
+#[cfg(not(feature = "cuda"))]
+fn unsupported(device: String, what: &str, feature: &str) -> Error {
+    Error::Backend {
+        device,
+        message: format!("this build has no {what} support; build with `--features {feature}`"),
     }
 }
-
-impl Eq for Device {}
 
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Kind::Cpu => f.write_str("cpu"),
+            Kind::Native => f.write_str("cpu"),
+            #[cfg(feature = "dfdx")]
+            Kind::Dfdx => f.write_str("dfdx"),
             #[cfg(feature = "cuda")]
-            Kind::Cuda { ordinal, .. } => write!(f, "cuda:{ordinal}"),
+            Kind::Cuda(ordinal) => write!(f, "cuda:{ordinal}"),
         }
     }
 }
@@ -97,20 +75,26 @@ impl fmt::Debug for Device {
     }
 }
 
-/// `cpu`, `cuda`, or `cuda:` and an index.
+/// `cpu`, `dfdx`, `cuda`, or `cuda:` and an index.
 impl std::str::FromStr for Device {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let ordinal = match text.strip_prefix("cuda") {
-            Some("") => Some(0),
-            Some(rest) => rest.strip_prefix(':').and_then(|index| index.parse().ok()),
-            None if text == "cpu" => return Ok(Self::cpu()),
-            None => None,
-        };
+        match text {
+            "cpu" => return Ok(Self::cpu()),
+            #[cfg(feature = "dfdx")]
+            "dfdx" => return Ok(Self::dfdx()),
+            #[cfg(not(feature = "dfdx"))]
+            "dfdx" => return Err(unsupported(text.into(), "dfdx", "dfdx")),
+            "cuda" => return Self::cuda(0),
+            _ => {}
+        }
+        let ordinal = text
+            .strip_prefix("cuda:")
+            .and_then(|index| index.parse().ok());
         ordinal.map_or_else(
             || {
-                let problem = format!("`{text}` is none of cpu, cuda, cuda:0, cuda:1, ..");
+                let problem = format!("`{text}` is none of cpu, dfdx, cuda, cuda:0, cuda:1, ..");
                 Err(Error::Config {
                     setting: "device",
                     problem,

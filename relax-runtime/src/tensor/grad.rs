@@ -3,10 +3,11 @@
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
-use super::cpu::memory::{self, Numbers};
-use super::dispatch::Data;
 use super::graph::{Gradient, Node, Pass};
-use super::{Inner, Parameter, Provenance, Shape, Tensor, cpu};
+use super::native::{self, Buffer, memory, memory::Numbers};
+use super::slot::Tables;
+use super::storage::Data;
+use super::{Inner, Parameter, Provenance, Shape, Tensor};
 use crate::error::{Error, Result};
 
 /// A list as long as there are outputs.
@@ -19,11 +20,9 @@ type Gradients = (Vec<(Parameter, Tensor)>, Vec<Tensor>);
 pub(super) type Outputs<'a> = [(&'a Inner, Option<&'a Inner>)];
 
 /// A tensor whose gradient is asked for.
-pub(super) struct Target<'a> {
+struct Target<'a> {
     node: &'a Node,
-    #[cfg(feature = "cuda")]
-    pub(super) flat: Option<&'a super::gpu::Flat>,
-    pub(super) shape: Shape,
+    shape: Shape,
 }
 
 /// Checks the outputs and keeps those with a node.
@@ -41,26 +40,19 @@ fn tracked<'a>(
                     cotangent.shape, output.shape
                 )));
             }
-            same_device(output, cotangent)?;
-        }
-        if let Some((first, _)) = found.first() {
-            same_device(first, output)?;
+            if cotangent.device() != output.device() {
+                return Err(Error::Autodiff(format!(
+                    "grad: the cotangent is on {}, its output on {}; move one with `to_device`",
+                    cotangent.device(),
+                    output.device()
+                )));
+            }
         }
         if output.node.is_some() {
             found.push((output, cotangent));
         }
     }
     Ok(found)
-}
-
-fn same_device(a: &Inner, b: &Inner) -> Result<()> {
-    if a.device == b.device {
-        return Ok(());
-    }
-    Err(Error::Autodiff(format!(
-        "grad: tensors are on {} and {}; move one with `to_device`",
-        a.device, b.device
-    )))
 }
 
 /// Seeds the outputs, runs the pass, and reads the gradient of each target; no node twice.
@@ -70,31 +62,23 @@ fn backpropagate(
     targets: &[Target<'_>],
 ) -> Result<Vec<Tensor>> {
     pass.check()?;
-    match outputs[0].0.data {
-        Data::Cpu(_) => backpropagate_cpu(pass, outputs, targets),
-        #[cfg(feature = "cuda")]
-        Data::Cuda(_) => super::gpu::backpropagate(pass, outputs, targets),
-    }
-}
-
-fn backpropagate_cpu(
-    pass: &Pass<'_>,
-    outputs: &Outputs<'_>,
-    targets: &[Target<'_>],
-) -> Result<Vec<Tensor>> {
     let mut gradients: Vec<Numbers> = pass.found.iter().map(|_| Numbers::new()).collect();
+    let mut tables = Tables::default();
     for (output, cotangent) in outputs {
-        let place = output.node.as_ref().and_then(|node| pass.place(node));
-        let Some(gradient) = place.map(|place| &mut gradients[place]) else {
+        let Some(node) = &output.node else { continue };
+        let cotangent = cotangent.map(|cotangent| &cotangent.data);
+        if let Some(slot) = &node.slot {
+            slot.add(&mut tables, cotangent)?;
+            continue;
+        }
+        let Some(gradient) = pass.place(node).map(|place| &mut gradients[place]) else {
             continue;
         };
-        match cotangent.map(|cotangent| &cotangent.data) {
-            Some(Data::Cpu(cotangent)) if gradient.is_empty() => {
-                *gradient = memory::copy_numbers(cpu::slice(cotangent));
+        match cotangent.and_then(Data::native) {
+            Some(cotangent) if gradient.is_empty() => {
+                *gradient = memory::copy_numbers(native::slice(cotangent));
             }
-            Some(Data::Cpu(cotangent)) => cpu::add(gradient, cpu::slice(cotangent)),
-            #[cfg(feature = "cuda")]
-            Some(Data::Cuda(_)) => {}
+            Some(cotangent) => native::add(gradient, native::slice(cotangent)),
             None => {
                 if gradient.is_empty() {
                     *gradient = memory::zeros(output.shape.numel());
@@ -109,10 +93,11 @@ fn backpropagate_cpu(
             kept: pass.found[place].is_target,
         };
         let backward = node.use_up();
-        if gradient.is_empty() {
+        if gradient.is_empty() && node.slot.is_none() {
             continue;
         }
-        backward.run(&mut gradient, &mut pass.sinks(node, &mut gradients))?;
+        let sinks = &mut pass.sinks(node, &mut gradients, &mut tables);
+        backward.run(&mut gradient, sinks)?;
         if gradient.kept {
             gradients[place] = gradient.values;
         } else {
@@ -120,22 +105,22 @@ fn backpropagate_cpu(
         }
     }
     let read = |target: &Target<'_>| {
-        let place = pass.place(target.node);
-        let mut gradient = place.map_or_else(Numbers::new, |at| std::mem::take(&mut gradients[at]));
-        if gradient.is_empty() {
-            gradient = memory::zeros(target.shape.numel());
-        }
-        let device = outputs[0].0.device.clone();
-        Tensor::new(Inner::constant(
-            target.shape,
-            Data::Cpu(gradient.into()),
-            device,
-        ))
+        let data = match &target.node.slot {
+            Some(slot) => slot.read(&mut tables)?,
+            None => {
+                let place = pass.place(target.node);
+                let taken = place.map(|place| std::mem::take(&mut gradients[place]));
+                let reached = taken.filter(|gradient| !gradient.is_empty());
+                let zeros = || memory::zeros(target.shape.numel());
+                Data::Native(reached.unwrap_or_else(zeros).into())
+            }
+        };
+        Ok(Tensor::new(Inner::constant(target.shape, data)))
     };
     let read = targets.iter().map(read).collect();
     // Of outputs that no target is behind.
     gradients.into_iter().for_each(memory::give_numbers);
-    Ok(read)
+    read
 }
 
 /// Reverse-mode derivative: for each tensor of `wrt`, the derivative of
@@ -148,16 +133,13 @@ fn backpropagate_cpu(
 ///
 /// # Errors
 /// The error carried by a poisoned tensor; [`Error::Autodiff`] for a cotangent of another shape,
-/// tensors on several devices, an untracked tensor in `wrt`, or a graph that was used up.
+/// a cotangent on another device, an untracked tensor in `wrt`, or a graph that was used up.
 pub fn grad(outputs: &[(&Tensor, Option<&Tensor>)], wrt: &[&Tensor]) -> Result<Vec<Tensor>> {
     let wrt = wrt.iter().map(|t| t.inner()).collect::<Result<Vec<_>>>()?;
     let outputs = tracked(outputs)?;
     let (ids, targets) = distinct(&wrt)?;
-    let Some((first, _)) = outputs.first() else {
+    if outputs.is_empty() {
         return Ok(wrt.iter().map(|t| t.zeros()).collect());
-    };
-    for target in &wrt {
-        same_device(first, target)?;
     }
     let oldest = ids.first().copied().unwrap_or(u64::MAX);
     let is_target = |node: &Node| ids.binary_search(&node.id).is_ok();
@@ -191,8 +173,6 @@ fn distinct<'a>(wrt: &[&'a Inner]) -> Result<(Vec<u64>, Vec<Target<'a>>)> {
         };
         targets.push(Target {
             node,
-            #[cfg(feature = "cuda")]
-            flat: super::gpu::flat(&target.data),
             shape: target.shape,
         });
     }
@@ -260,8 +240,6 @@ fn of_parameters_and(
         .filter_map(|(node, leaf)| {
             let target = Target {
                 node,
-                #[cfg(feature = "cuda")]
-                flat: leaf.flat.as_ref(),
                 shape: leaf.shape,
             };
             Some((Parameter::living(&leaf.parameter)?, target))
@@ -296,7 +274,7 @@ pub(crate) fn share_operations(a: &[&Tensor], b: &[&Tensor]) -> Result<bool> {
     Ok(b.iter().any(|id| a.binary_search(id).is_ok()))
 }
 
-/// The gradients of outputs that are parameters themselves, on the CPU: their cotangents, for which
+/// The gradients of outputs that are parameters themselves, in this project's own engine: their cotangents, for which
 /// no graph is to be searched. `None` where an output is anything else.
 fn of_parameters_alone(
     outputs: &Outputs<'_>,
@@ -310,12 +288,11 @@ fn of_parameters_alone(
         let node = output.node.as_deref()?;
         let leaf = node.leaf.as_ref()?;
         let data = match cotangent {
-            Some(cotangent) => cotangent.data.on_cpu()?.clone(),
-            None => cpu::Buffer::full(output.data.on_cpu()?.as_slice().len(), 1.0),
+            Some(cotangent) => cotangent.data.native()?.clone(),
+            None => Buffer::full(output.data.native()?.as_slice().len(), 1.0),
         };
         if let Some(parameter) = Parameter::living(&leaf.parameter) {
-            let device = output.device.clone();
-            let gradient = Inner::constant(output.shape, Data::Cpu(data), device);
+            let gradient = Inner::constant(output.shape, Data::Native(data));
             found.push((node.id, parameter, Tensor::new(gradient)));
         }
     }

@@ -7,17 +7,17 @@ use std::rc::{Rc, Weak};
 
 use smallvec::SmallVec;
 
-use super::cpu::memory::Numbers;
 use super::grad::Outputs;
+use super::native::{self, memory::Numbers};
 use super::parameter::State;
-use super::{Shape, Tensor, cpu};
+use super::slot::{Slot, Tables};
+use super::storage::Data;
+use super::{Device, Inner, Shape, Tensor};
 use crate::error::{Error, Result};
 
 /// A trained parameter's identity, kept by its leaf so that the graph can be searched for it.
 pub(super) struct Leaf {
     pub(super) parameter: Weak<State>,
-    #[cfg(feature = "cuda")]
-    pub(super) flat: Option<super::gpu::Flat>,
     pub(super) shape: Shape,
 }
 
@@ -37,19 +37,15 @@ pub(super) struct Node<B: ?Sized = dyn Backward> {
     found: Cell<(u64, usize)>,
     /// Whether the operation has run.
     used_up: Cell<bool>,
+    /// Where the engine of the result keeps its gradient, if the pass does not.
+    pub(super) slot: Option<Box<dyn Slot>>,
     backward: B,
 }
 
-/// A backward operation, on the device of its result. Runs once.
+/// A backward operation. Runs once.
 pub(super) trait Backward {
-    /// On the CPU: gets the gradient of the result, adds to the operands'.
+    /// Gets the gradient of the result, unless that is in a slot, and adds to the operands'.
     fn run(&self, gradient: &mut Gradient, sinks: &mut Sinks<'_>) -> Result<()>;
-
-    /// On a GPU: dfdx's operations, the first of them last.
-    #[cfg(feature = "cuda")]
-    fn take_ops(&self) -> Vec<super::recorder::Op<super::device::Gpu>> {
-        Vec::new()
-    }
 }
 
 /// A leaf's.
@@ -59,16 +55,16 @@ impl Backward for () {
     }
 }
 
-/// What a function does on the CPU. It is dropped with what it has saved as soon as it has run.
-pub(super) struct OnCpu<F>(Cell<Option<F>>);
+/// What a function does. It is dropped with what it has saved as soon as it has run.
+pub(super) struct Once<F>(Cell<Option<F>>);
 
-impl<F: FnOnce(&mut Gradient, &mut Sinks<'_>) -> Result<()>> OnCpu<F> {
+impl<F: FnOnce(&mut Gradient, &mut Sinks<'_>) -> Result<()>> Once<F> {
     pub(super) fn new(run: F) -> Self {
         Self(Cell::new(Some(run)))
     }
 }
 
-impl<F: FnOnce(&mut Gradient, &mut Sinks<'_>) -> Result<()>> Backward for OnCpu<F> {
+impl<F: FnOnce(&mut Gradient, &mut Sinks<'_>) -> Result<()>> Backward for Once<F> {
     fn run(&self, gradient: &mut Gradient, sinks: &mut Sinks<'_>) -> Result<()> {
         match self.0.take() {
             Some(run) => run(gradient, sinks),
@@ -106,6 +102,7 @@ impl<B: Backward + 'static> Node<B> {
         parents: PerOperand<Option<Rc<Node>>>,
         len: usize,
         leaf: Option<Box<Leaf>>,
+        slot: Option<Box<dyn Slot>>,
         backward: B,
     ) -> Rc<Node> {
         Rc::new(Self {
@@ -113,6 +110,7 @@ impl<B: Backward + 'static> Node<B> {
             len,
             parents,
             leaf,
+            slot,
             found: Cell::default(),
             used_up: Cell::new(false),
             backward,
@@ -124,6 +122,7 @@ impl<B: Backward + 'static> Node<B> {
     pub(super) fn result<'a>(
         operands: impl Iterator<Item = Option<&'a Rc<Node>>>,
         len: usize,
+        slot: Option<Box<dyn Slot>>,
         backward: B,
     ) -> Rc<Node> {
         let mut parents = PerOperand::new();
@@ -131,13 +130,13 @@ impl<B: Backward + 'static> Node<B> {
         for node in operands {
             parents.push(node.cloned());
         }
-        Self::build(parents, len, None, backward)
+        Self::build(parents, len, None, slot, backward)
     }
 }
 
 impl Node {
-    pub(super) fn leaf(len: usize, leaf: Option<Leaf>) -> Rc<Self> {
-        Node::build(PerOperand::new(), len, leaf.map(Box::new), ())
+    pub(super) fn leaf(len: usize, leaf: Option<Leaf>, slot: Option<Box<dyn Slot>>) -> Rc<Self> {
+        Node::build(PerOperand::new(), len, leaf.map(Box::new), slot, ())
     }
 
     /// The backward operation, which is used up from now on.
@@ -262,10 +261,16 @@ impl<'a> Pass<'a> {
         node.place(self.search)
     }
 
-    /// The buffers of the operands of a node's operation, among those by place.
-    pub(super) fn sinks<'s>(&'s self, node: &'s Node, gradients: &'s mut [Numbers]) -> Sinks<'s> {
+    /// The gradients of the operands of a node's operation, among those by place and in tables.
+    pub(super) fn sinks<'s>(
+        &'s self,
+        node: &'s Node,
+        gradients: &'s mut [Numbers],
+        tables: &'s mut Tables,
+    ) -> Sinks<'s> {
         Sinks {
             gradients,
+            tables,
             pass: self,
             node,
         }
@@ -297,10 +302,12 @@ impl<'a> Pass<'a> {
     }
 }
 
-/// Gradient buffers of the operands of an operation on the CPU.
+/// Gradients of the operands of an operation.
 pub(super) struct Sinks<'a> {
     /// Buffers by place; one that nothing has reached is empty.
     gradients: &'a mut [Numbers],
+    /// What has no buffer has a slot in one of these.
+    pub(super) tables: &'a mut Tables,
     pass: &'a Pass<'a>,
     /// The operation's result.
     node: &'a Node,
@@ -333,7 +340,7 @@ impl Sinks<'_> {
         let buffer = &mut self.gradients[place];
         let fresh = buffer.is_empty();
         if fresh {
-            *buffer = cpu::memory::numbers(len);
+            *buffer = native::memory::numbers(len);
         }
         Some((buffer, fresh))
     }
@@ -350,10 +357,10 @@ impl Sinks<'_> {
         };
         let buffer = &mut self.gradients[place];
         if buffer.is_empty() {
-            *buffer = cpu::memory::numbers(elements[0].len());
-            cpu::pointwise::set(buffer, elements, f);
+            *buffer = native::memory::numbers(elements[0].len());
+            native::pointwise::set(buffer, elements, f);
         } else {
-            cpu::pointwise::add_pointwise(buffer, elements, f);
+            native::pointwise::add_pointwise(buffer, elements, f);
         }
     }
 
@@ -367,7 +374,7 @@ impl Sinks<'_> {
         f: impl Fn(f32, [f32; N]) -> f32 + Copy + Sync,
     ) {
         if self.operand(i).is_some() {
-            self.pass_changed(i, g, |g| cpu::pointwise::change(g, elements, f));
+            self.pass_changed(i, g, |g| native::pointwise::change(g, elements, f));
         }
     }
 
@@ -382,7 +389,7 @@ impl Sinks<'_> {
             return;
         };
         let mut values = match g.kept {
-            true => cpu::memory::copy_numbers(g),
+            true => native::memory::copy_numbers(g),
             false => std::mem::take(&mut g.values),
         };
         change(&mut values);
@@ -394,7 +401,7 @@ impl Sinks<'_> {
         let values = Numbers::from_vec(values);
         match self.operand(i) {
             Some((place, _)) => self.give(place, values),
-            None => cpu::memory::give_numbers(values),
+            None => native::memory::give_numbers(values),
         }
     }
 
@@ -403,8 +410,32 @@ impl Sinks<'_> {
         if buffer.is_empty() {
             *buffer = values;
         } else {
-            cpu::add(buffer, &values);
-            cpu::memory::give_numbers(values);
+            native::add(buffer, &values);
+            native::memory::give_numbers(values);
+        }
+    }
+
+    /// The numbers of the result's gradient, if they are in a slot.
+    pub(super) fn read_own(&mut self) -> Result<Option<Vec<f32>>> {
+        let Some(slot) = &self.node.slot else {
+            return Ok(None);
+        };
+        let gradient = Inner::constant(self.node.len.into(), slot.read(self.tables)?);
+        dispatch!(read(&gradient)).map(Some)
+    }
+
+    /// Adds numbers from another device to the gradient of operand `i`, which is on `device`, where
+    /// it is needed.
+    pub(super) fn add_moved(&mut self, i: usize, values: Vec<f32>, device: &Device) -> Result<()> {
+        let slot = self.node.parents[i].as_ref().map(|parent| &parent.slot);
+        match slot {
+            Some(Some(slot)) if self.wants(i) => {
+                slot.add(self.tables, Some(&Data::upload(values, device)?))
+            }
+            _ => {
+                self.add_owned(i, values);
+                Ok(())
+            }
         }
     }
 

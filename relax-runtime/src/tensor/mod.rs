@@ -1,8 +1,10 @@
 //! The tensor of this crate: run-time shape and device, f32.
 //!
-//! On a GPU dfdx supplies memory, kernels and the backward rule of every operation that it has; on
-//! the CPU both are this module's own, because small models would spend their time on the counts
-//! and tables of dfdx's tensors.
+//! Two engines hold the numbers and compute with them: `native`, this project's own on the CPU, and
+//! `dfdx`, on dfdx's CPU and, in a build with the feature `cuda`, on NVIDIA GPUs. The first is the
+//! default on the CPU, because small models would spend their time on the counts and tables of
+//! dfdx's tensors. An operation is declared once, in `ops`: its checks, its tangent rule and one call
+//! of the engine that its operands belong to.
 //!
 //! The module adds run-time ranks with NumPy's broadcasting, a graph that is differentiated from
 //! any outputs with any cotangents ([`grad`]), and forward-mode tangents carried by the values
@@ -11,52 +13,55 @@
 //! No operation panics on a wrong shape. Its result is *poisoned*: it carries the error with the
 //! caller's line, every operation on it passes that error on, and reading it reports it.
 
-#[cfg(feature = "dfdx")]
-mod convert;
+// The macros of these are for all that follow.
 #[macro_use]
-pub(crate) mod cpu;
+mod storage;
+#[macro_use]
+pub(crate) mod native;
+
+#[cfg(all(test, feature = "dfdx"))]
+mod agreement;
 mod device;
-mod dispatch;
-#[cfg(feature = "cuda")]
-mod gpu;
+#[cfg(feature = "dfdx")]
+mod dfdx;
+mod engine;
 mod grad;
 mod graph;
+mod moved;
 mod ops;
 mod parameter;
 mod provenance;
 mod read;
-#[cfg(feature = "dfdx")]
-mod recorder;
 mod rounding;
 mod shape;
 mod site_set;
+mod slot;
 mod text;
 
 use std::panic::Location;
 use std::rc::{Rc, Weak};
 
-#[cfg(feature = "dfdx")]
-pub use convert::Traced;
-pub use cpu::simd::{Simd, set_simd, simd};
-pub use cpu::threads::{set_threads, threads};
 pub use device::Device;
+#[cfg(feature = "dfdx")]
+pub use dfdx::{Recorder, Traced};
 pub(crate) use grad::{
     by_parameter, grad_parameters_and, grad_parameters_around, share_operations,
 };
 pub use grad::{grad, grad_parameters};
+pub use native::simd::{Simd, set_simd, simd};
+pub use native::threads::{set_threads, threads};
 pub use ops::Comparand;
 pub use parameter::Parameter;
 pub(crate) use provenance::{Provenance, Reads};
-#[cfg(feature = "dfdx")]
-pub use recorder::Recorder;
 pub(crate) use rounding::Rounding;
 pub use shape::{MAX_RANK, Shape};
 pub use site_set::SiteSet;
 pub(crate) use site_set::{Block, Word};
 
 use crate::error::{Error, Result};
-use dispatch::Data;
+use engine::Engine;
 use graph::{Leaf, Node};
+use storage::Data;
 
 /// An array of f32 numbers with run-time shape and device, and what is needed to differentiate
 /// it. Cloning shares everything.
@@ -67,12 +72,8 @@ pub struct Tensor(Result<Rc<Inner>, Rc<Error>>);
 struct Inner {
     shape: Shape,
     data: Data,
-    device: Device,
     /// The value's place in the graph of reverse mode; `None` for a constant.
     node: Option<Rc<Node>>,
-    /// A constant whose dfdx identity, and so whose gradient buffer, is another tensor's too.
-    #[cfg(feature = "cuda")]
-    shares_identity: bool,
     /// Derivative in the direction of forward mode; has no tangent itself.
     tangent: Option<Tensor>,
     provenance: Option<Provenance>,
@@ -107,17 +108,13 @@ impl Tensor {
     /// As many numbers as the shape has elements, on the CPU.
     pub(crate) fn of_numbers(values: &[f32], shape: Shape) -> Self {
         debug_assert_eq!(values.len(), shape.numel());
-        Self::new(Inner::constant(
-            shape,
-            Data::Cpu(values.into()),
-            Device::cpu(),
-        ))
+        Self::new(Inner::constant(shape, Data::Native(values.into())))
     }
 
     /// One number, of shape `[]`, on the CPU.
     pub fn scalar(value: f32) -> Self {
-        let data = Data::Cpu(cpu::Buffer::full(1, value));
-        Self::new(Inner::constant(Shape::SCALAR, data, Device::cpu()))
+        let data = Data::Native(native::Buffer::full(1, value));
+        Self::new(Inner::constant(Shape::SCALAR, data))
     }
 
     /// The same number everywhere. Poisoned if no memory could hold the shape, as all that follow.
@@ -127,16 +124,9 @@ impl Tensor {
             Ok(shape) => shape,
             Err(error) => return Self::poisoned(error),
         };
-        match &device.0 {
-            device::Kind::Cpu => {
-                let data = Data::Cpu(cpu::Buffer::full(shape.numel(), value));
-                Self::new(Inner::constant(shape, data, device.clone()))
-            }
-            #[cfg(feature = "cuda")]
-            device::Kind::Cuda { .. } => {
-                let values = vec![value; shape.numel()];
-                Self::upload(values, shape, device).unwrap_or_else(Self::poisoned)
-            }
+        match Data::full(shape.numel(), value, device) {
+            Ok(data) => Self::new(Inner::constant(shape, data)),
+            Err(error) => Self::poisoned(error),
         }
     }
 
@@ -177,46 +167,14 @@ impl Tensor {
     /// One number everywhere, with the shape and device of `self`, without its history.
     pub fn full_like(&self, value: f32) -> Self {
         match &self.0 {
-            Ok(inner) => Self::full(inner.shape, value, &inner.device),
+            Ok(inner) => Self::full(inner.shape, value, &inner.device()),
             Err(_) => self.clone(),
         }
     }
 
-    /// The same numbers on another device; `self` where they are there already.
-    ///
-    /// # Errors
-    /// [`Error::Autodiff`] for a tensor with a graph or a tangent, which do not cross devices
-    /// (call [`detach`](Self::detach) first); [`Error::Backend`] if the device cannot hold it.
-    pub fn to_device(&self, device: &Device) -> Result<Self> {
-        let inner = self.inner()?;
-        if inner.device == *device {
-            return Ok(self.clone());
-        }
-        if inner.node.is_some() || inner.tangent.is_some() {
-            return Err(Error::Autodiff(format!(
-                "to_device: derivatives do not pass from {} to {device}; call `detach()` first",
-                inner.device
-            )));
-        }
-        let moved = Self::upload(self.peek()?, inner.shape, device)?;
-        Ok(match &inner.provenance {
-            Some(provenance) => moved.with_provenance(provenance.clone()).severed(),
-            None => moved,
-        })
-    }
-
     fn upload(values: Vec<f32>, shape: Shape, device: &Device) -> Result<Self> {
-        let data = match &device.0 {
-            device::Kind::Cpu => Data::Cpu(values.into()),
-            #[cfg(feature = "cuda")]
-            device::Kind::Cuda { handle, .. } => {
-                use dfdx::tensor::TensorFromVec;
-                let len = (values.len(),);
-                let flat = handle.try_tensor_from_vec(values, len);
-                Data::Cuda(flat.map_err(gpu::error)?)
-            }
-        };
-        Ok(Self::new(Inner::constant(shape, data, device.clone())))
+        let data = Data::upload(values, device)?;
+        Ok(Self::new(Inner::constant(shape, data)))
     }
 
     #[inline]
@@ -279,11 +237,7 @@ impl Tensor {
 
     fn as_leaf(&self, parameter: Option<&Weak<parameter::State>>) -> Self {
         self.updated(|inner| {
-            inner.data = inner.data.renewed()?;
-            #[cfg(feature = "cuda")]
-            {
-                inner.shares_identity = false;
-            }
+            inner.data = engine!(Data, inner.data, E => E::renewed(inner))?;
             inner.tangent = None;
             inner.node = Some(inner.leaf_node(parameter.cloned()));
             Ok(())
@@ -299,7 +253,7 @@ impl Tensor {
             return Some(change);
         };
         match (&mut inner.data, &inner.node) {
-            (Data::Cpu(buffer), Some(node)) if Rc::strong_count(node) == 1 => {
+            (Data::Native(buffer), Some(node)) if Rc::strong_count(node) == 1 => {
                 change(buffer.as_mut_slice());
                 inner.provenance = None;
                 None
@@ -329,9 +283,8 @@ impl Tensor {
             return self.clone();
         }
         self.updated(|inner| {
-            #[cfg(feature = "cuda")]
-            {
-                inner.shares_identity |= inner.node.is_some();
+            if inner.node.is_some() {
+                inner.data = engine!(Data, inner.data, E => E::detached(inner));
             }
             inner.node = None;
             inner.tangent = None;
@@ -448,21 +401,9 @@ impl Inner {
     fn leaf_node(&self, parameter: Option<Weak<parameter::State>>) -> Rc<Node> {
         let leaf = parameter.map(|parameter| Leaf {
             parameter,
-            #[cfg(feature = "cuda")]
-            flat: gpu::flat(&self.data).cloned(),
             shape: self.shape,
         });
-        Node::leaf(self.shape.numel(), leaf)
-    }
-}
-
-impl Data {
-    /// The same numbers; on a GPU under a new dfdx identity, which has a gradient of its own.
-    fn renewed(&self) -> Result<Self> {
-        match self {
-            Self::Cpu(buffer) => Ok(Self::Cpu(buffer.clone())),
-            #[cfg(feature = "cuda")]
-            Self::Cuda(flat) => Ok(Self::Cuda(gpu::copy(flat).map_err(gpu::error)?)),
-        }
+        let slot = engine!(Data, self.data, E => E::slot(&self.data));
+        Node::leaf(self.shape.numel(), leaf, slot)
     }
 }

@@ -50,7 +50,7 @@ impl Parameter {
     ///
     /// # Errors
     /// The error carried by a poisoned tensor.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn with_values<R>(&self, look: impl FnOnce(&[f32]) -> R) -> Result<R> {
         self.0.leaf.borrow().with_values(look)
     }

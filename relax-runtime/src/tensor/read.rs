@@ -2,8 +2,7 @@
 
 use std::panic::Location;
 
-use super::dispatch::Data;
-use super::{Device, Shape, Tensor, cpu};
+use super::{Device, Shape, Tensor, native};
 use crate::error::{Error, Result};
 
 /// Reading.
@@ -45,7 +44,7 @@ impl Tensor {
     pub fn device(&self) -> Device {
         self.0
             .as_ref()
-            .map_or(Device::cpu(), |inner| inner.device.clone())
+            .map_or(Device::cpu(), |inner| inner.device())
     }
 
     /// The numbers in row-major order. Counts as a read of the random sites behind them.
@@ -104,22 +103,22 @@ impl Tensor {
     }
 
     /// What `look` makes of the numbers, in row-major order, unnoticed as by [`peek`](Self::peek);
-    /// they are copied from a GPU only.
+    /// they are copied where another engine than this project's own has them.
     ///
     /// # Errors
     /// If the tensor carries one.
-    #[inline]
+    #[inline(always)]
     pub fn with_values<R>(&self, look: impl FnOnce(&[f32]) -> R) -> Result<R> {
         let inner = self.inner()?;
-        Ok(match &inner.data {
-            Data::Cpu(flat) => look(cpu::slice(flat)),
-            #[cfg(feature = "cuda")]
-            Data::Cuda(flat) => {
-                let mut values = vec![0.0; inner.shape.numel()];
-                flat.copy_into(&mut values);
-                look(&values)
-            }
-        })
+        match inner.data.native() {
+            Some(buffer) => Ok(look(native::slice(buffer))),
+            None => self.copied().map(|values| look(&values)),
+        }
+    }
+
+    #[cold]
+    fn copied(&self) -> Result<Vec<f32>> {
+        dispatch!(read(self.inner()?))
     }
 
     /// As [`item`](Self::item), unnoticed by the record of reads: for estimators, whose reading

@@ -1,15 +1,17 @@
 //! Operations that read their operands once where plain ones would pass over memory several times.
-//! On a GPU, and for operands of several shapes, each is composed of plain ones.
+//! In this project's own engine alone: in others, and for operands of several shapes, each is composed
+//! of plain ones.
 
-use super::super::cpu::{self, Buffer, bernoulli, pointwise, rows};
-use super::super::dispatch::{Data, record_cpu};
+use super::super::native::record::record;
+use super::super::native::{self, Buffer, bernoulli, pointwise, rows};
 use super::super::provenance::Provenance;
+use super::super::storage::Data;
 use super::super::{Inner, Shape, Tensor};
 
-/// The numbers on the CPU, if the tensor is there and sound.
-fn on_cpu(tensor: &Tensor) -> Option<(&Inner, &Buffer)> {
+/// The numbers, if the tensor is sound and this project's own engine's.
+fn numbers(tensor: &Tensor) -> Option<(&Inner, &Buffer)> {
     let inner = tensor.0.as_ref().ok()?;
-    Some((inner, inner.data.on_cpu()?))
+    Some((inner, inner.data.native()?))
 }
 
 /// The axes before the `k`-th, and how many elements the others hold.
@@ -54,7 +56,7 @@ impl Tensor {
             if inner.shape != first.shape {
                 return None;
             }
-            *slice = cpu::slice(inner.data.on_cpu()?);
+            *slice = native::slice(inner.data.native()?);
         }
         let values = pointwise::pointwise(slices, f);
         let sources = operands
@@ -62,7 +64,7 @@ impl Tensor {
             .filter_map(|t| t.0.as_ref().ok()?.provenance.as_ref());
         Some(Tensor::new(Inner {
             provenance: Provenance::union(sources),
-            ..Inner::constant(first.shape, Data::Cpu(values), first.device.clone())
+            ..Inner::constant(first.shape, Data::Native(values))
         }))
     }
 
@@ -86,19 +88,19 @@ impl Tensor {
             Ok(operands) => operands,
             Err(refused) => return refused,
         };
-        let (Some((left, x)), Some((right, y))) = (on_cpu(&a), on_cpu(&b)) else {
+        let (Some((left, x)), Some((right, y))) = (numbers(&a), numbers(&b)) else {
             return (a * b).sum_from(k);
         };
         let (shape, width) = rows_from(&a, k);
         if few(&a, width) {
             return (a * b).sum_from(k);
         }
-        let values = rows::dots(cpu::slice(x), cpu::slice(y), width);
+        let values = rows::dots(native::slice(x), native::slice(y), width);
         let saved = (x.clone(), y.clone());
-        let out = record_cpu(&[left, right], shape, values, move |g, sinks| {
+        let out = record(&[left, right], shape, values, move |g, sinks| {
             for (i, factor) in [&saved.1, &saved.0].into_iter().enumerate() {
                 if let Some(sink) = sinks.get(i) {
-                    rows::add_scaled(sink, g, cpu::slice(factor), width);
+                    rows::add_scaled(sink, g, native::slice(factor), width);
                 }
             }
         });
@@ -118,31 +120,31 @@ impl Tensor {
             Ok(operands) => operands,
             Err(refused) => return refused,
         };
-        let (Some((logits, of)), Some((value, at))) = (on_cpu(&l), on_cpu(&x)) else {
+        let (Some((logits, of)), Some((value, at))) = (numbers(&l), numbers(&x)) else {
             return l.coin_log_mass(&x).sum_from(k);
         };
         let (shape, width) = rows_from(&l, k);
         if few(&l, width) {
             return l.coin_log_mass(&x).sum_from(k);
         }
-        let (sums, residuals) = bernoulli::log_mass(cpu::slice(at), cpu::slice(of), width);
+        let (sums, residuals) = bernoulli::log_mass(native::slice(at), native::slice(of), width);
         let residuals = Buffer::from(residuals);
         let saved = (residuals.clone(), of.clone());
-        let out = record_cpu(&[logits, value], shape, sums, move |g, sinks| {
+        let out = record(&[logits, value], shape, sums, move |g, sinks| {
             for (i, slope) in [&saved.0, &saved.1].into_iter().enumerate() {
                 if let Some(sink) = sinks.get(i) {
-                    rows::add_scaled(sink, g, cpu::slice(slope), width);
+                    rows::add_scaled(sink, g, native::slice(slope), width);
                 }
             }
         });
         // The tangent along l is ⟨x − σ(l), t⟩.
         let along_logits = logits.tangent.as_ref().and_then(|t| {
-            let (direction, t) = on_cpu(t)?;
-            let sums = rows::dots(cpu::slice(&residuals), cpu::slice(t), width);
+            let (direction, t) = numbers(t)?;
+            let sums = rows::dots(native::slice(&residuals), native::slice(t), width);
             let saved = [at.clone(), residuals.clone(), t.clone()];
             let operands = [logits, value, direction];
-            Some(record_cpu(&operands, shape, sums, move |g, sinks| {
-                let [x, residuals, t] = saved.each_ref().map(cpu::slice);
+            Some(record(&operands, shape, sums, move |g, sinks| {
+                let [x, residuals, t] = saved.each_ref().map(native::slice);
                 if let Some(sink) = sinks.get(0) {
                     bernoulli::add_curvature(sink, g, [x, residuals, t], width);
                 }
@@ -169,7 +171,7 @@ impl Tensor {
     ) -> Option<Tensor> {
         const FEW: usize = 64;
         let [a, b, c] = operands;
-        let ((a, x), (b, y), (c, z)) = (on_cpu(a)?, on_cpu(b)?, on_cpu(c)?);
+        let ((a, x), (b, y), (c, z)) = (numbers(a)?, numbers(b)?, numbers(c)?);
         let inners = [a, b, c];
         let all = a.shape.broadcast(&b.shape)?.broadcast(&c.shape)?;
         let (len, shape) = (all.numel(), all.leading(k));
@@ -182,7 +184,7 @@ impl Tensor {
             if x.len() == 1 { 0 } else { i }
         }
         let at = |[x, y, z]: [&Buffer; 3], i: usize| {
-            let of = |x: &Buffer| cpu::slice(x)[place(cpu::slice(x), i)];
+            let of = |x: &Buffer| native::slice(x)[place(native::slice(x), i)];
             [of(x), of(y), of(z)]
         };
         let width = len / shape.numel();
@@ -191,7 +193,7 @@ impl Tensor {
             terms.sum()
         });
         let (x, y, z) = (x.clone(), y.clone(), z.clone());
-        let out = record_cpu(&inners, shape, values, move |g, sinks| {
+        let out = record(&inners, shape, values, move |g, sinks| {
             for operand in 0..3 {
                 let Some(sink) = sinks.get(operand) else {
                     continue;

@@ -2,36 +2,16 @@
 
 use std::ops::Range;
 
-use super::super::cpu::threads::{fill, rows_a_share};
-use super::super::cpu::{self, Buffer, view::View};
-use super::super::dispatch::{Data, record_cpu, reshaped_cpu};
+use super::super::native::view::View;
 use super::super::shape::MAX_RANK;
-use super::super::{Inner, Shape, Tensor};
+use super::super::{Shape, Tensor};
 use crate::error::Result;
-
-/// A result that reads its operand through a view.
-fn read_view(inner: &Inner, view: View, shape: Shape) -> Result<Inner> {
-    match &inner.data {
-        Data::Cpu(flat) => Ok(read_view_cpu(inner, flat, view, shape)),
-        #[cfg(feature = "cuda")]
-        Data::Cuda(flat) => super::select::take_gpu(inner, flat, view.indices(), shape),
-    }
-}
-
-fn read_view_cpu(inner: &Inner, flat: &Buffer, view: View, shape: Shape) -> Inner {
-    let values = view.gather(cpu::slice(flat));
-    record_cpu(&[inner], shape, values, move |g, sinks| {
-        if let Some(sink) = sinks.get(0) {
-            view.scatter_add(g, sink);
-        }
-    })
-}
 
 /// Operations on the shape. Wrong axes and shapes give a poisoned tensor; negative axes count
 /// from the end.
 impl Tensor {
     fn viewed(&self, view: View, shape: Shape) -> Tensor {
-        self.linear_map(|inner| read_view(inner, view, shape))
+        self.linear_map(|x| dispatch!(view(x, &view, shape)))
     }
 
     /// The same numbers, in row-major order, in another shape of as many elements.
@@ -54,24 +34,7 @@ impl Tensor {
         if self.0.is_err() || shape == self.shape() {
             return self.clone();
         }
-        self.linear_map(|inner| match &inner.node {
-            None => Ok(Inner {
-                shape,
-                #[cfg(feature = "cuda")]
-                shares_identity: true,
-                tangent: None,
-                ..inner.clone()
-            }),
-            Some(_) => match &inner.data {
-                Data::Cpu(flat) => Ok(reshaped_cpu(inner, shape, flat)),
-                #[cfg(feature = "cuda")]
-                Data::Cuda(_) => {
-                    let mut dims = [1; MAX_RANK];
-                    dims[MAX_RANK - 1] = shape.numel();
-                    read_view(inner, View::contiguous(dims), shape)
-                }
-            },
-        })
+        self.linear_map(|x| dispatch!(reshape(x, shape)))
     }
 
     /// Exchanges the last two axes.
@@ -248,11 +211,7 @@ fn joined(tensors: &[&Tensor], axis: usize, shape: Shape) -> Tensor {
             .iter()
             .map(|t| t.inner())
             .collect::<Result<Vec<_>>>()?;
-        match &inners[0].data {
-            Data::Cpu(_) => Ok(Tensor::new(concat_cpu(&inners, axis, shape))),
-            #[cfg(feature = "cuda")]
-            Data::Cuda(_) => concat_gpu(&inners, axis, shape).map(Tensor::new),
-        }
+        dispatch!(concat(inners[0], &inners, axis, shape)).map(Tensor::new)
     };
     let out = build().unwrap_or_else(Tensor::poisoned);
     if tensors.iter().all(|t| t.tangent().is_none()) {
@@ -263,83 +222,4 @@ fn joined(tensors: &[&Tensor], axis: usize, shape: Shape) -> Tensor {
         .map(|t| t.tangent().unwrap_or_else(|| t.zeros_like()))
         .collect();
     out.with_tangent(&joined(&tangents.iter().collect::<Vec<_>>(), axis, shape))
-}
-
-fn concat_cpu(operands: &[&Inner], axis: usize, shape: Shape) -> Inner {
-    let flats: Vec<&[f32]> = operands
-        .iter()
-        .filter_map(|x| x.data.on_cpu().map(cpu::slice))
-        .collect();
-    let outer: usize = shape[..axis].iter().product();
-    // Numbers of each operand in one step of the axes before `axis`.
-    let widths: Vec<usize> = flats.iter().map(|x| x.len() / outer.max(1)).collect();
-    let total: usize = widths.iter().sum();
-    let mut values = cpu::memory::take(shape.numel());
-    let pieces = flats.iter().zip(&widths);
-    fill(
-        [(&mut values, total)],
-        rows_a_share(total),
-        |rows, [out]| {
-            for (row, mut out) in rows.zip(out.chunks_exact_mut(total.max(1))) {
-                for (flat, &width) in pieces.clone() {
-                    let (piece, rest) = out.split_at_mut(width);
-                    piece.copy_from_slice(&flat[row * width..(row + 1) * width]);
-                    out = rest;
-                }
-            }
-        },
-    );
-    record_cpu(operands, shape, values, move |g, sinks| {
-        let mut start = 0;
-        for (i, &width) in widths.iter().enumerate() {
-            if let Some((sink, fresh)) = sinks.get_or_fresh(i) {
-                for row in 0..outer {
-                    let from = row * total + start;
-                    let g = &g[from..from + width];
-                    let sink = &mut sink[row * width..(row + 1) * width];
-                    match fresh {
-                        true => sink.copy_from_slice(g),
-                        false => cpu::add(sink, g),
-                    }
-                }
-            }
-            start += width;
-        }
-    })
-}
-
-#[cfg(feature = "cuda")]
-fn concat_gpu(operands: &[&Inner], axis: usize, shape: Shape) -> Result<Inner> {
-    use dfdx::shapes::{Axis, HasShape};
-    use dfdx::tensor::{PutTape, SplitTape};
-    use dfdx::tensor_ops::{ReshapeTo, TryConcatAlong, TryMul};
-
-    use super::super::gpu::{self, Flat};
-    use super::super::recorder::Recorder;
-
-    let outer: usize = shape[..axis].iter().product();
-    let recording = operands.iter().any(|x| x.node.is_some());
-    let flats: Vec<&Flat> = operands.iter().filter_map(|x| gpu::flat(&x.data)).collect();
-    let join = || {
-        let as_rows = |flat: &Flat| (outer, flat.shape().0 / outer.max(1));
-        let mut tape = Recorder::new(recording);
-        // One variable may come twice, which dfdx refuses: each operand gets an identity of
-        // its own, recorded.
-        let mut renamed = Vec::with_capacity(flats.len());
-        for flat in &flats {
-            let (own, next) = (*flat).clone().put_tape(tape).try_mul(1.0)?.split_tape();
-            renamed.push(own);
-            tape = next;
-        }
-        let first = renamed.remove(0);
-        let rows = as_rows(&first);
-        let mut all = first.put_tape(tape).try_reshape_like(&rows)?;
-        for flat in renamed {
-            let rows = as_rows(&flat);
-            all = (all, flat.try_reshape_like(&rows)?).try_concat_along(Axis::<1>)?;
-        }
-        all.try_reshape_like(&(shape.numel(),))
-    };
-    let out = join().map_err(gpu::error)?;
-    Ok(Inner::taped(operands, shape, out))
 }

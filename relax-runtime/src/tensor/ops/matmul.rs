@@ -1,127 +1,14 @@
 //! Matrix products.
 
-use super::super::cpu::matmul::{Layout, Start, product};
-use super::super::cpu::{self, Buffer, sums::add_rows};
-use super::super::dispatch::{Data, record_cpu};
-use super::super::{Inner, Shape, Tensor};
-use crate::error::Result;
-
-/// A batch of products of `m` by `k` with `k` by `n` matrices.
-#[derive(Clone, Copy)]
-struct Product {
-    batch: usize,
-    m: usize,
-    k: usize,
-    n: usize,
-    /// Whether the operands are stored as the transposes of what is multiplied.
-    transposed: (bool, bool),
-    shape: Shape,
-}
+use super::super::engine::Product;
+use super::super::native::product::products;
+use super::super::{Shape, Tensor};
 
 impl Product {
-    /// `(m, k, n)`
-    fn sizes(&self) -> (usize, usize, usize) {
-        (self.m, self.k, self.n)
-    }
-
-    fn layouts(&self) -> [Layout; 3] {
-        let (ta, tb) = self.transposed;
-        [
-            Layout::new(if ta { self.m } else { self.k }, ta),
-            Layout::new(if tb { self.k } else { self.n }, tb),
-            Layout::new(self.n, false),
-        ]
-    }
-
-    fn run(&self, a: &Inner, b: &Inner) -> Result<Inner> {
-        match (&a.data, &b.data) {
-            (Data::Cpu(left), Data::Cpu(right)) => Ok(self.run_cpu((a, left), (b, right), None)),
-            #[cfg(feature = "cuda")]
-            (Data::Cuda(left), _) => a.record_pair(b, left, self.shape, |l, r| {
-                use dfdx::shapes::Axes3;
-                use dfdx::tensor_ops::{PermuteTo, ReshapeTo, TryMatMul};
-                type Rank3 = (usize, usize, usize);
-                let Self {
-                    batch,
-                    m,
-                    k,
-                    n,
-                    transposed: (ta, tb),
-                    ..
-                } = *self;
-                let l = match ta {
-                    false => l.try_reshape_like(&(batch, m, k))?,
-                    true => l
-                        .try_reshape_like(&(batch, k, m))?
-                        .try_permute::<Rank3, Axes3<0, 2, 1>>()?,
-                };
-                let r = match tb {
-                    false => r.try_reshape_like(&(batch, k, n))?,
-                    true => r
-                        .try_reshape_like(&(batch, n, k))?
-                        .try_permute::<Rank3, Axes3<0, 2, 1>>()?,
-                };
-                l.try_matmul(r)?.try_reshape_like(&(batch * m * n,))
-            }),
-            #[cfg(feature = "cuda")]
-            _ => Err(crate::error::Error::Autodiff(
-                "matmul: operands on two devices".into(),
-            )),
-        }
-    }
-
-    /// The products, added to `bias` in every row if there is one.
-    fn run_cpu(
-        &self,
-        (a, left): (&Inner, &Buffer),
-        (b, right): (&Inner, &Buffer),
-        bias: Option<(&Inner, &Buffer)>,
-    ) -> Inner {
-        let batch = self.batch;
-        let (m, k, n) = self.sizes();
-        let [la, lb, lo] = self.layouts();
-        let mut values = cpu::memory::take(self.batch * m * n);
-        let start = bias.map_or(Start::Zero, |(_, bias)| Start::Row(cpu::slice(bias)));
-        let (x, y) = (cpu::slice(left), cpu::slice(right));
-        for i in 0..self.batch {
-            product(
-                (m, k, n),
-                (&mut values[i * m * n..(i + 1) * m * n], lo, start),
-                (&x[i * m * k..(i + 1) * m * k], la),
-                (&y[i * k * n..(i + 1) * k * n], lb),
-            );
-        }
-        let saved = (left.clone(), right.clone());
-        let biased = bias.is_some();
-        let operands = [a, b, bias.map_or(a, |(bias, _)| bias)];
-        let operands = if biased { &operands } else { &operands[..2] };
-        record_cpu(operands, self.shape, values, move |g, sinks| {
-            if let Some(sink) = biased.then(|| sinks.get(2)).flatten() {
-                add_rows(sink, g);
-            }
-            let (x, y) = (cpu::slice(&saved.0), cpu::slice(&saved.1));
-            let start = |fresh| if fresh { Start::Zero } else { Start::Out };
-            let parts = (0..batch).map(|i| (i * m * k, i * k * n, &g[i * m * n..(i + 1) * m * n]));
-            if let Some((sink, fresh)) = sinks.get_or_fresh(0) {
-                for (a, b, g) in parts.clone() {
-                    let (sink, y) = (&mut sink[a..a + m * k], &y[b..b + k * n]);
-                    product((m, n, k), (sink, la, start(fresh)), (g, lo), (y, lb.t()));
-                }
-            }
-            if let Some((sink, fresh)) = sinks.get_or_fresh(1) {
-                for (a, b, g) in parts {
-                    let (sink, x) = (&mut sink[b..b + k * n], &x[a..a + m * k]);
-                    product((k, m, n), (sink, lb, start(fresh)), (x, la.t()), (g, lo));
-                }
-            }
-        })
-    }
-
     fn of(self, a: &Tensor, b: &Tensor) -> Tensor {
-        let (a, b) = a.clone().told_apart(b.clone());
         a.lift_pair(
-            &b,
-            |a, b| self.run(a, b),
+            b,
+            |a, b| dispatch!(matmul(a, b, &self)),
             |ta, tb, [x, y, _]| match (ta, tb) {
                 (Some(ta), Some(tb)) => self.of(ta, y) + self.of(x, tb),
                 (Some(ta), None) => self.of(ta, y),
@@ -162,15 +49,15 @@ impl Tensor {
         }
     }
 
-    /// [`linear`](Self::linear) in one pass over the result: on the CPU, without tangents.
+    /// [`linear`](Self::linear) in one pass over the result: in this project's own engine, without tangents.
     fn fused_linear(&self, weight: &Tensor, bias: &Tensor) -> Option<Tensor> {
         let (a, w, b) = (
             self.0.as_ref().ok()?,
             weight.0.as_ref().ok()?,
             bias.0.as_ref().ok()?,
         );
-        let (left, right) = (a.data.on_cpu()?, w.data.on_cpu()?);
-        let start = b.data.on_cpu()?;
+        let (left, right) = (a.data.native()?, w.data.native()?);
+        let start = b.data.native()?;
         let [k, n] = w.shape[..] else { return None };
         let fits = a.shape.last() == Some(&k) && b.shape[..] == [n];
         if !fits || [a, w, b].iter().any(|x| x.tangent.is_some()) {
@@ -187,7 +74,8 @@ impl Tensor {
             transposed: (false, false),
             shape,
         };
-        Some(Tensor::new(product.run_cpu(
+        Some(Tensor::new(products(
+            &product,
             (a, left),
             (w, right),
             Some((b, start)),

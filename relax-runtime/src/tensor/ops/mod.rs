@@ -1,6 +1,5 @@
-//! Tensor operations. Each one checks shapes, runs a kernel of our own, or on a GPU dfdx's, through the
-//! recording tape, and states its forward-mode rule in terms of other tensor operations, which
-//! makes tangents differentiable.
+//! Tensor operations. Each one checks shapes, has the operands' engine run and record it, and states
+//! its forward-mode rule in terms of other tensor operations, which makes tangents differentiable.
 
 mod binary;
 mod compare;
@@ -23,7 +22,7 @@ use crate::error::{Error, Result};
 impl Tensor {
     /// An operation of one operand. `tangent` maps the operand's tangent, the operand and the
     /// result (both without tangents) to the result's tangent.
-    fn lift(
+    pub(super) fn lift(
         &self,
         run: impl FnOnce(&Inner) -> Result<Inner>,
         tangent: impl FnOnce(&Tensor, &Tensor, &Tensor) -> Tensor,
@@ -82,10 +81,10 @@ impl Tensor {
         match (&self.0, &other.0) {
             (Err(_), _) => Some(self.clone()),
             (_, Err(_)) => Some(other.clone()),
-            (Ok(a), Ok(b)) if a.device != b.device => Some(Tensor::poisoned(Error::Device {
+            (Ok(a), Ok(b)) if a.device() != b.device() => Some(Tensor::poisoned(Error::Device {
                 op,
-                left: a.device.to_string(),
-                right: b.device.to_string(),
+                left: a.device().to_string(),
+                right: b.device().to_string(),
                 location: Location::caller(),
             })),
             _ => None,
@@ -103,28 +102,24 @@ impl Tensor {
         })
     }
 
-    /// `self` and `other` in the shape that both broadcast to, with identities that dfdx can
-    /// tell apart wherever a gradient will flow; or the poisoned result.
+    /// `self` and `other` on one device, in the shape that both broadcast to; or the poisoned result.
     #[track_caller]
     fn aligned(&self, other: &Tensor, op: &'static str) -> Result<(Tensor, Tensor), Tensor> {
-        if let Some(refused) = self.refuse_pair(other, op) {
-            return Err(refused);
+        let Some((a, b)) = self.together(other) else {
+            return Err(self.refuse_pair(other, op).unwrap_or_else(|| self.clone()));
+        };
+        if a.shape() == b.shape() {
+            return Ok((a, b));
         }
-        if let (Ok(a), Ok(b)) = (&self.0, &other.0)
-            && a.shape == b.shape
-        {
-            return Ok(self.clone().told_apart(other.clone()));
-        }
-        let Some(shape) = self.shape().broadcast(&other.shape()) else {
+        let Some(shape) = a.shape().broadcast(&b.shape()) else {
             let problem = "needs shapes that broadcast (equal axes, or 1, from the right)";
             return Err(self.misfits(other, op, problem));
         };
-        let (a, b) = (self.broadcast_to(shape), other.broadcast_to(shape));
-        Ok(a.told_apart(b))
+        Ok((a.broadcast_to(shape), b.broadcast_to(shape)))
     }
 
-    /// As [`aligned`](Self::aligned), but in their own shapes where the operation broadcasts by
-    /// strides: on the CPU. The shape is the result's.
+    /// As [`aligned`](Self::aligned), but in their own shapes where the engine broadcasts in its
+    /// operations. The shape is the result's.
     #[track_caller]
     fn paired<'a>(
         &'a self,
@@ -132,8 +127,8 @@ impl Tensor {
         op: &'static str,
     ) -> Result<(Cow<'a, Tensor>, Cow<'a, Tensor>, Shape), Tensor> {
         if let (Ok(a), Ok(b)) = (&self.0, &other.0)
-            && a.data.on_cpu().is_some()
-            && b.data.on_cpu().is_some()
+            && a.data.native().is_some()
+            && b.data.native().is_some()
             && let Some(shape) = a.shape.broadcast(&b.shape)
         {
             if shape != a.shape && shape != b.shape {
@@ -144,41 +139,6 @@ impl Tensor {
         let (a, b) = self.aligned(other, op)?;
         let shape = a.shape();
         Ok((Cow::Owned(a), Cow::Owned(b), shape))
-    }
-
-    /// Gives operands new identities where dfdx would add two gradients in one buffer: a constant
-    /// that shares its buffer with another tensor, or one variable on both sides.
-    #[cfg(feature = "cuda")]
-    fn told_apart(self, other: Tensor) -> (Tensor, Tensor) {
-        let (Ok(a), Ok(b)) = (&self.0, &other.0) else {
-            return (self, other);
-        };
-        if a.data.on_cpu().is_some() {
-            return (self, other);
-        }
-        let left = (b.node.is_some() && a.shares_identity).then(|| self.renewed());
-        let right = match (&a.node, &b.node) {
-            (Some(x), Some(y)) if std::rc::Rc::ptr_eq(x, y) => Some(&other * 1.0),
-            (Some(_), None) if b.shares_identity => Some(other.renewed()),
-            _ => None,
-        };
-        (left.unwrap_or(self), right.unwrap_or(other))
-    }
-
-    /// A constant with an identity of its own.
-    #[cfg(feature = "cuda")]
-    fn renewed(&self) -> Tensor {
-        self.updated(|inner| {
-            inner.data = inner.data.renewed()?;
-            inner.shares_identity = false;
-            Ok(())
-        })
-    }
-
-    /// On the CPU gradients are told apart by the graph's nodes.
-    #[cfg(not(feature = "cuda"))]
-    fn told_apart(self, other: Tensor) -> (Tensor, Tensor) {
-        (self, other)
     }
 
     /// The index of `axis`, which may count from the end; or the poisoned result.
@@ -201,7 +161,7 @@ impl Tensor {
         self.mark_rough();
         let build = || {
             let inner = self.inner()?;
-            let out = Tensor::upload(compute(&self.peek()?), shape, &inner.device)?;
+            let out = Tensor::upload(compute(&self.peek()?), shape, &inner.device())?;
             Ok(match &inner.provenance {
                 Some(provenance) => out.with_provenance(provenance.clone()),
                 None => out,

@@ -3,8 +3,6 @@
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
 use super::super::Tensor;
-use super::super::dispatch::Data;
-use super::unary::map_linear_cpu;
 
 macro_rules! operator {
     ($trait:ident, $method:ident) => {
@@ -87,42 +85,21 @@ impl Tensor {
         if let Some(out) = Tensor::fused([self], |[x]| x + by) {
             return out;
         }
-        self.lift(
-            |x| match &x.data {
-                Data::Cpu(flat) => Ok(map_linear_cpu(x, flat, |x| x + by, 1.0)),
-                #[cfg(feature = "cuda")]
-                Data::Cuda(flat) => {
-                    x.record(flat, x.shape, |t| dfdx::tensor_ops::TryAdd::try_add(t, by))
-                }
-            },
-            |direction, _, _| direction.clone(),
-        )
+        self.lift(|x| dispatch!(shift(x, by)), |t, _, _| t.clone())
     }
 
     fn scaled(&self, by: f32) -> Tensor {
         if let Some(out) = Tensor::fused([self], |[x]| x * by) {
             return out;
         }
-        self.linear_map(|x| match &x.data {
-            Data::Cpu(flat) => Ok(map_linear_cpu(x, flat, |x| x * by, by)),
-            #[cfg(feature = "cuda")]
-            Data::Cuda(flat) => {
-                x.record(flat, x.shape, |t| dfdx::tensor_ops::TryMul::try_mul(t, by))
-            }
-        })
+        self.linear_map(|x| dispatch!(scale(x, by)))
     }
 
     fn divided(&self, by: f32) -> Tensor {
         if let Some(out) = Tensor::fused([self], |[x]| x / by) {
             return out;
         }
-        self.linear_map(|x| match &x.data {
-            Data::Cpu(flat) => Ok(map_linear_cpu(x, flat, |x| x / by, 1.0 / by)),
-            #[cfg(feature = "cuda")]
-            Data::Cuda(flat) => {
-                x.record(flat, x.shape, |t| dfdx::tensor_ops::TryDiv::try_div(t, by))
-            }
-        })
+        self.linear_map(|x| dispatch!(divide(x, by)))
     }
 }
 

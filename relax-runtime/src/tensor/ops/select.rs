@@ -2,56 +2,14 @@
 
 use std::rc::Rc;
 
-use super::super::cpu::{self, Buffer, sums};
-use super::super::dispatch::{Data, record_cpu};
 use super::super::provenance::Provenance;
-use super::super::{Inner, Shape, Tensor};
-use crate::error::Result;
-
-/// A result whose element `o` is its operand's element `indices[o]`; indices are within bounds.
-fn take(inner: &Inner, indices: &Rc<[usize]>, shape: Shape) -> Result<Inner> {
-    match &inner.data {
-        Data::Cpu(flat) => Ok(take_cpu(inner, flat, indices.clone(), shape)),
-        #[cfg(feature = "cuda")]
-        Data::Cuda(flat) => take_gpu(inner, flat, indices.to_vec(), shape),
-    }
-}
-
-fn take_cpu(inner: &Inner, flat: &Buffer, indices: Rc<[usize]>, shape: Shape) -> Inner {
-    let source = cpu::slice(flat);
-    let values: Vec<f32> = indices.iter().map(|&i| source[i]).collect();
-    record_cpu(&[inner], shape, values, move |g, sinks| {
-        if let Some(sink) = sinks.get(0) {
-            sums::add_at(sink, &indices, g);
-        }
-    })
-}
-
-/// The same by dfdx's gather.
-#[cfg(feature = "cuda")]
-pub(super) fn take_gpu(
-    inner: &Inner,
-    flat: &super::super::gpu::Flat,
-    indices: Vec<usize>,
-    shape: Shape,
-) -> Result<Inner> {
-    use dfdx::tensor::{Tensor as Dfdx, TensorFromVec};
-    use dfdx::tensor_ops::GatherTo;
-
-    use super::super::device::Gpu;
-
-    let len = (indices.len(),);
-    inner.record(flat, shape, |t| {
-        let indices: Dfdx<(usize,), usize, Gpu> = t.device().try_tensor_from_vec(indices, len)?;
-        t.try_gather(indices)
-    })
-}
+use super::super::{Shape, Tensor};
 
 /// Reading by index. An index out of bounds, like a wrong shape, gives a poisoned tensor.
 impl Tensor {
     fn taken(&self, indices: Vec<usize>, shape: Shape) -> Tensor {
         let indices: Rc<[usize]> = indices.into();
-        self.linear_map(|inner| take(inner, &indices, shape))
+        self.linear_map(|x| dispatch!(take(x, &indices, shape)))
     }
 
     /// The parts of `axis` at these indices, in their order; an index may repeat.

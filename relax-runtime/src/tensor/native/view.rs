@@ -75,7 +75,7 @@ impl View {
     }
 
     /// Buffer positions in the array's order.
-    #[cfg(feature = "cuda")]
+    #[cfg(feature = "dfdx")]
     pub(in super::super) fn indices(&self) -> Vec<usize> {
         let mut indices = Vec::with_capacity(self.numel());
         self.runs(|_, from, len, stride| indices.extend((0..len).map(|i| from + i * stride)));

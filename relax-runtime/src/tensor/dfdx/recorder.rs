@@ -8,7 +8,7 @@ pub(super) type Op<D> = Box<dyn FnOnce(&mut Gradients<f32, D>) -> Result<(), <D 
 /// dfdx's tape of a single operation: keeps its backward operations in order, or drops them when
 /// no operand is tracked.
 ///
-/// Public because [`Tensor::apply_module`](super::Tensor::apply_module) hands tensors with this
+/// Public because [`Tensor::apply_module`](crate::Tensor::apply_module) hands tensors with this
 /// tape to dfdx modules.
 pub struct Recorder<D: Storage<f32>> {
     ops: Option<Vec<Op<D>>>,
@@ -19,12 +19,6 @@ impl<D: Storage<f32>> Recorder<D> {
         Self {
             ops: recording.then(Vec::new),
         }
-    }
-
-    /// An empty tape that records if this one does: for an operand that is used twice.
-    #[cfg(feature = "cuda")]
-    pub(super) fn beside(&self) -> Self {
-        Self::new(self.ops.is_some())
     }
 
     pub(super) fn into_ops(self) -> Vec<Op<D>> {

@@ -1,15 +1,20 @@
-//! CPU kernels on slices.
+//! This project's own engine on the CPU: its operations, and the kernels on slices under them.
 
 #[macro_use]
 pub(crate) mod simd;
 
 pub(super) mod bernoulli;
 mod buffer;
+mod engine;
 pub(crate) mod math;
 pub(super) mod matmul;
 pub(crate) mod memory;
+mod moves;
 pub(crate) mod pointwise;
 mod pool;
+pub(super) mod product;
+pub(super) mod record;
+pub(super) mod reduce;
 pub(crate) mod rows;
 pub(super) mod softmax;
 mod starts;
@@ -19,6 +24,7 @@ pub(super) mod view;
 pub(super) mod zip;
 
 pub(crate) use buffer::Buffer;
+pub(super) use engine::Native;
 
 /// Says, once, that an environment variable has a value that makes no sense.
 fn warn_setting(name: &str, value: &str, instead: &str) {

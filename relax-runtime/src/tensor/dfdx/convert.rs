@@ -5,17 +5,12 @@ use dfdx::shapes::{HasShape, Shape as DfdxShape};
 use dfdx::tensor::{Cpu, Gradients, HasErr, PutTape, SplitTape, Tensor as Dfdx, TensorFromVec};
 use dfdx::tensor_ops::TryMul;
 
-use super::dispatch::Data;
-use super::graph::{Gradient, OnCpu, Sinks};
 use super::recorder::Recorder;
-use super::{Device, Inner, Shape, Tensor, cpu};
+use super::{Host, failed};
 use crate::error::{Error, Result};
-
-thread_local! {
-    /// One handle a thread: it owns no tensor, only dfdx's allocation cache and its unused
-    /// random generator.
-    static CPU: Cpu = Cpu::default();
-}
+use crate::tensor::graph::{Gradient, Once, Sinks};
+use crate::tensor::storage::Data;
+use crate::tensor::{Device, Inner, Shape, Tensor, native};
 
 /// A dfdx tensor on the CPU whose operations are recorded in a [`Tensor`]'s graph.
 pub type Traced<S> = Dfdx<S, f32, Cpu, Recorder<Cpu>>;
@@ -29,33 +24,28 @@ impl Tensor {
             Err(error) => return Self::poisoned(error),
         };
         let values = tensor.as_vec();
-        Self::new(Inner::constant(
-            shape,
-            Data::Cpu(values.into()),
-            Device::cpu(),
-        ))
+        Self::new(Inner::constant(shape, Data::Native(values.into())))
     }
 
     /// The numbers as a dfdx tensor of a typed shape, compile-time or run-time axes. Counts as a
     /// read of the random sites behind them.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the shape differs; [`Error::Autodiff`] for a tensor on another device
-    /// than the CPU; the error carried by a poisoned tensor.
+    /// [`Error::Shape`] if the shape differs; the error carried by a poisoned tensor.
     #[track_caller]
     pub fn to_dfdx<S: DfdxShape>(&self) -> Result<Dfdx<S, f32, Cpu>> {
         let shape = self.typed_shape::<S>("to_dfdx")?;
-        let typed = typed(self.inner()?, shape, "to_dfdx")?;
+        let typed = typed(self.peek()?, shape)?;
         self.mark_read();
         Ok(typed)
     }
 
-    /// Applies any dfdx computation, such as the `forward` of an `nn` module, to a tensor on the
-    /// CPU, as one operation of the graph. [`grad`](super::grad) then reaches `self`; the module's
-    /// own tensors are constants.
+    /// Applies any dfdx computation on the CPU, such as the `forward` of an `nn` module, as one
+    /// operation of the graph; from another device the numbers come here, and the result goes back.
+    /// [`grad`](crate::grad) then reaches `self`; the module's own tensors are constants.
     ///
-    /// Poisoned for a shape that is not `S`, a tensor on another device than the CPU, and a
-    /// tensor with a tangent, since dfdx has no forward mode.
+    /// Poisoned for a shape that is not `S`, and for a tensor with a tangent, since dfdx has no
+    /// forward mode.
     #[track_caller]
     pub fn apply_module<S: DfdxShape, O: DfdxShape>(
         &self,
@@ -66,7 +56,8 @@ impl Tensor {
             Err(error) => return Self::poisoned(error),
         };
         let apply = || {
-            let inner = self.inner()?;
+            let here = self.to_device(&Device::cpu())?;
+            let inner = here.inner()?;
             if inner.tangent.is_some() {
                 return Err(Error::Autodiff(
                     "apply_module: a dfdx module cannot carry the tangent of a relaxed draw; ask for \
@@ -74,16 +65,16 @@ impl Tensor {
                         .into(),
                 ));
             }
-            let operand = typed(inner, shape, "apply_module")?;
+            let operand = typed(here.peek()?, shape)?;
             let tape = Recorder::new(inner.node.is_some());
             let out = module(operand.clone().put_tape(tape));
             let out_shape = Shape::try_from(out.shape().concrete().as_ref())?;
             // The product gives the result an identity of its own even if the module returns
             // its input.
             let (out, tape) = out.try_mul(1.0).map_err(backend)?.split_tape();
-            let values = Data::Cpu(out.as_vec().into());
+            let values = Data::Native(out.as_vec().into());
             let backward = || {
-                OnCpu::new(move |gradient: &mut Gradient, sinks: &mut Sinks<'_>| {
+                Once::new(move |gradient: &mut Gradient, sinks: &mut Sinks<'_>| {
                     let Some(sink) = sinks.get(0) else {
                         return Ok(());
                     };
@@ -93,18 +84,14 @@ impl Tensor {
                         for op in tape.into_ops().into_iter().rev() {
                             op(&mut gradients)?;
                         }
-                        cpu::add(sink, gradients.get_or_alloc_mut(&operand)?);
+                        native::add(sink, gradients.get_or_alloc_mut(&operand)?);
                         Ok(())
                     };
                     run().map_err(backend)
                 })
             };
-            Ok(Self::new(Inner::derived(
-                &[inner],
-                out_shape,
-                values,
-                backward,
-            )))
+            let out = Self::new(Inner::derived(&[inner], out_shape, values, backward));
+            out.to_device(&self.device())
         };
         apply().unwrap_or_else(Self::poisoned)
     }
@@ -127,22 +114,12 @@ impl Tensor {
     }
 }
 
-/// The numbers as a dfdx tensor.
-fn typed<S: DfdxShape>(inner: &Inner, shape: S, op: &str) -> Result<Dfdx<S, f32, Cpu>> {
-    let buffer = inner.data.on_cpu().ok_or_else(|| {
-        Error::Autodiff(format!(
-            "{op}: the tensor is on {}; move it to the CPU",
-            inner.device
-        ))
-    })?;
-    let values = cpu::slice(buffer).to_vec();
-    let device = CPU.with(Cpu::clone);
-    device.try_tensor_from_vec(values, shape).map_err(backend)
+/// Numbers as a dfdx tensor.
+fn typed<S: DfdxShape>(values: Vec<f32>, shape: S) -> Result<Dfdx<S, f32, Cpu>> {
+    let typed = Cpu::open(&Device::cpu())?.try_tensor_from_vec(values, shape);
+    typed.map_err(backend)
 }
 
 fn backend(error: <Cpu as HasErr>::Err) -> Error {
-    Error::Backend {
-        device: "cpu".into(),
-        message: error.to_string(),
-    }
+    failed(&Device::cpu(), error)
 }

@@ -157,12 +157,12 @@ macro_rules! vectorised {
                 fn avx2 $(<$($generics)*>)? ($($arg: $type),*) $(-> $result)? {
                     plain($($arg),*)
                 }
-                match $crate::tensor::cpu::simd::simd() {
+                match $crate::tensor::native::simd::simd() {
                     // SAFETY: the machine has the features that the function requires.
-                    $crate::tensor::cpu::simd::Simd::Avx512 => return unsafe { avx512($($arg),*) },
+                    $crate::tensor::native::simd::Simd::Avx512 => return unsafe { avx512($($arg),*) },
                     // SAFETY: as above.
-                    $crate::tensor::cpu::simd::Simd::Avx2 => return unsafe { avx2($($arg),*) },
-                    $crate::tensor::cpu::simd::Simd::Plain => {}
+                    $crate::tensor::native::simd::Simd::Avx2 => return unsafe { avx2($($arg),*) },
+                    $crate::tensor::native::simd::Simd::Plain => {}
                 }
             }
             plain($($arg),*)
