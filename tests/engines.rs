@@ -41,9 +41,9 @@ fn autoencoder(device: &Device) -> Result<Vec<(String, Vec<f64>)>> {
         let (model, guide) = (generate(&x, &decoder), recognise(&x, &encoder));
         let name = estimator.name().to_owned();
         let mut trainer = Trainer::new(4)
-            .with_estimator(estimator)
-            .with_optimizer(Adam::new(0.02))?
-            .with_layers([encoder.parameters(), decoder.parameters()].concat());
+            .estimator(estimator)
+            .optimizer(Adam::new(0.02))
+            .layers([encoder.parameters(), decoder.parameters()].concat());
         let objective = Elbo::new(&model).guide(&guide);
         let losses = (0..8).map(|_| Ok(trainer.step(&objective)?.loss));
         // An error is that of a setting which the estimator does not fit.

@@ -66,7 +66,7 @@ fn held(length: usize, step: &Step<'_>) -> Result<[f64; 2]> {
     let before = ALLOCATOR.allocated();
     let in_run = Cell::new(0);
     let asked = relax_runtime::estimator::by_name("relax-free-form")?;
-    let mut trainer = Trainer::new(1).with_estimator(asked);
+    let mut trainer = Trainer::new(1).estimator(asked);
     for _ in 0..3 {
         step(&mut trainer, &|| in_run.set(ALLOCATOR.allocated()))?;
     }
@@ -91,7 +91,7 @@ fn growth(steps: usize, mut step: impl FnMut() -> Result<StepReport>) -> Result<
 fn memory_is_steady() -> Result<()> {
     for estimator in ["relax", "relax-free-form"] {
         let asked = relax_runtime::estimator::by_name(estimator)?;
-        let mut trainer = Trainer::new(1).with_estimator(asked);
+        let mut trainer = Trainer::new(1).estimator(asked);
         let coin = coin(0.499);
         let grown = growth(50_000, || trainer.step(&ExpectedCost::new(&coin)))?;
         assert!(

@@ -28,7 +28,7 @@ fn tensor_chain(length: usize) {
 }
 
 fn steps(model: impl Program + 'static) -> Result<Step> {
-    let mut trainer = Trainer::new(1).with_estimator(by_name("relax-free-form")?);
+    let mut trainer = Trainer::new(1).estimator(by_name("relax-free-form")?);
     Ok(Box::new(move || Ok(trainer.step(&Elbo::new(&model))?.loss)))
 }
 

@@ -82,7 +82,7 @@ fn data() -> Result<Tensor> {
 }
 
 fn toy(estimator: Rc<dyn Estimator>) -> Result<Step> {
-    let mut trainer = Trainer::new(1).with_estimator(estimator);
+    let mut trainer = Trainer::new(1).estimator(estimator);
     let coin = coin(0.499);
     Ok(Box::new(move || {
         Ok(trainer.step(&ExpectedCost::new(&coin))?.loss)
@@ -91,7 +91,7 @@ fn toy(estimator: Rc<dyn Estimator>) -> Result<Step> {
 
 /// Steps of the automatic guide's trainer.
 fn svi(estimator: &str, model: impl Program + 'static) -> Result<Step> {
-    let mut trainer = Trainer::new(1).with_estimator(by_name(estimator)?);
+    let mut trainer = Trainer::new(1).estimator(by_name(estimator)?);
     Ok(Box::new(move || Ok(trainer.step(&Elbo::new(&model))?.loss)))
 }
 
@@ -122,7 +122,7 @@ pub(crate) fn jobs() -> Vec<Job> {
 
 fn mixture_by(estimator: &'static str) -> Result<Step> {
     let x = data()?;
-    let mut trainer = Trainer::new(1).with_estimator(by_name(estimator)?);
+    let mut trainer = Trainer::new(1).estimator(by_name(estimator)?);
     Ok(Box::new(move || {
         Ok(trainer.step(&Elbo::new(&mixture(&x)))?.loss)
     }))

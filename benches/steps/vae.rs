@@ -153,16 +153,16 @@ fn images(batch: usize) -> Result<(Vec<f32>, Vec<Tensor>)> {
 }
 
 fn trainer(estimator: &str) -> Result<Trainer> {
-    let trainer = Trainer::new(1).with_optimizer(Adam::new(1e-4).betas(0.9, 0.99999))?;
+    let trainer = Trainer::new(1).optimizer(Adam::new(1e-4).betas(0.9, 0.99999));
     Ok(match estimator {
-        "nvil" => trainer.with_estimator(Nvil {
+        "nvil" => trainer.estimator(Nvil {
             network: Relax {
                 hidden: vec![100],
                 activation: Activation::Tanh,
                 ..Relax::free_form()
             },
         }),
-        name => trainer.with_estimator(by_name(name)?),
+        name => trainer.estimator(by_name(name)?),
     })
 }
 

@@ -114,9 +114,9 @@ fn run(options: &Options) -> Outcome<()> {
     println!("{dataset}");
     let vae = Vae::new(dataset.train.mean(), options.seed, &device)?;
     let mut trainer = Trainer::new(options.seed)
-        .with_estimator(by_name(&options.estimator)?)
-        .with_optimizer(Adam::new(options.learning_rate))?
-        .with_layers(vae.parameters());
+        .estimator(by_name(&options.estimator)?)
+        .optimizer(Adam::new(options.learning_rate))
+        .layers(vae.parameters());
     std::fs::create_dir_all(&options.out)
         .map_err(|error| format!("--out {}: {error}", options.out.display()))?;
     let checkpoint = options.out.join("checkpoint.safetensors");

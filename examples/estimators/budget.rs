@@ -186,9 +186,7 @@ fn train(
     [trained_on, held_out]: &[Vec<Tensor>; 2],
 ) -> Outcome<Vec<Reached>> {
     const REPORTED: Duration = Duration::from_secs(15);
-    let mut trainer = entrant
-        .trainer(seed)?
-        .with_optimizer(Adam::new(settings.rate))?;
+    let mut trainer = entrant.trainer(seed).optimizer(Adam::new(settings.rate));
     let mut reached = Vec::new();
     let mut spent = Duration::ZERO;
     let mut reported = Instant::now();

@@ -51,13 +51,10 @@ impl Entrant {
     }
 
     /// A trainer that uses it.
-    ///
-    /// # Errors
-    /// If the settings make no sense.
-    pub(crate) fn trainer(&self, seed: u64) -> Result<Trainer> {
+    pub(crate) fn trainer(&self, seed: u64) -> Trainer {
         Trainer::new(seed)
-            .with_estimator(Rc::clone(&self.estimator))
-            .with_particles(self.particles)
+            .estimator(Rc::clone(&self.estimator))
+            .particles(self.particles)
     }
 
     /// Evaluations of the cost in a step, if the estimator is valid for the objective's only site.
@@ -69,7 +66,7 @@ impl Entrant {
         if self.estimator.valid_for(pass.class(0)).is_err() {
             return Ok(None);
         }
-        let found = self.trainer(0)?.gradients(objective, Key::new(0))?;
+        let found = self.trainer(0).gradients(objective, Key::new(0))?;
         Ok(Some(found.evaluations))
     }
 }

@@ -144,8 +144,8 @@ impl Probe {
 /// Whatever goes wrong in the task.
 pub(crate) fn train(task: &dyn Task, entrant: &Entrant, effort: Effort) -> Outcome<Run> {
     let mut trainer = entrant
-        .trainer(effort.seed)?
-        .with_optimizer(Adam::new(task.learning_rate()))?;
+        .trainer(effort.seed)
+        .optimizer(Adam::new(task.learning_rate()));
     let (mut points, mut values, mut times) = (Vec::new(), Vec::new(), Vec::new());
     let (mut spent, mut step) = (0, 0);
     while points.len() < effort.points {
@@ -191,12 +191,12 @@ pub(crate) fn share(
     effort: Effort,
 ) -> Outcome<Vec<Shared>> {
     let mut leader = reference
-        .trainer(effort.seed)?
-        .with_optimizer(Adam::new(task.learning_rate()))?;
+        .trainer(effort.seed)
+        .optimizer(Adam::new(task.learning_rate()));
     let mut others = entrants
         .iter()
         .map(|entrant| {
-            let trainer = entrant.trainer(effort.seed)?.with_optimizer(Still)?;
+            let trainer = entrant.trainer(effort.seed).optimizer(Still);
             Ok((trainer, Shared::default()))
         })
         .collect::<Result<Vec<_>>>()?;

@@ -218,9 +218,9 @@ impl Course<'_> {
         const REPORTED: Duration = Duration::from_secs(15);
         let mut trainer = self
             .leader
-            .trainer(self.options.seed)?
-            .with_optimizer(Adam::new(self.vae.design.rate))?
-            .with_layers(self.vae.parameters());
+            .trainer(self.options.seed)
+            .optimizer(Adam::new(self.vae.design.rate))
+            .layers(self.vae.parameters());
         let is_saved = |step: u64| step.is_multiple_of(SAVED) || self.stages.contains(&step);
         let mut saved = (0..=stage).rev().filter(|&step| is_saved(step));
         if let Some(step) = saved.find(|&step| self.file(step).exists()) {
@@ -251,7 +251,7 @@ impl Course<'_> {
 /// Lets an estimator learn at the weights as they are, and measures it.
 fn measure(vae: &Vae, entrant: &Entrant, stage: u64, options: &Options) -> Outcome<Measured> {
     let seed = options.seed;
-    let mut trainer = entrant.trainer(seed)?.with_optimizer(Still)?;
+    let mut trainer = entrant.trainer(seed).optimizer(Still);
     let batch = |part: u64, step: u64| {
         let key = Key {
             step,
@@ -325,9 +325,7 @@ fn milliseconds(vae: &Vae, entrant: &Entrant, seed: u64) -> Outcome<f64> {
     const STEPS: u64 = 40;
     let weights = vae.parameters();
     let before: Vec<Tensor> = weights.iter().map(|weight| weight.get().detach()).collect();
-    let mut trainer = entrant
-        .trainer(seed)?
-        .with_optimizer(Adam::new(vae.design.rate))?;
+    let mut trainer = entrant.trainer(seed).optimizer(Adam::new(vae.design.rate));
     let mut times = Vec::new();
     for step in 0..STEPS {
         let x = vae.batch(batch_key(seed, step), vae.rows())?;

@@ -35,8 +35,8 @@ pub mod prelude {
     pub use crate::dist::{Bernoulli, Categorical, Normal, OneHotCategorical};
     pub use crate::estimator::{Pathwise, Rebar, Reinforce, Relax};
     pub use crate::infer::{
-        Check, Elbo, ExpectedCost, Fit, Minimize, Posterior, Svi, Trainer, check_unbiased,
-        exact_gradient, exact_posterior, exact_posterior_at,
+        Check, Configure, ConfigureTraining, Elbo, ExpectedCost, Fit, Minimize, Posterior, Svi,
+        Trainer, check_unbiased, exact_gradient, exact_posterior, exact_posterior_at,
     };
     pub use crate::model::{
         Model, ParamStore, Program, Simulation, block, condition, mask, replay, scale, substitute,

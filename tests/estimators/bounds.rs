@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use relax_runtime::estimator::{Estimator, LeftOut, Reinforce, Relax, Vimco, vimco};
-use relax_runtime::infer::{Elbo, ExpectedCost, Objective, Trainer, exact_gradient};
+use relax_runtime::infer::{Configure, Elbo, ExpectedCost, Objective, Trainer, exact_gradient};
 use relax_runtime::model::ParamStore;
 use relax_runtime::prelude::{Program, Svi};
 use relax_runtime::{Error, Key, Result, Tensor};
@@ -319,7 +319,7 @@ fn the_plan_takes_vimco_and_shares_evaluations() -> Result<()> {
     for entry in &plan.entries {
         assert_eq!((entry.estimator, entry.evaluations), ("vimco", 4), "{plan}");
     }
-    let mut tight = Trainer::new(1).with_budget(3)?;
+    let mut tight = Trainer::new(1).budget(3);
     let error = tight.step(&objective).unwrap_err().to_string();
     assert!(error.contains("takes 4 evaluations"), "{error}");
     Ok(())
@@ -337,16 +337,16 @@ fn objectives_and_estimators_that_do_not_fit_are_refused() -> Result<()> {
     let bound = Elbo::new(&model).samples(2);
     for (error, problem) in [
         (
-            step(Trainer::new(1).with_estimator(Relax::default()), &bound),
+            step(Trainer::new(1).estimator(Relax::default()), &bound),
             "`relax` does not estimate bounds of several samples; use `vimco`",
         ),
         (
-            step(Trainer::new(1).with_estimator(Reinforce::default()), &bound),
+            step(Trainer::new(1).estimator(Reinforce::default()), &bound),
             "`reinforce` does not estimate",
         ),
         (
             step(
-                Trainer::new(1).with_estimator(Vimco::default()),
+                Trainer::new(1).estimator(Vimco::default()),
                 &Elbo::new(&model),
             ),
             "VIMCO is for bounds of several samples",
@@ -374,7 +374,7 @@ fn objectives_and_estimators_that_do_not_fit_are_refused() -> Result<()> {
         assert!(error.contains(problem), "{error}");
     }
     let program = models::coins(2, 2);
-    let mut trainer = Trainer::new(1).with_estimator(Vimco::default());
+    let mut trainer = Trainer::new(1).estimator(Vimco::default());
     let error = trainer.step(&ExpectedCost::new(&program)).unwrap_err();
     assert!(matches!(error, Error::Site { .. }), "{error}");
     Ok(())

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use relax_runtime::Result;
 use relax_runtime::estimator::{Arms, Disarm, Enumerate, Estimator, Rebar, by_name, registry};
-use relax_runtime::infer::{ExpectedCost, Trainer};
+use relax_runtime::infer::{Configure, ExpectedCost, Trainer};
 
 use crate::models;
 
@@ -16,11 +16,11 @@ fn of_coins() -> [Rc<dyn Estimator>; 2] {
 fn estimators_of_coins_are_refused_at_other_sites() -> Result<()> {
     let program = models::index(1, 1);
     for estimator in of_coins() {
-        let mut trainer = Trainer::new(1).with_estimator(estimator);
+        let mut trainer = Trainer::new(1).estimator(estimator);
         let error = trainer.step(&ExpectedCost::new(&program)).unwrap_err();
         assert!(error.to_string().contains("Bernoulli"), "{error}");
     }
-    let mut trainer = Trainer::new(1).with_estimator(Enumerate { largest: 3 });
+    let mut trainer = Trainer::new(1).estimator(Enumerate { largest: 3 });
     let error = trainer.step(&ExpectedCost::new(&program)).unwrap_err();
     assert!(error.to_string().contains("more than 3"), "{error}");
     Ok(())
@@ -30,7 +30,7 @@ fn estimators_of_coins_are_refused_at_other_sites() -> Result<()> {
 fn rebar_is_refused_where_the_cost_cannot_be_relaxed() -> Result<()> {
     let (decision, index) = (models::decision(), models::index(1, 1));
     for objective in [ExpectedCost::new(&decision), ExpectedCost::new(&index)] {
-        let mut trainer = Trainer::new(1).with_estimator(Rebar::default());
+        let mut trainer = Trainer::new(1).estimator(Rebar::default());
         let error = trainer.step(&objective).unwrap_err().to_string();
         assert!(error.contains("REBAR"), "{error}");
     }
@@ -47,7 +47,7 @@ fn rows_that_meet_are_refused() -> Result<()> {
         ("indecater", "rows meet"),
         ("rebar", "REBAR"),
     ] {
-        let mut trainer = Trainer::new(1).with_estimator(by_name(name)?);
+        let mut trainer = Trainer::new(1).estimator(by_name(name)?);
         let error = trainer.step(&ExpectedCost::new(&program)).unwrap_err();
         assert!(error.to_string().contains(problem), "{error}");
     }
@@ -70,13 +70,13 @@ fn evaluations_are_counted() -> Result<()> {
         ("relax-sum", 3),
         ("dlax", 1),
     ] {
-        let mut trainer = Trainer::new(1).with_estimator(by_name(name)?);
+        let mut trainer = Trainer::new(1).estimator(by_name(name)?);
         let report = trainer.step(&ExpectedCost::new(&program))?;
         assert_eq!(report.evaluations, evaluations, "{name}");
     }
-    let mut trainer = Trainer::new(1).with_estimator(Enumerate { largest: 3 });
+    let mut trainer = Trainer::new(1).estimator(Enumerate { largest: 3 });
     assert_eq!(trainer.step(&ExpectedCost::new(&program))?.evaluations, 3);
-    let mut trainer = Trainer::new(1).with_estimator(Arms::new(3)?);
+    let mut trainer = Trainer::new(1).estimator(Arms::new(3)?);
     assert_eq!(trainer.step(&ExpectedCost::new(&program))?.evaluations, 5);
     Ok(())
 }
@@ -88,7 +88,7 @@ fn the_plan_marks_biased_estimators() -> Result<()> {
     let objective = ExpectedCost::new(&program);
     for estimator in registry().iter().filter(|e| e.biased()) {
         let marked = format!("{} (biased)", estimator.name());
-        let mut trainer = Trainer::new(1).with_site_estimator("a", by_name(estimator.name())?);
+        let mut trainer = Trainer::new(1).site_estimator("a", by_name(estimator.name())?);
         trainer.step(&objective)?;
         let plan = trainer.plan();
         assert!(plan.to_string().contains(&marked), "{plan}");

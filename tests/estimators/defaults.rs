@@ -59,8 +59,8 @@ fn what_has_a_network_has_no_scale() -> Result<()> {
     let learned = |count: usize, estimator: &Rc<dyn Estimator>, unit: f32| {
         let program = coins(count, unit);
         let mut trainer = Trainer::new(1)
-            .with_estimator(Rc::clone(estimator))
-            .with_optimizer(Sgd::new(0.1 / unit))?;
+            .estimator(Rc::clone(estimator))
+            .optimizer(Sgd::new(0.1 / unit));
         for _ in 0..200 {
             trainer.step(&ExpectedCost::new(&program))?;
         }
@@ -108,14 +108,14 @@ fn what_is_learned_of_kinks_has_no_scale_and_is_saved() -> Result<()> {
         let program = kinked(unit);
         let trainer = || {
             Trainer::new(1)
-                .with_estimator(Relax::sum())
-                .with_optimizer(Sgd::new(0.1))
+                .estimator(Relax::sum())
+                .optimizer(Sgd::new(0.1))
         };
-        let mut training = trainer()?;
+        let mut training = trainer();
         for step in 0..60 {
             if stops && step == 30 {
                 training.save(&path)?;
-                training = trainer()?;
+                training = trainer();
                 training.resume(&path)?;
             }
             training.step(&ExpectedCost::new(&program))?;
@@ -176,8 +176,8 @@ fn a_quadratic_cost_of_few_choices_leaves_no_variance() -> Result<()> {
     let spread = |estimator: Relax, steps: u64| {
         let (one, many) = (pairs(1), pairs(20));
         let mut trainer = Trainer::new(2)
-            .with_estimator(estimator)
-            .with_optimizer(Sgd::new(1e-9))?;
+            .estimator(estimator)
+            .optimizer(Sgd::new(1e-9));
         for _ in 0..steps {
             trainer.step(&ExpectedCost::new(&one))?;
         }

@@ -43,7 +43,7 @@ fn shifted_host(by: f64) {
 /// Squares of gradients, and the parameter, along some steps.
 fn trained(program: &dyn Program, name: &str) -> Result<Option<(Vec<f64>, f32)>> {
     let objective = ExpectedCost::new(program);
-    let mut trainer = Trainer::new(4).with_estimator(by_name(name)?);
+    let mut trainer = Trainer::new(4).estimator(by_name(name)?);
     let mut squares = Vec::new();
     for step in 0..200 {
         match trainer.step(&objective) {
@@ -129,7 +129,7 @@ fn late(steps: &std::rc::Rc<std::cell::Cell<usize>>) {
 fn sites_that_are_met_late_have_a_first_baseline_too() -> Result<()> {
     let steps = std::rc::Rc::default();
     let program = late(&steps);
-    let mut trainer = Trainer::new(2).with_estimator(by_name("reinforce")?);
+    let mut trainer = Trainer::new(2).estimator(by_name("reinforce")?);
     for _ in 0..80 {
         for site in trainer.step(&ExpectedCost::new(&program))?.sites {
             assert!(site.mean_square < 1.0, "{site:?}");

@@ -187,11 +187,11 @@ fn every_estimator_is_valid_somewhere() -> Result<()> {
     let bounded = models::mixture(2);
     for estimator in estimators() {
         let valid = |(program, site): &(Box<dyn Program>, &str)| {
-            let mut trainer = Trainer::new(1).with_site_estimator(site, Rc::clone(&estimator));
+            let mut trainer = Trainer::new(1).site_estimator(site, Rc::clone(&estimator));
             trainer.step(&ExpectedCost::new(&**program)).is_ok()
         };
         let of_bounds = || {
-            let mut trainer = Trainer::new(1).with_site_estimator("k", Rc::clone(&estimator));
+            let mut trainer = Trainer::new(1).site_estimator("k", Rc::clone(&estimator));
             trainer.step(&Elbo::new(&bounded).samples(2)).is_ok()
         };
         let name = estimator.name();

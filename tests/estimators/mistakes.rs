@@ -5,7 +5,7 @@ use std::rc::Rc;
 use relax_runtime::estimator::{
     Cost, Coupling, Estimate, Estimator, Problem, Relax, SiteClass, SiteState, SiteTask,
 };
-use relax_runtime::infer::{Check, ExpectedCost};
+use relax_runtime::infer::{Check, Configure, ExpectedCost};
 use relax_runtime::model::Program;
 use relax_runtime::report::Subject;
 use relax_runtime::surrogate::{Surrogate, Surroundings};

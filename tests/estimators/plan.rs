@@ -11,7 +11,7 @@ use crate::models;
 
 /// The plan's entries after one step within a budget.
 fn plan(program: &dyn Program, budget: usize) -> Result<Vec<PlanEntry>> {
-    let mut trainer = Trainer::new(1).with_budget(budget)?;
+    let mut trainer = Trainer::new(1).budget(budget);
     trainer.step(&ExpectedCost::new(program))?;
     Ok(trainer.plan().entries)
 }
@@ -114,7 +114,7 @@ fn large_budgets_take_no_longer() -> Result<()> {
     let mut counts = Vec::new();
     for budget in [16, 50] {
         let objective = ExpectedCost::new(&program);
-        let mut trainer = Trainer::new(1).with_budget(budget)?;
+        let mut trainer = Trainer::new(1).budget(budget);
         trainer.step(&objective)?;
         let before = runs.get();
         trainer.step(&objective)?;
@@ -133,14 +133,14 @@ fn races_come_out_the_same_and_are_not_held_again() -> Result<()> {
     let runs: Rc<Cell<usize>> = Rc::default();
     let program = network(&runs);
     let objective = ExpectedCost::new(&program);
-    let trainer = || Trainer::new(5).with_budget(4);
-    let (mut one, mut other) = (trainer()?, trainer()?);
+    let trainer = || Trainer::new(5).budget(4);
+    let (mut one, mut other) = (trainer(), trainer());
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("checkpoint");
     for step in 0..6 {
         if step == 3 {
             other.save(&path)?;
-            other = trainer()?;
+            other = trainer();
             other.resume(&path)?;
             let before = runs.get();
             other.step(&objective)?;
@@ -181,7 +181,7 @@ fn a_loop_races_once() -> Result<()> {
     for n in [2, 20] {
         let program = loop_of_coins(&runs, n);
         let before = runs.get();
-        let mut trainer = Trainer::new(1).with_budget(2)?;
+        let mut trainer = Trainer::new(1).budget(2);
         trainer.step(&ExpectedCost::new(&program))?;
         counts.push(runs.get() - before);
         let entries = trainer.plan().entries;
@@ -208,7 +208,7 @@ fn brackets() {
 #[test]
 fn names_with_brackets_are_names() -> Result<()> {
     let program = brackets();
-    let mut trainer = Trainer::new(1).with_site_estimator("b", by_name("rloo")?);
+    let mut trainer = Trainer::new(1).site_estimator("b", by_name("rloo")?);
     trainer.step(&ExpectedCost::new(&program))?;
     let found: Vec<_> = trainer.plan().entries.iter().map(|e| e.estimator).collect();
     assert_eq!(found, ["rloo", "relax", "relax"]);
@@ -245,7 +245,7 @@ fn without_a_budget() -> Result<()> {
 #[test]
 fn the_plan_says_what_it_costs_and_why_not_another() -> Result<()> {
     let program = models::coins(4, 4);
-    let mut trainer = Trainer::new(1).with_budget(4)?;
+    let mut trainer = Trainer::new(1).budget(4);
     trainer.step(&ExpectedCost::new(&program))?;
     let plan = trainer.plan().to_string();
     for line in [
@@ -263,9 +263,9 @@ fn the_plan_says_what_it_costs_and_why_not_another() -> Result<()> {
 fn sites_have_budgets_of_their_own_and_overrides() -> Result<()> {
     let program = models::two_coins(4, 4);
     let mut trainer = Trainer::new(1)
-        .with_budget(1)?
-        .with_site_budget("b", 3)?
-        .with_site_estimator("a", by_name("rloo")?);
+        .budget(1)
+        .site_budget("b", 3)
+        .site_estimator("a", by_name("rloo")?);
     trainer.step(&ExpectedCost::new(&program))?;
     let entries = trainer.plan().entries;
     assert_eq!(entries[0].estimator, "rloo");
@@ -280,7 +280,9 @@ fn sites_have_budgets_of_their_own_and_overrides() -> Result<()> {
 
 #[test]
 fn budgets_are_checked() -> Result<()> {
-    let error = Trainer::new(1).with_budget(0).unwrap_err();
+    let program = models::two_coins(4, 4);
+    let mut trainer = Trainer::new(1).budget(0);
+    let error = trainer.step(&ExpectedCost::new(&program)).unwrap_err();
     assert!(
         matches!(
             &error,
@@ -291,7 +293,6 @@ fn budgets_are_checked() -> Result<()> {
         ),
         "{error}"
     );
-    let program = models::two_coins(4, 4);
     let error = Minimize::new(&program)
         .steps(1)
         .budget(0)
@@ -351,7 +352,7 @@ fn evaluations_are_as_announced() -> Result<()> {
         let mut valid = 0;
         for (site, program) in programs {
             let objective = ExpectedCost::new(program);
-            let mut trainer = Trainer::new(1).with_site_estimator(site, by_name(name)?);
+            let mut trainer = Trainer::new(1).site_estimator(site, by_name(name)?);
             let Ok(report) = trainer.step(&objective as &dyn Objective) else {
                 continue;
             };

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use relax_runtime::estimator::Estimator;
-use relax_runtime::infer::{Objective, Trainer};
+use relax_runtime::infer::{Configure, Objective, Trainer};
 use relax_runtime::model::ParamStore;
 use relax_runtime::{Key, Parameter, Result, Tensor};
 
@@ -109,8 +109,8 @@ impl<'a> Setting<'a> {
         let name = estimator.name();
         let trainer = Trainer::new(seed);
         let mut trainer = match self.continuous {
-            Some(site) => trainer.with_site_estimator(site, estimator),
-            None => trainer.with_estimator(estimator),
+            Some(site) => trainer.site_estimator(site, estimator),
+            None => trainer.estimator(estimator),
         };
         for _ in 0..STEPS {
             trainer.step(self.objective)?;

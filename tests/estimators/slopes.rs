@@ -69,7 +69,7 @@ fn noise(key: Key, further: usize) -> Result<Noise> {
 }
 
 fn at_site(program: &dyn Program, estimator: Rc<dyn Estimator>, key: Key) -> Result<Gradients> {
-    let mut trainer = Trainer::new(key.seed).with_estimator(estimator);
+    let mut trainer = Trainer::new(key.seed).estimator(estimator);
     trainer.gradients(&ExpectedCost::new(program), key)
 }
 
@@ -149,8 +149,8 @@ fn variances(estimator: Rc<dyn Estimator>, draws: usize) -> Result<[f64; 2]> {
     let program = network(ROWS);
     let objective = ExpectedCost::new(&program);
     let mut trainer = Trainer::new(1)
-        .with_estimator(Rc::clone(&estimator))
-        .with_optimizer(Sgd::new(1e-30))?;
+        .estimator(Rc::clone(&estimator))
+        .optimizer(Sgd::new(1e-30));
     for _ in 0..STEPS {
         trainer.step(&objective)?;
     }

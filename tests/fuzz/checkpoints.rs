@@ -64,8 +64,8 @@ impl Training {
         let layer = Linear::new(2, 2, &mut stream, &Device::cpu())?.named("layer");
         let recording = Recording::every(2)?.fresh_draws(2);
         let trainer = Trainer::new(1)
-            .with_layers(layer.parameters())
-            .with_ledger(recording.rival(Reinforce::default()));
+            .layers(layer.parameters())
+            .record(Ok(recording.rival(Reinforce::default())));
         Ok(Self { trainer, layer })
     }
 

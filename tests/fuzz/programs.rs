@@ -411,10 +411,10 @@ fn trial(
     let objective: &dyn Objective = if program.observes { &elbo } else { &cost };
     let mut trainer = Trainer::new(1);
     if let Some(estimator) = &asked {
-        trainer = trainer.with_estimator(Rc::clone(estimator));
+        trainer = trainer.estimator(Rc::clone(estimator));
     }
     if let Some(budget) = budget {
-        trainer = trainer.with_budget(budget).map_err(|e| e.to_string())?;
+        trainer = trainer.budget(budget);
     }
     for step in 0..5 {
         match trainer.step(objective) {

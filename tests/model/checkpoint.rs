@@ -31,7 +31,7 @@ fn layer(outputs: usize) -> Result<Linear> {
 /// A trainer of a layer with two outputs, and the layer.
 fn trainer(seed: u64) -> Result<(Trainer, Linear)> {
     let layer = layer(2)?;
-    Ok((Trainer::new(seed).with_layers(layer.parameters()), layer))
+    Ok((Trainer::new(seed).layers(layer.parameters()), layer))
 }
 
 fn train(trainer: &mut Trainer, layer: &Linear, steps: usize) -> Result<()> {
@@ -127,7 +127,7 @@ fn ledgers_and_rivals_go_on_bit_for_bit() -> Result<()> {
         let recording = recording
             .rival(Relax::free_form())
             .rival(Reinforce::default());
-        Ok::<_, Error>((trainer.with_ledger(recording), layer))
+        Ok::<_, Error>((trainer.record(Ok(recording)), layer))
     };
     let end = |trainer: &Trainer| {
         let end = folder.path().join("end");
@@ -153,7 +153,7 @@ fn ledgers_and_rivals_go_on_bit_for_bit() -> Result<()> {
     assert_eq!(whole.ledger(), silent.ledger());
     assert!(end(&whole)? == end(&silent)?);
     let recording = Recording::every(3)?.rival(Relax::free_form());
-    let silent = silent.with_ledger(recording);
+    let silent = silent.record(Ok(recording));
     assert_eq!(whole.ledger(), silent.ledger());
     Ok(())
 }
@@ -180,18 +180,17 @@ fn what_does_not_fit_is_refused() -> Result<()> {
     let error = refusal(&mut other_seed, &path);
     assert!(error.contains("seed 1, not 2"), "{error}");
 
-    let mut wider = Trainer::new(1).with_layers(layer(4)?.parameters());
+    let mut wider = Trainer::new(1).layers(layer(4)?.parameters());
     let error = refusal(&mut wider, &path);
     assert!(error.contains("`layer.weight` has shape [3, 2]"), "{error}");
 
     let missing = layer(2)?.named("other");
     let unknown = Linear::zeros(3, 2, &Device::cpu())?.named("unknown");
-    let mut more =
-        Trainer::new(1).with_layers([missing.parameters(), unknown.parameters()].concat());
+    let mut more = Trainer::new(1).layers([missing.parameters(), unknown.parameters()].concat());
     let error = refusal(&mut more, &path);
     assert!(error.contains("no parameter `unknown.weight`"), "{error}");
 
-    let nameless = Trainer::new(1).with_layers(Linear::zeros(3, 2, &Device::cpu())?.parameters());
+    let nameless = Trainer::new(1).layers(Linear::zeros(3, 2, &Device::cpu())?.parameters());
     let error = nameless
         .save(&folder.path().join("x"))
         .unwrap_err()
@@ -205,7 +204,7 @@ fn another_estimator_is_refused() -> Result<()> {
     let folder = TempDir::new().unwrap();
     let path = saved(&folder)?;
     let (trainer, layer) = trainer(1)?;
-    let mut trainer = trainer.with_estimator(Reinforce::default());
+    let mut trainer = trainer.estimator(Reinforce::default());
     trainer.resume(&path)?;
     let error = train(&mut trainer, &layer, 1).unwrap_err().to_string();
     assert!(

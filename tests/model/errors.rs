@@ -344,7 +344,7 @@ fn an_impossible_observation_is_reported_and_moves_nothing() -> Result<()> {
         &error.to_string(),
         &["`miracle`", "errors.rs:", "inf", "step 0", "impossible"],
     );
-    let params = svi.trainer()?.params();
+    let params = svi.trainer().params();
     assert_eq!(params.get("w").unwrap().item()?, 0.0);
     Ok(())
 }
@@ -365,7 +365,7 @@ fn a_gradient_that_is_not_finite_is_reported_and_moves_nothing() -> Result<()> {
         "{error:?}"
     );
     assert_says(&error.to_string(), &["the gradient by `w` is inf"]);
-    let fine = training.trainer()?.params().get("fine").unwrap();
+    let fine = training.trainer().params().get("fine").unwrap();
     assert_eq!(fine.item()?, 1.0);
     Ok(())
 }
@@ -412,7 +412,7 @@ fn unknown_names_list_the_known_ones() -> Result<()> {
 fn senseless_settings_of_estimators_are_refused() {
     let model = coin(1.0);
     let first_error = |estimator: Rc<dyn Estimator>| {
-        let mut trainer = Trainer::new(1).with_estimator(estimator);
+        let mut trainer = Trainer::new(1).estimator(estimator);
         error(trainer.step(&Elbo::new(&model)))
     };
     for temperature in [0.0, -1.0, f32::NAN, f32::INFINITY] {

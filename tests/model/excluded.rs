@@ -241,7 +241,7 @@ fn what_cannot_be_costs_nothing() -> Result<()> {
     let objective = ExpectedCost::new(&program);
     let refused = error(exact_gradient(&objective, &ParamStore::default()));
     assert_says(&refused, &["`price`", "excluded.rs", "inf"]);
-    let mut trainer = Trainer::new(1).with_estimator(Enumerate::default());
+    let mut trainer = Trainer::new(1).estimator(Enumerate::default());
     assert_says(&error(trainer.step(&objective)), &["`price`", "inf"]);
     Ok(())
 }

@@ -139,7 +139,7 @@ fn guides_by_site_are_unbiased() -> Result<()> {
 fn mean_field_is_the_default() -> Result<()> {
     let model = tensors();
     let losses = |bound: Elbo<'_>| -> Result<Vec<f64>> {
-        let mut trainer = Trainer::new(3).with_estimator(Enumerate::default());
+        let mut trainer = Trainer::new(3).estimator(Enumerate::default());
         (0..20).map(|_| Ok(trainer.step(&bound)?.loss)).collect()
     };
     let named = losses(Elbo::new(&model).guide(&MeanFieldGuide))?;

@@ -131,7 +131,7 @@ fn differentiable_sites_stay_pathwise() -> Result<()> {
     for _ in 0..3 {
         svi.step()?;
     }
-    let plan = svi.trainer()?.plan();
+    let plan = svi.trainer().plan();
     let estimators: Vec<_> = plan.entries.iter().map(|entry| entry.estimator).collect();
     assert_eq!(estimators, ["pathwise", "pathwise"]);
     Ok(())

@@ -64,7 +64,7 @@ fn conditions_are_observations_everywhere() -> Result<()> {
 
     // Training step by step, by exact gradients, in tensors or host numbers.
     let losses = |model: &dyn Program| -> Result<Vec<f64>> {
-        let mut trainer = Trainer::new(1).with_estimator(Enumerate::default());
+        let mut trainer = Trainer::new(1).estimator(Enumerate::default());
         let step = |_| Ok(trainer.step(&Elbo::new(model))?.loss);
         (0..50).map(step).collect()
     };

@@ -105,7 +105,7 @@ fn moved(params: &ParamStore) -> Result<()> {
 
 /// A trainer that has taken a step, with parameters off their symmetric start.
 fn trainer(objective: &dyn Objective, seed: u64) -> Result<Trainer> {
-    let mut trainer = Trainer::new(seed).with_estimator(Enumerate { largest: 4096 });
+    let mut trainer = Trainer::new(seed).estimator(Enumerate { largest: 4096 });
     trainer.step(objective)?;
     moved(trainer.params())?;
     Ok(trainer)
@@ -240,7 +240,7 @@ fn the_plan_says_what_is_summed_over() -> Result<()> {
         trainer.step(&Elbo::new(&model))?;
         Ok(trainer.plan().to_string())
     };
-    let asked = plan(Trainer::new(1).with_estimator(by_name("enumerate")?))?;
+    let asked = plan(Trainer::new(1).estimator(by_name("enumerate")?))?;
     assert_says(
         &asked,
         &[
@@ -248,12 +248,12 @@ fn the_plan_says_what_is_summed_over() -> Result<()> {
             "asked for; discrete: exact sum over 2 values, and over all 8 combinations of the program's choices",
         ],
     );
-    let budget = plan(Trainer::new(1).with_budget(8)?)?;
+    let budget = plan(Trainer::new(1).budget(8))?;
     assert_says(
         &budget,
         &["least variance within 8", "over all 8 combinations"],
     );
-    let less = plan(Trainer::new(1).with_budget(7)?)?;
+    let less = plan(Trainer::new(1).budget(7))?;
     assert_says(
         &less,
         &[
@@ -261,7 +261,7 @@ fn the_plan_says_what_is_summed_over() -> Result<()> {
             "budget",
         ],
     );
-    let few = plan(Trainer::new(1).with_estimator(Enumerate { largest: 5 }))?;
+    let few = plan(Trainer::new(1).estimator(Enumerate { largest: 5 }))?;
     assert_says(&few, &["more than 5 combinations", "largest"]);
     Ok(())
 }
@@ -301,7 +301,7 @@ fn what_cannot_be_summed_jointly_is_drawn() -> Result<()> {
         &continuous_on_a_path(),
         &endless(),
     ] {
-        let mut trainer = Trainer::new(3).with_estimator(Enumerate::default());
+        let mut trainer = Trainer::new(3).estimator(Enumerate::default());
         let mut losses = Vec::new();
         for _ in 0..12 {
             losses.push(trainer.step(&Elbo::new(program))?.loss);
@@ -355,7 +355,7 @@ fn every_step_runs_the_program_anew() -> Result<()> {
     let runs = Rc::new(Cell::new(0));
     let model = paid(&runs);
     let objective = Elbo::new(&model);
-    let mut trainer = Trainer::new(1).with_estimator(Enumerate::default());
+    let mut trainer = Trainer::new(1).estimator(Enumerate::default());
     let first = trainer.step(&objective)?.loss;
     let before = runs.get();
     let second = trainer.step(&objective)?.loss;
@@ -370,7 +370,7 @@ fn training_resumes_bit_for_bit() -> Result<()> {
     for (name, program) in [("host", &urns(0) as &dyn Program), ("mixed", &mixed())] {
         let path = folder.path().join(name);
         let objective = Elbo::new(program);
-        let fresh = || Trainer::new(5).with_estimator(Enumerate::default());
+        let fresh = || Trainer::new(5).estimator(Enumerate::default());
         let mut trainer = fresh();
         for _ in 0..4 {
             trainer.step(&objective)?;
@@ -399,7 +399,7 @@ fn a_refused_sum_resumes_bit_for_bit() -> Result<()> {
     let folder = TempDir::new().map_err(Error::user)?;
     let path = folder.path().join("large");
     let (large, small) = (nested(2), lawn(true));
-    let fresh = || Trainer::new(5).with_estimator(Enumerate { largest: 16 });
+    let fresh = || Trainer::new(5).estimator(Enumerate { largest: 16 });
     let mut trainer = fresh();
     trainer.step(&Elbo::new(&large))?;
     trainer.save(&path)?;
@@ -423,7 +423,7 @@ fn a_ledger_records_joint_sums() -> Result<()> {
     let run = |recording: Option<Recording>| {
         let mut svi = Svi::new(&model).estimator(Enumerate::default()).seed(2);
         if let Some(recording) = recording {
-            svi = svi.ledger(Ok(recording));
+            svi = svi.record(Ok(recording));
         }
         svi.steps(21).progress(false).run()
     };
@@ -513,7 +513,7 @@ fn errors_in_joint_sums_name_the_site() {
     // More than one seed: the draw that looks for sites comes by the error or not.
     for seed in 0..4 {
         let step = |program: &dyn Program| {
-            let mut trainer = Trainer::new(seed).with_estimator(Enumerate::default());
+            let mut trainer = Trainer::new(seed).estimator(Enumerate::default());
             error(trainer.step(&Elbo::new(program)))
         };
         assert_says(

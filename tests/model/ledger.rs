@@ -36,7 +36,7 @@ fn trained(model: &dyn Program, recording: Option<Recording>) -> Result<(Vec<u64
         .particles(2)
         .progress(false);
     if let Some(recording) = recording {
-        training = training.ledger(Ok(recording));
+        training = training.record(Ok(recording));
     }
     let trained = training.run()?;
     let losses = trained.history.steps.iter().map(|step| step.loss.to_bits());
@@ -78,7 +78,7 @@ fn a_ledger_shows_estimators_side_by_side() -> Result<()> {
         .steps(1_001)
         .seed(1)
         .progress(false)
-        .ledger(Ok(recording))
+        .record(Ok(recording))
         .run()?;
     let ledger = trained.ledger().expect("a ledger");
     let last: Vec<_> = ledger
@@ -141,7 +141,7 @@ fn a_surrogate_of_the_cost_explains_it() -> Result<()> {
         .steps(1)
         .progress(false)
         .estimator(estimator)
-        .ledger(Recording::every(1))
+        .record(Recording::every(1))
         .run()?;
     let ledger = trained.ledger().expect("a ledger");
     let fit = ledger.entries[0].fit.expect("a fit");
@@ -193,7 +193,7 @@ fn a_rival_that_fails_drops_out_and_training_goes_on() -> Result<()> {
     let trained = Minimize::new(&model)
         .steps(120)
         .progress(false)
-        .ledger(Ok(recording));
+        .record(Ok(recording));
     let trained = trained.run()?;
     let ledger = trained.ledger().expect("a ledger");
     // The fresh draws of step 0 take two estimates.
@@ -226,7 +226,7 @@ fn a_fresh_draw_that_fails_is_noted_once() -> Result<()> {
     let trained = Minimize::new(&model)
         .steps(1)
         .progress(false)
-        .ledger(Ok(Recording::every(1)?.fresh_draws(400)))
+        .record(Ok(Recording::every(1)?.fresh_draws(400)))
         .run()?;
     let ledger = trained.ledger().expect("a ledger");
     let [failure] = &ledger.failures[..] else {
@@ -241,7 +241,7 @@ fn a_fresh_draw_that_fails_is_noted_once() -> Result<()> {
 #[test]
 fn wrong_settings_of_ledgers_are_errors() {
     let model = toy();
-    let error = Minimize::new(&model).ledger(Recording::every(0)).run();
+    let error = Minimize::new(&model).record(Recording::every(0)).run();
     assert!(error.unwrap_err().to_string().contains("at least 1"));
 }
 
@@ -271,7 +271,7 @@ fn a_bound_of_several_samples_has_a_ledger() -> Result<()> {
         left_out: LeftOut::Arithmetic,
     };
     let recording = recording.rival(Rloo::default()).rival(arithmetic);
-    let fit = run(1).ledger(Ok(recording.clone())).run()?;
+    let fit = run(1).record(Ok(recording.clone())).run()?;
     let ledger = fit.ledger().expect("a ledger");
     let names: Vec<_> = ledger
         .entries
@@ -291,7 +291,7 @@ fn a_bound_of_several_samples_has_a_ledger() -> Result<()> {
     assert!((0.95..1.05).contains(&ratio), "{ratio}");
 
     let recording = recording.fresh_draws(3);
-    let with = run(30).ledger(Ok(recording)).run()?;
+    let with = run(30).record(Ok(recording)).run()?;
     assert_eq!(run(30).run()?.param("theta")?, with.param("theta")?);
     Ok(())
 }

@@ -149,7 +149,7 @@ fn single_sites_have_a_limit_too() -> Result<()> {
     }
     let program = seventy();
     let largest = usize::MAX;
-    let mut trainer = Trainer::new(1).with_estimator(Enumerate { largest });
+    let mut trainer = Trainer::new(1).estimator(Enumerate { largest });
     let refused = error(trainer.step(&ExpectedCost::new(&program)));
     assert_says(&refused, &["site `b`", "more than 1048576 values"]);
     Ok(())

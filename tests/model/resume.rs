@@ -180,17 +180,17 @@ fn parameters_of_another_shape_are_refused() -> Result<()> {
 
 #[test]
 fn memory_goes_to_the_same_rule_only() -> Result<()> {
-    fn with(rule: impl Rule + 'static) -> Result<Trainer> {
-        Trainer::new(1).with_optimizer(rule)
+    fn with(rule: impl Rule + 'static) -> Trainer {
+        Trainer::new(1).optimizer(rule)
     }
     let folder = TempDir::new().unwrap();
-    let path = saved(&folder, with(Adam::new(0.01))?, &sized(2), 5)?;
+    let path = saved(&folder, with(Adam::new(0.01)), &sized(2), 5)?;
     let adam = "Adam with betas 0.9 and 0.999";
     for (mut other, name) in [
-        (with(RmsProp::new(0.01))?, "RMSprop"),
-        (with(Sgd::new(0.01))?, "SGD"),
+        (with(RmsProp::new(0.01)), "RMSprop"),
+        (with(Sgd::new(0.01)), "SGD"),
         (
-            with(Adam::new(0.01).betas(0.9, 0.99))?,
+            with(Adam::new(0.01).betas(0.9, 0.99)),
             "betas 0.9 and 0.99;",
         ),
     ] {
@@ -200,18 +200,18 @@ fn memory_goes_to_the_same_rule_only() -> Result<()> {
         assert!(other.params().names().is_empty());
     }
     // Another rate is a schedule.
-    let mut slower = with(Adam::new(0.001))?;
+    let mut slower = with(Adam::new(0.001));
     slower.resume(&path)?;
     slower.step(&ExpectedCost::new(&sized(2)))?;
     // Another rule starts without memory, where that is asked for.
-    let mut resumed = with(Adam::new(0.01))?;
+    let mut resumed = with(Adam::new(0.01));
     resumed.resume(&path)?;
-    let mut other = resumed.with_optimizer(RmsProp::new(0.01))?;
+    let mut other = resumed.optimizer(RmsProp::new(0.01));
     let report = other.step(&ExpectedCost::new(&sized(2)))?;
     assert!(report.loss.is_finite());
     // Where nothing was moved there is nothing to remember.
-    let path = saved(&folder, with(Adam::new(0.01))?, &sized(2), 0)?;
-    with(Sgd::new(0.01))?.resume(&path)
+    let path = saved(&folder, with(Adam::new(0.01)), &sized(2), 0)?;
+    with(Sgd::new(0.01)).resume(&path)
 }
 
 #[model]
@@ -234,7 +234,7 @@ fn what_was_trained_is_saved_or_named() -> Result<()> {
     let text = error(trainer.save(&path));
     assert_says(
         &text,
-        &["checkpoint `", "`layer.", "was trained", "`with_layers`"],
+        &["checkpoint `", "`layer.", "was trained", "`layers`"],
     );
     assert!(fs::read(&path).unwrap() == before, "the old file stays");
 
@@ -244,18 +244,15 @@ fn what_was_trained_is_saved_or_named() -> Result<()> {
     let text = error(other.save(&path));
     assert_says(
         &text,
-        &["without a name was trained", "`named`", "`with_layers`"],
+        &["without a name was trained", "`named`", "`layers`"],
     );
 
     // Shared weights come once, however often they are given.
     let parameters = [layer.parameters(), layer.parameters()].concat();
-    trainer.with_layers(parameters).save(&path)?;
+    trainer.layers(parameters).save(&path)?;
     let text = error(Trainer::new(1).resume(&path));
-    assert_says(
-        &text,
-        &["`layer.bias`", "nobody has given", "`with_layers`"],
-    );
-    let mut given = Trainer::new(1).with_layers(layer.parameters());
+    assert_says(&text, &["`layer.bias`", "nobody has given", "`layers`"]);
+    let mut given = Trainer::new(1).layers(layer.parameters());
     given.resume(&path)?;
     assert_eq!(given.steps_taken(), 1);
     Ok(())
@@ -266,7 +263,7 @@ fn parameters_of_one_name_are_refused() -> Result<()> {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("checkpoint");
     let layer = Parameter::new(Tensor::zeros([2], &Device::cpu())).named("w");
-    let mut trainer = Trainer::new(1).with_layers(vec![layer]);
+    let mut trainer = Trainer::new(1).layers(vec![layer]);
     trainer.step(&ExpectedCost::new(&sized(2)))?;
     assert_says(&error(trainer.save(&path)), &["two parameters", "`w`"]);
     Ok(())
@@ -383,7 +380,7 @@ fn a_surrogate_of_another_shape_is_refused() -> Result<()> {
     }
     let folder = TempDir::new().unwrap();
     let with = |hidden| {
-        Trainer::new(1).with_estimator(Relax {
+        Trainer::new(1).estimator(Relax {
             hidden,
             ..Relax::free_form()
         })

@@ -3,15 +3,15 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::pass::{Latent, Mode};
 use crate::dist::{Draws, Law, Value, draw_shape};
 use crate::error::{Error, Result};
+use crate::infer::pass::{Latent, Mode};
 use crate::model::{Context, Interpreter, Message, ParamStore, Program, Trace};
 use crate::random::Key;
 use crate::tensor::{SiteSet, Tensor};
 
 /// Where the laws of choices come from.
-pub(super) trait Laws {
+pub(in crate::infer) trait Laws {
     /// Whether they are those of a guide, and not the program's own.
     const OF_GUIDE: bool;
 
@@ -23,7 +23,7 @@ pub(super) trait Laws {
 }
 
 /// The distributions that the program states.
-pub(super) struct Own;
+pub(in crate::infer) struct Own;
 
 impl Laws for Own {
     const OF_GUIDE: bool = false;
@@ -35,7 +35,7 @@ impl Laws for Own {
 
 /// Runs a program whose choices an interpreter makes: the record, and the choices that host code has
 /// read.
-pub(super) fn run_under<I: Interpreter + 'static, P: Program + ?Sized>(
+pub(in crate::infer) fn run_under<I: Interpreter + 'static, P: Program + ?Sized>(
     interpreter: &Rc<I>,
     program: &P,
     key: Key,
@@ -48,19 +48,19 @@ pub(super) fn run_under<I: Interpreter + 'static, P: Program + ?Sized>(
 }
 
 /// Draws every site that has no value yet, and keeps a record.
-pub(super) struct Draw<L> {
+pub(in crate::infer) struct Draw<L> {
     laws: L,
     mode: Mode,
     latents: RefCell<Vec<Latent>>,
 }
 
 impl<L: Laws + 'static> Draw<L> {
-    pub(super) fn new(laws: L, mode: Mode) -> Self {
+    pub(in crate::infer) fn new(laws: L, mode: Mode) -> Self {
         Self::after(Vec::new(), laws, mode)
     }
 
     /// Goes on after choices that have been made.
-    pub(super) fn after(latents: Vec<Latent>, laws: L, mode: Mode) -> Self {
+    pub(in crate::infer) fn after(latents: Vec<Latent>, laws: L, mode: Mode) -> Self {
         Self {
             laws,
             mode,
@@ -69,12 +69,12 @@ impl<L: Laws + 'static> Draw<L> {
     }
 
     /// All choices.
-    pub(super) fn latents(&self) -> Vec<Latent> {
+    pub(in crate::infer) fn latents(&self) -> Vec<Latent> {
         self.latents.take()
     }
 
     /// Runs a program: the choices made, the record, and the choices that host code has read.
-    pub(super) fn run<P: Program + ?Sized>(
+    pub(in crate::infer) fn run<P: Program + ?Sized>(
         self,
         program: &P,
         key: Key,

@@ -1,48 +1,38 @@
 //! Inference: objectives, the trainer that minimises them, posteriors, and exact enumeration.
+//!
+//! Read downwards, each part uses those before it: what one evaluation leaves (`pass`), how choices are
+//! made (`draw`, `guide`), what is minimised (`objective`), what each site's estimator says of an
+//! evaluation (`sites`), sums over all choices (`tally`, `exact`), the estimate of a whole gradient
+//! (`estimation`), and what is done with it (`train`, `check`).
 
-mod bound;
 mod check;
 mod checkpoint;
-mod columns;
-mod cost_to_go;
 mod draw;
-mod enumerate;
+mod estimation;
 mod exact;
-mod exact_posterior;
-mod first_costs;
+mod gradients;
 mod guide;
-mod joint;
-mod met;
 mod objective;
 mod pass;
 mod posterior;
-mod race;
-mod record;
-mod recording;
-mod resume;
-mod site;
-mod site_estimate;
+mod settings;
 mod sites;
-mod slopes;
-mod spread;
-mod stem;
-mod step;
-mod survey;
 mod tally;
-mod trainer;
-mod training;
+mod train;
 
-pub use bound::Samples;
 pub use check::{Check, check_unbiased, check_unbiased_with};
 pub use exact::exact_gradient;
-pub use exact_posterior::{
+pub use exact::posterior::{
     ExactPosterior, exact_posterior, exact_posterior_at, exact_posterior_up_to,
 };
+pub use gradients::Gradients;
 pub use guide::{Evaluation, Guide, GuideSite, MeanFieldGuide, Proposal};
 pub use objective::{Elbo, ExpectedCost, Objective};
+pub use pass::samples::Samples;
 pub use pass::{Latent, Mode, Pass, Term};
 pub use posterior::{LogEvidence, Posterior};
-pub use recording::Recording;
-pub use step::Gradients;
-pub use trainer::Trainer;
-pub use training::{Fit, Minimize, Svi, Trained, Training};
+pub use settings::Configure;
+pub use train::recording::Recording;
+pub use train::settings::ConfigureTraining;
+pub use train::trainer::Trainer;
+pub use train::training::{Fit, Minimize, Svi, Trained, Training};

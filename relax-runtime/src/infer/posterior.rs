@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::objective::Objective;
-use super::pass::{Latent, Mode, Pass};
 use crate::dist::{Law, Number, Value, draw_shape, holds_indices};
 use crate::error::{Error, Result};
+use crate::infer::objective::Objective;
+use crate::infer::pass::{Latent, Mode, Pass};
 use crate::model::{Kind as SiteKind, ParamStore, unknown_site};
 use crate::random::Key;
 use crate::tensor::Tensor;
@@ -184,7 +184,7 @@ impl Posterior {
 }
 
 /// How many categories a latent's value holds indices of, if it does.
-pub(super) fn categories(latent: &Latent) -> Option<usize> {
+pub(in crate::infer) fn categories(latent: &Latent) -> Option<usize> {
     let shape = draw_shape(&latent.law.parameters());
     shape
         .last()
@@ -219,7 +219,12 @@ impl Site {
 }
 
 /// Adds the share `p` of a value to a mean; of indices of categories, to that of their indicators.
-pub(super) fn add_mean(value: &[f64], categories: Option<usize>, p: f64, mean: &mut Vec<f64>) {
+pub(in crate::infer) fn add_mean(
+    value: &[f64],
+    categories: Option<usize>,
+    p: f64,
+    mean: &mut Vec<f64>,
+) {
     let width = categories.unwrap_or(1);
     mean.resize(value.len() * width, 0.0);
     for (i, &x) in value.iter().enumerate() {
@@ -267,7 +272,7 @@ fn log_weights(pass: &Pass) -> Result<Vec<f64>> {
 }
 
 /// The only number of a site.
-pub(super) fn single(site: &str, numbers: &[f64]) -> Result<f64> {
+pub(in crate::infer) fn single(site: &str, numbers: &[f64]) -> Result<f64> {
     match numbers {
         [x] => Ok(*x),
         _ => Err(Error::Model(format!(

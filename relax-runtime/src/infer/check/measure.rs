@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
+use crate::infer::estimation::{Estimation, Particle};
 use crate::infer::exact::Range;
+use crate::infer::exact::centres::{Centres, centre, weigh};
 use crate::infer::objective::Objective;
-use crate::infer::pass::Latent;
-use crate::infer::step::Particle;
-use crate::infer::trainer::Trainer;
 use crate::random::Key;
 use crate::tensor::{Parameter, Tensor};
 
@@ -88,41 +87,6 @@ impl Coordinates {
     }
 }
 
-/// For each site what tanh θ is on average in one draw.
-pub(in crate::infer) type Centres = BTreeMap<String, Vec<Tensor>>;
-
-/// The mean over rows of tanh θ.
-fn centre(latent: &Latent) -> Vec<Tensor> {
-    let mean = |theta: Tensor| {
-        let axes = 0..latent.plates.len().min(theta.rank());
-        let rows: usize = axes.clone().map(|axis| theta.shape()[axis]).product();
-        let theta = theta.detach().tanh();
-        axes.fold(theta, |sum, _| sum.sum(0)) * (1.0 / rows.max(1) as f32)
-    };
-    latent.law.parameters().into_iter().map(mean).collect()
-}
-
-/// A site's gradient, weighed by how far tanh θ is from the site's centre.
-pub(in crate::infer) fn weigh(
-    gradients: &[Tensor],
-    latent: &Latent,
-    centres: &Centres,
-) -> Vec<Tensor> {
-    let Some(centres) = centres.get(&*latent.name) else {
-        return Vec::new();
-    };
-    let parameters = latent.law.parameters();
-    let weigh = |((gradient, theta), centre): ((&Tensor, &Tensor), &Tensor)| {
-        gradient * (theta.detach().tanh() - centre)
-    };
-    gradients
-        .iter()
-        .zip(&parameters)
-        .zip(centres)
-        .map(weigh)
-        .collect()
-}
-
 /// Sums over draws of a gradient's coordinates and their squares; draws that do not come by the
 /// gradient count as zeros.
 #[derive(Clone, Debug, Default)]
@@ -196,7 +160,7 @@ impl Measured {
     /// Draws so often; `stream` tells the random numbers of several measurements apart. Sites
     /// without a centre get one from the first draw.
     pub(super) fn of(
-        trainer: &mut Trainer,
+        estimation: &mut Estimation,
         objective: &dyn Objective,
         draws: u64,
         stream: u64,
@@ -209,17 +173,17 @@ impl Measured {
         };
         for step in 0..draws {
             let key = Key {
-                seed: trainer.seed(),
+                seed: estimation.seed,
                 step,
                 particle: stream,
             };
-            let particle = trainer.estimate_particle(objective, key, false)?;
-            measured.add(trainer, &particle)?;
+            let particle = estimation.estimate_particle(objective, key, false)?;
+            measured.add(estimation, &particle)?;
         }
         Ok(measured)
     }
 
-    fn add(&mut self, trainer: &Trainer, particle: &Particle) -> Result<()> {
+    fn add(&mut self, estimation: &Estimation, particle: &Particle) -> Result<()> {
         self.loss.add(&[particle.loss])?;
         for (parameter, gradient) in &particle.parameters {
             let found = self
@@ -250,7 +214,7 @@ impl Measured {
             for cost in particle.pass.cost_to_go(place)?.peek()? {
                 site.costs.take(cost.into());
             }
-            site.baseline = trainer.sites.baseline(&estimate.name);
+            site.baseline = estimation.sites.baseline(&estimate.name);
             site.evaluations.0 += estimate.evaluations;
             match draws.get_mut(&*estimate.name) {
                 Some(total) => total.add(&found),

@@ -7,15 +7,16 @@ use std::rc::Rc;
 
 use compare::{Target, compare};
 use measure::Measured;
-pub(super) use measure::{Centres, weigh};
 
-use super::draw::{Draw, Own};
-use super::exact::{Enumerated, enumerate};
-use super::objective::{Elbo, ExpectedCost, Objective};
-use super::pass::Mode;
-use super::trainer::Trainer;
 use crate::error::{Error, Result};
-use crate::estimator::{Estimator, IntoEstimator, Reinforce, Vimco};
+use crate::estimator::{Estimator, Reinforce, Vimco};
+use crate::infer::draw::{Draw, Own};
+use crate::infer::estimation::Estimation;
+use crate::infer::exact::centres::Centres;
+use crate::infer::exact::{Enumerated, enumerate};
+use crate::infer::objective::{Elbo, ExpectedCost, Objective};
+use crate::infer::pass::Mode;
+use crate::infer::settings::Configure;
 use crate::model::{Kind, ParamStore, Program};
 use crate::random::Key;
 use crate::report::{BiasTable, Reference};
@@ -83,7 +84,7 @@ fn is_cost(model: &dyn Program) -> Result<bool> {
 /// training would sum over all of them together, `enumerate` is checked one site at a time.
 pub struct Check<'o> {
     objective: &'o dyn Objective,
-    trainer: Result<Trainer>,
+    estimation: Estimation,
     draws: u64,
     reference_draws: u64,
     warm_up: u64,
@@ -95,6 +96,12 @@ const WARM_UP: u64 = 0;
 const ESTIMATES: u64 = 1;
 const REFERENCE: u64 = 2;
 
+impl Configure for Check<'_> {
+    fn estimation(&mut self) -> &mut Estimation {
+        &mut self.estimation
+    }
+}
+
 impl<'o> Check<'o> {
     /// A check of 10,000 draws after 100 steps of warm-up, with estimators by plan.
     pub fn new(objective: &'o dyn Objective) -> Self {
@@ -103,17 +110,12 @@ impl<'o> Check<'o> {
         const COMBINATIONS: usize = 1 << 12;
         Self {
             objective,
-            trainer: Ok(Trainer::new(0)),
+            estimation: Estimation::new(0),
             draws: DRAWS,
             reference_draws: 4 * DRAWS,
             warm_up: WARM_UP_STEPS,
             combinations: COMBINATIONS,
         }
-    }
-
-    fn configure(mut self, set: impl FnOnce(Trainer) -> Trainer) -> Self {
-        self.trainer = self.trainer.map(set);
-        self
     }
 
     /// Draws whose mean is taken, and four times as many of a sampled reference: ten times as many
@@ -150,32 +152,12 @@ impl<'o> Check<'o> {
         self
     }
 
-    /// The seed of all random numbers; 0 unless set.
-    #[must_use]
-    pub fn seed(self, seed: u64) -> Self {
-        self.configure(|trainer| trainer.with_seed(seed))
-    }
-
-    /// The estimator of every discrete site.
-    #[must_use]
-    pub fn estimator(self, estimator: impl IntoEstimator) -> Self {
-        self.configure(|trainer| trainer.with_estimator(estimator))
-    }
-
-    /// The estimator of one site, or of all sites of a loop under the name without indices.
-    #[must_use]
-    pub fn site_estimator(self, site: &str, estimator: impl IntoEstimator) -> Self {
-        self.configure(|trainer| trainer.with_site_estimator(site, estimator))
-    }
-
     /// The values of `param!` sites and automatic guides, such as those of a
     /// [`Fit`](super::Fit); first values unless given.
     #[must_use]
-    pub fn params(self, params: &ParamStore) -> Self {
-        self.configure(|mut trainer| {
-            trainer.params = params.fork();
-            trainer
-        })
+    pub fn params(mut self, params: &ParamStore) -> Self {
+        self.estimation.params = params.fork();
+        self
     }
 
     /// Runs the check. It finds what is biased, but fails only if it cannot be carried out;
@@ -197,19 +179,20 @@ impl<'o> Check<'o> {
             }
         }
         let objective = self.objective;
-        let mut trainer = self.trainer?;
-        warm_up(&mut trainer, objective, self.warm_up)?;
+        let mut estimation = self.estimation;
+        estimation.check_settings()?;
+        warm_up(&mut estimation, objective, self.warm_up)?;
         let found = Measured::of(
-            &mut trainer,
+            &mut estimation,
             objective,
             self.draws,
             ESTIMATES,
             Centres::new(),
         )?;
-        trainer.check_site_estimators()?;
+        estimation.sites.check_asked()?;
         let (reference, target) = match enumerate(
             objective,
-            trainer.params(),
+            &estimation.params,
             self.combinations,
             &found.centres,
         )? {
@@ -221,7 +204,7 @@ impl<'o> Check<'o> {
             Enumerated::Refused(why) => {
                 let why = why.to_string();
                 let draws = self.reference_draws;
-                let mut reinforce = by_score_function(&trainer);
+                let mut reinforce = by_score_function(&estimation);
                 warm_up(&mut reinforce, objective, self.warm_up)?;
                 let reference = Measured::of(
                     &mut reinforce,
@@ -236,28 +219,34 @@ impl<'o> Check<'o> {
                 )
             }
         };
-        Ok(compare(&trainer.plan(), &found, &target, reference))
+        Ok(compare(
+            &estimation.sites.plan(),
+            &found,
+            &target,
+            reference,
+        ))
     }
 }
 
 /// Teaches surrogates and baselines.
-fn warm_up(trainer: &mut Trainer, objective: &dyn Objective, steps: u64) -> Result<()> {
+fn warm_up(estimation: &mut Estimation, objective: &dyn Objective, steps: u64) -> Result<()> {
     for step in 0..steps {
         let key = Key {
-            seed: trainer.seed(),
+            seed: estimation.seed,
             step,
             particle: WARM_UP,
         };
-        trainer.estimate_particle(objective, key, true)?;
+        estimation.estimate_particle(objective, key, true)?;
     }
     Ok(())
 }
 
-/// A trainer with the same parameters and REINFORCE at every site, continuous ones included; of a
-/// bound of several samples the others are the baseline.
-fn by_score_function(trainer: &Trainer) -> Trainer {
-    let several = trainer.sites.names().iter().any(|name| {
-        let site = trainer.sites.get(name);
+/// The same parameters and REINFORCE at every site, continuous ones included; of a bound of several
+/// samples the others are the baseline.
+fn by_score_function(estimation: &Estimation) -> Estimation {
+    let sites = &estimation.sites;
+    let several = sites.names().iter().any(|name| {
+        let site = sites.get(name);
         site.is_some_and(|site| site.class.samples > 1)
     });
     let estimator: Rc<dyn Estimator> = if several {
@@ -265,10 +254,12 @@ fn by_score_function(trainer: &Trainer) -> Trainer {
     } else {
         Rc::new(Reinforce::default())
     };
-    let mut reinforce = Trainer::new(trainer.seed()).with_estimator(Rc::clone(&estimator));
-    reinforce.params = trainer.params().fork();
-    for name in trainer.sites.names() {
-        reinforce = reinforce.with_site_estimator(name, Rc::clone(&estimator));
+    let mut reinforce = Estimation::new(estimation.seed);
+    reinforce.params = estimation.params.fork();
+    let asked = &mut reinforce.sites.asked;
+    asked.estimate_by(Rc::clone(&estimator));
+    for name in sites.names() {
+        asked.estimate_site_by(name, Rc::clone(&estimator));
     }
     reinforce
 }

@@ -11,10 +11,10 @@ pub use mean_field::MeanFieldGuide;
 pub use site::GuideSite;
 pub(super) use site::guide_parameters;
 
-use super::draw::{Draw, Laws};
-use super::pass::{Latent, Mode};
 use crate::dist::{Law, draw_shape};
 use crate::error::{Error, Result};
+use crate::infer::draw::{Draw, Laws};
+use crate::infer::pass::{Latent, Mode};
 use crate::model::{Message, ParamStore, Program, Trace};
 use crate::random::Key;
 use crate::tensor::{Shape, SiteSet};

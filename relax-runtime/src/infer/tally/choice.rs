@@ -19,19 +19,19 @@ pub(in crate::infer) struct Choice {
     pub(in crate::infer) estimator: Option<Cow<'static, str>>,
     pub(in crate::infer) file: &'static str,
     pub(in crate::infer) line: u32,
-    pub(super) parameter: Parameter,
+    pub(in crate::infer) parameter: Parameter,
     /// The last step that came by.
-    pub(super) step: u64,
+    pub(in crate::infer) step: u64,
     /// q and ln q of each value.
-    pub(super) masses: Vec<(f64, f64)>,
+    pub(in crate::infer) masses: Vec<(f64, f64)>,
     /// Σ q C over the combinations with each value.
-    pub(super) sums: Vec<f64>,
+    pub(in crate::infer) sums: Vec<f64>,
 }
 
 impl Choice {
     /// A choice that has not been met before; nothing if the automatic guide has another form for
     /// it than logits.
-    pub(super) fn meet(
+    pub(in crate::infer) fn meet(
         params: &ParamStore,
         at: &Place<'_>,
         dist: &dyn AnyDistribution,
@@ -72,7 +72,7 @@ impl Choice {
     }
 
     /// Reads the guide's logits, and forgets the sums of earlier steps.
-    pub(super) fn start(&mut self, step: u64) -> Result<()> {
+    pub(in crate::infer) fn start(&mut self, step: u64) -> Result<()> {
         self.step = step;
         self.sums.fill(0.0);
         let masses = &mut self.masses;
@@ -98,7 +98,7 @@ impl Choice {
     }
 
     /// The gradient by the guide's logits, and its mean square.
-    pub(super) fn gradient(&self) -> (Tensor, f64) {
+    pub(in crate::infer) fn gradient(&self) -> (Tensor, f64) {
         let shape = self.parameter.shape();
         let first = self.sums.len() - shape.numel();
         let all: f64 = self.sums.iter().sum();

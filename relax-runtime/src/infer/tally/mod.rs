@@ -11,25 +11,25 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-pub(super) use choice::Choice;
+pub(in crate::infer) use choice::Choice;
 
-use super::enumerate::Wheels;
-use super::guide::guide_parameters;
-use super::pass::not_finite;
 use crate::dist::AnyDistribution;
 use crate::error::{Error, Result};
+use crate::infer::guide::guide_parameters;
+use crate::infer::pass::not_finite;
+use crate::infer::pass::odometer::Wheels;
 use crate::model::{Context, HostRun, Kind, ParamStore, Place, Program};
 use crate::tensor::{Parameter, Tensor};
 
 /// Runs models in host numbers, step by step.
-pub(super) struct Tally {
+pub(in crate::infer) struct Tally {
     /// One context for all runs: it knows the names of sites.
     context: Context,
     sums: Rc<Sums>,
 }
 
 /// What has become of a joint sum.
-pub(super) enum Tallied {
+pub(in crate::infer) enum Tallied {
     /// The exact value, over so many combinations.
     Exact {
         value: f64,
@@ -75,7 +75,7 @@ struct Broken {
 }
 
 impl Tally {
-    pub(super) fn new(params: &ParamStore) -> Self {
+    pub(in crate::infer) fn new(params: &ParamStore) -> Self {
         let sums = Rc::new(Sums {
             params: params.clone(),
             state: RefCell::default(),
@@ -91,7 +91,12 @@ impl Tally {
     /// # Errors
     /// Whatever goes wrong in the model; [`Error::NotFinite`], naming the first term, if the value
     /// is not finite.
-    pub(super) fn sum(&self, model: &dyn Program, largest: usize, step: u64) -> Result<Tallied> {
+    pub(in crate::infer) fn sum(
+        &self,
+        model: &dyn Program,
+        largest: usize,
+        step: u64,
+    ) -> Result<Tallied> {
         self.sums.state.borrow_mut().start(largest);
         loop {
             self.context.restart();
@@ -112,7 +117,7 @@ impl Tally {
     }
 
     /// Calls `f` with each choice from the `from`-th on, and gives their number.
-    pub(super) fn each_choice(
+    pub(in crate::infer) fn each_choice(
         &self,
         from: usize,
         mut f: impl FnMut(&Choice) -> Result<()>,
@@ -124,7 +129,10 @@ impl Tally {
 
     /// The gradient by the parameter of every choice that the step came by, with the choice's name
     /// and the mean square of the gradient.
-    pub(super) fn gradients(&self, mut each: impl FnMut(&Choice, Parameter, Tensor, f64)) {
+    pub(in crate::infer) fn gradients(
+        &self,
+        mut each: impl FnMut(&Choice, Parameter, Tensor, f64),
+    ) {
         let state = self.sums.state.borrow();
         let met = |choice: &&Choice| choice.step == state.step;
         for choice in state.choices.iter().filter(met) {

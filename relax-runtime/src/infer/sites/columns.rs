@@ -2,8 +2,8 @@
 
 /// Sums of numbers and of their squares, column by column, about the first row.
 #[derive(Debug, Default)]
-pub(super) struct Columns {
-    pub(super) count: f64,
+pub(in crate::infer) struct Columns {
+    pub(in crate::infer) count: f64,
     first: Vec<f32>,
     sum: Vec<f64>,
     square: Vec<f64>,
@@ -11,7 +11,7 @@ pub(super) struct Columns {
 
 impl Columns {
     /// Adds a row; one of another width than the first is left out.
-    pub(super) fn add(&mut self, row: &[f32]) {
+    pub(in crate::infer) fn add(&mut self, row: &[f32]) {
         if self.count == 0.0 {
             self.first = row.to_vec();
             self.sum = vec![0.0; row.len()];
@@ -29,7 +29,7 @@ impl Columns {
     }
 
     /// The mean variance of a column, if there are two rows at least.
-    pub(super) fn variance(&self) -> Option<f64> {
+    pub(in crate::infer) fn variance(&self) -> Option<f64> {
         if self.count < 2.0 || self.first.is_empty() {
             return None;
         }

@@ -1,36 +1,40 @@
 //! The sites that have been met, each with its estimator and what that has learned.
 
-use std::collections::BTreeMap;
+mod asked;
+pub(super) mod columns;
+pub(super) mod cost_to_go;
+pub(super) mod estimate;
+mod first_costs;
+mod met;
+mod race;
+pub(super) mod site;
+mod stem;
+
+use asked::Asked;
 use std::rc::Rc;
 
-use super::checkpoint::{SavedSite, SavedSites, refused};
-use super::cost_to_go::Work;
-use super::first_costs::FirstCosts;
-use super::met::MetSites;
-use super::pass::{Latent, Pass};
-use super::race::{Outcome, Race, hold, races_of};
-use super::site::Site;
-use super::site_estimate::SiteEstimate;
-use super::stem::without_indices;
-use super::survey::Survey;
-use super::tally;
 use crate::error::Result;
-use crate::estimator::{Choice, Estimator, Plan, PlanEntry, SiteClass, by_name, choose};
-use crate::model::{ParamStore, unknown_site};
+use crate::estimator::{Choice, Estimator, Plan, PlanEntry, SiteClass, choose};
+use crate::infer::checkpoint::{SavedSite, SavedSites, refused};
+use crate::infer::pass::survey::Survey;
+use crate::infer::pass::{Latent, Pass};
+use crate::infer::sites::cost_to_go::Work;
+use crate::infer::sites::estimate::SiteEstimate;
+use crate::infer::sites::first_costs::FirstCosts;
+use crate::infer::sites::met::MetSites;
+use crate::infer::sites::race::{Outcome, Race, hold, races_of};
+use crate::infer::sites::site::Site;
+use crate::infer::sites::stem::without_indices;
+use crate::infer::tally;
+use crate::model::ParamStore;
 use crate::report::SiteReport;
 use crate::tensor::Tensor;
 
 /// The sites met so far, and which estimators were asked for.
 #[derive(Debug, Default)]
-pub(super) struct Sites {
-    /// Asked for at every discrete site.
-    everywhere: Option<Rc<dyn Estimator>>,
-    /// Asked for by name.
-    at_sites: BTreeMap<String, Rc<dyn Estimator>>,
-    /// Evaluations of the cost that one estimate of a discrete or black-box site may take.
-    budget: Option<usize>,
-    /// The same by name.
-    budgets: BTreeMap<String, usize>,
+pub(in crate::infer) struct Sites {
+    /// What the user asked for.
+    pub(in crate::infer) asked: Asked,
     met: MetSites,
     /// What a checkpoint says of sites that have not been met since.
     restored: SavedSites,
@@ -71,44 +75,13 @@ enum JointSum {
 }
 
 impl Sites {
-    /// Asks for an estimator at every discrete site.
-    pub(super) fn ask(&mut self, estimator: Rc<dyn Estimator>) {
-        self.everywhere = Some(estimator);
-    }
-
-    /// Asks for an estimator at one site, or at all of a loop under the name without indices.
-    pub(super) fn ask_at(&mut self, site: &str, estimator: Rc<dyn Estimator>) {
-        self.at_sites.insert(site.to_owned(), estimator);
-    }
-
-    /// Declares how many evaluations an estimate of any site may take.
-    pub(super) fn allow(&mut self, evaluations: usize) {
-        self.budget = Some(evaluations);
-    }
-
-    /// The same for one site, or for all of a loop under the name without indices.
-    pub(super) fn allow_at(&mut self, site: &str, evaluations: usize) {
-        self.budgets.insert(site.to_owned(), evaluations);
-    }
-
     /// Checks that every site that was given an estimator or a budget has been met.
-    pub(super) fn check_asked(&self) -> Result<()> {
-        let met = |name: &String| {
-            let mut sites = self.met.names().iter();
-            sites.any(|site| site == name || without_indices(site) == *name)
-        };
-        let mut named = self.at_sites.keys().chain(self.budgets.keys());
-        match named.find(|name| !met(name)) {
-            None => Ok(()),
-            Some(name) => Err(unknown_site(
-                name,
-                self.met.names().iter().map(String::as_str),
-            )),
-        }
+    pub(in crate::infer) fn check_asked(&self) -> Result<()> {
+        self.asked.check(self.met.names())
     }
 
     /// Which estimator each site got, and why, in the order in which they were met.
-    pub(super) fn plan(&self) -> Plan {
+    pub(in crate::infer) fn plan(&self) -> Plan {
         let entry = |(name, site): (&str, &Site)| {
             let reason = &site.reason;
             PlanEntry {
@@ -136,13 +109,13 @@ impl Sites {
     }
 
     /// Whether no site has been met.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::infer) fn is_empty(&self) -> bool {
         self.met.is_empty()
     }
 
     /// Up to how many combinations all choices are summed over together, as far as the sites that
     /// were met show: where one has another estimator, or has had estimates of its own, nothing.
-    pub(super) fn joint_limit(&self) -> Option<usize> {
+    pub(in crate::infer) fn joint_limit(&self) -> Option<usize> {
         if matches!(self.joint, JointSum::Refused(_)) || !self.restored.is_empty() {
             return None;
         }
@@ -153,12 +126,12 @@ impl Sites {
     }
 
     /// Whether some estimator asks for the cost's slope at the run's own draw.
-    pub(super) fn need_slopes(&self) -> bool {
+    pub(in crate::infer) fn need_slopes(&self) -> bool {
         self.need_slopes
     }
 
     /// Of an evaluation the draws whose whole effect on their parameters an estimate covers.
-    pub(super) fn estimated<'p>(&self, pass: &'p Pass) -> Vec<&'p Tensor> {
+    pub(in crate::infer) fn estimated<'p>(&self, pass: &'p Pass) -> Vec<&'p Tensor> {
         let estimated = |latent: &&Latent| {
             let site = self.met.get(&latent.name);
             !latent.law.draws().are_discrete()
@@ -170,12 +143,12 @@ impl Sites {
     }
 
     /// Notes that a step summed over so many combinations.
-    pub(super) fn summed_jointly(&mut self, combinations: usize) {
+    pub(in crate::infer) fn summed_jointly(&mut self, combinations: usize) {
         self.joint = JointSum::Summed(combinations);
     }
 
     /// Over how many combinations the last step summed, if it did.
-    pub(super) fn combinations(&self) -> Option<usize> {
+    pub(in crate::infer) fn combinations(&self) -> Option<usize> {
         match self.joint {
             JointSum::Summed(combinations) => Some(combinations),
             _ => None,
@@ -183,12 +156,12 @@ impl Sites {
     }
 
     /// From now on each site is estimated on its own.
-    pub(super) fn refuse_joint(&mut self, why: String) {
+    pub(in crate::infer) fn refuse_joint(&mut self, why: String) {
         self.joint = JointSum::Refused(why);
     }
 
     /// Chooses the estimators of the sites that an evaluation came by.
-    pub(super) fn meet(&mut self, pass: &Pass) -> Result<()> {
+    pub(in crate::infer) fn meet(&mut self, pass: &Pass) -> Result<()> {
         let survey = Survey::new(pass);
         for (place, latent) in pass.latents.iter().enumerate() {
             let class = survey.class(place);
@@ -200,7 +173,7 @@ impl Sites {
 
     /// What a site's estimator says in one particle; nothing where the reverse pass alone gives the
     /// gradient.
-    pub(super) fn estimate(
+    pub(in crate::infer) fn estimate(
         &mut self,
         work: &Work<'_>,
         params: &ParamStore,
@@ -326,7 +299,7 @@ impl Sites {
     }
 
     /// The same for a choice that a run in host numbers came by.
-    pub(super) fn meet_choice(&mut self, choice: &tally::Choice) -> Result<()> {
+    pub(in crate::infer) fn meet_choice(&mut self, choice: &tally::Choice) -> Result<()> {
         let met = Met {
             name: &choice.name,
             distribution: choice.distribution,
@@ -370,20 +343,8 @@ impl Sites {
                 self.restored.remove(name);
             }
         }
-        let by_site = by_name_of(&self.at_sites, name);
-        let asked = match (estimator, by_site) {
-            (_, Some(estimator)) => Some(Rc::clone(estimator)),
-            (Some(name), None) => Some(by_name(name)?),
-            (None, None) => None,
-        };
-        // An estimator asked for all sites is for those where it makes sense: a continuous site of
-        // a model trained with `relax` keeps the pathwise one.
-        let general = self
-            .everywhere
-            .clone()
-            .filter(|_| class.draws.is_discrete());
-        let budget = by_name_of(&self.budgets, name).copied();
-        let choice = choose(asked.or(general), class, budget.or(self.budget))?;
+        let asked = self.asked.estimator(name, estimator, class)?;
+        let choice = choose(asked, class, self.asked.budget(name))?;
         let known = match choice.contenders.is_empty() {
             true => None,
             false => self.known_outcome(name, class, &choice),
@@ -398,7 +359,7 @@ impl Sites {
     }
 
     /// The reports of a step, whose gradients are `share` times the sums over particles.
-    pub(super) fn reports(
+    pub(in crate::infer) fn reports(
         &mut self,
         mut estimates: Vec<SiteEstimate>,
         share: f64,
@@ -414,22 +375,22 @@ impl Sites {
     }
 
     /// A site that has been met.
-    pub(super) fn get(&self, site: &str) -> Option<&Site> {
+    pub(in crate::infer) fn get(&self, site: &str) -> Option<&Site> {
         self.met.get(site)
     }
 
     /// Names in the order in which they were met.
-    pub(super) fn names(&self) -> &[String] {
+    pub(in crate::infer) fn names(&self) -> &[String] {
         self.met.names()
     }
 
     /// What is taken off a site's cost-to-go before its estimator sees it.
-    pub(super) fn baseline(&self, site: &str) -> f64 {
+    pub(in crate::infer) fn baseline(&self, site: &str) -> f64 {
         self.met.get(site).map_or(0.0, Site::baseline)
     }
 
     /// What the sites have learned.
-    pub(super) fn save(&self) -> Result<SavedSites> {
+    pub(in crate::infer) fn save(&self) -> Result<SavedSites> {
         let mut saved = self.restored.clone();
         for (name, site) in self.met.iter() {
             saved.extend(site.save()?.map(|saved| (name.to_owned(), saved)));
@@ -438,7 +399,7 @@ impl Sites {
     }
 
     /// Forgets everything met, and goes on from what was saved.
-    pub(super) fn restore(&mut self, saved: SavedSites) {
+    pub(in crate::infer) fn restore(&mut self, saved: SavedSites) {
         self.met.clear();
         self.first_costs = FirstCosts::default();
         self.settled.clear();
@@ -448,11 +409,6 @@ impl Sites {
 }
 
 /// What a joint sum goes over, in words.
-pub(super) fn combinations(count: usize) -> String {
+pub(in crate::infer) fn combinations(count: usize) -> String {
     format!("all {count} combinations of the program's choices")
-}
-
-/// What was said of a site, or of all sites of its loop.
-fn by_name_of<'a, T>(said: &'a BTreeMap<String, T>, site: &str) -> Option<&'a T> {
-    said.get(site).or_else(|| said.get(&without_indices(site)))
 }

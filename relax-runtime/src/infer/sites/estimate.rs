@@ -5,25 +5,25 @@ use std::borrow::Cow;
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
-use super::cost_to_go::Work;
 use crate::dist::PerParameter;
 use crate::error::Result;
+use crate::infer::sites::cost_to_go::Work;
 use crate::tensor::Tensor;
 
 /// What a site's estimator says in one particle; several particles are added up.
-pub(super) struct SiteEstimate {
-    pub(super) name: Cow<'static, str>,
+pub(in crate::infer) struct SiteEstimate {
+    pub(in crate::infer) name: Cow<'static, str>,
     /// Place of its latent in the draw.
-    pub(super) place: usize,
+    pub(in crate::infer) place: usize,
     /// The gradient by each parameter of the site's law, in units of one row, from the draw at
     /// `place` alone.
-    pub(super) gradients: PerParameter<Tensor>,
+    pub(in crate::infer) gradients: PerParameter<Tensor>,
     /// Evaluations of the cost beyond the draw's own.
-    pub(super) evaluations: usize,
+    pub(in crate::infer) evaluations: usize,
     /// Mean square of the gradients, and how many particles it is the sum of.
-    pub(super) mean_square: (f64, usize),
+    pub(in crate::infer) mean_square: (f64, usize),
     /// The gradients, summed over rows.
-    pub(super) summed: SmallVec<[f32; 4]>,
+    pub(in crate::infer) summed: SmallVec<[f32; 4]>,
 }
 
 impl SiteEstimate {
@@ -49,14 +49,14 @@ impl SiteEstimate {
 
 /// Estimates of the same sites, added up: one a site, in the order in which they came.
 #[derive(Default)]
-pub(super) struct Estimates {
+pub(in crate::infer) struct Estimates {
     by_site: Vec<SiteEstimate>,
     places: FxHashMap<Cow<'static, str>, usize>,
 }
 
 impl Estimates {
     /// Adds what a particle says of a site.
-    pub(super) fn add(&mut self, estimate: SiteEstimate) {
+    pub(in crate::infer) fn add(&mut self, estimate: SiteEstimate) {
         self.put(estimate, SiteEstimate::add);
     }
 
@@ -70,13 +70,13 @@ impl Estimates {
         }
     }
 
-    pub(super) fn by_site(self) -> Vec<SiteEstimate> {
+    pub(in crate::infer) fn by_site(self) -> Vec<SiteEstimate> {
         self.by_site
     }
 }
 
 /// One estimate a site of one particle: the samples of a bound come by the same sites.
-pub(super) fn joined(estimates: Vec<SiteEstimate>) -> Vec<SiteEstimate> {
+pub(in crate::infer) fn joined(estimates: Vec<SiteEstimate>) -> Vec<SiteEstimate> {
     let mut joined = Estimates::default();
     let estimates = estimates.into_iter();
     estimates.for_each(|estimate| joined.put(estimate, SiteEstimate::join));
@@ -84,7 +84,7 @@ pub(super) fn joined(estimates: Vec<SiteEstimate>) -> Vec<SiteEstimate> {
 }
 
 /// An estimate with its size.
-pub(super) fn measure(
+pub(in crate::infer) fn measure(
     work: &Work<'_>,
     gradients: PerParameter<Tensor>,
     evaluations: usize,

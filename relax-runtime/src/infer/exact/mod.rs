@@ -6,53 +6,59 @@
 //! more runs than one row. Where the costs of several rows meet, every combination of all rows is
 //! run.
 
+pub(super) mod centres;
+pub(super) mod joint;
+pub(super) mod posterior;
+mod run;
+
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use smallvec::SmallVec;
 
-use super::check::{Centres, weigh};
-use super::enumerate::{LARGEST, Odometer, Refusal};
-use super::objective::Objective;
-use super::pass::{Latent, Mode, Pass, Term, not_finite};
 use crate::dist::Number;
 use crate::error::{Error, Result};
 use crate::estimator::score_function;
-use crate::model::{ParamStore, Plate};
+use crate::infer::exact::centres::{Centres, weigh};
+use crate::infer::objective::Objective;
+use crate::infer::pass::odometer::{LARGEST, Odometer, Refusal};
+use crate::infer::pass::{Mode, Pass, Term, not_finite};
+use crate::model::ParamStore;
 use crate::random::Key;
-use crate::tensor::{Parameter, Shape, Tensor, grad_parameters};
+use crate::tensor::{Parameter, Tensor, grad_parameters};
+use run::Run;
 
 /// Exact expectations.
 #[derive(Default)]
-pub(super) struct Exact {
+pub(in crate::infer) struct Exact {
     centres: Centres,
     /// What host numbers add up to in the first run, and for each site in the first that comes by:
     /// the others' are measured from there, before they are rounded.
     origin: Option<f64>,
     origins: BTreeMap<String, Option<f64>>,
-    pub(super) value: f64,
-    pub(super) sites: BTreeMap<String, ExactSite>,
-    pub(super) parameters: Vec<(Parameter, Tensor)>,
-    pub(super) combinations: usize,
+    pub(in crate::infer) value: f64,
+    pub(in crate::infer) sites: BTreeMap<String, ExactSite>,
+    pub(in crate::infer) parameters: Vec<(Parameter, Tensor)>,
+    pub(in crate::infer) combinations: usize,
     /// The first term that is not finite where it has a probability, and its value.
     broken: Option<(Term, f64)>,
 }
 
 /// Exact expectations at one site.
-pub(super) struct ExactSite {
+pub(in crate::infer) struct ExactSite {
     /// The gradient by each parameter of the site's law, in units of one row.
-    pub(super) gradients: Vec<Tensor>,
+    pub(in crate::infer) gradients: Vec<Tensor>,
     /// The same, weighed by what each run has as the law's parameters.
-    pub(super) weighed: Vec<Tensor>,
+    pub(in crate::infer) weighed: Vec<Tensor>,
     /// Number of leading axes of the gradients that are rows.
-    pub(super) plates: usize,
+    pub(in crate::infer) plates: usize,
     /// Smallest and largest cost-to-go.
-    pub(super) costs: Range,
+    pub(in crate::infer) costs: Range,
 }
 
 /// The range of some numbers.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Range(pub(super) f64, pub(super) f64);
+pub(in crate::infer) struct Range(pub(in crate::infer) f64, pub(in crate::infer) f64);
 
 impl Default for Range {
     fn default() -> Self {
@@ -61,12 +67,12 @@ impl Default for Range {
 }
 
 impl Range {
-    pub(super) fn take(&mut self, x: f64) {
+    pub(in crate::infer) fn take(&mut self, x: f64) {
         (self.0, self.1) = (self.0.min(x), self.1.max(x));
     }
 
     /// How far the numbers lie from `x` at most; 0 of none.
-    pub(super) fn distance(&self, x: f64) -> f64 {
+    pub(in crate::infer) fn distance(&self, x: f64) -> f64 {
         if self.0 > self.1 {
             return 0.0;
         }
@@ -99,7 +105,7 @@ pub fn exact_gradient(
 }
 
 /// Exact expectations, or why there are none.
-pub(super) enum Enumerated {
+pub(in crate::infer) enum Enumerated {
     Exact(Box<Exact>),
     Refused(Refusal),
 }
@@ -108,7 +114,7 @@ pub(super) enum Enumerated {
 ///
 /// # Errors
 /// Whatever goes wrong in a program.
-pub(super) fn enumerate(
+pub(in crate::infer) fn enumerate(
     objective: &dyn Objective,
     params: &ParamStore,
     largest: usize,
@@ -134,7 +140,7 @@ pub(super) fn enumerate(
 ///
 /// # Errors
 /// Whatever goes wrong in a program, or what the look finds.
-pub(super) fn enumerate_in_step(
+pub(in crate::infer) fn enumerate_in_step(
     objective: &dyn Objective,
     params: &ParamStore,
     largest: usize,
@@ -187,158 +193,6 @@ fn enumerate_rows(
     }
 }
 
-/// One combination of values.
-struct Run<'a> {
-    pass: &'a Pass,
-    in_step: bool,
-    /// For each latent ln q of its value, a number a row.
-    log_masses: Vec<Tensor>,
-    /// The weight of every term, where no row has a weight of its own.
-    common: Option<Weight>,
-}
-
-/// The probability of a combination, a number a row.
-#[derive(Clone)]
-struct Weight {
-    probability: Tensor,
-    /// 1 in rows of which it is exactly 0 and not only too small for an f32, if there are any.
-    impossible: Option<Tensor>,
-}
-
-impl Weight {
-    fn of(log_probability: &Tensor) -> Result<Self> {
-        let never = |x: &[f32]| x.contains(&f32::NEG_INFINITY);
-        let impossible = log_probability.with_values(never)?;
-        Ok(Self {
-            probability: log_probability.exp(),
-            impossible: impossible.then(|| log_probability.le(f32::NEG_INFINITY)),
-        })
-    }
-
-    /// The share of a value in an expectation: 0 where the combination is impossible.
-    fn share(&self, value: &Tensor) -> Tensor {
-        match &self.impossible {
-            None => &self.probability * value,
-            Some(impossible) => {
-                let possible = impossible.select_where(&value.zeros_like(), value);
-                &self.probability * possible
-            }
-        }
-    }
-}
-
-impl<'a> Run<'a> {
-    fn new(pass: &'a Pass, in_step: bool) -> Result<Self> {
-        let mut run = Self {
-            pass,
-            in_step,
-            log_masses: Vec::new(),
-            common: None,
-        };
-        for latent in &pass.latents {
-            let constants: Vec<Tensor> =
-                latent.law.parameters().iter().map(Tensor::detach).collect();
-            let law = latent.law.with_parameters(&constants);
-            let mass = law.log_density(&latent.value).detach();
-            let mass = mass.sum_from(run.rows(&latent.plates).len());
-            run.log_masses.push(mass.check()?.clone());
-        }
-        let mut plates = pass.latents.iter().map(|latent| &latent.plates);
-        let mut of_terms = pass.terms.iter().map(|term| &term.plates);
-        let none = |plates: &Rc<[Plate]>| run.rows(plates).is_empty();
-        if plates.all(none) && of_terms.all(none) {
-            run.common = Some(run.weight(&[])?);
-        }
-        Ok(run)
-    }
-
-    /// The plates whose rows have weights of their own.
-    fn rows<'p>(&self, plates: &'p [Plate]) -> &'p [Plate] {
-        if self.in_step { plates } else { &[] }
-    }
-
-    /// The probability of the combination, a number a row of some plates. Of other plates any row
-    /// will do: over all runs it adds up to one.
-    fn weight(&self, plates: &[Plate]) -> Result<Weight> {
-        if let Some(common) = &self.common {
-            return Ok(common.clone());
-        }
-        let plates = self.rows(plates);
-        let sizes: Vec<usize> = plates.iter().map(|plate| plate.size).collect();
-        let mut total = Tensor::zeros(Shape::try_from(&sizes[..])?, &self.device());
-        for (latent, mass) in self.pass.latents.iter().zip(&self.log_masses) {
-            let own = self.rows(&latent.plates);
-            let pairs = own.iter().zip(plates);
-            let common = pairs.take_while(|(a, b)| a.same_rows(b)).count();
-            let mut mass = mass.clone();
-            for _ in common..own.len().min(mass.rank()) {
-                mass = mass.index(common as isize, 0);
-            }
-            let mut shape = mass.check()?.shape().to_vec();
-            shape.resize(plates.len(), 1);
-            total = total + mass.reshape(Shape::try_from(&shape[..])?);
-        }
-        Weight::of(&total)
-    }
-
-    fn device(&self) -> crate::tensor::Device {
-        let first = self.pass.latents.first();
-        first.map_or_else(crate::tensor::Device::cpu, |latent| latent.law.device())
-    }
-
-    /// A term's value with all its plates' rows that have weights, as a constant; nothing of a
-    /// number that [`host`](Self::host) counts.
-    fn value(&self, term: &Term) -> Option<Tensor> {
-        let rows = self.rows(&term.plates).len();
-        match &term.value {
-            Number::Host(_) if rows == 0 => None,
-            Number::Host(x) => Some(Tensor::full([], *x as f32, &self.device())),
-            Number::Tensor(t) => Some(t.detach().sum_from(rows)),
-        }
-    }
-
-    /// What those of some terms that are host numbers and stand in no row add up to.
-    fn host(&self, counts: impl Fn(&Term) -> bool) -> f64 {
-        let host = |term: &Term| match term.value {
-            Number::Host(x) if counts(term) && self.rows(&term.plates).is_empty() => x * term.scale,
-            _ => 0.0,
-        };
-        self.pass.terms.iter().map(host).sum()
-    }
-
-    /// The places of the terms that count for each row of the latent at a place: those that can
-    /// depend on it. Of terms in other plates none does.
-    fn own_terms(&self, place: usize) -> SmallVec<[usize; 8]> {
-        let latent = &self.pass.latents[place];
-        let terms = self.pass.terms.iter().enumerate();
-        let own =
-            |(_, term): &(usize, &Term)| term.sites.contains(place) && self.within(term, latent);
-        terms.filter(own).map(|(at, _)| at).collect()
-    }
-
-    /// The sum of some terms' shares for each row of a latent.
-    fn cost(&self, latent: &Latent, terms: &[usize], shares: &[Option<Tensor>]) -> Tensor {
-        let rank = self.rows(&latent.plates).len();
-        let shares = terms
-            .iter()
-            .filter_map(|&at| Some((at, shares[at].as_ref()?)));
-        shares.fold(
-            Tensor::zeros([], &latent.law.device()),
-            |cost, (at, share)| {
-                let scale = self.pass.terms[at].scale / latent.scale;
-                cost + share.sum_from(rank) * scale as f32
-            },
-        )
-    }
-
-    /// Whether each row of a term stands in one row of a latent.
-    fn within(&self, term: &Term, latent: &Latent) -> bool {
-        let own = self.rows(&latent.plates);
-        let pairs = self.rows(&term.plates).iter().zip(own);
-        pairs.take_while(|(a, b)| a.same_rows(b)).count() == own.len()
-    }
-}
-
 /// A number less the first of its kind, if that is finite.
 fn from(origin: &mut Option<f64>, x: f64) -> f64 {
     x - *origin.get_or_insert(if x.is_finite() { x } else { 0.0 })
@@ -349,7 +203,7 @@ impl Exact {
     ///
     /// # Errors
     /// [`Error::NotFinite`].
-    pub(super) fn expect_finite(&self, step: u64) -> Result<()> {
+    pub(in crate::infer) fn expect_finite(&self, step: u64) -> Result<()> {
         match &self.broken {
             Some((term, value)) if !value.is_finite() => Err(term.not_finite(*value, step)),
             _ if self.value.is_finite() => Ok(()),

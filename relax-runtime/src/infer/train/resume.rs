@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::checkpoint::{Checkpoint, check_names, fitted_all, refused, save_all, set_all};
-use super::joint::Joint;
 use super::trainer::Trainer;
 use crate::error::{Error, Result};
+use crate::infer::checkpoint::{Checkpoint, check_names, fitted_all, refused, save_all, set_all};
+use crate::infer::exact::joint::Joint;
 use crate::tensor::{Device, Parameter};
 
 impl Trainer {
@@ -17,7 +17,7 @@ impl Trainer {
     /// # Errors
     /// [`Error::Checkpoint`] if the file cannot be written or is no file, if a parameter that was
     /// trained is neither a `param!`, an automatic guide's nor among
-    /// [`with_layers`](Self::with_layers), or if one has no name or that of another.
+    /// [`layers`](crate::infer::ConfigureTraining::layers), or if one has no name or that of another.
     pub fn save(&self, path: &Path) -> Result<()> {
         self.checkpoint()
             .map_err(|error| in_file(error, path))?
@@ -25,7 +25,13 @@ impl Trainer {
     }
 
     fn checkpoint(&self) -> Result<Checkpoint> {
-        let store: Vec<Parameter> = self.params.all().into_iter().map(|(_, p)| p).collect();
+        let store: Vec<Parameter> = self
+            .estimation
+            .params
+            .all()
+            .into_iter()
+            .map(|(_, p)| p)
+            .collect();
         let saved = || store.iter().chain(&self.layers);
         check_names(saved())?;
         let keys: BTreeSet<u64> = saved().map(Parameter::key).collect();
@@ -34,13 +40,13 @@ impl Trainer {
             return Err(left_out(name));
         }
         Ok(Checkpoint {
-            seed: self.seed,
+            seed: self.estimation.seed,
             step: self.step,
             store: save_all(&store)?,
             layers: save_all(&self.layers)?,
             rule: self.optimizer.kind(),
             memory: self.optimizer.state(),
-            sites: self.sites.save()?,
+            sites: self.estimation.sites.save()?,
             record: match &self.recorder {
                 Some(recorder) => Some(recorder.save()?),
                 None => self.past_record.clone(),
@@ -63,8 +69,11 @@ impl Trainer {
     }
 
     fn restore(&mut self, saved: Checkpoint) -> Result<()> {
-        if saved.seed != self.seed {
-            let problem = format!("it was trained with seed {}, not {}", saved.seed, self.seed);
+        if saved.seed != self.estimation.seed {
+            let problem = format!(
+                "it was trained with seed {}, not {}",
+                saved.seed, self.estimation.seed
+            );
             return Err(refused(problem));
         }
         let rule = self.optimizer.kind();
@@ -77,12 +86,12 @@ impl Trainer {
         }
         // All of it fits, or nothing is changed.
         let unused = "which nobody has given the trainer; pass the layers that it belongs to with \
-                      `with_layers` before resuming";
+                      `layers` before resuming";
         let mut fitted = fitted_all(&saved.layers, &self.layers, unused)?;
         let mut store = Vec::with_capacity(saved.store.len());
         for (name, values) in &saved.store {
             let updates = saved.memory.get(name).map_or(0, |memory| memory.step);
-            let parameter = match self.params.parameter(name) {
+            let parameter = match self.estimation.params.parameter(name) {
                 Some(parameter) => {
                     fitted.push(values.fitted(name, &parameter)?);
                     parameter
@@ -92,10 +101,10 @@ impl Trainer {
             store.push((name.clone(), parameter, updates == saved.step));
         }
         set_all(fitted)?;
-        self.params.restore(store);
+        self.estimation.params.restore(store);
         self.optimizer.restore(saved.memory);
-        self.sites.restore(saved.sites);
-        self.joint = Joint::default();
+        self.estimation.sites.restore(saved.sites);
+        self.estimation.joint = Joint::default();
         self.past_record = None;
         match &mut self.recorder {
             Some(recorder) => recorder.restore(saved.record.unwrap_or_default()),
@@ -111,11 +120,11 @@ fn left_out(name: Option<&str>) -> Error {
     refused(match name {
         Some(name) => format!(
             "`{name}` was trained, but would not be in the file; pass the layer's parameters to the \
-             trainer with `with_layers`"
+             trainer with `layers`"
         ),
         None => "a parameter without a name was trained, but would not be in the file; give its \
                  layer a name with `named`, and pass its parameters to the trainer with \
-                 `with_layers`"
+                 `layers`"
             .into(),
     })
 }

@@ -1,16 +1,21 @@
 //! One evaluation of an objective: the random choices it made and the costs that followed.
 
+pub(super) mod odometer;
+pub(super) mod samples;
+pub(super) mod slopes;
+pub(super) mod spread;
+pub(super) mod survey;
+
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use super::bound::Samples;
-use super::enumerate::Odometer;
-use super::site_estimate::{SiteEstimate, joined};
 use crate::dist::{Draws, Law, Number, Relaxation, draw_shape};
 use crate::error::{Error, Result};
 use crate::estimator::{DrawKind, SiteClass};
 use crate::model::{Kind, Plate, Weight};
 use crate::tensor::{Device, Shape, SiteSet, Tensor};
+use odometer::Odometer;
+use samples::Samples;
 
 /// One random choice of an objective, drawn from the law whose parameters are to be trained.
 #[derive(Clone, Debug)]
@@ -46,7 +51,7 @@ impl Latent {
     }
 
     /// Whether it keeps what it depends on from being relaxed.
-    pub(super) fn is_hard(&self, read: bool) -> bool {
+    pub(in crate::infer) fn is_hard(&self, read: bool) -> bool {
         match self.law.draws() {
             Draws::Pathwise => false,
             Draws::Opaque | Draws::Discrete(None) => true,
@@ -72,7 +77,7 @@ impl Latent {
     /// Brings a term with rows of its own plates to the rows of the choice's plates: axes that both
     /// have stay, the term's others are summed, the choice's others get length 1.
     #[inline]
-    pub(super) fn align(&self, term: &Tensor, from: &[Plate]) -> Result<Tensor> {
+    pub(in crate::infer) fn align(&self, term: &Tensor, from: &[Plate]) -> Result<Tensor> {
         let pairs = from.iter().zip(&*self.plates);
         let common = pairs.take_while(|(a, b)| a.same_rows(b)).count();
         let rank = self.plates.len();
@@ -91,7 +96,7 @@ impl Latent {
 
     /// Terms that add up to `tensors` and, the same in every row, to `host`: a number a row.
     #[inline]
-    pub(super) fn total(&self, tensors: Option<Tensor>, host: f64) -> Result<Tensor> {
+    pub(in crate::infer) fn total(&self, tensors: Option<Tensor>, host: f64) -> Result<Tensor> {
         let rows = match self.plates.is_empty() {
             true => Shape::SCALAR,
             false => {
@@ -144,7 +149,7 @@ impl Term {
 
 /// An error that says which term of a cost went wrong, with its site's line if it has one, and what
 /// kind of site it is.
-pub(super) fn not_finite(
+pub(in crate::infer) fn not_finite(
     term: &str,
     kind: Option<Kind>,
     at: Option<(&'static str, u32)>,
@@ -211,7 +216,7 @@ pub enum Mode {
 
 impl Mode {
     /// Whether choices may lie between the values of their support.
-    pub(super) fn is_relaxed(&self) -> bool {
+    pub(in crate::infer) fn is_relaxed(&self) -> bool {
         matches!(
             self,
             Self::Replaced {
@@ -235,7 +240,7 @@ impl Pass {
     }
 
     /// The whole cost, or an error that names the first term that is not finite.
-    pub(super) fn finite_total(&self, step: u64) -> Result<f64> {
+    pub(in crate::infer) fn finite_total(&self, step: u64) -> Result<f64> {
         let total = self.total()?;
         if total.is_finite() {
             return Ok(total);
@@ -253,16 +258,8 @@ impl Pass {
     }
 
     /// How many draws of everything it is made of, each an evaluation of the cost.
-    pub(super) fn draws_of_everything(&self) -> usize {
+    pub(in crate::infer) fn draws_of_everything(&self) -> usize {
         self.samples.as_ref().map_or(1, |samples| samples.count())
-    }
-
-    /// One estimate a site: a bound draws its sites once a sample.
-    pub(super) fn by_site(&self, estimates: Vec<SiteEstimate>) -> Vec<SiteEstimate> {
-        match self.samples {
-            None => estimates,
-            Some(_) => joined(estimates),
-        }
     }
 
     /// What kind of choice the latent at a place is, as far as this evaluation shows.
@@ -286,7 +283,7 @@ impl Pass {
 
     /// The same, where it is known what else there is to it.
     #[inline]
-    pub(super) fn class_within(&self, place: usize, outside: Outside) -> SiteClass {
+    pub(in crate::infer) fn class_within(&self, place: usize, outside: Outside) -> SiteClass {
         let Outside {
             severed,
             blocked,
@@ -331,7 +328,7 @@ impl Pass {
     }
 
     /// Calls `f` with the choices by which a term's derivative does not tell how it changes.
-    pub(super) fn each_severed_term(&self, mut f: impl FnMut(&SiteSet)) {
+    pub(in crate::infer) fn each_severed_term(&self, mut f: impl FnMut(&SiteSet)) {
         for term in self.terms.iter().filter(|term| !term.of_guide) {
             if let Number::Tensor(value) = &term.value
                 && let Some(known) = value.provenance()
@@ -392,13 +389,13 @@ impl Pass {
 }
 
 /// What stands between a choice and its costs.
-pub(super) struct Outside {
+pub(in crate::infer) struct Outside {
     /// A break of derivatives.
-    pub(super) severed: bool,
+    pub(in crate::infer) severed: bool,
     /// A later choice that cannot be relaxed.
-    pub(super) blocked: bool,
+    pub(in crate::infer) blocked: bool,
     /// Nothing that joins its rows.
-    pub(super) separate: bool,
+    pub(in crate::infer) separate: bool,
 }
 
 /// How many values the events of one row have together, `usize::MAX` where there are more; and how

@@ -12,7 +12,7 @@ use crate::tensor::{Block, SiteSet, Word};
 ///
 /// Numbers go down the blocks that sets share, through each block once. Nothing is subtracted, so
 /// that a small sum is as exact beside large ones as it is alone, and finite beside infinite ones.
-pub(super) fn spread<'s, V: Clone>(
+pub(in crate::infer) fn spread<'s, V: Clone>(
     sets: impl IntoIterator<Item = (&'s SiteSet, V)>,
     add: impl Fn(&mut V, &V),
     mut give: impl FnMut(usize, &V),

@@ -1,14 +1,14 @@
 //! The slopes of the cost at a run's own draws, from the graph that the run has left.
 
-use super::pass::Pass;
 use crate::dist::Number;
 use crate::error::Result;
+use crate::infer::pass::Pass;
 use crate::tensor::{Parameter, Tensor, grad_parameters_and, share_operations};
 
 /// What one reverse pass through the terms of a run gives, whose operations it uses up.
-pub(super) struct Slopes {
+pub(in crate::infer) struct Slopes {
     /// The parameters' direct derivatives.
-    pub(super) direct: Vec<(Parameter, Tensor)>,
+    pub(in crate::infer) direct: Vec<(Parameter, Tensor)>,
     /// Of each latent the derivative of its cost-to-go, where the draw is a leaf.
     by_place: Vec<Option<Tensor>>,
 }
@@ -20,7 +20,7 @@ impl Slopes {
     ///
     /// # Errors
     /// If a term carries an error.
-    pub(super) fn of(pass: &Pass, constants: &[&Tensor]) -> Result<Option<Self>> {
+    pub(in crate::infer) fn of(pass: &Pass, constants: &[&Tensor]) -> Result<Option<Self>> {
         let mut terms: Vec<(Tensor, Option<Tensor>)> = Vec::with_capacity(pass.terms.len());
         each_tracked_term(pass, |term, scale| terms.push((term.clone(), scale)));
         let laws = pass.latents.iter().flat_map(|l| l.law.parameters());
@@ -49,14 +49,14 @@ impl Slopes {
     }
 
     /// The slope of a latent's cost-to-go at its draw.
-    pub(super) fn at(&self, place: usize) -> Option<&Tensor> {
+    pub(in crate::infer) fn at(&self, place: usize) -> Option<&Tensor> {
         self.by_place[place].as_ref()
     }
 }
 
 /// Calls `f` with the terms that are part of a graph, each with how often it counts unless that is
 /// once.
-pub(super) fn each_tracked_term(pass: &Pass, mut f: impl FnMut(&Tensor, Option<Tensor>)) {
+pub(in crate::infer) fn each_tracked_term(pass: &Pass, mut f: impl FnMut(&Tensor, Option<Tensor>)) {
     for term in &pass.terms {
         if let Number::Tensor(t) = &term.value
             && t.is_tracked()

@@ -2,22 +2,24 @@
 
 use std::ops::Deref;
 
-use super::guide::Guide;
-use super::objective::{Elbo, ExpectedCost, Objective};
-use super::posterior::Posterior;
-use super::recording::Recording;
+use super::settings::ConfigureTraining;
 use super::trainer::Trainer;
 use crate::error::{Error, Result};
-use crate::estimator::{IntoEstimator, Plan};
+use crate::estimator::Plan;
+use crate::infer::estimation::Estimation;
+use crate::infer::guide::Guide;
+use crate::infer::objective::{Elbo, ExpectedCost, Objective};
+use crate::infer::posterior::Posterior;
+use crate::infer::settings::Configure;
 use crate::model::{ParamStore, Program};
-use crate::optim::Rule;
 use crate::report::{History, Ledger, Progress, StepReport};
 
-/// Training of a fixed objective; built as [`Svi`] or [`Minimize`].
+/// Training of a fixed objective; built as [`Svi`] or [`Minimize`]. Its settings stand at [`Configure`] and
+/// [`ConfigureTraining`].
 #[derive(Debug)]
 pub struct Training<O> {
     objective: O,
-    trainer: Result<Trainer>,
+    trainer: Trainer,
     steps: u64,
     progress: bool,
     posterior_draws: usize,
@@ -63,10 +65,11 @@ impl<'m> Svi<'m> {
     /// # Errors
     /// Whatever goes wrong in model or guide.
     pub fn posterior(&mut self, draws: usize) -> Result<Posterior> {
-        let trainer = self.trainer.as_ref().map_err(Clone::clone)?;
+        let estimation = &self.trainer.estimation;
+        estimation.check_settings()?;
         // Draws are weighted one by one, whatever the bound.
         let single = self.objective.samples(1);
-        Posterior::draw(&single, trainer.params(), trainer.seed(), draws)
+        Posterior::draw(&single, &estimation.params, estimation.seed, draws)
     }
 
     /// Takes all steps.
@@ -79,7 +82,7 @@ impl<'m> Svi<'m> {
         Ok(Fit {
             trained: Trained {
                 history,
-                trainer: self.trainer?,
+                trainer: self.trainer,
             },
             posterior,
         })
@@ -99,8 +102,20 @@ impl<'m> Minimize<'m> {
     pub fn run(mut self) -> Result<Trained> {
         Ok(Trained {
             history: self.take_steps()?,
-            trainer: self.trainer?,
+            trainer: self.trainer,
         })
+    }
+}
+
+impl<O> Configure for Training<O> {
+    fn estimation(&mut self) -> &mut Estimation {
+        &mut self.trainer.estimation
+    }
+}
+
+impl<O> ConfigureTraining for Training<O> {
+    fn training(&mut self) -> &mut Trainer {
+        &mut self.trainer
     }
 }
 
@@ -108,19 +123,13 @@ impl<O: Objective> Training<O> {
     fn of(objective: O) -> Self {
         const STEPS: u64 = 1_000;
         const POSTERIOR_DRAWS: usize = 200;
-        let trainer = Ok(Trainer::new(0));
         Self {
             objective,
-            trainer,
+            trainer: Trainer::new(0),
             steps: STEPS,
             progress: true,
             posterior_draws: POSTERIOR_DRAWS,
         }
-    }
-
-    fn configure(mut self, set: impl FnOnce(Trainer) -> Result<Trainer>) -> Self {
-        self.trainer = self.trainer.and_then(set);
-        self
     }
 
     /// Number of steps of `run`; 1000 unless set.
@@ -128,55 +137,6 @@ impl<O: Objective> Training<O> {
     pub fn steps(mut self, steps: u64) -> Self {
         self.steps = steps;
         self
-    }
-
-    /// The seed of all random numbers; 0 unless set.
-    #[must_use]
-    pub fn seed(self, seed: u64) -> Self {
-        self.configure(|trainer| Ok(trainer.with_seed(seed)))
-    }
-
-    /// Draws a step, averaged; 1 unless set.
-    #[must_use]
-    pub fn particles(self, particles: usize) -> Self {
-        self.configure(|trainer| trainer.with_particles(particles))
-    }
-
-    /// How parameters follow their gradients; Adam at rate 0.01 unless set.
-    #[must_use]
-    pub fn optimizer(self, rule: impl Rule + 'static) -> Self {
-        self.configure(|trainer| trainer.with_optimizer(rule))
-    }
-
-    /// The estimator of every discrete site.
-    #[must_use]
-    pub fn estimator(self, estimator: impl IntoEstimator) -> Self {
-        self.configure(|trainer| Ok(trainer.with_estimator(estimator)))
-    }
-
-    /// The estimator of one site, or of all sites of a loop under the name without indices.
-    #[must_use]
-    pub fn site_estimator(self, site: &str, estimator: impl IntoEstimator) -> Self {
-        self.configure(|trainer| Ok(trainer.with_site_estimator(site, estimator)))
-    }
-
-    /// How many evaluations of the cost one estimate of a site may take: a race then chooses
-    /// between the valid, unbiased estimators within it; see [`Trainer::with_budget`].
-    #[must_use]
-    pub fn budget(self, evaluations: usize) -> Self {
-        self.configure(|trainer| trainer.with_budget(evaluations))
-    }
-
-    /// The same for one site, or for all sites of a loop under the name without indices.
-    #[must_use]
-    pub fn site_budget(self, site: &str, evaluations: usize) -> Self {
-        self.configure(|trainer| trainer.with_site_budget(site, evaluations))
-    }
-
-    /// Records a variance ledger beside training; none unless asked for.
-    #[must_use]
-    pub fn ledger(self, recording: Result<Recording>) -> Self {
-        self.configure(|trainer| Ok(trainer.with_ledger(recording?)))
     }
 
     /// Whether `run` shows a progress bar on a terminal; it does unless told otherwise.
@@ -191,18 +151,12 @@ impl<O: Objective> Training<O> {
     /// # Errors
     /// If a setting is wrong, or whatever goes wrong in the programs.
     pub fn step(&mut self) -> Result<StepReport> {
-        self.trainer
-            .as_mut()
-            .map_err(|e| e.clone())?
-            .step(&self.objective)
+        self.trainer.step(&self.objective)
     }
 
     /// The trainer: parameters, optimiser, plan.
-    ///
-    /// # Errors
-    /// If a setting is wrong.
-    pub fn trainer(&mut self) -> Result<&mut Trainer> {
-        self.trainer.as_mut().map_err(|e| e.clone())
+    pub fn trainer(&mut self) -> &mut Trainer {
+        &mut self.trainer
     }
 
     fn take_steps(&mut self) -> Result<History> {
@@ -220,7 +174,7 @@ impl<O: Objective> Training<O> {
             progress.step(report.loss);
             history.steps.push(report);
         }
-        self.trainer()?.check_site_estimators()?;
+        self.trainer.check_site_estimators()?;
         Ok(history)
     }
 }

@@ -9,13 +9,13 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::columns::Columns;
-use super::cost_to_go::Work;
-use super::pass::Mode;
-use super::site::Site;
-use super::slopes::Slopes;
-use super::stem::without_indices;
-use super::survey::Survey;
+use crate::infer::pass::Mode;
+use crate::infer::pass::slopes::Slopes;
+use crate::infer::pass::survey::Survey;
+use crate::infer::sites::columns::Columns;
+use crate::infer::sites::cost_to_go::Work;
+use crate::infer::sites::site::Site;
+use crate::infer::sites::stem::without_indices;
 use rustc_hash::FxHashMap;
 
 use crate::error::Result;
@@ -35,7 +35,7 @@ const REST: f64 = 3.0;
 const RACE: u64 = 1 << 33;
 
 /// The contenders for one site.
-pub(super) struct Race {
+pub(in crate::infer) struct Race {
     site: String,
     class: SiteClass,
     lanes: Vec<Lane>,
@@ -49,12 +49,12 @@ struct Lane {
 }
 
 /// What a race has shown.
-pub(super) struct Outcome {
-    pub(super) site: String,
+pub(in crate::infer) struct Outcome {
+    pub(in crate::infer) site: String,
     /// The winner, with what it has learned.
-    pub(super) winner: Site,
-    pub(super) reason: String,
-    pub(super) rivals: Vec<Rival>,
+    pub(in crate::infer) winner: Site,
+    pub(in crate::infer) reason: String,
+    pub(in crate::infer) rivals: Vec<Rival>,
 }
 
 impl Race {
@@ -115,7 +115,7 @@ impl Race {
     }
 
     /// The contender of least variance × time; nothing if too few draws came by the site.
-    pub(super) fn outcome(self) -> Option<Outcome> {
+    pub(in crate::infer) fn outcome(self) -> Option<Outcome> {
         let class = self.class;
         let mut found: Vec<(f64, f64, Site)> = Vec::new();
         let mut rivals = Vec::new();
@@ -163,7 +163,7 @@ impl Race {
 
 /// The races between the contenders for some sites, one for all sites of a loop that are alike; and
 /// of each site the place of its race.
-pub(super) fn races_of<'a>(
+pub(in crate::infer) fn races_of<'a>(
     sites: impl Iterator<Item = (&'a str, &'a Site)>,
 ) -> (Vec<Race>, Vec<(String, usize)>) {
     let (mut races, mut entries): (Vec<Race>, _) = (Vec::new(), Vec::new());
@@ -187,7 +187,7 @@ pub(super) fn races_of<'a>(
 ///
 /// # Errors
 /// Whatever goes wrong in the programs.
-pub(super) fn hold(races: &mut [Race], at: &Work<'_>, params: &ParamStore) -> Result<()> {
+pub(in crate::infer) fn hold(races: &mut [Race], at: &Work<'_>, params: &ParamStore) -> Result<()> {
     // What a draw creates is the training's only once it comes by itself.
     let params = params.fork();
     let slopes = races.iter().any(Race::needs_slope);

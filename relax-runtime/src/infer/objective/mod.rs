@@ -1,13 +1,15 @@
 //! Objectives: expectations that training minimises.
 
+mod bound;
+
 use std::rc::Rc;
 
-use super::bound::bound;
-use super::draw::{Draw, Own};
-use super::guide::{Evaluation, Guide, MeanFieldGuide, Proposal};
-use super::pass::{Latent, Mode, Pass, Term};
 use crate::dist::{Number, PerParameter, Value};
 use crate::error::{Error, Result};
+use crate::infer::draw::{Draw, Own};
+use crate::infer::guide::{Evaluation, Guide, MeanFieldGuide, Proposal};
+use crate::infer::objective::bound::bound;
+use crate::infer::pass::{Latent, Mode, Pass, Term};
 use crate::model::{Entry, Kind, ParamStore, Program};
 use crate::random::Key;
 use crate::tensor::{SiteSet, Tensor};

@@ -8,9 +8,9 @@ use crate::estimator::{Estimator, IntoEstimator};
 /// What a ledger records.
 #[derive(Clone, Debug)]
 pub struct Recording {
-    pub(super) every: u64,
-    pub(super) fresh: u64,
-    pub(super) rivals: Vec<Rc<dyn Estimator>>,
+    pub(in crate::infer) every: u64,
+    pub(in crate::infer) fresh: u64,
+    pub(in crate::infer) rivals: Vec<Rc<dyn Estimator>>,
 }
 
 impl Recording {

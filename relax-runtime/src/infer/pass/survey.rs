@@ -7,11 +7,11 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::pass::{Outside, Pass};
-use super::spread::spread;
 use crate::dist::Number;
 use crate::error::Result;
 use crate::estimator::SiteClass;
+use crate::infer::pass::spread::spread;
+use crate::infer::pass::{Outside, Pass};
 use crate::model::{Plate, Rows};
 use crate::tensor::{SiteSet, Tensor};
 
@@ -20,7 +20,7 @@ use crate::tensor::{SiteSet, Tensor};
 const FEW: usize = 16;
 
 /// A view of an evaluation.
-pub(super) struct Survey<'p> {
+pub(in crate::infer) struct Survey<'p> {
     pass: &'p Pass,
     /// Nothing where each choice is looked at by itself.
     sweep: Option<Box<Sweep>>,
@@ -37,7 +37,7 @@ struct Sweep {
 
 impl<'p> Survey<'p> {
     /// For questions about all choices.
-    pub(super) fn new(pass: &'p Pass) -> Self {
+    pub(in crate::infer) fn new(pass: &'p Pass) -> Self {
         let many = pass.latents.len() > FEW;
         Self {
             pass,
@@ -46,13 +46,13 @@ impl<'p> Survey<'p> {
     }
 
     /// For questions about one choice.
-    pub(super) fn of_one(pass: &'p Pass) -> Self {
+    pub(in crate::infer) fn of_one(pass: &'p Pass) -> Self {
         Self { pass, sweep: None }
     }
 
     /// As [`Pass::class`].
     #[inline]
-    pub(super) fn class(&self, place: usize) -> SiteClass {
+    pub(in crate::infer) fn class(&self, place: usize) -> SiteClass {
         let Some(sweep) = &self.sweep else {
             return self.pass.class(place);
         };
@@ -74,7 +74,7 @@ impl<'p> Survey<'p> {
     /// # Errors
     /// If a term carries an error.
     #[inline]
-    pub(super) fn cost_to_go_from(&self, place: usize, origin: f64) -> Result<Tensor> {
+    pub(in crate::infer) fn cost_to_go_from(&self, place: usize, origin: f64) -> Result<Tensor> {
         let Some(sweep) = &self.sweep else {
             return Ok(constant(self.pass.cost_to_go_from(place, origin)?));
         };
@@ -92,7 +92,7 @@ impl<'p> Survey<'p> {
     ///
     /// # Errors
     /// If a term carries an error.
-    pub(super) fn mean_cost(&self, place: usize) -> Result<Option<f64>> {
+    pub(in crate::infer) fn mean_cost(&self, place: usize) -> Result<Option<f64>> {
         let mean = |origin| -> Result<f64> {
             let cost = self.cost_to_go_from(place, origin)?;
             Ok(origin + mean_and_square(&cost)?.0)
@@ -115,7 +115,7 @@ fn constant(cost: Tensor) -> Tensor {
 }
 
 /// The mean of numbers, and their mean square.
-pub(super) fn mean_and_square(numbers: &Tensor) -> Result<(f64, f64)> {
+pub(in crate::infer) fn mean_and_square(numbers: &Tensor) -> Result<(f64, f64)> {
     numbers.with_values(|numbers| {
         let (mut sum, mut squares) = (0.0, 0.0);
         for &x in numbers {

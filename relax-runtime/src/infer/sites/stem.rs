@@ -1,7 +1,7 @@
 //! Names of sites without the indices of their loops.
 
 /// `step/h` for `step[0]/h[1]`; other brackets are part of the name.
-pub(super) fn without_indices(name: &str) -> String {
+pub(in crate::infer) fn without_indices(name: &str) -> String {
     let mut stem = String::with_capacity(name.len());
     let mut rest = name;
     while let Some((before, after)) = rest.split_once('[') {

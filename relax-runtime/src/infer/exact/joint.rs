@@ -3,20 +3,20 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::enumerate::Refusal;
-use super::exact::{Enumerated, Exact, enumerate_in_step};
-use super::objective::Objective;
-use super::sites::Sites;
-use super::step::Gradients;
-use super::tally::{Tallied, Tally};
 use crate::error::Result;
+use crate::infer::exact::{Enumerated, Exact, enumerate_in_step};
+use crate::infer::gradients::Gradients;
+use crate::infer::objective::Objective;
+use crate::infer::pass::odometer::Refusal;
+use crate::infer::sites::Sites;
+use crate::infer::tally::{Tallied, Tally};
 use crate::model::{ParamStore, Program};
 use crate::report::SiteReport;
 use crate::tensor::Tensor;
 
 /// How a trainer sums: in host numbers as long as the programs need nothing else.
 #[derive(Default)]
-pub(super) enum Joint {
+pub(in crate::infer) enum Joint {
     #[default]
     Untried,
     Host {
@@ -50,7 +50,7 @@ impl Joint {
     /// # Errors
     /// Whatever goes wrong in a program; [`Error::NotFinite`](crate::Error::NotFinite) if the
     /// objective is not finite.
-    pub(super) fn gradients(
+    pub(in crate::infer) fn gradients(
         &mut self,
         objective: &dyn Objective,
         params: &ParamStore,

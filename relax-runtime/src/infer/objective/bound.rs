@@ -1,81 +1,22 @@
 //! Bounds of several samples: ln (1/K) Σₖ wₖ with wₖ = p(x, zₖ)/q(zₖ) (Burda, Grosse, Salakhutdinov
 //! 2016), of which the evidence lower bound is the case K = 1.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::pass::{Pass, Term};
 use crate::dist::Number;
 use crate::error::{Error, Result};
-use crate::estimator::{Estimator, SiteClass};
+use crate::infer::pass::samples::Samples;
+use crate::infer::pass::{Pass, Term};
 use crate::model::{Kind, Plate};
 use crate::random::Key;
 use crate::tensor::{SiteSet, Tensor};
 
-/// The samples behind one evaluation of a bound.
-#[derive(Clone, Debug)]
-pub struct Samples {
-    /// ln wₖ, constants, `[samples, rows]` where everything stands in one plate, whose rows are
-    /// weighted one by one, and `[samples]` elsewhere.
-    pub log_weights: Tensor,
-    runs: Vec<Pass>,
-    /// What estimators have said of the log-weights.
-    signals: RefCell<Vec<(Rc<dyn Estimator>, Tensor)>>,
-}
-
-impl Samples {
-    /// How many there are.
-    pub(super) fn count(&self) -> usize {
-        self.runs.len()
-    }
-
-    /// What each of them is made of.
-    pub(super) fn runs(&self) -> &[Pass] {
-        &self.runs
-    }
-
-    /// An estimator's learning signals, computed once for the site's choices in all samples.
-    pub(super) fn signals(&self, estimator: &Rc<dyn Estimator>) -> Result<Tensor> {
-        let mut known = self.signals.borrow_mut();
-        if let Some((_, signals)) = known.iter().find(|(of, _)| Rc::ptr_eq(of, estimator)) {
-            return Ok(signals.clone());
-        }
-        let signals = estimator.signals(&self.log_weights)?;
-        known.push((Rc::clone(estimator), signals.clone()));
-        Ok(signals)
-    }
-
-    /// The sample that a latent of the whole evaluation belongs to, and its place there.
-    pub(super) fn find(&self, place: usize) -> (usize, usize) {
-        let mut first = 0;
-        for (sample, run) in self.runs.iter().enumerate() {
-            if place < first + run.latents.len() {
-                return (sample, place - first);
-            }
-            first += run.latents.len();
-        }
-        (self.runs.len(), place - first)
-    }
-
-    /// What kind of choice a latent is within its sample.
-    pub(super) fn class(&self, place: usize) -> SiteClass {
-        let (sample, place) = self.find(place);
-        self.runs[sample].class(place)
-    }
-
-    /// What a choice of such a kind is in the bound; `separate` says whether its rows are.
-    pub(super) fn class_in_bound(&self, within: SiteClass, separate: bool) -> SiteClass {
-        SiteClass {
-            samples: self.count(),
-            relaxable: false,
-            separate,
-            ..within
-        }
-    }
-}
-
 /// Evaluates the negative bound: `run` gives each sample's choices, with the terms of −ln w.
-pub(super) fn bound(samples: usize, key: Key, run: impl Fn(Key) -> Result<Pass>) -> Result<Pass> {
+pub(in crate::infer) fn bound(
+    samples: usize,
+    key: Key,
+    run: impl Fn(Key) -> Result<Pass>,
+) -> Result<Pass> {
     let count = samples as u64;
     let keys = (0..count).map(|k| Key {
         particle: key.particle.wrapping_mul(count).wrapping_add(k),
@@ -107,11 +48,7 @@ pub(super) fn bound(samples: usize, key: Key, run: impl Fn(Key) -> Result<Pass>)
         latents,
         terms: vec![term],
         reads: SiteSet::EMPTY,
-        samples: Some(Rc::new(Samples {
-            log_weights: weights.check()?.detach(),
-            runs,
-            signals: RefCell::default(),
-        })),
+        samples: Some(Rc::new(Samples::new(weights.check()?.detach(), runs))),
     })
 }
 

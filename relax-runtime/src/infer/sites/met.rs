@@ -2,39 +2,39 @@
 
 use rustc_hash::FxHashMap;
 
-use super::site::Site;
+use crate::infer::sites::site::Site;
 
 /// The sites that have been met.
 #[derive(Debug, Default)]
-pub(super) struct MetSites {
+pub(in crate::infer) struct MetSites {
     names: Vec<String>,
     sites: Vec<Site>,
     places: FxHashMap<String, usize>,
 }
 
 impl MetSites {
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::infer) fn is_empty(&self) -> bool {
         self.names.is_empty()
     }
 
     /// Names in the order in which they were met.
-    pub(super) fn names(&self) -> &[String] {
+    pub(in crate::infer) fn names(&self) -> &[String] {
         &self.names
     }
 
     /// All sites in that order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Site)> {
+    pub(in crate::infer) fn iter(&self) -> impl Iterator<Item = (&str, &Site)> {
         let names = self.names.iter().map(String::as_str);
         names.zip(&self.sites)
     }
 
     /// The site of a name.
-    pub(super) fn get(&self, name: &str) -> Option<&Site> {
+    pub(in crate::infer) fn get(&self, name: &str) -> Option<&Site> {
         let place = *self.places.get(name)?;
         self.sites.get(place)
     }
 
-    pub(super) fn get_mut(&mut self, name: &str) -> Option<&mut Site> {
+    pub(in crate::infer) fn get_mut(&mut self, name: &str) -> Option<&mut Site> {
         let place = *self.places.get(name)?;
         self.sites.get_mut(place)
     }
@@ -42,7 +42,7 @@ impl MetSites {
     /// The site of a name that is likely the one met at a place, as where all runs come by the same
     /// sites.
     #[inline]
-    pub(super) fn get_likely(&mut self, name: &str, place: usize) -> Option<&mut Site> {
+    pub(in crate::infer) fn get_likely(&mut self, name: &str, place: usize) -> Option<&mut Site> {
         match self.names.get(place) {
             Some(known) if known == name => self.sites.get_mut(place),
             _ => self.get_mut(name),
@@ -50,7 +50,7 @@ impl MetSites {
     }
 
     /// Adds a site, or puts it in place of the one of its name.
-    pub(super) fn insert(&mut self, name: &str, site: Site) {
+    pub(in crate::infer) fn insert(&mut self, name: &str, site: Site) {
         match self.get_mut(name) {
             Some(known) => *known = site,
             None => {
@@ -61,7 +61,7 @@ impl MetSites {
         }
     }
 
-    pub(super) fn clear(&mut self) {
+    pub(in crate::infer) fn clear(&mut self) {
         *self = Self::default();
     }
 }

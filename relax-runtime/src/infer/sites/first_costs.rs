@@ -3,16 +3,16 @@
 
 use rustc_hash::FxHashMap;
 
-use super::cost_to_go::{Work, mean_cost_elsewhere};
-use super::pass::Mode;
-use super::survey::Survey;
 use crate::error::Result;
+use crate::infer::pass::Mode;
+use crate::infer::pass::survey::Survey;
+use crate::infer::sites::cost_to_go::{Work, mean_cost_elsewhere};
 use crate::model::ParamStore;
 use crate::random::Key;
 
 /// The costs of a draw that no estimate is made of.
 #[derive(Debug, Default)]
-pub(super) struct FirstCosts {
+pub(in crate::infer) struct FirstCosts {
     /// The draw that they are baselines for.
     key: Option<Key>,
     /// The mean cost-to-go of each site.
@@ -49,7 +49,11 @@ impl FirstCosts {
     ///
     /// # Errors
     /// Whatever goes wrong in the programs.
-    pub(super) fn take(&mut self, work: &Work<'_>, params: &ParamStore) -> Result<Option<f64>> {
+    pub(in crate::infer) fn take(
+        &mut self,
+        work: &Work<'_>,
+        params: &ParamStore,
+    ) -> Result<Option<f64>> {
         if self.key != Some(work.key) {
             *self = Self::new(work, params)?;
         }

@@ -7,40 +7,38 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::checkpoint::SavedRecord;
-use super::columns::Columns;
-use super::cost_to_go::Work;
-use super::objective::Objective;
-use super::pass::{Mode, Pass};
 use super::recording::Recording;
-use super::site::Site;
-use super::site_estimate::{Estimates, joined};
-use super::sites::Sites;
-use super::slopes::Slopes;
-use super::survey::Survey;
 use crate::error::{Error, Result};
 use crate::estimator::validity;
+use crate::infer::checkpoint::SavedRecord;
+use crate::infer::estimation::Estimation;
+use crate::infer::objective::Objective;
+use crate::infer::pass::slopes::Slopes;
+use crate::infer::pass::survey::Survey;
+use crate::infer::pass::{Mode, Pass};
+use crate::infer::sites::Sites;
+use crate::infer::sites::columns::Columns;
+use crate::infer::sites::cost_to_go::Work;
+use crate::infer::sites::estimate::{Estimates, joined};
+use crate::infer::sites::site::Site;
 use crate::model::ParamStore;
 use crate::random::Key;
 use crate::report::{Ledger, LedgerEntry, LedgerFailure};
 
 /// A step of training, before its update.
-pub(super) struct Moment<'a> {
-    pub(super) objective: &'a dyn Objective,
-    pub(super) params: &'a ParamStore,
-    pub(super) sites: &'a Sites,
-    pub(super) seed: u64,
-    pub(super) step: u64,
-    pub(super) particles: usize,
+pub(in crate::infer) struct Moment<'a> {
+    pub(in crate::infer) objective: &'a dyn Objective,
+    pub(in crate::infer) estimation: &'a Estimation,
+    pub(in crate::infer) step: u64,
 }
 
 /// Records a training.
 #[derive(Debug)]
-pub(super) struct Recorder {
+pub(in crate::infer) struct Recorder {
     recording: Recording,
     /// The sites of each rival.
     rivals: Vec<Sites>,
-    pub(super) ledger: Ledger,
+    pub(in crate::infer) ledger: Ledger,
 }
 
 /// Bit of a key's particle that training never sets, low enough to remain where a bound numbers the
@@ -48,7 +46,7 @@ pub(super) struct Recorder {
 const FRESH: u64 = 1 << 32;
 
 impl Recorder {
-    pub(super) fn new(recording: Recording) -> Self {
+    pub(in crate::infer) fn new(recording: Recording) -> Self {
         Self {
             rivals: recording.rivals.iter().map(|_| Sites::default()).collect(),
             recording,
@@ -57,7 +55,7 @@ impl Recorder {
     }
 
     /// The ledger, and what the rivals have learned.
-    pub(super) fn save(&self) -> Result<SavedRecord> {
+    pub(in crate::infer) fn save(&self) -> Result<SavedRecord> {
         let rivals = self.recording.rivals.iter().zip(&self.rivals);
         let rivals = rivals.map(|(rival, sites)| Ok((rival.name().to_owned(), sites.save()?)));
         Ok(SavedRecord {
@@ -67,7 +65,7 @@ impl Recorder {
     }
 
     /// Goes on from what was saved: the ledger, and the rivals that still race.
-    pub(super) fn restore(&mut self, mut saved: SavedRecord) {
+    pub(in crate::infer) fn restore(&mut self, mut saved: SavedRecord) {
         self.ledger = saved.ledger;
         for (rival, sites) in self.recording.rivals.iter().zip(&mut self.rivals) {
             let mut names = saved.rivals.iter().map(|(name, _)| name);
@@ -79,8 +77,8 @@ impl Recorder {
 
     /// Lets rivals learn, and every so many steps makes entries. What goes wrong becomes a failure of
     /// the ledger's: measuring must not stop training.
-    pub(super) fn record(&mut self, moment: &Moment<'_>) {
-        let params = moment.params.fork();
+    pub(in crate::infer) fn record(&mut self, moment: &Moment<'_>) {
+        let params = moment.estimation.params.fork();
         if !self.rivals.is_empty() {
             self.race(moment, &params);
         }
@@ -95,7 +93,7 @@ impl Recorder {
         estimates.resize_with(self.rivals.len(), Estimates::default);
         let slopes = self.recording.rivals.iter().any(|r| r.needs_slope());
         let failures = &mut self.ledger.failures;
-        for particle in 0..moment.particles as u64 {
+        for particle in 0..moment.estimation.particles as u64 {
             let draw = match FreshDraw::new(moment, params, particle, slopes) {
                 Ok(draw) => draw,
                 Err(error) => return note(failures, moment.step, None, &error),
@@ -103,7 +101,7 @@ impl Recorder {
             let survey = Survey::new(&draw.pass);
             for place in 0..draw.pass.latents.len() {
                 let work = draw.work(place, &survey);
-                let Some(site) = moment.sites.get(&work.latent.name) else {
+                let Some(site) = moment.estimation.sites.get(&work.latent.name) else {
                     continue;
                 };
                 let rivals = self.recording.rivals.iter().zip(&mut self.rivals);
@@ -114,7 +112,7 @@ impl Recorder {
                     {
                         continue;
                     }
-                    sites.ask_at(name, Rc::clone(rival));
+                    sites.asked.estimate_site_by(name, Rc::clone(rival));
                     match sites.estimate(&work, params, true) {
                         Ok(estimate) => estimate.into_iter().for_each(|estimate| all.add(estimate)),
                         Err(error) => {
@@ -125,7 +123,7 @@ impl Recorder {
                 }
             }
         }
-        let share = 1.0 / moment.particles as f64;
+        let share = 1.0 / moment.estimation.particles as f64;
         for (sites, estimates) in self.rivals.iter_mut().zip(estimates) {
             sites.reports(estimates.by_site(), share, true);
         }
@@ -133,7 +131,9 @@ impl Recorder {
 
     /// Measures with fresh draws, and makes the entries of a step.
     fn write(&mut self, moment: &Moment<'_>, params: &ParamStore) {
-        let lanes: Vec<&Sites> = std::iter::once(moment.sites).chain(&self.rivals).collect();
+        let lanes: Vec<&Sites> = std::iter::once(&moment.estimation.sites)
+            .chain(&self.rivals)
+            .collect();
         let slopes = lanes.iter().any(|sites| sites.need_slopes());
         let failures = &mut self.ledger.failures;
         let mut spreads: BTreeMap<(usize, String), Spread> = BTreeMap::new();
@@ -143,7 +143,7 @@ impl Recorder {
                 Err(error) => note(failures, moment.step, None, &error),
             }
         }
-        for name in moment.sites.names() {
+        for name in moment.estimation.sites.names() {
             for (lane, sites) in lanes.iter().enumerate() {
                 let Some(site) = sites
                     .get(name)
@@ -170,7 +170,7 @@ impl Recorder {
                     running_variance: site.running_variance(),
                     fresh_variance: spread
                         .and_then(Spread::variance)
-                        .map(|variance| variance / moment.particles as f64),
+                        .map(|variance| variance / moment.estimation.particles as f64),
                     fit: spread.and_then(Spread::fit),
                     eta: relaxed.map(|(eta, _)| eta),
                     temperature: relaxed.map(|(_, temperature)| temperature),
@@ -242,14 +242,14 @@ impl<'a> FreshDraw<'a> {
         slopes: bool,
     ) -> Result<Self> {
         let key = Key {
-            seed: moment.seed,
+            seed: moment.estimation.seed,
             step: moment.step,
             particle,
         };
         let mode = if slopes { Mode::DrawLeaves } else { Mode::Draw };
         let pass = moment.objective.evaluate(key, params, &mode)?;
         let slopes = match slopes {
-            true => Slopes::of(&pass, &moment.sites.estimated(&pass))?,
+            true => Slopes::of(&pass, &moment.estimation.sites.estimated(&pass))?,
             false => None,
         };
         Ok(Self {
@@ -316,7 +316,7 @@ impl<'a> FreshDraw<'a> {
             latent: &self.pass.latents[place],
             slopes: self.slopes.as_ref(),
             key: self.key,
-            seed: self.moment.seed,
+            seed: self.moment.estimation.seed,
         }
     }
 }

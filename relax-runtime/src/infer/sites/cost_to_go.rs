@@ -3,35 +3,35 @@
 use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
-use super::objective::Objective;
-use super::pass::{Latent, Mode, Pass};
-use super::slopes::Slopes;
-use super::survey::Survey;
 use crate::error::{Error, Result};
 use crate::estimator::{Cost, value_and_slope};
+use crate::infer::objective::Objective;
+use crate::infer::pass::slopes::Slopes;
+use crate::infer::pass::survey::Survey;
+use crate::infer::pass::{Latent, Mode, Pass};
 use crate::model::ParamStore;
 use crate::random::Key;
 use crate::tensor::{Tensor, grad};
 
 /// The site that is being worked on.
-pub(super) struct Work<'a> {
-    pub(super) objective: &'a dyn Objective,
-    pub(super) pass: &'a Rc<Pass>,
+pub(in crate::infer) struct Work<'a> {
+    pub(in crate::infer) objective: &'a dyn Objective,
+    pub(in crate::infer) pass: &'a Rc<Pass>,
     /// Of the pass.
-    pub(super) survey: &'a Survey<'a>,
-    pub(super) place: usize,
-    pub(super) latent: &'a Latent,
+    pub(in crate::infer) survey: &'a Survey<'a>,
+    pub(in crate::infer) place: usize,
+    pub(in crate::infer) latent: &'a Latent,
     /// Those at the run's draws, where some estimator asks for them.
-    pub(super) slopes: Option<&'a Slopes>,
-    pub(super) key: Key,
+    pub(in crate::infer) slopes: Option<&'a Slopes>,
+    pub(in crate::infer) key: Key,
     /// The user's seed.
-    pub(super) seed: u64,
+    pub(in crate::infer) seed: u64,
 }
 
 /// The cost-to-go of a site, less its baseline. Elsewhere than at the site's own draw the programs
 /// run again: with everything before the site as it was, and later choices that depend on it made
 /// again with the noise that they had.
-pub(super) struct CostToGo<'a> {
+pub(in crate::infer) struct CostToGo<'a> {
     work: &'a Work<'a>,
     params: &'a ParamStore,
     /// At the site's own draw, less the baseline.
@@ -46,7 +46,7 @@ pub(super) struct CostToGo<'a> {
 
 impl<'a> CostToGo<'a> {
     /// `drawn` is the cost at the site's own draw, less the baseline.
-    pub(super) fn new(
+    pub(in crate::infer) fn new(
         work: &'a Work<'a>,
         params: &'a ParamStore,
         drawn: &'a Tensor,
@@ -63,7 +63,7 @@ impl<'a> CostToGo<'a> {
     }
 
     /// How often the draw's own evaluation was made again.
-    pub(super) fn repeated(&self) -> usize {
+    pub(in crate::infer) fn repeated(&self) -> usize {
         self.repeated.get()
     }
 
@@ -91,7 +91,7 @@ impl<'a> CostToGo<'a> {
     }
 
     /// The error of an estimate that is not finite because of a cost that is not.
-    pub(super) fn wrong(&self) -> Option<Error> {
+    pub(in crate::infer) fn wrong(&self) -> Option<Error> {
         self.wrong.get().cloned()
     }
 
@@ -164,7 +164,10 @@ impl Cost for CostToGo<'_> {
 }
 
 /// The mean cost-to-go of a site with another draw of it, which no estimate is made of.
-pub(super) fn mean_cost_elsewhere(work: &Work<'_>, params: &ParamStore) -> Result<Option<f64>> {
+pub(in crate::infer) fn mean_cost_elsewhere(
+    work: &Work<'_>,
+    params: &ParamStore,
+) -> Result<Option<f64>> {
     let latent = work.latent;
     let mut stream = work.key.stream(&format!("{}/elsewhere", latent.name));
     let draw = latent.law.draw(&latent.law.noise(&mut stream)?).detach();

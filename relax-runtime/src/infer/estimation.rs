@@ -1,98 +1,88 @@
-//! A step of training: estimates of an objective and its gradient, from one draw of everything or
-//! several.
+//! Estimates of an objective and its gradient, from one draw of everything or several: what a step of
+//! training follows, and what checks look at.
 
 use std::rc::Rc;
 
 use smallvec::SmallVec;
 
-use super::cost_to_go::Work;
-use super::objective::Objective;
-use super::pass::{Mode, Pass};
-use super::record::Moment;
-use super::site_estimate::{Estimates, SiteEstimate};
-use super::slopes::{Slopes, each_tracked_term};
-use super::survey::Survey;
-use super::trainer::Trainer;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::infer::exact::joint::Joint;
+use crate::infer::gradients::Gradients;
+use crate::infer::objective::Objective;
+use crate::infer::pass::slopes::{Slopes, each_tracked_term};
+use crate::infer::pass::survey::Survey;
+use crate::infer::pass::{Mode, Pass};
+use crate::infer::sites::Sites;
+use crate::infer::sites::cost_to_go::Work;
+use crate::infer::sites::estimate::{Estimates, SiteEstimate, joined};
+use crate::model::ParamStore;
 use crate::random::Key;
-use crate::report::{SiteReport, StepReport};
 use crate::tensor::{Parameter, Tensor, by_parameter, grad_parameters_around};
 
-/// An estimate of an objective and its gradient.
-#[derive(Debug)]
-pub struct Gradients {
-    /// The estimated objective.
-    pub loss: f64,
-    /// The gradient by every parameter that the objective depends on.
-    pub parameters: Vec<(Parameter, Tensor)>,
-    /// What was measured at each site.
-    pub sites: Vec<SiteReport>,
-    /// Evaluations of the cost for the gradient, relaxed ones included; the passes that train
-    /// surrogates, give first estimates a baseline, or decide between estimators are not counted.
-    pub evaluations: usize,
-}
-
 /// An estimate from one draw of everything.
-pub(super) struct Particle {
-    pub(super) loss: f64,
-    pub(super) parameters: Vec<(Parameter, Tensor)>,
+pub(in crate::infer) struct Particle {
+    pub(in crate::infer) loss: f64,
+    pub(in crate::infer) parameters: Vec<(Parameter, Tensor)>,
     /// One for each draw of a site: a bound of several samples draws it several times.
-    pub(super) sites: Vec<SiteEstimate>,
+    pub(in crate::infer) sites: Vec<SiteEstimate>,
     evaluations: usize,
     /// What was drawn.
-    pub(super) pass: Rc<Pass>,
+    pub(in crate::infer) pass: Rc<Pass>,
 }
 
-impl Trainer {
-    /// One optimisation step.
-    ///
-    /// # Errors
-    /// Whatever goes wrong in the objective; [`Error::NotFinite`](crate::Error::NotFinite) if the
-    /// loss or a gradient is not finite. No parameter has been moved then, though surrogates may
-    /// have learned from the step.
-    pub fn step(&mut self, objective: &dyn Objective) -> Result<StepReport> {
-        let key = Key {
-            seed: self.seed,
-            step: self.step,
-            particle: 0,
-        };
-        let Gradients {
-            loss,
-            parameters,
-            sites,
-            evaluations,
-        } = self.estimate(objective, key, true)?;
-        if let Some(recorder) = &mut self.recorder {
-            recorder.record(&Moment {
-                objective,
-                params: &self.params,
-                sites: &self.sites,
-                seed: self.seed,
-                step: self.step,
-                particles: self.particles,
-            });
+/// Estimates gradients: holds the parameters, what each site's estimator has learned, and what was asked
+/// of them. Moves no parameter.
+#[derive(Debug)]
+pub struct Estimation {
+    pub(super) seed: u64,
+    pub(super) particles: usize,
+    pub(super) params: ParamStore,
+    pub(super) sites: Sites,
+    pub(super) joint: Joint,
+    /// The first setting that makes no sense.
+    wrong: Option<Error>,
+}
+
+impl Estimation {
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            particles: 1,
+            params: ParamStore::default(),
+            sites: Sites::default(),
+            joint: Joint::default(),
+            wrong: None,
         }
-        self.optimizer.update(&parameters)?;
-        let report = StepReport {
-            step: self.step,
-            loss,
-            sites,
-            evaluations,
-        };
-        self.step += 1;
-        Ok(report)
     }
 
-    /// Estimates the objective and its gradient with the random numbers of `key`, without moving
-    /// any parameter; surrogates and baselines stay as they are, too.
+    /// Takes a setting, whose error the first estimate shows.
+    pub(super) fn take(&mut self, setting: Result<()>) {
+        if let (None, Err(error)) = (&self.wrong, setting) {
+            self.wrong = Some(error);
+        }
+    }
+
+    /// Checks what was set.
     ///
     /// # Errors
-    /// As [`step`](Self::step).
-    pub fn gradients(&mut self, objective: &dyn Objective, key: Key) -> Result<Gradients> {
-        self.estimate(objective, key, false)
+    /// If a setting makes no sense.
+    pub(super) fn check_settings(&self) -> Result<()> {
+        self.wrong.clone().map_or(Ok(()), Err)
     }
 
-    fn estimate(&mut self, objective: &dyn Objective, key: Key, learn: bool) -> Result<Gradients> {
+    /// The objective and its gradient with the random numbers of `key`; estimators learn from it if they
+    /// are to.
+    ///
+    /// # Errors
+    /// If a setting makes no sense, whatever goes wrong in the objective, or
+    /// [`Error::NotFinite`] if it is not finite.
+    pub(super) fn estimate(
+        &mut self,
+        objective: &dyn Objective,
+        key: Key,
+        learn: bool,
+    ) -> Result<Gradients> {
+        self.check_settings()?;
         let gradients = self.estimate_all(objective, key, learn)?;
         self.params.check_restored()?;
         Ok(gradients)
@@ -107,20 +97,22 @@ impl Trainer {
         let mut first = self.meet(objective, key)?;
         if let Some(exact) =
             self.joint
-                .gradients(objective, &self.params, &mut self.sites, self.step)?
+                .gradients(objective, &self.params, &mut self.sites, key.step)?
         {
             return Ok(exact);
         }
-        let mut particle = |trainer: &mut Self, key| match first.take() {
-            Some(pass) => trainer.estimate_pass(objective, key, pass, learn),
-            None => trainer.estimate_particle(objective, key, learn),
+        let mut particle = |estimation: &mut Self, key| match first.take() {
+            Some(pass) => estimation.estimate_pass(objective, key, pass, learn),
+            None => estimation.estimate_particle(objective, key, learn),
         };
         if self.particles == 1 {
             let one = particle(self, key)?;
             return Ok(Gradients {
                 loss: one.loss,
                 parameters: one.parameters,
-                sites: self.sites.reports(one.pass.by_site(one.sites), 1.0, learn),
+                sites: self
+                    .sites
+                    .reports(by_site(&one.pass, one.sites), 1.0, learn),
                 evaluations: one.evaluations,
             });
         }
@@ -139,7 +131,7 @@ impl Trainer {
             let shares = shares.map(|(parameter, gradient)| (parameter, gradient * share as f32));
             parameters = by_parameter(parameters.into_iter().chain(shares));
             evaluations += one.evaluations;
-            let estimated = one.pass.by_site(one.sites).into_iter();
+            let estimated = by_site(&one.pass, one.sites).into_iter();
             estimated.for_each(|estimate| estimates.add(estimate));
         }
         let sites = self.sites.reports(estimates.by_site(), share, learn);
@@ -163,7 +155,7 @@ impl Trainer {
     }
 
     /// An estimate from the draw of `key` alone.
-    pub(super) fn estimate_particle(
+    pub(in crate::infer) fn estimate_particle(
         &mut self,
         objective: &dyn Objective,
         key: Key,
@@ -186,7 +178,7 @@ impl Trainer {
         learn: bool,
     ) -> Result<Particle> {
         let pass = Rc::new(pass);
-        let loss = pass.finite_total(self.step)?;
+        let loss = pass.finite_total(key.step)?;
         let mut evaluations = pass.draws_of_everything();
         let slopes = match self.sites.need_slopes() {
             true => {
@@ -263,5 +255,13 @@ fn scaled(gradient: &Tensor, scale: f64) -> Tensor {
         gradient.clone()
     } else {
         gradient * scale as f32
+    }
+}
+
+/// One estimate a site: a bound draws its sites once a sample.
+fn by_site(pass: &Pass, estimates: Vec<SiteEstimate>) -> Vec<SiteEstimate> {
+    match pass.samples {
+        None => estimates,
+        Some(_) => joined(estimates),
     }
 }

@@ -5,17 +5,17 @@ use std::rc::Rc;
 
 use smallvec::{SmallVec, smallvec};
 
-use super::bound::Samples;
-use super::checkpoint::{SavedSite, fitted_all, refused, save_all, set_all};
-use super::cost_to_go::{CostToGo, Work};
-use super::site_estimate::{SiteEstimate, measure};
-use super::survey::mean_and_square;
 use crate::dist::Relaxation;
 use crate::error::{Error, Result};
 use crate::estimator::{
     Choice, Coupling, Estimator, LawProblem, LawTask, Noise, Problem, Rival, SiteClass, SiteState,
     SiteTask, score_function,
 };
+use crate::infer::checkpoint::{SavedSite, fitted_all, refused, save_all, set_all};
+use crate::infer::pass::samples::Samples;
+use crate::infer::pass::survey::mean_and_square;
+use crate::infer::sites::cost_to_go::{CostToGo, Work};
+use crate::infer::sites::estimate::{SiteEstimate, measure};
 use crate::model::ParamStore;
 use crate::report::{GradientMoments, SiteReport};
 use crate::surrogate::{RelaxedCost, VarianceGradient};
@@ -23,16 +23,16 @@ use crate::tensor::Tensor;
 
 /// A site that has been met.
 #[derive(Debug)]
-pub(super) struct Site {
-    pub(super) class: SiteClass,
-    pub(super) distribution: &'static str,
-    pub(super) estimator: Rc<dyn Estimator>,
+pub(in crate::infer) struct Site {
+    pub(in crate::infer) class: SiteClass,
+    pub(in crate::infer) distribution: &'static str,
+    pub(in crate::infer) estimator: Rc<dyn Estimator>,
     /// Up to how many combinations of all choices it is summed over together with the others.
-    pub(super) joint: Option<usize>,
-    pub(super) reason: String,
-    pub(super) rivals: Vec<Rival>,
+    pub(in crate::infer) joint: Option<usize>,
+    pub(in crate::infer) reason: String,
+    pub(in crate::infer) rivals: Vec<Rival>,
     /// Those that a race is still to decide between.
-    pub(super) contenders: Vec<Rc<dyn Estimator>>,
+    pub(in crate::infer) contenders: Vec<Rc<dyn Estimator>>,
     /// The cost of a draw that no estimate is made of: the baseline of the first estimate.
     first_cost: Option<f64>,
     state: Option<SiteState>,
@@ -49,7 +49,11 @@ struct Looked {
 }
 
 impl Site {
-    pub(super) fn new(class: SiteClass, distribution: &'static str, choice: Choice) -> Self {
+    pub(in crate::infer) fn new(
+        class: SiteClass,
+        distribution: &'static str,
+        choice: Choice,
+    ) -> Self {
         Self {
             class,
             distribution,
@@ -65,7 +69,7 @@ impl Site {
     }
 
     /// An error if the site was discrete and is not any more, or the other way round.
-    pub(super) fn expect_kind(&self, class: SiteClass, distribution: &str) -> Result<()> {
+    pub(in crate::infer) fn expect_kind(&self, class: SiteClass, distribution: &str) -> Result<()> {
         if self.class.draws.is_discrete() == class.draws.is_discrete() {
             return Ok(());
         }
@@ -77,7 +81,7 @@ impl Site {
     }
 
     /// As [`estimate`](Self::estimate); nothing where the reverse pass alone gives the gradient.
-    pub(super) fn estimate_if_needed(
+    pub(in crate::infer) fn estimate_if_needed(
         &mut self,
         work: &Work<'_>,
         params: &ParamStore,
@@ -125,7 +129,7 @@ impl Site {
 
     /// What the site's estimator says of a draw that it does not learn from; nothing before it has
     /// learned anything, or where the draw makes the site one of another class.
-    pub(super) fn peek(
+    pub(in crate::infer) fn peek(
         &self,
         work: &Work<'_>,
         params: &ParamStore,
@@ -142,13 +146,13 @@ impl Site {
     }
 
     /// Whether the site has had an estimate to learn from.
-    pub(super) fn has_learned(&self) -> bool {
+    pub(in crate::infer) fn has_learned(&self) -> bool {
         self.state.is_some()
     }
 
     /// Of each row the cost, less its baseline, and what the surrogate says of it, where a surrogate
     /// stands for it.
-    pub(super) fn cost_and_surrogate(
+    pub(in crate::infer) fn cost_and_surrogate(
         &self,
         work: &Work<'_>,
         params: &ParamStore,
@@ -168,14 +172,14 @@ impl Site {
     }
 
     /// Scale and temperature of the site's relaxed cost, if its surrogate has one.
-    pub(super) fn eta_and_temperature(&self) -> Result<Option<(f64, f64)>> {
+    pub(in crate::infer) fn eta_and_temperature(&self) -> Result<Option<(f64, f64)>> {
         let state = self.state.as_ref();
         let relaxed = state.and_then(|state| state.surrogate().relaxed_cost());
         relaxed.map(RelaxedCost::eta_and_temperature).transpose()
     }
 
     /// Running variance of the gradient.
-    pub(super) fn running_variance(&self) -> f64 {
+    pub(in crate::infer) fn running_variance(&self) -> f64 {
         self.moments.variance()
     }
 
@@ -338,7 +342,7 @@ impl Site {
     }
 
     /// The mean of past costs, or nothing where the estimator wants the cost as it is.
-    pub(super) fn baseline(&self) -> f64 {
+    pub(in crate::infer) fn baseline(&self) -> f64 {
         match &self.state {
             Some(state) if self.estimator.centred() => state.baseline.value(),
             _ => 0.0,
@@ -346,7 +350,12 @@ impl Site {
     }
 
     /// Takes the estimator that a race at this site or at its like has decided for.
-    pub(super) fn settle(&mut self, estimator: &Rc<dyn Estimator>, reason: &str, rivals: &[Rival]) {
+    pub(in crate::infer) fn settle(
+        &mut self,
+        estimator: &Rc<dyn Estimator>,
+        reason: &str,
+        rivals: &[Rival],
+    ) {
         let why = estimator.valid_for(self.class).unwrap_or_default();
         self.reason = format!("{reason}; {why}");
         self.rivals.extend_from_slice(rivals);
@@ -355,13 +364,13 @@ impl Site {
     }
 
     /// Goes on with what the winner of a race has learned.
-    pub(super) fn adopt(&mut self, winner: Self) {
+    pub(in crate::infer) fn adopt(&mut self, winner: Self) {
         self.state = winner.state;
     }
 
     /// Whether the first estimate is still to come, and would have no baseline: as far from those
     /// after it as costs are from zero, an optimiser would remember its square for long.
-    pub(super) fn lacks_first_cost(&self) -> bool {
+    pub(in crate::infer) fn lacks_first_cost(&self) -> bool {
         let waits = self.state.is_none() && self.first_cost.is_none();
         waits
             && self.class.samples == 1
@@ -371,7 +380,7 @@ impl Site {
 
     /// Takes in the cost of a draw that no estimate is made of, before the first estimate; one
     /// that is no number says nothing.
-    pub(super) fn take_first_cost(&mut self, cost: Option<f64>) {
+    pub(in crate::infer) fn take_first_cost(&mut self, cost: Option<f64>) {
         self.first_cost = cost;
     }
 
@@ -415,7 +424,7 @@ impl Site {
     }
 
     /// What the site has learned, if it learns anything.
-    pub(super) fn save(&self) -> Result<Option<SavedSite>> {
+    pub(in crate::infer) fn save(&self) -> Result<Option<SavedSite>> {
         let Some(state) = &self.state else {
             return Ok(None);
         };
@@ -432,7 +441,12 @@ impl Site {
     }
 
     /// The report of a step, whose gradient is `share` times the sum over particles.
-    pub(super) fn report(&mut self, sum: &mut SiteEstimate, share: f64, learn: bool) -> SiteReport {
+    pub(in crate::infer) fn report(
+        &mut self,
+        sum: &mut SiteEstimate,
+        share: f64,
+        learn: bool,
+    ) -> SiteReport {
         sum.summed.iter_mut().for_each(|g| *g *= share as f32);
         if learn {
             self.moments.update(&sum.summed);

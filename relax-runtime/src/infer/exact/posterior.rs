@@ -5,11 +5,11 @@ use std::rc::Rc;
 
 use rustc_hash::FxHashMap;
 
-use super::draw::{Draw, Own};
-use super::enumerate::{LARGEST, Odometer};
-use super::pass::{Latent, Mode};
-use super::posterior::{add_mean, categories, single};
 use crate::error::{Error, Result};
+use crate::infer::draw::{Draw, Own};
+use crate::infer::pass::odometer::{LARGEST, Odometer};
+use crate::infer::pass::{Latent, Mode};
+use crate::infer::posterior::{add_mean, categories, single};
 use crate::model::{Entry, ParamStore, Program, Trace, unknown_site};
 use crate::random::Key;
 

@@ -33,7 +33,7 @@ struct Probe {
 
 /// Why a program cannot be enumerated.
 #[derive(Clone, Debug)]
-pub(super) enum Refusal {
+pub(in crate::infer) enum Refusal {
     /// It has more combinations than this.
     TooMany(usize),
     Other(String),
@@ -55,7 +55,7 @@ impl fmt::Display for Refusal {
 
 /// The digits behind an [`Odometer`].
 #[derive(Debug, Default)]
-pub(super) struct Wheels {
+pub(in crate::infer) struct Wheels {
     digits: Vec<usize>,
     sizes: Vec<usize>,
     at: usize,
@@ -65,14 +65,14 @@ pub(super) struct Wheels {
 }
 
 /// As many runs as anybody would wait for.
-pub(super) const LARGEST: usize = MOST_VALUES;
+pub(in crate::infer) const LARGEST: usize = MOST_VALUES;
 
 /// After so many combinations it is estimated how many there are in all.
 const FIRST: usize = 128;
 
 impl Odometer {
     /// At most `largest` combinations; `in_step` has all rows of a plate take the same values.
-    pub(super) fn new(in_step: bool, largest: usize) -> Self {
+    pub(in crate::infer) fn new(in_step: bool, largest: usize) -> Self {
         Self {
             wheels: RefCell::default(),
             probe: RefCell::default(),
@@ -83,7 +83,7 @@ impl Odometer {
     }
 
     /// Why the program cannot be enumerated, once that has come up.
-    pub(super) fn refusal(&self) -> Option<Refusal> {
+    pub(in crate::infer) fn refusal(&self) -> Option<Refusal> {
         self.refusal.borrow().clone()
     }
 
@@ -98,7 +98,7 @@ impl Odometer {
     }
 
     /// The value that the current combination has for the next choice, in so many plates.
-    pub(super) fn choose(&self, law: &dyn Law, plates: usize) -> Result<Tensor> {
+    pub(in crate::infer) fn choose(&self, law: &dyn Law, plates: usize) -> Result<Tensor> {
         let parameter = law.parameters().remove(0);
         let shape = parameter.check()?.shape();
         let refuse = |what: &str| {
@@ -165,7 +165,7 @@ impl Odometer {
     ///
     /// # Errors
     /// If there are certainly too many, or whatever goes wrong in the program.
-    pub(super) fn advance(&self, run: &mut dyn FnMut() -> Result<()>) -> Result<bool> {
+    pub(in crate::infer) fn advance(&self, run: &mut dyn FnMut() -> Result<()>) -> Result<bool> {
         let more = self.wheels.borrow_mut().advance();
         if more && self.combinations() == FIRST && self.largest > FIRST {
             self.probe(run)?;
@@ -205,7 +205,7 @@ impl Odometer {
     }
 
     /// How many combinations have gone by.
-    pub(super) fn combinations(&self) -> usize {
+    pub(in crate::infer) fn combinations(&self) -> usize {
         self.wheels.borrow().combinations
     }
 }
@@ -226,7 +226,7 @@ fn allowed(excluded: Option<&[bool]>, values: usize, events: usize, event: usize
 
 impl Wheels {
     /// The next digit of the current combination, of a wheel of this size.
-    pub(super) fn next_digit(&mut self, size: usize) -> usize {
+    pub(in crate::infer) fn next_digit(&mut self, size: usize) -> usize {
         if self.at == self.digits.len() {
             self.digits.push(0);
             self.sizes.push(size);
@@ -238,17 +238,17 @@ impl Wheels {
 
     /// How many combinations there are at least, as far as the current one has come: a program
     /// that goes on for ever at one of them is found out.
-    pub(super) fn at_least(&self) -> usize {
+    pub(in crate::infer) fn at_least(&self) -> usize {
         self.combinations + 1 + self.ahead
     }
 
     /// The digits of the current combination.
-    pub(super) fn digits(&self) -> &[usize] {
+    pub(in crate::infer) fn digits(&self) -> &[usize] {
         &self.digits[..self.at]
     }
 
     /// Moves on to the next combination; false after the last.
-    pub(super) fn advance(&mut self) -> bool {
+    pub(in crate::infer) fn advance(&mut self) -> bool {
         self.combinations += 1;
         while self.digits.len() > self.at {
             self.drop_last();
@@ -272,12 +272,12 @@ impl Wheels {
     }
 
     /// How many combinations have gone by.
-    pub(super) fn combinations(&self) -> usize {
+    pub(in crate::infer) fn combinations(&self) -> usize {
         self.combinations
     }
 
     /// Starts anew.
-    pub(super) fn reset(&mut self) {
+    pub(in crate::infer) fn reset(&mut self) {
         self.digits.clear();
         self.sizes.clear();
         (self.at, self.combinations, self.ahead) = (0, 0, 0);

@@ -1,0 +1,74 @@
+//! What everything that estimates gradients can be told, once for all of it.
+
+use super::estimation::Estimation;
+use crate::estimator::IntoEstimator;
+
+/// Settings of everything that estimates gradients: [`Svi`](super::Svi), [`Minimize`](super::Minimize),
+/// [`Trainer`](super::Trainer) and [`Check`](super::Check). One that makes no sense is an error of the first estimate.
+///
+/// ```
+/// use relax_runtime::prelude::*;
+///
+/// # #[model]
+/// # fn coin() {
+/// #     let b = sample!(Bernoulli(logits = param!(0.0)));
+/// #     cost!(if b { 0.2 } else { 0.3 });
+/// # }
+/// let program = coin();
+/// let trained = Minimize::new(&program).seed(3).site_estimator("b", "rloo").steps(10).run()?;
+/// assert_eq!(trained.plan().site("b").map(|entry| entry.estimator), Some("rloo"));
+/// # Ok::<(), Error>(())
+/// ```
+pub trait Configure: Sized {
+    #[doc(hidden)]
+    fn estimation(&mut self) -> &mut Estimation;
+
+    /// The seed of all random numbers; 0 unless set.
+    #[must_use]
+    fn seed(mut self, seed: u64) -> Self {
+        self.estimation().seed = seed;
+        self
+    }
+
+    /// The estimator of every discrete site.
+    #[must_use]
+    fn estimator(mut self, estimator: impl IntoEstimator) -> Self {
+        let asked = &mut self.estimation().sites.asked;
+        asked.estimate_by(estimator.into_estimator());
+        self
+    }
+
+    /// The estimator of one site, or of all sites of a loop under the name without indices. That there
+    /// is such a site is checked at the end of a run, or by
+    /// [`Trainer::check_site_estimators`](super::Trainer::check_site_estimators).
+    #[must_use]
+    fn site_estimator(mut self, site: &str, estimator: impl IntoEstimator) -> Self {
+        let asked = &mut self.estimation().sites.asked;
+        asked.estimate_site_by(site, estimator.into_estimator());
+        self
+    }
+
+    /// Lets the plan choose, of all that is valid and unbiased, an estimator that takes at most
+    /// `evaluations` evaluations of the cost for one estimate of a site, the draw's own included: an
+    /// exact one where there is one, else the one of least variance × time in a race of 160 draws
+    /// before the site's first estimate, in which times are [stated](crate::estimator::Estimator::time)
+    /// so that the choice follows from the seed. Estimators that were asked for stay. Where all
+    /// choices are discrete and have at most so many combinations together, each step runs all of
+    /// them and is exact. 0 is an error: the draw itself is an evaluation.
+    #[must_use]
+    fn budget(mut self, evaluations: usize) -> Self {
+        let estimation = self.estimation();
+        let allowed = estimation.sites.asked.allow(evaluations);
+        estimation.take(allowed);
+        self
+    }
+
+    /// The same for one site, or for all sites of a loop under the name without indices.
+    #[must_use]
+    fn site_budget(mut self, site: &str, evaluations: usize) -> Self {
+        let estimation = self.estimation();
+        let allowed = estimation.sites.asked.allow_site(site, evaluations);
+        estimation.take(allowed);
+        self
+    }
+}

@@ -1,0 +1,8 @@
+//! Training: the trainer, the builders that go with an objective, and what is recorded beside.
+
+pub(super) mod record;
+pub(super) mod recording;
+mod resume;
+pub(super) mod settings;
+pub(super) mod trainer;
+pub(super) mod training;

@@ -1,0 +1,165 @@
+//! The trainer: estimates gradients of an objective, site by site, and follows them.
+
+use super::record::{Moment, Recorder};
+use super::recording::Recording;
+use crate::error::Result;
+use crate::estimator::Plan;
+use crate::infer::checkpoint::SavedRecord;
+use crate::infer::estimation::Estimation;
+use crate::infer::gradients::Gradients;
+use crate::infer::objective::Objective;
+use crate::model::ParamStore;
+use crate::optim::Optimizer;
+use crate::random::Key;
+use crate::report::{Ledger, StepReport};
+use crate::tensor::Parameter;
+
+/// Minimises objectives: holds the parameters, the optimiser, and what each site's estimator has
+/// learned. For a loop of one's own over minibatches, give every step its objective:
+///
+/// ```
+/// use relax_runtime::prelude::*;
+///
+/// #[model]
+/// fn coins(data: &[bool]) {
+///     let p = param!(0.0).sigmoid();
+///     for x in data {
+///         observe!(Bernoulli(&p), *x);
+///     }
+/// }
+///
+/// let mut trainer = Trainer::new(1).optimizer(Adam::new(1e-2));
+/// for batch in [[true, true], [true, false]].iter().cycle().take(20) {
+///     let report = trainer.step(&Elbo::new(&coins(batch)))?;
+///     assert!(report.loss.is_finite());
+/// }
+/// # Ok::<(), Error>(())
+/// ```
+///
+/// What it can be told stands at [`Configure`](crate::infer::Configure) and
+/// [`ConfigureTraining`](crate::infer::ConfigureTraining).
+#[derive(Debug)]
+pub struct Trainer {
+    pub(in crate::infer) estimation: Estimation,
+    pub(in crate::infer) optimizer: Optimizer,
+    pub(super) step: u64,
+    /// Parameters of the user's layers that checkpoints hold.
+    pub(super) layers: Vec<Parameter>,
+    pub(super) recorder: Option<Recorder>,
+    /// What a resumed training had recorded, kept where this one records nothing.
+    pub(super) past_record: Option<SavedRecord>,
+}
+
+impl Trainer {
+    /// A trainer with Adam at rate 0.01, one particle, and estimators by plan; `seed` fixes all
+    /// random numbers.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            estimation: Estimation::new(seed),
+            optimizer: Optimizer::default(),
+            step: 0,
+            layers: Vec::new(),
+            recorder: None,
+            past_record: None,
+        }
+    }
+
+    /// One optimisation step.
+    ///
+    /// # Errors
+    /// If a setting makes no sense, and whatever goes wrong in the objective;
+    /// [`Error::NotFinite`](crate::Error::NotFinite) if the loss or a gradient is not finite. No
+    /// parameter has been moved then, though surrogates may have learned from the step.
+    pub fn step(&mut self, objective: &dyn Objective) -> Result<StepReport> {
+        let key = Key {
+            seed: self.estimation.seed,
+            step: self.step,
+            particle: 0,
+        };
+        let Gradients {
+            loss,
+            parameters,
+            sites,
+            evaluations,
+        } = self.estimation.estimate(objective, key, true)?;
+        if let Some(recorder) = &mut self.recorder {
+            recorder.record(&Moment {
+                objective,
+                estimation: &self.estimation,
+                step: self.step,
+            });
+        }
+        self.optimizer.update(&parameters)?;
+        let report = StepReport {
+            step: self.step,
+            loss,
+            sites,
+            evaluations,
+        };
+        self.step += 1;
+        Ok(report)
+    }
+
+    /// Estimates the objective and its gradient with the random numbers of `key`, without moving
+    /// any parameter; surrogates and baselines stay as they are, too.
+    ///
+    /// # Errors
+    /// As [`step`](Self::step).
+    pub fn gradients(&mut self, objective: &dyn Objective, key: Key) -> Result<Gradients> {
+        self.estimation.estimate(objective, key, false)
+    }
+
+    /// The ledger so far, if there is one.
+    pub fn ledger(&self) -> Option<&Ledger> {
+        let past = self.past_record.as_ref().map(|record| &record.ledger);
+        let now = self.recorder.as_ref().map(|recorder| &recorder.ledger);
+        now.or(past)
+    }
+
+    /// The parameters of `param!` sites and automatic guides.
+    pub fn params(&self) -> &ParamStore {
+        &self.estimation.params
+    }
+
+    /// The optimiser.
+    pub fn optimizer_mut(&mut self) -> &mut Optimizer {
+        &mut self.optimizer
+    }
+
+    /// Steps taken.
+    pub fn steps_taken(&self) -> u64 {
+        self.step
+    }
+
+    /// Which estimator each site got, and why: sites met so far, in the order they were met.
+    pub fn plan(&self) -> Plan {
+        self.estimation.sites.plan()
+    }
+
+    /// Checks that every site that was given an estimator has been met.
+    ///
+    /// # Errors
+    /// [`Error::UnknownSite`](crate::Error::UnknownSite), listing the sites that exist.
+    pub fn check_site_estimators(&self) -> Result<()> {
+        self.estimation.sites.check_asked()
+    }
+
+    /// Records from the next step on.
+    pub(in crate::infer) fn start_recording(&mut self, recording: Recording) {
+        let mut recorder = Recorder::new(recording);
+        if let Some(past) = self.past_record.take() {
+            recorder.restore(past);
+        }
+        self.recorder = Some(recorder);
+    }
+
+    /// Adds to the parameters that checkpoints hold.
+    pub(in crate::infer) fn hold(&mut self, parameters: Vec<Parameter>) {
+        for parameter in parameters {
+            let mut known = self.layers.iter().map(Parameter::key);
+            if known.all(|key| key != parameter.key()) {
+                self.layers.push(parameter);
+            }
+        }
+    }
+}
