@@ -2,9 +2,9 @@
 
 use crate::check;
 use crate::distributions;
-use crate::fallback::USED;
 use crate::ir::{Check, Dist, Family, HOLE, Hole, Kind, Model, Plate, Site};
 use crate::naming;
+use crate::outside::USED;
 use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt;

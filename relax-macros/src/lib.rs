@@ -13,6 +13,7 @@ mod fallback;
 mod fuzz;
 mod ir;
 mod naming;
+mod outside;
 mod parse;
 mod runtime;
 mod suggest;
@@ -100,7 +101,7 @@ fn expand(
 /// distribution. Options follow it: `name = "..."`, `estimator = ..`, `context = ..`.
 #[proc_macro]
 pub fn sample(arguments: TokenStream) -> TokenStream {
-    fallback::outside("sample", arguments.into()).into()
+    outside::expand("sample", arguments.into()).into()
 }
 
 /// Conditions a `#[model]` function on data: `observe!(Bernoulli(p), wet);`.
@@ -108,7 +109,7 @@ pub fn sample(arguments: TokenStream) -> TokenStream {
 /// Takes a distribution as [`sample!`] does, the observed value, and the option `name = "..."`.
 #[proc_macro]
 pub fn observe(arguments: TokenStream) -> TokenStream {
-    fallback::outside("observe", arguments.into()).into()
+    outside::expand("observe", arguments.into()).into()
 }
 
 /// Declares a trained parameter of a `#[model]` function: `let w = param!(Tensor::zeros([3]));`.
@@ -116,7 +117,7 @@ pub fn observe(arguments: TokenStream) -> TokenStream {
 /// The initial value is evaluated the first time only. The option is `name = "..."`.
 #[proc_macro]
 pub fn param(arguments: TokenStream) -> TokenStream {
-    fallback::outside("param", arguments.into()).into()
+    outside::expand("param", arguments.into()).into()
 }
 
 /// Adds a term to the objective of a `#[model]` function: `cost!((b - 0.45).square());`.
@@ -124,7 +125,7 @@ pub fn param(arguments: TokenStream) -> TokenStream {
 /// The option is `name = "..."`.
 #[proc_macro]
 pub fn cost(arguments: TokenStream) -> TokenStream {
-    fallback::outside("cost", arguments.into()).into()
+    outside::expand("cost", arguments.into()).into()
 }
 
 /// Marks rows of a `#[model]` function as independent: `plate!(n => { .. })`.
@@ -133,7 +134,7 @@ pub fn cost(arguments: TokenStream) -> TokenStream {
 /// is that of the block.
 #[proc_macro]
 pub fn plate(arguments: TokenStream) -> TokenStream {
-    fallback::outside("plate", arguments.into()).into()
+    outside::expand("plate", arguments.into()).into()
 }
 
 /// Runs another model inside a `#[model]` function: `let y = call!(prior(3));`.
@@ -141,5 +142,5 @@ pub fn plate(arguments: TokenStream) -> TokenStream {
 /// Sites of the other model are prefixed with the name of the call. The option is `name = "..."`.
 #[proc_macro]
 pub fn call(arguments: TokenStream) -> TokenStream {
-    fallback::outside("call", arguments.into()).into()
+    outside::expand("call", arguments.into()).into()
 }

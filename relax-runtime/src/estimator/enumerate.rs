@@ -143,10 +143,6 @@ impl Estimator for Enumerate {
     }
 }
 
-/// Why no sum over values ends.
-pub(super) const ENDLESS: &str = "its values have no last one, so that they cannot be summed over; \
-    use `relax` or `rloo`";
-
 /// Why a sum over values is not valid where rows meet.
 pub(super) const NOT_SEPARATE: &str = "its rows meet outside their plate, so that they cannot be \
     summed over row by row; use `rloo` or `relax`";

@@ -1,8 +1,8 @@
 //! IndeCateR: one choice summed out at a time (De Smet, Sansone, Zuidberg Dos Martires 2023).
 
 use super::class::{SiteClass, expect_relaxed};
-use super::enumerate::{ENDLESS, NOT_SEPARATE, expected};
-use super::shift::Events;
+use super::enumerate::{NOT_SEPARATE, expected};
+use super::shift::{ENDLESS, Events};
 use super::site::{Estimator, SiteState, SiteTask};
 use super::{Cost, Estimate, Problem};
 use crate::error::Result;

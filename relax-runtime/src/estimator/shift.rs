@@ -1,10 +1,13 @@
 //! Other values of a draw, reached by counting on from it.
 
 use super::Problem;
-use super::enumerate::ENDLESS;
 use crate::dist::Relaxation;
 use crate::error::{Error, Result};
 use crate::tensor::{Shape, Tensor};
+
+/// Why the values of some sites cannot be summed over.
+pub(super) const ENDLESS: &str = "its values have no last one, so that they cannot be summed over; \
+    use `relax` or `rloo`";
 
 /// The events of one row, and the values that each of them has.
 pub(super) struct Events<'a> {

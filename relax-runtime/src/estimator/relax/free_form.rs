@@ -1,9 +1,10 @@
 //! RELAX with a network alone.
 
 use super::residual::Residual;
-use super::units::in_units;
-use super::{Cost, Estimate, Problem, SiteState, relax, small};
+use super::{relax, small};
 use crate::error::Result;
+use crate::estimator::units::in_units;
+use crate::estimator::{Cost, Estimate, Problem, SiteState};
 
 /// The RELAX estimate with a site's network, which has no scale of its own: it learns what the
 /// site's quadratic form, if there is one, leaves of the cost, in units of the costs' spread.

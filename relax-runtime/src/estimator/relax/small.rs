@@ -4,9 +4,9 @@
 use smallvec::SmallVec;
 
 use super::residual::Residual;
-use super::{Cost, Estimate, Problem, SiteState};
 use crate::dist::{Drawn, PlainRelaxation, plain};
 use crate::error::Result;
+use crate::estimator::{Cost, Estimate, Problem, SiteState};
 use crate::surrogate::{FreeForm, VarianceGradient, cut};
 use crate::tensor::Tensor;
 
@@ -142,10 +142,10 @@ impl<'a> Small<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::free_form::of_tensors;
-    use super::super::{DrawKind, Estimator, Noise, Relax, SiteClass, SiteTask, black_box};
     use super::*;
     use crate::dist::{BernoulliRelaxation, CategoricalRelaxation, Relaxation};
+    use crate::estimator::relax::free_form::of_tensors;
+    use crate::estimator::{DrawKind, Estimator, Noise, Relax, SiteClass, SiteTask, black_box};
     use crate::nn::Activation;
     use crate::random::{Key, Stream};
     use crate::tensor::{Device, Shape};

@@ -1,11 +1,10 @@
 //! RELAX with a relaxed cost that is corrected, choice by choice, for what the others' relaxation
 //! does to it.
 
-use super::problem::Problem;
-use super::relax::twice_mean;
-use super::{Cost, Estimate};
+use super::twice_mean;
 use crate::dist::noise;
 use crate::error::{Error, Result};
+use crate::estimator::{Cost, Estimate, Problem};
 use crate::surrogate::{Extent, RelaxedCost, Seen, Surrogate};
 use crate::tensor::{Rounding, Tensor, grad};
 

@@ -1,143 +1,18 @@
-//! RELAX (Grathwohl, Choi, Wu, Roeder, Duvenaud 2018 and algorithm 2).
+//! RELAX at sites: which surrogate a site gets, and what it learns.
 
-use super::class::{SiteClass, expect_relaxed};
 use super::free_form::free_form;
-use super::problem::{pull, push};
 use super::residual::known_part;
-use super::site::{Coupling, Estimator, NETWORK, RELAXED, SiteState, SiteTask, check_relaxed_cost};
-use super::units::{in_units, value_in_units};
-use super::{Cost, Estimate, Problem, corrected};
+use super::{corrected, relax, surrogate_at_z};
 use crate::error::{Error, Result};
+use crate::estimator::class::expect_relaxed;
+use crate::estimator::site::{NETWORK, RELAXED, check_relaxed_cost};
+use crate::estimator::units::{in_units, value_in_units};
+use crate::estimator::{
+    Cost, Coupling, Estimate, Estimator, Problem, SiteClass, SiteState, SiteTask,
+};
 use crate::nn::Activation;
-use crate::surrogate::{FreeForm, Quadratic, RelaxedCost, Sum, Surrogate, VarianceGradient};
+use crate::surrogate::{FreeForm, Quadratic, RelaxedCost, Sum, Surrogate};
 use crate::tensor::{Device, Tensor};
-
-/// The RELAX estimate (f(b) − c(z̃)) ∂log p(b | θ)/∂θ + ∂c(z)/∂θ − ∂c(z̃)/∂θ.
-///
-/// Unbiased for every surrogate c. With coupled noise z̃ = z, the direct dependence of c on θ
-/// cancels, and what is left is (f(b) − c(z)) ∂log p(b | θ)/∂θ + κ ∂c(z)/∂z with
-/// κ = 1 − ∂z̃/∂θ: one evaluation of the surrogate instead of two.
-///
-/// # Errors
-/// The cost's own, or shapes that do not fit.
-pub fn relax(problem: Problem<'_>, cost: &dyn Cost, surrogate: &dyn Surrogate) -> Result<Estimate> {
-    let theta = problem.constant_theta()?;
-    let problem = Problem {
-        theta: &theta,
-        ..problem
-    };
-    match problem.noise.v.clone() {
-        None => coupled(problem, cost, surrogate),
-        Some(v) => independent(problem, &v, cost, surrogate),
-    }
-}
-
-fn coupled(problem: Problem<'_>, cost: &dyn Cost, surrogate: &dyn Surrogate) -> Result<Estimate> {
-    let Problem {
-        relaxation,
-        theta,
-        noise,
-        ..
-    } = problem;
-    let z = relaxation.relaxed(theta, &noise.u);
-    let b = relaxation.hard(&z);
-    let f = cost.drawn(&b)?;
-    let relaxed = |draw: &Tensor, temperature: &Tensor| cost.relaxed(draw, temperature);
-    let c = surrogate.linearize(&z, problem.surroundings(&relaxed))?;
-    let score = relaxation.score(theta, &b);
-    let kappa = relaxation.kappa(theta, &noise.u, &b);
-    let pulled = relaxation.pull(theta, &kappa, &c.gradient);
-    let fused = Tensor::fused([&f, &c.value, &score, &pulled], |[f, c, score, pulled]| {
-        (f - c) * score + pulled
-    });
-    let gradient = match fused {
-        Some(gradient) => gradient,
-        None => problem.spread(&(&f - &c.value))? * &score + pulled,
-    };
-
-    let v = twice_mean(&gradient);
-    let along = relaxation.push(theta, &kappa, &v);
-    let weight = Tensor::pointwise([&v, &score], |[v, score]| v * score, |[v, score]| v * score)
-        .sum_from(problem.plates);
-    let variance_gradient = c.variance_gradient(&along, &weight)?;
-    finish(f, gradient, variance_gradient, 1 + surrogate.evaluations())
-}
-
-fn independent(
-    problem: Problem<'_>,
-    v: &Tensor,
-    cost: &dyn Cost,
-    surrogate: &dyn Surrogate,
-) -> Result<Estimate> {
-    let Problem {
-        relaxation,
-        theta,
-        noise,
-        ..
-    } = problem;
-    let z = |theta: &Tensor| relaxation.relaxed(theta, &noise.u);
-    let b = relaxation.hard(&z(theta));
-    let z_tilde = |theta: &Tensor| relaxation.conditional(theta, v, &b);
-    let f = cost.drawn(&b)?;
-    let relaxed = |draw: &Tensor, temperature: &Tensor| cost.relaxed(draw, temperature);
-    let around = problem.surroundings(&relaxed);
-    let (at_z, at_z_tilde) = (
-        surrogate.linearize(&z(theta), around)?,
-        surrogate.linearize(&z_tilde(theta), around)?,
-    );
-    let score = relaxation.score(theta, &b);
-    let gradient = problem.spread(&(&f - &at_z_tilde.value))? * &score
-        + pull(&z, theta, &at_z.gradient)?
-        - pull(&z_tilde, theta, &at_z_tilde.gradient)?;
-
-    let v = twice_mean(&gradient);
-    let weight = (&v * score).sum_from(problem.plates);
-    let by_z = at_z.variance_gradient(&push(&z, theta, &v), &weight.zeros_like())?;
-    let by_z_tilde = at_z_tilde.variance_gradient(&-push(&z_tilde, theta, &v), &weight)?;
-    let pairs = by_z.into_iter().zip(by_z_tilde);
-    let variance_gradient = pairs.map(|(a, b)| a + b).collect();
-    finish(
-        f,
-        gradient,
-        variance_gradient,
-        1 + 2 * surrogate.evaluations(),
-    )
-}
-
-/// c(z), a number a row.
-pub(super) fn surrogate_at_z(
-    problem: Problem<'_>,
-    cost: &dyn Cost,
-    surrogate: &dyn Surrogate,
-) -> Result<Tensor> {
-    let z = problem
-        .relaxation
-        .relaxed(&problem.theta.detach(), &problem.noise.u);
-    let relaxed = |draw: &Tensor, temperature: &Tensor| cost.relaxed(draw, temperature);
-    let c = surrogate.value(&z, problem.surroundings(&relaxed))?;
-    Ok(c.check()?.detach())
-}
-
-/// The derivative of the mean square of a gradient estimate by the estimate.
-pub(super) fn twice_mean(gradient: &Tensor) -> Tensor {
-    let factor = 2.0 / gradient.len().max(1) as f32;
-    Tensor::pointwise([gradient], |[g]| g * factor, |[g]| g * factor)
-}
-
-fn finish(
-    cost: Tensor,
-    gradient: Tensor,
-    variance_gradient: VarianceGradient,
-    evaluations: usize,
-) -> Result<Estimate> {
-    gradient.check()?;
-    Ok(Estimate {
-        cost,
-        gradient,
-        variance_gradient,
-        evaluations,
-    })
-}
 
 /// Which surrogate RELAX uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -152,7 +27,7 @@ pub enum SurrogateKind {
     /// quadratic form of b leaves of the cost, whose expectation's gradient is known.
     FreeForm,
     /// The relaxed cost with scale and temperature, plus a network on z. With coupled noise the
-    /// relaxed cost is [`corrected`](super::corrected()).
+    /// relaxed cost is [`corrected`](crate::estimator::corrected()).
     Sum,
 }
 
@@ -210,7 +85,7 @@ impl Relax {
     }
 
     /// The kind that suits a site.
-    pub(super) fn kind(&self, class: SiteClass) -> SurrogateKind {
+    pub(in crate::estimator) fn kind(&self, class: SiteClass) -> SurrogateKind {
         match self.surrogate {
             SurrogateKind::Auto => {
                 let some = SiteClass::SOME_VALUES;
@@ -253,7 +128,7 @@ impl Relax {
 
     /// The network for a site with `latent` numbers a row and as many parameters, which also sees
     /// `context` further numbers.
-    pub(super) fn network<P>(
+    pub(in crate::estimator) fn network<P>(
         &self,
         task: &SiteTask<'_, P>,
         latent: usize,
@@ -287,7 +162,10 @@ impl Relax {
         Ok(network.named(&task.parameter_name("network")))
     }
 
-    pub(super) fn surrogate(&self, task: &SiteTask<'_>) -> Result<Box<dyn Surrogate>> {
+    pub(in crate::estimator) fn surrogate(
+        &self,
+        task: &SiteTask<'_>,
+    ) -> Result<Box<dyn Surrogate>> {
         let Problem {
             relaxation,
             theta,

@@ -2,9 +2,9 @@
 
 use std::cell::OnceCell;
 
-use super::problem::pull;
-use super::{Cost, Problem, SiteState};
 use crate::error::{Error, Result};
+use crate::estimator::problem::pull;
+use crate::estimator::{Cost, Problem, SiteState};
 use crate::surrogate::Quadratic;
 use crate::tensor::{Shape, Tensor};
 

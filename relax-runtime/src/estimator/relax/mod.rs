@@ -1,0 +1,13 @@
+//! RELAX (Grathwohl, Choi, Wu, Roeder, Duvenaud 2018 and algorithm 2).
+
+mod corrected;
+mod free_form;
+mod function;
+mod residual;
+mod site;
+mod small;
+
+pub use corrected::corrected;
+pub use function::relax;
+pub(super) use function::{surrogate_at_z, twice_mean};
+pub use site::{Relax, SurrogateKind};
