@@ -1,4 +1,7 @@
 //! The one error type of the runtime: what went wrong, where, and what to do about it.
+//!
+//! An error of shapes holds them, and everything of the tensors has errors, so that this file and `tensor`
+//! need each other.
 
 use std::fmt;
 use std::panic::Location;
@@ -111,6 +114,43 @@ pub enum Error {
         /// The names that exist.
         known: String,
     },
+
+    /// Rows that do not fit the plates around them, or plates that do not fit each other.
+    #[error("{0}")]
+    Plates(String),
+
+    /// A value that a site cannot take: of another type or shape, or of a site that there is not.
+    #[error("{0}")]
+    Value(String),
+
+    /// A site of another kind or size than it had before.
+    #[error("{0}")]
+    Inconsistent(String),
+
+    /// A guide that does not fit its model.
+    #[error("{0}")]
+    Guide(String),
+
+    /// A law or a relaxation that does not keep what its trait asks.
+    #[error("{0}")]
+    Law(String),
+
+    /// An estimator that is not valid for a choice, or a cost that cannot be evaluated as it asks.
+    #[error("{0}")]
+    Estimator(String),
+
+    /// Choices that cannot be summed over: too many combinations, values without an end, or rows that
+    /// meet.
+    #[error("{0}")]
+    Enumeration(String),
+
+    /// Observations to which a model gives probability 0, whatever its choices.
+    #[error("{0}")]
+    Impossible(String),
+
+    /// A question that draws of a site do not answer, such as for the mean of several numbers as one.
+    #[error("{0}")]
+    Query(String),
 
     /// A program that an inference routine cannot run as it is.
     #[error("{0}")]

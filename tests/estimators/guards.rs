@@ -107,7 +107,7 @@ fn no_function_is_biased_where_the_cost_jumps() -> Result<()> {
                         let moments = Moments::of_rows(&found.gradient)?;
                         verdicts.add(&format!("{name}, {what}"), moments.compare(&exact));
                     }
-                    Err(Error::Model(problem)) => {
+                    Err(Error::Estimator(problem)) => {
                         assert!(problem.contains("`black_box`"), "{problem}");
                         refusing.push(name);
                     }
@@ -236,7 +236,7 @@ fn choices_of_another_kind_are_refused() -> Result<()> {
     let theta = Tensor::zeros([3, 2], &Device::cpu());
     let noise = noise(3, false)?;
     let smooth = differentiable(|b: &Tensor| Ok(cost(b)));
-    let refused = |found: Result<Estimate>| matches!(found, Err(Error::Model(_)));
+    let refused = |found: Result<Estimate>| matches!(found, Err(Error::Estimator(_)));
     let coins = Problem::new(&BernoulliRelaxation, &theta, &noise).rows();
     let categories = Problem::new(&CategoricalRelaxation, &theta, &noise).rows();
     assert!(refused(disarm_tree(coins, &smooth)));

@@ -374,7 +374,14 @@ fn any_program(stream: &mut Stream) -> Fuzzed {
 fn is_typed(error: &Error) -> bool {
     match error {
         Error::Site { source, .. } => is_typed(source),
-        Error::Config { .. } | Error::Model(_) => true,
+        Error::Config { .. }
+        | Error::Plates(_)
+        | Error::Value(_)
+        | Error::Inconsistent(_)
+        | Error::Guide(_)
+        | Error::Estimator(_)
+        | Error::Enumeration(_)
+        | Error::Model(_) => true,
         _ => false,
     }
 }

@@ -5,6 +5,7 @@ mod checkpoint;
 mod checkpoints;
 mod disk;
 mod empty;
+mod error_kinds;
 mod errors;
 mod exact;
 mod excluded;

@@ -91,7 +91,7 @@ impl Part {
         let first = (self.start)(&prior);
         match first.check()?.shape() == self.shape {
             true => Ok(first),
-            false => Err(Error::Model(format!(
+            false => Err(Error::Guide(format!(
                 "the automatic guide's `{}` has shape {}, but a first value of shape {}",
                 self.name,
                 self.shape,
@@ -154,7 +154,7 @@ impl<'a> MeanField<'a> {
     pub fn law(&self, free: &[Tensor]) -> Result<Rc<dyn Law>> {
         match free.len() == self.parts.len() {
             true => (self.build)(free),
-            false => Err(Error::Model(format!(
+            false => Err(Error::Guide(format!(
                 "the automatic guide has {} parameters, but was given {}",
                 self.parts.len(),
                 free.len()

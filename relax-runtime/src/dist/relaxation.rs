@@ -100,7 +100,7 @@ pub trait Relaxation: Debug {
     /// every number is an event.
     fn kappa(&self, theta: &Tensor, u: &Tensor, b: &Tensor) -> Tensor {
         if self.event_rank() > 0 {
-            return Tensor::poisoned(Error::Model(
+            return Tensor::poisoned(Error::Law(
                 "a relaxation of vectors has to say its κ; see `Relaxation::kappa`".into(),
             ));
         }
@@ -138,7 +138,7 @@ pub trait Relaxation: Debug {
 
     /// ∂ log p(z | θ) / ∂θ of the relaxed sample z = z(θ, u), a constant. Only DLAX needs it.
     fn relaxed_score(&self, _theta: &Tensor, _u: &Tensor) -> Tensor {
-        Tensor::poisoned(Error::Model(
+        Tensor::poisoned(Error::Law(
             "this relaxation does not say the density of its relaxed sample, which `dlax` needs; \
              use `relax`"
                 .into(),
@@ -261,7 +261,7 @@ fn filled(like: &Tensor, vertex: &[f32]) -> Tensor {
 }
 
 fn endless(what: &str) -> Error {
-    Error::Model(format!(
+    Error::Law(format!(
         "a relaxation whose values have no last one has to say its {what} itself"
     ))
 }

@@ -105,7 +105,7 @@ impl fmt::Display for Value {
 }
 
 fn mismatch(wanted: &'static str, value: &Value) -> Error {
-    Error::Model(format!(
+    Error::Value(format!(
         "the site holds {wanted}, but was given {value} of shape {}",
         value.shape()
     ))

@@ -24,7 +24,7 @@ pub fn enumerate(problem: Problem<'_>, cost: &dyn Cost) -> Result<Estimate> {
     let theta = problem.constant_theta()?;
     let (relaxation, events) = (problem.relaxation, Events::of(&problem)?);
     if events.together() > MOST_VALUES {
-        return Err(Error::Model(format!(
+        return Err(Error::Enumeration(format!(
             "{} choices of {} values each are more than {MOST_VALUES} values together; use \
              `relax`, or `indecater`, which sums over one of them at a time",
             events.count, events.values

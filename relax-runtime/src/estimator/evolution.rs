@@ -32,7 +32,7 @@ pub fn evolution_strategies(problem: LawProblem<'_>, cost: &dyn Cost) -> Result<
     };
     for noise in std::iter::once(problem.noise).chain(problem.further) {
         let mirrored = problem.law.mirrored(noise).ok_or_else(|| {
-            Error::Model(format!(
+            Error::Estimator(format!(
                 "the noise of {} is not symmetric; evolution strategies need a mirrored draw",
                 problem.law.name()
             ))

@@ -114,7 +114,7 @@ pub(crate) fn choose(
         (Some(estimator), budget) => overridden(estimator, class, budget),
         (None, Some(budget)) => within(budget, class),
         (None, None) => within_any(defaults(), class, usize::MAX)
-            .ok_or_else(|| Error::Model("no estimator is valid here".into())),
+            .ok_or_else(|| Error::Estimator("no estimator is valid here".into())),
     }
 }
 

@@ -117,7 +117,7 @@ impl<'a> Problem<'a> {
     fn expect_form(&self, form: Form, estimator: &str, kind: &str) -> Result<()> {
         match self.relaxation.form() == form {
             true => Ok(()),
-            false => Err(Error::Model(format!(
+            false => Err(Error::Estimator(format!(
                 "`{estimator}` is for {kind}; use `relax` or `rloo`"
             ))),
         }
@@ -257,7 +257,7 @@ pub fn differentiable(cost: impl Fn(&Tensor) -> Result<Tensor>) -> impl Cost {
         }
         fn relaxed(&self, draw: &Tensor, _: &Tensor) -> Result<Tensor> {
             draw.unbroken(&self.0, || {
-                Error::Model(
+                Error::Estimator(
                     "the cost's slope does not tell how it changes with the draw: a comparison, \
                      `detach`, or a read on the host lies between; use `black_box` with `rloo` or a \
                      free-form surrogate"
@@ -277,12 +277,12 @@ pub fn black_box(cost: impl Fn(&Tensor) -> Result<Tensor>) -> impl Cost {
             Ok((self.0)(b)?.check()?.detach())
         }
         fn with_slope(&self, _: &Tensor) -> Result<(Tensor, Tensor)> {
-            Err(Error::Model(
+            Err(Error::Estimator(
                 "a black-box cost has no slope; use `rloo`, or a free-form surrogate".into(),
             ))
         }
         fn relaxed(&self, _: &Tensor, _: &Tensor) -> Result<Tensor> {
-            Err(Error::Model(
+            Err(Error::Estimator(
                 "a black-box cost cannot be evaluated at a relaxed draw; use a free-form surrogate"
                     .into(),
             ))

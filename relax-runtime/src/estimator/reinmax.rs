@@ -34,7 +34,7 @@ pub fn reinmax(problem: Problem<'_>, cost: &dyn Cost, temperature: f32) -> Resul
         Form::Categories => by_vector(&between, &slope) * 2.0 - by_vector(&mean, &slope) * 0.5,
         Form::Other => {
             let problem = "`reinmax` is for coins and one-hot vectors; use `relax` or `rloo`";
-            return Err(Error::Model(problem.into()));
+            return Err(Error::Estimator(problem.into()));
         }
     };
     gradient.check()?;

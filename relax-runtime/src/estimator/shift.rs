@@ -25,7 +25,7 @@ impl<'a> Events<'a> {
         let relaxation = problem.relaxation;
         let (values, count) = relaxation.values_and_events(row);
         if values == usize::MAX {
-            return Err(Error::Model(ENDLESS.into()));
+            return Err(Error::Enumeration(ENDLESS.into()));
         }
         let shape = row[..row.len() - relaxation.event_rank()].to_vec();
         Ok(Self {

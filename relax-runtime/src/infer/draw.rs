@@ -153,7 +153,7 @@ fn drawn(law: &dyn Law, sources: &Sources, noise: &Tensor) -> Result<Tensor> {
         if value.is_tracked() || value.check().is_err() || !learned() {
             return Ok(value);
         }
-        return Err(Error::Model(format!(
+        return Err(Error::Law(format!(
             "{} says that its draws are pathwise, but a draw has no derivative by its parameters; a \
              law computes such draws with tensor operations, or says `Draws::Opaque`",
             law.name()
@@ -200,7 +200,7 @@ impl Sources {
 
 #[cold]
 fn without_parameters(law: &dyn Law) -> Error {
-    Error::Model(format!(
+    Error::Law(format!(
         "{} has no parameters; a law has at least one, which may be a constant",
         law.name()
     ))

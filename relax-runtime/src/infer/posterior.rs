@@ -142,7 +142,7 @@ impl Posterior {
         let found = self.site(site)?;
         if found.marginal_sum.is_empty() {
             let problem = "is not one discrete choice; ask for `means` or `samples`";
-            return Err(Error::Model(format!("site `{site}` {problem}")));
+            return Err(Error::Query(format!("site `{site}` {problem}")));
         }
         let share = 1.0 / found.draws.len() as f64;
         let values = found.values.iter().cloned();
@@ -275,7 +275,7 @@ fn log_weights(pass: &Pass) -> Result<Vec<f64>> {
 pub(in crate::infer) fn single(site: &str, numbers: &[f64]) -> Result<f64> {
     match numbers {
         [x] => Ok(*x),
-        _ => Err(Error::Model(format!(
+        _ => Err(Error::Query(format!(
             "site `{site}` holds {} numbers; ask for `means`",
             numbers.len()
         ))),

@@ -177,7 +177,7 @@ impl Context {
         if let Some(context) = &entry.context {
             let shape = context.check()?.shape();
             if !shape.starts_with(&sizes) {
-                return Err(Error::Model(format!(
+                return Err(Error::Plates(format!(
                     "the context has shape {shape} inside plates of sizes {sizes:?}; its leading \
                      axes must be the plates'"
                 )));

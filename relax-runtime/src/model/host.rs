@@ -71,7 +71,7 @@ impl Host {
     #[cold]
     pub(super) fn refuse(&self) -> Error {
         self.run.refuse();
-        Error::Model("the program cannot be run in host numbers".into())
+        Error::Enumeration("the program cannot be run in host numbers".into())
     }
 
     fn arrive<'a>(&'a self, site: &'a Site) -> Result<Place<'a>> {

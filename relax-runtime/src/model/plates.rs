@@ -50,7 +50,7 @@ impl Plates {
                 "" => "plate",
                 name => name,
             };
-            return Err(Error::Model(problem).at_site(name, site.file, site.line));
+            return Err(Error::Plates(problem).at_site(name, site.file, site.line));
         }
         let rows = match site.name {
             "" => Rows::Entry(self.entered),

@@ -148,11 +148,11 @@ impl Entry {
         match &number {
             Number::Host(_) if self.plates.is_empty() => Ok(number),
             Number::Tensor(t) if has_rows(t.check()?) => Ok(number),
-            Number::Host(x) => Err(Error::Model(format!(
+            Number::Host(x) => Err(Error::Plates(format!(
                 "a host number, {x}, inside a plate: a plate's rows are computed together, so give \
                  a Tensor whose first axis is the plate's size, or use a `for` loop"
             ))),
-            Number::Tensor(t) => Err(Error::Model(format!(
+            Number::Tensor(t) => Err(Error::Plates(format!(
                 "the plates around this site have sizes {:?}, but its rows have shape {}; the \
                  leading axes must be the plates'",
                 self.sizes(),

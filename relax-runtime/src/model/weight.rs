@@ -56,7 +56,7 @@ impl Weight {
             return Ok(term);
         };
         let problem = |found: String| {
-            Error::Model(format!(
+            Error::Plates(format!(
                 "a mask of shape {} is around it, but {found}; the mask has a number for each \
                  member of the outermost plates",
                 rows.shape()

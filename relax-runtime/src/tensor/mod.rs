@@ -12,6 +12,10 @@
 //!
 //! No operation panics on a wrong shape. Its result is *poisoned*: it carries the error with the
 //! caller's line, every operation on it passes that error on, and reading it reports it.
+//!
+//! A tensor has a node of the graph, a node has tensors, and both hold an engine's numbers: `graph`, `grad`,
+//! `parameter`, `provenance`, `storage`, `slot`, `engine` and this file are one data structure, and need
+//! each other.
 
 // The macros of these are for all that follow.
 #[macro_use]

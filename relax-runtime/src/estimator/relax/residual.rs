@@ -79,7 +79,7 @@ impl<'a> Residual<'a> {
     fn tensor_of(&self, f: &Tensor, b: &Tensor, sees: bool) -> Result<Tensor> {
         let numbers = self.quadratic.numbers();
         if f.check()?.len() * numbers != b.check()?.len() {
-            return Err(Error::Model(format!(
+            return Err(Error::Inconsistent(format!(
                 "the site's rows have {} numbers each in one run and {numbers} in another; give \
                  sites of other sizes other names",
                 b.len() / f.len().max(1)

@@ -104,7 +104,7 @@ impl Sums {
             self.square = vec![0.0; draw.len()];
         }
         if self.sum.len() != draw.len() {
-            return Err(Error::Model(
+            return Err(Error::Inconsistent(
                 "a gradient changes its shape from draw to draw, so that it has no mean to \
                  check; check a model whose sites keep their shapes"
                     .into(),
@@ -225,7 +225,7 @@ impl Measured {
             let site = self.sites.entry(name.to_owned()).or_default();
             site.evaluations.0 += particle.pass.draws_of_everything();
             site.evaluations.1 += 1;
-            let named = |error| Error::Model(format!("site `{name}`: {error}"));
+            let named = |error| Error::Inconsistent(format!("site `{name}`: {error}"));
             site.summed.add(&draw.summed).map_err(named)?;
             site.rows.add(&draw.rows).map_err(named)?;
             site.weighed.add(&draw.weighed).map_err(named)?;

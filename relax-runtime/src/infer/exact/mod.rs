@@ -98,7 +98,7 @@ pub fn exact_gradient(
             exact.expect_finite_gradient()?;
             Ok((exact.value, exact.parameters))
         }
-        Enumerated::Refused(why) => Err(Error::Model(format!(
+        Enumerated::Refused(why) => Err(Error::Enumeration(format!(
             "{why}; train with `Svi` or `Minimize`, which draw where they cannot sum"
         ))),
     }

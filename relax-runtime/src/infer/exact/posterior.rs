@@ -146,7 +146,7 @@ pub fn exact_posterior_up_to(
     }
     let log_evidence = evidence.value();
     if log_evidence == f64::NEG_INFINITY {
-        let error = Error::Model(format!(
+        let error = Error::Impossible(format!(
             "the observations are impossible: `{}` gives them probability 0 under every combination \
              of its latent values, and at the first of these it does so here",
             model.model_name()

@@ -122,7 +122,7 @@ fn expect_fit(law: &dyn Law, guide: &dyn Law, shape: Shape) -> Result<()> {
         false => "continuous",
     };
     if kind(law) != kind(guide) {
-        return Err(Error::Model(format!(
+        return Err(Error::Guide(format!(
             "the model's {} is {}, but the guide's {} is {}",
             law.name(),
             kind(law),
@@ -133,7 +133,7 @@ fn expect_fit(law: &dyn Law, guide: &dyn Law, shape: Shape) -> Result<()> {
     let wanted = draw_shape(&law.parameters());
     match shape == wanted {
         true => Ok(()),
-        false => Err(Error::Model(format!(
+        false => Err(Error::Guide(format!(
             "a draw of the model has shape {wanted}, but the guide's has shape {shape}"
         ))),
     }

@@ -57,7 +57,7 @@ fn draws_of<P: Program + ?Sized>(
             Kind::Observed => "a guide cannot observe",
             Kind::Cost => "a guide cannot have costs; pay with `cost!` in the model",
         };
-        return Err(entry.locate(Error::Model(problem.into())));
+        return Err(entry.locate(Error::Guide(problem.into())));
     }
     Ok((latents, trace, reads))
 }
@@ -69,12 +69,12 @@ fn match_plates(latent: &mut Latent, trace: &Trace) -> Result<()> {
     let sizes = |plates: &[Plate]| plates.iter().map(|plate| plate.size).collect::<Vec<_>>();
     let (guide, model) = (sizes(&latent.plates), sizes(&entry.plates));
     if guide != model {
-        return Err(entry.locate(Error::Model(format!(
+        return Err(entry.locate(Error::Guide(format!(
             "the site stands in plates of sizes {model:?} in the model, but {guide:?} in the guide"
         ))));
     }
     if latent.scale != entry.scale {
-        return Err(entry.locate(Error::Model(format!(
+        return Err(entry.locate(Error::Guide(format!(
             "the plates' `of` scale the site by {} in the model, but by {} in the guide; give both \
              the same `of`",
             entry.scale, latent.scale
@@ -119,7 +119,7 @@ impl FromGuide {
     fn finish(&self, trace: &Trace) -> Result<()> {
         match self.places.keys().find(|name| trace.find(name).is_none()) {
             None => Ok(()),
-            Some(name) => Err(Error::Model(format!(
+            Some(name) => Err(Error::Guide(format!(
                 "the guide samples `{name}`, but the model did not in this run; a guide samples \
                  exactly the model's latent sites"
             ))),
@@ -132,7 +132,7 @@ impl Interpreter for FromGuide {
         let place = self.places.get(message.name).copied();
         match (place, &message.value) {
             (Some(_), Some(_)) => {
-                return Err(Error::Model(
+                return Err(Error::Guide(
                     "a handler gives the site a value, but the guide draws it, too; take it out of \
                      the guide"
                         .into(),
@@ -149,7 +149,7 @@ impl Interpreter for FromGuide {
                 [] => "it has none".into(),
                 some => format!("its sites are {}", some.join(", ")),
             };
-            return Err(Error::Model(format!(
+            return Err(Error::Guide(format!(
                 "the guide has no site of this name; {known}"
             )));
         };

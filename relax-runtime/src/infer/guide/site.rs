@@ -78,7 +78,7 @@ impl GuideSite<'_> {
     /// In plates that hold a changing sample of rows, or as [`parameter`](Self::parameter).
     pub fn mean_field(&self) -> Result<Rc<dyn Law>> {
         if self.message.scale != 1.0 {
-            return Err(Error::Model(
+            return Err(Error::Guide(
                 "an automatic guide keeps parameters for every row, but this plate holds a \
                  changing sample of rows; write a guide that computes them from the data, and \
                  pass it with `guide`"
@@ -116,7 +116,7 @@ pub(in crate::infer) fn guide_parameters(
         };
         let shape = part.shape();
         if parameter.shape() != shape {
-            return Err(Error::Model(format!(
+            return Err(Error::Guide(format!(
                 "the automatic guide's parameter `{name}` has shape {}, but the site now needs \
                  {shape}; write a guide for sites whose shape changes",
                 parameter.shape(),

@@ -68,14 +68,14 @@ fn log_weight(run: &Pass, plate: Option<&Plate>) -> Result<Tensor> {
     let (mut sum, mut host): (Option<Tensor>, f64) = (None, 0.0);
     for term in &run.terms {
         if term.kind == Kind::Cost {
-            return Err(Error::Model(format!(
+            return Err(Error::Estimator(format!(
                 "`{}` is a cost; a bound of several samples is one on ln p(x), which has none: \
                  take one sample, or `observe!`",
                 term.name
             )));
         }
         if term.scale != scale {
-            return Err(Error::Model(format!(
+            return Err(Error::Estimator(format!(
                 "`{}` stands for more rows than it has, and a bound of several samples is no sum \
                  over rows unless everything stands in one plate; put all of model and guide \
                  into the plate with `of`, or take one sample",

@@ -114,7 +114,7 @@ impl Objective for Elbo<'_> {
                 problem: "is 0; give at least one".into(),
             }),
             (1, _) => self.sample(key, params, mode),
-            (_, Mode::Replaced { .. }) => Err(Error::Model(
+            (_, Mode::Replaced { .. }) => Err(Error::Estimator(
                 "a bound of several samples cannot replace one draw; use `vimco`".into(),
             )),
             (samples, _) => bound(samples, key, |key| self.sample(key, params, mode)),

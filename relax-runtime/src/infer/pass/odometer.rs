@@ -90,7 +90,7 @@ impl Odometer {
     fn refuse(&self, why: Refusal, otherwise: &str) -> Error {
         let message = format!("{why}; {otherwise}");
         *self.refusal.borrow_mut() = Some(why);
-        Error::Model(message)
+        Error::Enumeration(message)
     }
 
     fn too_many(&self) -> Error {
@@ -148,7 +148,7 @@ impl Odometer {
             probe.product = probe.product.saturating_mul(size);
             // A run without end would go on until it is far beyond any limit.
             return match probe.product == usize::MAX {
-                true => Err(Error::Model("too many combinations".into())),
+                true => Err(Error::Enumeration("too many combinations".into())),
                 false => Ok(probe.stream.below(size)),
             };
         }

@@ -153,7 +153,7 @@ impl Cost for CostToGo<'_> {
         let value = self.work.latent.law.value_at(draw);
         let (relaxed, cost) = self.replace(value, Some(temperature.clone()))?;
         if relaxed.reads.contains(self.work.place) {
-            return Err(Error::Model(
+            return Err(Error::Estimator(
                 "host code read the relaxed draw, on a path that the hard draw did not take; use \
                  the free-form surrogate for this site: `estimator = \"relax-free-form\"`"
                     .into(),

@@ -73,7 +73,7 @@ impl Site {
         if self.class.draws.is_discrete() == class.draws.is_discrete() {
             return Ok(());
         }
-        Err(Error::Model(format!(
+        Err(Error::Inconsistent(format!(
             "the site is a {} in one run and a {distribution} in another, of which only one is \
              discrete; give them different names",
             self.distribution
@@ -266,7 +266,7 @@ impl Site {
         let theta = match &latent.law.parameters()[..] {
             [theta] => theta.detach(),
             parameters => {
-                return Err(Error::Model(format!(
+                return Err(Error::Law(format!(
                     "{} has a relaxation and {} parameters; a relaxation has one, so give the law's \
                      numbers beside it to the relaxation",
                     latent.law.name(),

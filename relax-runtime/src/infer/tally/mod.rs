@@ -212,14 +212,14 @@ impl HostRun for Sums {
                 Some(choice) => state.add(at.number, choice),
                 None => {
                     state.refused = true;
-                    return Err(Error::Model("the guide has no logits here".into()));
+                    return Err(Error::Enumeration("the guide has no logits here".into()));
                 }
             },
         };
         // Choices keep one guide for all runs, which is not that of a value that some exclude.
         if dist.excludes_values() {
             state.refused = true;
-            return Err(Error::Model("a value is excluded".into()));
+            return Err(Error::Enumeration("a value is excluded".into()));
         }
         let choice = &mut state.choices[place];
         if choice.step != state.step {
@@ -234,7 +234,9 @@ impl HostRun for Sums {
         let digit = state.wheels.next_digit(values);
         if state.wheels.at_least() > state.largest {
             state.too_many = true;
-            return Err(Error::Model("the program has too many combinations".into()));
+            return Err(Error::Enumeration(
+                "the program has too many combinations".into(),
+            ));
         }
         let (mass, log_mass) = choice.masses[digit];
         state.path.push(place);

@@ -31,11 +31,11 @@ impl Given {
             if entry.hidden {
                 let problem = "a value was given to it, but a `block` inside hides it; give the \
                                value inside the block";
-                return Err(entry.locate(Error::Model(problem.into())));
+                return Err(entry.locate(Error::Value(problem.into())));
             }
             if !kinds.contains(&entry.written) {
                 let problem = format!("a value was given to it, but it is not a {macros} site");
-                return Err(entry.locate(Error::Model(problem)));
+                return Err(entry.locate(Error::Value(problem)));
             }
         }
         Ok(())

@@ -101,7 +101,7 @@ impl Message<'_> {
             // Indices have no axis of categories.
             let vectors = usize::from(holds_indices(&*law));
             let wanted = wanted.leading(wanted.rank() - vectors);
-            return Err(Error::Model(format!(
+            return Err(Error::Value(format!(
                 "a draw of the site has shape {wanted}, but the value that it was given has shape \
                  {}",
                 value.shape()
