@@ -2,7 +2,7 @@
 
 use relax_runtime::dist::{Bernoulli, Distribution, Normal, Value};
 use relax_runtime::estimator::{Enumerate, by_name};
-use relax_runtime::infer::{Evaluation, Guide, MeanFieldGuide, Proposal};
+use relax_runtime::infer::{Evaluation, Guide, MeanFieldGuide, Proposal, StructuredGuide};
 use relax_runtime::prelude::*;
 
 use crate::{assert_near, assert_says, error, wet_lawn};
@@ -136,14 +136,15 @@ fn guides_by_site_are_unbiased() -> Result<()> {
 
 /// The library's family by name is the one without a name.
 #[test]
-fn mean_field_is_the_default() -> Result<()> {
+fn the_structured_guide_is_the_default() -> Result<()> {
     let model = tensors();
     let losses = |bound: Elbo<'_>| -> Result<Vec<f64>> {
         let mut trainer = Trainer::new(3).estimator(Enumerate::default());
         (0..20).map(|_| Ok(trainer.step(&bound)?.loss)).collect()
     };
-    let named = losses(Elbo::new(&model).guide(&MeanFieldGuide))?;
+    let named = losses(Elbo::new(&model).guide(&StructuredGuide))?;
     assert_eq!(named, losses(Elbo::new(&model))?);
+    assert_ne!(named, losses(Elbo::new(&model).guide(&MeanFieldGuide))?);
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! First values of parameters: numbers and nothing else, whatever they were computed from.
 
 use relax_runtime::dist::Value;
-use relax_runtime::infer::{Mode, Objective, Pass};
+use relax_runtime::infer::{MeanFieldGuide, Mode, Objective, Pass};
 use relax_runtime::prelude::*;
 use relax_runtime::tensor::SiteSet;
 
@@ -66,12 +66,12 @@ fn members(sites: &SiteSet, of: usize) -> Vec<usize> {
 }
 
 #[test]
-fn an_automatic_guide_depends_on_nothing() -> Result<()> {
+fn a_mean_field_guide_depends_on_nothing() -> Result<()> {
     const LENGTH: usize = 6;
     let (y, transitions, means) = chain_data(LENGTH)?;
     let model = chain(&y, &transitions, &means);
     let params = ParamStore::default();
-    for pass in passes(&Elbo::new(&model), &params)? {
+    for pass in passes(&Elbo::new(&model).guide(&MeanFieldGuide), &params)? {
         // The densities of the guide come first, then those of the model in its own order.
         let (of_guide, of_model) = pass.terms.split_at(LENGTH);
         for (i, term) in of_guide.iter().enumerate() {

@@ -1,7 +1,7 @@
 //! Joint sums: exact steps of programs with few combinations, in host numbers and over tensors.
 
 use relax_runtime::estimator::{Enumerate, by_name};
-use relax_runtime::infer::{Gradients, Objective, Recording};
+use relax_runtime::infer::{Gradients, MeanFieldGuide, Objective, Recording};
 use relax_runtime::model::Site;
 use relax_runtime::prelude::*;
 use tempfile::TempDir;
@@ -145,8 +145,9 @@ fn joint_steps_are_exact() -> Result<()> {
         (&mixed(), 8),
         (&coin(1.0), 2),
     ];
-    for (program, combinations) in programs {
-        let objective = Elbo::new(program);
+    let structured = programs.map(|(program, count)| (Elbo::new(program), count));
+    let mean_field = structured.map(|(bound, count)| (bound.guide(&MeanFieldGuide), count));
+    for (objective, combinations) in structured.into_iter().chain(mean_field) {
         let mut trainers = [trainer(&objective, 1)?, trainer(&objective, 2)?];
         let mut found = Vec::new();
         for (seed, trainer) in trainers.iter_mut().enumerate() {
@@ -196,7 +197,7 @@ fn joint_gradients_are_slopes() -> Result<()> {
 #[test]
 fn sites_have_their_full_names() -> Result<()> {
     let model = nested(2);
-    let trainer = trainer(&Elbo::new(&model), 1)?;
+    let trainer = trainer(&Elbo::new(&model).guide(&MeanFieldGuide), 1)?;
     let expected = [
         "b[0].logits",
         "b[1].logits",
@@ -522,7 +523,10 @@ fn errors_in_joint_sums_name_the_site() {
         );
         assert_says(&step(&twice()), &["site `x`", "second site"]);
         assert_says(&step(&wrong()), &["site `b`", "1.5"]);
-        assert_says(&step(&growing()), &["site `k`", "`k.logits`", "shape"]);
+        assert_says(
+            &step(&growing()),
+            &["site `k`", "`k.logits.shift`", "shape"],
+        );
         assert_says(&step(&outside()), &["site `k`", "outside the support"]);
     }
 }

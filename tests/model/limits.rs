@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use relax_runtime::dist::BernoulliRelaxation;
 use relax_runtime::estimator::{Enumerate, Noise, Problem, black_box, enumerate};
-use relax_runtime::infer::exact_posterior_up_to;
+use relax_runtime::infer::{MeanFieldGuide, exact_posterior_up_to};
 use relax_runtime::prelude::*;
 
 use crate::{assert_near, assert_says, error};
@@ -78,7 +78,10 @@ fn too_many_combinations_are_refused_after_the_first_runs() -> Result<()> {
         );
         assert!(runs.get() < 200, "{} runs", runs.get());
         runs.set(0);
-        let gradient = exact_gradient(&Elbo::new(program), &ParamStore::default());
+        let gradient = exact_gradient(
+            &Elbo::new(program).guide(&MeanFieldGuide),
+            &ParamStore::default(),
+        );
         assert_says(&error(gradient), &["1048576 combinations"]);
         assert!(runs.get() < 400, "{} runs", runs.get());
     }

@@ -21,6 +21,7 @@ mod limits;
 mod programs;
 mod resume;
 mod severed;
+mod structured;
 mod training;
 mod unbiased;
 

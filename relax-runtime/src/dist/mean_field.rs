@@ -83,7 +83,19 @@ impl Part {
     /// # Errors
     /// If the law's parameter carries one, or has another shape than `start` leaves.
     pub fn first_value(&self) -> Result<Tensor> {
-        let prior = self.prior.detach();
+        self.from(self.prior.detach())
+    }
+
+    /// The same, but part of the graph that the law's own parameter is part of.
+    ///
+    /// # Errors
+    /// As [`first_value`](Self::first_value).
+    pub fn live_value(&self) -> Result<Tensor> {
+        self.from(self.prior.clone())
+    }
+
+    /// What `start` makes of the law's own parameter.
+    fn from(&self, prior: Tensor) -> Result<Tensor> {
         let prior = match prior.shape() == self.shape {
             true => prior,
             false => prior.broadcast_to(self.shape),

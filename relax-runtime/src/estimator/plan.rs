@@ -24,6 +24,9 @@ pub struct PlanEntry {
     pub biased: bool,
     /// Why this estimator.
     pub reason: String,
+    /// What the site's automatic guide follows beside parameters of its own, in words; nothing where it
+    /// stands alone, or has another guide.
+    pub follows: Option<String>,
     /// What else a budget might have taken, and why not: what a race has measured, if there was one.
     pub rivals: Vec<Rival>,
 }
@@ -62,6 +65,11 @@ impl fmt::Display for Plan {
             ]
         }));
         crate::report::write_table(f, &rows)?;
+        for entry in &self.entries {
+            if let Some(follows) = &entry.follows {
+                write!(f, "\n{}: guided by {follows}", entry.site)?;
+            }
+        }
         for entry in &self.entries {
             for Rival { estimator, problem } in &entry.rivals {
                 write!(f, "\n{}: not {estimator}: {problem}", entry.site)?;

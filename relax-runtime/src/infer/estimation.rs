@@ -6,8 +6,10 @@ use std::rc::Rc;
 use smallvec::SmallVec;
 
 use crate::error::{Error, Result};
+use crate::estimator::Plan;
 use crate::infer::exact::joint::Joint;
 use crate::infer::gradients::Gradients;
+use crate::infer::guide::structure::Structure;
 use crate::infer::objective::Objective;
 use crate::infer::pass::slopes::{Slopes, each_tracked_term};
 use crate::infer::pass::survey::Survey;
@@ -68,6 +70,17 @@ impl Estimation {
     /// If a setting makes no sense.
     pub(super) fn check_settings(&self) -> Result<()> {
         self.wrong.clone().map_or(Ok(()), Err)
+    }
+
+    /// Which estimator each site got, and why, and what its automatic guide follows.
+    pub(super) fn plan(&self) -> Plan {
+        let structures = self.params.notes::<Structure>();
+        let mut plan = self.sites.plan();
+        for entry in &mut plan.entries {
+            let mut known = structures.iter();
+            entry.follows = known.find_map(|structure| structure.words(&entry.site));
+        }
+        plan
     }
 
     /// The objective and its gradient with the random numbers of `key`; estimators learn from it if they

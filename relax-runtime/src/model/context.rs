@@ -200,6 +200,14 @@ impl Context {
             reads: &self.reads,
             estimator: entry.estimator.as_ref(),
             context: entry.context.as_ref(),
+            find: &|name, see| {
+                self.state
+                    .borrow()
+                    .trace
+                    .find(name)
+                    .into_iter()
+                    .for_each(see)
+            },
             earlier: &|see| self.state.borrow().trace.entries().iter().for_each(see),
             expand: &|| Ok(Rc::new(dist.clone().expand(&sizes)?)),
             law: &|| match sizes.is_empty() {

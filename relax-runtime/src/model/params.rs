@@ -1,7 +1,9 @@
 //! Parameters by name.
 
+use std::any::{Any, TypeId};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::rc::Rc;
 
 use rustc_hash::FxHashMap;
@@ -22,12 +24,52 @@ struct State {
     restored: BTreeMap<String, bool>,
     /// Those that every run of a program creates, though a checkpoint came without them.
     missing: Vec<String>,
+    notes: Notes,
+}
+
+/// What has been found out about programs, by the kind of finding and the program's name.
+#[derive(Clone, Default)]
+struct Notes(FxHashMap<(TypeId, String), Rc<dyn Any>>);
+
+impl fmt::Debug for Notes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} notes", self.0.len())
+    }
 }
 
 impl ParamStore {
     /// A store with the same parameters, to which others can be added without adding them here.
     pub(crate) fn fork(&self) -> Self {
         Self(Rc::new(RefCell::new(self.0.borrow().clone())))
+    }
+
+    /// What `find` found out about a program, which it is asked once. Checkpoints do not hold it.
+    pub(crate) fn note<T: 'static>(&self, program: &str, find: impl FnOnce() -> T) -> Rc<T> {
+        if let Some(known) = self.noted(program) {
+            return known;
+        }
+        let found = Rc::new(find());
+        let key = (TypeId::of::<T>(), program.to_owned());
+        let note: Rc<dyn Any> = Rc::clone(&found) as Rc<dyn Any>;
+        self.0.borrow_mut().notes.0.insert(key, note);
+        found
+    }
+
+    /// The same, if it was found out.
+    pub(crate) fn noted<T: 'static>(&self, program: &str) -> Option<Rc<T>> {
+        let state = self.0.borrow();
+        let note = state
+            .notes
+            .0
+            .get(&(TypeId::of::<T>(), program.to_owned()))?;
+        Rc::clone(note).downcast().ok()
+    }
+
+    /// All that was found out of one kind.
+    pub(crate) fn notes<T: 'static>(&self) -> Vec<Rc<T>> {
+        let notes = &self.0.borrow().notes.0;
+        let notes = notes.values().cloned();
+        notes.filter_map(|note| note.downcast().ok()).collect()
     }
 
     /// The current value of a parameter, part of the autodiff graph.

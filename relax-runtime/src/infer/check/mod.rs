@@ -219,12 +219,7 @@ impl<'o> Check<'o> {
                 )
             }
         };
-        Ok(compare(
-            &estimation.sites.plan(),
-            &found,
-            &target,
-            reference,
-        ))
+        Ok(compare(&estimation.plan(), &found, &target, reference))
     }
 }
 

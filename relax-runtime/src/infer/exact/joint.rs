@@ -60,7 +60,7 @@ impl Joint {
         let Some(limit) = sites.joint_limit() else {
             return Ok(None);
         };
-        let in_host_numbers = match objective.mean_field_model() {
+        let in_host_numbers = match objective.mean_field_model(params) {
             Some(model) => self.tally(model, params, sites, limit, step)?,
             None => None,
         };

@@ -3,6 +3,8 @@
 mod mean_field;
 mod program;
 mod site;
+pub(super) mod structure;
+mod structured;
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -10,6 +12,7 @@ use std::rc::Rc;
 pub use mean_field::MeanFieldGuide;
 pub use site::GuideSite;
 pub(super) use site::guide_parameters;
+pub use structured::StructuredGuide;
 
 use crate::dist::{Law, draw_shape};
 use crate::error::{Error, Result};
@@ -65,6 +68,12 @@ pub trait Guide {
     /// # Errors
     /// Whatever goes wrong in model or guide.
     fn propose(&self, evaluation: Evaluation<'_>) -> Result<Proposal>;
+
+    /// Whether it gives all sites of a model what [`MeanFieldGuide`] does: sums over such a model's host
+    /// values need no tensors.
+    fn is_mean_field(&self, _model: &dyn Program, _params: &ParamStore) -> bool {
+        false
+    }
 }
 
 /// One evaluation of a bound: a model that is to be run, its random numbers, and how its choices are

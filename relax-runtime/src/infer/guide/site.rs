@@ -7,7 +7,7 @@ use std::rc::Rc;
 use crate::dist::{Law, MeanField, PerParameter};
 use crate::error::{Error, Result};
 use crate::model::{Entry, Message, ParamStore, Plate};
-use crate::tensor::{Parameter, SiteSet, Tensor};
+use crate::tensor::{Parameter, Shape, SiteSet, Tensor};
 
 /// A random choice of a model for which a guide gives the law.
 pub struct GuideSite<'a> {
@@ -77,22 +77,38 @@ impl GuideSite<'_> {
     /// # Errors
     /// In plates that hold a changing sample of rows, or as [`parameter`](Self::parameter).
     pub fn mean_field(&self) -> Result<Rc<dyn Law>> {
-        if self.message.scale != 1.0 {
-            return Err(Error::Guide(
-                "an automatic guide keeps parameters for every row, but this plate holds a \
-                 changing sample of rows; write a guide that computes them from the data, and \
-                 pass it with `guide`"
-                    .into(),
-            ));
-        }
+        self.expect_all_rows()?;
         let stated = self.stated()?;
         let guide = stated.mean_field();
         let always = self.is_met_always();
         let parameters = guide_parameters(self.params, self.name(), &guide, always)?;
         let free: PerParameter<Tensor> = parameters.iter().map(Parameter::get).collect();
         let law = guide.law(&free)?;
+        self.fitting(law)
+    }
+
+    /// A law that is of the family that the model states, and has its shape.
+    pub(super) fn fitting(&self, law: Rc<dyn Law>) -> Result<Rc<dyn Law>> {
         self.fits.set(Some(Rc::clone(&law)));
         Ok(law)
+    }
+
+    /// An error where parameters for every row would be those of other rows in the next step.
+    pub(super) fn expect_all_rows(&self) -> Result<()> {
+        match self.message.scale == 1.0 {
+            true => Ok(()),
+            false => Err(Error::Guide(
+                "an automatic guide keeps parameters for every row, but this plate holds a \
+                 changing sample of rows; write a guide that computes them from the data, and \
+                 pass it with `guide`"
+                    .into(),
+            )),
+        }
+    }
+
+    /// Shows the entry of a full name, if the run has come by it.
+    pub(super) fn with_earlier(&self, name: &str, see: &mut dyn FnMut(&Entry)) {
+        (self.message.find)(name, see);
     }
 }
 
@@ -114,17 +130,23 @@ pub(in crate::infer) fn guide_parameters(
             Some(parameter) => parameter,
             None => params.create(&name, &part.first_value()?, always)?,
         };
-        let shape = part.shape();
-        if parameter.shape() != shape {
-            return Err(Error::Guide(format!(
-                "the automatic guide's parameter `{name}` has shape {}, but the site now needs \
-                 {shape}; write a guide for sites whose shape changes",
-                parameter.shape(),
-            )));
-        }
+        expect_shape(&parameter, part.shape())?;
         found.push(parameter);
     }
     Ok(found)
+}
+
+/// An error if a parameter that is there has another shape than the site needs.
+pub(super) fn expect_shape(parameter: &Parameter, shape: Shape) -> Result<()> {
+    match parameter.shape() == shape {
+        true => Ok(()),
+        false => Err(Error::Guide(format!(
+            "the automatic guide's parameter `{}` has shape {}, but the site now needs {shape}; \
+             write a guide for sites whose shape changes",
+            parameter.name().unwrap_or_default(),
+            parameter.shape(),
+        ))),
+    }
 }
 
 #[cfg(test)]

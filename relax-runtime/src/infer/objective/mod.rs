@@ -7,7 +7,7 @@ use std::rc::Rc;
 use crate::dist::{Number, PerParameter, Value};
 use crate::error::{Error, Result};
 use crate::infer::draw::{Draw, Own};
-use crate::infer::guide::{Evaluation, Guide, MeanFieldGuide, Proposal};
+use crate::infer::guide::{Evaluation, Guide, Proposal, StructuredGuide};
 use crate::infer::objective::bound::bound;
 use crate::infer::pass::{Latent, Mode, Pass, Term};
 use crate::model::{Entry, Kind, ParamStore, Program};
@@ -24,19 +24,19 @@ pub trait Objective {
 
     /// The model whose evidence bound under the automatic guide this is, of one sample, where it is
     /// that: sums over such a model's host values need no tensors.
-    fn mean_field_model(&self) -> Option<&dyn Program> {
+    fn mean_field_model(&self, _params: &ParamStore) -> Option<&dyn Program> {
         None
     }
 }
 
 /// The negative evidence lower bound E_q[log q(z) − log p(x, z)].
 ///
-/// Without a guide, q is mean-field: every latent site of the model gets free parameters when it is
-/// first met, also sites that appear on some paths only. `cost!` terms of the model are added.
+/// Without a guide, q is a [`StructuredGuide`]: every latent site of the model gets free parameters when
+/// it is first met, also sites that appear on some paths only. `cost!` terms of the model are added.
 #[derive(Clone, Copy)]
 pub struct Elbo<'m> {
     model: &'m dyn Program,
-    guide: Option<&'m dyn Guide>,
+    guide: &'m dyn Guide,
     samples: usize,
 }
 
@@ -45,7 +45,7 @@ impl<'m> Elbo<'m> {
     pub fn new(model: &'m dyn Program) -> Self {
         Self {
             model,
-            guide: None,
+            guide: &StructuredGuide,
             samples: 1,
         }
     }
@@ -54,7 +54,7 @@ impl<'m> Elbo<'m> {
     /// of its own kind.
     #[must_use]
     pub fn guide(mut self, guide: &'m dyn Guide) -> Self {
-        self.guide = Some(guide);
+        self.guide = guide;
         self
     }
 
@@ -79,10 +79,7 @@ impl<'m> Elbo<'m> {
             latents,
             trace,
             reads,
-        } = match self.guide {
-            Some(guide) => guide.propose(evaluation)?,
-            None => MeanFieldGuide.propose(evaluation)?,
-        };
+        } = self.guide.propose(evaluation)?;
         // The direct derivative of log q by q's parameters has expectation zero, and is left out,
         // unless a relaxed draw moves those parameters or several samples weigh it.
         let whole = mode.is_relaxed() || self.samples > 1;
@@ -121,8 +118,9 @@ impl Objective for Elbo<'_> {
         }
     }
 
-    fn mean_field_model(&self) -> Option<&dyn Program> {
-        (self.guide.is_none() && self.samples == 1).then_some(self.model)
+    fn mean_field_model(&self, params: &ParamStore) -> Option<&dyn Program> {
+        let is_mean_field = self.samples == 1 && self.guide.is_mean_field(self.model, params);
+        is_mean_field.then_some(self.model)
     }
 }
 

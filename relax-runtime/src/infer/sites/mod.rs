@@ -100,6 +100,7 @@ impl Sites {
                     }
                     _ => reason.clone(),
                 },
+                follows: None,
                 rivals: site.rivals.clone(),
             }
         };

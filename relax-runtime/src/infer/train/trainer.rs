@@ -133,7 +133,7 @@ impl Trainer {
 
     /// Which estimator each site got, and why: sites met so far, in the order they were met.
     pub fn plan(&self) -> Plan {
-        self.estimation.sites.plan()
+        self.estimation.plan()
     }
 
     /// Checks that every site that was given an estimator has been met.

@@ -12,6 +12,9 @@ use crate::tensor::{Reads, SiteSet, Tensor};
 /// Shows the entries of a trace to a function.
 type Earlier<'a> = dyn Fn(&mut dyn FnMut(&Entry)) + 'a;
 
+/// Shows the entry of a name to a function, if there is one.
+type Find<'a> = dyn Fn(&str, &mut dyn FnMut(&Entry)) + 'a;
+
 /// A `sample!` site on its way past the handlers, which may give it a value.
 pub struct Message<'a> {
     /// Its name, without the names of sub-models around the handler's own model.
@@ -44,6 +47,8 @@ pub struct Message<'a> {
     pub(crate) context: Option<&'a Tensor>,
     /// Shows the entries of the trace so far.
     pub(crate) earlier: &'a Earlier<'a>,
+    /// Shows the entry of a full name, if the run has come by it.
+    pub(crate) find: &'a Find<'a>,
     pub(crate) expand: &'a dyn Fn() -> Result<Rc<dyn AnyDistribution>>,
     pub(crate) law: &'a dyn Fn() -> Result<Rc<dyn Law>>,
     /// Index of the random choice that the value is, for the bookkeeping of costs.
