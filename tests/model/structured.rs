@@ -1,10 +1,10 @@
 //! The automatic guide: it follows what depends on what, and reaches posteriors that are known.
 
 use relax_runtime::estimator::by_name;
-use relax_runtime::infer::MeanFieldGuide;
+use relax_runtime::infer::{Ending, MeanFieldGuide};
 use relax_runtime::prelude::*;
 
-use crate::assert_near;
+use crate::{assert_near, wet_lawn};
 
 /// The network of Lauritzen and Spiegelhalter (1988), as the BIF repositories have it.
 #[model]
@@ -80,6 +80,35 @@ fn rows(seen: &Tensor) {
 fn fit<'m>(model: &'m dyn Program, steps: u64) -> Svi<'m> {
     let svi = Svi::new(model).optimizer(Adam::new(0.05)).steps(steps);
     svi.posterior_draws(20_000).seed(1).progress(false)
+}
+
+/// Without any setting a run goes on until it has settled, and its posterior is the exact one.
+#[test]
+fn default_settings_reach_the_posterior() -> Result<()> {
+    let (lawn, network, walk) = (wet_lawn(true), asia(), walk());
+    let programs: [&dyn Program; 2] = [&lawn, &network];
+    for model in programs {
+        let exact = exact_posterior(model)?;
+        let found = Svi::new(model).progress(false).run()?;
+        assert!(
+            matches!(found.ending(), Ending::Settled(_)),
+            "{}",
+            found.ending()
+        );
+        for site in found.posterior().sites() {
+            assert_near(found.posterior().mean(site)?, exact.mean(site)?, 0.01);
+        }
+    }
+    let found = Svi::new(&walk).progress(false).run()?;
+    assert_near(found.posterior().mean("c")?, 3.0 * 3.0 / 3.25, 0.1);
+    let plan = found.plan().to_string();
+    assert!(
+        plan.contains("b: guided by its law in the model, the numbers of `a`"),
+        "{plan}"
+    );
+    let three = Svi::new(&walk).steps(3).progress(false).run()?;
+    assert_eq!(three.ending(), Ending::Steps(3));
+    Ok(())
 }
 
 /// The network's published tables and evidence; mean field is off by a third there.

@@ -34,5 +34,6 @@ pub use posterior::{LogEvidence, Posterior};
 pub use settings::Configure;
 pub use train::recording::Recording;
 pub use train::settings::ConfigureTraining;
+pub use train::settling::Ending;
 pub use train::trainer::Trainer;
 pub use train::training::{Fit, Minimize, Svi, Trained, Training};

@@ -74,6 +74,13 @@ impl Rule for Adam {
         harmless(self.learning_rate, (1.0 - self.beta1).min(1.0 - self.beta2))
     }
 
+    fn slower(&self, factor: f32) -> Option<Box<dyn Rule>> {
+        Some(Box::new(Self {
+            learning_rate: self.learning_rate * factor,
+            ..*self
+        }))
+    }
+
     fn check(&self) -> Result<()> {
         check_positive("learning rate", self.learning_rate)?;
         check_fraction("beta1", self.beta1)?;

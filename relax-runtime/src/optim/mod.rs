@@ -57,6 +57,11 @@ pub trait Rule: Debug {
     /// # Errors
     /// [`Error::Config`] naming the setting.
     fn check(&self) -> Result<()>;
+
+    /// The same rule with its rate multiplied by `factor`; nothing where it has none.
+    fn slower(&self, _factor: f32) -> Option<Box<dyn Rule>> {
+        None
+    }
 }
 
 /// An update rule with its memory.
@@ -70,6 +75,8 @@ pub struct Optimizer {
     restored: BTreeMap<String, Memory>,
     /// Gradients below this size are known to keep all numbers finite.
     harmless: f32,
+    /// Whether nobody has chosen the rule.
+    is_default: bool,
 }
 
 /// What an optimiser remembers of one parameter.
@@ -97,7 +104,10 @@ impl Default for Optimizer {
     /// Adam at rate 0.01.
     fn default() -> Self {
         const LEARNING_RATE: f32 = 1e-2;
-        Self::unchecked(Adam::new(LEARNING_RATE))
+        Self {
+            is_default: true,
+            ..Self::unchecked(Adam::new(LEARNING_RATE))
+        }
     }
 }
 
@@ -118,7 +128,28 @@ impl Optimizer {
             memory: FxHashMap::default(),
             joint: None,
             restored: BTreeMap::new(),
+            is_default: false,
         }
+    }
+
+    /// Goes on with a rule of the kind of the default, keeping what is remembered, unless a rule was
+    /// chosen.
+    pub(crate) fn follow_unless_chosen(&mut self, rule: impl Rule + 'static) {
+        if self.is_default {
+            self.go_on_with(Box::new(rule));
+        }
+    }
+
+    /// Multiplies the rule's rate, if it has one, and keeps what is remembered.
+    pub(crate) fn slow_down(&mut self, factor: f32) {
+        if let Some(rule) = self.rule.slower(factor) {
+            self.go_on_with(rule);
+        }
+    }
+
+    fn go_on_with(&mut self, rule: Box<dyn Rule>) {
+        self.harmless = self.harmless.min(rule.harmless());
+        self.rule = rule;
     }
 
     /// Moves each parameter against its gradient.

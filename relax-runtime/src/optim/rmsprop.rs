@@ -49,6 +49,13 @@ impl Rule for RmsProp {
         harmless(self.learning_rate, 1.0 - self.decay)
     }
 
+    fn slower(&self, factor: f32) -> Option<Box<dyn Rule>> {
+        Some(Box::new(Self {
+            learning_rate: self.learning_rate * factor,
+            ..*self
+        }))
+    }
+
     fn check(&self) -> Result<()> {
         check_positive("learning rate", self.learning_rate)?;
         check_fraction("decay", self.decay)

@@ -47,6 +47,13 @@ impl Rule for Sgd {
         harmless(self.learning_rate, 1.0 - self.momentum)
     }
 
+    fn slower(&self, factor: f32) -> Option<Box<dyn Rule>> {
+        Some(Box::new(Self {
+            learning_rate: self.learning_rate * factor,
+            ..*self
+        }))
+    }
+
     fn check(&self) -> Result<()> {
         check_positive("learning rate", self.learning_rate)?;
         check_fraction("momentum", self.momentum)

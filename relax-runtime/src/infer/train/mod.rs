@@ -4,5 +4,6 @@ pub(super) mod record;
 pub(super) mod recording;
 mod resume;
 pub(super) mod settings;
+pub(super) mod settling;
 pub(super) mod trainer;
 pub(super) mod training;

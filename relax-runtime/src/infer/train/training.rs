@@ -3,6 +3,7 @@
 use std::ops::Deref;
 
 use super::settings::ConfigureTraining;
+use super::settling::{CEILING, Ending, Next, SLOWER, Settling};
 use super::trainer::Trainer;
 use crate::error::{Error, Result};
 use crate::estimator::Plan;
@@ -12,6 +13,7 @@ use crate::infer::objective::{Elbo, ExpectedCost, Objective};
 use crate::infer::posterior::Posterior;
 use crate::infer::settings::Configure;
 use crate::model::{ParamStore, Program};
+use crate::optim::Adam;
 use crate::report::{History, Ledger, Progress, StepReport};
 
 /// Training of a fixed objective; built as [`Svi`] or [`Minimize`]. Its settings stand at [`Configure`] and
@@ -20,7 +22,7 @@ use crate::report::{History, Ledger, Progress, StepReport};
 pub struct Training<O> {
     objective: O,
     trainer: Trainer,
-    steps: u64,
+    steps: Option<u64>,
     progress: bool,
     posterior_draws: usize,
 }
@@ -33,7 +35,7 @@ pub type Svi<'m> = Training<Elbo<'m>>;
 pub type Minimize<'m> = Training<ExpectedCost<'m>>;
 
 impl<'m> Svi<'m> {
-    /// Fits an automatic mean-field guide.
+    /// Fits the automatic guide, a [`StructuredGuide`](crate::infer::StructuredGuide).
     pub fn new(model: &'m dyn Program) -> Self {
         Self::of(Elbo::new(model))
     }
@@ -72,16 +74,17 @@ impl<'m> Svi<'m> {
         Posterior::draw(&single, &estimation.params, estimation.seed, draws)
     }
 
-    /// Takes all steps.
+    /// Takes all [`steps`](Self::steps).
     ///
     /// # Errors
     /// If a setting is wrong, or whatever goes wrong in model or guide.
     pub fn run(mut self) -> Result<Fit> {
-        let history = self.take_steps()?;
+        let (history, ending) = self.take_steps()?;
         let posterior = self.posterior(self.posterior_draws)?;
         Ok(Fit {
             trained: Trained {
                 history,
+                ending,
                 trainer: self.trainer,
             },
             posterior,
@@ -95,13 +98,15 @@ impl<'m> Minimize<'m> {
         Self::of(ExpectedCost::new(program))
     }
 
-    /// Takes all steps.
+    /// Takes all [`steps`](Self::steps).
     ///
     /// # Errors
     /// If a setting is wrong, or whatever goes wrong in the program.
     pub fn run(mut self) -> Result<Trained> {
+        let (history, ending) = self.take_steps()?;
         Ok(Trained {
-            history: self.take_steps()?,
+            history,
+            ending,
             trainer: self.trainer,
         })
     }
@@ -121,21 +126,23 @@ impl<O> ConfigureTraining for Training<O> {
 
 impl<O: Objective> Training<O> {
     fn of(objective: O) -> Self {
-        const STEPS: u64 = 1_000;
         const POSTERIOR_DRAWS: usize = 200;
         Self {
             objective,
             trainer: Trainer::new(0),
-            steps: STEPS,
+            steps: None,
             progress: true,
             posterior_draws: POSTERIOR_DRAWS,
         }
     }
 
-    /// Number of steps of `run`; 1000 unless set.
+    /// Number of steps of `run`. Unless it is set, `run` goes on until the objective has settled: until the
+    /// mean loss of 250 steps is no lower than that of the 250 before, twice in a row, at each of three
+    /// rates, the first of them 0.05 where no optimiser was chosen, the others a fifth of the one before; and
+    /// for 20,000 steps at most. [`Trained::ending`] says which it was.
     #[must_use]
     pub fn steps(mut self, steps: u64) -> Self {
-        self.steps = steps;
+        self.steps = Some(steps);
         self
     }
 
@@ -159,23 +166,46 @@ impl<O: Objective> Training<O> {
         &mut self.trainer
     }
 
-    fn take_steps(&mut self) -> Result<History> {
-        if self.steps == 0 {
+    fn take_steps(&mut self) -> Result<(History, Ending)> {
+        if self.steps == Some(0) {
             let problem = "is 0; give at least one".into();
             return Err(Error::Config {
                 setting: "steps",
                 problem,
             });
         }
-        let progress = Progress::new(self.steps, self.progress);
-        let mut history = History::default();
-        for _ in 0..self.steps {
+        if self.steps.is_none() {
+            const FIRST_RATE: f32 = 0.05;
+            self.trainer
+                .optimizer
+                .follow_unless_chosen(Adam::new(FIRST_RATE));
+        }
+        let most = self.steps.unwrap_or(CEILING);
+        let progress = Progress::new(most, self.progress);
+        let (mut history, mut settling) = (History::default(), Settling::default());
+        let mut ending = match self.steps {
+            Some(steps) => Ending::Steps(steps),
+            None => Ending::Ceiling(most),
+        };
+        for step in 1..=most {
             let report = self.step()?;
             progress.step(report.loss);
+            let next = match self.steps {
+                Some(_) => Next::GoOn,
+                None => settling.see(report.loss),
+            };
             history.steps.push(report);
+            match next {
+                Next::GoOn => {}
+                Next::SlowDown => self.trainer.optimizer.slow_down(SLOWER),
+                Next::Stop => {
+                    ending = Ending::Settled(step);
+                    break;
+                }
+            }
         }
         self.trainer.check_site_estimators()?;
-        Ok(history)
+        Ok((history, ending))
     }
 }
 
@@ -184,10 +214,16 @@ impl<O: Objective> Training<O> {
 pub struct Trained {
     /// One report a step.
     pub history: History,
+    ending: Ending,
     trainer: Trainer,
 }
 
 impl Trained {
+    /// Whether the run ended as it was asked to, had settled, or was still going on.
+    pub fn ending(&self) -> Ending {
+        self.ending
+    }
+
     /// Which estimator each site got, and why.
     pub fn plan(&self) -> Plan {
         self.trainer.plan()

@@ -1,0 +1,132 @@
+//! When a run without a number of steps is over: once its objective has settled.
+
+use std::fmt;
+
+/// Steps whose mean loss is compared with that of as many before.
+const WINDOW: usize = 250;
+/// Windows in a row without progress after which the rate is lowered, or the run is over.
+const STILL: u32 = 2;
+/// How often the rate is lowered.
+const SLOWINGS: u32 = 2;
+/// What is gained in a window and not worth going on, as a share of 1 plus the loss's size.
+const NOTHING: f64 = 1e-4;
+/// So many standard errors of the difference of two windows may be chance.
+const CHANCE: f64 = 2.0;
+/// Most steps.
+pub(super) const CEILING: u64 = 20_000;
+/// What the rate is multiplied by when it is lowered.
+pub(super) const SLOWER: f32 = 0.2;
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Ending {
+    /// After the number of steps that was asked for.
+    Steps(u64),
+    /// After so many, when the mean loss of 250 steps, at a rate lowered twice, had not fallen any more.
+    Settled(u64),
+    /// At the ceiling of 20,000 steps, with the loss still falling.
+    Ceiling(u64),
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Steps(steps) => write!(f, "{steps} steps, as asked for"),
+            Self::Settled(steps) => write!(f, "settled after {steps} steps"),
+            Self::Ceiling(steps) => write!(
+                f,
+                "still falling after {steps} steps; give more with `steps`, or a larger learning rate"
+            ),
+        }
+    }
+}
+
+/// What to do after a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    GoOn,
+    SlowDown,
+    Stop,
+}
+
+/// The losses of a run, window by window.
+#[derive(Debug, Default)]
+pub(super) struct Settling {
+    window: Vec<f64>,
+    /// Mean loss of the last whole window, and the variance of that mean.
+    last: Option<(f64, f64)>,
+    still: u32,
+    slowings: u32,
+}
+
+impl Settling {
+    /// Takes a step's loss in.
+    pub(super) fn see(&mut self, loss: f64) -> Next {
+        self.window.push(loss);
+        if self.window.len() < WINDOW {
+            return Next::GoOn;
+        }
+        let count = self.window.len() as f64;
+        let mean = self.window.iter().sum::<f64>() / count;
+        let square = |x: &f64| (x - mean).powi(2);
+        let variance = self.window.iter().map(square).sum::<f64>() / (count * (count - 1.0));
+        self.window.clear();
+        let Some((before, its_variance)) = self.last.replace((mean, variance)) else {
+            return Next::GoOn;
+        };
+        let chance = CHANCE * (variance + its_variance).sqrt();
+        let gained = before - mean;
+        self.still = match gained > chance.max(NOTHING * (1.0 + mean.abs())) {
+            true => 0,
+            false => self.still + 1,
+        };
+        if self.still < STILL {
+            return Next::GoOn;
+        }
+        self.still = 0;
+        if self.slowings == SLOWINGS {
+            return Next::Stop;
+        }
+        self.slowings += 1;
+        Next::SlowDown
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Key;
+
+    /// After how many steps a run with such losses ends, and after which its rate is lowered.
+    fn run(loss: impl Fn(f64) -> f64) -> (Option<usize>, Vec<usize>) {
+        let (mut settling, mut lowered) = (Settling::default(), Vec::new());
+        for step in 0..CEILING as usize {
+            match settling.see(loss(step as f64)) {
+                Next::GoOn => {}
+                Next::SlowDown => lowered.push(step + 1),
+                Next::Stop => return (Some(step + 1), lowered),
+            }
+        }
+        (None, lowered)
+    }
+
+    #[test]
+    fn runs_end_once_nothing_is_gained() {
+        assert_eq!(run(|_| 3.0), (Some(1_750), vec![750, 1_250]));
+        let (end, lowered) = run(|step| 100.0 * (-step / 1_000.0).exp());
+        assert!(end.is_some_and(|end| end > 10_000), "{end:?}");
+        assert_eq!(lowered.len(), 2);
+        assert_eq!(run(|step| -step), (None, Vec::new()));
+    }
+
+    #[test]
+    fn noise_is_no_progress_and_hides_none() {
+        let noise = |step: f64| Key::new(step as u64).stream("noise").normal();
+        let (end, _) = run(noise);
+        assert!(end.is_some_and(|end| end < 6_000), "{end:?}");
+        let (end, lowered) = run(|step| noise(step) + 40.0 * (-step / 2_000.0).exp());
+        assert!(end.is_some_and(|end| end > 6_000), "{end:?}");
+        assert!(lowered[0] > 4_000, "{lowered:?}");
+    }
+}
