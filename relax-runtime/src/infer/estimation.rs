@@ -6,7 +6,7 @@ use std::rc::Rc;
 use smallvec::SmallVec;
 
 use crate::error::{Error, Result};
-use crate::infer::exact::joint::Joint;
+use crate::infer::exact::joint::JointSum;
 use crate::infer::gradients::Gradients;
 use crate::infer::objective::Objective;
 use crate::infer::pass::slopes::{Slopes, each_tracked_term};
@@ -38,7 +38,7 @@ pub struct Estimation {
     pub(super) particles: usize,
     pub(super) params: ParamStore,
     pub(super) sites: Sites,
-    pub(super) joint: Joint,
+    pub(super) joint: JointSum,
     /// The first setting that makes no sense.
     wrong: Option<Error>,
 }
@@ -50,7 +50,7 @@ impl Estimation {
             particles: 1,
             params: ParamStore::default(),
             sites: Sites::default(),
-            joint: Joint::default(),
+            joint: JointSum::default(),
             wrong: None,
         }
     }

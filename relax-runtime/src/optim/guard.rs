@@ -2,7 +2,7 @@
 
 use rustc_hash::FxHashMap;
 
-use super::{Joint, Memory, Optimizer};
+use super::{JointMemory, Memory, Optimizer};
 use crate::error::{Error, Result};
 use crate::tensor::native::pointwise::all;
 use crate::tensor::{Parameter, Tensor};
@@ -55,7 +55,8 @@ impl Optimizer {
 
     /// An error if a parameter, or what is remembered of it, is not finite.
     fn check_finite(&self, parameters: &[Parameter]) -> Result<()> {
-        let joint: FxHashMap<u64, Memory> = self.joint.iter().flat_map(Joint::memories).collect();
+        let joint: FxHashMap<u64, Memory> =
+            self.joint.iter().flat_map(JointMemory::memories).collect();
         for parameter in parameters {
             let key = parameter.key();
             let refused = |what: &str, value: f32| Error::NotFinite {

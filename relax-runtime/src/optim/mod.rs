@@ -17,7 +17,7 @@ pub use rmsprop::RmsProp;
 pub use sgd::Sgd;
 
 use self::guard::{MODERATE, harmless};
-use self::joint::Joint;
+use self::joint::JointMemory;
 use crate::error::{Error, Result};
 use crate::tensor::native::pointwise::all;
 use crate::tensor::{Parameter, Tensor};
@@ -65,7 +65,7 @@ pub struct Optimizer {
     rule: Box<dyn Rule>,
     memory: FxHashMap<u64, Memory>,
     /// Memory of the parameters that were updated together last, which is nowhere else.
-    joint: Option<Joint>,
+    joint: Option<JointMemory>,
     /// Memory read from a file, by parameter name, until the parameter appears.
     restored: BTreeMap<String, Memory>,
     /// Gradients below this size are known to keep all numbers finite.
@@ -165,7 +165,7 @@ impl Optimizer {
         };
         let joined = self.joint.as_ref();
         let joined = joined.filter(|joint| joint.is_of(parameters));
-        let joined = joined.map(Joint::elements);
+        let joined = joined.map(JointMemory::elements);
         let elements = joined.unwrap_or_else(|| parameters.iter().map(Parameter::len).sum());
         if elements != gradient.len() || !self.is_harmless(gradient) {
             each(&mut |parameter, gradient| self.check(parameter, gradient))?;
@@ -206,7 +206,7 @@ impl Optimizer {
             known.unwrap_or_else(|| first_memory(&mut self.restored, parameter))
         };
         let memories = parameters.iter().map(&mut take).collect();
-        match Joint::of(parameters, memories, self.rule.slots()) {
+        match JointMemory::of(parameters, memories, self.rule.slots()) {
             Ok(joint) => self.joint = Some(joint),
             Err(memories) => {
                 let keys = parameters.iter().map(Parameter::key);
@@ -282,7 +282,7 @@ impl Optimizer {
             .memory
             .iter()
             .map(|(&key, memory)| (key, memory.name.as_deref()));
-        single.chain(self.joint.iter().flat_map(Joint::parameters))
+        single.chain(self.joint.iter().flat_map(JointMemory::parameters))
     }
 
     /// The memory of every named parameter.
@@ -290,7 +290,7 @@ impl Optimizer {
         let named = |memory: &Memory| Some((memory.name.clone()?, memory.clone()));
         let mut state = self.restored.clone();
         state.extend(self.memory.values().filter_map(named));
-        let joint = self.joint.iter().flat_map(Joint::memories);
+        let joint = self.joint.iter().flat_map(JointMemory::memories);
         state.extend(joint.filter_map(|(_, memory)| named(&memory)));
         state
     }
