@@ -6,6 +6,7 @@ mod joint;
 mod rmsprop;
 mod sgd;
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
@@ -46,12 +47,6 @@ pub trait Rule: Debug {
         slots: &mut [Vec<f32>],
     );
 
-    /// The size below which gradients, if no larger one has come, keep all that the rule computes
-    /// finite, so that the optimiser need not look: 0 where that is not known.
-    fn harmless(&self) -> f32 {
-        0.0
-    }
-
     /// Checks the settings.
     ///
     /// # Errors
@@ -68,6 +63,8 @@ pub struct Optimizer {
     joint: Option<JointMemory>,
     /// Memory read from a file, by parameter name, until the parameter appears.
     restored: BTreeMap<String, Memory>,
+    /// What the rule is known to take: [`harmless_to`].
+    moderate: f32,
     /// Gradients below this size are known to keep all numbers finite.
     harmless: f32,
 }
@@ -112,8 +109,10 @@ impl Optimizer {
     }
 
     pub(crate) fn unchecked(rule: impl Rule + 'static) -> Self {
+        let moderate = harmless_to(&rule);
         Self {
-            harmless: rule.harmless(),
+            moderate,
+            harmless: moderate,
             rule: Box::new(rule),
             memory: FxHashMap::default(),
             joint: None,
@@ -301,9 +300,20 @@ impl Optimizer {
         self.joint = None;
         let slots = state.values().flat_map(|memory| &memory.slots);
         let harmless = slots.flatten().all(|x| x.abs() <= MODERATE);
-        self.harmless = if harmless { self.rule.harmless() } else { 0.0 };
+        self.harmless = if harmless { self.moderate } else { 0.0 };
         self.restored = state;
     }
+}
+
+/// The size below which gradients, if no larger one has come, keep all that a rule computes finite, so
+/// that the optimiser need not look: 0 where that is not known, as of rules of another crate.
+fn harmless_to(rule: &dyn Any) -> f32 {
+    let known = [
+        rule.downcast_ref().map(Adam::harmless),
+        rule.downcast_ref().map(RmsProp::harmless),
+        rule.downcast_ref().map(Sgd::harmless),
+    ];
+    known.into_iter().flatten().next().unwrap_or(0.0)
 }
 
 /// The memory of a parameter that has not been updated: what a file says, or nothing.

@@ -144,10 +144,6 @@ impl Surrogate for FreeForm {
         0
     }
 
-    fn free_form(&self) -> Option<&FreeForm> {
-        Some(self)
-    }
-
     /// The closed form: one forward pass, one back to z; the parameters' derivatives reuse both.
     fn linearize<'a>(&'a self, z: &Tensor, around: Surroundings<'a>) -> Result<Linearization<'a>> {
         let shape = z.shape();

@@ -50,7 +50,7 @@ impl<'a> Plain<'a> {
             plates,
             context,
         } = problem;
-        let network = state.surrogate().free_form()?;
+        let network = state.network()?;
         let rows = network.plain_rows(theta, theta, context, plates)?;
         let coupled = noise.v.is_none() && noise.u.shape() == theta.shape();
         coupled.then_some(Self {
