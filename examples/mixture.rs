@@ -12,10 +12,18 @@
 //! cargo run --release --example mixture
 //! ```
 
+#[path = "support/compute.rs"]
+mod compute;
+#[path = "support/program.rs"]
+mod program;
+
 use std::process::ExitCode;
 
 use clap::Parser;
 use relax_runtime::prelude::*;
+
+use compute::Compute;
+use program::Outcome;
 
 const COMPONENTS: usize = 3;
 /// The truth behind the data.
@@ -59,23 +67,20 @@ struct Options {
     /// Seed of all random numbers.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    #[command(flatten)]
+    compute: Compute,
 }
 
 fn main() -> ExitCode {
-    match run(&Options::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    program::main(run)
 }
 
-fn run(options: &Options) -> Result<()> {
+fn run(options: &Options) -> Outcome<()> {
     let x = Simulation::seeded(options.seed)
         .run(&world(options.data))?
         .output;
-    let fit = Svi::new(&mixture(&Tensor::from_slice(&x)))
+    let data = Tensor::from_vec(x.clone(), [x.len()], &options.compute.device()?)?;
+    let fit = Svi::new(&mixture(&data))
         .optimizer(Adam::new(0.05))
         .steps(options.steps)
         .seed(options.seed)

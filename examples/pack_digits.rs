@@ -19,8 +19,11 @@ use flate2::{Compression, GzBuilder};
     reason = "shared with the programs that learn from the images"
 )]
 mod data;
+#[path = "support/program.rs"]
+mod program;
 
 use data::{BinaryImages, COLUMNS, IMAGES_MAGIC, ROWS, TRAIN, VALIDATION};
+use program::Outcome;
 
 /// Writes a smaller copy of a folder of binary idx images.
 #[derive(Parser)]
@@ -51,15 +54,14 @@ enum PackError {
 }
 
 fn main() -> ExitCode {
-    let options = Options::parse();
-    let pack = |file, keep| pack(&options.data.join(file), &options.out.join(file), keep);
-    match pack(TRAIN, options.train).and_then(|()| pack(VALIDATION, options.validation)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
+    program::main(run)
+}
+
+fn run(options: &Options) -> Outcome<()> {
+    for (file, keep) in [(TRAIN, options.train), (VALIDATION, options.validation)] {
+        pack(&options.data.join(file), &options.out.join(file), keep)?;
     }
+    Ok(())
 }
 
 /// Writes `keep` images, evenly spread over those of `from` and in their order, to `to`.

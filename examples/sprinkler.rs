@@ -17,12 +17,17 @@
 //! cargo test --example sprinkler
 //! ```
 
+#[path = "support/program.rs"]
+mod program;
+
 use std::process::ExitCode;
 
 use clap::Parser;
 use relax_runtime::dist::SiteValue;
 use relax_runtime::infer::{ExactPosterior, exact_gradient};
 use relax_runtime::prelude::*;
+
+use program::Outcome;
 
 #[model(check(true, guide = structured()))]
 fn sprinkler(wet: bool) {
@@ -60,16 +65,10 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    match run(&Options::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    program::main(run)
 }
 
-fn run(options: &Options) -> Result<()> {
+fn run(options: &Options) -> Outcome<()> {
     let (model, guide) = (sprinkler(true), structured());
     let exact = exact_posterior(&model)?;
     let train = |svi: Svi<'_>| {

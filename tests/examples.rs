@@ -216,6 +216,29 @@ fn discrete_vae_resumes_after_its_last_step() {
     assert!(picture.exists());
 }
 
+/// As in `toy | head`: no panic, and no word of it.
+#[cfg(unix)]
+#[test]
+fn a_reader_that_goes_away_ends_a_program_quietly() {
+    let cases: [(&str, &[&str]); 3] = [
+        ("toy", &["--steps", "200"]),
+        ("sprinkler", &["--steps", "10"]),
+        ("estimators", &["--problem", "toy", "--evaluations", "100"]),
+    ];
+    for (example, arguments) in cases {
+        let folder = TempDir::new().unwrap();
+        let mut command = Command::new(program(example));
+        command.args(arguments).current_dir(&folder);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(error.is_empty(), "{example}: {error}");
+        assert!(!output.status.success(), "{example} wrote to nobody");
+    }
+}
+
 #[test]
 fn wrong_settings_are_refused_in_a_sentence() {
     let cases: [(&str, &[&str]); 20] = [

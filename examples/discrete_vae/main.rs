@@ -5,6 +5,8 @@
 //! `cargo run --release --example discrete_vae` trains on the digits that come with the program;
 //! `--data DIR` takes a folder of idx files, `--estimator reinforce` or `rebar` compares.
 
+#[path = "../support/compute.rs"]
+mod compute;
 #[allow(dead_code, reason = "shared with programs that need grey images, too")]
 mod data;
 mod evaluate;
@@ -13,21 +15,25 @@ mod pictures;
 #[path = "../support/plot.rs"]
 #[allow(dead_code, reason = "shared with programs that save charts alone")]
 mod plot;
+#[path = "../support/program.rs"]
+mod program;
+#[path = "../support/progress.rs"]
+mod progress;
 
-use std::error::Error as StdError;
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::Parser;
-use indicatif::{ProgressBar, ProgressStyle};
 use relax_runtime::estimator::by_name;
 use relax_runtime::prelude::*;
 
+use compute::Compute;
 use data::{BinaryImages, Dataset, PIXELS};
 use model::{Vae, generate, recognise};
 use plot::{Chart, Scale, Series};
+use program::Outcome;
+use progress::Progress;
 
 /// The system's allocator gives large blocks back to the kernel after every step; this one keeps
 /// them, which matters for large batches.
@@ -68,25 +74,16 @@ struct Options {
     /// Importance-weighted draws an image for the final bound.
     #[arg(long, default_value_t = 100)]
     draws: usize,
-    /// Where to compute: cpu, dfdx, or cuda:0 in a build with `--features cuda`.
-    #[arg(long, default_value = "cpu")]
-    device: String,
+    #[command(flatten)]
+    compute: Compute,
 }
 
-type Outcome<T> = std::result::Result<T, Box<dyn StdError>>;
-
 fn main() -> ExitCode {
-    match run(&Options::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    program::main(run)
 }
 
 fn run(options: &Options) -> Outcome<()> {
-    let device: Device = options.device.parse()?;
+    let device = options.compute.device()?;
     let counts = [
         ("--steps", options.steps),
         ("--batch", options.batch as u64),
@@ -95,9 +92,6 @@ fn run(options: &Options) -> Outcome<()> {
     ];
     if let Some((option, _)) = counts.iter().find(|(_, count)| *count == 0) {
         return Err(format!("{option} is 0; give at least 1").into());
-    }
-    if options.draws == 0 {
-        return Err("--draws must be at least 1".into());
     }
     let dataset = match &options.data {
         Some(folder) => Dataset::load(folder)?,
@@ -169,29 +163,6 @@ fn run(options: &Options) -> Outcome<()> {
     Ok(())
 }
 
-/// A line now and then where standard error is no terminal and shows no progress bar.
-struct News {
-    silent: bool,
-    last: Instant,
-}
-
-impl News {
-    fn new() -> Self {
-        Self {
-            silent: std::io::stderr().is_terminal(),
-            last: Instant::now(),
-        }
-    }
-
-    fn tell(&mut self, line: impl FnOnce() -> String) {
-        const PAUSE: Duration = Duration::from_secs(10);
-        if !self.silent && self.last.elapsed() >= PAUSE {
-            eprintln!("{}", line());
-            self.last = Instant::now();
-        }
-    }
-}
-
 /// Trains for all steps; returns the curves of ELBO and gradient variance.
 fn train(
     options: &Options,
@@ -201,15 +172,12 @@ fn train(
     checkpoint: &Path,
     device: &Device,
 ) -> Outcome<Vec<Chart>> {
-    let bar = ProgressBar::new(options.steps).with_style(ProgressStyle::with_template(
-        "{bar:32} {pos}/{len} {per_sec} {eta} {msg}",
-    )?);
     let (mut elbos, mut variances) = (Vec::new(), Vec::new());
     let mut average = None;
     let mut last_variance = 0.0;
     let first = trainer.steps_taken();
     let started = Instant::now();
-    let mut news = News::new();
+    let mut progress = Progress::new("steps", first, options.steps)?;
     for step in first..options.steps {
         // Which images a step sees depends on seed and step alone, so that a resumed run sees what
         // an uninterrupted one would have seen.
@@ -237,15 +205,13 @@ fn train(
             if step >= 100 {
                 variances.push((step as f64, last_variance));
             }
-            bar.set_position(step);
-            bar.set_message(format!("ELBO {running:.2}"));
         }
-        news.tell(|| format!("step {} of {}: ELBO {running:.2}", step + 1, options.steps));
+        progress.at(step + 1, || format!("ELBO {running:.2}"));
         if (step + 1) % options.checkpoint_every == 0 || step + 1 == options.steps {
             trainer.save(checkpoint)?;
         }
     }
-    bar.finish_and_clear();
+    drop(progress);
     let seconds = started.elapsed().as_secs_f64();
     println!(
         "trained {} steps of {} images in {seconds:.1} s ({:.3} ms a step): running train ELBO {:.2} nats \

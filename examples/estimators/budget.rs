@@ -6,43 +6,34 @@
 //! of those that are not. Which numbers a run ends with depends on the machine's speed, so that two
 //! runs differ. Each training is written when it ends: a run that was stopped goes on after the last.
 
-use std::fs;
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Args;
 use relax_runtime::prelude::*;
-use relax_runtime::set_threads;
 use serde::{Deserialize, Serialize};
 
-use crate::Outcome;
-use crate::digits::Digits;
-use crate::lineup::{Entrant, named};
+use crate::lineup::Entrant;
 use crate::measure::batch_key;
+use crate::program::Outcome;
+use crate::progress::Progress;
 use crate::results::Results;
 use crate::stages::timed_step;
+use crate::study;
 use crate::task::Task;
-use crate::vae::{Network, Vae};
+use crate::vae::Vae;
 
 /// Settings of `elbo`.
 #[derive(Args)]
 #[group(id = "elbo_settings")]
 pub(crate) struct Options {
-    /// The autoencoder.
-    #[arg(long, default_value = "leaky")]
-    network: Network,
-    /// Folder with grey or binary idx .gz files; without it, the digits that come with the program.
-    #[arg(long)]
-    data: Option<PathBuf>,
+    #[command(flatten)]
+    study: study::Options,
     /// CPU seconds of training after which to evaluate.
     #[arg(long, value_delimiter = ',', default_value = "60")]
     seconds: Vec<f64>,
     /// Seeds, each a training of every estimator.
     #[arg(long, value_delimiter = ',', default_value = "1,2,3")]
     seeds: Vec<u64>,
-    /// The estimators; without it, a choice of them.
-    #[arg(long, value_delimiter = ',')]
-    estimators: Vec<String>,
     /// Images a step; without it, the network's own.
     #[arg(long)]
     batch: Option<usize>,
@@ -52,9 +43,6 @@ pub(crate) struct Options {
     /// Images of either kind that are evaluated.
     #[arg(long, default_value_t = 10_000)]
     images: usize,
-    /// Folder for results.
-    #[arg(long, default_value = "target/estimators")]
-    out: PathBuf,
 }
 
 /// What all trainings of a file have in common.
@@ -99,31 +87,22 @@ pub(crate) fn run(options: &Options) -> Outcome<()> {
     {
         return Err("--seconds must be above 0".into());
     }
-    let design = options.network.design();
+    let design = options.study.design();
     let batch = options.batch.unwrap_or(design.batch);
     if batch == 0 || options.images == 0 {
         return Err("--batch and --images must be at least 1".into());
     }
-    set_threads(1);
-    let digits = Digits::open(options.data.as_deref())?;
-    let entrants = match (&options.estimators[..], options.network) {
-        ([], Network::Categorical) => named(&CATEGORIES)?,
-        ([], _) => named(&COINS)?,
-        (some, _) => named(some)?,
-    };
+    let study = options.study.open(&COINS)?;
+    let digits = &study.digits;
     let settings = Settings {
         network: design.name.into(),
-        title: Vae::new(design, &digits, 0)?.title(),
+        title: Vae::new(design, digits, 0)?.title(),
         batch,
         rate: options.learning_rate.unwrap_or(design.rate),
         images: options.images,
     };
     println!("{}, batch {batch}, rate {}", settings.title, settings.rate);
-    fs::create_dir_all(&options.out)
-        .map_err(|error| format!("--out {}: {error}", options.out.display()))?;
-    let file = options
-        .out
-        .join(format!("elbo-{}-{batch}.json", design.name));
+    let file = study.file(format!("elbo-{}-{batch}.json", design.name));
     let mut results = Table::open(file, settings)?;
     let evaluated = [
         digits.trained_on(options.images)?,
@@ -131,12 +110,12 @@ pub(crate) fn run(options: &Options) -> Outcome<()> {
     ];
     println!("{HEADER}");
     for &seed in &options.seeds {
-        for entrant in &entrants {
+        for entrant in &study.entrants {
             let of = |row: &Reached| row.estimator == entrant.name && row.seed == seed;
             let is = |row: &Reached, seconds: f64| of(row) && row.seconds == seconds;
             let done = |&seconds: &f64| results.rows.iter().any(|row| is(row, seconds));
             if !limits.iter().all(done) {
-                let vae = Vae::new(design, &digits, seed)?;
+                let vae = Vae::new(design, digits, seed)?;
                 for row in train(&vae, entrant, seed, &limits, &results.settings, &evaluated)? {
                     let seconds = row.seconds;
                     results.push(row, |other| is(other, seconds))?;
@@ -149,7 +128,7 @@ pub(crate) fn run(options: &Options) -> Outcome<()> {
     Ok(())
 }
 
-/// What is trained where nothing else is asked for.
+/// What is trained on coins where nothing else is asked for.
 const COINS: [&str; 7] = [
     "relax",
     "disarm",
@@ -159,7 +138,6 @@ const COINS: [&str; 7] = [
     "arms-4",
     "arms-6",
 ];
-const CATEGORIES: [&str; 5] = ["relax", "rebar", "rloo-2", "disarm-tree", "rloo-4"];
 
 const HEADER: &str = "estimator            seed  CPU s   steps  ms/step  train ELBO  held-out ELBO";
 
@@ -185,11 +163,11 @@ fn train(
     settings: &Settings,
     [trained_on, held_out]: &[Vec<Tensor>; 2],
 ) -> Outcome<Vec<Reached>> {
-    const REPORTED: Duration = Duration::from_secs(15);
     let mut trainer = entrant.trainer(seed).optimizer(Adam::new(settings.rate));
     let mut reached = Vec::new();
     let mut spent = Duration::ZERO;
-    let mut reported = Instant::now();
+    let last = limits.last().copied().unwrap_or_default();
+    let mut progress = Progress::new("CPU s", 0, last.ceil() as u64)?;
     for &seconds in limits {
         let mut evaluations = 0;
         while spent.as_secs_f64() < seconds {
@@ -198,11 +176,9 @@ fn train(
             let (time, report) = timed_step(vae, &mut trainer, &x)?;
             spent += time;
             evaluations = report.evaluations;
-            if reported.elapsed() > REPORTED {
-                reported = Instant::now();
-                let (name, now) = (entrant.name, spent.as_secs());
-                eprintln!("{name}, seed {seed}: {now} of {seconds} CPU s, {report}");
-            }
+            progress.at(spent.as_secs(), || {
+                format!("{}, seed {seed}, {report}", entrant.name)
+            });
         }
         reached.push(Reached {
             estimator: entrant.name.into(),

@@ -2,7 +2,7 @@
 
 use relax_runtime::prelude::*;
 
-use crate::Outcome;
+use crate::program::Outcome;
 use crate::task::{Task, Use};
 
 /// A cost f(b) of coins: that of the paper's toy problem, or a quadratic form.

@@ -18,12 +18,12 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use relax_runtime::Key;
 
-use crate::Outcome;
 use crate::coins::Coins;
 use crate::digits::Digits;
 use crate::lineup::{Entrant, lineup, named, reference};
 use crate::measure::{Effort, share, train};
 use crate::plot::save_charts;
+use crate::program::Outcome;
 use crate::table::{Findings, Line};
 use crate::task::Task;
 use crate::vae::{BERNOULLI, CATEGORICAL, Vae};

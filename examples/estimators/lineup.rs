@@ -9,7 +9,7 @@ use relax_runtime::estimator::{
 use relax_runtime::infer::{Mode, Objective};
 use relax_runtime::prelude::*;
 
-use crate::Outcome;
+use crate::program::Outcome;
 
 /// An estimator under the name of the table.
 #[derive(Clone)]

@@ -32,17 +32,23 @@ mod measure;
 #[path = "../support/plot.rs"]
 #[allow(dead_code, reason = "shared with programs that draw pictures, too")]
 mod plot;
+#[path = "../support/program.rs"]
+mod program;
+#[path = "../support/progress.rs"]
+mod progress;
 mod report;
 mod results;
 mod stages;
+mod study;
 mod table;
 mod task;
 mod vae;
 
-use std::error::Error as StdError;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use program::Outcome;
 
 /// The system's allocator gives large blocks back to the kernel after every step.
 #[global_allocator]
@@ -68,21 +74,15 @@ enum Command {
     Report(report::Options),
 }
 
-type Outcome<T> = std::result::Result<T, Box<dyn StdError>>;
-
 fn main() -> ExitCode {
-    let options = Options::parse();
-    let ended = match &options.command {
+    program::main(run)
+}
+
+fn run(options: &Options) -> Outcome<()> {
+    match &options.command {
         None => equal::run(&options.equal),
         Some(Command::Variance(options)) => stages::run(options),
         Some(Command::Elbo(options)) => budget::run(options),
         Some(Command::Report(options)) => report::run(options),
-    };
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
     }
 }

@@ -6,8 +6,8 @@ use std::time::Instant;
 use relax_runtime::optim::Rule;
 use relax_runtime::prelude::*;
 
-use crate::Outcome;
 use crate::lineup::Entrant;
+use crate::program::Outcome;
 use crate::task::Task;
 
 /// How much is measured.

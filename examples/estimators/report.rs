@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::Outcome;
+use crate::program::Outcome;
 use crate::stages::{self, Measured, mean_and_error};
 use crate::{budget, budget::Reached};
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::Outcome;
+use crate::program::Outcome;
 
 /// Measurements that were made with the same settings.
 #[derive(Debug, Serialize, Deserialize)]

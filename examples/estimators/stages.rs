@@ -15,41 +15,34 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Args;
 use cpu_time::ProcessTime;
 use relax_runtime::prelude::*;
-use relax_runtime::set_threads;
 use serde::{Deserialize, Serialize};
 
-use crate::Outcome;
-use crate::digits::Digits;
 use crate::lineup::{Entrant, named};
 use crate::measure::{LEARNING, PROBE_BATCH, PROBES, Still, batch_key};
+use crate::program::Outcome;
+use crate::progress::Progress;
 use crate::results::Results;
+use crate::study::{self, Study};
 use crate::task::Task;
-use crate::vae::{Network, Vae};
+use crate::vae::Vae;
 
 /// Settings of `variance`.
 #[derive(Args)]
 #[group(id = "variance_settings")]
 pub(crate) struct Options {
-    /// The autoencoder.
-    #[arg(long, default_value = "leaky")]
-    network: Network,
-    /// Folder with grey or binary idx .gz files; without it, the digits that come with the program.
-    #[arg(long)]
-    data: Option<PathBuf>,
+    #[command(flatten)]
+    study: study::Options,
     /// Steps of training after which to measure.
     #[arg(long, value_delimiter = ',', default_value = "2000,20000,100000")]
     stages: Vec<u64>,
     /// The estimator that trains; without it, disarm, or disarm-tree for categories.
     #[arg(long)]
     along: Option<String>,
-    /// The estimators that are measured; without it, a choice of them.
-    #[arg(long, value_delimiter = ',')]
-    estimators: Vec<String>,
     /// Steps from which an estimator learns at each stage before it is measured.
     #[arg(long, default_value_t = 2_000)]
     learn: u64,
@@ -62,9 +55,6 @@ pub(crate) struct Options {
     /// Seed of all random numbers.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Folder for results and checkpoints.
-    #[arg(long, default_value = "target/estimators")]
-    out: PathBuf,
 }
 
 /// What all measurements of a file have in common.
@@ -114,18 +104,14 @@ pub(crate) fn run(options: &Options) -> Outcome<()> {
     if options.draws < 2 || options.batches < 2 {
         return Err("--batches and --draws must be at least 2, to have a variance".into());
     }
-    set_threads(1);
-    let digits = Digits::open(options.data.as_deref())?;
-    let design = options.network.design();
-    let coins = options.network != Network::Categorical;
-    let usual = if coins { "disarm" } else { "disarm-tree" };
-    let along = options.along.as_deref().unwrap_or(usual);
-    let entrants = match &options.estimators[..] {
-        [] if coins => named(&COINS)?,
-        [] => named(&CATEGORIES)?,
-        some => named(some)?,
+    let study = options.study.open(&COINS)?;
+    let usual = match options.study.coins() {
+        true => "disarm",
+        false => "disarm-tree",
     };
-    let vae = Vae::new(design, &digits, options.seed)?;
+    let along = options.along.as_deref().unwrap_or(usual);
+    let design = study.design;
+    let vae = Vae::new(design, &study.digits, options.seed)?;
     let settings = Settings {
         network: design.name.into(),
         title: vae.title(),
@@ -137,15 +123,14 @@ pub(crate) fn run(options: &Options) -> Outcome<()> {
         draws: options.draws,
         seed: options.seed,
     };
-    fs::create_dir_all(&options.out)
-        .map_err(|error| format!("--out {}: {error}", options.out.display()))?;
-    let file = options.out.join(format!("variance-{}.json", design.name));
+    let file = study.file(format!("variance-{}.json", design.name));
     let mut results = Table::open(file, settings)?;
     println!("{}, along the training of {along}", vae.title());
     let course = Course {
+        study: &study,
         vae: &vae,
         leader: named(&[along])?.remove(0),
-        options,
+        seed: options.seed,
         stages: &stages,
     };
     for &stage in &stages {
@@ -153,7 +138,7 @@ pub(crate) fn run(options: &Options) -> Outcome<()> {
             let mut rows = results.rows.iter();
             !rows.any(|row| row.stage == stage && row.estimator == entrant.name)
         };
-        let missing: Vec<Entrant> = entrants.iter().filter(done).cloned().collect();
+        let missing: Vec<Entrant> = study.entrants.iter().filter(done).cloned().collect();
         if !missing.is_empty() {
             course.reach(stage)?;
         }
@@ -169,7 +154,7 @@ pub(crate) fn run(options: &Options) -> Outcome<()> {
     Ok(())
 }
 
-/// What is measured where nothing else is asked for.
+/// What is measured on coins where nothing else is asked for.
 const COINS: [&str; 13] = [
     "relax",
     "relax-0.35",
@@ -185,7 +170,6 @@ const COINS: [&str; 13] = [
     "arms-4",
     "arms-6",
 ];
-const CATEGORIES: [&str; 5] = ["relax", "rebar", "rloo-2", "disarm-tree", "rloo-4"];
 
 const HEADER: &str =
     "  stage  estimator            f   by logit  by weight  with batch's noise  ms";
@@ -199,9 +183,10 @@ fn line(row: &Measured) -> String {
 
 /// The training along which is measured.
 struct Course<'a> {
+    study: &'a Study,
     vae: &'a Vae,
     leader: Entrant,
-    options: &'a Options,
+    seed: u64,
     stages: &'a [u64],
 }
 
@@ -209,16 +194,15 @@ impl Course<'_> {
     fn file(&self, step: u64) -> PathBuf {
         let (network, leader) = (self.vae.design.name, self.leader.name);
         let name = format!("{network}-{leader}-{step}.safetensors");
-        self.options.out.join(name)
+        self.study.file(name)
     }
 
     /// Gives the autoencoder the weights of a stage.
     fn reach(&self, stage: u64) -> Outcome<()> {
         const SAVED: u64 = 1_000;
-        const REPORTED: Duration = Duration::from_secs(15);
         let mut trainer = self
             .leader
-            .trainer(self.options.seed)
+            .trainer(self.seed)
             .optimizer(Adam::new(self.vae.design.rate))
             .layers(self.vae.parameters());
         let is_saved = |step: u64| step.is_multiple_of(SAVED) || self.stages.contains(&step);
@@ -226,10 +210,10 @@ impl Course<'_> {
         if let Some(step) = saved.find(|&step| self.file(step).exists()) {
             trainer.resume(&self.file(step))?;
         }
-        let mut reported = Instant::now();
+        let mut progress = Progress::new("steps", trainer.steps_taken(), stage)?;
         let mut rolling: Option<PathBuf> = None;
         while trainer.steps_taken() < stage {
-            let key = batch_key(self.options.seed, trainer.steps_taken());
+            let key = batch_key(self.seed, trainer.steps_taken());
             let x = self.vae.batch(key, self.vae.rows())?;
             self.vae
                 .with_objective(&x, None, &mut |objective| trainer.step(objective).map(drop))?;
@@ -239,10 +223,7 @@ impl Course<'_> {
                 let old = rolling.replace(self.file(step));
                 old.map_or(Ok(()), fs::remove_file)?;
             }
-            if reported.elapsed() > REPORTED {
-                reported = Instant::now();
-                eprintln!("{}: step {step} of {stage}", self.leader.name);
-            }
+            progress.at(step, || format!("trained by {}", self.leader.name));
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use relax_runtime::infer::Objective;
 use relax_runtime::prelude::*;
 
-use crate::Outcome;
+use crate::program::Outcome;
 
 /// What a task does with an objective.
 pub(crate) type Use<'a> = dyn FnMut(&dyn Objective) -> Result<()> + 'a;

@@ -4,9 +4,9 @@ use clap::ValueEnum;
 use relax_runtime::prelude::*;
 use relax_runtime::{Shape, grad};
 
-use crate::Outcome;
 use crate::data::PIXELS;
 use crate::digits::Digits;
+use crate::program::Outcome;
 use crate::task::{Task, Use};
 
 /// Width of the layers between pixels and latents.

@@ -24,8 +24,9 @@ mod learner;
 #[path = "../support/plot.rs"]
 #[allow(dead_code, reason = "shared with programs that draw pictures, too")]
 mod plot;
+#[path = "../support/program.rs"]
+mod program;
 
-use std::error::Error as StdError;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -35,6 +36,7 @@ use relax_runtime::surrogate::{FreeForm, RelaxedCost, Zero};
 
 use learner::{Coin, LEARNING_RATE, Learner, Measurement};
 use plot::{Chart, Scale, Series, save_charts};
+use program::Outcome;
 
 /// Minimises the expected cost of a coin with three gradient estimators, side by side.
 #[derive(Parser)]
@@ -56,19 +58,11 @@ struct Options {
 /// Rows of a table on the way.
 const PRINTED: u64 = 10;
 
-type Outcome<T> = std::result::Result<T, Box<dyn StdError>>;
-
 /// The measurements of all learners at one step.
 type Row = (u64, Vec<Measurement>);
 
 fn main() -> ExitCode {
-    match run(&Options::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    program::main(run)
 }
 
 fn run(options: &Options) -> Outcome<()> {

@@ -4,6 +4,8 @@
 //! user's token) and `codegen` (the calls of the runtime). On an error, `fallback` emits it beside
 //! a stub of the function, so that its callers still compile.
 
+#![forbid(unsafe_code)]
+
 mod check;
 mod codegen;
 mod distributions;

@@ -7,6 +7,9 @@
 //! its expected cost; discrete choices get RELAX gradient estimators (Grathwohl, Choi, Wu, Roeder,
 //! Duvenaud, "Backpropagation through the Void", ICLR 2018) without being asked for.
 
+// Kernels alone may hold `unsafe`, each where `tensor::native` says why.
+#![deny(unsafe_code)]
+
 #[macro_use]
 pub mod tensor;
 

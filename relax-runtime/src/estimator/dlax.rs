@@ -76,7 +76,7 @@ impl Estimator for Dlax {
             coupling: Coupling::Independent,
             ..self.surrogate.clone()
         };
-        Ok(SiteState::with_surrogate(published.surrogate(task)?))
+        Ok(SiteState::holding(published.surrogate(task)?))
     }
 
     fn surrogate_value(

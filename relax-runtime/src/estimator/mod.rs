@@ -56,7 +56,7 @@ pub use lax::{Lax, lax};
 pub use muprop::{MuProp, muprop};
 pub use nvil::{Nvil, nvil};
 pub use pathwise::Pathwise;
-pub(crate) use plan::{Choice, choose, validity};
+pub(crate) use plan::{Decision, choose, validity};
 pub use plan::{Plan, PlanEntry, Rival};
 pub(crate) use problem::value_and_slope;
 pub use problem::{Cost, Estimate, Noise, Problem, black_box, differentiable};

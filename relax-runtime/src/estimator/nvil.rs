@@ -78,7 +78,7 @@ impl Estimator for Nvil {
     }
 
     fn state(&self, task: &SiteTask<'_>) -> Result<SiteState> {
-        Ok(SiteState::with_surrogate(self.network.surrogate(task)?))
+        Ok(SiteState::holding(self.network.surrogate(task)?))
     }
 
     fn estimate(

@@ -81,7 +81,7 @@ impl fmt::Display for Plan {
 
 /// What was decided for one site.
 #[derive(Clone, Debug)]
-pub(crate) struct Choice {
+pub(crate) struct Decision {
     pub(crate) estimator: Rc<dyn Estimator>,
     /// Up to how many combinations of all choices the site is summed over together with the others.
     pub(crate) joint: Option<usize>,
@@ -91,7 +91,7 @@ pub(crate) struct Choice {
     pub(crate) contenders: Vec<Rc<dyn Estimator>>,
 }
 
-impl Choice {
+impl Decision {
     /// An estimator that nobody has to give a reason for.
     pub(crate) fn of(estimator: Rc<dyn Estimator>) -> Self {
         Self {
@@ -117,7 +117,7 @@ pub(crate) fn choose(
     asked: Option<Rc<dyn Estimator>>,
     class: SiteClass,
     budget: Option<usize>,
-) -> Result<Choice> {
+) -> Result<Decision> {
     match (asked, budget) {
         (Some(estimator), budget) => overridden(estimator, class, budget),
         (None, Some(budget)) => within(budget, class),
@@ -162,7 +162,7 @@ fn overridden(
     estimator: Rc<dyn Estimator>,
     class: SiteClass,
     budget: Option<usize>,
-) -> Result<Choice> {
+) -> Result<Decision> {
     let why = validity(&*estimator, class).map_err(|problem| Error::Config {
         setting: "estimator",
         problem,
@@ -173,7 +173,7 @@ fn overridden(
         }
         _ => format!("asked for; {why}"),
     };
-    Ok(Choice {
+    Ok(Decision {
         joint: estimator.joint(),
         estimator,
         reason,
@@ -182,9 +182,9 @@ fn overridden(
     })
 }
 
-fn within(budget: usize, class: SiteClass) -> Result<Choice> {
+fn within(budget: usize, class: SiteClass) -> Result<Decision> {
     if let Some(choice) = within_any(exact(budget), class, budget) {
-        return Ok(Choice {
+        return Ok(Decision {
             joint: choice.joint.map(|largest| largest.min(budget)),
             reason: format!("least variance within {budget}; {}", choice.reason),
             ..choice
@@ -203,7 +203,7 @@ fn within(budget: usize, class: SiteClass) -> Result<Choice> {
     })?;
     let affordable = |e: &Rc<dyn Estimator>| problem(&**e, class, budget).is_none();
     let contenders: Vec<_> = all.into_iter().filter(affordable).collect();
-    Ok(Choice {
+    Ok(Decision {
         reason: format!("within {budget}; {}", choice.reason),
         rivals,
         contenders: match class.draws.is_discrete() && contenders.len() > 1 {
@@ -241,13 +241,13 @@ fn within_any(
     candidates: Vec<Rc<dyn Estimator>>,
     class: SiteClass,
     budget: usize,
-) -> Option<Choice> {
+) -> Option<Decision> {
     candidates.into_iter().find_map(|estimator| {
         if estimator.evaluations(class) > budget {
             return None;
         }
         let reason = validity(&*estimator, class).ok()?;
-        Some(Choice {
+        Some(Decision {
             joint: estimator.joint(),
             estimator,
             reason,

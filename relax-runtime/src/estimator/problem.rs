@@ -204,6 +204,8 @@ pub(crate) fn value_and_slope(
 }
 
 /// The cost f of a draw, a number a row.
+// `drawn` and `drawn_with_slope` belong here: that the draw's own cost is known without another
+// evaluation is what estimators are counted by, not only a shorter way.
 pub trait Cost {
     /// f(b) at a hard draw, as 0/1 or one-hot vertices of θ's shape.
     ///

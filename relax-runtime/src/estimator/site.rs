@@ -8,7 +8,9 @@ use super::{Cost, Estimate, LawEstimate, LawTask, MovingAverage, Problem};
 use crate::error::{Error, Result};
 use crate::optim::{Adam, Optimizer};
 use crate::random::{Key, Stream};
-use crate::surrogate::{Pausable, Quadratic, RelaxedCost, Surrogate, VarianceGradient, Zero};
+use crate::surrogate::{
+    FreeForm, Held, Pausable, Quadratic, RelaxedCost, Surrogate, VarianceGradient, Zero,
+};
 use crate::tensor::{Parameter, Tensor};
 
 /// How the conditional relaxed sample z̃ is drawn.
@@ -243,7 +245,7 @@ impl IntoEstimator for Rc<dyn Estimator> {
 /// What an estimator has learned at a site.
 #[derive(Debug)]
 pub struct SiteState {
-    surrogate: Pausable,
+    surrogate: Pausable<Held>,
     /// A part of the surrogate whose expectation is known.
     quadratic: Option<Quadratic>,
     parameters: Vec<Parameter>,
@@ -273,6 +275,11 @@ impl SiteState {
 
     /// A surrogate, trained by Adam.
     pub fn with_surrogate(surrogate: Box<dyn Surrogate>) -> Self {
+        Self::holding(Held::Other(surrogate))
+    }
+
+    /// The same with one of the library's own.
+    pub(super) fn holding(surrogate: Held) -> Self {
         let optimizer = Optimizer::unchecked(Adam::new(Self::LEARNING_RATE));
         Self {
             parameters: surrogate.parameters(),
@@ -326,6 +333,11 @@ impl SiteState {
     /// The surrogate.
     pub fn surrogate(&self) -> &dyn Surrogate {
         &self.surrogate
+    }
+
+    /// The surrogate, where it is a network and nothing else.
+    pub(super) fn network(&self) -> Option<&FreeForm> {
+        self.surrogate.surrogate().network()
     }
 
     /// The surrogate's relaxed cost, and what is added to it, which computes what it learns from only

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use crate::error::{Error, Result};
 use crate::estimator::Plan;
-use crate::infer::exact::joint::Joint;
+use crate::infer::exact::joint::JointSum;
 use crate::infer::gradients::Gradients;
 use crate::infer::guide::structure::Structure;
 use crate::infer::objective::Objective;
@@ -40,7 +40,7 @@ pub struct Estimation {
     pub(super) particles: usize,
     pub(super) params: ParamStore,
     pub(super) sites: Sites,
-    pub(super) joint: Joint,
+    pub(super) joint: JointSum,
     /// The first setting that makes no sense.
     wrong: Option<Error>,
 }
@@ -52,7 +52,7 @@ impl Estimation {
             particles: 1,
             params: ParamStore::default(),
             sites: Sites::default(),
-            joint: Joint::default(),
+            joint: JointSum::default(),
             wrong: None,
         }
     }

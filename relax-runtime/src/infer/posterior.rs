@@ -13,13 +13,13 @@ use crate::tensor::Tensor;
 /// Draws from a guide, with their importance weights under the model.
 #[derive(Clone, Debug)]
 pub struct Posterior {
-    sites: BTreeMap<String, Site>,
+    sites: BTreeMap<String, SiteDraws>,
     /// ln(p(x, z)/q(z)) of each draw, row by row.
     log_weights: Vec<Vec<f64>>,
 }
 
 #[derive(Clone, Debug, Default)]
-struct Site {
+struct SiteDraws {
     draws: Vec<Value>,
     /// Sum over draws of the mean of the law that each was drawn from.
     mean_sum: Vec<f64>,
@@ -90,7 +90,7 @@ impl Posterior {
         Ok(posterior)
     }
 
-    fn site(&self, name: &str) -> Result<&Site> {
+    fn site(&self, name: &str) -> Result<&SiteDraws> {
         let found = self.sites.get(name);
         found.ok_or_else(|| unknown_site(name, self.sites.keys().map(String::as_str)))
     }
@@ -192,7 +192,7 @@ pub(in crate::infer) fn categories(latent: &Latent) -> Option<usize> {
         .filter(|_| holds_indices(&*latent.law))
 }
 
-impl Site {
+impl SiteDraws {
     /// Adds the probability of every value under the law of one draw, if it is one discrete choice.
     fn add_marginal(&mut self, law: &dyn Law) -> Result<()> {
         let Some(relaxation) = law.relaxation() else {

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use super::host::{Host, HostRun};
-use super::names::Names;
+use super::names::Scope;
 use super::params::IntoParam;
 use super::plates::Plates;
 use super::{
@@ -50,7 +50,7 @@ pub struct Context {
 
 struct State {
     trace: Trace,
-    names: Names,
+    scope: Scope,
     plates: Plates,
     /// Sites with host values: what comes after them may depend on them unseen.
     host_sites: SiteSet,
@@ -107,7 +107,7 @@ impl Context {
         }
         let (prefix, first) = {
             let state = self.state.borrow();
-            (state.names.prefix().len(), state.trace.entries().len())
+            (state.scope.prefix().len(), state.trace.entries().len())
         };
         self.handlers.borrow_mut().push(Installed {
             handler: Rc::clone(&handler),
@@ -117,7 +117,7 @@ impl Context {
         self.handlers.borrow_mut().pop();
         let output = output?;
         let state = self.state.borrow();
-        handler.finish(&Ran::new(&state.trace, first, state.names.prefix()))?;
+        handler.finish(&Ran::new(&state.trace, first, state.scope.prefix()))?;
         Ok(output)
     }
 
@@ -306,7 +306,7 @@ impl Context {
         if let Some(host) = &self.host {
             return Err(host.refuse());
         }
-        let name = self.state.borrow().names.full(&site);
+        let name = self.state.borrow().scope.full(&site);
         let mut substituted = None;
         self.pass_by(&name, |handler, name| {
             substituted = substituted.take().or_else(|| handler.param(name));
@@ -329,7 +329,7 @@ impl Context {
     /// shape for it, or the name is taken in this run.
     pub fn new_param(&self, site: Site, init: impl IntoParam) -> Result<Tensor> {
         site.check_name()?;
-        let name = self.state.borrow().names.full(&site);
+        let name = self.state.borrow().scope.full(&site);
         let created = init.into_param().and_then(|init| {
             let always = self.influence(&self.state.borrow()) == SiteSet::EMPTY;
             self.params.create(&name, &init, always)
@@ -403,9 +403,9 @@ impl Context {
         if let Some(host) = &self.host {
             return host.inside(site, || model.run(self));
         }
-        let outer = self.state.borrow_mut().names.enter(site);
+        let outer = self.state.borrow_mut().scope.enter(site);
         let output = model.run(self);
-        self.state.borrow_mut().names.leave(outer);
+        self.state.borrow_mut().scope.leave(outer);
         output
     }
 
@@ -432,7 +432,7 @@ impl Context {
     fn entry(&self, site: Site, kind: Kind, value: Value) -> Entry {
         let state = self.state.borrow();
         Entry {
-            name: state.names.full(&site),
+            name: state.scope.full(&site),
             kind,
             written: kind,
             dist: None,
@@ -462,7 +462,7 @@ impl State {
     fn new() -> Self {
         Self {
             trace: Trace::default(),
-            names: Names::default(),
+            scope: Scope::default(),
             plates: Plates::none(),
             host_sites: SiteSet::EMPTY,
         }

@@ -1,5 +1,11 @@
 //! Runs in host numbers: every choice has a host value, every term of the objective is an `f64`, and
 //! no record is kept. What needs tensors ends such a run.
+//!
+//! The ways around tensor operations have a word each, and the same results. *Host*: whole runs in the
+//! program's own numbers, here and in `infer::tally`. *Plain*: loops over slices of a tensor's numbers,
+//! where a call of an operation costs more than its arithmetic: `plain` in `dist`, `surrogate` and
+//! `estimator::relax`. *Fused*: one operation that reads its operands once in place of several,
+//! `tensor::ops::fused`.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -35,7 +41,7 @@ pub(crate) struct Place<'a> {
     /// The number of the site's name, the same in every run.
     pub(crate) number: usize,
     pub(crate) site: &'a Site,
-    names: &'a RefCell<Names>,
+    names: &'a RefCell<NameTable>,
 }
 
 impl Place<'_> {
@@ -52,7 +58,7 @@ impl Place<'_> {
 /// The part of a context that answers sites in host numbers.
 pub(super) struct Host {
     run: Rc<dyn HostRun>,
-    names: RefCell<Names>,
+    names: RefCell<NameTable>,
 }
 
 impl Host {
@@ -153,8 +159,8 @@ impl Host {
 
 /// Names of sites without their text, which is put together only where somebody wants to read it.
 #[derive(Default)]
-struct Names {
-    known: Vec<Named>,
+struct NameTable {
+    known: Vec<KnownName>,
     numbers: FxHashMap<Name, usize>,
     /// The numbers in the order of the last run, which the next one repeats for the most part.
     order: Vec<usize>,
@@ -171,13 +177,13 @@ struct Name {
     iterations: Iterations,
 }
 
-struct Named {
+struct KnownName {
     name: Name,
     /// The last run that came by.
     run: u64,
 }
 
-impl Names {
+impl NameTable {
     fn restart(&mut self) {
         self.run += 1;
         self.at = 0;
@@ -199,7 +205,7 @@ impl Names {
                 let number = match self.numbers.get(&name) {
                     Some(number) => *number,
                     None => {
-                        self.known.push(Named {
+                        self.known.push(KnownName {
                             name: name.clone(),
                             run: 0,
                         });

@@ -7,12 +7,12 @@ use super::Site;
 
 /// Where a run is, as far as names of sites depend on it.
 #[derive(Default)]
-pub(super) struct Names {
+pub(super) struct Scope {
     /// The names of the enclosing sub-models, each with a slash.
     prefix: String,
 }
 
-impl Names {
+impl Scope {
     /// The names of the enclosing sub-models, each with a slash.
     pub(super) fn prefix(&self) -> &str {
         &self.prefix

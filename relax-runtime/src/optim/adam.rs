@@ -30,6 +30,11 @@ impl Adam {
         (self.beta1, self.beta2) = (beta1, beta2);
         self
     }
+
+    /// The size of gradients that keep all its numbers finite.
+    pub(super) fn harmless(&self) -> f32 {
+        harmless(self.learning_rate, (1.0 - self.beta1).min(1.0 - self.beta2))
+    }
 }
 
 impl Rule for Adam {
@@ -68,10 +73,6 @@ impl Rule for Adam {
         fill(outs, rows_a_share(1), |range, outs| {
             update(self, rate, inverse, &gradient[range], outs);
         });
-    }
-
-    fn harmless(&self) -> f32 {
-        harmless(self.learning_rate, (1.0 - self.beta1).min(1.0 - self.beta2))
     }
 
     fn slower(&self, factor: f32) -> Option<Box<dyn Rule>> {

@@ -2,7 +2,7 @@
 
 use rustc_hash::FxHashMap;
 
-use super::{Joint, Memory, Optimizer};
+use super::{JointMemory, Memory, Optimizer};
 use crate::error::{Error, Result};
 use crate::tensor::native::pointwise::all;
 use crate::tensor::{Parameter, Tensor};
@@ -11,7 +11,7 @@ use crate::tensor::{Parameter, Tensor};
 /// squares are below 10²⁴, and quotients by ε = 10⁻⁸ below 10²⁰.
 pub(super) const MODERATE: f32 = 1e12;
 
-/// [`Rule::harmless`] of a rule that moves by no more than the learning rate times the largest
+/// The size of gradients that are harmless to a rule that moves by no more than the learning rate times the largest
 /// gradient over ε, or over how fast it forgets: too little to take a parameter out of f32.
 pub(super) fn harmless(learning_rate: f32, slowest: f32) -> f32 {
     const SLOWEST: f32 = 1e-6;
@@ -55,7 +55,8 @@ impl Optimizer {
 
     /// An error if a parameter, or what is remembered of it, is not finite.
     fn check_finite(&self, parameters: &[Parameter]) -> Result<()> {
-        let joint: FxHashMap<u64, Memory> = self.joint.iter().flat_map(Joint::memories).collect();
+        let joint: FxHashMap<u64, Memory> =
+            self.joint.iter().flat_map(JointMemory::memories).collect();
         for parameter in parameters {
             let key = parameter.key();
             let refused = |what: &str, value: f32| Error::NotFinite {
@@ -111,6 +112,19 @@ mod tests {
 
     fn values(parameters: &[Parameter; 2]) -> Result<Vec<f32>> {
         Ok([parameters[0].get().peek()?, parameters[1].get().peek()?].concat())
+    }
+
+    #[test]
+    fn only_rules_that_are_known_go_unwatched() -> Result<()> {
+        let known = [
+            Optimizer::new(Adam::new(0.01))?,
+            Optimizer::new(RmsProp::new(0.01))?,
+            Optimizer::new(Sgd::new(0.01))?,
+        ];
+        assert!(known.iter().all(|optimizer| optimizer.harmless == MODERATE));
+        assert_eq!(Optimizer::new(Inverse)?.harmless, 0.0);
+        assert_eq!(Optimizer::new(Sgd::new(1e6))?.harmless, 0.0);
+        Ok(())
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::tensor::Parameter;
 
 /// What an optimiser remembers of parameters with the same number of updates.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Joint {
+pub(super) struct JointMemory {
     keys: Vec<u64>,
     names: Vec<Option<String>>,
     /// Elements of each parameter.
@@ -18,7 +18,7 @@ pub(super) struct Joint {
     values: Vec<f32>,
 }
 
-impl Joint {
+impl JointMemory {
     /// Puts the memories of parameters together, if they fit together.
     pub(super) fn of(
         parameters: &[Parameter],

@@ -6,6 +6,7 @@ mod joint;
 mod rmsprop;
 mod sgd;
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
@@ -17,7 +18,7 @@ pub use rmsprop::RmsProp;
 pub use sgd::Sgd;
 
 use self::guard::{MODERATE, harmless};
-use self::joint::Joint;
+use self::joint::JointMemory;
 use crate::error::{Error, Result};
 use crate::tensor::native::pointwise::all;
 use crate::tensor::{Parameter, Tensor};
@@ -46,12 +47,6 @@ pub trait Rule: Debug {
         slots: &mut [Vec<f32>],
     );
 
-    /// The size below which gradients, if no larger one has come, keep all that the rule computes
-    /// finite, so that the optimiser need not look: 0 where that is not known.
-    fn harmless(&self) -> f32 {
-        0.0
-    }
-
     /// Checks the settings.
     ///
     /// # Errors
@@ -70,9 +65,11 @@ pub struct Optimizer {
     rule: Box<dyn Rule>,
     memory: FxHashMap<u64, Memory>,
     /// Memory of the parameters that were updated together last, which is nowhere else.
-    joint: Option<Joint>,
+    joint: Option<JointMemory>,
     /// Memory read from a file, by parameter name, until the parameter appears.
     restored: BTreeMap<String, Memory>,
+    /// What the rule is known to take: [`harmless_to`].
+    moderate: f32,
     /// Gradients below this size are known to keep all numbers finite.
     harmless: f32,
     /// Whether nobody has chosen the rule.
@@ -122,8 +119,10 @@ impl Optimizer {
     }
 
     pub(crate) fn unchecked(rule: impl Rule + 'static) -> Self {
+        let moderate = harmless_to(&rule);
         Self {
-            harmless: rule.harmless(),
+            moderate,
+            harmless: moderate,
             rule: Box::new(rule),
             memory: FxHashMap::default(),
             joint: None,
@@ -136,20 +135,18 @@ impl Optimizer {
     /// chosen.
     pub(crate) fn follow_unless_chosen(&mut self, rule: impl Rule + 'static) {
         if self.is_default {
-            self.go_on_with(Box::new(rule));
+            self.moderate = harmless_to(&rule);
+            self.harmless = self.harmless.min(self.moderate);
+            self.rule = Box::new(rule);
         }
     }
 
     /// Multiplies the rule's rate, if it has one, and keeps what is remembered.
     pub(crate) fn slow_down(&mut self, factor: f32) {
+        // What was harmless at a larger rate is.
         if let Some(rule) = self.rule.slower(factor) {
-            self.go_on_with(rule);
+            self.rule = rule;
         }
-    }
-
-    fn go_on_with(&mut self, rule: Box<dyn Rule>) {
-        self.harmless = self.harmless.min(rule.harmless());
-        self.rule = rule;
     }
 
     /// Moves each parameter against its gradient.
@@ -196,7 +193,7 @@ impl Optimizer {
         };
         let joined = self.joint.as_ref();
         let joined = joined.filter(|joint| joint.is_of(parameters));
-        let joined = joined.map(Joint::elements);
+        let joined = joined.map(JointMemory::elements);
         let elements = joined.unwrap_or_else(|| parameters.iter().map(Parameter::len).sum());
         if elements != gradient.len() || !self.is_harmless(gradient) {
             each(&mut |parameter, gradient| self.check(parameter, gradient))?;
@@ -237,7 +234,7 @@ impl Optimizer {
             known.unwrap_or_else(|| first_memory(&mut self.restored, parameter))
         };
         let memories = parameters.iter().map(&mut take).collect();
-        match Joint::of(parameters, memories, self.rule.slots()) {
+        match JointMemory::of(parameters, memories, self.rule.slots()) {
             Ok(joint) => self.joint = Some(joint),
             Err(memories) => {
                 let keys = parameters.iter().map(Parameter::key);
@@ -313,7 +310,7 @@ impl Optimizer {
             .memory
             .iter()
             .map(|(&key, memory)| (key, memory.name.as_deref()));
-        single.chain(self.joint.iter().flat_map(Joint::parameters))
+        single.chain(self.joint.iter().flat_map(JointMemory::parameters))
     }
 
     /// The memory of every named parameter.
@@ -321,7 +318,7 @@ impl Optimizer {
         let named = |memory: &Memory| Some((memory.name.clone()?, memory.clone()));
         let mut state = self.restored.clone();
         state.extend(self.memory.values().filter_map(named));
-        let joint = self.joint.iter().flat_map(Joint::memories);
+        let joint = self.joint.iter().flat_map(JointMemory::memories);
         state.extend(joint.filter_map(|(_, memory)| named(&memory)));
         state
     }
@@ -332,9 +329,20 @@ impl Optimizer {
         self.joint = None;
         let slots = state.values().flat_map(|memory| &memory.slots);
         let harmless = slots.flatten().all(|x| x.abs() <= MODERATE);
-        self.harmless = if harmless { self.rule.harmless() } else { 0.0 };
+        self.harmless = if harmless { self.moderate } else { 0.0 };
         self.restored = state;
     }
+}
+
+/// The size below which gradients, if no larger one has come, keep all that a rule computes finite, so
+/// that the optimiser need not look: 0 where that is not known, as of rules of another crate.
+fn harmless_to(rule: &dyn Any) -> f32 {
+    let known = [
+        rule.downcast_ref().map(Adam::harmless),
+        rule.downcast_ref().map(RmsProp::harmless),
+        rule.downcast_ref().map(Sgd::harmless),
+    ];
+    known.into_iter().flatten().next().unwrap_or(0.0)
 }
 
 /// The memory of a parameter that has not been updated: what a file says, or nothing.

@@ -27,6 +27,11 @@ impl RmsProp {
         self.decay = decay;
         self
     }
+
+    /// The size of gradients that keep all its numbers finite.
+    pub(super) fn harmless(&self) -> f32 {
+        harmless(self.learning_rate, 1.0 - self.decay)
+    }
 }
 
 impl Rule for RmsProp {
@@ -43,10 +48,6 @@ impl Rule for RmsProp {
             *square += (1.0 - self.decay) * (g * g - *square);
             *x -= self.learning_rate * g / (square.sqrt() + self.epsilon);
         }
-    }
-
-    fn harmless(&self) -> f32 {
-        harmless(self.learning_rate, 1.0 - self.decay)
     }
 
     fn slower(&self, factor: f32) -> Option<Box<dyn Rule>> {

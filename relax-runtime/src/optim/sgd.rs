@@ -25,6 +25,11 @@ impl Sgd {
         self.momentum = momentum;
         self
     }
+
+    /// The size of gradients that keep all its numbers finite.
+    pub(super) fn harmless(&self) -> f32 {
+        harmless(self.learning_rate, 1.0 - self.momentum)
+    }
 }
 
 impl Rule for Sgd {
@@ -41,10 +46,6 @@ impl Rule for Sgd {
             *velocity = self.momentum * *velocity + g;
             *x -= self.learning_rate * *velocity;
         }
-    }
-
-    fn harmless(&self) -> f32 {
-        harmless(self.learning_rate, 1.0 - self.momentum)
     }
 
     fn slower(&self, factor: f32) -> Option<Box<dyn Rule>> {

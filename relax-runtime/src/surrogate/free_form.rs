@@ -1,7 +1,7 @@
 //! The free-form surrogate: a network on the relaxed sample, for costs that are black boxes.
 
 use super::layers::Layout;
-use super::small::SmallPass;
+use super::plain::PlainPass;
 use super::{Linearization, Surrogate, Surroundings, VarianceGradient};
 use crate::error::Result;
 use crate::nn::{Activation, Linear};
@@ -72,7 +72,7 @@ impl FreeForm {
     }
 
     /// The number of rows, if the network is small for them, and its operands fit and are on the CPU.
-    pub(crate) fn small_rows(
+    pub(crate) fn plain_rows(
         &self,
         z: &Tensor,
         theta: &Tensor,
@@ -82,22 +82,22 @@ impl FreeForm {
         self.layout.rows(z, theta, context, plates)
     }
 
-    /// Value and derivatives at z in plain loops, where there are [`small_rows`](Self::small_rows).
+    /// Value and derivatives at z in plain loops, where there are [`plain_rows`](Self::plain_rows).
     ///
     /// # Errors
     /// That of an operand.
-    pub(crate) fn small_pass(
+    pub(crate) fn plain_pass(
         &self,
         rows: usize,
         z: &[f32],
         theta: &Tensor,
         context: Option<&Tensor>,
-    ) -> Result<SmallPass<'_>> {
+    ) -> Result<PlainPass<'_>> {
         let parameters = self
             .linears()
             .flat_map(|layer| [&layer.weight, &layer.bias]);
         let run = |before: &[&[f32]]| {
-            SmallPass::run(&self.layout, self.activation, parameters, rows, before, z)
+            PlainPass::run(&self.layout, self.activation, parameters, rows, before, z)
         };
         theta.with_values(|theta| match context {
             Some(context) => context.with_values(|context| run(&[theta, context]))?,
@@ -144,15 +144,11 @@ impl Surrogate for FreeForm {
         0
     }
 
-    fn free_form(&self) -> Option<&FreeForm> {
-        Some(self)
-    }
-
     /// The closed form: one forward pass, one back to z; the parameters' derivatives reuse both.
     fn linearize<'a>(&'a self, z: &Tensor, around: Surroundings<'a>) -> Result<Linearization<'a>> {
         let shape = z.shape();
-        if let Some(rows) = self.small_rows(z, around.theta, around.context, around.plates) {
-            let pass = |z: &[f32]| self.small_pass(rows, z, around.theta, around.context);
+        if let Some(rows) = self.plain_rows(z, around.theta, around.context, around.plates) {
+            let pass = |z: &[f32]| self.plain_pass(rows, z, around.theta, around.context);
             return Ok(z.with_values(pass)??.linearized(shape, around.plates));
         }
         let before = Self::surroundings(around);
@@ -182,7 +178,7 @@ impl Surrogate for FreeForm {
         gradient.check()?;
         let train = move |along: &Tensor, weight: &Tensor| {
             let weight = weight.detach().reshape([inputs[0].rows(), 1]);
-            let pass = Pass {
+            let pass = Backpropagated {
                 layers: &layers,
                 inputs: &inputs,
                 deltas: &deltas,
@@ -219,7 +215,7 @@ impl Constant {
 }
 
 /// What a forward and a backward pass have left.
-struct Pass<'a> {
+struct Backpropagated<'a> {
     layers: &'a [Constant],
     /// Inputs a of each layer.
     inputs: &'a [Tensor],
@@ -229,7 +225,7 @@ struct Pass<'a> {
     before: &'a Tensor,
 }
 
-impl Pass<'_> {
+impl Backpropagated<'_> {
     /// Derivatives of Σ ċ + `cotangent` c, where ċ is the tangent along `along`: with ȧ the tangent
     /// of a layer's input and h̄ the cotangent of its output, ȧᵀ δ + aᵀ h̄ for each weight.
     fn train(

@@ -3,12 +3,13 @@
 mod constant;
 mod free_form;
 mod guard;
+mod held;
 mod kinks;
 mod layers;
 mod pausable;
+mod plain;
 mod quadratic;
 mod relaxed_cost;
-mod small;
 mod sum;
 mod variance_gradient;
 mod zero;
@@ -18,11 +19,12 @@ use std::fmt::Debug;
 pub use constant::Constant;
 pub use free_form::FreeForm;
 pub(crate) use guard::Extent;
+pub(crate) use held::Held;
 pub(crate) use pausable::Pausable;
+pub(crate) use plain::cut;
 pub(crate) use quadratic::Quadratic;
 pub use relaxed_cost::RelaxedCost;
 pub(crate) use relaxed_cost::Seen;
-pub(crate) use small::cut;
 pub use sum::Sum;
 pub use variance_gradient::VarianceGradient;
 pub use zero::Zero;
@@ -112,12 +114,6 @@ pub trait Surrogate: Debug {
 
     /// What is added to the relaxed cost, where it is such a sum.
     fn beside_relaxed_cost(&self) -> Option<&dyn Surrogate> {
-        None
-    }
-
-    /// The network, where it is one and nothing else: small sites evaluate it without asking for
-    /// [`value`](Self::value) or [`linearize`](Self::linearize).
-    fn free_form(&self) -> Option<&FreeForm> {
         None
     }
 

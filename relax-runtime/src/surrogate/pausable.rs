@@ -4,13 +4,13 @@ use std::cell::Cell;
 use std::fmt::Debug;
 use std::ops::Deref;
 
-use super::{FreeForm, Linearization, RelaxedCost, Surrogate, Surroundings, VarianceGradient};
+use super::{Linearization, RelaxedCost, Surrogate, Surroundings, VarianceGradient};
 use crate::error::Result;
 use crate::tensor::{Parameter, Tensor};
 
 /// A surrogate that computes what it would learn from only while it learns.
 #[derive(Debug)]
-pub(crate) struct Pausable<S = Box<dyn Surrogate>> {
+pub(crate) struct Pausable<S> {
     surrogate: S,
     learns: Cell<bool>,
 }
@@ -22,6 +22,11 @@ impl<S> Pausable<S> {
             surrogate,
             learns: Cell::new(true),
         }
+    }
+
+    /// What is paused.
+    pub(crate) fn surrogate(&self) -> &S {
+        &self.surrogate
     }
 
     /// Whether it learns.
@@ -54,10 +59,6 @@ impl<S: Deref<Target: Surrogate> + Debug> Surrogate for Pausable<S> {
 
     fn beside_relaxed_cost(&self) -> Option<&dyn Surrogate> {
         self.surrogate.beside_relaxed_cost()
-    }
-
-    fn free_form(&self) -> Option<&FreeForm> {
-        self.surrogate.free_form()
     }
 
     fn linearize<'a>(&'a self, z: &Tensor, around: Surroundings<'a>) -> Result<Linearization<'a>> {

@@ -3,7 +3,7 @@
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
-use super::graph::{Gradient, Node, Pass};
+use super::graph::{Gradient, Node, ReversePass};
 use super::native::{self, Buffer, memory, memory::Numbers};
 use super::slot::Tables;
 use super::storage::Data;
@@ -57,7 +57,7 @@ fn tracked<'a>(
 
 /// Seeds the outputs, runs the pass, and reads the gradient of each target; no node twice.
 fn backpropagate(
-    pass: &Pass<'_>,
+    pass: &ReversePass<'_>,
     outputs: &Outputs<'_>,
     targets: &[Target<'_>],
 ) -> Result<Vec<Tensor>> {
@@ -143,7 +143,7 @@ pub fn grad(outputs: &[(&Tensor, Option<&Tensor>)], wrt: &[&Tensor]) -> Result<V
     }
     let oldest = ids.first().copied().unwrap_or(u64::MAX);
     let is_target = |node: &Node| ids.binary_search(&node.id).is_ok();
-    let pass = Pass::find(&outputs, oldest, &[], is_target);
+    let pass = ReversePass::find(&outputs, oldest, &[], is_target);
     let read = backpropagate(&pass, &outputs, &targets)?;
     let sources = outputs
         .iter()
@@ -233,7 +233,7 @@ fn of_parameters_and(
 ) -> Result<Gradients> {
     let (ids, further) = distinct(wrt)?;
     let is_target = |node: &Node| node.leaf.is_some() || ids.binary_search(&node.id).is_ok();
-    let pass = Pass::find(outputs, 0, constants, is_target);
+    let pass = ReversePass::find(outputs, 0, constants, is_target);
     let nodes = pass.found.iter().map(|found| found.node);
     let leaves = nodes.filter_map(|node| Some((node, node.leaf.as_ref()?)));
     let (living, mut targets): (Vec<Parameter>, Vec<Target<'_>>) = leaves
@@ -262,7 +262,7 @@ pub(crate) fn share_operations(a: &[&Tensor], b: &[&Tensor]) -> Result<bool> {
     let operations = |tensors: &[&Tensor]| -> Result<Vec<u64>> {
         let outputs: Vec<_> = tensors.iter().map(|t| (*t, None)).collect();
         let outputs = tracked(&outputs)?;
-        let pass = Pass::find(&outputs, 0, &[], |_| false);
+        let pass = ReversePass::find(&outputs, 0, &[], |_| false);
         let nodes = pass.found.iter().map(|found| found.node);
         Ok(nodes
             .filter(|n| !n.parents.is_empty())

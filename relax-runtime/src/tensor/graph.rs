@@ -188,7 +188,7 @@ fn release(parents: &mut PerOperand<Option<Rc<Node>>>) {
 }
 
 /// The part of a graph that a search has found.
-pub(super) struct Pass<'a> {
+pub(super) struct ReversePass<'a> {
     search: u64,
     /// Children last.
     pub(super) found: Vec<Found<'a>>,
@@ -206,7 +206,7 @@ pub(super) struct Found<'a> {
 /// The place of a node that a search saw and left out.
 const LEFT_OUT: usize = usize::MAX;
 
-impl<'a> Pass<'a> {
+impl<'a> ReversePass<'a> {
     /// Finds all nodes that `outputs` depend on and whose id is at least `oldest`. The search does
     /// not look at, or beyond, the nodes of `constants`.
     pub(super) fn find(
@@ -308,7 +308,7 @@ pub(super) struct Sinks<'a> {
     gradients: &'a mut [Numbers],
     /// What has no buffer has a slot in one of these.
     pub(super) tables: &'a mut Tables,
-    pass: &'a Pass<'a>,
+    pass: &'a ReversePass<'a>,
     /// The operation's result.
     node: &'a Node,
 }

@@ -1,7 +1,7 @@
 //! RELAX with a network alone.
 
 use super::residual::Residual;
-use super::{relax, small};
+use super::{plain, relax};
 use crate::error::Result;
 use crate::estimator::units::in_units;
 use crate::estimator::{Cost, Estimate, Problem, SiteState};
@@ -16,7 +16,7 @@ pub(super) fn free_form(
     cost: &dyn Cost,
     state: &SiteState,
 ) -> Result<Estimate> {
-    match small::estimate(problem, cost, state)? {
+    match plain::estimate(problem, cost, state)? {
         Some(estimate) => Ok(estimate),
         None => of_tensors(problem, cost, state),
     }

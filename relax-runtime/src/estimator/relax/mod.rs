@@ -3,9 +3,9 @@
 mod corrected;
 mod free_form;
 mod function;
+mod plain;
 mod residual;
 mod site;
-mod small;
 
 pub use corrected::corrected;
 pub use function::relax;

@@ -11,7 +11,7 @@ use crate::estimator::{
     Cost, Coupling, Estimate, Estimator, Problem, SiteClass, SiteState, SiteTask,
 };
 use crate::nn::Activation;
-use crate::surrogate::{FreeForm, Quadratic, RelaxedCost, Sum, Surrogate};
+use crate::surrogate::{FreeForm, Held, Quadratic, RelaxedCost, Sum};
 use crate::tensor::{Device, Tensor};
 
 /// Which surrogate RELAX uses.
@@ -162,10 +162,7 @@ impl Relax {
         Ok(network.named(&task.parameter_name("network")))
     }
 
-    pub(in crate::estimator) fn surrogate(
-        &self,
-        task: &SiteTask<'_>,
-    ) -> Result<Box<dyn Surrogate>> {
+    pub(in crate::estimator) fn surrogate(&self, task: &SiteTask<'_>) -> Result<Held> {
         let Problem {
             relaxation,
             theta,
@@ -186,13 +183,13 @@ impl Relax {
         let device = theta.device();
         let network = self.network(task, latent, context.map_or(0, numbers), &device)?;
         if self.kind(task.class) == SurrogateKind::FreeForm {
-            return Ok(Box::new(network));
+            return Ok(Held::Network(Box::new(network)));
         }
         let relaxed = RelaxedCost::new(self.eta, temperature, &device);
-        Ok(Box::new(Sum(
+        Ok(Held::Other(Box::new(Sum(
             relaxed.named(&task.parameter_name("relaxed_cost")),
             network,
-        )))
+        ))))
     }
 }
 
@@ -243,7 +240,7 @@ impl Estimator for Relax {
     }
 
     fn state(&self, task: &SiteTask<'_>) -> Result<SiteState> {
-        let state = SiteState::with_surrogate(self.surrogate(task)?);
+        let state = SiteState::holding(self.surrogate(task)?);
         Ok(state.with_quadratic(self.quadratic(task)))
     }
 

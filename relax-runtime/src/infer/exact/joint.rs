@@ -16,7 +16,7 @@ use crate::tensor::Tensor;
 
 /// How a trainer sums: in host numbers as long as the programs need nothing else.
 #[derive(Default)]
-pub(in crate::infer) enum Joint {
+pub(in crate::infer) enum JointSum {
     #[default]
     Untried,
     Host {
@@ -27,7 +27,7 @@ pub(in crate::infer) enum Joint {
     Tensors,
 }
 
-impl fmt::Debug for Joint {
+impl fmt::Debug for JointSum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Untried => "Untried",
@@ -43,7 +43,7 @@ enum Found {
     Refused(String),
 }
 
-impl Joint {
+impl JointSum {
     /// The exact objective and gradient, where the plan sums over every site that has been met and
     /// the combinations of all choices are few. Once that has failed, it is not tried again.
     ///

@@ -18,18 +18,18 @@ use crate::random::Key;
 pub struct ExactPosterior {
     /// ln p(observations).
     pub log_evidence: f64,
-    sites: BTreeMap<String, Site>,
+    sites: BTreeMap<String, SiteMarginal>,
 }
 
 #[derive(Clone, Debug)]
-struct Site {
+struct SiteMarginal {
     /// The values that it can take, each with its posterior probability.
     marginal: Vec<(Vec<f64>, f64)>,
     /// How many categories its values are indices of, where they are that.
     categories: Option<usize>,
 }
 
-impl Site {
+impl SiteMarginal {
     /// The mean of a function of the values, given that the run comes by the site.
     fn mean(&self, of: impl Fn(&[f64], f64, &mut Vec<f64>)) -> Vec<f64> {
         let mass: f64 = self.marginal.iter().map(|(_, p)| p).sum();
@@ -79,7 +79,7 @@ impl ExactPosterior {
         Ok(&self.site(site)?.marginal)
     }
 
-    fn site(&self, name: &str) -> Result<&Site> {
+    fn site(&self, name: &str) -> Result<&SiteMarginal> {
         let found = self.sites.get(name);
         found.ok_or_else(|| unknown_site(name, self.sites.keys().map(String::as_str)))
     }
@@ -200,10 +200,10 @@ impl Sums {
         Ok(())
     }
 
-    fn site(self, log_evidence: f64) -> Site {
+    fn site(self, log_evidence: f64) -> SiteMarginal {
         let weights = self.weights.into_iter();
         let probability = |sum: LogSum| (sum.value() - log_evidence).exp();
-        Site {
+        SiteMarginal {
             marginal: weights
                 .map(|(value, sum)| (value, probability(sum)))
                 .collect(),

@@ -24,6 +24,8 @@ pub trait Objective {
 
     /// The model whose evidence bound under the automatic guide this is, of one sample, where it is
     /// that: sums over such a model's host values need no tensors.
+    // Part of the trait, as objectives borrow their models and cannot be told apart by type; it says
+    // what the objective is, which a wrapper may pass on or not.
     fn mean_field_model(&self, _params: &ParamStore) -> Option<&dyn Program> {
         None
     }

@@ -2,13 +2,13 @@
 
 use rustc_hash::FxHashMap;
 
-use crate::infer::sites::site::Site;
+use crate::infer::sites::site::TrainedSite;
 
 /// The sites that have been met.
 #[derive(Debug, Default)]
 pub(in crate::infer) struct MetSites {
     names: Vec<String>,
-    sites: Vec<Site>,
+    sites: Vec<TrainedSite>,
     places: FxHashMap<String, usize>,
 }
 
@@ -23,18 +23,18 @@ impl MetSites {
     }
 
     /// All sites in that order.
-    pub(in crate::infer) fn iter(&self) -> impl Iterator<Item = (&str, &Site)> {
+    pub(in crate::infer) fn iter(&self) -> impl Iterator<Item = (&str, &TrainedSite)> {
         let names = self.names.iter().map(String::as_str);
         names.zip(&self.sites)
     }
 
     /// The site of a name.
-    pub(in crate::infer) fn get(&self, name: &str) -> Option<&Site> {
+    pub(in crate::infer) fn get(&self, name: &str) -> Option<&TrainedSite> {
         let place = *self.places.get(name)?;
         self.sites.get(place)
     }
 
-    pub(in crate::infer) fn get_mut(&mut self, name: &str) -> Option<&mut Site> {
+    pub(in crate::infer) fn get_mut(&mut self, name: &str) -> Option<&mut TrainedSite> {
         let place = *self.places.get(name)?;
         self.sites.get_mut(place)
     }
@@ -42,7 +42,11 @@ impl MetSites {
     /// The site of a name that is likely the one met at a place, as where all runs come by the same
     /// sites.
     #[inline]
-    pub(in crate::infer) fn get_likely(&mut self, name: &str, place: usize) -> Option<&mut Site> {
+    pub(in crate::infer) fn get_likely(
+        &mut self,
+        name: &str,
+        place: usize,
+    ) -> Option<&mut TrainedSite> {
         match self.names.get(place) {
             Some(known) if known == name => self.sites.get_mut(place),
             _ => self.get_mut(name),
@@ -50,7 +54,7 @@ impl MetSites {
     }
 
     /// Adds a site, or puts it in place of the one of its name.
-    pub(in crate::infer) fn insert(&mut self, name: &str, site: Site) {
+    pub(in crate::infer) fn insert(&mut self, name: &str, site: TrainedSite) {
         match self.get_mut(name) {
             Some(known) => *known = site,
             None => {

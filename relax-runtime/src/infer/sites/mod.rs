@@ -14,7 +14,7 @@ use asked::Asked;
 use std::rc::Rc;
 
 use crate::error::Result;
-use crate::estimator::{Choice, Estimator, Plan, PlanEntry, SiteClass, choose};
+use crate::estimator::{Decision, Estimator, Plan, PlanEntry, SiteClass, choose};
 use crate::infer::checkpoint::{SavedSite, SavedSites, refused};
 use crate::infer::pass::survey::Survey;
 use crate::infer::pass::{Latent, Pass};
@@ -23,7 +23,7 @@ use crate::infer::sites::estimate::SiteEstimate;
 use crate::infer::sites::first_costs::FirstCosts;
 use crate::infer::sites::met::MetSites;
 use crate::infer::sites::race::{Outcome, Race, hold, races_of};
-use crate::infer::sites::site::Site;
+use crate::infer::sites::site::TrainedSite;
 use crate::infer::sites::stem::without_indices;
 use crate::infer::tally;
 use crate::model::ParamStore;
@@ -82,7 +82,7 @@ impl Sites {
 
     /// Which estimator each site got, and why, in the order in which they were met.
     pub(in crate::infer) fn plan(&self) -> Plan {
-        let entry = |(name, site): (&str, &Site)| {
+        let entry = |(name, site): (&str, &TrainedSite)| {
             let reason = &site.reason;
             PlanEntry {
                 site: name.to_owned(),
@@ -120,7 +120,7 @@ impl Sites {
         if matches!(self.joint, JointSum::Refused(_)) || !self.restored.is_empty() {
             return None;
         }
-        let own = |site: &Site| site.joint.filter(|_| !site.has_learned());
+        let own = |site: &TrainedSite| site.joint.filter(|_| !site.has_learned());
         let mut limits = self.met.iter().map(|(_, site)| own(site));
         let first = limits.next()??;
         limits.try_fold(first, |least, limit| Some(least.min(limit?)))
@@ -255,7 +255,7 @@ impl Sites {
         &self,
         name: &str,
         class: SiteClass,
-        choice: &Choice,
+        choice: &Decision,
     ) -> Option<Rc<dyn Estimator>> {
         let stem = without_indices(name);
         let mut contenders = choice.contenders.iter();
@@ -350,7 +350,7 @@ impl Sites {
             true => None,
             false => self.known_outcome(name, class, &choice),
         };
-        let mut site = Site::new(class, distribution, choice);
+        let mut site = TrainedSite::new(class, distribution, choice);
         if let Some(estimator) = known {
             site.settle(&estimator, "raced before", &[]);
         }
@@ -376,7 +376,7 @@ impl Sites {
     }
 
     /// A site that has been met.
-    pub(in crate::infer) fn get(&self, site: &str) -> Option<&Site> {
+    pub(in crate::infer) fn get(&self, site: &str) -> Option<&TrainedSite> {
         self.met.get(site)
     }
 
@@ -387,7 +387,7 @@ impl Sites {
 
     /// What is taken off a site's cost-to-go before its estimator sees it.
     pub(in crate::infer) fn baseline(&self, site: &str) -> f64 {
-        self.met.get(site).map_or(0.0, Site::baseline)
+        self.met.get(site).map_or(0.0, TrainedSite::baseline)
     }
 
     /// What the sites have learned.

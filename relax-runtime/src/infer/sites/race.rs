@@ -14,12 +14,12 @@ use crate::infer::pass::slopes::Slopes;
 use crate::infer::pass::survey::Survey;
 use crate::infer::sites::columns::Columns;
 use crate::infer::sites::cost_to_go::Work;
-use crate::infer::sites::site::Site;
+use crate::infer::sites::site::TrainedSite;
 use crate::infer::sites::stem::without_indices;
 use rustc_hash::FxHashMap;
 
 use crate::error::Result;
-use crate::estimator::{Choice, Estimator, Rival, SiteClass};
+use crate::estimator::{Decision, Estimator, Rival, SiteClass};
 use crate::model::ParamStore;
 use crate::random::Key;
 
@@ -42,7 +42,7 @@ pub(in crate::infer) struct Race {
 }
 
 struct Lane {
-    site: Site,
+    site: TrainedSite,
     gradient: Columns,
     /// Why it has left the race.
     problem: Option<String>,
@@ -52,18 +52,18 @@ struct Lane {
 pub(in crate::infer) struct Outcome {
     pub(in crate::infer) site: String,
     /// The winner, with what it has learned.
-    pub(in crate::infer) winner: Site,
+    pub(in crate::infer) winner: TrainedSite,
     pub(in crate::infer) reason: String,
     pub(in crate::infer) rivals: Vec<Rival>,
 }
 
 impl Race {
-    fn new(name: &str, site: &Site) -> Self {
+    fn new(name: &str, site: &TrainedSite) -> Self {
         let lane = |estimator: &Rc<dyn Estimator>| Lane {
-            site: Site::new(
+            site: TrainedSite::new(
                 site.class,
                 site.distribution,
-                Choice::of(Rc::clone(estimator)),
+                Decision::of(Rc::clone(estimator)),
             ),
             gradient: Columns::default(),
             problem: None,
@@ -76,7 +76,7 @@ impl Race {
     }
 
     /// Whether another site would race in the same way.
-    fn is_for(&self, site: &Site) -> bool {
+    fn is_for(&self, site: &TrainedSite) -> bool {
         let key = |e: &dyn Estimator| (e.name(), e.evaluations(self.class));
         let lanes = self.lanes.iter().map(|lane| key(&*lane.site.estimator));
         self.class == site.class && lanes.eq(site.contenders.iter().map(|e| key(&**e)))
@@ -117,7 +117,7 @@ impl Race {
     /// The contender of least variance × time; nothing if too few draws came by the site.
     pub(in crate::infer) fn outcome(self) -> Option<Outcome> {
         let class = self.class;
-        let mut found: Vec<(f64, f64, Site)> = Vec::new();
+        let mut found: Vec<(f64, f64, TrainedSite)> = Vec::new();
         let mut rivals = Vec::new();
         for lane in self.lanes {
             let estimator = lane.site.estimator.name();
@@ -131,8 +131,8 @@ impl Race {
                 (None, _) => {}
             }
         }
-        let key = |&(variance, time, _): &(f64, f64, Site)| (variance * time, time);
-        let by_key = |a: &&(f64, f64, Site), b: &&(f64, f64, Site)| {
+        let key = |&(variance, time, _): &(f64, f64, TrainedSite)| (variance * time, time);
+        let by_key = |a: &&(f64, f64, TrainedSite), b: &&(f64, f64, TrainedSite)| {
             let ((a, a_time), (b, b_time)) = (key(a), key(b));
             a.total_cmp(&b).then(a_time.total_cmp(&b_time))
         };
@@ -164,7 +164,7 @@ impl Race {
 /// The races between the contenders for some sites, one for all sites of a loop that are alike; and
 /// of each site the place of its race.
 pub(in crate::infer) fn races_of<'a>(
-    sites: impl Iterator<Item = (&'a str, &'a Site)>,
+    sites: impl Iterator<Item = (&'a str, &'a TrainedSite)>,
 ) -> (Vec<Race>, Vec<(String, usize)>) {
     let (mut races, mut entries): (Vec<Race>, _) = (Vec::new(), Vec::new());
     let mut by_stem: FxHashMap<String, Vec<usize>> = FxHashMap::default();

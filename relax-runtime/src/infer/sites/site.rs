@@ -8,8 +8,8 @@ use smallvec::{SmallVec, smallvec};
 use crate::dist::Relaxation;
 use crate::error::{Error, Result};
 use crate::estimator::{
-    Choice, Coupling, Estimator, LawProblem, LawTask, Noise, Problem, Rival, SiteClass, SiteState,
-    SiteTask, score_function,
+    Coupling, Decision, Estimator, LawProblem, LawTask, Noise, Problem, Rival, SiteClass,
+    SiteState, SiteTask, score_function,
 };
 use crate::infer::checkpoint::{SavedSite, fitted_all, refused, save_all, set_all};
 use crate::infer::pass::samples::Samples;
@@ -23,7 +23,7 @@ use crate::tensor::Tensor;
 
 /// A site that has been met.
 #[derive(Debug)]
-pub(in crate::infer) struct Site {
+pub(in crate::infer) struct TrainedSite {
     pub(in crate::infer) class: SiteClass,
     pub(in crate::infer) distribution: &'static str,
     pub(in crate::infer) estimator: Rc<dyn Estimator>,
@@ -48,11 +48,11 @@ struct Looked {
     square_cost: f64,
 }
 
-impl Site {
+impl TrainedSite {
     pub(in crate::infer) fn new(
         class: SiteClass,
         distribution: &'static str,
-        choice: Choice,
+        choice: Decision,
     ) -> Self {
         Self {
             class,

@@ -20,7 +20,7 @@ use crate::infer::sites::Sites;
 use crate::infer::sites::columns::Columns;
 use crate::infer::sites::cost_to_go::Work;
 use crate::infer::sites::estimate::{Estimates, joined};
-use crate::infer::sites::site::Site;
+use crate::infer::sites::site::TrainedSite;
 use crate::model::ParamStore;
 use crate::random::Key;
 use crate::report::{Ledger, LedgerEntry, LedgerFailure};
@@ -34,7 +34,7 @@ pub(in crate::infer) struct Moment<'a> {
 
 /// Records a training.
 #[derive(Debug)]
-pub(in crate::infer) struct Recorder {
+pub(in crate::infer) struct LedgerRecorder {
     recording: Recording,
     /// The sites of each rival.
     rivals: Vec<Sites>,
@@ -45,7 +45,7 @@ pub(in crate::infer) struct Recorder {
 /// samples of all particles.
 const FRESH: u64 = 1 << 32;
 
-impl Recorder {
+impl LedgerRecorder {
     pub(in crate::infer) fn new(recording: Recording) -> Self {
         Self {
             rivals: recording.rivals.iter().map(|_| Sites::default()).collect(),
@@ -210,7 +210,7 @@ fn has_failed(failures: &[LedgerFailure], site: &str, estimator: &str) -> bool {
 }
 
 /// The entry of a site that training sums over together with all others.
-fn exact_entry(step: u64, name: &str, site: &Site, combinations: usize) -> LedgerEntry {
+fn exact_entry(step: u64, name: &str, site: &TrainedSite, combinations: usize) -> LedgerEntry {
     LedgerEntry {
         step,
         site: name.to_owned(),

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::trainer::Trainer;
 use crate::error::{Error, Result};
 use crate::infer::checkpoint::{Checkpoint, check_names, fitted_all, refused, save_all, set_all};
-use crate::infer::exact::joint::Joint;
+use crate::infer::exact::joint::JointSum;
 use crate::tensor::{Device, Parameter};
 
 impl Trainer {
@@ -104,7 +104,7 @@ impl Trainer {
         self.estimation.params.restore(store);
         self.optimizer.restore(saved.memory);
         self.estimation.sites.restore(saved.sites);
-        self.estimation.joint = Joint::default();
+        self.estimation.joint = JointSum::default();
         self.past_record = None;
         match &mut self.recorder {
             Some(recorder) => recorder.restore(saved.record.unwrap_or_default()),

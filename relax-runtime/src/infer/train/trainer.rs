@@ -1,6 +1,6 @@
 //! The trainer: estimates gradients of an objective, site by site, and follows them.
 
-use super::record::{Moment, Recorder};
+use super::record::{LedgerRecorder, Moment};
 use super::recording::Recording;
 use crate::error::Result;
 use crate::estimator::Plan;
@@ -45,7 +45,7 @@ pub struct Trainer {
     pub(super) step: u64,
     /// Parameters of the user's layers that checkpoints hold.
     pub(super) layers: Vec<Parameter>,
-    pub(super) recorder: Option<Recorder>,
+    pub(super) recorder: Option<LedgerRecorder>,
     /// What a resumed training had recorded, kept where this one records nothing.
     pub(super) past_record: Option<SavedRecord>,
 }
@@ -146,7 +146,7 @@ impl Trainer {
 
     /// Records from the next step on.
     pub(in crate::infer) fn start_recording(&mut self, recording: Recording) {
-        let mut recorder = Recorder::new(recording);
+        let mut recorder = LedgerRecorder::new(recording);
         if let Some(past) = self.past_record.take() {
             recorder.restore(past);
         }

@@ -198,7 +198,7 @@ fn multiply(
     assert!(out_layout.at(m - 1, n - 1) < out.len());
     assert!(a_layout.at(m - 1, k - 1) < a.len());
     assert!(b_layout.at(k - 1, n - 1) < b.len());
-    let product = Product {
+    let product = ProductByAddress {
         k,
         out: out.as_mut_ptr(),
         fresh,
@@ -235,7 +235,7 @@ fn multiply(
 }
 
 /// [`product`] by address.
-struct Product {
+struct ProductByAddress {
     k: usize,
     out: *mut f32,
     fresh: bool,
@@ -251,9 +251,9 @@ struct Layouts {
 }
 
 // SAFETY: threads write to disjoint parts of `out`, as the callers of `add` promise.
-unsafe impl Sync for Product {}
+unsafe impl Sync for ProductByAddress {}
 
-impl Product {
+impl ProductByAddress {
     /// [`add`](Self::add), in the steps that `gemm` does best.
     ///
     /// # Safety

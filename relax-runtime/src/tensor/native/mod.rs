@@ -7,10 +7,15 @@ pub(super) mod bernoulli;
 mod buffer;
 mod engine;
 pub(crate) mod math;
+#[expect(unsafe_code, reason = "`gemm` takes its matrices by address")]
 pub(super) mod matmul;
 pub(crate) mod memory;
 mod moves;
 pub(crate) mod pointwise;
+#[expect(
+    unsafe_code,
+    reason = "threads that live on borrow a job that does not"
+)]
 mod pool;
 pub(super) mod product;
 pub(super) mod record;
@@ -19,6 +24,7 @@ pub(crate) mod rows;
 pub(super) mod softmax;
 mod starts;
 pub(super) mod sums;
+#[expect(unsafe_code, reason = "threads write to disjoint parts of one slice")]
 pub(crate) mod threads;
 pub(super) mod view;
 pub(super) mod zip;

@@ -144,6 +144,7 @@ macro_rules! vectorised {
         ) $(-> $result:ty)? $body:block
     )*) => {$(
         $(#[$doc])*
+        #[allow(unsafe_code, reason = "only who calls knows which instructions the machine has")]
         $vis fn $name $(<$($generics)*>)? ($($arg: $type),*) $(-> $result)? {
             #[inline(always)]
             fn plain $(<$($generics)*>)? ($($arg: $type),*) $(-> $result)? $body

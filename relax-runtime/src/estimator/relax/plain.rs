@@ -1,5 +1,5 @@
-//! RELAX at small sites in plain numbers: a tensor of a few takes longer than what is computed with
-//! it.
+//! RELAX in plain loops, at small sites: a tensor of a few numbers takes longer than what is computed
+//! with it.
 
 use smallvec::SmallVec;
 
@@ -25,14 +25,14 @@ pub(super) fn estimate(
     cost: &dyn Cost,
     state: &SiteState,
 ) -> Result<Option<Estimate>> {
-    match Small::of(problem, state) {
-        Some(small) => small.estimate(cost, state).map(Some),
+    match Plain::of(problem, state) {
+        Some(plain) => plain.estimate(cost, state).map(Some),
         None => Ok(None),
     }
 }
 
 /// A problem with coupled noise, and a small network.
-struct Small<'a> {
+struct Plain<'a> {
     problem: Problem<'a>,
     relaxation: &'a dyn PlainRelaxation,
     network: &'a FreeForm,
@@ -41,7 +41,7 @@ struct Small<'a> {
     width: usize,
 }
 
-impl<'a> Small<'a> {
+impl<'a> Plain<'a> {
     fn of(problem: Problem<'a>, state: &'a SiteState) -> Option<Self> {
         let Problem {
             relaxation,
@@ -50,8 +50,8 @@ impl<'a> Small<'a> {
             plates,
             context,
         } = problem;
-        let network = state.surrogate().free_form()?;
-        let rows = network.small_rows(theta, theta, context, plates)?;
+        let network = state.network()?;
+        let rows = network.plain_rows(theta, theta, context, plates)?;
         let coupled = noise.v.is_none() && noise.u.shape() == theta.shape();
         coupled.then_some(Self {
             problem,
@@ -95,7 +95,7 @@ impl<'a> Small<'a> {
 
         let (known_unit, learns) = (state.unit(), state.learns());
         let unit = known_unit.unwrap_or(1.0);
-        let mut pass = self.network.small_pass(rows, z, theta, context)?;
+        let mut pass = self.network.plain_pass(rows, z, theta, context)?;
         let row = numbers / rows;
         let twice_mean = 2.0 / numbers as f32;
         for i in 0..rows {
@@ -239,7 +239,7 @@ mod tests {
                 let learns = step != 5;
                 states.iter().for_each(|state| state.learn(learns));
                 assert_eq!(states[0].unit().is_some(), step > 11, "both are met");
-                let own = estimate(self.problem(&noise), &cost, &states[0])?.expect("small");
+                let own = estimate(self.problem(&noise), &cost, &states[0])?.expect("plain");
                 let other = of_tensors(self.problem(&noise), &cost, &states[1])?;
                 assert_same(&own, &other)?;
                 assert_eq!(own.variance_gradient.is_empty(), !learns);
@@ -294,7 +294,7 @@ mod tests {
     fn other_sites_are_left_to_tensors() -> Result<()> {
         let mut stream = Key::new(4).stream("noise");
         let cost = black_box(|b: &Tensor| Ok(b.sum(-1)));
-        let mut is_small = |rows: usize, independent: bool| {
+        let mut is_plain = |rows: usize, independent: bool| {
             let case = Case::new(&BernoulliRelaxation, &[rows, 3], 1, 0)?;
             let mut noise = case.noise(&mut stream)?;
             let state = case.state(&noise, true)?;
@@ -303,9 +303,9 @@ mod tests {
             }
             Ok(estimate(case.problem(&noise), &cost, &state)?.is_some())
         };
-        assert!(is_small(3, false)?);
-        assert!(!is_small(3, true)?);
-        assert!(!is_small(300, false)?);
+        assert!(is_plain(3, false)?);
+        assert!(!is_plain(3, true)?);
+        assert!(!is_plain(300, false)?);
         Ok(())
     }
 
@@ -320,7 +320,7 @@ mod tests {
             let mut states = [case.state(&noise, true)?, case.state(&noise, true)?];
             for _ in 0..6 {
                 let noise = case.noise(&mut stream)?;
-                let own = estimate(case.problem(&noise), &cost, &states[0])?.expect("small");
+                let own = estimate(case.problem(&noise), &cost, &states[0])?.expect("plain");
                 let other = of_tensors(case.problem(&noise), &cost, &states[1])?;
                 assert_same(&own, &other)?;
                 for (state, estimate) in states.iter_mut().zip([own, other]) {

@@ -158,7 +158,7 @@ vectorised! {
 }
 
 /// A network at one z: value, ∂c/∂z, and what their derivatives by the parameters need.
-pub(crate) struct SmallPass<'a> {
+pub(crate) struct PlainPass<'a> {
     layout: &'a Layout,
     activation: Activation,
     rows: usize,
@@ -166,7 +166,7 @@ pub(crate) struct SmallPass<'a> {
     memory: Vec<f32>,
 }
 
-impl<'a> SmallPass<'a> {
+impl<'a> PlainPass<'a> {
     /// A pass forward from z and what came before it, in pieces, and a pass back to z; of all rows,
     /// as many numbers as the layout says.
     pub(super) fn run<'p>(
@@ -314,8 +314,8 @@ mod tests {
                 plates: 1,
                 cost: &|draw, _| Ok(draw.clone()),
             };
-            let small = rows * (3 * 4 + 2 * 4 + 4 * 3 + 3) <= Layout::LARGEST;
-            assert_eq!(small, rows == 3, "both ways are taken");
+            let plain = rows * (3 * 4 + 2 * 4 + 4 * 3 + 3) <= Layout::LARGEST;
+            assert_eq!(plain, rows == 3, "both ways are taken");
             let own = network.linearize(&z, around)?;
             let automatic = Automatic(&network);
             let other = automatic.linearize(&z, around)?;
