@@ -33,6 +33,7 @@ pub use tensor::{
 /// What most programs need.
 pub mod prelude {
     pub use crate::dist::{Bernoulli, Categorical, Normal, OneHotCategorical};
+    pub use crate::dist::{Binomial, Geometric, NegativeBinomial, Poisson};
     pub use crate::estimator::{Pathwise, Rebar, Reinforce, Relax};
     pub use crate::infer::{
         Check, Elbo, ExpectedCost, Fit, Minimize, Posterior, Svi, Trainer, check_unbiased,

@@ -6,6 +6,7 @@ use super::objective::Objective;
 use super::pass::{Latent, Mode, Pass};
 use crate::dist::{Law, Number, Value, draw_shape, holds_indices};
 use crate::error::{Error, Result};
+use crate::estimator::DrawKind;
 use crate::model::{Kind as SiteKind, ParamStore, unknown_site};
 use crate::random::Key;
 use crate::tensor::Tensor;
@@ -185,11 +186,10 @@ impl Posterior {
 
 /// How many categories a latent's value holds indices of, if it does.
 pub(super) fn categories(latent: &Latent) -> Option<usize> {
-    let shape = draw_shape(&latent.law.parameters());
-    shape
-        .last()
-        .copied()
-        .filter(|_| holds_indices(&*latent.law))
+    let law = &*latent.law;
+    let of_categories = DrawKind::of(law.draws()) == DrawKind::Categories && holds_indices(law);
+    let shape = draw_shape(&law.parameters());
+    shape.last().copied().filter(|_| of_categories)
 }
 
 impl Site {
