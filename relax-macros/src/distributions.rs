@@ -48,6 +48,13 @@ const TABLE: &[Row] = &[
         constructors: &[constructor("new", &["loc", "scale"])],
     },
     Row {
+        name: "BetaBinomial",
+        constructors: &[constructor(
+            "new",
+            &["concentration1", "concentration0", "total_count"],
+        )],
+    },
+    Row {
         name: "Binomial",
         constructors: &[
             constructor("probs", &["total_count", "probs"]),
@@ -55,8 +62,16 @@ const TABLE: &[Row] = &[
         ],
     },
     Row {
+        name: "DiscreteUniform",
+        constructors: &[constructor("new", &["low", "high"])],
+    },
+    Row {
         name: "Geometric",
         constructors: PROBS_OR_LOGITS,
+    },
+    Row {
+        name: "Hypergeometric",
+        constructors: &[constructor("new", &["total", "successes", "draws"])],
     },
     Row {
         name: "NegativeBinomial",
@@ -67,11 +82,19 @@ const TABLE: &[Row] = &[
         ],
     },
     Row {
+        name: "OrderedLogistic",
+        constructors: &[constructor("new", &["predictor", "cutpoints"])],
+    },
+    Row {
         name: "Poisson",
         constructors: &[
             constructor("rate", &["rate"]),
             constructor("log_rate", &["log_rate"]),
         ],
+    },
+    Row {
+        name: "ZeroInflated",
+        constructors: &[constructor("gate", &["gate", "base"])],
     },
 ];
 

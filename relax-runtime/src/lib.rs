@@ -33,7 +33,8 @@ pub use tensor::{
 /// What most programs need.
 pub mod prelude {
     pub use crate::dist::{Bernoulli, Categorical, Normal, OneHotCategorical};
-    pub use crate::dist::{Binomial, Geometric, NegativeBinomial, Poisson};
+    pub use crate::dist::{BetaBinomial, Binomial, DiscreteUniform, Geometric, Hypergeometric};
+    pub use crate::dist::{NegativeBinomial, OrderedLogistic, Poisson, ZeroInflated};
     pub use crate::estimator::{Pathwise, Rebar, Reinforce, Relax};
     pub use crate::infer::{
         Check, Elbo, ExpectedCost, Fit, Minimize, Posterior, Svi, Trainer, check_unbiased,

@@ -4,10 +4,12 @@
 use std::rc::Rc;
 
 use relax_runtime::dist::{
-    Binomial, Distribution, Geometric, Law, NegativeBinomial, Poisson,
+    BetaBinomial, Binomial, DiscreteUniform, Distribution, Geometric, Hypergeometric, Law,
+    NegativeBinomial, OrderedLogistic, Poisson, ZeroInflated,
 };
-use relax_runtime::{Device, Key, Result, Tensor, grad};
+use relax_runtime::{Device, Key, Result, Stream, Tensor, grad};
 use statrs::distribution::{self as reference, DiscreteCDF};
+use statrs::function::beta::ln_beta;
 use statrs::stats_tests::chisquare::chisquare;
 
 /// A law by its θ, and what it is to be.
@@ -21,6 +23,8 @@ struct Case {
     /// p(k) by somebody else.
     mass: fn(&[f64], u64) -> f64,
     mean: fn(&[f64]) -> f64,
+    /// A draw of host numbers.
+    draw: fn(&[f64], &mut Stream) -> Result<usize>,
 }
 
 fn sigmoid(x: f64) -> f64 {
@@ -44,6 +48,7 @@ fn binomial(total: usize, theta: Vec<f32>) -> Case {
                 _ => 0.0,
             },
             mean: |x| sigmoid(x[0]),
+            draw: |x, stream| Binomial::logits(1, x[0])?.sample(stream),
         },
         _ => Case {
             name: "Binomial(9)",
@@ -55,6 +60,7 @@ fn binomial(total: usize, theta: Vec<f32>) -> Case {
                 reference::Binomial::new(sigmoid(x[0]), 9).unwrap().pmf(k)
             },
             mean: |x| 9.0 * sigmoid(x[0]),
+            draw: |x, stream| Binomial::logits(9, x[0])?.sample(stream),
         },
     }
 }
@@ -69,6 +75,7 @@ fn cases() -> Vec<Case> {
         host: |x, k| Poisson::log_rate(x[0])?.log_prob(&k)?.total(),
         mass: |x, k| reference::Poisson::new(x[0].exp()).unwrap().pmf(k),
         mean: |x| x[0].exp(),
+        draw: |x, stream| Poisson::log_rate(x[0])?.sample(stream),
     };
     let geometric = |theta| Case {
         name: "Geometric",
@@ -77,6 +84,7 @@ fn cases() -> Vec<Case> {
         host: |x, k| Geometric::logits(x[0])?.log_prob(&k)?.total(),
         mass: |x, k| reference::Geometric::new(sigmoid(x[0])).unwrap().pmf(k + 1),
         mean: |x| (-x[0]).exp(),
+        draw: |x, stream| Geometric::logits(x[0])?.sample(stream),
     };
     let negative = |theta| Case {
         name: "NegativeBinomial",
@@ -91,6 +99,83 @@ fn cases() -> Vec<Case> {
             law.unwrap().pmf(k)
         },
         mean: |x| (x[0] + x[1]).exp(),
+        draw: |x, stream| NegativeBinomial::logits(x[0].exp(), x[1])?.sample(stream),
+    };
+    let beta = |theta| Case {
+        name: "BetaBinomial",
+        theta,
+        law: |x| BetaBinomial::new(column(x, 0).exp(), column(x, 1).exp(), 7)?.law(),
+        host: |x, k| {
+            let law = BetaBinomial::new(x[0].exp(), x[1].exp(), 7)?;
+            law.log_prob(&k)?.total()
+        },
+        mass: |x, k| {
+            let ([a, b], k) = ([x[0].exp(), x[1].exp()], k as f64);
+            if k > 7.0 {
+                return 0.0;
+            }
+            let ways = -(8.0_f64).ln() - ln_beta(k + 1.0, 8.0 - k);
+            (ways + ln_beta(k + a, 7.0 - k + b) - ln_beta(a, b)).exp()
+        },
+        mean: |x| 7.0 * sigmoid(x[0] - x[1]),
+        draw: |x, stream| BetaBinomial::new(x[0].exp(), x[1].exp(), 7)?.sample(stream),
+    };
+    let inflated = |theta| Case {
+        name: "ZeroInflated",
+        theta,
+        law: |x| {
+            let gate = column(x, 0).sigmoid();
+            ZeroInflated::gate(gate, Poisson::log_rate(column(x, 1)))?.law()
+        },
+        host: |x, k| {
+            let law = ZeroInflated::gate(sigmoid(x[0]), Poisson::log_rate(x[1]))?;
+            law.log_prob(&k)?.total()
+        },
+        mass: |x, k| {
+            let own = sigmoid(-x[0]) * reference::Poisson::new(x[1].exp()).unwrap().pmf(k);
+            own + if k == 0 { sigmoid(x[0]) } else { 0.0 }
+        },
+        mean: |x| sigmoid(-x[0]) * x[1].exp(),
+        draw: |x, stream| {
+            ZeroInflated::gate(sigmoid(x[0]), Poisson::log_rate(x[1]))?.sample(stream)
+        },
+    };
+    let both = |theta| Case {
+        name: "ZeroInflated NegativeBinomial",
+        theta,
+        law: |x| {
+            let base = NegativeBinomial::logits(column(x, 1).exp(), column(x, 2));
+            ZeroInflated::gate(column(x, 0).sigmoid(), base)?.law()
+        },
+        host: |x, k| {
+            let base = NegativeBinomial::logits(x[1].exp(), x[2]);
+            ZeroInflated::gate(sigmoid(x[0]), base)?.log_prob(&k)?.total()
+        },
+        mass: |x, k| {
+            let base = reference::NegativeBinomial::new(x[1].exp(), sigmoid(-x[2])).unwrap();
+            sigmoid(-x[0]) * base.pmf(k) + if k == 0 { sigmoid(x[0]) } else { 0.0 }
+        },
+        mean: |x| sigmoid(-x[0]) * (x[1] + x[2]).exp(),
+        draw: |x, stream| {
+            let base = NegativeBinomial::logits(x[1].exp(), x[2]);
+            ZeroInflated::gate(sigmoid(x[0]), base)?.sample(stream)
+        },
+    };
+    let grades = |theta| Case {
+        name: "OrderedLogistic",
+        theta,
+        law: |x| OrderedLogistic::new(column(x, 0), x.slice(-1, 1..4))?.law(),
+        host: |x, k| OrderedLogistic::new(x[0], &x[1..])?.log_prob(&k)?.total(),
+        mass: |x, k| {
+            let below = |k: u64| match k {
+                0 => 0.0,
+                1..=3 => sigmoid(x[k as usize] - x[0]),
+                _ => 1.0,
+            };
+            below(k + 1) - below(k)
+        },
+        mean: |x| 3.0 - x[1..].iter().map(|c| sigmoid(c - x[0])).sum::<f64>(),
+        draw: |x, stream| OrderedLogistic::new(x[0], &x[1..])?.sample(stream),
     };
     vec![
         poisson(vec![-1.5]),
@@ -103,6 +188,11 @@ fn cases() -> Vec<Case> {
         geometric(vec![1.5]),
         negative(vec![-0.7, 0.5]),
         negative(vec![1.2, -0.4]),
+        beta(vec![0.4, 0.9]),
+        beta(vec![-0.9, -1.2]),
+        inflated(vec![-0.5, 0.8]),
+        both(vec![0.3, 0.4, 0.2]),
+        grades(vec![0.3, -0.7, 0.1, 1.4]),
     ]
 }
 
@@ -241,22 +331,10 @@ fn draws_have_their_law() -> Result<()> {
 #[test]
 fn host_draws_have_their_law() -> Result<()> {
     let mut stream = Key::new(4).stream("draws");
-    let mut check = |case: &Case, law: &dyn Fn(&mut relax_runtime::Stream) -> Result<usize>| {
-        let draws = (0..20_000).map(|_| Ok(law(&mut stream)? as f64));
-        check_frequencies(case, &draws.collect::<Result<Vec<_>>>()?);
-        Ok::<_, relax_runtime::Error>(())
-    };
     for case in cases() {
         let theta = case.double();
-        match case.name {
-            "Poisson" => check(&case, &|s| Poisson::log_rate(theta[0])?.sample(s))?,
-            "Binomial(9)" => check(&case, &|s| Binomial::logits(9, theta[0])?.sample(s))?,
-            "Binomial(1)" => check(&case, &|s| Binomial::logits(1, theta[0])?.sample(s))?,
-            "Geometric" => check(&case, &|s| Geometric::logits(theta[0])?.sample(s))?,
-            _ => check(&case, &|s| {
-                NegativeBinomial::logits(theta[0].exp(), theta[1])?.sample(s)
-            })?,
-        }
+        let draws = (0..20_000).map(|_| Ok((case.draw)(&theta, &mut stream)? as f64));
+        check_frequencies(&case, &draws.collect::<Result<Vec<_>>>()?);
     }
     Ok(())
 }
@@ -306,7 +384,6 @@ fn relaxed_samples_keep_their_word() -> Result<()> {
     Ok(())
 }
 
-/// E over draws of the score times a cost is the derivative of the mean, by the exact sum.
 #[test]
 fn scores_are_derivatives_of_the_mass() -> Result<()> {
     for case in cases() {
@@ -314,7 +391,9 @@ fn scores_are_derivatives_of_the_mass() -> Result<()> {
         let relaxation = law.relaxation().expect("there is one");
         let h = 1e-5;
         for k in [0_u64, 1, 3] {
-            if (case.mass)(&case.double(), k) == 0.0 {
+            // Grades have other parameters than what estimators differentiate by.
+            let is_own = theta.len() == case.theta.len() && case.name != "OrderedLogistic";
+            if (case.mass)(&case.double(), k) == 0.0 || !is_own {
                 continue;
             }
             let b = law.to_vertex(&Tensor::from_slice(&[k as f32]));
@@ -428,6 +507,18 @@ fn bad_parameters_are_an_error() {
         NegativeBinomial::probs(0.0, 0.5).err(),
         NegativeBinomial::probs(2.0, 1.0).err(),
         NegativeBinomial::mean(-1.0, 1.0).err(),
+        BetaBinomial::new(0.0, 1.0, 3).err(),
+        ZeroInflated::gate(1.5, Poisson::rate(1.0)).err(),
+        ZeroInflated::gate(0.5, Poisson::rate(-1.0)).err(),
+        ZeroInflated::gate(0.5, DiscreteUniform::new(1, 3)).err(),
+        OrderedLogistic::new(0.0, Vec::new()).err(),
+        OrderedLogistic::new(0.0, [1.0, 1.0]).err(),
+        OrderedLogistic::new(f64::NAN, [1.0]).err(),
+        OrderedLogistic::new(Tensor::scalar(0.0), [1.0, 0.5]).err(),
+        DiscreteUniform::new(4, 3).err(),
+        DiscreteUniform::new(0, Tensor::from_slice(&[2.0, 3.0])).err(),
+        Hypergeometric::new(3, 4, 1).err(),
+        Hypergeometric::new(3, 2, 4).err(),
     ];
     for (i, error) in errors.into_iter().enumerate() {
         let error = error.unwrap_or_else(|| panic!("number {i} is taken")).to_string();
@@ -459,5 +550,37 @@ fn trials_may_be_tensors() -> Result<()> {
     let slope = grad(&[(&density(&total)?, None)], &[&total])?[0].to_vec()?[0];
     let moved = |by: f32| density(&Tensor::from_slice(&[4.3 + by]))?.item();
     near("slope", f64::from(slope), f64::from((moved(0.01)? - moved(-0.01)?) / 0.02), 1e-3);
+    Ok(())
+}
+
+/// Ranges and what is taken out of an urn have a table of values and their probabilities.
+#[test]
+fn tables_list_their_values() -> Result<()> {
+    use reference::Discrete;
+    let die = DiscreteUniform::new(3, 7)?;
+    assert_eq!(die.values(), Some(5));
+    assert_eq!((0..6).map(|k| die.nth_value(k)).collect::<Vec<_>>()[3..], [Some(6), Some(7), None]);
+    for k in 0..9 {
+        assert_eq!(die.contains(&k)?, (3..=7).contains(&k));
+    }
+    let rows = DiscreteUniform::new(Tensor::from_slice(&[3.0, 3.0]), 7)?;
+    let value = Tensor::from_slice(&[3.0, 7.0]);
+    near("rows", rows.log_prob(&value)?.total()?, -2.0 * 5.0_f64.ln(), 1e-6);
+    let law = Distribution::law(&rows)?;
+    assert_eq!(law.relaxation().and_then(|r| r.values(5)), Some(5));
+    assert_eq!(law.mean().to_vec()?, [5.0, 5.0]);
+
+    let (wanted, urn) = (reference::Hypergeometric::new(20, 8, 15).unwrap(), (20, 8, 15));
+    let found = Hypergeometric::new(urn.0, urn.1, urn.2)?;
+    assert_eq!(found.nth_value(0), Some(3));
+    for k in 3..=8 {
+        near("urn", found.log_prob(&k)?.total()?, wanted.ln_pmf(k as u64), 1e-10);
+    }
+    assert!(!found.contains(&2)?);
+    // All are taken out.
+    assert_eq!(Hypergeometric::new(5, 2, 5)?.log_prob(&2)?.total()?, 0.0);
+    let sure = Distribution::law(&Hypergeometric::new(5, 2, 5)?)?;
+    let noise = sure.noise(&mut Key::new(1).stream("x"))?;
+    assert_eq!(sure.draw(&noise).to_vec()?, [2.0]);
     Ok(())
 }

@@ -37,7 +37,7 @@ pub struct BinomialFamily;
 )]
 pub trait TotalCount {
     /// `f64` or [`Tensor`].
-    type Repr: Numbers;
+    type Repr: Numbers + Clone;
     /// The number.
     fn into_count(self) -> Self::Repr;
 }

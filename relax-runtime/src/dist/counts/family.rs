@@ -26,6 +26,11 @@ pub trait CountFamily: Clone + Debug + 'static {
         self.parameters().len()
     }
 
+    /// Whether θ are a vector along the last axis of a tensor.
+    fn is_vector(&self) -> bool {
+        self.width() > 1
+    }
+
     /// Whether θ are the logits of all values, in their order.
     fn is_table(&self) -> bool {
         false
@@ -44,7 +49,7 @@ pub trait CountFamily: Clone + Debug + 'static {
     /// ln p(k), for whole k of the support.
     fn ln_mass(&self, theta: &[f64], fixed: f64, k: f64) -> f64;
 
-    /// The same of tensors: θ `[..]`, or `[.., width]` where that is more than 1. Differentiable to
+    /// The same of tensors: θ `[..]`, or `[.., width]` where it is a vector. Differentiable to
     /// the second order in all three, and continuous in the value between whole numbers.
     fn log_mass(&self, theta: &Tensor, fixed: &Tensor, value: &Tensor) -> Tensor;
 

@@ -99,14 +99,14 @@ impl<F: CountFamily> Law for CountLaw<F> {
         }
         let names = family.parameters().into_iter();
         let parts = names.enumerate().map(|(j, name)| {
-            let own = match family.width() {
-                1 => self.theta.clone(),
-                _ => self.theta.index(-1, j),
+            let own = match family.is_vector() {
+                false => self.theta.clone(),
+                true => self.theta.index(-1, j),
             };
             Part::real(name, &own)
         });
         MeanField::new(parts, move |free| match free {
-            [theta] => build(theta),
+            [theta] if !family.is_vector() => build(theta),
             _ => build(&Tensor::stack(&free.iter().collect::<Vec<_>>(), -1)),
         })
     }

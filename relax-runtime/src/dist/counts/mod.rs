@@ -58,6 +58,11 @@ pub trait CountOperand: Numbers + Clone + Debug {
     /// # Errors
     /// If their shapes do not broadcast.
     fn aligned(fixed: Self, parameter: Self) -> Result<(Self, Self)>;
+    /// θ with a number before its own, which are a vector or not.
+    ///
+    /// # Errors
+    /// If they do not broadcast.
+    fn before(&self, theta: &Self::Theta, is_vector: bool) -> Result<Self::Theta>;
 }
 
 /// A logit at which f32 has a probability of 0 or 1.
@@ -83,6 +88,9 @@ impl CountOperand for f64 {
     }
     fn aligned(fixed: f64, parameter: f64) -> Result<(f64, f64)> {
         Ok((fixed, parameter))
+    }
+    fn before(&self, theta: &Self::Theta, _: bool) -> Result<Self::Theta> {
+        Ok(std::iter::once(*self).chain(theta.iter().copied()).collect())
     }
 }
 
@@ -127,6 +135,18 @@ impl CountOperand for Tensor {
             Some(shape) => Ok((fixed, parameter.broadcast_to(shape))),
             None => (parameter + &fixed).check().map(|sum| (fixed.clone(), sum.clone())),
         }
+    }
+    fn before(&self, theta: &Tensor, is_vector: bool) -> Result<Tensor> {
+        let theta = if is_vector { theta.clone() } else { theta.unsqueeze(-1) };
+        let own = self.unsqueeze(-1);
+        let Some(shape) = (&own + theta.slice(-1, 0..1)).check().map(Tensor::shape).ok() else {
+            return (own + theta).check().cloned();
+        };
+        let rows = shape.leading(shape.rank() - 1);
+        let wide = rows.join(&[theta.shape().last().copied().unwrap_or(1)]);
+        let theta = wide.map_or_else(|| theta.clone(), |wide| theta.broadcast_to(wide));
+        let joined = Tensor::concat(&[&own.broadcast_to(shape), &theta], -1);
+        joined.check().cloned()
     }
 }
 
@@ -194,7 +214,7 @@ impl<F: CountFamily> Distribution for Counts<F, f64> {
     fn law(&self) -> Result<Rc<dyn Law>> {
         let numbers: Vec<f32> = self.theta.iter().map(|x| *x as f32).collect();
         let theta = match numbers[..] {
-            [x] if self.family.width() == 1 => Tensor::scalar(x),
+            [x] if !self.family.is_vector() => Tensor::scalar(x),
             _ => Tensor::from_slice(&numbers),
         };
         let fixed = Tensor::scalar(self.fixed as f32);
@@ -217,9 +237,9 @@ impl<F: CountFamily> Counts<F, Tensor> {
     /// The shape of a draw.
     fn rows(&self) -> Shape {
         let shape = self.theta.shape();
-        match self.family.width() {
-            1 => shape,
-            _ => shape.leading(shape.rank().saturating_sub(1)),
+        match self.family.is_vector() {
+            false => shape,
+            true => shape.leading(shape.rank().saturating_sub(1)),
         }
     }
 }
@@ -254,7 +274,7 @@ impl<F: CountFamily> Distribution for Counts<F, Tensor> {
     }
 
     fn expand(self, plates: &[usize]) -> Result<Self> {
-        let vectors = usize::from(self.family.width() > 1);
+        let vectors = usize::from(self.family.is_vector());
         let theta = expand_parameter(F::NAME, "parameter", &self.theta, plates, vectors)?;
         let fixed = match self.fixed.rank() {
             0 => self.fixed,

@@ -39,9 +39,9 @@ impl Events {
     fn of<F: CountFamily>(family: &F, theta: &Tensor, fixed: &Tensor) -> Result<Self> {
         let double = |x: Vec<f32>| x.into_iter().map(f64::from).collect();
         let width = family.width();
-        let events: Shape = match width {
-            1 => theta.check()?.shape(),
-            _ => theta.check()?.shape().leading(theta.rank().saturating_sub(1)),
+        let events: Shape = match family.is_vector() {
+            false => theta.check()?.shape(),
+            true => theta.check()?.shape().leading(theta.rank().saturating_sub(1)),
         };
         let fixed = match fixed.len() {
             1 => fixed.clone(),
@@ -142,10 +142,11 @@ impl<F: CountFamily> CountRelaxation<F> {
         z
     }
 
-    /// 1 at the first of an event's numbers, 0 at the others; nothing where there is one.
+    /// 1 at the first of an event's numbers, 0 at the others; nothing where events are numbers.
     fn at_count(&self) -> Option<Tensor> {
-        let width = self.family.width();
-        (width > 1).then(|| Tensor::full([], 0.0, &self.unit.device()).one_hot(width))
+        let zero = || Tensor::full([], 0.0, &self.unit.device());
+        let is_vector = self.family.is_vector();
+        is_vector.then(|| zero().one_hot(self.family.width()))
     }
 
     /// The sum over the numbers of each event, at its count.
@@ -166,9 +167,9 @@ impl<F: CountFamily> CountRelaxation<F> {
 
     /// The counts of vertices, and what lies between them.
     pub(super) fn count(&self, vertex: &Tensor) -> Tensor {
-        match self.family.width() {
-            1 => vertex.clone(),
-            _ => vertex.index(-1, 0),
+        match self.family.is_vector() {
+            false => vertex.clone(),
+            true => vertex.index(-1, 0),
         }
     }
 
@@ -254,10 +255,10 @@ impl<F: CountFamily> Relaxation for CountRelaxation<F> {
         let s = z * &self.unit + &self.centre;
         let low = self.family.first() as f32;
         let high = self.last.map_or(f32::MAX, |last| last as f32);
-        match self.family.width() {
-            1 => s.kept_within(low, high),
+        match self.family.is_vector() {
+            false => s.kept_within(low, high),
             // The numbers beside the count are 0.
-            _ => s.kept_within(low.min(0.0), high),
+            true => s.kept_within(low.min(0.0), high),
         }
     }
 
@@ -276,9 +277,9 @@ impl<F: CountFamily> Relaxation for CountRelaxation<F> {
     }
 
     fn pull(&self, _: &Tensor, kappa: &Tensor, w: &Tensor) -> Tensor {
-        match self.family.width() {
-            1 => kappa * w,
-            _ => kappa * w.slice(-1, 0..1),
+        match self.family.is_vector() {
+            false => kappa * w,
+            true => kappa * w.slice(-1, 0..1),
         }
     }
 
@@ -287,7 +288,7 @@ impl<F: CountFamily> Relaxation for CountRelaxation<F> {
     }
 
     fn event_rank(&self) -> usize {
-        usize::from(self.family.width() > 1)
+        usize::from(self.family.is_vector())
     }
 
     fn values(&self, _: usize) -> Option<usize> {

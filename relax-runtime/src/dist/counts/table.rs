@@ -63,6 +63,10 @@ impl<N: TableName> CountFamily for Table<N> {
         self.values
     }
 
+    fn is_vector(&self) -> bool {
+        true
+    }
+
     fn is_table(&self) -> bool {
         true
     }
