@@ -25,7 +25,7 @@ pub mod surrogate;
 
 pub use error::{Error, Result};
 pub use random::{Key, Stream};
-pub use relax_macros::{call, cost, model, observe, param, plate, sample};
+pub use relax_macros::{call, cost, factor, model, observe, param, plate, sample};
 pub use tensor::{
     Device, Parameter, Shape, Simd, Tensor, grad, set_simd, set_threads, simd, threads,
 };
@@ -47,8 +47,8 @@ pub mod prelude {
     pub use crate::optim::{Adam, RmsProp, Sgd};
     pub use crate::report::StepReport;
     pub use crate::{
-        Device, Error, Key, Parameter, Result, Shape, Tensor, call, cost, model, observe, param,
-        plate, sample,
+        Device, Error, Key, Parameter, Result, Shape, Tensor, call, cost, factor, model, observe,
+        param, plate, sample,
     };
 }
 

@@ -1,6 +1,5 @@
 //! Posteriors with known answers by the automatic guide.
 
-use relax_runtime::dist::{Binomial, Geometric, Poisson};
 use relax_runtime::prelude::*;
 
 /// Each of a Poisson number survives with probability ½: the posterior of nothing lost is Poisson, too, at
@@ -39,6 +38,29 @@ fn automatic_guides_find_conjugate_posteriors() -> Result<()> {
         assert!((found - wanted).abs() < 0.04 * (1.0 + wanted), "{found} {wanted}");
         let found = posterior.log_evidence().elbo;
         assert!((found - evidence).abs() < 0.02, "{found} {evidence}");
+    }
+    Ok(())
+}
+
+/// When the rate of counts changed.
+#[model]
+fn change_point(counts: &[usize]) {
+    let at = sample!(DiscreteUniform(1, 9));
+    for (i, count) in counts.iter().enumerate() {
+        observe!(Poisson(if i < at { 4.0 } else { 2.0 }), *count);
+    }
+}
+
+#[test]
+fn a_range_gets_its_posterior() -> Result<()> {
+    let model = change_point(&[5, 3, 4, 2, 5, 1, 3, 2, 1, 2]);
+    let exact = exact_posterior(&model)?;
+    let fit = Svi::new(&model).steps(4_000).seed(1).run()?;
+    let found = fit.posterior().marginal("at")?;
+    assert_eq!(found.len(), 9);
+    for ((value, p), (other, q)) in exact.marginal("at")?.iter().zip(&found) {
+        assert_eq!(value, other);
+        assert!((p - q).abs() < 0.03, "{value:?}: {p} {q}");
     }
     Ok(())
 }

@@ -1,6 +1,5 @@
 //! The same programs for every law: at a site, in a plate and in a loop, over tensors and host numbers.
 
-use relax_runtime::dist::{Binomial, Geometric, NegativeBinomial, Poisson};
 use relax_runtime::estimator::{IntoEstimator, Plan, Rloo};
 use relax_runtime::prelude::*;
 
@@ -13,19 +12,19 @@ fn expect_unbiased(check: Check<'_>) -> Result<()> {
 /// Checks the default estimators, then `relax` and `rloo` by name, of an expected cost.
 fn check_cost(model: &dyn Program) -> Result<()> {
     let objective = ExpectedCost::new(model);
-    expect_unbiased(Check::new(&objective).draws(4_000))?;
+    expect_unbiased(Check::new(&objective).draws(2_000))?;
     for estimator in [
         Relax::free_form().into_estimator(),
         Rloo::default().into_estimator(),
     ] {
-        expect_unbiased(Check::new(&objective).draws(2_000).estimator(estimator))?;
+        expect_unbiased(Check::new(&objective).draws(1_000).estimator(estimator))?;
     }
     Ok(())
 }
 
 /// The default estimators of a bound with the automatic guide.
 fn check_bound(model: &dyn Program) -> Result<()> {
-    expect_unbiased(Check::new(&Elbo::new(model)).draws(3_000))
+    expect_unbiased(Check::new(&Elbo::new(model)).draws(1_500))
 }
 
 /// Estimator and reason of every site of a plan.
@@ -170,6 +169,30 @@ programs!(
     of_number: |x: f64| NegativeBinomial::logits((x * 0.5).exp(), x - 0.3)
 );
 
+programs!(
+    beta_binomial, "BetaBinomial",
+    "discrete: free-form network",
+    "discrete, cost a black box: free-form network",
+    of: |x: &Tensor| BetaBinomial::new((x * 0.5).exp(), (x * -0.3).exp(), 4),
+    of_number: |x: f64| BetaBinomial::new((x * 0.5).exp(), (x * -0.3).exp(), 4)
+);
+
+programs!(
+    zero_inflated, "ZeroInflated",
+    "discrete, cost differentiable in its relaxation: relaxed cost plus network",
+    "discrete, cost a black box: free-form network",
+    of: |x: &Tensor| ZeroInflated::gate((x * 0.5).sigmoid(), Poisson::log_rate(x + 0.2)),
+    of_number: |x: f64| ZeroInflated::gate(0.5 + 0.1 * x, Poisson::log_rate(x + 0.2))
+);
+
+programs!(
+    ordered_logistic, "OrderedLogistic",
+    "discrete: free-form network",
+    "discrete, cost a black box: free-form network",
+    of: |x: &Tensor| OrderedLogistic::new(x, [-0.6, 0.3, 1.1]),
+    of_number: |x: f64| OrderedLogistic::new(x, [-0.6, 0.3, 1.1])
+);
+
 /// Counts in one program, each depending on those before it, as parameters and as trials.
 #[model]
 fn chain() {
@@ -183,9 +206,5 @@ fn chain() {
 
 #[test]
 fn a_chain_of_counts_is_unbiased() -> Result<()> {
-    check_cost(&chain())?;
-    let model = chain();
-    let objective = ExpectedCost::new(&model);
-    let check = Check::new(&objective).draws(4_000);
-    expect_unbiased(check.estimator(Relax::sum()))
+    check_cost(&chain())
 }

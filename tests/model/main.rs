@@ -8,6 +8,7 @@ mod empty;
 mod errors;
 mod exact;
 mod excluded;
+mod factor;
 mod families;
 mod first_values;
 mod guides;

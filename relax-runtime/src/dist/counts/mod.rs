@@ -119,6 +119,10 @@ impl CountOperand for Tensor {
     fn logit(&self) -> Tensor {
         const BELOW_ONE: f32 = 1.0 - f32::EPSILON / 2.0;
         let logit = Tensor::logit(&self.kept_within(f32::MIN_POSITIVE, BELOW_ONE));
+        // A choice between the two would tear the logits off what the probabilities came from.
+        if let Ok(true) = self.with_values(|p| all(p, |p| (p > 0.0) & (p < 1.0))) {
+            return logit;
+        }
         let certain = self.detach().ge(1.0) - self.detach().le(0.0);
         certain.square().select_where(&(certain * CERTAIN), &logit)
     }
