@@ -342,7 +342,10 @@ impl Writer<'_> {
             }
             Kind::Factor(log_weight) => {
                 let log_weight = self.fill_all(log_weight);
-                self.answer(span, quote_spanned!(span=> #context.factor(#info, #log_weight)))
+                self.answer(
+                    span,
+                    quote_spanned!(span=> #context.factor(#info, #log_weight)),
+                )
             }
             Kind::Plate(plate) => self.plate(plate, &info, span),
             Kind::Call(model) => {

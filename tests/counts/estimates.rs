@@ -30,7 +30,11 @@ fn cases() -> Result<Vec<Case>> {
         case("Poisson(4)", Poisson::rate(full(4.0))?.law()?, 2.0),
         case("Poisson(0.3)", Poisson::rate(full(0.3))?.law()?, 0.7),
         case("Poisson(1e4)", Poisson::rate(full(1e4))?.law()?, 100.0),
-        case("Binomial(20, .3)", Binomial::probs(20, full(0.3))?.law()?, 2.0),
+        case(
+            "Binomial(20, .3)",
+            Binomial::probs(20, full(0.3))?.law()?,
+            2.0,
+        ),
         case("Geometric(.3)", Geometric::probs(full(0.3))?.law()?, 2.5),
         case(
             "NegativeBinomial(2.5, .6)",
@@ -62,7 +66,10 @@ impl Case {
         let mut shape = theta.shape().to_vec();
         shape[0] = n;
         let theta = theta.broadcast_to(Shape::try_from(&shape[..]).expect("few axes"));
-        (self.law.with_parameters(std::slice::from_ref(&theta)), theta)
+        (
+            self.law.with_parameters(std::slice::from_ref(&theta)),
+            theta,
+        )
     }
 
     fn mean(&self) -> Result<f32> {
@@ -87,7 +94,9 @@ impl Case {
         let mean = self.mean()?;
         let spread = 60.0 * self.size + 200.0;
         let first = (mean - spread).max(0.0) as usize;
-        let values: Vec<f32> = (first..=(mean + spread) as usize).map(|k| k as f32).collect();
+        let values: Vec<f32> = (first..=(mean + spread) as usize)
+            .map(|k| k as f32)
+            .collect();
         let within = |k: &f32| last.is_none_or(|count| (*k as usize) < count);
         let values: Vec<f32> = values.into_iter().filter(within).collect();
         let (laws, theta_rows) = self.rows(values.len());
@@ -171,12 +180,20 @@ fn estimates_are_unbiased_under_any_surrogate() -> Result<()> {
             ];
             for (name, estimate) in &estimates {
                 let (_, apart) = summary(&estimate.gradient, &exact)?;
-                assert!(apart < 4.5, "{} by {name}: {apart} standard errors", case.name);
+                assert!(
+                    apart < 4.5,
+                    "{} by {name}: {apart} standard errors",
+                    case.name
+                );
             }
             if independent {
                 let estimate = dlax(problem, &hard, &rough)?;
                 let (_, apart) = summary(&estimate.gradient, &exact)?;
-                assert!(apart < 4.5, "{} by dlax: {apart} standard errors", case.name);
+                assert!(
+                    apart < 4.5,
+                    "{} by dlax: {apart} standard errors",
+                    case.name
+                );
             }
         }
     }
@@ -226,7 +243,10 @@ fn relax_takes_most_of_the_variance_away() -> Result<()> {
         let by_network = share(case, &network)?;
         let relaxed = RelaxedCost::new(1.0, 0.5, &Device::cpu());
         let by_relaxed_cost = share(case, &relaxed)?;
-        println!("{}: network {by_network:.3}, relaxed cost {by_relaxed_cost:.3}", case.name);
+        println!(
+            "{}: network {by_network:.3}, relaxed cost {by_relaxed_cost:.3}",
+            case.name
+        );
         assert!(by_network < 0.7, "{}: {by_network}", case.name);
         // Alone it pays where κ varies little, and may cost as much as it saves elsewhere.
         assert!(by_relaxed_cost < 1.2, "{}: {by_relaxed_cost}", case.name);

@@ -30,12 +30,19 @@ fn automatic_guides_find_conjugate_posteriors() -> Result<()> {
     for (model, wanted, evidence) in [
         (&poisson() as &dyn Program, 3.0, -3.0),
         (&binomial(), 8.0 * odds / (1.0 + odds), 8.0 * (0.7_f64).ln()),
-        (&geometric(), fails / (1.0 - fails), (0.3_f64 / (1.0 - fails)).ln()),
+        (
+            &geometric(),
+            fails / (1.0 - fails),
+            (0.3_f64 / (1.0 - fails)).ln(),
+        ),
     ] {
         let fit = Svi::new(model).steps(4_000).seed(1).run()?;
         let posterior = fit.posterior();
         let found = posterior.mean("n")?;
-        assert!((found - wanted).abs() < 0.04 * (1.0 + wanted), "{found} {wanted}");
+        assert!(
+            (found - wanted).abs() < 0.04 * (1.0 + wanted),
+            "{found} {wanted}"
+        );
         let found = posterior.log_evidence().elbo;
         assert!((found - evidence).abs() < 0.02, "{found} {evidence}");
     }
@@ -72,6 +79,9 @@ fn counts_with_a_last_value_are_enumerated() -> Result<()> {
     let wanted = 8.0 * odds / (1.0 + odds);
     assert!((exact.mean("n")? - wanted).abs() < 1e-5);
     let error = exact_posterior(&poisson()).unwrap_err().to_string();
-    assert!(error.contains("Poisson has values without a last one"), "{error}");
+    assert!(
+        error.contains("Poisson has values without a last one"),
+        "{error}"
+    );
     Ok(())
 }

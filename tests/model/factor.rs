@@ -43,7 +43,10 @@ fn a_factor_counts_as_an_observation_does() -> Result<()> {
         svi.steps(300).seed(1).run()
     };
     let (one, other) = (svi(&observed())?, svi(&weighed())?);
-    assert_eq!(one.posterior().mean("rain")?, other.posterior().mean("rain")?);
+    assert_eq!(
+        one.posterior().mean("rain")?,
+        other.posterior().mean("rain")?
+    );
     let evidence = other.posterior().log_evidence();
     assert_near(evidence.elbo, 0.41_f64.ln(), 5e-3);
     Ok(())
@@ -92,7 +95,11 @@ fn handlers_weigh_it() -> Result<()> {
     let log_weights = Tensor::from_slice(&[1.0, -2.0, 0.5]);
     let plain = log_weight(&rows(&log_weights))?;
     assert!(plain != 0.0);
-    assert_near(log_weight(&scale(rows(&log_weights), 0.5))?, 0.5 * plain, 1e-6);
+    assert_near(
+        log_weight(&scale(rows(&log_weights), 0.5))?,
+        0.5 * plain,
+        1e-6,
+    );
     let rows_left = Tensor::from_slice(&[0.0, 0.0, 0.0]);
     assert_eq!(log_weight(&mask(rows(&log_weights), &rows_left))?, 0.0);
     Ok(())
@@ -119,10 +126,19 @@ fn impossible() {
 
 #[test]
 fn what_it_is_not_for_is_refused() {
-    let guided = Svi::new(&weighed()).guide(&guide_with_factor()).steps(1).run();
-    assert_says(&error(guided), &["a guide cannot have factors", "in the model"]);
+    let guided = Svi::new(&weighed())
+        .guide(&guide_with_factor())
+        .steps(1)
+        .run();
+    assert_says(
+        &error(guided),
+        &["a guide cannot have factors", "in the model"],
+    );
     let minimized = Minimize::new(&weighed()).steps(1).run();
-    assert_says(&error(minimized), &["no observations and factors", "`cost!`"]);
+    assert_says(
+        &error(minimized),
+        &["no observations and factors", "`cost!`"],
+    );
     let hosts = Svi::new(&in_a_plate()).steps(1).run();
     assert_says(&error(hosts), &["a host number, -1", "plate"]);
     let never = Svi::new(&impossible()).steps(50).run();

@@ -1,12 +1,11 @@
 //! Beta-binomial: successes of trials that share an unknown probability.
 
-use statrs::function::gamma::{digamma, ln_gamma};
-
 use super::binomial::{TotalCount, check_total};
-use super::counts::{CountFamily, CountOperand, Counts, Place, part, trigamma};
+use super::counts::{CountFamily, CountOperand, Counts, Place, part};
 use super::double::{Smooth, in_double};
 use super::{Join, Operand};
 use crate::error::Result;
+use crate::special::{lgamma, polygamma};
 use crate::tensor::Tensor;
 
 /// Successes of n trials whose common probability is drawn from Beta(a, b): mass (n over k) B(k + a, n − k
@@ -68,20 +67,20 @@ fn failures(n: f64, k: f64) -> f64 {
 impl Smooth<4> for LogMass {
     fn value(&self, [log_a, log_b, n, k]: [f64; 4]) -> f64 {
         let (a, b, rest) = (log_a.exp(), log_b.exp(), failures(n, k));
-        let ways = ln_gamma(n + 1.0) - ln_gamma(k + 1.0) - ln_gamma(rest + 1.0);
-        let own = ln_gamma(k + a) + ln_gamma((rest + b).max(1e-300)) - ln_gamma(n + a + b);
-        ways + own - ln_gamma(a) - ln_gamma(b) + ln_gamma(a + b)
+        let ways = lgamma(n + 1.0) - lgamma(k + 1.0) - lgamma(rest + 1.0);
+        let own = lgamma(k + a) + lgamma((rest + b).max(1e-300)) - lgamma(n + a + b);
+        ways + own - lgamma(a) - lgamma(b) + lgamma(a + b)
     }
 
     fn slopes(&self, [log_a, log_b, n, k]: [f64; 4]) -> [f64; 4] {
         let (a, b, rest) = (log_a.exp(), log_b.exp(), failures(n, k));
-        let (all, both) = (digamma(n + a + b), digamma(a + b));
-        let (own, other) = (digamma(k + a), digamma(rest + b));
+        let (all, both) = (polygamma(0, n + a + b), polygamma(0, a + b));
+        let (own, other) = (polygamma(0, k + a), polygamma(0, rest + b));
         [
-            a * (own - all - digamma(a) + both),
-            b * (other - all - digamma(b) + both),
-            digamma(n + 1.0) - digamma(rest + 1.0) + other - all,
-            digamma(rest + 1.0) - digamma(k + 1.0) + own - other,
+            a * (own - all - polygamma(0, a) + both),
+            b * (other - all - polygamma(0, b) + both),
+            polygamma(0, n + 1.0) - polygamma(0, rest + 1.0) + other - all,
+            polygamma(0, rest + 1.0) - polygamma(0, k + 1.0) + own - other,
         ]
     }
 
@@ -89,34 +88,34 @@ impl Smooth<4> for LogMass {
         let [log_a, log_b, n, k] = x;
         let (a, b, rest) = (log_a.exp(), log_b.exp(), failures(n, k));
         let [by_a, by_b, ..] = self.slopes(x);
-        let (all, both) = (trigamma(n + a + b), trigamma(a + b));
-        let (own, other) = (trigamma(k + a), trigamma(rest + b));
-        let left = trigamma(rest + 1.0);
+        let (all, both) = (polygamma(1, n + a + b), polygamma(1, a + b));
+        let (own, other) = (polygamma(1, k + a), polygamma(1, rest + b));
+        let left = polygamma(1, rest + 1.0);
         let ab = a * b * (both - all);
         [
             [
-                by_a + a * a * (own - all - trigamma(a) + both),
+                by_a + a * a * (own - all - polygamma(1, a) + both),
                 ab,
                 -a * all,
                 a * own,
             ],
             [
                 ab,
-                by_b + b * b * (other - all - trigamma(b) + both),
+                by_b + b * b * (other - all - polygamma(1, b) + both),
                 b * (other - all),
                 -b * other,
             ],
             [
                 -a * all,
                 b * (other - all),
-                trigamma(n + 1.0) - left + other - all,
+                polygamma(1, n + 1.0) - left + other - all,
                 left - other,
             ],
             [
                 a * own,
                 -b * other,
                 left - other,
-                own + other - left - trigamma(k + 1.0),
+                own + other - left - polygamma(1, k + 1.0),
             ],
         ]
     }

@@ -1,13 +1,12 @@
 //! Binomial: how many of some trials succeed.
 
-use statrs::function::gamma::{digamma, ln_gamma};
-
 use super::counts::{
-    CountFamily, CountOperand, Counts, Place, regularised_beta, sigmoid, softplus, trigamma,
+    CountFamily, CountOperand, Counts, Place, regularised_beta, sigmoid, softplus,
 };
 use super::double::{Smooth, in_double};
 use super::{Join, Numbers, Operand};
 use crate::error::Result;
+use crate::special::{lgamma, polygamma};
 use crate::tensor::Tensor;
 
 /// Successes of n independent trials that succeed with probability p: mass (n over k) pᵏ (1 − p)ⁿ⁻ᵏ at k
@@ -110,26 +109,26 @@ impl Smooth<3> for LogMass {
     fn value(&self, [eta, n, k]: [f64; 3]) -> f64 {
         // Beyond n by less than 1 lies what relaxed trials make of whole successes.
         let failures = (n - k + 1.0).max(f64::MIN_POSITIVE);
-        let ways = ln_gamma(n + 1.0) - ln_gamma(k + 1.0) - ln_gamma(failures);
+        let ways = lgamma(n + 1.0) - lgamma(k + 1.0) - lgamma(failures);
         ways + k * eta - n * softplus(eta)
     }
 
     fn slopes(&self, [eta, n, k]: [f64; 3]) -> [f64; 3] {
-        let failures = digamma((n - k + 1.0).max(f64::MIN_POSITIVE));
+        let failures = polygamma(0, (n - k + 1.0).max(f64::MIN_POSITIVE));
         [
             k - n * sigmoid(eta),
-            digamma(n + 1.0) - failures - softplus(eta),
-            failures - digamma(k + 1.0) + eta,
+            polygamma(0, n + 1.0) - failures - softplus(eta),
+            failures - polygamma(0, k + 1.0) + eta,
         ]
     }
 
     fn bends(&self, [eta, n, k]: [f64; 3]) -> [[f64; 3]; 3] {
-        let failures = trigamma((n - k + 1.0).max(1e-30));
+        let failures = polygamma(1, (n - k + 1.0).max(1e-30));
         let p = sigmoid(eta);
         [
             [-n * p * (1.0 - p), -p, 1.0],
-            [-p, trigamma(n + 1.0) - failures, failures],
-            [1.0, failures, -trigamma(k + 1.0) - failures],
+            [-p, polygamma(1, n + 1.0) - failures, failures],
+            [1.0, failures, -polygamma(1, k + 1.0) - failures],
         ]
     }
 }

@@ -1,8 +1,8 @@
 //! Discrete uniform: one of the whole numbers of a range.
 
+use super::Join;
 use super::binomial::TotalCount;
 use super::counts::{CountOperand, Counts, Table, TableName};
-use super::Join;
 use crate::error::{Error, Result};
 use crate::tensor::{Shape, Tensor};
 
@@ -108,6 +108,10 @@ impl<P: RangeEnd> DiscreteUniform<P> {
         }
         let theta = P::level(&low, &high, values as usize)?;
         let fixed = low.number(0.0);
-        Ok(Self::of_theta(Table::new(first, values as usize), theta, fixed))
+        Ok(Self::of_theta(
+            Table::new(first, values as usize),
+            theta,
+            fixed,
+        ))
     }
 }

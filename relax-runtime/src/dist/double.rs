@@ -23,7 +23,12 @@ pub(super) fn in_double<const N: usize>(operands: [&Tensor; N], f: &impl Smooth<
         match shape.broadcast(&operand.shape()) {
             Some(joint) if operand.check().is_ok() => shape = joint,
             // Adding them says what is wrong, and where.
-            _ => return operands.iter().skip(1).fold(operands[0].clone(), |a, b| a + *b),
+            _ => {
+                return operands
+                    .iter()
+                    .skip(1)
+                    .fold(operands[0].clone(), |a, b| a + *b);
+            }
         }
     }
     let all = operands.map(|x| match x.shape() == shape {
@@ -116,7 +121,10 @@ mod tests {
 
     #[test]
     fn shapes_that_do_not_fit_are_an_error() {
-        let (x, y) = (Tensor::from_slice(&[1.0, 2.0]), Tensor::from_slice(&[1.0; 3]));
+        let (x, y) = (
+            Tensor::from_slice(&[1.0, 2.0]),
+            Tensor::from_slice(&[1.0; 3]),
+        );
         let error = in_double([&x, &y], &Cubic).check().unwrap_err().to_string();
         assert!(error.contains("broadcast"), "{error}");
     }

@@ -1,7 +1,7 @@
 //! Geometric: how many trials fail before the first success.
 
-use super::counts::{CountFamily, CountOperand, Counts, Place, Uniform, search, softplus};
 use super::Operand;
+use super::counts::{CountFamily, CountOperand, Counts, Place, Uniform, search, softplus};
 use crate::error::Result;
 use crate::tensor::Tensor;
 
@@ -30,7 +30,12 @@ impl<P: CountOperand> Geometric<P> {
     pub fn probs(probs: impl Operand<Repr = P>) -> Result<Self> {
         const PROBS: &str = "probabilities of success lie above 0, and are 1 at most";
         let probs = probs.into_repr();
-        probs.check_numbers(GeometricFamily::NAME, "probs", |p| p > 0.0 && p <= 1.0, PROBS)?;
+        probs.check_numbers(
+            GeometricFamily::NAME,
+            "probs",
+            |p| p > 0.0 && p <= 1.0,
+            PROBS,
+        )?;
         Self::logits_of(probs.logit())
     }
 

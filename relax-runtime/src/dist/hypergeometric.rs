@@ -1,9 +1,8 @@
 //! Hypergeometric: how many of what is taken out are marked.
 
-use statrs::function::gamma::ln_gamma;
-
 use super::counts::{CountOperand, Counts, Table, TableName};
 use crate::error::{Error, Result};
+use crate::special::lgamma;
 
 /// Marked ones among `draws` taken without putting back from `total` things of which `successes` are marked:
 /// mass (K over k) (N − K over n − k)/(N over n), mean n K/N.
@@ -44,7 +43,7 @@ impl Hypergeometric<f64> {
         }
         let ways = |n: usize, k: usize| {
             let [n, k] = [n as f64, k as f64];
-            ln_gamma(n + 1.0) - ln_gamma(k + 1.0) - ln_gamma(n - k + 1.0)
+            lgamma(n + 1.0) - lgamma(k + 1.0) - lgamma(n - k + 1.0)
         };
         let first = (draws + successes).saturating_sub(total);
         let last = draws.min(successes);

@@ -39,19 +39,21 @@ pub use binomial::{Binomial, BinomialFamily, TotalCount};
 pub use categorical::{Categorical, CategoricalRelaxation};
 pub use checks::{check_fit, check_values, expand_parameter, parameter_error};
 pub use coins::{BernoulliOperand, Coin, Coins};
-pub use counts::{CountFamily, CountOperand, CountRelaxation, Counts, Place, Table, TableName, Uniform};
+pub use counts::{
+    CountFamily, CountOperand, CountRelaxation, Counts, Place, Table, TableName, Uniform,
+};
 pub use discrete_uniform::{DiscreteUniform, DiscreteUniformName, RangeEnd};
 pub use geometric::{Geometric, GeometricFamily};
+pub use hypergeometric::{Hypergeometric, HypergeometricName};
 pub(crate) use law::holds_indices;
 pub use law::{Draws, Law, PerParameter, draw_shape};
-pub use hypergeometric::{Hypergeometric, HypergeometricName};
 pub use mean_field::{MeanField, Part};
 pub use negative_binomial::{NegativeBinomial, NegativeBinomialFamily};
 pub use normal::{Join, Normal};
 pub use one_hot::OneHotCategorical;
 pub use operand::{Numbers, Operand, VectorOperand};
-pub(crate) use plain::{Drawn, PlainRelaxation, plain};
 pub use ordered_logistic::{AmongCutpoints, OrderedLogistic, OrderedLogisticName};
+pub(crate) use plain::{Drawn, PlainRelaxation, plain};
 pub use poisson::{Poisson, PoissonFamily};
 pub use relaxation::{Form, Relaxation};
 pub use value::{IntoSiteValue, Number, SiteValue, Value};

@@ -1,14 +1,13 @@
 //! Negative binomial: successes before a number of failures, or Poisson counts whose rate varies.
 
-use statrs::function::gamma::{digamma, ln_gamma};
-
 use super::counts::{
     CountFamily, CountOperand, Counts, Place, by_difference, part, regularised_beta, sigmoid,
-    softplus, trigamma,
+    softplus,
 };
 use super::double::{Smooth, in_double};
 use super::{Join, Operand};
 use crate::error::Result;
+use crate::special::{lgamma, polygamma};
 use crate::tensor::Tensor;
 
 /// Successes before the r-th failure of trials that succeed with probability p, r being any positive
@@ -100,28 +99,28 @@ struct LogMass;
 impl Smooth<3> for LogMass {
     fn value(&self, [log_r, eta, k]: [f64; 3]) -> f64 {
         let r = log_r.exp();
-        let ways = ln_gamma(k + r) - ln_gamma(r) - ln_gamma(k + 1.0);
+        let ways = lgamma(k + r) - lgamma(r) - lgamma(k + 1.0);
         ways + k * eta - (k + r) * softplus(eta)
     }
 
     fn slopes(&self, [log_r, eta, k]: [f64; 3]) -> [f64; 3] {
         let r = log_r.exp();
-        let both = digamma(k + r) - softplus(eta);
+        let both = polygamma(0, k + r) - softplus(eta);
         [
-            r * (both - digamma(r)),
+            r * (both - polygamma(0, r)),
             k - (k + r) * sigmoid(eta),
-            both - digamma(k + 1.0) + eta,
+            both - polygamma(0, k + 1.0) + eta,
         ]
     }
 
     fn bends(&self, [log_r, eta, k]: [f64; 3]) -> [[f64; 3]; 3] {
         let (r, p) = (log_r.exp(), sigmoid(eta));
-        let both = trigamma(k + r);
-        let by_r = digamma(k + r) - softplus(eta) - digamma(r);
+        let both = polygamma(1, k + r);
+        let by_r = polygamma(0, k + r) - softplus(eta) - polygamma(0, r);
         [
-            [r * (by_r + r * (both - trigamma(r))), -r * p, r * both],
+            [r * (by_r + r * (both - polygamma(1, r))), -r * p, r * both],
             [-r * p, -(k + r) * p * (1.0 - p), 1.0 - p],
-            [r * both, 1.0 - p, both - trigamma(k + 1.0)],
+            [r * both, 1.0 - p, both - polygamma(1, k + 1.0)],
         ]
     }
 }

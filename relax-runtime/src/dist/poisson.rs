@@ -1,11 +1,12 @@
 //! Poisson: how many events a time holds, by their rate.
 
-use statrs::function::gamma::{digamma, gamma_lr, gamma_ur, ln_gamma};
+use statrs::function::gamma::{gamma_lr, gamma_ur};
 
-use super::counts::{CountFamily, CountOperand, Counts, Place, trigamma};
-use super::double::{Smooth, in_double};
 use super::Operand;
+use super::counts::{CountFamily, CountOperand, Counts, Place};
+use super::double::{Smooth, in_double};
 use crate::error::Result;
+use crate::special::{lgamma, polygamma};
 use crate::tensor::Tensor;
 
 /// Counts with mass λᵏ e^−λ/k! at k = 0, 1, .., mean and variance λ. Estimators differentiate by ln λ.
@@ -40,7 +41,12 @@ impl<P: CountOperand> Poisson<P> {
     pub fn rate(rate: impl Operand<Repr = P>) -> Result<Self> {
         const RATE: &str = "the rate must be positive and finite";
         let rate = rate.into_repr();
-        rate.check_numbers(PoissonFamily::NAME, "rate", |x| x > 0.0 && x.is_finite(), RATE)?;
+        rate.check_numbers(
+            PoissonFamily::NAME,
+            "rate",
+            |x| x > 0.0 && x.is_finite(),
+            RATE,
+        )?;
         Self::log_rate_of(rate.ln())
     }
 
@@ -67,15 +73,15 @@ struct LogMass;
 
 impl Smooth<2> for LogMass {
     fn value(&self, [eta, k]: [f64; 2]) -> f64 {
-        k * eta - eta.exp() - ln_gamma(k + 1.0)
+        k * eta - eta.exp() - lgamma(k + 1.0)
     }
 
     fn slopes(&self, [eta, k]: [f64; 2]) -> [f64; 2] {
-        [k - eta.exp(), eta - digamma(k + 1.0)]
+        [k - eta.exp(), eta - polygamma(0, k + 1.0)]
     }
 
     fn bends(&self, [eta, k]: [f64; 2]) -> [[f64; 2]; 2] {
-        [[-eta.exp(), 1.0], [1.0, -trigamma(k + 1.0)]]
+        [[-eta.exp(), 1.0], [1.0, -polygamma(1, k + 1.0)]]
     }
 }
 

@@ -455,9 +455,7 @@ impl Context {
             hidden: false,
             influence: match kind {
                 Kind::Param => SiteSet::EMPTY,
-                Kind::Latent | Kind::Observed | Kind::Cost | Kind::Factor => {
-                    self.influence(&state)
-                }
+                Kind::Latent | Kind::Observed | Kind::Cost | Kind::Factor => self.influence(&state),
             },
             estimator: site.estimator,
             context: site.context,

@@ -12,9 +12,9 @@ use std::rc::Rc;
 use smallvec::SmallVec;
 
 pub use family::{CountFamily, Place, Uniform};
-pub use relaxation::CountRelaxation;
 pub(super) use family::{by_difference, part, search};
-pub(super) use special::{regularised_beta, sigmoid, softplus, trigamma};
+pub use relaxation::CountRelaxation;
+pub(super) use special::{regularised_beta, sigmoid, softplus};
 pub use table::{Table, TableName};
 
 use law::CountLaw;
@@ -90,7 +90,9 @@ impl CountOperand for f64 {
         Ok((fixed, parameter))
     }
     fn before(&self, theta: &Self::Theta, _: bool) -> Result<Self::Theta> {
-        Ok(std::iter::once(*self).chain(theta.iter().copied()).collect())
+        Ok(std::iter::once(*self)
+            .chain(theta.iter().copied())
+            .collect())
     }
 }
 
@@ -107,7 +109,11 @@ impl CountOperand for Tensor {
         let shape = parts.iter().fold(Some(Shape::SCALAR), joint);
         let Some(shape) = shape else {
             // Adding them says what is wrong, and where.
-            return rest.iter().fold(first.clone(), |a, b| a + b).check().cloned();
+            return rest
+                .iter()
+                .fold(first.clone(), |a, b| a + b)
+                .check()
+                .cloned();
         };
         let parts: Vec<Tensor> = parts.iter().map(|part| part.broadcast_to(shape)).collect();
         let stacked = Tensor::stack(&parts.iter().collect::<Vec<_>>(), -1);
@@ -137,13 +143,23 @@ impl CountOperand for Tensor {
         match own.broadcast(&other) {
             Some(shape) if shape == own => Ok((fixed, parameter)),
             Some(shape) => Ok((fixed, parameter.broadcast_to(shape))),
-            None => (parameter + &fixed).check().map(|sum| (fixed.clone(), sum.clone())),
+            None => (parameter + &fixed)
+                .check()
+                .map(|sum| (fixed.clone(), sum.clone())),
         }
     }
     fn before(&self, theta: &Tensor, is_vector: bool) -> Result<Tensor> {
-        let theta = if is_vector { theta.clone() } else { theta.unsqueeze(-1) };
+        let theta = if is_vector {
+            theta.clone()
+        } else {
+            theta.unsqueeze(-1)
+        };
         let own = self.unsqueeze(-1);
-        let Some(shape) = (&own + theta.slice(-1, 0..1)).check().map(Tensor::shape).ok() else {
+        let Some(shape) = (&own + theta.slice(-1, 0..1))
+            .check()
+            .map(Tensor::shape)
+            .ok()
+        else {
             return (own + theta).check().cloned();
         };
         let rows = shape.leading(shape.rank() - 1);

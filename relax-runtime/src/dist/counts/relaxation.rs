@@ -41,7 +41,10 @@ impl Events {
         let width = family.width();
         let events: Shape = match family.is_vector() {
             false => theta.check()?.shape(),
-            true => theta.check()?.shape().leading(theta.rank().saturating_sub(1)),
+            true => theta
+                .check()?
+                .shape()
+                .leading(theta.rank().saturating_sub(1)),
         };
         let fixed = match fixed.len() {
             1 => fixed.clone(),

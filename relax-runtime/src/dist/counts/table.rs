@@ -45,7 +45,9 @@ impl<N> Table<N> {
 
     /// The values as a tensor along the last axis of θ.
     fn numbers(&self, theta: &Tensor) -> Tensor {
-        let numbers: Vec<f32> = (0..self.values).map(|k| (self.first + k as f64) as f32).collect();
+        let numbers: Vec<f32> = (0..self.values)
+            .map(|k| (self.first + k as f64) as f32)
+            .collect();
         let numbers = Tensor::from_vec(numbers, [self.values], &theta.device());
         numbers.unwrap_or_else(Tensor::poisoned)
     }
@@ -137,7 +139,10 @@ impl<N: TableName> CountFamily for Table<N> {
         let masses = self.masses(theta);
         let b = self.place(at.b);
         let own = masses[b];
-        let (lower, upper) = (masses[..b].iter().sum::<f64>(), masses[b + 1..].iter().sum::<f64>());
+        let (lower, upper) = (
+            masses[..b].iter().sum::<f64>(),
+            masses[b + 1..].iter().sum::<f64>(),
+        );
         // The share of p_j in what u has below and above itself in all other steps.
         let (below, above) = (lower + at.v * own, upper + (1.0 - at.v) * own);
         for (j, (kappa, p)) in kappa.iter_mut().zip(&masses).enumerate() {
