@@ -340,6 +340,13 @@ impl Writer<'_> {
                 let value = self.fill_all(value);
                 self.answer(span, quote_spanned!(span=> #context.cost(#info, #value)))
             }
+            Kind::Factor(log_weight) => {
+                let log_weight = self.fill_all(log_weight);
+                self.answer(
+                    span,
+                    quote_spanned!(span=> #context.factor(#info, #log_weight)),
+                )
+            }
             Kind::Plate(plate) => self.plate(plate, &info, span),
             Kind::Call(model) => {
                 let model = self.fill_all(model);

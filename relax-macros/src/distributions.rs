@@ -4,7 +4,8 @@ use crate::ir::Family;
 use crate::suggest::{did_you_mean, list};
 use syn::{Error, Expr, Result};
 
-/// Constructors of a distribution; positional arguments belong to the first.
+/// Constructors of a distribution; positional arguments are the first one's, or those that another
+/// begins with, too.
 struct Row {
     name: &'static str,
     constructors: &'static [Constructor],
@@ -45,6 +46,55 @@ const TABLE: &[Row] = &[
     Row {
         name: "Normal",
         constructors: &[constructor("new", &["loc", "scale"])],
+    },
+    Row {
+        name: "BetaBinomial",
+        constructors: &[constructor(
+            "new",
+            &["concentration1", "concentration0", "total_count"],
+        )],
+    },
+    Row {
+        name: "Binomial",
+        constructors: &[
+            constructor("probs", &["total_count", "probs"]),
+            constructor("logits", &["total_count", "logits"]),
+        ],
+    },
+    Row {
+        name: "DiscreteUniform",
+        constructors: &[constructor("new", &["low", "high"])],
+    },
+    Row {
+        name: "Geometric",
+        constructors: PROBS_OR_LOGITS,
+    },
+    Row {
+        name: "Hypergeometric",
+        constructors: &[constructor("new", &["total", "successes", "draws"])],
+    },
+    Row {
+        name: "NegativeBinomial",
+        constructors: &[
+            constructor("probs", &["total_count", "probs"]),
+            constructor("logits", &["total_count", "logits"]),
+            constructor("mean", &["mean", "concentration"]),
+        ],
+    },
+    Row {
+        name: "OrderedLogistic",
+        constructors: &[constructor("new", &["predictor", "cutpoints"])],
+    },
+    Row {
+        name: "Poisson",
+        constructors: &[
+            constructor("rate", &["rate"]),
+            constructor("log_rate", &["log_rate"]),
+        ],
+    },
+    Row {
+        name: "ZeroInflated",
+        constructors: &[constructor("gate", &["gate", "base"])],
     },
 ];
 
@@ -129,7 +179,13 @@ fn choose(row: &'static Row, family: &Family) -> Result<&'static Constructor> {
     for key in family.arguments.iter().filter_map(|(key, _)| key.as_ref()) {
         if !parameters().any(|parameter| key == parameter) {
             let hint = did_you_mean(&key.to_string(), parameters());
-            let known = list(parameters());
+            let mut known = Vec::new();
+            parameters().for_each(|p| {
+                if !known.contains(&p) {
+                    known.push(p);
+                }
+            });
+            let known = list(known.into_iter());
             let name = row.name;
             return Err(Error::new(
                 key.span(),
@@ -137,14 +193,17 @@ fn choose(row: &'static Row, family: &Family) -> Result<&'static Constructor> {
             ));
         }
     }
-    let accepts = |constructor: &&Constructor, key: &Option<syn::Ident>| match key {
-        Some(key) => constructor
-            .parameters
-            .iter()
-            .any(|parameter| key == parameter),
-        None => constructor.function == row.constructors[0].function,
+    let first = &row.constructors[0];
+    let accepts = |c: &Constructor, place: usize, key: &Option<syn::Ident>| match key {
+        Some(key) => c.parameters.iter().any(|parameter| key == parameter),
+        None => {
+            c.function == first.function || c.parameters.get(place) == first.parameters.get(place)
+        }
     };
-    let all = |c: &&Constructor| family.arguments.iter().all(|(key, _)| accepts(c, key));
+    let all = |c: &&Constructor| {
+        let mut arguments = family.arguments.iter().enumerate();
+        arguments.all(|(place, (key, _))| accepts(c, place, key))
+    };
     row.constructors.iter().find(all).ok_or_else(|| {
         let forms: Vec<String> = row.constructors.iter().map(|c| keywords(row, c)).collect();
         Error::new(

@@ -112,6 +112,7 @@ fn statement() -> impl Strategy<Value = String> + Clone {
         (distribution(e()), e()).prop_map(|(d, a)| format!("observe!({d}, ({a}));")),
         e().prop_map(|a| format!("let mut s#: f64 = param!(({a}));")),
         e().prop_map(|a| format!("cost!(({a}));")),
+        e().prop_map(|a| format!("factor!(({a}));")),
         e().prop_map(|a| format!("let (a, b) = call!(({a}), name = \"s#\");")),
         e().prop_map(|a| format!("cost!(({a}), name = format!(\"{{x}}\"));")),
         e().prop_map(|a| format!("let Some(y) = ({a}) else {{ return y; }};")),

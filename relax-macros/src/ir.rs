@@ -80,6 +80,8 @@ pub enum Kind {
     Param(Expr),
     /// `cost!(value)`
     Cost(Expr),
+    /// `factor!(log_weight)`
+    Factor(Expr),
     /// `plate!(rows, of = total => { body })`
     Plate(Plate),
     /// `call!(model)`

@@ -43,6 +43,7 @@ use proc_macro::TokenStream;
 /// | `observe!(D(..), value);` | conditions on data |
 /// | `let w = param!(init);` | a trained parameter; `init` is evaluated once |
 /// | `cost!(value);` | adds a term to the objective |
+/// | `factor!(log_weight);` | adds a term to the log-probability |
 /// | `plate!(n, of = N => { .. })` | `n` independent rows, out of `N` |
 /// | `let y = call!(other(..));` | runs another model, its sites prefixed with `y/` |
 ///
@@ -124,10 +125,22 @@ pub fn param(arguments: TokenStream) -> TokenStream {
 
 /// Adds a term to the objective of a `#[model]` function: `cost!((b - 0.45).square());`.
 ///
+/// In a model with observations it is paid beside the bound on the evidence, and is no part of it; a
+/// likelihood of one's own is a `factor!`.
+///
 /// The option is `name = "..."`.
 #[proc_macro]
 pub fn cost(arguments: TokenStream) -> TokenStream {
     outside::expand("cost", arguments.into()).into()
+}
+
+/// Adds a term to the log-probability of a `#[model]` function, as an observation does:
+/// `factor!(-energy);`, for energies and likelihoods that are no distribution's.
+///
+/// Posterior and evidence count it. The option is `name = "..."`.
+#[proc_macro]
+pub fn factor(arguments: TokenStream) -> TokenStream {
+    outside::expand("factor", arguments.into()).into()
 }
 
 /// Marks rows of a `#[model]` function as independent: `plate!(n => { .. })`.

@@ -61,6 +61,7 @@ pub fn name(keyword: &Ident, kind: &Kind, given: Option<Expr>, binding: &Binding
             None => implicit("obs"),
         },
         (Kind::Cost(_), _) => implicit("cost"),
+        (Kind::Factor(_), _) => implicit("factor"),
         (Kind::Plate(_), _) => named("", keyword.span(), Origin::Rows),
         (_, Binding::Variable(variable)) => {
             let text = variable.unraw().to_string();

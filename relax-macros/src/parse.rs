@@ -214,7 +214,7 @@ impl Reader<'_> {
                 self.read_dist(dist);
                 self.visit_expr_mut(value);
             }
-            Kind::Param(value) | Kind::Cost(value) | Kind::Call(value) => {
+            Kind::Param(value) | Kind::Cost(value) | Kind::Factor(value) | Kind::Call(value) => {
                 self.visit_expr_mut(value);
             }
             Kind::Plate(plate) => {

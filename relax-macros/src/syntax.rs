@@ -8,7 +8,9 @@ use proc_macro2::{TokenStream, TokenTree};
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::{Block, Error, Expr, ExprCall, Ident, Lit, LitStr, Macro, Path, Result, Token, token};
 
-const KEYWORDS: [&str; 6] = ["sample", "observe", "param", "cost", "plate", "call"];
+const KEYWORDS: [&str; 7] = [
+    "sample", "observe", "param", "cost", "factor", "plate", "call",
+];
 
 /// The name of the macro if it is one of ours: `sample!`, `relax_runtime::sample!`, or a `sample!` or
 /// `observe!` that was imported under another name and has a distribution of the library. The
@@ -95,6 +97,15 @@ pub fn site(keyword: &Ident, invocation: &Macro) -> Result<(Kind, Option<Expr>)>
                 return Err(Error::new(text.span(), wanted));
             }
             Kind::Cost(value)
+        }
+        "factor" => {
+            let [value] = arguments.values(keyword, "a log-weight: `factor!(-energy)`")?;
+            if let Some(text) = text(&value) {
+                let wanted = "a log-weight is a number or a tensor: `factor!(-energy)`; a name \
+                              follows it, `factor!(-energy, name = \"x\")`";
+                return Err(Error::new(text.span(), wanted));
+            }
+            Kind::Factor(value)
         }
         _ => {
             let [model] = arguments.values(keyword, "a model: `call!(prior(x))`")?;

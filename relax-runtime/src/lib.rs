@@ -24,11 +24,12 @@ pub mod optim;
 pub mod plumbing;
 mod random;
 pub mod report;
+mod special;
 pub mod surrogate;
 
 pub use error::{Error, Result};
 pub use random::{Key, Stream};
-pub use relax_macros::{call, cost, model, observe, param, plate, sample};
+pub use relax_macros::{call, cost, factor, model, observe, param, plate, sample};
 pub use tensor::{
     Device, Parameter, Shape, Simd, Tensor, grad, set_simd, set_threads, simd, threads,
 };
@@ -36,6 +37,8 @@ pub use tensor::{
 /// What most programs need.
 pub mod prelude {
     pub use crate::dist::{Bernoulli, Categorical, Normal, OneHotCategorical};
+    pub use crate::dist::{BetaBinomial, Binomial, DiscreteUniform, Geometric, Hypergeometric};
+    pub use crate::dist::{NegativeBinomial, OrderedLogistic, Poisson, ZeroInflated};
     pub use crate::estimator::{Pathwise, Rebar, Reinforce, Relax};
     pub use crate::infer::{
         Check, Configure, ConfigureTraining, Elbo, ExpectedCost, Fit, Minimize, Posterior, Svi,
@@ -48,8 +51,8 @@ pub mod prelude {
     pub use crate::optim::{Adam, RmsProp, Sgd};
     pub use crate::report::StepReport;
     pub use crate::{
-        Device, Error, Key, Parameter, Result, Shape, Tensor, call, cost, model, observe, param,
-        plate, sample,
+        Device, Error, Key, Parameter, Result, Shape, Tensor, call, cost, factor, model, observe,
+        param, plate, sample,
     };
 }
 

@@ -9,6 +9,7 @@ mod error_kinds;
 mod errors;
 mod exact;
 mod excluded;
+mod factor;
 mod families;
 mod first_values;
 mod guides;

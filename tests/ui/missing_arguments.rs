@@ -6,6 +6,7 @@ fn coin() {
     observe!(Bernoulli(0.5));
     let w = param!(0.0, 1.0);
     cost!(name = "loss");
+    factor!(name = "energy");
     call!(name = "prior");
 }
 

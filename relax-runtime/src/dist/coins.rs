@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 
+use super::counts::softplus;
 use super::excluded::{POLE, numbers_of, open, ruled_out};
 use super::{check_values, parameter_error};
 use crate::error::Result;
@@ -166,9 +167,4 @@ impl BernoulliOperand for Tensor {
         check_values(NAME, "logits", &self, f32::is_finite, FINITE)?;
         Ok(self.into())
     }
-}
-
-/// ln(1 + eˣ) without overflow.
-fn softplus(x: f64) -> f64 {
-    x.max(0.0) + (-x.abs()).exp().ln_1p()
 }

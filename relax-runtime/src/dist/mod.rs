@@ -4,38 +4,61 @@
 //! control flow may read; a distribution over [`Tensor`](crate::Tensor)s yields a tensor, which can be relaxed.
 
 mod bernoulli;
+mod beta_binomial;
+mod binomial;
 mod categorical;
 mod checks;
 mod coins;
+mod counts;
+mod discrete_uniform;
+mod double;
 mod excluded;
+mod geometric;
+mod hypergeometric;
 mod law;
 mod mean_field;
+mod negative_binomial;
 pub mod noise;
 mod normal;
 mod one_hot;
 mod operand;
+mod ordered_logistic;
 mod plain;
+mod poisson;
 mod relaxation;
 mod value;
 mod weights;
+mod zero_inflated;
 
 use std::fmt::Debug;
 use std::rc::Rc;
 
 pub use bernoulli::{Bernoulli, BernoulliRelaxation};
+pub use beta_binomial::{BetaBinomial, BetaBinomialFamily};
+pub use binomial::{Binomial, BinomialFamily, TotalCount};
 pub use categorical::{Categorical, CategoricalRelaxation};
 pub use checks::{check_fit, check_values, expand_parameter, parameter_error};
 pub use coins::{BernoulliOperand, Coin, Coins};
+pub use counts::{
+    CountFamily, CountOperand, CountRelaxation, Counts, Place, Table, TableName, Uniform,
+};
+pub use discrete_uniform::{DiscreteUniform, DiscreteUniformName, RangeEnd};
+pub use geometric::{Geometric, GeometricFamily};
+pub use hypergeometric::{Hypergeometric, HypergeometricName};
 pub(crate) use law::holds_indices;
 pub use law::{Draws, Law, PerParameter, draw_shape};
 pub use mean_field::{MeanField, Part};
+pub use negative_binomial::{NegativeBinomial, NegativeBinomialFamily};
 pub use normal::{Join, Normal};
 pub use one_hot::OneHotCategorical;
 pub use operand::{Numbers, Operand, VectorOperand};
+pub use ordered_logistic::{AmongCutpoints, OrderedLogistic, OrderedLogisticName};
 pub(crate) use plain::{Drawn, PlainRelaxation, plain};
+pub use poisson::{Poisson, PoissonFamily};
 pub use relaxation::{Form, Relaxation};
 pub use value::{IntoSiteValue, Number, SiteValue, Value};
 pub use weights::{CategoricalOperand, Weights};
+pub use zero_inflated::{ZeroInflated, ZeroInflatedFamily};
 
 use crate::error::Result;
 use crate::random::Stream;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::dist::{Law, Number, Value, draw_shape, holds_indices};
 use crate::error::{Error, Result};
+use crate::estimator::DrawKind;
 use crate::infer::objective::Objective;
 use crate::infer::pass::{Latent, Mode, Pass};
 use crate::model::{Kind as SiteKind, ParamStore, unknown_site};
@@ -185,11 +186,10 @@ impl Posterior {
 
 /// How many categories a latent's value holds indices of, if it does.
 pub(in crate::infer) fn categories(latent: &Latent) -> Option<usize> {
-    let shape = draw_shape(&latent.law.parameters());
-    shape
-        .last()
-        .copied()
-        .filter(|_| holds_indices(&*latent.law))
+    let law = &*latent.law;
+    let of_categories = DrawKind::of(law.draws()) == DrawKind::Categories && holds_indices(law);
+    let shape = draw_shape(&law.parameters());
+    shape.last().copied().filter(|_| of_categories)
 }
 
 impl SiteDraws {

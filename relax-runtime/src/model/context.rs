@@ -354,8 +354,26 @@ impl Context {
         if let Some(host) = &self.host {
             return host.cost(&site, value.into());
         }
-        let mut entry = self.entry(site, Kind::Cost, UNKNOWN);
-        let number = value.into().sum_from(entry.plates.len());
+        self.record_number(site, Kind::Cost, value.into())
+    }
+
+    /// Adds a term to the log-probability of the run, as an observation does; inside plates, a row a
+    /// member.
+    ///
+    /// # Errors
+    /// As [`cost`](Self::cost).
+    pub fn factor(&self, site: Site, log_weight: impl Into<Number>) -> Result<()> {
+        site.check_name()?;
+        if let Some(host) = &self.host {
+            return host.factor(&site, log_weight.into());
+        }
+        self.record_number(site, Kind::Factor, log_weight.into())
+    }
+
+    /// Records a term that is a number of its own.
+    fn record_number(&self, site: Site, kind: Kind, number: Number) -> Result<()> {
+        let mut entry = self.entry(site, kind, UNKNOWN);
+        let number = number.sum_from(entry.plates.len());
         let number = entry.per_row(number).map_err(|e| entry.locate(e))?;
         entry.value = match number {
             Number::Host(x) => Value::Real(x),
@@ -445,7 +463,7 @@ impl Context {
             hidden: false,
             influence: match kind {
                 Kind::Param => SiteSet::EMPTY,
-                Kind::Latent | Kind::Observed | Kind::Cost => self.influence(&state),
+                Kind::Latent | Kind::Observed | Kind::Cost | Kind::Factor => self.influence(&state),
             },
             estimator: site.estimator,
             context: site.context,

@@ -145,6 +145,11 @@ impl Host {
         self.pay(&at, Kind::Cost, value.scale(-1.0))
     }
 
+    pub(super) fn factor(&self, site: &Site, log_weight: Number) -> Result<()> {
+        let at = self.arrive(site)?;
+        self.pay(&at, Kind::Factor, log_weight)
+    }
+
     /// Runs a part of the program with the site's name before all names.
     pub(super) fn inside<T>(&self, site: &Site, part: impl FnOnce() -> Result<T>) -> Result<T> {
         if site.computed.is_some() {

@@ -22,6 +22,8 @@ pub enum Kind {
     Param,
     /// A term of the expected cost.
     Cost,
+    /// A term of the log-probability.
+    Factor,
 }
 
 impl fmt::Display for Kind {
@@ -31,6 +33,7 @@ impl fmt::Display for Kind {
             Kind::Observed => "observe",
             Kind::Param => "param",
             Kind::Cost => "cost",
+            Kind::Factor => "factor",
         })
     }
 }
@@ -95,13 +98,18 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Log-density of the value, a number a row of the plates, without the plates' scale.
+    /// Log-density of the value, or the log-weight of a factor, a number a row of the plates, without the
+    /// plates' scale.
     ///
     /// # Errors
     /// If shapes do not fit, at the site's line.
     pub fn log_prob(&self) -> Result<Number> {
         let Some(dist) = &self.dist else {
-            return Ok(Number::Host(0.0));
+            return Ok(match (self.kind, &self.value) {
+                (Kind::Factor, Value::Real(x)) => Number::Host(*x),
+                (Kind::Factor, Value::Tensor(t)) => Number::Tensor(t.clone()),
+                _ => Number::Host(0.0),
+            });
         };
         let number = dist.log_density(&self.value, self.plates.len());
         number
@@ -304,10 +312,10 @@ impl fmt::Display for Trace {
         let header = ["site", "kind", "distribution", "shape", "value", "log_prob"];
         let mut rows = vec![header.map(String::from)];
         for entry in &self.entries {
-            let log_prob = match (&entry.dist, entry.weighted_log_prob()) {
-                (None, _) => String::new(),
-                (Some(_), Ok(x)) => format!("{x:.4}"),
-                (Some(_), Err(e)) => e.to_string(),
+            let log_prob = match (entry.kind, entry.weighted_log_prob()) {
+                (Kind::Param | Kind::Cost, _) => String::new(),
+                (_, Ok(x)) => format!("{x:.4}"),
+                (_, Err(e)) => e.to_string(),
             };
             rows.push([
                 entry.name.to_string(),

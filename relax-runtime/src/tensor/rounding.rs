@@ -118,7 +118,7 @@ impl Tensor {
     }
 
     /// Says that what is computed next from the tensor jumps or has a kink.
-    pub(super) fn mark_rough(&self) {
+    pub(crate) fn mark_rough(&self) {
         if let Some(Rounding(course)) = self.rounding() {
             course.rough.set(true);
         }

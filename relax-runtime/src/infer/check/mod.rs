@@ -60,7 +60,7 @@ pub fn check_unbiased_with(
     configure(Check::new(objective)).run()
 }
 
-/// Whether a program has costs, but no observations, as far as a few runs show.
+/// Whether a program has costs, but no observations and factors, as far as a few runs show.
 fn is_cost(model: &dyn Program) -> Result<bool> {
     const RUNS: u64 = 16;
     let mut costs = false;
@@ -68,7 +68,7 @@ fn is_cost(model: &dyn Program) -> Result<bool> {
         let draw = Draw::new(Own, Mode::Draw);
         let (_, trace, _) = draw.run(model, Key::new(seed), &ParamStore::default())?;
         let has = |kind| trace.entries().iter().any(|entry| entry.kind == kind);
-        if has(Kind::Observed) {
+        if has(Kind::Observed) || has(Kind::Factor) {
             return Ok(false);
         }
         costs |= has(Kind::Cost);

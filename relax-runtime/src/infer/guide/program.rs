@@ -56,6 +56,7 @@ fn draws_of<P: Program + ?Sized>(
             Kind::Latent | Kind::Param => continue,
             Kind::Observed => "a guide cannot observe",
             Kind::Cost => "a guide cannot have costs; pay with `cost!` in the model",
+            Kind::Factor => "a guide cannot have factors; weigh with `factor!` in the model",
         };
         return Err(entry.locate(Error::Guide(problem.into())));
     }

@@ -412,7 +412,7 @@ impl Seen {
 fn term_of(entry: &Entry) -> Option<f64> {
     match entry.kind {
         Kind::Param => None,
-        Kind::Cost => match &entry.value {
+        Kind::Cost | Kind::Factor => match &entry.value {
             Value::Real(x) => Some(*x),
             other => other.to_f64s().ok().map(|numbers| numbers.iter().sum()),
         },

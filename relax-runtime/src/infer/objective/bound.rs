@@ -70,7 +70,7 @@ fn log_weight(run: &Pass, plate: Option<&Plate>) -> Result<Tensor> {
         if term.kind == Kind::Cost {
             return Err(Error::Estimator(format!(
                 "`{}` is a cost; a bound of several samples is one on ln p(x), which has none: \
-                 take one sample, or `observe!`",
+                 take one sample, or `observe!`, or weigh with `factor!`, which counts as evidence",
                 term.name
             )));
         }

@@ -91,7 +91,7 @@ impl<'m> Elbo<'m> {
         }
         for entry in &mut trace.into_entries() {
             match entry.kind {
-                Kind::Latent | Kind::Observed => terms.push(density_term(entry)?),
+                Kind::Latent | Kind::Observed | Kind::Factor => terms.push(density_term(entry)?),
                 Kind::Cost => terms.push(cost_term(entry)?),
                 Kind::Param => {}
             }
@@ -221,9 +221,9 @@ impl Objective for ExpectedCost<'_> {
         for entry in &mut trace.into_entries() {
             match entry.kind {
                 Kind::Cost => terms.push(cost_term(entry)?),
-                Kind::Observed => {
-                    let problem = "an expected cost has no observations: pay with `cost!`, or use \
-                                   `Svi` for a posterior";
+                Kind::Observed | Kind::Factor => {
+                    let problem = "an expected cost has no observations and factors: pay with \
+                                   `cost!`, or use `Svi` for a posterior";
                     return Err(entry.locate(Error::Model(problem.into())));
                 }
                 Kind::Latent | Kind::Param => {}

@@ -171,6 +171,10 @@ pub(in crate::infer) fn not_finite(
                  draw what the model can"
             }
             Some(Kind::Cost) => "look at what the model pays there",
+            Some(Kind::Factor) if value == f64::INFINITY => {
+                "the factor makes what was drawn impossible: give it a small weight, such as -50.0, \
+                 or leave the values out that it excludes"
+            }
             _ => "look at what computes it; the learning rate may be too large",
         },
     }

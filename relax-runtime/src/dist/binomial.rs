@@ -1,0 +1,179 @@
+//! Binomial: how many of some trials succeed.
+
+use super::counts::{
+    CountFamily, CountOperand, Counts, Place, regularised_beta, sigmoid, softplus,
+};
+use super::double::{Smooth, in_double};
+use super::{Join, Numbers, Operand};
+use crate::error::Result;
+use crate::special::{lgamma, polygamma};
+use crate::tensor::Tensor;
+
+/// Successes of n independent trials that succeed with probability p: mass (n over k) pᵏ (1 − p)ⁿ⁻ᵏ at k
+/// = 0, .., n, mean n p. Estimators differentiate by the logit of p.
+///
+/// The number of trials may be a tensor, too, of other trials in each row or drawn before; a draw that is
+/// summed over needs the same number in all rows.
+///
+/// ```
+/// use relax_runtime::dist::{Binomial, Distribution};
+/// # fn main() -> relax_runtime::Result<()> {
+/// let heads = Binomial::probs(3, 0.5)?;
+/// assert!((heads.log_prob(&2)?.total()? - 0.375_f64.ln()).abs() < 1e-12);
+/// # Ok(())
+/// # }
+/// ```
+pub type Binomial<P> = Counts<BinomialFamily, P>;
+
+/// The family of [`Binomial`]: θ is the logit of a success, and the number of trials is fixed.
+#[derive(Clone, Copy, Debug)]
+pub struct BinomialFamily;
+
+/// A number of things: a `usize`, or a tensor.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a number of trials",
+    label = "expected a whole number (`usize`, such as `10`) or a `Tensor`"
+)]
+pub trait TotalCount {
+    /// `f64` or [`Tensor`].
+    type Repr: Numbers + Clone;
+    /// The number.
+    fn into_count(self) -> Self::Repr;
+}
+
+macro_rules! total_counts {
+    ($($type:ty => $repr:ty, $self:ident => $body:expr;)*) => {$(
+        impl TotalCount for $type {
+            type Repr = $repr;
+            fn into_count($self) -> $repr {
+                $body
+            }
+        }
+    )*};
+}
+
+total_counts! {
+    usize => f64, self => self as f64;
+    &usize => f64, self => *self as f64;
+    Tensor => Tensor, self => self;
+    &Tensor => Tensor, self => self.clone();
+}
+
+/// Checks numbers of trials. Those of a tensor may lie between whole numbers, as relaxed ones do.
+pub(super) fn check_total(distribution: &'static str, total: &impl Numbers) -> Result<()> {
+    const TOTAL: &str = "the number of trials must be 0 or more, and finite";
+    let valid = |n: f64| n >= 0.0 && n.is_finite();
+    total.check_numbers(distribution, "total_count", valid, TOTAL)
+}
+
+impl<P: CountOperand> Binomial<P> {
+    /// So many trials, each a success with probability `probs`. At 0 and 1 the other values have a
+    /// log-probability of −110 a trial.
+    ///
+    /// # Errors
+    /// If a probability is NaN or outside [0, 1], or a number of trials negative.
+    pub fn probs<N: TotalCount, A: Operand>(total_count: N, probs: A) -> Result<Self>
+    where
+        N::Repr: Join<A::Repr, Joined = P>,
+    {
+        const PROBS: &str = "probabilities lie between 0 and 1";
+        let (total, probs) = total_count.into_count().join(probs.into_repr());
+        let valid = |p: f64| (0.0..=1.0).contains(&p);
+        probs.check_numbers(BinomialFamily::NAME, "probs", valid, PROBS)?;
+        Self::logits_of(total, probs.logit())
+    }
+
+    /// So many trials, each a success with probability σ(`logits`).
+    ///
+    /// # Errors
+    /// If a logit is not finite, or a number of trials negative.
+    pub fn logits<N: TotalCount, A: Operand>(total_count: N, logits: A) -> Result<Self>
+    where
+        N::Repr: Join<A::Repr, Joined = P>,
+    {
+        let (total, logits) = total_count.into_count().join(logits.into_repr());
+        Self::logits_of(total, logits)
+    }
+
+    fn logits_of(total: P, logits: P) -> Result<Self> {
+        check_total(BinomialFamily::NAME, &total)?;
+        let (total, logits) = P::aligned(total, logits)?;
+        Self::of(BinomialFamily, &[logits], total)
+    }
+}
+
+/// ln(n over k) + k η − n ln(1 + e^η) by η, n and k.
+struct LogMass;
+
+impl Smooth<3> for LogMass {
+    fn value(&self, [eta, n, k]: [f64; 3]) -> f64 {
+        // Beyond n by less than 1 lies what relaxed trials make of whole successes.
+        let failures = (n - k + 1.0).max(f64::MIN_POSITIVE);
+        let ways = lgamma(n + 1.0) - lgamma(k + 1.0) - lgamma(failures);
+        ways + k * eta - n * softplus(eta)
+    }
+
+    fn slopes(&self, [eta, n, k]: [f64; 3]) -> [f64; 3] {
+        let failures = polygamma(0, (n - k + 1.0).max(f64::MIN_POSITIVE));
+        [
+            k - n * sigmoid(eta),
+            polygamma(0, n + 1.0) - failures - softplus(eta),
+            failures - polygamma(0, k + 1.0) + eta,
+        ]
+    }
+
+    fn bends(&self, [eta, n, k]: [f64; 3]) -> [[f64; 3]; 3] {
+        let failures = polygamma(1, (n - k + 1.0).max(1e-30));
+        let p = sigmoid(eta);
+        [
+            [-n * p * (1.0 - p), -p, 1.0],
+            [-p, polygamma(1, n + 1.0) - failures, failures],
+            [1.0, failures, -polygamma(1, k + 1.0) - failures],
+        ]
+    }
+}
+
+impl CountFamily for BinomialFamily {
+    const NAME: &'static str = "Binomial";
+    const SUPPORT: &'static str = "the whole numbers from 0 to the number of trials";
+
+    fn parameters(&self) -> Vec<&'static str> {
+        vec!["logits"]
+    }
+
+    fn width(&self) -> usize {
+        1
+    }
+
+    fn last(&self, total: f64) -> f64 {
+        total.floor()
+    }
+
+    fn ln_mass(&self, theta: &[f64], total: f64, k: f64) -> f64 {
+        LogMass.value([theta[0], total, k])
+    }
+
+    fn log_mass(&self, theta: &Tensor, total: &Tensor, value: &Tensor) -> Tensor {
+        in_double([theta, total, value], &LogMass)
+    }
+
+    fn moments(&self, theta: &[f64], total: f64) -> (f64, f64) {
+        let (p, q) = (sigmoid(theta[0]), sigmoid(-theta[0]));
+        (total * p, (total * p * q).sqrt())
+    }
+
+    fn mean(&self, theta: &Tensor, total: &Tensor) -> Tensor {
+        theta.sigmoid() * total
+    }
+
+    fn tails(&self, theta: &[f64], total: f64, k: f64) -> (f64, f64) {
+        let (p, q) = (sigmoid(theta[0]), sigmoid(-theta[0]));
+        regularised_beta(total - k, k + 1.0, q, p)
+    }
+
+    /// By the probability it is (1 − v) b/p + v (n − b)/(1 − p).
+    fn kappa(&self, theta: &[f64], total: f64, Place { b, v }: Place, kappa: &mut [f64]) {
+        let (p, q) = (sigmoid(theta[0]), sigmoid(-theta[0]));
+        kappa[0] = (1.0 - v) * b * q + v * (total - b) * p;
+    }
+}

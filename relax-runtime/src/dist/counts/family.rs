@@ -1,0 +1,249 @@
+//! Families of laws of one whole number, and how they are drawn: by the inverse of their distribution
+//! function.
+
+use std::fmt::Debug;
+
+use crate::tensor::Tensor;
+
+/// A family of laws of whole numbers: what a distribution of counts says of itself, in `f64` where it
+/// is about single numbers. The rest, draws, relaxation, estimators and plates included, is common to
+/// all: [`Counts`](super::Counts).
+///
+/// θ are a law's parameters, unconstrained real numbers, [`width`](Self::width) of them; `fixed` is one
+/// further number that no gradient estimator asks for, such as a number of trials.
+pub trait CountFamily: Clone + Debug + 'static {
+    /// The distribution's name, as the user writes it.
+    const NAME: &'static str;
+
+    /// The set of its values, in words.
+    const SUPPORT: &'static str;
+
+    /// The names of the numbers of θ, under which the automatic guide has them.
+    fn parameters(&self) -> Vec<&'static str>;
+
+    /// How many numbers θ has.
+    fn width(&self) -> usize {
+        self.parameters().len()
+    }
+
+    /// Whether θ are a vector along the last axis of a tensor.
+    fn is_vector(&self) -> bool {
+        self.width() > 1
+    }
+
+    /// Whether θ are the logits of all values, in their order.
+    fn is_table(&self) -> bool {
+        false
+    }
+
+    /// The least value.
+    fn first(&self) -> f64 {
+        0.0
+    }
+
+    /// The largest value, infinite where there is none.
+    fn last(&self, _fixed: f64) -> f64 {
+        f64::INFINITY
+    }
+
+    /// ln p(k), for whole k of the support.
+    fn ln_mass(&self, theta: &[f64], fixed: f64, k: f64) -> f64;
+
+    /// The same of tensors: θ `[..]`, or `[.., width]` where it is a vector. Differentiable to
+    /// the second order in all three, and continuous in the value between whole numbers.
+    fn log_mass(&self, theta: &Tensor, fixed: &Tensor, value: &Tensor) -> Tensor;
+
+    /// Mean and standard deviation.
+    fn moments(&self, theta: &[f64], fixed: f64) -> (f64, f64);
+
+    /// The mean as a tensor, differentiable in θ.
+    fn mean(&self, theta: &Tensor, fixed: &Tensor) -> Tensor;
+
+    /// F(k) = P(b ≤ k) and 1 − F(k) at a whole number between the least and the largest value; the
+    /// smaller of the two with all its digits.
+    fn tails(&self, theta: &[f64], fixed: f64, k: f64) -> (f64, f64);
+
+    /// The value at which the distribution function passes `u`.
+    fn draw(&self, theta: &[f64], fixed: f64, u: Uniform) -> f64 {
+        let (mean, deviation) = self.moments(theta, fixed);
+        // About that of a normal.
+        let guess = mean + deviation * (u.below / u.above).ln() / 1.7;
+        let ends = (self.first(), self.last(fixed));
+        search(u, ends, guess, deviation, |k| self.tails(theta, fixed, k))
+    }
+
+    /// κ = −(∂F(b − 1)/∂θ + v ∂p/∂θ)/p with p the mass of b: how v moves with each number of θ while
+    /// u stays.
+    fn kappa(&self, theta: &[f64], fixed: f64, at: Place, kappa: &mut [f64]);
+}
+
+/// A number between 0 and 1, and its distance from 1: of both, the smaller has all its digits.
+#[derive(Clone, Copy, Debug)]
+pub struct Uniform {
+    /// u.
+    pub below: f64,
+    /// 1 − u.
+    pub above: f64,
+}
+
+impl Uniform {
+    /// u in (0, 1).
+    pub fn new(u: f64) -> Self {
+        Self {
+            below: u,
+            above: 1.0 - u,
+        }
+    }
+
+    /// The u of uniform [noise](crate::dist::noise).
+    pub fn of_noise(noise: f32) -> Self {
+        let n = f64::from(crate::dist::noise::scalar::open(noise));
+        match n < 0.0 {
+            true => Self {
+                below: 1.0 + n,
+                above: -n,
+            },
+            false => Self::new(n),
+        }
+    }
+
+    /// Whether the distribution function is above u, given it and its distance from 1.
+    fn is_below(self, (lower, upper): (f64, f64)) -> bool {
+        match self.below <= self.above {
+            true => lower > self.below,
+            false => upper < self.above,
+        }
+    }
+}
+
+/// Where u lies: in the step of the distribution function at the value b, v of the way up.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Place {
+    /// b, a whole number.
+    pub b: f64,
+    /// v, in [0, 1].
+    pub v: f64,
+}
+
+impl Place {
+    /// The place of u.
+    pub(super) fn of<F: CountFamily>(family: &F, theta: &[f64], fixed: f64, u: Uniform) -> Self {
+        let b = family.draw(theta, fixed, u);
+        let (lower, upper) = match b > family.first() {
+            true => family.tails(theta, fixed, b - 1.0),
+            false => (0.0, 1.0),
+        };
+        let way = match u.below <= u.above {
+            true => u.below - lower,
+            false => upper - u.above,
+        };
+        let v = way / family.ln_mass(theta, fixed, b).exp();
+        // Where the mass is 0 in f64 nothing tells where u lies.
+        let v = if v.is_nan() { 0.5 } else { v.clamp(0.0, 1.0) };
+        Self { b, v }
+    }
+
+    /// s = b + v − ½, and half as steep at the ends of the support, which s stays within: continuous
+    /// and rising in u.
+    pub(super) fn relaxed(self, first: f64, last: f64) -> f64 {
+        let Self { b, v } = self;
+        match (b <= first, b >= last) {
+            (true, true) => b,
+            (true, false) => b + 0.5 * v,
+            (false, true) => b - 0.5 + 0.5 * v,
+            (false, false) => b - 0.5 + v,
+        }
+    }
+
+    /// ∂s/∂v.
+    pub(super) fn steepness(self, first: f64, last: f64) -> f64 {
+        match (self.b <= first, self.b >= last) {
+            (true, true) => 0.0,
+            (false, false) => 1.0,
+            _ => 0.5,
+        }
+    }
+}
+
+/// The least whole number at which the distribution function is above u, given about where it is:
+/// steps that double until it lies between two numbers, then halving.
+pub(in crate::dist) fn search(
+    u: Uniform,
+    (first, last): (f64, f64),
+    guess: f64,
+    deviation: f64,
+    tails: impl Fn(f64) -> (f64, f64),
+) -> f64 {
+    /// Beyond it f64 does not tell whole numbers apart.
+    const LARGEST: f64 = 9_007_199_254_740_992.0;
+    let last = last.min(LARGEST);
+    let is_reached = |k: f64| k >= last || u.is_below(tails(k));
+    let guess = if guess.is_nan() { first } else { guess };
+    let at = guess.round().clamp(first, last);
+    let mut step = (deviation * 0.125).clamp(1.0, LARGEST).round();
+    // Not reached at `low`, reached at `high`.
+    let (mut low, mut high) = (first - 1.0, last);
+    if is_reached(at) {
+        high = at;
+        while high - step > low {
+            match is_reached(high - step) {
+                true => high -= step,
+                false => low = high - step,
+            }
+            step *= 2.0;
+        }
+    } else {
+        low = at;
+        while low + step < high {
+            match is_reached(low + step) {
+                true => high = low + step,
+                false => low += step,
+            }
+            step *= 2.0;
+        }
+    }
+    while high - low > 1.0 {
+        let middle = ((low + high) * 0.5).floor();
+        match is_reached(middle) {
+            true => high = middle,
+            false => low = middle,
+        }
+    }
+    high
+}
+
+/// The j-th number of each θ.
+pub(in crate::dist) fn part(theta: &Tensor, j: usize) -> Tensor {
+    theta.index(-1, j)
+}
+
+/// κ by the j-th number of θ, from differences of the distribution function over a thousandth of what
+/// moves it by the law's width: right to about six digits, as far as θ's steps go.
+pub(in crate::dist) fn by_difference<F: CountFamily>(
+    family: &F,
+    theta: &[f64],
+    fixed: f64,
+    at: Place,
+    j: usize,
+) -> f64 {
+    let (mean, deviation) = family.moments(theta, fixed);
+    let step = 1e-3 * (deviation / (mean + deviation)).clamp(1e-6, 1.0);
+    let moved = |by: f64| {
+        let mut theta: smallvec::SmallVec<[f64; 4]> = theta.into();
+        theta[j] += by;
+        let tails = match at.b > family.first() {
+            true => family.tails(&theta, fixed, at.b - 1.0),
+            false => (0.0, 1.0),
+        };
+        (tails, family.ln_mass(&theta, fixed, at.b))
+    };
+    let (((lower, upper), ln_mass), ((lower_before, upper_before), ln_mass_before)) =
+        (moved(step), moved(-step));
+    // By the smaller of the two, which has all its digits.
+    let rise = match lower <= upper {
+        true => lower - lower_before,
+        false => upper_before - upper,
+    };
+    let mass = family.ln_mass(theta, fixed, at.b).exp();
+    -(rise / mass + at.v * (ln_mass - ln_mass_before)) / (2.0 * step)
+}

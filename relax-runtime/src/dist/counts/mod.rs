@@ -1,0 +1,309 @@
+//! Counts: laws of one whole number, whatever their family.
+
+mod family;
+mod law;
+mod relaxation;
+mod special;
+mod table;
+
+use std::fmt::Debug;
+use std::rc::Rc;
+
+use smallvec::SmallVec;
+
+pub use family::{CountFamily, Place, Uniform};
+pub(super) use family::{by_difference, part, search};
+pub use relaxation::CountRelaxation;
+pub(super) use special::{regularised_beta, sigmoid, softplus};
+pub use table::{Table, TableName};
+
+use law::CountLaw;
+
+use super::{Distribution, Law, Number, Numbers, check_fit, expand_parameter};
+use crate::error::{Error, Result};
+use crate::random::Stream;
+use crate::tensor::native::pointwise::all;
+use crate::tensor::{Shape, Tensor};
+
+/// Whole numbers of a family, such as [`Poisson`](super::Poisson); over `f64`s a draw is a `usize`, over
+/// tensors a tensor with a number for each element of the parameters.
+///
+/// In tensors counts are `f32`s, which tell them apart up to 2²⁴.
+#[derive(Clone, Debug)]
+pub struct Counts<F, P: CountOperand> {
+    family: F,
+    theta: P::Theta,
+    fixed: P,
+}
+
+/// `f64` or [`Tensor`], as a parameter of counts.
+pub trait CountOperand: Numbers + Clone + Debug {
+    /// What is kept of a law's unconstrained parameters θ.
+    type Theta: Clone + Debug;
+    /// θ of its numbers, which broadcast.
+    ///
+    /// # Errors
+    /// If they do not.
+    fn theta(parts: &[Self]) -> Result<Self::Theta>;
+    /// Natural logarithm.
+    fn ln(&self) -> Self;
+    /// ln p − ln(1 − p); finite at 0 and 1 in tensors, too, where e^−110 stands for 0.
+    fn logit(&self) -> Self;
+    /// The difference.
+    fn minus(&self, other: &Self) -> Self;
+    /// A number of the same kind.
+    fn number(&self, x: f64) -> Self;
+    /// A fixed number, and a parameter with an element for each of its own.
+    ///
+    /// # Errors
+    /// If their shapes do not broadcast.
+    fn aligned(fixed: Self, parameter: Self) -> Result<(Self, Self)>;
+    /// θ with a number before its own, which are a vector or not.
+    ///
+    /// # Errors
+    /// If they do not broadcast.
+    fn before(&self, theta: &Self::Theta, is_vector: bool) -> Result<Self::Theta>;
+}
+
+/// A logit at which f32 has a probability of 0 or 1.
+const CERTAIN: f32 = 110.0;
+
+impl CountOperand for f64 {
+    type Theta = SmallVec<[f64; 2]>;
+    fn theta(parts: &[f64]) -> Result<Self::Theta> {
+        Ok(SmallVec::from_slice(parts))
+    }
+    fn ln(&self) -> f64 {
+        f64::ln(*self)
+    }
+    fn logit(&self) -> f64 {
+        let logit = self.ln() - (-self).ln_1p();
+        logit.clamp(-f64::from(CERTAIN), f64::from(CERTAIN))
+    }
+    fn minus(&self, other: &f64) -> f64 {
+        self - other
+    }
+    fn number(&self, x: f64) -> f64 {
+        x
+    }
+    fn aligned(fixed: f64, parameter: f64) -> Result<(f64, f64)> {
+        Ok((fixed, parameter))
+    }
+    fn before(&self, theta: &Self::Theta, _: bool) -> Result<Self::Theta> {
+        Ok(std::iter::once(*self)
+            .chain(theta.iter().copied())
+            .collect())
+    }
+}
+
+impl CountOperand for Tensor {
+    type Theta = Tensor;
+    fn theta(parts: &[Tensor]) -> Result<Tensor> {
+        let [first, rest @ ..] = parts else {
+            return Err(Error::Model("a law of counts has parameters".into()));
+        };
+        if rest.is_empty() {
+            return first.check().cloned();
+        }
+        let joint = |shape: Option<Shape>, part: &Tensor| shape?.broadcast(&part.shape());
+        let shape = parts.iter().fold(Some(Shape::SCALAR), joint);
+        let Some(shape) = shape else {
+            // Adding them says what is wrong, and where.
+            return rest
+                .iter()
+                .fold(first.clone(), |a, b| a + b)
+                .check()
+                .cloned();
+        };
+        let parts: Vec<Tensor> = parts.iter().map(|part| part.broadcast_to(shape)).collect();
+        let stacked = Tensor::stack(&parts.iter().collect::<Vec<_>>(), -1);
+        stacked.check().cloned()
+    }
+    fn ln(&self) -> Tensor {
+        Tensor::ln(self)
+    }
+    fn logit(&self) -> Tensor {
+        const BELOW_ONE: f32 = 1.0 - f32::EPSILON / 2.0;
+        let logit = Tensor::logit(&self.kept_within(f32::MIN_POSITIVE, BELOW_ONE));
+        // A choice between the two would tear the logits off what the probabilities came from.
+        if let Ok(true) = self.with_values(|p| all(p, |p| (p > 0.0) & (p < 1.0))) {
+            return logit;
+        }
+        let certain = self.detach().ge(1.0) - self.detach().le(0.0);
+        certain.square().select_where(&(certain * CERTAIN), &logit)
+    }
+    fn minus(&self, other: &Tensor) -> Tensor {
+        self - other
+    }
+    fn number(&self, x: f64) -> Tensor {
+        Tensor::full([], x as f32, &self.device())
+    }
+    fn aligned(fixed: Tensor, parameter: Tensor) -> Result<(Tensor, Tensor)> {
+        let (own, other) = (parameter.check()?.shape(), fixed.check()?.shape());
+        match own.broadcast(&other) {
+            Some(shape) if shape == own => Ok((fixed, parameter)),
+            Some(shape) => Ok((fixed, parameter.broadcast_to(shape))),
+            None => (parameter + &fixed)
+                .check()
+                .map(|sum| (fixed.clone(), sum.clone())),
+        }
+    }
+    fn before(&self, theta: &Tensor, is_vector: bool) -> Result<Tensor> {
+        let theta = if is_vector {
+            theta.clone()
+        } else {
+            theta.unsqueeze(-1)
+        };
+        let own = self.unsqueeze(-1);
+        let Some(shape) = (&own + theta.slice(-1, 0..1))
+            .check()
+            .map(Tensor::shape)
+            .ok()
+        else {
+            return (own + theta).check().cloned();
+        };
+        let rows = shape.leading(shape.rank() - 1);
+        let wide = rows.join(&[theta.shape().last().copied().unwrap_or(1)]);
+        let theta = wide.map_or_else(|| theta.clone(), |wide| theta.broadcast_to(wide));
+        let joined = Tensor::concat(&[&own.broadcast_to(shape), &theta], -1);
+        joined.check().cloned()
+    }
+}
+
+impl<F: CountFamily, P: CountOperand> Counts<F, P> {
+    /// Counts of a family whose θ has these numbers, and with this fixed number.
+    ///
+    /// # Errors
+    /// If they are not finite, or do not broadcast.
+    pub fn of(family: F, parts: &[P], fixed: P) -> Result<Self> {
+        const FINITE: &str = "it must be finite; look at what computes it";
+        for (part, name) in parts.iter().zip(family.parameters()) {
+            part.check_numbers(F::NAME, name, f64::is_finite, FINITE)?;
+        }
+        let theta = P::theta(parts)?;
+        Ok(Self {
+            family,
+            theta,
+            fixed,
+        })
+    }
+
+    /// Counts of a family, with a θ that was put together before.
+    pub(super) fn of_theta(family: F, theta: P::Theta, fixed: P) -> Self {
+        Self {
+            family,
+            theta,
+            fixed,
+        }
+    }
+
+    /// Family, θ, and the fixed number.
+    pub(super) fn into_parts(self) -> (F, P::Theta, P) {
+        (self.family, self.theta, self.fixed)
+    }
+}
+
+/// Whole numbers from `first` to `last`.
+fn is_count(x: f64, first: f64, last: f64) -> bool {
+    x.fract() == 0.0 && first <= x && x <= last
+}
+
+impl<F: CountFamily> Distribution for Counts<F, f64> {
+    type Value = usize;
+    const NAME: &'static str = F::NAME;
+    const SUPPORT: &'static str = F::SUPPORT;
+
+    fn contains(&self, value: &usize) -> Result<bool> {
+        let (first, last) = (self.family.first(), self.family.last(self.fixed));
+        Ok(is_count(*value as f64, first, last))
+    }
+
+    fn log_density(&self, value: &usize) -> Result<Number> {
+        let log_mass = match self.contains(value)? {
+            true => self.family.ln_mass(&self.theta, self.fixed, *value as f64),
+            false => f64::NEG_INFINITY,
+        };
+        Ok(Number::Host(log_mass))
+    }
+
+    fn sample(&self, stream: &mut Stream) -> Result<usize> {
+        let u = Uniform::new(stream.uniform_f64());
+        Ok(self.family.draw(&self.theta, self.fixed, u) as usize)
+    }
+
+    fn law(&self) -> Result<Rc<dyn Law>> {
+        let numbers: Vec<f32> = self.theta.iter().map(|x| *x as f32).collect();
+        let theta = match numbers[..] {
+            [x] if !self.family.is_vector() => Tensor::scalar(x),
+            _ => Tensor::from_slice(&numbers),
+        };
+        let fixed = Tensor::scalar(self.fixed as f32);
+        Ok(Rc::new(CountLaw::new(self.family.clone(), &theta, &fixed)?))
+    }
+
+    fn values(&self) -> Option<usize> {
+        let last = self.family.last(self.fixed);
+        let count = last - self.family.first() + 1.0;
+        last.is_finite().then_some(count as usize)
+    }
+
+    fn nth_value(&self, k: usize) -> Option<usize> {
+        let value = self.family.first() as usize + k;
+        self.contains(&value).ok()?.then_some(value)
+    }
+}
+
+impl<F: CountFamily> Counts<F, Tensor> {
+    /// The shape of a draw.
+    fn rows(&self) -> Shape {
+        let shape = self.theta.shape();
+        match self.family.is_vector() {
+            false => shape,
+            true => shape.leading(shape.rank().saturating_sub(1)),
+        }
+    }
+}
+
+impl<F: CountFamily> Distribution for Counts<F, Tensor> {
+    type Value = Tensor;
+    const NAME: &'static str = F::NAME;
+    const SUPPORT: &'static str = F::SUPPORT;
+
+    fn contains(&self, value: &Tensor) -> Result<bool> {
+        let first = self.family.first();
+        if let [fixed] = self.fixed.peek()?[..] {
+            let last = self.family.last(f64::from(fixed));
+            return value.with_values(|x| all(x, |x| is_count(f64::from(x), first, last)));
+        }
+        let fixed = (&self.fixed + value.zeros_like()).peek()?;
+        let value = (value + self.fixed.zeros_like()).peek()?;
+        let mut pairs = value.iter().zip(&fixed);
+        let last = |fixed: &f32| self.family.last(f64::from(*fixed));
+        Ok(pairs.all(|(x, fixed)| is_count(f64::from(*x), first, last(fixed))))
+    }
+
+    fn log_density(&self, value: &Tensor) -> Result<Number> {
+        check_fit(F::NAME, self.rows(), value)?;
+        let log_mass = self.family.log_mass(&self.theta, &self.fixed, value);
+        Ok(Number::Tensor(log_mass))
+    }
+
+    fn law(&self) -> Result<Rc<dyn Law>> {
+        let law = CountLaw::new(self.family.clone(), &self.theta, &self.fixed)?;
+        Ok(Rc::new(law))
+    }
+
+    fn expand(self, plates: &[usize]) -> Result<Self> {
+        let vectors = usize::from(self.family.is_vector());
+        let theta = expand_parameter(F::NAME, "parameter", &self.theta, plates, vectors)?;
+        let fixed = match self.fixed.rank() {
+            0 => self.fixed,
+            _ => expand_parameter(F::NAME, "parameter", &self.fixed, plates, 0)?,
+        };
+        Ok(Self {
+            theta,
+            fixed,
+            ..self
+        })
+    }
+}

@@ -1,0 +1,117 @@
+//! Discrete uniform: one of the whole numbers of a range.
+
+use super::Join;
+use super::binomial::TotalCount;
+use super::counts::{CountOperand, Counts, Table, TableName};
+use crate::error::{Error, Result};
+use crate::tensor::{Shape, Tensor};
+
+/// A whole number from `low` to `high`, both included, each as likely as the others. Its automatic guide
+/// has a probability for each.
+///
+/// ```
+/// use relax_runtime::dist::{Distribution, DiscreteUniform};
+/// # fn main() -> relax_runtime::Result<()> {
+/// let die = DiscreteUniform::new(1, 6)?;
+/// assert!((die.log_prob(&6)?.total()? + 6.0_f64.ln()).abs() < 1e-12);
+/// # Ok(())
+/// # }
+/// ```
+pub type DiscreteUniform<P> = Counts<Table<DiscreteUniformName>, P>;
+
+/// What [`DiscreteUniform`] is called.
+#[derive(Clone, Copy, Debug)]
+pub struct DiscreteUniformName;
+
+const NAME: &str = DiscreteUniformName::NAME;
+
+impl TableName for DiscreteUniformName {
+    const NAME: &'static str = "DiscreteUniform";
+    const SUPPORT: &'static str = "the whole numbers from the lowest to the highest";
+}
+
+/// `f64` or [`Tensor`], as an end of a range.
+pub trait RangeEnd: CountOperand {
+    /// The only number that there is.
+    ///
+    /// # Errors
+    /// If there are several.
+    fn only(&self, parameter: &'static str) -> Result<f64>;
+
+    /// Logits of 0 for so many values in each row.
+    ///
+    /// # Errors
+    /// If a shape cannot be.
+    fn level(low: &Self, high: &Self, values: usize) -> Result<Self::Theta>;
+}
+
+impl RangeEnd for f64 {
+    fn only(&self, _: &'static str) -> Result<f64> {
+        Ok(*self)
+    }
+
+    fn level(_: &f64, _: &f64, values: usize) -> Result<Self::Theta> {
+        Self::theta(&vec![0.0; values])
+    }
+}
+
+impl RangeEnd for Tensor {
+    fn only(&self, parameter: &'static str) -> Result<f64> {
+        let numbers = self.to_vec()?;
+        match numbers.split_first() {
+            Some((first, rest)) if rest.iter().all(|x| x == first) => Ok(f64::from(*first)),
+            _ => Err(Error::Parameter {
+                distribution: NAME,
+                parameter,
+                problem: "has several numbers, but all rows of a range have the same ends; use \
+                          `Categorical` with probabilities of 0 for values that some rows lack"
+                    .into(),
+            }),
+        }
+    }
+
+    fn level(low: &Tensor, high: &Tensor, values: usize) -> Result<Tensor> {
+        let rows = (low + high).check()?.zeros_like().unsqueeze(-1);
+        let wide = rows.shape().leading(rows.rank() - 1).join(&[values]);
+        let wide: Shape = wide.unwrap_or(rows.shape());
+        rows.broadcast_to(wide).check().cloned()
+    }
+}
+
+impl<P: RangeEnd> DiscreteUniform<P> {
+    /// Whole numbers from `low` to `high`. Tensors say by their shape how many are drawn.
+    ///
+    /// # Errors
+    /// If an end is no whole number from 0 on, `high` is below `low`, or there are more than 65,536
+    /// values.
+    pub fn new<A: TotalCount, B: TotalCount>(low: A, high: B) -> Result<Self>
+    where
+        A::Repr: Join<B::Repr, Joined = P>,
+    {
+        const MOST: f64 = 65_536.0;
+        const WHOLE: &str = "ends of a range are whole numbers from 0 on";
+        let (low, high) = low.into_count().join(high.into_count());
+        let whole = |x: f64| x >= 0.0 && x.fract() == 0.0;
+        low.check_numbers(NAME, "low", whole, WHOLE)?;
+        high.check_numbers(NAME, "high", whole, WHOLE)?;
+        let (first, last) = (low.only("low")?, high.only("high")?);
+        let values = last - first + 1.0;
+        if !(1.0..=MOST).contains(&values) {
+            return Err(Error::Parameter {
+                distribution: NAME,
+                parameter: "high",
+                problem: format!(
+                    "is {last}, and low is {first}; it must be low at least, and at most {} more",
+                    MOST - 1.0
+                ),
+            });
+        }
+        let theta = P::level(&low, &high, values as usize)?;
+        let fixed = low.number(0.0);
+        Ok(Self::of_theta(
+            Table::new(first, values as usize),
+            theta,
+            fixed,
+        ))
+    }
+}

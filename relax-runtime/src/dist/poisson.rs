@@ -1,0 +1,136 @@
+//! Poisson: how many events a time holds, by their rate.
+
+use statrs::function::gamma::{gamma_lr, gamma_ur};
+
+use super::Operand;
+use super::counts::{CountFamily, CountOperand, Counts, Place};
+use super::double::{Smooth, in_double};
+use crate::error::Result;
+use crate::special::{lgamma, polygamma};
+use crate::tensor::Tensor;
+
+/// Counts with mass λᵏ e^−λ/k! at k = 0, 1, .., mean and variance λ. Estimators differentiate by ln λ.
+///
+/// ```
+/// use relax_runtime::prelude::*;
+///
+/// #[model]
+/// fn survivors(seen: usize) {
+///     let born = sample!(Poisson(4.0));
+///     observe!(Binomial(born, 0.5), seen);
+/// }
+///
+/// # fn main() -> Result<()> {
+/// // Each of the born is seen with probability ½, so that a further Poisson(2) are born unseen.
+/// let unseen = Simulation::seeded(1).run(&survivors(0))?;
+/// assert_eq!(unseen.trace.find("born").map(|site| site.distribution), Some("Poisson"));
+/// # Ok(())
+/// # }
+/// ```
+pub type Poisson<P> = Counts<PoissonFamily, P>;
+
+/// The family of [`Poisson`]: θ is the logarithm of the rate.
+#[derive(Clone, Copy, Debug)]
+pub struct PoissonFamily;
+
+impl<P: CountOperand> Poisson<P> {
+    /// Counts of events that come at this rate.
+    ///
+    /// # Errors
+    /// If a rate is not positive and finite.
+    pub fn rate(rate: impl Operand<Repr = P>) -> Result<Self> {
+        const RATE: &str = "the rate must be positive and finite";
+        let rate = rate.into_repr();
+        rate.check_numbers(
+            PoissonFamily::NAME,
+            "rate",
+            |x| x > 0.0 && x.is_finite(),
+            RATE,
+        )?;
+        Self::log_rate_of(rate.ln())
+    }
+
+    /// The same by the logarithm of the rate, which may be any number up to 80.
+    ///
+    /// # Errors
+    /// If one is larger, NaN or infinite.
+    pub fn log_rate(log_rate: impl Operand<Repr = P>) -> Result<Self> {
+        const LOG_RATE: &str = "it must be a finite number below 80; look at what computes it";
+        let log_rate = log_rate.into_repr();
+        let valid = |x: f64| x.is_finite() && x < 80.0;
+        log_rate.check_numbers(PoissonFamily::NAME, "log_rate", valid, LOG_RATE)?;
+        Self::log_rate_of(log_rate)
+    }
+
+    fn log_rate_of(log_rate: P) -> Result<Self> {
+        let fixed = log_rate.number(0.0);
+        Self::of(PoissonFamily, &[log_rate], fixed)
+    }
+}
+
+/// k ln λ − λ − ln k! by ln λ and k.
+struct LogMass;
+
+impl Smooth<2> for LogMass {
+    fn value(&self, [eta, k]: [f64; 2]) -> f64 {
+        k * eta - eta.exp() - lgamma(k + 1.0)
+    }
+
+    fn slopes(&self, [eta, k]: [f64; 2]) -> [f64; 2] {
+        [k - eta.exp(), eta - polygamma(0, k + 1.0)]
+    }
+
+    fn bends(&self, [eta, k]: [f64; 2]) -> [[f64; 2]; 2] {
+        [[-eta.exp(), 1.0], [1.0, -polygamma(1, k + 1.0)]]
+    }
+}
+
+impl CountFamily for PoissonFamily {
+    const NAME: &'static str = "Poisson";
+    const SUPPORT: &'static str = "the whole numbers from 0 on";
+
+    fn parameters(&self) -> Vec<&'static str> {
+        vec!["log_rate"]
+    }
+
+    fn width(&self) -> usize {
+        1
+    }
+
+    fn ln_mass(&self, theta: &[f64], _: f64, k: f64) -> f64 {
+        LogMass.value([theta[0], k])
+    }
+
+    fn log_mass(&self, theta: &Tensor, _: &Tensor, value: &Tensor) -> Tensor {
+        in_double([theta, value], &LogMass)
+    }
+
+    fn moments(&self, theta: &[f64], _: f64) -> (f64, f64) {
+        let rate = theta[0].exp();
+        (rate, rate.sqrt())
+    }
+
+    fn mean(&self, theta: &Tensor, _: &Tensor) -> Tensor {
+        theta.exp()
+    }
+
+    fn tails(&self, theta: &[f64], _: f64, k: f64) -> (f64, f64) {
+        let rate = theta[0].exp();
+        // Each from the side on which it is small.
+        match rate <= k + 1.0 {
+            true => {
+                let upper = gamma_lr(k + 1.0, rate);
+                (1.0 - upper, upper)
+            }
+            false => {
+                let lower = gamma_ur(k + 1.0, rate);
+                (lower, 1.0 - lower)
+            }
+        }
+    }
+
+    /// By the rate it is (1 − v) b/λ + v.
+    fn kappa(&self, theta: &[f64], _: f64, Place { b, v }: Place, kappa: &mut [f64]) {
+        kappa[0] = (1.0 - v) * b + v * theta[0].exp();
+    }
+}

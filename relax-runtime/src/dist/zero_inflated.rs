@@ -1,0 +1,137 @@
+//! Zero-inflated counts: those of another law, but for some zeros of their own.
+
+use super::counts::{CountFamily, CountOperand, Counts, Place, sigmoid, softplus};
+use super::excluded::numbers_of;
+use super::{IntoDistribution, Join, Operand};
+use crate::error::{Error, Result};
+use crate::tensor::Tensor;
+
+/// 0 with probability g, the gate, and else a draw of another law of counts: mass g + (1 − g) p(0) at 0, and
+/// (1 − g) p(k) elsewhere. Estimators differentiate by the logit of g and by the other law's parameters.
+///
+/// ```
+/// use relax_runtime::dist::{Distribution, Poisson, ZeroInflated};
+/// # fn main() -> relax_runtime::Result<()> {
+/// let cars = ZeroInflated::gate(0.25, Poisson::rate(2.0))?;
+/// let none = 0.25 + 0.75 * (-2.0_f64).exp();
+/// assert!((cars.log_prob(&0)?.total()? - none.ln()).abs() < 1e-12);
+/// # Ok(())
+/// # }
+/// ```
+pub type ZeroInflated<F, P> = Counts<ZeroInflatedFamily<F>, P>;
+
+/// The family of [`ZeroInflated`]: θ are the logit of the gate, then the other family's.
+#[derive(Clone, Copy, Debug)]
+pub struct ZeroInflatedFamily<F>(F);
+
+const NAME: &str = "ZeroInflated";
+
+impl<F: CountFamily, P: CountOperand> ZeroInflated<F, P> {
+    /// The counts of `base`, of which a share of `gate` are replaced by zeros.
+    ///
+    /// # Errors
+    /// If a gate is NaN or outside [0, 1], `base` could not be made, has no 0 among its values, or has
+    /// another shape.
+    pub fn gate<G: Operand, D>(gate: G, base: D) -> Result<Self>
+    where
+        G::Repr: Join<P, Joined = P>,
+        D: IntoDistribution<Distribution = Counts<F, P>>,
+    {
+        const GATE: &str = "the gate is a probability, and lies between 0 and 1";
+        let (family, theta, fixed) = base.into_distribution()?.into_parts();
+        if family.first() > 0.0 {
+            return Err(Error::Parameter {
+                distribution: NAME,
+                parameter: "base",
+                problem: format!("is {}, whose values begin at {}", F::NAME, family.first()),
+            });
+        }
+        let (gate, fixed) = gate.into_repr().join(fixed);
+        gate.check_numbers(NAME, "gate", |p| (0.0..=1.0).contains(&p), GATE)?;
+        let theta = gate.logit().before(&theta, family.is_vector())?;
+        Ok(Self::of_theta(ZeroInflatedFamily(family), theta, fixed))
+    }
+}
+
+impl<F: CountFamily> ZeroInflatedFamily<F> {
+    /// The other law's θ.
+    fn inner(&self, theta: &Tensor) -> Tensor {
+        match self.0.is_vector() {
+            true => theta.slice(-1, 1..1 + self.0.width()),
+            false => theta.index(-1, 1),
+        }
+    }
+}
+
+impl<F: CountFamily> CountFamily for ZeroInflatedFamily<F> {
+    const NAME: &'static str = NAME;
+    const SUPPORT: &'static str = F::SUPPORT;
+
+    fn parameters(&self) -> Vec<&'static str> {
+        let mut all = self.0.parameters();
+        all.insert(0, "gate_logits");
+        all
+    }
+
+    fn last(&self, fixed: f64) -> f64 {
+        self.0.last(fixed)
+    }
+
+    fn ln_mass(&self, theta: &[f64], fixed: f64, k: f64) -> f64 {
+        let other = self.0.ln_mass(&theta[1..], fixed, k) - softplus(theta[0]);
+        match k == 0.0 {
+            true => other + softplus(-softplus(-theta[0]) - other),
+            false => other,
+        }
+    }
+
+    /// The share of the zeros fades to nothing from 0 to 1 along a straight line.
+    fn log_mass(&self, theta: &Tensor, fixed: &Tensor, value: &Tensor) -> Tensor {
+        let gate = theta.index(-1, 0);
+        let other = self.0.log_mass(&self.inner(theta), fixed, value) + (-&gate).log_sigmoid();
+        let numbers = numbers_of(value);
+        let near_zero = numbers.lt(1.0);
+        // What is left of the line, which ends with a kink that no relaxed count is on.
+        value.mark_rough();
+        let share = (1.0 - value.unrounded()).kept_within(f32::MIN_POSITIVE, 1.0);
+        let zeros = gate.log_sigmoid() + share.ln();
+        near_zero.select_where(&(&other + (zeros - &other).softplus()), &other)
+    }
+
+    fn moments(&self, theta: &[f64], fixed: f64) -> (f64, f64) {
+        let (open, (mean, deviation)) = (sigmoid(-theta[0]), self.0.moments(&theta[1..], fixed));
+        let square = deviation * deviation + mean * mean;
+        let variance = open * square - (open * mean).powi(2);
+        (open * mean, variance.max(0.0).sqrt())
+    }
+
+    fn mean(&self, theta: &Tensor, fixed: &Tensor) -> Tensor {
+        (-theta.index(-1, 0)).sigmoid() * self.0.mean(&self.inner(theta), fixed)
+    }
+
+    fn tails(&self, theta: &[f64], fixed: f64, k: f64) -> (f64, f64) {
+        let (lower, upper) = self.0.tails(&theta[1..], fixed, k);
+        let (gate, open) = (sigmoid(theta[0]), sigmoid(-theta[0]));
+        (gate + open * lower, open * upper)
+    }
+
+    /// Beyond 0 the gate scales u's distance from 1 alone, and v is that of the other law.
+    fn kappa(&self, theta: &[f64], fixed: f64, at: Place, kappa: &mut [f64]) {
+        let (gate, open) = (sigmoid(theta[0]), sigmoid(-theta[0]));
+        let (by_gate, by_inner) = kappa.split_at_mut(1);
+        let (inner, Place { b, v }) = (&theta[1..], at);
+        let own = self.0.ln_mass(inner, fixed, b).exp();
+        if b > 0.0 {
+            let (_, above) = self.0.tails(inner, fixed, b - 1.0);
+            by_gate[0] = -gate * (above / own - v);
+            self.0.kappa(inner, fixed, at, by_inner);
+            return;
+        }
+        let mass = self.ln_mass(theta, fixed, 0.0).exp();
+        by_gate[0] = -v * gate * open * (1.0 - own) / mass;
+        self.0.kappa(inner, fixed, Place { b, v: 1.0 }, by_inner);
+        by_inner
+            .iter_mut()
+            .for_each(|kappa| *kappa *= v * open * own / mass);
+    }
+}

@@ -1,0 +1,141 @@
+//! Parameters that cannot be, those that are tensors, and values that are listed.
+
+use relax_runtime::dist::{
+    BetaBinomial, Binomial, DiscreteUniform, Distribution, Geometric, Hypergeometric,
+    NegativeBinomial, OrderedLogistic, Poisson, ZeroInflated,
+};
+use relax_runtime::{Key, Result, Tensor, grad};
+use statrs::distribution as reference;
+
+use crate::near;
+
+#[test]
+fn bad_parameters_are_an_error() {
+    let errors = [
+        Poisson::rate(0.0).err(),
+        Poisson::rate(f64::NAN).err(),
+        Poisson::log_rate(f64::INFINITY).err(),
+        Poisson::rate(Tensor::from_slice(&[1.0, -2.0])).err(),
+        Binomial::probs(3, 1.5).err(),
+        Binomial::logits(3, f64::NAN).err(),
+        Binomial::probs(Tensor::from_slice(&[-1.0]), 0.5).err(),
+        Binomial::probs(
+            Tensor::from_slice(&[1.0, 2.0]),
+            Tensor::from_slice(&[0.5; 3]),
+        )
+        .err(),
+        Geometric::probs(0.0).err(),
+        NegativeBinomial::probs(0.0, 0.5).err(),
+        NegativeBinomial::probs(2.0, 1.0).err(),
+        NegativeBinomial::mean(-1.0, 1.0).err(),
+        BetaBinomial::new(0.0, 1.0, 3).err(),
+        ZeroInflated::gate(1.5, Poisson::rate(1.0)).err(),
+        ZeroInflated::gate(0.5, Poisson::rate(-1.0)).err(),
+        ZeroInflated::gate(0.5, DiscreteUniform::new(1, 3)).err(),
+        OrderedLogistic::new(0.0, Vec::new()).err(),
+        OrderedLogistic::new(0.0, [1.0, 1.0]).err(),
+        OrderedLogistic::new(f64::NAN, [1.0]).err(),
+        OrderedLogistic::new(Tensor::scalar(0.0), [1.0, 0.5]).err(),
+        DiscreteUniform::new(4, 3).err(),
+        DiscreteUniform::new(0, Tensor::from_slice(&[2.0, 3.0])).err(),
+        Hypergeometric::new(3, 4, 1).err(),
+        Hypergeometric::new(3, 2, 4).err(),
+    ];
+    for (i, error) in errors.into_iter().enumerate() {
+        let error = error
+            .unwrap_or_else(|| panic!("number {i} is taken"))
+            .to_string();
+        assert!(error.len() > 30, "{error}");
+    }
+    let outside = Binomial::probs(3, 0.5).unwrap().log_prob(&4).unwrap_err();
+    assert!(
+        outside.to_string().contains("number of trials"),
+        "{outside}"
+    );
+    let outside = Poisson::rate(Tensor::scalar(2.0)).unwrap();
+    assert!(outside.log_prob(&Tensor::scalar(1.5)).is_err());
+}
+
+/// Trials may differ from row to row, and come from tensors that are relaxed.
+#[test]
+fn trials_may_be_tensors() -> Result<()> {
+    let total = Tensor::from_slice(&[2.0, 5.0]);
+    let law = Binomial::logits(&total, 0.3)?;
+    assert!(law.contains(&Tensor::from_slice(&[2.0, 5.0]))?);
+    assert!(!law.contains(&Tensor::from_slice(&[3.0, 5.0]))?);
+    let found = law.log_prob(&Tensor::from_slice(&[1.0, 4.0]))?;
+    let wanted = [(2, 1), (5, 4)].map(|(n, k)| Binomial::logits(n, 0.3)?.log_prob(&k)?.total());
+    let wanted: f64 = wanted.into_iter().sum::<Result<f64>>()?;
+    near("sum", found.total()?, wanted, 1e-5);
+    assert!(
+        Distribution::law(&law)?
+            .relaxation()
+            .is_some_and(|r| r.values(1).is_none())
+    );
+
+    let total = Tensor::from_slice(&[4.3]).leaf();
+    let density = |n: &Tensor| {
+        Ok::<_, relax_runtime::Error>(
+            Binomial::logits(n, 0.3)?
+                .law()?
+                .log_density(&Tensor::from_slice(&[2.0])),
+        )
+    };
+    let slope = grad(&[(&density(&total)?, None)], &[&total])?[0].to_vec()?[0];
+    let moved = |by: f32| density(&Tensor::from_slice(&[4.3 + by]))?.item();
+    near(
+        "slope",
+        f64::from(slope),
+        f64::from((moved(0.01)? - moved(-0.01)?) / 0.02),
+        1e-3,
+    );
+    Ok(())
+}
+
+/// Ranges and what is taken out of an urn have a table of values and their probabilities.
+#[test]
+fn tables_list_their_values() -> Result<()> {
+    use reference::Discrete;
+    let die = DiscreteUniform::new(3, 7)?;
+    assert_eq!(die.values(), Some(5));
+    assert_eq!(
+        (0..6).map(|k| die.nth_value(k)).collect::<Vec<_>>()[3..],
+        [Some(6), Some(7), None]
+    );
+    for k in 0..9 {
+        assert_eq!(die.contains(&k)?, (3..=7).contains(&k));
+    }
+    let rows = DiscreteUniform::new(Tensor::from_slice(&[3.0, 3.0]), 7)?;
+    let value = Tensor::from_slice(&[3.0, 7.0]);
+    near(
+        "rows",
+        rows.log_prob(&value)?.total()?,
+        -2.0 * 5.0_f64.ln(),
+        1e-6,
+    );
+    let law = Distribution::law(&rows)?;
+    assert_eq!(law.relaxation().and_then(|r| r.values(5)), Some(5));
+    assert_eq!(law.mean().to_vec()?, [5.0, 5.0]);
+
+    let (wanted, urn) = (
+        reference::Hypergeometric::new(20, 8, 15).unwrap(),
+        (20, 8, 15),
+    );
+    let found = Hypergeometric::new(urn.0, urn.1, urn.2)?;
+    assert_eq!(found.nth_value(0), Some(3));
+    for k in 3..=8 {
+        near(
+            "urn",
+            found.log_prob(&k)?.total()?,
+            wanted.ln_pmf(k as u64),
+            1e-10,
+        );
+    }
+    assert!(!found.contains(&2)?);
+    // All are taken out.
+    assert_eq!(Hypergeometric::new(5, 2, 5)?.log_prob(&2)?.total()?, 0.0);
+    let sure = Distribution::law(&Hypergeometric::new(5, 2, 5)?)?;
+    let noise = sure.noise(&mut Key::new(1).stream("x"))?;
+    assert_eq!(sure.draw(&noise).to_vec()?, [2.0]);
+    Ok(())
+}
