@@ -21,6 +21,7 @@ pub mod optim;
 pub mod plumbing;
 mod random;
 pub mod report;
+mod special;
 pub mod surrogate;
 
 pub use error::{Error, Result};

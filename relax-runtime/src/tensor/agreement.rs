@@ -155,10 +155,18 @@ const FAR: [f32; 30] = [
 type Single = fn(&Tensor) -> Tensor;
 type Double = fn(&Tensor, &Tensor) -> Tensor;
 
-const SINGLE: [(&str, Single); 28] = [
+const SINGLE: [(&str, Single); 36] = [
     ("exp", |x| x.exp()),
     ("ln", |x| x.ln()),
     ("ln_1p", |x| x.ln_1p()),
+    ("exp_m1", |x| x.exp_m1()),
+    ("lgamma", |x| x.lgamma()),
+    ("digamma", |x| x.digamma()),
+    ("trigamma", |x| x.polygamma(1)),
+    ("stirling_error", |x| x.stirling_error()),
+    ("unit_deviance", |x| x.unit_deviance()),
+    ("erf", |x| x.erf()),
+    ("erfc", |x| x.erfc()),
     ("sqrt", |x| x.sqrt()),
     ("square", |x| x.square()),
     ("abs", |x| x.abs()),

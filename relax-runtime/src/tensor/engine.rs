@@ -7,6 +7,7 @@ use super::slot::Slot;
 use super::storage::Data;
 use super::{Device, Inner, Shape};
 use crate::error::Result;
+use crate::special::Special;
 
 /// A comparison of two numbers; none of them holds for a NaN.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +69,8 @@ pub(super) trait Engine {
     fn relu(x: &Inner) -> Result<Inner>;
     fn softplus(x: &Inner) -> Result<Inner>;
     fn clamp(x: &Inner, low: f32, high: f32) -> Result<Inner>;
+    /// A function that is computed on the host.
+    fn special(x: &Inner, function: Special) -> Result<Inner>;
     fn shift(x: &Inner, by: f32) -> Result<Inner>;
     fn scale(x: &Inner, by: f32) -> Result<Inner>;
     fn divide(x: &Inner, by: f32) -> Result<Inner>;

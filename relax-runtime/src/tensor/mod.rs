@@ -50,7 +50,7 @@ pub(crate) use grad::{
 pub use grad::{grad, grad_parameters};
 pub use native::simd::{Simd, set_simd, simd};
 pub use native::threads::{set_threads, threads};
-pub use ops::Comparand;
+pub use ops::{Comparand, Scalar};
 pub use parameter::Parameter;
 pub(crate) use provenance::{Provenance, Reads};
 pub(crate) use rounding::Rounding;

@@ -48,7 +48,7 @@ impl Tensor {
 
     /// Both tensors, if they are on one device or can be brought to one: as in PyTorch, a single
     /// number of shape `[]` on the CPU goes where the other operand is.
-    pub(super) fn together(&self, other: &Tensor) -> Option<(Tensor, Tensor)> {
+    pub(crate) fn together(&self, other: &Tensor) -> Option<(Tensor, Tensor)> {
         let (Ok(a), Ok(b)) = (&self.0, &other.0) else {
             return None;
         };

@@ -50,6 +50,14 @@ pub(super) fn table(a: usize, b: usize, c: usize) -> Vec<Case> {
         "exp" [-1.0, 1.0] [a, b] => |x| x[0].exp();
         "ln" [0.5, 3.0] [a, b] => |x| x[0].ln();
         "ln_1p" [-0.5, 2.0] [a, b] => |x| x[0].ln_1p();
+        "exp_m1" [-1.0, 1.0] [a, b] => |x| x[0].exp_m1();
+        "lgamma" [0.5, 4.0] [a, b] => |x| x[0].lgamma();
+        "digamma" [0.5, 4.0] [a, b] => |x| x[0].digamma();
+        "trigamma" [0.8, 4.0] [a, b] => |x| x[0].polygamma(1);
+        "stirling_error" [0.5, 30.0] [a, b] => |x| x[0].stirling_error();
+        "unit_deviance" [0.5, 2.0] [a, b] => |x| x[0].unit_deviance();
+        "erf" [-2.0, 2.0] [a, b] => |x| x[0].erf();
+        "erfc" [-2.0, 2.0] [a, b] => |x| x[0].erfc();
         "sqrt" [0.5, 3.0] [a, b] => |x| x[0].sqrt();
         "square" [-2.0, 2.0] [a, b] => |x| x[0].square();
         "abs" [0.1, 2.0] [a, b] => |x| x[0].abs();

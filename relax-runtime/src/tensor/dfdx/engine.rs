@@ -11,12 +11,13 @@ use dfdx::tensor_ops::{
 };
 
 use super::functions::{
-    Rank3, coin_score, coin_variance, indicators, keeping_nan, less_step, ln_1p, logsumexp, rare,
+    Rank3, coin_score, coin_variance, indicators, keeping_nan, less_step, ln_1p, logsumexp, on_host, rare,
     relu, shares, sigmoid, softplus,
 };
 use super::record::{Entry, all, copy, numbers, pair, reduced, store, unary, upload, with_slopes};
 use super::{Flat, Host, Outcome, Taped, Values, failed};
 use crate::error::Result;
+use crate::special::Special;
 use crate::tensor::engine::{Comparison, Engine, Product, Split};
 use crate::tensor::native::view::View;
 use crate::tensor::slot::Slot;
@@ -160,6 +161,16 @@ impl<D: Host> Engine for Dfdx<D> {
             Ok([above.try_mul(indicators(x.try_le(high)?, &x)?)?])
         };
         with_slopes([x], x.shape, run, slope)
+    }
+
+    fn special(x: &Inner, function: Special) -> Result<Inner> {
+        let slope = |[x]: [Flat<D>; 1], _: &Flat<D>| Ok([on_host(&x, |x| function.slope(x))?]);
+        with_slopes(
+            [x],
+            x.shape,
+            |[x]| on_host(&x, |x| function.value(x)),
+            slope,
+        )
     }
 
     fn shift(x: &Inner, by: f32) -> Result<Inner> {

@@ -38,6 +38,13 @@ pub(super) fn ln_1p<D: Host>(x: Flat<D>) -> Outcome<D, Flat<D>> {
     sum.try_ln()?.try_add(rest)
 }
 
+/// `f` of each number, computed on the host.
+pub(super) fn on_host<D: Host>(x: &Flat<D>, f: impl Fn(f32) -> f32) -> Outcome<D, Flat<D>> {
+    let values = x.as_vec().into_iter().map(f).collect::<Vec<_>>();
+    let len = (values.len(),);
+    x.device().try_tensor_from_vec(values, len)
+}
+
 /// e^−|x|.
 pub(super) fn rare<D: Host>(x: &Flat<D>) -> Outcome<D, Flat<D>> {
     x.clone().try_abs()?.try_negate()?.try_exp()

@@ -7,6 +7,7 @@ use super::record::{MINUS_ONE, ONE, Slope, linear, numbers, pair, record, unary}
 use super::view::View;
 use super::{Buffer, math, moves, product, reduce, slice};
 use crate::error::Result;
+use crate::special::Special;
 use crate::tensor::engine::{Comparison, Engine, Product, Split};
 use crate::tensor::slot::Slot;
 use crate::tensor::storage::Data;
@@ -163,6 +164,15 @@ impl Engine for Native {
             x,
             move |x| math::clamp(x, low, high),
             move |x, _| f32::from(x >= low && x <= high),
+        )
+    }
+
+    #[inline]
+    fn special(x: &Inner, function: Special) -> Result<Inner> {
+        unary(
+            x,
+            move |x| function.value(x),
+            move |x, _| function.slope(x),
         )
     }
 

@@ -3,6 +3,7 @@
 
 mod binary;
 mod compare;
+mod expanded;
 mod fused;
 mod layout;
 mod matmul;
@@ -12,6 +13,7 @@ mod select;
 mod unary;
 
 pub use compare::Comparand;
+pub use operators::Scalar;
 
 use std::borrow::Cow;
 use std::panic::Location;

@@ -41,20 +41,43 @@ operator!(Sub, sub);
 operator!(Mul, mul);
 operator!(Div, div);
 
+/// A number to the right of an operator, beside a tensor. To the left stand numbers of `f32` alone:
+/// with two types there, `(2.0 - x).exp()` would not tell which is meant.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be combined with a tensor",
+    label = "expected an `f32`, an `f64` or a tensor"
+)]
+pub trait Scalar: Copy {
+    /// The number in single precision.
+    fn single(self) -> f32;
+}
+
+impl Scalar for f32 {
+    fn single(self) -> f32 {
+        self
+    }
+}
+
+impl Scalar for f64 {
+    fn single(self) -> f32 {
+        self as f32
+    }
+}
+
 /// `scalar_operator!(Trait, method, |tensor, number| tensor op number, number op tensor)`.
 macro_rules! scalar_operator {
     ($trait:ident, $method:ident, |$t:ident, $s:ident| $right:expr, $left:expr) => {
-        impl $trait<f32> for &Tensor {
+        impl<S: Scalar> $trait<S> for &Tensor {
             type Output = Tensor;
-            fn $method(self, $s: f32) -> Tensor {
-                let $t = self;
+            fn $method(self, number: S) -> Tensor {
+                let ($t, $s) = (self, number.single());
                 $right
             }
         }
-        impl $trait<f32> for Tensor {
+        impl<S: Scalar> $trait<S> for Tensor {
             type Output = Tensor;
-            fn $method(self, $s: f32) -> Tensor {
-                let $t = &self;
+            fn $method(self, number: S) -> Tensor {
+                let ($t, $s) = (&self, number.single());
                 $right
             }
         }

@@ -1,6 +1,7 @@
 //! Elementwise functions of one tensor.
 
 use super::super::Tensor;
+use crate::special::Special;
 
 /// `unary!(tensor, operation(arguments), |x, y| derivative)`: the derivative as an expression of
 /// argument and result.
@@ -22,6 +23,11 @@ impl Tensor {
     /// eˣ.
     pub fn exp(&self) -> Tensor {
         unary!(self, exp(), |_, y| y)
+    }
+
+    /// eˣ − 1, accurate near 0.
+    pub fn exp_m1(&self) -> Tensor {
+        unary!(self, special(Special::ExpM1), |_, y| y + 1.0)
     }
 
     /// Natural logarithm.
@@ -144,6 +150,59 @@ impl Tensor {
             let x = x.unrounded();
             x.ge(low) * x.le(high)
         })
+    }
+
+    /// ln Γ(x) for x ≥ 0, NaN below; its derivative is the [`digamma`](Self::digamma) function.
+    pub fn lgamma(&self) -> Tensor {
+        unary!(self, special(Special::LogGamma), |x, _| x.digamma())
+    }
+
+    /// The digamma function ψ(x) = d ln Γ(x)/dx for x ≥ 0, NaN below.
+    pub fn digamma(&self) -> Tensor {
+        self.polygamma(0)
+    }
+
+    /// The `order`-th derivative of the digamma function for x ≥ 0, NaN below; order 1 is the
+    /// trigamma function.
+    pub fn polygamma(&self, order: u32) -> Tensor {
+        unary!(self, special(Special::Polygamma(order)), |x, _| x
+            .polygamma(order.saturating_add(1)))
+    }
+
+    /// What Stirling's formula lacks of ln Γ(x): δ(x) = ln Γ(x) − (x − ½) ln x + x − ½ ln 2π, for
+    /// x ≥ 0, NaN below. Densities and masses that are written with it keep their digits where
+    /// parameters or counts are large (Loader, "Fast and Accurate Computation of Binomial
+    /// Probabilities", 2000).
+    pub fn stirling_error(&self) -> Tensor {
+        self.stirling_slope(0)
+    }
+
+    /// The `order`-th derivative of [`stirling_error`](Self::stirling_error).
+    fn stirling_slope(&self, order: u32) -> Tensor {
+        unary!(self, special(Special::StirlingError(order)), |x, _| x
+            .stirling_slope(order + 1))
+    }
+
+    /// x − 1 − ln x, accurate near 1, where it is 0: half the unit deviance of a Gamma, with which
+    /// densities and masses keep their digits beside [`stirling_error`](Self::stirling_error).
+    pub fn unit_deviance(&self) -> Tensor {
+        unary!(self, special(Special::UnitDeviance), |x, _| 1.0 - x.recip())
+    }
+
+    /// The error function, 2/√π ∫₀ˣ e^−t² dt.
+    pub fn erf(&self) -> Tensor {
+        unary!(self, special(Special::Erf), |x, _| x.bell())
+    }
+
+    /// 1 less the error function, accurate for large x too: Φ(x) = erfc(−x/√2)/2 is the distribution
+    /// function of standard normal numbers.
+    pub fn erfc(&self) -> Tensor {
+        unary!(self, special(Special::Erfc), |x, _| x.bell().neg())
+    }
+
+    /// 2/√π e^−x².
+    fn bell(&self) -> Tensor {
+        self.square().neg().exp() * std::f32::consts::FRAC_2_SQRT_PI
     }
 
     /// -1, 0 or 1: a constant.
