@@ -28,24 +28,40 @@ const PROBS_OR_LOGITS: &[Constructor] = &[
     constructor("logits", &["logits"]),
 ];
 
+const fn row(name: &'static str, constructors: &'static [Constructor]) -> Row {
+    Row { name, constructors }
+}
+
 /// One row a distribution.
 const TABLE: &[Row] = &[
-    Row {
-        name: "Bernoulli",
-        constructors: PROBS_OR_LOGITS,
-    },
-    Row {
-        name: "Categorical",
-        constructors: PROBS_OR_LOGITS,
-    },
-    Row {
-        name: "OneHotCategorical",
-        constructors: PROBS_OR_LOGITS,
-    },
-    Row {
-        name: "Normal",
-        constructors: &[constructor("new", &["loc", "scale"])],
-    },
+    row("Bernoulli", PROBS_OR_LOGITS),
+    row("Categorical", PROBS_OR_LOGITS),
+    row("OneHotCategorical", PROBS_OR_LOGITS),
+    row("Normal", &[constructor("new", &["loc", "scale"])]),
+    row(
+        "Beta",
+        &[constructor("new", &["concentration1", "concentration0"])],
+    ),
+    row("Cauchy", &[constructor("new", &["loc", "scale"])]),
+    row("Dirichlet", &[constructor("new", &["concentration"])]),
+    row("Exponential", &[constructor("new", &["rate"])]),
+    row("Gamma", &[constructor("new", &["concentration", "rate"])]),
+    row("Gumbel", &[constructor("new", &["loc", "scale"])]),
+    row("HalfCauchy", &[constructor("new", &["scale"])]),
+    row("HalfNormal", &[constructor("new", &["scale"])]),
+    row(
+        "InverseGamma",
+        &[constructor("new", &["concentration", "scale"])],
+    ),
+    row("Laplace", &[constructor("new", &["loc", "scale"])]),
+    row("Logistic", &[constructor("new", &["loc", "scale"])]),
+    row("LogNormal", &[constructor("new", &["loc", "scale"])]),
+    row(
+        "MultivariateNormal",
+        &[constructor("new", &["loc", "scale_tril"])],
+    ),
+    row("StudentT", &[constructor("new", &["df", "loc", "scale"])]),
+    row("Uniform", &[constructor("new", &["low", "high"])]),
 ];
 
 /// Whether the library has a distribution of this name.

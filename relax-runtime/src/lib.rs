@@ -34,6 +34,10 @@ pub use tensor::{
 /// What most programs need.
 pub mod prelude {
     pub use crate::dist::{Bernoulli, Categorical, Normal, OneHotCategorical};
+    pub use crate::dist::{
+        Beta, Cauchy, Dirichlet, Exponential, Gamma, Gumbel, HalfCauchy, HalfNormal, InverseGamma,
+        Laplace, LogNormal, Logistic, MultivariateNormal, StudentT, Uniform,
+    };
     pub use crate::estimator::{Pathwise, Rebar, Reinforce, Relax};
     pub use crate::infer::{
         Check, Elbo, ExpectedCost, Fit, Minimize, Posterior, Svi, Trainer, check_unbiased,

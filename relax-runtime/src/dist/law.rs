@@ -71,6 +71,11 @@ pub trait Law: Debug {
         0
     }
 
+    /// The shape of a draw as a vertex.
+    fn draw_shape(&self) -> Shape {
+        draw_shape(&self.parameters())
+    }
+
     /// Log-density or log-mass of each event, differentiable in value and parameters; see
     /// [`Distribution::log_density`](super::Distribution::log_density).
     fn log_density(&self, value: &Tensor) -> Tensor;

@@ -4,18 +4,40 @@
 //! control flow may read; a distribution over [`Tensor`](crate::Tensor)s yields a tensor, which can be relaxed.
 
 mod bernoulli;
+mod beta;
 mod categorical;
+mod cauchy;
 mod checks;
 mod coins;
+mod continuous;
+mod dirichlet;
 mod excluded;
+mod exponential;
+mod family;
+mod gamma;
+mod guides;
+mod gumbel;
+mod half_cauchy;
+mod half_normal;
+mod inverse_gamma;
+mod join;
+mod laplace;
 mod law;
+mod location_scale;
+mod log_normal;
+mod logistic;
 mod mean_field;
+mod multivariate_normal;
 pub mod noise;
 mod normal;
 mod one_hot;
 mod operand;
 mod plain;
+mod real;
 mod relaxation;
+mod student_t;
+mod support;
+mod uniform;
 mod value;
 mod weights;
 
@@ -23,17 +45,37 @@ use std::fmt::Debug;
 use std::rc::Rc;
 
 pub use bernoulli::{Bernoulli, BernoulliRelaxation};
+pub use beta::Beta;
 pub use categorical::{Categorical, CategoricalRelaxation};
+pub use cauchy::Cauchy;
 pub use checks::{check_fit, check_values, expand_parameter, parameter_error};
 pub use coins::{BernoulliOperand, Coin, Coins};
+pub use continuous::{Continuous, Standard};
+pub use dirichlet::Dirichlet;
+pub use exponential::Exponential;
+pub use gamma::Gamma;
+pub use guides::{log_normal_guide, normal_guide};
+pub use gumbel::Gumbel;
+pub use half_cauchy::HalfCauchy;
+pub use half_normal::HalfNormal;
+pub use inverse_gamma::InverseGamma;
+pub use join::{Join, JoinThree};
+pub use laplace::Laplace;
 pub(crate) use law::holds_indices;
 pub use law::{Draws, Law, PerParameter, draw_shape};
+pub use log_normal::LogNormal;
+pub use logistic::Logistic;
 pub use mean_field::{MeanField, Part};
-pub use normal::{Join, Normal};
+pub use multivariate_normal::{IntoVector, MultivariateNormal};
+pub use normal::Normal;
 pub use one_hot::OneHotCategorical;
-pub use operand::{Numbers, Operand, VectorOperand};
+pub use operand::{MatrixOperand, Numbers, Operand, VectorOperand};
 pub(crate) use plain::{Drawn, PlainRelaxation, plain};
+pub use real::Real;
 pub use relaxation::{Form, Relaxation};
+pub use student_t::StudentT;
+pub use support::Support;
+pub use uniform::Uniform;
 pub use value::{IntoSiteValue, Number, SiteValue, Value};
 pub use weights::{CategoricalOperand, Weights};
 
@@ -104,13 +146,7 @@ pub trait Distribution: Clone + Debug + 'static {
         if plates.is_empty() {
             return Ok(self);
         }
-        Err(crate::Error::Parameter {
-            distribution: Self::NAME,
-            parameter: "parameter",
-            problem: "is a host number inside a plate; a plate's rows are drawn together, so give \
-                      a Tensor whose first axis is the plate's size, or use a `for` loop"
-                .into(),
-        })
+        host_in_plates(Self::NAME)
     }
 
     /// Log-density or log-mass of a value of the support, an element a draw.
@@ -121,6 +157,17 @@ pub trait Distribution: Clone + Debug + 'static {
         check_support(self, value)?;
         self.log_density(value)
     }
+}
+
+/// The error of host numbers, which have no rows, in a plate.
+fn host_in_plates<T>(distribution: &'static str) -> Result<T> {
+    Err(crate::Error::Parameter {
+        distribution,
+        parameter: "parameter",
+        problem: "is a host number inside a plate; a plate's rows are drawn together, so give a \
+                  Tensor whose first axis is the plate's size, or use a `for` loop"
+            .into(),
+    })
 }
 
 fn check_support<D: Distribution>(dist: &D, value: &D::Value) -> Result<()> {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::bound::Samples;
 use super::enumerate::Odometer;
 use super::site_estimate::{SiteEstimate, joined};
-use crate::dist::{Draws, Law, Number, Relaxation, draw_shape};
+use crate::dist::{Draws, Law, Number, Relaxation};
 use crate::error::{Error, Result};
 use crate::estimator::{DrawKind, SiteClass};
 use crate::model::{Kind, Plate, Weight};
@@ -404,7 +404,7 @@ pub(super) struct Outside {
 /// How many values the events of one row have together, `usize::MAX` where there are more; and how
 /// many of those a change of a single event leads to.
 fn values_a_row(relaxation: &dyn Relaxation, latent: &Latent) -> (usize, usize) {
-    let shape = draw_shape(&latent.law.parameters());
+    let shape = latent.law.draw_shape();
     let (values, events) =
         relaxation.values_and_events(&shape[latent.plates.len().min(shape.rank())..]);
     let together = u32::try_from(events).map_or(usize::MAX, |n| values.saturating_pow(n));

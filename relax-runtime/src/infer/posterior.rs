@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::objective::Objective;
 use super::pass::{Latent, Mode, Pass};
-use crate::dist::{Law, Number, Value, draw_shape, holds_indices};
+use crate::dist::{Law, Number, Value, holds_indices};
 use crate::error::{Error, Result};
 use crate::model::{Kind as SiteKind, ParamStore, unknown_site};
 use crate::random::Key;
@@ -185,7 +185,7 @@ impl Posterior {
 
 /// How many categories a latent's value holds indices of, if it does.
 pub(super) fn categories(latent: &Latent) -> Option<usize> {
-    let shape = draw_shape(&latent.law.parameters());
+    let shape = latent.law.draw_shape();
     shape
         .last()
         .copied()

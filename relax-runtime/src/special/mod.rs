@@ -78,7 +78,11 @@ pub(crate) fn unit_deviance(x: f64) -> f64 {
 pub(crate) fn normal_quantile(ln_u: f64, ln_v: f64) -> f64 {
     // Abramowitz and Stegun, 26.2.23: within 4.5e-4; then Newton's method on the logarithm of the
     // tail, which is concave.
-    let (ln_tail, sign) = if ln_u < ln_v { (ln_u, -1.0) } else { (ln_v, 1.0) };
+    let (ln_tail, sign) = if ln_u < ln_v {
+        (ln_u, -1.0)
+    } else {
+        (ln_v, 1.0)
+    };
     let t = (-2.0 * ln_tail).sqrt();
     let above = 2.515_517 + t * (0.802_853 + t * 0.010_328);
     let below = 1.0 + t * (1.432_788 + t * (0.189_269 + t * 0.001_308));
@@ -103,7 +107,10 @@ mod tests {
             let u = f64::from(i) * 1e-3;
             let found = normal_quantile(u.ln(), (-u).ln_1p());
             let wanted = normal.inverse_cdf(u);
-            assert!((found - wanted).abs() < 1e-8, "{u}: {found} is not {wanted}");
+            assert!(
+                (found - wanted).abs() < 1e-8,
+                "{u}: {found} is not {wanted}"
+            );
         }
         let far = normal_quantile(-45.0, -(-45.0_f64).exp());
         let tail = 0.5 * libm::erfc(-far * std::f64::consts::FRAC_1_SQRT_2);

@@ -32,7 +32,11 @@ pub(crate) fn lgamma(x: f64) -> f64 {
 pub(crate) fn polygamma(order: u32, x: f64) -> f64 {
     let sign = if order % 2 == 0 { -1.0 } else { 1.0 };
     if x <= 0.0 || x.is_nan() {
-        return if x == 0.0 { sign * f64::INFINITY } else { f64::NAN };
+        return if x == 0.0 {
+            sign * f64::INFINITY
+        } else {
+            f64::NAN
+        };
     }
     let power = order as i32 + 1;
     let (mut x, mut shifted) = (x, 0.0);
@@ -141,7 +145,10 @@ mod tests {
                     // What rounding leaves of the difference.
                     let noise = 1e-15 * (f(order, x).abs() + x.ln().abs()) / h;
                     let error = (found - difference).abs() - 10.0 * noise;
-                    assert!(error < 1e-6 * found.abs(), "{order} at {x}: {found}, {difference}");
+                    assert!(
+                        error < 1e-6 * found.abs(),
+                        "{order} at {x}: {found}, {difference}"
+                    );
                 }
             }
         }

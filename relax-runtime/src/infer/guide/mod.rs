@@ -13,7 +13,7 @@ pub(super) use site::guide_parameters;
 
 use super::draw::{Draw, Laws};
 use super::pass::{Latent, Mode};
-use crate::dist::{Law, draw_shape};
+use crate::dist::Law;
 use crate::error::{Error, Result};
 use crate::model::{Message, ParamStore, Program, Trace};
 use crate::random::Key;
@@ -130,7 +130,7 @@ fn expect_fit(law: &dyn Law, guide: &dyn Law, shape: Shape) -> Result<()> {
             kind(guide)
         )));
     }
-    let wanted = draw_shape(&law.parameters());
+    let wanted = law.draw_shape();
     match shape == wanted {
         true => Ok(()),
         false => Err(Error::Model(format!(
@@ -157,7 +157,7 @@ impl<F: Fn(&GuideSite<'_>) -> Result<Rc<dyn Law>>> Laws for BySite<F> {
         let law = (self.law)(&site)?;
         let fits = site.fits.take();
         if !fits.is_some_and(|fits| Rc::ptr_eq(&fits, &law)) {
-            expect_fit(&*message.law()?, &*law, draw_shape(&law.parameters()))?;
+            expect_fit(&*message.law()?, &*law, law.draw_shape())?;
         }
         Ok(law)
     }

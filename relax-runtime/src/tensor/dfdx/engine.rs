@@ -11,8 +11,8 @@ use dfdx::tensor_ops::{
 };
 
 use super::functions::{
-    Rank3, coin_score, coin_variance, indicators, keeping_nan, less_step, ln_1p, logsumexp, on_host, rare,
-    relu, shares, sigmoid, softplus,
+    Rank3, coin_score, coin_variance, indicators, keeping_nan, less_step, ln_1p, logsumexp,
+    on_host, rare, relu, shares, sigmoid, softplus,
 };
 use super::record::{Entry, all, copy, numbers, pair, reduced, store, unary, upload, with_slopes};
 use super::{Flat, Host, Outcome, Taped, Values, failed};

@@ -169,11 +169,7 @@ impl Engine for Native {
 
     #[inline]
     fn special(x: &Inner, function: Special) -> Result<Inner> {
-        unary(
-            x,
-            move |x| function.value(x),
-            move |x, _| function.slope(x),
-        )
+        unary(x, move |x| function.value(x), move |x, _| function.slope(x))
     }
 
     #[inline]
