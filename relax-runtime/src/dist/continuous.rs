@@ -96,6 +96,8 @@ pub trait Continuous: Clone + Debug + 'static {
     const STANDARDS: &'static [Standard];
     /// Whether they have the law of their negatives, and these give another draw.
     const SYMMETRIC: bool;
+    /// How many parameters, the first ones, are ends of the support.
+    const ENDS: usize = 0;
 
     /// The parameters in the order of [`PARAMETERS`](Self::PARAMETERS).
     fn parameters(&self) -> PerParameter<Self::Real>;
@@ -270,6 +272,13 @@ impl<D: Continuous<Real = Tensor, Tensors = D>> Law for D {
         let part = |k| noise.index(0, k).reshape(shape);
         let parts: PerParameter<Tensor> = (0..kinds).map(part).collect();
         Continuous::draw(self, &parts)
+    }
+
+    fn support_moves(&self) -> bool {
+        D::ENDS > 0
+            && Continuous::parameters(self)[..D::ENDS]
+                .iter()
+                .any(Tensor::is_tracked)
     }
 
     fn mirrored(&self, noise: &Tensor) -> Option<Tensor> {

@@ -15,7 +15,7 @@ pub(super) use crate::tensor::Tensor;
 /// ½ ln 2π.
 pub(super) const HALF_LN_TAU: f64 = 0.918_938_533_204_672_7;
 
-/// What standard numbers of draws in f32 stay within, so that they are positive and finite.
+/// What draws stay within, so that f32 holds them as positive numbers.
 pub(super) const LEAST: f64 = f32::MIN_POSITIVE as f64;
-/// As [`LEAST`], above.
-pub(super) const MOST: f64 = 3e38;
+/// As [`LEAST`], above: so that f32 holds their derivatives, too.
+pub(super) const MOST: f64 = 1e30;

@@ -6,8 +6,8 @@ use smallvec::smallvec;
 
 use super::family::HALF_LN_TAU;
 use super::{
-    Distribution, Draws, Join, Law, MatrixOperand, MeanField, Number, Numbers, Part, PerParameter,
-    Real, Support, VectorOperand, check_fit, check_values, expand_parameter,
+    Constraint, Distribution, Draws, Join, Law, MatrixOperand, MeanField, Number, Numbers, Part,
+    PerParameter, Real, Support, VectorOperand, check_fit, check_values, expand_parameter,
 };
 use crate::error::{Error, Result};
 use crate::random::Stream;
@@ -187,23 +187,16 @@ impl Law for MultivariateNormal {
         Some(-noise)
     }
 
-    /// By `loc`, and a matrix whose diagonal holds the logarithms of the diagonal, and which is itself
-    /// below it.
+    /// By `loc`, and what stands for the matrix where all numbers do.
     fn mean_field(&self) -> MeanField<'_> {
-        let start = |matrix: &Tensor| {
-            let diagonal = matrix.diagonal().ln().unsqueeze(-1);
-            matrix.tril(-1)
-                + diagonal * Tensor::eye(matrix.shape()[matrix.rank() - 1], &matrix.device())
-        };
+        const CHOLESKY: Constraint = Constraint::LowerCholesky;
+        let start = |matrix: &Tensor| CHOLESKY.free(matrix).unwrap_or_else(Tensor::poisoned);
         let parts = [
             Part::real("loc", &self.loc),
             Part::starting("scale_tril", &self.scale_tril, start),
         ];
         MeanField::new(parts, |free| {
-            let (loc, matrix) = (free[0].clone(), &free[1]);
-            let side = matrix.shape().last().copied().unwrap_or(0);
-            let diagonal = matrix.diagonal().exp().unsqueeze(-1);
-            let scale_tril = matrix.tril(-1) + diagonal * Tensor::eye(side, &matrix.device());
+            let (loc, scale_tril) = (free[0].clone(), CHOLESKY.value(&free[1]));
             Ok(Rc::new(Self { loc, scale_tril }))
         })
     }

@@ -9,8 +9,9 @@ use crate::error::Error;
 /// Independent uniform numbers between `low` and `high`; over `f64`s a draw is an `f64`, over tensors a
 /// tensor of their broadcast shape.
 ///
-/// Draws move with both ends, so that gradients by them are right where the ends are parameters. Its
-/// automatic guide is a [`Beta`](super::Beta) stretched over the interval.
+/// Draws move with both ends, so that gradients by them are right where the ends are parameters; host
+/// code must not read a draw then, as score functions do not see how the support moves. Its automatic
+/// guide is a [`Beta`](super::Beta) stretched over the interval.
 ///
 /// ```
 /// # use relax_runtime::prelude::*;
@@ -62,6 +63,7 @@ impl<R: Real> Continuous for Uniform<R> {
         &[("low", Support::Real), ("high", Support::Real)];
     const STANDARDS: &'static [Standard] = &[Stream::uniform_f64];
     const SYMMETRIC: bool = false;
+    const ENDS: usize = 2;
 
     parameters!(low, high);
 
@@ -130,6 +132,7 @@ impl<R: Real> Continuous for Stretched<R> {
     ];
     const STANDARDS: &'static [Standard] = &[uniform, uniform];
     const SYMMETRIC: bool = true;
+    const ENDS: usize = 2;
 
     parameters!(low, high, concentration1, concentration0);
 

@@ -294,7 +294,10 @@ impl Pass {
         } = outside;
         let latent = &self.latents[place];
         let law = latent.law.draws();
-        let draws = DrawKind::of(law);
+        let draws = match latent.law.support_moves() {
+            true => DrawKind::Moving,
+            false => DrawKind::of(law),
+        };
         let read = self.reads.contains(place);
         let (values, changes) = match law {
             Draws::Pathwise | Draws::Opaque => (0, 0),
@@ -309,7 +312,7 @@ impl Pass {
                 && !read
                 && !severed
                 && !blocked,
-            differentiable: draws == DrawKind::Pathwise && !read && !severed,
+            differentiable: matches!(law, Draws::Pathwise) && !read && !severed,
             mirrored: latent.law.mirrored(&latent.noise).is_some(),
             rows_differ: SiteClass::SOME_VALUES.contains(&values) && latent.rows_differ(),
             values,

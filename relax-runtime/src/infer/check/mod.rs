@@ -15,7 +15,7 @@ use super::objective::{Elbo, ExpectedCost, Objective};
 use super::pass::Mode;
 use super::trainer::Trainer;
 use crate::error::{Error, Result};
-use crate::estimator::{Estimator, IntoEstimator, Reinforce, Vimco};
+use crate::estimator::{DrawKind, Estimator, IntoEstimator, Pathwise, Reinforce, Vimco};
 use crate::model::{Kind, ParamStore, Program};
 use crate::random::Key;
 use crate::report::{BiasTable, Reference};
@@ -268,7 +268,13 @@ fn by_score_function(trainer: &Trainer) -> Trainer {
     let mut reinforce = Trainer::new(trainer.seed()).with_estimator(Rc::clone(&estimator));
     reinforce.params = trainer.params().fork();
     for name in trainer.sites.names() {
-        reinforce = reinforce.with_site_estimator(name, Rc::clone(&estimator));
+        let site = trainer.sites.get(name);
+        let estimator = match site.map(|site| site.class.draws) {
+            // Which a score function is biased at.
+            Some(DrawKind::Moving) => Rc::new(Pathwise),
+            _ => Rc::clone(&estimator),
+        };
+        reinforce = reinforce.with_site_estimator(name, estimator);
     }
     reinforce
 }
