@@ -46,11 +46,11 @@ fn ln_determinant(mut matrix: Vec<Vec<f64>>) -> f64 {
         let best = (k..n).max_by(|&i, &j| matrix[i][k].abs().total_cmp(&matrix[j][k].abs()));
         matrix.swap(k, best.unwrap());
         sum += matrix[k][k].abs().ln();
-        for i in k + 1..n {
-            let factor = matrix[i][k] / matrix[k][k];
-            for j in k..n {
-                matrix[i][j] -= factor * matrix[k][j];
-            }
+        let pivot = matrix[k].clone();
+        for row in &mut matrix[k + 1..] {
+            let factor = row[k] / pivot[k];
+            let both = row.iter_mut().zip(&pivot);
+            both.for_each(|(x, p)| *x -= factor * p);
         }
     }
     sum

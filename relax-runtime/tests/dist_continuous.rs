@@ -435,6 +435,28 @@ fn plates_have_a_draw_for_each_row() -> Result<()> {
     Ok(())
 }
 
+/// A single number on the CPU goes where the other parameters are.
+#[cfg(feature = "dfdx")]
+#[test]
+fn parameters_come_together_on_one_device() -> Result<()> {
+    let device = Device::dfdx();
+    let there = Tensor::from_vec(vec![0.5, 1.0, 2.0], [3], &device)?;
+    let here = || Tensor::scalar(1.5);
+    let drawn = |law: std::rc::Rc<dyn Law>| -> Result<()> {
+        let draw = law.draw(&law.noise(&mut Key::new(1).stream("x"))?);
+        draw.check()?;
+        law.log_density(&draw).check()?;
+        assert_eq!((draw.device(), draw.shape()), (device.clone(), 3.into()));
+        Ok(())
+    };
+    drawn(relax_runtime::dist::Normal::new(here(), &there)?.law()?)?;
+    drawn(Gamma::new(here(), &there)?.law()?)?;
+    drawn(Gamma::new(&there, here())?.law()?)?;
+    drawn(StudentT::new(here(), 0.0, &there)?.law()?)?;
+    drawn(StudentT::new(&there, here(), 1.0)?.law()?)?;
+    drawn(StudentT::new(here(), &there, here())?.law()?)
+}
+
 #[test]
 fn wrong_parameters_and_values_are_named() -> Result<()> {
     let message = |found: Result<()>| found.unwrap_err().to_string();

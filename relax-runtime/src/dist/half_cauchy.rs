@@ -1,5 +1,7 @@
 //! Half-Cauchy: distances from 0 of Cauchy numbers.
 
+use std::f32::consts::FRAC_PI_2;
+
 use super::cauchy;
 use super::family::*;
 use super::student_t::ln_1p_square;
@@ -62,7 +64,7 @@ impl<R: Real> Continuous for HalfCauchy<R> {
         // Mean and standard deviation of ln |c|.
         log_normal_guide(
             &of.scale.ln(),
-            &of.scale.full_like(1.570_796),
+            &of.scale.full_like(FRAC_PI_2),
             of.scale.shape(),
         )
     }

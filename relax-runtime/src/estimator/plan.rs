@@ -113,8 +113,10 @@ pub(crate) fn choose(
     match (asked, budget) {
         (Some(estimator), budget) => overridden(estimator, class, budget),
         (None, Some(budget)) => within(budget, class),
-        (None, None) => within_any(defaults(), class, usize::MAX)
-            .ok_or_else(|| Error::Model("no estimator is valid here".into())),
+        (None, None) => within_any(defaults(), class, usize::MAX).ok_or_else(|| {
+            let why = validity(&Pathwise, class).err().unwrap_or_default();
+            Error::Model(format!("no estimator is valid here: {why}"))
+        }),
     }
 }
 
