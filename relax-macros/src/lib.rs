@@ -6,6 +6,7 @@
 
 mod check;
 mod codegen;
+mod constraints;
 mod distributions;
 mod errors;
 mod fallback;

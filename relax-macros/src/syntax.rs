@@ -1,5 +1,6 @@
 //! Grammar of the macros' arguments: tokens to [`Kind`], without looking around them.
 
+use crate::constraints;
 use crate::distributions;
 use crate::errors::Errors;
 use crate::ir::{Check, Constraint, Dist, Family, Kind, Plate};
@@ -270,55 +271,22 @@ fn reject_literal(value: Option<&Expr>, message: &str, errors: &mut Errors) {
     }
 }
 
-/// The sets that a parameter's values may stay in, and the runtime's names for them.
-const CONSTRAINTS: [(&str, &str); 7] = [
-    ("positive", "Positive"),
-    ("unit", "Unit"),
-    ("simplex", "Simplex"),
-    ("ordered", "Ordered"),
-    ("positive_ordered", "PositiveOrdered"),
-    ("lower_cholesky", "LowerCholesky"),
-    ("interval", "Interval"),
-];
-
 /// `positive`, or `interval(low, high)`.
-///
-/// # Errors
-/// At the user's token: anything else, and ends that are missing or that nothing asks for.
 fn constraint(expr: Expr) -> Result<Constraint> {
     let (called, arguments) = match bare(&expr) {
         Expr::Call(call) => (&*call.func, call.args.iter().cloned().collect()),
         other => (other, Vec::new()),
     };
-    let names = || CONSTRAINTS.iter().map(|(name, _)| *name);
-    let Some(name) = plain_identifier(called) else {
-        let message = format!(
-            "a constraint follows the initial value, as in `param!(1.0, positive)`: {}",
-            list(names())
-        );
-        return Err(Error::new_spanned(&expr, message));
-    };
-    let Some((_, variant)) = CONSTRAINTS.iter().find(|(known, _)| name == known) else {
-        let hint = did_you_mean(&name.to_string(), names());
-        let message = format!(
-            "no constraint is called `{name}`{hint} (there are {})",
-            list(names())
-        );
-        return Err(Error::new(name.span(), message));
-    };
-    let wanted = if name == "interval" { 2 } else { 0 };
-    if arguments.len() != wanted {
-        let message = match wanted {
-            0 => format!("`{name}` takes no arguments: `param!(.., {name})`"),
-            _ => "`interval` takes its two ends: `param!(1.0, interval(0.0, 2.0))`".into(),
-        };
-        return Err(Error::new_spanned(&expr, message));
+    match plain_identifier(called) {
+        Some(name) => constraints::resolve(name, arguments, &expr),
+        None => {
+            let message = format!(
+                "a constraint follows the initial value, as in `param!(1.0, positive)`: {}",
+                constraints::names()
+            );
+            Err(Error::new_spanned(&expr, message))
+        }
     }
-    Ok(Constraint {
-        name: name.clone(),
-        variant,
-        arguments,
-    })
 }
 
 /// A call of one capitalised name is a distribution of the library; all else is a value.

@@ -8,8 +8,8 @@ use super::family::{HALF_LN_TAU, LEAST};
 use super::gamma::uniform;
 use super::guides::FIRST_SHAPES;
 use super::{
-    Distribution, Draws, Law, MeanField, Number, Numbers, Part, PerParameter, Real, Support,
-    VectorOperand, check_fit, expand_parameter,
+    Constraint, Distribution, Draws, Law, MeanField, Number, Numbers, Part, PerParameter, Real,
+    Support, VectorOperand, check_fit, expand_parameter,
 };
 use crate::error::{Error, Result};
 use crate::random::Stream;
@@ -193,7 +193,7 @@ impl Law for Dirichlet<Tensor> {
         let (least, most) = FIRST_SHAPES;
         let start = self.concentration.kept_within(least, most);
         MeanField::new([Part::positive("log_concentration", &start)], |free| {
-            Dirichlet::new(free[0].exp())?.law()
+            Dirichlet::new(Constraint::Positive.value(&free[0]))?.law()
         })
     }
 

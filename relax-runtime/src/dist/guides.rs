@@ -3,7 +3,8 @@
 use std::rc::Rc;
 
 use super::{
-    Distribution, Gamma, InverseGamma, Law, LogNormal, MeanField, Normal, Part, draw_shape,
+    Constraint, Distribution, Gamma, InverseGamma, Law, LogNormal, MeanField, Normal, Part,
+    draw_shape,
 };
 use crate::error::Result;
 use crate::tensor::{Shape, Tensor};
@@ -12,18 +13,23 @@ use crate::tensor::{Shape, Tensor};
 /// teach nothing.
 pub(super) const FIRST_SHAPES: (f32, f32) = (1.0, 1e4);
 
+/// What the logarithm of a positive number stands for; positive and finite, however far training goes.
+fn positive(free: &Tensor) -> Tensor {
+    Constraint::Positive.value(free)
+}
+
 /// A Gaussian with mean and standard deviation of its own, for each number of a shape: for laws of
 /// real numbers, whose posteriors are near one as soon as there are data.
 pub fn normal_guide(loc: &Tensor, scale: &Tensor, shape: Shape) -> MeanField<'static> {
     MeanField::new(location(loc, scale, shape), |free| {
-        Normal::new(&free[0], free[1].exp())?.law()
+        Normal::new(&free[0], positive(&free[1]))?.law()
     })
 }
 
 /// Numbers whose logarithm is Gaussian, with `loc` and `scale` of its own, for each number of a shape.
 pub fn log_normal_guide(loc: &Tensor, scale: &Tensor, shape: Shape) -> MeanField<'static> {
     MeanField::new(location(loc, scale, shape), |free| {
-        LogNormal::new(&free[0], free[1].exp())?.law()
+        LogNormal::new(&free[0], positive(&free[1]))?.law()
     })
 }
 
@@ -41,7 +47,7 @@ pub(super) fn gamma_guide(
     shape: Shape,
 ) -> MeanField<'static> {
     MeanField::new(gamma_parts(concentration, mean, shape), |free| {
-        let (concentration, mean) = (free[0].exp(), free[1].exp());
+        let (concentration, mean) = (positive(&free[0]), positive(&free[1]));
         Gamma::new(&concentration, &concentration / mean)?.law()
     })
 }
@@ -53,7 +59,7 @@ pub(super) fn inverse_gamma_guide(
     shape: Shape,
 ) -> MeanField<'static> {
     MeanField::new(gamma_parts(concentration, inverse_mean, shape), |free| {
-        let (concentration, mean) = (free[0].exp(), free[1].exp());
+        let (concentration, mean) = (positive(&free[0]), positive(&free[1]));
         InverseGamma::new(&concentration, &concentration / mean)?.law()
     })
 }
@@ -68,7 +74,9 @@ pub(super) fn beta_guide(
     let part =
         |name, prior: &Tensor| Part::positive(name, &prior.kept_within(least, most)).shaped(shape);
     let parts = [part("log_concentration1", a), part("log_concentration0", b)];
-    MeanField::new(parts, move |free| build(&free[0].exp(), &free[1].exp()))
+    MeanField::new(parts, move |free| {
+        build(&positive(&free[0]), &positive(&free[1]))
+    })
 }
 
 fn gamma_parts(concentration: &Tensor, mean: &Tensor, shape: Shape) -> [Part; 2] {
