@@ -2,7 +2,7 @@
 
 use crate::check;
 use crate::distributions;
-use crate::ir::{Check, Dist, Family, HOLE, Hole, Kind, Model, Plate, Site};
+use crate::ir::{Check, Constraint, Dist, Family, HOLE, Hole, Kind, Model, Plate, Site};
 use crate::naming;
 use crate::outside::USED;
 use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
@@ -318,8 +318,9 @@ impl Writer<'_> {
                     quote_spanned!(span=> #context.observe(#info, #dist, #value)),
                 )
             }
-            Kind::Param(init) => {
+            Kind::Param { init, constraint } => {
                 let init = self.fill_all(init);
+                let constraint = constraint.as_ref().map(|c| self.constraint(c));
                 let (site, found) = (Ident::new("__site", span), Ident::new("__found", span));
                 let known =
                     quote_spanned!(span=> #context.param(::core::clone::Clone::clone(&#site)));
@@ -329,7 +330,7 @@ impl Writer<'_> {
                     quote_spanned!(span=> #context.new_param(#site, #init)),
                 );
                 quote_spanned! {span=>
-                    let #site = #info;
+                    let #site = #info #constraint;
                     match #known {
                         ::core::option::Option::Some(#found) => #found,
                         ::core::option::Option::None => #new,
@@ -415,6 +416,18 @@ impl Writer<'_> {
                 .collect(),
         };
         quote_spanned!(span=> #runtime::plumbing::Site::new(#name, #here) #more)
+    }
+
+    fn constraint(&self, constraint: &Constraint) -> TokenStream {
+        let span = Span::mixed_site().located_at(constraint.name.span());
+        let runtime = &self.model.options.runtime;
+        let variant = Ident::new(constraint.variant, span);
+        let ends = constraint.arguments.iter().map(|expr| self.fill_all(expr));
+        let ends = match constraint.arguments.is_empty() {
+            true => TokenStream::new(),
+            false => quote_spanned!(span=> (#(#ends),*)),
+        };
+        quote_spanned!(span=> .constrained(#runtime::dist::Constraint::#variant #ends))
     }
 
     fn dist(&self, dist: &Dist) -> TokenStream {

@@ -29,73 +29,80 @@ const PROBS_OR_LOGITS: &[Constructor] = &[
     constructor("logits", &["logits"]),
 ];
 
+const fn row(name: &'static str, constructors: &'static [Constructor]) -> Row {
+    Row { name, constructors }
+}
+
 /// One row a distribution.
 const TABLE: &[Row] = &[
-    Row {
-        name: "Bernoulli",
-        constructors: PROBS_OR_LOGITS,
-    },
-    Row {
-        name: "Categorical",
-        constructors: PROBS_OR_LOGITS,
-    },
-    Row {
-        name: "OneHotCategorical",
-        constructors: PROBS_OR_LOGITS,
-    },
-    Row {
-        name: "Normal",
-        constructors: &[constructor("new", &["loc", "scale"])],
-    },
-    Row {
-        name: "BetaBinomial",
-        constructors: &[constructor(
+    row("Bernoulli", PROBS_OR_LOGITS),
+    row("Categorical", PROBS_OR_LOGITS),
+    row("OneHotCategorical", PROBS_OR_LOGITS),
+    row("Normal", &[constructor("new", &["loc", "scale"])]),
+    row(
+        "Beta",
+        &[constructor("new", &["concentration1", "concentration0"])],
+    ),
+    row("Cauchy", &[constructor("new", &["loc", "scale"])]),
+    row("Dirichlet", &[constructor("new", &["concentration"])]),
+    row("Exponential", &[constructor("new", &["rate"])]),
+    row("Gamma", &[constructor("new", &["concentration", "rate"])]),
+    row("Gumbel", &[constructor("new", &["loc", "scale"])]),
+    row("HalfCauchy", &[constructor("new", &["scale"])]),
+    row("HalfNormal", &[constructor("new", &["scale"])]),
+    row(
+        "InverseGamma",
+        &[constructor("new", &["concentration", "scale"])],
+    ),
+    row("Laplace", &[constructor("new", &["loc", "scale"])]),
+    row("Logistic", &[constructor("new", &["loc", "scale"])]),
+    row("LogNormal", &[constructor("new", &["loc", "scale"])]),
+    row(
+        "MultivariateNormal",
+        &[constructor("new", &["loc", "scale_tril"])],
+    ),
+    row("StudentT", &[constructor("new", &["df", "loc", "scale"])]),
+    row("Uniform", &[constructor("new", &["low", "high"])]),
+    row(
+        "BetaBinomial",
+        &[constructor(
             "new",
             &["concentration1", "concentration0", "total_count"],
         )],
-    },
-    Row {
-        name: "Binomial",
-        constructors: &[
+    ),
+    row(
+        "Binomial",
+        &[
             constructor("probs", &["total_count", "probs"]),
             constructor("logits", &["total_count", "logits"]),
         ],
-    },
-    Row {
-        name: "DiscreteUniform",
-        constructors: &[constructor("new", &["low", "high"])],
-    },
-    Row {
-        name: "Geometric",
-        constructors: PROBS_OR_LOGITS,
-    },
-    Row {
-        name: "Hypergeometric",
-        constructors: &[constructor("new", &["total", "successes", "draws"])],
-    },
-    Row {
-        name: "NegativeBinomial",
-        constructors: &[
+    ),
+    row("DiscreteUniform", &[constructor("new", &["low", "high"])]),
+    row("Geometric", PROBS_OR_LOGITS),
+    row(
+        "Hypergeometric",
+        &[constructor("new", &["total", "successes", "draws"])],
+    ),
+    row(
+        "NegativeBinomial",
+        &[
             constructor("probs", &["total_count", "probs"]),
             constructor("logits", &["total_count", "logits"]),
             constructor("mean", &["mean", "concentration"]),
         ],
-    },
-    Row {
-        name: "OrderedLogistic",
-        constructors: &[constructor("new", &["predictor", "cutpoints"])],
-    },
-    Row {
-        name: "Poisson",
-        constructors: &[
+    ),
+    row(
+        "OrderedLogistic",
+        &[constructor("new", &["predictor", "cutpoints"])],
+    ),
+    row(
+        "Poisson",
+        &[
             constructor("rate", &["rate"]),
             constructor("log_rate", &["log_rate"]),
         ],
-    },
-    Row {
-        name: "ZeroInflated",
-        constructors: &[constructor("gate", &["gate", "base"])],
-    },
+    ),
+    row("ZeroInflated", &[constructor("gate", &["gate", "base"])]),
 ];
 
 /// Whether the library has a distribution of this name.

@@ -76,8 +76,13 @@ pub enum Kind {
         /// The data.
         value: Expr,
     },
-    /// `param!(init)`
-    Param(Expr),
+    /// `param!(init, constraint)`
+    Param {
+        /// The first value.
+        init: Expr,
+        /// The set that its values stay in.
+        constraint: Option<Constraint>,
+    },
     /// `cost!(value)`
     Cost(Expr),
     /// `factor!(log_weight)`
@@ -86,6 +91,16 @@ pub enum Kind {
     Plate(Plate),
     /// `call!(model)`
     Call(Expr),
+}
+
+/// `positive`, or `interval(low, high)`.
+pub struct Constraint {
+    /// Its name.
+    pub name: Ident,
+    /// The runtime's name for it.
+    pub variant: &'static str,
+    /// What it depends on.
+    pub arguments: Vec<Expr>,
 }
 
 /// Independent rows.

@@ -8,6 +8,7 @@
 
 mod check;
 mod codegen;
+mod constraints;
 mod distributions;
 mod errors;
 mod fallback;
@@ -117,7 +118,9 @@ pub fn observe(arguments: TokenStream) -> TokenStream {
 
 /// Declares a trained parameter of a `#[model]` function: `let w = param!(Tensor::zeros([3]));`.
 ///
-/// The initial value is evaluated the first time only. The option is `name = "..."`.
+/// The initial value is evaluated the first time only. A constraint may follow it, which it fulfils
+/// and all later values will: `positive`, `unit`, `interval(low, high)`, `simplex`, `ordered`,
+/// `positive_ordered` or `lower_cholesky`, as in `param!(0.5, positive)`. The option is `name = "..."`.
 #[proc_macro]
 pub fn param(arguments: TokenStream) -> TokenStream {
     outside::expand("param", arguments.into()).into()

@@ -214,7 +214,12 @@ impl Reader<'_> {
                 self.read_dist(dist);
                 self.visit_expr_mut(value);
             }
-            Kind::Param(value) | Kind::Cost(value) | Kind::Factor(value) | Kind::Call(value) => {
+            Kind::Param { init, constraint } => {
+                self.visit_expr_mut(init);
+                let arguments = constraint.iter_mut().flat_map(|c| &mut c.arguments);
+                arguments.for_each(|expr| self.visit_expr_mut(expr));
+            }
+            Kind::Cost(value) | Kind::Factor(value) | Kind::Call(value) => {
                 self.visit_expr_mut(value);
             }
             Kind::Plate(plate) => {

@@ -1,8 +1,9 @@
 //! Grammar of the macros' arguments: tokens to [`Kind`], without looking around them.
 
+use crate::constraints;
 use crate::distributions;
 use crate::errors::Errors;
-use crate::ir::{Check, Dist, Family, Kind, Plate};
+use crate::ir::{Check, Constraint, Dist, Family, Kind, Plate};
 use crate::suggest::{did_you_mean, list};
 use proc_macro2::{TokenStream, TokenTree};
 use syn::parse::{Parse, ParseStream, Parser};
@@ -86,8 +87,12 @@ pub fn site(keyword: &Ident, invocation: &Macro) -> Result<(Kind, Option<Expr>)>
             }
         }
         "param" => {
+            let constraint = match arguments.values.len() {
+                2 => arguments.values.pop().map(constraint).transpose()?,
+                _ => None,
+            };
             let [init] = arguments.values(keyword, "an initial value: `param!(0.0)`")?;
-            Kind::Param(init)
+            Kind::Param { init, constraint }
         }
         "cost" => {
             let [value] = arguments.values(keyword, "a value: `cost!(loss)`")?;
@@ -274,6 +279,24 @@ fn reject_literal(value: Option<&Expr>, message: &str, errors: &mut Errors) {
         && text(value).is_none()
     {
         errors.push(Error::new_spanned(value, message));
+    }
+}
+
+/// `positive`, or `interval(low, high)`.
+fn constraint(expr: Expr) -> Result<Constraint> {
+    let (called, arguments) = match bare(&expr) {
+        Expr::Call(call) => (&*call.func, call.args.iter().cloned().collect()),
+        other => (other, Vec::new()),
+    };
+    match plain_identifier(called) {
+        Some(name) => constraints::resolve(name, arguments, &expr),
+        None => {
+            let message = format!(
+                "a constraint follows the initial value, as in `param!(1.0, positive)`: {}",
+                constraints::names()
+            );
+            Err(Error::new_spanned(&expr, message))
+        }
     }
 }
 

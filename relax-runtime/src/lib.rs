@@ -37,6 +37,10 @@ pub use tensor::{
 /// What most programs need.
 pub mod prelude {
     pub use crate::dist::{Bernoulli, Categorical, Normal, OneHotCategorical};
+    pub use crate::dist::{
+        Beta, Cauchy, Dirichlet, Exponential, Gamma, Gumbel, HalfCauchy, HalfNormal, InverseGamma,
+        Laplace, LogNormal, Logistic, MultivariateNormal, StudentT, Uniform,
+    };
     pub use crate::dist::{BetaBinomial, Binomial, DiscreteUniform, Geometric, Hypergeometric};
     pub use crate::dist::{NegativeBinomial, OrderedLogistic, Poisson, ZeroInflated};
     pub use crate::estimator::{Pathwise, Rebar, Reinforce, Relax};

@@ -3,6 +3,8 @@
 mod checkpoint;
 #[path = "../support/checkpoints.rs"]
 mod checkpoints;
+mod constraints;
+mod continuous;
 mod disk;
 mod empty;
 mod error_kinds;

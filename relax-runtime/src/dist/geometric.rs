@@ -1,7 +1,7 @@
 //! Geometric: how many trials fail before the first success.
 
 use super::Operand;
-use super::counts::{CountFamily, CountOperand, Counts, Place, Uniform, search, softplus};
+use super::counts::{CountFamily, CountOperand, Counts, Place, UniformDraw, search, softplus};
 use crate::error::Result;
 use crate::tensor::Tensor;
 
@@ -92,7 +92,7 @@ impl CountFamily for GeometricFamily {
     }
 
     /// The whole part of ln(1 − u)/ln(1 − p).
-    fn draw(&self, theta: &[f64], fixed: f64, u: Uniform) -> f64 {
+    fn draw(&self, theta: &[f64], fixed: f64, u: UniformDraw) -> f64 {
         let ln_above = match u.below < u.above {
             true => (-u.below).ln_1p(),
             false => u.above.ln(),

@@ -20,8 +20,7 @@ pub enum Draws<'a> {
     /// (reparameterised): [`Law::draw`] is part of the autodiff graph.
     Pathwise,
     /// Numbers of a density that is known, by a procedure that has no derivative, such as rejection.
-    /// The support must not depend on the parameters: the score function would miss how its ends
-    /// move.
+    /// The support must not depend on the parameters: see [`Law::support_moves`].
     Opaque,
     /// Values of a discrete set, with a relaxation if the law has one. Without one its sites get
     /// score-function estimators.
@@ -61,6 +60,13 @@ pub trait Law: Debug {
     /// What its draws are.
     fn draws(&self) -> Draws<'_>;
 
+    /// Whether the support moves with parameters that something is differentiated by. Score functions
+    /// would miss how its ends move: such a law needs [`Pathwise`](Draws::Pathwise) draws, and no
+    /// other estimator is taken.
+    fn support_moves(&self) -> bool {
+        false
+    }
+
     /// How the law is relaxed, where it is: [`draws`](Self::draws) says so.
     fn relaxation(&self) -> Option<&dyn Relaxation> {
         self.draws().relaxation()
@@ -69,6 +75,11 @@ pub trait Law: Debug {
     /// Number of trailing axes of one draw that form a single event.
     fn event_rank(&self) -> usize {
         0
+    }
+
+    /// The shape of a draw as a vertex.
+    fn draw_shape(&self) -> Shape {
+        draw_shape(&self.parameters())
     }
 
     /// Log-density or log-mass of each event, differentiable in value and parameters; see

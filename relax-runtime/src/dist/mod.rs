@@ -4,19 +4,38 @@
 //! control flow may read; a distribution over [`Tensor`](crate::Tensor)s yields a tensor, which can be relaxed.
 
 mod bernoulli;
+mod beta;
 mod beta_binomial;
 mod binomial;
 mod categorical;
+mod cauchy;
 mod checks;
 mod coins;
+mod constraint;
+mod continuous;
 mod counts;
+mod dirichlet;
 mod discrete_uniform;
 mod double;
 mod excluded;
+mod exponential;
+mod family;
+mod gamma;
 mod geometric;
+mod guides;
+mod gumbel;
+mod half_cauchy;
+mod half_normal;
 mod hypergeometric;
+mod inverse_gamma;
+mod join;
+mod laplace;
 mod law;
+mod location_scale;
+mod log_normal;
+mod logistic;
 mod mean_field;
+mod multivariate_normal;
 mod negative_binomial;
 pub mod noise;
 mod normal;
@@ -25,7 +44,11 @@ mod operand;
 mod ordered_logistic;
 mod plain;
 mod poisson;
+mod real;
 mod relaxation;
+mod student_t;
+mod support;
+mod uniform;
 mod value;
 mod weights;
 mod zero_inflated;
@@ -34,28 +57,49 @@ use std::fmt::Debug;
 use std::rc::Rc;
 
 pub use bernoulli::{Bernoulli, BernoulliRelaxation};
+pub use beta::Beta;
 pub use beta_binomial::{BetaBinomial, BetaBinomialFamily};
 pub use binomial::{Binomial, BinomialFamily, TotalCount};
 pub use categorical::{Categorical, CategoricalRelaxation};
+pub use cauchy::Cauchy;
 pub use checks::{check_fit, check_values, expand_parameter, parameter_error};
 pub use coins::{BernoulliOperand, Coin, Coins};
+pub use constraint::Constraint;
+pub use continuous::{Continuous, Standard};
 pub use counts::{
-    CountFamily, CountOperand, CountRelaxation, Counts, Place, Table, TableName, Uniform,
+    CountFamily, CountOperand, CountRelaxation, Counts, Place, Table, TableName, UniformDraw,
 };
+pub use dirichlet::Dirichlet;
 pub use discrete_uniform::{DiscreteUniform, DiscreteUniformName, RangeEnd};
+pub use exponential::Exponential;
+pub use gamma::Gamma;
 pub use geometric::{Geometric, GeometricFamily};
+pub use guides::{log_normal_guide, normal_guide};
+pub use gumbel::Gumbel;
+pub use half_cauchy::HalfCauchy;
+pub use half_normal::HalfNormal;
 pub use hypergeometric::{Hypergeometric, HypergeometricName};
+pub use inverse_gamma::InverseGamma;
+pub use join::{Join, JoinThree};
+pub use laplace::Laplace;
 pub(crate) use law::holds_indices;
 pub use law::{Draws, Law, PerParameter, draw_shape};
+pub use log_normal::LogNormal;
+pub use logistic::Logistic;
 pub use mean_field::{MeanField, Part};
+pub use multivariate_normal::{IntoVector, MultivariateNormal};
 pub use negative_binomial::{NegativeBinomial, NegativeBinomialFamily};
-pub use normal::{Join, Normal};
+pub use normal::Normal;
 pub use one_hot::OneHotCategorical;
-pub use operand::{Numbers, Operand, VectorOperand};
+pub use operand::{MatrixOperand, Numbers, Operand, VectorOperand};
 pub use ordered_logistic::{AmongCutpoints, OrderedLogistic, OrderedLogisticName};
 pub(crate) use plain::{Drawn, PlainRelaxation, plain};
 pub use poisson::{Poisson, PoissonFamily};
+pub use real::Real;
 pub use relaxation::{Form, Relaxation};
+pub use student_t::StudentT;
+pub use support::Support;
+pub use uniform::Uniform;
 pub use value::{IntoSiteValue, Number, SiteValue, Value};
 pub use weights::{CategoricalOperand, Weights};
 pub use zero_inflated::{ZeroInflated, ZeroInflatedFamily};
@@ -127,13 +171,7 @@ pub trait Distribution: Clone + Debug + 'static {
         if plates.is_empty() {
             return Ok(self);
         }
-        Err(crate::Error::Parameter {
-            distribution: Self::NAME,
-            parameter: "parameter",
-            problem: "is a host number inside a plate; a plate's rows are drawn together, so give \
-                      a Tensor whose first axis is the plate's size, or use a `for` loop"
-                .into(),
-        })
+        host_in_plates(Self::NAME)
     }
 
     /// Log-density or log-mass of a value of the support, an element a draw.
@@ -144,6 +182,17 @@ pub trait Distribution: Clone + Debug + 'static {
         check_support(self, value)?;
         self.log_density(value)
     }
+}
+
+/// The error of host numbers, which have no rows, in a plate.
+fn host_in_plates<T>(distribution: &'static str) -> Result<T> {
+    Err(crate::Error::Parameter {
+        distribution,
+        parameter: "parameter",
+        problem: "is a host number inside a plate; a plate's rows are drawn together, so give a \
+                  Tensor whose first axis is the plate's size, or use a `for` loop"
+            .into(),
+    })
 }
 
 fn check_support<D: Distribution>(dist: &D, value: &D::Value) -> Result<()> {

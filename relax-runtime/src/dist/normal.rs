@@ -6,14 +6,14 @@ use std::rc::Rc;
 use smallvec::smallvec;
 
 use super::{
-    Distribution, Draws, Law, MeanField, Number, Numbers, Operand, Part, PerParameter, check_fit,
-    draw_shape, expand_parameter,
+    Distribution, Draws, Join, Law, MeanField, Number, Numbers, Operand, Part, PerParameter,
+    check_fit, draw_shape, expand_parameter,
 };
 use crate::error::{Error, Result};
 use crate::random::Stream;
+use crate::tensor::Tensor;
 use crate::tensor::native::math;
 use crate::tensor::native::pointwise::all;
-use crate::tensor::{Shape, Tensor};
 
 const NAME: &str = "Normal";
 const SUPPORT: &str = "the real numbers";
@@ -49,46 +49,6 @@ impl<P: Numbers> Normal<P> {
                 problem: format!("of shape {other} does not broadcast with loc of shape {own}"),
             }),
         }
-    }
-}
-
-/// Two parameters of one distribution: numbers stay numbers unless one is a tensor.
-pub trait Join<B> {
-    /// `f64` or [`Tensor`].
-    type Joined;
-    /// Both in the common form.
-    fn join(self, other: B) -> (Self::Joined, Self::Joined);
-}
-
-impl Join<f64> for f64 {
-    type Joined = f64;
-    fn join(self, other: f64) -> (f64, f64) {
-        (self, other)
-    }
-}
-
-impl Join<Tensor> for f64 {
-    type Joined = Tensor;
-    fn join(self, other: Tensor) -> (Tensor, Tensor) {
-        (
-            Tensor::full(Shape::from([]), self as f32, &other.device()),
-            other,
-        )
-    }
-}
-
-impl Join<f64> for Tensor {
-    type Joined = Tensor;
-    fn join(self, other: f64) -> (Tensor, Tensor) {
-        let other = Tensor::full(Shape::from([]), other as f32, &self.device());
-        (self, other)
-    }
-}
-
-impl Join<Tensor> for Tensor {
-    type Joined = Tensor;
-    fn join(self, other: Tensor) -> (Tensor, Tensor) {
-        (self, other)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::checks::{check_values, parameter_error};
 use crate::error::Result;
-use crate::tensor::{Parameter, Shape, Tensor};
+use crate::tensor::{Device, Parameter, Shape, Tensor};
 
 /// A scalar parameter: `f64`, or a tensor of any shape.
 #[diagnostic::on_unimplemented(
@@ -28,7 +28,21 @@ pub trait VectorOperand {
     fn into_repr(self) -> Self::Repr;
 }
 
-/// What stands for a scalar parameter once it is taken, `f64` or [`Tensor`].
+/// A matrix parameter: rows of `f64`s, or a tensor whose last two axes are the matrix.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be this parameter of a distribution",
+    label = "expected a matrix (rows of `f64`s, such as `[[1.0, 0.0], [0.5, 1.0]]`) or a `Tensor`"
+)]
+pub trait MatrixOperand {
+    /// The parameter as a tensor.
+    ///
+    /// # Errors
+    /// [`Error::Shape`](crate::Error::Shape) if rows differ in length.
+    fn into_matrix(self) -> Result<Tensor>;
+}
+
+/// What stands for a parameter once it is taken: `f64` or [`Tensor`], for a vector `Vec<f64>` or
+/// [`Tensor`].
 pub trait Numbers {
     /// Its shape: that of a number is of rank 0.
     fn shape(&self) -> Shape;
@@ -61,6 +75,25 @@ impl Numbers for f64 {
         match valid(*self) {
             true => Ok(()),
             false => Err(parameter_error(distribution, parameter, *self, problem)),
+        }
+    }
+}
+
+impl Numbers for Vec<f64> {
+    fn shape(&self) -> Shape {
+        Shape::from([self.len()])
+    }
+
+    fn check_numbers(
+        &self,
+        distribution: &'static str,
+        parameter: &'static str,
+        valid: impl Fn(f64) -> bool + Sync,
+        problem: &str,
+    ) -> Result<()> {
+        match self.iter().find(|x| !valid(**x)) {
+            None => Ok(()),
+            Some(&x) => Err(parameter_error(distribution, parameter, x, problem)),
         }
     }
 }
@@ -105,6 +138,38 @@ operands! {
     VectorOperand: Tensor => Tensor, self => self;
     VectorOperand: &Tensor => Tensor, self => self.clone();
     VectorOperand: &Parameter => Tensor, self => self.get();
+}
+
+impl MatrixOperand for Tensor {
+    fn into_matrix(self) -> Result<Tensor> {
+        Ok(self)
+    }
+}
+
+impl MatrixOperand for &Tensor {
+    fn into_matrix(self) -> Result<Tensor> {
+        Ok(self.clone())
+    }
+}
+
+impl MatrixOperand for &Parameter {
+    fn into_matrix(self) -> Result<Tensor> {
+        Ok(self.get())
+    }
+}
+
+impl MatrixOperand for Vec<Vec<f64>> {
+    fn into_matrix(self) -> Result<Tensor> {
+        let shape = [self.len(), self.first().map_or(0, Vec::len)];
+        let numbers = self.iter().flatten().map(|&x| x as f32).collect();
+        Tensor::from_vec(numbers, shape, &Device::cpu())
+    }
+}
+
+impl<const M: usize, const N: usize> MatrixOperand for [[f64; N]; M] {
+    fn into_matrix(self) -> Result<Tensor> {
+        self.map(|row| row.to_vec()).to_vec().into_matrix()
+    }
 }
 
 impl<const N: usize> VectorOperand for [f64; N] {

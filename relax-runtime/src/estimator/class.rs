@@ -11,6 +11,8 @@ use crate::dist::{Draws, Form};
 pub enum DrawKind {
     /// Continuous, differentiable in the law's parameters.
     Pathwise,
+    /// The same of a law whose support moves with its parameters: score functions do not see that.
+    Moving,
     /// Continuous without a derivative.
     Opaque,
     /// Discrete without a relaxation.
@@ -24,7 +26,7 @@ pub enum DrawKind {
 }
 
 impl DrawKind {
-    /// That of a law.
+    /// That of a law's draws, where its support stays.
     pub fn of(draws: Draws<'_>) -> Self {
         match draws {
             Draws::Pathwise => Self::Pathwise,
@@ -40,7 +42,7 @@ impl DrawKind {
 
     /// Whether values are discrete.
     pub fn is_discrete(self) -> bool {
-        !matches!(self, Self::Pathwise | Self::Opaque)
+        !matches!(self, Self::Pathwise | Self::Moving | Self::Opaque)
     }
 
     /// Whether values are discrete and have a relaxation.
@@ -54,6 +56,7 @@ impl DrawKind {
             _ if self == other => self,
             (true, true) => Self::Relaxed,
             (true, false) => Self::Discrete,
+            _ if self == Self::Moving || other == Self::Moving => Self::Moving,
             (false, _) => Self::Opaque,
         }
     }

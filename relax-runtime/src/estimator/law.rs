@@ -87,11 +87,17 @@ impl<'a> LawProblem<'a> {
         let flat: Vec<Tensor> = self
             .parameters()
             .iter()
-            .map(|parameter| parameter.broadcast_to(shape).reshape([rows, numbers]))
+            .map(
+                |parameter| match parameter.shape().broadcast(&shape) == Some(shape) {
+                    true => parameter.broadcast_to(shape).reshape([rows, numbers]),
+                    // Matrices for vectors, say.
+                    false => parameter.reshape([rows, parameter.len() / rows.max(1)]),
+                },
+            )
             .collect();
         let theta = Tensor::concat(&flat.iter().collect::<Vec<_>>(), 1);
         let mut target = shape[..self.plates].to_vec();
-        target.push(numbers * flat.len());
+        target.extend(theta.check()?.shape().last());
         Ok(theta.reshape(Shape::try_from(&target[..])?))
     }
 

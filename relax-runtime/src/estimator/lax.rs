@@ -89,7 +89,8 @@ impl Estimator for Lax {
         let numbers = |x: &Tensor| x.shape().iter().skip(plates).product::<usize>();
         let latent = numbers(&law.draw(noise));
         // Each parameter beyond the first is context, too.
-        let further = latent * (law.parameters().len() - 1);
+        let theta = numbers(&task.problem.theta()?);
+        let further = theta.saturating_sub(latent);
         let context = further + context.map_or(0, numbers);
         let network = self.network.network(task, latent, context, &law.device())?;
         Ok(SiteState::with_surrogate(Box::new(network)))

@@ -15,11 +15,17 @@ impl Estimator for Pathwise {
 
     fn valid_for(&self, class: SiteClass) -> std::result::Result<String, String> {
         match (class.draws, class.differentiable) {
-            (DrawKind::Pathwise, true) => {
+            (DrawKind::Pathwise | DrawKind::Moving, true) => {
                 Ok("continuous, draw differentiable in its parameters".into())
             }
             (DrawKind::Pathwise, false) => Err(
                 "its draw is read by host code, which has no derivative; use `reinforce`".into(),
+            ),
+            (DrawKind::Moving, false) => Err(
+                "its support moves with its parameters, and its draw is read by host code: neither \
+                 derivatives nor score functions see how; draw from a law whose support stays, \
+                 such as `Uniform(0.0, 1.0)`, and compute the number from that"
+                    .into(),
             ),
             (DrawKind::Opaque, _) => Err(
                 "the distribution's draws have no derivative by its parameters; use `rloo`".into(),

@@ -121,8 +121,10 @@ pub(crate) fn choose(
     match (asked, budget) {
         (Some(estimator), budget) => overridden(estimator, class, budget),
         (None, Some(budget)) => within(budget, class),
-        (None, None) => within_any(defaults(), class, usize::MAX)
-            .ok_or_else(|| Error::Estimator("no estimator is valid here".into())),
+        (None, None) => within_any(defaults(), class, usize::MAX).ok_or_else(|| {
+            let why = validity(&Pathwise, class).err().unwrap_or_default();
+            Error::Estimator(format!("no estimator is valid here: {why}"))
+        }),
     }
 }
 
@@ -139,6 +141,13 @@ pub(crate) fn validity(
         return Err(format!(
             "`{name}` does not estimate bounds of several samples; use `vimco`, or one sample"
         ));
+    }
+    if class.draws == DrawKind::Moving && estimator.needs_estimate() {
+        return Err(
+            "the support moves with the law's parameters, which score functions do not see; use \
+             `pathwise`, and do not read the draw on the host"
+                .into(),
+        );
     }
     estimator.valid_for(class)
 }
@@ -274,8 +283,11 @@ fn contenders(class: SiteClass, budget: usize) -> Result<Vec<Rc<dyn Estimator>>>
     if class.samples > 1 {
         return Ok(vec![Rc::new(Vimco::default())]);
     }
-    if class.draws == DrawKind::Pathwise {
-        return Ok(vec![Rc::new(Lax::default())]);
+    match class.draws {
+        DrawKind::Pathwise => return Ok(vec![Rc::new(Lax::default())]),
+        // What is exact is all there is.
+        DrawKind::Moving => return Ok(Vec::new()),
+        _ => {}
     }
     if !class.draws.is_relaxed() {
         return Ok(vec![match budget {

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use crate::dist::{Draws, Law, Value, draw_shape};
+use crate::dist::{Draws, Law, Value};
 use crate::error::{Error, Result};
 use crate::infer::pass::{Latent, Mode};
 use crate::model::{Context, Interpreter, Message, ParamStore, Program, Trace};
@@ -167,7 +167,7 @@ fn drawn(law: &dyn Law, sources: &Sources, noise: &Tensor) -> Result<Tensor> {
 
 /// Whether noise for one law is noise for another.
 fn same_noise(a: &dyn Law, b: &dyn Law) -> bool {
-    a.name() == b.name() && draw_shape(&a.parameters()) == draw_shape(&b.parameters())
+    a.name() == b.name() && a.draw_shape() == b.draw_shape()
 }
 
 /// The choices that a law depends on.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::dist::{Law, Number, Value, draw_shape, holds_indices};
+use crate::dist::{Law, Number, Value, holds_indices};
 use crate::error::{Error, Result};
 use crate::estimator::DrawKind;
 use crate::infer::objective::Objective;
@@ -188,7 +188,7 @@ impl Posterior {
 pub(in crate::infer) fn categories(latent: &Latent) -> Option<usize> {
     let law = &*latent.law;
     let of_categories = DrawKind::of(law.draws()) == DrawKind::Categories && holds_indices(law);
-    let shape = draw_shape(&law.parameters());
+    let shape = law.draw_shape();
     shape.last().copied().filter(|_| of_categories)
 }
 

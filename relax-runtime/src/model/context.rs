@@ -297,10 +297,11 @@ impl Context {
         self.record(entry)
     }
 
-    /// The parameter of a site, if it exists already.
+    /// The parameter of a site, if it exists already: where it is constrained, a value of the
+    /// constraint's set.
     ///
     /// # Errors
-    /// If the name is taken in this run.
+    /// If the name is taken in this run, or a handler gives a value that the constraint excludes.
     pub fn param(&self, site: Site) -> Result<Option<Tensor>> {
         site.check_name()?;
         if let Some(host) = &self.host {
@@ -312,30 +313,37 @@ impl Context {
             substituted = substituted.take().or_else(|| handler.param(name));
             Ok(())
         })?;
-        match substituted.or_else(|| self.params.settled(&name).map(|p| p.get())) {
-            Some(value) => {
-                let value = value.check().cloned();
-                let value = value.map_err(|e| e.at_site(&name, site.file, site.line))?;
-                self.record_param(site, value).map(Some)
-            }
-            None => Ok(None),
-        }
+        let value = match (substituted, site.constraint) {
+            (Some(value), None) => value.check().cloned(),
+            (Some(value), Some(constraint)) => constraint.check(&value).map(|()| value),
+            (None, constraint) => match self.params.settled(&name) {
+                Some(parameter) => Ok(self.params.constrained(&name, &parameter, constraint)),
+                None => return Ok(None),
+            },
+        };
+        let value = value.map_err(|e| e.at_site(&name, site.file, site.line))?;
+        self.record_param(site, value).map(Some)
     }
 
-    /// Creates the parameter of a site with its first value.
+    /// Creates the parameter of a site with its first value, one of its constraint's set.
     ///
     /// # Errors
-    /// If `init` carries an error or holds a number that is not finite, if a checkpoint has another
+    /// If `init` is excluded by the constraint, carries an error or holds a number that is not finite, if a checkpoint has another
     /// shape for it, or the name is taken in this run.
     pub fn new_param(&self, site: Site, init: impl IntoParam) -> Result<Tensor> {
         site.check_name()?;
         let name = self.state.borrow().scope.full(&site);
         let created = init.into_param().and_then(|init| {
             let always = self.influence(&self.state.borrow()) == SiteSet::EMPTY;
-            self.params.create(&name, &init, always)
+            let free = match site.constraint {
+                Some(constraint) => constraint.free(&init)?,
+                None => init,
+            };
+            let parameter = self.params.create(&name, &free, always)?;
+            Ok(self.params.constrained(&name, &parameter, site.constraint))
         });
         match created {
-            Ok(parameter) => self.record_param(site, parameter.get()),
+            Ok(value) => self.record_param(site, value),
             Err(error) => Err(self.entry(site, Kind::Param, UNKNOWN).locate(error)),
         }
     }

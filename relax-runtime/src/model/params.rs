@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use rustc_hash::FxHashMap;
 
-use crate::dist::Value;
+use crate::dist::{Constraint, Value};
 use crate::error::{Error, Result};
 use crate::tensor::{Parameter, Tensor};
 
@@ -19,6 +19,8 @@ pub struct ParamStore(Rc<RefCell<State>>);
 #[derive(Clone, Debug, Default)]
 struct State {
     known: FxHashMap<String, Parameter>,
+    /// Those whose numbers stand for values of a set.
+    constraints: FxHashMap<String, Constraint>,
     /// Those that a checkpoint has brought and no program has asked for yet, each with whether
     /// every step so far trained it.
     restored: BTreeMap<String, bool>,
@@ -72,12 +74,37 @@ impl ParamStore {
         notes.filter_map(|note| note.downcast().ok()).collect()
     }
 
-    /// The current value of a parameter, part of the autodiff graph.
+    /// The current value of a parameter, part of the autodiff graph: where it is constrained, of the
+    /// constraint's set, once a program has come by it.
     pub fn get(&self, name: &str) -> Option<Tensor> {
-        self.0.borrow().known.get(name).map(Parameter::get)
+        let state = self.0.borrow();
+        let value = state.known.get(name)?.get();
+        match state.constraints.get(name) {
+            Some(constraint) => Some(constraint.value(&value)),
+            None => Some(value),
+        }
     }
 
-    /// The parameter itself, to set it.
+    /// The value of a parameter for a program that states its constraint, if it has one.
+    pub(crate) fn constrained(
+        &self,
+        name: &str,
+        parameter: &Parameter,
+        constraint: Option<Constraint>,
+    ) -> Tensor {
+        let Some(constraint) = constraint else {
+            return parameter.get();
+        };
+        let constraints = &mut self.0.borrow_mut().constraints;
+        if constraints.get(name) != Some(&constraint) {
+            constraints.insert(name.to_owned(), constraint);
+        }
+        constraint.value(&parameter.get())
+    }
+
+    /// The parameter itself, to set it. Of a constrained one these are the unconstrained numbers,
+    /// which are what is trained and what checkpoints hold:
+    /// [`Constraint::value`](crate::dist::Constraint::value) makes its value of them.
     pub fn parameter(&self, name: &str) -> Option<Parameter> {
         self.0.borrow().known.get(name).cloned()
     }

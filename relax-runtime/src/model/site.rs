@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use smallvec::SmallVec;
 
+use crate::dist::Constraint;
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 
@@ -22,6 +23,7 @@ pub struct Site {
     pub(crate) iterations: Iterations,
     pub(crate) estimator: Option<Cow<'static, str>>,
     pub(crate) context: Option<Tensor>,
+    pub(crate) constraint: Option<Constraint>,
 }
 
 impl Site {
@@ -35,6 +37,7 @@ impl Site {
             iterations: Iterations::new(),
             estimator: None,
             context: None,
+            constraint: None,
         }
     }
 
@@ -77,6 +80,13 @@ impl Site {
     #[must_use]
     pub fn estimator(mut self, name: impl Into<Cow<'static, str>>) -> Self {
         self.estimator = Some(name.into());
+        self
+    }
+
+    /// The set that a parameter's values stay in.
+    #[must_use]
+    pub fn constrained(mut self, constraint: Constraint) -> Self {
+        self.constraint = Some(constraint);
         self
     }
 

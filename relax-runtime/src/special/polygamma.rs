@@ -30,7 +30,7 @@ pub(crate) fn lgamma(x: f64) -> f64 {
 /// By recurrence and asymptotic series: Abramowitz and Stegun, "Handbook of Mathematical Functions",
 /// 6.4.6 and 6.4.11.
 pub(crate) fn polygamma(order: u32, x: f64) -> f64 {
-    let sign = if order % 2 == 0 { -1.0 } else { 1.0 };
+    let sign = -parity(order);
     if x <= 0.0 || x.is_nan() {
         return if x == 0.0 {
             sign * f64::INFINITY
@@ -56,10 +56,7 @@ pub(crate) fn stirling_error(order: u32, x: f64) -> f64 {
         _ if x < 0.0 || x.is_nan() => f64::NAN,
         _ if x >= FAR + f64::from(order) => tail(order, x),
         0 => lgamma(x) - (x - 0.5) * x.ln() + x - HALF_LN_TAU,
-        _ if x == 0.0 => {
-            let sign = if order % 2 == 0 { 1.0 } else { -1.0 };
-            sign * f64::INFINITY
-        }
+        _ if x == 0.0 => parity(order) * f64::INFINITY,
         _ => polygamma(order - 1, x) - leading(order, x),
     }
 }
@@ -70,8 +67,7 @@ fn leading(order: u32, x: f64) -> f64 {
         return x.ln() - 0.5 / x;
     }
     let n = order as i32;
-    let sign = if order % 2 == 0 { 1.0 } else { -1.0 };
-    sign * (factorial(order - 2) * x.powi(1 - n) + 0.5 * factorial(order - 1) * x.powi(-n))
+    parity(order) * (factorial(order - 2) * x.powi(1 - n) + 0.5 * factorial(order - 1) * x.powi(-n))
 }
 
 /// The `order`-th derivative of Σ B₂ₖ/(2k (2k − 1) x²ᵏ⁻¹).
@@ -86,7 +82,12 @@ fn tail(order: u32, x: f64) -> f64 {
         let next = f64::from(2 * k as i32 + n);
         power *= inverse * (next + 1.0) * (next + 2.0);
     }
-    if order % 2 == 0 { sum } else { -sum }
+    parity(order) * sum
+}
+
+/// (−1)ⁿ.
+fn parity(n: u32) -> f64 {
+    if n.is_multiple_of(2) { 1.0 } else { -1.0 }
 }
 
 fn factorial(n: u32) -> f64 {

@@ -120,6 +120,10 @@ pub(super) fn table(a: usize, b: usize, c: usize) -> Vec<Case> {
         "sum_from" [-1.0, 1.0] [a, b, c] => |x| x[0].exp().sum_from(1);
         "mean" [-1.0, 1.0] [a, b] => |x| x[0].exp().mean(0);
         "mean_all" [-1.0, 1.0] [a, b] => |x| x[0].exp().mean_all();
+        "cumsum" [-1.0, 1.0] [a, b, c] => |x| x[0].exp().cumsum(1);
+        "cumsum of a long axis" [-1.0, 1.0] [7] => |x| x[0].square().cumsum(-1);
+        "prod" [0.3, 1.5] [a, b, c] => |x| x[0].prod(1);
+        "prod of a long axis" [-1.0, 1.0] [7] => |x| x[0].prod(0);
         "max" [-1.0, 1.0] [a, b] => |x| x[0].max(1).square();
         "max_all" [-1.0, 1.0] [a] => |x| x[0].max_all().square();
         "logsumexp" [-2.0, 2.0] [a, b, c] => |x| x[0].logsumexp(1);
@@ -156,6 +160,14 @@ pub(super) fn table(a: usize, b: usize, c: usize) -> Vec<Case> {
         "matmul_tn of batches" [-1.0, 1.0] [2, b, a], [2, b, c] => |x| x[0].matmul_tn(&x[1]);
         "gram" [-1.0, 1.0] [a, b] => |x| x[0].matmul_nt(&x[0]);
         "matmul of itself" [-1.0, 1.0] [a, a] => |x| x[0].matmul(&x[0]);
+        "diagonal" [-1.0, 1.0] [2, a, a] => |x| x[0].diagonal().exp();
+        "tril" [-1.0, 1.0] [a, a] => |x| x[0].tril(0).exp() * x[0].tril(-1);
+        "solve_lower" [0.5, 2.0] [2, a, a], [a, b] => |x| x[0].solve_lower(&x[1]);
+        "solve_lower of a batch" [0.5, 2.0] [a, a], [2, a, 1] => |x| x[0].solve_lower(&x[1]);
+        "cholesky" [-1.0, 1.0] [2, a, a] => |x| {
+            let square = x[0].matmul_nt(&x[0]) + Tensor::eye(a, &x[0].device());
+            square.cholesky()
+        };
         "linear" [-1.0, 1.0] [a, b], [b, c], [c] => |x| x[0].linear(&x[1], &x[2]).tanh();
         "linear of a batch" [-1.0, 1.0] [2, a, b], [b, c], [c] => |x| x[0].linear(&x[1], &x[2]);
 

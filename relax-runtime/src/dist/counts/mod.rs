@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use smallvec::SmallVec;
 
-pub use family::{CountFamily, Place, Uniform};
+pub use family::{CountFamily, Place, UniformDraw};
 pub(super) use family::{by_difference, part, search};
 pub use relaxation::CountRelaxation;
 pub(super) use special::{regularised_beta, sigmoid, softplus};
@@ -227,7 +227,7 @@ impl<F: CountFamily> Distribution for Counts<F, f64> {
     }
 
     fn sample(&self, stream: &mut Stream) -> Result<usize> {
-        let u = Uniform::new(stream.uniform_f64());
+        let u = UniformDraw::new(stream.uniform_f64());
         Ok(self.family.draw(&self.theta, self.fixed, u) as usize)
     }
 

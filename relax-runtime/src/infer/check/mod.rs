@@ -9,7 +9,7 @@ use compare::{Target, compare};
 use measure::Measured;
 
 use crate::error::{Error, Result};
-use crate::estimator::{Estimator, Reinforce, Vimco};
+use crate::estimator::{DrawKind, Estimator, Pathwise, Reinforce, Vimco};
 use crate::infer::draw::{Draw, Own};
 use crate::infer::estimation::Estimation;
 use crate::infer::exact::centres::Centres;
@@ -254,7 +254,12 @@ fn by_score_function(estimation: &Estimation) -> Estimation {
     let asked = &mut reinforce.sites.asked;
     asked.estimate_by(Rc::clone(&estimator));
     for name in sites.names() {
-        asked.estimate_site_by(name, Rc::clone(&estimator));
+        let estimator: Rc<dyn Estimator> = match sites.get(name).map(|site| site.class.draws) {
+            // Which a score function is biased at.
+            Some(DrawKind::Moving) => Rc::new(Pathwise),
+            _ => Rc::clone(&estimator),
+        };
+        asked.estimate_site_by(name, estimator);
     }
     reinforce
 }

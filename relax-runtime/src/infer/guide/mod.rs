@@ -14,7 +14,7 @@ pub use site::GuideSite;
 pub(super) use site::guide_parameters;
 pub use structured::StructuredGuide;
 
-use crate::dist::{Law, draw_shape};
+use crate::dist::Law;
 use crate::error::{Error, Result};
 use crate::infer::draw::{Draw, Laws};
 use crate::infer::pass::{Latent, Mode};
@@ -139,7 +139,7 @@ fn expect_fit(law: &dyn Law, guide: &dyn Law, shape: Shape) -> Result<()> {
             kind(guide)
         )));
     }
-    let wanted = draw_shape(&law.parameters());
+    let wanted = law.draw_shape();
     match shape == wanted {
         true => Ok(()),
         false => Err(Error::Guide(format!(
@@ -166,7 +166,7 @@ impl<F: Fn(&GuideSite<'_>) -> Result<Rc<dyn Law>>> Laws for BySite<F> {
         let law = (self.law)(&site)?;
         let fits = site.fits.take();
         if !fits.is_some_and(|fits| Rc::ptr_eq(&fits, &law)) {
-            expect_fit(&*message.law()?, &*law, draw_shape(&law.parameters()))?;
+            expect_fit(&*message.law()?, &*law, law.draw_shape())?;
         }
         Ok(law)
     }

@@ -13,7 +13,7 @@ use std::rc::Rc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::dist::{Draws, Form, Law, Value, draw_shape};
+use crate::dist::{Draws, Form, Law, Value};
 use crate::error::Result;
 use crate::infer::draw::run_under;
 use crate::model::{Entry, Interpreter, Kind, Message, ParamStore, Plate, Program, Trace};
@@ -283,7 +283,7 @@ impl Graph {
             .relaxation()
             .and_then(|relaxation| match relaxation.form() {
                 Form::Coins => Some(2),
-                Form::Categories => draw_shape(&law.parameters()).last().copied(),
+                Form::Categories => law.draw_shape().last().copied(),
                 _ => None,
             });
         self.places

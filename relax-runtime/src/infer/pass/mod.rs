@@ -9,7 +9,7 @@ pub(super) mod survey;
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use crate::dist::{Draws, Law, Number, Relaxation, draw_shape};
+use crate::dist::{Draws, Law, Number, Relaxation};
 use crate::error::{Error, Result};
 use crate::estimator::{DrawKind, SiteClass};
 use crate::model::{Kind, Plate, Weight};
@@ -295,7 +295,10 @@ impl Pass {
         } = outside;
         let latent = &self.latents[place];
         let law = latent.law.draws();
-        let draws = DrawKind::of(law);
+        let draws = match latent.law.support_moves() {
+            true => DrawKind::Moving,
+            false => DrawKind::of(law),
+        };
         let read = self.reads.contains(place);
         let (values, changes) = match law {
             Draws::Pathwise | Draws::Opaque => (0, 0),
@@ -310,7 +313,7 @@ impl Pass {
                 && !read
                 && !severed
                 && !blocked,
-            differentiable: draws == DrawKind::Pathwise && !read && !severed,
+            differentiable: matches!(law, Draws::Pathwise) && !read && !severed,
             mirrored: latent.law.mirrored(&latent.noise).is_some(),
             rows_differ: SiteClass::SOME_VALUES.contains(&values) && latent.rows_differ(),
             values,
@@ -405,7 +408,7 @@ pub(in crate::infer) struct Outside {
 /// How many values the events of one row have together, `usize::MAX` where there are more; and how
 /// many of those a change of a single event leads to.
 fn values_a_row(relaxation: &dyn Relaxation, latent: &Latent) -> (usize, usize) {
-    let shape = draw_shape(&latent.law.parameters());
+    let shape = latent.law.draw_shape();
     let (values, events) =
         relaxation.values_and_events(&shape[latent.plates.len().min(shape.rank())..]);
     let together = u32::try_from(events).map_or(usize::MAX, |n| values.saturating_pow(n));

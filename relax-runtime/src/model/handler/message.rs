@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::super::{Entry, Plate, Weight};
-use crate::dist::{AnyDistribution, Law, Value, draw_shape, holds_indices};
+use crate::dist::{AnyDistribution, Law, Value, holds_indices};
 use crate::error::{Error, Result};
 use crate::random::Key;
 use crate::tensor::{Reads, SiteSet, Tensor};
@@ -100,7 +100,7 @@ impl Message<'_> {
 
     fn give_shaped(&mut self, value: &Value) -> Result<()> {
         let law = self.law()?;
-        let wanted = draw_shape(&law.parameters());
+        let wanted = law.draw_shape();
         let found = law.to_vertex(&value.to_tensor()?).check()?.shape();
         if found != wanted {
             // Indices have no axis of categories.

@@ -33,6 +33,7 @@ impl Handler for Substitute {
 /// A model of which a `sample!` site or a parameter has a fixed value. A site's value is checked as
 /// an observation is, and its log-probability counts; it stays a random choice in the trace, but one
 /// that is not drawn. A run that does not come by the name is an error.
+/// Of a constrained parameter, `param!(init, positive)`, it is given a value of the constraint's set.
 ///
 /// ```
 /// use relax_runtime::prelude::*;

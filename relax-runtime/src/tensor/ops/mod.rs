@@ -9,7 +9,9 @@ mod layout;
 mod matmul;
 mod operators;
 mod reduce;
+mod scan;
 mod select;
+mod triangular;
 mod unary;
 
 pub use compare::Comparand;

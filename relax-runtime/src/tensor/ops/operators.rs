@@ -53,12 +53,14 @@ pub trait Scalar: Copy {
 }
 
 impl Scalar for f32 {
+    #[inline]
     fn single(self) -> f32 {
         self
     }
 }
 
 impl Scalar for f64 {
+    #[inline]
     fn single(self) -> f32 {
         self as f32
     }

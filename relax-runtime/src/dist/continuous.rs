@@ -1,0 +1,296 @@
+//! Laws of single continuous numbers whose draws are differentiable functions of their parameters and
+//! of noise: what each has to say, and what follows from it.
+
+use std::fmt::Debug;
+use std::rc::Rc;
+
+use super::{
+    Distribution, Draws, Law, MeanField, Number, Numbers, PerParameter, Real, SiteValue, Support,
+    check_fit, draw_shape, expand_parameter, host_in_plates,
+};
+use crate::error::{Error, Result};
+use crate::random::Stream;
+use crate::tensor::{Shape, Tensor};
+
+/// A standard number of which draws are made.
+pub type Standard = fn(&mut Stream) -> f64;
+
+/// A law of single continuous numbers, over host numbers or tensors alike: formulas are written once,
+/// in [`Real`] numbers. It is a [`Distribution`], and over tensors a [`Law`] with
+/// [`Draws::Pathwise`].
+///
+/// ```
+/// use std::f64::consts::LN_2;
+/// use relax_runtime::dist::{
+///     Continuous, Distribution, MeanField, Operand, PerParameter, Real, Support, normal_guide,
+/// };
+/// use relax_runtime::{Result, Stream, Tensor};
+///
+/// /// Hyperbolic secant numbers of density sech(π (x − loc)/2)/2.
+/// #[derive(Clone, Debug)]
+/// struct Secant<P> {
+///     loc: P,
+/// }
+///
+/// impl<R: Real> Secant<R> {
+///     fn new(loc: impl Operand<Repr = R>) -> Result<Self> {
+///         Self { loc: loc.into_repr() }.checked()
+///     }
+/// }
+///
+/// impl<R: Real> Continuous for Secant<R> {
+///     type Real = R;
+///     type Tensors = Secant<Tensor>;
+///     const NAME: &'static str = "Secant";
+///     const SUPPORT: Support = Support::Real;
+///     const PARAMETERS: &'static [(&'static str, Support)] = &[("loc", Support::Real)];
+///     const STANDARDS: &'static [fn(&mut Stream) -> f64] = &[|stream| {
+///         let u = stream.uniform_f64();
+///         (std::f64::consts::FRAC_PI_2 * u).tan().ln() * std::f64::consts::FRAC_2_PI
+///     }];
+///     const SYMMETRIC: bool = true;
+///
+///     fn parameters(&self) -> PerParameter<R> {
+///         vec![self.loc.clone()].into()
+///     }
+///     fn of(parameters: &[R]) -> Self {
+///         Self { loc: parameters[0].clone() }
+///     }
+///     fn log_density(&self, x: &R) -> R {
+///         let t = (x.clone() - self.loc.clone()) * std::f64::consts::FRAC_PI_2;
+///         // −ln cosh t − ln 2
+///         t.clone() - (t * 2.0).softplus()
+///     }
+///     fn draw(&self, standards: &[R]) -> R {
+///         self.loc.clone() + standards[0].clone()
+///     }
+///     fn mean(&self) -> R {
+///         self.loc.clone()
+///     }
+///     fn mean_field(of: &Secant<Tensor>) -> MeanField<'static> {
+///         normal_guide(&of.loc, &of.loc.ones_like(), of.loc.shape())
+///     }
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let density = Secant::new(1.0)?.log_prob(&1.0)?.total()?;
+/// assert!((density + LN_2).abs() < 1e-12);
+/// assert_eq!(Secant::new(Tensor::scalar(1.0))?.law()?.name(), "Secant");
+/// # Ok(())
+/// # }
+/// ```
+pub trait Continuous: Clone + Debug + 'static {
+    /// What its parameters and draws are: `f64` or [`Tensor`].
+    type Real: Real;
+    /// The same law over tensors.
+    type Tensors: Continuous<Real = Tensor, Tensors = Self::Tensors>;
+
+    /// The distribution's name, as the user writes it.
+    const NAME: &'static str;
+    /// Where its draws lie.
+    const SUPPORT: Support;
+    /// Name and range of each parameter.
+    const PARAMETERS: &'static [(&'static str, Support)];
+    /// The independent standard numbers that one draw is made of, none of which depends on a
+    /// parameter.
+    const STANDARDS: &'static [Standard];
+    /// Whether they have the law of their negatives, and these give another draw.
+    const SYMMETRIC: bool;
+    /// How many parameters, the first ones, are ends of the support.
+    const ENDS: usize = 0;
+
+    /// The parameters in the order of [`PARAMETERS`](Self::PARAMETERS).
+    fn parameters(&self) -> PerParameter<Self::Real>;
+    /// A law with these parameters.
+    fn of(parameters: &[Self::Real]) -> Self;
+    /// Log-density of a number of the support, differentiable in number and parameters.
+    fn log_density(&self, value: &Self::Real) -> Self::Real;
+    /// The draw that is made of standard numbers, differentiable in the parameters.
+    fn draw(&self, standards: &[Self::Real]) -> Self::Real;
+    /// The mean; not a number where there is none.
+    fn mean(&self) -> Self::Real;
+    /// The automatic guide of a site that has this law.
+    fn mean_field(of: &Self::Tensors) -> MeanField<'static>;
+
+    /// Whether all numbers lie in the support.
+    ///
+    /// # Errors
+    /// If a tensor carries one.
+    fn contains(&self, value: &Self::Real) -> Result<bool> {
+        value.all(|x| Self::SUPPORT.contains(x))
+    }
+
+    /// The law, if its parameters can be those of one: what a constructor returns.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] if one is out of its range, or their shapes do not broadcast.
+    fn checked(self) -> Result<Self> {
+        let mut joint = Shape::SCALAR;
+        for (value, (name, range)) in self.parameters().iter().zip(Self::PARAMETERS) {
+            value.check_numbers(Self::NAME, name, |x| range.contains(x), range.demand())?;
+            let own = Numbers::shape(value);
+            joint = joint.broadcast(&own).ok_or_else(|| Error::Parameter {
+                distribution: Self::NAME,
+                parameter: name,
+                problem: format!(
+                    "of shape {own} does not broadcast with {}, of shape {joint}",
+                    Self::PARAMETERS[0].0
+                ),
+            })?;
+        }
+        Ok(self)
+    }
+}
+
+/// The functions `parameters` and `of` of a [`Continuous`] law, by its fields.
+macro_rules! parameters {
+    ($($field:ident),+) => {
+        fn parameters(&self) -> PerParameter<R> {
+            [$(&self.$field),+].into_iter().cloned().collect()
+        }
+
+        fn of(parameters: &[R]) -> Self {
+            match parameters {
+                [$($field),+] => Self { $($field: $field.clone()),+ },
+                _ => panic!("{} has other parameters", <Self as Continuous>::NAME),
+            }
+        }
+    };
+}
+pub(super) use parameters;
+
+impl<D: Continuous> Distribution for D {
+    type Value = D::Real;
+    const NAME: &'static str = <D as Continuous>::NAME;
+    const SUPPORT: &'static str = <D as Continuous>::SUPPORT.text();
+
+    fn contains(&self, value: &D::Real) -> Result<bool> {
+        Continuous::contains(self, value)
+    }
+
+    fn log_density(&self, value: &D::Real) -> Result<Number> {
+        if !D::Real::HOST {
+            let shape = draw_shape(&tensors(self));
+            check_fit(<D as Continuous>::NAME, shape, &value.tensor())?;
+        }
+        Ok(Continuous::log_density(self, value).into())
+    }
+
+    fn sample(&self, stream: &mut Stream) -> Result<D::Real> {
+        let parameters = tensors(self);
+        let (shape, device) = (draw_shape(&parameters), parameters[0].device());
+        let standards = D::STANDARDS
+            .iter()
+            .map(|next| D::Real::noise(shape, &device, || next(stream)))
+            .collect::<Result<PerParameter<_>>>()?;
+        Ok(Continuous::draw(self, &standards))
+    }
+
+    fn law(&self) -> Result<Rc<dyn Law>> {
+        let law = D::Tensors::of(&tensors(self));
+        // Numbers of double precision may leave the range when they are rounded.
+        Ok(Rc::new(if D::Real::HOST { law.checked()? } else { law }))
+    }
+
+    fn expand(self, plates: &[usize]) -> Result<Self> {
+        if plates.is_empty() {
+            return Ok(self);
+        }
+        if D::Real::HOST {
+            return host_in_plates(<D as Continuous>::NAME);
+        }
+        // The first parameter takes the full shape of a draw, against which the others broadcast.
+        let mut parameters = Continuous::parameters(&self);
+        let first = parameters
+            .iter()
+            .skip(1)
+            .fold(
+                parameters[0].tensor(),
+                |first, other| match Tensor::shape(&first).broadcast(&Numbers::shape(other)) {
+                    Some(shape) => first.broadcast_to(shape),
+                    None => first + other.tensor(),
+                },
+            );
+        let name = D::PARAMETERS[0].0;
+        let first = expand_parameter(<D as Continuous>::NAME, name, &first, plates, 0)?;
+        parameters[0] = SiteValue::from_value(&first.into())?;
+        Ok(D::of(&parameters))
+    }
+}
+
+fn tensors<D: Continuous>(law: &D) -> PerParameter<Tensor> {
+    Continuous::parameters(law)
+        .iter()
+        .map(Real::tensor)
+        .collect()
+}
+
+impl<D: Continuous<Real = Tensor, Tensors = D>> Law for D {
+    fn name(&self) -> &'static str {
+        <D as Continuous>::NAME
+    }
+
+    fn parameters(&self) -> PerParameter<Tensor> {
+        Continuous::parameters(self)
+    }
+
+    fn with_parameters(&self, parameters: &[Tensor]) -> Rc<dyn Law> {
+        Rc::new(D::of(parameters))
+    }
+
+    fn draws(&self) -> Draws<'_> {
+        Draws::Pathwise
+    }
+
+    fn log_density(&self, value: &Tensor) -> Tensor {
+        Continuous::log_density(self, value)
+    }
+
+    /// The standard numbers of all draws, of each kind in turn.
+    fn noise(&self, stream: &mut Stream) -> Result<Tensor> {
+        let parameters = Continuous::parameters(self);
+        let (shape, device) = (draw_shape(&parameters), parameters[0].device());
+        let parts = D::STANDARDS
+            .iter()
+            .map(|next| <Tensor as Real>::noise(shape, &device, || next(stream)))
+            .collect::<Result<PerParameter<_>>>()?;
+        match &parts[..] {
+            [only] => Ok(only.clone()),
+            _ => {
+                let flat: PerParameter<Tensor> = parts.iter().map(|x| x.reshape(x.len())).collect();
+                Ok(Tensor::stack(&flat.iter().collect::<PerParameter<_>>(), 0))
+            }
+        }
+    }
+
+    fn draw(&self, noise: &Tensor) -> Tensor {
+        let kinds = D::STANDARDS.len();
+        if kinds == 1 {
+            return Continuous::draw(self, std::slice::from_ref(noise));
+        }
+        let shape = draw_shape(&Continuous::parameters(self));
+        let part = |k| noise.index(0, k).reshape(shape);
+        let parts: PerParameter<Tensor> = (0..kinds).map(part).collect();
+        Continuous::draw(self, &parts)
+    }
+
+    fn support_moves(&self) -> bool {
+        D::ENDS > 0
+            && Continuous::parameters(self)[..D::ENDS]
+                .iter()
+                .any(Tensor::is_tracked)
+    }
+
+    fn mirrored(&self, noise: &Tensor) -> Option<Tensor> {
+        D::SYMMETRIC.then(|| -noise)
+    }
+
+    fn mean_field(&self) -> MeanField<'_> {
+        <D as Continuous>::mean_field(self)
+    }
+
+    fn mean(&self) -> Tensor {
+        let shape = draw_shape(&Continuous::parameters(self));
+        Continuous::mean(self).broadcast_to(shape)
+    }
+}

@@ -1,0 +1,21 @@
+//! What the files of continuous laws use.
+
+pub(super) use std::f64::consts::{LN_2, PI};
+
+pub(super) use super::continuous::parameters;
+pub(super) use super::location_scale::location_scale;
+pub(super) use super::{
+    Continuous, Join, JoinThree, MeanField, Operand, PerParameter, Real, Standard, Support,
+    log_normal_guide, normal_guide,
+};
+pub(super) use crate::error::Result;
+pub(super) use crate::random::Stream;
+pub(super) use crate::tensor::Tensor;
+
+/// ½ ln 2π.
+pub(super) const HALF_LN_TAU: f64 = 0.918_938_533_204_672_7;
+
+/// What draws stay within, so that f32 holds them as positive numbers.
+pub(super) const LEAST: f64 = f32::MIN_POSITIVE as f64;
+/// As [`LEAST`], above: so that f32 holds their derivatives, too.
+pub(super) const MOST: f64 = 1e30;

@@ -1,0 +1,88 @@
+//! Automatic guides that several laws have.
+
+use std::rc::Rc;
+
+use super::{
+    Constraint, Distribution, Gamma, InverseGamma, Law, LogNormal, MeanField, Normal, Part,
+    draw_shape,
+};
+use crate::error::Result;
+use crate::tensor::{Shape, Tensor};
+
+/// Shapes that a Gamma guide may start from: what is vaguer or surer than any data has draws that
+/// teach nothing.
+pub(super) const FIRST_SHAPES: (f32, f32) = (1.0, 1e4);
+
+/// What the logarithm of a positive number stands for; positive and finite, however far training goes.
+fn positive(free: &Tensor) -> Tensor {
+    Constraint::Positive.value(free)
+}
+
+/// A Gaussian with mean and standard deviation of its own, for each number of a shape: for laws of
+/// real numbers, whose posteriors are near one as soon as there are data.
+pub fn normal_guide(loc: &Tensor, scale: &Tensor, shape: Shape) -> MeanField<'static> {
+    MeanField::new(location(loc, scale, shape), |free| {
+        Normal::new(&free[0], positive(&free[1]))?.law()
+    })
+}
+
+/// Numbers whose logarithm is Gaussian, with `loc` and `scale` of its own, for each number of a shape.
+pub fn log_normal_guide(loc: &Tensor, scale: &Tensor, shape: Shape) -> MeanField<'static> {
+    MeanField::new(location(loc, scale, shape), |free| {
+        LogNormal::new(&free[0], positive(&free[1]))?.law()
+    })
+}
+
+fn location(loc: &Tensor, scale: &Tensor, shape: Shape) -> [Part; 2] {
+    [
+        Part::real("loc", loc).shaped(shape),
+        Part::positive("log_scale", scale).shaped(shape),
+    ]
+}
+
+/// Gamma numbers with shape and mean of their own, for each number of a shape.
+pub(super) fn gamma_guide(
+    concentration: &Tensor,
+    mean: &Tensor,
+    shape: Shape,
+) -> MeanField<'static> {
+    MeanField::new(gamma_parts(concentration, mean, shape), |free| {
+        let (concentration, mean) = (positive(&free[0]), positive(&free[1]));
+        Gamma::new(&concentration, &concentration / mean)?.law()
+    })
+}
+
+/// Numbers of which one divided by them is a Gamma number, with the shape and mean of that.
+pub(super) fn inverse_gamma_guide(
+    concentration: &Tensor,
+    inverse_mean: &Tensor,
+    shape: Shape,
+) -> MeanField<'static> {
+    MeanField::new(gamma_parts(concentration, inverse_mean, shape), |free| {
+        let (concentration, mean) = (positive(&free[0]), positive(&free[1]));
+        InverseGamma::new(&concentration, &concentration / mean)?.law()
+    })
+}
+
+/// A law of two shapes of its own for each number of the shape that those of the model broadcast to.
+pub(super) fn beta_guide(
+    [a, b]: [&Tensor; 2],
+    build: impl Fn(&Tensor, &Tensor) -> Result<Rc<dyn Law>> + 'static,
+) -> MeanField<'static> {
+    let shape = draw_shape(&[a.clone(), b.clone()]);
+    let (least, most) = FIRST_SHAPES;
+    let part =
+        |name, prior: &Tensor| Part::positive(name, &prior.kept_within(least, most)).shaped(shape);
+    let parts = [part("log_concentration1", a), part("log_concentration0", b)];
+    MeanField::new(parts, move |free| {
+        build(&positive(&free[0]), &positive(&free[1]))
+    })
+}
+
+fn gamma_parts(concentration: &Tensor, mean: &Tensor, shape: Shape) -> [Part; 2] {
+    let (least, most) = FIRST_SHAPES;
+    [
+        Part::positive("log_concentration", &concentration.kept_within(least, most)).shaped(shape),
+        Part::positive("log_mean", mean).shaped(shape),
+    ]
+}

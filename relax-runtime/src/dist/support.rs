@@ -1,0 +1,50 @@
+//! Sets of numbers: where the draws of a law lie, and what its parameters may be.
+
+/// A set of finite numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Support {
+    /// All.
+    Real,
+    /// Those above 0.
+    Positive,
+    /// Those from 0 on.
+    NonNegative,
+    /// Those between 0 and 1, without the ends.
+    Unit,
+    /// An interval whose ends are the law's own.
+    Interval,
+}
+
+impl Support {
+    /// The set in words.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Real => "the real numbers",
+            Self::Positive => "the positive numbers",
+            Self::NonNegative => "the numbers from 0 on",
+            Self::Unit => "the numbers between 0 and 1",
+            Self::Interval => "the numbers between its ends",
+        }
+    }
+
+    /// What a number outside is told.
+    pub(super) const fn demand(self) -> &'static str {
+        match self {
+            Self::Real | Self::Interval => "it must be a finite number",
+            Self::Positive => "it must be positive and finite",
+            Self::NonNegative => "it must be finite and not negative",
+            Self::Unit => "it must lie between 0 and 1",
+        }
+    }
+
+    /// Whether the number lies in the set.
+    pub fn contains(self, x: f64) -> bool {
+        x.is_finite()
+            && match self {
+                Self::Real | Self::Interval => true,
+                Self::Positive => x > 0.0,
+                Self::NonNegative => x >= 0.0,
+                Self::Unit => x > 0.0 && x < 1.0,
+            }
+    }
+}

@@ -1,0 +1,162 @@
+//! Uniform: numbers of an interval, none likelier than another.
+
+use super::family::*;
+use super::gamma::uniform;
+use super::guides::beta_guide;
+use super::{Distribution, beta};
+use crate::error::Error;
+
+/// Independent uniform numbers between `low` and `high`; over `f64`s a draw is an `f64`, over tensors a
+/// tensor of their broadcast shape.
+///
+/// Draws move with both ends, so that gradients by them are right where the ends are parameters; host
+/// code must not read a draw then, as score functions do not see how the support moves. Its automatic
+/// guide is a [`Beta`](super::Beta) stretched over the interval.
+///
+/// ```
+/// # use relax_runtime::prelude::*;
+/// # use relax_runtime::dist::Distribution;
+/// # fn main() -> Result<()> {
+/// let density = Uniform::new(-1.0, 3.0)?.log_prob(&0.5)?.total()?;
+/// assert!((density + 4.0_f64.ln()).abs() < 1e-12);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Uniform<P> {
+    low: P,
+    high: P,
+}
+
+impl<R: Real> Uniform<R> {
+    /// Numbers between `low` and `high`.
+    ///
+    /// # Errors
+    /// If an end is not finite, `high` is not above `low`, or their shapes do not broadcast.
+    pub fn new<A: Operand, B: Operand>(low: A, high: B) -> Result<Self>
+    where
+        A::Repr: Join<B::Repr, Joined = R>,
+    {
+        let (low, high) = low.into_repr().join(high.into_repr());
+        let law = Self { low, high }.checked()?;
+        match law.width().all(|width| width > 0.0)? {
+            true => Ok(law),
+            false => Err(Error::Parameter {
+                distribution: <Self as Continuous>::NAME,
+                parameter: "high",
+                problem: "is not above `low` everywhere".into(),
+            }),
+        }
+    }
+
+    fn width(&self) -> R {
+        self.high.clone() - self.low.clone()
+    }
+}
+
+impl<R: Real> Continuous for Uniform<R> {
+    type Real = R;
+    type Tensors = Uniform<Tensor>;
+    const NAME: &'static str = "Uniform";
+    const SUPPORT: Support = Support::Interval;
+    const PARAMETERS: &'static [(&'static str, Support)] =
+        &[("low", Support::Real), ("high", Support::Real)];
+    const STANDARDS: &'static [Standard] = &[Stream::uniform_f64];
+    const SYMMETRIC: bool = false;
+    const ENDS: usize = 2;
+
+    parameters!(low, high);
+
+    /// The ends belong to it, and what a draw at an end is rounded to.
+    fn contains(&self, x: &R) -> Result<bool> {
+        const ROUNDING: f64 = 4.0 * f32::EPSILON as f64;
+        let slack = (self.low.abs() + self.high.abs()) * ROUNDING;
+        let above = x.clone() - self.low.clone() + slack.clone();
+        let below = self.high.clone() - x.clone() + slack;
+        Ok(above.all(|x| x >= 0.0)? && below.all(|x| x >= 0.0)?)
+    }
+
+    fn log_density(&self, x: &R) -> R {
+        x.clone() * 0.0 - self.width().ln()
+    }
+
+    fn draw(&self, standards: &[R]) -> R {
+        self.low.clone() + self.width() * standards[0].clone()
+    }
+
+    fn mean(&self) -> R {
+        (self.low.clone() + self.high.clone()) * 0.5
+    }
+
+    fn mean_field(of: &Uniform<Tensor>) -> MeanField<'static> {
+        let of = of.clone();
+        let ones = of.width().ones_like();
+        beta_guide([&ones, &ones], move |a, b| {
+            Stretched {
+                low: of.low.clone(),
+                high: of.high.clone(),
+                concentration1: a.clone(),
+                concentration0: b.clone(),
+            }
+            .checked()?
+            .law()
+        })
+    }
+}
+
+/// A Beta number of the interval between `low` and `high`.
+#[derive(Clone, Debug)]
+struct Stretched<P> {
+    low: P,
+    high: P,
+    concentration1: P,
+    concentration0: P,
+}
+
+impl<R: Real> Stretched<R> {
+    fn width(&self) -> R {
+        self.high.clone() - self.low.clone()
+    }
+}
+
+impl<R: Real> Continuous for Stretched<R> {
+    type Real = R;
+    type Tensors = Stretched<Tensor>;
+    const NAME: &'static str = "StretchedBeta";
+    const SUPPORT: Support = Support::Interval;
+    const PARAMETERS: &'static [(&'static str, Support)] = &[
+        ("low", Support::Real),
+        ("high", Support::Real),
+        ("concentration1", Support::Positive),
+        ("concentration0", Support::Positive),
+    ];
+    const STANDARDS: &'static [Standard] = &[uniform, uniform];
+    const SYMMETRIC: bool = true;
+    const ENDS: usize = 2;
+
+    parameters!(low, high, concentration1, concentration0);
+
+    fn log_density(&self, x: &R) -> R {
+        let share = (x.clone() - self.low.clone()) / self.width();
+        // Rounding may have brought it to an end.
+        let share = share.kept_within(LEAST, 1.0 - f64::from(f32::EPSILON) / 2.0);
+        beta::log_density([&self.concentration1, &self.concentration0], &share) - self.width().ln()
+    }
+
+    fn draw(&self, standards: &[R]) -> R {
+        let share = beta::draw([&self.concentration1, &self.concentration0], standards);
+        self.low.clone() + self.width() * share
+    }
+
+    fn mean(&self) -> R {
+        let total = self.concentration1.clone() + self.concentration0.clone();
+        self.low.clone() + self.width() * (self.concentration1.clone() / total)
+    }
+
+    fn mean_field(of: &Stretched<Tensor>) -> MeanField<'static> {
+        Uniform::<Tensor>::mean_field(&Uniform {
+            low: of.low.clone(),
+            high: of.high.clone(),
+        })
+    }
+}

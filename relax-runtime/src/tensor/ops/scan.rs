@@ -1,0 +1,54 @@
+//! Sums and products along an axis, built on other operations.
+
+use super::super::Tensor;
+
+/// Cumulative sums, and products. Negative axes count from the end; an axis that is not there gives a
+/// poisoned tensor.
+impl Tensor {
+    /// Sums of all elements up to each one along an axis: `[1, 2, 3]` gives `[1, 3, 6]`.
+    #[track_caller]
+    pub fn cumsum(&self, axis: isize) -> Tensor {
+        let index = match self.checked_axis(axis, "cumsum") {
+            Ok(index) => index,
+            Err(refused) => return refused,
+        };
+        let (axis, n) = (index as isize, self.shape()[index]);
+        let mut sums = self.clone();
+        // Each element has the sum of `reach` ones, and takes over that of as many before them.
+        let mut reach = 1;
+        while reach < n {
+            let nothing = self.slice(axis, 0..reach).zeros_like();
+            let before = sums.slice(axis, 0..n - reach);
+            sums = sums + Tensor::concat(&[&nothing, &before], axis);
+            reach *= 2;
+        }
+        sums
+    }
+
+    /// Product along an axis, which is removed; of no elements it is 1. Its derivative is right where
+    /// some are 0, too.
+    #[track_caller]
+    pub fn prod(&self, axis: isize) -> Tensor {
+        let index = match self.checked_axis(axis, "prod") {
+            Ok(index) => index,
+            Err(refused) => return refused,
+        };
+        let axis = index as isize;
+        let mut factors = self.clone();
+        loop {
+            let n = factors.shape().get(index).copied().unwrap_or(0);
+            match n {
+                _ if factors.0.is_err() => return factors,
+                0 => return factors.sum(axis) + 1.0,
+                1 => return factors.squeeze(axis),
+                _ => {}
+            }
+            let half = n / 2;
+            let pairs = factors.slice(axis, 0..half) * factors.slice(axis, half..2 * half);
+            factors = match n % 2 {
+                0 => pairs,
+                _ => Tensor::concat(&[&pairs, &factors.slice(axis, n - 1..n)], axis),
+            };
+        }
+    }
+}
