@@ -115,7 +115,11 @@ fn run(options: &Options) -> Outcome<()> {
         "log-evidence, ELBO",
         [
             exact.log_evidence,
-            -exact_gradient(&Elbo::new(&model).guide(&MeanFieldGuide), mean_field.params())?.0,
+            -exact_gradient(
+                &Elbo::new(&model).guide(&MeanFieldGuide),
+                mean_field.params(),
+            )?
+            .0,
             -exact_gradient(&Elbo::new(&model), automatic.params())?.0,
             -exact_gradient(&Elbo::new(&model).guide(&guide), by_hand.params())?.0,
         ],

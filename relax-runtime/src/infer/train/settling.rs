@@ -2,10 +2,11 @@
 
 use std::fmt;
 
-/// Steps whose mean loss is compared with that of as many before.
+/// Steps whose mean loss is compared with that of those before.
 const WINDOW: usize = 250;
-/// Windows in a row without progress after which the rate is lowered, or the run is over.
-const STILL: u32 = 2;
+/// Windows in a row without progress after which the rate is lowered, or the run is over; each is twice as
+/// long as the one before, so that noise hides less.
+const STILL: u32 = 3;
 /// How often the rate is lowered.
 const SLOWINGS: u32 = 2;
 /// What is gained in a window and not worth going on, as a share of 1 plus the loss's size.
@@ -23,7 +24,7 @@ pub(super) const SLOWER: f32 = 0.2;
 pub enum Ending {
     /// After the number of steps that was asked for.
     Steps(u64),
-    /// After so many, when the mean loss of 250 steps, at a rate lowered twice, had not fallen any more.
+    /// After so many, when the mean loss of 1,000 steps, at a rate lowered twice, had not fallen any more.
     Settled(u64),
     /// At the ceiling of 20,000 steps, with the loss still falling.
     Ceiling(u64),
@@ -64,7 +65,7 @@ impl Settling {
     /// Takes a step's loss in.
     pub(super) fn see(&mut self, loss: f64) -> Next {
         self.window.push(loss);
-        if self.window.len() < WINDOW {
+        if self.window.len() < WINDOW << self.still {
             return Next::GoOn;
         }
         let count = self.window.len() as f64;
@@ -113,7 +114,7 @@ mod tests {
 
     #[test]
     fn runs_end_once_nothing_is_gained() {
-        assert_eq!(run(|_| 3.0), (Some(1_750), vec![750, 1_250]));
+        assert_eq!(run(|_| 3.0), (Some(5_500), vec![2_000, 3_750]));
         let (end, lowered) = run(|step| 100.0 * (-step / 1_000.0).exp());
         assert!(end.is_some_and(|end| end > 10_000), "{end:?}");
         assert_eq!(lowered.len(), 2);
@@ -124,7 +125,7 @@ mod tests {
     fn noise_is_no_progress_and_hides_none() {
         let noise = |step: f64| Key::new(step as u64).stream("noise").normal();
         let (end, _) = run(noise);
-        assert!(end.is_some_and(|end| end < 6_000), "{end:?}");
+        assert!(end.is_some_and(|end| end < 10_000), "{end:?}");
         let (end, lowered) = run(|step| noise(step) + 40.0 * (-step / 2_000.0).exp());
         assert!(end.is_some_and(|end| end > 6_000), "{end:?}");
         assert!(lowered[0] > 4_000, "{lowered:?}");

@@ -137,9 +137,9 @@ impl<O: Objective> Training<O> {
     }
 
     /// Number of steps of `run`. Unless it is set, `run` goes on until the objective has settled: until the
-    /// mean loss of 250 steps is no lower than that of the 250 before, twice in a row, at each of three
-    /// rates, the first of them 0.05 where no optimiser was chosen, the others a fifth of the one before; and
-    /// for 20,000 steps at most. [`Trained::ending`] says which it was.
+    /// mean loss of 250 steps, then of 500 and of 1,000, is no lower than that of those before, at each of
+    /// three rates, the first of them 0.05 where no optimiser was chosen, the others a fifth of the one
+    /// before; and for 20,000 steps at most. [`Trained::ending`] says which it was.
     #[must_use]
     pub fn steps(mut self, steps: u64) -> Self {
         self.steps = Some(steps);

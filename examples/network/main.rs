@@ -1,0 +1,104 @@
+//! A Bayesian network from a file, some of its variables known: the probabilities of the others, by the
+//! automatic guide at default settings.
+//!
+//! The model is the loop that a textbook has: each variable is drawn from the row of its table that its
+//! parents' values select. Nothing says what depends on what once there is evidence; the guide finds it.
+//!
+//! ```text
+//! cargo run --release --example network
+//! cargo run --release --example network -- FILE.bif --given xray=yes,dysp=yes
+//! ```
+
+mod bif;
+#[path = "../support/program.rs"]
+mod program;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use bif::Network;
+use clap::Parser;
+use program::Outcome;
+use relax_runtime::prelude::*;
+
+/// "Asia" (Lauritzen and Spiegelhalter 1988): visits, smoke and the diseases behind a cough.
+const ASIA: &str = include_str!("asia.bif");
+
+#[model]
+fn network(network: &Network, given: &[Option<usize>]) {
+    let mut state = Vec::with_capacity(given.len());
+    for (variable, given) in network.variables.iter().zip(given) {
+        let probabilities = variable.row(&state, network).to_vec();
+        state.push(match given {
+            Some(value) => {
+                observe!(
+                    Categorical(probabilities),
+                    *value,
+                    name = variable.name.clone()
+                );
+                *value
+            }
+            None => sample!(Categorical(probabilities), name = variable.name.clone()),
+        });
+    }
+}
+
+/// Says how likely the values of a Bayesian network's variables are, given some of them.
+#[derive(Parser)]
+struct Options {
+    /// A network in the format BIF; the small network "Asia" unless given.
+    file: Option<PathBuf>,
+    /// What is known, as `variable=value`.
+    #[arg(long, value_delimiter = ',', default_value = "xray=yes,dysp=yes")]
+    given: Vec<String>,
+    /// Seed of all random numbers.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+fn main() -> ExitCode {
+    program::main(run)
+}
+
+fn run(options: &Options) -> Outcome<()> {
+    let net = match &options.file {
+        Some(path) => Network::read(path)?,
+        None => Network::parse(ASIA)?,
+    };
+    let mut given = vec![None; net.variables.len()];
+    for fact in &options.given {
+        let (name, value) = fact
+            .split_once('=')
+            .ok_or(format!("`{fact}` is not `variable=value`"))?;
+        let place = net
+            .place(name)
+            .ok_or(format!("the network has no variable `{name}`"))?;
+        let values = &net.variables[place].values;
+        let at = values.iter().position(|known| known == value);
+        let unknown = || format!("`{name}` is one of {}, not `{value}`", values.join(", "));
+        given[place] = Some(at.ok_or_else(unknown)?);
+    }
+    let model = network(&net, &given);
+    let fit = Svi::new(&model)
+        .seed(options.seed)
+        .posterior_draws(4_000)
+        .run()?;
+    println!("given {}:\n", options.given.join(", "));
+    for (variable, given) in net.variables.iter().zip(&given) {
+        if given.is_some() {
+            continue;
+        }
+        let means = fit.posterior().means(&variable.name)?;
+        let pairs = variable.values.iter().zip(means);
+        let all: Vec<String> = pairs.map(|(value, p)| format!("{value} {p:.3}")).collect();
+        println!("{:14}{}", variable.name, all.join("  "));
+    }
+    let evidence = fit.posterior().log_evidence();
+    println!(
+        "\nELBO {:.3}, bound of all draws {:.3}; {}",
+        evidence.elbo,
+        evidence.bound,
+        fit.ending()
+    );
+    Ok(())
+}
