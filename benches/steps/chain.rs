@@ -1,6 +1,7 @@
 //! Chains of coins: how the time of a step grows with the number of sequential sites.
 
 use relax_runtime::estimator::by_name;
+use relax_runtime::infer::MeanFieldGuide;
 use relax_runtime::prelude::*;
 
 use crate::{Job, Step};
@@ -29,7 +30,11 @@ fn tensor_chain(length: usize) {
 
 fn steps(model: impl Program + 'static) -> Result<Step> {
     let mut trainer = Trainer::new(1).estimator(by_name("relax-free-form")?);
-    Ok(Box::new(move || Ok(trainer.step(&Elbo::new(&model))?.loss)))
+    Ok(Box::new(move || {
+        Ok(trainer
+            .step(&Elbo::new(&model).guide(&MeanFieldGuide))?
+            .loss)
+    }))
 }
 
 /// The jobs: both chains at three lengths.

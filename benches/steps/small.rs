@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use relax_runtime::estimator::{Estimator, by_name};
+use relax_runtime::infer::{Guide, MeanFieldGuide, StructuredGuide};
 use relax_runtime::prelude::*;
 
 use crate::{Job, Step};
@@ -89,10 +90,16 @@ fn toy(estimator: Rc<dyn Estimator>) -> Result<Step> {
     }))
 }
 
-/// Steps of the automatic guide's trainer.
-fn svi(estimator: &str, model: impl Program + 'static) -> Result<Step> {
+/// Steps along the bound of a model with a guide.
+fn svi(
+    estimator: &str,
+    model: impl Program + 'static,
+    guide: impl Guide + 'static,
+) -> Result<Step> {
     let mut trainer = Trainer::new(1).estimator(by_name(estimator)?);
-    Ok(Box::new(move || Ok(trainer.step(&Elbo::new(&model))?.loss)))
+    Ok(Box::new(move || {
+        Ok(trainer.step(&Elbo::new(&model).guide(&guide))?.loss)
+    }))
 }
 
 /// The jobs, each with the estimators that suit it.
@@ -106,8 +113,18 @@ pub(crate) fn jobs() -> Vec<Job> {
         Job::new("toy relax", || toy(Rc::new(Relax::default()))),
         Job::new("toy relax free-form", || toy(Rc::new(Relax::free_form()))),
         Job::new("toy relax 1-10-1", move || toy(Rc::new(small_network()))),
-        Job::new("sprinkler enumerate", || svi("enumerate", lawn(true))),
-        Job::new("sprinkler relax", || svi("relax", lawn(true))),
+        Job::new("sprinkler enumerate", || {
+            svi("enumerate", lawn(true), MeanFieldGuide)
+        }),
+        Job::new("sprinkler relax", || {
+            svi("relax", lawn(true), MeanFieldGuide)
+        }),
+        Job::new("sprinkler structured enumerate", || {
+            svi("enumerate", lawn(true), StructuredGuide)
+        }),
+        Job::new("sprinkler structured relax", || {
+            svi("relax", lawn(true), StructuredGuide)
+        }),
         Job::new("mixture enumerate", || mixture_by("enumerate")),
         Job::new("mixture relax", || mixture_by("relax")),
         Job::new("mixture summed", || {
