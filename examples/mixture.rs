@@ -12,8 +12,6 @@
 //! cargo run --release --example mixture
 //! ```
 
-#[path = "support/compute.rs"]
-mod compute;
 #[path = "support/program.rs"]
 mod program;
 
@@ -22,7 +20,6 @@ use std::process::ExitCode;
 use clap::Parser;
 use relax_runtime::prelude::*;
 
-use compute::Compute;
 use program::Outcome;
 
 const COMPONENTS: usize = 3;
@@ -67,8 +64,6 @@ struct Options {
     /// Seed of all random numbers.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    #[command(flatten)]
-    compute: Compute,
 }
 
 fn main() -> ExitCode {
@@ -79,8 +74,7 @@ fn run(options: &Options) -> Outcome<()> {
     let x = Simulation::seeded(options.seed)
         .run(&world(options.data))?
         .output;
-    let data = Tensor::from_vec(x.clone(), [x.len()], &options.compute.device()?)?;
-    let fit = Svi::new(&mixture(&data))
+    let fit = Svi::new(&mixture(&Tensor::from_slice(&x)))
         .optimizer(Adam::new(0.05))
         .steps(options.steps)
         .seed(options.seed)

@@ -92,6 +92,7 @@ fn numbers(x: &Tensor) {
     observe!(Normal(&mu + &shift + &side, width.exp()), x);
     observe!(Normal(mu.sum_all(), 1.0), 0.5, name = "total");
     observe!(Bernoulli(logits = mu.sum_all()), true, name = "sign");
+    observe!(Categorical(logits = &mu), 1, name = "largest");
 }
 
 fn data(device: &Device) -> Result<Tensor> {

@@ -168,7 +168,9 @@ fn find(family: &Family) -> Result<&'static Row> {
                      distribution of your own without",
                     list(names())
                 ),
-                hint => hint,
+                hint if family.arguments.iter().any(|(key, _)| key.is_some()) => hint,
+                // Without keywords it may be a function or a tuple of the user's: a macro cannot tell.
+                hint => format!("{hint} (a constructor of your own: `self::{name}(..)`)"),
             };
             Error::new(
                 name.span(),

@@ -31,7 +31,11 @@ pub enum Error {
     },
 
     /// Operands that live on different devices.
-    #[error("{op}: operands are on {left} and {right}; move one with `to_device`{}", At(.location))]
+    #[error(
+        "{op}: operands are on {left} and {right}; move one with `to_device`, or make it there \
+         (`param!([..])` is made on cpu, `param!(tensor)` where the tensor is){}",
+        At(.location)
+    )]
     Device {
         /// The operation.
         op: &'static str,

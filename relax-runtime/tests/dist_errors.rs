@@ -1,18 +1,23 @@
-//! What distributions refuse: parameters, values, plates.
+//! What distributions refuse: parameters, values, plates; on every engine.
+
+#[macro_use]
+#[path = "support/engines.rs"]
+mod engines;
 
 use relax_runtime::dist::{
     Bernoulli, Categorical, Distribution, Normal, Number, OneHotCategorical,
 };
 use relax_runtime::{Device, Error, Key, Result, Tensor};
 
-fn tensor(values: &[f64]) -> Tensor {
+fn tensor(device: &Device, values: &[f64]) -> Tensor {
     let values: Vec<f32> = values.iter().map(|&x| x as f32).collect();
-    Tensor::from_slice(&values)
+    let shape = [values.len()];
+    Tensor::from_vec(values, shape, device).unwrap()
 }
 
 /// `values` as `rows` equal rows.
-fn repeated(values: &[f64], rows: usize) -> Tensor {
-    tensor(values).broadcast_to([rows, values.len()])
+fn repeated(device: &Device, values: &[f64], rows: usize) -> Tensor {
+    tensor(device, values).broadcast_to([rows, values.len()])
 }
 
 fn draw<D: Distribution>(dist: &D, purpose: &str) -> Result<D::Value> {
@@ -33,8 +38,7 @@ macro_rules! refused {
     }};
 }
 
-#[test]
-fn bad_parameters_are_typed_errors() {
+fn bad_parameters_are_typed_errors(device: &Device) -> Result<()> {
     let nan = f64::NAN;
     refused!(
         Bernoulli::probs(nan),
@@ -46,27 +50,27 @@ fn bad_parameters_are_typed_errors() {
     refused!(Bernoulli::probs(1.5), Parameter, "probs is 1.5");
     refused!(Bernoulli::logits(nan), Parameter, "logits is NaN");
     refused!(
-        Bernoulli::probs(tensor(&[0.2, nan])),
+        Bernoulli::probs(tensor(device, &[0.2, nan])),
         Parameter,
         "probs is NaN"
     );
     refused!(
-        Bernoulli::probs(tensor(&[0.2, -0.5])),
+        Bernoulli::probs(tensor(device, &[0.2, -0.5])),
         Parameter,
         "probs is -0.5"
     );
     refused!(
-        Bernoulli::logits(tensor(&[0.2, nan])),
+        Bernoulli::logits(tensor(device, &[0.2, nan])),
         Parameter,
         "logits is NaN"
     );
     refused!(
-        Bernoulli::logits(tensor(&[f64::INFINITY])),
+        Bernoulli::logits(tensor(device, &[f64::INFINITY])),
         Parameter,
         "logits is inf"
     );
     refused!(
-        Bernoulli::logits(tensor(&[f64::NEG_INFINITY])),
+        Bernoulli::logits(tensor(device, &[f64::NEG_INFINITY])),
         Parameter,
         "logits is -inf"
     );
@@ -98,27 +102,27 @@ fn bad_parameters_are_typed_errors() {
         "-inf"
     );
     refused!(
-        Categorical::probs(tensor(&[nan, 0.5])),
+        Categorical::probs(tensor(device, &[nan, 0.5])),
         Parameter,
         "probs is NaN"
     );
     refused!(
-        Categorical::probs(tensor(&[0.5, 0.6])),
+        Categorical::probs(tensor(device, &[0.5, 0.6])),
         Parameter,
         "sum to 1.1"
     );
     refused!(Categorical::probs(Tensor::scalar(1.0)), Parameter, "empty");
     refused!(
-        Categorical::logits(tensor(&[0.0, nan])),
+        Categorical::logits(tensor(device, &[0.0, nan])),
         Parameter,
         "logits is NaN"
     );
     refused!(
-        Categorical::logits(tensor(&[0.0, f64::INFINITY])),
+        Categorical::logits(tensor(device, &[0.0, f64::INFINITY])),
         Parameter,
         "logits is inf"
     );
-    let rows = Tensor::from_vec(vec![0.5, 0.5, 0.5, 0.4], [2, 2], &Device::cpu());
+    let rows = Tensor::from_vec(vec![0.5, 0.5, 0.5, 0.4], [2, 2], device);
     refused!(Categorical::probs(rows.unwrap()), Parameter, "sum to 0.9");
 
     refused!(
@@ -128,7 +132,7 @@ fn bad_parameters_are_typed_errors() {
     );
     refused!(OneHotCategorical::probs([nan]), Parameter, "probs is NaN");
     refused!(
-        OneHotCategorical::logits(tensor(&[nan])),
+        OneHotCategorical::logits(tensor(device, &[nan])),
         Parameter,
         "logits is NaN"
     );
@@ -145,19 +149,26 @@ fn bad_parameters_are_typed_errors() {
     refused!(Normal::new(0.0, nan), Parameter, "scale is NaN");
     refused!(Normal::new(0.0, f64::INFINITY), Parameter, "scale is inf");
     refused!(
-        Normal::new(tensor(&[0.0]), tensor(&[-1.0])),
+        Normal::new(tensor(device, &[0.0]), tensor(device, &[-1.0])),
         Parameter,
         "scale is -1"
     );
-    refused!(Normal::new(tensor(&[nan]), 1.0), Parameter, "loc is NaN");
     refused!(
-        Normal::new(tensor(&[0.0, 1.0]), tensor(&[1.0, 1.0, 1.0])),
+        Normal::new(tensor(device, &[nan]), 1.0),
+        Parameter,
+        "loc is NaN"
+    );
+    refused!(
+        Normal::new(
+            tensor(device, &[0.0, 1.0]),
+            tensor(device, &[1.0, 1.0, 1.0])
+        ),
         Parameter,
         "[3]"
     );
 
     // A parameter that was computed wrongly hands its own error on.
-    let poisoned = tensor(&[1.0, 2.0]) + tensor(&[1.0, 2.0, 3.0]);
+    let poisoned = tensor(device, &[1.0, 2.0]) + tensor(device, &[1.0, 2.0, 3.0]);
     refused!(
         Bernoulli::logits(&poisoned),
         Shape,
@@ -166,14 +177,14 @@ fn bad_parameters_are_typed_errors() {
     );
     refused!(Categorical::probs(&poisoned), Shape, "[2] and [3]");
     refused!(Normal::new(0.0, &poisoned), Shape, "[2] and [3]");
+    Ok(())
 }
 
-#[test]
-fn values_outside_the_support_are_typed_errors() -> Result<()> {
-    let coin = Bernoulli::probs(tensor(&[0.5, 0.5]))?;
+fn values_outside_the_support_are_typed_errors(device: &Device) -> Result<()> {
+    let coin = Bernoulli::probs(tensor(device, &[0.5, 0.5]))?;
     for value in [[0.5, 1.0], [2.0, 0.0], [-1.0, 0.0], [f64::NAN, 0.0]] {
         refused!(
-            coin.log_prob(&tensor(&value)),
+            coin.log_prob(&tensor(device, &value)),
             Support,
             "Bernoulli",
             "0 or 1"
@@ -181,18 +192,26 @@ fn values_outside_the_support_are_typed_errors() -> Result<()> {
     }
     let host = Categorical::probs([0.5, 0.5])?;
     refused!(host.log_prob(&2), Support, "value 2", "Categorical");
-    let rows = Categorical::probs(tensor(&[0.5, 0.5]))?;
+    let rows = Categorical::probs(tensor(device, &[0.5, 0.5]))?;
     for k in [-1.0, 0.5, 2.0, f32::NAN] {
         refused!(rows.log_prob(&Tensor::scalar(k)), Support, "Categorical");
     }
     let host = OneHotCategorical::probs([0.5, 0.5])?;
-    let rows = OneHotCategorical::probs(tensor(&[0.5, 0.5]))?;
+    let rows = OneHotCategorical::probs(tensor(device, &[0.5, 0.5]))?;
     for value in [[0.0, 0.0], [1.0, 1.0], [0.5, 0.5], [f64::NAN, 1.0]] {
         refused!(host.log_prob(&value.to_vec()), Support, "OneHotCategorical");
-        refused!(rows.log_prob(&tensor(&value)), Support, "OneHotCategorical");
+        refused!(
+            rows.log_prob(&tensor(device, &value)),
+            Support,
+            "OneHotCategorical"
+        );
     }
     refused!(host.log_prob(&vec![1.0]), Support, "OneHotCategorical");
-    refused!(rows.log_prob(&tensor(&[1.0])), Support, "OneHotCategorical");
+    refused!(
+        rows.log_prob(&tensor(device, &[1.0])),
+        Support,
+        "OneHotCategorical"
+    );
     refused!(
         rows.log_prob(&Tensor::scalar(1.0)),
         Support,
@@ -205,22 +224,21 @@ fn values_outside_the_support_are_typed_errors() -> Result<()> {
             "Normal",
             "real numbers"
         );
-        let rows = Normal::new(0.0, tensor(&[1.0]))?;
-        refused!(rows.log_prob(&tensor(&[x])), Support, "Normal");
+        let rows = Normal::new(0.0, tensor(device, &[1.0]))?;
+        refused!(rows.log_prob(&tensor(device, &[x])), Support, "Normal");
     }
     Ok(())
 }
 
 /// One row, one category, one event: each is an axis, whatever its length.
-#[test]
-fn axes_of_length_1_are_axes() -> Result<()> {
+fn axes_of_length_1_are_axes(device: &Device) -> Result<()> {
     let mass = |number: Number| match number {
         Number::Tensor(t) => Ok((t.shape().to_vec(), t.to_vec()?)),
         Number::Host(x) => panic!("a host number, {x}"),
     };
-    let logits = tensor(&[0.0, 1.0, 2.0]);
+    let logits = tensor(device, &[0.0, 1.0, 2.0]);
     for rows in [1, 2, 3] {
-        let k = Tensor::zeros([rows], &Device::cpu());
+        let k = Tensor::zeros([rows], device);
         let (shape, found) = mass(Categorical::logits(&logits)?.log_prob(&k)?)?;
         assert_eq!(shape, [rows]);
         assert!(found.iter().all(|x| (x + 2.407_606).abs() < 1e-5));
@@ -229,9 +247,9 @@ fn axes_of_length_1_are_axes() -> Result<()> {
         let one_hot = OneHotCategorical::logits(&logits)?;
         assert_eq!(mass(one_hot.log_prob(&k.one_hot(3))?)?, (shape, found));
 
-        let only = Categorical::logits(Tensor::zeros([rows, 1], &Device::cpu()))?;
+        let only = Categorical::logits(Tensor::zeros([rows, 1], device))?;
         assert_eq!(mass(only.log_prob(&k)?)?, (vec![rows], vec![0.0; rows]));
-        let only = OneHotCategorical::logits(Tensor::zeros([rows, 1], &Device::cpu()))?;
+        let only = OneHotCategorical::logits(Tensor::zeros([rows, 1], device))?;
         let found = mass(only.log_prob(&k.one_hot(1))?)?;
         assert_eq!(found, (vec![rows], vec![0.0; rows]));
 
@@ -241,7 +259,8 @@ fn axes_of_length_1_are_axes() -> Result<()> {
         assert_eq!(mass(normal.log_prob(&k)?)?.0, [rows]);
     }
     refused!(
-        Categorical::logits(repeated(&[0.0, 1.0], 3))?.log_prob(&tensor(&[0.0, 1.0])),
+        Categorical::logits(repeated(device, &[0.0, 1.0], 3))?
+            .log_prob(&tensor(device, &[0.0, 1.0])),
         Parameter,
         "shape [2]",
         "[3]"
@@ -250,18 +269,17 @@ fn axes_of_length_1_are_axes() -> Result<()> {
 }
 
 /// An error names the line that its reader can change.
-#[test]
-fn errors_name_lines_of_the_user() {
+fn errors_name_lines_of_the_user(device: &Device) -> Result<()> {
     let stream = || Key::new(1).stream("x");
     let huge = [usize::MAX / 8, 4];
     refused!(
-        stream().normals(huge, &Device::cpu()),
+        stream().normals(huge, device),
         Shape,
         "normals",
         "dist_errors.rs"
     );
     refused!(
-        stream().uniforms(huge, &Device::cpu()),
+        stream().uniforms(huge, device),
         Shape,
         "uniforms",
         "dist_errors.rs"
@@ -269,10 +287,10 @@ fn errors_name_lines_of_the_user() {
     let coins = Bernoulli::probs(Tensor::scalar(0.5)).unwrap();
     let error = coins.expand(&[1, 2, 3, 4, 5]).unwrap_err().to_string();
     assert!(!error.contains("src/"), "{error}");
+    Ok(())
 }
 
-#[test]
-fn plates_expand_tensors_and_refuse_host_numbers() -> Result<()> {
+fn plates_expand_tensors_and_refuse_host_numbers(device: &Device) -> Result<()> {
     refused!(
         Bernoulli::probs(0.5)?.expand(&[3]),
         Parameter,
@@ -295,13 +313,13 @@ fn plates_expand_tensors_and_refuse_host_numbers() -> Result<()> {
         "host number inside a plate"
     );
     refused!(
-        Bernoulli::probs(tensor(&[0.5, 0.5]))?.expand(&[3]),
+        Bernoulli::probs(tensor(device, &[0.5, 0.5]))?.expand(&[3]),
         Parameter,
         "[2]",
         "[3]"
     );
     refused!(
-        Categorical::probs(tensor(&[0.5, 0.5]))?.expand(&[2]),
+        Categorical::probs(tensor(device, &[0.5, 0.5]))?.expand(&[2]),
         Parameter,
         "[1, length]"
     );
@@ -309,11 +327,11 @@ fn plates_expand_tensors_and_refuse_host_numbers() -> Result<()> {
     let shape = |value: Tensor| value.shape().to_vec();
     let coin = Bernoulli::probs(Tensor::scalar(0.5))?.expand(&[3, 2])?;
     assert_eq!(shape(draw(&coin, "c")?), [3, 2]);
-    let vector = Bernoulli::probs(repeated(&[0.5, 0.5], 1))?.expand(&[3])?;
+    let vector = Bernoulli::probs(repeated(device, &[0.5, 0.5], 1))?.expand(&[3])?;
     assert_eq!(shape(draw(&vector, "v")?), [3, 2]);
-    let one_hot = OneHotCategorical::logits(repeated(&[0.0, 1.0], 1))?.expand(&[3])?;
+    let one_hot = OneHotCategorical::logits(repeated(device, &[0.0, 1.0], 1))?.expand(&[3])?;
     assert_eq!(shape(draw(&one_hot, "o")?), [3, 2]);
-    let index = Categorical::logits(repeated(&[0.0, 1.0], 3))?.expand(&[3])?;
+    let index = Categorical::logits(repeated(device, &[0.0, 1.0], 3))?.expand(&[3])?;
     assert_eq!(shape(draw(&index, "i")?), [3]);
     let normal = Normal::new(0.0, Tensor::scalar(2.0))?.expand(&[3])?;
     let rows = draw(&normal, "n")?.to_vec()?;
@@ -321,3 +339,11 @@ fn plates_expand_tensors_and_refuse_host_numbers() -> Result<()> {
     assert!(Bernoulli::probs(0.5)?.expand(&[]).is_ok());
     Ok(())
 }
+
+on_every_engine!(
+    bad_parameters_are_typed_errors,
+    values_outside_the_support_are_typed_errors,
+    axes_of_length_1_are_axes,
+    errors_name_lines_of_the_user,
+    plates_expand_tensors_and_refuse_host_numbers
+);

@@ -3,9 +3,9 @@
 
 use std::rc::Rc;
 
-use relax_runtime::Result;
 use relax_runtime::estimator::{Coupling, Estimator, Rebar, Reinforce, Relax};
 use relax_runtime::infer::ExpectedCost;
+use relax_runtime::{Device, Result};
 
 use crate::models;
 use crate::moved::Moved;
@@ -22,7 +22,7 @@ fn a_coin_before_a_continuous_choice() -> Result<()> {
     let value = p * one + (1.0 - p) * zero;
     let by_w = p * (4.5 * w - 3.0 * t);
     let by_s = p * 4.5 * s + (1.0 - p) * 0.5 * s;
-    let program = models::coin_and_normal(ROWS, ROWS);
+    let program = models::coin_and_normal(Device::cpu(), ROWS, ROWS);
     let objective = ExpectedCost::new(&program);
     let values: Values<'_> = &[("scale", &[0.6]), ("slope", &[0.8]), ("theta", &[0.3])];
     let gradient = [by_s, by_w, p * (1.0 - p) * (one - zero)];

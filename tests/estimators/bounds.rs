@@ -6,7 +6,7 @@ use relax_runtime::estimator::{Estimator, LeftOut, Reinforce, Relax, Vimco, vimc
 use relax_runtime::infer::{Configure, Elbo, ExpectedCost, Objective, Trainer, exact_gradient};
 use relax_runtime::model::ParamStore;
 use relax_runtime::prelude::{Program, Svi};
-use relax_runtime::{Error, Key, Result, Tensor};
+use relax_runtime::{Device, Error, Key, Result, Tensor};
 
 use crate::models;
 use crate::settings::{DRAWS, ROWS, Setting, Values};
@@ -373,7 +373,7 @@ fn objectives_and_estimators_that_do_not_fit_are_refused() -> Result<()> {
     ] {
         assert!(error.contains(problem), "{error}");
     }
-    let program = models::coins(2, 2);
+    let program = models::coins(Device::cpu(), 2, 2);
     let mut trainer = Trainer::new(1).estimator(Vimco::default());
     let error = trainer.step(&ExpectedCost::new(&program)).unwrap_err();
     assert!(matches!(error, Error::Site { .. }), "{error}");

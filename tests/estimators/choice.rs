@@ -2,9 +2,9 @@
 
 use std::rc::Rc;
 
-use relax_runtime::Result;
 use relax_runtime::estimator::{Arms, Disarm, Enumerate, Estimator, Rebar, by_name, registry};
 use relax_runtime::infer::{Configure, ExpectedCost, Trainer};
+use relax_runtime::{Device, Result};
 
 use crate::models;
 
@@ -14,7 +14,7 @@ fn of_coins() -> [Rc<dyn Estimator>; 2] {
 
 #[test]
 fn estimators_of_coins_are_refused_at_other_sites() -> Result<()> {
-    let program = models::index(1, 1);
+    let program = models::index(Device::cpu(), 1, 1);
     for estimator in of_coins() {
         let mut trainer = Trainer::new(1).estimator(estimator);
         let error = trainer.step(&ExpectedCost::new(&program)).unwrap_err();
@@ -28,7 +28,7 @@ fn estimators_of_coins_are_refused_at_other_sites() -> Result<()> {
 
 #[test]
 fn rebar_is_refused_where_the_cost_cannot_be_relaxed() -> Result<()> {
-    let (decision, index) = (models::decision(), models::index(1, 1));
+    let (decision, index) = (models::decision(), models::index(Device::cpu(), 1, 1));
     for objective in [ExpectedCost::new(&decision), ExpectedCost::new(&index)] {
         let mut trainer = Trainer::new(1).estimator(Rebar::default());
         let error = trainer.step(&objective).unwrap_err().to_string();

@@ -1,6 +1,10 @@
 //! Estimators and surrogates against exact enumeration, in standard errors, with fixed seeds; their
 //! identities at fixed noise; and their derivatives against central differences.
 
+#[macro_use]
+#[path = "../../relax-runtime/tests/support/engines.rs"]
+mod engines;
+
 mod analytic;
 mod bounds;
 mod choice;

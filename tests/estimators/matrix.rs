@@ -101,8 +101,13 @@ fn a_bound_of_several_samples() -> Result<()> {
     check_all(&Elbo::new(&model).samples(2), PLATES, 2)
 }
 
-/// A test of one program: its objective, draws, and how many estimators are valid there at least.
+/// A test of one program, or one that is still to be given a device: its objective, draws, and how many estimators are valid there at least.
 macro_rules! program {
+    ($test:ident: on $device:ident, cost of $program:expr, $draws:expr, $valid:expr) => {
+        fn $test($device: &Device) -> Result<()> {
+            check_all(&ExpectedCost::new(&$program), $draws, $valid)
+        }
+    };
     ($test:ident: cost of $program:expr, $draws:expr, $valid:expr) => {
         #[test]
         fn $test() -> Result<()> {
@@ -130,9 +135,9 @@ macro_rules! program {
 }
 
 program!(one_bernoulli: cost of models::coin(ROWS, ROWS), PLATES, 18);
-program!(interacting_bernoullis: cost of models::coins(ROWS, ROWS), PLATES, 18);
-program!(a_categorical: cost of models::index(ROWS, ROWS), PLATES, 10);
-program!(a_one_hot_vector: cost of models::one_hot(ROWS, ROWS), PLATES, 15);
+program!(interacting_bernoullis: on device, cost of models::coins(device.clone(), ROWS, ROWS), PLATES, 18);
+program!(a_categorical: on device, cost of models::index(device.clone(), ROWS, ROWS), PLATES, 10);
+program!(a_one_hot_vector: on device, cost of models::one_hot(device.clone(), ROWS, ROWS), PLATES, 15);
 program!(two_dependent_sites: cost of models::two_coins(ROWS, ROWS), PLATES, 18);
 program!(an_index_after_a_vector: cost of models::vector_then_index(ROWS, ROWS), PLATES, 10);
 program!(a_loop_of_dependent_sites: cost of models::chain(ROWS, ROWS), PLATES, 18);
@@ -152,7 +157,15 @@ program!(a_bound_of_two_samples: bound of models::mixture(ROWS), samples 2, PLAT
 program!(an_automatic_guide: bound of models::mixture(ROWS), PLATES, 8);
 program!(an_automatic_guide_of_host_choices: bound of models::sprinkler(), DRAWS, 10);
 program!(an_automatic_guide_of_choices_on_some_paths: bound of models::paths(), DRAWS / 2, 7);
-program!(a_coin_before_a_continuous_choice: cost of models::coin_and_normal(ROWS, ROWS), PLATES, 15);
+program!(a_coin_before_a_continuous_choice: on device, cost of models::coin_and_normal(device.clone(), ROWS, ROWS), PLATES, 15);
+
+// Of each kind of choice one.
+on_every_engine!(
+    interacting_bernoullis,
+    a_categorical,
+    a_one_hot_vector,
+    a_coin_before_a_continuous_choice,
+);
 
 /// With later choices relaxed, ReinMax is biased at costs that are quadratic, too.
 #[test]
@@ -180,9 +193,9 @@ fn estimators_that_are_declared_biased_are_found_to_be() -> Result<()> {
 #[test]
 fn every_estimator_is_valid_somewhere() -> Result<()> {
     let programs: [(Box<dyn Program>, &str); 3] = [
-        (Box::new(models::coins(2, 2)), "b"),
-        (Box::new(models::one_hot(2, 2)), "b"),
-        (Box::new(models::coin_and_normal(2, 2)), "x"),
+        (Box::new(models::coins(Device::cpu(), 2, 2)), "b"),
+        (Box::new(models::one_hot(Device::cpu(), 2, 2)), "b"),
+        (Box::new(models::coin_and_normal(Device::cpu(), 2, 2)), "x"),
     ];
     let bounded = models::mixture(2);
     for estimator in estimators() {

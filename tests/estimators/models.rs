@@ -9,11 +9,16 @@ fn zeros(shape: impl Into<Shape>) -> Tensor {
 
 /// Numbers that the rows of a plate share.
 fn row(numbers: &[f32]) -> Tensor {
-    Tensor::from_slice(numbers).reshape([1, numbers.len()])
+    row_on(&Device::cpu(), numbers)
+}
+
+fn row_on(device: &Device, numbers: &[f32]) -> Tensor {
+    Tensor::from_vec(numbers.to_vec(), [1, numbers.len()], device).unwrap()
 }
 
 fn dot(b: &Tensor, weights: &[f32]) -> Tensor {
-    (b * Tensor::from_slice(weights)).sum(-1)
+    let weights = Tensor::from_vec(weights.to_vec(), [weights.len()], &b.device());
+    (b * weights.unwrap()).sum(-1)
 }
 
 #[model]
@@ -27,9 +32,9 @@ pub fn coin(rows: usize, of: usize) {
 
 /// A cost in which the coins interact, and which depends on a parameter directly.
 #[model]
-pub fn coins(rows: usize, of: usize) {
-    let theta = param!(row(&[0.4, -1.1, 1.7]));
-    let weights = param!(row(&[0.9, -1.4, 0.6]));
+pub fn coins(device: Device, rows: usize, of: usize) {
+    let theta = param!(row_on(&device, &[0.4, -1.1, 1.7]));
+    let weights = param!(row_on(&device, &[0.9, -1.4, 0.6]));
     plate!(rows, of = of => {
         let b = sample!(Bernoulli(logits = &theta));
         cost!(((&b * &weights).sum(-1) - 0.3).square() + b.index(-1, 0) * b.index(-1, 2));
@@ -37,8 +42,8 @@ pub fn coins(rows: usize, of: usize) {
 }
 
 #[model]
-pub fn index(rows: usize, of: usize) {
-    let theta = param!(row(&[0.3, -0.7, 1.2, 0.1]));
+pub fn index(device: Device, rows: usize, of: usize) {
+    let theta = param!(row_on(&device, &[0.3, -0.7, 1.2, 0.1]));
     plate!(rows, of = of => {
         let k = sample!(Categorical(logits = &theta));
         cost!((&k - 1.3).square());
@@ -46,8 +51,8 @@ pub fn index(rows: usize, of: usize) {
 }
 
 #[model]
-pub fn one_hot(rows: usize, of: usize) {
-    let theta = param!(row(&[0.3, -0.7, 1.2, 0.1]));
+pub fn one_hot(device: Device, rows: usize, of: usize) {
+    let theta = param!(row_on(&device, &[0.3, -0.7, 1.2, 0.1]));
     plate!(rows, of = of => {
         let b = sample!(OneHotCategorical(logits = &theta));
         cost!((dot(&b, &[0.2, 1.5, -0.4, 0.9]) - 0.5).square() + b.index(-1, 3));
@@ -315,8 +320,8 @@ pub fn paths() {
 
 /// A coin and a continuous choice that depends on it.
 #[model]
-pub fn coin_and_normal(rows: usize, of: usize) {
-    let theta = param!(0.3);
+pub fn coin_and_normal(device: Device, rows: usize, of: usize) {
+    let theta = param!(Tensor::full([], 0.3, &device));
     let slope = param!(0.8);
     let scale = param!(0.6);
     plate!(rows, of = of => {

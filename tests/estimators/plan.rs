@@ -28,8 +28,11 @@ fn chosen(program: &dyn Program, budgets: &[usize]) -> Result<Vec<(&'static str,
 /// What is exact is taken where it is affordable, and what races is within the budget.
 #[test]
 fn exact_sums_are_taken_where_a_budget_is_enough() -> Result<()> {
-    let coins = models::coins(4, 4);
-    let (vector, index) = (models::one_hot(4, 4), models::index(4, 4));
+    let coins = models::coins(Device::cpu(), 4, 4);
+    let (vector, index) = (
+        models::one_hot(Device::cpu(), 4, 4),
+        models::index(Device::cpu(), 4, 4),
+    );
     for (program, values) in [(&coins as &dyn Program, 8), (&vector, 4), (&index, 4)] {
         assert_eq!(chosen(program, &[values])?, [("enumerate", values)]);
         for entry in [1, 2, 3].map(|budget| plan(program, budget)) {
@@ -220,7 +223,7 @@ fn continuous_choices() -> Result<()> {
     let program = models::threshold();
     let entries = plan(&program, 3)?;
     assert_eq!((entries[0].estimator, entries[0].evaluations), ("lax", 1));
-    let program = models::coin_and_normal(4, 4);
+    let program = models::coin_and_normal(Device::cpu(), 4, 4);
     let entries = plan(&program, 1)?;
     assert_eq!(entries[1].estimator, "pathwise");
     Ok(())
@@ -244,7 +247,7 @@ fn without_a_budget() -> Result<()> {
 
 #[test]
 fn the_plan_says_what_it_costs_and_why_not_another() -> Result<()> {
-    let program = models::coins(4, 4);
+    let program = models::coins(Device::cpu(), 4, 4);
     let mut trainer = Trainer::new(1).budget(4);
     trainer.step(&ExpectedCost::new(&program))?;
     let plan = trainer.plan().to_string();
@@ -337,9 +340,9 @@ fn evaluations_are_as_announced() -> Result<()> {
         "reinmax",
     ];
     let (coins, vector, index) = (
-        models::coins(4, 4),
-        models::one_hot(4, 4),
-        models::index(4, 4),
+        models::coins(Device::cpu(), 4, 4),
+        models::one_hot(Device::cpu(), 4, 4),
+        models::index(Device::cpu(), 4, 4),
     );
     let continuous = models::scored_normal(4, 4);
     let programs: [(&str, &dyn Program); 4] = [

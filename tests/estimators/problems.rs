@@ -300,7 +300,7 @@ pub fn surrogates(case: &Case) -> Result<Vec<(&'static str, Box<dyn Surrogate>)>
 /// Moves every parameter by normal noise: a network's output layer, which starts at zero, too.
 pub fn perturb(parameters: &[Parameter], size: f32, stream: &mut Stream) -> Result<()> {
     for parameter in parameters {
-        let noise = stream.normals(parameter.shape(), &Device::cpu())?;
+        let noise = stream.normals(parameter.shape(), &parameter.get().device())?;
         parameter.set(parameter.get().detach() + noise * size)?;
     }
     Ok(())

@@ -1,16 +1,15 @@
 //! Joint sums: exact steps of programs with few combinations, in host numbers and over tensors.
 
-use relax_runtime::estimator::{Enumerate, by_name};
+use relax_runtime::estimator::Enumerate;
 use relax_runtime::infer::{Gradients, MeanFieldGuide, Objective, Recording};
 use relax_runtime::model::Site;
 use relax_runtime::prelude::*;
-use tempfile::TempDir;
 
 use crate::{assert_near, assert_says, coin, error};
 
 /// Three coins that explain one observation.
 #[model]
-fn lawn(wet: bool) {
+pub(crate) fn lawn(wet: bool) {
     let cloudy = sample!(Bernoulli(0.5));
     let sprinkler = sample!(Bernoulli(if cloudy { 0.1 } else { 0.5 }));
     let rain = sample!(Bernoulli(if cloudy { 0.8 } else { 0.2 }));
@@ -24,7 +23,7 @@ fn lawn(wet: bool) {
 
 /// Which choices there are depends on earlier ones, and so does what is observed.
 #[model]
-fn urns(seen: usize) {
+pub(crate) fn urns(seen: usize) {
     let first = sample!(Bernoulli(0.25));
     let probs = if first {
         let tilt = sample!(Categorical([0.5, 0.3, 0.2]));
@@ -50,7 +49,7 @@ fn part(bias: f64) -> bool {
 
 /// Loops, sub-models in loops and beside each other, and a one-hot vector.
 #[model]
-fn nested(days: usize) {
+pub(crate) fn nested(days: usize) {
     let mut hits = 0.0;
     for day in 0..days {
         let b = sample!(Bernoulli(0.3));
@@ -84,7 +83,7 @@ fn geometric() {
 
 /// Host values, a learned number and tensors together.
 #[model]
-fn mixed() {
+pub(crate) fn mixed() {
     let theta = param!([0.2, -0.5]);
     let gate = sample!(Bernoulli(0.4));
     let b = sample!(Bernoulli(logits = &theta));
@@ -233,115 +232,6 @@ fn training_reaches_the_same_optimum_from_any_seed() -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn the_plan_says_what_is_summed_over() -> Result<()> {
-    let model = lawn(true);
-    let plan = |trainer: Trainer| -> Result<String> {
-        let mut trainer = trainer;
-        trainer.step(&Elbo::new(&model))?;
-        Ok(trainer.plan().to_string())
-    };
-    let asked = plan(Trainer::new(1).estimator(by_name("enumerate")?))?;
-    assert_says(
-        &asked,
-        &[
-            "enumerate  8",
-            "asked for; discrete: exact sum over 2 values, and over all 8 combinations of the program's choices",
-        ],
-    );
-    let budget = plan(Trainer::new(1).budget(8))?;
-    assert_says(
-        &budget,
-        &["least variance within 8", "over all 8 combinations"],
-    );
-    let less = plan(Trainer::new(1).budget(7))?;
-    assert_says(
-        &less,
-        &[
-            "the others as drawn: the program's choices have more than 7 combinations",
-            "budget",
-        ],
-    );
-    let few = plan(Trainer::new(1).estimator(Enumerate { largest: 5 }))?;
-    assert_says(&few, &["more than 5 combinations", "largest"]);
-    Ok(())
-}
-
-/// Where another site has another estimator, is continuous, or on some path only, or the support
-/// is too large, each site is summed over on its own, as before.
-#[test]
-fn what_cannot_be_summed_jointly_is_drawn() -> Result<()> {
-    #[model]
-    fn continuous() {
-        let b = sample!(Bernoulli(0.3));
-        let x = sample!(Normal(0.0, 1.0));
-        observe!(Normal(if b { x } else { -x }, 1.0), 0.4);
-    }
-    #[model]
-    fn continuous_on_a_path() {
-        let b = sample!(Bernoulli(0.5));
-        let x = if b { sample!(Normal(0.0, 1.0)) } else { 0.2 };
-        observe!(Normal(x, 1.0), 0.4);
-    }
-    #[model]
-    fn endless() {
-        let mut failures = 0.0;
-        while !sample!(Bernoulli(0.4), name = "success") {
-            failures += 1.0;
-        }
-        observe!(Normal(failures, 1.0), 1.2);
-    }
-    #[model]
-    fn asked() {
-        let a = sample!(Bernoulli(0.3), estimator = "enumerate");
-        let b = sample!(Bernoulli(0.3), estimator = "reinforce");
-        observe!(Bernoulli(if a == b { 0.2 } else { 0.7 }), true);
-    }
-    for program in [
-        &continuous() as &dyn Program,
-        &continuous_on_a_path(),
-        &endless(),
-    ] {
-        let mut trainer = Trainer::new(3).estimator(Enumerate::default());
-        let mut losses = Vec::new();
-        for _ in 0..12 {
-            losses.push(trainer.step(&Elbo::new(program))?.loss);
-        }
-        let falls = losses.windows(2).filter(|pair| pair[1] < pair[0]).count();
-        assert!(falls < 11, "this looks like the exact loss: {losses:?}");
-        assert!(
-            !trainer
-                .plan()
-                .to_string()
-                .contains("combinations of the program")
-        );
-    }
-    let mut trainer = Trainer::new(3);
-    for _ in 0..3 {
-        assert_eq!(trainer.step(&Elbo::new(&asked()))?.evaluations, 2);
-    }
-    Ok(())
-}
-
-/// `estimator = ".."` at every site is asking, too.
-#[test]
-fn sites_can_ask_for_themselves() -> Result<()> {
-    #[model]
-    fn asking() {
-        for _ in 0..3 {
-            let b = sample!(Bernoulli(0.3), estimator = "enumerate");
-            cost!(if b { 0.4 } else { 1.0 });
-        }
-    }
-    let model = asking();
-    let report = Trainer::new(1).step(&Elbo::new(&model))?;
-    assert_eq!(report.evaluations, 8);
-    let report = Trainer::new(1).step(&ExpectedCost::new(&model))?;
-    assert_eq!(report.evaluations, 8);
-    assert_near(report.loss, 3.0 * (0.3 * 0.4 + 0.7), 1e-6);
-    Ok(())
-}
-
 /// Costs may change from step to step: nothing is remembered of them.
 #[test]
 fn every_step_runs_the_program_anew() -> Result<()> {
@@ -362,58 +252,6 @@ fn every_step_runs_the_program_anew() -> Result<()> {
     let second = trainer.step(&objective)?.loss;
     assert_eq!(runs.get(), before + 2);
     assert!(second > first + 0.5, "{first} {second}");
-    Ok(())
-}
-
-#[test]
-fn training_resumes_bit_for_bit() -> Result<()> {
-    let folder = TempDir::new().map_err(Error::user)?;
-    for (name, program) in [("host", &urns(0) as &dyn Program), ("mixed", &mixed())] {
-        let path = folder.path().join(name);
-        let objective = Elbo::new(program);
-        let fresh = || Trainer::new(5).estimator(Enumerate::default());
-        let mut trainer = fresh();
-        for _ in 0..4 {
-            trainer.step(&objective)?;
-        }
-        trainer.save(&path)?;
-        let mut resumed = fresh();
-        resumed.step(&Elbo::new(&nested(1)))?;
-        resumed.resume(&path)?;
-        for _ in 0..4 {
-            let (a, b) = (trainer.step(&objective)?, resumed.step(&objective)?);
-            assert_eq!(a.loss.to_bits(), b.loss.to_bits());
-            assert_eq!(a.evaluations, b.evaluations);
-        }
-        assert_eq!(trainer.plan().to_string(), resumed.plan().to_string());
-        for (name, parameter) in trainer.params().all() {
-            let other = resumed.params().get(&name).expect("a parameter");
-            assert_eq!(parameter.get().to_vec()?, other.to_vec()?);
-        }
-    }
-    Ok(())
-}
-
-/// A program that was once too large stays with draws after a resumption, too.
-#[test]
-fn a_refused_sum_resumes_bit_for_bit() -> Result<()> {
-    let folder = TempDir::new().map_err(Error::user)?;
-    let path = folder.path().join("large");
-    let (large, small) = (nested(2), lawn(true));
-    let fresh = || Trainer::new(5).estimator(Enumerate { largest: 16 });
-    let mut trainer = fresh();
-    trainer.step(&Elbo::new(&large))?;
-    trainer.save(&path)?;
-    let mut resumed = fresh();
-    resumed.resume(&path)?;
-    for model in [&large as &dyn Program, &small, &large] {
-        let (a, b) = (
-            trainer.step(&Elbo::new(model))?,
-            resumed.step(&Elbo::new(model))?,
-        );
-        assert_eq!(a.loss.to_bits(), b.loss.to_bits());
-        assert_eq!(a.evaluations, b.evaluations);
-    }
     Ok(())
 }
 

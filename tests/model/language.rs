@@ -483,3 +483,22 @@ fn recursion_without_end_is_an_error() -> Result<()> {
     assert_says(&text, &["256 deep", "language.rs"]);
     Ok(())
 }
+
+/// A constructor of the user's own, whose name is nearly one of the library's.
+#[allow(non_snake_case)]
+fn Normals(scale: f64) -> Result<Normal<f64>> {
+    Normal::new(0.0, scale)
+}
+
+#[model]
+fn wide() -> f64 {
+    let x = sample!(self::Normals(1e6));
+    x
+}
+
+#[test]
+fn constructors_that_are_called_by_their_path_are_the_users() -> Result<()> {
+    let x = Simulation::seeded(1).run(&wide())?.output;
+    assert!(x.abs() > 1e3, "{x}");
+    Ok(())
+}

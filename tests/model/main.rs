@@ -18,6 +18,8 @@ mod guides;
 mod handled;
 mod handlers;
 mod joint;
+mod joint_or_drawn;
+mod joint_resumed;
 mod language;
 mod ledger;
 mod limits;

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::super::provenance::Provenance;
-use super::super::{Shape, Tensor};
+use super::super::{Device, Shape, Tensor};
 
 /// Reading by index. An index out of bounds, like a wrong shape, gives a poisoned tensor.
 impl Tensor {
@@ -46,10 +46,14 @@ impl Tensor {
     }
 
     /// One element of the last axis for each index: `[.., k]` and indices `[..]` below `k` give
-    /// `[..]`.
+    /// `[..]`. Indices may be on the CPU, wherever the elements are.
     #[track_caller]
     pub fn pick(&self, at: &Tensor) -> Tensor {
-        if let Some(refused) = self.refuse_pair(at, "pick") {
+        let refused = match at.0.as_ref().is_ok_and(|at| at.device() == Device::cpu()) {
+            true => self.0.is_err().then(|| self.clone()),
+            false => self.refuse_pair(at, "pick"),
+        };
+        if let Some(refused) = refused {
             return refused;
         }
         let shape = self.shape();
