@@ -173,6 +173,14 @@ impl CountFamily for BetaBinomialFamily {
         (part(theta, 0) - part(theta, 1)).sigmoid() * total
     }
 
+    fn variance(&self, theta: &Tensor, total: &Tensor) -> Tensor {
+        let (log_a, log_b) = (part(theta, 0), part(theta, 1));
+        let logits = &log_a - &log_b;
+        let both = log_a.exp() + log_b.exp();
+        let apart = total * logits.sigmoid() * (-&logits).sigmoid();
+        apart * (&both + total) / (both + 1.0)
+    }
+
     fn tails(&self, theta: &[f64], total: f64, k: f64) -> (f64, f64) {
         let sum = |from, upwards| masses(theta, total, from, upwards).map(|(_, p)| p).sum();
         (sum(k, false), sum(k + 1.0, true))

@@ -166,6 +166,10 @@ impl CountFamily for BinomialFamily {
         theta.sigmoid() * total
     }
 
+    fn variance(&self, theta: &Tensor, total: &Tensor) -> Tensor {
+        theta.sigmoid() * (-theta).sigmoid() * total
+    }
+
     fn tails(&self, theta: &[f64], total: f64, k: f64) -> (f64, f64) {
         let (p, q) = (sigmoid(theta[0]), sigmoid(-theta[0]));
         regularised_beta(total - k, k + 1.0, q, p)

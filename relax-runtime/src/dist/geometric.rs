@@ -86,6 +86,11 @@ impl CountFamily for GeometricFamily {
         (-theta).exp()
     }
 
+    fn variance(&self, theta: &Tensor, _: &Tensor) -> Tensor {
+        let mean = (-theta).exp();
+        &mean * (&mean + 1.0)
+    }
+
     fn tails(&self, theta: &[f64], _: f64, k: f64) -> (f64, f64) {
         let ln_upper = -(k + 1.0) * softplus(theta[0]);
         (-ln_upper.exp_m1(), ln_upper.exp())

@@ -154,6 +154,10 @@ impl CountFamily for NegativeBinomialFamily {
         theta.sum(-1).exp()
     }
 
+    fn variance(&self, theta: &Tensor, _: &Tensor) -> Tensor {
+        theta.sum(-1).exp() * (part(theta, 1).exp() + 1.0)
+    }
+
     fn tails(&self, theta: &[f64], _: f64, k: f64) -> (f64, f64) {
         let (p, q) = (sigmoid(theta[1]), sigmoid(-theta[1]));
         regularised_beta(theta[0].exp(), k + 1.0, q, p)

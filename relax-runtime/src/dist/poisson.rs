@@ -114,6 +114,10 @@ impl CountFamily for PoissonFamily {
         theta.exp()
     }
 
+    fn variance(&self, theta: &Tensor, _: &Tensor) -> Tensor {
+        theta.exp()
+    }
+
     fn tails(&self, theta: &[f64], _: f64, k: f64) -> (f64, f64) {
         let rate = theta[0].exp();
         // Each from the side on which it is small.

@@ -59,6 +59,9 @@ pub trait CountFamily: Clone + Debug + 'static {
     /// The mean as a tensor, differentiable in θ.
     fn mean(&self, theta: &Tensor, fixed: &Tensor) -> Tensor;
 
+    /// The variance as a tensor, differentiable in θ.
+    fn variance(&self, theta: &Tensor, fixed: &Tensor) -> Tensor;
+
     /// F(k) = P(b ≤ k) and 1 − F(k) at a whole number between the least and the largest value; the
     /// smaller of the two with all its digits.
     fn tails(&self, theta: &[f64], fixed: f64, k: f64) -> (f64, f64);

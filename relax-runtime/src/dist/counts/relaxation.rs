@@ -322,6 +322,14 @@ impl<F: CountFamily> Relaxation for CountRelaxation<F> {
         self.vertex(&self.counts_mean(theta))
     }
 
+    fn scale(&self) -> Option<(&Tensor, &Tensor)> {
+        Some((&self.centre, &self.unit))
+    }
+
+    fn variance(&self, theta: &Tensor) -> Tensor {
+        self.vertex(&self.family.variance(theta, &self.fixed))
+    }
+
     fn spans(&self, draw: &Tensor) -> Result<bool> {
         let low = self.family.first() as f32;
         let high = self.last.map_or(f32::MAX, |last| last as f32);

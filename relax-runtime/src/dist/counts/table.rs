@@ -110,6 +110,11 @@ impl<N: TableName> CountFamily for Table<N> {
         (theta.softmax(-1) * self.numbers(theta)).sum(-1)
     }
 
+    fn variance(&self, theta: &Tensor, fixed: &Tensor) -> Tensor {
+        let apart = self.numbers(theta) - self.mean(theta, fixed).unsqueeze(-1);
+        (theta.softmax(-1) * apart.square()).sum(-1)
+    }
+
     fn tails(&self, theta: &[f64], _: f64, k: f64) -> (f64, f64) {
         let masses = self.masses(theta);
         let (lower, upper) = masses.split_at(self.place(k) + 1);
