@@ -1,7 +1,7 @@
 //! Beta-binomial: successes of trials that share an unknown probability.
 
 use super::binomial::{TotalCount, check_total};
-use super::counts::{CountFamily, CountOperand, Counts, Place, part};
+use super::counts::{CountFamily, CountOperand, Counts, MOST, Place, part};
 use super::double::{Smooth, in_double};
 use super::{Join, Operand};
 use crate::error::Result;
@@ -31,8 +31,8 @@ impl<P: CountOperand> BetaBinomial<P> {
     /// Trials with a probability from Beta(`concentration1`, `concentration0`), the first for successes.
     ///
     /// # Errors
-    /// If a concentration is not positive and finite, a number of trials negative, or shapes do not
-    /// broadcast.
+    /// If a concentration is not positive or above 10⁹, a number of trials not between 0 and 10⁹, or
+    /// shapes do not broadcast.
     pub fn new<A: Operand, B: Operand, N: TotalCount>(
         concentration1: A,
         concentration0: B,
@@ -42,12 +42,12 @@ impl<P: CountOperand> BetaBinomial<P> {
         A::Repr: Join<B::Repr>,
         <A::Repr as Join<B::Repr>>::Joined: Join<N::Repr, Joined = P> + Clone,
     {
-        const POSITIVE: &str = "it must be positive and finite";
+        const POSITIVE: &str = "it must be positive, and 1e9 at most";
         let (a, b) = concentration1.into_repr().join(concentration0.into_repr());
         let total = total_count.into_count();
         let (a, _) = a.join(total.clone());
         let (b, total) = b.join(total);
-        let valid = |x: f64| x > 0.0 && x.is_finite();
+        let valid = |x: f64| x > 0.0 && x <= MOST;
         a.check_numbers(BetaBinomialFamily::NAME, "concentration1", valid, POSITIVE)?;
         b.check_numbers(BetaBinomialFamily::NAME, "concentration0", valid, POSITIVE)?;
         check_total(BetaBinomialFamily::NAME, &total)?;

@@ -3,7 +3,7 @@
 use statrs::function::gamma::{gamma_lr, gamma_ur};
 
 use super::Operand;
-use super::counts::{CountFamily, CountOperand, Counts, Place};
+use super::counts::{CountFamily, CountOperand, Counts, LN_MOST, MOST, Place};
 use super::double::{Smooth, in_double};
 use crate::error::Result;
 use crate::special::{lgamma, polygamma};
@@ -37,27 +37,22 @@ impl<P: CountOperand> Poisson<P> {
     /// Counts of events that come at this rate.
     ///
     /// # Errors
-    /// If a rate is not positive and finite.
+    /// If a rate is not positive, or above 10⁹.
     pub fn rate(rate: impl Operand<Repr = P>) -> Result<Self> {
-        const RATE: &str = "the rate must be positive and finite";
+        const RATE: &str = "the rate must be positive, and 1e9 at most; count in larger units";
         let rate = rate.into_repr();
-        rate.check_numbers(
-            PoissonFamily::NAME,
-            "rate",
-            |x| x > 0.0 && x.is_finite(),
-            RATE,
-        )?;
+        rate.check_numbers(PoissonFamily::NAME, "rate", |x| x > 0.0 && x <= MOST, RATE)?;
         Self::log_rate_of(rate.ln())
     }
 
-    /// The same by the logarithm of the rate, which may be any number up to 80.
+    /// The same by the logarithm of the rate.
     ///
     /// # Errors
-    /// If one is larger, NaN or infinite.
+    /// If one is above 20.7, as that of 10⁹ is, NaN or infinite.
     pub fn log_rate(log_rate: impl Operand<Repr = P>) -> Result<Self> {
-        const LOG_RATE: &str = "it must be a finite number below 80; look at what computes it";
+        const LOG_RATE: &str = "it must be finite, and 20.7 at most; look at what computes it";
         let log_rate = log_rate.into_repr();
-        let valid = |x: f64| x.is_finite() && x < 80.0;
+        let valid = |x: f64| x.is_finite() && x <= LN_MOST;
         log_rate.check_numbers(PoissonFamily::NAME, "log_rate", valid, LOG_RATE)?;
         Self::log_rate_of(log_rate)
     }

@@ -65,6 +65,13 @@ pub trait CountOperand: Numbers + Clone + Debug {
     fn before(&self, theta: &Self::Theta, is_vector: bool) -> Result<Self::Theta>;
 }
 
+/// The largest mean of counts without a last value, and the largest number of trials: beyond, `f32` is far
+/// from telling counts apart, and draws take long.
+pub(super) const MOST: f64 = 1e9;
+
+/// ln [`MOST`], rounded down.
+pub(super) const LN_MOST: f64 = 20.7;
+
 /// A logit at which f32 has a probability of 0 or 1.
 const CERTAIN: f32 = 110.0;
 
