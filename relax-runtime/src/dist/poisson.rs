@@ -115,8 +115,11 @@ impl CountFamily for PoissonFamily {
 
     fn tails(&self, theta: &[f64], _: f64, k: f64) -> (f64, f64) {
         let rate = theta[0].exp();
-        // Each from the side on which it is small.
+        // Each from the side on which it is small. A rate that has underflown or overflown is none
+        // that `statrs` takes.
         match rate <= k + 1.0 {
+            _ if rate == 0.0 => (1.0, 0.0),
+            _ if rate.is_infinite() => (0.0, 1.0),
             true => {
                 let upper = gamma_lr(k + 1.0, rate);
                 (1.0 - upper, upper)

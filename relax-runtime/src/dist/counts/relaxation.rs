@@ -136,6 +136,9 @@ impl<F: CountFamily> CountRelaxation<F> {
     fn z(&self, place: Place, event: &Event<'_>) -> f32 {
         let (first, last) = self.ends(event.fixed);
         let mut z = ((place.relaxed(first, last) - event.centre) / event.unit) as f32;
+        if !z.is_finite() {
+            return z;
+        }
         while event.value_at(z, first, last) < place.b {
             z = z.next_up();
         }
