@@ -2,7 +2,7 @@
 
 use super::Operand;
 use super::counts::{
-    CountFamily, CountOperand, Counts, LN_MOST, MOST, Place, Uniform, search, softplus,
+    CountFamily, CountOperand, Counts, LN_MOST, MOST, Place, QuantileLevel, search, softplus,
 };
 use crate::error::Result;
 use crate::tensor::Tensor;
@@ -99,7 +99,7 @@ impl CountFamily for GeometricFamily {
     }
 
     /// The whole part of ln(1 − u)/ln(1 − p).
-    fn draw(&self, theta: &[f64], fixed: f64, u: Uniform) -> f64 {
+    fn draw(&self, theta: &[f64], fixed: f64, u: QuantileLevel) -> f64 {
         let ln_above = match u.below < u.above {
             true => (-u.below).ln_1p(),
             false => u.above.ln(),

@@ -40,7 +40,7 @@ pub use categorical::{Categorical, CategoricalRelaxation};
 pub use checks::{check_fit, check_values, expand_parameter, parameter_error};
 pub use coins::{BernoulliOperand, Coin, Coins};
 pub use counts::{
-    CountFamily, CountOperand, CountRelaxation, Counts, Place, Table, TableName, Uniform,
+    CountFamily, CountOperand, CountRelaxation, Counts, Place, QuantileLevel, Table, TableName,
 };
 pub use discrete_uniform::{DiscreteUniform, DiscreteUniformName, RangeEnd};
 pub use geometric::{Geometric, GeometricFamily};

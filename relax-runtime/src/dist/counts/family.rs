@@ -67,7 +67,7 @@ pub trait CountFamily: Clone + Debug + 'static {
     fn tails(&self, theta: &[f64], fixed: f64, k: f64) -> (f64, f64);
 
     /// The value at which the distribution function passes `u`.
-    fn draw(&self, theta: &[f64], fixed: f64, u: Uniform) -> f64 {
+    fn draw(&self, theta: &[f64], fixed: f64, u: QuantileLevel) -> f64 {
         let (mean, deviation) = self.moments(theta, fixed);
         // About that of a normal.
         let guess = mean + deviation * (u.below / u.above).ln() / 1.7;
@@ -80,16 +80,17 @@ pub trait CountFamily: Clone + Debug + 'static {
     fn kappa(&self, theta: &[f64], fixed: f64, at: Place, kappa: &mut [f64]);
 }
 
-/// A number between 0 and 1, and its distance from 1: of both, the smaller has all its digits.
+/// The level of a quantile: a uniform number between 0 and 1, and its distance from 1. Of both, the smaller
+/// has all its digits.
 #[derive(Clone, Copy, Debug)]
-pub struct Uniform {
+pub struct QuantileLevel {
     /// u.
     pub below: f64,
     /// 1 − u.
     pub above: f64,
 }
 
-impl Uniform {
+impl QuantileLevel {
     /// u in (0, 1).
     pub fn new(u: f64) -> Self {
         Self {
@@ -130,7 +131,12 @@ pub struct Place {
 
 impl Place {
     /// The place of u.
-    pub(super) fn of<F: CountFamily>(family: &F, theta: &[f64], fixed: f64, u: Uniform) -> Self {
+    pub(super) fn of<F: CountFamily>(
+        family: &F,
+        theta: &[f64],
+        fixed: f64,
+        u: QuantileLevel,
+    ) -> Self {
         let b = family.draw(theta, fixed, u);
         let (lower, upper) = match b > family.first() {
             true => family.tails(theta, fixed, b - 1.0),
@@ -171,7 +177,7 @@ impl Place {
 /// The least whole number at which the distribution function is above u, given about where it is:
 /// steps that double until it lies between two numbers, then halving.
 pub(in crate::dist) fn search(
-    u: Uniform,
+    u: QuantileLevel,
     (first, last): (f64, f64),
     guess: f64,
     deviation: f64,

@@ -1,6 +1,6 @@
 //! The relaxation that all laws of counts share.
 
-use super::family::{CountFamily, Place, Uniform};
+use super::family::{CountFamily, Place, QuantileLevel};
 use crate::dist::excluded::numbers_of;
 use crate::dist::{Relaxation, noise};
 use crate::error::{Error, Result};
@@ -128,7 +128,7 @@ impl<F: CountFamily> CountRelaxation<F> {
     }
 
     fn place(&self, event: &Event<'_>) -> Place {
-        let u = Uniform::of_noise(event.x);
+        let u = QuantileLevel::of_noise(event.x);
         Place::of(&self.family, event.theta, event.fixed, u)
     }
 

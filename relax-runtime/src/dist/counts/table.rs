@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use super::family::{CountFamily, Place, Uniform};
+use super::family::{CountFamily, Place, QuantileLevel};
 use crate::tensor::Tensor;
 
 /// What a distribution whose counts have a table of probabilities is called.
@@ -121,7 +121,7 @@ impl<N: TableName> CountFamily for Table<N> {
         (lower.iter().sum(), upper.iter().sum())
     }
 
-    fn draw(&self, theta: &[f64], _: f64, u: Uniform) -> f64 {
+    fn draw(&self, theta: &[f64], _: f64, u: QuantileLevel) -> f64 {
         let masses = self.masses(theta);
         let mut sum = 0.0;
         let place = match u.below <= u.above {
