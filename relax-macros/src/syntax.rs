@@ -278,7 +278,7 @@ fn reject_literal(value: Option<&Expr>, message: &str, errors: &mut Errors) {
 }
 
 /// A call of one capitalised name is a distribution of the library; all else is a value.
-fn distribution(expr: Expr) -> Dist {
+pub fn distribution(expr: Expr) -> Dist {
     let Expr::Call(ExprCall { func, args, .. }) = bare(&expr) else {
         return Dist::Value(expr);
     };

@@ -287,6 +287,23 @@ fn constructors_share_their_first_parameters() {
 }
 
 #[test]
+fn a_distribution_may_be_a_parameter() {
+    let of = |base: &str| {
+        expanded(&format!(
+            "fn f() {{ let k = sample!(ZeroInflated(g, {base})); }}"
+        ))
+    };
+    let code: String = of("Poisson(log_rate = x + 1.0)")
+        .split_whitespace()
+        .collect();
+    assert!(
+        code.contains("ZeroInflated::gate(g,::relax_runtime::dist::Poisson::log_rate(x+1.0)"),
+        "{code}"
+    );
+    assert!(of("Poisson(rat = x)").contains("did you mean `rate`"));
+}
+
+#[test]
 fn factors_are_named_as_costs_are() {
     let body = "factor!(-1.0); factor!(x); cost!(y); factor!(z, name = \"energy\");";
     assert_eq!(names(body), ["factor", "factor#2", "cost", "energy"]);

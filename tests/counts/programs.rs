@@ -193,6 +193,25 @@ programs!(
     of_number: |x: f64| OrderedLogistic::new(x, [-0.6, 0.3, 1.1])
 );
 
+/// A distribution as a parameter of another, with keywords.
+#[model]
+fn crossings(seen: usize) {
+    let closed = sample!(Bernoulli(0.5));
+    let gate = if closed { 0.9 } else { 0.1 };
+    observe!(ZeroInflated(gate, Poisson(rate = 3.0)), seen);
+}
+
+#[test]
+fn zeros_tell_of_the_gate() -> Result<()> {
+    let none = (-3.0_f64).exp();
+    let wanted = (0.9 + 0.1 * none) / (1.0 + none);
+    let found = exact_posterior(&crossings(0))?.mean("closed")?;
+    assert!((found - wanted).abs() < 1e-6, "{found} {wanted}");
+    let found = exact_posterior(&crossings(2))?.mean("closed")?;
+    assert!((found - 0.1).abs() < 1e-6, "{found}");
+    Ok(())
+}
+
 /// Counts in one program, each depending on those before it, as parameters and as trials.
 #[model]
 fn chain() {

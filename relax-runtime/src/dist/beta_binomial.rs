@@ -8,9 +8,9 @@ use crate::error::Result;
 use crate::special::{lgamma, polygamma};
 use crate::tensor::Tensor;
 
-/// Successes of n trials whose common probability is drawn from Beta(a, b): mass (n over k) B(k + a, n − k
-/// + b)/B(a, b) at k = 0, .., n, mean n a/(a + b). Estimators differentiate by ln a and ln b; a draw takes
-/// time in proportion to n.
+/// Successes of n trials whose common probability is drawn from Beta(a, b): at k = 0, .., n the mass is
+/// (n over k) B(k + a, n − k + b)/B(a, b), and the mean n a/(a + b). Estimators differentiate by ln a and
+/// ln b; a draw takes time in proportion to n.
 ///
 /// ```
 /// use relax_runtime::dist::{BetaBinomial, Distribution};

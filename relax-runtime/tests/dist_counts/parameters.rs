@@ -79,7 +79,7 @@ fn trials_may_be_tensors() -> Result<()> {
     )?;
     let expanded = wide.expand(&[3])?;
     assert_eq!(
-        expanded.sample(&mut Key::new(1).stream("x"))?.shape(),
+        &expanded.sample(&mut Key::new(1).stream("x"))?.shape()[..],
         [3, 2]
     );
 
