@@ -14,16 +14,17 @@ use crate::tensor::Tensor;
 /// ```
 /// use relax_runtime::prelude::*;
 ///
+/// /// Of so many calls an hour, each is lost with probability ½, and none was.
 /// #[model]
-/// fn survivors(seen: usize) {
-///     let born = sample!(Poisson(4.0));
-///     observe!(Binomial(born, 0.5), seen);
+/// fn calls() {
+///     let n = sample!(Poisson(rate = 6.0));
+///     observe!(Binomial(n, 0.5), 0);
 /// }
 ///
 /// # fn main() -> Result<()> {
-/// // Each of the born is seen with probability ½, so that a further Poisson(2) are born unseen.
-/// let unseen = Simulation::seeded(1).run(&survivors(0))?;
-/// assert_eq!(unseen.trace.find("born").map(|site| site.distribution), Some("Poisson"));
+/// let fit = Svi::new(&calls()).steps(2_000).seed(1).run()?;
+/// // That leaves a Poisson of half the rate.
+/// assert!((fit.posterior().mean("n")? - 3.0).abs() < 0.3);
 /// # Ok(())
 /// # }
 /// ```
