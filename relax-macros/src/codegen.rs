@@ -5,12 +5,13 @@ use crate::distributions;
 use crate::ir::{Check, Constraint, Dist, Family, HOLE, Hole, Kind, Model, Plate, Site};
 use crate::naming;
 use crate::outside::USED;
+use crate::syntax;
 use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{
-    Attribute, FnArg, ItemFn, Pat, Path, PathArguments, ReturnType, Safety, Signature, Type,
+    Attribute, Expr, FnArg, ItemFn, Pat, Path, PathArguments, ReturnType, Safety, Signature, Type,
 };
 
 /// The function that builds the model.
@@ -446,10 +447,18 @@ impl Writer<'_> {
                 let name = Ident::new(&family.name.to_string(), span);
                 let arguments = arguments
                     .into_iter()
-                    .map(|argument| self.fill_all(argument));
+                    .map(|argument| self.argument(argument));
                 quote_spanned!(span=> #runtime::dist::#name::#function(#(#arguments),*))
             }
             Err(error) => error.to_compile_error(),
+        }
+    }
+
+    /// A parameter, which may be one of the library's distributions, too.
+    fn argument(&self, argument: &Expr) -> TokenStream {
+        match syntax::distribution(argument.clone()) {
+            Dist::Family(family) if distributions::is_known(&family.name) => self.family(&family),
+            _ => self.fill_all(argument),
         }
     }
 }

@@ -194,7 +194,7 @@ fn choose(row: &'static Row, family: &Family) -> Result<&'static Constructor> {
                     known.push(p);
                 }
             });
-            let known = list(known.into_iter());
+            let known = list(known);
             let name = row.name;
             return Err(Error::new(
                 key.span(),

@@ -301,7 +301,7 @@ fn constraint(expr: Expr) -> Result<Constraint> {
 }
 
 /// A call of one capitalised name is a distribution of the library; all else is a value.
-fn distribution(expr: Expr) -> Dist {
+pub fn distribution(expr: Expr) -> Dist {
     let Expr::Call(ExprCall { func, args, .. }) = bare(&expr) else {
         return Dist::Value(expr);
     };

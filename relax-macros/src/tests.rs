@@ -258,3 +258,55 @@ fn expands_check() {
         "fn sprinkler(wet: bool, x: &Tensor) { observe!(Bernoulli(0.2), wet); }"
     ));
 }
+
+/// Arguments without keywords belong to every constructor that begins with the same parameters.
+#[test]
+fn constructors_share_their_first_parameters() {
+    let called = |family: &str| {
+        let code = expanded(&format!("fn f() {{ let k = sample!({family}); }}"));
+        let code: String = code.split_whitespace().collect();
+        let start = code.find("Binomial::").expect("a constructor");
+        code[start..]
+            .chars()
+            .take_while(|c| *c != ')')
+            .collect::<String>()
+    };
+    for (family, wanted) in [
+        ("Binomial(10, 0.5)", "Binomial::probs(10,0.5"),
+        ("Binomial(10, logits = x)", "Binomial::logits(10,x"),
+        (
+            "Binomial(logits = x, total_count = 10)",
+            "Binomial::logits(10,x",
+        ),
+    ] {
+        assert_eq!(called(family), wanted);
+    }
+    let (_, errors) = checked("let k = sample!(NegativeBinomial(2.0, mean = 3.0));");
+    let error = errors.finish().expect_err("it takes no total").to_string();
+    assert!(error.contains("exclude each other"), "{error}");
+}
+
+#[test]
+fn a_distribution_may_be_a_parameter() {
+    let of = |base: &str| {
+        expanded(&format!(
+            "fn f() {{ let k = sample!(ZeroInflated(g, {base})); }}"
+        ))
+    };
+    let code: String = of("Poisson(log_rate = x + 1.0)")
+        .split_whitespace()
+        .collect();
+    assert!(
+        code.contains("ZeroInflated::gate(g,::relax_runtime::dist::Poisson::log_rate(x+1.0)"),
+        "{code}"
+    );
+    assert!(of("Poisson(rat = x)").contains("did you mean `rate`"));
+}
+
+#[test]
+fn factors_are_named_as_costs_are() {
+    let body = "factor!(-1.0); factor!(x); cost!(y); factor!(z, name = \"energy\");";
+    assert_eq!(names(body), ["factor", "factor#2", "cost", "energy"]);
+    let code = expanded("fn f(x: f64) { factor!(-x); }");
+    assert!(code.contains(".factor("), "{code}");
+}

@@ -253,3 +253,39 @@ fn relax_takes_most_of_the_variance_away() -> Result<()> {
     }
     Ok(())
 }
+
+/// On other engines the same noise gives the same draws, with the same mass and gradient.
+#[cfg(feature = "dfdx")]
+#[test]
+fn estimates_are_alike_on_every_engine() -> Result<()> {
+    for case in cases()? {
+        let of = |device: &Device| -> Result<Vec<f32>> {
+            let (law, theta) = case.rows(50);
+            let theta = theta.to_device(device)?;
+            let law = law.with_parameters(std::slice::from_ref(&theta));
+            let mut noise = case.noise(50, 5, false)?;
+            noise.u = noise.u.to_device(device)?;
+            noise.further.clear();
+            let problem = problem(&law, &theta, &noise);
+            let cost = differentiable(|b: &Tensor| {
+                let x = (law.value_at(b) - case.mean()?) / case.size;
+                Ok((x * 0.7).tanh())
+            });
+            let relaxed = RelaxedCost::new(0.8, 0.5, device);
+            let estimate = relax(problem, &cost, &relaxed)?;
+            let density = law.log_density(&law.draw(&noise.u));
+            let all = [estimate.gradient, estimate.cost, density, law.mean()];
+            Ok(all
+                .iter()
+                .map(Tensor::to_vec)
+                .collect::<Result<Vec<_>>>()?
+                .concat())
+        };
+        let (own, other) = (of(&Device::cpu())?, of(&Device::dfdx())?);
+        for (own, other) in own.iter().zip(&other) {
+            let error = (own - other).abs() / (1.0 + own.abs());
+            assert!(error < 1e-4, "{}: {own} {other}", case.name);
+        }
+    }
+    Ok(())
+}

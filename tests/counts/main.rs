@@ -4,3 +4,4 @@
 mod estimates;
 mod posteriors;
 mod programs;
+mod variances;

@@ -1,6 +1,10 @@
 //! The same programs for every law: at a site, in a plate and in a loop, over tensors and host numbers.
 
-use relax_runtime::estimator::{IntoEstimator, Plan, Rloo};
+use std::rc::Rc;
+
+use relax_runtime::estimator::{
+    Coupling, Dlax, DoubleCv, Enumerate, Estimator, IndeCateR, IntoEstimator, MuProp, Plan, Rloo,
+};
 use relax_runtime::prelude::*;
 
 fn expect_unbiased(check: Check<'_>) -> Result<()> {
@@ -59,7 +63,7 @@ macro_rules! programs {
 
             /// Rows whose parameters differ.
             #[model]
-            fn plate(data: &Tensor) {
+            pub fn plate(data: &Tensor) {
                 let theta = param!(0.3);
                 plate!(data.rows() => {
                     let x = sample!(($of)(&(&theta * data)));
@@ -69,7 +73,7 @@ macro_rules! programs {
 
             /// Each choice depends on the one before.
             #[model]
-            fn turns() {
+            pub fn turns() {
                 let mut before = param!(0.3);
                 for _ in 0..3 {
                     let x = sample!(($of)(&before));
@@ -193,6 +197,25 @@ programs!(
     of_number: |x: f64| OrderedLogistic::new(x, [-0.6, 0.3, 1.1])
 );
 
+/// A distribution as a parameter of another, with keywords.
+#[model]
+fn crossings(seen: usize) {
+    let closed = sample!(Bernoulli(0.5));
+    let gate = if closed { 0.9 } else { 0.1 };
+    observe!(ZeroInflated(gate, Poisson(rate = 3.0)), seen);
+}
+
+#[test]
+fn zeros_tell_of_the_gate() -> Result<()> {
+    let none = (-3.0_f64).exp();
+    let wanted = (0.9 + 0.1 * none) / (1.0 + none);
+    let found = exact_posterior(&crossings(0))?.mean("closed")?;
+    assert!((found - wanted).abs() < 1e-6, "{found} {wanted}");
+    let found = exact_posterior(&crossings(2))?.mean("closed")?;
+    assert!((found - 0.1).abs() < 1e-6, "{found}");
+    Ok(())
+}
+
 /// Counts in one program, each depending on those before it, as parameters and as trials.
 #[model]
 fn chain() {
@@ -207,4 +230,42 @@ fn chain() {
 #[test]
 fn a_chain_of_counts_is_unbiased() -> Result<()> {
     check_cost(&chain())
+}
+
+/// Estimators that look between the values, or count on from one to the next.
+#[test]
+fn other_estimators_are_unbiased() -> Result<()> {
+    let independent = Relax {
+        coupling: Coupling::Independent,
+        ..Relax::sum()
+    };
+    let endless = [
+        Relax::sum().into_estimator(),
+        independent.into_estimator(),
+        Rebar::default().into_estimator(),
+        MuProp::default().into_estimator(),
+        DoubleCv::default().into_estimator(),
+        Dlax::default().into_estimator(),
+    ];
+    let listed = [
+        Enumerate::default().into_estimator(),
+        IndeCateR.into_estimator(),
+    ];
+    let check = |model: &dyn Program, estimators: &[Rc<dyn Estimator>]| {
+        estimators.iter().try_for_each(|estimator| {
+            let objective = ExpectedCost::new(model);
+            let check = Check::new(&objective).draws(1_000).warm_up(50);
+            expect_unbiased(check.estimator(Rc::clone(estimator)))
+        })
+    };
+    check(&poisson::turns(), &endless)?;
+    check(&negative_binomial::plate(&rows()), &endless)?;
+    for model in [
+        &binomial::turns() as &dyn Program,
+        &ordered_logistic::plate(&rows()),
+    ] {
+        check(model, &endless)?;
+        check(model, &listed)?;
+    }
+    Ok(())
 }

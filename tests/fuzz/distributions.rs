@@ -12,7 +12,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
 use relax_runtime::dist::{
-    Bernoulli, Categorical, Distribution, Law, Normal, Number, OneHotCategorical,
+    Bernoulli, BetaBinomial, Binomial, Categorical, DiscreteUniform, Distribution, Geometric, Law,
+    NegativeBinomial, Normal, Number, OneHotCategorical, OrderedLogistic, Poisson, ZeroInflated,
 };
 use relax_runtime::{Device, Key, Result, Shape, Tensor};
 
@@ -180,6 +181,18 @@ proptest! {
         exercise(Normal::new(&a, &b), &value, &plates)?;
         exercise(Normal::new(&a, b.exp()), &value, &plates)?;
         exercise(Normal::new(&a, 1.5), &value, &plates)?;
+        exercise(Poisson::rate(&a), &value, &plates)?;
+        exercise(Poisson::log_rate(&a), &value, &plates)?;
+        exercise(Binomial::probs(&a, &b), &value, &plates)?;
+        exercise(Binomial::logits(7, &a), &value, &plates)?;
+        exercise(Geometric::probs(&a), &value, &plates)?;
+        exercise(Geometric::logits(&a), &value, &plates)?;
+        exercise(NegativeBinomial::probs(&a, &b), &value, &plates)?;
+        exercise(NegativeBinomial::mean(&a, b.exp()), &value, &plates)?;
+        exercise(BetaBinomial::new(&a, &b, 5), &value, &plates)?;
+        exercise(OrderedLogistic::new(&a, &b), &value, &plates)?;
+        exercise(DiscreteUniform::new(&a, &a), &value, &plates)?;
+        exercise(ZeroInflated::gate(&a, Poisson::rate(&b)), &value, &plates)?;
 
         let x = host.first().copied().unwrap_or(0.5);
         for coin in [Bernoulli::probs(x), Bernoulli::logits(x)].into_iter().flatten() {

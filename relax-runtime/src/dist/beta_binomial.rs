@@ -1,16 +1,16 @@
 //! Beta-binomial: successes of trials that share an unknown probability.
 
 use super::binomial::{TotalCount, check_total};
-use super::counts::{CountFamily, CountOperand, Counts, Place, part};
+use super::counts::{CountFamily, CountOperand, Counts, MOST, Place, part};
 use super::double::{Smooth, in_double};
 use super::{Join, Operand};
 use crate::error::Result;
 use crate::special::{lgamma, polygamma};
 use crate::tensor::Tensor;
 
-/// Successes of n trials whose common probability is drawn from Beta(a, b): mass (n over k) B(k + a, n − k
-/// + b)/B(a, b) at k = 0, .., n, mean n a/(a + b). Estimators differentiate by ln a and ln b; a draw takes
-/// time in proportion to n.
+/// Successes of n trials whose common probability is drawn from Beta(a, b): at k = 0, .., n the mass is
+/// (n over k) B(k + a, n − k + b)/B(a, b), and the mean n a/(a + b). Estimators differentiate by ln a and
+/// ln b; a draw takes time in proportion to n.
 ///
 /// ```
 /// use relax_runtime::dist::{BetaBinomial, Distribution};
@@ -31,8 +31,8 @@ impl<P: CountOperand> BetaBinomial<P> {
     /// Trials with a probability from Beta(`concentration1`, `concentration0`), the first for successes.
     ///
     /// # Errors
-    /// If a concentration is not positive and finite, a number of trials negative, or shapes do not
-    /// broadcast.
+    /// If a concentration is not positive or above 10⁹, a number of trials not between 0 and 10⁹, or
+    /// shapes do not broadcast.
     pub fn new<A: Operand, B: Operand, N: TotalCount>(
         concentration1: A,
         concentration0: B,
@@ -42,12 +42,12 @@ impl<P: CountOperand> BetaBinomial<P> {
         A::Repr: Join<B::Repr>,
         <A::Repr as Join<B::Repr>>::Joined: Join<N::Repr, Joined = P> + Clone,
     {
-        const POSITIVE: &str = "it must be positive and finite";
+        const POSITIVE: &str = "it must be positive, and 1e9 at most";
         let (a, b) = concentration1.into_repr().join(concentration0.into_repr());
         let total = total_count.into_count();
         let (a, _) = a.join(total.clone());
         let (b, total) = b.join(total);
-        let valid = |x: f64| x > 0.0 && x.is_finite();
+        let valid = |x: f64| x > 0.0 && x <= MOST;
         a.check_numbers(BetaBinomialFamily::NAME, "concentration1", valid, POSITIVE)?;
         b.check_numbers(BetaBinomialFamily::NAME, "concentration0", valid, POSITIVE)?;
         check_total(BetaBinomialFamily::NAME, &total)?;
@@ -171,6 +171,14 @@ impl CountFamily for BetaBinomialFamily {
 
     fn mean(&self, theta: &Tensor, total: &Tensor) -> Tensor {
         (part(theta, 0) - part(theta, 1)).sigmoid() * total
+    }
+
+    fn variance(&self, theta: &Tensor, total: &Tensor) -> Tensor {
+        let (log_a, log_b) = (part(theta, 0), part(theta, 1));
+        let logits = &log_a - &log_b;
+        let both = log_a.exp() + log_b.exp();
+        let apart = total * logits.sigmoid() * (-&logits).sigmoid();
+        apart * (&both + total) / (both + 1.0)
     }
 
     fn tails(&self, theta: &[f64], total: f64, k: f64) -> (f64, f64) {

@@ -1,7 +1,7 @@
 //! Binomial: how many of some trials succeed.
 
 use super::counts::{
-    CountFamily, CountOperand, Counts, Place, regularised_beta, sigmoid, softplus,
+    CountFamily, CountOperand, Counts, MOST, Place, regularised_beta, sigmoid, softplus,
 };
 use super::double::{Smooth, in_double};
 use super::{Join, Numbers, Operand};
@@ -61,8 +61,8 @@ total_counts! {
 
 /// Checks numbers of trials. Those of a tensor may lie between whole numbers, as relaxed ones do.
 pub(super) fn check_total(distribution: &'static str, total: &impl Numbers) -> Result<()> {
-    const TOTAL: &str = "the number of trials must be 0 or more, and finite";
-    let valid = |n: f64| n >= 0.0 && n.is_finite();
+    const TOTAL: &str = "the number of trials must be 0 or more, and 1e9 at most";
+    let valid = |n: f64| (0.0..=MOST).contains(&n);
     total.check_numbers(distribution, "total_count", valid, TOTAL)
 }
 
@@ -71,7 +71,7 @@ impl<P: CountOperand> Binomial<P> {
     /// log-probability of −110 a trial.
     ///
     /// # Errors
-    /// If a probability is NaN or outside [0, 1], or a number of trials negative.
+    /// If a probability is NaN or outside [0, 1], or a number of trials not between 0 and 10⁹.
     pub fn probs<N: TotalCount, A: Operand>(total_count: N, probs: A) -> Result<Self>
     where
         N::Repr: Join<A::Repr, Joined = P>,
@@ -86,7 +86,7 @@ impl<P: CountOperand> Binomial<P> {
     /// So many trials, each a success with probability σ(`logits`).
     ///
     /// # Errors
-    /// If a logit is not finite, or a number of trials negative.
+    /// If a logit is not finite, or a number of trials not between 0 and 10⁹.
     pub fn logits<N: TotalCount, A: Operand>(total_count: N, logits: A) -> Result<Self>
     where
         N::Repr: Join<A::Repr, Joined = P>,
@@ -164,6 +164,10 @@ impl CountFamily for BinomialFamily {
 
     fn mean(&self, theta: &Tensor, total: &Tensor) -> Tensor {
         theta.sigmoid() * total
+    }
+
+    fn variance(&self, theta: &Tensor, total: &Tensor) -> Tensor {
+        theta.sigmoid() * (-theta).sigmoid() * total
     }
 
     fn tails(&self, theta: &[f64], total: f64, k: f64) -> (f64, f64) {

@@ -102,11 +102,12 @@ mod tests {
         type Function<'a> = &'a dyn Fn(&Tensor, &Tensor) -> Tensor;
         let numbers = |f: Function<'_>| -> Result<Vec<f32>> {
             let (x, y) = (x.leaf(), y.leaf());
-            let out = f(&x.with_tangent(&dx), &y.with_tangent(&dy));
-            let moved = out.tangent().expect("it moves");
-            let mut all = vec![out.primal(), moved.clone()];
-            all.extend(grad(&[(&out.primal().sum_all(), None)], &[&x, &y])?);
-            all.extend(grad(&[(&moved.sum_all(), None)], &[&x, &y])?);
+            // A pass back uses a graph up.
+            let run = || f(&x.with_tangent(&dx), &y.with_tangent(&dy));
+            let moved = |out: &Tensor| out.tangent().expect("it moves").sum_all();
+            let mut all = vec![run().primal(), moved(&run())];
+            all.extend(grad(&[(&run().primal().sum_all(), None)], &[&x, &y])?);
+            all.extend(grad(&[(&moved(&run()), None)], &[&x, &y])?);
             let all = all.iter().map(Tensor::to_vec).collect::<Result<Vec<_>>>()?;
             Ok(all.concat())
         };

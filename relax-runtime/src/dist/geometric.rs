@@ -1,7 +1,9 @@
 //! Geometric: how many trials fail before the first success.
 
 use super::Operand;
-use super::counts::{CountFamily, CountOperand, Counts, Place, UniformDraw, search, softplus};
+use super::counts::{
+    CountFamily, CountOperand, Counts, LN_MOST, MOST, Place, QuantileLevel, search, softplus,
+};
 use crate::error::Result;
 use crate::tensor::Tensor;
 
@@ -26,14 +28,14 @@ impl<P: CountOperand> Geometric<P> {
     /// Trials that succeed with probability `probs`.
     ///
     /// # Errors
-    /// If a probability is not above 0, or is above 1.
+    /// If a probability is below 10⁻⁹ or above 1.
     pub fn probs(probs: impl Operand<Repr = P>) -> Result<Self> {
-        const PROBS: &str = "probabilities of success lie above 0, and are 1 at most";
+        const PROBS: &str = "probabilities of success lie between 1e-9 and 1";
         let probs = probs.into_repr();
         probs.check_numbers(
             GeometricFamily::NAME,
             "probs",
-            |p| p > 0.0 && p <= 1.0,
+            |p| MOST * p > 0.999 && p <= 1.0,
             PROBS,
         )?;
         Self::logits_of(probs.logit())
@@ -42,11 +44,11 @@ impl<P: CountOperand> Geometric<P> {
     /// Trials that succeed with probability σ(`logits`).
     ///
     /// # Errors
-    /// If a logit is not a finite number from −80 on.
+    /// If a logit is not a finite number from −20.7 on.
     pub fn logits(logits: impl Operand<Repr = P>) -> Result<Self> {
-        const LOGITS: &str = "it must be finite and at least -80; look at what computes it";
+        const LOGITS: &str = "it must be finite and at least -20.7; look at what computes it";
         let logits = logits.into_repr();
-        let valid = |x: f64| x.is_finite() && x >= -80.0;
+        let valid = |x: f64| x.is_finite() && x >= -LN_MOST;
         logits.check_numbers(GeometricFamily::NAME, "logits", valid, LOGITS)?;
         Self::logits_of(logits)
     }
@@ -86,13 +88,18 @@ impl CountFamily for GeometricFamily {
         (-theta).exp()
     }
 
+    fn variance(&self, theta: &Tensor, _: &Tensor) -> Tensor {
+        let mean = (-theta).exp();
+        &mean * (&mean + 1.0)
+    }
+
     fn tails(&self, theta: &[f64], _: f64, k: f64) -> (f64, f64) {
         let ln_upper = -(k + 1.0) * softplus(theta[0]);
         (-ln_upper.exp_m1(), ln_upper.exp())
     }
 
     /// The whole part of ln(1 − u)/ln(1 − p).
-    fn draw(&self, theta: &[f64], fixed: f64, u: UniformDraw) -> f64 {
+    fn draw(&self, theta: &[f64], fixed: f64, u: QuantileLevel) -> f64 {
         let ln_above = match u.below < u.above {
             true => (-u.below).ln_1p(),
             false => u.above.ln(),

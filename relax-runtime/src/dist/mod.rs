@@ -67,7 +67,7 @@ pub use coins::{BernoulliOperand, Coin, Coins};
 pub use constraint::Constraint;
 pub use continuous::{Continuous, Standard};
 pub use counts::{
-    CountFamily, CountOperand, CountRelaxation, Counts, Place, Table, TableName, UniformDraw,
+    CountFamily, CountOperand, CountRelaxation, Counts, Place, QuantileLevel, Table, TableName,
 };
 pub use dirichlet::Dirichlet;
 pub use discrete_uniform::{DiscreteUniform, DiscreteUniformName, RangeEnd};

@@ -1,8 +1,8 @@
 //! Negative binomial: successes before a number of failures, or Poisson counts whose rate varies.
 
 use super::counts::{
-    CountFamily, CountOperand, Counts, Place, by_difference, part, regularised_beta, sigmoid,
-    softplus,
+    CountFamily, CountOperand, Counts, LN_MOST, MOST, Place, by_difference, part, regularised_beta,
+    sigmoid, softplus,
 };
 use super::double::{Smooth, in_double};
 use super::{Join, Operand};
@@ -34,35 +34,35 @@ pub type NegativeBinomial<P> = Counts<NegativeBinomialFamily, P>;
 pub struct NegativeBinomialFamily;
 
 const NAME: &str = NegativeBinomialFamily::NAME;
-const POSITIVE: &str = "it must be positive and finite";
+const POSITIVE: &str = "it must be positive, and 1e9 at most";
 
 impl<P: CountOperand> NegativeBinomial<P> {
     /// Successes before failure number `total_count`, each with probability `probs`.
     ///
     /// # Errors
-    /// If `total_count` is not positive and finite, a probability not above 0 and below 1, or their
+    /// If `total_count` is not positive or above 10⁹, a probability not above 0 and below 1, or their
     /// shapes do not broadcast.
     pub fn probs<A: Operand, B: Operand>(total_count: A, probs: B) -> Result<Self>
     where
         A::Repr: Join<B::Repr, Joined = P>,
     {
-        const PROBS: &str = "probabilities of what is counted lie above 0 and below 1";
+        const PROBS: &str = "probabilities of what is counted lie above 0 and below 1 - 1e-9";
         let (total, probs) = total_count.into_repr().join(probs.into_repr());
-        probs.check_numbers(NAME, "probs", |p| 0.0 < p && p < 1.0, PROBS)?;
+        probs.check_numbers(NAME, "probs", |p| 0.0 < p && p < 1.0 - 1.0 / MOST, PROBS)?;
         Self::logits_of(total, probs.logit())
     }
 
     /// The same with probability σ(`logits`).
     ///
     /// # Errors
-    /// As [`probs`](Self::probs); logits are finite and at most 80.
+    /// As [`probs`](Self::probs); logits are finite and at most 20.7.
     pub fn logits<A: Operand, B: Operand>(total_count: A, logits: B) -> Result<Self>
     where
         A::Repr: Join<B::Repr, Joined = P>,
     {
-        const LOGITS: &str = "it must be finite and at most 80; look at what computes it";
+        const LOGITS: &str = "it must be finite, and 20.7 at most; look at what computes it";
         let (total, logits) = total_count.into_repr().join(logits.into_repr());
-        let valid = |x: f64| x.is_finite() && x <= 80.0;
+        let valid = |x: f64| x.is_finite() && x <= LN_MOST;
         logits.check_numbers(NAME, "logits", valid, LOGITS)?;
         Self::logits_of(total, logits)
     }
@@ -70,13 +70,13 @@ impl<P: CountOperand> NegativeBinomial<P> {
     /// Counts of this mean, with variance mean + mean²/`concentration`.
     ///
     /// # Errors
-    /// If one is not positive and finite, or their shapes do not broadcast.
+    /// If one is not positive or above 10⁹, or their shapes do not broadcast.
     pub fn mean<A: Operand, B: Operand>(mean: A, concentration: B) -> Result<Self>
     where
         A::Repr: Join<B::Repr, Joined = P>,
     {
         let (mean, concentration) = mean.into_repr().join(concentration.into_repr());
-        let valid = |x: f64| x > 0.0 && x.is_finite();
+        let valid = |x: f64| x > 0.0 && x <= MOST;
         mean.check_numbers(NAME, "mean", valid, POSITIVE)?;
         concentration.check_numbers(NAME, "concentration", valid, POSITIVE)?;
         let log_r = concentration.ln();
@@ -86,7 +86,7 @@ impl<P: CountOperand> NegativeBinomial<P> {
     }
 
     fn logits_of(total: P, logits: P) -> Result<Self> {
-        let valid = |x: f64| x > 0.0 && x.is_finite();
+        let valid = |x: f64| x > 0.0 && x <= MOST;
         total.check_numbers(NAME, "total_count", valid, POSITIVE)?;
         let fixed = logits.number(0.0);
         Self::of(NegativeBinomialFamily, &[total.ln(), logits], fixed)
@@ -152,6 +152,10 @@ impl CountFamily for NegativeBinomialFamily {
 
     fn mean(&self, theta: &Tensor, _: &Tensor) -> Tensor {
         theta.sum(-1).exp()
+    }
+
+    fn variance(&self, theta: &Tensor, _: &Tensor) -> Tensor {
+        theta.sum(-1).exp() * (part(theta, 1).exp() + 1.0)
     }
 
     fn tails(&self, theta: &[f64], _: f64, k: f64) -> (f64, f64) {

@@ -30,8 +30,12 @@ impl TableName for OrderedLogisticName {
     const SUPPORT: &'static str = "the whole numbers from 0 to the number of cutpoints";
 }
 
-const PREDICTOR: &str = "it must be finite; look at what computes it";
-const FINITE: &str = "cutpoints must be finite; look at what computes them";
+const PREDICTOR: &str = "it must be a number within 1e30 of 0; look at what computes it";
+const FINITE: &str = "cutpoints must be numbers within 1e30 of 0; look at what computes them";
+
+fn is_number(x: f64) -> bool {
+    x.abs() <= 1e30
+}
 const RISING: &str = "cutpoints must rise, each above the one before";
 
 /// A predictor beside cutpoints: host numbers if both are.
@@ -41,7 +45,7 @@ pub trait AmongCutpoints<C> {
     /// The log-mass of each grade, how many there are, and a number of the same kind.
     ///
     /// # Errors
-    /// If there are no cutpoints, they do not rise, or a number is not finite.
+    /// If there are no cutpoints, they do not rise, or a number is not within 10³⁰ of 0.
     fn log_masses(
         self,
         cutpoints: C,
@@ -60,8 +64,8 @@ fn none() -> Error {
 impl AmongCutpoints<Vec<f64>> for f64 {
     type Joined = f64;
     fn log_masses(self, cutpoints: Vec<f64>) -> Result<(<f64 as CountOperand>::Theta, usize, f64)> {
-        self.check_numbers(NAME, "predictor", f64::is_finite, PREDICTOR)?;
-        if let Some(wrong) = cutpoints.iter().find(|c| !c.is_finite()) {
+        self.check_numbers(NAME, "predictor", is_number, PREDICTOR)?;
+        if let Some(wrong) = cutpoints.iter().find(|c| !is_number(**c)) {
             return Err(parameter_error(NAME, "cutpoints", *wrong, FINITE));
         }
         if let Some(pair) = cutpoints.windows(2).find(|pair| pair[0] >= pair[1]) {
@@ -84,8 +88,8 @@ impl AmongCutpoints<Vec<f64>> for f64 {
 impl AmongCutpoints<Tensor> for Tensor {
     type Joined = Tensor;
     fn log_masses(self, cutpoints: Tensor) -> Result<(Tensor, usize, Tensor)> {
-        self.check_numbers(NAME, "predictor", f64::is_finite, PREDICTOR)?;
-        cutpoints.check_numbers(NAME, "cutpoints", f64::is_finite, FINITE)?;
+        self.check_numbers(NAME, "predictor", is_number, PREDICTOR)?;
+        cutpoints.check_numbers(NAME, "cutpoints", is_number, FINITE)?;
         let cuts = match cutpoints.shape().last() {
             Some(cuts @ 1..) => *cuts,
             _ => return Err(none()),
@@ -131,7 +135,7 @@ impl<P: CountOperand> OrderedLogistic<P> {
     /// Grades by a predictor, an element a draw, and cutpoints along a last axis, shared or a row a draw.
     ///
     /// # Errors
-    /// If there are no cutpoints, they do not rise, a number is not finite, or shapes do not broadcast.
+    /// If there are no cutpoints, they do not rise, a number is not within 10³⁰ of 0, or shapes do not broadcast.
     pub fn new<A: Operand, B: VectorOperand>(predictor: A, cutpoints: B) -> Result<Self>
     where
         A::Repr: AmongCutpoints<B::Repr, Joined = P>,

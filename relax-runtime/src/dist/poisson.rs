@@ -3,7 +3,7 @@
 use statrs::function::gamma::{gamma_lr, gamma_ur};
 
 use super::Operand;
-use super::counts::{CountFamily, CountOperand, Counts, Place};
+use super::counts::{CountFamily, CountOperand, Counts, LN_MOST, MOST, Place};
 use super::double::{Smooth, in_double};
 use crate::error::Result;
 use crate::special::{lgamma, polygamma};
@@ -14,16 +14,17 @@ use crate::tensor::Tensor;
 /// ```
 /// use relax_runtime::prelude::*;
 ///
+/// /// Of so many calls an hour, each is lost with probability ½, and none was.
 /// #[model]
-/// fn survivors(seen: usize) {
-///     let born = sample!(Poisson(4.0));
-///     observe!(Binomial(born, 0.5), seen);
+/// fn calls() {
+///     let n = sample!(Poisson(rate = 6.0));
+///     observe!(Binomial(n, 0.5), 0);
 /// }
 ///
 /// # fn main() -> Result<()> {
-/// // Each of the born is seen with probability ½, so that a further Poisson(2) are born unseen.
-/// let unseen = Simulation::seeded(1).run(&survivors(0))?;
-/// assert_eq!(unseen.trace.find("born").map(|site| site.distribution), Some("Poisson"));
+/// let fit = Svi::new(&calls()).steps(2_000).seed(1).run()?;
+/// // That leaves a Poisson of half the rate.
+/// assert!((fit.posterior().mean("n")? - 3.0).abs() < 0.3);
 /// # Ok(())
 /// # }
 /// ```
@@ -37,27 +38,22 @@ impl<P: CountOperand> Poisson<P> {
     /// Counts of events that come at this rate.
     ///
     /// # Errors
-    /// If a rate is not positive and finite.
+    /// If a rate is not positive, or above 10⁹.
     pub fn rate(rate: impl Operand<Repr = P>) -> Result<Self> {
-        const RATE: &str = "the rate must be positive and finite";
+        const RATE: &str = "the rate must be positive, and 1e9 at most; count in larger units";
         let rate = rate.into_repr();
-        rate.check_numbers(
-            PoissonFamily::NAME,
-            "rate",
-            |x| x > 0.0 && x.is_finite(),
-            RATE,
-        )?;
+        rate.check_numbers(PoissonFamily::NAME, "rate", |x| x > 0.0 && x <= MOST, RATE)?;
         Self::log_rate_of(rate.ln())
     }
 
-    /// The same by the logarithm of the rate, which may be any number up to 80.
+    /// The same by the logarithm of the rate.
     ///
     /// # Errors
-    /// If one is larger, NaN or infinite.
+    /// If one is above 20.7, as that of 10⁹ is, NaN or infinite.
     pub fn log_rate(log_rate: impl Operand<Repr = P>) -> Result<Self> {
-        const LOG_RATE: &str = "it must be a finite number below 80; look at what computes it";
+        const LOG_RATE: &str = "it must be finite, and 20.7 at most; look at what computes it";
         let log_rate = log_rate.into_repr();
-        let valid = |x: f64| x.is_finite() && x < 80.0;
+        let valid = |x: f64| x.is_finite() && x <= LN_MOST;
         log_rate.check_numbers(PoissonFamily::NAME, "log_rate", valid, LOG_RATE)?;
         Self::log_rate_of(log_rate)
     }
@@ -114,10 +110,17 @@ impl CountFamily for PoissonFamily {
         theta.exp()
     }
 
+    fn variance(&self, theta: &Tensor, _: &Tensor) -> Tensor {
+        theta.exp()
+    }
+
     fn tails(&self, theta: &[f64], _: f64, k: f64) -> (f64, f64) {
         let rate = theta[0].exp();
-        // Each from the side on which it is small.
+        // Each from the side on which it is small. A rate that has underflown or overflown is none
+        // that `statrs` takes.
         match rate <= k + 1.0 {
+            _ if rate == 0.0 => (1.0, 0.0),
+            _ if rate.is_infinite() => (0.0, 1.0),
             true => {
                 let upper = gamma_lr(k + 1.0, rate);
                 (1.0 - upper, upper)

@@ -171,6 +171,20 @@ pub trait Relaxation: Debug {
         shares.fold(theta.zeros_like().detach(), |mean, share| mean + share)
     }
 
+    /// Centre and unit in which a surrogate is to look at b, constants of θ's shape, where b may be of any
+    /// size: those of counts. A number whose unit is 0 is always 0.
+    fn scale(&self) -> Option<(&Tensor, &Tensor)> {
+        None
+    }
+
+    /// Var\[b\] of each number, of θ's shape, differentiable in θ; asked for where there is a
+    /// [`scale`](Self::scale).
+    fn variance(&self, _theta: &Tensor) -> Tensor {
+        Tensor::poisoned(Error::Model(
+            "a relaxation with a scale has to say the variance of its draws, too".into(),
+        ))
+    }
+
     /// The value that lies `by` places further on in the order of [`vertices`](Self::vertices), back
     /// to the first after the last: `by` has a number for each event, of
     /// 0, 1, .. below that of the values, and broadcasts.

@@ -178,8 +178,9 @@ impl CategoricalOperand for Tensor {
 /// log softmax on the host.
 pub(super) fn normalised(logits: &[f64]) -> impl Iterator<Item = f64> {
     let max = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let log_sum = max + logits.iter().map(|x| (x - max).exp()).sum::<f64>().ln();
-    logits.iter().map(move |x| x - log_sum)
+    let log_sum = logits.iter().map(|x| (x - max).exp()).sum::<f64>().ln();
+    // The largest first, beside which the logarithm of a sum may be lost.
+    logits.iter().map(move |x| x - max - log_sum)
 }
 
 /// The logits of host numbers as a tensor.

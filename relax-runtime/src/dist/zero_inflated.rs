@@ -109,6 +109,14 @@ impl<F: CountFamily> CountFamily for ZeroInflatedFamily<F> {
         (-theta.index(-1, 0)).sigmoid() * self.0.mean(&self.inner(theta), fixed)
     }
 
+    fn variance(&self, theta: &Tensor, fixed: &Tensor) -> Tensor {
+        let (open, inner) = ((-theta.index(-1, 0)).sigmoid(), self.inner(theta));
+        let mean = self.0.mean(&inner, fixed);
+        // (1 − g) (σ² + g μ²).
+        let gate = theta.index(-1, 0).sigmoid();
+        (self.0.variance(&inner, fixed) + gate * mean.square()) * open
+    }
+
     fn tails(&self, theta: &[f64], fixed: f64, k: f64) -> (f64, f64) {
         let (lower, upper) = self.0.tails(&theta[1..], fixed, k);
         let (gate, open) = (sigmoid(theta[0]), sigmoid(-theta[0]));

@@ -3,10 +3,12 @@
 
 use std::cell::RefCell;
 
-/// q(b) = w₀ + Σ wᵢ bᵢ + Σ wᵢⱼ bᵢ bⱼ over pairs of numbers of different events.
+/// q(b) = w₀ + Σ wᵢ bᵢ + Σ wᵢⱼ bᵢ bⱼ over pairs of numbers of different events, and, where numbers are
+/// counts, over their squares.
 ///
-/// Events are independent, so that E\[q(b)\] is q at the vector p of their means, and ∂E\[q\]/∂p the
-/// slope there: unlike a surrogate of the relaxed sample it adds no noise of its own. The weights
+/// Events are independent, so that E\[q(b)\] is q at the vector p of their means, beside the squares'
+/// weights times variances, and ∂E\[q\]/∂p the slope there: unlike a surrogate of the relaxed sample it
+/// adds no noise of its own. The weights
 /// follow by recursive least squares from draws of the past alone: as a Kalman filter of weights
 /// that start at zero and walk at random, which keeps those that no draw tells anything of.
 #[derive(Debug)]
@@ -34,17 +36,25 @@ impl Quadratic {
     const WALK: f64 = 1e-5;
 
     /// The form for rows of `events` events of `width` numbers each: without pairs where these were
-    /// too many, and none where there are too many events.
-    pub(crate) fn new(events: usize, width: usize) -> Option<Self> {
+    /// too many, and none where there are too many events. With `squares`, the first number of each
+    /// event is squared, too.
+    pub(crate) fn new(events: usize, width: usize, squares: bool) -> Option<Self> {
         let numbers = events * width;
         let all = (0..numbers).flat_map(|i| (i + 1..numbers).map(move |j| (i, j)));
         let mut pairs: Vec<_> = match numbers < Self::MOST {
             true => all.filter(|(i, j)| i / width != j / width).collect(),
             false => return None,
         };
-        if 1 + numbers + pairs.len() > Self::MOST {
+        let squares = match squares {
+            true => (0..events)
+                .map(|event| (event * width, event * width))
+                .collect(),
+            false => Vec::new(),
+        };
+        if 1 + numbers + pairs.len() + squares.len() > Self::MOST {
             pairs.clear();
         }
+        pairs.extend(squares);
         let features = 1 + numbers + pairs.len();
         let mut covariance = vec![0.0; features * features];
         let diagonal = covariance.iter_mut().step_by(features + 1);
@@ -91,6 +101,18 @@ impl Quadratic {
         for (slope, sum) in slope.iter_mut().zip(&sums) {
             *slope = *sum as f32;
         }
+    }
+
+    /// Σ wᵢᵢ vᵢ over the squares is what variances v add to q at the means: wᵢᵢ of each number.
+    pub(crate) fn squares(&self) -> Vec<f32> {
+        let mut squares = vec![0.0; self.numbers];
+        let weights = &self.weights[1 + self.numbers..];
+        for (&(i, j), w) in self.pairs.iter().zip(weights) {
+            if i == j {
+                squares[i] = *w as f32;
+            }
+        }
+        squares
     }
 
     /// One in so many of a step's rows is enough to learn from: an update takes the square of the
@@ -175,7 +197,7 @@ mod tests {
 
     /// All eight draws of three coins, again and again.
     fn fitted(steps: usize, cost: impl Fn(&[f32]) -> f64) -> Quadratic {
-        let mut q = Quadratic::new(3, 1).expect("few enough");
+        let mut q = Quadratic::new(3, 1, false).expect("few enough");
         for step in 0..steps {
             let b = coins(step);
             q.see(&b, cost(&b));
@@ -208,6 +230,23 @@ mod tests {
         }
     }
 
+    /// (x − 2)² + y of counts: its mean has the slopes 2 (p − 2) and 1 by the means, and 1 by x's variance.
+    #[test]
+    fn squares_of_counts_are_found() {
+        let mut q = Quadratic::new(2, 1, true).expect("few enough");
+        for step in 0..400 {
+            let b = [(step % 5) as f32, (step / 5 % 3) as f32];
+            q.see(&b, f64::from((b[0] - 2.0).powi(2) + b[1]));
+            q.learn(0.0);
+        }
+        let mut slope = [0.0; 2];
+        q.slope(&[3.0, 1.0], &mut slope);
+        let found = [slope, [q.squares()[0], q.squares()[1]]].concat();
+        for (found, exact) in found.iter().zip([2.0, 1.0, 1.0, 0.0]) {
+            assert!((found - exact).abs() < 2e-2, "{found} {exact}");
+        }
+    }
+
     #[test]
     fn it_goes_on_from_its_state() {
         let (mut one, other) = (fitted(20, quadratic), fitted(7, quadratic));
@@ -220,7 +259,7 @@ mod tests {
 
     #[test]
     fn many_rows_are_thinned_out() {
-        let q = Quadratic::new(10, 1).expect("few enough");
+        let q = Quadratic::new(10, 1, false).expect("few enough");
         assert_eq!(
             [1, 41, 42, 4_100].map(|rows| q.one_in(rows)),
             [1, 1, 2, 100]
@@ -229,9 +268,18 @@ mod tests {
 
     #[test]
     fn large_sites_have_none() {
-        assert_eq!(Quadratic::new(10, 1).map(|q| q.weights.len()), Some(56));
-        assert_eq!(Quadratic::new(11, 1).map(|q| q.weights.len()), Some(12));
-        assert_eq!(Quadratic::new(3, 4).map(|q| q.weights.len()), Some(61));
-        assert!(Quadratic::new(200, 1).is_none());
+        assert_eq!(
+            Quadratic::new(10, 1, false).map(|q| q.weights.len()),
+            Some(56)
+        );
+        assert_eq!(
+            Quadratic::new(11, 1, false).map(|q| q.weights.len()),
+            Some(12)
+        );
+        assert_eq!(
+            Quadratic::new(3, 4, false).map(|q| q.weights.len()),
+            Some(61)
+        );
+        assert!(Quadratic::new(200, 1, false).is_none());
     }
 }

@@ -27,6 +27,12 @@ fn masses_are_those_of_statrs() -> Result<()> {
             near(case.name, f64::from(found), wanted, 2e-6);
         }
         let (law, _) = case.of_rows(1)?;
+        let square = |k| (case.mass)(&theta, k) * (k as f64 - (case.mean)(&theta)).powi(2);
+        let (of_rows, by_theta) = case.of_rows(1)?;
+        let relaxation = of_rows.relaxation().expect("there is one");
+        let variance = f64::from(relaxation.variance(&by_theta).to_vec()?[0]);
+        let wanted = (0..case.most() + 40).map(square).sum();
+        near(case.name, variance, wanted, 1e-4);
         let mean = f64::from(law.mean().to_vec()?[0]);
         near(case.name, mean, (case.mean)(&theta), 1e-5);
     }

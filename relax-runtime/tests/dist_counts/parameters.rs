@@ -4,7 +4,7 @@ use relax_runtime::dist::{
     BetaBinomial, Binomial, DiscreteUniform, Distribution, Geometric, Hypergeometric,
     NegativeBinomial, OrderedLogistic, Poisson, ZeroInflated,
 };
-use relax_runtime::{Key, Result, Tensor, grad};
+use relax_runtime::{Device, Key, Result, Tensor, grad};
 use statrs::distribution as reference;
 
 use crate::near;
@@ -71,6 +71,16 @@ fn trials_may_be_tensors() -> Result<()> {
         Distribution::law(&law)?
             .relaxation()
             .is_some_and(|r| r.values(1).is_none())
+    );
+
+    let wide = Binomial::logits(
+        Tensor::from_slice(&[4.0]),
+        Tensor::zeros([1, 2], &Device::cpu()),
+    )?;
+    let expanded = wide.expand(&[3])?;
+    assert_eq!(
+        &expanded.sample(&mut Key::new(1).stream("x"))?.shape()[..],
+        [3, 2]
     );
 
     let total = Tensor::from_slice(&[4.3]).leaf();

@@ -181,6 +181,35 @@ fn extremes_stay_finite() -> Result<()> {
     Ok(())
 }
 
+/// What training may make of parameters ends in numbers that say so, and never in a panic or no end.
+#[test]
+fn parameters_beyond_all_bounds_come_back() -> Result<()> {
+    for log_rate in [-1e3, -120.0] {
+        let law = Poisson::log_rate(log_rate)?;
+        assert_eq!(law.sample(&mut Key::new(1).stream("x"))?, 0);
+        assert_eq!(law.log_prob(&0)?.total()?.exp(), 1.0);
+    }
+    let laws = [
+        Poisson::rate(Tensor::scalar(1.0))?.law()?,
+        Geometric::probs(Tensor::scalar(0.5))?.law()?,
+        Binomial::probs(3, Tensor::scalar(0.5))?.law()?,
+        NegativeBinomial::probs(Tensor::scalar(2.0), Tensor::scalar(0.5))?.law()?,
+    ];
+    for law in laws {
+        let like = law.parameters().remove(0);
+        let noise = law.noise(&mut Key::new(1).stream("x"))?;
+        for theta in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e30, -1e30] {
+            let moved = law.with_parameters(&[like.full_like(theta)]);
+            let relaxation = moved.relaxation().expect("there is one");
+            let z = relaxation.relaxed(&moved.parameters()[0], &noise);
+            let kappa = relaxation.kappa(&moved.parameters()[0], &noise, &relaxation.hard(&z));
+            assert_eq!(kappa.to_vec()?.len(), like.len());
+            assert!(moved.draw(&noise).to_vec()?[0] >= 0.0);
+        }
+    }
+    Ok(())
+}
+
 /// The distribution function of large laws passes a quantile where statrs has it.
 #[test]
 fn quantiles_of_large_laws_are_right() -> Result<()> {

@@ -59,12 +59,15 @@ pub trait CountFamily: Clone + Debug + 'static {
     /// The mean as a tensor, differentiable in θ.
     fn mean(&self, theta: &Tensor, fixed: &Tensor) -> Tensor;
 
+    /// The variance as a tensor, differentiable in θ.
+    fn variance(&self, theta: &Tensor, fixed: &Tensor) -> Tensor;
+
     /// F(k) = P(b ≤ k) and 1 − F(k) at a whole number between the least and the largest value; the
     /// smaller of the two with all its digits.
     fn tails(&self, theta: &[f64], fixed: f64, k: f64) -> (f64, f64);
 
     /// The value at which the distribution function passes `u`.
-    fn draw(&self, theta: &[f64], fixed: f64, u: UniformDraw) -> f64 {
+    fn draw(&self, theta: &[f64], fixed: f64, u: QuantileLevel) -> f64 {
         let (mean, deviation) = self.moments(theta, fixed);
         // About that of a normal.
         let guess = mean + deviation * (u.below / u.above).ln() / 1.7;
@@ -77,16 +80,17 @@ pub trait CountFamily: Clone + Debug + 'static {
     fn kappa(&self, theta: &[f64], fixed: f64, at: Place, kappa: &mut [f64]);
 }
 
-/// A number between 0 and 1, and its distance from 1: of both, the smaller has all its digits.
+/// The level of a quantile: a uniform number between 0 and 1, and its distance from 1. Of both, the smaller
+/// has all its digits.
 #[derive(Clone, Copy, Debug)]
-pub struct UniformDraw {
+pub struct QuantileLevel {
     /// u.
     pub below: f64,
     /// 1 − u.
     pub above: f64,
 }
 
-impl UniformDraw {
+impl QuantileLevel {
     /// u in (0, 1).
     pub fn new(u: f64) -> Self {
         Self {
@@ -131,7 +135,7 @@ impl Place {
         family: &F,
         theta: &[f64],
         fixed: f64,
-        u: UniformDraw,
+        u: QuantileLevel,
     ) -> Self {
         let b = family.draw(theta, fixed, u);
         let (lower, upper) = match b > family.first() {
@@ -173,7 +177,7 @@ impl Place {
 /// The least whole number at which the distribution function is above u, given about where it is:
 /// steps that double until it lies between two numbers, then halving.
 pub(in crate::dist) fn search(
-    u: UniformDraw,
+    u: QuantileLevel,
     (first, last): (f64, f64),
     guess: f64,
     deviation: f64,

@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use smallvec::SmallVec;
 
-pub use family::{CountFamily, Place, UniformDraw};
+pub use family::{CountFamily, Place, QuantileLevel};
 pub(super) use family::{by_difference, part, search};
 pub use relaxation::CountRelaxation;
 pub(super) use special::{regularised_beta, sigmoid, softplus};
@@ -64,6 +64,13 @@ pub trait CountOperand: Numbers + Clone + Debug {
     /// If they do not broadcast.
     fn before(&self, theta: &Self::Theta, is_vector: bool) -> Result<Self::Theta>;
 }
+
+/// The largest mean of counts without a last value, and the largest number of trials: beyond, `f32` is far
+/// from telling counts apart, and draws take long.
+pub(super) const MOST: f64 = 1e9;
+
+/// ln [`MOST`], rounded down.
+pub(super) const LN_MOST: f64 = 20.7;
 
 /// A logit at which f32 has a probability of 0 or 1.
 const CERTAIN: f32 = 110.0;
@@ -227,7 +234,7 @@ impl<F: CountFamily> Distribution for Counts<F, f64> {
     }
 
     fn sample(&self, stream: &mut Stream) -> Result<usize> {
-        let u = UniformDraw::new(stream.uniform_f64());
+        let u = QuantileLevel::new(stream.uniform_f64());
         Ok(self.family.draw(&self.theta, self.fixed, u) as usize)
     }
 
@@ -294,11 +301,15 @@ impl<F: CountFamily> Distribution for Counts<F, Tensor> {
     }
 
     fn expand(self, plates: &[usize]) -> Result<Self> {
-        let vectors = usize::from(self.family.is_vector());
+        let (rows, vectors) = (self.rows(), usize::from(self.family.is_vector()));
         let theta = expand_parameter(F::NAME, "parameter", &self.theta, plates, vectors)?;
         let fixed = match self.fixed.rank() {
             0 => self.fixed,
-            _ => expand_parameter(F::NAME, "parameter", &self.fixed, plates, 0)?,
+            // Once it has the parameters' axes, its own are the plates', too.
+            _ => {
+                let fixed = self.fixed.broadcast_to(rows);
+                expand_parameter(F::NAME, "parameter", &fixed, plates, 0)?
+            }
         };
         Ok(Self {
             theta,

@@ -1,6 +1,6 @@
 //! The relaxation that all laws of counts share.
 
-use super::family::{CountFamily, Place, UniformDraw};
+use super::family::{CountFamily, Place, QuantileLevel};
 use crate::dist::excluded::numbers_of;
 use crate::dist::{Relaxation, noise};
 use crate::error::{Error, Result};
@@ -128,7 +128,7 @@ impl<F: CountFamily> CountRelaxation<F> {
     }
 
     fn place(&self, event: &Event<'_>) -> Place {
-        let u = UniformDraw::of_noise(event.x);
+        let u = QuantileLevel::of_noise(event.x);
         Place::of(&self.family, event.theta, event.fixed, u)
     }
 
@@ -136,6 +136,9 @@ impl<F: CountFamily> CountRelaxation<F> {
     fn z(&self, place: Place, event: &Event<'_>) -> f32 {
         let (first, last) = self.ends(event.fixed);
         let mut z = ((place.relaxed(first, last) - event.centre) / event.unit) as f32;
+        if !z.is_finite() {
+            return z;
+        }
         while event.value_at(z, first, last) < place.b {
             z = z.next_up();
         }
@@ -320,6 +323,14 @@ impl<F: CountFamily> Relaxation for CountRelaxation<F> {
 
     fn mean(&self, theta: &Tensor) -> Tensor {
         self.vertex(&self.counts_mean(theta))
+    }
+
+    fn scale(&self) -> Option<(&Tensor, &Tensor)> {
+        Some((&self.centre, &self.unit))
+    }
+
+    fn variance(&self, theta: &Tensor) -> Tensor {
+        self.vertex(&self.family.variance(theta, &self.fixed))
     }
 
     fn spans(&self, draw: &Tensor) -> Result<bool> {

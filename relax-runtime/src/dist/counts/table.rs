@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use super::family::{CountFamily, Place, UniformDraw};
+use super::family::{CountFamily, Place, QuantileLevel};
 use crate::tensor::Tensor;
 
 /// What a distribution whose counts have a table of probabilities is called.
@@ -110,13 +110,18 @@ impl<N: TableName> CountFamily for Table<N> {
         (theta.softmax(-1) * self.numbers(theta)).sum(-1)
     }
 
+    fn variance(&self, theta: &Tensor, fixed: &Tensor) -> Tensor {
+        let apart = self.numbers(theta) - self.mean(theta, fixed).unsqueeze(-1);
+        (theta.softmax(-1) * apart.square()).sum(-1)
+    }
+
     fn tails(&self, theta: &[f64], _: f64, k: f64) -> (f64, f64) {
         let masses = self.masses(theta);
         let (lower, upper) = masses.split_at(self.place(k) + 1);
         (lower.iter().sum(), upper.iter().sum())
     }
 
-    fn draw(&self, theta: &[f64], _: f64, u: UniformDraw) -> f64 {
+    fn draw(&self, theta: &[f64], _: f64, u: QuantileLevel) -> f64 {
         let masses = self.masses(theta);
         let mut sum = 0.0;
         let place = match u.below <= u.above {

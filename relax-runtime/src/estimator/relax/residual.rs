@@ -1,5 +1,6 @@
 //! What a quadratic form leaves of a cost.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 
 use crate::error::{Error, Result};
@@ -13,10 +14,25 @@ pub(super) fn known_part(problem: &Problem<'_>, quadratic: &Quadratic) -> Result
     let b = problem.draws().swap_remove(0);
     let rows = Shape::try_from(&b.shape()[..problem.plates])?;
     let values = b.with_values(|b| {
+        let b = scaled(problem, b)?;
         let rows = b.chunks(quadratic.numbers());
-        rows.map(|b| quadratic.value(b) as f32).collect()
-    })?;
+        Ok::<_, Error>(rows.map(|b| quadratic.value(b) as f32).collect())
+    })??;
     Tensor::from_vec(values, rows, &b.device())
+}
+
+/// Draws, or means of them, as a quadratic form looks at them: in the relaxation's units, if it has some.
+fn scaled<'b>(problem: &Problem<'_>, numbers: &'b [f32]) -> Result<Cow<'b, [f32]>> {
+    let Some((centre, unit)) = problem.relaxation.scale() else {
+        return Ok(Cow::Borrowed(numbers));
+    };
+    let of = |((x, centre), unit): ((&f32, &f32), &f32)| match *unit > 0.0 {
+        true => (x - centre) / unit,
+        false => 0.0,
+    };
+    centre.with_values(|centre| {
+        unit.with_values(|unit| numbers.iter().zip(centre).zip(unit).map(of).collect())
+    })?
 }
 
 /// The cost f(b) − q(b) of hard draws.
@@ -86,7 +102,12 @@ impl<'a> Residual<'a> {
             )));
         }
         let mut rest = vec![0.0; f.len()];
-        f.with_values(|f| b.with_values(|b| self.of(f, b, sees, &mut rest)))??;
+        f.with_values(|f| {
+            b.with_values(|b| {
+                self.of(f, &scaled(&self.problem, b)?, sees, &mut rest);
+                Ok::<_, Error>(())
+            })
+        })???;
         Tensor::from_vec(rest, f.shape(), &f.device())
     }
 
@@ -104,9 +125,24 @@ impl<'a> Residual<'a> {
         let theta = problem.theta.detach();
         let mut slope = vec![0.0; theta.len()];
         let mean = problem.mean(&theta);
-        mean.with_values(|p| self.slope(p, &mut slope))?;
+        mean.with_values(|p| {
+            self.slope(&scaled(problem, p)?, &mut slope);
+            Ok::<_, Error>(())
+        })??;
         let slope = Tensor::from_vec(slope, theta.shape(), &theta.device())?;
-        pull(&|theta: &Tensor| problem.mean(theta), &theta, &slope)
+        let by_mean = |slope: &Tensor| pull(&|theta: &Tensor| problem.mean(theta), &theta, slope);
+        let Some((_, unit)) = problem.relaxation.scale() else {
+            return by_mean(&slope);
+        };
+        let per_unit = unit.gt(0.0) / unit.clamp(f32::MIN_POSITIVE, f32::MAX);
+        let squares = self
+            .quadratic
+            .squares()
+            .repeat(theta.len() / self.quadratic.numbers().max(1));
+        let squares = Tensor::from_vec(squares, theta.shape(), &theta.device())?;
+        let by_variance = squares * per_unit.square();
+        let variance = |theta: &Tensor| problem.relaxation.variance(theta);
+        Ok(by_mean(&(slope * per_unit))? + pull(&variance, &theta, &by_variance)?)
     }
 }
 

@@ -122,7 +122,10 @@ impl Relax {
         let (_, events) = relaxation.values_and_events(&theta.shape()[plates..]);
         match events {
             0 => None,
-            _ => wanted.then(|| Quadratic::new(events, numbers / events))?,
+            _ => wanted.then(|| {
+                let of_counts = relaxation.scale().is_some();
+                Quadratic::new(events, numbers / events, of_counts)
+            })?,
         }
     }
 
