@@ -208,9 +208,9 @@ impl Constraint {
     }
 }
 
-/// eᶻ, of numbers that f32 holds.
+/// eᶻ, of numbers of which f32 holds some, and their sums.
 fn exp(z: &Tensor) -> Tensor {
-    z.kept_within(-87.0, 88.0).exp()
+    z.kept_within(-87.0, 80.0).exp()
 }
 
 /// σ(z), below 1 in f32, too.
