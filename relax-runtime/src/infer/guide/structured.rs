@@ -28,7 +28,7 @@ pub struct StructuredGuide;
 impl Guide for StructuredGuide {
     fn propose(&self, evaluation: Evaluation<'_>) -> Result<Proposal> {
         let Evaluation { model, params, .. } = evaluation;
-        let structure = params.note(&model.model_name(), || Structure::of(model, params));
+        let structure = params.note(model.model_name(), || Structure::of(model, params));
         evaluation.by_site(move |site| {
             let follows = structure.of_site(site.name());
             match follows.any {
@@ -39,7 +39,7 @@ impl Guide for StructuredGuide {
     }
 
     fn is_mean_field(&self, model: &dyn Program, params: &ParamStore) -> bool {
-        let structure = params.noted::<Structure>(&model.model_name());
+        let structure = params.noted::<Structure>(model.model_name());
         structure.is_some_and(|structure| structure.is_independent())
     }
 }
