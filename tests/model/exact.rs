@@ -201,7 +201,7 @@ fn the_exact_gradient_of_an_expected_cost_is_its_slope() -> Result<()> {
         let bonus = if chosen.to_bool()? { 2.0 } else { -1.0 };
         let late = sample!(Bernoulli(if bonus > 0.0 { 0.9 } else { 0.3 }));
         cost!((&b * &theta).sum_all().square() * bonus);
-        cost!(if late { f64::from(bonus) } else { 0.5 });
+        cost!(if late { bonus } else { 0.5 });
     }
     check_gradient(&ExpectedCost::new(&costly()))
 }
