@@ -23,7 +23,7 @@ fn pair() {
 #[model]
 fn impossible() {
     let b = sample!(Bernoulli(0.5));
-    observe!(Bernoulli(if b { 0.0 } else { 0.0 }), true);
+    observe!(Bernoulli(0.0 * f64::from(u8::from(b))), true);
 }
 
 #[model]
