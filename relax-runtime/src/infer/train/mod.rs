@@ -1,5 +1,6 @@
 //! Training: the trainer, the builders that go with an objective, and what is recorded beside.
 
+mod average;
 pub(super) mod record;
 pub(super) mod recording;
 mod resume;

@@ -48,6 +48,8 @@ impl fmt::Display for Ending {
 pub(super) enum Next {
     GoOn,
     SlowDown,
+    /// For the last time.
+    SlowDownLast,
     Stop,
 }
 
@@ -90,7 +92,10 @@ impl Settling {
             return Next::Stop;
         }
         self.slowings += 1;
-        Next::SlowDown
+        match self.slowings == SLOWINGS {
+            true => Next::SlowDownLast,
+            false => Next::SlowDown,
+        }
     }
 }
 
@@ -105,7 +110,7 @@ mod tests {
         for step in 0..CEILING as usize {
             match settling.see(loss(step as f64)) {
                 Next::GoOn => {}
-                Next::SlowDown => lowered.push(step + 1),
+                Next::SlowDown | Next::SlowDownLast => lowered.push(step + 1),
                 Next::Stop => return (Some(step + 1), lowered),
             }
         }

@@ -2,6 +2,7 @@
 
 use std::ops::Deref;
 
+use super::average::Average;
 use super::settings::ConfigureTraining;
 use super::settling::{CEILING, Ending, Next, SLOWER, Settling};
 use super::trainer::Trainer;
@@ -139,7 +140,8 @@ impl<O: Objective> Training<O> {
     /// Number of steps of `run`. Unless it is set, `run` goes on until the objective has settled: until the
     /// mean loss of 250 steps, then of 500 and of 1,000, is no lower than that of those before, at each of
     /// three rates, the first of them 0.05 where no optimiser was chosen, the others a fifth of the one
-    /// before; and for 20,000 steps at most. [`Trained::ending`] says which it was.
+    /// before; and for 20,000 steps at most. The parameters of `param!` sites and automatic guides are then
+    /// their averages over the steps at the last rate. [`Trained::ending`] says which it was.
     #[must_use]
     pub fn steps(mut self, steps: u64) -> Self {
         self.steps = Some(steps);
@@ -183,6 +185,7 @@ impl<O: Objective> Training<O> {
         let most = self.steps.unwrap_or(CEILING);
         let progress = Progress::new(most, self.progress);
         let (mut history, mut settling) = (History::default(), Settling::default());
+        let mut average: Option<Average> = None;
         let mut ending = match self.steps {
             Some(steps) => Ending::Steps(steps),
             None => Ending::Ceiling(most),
@@ -195,14 +198,24 @@ impl<O: Objective> Training<O> {
                 None => settling.see(report.loss),
             };
             history.steps.push(report);
+            if let Some(average) = &mut average {
+                average.add()?;
+            }
             match next {
                 Next::GoOn => {}
                 Next::SlowDown => self.trainer.optimizer.slow_down(SLOWER),
+                Next::SlowDownLast => {
+                    self.trainer.optimizer.slow_down(SLOWER);
+                    average = Some(Average::of(self.trainer.params()));
+                }
                 Next::Stop => {
                     ending = Ending::Settled(step);
                     break;
                 }
             }
+        }
+        if let Some(average) = average {
+            average.set()?;
         }
         self.trainer.check_site_estimators()?;
         Ok((history, ending))
