@@ -3,7 +3,9 @@
 use std::rc::Rc;
 
 use relax_runtime::estimator::{Estimator, LeftOut, Reinforce, Relax, Vimco, vimco};
-use relax_runtime::infer::{Configure, Elbo, ExpectedCost, Objective, Trainer, exact_gradient};
+use relax_runtime::infer::{
+    Configure, Elbo, ExpectedCost, MeanFieldGuide, Objective, Trainer, exact_gradient,
+};
 use relax_runtime::model::ParamStore;
 use relax_runtime::prelude::{Program, Svi};
 use relax_runtime::{Device, Error, Key, Result, Tensor};
@@ -151,7 +153,10 @@ fn a_bound_of_one_sample_is_the_evidence_lower_bound() -> Result<()> {
 #[test]
 fn an_automatic_guide() -> Result<()> {
     let (one, many) = (models::mixture(1), models::mixture(ROWS));
-    let (one, many) = (Elbo::new(&one).samples(2), Elbo::new(&many).samples(2));
+    let (one, many) = (
+        Elbo::new(&one).guide(&MeanFieldGuide).samples(2),
+        Elbo::new(&many).guide(&MeanFieldGuide).samples(2),
+    );
     let values: Values<'_> = &[("k.logits", &[0.3, -0.9, 0.7]), ("s.logits", &[-0.5, 0.8])];
     let setting = Setting {
         calls: PLATES,
@@ -184,7 +189,10 @@ fn a_guide_with_a_subsampled_model() -> Result<()> {
 #[test]
 fn a_plate_in_a_plate() -> Result<()> {
     let (one, many) = (models::nested_mixture(1), models::nested_mixture(ROWS));
-    let (one, many) = (Elbo::new(&one).samples(2), Elbo::new(&many).samples(2));
+    let (one, many) = (
+        Elbo::new(&one).guide(&MeanFieldGuide).samples(2),
+        Elbo::new(&many).guide(&MeanFieldGuide).samples(2),
+    );
     let values: Values<'_> = &[("a.logits", &[0.5]), ("b.logits", &[-0.6, 0.2])];
     let setting = Setting {
         calls: PLATES,
@@ -197,7 +205,7 @@ fn a_plate_in_a_plate() -> Result<()> {
 #[test]
 fn a_choice_that_rows_share() -> Result<()> {
     let program = models::shared_mixture();
-    let objective = Elbo::new(&program).samples(2);
+    let objective = Elbo::new(&program).guide(&MeanFieldGuide).samples(2);
     let values: Values<'_> = &[("a.logits", &[0.5]), ("b.logits", &[-0.6, 0.2])];
     check(&objective, &single(&objective, values))
 }
@@ -205,7 +213,7 @@ fn a_choice_that_rows_share() -> Result<()> {
 #[test]
 fn host_coins() -> Result<()> {
     let program = models::sprinkler();
-    let objective = Elbo::new(&program).samples(3);
+    let objective = Elbo::new(&program).guide(&MeanFieldGuide).samples(3);
     let values: Values<'_> = &[("rain.logits", &[0.4]), ("sprinkler.logits", &[-0.3])];
     check(&objective, &single(&objective, values))
 }
@@ -213,7 +221,7 @@ fn host_coins() -> Result<()> {
 #[test]
 fn host_choices_on_some_paths() -> Result<()> {
     let program = models::paths();
-    let objective = Elbo::new(&program).samples(2);
+    let objective = Elbo::new(&program).guide(&MeanFieldGuide).samples(2);
     let values: Values<'_> = &[
         ("kind[0].logits", &[0.3, -0.2, 0.1]),
         ("kind[1].logits", &[0.0, 0.4, -0.5]),
@@ -260,7 +268,7 @@ fn integral_gradient(m: f64, log_s: f64) -> [f64; 2] {
 #[test]
 fn a_continuous_choice_of_the_host() -> Result<()> {
     let program = models::host_normal();
-    let objective = Elbo::new(&program).samples(2);
+    let objective = Elbo::new(&program).guide(&MeanFieldGuide).samples(2);
     let values: Values<'_> = &[("x.loc", &[0.1]), ("x.log_scale", &[-0.2])];
     let setting = Setting {
         continuous: Some("x"),
@@ -274,7 +282,7 @@ fn a_continuous_choice_of_the_host() -> Result<()> {
 fn a_differentiable_continuous_choice() -> Result<()> {
     const CALLS: u64 = 150;
     let program = models::tensor_normal(ROWS);
-    let objective = Elbo::new(&program).samples(2);
+    let objective = Elbo::new(&program).guide(&MeanFieldGuide).samples(2);
     let mut trainer = Trainer::new(3);
     trainer.step(&objective)?;
     assert_eq!(trainer.plan().entries[0].estimator, "pathwise");
@@ -311,7 +319,7 @@ fn a_differentiable_continuous_choice() -> Result<()> {
 #[test]
 fn the_plan_takes_vimco_and_shares_evaluations() -> Result<()> {
     let program = models::mixture(5);
-    let objective = Elbo::new(&program).samples(4);
+    let objective = Elbo::new(&program).guide(&MeanFieldGuide).samples(4);
     let mut trainer = Trainer::new(1);
     let report = trainer.step(&objective)?;
     assert_eq!(report.evaluations, 4);

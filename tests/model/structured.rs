@@ -224,6 +224,43 @@ fn choices_on_some_paths() -> Result<()> {
     Ok(())
 }
 
+/// Earlier choices of all kinds: two coins, a category of two, a one-hot vector of two, a number.
+#[model]
+fn kinds() {
+    let device = Device::cpu();
+    let coins = sample!(Bernoulli(Tensor::from_slice(&[0.3, 0.6])));
+    let index = sample!(Categorical(Tensor::from_slice(&[0.4, 0.6])));
+    let vector = sample!(OneHotCategorical(Tensor::from_slice(&[0.7, 0.3])));
+    let several = sample!(OneHotCategorical(Tensor::full([2, 2], 0.5, &device)));
+    let host = sample!(Categorical(vec![0.5, 0.5]));
+    let last = sample!(Bernoulli(Tensor::scalar(0.5)));
+    let sum = coins.sum_all() + index + vector.index(0, 0) + several.index(0, 0).index(0, 1);
+    observe!(Normal(sum + &last * 1.5 + host as f64, 0.7), 2.4);
+}
+
+#[test]
+fn earlier_choices_of_all_kinds() -> Result<()> {
+    let model = kinds();
+    // Several choices of one site do not know of each other, so that the evidence is out of reach.
+    let elbo = |svi: Svi<'_>| -> Result<f64> {
+        let found = svi.estimator(by_name("rloo")?).run()?;
+        Ok(found.posterior().log_evidence().elbo)
+    };
+    let apart = elbo(fit(&model, 2_000).guide(&MeanFieldGuide))?;
+    let followed = elbo(fit(&model, 2_000))?;
+    let exact = exact_posterior(&model)?.log_evidence;
+    assert!(
+        apart + 0.2 < followed && followed < exact + 0.01,
+        "{apart} {followed} {exact}"
+    );
+    let bound = Elbo::new(&model);
+    for estimator in ["relax", "rloo"] {
+        let check = Check::new(&bound).estimator(by_name(estimator)?);
+        check.draws(4_000).run()?.verdict()?;
+    }
+    Ok(())
+}
+
 /// What was found out about the model is found out again, the same, after a resume.
 #[test]
 fn a_resumed_fit_is_the_same_bit_for_bit() -> Result<()> {

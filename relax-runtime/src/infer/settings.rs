@@ -7,16 +7,20 @@ use crate::estimator::IntoEstimator;
 /// [`Trainer`](super::Trainer) and [`Check`](super::Check). One that makes no sense is an error of the first estimate.
 ///
 /// ```
+/// use relax_runtime::estimator::Rloo;
 /// use relax_runtime::prelude::*;
 ///
-/// # #[model]
-/// # fn coin() {
-/// #     let b = sample!(Bernoulli(logits = param!(0.0)));
-/// #     cost!(if b { 0.2 } else { 0.3 });
-/// # }
+/// #[model]
+/// fn coin() {
+///     let logit = param!(0.0);
+///     let b = sample!(Bernoulli(logits = logit));
+///     cost!(&b * 0.3 + 0.2);
+/// }
+///
 /// let program = coin();
-/// let trained = Minimize::new(&program).seed(3).site_estimator("b", "rloo").steps(10).run()?;
-/// assert_eq!(trained.plan().site("b").map(|entry| entry.estimator), Some("rloo"));
+/// let training = Minimize::new(&program).seed(3).site_estimator("b", Rloo::default());
+/// let trained = training.steps(10).run()?;
+/// assert_eq!(trained.plan().entries[0].estimator, "rloo");
 /// # Ok::<(), Error>(())
 /// ```
 pub trait Configure: Sized {

@@ -53,8 +53,8 @@ pub(in crate::infer) struct Follows {
 #[derive(Clone, Debug)]
 pub(in crate::infer) struct Parent {
     pub(in crate::infer) name: String,
-    /// Values of each of its events, where it is a coin or a category.
-    pub(in crate::infer) values: Option<usize>,
+    /// What its numbers are.
+    pub(in crate::infer) values: Values,
     /// Numbers of a row, as a vertex.
     pub(in crate::infer) numbers: usize,
     pub(in crate::infer) plates: usize,
@@ -64,14 +64,24 @@ pub(in crate::infer) struct Parent {
     pub(in crate::infer) spread: f32,
 }
 
+/// What the numbers of a choice are, as a vertex.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::infer) enum Values {
+    /// Each is a coin, 0 or 1.
+    Coins,
+    /// One of them is 1, the others 0.
+    Category,
+    /// Any numbers.
+    Numbers,
+}
+
 impl Parent {
-    /// How many combinations of values a row has.
-    fn rows(&self) -> usize {
+    /// How many combinations of values a row has, if they can be counted.
+    pub(in crate::infer) fn rows(&self) -> Option<usize> {
         match self.values {
-            None => usize::MAX,
-            Some(2) if self.numbers < 16 => 1 << self.numbers,
-            Some(values) if self.numbers == values => values,
-            Some(_) => usize::MAX,
+            Values::Coins => 1_usize.checked_shl(u32::try_from(self.numbers).ok()?),
+            Values::Category => Some(self.numbers),
+            Values::Numbers => None,
         }
     }
 }
@@ -279,20 +289,21 @@ impl Graph {
             return Ok(());
         }
         let rows: usize = entry.plates.iter().map(|plate| plate.size).product();
-        let values = law
-            .relaxation()
-            .and_then(|relaxation| match relaxation.form() {
-                Form::Coins => Some(2),
-                Form::Categories => law.draw_shape().last().copied(),
-                _ => None,
-            });
+        let width = law.draw_shape().last().copied();
+        let numbers_a_row = numbers.len() / rows.max(1);
+        let values = match law.relaxation().map(|relaxation| relaxation.form()) {
+            Some(Form::Coins) => Values::Coins,
+            // Several choices among categories at one site count by their numbers.
+            Some(Form::Categories) if width == Some(numbers_a_row) => Values::Category,
+            _ => Values::Numbers,
+        };
         self.places
             .insert(entry.name.to_string(), self.choices.len());
         self.choices.push(Seen {
             parent: Parent {
                 name: entry.name.to_string(),
                 values,
-                numbers: numbers.len() / rows.max(1),
+                numbers: numbers_a_row,
                 plates: entry.plates.len(),
                 is_host: !matches!(entry.value, Value::Tensor(_)),
                 centre: 0.0,
@@ -379,7 +390,7 @@ impl Graph {
             if !within(seen) {
                 continue;
             }
-            let more = rows.saturating_mul(seen.parent.rows());
+            let more = rows.saturating_mul(seen.parent.rows().unwrap_or(usize::MAX));
             if more <= MOST_ROWS && more.saturating_mul(child.free) <= MOST_NUMBERS {
                 rows = more;
                 follows.table.push(seen.parent.clone());
@@ -394,7 +405,7 @@ impl Graph {
 impl Seen {
     /// Finds where its numbers are, unless they are those of a vertex.
     fn standardise(&mut self) {
-        if self.parent.values.is_some() || self.numbers.is_empty() {
+        if self.parent.values != Values::Numbers || self.numbers.is_empty() {
             return;
         }
         let count = self.numbers.len() as f32;

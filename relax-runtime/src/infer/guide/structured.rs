@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::site::expect_shape;
-use super::structure::{Follows, Parent, Structure};
+use super::structure::{Follows, Parent, Structure, Values};
 use super::{Evaluation, Guide, GuideSite, Proposal};
 use crate::dist::{Law, Part, PerParameter, Value};
 use crate::error::Result;
@@ -92,10 +92,7 @@ enum At {
 impl<'a> Row<'a> {
     fn of(site: &GuideSite<'_>, follows: &'a Follows) -> Result<Self> {
         let plates = site.plates().len();
-        let rows = |parent: &Parent| match parent.values {
-            Some(2) => 1 << parent.numbers,
-            _ => parent.numbers,
-        };
+        let rows = |parent: &Parent| parent.rows().unwrap_or(1);
         let mut row = Self {
             plates,
             rows: follows.table.iter().map(rows).product(),
@@ -125,8 +122,8 @@ impl<'a> Row<'a> {
         for parent in &follows.lines {
             let numbers = vertex(site, parent, plates)?;
             let numbers = match parent.values {
-                Some(_) => numbers,
-                None => (numbers - parent.centre) / parent.spread,
+                Values::Coins | Values::Category => numbers,
+                Values::Numbers => (numbers - parent.centre) / parent.spread,
             };
             row.lines.push((parent, numbers));
         }
@@ -136,13 +133,13 @@ impl<'a> Row<'a> {
     /// How much each value of each of a parent's choices counts, `[plates.., values]`.
     fn choices(&self, vertex: &Tensor, parent: &Parent) -> Vec<Tensor> {
         match parent.values {
-            Some(2) if parent.numbers != 2 => (0..parent.numbers)
+            Values::Coins => (0..parent.numbers)
                 .map(|at| {
                     let x = vertex.slice(-1, at..at + 1);
                     Tensor::concat(&[&(1.0 - &x), &x], -1)
                 })
                 .collect(),
-            _ => vec![vertex.clone()],
+            Values::Category | Values::Numbers => vec![vertex.clone()],
         }
     }
 
@@ -220,11 +217,7 @@ fn host_value(site: &GuideSite<'_>, parent: &Parent) -> Result<usize> {
             Value::Tensor(t) => t.peek_item().map(|x| x as usize),
         };
     });
-    let last = match parent.values {
-        Some(2) if parent.numbers == 1 => 1,
-        _ => parent.numbers - 1,
-    };
-    Ok(found?.min(last))
+    Ok(found?.min(parent.rows().unwrap_or(1) - 1))
 }
 
 /// The numbers of an earlier choice as a vertex, `[plates.., numbers]` with an axis for each of the
