@@ -56,6 +56,30 @@ fn sprinkler() {
     insta::assert_snapshot!(output("sprinkler", &[]));
 }
 
+/// The marginals of the published tables, at default settings.
+#[test]
+fn network() {
+    let said = output("network", &[]);
+    for (name, exact) in [
+        ("tub", 0.113_933),
+        ("lung", 0.621_253),
+        ("bronc", 0.681_869),
+    ] {
+        let line = said.lines().find(|line| line.starts_with(name)).unwrap();
+        let found = line
+            .split_whitespace()
+            .nth(2)
+            .unwrap()
+            .parse::<f64>()
+            .unwrap();
+        assert!((found - exact).abs() < 0.03, "{line}: {exact}");
+    }
+    assert!(said.contains("settled after"), "{said}");
+    let wrong = run("network", &["--given", "xray=maybe"]);
+    let said = String::from_utf8_lossy(&wrong.stderr);
+    assert_eq!(said, "error: `xray` is one of yes, no, not `maybe`\n");
+}
+
 #[test]
 fn mixture() {
     insta::assert_snapshot!(output("mixture", &["--steps", "500", "--data", "100"]));

@@ -29,6 +29,7 @@ const SUM_TOLERANCE: f32 = 1e-4;
 /// # }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Constraint {
     /// Numbers above 0: eᶻ.
     Positive,

@@ -2,6 +2,7 @@
 
 /// A set of finite numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Support {
     /// All.
     Real,

@@ -8,6 +8,7 @@ use crate::dist::{Draws, Form};
 
 /// What the draws of a site are: [`Draws`], to be compared and kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum DrawKind {
     /// Continuous, differentiable in the law's parameters.
     Pathwise,

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 
 /// The estimator of one site.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct PlanEntry {
     /// Full name of the site.
     pub site: String,
@@ -42,6 +43,7 @@ pub struct Rival {
 
 /// The estimators of all sites met so far. Prints as a table.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Plan {
     /// One entry a site.
     pub entries: Vec<PlanEntry>,

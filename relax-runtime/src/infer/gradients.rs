@@ -5,6 +5,7 @@ use crate::tensor::{Parameter, Tensor};
 
 /// An estimate of an objective and its gradient.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Gradients {
     /// The estimated objective.
     pub loss: f64,

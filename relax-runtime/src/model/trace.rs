@@ -13,6 +13,7 @@ use crate::tensor::{SiteSet, Tensor};
 
 /// What a site does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Kind {
     /// A random choice.
     Latent,

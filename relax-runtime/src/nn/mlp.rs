@@ -8,6 +8,7 @@ use crate::tensor::{Device, Parameter, Tensor};
 
 /// A non-linearity, element by element.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Activation {
     /// max(x, 0).
     #[default]

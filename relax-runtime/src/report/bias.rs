@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 
 /// What gradient estimates were compared with.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Reference {
     /// The exact gradient: the sum over every combination of discrete values.
     Exact {
@@ -39,6 +40,7 @@ impl fmt::Display for Reference {
 
 /// What a row of a [`BiasTable`] is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Subject {
     /// The gradient by the parameters of a site's law, which the site's estimator estimates.
     Site {

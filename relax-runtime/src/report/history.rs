@@ -5,6 +5,7 @@ use std::fmt;
 
 /// What one optimisation step measured.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct StepReport {
     /// The step, from 0.
     pub step: u64,
@@ -31,6 +32,7 @@ impl StepReport {
 
 /// What one step measured at one site.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct SiteReport {
     /// Full name of the site.
     pub name: Cow<'static, str>,
@@ -45,6 +47,7 @@ pub struct SiteReport {
 
 /// The reports of a run, in order.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct History {
     /// One report a step.
     pub steps: Vec<StepReport>,

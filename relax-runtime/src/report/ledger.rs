@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 
 /// One estimator at one site, at one step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct LedgerEntry {
     /// The step, from 0: measured before its update.
     pub step: u64,
@@ -43,6 +44,7 @@ fn number<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<f64
 
 /// A measurement that could not be made. Training goes on without it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct LedgerFailure {
     /// The step, from 0.
     pub step: u64,
@@ -56,6 +58,7 @@ pub struct LedgerFailure {
 
 /// What was measured at each site every so many steps. Prints as a table.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Ledger {
     /// By step, then by site in the order in which they were met; rivals after the estimator that
     /// trains.

@@ -16,6 +16,7 @@ use crate::tensor::{Device, Tensor};
 
 /// Which surrogate RELAX uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SurrogateKind {
     /// [`FreeForm`](Self::FreeForm) where a row has few values: up to 16 coins where all rows have the
     /// same parameters, or there is one, and fewer than 7 elsewhere. A network can learn the cost of so

@@ -196,6 +196,7 @@ pub struct Pass {
 
 /// How an evaluation makes its random choices.
 #[derive(Clone)]
+#[non_exhaustive]
 pub enum Mode {
     /// Draws each from its law.
     Draw,
