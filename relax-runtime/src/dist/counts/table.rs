@@ -138,7 +138,7 @@ impl<N: TableName> CountFamily for Table<N> {
         self.first + place.unwrap_or(0) as f64
     }
 
-    /// By the logit of each value j: −[∂F(b − 1)/∂θ + v ∂p/∂θ]/p with ∂F(b − 1)/∂θ = p_j ([j < b] −
+    /// By the logit of each value j: −[∂F(b − 1)/∂θ + v ∂p/∂θ]/p with ∂F(b − 1)/∂θ = p_j (\[j < b\] −
     /// F(b − 1)) and ∂p/∂θ = p ([j = b] − p_j).
     fn kappa(&self, theta: &[f64], _: f64, at: Place, kappa: &mut [f64]) {
         let masses = self.masses(theta);

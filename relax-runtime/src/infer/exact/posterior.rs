@@ -43,7 +43,7 @@ impl SiteMarginal {
 
 impl ExactPosterior {
     /// The posterior mean of each element of a site's value, given that the run comes by the site;
-    /// of a categorical, the probability of each category. [`Posterior`](super::Posterior) means
+    /// of a categorical, the probability of each category. [`Posterior`](crate::infer::Posterior) means
     /// the same.
     ///
     /// # Errors
@@ -95,7 +95,7 @@ pub fn exact_posterior(model: &dyn Program) -> Result<ExactPosterior> {
 }
 
 /// Runs a model once for every combination of its discrete values, with its `param!` sites at the
-/// values of `params`, such as those of a [`Fit`](super::Fit). Parameters that are not there yet are
+/// values of `params`, such as those of a [`Fit`](crate::infer::Fit). Parameters that are not there yet are
 /// created there, at their initial values. `cost!` terms do not count.
 ///
 /// # Errors
