@@ -142,6 +142,11 @@ impl Network {
             let numbers = numbers.map_err(|_| format!("`{name}` has a row `{line}`"))?;
             // Printed probabilities add up to 1 only nearly.
             let total: f64 = numbers.iter().sum();
+            if total.is_nan() || total <= 0.0 {
+                return Err(
+                    format!("`{name}` has a row `{line}`, which adds up to {total}").into(),
+                );
+            }
             table[row] = numbers.into_iter().map(|p| p / total).collect();
         }
         match table.iter().all(|row| row.len() == own.len()) {

@@ -48,8 +48,8 @@ fn network(network: &Network, given: &[Option<usize>]) {
 struct Options {
     /// A network in the format BIF; the small network "Asia" unless given.
     file: Option<PathBuf>,
-    /// What is known, as `variable=value`.
-    #[arg(long, value_delimiter = ',', default_value = "xray=yes,dysp=yes")]
+    /// What is known, as `variable=value`; of "Asia" `xray=yes,dysp=yes` unless given, else nothing.
+    #[arg(long, value_delimiter = ',')]
     given: Vec<String>,
     /// Seed of all random numbers.
     #[arg(long, default_value_t = 1)]
@@ -65,8 +65,12 @@ fn run(options: &Options) -> Outcome<()> {
         Some(path) => Network::read(path)?,
         None => Network::parse(ASIA)?,
     };
+    let mut facts = options.given.clone();
+    if facts.is_empty() && options.file.is_none() {
+        facts = ["xray=yes", "dysp=yes"].map(String::from).into();
+    }
     let mut given = vec![None; net.variables.len()];
-    for fact in &options.given {
+    for fact in &facts {
         let (name, value) = fact
             .split_once('=')
             .ok_or(format!("`{fact}` is not `variable=value`"))?;
@@ -83,7 +87,14 @@ fn run(options: &Options) -> Outcome<()> {
         .seed(options.seed)
         .posterior_draws(4_000)
         .run()?;
-    println!("given {}:\n", options.given.join(", "));
+    println!(
+        "given {}:\n",
+        if facts.is_empty() {
+            "nothing".into()
+        } else {
+            facts.join(", ")
+        }
+    );
     for (variable, given) in net.variables.iter().zip(&given) {
         if given.is_some() {
             continue;

@@ -261,13 +261,23 @@ fn earlier_choices_of_all_kinds() -> Result<()> {
     Ok(())
 }
 
+/// A walk from a place that is learned, so that what earlier choices are depends on training.
+#[model]
+fn learned() {
+    let start = param!(0.0);
+    let a = sample!(Normal(&start, 1.0));
+    let b = sample!(Normal(&a * 2.0, 1.0));
+    let sign = sample!(Bernoulli(logits = &a + &b));
+    observe!(Normal(&b + &sign, 0.5), 8.0);
+}
+
 /// What was found out about the model is found out again, the same, after a resume.
 #[test]
 fn a_resumed_fit_is_the_same_bit_for_bit() -> Result<()> {
     let folder = tempfile::tempdir().map_err(|e| Error::Model(e.to_string()))?;
     let path = folder.path().join("walk");
-    let (walk, asia) = (walk(), asia());
-    let models: [&dyn Program; 2] = [&walk, &asia];
+    let (walk, asia, learned) = (walk(), asia(), learned());
+    let models: [&dyn Program; 3] = [&walk, &asia, &learned];
     for model in models {
         let bound = Elbo::new(model);
         let losses = |stops: bool| -> Result<Vec<f64>> {

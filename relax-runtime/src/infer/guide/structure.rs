@@ -18,7 +18,7 @@ use crate::error::Result;
 use crate::infer::draw::run_under;
 use crate::model::{Entry, Interpreter, Kind, Message, ParamStore, Plate, Program, Trace};
 use crate::random::Key;
-use crate::tensor::Tensor;
+use crate::tensor::{MAX_RANK, Tensor};
 
 /// More choices are not looked at one by one.
 const MOST_CHOICES: usize = 128;
@@ -34,8 +34,10 @@ const MOST_NUMBERS: usize = 1 << 16;
 #[derive(Debug, Default)]
 pub(in crate::infer) struct Structure {
     sites: FxHashMap<String, Follows>,
-    /// Whether there were too many choices, or a run failed.
-    unknown: bool,
+    /// What is taken of a choice that was not met.
+    others: Follows,
+    /// Why nothing is known, where that is so.
+    unknown: Option<String>,
 }
 
 /// What a choice depends on.
@@ -57,7 +59,6 @@ pub(in crate::infer) struct Parent {
     pub(in crate::infer) values: Values,
     /// Numbers of a row, as a vertex.
     pub(in crate::infer) numbers: usize,
-    pub(in crate::infer) plates: usize,
     pub(in crate::infer) is_host: bool,
     /// Where its numbers are, and how far apart.
     pub(in crate::infer) centre: f32,
@@ -87,18 +88,26 @@ impl Parent {
 }
 
 impl Structure {
-    /// What a choice depends on; one that was not met stands alone.
-    pub(in crate::infer) fn of_site(&self, site: &str) -> Follows {
-        let unknown = || Follows {
-            any: self.unknown,
-            ..Follows::default()
-        };
-        self.sites.get(site).cloned().unwrap_or_else(unknown)
+    /// What a choice depends on. One that was not met stands alone where all others do.
+    pub(in crate::infer) fn of_site(&self, site: &str) -> &Follows {
+        self.sites.get(site).unwrap_or(&self.others)
+    }
+
+    /// Nothing is known, and any choice may depend on others.
+    fn unknown(why: impl Into<String>) -> Self {
+        Self {
+            sites: FxHashMap::default(),
+            others: Follows {
+                any: true,
+                ..Follows::default()
+            },
+            unknown: Some(why.into()),
+        }
     }
 
     /// Whether no choice depends on another.
     pub(in crate::infer) fn is_independent(&self) -> bool {
-        !self.unknown && self.sites.values().all(|follows| !follows.any)
+        !self.others.any
     }
 
     /// What the guide of a choice follows, in words; nothing where it stands alone.
@@ -117,15 +126,17 @@ impl Structure {
                 words += &format!(", {how} {}", names.join(", "));
             }
         }
+        if let Some(why) = &self.unknown {
+            words += &format!(" alone, as {why}");
+        }
         Some(words)
     }
 
-    /// Looks at a model. One that fails, or has very many choices, is not known.
-    pub(in crate::infer) fn of(model: &dyn Program, params: &ParamStore) -> Self {
-        find(model, &params.fork()).unwrap_or_else(|_| Self {
-            unknown: true,
-            ..Self::default()
-        })
+    /// Looks at a model with the first values of its parameters, so that what is found is the same after
+    /// a resume. One that fails, or has very many choices, is not known.
+    pub(in crate::infer) fn of(model: &dyn Program) -> Self {
+        find(model, &ParamStore::default())
+            .unwrap_or_else(|error| Self::unknown(format!("looking at the model failed: {error}")))
     }
 }
 
@@ -150,10 +161,8 @@ fn find(model: &dyn Program, params: &ParamStore) -> Result<Structure> {
         let key = *key;
         let choices: Vec<&Entry> = before.entries().iter().filter(|e| is_choice(e)).collect();
         if choices.len() > MOST_CHOICES {
-            return Ok(Structure {
-                unknown: true,
-                ..Structure::default()
-            });
+            let why = format!("more than {MOST_CHOICES} choices are not looked at one by one");
+            return Ok(Structure::unknown(why));
         }
         for choice in &choices {
             if let Some(law) = laws.get(&*choice.name) {
@@ -174,6 +183,7 @@ fn find(model: &dyn Program, params: &ParamStore) -> Result<Structure> {
             // A state that the model cannot be in tells nothing.
             if let Ok(after) = look(model, params, key, given) {
                 graph.compare(&choice.name, before, &after.0);
+                graph.see_laws(&after)?;
                 let mut found = after.0.entries().iter().filter(|e| is_choice(e));
                 if found.any(|choice| !graph.knows(&choice.name)) {
                     others.push((key, after));
@@ -191,19 +201,34 @@ fn is_choice(entry: &Entry) -> bool {
     entry.kind == Kind::Latent && !entry.hidden && entry.dist.is_some()
 }
 
-/// Another value of a choice: the next one, or a draw.
+/// Another value of a choice: the next one where there are few, or a draw.
 fn other_value(law: &dyn Law, value: &Tensor, name: &str, key: Key) -> Result<Tensor> {
+    /// Draws that are made until one differs.
+    const TRIES: usize = 8;
     if let Draws::Discrete(Some(relaxation)) = law.draws() {
         let vertex = law.to_vertex(value);
         let values = relaxation.values_and_events(&vertex.check()?.shape()).0;
-        if values < usize::MAX {
+        if values <= MOST_ROWS {
             let by = 1 + key.step as usize % values.saturating_sub(1).max(1);
             let by = Tensor::full([], by as f32, &vertex.device());
             return Ok(law.value_at(&relaxation.shifted(&vertex, &by)).detach());
         }
     }
     let mut stream = key.stream(&format!("{name}/other"));
-    Ok(law.draw(&law.noise(&mut stream)?).detach())
+    let mut other = value.clone();
+    for _ in 0..TRIES {
+        other = law.draw(&law.noise(&mut stream)?).detach();
+        if other.peek()? != value.peek()? {
+            break;
+        }
+    }
+    Ok(other)
+}
+
+/// Whether a law gives a value probability 0: no guide draws it, and a model may rely on that.
+fn is_excluded(law: &dyn Law, value: &Tensor) -> Result<bool> {
+    let density = law.log_density(value);
+    density.with_values(|density| density.contains(&f32::NEG_INFINITY))
 }
 
 /// The laws that a run has met, by the names of their sites.
@@ -238,7 +263,8 @@ impl Interpreter for Given {
                 true => other_value(&*law, value, name, message.key)?,
                 false => value.clone(),
             };
-            if message.give(&Value::Tensor(value)).is_ok() {
+            let possible = !is_excluded(&*law, &value)?;
+            if possible && message.give(&Value::Tensor(value)).is_ok() {
                 return Ok(());
             }
         }
@@ -246,6 +272,19 @@ impl Interpreter for Given {
         message.value = Some(Value::Tensor(law.draw(&noise).check()?.detach()));
         Ok(())
     }
+}
+
+/// Whether a choice's guide cannot start from its law as it is, or follows the law's numbers.
+fn is_moved(entry: &Entry, law: &dyn Law) -> Result<bool> {
+    const NOTHING: f64 = 1e-3;
+    if !law.draws().are_discrete() || entry.weight.is_some() {
+        return Ok(true);
+    }
+    let value = entry.value.to_tensor()?;
+    let guide = law.mean_field();
+    let density = |law: &dyn Law| law.log_density(&value).sum_all().peek_item().map(f64::from);
+    let apart = density(&*guide.law(&guide.first_values()?)?)? - density(law)?;
+    Ok(apart.abs() > NOTHING)
 }
 
 /// The choices that have been met, and the terms that they share.
@@ -260,6 +299,8 @@ struct Graph {
 /// A choice as it was met.
 struct Seen {
     parent: Parent,
+    /// Axes of its guide's parameters.
+    rank: usize,
     plates: Rc<[Plate]>,
     /// Numbers of its guide's parameters.
     free: usize,
@@ -274,14 +315,23 @@ impl Graph {
         self.places.contains_key(choice)
     }
 
+    /// Looks at the laws of the choices of a run that are known.
+    fn see_laws(&mut self, (trace, laws): &Run) -> Result<()> {
+        for entry in trace.entries().iter().filter(|entry| is_choice(entry)) {
+            if let (Some(&place), Some(law)) =
+                (self.places.get(&*entry.name), laws.get(&*entry.name))
+            {
+                self.choices[place].is_moved |= is_moved(entry, &**law)?;
+            }
+        }
+        Ok(())
+    }
+
     fn meet(&mut self, entry: &Entry, law: &dyn Law) -> Result<()> {
-        const NOTHING: f64 = 1e-3;
         let value = entry.value.to_tensor()?;
         let numbers = law.to_vertex(&value).detach().peek()?;
         let guide = law.mean_field();
-        let density = |law: &dyn Law| law.log_density(&value).sum_all().peek_item().map(f64::from);
-        let apart = density(&*guide.law(&guide.first_values()?)?)? - density(law)?;
-        let is_moved = !law.draws().are_discrete() || apart.abs() > NOTHING;
+        let is_moved = is_moved(entry, law)?;
         if let Some(&place) = self.places.get(&*entry.name) {
             let seen = &mut self.choices[place];
             seen.is_moved |= is_moved;
@@ -304,11 +354,16 @@ impl Graph {
                 name: entry.name.to_string(),
                 values,
                 numbers: numbers_a_row,
-                plates: entry.plates.len(),
                 is_host: !matches!(entry.value, Value::Tensor(_)),
                 centre: 0.0,
                 spread: 1.0,
             },
+            rank: guide
+                .parts()
+                .iter()
+                .map(|part| part.shape().rank())
+                .max()
+                .unwrap_or(0),
             plates: Rc::clone(&entry.plates),
             free: guide.parts().iter().map(|part| part.shape().numel()).sum(),
             is_moved,
@@ -371,9 +426,14 @@ impl Graph {
             };
             sites.insert(self.choices[place].parent.name.clone(), follows);
         }
+        let any = sites.values().any(|follows: &Follows| follows.any);
         Structure {
             sites,
-            unknown: false,
+            others: Follows {
+                any,
+                ..Follows::default()
+            },
+            unknown: None,
         }
     }
 
@@ -385,9 +445,11 @@ impl Graph {
             parent.plates.len() <= child.plates.len() && pairs.all(|(a, b)| a.same_rows(b))
         };
         let (mut rows, mut follows) = (1_usize, Follows::default());
+        // A table takes an axis of its own, and pairs of values two.
+        let has_room = child.rank < MAX_RANK && child.plates.len() + 2 <= MAX_RANK;
         for &parent in parents.iter().rev() {
             let seen = &self.choices[parent];
-            if !within(seen) {
+            if !has_room || !within(seen) {
                 continue;
             }
             let more = rows.saturating_mul(seen.parent.rows().unwrap_or(usize::MAX));

@@ -6,20 +6,23 @@ use super::site::expect_shape;
 use super::structure::{Follows, Parent, Structure, Values};
 use super::{Evaluation, Guide, GuideSite, Proposal};
 use crate::dist::{Law, Part, PerParameter, Value};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{ParamStore, Program};
 use crate::tensor::{Shape, Tensor};
 
-/// Gives every site the law that the model states there, moved by parameters of its own: q(zᵢ | z_<ᵢ) ∝
-/// p(zᵢ | z_<ᵢ) · tᵢ(zᵢ; those earlier choices on which the posterior's conditional depends beside
-/// p). The default of [`Elbo`](crate::infer::Elbo) and [`Svi`](crate::infer::Svi).
+/// Gives every site the law that the model states there, its unconstrained parameters moved by parameters
+/// of the guide's own: of coins and categories q(zᵢ | z_<ᵢ) ∝ p(zᵢ | z_<ᵢ) · tᵢ(zᵢ; those earlier
+/// choices on which the posterior's conditional depends beside p). The default of
+/// [`Elbo`](crate::infer::Elbo) and [`Svi`](crate::infer::Svi).
 ///
-/// Which those are is found by running the model once before training, each choice changed in turn. By
-/// few values of discrete ones (up to 64 combinations) there is a table of the law's unconstrained
-/// parameters; further ones, and continuous ones, move the law's first parameter in proportion to their
-/// numbers. So the posterior itself is among the guides of models with few choices, of chains of any
-/// length, whose tᵢ has no earlier choices at all, and of linear Gaussian ones. A choice without
-/// dependences gets what [`MeanFieldGuide`](super::MeanFieldGuide) gives it.
+/// Which those are is found before training by running the model with each choice changed in turn: 3 (n + 1)
+/// runs of n choices, more where choices decide which others there are, up to 12 (n + 1), with the first
+/// values of its parameters and the first data that it has. By few values of discrete choices (up to 64
+/// combinations) there is a table of how far the parameters are moved; further ones, and continuous ones,
+/// move the law's first parameter in proportion to their numbers. So the posterior itself is among the guides
+/// of models with few discrete choices, of chains of them, whose tᵢ has no earlier choices at all, and of
+/// linear Gaussian models with a number a site. A choice without dependences gets what
+/// [`MeanFieldGuide`](super::MeanFieldGuide) gives it; several choices of one site do not follow each other.
 ///
 /// More than 128 choices are not looked at one by one: each then moves by itself.
 #[derive(Clone, Copy, Debug, Default)]
@@ -28,11 +31,11 @@ pub struct StructuredGuide;
 impl Guide for StructuredGuide {
     fn propose(&self, evaluation: Evaluation<'_>) -> Result<Proposal> {
         let Evaluation { model, params, .. } = evaluation;
-        let structure = params.note(model.model_name(), || Structure::of(model, params));
+        let structure = params.note(model.model_name(), || Structure::of(model));
         evaluation.by_site(move |site| {
             let follows = structure.of_site(site.name());
             match follows.any {
-                true => moved(site, &follows),
+                true => moved(site, follows),
                 false => site.mean_field(),
             }
         })
@@ -214,7 +217,8 @@ fn host_value(site: &GuideSite<'_>, parent: &Parent) -> Result<usize> {
             Value::Index(k) => Ok(*k),
             Value::Vector(v) => Ok(v.iter().position(|x| *x > 0.5).unwrap_or(0)),
             Value::Real(x) => Ok(*x as usize),
-            Value::Tensor(t) => t.peek_item().map(|x| x as usize),
+            // A read that counts: the law depends on it.
+            Value::Tensor(t) => t.item().map(|x| x as usize),
         };
     });
     Ok(found?.min(parent.rows().unwrap_or(1) - 1))
@@ -227,15 +231,26 @@ fn vertex(site: &GuideSite<'_>, parent: &Parent, plates: usize) -> Result<Tensor
     site.with_earlier(&parent.name, &mut |entry| {
         let law = entry.dist.as_ref().map(|dist| dist.law());
         let value = entry.value.to_tensor();
-        found = law.map(|law| Ok(law?.to_vertex(&value?)));
+        let vertex = law.map(|law| Ok(law?.to_vertex(&value?)));
+        found = vertex.map(|vertex: Result<Tensor>| (vertex, entry.plates.len()));
     });
-    let device = site.stated()?.device();
-    let vertex = match found {
-        Some(vertex) => vertex?,
-        None => return Ok(Tensor::zeros([parent.numbers], &device)),
+    let axes = |rows: &[usize]| {
+        let mut shape = rows.to_vec();
+        shape.resize(plates, 1);
+        shape.push(parent.numbers);
+        Shape::try_from(&shape[..])
     };
-    let mut shape = vertex.check()?.shape()[..parent.plates].to_vec();
-    shape.resize(plates, 1);
-    shape.push(parent.numbers);
-    Ok(vertex.reshape(Shape::try_from(&shape[..])?))
+    let Some((vertex, own_plates)) = found else {
+        return Ok(Tensor::zeros(axes(&[])?, &site.stated()?.device()));
+    };
+    let vertex = vertex?;
+    let shape = vertex.check()?.shape();
+    match shape.get(..own_plates) {
+        Some(rows) if own_plates <= plates => Ok(vertex.reshape(axes(rows)?)),
+        _ => Err(Error::Guide(format!(
+            "the automatic guide follows `{}`, which stood in other plates when the model was looked \
+             at; give sites in other plates other names",
+            parent.name
+        ))),
+    }
 }

@@ -46,7 +46,10 @@ impl Average {
     /// # Errors
     /// If a parameter carries one.
     pub(super) fn set(self) -> Result<()> {
-        let share = 1.0 / self.steps.max(1) as f64;
+        if self.steps == 0 {
+            return Ok(());
+        }
+        let share = 1.0 / self.steps as f64;
         for (parameter, sum) in self.sums {
             let values = sum.iter().map(|sum| (sum * share) as f32).collect();
             let value = parameter.get();

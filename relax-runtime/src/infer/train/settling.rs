@@ -26,7 +26,7 @@ pub enum Ending {
     Steps(u64),
     /// After so many, when the mean loss of 1,000 steps, at a rate lowered twice, had not fallen any more.
     Settled(u64),
-    /// At the ceiling of 20,000 steps, with the loss still falling.
+    /// At the ceiling of 20,000 steps, before it had settled at all rates.
     Ceiling(u64),
 }
 
@@ -37,7 +37,7 @@ impl fmt::Display for Ending {
             Self::Settled(steps) => write!(f, "settled after {steps} steps"),
             Self::Ceiling(steps) => write!(
                 f,
-                "still falling after {steps} steps; give more with `steps`, or a larger learning rate"
+                "not settled after {steps} steps; give more with `steps`, or a larger learning rate"
             ),
         }
     }

@@ -141,7 +141,7 @@ impl<O: Objective> Training<O> {
     /// mean loss of 250 steps, then of 500 and of 1,000, is no lower than that of those before, at each of
     /// three rates, the first of them 0.05 where no optimiser was chosen, the others a fifth of the one
     /// before; and for 20,000 steps at most. The parameters of `param!` sites and automatic guides are then
-    /// their averages over the steps at the last rate. [`Trained::ending`] says which it was.
+    /// their averages over the steps at the last rate, which is the optimiser's from then on. [`Trained::ending`] says which it was.
     #[must_use]
     pub fn steps(mut self, steps: u64) -> Self {
         self.steps = Some(steps);
