@@ -32,21 +32,28 @@ impl<R: Real> Uniform<R> {
     /// Numbers between `low` and `high`.
     ///
     /// # Errors
-    /// If an end is not finite, `high` is not above `low`, or their shapes do not broadcast.
+    /// If an end is not finite, `high` is not above `low`, so far that f32 tells them apart, their distance
+    /// is more than f32 holds, or their shapes do not broadcast.
     pub fn new<A: Operand, B: Operand>(low: A, high: B) -> Result<Self>
     where
         A::Repr: Join<B::Repr, Joined = R>,
     {
         let (low, high) = low.into_repr().join(high.into_repr());
         let law = Self { low, high }.checked()?;
-        match law.width().all(|width| width > 0.0)? {
-            true => Ok(law),
-            false => Err(Error::Parameter {
-                distribution: <Self as Continuous>::NAME,
-                parameter: "high",
-                problem: "is not above `low` everywhere".into(),
-            }),
-        }
+        const HALF_ULP: f64 = 0.5 * f32::EPSILON as f64;
+        let size = law.low.abs() + law.high.abs();
+        let told_apart = (law.width() - size * HALF_ULP).all(|gap| gap > 0.0)?;
+        let held = law.width().all(|width| width <= f64::from(f32::MAX))?;
+        let problem = match (told_apart, held) {
+            (true, true) => return Ok(law),
+            (false, _) => "is not above `low` everywhere, so far that f32 tells them apart",
+            (true, false) => "is farther above `low` than f32 holds, 3.4e38",
+        };
+        Err(Error::Parameter {
+            distribution: <Self as Continuous>::NAME,
+            parameter: "high",
+            problem: problem.into(),
+        })
     }
 
     fn width(&self) -> R {

@@ -155,6 +155,14 @@ fn wrong_parameters_and_values_are_named() -> Result<()> {
             ["Uniform", "high", "above"],
         ),
         (
+            message(Uniform::new(1e9, 1e9 + 1.0).map(|_| ())),
+            ["Uniform", "high", "tells them apart"],
+        ),
+        (
+            message(Uniform::new(-3e38, 3e38).map(|_| ())),
+            ["Uniform", "high", "f32 holds"],
+        ),
+        (
             message(StudentT::new(1.0, f64::NAN, 1.0).map(|_| ())),
             ["StudentT", "loc", "finite"],
         ),

@@ -56,7 +56,7 @@ impl<'m> Svi<'m> {
         self
     }
 
-    /// How many draws the posterior of a [`run`](Self::run) holds.
+    /// How many draws the posterior of a [`run`](Self::run) holds; 200 unless set.
     #[must_use]
     pub fn posterior_draws(mut self, n: usize) -> Self {
         self.posterior_draws = n;
