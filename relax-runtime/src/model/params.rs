@@ -159,6 +159,7 @@ impl ParamStore {
         let old = std::mem::take(&mut state.known);
         state.missing.clear();
         state.restored.clear();
+        state.notes = Notes::default();
         for (name, parameter, trained) in saved {
             let stays = old
                 .get(&name)

@@ -112,7 +112,10 @@ impl Structure {
 
     /// What the guide of a choice follows, in words; nothing where it stands alone.
     pub(in crate::infer) fn words(&self, site: &str) -> Option<String> {
-        let follows = self.of_site(site);
+        let follows = match (&self.unknown, self.sites.get(site)) {
+            (Some(_), _) => &self.others,
+            (None, known) => known?,
+        };
         let mut words = match follows.any {
             true => String::from("its law in the model"),
             false => return None,
