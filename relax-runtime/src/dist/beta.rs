@@ -4,6 +4,7 @@ use super::Distribution;
 use super::family::*;
 use super::gamma::uniform;
 use super::guides::beta_guide;
+use crate::dist::noise::scalar::LARGEST as BELOW_ONE;
 
 /// The log-density at x, in terms that are small where the logarithms of powers and of the beta
 /// function are large.
@@ -22,8 +23,7 @@ pub(super) fn log_density<R: Real>([a, b]: [&R; 2], x: &R) -> R {
 /// The draw that belongs to noise behind two Gamma numbers.
 pub(super) fn draw<R: Real>([a, b]: [&R; 2], noise: &[R]) -> R {
     let odds = a.ln() + a.ln_gamma_ratio(&noise[0]) - b.ln() - b.ln_gamma_ratio(&noise[1]);
-    let below_one = 1.0 - f64::from(f32::EPSILON) / 2.0;
-    odds.sigmoid().kept_within(LEAST, below_one)
+    odds.sigmoid().kept_within(LEAST, BELOW_ONE.into())
 }
 
 /// Independent numbers between 0 and 1 of density x^(a − 1) (1 − x)^(b − 1)/B(a, b) with a =

@@ -5,14 +5,12 @@ use std::fmt::Debug;
 use super::counts::softplus;
 use super::excluded::{POLE, numbers_of, open, ruled_out};
 use super::{check_values, parameter_error};
+use crate::dist::noise::scalar::LARGEST as BELOW_ONE;
 use crate::error::Result;
 use crate::tensor::Tensor;
 use crate::tensor::native::pointwise::all;
 
 const NAME: &str = "Bernoulli";
-
-/// The largest f32 below 1.
-const BELOW_ONE: f32 = 1.0 - f32::EPSILON / 2.0;
 
 /// `f64` or [`Tensor`], as a Bernoulli's parameter.
 pub trait BernoulliOperand: Sized {

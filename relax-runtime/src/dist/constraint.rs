@@ -1,11 +1,9 @@
 //! Sets that parameters stay in, and the transforms from all real numbers to them.
 
 use super::family::LEAST;
+use crate::dist::noise::scalar::LARGEST as BELOW_ONE;
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
-
-/// The largest f32 below 1.
-const BELOW_ONE: f32 = 1.0 - f32::EPSILON / 2.0;
 
 /// How far the numbers of a simplex may sum from one before it is an error rather than rounding.
 const SUM_TOLERANCE: f32 = 1e-4;

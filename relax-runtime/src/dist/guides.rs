@@ -21,23 +21,16 @@ fn positive(free: &Tensor) -> Tensor {
 /// A Gaussian with mean and standard deviation of its own, for each number of a shape: for laws of
 /// real numbers, whose posteriors are near one as soon as there are data.
 pub fn normal_guide(loc: &Tensor, scale: &Tensor, shape: Shape) -> MeanField<'static> {
-    MeanField::new(location(loc, scale, shape), |free| {
-        Normal::new(&free[0], positive(&free[1]))?.law()
+    by_location(loc, scale, shape, |loc, scale| {
+        Normal::new(loc, scale)?.law()
     })
 }
 
 /// Numbers whose logarithm is Gaussian, with `loc` and `scale` of its own, for each number of a shape.
 pub fn log_normal_guide(loc: &Tensor, scale: &Tensor, shape: Shape) -> MeanField<'static> {
-    MeanField::new(location(loc, scale, shape), |free| {
-        LogNormal::new(&free[0], positive(&free[1]))?.law()
+    by_location(loc, scale, shape, |loc, scale| {
+        LogNormal::new(loc, scale)?.law()
     })
-}
-
-fn location(loc: &Tensor, scale: &Tensor, shape: Shape) -> [Part; 2] {
-    [
-        Part::real("loc", loc).shaped(shape),
-        Part::positive("log_scale", scale).shaped(shape),
-    ]
 }
 
 /// Gamma numbers with shape and mean of their own, for each number of a shape.
@@ -46,9 +39,8 @@ pub(super) fn gamma_guide(
     mean: &Tensor,
     shape: Shape,
 ) -> MeanField<'static> {
-    MeanField::new(gamma_parts(concentration, mean, shape), |free| {
-        let (concentration, mean) = (positive(&free[0]), positive(&free[1]));
-        Gamma::new(&concentration, &concentration / mean)?.law()
+    by_mean(concentration, mean, shape, |shape, rate| {
+        Gamma::new(shape, rate)?.law()
     })
 }
 
@@ -58,9 +50,38 @@ pub(super) fn inverse_gamma_guide(
     inverse_mean: &Tensor,
     shape: Shape,
 ) -> MeanField<'static> {
-    MeanField::new(gamma_parts(concentration, inverse_mean, shape), |free| {
+    by_mean(concentration, inverse_mean, shape, |shape, scale| {
+        InverseGamma::new(shape, scale)?.law()
+    })
+}
+
+/// What makes a law of two parameters.
+type Build = fn(&Tensor, &Tensor) -> Result<Rc<dyn Law>>;
+
+/// A law of location and scale.
+fn by_location(loc: &Tensor, scale: &Tensor, shape: Shape, build: Build) -> MeanField<'static> {
+    let parts = [
+        Part::real("loc", loc).shaped(shape),
+        Part::positive("log_scale", scale).shaped(shape),
+    ];
+    MeanField::new(parts, move |free| build(&free[0], &positive(&free[1])))
+}
+
+/// A law of a shape, and of that by a mean.
+fn by_mean(
+    concentration: &Tensor,
+    mean: &Tensor,
+    shape: Shape,
+    build: Build,
+) -> MeanField<'static> {
+    let (least, most) = FIRST_SHAPES;
+    let parts = [
+        Part::positive("log_concentration", &concentration.kept_within(least, most)).shaped(shape),
+        Part::positive("log_mean", mean).shaped(shape),
+    ];
+    MeanField::new(parts, move |free| {
         let (concentration, mean) = (positive(&free[0]), positive(&free[1]));
-        InverseGamma::new(&concentration, &concentration / mean)?.law()
+        build(&concentration, &(&concentration / mean))
     })
 }
 
@@ -77,12 +98,4 @@ pub(super) fn beta_guide(
     MeanField::new(parts, move |free| {
         build(&positive(&free[0]), &positive(&free[1]))
     })
-}
-
-fn gamma_parts(concentration: &Tensor, mean: &Tensor, shape: Shape) -> [Part; 2] {
-    let (least, most) = FIRST_SHAPES;
-    [
-        Part::positive("log_concentration", &concentration.kept_within(least, most)).shaped(shape),
-        Part::positive("log_mean", mean).shaped(shape),
-    ]
 }

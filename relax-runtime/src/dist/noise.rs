@@ -67,7 +67,7 @@ pub(crate) mod scalar {
     /// 2⁻⁶⁵, the smallest draw.
     pub(crate) const SMALLEST: f32 = 1.0 / 36_893_488_147_419_103_232.0;
 
-    /// The number below 1.
+    /// The largest f32 below 1.
     pub(crate) const LARGEST: f32 = 1.0 - f32::EPSILON / 2.0;
 
     /// Noise of exactly 0 or 1, which a caller may pass, moved to the nearest draw.

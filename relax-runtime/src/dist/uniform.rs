@@ -4,6 +4,7 @@ use super::family::*;
 use super::gamma::uniform;
 use super::guides::beta_guide;
 use super::{Distribution, beta};
+use crate::dist::noise::scalar::LARGEST as BELOW_ONE;
 use crate::error::Error;
 
 /// Independent uniform numbers between `low` and `high`; over `f64`s a draw is an `f64`, over tensors a
@@ -146,7 +147,7 @@ impl<R: Real> Continuous for Stretched<R> {
     fn log_density(&self, x: &R) -> R {
         let share = (x.clone() - self.low.clone()) / self.width();
         // Rounding may have brought it to an end.
-        let share = share.kept_within(LEAST, 1.0 - f64::from(f32::EPSILON) / 2.0);
+        let share = share.kept_within(LEAST, BELOW_ONE.into());
         beta::log_density([&self.concentration1, &self.concentration0], &share) - self.width().ln()
     }
 

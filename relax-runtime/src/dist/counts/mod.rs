@@ -20,6 +20,7 @@ pub use table::{Table, TableName};
 use law::CountLaw;
 
 use super::{Distribution, Law, Number, Numbers, check_fit, expand_parameter};
+use crate::dist::noise::scalar::LARGEST as BELOW_ONE;
 use crate::error::{Error, Result};
 use crate::random::Stream;
 use crate::tensor::native::pointwise::all;
@@ -130,7 +131,6 @@ impl CountOperand for Tensor {
         Tensor::ln(self)
     }
     fn logit(&self) -> Tensor {
-        const BELOW_ONE: f32 = 1.0 - f32::EPSILON / 2.0;
         let logit = Tensor::logit(&self.kept_within(f32::MIN_POSITIVE, BELOW_ONE));
         // A choice between the two would tear the logits off what the probabilities came from.
         if let Ok(true) = self.with_values(|p| all(p, |p| (p > 0.0) & (p < 1.0))) {
