@@ -4,7 +4,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-use relax_runtime::model::{CALL_DEPTH, Run};
+use relax_runtime::model::Run;
 use relax_runtime::prelude::*;
 
 use crate::{assert_near, assert_says, error, names};
@@ -456,31 +456,6 @@ fn plates_are_expressions() -> Result<()> {
         Simulation::seeded(1).run(&values_of_plates(2))?.output,
         -6.0
     );
-    Ok(())
-}
-
-#[model]
-fn deep(depth: usize) -> usize {
-    if depth == 0 {
-        return 0;
-    }
-    let below = call!(deep_again(depth - 1));
-    below + 1
-}
-
-/// The same behind a pointer, whose type does not grow with the depth.
-fn deep_again(depth: usize) -> Box<dyn Model<Output = usize>> {
-    Box::new(deep(depth))
-}
-
-#[test]
-fn recursion_without_end_is_an_error() -> Result<()> {
-    assert_eq!(
-        Simulation::seeded(1).run(&deep(CALL_DEPTH))?.output,
-        CALL_DEPTH
-    );
-    let text = error(Simulation::seeded(1).run(&deep(30_000)));
-    assert_says(&text, &["256 deep", "language.rs"]);
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use relax_runtime::dist::BernoulliRelaxation;
 use relax_runtime::estimator::{Enumerate, Noise, Problem, black_box, enumerate};
 use relax_runtime::infer::{MeanFieldGuide, exact_posterior_up_to};
+use relax_runtime::model::CALL_DEPTH;
 use relax_runtime::prelude::*;
 
 use crate::{assert_near, assert_says, error};
@@ -218,5 +219,30 @@ fn a_vocabulary_has_a_posterior() -> Result<()> {
     assert_eq!(marginal.len(), 20_000);
     assert_near(marginal.iter().map(|(_, p)| p).sum(), 1.0, 1e-4);
     assert_eq!(marginal[7].0, [7.0]);
+    Ok(())
+}
+
+#[model]
+fn deep(depth: usize) -> usize {
+    if depth == 0 {
+        return 0;
+    }
+    let below = call!(deep_again(depth - 1));
+    below + 1
+}
+
+/// The same behind a pointer, whose type does not grow with the depth.
+fn deep_again(depth: usize) -> Box<dyn Model<Output = usize>> {
+    Box::new(deep(depth))
+}
+
+#[test]
+fn recursion_without_end_is_an_error() -> Result<()> {
+    assert_eq!(
+        Simulation::seeded(1).run(&deep(CALL_DEPTH))?.output,
+        CALL_DEPTH
+    );
+    let text = error(Simulation::seeded(1).run(&deep(30_000)));
+    assert_says(&text, &["256 deep", "limits.rs"]);
     Ok(())
 }

@@ -150,9 +150,8 @@ impl<'a> Row<'a> {
     fn product(&self, a: &Tensor, b: &Tensor) -> Tensor {
         let pairs = a.unsqueeze(-1) * b.unsqueeze(-2);
         let shape = pairs.shape();
-        let (rows, all) = shape.split_at(self.plates);
-        let mut rows = rows.to_vec();
-        rows.push(all.iter().product());
+        let mut rows: Vec<usize> = shape.iter().copied().take(self.plates).collect();
+        rows.push(shape.iter().skip(self.plates).product());
         Shape::try_from(&rows[..]).map_or_else(Tensor::poisoned, |shape| pairs.reshape(shape))
     }
 
