@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use crate::dist::{Draws, Law, Value};
+use crate::dist::{Draws, Law, Number, Value};
 use crate::error::{Error, Result};
 use crate::infer::pass::{Latent, Mode};
 use crate::model::{Context, Interpreter, Message, ParamStore, Program, Trace};
@@ -246,6 +246,13 @@ impl<L: Laws + 'static> Interpreter for Draw<L> {
             line: message.line,
         });
         Ok(())
+    }
+
+    fn log_density(&self, origin: usize) -> Option<Result<Number>> {
+        let latents = self.latents.borrow();
+        let latent = latents.get(origin)?;
+        let density = latent.law.log_density_from(&latent.value, latent.plates.len());
+        Some(density.check().cloned().map(Number::Tensor))
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Read downwards, each part uses those before it: what one evaluation leaves (`pass`), how choices are
 //! made (`draw`, `guide`), what is minimised (`objective`), what each site's estimator says of an
-//! evaluation (`sites`), sums over all choices (`tally`, `exact`), the estimate of a whole gradient
+//! evaluation (`sites`), sums over choices (`tally`, `exact`, `marginal`), the estimate of a whole gradient
 //! (`estimation`), and what is done with it (`train`, `check`).
 
 mod check;
@@ -12,6 +12,7 @@ mod estimation;
 mod exact;
 mod gradients;
 mod guide;
+mod marginal;
 mod objective;
 mod pass;
 mod posterior;
@@ -27,6 +28,7 @@ pub use exact::posterior::{
 };
 pub use gradients::Gradients;
 pub use guide::{Evaluation, Guide, GuideSite, MeanFieldGuide, Proposal, StructuredGuide};
+pub use marginal::{Marginalised, marginalise};
 pub use objective::{Elbo, ExpectedCost, Objective};
 pub use pass::samples::Samples;
 pub use pass::{Latent, Mode, Pass, Term};

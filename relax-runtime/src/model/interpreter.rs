@@ -1,6 +1,7 @@
 //! Who makes the random choices of a run.
 
 use super::Message;
+use crate::dist::Number;
 use crate::error::Result;
 
 /// Gives sites their values after the handlers have seen them; without one, each site draws from its
@@ -11,4 +12,10 @@ pub(crate) trait Interpreter {
     /// # Errors
     /// Whatever makes the site impossible.
     fn sample(&self, message: &mut Message<'_>) -> Result<()>;
+
+    /// The log-density of a choice that it made under the law that it made it by, a number a row of its
+    /// plates; nothing if it does not know.
+    fn log_density(&self, _origin: usize) -> Option<Result<Number>> {
+        None
+    }
 }

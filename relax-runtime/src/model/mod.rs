@@ -27,7 +27,7 @@ pub(crate) use interpreter::Interpreter;
 pub use params::ParamStore;
 pub use simulation::{Run, Simulation};
 pub use site::Site;
-pub(crate) use trace::unknown_site;
+pub(crate) use trace::{Recovered, SummedOut, unknown_site};
 pub use trace::{Entry, Kind, Plate, Ran, Rows, Trace};
 pub use weight::Weight;
 

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use super::Site;
 
 /// Where a run is, as far as names of sites depend on it.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Scope {
     /// The names of the enclosing sub-models, each with a slash.
     prefix: String,

@@ -7,8 +7,9 @@ use std::rc::Rc;
 use rustc_hash::FxHashMap;
 
 use super::Weight;
-use crate::dist::{AnyDistribution, Number, Value};
+use crate::dist::{AnyDistribution, Law, Number, Value};
 use crate::error::{Error, Result};
+use crate::random::Key;
 use crate::tensor::{SiteSet, Tensor};
 
 /// What a site does.
@@ -136,9 +137,14 @@ impl Entry {
         }
     }
 
+    /// How much handlers let its terms count.
+    pub(crate) fn weight_factor(&self) -> f64 {
+        self.weight.as_ref().map_or(1.0, |weight| weight.factor)
+    }
+
     /// What its terms are multiplied by.
     pub(crate) fn factor(&self) -> f64 {
-        self.scale * self.weight.as_ref().map_or(1.0, |weight| weight.factor)
+        self.scale * self.weight_factor()
     }
 
     /// Sizes of the plates around the site.
@@ -182,6 +188,31 @@ pub struct Trace {
     entries: Vec<Entry>,
     /// The place of each name, where there are more than [`FEW`] entries.
     by_name: FxHashMap<Cow<'static, str>, usize>,
+    /// Choices that were summed out.
+    pub(crate) summed: Vec<Rc<dyn SummedOut>>,
+}
+
+/// Choices that were summed out in a run, whose posterior given everything else is known.
+pub(crate) trait SummedOut: fmt::Debug {
+    /// One draw of all of them together, and what is known of each, in the order of the program.
+    ///
+    /// # Errors
+    /// If a value cannot be made.
+    fn recover(&self, key: Key) -> Result<Vec<Recovered>>;
+}
+
+/// A site that was summed out.
+#[derive(Clone, Debug)]
+pub(crate) struct Recovered {
+    pub(crate) name: Cow<'static, str>,
+    pub(crate) law: Rc<dyn Law>,
+    pub(crate) plates: usize,
+    /// The draw, as a value of the site.
+    pub(crate) value: Tensor,
+    /// The probability of each value of each event, `[rows, events, values]`.
+    pub(crate) probabilities: Vec<f64>,
+    /// The values of an event as vertices.
+    pub(crate) vertices: Rc<Vec<Vec<f32>>>,
 }
 
 /// So many names are compared one by one faster than they are hashed.

@@ -56,7 +56,7 @@ pub use native::simd::{Simd, set_simd, simd};
 pub use native::threads::{set_threads, threads};
 pub use ops::{Comparand, Scalar};
 pub use parameter::Parameter;
-pub(crate) use provenance::{Provenance, Reads};
+pub(crate) use provenance::{Origin, Provenance, Reads};
 pub(crate) use rounding::Rounding;
 pub use shape::{MAX_RANK, Shape};
 pub use site_set::SiteSet;

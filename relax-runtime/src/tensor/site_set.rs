@@ -135,7 +135,7 @@ impl SiteSet {
     }
 
     /// The sites, those of a block in order.
-    fn sites(&self) -> impl Iterator<Item = usize> {
+    pub(crate) fn sites(&self) -> impl Iterator<Item = usize> {
         let (first, _) = self.parts();
         let more = blocks(&self.more).map(|block| block.place);
         first.into_iter().chain(more).flat_map(Word::sites)

@@ -1,0 +1,328 @@
+//! One run of a model in which the sites that are summed out have given values.
+
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::rc::Rc;
+
+use rustc_hash::FxHashMap;
+
+use super::graph::{FIRST_SITE, Graph, MOST_RUNS};
+use crate::dist::{AnyDistribution, Draws, Law, Number, Value};
+use crate::error::{Error, Result};
+use crate::model::{Context, Entry, Interpreter, Kind, Message, Program, Trace};
+use crate::tensor::{SiteSet, Tensor};
+
+/// Which sites are summed out, by name.
+pub(super) type Only = dyn Fn(&str) -> bool;
+
+/// What the runs of one sum have in common.
+pub(super) struct Shared {
+    pub(super) graph: Rc<RefCell<Graph>>,
+    pub(super) only: Rc<Only>,
+    /// Who makes the choices that are not summed out.
+    pub(super) outer: Option<Rc<dyn Interpreter>>,
+    /// These choices, which are the same in every run.
+    pub(super) kept: RefCell<FxHashMap<String, Kept>>,
+}
+
+/// A choice that is not summed out.
+#[derive(Clone)]
+pub(super) struct Kept {
+    value: Value,
+    origin: Option<usize>,
+    /// The law that the model stated when the choice was made.
+    law: Rc<dyn Law>,
+    plates: usize,
+}
+
+impl Kept {
+    /// The density that stands in for the choice's own where a run does not come by: that of what draws
+    /// it, which leaves the bound valid and best fits it (Carlin and Chib 1995).
+    pub(super) fn log_density(&self, outer: Option<&dyn Interpreter>) -> Result<Number> {
+        if let (Some(outer), Some(origin)) = (outer, self.origin)
+            && let Some(density) = outer.log_density(origin)
+        {
+            return density;
+        }
+        let value = self.value.to_tensor()?;
+        let density = self.law.log_density_from(&value, self.plates);
+        Ok(Number::Tensor(density.check()?.clone()))
+    }
+}
+
+/// Gives each site that is summed out its value.
+struct Assign {
+    shared: Rc<Shared>,
+    /// By variable; one that is not there takes its first value.
+    values: Vec<usize>,
+    met: RefCell<Vec<Met>>,
+    /// The variable at whose value the run has ended, as its probability is 0.
+    excluded: Cell<Option<usize>>,
+}
+
+/// A site that a run came by, and the numbers of the values of its events.
+struct Met {
+    site: usize,
+    values: Vec<usize>,
+    law: Rc<dyn Law>,
+}
+
+/// What a run has told.
+pub(super) struct Ran {
+    /// The number of each variable's value, where the run came by it.
+    pub(super) values: Vec<Option<usize>>,
+    /// Of each term the run came by its number, and those of its rows.
+    pub(super) terms: FxHashMap<usize, Got>,
+    /// The variable at whose value the run has ended.
+    pub(super) excluded: Option<usize>,
+    /// The laws of the sites that are summed out, by their numbers.
+    pub(super) laws: FxHashMap<usize, Rc<dyn Law>>,
+    /// The record, and what host code has read.
+    pub(super) trace: Trace,
+    pub(super) reads: SiteSet,
+    /// Terms whose scopes have grown by what the run has shown.
+    pub(super) grown: Vec<usize>,
+}
+
+/// A term's number.
+#[derive(Clone, Debug)]
+pub(super) struct Got {
+    pub(super) number: Number,
+    pub(super) rows: Vec<f64>,
+}
+
+impl Got {
+    pub(super) fn of(number: Number) -> Result<Self> {
+        let rows = match &number {
+            Number::Host(x) => vec![*x],
+            Number::Tensor(t) => {
+                t.with_values(|values| values.iter().map(|&x| f64::from(x)).collect())?
+            }
+        };
+        Ok(Self { number, rows })
+    }
+}
+
+impl fmt::Debug for Assign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Assign").finish_non_exhaustive()
+    }
+}
+
+/// Runs a model with given values.
+///
+/// # Errors
+/// Whatever goes wrong in the model, except where a value of probability 0 ends the run.
+pub(super) fn run(
+    model: &dyn Program,
+    context: &Context,
+    shared: &Rc<Shared>,
+    values: &[usize],
+) -> Result<Ran> {
+    let assign = Rc::new(Assign {
+        shared: Rc::clone(shared),
+        values: values.to_vec(),
+        met: RefCell::default(),
+        excluded: Cell::new(None),
+    });
+    let inner = context.inside(Rc::<Assign>::clone(&assign));
+    let ran = model.execute(&inner);
+    let excluded = assign.excluded.get();
+    if excluded.is_none() {
+        ran?;
+    }
+    let (trace, reads) = inner.finish();
+    let mut ran = Ran {
+        values: Vec::new(),
+        terms: FxHashMap::default(),
+        excluded,
+        laws: FxHashMap::default(),
+        trace,
+        reads,
+        grown: Vec::new(),
+    };
+    ran.read(&mut shared.graph.borrow_mut(), assign.met.take())?;
+    Ok(ran)
+}
+
+impl Ran {
+    /// Reads the terms off the record.
+    fn read(&mut self, graph: &mut Graph, met: Vec<Met>) -> Result<()> {
+        self.values = vec![None; graph.domains.len()];
+        for Met { site, values, law } in met {
+            self.laws.insert(site, law);
+            let first = graph.sites[site].first;
+            for (event, &value) in values.iter().enumerate() {
+                self.values[first + event] = Some(value);
+            }
+        }
+        let trace = std::mem::take(&mut self.trace);
+        for entry in trace.entries() {
+            let at = |error| entry.locate(error);
+            match entry.kind {
+                Kind::Param => continue,
+                Kind::Cost => {
+                    return Err(at(Error::Model(
+                        "a `cost!` is no part of the log-probability, over which choices are summed \
+                         out; weigh with `factor!`, or let the choices be drawn"
+                            .into(),
+                    )));
+                }
+                Kind::Latent | Kind::Observed | Kind::Factor => {}
+            }
+            let site = graph.site(&entry.name);
+            let law = site.and_then(|site| Some((site, Rc::clone(self.laws.get(&site)?))));
+            match law {
+                Some((site, law)) if graph.sites[site].events > 1 => {
+                    let density = law.log_density(&entry.value.to_tensor()?);
+                    let (first, events) = (graph.sites[site].first, graph.sites[site].events);
+                    let mut shape = entry.sizes();
+                    shape.push(events);
+                    let shape = crate::tensor::Shape::try_from(&shape[..]).map_err(at)?;
+                    let density = density.reshape(shape);
+                    for event in 0..events {
+                        let one = density.index(-1, event);
+                        let number = Number::Tensor(one.check().map_err(at)?.clone());
+                        self.take(graph, entry, number, Some((event, first + event)))?;
+                    }
+                }
+                Some((site, _)) => {
+                    let own = graph.sites[site].first;
+                    self.take(graph, entry, entry.log_prob()?, Some((0, own)))?;
+                }
+                None => self.take(graph, entry, entry.log_prob()?, None)?,
+            }
+        }
+        self.trace = trace;
+        Ok(())
+    }
+
+    /// Notes a term's number.
+    fn take(
+        &mut self,
+        graph: &mut Graph,
+        entry: &Entry,
+        number: Number,
+        own: Option<(usize, usize)>,
+    ) -> Result<()> {
+        let number = entry.weighed(number).map_err(|error| entry.locate(error))?;
+        let number = number.scale(entry.weight_factor());
+        let (event, own) = own.unzip();
+        let term = graph.term(&entry.name, event, own, &entry.plates);
+        let computed = match &number {
+            Number::Tensor(t) => Some(t.sites()),
+            Number::Host(_) => None,
+        };
+        if graph.see(term, &entry.influence, computed.as_ref()) {
+            self.grown.push(term);
+        }
+        let got = Got::of(number).map_err(|error| entry.locate(error))?;
+        if got.rows.iter().any(|x| x.is_nan() || *x == f64::INFINITY) {
+            return Err(entry.locate(Error::Value(
+                "its log-probability is not a number, or infinite, at values that are summed over; \
+                 look at the parameters there"
+                    .into(),
+            )));
+        }
+        self.terms.insert(term, got);
+        Ok(())
+    }
+}
+
+impl Assign {
+    /// Gives a site the value that was asked for; nothing if it is not one to sum out.
+    fn assign(&self, message: &Message<'_>) -> Result<Option<(usize, Tensor)>> {
+        if !(self.shared.only)(message.full_name) {
+            return Ok(None);
+        }
+        let law = message.law()?;
+        let Draws::Discrete(Some(relaxation)) = law.draws() else {
+            return Ok(None);
+        };
+        let shape = law.parameters().remove(0).check()?.shape();
+        let width = relaxation.width(&shape);
+        let Some(size) = relaxation.values(width).filter(|&size| size <= MOST_RUNS) else {
+            return Ok(None);
+        };
+        let graph = &mut *self.shared.graph.borrow_mut();
+        let vertices = || relaxation.vertices(width);
+        let site = graph.meet(message.full_name, &*law, message.plates, vertices, size)?;
+        let (first, events) = (graph.sites[site].first, graph.sites[site].events);
+        let excluded = law.excluded()?;
+        let mut values = Vec::with_capacity(events);
+        let mut ended = None;
+        for event in 0..events {
+            let possible = |value: usize| {
+                excluded.as_ref().is_none_or(|excluded| {
+                    let mut rows = excluded.chunks_exact(events * size);
+                    rows.any(|row| !row[event * size + value])
+                })
+            };
+            let wanted = self.values.get(first + event).copied();
+            let value = match wanted {
+                Some(value) => value,
+                None => (0..size).find(|&value| possible(value)).unwrap_or(0),
+            };
+            if !possible(value) {
+                ended = ended.or(Some(first + event));
+            }
+            values.push(value);
+        }
+        let value = graph.value(site, &values, &*law)?;
+        self.met.borrow_mut().push(Met { site, values, law });
+        if let Some(variable) = ended {
+            self.excluded.set(Some(variable));
+            return Err(Error::Impossible(
+                "the run ends here, at a value of probability 0".into(),
+            ));
+        }
+        Ok(Some((site, value)))
+    }
+
+    /// Has the choice made as it would be without the sum, once for all runs.
+    fn keep(&self, message: &mut Message<'_>) -> Result<()> {
+        let name: &Cow<'static, str> = message.full_name;
+        if let Some(kept) = self.shared.kept.borrow().get(&**name) {
+            message.value = Some(kept.value.clone());
+            message.origin = kept.origin;
+            return Ok(());
+        }
+        let law = message.law()?;
+        if let Some(outer) = &self.shared.outer {
+            outer.sample(message)?;
+        }
+        let value = match &message.value {
+            Some(value) => value.clone(),
+            None => {
+                let dist = message.expanded()?;
+                AnyDistribution::sample(&*dist, &mut message.key.stream(name))?
+            }
+        };
+        message.value = Some(value.clone());
+        let kept = Kept {
+            value,
+            origin: message.origin,
+            law,
+            plates: message.plates.len(),
+        };
+        self.shared.kept.borrow_mut().insert(name.to_string(), kept);
+        Ok(())
+    }
+}
+
+impl Interpreter for Assign {
+    fn sample(&self, message: &mut Message<'_>) -> Result<()> {
+        if message.value.is_some() {
+            return Ok(());
+        }
+        match self.assign(message)? {
+            Some((site, value)) => {
+                message.value = Some(Value::Tensor(value));
+                message.origin = Some(FIRST_SITE + site);
+                Ok(())
+            }
+            None => self.keep(message),
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! Variables summed out of a product of factors one after the other (variable elimination: Koller and
+//! Friedman 2009, chapter 9; with plates, Obermeyer et al. 2019), those of the innermost plates first; and
+//! back: each number's share of the sum, marginals and joint draws.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use super::factor::{Domain, Factor, combinations, rows};
+use crate::error::{Error, Result};
+use crate::random::Stream;
+
+/// Numbers that a table may have at most.
+const MOST_NUMBERS: usize = 1 << 22;
+
+/// What was done to a factor.
+#[derive(Debug)]
+enum Step {
+    /// The rows of its inner plates were multiplied.
+    Rows { of: usize, depth: usize },
+    /// Factors were multiplied, and a variable summed out of the product.
+    Sum {
+        of: Vec<usize>,
+        variable: usize,
+        product: Factor,
+    },
+}
+
+/// A sum, and the way to it.
+#[derive(Debug)]
+pub(super) struct Sum {
+    domains: Vec<Domain>,
+    /// The factors given, then one for each step.
+    factors: Vec<Factor>,
+    given: usize,
+    steps: Vec<Step>,
+    /// Its logarithm.
+    pub(super) log: f64,
+    /// Factors without variables, of which it is the product.
+    ends: Vec<usize>,
+}
+
+/// How a sum is shared out.
+pub(super) struct Shares {
+    /// The derivative of the sum's logarithm by each number of the factors given: how probable each
+    /// combination of a factor's variables is, times the scale of its plates.
+    pub(super) of_factors: Vec<Vec<f64>>,
+    /// The probability of each value of each variable, row by row.
+    pub(super) marginals: Vec<Vec<f64>>,
+}
+
+/// The order in which variables are to be summed out: those in the most plates first, then the one whose
+/// product has the fewest numbers.
+///
+/// # Errors
+/// If a product has very many; `name` tells a variable's.
+pub(super) fn order(
+    scopes: impl Iterator<Item = Vec<usize>>,
+    domains: &[Domain],
+    name: impl Fn(usize) -> String,
+) -> Result<Vec<usize>> {
+    let mut neighbours: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); domains.len()];
+    for scope in scopes {
+        for &v in &scope {
+            neighbours[v].extend(scope.iter().copied().filter(|&w| w != v));
+        }
+    }
+    let numbers = |v: usize, around: &BTreeSet<usize>| {
+        let around: Vec<usize> = around.iter().copied().chain([v]).collect();
+        combinations(&around, domains).saturating_mul(rows(&domains[v].plates))
+    };
+    let mut left: BTreeSet<(usize, usize, usize)> = BTreeSet::new();
+    let key = |v: usize, neighbours: &[BTreeSet<usize>]| {
+        let depth = usize::MAX - domains[v].plates.len();
+        (depth, numbers(v, &neighbours[v]), v)
+    };
+    left.extend((0..domains.len()).map(|v| key(v, &neighbours)));
+    let mut order = Vec::with_capacity(domains.len());
+    while let Some((_, numbers, v)) = left.pop_first() {
+        if numbers > MOST_NUMBERS {
+            let around = neighbours[v].iter().chain([&v]);
+            let names: Vec<String> = around.map(|&v| format!("`{}`", name(v))).collect();
+            return Err(Error::Enumeration(format!(
+                "to sum {} out together takes a table of {numbers} numbers, and at most \
+                 {MOST_NUMBERS} are taken; sum fewer sites out (`only`), and let the others be drawn",
+                names.join(", ")
+            )));
+        }
+        let around = std::mem::take(&mut neighbours[v]);
+        for &w in &around {
+            left.remove(&key(w, &neighbours));
+        }
+        for &w in &around {
+            neighbours[w].remove(&v);
+            neighbours[w].extend(around.iter().copied().filter(|&u| u != w));
+        }
+        left.extend(around.iter().map(|&w| key(w, &neighbours)));
+        order.push(v);
+    }
+    Ok(order)
+}
+
+impl Sum {
+    /// Sums the product of factors over all variables, in an order in which those of inner plates go
+    /// before others. A factor stands in the plates of each of its variables.
+    pub(super) fn new(given: Vec<Factor>, domains: Vec<Domain>, order: &[usize]) -> Self {
+        let mut turns = vec![0; domains.len()];
+        for (turn, &v) in order.iter().enumerate() {
+            turns[v] = turn;
+        }
+        let mut sum = Self {
+            given: given.len(),
+            factors: Vec::with_capacity(2 * given.len()),
+            steps: Vec::with_capacity(given.len()),
+            log: 0.0,
+            ends: Vec::new(),
+            domains,
+        };
+        // Each factor waits for the first of its variables to be summed out.
+        let mut waiting: Vec<Vec<usize>> = vec![Vec::new(); order.len()];
+        for factor in given {
+            sum.push(factor, &turns, &mut waiting);
+        }
+        for (turn, &variable) in order.iter().enumerate() {
+            let plates = Rc::clone(&sum.domains[variable].plates);
+            let mut of = std::mem::take(&mut waiting[turn]);
+            for at in &mut of {
+                *at = sum.to_depth(*at, plates.len());
+            }
+            let parts: Vec<&Factor> = of.iter().map(|&at| &sum.factors[at]).collect();
+            let product = Factor::product(&plates, &parts, &sum.domains);
+            let rest = product.sum_out(variable, &sum.domains);
+            sum.push(rest, &turns, &mut waiting);
+            sum.steps.push(Step::Sum {
+                of,
+                variable,
+                product,
+            });
+        }
+        let mut ends = std::mem::take(&mut sum.ends);
+        for at in &mut ends {
+            *at = sum.to_depth(*at, 0);
+            sum.log += sum.factors[*at].values[0];
+        }
+        sum.ends = ends;
+        sum
+    }
+
+    fn push(&mut self, factor: Factor, turns: &[usize], waiting: &mut [Vec<usize>]) {
+        let first = factor.variables.iter().map(|&v| turns[v]).min();
+        let queue = first.map_or(&mut self.ends, |turn| &mut waiting[turn]);
+        queue.push(self.factors.len());
+        self.factors.push(factor);
+    }
+
+    /// The factor with the rows of deeper plates multiplied.
+    fn to_depth(&mut self, of: usize, depth: usize) -> usize {
+        if self.factors[of].plates.len() <= depth {
+            return of;
+        }
+        let factor = self.factors[of].over_rows(depth);
+        self.steps.push(Step::Rows { of, depth });
+        self.factors.push(factor);
+        self.factors.len() - 1
+    }
+
+    /// How the sum is shared out.
+    pub(super) fn shares(&self) -> Shares {
+        let zeros = |factor: &Factor| vec![0.0; factor.values.len()];
+        let mut shares: Vec<Vec<f64>> = self.factors.iter().map(zeros).collect();
+        let mut marginals: Vec<Vec<f64>> = vec![Vec::new(); self.domains.len()];
+        for &end in &self.ends {
+            shares[end][0] += 1.0;
+        }
+        let add = |to: &mut Vec<f64>, more: Vec<f64>| {
+            to.iter_mut().zip(more).for_each(|(sum, x)| *sum += x);
+        };
+        for (number, step) in self.steps.iter().enumerate().rev() {
+            let here = std::mem::take(&mut shares[self.given + number]);
+            match step {
+                Step::Rows { of, depth } => {
+                    let more = self.factors[*of].shares_of_rows(*depth, &here);
+                    add(&mut shares[*of], more);
+                }
+                Step::Sum {
+                    of,
+                    variable,
+                    product,
+                } => {
+                    let sum = &self.factors[self.given + number];
+                    let of_product = product.shares(*variable, sum, &here, &self.domains);
+                    for &part in of {
+                        let more = self.factors[part].share(&of_product, product, &self.domains);
+                        add(&mut shares[part], more);
+                    }
+                    marginals[*variable] = product.marginal(*variable, &of_product, &self.domains);
+                }
+            }
+        }
+        shares.truncate(self.given);
+        Shares {
+            of_factors: shares,
+            marginals,
+        }
+    }
+
+    /// One draw of all variables together, row by row: from the last variable that was summed out to the
+    /// first, each given those after it.
+    pub(super) fn draw(&self, stream: &mut Stream) -> Vec<Vec<usize>> {
+        let mut drawn: Vec<Vec<usize>> = vec![Vec::new(); self.domains.len()];
+        for step in self.steps.iter().rev() {
+            let Step::Sum {
+                variable, product, ..
+            } = step
+            else {
+                continue;
+            };
+            let all = rows(&product.plates);
+            let width = product.values.len() / all.max(1);
+            let (_, size, inner) = product.around(*variable, &self.domains);
+            let values = (0..all).map(|row| {
+                // Where the others stand, with the variable itself at its first value.
+                let at = product.variables.iter().fold(0, |at, &v| {
+                    let size = self.domains[v].size;
+                    let value = match v == *variable {
+                        true => 0,
+                        false => drawn[v][row / (all / drawn[v].len().max(1)).max(1)],
+                    };
+                    at * size + value
+                });
+                let numbers = &product.values[row * width..][..width];
+                let weights = (0..size).map(|value| numbers[at + value * inner]);
+                pick(weights, stream.uniform_f64())
+            });
+            drawn[*variable] = values.collect();
+        }
+        drawn
+    }
+}
+
+/// The value that a uniform number picks by log-weights.
+fn pick(log_weights: impl Iterator<Item = f64> + Clone, uniform: f64) -> usize {
+    let largest = log_weights.clone().fold(f64::NEG_INFINITY, f64::max);
+    let weights = log_weights.map(|x| match x == largest {
+        true => 1.0,
+        false => (x - largest).exp(),
+    });
+    let mut left = uniform * weights.clone().sum::<f64>();
+    let mut last = 0;
+    for (value, weight) in weights.enumerate() {
+        if weight > 0.0 {
+            if left < weight {
+                return value;
+            }
+            last = value;
+        }
+        left -= weight;
+    }
+    last
+}

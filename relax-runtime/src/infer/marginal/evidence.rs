@@ -1,0 +1,62 @@
+//! The sum as a number with derivatives.
+
+use super::eliminate::{Shares, Sum};
+use super::graph::FIRST_SITE;
+use super::search::Search;
+use crate::dist::Number;
+use crate::error::Result;
+use crate::tensor::{Origin, Provenance, Reads, SiteSet, Tensor};
+
+/// ln Σ: its derivative is that of each term's numbers, weighed by how probable the values are at which
+/// they stand (Fisher's identity).
+pub(super) fn evidence(
+    search: &Search<'_>,
+    sum: &Sum,
+    shares: &Shares,
+) -> Result<Number> {
+    let (mut numbers, mut weights) = (Vec::new(), Vec::new());
+    let mut sites = SiteSet::EMPTY;
+    for (got, term, at) in search.told() {
+        let Number::Tensor(number) = &got.number else {
+            continue;
+        };
+        sites.add(&number.sites());
+        let (here, rows) = (&shares.of_factors[term], got.rows.len());
+        let width = here.len() / rows;
+        let of_rows = (0..rows).map(|row| here[row * width + at] as f32);
+        if !number.is_tracked() || of_rows.clone().all(|share| share == 0.0) {
+            continue;
+        }
+        weights.extend(of_rows);
+        let number = number.reshape([rows]);
+        numbers.push(match got.rows.iter().all(|x| x.is_finite()) {
+            true => number,
+            false => number.gt(f32::MIN).select_where(&number, &number.zeros_like()),
+        });
+    }
+    let log = sum.log as f32;
+    let Some(first) = numbers.first() else {
+        return Ok(match sites == SiteSet::EMPTY {
+            true => Number::Host(sum.log),
+            false => Number::Tensor(of_sites(&Tensor::scalar(log), &sites)),
+        });
+    };
+    let weights = Tensor::from_vec(weights.clone(), [weights.len()], &first.device())?;
+    let total = (Tensor::concat(&numbers.iter().collect::<Vec<_>>(), 0) * weights).sum_all();
+    let value = (&total - total.detach()) + log;
+    Ok(Number::Tensor(of_sites(value.check()?, &sites)))
+}
+
+/// A number that comes from sites outside the sum. Its derivative tells how it changes at draws, but is
+/// right there alone: between the values of a discrete site there is nothing to tell.
+fn of_sites(number: &Tensor, sites: &SiteSet) -> Tensor {
+    let mut outside = SiteSet::EMPTY;
+    let outer = sites.sites().filter(|&site| site < FIRST_SITE);
+    outer.for_each(|site| outside.insert(site));
+    number.with_provenance(Provenance::from(Origin {
+        sites: outside,
+        severed: SiteSet::EMPTY,
+        reads: Reads::default(),
+        rounding: None,
+    }))
+}

@@ -1,0 +1,257 @@
+//! Numbers by the values of a few variables, for each row of the plates around, as logarithms.
+
+use std::rc::Rc;
+
+use crate::model::Plate;
+
+/// What is summed over: one discrete event of a site, in each row of its plates.
+#[derive(Clone, Debug)]
+pub(super) struct Domain {
+    /// How many values it has.
+    pub(super) size: usize,
+    pub(super) plates: Rc<[Plate]>,
+}
+
+/// Logarithms by the values of some variables: rows of the plates first, then the variables' values, the
+/// last one's fastest.
+#[derive(Clone, Debug)]
+pub(super) struct Factor {
+    pub(super) plates: Rc<[Plate]>,
+    /// Variables, ascending.
+    pub(super) variables: Vec<usize>,
+    pub(super) values: Vec<f64>,
+}
+
+/// How many rows plates have.
+pub(super) fn rows(plates: &[Plate]) -> usize {
+    plates.iter().map(|plate| plate.size).product()
+}
+
+/// Whether the first plates of the inner ones are the outer ones.
+pub(super) fn within(inner: &[Plate], outer: &[Plate]) -> bool {
+    let mut pairs = inner.iter().zip(outer);
+    outer.len() <= inner.len() && pairs.all(|(a, b)| a.same_rows(b))
+}
+
+/// How many combinations of values variables have.
+pub(super) fn combinations(variables: &[usize], domains: &[Domain]) -> usize {
+    let sizes = variables.iter().map(|&v| domains[v].size);
+    sizes.fold(1, usize::saturating_mul)
+}
+
+/// The number of a combination of values, of which `value` tells each variable's.
+pub(super) fn place(
+    variables: &[usize],
+    domains: &[Domain],
+    value: impl Fn(usize) -> usize,
+) -> usize {
+    variables
+        .iter()
+        .fold(0, |at, &v| at * domains[v].size + value(v))
+}
+
+/// The values of a combination, in the order of the variables.
+pub(super) fn values_at(
+    variables: &[usize],
+    domains: &[Domain],
+    mut place: usize,
+) -> Vec<(usize, usize)> {
+    let mut values: Vec<_> = variables.iter().map(|&v| (v, 0)).collect();
+    for (v, value) in values.iter_mut().rev() {
+        let size = domains[*v].size;
+        *value = place % size;
+        place /= size;
+    }
+    values
+}
+
+/// How a factor's numbers lie among those of a larger one.
+pub(super) struct Layout {
+    /// Rows of the larger one for each row of the factor.
+    rows_each: usize,
+    /// Of each combination of the larger one the factor's.
+    combinations: Vec<usize>,
+    width: usize,
+}
+
+impl Layout {
+    fn new(part: &Factor, whole: &Factor, domains: &[Domain]) -> Self {
+        let mut steps = vec![0; whole.variables.len()];
+        let mut step = 1;
+        for &v in part.variables.iter().rev() {
+            if let Some(at) = whole.variables.iter().position(|&w| w == v) {
+                steps[at] = step;
+            }
+            step *= domains[v].size;
+        }
+        let mut combinations = vec![0];
+        for (at, &v) in whole.variables.iter().enumerate() {
+            let size = domains[v].size;
+            let mut more = Vec::with_capacity(combinations.len() * size);
+            for &before in &combinations {
+                more.extend((0..size).map(|value| before + value * steps[at]));
+            }
+            combinations = more;
+        }
+        Self {
+            rows_each: rows(&whole.plates[part.plates.len()..]),
+            combinations,
+            width: step,
+        }
+    }
+
+    /// Of each of the larger factor's numbers the place of the factor's.
+    fn places(&self, rows: usize) -> impl Iterator<Item = usize> + '_ {
+        (0..rows).flat_map(move |row| {
+            let first = row / self.rows_each * self.width;
+            self.combinations.iter().map(move |at| first + at)
+        })
+    }
+}
+
+impl Factor {
+    /// The product of factors, whose plates are all around the given ones or these themselves.
+    pub(super) fn product(plates: &Rc<[Plate]>, parts: &[&Self], domains: &[Domain]) -> Self {
+        let mut variables: Vec<usize> = parts
+            .iter()
+            .flat_map(|part| part.variables.iter().copied())
+            .collect();
+        variables.sort_unstable();
+        variables.dedup();
+        let rows = rows(plates);
+        let mut whole = Self {
+            values: vec![0.0; rows * combinations(&variables, domains)],
+            plates: Rc::clone(plates),
+            variables,
+        };
+        for part in parts {
+            let layout = Layout::new(part, &whole, domains);
+            let places = layout.places(rows);
+            for (sum, at) in whole.values.iter_mut().zip(places) {
+                *sum += part.values[at];
+            }
+        }
+        whole
+    }
+
+    /// Adds what a share of each number of a product is worth to a factor of it.
+    pub(super) fn share(&self, shares: &[f64], product: &Self, domains: &[Domain]) -> Vec<f64> {
+        let layout = Layout::new(self, product, domains);
+        let mut found = vec![0.0; self.values.len()];
+        for (share, at) in shares.iter().zip(layout.places(rows(&product.plates))) {
+            found[at] += share;
+        }
+        found
+    }
+
+    /// The sum over the values of a variable.
+    pub(super) fn sum_out(&self, variable: usize, domains: &[Domain]) -> Self {
+        let (outer, size, inner) = self.around(variable, domains);
+        let mut values = Vec::with_capacity(outer * inner);
+        for block in self.values.chunks_exact(size * inner) {
+            values.extend((0..inner).map(|at| {
+                let terms = || (0..size).map(move |value| block[value * inner + at]);
+                let largest = terms().fold(f64::NEG_INFINITY, f64::max);
+                match largest.is_finite() {
+                    true => largest + terms().map(|x| (x - largest).exp()).sum::<f64>().ln(),
+                    false => largest,
+                }
+            }));
+        }
+        Self {
+            plates: Rc::clone(&self.plates),
+            variables: self
+                .variables
+                .iter()
+                .copied()
+                .filter(|&v| v != variable)
+                .collect(),
+            values,
+        }
+    }
+
+    /// The shares of this factor's numbers in the sum, of which each number has a share.
+    pub(super) fn shares(
+        &self,
+        variable: usize,
+        sum: &Self,
+        shares: &[f64],
+        domains: &[Domain],
+    ) -> Vec<f64> {
+        let (_, size, inner) = self.around(variable, domains);
+        let mut found = vec![0.0; self.values.len()];
+        for (block, of_block) in found.chunks_exact_mut(size * inner).enumerate() {
+            for value in 0..size {
+                for at in 0..inner {
+                    let (here, there) = (value * inner + at, block * inner + at);
+                    let (x, all) = (self.values[block * size * inner + here], sum.values[there]);
+                    if x > f64::NEG_INFINITY && shares[there] != 0.0 {
+                        of_block[here] = shares[there] * (x - all).exp();
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    /// The probabilities of a variable's values, row by row, from the shares of all numbers.
+    pub(super) fn marginal(&self, variable: usize, shares: &[f64], domains: &[Domain]) -> Vec<f64> {
+        let (_, size, inner) = self.around(variable, domains);
+        let rows = rows(&self.plates);
+        let width = self.values.len() / rows.max(1);
+        let mut found = vec![0.0; rows * size];
+        for (at, share) in shares.iter().enumerate() {
+            found[at / width * size + at / inner % size] += share;
+        }
+        for row in found.chunks_exact_mut(size) {
+            let all: f64 = row.iter().sum();
+            row.iter_mut().for_each(|p| *p /= all);
+        }
+        found
+    }
+
+    /// Combinations before a variable with the rows, its values, and combinations after it.
+    pub(super) fn around(&self, variable: usize, domains: &[Domain]) -> (usize, usize, usize) {
+        let at = self.variables.iter().position(|&v| v == variable);
+        let (before, after) = self.variables.split_at(at.unwrap_or(0));
+        let outer = rows(&self.plates) * combinations(before, domains);
+        let inner = combinations(after.get(1..).unwrap_or(&[]), domains);
+        (outer, domains[variable].size, inner)
+    }
+
+    /// The product over the rows of all plates from the `depth`-th on, each row to the power of its
+    /// plates' scale.
+    pub(super) fn over_rows(&self, depth: usize) -> Self {
+        let plates: Rc<[Plate]> = self.plates[..depth].into();
+        let (scale, each) = self.inner_rows(depth);
+        let width = self.values.len() / rows(&self.plates).max(1);
+        let mut values = vec![0.0; rows(&plates) * width];
+        for (row, numbers) in self.values.chunks_exact(width).enumerate() {
+            let sums = &mut values[row / each * width..][..width];
+            sums.iter_mut()
+                .zip(numbers)
+                .for_each(|(sum, x)| *sum += scale * x);
+        }
+        Self {
+            plates,
+            variables: self.variables.clone(),
+            values,
+        }
+    }
+
+    /// The shares of this factor's numbers in [`over_rows`](Self::over_rows).
+    pub(super) fn shares_of_rows(&self, depth: usize, shares: &[f64]) -> Vec<f64> {
+        let (scale, each) = self.inner_rows(depth);
+        let width = self.values.len() / rows(&self.plates).max(1);
+        (0..rows(&self.plates))
+            .flat_map(|row| shares[row / each * width..][..width].iter())
+            .map(|share| scale * share)
+            .collect()
+    }
+
+    /// Scale and number of rows of the plates from the `depth`-th on.
+    fn inner_rows(&self, depth: usize) -> (f64, usize) {
+        let inner = &self.plates[depth..];
+        (inner.iter().map(|plate| plate.scale).product(), rows(inner))
+    }
+}

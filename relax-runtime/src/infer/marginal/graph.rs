@@ -1,0 +1,347 @@
+//! What is known of a model's sums: the sites that are summed out, the terms of the log-probability, and on
+//! which sites each term depends.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use rustc_hash::FxHashMap;
+
+use super::eliminate::order;
+use super::factor::{Domain, combinations};
+use crate::dist::Law;
+use crate::error::{Error, Result};
+use crate::model::Plate;
+use crate::tensor::{Device, Shape, SiteSet, Tensor};
+
+/// The sites that are summed out have places of their own among the sites that values come from.
+pub(super) const FIRST_SITE: usize = 1 << 20;
+
+/// Runs of a model that one sum may take.
+pub(super) const MOST_RUNS: usize = 1 << 12;
+
+/// A site that is summed out.
+#[derive(Debug)]
+pub(super) struct Site {
+    pub(super) name: Cow<'static, str>,
+    /// Its first variable; each event of a row is one.
+    pub(super) first: usize,
+    pub(super) events: usize,
+    /// The values of an event as vertices.
+    pub(super) vertices: Rc<Vec<Vec<f32>>>,
+    /// Values that were made, by their numbers.
+    made: FxHashMap<Vec<usize>, Tensor>,
+    pub(super) shape: Shape,
+    pub(super) device: Device,
+}
+
+/// A term of the log-probability.
+#[derive(Debug)]
+pub(super) struct Term {
+    pub(super) name: Cow<'static, str>,
+    /// The variable whose own law it is.
+    pub(super) own: Option<usize>,
+    pub(super) plates: Rc<[Plate]>,
+    /// The variables on which it depends, as far as is known.
+    pub(super) scope: BTreeSet<usize>,
+    /// Sites that host code had seen when the run came by: it may depend on them, or not.
+    seen: SiteSet,
+}
+
+/// Sites, variables, and terms.
+#[derive(Debug, Default)]
+pub(super) struct Graph {
+    pub(super) sites: Vec<Site>,
+    site_of: FxHashMap<Cow<'static, str>, usize>,
+    pub(super) domains: Vec<Domain>,
+    /// Of each variable its site.
+    owner: Vec<usize>,
+    /// Of each variable its term.
+    pub(super) law_of: Vec<usize>,
+    pub(super) terms: Vec<Term>,
+    term_of: FxHashMap<(String, usize), usize>,
+    order: Option<Vec<usize>>,
+    /// Assignments that told every combination of every term the last time.
+    pub(super) plan: Vec<Vec<usize>>,
+    /// How often a sum was taken.
+    pub(super) sums: u64,
+}
+
+/// A name without its indices, and these.
+fn template(name: &str) -> (String, Vec<usize>) {
+    let (mut text, mut indices) = (String::new(), Vec::new());
+    let mut rest = name;
+    while let Some((before, after)) = rest.split_once('[') {
+        text.push_str(before);
+        match after.split_once(']') {
+            Some((index, after)) if index.parse::<usize>().is_ok() => {
+                indices.extend(index.parse::<usize>());
+                text.push_str("[]");
+                rest = after;
+            }
+            _ => {
+                text.push('[');
+                rest = after;
+            }
+        }
+    }
+    text.push_str(rest);
+    (text, indices)
+}
+
+impl Graph {
+    /// The site of a name that a run has come by, whose law has these vertices.
+    ///
+    /// # Errors
+    /// If it had other events or values before.
+    pub(super) fn meet(
+        &mut self,
+        name: &Cow<'static, str>,
+        law: &dyn Law,
+        plates: &Rc<[Plate]>,
+        vertices: impl FnOnce() -> Vec<Vec<f32>>,
+        values: usize,
+    ) -> Result<usize> {
+        let parameter = law.parameters().remove(0);
+        let shape = parameter.check()?.shape();
+        let rows: usize = plates.iter().map(|plate| plate.size).product();
+        let width = law.relaxation().map_or(1, |relaxation| relaxation.width(&shape));
+        let events = shape.numel() / width.max(1) / rows.max(1);
+        if let Some(&site) = self.site_of.get(name) {
+            let known = &mut self.sites[site];
+            if (known.events, known.vertices.len()) != (events, values) {
+                return Err(Error::Inconsistent(format!(
+                    "it has {events} choices of {values} values, but had {} of {} in another run; sites \
+                     that are summed out keep their size: give others another name",
+                    known.events,
+                    known.vertices.len()
+                )));
+            }
+            if known.shape != shape || known.device != parameter.device() {
+                known.made.clear();
+                known.shape = shape;
+                known.device = parameter.device();
+            }
+            for domain in &mut self.domains[known.first..][..events] {
+                if !Rc::ptr_eq(&domain.plates, plates) {
+                    domain.plates = Rc::clone(plates);
+                }
+            }
+            return Ok(site);
+        }
+        let site = self.sites.len();
+        let first = self.domains.len();
+        self.sites.push(Site {
+            name: name.clone(),
+            first,
+            events,
+            vertices: Rc::new(vertices()),
+            made: FxHashMap::default(),
+            shape,
+            device: parameter.device(),
+        });
+        self.site_of.insert(name.clone(), site);
+        for event in 0..events {
+            self.domains.push(Domain {
+                size: values,
+                plates: Rc::clone(plates),
+            });
+            self.owner.push(site);
+            let term = self.term(name, Some(event), Some(first + event), plates);
+            self.law_of.push(term);
+        }
+        self.order = None;
+        Ok(site)
+    }
+
+    /// The number of a site that is summed out.
+    pub(super) fn site(&self, name: &str) -> Option<usize> {
+        self.site_of.get(name).copied()
+    }
+
+    /// The variable in words.
+    pub(super) fn name(&self, variable: usize) -> String {
+        let site = &self.sites[self.owner[variable]];
+        match site.events {
+            1 => site.name.to_string(),
+            _ => format!("{} ({})", site.name, variable - site.first),
+        }
+    }
+
+    /// A value of a site of which each event's is given by number: the same in each row.
+    pub(super) fn value(&mut self, site: usize, values: &[usize], law: &dyn Law) -> Result<Tensor> {
+        let site = &mut self.sites[site];
+        if let Some(value) = site.made.get(values) {
+            return Ok(value.clone());
+        }
+        let row: Vec<f32> = values
+            .iter()
+            .flat_map(|&value| &site.vertices[value])
+            .copied()
+            .collect();
+        let rows = site.shape.numel() / row.len().max(1);
+        let vertex = Tensor::from_vec(row.repeat(rows), site.shape, &site.device)?;
+        let value = law.value_at(&vertex).check()?.clone();
+        site.made.insert(values.to_vec(), value.clone());
+        Ok(value)
+    }
+
+    /// The term of a name, or of an event of one.
+    pub(super) fn term(
+        &mut self,
+        name: &Cow<'static, str>,
+        event: Option<usize>,
+        own: Option<usize>,
+        plates: &Rc<[Plate]>,
+    ) -> usize {
+        let key = (name.to_string(), event.map_or(0, |event| event + 1));
+        if let Some(&term) = self.term_of.get(&key) {
+            let known = &mut self.terms[term];
+            if !Rc::ptr_eq(&known.plates, plates) {
+                known.plates = Rc::clone(plates);
+            }
+            return term;
+        }
+        self.terms.push(Term {
+            name: name.clone(),
+            own,
+            plates: Rc::clone(plates),
+            scope: own.into_iter().collect(),
+            seen: SiteSet::EMPTY,
+        });
+        self.term_of.insert(key, self.terms.len() - 1);
+        self.order = None;
+        self.terms.len() - 1
+    }
+
+    /// The term of a name that is no event of a site.
+    pub(super) fn term_named(&self, name: &str) -> Option<usize> {
+        self.term_of.get(&(name.to_owned(), 0)).copied()
+    }
+
+    /// Notes the sites that host code had seen at a term, and those from which its number was computed:
+    /// whether its scope has grown.
+    pub(super) fn see(&mut self, term: usize, seen: &SiteSet, computed: Option<&SiteSet>) -> bool {
+        let here = &mut self.terms[term];
+        here.seen.add(seen);
+        let Some(computed) = computed else {
+            return false;
+        };
+        let before = here.scope.len();
+        for site in computed.sites().filter(|&site| site >= FIRST_SITE) {
+            if let Some(site) = self.sites.get(site - FIRST_SITE) {
+                here.scope.extend(site.first..site.first + site.events);
+            }
+        }
+        let grown = here.scope.len() > before;
+        if grown {
+            self.order = None;
+        }
+        grown
+    }
+
+    /// Whether a term may depend on a variable that is not in its scope.
+    pub(super) fn may_depend(&self, term: usize, variable: usize) -> bool {
+        self.terms[term].seen.contains(FIRST_SITE + self.owner[variable])
+            && !self.terms[term].scope.contains(&variable)
+    }
+
+    /// Whether anything may depend on what is not known yet.
+    pub(super) fn is_certain(&self) -> bool {
+        let sure = |term: &Term| {
+            let mut seen = term.seen.sites().filter(|&site| site >= FIRST_SITE);
+            seen.all(|site| {
+                let site = &self.sites[site - FIRST_SITE];
+                (site.first..site.first + site.events).all(|v| term.scope.contains(&v))
+            })
+        };
+        self.terms.iter().all(sure)
+    }
+
+    /// Notes that a term depends on a variable. What holds in one iteration of a loop is taken to hold in
+    /// all of them, between the same distances: the terms whose scopes have grown.
+    pub(super) fn depends(&mut self, term: usize, variable: usize) -> Vec<usize> {
+        let (of_term, here) = template(&self.terms[term].name);
+        let site = &self.sites[self.owner[variable]];
+        let event = variable - site.first;
+        let (of_site, there) = template(&site.name);
+        let mut pairs = vec![(term, variable)];
+        if !here.is_empty() && (there.is_empty() || there.len() == here.len()) {
+            for number in 0..self.terms.len() {
+                let (text, indices) = template(&self.terms[number].name);
+                if text != of_term || indices.len() != here.len() {
+                    continue;
+                }
+                let mut name = of_site.clone();
+                let moved = indices.iter().zip(&here).zip(&there);
+                let moved: Option<Vec<usize>> = moved
+                    .map(|((now, here), there)| (now + there).checked_sub(*here))
+                    .collect();
+                let Some(moved) = moved else { continue };
+                for index in moved {
+                    name = name.replacen("[]", &format!("[{index}]"), 1);
+                }
+                if let Some(site) = self.site(&name) {
+                    pairs.push((number, self.sites[site].first + event));
+                }
+            }
+        }
+        let mut grown = Vec::new();
+        for (term, variable) in pairs {
+            if variable < self.domains.len() && self.may_depend(term, variable) {
+                self.terms[term].scope.insert(variable);
+                grown.push(term);
+            }
+        }
+        if !grown.is_empty() {
+            self.order = None;
+        }
+        grown
+    }
+
+    /// The order in which variables are summed out.
+    ///
+    /// # Errors
+    /// If that takes too large tables, or too many runs.
+    pub(super) fn order(&mut self) -> Result<Vec<usize>> {
+        if let Some(order) = &self.order {
+            return Ok(order.clone());
+        }
+        let scopes = self.terms.iter().map(|term| term.scope.iter().copied().collect());
+        let order = order(scopes, &self.domains, |v| self.name(v))?;
+        self.order = Some(order.clone());
+        Ok(order)
+    }
+
+    /// # Errors
+    /// If a term has too many combinations of values.
+    pub(super) fn check_runs(&self, term: usize) -> Result<()> {
+        let term = &self.terms[term];
+        let scope: Vec<usize> = term.scope.iter().copied().collect();
+        let runs = combinations(&scope, &self.domains);
+        if runs <= MOST_RUNS {
+            return Ok(());
+        }
+        let names: Vec<String> = scope.iter().map(|&v| format!("`{}`", self.name(v))).collect();
+        Err(Error::Enumeration(format!(
+            "`{}` depends on {}, which have {runs} combinations together, and at most {MOST_RUNS} runs \
+             are made for a sum; sum fewer sites out (`only`), or state the term in parts that depend on \
+             fewer",
+            term.name,
+            names.join(", ")
+        )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn indices_stand_apart_from_names() {
+        let parts = |name| template(name);
+        assert_eq!(parts("z"), ("z".into(), vec![]));
+        assert_eq!(parts("a[3]/z[1][12]"), ("a[]/z[][]".into(), vec![3, 1, 12]));
+        assert_eq!(parts("odd[x]"), ("odd[x]".into(), vec![]));
+    }
+}

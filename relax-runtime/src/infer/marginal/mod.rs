@@ -1,0 +1,185 @@
+//! Models whose discrete choices are summed out exactly.
+//!
+//! Each run of the model with given values of its discrete sites tells one number of every term of the
+//! log-probability (`assign`, `search`); the terms' numbers by the values of the few sites on which each
+//! depends (`graph`) are the factors (`factor`) of a product, which is summed by variable elimination
+//! (`eliminate`).
+
+mod assign;
+mod eliminate;
+mod evidence;
+mod factor;
+mod graph;
+mod recover;
+mod search;
+
+use std::cell::RefCell;
+use std::fmt;
+use std::rc::Rc;
+
+use rustc_hash::FxHashSet;
+
+use crate::dist::{Number, Value};
+use crate::error::{Error, Result};
+use crate::model::{Context, Entry, Kind, Model, Site, Weight};
+use crate::tensor::SiteSet;
+use assign::{Only, Shared};
+use eliminate::Sum;
+use evidence::evidence;
+use graph::{FIRST_SITE, Graph};
+use recover::Summed;
+use search::Search;
+
+/// A model whose discrete choices are summed out; see [`marginalise`].
+#[derive(Clone)]
+pub struct Marginalised<M> {
+    model: M,
+    only: Rc<Only>,
+    graph: Rc<RefCell<Graph>>,
+}
+
+impl<M: fmt::Debug> fmt::Debug for Marginalised<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Marginalised")
+            .field("model", &self.model)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A model with its discrete choices summed out exactly: ln Σ_z p(x, z, y) is one term of it, and what is
+/// left to draw are its continuous choices y, and discrete ones without a last value. Without any, the
+/// term is the log-evidence ln p(x), and its gradient by the parameters is exact.
+///
+/// A choice in a plate is summed out row by row; chains, trees and other networks of choices along an order
+/// of few combinations (variable elimination), loops and control flow on host values included: a sum takes
+/// as many runs of the model as the largest term has combinations of values, some four for a chain of
+/// coins, however long. What a term depends on is read off the tensors that it is computed from, and where
+/// host code has looked at values, found by runs with other values, 16 and more before the first sum and
+/// one in 16 sums after it; what shows in none of them, such as a term that differs at one of 2³⁰
+/// combinations alone, is missed.
+///
+/// A choice that the model only makes on some paths counts there alone; where a continuous choice is not
+/// made, the density of what draws it stands in for its own (Carlin and Chib 1995), which leaves the
+/// evidence and its bound valid.
+///
+/// ```
+/// use relax_runtime::infer::marginalise;
+/// use relax_runtime::prelude::*;
+///
+/// /// Two groups of numbers, whose members are not known.
+/// #[model]
+/// fn groups(x: &Tensor) {
+///     let low = sample!(Normal(Tensor::scalar(-1.0), 5.0));
+///     let high = sample!(Normal(Tensor::scalar(1.0), 5.0));
+///     plate!(x.rows() => {
+///         let is_high = sample!(Bernoulli(Tensor::full(x.rows(), 0.5, &Device::cpu())));
+///         observe!(Normal(&low + (&high - &low) * &is_high, 1.0), x);
+///     })
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let x = Tensor::from_slice(&[-3.1, -2.9, -3.0, 4.0, 4.2, 3.8]);
+/// let model = groups(&x);
+/// let fit = Svi::new(&marginalise(&model)).steps(500).seed(1).run()?;
+/// assert!((fit.posterior().mean("high")? - 4.0).abs() < 0.4);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// Of a run: [`Error::Enumeration`] if a term depends on choices with more than 4,096 combinations, or the
+/// tables of the sum are too large; [`Error::Plates`] if rows of a plate meet in a term outside it;
+/// [`Error::Impossible`] if the observations have probability 0 whatever the choices;
+/// [`Error::Model`] at a `cost!`.
+pub fn marginalise<M: Model>(model: M) -> Marginalised<M> {
+    Marginalised {
+        model,
+        only: Rc::new(|_| true),
+        graph: Rc::default(),
+    }
+}
+
+impl<M> Marginalised<M> {
+    /// Sums only the sites out whose full names `sums_out` takes; the others are drawn as they are without
+    /// the sum.
+    #[must_use]
+    pub fn only(self, sums_out: impl Fn(&str) -> bool + 'static) -> Self {
+        Self {
+            only: Rc::new(sums_out),
+            graph: Rc::default(),
+            ..self
+        }
+    }
+}
+
+impl<M: Model> Model for Marginalised<M> {
+    type Output = ();
+
+    fn name(&self) -> &'static str {
+        self.model.name()
+    }
+
+    fn run(&self, context: &Context) -> Result<()> {
+        if context.is_inside() {
+            // The sum around sums over these choices, too.
+            return self.model.run(context).map(drop);
+        }
+        context.expect_outside("`marginalise`")?;
+        let shared = Rc::new(Shared {
+            graph: Rc::clone(&self.graph),
+            only: Rc::clone(&self.only),
+            outer: context.interpreter(),
+            kept: RefCell::default(),
+        });
+        let mut search = Search::new(&self.model, context, shared);
+        search.tell_all()?;
+        let factors = search.factors()?;
+        let (order, domains) = {
+            let mut graph = self.graph.borrow_mut();
+            (graph.order()?, graph.domains.clone())
+        };
+        let sum = Sum::new(factors, domains, &order);
+        if sum.log == f64::NEG_INFINITY {
+            return Err(Error::Impossible(format!(
+                "`{}` gives its observations probability 0, whatever its discrete choices are",
+                self.model.name()
+            )));
+        }
+        let shares = sum.shares();
+        let number = evidence(&search, &sum, &shares)?;
+        record(context, &search, number)?;
+        let summed = Summed::new(&self.graph.borrow(), &search, sum, shares.marginals);
+        context.add_summed(Rc::new(summed));
+        Ok(())
+    }
+}
+
+/// Puts what is left of a model into the record: its parameters, the choices that were not summed out, and
+/// the sum.
+fn record(context: &Context, search: &Search<'_>, sum: Number) -> Result<()> {
+    let mut known: FxHashSet<&str> = FxHashSet::default();
+    let mut influence = SiteSet::EMPTY;
+    for ran in &search.runs {
+        influence.add(&ran.reads);
+        for entry in ran.trace.entries() {
+            let is_kept = search.shared.kept.borrow().contains_key(&*entry.name);
+            if (entry.kind != Kind::Param && !is_kept) || !known.insert(&entry.name) {
+                continue;
+            }
+            context.adopt(Entry {
+                weight: is_kept.then(|| Rc::new(Weight::NONE)).or(entry.weight.clone()),
+                ..entry.clone()
+            })?;
+        }
+    }
+    let mut outside = SiteSet::EMPTY;
+    let sites = influence.sites().filter(|&site| site < FIRST_SITE);
+    sites.for_each(|site| outside.insert(site));
+    context.see(&outside);
+    let site = Site::new("log evidence", file!(), line!());
+    let value = match sum {
+        Number::Host(x) => Value::Real(x),
+        Number::Tensor(t) => Value::Tensor(t),
+    };
+    context.adopt(context.term(site, Kind::Factor, value))
+}

@@ -1,0 +1,123 @@
+//! Chains by the forward recursion, host control flow included.
+
+use relax_runtime::infer::exact_posterior_up_to;
+use relax_runtime::model::ParamStore;
+use relax_runtime::prelude::*;
+
+use crate::{assert_near, log_evidence, log_sum_exp};
+
+const MOVES: [[f64; 3]; 3] = [[0.7, 0.2, 0.1], [0.3, 0.6, 0.1], [0.2, 0.2, 0.6]];
+const MEANS: [f64; 3] = [-1.0, 0.0, 2.0];
+
+/// A path with some changes.
+fn path(length: usize) -> Vec<f64> {
+    (0..length).map(|t| 2.0 * (t as f64 * 0.7).sin()).collect()
+}
+
+/// Three states, of which host code reads each.
+#[model]
+fn hidden_markov(seen: &[f64]) {
+    let mut probs = [0.5, 0.3, 0.2];
+    for x in seen {
+        let state = sample!(Categorical(probs = probs));
+        observe!(Normal(MEANS[state], 1.0), *x);
+        probs = MOVES[state];
+    }
+}
+
+/// The same by tensors.
+#[model]
+fn hidden_markov_tensors(seen: &[f64]) {
+    let moves = Tensor::from_vec(
+        MOVES.iter().flatten().map(|&p| p as f32).collect(),
+        [3, 3],
+        &Device::cpu(),
+    )?;
+    let means = Tensor::from_slice(&MEANS.map(|x| x as f32));
+    let mut probs = Tensor::from_slice(&[0.5, 0.3, 0.2]);
+    for x in seen {
+        let state = sample!(OneHotCategorical(probs = &probs));
+        observe!(Normal((&state * &means).sum_all(), 1.0), *x);
+        probs = (state.unsqueeze(-1) * &moves).sum(0);
+    }
+}
+
+fn forward(seen: &[f64]) -> f64 {
+    let density = |x: f64, mean: f64| -0.5 * (x - mean).powi(2) - 0.5 * std::f64::consts::TAU.ln();
+    let mut alpha: Vec<f64> = (0..3)
+        .map(|k| [0.5, 0.3, 0.2_f64][k].ln() + density(seen[0], MEANS[k]))
+        .collect();
+    for &x in &seen[1..] {
+        alpha = (0..3)
+            .map(|k| {
+                let from: Vec<f64> = (0..3).map(|j| alpha[j] + MOVES[j][k].ln()).collect();
+                log_sum_exp(&from) + density(x, MEANS[k])
+            })
+            .collect();
+    }
+    log_sum_exp(&alpha)
+}
+
+#[test]
+fn a_chain_of_host_values_has_the_evidence_of_the_forward_recursion() -> Result<()> {
+    for length in [1, 2, 12, 150] {
+        let seen = path(length);
+        let wanted = forward(&seen);
+        assert_near(log_evidence(hidden_markov(&seen))?, wanted, 1e-4 * wanted.abs());
+    }
+    Ok(())
+}
+
+#[test]
+fn a_chain_of_tensors_has_the_evidence_of_the_forward_recursion() -> Result<()> {
+    for length in [1, 2, 12, 60] {
+        let seen = path(length);
+        let wanted = forward(&seen);
+        assert_near(log_evidence(hidden_markov_tensors(&seen))?, wanted, 1e-4 * wanted.abs());
+    }
+    Ok(())
+}
+
+/// Two chains, whose sum is seen.
+#[model]
+fn factorial(seen: &[f64]) {
+    let (mut a, mut b) = (false, false);
+    for x in seen {
+        let up = sample!(Bernoulli(if a { 0.8 } else { 0.3 }));
+        let on = sample!(Bernoulli(if b { 0.9 } else { 0.2 }));
+        (a, b) = (up, on);
+        observe!(Normal(f64::from(up) + 2.0 * f64::from(on), 0.5), *x);
+    }
+}
+
+#[test]
+fn chains_that_meet_are_summed_over_together() -> Result<()> {
+    let seen = path(10);
+    let exact = exact_posterior_up_to(&factorial(&seen), &ParamStore::default(), 1 << 20)?.log_evidence;
+    assert_near(log_evidence(factorial(&seen))?, exact, 1e-4);
+    Ok(())
+}
+
+/// Each choice depends on the two before it, and how many there are on the first.
+#[model]
+fn second_order() {
+    let many = sample!(Bernoulli(0.4));
+    let (mut a, mut b) = (false, true);
+    for t in 0..if many { 9 } else { 5 } {
+        let c = sample!(Bernoulli(match (a, b) {
+            (true, true) => 0.9,
+            (true, false) => 0.3,
+            (false, true) => 0.6,
+            (false, false) => 0.2,
+        }));
+        observe!(Bernoulli(if c { 0.8 } else { 0.25 }), t % 3 == 0);
+        (a, b) = (b, c);
+    }
+}
+
+#[test]
+fn chains_of_changing_length_are_summed_over() -> Result<()> {
+    let exact = exact_posterior(&second_order())?.log_evidence;
+    assert_near(log_evidence(second_order())?, exact, 1e-6);
+    Ok(())
+}
