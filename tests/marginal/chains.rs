@@ -92,7 +92,7 @@ fn factorial(seen: &[f64]) {
 
 #[test]
 fn chains_that_meet_are_summed_over_together() -> Result<()> {
-    let seen = path(10);
+    let seen = path(7);
     let exact = exact_posterior_up_to(&factorial(&seen), &ParamStore::default(), 1 << 20)?.log_evidence;
     assert_near(log_evidence(factorial(&seen))?, exact, 1e-4);
     Ok(())

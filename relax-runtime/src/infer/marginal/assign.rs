@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use rustc_hash::FxHashMap;
 
-use super::graph::{FIRST_SITE, Graph, MOST_RUNS};
+use super::graph::{FIRST_SITE, Graph, MOST_RUNS, Part};
 use crate::dist::{AnyDistribution, Draws, Law, Number, Value};
 use crate::error::{Error, Result};
 use crate::model::{Context, Entry, Interpreter, Kind, Message, Program, Trace};
@@ -66,6 +66,9 @@ struct Met {
     site: usize,
     values: Vec<usize>,
     law: Rc<dyn Law>,
+    /// Of each value of each event whether every row excludes it, where any is excluded; and the sites
+    /// that host code had seen.
+    excluded: Option<(Vec<bool>, SiteSet)>,
 }
 
 /// What a run has told.
@@ -101,6 +104,13 @@ impl Got {
             }
         };
         Ok(Self { number, rows })
+    }
+
+    fn of_flags(flags: &[bool]) -> Self {
+        Self {
+            number: Number::Host(0.0),
+            rows: flags.iter().map(|&flag| f64::from(flag)).collect(),
+        }
     }
 }
 
@@ -150,12 +160,14 @@ impl Ran {
     /// Reads the terms off the record.
     fn read(&mut self, graph: &mut Graph, met: Vec<Met>) -> Result<()> {
         self.values = vec![None; graph.domains.len()];
-        for Met { site, values, law } in met {
-            self.laws.insert(site, law);
-            let first = graph.sites[site].first;
+        for met in met {
+            let Met { site, values, .. } = &met;
+            let first = graph.sites[*site].first;
+            self.read_support(graph, &met)?;
             for (event, &value) in values.iter().enumerate() {
                 self.values[first + event] = Some(value);
             }
+            self.laws.insert(met.site, met.law);
         }
         let trace = std::mem::take(&mut self.trace);
         for entry in trace.entries() {
@@ -184,17 +196,46 @@ impl Ran {
                     for event in 0..events {
                         let one = density.index(-1, event);
                         let number = Number::Tensor(one.check().map_err(at)?.clone());
-                        self.take(graph, entry, number, Some((event, first + event)))?;
+                        let variable = first + event;
+                        self.take(graph, entry, number, Part::Law { event, variable })?;
                     }
                 }
                 Some((site, _)) => {
-                    let own = graph.sites[site].first;
-                    self.take(graph, entry, entry.log_prob()?, Some((0, own)))?;
+                    let variable = graph.sites[site].first;
+                    let part = Part::Law { event: 0, variable };
+                    self.take(graph, entry, entry.log_prob()?, part)?;
                 }
-                None => self.take(graph, entry, entry.log_prob()?, None)?,
+                None => self.take(graph, entry, entry.log_prob()?, Part::Whole)?,
             }
         }
         self.trace = trace;
+        Ok(())
+    }
+
+    /// Notes which values of a site have probability 0.
+    fn read_support(&mut self, graph: &mut Graph, met: &Met) -> Result<()> {
+        let (site, events) = (met.site, met.values.len());
+        let size = graph.sites[site].vertices.len();
+        let Some((excluded, seen)) = &met.excluded else {
+            // Where some run excludes a value, others say that they do not.
+            let first = graph.sites[site].first;
+            let none = Got::of_flags(&vec![false; size]);
+            for v in first..first + events {
+                if let Some(term) = graph.support_of[v] {
+                    self.terms.insert(term, none.clone());
+                }
+            }
+            return Ok(());
+        };
+        let computed = met.law.parameters().remove(0).sites();
+        for event in 0..events {
+            let term = graph.support(site, event);
+            if graph.see(term, seen, Some(&computed)) {
+                self.grown.push(term);
+            }
+            let flags = &excluded[event * size..][..size];
+            self.terms.insert(term, Got::of_flags(flags));
+        }
         Ok(())
     }
 
@@ -204,12 +245,11 @@ impl Ran {
         graph: &mut Graph,
         entry: &Entry,
         number: Number,
-        own: Option<(usize, usize)>,
+        part: Part,
     ) -> Result<()> {
         let number = entry.weighed(number).map_err(|error| entry.locate(error))?;
         let number = number.scale(entry.weight_factor());
-        let (event, own) = own.unzip();
-        let term = graph.term(&entry.name, event, own, &entry.plates);
+        let term = graph.term(&entry.name, part, &entry.plates);
         let computed = match &number {
             Number::Tensor(t) => Some(t.sites()),
             Number::Host(_) => None,
@@ -249,28 +289,41 @@ impl Assign {
         let vertices = || relaxation.vertices(width);
         let site = graph.meet(message.full_name, &*law, message.plates, vertices, size)?;
         let (first, events) = (graph.sites[site].first, graph.sites[site].events);
-        let excluded = law.excluded()?;
+        // A value counts as excluded where every row excludes it.
+        let excluded = law.excluded()?.map(|rows| {
+            let mut all = vec![true; events * size];
+            for row in rows.chunks_exact(events * size) {
+                all.iter_mut().zip(row).for_each(|(all, row)| *all &= row);
+            }
+            all
+        });
+        let is_excluded = |event: usize, value: usize| {
+            let excluded = excluded.as_ref();
+            excluded.is_some_and(|excluded| excluded[event * size + value])
+        };
         let mut values = Vec::with_capacity(events);
         let mut ended = None;
         for event in 0..events {
-            let possible = |value: usize| {
-                excluded.as_ref().is_none_or(|excluded| {
-                    let mut rows = excluded.chunks_exact(events * size);
-                    rows.any(|row| !row[event * size + value])
-                })
-            };
             let wanted = self.values.get(first + event).copied();
-            let value = match wanted {
-                Some(value) => value,
-                None => (0..size).find(|&value| possible(value)).unwrap_or(0),
-            };
-            if !possible(value) {
+            let possible = || (0..size).find(|&value| !is_excluded(event, value));
+            let value = wanted.or_else(possible).unwrap_or(0);
+            if is_excluded(event, value) {
                 ended = ended.or(Some(first + event));
             }
             values.push(value);
         }
         let value = graph.value(site, &values, &*law)?;
-        self.met.borrow_mut().push(Met { site, values, law });
+        let excluded = excluded.map(|excluded| {
+            let mut seen = message.influence.clone();
+            message.reads.add_to(&mut seen);
+            (excluded, seen)
+        });
+        self.met.borrow_mut().push(Met {
+            site,
+            values,
+            law,
+            excluded,
+        });
         if let Some(variable) = ended {
             self.excluded.set(Some(variable));
             return Err(Error::Impossible(

@@ -110,6 +110,15 @@ impl Layout {
 }
 
 impl Factor {
+    /// One that changes nothing.
+    pub(super) fn one() -> Self {
+        Self {
+            plates: Rc::default(),
+            variables: Vec::new(),
+            values: vec![0.0],
+        }
+    }
+
     /// The product of factors, whose plates are all around the given ones or these themselves.
     pub(super) fn product(plates: &Rc<[Plate]>, parts: &[&Self], domains: &[Domain]) -> Self {
         let mut variables: Vec<usize> = parts

@@ -35,17 +35,34 @@ pub(super) struct Site {
     pub(super) device: Device,
 }
 
-/// A term of the log-probability.
+/// Which of the terms of a site's name it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Part {
+    /// The only one.
+    Whole,
+    /// The law of one of its events, with its variable.
+    Law { event: usize, variable: usize },
+    /// Which values of an event have probability 0, with its variable.
+    Support { event: usize, variable: usize },
+}
+
+/// A term of the log-probability, or what else depends on choices.
 #[derive(Debug)]
 pub(super) struct Term {
     pub(super) name: Cow<'static, str>,
-    /// The variable whose own law it is.
-    pub(super) own: Option<usize>,
+    pub(super) part: Part,
     pub(super) plates: Rc<[Plate]>,
     /// The variables on which it depends, as far as is known.
     pub(super) scope: BTreeSet<usize>,
     /// Sites that host code had seen when the run came by: it may depend on them, or not.
     seen: SiteSet,
+}
+
+impl Term {
+    /// Whether the log-probability has it.
+    pub(super) fn is_factor(&self) -> bool {
+        !matches!(self.part, Part::Support { .. })
+    }
 }
 
 /// Sites, variables, and terms.
@@ -56,10 +73,11 @@ pub(super) struct Graph {
     pub(super) domains: Vec<Domain>,
     /// Of each variable its site.
     owner: Vec<usize>,
-    /// Of each variable its term.
+    /// Of each variable the term of its law, and that of its support where some value was excluded.
     pub(super) law_of: Vec<usize>,
+    pub(super) support_of: Vec<Option<usize>>,
     pub(super) terms: Vec<Term>,
-    term_of: FxHashMap<(String, usize), usize>,
+    term_of: FxHashMap<(String, Part), usize>,
     order: Option<Vec<usize>>,
     /// Assignments that told every combination of every term the last time.
     pub(super) plan: Vec<Vec<usize>>,
@@ -147,8 +165,10 @@ impl Graph {
                 plates: Rc::clone(plates),
             });
             self.owner.push(site);
-            let term = self.term(name, Some(event), Some(first + event), plates);
+            let variable = first + event;
+            let term = self.term(name, Part::Law { event, variable }, plates);
             self.law_of.push(term);
+            self.support_of.push(None);
         }
         self.order = None;
         Ok(site)
@@ -186,15 +206,14 @@ impl Graph {
         Ok(value)
     }
 
-    /// The term of a name, or of an event of one.
+    /// The term of a name.
     pub(super) fn term(
         &mut self,
         name: &Cow<'static, str>,
-        event: Option<usize>,
-        own: Option<usize>,
+        part: Part,
         plates: &Rc<[Plate]>,
     ) -> usize {
-        let key = (name.to_string(), event.map_or(0, |event| event + 1));
+        let key = (name.to_string(), part);
         if let Some(&term) = self.term_of.get(&key) {
             let known = &mut self.terms[term];
             if !Rc::ptr_eq(&known.plates, plates) {
@@ -204,9 +223,12 @@ impl Graph {
         }
         self.terms.push(Term {
             name: name.clone(),
-            own,
+            part,
             plates: Rc::clone(plates),
-            scope: own.into_iter().collect(),
+            scope: match part {
+                Part::Law { variable, .. } => [variable].into(),
+                Part::Whole | Part::Support { .. } => BTreeSet::new(),
+            },
             seen: SiteSet::EMPTY,
         });
         self.term_of.insert(key, self.terms.len() - 1);
@@ -214,9 +236,22 @@ impl Graph {
         self.terms.len() - 1
     }
 
+    /// The term that tells which values of a variable have probability 0.
+    pub(super) fn support(&mut self, site: usize, event: usize) -> usize {
+        let variable = self.sites[site].first + event;
+        if let Some(term) = self.support_of[variable] {
+            return term;
+        }
+        let name = self.sites[site].name.clone();
+        let plates = Rc::clone(&self.domains[variable].plates);
+        let term = self.term(&name, Part::Support { event, variable }, &plates);
+        self.support_of[variable] = Some(term);
+        term
+    }
+
     /// The term of a name that is no event of a site.
     pub(super) fn term_named(&self, name: &str) -> Option<usize> {
-        self.term_of.get(&(name.to_owned(), 0)).copied()
+        self.term_of.get(&(name.to_owned(), Part::Whole)).copied()
     }
 
     /// Notes the sites that host code had seen at a term, and those from which its number was computed:
@@ -233,6 +268,9 @@ impl Graph {
                 here.scope.extend(site.first..site.first + site.events);
             }
         }
+        if let Part::Support { variable, .. } = here.part {
+            here.scope.remove(&variable);
+        }
         let grown = here.scope.len() > before;
         if grown {
             self.order = None;
@@ -242,8 +280,11 @@ impl Graph {
 
     /// Whether a term may depend on a variable that is not in its scope.
     pub(super) fn may_depend(&self, term: usize, variable: usize) -> bool {
-        self.terms[term].seen.contains(FIRST_SITE + self.owner[variable])
-            && !self.terms[term].scope.contains(&variable)
+        let term = &self.terms[term];
+        let is_own = matches!(term.part, Part::Support { variable: own, .. } if own == variable);
+        term.seen.contains(FIRST_SITE + self.owner[variable])
+            && !term.scope.contains(&variable)
+            && !is_own
     }
 
     /// Whether anything may depend on what is not known yet.
@@ -286,6 +327,15 @@ impl Graph {
                 }
             }
         }
+        // A law depends on what its support depends on.
+        let of_laws: Vec<(usize, usize)> = pairs
+            .iter()
+            .filter_map(|&(term, by)| match self.terms[term].part {
+                Part::Support { variable, .. } => Some((self.law_of[variable], by)),
+                Part::Whole | Part::Law { .. } => None,
+            })
+            .collect();
+        pairs.extend(of_laws);
         let mut grown = Vec::new();
         for (term, variable) in pairs {
             if variable < self.domains.len() && self.may_depend(term, variable) {
@@ -307,7 +357,8 @@ impl Graph {
         if let Some(order) = &self.order {
             return Ok(order.clone());
         }
-        let scopes = self.terms.iter().map(|term| term.scope.iter().copied().collect());
+        let factors = self.terms.iter().filter(|term| term.is_factor());
+        let scopes = factors.map(|term| term.scope.iter().copied().collect());
         let order = order(scopes, &self.domains, |v| self.name(v))?;
         self.order = Some(order.clone());
         Ok(order)

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use super::assign::{Got, Ran, Shared, run};
 use super::eliminate::{Sum, order};
 use super::factor::{Domain, Factor, combinations, place, rows, values_at, within};
-use super::graph::MOST_RUNS;
+use super::graph::{MOST_RUNS, Part, Term};
 use crate::error::{Error, Result};
 use crate::model::{Context, Plate, Program};
 use crate::random::Stream;
@@ -50,7 +50,6 @@ struct Table {
 enum Said {
     Number,
     Absent,
-    Impossible,
 }
 
 /// Runs, and what they have told.
@@ -220,11 +219,14 @@ impl<'a> Search<'a> {
         let graph = self.shared.graph.borrow();
         graph.check_runs(term)?;
         let scope: Vec<usize> = graph.terms[term].scope.iter().copied().collect();
-        let open = combinations(&scope, &graph.domains);
+        let cells = combinations(&scope, &graph.domains);
         Ok(Table {
             scope,
-            cells: vec![Cell::Open; open],
-            open,
+            cells: vec![Cell::Open; cells],
+            open: match graph.terms[term].is_factor() {
+                true => cells,
+                false => 0,
+            },
         })
     }
 
@@ -240,12 +242,8 @@ impl<'a> Search<'a> {
         if ran.terms.contains_key(&term) {
             return Some(Said::Number);
         }
-        let own = self.shared.graph.borrow().terms[term].own;
-        match (ran.excluded, own) {
-            (None, _) => Some(Said::Absent),
-            (Some(excluded), Some(own)) if excluded == own => Some(Said::Impossible),
-            (Some(_), _) => None,
-        }
+        let is_factor = self.shared.graph.borrow().terms[term].is_factor();
+        (ran.excluded.is_none() && is_factor).then_some(Said::Absent)
     }
 
     /// Puts what a run says of a term into its table.
@@ -256,7 +254,6 @@ impl<'a> Search<'a> {
         let cell = match said {
             Said::Number => Cell::Told(run),
             Said::Absent => Cell::Absent(run),
-            Said::Impossible => Cell::Impossible(run),
         };
         let graph = self.shared.graph.borrow();
         let ran = &self.runs[run];
@@ -267,8 +264,8 @@ impl<'a> Search<'a> {
         }
         // Of a site that a run does not come by nothing is left to choose.
         let mut cells = Vec::new();
-        match (cell, graph.terms[term].own) {
-            (Cell::Absent(_), Some(own)) => {
+        match (cell, graph.terms[term].part) {
+            (Cell::Absent(_), Part::Law { variable: own, .. }) => {
                 for at in 0..graph.domains[own].size {
                     let chosen = |v| if v == own { at } else { value(v).unwrap_or(0) };
                     let cell = if at == 0 { cell } else { Cell::Impossible(run) };
@@ -284,8 +281,9 @@ impl<'a> Search<'a> {
         for (at, cell) in cells {
             match self.tables[term].cells[at] {
                 Cell::Open => {
-                    self.tables[term].cells[at] = cell;
-                    self.tables[term].open -= 1;
+                    let table = &mut self.tables[term];
+                    table.cells[at] = cell;
+                    table.open = table.open.saturating_sub(1);
                 }
                 known => {
                     if !self.agree(term, known, cell)
@@ -343,13 +341,7 @@ impl<'a> Search<'a> {
     /// Finds a variable on which a term depends, of those in which two runs differ.
     fn halve(&mut self, term: usize, mut low: usize, mut high: usize) -> Result<()> {
         loop {
-            let differing: Vec<usize> = {
-                let graph = self.shared.graph.borrow();
-                let of = |run: usize, v: usize| self.asked[run].get(v).copied().unwrap_or(0);
-                (0..graph.domains.len())
-                    .filter(|&v| of(low, v) != of(high, v) && graph.may_depend(term, v))
-                    .collect()
-            };
+            let differing = self.differing(term, low, high);
             match differing[..] {
                 [] => {
                     let graph = self.shared.graph.borrow();
@@ -372,6 +364,15 @@ impl<'a> Search<'a> {
                 false => high = middle,
             }
         }
+    }
+
+    /// The variables in which two runs differ, and on which a term may depend.
+    fn differing(&self, term: usize, a: usize, b: usize) -> Vec<usize> {
+        let graph = self.shared.graph.borrow();
+        let of = |run: usize, v: usize| self.asked[run].get(v).copied().unwrap_or(0);
+        (0..graph.domains.len())
+            .filter(|&v| of(a, v) != of(b, v) && graph.may_depend(term, v))
+            .collect()
     }
 
     /// A run between two others, which says something of a term: it has the values of either, and differs
@@ -425,12 +426,8 @@ impl<'a> Search<'a> {
                 continue;
             };
             let middle = self.add(values)?;
-            let apart = |end: &[usize]| {
-                let asked = &self.asked[middle];
-                let differ = differing.iter().filter(|&&v| asked.get(v) != end.get(v));
-                differ.count()
-            };
-            let is_between = ends.iter().all(|end| apart(end) < differing.len());
+            let apart = |end| self.differing(term, middle, end).len();
+            let is_between = [low, high].into_iter().all(|end| apart(end) < differing.len());
             if is_between && self.said(term, middle).is_some() {
                 return Ok(Some(middle));
             }
@@ -442,7 +439,6 @@ impl<'a> Search<'a> {
     fn says_as(&self, term: usize, a: usize, b: usize) -> bool {
         let cell = |run| match self.said(term, run) {
             Some(Said::Number) => Cell::Told(run),
-            Some(Said::Impossible) => Cell::Impossible(run),
             _ => Cell::Absent(run),
         };
         self.agree(term, cell(a), cell(b))
@@ -465,8 +461,35 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
+    /// Closes what the supports leave out.
+    fn close_excluded(&mut self) {
+        let graph = self.shared.graph.borrow();
+        for (v, support) in graph.support_of.iter().enumerate() {
+            let Some(support) = *support else { continue };
+            let law = &self.tables[graph.law_of[v]];
+            let scope = &self.tables[support].scope;
+            if law.open == 0 || !scope.iter().all(|w| law.scope.contains(w)) {
+                continue;
+            }
+            let is_excluded = |at: usize| {
+                let values = values_at(&law.scope, &graph.domains, at);
+                let value = |w| values.iter().find(|(u, _)| *u == w).map_or(0, |(_, value)| *value);
+                let excluded = self.excludes(support, place(scope, &graph.domains, value));
+                excluded.is_some_and(|excluded| excluded[value(v)] > 0.0)
+            };
+            let open = (0..law.cells.len()).filter(|&at| matches!(law.cells[at], Cell::Open));
+            let closed: Vec<usize> = open.filter(|&at| is_excluded(at)).collect();
+            let law = &mut self.tables[graph.law_of[v]];
+            law.open -= closed.len();
+            closed
+                .into_iter()
+                .for_each(|at| law.cells[at] = Cell::Impossible(0));
+        }
+    }
+
     /// Values at which a run tells something new; nothing when all is told.
     fn next(&mut self) -> Result<Option<Vec<usize>>> {
+        self.close_excluded();
         loop {
             let Some(first) = self.tables.iter().position(|table| table.open > 0) else {
                 return Ok(None);
@@ -529,17 +552,24 @@ impl<'a> Search<'a> {
     fn filled(&mut self, chosen: &[Option<usize>]) -> (Vec<usize>, bool) {
         let graph = self.shared.graph.borrow();
         let count = graph.domains.len();
+        let sizes = graph.domains.iter().map(|domain| domain.size);
+        let starts: Vec<usize> = sizes.map(|size| self.stream.below(size)).collect();
         let mut values: Vec<Option<usize>> = chosen.to_vec();
         values.resize(count, None);
         let impossible = |v: usize, values: &[Option<usize>]| {
-            let table = &self.tables[graph.law_of[v]];
-            let known = table.scope.iter().all(|&w| values[w].is_some());
-            let at = || {
-                place(&table.scope, &graph.domains, |w| {
-                    values[w].unwrap_or_default()
-                })
+            let at = |table: &Table| {
+                let known = table.scope.iter().all(|&w| values[w].is_some());
+                let value = |w: usize| values[w].unwrap_or_default();
+                known.then(|| place(&table.scope, &graph.domains, value))
             };
-            known && matches!(table.cells[at()], Cell::Impossible(_))
+            let law = &self.tables[graph.law_of[v]];
+            let absent = at(law).is_some_and(|at| matches!(law.cells[at], Cell::Impossible(_)));
+            absent
+                || graph.support_of[v].is_some_and(|support| {
+                    let found = at(&self.tables[support]);
+                    let excluded = found.and_then(|at| self.excludes(support, at));
+                    excluded.is_some_and(|excluded| excluded[values[v].unwrap_or_default()] > 0.0)
+                })
         };
         let mut is_possible = true;
         for v in 0..count {
@@ -548,7 +578,7 @@ impl<'a> Search<'a> {
                 continue;
             }
             let size = graph.domains[v].size;
-            let start = self.stream.below(size);
+            let start = starts[v];
             values[v] = Some(start);
             for value in (start..size).chain(0..start) {
                 values[v] = Some(value);
@@ -560,6 +590,14 @@ impl<'a> Search<'a> {
         }
         let all = values.iter().map(|value| value.unwrap_or_default());
         (all.collect(), is_possible)
+    }
+
+    /// Which values a support leaves out, as far as it is known.
+    fn excludes(&self, support: usize, at: usize) -> Option<&[f64]> {
+        match self.tables[support].cells[at] {
+            Cell::Told(run) => Some(&self.runs[run].terms[&support].rows),
+            _ => None,
+        }
     }
 
     /// Values that are not known to be impossible, if there are any, drawn by log-weights of some variables'
@@ -576,6 +614,25 @@ impl<'a> Search<'a> {
             })
             .collect();
         let mut factors = Vec::with_capacity(domains.len() + wishes.len());
+        for (v, support) in graph.support_of.iter().enumerate() {
+            let Some(support) = *support else { continue };
+            let scope = &self.tables[support].scope;
+            let mut factor = Factor {
+                plates: Rc::clone(&none),
+                variables: scope.iter().copied().chain([v]).collect(),
+                values: Vec::new(),
+            };
+            for at in 0..self.tables[support].cells.len() {
+                let excluded = self.excludes(support, at);
+                factor.values.extend((0..domains[v].size).map(|value| {
+                    match excluded.is_some_and(|excluded| excluded[value] > 0.0) {
+                        true => f64::NEG_INFINITY,
+                        false => 0.0,
+                    }
+                }));
+            }
+            factors.push(factor);
+        }
         for &term in &graph.law_of {
             let table = &self.tables[term];
             let log = |cell: &Cell| match cell {
@@ -609,10 +666,11 @@ impl<'a> Search<'a> {
     /// Keeps the values of the runs that told something, for the next sum; where scopes have grown, other
     /// runs will do.
     fn keep_plan(&mut self) {
-        let mut told: Vec<usize> = self
-            .tables
-            .iter()
-            .flat_map(|table| &table.cells)
+        let mut graph = self.shared.graph.borrow_mut();
+        let tables = graph.terms.iter().zip(&self.tables);
+        let mut told: Vec<usize> = tables
+            .filter(|(term, _)| term.is_factor())
+            .flat_map(|(_, table)| &table.cells)
             .filter_map(|cell| match cell {
                 Cell::Told(run) | Cell::Absent(run) | Cell::Impossible(run) => Some(*run),
                 Cell::Open => None,
@@ -621,7 +679,6 @@ impl<'a> Search<'a> {
             .collect();
         told.sort_unstable();
         told.dedup();
-        let mut graph = self.shared.graph.borrow_mut();
         graph.plan = match graph.sums {
             1 => Vec::new(),
             _ => told.iter().map(|&run| self.asked[run].clone()).collect(),
@@ -636,6 +693,10 @@ impl<'a> Search<'a> {
         let graph = self.shared.graph.borrow();
         let mut factors = Vec::with_capacity(graph.terms.len());
         for (number, term) in graph.terms.iter().enumerate() {
+            if !term.is_factor() {
+                factors.push(Factor::one());
+                continue;
+            }
             let table = &self.tables[number];
             for &v in &table.scope {
                 if !within(&term.plates, &graph.domains[v].plates) {
@@ -675,7 +736,10 @@ impl<'a> Search<'a> {
 
     /// Each number that a run has told, with its term's number and its place there.
     pub(super) fn told(&self) -> impl Iterator<Item = (&Got, usize, usize)> {
-        self.tables.iter().enumerate().flat_map(move |(term, table)| {
+        let graph = self.shared.graph.borrow();
+        let is_factor: Vec<bool> = graph.terms.iter().map(Term::is_factor).collect();
+        let tables = self.tables.iter().enumerate();
+        tables.filter(move |(term, _)| is_factor[*term]).flat_map(move |(term, table)| {
             table.cells.iter().enumerate().filter_map(move |(at, cell)| match cell {
                 Cell::Told(run) => Some((&self.runs[*run].terms[&term], term, at)),
                 _ => None,
