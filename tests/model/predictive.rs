@@ -136,7 +136,7 @@ fn predicted_data_have_the_shape_of_the_data() -> Result<()> {
         let levels = draw.numbers("level").unwrap();
         levels[0] != levels[1]
     })?;
-    assert_eq!(different, 1.0);
+    assert_near(different, 1.0, 1e-9);
     Ok(())
 }
 
@@ -270,12 +270,13 @@ fn the_json_has_the_layout_of_arviz() -> Result<()> {
 #[test]
 fn an_enumeration_is_resampled_for_arviz() -> Result<()> {
     let model = crate::wet_lawn(true);
-    let exact = exact_posterior(&model)?.resample(300, 1)?;
+    let exact = exact_posterior(&model)?;
     let data = exact.inference_data(&model, &ParamStore::default(), 1)?;
     let json: Value = serde_json::from_str(&data.to_json()?).unwrap();
     let rain = json["posterior"]["rain"][0].as_array().unwrap();
     let sum: f64 = rain.iter().map(|x| x.as_f64().unwrap()).sum();
-    assert_near(sum / 300.0, exact.mean("rain")?, 1e-9);
+    assert_eq!(rain.len(), 1_000);
+    assert_near(sum / 1_000.0, exact.mean("rain")?, 0.05);
     assert!(json.get("sample_stats").is_none());
     Ok(())
 }

@@ -46,7 +46,8 @@ pub struct InferenceData {
 
 impl Draws {
     /// The draws with what a model makes of them: new data, the log-likelihood of its own, and these.
-    /// ArviZ knows no weights: weighted draws are [resampled](Self::resample), as many as there are.
+    /// ArviZ knows no weights: weighted draws are [resampled](Self::resample), as many as there are, and
+    /// at least 1,000.
     ///
     /// # Errors
     /// As [`predictive`](Self::predictive) and [`log_likelihood`](Self::log_likelihood).
@@ -56,9 +57,12 @@ impl Draws {
         params: &ParamStore,
         seed: u64,
     ) -> Result<InferenceData> {
+        const RESAMPLED: usize = 1_000;
         let posterior = match self.weights {
             Weights::Equal => self.clone(),
-            Weights::Whole(_) | Weights::Rows(_) => self.resample(self.count, seed)?,
+            Weights::Whole(_) | Weights::Rows(_) => {
+                self.resample(self.count.max(RESAMPLED), seed)?
+            }
         };
         Ok(InferenceData {
             posterior_predictive: posterior.predictive(model, params, posterior.count, seed)?,

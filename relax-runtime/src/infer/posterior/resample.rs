@@ -105,6 +105,10 @@ fn taken(column: &Column, chosen: &[usize]) -> Column {
 /// A site each of whose rows comes from another draw.
 fn joined(column: &Column, chosen: &[Vec<usize>], n: usize) -> Result<Column> {
     let numbers = column.numbers()?;
+    let device = match column.values.first() {
+        Some(Value::Tensor(t)) => t.device(),
+        _ => Device::cpu(),
+    };
     let mut joined = Column::new(column.name.clone(), column.categories);
     for draw in 0..n {
         let mut values = Vec::new();
@@ -116,7 +120,7 @@ fn joined(column: &Column, chosen: &[Vec<usize>], n: usize) -> Result<Column> {
             let own = &whole[row * width..(row + 1) * width];
             values.extend(own.iter().map(|&x| x as f32));
         }
-        let value = Tensor::from_vec(values, column.values[0].shape(), &Device::cpu())?;
+        let value = Tensor::from_vec(values, column.values[0].shape(), &device)?;
         joined.push(draw, Value::Tensor(value));
     }
     Ok(joined)
