@@ -23,8 +23,7 @@ mod program;
 use std::process::ExitCode;
 
 use clap::Parser;
-use relax_runtime::dist::SiteValue;
-use relax_runtime::infer::{ExactPosterior, MeanFieldGuide, exact_gradient};
+use relax_runtime::infer::{Draws, MeanFieldGuide, exact_gradient};
 use relax_runtime::prelude::*;
 
 use program::Outcome;
@@ -105,7 +104,7 @@ fn run(options: &Options) -> Outcome<()> {
     row(
         "P(rain and sprinkler)",
         [
-            both_exactly(&model, &exact)?,
+            both(&exact)?,
             both(mean_field.posterior())?,
             both(automatic.posterior())?,
             both(by_hand.posterior())?,
@@ -128,18 +127,10 @@ fn run(options: &Options) -> Outcome<()> {
     Ok(())
 }
 
-/// The exact P(rain and sprinkler | wet): the joint density of one run, over the evidence.
-fn both_exactly(model: &impl Model, exact: &ExactPosterior) -> Result<f64> {
-    let run = Simulation::seeded(0).run(&condition(model, "rain", true).and("sprinkler", true))?;
-    Ok((run.trace.log_prob()? - exact.log_evidence).exp())
-}
-
-/// How often rain and sprinkler occur together in a guide's draws.
-fn both(posterior: &Posterior) -> Result<f64> {
-    let (rain, sprinkler) = (posterior.samples("rain")?, posterior.samples("sprinkler")?);
-    let mut count = 0;
-    for (rain, sprinkler) in rain.iter().zip(sprinkler) {
-        count += usize::from(bool::from_value(rain)? && bool::from_value(sprinkler)?);
-    }
-    Ok(count as f64 / rain.len() as f64)
+/// P(rain and sprinkler | wet), by whole draws.
+fn both(draws: &Draws) -> Result<f64> {
+    draws.probability(|draw| {
+        let on = |site| draw.number(site).is_ok_and(|value| value == 1.0);
+        on("rain") && on("sprinkler")
+    })
 }

@@ -21,6 +21,7 @@ mod sites;
 mod tally;
 mod train;
 
+pub use crate::report::{Ending, Trend};
 pub use check::{Check, check_unbiased, check_unbiased_with};
 pub use exact::exact_gradient;
 pub use exact::posterior::{
@@ -32,10 +33,14 @@ pub use marginal::{Marginalised, marginalise};
 pub use objective::{Elbo, ExpectedCost, Objective};
 pub use pass::samples::Samples;
 pub use pass::{Latent, Mode, Pass, Term};
-pub use posterior::{LogEvidence, Posterior};
+pub use posterior::{
+    DrawRecord, Draws, ImportanceWeights, InferenceData, LogEvidence, Posterior, Psis, Summary,
+    SummaryRow, psis,
+};
 pub use settings::Configure;
+pub use train::fit::{Fit, Trained};
 pub use train::recording::Recording;
 pub use train::settings::ConfigureTraining;
-pub use train::settling::Ending;
 pub use train::trainer::Trainer;
-pub use train::training::{Fit, Minimize, Svi, Trained, Training};
+pub use train::training::{Minimize, Svi, Training};
+pub use train::verdict::{Finding, Verdict};

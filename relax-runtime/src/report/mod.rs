@@ -1,6 +1,7 @@
 //! What a run tells its user.
 
 mod bias;
+mod ending;
 mod history;
 mod ledger;
 mod moments;
@@ -8,6 +9,8 @@ mod progress;
 mod table;
 
 pub use bias::{BiasRow, BiasTable, Reference, Subject};
+pub(crate) use ending::Level;
+pub use ending::{Ending, Trend};
 pub use history::{History, SiteReport, StepReport};
 pub use ledger::{Ledger, LedgerEntry, LedgerFailure};
 pub(crate) use moments::GradientMoments;

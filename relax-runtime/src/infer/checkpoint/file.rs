@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::checksum::{self, BLANK};
 use super::disk;
-use super::{Checkpoint, SavedRecord, SavedSite, SavedSites, Values};
+use super::{Checkpoint, SavedEnding, SavedRecord, SavedSite, SavedSites, Values};
 use crate::error::{Error, Result};
 use crate::estimator::SiteClass;
 use crate::optim::Memory;
@@ -38,6 +38,9 @@ struct Manifest {
     sites: SiteManifests,
     /// What raced beside training.
     rivals: Vec<RivalManifest>,
+    /// How the run ended, in the file of a fit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ending: Option<SavedEnding>,
 }
 
 type SiteManifests = BTreeMap<String, SiteManifest>;
@@ -122,6 +125,7 @@ impl Checkpoint {
             updates: updates(&self.memory),
             sites,
             rivals,
+            ending: self.ending,
         };
         add_values(&mut blobs, "store", &self.store);
         add_values(&mut blobs, "layer", &self.layers);
@@ -187,6 +191,7 @@ impl Checkpoint {
             layers,
             sites: read.sites("site", manifest.sites)?,
             record: read.record(manifest.rivals)?,
+            ending: manifest.ending,
         };
         read.finish()?;
         Ok(checkpoint)

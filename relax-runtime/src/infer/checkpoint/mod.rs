@@ -12,10 +12,12 @@ mod file;
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, Result};
 use crate::estimator::SiteClass;
 use crate::optim::Memory;
-use crate::report::Ledger;
+use crate::report::{Ending, Ledger, Trend};
 use crate::tensor::{Device, Parameter, Shape, Tensor};
 
 /// A trainer's state, by name.
@@ -33,6 +35,16 @@ pub(super) struct Checkpoint {
     pub(super) sites: SavedSites,
     /// What was measured beside training, if anything was.
     pub(super) record: Option<SavedRecord>,
+    /// How the run ended that left the trainer, where one did.
+    pub(super) ending: Option<SavedEnding>,
+}
+
+/// How a run ended, which its fit tells after it has been loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SavedEnding {
+    pub(super) ending: Ending,
+    pub(super) trend: Trend,
 }
 
 /// What the estimators of sites have learned, by the sites' names.

@@ -1,87 +1,34 @@
 //! The exact posterior of a model whose latent sites are discrete, by enumeration.
 
-use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::rc::Rc;
 
-use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::infer::draw::{Draw, Own};
+use crate::infer::pass::Mode;
 use crate::infer::pass::odometer::{LARGEST, Odometer};
-use crate::infer::pass::{Latent, Mode};
-use crate::infer::posterior::{add_mean, categories, single};
-use crate::model::{Entry, ParamStore, Program, Trace, unknown_site};
+use crate::infer::posterior::Draws;
+use crate::infer::posterior::table::Table;
+use crate::model::{Entry, ParamStore, Program, Trace};
 use crate::random::Key;
 
-/// The exact posterior of a model whose latent sites are discrete.
-#[derive(Clone, Debug)]
+/// The exact posterior of a model whose latent sites are discrete: all combinations of their values, with
+/// their probabilities. What can be asked of them stands at [`Draws`]. Where there are more than 2²² values
+/// in all combinations together, the combinations are not kept, and only single sites can be asked for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ExactPosterior {
     /// ln p(observations).
     pub log_evidence: f64,
-    sites: BTreeMap<String, SiteMarginal>,
+    draws: Draws,
 }
 
-#[derive(Clone, Debug)]
-struct SiteMarginal {
-    /// The values that it can take, each with its posterior probability.
-    marginal: Vec<(Vec<f64>, f64)>,
-    /// How many categories its values are indices of, where they are that.
-    categories: Option<usize>,
-}
+impl Deref for ExactPosterior {
+    type Target = Draws;
 
-impl SiteMarginal {
-    /// The mean of a function of the values, given that the run comes by the site.
-    fn mean(&self, of: impl Fn(&[f64], f64, &mut Vec<f64>)) -> Vec<f64> {
-        let mass: f64 = self.marginal.iter().map(|(_, p)| p).sum();
-        let mut mean = Vec::new();
-        for (value, p) in &self.marginal {
-            of(value, p / mass, &mut mean);
-        }
-        mean
-    }
-}
-
-impl ExactPosterior {
-    /// The posterior mean of each element of a site's value, given that the run comes by the site;
-    /// of a categorical, the probability of each category. [`Posterior`](crate::infer::Posterior) means
-    /// the same.
-    ///
-    /// # Errors
-    /// If no site has the name.
-    pub fn means(&self, site: &str) -> Result<Vec<f64>> {
-        let site = self.site(site)?;
-        Ok(site.mean(|value, p, mean| add_mean(value, site.categories, p, mean)))
-    }
-
-    /// As [`means`](Self::means), but of a categorical the mean of its index.
-    ///
-    /// # Errors
-    /// If no site has the name.
-    pub fn index_means(&self, site: &str) -> Result<Vec<f64>> {
-        let site = self.site(site)?;
-        Ok(site.mean(|value, p, mean| add_mean(value, None, p, mean)))
-    }
-
-    /// The posterior mean of a site that holds one number: of a Bernoulli, its probability.
-    ///
-    /// # Errors
-    /// If no site has the name, or it holds several numbers or is a categorical.
-    pub fn mean(&self, site: &str) -> Result<f64> {
-        single(site, &self.means(site)?)
-    }
-
-    /// The values that a site can take, with their posterior probabilities. They sum to the
-    /// probability that the run comes by the site.
-    ///
-    /// # Errors
-    /// If no site has the name.
-    pub fn marginal(&self, site: &str) -> Result<&[(Vec<f64>, f64)]> {
-        Ok(&self.site(site)?.marginal)
-    }
-
-    fn site(&self, name: &str) -> Result<&SiteMarginal> {
-        let found = self.sites.get(name);
-        found.ok_or_else(|| unknown_site(name, self.sites.keys().map(String::as_str)))
+    fn deref(&self) -> &Draws {
+        &self.draws
     }
 }
 
@@ -121,19 +68,11 @@ pub fn exact_posterior_up_to(
         let draw = Draw::new(Own, Mode::Enumerate(Rc::clone(&odometer)));
         draw.run(model, Key::new(0), params)
     };
-    let (mut evidence, mut sites) = (LogSum::default(), BTreeMap::<String, Sums>::new());
-    let mut impossible = None;
+    let (mut table, mut impossible) = (Table::new(), None);
     loop {
         let (latents, trace, _) = run()?;
         let log_weight = trace.log_prob()?;
-        evidence.add(log_weight);
-        for latent in &latents {
-            let site = match sites.get_mut(&*latent.name) {
-                Some(site) => site,
-                None => sites.entry(latent.name.to_string()).or_default(),
-            };
-            site.add(latent, log_weight)?;
-        }
+        table.add(&latents, log_weight)?;
         if log_weight.is_nan() || log_weight == f64::INFINITY {
             return Err(not_a_density(trace, log_weight));
         }
@@ -144,7 +83,7 @@ pub fn exact_posterior_up_to(
             break;
         }
     }
-    let log_evidence = evidence.value();
+    let log_evidence = table.log_evidence();
     if log_evidence == f64::NEG_INFINITY {
         let error = Error::Impossible(format!(
             "the observations are impossible: `{}` gives them probability 0 under every combination \
@@ -153,12 +92,9 @@ pub fn exact_posterior_up_to(
         ));
         return Err(impossible.map_or(error.clone(), |entry| entry.locate(error)));
     }
-    let sites = sites.into_iter();
     Ok(ExactPosterior {
         log_evidence,
-        sites: sites
-            .map(|(name, sums)| (name, sums.site(log_evidence)))
-            .collect(),
+        draws: table.into_draws(),
     })
 }
 
@@ -175,72 +111,4 @@ fn not_a_density(trace: Trace, value: f64) -> Error {
         "the log-density is {value}; look at what computes the distribution's parameters"
     ));
     entry.map_or(error.clone(), |entry| entry.locate(error))
-}
-
-/// Weights of the values of a site.
-#[derive(Default)]
-struct Sums {
-    places: FxHashMap<Vec<u32>, usize>,
-    weights: Vec<(Vec<f64>, LogSum)>,
-    categories: Option<usize>,
-}
-
-impl Sums {
-    fn add(&mut self, latent: &Latent, log_weight: f64) -> Result<()> {
-        let value = latent.value.peek()?;
-        let key = value.iter().map(|x| x.to_bits()).collect();
-        let weights = &mut self.weights;
-        let place = *self.places.entry(key).or_insert_with(|| {
-            let value = value.into_iter().map(f64::from).collect();
-            weights.push((value, LogSum::default()));
-            weights.len() - 1
-        });
-        weights[place].1.add(log_weight);
-        self.categories = categories(latent);
-        Ok(())
-    }
-
-    fn site(self, log_evidence: f64) -> SiteMarginal {
-        let weights = self.weights.into_iter();
-        let probability = |sum: LogSum| (sum.value() - log_evidence).exp();
-        SiteMarginal {
-            marginal: weights
-                .map(|(value, sum)| (value, probability(sum)))
-                .collect(),
-            categories: self.categories,
-        }
-    }
-}
-
-/// ln Σ eˣ of numbers that come one by one.
-struct LogSum {
-    largest: f64,
-    /// Σ e^(x − largest).
-    sum: f64,
-}
-
-impl Default for LogSum {
-    fn default() -> Self {
-        Self {
-            largest: f64::NEG_INFINITY,
-            sum: 0.0,
-        }
-    }
-}
-
-impl LogSum {
-    fn add(&mut self, x: f64) {
-        if x == f64::NEG_INFINITY {
-            return;
-        }
-        if x > self.largest {
-            self.sum *= (self.largest - x).exp();
-            self.largest = x;
-        }
-        self.sum += (x - self.largest).exp();
-    }
-
-    fn value(&self) -> f64 {
-        self.largest + self.sum.ln()
-    }
 }

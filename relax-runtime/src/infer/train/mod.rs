@@ -1,6 +1,7 @@
 //! Training: the trainer, the builders that go with an objective, and what is recorded beside.
 
 mod average;
+pub(super) mod fit;
 pub(super) mod record;
 pub(super) mod recording;
 mod resume;
@@ -8,3 +9,4 @@ pub(super) mod settings;
 pub(super) mod settling;
 pub(super) mod trainer;
 pub(super) mod training;
+pub(super) mod verdict;

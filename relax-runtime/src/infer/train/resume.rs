@@ -5,7 +5,9 @@ use std::path::Path;
 
 use super::trainer::Trainer;
 use crate::error::{Error, Result};
-use crate::infer::checkpoint::{Checkpoint, check_names, fitted_all, refused, save_all, set_all};
+use crate::infer::checkpoint::{
+    Checkpoint, SavedEnding, check_names, fitted_all, refused, save_all, set_all,
+};
 use crate::infer::exact::joint::JointSum;
 use crate::tensor::{Device, Parameter};
 
@@ -19,12 +21,17 @@ impl Trainer {
     /// trained is neither a `param!`, an automatic guide's nor among
     /// [`layers`](crate::infer::ConfigureTraining::layers), or if one has no name or that of another.
     pub fn save(&self, path: &Path) -> Result<()> {
-        self.checkpoint()
+        self.save_with(path, None)
+    }
+
+    /// The same, with how the run ended.
+    pub(super) fn save_with(&self, path: &Path, ending: Option<SavedEnding>) -> Result<()> {
+        self.checkpoint(ending)
             .map_err(|error| in_file(error, path))?
             .write(path)
     }
 
-    fn checkpoint(&self) -> Result<Checkpoint> {
+    fn checkpoint(&self, ending: Option<SavedEnding>) -> Result<Checkpoint> {
         let store: Vec<Parameter> = self
             .estimation
             .params
@@ -51,6 +58,7 @@ impl Trainer {
                 Some(recorder) => Some(recorder.save()?),
                 None => self.past_record.clone(),
             },
+            ending,
         })
     }
 
@@ -66,6 +74,18 @@ impl Trainer {
     pub fn resume(&mut self, path: &Path) -> Result<()> {
         let saved = Checkpoint::read(path)?;
         self.restore(saved).map_err(|error| in_file(error, path))
+    }
+
+    /// [`resume`](Self::resume) from the file of a run, and how that ended.
+    pub(super) fn load(&mut self, path: &Path) -> Result<SavedEnding> {
+        let saved = Checkpoint::read(path)?;
+        let ending = saved.ending.ok_or_else(|| {
+            let problem = "it was saved by a trainer, not by what a run left (`Fit::save`), so that it \
+                           does not say how training ended; go on from it with `resume`";
+            in_file(refused(problem.into()), path)
+        })?;
+        self.restore(saved).map_err(|error| in_file(error, path))?;
+        Ok(ending)
     }
 
     fn restore(&mut self, saved: Checkpoint) -> Result<()> {

@@ -1,6 +1,6 @@
 //! When a run without a number of steps is over: once its objective has settled.
 
-use std::fmt;
+use crate::report::Level;
 
 /// Steps whose mean loss is compared with that of those before.
 const WINDOW: usize = 250;
@@ -9,39 +9,10 @@ const WINDOW: usize = 250;
 const STILL: u32 = 3;
 /// How often the rate is lowered.
 const SLOWINGS: u32 = 2;
-/// What is gained in a window and not worth going on, as a share of 1 plus the loss's size.
-const NOTHING: f64 = 1e-4;
-/// So many standard errors of the difference of two windows may be chance.
-const CHANCE: f64 = 2.0;
 /// Most steps.
 pub(super) const CEILING: u64 = 20_000;
 /// What the rate is multiplied by when it is lowered.
 pub(super) const SLOWER: f32 = 0.2;
-
-/// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Ending {
-    /// After the number of steps that was asked for.
-    Steps(u64),
-    /// After so many, when the mean loss of 1,000 steps, at a rate lowered twice, had not fallen any more.
-    Settled(u64),
-    /// At the ceiling of 20,000 steps, before it had settled at all rates.
-    Ceiling(u64),
-}
-
-impl fmt::Display for Ending {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Steps(steps) => write!(f, "{steps} steps, as asked for"),
-            Self::Settled(steps) => write!(f, "settled after {steps} steps"),
-            Self::Ceiling(steps) => write!(
-                f,
-                "not settled after {steps} steps; give more with `steps`, or a larger learning rate"
-            ),
-        }
-    }
-}
 
 /// What to do after a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,8 +28,8 @@ pub(super) enum Next {
 #[derive(Debug, Default)]
 pub(super) struct Settling {
     window: Vec<f64>,
-    /// Mean loss of the last whole window, and the variance of that mean.
-    last: Option<(f64, f64)>,
+    /// That of the last whole window.
+    last: Option<Level>,
     still: u32,
     slowings: u32,
 }
@@ -70,17 +41,12 @@ impl Settling {
         if self.window.len() < WINDOW << self.still {
             return Next::GoOn;
         }
-        let count = self.window.len() as f64;
-        let mean = self.window.iter().sum::<f64>() / count;
-        let square = |x: &f64| (x - mean).powi(2);
-        let variance = self.window.iter().map(square).sum::<f64>() / (count * (count - 1.0));
+        let level = Level::of(&self.window);
         self.window.clear();
-        let Some((before, its_variance)) = self.last.replace((mean, variance)) else {
+        let Some(before) = self.last.replace(level) else {
             return Next::GoOn;
         };
-        let chance = CHANCE * (variance + its_variance).sqrt();
-        let gained = before - mean;
-        self.still = match gained > chance.max(NOTHING * (1.0 + mean.abs())) {
+        self.still = match level.is_below(before) {
             true => 0,
             false => self.still + 1,
         };

@@ -1,21 +1,23 @@
 //! `Svi` and `Minimize`: an objective and a trainer in one builder.
 
-use std::ops::Deref;
+use std::path::Path;
 
 use super::average::Average;
+use super::fit::{Fit, Trained};
 use super::settings::ConfigureTraining;
-use super::settling::{CEILING, Ending, Next, SLOWER, Settling};
+use super::settling::{CEILING, Next, SLOWER, Settling};
 use super::trainer::Trainer;
 use crate::error::{Error, Result};
-use crate::estimator::Plan;
+use crate::infer::checkpoint::SavedEnding;
 use crate::infer::estimation::Estimation;
 use crate::infer::guide::Guide;
 use crate::infer::objective::{Elbo, ExpectedCost, Objective};
 use crate::infer::posterior::Posterior;
 use crate::infer::settings::Configure;
-use crate::model::{ParamStore, Program};
+use crate::model::Program;
 use crate::optim::Adam;
-use crate::report::{History, Ledger, Progress, StepReport};
+use crate::random::Key;
+use crate::report::{Ending, History, Progress, StepReport};
 
 /// Training of a fixed objective; built as [`Svi`] or [`Minimize`]. Its settings stand at [`Configure`] and
 /// [`ConfigureTraining`].
@@ -82,14 +84,51 @@ impl<'m> Svi<'m> {
     pub fn run(mut self) -> Result<Fit> {
         let (history, ending) = self.take_steps()?;
         let posterior = self.posterior(self.posterior_draws)?;
-        Ok(Fit {
-            trained: Trained {
-                history,
-                ending,
-                trainer: self.trainer,
-            },
+        Ok(Fit::new(
+            Trained::new(history, ending, self.trainer),
             posterior,
-        })
+        ))
+    }
+
+    /// The fit that was [saved](Trained::save), without training: model, guide, seed and settings are to
+    /// be those that it was fitted with, and its posterior is the same, bit for bit. Only its history is
+    /// not saved.
+    ///
+    /// ```
+    /// use relax_runtime::prelude::*;
+    ///
+    /// #[model]
+    /// fn toss(heads: bool) {
+    ///     let fair = sample!(Bernoulli(0.5));
+    ///     observe!(Bernoulli(if fair { 0.5 } else { 0.9 }), heads);
+    /// }
+    ///
+    /// # fn main() -> Result<()> {
+    /// # let folder = tempfile::tempdir().map_err(Error::user)?;
+    /// # let path = folder.path().join("toss.fit");
+    /// let model = toss(true);
+    /// let fit = Svi::new(&model).steps(200).seed(1).run()?;
+    /// fit.save(&path)?;
+    /// let loaded = Svi::new(&model).seed(1).load(&path)?;
+    /// assert_eq!(loaded.posterior().mean("fair")?, fit.posterior().mean("fair")?);
+    /// // Another 200 steps.
+    /// let longer = Svi::new(&model).steps(200).seed(1).resume(&path)?.run()?;
+    /// assert_eq!(longer.trainer().steps_taken(), 400);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Trainer::resume`], if the file is a trainer's that was not saved by a fit, or whatever goes
+    /// wrong in model or guide.
+    pub fn load(self, path: &Path) -> Result<Fit> {
+        let draws = self.posterior_draws;
+        let (mut training, saved) = self.loaded(path)?;
+        let posterior = training.posterior(draws)?;
+        Ok(Fit::new(
+            Trained::loaded(saved, training.trainer),
+            posterior,
+        ))
     }
 }
 
@@ -105,11 +144,17 @@ impl<'m> Minimize<'m> {
     /// If a setting is wrong, or whatever goes wrong in the program.
     pub fn run(mut self) -> Result<Trained> {
         let (history, ending) = self.take_steps()?;
-        Ok(Trained {
-            history,
-            ending,
-            trainer: self.trainer,
-        })
+        Ok(Trained::new(history, ending, self.trainer))
+    }
+
+    /// What a run [left](Trained::save), without training; settings are to be those that it was trained
+    /// with.
+    ///
+    /// # Errors
+    /// As [`Trainer::resume`], or if the file is a trainer's that was not saved by a run.
+    pub fn load(self, path: &Path) -> Result<Trained> {
+        let (training, saved) = self.loaded(path)?;
+        Ok(Trained::loaded(saved, training.trainer))
     }
 }
 
@@ -161,6 +206,34 @@ impl<O: Objective> Training<O> {
     /// If a setting is wrong, or whatever goes wrong in the programs.
     pub fn step(&mut self) -> Result<StepReport> {
         self.trainer.step(&self.objective)
+    }
+
+    /// Goes on from a file that a fit or a trainer [saved](Trained::save), bit for bit if the settings
+    /// and the model are the same; [`steps`](Self::steps) then are further ones, and a run without a
+    /// number of steps begins at its first rate again.
+    ///
+    /// # Errors
+    /// As [`Trainer::resume`].
+    pub fn resume(mut self, path: &Path) -> Result<Self> {
+        self.trainer.resume(path)?;
+        Ok(self)
+    }
+
+    /// Goes on with a trainer, such as that of a fit ([`Fit::into_trainer`]), and its settings, in place
+    /// of those given before.
+    #[must_use]
+    pub fn trainer_from(mut self, trainer: Trainer) -> Self {
+        self.trainer = trainer;
+        self
+    }
+
+    /// What a fit saved, and how it had ended. One evaluation shows whether the model fits it, and which
+    /// sites there are.
+    fn loaded(mut self, path: &Path) -> Result<(Self, SavedEnding)> {
+        let saved = self.trainer.load(path)?;
+        let key = Key::new(self.trainer.estimation.seed);
+        self.trainer.gradients(&self.objective, key)?;
+        Ok((self, saved))
     }
 
     /// The trainer: parameters, optimiser, plan.
@@ -219,83 +292,5 @@ impl<O: Objective> Training<O> {
         }
         self.trainer.check_site_estimators()?;
         Ok((history, ending))
-    }
-}
-
-/// What a run leaves: its history, and the trainer with all that it learned.
-#[derive(Debug)]
-pub struct Trained {
-    /// One report a step.
-    pub history: History,
-    ending: Ending,
-    trainer: Trainer,
-}
-
-impl Trained {
-    /// Whether the run ended as it was asked to, had settled, or was still going on.
-    pub fn ending(&self) -> Ending {
-        self.ending
-    }
-
-    /// Which estimator each site got, and why.
-    pub fn plan(&self) -> Plan {
-        self.trainer.plan()
-    }
-
-    /// The parameters of `param!` sites and automatic guides.
-    pub fn params(&self) -> &ParamStore {
-        self.trainer.params()
-    }
-
-    /// The value of a parameter, in row-major order.
-    ///
-    /// # Errors
-    /// If no parameter has the name.
-    pub fn param(&self, name: &str) -> Result<Vec<f32>> {
-        let names = self.params().names();
-        let unknown = || crate::model::unknown_site(name, names.iter().map(String::as_str));
-        self.params().get(name).ok_or_else(unknown)?.peek()
-    }
-
-    /// The variance ledger, if one was recorded.
-    pub fn ledger(&self) -> Option<&Ledger> {
-        self.trainer.ledger()
-    }
-
-    /// The trainer, to be saved.
-    pub fn trainer(&self) -> &Trainer {
-        &self.trainer
-    }
-
-    /// The trainer, to go on with.
-    pub fn into_trainer(self) -> Trainer {
-        self.trainer
-    }
-}
-
-/// What a run of [`Svi`] leaves: a [`Trained`] guide, and draws from it.
-#[derive(Debug)]
-pub struct Fit {
-    trained: Trained,
-    posterior: Posterior,
-}
-
-impl Fit {
-    /// Draws from the trained guide.
-    pub fn posterior(&self) -> &Posterior {
-        &self.posterior
-    }
-
-    /// The trainer, to go on with.
-    pub fn into_trainer(self) -> Trainer {
-        self.trained.into_trainer()
-    }
-}
-
-impl Deref for Fit {
-    type Target = Trained;
-
-    fn deref(&self) -> &Trained {
-        &self.trained
     }
 }

@@ -1,0 +1,211 @@
+//! Draws in the layout that ArviZ reads.
+
+use std::io;
+
+use serde::ser::{SerializeMap, SerializeSeq};
+use serde::{Serialize, Serializer};
+use serde_json::ser::Formatter;
+
+use super::column::Column;
+use super::draws::Draws;
+use super::predictive::observed;
+use super::weights::Weights;
+use crate::error::{Error, Result};
+use crate::model::{ParamStore, Program};
+
+/// Groups of draws as ArviZ has them: `posterior`, `sample_stats`, `posterior_predictive`,
+/// `log_likelihood` and `observed_data`. In Python, `arviz.from_json("fit.json")` reads what
+/// [`to_json`](Self::to_json) writes, and so does `arviz.from_dict(**json.load(file))`.
+///
+/// ```
+/// use relax_runtime::prelude::*;
+///
+/// #[model]
+/// fn toss(heads: bool) {
+///     let fair = sample!(Bernoulli(0.5));
+///     observe!(Bernoulli(if fair { 0.5 } else { 0.9 }), heads);
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let model = toss(true);
+/// let fit = Svi::new(&model).steps(50).posterior_draws(20).seed(1).run()?;
+/// let json = fit.inference_data(&model)?.to_json()?;
+/// assert!(json.starts_with(r#"{"posterior":{"fair":[["#));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct InferenceData {
+    posterior: Draws,
+    /// ln(p(x, z)/q(z)) of each draw, summed over rows, where the draws are a guide's.
+    log_weights: Option<Vec<f64>>,
+    posterior_predictive: Draws,
+    log_likelihood: Draws,
+    observed_data: Draws,
+}
+
+impl Draws {
+    /// The draws with what a model makes of them: new data, the log-likelihood of its own, and these.
+    /// ArviZ knows no weights: weighted draws are [resampled](Self::resample), as many as there are, and
+    /// at least 1,000.
+    ///
+    /// # Errors
+    /// As [`predictive`](Self::predictive) and [`log_likelihood`](Self::log_likelihood).
+    pub fn inference_data(
+        &self,
+        model: &dyn Program,
+        params: &ParamStore,
+        seed: u64,
+    ) -> Result<InferenceData> {
+        const RESAMPLED: usize = 1_000;
+        let posterior = match self.weights {
+            Weights::Equal => self.clone(),
+            Weights::Whole(_) | Weights::Rows(_) => {
+                self.resample(self.count.max(RESAMPLED), seed)?
+            }
+        };
+        Ok(InferenceData {
+            posterior_predictive: posterior.predictive(model, params, posterior.count, seed)?,
+            log_likelihood: posterior.log_likelihood(model, params)?,
+            observed_data: observed(&posterior, model, params)?,
+            log_weights: None,
+            posterior,
+        })
+    }
+}
+
+impl InferenceData {
+    /// With the log-weights of a guide's draws among the `sample_stats`.
+    pub(in crate::infer) fn with_log_weights(mut self, log_weights: &[Vec<f64>]) -> Self {
+        let sums = log_weights.iter().map(|rows| rows.iter().sum());
+        self.log_weights = Some(sums.collect());
+        self
+    }
+
+    /// The groups as JSON: each variable is an array of one chain, its draws, and the axes of its value;
+    /// observed data have no axes of chain and draw. A site that a draw's run did not come by is `NaN`
+    /// there, as in Python's JSON, and so is a number that is not finite.
+    ///
+    /// # Errors
+    /// If a site has not the same shape in all draws that came by it.
+    pub fn to_json(&self) -> Result<String> {
+        let of_draws = |draws: &Draws| -> Result<Group> {
+            let columns = draws.columns.iter();
+            let variables = columns.map(|column| Variable::of_column(column, draws.count));
+            variables.collect()
+        };
+        let mut groups = vec![("posterior", of_draws(&self.posterior)?)];
+        if let Some(log_weights) = &self.log_weights {
+            let variable = Variable {
+                name: "log_weight".into(),
+                shape: vec![1, log_weights.len()],
+                numbers: log_weights.clone(),
+            };
+            groups.push(("sample_stats", vec![variable]));
+        }
+        groups.push((
+            "posterior_predictive",
+            of_draws(&self.posterior_predictive)?,
+        ));
+        groups.push(("log_likelihood", of_draws(&self.log_likelihood)?));
+        let mut observed = of_draws(&self.observed_data)?;
+        for variable in &mut observed {
+            variable.shape.drain(..2);
+        }
+        groups.push(("observed_data", observed));
+        groups.retain(|(_, group)| !group.is_empty());
+        let mut bytes = Vec::new();
+        let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, Python);
+        let named = groups.iter().map(|(name, group)| (name, Named(group)));
+        let written = serializer.collect_map(named);
+        written.map_err(|error| Error::Query(format!("the draws cannot be written: {error}")))?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+}
+
+type Group = Vec<Variable>;
+
+/// A named array.
+struct Variable {
+    name: String,
+    shape: Vec<usize>,
+    /// In row-major order.
+    numbers: Vec<f64>,
+}
+
+impl Variable {
+    /// A site in all draws of one chain.
+    fn of_column(column: &Column, draws: usize) -> Result<Self> {
+        let values = column.numbers()?;
+        let own = column.values.first().map(|value| value.shape().to_vec());
+        let own = own.unwrap_or_default();
+        if column
+            .values
+            .iter()
+            .any(|value| value.shape()[..] != own[..])
+        {
+            return Err(Error::Query(format!(
+                "site `{}` has not the same shape in all draws, so that it is no array",
+                column.name
+            )));
+        }
+        let width: usize = own.iter().product();
+        let mut numbers = vec![f64::NAN; draws * width];
+        for (draw, place) in column.present() {
+            numbers[draw * width..(draw + 1) * width].copy_from_slice(&values[place]);
+        }
+        Ok(Self {
+            name: column.name.clone(),
+            shape: [&[1, draws], &own[..]].concat(),
+            numbers,
+        })
+    }
+}
+
+/// The variables of a group by name.
+struct Named<'g>(&'g [Variable]);
+
+impl Serialize for Named<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for Variable {
+            name,
+            shape,
+            numbers,
+        } in self.0
+        {
+            map.serialize_entry(name, &Nested { shape, numbers })?;
+        }
+        map.end()
+    }
+}
+
+/// Numbers as arrays in arrays.
+struct Nested<'n> {
+    shape: &'n [usize],
+    numbers: &'n [f64],
+}
+
+impl Serialize for Nested<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let Some((length, shape)) = self.shape.split_first() else {
+            return self.numbers[0].serialize(serializer);
+        };
+        let width: usize = shape.iter().product();
+        let mut list = serializer.serialize_seq(Some(*length))?;
+        for i in 0..*length {
+            let numbers = &self.numbers[i * width..(i + 1) * width];
+            list.serialize_element(&Nested { shape, numbers })?;
+        }
+        list.end()
+    }
+}
+
+/// JSON as Python reads and writes it, where what serde has no number for is `NaN`.
+struct Python;
+
+impl Formatter for Python {
+    fn write_null<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        writer.write_all(b"NaN")
+    }
+}

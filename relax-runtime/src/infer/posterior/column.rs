@@ -1,0 +1,158 @@
+//! One site in many draws.
+
+use rustc_hash::FxHashMap;
+
+use crate::dist::Value;
+use crate::error::{Error, Result};
+
+/// In place of a value in draws whose run did not come by the site.
+pub(super) const ABSENT: u32 = u32::MAX;
+
+/// One site in many draws, and what is known of it beyond them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Column {
+    pub(super) name: String,
+    /// Values that it took.
+    pub(super) values: Vec<Value>,
+    /// Which of them each draw has; shorter than there are draws where the last have none.
+    pub(super) places: Vec<u32>,
+    /// How many categories its values are indices of, where they are that.
+    pub(super) categories: Option<usize>,
+    /// The probability that a run comes by it.
+    pub(super) inclusion: f64,
+    /// Its mean given that, where more is known than the draws' average.
+    pub(super) mean: Option<Vec<f64>>,
+    /// All values that it can take, where they can be listed.
+    pub(super) support: Option<Vec<Vec<f64>>>,
+    /// The probability of each, which sum to the inclusion's, where they are known better than by
+    /// counting.
+    pub(super) probabilities: Option<Vec<f64>>,
+}
+
+impl Column {
+    pub(super) fn new(name: String, categories: Option<usize>) -> Self {
+        Self {
+            name,
+            categories,
+            ..Self::default()
+        }
+    }
+
+    /// The value in a draw.
+    pub(super) fn value(&self, draw: usize) -> Option<&Value> {
+        let place = *self.places.get(draw)?;
+        self.values.get(place as usize)
+    }
+
+    /// Adds the value of a draw that is not among the others.
+    pub(super) fn push(&mut self, draw: usize, value: Value) {
+        self.place(draw, self.values.len() as u32);
+        self.values.push(value);
+    }
+
+    /// Notes which value a draw has.
+    pub(super) fn place(&mut self, draw: usize, place: u32) {
+        self.places.resize(draw, ABSENT);
+        self.places.push(place);
+    }
+
+    /// The draws whose runs came by the site, each with the place of its value.
+    pub(super) fn present(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+        let places = self.places.iter().enumerate();
+        let present = places.filter(|(_, place)| **place != ABSENT);
+        present.map(|(draw, place)| (draw, *place as usize))
+    }
+
+    /// The numbers of each value.
+    ///
+    /// # Errors
+    /// If they are not as many in every draw.
+    pub(super) fn numbers(&self) -> Result<Vec<Vec<f64>>> {
+        let numbers = self.values.iter().map(Value::to_f64s);
+        let numbers = numbers.collect::<Result<Vec<_>>>()?;
+        let length = |numbers: &Vec<f64>| numbers.len();
+        let (least, most) = (
+            numbers.iter().map(length).min(),
+            numbers.iter().map(length).max(),
+        );
+        match (least, most) {
+            (Some(least), Some(most)) if least != most => Err(Error::Query(format!(
+                "site `{}` holds {least} numbers in one draw and {most} in another; ask for \
+                 `samples`",
+                self.name
+            ))),
+            _ => Ok(numbers),
+        }
+    }
+
+    /// Its values with their known probabilities, given that the run comes by it.
+    ///
+    /// # Errors
+    /// If no possible run does.
+    pub(super) fn known(&self) -> Result<Option<impl Iterator<Item = (&[f64], f64)>>> {
+        let (Some(support), Some(probabilities)) = (&self.support, &self.probabilities) else {
+            return Ok(None);
+        };
+        let mass: f64 = probabilities.iter().sum();
+        if mass <= 0.0 {
+            return Err(never(&self.name));
+        }
+        let shares = probabilities.iter().map(move |p| p / mass);
+        Ok(Some(support.iter().map(Vec::as_slice).zip(shares)))
+    }
+
+    /// The probability of each value of a support by the weights of the draws that have it.
+    ///
+    /// # Errors
+    /// If a value carries one.
+    pub(super) fn counted(
+        &self,
+        support: &[Vec<f64>],
+        weight: impl Fn(usize) -> f64,
+    ) -> Result<Vec<f64>> {
+        // Zero has two signs.
+        let key = |value: &[f64]| {
+            value
+                .iter()
+                .map(|x| (x + 0.0).to_bits())
+                .collect::<Vec<_>>()
+        };
+        let places = support.iter().enumerate().map(|(i, value)| (key(value), i));
+        let places: FxHashMap<Vec<u64>, usize> = places.collect();
+        let numbers = self.numbers()?;
+        let mut probabilities = vec![0.0; support.len()];
+        for (draw, place) in self.present() {
+            if let Some(at) = places.get(&key(&numbers[place])) {
+                probabilities[*at] += weight(draw);
+            }
+        }
+        Ok(probabilities)
+    }
+}
+
+/// The error of what is asked given that a run comes by a site, where none does.
+#[cold]
+pub(super) fn never(site: &str) -> Error {
+    Error::Query(format!(
+        "no draw with a probability came by site `{site}`, so that nothing is known of it; take more \
+         draws, or see whether a possible run comes by it"
+    ))
+}
+
+/// Adds the share of each element of a value to a mean; of indices of categories, to that of their
+/// indicators.
+pub(super) fn add_mean(
+    value: &[f64],
+    categories: Option<usize>,
+    share: impl Fn(usize) -> f64,
+    mean: &mut Vec<f64>,
+) {
+    let width = categories.unwrap_or(1);
+    mean.resize(value.len() * width, 0.0);
+    for (i, &x) in value.iter().enumerate() {
+        match categories {
+            Some(_) => mean[i * width + x as usize] += share(i),
+            None => mean[i] += x * share(i),
+        }
+    }
+}

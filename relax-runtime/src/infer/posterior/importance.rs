@@ -1,0 +1,71 @@
+//! Importance weights of draws, and how far they can be relied on.
+
+use super::psis::psis;
+use crate::error::{Error, Result};
+
+/// Pareto-smoothed importance weights of a guide's draws under the model's posterior. Where everything
+/// stands in one plate, each row has weights of its own.
+#[derive(Clone, Debug)]
+pub struct ImportanceWeights {
+    pub(super) rows: Vec<Vec<f64>>,
+    ks: Vec<Option<f64>>,
+    draws: usize,
+}
+
+impl ImportanceWeights {
+    /// Of the log-weights of draws, each with a number a row.
+    pub(super) fn of(log_weights: &[Vec<f64>]) -> Result<Self> {
+        let (draws, count) = (log_weights.len(), row_count(log_weights));
+        if log_weights.iter().any(|row| row.len() != count) {
+            let problem = "the plate has not the same rows in every draw, so that they cannot be \
+                           weighted one by one";
+            return Err(Error::Query(problem.into()));
+        }
+        let (mut rows, mut ks) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        for row in 0..count {
+            let of_row: Vec<f64> = log_weights.iter().map(|weights| weights[row]).collect();
+            let smoothed = psis(&of_row)?;
+            rows.push(smoothed.weights);
+            ks.push(smoothed.pareto_k);
+        }
+        Ok(Self { rows, ks, draws })
+    }
+
+    /// The weights of all draws, which sum to 1, for each row.
+    pub fn rows(&self) -> &[Vec<f64>] {
+        &self.rows
+    }
+
+    /// The largest Pareto k̂ of any row; `None` where there were too few different weights to fit one.
+    pub fn pareto_k(&self) -> Option<f64> {
+        self.ks.iter().flatten().copied().reduce(f64::max)
+    }
+
+    /// The Pareto k̂ of each row.
+    pub fn pareto_ks(&self) -> &[Option<f64>] {
+        &self.ks
+    }
+
+    /// The k̂ above which estimates by these weights cannot be relied on: min(1 − 1/log₁₀ n, 0.7) for n
+    /// draws (Vehtari and others 2024, section 3.2.4).
+    pub fn pareto_k_limit(&self) -> f64 {
+        (1.0 - 1.0 / (self.draws as f64).log10()).clamp(0.0, 0.7)
+    }
+
+    /// 1/Σ w² of the weights, which sum to 1: how many independent draws from the posterior the draws are
+    /// worth, as a mean over rows.
+    pub fn effective_samples(&self) -> f64 {
+        let of_row = |weights: &Vec<f64>| 1.0 / weights.iter().map(|w| w * w).sum::<f64>();
+        self.rows.iter().map(of_row).sum::<f64>() / self.rows.len() as f64
+    }
+
+    /// How many draws were weighted.
+    pub fn draws(&self) -> usize {
+        self.draws
+    }
+}
+
+/// How many rows all draws have.
+pub(super) fn row_count(log_weights: &[Vec<f64>]) -> usize {
+    log_weights.iter().map(Vec::len).min().unwrap_or(0)
+}

@@ -1,0 +1,208 @@
+//! What a trained guide, or an enumeration, says of the latent sites.
+//!
+//! Read downwards: a [`Record`](record::Record) is what one evaluation leaves; `collect` makes [`Draws`] of
+//! records; everything that can be asked stands at `Draws`, once for all kinds of posterior.
+
+mod arviz;
+mod collect;
+pub(super) mod column;
+mod draws;
+mod importance;
+mod predictive;
+mod psis;
+mod record;
+mod resample;
+mod saved;
+mod spread;
+mod summary;
+pub(super) mod table;
+pub(super) mod weights;
+
+use std::ops::Deref;
+
+use serde::{Deserialize, Serialize};
+
+pub use arviz::InferenceData;
+pub use draws::{DrawRecord, Draws};
+pub use importance::ImportanceWeights;
+pub use psis::{Psis, psis};
+pub use summary::{Summary, SummaryRow};
+
+use self::collect::Collected;
+use self::importance::row_count;
+use self::record::Record;
+use self::weights::Weights;
+use crate::error::{Error, Result};
+use crate::infer::objective::Objective;
+use crate::infer::pass::Mode;
+use crate::model::ParamStore;
+use crate::random::Key;
+
+/// Draws from a guide, with their importance weights under the model. What can be asked of the draws
+/// stands at [`Draws`]; [`weighted`](Self::weighted) corrects them for what the guide gets wrong:
+///
+/// ```
+/// use relax_runtime::infer::MeanFieldGuide;
+/// use relax_runtime::prelude::*;
+///
+/// #[model]
+/// fn both_or_none() {
+///     let a = sample!(Bernoulli(0.5));
+///     let b = sample!(Bernoulli(0.3));
+///     observe!(Bernoulli(if a == b { 0.8 } else { 0.2 }), true);
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let model = both_or_none();
+/// let fit = Svi::new(&model).guide(&MeanFieldGuide).posterior_draws(10_000).seed(1).run()?;
+/// let exact = exact_posterior(&model)?.mean("a")?;
+/// let weighted = fit.posterior().weighted()?;
+/// assert!((weighted.mean("a")? - exact).abs() < 0.02);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Posterior {
+    draws: Draws,
+    /// ln(p(x, z)/q(z)) of each draw, row by row.
+    #[serde(with = "saved::log_weights")]
+    log_weights: Vec<Vec<f64>>,
+    /// The first site whose log-probability does not count once.
+    scaled: Option<String>,
+}
+
+/// Bounds on ln p(x), all lower bounds in expectation, and how good the guide is as a proposal.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LogEvidence {
+    /// The evidence lower bound: the mean log-weight.
+    pub elbo: f64,
+    /// The importance-weighted bound of all draws (Burda, Grosse, Salakhutdinov 2016).
+    pub bound: f64,
+    /// Mean over rows of (Σ w)²/Σ w²: how many independent posterior draws the draws are worth.
+    pub effective_samples: f64,
+}
+
+impl Posterior {
+    /// Draws `n` times from the guide of an objective.
+    ///
+    /// # Errors
+    /// Whatever goes wrong in model or guide; `n` of 0.
+    pub fn draw(
+        objective: &dyn Objective,
+        params: &ParamStore,
+        seed: u64,
+        n: usize,
+    ) -> Result<Self> {
+        expect_some("posterior draws", n)?;
+        let mut collected = Collected::default();
+        let (mut log_weights, mut scaled) = (Vec::with_capacity(n), None);
+        // Steps of training count up from 0; these draws count down from the last.
+        for step in (0..n as u64).map(|i| u64::MAX - i) {
+            let key = Key {
+                seed,
+                step,
+                particle: 0,
+            };
+            let record = Record::of(&objective.evaluate(key, params, &Mode::Draw)?)?;
+            log_weights.push(record.log_weights.clone());
+            scaled = scaled.or_else(|| record.scaled.clone());
+            collected.add(record)?;
+        }
+        params.check_restored()?;
+        Ok(Self {
+            draws: collected.equal(),
+            log_weights,
+            scaled,
+        })
+    }
+
+    /// ln(p(x, z)/q(z)) of each draw, as it is; a number a row where everything stands in one plate, and
+    /// one number elsewhere.
+    pub fn log_weights(&self) -> &[Vec<f64>] {
+        &self.log_weights
+    }
+
+    /// The draws' importance weights under the posterior, Pareto-smoothed, and how far they can be
+    /// relied on.
+    ///
+    /// # Errors
+    /// [`Error::Query`] if the log-weights are not those of the posterior, since a site's
+    /// log-probability counts more or less than once, or if they are not finite.
+    pub fn importance_weights(&self) -> Result<ImportanceWeights> {
+        if let Some(site) = &self.scaled {
+            return Err(Error::Query(format!(
+                "the log-probability of site `{site}` does not count once, as in a plate that is a part \
+                 of a larger data set, or under `scale`: the weights of such draws are not those of the \
+                 posterior; draw with all data"
+            )));
+        }
+        ImportanceWeights::of(&self.log_weights)
+    }
+
+    /// The posterior by self-normalised importance sampling: the same draws, with
+    /// [`importance_weights`](Self::importance_weights). [`Draws::resample`] makes draws of equal weight
+    /// of them.
+    ///
+    /// # Errors
+    /// As [`importance_weights`](Self::importance_weights).
+    pub fn weighted(&self) -> Result<Draws> {
+        let mut rows = self.importance_weights()?.rows;
+        let weights = match rows.len() {
+            1 => Weights::Whole(rows.remove(0)),
+            _ => Weights::Rows(rows),
+        };
+        Ok(self.draws.reweighted(weights))
+    }
+
+    /// Bounds on the log-evidence of the observations, from the draws' importance weights. Where
+    /// all random sites stand in one plate, rows are weighted one by one; plates are not scaled.
+    /// `cost!` terms are no part of p(x, z) and do not count, so that with them training maximises
+    /// something else than the bound given here. An objective without densities, such as
+    /// [`ExpectedCost`](super::ExpectedCost), has bounds of 0.
+    pub fn log_evidence(&self) -> LogEvidence {
+        let rows = row_count(&self.log_weights);
+        let draws = self.log_weights.len() as f64;
+        let mut evidence = LogEvidence {
+            elbo: 0.0,
+            bound: 0.0,
+            effective_samples: 0.0,
+        };
+        for row in 0..rows {
+            let weights = self.log_weights.iter().map(|weights| weights[row]);
+            let log_sum = log_sum_exp(weights.clone());
+            evidence.elbo += weights.clone().sum::<f64>() / draws;
+            evidence.bound += log_sum - draws.ln();
+            let log_square_sum = log_sum_exp(weights.map(|w| 2.0 * w));
+            evidence.effective_samples += (2.0 * log_sum - log_square_sum).exp() / rows as f64;
+        }
+        evidence
+    }
+}
+
+impl Deref for Posterior {
+    type Target = Draws;
+
+    fn deref(&self) -> &Draws {
+        &self.draws
+    }
+}
+
+/// An error where a number of draws is 0.
+fn expect_some(setting: &'static str, n: usize) -> Result<()> {
+    match n {
+        0 => Err(Error::Config {
+            setting,
+            problem: "is 0; give at least one".into(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// ln Σ eˣ.
+fn log_sum_exp(values: impl Iterator<Item = f64> + Clone) -> f64 {
+    let max = values.clone().fold(f64::NEG_INFINITY, f64::max);
+    if max == f64::NEG_INFINITY {
+        return max;
+    }
+    max + values.map(|x| (x - max).exp()).sum::<f64>().ln()
+}

@@ -1,0 +1,294 @@
+//! Programs run at posterior draws: new data, new sites, and the log-likelihood of the data.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use super::column::Column;
+use super::draws::Draws;
+use super::expect_some;
+use super::record::{categories, support};
+use super::weights::Weights;
+use crate::dist::{Number, Value};
+use crate::error::{Error, Result};
+use crate::infer::draw::run_under;
+use crate::model::{Entry, Interpreter, Kind, Message, ParamStore, Program, Trace};
+use crate::random::Key;
+
+/// Gives sites the values that they have in a draw; the others draw from their own distributions.
+struct Recall(BTreeMap<String, Value>);
+
+impl Interpreter for Recall {
+    fn sample(&self, message: &mut Message<'_>) -> Result<()> {
+        match (&message.value, self.0.get(message.name)) {
+            (None, Some(value)) if !message.hidden => message.give(value),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Runs a program at a draw: its trace, and what the draw gave it.
+fn run_at(
+    draws: &Draws,
+    at: usize,
+    program: &dyn Program,
+    params: &ParamStore,
+    key: Key,
+) -> Result<(Trace, Rc<Recall>)> {
+    let columns = draws.columns.iter();
+    let values = columns.filter_map(|c| Some((c.name.clone(), c.value(at)?.clone())));
+    let recall = Rc::new(Recall(values.collect()));
+    let (trace, _) = run_under(&recall, program, key, params)?;
+    Ok((trace, recall))
+}
+
+impl Draws {
+    /// `n` draws of what a program makes of these draws: each run takes the values of one of them for
+    /// the sites of the same names, and draws the others. The result has the observed sites, which are
+    /// drawn from their distributions (the posterior predictive distribution), and the `sample!` sites
+    /// that the draw does not have. So the model itself gives data like its own, and another program
+    /// with the same latent names gives predictions; a site that is to be drawn anew although its name
+    /// is the same, such as one in a plate of another size, is hidden by
+    /// [`block`](crate::model::block). What is written as an input of the program, such as an earlier
+    /// observation, is taken as it is.
+    ///
+    /// Draws of equal weight are taken in turn, others by [`resample`](Self::resample).
+    ///
+    /// ```
+    /// use relax_runtime::prelude::*;
+    ///
+    /// #[model]
+    /// fn tosses(heads: &[bool]) {
+    ///     let biased = sample!(Bernoulli(0.5));
+    ///     for &toss in heads {
+    ///         observe!(Bernoulli(if biased { 0.9 } else { 0.5 }), toss);
+    ///     }
+    /// }
+    ///
+    /// #[model]
+    /// fn next() {
+    ///     let biased = sample!(Bernoulli(0.5));
+    ///     let heads = sample!(Bernoulli(if biased { 0.9 } else { 0.5 }));
+    /// }
+    ///
+    /// # fn main() -> Result<()> {
+    /// let posterior = exact_posterior(&tosses(&[true; 3]))?;
+    /// let predicted = posterior.predictive(&next(), &ParamStore::default(), 20_000, 1)?;
+    /// let biased = posterior.mean("biased")?;
+    /// let wanted = 0.9 * biased + 0.5 * (1.0 - biased);
+    /// assert!((predicted.mean("heads")? - wanted).abs() < 0.02);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// If `n` is 0, there are no draws but only single sites, or whatever goes wrong in the program; a
+    /// draw's value that a site cannot take is an error at the site.
+    pub fn predictive(
+        &self,
+        program: &dyn Program,
+        params: &ParamStore,
+        n: usize,
+        seed: u64,
+    ) -> Result<Draws> {
+        expect_some("predictive draws", n)?;
+        let draws = match (&self.weights, self.count) {
+            (Weights::Equal, 1..) => self.cycled(n),
+            _ => self.resample(n, seed)?,
+        };
+        let params = params.fork();
+        let mut columns = Columns::default();
+        for draw in 0..n {
+            let key = predictive_key(seed, draw);
+            let (trace, recall) = run_at(&draws, draw, program, &params, key)?;
+            for entry in trace.entries() {
+                match entry.kind {
+                    Kind::Observed => columns.add(draw, entry, drawn_anew(entry, key)?)?,
+                    Kind::Latent if !given(&recall, entry) => {
+                        columns.add(draw, entry, kept(&entry.value))?;
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(Self::of_equal(columns.all, n))
+    }
+
+    /// The log-likelihood of each observed site of a program at each draw, ln p(x | z): a number a row
+    /// of the plates around the site, without the plates' scale. Sites that a draw does not have are
+    /// drawn. The weights are those of the draws.
+    ///
+    /// ```
+    /// use relax_runtime::prelude::*;
+    ///
+    /// #[model]
+    /// fn toss() {
+    ///     let biased = sample!(Bernoulli(0.5));
+    ///     observe!(Bernoulli(if biased { 0.9 } else { 0.5 }), true, name = "heads");
+    /// }
+    ///
+    /// # fn main() -> Result<()> {
+    /// let posterior = exact_posterior(&toss())?;
+    /// let found = posterior.log_likelihood(&toss(), &ParamStore::default())?;
+    /// let likelihood = found.expectation(|draw| draw.number("heads").unwrap().exp())?;
+    /// assert!((likelihood - (0.9 * 0.9 + 0.5 * 0.5) / 1.4).abs() < 1e-6);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`predictive`](Self::predictive), or if rows have weights of their own.
+    pub fn log_likelihood(&self, program: &dyn Program, params: &ParamStore) -> Result<Draws> {
+        self.expect_whole_draws()?;
+        let params = params.fork();
+        let mut columns = Columns::default();
+        for draw in 0..self.count {
+            let key = predictive_key(0, draw);
+            let (trace, _) = run_at(self, draw, program, &params, key)?;
+            for entry in trace.entries() {
+                if entry.kind == Kind::Observed {
+                    let value = match entry.log_prob()? {
+                        Number::Host(x) => Value::Real(x),
+                        Number::Tensor(t) => Value::Tensor(t.kept()),
+                    };
+                    columns.add_number(draw, entry, value);
+                }
+            }
+        }
+        let mut found = Self::of_equal(columns.all, self.count);
+        if let Weights::Whole(_) = self.weights {
+            found = found.reweighted(self.weights.clone());
+        }
+        Ok(found)
+    }
+}
+
+/// The observed values of a program at one of some draws.
+pub(super) fn observed(draws: &Draws, program: &dyn Program, params: &ParamStore) -> Result<Draws> {
+    draws.expect_whole_draws()?;
+    let (trace, _) = run_at(draws, 0, program, &params.fork(), predictive_key(0, 0))?;
+    let mut columns = Columns::default();
+    for entry in trace.entries() {
+        if entry.kind == Kind::Observed {
+            columns.add(0, entry, kept(&entry.value))?;
+        }
+    }
+    Ok(Draws::of_equal(columns.all, 1))
+}
+
+/// Where run `draw` stands in the random numbers.
+fn predictive_key(seed: u64, draw: usize) -> Key {
+    /// A particle that nothing else has.
+    const PREDICTIVE: u64 = u64::MAX;
+    Key {
+        seed,
+        step: draw as u64,
+        particle: PREDICTIVE,
+    }
+}
+
+/// Whether a site has its value from the draw.
+fn given(recall: &Recall, entry: &Entry) -> bool {
+    !entry.hidden && recall.0.contains_key(&*entry.name)
+}
+
+/// Sites so far.
+#[derive(Default)]
+struct Columns {
+    all: Vec<Column>,
+    by_name: BTreeMap<String, usize>,
+}
+
+impl Columns {
+    /// Adds a value of a site's distribution.
+    fn add(&mut self, draw: usize, entry: &Entry, value: Value) -> Result<()> {
+        let new = !self.by_name.contains_key(&*entry.name);
+        let column = self.column(entry);
+        if let (true, Some(dist)) = (new, &entry.dist) {
+            let law = dist.law()?;
+            column.categories = categories(&*law);
+            // Several rows with one law's parameters are several choices.
+            let elements = value.shape().numel();
+            let single = |values: &Vec<Vec<f64>>| values.iter().all(|v| v.len() == elements);
+            let values = Some(support(&*law)?).filter(|values| !values.is_empty());
+            column.support = values.filter(single);
+        }
+        column.push(draw, value);
+        Ok(())
+    }
+
+    /// Adds a number that belongs to a site.
+    fn add_number(&mut self, draw: usize, entry: &Entry, value: Value) {
+        self.column(entry).push(draw, value);
+    }
+
+    fn column(&mut self, entry: &Entry) -> &mut Column {
+        let all = &mut self.all;
+        let at = self
+            .by_name
+            .entry(entry.name.to_string())
+            .or_insert_with(|| {
+                all.push(Column::new(entry.name.to_string(), None));
+                all.len() - 1
+            });
+        &mut all[*at]
+    }
+}
+
+/// A value that is kept beyond its run.
+fn kept(value: &Value) -> Value {
+    match value {
+        Value::Tensor(t) => Value::Tensor(t.kept()),
+        host => host.clone(),
+    }
+}
+
+/// A value of an observed site's distribution, of the shape of the one that was observed.
+fn drawn_anew(entry: &Entry, key: Key) -> Result<Value> {
+    let Some(dist) = &entry.dist else {
+        return Ok(kept(&entry.value));
+    };
+    let draw = || {
+        let mut stream = key.stream(&entry.name);
+        if dist.is_host() {
+            return dist.sample(&mut stream);
+        }
+        let mut law = dist.law()?;
+        let shape = law.to_vertex(&entry.value.to_tensor()?).check()?.shape();
+        if law.draw_shape() != shape {
+            // One draw a row, where the rows share parameters.
+            let parameters = law.parameters();
+            let repeated = parameters.iter().map(|parameter| match parameter.shape() {
+                own if own.broadcast(&shape) == Some(shape) => Ok(parameter.broadcast_to(shape)),
+                // A matrix an event has an axis more.
+                own => {
+                    let events = law.event_rank();
+                    let rows = shape.leading(shape.rank() - events);
+                    let own = &own[own.rank().saturating_sub(events + 1)..];
+                    let shape = rows.join(own).ok_or_else(|| misfit(&law_name(entry)))?;
+                    Ok(parameter.broadcast_to(shape))
+                }
+            });
+            law = law.with_parameters(&repeated.collect::<Result<Vec<_>>>()?);
+        }
+        let value = law.draw(&law.noise(&mut stream)?);
+        if law.to_vertex(&value).check()?.shape() != shape {
+            return Err(misfit(&law_name(entry)));
+        }
+        dist.convert(&Value::Tensor(value.kept()))
+    };
+    draw().map_err(|error| entry.locate(error))
+}
+
+fn law_name(entry: &Entry) -> String {
+    entry
+        .dist
+        .as_ref()
+        .map_or(String::new(), |dist| dist.name().to_owned())
+}
+
+fn misfit(law: &str) -> Error {
+    Error::Value(format!(
+        "a draw of {law} has not the shape of the data; give its parameters the data's shape, so that \
+         each datum can be drawn"
+    ))
+}

@@ -1,0 +1,148 @@
+//! What one evaluation leaves of the sites that its run came by: the door through which draws enter a
+//! posterior, whoever made them.
+
+use std::borrow::Cow;
+use std::rc::Rc;
+
+use crate::dist::{Law, Number, Value, holds_indices};
+use crate::error::Result;
+use crate::estimator::DrawKind;
+use crate::infer::pass::{Latent, Pass, Term};
+use crate::model::{Kind, Plate};
+use crate::tensor::Tensor;
+
+/// One draw of all sites that a run came by.
+pub(in crate::infer) struct Record {
+    /// In the order of the run.
+    pub(in crate::infer) sites: Vec<SiteRecord>,
+    /// ln(p(x, z)/q(z)), a number a row where all random sites stand in one plate.
+    pub(in crate::infer) log_weights: Vec<f64>,
+    /// The first site whose log-probability counts more or less than once, so that the weights are not
+    /// those of the posterior.
+    pub(in crate::infer) scaled: Option<String>,
+}
+
+/// A site in one draw.
+pub(in crate::infer) struct SiteRecord {
+    pub(in crate::infer) name: Cow<'static, str>,
+    pub(in crate::infer) value: Value,
+    /// How many categories the value holds indices of, where it does.
+    pub(in crate::infer) categories: Option<usize>,
+    pub(in crate::infer) known: Option<Known>,
+}
+
+/// What is known of a site beyond the value that was drawn: its law, given other choices of the run. It
+/// holds where all draws count alike; importance weights belong to the values.
+pub(in crate::infer) struct Known {
+    /// Of each element; of indices of categories, the probability of each category.
+    pub(in crate::infer) mean: Vec<f64>,
+    /// Of a single discrete choice, a law with its values in [`support`]'s order, and the probability of
+    /// each.
+    pub(in crate::infer) marginal: Option<(Rc<dyn Law>, Vec<f64>)>,
+}
+
+impl Record {
+    /// The record of an evaluation.
+    ///
+    /// # Errors
+    /// If a tensor carries one.
+    pub(in crate::infer) fn of(pass: &Pass) -> Result<Self> {
+        let (log_weights, scaled) = log_weights(pass)?;
+        let sites = pass.latents.iter().map(SiteRecord::of);
+        Ok(Self {
+            sites: sites.collect::<Result<_>>()?,
+            log_weights,
+            scaled,
+        })
+    }
+}
+
+impl SiteRecord {
+    fn of(latent: &Latent) -> Result<Self> {
+        let law = &latent.law;
+        let probabilities = choice_probabilities(&**law)?;
+        Ok(Self {
+            name: latent.name.clone(),
+            value: Value::Tensor(latent.value.kept()),
+            categories: categories(&**law),
+            known: Some(Known {
+                mean: to_f64s(&law.mean())?,
+                marginal: probabilities.map(|p| (Rc::clone(law), p)),
+            }),
+        })
+    }
+}
+
+fn to_f64s(t: &Tensor) -> Result<Vec<f64>> {
+    t.with_values(|values| values.iter().copied().map(f64::from).collect())
+}
+
+/// How many categories a law's values hold indices of, if they do.
+pub(super) fn categories(law: &dyn Law) -> Option<usize> {
+    let of_categories = DrawKind::of(law.draws()) == DrawKind::Categories && holds_indices(law);
+    let shape = law.draw_shape();
+    shape.last().copied().filter(|_| of_categories)
+}
+
+/// The parameter of a law that is one discrete choice among values that can be listed.
+fn single_choice(law: &dyn Law) -> Option<Tensor> {
+    let relaxation = law.relaxation()?;
+    let theta = law.parameters().remove(0).detach();
+    let width = relaxation.width(&theta.shape());
+    (theta.len() == width && relaxation.values(width).is_some()).then_some(theta)
+}
+
+/// The probability of every value of a law that is one discrete choice.
+fn choice_probabilities(law: &dyn Law) -> Result<Option<Vec<f64>>> {
+    let (Some(relaxation), Some(theta)) = (law.relaxation(), single_choice(law)) else {
+        return Ok(None);
+    };
+    to_f64s(&relaxation.probabilities(&theta)).map(Some)
+}
+
+/// Those values.
+pub(super) fn support(law: &dyn Law) -> Result<Vec<Vec<f64>>> {
+    let (Some(relaxation), Some(theta)) = (law.relaxation(), single_choice(law)) else {
+        return Ok(Vec::new());
+    };
+    let vertices = relaxation.vertices(theta.len()).into_iter();
+    let values = vertices.map(|vertex| {
+        let vertex = Tensor::from_vec(vertex, theta.shape(), &theta.device())?;
+        to_f64s(&law.value_at(&vertex))
+    });
+    values.collect()
+}
+
+/// The log-weight of a pass, a number a row if all its densities are rows of the same plate, and the
+/// first site that does not count once, be it by a handler or as a part of a larger data set. (Where
+/// rows are weighted one by one, it does not matter how many more there are.) Costs are no densities and
+/// stay out: with them the weights would not bound ln p(x).
+fn log_weights(pass: &Pass) -> Result<(Vec<f64>, Option<String>)> {
+    let densities = || pass.terms.iter().filter(|term| term.kind != Kind::Cost);
+    let plate = common_plate(densities());
+    let once = plate.map_or(1.0, |plate| plate.scale);
+    let scaled = densities().find(|term| term.scale != once);
+    let scaled = scaled.map(|term| term.name.to_string());
+    let Some(plate) = plate else {
+        let sum: f64 = densities().map(|t| t.value.total()).sum::<Result<_>>()?;
+        return Ok((vec![-sum], scaled));
+    };
+    let mut weights = vec![0.0; plate.size];
+    for term in densities() {
+        if let Number::Tensor(t) = &term.value {
+            t.with_values(|values| {
+                let pairs = weights.iter_mut().zip(values);
+                pairs.for_each(|(weight, &x)| *weight -= f64::from(x));
+            })?;
+        }
+    }
+    Ok((weights, scaled))
+}
+
+/// The only plate around all of some terms.
+fn common_plate<'p>(mut terms: impl Iterator<Item = &'p Term>) -> Option<Plate> {
+    let [plate] = *terms.next()?.plates else {
+        return None;
+    };
+    terms.all(|term| *term.plates == [plate]).then_some(plate)
+}

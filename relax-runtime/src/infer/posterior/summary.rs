@@ -1,0 +1,95 @@
+//! A table of all sites of some draws.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::draws::Draws;
+use crate::error::Result;
+use crate::report::write_table;
+
+/// The mass of the intervals.
+const MASS: f64 = 0.9;
+
+/// What draws say of each number of each site. Prints as a table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Summary {
+    /// One row a number, in the order in which the sites were met; of a categorical, one row a category.
+    pub rows: Vec<SummaryRow>,
+}
+
+/// A number of a site, given that the run comes by it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct SummaryRow {
+    /// Full name of the site.
+    pub site: String,
+    /// Which of the site's numbers, in row-major order; nothing where it holds one.
+    pub element: Option<usize>,
+    /// Its mean.
+    pub mean: f64,
+    /// Its standard deviation.
+    pub sd: f64,
+    /// Its 5%, 50% and 95% quantiles; not of categories' probabilities.
+    pub quantiles: Option<[f64; 3]>,
+    /// The probability that a run comes by the site.
+    pub inclusion_probability: f64,
+}
+
+impl Draws {
+    /// Means, standard deviations and quantiles of all sites.
+    ///
+    /// # Errors
+    /// If a site has not as many numbers in every draw.
+    pub fn summary(&self) -> Result<Summary> {
+        let mut rows = Vec::new();
+        for column in &self.columns {
+            let (means, sds) = (self.means_of(column)?, self.sds_of(column)?);
+            let levels = [0.5 * (1.0 - MASS), 0.5, 0.5 * (1.0 + MASS)];
+            let quantiles = match column.categories {
+                Some(_) => None,
+                None => Some([
+                    self.quantiles(&column.name, levels[0])?,
+                    self.quantiles(&column.name, levels[1])?,
+                    self.quantiles(&column.name, levels[2])?,
+                ]),
+            };
+            for (i, (mean, sd)) in means.iter().zip(&sds).enumerate() {
+                rows.push(SummaryRow {
+                    site: column.name.clone(),
+                    element: (means.len() > 1).then_some(i),
+                    mean: *mean,
+                    sd: *sd,
+                    quantiles: quantiles
+                        .as_ref()
+                        .map(|levels| [0, 1, 2].map(|q| levels[q][i])),
+                    inclusion_probability: column.inclusion,
+                });
+            }
+        }
+        Ok(Summary { rows })
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let header = ["site", "mean", "sd", "5%", "50%", "95%", "P(comes by)"];
+        let mut table = vec![header.map(String::from)];
+        for row in &self.rows {
+            let number = |x: f64| format!("{x:.4}");
+            let quantile = |q: usize| row.quantiles.map_or(String::new(), |all| number(all[q]));
+            let element = row.element.map_or(String::new(), |i| format!("[{i}]"));
+            table.push([
+                format!("{}{element}", row.site),
+                number(row.mean),
+                number(row.sd),
+                quantile(0),
+                quantile(1),
+                quantile(2),
+                format!("{:.3}", row.inclusion_probability),
+            ]);
+        }
+        write_table(f, &table)
+    }
+}

@@ -1,0 +1,69 @@
+//! Weights of draws.
+
+use serde::{Deserialize, Serialize};
+
+use super::column::{Column, never};
+use crate::error::Result;
+
+/// Weights of draws, which sum to 1.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) enum Weights {
+    /// The same for all.
+    Equal,
+    /// One a draw.
+    Whole(Vec<f64>),
+    /// For each row of the plate that everything stands in, one a draw.
+    Rows(Vec<Vec<f64>>),
+}
+
+impl Weights {
+    /// The weight of a draw as a whole.
+    pub(super) fn whole(&self, draw: usize, draws: usize) -> f64 {
+        match self {
+            Self::Whole(weights) => weights[draw],
+            Self::Equal | Self::Rows(_) => 1.0 / draws as f64,
+        }
+    }
+
+    /// The probability that a run comes by a site.
+    pub(super) fn inclusion(&self, column: &Column, draws: usize) -> f64 {
+        match self {
+            Self::Equal | Self::Rows(_) => column.present().count() as f64 / draws as f64,
+            Self::Whole(weights) => column.present().map(|(draw, _)| weights[draw]).sum(),
+        }
+    }
+
+    /// The weights of the draws that came by a site, given that they did.
+    ///
+    /// # Errors
+    /// If these have no weight.
+    pub(super) fn shares<'w>(&'w self, column: &Column) -> Result<Shares<'w>> {
+        let present = || column.present().map(|(draw, _)| draw);
+        let mass = |weights: &[f64]| present().map(|draw| weights[draw]).sum::<f64>();
+        let (rows, masses): (Vec<&[f64]>, Vec<f64>) = match self {
+            Self::Equal => (Vec::new(), vec![present().count() as f64]),
+            Self::Whole(weights) => (vec![weights], vec![mass(weights)]),
+            Self::Rows(rows) => rows.iter().map(|row| (&row[..], mass(row))).unzip(),
+        };
+        if masses.iter().any(|mass| *mass <= 0.0) {
+            return Err(never(&column.name));
+        }
+        Ok(Shares { rows, masses })
+    }
+}
+
+/// The weights of some of the draws, as shares of their sum.
+pub(super) struct Shares<'w> {
+    /// Nothing where all are the same.
+    rows: Vec<&'w [f64]>,
+    masses: Vec<f64>,
+}
+
+impl Shares<'_> {
+    /// The share of an element of a draw, one of so many, whose leading axis is the rows.
+    pub(super) fn of(&self, draw: usize, element: usize, elements: usize) -> f64 {
+        let row = element * self.masses.len() / elements.max(1);
+        let weight = self.rows.get(row).map_or(1.0, |weights| weights[draw]);
+        weight / self.masses[row]
+    }
+}

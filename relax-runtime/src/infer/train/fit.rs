@@ -1,0 +1,196 @@
+//! What training leaves: parameters, a posterior, and what both are worth.
+
+use std::ops::Deref;
+use std::path::Path;
+
+use super::trainer::Trainer;
+use super::verdict::Verdict;
+use crate::error::Result;
+use crate::estimator::Plan;
+use crate::infer::checkpoint::SavedEnding;
+use crate::infer::posterior::{Draws, InferenceData, Posterior};
+use crate::model::{ParamStore, Program};
+use crate::report::{Ending, History, Ledger, Trend};
+
+/// What a run leaves: its history, and the trainer with all that it learned.
+#[derive(Debug)]
+pub struct Trained {
+    /// One report a step; none where it was loaded from a file.
+    pub history: History,
+    ending: Ending,
+    trend: Trend,
+    trainer: Trainer,
+}
+
+impl Trained {
+    pub(super) fn new(history: History, ending: Ending, trainer: Trainer) -> Self {
+        Self {
+            trend: Trend::of(&history),
+            history,
+            ending,
+            trainer,
+        }
+    }
+
+    pub(super) fn loaded(saved: SavedEnding, trainer: Trainer) -> Self {
+        Self {
+            history: History::default(),
+            ending: saved.ending,
+            trend: saved.trend,
+            trainer,
+        }
+    }
+
+    /// Whether the run ended as it was asked to, had settled, or was still going on.
+    pub fn ending(&self) -> Ending {
+        self.ending
+    }
+
+    /// Whether the loss was still falling in the last steps.
+    pub fn trend(&self) -> Trend {
+        self.trend
+    }
+
+    /// Saves everything that training has reached, as [`Trainer::save`], and how it ended, so that it can
+    /// be [loaded](crate::infer::Svi::load) without training.
+    ///
+    /// # Errors
+    /// As [`Trainer::save`].
+    pub fn save(&self, path: &Path) -> Result<()> {
+        self.trainer.save_with(
+            path,
+            Some(SavedEnding {
+                ending: self.ending,
+                trend: self.trend,
+            }),
+        )
+    }
+
+    /// Which estimator each site got, and why.
+    pub fn plan(&self) -> Plan {
+        self.trainer.plan()
+    }
+
+    /// The parameters of `param!` sites and automatic guides.
+    pub fn params(&self) -> &ParamStore {
+        self.trainer.params()
+    }
+
+    /// The value of a parameter, in row-major order.
+    ///
+    /// # Errors
+    /// If no parameter has the name.
+    pub fn param(&self, name: &str) -> Result<Vec<f32>> {
+        let names = self.params().names();
+        let unknown = || crate::model::unknown_site(name, names.iter().map(String::as_str));
+        self.params().get(name).ok_or_else(unknown)?.peek()
+    }
+
+    /// The variance ledger, if one was recorded.
+    pub fn ledger(&self) -> Option<&Ledger> {
+        self.trainer.ledger()
+    }
+
+    /// The trainer.
+    pub fn trainer(&self) -> &Trainer {
+        &self.trainer
+    }
+
+    /// The trainer, to go on with: [`Training::trainer_from`](crate::infer::Training::trainer_from) takes
+    /// it.
+    pub fn into_trainer(self) -> Trainer {
+        self.trainer
+    }
+}
+
+/// What a run of [`Svi`](crate::infer::Svi) leaves: a [`Trained`] guide, and draws from it.
+#[derive(Debug)]
+pub struct Fit {
+    trained: Trained,
+    posterior: Posterior,
+}
+
+impl Fit {
+    pub(super) fn new(trained: Trained, posterior: Posterior) -> Self {
+        Self { trained, posterior }
+    }
+
+    /// Draws from the trained guide.
+    pub fn posterior(&self) -> &Posterior {
+        &self.posterior
+    }
+
+    /// Whether the fit can be relied on, and what to do where it cannot.
+    ///
+    /// ```
+    /// use relax_runtime::infer::MeanFieldGuide;
+    /// use relax_runtime::prelude::*;
+    ///
+    /// #[model]
+    /// fn one_of_two() {
+    ///     let a = sample!(Bernoulli(0.5));
+    ///     let b = sample!(Bernoulli(0.5));
+    ///     observe!(Bernoulli(if a == b { 0.001 } else { 0.999 }), true);
+    /// }
+    ///
+    /// # fn main() -> Result<()> {
+    /// let model = one_of_two();
+    /// let fit = Svi::new(&model).seed(1).run()?;
+    /// assert!(fit.verdict().is_good(), "{}", fit.verdict());
+    /// let cut_short = Svi::new(&model).guide(&MeanFieldGuide).steps(20).seed(1).run()?;
+    /// println!("{}", cut_short.verdict()); // too few steps to say: take more
+    /// assert!(!cut_short.verdict().is_good());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn verdict(&self) -> Verdict {
+        Verdict::of(self.ending, self.trend, &self.posterior)
+    }
+
+    /// `n` draws of what a program makes of the posterior, as [`Draws::predictive`], with the fit's
+    /// parameters and seed.
+    ///
+    /// # Errors
+    /// As [`Draws::predictive`].
+    pub fn predictive(&self, program: &dyn Program, n: usize) -> Result<Draws> {
+        let (params, seed) = (self.params(), self.seed());
+        self.posterior.predictive(program, params, n, seed)
+    }
+
+    /// The log-likelihood of each observed site of a program at each draw of the posterior, as
+    /// [`Draws::log_likelihood`], with the fit's parameters.
+    ///
+    /// # Errors
+    /// As [`Draws::log_likelihood`].
+    pub fn log_likelihood(&self, program: &dyn Program) -> Result<Draws> {
+        self.posterior.log_likelihood(program, self.params())
+    }
+
+    /// The posterior, what the model makes of it, and the observations, as ArviZ has them.
+    ///
+    /// # Errors
+    /// As [`Draws::inference_data`].
+    pub fn inference_data(&self, model: &dyn Program) -> Result<InferenceData> {
+        let (params, seed) = (self.params(), self.seed());
+        let data = self.posterior.inference_data(model, params, seed)?;
+        Ok(data.with_log_weights(self.posterior.log_weights()))
+    }
+
+    fn seed(&self) -> u64 {
+        self.trained.trainer.estimation.seed
+    }
+
+    /// The trainer, to go on with: [`Training::trainer_from`](crate::infer::Training::trainer_from) takes
+    /// it.
+    pub fn into_trainer(self) -> Trainer {
+        self.trained.into_trainer()
+    }
+}
+
+impl Deref for Fit {
+    type Target = Trained;
+
+    fn deref(&self) -> &Trained {
+        &self.trained
+    }
+}

@@ -1,0 +1,193 @@
+//! Whether a fit can be relied on, and what to do where it cannot.
+
+use std::fmt;
+
+use crate::infer::posterior::{ImportanceWeights, Posterior};
+use crate::report::{Ending, Trend};
+
+/// What training and importance weights say of a fit. Prints as a sentence, and where something is wrong
+/// with what to do.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Verdict {
+    /// How training ended.
+    pub ending: Ending,
+    /// The largest Pareto k̂ of the importance weights, where it could be estimated.
+    pub pareto_k: Option<f64>,
+    /// How many independent posterior draws the draws are worth, of how many; nothing where the weights
+    /// are not those of the posterior.
+    pub effective_samples: Option<(f64, usize)>,
+    /// What is wrong, the gravest first; nothing where all is well.
+    pub findings: Vec<Finding>,
+}
+
+/// Something that is wrong with a fit.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Finding {
+    /// Training ended while the loss was falling.
+    StillFalling {
+        /// By so much.
+        gain: f64,
+        /// In so many steps.
+        steps: usize,
+    },
+    /// Training reached its ceiling before it had settled.
+    NotSettled {
+        /// After so many steps.
+        steps: u64,
+    },
+    /// So few steps do not tell where the loss is going.
+    FewSteps {
+        /// How many.
+        steps: u64,
+    },
+    /// The importance weights have a heavy tail: the guide hardly draws what the posterior holds likely.
+    HeavyTail {
+        /// The largest k̂.
+        pareto_k: f64,
+        /// The largest that can be relied on.
+        limit: f64,
+        /// In how many rows it is larger, and of how many.
+        rows: (usize, usize),
+    },
+    /// The draws are worth less than a tenth of them.
+    FewEffective {
+        /// What they are worth.
+        effective_samples: f64,
+        /// How many there are.
+        draws: usize,
+    },
+    /// Nothing is known of the weights.
+    NoWeights {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Verdict {
+    pub(super) fn of(ending: Ending, trend: Trend, posterior: &Posterior) -> Self {
+        let mut verdict = Self {
+            ending,
+            pareto_k: None,
+            effective_samples: None,
+            findings: Vec::from_iter(unsettled(ending, trend)),
+        };
+        match posterior.importance_weights() {
+            Ok(weights) => verdict.weigh(&weights),
+            Err(error) => verdict.findings.push(Finding::NoWeights {
+                reason: error.to_string(),
+            }),
+        }
+        verdict
+    }
+
+    fn weigh(&mut self, weights: &ImportanceWeights) {
+        let (effective_samples, draws) = (weights.effective_samples(), weights.draws());
+        let limit = weights.pareto_k_limit();
+        self.pareto_k = weights.pareto_k();
+        self.effective_samples = Some((effective_samples, draws));
+        let ks = weights.pareto_ks();
+        let heavy = ks.iter().flatten().filter(|k| **k > limit).count();
+        if let (Some(pareto_k), 1..) = (self.pareto_k, heavy) {
+            let rows = (heavy, ks.len());
+            self.findings.push(Finding::HeavyTail {
+                pareto_k,
+                limit,
+                rows,
+            });
+        }
+        if effective_samples < 0.1 * draws as f64 {
+            self.findings.push(Finding::FewEffective {
+                effective_samples,
+                draws,
+            });
+        }
+    }
+
+    /// Whether nothing is wrong.
+    pub fn is_good(&self) -> bool {
+        self.findings.is_empty()
+    }
+}
+
+/// What is wrong with the end of training.
+fn unsettled(ending: Ending, trend: Trend) -> Option<Finding> {
+    match (ending, trend) {
+        (Ending::Settled(_), _) => None,
+        (Ending::Ceiling(steps), _) => Some(Finding::NotSettled { steps }),
+        (_, Trend::Falling { gain, steps }) => Some(Finding::StillFalling { gain, steps }),
+        (Ending::Steps(steps), Trend::Unknown) => Some(Finding::FewSteps { steps }),
+        _ => None,
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.ending)?;
+        if let Some(k) = self.pareto_k {
+            write!(f, "; Pareto k {k:.2}")?;
+        }
+        if let Some((effective, draws)) = self.effective_samples {
+            write!(f, "; {draws} draws worth {effective:.0}")?;
+        }
+        if self.is_good() {
+            return write!(f, "; good");
+        }
+        self.findings
+            .iter()
+            .try_for_each(|finding| write!(f, "\n- {finding}"))
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::StillFalling { gain, steps } => write!(
+                f,
+                "the loss was still falling, by {gain:.3} in the last {steps} steps: give more `steps`, \
+                 or none, so that the run goes on until it has settled"
+            ),
+            Self::NotSettled { steps } => write!(
+                f,
+                "the loss had not settled after {steps} steps: give more with `steps`, or a larger \
+                 learning rate; where choices are many, sum some out (`estimator(Enumerate::default())`) \
+                 or take `samples(k)`"
+            ),
+            Self::FewSteps { steps } => write!(
+                f,
+                "{steps} steps are too few to say whether the loss has settled: give more `steps`, or \
+                 none, so that the run goes on until it has"
+            ),
+            Self::HeavyTail {
+                pareto_k,
+                limit,
+                rows: (heavy, rows),
+            } => {
+                write!(
+                    f,
+                    "the importance weights have a heavy tail, of Pareto k {pareto_k:.2}"
+                )?;
+                if *rows > 1 {
+                    write!(f, " and above {limit:.2} in {heavy} of {rows} rows")?;
+                }
+                write!(
+                    f,
+                    ", where {limit:.2} can be relied on: the guide hardly draws what the posterior \
+                     holds likely, so that neither its means nor weighted ones are to be trusted; take \
+                     another guide (one that follows dependencies, or a program of your own), sum \
+                     discrete choices out, or train by `samples(k)`"
+                )
+            }
+            Self::FewEffective {
+                effective_samples,
+                draws,
+            } => write!(
+                f,
+                "{draws} draws are worth {effective_samples:.0} of the posterior: take another guide, or \
+                 `weighted()` with many more `posterior_draws`"
+            ),
+            Self::NoWeights { reason } => write!(f, "nothing is known of the weights: {reason}"),
+        }
+    }
+}
