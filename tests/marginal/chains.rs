@@ -63,7 +63,11 @@ fn a_chain_of_host_values_has_the_evidence_of_the_forward_recursion() -> Result<
     for length in [1, 2, 12, 150] {
         let seen = path(length);
         let wanted = forward(&seen);
-        assert_near(log_evidence(hidden_markov(&seen))?, wanted, 1e-4 * wanted.abs());
+        assert_near(
+            log_evidence(hidden_markov(&seen))?,
+            wanted,
+            1e-4 * wanted.abs(),
+        );
     }
     Ok(())
 }
@@ -73,7 +77,11 @@ fn a_chain_of_tensors_has_the_evidence_of_the_forward_recursion() -> Result<()> 
     for length in [1, 2, 12, 60] {
         let seen = path(length);
         let wanted = forward(&seen);
-        assert_near(log_evidence(hidden_markov_tensors(&seen))?, wanted, 1e-4 * wanted.abs());
+        assert_near(
+            log_evidence(hidden_markov_tensors(&seen))?,
+            wanted,
+            1e-4 * wanted.abs(),
+        );
     }
     Ok(())
 }
@@ -93,7 +101,8 @@ fn factorial(seen: &[f64]) {
 #[test]
 fn chains_that_meet_are_summed_over_together() -> Result<()> {
     let seen = path(7);
-    let exact = exact_posterior_up_to(&factorial(&seen), &ParamStore::default(), 1 << 20)?.log_evidence;
+    let exact =
+        exact_posterior_up_to(&factorial(&seen), &ParamStore::default(), 1 << 20)?.log_evidence;
     assert_near(log_evidence(factorial(&seen))?, exact, 1e-4);
     Ok(())
 }

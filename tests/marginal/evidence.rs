@@ -8,7 +8,7 @@ use relax_runtime::Key;
 use crate::{assert_near, log_evidence, log_sum_exp};
 
 #[model]
-fn wet_lawn(wet: bool) {
+pub(crate) fn wet_lawn(wet: bool) {
     let rain = sample!(Bernoulli(0.2));
     let sprinkler = sample!(Bernoulli(if rain { 0.01 } else { 0.4 }));
     let p = match (rain, sprinkler) {
@@ -38,10 +38,16 @@ fn ising(coupling: f64) {
             let up = sample!(Bernoulli(0.5));
             grid[i][j] = if up { 1.0 } else { -1.0 };
             if i > 0 {
-                factor!(coupling * grid[i][j] * grid[i - 1][j], name = format!("down {i} {j}"));
+                factor!(
+                    coupling * grid[i][j] * grid[i - 1][j],
+                    name = format!("down {i} {j}")
+                );
             }
             if j > 0 {
-                factor!(coupling * grid[i][j] * grid[i][j - 1], name = format!("right {i} {j}"));
+                factor!(
+                    coupling * grid[i][j] * grid[i][j - 1],
+                    name = format!("right {i} {j}")
+                );
             }
         }
     }
@@ -52,7 +58,13 @@ fn a_grid_of_spins_has_the_evidence_of_all_states() -> Result<()> {
     let coupling = 0.5;
     let weights: Vec<f64> = (0..1_u32 << 16)
         .map(|state| {
-            let spin = |i: u32, j: u32| if state >> (4 * i + j) & 1 == 1 { 1.0 } else { -1.0 };
+            let spin = |i: u32, j: u32| {
+                if state >> (4 * i + j) & 1 == 1 {
+                    1.0
+                } else {
+                    -1.0
+                }
+            };
             let mut energy = -16.0 * 2_f64.ln();
             for i in 0..4 {
                 for j in 0..4 {
@@ -80,13 +92,25 @@ fn all_or_none() {
         all &= heads;
         none &= !heads;
     }
-    observe!(Bernoulli(if all { 0.9 } else if none { 0.5 } else { 0.1 }), true);
+    observe!(
+        Bernoulli(if all {
+            0.9
+        } else if none {
+            0.5
+        } else {
+            0.1
+        }),
+        true
+    );
 }
 
 #[test]
 fn a_term_of_too_many_choices_is_refused_in_words() {
     let error = log_evidence(all_or_none()).unwrap_err().to_string();
-    assert!(error.contains("4096") && error.contains("`heads[19]`"), "{error}");
+    assert!(
+        error.contains("4096") && error.contains("`heads[19]`"),
+        "{error}"
+    );
 }
 
 /// Choices of which others follow with certainty.
@@ -185,8 +209,11 @@ fn the_gradient_is_that_of_the_evidence() -> Result<()> {
     };
     for name in ["weights", "means"] {
         let parameter = params.parameter(name).unwrap();
-        let (_, gradient) =
-            found.parameters.iter().find(|(p, _)| p.key() == parameter.key()).unwrap();
+        let (_, gradient) = found
+            .parameters
+            .iter()
+            .find(|(p, _)| p.key() == parameter.key())
+            .unwrap();
         let start = parameter.get().to_vec()?;
         for at in 0..start.len() {
             let moved = |by: f32| -> Result<f64> {
@@ -216,7 +243,10 @@ fn rows_meet() {
 fn rows_that_meet_are_refused_in_words() {
     let error = log_evidence(rows_meet()).unwrap_err();
     assert!(matches!(error, Error::Plates(_)), "{error}");
-    assert!(error.to_string().contains("the rows of `b` meet"), "{error}");
+    assert!(
+        error.to_string().contains("the rows of `b` meet"),
+        "{error}"
+    );
 }
 
 #[model]

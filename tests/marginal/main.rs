@@ -4,6 +4,7 @@
 mod chains;
 mod evidence;
 mod mixed;
+mod posterior;
 
 use relax_runtime::infer::marginalise;
 use relax_runtime::model::Model;

@@ -32,6 +32,22 @@ pub struct PlanEntry {
     pub rivals: Vec<Rival>,
 }
 
+impl PlanEntry {
+    /// Of a site that no estimator sees.
+    pub(crate) fn summed_out(site: &str, distribution: &'static str, runs: usize) -> Self {
+        Self {
+            site: site.to_owned(),
+            distribution,
+            estimator: "summed out",
+            evaluations: runs,
+            biased: false,
+            reason: "few combinations of values count together".into(),
+            follows: None,
+            rivals: Vec::new(),
+        }
+    }
+}
+
 /// An estimator that a site did not get.
 #[derive(Clone, Debug)]
 pub struct Rival {

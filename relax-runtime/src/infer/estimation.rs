@@ -6,10 +6,11 @@ use std::rc::Rc;
 use smallvec::SmallVec;
 
 use crate::error::{Error, Result};
-use crate::estimator::Plan;
+use crate::estimator::{Plan, PlanEntry};
 use crate::infer::exact::joint::JointSum;
 use crate::infer::gradients::Gradients;
 use crate::infer::guide::structure::Structure;
+use crate::infer::marginal::SummedSites;
 use crate::infer::objective::Objective;
 use crate::infer::pass::slopes::{Slopes, each_tracked_term};
 use crate::infer::pass::survey::Survey;
@@ -76,6 +77,12 @@ impl Estimation {
     pub(super) fn plan(&self) -> Plan {
         let structures = self.params.notes::<Structure>();
         let mut plan = self.sites.plan();
+        for summed in self.params.notes::<SummedSites>() {
+            summed.each(|site, distribution, runs| {
+                plan.entries
+                    .push(PlanEntry::summed_out(site, distribution, runs));
+            });
+        }
         for entry in &mut plan.entries {
             let mut known = structures.iter();
             entry.follows = known.find_map(|structure| structure.words(&entry.site));

@@ -8,8 +8,8 @@ use super::names::Scope;
 use super::params::IntoParam;
 use super::plates::Plates;
 use super::{
-    Entry, Handler, Interpreter, Kind, Message, Model, ParamStore, Plate, Ran, Site, SummedOut, Trace,
-    Weight,
+    Entry, Handler, Interpreter, Kind, Message, Model, ParamStore, Plate, Ran, Site, SummedOut,
+    Trace, Weight,
 };
 use crate::dist::{
     AnyDistribution, Distribution, IntoDistribution, IntoSiteValue, Number, SiteValue, Value,
@@ -100,6 +100,11 @@ impl Context {
         self.key
     }
 
+    /// The parameters.
+    pub(crate) fn params(&self) -> &ParamStore {
+        &self.params
+    }
+
     /// Who makes the choices.
     pub(crate) fn interpreter(&self) -> Option<Rc<dyn Interpreter>> {
         self.interpreter.clone()
@@ -113,7 +118,12 @@ impl Context {
     /// A context for one of several runs of a part of the program, which has the place, the handlers and
     /// the parameters of this one, and a record of its own.
     pub(crate) fn inside(&self, interpreter: Rc<dyn Interpreter>) -> Self {
-        let handlers = self.handlers.borrow().iter().map(Installed::clone).collect();
+        let handlers = self
+            .handlers
+            .borrow()
+            .iter()
+            .map(Installed::clone)
+            .collect();
         let state = State {
             scope: self.state.borrow().scope.clone(),
             ..State::new()

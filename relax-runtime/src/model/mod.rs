@@ -27,8 +27,8 @@ pub(crate) use interpreter::Interpreter;
 pub use params::ParamStore;
 pub use simulation::{Run, Simulation};
 pub use site::Site;
-pub(crate) use trace::{Recovered, SummedOut, unknown_site};
 pub use trace::{Entry, Kind, Plate, Ran, Rows, Trace};
+pub(crate) use trace::{Recovered, SummedOut, unknown_site};
 pub use weight::Weight;
 
 use std::rc::Rc;

@@ -206,7 +206,6 @@ pub(crate) trait SummedOut: fmt::Debug {
 pub(crate) struct Recovered {
     pub(crate) name: Cow<'static, str>,
     pub(crate) law: Rc<dyn Law>,
-    pub(crate) plates: usize,
     /// The draw, as a value of the site.
     pub(crate) value: Tensor,
     /// The probability of each value of each event, `[rows, events, values]`.

@@ -7,15 +7,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::infer::draw::{Draw, Own};
+use crate::infer::marginal::{Borrowed, marginalise};
 use crate::infer::pass::Mode;
-use crate::infer::pass::odometer::{LARGEST, Odometer};
-use crate::infer::posterior::Draws;
+use crate::infer::pass::odometer::{LARGEST, Odometer, Refusal};
 use crate::infer::posterior::table::Table;
-use crate::model::{Entry, ParamStore, Program, Trace};
+use crate::infer::posterior::{Draws, draws_of_sum};
+use crate::model::{Context, Entry, Kind, Model, ParamStore, Program, Trace};
 use crate::random::Key;
 
 /// The exact posterior of a model whose latent sites are discrete: all combinations of their values, with
-/// their probabilities. What can be asked of them stands at [`Draws`]. Where there are more than 2²² values
+/// their probabilities. Where they are more than 4,096 and variable elimination can do without them
+/// ([`marginalise`](crate::infer::marginalise) says when), the evidence, means and marginals of sites are
+/// exact, and what else is asked is answered by 1,000 exact draws. What can be asked of them stands at [`Draws`]. Where there are more than 2²² values
 /// in all combinations together, the combinations are not kept, and only single sites can be asked for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ExactPosterior {
@@ -49,7 +52,36 @@ pub fn exact_posterior(model: &dyn Program) -> Result<ExactPosterior> {
 /// If a latent site is continuous, there are more than 2²⁰ combinations
 /// ([`exact_posterior_up_to`] takes more), or the observations are impossible under all of them.
 pub fn exact_posterior_at(model: &dyn Program, params: &ParamStore) -> Result<ExactPosterior> {
-    exact_posterior_up_to(model, params, LARGEST)
+    /// So many combinations are run one by one.
+    const FEW: usize = 1 << 12;
+    let odometer = Rc::new(Odometer::new(false, FEW));
+    let found = enumerated(model, params, &odometer);
+    match (&found, odometer.refusal()) {
+        (Err(_), Some(Refusal::TooMany(_))) => match eliminated(model, params) {
+            Some(posterior) => Ok(posterior),
+            None => exact_posterior_up_to(model, params, LARGEST),
+        },
+        _ => found,
+    }
+}
+
+/// The posterior by variable elimination, if that can be done.
+fn eliminated(model: &dyn Program, params: &ParamStore) -> Option<ExactPosterior> {
+    const DRAWS: usize = 1_000;
+    let context = Context::new(Key::new(0), None, params.clone());
+    marginalise(Borrowed(model)).run(&context).ok()?;
+    let (trace, _) = context.finish();
+    let mut others = trace
+        .entries()
+        .iter()
+        .filter(|entry| entry.kind == Kind::Latent);
+    let ([summed], None) = (&trace.summed[..], others.next()) else {
+        return None;
+    };
+    Some(ExactPosterior {
+        log_evidence: trace.log_prob().ok()?,
+        draws: draws_of_sum(&**summed, DRAWS).ok()?,
+    })
 }
 
 /// As [`exact_posterior_at`], with at most so many combinations. After the first runs it is
@@ -64,8 +96,17 @@ pub fn exact_posterior_up_to(
     combinations: usize,
 ) -> Result<ExactPosterior> {
     let odometer = Rc::new(Odometer::new(false, combinations));
+    enumerated(model, params, &odometer)
+}
+
+/// The posterior by one run for each combination.
+fn enumerated(
+    model: &dyn Program,
+    params: &ParamStore,
+    odometer: &Rc<Odometer>,
+) -> Result<ExactPosterior> {
     let run = || {
-        let draw = Draw::new(Own, Mode::Enumerate(Rc::clone(&odometer)));
+        let draw = Draw::new(Own, Mode::Enumerate(Rc::clone(odometer)));
         draw.run(model, Key::new(0), params)
     };
     let (mut table, mut impossible) = (Table::new(), None);

@@ -240,13 +240,7 @@ impl Ran {
     }
 
     /// Notes a term's number.
-    fn take(
-        &mut self,
-        graph: &mut Graph,
-        entry: &Entry,
-        number: Number,
-        part: Part,
-    ) -> Result<()> {
+    fn take(&mut self, graph: &mut Graph, entry: &Entry, number: Number, part: Part) -> Result<()> {
         let number = entry.weighed(number).map_err(|error| entry.locate(error))?;
         let number = number.scale(entry.weight_factor());
         let term = graph.term(&entry.name, part, &entry.plates);
@@ -273,7 +267,7 @@ impl Ran {
 impl Assign {
     /// Gives a site the value that was asked for; nothing if it is not one to sum out.
     fn assign(&self, message: &Message<'_>) -> Result<Option<(usize, Tensor)>> {
-        if !(self.shared.only)(message.full_name) {
+        if message.estimator.is_some() || !(self.shared.only)(message.full_name) {
             return Ok(None);
         }
         let law = message.law()?;

@@ -9,11 +9,7 @@ use crate::tensor::{Origin, Provenance, Reads, SiteSet, Tensor};
 
 /// ln Σ: its derivative is that of each term's numbers, weighed by how probable the values are at which
 /// they stand (Fisher's identity).
-pub(super) fn evidence(
-    search: &Search<'_>,
-    sum: &Sum,
-    shares: &Shares,
-) -> Result<Number> {
+pub(super) fn evidence(search: &Search<'_>, sum: &Sum, shares: &Shares) -> Result<Number> {
     let (mut numbers, mut weights) = (Vec::new(), Vec::new());
     let mut sites = SiteSet::EMPTY;
     for (got, term, at) in search.told() {
@@ -31,7 +27,9 @@ pub(super) fn evidence(
         let number = number.reshape([rows]);
         numbers.push(match got.rows.iter().all(|x| x.is_finite()) {
             true => number,
-            false => number.gt(f32::MIN).select_where(&number, &number.zeros_like()),
+            false => number
+                .gt(f32::MIN)
+                .select_where(&number, &number.zeros_like()),
         });
     }
     let log = sum.log as f32;

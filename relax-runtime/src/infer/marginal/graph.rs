@@ -24,6 +24,7 @@ pub(super) const MOST_RUNS: usize = 1 << 12;
 #[derive(Debug)]
 pub(super) struct Site {
     pub(super) name: Cow<'static, str>,
+    pub(super) distribution: &'static str,
     /// Its first variable; each event of a row is one.
     pub(super) first: usize,
     pub(super) events: usize,
@@ -123,7 +124,9 @@ impl Graph {
         let parameter = law.parameters().remove(0);
         let shape = parameter.check()?.shape();
         let rows: usize = plates.iter().map(|plate| plate.size).product();
-        let width = law.relaxation().map_or(1, |relaxation| relaxation.width(&shape));
+        let width = law
+            .relaxation()
+            .map_or(1, |relaxation| relaxation.width(&shape));
         let events = shape.numel() / width.max(1) / rows.max(1);
         if let Some(&site) = self.site_of.get(name) {
             let known = &mut self.sites[site];
@@ -151,6 +154,7 @@ impl Graph {
         let first = self.domains.len();
         self.sites.push(Site {
             name: name.clone(),
+            distribution: law.name(),
             first,
             events,
             vertices: Rc::new(vertices()),
@@ -373,7 +377,10 @@ impl Graph {
         if runs <= MOST_RUNS {
             return Ok(());
         }
-        let names: Vec<String> = scope.iter().map(|&v| format!("`{}`", self.name(v))).collect();
+        let names: Vec<String> = scope
+            .iter()
+            .map(|&v| format!("`{}`", self.name(v)))
+            .collect();
         Err(Error::Enumeration(format!(
             "`{}` depends on {}, which have {runs} combinations together, and at most {MOST_RUNS} runs \
              are made for a sum; sum fewer sites out (`only`), or state the term in parts that depend on \

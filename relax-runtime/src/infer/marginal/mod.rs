@@ -21,7 +21,8 @@ use rustc_hash::FxHashSet;
 
 use crate::dist::{Number, Value};
 use crate::error::{Error, Result};
-use crate::model::{Context, Entry, Kind, Model, Site, Weight};
+use crate::model::{Context, Entry, Kind, Model, ParamStore, Program, Site, Weight};
+use crate::random::Key;
 use crate::tensor::SiteSet;
 use assign::{Only, Shared};
 use eliminate::Sum;
@@ -57,6 +58,8 @@ impl<M: fmt::Debug> fmt::Debug for Marginalised<M> {
 /// host code has looked at values, found by runs with other values, 16 and more before the first sum and
 /// one in 16 sums after it; what shows in none of them, such as a term that differs at one of 2³⁰
 /// combinations alone, is missed.
+///
+/// A site for which the model names an estimator is drawn.
 ///
 /// A choice that the model only makes on some paths counts there alone; where a continuous choice is not
 /// made, the density of what draws it stands in for its own (Carlin and Chib 1995), which leaves the
@@ -112,6 +115,59 @@ impl<M> Marginalised<M> {
     }
 }
 
+/// A model that is borrowed, whose result is not looked at.
+#[derive(Clone, Copy)]
+pub(in crate::infer) struct Borrowed<'m>(pub(in crate::infer) &'m dyn Program);
+
+impl Model for Borrowed<'_> {
+    type Output = ();
+
+    fn name(&self) -> &'static str {
+        self.0.model_name()
+    }
+
+    fn run(&self, context: &Context) -> Result<()> {
+        self.0.execute(context)
+    }
+}
+
+/// The sites that were summed out, for whoever says what was done with them.
+pub(in crate::infer) struct SummedSites(Rc<RefCell<Graph>>);
+
+impl SummedSites {
+    /// Each site's name and distribution, and how many runs of the model a sum takes.
+    pub(in crate::infer) fn each(&self, mut see: impl FnMut(&str, &'static str, usize)) {
+        let graph = self.0.borrow();
+        for site in &graph.sites {
+            see(&site.name, site.distribution, graph.plan.len() + 1);
+        }
+    }
+}
+
+impl<M: Model> Marginalised<M> {
+    /// Whether there is something to sum out, and a sum takes no more work than some runs of the model;
+    /// where nothing is left to train, more are worth it. With the first values of parameters.
+    pub(in crate::infer) fn is_cheap(&self, params: &ParamStore) -> bool {
+        /// Numbers of rows that a sum's runs may come to, and what each term counts beside.
+        const MOST_WORK: usize = 2_000_000;
+        const TERM: usize = 100;
+        let trial = || {
+            let context = Context::new(Key::new(0), None, params.fork());
+            self.run(&context)?;
+            Ok::<_, Error>(context.finish().0)
+        };
+        // The second sum makes no more runs than it needs.
+        let (Ok(_), Ok(trace)) = (trial(), trial()) else {
+            return false;
+        };
+        let graph = self.graph.borrow();
+        let nothing_left = trace.entries().len() == 1;
+        let rows = |term: &graph::Term| TERM + factor::rows(&term.plates);
+        let work = (graph.plan.len() + 1) * graph.terms.iter().map(rows).sum::<usize>();
+        !graph.sites.is_empty() && (nothing_left || work <= MOST_WORK)
+    }
+}
+
 impl<M: Model> Model for Marginalised<M> {
     type Output = ();
 
@@ -150,6 +206,8 @@ impl<M: Model> Model for Marginalised<M> {
         record(context, &search, number)?;
         let summed = Summed::new(&self.graph.borrow(), &search, sum, shares.marginals);
         context.add_summed(Rc::new(summed));
+        let graph = || SummedSites(Rc::clone(&self.graph));
+        context.params().note(self.model.name(), graph);
         Ok(())
     }
 }
@@ -167,7 +225,9 @@ fn record(context: &Context, search: &Search<'_>, sum: Number) -> Result<()> {
                 continue;
             }
             context.adopt(Entry {
-                weight: is_kept.then(|| Rc::new(Weight::NONE)).or(entry.weight.clone()),
+                weight: is_kept
+                    .then(|| Rc::new(Weight::NONE))
+                    .or(entry.weight.clone()),
                 ..entry.clone()
             })?;
         }

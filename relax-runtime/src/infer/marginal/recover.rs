@@ -27,7 +27,6 @@ struct Site {
     first: usize,
     events: usize,
     rows: usize,
-    plates: usize,
     law: Rc<dyn Law>,
     vertices: Rc<Vec<Vec<f32>>>,
     shape: Shape,
@@ -49,7 +48,6 @@ impl Summed {
                 first: site.first,
                 events: site.events,
                 rows: rows(plates),
-                plates: plates.len(),
                 law: Rc::clone(law),
                 vertices: Rc::clone(&site.vertices),
                 shape: site.shape,
@@ -83,7 +81,6 @@ impl SummedOut for Summed {
             recovered.push(Recovered {
                 name: site.name.clone(),
                 law: Rc::clone(&site.law),
-                plates: site.plates,
                 value: site.law.value_at(&vertex).check()?.clone(),
                 probabilities,
                 vertices: Rc::clone(&site.vertices),

@@ -427,7 +427,9 @@ impl<'a> Search<'a> {
             };
             let middle = self.add(values)?;
             let apart = |end| self.differing(term, middle, end).len();
-            let is_between = [low, high].into_iter().all(|end| apart(end) < differing.len());
+            let is_between = [low, high]
+                .into_iter()
+                .all(|end| apart(end) < differing.len());
             if is_between && self.said(term, middle).is_some() {
                 return Ok(Some(middle));
             }
@@ -473,7 +475,12 @@ impl<'a> Search<'a> {
             }
             let is_excluded = |at: usize| {
                 let values = values_at(&law.scope, &graph.domains, at);
-                let value = |w| values.iter().find(|(u, _)| *u == w).map_or(0, |(_, value)| *value);
+                let value = |w| {
+                    values
+                        .iter()
+                        .find(|(u, _)| *u == w)
+                        .map_or(0, |(_, value)| *value)
+                };
                 let excluded = self.excludes(support, place(scope, &graph.domains, value));
                 excluded.is_some_and(|excluded| excluded[value(v)] > 0.0)
             };
@@ -739,11 +746,17 @@ impl<'a> Search<'a> {
         let graph = self.shared.graph.borrow();
         let is_factor: Vec<bool> = graph.terms.iter().map(Term::is_factor).collect();
         let tables = self.tables.iter().enumerate();
-        tables.filter(move |(term, _)| is_factor[*term]).flat_map(move |(term, table)| {
-            table.cells.iter().enumerate().filter_map(move |(at, cell)| match cell {
-                Cell::Told(run) => Some((&self.runs[*run].terms[&term], term, at)),
-                _ => None,
+        tables
+            .filter(move |(term, _)| is_factor[*term])
+            .flat_map(move |(term, table)| {
+                table
+                    .cells
+                    .iter()
+                    .enumerate()
+                    .filter_map(move |(at, cell)| match cell {
+                        Cell::Told(run) => Some((&self.runs[*run].terms[&term], term, at)),
+                        _ => None,
+                    })
             })
-        })
     }
 }

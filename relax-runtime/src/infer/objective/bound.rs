@@ -49,6 +49,7 @@ pub(in crate::infer) fn bound(
         terms: vec![term],
         reads: SiteSet::EMPTY,
         samples: Some(Rc::new(Samples::new(weights.check()?.detach(), runs))),
+        summed: Vec::new(),
     })
 }
 

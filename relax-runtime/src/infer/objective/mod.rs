@@ -2,12 +2,14 @@
 
 mod bound;
 
+use std::cell::OnceCell;
 use std::rc::Rc;
 
 use crate::dist::{Number, PerParameter, Value};
 use crate::error::{Error, Result};
 use crate::infer::draw::{Draw, Own};
 use crate::infer::guide::{Evaluation, Guide, Proposal, StructuredGuide};
+use crate::infer::marginal::{Borrowed, Marginalised, marginalise};
 use crate::infer::objective::bound::bound;
 use crate::infer::pass::{Latent, Mode, Pass, Term};
 use crate::model::{Entry, Kind, ParamStore, Program};
@@ -29,15 +31,20 @@ pub trait Objective {
     fn mean_field_model(&self, _params: &ParamStore) -> Option<&dyn Program> {
         None
     }
+
+    /// Says that choices are to be drawn which the objective may as well sum out: somebody asked for
+    /// estimators, or wants to see them at work.
+    #[doc(hidden)]
+    fn expect_draws(&self) {}
 }
 
 /// The negative evidence lower bound E_q[log q(z) − log p(x, z)].
 ///
 /// Without a guide, q is a [`StructuredGuide`]: every latent site of the model gets free parameters when
 /// it is first met, also sites that appear on some paths only. `cost!` terms of the model are added.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Elbo<'m> {
-    model: &'m dyn Program,
+    model: Modelled<'m>,
     guide: &'m dyn Guide,
     samples: usize,
 }
@@ -46,9 +53,36 @@ impl<'m> Elbo<'m> {
     /// The bound of a model with an automatic guide.
     pub fn new(model: &'m dyn Program) -> Self {
         Self {
-            model,
+            model: Modelled::Given(model),
             guide: &StructuredGuide,
             samples: 1,
+        }
+    }
+
+    /// Sums the model's discrete choices out, as [`marginalise`](super::marginalise) does.
+    #[must_use]
+    pub fn marginalise(mut self) -> Self {
+        self.model = Modelled::Summed(Rc::new(Summed::new(self.model.given())));
+        self
+    }
+
+    /// Sums them out where that is cheap; see [`Svi`](super::Svi).
+    pub(super) fn marginalise_if_cheap(mut self) -> Self {
+        self.model = Modelled::IfCheap(Rc::new(Summed::new(self.model.given())), OnceCell::new());
+        self
+    }
+
+    /// Draws all choices.
+    pub(super) fn draw_all(mut self) -> Self {
+        self.model = Modelled::Given(self.model.given());
+        self
+    }
+
+    /// Draws all choices, unless they are to be summed out in any case.
+    pub(super) fn draw_unless_asked(self) -> Self {
+        match self.model {
+            Modelled::IfCheap(..) => self.draw_all(),
+            Modelled::Given(_) | Modelled::Summed(_) => self,
         }
     }
 
@@ -72,7 +106,7 @@ impl<'m> Elbo<'m> {
     /// One sample's choices and terms.
     fn sample(&self, key: Key, params: &ParamStore, mode: &Mode) -> Result<Pass> {
         let evaluation = Evaluation {
-            model: self.model,
+            model: self.model.program(params),
             key,
             params,
             mode,
@@ -89,6 +123,11 @@ impl<'m> Elbo<'m> {
         for (place, latent) in latents.iter().enumerate() {
             terms.push(entropy_term(place, latent, whole).map_err(|e| latent.locate(e))?);
         }
+        let summed = trace
+            .summed
+            .iter()
+            .map(|summed| (Rc::clone(summed), key))
+            .collect();
         for entry in &mut trace.into_entries() {
             match entry.kind {
                 Kind::Latent | Kind::Observed | Kind::Factor => terms.push(density_term(entry)?),
@@ -101,7 +140,54 @@ impl<'m> Elbo<'m> {
             terms,
             reads,
             samples: None,
+            summed,
         })
+    }
+}
+
+/// The model of a bound.
+#[derive(Clone)]
+enum Modelled<'m> {
+    Given(&'m dyn Program),
+    Summed(Rc<Summed<'m>>),
+    /// Once it is known whether that is cheap.
+    IfCheap(Rc<Summed<'m>>, OnceCell<bool>),
+}
+
+/// A model with its discrete choices summed out.
+struct Summed<'m> {
+    given: &'m dyn Program,
+    summed: Marginalised<Borrowed<'m>>,
+}
+
+impl<'m> Summed<'m> {
+    fn new(given: &'m dyn Program) -> Self {
+        Self {
+            given,
+            summed: marginalise(Borrowed(given)),
+        }
+    }
+}
+
+impl<'m> Modelled<'m> {
+    fn given(&self) -> &'m dyn Program {
+        match self {
+            Self::Given(model) => *model,
+            Self::Summed(both) | Self::IfCheap(both, _) => both.given,
+        }
+    }
+
+    fn program(&self, params: &ParamStore) -> &dyn Program {
+        match self {
+            Self::Given(model) => *model,
+            Self::Summed(both) => &both.summed,
+            Self::IfCheap(both, cheap) => {
+                match cheap.get_or_init(|| both.summed.is_cheap(params)) {
+                    true => &both.summed,
+                    false => both.given,
+                }
+            }
+        }
     }
 }
 
@@ -120,9 +206,16 @@ impl Objective for Elbo<'_> {
         }
     }
 
+    fn expect_draws(&self) {
+        if let Modelled::IfCheap(_, cheap) = &self.model {
+            cheap.get_or_init(|| false);
+        }
+    }
+
     fn mean_field_model(&self, params: &ParamStore) -> Option<&dyn Program> {
-        let is_mean_field = self.samples == 1 && self.guide.is_mean_field(self.model, params);
-        is_mean_field.then_some(self.model)
+        let model = self.model.program(params);
+        let is_mean_field = self.samples == 1 && self.guide.is_mean_field(model, params);
+        is_mean_field.then_some(model)
     }
 }
 
@@ -238,6 +331,7 @@ impl Objective for ExpectedCost<'_> {
             terms,
             reads,
             samples: None,
+            summed: Vec::new(),
         })
     }
 }

@@ -12,7 +12,8 @@ use std::rc::Rc;
 use crate::dist::{Draws, Law, Number, Relaxation};
 use crate::error::{Error, Result};
 use crate::estimator::{DrawKind, SiteClass};
-use crate::model::{Kind, Plate, Weight};
+use crate::model::{Kind, Plate, SummedOut, Weight};
+use crate::random::Key;
 use crate::tensor::{Device, Shape, SiteSet, Tensor};
 use odometer::Odometer;
 use samples::Samples;
@@ -192,6 +193,8 @@ pub struct Pass {
     /// What a bound of several samples is made of: the latents are those of all samples, one sample
     /// after the other, each with places of its own in its [`SiteSet`]s.
     pub samples: Option<Rc<Samples>>,
+    /// Choices that were summed out, and where in the random numbers a draw of them stands.
+    pub(crate) summed: Vec<(Rc<dyn SummedOut>, Key)>,
 }
 
 /// How an evaluation makes its random choices.

@@ -34,8 +34,8 @@ use self::record::Record;
 use self::weights::Weights;
 use crate::error::{Error, Result};
 use crate::infer::objective::Objective;
-use crate::infer::pass::Mode;
-use crate::model::ParamStore;
+use crate::infer::pass::{Mode, Pass};
+use crate::model::{ParamStore, SummedOut};
 use crate::random::Key;
 
 /// Draws from a guide, with their importance weights under the model. What can be asked of the draws
@@ -82,6 +82,26 @@ pub struct LogEvidence {
     pub effective_samples: f64,
 }
 
+/// Draws of choices that were summed out: what is known of single sites is exact.
+///
+/// # Errors
+/// If a value cannot be made.
+pub(in crate::infer) fn draws_of_sum(summed: &dyn SummedOut, n: usize) -> Result<Draws> {
+    let mut collected = Collected::default();
+    for step in 0..n as u64 {
+        let key = Key {
+            step,
+            ..Key::new(0)
+        };
+        collected.add(Record {
+            sites: Record::recovered(summed, key)?,
+            log_weights: Vec::new(),
+            scaled: None,
+        })?;
+    }
+    Ok(collected.equal())
+}
+
 impl Posterior {
     /// Draws `n` times from the guide of an objective.
     ///
@@ -96,6 +116,7 @@ impl Posterior {
         expect_some("posterior draws", n)?;
         let mut collected = Collected::default();
         let (mut log_weights, mut scaled) = (Vec::with_capacity(n), None);
+        let mut whole: Option<Pass> = None;
         // Steps of training count up from 0; these draws count down from the last.
         for step in (0..n as u64).map(|i| u64::MAX - i) {
             let key = Key {
@@ -103,7 +124,16 @@ impl Posterior {
                 step,
                 particle: 0,
             };
-            let record = Record::of(&objective.evaluate(key, params, &Mode::Draw)?)?;
+            // Where nothing but sums is left, one evaluation tells all.
+            let mut pass = match whole.take() {
+                Some(pass) => pass,
+                None => objective.evaluate(key, params, &Mode::Draw)?,
+            };
+            pass.summed.iter_mut().for_each(|(_, at)| *at = key);
+            let record = Record::of(&pass)?;
+            if pass.latents.is_empty() && !pass.summed.is_empty() {
+                whole = Some(pass);
+            }
             log_weights.push(record.log_weights.clone());
             scaled = scaled.or_else(|| record.scaled.clone());
             collected.add(record)?;

@@ -8,7 +8,8 @@ use crate::dist::{Law, Number, Value, holds_indices};
 use crate::error::Result;
 use crate::estimator::DrawKind;
 use crate::infer::pass::{Latent, Pass, Term};
-use crate::model::{Kind, Plate};
+use crate::model::{Kind, Plate, Recovered, SummedOut};
+use crate::random::Key;
 use crate::tensor::Tensor;
 
 /// One draw of all sites that a run came by.
@@ -49,15 +50,64 @@ impl Record {
     pub(in crate::infer) fn of(pass: &Pass) -> Result<Self> {
         let (log_weights, scaled) = log_weights(pass)?;
         let sites = pass.latents.iter().map(SiteRecord::of);
+        let mut sites: Vec<SiteRecord> = sites.collect::<Result<_>>()?;
+        for (summed, key) in &pass.summed {
+            sites.extend(Self::recovered(&**summed, *key)?);
+        }
         Ok(Self {
-            sites: sites.collect::<Result<_>>()?,
+            sites,
             log_weights,
             scaled,
         })
     }
 }
 
+impl Record {
+    /// One draw of the choices that were summed out.
+    ///
+    /// # Errors
+    /// If a value cannot be made.
+    pub(in crate::infer) fn recovered(summed: &dyn SummedOut, key: Key) -> Result<Vec<SiteRecord>> {
+        let sites = summed.recover(key)?.into_iter();
+        sites.map(SiteRecord::recovered).collect()
+    }
+}
+
 impl SiteRecord {
+    fn recovered(site: Recovered) -> Result<Self> {
+        let size = site.vertices.len();
+        let categories = categories(&*site.law);
+        let mean = match categories {
+            Some(_) => site.probabilities.clone(),
+            None => {
+                // Each value at all places of the site.
+                let shape = site.law.draw_shape();
+                let mut mean: Vec<f64> = Vec::new();
+                for (number, vertex) in site.vertices.iter().enumerate() {
+                    let all = vertex.repeat(shape.numel() / vertex.len().max(1));
+                    let all = Tensor::from_vec(all, shape, &site.law.device())?;
+                    let value = to_f64s(&site.law.value_at(&all))?;
+                    mean.resize(value.len(), 0.0);
+                    let width = value.len() * size / site.probabilities.len().max(1);
+                    for (at, x) in value.into_iter().enumerate() {
+                        mean[at] += x * site.probabilities[at / width.max(1) * size + number];
+                    }
+                }
+                mean
+            }
+        };
+        let is_single = site.probabilities.len() == size && single_choice(&*site.law).is_some();
+        Ok(Self {
+            name: site.name,
+            value: Value::Tensor(site.value.kept()),
+            categories,
+            known: Some(Known {
+                mean,
+                marginal: is_single.then_some((site.law, site.probabilities)),
+            }),
+        })
+    }
+
     fn of(latent: &Latent) -> Result<Self> {
         let law = &latent.law;
         let probabilities = choice_probabilities(&**law)?;

@@ -21,6 +21,17 @@ pub(in crate::infer) struct Asked {
 }
 
 impl Asked {
+    /// Whether nothing was asked.
+    pub(in crate::infer) fn is_empty(&self) -> bool {
+        let Self {
+            everywhere,
+            at_sites,
+            budget,
+            budgets,
+        } = self;
+        everywhere.is_none() && at_sites.is_empty() && budget.is_none() && budgets.is_empty()
+    }
+
     /// Asks for an estimator at every discrete site.
     pub(in crate::infer) fn estimate_by(&mut self, estimator: Rc<dyn Estimator>) {
         self.everywhere = Some(estimator);

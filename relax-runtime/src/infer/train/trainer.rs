@@ -109,6 +109,19 @@ impl Trainer {
         self.estimation.estimate(objective, key, false)
     }
 
+    /// Whether estimators were asked for, or are recorded.
+    pub(super) fn is_about_draws(&self) -> bool {
+        let Estimation {
+            sites, particles, ..
+        } = &self.estimation;
+        !sites.asked.is_empty() || *particles > 1 || self.recorder.is_some()
+    }
+
+    /// Whether steps have moved nothing, and will not.
+    pub(super) fn has_nothing_to_train(&self) -> bool {
+        self.step > 0 && self.optimizer.moved().next().is_none() && self.estimation.sites.is_empty()
+    }
+
     /// The ledger so far, if there is one.
     pub fn ledger(&self) -> Option<&Ledger> {
         let past = self.past_record.as_ref().map(|record| &record.ledger);

@@ -38,23 +38,41 @@ pub type Svi<'m> = Training<Elbo<'m>>;
 pub type Minimize<'m> = Training<ExpectedCost<'m>>;
 
 impl<'m> Svi<'m> {
-    /// Fits the automatic guide, a [`StructuredGuide`](crate::infer::StructuredGuide).
+    /// Fits the automatic guide, a [`StructuredGuide`](crate::infer::StructuredGuide). Discrete choices are
+    /// summed out exactly ([`marginalise`](crate::infer::marginalise)) where that is cheap and nothing else
+    /// was asked for: no guide, no estimator or budget, one sample and one particle, no ledger. The plan
+    /// says which were; [`draw_all`](Self::draw_all) draws them.
     pub fn new(model: &'m dyn Program) -> Self {
-        Self::of(Elbo::new(model))
+        Self::of(Elbo::new(model).marginalise_if_cheap())
+    }
+
+    /// Sums discrete choices out exactly, also where that is not cheap; a sum that cannot be taken is an
+    /// error then.
+    #[must_use]
+    pub fn marginalise(mut self) -> Self {
+        self.objective = self.objective.marginalise();
+        self
+    }
+
+    /// Draws all choices.
+    #[must_use]
+    pub fn draw_all(mut self) -> Self {
+        self.objective = self.objective.draw_all();
+        self
     }
 
     /// Fits another [`Guide`] instead: a program written with `#[model]`, which samples exactly the
     /// model's latent sites, or a family of its own kind.
     #[must_use]
     pub fn guide(mut self, guide: &'m dyn Guide) -> Self {
-        self.objective = self.objective.guide(guide);
+        self.objective = self.objective.draw_unless_asked().guide(guide);
         self
     }
 
     /// Fits by a bound of several samples, as [`Elbo::samples`].
     #[must_use]
     pub fn samples(mut self, samples: usize) -> Self {
-        self.objective = self.objective.samples(samples);
+        self.objective = self.objective.draw_unless_asked().samples(samples);
         self
     }
 
@@ -70,10 +88,11 @@ impl<'m> Svi<'m> {
     /// # Errors
     /// Whatever goes wrong in model or guide.
     pub fn posterior(&mut self, draws: usize) -> Result<Posterior> {
+        self.say_what_was_asked();
         let estimation = &self.trainer.estimation;
         estimation.check_settings()?;
         // Draws are weighted one by one, whatever the bound.
-        let single = self.objective.samples(1);
+        let single = self.objective.clone().samples(1);
         Posterior::draw(&single, &estimation.params, estimation.seed, draws)
     }
 
@@ -205,7 +224,15 @@ impl<O: Objective> Training<O> {
     /// # Errors
     /// If a setting is wrong, or whatever goes wrong in the programs.
     pub fn step(&mut self) -> Result<StepReport> {
+        self.say_what_was_asked();
         self.trainer.step(&self.objective)
+    }
+
+    /// Has the objective know whether estimators are to be seen at work.
+    fn say_what_was_asked(&self) {
+        if self.trainer.is_about_draws() {
+            self.objective.expect_draws();
+        }
     }
 
     /// Goes on from a file that a fit or a trainer [saved](Trained::save), bit for bit if the settings
@@ -232,6 +259,7 @@ impl<O: Objective> Training<O> {
     fn loaded(mut self, path: &Path) -> Result<(Self, SavedEnding)> {
         let saved = self.trainer.load(path)?;
         let key = Key::new(self.trainer.estimation.seed);
+        self.say_what_was_asked();
         self.trainer.gradients(&self.objective, key)?;
         Ok((self, saved))
     }
@@ -271,6 +299,10 @@ impl<O: Objective> Training<O> {
                 None => settling.see(report.loss),
             };
             history.steps.push(report);
+            if self.steps.is_none() && self.trainer.has_nothing_to_train() {
+                ending = Ending::Settled(step);
+                break;
+            }
             if let Some(average) = &mut average {
                 average.add()?;
             }
