@@ -2,6 +2,8 @@
 
 use std::error::Error as _;
 
+use relax_runtime::infer::exact_posterior_up_to;
+use relax_runtime::model::ParamStore;
 use relax_runtime::prelude::*;
 
 #[model]
@@ -63,7 +65,8 @@ fn errors_are_of_the_kind_of_what_went_wrong() -> Result<()> {
     let error = exact_posterior(&impossible()).unwrap_err();
     assert!(matches!(bare(&error), Error::Impossible(_)), "{error:?}");
 
-    let error = exact_posterior(&seventy_coins()).unwrap_err();
+    let params = ParamStore::default();
+    let error = exact_posterior_up_to(&seventy_coins(), &params, 1 << 20).unwrap_err();
     assert!(matches!(bare(&error), Error::Enumeration(_)), "{error:?}");
 
     let error = step(&ExpectedCost::new(&host_number_in_a_plate()));

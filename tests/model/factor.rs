@@ -141,7 +141,7 @@ fn what_it_is_not_for_is_refused() {
     );
     let hosts = Svi::new(&in_a_plate()).steps(1).run();
     assert_says(&error(hosts), &["a host number, -1", "plate"]);
-    let never = Svi::new(&impossible()).steps(50).run();
+    let never = Svi::new(&impossible()).draw_all().steps(50).run();
     assert_says(&error(never), &["`factor`", "impossible", "-50.0"]);
 }
 

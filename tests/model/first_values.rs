@@ -107,7 +107,7 @@ fn an_automatic_guide_is_as_good_as_the_same_by_hand() -> Result<()> {
             .run()?;
         Ok::<_, Error>(fit.posterior().log_evidence().elbo)
     };
-    let automatic = settings(Svi::new(&model))?;
+    let automatic = settings(Svi::new(&model).draw_all())?;
     let by_hand = settings(Svi::new(&model).guide(&guide))?;
     assert_near(automatic, by_hand, 0.3);
     Ok(())

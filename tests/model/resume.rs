@@ -104,7 +104,7 @@ fn a_fit_can_be_saved_and_continued() -> Result<()> {
     let x = Tensor::from_slice(&[1.0, 0.3, -0.7]);
     let model = nested(&x);
     let fit = |steps| {
-        let svi = Svi::new(&model).steps(steps).seed(5);
+        let svi = Svi::new(&model).draw_all().steps(steps).seed(5);
         svi.posterior_draws(3).progress(false).run()
     };
     let (whole, part) = (fit(12)?, fit(7)?);

@@ -101,6 +101,7 @@ fn svi_finds_a_small_discrete_posterior() -> Result<()> {
         let model = coin(heads);
         let exact = exact_posterior(&model)?;
         let fit = Svi::new(&model)
+            .draw_all()
             .steps(1_000)
             .optimizer(Adam::new(0.03))
             .posterior_draws(2_000)

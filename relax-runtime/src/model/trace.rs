@@ -198,17 +198,26 @@ pub(crate) trait SummedOut: fmt::Debug {
     ///
     /// # Errors
     /// If a value cannot be made.
-    fn recover(&self, key: Key) -> Result<Vec<Recovered>>;
+    fn recover(&self, key: Key) -> Result<Recovered>;
+}
+
+/// A draw of choices that were summed out.
+#[derive(Clone, Debug)]
+pub(crate) struct Recovered {
+    /// The sites that a run with these values comes by.
+    pub(crate) sites: Vec<RecoveredSite>,
+    /// Choices that were not summed out, and by which such a run does not come.
+    pub(crate) absent: Vec<Cow<'static, str>>,
 }
 
 /// A site that was summed out.
 #[derive(Clone, Debug)]
-pub(crate) struct Recovered {
+pub(crate) struct RecoveredSite {
     pub(crate) name: Cow<'static, str>,
     pub(crate) law: Rc<dyn Law>,
     /// The draw, as a value of the site.
     pub(crate) value: Tensor,
-    /// The probability of each value of each event, `[rows, events, values]`.
+    /// The probability of each value of each event, given that a run comes by, `[rows, events, values]`.
     pub(crate) probabilities: Vec<f64>,
     /// The values of an event as vertices.
     pub(crate) vertices: Rc<Vec<Vec<f32>>>,

@@ -69,7 +69,8 @@ pub fn exact_posterior_at(model: &dyn Program, params: &ParamStore) -> Result<Ex
 fn eliminated(model: &dyn Program, params: &ParamStore) -> Option<ExactPosterior> {
     const DRAWS: usize = 1_000;
     let context = Context::new(Key::new(0), None, params.clone());
-    marginalise(Borrowed(model)).run(&context).ok()?;
+    let summed = marginalise(Borrowed(model)).if_few_sites();
+    summed.run(&context).ok()?;
     let (trace, _) = context.finish();
     let mut others = trace
         .entries()

@@ -22,6 +22,8 @@ pub(super) struct Shared {
     pub(super) only: Rc<Only>,
     /// Who makes the choices that are not summed out.
     pub(super) outer: Option<Rc<dyn Interpreter>>,
+    /// How many more sites the runs may come by.
+    pub(super) sites_left: Cell<usize>,
     /// These choices, which are the same in every run.
     pub(super) kept: RefCell<FxHashMap<String, Kept>>,
 }
@@ -77,6 +79,8 @@ pub(super) struct Ran {
     pub(super) values: Vec<Option<usize>>,
     /// Of each term the run came by its number, and those of its rows.
     pub(super) terms: FxHashMap<usize, Got>,
+    /// Terms by which the run did not come, and for whose choice another density stands in.
+    pub(super) stood_in: Vec<usize>,
     /// The variable at whose value the run has ended.
     pub(super) excluded: Option<usize>,
     /// The laws of the sites that are summed out, by their numbers.
@@ -146,6 +150,7 @@ pub(super) fn run(
     let mut ran = Ran {
         values: Vec::new(),
         terms: FxHashMap::default(),
+        stood_in: Vec::new(),
         excluded,
         laws: FxHashMap::default(),
         trace,
@@ -360,6 +365,15 @@ impl Assign {
 
 impl Interpreter for Assign {
     fn sample(&self, message: &mut Message<'_>) -> Result<()> {
+        let left = self.shared.sites_left.get();
+        if left == 0 {
+            return Err(Error::Enumeration(
+                "the runs of the sum came by too many choices; sum fewer sites out (`only`), or bound \
+                 the loop or recursion that makes them"
+                    .into(),
+            ));
+        }
+        self.shared.sites_left.set(left - 1);
         if message.value.is_some() {
             return Ok(());
         }

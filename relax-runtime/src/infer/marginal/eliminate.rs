@@ -28,7 +28,7 @@ enum Step {
 /// A sum, and the way to it.
 #[derive(Debug)]
 pub(super) struct Sum {
-    domains: Vec<Domain>,
+    pub(super) domains: Vec<Domain>,
     /// The factors given, then one for each step.
     factors: Vec<Factor>,
     given: usize,
@@ -44,8 +44,6 @@ pub(super) struct Shares {
     /// The derivative of the sum's logarithm by each number of the factors given: how probable each
     /// combination of a factor's variables is, times the scale of its plates.
     pub(super) of_factors: Vec<Vec<f64>>,
-    /// The probability of each value of each variable, row by row.
-    pub(super) marginals: Vec<Vec<f64>>,
 }
 
 /// The order in which variables are to be summed out: those in the most plates first, then the one whose
@@ -167,7 +165,6 @@ impl Sum {
     pub(super) fn shares(&self) -> Shares {
         let zeros = |factor: &Factor| vec![0.0; factor.values.len()];
         let mut shares: Vec<Vec<f64>> = self.factors.iter().map(zeros).collect();
-        let mut marginals: Vec<Vec<f64>> = vec![Vec::new(); self.domains.len()];
         for &end in &self.ends {
             shares[end][0] += 1.0;
         }
@@ -192,15 +189,11 @@ impl Sum {
                         let more = self.factors[part].share(&of_product, product, &self.domains);
                         add(&mut shares[part], more);
                     }
-                    marginals[*variable] = product.marginal(*variable, &of_product, &self.domains);
                 }
             }
         }
         shares.truncate(self.given);
-        Shares {
-            of_factors: shares,
-            marginals,
-        }
+        Shares { of_factors: shares }
     }
 
     /// One draw of all variables together, row by row: from the last variable that was summed out to the

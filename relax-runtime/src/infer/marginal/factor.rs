@@ -203,22 +203,6 @@ impl Factor {
         found
     }
 
-    /// The probabilities of a variable's values, row by row, from the shares of all numbers.
-    pub(super) fn marginal(&self, variable: usize, shares: &[f64], domains: &[Domain]) -> Vec<f64> {
-        let (_, size, inner) = self.around(variable, domains);
-        let rows = rows(&self.plates);
-        let width = self.values.len() / rows.max(1);
-        let mut found = vec![0.0; rows * size];
-        for (at, share) in shares.iter().enumerate() {
-            found[at / width * size + at / inner % size] += share;
-        }
-        for row in found.chunks_exact_mut(size) {
-            let all: f64 = row.iter().sum();
-            row.iter_mut().for_each(|p| *p /= all);
-        }
-        found
-    }
-
     /// Combinations before a variable with the rows, its values, and combinations after it.
     pub(super) fn around(&self, variable: usize, domains: &[Domain]) -> (usize, usize, usize) {
         let at = self.variables.iter().position(|&v| v == variable);

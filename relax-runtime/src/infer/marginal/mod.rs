@@ -13,7 +13,7 @@ mod graph;
 mod recover;
 mod search;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 
@@ -37,7 +37,14 @@ pub struct Marginalised<M> {
     model: M,
     only: Rc<Only>,
     graph: Rc<RefCell<Graph>>,
+    /// Sites that the runs of one sum may come by.
+    most_sites: usize,
 }
+
+/// A sum's runs that come by more sites are not worth to wait for; where nobody has asked for the sum, by
+/// so many.
+const MOST_SITES: usize = 1 << 26;
+const MOST_SITES_UNASKED: usize = 1 << 20;
 
 impl<M: fmt::Debug> fmt::Debug for Marginalised<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -99,6 +106,7 @@ pub fn marginalise<M: Model>(model: M) -> Marginalised<M> {
         model,
         only: Rc::new(|_| true),
         graph: Rc::default(),
+        most_sites: MOST_SITES,
     }
 }
 
@@ -145,6 +153,14 @@ impl SummedSites {
 }
 
 impl<M: Model> Marginalised<M> {
+    /// Gives up early, where nobody has asked for the sum.
+    pub(in crate::infer) fn if_few_sites(self) -> Self {
+        Self {
+            most_sites: MOST_SITES_UNASKED,
+            ..self
+        }
+    }
+
     /// Whether there is something to sum out, and a sum takes no more work than some runs of the model;
     /// where nothing is left to train, more are worth it. With the first values of parameters.
     pub(in crate::infer) fn is_cheap(&self, params: &ParamStore) -> bool {
@@ -185,6 +201,7 @@ impl<M: Model> Model for Marginalised<M> {
             graph: Rc::clone(&self.graph),
             only: Rc::clone(&self.only),
             outer: context.interpreter(),
+            sites_left: Cell::new(self.most_sites),
             kept: RefCell::default(),
         });
         let mut search = Search::new(&self.model, context, shared);
@@ -204,7 +221,7 @@ impl<M: Model> Model for Marginalised<M> {
         let shares = sum.shares();
         let number = evidence(&search, &sum, &shares)?;
         record(context, &search, number)?;
-        let summed = Summed::new(&self.graph.borrow(), &search, sum, shares.marginals);
+        let summed = Summed::new(&self.graph.borrow(), &search, sum, &shares);
         context.add_summed(Rc::new(summed));
         let graph = || SummedSites(Rc::clone(&self.graph));
         context.params().note(self.model.name(), graph);

@@ -1,14 +1,15 @@
 //! The choices that were summed out, from their posterior given everything else.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
-use super::eliminate::Sum;
-use super::factor::rows;
+use super::eliminate::{Shares, Sum};
+use super::factor::{Domain, place, rows, values_at};
 use super::graph::Graph;
 use super::search::Search;
 use crate::dist::Law;
 use crate::error::Result;
-use crate::model::{Recovered, SummedOut};
+use crate::model::{Recovered, RecoveredSite, SummedOut};
 use crate::random::Key;
 use crate::tensor::{Device, Shape, Tensor};
 
@@ -16,76 +17,130 @@ use crate::tensor::{Device, Shape, Tensor};
 #[derive(Debug)]
 pub(super) struct Summed {
     sum: Sum,
-    /// The probability of each value of each variable, row by row.
-    marginals: Vec<Vec<f64>>,
     sites: Vec<Site>,
+    /// Choices that were kept, and where no run comes by them.
+    kept: Vec<(Cow<'static, str>, Absences)>,
 }
 
 #[derive(Debug)]
 struct Site {
-    name: std::borrow::Cow<'static, str>,
+    name: Cow<'static, str>,
     first: usize,
     events: usize,
-    rows: usize,
     law: Rc<dyn Law>,
     vertices: Rc<Vec<Vec<f32>>>,
     shape: Shape,
     device: Device,
+    absences: Absences,
+    /// The probability of each value of each event, `[rows, events, values]`.
+    probabilities: Vec<f64>,
+}
+
+/// Values of variables at which no run comes by a site.
+#[derive(Debug)]
+struct Absences {
+    scope: Vec<usize>,
+    absent: Vec<bool>,
+}
+
+impl Absences {
+    fn of(search: &Search<'_>, term: usize) -> Self {
+        let (scope, absent) = search.absences(term);
+        Self { scope, absent }
+    }
+
+    fn holds(&self, drawn: &[Vec<usize>], domains: &[Domain]) -> bool {
+        self.absent[place(&self.scope, domains, |v| drawn[v][0])]
+    }
+
+    /// The probabilities of a variable's values where runs come by, row by row, from the shares of its law.
+    fn present(&self, variable: usize, shares: &[f64], domains: &[Domain]) -> Vec<f64> {
+        let (size, width) = (domains[variable].size, self.absent.len());
+        let mut found = vec![0.0; shares.len() / width.max(1) * size];
+        for (at, share) in shares.iter().enumerate() {
+            if !self.absent[at % width] {
+                let values = values_at(&self.scope, domains, at % width);
+                let own = values.iter().find(|(v, _)| *v == variable);
+                found[at / width * size + own.map_or(0, |(_, value)| *value)] += share;
+            }
+        }
+        for row in found.chunks_exact_mut(size) {
+            let all: f64 = row.iter().sum();
+            row.iter_mut().for_each(|p| *p /= all);
+        }
+        found
+    }
 }
 
 impl Summed {
-    pub(super) fn new(
-        graph: &Graph,
-        search: &Search<'_>,
-        sum: Sum,
-        marginals: Vec<Vec<f64>>,
-    ) -> Self {
+    pub(super) fn new(graph: &Graph, search: &Search<'_>, sum: Sum, shares: &Shares) -> Self {
+        let domains = &graph.domains;
         let sites = graph.sites.iter().enumerate().filter_map(|(number, site)| {
-            let plates = &graph.domains[site.first].plates;
-            let law = search.runs.iter().find_map(|ran| ran.laws.get(&number))?;
+            let variables = site.first..site.first + site.events;
+            let of_events: Vec<Vec<f64>> = variables
+                .map(|v| {
+                    let term = graph.law_of[v];
+                    let shares = &shares.of_factors[term];
+                    Absences::of(search, term).present(v, shares, domains)
+                })
+                .collect();
+            let size = site.vertices.len();
+            let rows = 0..rows(&domains[site.first].plates);
+            let probabilities = rows.flat_map(|row| {
+                let row = row * size..(row + 1) * size;
+                of_events.iter().flat_map(move |event| &event[row.clone()])
+            });
             Some(Site {
                 name: site.name.clone(),
                 first: site.first,
                 events: site.events,
-                rows: rows(plates),
-                law: Rc::clone(law),
+                law: Rc::clone(search.runs.iter().find_map(|ran| ran.laws.get(&number))?),
                 vertices: Rc::clone(&site.vertices),
                 shape: site.shape,
                 device: site.device.clone(),
+                absences: Absences::of(search, graph.law_of[site.first]),
+                probabilities: probabilities.copied().collect(),
             })
+        });
+        let kept = search.shared.kept.borrow();
+        let kept = kept.keys().filter_map(|name| {
+            let absences = Absences::of(search, graph.term_named(name)?);
+            Some((Cow::Owned(name.clone()), absences))
         });
         Self {
             sites: sites.collect(),
-            marginals,
+            kept: kept.collect(),
             sum,
         }
     }
 }
 
 impl SummedOut for Summed {
-    fn recover(&self, key: Key) -> Result<Vec<Recovered>> {
+    fn recover(&self, key: Key) -> Result<Recovered> {
         let drawn = self.sum.draw(&mut key.stream("recovered"));
-        let mut recovered = Vec::with_capacity(self.sites.len());
-        for site in &self.sites {
-            let variables = site.first..site.first + site.events;
-            let size = site.vertices.len();
+        let domains = &self.sum.domains;
+        let is_absent = |absences: &Absences| absences.holds(&drawn, domains);
+        let mut sites = Vec::with_capacity(self.sites.len());
+        for site in self.sites.iter().filter(|site| !is_absent(&site.absences)) {
             let mut vertex = Vec::with_capacity(site.shape.numel());
-            let mut probabilities = Vec::with_capacity(site.rows * site.events * size);
-            for row in 0..site.rows {
-                for v in variables.clone() {
-                    vertex.extend_from_slice(&site.vertices[drawn[v][row]]);
-                    probabilities.extend_from_slice(&self.marginals[v][row * size..][..size]);
+            for row in 0..drawn[site.first].len() {
+                for of_event in &drawn[site.first..][..site.events] {
+                    vertex.extend_from_slice(&site.vertices[of_event[row]]);
                 }
             }
             let vertex = Tensor::from_vec(vertex, site.shape, &site.device)?;
-            recovered.push(Recovered {
+            sites.push(RecoveredSite {
                 name: site.name.clone(),
-                law: Rc::clone(&site.law),
                 value: site.law.value_at(&vertex).check()?.clone(),
-                probabilities,
+                law: Rc::clone(&site.law),
+                probabilities: site.probabilities.clone(),
                 vertices: Rc::clone(&site.vertices),
             });
         }
-        Ok(recovered)
+        let absent = self.kept.iter().filter(|(_, absences)| is_absent(absences));
+        Ok(Recovered {
+            sites,
+            absent: absent.map(|(name, _)| name.clone()).collect(),
+        })
     }
 }

@@ -209,6 +209,7 @@ impl<'a> Search<'a> {
                     }
                 };
                 ran.terms.insert(term, got.clone());
+                ran.stood_in.push(term);
             }
         }
         Ok(changed)
@@ -739,6 +740,17 @@ impl<'a> Search<'a> {
             });
         }
         Ok(factors)
+    }
+
+    /// Of each combination of a term's variables whether a run at it does not come by the term.
+    pub(super) fn absences(&self, term: usize) -> (Vec<usize>, Vec<bool>) {
+        let table = &self.tables[term];
+        let is_absent = |cell: &Cell| match *cell {
+            Cell::Open => false,
+            Cell::Told(run) => self.runs[run].stood_in.contains(&term),
+            Cell::Absent(_) | Cell::Impossible(_) => true,
+        };
+        (table.scope.clone(), table.cells.iter().map(is_absent).collect())
     }
 
     /// Each number that a run has told, with its term's number and its place there.

@@ -68,7 +68,9 @@ impl<'m> Elbo<'m> {
 
     /// Sums them out where that is cheap; see [`Svi`](super::Svi).
     pub(super) fn marginalise_if_cheap(mut self) -> Self {
-        self.model = Modelled::IfCheap(Rc::new(Summed::new(self.model.given())), OnceCell::new());
+        let mut summed = Summed::new(self.model.given());
+        summed.summed = summed.summed.if_few_sites();
+        self.model = Modelled::IfCheap(Rc::new(summed), OnceCell::new());
         self
     }
 

@@ -8,7 +8,7 @@ use crate::dist::{Law, Number, Value, holds_indices};
 use crate::error::Result;
 use crate::estimator::DrawKind;
 use crate::infer::pass::{Latent, Pass, Term};
-use crate::model::{Kind, Plate, Recovered, SummedOut};
+use crate::model::{Kind, Plate, RecoveredSite, SummedOut};
 use crate::random::Key;
 use crate::tensor::Tensor;
 
@@ -49,10 +49,18 @@ impl Record {
     /// If a tensor carries one.
     pub(in crate::infer) fn of(pass: &Pass) -> Result<Self> {
         let (log_weights, scaled) = log_weights(pass)?;
-        let sites = pass.latents.iter().map(SiteRecord::of);
-        let mut sites: Vec<SiteRecord> = sites.collect::<Result<_>>()?;
+        let (mut of_sums, mut absent) = (Vec::new(), Vec::new());
         for (summed, key) in &pass.summed {
-            sites.extend(Self::recovered(&**summed, *key)?);
+            let recovered = summed.recover(*key)?;
+            of_sums.extend(recovered.sites);
+            absent.extend(recovered.absent);
+        }
+        let latents = pass.latents.iter();
+        let latents = latents.filter(|latent| !absent.contains(&latent.name));
+        let sites = latents.map(SiteRecord::of);
+        let mut sites: Vec<SiteRecord> = sites.collect::<Result<_>>()?;
+        for site in of_sums {
+            sites.push(SiteRecord::recovered(site)?);
         }
         Ok(Self {
             sites,
@@ -68,13 +76,13 @@ impl Record {
     /// # Errors
     /// If a value cannot be made.
     pub(in crate::infer) fn recovered(summed: &dyn SummedOut, key: Key) -> Result<Vec<SiteRecord>> {
-        let sites = summed.recover(key)?.into_iter();
+        let sites = summed.recover(key)?.sites.into_iter();
         sites.map(SiteRecord::recovered).collect()
     }
 }
 
 impl SiteRecord {
-    fn recovered(site: Recovered) -> Result<Self> {
+    fn recovered(site: RecoveredSite) -> Result<Self> {
         let size = site.vertices.len();
         let categories = categories(&*site.law);
         let mean = match categories {
