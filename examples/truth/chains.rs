@@ -1,0 +1,136 @@
+//! Hidden Markov models.
+
+use std::path::Path;
+
+use relax_runtime::prelude::*;
+use serde::Deserialize;
+
+use crate::program::Outcome;
+use crate::table::{Known, Table, of, read, tensor};
+
+#[derive(Deserialize)]
+struct Series {
+    y: Vec<f64>,
+}
+
+/// Two states with means that are apart; the first state is either.
+#[model]
+fn hmm_example(y: &[f64]) {
+    let stay = sample!(Dirichlet(Tensor::full([2], 1.0, &Device::cpu())));
+    let leave = sample!(Dirichlet(Tensor::full([2], 1.0, &Device::cpu())));
+    let low = sample!(Normal(Tensor::scalar(3.0), 1.0));
+    let high = sample!(Normal(Tensor::scalar(10.0), 1.0));
+    let rows = Tensor::stack(&[&stay, &leave], 0);
+    let means = Tensor::stack(&[&low, &high], 0);
+    let mut probs = Tensor::full([2], 0.5, &Device::cpu());
+    for y in y {
+        let state = sample!(OneHotCategorical(probs = &probs));
+        observe!(Normal(state.matmul(&means), 1.0), *y);
+        probs = state.matmul(&rows);
+    }
+}
+
+#[derive(Deserialize)]
+struct Drives {
+    u: Vec<f64>,
+    v: Vec<f64>,
+    alpha: Vec<Vec<f64>>,
+}
+
+/// Basketball: is the player driving to the hoop? Speed and distance are exponential in each state.
+#[model]
+fn bball_drive_event_0(data: &Drives) {
+    let stay = sample!(Dirichlet(tensor(&data.alpha[0])));
+    let leave = sample!(Dirichlet(tensor(&data.alpha[1])));
+    let phi_low = sample!(HalfNormal(Tensor::scalar(1.0)));
+    let phi_high = sample!(Normal(Tensor::scalar(3.0), 1.0));
+    let lambda_low = sample!(HalfNormal(Tensor::scalar(1.0)));
+    let lambda_high = sample!(Normal(Tensor::scalar(3.0), 1.0));
+    let rows = Tensor::stack(&[&stay, &leave], 0);
+    let phi = Tensor::stack(&[&phi_low, &phi_high.abs()], 0);
+    let lambda = Tensor::stack(&[&lambda_low, &lambda_high.abs()], 0);
+    let mut probs = Tensor::full([2], 0.5, &Device::cpu());
+    for (u, v) in data.u.iter().zip(&data.v) {
+        let state = sample!(OneHotCategorical(probs = &probs));
+        observe!(Exponential(state.matmul(&phi)), *u);
+        observe!(Exponential(state.matmul(&lambda)), *v);
+        probs = state.matmul(&rows);
+    }
+}
+
+#[derive(Deserialize)]
+struct LogDrives {
+    u: Vec<f64>,
+    v: Vec<f64>,
+    alpha: Vec<Vec<f64>>,
+    tau: f64,
+    rho: f64,
+}
+
+/// The same with normal logarithms.
+#[model]
+fn bball_drive_event_1(data: &LogDrives) {
+    let stay = sample!(Dirichlet(tensor(&data.alpha[0])));
+    let leave = sample!(Dirichlet(tensor(&data.alpha[1])));
+    let phi_low = sample!(Normal(Tensor::scalar(0.0), 1.0));
+    let phi_high = sample!(Normal(Tensor::scalar(3.0), 1.0));
+    let lambda_low = sample!(Normal(Tensor::scalar(0.0), 1.0));
+    let lambda_high = sample!(Normal(Tensor::scalar(3.0), 1.0));
+    let rows = Tensor::stack(&[&stay, &leave], 0);
+    let phi = Tensor::stack(&[&phi_low, &phi_high], 0);
+    let lambda = Tensor::stack(&[&lambda_low, &lambda_high], 0);
+    let mut probs = Tensor::full([2], 0.5, &Device::cpu());
+    for (u, v) in data.u.iter().zip(&data.v) {
+        let state = sample!(OneHotCategorical(probs = &probs));
+        observe!(Normal(state.matmul(&phi), data.tau), *u);
+        observe!(Normal(state.matmul(&lambda), data.rho), *v);
+        probs = state.matmul(&rows);
+    }
+}
+
+pub(crate) fn all(table: &mut Table, folder: &Path) -> Outcome<()> {
+    let name = "hmm_example";
+    if table.wants(name) {
+        let series: Series = read(folder, "hmm_example.json")?;
+        let fit = table.fit(name, &hmm_example(&series.y))?;
+        for (site, at, mean, sd) in [
+            ("stay", 0, 0.6666, 0.1012),
+            ("leave", 0, 0.0731, 0.0284),
+            ("low", 0, 3.0215, 0.2244),
+            ("high", 0, 8.8273, 0.1106),
+        ] {
+            table.row(name, site, of(&fit, site, at)?, &Known::Spread(mean, sd));
+        }
+    }
+    let name = "bball_drive_event_0";
+    if table.wants(name) {
+        let data: Drives = read(folder, "bball_drive_event_0.json")?;
+        let fit = table.fit(name, &bball_drive_event_0(&data))?;
+        for (site, at, mean, sd) in [
+            ("stay", 0, 0.9909, 0.0052),
+            ("leave", 0, 0.0353, 0.0201),
+            ("phi_low", 0, 1.792, 0.100),
+            ("phi_high", 0, 6.742, 0.604),
+            ("lambda_low", 0, 0.0284, 0.0016),
+            ("lambda_high", 0, 0.0760, 0.0101),
+        ] {
+            table.row(name, site, of(&fit, site, at)?, &Known::Spread(mean, sd));
+        }
+    }
+    let name = "bball_drive_event_1";
+    if table.wants(name) {
+        let data: LogDrives = read(folder, "bball_drive_event_1.json")?;
+        let fit = table.fit(name, &bball_drive_event_1(&data))?;
+        for (site, at, mean, sd) in [
+            ("stay", 0, 0.9664, 0.0188),
+            ("leave", 0, 0.0089, 0.0051),
+            ("phi_low", 0, -2.3445, 0.0112),
+            ("phi_high", 0, -0.7443, 0.0056),
+            ("lambda_low", 0, 2.4281, 0.0114),
+            ("lambda_high", 0, 3.5423, 0.0056),
+        ] {
+            table.row(name, site, of(&fit, site, at)?, &Known::Spread(mean, sd));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! Posteriors with known answers, at default settings: models with their discrete choices, as their authors
+//! would write them, and beside what `Svi::new(&model).run()` finds what is known.
+//!
+//! Without a folder the small programs run, whose answers are exact. With one, which holds `networks/*.bif`
+//! of Bayesian networks and `posteriordb/*.json` of data sets, these do, too: the networks' answers are
+//! exact, those of the data sets the means and standard deviations of reference draws, or of quadrature.
+//!
+//! ```text
+//! cargo run --release --example truth
+//! cargo run --release --example truth -- --data FOLDER
+//! ```
+
+#[path = "../network/bif.rs"]
+mod bif;
+mod capture;
+mod chains;
+mod mixtures;
+mod networks;
+#[path = "../support/program.rs"]
+mod program;
+mod small;
+mod table;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use program::Outcome;
+use table::Table;
+
+/// Compares posteriors with what is known of them.
+#[derive(Parser)]
+struct Options {
+    /// A folder with `networks` and `posteriordb`; the small programs alone run without.
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Only models whose name holds this.
+    #[arg(long)]
+    only: Option<String>,
+    /// Seed of all random numbers.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+fn main() -> ExitCode {
+    program::main(run)
+}
+
+fn run(options: &Options) -> Outcome<()> {
+    let mut table = Table::new(options.seed, options.only.clone());
+    small::all(&mut table)?;
+    if let Some(folder) = &options.data {
+        networks::all(&mut table, &folder.join("networks"))?;
+        let folder = folder.join("posteriordb");
+        chains::all(&mut table, &folder)?;
+        mixtures::all(&mut table, &folder)?;
+        capture::all(&mut table, &folder)?;
+    }
+    table.conclude()
+}
