@@ -373,10 +373,17 @@ fn posteriors_can_be_written_and_read() -> Result<()> {
     let text = serde_json::to_string(&summary).unwrap();
     assert_eq!(summary, serde_json::from_str(&text).unwrap());
 
-    let damaged = serde_json::to_string(&exact)
-        .unwrap()
-        .replace("\"count\":3", "\"count\":2");
-    let read = serde_json::from_str::<ExactPosterior>(&damaged);
-    assert_says(&read.unwrap_err().to_string(), &["damaged"]);
+    let whole = serde_json::to_value(&exact).unwrap();
+    for (place, wrong) in [
+        ("/draws/count", 2.into()),
+        ("/draws/weights/Whole", vec![1.0].into()),
+        ("/draws/sites/0/places/0", 9.into()),
+        ("/draws/sites/0/probabilities", vec![1.0].into()),
+    ] {
+        let mut damaged = whole.clone();
+        *damaged.pointer_mut(place).unwrap() = wrong;
+        let read = serde_json::from_value::<ExactPosterior>(damaged);
+        assert_says(&read.unwrap_err().to_string(), &["damaged"]);
+    }
     Ok(())
 }

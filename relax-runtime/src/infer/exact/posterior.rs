@@ -87,7 +87,7 @@ fn eliminated(model: &dyn Program, params: &ParamStore) -> Option<ExactPosterior
 
 /// As [`exact_posterior_at`], with at most so many combinations. After the first runs it is
 /// estimated how many there are, and far too many are refused then. Memory goes by the number of
-/// values of single sites, not by that of combinations.
+/// values of single sites, not by that of combinations, of which at most 16 MiB are kept.
 ///
 /// # Errors
 /// As [`exact_posterior_at`].

@@ -111,3 +111,61 @@ fn add_all(sums: &mut Vec<f64>, numbers: &[f64]) -> bool {
     pairs.for_each(|(sum, x)| *sum += x);
     sums.len() == numbers.len()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dist::{Categorical, Distribution, Value};
+
+    /// A site whose choice nobody drew from a law of the run, as where it was summed out: its law stands
+    /// for the values, and where one draw knows none, the values are counted.
+    #[test]
+    fn what_is_known_stands_for_the_values() -> Result<()> {
+        let draws = |known: [Option<[f64; 2]>; 2]| -> Result<Draws> {
+            let mut collected = Collected::default();
+            for (k, known) in known.into_iter().enumerate() {
+                let law = Categorical::probs([0.5, 0.5])?.law()?;
+                let known = known.map(|p| Known {
+                    mean: p.to_vec(),
+                    marginal: Some((law, p.to_vec())),
+                });
+                let site = SiteRecord {
+                    name: "k".into(),
+                    value: Value::Index(k),
+                    categories: Some(2),
+                    known,
+                };
+                collected.add(Record {
+                    sites: Vec::from([site]),
+                    log_weights: vec![0.0],
+                    scaled: None,
+                })?;
+            }
+            collected.add(Record {
+                sites: Vec::new(),
+                log_weights: vec![0.0],
+                scaled: None,
+            })?;
+            Ok(collected.equal())
+        };
+        let close = |found: &[f64], wanted: &[f64]| {
+            assert_eq!(found.len(), wanted.len());
+            let pairs = found.iter().zip(wanted);
+            pairs.for_each(|(x, y)| assert!((x - y).abs() < 1e-12, "{found:?}, {wanted:?}"));
+        };
+        let known = draws([Some([0.9, 0.1]), Some([0.6, 0.4])])?;
+        close(&known.means("k")?, &[0.75, 0.25]);
+        close(&[known.inclusion_probability("k")?], &[2.0 / 3.0]);
+        let marginal: Vec<f64> = known.marginal("k")?.into_iter().map(|(_, p)| p).collect();
+        close(&marginal, &[0.5, 1.0 / 6.0]);
+
+        let counted = draws([Some([0.9, 0.1]), None])?;
+        close(&counted.means("k")?, &[0.5, 0.5]);
+        let weighted = known.reweighted(Weights::Whole(vec![0.1, 0.3, 0.6]));
+        close(&weighted.means("k")?, &[0.25, 0.75]);
+        let marginal = weighted.marginal("k")?;
+        close(&[marginal[0].1, marginal[1].1], &[0.1, 0.3]);
+        close(&[weighted.inclusion_probability("k")?], &[0.4]);
+        Ok(())
+    }
+}

@@ -273,3 +273,14 @@ pub(super) fn single(site: &str, several: &str, numbers: &[f64]) -> Result<f64> 
         ))),
     }
 }
+
+/// An error where a number of draws is 0.
+pub(super) fn expect_some(setting: &'static str, n: usize) -> Result<()> {
+    match n {
+        0 => Err(Error::Config {
+            setting,
+            problem: "is 0; give at least one".into(),
+        }),
+        _ => Ok(()),
+    }
+}

@@ -29,6 +29,7 @@ pub use psis::{Psis, psis};
 pub use summary::{Summary, SummaryRow};
 
 use self::collect::Collected;
+use self::draws::expect_some;
 use self::importance::row_count;
 use self::record::Record;
 use self::weights::Weights;
@@ -214,17 +215,6 @@ impl Deref for Posterior {
 
     fn deref(&self) -> &Draws {
         &self.draws
-    }
-}
-
-/// An error where a number of draws is 0.
-fn expect_some(setting: &'static str, n: usize) -> Result<()> {
-    match n {
-        0 => Err(Error::Config {
-            setting,
-            problem: "is 0; give at least one".into(),
-        }),
-        _ => Ok(()),
     }
 }
 

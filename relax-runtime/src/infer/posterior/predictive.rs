@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::column::Column;
-use super::draws::Draws;
-use super::expect_some;
+use super::draws::{Draws, expect_some};
 use super::record::{categories, support};
 use super::weights::Weights;
 use crate::dist::{Number, Value};

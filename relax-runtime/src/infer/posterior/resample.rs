@@ -1,8 +1,7 @@
 //! Other weights for the same draws, and draws by their weights.
 
 use super::column::Column;
-use super::draws::Draws;
-use super::expect_some;
+use super::draws::{Draws, expect_some};
 use super::weights::Weights;
 use crate::dist::Value;
 use crate::error::{Error, Result};

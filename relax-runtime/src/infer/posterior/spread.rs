@@ -4,47 +4,29 @@ use super::column::Column;
 use super::draws::{Draws, single};
 use crate::error::{Error, Result};
 
-/// The values of each element of a site, with the shares that they have given that the run comes by.
-struct Elements(Vec<Vec<(f64, f64)>>);
+/// The values of one element of a site, in order, with the shares that they have given that the run
+/// comes by.
+struct Element(Vec<(f64, f64)>);
 
-impl Elements {
-    fn of(draws: &Draws, column: &Column) -> Result<Self> {
-        let mut elements = Vec::new();
-        if let Some(known) = column.known()? {
-            known.for_each(|(value, share)| add(value, |_| share, &mut elements));
-        } else {
-            let (numbers, shares) = (column.numbers()?, draws.weights.shares(column)?);
-            for (draw, place) in column.present() {
-                let value = &numbers[place];
-                let share = |element| shares.of(draw, element, value.len());
-                add(value, share, &mut elements);
-            }
-        }
-        Ok(Self(elements))
+impl Element {
+    fn sd(&self) -> f64 {
+        let mean: f64 = self.0.iter().map(|(x, share)| x * share).sum();
+        let square = |(x, share): &(f64, f64)| share * (x - mean).powi(2);
+        self.0.iter().map(square).sum::<f64>().sqrt()
     }
 
-    /// The smallest value of each element below or at which there is a share of `q`.
-    fn quantiles(&mut self, q: f64) -> Vec<f64> {
+    /// The smallest value below or at which there is a share of `q`.
+    fn quantile(&self, q: f64) -> f64 {
         /// What rounding may take off a sum of shares.
         const ROUNDING: f64 = 1e-12;
-        let quantile = |values: &mut Vec<(f64, f64)>| {
-            values.sort_unstable_by(|(a, _), (b, _)| a.total_cmp(b));
-            let mut below = 0.0;
-            let mut with_share = values.iter().filter(|(_, share)| *share > 0.0);
-            let reached = with_share.find(|(_, share)| {
-                below += share;
-                below >= q - ROUNDING
-            });
-            reached.or(values.last()).map_or(f64::NAN, |(x, _)| *x)
-        };
-        self.0.iter_mut().map(quantile).collect()
-    }
-}
-
-fn add(value: &[f64], share: impl Fn(usize) -> f64, elements: &mut Vec<Vec<(f64, f64)>>) {
-    elements.resize_with(value.len(), Vec::new);
-    for (i, &x) in value.iter().enumerate() {
-        elements[i].push((x, share(i)));
+        let mut below = 0.0;
+        let mut with_share = self.0.iter().filter(|(_, share)| *share > 0.0);
+        let reached = with_share.find(|(_, share)| {
+            below += share;
+            below >= q - ROUNDING
+        });
+        let last = || self.0.iter().rfind(|(_, share)| *share > 0.0);
+        reached.or_else(last).map_or(f64::NAN, |(x, _)| *x)
     }
 }
 
@@ -67,13 +49,48 @@ impl Draws {
                 .map(|p| (p * (1.0 - p)).max(0.0).sqrt())
                 .collect());
         }
-        let elements = Elements::of(self, column)?;
-        let sd = |values: &Vec<(f64, f64)>| {
-            let mean: f64 = values.iter().map(|(x, share)| x * share).sum();
-            let square = |(x, share): &(f64, f64)| share * (x - mean).powi(2);
-            values.iter().map(square).sum::<f64>().sqrt()
+        self.by_element(column, |element| element.sd())
+    }
+
+    /// What `ask` says of each element of a site.
+    fn by_element<T>(&self, column: &Column, ask: impl Fn(&Element) -> T) -> Result<Vec<T>> {
+        let elements = |count: usize, pairs: &dyn Fn(usize) -> Vec<(f64, f64)>| {
+            let answer = |i| {
+                let mut pairs = pairs(i);
+                pairs.sort_unstable_by(|(a, _), (b, _)| a.total_cmp(b));
+                ask(&Element(pairs))
+            };
+            (0..count).map(answer).collect()
         };
-        Ok(elements.0.iter().map(sd).collect())
+        if let Some(known) = column.known()? {
+            let known: Vec<(&[f64], f64)> = known.collect();
+            let count = known.first().map_or(0, |(value, _)| value.len());
+            let pairs = |i: usize| {
+                known
+                    .iter()
+                    .map(|(value, share)| (value[i], *share))
+                    .collect()
+            };
+            return Ok(elements(count, &pairs));
+        }
+        let (numbers, shares) = (column.numbers()?, self.weights.shares(column)?);
+        let count = numbers.first().map_or(0, Vec::len);
+        let pairs = |i: usize| {
+            let present = column.present();
+            let pair =
+                |(draw, place): (usize, usize)| (numbers[place][i], shares.of(draw, i, count));
+            present.map(pair).collect()
+        };
+        Ok(elements(count, &pairs))
+    }
+
+    /// Some quantiles of each element.
+    pub(super) fn quantiles_of<const N: usize>(
+        &self,
+        column: &Column,
+        levels: [f64; N],
+    ) -> Result<Vec<[f64; N]>> {
+        self.by_element(column, |element| levels.map(|q| element.quantile(q)))
     }
 
     /// The standard deviation of a site that holds one number.
@@ -92,7 +109,7 @@ impl Draws {
     /// If no site has the name, it has not as many numbers in every draw, or `q` is not between 0 and 1.
     pub fn quantiles(&self, site: &str, q: f64) -> Result<Vec<f64>> {
         expect_share("quantile", q)?;
-        Ok(Elements::of(self, self.column(site)?)?.quantiles(q))
+        self.by_element(self.column(site)?, |element| element.quantile(q))
     }
 
     /// The `q`-quantile of a site that holds one number.
@@ -110,10 +127,10 @@ impl Draws {
     /// As [`quantiles`](Self::quantiles).
     pub fn intervals(&self, site: &str, mass: f64) -> Result<Vec<(f64, f64)>> {
         expect_share("mass of an interval", mass)?;
-        let mut elements = Elements::of(self, self.column(site)?)?;
-        let low = elements.quantiles(0.5 * (1.0 - mass));
-        let high = elements.quantiles(0.5 * (1.0 + mass));
-        Ok(low.into_iter().zip(high).collect())
+        self.by_element(self.column(site)?, |element| {
+            let tail = 0.5 * (1.0 - mass);
+            (element.quantile(tail), element.quantile(1.0 - tail))
+        })
     }
 
     /// The equal-tailed credible interval of a site that holds one number.

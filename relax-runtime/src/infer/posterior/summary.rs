@@ -44,16 +44,13 @@ impl Draws {
     /// If a site has not as many numbers in every draw.
     pub fn summary(&self) -> Result<Summary> {
         let mut rows = Vec::new();
-        for column in &self.columns {
+        // Of a site that no possible run comes by, nothing is known.
+        for column in self.columns.iter().filter(|column| column.inclusion > 0.0) {
             let (means, sds) = (self.means_of(column)?, self.sds_of(column)?);
             let levels = [0.5 * (1.0 - MASS), 0.5, 0.5 * (1.0 + MASS)];
             let quantiles = match column.categories {
                 Some(_) => None,
-                None => Some([
-                    self.quantiles(&column.name, levels[0])?,
-                    self.quantiles(&column.name, levels[1])?,
-                    self.quantiles(&column.name, levels[2])?,
-                ]),
+                None => Some(self.quantiles_of(column, levels)?),
             };
             for (i, (mean, sd)) in means.iter().zip(&sds).enumerate() {
                 rows.push(SummaryRow {
@@ -61,9 +58,7 @@ impl Draws {
                     element: (means.len() > 1).then_some(i),
                     mean: *mean,
                     sd: *sd,
-                    quantiles: quantiles
-                        .as_ref()
-                        .map(|levels| [0, 1, 2].map(|q| levels[q][i])),
+                    quantiles: quantiles.as_ref().map(|elements| elements[i]),
                     inclusion_probability: column.inclusion,
                 });
             }

@@ -2,12 +2,14 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::infer::posterior::{ImportanceWeights, Posterior};
 use crate::report::{Ending, Trend};
 
 /// What training and importance weights say of a fit. Prints as a sentence, and where something is wrong
 /// with what to do.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Verdict {
     /// How training ended.
@@ -22,7 +24,7 @@ pub struct Verdict {
 }
 
 /// Something that is wrong with a fit.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Finding {
     /// Training ended while the loss was falling.
