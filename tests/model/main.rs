@@ -14,6 +14,7 @@ mod excluded;
 mod factor;
 mod families;
 mod first_values;
+mod gaussian_guides;
 mod guides;
 mod handled;
 mod handlers;

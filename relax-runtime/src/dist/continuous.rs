@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use std::rc::Rc;
 
 use super::{
-    Distribution, Draws, Law, MeanField, Number, Numbers, PerParameter, Real, SiteValue, Support,
+    Bijection, Distribution, Draws, Law, MeanField, Number, Numbers, PerParameter, Real, SiteValue, Support,
     check_fit, draw_shape, expand_parameter, host_in_plates,
 };
 use crate::error::{Error, Result};
@@ -111,6 +111,19 @@ pub trait Continuous: Clone + Debug + 'static {
     fn mean(&self) -> Self::Real;
     /// The automatic guide of a site that has this law.
     fn mean_field(of: &Self::Tensors) -> MeanField<'static>;
+
+    /// How the support is reached from all real numbers: by [`SUPPORT`](Self::SUPPORT), unless overridden.
+    fn bijection(&self) -> Option<Bijection> {
+        match (Self::SUPPORT, &self.parameters()[..Self::ENDS]) {
+            (Support::Real, _) => Some(Bijection::Real),
+            (Support::Positive | Support::NonNegative, _) => Some(Bijection::Positive),
+            (Support::Unit, _) => Some(Bijection::Unit),
+            (Support::Interval, [low, high]) => {
+                Some(Bijection::Interval(low.tensor(), high.tensor()))
+            }
+            (Support::Interval, _) => None,
+        }
+    }
 
     /// Whether all numbers lie in the support.
     ///
@@ -236,6 +249,10 @@ impl<D: Continuous<Real = Tensor, Tensors = D>> Law for D {
 
     fn with_parameters(&self, parameters: &[Tensor]) -> Rc<dyn Law> {
         Rc::new(D::of(parameters))
+    }
+
+    fn bijection(&self) -> Option<Bijection> {
+        Continuous::bijection(self)
     }
 
     fn draws(&self) -> Draws<'_> {

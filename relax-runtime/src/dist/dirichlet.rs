@@ -8,7 +8,7 @@ use super::family::{HALF_LN_TAU, LEAST};
 use super::gamma::uniform;
 use super::guides::FIRST_SHAPES;
 use super::{
-    Constraint, Distribution, Draws, Law, MeanField, Number, Numbers, Part, PerParameter, Real,
+    Bijection, Constraint, Distribution, Draws, Law, MeanField, Number, Numbers, Part, PerParameter, Real,
     Support, VectorOperand, check_fit, expand_parameter,
 };
 use crate::error::{Error, Result};
@@ -159,6 +159,10 @@ impl Law for Dirichlet<Tensor> {
     fn with_parameters(&self, parameters: &[Tensor]) -> Rc<dyn Law> {
         let concentration = parameters[0].clone();
         Rc::new(Self { concentration })
+    }
+
+    fn bijection(&self) -> Option<Bijection> {
+        Some(Bijection::Simplex)
     }
 
     fn draws(&self) -> Draws<'_> {

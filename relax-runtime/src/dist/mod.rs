@@ -6,6 +6,7 @@
 mod bernoulli;
 mod beta;
 mod beta_binomial;
+mod bijection;
 mod binomial;
 mod categorical;
 mod cauchy;
@@ -59,6 +60,7 @@ use std::rc::Rc;
 pub use bernoulli::{Bernoulli, BernoulliRelaxation};
 pub use beta::Beta;
 pub use beta_binomial::{BetaBinomial, BetaBinomialFamily};
+pub use bijection::Bijection;
 pub use binomial::{Binomial, BinomialFamily, TotalCount};
 pub use categorical::{Categorical, CategoricalRelaxation};
 pub use cauchy::Cauchy;

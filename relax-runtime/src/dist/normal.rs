@@ -6,7 +6,7 @@ use std::rc::Rc;
 use smallvec::smallvec;
 
 use super::{
-    Distribution, Draws, Join, Law, MeanField, Number, Numbers, Operand, Part, PerParameter,
+    Bijection, Distribution, Draws, Join, Law, MeanField, Number, Numbers, Operand, Part, PerParameter,
     check_fit, draw_shape, expand_parameter,
 };
 use crate::error::{Error, Result};
@@ -168,6 +168,10 @@ impl Law for Normal<Tensor> {
 
     fn draw(&self, noise: &Tensor) -> Tensor {
         &self.loc + &self.scale * noise
+    }
+
+    fn bijection(&self) -> Option<Bijection> {
+        Some(Bijection::Real)
     }
 
     fn draws(&self) -> Draws<'_> {

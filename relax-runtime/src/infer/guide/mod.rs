@@ -1,5 +1,9 @@
 //! Guides: the laws q from which a bound draws a model's choices, one file a family.
 
+mod full_rank;
+mod gaussian;
+mod joint_normal;
+mod low_rank;
 mod mean_field;
 mod program;
 mod site;
@@ -9,6 +13,9 @@ mod structured;
 use std::cell::Cell;
 use std::rc::Rc;
 
+pub use full_rank::FullRankGuide;
+pub(super) use gaussian::Together;
+pub use low_rank::LowRankGuide;
 pub use mean_field::MeanFieldGuide;
 pub use site::GuideSite;
 pub(super) use site::guide_parameters;
