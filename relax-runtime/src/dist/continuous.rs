@@ -5,8 +5,8 @@ use std::fmt::Debug;
 use std::rc::Rc;
 
 use super::{
-    Bijection, Distribution, Draws, Law, MeanField, Number, Numbers, PerParameter, Real, SiteValue, Support,
-    check_fit, draw_shape, expand_parameter, host_in_plates,
+    Bijection, Distribution, Draws, Law, MeanField, Number, Numbers, PerParameter, Real, SiteValue,
+    Support, check_fit, draw_shape, expand_parameter, host_in_plates,
 };
 use crate::error::{Error, Result};
 use crate::random::Stream;

@@ -8,8 +8,8 @@ use super::family::{HALF_LN_TAU, LEAST};
 use super::gamma::uniform;
 use super::guides::FIRST_SHAPES;
 use super::{
-    Bijection, Constraint, Distribution, Draws, Law, MeanField, Number, Numbers, Part, PerParameter, Real,
-    Support, VectorOperand, check_fit, expand_parameter,
+    Bijection, Constraint, Distribution, Draws, Law, MeanField, Number, Numbers, Part,
+    PerParameter, Real, Support, VectorOperand, check_fit, expand_parameter,
 };
 use crate::error::{Error, Result};
 use crate::random::Stream;

@@ -6,8 +6,9 @@ use smallvec::smallvec;
 
 use super::family::HALF_LN_TAU;
 use super::{
-    Bijection, Constraint, Distribution, Draws, Join, Law, MatrixOperand, MeanField, Number, Numbers, Part,
-    PerParameter, Real, Support, VectorOperand, check_fit, check_values, expand_parameter,
+    Bijection, Constraint, Distribution, Draws, Join, Law, MatrixOperand, MeanField, Number,
+    Numbers, Part, PerParameter, Real, Support, VectorOperand, check_fit, check_values,
+    expand_parameter,
 };
 use crate::error::{Error, Result};
 use crate::random::Stream;

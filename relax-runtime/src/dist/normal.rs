@@ -6,8 +6,8 @@ use std::rc::Rc;
 use smallvec::smallvec;
 
 use super::{
-    Bijection, Distribution, Draws, Join, Law, MeanField, Number, Numbers, Operand, Part, PerParameter,
-    check_fit, draw_shape, expand_parameter,
+    Bijection, Distribution, Draws, Join, Law, MeanField, Number, Numbers, Operand, Part,
+    PerParameter, check_fit, draw_shape, expand_parameter,
 };
 use crate::error::{Error, Result};
 use crate::random::Stream;

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use super::joint_normal::{JointNormal, Support};
+use super::conditional_normal::{ConditionalNormal, Joint, Support};
 use super::structure::Structure;
 use super::{Evaluation, GuideSite, Proposal, structured};
 use crate::dist::{Bijection, Constraint, Law};
@@ -104,14 +104,12 @@ impl Known {
             len,
             bijection: bijection.clone(),
         });
-        let law = JointNormal {
+        let joint = Joint {
             loc,
             scale_tril,
             before,
-            bijection,
-            support,
         };
-        site.fitting(Rc::new(law))
+        site.fitting(Rc::new(ConditionalNormal::new(joint, bijection, support)))
     }
 
     /// The unconstrained numbers of all sites so far.

@@ -1,8 +1,8 @@
 //! Guides: the laws q from which a bound draws a model's choices, one file a family.
 
+mod conditional_normal;
 mod full_rank;
 mod gaussian;
-mod joint_normal;
 mod low_rank;
 mod mean_field;
 mod program;
