@@ -38,8 +38,8 @@ pub use tensor::{
 pub mod prelude {
     pub use crate::dist::{Bernoulli, Categorical, Normal, OneHotCategorical};
     pub use crate::dist::{
-        Beta, Cauchy, Dirichlet, Exponential, Gamma, Gumbel, HalfCauchy, HalfNormal, InverseGamma,
-        Laplace, LogNormal, Logistic, MultivariateNormal, StudentT, Uniform,
+        Beta, Cauchy, Delta, Dirichlet, Exponential, Gamma, Gumbel, HalfCauchy, HalfNormal,
+        InverseGamma, Laplace, LogNormal, Logistic, MultivariateNormal, StudentT, Uniform,
     };
     pub use crate::dist::{BetaBinomial, Binomial, DiscreteUniform, Geometric, Hypergeometric};
     pub use crate::dist::{NegativeBinomial, OrderedLogistic, Poisson, ZeroInflated};

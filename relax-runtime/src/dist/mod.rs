@@ -15,6 +15,7 @@ mod coins;
 mod constraint;
 mod continuous;
 mod counts;
+mod delta;
 mod dirichlet;
 mod discrete_uniform;
 mod double;
@@ -71,6 +72,7 @@ pub use continuous::{Continuous, Standard};
 pub use counts::{
     CountFamily, CountOperand, CountRelaxation, Counts, Place, QuantileLevel, Table, TableName,
 };
+pub use delta::Delta;
 pub use dirichlet::Dirichlet;
 pub use discrete_uniform::{DiscreteUniform, DiscreteUniformName, RangeEnd};
 pub use exponential::Exponential;

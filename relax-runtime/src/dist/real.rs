@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
+use super::excluded::{numbers_of, ruled_out};
 use super::{Join, Number, Numbers, SiteValue};
 use crate::error::Result;
 use crate::special;
@@ -57,6 +58,8 @@ pub trait Real:
     fn kept_within(&self, low: f64, high: f64) -> Self;
     /// `then` where x is above a bound, `otherwise` elsewhere.
     fn where_above(&self, bound: f64, then: &Self, otherwise: f64) -> Self;
+    /// 0 where x is the other number, −∞ elsewhere: a constant, which is no break on the way of derivatives.
+    fn ruled_out_unless(&self, other: &Self) -> Self;
     /// ln(x/α) of the quantile x of Gamma(α, 1), α being this number, that belongs to uniform noise
     /// modulo 1, as [`noise`](super::noise): differentiable in α. Only its logarithm is a number
     /// where α is small.
@@ -129,6 +132,13 @@ impl Real for f64 {
     fn where_above(&self, bound: f64, then: &Self, otherwise: f64) -> Self {
         if *self > bound { *then } else { otherwise }
     }
+    fn ruled_out_unless(&self, other: &Self) -> Self {
+        if self == other {
+            0.0
+        } else {
+            f64::NEG_INFINITY
+        }
+    }
     fn ln_gamma_ratio(&self, noise: &Self) -> Self {
         let (ln_u, ln_v) = logarithms(*noise);
         special::ln_gamma_ratio(*self, ln_u, ln_v)
@@ -191,6 +201,9 @@ impl Real for Tensor {
     fn where_above(&self, bound: f64, then: &Self, otherwise: f64) -> Self {
         let otherwise = self.full_like(otherwise as f32);
         self.gt(bound as f32).select_where(then, &otherwise)
+    }
+    fn ruled_out_unless(&self, other: &Self) -> Self {
+        ruled_out(&(1.0 - numbers_of(self).eq(&numbers_of(other))))
     }
     fn ln_gamma_ratio(&self, noise: &Self) -> Self {
         let of = |alpha: f32, noise: f32| (f64::from(alpha), logarithms(f64::from(noise)));

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::estimator::Plan;
 use crate::infer::exact::joint::JointSum;
 use crate::infer::gradients::Gradients;
-use crate::infer::guide::Together;
+use crate::infer::guide::Guided;
 use crate::infer::guide::structure::Structure;
 use crate::infer::objective::Objective;
 use crate::infer::pass::slopes::{Slopes, each_tracked_term};
@@ -76,13 +76,13 @@ impl Estimation {
     /// Which estimator each site got, and why, and what its automatic guide follows.
     pub(super) fn plan(&self) -> Plan {
         let structures = self.params.notes::<Structure>();
-        let together = self.params.notes::<Together>();
+        let guided = self.params.notes::<Guided>();
         let mut plan = self.sites.plan();
         for entry in &mut plan.entries {
-            let joint = together.iter().find_map(|all| all.words(&entry.site));
+            let own = guided.iter().find_map(|all| all.words(&entry.site));
             let mut known = structures.iter();
             let alone = || known.find_map(|structure| structure.words(&entry.site));
-            entry.follows = joint.or_else(alone);
+            entry.follows = own.or_else(alone);
         }
         plan
     }

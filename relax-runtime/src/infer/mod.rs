@@ -27,8 +27,8 @@ pub use exact::posterior::{
 };
 pub use gradients::Gradients;
 pub use guide::{
-    Evaluation, FullRankGuide, Guide, GuideSite, LowRankGuide, MeanFieldGuide, Proposal,
-    StructuredGuide,
+    DeltaGuide, Evaluation, FullRankGuide, Guide, GuideSite, LowRankGuide, MeanFieldGuide,
+    Proposal, StructuredGuide,
 };
 pub use objective::{Elbo, ExpectedCost, Objective};
 pub use pass::samples::Samples;

@@ -1,12 +1,11 @@
 //! What guides have in common that are one Gaussian over the unconstrained numbers of all continuous sites.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::conditional_normal::{ConditionalNormal, Joint, Support};
-use super::structure::Structure;
-use super::{Evaluation, GuideSite, Proposal, structured};
+use super::continuous_alone::continuous_alone;
+use super::{Evaluation, GuideSite, Proposal};
 use crate::dist::{Bijection, Constraint, Law};
 use crate::error::{Error, Result};
 use crate::model::Entry;
@@ -37,47 +36,19 @@ struct Known {
     factor: Box<dyn Factor>,
 }
 
-/// The sites of a model that one Gaussian guides, with what a plan says of it.
-pub(in crate::infer) struct Together {
-    words: String,
-    sites: RefCell<BTreeSet<String>>,
-}
-
-impl Together {
-    /// What the guide of a site is, in words, if the Gaussian guides it.
-    pub(in crate::infer) fn words(&self, site: &str) -> Option<String> {
-        let known = self.sites.borrow().contains(site);
-        known.then(|| self.words.clone())
-    }
-}
-
 /// Draws continuous sites from one Gaussian, and discrete ones as the structured guide does.
 pub(super) fn propose(
     evaluation: Evaluation<'_>,
     words: &str,
     factor: impl Factor + 'static,
 ) -> Result<Proposal> {
-    let Evaluation { model, params, .. } = evaluation;
-    let structure = params.note(model.model_name(), || Structure::of(model));
-    let together = params.note(model.model_name(), || Together {
-        words: words.to_owned(),
-        sites: RefCell::default(),
-    });
     let known = RefCell::new(Known {
         sites: Vec::new(),
         loc: None,
         factor: Box::new(factor),
     });
-    evaluation.by_site(move |site| {
-        let stated = site.stated()?;
-        if stated.draws().are_discrete() {
-            return structured::law_of(site, &structure);
-        }
-        site.expect_all_rows()?;
-        if !together.sites.borrow().contains(site.name()) {
-            together.sites.borrow_mut().insert(site.name().to_owned());
-        }
-        known.borrow_mut().law(site, &*stated)
+    continuous_alone(evaluation, words, move |site, stated| {
+        known.borrow_mut().law(site, stated)
     })
 }
 

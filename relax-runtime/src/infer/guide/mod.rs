@@ -1,6 +1,8 @@
 //! Guides: the laws q from which a bound draws a model's choices, one file a family.
 
 mod conditional_normal;
+mod continuous_alone;
+mod delta;
 mod full_rank;
 mod gaussian;
 mod low_rank;
@@ -13,8 +15,9 @@ mod structured;
 use std::cell::Cell;
 use std::rc::Rc;
 
+pub(super) use continuous_alone::Guided;
+pub use delta::DeltaGuide;
 pub use full_rank::FullRankGuide;
-pub(super) use gaussian::Together;
 pub use low_rank::LowRankGuide;
 pub use mean_field::MeanFieldGuide;
 pub use site::GuideSite;
