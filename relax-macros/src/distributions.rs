@@ -44,6 +44,7 @@ const TABLE: &[Row] = &[
         &[constructor("new", &["concentration1", "concentration0"])],
     ),
     row("Cauchy", &[constructor("new", &["loc", "scale"])]),
+    row("Delta", &[constructor("new", &["value"])]),
     row("Dirichlet", &[constructor("new", &["concentration"])]),
     row("Exponential", &[constructor("new", &["rate"])]),
     row("Gamma", &[constructor("new", &["concentration", "rate"])]),

@@ -24,6 +24,7 @@ mod joint_resumed;
 mod language;
 mod ledger;
 mod limits;
+mod points;
 mod programs;
 mod resume;
 mod severed;
