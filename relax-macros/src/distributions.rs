@@ -63,6 +63,7 @@ const TABLE: &[Row] = &[
         &[constructor("new", &["loc", "scale_tril"])],
     ),
     row("StudentT", &[constructor("new", &["df", "loc", "scale"])]),
+    row("Truncated", &[constructor("new", &["base", "low", "high"])]),
     row("Uniform", &[constructor("new", &["low", "high"])]),
     row(
         "BetaBinomial",

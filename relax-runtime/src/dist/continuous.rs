@@ -138,6 +138,15 @@ pub trait Continuous: Clone + Debug + 'static {
     /// # Errors
     /// [`Error::Parameter`] if one is out of its range, or their shapes do not broadcast.
     fn checked(self) -> Result<Self> {
+        self.in_range()
+    }
+
+    /// The law, if each parameter lies in its range, and their shapes broadcast: what
+    /// [`checked`](Self::checked) looks at first.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] if not.
+    fn in_range(self) -> Result<Self> {
         let mut joint = Shape::SCALAR;
         for (value, (name, range)) in self.parameters().iter().zip(Self::PARAMETERS) {
             value.check_numbers(Self::NAME, name, |x| range.contains(x), range.demand())?;

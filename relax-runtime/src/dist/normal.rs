@@ -52,6 +52,13 @@ impl<P: Numbers> Normal<P> {
     }
 }
 
+impl<P> Normal<P> {
+    /// Mean and standard deviation.
+    pub(super) fn into_parts(self) -> (P, P) {
+        (self.loc, self.scale)
+    }
+}
+
 const LOC: &str = "the mean must be a finite number";
 const SCALE: &str = "the standard deviation must be positive and finite";
 

@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
+use super::double::{Smooth, in_double};
 use super::excluded::{numbers_of, ruled_out};
 use super::{Join, Number, Numbers, SiteValue};
 use crate::error::Result;
@@ -64,6 +65,8 @@ pub trait Real:
     /// modulo 1, as [`noise`](super::noise): differentiable in α. Only its logarithm is a number
     /// where α is small.
     fn ln_gamma_ratio(&self, noise: &Self) -> Self;
+    /// A smooth function of numbers, computed in double precision.
+    fn smooth<const N: usize>(operands: [&Self; N], f: &impl Smooth<N>) -> Self;
     /// Whether a condition holds of all numbers, unnoticed by the record of what the host has read.
     ///
     /// # Errors
@@ -79,7 +82,7 @@ pub trait Real:
 }
 
 /// ln u and ln(1 − u) of noise modulo 1.
-fn logarithms(noise: f64) -> (f64, f64) {
+pub(super) fn logarithms(noise: f64) -> (f64, f64) {
     match noise < 0.0 {
         true => (noise.ln_1p(), (-noise).ln()),
         false => (noise.ln(), (-noise).ln_1p()),
@@ -142,6 +145,9 @@ impl Real for f64 {
     fn ln_gamma_ratio(&self, noise: &Self) -> Self {
         let (ln_u, ln_v) = logarithms(*noise);
         special::ln_gamma_ratio(*self, ln_u, ln_v)
+    }
+    fn smooth<const N: usize>(operands: [&Self; N], f: &impl Smooth<N>) -> Self {
+        f.value(operands.map(|x| *x))
     }
     fn all(&self, holds: impl Fn(f64) -> bool + Sync) -> Result<bool> {
         Ok(holds(*self))
@@ -218,6 +224,9 @@ impl Real for Tensor {
                 special::ln_gamma_ratio_slopes(alpha, ln_u, ln_v)
             },
         )
+    }
+    fn smooth<const N: usize>(operands: [&Self; N], f: &impl Smooth<N>) -> Self {
+        in_double(operands, f)
     }
     fn all(&self, holds: impl Fn(f64) -> bool + Sync) -> Result<bool> {
         self.with_values(|values| all(values, |x: f32| holds(f64::from(x))))
