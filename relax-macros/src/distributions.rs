@@ -58,6 +58,7 @@ const TABLE: &[Row] = &[
     row("Laplace", &[constructor("new", &["loc", "scale"])]),
     row("Logistic", &[constructor("new", &["loc", "scale"])]),
     row("LogNormal", &[constructor("new", &["loc", "scale"])]),
+    row("Mixture", &[constructor("new", &["weights", "components"])]),
     row(
         "MultivariateNormal",
         &[constructor("new", &["loc", "scale_tril"])],

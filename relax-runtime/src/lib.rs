@@ -39,8 +39,8 @@ pub mod prelude {
     pub use crate::dist::{Bernoulli, Categorical, Normal, OneHotCategorical};
     pub use crate::dist::{
         Beta, Cauchy, Delta, Dirichlet, Exponential, Gamma, Gumbel, HalfCauchy, HalfNormal,
-        InverseGamma, Laplace, LogNormal, Logistic, MultivariateNormal, StudentT, Truncated,
-        Uniform,
+        InverseGamma, Laplace, LogNormal, Logistic, Mixture, MultivariateNormal, StudentT,
+        Truncated, Uniform,
     };
     pub use crate::dist::{BetaBinomial, Binomial, DiscreteUniform, Geometric, Hypergeometric};
     pub use crate::dist::{NegativeBinomial, OrderedLogistic, Poisson, ZeroInflated};
