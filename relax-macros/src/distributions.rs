@@ -87,6 +87,13 @@ const TABLE: &[Row] = &[
         &[constructor("new", &["total", "successes", "draws"])],
     ),
     row(
+        "Multinomial",
+        &[
+            constructor("probs", &["total_count", "probs"]),
+            constructor("logits", &["total_count", "logits"]),
+        ],
+    ),
+    row(
         "NegativeBinomial",
         &[
             constructor("probs", &["total_count", "probs"]),

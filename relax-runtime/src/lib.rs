@@ -43,7 +43,7 @@ pub mod prelude {
         Truncated, Uniform,
     };
     pub use crate::dist::{BetaBinomial, Binomial, DiscreteUniform, Geometric, Hypergeometric};
-    pub use crate::dist::{NegativeBinomial, OrderedLogistic, Poisson, ZeroInflated};
+    pub use crate::dist::{Multinomial, NegativeBinomial, OrderedLogistic, Poisson, ZeroInflated};
     pub use crate::estimator::{Pathwise, Rebar, Reinforce, Relax};
     pub use crate::infer::{
         Check, Configure, ConfigureTraining, Elbo, ExpectedCost, Fit, Minimize, Posterior, Svi,
