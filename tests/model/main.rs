@@ -3,6 +3,7 @@
 mod checkpoint;
 #[path = "../support/checkpoints.rs"]
 mod checkpoints;
+mod composed;
 mod constraints;
 mod continuous;
 mod disk;

@@ -5,8 +5,8 @@ use std::rc::Rc;
 use super::weights::normalised;
 use super::{
     Bijection, CategoricalOperand, Continuous, Distribution, Draws, IntoDistribution, Law,
-    MeanField, Normal, Number, Part, PerParameter, VectorOperand, expand_parameter, holds_indices,
-    normal_guide,
+    MeanField, Normal, Number, Part, PerParameter, VectorOperand, check_fit, expand_parameter,
+    holds_indices, normal_guide,
 };
 use crate::error::{Error, Result};
 use crate::random::{Key, Stream};
@@ -245,13 +245,9 @@ impl<D: Distribution<Value = Tensor>> Distribution for Mixture<Tensor, D> {
     }
 
     fn log_density(&self, value: &Tensor) -> Result<Number> {
-        let law = self.components.law()?;
-        let value = value.unsqueeze(axis(&*law));
-        let density = match self.components.log_density(&value)? {
-            Number::Tensor(density) => density,
-            Number::Host(density) => Tensor::scalar(density as f32),
-        };
-        Ok((density + self.logits.log_softmax(-1)).logsumexp(-1).into())
+        let law = MixtureLaw::new(self.logits.clone(), self.components.law()?);
+        check_fit(NAME, law.draw_shape(), value)?;
+        Ok(law.log_density(value).into())
     }
 
     fn law(&self) -> Result<Rc<dyn Law>> {
