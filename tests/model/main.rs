@@ -27,6 +27,7 @@ mod ledger;
 mod limits;
 mod points;
 mod programs;
+mod repeated;
 mod resume;
 mod severed;
 mod structured;

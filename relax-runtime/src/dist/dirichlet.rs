@@ -83,6 +83,13 @@ impl<P: Numbers> Dirichlet<P> {
     }
 }
 
+impl Dirichlet<Vec<f64>> {
+    /// The parameter.
+    pub(super) fn into_concentration(self) -> Vec<f64> {
+        self.concentration
+    }
+}
+
 impl Distribution for Dirichlet<Vec<f64>> {
     type Value = Vec<f64>;
     const NAME: &'static str = NAME;

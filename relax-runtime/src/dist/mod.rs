@@ -51,6 +51,7 @@ mod plain;
 mod poisson;
 mod real;
 mod relaxation;
+mod repeat;
 mod student_t;
 mod support;
 mod truncated;
@@ -109,6 +110,7 @@ pub(crate) use plain::{Drawn, PlainRelaxation, plain};
 pub use poisson::{Poisson, PoissonFamily};
 pub use real::Real;
 pub use relaxation::{Form, Relaxation};
+pub use repeat::Repeat;
 pub use student_t::StudentT;
 pub use support::Support;
 pub use truncated::{Truncatable, Truncated};
@@ -202,8 +204,9 @@ fn host_in_plates<T>(distribution: &'static str) -> Result<T> {
     Err(crate::Error::Parameter {
         distribution,
         parameter: "parameter",
-        problem: "is a host number inside a plate; a plate's rows are drawn together, so give a \
-                  Tensor whose first axis is the plate's size, or use a `for` loop"
+        problem: "is a host number inside a plate, whose rows are drawn together; only a distribution of \
+                  the library that stands in the `plate!` itself is repeated: give a Tensor whose \
+                  first axis is the plate's size, or use a `for` loop"
             .into(),
     })
 }

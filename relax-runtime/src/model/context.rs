@@ -391,6 +391,11 @@ impl Context {
         self.record(entry)
     }
 
+    /// How many plates there are around the place where the run is.
+    pub(crate) fn plates_around(&self) -> usize {
+        self.state.borrow().plates.around().len()
+    }
+
     /// Enters a plate of `size` independent rows, a sample of `of` rows if given, until the guard
     /// is dropped. Rows of different plates are taken to be different, unless both plates have the
     /// site's name.

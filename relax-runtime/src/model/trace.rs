@@ -162,8 +162,8 @@ impl Entry {
                  a Tensor whose first axis is the plate's size, or use a `for` loop"
             ))),
             Number::Tensor(t) => Err(Error::Plates(format!(
-                "the plates around this site have sizes {:?}, but its rows have shape {}; the \
-                 leading axes must be the plates'",
+                "inside a plate the leading axes of rows must be the plates': those around this site have \
+                 sizes {:?}, but its rows have shape {}",
                 self.sizes(),
                 t.shape()
             ))),
