@@ -1,5 +1,7 @@
 //! The calls of the runtime that a checked model stands for.
 
+use std::cell::Cell;
+
 use crate::check;
 use crate::distributions;
 use crate::ir::{Check, Constraint, Dist, Family, HOLE, Hole, Kind, Model, Plate, Site};
@@ -16,7 +18,10 @@ use syn::{
 
 /// The function that builds the model.
 pub fn model(model: &Model) -> TokenStream {
-    let writer = Writer { model };
+    let writer = Writer {
+        model,
+        in_plate: Cell::new(false),
+    };
     let function = &model.function;
     let runtime = &model.options.runtime;
     let construction = writer.construction();
@@ -196,6 +201,8 @@ fn returns(span: Span) -> Ident {
 /// Puts code where parsing left holes.
 struct Writer<'m> {
     model: &'m Model,
+    /// Whether the code stands in the block of a plate.
+    in_plate: Cell<bool>,
 }
 
 impl Writer<'_> {
@@ -302,7 +309,7 @@ impl Writer<'_> {
                 estimator,
                 context: seen,
             } => {
-                let dist = self.dist(dist);
+                let dist = self.rows(self.dist(dist), span);
                 let estimator = estimator.as_ref().map(|expr| self.fill_all(expr));
                 let estimator = estimator.map(|expr| quote_spanned!(span=> .estimator(#expr)));
                 let seen = seen.as_ref().map(|expr| self.fill_all(expr));
@@ -313,7 +320,7 @@ impl Writer<'_> {
                 )
             }
             Kind::Observe { dist, value } => {
-                let (dist, value) = (self.dist(dist), self.fill_all(value));
+                let (dist, value) = (self.rows(self.dist(dist), span), self.fill_all(value));
                 self.answer(
                     span,
                     quote_spanned!(span=> #context.observe(#info, #dist, #value)),
@@ -386,7 +393,9 @@ impl Writer<'_> {
             span,
             quote_spanned!(span=> #context.plate(#info, #rows, #total)),
         );
+        let outside = self.in_plate.replace(true);
         let body = self.fill_all(&plate.body);
+        self.in_plate.set(outside);
         quote_spanned! {span=>
             let #guard = #entered;
             #body
@@ -429,6 +438,23 @@ impl Writer<'_> {
             false => quote_spanned!(span=> (#(#ends),*)),
         };
         quote_spanned!(span=> .constrained(#runtime::dist::Constraint::#variant #ends))
+    }
+
+    /// A distribution, which inside a plate is repeated for every row if it is over host numbers.
+    fn rows(&self, dist: TokenStream, span: Span) -> TokenStream {
+        if !self.in_plate.get() {
+            return dist;
+        }
+        let runtime = &self.model.options.runtime;
+        let (context, local) = (context(span), Ident::new("__dist", span));
+        quote_spanned! {span=>
+            {
+                #[allow(unused_imports)]
+                use #runtime::plumbing::{OwnRows as _, RepeatedRows as _};
+                let #local = #dist;
+                (&#runtime::plumbing::Rows::of(&#local)).kind().rows(#local, #context)
+            }
+        }
     }
 
     fn dist(&self, dist: &Dist) -> TokenStream {

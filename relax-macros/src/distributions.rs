@@ -44,6 +44,7 @@ const TABLE: &[Row] = &[
         &[constructor("new", &["concentration1", "concentration0"])],
     ),
     row("Cauchy", &[constructor("new", &["loc", "scale"])]),
+    row("Delta", &[constructor("new", &["value"])]),
     row("Dirichlet", &[constructor("new", &["concentration"])]),
     row("Exponential", &[constructor("new", &["rate"])]),
     row("Gamma", &[constructor("new", &["concentration", "rate"])]),
@@ -57,11 +58,13 @@ const TABLE: &[Row] = &[
     row("Laplace", &[constructor("new", &["loc", "scale"])]),
     row("Logistic", &[constructor("new", &["loc", "scale"])]),
     row("LogNormal", &[constructor("new", &["loc", "scale"])]),
+    row("Mixture", &[constructor("new", &["weights", "components"])]),
     row(
         "MultivariateNormal",
         &[constructor("new", &["loc", "scale_tril"])],
     ),
     row("StudentT", &[constructor("new", &["df", "loc", "scale"])]),
+    row("Truncated", &[constructor("new", &["base", "low", "high"])]),
     row("Uniform", &[constructor("new", &["low", "high"])]),
     row(
         "BetaBinomial",
@@ -82,6 +85,13 @@ const TABLE: &[Row] = &[
     row(
         "Hypergeometric",
         &[constructor("new", &["total", "successes", "draws"])],
+    ),
+    row(
+        "Multinomial",
+        &[
+            constructor("probs", &["total_count", "probs"]),
+            constructor("logits", &["total_count", "logits"]),
+        ],
     ),
     row(
         "NegativeBinomial",

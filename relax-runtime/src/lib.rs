@@ -38,11 +38,12 @@ pub use tensor::{
 pub mod prelude {
     pub use crate::dist::{Bernoulli, Categorical, Normal, OneHotCategorical};
     pub use crate::dist::{
-        Beta, Cauchy, Dirichlet, Exponential, Gamma, Gumbel, HalfCauchy, HalfNormal, InverseGamma,
-        Laplace, LogNormal, Logistic, MultivariateNormal, StudentT, Uniform,
+        Beta, Cauchy, Delta, Dirichlet, Exponential, Gamma, Gumbel, HalfCauchy, HalfNormal,
+        InverseGamma, Laplace, LogNormal, Logistic, Mixture, MultivariateNormal, StudentT,
+        Truncated, Uniform,
     };
     pub use crate::dist::{BetaBinomial, Binomial, DiscreteUniform, Geometric, Hypergeometric};
-    pub use crate::dist::{NegativeBinomial, OrderedLogistic, Poisson, ZeroInflated};
+    pub use crate::dist::{Multinomial, NegativeBinomial, OrderedLogistic, Poisson, ZeroInflated};
     pub use crate::estimator::{Pathwise, Rebar, Reinforce, Relax};
     pub use crate::infer::{
         Check, Configure, ConfigureTraining, Elbo, ExpectedCost, Fit, Minimize, Posterior, Svi,

@@ -13,6 +13,13 @@ fn tensor(values: &[f32]) -> Tensor {
     Tensor::from_slice(values)
 }
 
+/// A program that does not know the plate around it.
+#[model]
+fn tossed() {
+    let a = sample!(Bernoulli(0.5));
+    cost!(f64::from(u8::from(a)), name = "price");
+}
+
 /// A program that makes each kind of mistake at a site of its own.
 #[model]
 fn mistaken(mistake: &'static str) {
@@ -39,8 +46,7 @@ fn mistaken(mistake: &'static str) {
             cost!(w, name = "price");
         }
         "host in plate" => plate!(2, {
-            let a = sample!(Bernoulli(0.5));
-            cost!(f64::from(u8::from(a)), name = "price");
+            call!(tossed(), name = "part");
         }),
         "observed host in plate" => plate!(2, {
             observe!(Bernoulli(0.5), true, name = "data");
@@ -99,7 +105,7 @@ fn mistakes_come_out_of_step_and_run_as_errors() {
         ("init", &["site `w`", "[2] and [3]"]),
         (
             "host in plate",
-            &["site `a`", "host number inside a plate", "`for`"],
+            &["site `part/a`", "host number inside a plate", "`for`"],
         ),
         ("observed host in plate", &["site `data`", "inside a plate"]),
         ("context", &["site `a`", "context", "[3]", "[2]"]),

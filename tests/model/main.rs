@@ -3,6 +3,7 @@
 mod checkpoint;
 #[path = "../support/checkpoints.rs"]
 mod checkpoints;
+mod composed;
 mod constraints;
 mod continuous;
 mod disk;
@@ -14,6 +15,7 @@ mod excluded;
 mod factor;
 mod families;
 mod first_values;
+mod gaussian_guides;
 mod guides;
 mod handled;
 mod handlers;
@@ -23,9 +25,11 @@ mod joint_resumed;
 mod language;
 mod ledger;
 mod limits;
+mod points;
 mod posterior;
 mod predictive;
 mod programs;
+mod repeated;
 mod resume;
 mod saved_fit;
 mod severed;

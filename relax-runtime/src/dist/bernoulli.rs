@@ -5,6 +5,7 @@ use std::rc::Rc;
 use smallvec::smallvec;
 
 use super::excluded::POLE;
+use super::repeat::behind;
 use super::{
     BernoulliOperand, Coins, Distribution, Draws, Form, Law, MeanField, Number, Operand, Part,
     PerParameter, Relaxation, check_fit, expand_parameter, noise,
@@ -77,6 +78,13 @@ impl Distribution for Bernoulli<f64> {
     }
 
     fn law(&self) -> Result<Rc<dyn Law>> {
+        Ok(Rc::new(self.over_tensors()))
+    }
+}
+
+impl Bernoulli<f64> {
+    /// The same coin in a tensor.
+    pub(super) fn over_tensors(&self) -> Bernoulli<Tensor> {
         let logit = self.logits.logit() as f32;
         let certain = self.logits.is_certain().then(|| logit.signum());
         let logits = Coins {
@@ -84,7 +92,15 @@ impl Distribution for Bernoulli<f64> {
             certain: certain.map(Tensor::scalar),
             open: None,
         };
-        Ok(Rc::new(Bernoulli { logits }))
+        Bernoulli { logits }
+    }
+}
+
+impl Bernoulli<Tensor> {
+    /// The same coins with axes in front.
+    pub(super) fn behind(self, axes: usize) -> Result<Self> {
+        let logits = self.logits.map(|x| behind(x, axes))?;
+        Ok(Self { logits })
     }
 }
 

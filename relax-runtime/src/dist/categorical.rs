@@ -61,6 +61,18 @@ pub(super) fn gumbel_argmax(logits: &[f64], stream: &mut Stream) -> usize {
     best.0
 }
 
+impl<P> Categorical<P> {
+    /// Categories with these weights.
+    pub(super) fn of_weights(weights: Weights<P>) -> Self {
+        Self { weights }
+    }
+
+    /// The weights of the categories.
+    pub(super) fn into_weights(self) -> Weights<P> {
+        self.weights
+    }
+}
+
 impl Distribution for Categorical<Vec<f64>> {
     type Value = usize;
     const NAME: &'static str = NAME;

@@ -5,8 +5,8 @@ use std::fmt::Debug;
 use std::rc::Rc;
 
 use super::{
-    Distribution, Draws, Law, MeanField, Number, Numbers, PerParameter, Real, SiteValue, Support,
-    check_fit, draw_shape, expand_parameter, host_in_plates,
+    Bijection, Distribution, Draws, Law, MeanField, Number, Numbers, PerParameter, Real, SiteValue,
+    Support, check_fit, draw_shape, expand_parameter, host_in_plates,
 };
 use crate::error::{Error, Result};
 use crate::random::Stream;
@@ -112,6 +112,19 @@ pub trait Continuous: Clone + Debug + 'static {
     /// The automatic guide of a site that has this law.
     fn mean_field(of: &Self::Tensors) -> MeanField<'static>;
 
+    /// How the support is reached from all real numbers: by [`SUPPORT`](Self::SUPPORT), unless overridden.
+    fn bijection(&self) -> Option<Bijection> {
+        match (Self::SUPPORT, &self.parameters()[..Self::ENDS]) {
+            (Support::Real, _) => Some(Bijection::Real),
+            (Support::Positive | Support::NonNegative, _) => Some(Bijection::Positive),
+            (Support::Unit, _) => Some(Bijection::Unit),
+            (Support::Interval, [low, high]) => {
+                Some(Bijection::Interval(low.tensor(), high.tensor()))
+            }
+            (Support::Interval, _) => None,
+        }
+    }
+
     /// Whether all numbers lie in the support.
     ///
     /// # Errors
@@ -125,6 +138,15 @@ pub trait Continuous: Clone + Debug + 'static {
     /// # Errors
     /// [`Error::Parameter`] if one is out of its range, or their shapes do not broadcast.
     fn checked(self) -> Result<Self> {
+        self.in_range()
+    }
+
+    /// The law, if each parameter lies in its range, and their shapes broadcast: what
+    /// [`checked`](Self::checked) looks at first.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] if not.
+    fn in_range(self) -> Result<Self> {
         let mut joint = Shape::SCALAR;
         for (value, (name, range)) in self.parameters().iter().zip(Self::PARAMETERS) {
             value.check_numbers(Self::NAME, name, |x| range.contains(x), range.demand())?;
@@ -236,6 +258,10 @@ impl<D: Continuous<Real = Tensor, Tensors = D>> Law for D {
 
     fn with_parameters(&self, parameters: &[Tensor]) -> Rc<dyn Law> {
         Rc::new(D::of(parameters))
+    }
+
+    fn bijection(&self) -> Option<Bijection> {
+        Continuous::bijection(self)
     }
 
     fn draws(&self) -> Draws<'_> {

@@ -8,8 +8,8 @@ use super::family::{HALF_LN_TAU, LEAST};
 use super::gamma::uniform;
 use super::guides::FIRST_SHAPES;
 use super::{
-    Constraint, Distribution, Draws, Law, MeanField, Number, Numbers, Part, PerParameter, Real,
-    Support, VectorOperand, check_fit, expand_parameter,
+    Bijection, Constraint, Distribution, Draws, Law, MeanField, Number, Numbers, Part,
+    PerParameter, Real, Support, VectorOperand, check_fit, expand_parameter,
 };
 use crate::error::{Error, Result};
 use crate::random::Stream;
@@ -80,6 +80,13 @@ impl<P: Numbers> Dirichlet<P> {
                 problem: "is no vector of one number or more; give one for each category".into(),
             }),
         }
+    }
+}
+
+impl Dirichlet<Vec<f64>> {
+    /// The parameter.
+    pub(super) fn into_concentration(self) -> Vec<f64> {
+        self.concentration
     }
 }
 
@@ -159,6 +166,10 @@ impl Law for Dirichlet<Tensor> {
     fn with_parameters(&self, parameters: &[Tensor]) -> Rc<dyn Law> {
         let concentration = parameters[0].clone();
         Rc::new(Self { concentration })
+    }
+
+    fn bijection(&self) -> Option<Bijection> {
+        Some(Bijection::Simplex)
     }
 
     fn draws(&self) -> Draws<'_> {

@@ -5,7 +5,7 @@ use crate::tensor::{Shape, Tensor};
 
 /// A smooth function of N numbers with its first and second derivatives. Each is asked for only where
 /// a tensor needs it.
-pub(super) trait Smooth<const N: usize> {
+pub trait Smooth<const N: usize> {
     /// The function.
     fn value(&self, x: [f64; N]) -> f64;
     /// Its derivative by each number.

@@ -5,8 +5,8 @@ pub(super) use std::f64::consts::{LN_2, PI};
 pub(super) use super::continuous::parameters;
 pub(super) use super::location_scale::location_scale;
 pub(super) use super::{
-    Continuous, Join, JoinThree, MeanField, Operand, PerParameter, Real, Standard, Support,
-    log_normal_guide, normal_guide,
+    Bijection, Continuous, Join, JoinThree, MeanField, Operand, PerParameter, Real, Standard,
+    Support, log_normal_guide, normal_guide,
 };
 pub(super) use crate::error::Result;
 pub(super) use crate::random::Stream;

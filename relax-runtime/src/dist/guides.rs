@@ -58,8 +58,13 @@ pub(super) fn inverse_gamma_guide(
 /// What makes a law of two parameters.
 type Build = fn(&Tensor, &Tensor) -> Result<Rc<dyn Law>>;
 
-/// A law of location and scale.
-fn by_location(loc: &Tensor, scale: &Tensor, shape: Shape, build: Build) -> MeanField<'static> {
+/// A law of a location and a scale of its own for each number of a shape.
+pub(super) fn by_location(
+    loc: &Tensor,
+    scale: &Tensor,
+    shape: Shape,
+    build: impl Fn(&Tensor, &Tensor) -> Result<Rc<dyn Law>> + 'static,
+) -> MeanField<'static> {
     let parts = [
         Part::real("loc", loc).shaped(shape),
         Part::positive("log_scale", scale).shaped(shape),

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use smallvec::SmallVec;
 
-use super::{MeanField, Relaxation};
+use super::{Bijection, MeanField, Relaxation};
 use crate::error::Result;
 use crate::random::Stream;
 use crate::tensor::{Device, Shape, Tensor};
@@ -56,6 +56,22 @@ pub trait Law: Debug {
 
     /// The law with other parameters of the same shapes.
     fn with_parameters(&self, parameters: &[Tensor]) -> Rc<dyn Law>;
+
+    /// The law with its parameters as constants, by which an objective leaves out how its density moves
+    /// with what is learned here. A law whose parameters are draws of earlier sites, too, may keep those
+    /// alive: the gradient stays right, as no parameter moves an expected log-density by its own, and
+    /// has less variance.
+    fn with_own_parameters_held(&self) -> Rc<dyn Law> {
+        let parameters = self.parameters();
+        let constants: PerParameter<Tensor> = parameters.iter().map(Tensor::detach).collect();
+        self.with_parameters(&constants)
+    }
+
+    /// How a continuous law's support is reached from all real numbers; `None`, the default, where the law
+    /// does not say. Guides over unconstrained numbers need it.
+    fn bijection(&self) -> Option<Bijection> {
+        None
+    }
 
     /// What its draws are.
     fn draws(&self) -> Draws<'_>;

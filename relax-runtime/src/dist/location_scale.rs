@@ -1,11 +1,12 @@
 //! What laws of a location and a scale have in common: a draw is loc + scale · t of a standard number t.
 
-/// Defines a law of `loc` and `scale` by its standard member, in `t`: log-density, draw, mean, and
+/// Defines a law of `loc` and `scale` by its standard member, in `t`: its curve, log-density, draw, mean, and
 /// mean and standard deviation of the Gaussian that its automatic guide starts from.
 macro_rules! location_scale {
     (
         $(#[$doc:meta])* $name:ident,
         symmetric: $symmetric:expr,
+        curve: $curve:ident,
         log_density: |$t:ident| $density:expr,
         standard: |$stream:ident| $draw:expr,
         mean: $mean:expr,
@@ -30,6 +31,15 @@ macro_rules! location_scale {
             {
                 let (loc, scale) = loc.into_repr().join(scale.into_repr());
                 Self { loc, scale }.checked()
+            }
+        }
+
+        impl<R: Real> super::Truncatable for $name<R> {
+            type Real = R;
+            type Curve = super::curves::$curve;
+
+            fn loc_and_scale(self) -> (R, R) {
+                (self.loc, self.scale)
             }
         }
 

@@ -6,6 +6,7 @@
 mod bernoulli;
 mod beta;
 mod beta_binomial;
+mod bijection;
 mod binomial;
 mod categorical;
 mod cauchy;
@@ -14,6 +15,8 @@ mod coins;
 mod constraint;
 mod continuous;
 mod counts;
+mod curves;
+mod delta;
 mod dirichlet;
 mod discrete_uniform;
 mod double;
@@ -35,6 +38,8 @@ mod location_scale;
 mod log_normal;
 mod logistic;
 mod mean_field;
+mod mixture;
+mod multinomial;
 mod multivariate_normal;
 mod negative_binomial;
 pub mod noise;
@@ -46,8 +51,10 @@ mod plain;
 mod poisson;
 mod real;
 mod relaxation;
+mod repeat;
 mod student_t;
 mod support;
+mod truncated;
 mod uniform;
 mod value;
 mod weights;
@@ -59,6 +66,7 @@ use std::rc::Rc;
 pub use bernoulli::{Bernoulli, BernoulliRelaxation};
 pub use beta::Beta;
 pub use beta_binomial::{BetaBinomial, BetaBinomialFamily};
+pub use bijection::Bijection;
 pub use binomial::{Binomial, BinomialFamily, TotalCount};
 pub use categorical::{Categorical, CategoricalRelaxation};
 pub use cauchy::Cauchy;
@@ -69,8 +77,11 @@ pub use continuous::{Continuous, Standard};
 pub use counts::{
     CountFamily, CountOperand, CountRelaxation, Counts, Place, QuantileLevel, Table, TableName,
 };
+pub use curves::{CauchyCurve, Curve, GumbelCurve, LaplaceCurve, LogisticCurve, NormalCurve};
+pub use delta::Delta;
 pub use dirichlet::Dirichlet;
 pub use discrete_uniform::{DiscreteUniform, DiscreteUniformName, RangeEnd};
+pub use double::Smooth;
 pub use exponential::Exponential;
 pub use gamma::Gamma;
 pub use geometric::{Geometric, GeometricFamily};
@@ -87,6 +98,8 @@ pub use law::{Draws, Law, PerParameter, draw_shape};
 pub use log_normal::LogNormal;
 pub use logistic::Logistic;
 pub use mean_field::{MeanField, Part};
+pub use mixture::{Mixture, MixtureComponents, Stacked};
+pub use multinomial::Multinomial;
 pub use multivariate_normal::{IntoVector, MultivariateNormal};
 pub use negative_binomial::{NegativeBinomial, NegativeBinomialFamily};
 pub use normal::Normal;
@@ -97,8 +110,10 @@ pub(crate) use plain::{Drawn, PlainRelaxation, plain};
 pub use poisson::{Poisson, PoissonFamily};
 pub use real::Real;
 pub use relaxation::{Form, Relaxation};
+pub use repeat::Repeat;
 pub use student_t::StudentT;
 pub use support::Support;
+pub use truncated::{Truncatable, Truncated};
 pub use uniform::Uniform;
 pub use value::{IntoSiteValue, Number, SiteValue, Value};
 pub use weights::{CategoricalOperand, Weights};
@@ -189,8 +204,9 @@ fn host_in_plates<T>(distribution: &'static str) -> Result<T> {
     Err(crate::Error::Parameter {
         distribution,
         parameter: "parameter",
-        problem: "is a host number inside a plate; a plate's rows are drawn together, so give a \
-                  Tensor whose first axis is the plate's size, or use a `for` loop"
+        problem: "is a host number inside a plate, whose rows are drawn together; only a distribution of \
+                  the library that stands in the `plate!` itself is repeated: give a Tensor whose \
+                  first axis is the plate's size, or use a `for` loop"
             .into(),
     })
 }

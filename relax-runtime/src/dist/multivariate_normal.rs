@@ -6,8 +6,9 @@ use smallvec::smallvec;
 
 use super::family::HALF_LN_TAU;
 use super::{
-    Constraint, Distribution, Draws, Join, Law, MatrixOperand, MeanField, Number, Numbers, Part,
-    PerParameter, Real, Support, VectorOperand, check_fit, check_values, expand_parameter,
+    Bijection, Constraint, Distribution, Draws, Join, Law, MatrixOperand, MeanField, Number,
+    Numbers, Part, PerParameter, Real, Support, VectorOperand, check_fit, check_values,
+    expand_parameter,
 };
 use crate::error::{Error, Result};
 use crate::random::Stream;
@@ -153,6 +154,10 @@ impl Law for MultivariateNormal {
             loc: parameters[0].clone(),
             scale_tril: parameters[1].clone(),
         })
+    }
+
+    fn bijection(&self) -> Option<Bijection> {
+        Some(Bijection::Real)
     }
 
     fn draws(&self) -> Draws<'_> {

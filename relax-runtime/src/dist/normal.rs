@@ -6,8 +6,8 @@ use std::rc::Rc;
 use smallvec::smallvec;
 
 use super::{
-    Distribution, Draws, Join, Law, MeanField, Number, Numbers, Operand, Part, PerParameter,
-    check_fit, draw_shape, expand_parameter,
+    Bijection, Distribution, Draws, Join, Law, MeanField, Number, Numbers, Operand, Part,
+    PerParameter, check_fit, draw_shape, expand_parameter,
 };
 use crate::error::{Error, Result};
 use crate::random::Stream;
@@ -49,6 +49,13 @@ impl<P: Numbers> Normal<P> {
                 problem: format!("of shape {other} does not broadcast with loc of shape {own}"),
             }),
         }
+    }
+}
+
+impl<P> Normal<P> {
+    /// Mean and standard deviation.
+    pub(super) fn into_parts(self) -> (P, P) {
+        (self.loc, self.scale)
     }
 }
 
@@ -168,6 +175,10 @@ impl Law for Normal<Tensor> {
 
     fn draw(&self, noise: &Tensor) -> Tensor {
         &self.loc + &self.scale * noise
+    }
+
+    fn bijection(&self) -> Option<Bijection> {
+        Some(Bijection::Real)
     }
 
     fn draws(&self) -> Draws<'_> {

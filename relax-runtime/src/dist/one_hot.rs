@@ -55,6 +55,18 @@ fn is_one_hot(mut values: impl Iterator<Item = f64> + Clone) -> bool {
     values.clone().filter(|&x| x == 1.0).count() == 1 && values.all(|x| x == 0.0 || x == 1.0)
 }
 
+impl<P> OneHotCategorical<P> {
+    /// Categories with these weights.
+    pub(super) fn of_weights(weights: Weights<P>) -> Self {
+        Self { weights }
+    }
+
+    /// The weights of the categories.
+    pub(super) fn into_weights(self) -> Weights<P> {
+        self.weights
+    }
+}
+
 impl Distribution for OneHotCategorical<Vec<f64>> {
     type Value = Vec<f64>;
     const NAME: &'static str = NAME;

@@ -3,6 +3,8 @@
 use std::fmt::Debug;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
+use super::double::{Smooth, in_double};
+use super::excluded::{numbers_of, ruled_out};
 use super::{Join, Number, Numbers, SiteValue};
 use crate::error::Result;
 use crate::special;
@@ -57,10 +59,14 @@ pub trait Real:
     fn kept_within(&self, low: f64, high: f64) -> Self;
     /// `then` where x is above a bound, `otherwise` elsewhere.
     fn where_above(&self, bound: f64, then: &Self, otherwise: f64) -> Self;
+    /// 0 where x is the other number, −∞ elsewhere: a constant, which is no break on the way of derivatives.
+    fn ruled_out_unless(&self, other: &Self) -> Self;
     /// ln(x/α) of the quantile x of Gamma(α, 1), α being this number, that belongs to uniform noise
     /// modulo 1, as [`noise`](super::noise): differentiable in α. Only its logarithm is a number
     /// where α is small.
     fn ln_gamma_ratio(&self, noise: &Self) -> Self;
+    /// A smooth function of numbers, computed in double precision.
+    fn smooth<const N: usize>(operands: [&Self; N], f: &impl Smooth<N>) -> Self;
     /// Whether a condition holds of all numbers, unnoticed by the record of what the host has read.
     ///
     /// # Errors
@@ -76,7 +82,7 @@ pub trait Real:
 }
 
 /// ln u and ln(1 − u) of noise modulo 1.
-fn logarithms(noise: f64) -> (f64, f64) {
+pub(super) fn logarithms(noise: f64) -> (f64, f64) {
     match noise < 0.0 {
         true => (noise.ln_1p(), (-noise).ln()),
         false => (noise.ln(), (-noise).ln_1p()),
@@ -129,9 +135,19 @@ impl Real for f64 {
     fn where_above(&self, bound: f64, then: &Self, otherwise: f64) -> Self {
         if *self > bound { *then } else { otherwise }
     }
+    fn ruled_out_unless(&self, other: &Self) -> Self {
+        if self == other {
+            0.0
+        } else {
+            f64::NEG_INFINITY
+        }
+    }
     fn ln_gamma_ratio(&self, noise: &Self) -> Self {
         let (ln_u, ln_v) = logarithms(*noise);
         special::ln_gamma_ratio(*self, ln_u, ln_v)
+    }
+    fn smooth<const N: usize>(operands: [&Self; N], f: &impl Smooth<N>) -> Self {
+        f.value(operands.map(|x| *x))
     }
     fn all(&self, holds: impl Fn(f64) -> bool + Sync) -> Result<bool> {
         Ok(holds(*self))
@@ -192,6 +208,9 @@ impl Real for Tensor {
         let otherwise = self.full_like(otherwise as f32);
         self.gt(bound as f32).select_where(then, &otherwise)
     }
+    fn ruled_out_unless(&self, other: &Self) -> Self {
+        ruled_out(&(1.0 - numbers_of(self).eq(&numbers_of(other))))
+    }
     fn ln_gamma_ratio(&self, noise: &Self) -> Self {
         let of = |alpha: f32, noise: f32| (f64::from(alpha), logarithms(f64::from(noise)));
         self.expanded(
@@ -205,6 +224,9 @@ impl Real for Tensor {
                 special::ln_gamma_ratio_slopes(alpha, ln_u, ln_v)
             },
         )
+    }
+    fn smooth<const N: usize>(operands: [&Self; N], f: &impl Smooth<N>) -> Self {
+        in_double(operands, f)
     }
     fn all(&self, holds: impl Fn(f64) -> bool + Sync) -> Result<bool> {
         self.with_values(|values| all(values, |x: f32| holds(f64::from(x))))

@@ -1,6 +1,7 @@
 //! What is kept of the parameters of categories.
 
 use super::excluded::{POLE, open, without};
+use super::repeat::behind;
 use super::{check_values, expand_parameter, parameter_error};
 use crate::error::{Error, Result};
 use crate::tensor::native::pointwise::all;
@@ -69,6 +70,15 @@ impl Weights<Tensor> {
         Ok(Self {
             logits: expand(&self.logits)?,
             excluded: self.excluded.as_ref().map(expand).transpose()?,
+            open: self.open,
+        })
+    }
+
+    /// The same with axes in front.
+    pub(super) fn behind(self, axes: usize) -> Result<Self> {
+        Ok(Self {
+            logits: behind(&self.logits, axes)?,
+            excluded: self.excluded.map(|x| behind(&x, axes)).transpose()?,
             open: self.open,
         })
     }

@@ -22,9 +22,10 @@ impl Estimator for Pathwise {
                 "its draw is read by host code, which has no derivative; use `reinforce`".into(),
             ),
             (DrawKind::Moving, false) => Err(
-                "its support moves with its parameters, and its draw is read by host code: neither \
-                 derivatives nor score functions see how; draw from a law whose support stays, \
-                 such as `Uniform(0.0, 1.0)`, and compute the number from that"
+                "its support moves with its parameters, or a guide's rows of a plate are drawn together, \
+                 and its draw is read by host code: neither derivatives nor score functions see how; \
+                 draw from a law whose support stays, such as `Uniform(0.0, 1.0)`, and compute the \
+                 number from that, or take `MeanFieldGuide`"
                     .into(),
             ),
             (DrawKind::Opaque, _) => Err(

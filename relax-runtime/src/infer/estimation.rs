@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::estimator::{Plan, PlanEntry};
 use crate::infer::exact::joint::JointSum;
 use crate::infer::gradients::Gradients;
+use crate::infer::guide::Guided;
 use crate::infer::guide::structure::Structure;
 use crate::infer::marginal::SummedSites;
 use crate::infer::objective::Objective;
@@ -76,6 +77,7 @@ impl Estimation {
     /// Which estimator each site got, and why, and what its automatic guide follows.
     pub(super) fn plan(&self) -> Plan {
         let structures = self.params.notes::<Structure>();
+        let guided = self.params.notes::<Guided>();
         let mut plan = self.sites.plan();
         for summed in self.params.notes::<SummedSites>() {
             summed.each(|site, distribution, runs| {
@@ -84,8 +86,10 @@ impl Estimation {
             });
         }
         for entry in &mut plan.entries {
+            let own = guided.iter().find_map(|all| all.words(&entry.site));
             let mut known = structures.iter();
-            entry.follows = known.find_map(|structure| structure.words(&entry.site));
+            let alone = || known.find_map(|structure| structure.words(&entry.site));
+            entry.follows = own.or_else(alone);
         }
         plan
     }

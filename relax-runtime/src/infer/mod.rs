@@ -28,7 +28,10 @@ pub use exact::posterior::{
     ExactPosterior, exact_posterior, exact_posterior_at, exact_posterior_up_to,
 };
 pub use gradients::Gradients;
-pub use guide::{Evaluation, Guide, GuideSite, MeanFieldGuide, Proposal, StructuredGuide};
+pub use guide::{
+    DeltaGuide, Evaluation, FullRankGuide, Guide, GuideSite, LowRankGuide, MeanFieldGuide,
+    Proposal, StructuredGuide,
+};
 pub use marginal::{Marginalised, marginalise};
 pub use objective::{Elbo, ExpectedCost, Objective};
 pub use pass::samples::Samples;

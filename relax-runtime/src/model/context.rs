@@ -358,10 +358,11 @@ impl Context {
         }
     }
 
-    /// Records a value and its log-probability.
+    /// Records a value and its log-probability: −∞ where host values were drawn before, and lead to a
+    /// distribution whose support does not have the value.
     ///
     /// # Errors
-    /// If the distribution's parameters are wrong or the value lies outside its support.
+    /// If the distribution's parameters are wrong or the value lies outside its support, whatever was drawn.
     pub fn observe<I: IntoDistribution>(
         &self,
         site: Site,
@@ -375,7 +376,17 @@ impl Context {
         let mut entry = self.entry(site, Kind::Observed, UNKNOWN);
         let dist = dist.into_distribution().map_err(|e| entry.locate(e))?;
         entry.value = value.into_site_value().into_value();
-        AnyDistribution::check(&dist, &entry.value).map_err(|e| entry.locate(e))?;
+        match AnyDistribution::check(&dist, &entry.value) {
+            // Which support there is may depend on choices: others may fit the value.
+            Err(Error::Support { .. })
+                if entry.influence != SiteSet::EMPTY
+                    && entry.plates.is_empty()
+                    && entry.value.shape().numel() == 1 =>
+            {
+                entry.impossible = true;
+            }
+            checked => checked.map_err(|e| entry.locate(e))?,
+        }
         entry.dist = Some(Rc::new(dist));
         entry.weight = self.weigh(&entry.name).map_err(|e| entry.locate(e))?;
         self.record(entry)
@@ -475,6 +486,11 @@ impl Context {
         self.record(entry)
     }
 
+    /// How many plates there are around the place where the run is.
+    pub(crate) fn plates_around(&self) -> usize {
+        self.state.borrow().plates.around().len()
+    }
+
     /// Enters a plate of `size` independent rows, a sample of `of` rows if given, until the guard
     /// is dropped. Rows of different plates are taken to be different, unless both plates have the
     /// site's name.
@@ -553,6 +569,7 @@ impl Context {
             line: site.line,
             weight: None,
             hidden: false,
+            impossible: false,
             influence: match kind {
                 Kind::Param => SiteSet::EMPTY,
                 Kind::Latent | Kind::Observed | Kind::Cost | Kind::Factor => self.influence(&state),

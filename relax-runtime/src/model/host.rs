@@ -8,7 +8,7 @@
 //! `tensor::ops::fused`.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use rustc_hash::FxHashMap;
@@ -59,6 +59,8 @@ impl Place<'_> {
 pub(super) struct Host {
     run: Rc<dyn HostRun>,
     names: RefCell<NameTable>,
+    /// Whether the run has made a choice.
+    has_chosen: Cell<bool>,
 }
 
 impl Host {
@@ -66,10 +68,12 @@ impl Host {
         Self {
             run,
             names: RefCell::default(),
+            has_chosen: Cell::new(false),
         }
     }
 
     pub(super) fn restart(&self) {
+        self.has_chosen.set(false);
         self.names.borrow_mut().restart();
     }
 
@@ -115,6 +119,7 @@ impl Host {
         let Some(values) = dist.values() else {
             return Err(self.refuse());
         };
+        self.has_chosen.set(true);
         let chosen = self.run.choose(&at, &dist, values);
         let chosen = chosen.map_err(|e| at.locate(e))?;
         let Some(value) = dist.nth_value(chosen) else {
@@ -136,7 +141,13 @@ impl Host {
         }
         let at = self.arrive(site)?;
         let density = |dist: I::Distribution| dist.log_prob(&value.into_site_value());
-        let density = dist.into_distribution().and_then(density);
+        let density = match dist.into_distribution().and_then(density) {
+            // Choices may have led to another support.
+            Err(Error::Support { .. }) if self.has_chosen.get() => {
+                Ok(Number::Host(f64::NEG_INFINITY))
+            }
+            density => density,
+        };
         self.pay(&at, Kind::Observed, density.map_err(|e| at.locate(e))?)
     }
 

@@ -90,6 +90,8 @@ pub struct Entry {
     pub(crate) weight: Option<Rc<Weight>>,
     /// Whether handlers and guides outside did not see it.
     pub(crate) hidden: bool,
+    /// Whether it is an observation outside the support that earlier choices have led to.
+    pub(crate) impossible: bool,
     /// The macro that the user wrote, whatever a handler made of it.
     pub(crate) written: Kind,
     /// Random sites that may matter here unseen: those that host control flow had seen when this
@@ -106,6 +108,9 @@ impl Entry {
     /// # Errors
     /// If shapes do not fit, at the site's line.
     pub fn log_prob(&self) -> Result<Number> {
+        if self.impossible {
+            return Ok(Number::Host(f64::NEG_INFINITY));
+        }
         let Some(dist) = &self.dist else {
             return Ok(match (self.kind, &self.value) {
                 (Kind::Factor, Value::Real(x)) => Number::Host(*x),
@@ -168,8 +173,8 @@ impl Entry {
                  a Tensor whose first axis is the plate's size, or use a `for` loop"
             ))),
             Number::Tensor(t) => Err(Error::Plates(format!(
-                "the plates around this site have sizes {:?}, but its rows have shape {}; the \
-                 leading axes must be the plates'",
+                "inside a plate the leading axes of rows must be the plates': those around this site have \
+                 sizes {:?}, but its rows have shape {}",
                 self.sizes(),
                 t.shape()
             ))),

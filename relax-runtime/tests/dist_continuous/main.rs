@@ -6,8 +6,9 @@ mod edges;
 use std::fmt::Display;
 
 use relax_runtime::dist::{
-    Beta, Cauchy, Continuous, Distribution, Exponential, Gamma, Gumbel, HalfCauchy, HalfNormal,
-    InverseGamma, Laplace, Law, LogNormal, Logistic, StudentT, Uniform,
+    Beta, Cauchy, CauchyCurve, Continuous, Distribution, Exponential, Gamma, Gumbel, GumbelCurve,
+    HalfCauchy, HalfNormal, InverseGamma, Laplace, LaplaceCurve, Law, LogNormal, Logistic,
+    LogisticCurve, NormalCurve, StudentT, Truncated, Uniform,
 };
 use relax_runtime::{Device, Key, Result, Tensor, grad};
 use statrs::distribution as reference;
@@ -55,6 +56,17 @@ fn logistic(p: &[f64]) -> Reference {
     }
 }
 
+/// Between two ends.
+fn truncated(whole: Reference, [low, high]: [f64; 2]) -> Reference {
+    let cdf = whole.cdf;
+    let below = if low.is_finite() { cdf(low) } else { 0.0 };
+    let mass = if high.is_finite() { cdf(high) } else { 1.0 } - below;
+    Reference {
+        ln_pdf: Box::new(move |x| (whole.ln_pdf)(x) - mass.ln()),
+        cdf: Box::new(move |x| (cdf(x) - below) / mass),
+    }
+}
+
 /// What is looked at for each law, at each of some parameters.
 trait Look {
     fn at<D: Continuous<Real = f64>>(&self, parameters: &[f64], reference: Reference)
@@ -99,6 +111,24 @@ fn each(look: &impl Look) -> Result<()> {
     for p in [[0.8, 0.0, 1.0], [3.0, -1.5, 0.3], [40.0, 2.0, 6.0]] {
         let law = reference::StudentsT::new(p[1], p[2], p[0]);
         look.at::<StudentT<f64>>(&p, of(law))?;
+    }
+    for p in [
+        [-0.5, 1.5, 0.0, 1.0],
+        [2.0, 9.0, -1.0, 1.3],
+        [-4.0, -2.0, 0.5, 0.8],
+    ] {
+        let [low, high, loc, scale] = p;
+        let ends = [low, high];
+        let law = of(reference::Normal::new(loc, scale));
+        look.at::<Truncated<NormalCurve, f64>>(&p, truncated(law, ends))?;
+        let law = of(reference::Laplace::new(loc, scale));
+        look.at::<Truncated<LaplaceCurve, f64>>(&p, truncated(law, ends))?;
+        let law = logistic(&[loc, scale]);
+        look.at::<Truncated<LogisticCurve, f64>>(&p, truncated(law, ends))?;
+        let law = of(reference::Cauchy::new(loc, scale));
+        look.at::<Truncated<CauchyCurve, f64>>(&p, truncated(law, ends))?;
+        let law = of(reference::Gumbel::new(loc, scale));
+        look.at::<Truncated<GumbelCurve, f64>>(&p, truncated(law, ends))?;
     }
     Ok(())
 }

@@ -1,5 +1,11 @@
 //! Guides: the laws q from which a bound draws a model's choices, one file a family.
 
+mod conditional_normal;
+mod continuous_alone;
+mod delta;
+mod full_rank;
+mod gaussian;
+mod low_rank;
 mod mean_field;
 mod program;
 mod site;
@@ -9,6 +15,10 @@ mod structured;
 use std::cell::Cell;
 use std::rc::Rc;
 
+pub(super) use continuous_alone::Guided;
+pub use delta::DeltaGuide;
+pub use full_rank::FullRankGuide;
+pub use low_rank::LowRankGuide;
 pub use mean_field::MeanFieldGuide;
 pub use site::GuideSite;
 pub(super) use site::guide_parameters;

@@ -32,18 +32,21 @@ impl Guide for StructuredGuide {
     fn propose(&self, evaluation: Evaluation<'_>) -> Result<Proposal> {
         let Evaluation { model, params, .. } = evaluation;
         let structure = params.note(model.model_name(), || Structure::of(model));
-        evaluation.by_site(move |site| {
-            let follows = structure.of_site(site.name());
-            match follows.any {
-                true => moved(site, follows),
-                false => site.mean_field(),
-            }
-        })
+        evaluation.by_site(move |site| law_of(site, &structure))
     }
 
     fn is_mean_field(&self, model: &dyn Program, params: &ParamStore) -> bool {
         let structure = params.noted::<Structure>(model.model_name());
         structure.is_some_and(|structure| structure.is_independent())
+    }
+}
+
+/// The law of a site in a model of this structure.
+pub(super) fn law_of(site: &GuideSite<'_>, structure: &Structure) -> Result<Rc<dyn Law>> {
+    let follows = structure.of_site(site.name());
+    match follows.any {
+        true => moved(site, follows),
+        false => site.mean_field(),
     }
 }
 

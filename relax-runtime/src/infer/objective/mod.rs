@@ -5,7 +5,7 @@ mod bound;
 use std::cell::OnceCell;
 use std::rc::Rc;
 
-use crate::dist::{Number, PerParameter, Value};
+use crate::dist::{Number, Value};
 use crate::error::{Error, Result};
 use crate::infer::draw::{Draw, Own};
 use crate::infer::guide::{Evaluation, Guide, Proposal, StructuredGuide};
@@ -228,10 +228,8 @@ fn entropy_term(place: usize, latent: &Latent, whole: bool) -> Result<Term> {
     let density = if whole {
         latent.law.log_density_from(&latent.value, rows)
     } else {
-        let parameters = latent.law.parameters();
-        let constants: PerParameter<Tensor> = parameters.iter().map(Tensor::detach).collect();
-        let constant = latent.law.with_parameters(&constants);
-        constant.log_density_from(&latent.value, rows)
+        let held = latent.law.with_own_parameters_held();
+        held.log_density_from(&latent.value, rows)
     };
     density.check()?;
     let mut sites = latent.depends_on.clone();

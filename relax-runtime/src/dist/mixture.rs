@@ -1,0 +1,427 @@
+//! Mixtures: a draw of one of several laws of a family.
+
+use std::rc::Rc;
+
+use super::weights::normalised;
+use super::{
+    Bijection, CategoricalOperand, Continuous, Distribution, Draws, IntoDistribution, Law,
+    MeanField, Normal, Number, Part, PerParameter, VectorOperand, check_fit, expand_parameter,
+    holds_indices, normal_guide,
+};
+use crate::error::{Error, Result};
+use crate::random::{Key, Stream};
+use crate::tensor::{Shape, Tensor};
+
+const NAME: &str = "Mixture";
+const SUPPORT: &str = "the values that every component can draw";
+const COMPONENTS: &str = "components";
+
+/// A draw of one of several laws of one family, the k-th of them with probability `weights`ₖ: density
+/// Σₖ wₖ pₖ(x), summed by logarithms. Over tensors, `weights` `[.., K]` stand beside one law whose draws
+/// have an axis of the K components, the last one before those of a single event: `Normal` of `[.., K]`,
+/// `MultivariateNormal` of `[.., K, d]`, `Poisson` of `[.., K]`; a draw is without it. Over numbers,
+/// `components` are as many laws of numbers, and a draw is an `f64`.
+///
+/// A draw has no derivative by the parameters: sites that draw from a mixture, in a guide or of an expected
+/// cost, get score-function estimators. Its automatic guide is a Gaussian where those of the components are, and
+/// else a mixture of what they are.
+///
+/// ```
+/// # use relax_runtime::prelude::*;
+/// # use relax_runtime::dist::Distribution;
+/// # fn main() -> Result<()> {
+/// let two = Mixture::new([0.25, 0.75], [Normal::new(0.0, 1.0), Normal::new(4.0, 1.0)])?;
+/// let density = |x: f64| (-0.5 * x * x).exp() / std::f64::consts::TAU.sqrt();
+/// let wanted: f64 = 0.25 * density(1.0) + 0.75 * density(-3.0);
+/// assert!((two.log_prob(&1.0)?.total()? - wanted.ln()).abs() < 1e-12);
+/// let rows = Normal::new(Tensor::from_slice(&[0.0, 4.0]), 1.0);
+/// let same = Mixture::new([0.25, 0.75], rows)?.log_prob(&Tensor::scalar(1.0))?;
+/// assert!((same.total()? - wanted.ln()).abs() < 1e-6);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Mixture<W, C> {
+    /// Unnormalised log-probabilities.
+    logits: W,
+    components: C,
+}
+
+impl<W, C> Mixture<W, C> {
+    /// A mixture with these probabilities.
+    ///
+    /// # Errors
+    /// If they are no probabilities, a component could not be made, or there are not as many of both.
+    pub fn new<A, B>(weights: A, components: B) -> Result<Self>
+    where
+        A: VectorOperand<Repr: CategoricalOperand>,
+        B: MixtureComponents<A::Repr, Weights = W, Components = C>,
+    {
+        let logits = weights.into_repr().of_probs(NAME)?.logits;
+        let (logits, components) = components.beside(logits)?;
+        Ok(Self { logits, components })
+    }
+}
+
+/// What the components of a [`Mixture`] may be given as beside weights `W`.
+pub trait MixtureComponents<W> {
+    /// `Vec<f64>` or [`Tensor`].
+    type Weights;
+    /// One law over tensors, or several over numbers.
+    type Components;
+    /// Both, checked against each other.
+    ///
+    /// # Errors
+    /// If a component could not be made, or there are not as many of both.
+    fn beside(self, logits: W) -> Result<(Self::Weights, Self::Components)>;
+}
+
+fn wrong(problem: String) -> Error {
+    Error::Parameter {
+        distribution: NAME,
+        parameter: COMPONENTS,
+        problem,
+    }
+}
+
+/// The axis of the components among those of a law's draws.
+fn axis(law: &dyn Law) -> isize {
+    -1 - law.event_rank() as isize
+}
+
+/// The shape of a draw, without the numbers that only its vertex has.
+fn shape_of_draws(law: &dyn Law) -> Shape {
+    let shape = law.draw_shape();
+    shape.leading(shape.rank() - usize::from(holds_indices(law)))
+}
+
+impl<D> MixtureComponents<Tensor> for D
+where
+    D: IntoDistribution<Distribution: Distribution<Value = Tensor>>,
+{
+    type Weights = Tensor;
+    type Components = D::Distribution;
+
+    fn beside(self, logits: Tensor) -> Result<(Tensor, D::Distribution)> {
+        let dist = self.into_distribution()?;
+        let law = dist.law()?;
+        let (weights, shape) = (logits.shape(), shape_of_draws(&*law));
+        let behind = law.event_rank();
+        let rows = shape.leading(shape.rank().saturating_sub(behind));
+        match (weights.last(), rows.last()) {
+            (Some(k), Some(own)) if k == own && weights.broadcast(&rows) == Some(rows) => {
+                Ok((logits, dist))
+            }
+            _ => Err(wrong(format!(
+                "draw numbers of shape {shape} beside weights of shape {weights}; give one law whose \
+                 draws have an axis of the components, [.., K], beside weights [K] or [.., K]"
+            ))),
+        }
+    }
+}
+
+impl<D> MixtureComponents<Vec<f64>> for D
+where
+    D: IntoDistribution<Distribution: Distribution<Value = Tensor>>,
+{
+    type Weights = Tensor;
+    type Components = D::Distribution;
+
+    fn beside(self, logits: Vec<f64>) -> Result<(Tensor, D::Distribution)> {
+        // An excluded component has a share of 0 in single precision, too.
+        let logits: Vec<f32> = normalised(&logits).map(|x| x.max(-1e4) as f32).collect();
+        self.beside(Tensor::from_slice(&logits))
+    }
+}
+
+impl<D: IntoDistribution<Distribution: Stacked>> MixtureComponents<Vec<f64>> for Vec<D> {
+    type Weights = Vec<f64>;
+    type Components = Vec<D::Distribution>;
+
+    fn beside(self, logits: Vec<f64>) -> Result<(Vec<f64>, Vec<D::Distribution>)> {
+        let all = self.into_iter().map(IntoDistribution::into_distribution);
+        let all: Vec<D::Distribution> = all.collect::<Result<_>>()?;
+        match all.len() == logits.len() {
+            true => Ok((logits, all)),
+            false => Err(wrong(format!(
+                "are {}, beside {} weights; give as many of both",
+                all.len(),
+                logits.len()
+            ))),
+        }
+    }
+}
+
+impl<D, const K: usize> MixtureComponents<Vec<f64>> for [D; K]
+where
+    D: IntoDistribution<Distribution: Stacked>,
+{
+    type Weights = Vec<f64>;
+    type Components = Vec<D::Distribution>;
+
+    fn beside(self, logits: Vec<f64>) -> Result<(Vec<f64>, Vec<D::Distribution>)> {
+        Vec::from(self).beside(logits)
+    }
+}
+
+/// A law of a host number that stands beside others of its family as one law over tensors.
+pub trait Stacked: Distribution<Value = f64> {
+    /// One law with an axis of all of them.
+    ///
+    /// # Errors
+    /// If rounded parameters are no parameters.
+    fn stacked(all: &[Self]) -> Result<Rc<dyn Law>> {
+        let laws = all.iter().map(Distribution::law);
+        let laws: Vec<Rc<dyn Law>> = laws.collect::<Result<_>>()?;
+        let Some(first) = laws.first() else {
+            return Err(wrong("are none; give one or more".into()));
+        };
+        let columns = (0..first.parameters().len()).map(|at| {
+            let column: Vec<Tensor> = laws
+                .iter()
+                .map(|law| law.parameters()[at].clone())
+                .collect();
+            Tensor::stack(&column.iter().collect::<Vec<_>>(), 0)
+        });
+        Ok(first.with_parameters(&columns.collect::<Vec<_>>()))
+    }
+}
+
+impl<D: Continuous<Real = f64>> Stacked for D {}
+impl Stacked for Normal<f64> {}
+
+impl<D: Stacked> Distribution for Mixture<Vec<f64>, Vec<D>> {
+    type Value = f64;
+    const NAME: &'static str = NAME;
+    const SUPPORT: &'static str = SUPPORT;
+
+    fn contains(&self, value: &f64) -> Result<bool> {
+        for component in &self.components {
+            if !component.contains(value)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn log_density(&self, value: &f64) -> Result<Number> {
+        let mut terms = Vec::with_capacity(self.components.len());
+        for (log_share, component) in normalised(&self.logits).zip(&self.components) {
+            terms.push(log_share + component.log_density(value)?.total()?);
+        }
+        let most = terms.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        if !most.is_finite() {
+            return Ok(most.into());
+        }
+        let sum: f64 = terms.iter().map(|term| (term - most).exp()).sum();
+        Ok((most + sum.ln()).into())
+    }
+
+    fn sample(&self, stream: &mut Stream) -> Result<f64> {
+        let chosen = super::categorical::gumbel_argmax(&self.logits, stream);
+        self.components[chosen].sample(stream)
+    }
+
+    fn law(&self) -> Result<Rc<dyn Law>> {
+        let logits: Vec<f32> = normalised(&self.logits)
+            .map(|x| x.max(-1e4) as f32)
+            .collect();
+        let component = D::stacked(&self.components)?;
+        Ok(Rc::new(MixtureLaw::new(
+            Tensor::from_slice(&logits),
+            component,
+        )))
+    }
+}
+
+impl<D: Distribution<Value = Tensor>> Distribution for Mixture<Tensor, D> {
+    type Value = Tensor;
+    const NAME: &'static str = NAME;
+    const SUPPORT: &'static str = SUPPORT;
+
+    fn contains(&self, value: &Tensor) -> Result<bool> {
+        let law = self.components.law()?;
+        self.components.contains(&value.unsqueeze(axis(&*law)))
+    }
+
+    fn log_density(&self, value: &Tensor) -> Result<Number> {
+        let law = MixtureLaw::new(self.logits.clone(), self.components.law()?);
+        check_fit(NAME, law.draw_shape(), value)?;
+        Ok(law.log_density(value).into())
+    }
+
+    fn law(&self) -> Result<Rc<dyn Law>> {
+        let component = self.components.law()?;
+        Ok(Rc::new(MixtureLaw::new(self.logits.clone(), component)))
+    }
+
+    fn expand(self, plates: &[usize]) -> Result<Self> {
+        if plates.is_empty() {
+            return Ok(self);
+        }
+        let law = self.components.law()?;
+        let shape = shape_of_draws(&*law);
+        if shape.rank() < plates.len() + 1 + law.event_rank() {
+            return Err(wrong(format!(
+                "draw numbers of shape {shape} inside plates of sizes {plates:?}; their leading axes must \
+                 be those sizes or 1 (components shared by all rows are reshaped to [1, K])"
+            )));
+        }
+        let logits = match self.logits.rank() {
+            1 => self.logits,
+            _ => expand_parameter(NAME, "weights", &self.logits, plates, 1)?,
+        };
+        Ok(Self {
+            logits,
+            components: self.components.expand(plates)?,
+        })
+    }
+}
+
+/// A [`Mixture`] as guides and estimators see it.
+#[derive(Clone, Debug)]
+struct MixtureLaw {
+    logits: Tensor,
+    component: Rc<dyn Law>,
+}
+
+impl MixtureLaw {
+    fn new(logits: Tensor, component: Rc<dyn Law>) -> Self {
+        Self { logits, component }
+    }
+
+    fn axis(&self) -> isize {
+        axis(&*self.component)
+    }
+
+    /// The weights beside draws of the components.
+    fn beside_draws(&self, weights: &Tensor) -> Tensor {
+        (0..self.component.event_rank()).fold(weights.clone(), |w, _| w.unsqueeze(-1))
+    }
+
+    /// The shape of the component's noise.
+    fn noise_shape(&self) -> Result<Shape> {
+        let noise = self
+            .component
+            .noise(&mut Key::new(0).stream("shape of noise"))?;
+        Ok(noise.shape())
+    }
+}
+
+impl Law for MixtureLaw {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn parameters(&self) -> PerParameter<Tensor> {
+        let own = std::iter::once(self.logits.clone());
+        own.chain(self.component.parameters()).collect()
+    }
+
+    fn with_parameters(&self, parameters: &[Tensor]) -> Rc<dyn Law> {
+        let component = self.component.with_parameters(&parameters[1..]);
+        Rc::new(Self::new(parameters[0].clone(), component))
+    }
+
+    fn bijection(&self) -> Option<Bijection> {
+        let of_components = self.component.bijection()?;
+        of_components.ends().is_empty().then_some(of_components)
+    }
+
+    fn draws(&self) -> Draws<'_> {
+        match self.component.draws().are_discrete() {
+            true => Draws::Discrete(None),
+            false => Draws::Opaque,
+        }
+    }
+
+    fn support_moves(&self) -> bool {
+        self.component.support_moves()
+    }
+
+    fn event_rank(&self) -> usize {
+        self.component.event_rank()
+    }
+
+    fn draw_shape(&self) -> Shape {
+        let shape = shape_of_draws(&*self.component);
+        match shape.axis(self.axis()) {
+            Some(axis) => shape.without(axis),
+            None => shape,
+        }
+    }
+
+    fn log_density(&self, value: &Tensor) -> Tensor {
+        let density = self.component.log_density(&value.unsqueeze(self.axis()));
+        (density + self.logits.log_softmax(-1)).logsumexp(-1)
+    }
+
+    /// A uniform number a draw, which chooses the component, and then the components' own noise.
+    fn noise(&self, stream: &mut Stream) -> Result<Tensor> {
+        let which = stream.uniforms(self.draw_rows().numel(), &self.device())?;
+        let own = self.component.noise(stream)?;
+        Ok(Tensor::concat(&[&which, &own.reshape(own.len())], 0))
+    }
+
+    fn draw(&self, noise: &Tensor) -> Tensor {
+        let (rows, shape) = match (self.draw_rows(), self.noise_shape()) {
+            (rows, Ok(shape)) => (rows, shape),
+            (_, Err(error)) => return Tensor::poisoned(error),
+        };
+        let which = noise.slice(0, 0..rows.numel()).reshape(rows).unsqueeze(-1);
+        let own = noise.slice(0, rows.numel()..noise.len()).reshape(shape);
+        // How many components lie below it altogether: that is the chosen one's number.
+        let shares = self.logits.detach().softmax(-1).cumsum(-1);
+        let count = shares.shape().last().copied().unwrap_or(1);
+        let below = shares.slice(-1, 0..count - 1).lt(&which).sum(-1);
+        let chosen = self.beside_draws(&below.one_hot(count));
+        let draws = self.component.draw(&own).detach();
+        chosen
+            .select_where(&draws, &draws.zeros_like())
+            .sum(self.axis())
+    }
+
+    fn mean_field(&self) -> MeanField<'_> {
+        match self.gaussian() {
+            Some(guide) => guide,
+            None => self.mixture(),
+        }
+    }
+
+    fn mean(&self) -> Tensor {
+        let shares = self.beside_draws(&self.logits.softmax(-1));
+        (shares * self.component.mean()).sum(self.axis())
+    }
+}
+
+impl MixtureLaw {
+    /// The shape of the rows of draws, each of one event.
+    fn draw_rows(&self) -> Shape {
+        let shape = self.draw_shape();
+        shape.leading(shape.rank() - self.component.event_rank())
+    }
+
+    /// A Gaussian with mean and spread of the mixture of the components' guides, where these are Gaussian.
+    fn gaussian(&self) -> Option<MeanField<'static>> {
+        let guide = self.component.mean_field();
+        let law = guide.law(&guide.first_values().ok()?).ok()?;
+        let (parameters, shares) = (law.parameters(), self.logits.softmax(-1));
+        let (true, [loc, scale]) = (law.name() == <Normal<f64>>::NAME, &parameters[..]) else {
+            return None;
+        };
+        let mean = (&shares * loc).sum(-1);
+        let square = scale.square() + (loc - mean.unsqueeze(-1)).square();
+        let spread = (shares * square).sum(-1).sqrt();
+        Some(normal_guide(&mean, &spread, self.draw_shape()))
+    }
+
+    /// A mixture of the components' guides.
+    fn mixture(&self) -> MeanField<'_> {
+        let shares = Part::starting("log_weights", &self.logits, |logits| logits.log_softmax(-1));
+        let parts = self.component.mean_field().parts().to_vec();
+        MeanField::new(std::iter::once(shares).chain(parts), |free| {
+            let component = self.component.mean_field().law(&free[1..])?;
+            Ok(Rc::new(Self::new(free[0].clone(), component)))
+        })
+    }
+}

@@ -1,0 +1,373 @@
+//! Multinomial: how many of some trials fall into each category.
+
+use std::rc::Rc;
+
+use smallvec::smallvec;
+
+use super::binomial::check_total;
+use super::counts::{CountFamily, QuantileLevel};
+use super::excluded::{numbers_of, ruled_out};
+use super::weights::{Weights, normalised, on_cpu};
+use super::{
+    BinomialFamily, CategoricalOperand, Distribution, Draws, Law, MeanField, Number, Part,
+    PerParameter, TotalCount, VectorOperand, check_fit, expand_parameter,
+};
+use crate::error::{Error, Result};
+use crate::random::Stream;
+use crate::special::lgamma;
+use crate::tensor::{Shape, Tensor};
+
+const NAME: &str = "Multinomial";
+const SUPPORT: &str = "vectors of counts whose sum is the number of trials";
+
+/// How many of n independent trials fall into each of K categories: mass n!/(x₁! .. x_K!) Π pₖ^xₖ. Over `f64`s
+/// a draw is a `Vec<f64>`, over a tensor `[.., K]` a tensor of its shape. The number of trials is a whole
+/// number, or a tensor `[..]` of other numbers in each row.
+///
+/// A draw is made of a binomial one for each category, of the trials that those before have left. It has no
+/// relaxation: sites that draw from it get score-function estimators. Its automatic guide has logits of its
+/// own. Few trials may as well be drawn as an [`OneHotCategorical`](super::OneHotCategorical) each, whose sum
+/// this is, and which gets RELAX.
+///
+/// ```
+/// use relax_runtime::dist::{Distribution, Multinomial};
+/// # fn main() -> relax_runtime::Result<()> {
+/// let votes = Multinomial::probs(3, [0.5, 0.25, 0.25])?;
+/// let mass: f64 = 6.0 * 0.5 * 0.25 * 0.25;
+/// assert!((votes.log_prob(&vec![1.0, 1.0, 1.0])?.total()? - mass.ln()).abs() < 1e-12);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Multinomial<P, T> {
+    weights: Weights<P>,
+    total: T,
+}
+
+/// A number of trials that stands beside weights `P`.
+pub trait BesideWeights<P> {
+    /// `f64` or [`Tensor`].
+    type Total;
+    /// The number in the weights' form.
+    fn beside(self, weights: &P) -> Self::Total;
+}
+
+impl BesideWeights<Vec<f64>> for f64 {
+    type Total = f64;
+    fn beside(self, _: &Vec<f64>) -> f64 {
+        self
+    }
+}
+
+impl BesideWeights<Tensor> for f64 {
+    type Total = Tensor;
+    fn beside(self, weights: &Tensor) -> Tensor {
+        Tensor::full([], self as f32, &weights.device())
+    }
+}
+
+impl BesideWeights<Tensor> for Tensor {
+    type Total = Tensor;
+    fn beside(self, _: &Tensor) -> Tensor {
+        self
+    }
+}
+
+impl<P: CategoricalOperand, T> Multinomial<P, T> {
+    /// So many trials with these probabilities of categories. A category of probability exactly 0 gets
+    /// none.
+    ///
+    /// # Errors
+    /// If there are no categories, a probability is NaN or outside [0, 1], they do not sum to one, or a
+    /// number of trials is no whole number between 0 and 10⁹, or of other rows.
+    pub fn probs<N: TotalCount>(total_count: N, probs: impl VectorOperand<Repr = P>) -> Result<Self>
+    where
+        N::Repr: BesideWeights<P, Total = T>,
+        Self: Checked,
+    {
+        Self::of(total_count, probs.into_repr().of_probs(NAME)?)
+    }
+
+    /// So many trials with probabilities softmax(`logits`).
+    ///
+    /// # Errors
+    /// If there are no categories or a logit is not finite, or as [`probs`](Self::probs).
+    pub fn logits<N: TotalCount>(
+        total_count: N,
+        logits: impl VectorOperand<Repr = P>,
+    ) -> Result<Self>
+    where
+        N::Repr: BesideWeights<P, Total = T>,
+        Self: Checked,
+    {
+        let logits = logits.into_repr();
+        logits.check_logits(NAME)?;
+        Self::of(total_count, logits.into())
+    }
+
+    fn of<N: TotalCount>(total_count: N, weights: Weights<P>) -> Result<Self>
+    where
+        N::Repr: BesideWeights<P, Total = T>,
+        Self: Checked,
+    {
+        let total = total_count.into_count();
+        check_total(NAME, &total)?;
+        let total = total.beside(&weights.logits);
+        Self { weights, total }.checked()
+    }
+}
+
+/// A law whose parameters fit each other.
+pub trait Checked: Sized {
+    /// The law itself.
+    ///
+    /// # Errors
+    /// If they do not.
+    fn checked(self) -> Result<Self>;
+}
+
+impl Checked for Multinomial<Vec<f64>, f64> {
+    fn checked(self) -> Result<Self> {
+        Ok(self)
+    }
+}
+
+impl Checked for Multinomial<Tensor, Tensor> {
+    fn checked(self) -> Result<Self> {
+        let refuse = |problem: String| {
+            Err(Error::Parameter {
+                distribution: NAME,
+                parameter: "total_count",
+                problem,
+            })
+        };
+        let total = self.total.check()?;
+        if let Some(x) = total.peek()?.iter().find(|x| x.fract() != 0.0) {
+            return refuse(format!("is {x}; give whole numbers of trials"));
+        }
+        let (own, rows) = (self.weights.logits.shape(), total.shape());
+        let joint = rows.join(&[1]).and_then(|rows| own.broadcast(&rows));
+        let Some(shape) = joint else {
+            return refuse(format!(
+                "has shape {rows} beside categories of shape {own}; give [..] and [.., K]"
+            ));
+        };
+        let wide = |x: &Tensor| x.broadcast_to(shape);
+        let weights = Weights {
+            logits: wide(&self.weights.logits),
+            excluded: self.weights.excluded.as_ref().map(wide),
+            open: self.weights.open,
+        };
+        Ok(Self {
+            weights,
+            total: self.total,
+        })
+    }
+}
+
+/// Draws a row: of each category in turn a binomial share of what is left.
+fn draw_row(
+    total: f64,
+    log_probs: &[f64],
+    levels: impl Iterator<Item = QuantileLevel>,
+) -> Vec<f64> {
+    let mut left = total;
+    // The probability of what is behind each category, from the last on.
+    let mut behind = vec![f64::NEG_INFINITY; log_probs.len()];
+    for k in (1..log_probs.len()).rev() {
+        let (a, b) = (behind[k], log_probs[k]);
+        let most = a.max(b);
+        behind[k - 1] = match most.is_finite() {
+            true => most + ((a - most).exp() + (b - most).exp()).ln(),
+            false => most,
+        };
+    }
+    let each = log_probs.iter().zip(&behind).zip(levels);
+    each.map(|((own, behind), level)| {
+        let count = match (left > 0.0, own.is_finite(), behind.is_finite()) {
+            (false, ..) | (_, false, _) => 0.0,
+            (.., false) => left,
+            _ => BinomialFamily.draw(&[own - behind], left, level),
+        };
+        left -= count;
+        count
+    })
+    .collect()
+}
+
+fn are_counts(counts: &[f64], total: f64) -> bool {
+    counts.iter().all(|x| *x >= 0.0 && x.fract() == 0.0) && counts.iter().sum::<f64>() == total
+}
+
+impl Distribution for Multinomial<Vec<f64>, f64> {
+    type Value = Vec<f64>;
+    const NAME: &'static str = NAME;
+    const SUPPORT: &'static str = SUPPORT;
+
+    fn contains(&self, value: &Vec<f64>) -> Result<bool> {
+        Ok(value.len() == self.weights.logits.len() && are_counts(value, self.total))
+    }
+
+    fn log_density(&self, value: &Vec<f64>) -> Result<Number> {
+        let term = |(log_p, &x): (f64, &f64)| match x == 0.0 {
+            true => 0.0,
+            false => x * log_p - lgamma(x + 1.0),
+        };
+        let terms = normalised(&self.weights.logits).zip(value).map(term);
+        Ok((lgamma(self.total + 1.0) + terms.sum::<f64>()).into())
+    }
+
+    fn sample(&self, stream: &mut Stream) -> Result<Vec<f64>> {
+        let log_probs: Vec<f64> = normalised(&self.weights.logits).collect();
+        let levels = std::iter::repeat_with(|| QuantileLevel::of_noise(stream.noise_number()));
+        Ok(draw_row(self.total, &log_probs, levels))
+    }
+
+    fn law(&self) -> Result<Rc<dyn Law>> {
+        Ok(Rc::new(Multinomial {
+            weights: on_cpu(&self.weights.logits)?,
+            total: Tensor::scalar(self.total as f32),
+        }))
+    }
+}
+
+impl Multinomial<Tensor, Tensor> {
+    /// The number of trials of each row, in row-major order.
+    fn totals(&self) -> Result<Vec<f64>> {
+        let shape = self.weights.logits.shape();
+        let rows = shape.leading(shape.rank() - 1);
+        let totals = self.total.broadcast_to(rows).peek()?;
+        Ok(totals.into_iter().map(f64::from).collect())
+    }
+
+    fn with_weights(&self, weights: Weights<Tensor>) -> Self {
+        Self {
+            weights,
+            total: self.total.clone(),
+        }
+    }
+
+    fn drawn(&self, noise: &Tensor) -> Result<Tensor> {
+        let shape = self.weights.logits.shape();
+        let width = shape.last().copied().unwrap_or(1);
+        let (log_probs, noise) = (
+            self.weights.logits.detach().log_softmax(-1).peek()?,
+            noise.peek()?,
+        );
+        let excluded = self
+            .weights
+            .excluded
+            .as_ref()
+            .map(Tensor::peek)
+            .transpose()?;
+        let log_p = |i: usize| match &excluded {
+            Some(excluded) if excluded[i] > 0.0 => f64::NEG_INFINITY,
+            _ => f64::from(log_probs[i]),
+        };
+        let mut counts = Vec::with_capacity(shape.numel());
+        for (row, total) in self.totals()?.into_iter().enumerate() {
+            let at = row * width..(row + 1) * width;
+            let row: Vec<f64> = at.clone().map(log_p).collect();
+            let levels = noise[at].iter().map(|&u| QuantileLevel::of_noise(u));
+            counts.extend(draw_row(total, &row, levels).into_iter().map(|x| x as f32));
+        }
+        Tensor::from_vec(counts, shape, &self.weights.logits.device())
+    }
+}
+
+impl Distribution for Multinomial<Tensor, Tensor> {
+    type Value = Tensor;
+    const NAME: &'static str = NAME;
+    const SUPPORT: &'static str = SUPPORT;
+
+    fn contains(&self, value: &Tensor) -> Result<bool> {
+        let shape = self.weights.logits.shape();
+        let width = shape.last().copied().unwrap_or(1);
+        if value.check()?.shape().last() != Some(&width) {
+            return Ok(false);
+        }
+        let totals = self.totals()?;
+        let counts = value.peek()?;
+        let mut rows = counts.chunks(width).enumerate();
+        Ok(rows.all(|(row, counts)| {
+            let counts: Vec<f64> = counts.iter().map(|&x| f64::from(x)).collect();
+            are_counts(&counts, totals[row % totals.len()])
+        }))
+    }
+
+    fn log_density(&self, value: &Tensor) -> Result<Number> {
+        check_fit(NAME, self.weights.logits.shape(), value)?;
+        Ok(Law::log_density(self, value).into())
+    }
+
+    fn law(&self) -> Result<Rc<dyn Law>> {
+        Ok(Rc::new(self.clone()))
+    }
+
+    fn expand(self, plates: &[usize]) -> Result<Self> {
+        let total = match self.total.rank() {
+            0 => self.total,
+            _ => expand_parameter(NAME, "total_count", &self.total, plates, 0)?,
+        };
+        let weights = self.weights.expand(NAME, plates)?;
+        Ok(Self { weights, total })
+    }
+}
+
+impl Law for Multinomial<Tensor, Tensor> {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn parameters(&self) -> PerParameter<Tensor> {
+        // Draws depend on what the number of trials came from, too, but have no derivative by it.
+        smallvec![self.weights.logits.depending_on(&self.total)]
+    }
+
+    fn with_parameters(&self, parameters: &[Tensor]) -> Rc<dyn Law> {
+        Rc::new(self.with_weights(self.weights.with_logits(&parameters[0])))
+    }
+
+    fn draws(&self) -> Draws<'_> {
+        Draws::Discrete(None)
+    }
+
+    fn event_rank(&self) -> usize {
+        1
+    }
+
+    fn draw_shape(&self) -> Shape {
+        self.weights.logits.shape()
+    }
+
+    fn log_density(&self, value: &Tensor) -> Tensor {
+        let terms = value * self.weights.logits.log_softmax(-1) - (value + 1.0).lgamma();
+        let density = terms.sum(-1) + (&self.total + 1.0).lgamma();
+        match &self.weights.excluded {
+            None => density,
+            Some(excluded) => {
+                let drawn = numbers_of(value).gt(0.0) * excluded;
+                density + ruled_out(&drawn).sum(-1)
+            }
+        }
+    }
+
+    fn noise(&self, stream: &mut Stream) -> Result<Tensor> {
+        stream.noise(self.weights.logits.shape(), &self.weights.logits.device())
+    }
+
+    fn draw(&self, noise: &Tensor) -> Tensor {
+        self.drawn(noise).unwrap_or_else(Tensor::poisoned)
+    }
+
+    fn mean_field(&self) -> MeanField<'_> {
+        let logits = Part::real("logits", &self.weights.logits);
+        MeanField::new([logits], |free| {
+            Ok(Rc::new(self.with_weights(self.weights.guided(&free[0]))))
+        })
+    }
+
+    fn mean(&self) -> Tensor {
+        self.weights.logits.softmax(-1) * self.total.unsqueeze(-1)
+    }
+}

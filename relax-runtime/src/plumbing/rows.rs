@@ -1,0 +1,72 @@
+//! Distributions inside plates: those over host numbers are repeated for every row.
+//!
+//! A draw of host numbers is a host value, of which there is one; the rows of a plate are a tensor. So the
+//! generated code asks the compiler whether a distribution inside a plate can be repeated, by autoref
+//! specialisation as in `returns`, and leaves it as it is where it cannot.
+
+use std::marker::PhantomData;
+
+use crate::dist::{IntoDistribution, Repeat};
+use crate::error::Result;
+use crate::model::Context;
+
+/// What a distribution is, or the result of making one.
+pub struct Rows<T>(PhantomData<fn() -> T>);
+
+impl<T> Rows<T> {
+    /// The type of a distribution, to be asked for its kind.
+    pub const fn of(_: &T) -> Self {
+        Self(PhantomData)
+    }
+}
+
+/// Host numbers that can be repeated.
+pub trait RepeatedRows {
+    /// How.
+    fn kind(&self) -> Repeated;
+}
+
+impl<T: IntoDistribution<Distribution: Repeat>> RepeatedRows for Rows<T> {
+    fn kind(&self) -> Repeated {
+        Repeated
+    }
+}
+
+/// Anything else.
+pub trait OwnRows {
+    /// As it is.
+    fn kind(&self) -> Own;
+}
+
+impl<T> OwnRows for &Rows<T> {
+    fn kind(&self) -> Own {
+        Own
+    }
+}
+
+/// Makes tensors of host numbers.
+pub struct Repeated;
+
+impl Repeated {
+    /// The distribution over tensors, with an axis of length 1 for each plate around.
+    ///
+    /// # Errors
+    /// That of making it, or if there are more axes than a tensor has.
+    pub fn rows<T: IntoDistribution<Distribution: Repeat>>(
+        self,
+        dist: T,
+        context: &Context,
+    ) -> Result<<T::Distribution as Repeat>::Rows> {
+        dist.into_distribution()?.repeated(context.plates_around())
+    }
+}
+
+/// Leaves a distribution as it is.
+pub struct Own;
+
+impl Own {
+    /// The same.
+    pub fn rows<T>(self, dist: T, _: &Context) -> T {
+        dist
+    }
+}

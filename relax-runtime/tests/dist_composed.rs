@@ -1,0 +1,425 @@
+//! Laws made of other laws: truncated ones, mixtures, multinomial counts, and what is certain.
+
+use relax_runtime::dist::{
+    Beta, Bijection, Delta, Distribution, Exponential, Mixture, Multinomial, MultivariateNormal,
+    Normal, Number, Poisson, Truncated, Uniform,
+};
+use relax_runtime::{Device, Key, Result, Tensor, grad};
+use statrs::distribution::{ContinuousCDF, Normal as Reference};
+
+const DRAWS: usize = 40_000;
+
+fn numbers(density: Number) -> Result<Vec<f64>> {
+    Ok(match density {
+        Number::Host(x) => vec![x],
+        Number::Tensor(t) => t.to_vec()?.into_iter().map(f64::from).collect(),
+    })
+}
+
+fn log_prob<D: Distribution>(dist: &D, value: &D::Value) -> Result<Vec<f64>> {
+    numbers(dist.log_prob(value)?)
+}
+
+fn assert_near(what: &str, found: f64, wanted: f64, tolerance: f64) {
+    let error = (found - wanted).abs() / (1.0 + wanted.abs());
+    assert!(error < tolerance, "{what}: {found} instead of {wanted}");
+}
+
+/// Checks that an error names its distribution and says what to do.
+fn refused<T: std::fmt::Debug>(result: Result<T>, words: &[&str]) {
+    let error = result.expect_err("this should have failed").to_string();
+    for word in words {
+        assert!(error.contains(word), "`{error}` does not say `{word}`");
+    }
+}
+
+/// Derivatives of a log-density by tensors that it is computed from, beside central differences.
+fn differences(
+    what: &str,
+    at: &[&[f32]],
+    density: impl Fn(&[Tensor]) -> Result<Tensor>,
+) -> Result<()> {
+    const STEP: f32 = 1e-2;
+    let tensors = |at: &[Vec<f32>]| at.iter().map(|x| Tensor::from_slice(x)).collect::<Vec<_>>();
+    let at: Vec<Vec<f32>> = at.iter().map(|x| x.to_vec()).collect();
+    let leaves: Vec<Tensor> = tensors(&at).iter().map(Tensor::leaf).collect();
+    let total = density(&leaves)?.sum_all();
+    let slopes = grad(&[(&total, None)], &leaves.iter().collect::<Vec<_>>())?;
+    for (k, slope) in slopes.iter().enumerate() {
+        for (i, found) in slope.to_vec()?.into_iter().enumerate() {
+            let moved = |by: f32| -> Result<f64> {
+                let mut at = at.clone();
+                at[k][i] += by;
+                Ok(f64::from(density(&tensors(&at))?.sum_all().item()?))
+            };
+            let wanted = (moved(STEP)? - moved(-STEP)?) / f64::from(2.0 * STEP);
+            assert_near(
+                &format!("{what} by {k}.{i}"),
+                f64::from(found),
+                wanted,
+                4e-3,
+            );
+        }
+    }
+    Ok(())
+}
+
+fn tensor(density: Number) -> Tensor {
+    match density {
+        Number::Tensor(t) => t,
+        Number::Host(x) => Tensor::scalar(x as f32),
+    }
+}
+
+#[test]
+fn an_end_may_be_missing() -> Result<()> {
+    let infinite = f64::INFINITY;
+    let whole = Truncated::new(Normal::new(0.3, 2.0), -infinite, infinite)?;
+    let above = Truncated::new(Normal::new(0.3, 2.0), 1.0, infinite)?;
+    let below = Truncated::new(Normal::new(0.3, 2.0), -infinite, 1.0)?;
+    let reference = Reference::new(0.3, 2.0).unwrap();
+    for x in [-3.0, 0.4, 0.99] {
+        let density = log_prob(&Normal::new(0.3, 2.0)?, &x)?[0];
+        assert_near("whole", log_prob(&whole, &x)?[0], density, 1e-10);
+        let wanted = density - reference.cdf(1.0).ln();
+        assert_near("below", log_prob(&below, &x)?[0], wanted, 1e-9);
+    }
+    let density = log_prob(&Normal::new(0.3, 2.0)?, &1.5)?[0];
+    assert_near(
+        "above",
+        log_prob(&above, &1.5)?[0],
+        density - reference.sf(1.0).ln(),
+        1e-9,
+    );
+    let bijections = [&whole, &above, &below].map(|law| law.law().unwrap().bijection());
+    assert!(matches!(bijections[0], Some(Bijection::Real)));
+    assert!(matches!(bijections[1], Some(Bijection::Above(_))));
+    assert!(matches!(bijections[2], Some(Bijection::Below(_))));
+    // Derivatives stay numbers beside an end that is not there.
+    let leaves = [0.3, 2.0].map(|x| Tensor::scalar(x).leaf());
+    let law = Truncated::new(Normal::new(&leaves[0], &leaves[1]), 1.0, infinite)?.law()?;
+    let draw = law.draw(&law.noise(&mut Key::new(1).stream("x"))?);
+    let total = &draw + law.log_density(&draw);
+    for slope in grad(&[(&total, None)], &[&leaves[0], &leaves[1]])? {
+        assert!(slope.item()?.is_finite());
+    }
+    Ok(())
+}
+
+#[test]
+fn far_tails_keep_their_digits() -> Result<()> {
+    let law = Truncated::new(Normal::new(Tensor::scalar(0.0), 1.0), 20.0, 21.0)?;
+    let draws: Vec<f32> = (0..200)
+        .map(|i| law.sample(&mut Key::new(i).stream("x"))?.item())
+        .collect::<Result<_>>()?;
+    assert!(draws.iter().all(|x| (20.0..=21.0).contains(x)));
+    let mean = draws.iter().map(|&x| f64::from(x) - 20.0).sum::<f64>() / 200.0;
+    // About an exponential number of rate 20.
+    assert_near("excess", mean, 0.05, 0.015);
+    assert_near("mean", law.law()?.mean().item()?.into(), 20.05, 1e-3);
+    refused(
+        Truncated::new(Normal::new(0.0, 1.0), 50.0, 51.0),
+        &["Truncated", "high", "no probability is left"],
+    );
+    refused(
+        Truncated::new(Normal::new(0.0, 1.0), 1.0, 1.0),
+        &["Truncated", "not above `low`"],
+    );
+    refused(
+        Truncated::new(Normal::new(0.0, 1.0), f64::NAN, 1.0),
+        &["Truncated", "low", "NaN"],
+    );
+    refused(
+        Truncated::new(Normal::new(0.0, -1.0), 0.0, 1.0),
+        &["Normal", "scale"],
+    );
+    refused(
+        Truncated::new(Normal::new(0.0, 1.0), -1.0, 1.0)?.log_prob(&1.5),
+        &["1.5", "between its ends"],
+    );
+    Ok(())
+}
+
+/// Three components over numbers, and the same over a tensor.
+fn three() -> Result<(
+    impl Distribution<Value = f64>,
+    impl Distribution<Value = Tensor>,
+)> {
+    let weights = [0.2, 0.5, 0.3];
+    let each = [(-2.0, 0.5), (0.5, 1.0), (3.0, 0.7)];
+    let numbers = each.map(|(loc, scale)| Normal::new(loc, scale));
+    let column = |f: fn((f64, f64)) -> f64| Tensor::from_slice(&each.map(|x| f(x) as f32));
+    let tensors = Normal::new(column(|x| x.0), column(|x| x.1));
+    Ok((
+        Mixture::new(weights, numbers)?,
+        Mixture::new(weights, tensors)?,
+    ))
+}
+
+fn three_cdf(x: f64) -> f64 {
+    let part = |w: f64, loc, scale| w * Reference::new(loc, scale).unwrap().cdf(x);
+    part(0.2, -2.0, 0.5) + part(0.5, 0.5, 1.0) + part(0.3, 3.0, 0.7)
+}
+
+#[test]
+fn mixtures_have_their_densities_and_draws() -> Result<()> {
+    let (host, tensors) = three()?;
+    for x in [-4.0, -2.0, 0.1, 2.9, 40.0] {
+        let slope = (three_cdf(x + 1e-5) - three_cdf(x - 1e-5)) / 2e-5;
+        let found = log_prob(&host, &x)?[0];
+        let over = log_prob(&tensors, &Tensor::scalar(x as f32))?[0];
+        assert_near("tensors", over, found, 1e-5);
+        if slope > 1e-6 {
+            assert_near("host", found, slope.ln(), 1e-4);
+        }
+    }
+    let mut stream = Key::new(3).stream("x");
+    let mut draws = (0..DRAWS)
+        .map(|_| host.sample(&mut stream))
+        .collect::<Result<Vec<_>>>()?;
+    let mut of_law = {
+        let law = tensors.law()?;
+        let mut draw = |_| Ok(f64::from(law.draw(&law.noise(&mut stream)?).item()?));
+        (0..DRAWS).map(&mut draw).collect::<Result<Vec<f64>>>()?
+    };
+    for draws in [&mut draws, &mut of_law] {
+        draws.sort_by(f64::total_cmp);
+        let n = DRAWS as f64;
+        let steps = draws
+            .iter()
+            .enumerate()
+            .map(|(i, &x)| (three_cdf(x) - i as f64 / n).abs());
+        let distance = steps.fold(0.0, f64::max) * n.sqrt();
+        assert!(distance < 2.47, "{distance}");
+    }
+    let mean = 0.2 * -2.0 + 0.5 * 0.5 + 0.3 * 3.0;
+    assert_near("mean", host.law()?.mean().item()?.into(), mean, 1e-5);
+    Ok(())
+}
+
+#[test]
+fn mixtures_of_other_laws() -> Result<()> {
+    // Counts, of which a row is excluded.
+    let rates = Tensor::from_slice(&[1.0, 20.0, 5.0]);
+    let counts = Mixture::new([0.5, 0.5, 0.0], Poisson::rate(&rates))?;
+    let mass = |rate: f64| rate.ln() * 3.0 - rate - 6.0_f64.ln();
+    let wanted = (0.5 * mass(1.0).exp() + 0.5 * mass(20.0).exp()).ln();
+    let found = log_prob(&counts, &Tensor::scalar(3.0))?[0];
+    assert_near("counts", found, wanted, 1e-5);
+    assert!(counts.law()?.draws().are_discrete());
+    let law = counts.law()?;
+    let guide = law.mean_field();
+    let near = guide
+        .law(&guide.first_values()?)?
+        .log_density(&Tensor::scalar(3.0));
+    assert_near("their guide", near.item()?.into(), wanted, 1e-4);
+    let mut stream = Key::new(1).stream("x");
+    for _ in 0..50 {
+        let draw = law.draw(&law.noise(&mut stream)?);
+        assert!(draw.item()?.fract() == 0.0 && draw.rank() == 0);
+    }
+    // Vectors, in rows.
+    let loc = Tensor::from_slice(&[0.0, 0.0, 3.0, 1.0]).reshape([1, 2, 2]);
+    let scale = Tensor::eye(2, &Device::cpu());
+    let vectors = Mixture::new([0.3, 0.7], MultivariateNormal::new(&loc, &scale))?.expand(&[4])?;
+    let value = Tensor::zeros([4, 2], &Device::cpu());
+    let found = log_prob(&vectors, &value)?;
+    let wanted = (0.3 + 0.7 * (-5.0_f64).exp()).ln() - std::f64::consts::TAU.ln();
+    assert_eq!(found.len(), 4);
+    assert_near("vectors", found[2], wanted, 1e-5);
+    let law = vectors.law()?;
+    assert_eq!(law.draw(&law.noise(&mut stream)?).shape(), value.shape());
+    assert_eq!(law.draw_shape(), value.shape());
+    // Numbers with a support of their own.
+    let shares = Mixture::new([0.4, 0.6], [Beta::new(2.0, 3.0), Beta::new(5.0, 1.0)])?;
+    refused(shares.log_prob(&1.2), &["Mixture", "1.2"]);
+    let law = shares.law()?;
+    let guide = law.mean_field();
+    let guide = guide.law(&guide.first_values()?)?;
+    let found = guide.log_density(&Tensor::scalar(0.4)).item()?;
+    assert_near("shares", found.into(), log_prob(&shares, &0.4)?[0], 1e-4);
+    Ok(())
+}
+
+#[test]
+fn mixtures_that_do_not_fit_are_refused() -> Result<()> {
+    let two = || [Normal::new(0.0, 1.0), Normal::new(1.0, 1.0)];
+    refused(
+        Mixture::new([0.2, 0.3, 0.5], two()),
+        &["Mixture", "2, beside 3 weights"],
+    );
+    refused(
+        Mixture::new([0.2, 0.3], two()),
+        &["Mixture", "probs", "sum to"],
+    );
+    let row = Normal::new(Tensor::from_slice(&[0.0, 1.0]), 1.0);
+    refused(
+        Mixture::new([0.2, 0.3, 0.5], row.clone()),
+        &["Mixture", "axis of the components"],
+    );
+    let shared = Mixture::new([0.5, 0.5], row)?;
+    refused(shared.expand(&[2]), &["Mixture", "reshaped to [1, K]"]);
+    let wrong = [Normal::new(0.0, 1.0), Normal::new(0.0, -1.0)];
+    refused(Mixture::new([0.5, 0.5], wrong), &["Normal", "scale"]);
+    Ok(())
+}
+
+#[test]
+fn derivatives_are_central_differences() -> Result<()> {
+    differences(
+        "mixture",
+        &[&[0.3, -0.2], &[0.5, 1.5], &[0.7, 1.2], &[0.9]],
+        |x| {
+            let shares = x[0].softmax(-1);
+            let mixture = Mixture::new(shares, Normal::new(&x[1], &x[2]))?;
+            Ok(tensor(mixture.log_density(&x[3].reshape([]))?))
+        },
+    )?;
+    differences("multinomial", &[&[0.3, -0.2, 0.5]], |x| {
+        let counts = Tensor::from_slice(&[2.0, 0.0, 3.0]);
+        Ok(Multinomial::logits(5, &x[0])?.law()?.log_density(&counts))
+    })
+}
+
+#[test]
+fn multinomial_counts() -> Result<()> {
+    let probs = [0.5, 0.3, 0.0, 0.2];
+    let host = Multinomial::probs(4, probs)?;
+    let tensors = Multinomial::probs(4, Tensor::from_slice(&probs.map(|p| p as f32)))?;
+    let mut total = 0.0;
+    for a in 0..=4_usize {
+        for b in 0..=4 - a {
+            let c = 4 - a - b;
+            let value = [a as f64, b as f64, 0.0, c as f64];
+            let found = log_prob(&host, &value.to_vec())?[0];
+            let value = Tensor::from_slice(&value.map(|x| x as f32));
+            assert_near("tensors", log_prob(&tensors, &value)?[0], found, 1e-5);
+            total += found.exp();
+        }
+    }
+    assert_near("all", total, 1.0, 1e-12);
+    let none = Tensor::from_slice(&[3.0, 0.0, 1.0, 0.0]);
+    assert_eq!(log_prob(&tensors, &none)?, [f64::NEG_INFINITY]);
+    assert_eq!(
+        log_prob(&host, &vec![3.0, 0.0, 1.0, 0.0])?,
+        [f64::NEG_INFINITY]
+    );
+    // Draws, of numbers and of rows with other totals.
+    let mut stream = Key::new(2).stream("x");
+    let (mut means, mut product) = ([0.0; 4], 0.0);
+    for _ in 0..DRAWS {
+        let draw = host.sample(&mut stream)?;
+        assert!(host.contains(&draw)? && draw[2] == 0.0);
+        means
+            .iter_mut()
+            .zip(&draw)
+            .for_each(|(mean, x)| *mean += x / DRAWS as f64);
+        product += draw[0] * draw[1] / DRAWS as f64;
+    }
+    for (mean, p) in means.iter().zip(probs) {
+        assert_near("mean", *mean, 4.0 * p, 0.01);
+    }
+    assert_near("product", product, 4.0 * 3.0 * 0.5 * 0.3, 0.02);
+    let totals = Tensor::from_slice(&[0.0, 7.0, 1000.0]);
+    let rows = Multinomial::probs(&totals, Tensor::from_slice(&[0.2, 0.8]))?;
+    let law = rows.law()?;
+    for _ in 0..20 {
+        let draw = law.draw(&law.noise(&mut stream)?);
+        assert_eq!(draw.sum(-1).to_vec()?, totals.to_vec()?);
+        assert!(rows.contains(&draw)?);
+    }
+    assert_eq!(law.mean().to_vec()?[3], 0.8 * 7.0);
+    let guide = law.mean_field();
+    assert_eq!(
+        guide.law(&guide.first_values()?)?.draw_shape(),
+        [3, 2].into()
+    );
+    refused(
+        Multinomial::probs(3, [0.5, 0.6]),
+        &["Multinomial", "sum to"],
+    );
+    refused(
+        Multinomial::probs(Tensor::scalar(2.5), Tensor::from_slice(&[0.5, 0.5])),
+        &["Multinomial", "total_count", "whole numbers"],
+    );
+    refused(
+        Multinomial::probs(&totals, Tensor::zeros([2, 2], &Device::cpu()) + 0.5),
+        &["Multinomial", "total_count", "[3]"],
+    );
+    refused(
+        host.log_prob(&vec![1.0, 1.0, 0.0, 1.0]),
+        &["Multinomial", "number of trials"],
+    );
+    Ok(())
+}
+
+#[test]
+fn what_is_certain() -> Result<()> {
+    let host = Delta::new(2.5)?;
+    assert_eq!(host.sample(&mut Key::new(1).stream("x"))?, 2.5);
+    assert_eq!(log_prob(&host, &2.5)?, [0.0]);
+    assert_eq!(log_prob(&host, &2.4)?, [f64::NEG_INFINITY]);
+    let leaf = Tensor::from_slice(&[1.0, -1.0]).leaf();
+    let tensors = Delta::new(&leaf)?;
+    let value = Tensor::from_slice(&[1.0, 1.0]);
+    assert_eq!(log_prob(&tensors, &value)?, [0.0, f64::NEG_INFINITY]);
+    let law = tensors.law()?;
+    let draw = law.draw(&law.noise(&mut Key::new(1).stream("x"))?);
+    assert_eq!(grad(&[(&draw, None)], &[&leaf])?[0].to_vec()?, [1.0, 1.0]);
+    assert_eq!(tensors.expand(&[2])?.law()?.draw_shape(), [2].into());
+    assert!(law.support_moves() && law.mean_field().parts().is_empty());
+    refused(Delta::new(f64::NAN), &["Delta", "value", "finite"]);
+    Ok(())
+}
+
+/// The density of what is drawn through a map is the density before, less the volume.
+#[test]
+fn bijections_are_one_to_one() -> Result<()> {
+    let ends = [-1.0, 2.0].map(Tensor::scalar);
+    let free = [-3.0, -0.4, 0.0, 0.7, 2.5];
+    for map in [
+        Bijection::Real,
+        Bijection::Positive,
+        Bijection::Above(ends[0].clone()),
+        Bijection::Below(ends[1].clone()),
+        Bijection::Unit,
+        Bijection::Interval(ends[0].clone(), ends[1].clone()),
+    ] {
+        let u = Tensor::from_slice(&free).leaf();
+        let x = map.value(&u);
+        let slopes = grad(&[(&x, None)], &[&u])?[0].to_vec()?;
+        let volumes = map.log_volume(&u.detach()).to_vec()?;
+        let back = map.free(&x).to_vec()?;
+        for i in 0..free.len() {
+            assert_near(
+                "volume",
+                volumes[i].into(),
+                f64::from(slopes[i].abs()).ln(),
+                1e-5,
+            );
+            assert_near("back", back[i].into(), free[i].into(), 1e-5);
+        }
+    }
+    // Of a simplex: the determinant of the first two numbers by the two that are free.
+    let u = Tensor::from_slice(&[0.4, -0.9]).leaf();
+    let row = |k| -> Result<Vec<f32>> {
+        let x = Bijection::Simplex.value(&u).index(-1, k);
+        grad(&[(&x, None)], &[&u])?[0].to_vec()
+    };
+    let (a, b) = (row(0)?, row(1)?);
+    let determinant = f64::from(a[0] * b[1] - a[1] * b[0]);
+    let volume = Bijection::Simplex.log_volume(&u).item()?;
+    assert_near("simplex", volume.into(), determinant.ln(), 1e-5);
+    let back = Bijection::Simplex
+        .free(&Bijection::Simplex.value(&u))
+        .to_vec()?;
+    assert_near("back", back[1].into(), -0.9, 1e-5);
+    // Laws say theirs.
+    assert!(matches!(
+        Exponential::new(1.0)?.law()?.bijection(),
+        Some(Bijection::Positive)
+    ));
+    let uniform = Uniform::new(0.0, 2.0)?.law()?.bijection();
+    assert!(matches!(uniform, Some(Bijection::Interval(..))));
+    Ok(())
+}
