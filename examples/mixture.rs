@@ -74,7 +74,9 @@ fn run(options: &Options) -> Outcome<()> {
     let x = Simulation::seeded(options.seed)
         .run(&world(options.data))?
         .output;
+    // Without `draw_all`, the components are summed out row by row.
     let fit = Svi::new(&mixture(&Tensor::from_slice(&x)))
+        .draw_all()
         .optimizer(Adam::new(0.05))
         .steps(options.steps)
         .seed(options.seed)

@@ -78,7 +78,8 @@ fn run(options: &Options) -> Outcome<()> {
             .run()
     };
     let mean_field = train(Svi::new(&model).guide(&MeanFieldGuide))?;
-    let automatic = train(Svi::new(&model))?;
+    // Without `draw_all`, such a small model's choices are summed out.
+    let automatic = train(Svi::new(&model).draw_all())?;
     let by_hand = train(Svi::new(&model).guide(&guide))?;
 
     println!("given that the grass is wet:\n");

@@ -81,31 +81,76 @@ pub(crate) fn all(table: &mut Table, folder: &Path) -> Outcome<()> {
     if table.wants(name) {
         let data: Histories = read(folder, "M0_data.json")?;
         let fit = table.fit(name, &m0(&data.tensor()?))?;
-        table.row(name, "omega", of(&fit, "omega", 0)?, &Known::Spread(0.42346, 0.03869));
-        table.row(name, "p", of(&fit, "p", 0)?, &Known::Spread(0.49697, 0.03816));
+        table.row(
+            name,
+            "omega",
+            of(&fit, "omega", 0)?,
+            &Known::Spread(0.42346, 0.03869),
+        );
+        table.row(
+            name,
+            "p",
+            of(&fit, "p", 0)?,
+            &Known::Spread(0.49697, 0.03816),
+        );
         let there = fit.posterior().means("there")?;
         let count: f64 = there.iter().sum();
-        table.row(name, "how many there are", (count, 0.0), &Known::Mean(100.207, 0.5));
+        table.row(
+            name,
+            "how many there are",
+            (count, 0.0),
+            &Known::Mean(100.207, 0.5),
+        );
         if let Some(never) = data.never_seen() {
             let found = (there[never], 0.0);
-            table.row(name, "there, never seen", found, &Known::Probability(0.08805));
+            table.row(
+                name,
+                "there, never seen",
+                found,
+                &Known::Probability(0.08805),
+            );
         }
     }
     let name = "Mb";
     if table.wants(name) {
         let data: Histories = read(folder, "Mb_data.json")?;
         let fit = table.fit(name, &mb(&data.tensor()?, &data.before()?))?;
-        table.row(name, "omega", of(&fit, "omega", 0)?, &Known::Spread(0.64942, 0.04409));
-        table.row(name, "p", of(&fit, "p", 0)?, &Known::Spread(0.28810, 0.02618));
-        table.row(name, "c", of(&fit, "c", 0)?, &Known::Spread(0.40075, 0.02993));
+        table.row(
+            name,
+            "omega",
+            of(&fit, "omega", 0)?,
+            &Known::Spread(0.64942, 0.04409),
+        );
+        table.row(
+            name,
+            "p",
+            of(&fit, "p", 0)?,
+            &Known::Spread(0.28810, 0.02618),
+        );
+        table.row(
+            name,
+            "c",
+            of(&fit, "c", 0)?,
+            &Known::Spread(0.40075, 0.02993),
+        );
         let count: f64 = fit.posterior().means("there")?.iter().sum();
-        table.row(name, "how many there are", (count, 0.0), &Known::Mean(206.81, 1.5));
+        table.row(
+            name,
+            "how many there are",
+            (count, 0.0),
+            &Known::Mean(206.81, 1.5),
+        );
     }
     let name = "Survey";
     if table.wants(name) {
         let data: Survey = read(folder, "Survey_data.json")?;
         let fit = table.fit(name, &survey(&data))?;
-        table.row(name, "theta", of(&fit, "theta", 0)?, &Known::Spread(0.19550, 0.14764));
+        table.row(
+            name,
+            "theta",
+            of(&fit, "theta", 0)?,
+            &Known::Spread(0.19550, 0.14764),
+        );
         table.row(name, "n", of(&fit, "n", 0)?, &Known::Spread(187.24, 127.63));
     }
     Ok(())

@@ -65,8 +65,18 @@ pub(crate) fn all(table: &mut Table, folder: &Path) -> Outcome<()> {
         let theta = if low == 0 { theta } else { 1.0 - theta };
         // Made with these; the data's own shares and means are a few hundredths from them.
         table.row(name, "theta low", (theta, sd), &Known::Mean(0.3, 0.04));
-        table.row(name, "mu low", of(&fit, "mu", low)?, &Known::Mean(-10.0, 0.15));
-        table.row(name, "mu high", of(&fit, "mu", 1 - low)?, &Known::Mean(10.0, 0.1));
+        table.row(
+            name,
+            "mu low",
+            of(&fit, "mu", low)?,
+            &Known::Mean(-10.0, 0.15),
+        );
+        table.row(
+            name,
+            "mu high",
+            of(&fit, "mu", 1 - low)?,
+            &Known::Mean(10.0, 0.1),
+        );
     }
     Ok(())
 }

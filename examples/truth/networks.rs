@@ -15,7 +15,11 @@ fn network(network: &Network, given: &[Option<usize>]) {
         let probabilities = variable.row(&state, network).to_vec();
         state.push(match given {
             Some(value) => {
-                observe!(Categorical(probabilities), *value, name = variable.name.clone());
+                observe!(
+                    Categorical(probabilities),
+                    *value,
+                    name = variable.name.clone()
+                );
                 *value
             }
             None => sample!(Categorical(probabilities), name = variable.name.clone()),
@@ -24,7 +28,12 @@ fn network(network: &Network, given: &[Option<usize>]) {
 }
 
 /// A network, its evidence, ln p(evidence), and probabilities of values given it.
-type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], f64, &'a [(&'a str, &'a str, f64)]);
+type Case<'a> = (
+    &'a str,
+    &'a [(&'a str, &'a str)],
+    f64,
+    &'a [(&'a str, &'a str, f64)],
+);
 
 const CASES: [Case<'_>; 5] = [
     (
@@ -97,7 +106,9 @@ pub(crate) fn all(table: &mut Table, folder: &Path) -> Outcome<()> {
         }
         let net = Network::read(&folder.join(format!("{name}.bif")))?;
         let value = |variable: &str, value: &str| {
-            let place = net.place(variable).ok_or(format!("no variable `{variable}`"))?;
+            let place = net
+                .place(variable)
+                .ok_or(format!("no variable `{variable}`"))?;
             let values = net.variables[place].values.iter();
             let at = values.into_iter().position(|known| known == value);
             Ok::<_, String>((place, at.ok_or(format!("`{variable}` has no `{value}`"))?))

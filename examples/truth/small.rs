@@ -83,7 +83,12 @@ pub(crate) fn all(table: &mut Table) -> Outcome<()> {
         ("two coins", &two_coins(), "first", 1.0 / 3.0),
         ("sprinkler", &sprinkler(), "rain", 0.357_305),
         ("grass", &grass(), "rain", 509.0 / 719.0),
-        ("burglar alarm", &burglar_alarm(), "burglary", 2_969_983.0 / 992_160_802.0),
+        (
+            "burglar alarm",
+            &burglar_alarm(),
+            "burglary",
+            2_969_983.0 / 992_160_802.0,
+        ),
         ("noisy or", &noisy_or(), "effect", 130_307.0 / 160_000.0),
     ];
     for (name, model, site, p) in cases {

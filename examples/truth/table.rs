@@ -47,7 +47,10 @@ impl Table {
     /// Fits a model at default settings.
     pub(crate) fn fit(&self, name: &str, model: &dyn Program) -> Outcome<Fit> {
         let start = Instant::now();
-        let fit = Svi::new(model).seed(self.seed).posterior_draws(1_000).run()?;
+        let fit = Svi::new(model)
+            .seed(self.seed)
+            .posterior_draws(1_000)
+            .run()?;
         println!(
             "{name}: {}, {:.1} s",
             fit.ending(),
@@ -60,10 +63,7 @@ impl Table {
     pub(crate) fn row(&mut self, model: &str, what: &str, found: (f64, f64), known: &Known) {
         let (mean, sd) = found;
         let (text, holds) = match *known {
-            Known::Probability(p) => (
-                format!("{mean:.4}  known {p:.4}"),
-                (mean - p).abs() < 0.02,
-            ),
+            Known::Probability(p) => (format!("{mean:.4}  known {p:.4}"), (mean - p).abs() < 0.02),
             Known::Evidence(log) => (
                 format!("{mean:.4}  known {log:.4}"),
                 (mean - log).abs() < 0.05,
@@ -90,7 +90,11 @@ impl Table {
 
     /// Says how much holds.
     pub(crate) fn conclude(&self) -> Outcome<()> {
-        println!("\n{} of {} hold", self.holds, self.holds + self.misses.len());
+        println!(
+            "\n{} of {} hold",
+            self.holds,
+            self.holds + self.misses.len()
+        );
         for miss in &self.misses {
             println!("misses: {miss}");
         }

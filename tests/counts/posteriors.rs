@@ -36,7 +36,7 @@ fn automatic_guides_find_conjugate_posteriors() -> Result<()> {
             (0.3_f64 / (1.0 - fails)).ln(),
         ),
     ] {
-        let fit = Svi::new(model).steps(4_000).seed(1).run()?;
+        let fit = Svi::new(model).draw_all().steps(4_000).seed(1).run()?;
         let posterior = fit.posterior();
         let found = posterior.mean("n")?;
         assert!(
@@ -62,7 +62,7 @@ fn change_point(counts: &[usize]) {
 fn a_range_gets_its_posterior() -> Result<()> {
     let model = change_point(&[5, 3, 4, 2, 5, 1, 3, 2, 1, 2]);
     let exact = exact_posterior(&model)?;
-    let fit = Svi::new(&model).steps(4_000).seed(1).run()?;
+    let fit = Svi::new(&model).draw_all().steps(4_000).seed(1).run()?;
     let found = fit.posterior().marginal("at")?;
     assert_eq!(found.len(), 9);
     for ((value, p), (other, q)) in exact.marginal("at")?.iter().zip(&found) {

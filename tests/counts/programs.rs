@@ -133,7 +133,7 @@ macro_rules! programs {
                     let plan = Minimize::new(model).steps(2).run()?.plan();
                     assert!(reasons(&plan).iter().all(|line| *line == tensor), "{plan}");
                 }
-                let plan = Svi::new(&host()).steps(2).run()?.plan();
+                let plan = Svi::new(&host()).draw_all().steps(2).run()?.plan();
                 assert_eq!(reasons(&plan), [format!("{}, relax: {}", $law, $host_kind)]);
                 Ok(())
             }

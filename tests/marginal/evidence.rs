@@ -261,3 +261,25 @@ fn costs_are_refused_in_words() {
     let error = log_evidence(paid()).unwrap_err().to_string();
     assert!(error.contains("`factor!`"), "{error}");
 }
+
+/// How many trials were there, if three came out?
+#[model]
+fn unknown_trials() {
+    let n = sample!(DiscreteUniform(0, 6));
+    observe!(Binomial(n, 0.4), 3);
+}
+
+#[test]
+fn what_choices_make_impossible_has_probability_0() -> Result<()> {
+    let choose = [1.0, 4.0, 10.0, 20.0];
+    let terms: Vec<f64> = (0..4)
+        .map(|k| choose[k] * 0.4_f64.powi(3) * 0.6_f64.powi(k as i32) / 7.0)
+        .collect();
+    let evidence: f64 = terms.iter().sum();
+    assert_near(log_evidence(unknown_trials())?, evidence.ln(), 1e-6);
+    let exact = exact_posterior(&unknown_trials())?;
+    assert_near(exact.log_evidence, evidence.ln(), 1e-6);
+    let fit = Svi::new(&unknown_trials()).run()?;
+    assert_near(fit.posterior().mean("n")?, exact.mean("n")?, 1e-6);
+    Ok(())
+}

@@ -146,12 +146,23 @@ fn chains_and_zero_inflated_counts_train() -> Result<()> {
 
     let counts = zero_inflated();
     // The guide of a coin that a count contradicts would have to learn certainty.
-    let drawn = Svi::new(&counts).draw_all().steps(200).seed(1).progress(false);
-    assert_says(&error(drawn.run()), &["`x[2]`", "excluded.rs", "probability 0"]);
+    let drawn = Svi::new(&counts)
+        .draw_all()
+        .steps(200)
+        .seed(1)
+        .progress(false);
+    assert_says(
+        &error(drawn.run()),
+        &["`x[2]`", "excluded.rs", "probability 0"],
+    );
     let exact = exact_posterior(&counts)?;
     // The sum leaves it out.
     let summed = Svi::new(&counts).seed(1).progress(false).run()?;
-    assert_near(summed.posterior().mean("off[0]")?, exact.mean("off[0]")?, 1e-6);
+    assert_near(
+        summed.posterior().mean("off[0]")?,
+        exact.mean("off[0]")?,
+        1e-6,
+    );
     assert_eq!(summed.posterior().mean("off[2]")?, 0.0);
     assert_near(exact.mean("off[0]")?, 0.3 / (0.3 + 0.7 * 0.2), 1e-12);
     assert_eq!(exact.mean("off[2]")?, 0.0);

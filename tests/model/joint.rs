@@ -145,7 +145,9 @@ fn joint_steps_are_exact() -> Result<()> {
         (&coin(1.0), 2),
     ];
     let structured = programs.map(|(program, count)| (Elbo::new(program), count));
-    let mean_field = structured.clone().map(|(bound, count)| (bound.guide(&MeanFieldGuide), count));
+    let mean_field = structured
+        .clone()
+        .map(|(bound, count)| (bound.guide(&MeanFieldGuide), count));
     for (objective, combinations) in structured.into_iter().chain(mean_field) {
         let mut trainers = [trainer(&objective, 1)?, trainer(&objective, 2)?];
         let mut found = Vec::new();

@@ -74,7 +74,11 @@ fn too_many_combinations_are_refused_after_the_first_runs() -> Result<()> {
     ] {
         runs.set(0);
         assert_says(
-            &error(exact_posterior_up_to(program, &ParamStore::default(), 1 << 20)),
+            &error(exact_posterior_up_to(
+                program,
+                &ParamStore::default(),
+                1 << 20,
+            )),
             &["1048576 combinations", "Svi"],
         );
         assert!(runs.get() < 200, "{} runs", runs.get());

@@ -154,7 +154,10 @@ fn files_that_are_no_fit_are_refused() -> Result<()> {
     assert!(svi(&model).resume(&path).is_ok());
     fit.save(&path)?;
     assert_says(&error(svi(&model).seed(6).load(&path)), &["seed 5", "6"]);
-    assert_says(&error(svi(&wet_lawn(true)).draw_all().load(&path)), &["checkpoint"]);
+    assert_says(
+        &error(svi(&wet_lawn(true)).draw_all().load(&path)),
+        &["checkpoint"],
+    );
     assert_says(
         &error(svi(&model).load(&folder.path().join("none"))),
         &["none"],

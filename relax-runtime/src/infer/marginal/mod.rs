@@ -1,17 +1,23 @@
 //! Models whose discrete choices are summed out exactly.
 //!
 //! Each run of the model with given values of its discrete sites tells one number of every term of the
-//! log-probability (`assign`, `search`); the terms' numbers by the values of the few sites on which each
-//! depends (`graph`) are the factors (`factor`) of a product, which is summed by variable elimination
-//! (`eliminate`).
+//! log-probability (`assign`); which values are run says `cover`, what runs have told stands in a `table` for
+//! each term (`told`), and on which sites a term depends is found by `scopes` and kept in `graph`; `search` goes on until every number is
+//! known. They are the factors (`factor`) of a product, which is summed by variable elimination
+//! (`eliminate`): `evidence` is the sum as a number with derivatives, `recover` the posterior of what was
+//! summed out.
 
 mod assign;
+mod cover;
 mod eliminate;
 mod evidence;
 mod factor;
 mod graph;
 mod recover;
+mod scopes;
 mod search;
+mod table;
+mod told;
 
 use std::cell::{Cell, RefCell};
 use std::fmt;

@@ -116,7 +116,9 @@ impl Sites {
 
     /// Whether all sites that were met are differentiated through their draws.
     pub(in crate::infer) fn are_pathwise(&self) -> bool {
-        self.met.iter().all(|(_, site)| site.estimator.name() == "pathwise")
+        self.met
+            .iter()
+            .all(|(_, site)| site.estimator.name() == "pathwise")
     }
 
     /// Up to how many combinations all choices are summed over together, as far as the sites that

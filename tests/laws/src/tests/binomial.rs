@@ -63,7 +63,7 @@ fn halved() {
 
 #[test]
 fn its_guide_finds_the_posterior() -> Result<()> {
-    let fit = Svi::new(&halved()).steps(3_000).seed(1).run()?;
+    let fit = Svi::new(&halved()).draw_all().steps(3_000).seed(1).run()?;
     let (found, wanted) = (
         fit.posterior().mean("n")?,
         exact_posterior(&halved())?.mean("n")?,

@@ -49,7 +49,7 @@ fn waited() {
 
 #[test]
 fn its_guide_finds_the_posterior() -> Result<()> {
-    let fit = Svi::new(&waited()).steps(3_000).seed(1).run()?;
+    let fit = Svi::new(&waited()).draw_all().steps(3_000).seed(1).run()?;
     let found = fit.posterior().mean("x")?;
     assert!((found - 0.5).abs() < 0.03, "{found}");
     Ok(())

@@ -49,7 +49,7 @@ fn stopped() {
 
 #[test]
 fn its_guide_finds_the_posterior() -> Result<()> {
-    let fit = Svi::new(&stopped()).steps(3_000).seed(1).run()?;
+    let fit = Svi::new(&stopped()).draw_all().steps(3_000).seed(1).run()?;
     let fails = 0.5 / (1.0 + (-0.5_f64).exp());
     let found = fit.posterior().mean("n")?;
     let wanted = fails / (1.0 - fails);

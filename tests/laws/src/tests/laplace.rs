@@ -39,7 +39,7 @@ fn other_estimators_are_unbiased() -> Result<()> {
 /// The mean of the posterior, by a sum over a grid.
 #[test]
 fn its_guide_finds_the_posterior() -> Result<()> {
-    let fit = Svi::new(&host()).steps(3_000).seed(1).run()?;
+    let fit = Svi::new(&host()).draw_all().steps(3_000).seed(1).run()?;
     let (mut sum, mut mean) = (0.0, 0.0);
     for x in (-4_000..4_000).map(|i| f64::from(i) * 1e-3) {
         let log_p = -(x - 0.3_f64).abs() / 0.7 - 0.5 * (0.5 - 0.8 * x).powi(2);

@@ -56,7 +56,7 @@ fn plan_of_cost(model: &dyn Program) -> Result<Vec<String>> {
 }
 
 fn plan_of_bound(model: &dyn Program) -> Result<Vec<String>> {
-    Ok(lines(&Svi::new(model).steps(2).run()?.plan()))
+    Ok(lines(&Svi::new(model).draw_all().steps(2).run()?.plan()))
 }
 
 /// Data of some rows.

@@ -43,7 +43,7 @@ fn other_estimators_are_unbiased() -> Result<()> {
 #[test]
 fn its_guide_finds_the_posterior() -> Result<()> {
     let exact = exact_posterior(&host())?;
-    let fit = Svi::new(&host()).steps(3_000).seed(1).run()?;
+    let fit = Svi::new(&host()).draw_all().steps(3_000).seed(1).run()?;
     let found = fit.posterior().marginal("x")?;
     assert_eq!(
         found.iter().map(|(x, _)| x[0]).collect::<Vec<_>>(),

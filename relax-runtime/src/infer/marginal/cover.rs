@@ -1,0 +1,219 @@
+//! Which values are run next.
+
+use std::rc::Rc;
+
+use super::eliminate::{Sum, order};
+use super::factor::{Domain, Factor, place, values_at};
+use super::search::Search;
+use super::table::{Cell, Table};
+use crate::error::Result;
+use crate::model::Plate;
+
+impl Search<'_> {
+    /// Values at which a run tells something new; nothing when all is told.
+    pub(super) fn next(&mut self) -> Result<Option<Vec<usize>>> {
+        self.close_excluded();
+        loop {
+            let Some(first) = self.tables.iter().position(|table| table.open > 0) else {
+                return Ok(None);
+            };
+            let mut chosen: Vec<Option<usize>> =
+                vec![None; self.shared.graph.borrow().domains.len()];
+            for table in &self.tables[first..] {
+                if table.open == 0 {
+                    continue;
+                }
+                let graph = self.shared.graph.borrow();
+                let start = self.stream.below(table.cells.len());
+                for at in (start..table.cells.len()).chain(0..start) {
+                    if !matches!(table.cells[at], Cell::Open) {
+                        continue;
+                    }
+                    let values = values_at(&table.scope, &graph.domains, at);
+                    if values
+                        .iter()
+                        .all(|&(v, value)| chosen[v].is_none_or(|known| known == value))
+                    {
+                        values
+                            .into_iter()
+                            .for_each(|(v, value)| chosen[v] = Some(value));
+                        break;
+                    }
+                }
+            }
+            let (values, is_possible) = self.filled(&chosen);
+            if is_possible {
+                return Ok(Some(values));
+            }
+            let cells = self.tables[first].cells.iter();
+            let at = cells
+                .enumerate()
+                .find(|(_, cell)| matches!(cell, Cell::Open));
+            let at = at.map_or(0, |(at, _)| at);
+            let target: Vec<(usize, Vec<f64>)> = {
+                let graph = self.shared.graph.borrow();
+                let values = values_at(&self.tables[first].scope, &graph.domains, at);
+                let alone = |(v, value): (usize, usize)| {
+                    let mut weights = vec![f64::NEG_INFINITY; graph.domains[v].size];
+                    weights[value] = 0.0;
+                    (v, weights)
+                };
+                values.into_iter().map(alone).collect()
+            };
+            match self.supported(&target)? {
+                Some(values) => return Ok(Some(values)),
+                None => {
+                    self.tables[first].cells[at] = Cell::Impossible(0);
+                    self.tables[first].open -= 1;
+                }
+            }
+        }
+    }
+
+    /// Chooses the values that are not chosen yet, at random among those that are not known to be
+    /// impossible; and whether there are such.
+    pub(super) fn filled(&mut self, chosen: &[Option<usize>]) -> (Vec<usize>, bool) {
+        let graph = self.shared.graph.borrow();
+        let count = graph.domains.len();
+        let sizes = graph.domains.iter().map(|domain| domain.size);
+        let starts: Vec<usize> = sizes.map(|size| self.stream.below(size)).collect();
+        let mut values: Vec<Option<usize>> = chosen.to_vec();
+        values.resize(count, None);
+        let impossible = |v: usize, values: &[Option<usize>]| {
+            let at = |table: &Table| {
+                let known = table.scope.iter().all(|&w| values[w].is_some());
+                let value = |w: usize| values[w].unwrap_or_default();
+                known.then(|| place(&table.scope, &graph.domains, value))
+            };
+            let law = &self.tables[graph.law_of[v]];
+            let absent = at(law).is_some_and(|at| matches!(law.cells[at], Cell::Impossible(_)));
+            absent
+                || graph.support_of[v].is_some_and(|support| {
+                    let found = at(&self.tables[support]);
+                    let excluded = found.and_then(|at| self.excludes(support, at));
+                    excluded.is_some_and(|excluded| excluded[values[v].unwrap_or_default()] > 0.0)
+                })
+        };
+        let mut is_possible = true;
+        for v in 0..count {
+            if values[v].is_some() {
+                is_possible &= !impossible(v, &values);
+                continue;
+            }
+            let size = graph.domains[v].size;
+            let start = starts[v];
+            values[v] = Some(start);
+            for value in (start..size).chain(0..start) {
+                values[v] = Some(value);
+                if !impossible(v, &values) {
+                    break;
+                }
+            }
+            is_possible &= !impossible(v, &values);
+        }
+        let all = values.iter().map(|value| value.unwrap_or_default());
+        (all.collect(), is_possible)
+    }
+
+    /// Values that are not known to be impossible, if there are any, drawn by log-weights of some variables'
+    /// values.
+    pub(super) fn supported(&mut self, wishes: &[(usize, Vec<f64>)]) -> Result<Option<Vec<usize>>> {
+        let graph = self.shared.graph.borrow();
+        let none: Rc<[Plate]> = Rc::default();
+        let domains: Vec<Domain> = graph
+            .domains
+            .iter()
+            .map(|domain| Domain {
+                size: domain.size,
+                plates: Rc::clone(&none),
+            })
+            .collect();
+        let mut factors = Vec::with_capacity(domains.len() + wishes.len());
+        for (v, support) in graph.support_of.iter().enumerate() {
+            let Some(support) = *support else { continue };
+            let scope = &self.tables[support].scope;
+            let mut factor = Factor {
+                plates: Rc::clone(&none),
+                variables: scope.iter().copied().chain([v]).collect(),
+                values: Vec::new(),
+            };
+            for at in 0..self.tables[support].cells.len() {
+                let excluded = self.excludes(support, at);
+                factor.values.extend((0..domains[v].size).map(|value| {
+                    match excluded.is_some_and(|excluded| excluded[value] > 0.0) {
+                        true => f64::NEG_INFINITY,
+                        false => 0.0,
+                    }
+                }));
+            }
+            factors.push(factor);
+        }
+        for &term in &graph.law_of {
+            let table = &self.tables[term];
+            let log = |cell: &Cell| match cell {
+                Cell::Impossible(_) => f64::NEG_INFINITY,
+                _ => 0.0,
+            };
+            factors.push(Factor {
+                plates: Rc::clone(&none),
+                variables: table.scope.clone(),
+                values: table.cells.iter().map(log).collect(),
+            });
+        }
+        for (v, weights) in wishes {
+            factors.push(Factor {
+                plates: Rc::clone(&none),
+                variables: vec![*v],
+                values: weights.clone(),
+            });
+        }
+        let scopes = factors.iter().map(|factor| factor.variables.clone());
+        let order = order(scopes, &domains, |v| graph.name(v))?;
+        drop(graph);
+        let sum = Sum::new(factors, domains, &order);
+        if sum.log == f64::NEG_INFINITY {
+            return Ok(None);
+        }
+        let drawn = sum.draw(&mut self.stream);
+        Ok(Some(drawn.into_iter().map(|rows| rows[0]).collect()))
+    }
+
+    /// Closes what the supports leave out.
+    fn close_excluded(&mut self) {
+        let graph = self.shared.graph.borrow();
+        for (v, support) in graph.support_of.iter().enumerate() {
+            let Some(support) = *support else { continue };
+            let law = &self.tables[graph.law_of[v]];
+            let scope = &self.tables[support].scope;
+            if law.open == 0 || !scope.iter().all(|w| law.scope.contains(w)) {
+                continue;
+            }
+            let is_excluded = |at: usize| {
+                let values = values_at(&law.scope, &graph.domains, at);
+                let value = |w| {
+                    values
+                        .iter()
+                        .find(|(u, _)| *u == w)
+                        .map_or(0, |(_, value)| *value)
+                };
+                let excluded = self.excludes(support, place(scope, &graph.domains, value));
+                excluded.is_some_and(|excluded| excluded[value(v)] > 0.0)
+            };
+            let open = (0..law.cells.len()).filter(|&at| matches!(law.cells[at], Cell::Open));
+            let closed: Vec<usize> = open.filter(|&at| is_excluded(at)).collect();
+            let law = &mut self.tables[graph.law_of[v]];
+            law.open -= closed.len();
+            closed
+                .into_iter()
+                .for_each(|at| law.cells[at] = Cell::Impossible(0));
+        }
+    }
+
+    /// Which values a support leaves out, as far as it is known.
+    fn excludes(&self, support: usize, at: usize) -> Option<&[f64]> {
+        match self.tables[support].cells[at] {
+            Cell::Told(run) => Some(&self.runs[run].terms[&support].rows),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! On which variables a term depends, where only runs can tell: two runs in which a term has different
+//! numbers, though all variables that it is known to depend on agree, differ in one more on which it does.
+//! Halving the difference finds it.
+
+use super::search::Search;
+use crate::error::{Error, Result};
+
+/// Tries to find a run between two others where halves are impossible.
+const DETOURS: usize = 32;
+
+impl Search<'_> {
+    /// Finds what the terms depend on that have two numbers.
+    pub(super) fn resolve(&mut self) -> Result<()> {
+        while let Some((term, a, b)) = self.conflicts.pop() {
+            let scope = &self.tables[term].scope;
+            let same = |&v: &usize| {
+                let value = |run: usize| self.runs[run].values.get(v).copied().flatten();
+                value(a).unwrap_or(0) == value(b).unwrap_or(0)
+            };
+            if scope.iter().all(same) {
+                self.halve(term, a, b)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds a variable on which a term depends, of those in which two runs differ.
+    fn halve(&mut self, term: usize, mut low: usize, mut high: usize) -> Result<()> {
+        loop {
+            let differing = self.differing(term, low, high);
+            match differing[..] {
+                [] => {
+                    let graph = self.shared.graph.borrow();
+                    let name = &graph.terms[term].name;
+                    return Err(Error::Inconsistent(format!(
+                        "`{name}` had two log-probabilities with the same choices; a model that is \
+                         summed over is a function of its choices alone: no random numbers but those of \
+                         `sample!`"
+                    )));
+                }
+                [variable] => return self.grow(term, &[variable]),
+                _ => {}
+            }
+            let Some(middle) = self.between(term, low, high, &differing)? else {
+                // Values of probability 0 lie between: all of them count.
+                return self.grow(term, &differing);
+            };
+            match self.says_as(term, middle, low) {
+                true => low = middle,
+                false => high = middle,
+            }
+        }
+    }
+
+    /// The variables in which two runs differ, and on which a term may depend.
+    fn differing(&self, term: usize, a: usize, b: usize) -> Vec<usize> {
+        let graph = self.shared.graph.borrow();
+        let of = |run: usize, v: usize| self.asked[run].get(v).copied().unwrap_or(0);
+        (0..graph.domains.len())
+            .filter(|&v| of(a, v) != of(b, v) && graph.may_depend(term, v))
+            .collect()
+    }
+
+    /// A run between two others, which says something of a term: it has the values of either, and differs
+    /// from each in fewer than they do from each other; nothing if none is found.
+    fn between(
+        &mut self,
+        term: usize,
+        low: usize,
+        high: usize,
+        differing: &[usize],
+    ) -> Result<Option<usize>> {
+        let ends = [low, high].map(|run| {
+            let mut values = self.asked[run].clone();
+            values.resize(self.shared.graph.borrow().domains.len(), 0);
+            values
+        });
+        let (first, second) = differing.split_at(differing.len() / 2);
+        for half in [first, second] {
+            let mut values = ends[0].clone();
+            half.iter().for_each(|&v| values[v] = ends[1][v]);
+            let middle = self.add(values)?;
+            if self.said(term, middle).is_some() {
+                return Ok(Some(middle));
+            }
+        }
+        // Not every half is possible: look for values that are, as far as is known.
+        for _ in 0..DETOURS {
+            let at = self.stream.below(differing.len());
+            let to = (at + 1 + self.stream.below(differing.len() - 1)) % differing.len();
+            let (from, to) = (differing[at], differing[to]);
+            let wanted = |v: usize, value: usize| {
+                let is_end = value == ends[0][v] || value == ends[1][v];
+                match (v == from, v == to) {
+                    (true, _) if value != ends[0][v] => f64::NEG_INFINITY,
+                    (_, true) if value != ends[1][v] => f64::NEG_INFINITY,
+                    _ if self.tables[term].scope.contains(&v) && value != ends[0][v] => {
+                        f64::NEG_INFINITY
+                    }
+                    _ if is_end => 0.0,
+                    _ => -10.0,
+                }
+            };
+            let count = ends[0].len();
+            let sizes: Vec<usize> = {
+                let graph = self.shared.graph.borrow();
+                graph.domains.iter().map(|domain| domain.size).collect()
+            };
+            let wishes = (0..count).map(|v| (v, (0..sizes[v]).map(|x| wanted(v, x)).collect()));
+            let wishes: Vec<(usize, Vec<f64>)> = wishes.collect();
+            let Some(values) = self.supported(&wishes)? else {
+                continue;
+            };
+            let middle = self.add(values)?;
+            let apart = |end| self.differing(term, middle, end).len();
+            let is_between = [low, high]
+                .into_iter()
+                .all(|end| apart(end) < differing.len());
+            if is_between && self.said(term, middle).is_some() {
+                return Ok(Some(middle));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes variables into the scope of a term.
+    fn grow(&mut self, term: usize, variables: &[usize]) -> Result<()> {
+        self.has_grown = true;
+        let mut grown = Vec::new();
+        for &v in variables {
+            grown.extend(self.shared.graph.borrow_mut().depends(term, v));
+        }
+        grown.sort_unstable();
+        grown.dedup();
+        grown.retain(|&term| term < self.tables.len());
+        for term in grown {
+            self.tables[term] = self.table(term)?;
+            self.tell(term);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,212 @@
+//! What runs have told of each term.
+
+use std::rc::Rc;
+
+use super::assign::Got;
+use super::factor::{Factor, combinations, place, rows, within};
+use super::graph::{Part, Term};
+use super::search::Search;
+use super::table::{Cell, Said, Table};
+use crate::error::{Error, Result};
+
+impl Search<'_> {
+    /// An empty table of a term.
+    pub(super) fn table(&self, term: usize) -> Result<Table> {
+        let graph = self.shared.graph.borrow();
+        graph.check_runs(term)?;
+        let scope: Vec<usize> = graph.terms[term].scope.iter().copied().collect();
+        let cells = combinations(&scope, &graph.domains);
+        Ok(Table {
+            scope,
+            cells: vec![Cell::Open; cells],
+            open: match graph.terms[term].is_factor() {
+                true => cells,
+                false => 0,
+            },
+        })
+    }
+
+    /// Has all runs tell a term's numbers.
+    pub(super) fn tell(&mut self, term: usize) {
+        for run in 0..self.runs.len() {
+            self.insert(term, run);
+        }
+    }
+
+    pub(super) fn said(&self, term: usize, run: usize) -> Option<Said> {
+        let ran = &self.runs[run];
+        if ran.terms.contains_key(&term) {
+            return Some(Said::Number);
+        }
+        let is_factor = self.shared.graph.borrow().terms[term].is_factor();
+        (ran.excluded.is_none() && is_factor).then_some(Said::Absent)
+    }
+
+    /// Puts what a run says of a term into its table.
+    pub(super) fn insert(&mut self, term: usize, run: usize) {
+        let Some(said) = self.said(term, run) else {
+            return;
+        };
+        let cell = match said {
+            Said::Number => Cell::Told(run),
+            Said::Absent => Cell::Absent(run),
+        };
+        let graph = self.shared.graph.borrow();
+        let ran = &self.runs[run];
+        let value = |v: usize| ran.values.get(v).copied().flatten();
+        let table = &self.tables[term];
+        if ran.excluded.is_some() && table.scope.iter().any(|&v| value(v).is_none()) {
+            return;
+        }
+        // Of a site that a run does not come by nothing is left to choose.
+        let mut cells = Vec::new();
+        match (cell, graph.terms[term].part) {
+            (Cell::Absent(_), Part::Law { variable: own, .. }) => {
+                for at in 0..graph.domains[own].size {
+                    let chosen = |v| if v == own { at } else { value(v).unwrap_or(0) };
+                    let cell = if at == 0 { cell } else { Cell::Impossible(run) };
+                    cells.push((place(&table.scope, &graph.domains, chosen), cell));
+                }
+            }
+            _ => cells.push((
+                place(&table.scope, &graph.domains, |v| value(v).unwrap_or(0)),
+                cell,
+            )),
+        }
+        drop(graph);
+        for (at, cell) in cells {
+            match self.tables[term].cells[at] {
+                Cell::Open => {
+                    let table = &mut self.tables[term];
+                    table.cells[at] = cell;
+                    table.open = table.open.saturating_sub(1);
+                }
+                known => {
+                    if !self.agree(term, known, cell)
+                        && let (
+                            Cell::Told(a) | Cell::Absent(a) | Cell::Impossible(a),
+                            Cell::Told(b) | Cell::Absent(b) | Cell::Impossible(b),
+                        ) = (known, cell)
+                    {
+                        self.conflicts.push((term, a, b));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether two runs say the same of a term.
+    pub(super) fn says_as(&self, term: usize, a: usize, b: usize) -> bool {
+        let cell = |run| match self.said(term, run) {
+            Some(Said::Number) => Cell::Told(run),
+            _ => Cell::Absent(run),
+        };
+        self.agree(term, cell(a), cell(b))
+    }
+
+    /// Whether two cells hold the same numbers.
+    fn agree(&self, term: usize, a: Cell, b: Cell) -> bool {
+        let numbers = |cell: Cell| match cell {
+            Cell::Told(run) => Some(&self.runs[run].terms[&term].rows),
+            _ => None,
+        };
+        let all = |cell: Cell, x: f64| match (cell, numbers(cell)) {
+            (_, Some(rows)) => rows.iter().all(|&row| row == x),
+            (Cell::Absent(_), None) => x == 0.0,
+            (Cell::Impossible(_), None) => x == f64::NEG_INFINITY,
+            _ => false,
+        };
+        match (a, b, numbers(a), numbers(b)) {
+            (_, _, Some(a), Some(b)) => a == b,
+            (Cell::Absent(_), Cell::Absent(_), ..) => true,
+            (Cell::Impossible(_), Cell::Impossible(_), ..) => true,
+            (Cell::Absent(_), other, ..) | (other, Cell::Absent(_), ..) => all(other, 0.0),
+            (Cell::Impossible(_), other, ..) | (other, Cell::Impossible(_), ..) => {
+                all(other, f64::NEG_INFINITY)
+            }
+            _ => true,
+        }
+    }
+
+    /// The factors whose product is to be summed, one a term.
+    ///
+    /// # Errors
+    /// If rows meet in a term.
+    pub(super) fn factors(&self) -> Result<Vec<Factor>> {
+        let graph = self.shared.graph.borrow();
+        let mut factors = Vec::with_capacity(graph.terms.len());
+        for (number, term) in graph.terms.iter().enumerate() {
+            if !term.is_factor() {
+                factors.push(Factor::one());
+                continue;
+            }
+            let table = &self.tables[number];
+            for &v in &table.scope {
+                if !within(&term.plates, &graph.domains[v].plates) {
+                    return Err(Error::Plates(format!(
+                        "the rows of `{}` meet in `{}`, which stands outside their plate; choices in \
+                         rows that meet are not summed out: sum other sites out (`only`), or put the \
+                         choices into a loop",
+                        graph.name(v),
+                        term.name
+                    )));
+                }
+            }
+            let rows = rows(&term.plates);
+            let width = table.cells.len();
+            let mut values = vec![0.0; rows * width];
+            for (at, cell) in table.cells.iter().enumerate() {
+                let numbers = match cell {
+                    Cell::Told(run) => Some(&self.runs[*run].terms[&number].rows),
+                    _ => None,
+                };
+                for row in 0..rows {
+                    values[row * width + at] = match (numbers, cell) {
+                        (Some(numbers), _) => numbers[row],
+                        (None, Cell::Absent(_)) => 0.0,
+                        (None, _) => f64::NEG_INFINITY,
+                    };
+                }
+            }
+            factors.push(Factor {
+                plates: Rc::clone(&term.plates),
+                variables: table.scope.clone(),
+                values,
+            });
+        }
+        Ok(factors)
+    }
+
+    /// Of each combination of a term's variables whether a run at it does not come by the term.
+    pub(super) fn absences(&self, term: usize) -> (Vec<usize>, Vec<bool>) {
+        let table = &self.tables[term];
+        let is_absent = |cell: &Cell| match *cell {
+            Cell::Open => false,
+            Cell::Told(run) => self.runs[run].stood_in.contains(&term),
+            Cell::Absent(_) | Cell::Impossible(_) => true,
+        };
+        (
+            table.scope.clone(),
+            table.cells.iter().map(is_absent).collect(),
+        )
+    }
+
+    /// Each number that a run has told, with its term's number and its place there.
+    pub(super) fn told(&self) -> impl Iterator<Item = (&Got, usize, usize)> {
+        let graph = self.shared.graph.borrow();
+        let is_factor: Vec<bool> = graph.terms.iter().map(Term::is_factor).collect();
+        let tables = self.tables.iter().enumerate();
+        tables
+            .filter(move |(term, _)| is_factor[*term])
+            .flat_map(move |(term, table)| {
+                table
+                    .cells
+                    .iter()
+                    .enumerate()
+                    .filter_map(move |(at, cell)| match cell {
+                        Cell::Told(run) => Some((&self.runs[*run].terms[&term], term, at)),
+                        _ => None,
+                    })
+            })
+    }
+}
