@@ -25,8 +25,8 @@ impl ImportanceWeights {
         for row in 0..count {
             let of_row: Vec<f64> = log_weights.iter().map(|weights| weights[row]).collect();
             let smoothed = psis(&of_row)?;
+            ks.push(smoothed.pareto_k.filter(|_| has_tail(&smoothed.weights)));
             rows.push(smoothed.weights);
-            ks.push(smoothed.pareto_k);
         }
         Ok(Self { rows, ks, draws })
     }
@@ -36,7 +36,9 @@ impl ImportanceWeights {
         &self.rows
     }
 
-    /// The largest Pareto k̂ of any row; `None` where there were too few different weights to fit one.
+    /// The largest Pareto k̂ of any row; `None` where the weights have no tail to speak of: where no weight
+    /// is twice the average, as of a guide that is close to the posterior, or there are fewer than 5
+    /// different large ones, as of few discrete choices.
     pub fn pareto_k(&self) -> Option<f64> {
         self.ks.iter().flatten().copied().reduce(f64::max)
     }
@@ -63,6 +65,14 @@ impl ImportanceWeights {
     pub fn draws(&self) -> usize {
         self.draws
     }
+}
+
+/// Whether some weights are so large that estimates may hang on them. The shape of the tail of weights
+/// that are all but the same is that of rounding, or of what little a guide has still to learn.
+fn has_tail(weights: &[f64]) -> bool {
+    const LARGE: f64 = 2.0;
+    let average = 1.0 / weights.len() as f64;
+    weights.iter().any(|weight| *weight > LARGE * average)
 }
 
 /// How many rows all draws have.

@@ -14,7 +14,7 @@ use crate::report::{Ending, Trend};
 pub struct Verdict {
     /// How training ended.
     pub ending: Ending,
-    /// The largest Pareto k̂ of the importance weights, where it could be estimated.
+    /// The largest Pareto k̂ of the importance weights, where these have a tail.
     pub pareto_k: Option<f64>,
     /// How many independent posterior draws the draws are worth, of how many; nothing where the weights
     /// are not those of the posterior.
@@ -173,11 +173,16 @@ impl fmt::Display for Finding {
                 if *rows > 1 {
                     write!(f, " and above {limit:.2} in {heavy} of {rows} rows")?;
                 }
+                // The limit rises to this with the number of draws.
+                let more = match *pareto_k < 0.7 {
+                    true => "more `posterior_draws`, or ",
+                    false => "",
+                };
                 write!(
                     f,
                     ", where {limit:.2} can be relied on: the guide hardly draws what the posterior \
                      holds likely, so that neither its means nor weighted ones are to be trusted; take \
-                     another guide (one that follows dependencies, or a program of your own), sum \
+                     {more}another guide (one that follows dependencies, or a program of your own), sum \
                      discrete choices out, or train by `samples(k)`"
                 )
             }
