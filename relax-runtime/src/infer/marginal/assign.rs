@@ -28,6 +28,21 @@ pub(super) struct Shared {
     pub(super) kept: RefCell<FxHashMap<String, Kept>>,
 }
 
+impl Shared {
+    /// The discrete choices that are not summed out, by their places among the sites that values come from.
+    pub(super) fn discrete_kept(&self) -> SiteSet {
+        let mut sites = SiteSet::EMPTY;
+        for kept in self.kept.borrow().values() {
+            if kept.law.draws().are_discrete()
+                && let Some(origin) = kept.origin
+            {
+                sites.insert(origin);
+            }
+        }
+        sites
+    }
+}
+
 /// A choice that is not summed out.
 #[derive(Clone)]
 pub(super) struct Kept {

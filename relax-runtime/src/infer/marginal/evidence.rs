@@ -33,27 +33,32 @@ pub(super) fn evidence(search: &Search<'_>, sum: &Sum, shares: &Shares) -> Resul
         });
     }
     let log = sum.log as f32;
+    let discrete = search.shared.discrete_kept();
     let Some(first) = numbers.first() else {
         return Ok(match sites == SiteSet::EMPTY {
             true => Number::Host(sum.log),
-            false => Number::Tensor(of_sites(&Tensor::scalar(log), &sites)),
+            false => Number::Tensor(of_sites(&Tensor::scalar(log), &sites, &discrete)),
         });
     };
     let weights = Tensor::from_vec(weights.clone(), [weights.len()], &first.device())?;
     let total = (Tensor::concat(&numbers.iter().collect::<Vec<_>>(), 0) * weights).sum_all();
     let value = (&total - total.detach()) + log;
-    Ok(Number::Tensor(of_sites(value.check()?, &sites)))
+    Ok(Number::Tensor(of_sites(value.check()?, &sites, &discrete)))
 }
 
-/// A number that comes from sites outside the sum. Its derivative tells how it changes at draws, but is
-/// right there alone: between the values of a discrete site there is nothing to tell.
-fn of_sites(number: &Tensor, sites: &SiteSet) -> Tensor {
-    let mut outside = SiteSet::EMPTY;
-    let outer = sites.sites().filter(|&site| site < FIRST_SITE);
-    outer.for_each(|site| outside.insert(site));
+/// A number that comes from sites outside the sum. Its derivative is right at draws, but has no derivative
+/// of its own that is: estimators of discrete choices do without it.
+fn of_sites(number: &Tensor, sites: &SiteSet, discrete: &SiteSet) -> Tensor {
+    let (mut outside, mut severed) = (SiteSet::EMPTY, SiteSet::EMPTY);
+    for site in sites.sites().filter(|&site| site < FIRST_SITE) {
+        outside.insert(site);
+        if discrete.contains(site) {
+            severed.insert(site);
+        }
+    }
     number.with_provenance(Provenance::from(Origin {
         sites: outside,
-        severed: SiteSet::EMPTY,
+        severed,
         reads: Reads::default(),
         rounding: None,
     }))

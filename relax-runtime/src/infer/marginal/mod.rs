@@ -2,10 +2,10 @@
 //!
 //! Each run of the model with given values of its discrete sites tells one number of every term of the
 //! log-probability (`assign`); which values are run says `cover`, what runs have told stands in a `table` for
-//! each term (`told`), and on which sites a term depends is found by `scopes` and kept in `graph`; `search` goes on until every number is
-//! known. They are the factors (`factor`) of a product, which is summed by variable elimination
-//! (`eliminate`): `evidence` is the sum as a number with derivatives, `recover` the posterior of what was
-//! summed out.
+//! each term (`told`), and on which sites a term depends is found by `scopes` and kept in `graph`; `search`
+//! goes on until every number is known. They are the factors (`factor`) of a product, which is summed by
+//! variable elimination (`eliminate`): `evidence` is the sum as a number with derivatives, `recover` the
+//! posterior of what was summed out.
 
 mod assign;
 mod cover;
@@ -243,14 +243,18 @@ fn record(context: &Context, search: &Search<'_>, sum: Number) -> Result<()> {
     for ran in &search.runs {
         influence.add(&ran.reads);
         for entry in ran.trace.entries() {
-            let is_kept = search.shared.kept.borrow().contains_key(&*entry.name);
-            if (entry.kind != Kind::Param && !is_kept) || !known.insert(&entry.name) {
+            // Handlers outside look for the choices that they gave values.
+            let is_choice = entry.written == Kind::Latent;
+            let is_summed = is_choice && search.shared.graph.borrow().site(&entry.name).is_some();
+            let is_left = entry.kind == Kind::Param || (is_choice && !is_summed);
+            if !is_left || !known.insert(&entry.name) {
                 continue;
             }
             context.adopt(Entry {
-                weight: is_kept
-                    .then(|| Rc::new(Weight::NONE))
-                    .or(entry.weight.clone()),
+                weight: match is_choice {
+                    true => Some(Rc::new(Weight::NONE)),
+                    false => entry.weight.clone(),
+                },
                 ..entry.clone()
             })?;
         }

@@ -114,13 +114,6 @@ impl Sites {
         self.met.is_empty()
     }
 
-    /// Whether all sites that were met are differentiated through their draws.
-    pub(in crate::infer) fn are_pathwise(&self) -> bool {
-        self.met
-            .iter()
-            .all(|(_, site)| site.estimator.name() == "pathwise")
-    }
-
     /// Up to how many combinations all choices are summed over together, as far as the sites that
     /// were met show: where one has another estimator, or has had estimates of its own, nothing.
     pub(in crate::infer) fn joint_limit(&self) -> Option<usize> {

@@ -2,10 +2,8 @@
 
 use crate::report::Level;
 
-/// Steps whose mean loss is compared with that of those before: of estimates of discrete choices, and where
-/// nothing but pathwise draws makes losses differ from step to step.
+/// Steps whose mean loss is compared with that of those before.
 const WINDOW: usize = 250;
-const SMOOTH_WINDOW: usize = 100;
 /// Windows in a row without progress after which the rate is lowered, or the run is over; each is twice as
 /// long as the one before, so that noise hides less.
 const STILL: u32 = 3;
@@ -27,10 +25,8 @@ pub(super) enum Next {
 }
 
 /// The losses of a run, window by window.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Settling {
-    /// How many steps a window has at first.
-    first: usize,
     window: Vec<f64>,
     /// That of the last whole window.
     last: Option<Level>,
@@ -39,21 +35,10 @@ pub(super) struct Settling {
 }
 
 impl Settling {
-    /// Of a run whose losses vary by discrete choices, or whose are smooth.
-    pub(super) fn new(is_smooth: bool) -> Self {
-        Self {
-            first: if is_smooth { SMOOTH_WINDOW } else { WINDOW },
-            window: Vec::new(),
-            last: None,
-            still: 0,
-            slowings: 0,
-        }
-    }
-
     /// Takes a step's loss in.
     pub(super) fn see(&mut self, loss: f64) -> Next {
         self.window.push(loss);
-        if self.window.len() < self.first << self.still {
+        if self.window.len() < WINDOW << self.still {
             return Next::GoOn;
         }
         let level = Level::of(&self.window);
@@ -87,7 +72,7 @@ mod tests {
 
     /// After how many steps a run with such losses ends, and after which its rate is lowered.
     fn run(loss: impl Fn(f64) -> f64) -> (Option<usize>, Vec<usize>) {
-        let (mut settling, mut lowered) = (Settling::new(false), Vec::new());
+        let (mut settling, mut lowered) = (Settling::default(), Vec::new());
         for step in 0..CEILING as usize {
             match settling.see(loss(step as f64)) {
                 Next::GoOn => {}

@@ -202,8 +202,7 @@ impl<O: Objective> Training<O> {
     }
 
     /// Number of steps of `run`. Unless it is set, `run` goes on until the objective has settled: until the
-    /// mean loss of 250 steps, then of 500 and of 1,000, is no lower than that of those before (of 100, 200
-    /// and 400 where all draws are pathwise, as they are where discrete choices are summed out), at each of
+    /// mean loss of 250 steps, then of 500 and of 1,000, is no lower than that of those before, at each of
     /// three rates, the first of them 0.05 where no optimiser was chosen, the others a fifth of the one
     /// before; and for 20,000 steps at most. The parameters of `param!` sites and automatic guides are then
     /// their averages over the steps at the last rate, which is the optimiser's from then on. [`Trained::ending`] says which it was.
@@ -286,7 +285,7 @@ impl<O: Objective> Training<O> {
         }
         let most = self.steps.unwrap_or(CEILING);
         let progress = Progress::new(most, self.progress);
-        let (mut history, mut settling) = (History::default(), None);
+        let (mut history, mut settling) = (History::default(), Settling::default());
         let mut average: Option<Average> = None;
         let mut ending = match self.steps {
             Some(steps) => Ending::Steps(steps),
@@ -297,11 +296,7 @@ impl<O: Objective> Training<O> {
             progress.step(report.loss);
             let next = match self.steps {
                 Some(_) => Next::GoOn,
-                None => {
-                    let smooth = || self.trainer.estimation.sites.are_pathwise();
-                    let settling = settling.get_or_insert_with(|| Settling::new(smooth()));
-                    settling.see(report.loss)
-                }
+                None => settling.see(report.loss),
             };
             history.steps.push(report);
             if self.steps.is_none() && self.trainer.has_nothing_to_train() {
