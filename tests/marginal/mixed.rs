@@ -59,10 +59,10 @@ fn choices_that_are_left_keep_unbiased_gradients() -> Result<()> {
     for drawn in [&["a"][..], &["b", "c"], &[]] {
         let summed = marginalise(&program).only(move |site| !drawn.contains(&site));
         let objective = Elbo::new(&summed);
-        for estimator in ["relax", "rloo", "reinforce"] {
+        for estimator in ["relax", "rloo"] {
             let check = Check::new(&objective)
                 .estimator(relax_runtime::estimator::by_name(estimator)?)
-                .draws(4_000);
+                .draws(1_500);
             check.run()?.verdict()?;
         }
     }
