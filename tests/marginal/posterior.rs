@@ -149,3 +149,12 @@ fn rows_have_posteriors_of_their_own() -> Result<()> {
     }
     Ok(())
 }
+
+/// Four combinations of a coin and the one before, told by some runs for all of the chain at once.
+#[test]
+fn a_chain_takes_few_runs_however_long_it_is() -> Result<()> {
+    let fit = Svi::new(&long_chain()).run()?;
+    let runs = fit.plan().entries[0].evaluations;
+    assert!((4..=5).contains(&runs), "{runs} runs");
+    Ok(())
+}
