@@ -110,6 +110,11 @@ where
         let rows = shape.leading(shape.rank().saturating_sub(behind));
         match (weights.last(), rows.last()) {
             (Some(k), Some(own)) if k == own && weights.broadcast(&rows) == Some(rows) => {
+                // Weights of their own in each row have all of the rows' axes, so that plates fit both.
+                let logits = match weights.rank() {
+                    1 => logits,
+                    _ => logits.broadcast_to(rows),
+                };
                 Ok((logits, dist))
             }
             _ => Err(wrong(format!(

@@ -158,10 +158,12 @@ impl Checked for Multinomial<Tensor, Tensor> {
             excluded: self.weights.excluded.as_ref().map(wide),
             open: self.weights.open,
         };
-        Ok(Self {
-            weights,
-            total: self.total,
-        })
+        // Totals of rows have all of the rows' axes, so that plates fit both.
+        let total = match rows.rank() {
+            0 => self.total,
+            _ => self.total.broadcast_to(shape.leading(shape.rank() - 1)),
+        };
+        Ok(Self { weights, total })
     }
 }
 
