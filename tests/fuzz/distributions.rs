@@ -12,8 +12,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
 use relax_runtime::dist::{
-    Bernoulli, BetaBinomial, Binomial, Categorical, DiscreteUniform, Distribution, Geometric, Law,
-    NegativeBinomial, Normal, Number, OneHotCategorical, OrderedLogistic, Poisson, ZeroInflated,
+    Bernoulli, BetaBinomial, Binomial, Categorical, Cauchy, Delta, Dirichlet, DiscreteUniform,
+    Distribution, Geometric, Gumbel, Law, Mixture, Multinomial, NegativeBinomial, Normal, Number,
+    OneHotCategorical, OrderedLogistic, Poisson, Truncated, ZeroInflated,
 };
 use relax_runtime::{Device, Key, Result, Shape, Tensor};
 
@@ -193,6 +194,16 @@ proptest! {
         exercise(OrderedLogistic::new(&a, &b), &value, &plates)?;
         exercise(DiscreteUniform::new(&a, &a), &value, &plates)?;
         exercise(ZeroInflated::gate(&a, Poisson::rate(&b)), &value, &plates)?;
+        exercise(Delta::new(&a), &value, &plates)?;
+        exercise(Truncated::new(Normal::new(&a, 1.5), -1.0, 2.0), &value, &plates)?;
+        exercise(Truncated::new(Normal::new(0.5, 1.5), &a, &b), &value, &plates)?;
+        exercise(Truncated::new(Cauchy::new(&a, b.exp()), 0.0, f64::INFINITY), &value, &plates)?;
+        exercise(Truncated::new(Gumbel::new(&a, b.exp()), &a - 1.0, &a + 3.0), &value, &plates)?;
+        exercise(Mixture::new(a.softmax(-1), Normal::new(&b, 1.5)), &value, &plates)?;
+        exercise(Mixture::new([0.3, 0.0, 0.7], Poisson::rate(&a)), &value, &plates)?;
+        exercise(Mixture::new(&a, Dirichlet::new(&b)), &value, &plates)?;
+        exercise(Multinomial::probs(4, &a), &value, &plates)?;
+        exercise(Multinomial::logits(&b, &a), &value, &plates)?;
 
         let x = host.first().copied().unwrap_or(0.5);
         for coin in [Bernoulli::probs(x), Bernoulli::logits(x)].into_iter().flatten() {

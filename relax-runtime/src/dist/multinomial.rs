@@ -10,7 +10,7 @@ use super::excluded::{numbers_of, ruled_out};
 use super::weights::{Weights, normalised, on_cpu};
 use super::{
     BinomialFamily, CategoricalOperand, Distribution, Draws, Law, MeanField, Number, Part,
-    PerParameter, TotalCount, VectorOperand, check_fit, expand_parameter,
+    PerParameter, Real, TotalCount, VectorOperand, check_fit, expand_parameter,
 };
 use crate::error::{Error, Result};
 use crate::random::Stream;
@@ -158,10 +158,12 @@ impl Checked for Multinomial<Tensor, Tensor> {
             excluded: self.weights.excluded.as_ref().map(wide),
             open: self.weights.open,
         };
-        Ok(Self {
-            weights,
-            total: self.total,
-        })
+        // Totals of rows have all of the rows' axes, so that plates fit both.
+        let total = match rows.rank() {
+            0 => self.total,
+            _ => self.total.broadcast_to(shape.leading(shape.rank() - 1)),
+        };
+        Ok(Self { weights, total })
     }
 }
 
@@ -286,13 +288,9 @@ impl Distribution for Multinomial<Tensor, Tensor> {
         if value.check()?.shape().last() != Some(&width) {
             return Ok(false);
         }
-        let totals = self.totals()?;
-        let counts = value.peek()?;
-        let mut rows = counts.chunks(width).enumerate();
-        Ok(rows.all(|(row, counts)| {
-            let counts: Vec<f64> = counts.iter().map(|&x| f64::from(x)).collect();
-            are_counts(&counts, totals[row % totals.len()])
-        }))
+        let whole = value.all(|x| x >= 0.0 && x.fract() == 0.0)?;
+        let missing = numbers_of(value).sum(-1) - numbers_of(&self.total);
+        Ok(whole && missing.all(|trials| trials == 0.0)?)
     }
 
     fn log_density(&self, value: &Tensor) -> Result<Number> {

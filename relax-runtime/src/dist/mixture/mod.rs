@@ -1,15 +1,18 @@
 //! Mixtures: a draw of one of several laws of a family.
 
+mod law;
+
 use std::rc::Rc;
+
+use law::MixtureLaw;
 
 use super::weights::normalised;
 use super::{
-    Bijection, CategoricalOperand, Continuous, Distribution, Draws, IntoDistribution, Law,
-    MeanField, Normal, Number, Part, PerParameter, VectorOperand, check_fit, expand_parameter,
-    holds_indices, normal_guide,
+    CategoricalOperand, Continuous, Distribution, IntoDistribution, Law, Normal, Number,
+    VectorOperand, check_fit, expand_parameter, holds_indices,
 };
 use crate::error::{Error, Result};
-use crate::random::{Key, Stream};
+use crate::random::Stream;
 use crate::tensor::{Shape, Tensor};
 
 const NAME: &str = "Mixture";
@@ -110,6 +113,11 @@ where
         let rows = shape.leading(shape.rank().saturating_sub(behind));
         match (weights.last(), rows.last()) {
             (Some(k), Some(own)) if k == own && weights.broadcast(&rows) == Some(rows) => {
+                // Weights of their own in each row have all of the rows' axes, so that plates fit both.
+                let logits = match weights.rank() {
+                    1 => logits,
+                    _ => logits.broadcast_to(rows),
+                };
                 Ok((logits, dist))
             }
             _ => Err(wrong(format!(
@@ -274,154 +282,6 @@ impl<D: Distribution<Value = Tensor>> Distribution for Mixture<Tensor, D> {
         Ok(Self {
             logits,
             components: self.components.expand(plates)?,
-        })
-    }
-}
-
-/// A [`Mixture`] as guides and estimators see it.
-#[derive(Clone, Debug)]
-struct MixtureLaw {
-    logits: Tensor,
-    component: Rc<dyn Law>,
-}
-
-impl MixtureLaw {
-    fn new(logits: Tensor, component: Rc<dyn Law>) -> Self {
-        Self { logits, component }
-    }
-
-    fn axis(&self) -> isize {
-        axis(&*self.component)
-    }
-
-    /// The weights beside draws of the components.
-    fn beside_draws(&self, weights: &Tensor) -> Tensor {
-        (0..self.component.event_rank()).fold(weights.clone(), |w, _| w.unsqueeze(-1))
-    }
-
-    /// The shape of the component's noise.
-    fn noise_shape(&self) -> Result<Shape> {
-        let noise = self
-            .component
-            .noise(&mut Key::new(0).stream("shape of noise"))?;
-        Ok(noise.shape())
-    }
-}
-
-impl Law for MixtureLaw {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn parameters(&self) -> PerParameter<Tensor> {
-        let own = std::iter::once(self.logits.clone());
-        own.chain(self.component.parameters()).collect()
-    }
-
-    fn with_parameters(&self, parameters: &[Tensor]) -> Rc<dyn Law> {
-        let component = self.component.with_parameters(&parameters[1..]);
-        Rc::new(Self::new(parameters[0].clone(), component))
-    }
-
-    fn bijection(&self) -> Option<Bijection> {
-        let of_components = self.component.bijection()?;
-        of_components.ends().is_empty().then_some(of_components)
-    }
-
-    fn draws(&self) -> Draws<'_> {
-        match self.component.draws().are_discrete() {
-            true => Draws::Discrete(None),
-            false => Draws::Opaque,
-        }
-    }
-
-    fn support_moves(&self) -> bool {
-        self.component.support_moves()
-    }
-
-    fn event_rank(&self) -> usize {
-        self.component.event_rank()
-    }
-
-    fn draw_shape(&self) -> Shape {
-        let shape = shape_of_draws(&*self.component);
-        match shape.axis(self.axis()) {
-            Some(axis) => shape.without(axis),
-            None => shape,
-        }
-    }
-
-    fn log_density(&self, value: &Tensor) -> Tensor {
-        let density = self.component.log_density(&value.unsqueeze(self.axis()));
-        (density + self.logits.log_softmax(-1)).logsumexp(-1)
-    }
-
-    /// A uniform number a draw, which chooses the component, and then the components' own noise.
-    fn noise(&self, stream: &mut Stream) -> Result<Tensor> {
-        let which = stream.uniforms(self.draw_rows().numel(), &self.device())?;
-        let own = self.component.noise(stream)?;
-        Ok(Tensor::concat(&[&which, &own.reshape(own.len())], 0))
-    }
-
-    fn draw(&self, noise: &Tensor) -> Tensor {
-        let (rows, shape) = match (self.draw_rows(), self.noise_shape()) {
-            (rows, Ok(shape)) => (rows, shape),
-            (_, Err(error)) => return Tensor::poisoned(error),
-        };
-        let which = noise.slice(0, 0..rows.numel()).reshape(rows).unsqueeze(-1);
-        let own = noise.slice(0, rows.numel()..noise.len()).reshape(shape);
-        // How many components lie below it altogether: that is the chosen one's number.
-        let shares = self.logits.detach().softmax(-1).cumsum(-1);
-        let count = shares.shape().last().copied().unwrap_or(1);
-        let below = shares.slice(-1, 0..count - 1).lt(&which).sum(-1);
-        let chosen = self.beside_draws(&below.one_hot(count));
-        let draws = self.component.draw(&own).detach();
-        chosen
-            .select_where(&draws, &draws.zeros_like())
-            .sum(self.axis())
-    }
-
-    fn mean_field(&self) -> MeanField<'_> {
-        match self.gaussian() {
-            Some(guide) => guide,
-            None => self.mixture(),
-        }
-    }
-
-    fn mean(&self) -> Tensor {
-        let shares = self.beside_draws(&self.logits.softmax(-1));
-        (shares * self.component.mean()).sum(self.axis())
-    }
-}
-
-impl MixtureLaw {
-    /// The shape of the rows of draws, each of one event.
-    fn draw_rows(&self) -> Shape {
-        let shape = self.draw_shape();
-        shape.leading(shape.rank() - self.component.event_rank())
-    }
-
-    /// A Gaussian with mean and spread of the mixture of the components' guides, where these are Gaussian.
-    fn gaussian(&self) -> Option<MeanField<'static>> {
-        let guide = self.component.mean_field();
-        let law = guide.law(&guide.first_values().ok()?).ok()?;
-        let (parameters, shares) = (law.parameters(), self.logits.softmax(-1));
-        let (true, [loc, scale]) = (law.name() == <Normal<f64>>::NAME, &parameters[..]) else {
-            return None;
-        };
-        let mean = (&shares * loc).sum(-1);
-        let square = scale.square() + (loc - mean.unsqueeze(-1)).square();
-        let spread = (shares * square).sum(-1).sqrt();
-        Some(normal_guide(&mean, &spread, self.draw_shape()))
-    }
-
-    /// A mixture of the components' guides.
-    fn mixture(&self) -> MeanField<'_> {
-        let shares = Part::starting("log_weights", &self.logits, |logits| logits.log_softmax(-1));
-        let parts = self.component.mean_field().parts().to_vec();
-        MeanField::new(std::iter::once(shares).chain(parts), |free| {
-            let component = self.component.mean_field().law(&free[1..])?;
-            Ok(Rc::new(Self::new(free[0].clone(), component)))
         })
     }
 }
