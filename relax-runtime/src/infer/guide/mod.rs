@@ -5,6 +5,7 @@ mod continuous_alone;
 mod delta;
 mod full_rank;
 mod gaussian;
+mod held;
 mod low_rank;
 mod mean_field;
 mod program;

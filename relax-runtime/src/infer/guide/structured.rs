@@ -2,10 +2,11 @@
 
 use std::rc::Rc;
 
+use super::held::Held;
 use super::site::expect_shape;
 use super::structure::{Follows, Parent, Structure, Values};
 use super::{Evaluation, Guide, GuideSite, Proposal};
-use crate::dist::{Law, Part, PerParameter, Value};
+use crate::dist::{Draws, Law, Part, PerParameter, Value};
 use crate::error::{Error, Result};
 use crate::model::{ParamStore, Program};
 use crate::tensor::{Shape, Tensor};
@@ -64,17 +65,31 @@ fn moved(site: &GuideSite<'_>, follows: &Follows) -> Result<Rc<dyn Law>> {
         return site.mean_field();
     }
     let row = Row::of(site, follows)?;
-    let mut free = PerParameter::new();
-    for (number, part) in guide.parts().iter().enumerate() {
-        let mut value = part.live_value()? + row.of_table(site, part)?;
-        if number == 0 {
-            for (parent, numbers) in &row.lines {
-                value = value + row.of_line(site, part, parent, numbers)?;
+    let free = |held: bool| {
+        let mut free = PerParameter::new();
+        for (number, part) in guide.parts().iter().enumerate() {
+            let mut value = part.live_value()? + row.of_table(site, part, held)?;
+            if number == 0 {
+                for (parent, numbers) in &row.lines {
+                    value = value + row.of_line(site, part, parent, numbers, held)?;
+                }
             }
+            free.push(value);
         }
-        free.push(value);
-    }
-    site.fitting(guide.law(&free)?)
+        guide.law(&free)
+    };
+    let law = free(false)?;
+    let follows_numbers = row
+        .lines
+        .iter()
+        .any(|(parent, _)| parent.values == Values::Numbers);
+    site.fitting(match law.draws() {
+        Draws::Pathwise if follows_numbers => Rc::new(Held {
+            held: free(true)?,
+            law,
+        }),
+        _ => law,
+    })
 }
 
 /// Where the earlier choices stand.
@@ -158,10 +173,11 @@ impl<'a> Row<'a> {
         Shape::try_from(&rows[..]).map_or_else(Tensor::poisoned, |shape| pairs.reshape(shape))
     }
 
-    /// What the table says of a part.
-    fn of_table(&self, site: &GuideSite<'_>, part: &Part) -> Result<Tensor> {
+    /// What the table says of a part, as a constant where that is to be held.
+    fn of_table(&self, site: &GuideSite<'_>, part: &Part, held: bool) -> Result<Tensor> {
         let shape = self.with_axis(part, (self.rows > 1).then_some(self.rows))?;
         let table = zeros(site, &format!("{}.shift", part.name()), part, shape)?;
+        let table = if held { table.detach() } else { table };
         Ok(match (&self.at, self.rows > 1) {
             (_, false) => table,
             (At::Number(number), true) => table.index(self.plates as isize, *number),
@@ -169,17 +185,20 @@ impl<'a> Row<'a> {
         })
     }
 
-    /// What an earlier choice's numbers, in proportion, add to a part.
+    /// What an earlier choice's numbers, in proportion, add to a part; their slope as a constant where that
+    /// is to be held.
     fn of_line(
         &self,
         site: &GuideSite<'_>,
         part: &Part,
         parent: &Parent,
         numbers: &Tensor,
+        held: bool,
     ) -> Result<Tensor> {
         let shape = self.with_axis(part, Some(parent.numbers))?;
         let name = format!("{}.slope by {}", part.name(), parent.name);
         let slope = zeros(site, &name, part, shape)?;
+        let slope = if held { slope.detach() } else { slope };
         self.weighed(&slope, numbers, part)
     }
 
