@@ -144,7 +144,10 @@ fn a_bound_of_one_sample_is_the_evidence_lower_bound() -> Result<()> {
     let value =
         |objective: &Elbo<'_>| Ok::<_, Error>(exact_gradient(objective, &ParamStore::default())?.0);
     let elbo = Elbo::new(&program);
-    let (one, three) = (value(&elbo.clone().samples(1))?, value(&elbo.clone().samples(3))?);
+    let (one, three) = (
+        value(&elbo.clone().samples(1))?,
+        value(&elbo.clone().samples(3))?,
+    );
     assert_eq!(one, value(&elbo)?);
     assert!(three < one - 0.01, "{three}, {one}");
     Ok(())

@@ -141,8 +141,14 @@ impl Optimizer {
         }
     }
 
-    /// Multiplies the rule's rate, if it has one, and keeps what is remembered.
+    /// Multiplies the rule's rate, if it has one, and begins anew with it: the squares of a run's first
+    /// gradients, by which Adam divides for thousands of steps, are no measure of the last ones.
     pub(crate) fn slow_down(&mut self, factor: f32) {
+        self.separate();
+        for memory in self.memory.values_mut() {
+            memory.step = 0;
+            memory.slots.clear();
+        }
         // What was harmless at a larger rate is.
         if let Some(rule) = self.rule.slower(factor) {
             self.rule = rule;
