@@ -80,6 +80,25 @@ fn network() {
     assert_eq!(said, "error: `xray` is one of yes, no, not `maybe`\n");
 }
 
+/// Models whose answers are known; the program itself refuses what is too far from them. Those that learn for
+/// longer run with the program alone.
+#[test]
+fn gallery() {
+    let names = ["inflated", "ising", "factorial", "slab", "brackets"];
+    let said = output("gallery", &names);
+    for (name, known) in names.into_iter().zip([3, 2, 4, 3, 2]) {
+        let lines = said.lines().skip_while(|line| *line != name).skip(1);
+        let rows = lines.take_while(|line| line.starts_with(' '));
+        let found = rows.filter(|row| row.contains("  known ")).count();
+        assert_eq!(found, known, "{name}: {said}");
+    }
+    let error = refusal("gallery", &["coals"]);
+    assert!(
+        error.contains("no model `coals`; there are coal, inflated"),
+        "{error}"
+    );
+}
+
 #[test]
 fn mixture() {
     insta::assert_snapshot!(output("mixture", &["--steps", "500", "--data", "100"]));

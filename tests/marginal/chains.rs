@@ -1,6 +1,6 @@
 //! Chains by the forward recursion, host control flow included.
 
-use relax_runtime::infer::exact_posterior_up_to;
+use relax_runtime::infer::{exact_posterior_up_to, marginalise};
 use relax_runtime::model::ParamStore;
 use relax_runtime::prelude::*;
 
@@ -104,6 +104,38 @@ fn chains_that_meet_are_summed_over_together() -> Result<()> {
     let exact =
         exact_posterior_up_to(&factorial(&seen), &ParamStore::default(), 1 << 20)?.log_evidence;
     assert_near(log_evidence(factorial(&seen))?, exact, 1e-4);
+    Ok(())
+}
+
+/// How many pairs of brackets a text of a recursive grammar has, S → ( S ) S | nothing.
+#[model]
+fn pairs(depth: usize) -> usize {
+    let opens = sample!(Bernoulli(if depth > 0 { 0.6 } else { 0.0 }));
+    if opens {
+        let inside = call!(pairs(depth - 1));
+        let after = call!(pairs(depth - 1));
+        1 + inside + after
+    } else {
+        0
+    }
+}
+
+#[model]
+fn text_of(length: usize) {
+    let pairs = call!(pairs(3));
+    for at in 0..7 {
+        observe!(Bernoulli(if at < pairs { 0.9 } else { 0.2 }), at < length);
+    }
+}
+
+/// Deep choices show where all choices above them are made alone.
+#[test]
+fn choices_of_a_recursive_model_are_all_found() -> Result<()> {
+    let exact = exact_posterior_up_to(&text_of(3), &ParamStore::default(), 1 << 20)?.log_evidence;
+    for seed in 0..20 {
+        let run = Simulation::seeded(seed).run(&marginalise(text_of(3)))?;
+        assert_near(run.trace.log_prob()?, exact, 1e-6);
+    }
     Ok(())
 }
 

@@ -18,8 +18,10 @@ use crate::random::Stream;
 const TRIALS: usize = 16;
 /// Of so many sums one makes a run at random values.
 const EVERY: u64 = 16;
-/// So many variables are changed one by one, from states in which all have the same value.
+/// So many variables are changed one by one, from states in which all have their first or their last value
+/// and from some at random, in so many runs in all.
 const MOST_FLIPPED: usize = 128;
+const FLIPS: usize = 512;
 
 /// Runs, and what they have told.
 pub(super) struct Search<'a> {
@@ -66,12 +68,12 @@ impl<'a> Search<'a> {
             self.add(values)?;
         }
         let mut trials = match (sums, sums % EVERY) {
-            (1, _) => self.first_trials(),
+            (1, _) | (_, 1..) => Vec::new(),
             (_, 0) => vec![None],
-            _ => Vec::new(),
         };
+        let mut grown = false;
         loop {
-            let grown = std::mem::take(&mut self.has_grown);
+            grown |= std::mem::take(&mut self.has_grown);
             self.resolve()?;
             if let Some(values) = self.next()? {
                 self.add(values)?;
@@ -80,8 +82,13 @@ impl<'a> Search<'a> {
             if self.shared.graph.borrow().is_certain() {
                 break;
             }
+            // There are choices or scopes that the trials so far could not look at.
             if grown && trials.is_empty() {
-                trials = vec![None; TRIALS];
+                grown = false;
+                trials = match sums {
+                    1 => self.first_trials(),
+                    _ => vec![None; TRIALS],
+                };
             }
             let Some(trial) = trials.pop() else { break };
             let values = match trial {
@@ -94,22 +101,30 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// States in which all variables have their first or their last value, each changed in turn, and some at
-    /// random.
-    fn first_trials(&self) -> Vec<Option<Vec<usize>>> {
+    /// States at random, and states in which all variables have their first or their last value, or any, each
+    /// changed in turn: where a choice shows at few values of the others, as in recursion, a state and the
+    /// same but for that choice tell sooner than two at random.
+    fn first_trials(&mut self) -> Vec<Option<Vec<usize>>> {
         let mut trials = vec![None; TRIALS];
-        let graph = self.shared.graph.borrow();
-        let sizes: Vec<usize> = graph.domains.iter().map(|domain| domain.size).collect();
-        if sizes.len() <= MOST_FLIPPED && !graph.is_certain() {
-            let last: Vec<usize> = sizes.iter().map(|size| size - 1).collect();
-            for state in [vec![0; sizes.len()], last] {
-                for v in 0..sizes.len() {
-                    let mut flipped = state.clone();
-                    flipped[v] = sizes[v] - 1 - flipped[v];
-                    trials.push(Some(flipped));
-                }
-                trials.push(Some(state));
+        let (sizes, is_certain) = {
+            let graph = self.shared.graph.borrow();
+            let sizes = graph.domains.iter().map(|domain| domain.size);
+            (sizes.collect::<Vec<_>>(), graph.is_certain())
+        };
+        if sizes.is_empty() || sizes.len() > MOST_FLIPPED || is_certain {
+            return trials;
+        }
+        let last = sizes.iter().map(|size| size - 1).collect();
+        let mut states = vec![vec![0; sizes.len()], last];
+        let at_random = (FLIPS / sizes.len()).clamp(2, TRIALS);
+        states.extend((0..at_random).map(|_| self.filled(&[]).0));
+        for state in states {
+            for (v, &size) in sizes.iter().enumerate().filter(|(_, size)| **size > 1) {
+                let mut flipped = state.clone();
+                flipped[v] = (state[v] + 1 + self.stream.below(size - 1)) % size;
+                trials.push(Some(flipped));
             }
+            trials.push(Some(state));
         }
         trials
     }
@@ -122,7 +137,10 @@ impl<'a> Search<'a> {
                 4 * MOST_RUNS
             )));
         }
+        let variables = || self.shared.graph.borrow().domains.len();
+        let before = variables();
         let ran = run(self.model, self.context, &self.shared, &values)?;
+        self.has_grown |= variables() > before;
         let new = self.runs.len();
         let asked = ran.values.iter().enumerate().map(|(v, value)| {
             let planned = values.get(v).copied().filter(|_| ran.excluded.is_some());
