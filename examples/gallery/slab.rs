@@ -25,9 +25,7 @@ fn slab(x: &Tensor, y: &Tensor) {
 
 pub(crate) fn run() -> Outcome<()> {
     let fit = fit(&slab(&Tensor::from_slice(&X), &Tensor::from_slice(&Y)))?;
-
     let posterior = fit.posterior();
-
     let sum =
         |a: [f32; 8], b: [f32; 8]| -> f64 { a.iter().zip(b).map(|(&a, b)| f64::from(a * b)).sum() };
     let precision = 0.25 + sum(X, X);
