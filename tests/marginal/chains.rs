@@ -162,3 +162,33 @@ fn chains_of_changing_length_are_summed_over() -> Result<()> {
     assert_near(log_evidence(second_order())?, exact, 1e-6);
     Ok(())
 }
+
+/// A sum or product of two numbers, or one of them, whose value is seen as it is.
+#[model]
+fn expression(value: usize) {
+    let kind = sample!(Categorical([0.2, 0.2, 0.2, 0.2, 0.2]));
+    let found = if kind < 2 {
+        let left = sample!(Categorical([0.4, 0.3, 0.3]));
+        let right = sample!(Categorical([0.4, 0.3, 0.3]));
+        match kind {
+            0 => left + 1 + right + 1,
+            _ => (left + 1) * (right + 1),
+        }
+    } else {
+        kind - 1
+    };
+    observe!(Bernoulli(if found == value { 1.0 } else { 0.0 }), true);
+}
+
+/// Nothing is left to chance where all combinations are few.
+#[test]
+fn observations_of_few_paths_are_summed_over() -> Result<()> {
+    for value in 1..=9 {
+        let Ok(exact) = exact_posterior(&expression(value)) else {
+            assert!(log_evidence(expression(value)).is_err(), "{value}");
+            continue;
+        };
+        assert_near(log_evidence(expression(value))?, exact.log_evidence, 1e-6);
+    }
+    Ok(())
+}

@@ -151,7 +151,8 @@ fn values_of_probability_0_are_left_out() -> Result<()> {
 #[model]
 fn contradiction() {
     let a = sample!(Bernoulli(0.5));
-    observe!(Bernoulli(if a { 0.0 } else { 0.0 }), true);
+    let likely = if a { -0.0 } else { 0.0 };
+    observe!(Bernoulli(likely), true);
 }
 
 #[test]

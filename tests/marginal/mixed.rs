@@ -41,6 +41,45 @@ fn a_continuous_choice_on_one_path_has_its_own_posterior() -> Result<()> {
     Ok(())
 }
 
+/// A slope that several data speak of.
+#[model]
+fn slab_of_data(data: &[f64]) {
+    let on = sample!(Bernoulli(0.5));
+    let mean = if on {
+        let slope = sample!(Normal(Tensor::scalar(0.0), 2.0));
+        slope
+    } else {
+        Tensor::scalar(0.0)
+    };
+    for y in data {
+        observe!(Normal(&mean, 1.0), *y);
+    }
+}
+
+/// The guide of a choice that seldom counts still follows its posterior.
+#[test]
+fn a_choice_that_is_seldom_made_has_its_own_posterior() -> Result<()> {
+    let data = [-1.4, 0.2, -0.9, 0.6, 0.4, -0.3, 1.2, 0.8];
+    let program = slab_of_data(&data);
+    let fit = Svi::new(&program).seed(1).posterior_draws(4_000).run()?;
+    let (n, sum) = (8.0_f64, data.iter().sum::<f64>());
+    let variance = 1.0 / (n + 0.25);
+    let odds = 0.5 * (variance / 4.0).ln() + 0.5 * sum * sum * variance;
+    let on = 1.0 / (1.0 + (-odds).exp());
+    let posterior = fit.posterior();
+    assert_near(posterior.mean("on")?, on, 0.01);
+    assert_near(posterior.inclusion_probability("slope")?, on, 0.03);
+    assert_near(posterior.mean("slope")?, sum * variance, 0.02);
+    assert_near(
+        fit.param("slope.log_scale")?[0].into(),
+        0.5 * variance.ln(),
+        0.05,
+    );
+    let verdict = fit.verdict();
+    assert!(verdict.is_good(), "{verdict}");
+    Ok(())
+}
+
 /// Coins and numbers, of which some depend on others.
 #[model]
 fn mixed() {

@@ -66,7 +66,8 @@ fn wet_lawn(wet: bool) {
 
 /// A training run as small as it gets.
 fn short<M: Program>(model: &M) -> Svi<'_> {
-    Svi::new(model).steps(2).posterior_draws(3).progress(false)
+    let drawn = Svi::new(model).draw_all();
+    drawn.steps(2).posterior_draws(3).progress(false)
 }
 
 /// The text of an error.

@@ -251,9 +251,8 @@ impl<L: Laws + 'static> Interpreter for Draw<L> {
     fn log_density(&self, origin: usize) -> Option<Result<Number>> {
         let latents = self.latents.borrow();
         let latent = latents.get(origin)?;
-        let density = latent
-            .law
-            .log_density_from(&latent.value, latent.plates.len());
+        let held = latent.law.with_own_parameters_held();
+        let density = held.log_density_from(&latent.value, latent.plates.len());
         Some(density.check().cloned().map(Number::Tensor))
     }
 }

@@ -569,6 +569,7 @@ impl Context {
             line: site.line,
             weight: None,
             hidden: false,
+            elsewhere: false,
             impossible: false,
             influence: match kind {
                 Kind::Param => SiteSet::EMPTY,

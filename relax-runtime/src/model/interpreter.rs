@@ -13,8 +13,8 @@ pub(crate) trait Interpreter {
     /// Whatever makes the site impossible.
     fn sample(&self, message: &mut Message<'_>) -> Result<()>;
 
-    /// The log-density of a choice that it made under the law that it made it by, a number a row of its
-    /// plates; nothing if it does not know.
+    /// The log-density of a choice that it made under the law that it made it by, whose own parameters are
+    /// constants here, a number a row of its plates; nothing if it does not know.
     fn log_density(&self, _origin: usize) -> Option<Result<Number>> {
         None
     }

@@ -90,6 +90,8 @@ pub struct Entry {
     pub(crate) weight: Option<Rc<Weight>>,
     /// Whether handlers and guides outside did not see it.
     pub(crate) hidden: bool,
+    /// Whether its log-probability is part of another term, of a sum, and does not count here.
+    pub(crate) elsewhere: bool,
     /// Whether it is an observation outside the support that earlier choices have led to.
     pub(crate) impossible: bool,
     /// The macro that the user wrote, whatever a handler made of it.
@@ -130,6 +132,9 @@ impl Entry {
     /// # Errors
     /// As [`log_prob`](Self::log_prob), or if a mask does not fit.
     pub fn weighted_log_prob(&self) -> Result<f64> {
+        if self.elsewhere {
+            return Ok(0.0);
+        }
         let log_prob = self.weighed(self.log_prob()?).map_err(|e| self.locate(e))?;
         Ok(log_prob.total()? * self.factor())
     }

@@ -22,12 +22,6 @@ impl Weight {
         rows: None,
     };
 
-    /// That of a term which does not count.
-    pub(crate) const NONE: Self = Self {
-        factor: 0.0,
-        rows: None,
-    };
-
     /// Leaves out the rows where a tensor has a 0: a number for each member of the outermost plates.
     ///
     /// # Errors

@@ -55,7 +55,8 @@ pub(super) struct Kept {
 
 impl Kept {
     /// The density that stands in for the choice's own where a run does not come by: that of what draws
-    /// it, which leaves the bound valid and best fits it (Carlin and Chib 1995).
+    /// it, which leaves the bound valid and best fits it (Carlin and Chib 1995). Its parameters are held: the
+    /// guide then follows the choice's posterior where it is made, and its gradient has no variance there.
     pub(super) fn log_density(&self, outer: Option<&dyn Interpreter>) -> Result<Number> {
         if let (Some(outer), Some(origin)) = (outer, self.origin)
             && let Some(density) = outer.log_density(origin)

@@ -122,7 +122,7 @@ impl Sum {
             let plates = Rc::clone(&sum.domains[variable].plates);
             let mut of = std::mem::take(&mut waiting[turn]);
             for at in &mut of {
-                *at = sum.to_depth(*at, plates.len());
+                *at = sum.reduced(*at, plates.len());
             }
             let parts: Vec<&Factor> = of.iter().map(|&at| &sum.factors[at]).collect();
             let product = Factor::product(&plates, &parts, &sum.domains);
@@ -136,7 +136,7 @@ impl Sum {
         }
         let mut ends = std::mem::take(&mut sum.ends);
         for at in &mut ends {
-            *at = sum.to_depth(*at, 0);
+            *at = sum.reduced(*at, 0);
             sum.log += sum.factors[*at].values[0];
         }
         sum.ends = ends;
@@ -151,7 +151,7 @@ impl Sum {
     }
 
     /// The factor with the rows of deeper plates multiplied.
-    fn to_depth(&mut self, of: usize, depth: usize) -> usize {
+    fn reduced(&mut self, of: usize, depth: usize) -> usize {
         if self.factors[of].plates.len() <= depth {
             return of;
         }

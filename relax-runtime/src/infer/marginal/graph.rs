@@ -115,7 +115,7 @@ impl Graph {
     /// If it had other events or values before.
     pub(super) fn meet(
         &mut self,
-        name: &Cow<'static, str>,
+        name: &str,
         law: &dyn Law,
         plates: &Rc<[Plate]>,
         vertices: impl FnOnce() -> Vec<Vec<f32>>,
@@ -153,7 +153,7 @@ impl Graph {
         let site = self.sites.len();
         let first = self.domains.len();
         self.sites.push(Site {
-            name: name.clone(),
+            name: name.to_owned().into(),
             distribution: law.name(),
             first,
             events,
@@ -162,7 +162,7 @@ impl Graph {
             shape,
             device: parameter.device(),
         });
-        self.site_of.insert(name.clone(), site);
+        self.site_of.insert(name.to_owned().into(), site);
         for event in 0..events {
             self.domains.push(Domain {
                 size: values,
@@ -211,13 +211,8 @@ impl Graph {
     }
 
     /// The term of a name.
-    pub(super) fn term(
-        &mut self,
-        name: &Cow<'static, str>,
-        part: Part,
-        plates: &Rc<[Plate]>,
-    ) -> usize {
-        let key = (name.to_string(), part);
+    pub(super) fn term(&mut self, name: &str, part: Part, plates: &Rc<[Plate]>) -> usize {
+        let key = (name.to_owned(), part);
         if let Some(&term) = self.term_of.get(&key) {
             let known = &mut self.terms[term];
             if !Rc::ptr_eq(&known.plates, plates) {
@@ -226,7 +221,7 @@ impl Graph {
             return term;
         }
         self.terms.push(Term {
-            name: name.clone(),
+            name: name.to_owned().into(),
             part,
             plates: Rc::clone(plates),
             scope: match part {

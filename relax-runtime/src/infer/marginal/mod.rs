@@ -27,7 +27,7 @@ use rustc_hash::FxHashSet;
 
 use crate::dist::{Number, Value};
 use crate::error::{Error, Result};
-use crate::model::{Context, Entry, Kind, Model, ParamStore, Program, Site, Weight};
+use crate::model::{Context, Entry, Kind, Model, ParamStore, Program, Site};
 use crate::random::Key;
 use crate::tensor::SiteSet;
 use assign::{Only, Shared};
@@ -75,8 +75,8 @@ impl<M: fmt::Debug> fmt::Debug for Marginalised<M> {
 /// A site for which the model names an estimator is drawn.
 ///
 /// A choice that the model only makes on some paths counts there alone; where a continuous choice is not
-/// made, the density of what draws it stands in for its own (Carlin and Chib 1995), which leaves the
-/// evidence and its bound valid.
+/// made, the density of what draws it, its parameters held, stands in for its own (Carlin and Chib 1995),
+/// which leaves the evidence and its bound valid.
 ///
 /// ```
 /// use relax_runtime::infer::marginalise;
@@ -251,10 +251,7 @@ fn record(context: &Context, search: &Search<'_>, sum: Number) -> Result<()> {
                 continue;
             }
             context.adopt(Entry {
-                weight: match is_choice {
-                    true => Some(Rc::new(Weight::NONE)),
-                    false => entry.weight.clone(),
-                },
+                elsewhere: is_choice,
                 ..entry.clone()
             })?;
         }

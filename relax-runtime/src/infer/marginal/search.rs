@@ -18,6 +18,8 @@ use crate::random::Stream;
 const TRIALS: usize = 16;
 /// Of so many sums one makes a run at random values.
 const EVERY: u64 = 16;
+/// Where all variables have so few combinations together, all are run before scopes are believed.
+const MOST_TRIED: usize = 1 << 11;
 /// So many variables are changed one by one, from states in which all have their first or their last value
 /// and from some at random, in so many runs in all.
 const MOST_FLIPPED: usize = 128;
@@ -111,7 +113,25 @@ impl<'a> Search<'a> {
             let sizes = graph.domains.iter().map(|domain| domain.size);
             (sizes.collect::<Vec<_>>(), graph.is_certain())
         };
-        if sizes.is_empty() || sizes.len() > MOST_FLIPPED || is_certain {
+        if sizes.is_empty() || is_certain {
+            return trials;
+        }
+        let all = sizes
+            .iter()
+            .fold(1, |all: usize, &size| all.saturating_mul(size));
+        if all <= MOST_TRIED {
+            // Nothing is left to chance.
+            let state = |mut number: usize| {
+                let digits = sizes.iter().map(|size| {
+                    let digit = number % size;
+                    number /= size;
+                    digit
+                });
+                Some(digits.collect())
+            };
+            return (0..all).map(state).collect();
+        }
+        if sizes.len() > MOST_FLIPPED {
             return trials;
         }
         let last = sizes.iter().map(|size| size - 1).collect();

@@ -131,6 +131,9 @@ impl<'m> Elbo<'m> {
             .map(|summed| (Rc::clone(summed), key))
             .collect();
         for entry in &mut trace.into_entries() {
+            if entry.elsewhere {
+                continue;
+            }
             match entry.kind {
                 Kind::Latent | Kind::Observed | Kind::Factor => terms.push(density_term(entry)?),
                 Kind::Cost => terms.push(cost_term(entry)?),
