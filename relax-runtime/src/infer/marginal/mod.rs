@@ -96,7 +96,7 @@ impl<M: fmt::Debug> fmt::Debug for Marginalised<M> {
 /// # fn main() -> Result<()> {
 /// let x = Tensor::from_slice(&[-3.1, -2.9, -3.0, 4.0, 4.2, 3.8]);
 /// let model = groups(&x);
-/// let fit = Svi::new(&marginalise(&model)).steps(500).seed(1).run()?;
+/// let fit = Svi::new(&marginalise(&model)).seed(1).run()?;
 /// assert!((fit.posterior().mean("high")? - 4.0).abs() < 0.4);
 /// # Ok(())
 /// # }
