@@ -52,7 +52,7 @@ impl Table {
             .posterior_draws(1_000)
             .run()?;
         println!(
-            "{name}: {}, {:.1} s",
+            "{name}: {}, {:.3} s",
             fit.ending(),
             start.elapsed().as_secs_f64()
         );
