@@ -51,6 +51,15 @@ fn toy() {
     insta::assert_snapshot!(output("toy", &["--steps", "500"]));
 }
 
+/// The small programs, whose answers are exact; data sets are for whoever has them.
+#[test]
+fn truth() {
+    let said = output("truth", &[]);
+    assert!(said.contains("5 of 5 hold"), "{said}");
+    let error = refusal("truth", &["--data", "nowhere"]);
+    assert!(error.contains("nowhere"), "{error}");
+}
+
 #[test]
 fn sprinkler() {
     insta::assert_snapshot!(output("sprinkler", &[]));
