@@ -1,5 +1,7 @@
 //! The context that answers a running model's sites.
 
+mod inside;
+
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
@@ -8,8 +10,7 @@ use super::names::Scope;
 use super::params::IntoParam;
 use super::plates::Plates;
 use super::{
-    Entry, Handler, Interpreter, Kind, Message, Model, ParamStore, Plate, Ran, Site, SummedOut,
-    Trace, Weight,
+    Entry, Handler, Interpreter, Kind, Message, Model, ParamStore, Plate, Ran, Site, Trace, Weight,
 };
 use crate::dist::{
     AnyDistribution, Distribution, IntoDistribution, IntoSiteValue, Number, SiteValue, Value,
@@ -93,85 +94,6 @@ impl Context {
         if let Some(host) = &self.host {
             host.restart();
         }
-    }
-
-    /// Where the run stands in the random numbers.
-    pub(crate) fn key(&self) -> Key {
-        self.key
-    }
-
-    /// The parameters.
-    pub(crate) fn params(&self) -> &ParamStore {
-        &self.params
-    }
-
-    /// Who makes the choices.
-    pub(crate) fn interpreter(&self) -> Option<Rc<dyn Interpreter>> {
-        self.interpreter.clone()
-    }
-
-    /// Whether it is one of several runs inside another.
-    pub(crate) fn is_inside(&self) -> bool {
-        self.is_inside
-    }
-
-    /// A context for one of several runs of a part of the program, which has the place, the handlers and
-    /// the parameters of this one, and a record of its own.
-    pub(crate) fn inside(&self, interpreter: Rc<dyn Interpreter>) -> Self {
-        let handlers = self
-            .handlers
-            .borrow()
-            .iter()
-            .map(Installed::clone)
-            .collect();
-        let state = State {
-            scope: self.state.borrow().scope.clone(),
-            ..State::new()
-        };
-        Self {
-            handlers: RefCell::new(handlers),
-            state: RefCell::new(state),
-            depth: self.depth.clone(),
-            is_inside: true,
-            ..Self::new(self.key, Some(interpreter), self.params.clone())
-        }
-    }
-
-    /// # Errors
-    /// In plates, or in a run in host numbers.
-    pub(crate) fn expect_outside(&self, what: &str) -> Result<()> {
-        if let Some(host) = &self.host {
-            return Err(host.refuse());
-        }
-        match self.state.borrow().plates.around().is_empty() {
-            true => Ok(()),
-            false => Err(Error::Plates(format!(
-                "{what} stands inside a plate; put the plate into the model that it takes"
-            ))),
-        }
-    }
-
-    /// Takes over what the runs of [`inside`](Self::inside) have come to.
-    ///
-    /// # Errors
-    /// If a name is taken.
-    pub(crate) fn adopt(&self, entry: Entry) -> Result<()> {
-        self.record(entry)
-    }
-
-    /// A term that stands here.
-    pub(crate) fn term(&self, site: Site, kind: Kind, value: Value) -> Entry {
-        self.entry(site, kind, value)
-    }
-
-    /// Notes that host code has seen sites.
-    pub(crate) fn see(&self, sites: &SiteSet) {
-        self.state.borrow_mut().host_sites.add(sites);
-    }
-
-    /// Adds choices that were summed out to the record.
-    pub(crate) fn add_summed(&self, summed: Rc<dyn SummedOut>) {
-        self.state.borrow_mut().trace.summed.push(summed);
     }
 
     /// The record of the run, and the sites that the host has read.
