@@ -10,6 +10,7 @@
 //! ```
 
 mod bif;
+mod model;
 #[path = "../support/program.rs"]
 mod program;
 
@@ -18,30 +19,12 @@ use std::process::ExitCode;
 
 use bif::Network;
 use clap::Parser;
+use model::network;
 use program::Outcome;
 use relax_runtime::prelude::*;
 
 /// "Asia" (Lauritzen and Spiegelhalter 1988): visits, smoke and the diseases behind a cough.
 const ASIA: &str = include_str!("asia.bif");
-
-#[model]
-fn network(network: &Network, given: &[Option<usize>]) {
-    let mut state = Vec::with_capacity(given.len());
-    for (variable, given) in network.variables.iter().zip(given) {
-        let probabilities = variable.row(&state, network).to_vec();
-        state.push(match given {
-            Some(value) => {
-                observe!(
-                    Categorical(probabilities),
-                    *value,
-                    name = variable.name.clone()
-                );
-                *value
-            }
-            None => sample!(Categorical(probabilities), name = variable.name.clone()),
-        });
-    }
-}
 
 /// Says how likely the values of a Bayesian network's variables are, given some of them.
 #[derive(Parser)]

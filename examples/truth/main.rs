@@ -15,6 +15,8 @@ mod bif;
 mod capture;
 mod chains;
 mod mixtures;
+#[path = "../network/model.rs"]
+mod model;
 mod networks;
 #[path = "../support/program.rs"]
 mod program;

@@ -2,30 +2,10 @@
 
 use std::path::Path;
 
-use relax_runtime::prelude::*;
-
 use crate::bif::Network;
+use crate::model::network;
 use crate::program::Outcome;
 use crate::table::{Known, Table};
-
-#[model]
-fn network(network: &Network, given: &[Option<usize>]) {
-    let mut state = Vec::with_capacity(given.len());
-    for (variable, given) in network.variables.iter().zip(given) {
-        let probabilities = variable.row(&state, network).to_vec();
-        state.push(match given {
-            Some(value) => {
-                observe!(
-                    Categorical(probabilities),
-                    *value,
-                    name = variable.name.clone()
-                );
-                *value
-            }
-            None => sample!(Categorical(probabilities), name = variable.name.clone()),
-        });
-    }
-}
 
 /// A network, its evidence, ln p(evidence), and probabilities of values given it.
 type Case<'a> = (
