@@ -11,7 +11,7 @@ use super::graph::{FIRST_SITE, Graph, MOST_RUNS, Part};
 use crate::dist::{AnyDistribution, Draws, Law, Number, Value};
 use crate::error::{Error, Result};
 use crate::model::{Context, Entry, Interpreter, Kind, Message, Program, Trace};
-use crate::tensor::{SiteSet, Tensor};
+use crate::tensor::{Shape, SiteSet, Tensor};
 
 /// Which sites are summed out, by name.
 pub(super) type Only = dyn Fn(&str) -> bool;
@@ -212,7 +212,7 @@ impl Ran {
                     let (first, events) = (graph.sites[site].first, graph.sites[site].events);
                     let mut shape = entry.sizes();
                     shape.push(events);
-                    let shape = crate::tensor::Shape::try_from(&shape[..]).map_err(at)?;
+                    let shape = Shape::try_from(&shape[..]).map_err(at)?;
                     let density = density.reshape(shape);
                     for event in 0..events {
                         let one = density.index(-1, event);

@@ -40,7 +40,8 @@ pub(super) fn evidence(search: &Search<'_>, sum: &Sum, shares: &Shares) -> Resul
             false => Number::Tensor(of_sites(&Tensor::scalar(log), &sites, &discrete)),
         });
     };
-    let weights = Tensor::from_vec(weights.clone(), [weights.len()], &first.device())?;
+    let count = weights.len();
+    let weights = Tensor::from_vec(weights, [count], &first.device())?;
     let total = (Tensor::concat(&numbers.iter().collect::<Vec<_>>(), 0) * weights).sum_all();
     let value = (&total - total.detach()) + log;
     Ok(Number::Tensor(of_sites(value.check()?, &sites, &discrete)))

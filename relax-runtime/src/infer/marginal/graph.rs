@@ -81,7 +81,7 @@ pub(super) struct Graph {
     term_of: FxHashMap<(String, Part), usize>,
     order: Option<Vec<usize>>,
     /// Assignments that told every combination of every term the last time.
-    pub(super) plan: Vec<Vec<usize>>,
+    pub(super) plan: Rc<Vec<Vec<usize>>>,
     /// How often a sum was taken.
     pub(super) sums: u64,
 }

@@ -68,8 +68,9 @@ impl<M: fmt::Debug> fmt::Debug for Marginalised<M> {
 /// of few combinations (variable elimination), loops and control flow on host values included: a sum takes
 /// as many runs of the model as the largest term has combinations of values, some four for a chain of
 /// coins, however long. What a term depends on is read off the tensors that it is computed from, and where
-/// host code has looked at values, found by runs with other values, 16 and more before the first sum and
-/// one in 16 sums after it; what shows in none of them, such as a term that differs at one of 2³⁰
+/// host code has looked at values, found by runs with other values: before the first sum all of them where
+/// they have at most 2,048 combinations, else 16 at random and some hundred changes of single values, and one
+/// at random in 16 sums after it. What shows in none of them, such as a term that differs at one of 2³⁰
 /// combinations alone, is missed.
 ///
 /// A site for which the model names an estimator is drawn.

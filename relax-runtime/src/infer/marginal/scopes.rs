@@ -79,7 +79,7 @@ impl Search<'_> {
         for half in [first, second] {
             let mut values = ends[0].clone();
             half.iter().for_each(|&v| values[v] = ends[1][v]);
-            let middle = self.add(values)?;
+            let middle = self.add(&values)?;
             if self.said(term, middle).is_some() {
                 return Ok(Some(middle));
             }
@@ -111,7 +111,7 @@ impl Search<'_> {
             let Some(values) = self.supported(&wishes)? else {
                 continue;
             };
-            let middle = self.add(values)?;
+            let middle = self.add(&values)?;
             let apart = |end| self.differing(term, middle, end).len();
             let is_between = [low, high]
                 .into_iter()

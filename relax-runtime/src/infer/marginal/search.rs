@@ -63,10 +63,10 @@ impl<'a> Search<'a> {
         let (plan, sums) = {
             let mut graph = self.shared.graph.borrow_mut();
             graph.sums += 1;
-            (graph.plan.clone(), graph.sums)
+            (Rc::clone(&graph.plan), graph.sums)
         };
-        self.add(Vec::new())?;
-        for values in plan {
+        self.add(&[])?;
+        for values in &*plan {
             self.add(values)?;
         }
         let mut trials = match (sums, sums % EVERY) {
@@ -78,7 +78,7 @@ impl<'a> Search<'a> {
             grown |= std::mem::take(&mut self.has_grown);
             self.resolve()?;
             if let Some(values) = self.next()? {
-                self.add(values)?;
+                self.add(&values)?;
                 continue;
             }
             if self.shared.graph.borrow().is_certain() {
@@ -97,7 +97,7 @@ impl<'a> Search<'a> {
                 Some(values) => values,
                 None => self.filled(&[]).0,
             };
-            self.add(values)?;
+            self.add(&values)?;
         }
         self.keep_plan();
         Ok(())
@@ -150,7 +150,7 @@ impl<'a> Search<'a> {
     }
 
     /// Runs once more.
-    pub(super) fn add(&mut self, values: Vec<usize>) -> Result<usize> {
+    pub(super) fn add(&mut self, values: &[usize]) -> Result<usize> {
         if self.runs.len() > 4 * MOST_RUNS {
             return Err(Error::Enumeration(format!(
                 "more than {} runs did not tell all numbers to sum over; sum fewer sites out (`only`)",
@@ -159,7 +159,7 @@ impl<'a> Search<'a> {
         }
         let variables = || self.shared.graph.borrow().domains.len();
         let before = variables();
-        let ran = run(self.model, self.context, &self.shared, &values)?;
+        let ran = run(self.model, self.context, &self.shared, values)?;
         self.has_grown |= variables() > before;
         let new = self.runs.len();
         let asked = ran.values.iter().enumerate().map(|(v, value)| {
@@ -226,6 +226,10 @@ impl<'a> Search<'a> {
     /// runs will do.
     fn keep_plan(&mut self) {
         let mut graph = self.shared.graph.borrow_mut();
+        if graph.sums > 1 && self.runs.len() == graph.plan.len() + 1 {
+            // The runs that were planned have told all.
+            return;
+        }
         let tables = graph.terms.iter().zip(&self.tables);
         let mut told: Vec<usize> = tables
             .filter(|(term, _)| term.is_factor())
@@ -238,9 +242,9 @@ impl<'a> Search<'a> {
             .collect();
         told.sort_unstable();
         told.dedup();
-        graph.plan = match graph.sums {
+        graph.plan = Rc::new(match graph.sums {
             1 => Vec::new(),
             _ => told.iter().map(|&run| self.asked[run].clone()).collect(),
-        };
+        });
     }
 }

@@ -20,8 +20,11 @@ pub(super) struct Table {
     pub(super) open: usize,
 }
 
-/// What a run says of a term.
-pub(super) enum Said {
-    Number,
-    Absent,
+/// The numbers of a cell.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Numbers<'a> {
+    /// One a row.
+    OfRows(&'a [f64]),
+    /// The same in all rows.
+    All(f64),
 }

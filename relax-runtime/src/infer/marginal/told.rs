@@ -6,7 +6,7 @@ use super::assign::Got;
 use super::factor::{Factor, combinations, place, rows, within};
 use super::graph::{Part, Term};
 use super::search::Search;
-use super::table::{Cell, Said, Table};
+use super::table::{Cell, Numbers, Table};
 use crate::error::{Error, Result};
 
 impl Search<'_> {
@@ -33,23 +33,20 @@ impl Search<'_> {
         }
     }
 
-    pub(super) fn said(&self, term: usize, run: usize) -> Option<Said> {
+    /// What a run says of a term, if it says something.
+    pub(super) fn said(&self, term: usize, run: usize) -> Option<Cell> {
         let ran = &self.runs[run];
         if ran.terms.contains_key(&term) {
-            return Some(Said::Number);
+            return Some(Cell::Told(run));
         }
         let is_factor = self.shared.graph.borrow().terms[term].is_factor();
-        (ran.excluded.is_none() && is_factor).then_some(Said::Absent)
+        (ran.excluded.is_none() && is_factor).then_some(Cell::Absent(run))
     }
 
     /// Puts what a run says of a term into its table.
     pub(super) fn insert(&mut self, term: usize, run: usize) {
-        let Some(said) = self.said(term, run) else {
+        let Some(cell) = self.said(term, run) else {
             return;
-        };
-        let cell = match said {
-            Said::Number => Cell::Told(run),
-            Said::Absent => Cell::Absent(run),
         };
         let graph = self.shared.graph.borrow();
         let ran = &self.runs[run];
@@ -97,34 +94,27 @@ impl Search<'_> {
 
     /// Whether two runs say the same of a term.
     pub(super) fn says_as(&self, term: usize, a: usize, b: usize) -> bool {
-        let cell = |run| match self.said(term, run) {
-            Some(Said::Number) => Cell::Told(run),
-            _ => Cell::Absent(run),
-        };
+        let cell = |run| self.said(term, run).unwrap_or(Cell::Absent(run));
         self.agree(term, cell(a), cell(b))
     }
 
     /// Whether two cells hold the same numbers.
     fn agree(&self, term: usize, a: Cell, b: Cell) -> bool {
-        let numbers = |cell: Cell| match cell {
-            Cell::Told(run) => Some(&self.runs[run].terms[&term].rows),
-            _ => None,
-        };
-        let all = |cell: Cell, x: f64| match (cell, numbers(cell)) {
-            (_, Some(rows)) => rows.iter().all(|&row| row == x),
-            (Cell::Absent(_), None) => x == 0.0,
-            (Cell::Impossible(_), None) => x == f64::NEG_INFINITY,
-            _ => false,
-        };
-        match (a, b, numbers(a), numbers(b)) {
-            (_, _, Some(a), Some(b)) => a == b,
-            (Cell::Absent(_), Cell::Absent(_), ..) => true,
-            (Cell::Impossible(_), Cell::Impossible(_), ..) => true,
-            (Cell::Absent(_), other, ..) | (other, Cell::Absent(_), ..) => all(other, 0.0),
-            (Cell::Impossible(_), other, ..) | (other, Cell::Impossible(_), ..) => {
-                all(other, f64::NEG_INFINITY)
+        match (self.numbers(term, a), self.numbers(term, b)) {
+            (Numbers::OfRows(a), Numbers::OfRows(b)) => a == b,
+            (Numbers::All(x), Numbers::All(y)) => x == y,
+            (Numbers::OfRows(rows), Numbers::All(x)) | (Numbers::All(x), Numbers::OfRows(rows)) => {
+                rows.iter().all(|&row| row == x)
             }
-            _ => true,
+        }
+    }
+
+    /// The numbers of a cell.
+    fn numbers(&self, term: usize, cell: Cell) -> Numbers<'_> {
+        match cell {
+            Cell::Told(run) => Numbers::OfRows(&self.runs[run].terms[&term].rows),
+            Cell::Absent(_) => Numbers::All(0.0),
+            Cell::Impossible(_) | Cell::Open => Numbers::All(f64::NEG_INFINITY),
         }
     }
 
@@ -155,16 +145,12 @@ impl Search<'_> {
             let rows = rows(&term.plates);
             let width = table.cells.len();
             let mut values = vec![0.0; rows * width];
-            for (at, cell) in table.cells.iter().enumerate() {
-                let numbers = match cell {
-                    Cell::Told(run) => Some(&self.runs[*run].terms[&number].rows),
-                    _ => None,
-                };
+            for (at, &cell) in table.cells.iter().enumerate() {
+                let numbers = self.numbers(number, cell);
                 for row in 0..rows {
-                    values[row * width + at] = match (numbers, cell) {
-                        (Some(numbers), _) => numbers[row],
-                        (None, Cell::Absent(_)) => 0.0,
-                        (None, _) => f64::NEG_INFINITY,
+                    values[row * width + at] = match numbers {
+                        Numbers::OfRows(numbers) => numbers[row],
+                        Numbers::All(x) => x,
                     };
                 }
             }
