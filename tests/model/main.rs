@@ -36,6 +36,7 @@ mod severed;
 mod structured;
 mod training;
 mod unbiased;
+mod units;
 
 use std::fmt::Debug;
 

@@ -13,6 +13,12 @@ use crate::tensor::{Shape, Tensor};
 /// teach nothing.
 pub(super) const FIRST_SHAPES: (f32, f32) = (1.0, 1e4);
 
+/// How much narrower than the prior a guide of numbers starts, as a logarithm: a tenth. Of draws as wide as
+/// those of a vague prior a few have gradients that are thousands of times the others'.
+pub(super) const NARROWER: f32 = -std::f32::consts::LN_10;
+/// The same of a concentration, whose root a spread goes by.
+pub(super) const SURER: f32 = -2.0 * NARROWER;
+
 /// What the logarithm of a positive number stands for; positive and finite, however far training goes.
 fn positive(free: &Tensor) -> Tensor {
     Constraint::Positive.value(free)
@@ -67,9 +73,12 @@ pub(super) fn by_location(
 ) -> MeanField<'static> {
     let parts = [
         Part::real("loc", loc).shaped(shape),
-        Part::positive("log_scale", scale).shaped(shape),
+        Part::positive("log_scale", scale)
+            .shaped(shape)
+            .first_at(NARROWER),
     ];
     MeanField::new(parts, move |free| build(&free[0], &positive(&free[1])))
+        .in_units(0, |free| positive(&free[1]))
 }
 
 /// A law of a shape, and of that by a mean.
@@ -81,13 +90,16 @@ fn by_mean(
 ) -> MeanField<'static> {
     let (least, most) = FIRST_SHAPES;
     let parts = [
-        Part::positive("log_concentration", &concentration.kept_within(least, most)).shaped(shape),
+        Part::positive("log_concentration", &concentration.kept_within(least, most))
+            .shaped(shape)
+            .first_at(SURER),
         Part::positive("log_mean", mean).shaped(shape),
     ];
     MeanField::new(parts, move |free| {
         let (concentration, mean) = (positive(&free[0]), positive(&free[1]));
         build(&concentration, &(&concentration / mean))
     })
+    .in_units(1, |free| (&free[0] * -0.5).exp())
 }
 
 /// A law of two shapes of its own for each number of the shape that those of the model broadcast to.

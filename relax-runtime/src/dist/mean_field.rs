@@ -3,6 +3,8 @@
 use std::fmt;
 use std::rc::Rc;
 
+use smallvec::SmallVec;
+
 use super::{Law, PerParameter};
 use crate::error::{Error, Result};
 use crate::tensor::{Shape, Tensor};
@@ -28,9 +30,13 @@ pub struct MeanField<'a> {
     parts: PerParameter<Part>,
     is_table: bool,
     build: Box<Build<'a>>,
+    units: SmallVec<[(usize, Unit); 1]>,
 }
 
 type Build<'a> = dyn Fn(&[Tensor]) -> Result<Rc<dyn Law>> + 'a;
+
+/// How far a step of one moves each number of a part, by the values of all parts.
+type Unit = fn(&[Tensor]) -> Tensor;
 
 /// One unconstrained parameter of a [`MeanField`].
 #[derive(Clone, Debug)]
@@ -39,6 +45,8 @@ pub struct Part {
     shape: Shape,
     prior: Tensor,
     start: fn(&Tensor) -> Tensor,
+    /// What is added to the first value.
+    offset: f32,
 }
 
 impl Part {
@@ -59,6 +67,7 @@ impl Part {
             shape: prior.shape(),
             prior: prior.clone(),
             start,
+            offset: 0.0,
         }
     }
 
@@ -66,6 +75,18 @@ impl Part {
     #[must_use]
     pub fn shaped(self, shape: Shape) -> Self {
         Self { shape, ..self }
+    }
+
+    /// The same, of which the first value is so much above the law's own: a guide that starts narrower than the
+    /// prior has gradients of which no rare draw makes thousands of times the others.
+    #[must_use]
+    pub fn first_at(self, offset: f32) -> Self {
+        Self { offset, ..self }
+    }
+
+    /// How far the first value is above the law's own.
+    pub(crate) fn offset(&self) -> f32 {
+        self.offset
     }
 
     /// Its name, which follows the site's and a dot.
@@ -83,7 +104,11 @@ impl Part {
     /// # Errors
     /// If the law's parameter carries one, or has another shape than `start` leaves.
     pub fn first_value(&self) -> Result<Tensor> {
-        self.from(self.prior.detach())
+        let own = self.from(self.prior.detach())?;
+        Ok(match self.offset {
+            0.0 => own,
+            offset => own + offset,
+        })
     }
 
     /// The same, but part of the graph that the law's own parameter is part of.
@@ -124,7 +149,22 @@ impl<'a> MeanField<'a> {
             parts: parts.into_iter().collect(),
             is_table: false,
             build: Box::new(build),
+            units: SmallVec::new(),
         }
+    }
+
+    /// Says how far the `part`-th part is moved by a step of one of the default optimiser, given the values
+    /// of all parts: about as far as the law's draws spread, so that a number that is known to a thousandth and
+    /// one that is known to a thousand are learned in as many steps. Unless said, that is one.
+    #[must_use]
+    pub fn in_units(mut self, part: usize, unit: fn(&[Tensor]) -> Tensor) -> Self {
+        self.units.push((part, unit));
+        self
+    }
+
+    /// The units of those parts that have any other than one, at values of the parts.
+    pub(crate) fn units(&self, free: &[Tensor]) -> impl Iterator<Item = (usize, Tensor)> {
+        self.units.iter().map(|&(part, unit)| (part, unit(free)))
     }
 
     /// Says that the only part holds, for each event, the logit of each value in the order of

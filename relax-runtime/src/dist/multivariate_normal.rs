@@ -5,6 +5,7 @@ use std::rc::Rc;
 use smallvec::smallvec;
 
 use super::family::HALF_LN_TAU;
+use super::guides::NARROWER;
 use super::{
     Bijection, Constraint, Distribution, Draws, Join, Law, MatrixOperand, MeanField, Number,
     Numbers, Part, PerParameter, Real, Support, VectorOperand, check_fit, check_values,
@@ -195,7 +196,10 @@ impl Law for MultivariateNormal {
     /// By `loc`, and what stands for the matrix where all numbers do.
     fn mean_field(&self) -> MeanField<'_> {
         const CHOLESKY: Constraint = Constraint::LowerCholesky;
-        let start = |matrix: &Tensor| CHOLESKY.free(matrix).unwrap_or_else(Tensor::poisoned);
+        let start = |matrix: &Tensor| {
+            let narrower = matrix * NARROWER.exp();
+            CHOLESKY.free(&narrower).unwrap_or_else(Tensor::poisoned)
+        };
         let parts = [
             Part::real("loc", &self.loc),
             Part::starting("scale_tril", &self.scale_tril, start),
@@ -204,6 +208,7 @@ impl Law for MultivariateNormal {
             let (loc, scale_tril) = (free[0].clone(), CHOLESKY.value(&free[1]));
             Ok(Rc::new(Self { loc, scale_tril }))
         })
+        .in_units(0, |free| CHOLESKY.value(&free[1]).square().sum(-1).sqrt())
     }
 
     fn mean(&self) -> Tensor {

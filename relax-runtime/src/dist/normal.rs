@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use smallvec::smallvec;
 
+use super::guides::NARROWER;
 use super::{
     Bijection, Distribution, Draws, Join, Law, MeanField, Number, Numbers, Operand, Part,
     PerParameter, check_fit, draw_shape, expand_parameter,
@@ -192,11 +193,14 @@ impl Law for Normal<Tensor> {
     fn mean_field(&self) -> MeanField<'_> {
         let shape = draw_shape(&self.parameters());
         let loc = Part::real("loc", &self.loc).shaped(shape);
-        let log_scale = Part::positive("log_scale", &self.scale).shaped(shape);
+        let log_scale = Part::positive("log_scale", &self.scale)
+            .shaped(shape)
+            .first_at(NARROWER);
         MeanField::new([loc, log_scale], |free| {
             let (loc, scale) = (free[0].clone(), free[1].exp());
             Ok(Rc::new(Self { loc, scale }))
         })
+        .in_units(0, |free| free[1].exp())
     }
 
     fn mean(&self) -> Tensor {

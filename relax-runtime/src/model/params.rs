@@ -27,6 +27,8 @@ struct State {
     /// Those that every run of a program creates, though a checkpoint came without them.
     missing: Vec<String>,
     notes: Notes,
+    /// Whether guides are to say in which units their parameters are moved.
+    wants_units: bool,
 }
 
 /// What has been found out about programs, by the kind of finding and the program's name.
@@ -43,6 +45,16 @@ impl ParamStore {
     /// A store with the same parameters, to which others can be added without adding them here.
     pub(crate) fn fork(&self) -> Self {
         Self(Rc::new(RefCell::new(self.0.borrow().clone())))
+    }
+
+    /// Has guides say in which units their parameters are moved.
+    pub(crate) fn want_units(&self) {
+        self.0.borrow_mut().wants_units = true;
+    }
+
+    /// Whether they are to.
+    pub(crate) fn wants_units(&self) -> bool {
+        self.0.borrow().wants_units
     }
 
     /// What `find` found out about a program, which it is asked once. Checkpoints do not hold it.
@@ -65,6 +77,12 @@ impl ParamStore {
             .0
             .get(&(TypeId::of::<T>(), program.to_owned()))?;
         Rc::clone(note).downcast().ok()
+    }
+
+    /// Replaces what was found out about a program.
+    pub(crate) fn renote<T: 'static>(&self, program: &str, found: T) {
+        let key = (TypeId::of::<T>(), program.to_owned());
+        self.0.borrow_mut().notes.0.insert(key, Rc::new(found));
     }
 
     /// All that was found out of one kind.
@@ -150,6 +168,19 @@ impl ParamStore {
             state.missing.push(name.to_owned());
         }
         Ok(parameter)
+    }
+
+    /// A parameter of this value, in place of the one of this name, if there is one.
+    ///
+    /// # Errors
+    /// As [`insert`](Self::insert).
+    pub(crate) fn replace(&self, name: &str, value: &Tensor) -> Result<()> {
+        let state = &mut *self.0.borrow_mut();
+        check_finite(value)?;
+        state.restored.remove(name);
+        let parameter = Parameter::new(value.kept()).named(name);
+        state.known.insert(name.to_owned(), parameter);
+        Ok(())
     }
 
     /// Takes over a checkpoint's parameters in place of all that are there, each with whether every

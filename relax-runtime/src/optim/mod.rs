@@ -131,6 +131,11 @@ impl Optimizer {
         }
     }
 
+    /// Whether nobody has chosen its rule.
+    pub(crate) fn is_default(&self) -> bool {
+        self.is_default
+    }
+
     /// Goes on with a rule of the kind of the default, keeping what is remembered, unless a rule was
     /// chosen.
     pub(crate) fn follow_unless_chosen(&mut self, rule: impl Rule + 'static) {
@@ -144,14 +149,19 @@ impl Optimizer {
     /// Multiplies the rule's rate, if it has one, and begins anew with it: the squares of a run's first
     /// gradients, by which Adam divides for thousands of steps, are no measure of the last ones.
     pub(crate) fn slow_down(&mut self, factor: f32) {
+        self.forget();
+        // What was harmless at a larger rate is.
+        if let Some(rule) = self.rule.slower(factor) {
+            self.rule = rule;
+        }
+    }
+
+    /// Begins anew, as if there had been no gradient.
+    pub(crate) fn forget(&mut self) {
         self.separate();
         for memory in self.memory.values_mut() {
             memory.step = 0;
             memory.slots.clear();
-        }
-        // What was harmless at a larger rate is.
-        if let Some(rule) = self.rule.slower(factor) {
-            self.rule = rule;
         }
     }
 
@@ -302,7 +312,18 @@ impl Optimizer {
         let (rule, step, slots) = (&self.rule, memory.step, &mut memory.slots);
         let known = factors.filter(|(of, _)| *of == step);
         let (_, now) = *factors.insert(known.unwrap_or_else(|| (step, rule.factors(step))));
-        parameter.update(|values| rule.apply(now, values, gradient, slots))
+        let Some(unit) = &*parameter.unit() else {
+            return parameter.update(|values| rule.apply(now, values, gradient, slots));
+        };
+        // A step from 0 in the parameter's own units.
+        let scaled = |(g, u): (&f32, &f32)| (g * u).clamp(-MODERATE, MODERATE);
+        let gradient: Vec<f32> = gradient.iter().zip(unit).map(scaled).collect();
+        let mut step = vec![0.0; gradient.len()];
+        rule.apply(now, &mut step, &gradient, slots);
+        parameter.update(|values| {
+            let moved = values.iter_mut().zip(step.iter().zip(unit));
+            moved.for_each(|(value, (step, unit))| *value += step * unit);
+        })
     }
 
     /// What kind of rule it follows: [`Rule::kind`].

@@ -1,6 +1,6 @@
 //! Trained values that models, layers and optimisers share.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, Ref, RefCell};
 use std::panic::Location;
 use std::rc::{Rc, Weak};
 
@@ -19,6 +19,8 @@ pub(super) struct State {
     key: u64,
     name: OnceCell<String>,
     leaf: RefCell<Tensor>,
+    /// How far a step of one moves each number, where that is not one.
+    unit: RefCell<Option<Vec<f32>>>,
 }
 
 impl Parameter {
@@ -33,6 +35,7 @@ impl Parameter {
             key,
             name: OnceCell::new(),
             leaf: RefCell::new(value.parameter_leaf(state)),
+            unit: RefCell::default(),
         }))
     }
 
@@ -87,6 +90,27 @@ impl Parameter {
         let mut values = value.peek()?;
         change(&mut values);
         self.set(Tensor::from_vec(values, value.shape(), &value.device())?)
+    }
+
+    /// Says how far an optimiser's step of one moves each number.
+    ///
+    /// # Errors
+    /// If the unit carries one.
+    pub(crate) fn set_unit(&self, unit: &Tensor) -> Result<()> {
+        /// No number is moved so little that it stands still, or so far that it overflows.
+        const RANGE: (f32, f32) = (1e-12, 1e12);
+        let unit = unit.broadcast_to(self.shape());
+        let unit = unit.with_values(|unit| {
+            let within = |u: &f32| u.clamp(RANGE.0, RANGE.1);
+            unit.iter().map(within).collect()
+        })?;
+        self.0.unit.replace(Some(unit));
+        Ok(())
+    }
+
+    /// That, where it was said.
+    pub(crate) fn unit(&self) -> Ref<'_, Option<Vec<f32>>> {
+        self.0.unit.borrow()
     }
 
     /// The parameter's identity, unique in its thread.

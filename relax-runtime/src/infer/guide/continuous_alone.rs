@@ -38,7 +38,7 @@ pub(super) fn continuous_alone(
     law: impl Fn(&GuideSite<'_>, &dyn Law) -> Result<Rc<dyn Law>> + 'static,
 ) -> Result<Proposal> {
     let Evaluation { model, params, .. } = evaluation;
-    let structure = params.note(model.model_name(), || Structure::of(model));
+    let structure = Structure::noted(evaluation);
     let guided = params.note(model.model_name(), || Guided {
         words: words.to_owned(),
         sites: RefCell::default(),

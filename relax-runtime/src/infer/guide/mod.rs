@@ -9,6 +9,7 @@ mod held;
 mod low_rank;
 mod mean_field;
 mod program;
+mod recentre;
 mod site;
 pub(super) mod structure;
 mod structured;
@@ -79,6 +80,15 @@ pub trait Guide {
     /// # Errors
     /// Whatever goes wrong in model or guide.
     fn propose(&self, evaluation: Evaluation<'_>) -> Result<Proposal>;
+
+    /// Called at times while a run goes on until it has settled: the guide may write its parameters in other
+    /// units, in which what is left is learned faster, but is to leave every law as it is.
+    ///
+    /// # Errors
+    /// Whatever goes wrong in model or guide.
+    fn adapt(&self, _evaluation: Evaluation<'_>) -> Result<()> {
+        Ok(())
+    }
 
     /// Whether it gives all sites of a model what [`MeanFieldGuide`] does: sums over such a model's host
     /// values need no tensors.

@@ -84,7 +84,33 @@ impl GuideSite<'_> {
         let parameters = guide_parameters(self.params, self.name(), &guide, always)?;
         let free: PerParameter<Tensor> = parameters.iter().map(Parameter::get).collect();
         let law = guide.law(&free)?;
+        self.in_units(&guide, &free, |part| {
+            std::slice::from_ref(&parameters[part])
+        })?;
         self.fitting(law)
+    }
+
+    /// Has the parameters of each part moved in its unit, where a training asks for that.
+    pub(super) fn in_units<'p>(
+        &self,
+        guide: &MeanField<'_>,
+        free: &[Tensor],
+        parameters: impl Fn(usize) -> &'p [Parameter],
+    ) -> Result<()> {
+        if !self.params.wants_units() {
+            return Ok(());
+        }
+        let constants: PerParameter<Tensor> = free.iter().map(Tensor::detach).collect();
+        guide.units(&constants).try_for_each(|(part, unit)| {
+            let rows = self.plates().len();
+            parameters(part).iter().try_for_each(|parameter| {
+                // A table has an axis behind the plates.
+                match parameter.shape().rank() > unit.shape().rank() {
+                    true => parameter.set_unit(&unit.unsqueeze(rows as isize)),
+                    false => parameter.set_unit(&unit),
+                }
+            })
+        })
     }
 
     /// A law that is of the family that the model states, and has its shape.

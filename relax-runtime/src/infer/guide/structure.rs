@@ -13,6 +13,7 @@ use std::rc::Rc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::Evaluation;
 use crate::dist::{Draws, Form, Law, Value};
 use crate::error::Result;
 use crate::infer::draw::run_under;
@@ -31,7 +32,7 @@ const MOST_ROWS: usize = 64;
 const MOST_NUMBERS: usize = 1 << 16;
 
 /// What is known of the choices of a model.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(in crate::infer) struct Structure {
     sites: FxHashMap<String, Follows>,
     /// What is taken of a choice that was not met.
@@ -60,9 +61,9 @@ pub(in crate::infer) struct Parent {
     /// Numbers of a row, as a vertex.
     pub(in crate::infer) numbers: usize,
     pub(in crate::infer) is_host: bool,
-    /// Where its numbers are, and how far apart.
-    pub(in crate::infer) centre: f32,
-    pub(in crate::infer) spread: f32,
+    /// Where any numbers are, and how far apart: of all, or of each, `[plates.., numbers]`.
+    pub(in crate::infer) centre: Tensor,
+    pub(in crate::infer) spread: Tensor,
 }
 
 /// What the numbers of a choice are, as a vertex.
@@ -91,6 +92,15 @@ impl Structure {
     /// What a choice depends on. One that was not met stands alone where all others do.
     pub(in crate::infer) fn of_site(&self, site: &str) -> &Follows {
         self.sites.get(site).unwrap_or(&self.others)
+    }
+
+    /// The choices that were met.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&String, &Follows)> {
+        self.sites.iter()
+    }
+
+    pub(super) fn all_mut(&mut self) -> impl Iterator<Item = (&String, &mut Follows)> {
+        self.sites.iter_mut()
     }
 
     /// Nothing is known, and any choice may depend on others.
@@ -133,6 +143,12 @@ impl Structure {
             words += &format!(" alone, as {why}");
         }
         Some(words)
+    }
+
+    /// That of a training's model, which is looked at once.
+    pub(super) fn noted(evaluation: Evaluation<'_>) -> Rc<Self> {
+        let Evaluation { model, params, .. } = evaluation;
+        params.note(model.model_name(), || Self::of(model).with_saved(params))
     }
 
     /// Looks at a model with the first values of its parameters, so that what is found is the same after
@@ -358,8 +374,8 @@ impl Graph {
                 values,
                 numbers: numbers_a_row,
                 is_host: !matches!(entry.value, Value::Tensor(_)),
-                centre: 0.0,
-                spread: 1.0,
+                centre: Tensor::scalar(0.0),
+                spread: Tensor::scalar(1.0),
             },
             rank: guide
                 .parts()
@@ -476,11 +492,11 @@ impl Seen {
         let count = self.numbers.len() as f32;
         let mean = self.numbers.iter().sum::<f32>() / count;
         let square = self.numbers.iter().map(|x| (x - mean).powi(2)).sum::<f32>() / count;
-        self.parent.centre = mean;
-        self.parent.spread = match square.sqrt() {
+        self.parent.centre = Tensor::scalar(mean);
+        self.parent.spread = Tensor::scalar(match square.sqrt() {
             spread if spread > 0.0 && spread.is_finite() => spread,
             _ => 1.0,
-        };
+        });
     }
 }
 

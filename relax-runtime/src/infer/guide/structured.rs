@@ -3,13 +3,14 @@
 use std::rc::Rc;
 
 use super::held::Held;
+use super::recentre::recentre;
 use super::site::expect_shape;
 use super::structure::{Follows, Parent, Structure, Values};
 use super::{Evaluation, Guide, GuideSite, Proposal};
-use crate::dist::{Draws, Law, Part, PerParameter, Value};
+use crate::dist::{Draws, Law, MeanField, Part, PerParameter, Value};
 use crate::error::{Error, Result};
 use crate::model::{ParamStore, Program};
-use crate::tensor::{Shape, Tensor};
+use crate::tensor::{Parameter, Shape, Tensor};
 
 /// Gives every site the law that the model states there, its unconstrained parameters moved by parameters
 /// of the guide's own: of coins and categories q(zᵢ | z_<ᵢ) ∝ p(zᵢ | z_<ᵢ) · tᵢ(zᵢ; those earlier
@@ -31,9 +32,15 @@ pub struct StructuredGuide;
 
 impl Guide for StructuredGuide {
     fn propose(&self, evaluation: Evaluation<'_>) -> Result<Proposal> {
-        let Evaluation { model, params, .. } = evaluation;
-        let structure = params.note(model.model_name(), || Structure::of(model));
+        let structure = Structure::noted(evaluation);
         evaluation.by_site(move |site| law_of(site, &structure))
+    }
+
+    fn adapt(&self, evaluation: Evaluation<'_>) -> Result<()> {
+        let structure = Structure::noted(evaluation);
+        recentre(evaluation, &structure, |evaluation| {
+            self.propose(evaluation)
+        })
     }
 
     fn is_mean_field(&self, model: &dyn Program, params: &ParamStore) -> bool {
@@ -56,36 +63,29 @@ fn moved(site: &GuideSite<'_>, follows: &Follows) -> Result<Rc<dyn Law>> {
     site.expect_all_rows()?;
     let stated = site.stated()?;
     let guide = stated.mean_field();
-    let sizes: Vec<usize> = site.plates().iter().map(|plate| plate.size).collect();
-    if !guide
-        .parts()
-        .iter()
-        .all(|part| part.shape().starts_with(&sizes))
-    {
+    let Some(row) = Row::around(site, &guide, follows)? else {
         return site.mean_field();
-    }
-    let row = Row::of(site, follows)?;
-    let free = |held: bool| {
-        let mut free = PerParameter::new();
-        for (number, part) in guide.parts().iter().enumerate() {
-            let mut value = part.live_value()? + row.of_table(site, part, held)?;
-            if number == 0 {
-                for (parent, numbers) in &row.lines {
-                    value = value + row.of_line(site, part, parent, numbers, held)?;
-                }
-            }
-            free.push(value);
-        }
-        guide.law(&free)
     };
-    let law = free(false)?;
+    let parts = guide.parts().iter().enumerate();
+    // Of each part the table's parameter, and behind it the slopes.
+    let parameters = parts.map(|(number, part)| row.parameters(site, part, number == 0));
+    let parameters = parameters.collect::<Result<Vec<_>>>()?;
+    let free = |held: bool| -> Result<PerParameter<Tensor>> {
+        let parts = guide.parts().iter().zip(&parameters);
+        parts
+            .map(|(part, parameters)| row.moved(part, parameters, held))
+            .collect()
+    };
+    let live = free(false)?;
+    site.in_units(&guide, &live, |part| &parameters[part])?;
+    let law = guide.law(&live)?;
     let follows_numbers = row
         .lines
         .iter()
         .any(|(parent, _)| parent.values == Values::Numbers);
     site.fitting(match law.draws() {
         Draws::Pathwise if follows_numbers => Rc::new(Held {
-            held: free(true)?,
+            held: guide.law(&free(true)?)?,
             law,
         }),
         _ => law,
@@ -93,7 +93,7 @@ fn moved(site: &GuideSite<'_>, follows: &Follows) -> Result<Rc<dyn Law>> {
 }
 
 /// Where the earlier choices stand.
-struct Row<'a> {
+pub(super) struct Row<'a> {
     /// Plates around the site.
     plates: usize,
     /// Rows of the table, if there is one.
@@ -111,6 +111,20 @@ enum At {
 }
 
 impl<'a> Row<'a> {
+    /// Nothing where a part of the guide has no rows of its own.
+    pub(super) fn around(
+        site: &GuideSite<'_>,
+        guide: &MeanField<'_>,
+        follows: &'a Follows,
+    ) -> Result<Option<Self>> {
+        let sizes: Vec<usize> = site.plates().iter().map(|plate| plate.size).collect();
+        let mut parts = guide.parts().iter();
+        match parts.all(|part| part.shape().starts_with(&sizes)) {
+            true => Self::of(site, follows).map(Some),
+            false => Ok(None),
+        }
+    }
+
     fn of(site: &GuideSite<'_>, follows: &'a Follows) -> Result<Self> {
         let plates = site.plates().len();
         let rows = |parent: &Parent| parent.rows().unwrap_or(1);
@@ -141,12 +155,7 @@ impl<'a> Row<'a> {
             }
         }
         for parent in &follows.lines {
-            let numbers = vertex(site, parent, plates)?;
-            let numbers = match parent.values {
-                Values::Coins | Values::Category => numbers,
-                Values::Numbers => (numbers - parent.centre) / parent.spread,
-            };
-            row.lines.push((parent, numbers));
+            row.lines.push((parent, vertex(site, parent, plates)?));
         }
         Ok(row)
     }
@@ -173,42 +182,89 @@ impl<'a> Row<'a> {
         Shape::try_from(&rows[..]).map_or_else(Tensor::poisoned, |shape| pairs.reshape(shape))
     }
 
-    /// What the table says of a part, as a constant where that is to be held.
-    fn of_table(&self, site: &GuideSite<'_>, part: &Part, held: bool) -> Result<Tensor> {
-        let shape = self.with_axis(part, (self.rows > 1).then_some(self.rows))?;
-        let table = zeros(site, &format!("{}.shift", part.name()), part, shape)?;
-        let table = if held { table.detach() } else { table };
-        Ok(match (&self.at, self.rows > 1) {
-            (_, false) => table,
-            (At::Number(number), true) => table.index(self.plates as isize, *number),
-            (At::Shares(shares), true) => self.weighed(&table, shares, part)?,
-        })
-    }
-
-    /// What an earlier choice's numbers, in proportion, add to a part; their slope as a constant where that
-    /// is to be held.
-    fn of_line(
+    /// The parameters that move a part: the table, and where lines count, a slope for each.
+    fn parameters(
         &self,
         site: &GuideSite<'_>,
         part: &Part,
-        parent: &Parent,
-        numbers: &Tensor,
-        held: bool,
-    ) -> Result<Tensor> {
-        let shape = self.with_axis(part, Some(parent.numbers))?;
-        let name = format!("{}.slope by {}", part.name(), parent.name);
-        let slope = zeros(site, &name, part, shape)?;
-        let slope = if held { slope.detach() } else { slope };
-        self.weighed(&slope, numbers, part)
+        with_lines: bool,
+    ) -> Result<Vec<Parameter>> {
+        let shape = self.with_axis(part, (self.rows > 1).then_some(self.rows))?;
+        let mut parameters = vec![constant(site, &shift_of(part), part, shape, part.offset())?];
+        for (parent, _) in self.lines.iter().filter(|_| with_lines) {
+            let shape = self.with_axis(part, Some(parent.numbers))?;
+            parameters.push(constant(site, &slope_of(part, parent), part, shape, 0.0)?);
+        }
+        Ok(parameters)
+    }
+
+    /// A part as the model states it, moved by its parameters, which are constants where they are held.
+    fn moved(&self, part: &Part, parameters: &[Parameter], held: bool) -> Result<Tensor> {
+        let value = |parameter: &Parameter| match held {
+            true => parameter.get().detach(),
+            false => parameter.get(),
+        };
+        let mut moved = part.live_value()?;
+        let [table, slopes @ ..] = parameters else {
+            return Ok(moved);
+        };
+        let table = value(table);
+        moved = moved
+            + match (&self.at, self.rows > 1) {
+                (_, false) => table,
+                (At::Number(number), true) => table.index(self.plates as isize, *number),
+                (At::Shares(shares), true) => self.weighed(&table, shares, part)?,
+            };
+        for (slope, (_, numbers)) in slopes.iter().zip(&self.lines) {
+            moved = moved + self.weighed(&value(slope), numbers, part)?;
+        }
+        Ok(moved)
+    }
+
+    /// Writes a part's shift and slopes anew, where earlier choices are measured from other places and in
+    /// other units, so that the law stays what it is.
+    pub(super) fn rewrite(&self, site: &GuideSite<'_>, part: &Part, new: &Follows) -> Result<()> {
+        let parameters = self.parameters(site, part, true)?;
+        let [table, slopes @ ..] = &parameters[..] else {
+            return Ok(());
+        };
+        let lines = self.lines.iter().map(|(old, _)| *old).zip(&new.lines);
+        for (slope, (old, new)) in slopes.iter().zip(lines) {
+            if old.values != Values::Numbers {
+                continue;
+            }
+            let before = slope.get().kept();
+            let apart = (&new.centre - &old.centre) / &old.spread;
+            let moved = self.weighed(&before, &self.behind_plates(&apart)?, part)?;
+            let moved = match self.rows > 1 {
+                true => moved.unsqueeze(self.plates as isize),
+                false => moved,
+            };
+            table.set((table.get() + moved).kept())?;
+            let grown = self.behind_plates(&(&new.spread / &old.spread))?;
+            slope.set((before * self.beside(&grown, part)?).kept())?;
+        }
+        Ok(())
+    }
+
+    /// Numbers `[plates of an earlier choice.., numbers]` with an axis for each plate of the site.
+    fn behind_plates(&self, numbers: &Tensor) -> Result<Tensor> {
+        let shape = numbers.check()?.shape();
+        let (rows, last) = shape.split_at(shape.rank().saturating_sub(1));
+        Ok(numbers.reshape(axes(rows, self.plates, last.iter().product())?))
     }
 
     /// The sum over the axis behind the plates of numbers `[plates.., axis, event..]`, each weighed by its
     /// share, `[plates.., axis]`.
     fn weighed(&self, numbers: &Tensor, shares: &Tensor, part: &Part) -> Result<Tensor> {
+        Ok((self.beside(shares, part)? * numbers).sum(self.plates as isize))
+    }
+
+    /// Numbers `[plates.., axis]` that broadcast to `[plates.., axis, event..]`.
+    fn beside(&self, shares: &Tensor, part: &Part) -> Result<Tensor> {
         let mut shape = shares.check()?.shape().to_vec();
         shape.resize(part.shape().rank() + 1, 1);
-        let shares = shares.reshape(Shape::try_from(&shape[..])?);
-        Ok((shares * numbers).sum(self.plates as isize))
+        Ok(shares.reshape(Shape::try_from(&shape[..])?))
     }
 
     /// The shape of a part with an axis behind the plates.
@@ -221,12 +277,27 @@ impl<'a> Row<'a> {
     }
 }
 
-/// A parameter of a part that starts from zeros.
-fn zeros(site: &GuideSite<'_>, name: &str, part: &Part, shape: Shape) -> Result<Tensor> {
-    let first = || Ok(Tensor::zeros(shape, &part.first_value()?.device()));
+/// What the parameters of a part are called, behind the name of the site.
+fn shift_of(part: &Part) -> String {
+    format!("{}.shift", part.name())
+}
+
+fn slope_of(part: &Part, parent: &Parent) -> String {
+    format!("{}.slope by {}", part.name(), parent.name)
+}
+
+/// A parameter of a part that starts from one number everywhere.
+fn constant(
+    site: &GuideSite<'_>,
+    name: &str,
+    part: &Part,
+    shape: Shape,
+    first: f32,
+) -> Result<Parameter> {
+    let first = || Ok(Tensor::full(shape, first, &part.first_value()?.device()));
     let parameter = site.parameter(name, first)?;
     expect_shape(&parameter, shape)?;
-    Ok(parameter.get())
+    Ok(parameter)
 }
 
 /// The number of an earlier host value; the first where the run has not come by it.
@@ -245,8 +316,9 @@ fn host_value(site: &GuideSite<'_>, parent: &Parent) -> Result<usize> {
     Ok(found?.min(parent.rows().unwrap_or(1) - 1))
 }
 
-/// The numbers of an earlier choice as a vertex, `[plates.., numbers]` with an axis for each of the
-/// site's plates; zeros where the run has not come by it.
+/// The numbers of an earlier choice, `[plates.., numbers]` with an axis for each of the site's plates: as a
+/// vertex, or where they are any numbers, measured from their centre in units of their spread. Zeros where
+/// the run has not come by it.
 fn vertex(site: &GuideSite<'_>, parent: &Parent, plates: usize) -> Result<Tensor> {
     let mut found = None;
     site.with_earlier(&parent.name, &mut |entry| {
@@ -255,23 +327,38 @@ fn vertex(site: &GuideSite<'_>, parent: &Parent, plates: usize) -> Result<Tensor
         let vertex = law.map(|law| Ok(law?.to_vertex(&value?)));
         found = vertex.map(|vertex: Result<Tensor>| (vertex, entry.plates.len()));
     });
-    let axes = |rows: &[usize]| {
-        let mut shape = rows.to_vec();
-        shape.resize(plates, 1);
-        shape.push(parent.numbers);
-        Shape::try_from(&shape[..])
-    };
     let Some((vertex, own_plates)) = found else {
-        return Ok(Tensor::zeros(axes(&[])?, &site.stated()?.device()));
+        return Ok(Tensor::zeros(
+            axes(&[], plates, parent.numbers)?,
+            &site.stated()?.device(),
+        ));
     };
     let vertex = vertex?;
     let shape = vertex.check()?.shape();
-    match shape.get(..own_plates) {
-        Some(rows) if own_plates <= plates => Ok(vertex.reshape(axes(rows)?)),
-        _ => Err(Error::Guide(format!(
-            "the automatic guide follows `{}`, which stood in other plates when the model was looked \
-             at; give sites in other plates other names",
-            parent.name
-        ))),
-    }
+    let rows = match shape.get(..own_plates) {
+        Some(rows) if own_plates <= plates => rows,
+        _ => {
+            return Err(Error::Guide(format!(
+                "the automatic guide follows `{}`, which stood in other plates when the model was \
+                 looked at; give sites in other plates other names",
+                parent.name
+            )));
+        }
+    };
+    let numbers = match parent.values {
+        Values::Coins | Values::Category => vertex,
+        Values::Numbers => {
+            let numbers = vertex.reshape(axes(rows, own_plates, parent.numbers)?);
+            (numbers - &parent.centre) / &parent.spread
+        }
+    };
+    Ok(numbers.reshape(axes(rows, plates, parent.numbers)?))
+}
+
+/// `[rows.., 1.., numbers]`, with an axis for each of so many plates.
+fn axes(rows: &[usize], plates: usize, numbers: usize) -> Result<Shape> {
+    let mut shape = rows.to_vec();
+    shape.resize(plates, 1);
+    shape.push(numbers);
+    Shape::try_from(&shape[..])
 }

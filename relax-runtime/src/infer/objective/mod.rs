@@ -36,6 +36,15 @@ pub trait Objective {
     /// estimators, or wants to see them at work.
     #[doc(hidden)]
     fn expect_draws(&self) {}
+
+    /// Has the guide, if there is one, write its parameters in the units of where it is now.
+    ///
+    /// # Errors
+    /// Whatever goes wrong in a program.
+    #[doc(hidden)]
+    fn adapt(&self, _key: Key, _params: &ParamStore) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// The negative evidence lower bound E_q[log q(z) − log p(x, z)].
@@ -215,6 +224,15 @@ impl Objective for Elbo<'_> {
         if let Modelled::IfCheap(_, cheap) = &self.model {
             cheap.get_or_init(|| false);
         }
+    }
+
+    fn adapt(&self, key: Key, params: &ParamStore) -> Result<()> {
+        self.guide.adapt(Evaluation {
+            model: self.model.program(params),
+            key,
+            params,
+            mode: &Mode::Draw,
+        })
     }
 
     fn mean_field_model(&self, params: &ParamStore) -> Option<&dyn Program> {

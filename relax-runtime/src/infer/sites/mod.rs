@@ -114,6 +114,13 @@ impl Sites {
         self.met.is_empty()
     }
 
+    /// Whether the reverse pass says all, as far as the sites that were met show: no gradient is a score times a
+    /// cost, of which rare draws make large ones.
+    pub(in crate::infer) fn are_pathwise(&self) -> bool {
+        let mut sites = self.met.iter();
+        sites.all(|(_, site)| !site.estimator.needs_estimate())
+    }
+
     /// Up to how many combinations all choices are summed over together, as far as the sites that
     /// were met show: where one has another estimator, or has had estimates of its own, nothing.
     pub(in crate::infer) fn joint_limit(&self) -> Option<usize> {

@@ -2,8 +2,10 @@
 
 use crate::report::Level;
 
-/// Steps whose mean loss is compared with that of those before.
+/// Steps whose mean loss is compared with that of those before, and the same of smooth gradients in units of
+/// the guide's spreads.
 const WINDOW: usize = 250;
+const SMOOTH_WINDOW: usize = 100;
 /// Windows in a row without progress after which the rate is lowered, or the run is over; each is twice as
 /// long as the one before, so that noise hides less.
 const STILL: u32 = 3;
@@ -13,6 +15,12 @@ const SLOWINGS: u32 = 2;
 pub(super) const CEILING: u64 = 20_000;
 /// What the rate is multiplied by when it is lowered.
 pub(super) const SLOWER: f32 = 0.2;
+
+/// Whether a guide adapts after a step: as often as the steps so far have doubled.
+pub(super) fn adapts_after(step: u64) -> bool {
+    const FIRST: u64 = 50;
+    step.is_multiple_of(FIRST) && (step / FIRST).is_power_of_two()
+}
 
 /// What to do after a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,9 +44,10 @@ pub(super) struct Settling {
 
 impl Settling {
     /// Takes a step's loss in.
-    pub(super) fn see(&mut self, loss: f64) -> Next {
+    pub(super) fn see(&mut self, loss: f64, is_smooth: bool) -> Next {
         self.window.push(loss);
-        if self.window.len() < WINDOW << self.still {
+        let window = if is_smooth { SMOOTH_WINDOW } else { WINDOW };
+        if self.window.len() < window << self.still {
             return Next::GoOn;
         }
         let level = Level::of(&self.window);
@@ -74,7 +83,7 @@ mod tests {
     fn run(loss: impl Fn(f64) -> f64) -> (Option<usize>, Vec<usize>) {
         let (mut settling, mut lowered) = (Settling::default(), Vec::new());
         for step in 0..CEILING as usize {
-            match settling.see(loss(step as f64)) {
+            match settling.see(loss(step as f64), false) {
                 Next::GoOn => {}
                 Next::SlowDown | Next::SlowDownLast => lowered.push(step + 1),
                 Next::Stop => return (Some(step + 1), lowered),

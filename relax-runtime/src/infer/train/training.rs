@@ -5,7 +5,7 @@ use std::path::Path;
 use super::average::Average;
 use super::fit::{Fit, Trained};
 use super::settings::ConfigureTraining;
-use super::settling::{CEILING, Next, SLOWER, Settling};
+use super::settling::{self, CEILING, Next, SLOWER, Settling};
 use super::trainer::Trainer;
 use crate::error::{Error, Result};
 use crate::infer::checkpoint::SavedEnding;
@@ -204,7 +204,9 @@ impl<O: Objective> Training<O> {
     /// Number of steps of `run`. Unless it is set, `run` goes on until the objective has settled: until the
     /// mean loss of 250 steps, then of 500 and of 1,000, is no lower than that of those before, at each of
     /// three rates, the first of them 0.05 where no optimiser was chosen, the others a fifth of the one
-    /// before; and for 20,000 steps at most. The parameters of `param!` sites and automatic guides are then
+    /// before; and for 20,000 steps at most. Where no optimiser was chosen, an automatic guide's locations are
+    /// moved in units of its own spreads, and where besides all gradients are pathwise, windows of 100, 200
+    /// and 400 steps are enough. The parameters of `param!` sites and automatic guides are then
     /// their averages over the steps at the last rate, which is the optimiser's from then on. [`Trained::ending`] says which it was.
     #[must_use]
     pub fn steps(mut self, steps: u64) -> Self {
@@ -269,6 +271,26 @@ impl<O: Objective> Training<O> {
         &mut self.trainer
     }
 
+    /// Whether no gradient is a score times a cost.
+    fn is_smooth(&self) -> bool {
+        self.trainer.estimation.sites.are_pathwise()
+    }
+
+    /// Has the guide write its parameters in the units of where it is now. Where gradients are smooth, those of
+    /// before are no measure of what comes, and are forgotten; where some are rare and large, their squares
+    /// are what keeps steps small.
+    fn adapt(&mut self, step: u64) -> Result<()> {
+        let key = Key {
+            step,
+            ..Key::new(self.trainer.estimation.seed)
+        };
+        self.objective.adapt(key, self.trainer.params())?;
+        if self.is_smooth() {
+            self.trainer.optimizer.forget();
+        }
+        Ok(())
+    }
+
     fn take_steps(&mut self) -> Result<(History, Ending)> {
         if self.steps == Some(0) {
             let problem = "is 0; give at least one".into();
@@ -277,11 +299,17 @@ impl<O: Objective> Training<O> {
                 problem,
             });
         }
+        let mut in_units = false;
         if self.steps.is_none() {
             const FIRST_RATE: f32 = 0.05;
-            self.trainer
+            let trainer = &mut self.trainer;
+            trainer
                 .optimizer
                 .follow_unless_chosen(Adam::new(FIRST_RATE));
+            in_units = trainer.optimizer.is_default();
+            if in_units {
+                trainer.estimation.params.want_units();
+            }
         }
         let most = self.steps.unwrap_or(CEILING);
         let progress = Progress::new(most, self.progress);
@@ -296,15 +324,17 @@ impl<O: Objective> Training<O> {
             progress.step(report.loss);
             let next = match self.steps {
                 Some(_) => Next::GoOn,
-                None => settling.see(report.loss),
+                None => settling.see(report.loss, in_units && self.is_smooth()),
             };
             history.steps.push(report);
             if self.steps.is_none() && self.trainer.has_nothing_to_train() {
                 ending = Ending::Settled(step);
                 break;
             }
-            if let Some(average) = &mut average {
-                average.add()?;
+            match &mut average {
+                Some(average) => average.add()?,
+                None if in_units && settling::adapts_after(step) => self.adapt(step)?,
+                None => {}
             }
             match next {
                 Next::GoOn => {}
