@@ -14,6 +14,7 @@ mod defaults;
 mod derivatives;
 mod family;
 mod first;
+mod floors;
 mod guards;
 mod identities;
 mod ledger;
