@@ -163,7 +163,7 @@ fn rows() {
 fn branches() {
     let theta = param!(Tensor::from_slice(&[0.3, -0.8]));
     let pair = sample!(Bernoulli(logits = &theta));
-    let a = sample!(Bernoulli(0.4));
+    let a = sample!(Bernoulli(0.8));
     let mut pay = if a { 0.7 } else { -0.2 };
     if a {
         let extra = sample!(Bernoulli(0.3));
