@@ -61,7 +61,8 @@ impl Recording {
     ///
     /// It is exact where all choices together, those of all rows one by one, have at most so many
     /// combinations, by a run of the programs for each: 2²⁰ for twenty coins take about a gigabyte of memory.
-    /// Elsewhere, and at sites whose value changes how later choices are drawn, it is estimated from the
+    /// Where a choice changes how later ones are drawn, what counts as fallen is their noise; that is worked out
+    /// for coins without rows, and left to the draws for others. Elsewhere it is estimated from the
     /// [`fresh_draws`](Self::fresh_draws), with a standard error from pairs of them; each then takes an
     /// evaluation for every value of every choice, later choices being made again with the noise that they
     /// had. A note says where there is no floor (continuous choices, values without a last one, rows that meet
@@ -78,7 +79,7 @@ impl Recording {
     ///     let theta = param!(0.4);
     ///     let a = sample!(Bernoulli(logits = &theta));
     ///     let b = sample!(Bernoulli(0.3));
-    ///     cost!((&a + &b * 2.0 - 0.7).square());
+    ///     cost!((&a + if b { 2.0 } else { 0.0 } - 0.7).square());
     /// }
     ///
     /// let recording = Recording::every(100)?.floors(1 << 12);
