@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use relax_runtime::dist::Relaxation;
 use relax_runtime::estimator::{
     Cost, Coupling, Estimate, Estimator, Problem, Relax, SiteClass, SiteState, SiteTask,
 };
@@ -19,8 +20,10 @@ use crate::statistics::Moments;
 const DRAWS: usize = 100_000;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Mistake {
+pub enum Mistake {
     None,
+    /// None either: z of noise that is mirrored, so that b is not H(z), and z̃ independent of both.
+    Mirrored,
     /// The score function counts against the cost.
     ScoreSign,
     /// ∂c(z)/∂θ under coupled noise, without what z̃ takes off it.
@@ -47,8 +50,11 @@ fn by_hand(
         plates: problem.plates,
         cost: &|draw: &Tensor, temperature: &Tensor| cost.relaxed(draw, temperature),
     };
-    let z = relaxation.relaxed(&theta, &noise.u);
-    let b = relaxation.hard(&z);
+    let b = relaxation.hard(&relaxation.relaxed(&theta, &noise.u));
+    let z = match mistake {
+        Mistake::Mirrored => relaxation.relaxed(&theta, &-&noise.u),
+        _ => relaxation.relaxed(&theta, &noise.u),
+    };
     let z_tilde = match (mistake, &noise.v) {
         (Mistake::KappaOne, _) | (_, None) => z.detach(),
         (_, Some(v)) => relaxation.conditional(&theta, v, &b),
@@ -126,9 +132,11 @@ fn the_test_of_unbiasedness_finds_every_mistake() -> Result<()> {
 
 /// An estimator with a mistake, on the surrogate of RELAX.
 #[derive(Debug)]
-struct Wrong {
-    relax: Relax,
-    mistake: Mistake,
+pub struct Wrong {
+    pub relax: Relax,
+    pub mistake: Mistake,
+    /// A wrong one, instead of the site's.
+    pub relaxation: Option<&'static dyn Relaxation>,
 }
 
 impl Estimator for Wrong {
@@ -158,7 +166,11 @@ impl Estimator for Wrong {
         cost: &dyn Cost,
         state: &SiteState,
     ) -> Result<Estimate> {
-        by_hand(task.problem, cost, state.surrogate(), self.mistake)
+        let problem = Problem {
+            relaxation: self.relaxation.unwrap_or(task.problem.relaxation),
+            ..task.problem
+        };
+        by_hand(problem, cost, state.surrogate(), self.mistake)
     }
 }
 
@@ -184,7 +196,11 @@ fn the_check_of_models_finds_every_mistake_at_its_site() -> Result<()> {
             Mistake::MissingPath,
         ] {
             let relax = kind.clone();
-            let wrong = Moved(Rc::new(Wrong { relax, mistake }));
+            let wrong = Moved(Rc::new(Wrong {
+                relax,
+                mistake,
+                relaxation: None,
+            }));
             let table = Check::new(&ExpectedCost::new(program))
                 .site_estimator(site, wrong)
                 .draws(DRAWS)

@@ -70,6 +70,11 @@ impl Estimator for Dlax {
         }
     }
 
+    /// Those beyond the first are of the surrogate.
+    fn above_floor(&self, _: SiteClass) -> std::result::Result<(), String> {
+        Ok(())
+    }
+
     fn state(&self, task: &SiteTask<'_>) -> Result<SiteState> {
         // Its relaxed cost is as published, as that of RELAX is with independent noise.
         let published = Relax {

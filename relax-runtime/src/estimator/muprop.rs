@@ -64,6 +64,11 @@ impl Estimator for MuProp {
         2
     }
 
+    /// Those beyond the first are of the surrogate.
+    fn above_floor(&self, _: SiteClass) -> std::result::Result<(), String> {
+        Ok(())
+    }
+
     fn estimate(&self, task: &SiteTask<'_>, cost: &dyn Cost, _: &SiteState) -> Result<Estimate> {
         muprop(task.problem, cost, self.temperature)
     }

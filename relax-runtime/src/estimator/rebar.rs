@@ -57,6 +57,11 @@ impl Estimator for Rebar {
         }
     }
 
+    /// Those beyond the first are of the surrogate.
+    fn above_floor(&self, _: SiteClass) -> std::result::Result<(), String> {
+        Ok(())
+    }
+
     fn coupling(&self) -> Coupling {
         self.coupling
     }

@@ -111,6 +111,25 @@ pub trait Estimator: Debug {
         false
     }
 
+    /// Whether its variance has the floor of a ledger ([`Recording::floors`]): its estimate is made of one
+    /// draw, and is right on average over the choice's own value alone, the others as drawn.
+    ///
+    /// # Errors
+    /// Why its variance may lie below.
+    ///
+    /// [`Recording::floors`]: crate::infer::Recording::floors
+    fn above_floor(&self, class: SiteClass) -> std::result::Result<(), String> {
+        if self.biased() {
+            return Err("it is biased".into());
+        }
+        match self.evaluations(class) {
+            0 | 1 => Ok(()),
+            several => Err(format!(
+                "it takes {several} evaluations of the cost, and the floor is that of one draw"
+            )),
+        }
+    }
+
     /// Whether it is for objectives that are bounds of several samples.
     fn for_bounds(&self) -> bool {
         false

@@ -1,6 +1,7 @@
 //! The variance ledger: what was measured at each site while training.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize};
@@ -35,6 +36,53 @@ pub struct LedgerEntry {
     pub temperature: Option<f64>,
     /// Evaluations of the cost for one estimate, the draw's own included.
     pub evaluations: Option<usize>,
+    /// Standard error of `fresh_variance`, from pairs of draws.
+    #[serde(default)]
+    pub fresh_error: Option<f64>,
+    /// What no control variate brings the variance of one draw below, in the same unit: the variance
+    /// of the local expectation. Only where [`Recording::floors`](crate::infer::Recording::floors) asks for it.
+    #[serde(default)]
+    pub floor: Option<f64>,
+    /// Standard error of `floor`; 0 where it is exact.
+    #[serde(default)]
+    pub floor_error: Option<f64>,
+    /// Why there is no floor, or why it does not hold for the estimator, or is not reached.
+    #[serde(default)]
+    pub floor_note: Option<Cow<'static, str>>,
+}
+
+impl LedgerEntry {
+    /// The fresh variance as a multiple of the floor, and its standard error; nothing where either is
+    /// not known, or the floor is 0.
+    pub fn above_floor(&self) -> Option<(f64, f64)> {
+        let (variance, floor) = (
+            self.fresh_variance?,
+            self.floor.filter(|&floor| floor > 0.0)?,
+        );
+        let ratio = variance / floor;
+        // The two may be of the same draws; their errors are taken to be independent.
+        let share = |error: Option<f64>, of: f64| error.map_or(0.0, |error| error / of);
+        let error = share(self.fresh_error, variance).hypot(share(self.floor_error, floor));
+        Some((
+            ratio,
+            if error.is_finite() {
+                ratio * error
+            } else {
+                0.0
+            },
+        ))
+    }
+
+    /// The cell of a table.
+    fn floor_cell(&self) -> String {
+        let mark = if self.floor_note.is_some() { "*" } else { "" };
+        match (self.above_floor(), self.floor) {
+            (Some((ratio, error)), _) if error > 0.0 => format!("{ratio:.2} ± {error:.2}{mark}"),
+            (Some((ratio, _)), _) => format!("{ratio:.2}{mark}"),
+            (None, Some(floor)) => format!("of {floor:.1e}{mark}"),
+            (None, None) => mark.to_owned(),
+        }
+    }
 }
 
 /// JSON has no number for what is not finite, and writes `null`.
@@ -99,6 +147,10 @@ impl Ledger {
 
 impl fmt::Display for Ledger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let floors = self
+            .entries
+            .iter()
+            .any(|entry| entry.floor.is_some() || entry.floor_note.is_some());
         let header = [
             "step",
             "site",
@@ -109,6 +161,7 @@ impl fmt::Display for Ledger {
             "eta",
             "temperature",
             "evaluations",
+            if floors { "× floor" } else { "" },
         ];
         let mut rows = vec![header.map(String::from)];
         rows.extend(self.entries.iter().map(|entry| {
@@ -128,9 +181,19 @@ impl fmt::Display for Ledger {
                 number(entry.eta),
                 number(entry.temperature),
                 entry.evaluations.map_or(String::new(), |n| n.to_string()),
+                entry.floor_cell(),
             ]
         }));
         super::write_table(f, &rows)?;
+        // Each note once, as it is the same in every step.
+        let mut told = BTreeSet::new();
+        for entry in &self.entries {
+            if let Some(note) = &entry.floor_note
+                && told.insert((&entry.site, &entry.estimator, note))
+            {
+                write!(f, "\n* {}, {}: {note}", entry.site, entry.estimator)?;
+            }
+        }
         for failure in &self.failures {
             let estimator = failure.estimator.as_deref().unwrap_or("a fresh draw");
             write!(

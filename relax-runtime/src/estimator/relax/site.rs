@@ -235,6 +235,23 @@ impl Estimator for Relax {
         }
     }
 
+    /// Evaluations beyond the first are of the surrogate. A quadratic form of several choices is known
+    /// on average over all of them, not with the others as drawn.
+    fn above_floor(&self, class: SiteClass) -> std::result::Result<(), String> {
+        /// The most changes of a row for which the form has pairs: those of two choices of seven values.
+        const PAIRED: usize = 12;
+        let several = class.values > class.changes.saturating_add(1);
+        let quadratic =
+            self.coupling == Coupling::Coupled && self.kind(class) == SurrogateKind::FreeForm;
+        match quadratic && several && class.changes <= PAIRED {
+            true => Err(
+                "it knows what pairs of the site's choices cost on average, beside its surrogate"
+                    .into(),
+            ),
+            false => Ok(()),
+        }
+    }
+
     fn coupling(&self) -> Coupling {
         self.coupling
     }

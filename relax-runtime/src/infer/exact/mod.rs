@@ -7,6 +7,7 @@
 //! run.
 
 pub(super) mod centres;
+pub(super) mod floors;
 pub(super) mod joint;
 pub(super) mod posterior;
 mod run;

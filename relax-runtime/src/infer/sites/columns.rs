@@ -7,6 +7,11 @@ pub(in crate::infer) struct Columns {
     first: Vec<f32>,
     sum: Vec<f64>,
     square: Vec<f64>,
+    /// A row that waits for another one.
+    single: Option<Vec<f32>>,
+    /// Of pairs of rows the sum and the sum of squares of half their squared distance, as a mean over
+    /// columns; and how many pairs there are.
+    pairs: [f64; 3],
 }
 
 impl Columns {
@@ -26,6 +31,20 @@ impl Columns {
             self.sum[at] += off;
             self.square[at] += off * off;
         }
+        self.single = match self.single.take() {
+            None => Some(row.to_vec()),
+            Some(other) => {
+                let apart = row
+                    .iter()
+                    .zip(&other)
+                    .map(|(x, y)| f64::from(x - y).powi(2));
+                let half = 0.5 * apart.sum::<f64>() / row.len().max(1) as f64;
+                self.pairs[0] += half;
+                self.pairs[1] += half * half;
+                self.pairs[2] += 1.0;
+                None
+            }
+        };
     }
 
     /// The mean variance of a column, if there are two rows at least.
@@ -36,5 +55,13 @@ impl Columns {
         let of = |(sum, square): (&f64, &f64)| (square - sum * sum / self.count).max(0.0);
         let total: f64 = self.sum.iter().zip(&self.square).map(of).sum();
         Some(total / (self.count - 1.0) / self.first.len() as f64)
+    }
+
+    /// A standard error of that: half the squared distance of two rows is an estimate of its own, and pairs
+    /// are independent. The variance of all rows is somewhat better known.
+    pub(in crate::infer) fn variance_error(&self) -> Option<f64> {
+        let [sum, square, count] = self.pairs;
+        let spread = (square - sum * sum / count).max(0.0) / (count - 1.0);
+        (count >= 2.0).then(|| (spread / count).sqrt())
     }
 }

@@ -2,6 +2,7 @@
 
 mod average;
 pub(super) mod fit;
+mod floors;
 pub(super) mod record;
 pub(super) mod recording;
 mod resume;

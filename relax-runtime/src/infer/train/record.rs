@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use super::floors::{Floor, Floors};
 use super::recording::Recording;
 use crate::error::{Error, Result};
 use crate::estimator::validity;
@@ -137,12 +138,27 @@ impl LedgerRecorder {
         let slopes = lanes.iter().any(|sites| sites.need_slopes());
         let failures = &mut self.ledger.failures;
         let mut spreads: BTreeMap<(usize, String), Spread> = BTreeMap::new();
+        let floors = self.recording.floors;
+        let mut floors = floors.map(|largest| Floors::new(moment, params, largest));
         for fresh in 0..self.recording.fresh {
-            match FreshDraw::new(moment, params, FRESH | fresh, slopes) {
-                Ok(draw) => draw.measure(&lanes, params, &mut spreads, failures),
-                Err(error) => note(failures, moment.step, None, &error),
+            let draw = match FreshDraw::new(moment, params, FRESH | fresh, slopes) {
+                Ok(draw) => draw,
+                Err(error) => {
+                    note(failures, moment.step, None, &error);
+                    continue;
+                }
+            };
+            draw.measure(&lanes, params, &mut spreads, failures);
+            if let Some(Ok(floors)) = &mut floors
+                && let Err(error) = draw.see_floors(floors, params)
+            {
+                note(failures, moment.step, None, &error);
             }
         }
+        let floors = floors.and_then(|found| {
+            let failed = |error| note(failures, moment.step, None, &error);
+            found.map_err(failed).ok()
+        });
         for name in moment.estimation.sites.names() {
             for (lane, sites) in lanes.iter().enumerate() {
                 let Some(site) = sites
@@ -162,6 +178,14 @@ impl LedgerRecorder {
                 }
                 let spread = spreads.get(&(lane, name.clone()));
                 let relaxed = site.eta_and_temperature().ok().flatten();
+                let particles = moment.estimation.particles;
+                let share = 1.0 / particles as f64;
+                let floor = floors.as_ref().map(|all| all.of(name, site, particles));
+                let Floor {
+                    value: floor,
+                    error: floor_error,
+                    note: floor_note,
+                } = floor.unwrap_or_default();
                 self.ledger.entries.push(LedgerEntry {
                     step: moment.step,
                     site: name.clone(),
@@ -169,12 +193,18 @@ impl LedgerRecorder {
                     rival: lane > 0,
                     running_variance: site.running_variance(),
                     fresh_variance: spread
-                        .and_then(Spread::variance)
-                        .map(|variance| variance / moment.estimation.particles as f64),
+                        .and_then(|spread| spread.gradient.variance())
+                        .map(|variance| variance * share),
                     fit: spread.and_then(Spread::fit),
                     eta: relaxed.map(|(eta, _)| eta),
                     temperature: relaxed.map(|(_, temperature)| temperature),
                     evaluations: spread.map(|spread| spread.evaluations),
+                    fresh_error: spread
+                        .and_then(|spread| spread.gradient.variance_error())
+                        .map(|error| error * share),
+                    floor,
+                    floor_error,
+                    floor_note,
                 });
             }
         }
@@ -222,6 +252,10 @@ fn exact_entry(step: u64, name: &str, site: &TrainedSite, combinations: usize) -
         eta: None,
         temperature: None,
         evaluations: Some(combinations),
+        fresh_error: None,
+        floor: None,
+        floor_error: None,
+        floor_note: None,
     }
 }
 
@@ -307,6 +341,13 @@ impl<'a> FreshDraw<'a> {
         }
     }
 
+    /// Adds what it tells of the sites' floors.
+    fn see_floors(&self, floors: &mut Floors, params: &ParamStore) -> Result<()> {
+        let survey = Survey::new(&self.pass);
+        let works = (0..self.pass.latents.len()).map(|place| self.work(place, &survey));
+        floors.see(&self.moment.estimation.sites, works, params)
+    }
+
     fn work<'s>(&'s self, place: usize, survey: &'s Survey<'s>) -> Work<'s> {
         Work {
             objective: self.moment.objective,
@@ -343,10 +384,6 @@ impl Spread {
             self.cost.add(&cost);
             self.rest.add(&rest);
         }
-    }
-
-    fn variance(&self) -> Option<f64> {
-        self.gradient.variance()
     }
 
     fn fit(&self) -> Option<f64> {

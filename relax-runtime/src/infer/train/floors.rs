@@ -1,0 +1,125 @@
+//! The floors of a ledger: exact ones, and those that fresh draws estimate.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use crate::error::Result;
+use crate::estimator::{DrawKind, Estimator, IndeCateR, SiteClass, validity};
+use crate::infer::exact;
+use crate::infer::sites::Sites;
+use crate::infer::sites::columns::Columns;
+use crate::infer::sites::cost_to_go::Work;
+use crate::infer::sites::estimate::{SiteEstimate, joined};
+use crate::infer::sites::site::TrainedSite;
+use crate::infer::train::record::Moment;
+use crate::model::ParamStore;
+
+/// The floors of one step.
+pub(super) struct Floors {
+    exact: BTreeMap<String, Option<f64>>,
+    /// Sites at which the local expectation is estimated.
+    local: Sites,
+    /// Of each site the local expectations of fresh draws.
+    drawn: BTreeMap<String, Columns>,
+}
+
+/// What there is to say of the floor of a site.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Floor {
+    pub(super) value: Option<f64>,
+    pub(super) error: Option<f64>,
+    pub(super) note: Option<Cow<'static, str>>,
+}
+
+impl Floors {
+    /// Exact ones, as far as there are so many combinations at most.
+    ///
+    /// # Errors
+    /// Whatever goes wrong in a program.
+    pub(super) fn new(moment: &Moment<'_>, params: &ParamStore, largest: usize) -> Result<Self> {
+        let exact = exact::floors::floors(moment.objective, params, largest)?;
+        Ok(Self {
+            exact: exact.unwrap_or_default(),
+            local: Sites::default(),
+            drawn: BTreeMap::new(),
+        })
+    }
+
+    /// The local expectations of the sites of a fresh draw, where they are to be estimated.
+    ///
+    /// # Errors
+    /// Whatever goes wrong in a program with another value of a choice.
+    pub(super) fn see<'s>(
+        &mut self,
+        sites: &Sites,
+        works: impl Iterator<Item = Work<'s>>,
+        params: &ParamStore,
+    ) -> Result<()> {
+        let mut estimates: Vec<SiteEstimate> = Vec::new();
+        for work in works {
+            let name = &*work.latent.name;
+            let site = sites.get(name);
+            if self.exact.get(name).copied().flatten().is_some()
+                || site.is_none_or(|site| no_floor(site.class).is_some())
+            {
+                continue;
+            }
+            let local: Rc<dyn Estimator> = Rc::new(IndeCateR);
+            self.local.asked.estimate_site_by(name, local);
+            estimates.extend(self.local.estimate(&work, params, false)?);
+        }
+        for estimate in joined(estimates) {
+            let columns = self.drawn.entry(estimate.name.to_string()).or_default();
+            columns.add(&estimate.summed);
+        }
+        Ok(())
+    }
+
+    /// The floor of one of `particles` draws' mean at a site, for its estimator.
+    pub(super) fn of(&self, name: &str, site: &TrainedSite, particles: usize) -> Floor {
+        let exact = self.exact.get(name).copied().flatten();
+        let drawn = self.drawn.get(name);
+        let value = exact.or_else(|| drawn?.variance());
+        let error = match exact {
+            Some(_) => Some(0.0),
+            None => drawn.and_then(Columns::variance_error),
+        };
+        let above = site.estimator.above_floor(site.class);
+        let note = match (value, above, site.class.draws) {
+            (None, ..) => no_floor(site.class).or(Some("no floor: too few draws".into())),
+            (Some(_), Err(why), _) => Some(format!("the floor does not hold: {why}").into()),
+            (Some(_), Ok(()), DrawKind::Coins) => None,
+            (Some(_), Ok(()), _) => Some(
+                "of more than two values one surrogate does not reach the floor in general".into(),
+            ),
+        };
+        let share = 1.0 / particles as f64;
+        Floor {
+            value: value.map(|x| x * share),
+            error: error.map(|x| x * share),
+            note,
+        }
+    }
+}
+
+/// Why there is no floor of a class of sites, other than by enumeration.
+fn no_floor(class: SiteClass) -> Option<Cow<'static, str>> {
+    let why = match class {
+        SiteClass { samples: 2.., .. } => "the objective is a bound of several samples",
+        SiteClass { draws, .. } if !draws.is_discrete() => "its draws are continuous",
+        SiteClass {
+            draws: DrawKind::Discrete,
+            ..
+        } => "its distribution does not list its values",
+        SiteClass {
+            changes: usize::MAX,
+            ..
+        } => "its values have no last one",
+        SiteClass {
+            separate: false, ..
+        } => "rows of its plate meet in one cost, and all their values have too many combinations",
+        _ => return validity(&IndeCateR, class).err().map(Cow::from),
+    };
+    Some(format!("no floor: {why}").into())
+}
