@@ -76,6 +76,10 @@ impl Learner {
             let mut stream = key.stream("value");
             let sizes = [&[seen], &hidden[..], &[1]].concat();
             let network = Mlp::new(&sizes, settings.activation, &mut stream, &device)?;
+            // Values start at zero, as surrogates do: random ones are worse than none.
+            for parameter in network.parameters().iter().rev().take(2) {
+                parameter.set(parameter.get().zeros_like().detach())?;
+            }
             Ok((network.named("value"), settings.optimizer(settings.value_rate)?))
         };
         let surrogate = || -> Result<_> {

@@ -22,6 +22,7 @@ mod coins;
 mod compare;
 mod environment;
 mod grid;
+mod known;
 mod learner;
 mod mirage;
 mod moments;
@@ -115,7 +116,7 @@ fn run(options: &Options) -> Outcome<()> {
         Name::Cartpole => act::<CartPole>(options, 3_000, 250_000),
         Name::Acrobot => act::<Acrobot>(options, 1_000, 250_000),
         Name::Pendulum => act::<Pendulum>(options, 3_000, 1_000_000),
-        Name::Bandit => mirage::check(options.seed, options.states),
+        Name::Bandit => known::run(options.seed, options.states),
         Name::Coins => coins::run(options.seed, &options.out),
     }
 }

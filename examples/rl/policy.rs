@@ -2,7 +2,7 @@
 
 use relax_runtime::dist::{CategoricalRelaxation, Normal, Relaxation};
 use relax_runtime::prelude::*;
-use relax_runtime::{Stream, grad};
+use relax_runtime::Stream;
 use relax_runtime::tensor::grad_parameters;
 
 use crate::environment::{Actions, Environment};

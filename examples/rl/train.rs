@@ -58,15 +58,7 @@ impl<E: Environment> Training<E> {
         Ok(self)
     }
 
-    /// Whether the last episodes were good enough, and after how many first.
-    pub(crate) fn solved(&self) -> Option<usize> {
-        let window = E::SOLVED.episodes;
-        let mut sums = self.rewards.windows(window).enumerate();
-        let good = |w: &[f64]| w.iter().sum::<f64>() > E::SOLVED.above * window as f64;
-        sums.find(|(_, w)| good(w)).map(|(start, _)| start + window)
-    }
-
-    /// Whether the last window is good enough: [`solved`](Self::solved) at the cost of one window.
+    /// Whether the last episodes were good enough.
     pub(crate) fn is_solved(&self) -> bool {
         let window = E::SOLVED.episodes;
         let last = self.rewards.len().checked_sub(window);
@@ -88,15 +80,6 @@ impl<E: Environment> Training<E> {
             particle: number + if fresh { EPISODES } else { 0 },
             ..self.key
         }
-    }
-
-    /// Episodes that training does not see.
-    ///
-    /// # Errors
-    /// If a weight is no number any more.
-    pub(crate) fn fresh(&self, count: usize, visit: impl FnMut(usize, &E)) -> Result<Vec<Episode>> {
-        let runners = (0..count as u64).map(|i| Runner::<E>::start(self.key(true, i)));
-        finish(&self.policy, runners.collect(), visit)
     }
 
     /// One update: episodes, the gradient, a step of the policy, then of all critics.
