@@ -20,6 +20,7 @@
 
 mod coins;
 mod compare;
+mod each_coin;
 mod environment;
 mod grid;
 mod known;
@@ -90,6 +91,9 @@ struct Options {
     /// States that each time take part.
     #[arg(long, default_value_t = 200)]
     states: usize,
+    /// Most coins of `coins`.
+    #[arg(long, default_value_t = 2000)]
+    dimensions: usize,
     /// Folder for tables and plots.
     #[arg(long, default_value = "target/rl")]
     out: PathBuf,
@@ -117,7 +121,7 @@ fn run(options: &Options) -> Outcome<()> {
         Name::Acrobot => act::<Acrobot>(options, 1_000, 250_000),
         Name::Pendulum => act::<Pendulum>(options, 3_000, 1_000_000),
         Name::Bandit => known::run(options.seed, options.states),
-        Name::Coins => coins::run(options.seed, &options.out),
+        Name::Coins => coins::run(options.seed, options.dimensions, &options.out),
     }
 }
 
