@@ -18,6 +18,7 @@
 //! cargo run --release --example rl -- --env coins
 //! ```
 
+mod as_model;
 mod coins;
 mod compare;
 mod each_coin;
@@ -64,6 +65,9 @@ struct Options {
     /// The paper's grid: three rates times three rates of the critic, each with all seeds.
     #[arg(long)]
     grid: bool,
+    /// Cart-pole as a program of the library's language, for so many updates.
+    #[arg(long, value_name = "UPDATES")]
+    as_model: Option<u64>,
     /// First seed.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -115,6 +119,9 @@ fn main() -> ExitCode {
 fn run(options: &Options) -> Outcome<()> {
     if options.seeds == 0 || options.batch == Some(0) || options.episodes == Some(0) {
         return Err("--seeds, --batch and --episodes must be at least 1".into());
+    }
+    if let Some(updates) = options.as_model {
+        return as_model::run(options.seed, updates.max(1));
     }
     match options.env {
         Name::Cartpole => act::<CartPole>(options, 3_000, 250_000),
