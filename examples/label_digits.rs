@@ -64,7 +64,9 @@ struct Original<'a> {
 impl Original<'_> {
     fn can_give(&self, ink: &[u64; WORDS]) -> bool {
         let words = ink.iter().zip(&self.black).zip(&self.white);
-        words.fold(0, |wrong, ((ink, black), white)| wrong | (ink & black) | (!ink & white)) == 0
+        words.fold(0, |wrong, ((ink, black), white)| {
+            wrong | (ink & black) | (!ink & white)
+        }) == 0
     }
 
     /// The logarithm of the probability of an image.

@@ -54,12 +54,15 @@ pub(crate) enum Crop {
     Blend,
 }
 
-/// One glimpse of each scene.
+/// One glimpse of each scene; the entropy of the place is worth so many nats of cost for each of its own, which
+/// keeps the networks from settling on the first place that they have learned to read.
 #[model]
-pub(crate) fn look(scenes: &Scenes, eyes: &Eyes, crop: Crop) {
+pub(crate) fn look(scenes: &Scenes, eyes: &Eyes, crop: Crop, entropy: f32) {
     plate!(scenes.count() => {
+        let logits = eyes.places(scenes);
+        cost!((logits.softmax(-1) * logits.log_softmax(-1)).sum(-1) * entropy);
         let place = sample!(
-            OneHotCategorical(logits = eyes.places(scenes)),
+            OneHotCategorical(logits = &logits),
             context = &scenes.surroundings
         );
         let seen = match crop {

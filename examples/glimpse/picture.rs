@@ -44,7 +44,10 @@ pub(crate) fn save(path: &Path, scenes: &Scenes, eyes: &Eyes) -> Outcome<()> {
                 }
             }
             let frame = square(corner(place / GRID), corner(place % GRID), PATCH);
-            area.draw(&Rectangle::new(frame, RGBColor(230, 159, 0).stroke_width(2)))?;
+            area.draw(&Rectangle::new(
+                frame,
+                RGBColor(230, 159, 0).stroke_width(2),
+            ))?;
         }
         Ok(())
     })?;

@@ -115,7 +115,8 @@ impl Scenes {
                 let all = self.all_patches()?.to_vec()?;
                 let mut turned = vec![0.0; all.len()];
                 for (at, ink) in all.into_iter().enumerate() {
-                    let (scene, place, pixel) = (at / PIXELS / PLACES, at / PIXELS % PLACES, at % PIXELS);
+                    let (scene, place, pixel) =
+                        (at / PIXELS / PLACES, at / PIXELS % PLACES, at % PIXELS);
                     turned[(scene * PIXELS + pixel) * PLACES + place] = ink;
                 }
                 let turned = Tensor::from_vec(turned, [n, PIXELS, PLACES], &Device::cpu())?;
@@ -131,8 +132,8 @@ impl Scenes {
     /// If no memory could hold them.
     pub(crate) fn all_patches(&self) -> Result<Tensor> {
         let scenes = 0..self.count();
-        let pixels = scenes
-            .flat_map(|scene| (0..PLACES).flat_map(move |place| self.patch(scene, place)));
+        let pixels =
+            scenes.flat_map(|scene| (0..PLACES).flat_map(move |place| self.patch(scene, place)));
         let shape = [self.count(), PLACES, PATCH * PATCH];
         Tensor::from_vec(pixels.collect(), shape, &Device::cpu())
     }
@@ -141,21 +142,31 @@ impl Scenes {
 /// A digit at a random place, and pieces of others at random places over it.
 fn scene(digits: &Digits, which: usize, stream: &mut Stream) -> Vec<f32> {
     let mut scene = vec![0.0_f32; SIDE * SIDE];
-    let mut paste = |image: &[f32], from: (usize, usize), size: (usize, usize), to: (usize, usize)| {
-        for row in 0..size.0 {
-            for column in 0..size.1 {
-                let ink = image[(from.0 + row) * COLUMNS + from.1 + column];
-                let at = &mut scene[(to.0 + row) * SIDE + to.1 + column];
-                *at = at.max(ink);
+    let mut paste =
+        |image: &[f32], from: (usize, usize), size: (usize, usize), to: (usize, usize)| {
+            for row in 0..size.0 {
+                for column in 0..size.1 {
+                    let ink = image[(from.0 + row) * COLUMNS + from.1 + column];
+                    let at = &mut scene[(to.0 + row) * SIDE + to.1 + column];
+                    *at = at.max(ink);
+                }
             }
-        }
-    };
-    let place = (stream.below(SIDE - ROWS + 1), stream.below(SIDE - COLUMNS + 1));
+        };
+    let place = (
+        stream.below(SIDE - ROWS + 1),
+        stream.below(SIDE - COLUMNS + 1),
+    );
     paste(digits.image(which), (0, 0), (ROWS, COLUMNS), place);
     for _ in 0..PIECES {
         let other = digits.image(stream.below(digits.count()));
-        let from = (stream.below(ROWS - PIECE + 1), stream.below(COLUMNS - PIECE + 1));
-        let to = (stream.below(SIDE - PIECE + 1), stream.below(SIDE - PIECE + 1));
+        let from = (
+            stream.below(ROWS - PIECE + 1),
+            stream.below(COLUMNS - PIECE + 1),
+        );
+        let to = (
+            stream.below(SIDE - PIECE + 1),
+            stream.below(SIDE - PIECE + 1),
+        );
         paste(other, from, (PIECE, PIECE), to);
     }
     scene

@@ -78,7 +78,9 @@ fn train(name: &str, estimator: impl IntoEstimator, seed: u64, updates: u64) -> 
     let mut rewards = Vec::new();
     for step in 0..updates {
         let mut stream = Key { step, ..key }.stream("starts");
-        let starts: Vec<_> = (0..EPISODES).map(|_| CartPole::start(&mut stream)).collect();
+        let starts: Vec<_> = (0..EPISODES)
+            .map(|_| CartPole::start(&mut stream))
+            .collect();
         let reward = Cell::new(0.0);
         trainer.step(&ExpectedCost::new(&play(&starts, &policy, &reward)))?;
         rewards.push(reward.get());

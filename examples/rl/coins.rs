@@ -50,9 +50,7 @@ fn toss(targets: &Tensor, black_box: bool) {
 
 /// t.
 fn targets(coins: usize) -> Vec<f32> {
-    (0..coins)
-        .map(|j| j as f32 / (coins - 1) as f32)
-        .collect()
+    (0..coins).map(|j| j as f32 / (coins - 1) as f32).collect()
 }
 
 /// The exact variance of (f − c) ∂ln p summed over logits, with c = E\[f\] or 0. With x = b − ½ and
@@ -147,10 +145,16 @@ pub(crate) fn run(seed: u64, most: usize, out: &Path) -> Outcome<()> {
     if dimensions.is_empty() {
         return Err(format!("--dimensions must be at least {}", DIMENSIONS[0]).into());
     }
-    println!("variance of the gradient by all logits: {DRAWS} draws, each with one evaluation of the cost");
+    println!(
+        "variance of the gradient by all logits: {DRAWS} draws, each with one evaluation of the cost"
+    );
     println!("(RLOO and RELAX of the relaxed cost: two), after {LEARN} steps of learning\n");
-    println!("        no baseline      best constant     of two                      of a     for each");
-    println!("coins     exact    measured  exact    measured  s.e. off    draws    relax  black box  coin");
+    println!(
+        "        no baseline      best constant     of two                      of a     for each"
+    );
+    println!(
+        "coins     exact    measured  exact    measured  s.e. off    draws    relax  black box  coin"
+    );
     let mut series = COLUMNS[2..].iter().map(|&name| Series {
         name: name.into(),
         points: Vec::new(),
@@ -173,7 +177,16 @@ pub(crate) fn run(seed: u64, most: usize, out: &Path) -> Outcome<()> {
         let [black_box, _] = measured(coins, true, Relax::free_form(), seed)?;
         let each = measured_each(coins, seed)?;
         let off = (constant[0] - best) / constant[1];
-        let row = [plain, none[0], best, constant[0], rloo, relax, black_box, each];
+        let row = [
+            plain,
+            none[0],
+            best,
+            constant[0],
+            rloo,
+            relax,
+            black_box,
+            each,
+        ];
         println!(
             "{coins:>5} {plain:>10.4e} {:>10.3e} {best:>9.4e} {:>9.3e} {off:>8.1} {rloo:>10.2e} \
              {relax:>8.2e} {black_box:>9.2e} {each:>8.1e}",

@@ -19,7 +19,14 @@ const PUBLISHED: &str = "the paper's table 2 has, for cart-pole: A2C 1152 ± 90,
 pub(crate) fn run<E: Environment>(settings: &Settings, plan: &Plan) -> Outcome<()> {
     std::fs::create_dir_all(&plan.out)?;
     let mut table = csv::Writer::from_path(plan.out.join("grid.csv"))?;
-    table.write_record(["method", "rate", "critic_rate", "seed", "episodes", "solved"])?;
+    table.write_record([
+        "method",
+        "rate",
+        "critic_rate",
+        "seed",
+        "episodes",
+        "solved",
+    ])?;
     let each = (RATES.len() * RATES.len()) as u64 * (plan.seeds.end - plan.seeds.start);
     let mut progress = Progress::new("runs", 0, each * plan.methods.len() as u64)?;
     let mut done = 0;

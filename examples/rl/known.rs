@@ -190,7 +190,11 @@ impl<const N: usize> State<N> {
                     }
                 }))
             }
-            theta => self.integrated(f64::from(theta[0].item()?), f64::from(theta[1].item()?), phi),
+            theta => self.integrated(
+                f64::from(theta[0].item()?),
+                f64::from(theta[1].item()?),
+                phi,
+            ),
         }
     }
 
@@ -232,7 +236,9 @@ impl<const N: usize> State<N> {
         (0..DRAWS).for_each(|_| policy.noise(actions, stream, &mut noise));
         let noise = Tensor::from_vec(noise, shape, &Device::cpu())?;
         let parts = self.theta.iter();
-        let theta: Vec<_> = parts.map(|part| part.detach().broadcast_to(shape)).collect();
+        let theta: Vec<_> = parts
+            .map(|part| part.detach().broadcast_to(shape))
+            .collect();
         let drawn = Policy::actions(&theta, &noise)?;
         let costs: Vec<Pair> = drawn
             .iter()

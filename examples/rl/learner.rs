@@ -80,7 +80,10 @@ impl Learner {
             for parameter in network.parameters().iter().rev().take(2) {
                 parameter.set(parameter.get().zeros_like().detach())?;
             }
-            Ok((network.named("value"), settings.optimizer(settings.value_rate)?))
+            Ok((
+                network.named("value"),
+                settings.optimizer(settings.value_rate)?,
+            ))
         };
         let surrogate = || -> Result<_> {
             // The mean of a continuous action is the θ that stands beside it; its scale comes with it.
@@ -193,7 +196,9 @@ impl Learner {
             }
             if let Some((network, optimizer)) = &mut self.value {
                 let costs = Tensor::from_vec(batch.cost.clone(), [batch.rows, 1], &Device::cpu())?;
-                let loss = (network.forward(&batch.context) - costs).square().mean_all();
+                let loss = (network.forward(&batch.context) - costs)
+                    .square()
+                    .mean_all();
                 optimizer.update(&grad_parameters(&[(&loss, None)])?)?;
             }
         }

@@ -75,7 +75,13 @@ struct Sums {
 }
 
 impl Sums {
-    fn add(&mut self, scores: &Scores, future: f64, choice: [f64; METHODS.len()], of_mean: (f64, Vec<f64>)) {
+    fn add(
+        &mut self,
+        scores: &Scores,
+        future: f64,
+        choice: [f64; METHODS.len()],
+        of_mean: (f64, Vec<f64>),
+    ) {
         let (square, mean) = of_mean;
         self.states += 1.0;
         self.future += future;
@@ -118,7 +124,8 @@ pub(crate) fn take_apart<E: Environment>(
     let form = training.settings.form;
     let mut pool: Vec<E> = Vec::new();
     let episodes = if E::LIMIT == 1 { states } else { EPISODES };
-    let runners = (0..episodes as u64).map(|i| Runner::<E>::start(training.key(true, (round << 12) + i)));
+    let runners =
+        (0..episodes as u64).map(|i| Runner::<E>::start(training.key(true, (round << 12) + i)));
     finish(&training.policy, runners.collect(), |_, environment| {
         pool.push(environment.clone());
     })?;

@@ -97,10 +97,7 @@ impl AllActions<'_> {
     pub(crate) fn future(&self) -> f64 {
         let terms = self.costs.iter().enumerate().map(|(action, [x, y])| {
             let score = self.score(action);
-            self.probabilities[action]
-                * 0.5
-                * (x - y).powi(2)
-                * self.scores.inner(&score, &score)
+            self.probabilities[action] * 0.5 * (x - y).powi(2) * self.scores.inner(&score, &score)
         });
         terms.sum()
     }

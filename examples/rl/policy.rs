@@ -1,8 +1,8 @@
 //! What the agent does in a state: a law over actions, whose parameters a network gives.
 
+use relax_runtime::Stream;
 use relax_runtime::dist::{CategoricalRelaxation, Normal, Relaxation};
 use relax_runtime::prelude::*;
-use relax_runtime::Stream;
 use relax_runtime::tensor::grad_parameters;
 
 use crate::environment::{Actions, Environment};

@@ -227,7 +227,10 @@ impl Batch {
         if form.timed {
             let left = 1.0 - time as f32 / E::LIMIT as f32;
             // How much discounted reward the time left allows, too: what values bend with.
-            into.extend([left, 1.0 - form.gamma.powf(f64::from(left) * E::LIMIT as f64) as f32]);
+            into.extend([
+                left,
+                1.0 - form.gamma.powf(f64::from(left) * E::LIMIT as f64) as f32,
+            ]);
         }
     }
 
