@@ -53,8 +53,8 @@ use model::{Crop, Eyes, look};
 use plot::{Chart, Scale, Series, save_charts};
 use program::Outcome;
 use progress::Progress;
-use scenes::{CLASSES, COARSE, PLACES, Scenes};
-use table::RelaxTable;
+use scenes::Scenes;
+use table::{RelaxTable, Sight};
 
 /// Learns where to look by several gradient estimators.
 #[derive(Parser)]
@@ -63,7 +63,7 @@ struct Options {
     #[arg(long)]
     data: Option<PathBuf>,
     /// Steps of each training.
-    #[arg(long, default_value_t = 4000)]
+    #[arg(long, default_value_t = 1500)]
     steps: u64,
     /// Scenes a step.
     #[arg(long, default_value_t = 64)]
@@ -108,16 +108,13 @@ const NAMES: [&str; 7] = [
 const HIDDEN: usize = 64;
 
 /// An estimator by its name.
-fn estimator(name: &str, seed: u64) -> Outcome<Rc<dyn Estimator>> {
+fn estimator(name: &str, sight: &Sight, seed: u64) -> Outcome<Rc<dyn Estimator>> {
     Ok(match name {
         // Sums over all places: of all gradients, and of that by the place alone, where the second network
         // learns from the glimpse that was drawn, as it does by the other estimators.
         "exact" => Rc::new(Enumerate::default()),
         "exact-place" => Rc::new(IndeCateR),
-        "relax-table" => {
-            let context = COARSE * COARSE + CLASSES;
-            Rc::new(RelaxTable::new(context, HIDDEN, PLACES, seed)?)
-        }
+        "relax-table" => Rc::new(RelaxTable::new(HIDDEN, sight, seed)?),
         "relax" => Rc::new(Relax {
             hidden: vec![HIDDEN, HIDDEN],
             ..Relax::free_form()
@@ -142,7 +139,7 @@ fn run(options: &Options) -> Outcome<()> {
         chosen => chosen.iter().map(String::as_str).collect(),
     };
     for name in &names {
-        estimator(name, options.seed)?;
+        estimator(name, &Sight::default(), options.seed)?;
     }
     let [train, test] = Digits::load(options.data.as_deref())?;
     if options.check {
@@ -216,7 +213,8 @@ fn check(names: &[&str], digits: &Digits, options: &Options) -> Outcome<()> {
     const DRAWS: u64 = 2_000;
     let mut stream = Key::new(options.seed).stream("check");
     let scenes = Scenes::draw(digits, SCENES, &mut stream)?;
-    let eyes = Eyes::new(options.seed)?;
+    let (eyes, sight) = (Eyes::new(options.seed)?, Sight::default());
+    sight.turn_to(&scenes)?;
     for &name in names.iter().filter(|&&name| name != "exact") {
         let crop = match name {
             "straight-through" => Crop::Blend,
@@ -226,7 +224,7 @@ fn check(names: &[&str], digits: &Digits, options: &Options) -> Outcome<()> {
         let objective = ExpectedCost::new(&model);
         let table = Check::new(&objective)
             .seed(options.seed)
-            .site_estimator("place", estimator(name, options.seed)?)
+            .site_estimator("place", estimator(name, &sight, options.seed)?)
             .draws(DRAWS)
             .run()?;
         println!("{table}");
@@ -265,10 +263,10 @@ fn learn(
     options: &Options,
 ) -> Outcome<(Eyes, Learned)> {
     const POINTS: u64 = 20;
-    let eyes = Eyes::new(options.seed)?;
+    let (eyes, sight) = (Eyes::new(options.seed)?, Sight::default());
     let mut trainer = Trainer::new(options.seed)
         .optimizer(Adam::new(options.rate))
-        .estimator(estimator(name, options.seed)?);
+        .estimator(estimator(name, &sight, options.seed)?);
     let crop = match name {
         "straight-through" => Crop::Blend,
         "exact" | "exact-place" => Crop::Pick,
@@ -280,6 +278,9 @@ fn learn(
     let mut last = accuracy(&eyes, test)?;
     for step in 0..options.steps {
         let scenes = scenes(digits, step, options)?;
+        if name == "relax-table" {
+            sight.turn_to(&scenes)?;
+        }
         let report = trainer.step(&ExpectedCost::new(&look(&scenes, &eyes, crop, options.entropy)))?;
         evaluations = report.evaluations;
         if (step + 1) % options.steps.div_ceil(POINTS) == 0 || step + 1 == options.steps {
@@ -306,16 +307,18 @@ fn variances(digits: &Digits, options: &Options) -> Outcome<Chart> {
     const FRESH: u64 = 200;
     let mut recording =
         Recording::every(options.steps.div_ceil(options.entries))?.fresh_draws(FRESH);
+    let sight = Sight::default();
     for name in ["relax", "rloo-2", "reinforce"] {
-        recording = recording.rival(estimator(name, options.seed)?);
+        recording = recording.rival(estimator(name, &sight, options.seed)?);
     }
     let eyes = Eyes::new(options.seed)?;
     let mut trainer = Trainer::new(options.seed)
         .optimizer(Adam::new(options.rate))
-        .estimator(estimator("relax-table", options.seed)?)
+        .estimator(estimator("relax-table", &sight, options.seed)?)
         .record(Ok(recording));
     for step in 0..options.steps {
         let scenes = scenes(digits, step, options)?;
+        sight.turn_to(&scenes)?;
         trainer.step(&ExpectedCost::new(&look(&scenes, &eyes, Crop::Cut, options.entropy)))?;
     }
     let Some(ledger) = trainer.ledger() else {

@@ -86,6 +86,9 @@ struct Options {
     /// Learning rate of values and surrogates.
     #[arg(long)]
     critic_rate: Option<f32>,
+    /// Weight of the entropy of an action.
+    #[arg(long)]
+    entropy: Option<f32>,
     /// Episodes an update.
     #[arg(long)]
     batch: Option<usize>,
@@ -141,6 +144,7 @@ fn act<E: Environment>(options: &Options, episodes: usize, frames: usize) -> Out
     if let Some(rate) = options.critic_rate {
         (settings.value_rate, settings.surrogate_rate) = (rate, rate);
     }
+    settings.entropy = options.entropy.unwrap_or(settings.entropy);
     settings.episodes = options.batch.unwrap_or(settings.episodes);
     let methods = match &options.method[..] {
         [] => Method::ALL.to_vec(),

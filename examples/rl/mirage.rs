@@ -360,7 +360,7 @@ pub(crate) fn run<E: Environment>(
         let parts = take_apart(&training, &learners, states, point as u64)?;
         let done = training.rewards.len();
         let last = &training.rewards[done.saturating_sub(10)..];
-        let reward = last.iter().sum::<f64>() / last.len().max(1) as f64;
+        let reward = last.iter().fold(0.0, |sum, x| sum + x) / last.len().max(1) as f64;
         let cells = parts.numbers().map(|part| format!("{part:>12.3e}"));
         println!("{done:>8} {reward:>7.1}{}", cells.concat());
         let head = [done as f64, reward].map(|x| x.to_string());
