@@ -25,6 +25,7 @@ mod evaluate;
 #[path = "../support/labels.rs"]
 #[allow(dead_code, reason = "shared with the program that writes labels")]
 mod labels;
+mod lineup;
 mod model;
 mod picture;
 #[path = "../support/plot.rs"]
@@ -35,26 +36,25 @@ mod program;
 mod progress;
 mod scenes;
 mod table;
+mod training;
+mod variance;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::rc::Rc;
-use std::time::Instant;
 
 use clap::Parser;
-use relax_runtime::estimator::{Enumerate, Estimator, IndeCateR, Rloo, StraightThrough};
-use relax_runtime::infer::Recording;
 use relax_runtime::prelude::*;
-use relax_runtime::report::Ledger;
 
 use digits::Digits;
-use evaluate::{Accuracy, accuracy};
+use evaluate::Accuracy;
+use lineup::{NAMES, crop, estimator};
 use model::{Crop, Eyes, look};
-use plot::{Chart, Scale, Series, save_charts};
+use plot::{Chart, Scale, save_charts};
 use program::Outcome;
-use progress::Progress;
 use scenes::Scenes;
-use table::{RelaxTable, Sight};
+use table::Sight;
+use training::{Training, learn};
+use variance::variances;
 
 /// Learns where to look by several gradient estimators.
 #[derive(Parser)]
@@ -94,38 +94,6 @@ struct Options {
     out: PathBuf,
 }
 
-const NAMES: [&str; 7] = [
-    "exact",
-    "exact-place",
-    "relax-table",
-    "relax",
-    "rloo-2",
-    "reinforce",
-    "straight-through",
-];
-
-/// Units of the surrogates' hidden layers.
-const HIDDEN: usize = 64;
-
-/// An estimator by its name.
-fn estimator(name: &str, sight: &Sight, seed: u64) -> Outcome<Rc<dyn Estimator>> {
-    Ok(match name {
-        // Sums over all places: of all gradients, and of that by the place alone, where the second network
-        // learns from the glimpse that was drawn, as it does by the other estimators.
-        "exact" => Rc::new(Enumerate::default()),
-        "exact-place" => Rc::new(IndeCateR),
-        "relax-table" => Rc::new(RelaxTable::new(HIDDEN, sight, seed)?),
-        "relax" => Rc::new(Relax {
-            hidden: vec![HIDDEN, HIDDEN],
-            ..Relax::free_form()
-        }),
-        "rloo-2" => Rc::new(Rloo::new(2)?),
-        "reinforce" => Rc::new(Reinforce::default()),
-        "straight-through" => Rc::new(StraightThrough::default()),
-        other => return Err(format!("`{other}` is none of {}", NAMES.join(", ")).into()),
-    })
-}
-
 fn main() -> ExitCode {
     program::main(run)
 }
@@ -152,6 +120,13 @@ fn run(options: &Options) -> Outcome<()> {
     );
     let mut stream = Key::new(options.seed).stream("test");
     let test = Scenes::draw(&test, options.test, &mut stream)?;
+    let training = Training {
+        digits: &train,
+        batch: options.batch,
+        rate: options.rate,
+        entropy: options.entropy,
+        seed: options.seed,
+    };
 
     println!(
         "\n                   evaluations  error where it looks  error at the likeliest  cross-entropy     s"
@@ -159,7 +134,7 @@ fn run(options: &Options) -> Outcome<()> {
     let mut curves = Vec::new();
     let mut picture = None;
     for name in names {
-        let (eyes, run) = learn(name, &train, &test, options)?;
+        let (eyes, run) = learn(name, options.steps, &test, &training)?;
         let Accuracy {
             error,
             error_at_mode,
@@ -191,7 +166,12 @@ fn run(options: &Options) -> Outcome<()> {
         series: curves,
     }];
     if options.entries > 0 {
-        charts.push(variances(&train, options)?);
+        charts.push(variances(
+            options.steps,
+            options.entries,
+            &options.out,
+            &training,
+        )?);
     }
     let path = options.out.join("glimpse.svg");
     save_charts(&path, &charts)?;
@@ -216,9 +196,9 @@ fn check(names: &[&str], digits: &Digits, options: &Options) -> Outcome<()> {
     let (eyes, sight) = (Eyes::new(options.seed)?, Sight::default());
     sight.turn_to(&scenes)?;
     for &name in names.iter().filter(|&&name| name != "exact") {
-        let crop = match name {
-            "straight-through" => Crop::Blend,
-            _ => Crop::Pick,
+        let crop = match crop(name) {
+            Crop::Cut => Crop::Pick,
+            other => other,
         };
         let model = look(&scenes, &eyes, crop, options.entropy);
         let objective = ExpectedCost::new(&model);
@@ -235,151 +215,4 @@ fn check(names: &[&str], digits: &Digits, options: &Options) -> Outcome<()> {
         }
     }
     Ok(())
-}
-
-/// What a training has come to.
-struct Learned {
-    curve: Series,
-    last: Accuracy,
-    /// Of the cost of a scene, a step.
-    evaluations: usize,
-    seconds: f64,
-}
-
-/// The scenes of a step.
-fn scenes(digits: &Digits, step: u64, options: &Options) -> Result<Scenes> {
-    let key = Key {
-        step,
-        ..Key::new(options.seed)
-    };
-    Scenes::draw(digits, options.batch, &mut key.stream("scenes"))
-}
-
-/// Trains new networks.
-fn learn(
-    name: &str,
-    digits: &Digits,
-    test: &Scenes,
-    options: &Options,
-) -> Outcome<(Eyes, Learned)> {
-    const POINTS: u64 = 20;
-    let (eyes, sight) = (Eyes::new(options.seed)?, Sight::default());
-    let mut trainer = Trainer::new(options.seed)
-        .optimizer(Adam::new(options.rate))
-        .estimator(estimator(name, &sight, options.seed)?);
-    let crop = match name {
-        "straight-through" => Crop::Blend,
-        "exact" | "exact-place" => Crop::Pick,
-        _ => Crop::Cut,
-    };
-    let mut progress = Progress::new("steps", 0, options.steps)?;
-    let (start, mut evaluations) = (Instant::now(), 0);
-    let mut points = Vec::new();
-    let mut last = accuracy(&eyes, test)?;
-    for step in 0..options.steps {
-        let scenes = scenes(digits, step, options)?;
-        if name == "relax-table" {
-            sight.turn_to(&scenes)?;
-        }
-        let report = trainer.step(&ExpectedCost::new(&look(&scenes, &eyes, crop, options.entropy)))?;
-        evaluations = report.evaluations;
-        if (step + 1) % options.steps.div_ceil(POINTS) == 0 || step + 1 == options.steps {
-            last = accuracy(&eyes, test)?;
-            points.push((step as f64 + 1.0, last.error));
-        }
-        progress.at(step, || format!("{name}: error {:.1}%", 100.0 * last.error));
-    }
-    let learned = Learned {
-        curve: Series {
-            name: name.into(),
-            points,
-        },
-        last,
-        evaluations,
-        seconds: start.elapsed().as_secs_f64(),
-    };
-    Ok((eyes, learned))
-}
-
-/// Trains once more by the table, with the others looking on, and compares variances at the same weights and
-/// scenes.
-fn variances(digits: &Digits, options: &Options) -> Outcome<Chart> {
-    const FRESH: u64 = 200;
-    let mut recording =
-        Recording::every(options.steps.div_ceil(options.entries))?.fresh_draws(FRESH);
-    let sight = Sight::default();
-    for name in ["relax", "rloo-2", "reinforce"] {
-        recording = recording.rival(estimator(name, &sight, options.seed)?);
-    }
-    let eyes = Eyes::new(options.seed)?;
-    let mut trainer = Trainer::new(options.seed)
-        .optimizer(Adam::new(options.rate))
-        .estimator(estimator("relax-table", &sight, options.seed)?)
-        .record(Ok(recording));
-    for step in 0..options.steps {
-        let scenes = scenes(digits, step, options)?;
-        sight.turn_to(&scenes)?;
-        trainer.step(&ExpectedCost::new(&look(&scenes, &eyes, Crop::Cut, options.entropy)))?;
-    }
-    let Some(ledger) = trainer.ledger() else {
-        return Err("no ledger was kept".into());
-    };
-    if let Some(failure) = ledger.failures.first() {
-        return Err(failure.problem.clone().into());
-    }
-    std::fs::write(options.out.join("variance.csv"), ledger.to_csv()?)?;
-    compare(ledger)
-}
-
-/// Prints variance times evaluations, and what share of leave-one-out's it is.
-fn compare(ledger: &Ledger) -> Outcome<Chart> {
-    const COMPARED: [&str; 4] = ["relax-table", "relax-free-form", "rloo", "reinforce"];
-    println!(
-        "\nvariance by the logits at equal evaluations of the cost, at the weights of relax-table\n"
-    );
-    println!(
-        "  step{}",
-        COMPARED.map(|name| format!("{name:>17}")).concat()
-    );
-    let mut series = COMPARED.map(|name| Series {
-        name: name.into(),
-        points: Vec::new(),
-    });
-    let entries: Vec<_> = ledger.site("place").collect();
-    // An estimator that was met in this step alone has learned nothing yet.
-    let mut steps: Vec<u64> = entries.iter().map(|entry| entry.step).collect();
-    steps.dedup();
-    steps.retain(|&step| step > 0);
-    let mut sums = [0.0; COMPARED.len()];
-    for &step in &steps {
-        let mut cells = String::new();
-        for (i, name) in COMPARED.into_iter().enumerate() {
-            let of = entries
-                .iter()
-                .find(|entry| entry.step == step && entry.estimator == name);
-            let variance = of.and_then(|entry| Some((entry.fresh_variance?, entry.evaluations?)));
-            let Some((variance, evaluations)) = variance else {
-                return Err(format!("no variance of {name} at step {step}").into());
-            };
-            let equal = variance * evaluations as f64;
-            cells += &format!("{equal:>17.3e}");
-            series[i].points.push((step as f64, equal));
-            sums[i] += equal;
-        }
-        println!("{step:>6}{cells}");
-    }
-    let of_rloo = sums[2];
-    println!(
-        "\nshare of leave-one-out's, summed over these steps: relax-table {:.3}, relax-free-form {:.3}, reinforce {:.3}",
-        sums[0] / of_rloo,
-        sums[1] / of_rloo,
-        sums[3] / of_rloo
-    );
-    Ok(Chart {
-        title: "Variance at equal evaluations".into(),
-        x_label: "step".into(),
-        y_label: "by logits".into(),
-        y_scale: Scale::Log,
-        series: series.into(),
-    })
 }

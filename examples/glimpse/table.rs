@@ -11,7 +11,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use relax_runtime::dist::Form;
-use relax_runtime::estimator::{Cost, Estimate, Estimator, Problem, SiteClass, SiteState, SiteTask};
+use relax_runtime::estimator::{
+    Cost, Estimate, Estimator, Problem, SiteClass, SiteState, SiteTask,
+};
 use relax_runtime::prelude::*;
 use relax_runtime::tensor::grad_parameters;
 
