@@ -190,7 +190,7 @@ fn run(options: &Options) -> Outcome<()> {
 /// If one is biased that does not say so.
 fn check(names: &[&str], digits: &Digits, options: &Options) -> Outcome<()> {
     const SCENES: usize = 3;
-    const DRAWS: u64 = 2_000;
+    const DRAWS: u64 = 1_000;
     let mut stream = Key::new(options.seed).stream("check");
     let scenes = Scenes::draw(digits, SCENES, &mut stream)?;
     let (eyes, sight) = (Eyes::new(options.seed)?, Sight::default());
