@@ -7,7 +7,7 @@ use relax_runtime::prelude::*;
 use crate::environment::{Bandit, Environment};
 use crate::learner::{Learner, Method};
 use crate::mirage::{METHODS, Parts, gradients, take_apart};
-use crate::moments::{AllActions, Pair, Scores, mean_square};
+use crate::moments::{Pair, Scores, mean_square};
 use crate::policy::Policy;
 use crate::program::Outcome;
 use crate::rollout::{Batch, Form};
@@ -150,81 +150,55 @@ impl<const N: usize> State<N> {
         Tensor::from_vec(self.seen.clone(), [1, self.seen.len()], &Device::cpu())
     }
 
-    fn exact(&self, phi: [f64; 2]) -> Result<Exact> {
-        match &self.theta[..] {
-            [logits] => {
-                let p = logits.softmax(-1).to_vec()?;
-                let probabilities: Vec<f64> = p.into_iter().map(f64::from).collect();
-                let pairs = |apart: bool| -> Vec<Pair> {
-                    let pair = |a: usize| {
-                        let q = -Bandit::<N>::mean(self.context, a as f32);
-                        let half = Bandit::<N>::deviation(a as f32) / f64::sqrt(2.0);
-                        // Two numbers with half a squared difference of the variance.
-                        match apart {
-                            true => [q - half, q + half],
-                            false => [q, q],
-                        }
-                    };
-                    (0..N).map(pair).collect()
-                };
-                let over = |costs: &[Pair], f: &dyn Fn(&AllActions<'_>) -> Exact| {
-                    f(&AllActions {
-                        scores: &self.scores,
-                        probabilities: &probabilities,
-                        costs,
-                    })
-                };
-                let future = over(&pairs(true), &|all| Exact {
-                    future: all.future(),
-                    mean: Vec::new(),
-                    square_of_mean: 0.0,
-                    squares: [0.0; 2],
-                });
-                Ok(over(&pairs(false), &|all| {
-                    let (square_of_mean, mean) = all.mean();
-                    Exact {
-                        future: future.future,
-                        mean,
-                        square_of_mean,
-                        squares: phi.map(|phi| all.square(&[phi; N])),
-                    }
-                }))
-            }
-            theta => self.integrated(
-                f64::from(theta[0].item()?),
-                f64::from(theta[1].item()?),
-                phi,
-            ),
-        }
-    }
-
-    /// Sums over a fine grid of a Gaussian action.
-    fn integrated(&self, mean: f64, scale: f64, phi: [f64; 2]) -> Result<Exact> {
+    /// Actions with their weights and scores, by the law's parameters: all of them, or a fine grid of a
+    /// Gaussian's.
+    fn actions(&self) -> Result<Vec<(f32, f64, Vec<f64>)>> {
         const HALF: i32 = 4_000;
         const WIDTH: f64 = 8.0 / HALF as f64;
-        let mut exact = Exact {
-            future: 0.0,
-            mean: vec![0.0; 2],
-            square_of_mean: 0.0,
-            squares: [0.0; 2],
-        };
-        for i in -HALF..=HALF {
-            let x = WIDTH * f64::from(i);
-            let weight = WIDTH * (-0.5 * x * x).exp() / std::f64::consts::TAU.sqrt();
-            let action = (mean + scale * x) as f32;
-            let score = [x / scale, (x * x - 1.0) / scale];
+        Ok(match &self.theta[..] {
+            [logits] => {
+                let p = logits.softmax(-1).to_vec()?;
+                let score = |action: usize| {
+                    let units = p.iter().enumerate();
+                    units.map(move |(k, &p)| f64::from(u8::from(k == action)) - f64::from(p))
+                };
+                let all = p.iter().enumerate();
+                all.map(|(a, &p)| (a as f32, f64::from(p), score(a).collect()))
+                    .collect()
+            }
+            theta => {
+                let (mean, scale) = (f64::from(theta[0].item()?), f64::from(theta[1].item()?));
+                let at = |i: i32| {
+                    let x = WIDTH * f64::from(i);
+                    let weight = WIDTH * (-0.5 * x * x).exp() / std::f64::consts::TAU.sqrt();
+                    let score = vec![x / scale, (x * x - 1.0) / scale];
+                    ((mean + scale * x) as f32, weight, score)
+                };
+                (-HALF..=HALF).map(at).collect()
+            }
+        })
+    }
+
+    fn exact(&self, phi: [f64; 2]) -> Result<Exact> {
+        let (mut future, mut mean, mut squares) = (0.0, Vec::new(), [0.0; 2]);
+        for (action, weight, score) in self.actions()? {
             let length = weight * self.scores.inner(&score, &score);
             let q = -Bandit::<N>::mean(self.context, action);
-            exact.future += length * Bandit::<N>::deviation(action).powi(2);
-            for (square, phi) in exact.squares.iter_mut().zip(phi) {
+            future += length * Bandit::<N>::deviation(action).powi(2);
+            for (square, phi) in squares.iter_mut().zip(phi) {
                 *square += length * (q - phi).powi(2);
             }
-            for (mean, score) in exact.mean.iter_mut().zip(score) {
+            mean.resize(score.len(), 0.0);
+            for (mean, score) in mean.iter_mut().zip(score) {
                 *mean += weight * q * score;
             }
         }
-        exact.square_of_mean = self.scores.inner(&exact.mean, &exact.mean);
-        Ok(exact)
+        Ok(Exact {
+            future,
+            square_of_mean: self.scores.inner(&mean, &mean),
+            mean,
+            squares,
+        })
     }
 
     /// E|g|² of a learner's gradient where each draw costs what it does on average.
