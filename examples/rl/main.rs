@@ -1,0 +1,168 @@
+//! Policy gradients with RELAX, and LAX where actions are real numbers, beside A2C, leave-one-out and
+//! REINFORCE.
+//!
+//! An episode draws its actions from noise that is kept, so that each method makes its estimate of the same
+//! draws by the library's functions of explicit noise: one surrogate c(z, s) of the relaxed action and the
+//! state serves all steps. Environments are plain structs that clone, which gives the variance its parts
+//! (`mirage`): what the future's chance does, which no baseline touches; what the choice of the action does,
+//! which is all that a surrogate of the action can remove; and what the state does.
+//!
+//! Sources: Grathwohl, Choi, Wu, Roeder, Duvenaud, "Backpropagation through the Void" (ICLR 2018), section
+//! 5.3 and appendix; Tucker et al., "The Mirage of Action-Dependent Baselines in Reinforcement Learning"
+//! (ICML 2018), section 3.
+//!
+//! ```text
+//! cargo run --release --example rl -- --env cartpole
+//! cargo run --release --example rl -- --env cartpole --published --grid
+//! cargo run --release --example rl -- --env pendulum
+//! cargo run --release --example rl -- --env coins
+//! ```
+
+mod as_model;
+mod coins;
+mod compare;
+mod each_coin;
+mod environment;
+mod grid;
+mod known;
+mod learner;
+mod mirage;
+mod moments;
+#[path = "../support/plot.rs"]
+#[allow(dead_code, reason = "shared with programs that draw pictures, too")]
+mod plot;
+mod policy;
+#[path = "../support/program.rs"]
+mod program;
+#[path = "../support/progress.rs"]
+mod progress;
+mod rollout;
+mod settings;
+mod train;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum};
+
+use environment::{Acrobot, CartPole, Environment, Pendulum};
+use learner::Method;
+use program::Outcome;
+use settings::Settings;
+
+/// Learns to act by several gradient estimators, and takes their variance apart.
+#[derive(Parser)]
+struct Options {
+    /// What to act in; `bandit` and `coins` are problems with known variances.
+    #[arg(long, value_enum, default_value = "cartpole")]
+    env: Name,
+    /// Estimators, with commas between them; all of them unless given.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    method: Vec<Method>,
+    /// The settings of the RELAX paper instead of this project's.
+    #[arg(long)]
+    published: bool,
+    /// The paper's grid: three rates times three rates of the critic, each with all seeds.
+    #[arg(long)]
+    grid: bool,
+    /// Cart-pole as a program of the library's language, for so many updates.
+    #[arg(long, value_name = "UPDATES")]
+    as_model: Option<u64>,
+    /// First seed.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Seeds of each method.
+    #[arg(long, default_value_t = 5)]
+    seeds: u64,
+    /// Most episodes of a run; by the problem unless given.
+    #[arg(long)]
+    episodes: Option<usize>,
+    /// Most steps in the environment of a run; by the problem unless given.
+    #[arg(long)]
+    frames: Option<usize>,
+    /// Learning rate of the policy.
+    #[arg(long)]
+    rate: Option<f32>,
+    /// Learning rate of values and surrogates.
+    #[arg(long)]
+    critic_rate: Option<f32>,
+    /// Weight of the entropy of an action.
+    #[arg(long)]
+    entropy: Option<f32>,
+    /// Episodes an update.
+    #[arg(long)]
+    batch: Option<usize>,
+    /// How often the variance is taken apart along a run; 0 leaves it out.
+    #[arg(long, default_value_t = 5)]
+    mirage: usize,
+    /// States that each time take part.
+    #[arg(long, default_value_t = 200)]
+    states: usize,
+    /// Most coins of `coins`.
+    #[arg(long, default_value_t = 2000)]
+    dimensions: usize,
+    /// Folder for tables and plots.
+    #[arg(long, default_value = "target/rl")]
+    out: PathBuf,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Name {
+    Cartpole,
+    Acrobot,
+    Pendulum,
+    Bandit,
+    Coins,
+}
+
+fn main() -> ExitCode {
+    program::main(run)
+}
+
+fn run(options: &Options) -> Outcome<()> {
+    if options.seeds == 0 || options.batch == Some(0) || options.episodes == Some(0) {
+        return Err("--seeds, --batch and --episodes must be at least 1".into());
+    }
+    if let Some(updates) = options.as_model {
+        return as_model::run(options.seed, updates.max(1));
+    }
+    match options.env {
+        Name::Cartpole => act::<CartPole>(options, 3_000, 250_000),
+        Name::Acrobot => act::<Acrobot>(options, 1_000, 250_000),
+        Name::Pendulum => act::<Pendulum>(options, 3_000, 1_000_000),
+        Name::Bandit => known::run(options.seed, options.states),
+        Name::Coins => coins::run(options.seed, options.dimensions, &options.out),
+    }
+}
+
+fn act<E: Environment>(options: &Options, episodes: usize, frames: usize) -> Outcome<()> {
+    let mut settings = match options.published {
+        true => Settings::published::<E>(),
+        false => Settings::ours::<E>(),
+    };
+    settings.rate = options.rate.unwrap_or(settings.rate);
+    if let Some(rate) = options.critic_rate {
+        (settings.value_rate, settings.surrogate_rate) = (rate, rate);
+    }
+    settings.entropy = options.entropy.unwrap_or(settings.entropy);
+    settings.episodes = options.batch.unwrap_or(settings.episodes);
+    let methods = match &options.method[..] {
+        [] => Method::ALL.to_vec(),
+        chosen => chosen.to_vec(),
+    };
+    let plan = compare::Plan {
+        methods,
+        seeds: options.seed..options.seed + options.seeds,
+        episodes: options.episodes.unwrap_or(episodes),
+        frames: options.frames.unwrap_or(frames),
+        out: options.out.join(E::NAME),
+    };
+    if options.grid {
+        return grid::run::<E>(&settings, &plan);
+    }
+    compare::run::<E>(&settings, &plan)?;
+    match options.mirage {
+        0 => Ok(()),
+        points => mirage::run::<E>(&settings, &plan, points, options.states),
+    }
+}
