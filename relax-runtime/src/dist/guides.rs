@@ -81,7 +81,7 @@ pub(super) fn by_location(
         .in_units(0, |free| positive(&free[1]))
 }
 
-/// A law of a shape, and of that by a mean.
+/// A law of a mean, which earlier choices move, and of a shape.
 fn by_mean(
     concentration: &Tensor,
     mean: &Tensor,
@@ -90,29 +90,43 @@ fn by_mean(
 ) -> MeanField<'static> {
     let (least, most) = FIRST_SHAPES;
     let parts = [
+        Part::positive("log_mean", mean).shaped(shape),
         Part::positive("log_concentration", &concentration.kept_within(least, most))
             .shaped(shape)
             .first_at(SURER),
-        Part::positive("log_mean", mean).shaped(shape),
     ];
     MeanField::new(parts, move |free| {
-        let (concentration, mean) = (positive(&free[0]), positive(&free[1]));
+        let (mean, concentration) = (positive(&free[0]), positive(&free[1]));
         build(&concentration, &(&concentration / mean))
     })
-    .in_units(1, |free| (&free[0] * -0.5).exp())
+    .in_units(0, |free| (&free[1] * -0.5).exp())
 }
 
-/// A law of two shapes of its own for each number of the shape that those of the model broadcast to.
+/// A law of two shapes for each number of the shape that those of the model broadcast to: by the logit of its mean
+/// and the sum of the shapes, since what the one is tells little of the other, and earlier choices move the mean.
 pub(super) fn beta_guide(
     [a, b]: [&Tensor; 2],
     build: impl Fn(&Tensor, &Tensor) -> Result<Rc<dyn Law>> + 'static,
 ) -> MeanField<'static> {
     let shape = draw_shape(&[a.clone(), b.clone()]);
     let (least, most) = FIRST_SHAPES;
-    let part =
-        |name, prior: &Tensor| Part::positive(name, &prior.kept_within(least, most)).shaped(shape);
-    let parts = [part("log_concentration1", a), part("log_concentration0", b)];
+    let [a, b] = [a, b].map(|prior| prior.kept_within(least, most));
+    let parts = [
+        Part::real("logit_mean", &(a.ln() - b.ln())).shaped(shape),
+        Part::positive("log_concentration", &(a + b)).shaped(shape),
+    ];
     MeanField::new(parts, move |free| {
-        build(&positive(&free[0]), &positive(&free[1]))
+        let [a, b] = shapes(free);
+        build(&a, &b)
     })
+    // About the spread of the draws' logits.
+    .in_units(0, |free| {
+        let [a, b] = shapes(free);
+        (a.recip() + b.recip()).sqrt()
+    })
+}
+
+/// The shapes of a Beta law by the logit of its mean and the logarithm of their sum.
+fn shapes(free: &[Tensor]) -> [Tensor; 2] {
+    [free[0].clone(), -&free[0]].map(|logit| positive(&(&free[1] + logit.log_sigmoid())))
 }
