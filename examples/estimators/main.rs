@@ -22,7 +22,7 @@
 
 mod budget;
 mod coins;
-#[path = "../discrete_vae/data.rs"]
+#[path = "../support/data.rs"]
 #[allow(dead_code, reason = "shared with programs that need binary images")]
 mod data;
 mod digits;
