@@ -27,6 +27,8 @@ mod coins;
 mod data;
 mod digits;
 mod equal;
+#[path = "../support/files.rs"]
+mod files;
 mod lineup;
 mod measure;
 #[path = "../support/plot.rs"]
