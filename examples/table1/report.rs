@@ -8,7 +8,7 @@ use crate::plot::{Chart, Scale, Series, save_charts};
 use crate::program::Outcome;
 use crate::record::{Point, Record};
 
-const HEADER: [&str; 15] = [
+const HEADER: [&str; 16] = [
     "row",
     "settings",
     "estimator",
@@ -21,6 +21,7 @@ const HEADER: [&str; 15] = [
     "best validation",
     "bound, validation",
     "bound, test",
+    "its samples",
     "variance",
     "epochs to REBAR's best",
     "wall / CPU s to it",
@@ -57,7 +58,7 @@ pub(crate) fn report(folder: &Path) -> Outcome<String> {
 }
 
 /// A run's line of the table.
-fn cells(record: &Record, all: &[Record]) -> [String; 15] {
+fn cells(record: &Record, all: &[Record]) -> [String; 16] {
     let nats = |elbo: Option<f64>| elbo.map_or("–".into(), |elbo| format!("{elbo:.2}"));
     let settings = &record.settings;
     let best = record.best();
@@ -97,6 +98,7 @@ fn cells(record: &Record, all: &[Record]) -> [String; 15] {
         nats(best.map(|point| point.validation)),
         nats(bounds.map(|bounds| bounds.validation)),
         nats(bounds.and_then(|bounds| bounds.test)),
+        bounds.map_or("–".into(), |bounds| bounds.draws.to_string()),
         last.map_or("–".into(), |point| format!("{:.2e}", point.variance)),
         match reached {
             Some(Some(point)) => format!("{:.1}", point.epoch),
