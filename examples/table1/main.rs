@@ -82,6 +82,9 @@ struct Options {
     /// Optimisation steps of each run.
     #[arg(long, default_value_t = 10_000)]
     steps: u64,
+    /// Ends a run as soon as its validation ELBO is so high, in nats an image.
+    #[arg(long, allow_negative_numbers = true)]
+    until: Option<f64>,
     /// Images a step.
     #[arg(long, default_value_t = 24)]
     batch: usize,
@@ -100,6 +103,9 @@ struct Options {
     /// Goes on with runs that are in the folder.
     #[arg(long)]
     resume: bool,
+    /// Trains nothing, and makes the table and the charts of the runs in the folder.
+    #[arg(long)]
+    table: bool,
     /// Steps after which the next end of an epoch is saved.
     #[arg(long, default_value_t = 10_000)]
     checkpoint_every: u64,
@@ -115,43 +121,8 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Outcome<()> {
-    let counts = [
-        ("--steps", options.steps),
-        ("--batch", options.batch as u64),
-        ("--checkpoint-every", options.checkpoint_every),
-        ("--draws", options.draws as u64),
-    ];
-    if let Some((option, _)) = counts.iter().find(|(_, count)| *count == 0) {
-        return Err(format!("{option} is 0; give at least 1").into());
-    }
-    let rate = options.rate();
-    if !(rate.is_finite() && rate > 0.0) {
-        return Err(format!("--learning-rate is {rate}; give a positive number").into());
-    }
-    let named = options.estimators.iter();
-    let entrants: Vec<Entrant> = named
-        .map(|name| Entrant::named(name, rate))
-        .collect::<Outcome<_>>()?;
-    let goal = Goal {
-        steps: options.steps,
-        checkpoint_every: options.checkpoint_every,
-        draws: options.draws,
-        device: options.compute.device()?,
-    };
-    for &row in &options.rows {
-        let dataset = row.load(options.data.as_deref())?;
-        if options.batch > dataset.train.count() {
-            return Err(format!(
-                "--batch is {}, but there are only {} images to train on",
-                options.batch,
-                dataset.train.count()
-            )
-            .into());
-        }
-        println!("{}: {dataset}", row.name());
-        for entrant in &entrants {
-            options.train(row, entrant, &dataset, &goal)?;
-        }
+    if !options.table {
+        options.train_all()?;
     }
     println!("{}", report::report(&options.out)?);
     println!("table, charts: {}", options.out.display());
@@ -164,6 +135,50 @@ impl Options {
         const PUBLISHED: f32 = 1e-4;
         let usual = if self.published { PUBLISHED } else { OURS };
         self.learning_rate.unwrap_or(usual)
+    }
+
+    /// All runs that are asked for.
+    fn train_all(&self) -> Outcome<()> {
+        let counts = [
+            ("--steps", self.steps),
+            ("--batch", self.batch as u64),
+            ("--checkpoint-every", self.checkpoint_every),
+            ("--draws", self.draws as u64),
+        ];
+        if let Some((option, _)) = counts.iter().find(|(_, count)| *count == 0) {
+            return Err(format!("{option} is 0; give at least 1").into());
+        }
+        let rate = self.rate();
+        if !(rate.is_finite() && rate > 0.0) {
+            return Err(format!("--learning-rate is {rate}; give a positive number").into());
+        }
+        let named = self.estimators.iter();
+        let entrants: Vec<Entrant> = named
+            .map(|name| Entrant::named(name, rate))
+            .collect::<Outcome<_>>()?;
+        let goal = Goal {
+            steps: self.steps,
+            until: self.until,
+            checkpoint_every: self.checkpoint_every,
+            draws: self.draws,
+            device: self.compute.device()?,
+        };
+        for &row in &self.rows {
+            let dataset = row.load(self.data.as_deref())?;
+            if self.batch > dataset.train.count() {
+                return Err(format!(
+                    "--batch is {}, but there are only {} images to train on",
+                    self.batch,
+                    dataset.train.count()
+                )
+                .into());
+            }
+            println!("{}: {dataset}", row.name());
+            for entrant in &entrants {
+                self.train(row, entrant, &dataset, &goal)?;
+            }
+        }
+        Ok(())
     }
 
     /// One run, or the rest of it.

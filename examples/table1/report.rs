@@ -30,9 +30,12 @@ const HEADER: [&str; 16] = [
 /// Writes `table.md`, `table.csv`, and a file of charts for each row; returns the table as text.
 ///
 /// # Errors
-/// If a run cannot be read, or a file not written.
+/// If there are no runs, one cannot be read, or a file cannot be written.
 pub(crate) fn report(folder: &Path) -> Outcome<String> {
     let records = Record::all(folder)?;
+    if records.is_empty() {
+        return Err(format!("{} has no runs yet", folder.display()).into());
+    }
     let rows: Vec<_> = records
         .iter()
         .map(|record| cells(record, &records))
@@ -112,10 +115,19 @@ fn cells(record: &Record, all: &[Record]) -> [String; 16] {
     ]
 }
 
+/// Curves of the runs of a row with the highest validation ELBO, as many as a chart can tell apart.
 fn charts(row: &str, records: &[Record]) -> [Chart; 3] {
+    const LINES: usize = 6;
+    let highest = |record: &&Record| record.best().map_or(f64::NAN, |point| point.validation);
+    let mut shown: Vec<&Record> = records.iter().collect();
+    shown.sort_by(|a, b| highest(b).total_cmp(&highest(a)));
+    shown.truncate(LINES);
+    let seeds = shown
+        .iter()
+        .any(|record| record.settings.seed != shown[0].settings.seed);
     let series = |value: fn(&Point) -> f64| {
-        let series = records.iter().map(|record| Series {
-            name: label(record),
+        let series = shown.iter().map(|record| Series {
+            name: label(record, seeds),
             points: record.curve.iter().map(|p| (p.epoch, value(p))).collect(),
         });
         series.collect::<Vec<_>>()
@@ -143,12 +155,14 @@ fn charts(row: &str, records: &[Record]) -> [Chart; 3] {
 }
 
 /// The estimator, with what else tells runs of a row apart.
-fn label(record: &Record) -> String {
+fn label(record: &Record, seed: bool) -> String {
     let settings = &record.settings;
-    let published = if settings.published {
-        ", published"
-    } else {
-        ""
-    };
-    format!("{}{published}, {}", settings.estimator, settings.seed)
+    let mut label = settings.estimator.clone();
+    if settings.published {
+        label.push_str(", published");
+    }
+    if seed {
+        label.push_str(&format!(", {}", settings.seed));
+    }
+    label
 }

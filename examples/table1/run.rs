@@ -19,11 +19,21 @@ use crate::record::{Bounds, Point, Record, Settings};
 /// How far a run goes.
 pub(crate) struct Goal {
     pub(crate) steps: u64,
+    /// The validation ELBO that is enough.
+    pub(crate) until: Option<f64>,
     /// Steps after which the next end of an epoch is saved.
     pub(crate) checkpoint_every: u64,
     /// Importance-weighted draws an image for the bounds at the end.
     pub(crate) draws: usize,
     pub(crate) device: Device,
+}
+
+impl Goal {
+    /// Whether the validation ELBO has been high enough.
+    fn is_reached(&self, record: &Record) -> bool {
+        self.until
+            .is_some_and(|enough| record.reaches(enough).is_some())
+    }
 }
 
 /// Steps of pre-training.
@@ -95,14 +105,17 @@ pub(crate) fn train(
     let title = format!("{} {}", run.settings.row.name(), entrant.name);
     let mut progress = Progress::new("steps", record.steps, goal.steps)?;
     let mut saved = record.steps;
-    while record.steps < goal.steps {
+    while record.steps < goal.steps && !goal.is_reached(record) {
         run.epoch(record, goal.steps, &mut |step, elbo| {
             progress.at(step, || format!("{title}: ELBO {elbo:.2}"));
         })?;
-        if record.steps >= saved + goal.checkpoint_every || record.steps == goal.steps {
+        if record.steps >= saved + goal.checkpoint_every {
             save(record, &run.trainer, folder)?;
             saved = record.steps;
         }
+    }
+    if record.steps > saved {
+        save(record, &run.trainer, folder)?;
     }
     let known = record.bounds.as_ref();
     if known.is_none_or(|bounds| (bounds.step, bounds.draws) != (record.steps, goal.draws)) {
