@@ -16,6 +16,7 @@ mod family;
 mod first;
 mod guards;
 mod identities;
+mod learned;
 mod ledger;
 mod matrix;
 mod mistakes;
