@@ -24,6 +24,7 @@ mod models;
 mod moved;
 mod plan;
 mod problems;
+mod published;
 mod settings;
 mod slopes;
 mod spread;
