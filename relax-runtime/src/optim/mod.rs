@@ -363,7 +363,7 @@ fn first_memory(restored: &mut BTreeMap<String, Memory>, parameter: &Parameter) 
 
 /// 0 for what is too small for a normal f32. Moving averages of a gradient that has become 0, as of a
 /// unit that is off for all data, would stop at the smallest numbers there are, with which many
-/// processors compute a hundred times as slowly.
+/// processors compute far more slowly.
 #[inline(always)]
 fn flushed(x: f32) -> f32 {
     if x.abs() < f32::MIN_POSITIVE { 0.0 } else { x }
