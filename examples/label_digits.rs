@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-#[path = "discrete_vae/data.rs"]
+#[path = "support/data.rs"]
 #[allow(
     dead_code,
     reason = "shared with the programs that learn from the images"

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use flate2::{Compression, GzBuilder};
 
-#[path = "discrete_vae/data.rs"]
+#[path = "support/data.rs"]
 #[allow(
     dead_code,
     reason = "shared with the programs that learn from the images"

@@ -7,7 +7,7 @@ use std::path::Path;
 use flate2::{Compression, write::GzEncoder};
 use tempfile::TempDir;
 
-#[path = "../examples/discrete_vae/data.rs"]
+#[path = "../examples/support/data.rs"]
 mod data;
 
 use data::{

@@ -5,7 +5,7 @@ use std::io::Write;
 use flate2::{Compression, write::GzEncoder};
 use tempfile::TempDir;
 
-#[path = "../examples/discrete_vae/data.rs"]
+#[path = "../examples/support/data.rs"]
 #[allow(
     dead_code,
     reason = "shared with the programs that learn from the images"

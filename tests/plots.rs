@@ -4,7 +4,7 @@ use std::fs;
 
 use tempfile::TempDir;
 
-#[path = "../examples/discrete_vae/data.rs"]
+#[path = "../examples/support/data.rs"]
 #[allow(dead_code, reason = "the loader has a test of its own")]
 mod data;
 #[path = "../examples/discrete_vae/pictures.rs"]

@@ -4,7 +4,13 @@
 //!
 //! `benches/compare` runs the same jobs beside programs for PyTorch, JAX, Pyro and NumPyro.
 
+#[path = "../../examples/support/autoencoder.rs"]
+#[allow(dead_code, reason = "shared with programs that do more than train it")]
+mod autoencoder;
 mod chain;
+#[path = "../../examples/support/data.rs"]
+#[allow(dead_code, reason = "shared with programs that read images")]
+mod data;
 mod small;
 mod timing;
 mod vae;

@@ -9,19 +9,9 @@ use relax_runtime::estimator::{Nvil, by_name};
 use relax_runtime::infer::Elbo;
 use relax_runtime::prelude::*;
 
+use crate::autoencoder::{Autoencoder, Kind, generate, recognise};
+use crate::data::PIXELS;
 use crate::{Job, Step};
-
-const PIXELS: usize = 784;
-const LATENTS: usize = 200;
-const HIDDEN: usize = 200;
-
-/// The architectures.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    OneLayer,
-    TwoLayers,
-    Nonlinear,
-}
 
 /// What the site's surrogate or baseline sees of what came before.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -30,99 +20,6 @@ enum Sees {
     Image,
     /// The site's logits alone: what it sees without being told more.
     Logits,
-}
-
-struct Vae {
-    encoders: Vec<Mlp>,
-    decoders: Vec<Mlp>,
-    prior: Parameter,
-    mean: Tensor,
-    /// The pixels' logits where the latents say nothing.
-    bias: Tensor,
-}
-
-impl Vae {
-    fn new(kind: Kind, mean: Vec<f32>) -> Result<Self> {
-        const RAREST: f32 = 1e-3;
-        let device = Device::cpu();
-        let mut stream = Key::new(1).stream("weights");
-        let mut network = |from: usize, to: usize| {
-            let sizes = match kind {
-                Kind::Nonlinear => vec![from, HIDDEN, HIDDEN, to],
-                Kind::OneLayer | Kind::TwoLayers => vec![from, to],
-            };
-            Mlp::new(&sizes, Activation::Tanh, &mut stream, &device)
-        };
-        let mut vae = Self {
-            encoders: vec![network(PIXELS, LATENTS)?],
-            decoders: vec![network(LATENTS, PIXELS)?],
-            prior: Parameter::new(Tensor::zeros([1, LATENTS], &device)),
-            mean: Tensor::from_vec(mean, [1, PIXELS], &device)?,
-            bias: Tensor::zeros([1, PIXELS], &device),
-        };
-        vae.bias = vae.mean.clamp(RAREST, 1.0 - RAREST).logit();
-        if kind == Kind::TwoLayers {
-            vae.encoders.push(network(LATENTS, LATENTS)?);
-            vae.decoders.push(network(LATENTS, LATENTS)?);
-        }
-        Ok(vae)
-    }
-
-    /// Logits of the pixels.
-    fn pixels(&self, h: &Tensor) -> Tensor {
-        self.decoders[0].forward(&signs(h)) + &self.bias
-    }
-}
-
-/// Coins as −1 and 1.
-fn signs(h: &Tensor) -> Tensor {
-    h * 2.0 - 1.0
-}
-
-#[model]
-fn generate(x: &Tensor, vae: &Vae) {
-    plate!(x.rows() => {
-        let h = sample!(Bernoulli(logits = vae.prior.get()));
-        observe!(Bernoulli(logits = vae.pixels(&h)), x);
-    })
-}
-
-#[model]
-fn recognise(x: &Tensor, vae: &Vae) {
-    let image = x - &vae.mean;
-    plate!(x.rows() => {
-        let h = sample!(Bernoulli(logits = vae.encoders[0].forward(&image)), context = image);
-    })
-}
-
-#[model]
-fn recognise_by_logits(x: &Tensor, vae: &Vae) {
-    let image = x - &vae.mean;
-    plate!(x.rows() => {
-        let h = sample!(Bernoulli(logits = vae.encoders[0].forward(&image)));
-    })
-}
-
-#[model]
-fn generate_two(x: &Tensor, vae: &Vae) {
-    plate!(x.rows() => {
-        let above = sample!(Bernoulli(logits = vae.prior.get()));
-        let h = sample!(Bernoulli(logits = vae.decoders[1].forward(&signs(&above))));
-        observe!(Bernoulli(logits = vae.pixels(&h)), x);
-    })
-}
-
-#[model]
-fn recognise_two(x: &Tensor, vae: &Vae) {
-    let image = x - &vae.mean;
-    plate!(x.rows() => {
-        let h = sample!(Bernoulli(logits = vae.encoders[0].forward(&image)), context = image);
-        let below = signs(&h);
-        let above = sample!(
-            Bernoulli(logits = vae.encoders[1].forward(&below)),
-            context = Tensor::concat(&[&image, &below], 1)
-        );
-    })
 }
 
 /// Binary images with the mean of binarised MNIST, 13 % of ones, in batches.
@@ -168,26 +65,14 @@ fn trainer(estimator: &str) -> Result<Trainer> {
 
 fn step(kind: Kind, estimator: &str, sees: Sees, batch: usize) -> Result<Step> {
     let (mean, batches) = images(batch)?;
-    let vae = Vae::new(kind, mean)?;
+    let vae = Autoencoder::new(kind, mean, 1, &Device::cpu())?.with_context(sees == Sees::Image);
     let mut trainer = trainer(estimator)?;
     let mut next = 0;
     Ok(Box::new(move || {
         let x = &batches[next];
         next = (next + 1) % batches.len();
-        let report = match (kind, sees) {
-            (Kind::TwoLayers, _) => {
-                let (model, guide) = (generate_two(x, &vae), recognise_two(x, &vae));
-                trainer.step(&Elbo::new(&model).guide(&guide))?
-            }
-            (_, Sees::Image) => {
-                let (model, guide) = (generate(x, &vae), recognise(x, &vae));
-                trainer.step(&Elbo::new(&model).guide(&guide))?
-            }
-            (_, Sees::Logits) => {
-                let (model, guide) = (generate(x, &vae), recognise_by_logits(x, &vae));
-                trainer.step(&Elbo::new(&model).guide(&guide))?
-            }
-        };
+        let (model, guide) = (generate(x, &vae, batch), recognise(x, &vae, batch));
+        let report = trainer.step(&Elbo::new(&model).guide(&guide))?;
         Ok(report.loss / batch as f64)
     }))
 }

@@ -5,12 +5,15 @@
 //! `cargo run --release --example discrete_vae` trains on the digits that come with the program;
 //! `--data DIR` takes a folder of idx files, `--estimator reinforce` or `rebar` compares.
 
+#[path = "../support/autoencoder.rs"]
+#[allow(dead_code, reason = "shared with programs that train its other kinds")]
+mod autoencoder;
 #[path = "../support/compute.rs"]
 mod compute;
+#[path = "../support/data.rs"]
 #[allow(dead_code, reason = "shared with programs that need grey images, too")]
 mod data;
 mod evaluate;
-mod model;
 mod pictures;
 #[path = "../support/plot.rs"]
 #[allow(dead_code, reason = "shared with programs that save charts alone")]
@@ -28,9 +31,9 @@ use clap::Parser;
 use relax_runtime::estimator::by_name;
 use relax_runtime::prelude::*;
 
+use autoencoder::{Autoencoder, Kind, generate, recognise};
 use compute::Compute;
 use data::{BinaryImages, Dataset, PIXELS};
-use model::{Vae, generate, recognise};
 use plot::{Chart, Scale, Series};
 use program::Outcome;
 use progress::Progress;
@@ -106,7 +109,8 @@ fn run(options: &Options) -> Outcome<()> {
         .into());
     }
     println!("{dataset}");
-    let vae = Vae::new(dataset.train.mean(), options.seed, &device)?;
+    let mean = dataset.train.mean();
+    let vae = Autoencoder::new(Kind::OneLayer, mean, options.seed, &device)?;
     let mut trainer = Trainer::new(options.seed)
         .estimator(by_name(&options.estimator)?)
         .optimizer(Adam::new(options.learning_rate))
@@ -137,13 +141,11 @@ fn run(options: &Options) -> Outcome<()> {
     }
 
     let started = Instant::now();
-    let evidence = evaluate::evidence(
+    let evidence = vae.evidence(
         &dataset.validation,
-        &vae,
-        &trainer,
+        trainer.params(),
         options.seed,
         options.draws,
-        &device,
     )?;
     println!(
         "validation: ELBO {:.2}, {}-sample bound {:.2} nats an image ({:.1} s)",
@@ -167,7 +169,7 @@ fn run(options: &Options) -> Outcome<()> {
 fn train(
     options: &Options,
     images: &BinaryImages,
-    vae: &Vae,
+    vae: &Autoencoder,
     trainer: &mut Trainer,
     checkpoint: &Path,
     device: &Device,

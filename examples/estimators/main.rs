@@ -22,11 +22,13 @@
 
 mod budget;
 mod coins;
-#[path = "../discrete_vae/data.rs"]
+#[path = "../support/data.rs"]
 #[allow(dead_code, reason = "shared with programs that need binary images")]
 mod data;
 mod digits;
 mod equal;
+#[path = "../support/files.rs"]
+mod files;
 mod lineup;
 mod measure;
 #[path = "../support/plot.rs"]

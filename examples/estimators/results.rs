@@ -2,11 +2,12 @@
 
 use std::fmt::Debug;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::files::write_whole;
 use crate::program::Outcome;
 
 /// Measurements that were made with the same settings.
@@ -67,19 +68,11 @@ where
     pub(crate) fn push(&mut self, row: R, replaces: impl Fn(&R) -> bool) -> Outcome<()> {
         self.rows.retain(|other| !replaces(other));
         self.rows.push(row);
-        save(&self.path, serde_json::to_string_pretty(self)?.as_bytes())?;
+        write_whole(&self.path, serde_json::to_string_pretty(self)?.as_bytes())?;
         let mut table = csv::Writer::from_writer(Vec::new());
         for row in &self.rows {
             table.serialize(row)?;
         }
-        save(&self.path.with_extension("csv"), &table.into_inner()?)
+        write_whole(&self.path.with_extension("csv"), &table.into_inner()?)
     }
-}
-
-/// Writes a file as a whole: who stops the program finds the old one or the new one.
-fn save(path: &Path, content: &[u8]) -> Outcome<()> {
-    let new = path.with_extension("new");
-    fs::write(&new, content)
-        .and_then(|()| fs::rename(&new, path))
-        .map_err(|error| format!("{}: {error}", path.display()).into())
 }

@@ -14,7 +14,7 @@
 //! cargo run --release --example glimpse -- --data ../shared/data/mnist --steps 20000
 //! ```
 
-#[path = "../discrete_vae/data.rs"]
+#[path = "../support/data.rs"]
 #[allow(
     dead_code,
     reason = "shared with programs that learn from the images alone"

@@ -16,7 +16,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-#[path = "../../examples/discrete_vae/data.rs"]
+#[path = "../../examples/support/data.rs"]
 #[allow(dead_code, reason = "the example uses more of it")]
 mod data;
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::class::SiteClass;
 use super::{Cost, Estimate, LawEstimate, LawTask, MovingAverage, Problem};
 use crate::error::{Error, Result};
-use crate::optim::{Adam, Optimizer};
+use crate::optim::{Adam, Optimizer, Rule};
 use crate::random::{Key, Stream};
 use crate::surrogate::{
     FreeForm, Held, Pausable, Quadratic, RelaxedCost, Surrogate, VarianceGradient, Zero,
@@ -321,6 +321,15 @@ impl SiteState {
             parameters,
             ..Self::new()
         }
+    }
+
+    /// The same with what is learned following another rule than Adam at rate 10⁻³.
+    ///
+    /// # Errors
+    /// If the rule's settings make no sense, such as a learning rate that is NaN.
+    pub fn optimized_by(self, rule: impl Rule + 'static) -> Result<Self> {
+        let optimizer = Optimizer::new(rule)?;
+        Ok(Self { optimizer, ..self })
     }
 
     /// Takes in the costs of a step: their mean, and the mean square of their distance from the

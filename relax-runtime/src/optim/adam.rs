@@ -1,6 +1,6 @@
 //! Adam (Kingma and Ba, 2015).
 
-use super::{Rule, check_fraction, check_positive, harmless};
+use super::{Rule, check_fraction, check_positive, flushed, harmless};
 use crate::error::Result;
 use crate::tensor::native::threads::{fill, rows_a_share};
 
@@ -100,9 +100,9 @@ vectorised! {
         let [values, first, second] = outs;
         let moments = first.iter_mut().zip(second);
         for ((x, &g), (m, v)) in values.iter_mut().zip(gradient).zip(moments) {
-            *m += (1.0 - adam.beta1) * (g - *m);
-            *v += (1.0 - adam.beta2) * (g * g - *v);
-            *x -= rate * *m / ((*v * inverse).sqrt() + adam.epsilon);
+            *m = flushed(*m + (1.0 - adam.beta1) * (g - *m));
+            *v = flushed(*v + (1.0 - adam.beta2) * (g * g - *v));
+            *x = flushed(*x - rate * *m / ((*v * inverse).sqrt() + adam.epsilon));
         }
     }
 }

@@ -382,6 +382,14 @@ fn first_memory(restored: &mut BTreeMap<String, Memory>, parameter: &Parameter) 
     }
 }
 
+/// 0 for what is too small for a normal f32. Moving averages of a gradient that has become 0, as of a
+/// unit that is off for all data, would stop at the smallest numbers there are, with which many
+/// processors compute far more slowly.
+#[inline(always)]
+fn flushed(x: f32) -> f32 {
+    if x.abs() < f32::MIN_POSITIVE { 0.0 } else { x }
+}
+
 /// An error unless the setting is a positive finite number.
 fn check_positive(setting: &'static str, value: f32) -> Result<()> {
     if value > 0.0 && value.is_finite() {
@@ -431,6 +439,23 @@ mod tests {
     fn the_first_step_of_adam_has_the_size_of_the_learning_rate() {
         let moved = 3.0 - descend(Adam::new(0.05), 1);
         assert!((moved - 0.05).abs() < 1e-5, "{moved}");
+    }
+
+    #[test]
+    fn nothing_is_left_of_a_gradient_that_was_long_ago() {
+        fn left(rule: impl Rule + 'static) -> Vec<f32> {
+            let parameter = Parameter::new(Tensor::scalar(3.0)).named("x");
+            let mut optimizer = Optimizer::new(rule).unwrap();
+            for step in 0..3_000 {
+                let gradient = Tensor::scalar(if step == 0 { 1.0 } else { 0.0 });
+                optimizer.update(&[(parameter.clone(), gradient)]).unwrap();
+            }
+            let memory = optimizer.state().remove("x").unwrap();
+            memory.slots.concat()
+        }
+        assert_eq!(left(Adam::new(0.1).betas(0.9, 0.95)), [0.0, 0.0]);
+        assert_eq!(left(RmsProp::new(0.1).decay(0.95)), [0.0]);
+        assert_eq!(left(Sgd::new(0.1).momentum(0.9)), [0.0]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! RMSprop (Tieleman and Hinton, 2012).
 
-use super::{Rule, check_fraction, check_positive, harmless};
+use super::{Rule, check_fraction, check_positive, flushed, harmless};
 use crate::error::Result;
 
 /// Gradient descent by the gradient over its running root mean square.
@@ -45,8 +45,8 @@ impl Rule for RmsProp {
 
     fn apply(&self, _: [f32; 2], values: &mut [f32], gradient: &[f32], slots: &mut [Vec<f32>]) {
         for ((x, &g), square) in values.iter_mut().zip(gradient).zip(&mut slots[0]) {
-            *square += (1.0 - self.decay) * (g * g - *square);
-            *x -= self.learning_rate * g / (square.sqrt() + self.epsilon);
+            *square = flushed(*square + (1.0 - self.decay) * (g * g - *square));
+            *x = flushed(*x - self.learning_rate * g / (square.sqrt() + self.epsilon));
         }
     }
 

@@ -1,6 +1,6 @@
 //! Stochastic gradient descent.
 
-use super::{Rule, check_fraction, check_positive, harmless};
+use super::{Rule, check_fraction, check_positive, flushed, harmless};
 use crate::error::Result;
 
 /// Gradient descent, with momentum if asked for.
@@ -43,8 +43,8 @@ impl Rule for Sgd {
 
     fn apply(&self, _: [f32; 2], values: &mut [f32], gradient: &[f32], slots: &mut [Vec<f32>]) {
         for ((x, &g), velocity) in values.iter_mut().zip(gradient).zip(&mut slots[0]) {
-            *velocity = self.momentum * *velocity + g;
-            *x -= self.learning_rate * *velocity;
+            *velocity = flushed(self.momentum * *velocity + g);
+            *x = flushed(*x - self.learning_rate * *velocity);
         }
     }
 

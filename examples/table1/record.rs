@@ -1,0 +1,180 @@
+//! What is kept of a run: its settings, its curve, where it goes on.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::files::write_whole;
+use crate::program::Outcome;
+use crate::rows::Row;
+
+/// What makes a run another run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Settings {
+    pub(crate) row: Row,
+    pub(crate) estimator: String,
+    /// Whether the estimator is biased.
+    pub(crate) biased: bool,
+    /// Whether optimiser, surrogates' surroundings and pre-training are those of the published code.
+    pub(crate) published: bool,
+    pub(crate) seed: u64,
+    /// Adam's first rate.
+    pub(crate) rate: f32,
+    /// Images a step.
+    pub(crate) batch: usize,
+    /// The images, with their numbers.
+    pub(crate) data: String,
+}
+
+/// A point of the curve: the end of an epoch, or of the run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Point {
+    /// Epochs so far; a fraction where a run has ended within one.
+    pub(crate) epoch: f64,
+    pub(crate) step: u64,
+    /// ELBO of the training images from one draw each, mean over the steps since the point before, in nats
+    /// an image.
+    pub(crate) train: f64,
+    /// ELBO of the validation images from one draw each.
+    pub(crate) validation: f64,
+    /// Running variance of the gradient by the first latents' logits, a mean over latents of the sum over
+    /// the batch.
+    pub(crate) variance: f64,
+    /// The same of the second latents.
+    pub(crate) variance_above: Option<f64>,
+    /// Time of training so far, without evaluations.
+    pub(crate) seconds: f64,
+    /// The same in CPU time of all threads.
+    pub(crate) cpu_seconds: f64,
+}
+
+/// Bounds at the end, in nats an image.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Bounds {
+    /// After this step.
+    pub(crate) step: u64,
+    /// Importance-weighted draws an image.
+    pub(crate) draws: usize,
+    pub(crate) validation: f64,
+    pub(crate) test: Option<f64>,
+}
+
+/// A run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    pub(crate) settings: Settings,
+    /// Steps of the model, those of pre-training left out.
+    pub(crate) steps: u64,
+    /// Evaluations of the cost, a step.
+    pub(crate) evaluations: usize,
+    /// The file to go on from, beside this one.
+    pub(crate) checkpoint: Option<String>,
+    pub(crate) bounds: Option<Bounds>,
+    pub(crate) curve: Vec<Point>,
+}
+
+/// The file of a run in its folder.
+const FILE: &str = "run.json";
+
+impl Record {
+    /// One of a run that has not begun.
+    pub(crate) fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            steps: 0,
+            evaluations: 0,
+            checkpoint: None,
+            bounds: None,
+            curve: Vec::new(),
+        }
+    }
+
+    /// That of a folder, if there is one.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub(crate) fn read(folder: &Path) -> Outcome<Option<Self>> {
+        let path = folder.join(FILE);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let refused = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+        let text = fs::read_to_string(&path).map_err(|error| refused(&error))?;
+        let record = serde_json::from_str(&text).map_err(|error| refused(&error))?;
+        Ok(Some(record))
+    }
+
+    /// Writes it into its folder: a file that a stopped program leaves is whole, the old one or the new
+    /// one. The curve stands beside it as CSV.
+    ///
+    /// # Errors
+    /// If the files cannot be written.
+    pub(crate) fn write(&self, folder: &Path) -> Outcome<()> {
+        write_whole(&folder.join(FILE), &serde_json::to_vec_pretty(self)?)?;
+        let mut curve = csv::Writer::from_writer(Vec::new());
+        for point in &self.curve {
+            curve.serialize(point)?;
+        }
+        write_whole(&folder.join("curve.csv"), &curve.into_inner()?)
+    }
+
+    /// All runs in the folders of a folder, by row, then by name.
+    ///
+    /// # Errors
+    /// If one cannot be read.
+    pub(crate) fn all(folder: &Path) -> Outcome<Vec<Self>> {
+        let refused = |error| format!("{}: {error}", folder.display());
+        let mut folders: Vec<PathBuf> = fs::read_dir(folder)
+            .map_err(refused)?
+            .map(|entry| entry.map(|entry| entry.path()))
+            .collect::<Result<_, _>>()
+            .map_err(refused)?;
+        folders.sort();
+        let mut records = Vec::new();
+        for folder in folders {
+            records.extend(Self::read(&folder)?);
+        }
+        let settings = |record: &Self| record.settings.clone();
+        records.sort_by_key(|record| (settings(record).row, record.settings.published));
+        Ok(records)
+    }
+
+    /// The point of the best validation ELBO.
+    pub(crate) fn best(&self) -> Option<&Point> {
+        let curve = self.curve.iter();
+        curve.max_by(|a, b| a.validation.total_cmp(&b.validation))
+    }
+
+    /// The first point at which the validation ELBO was at least so high.
+    pub(crate) fn reaches(&self, validation: f64) -> Option<&Point> {
+        let mut curve = self.curve.iter();
+        curve.find(|point| point.validation >= validation)
+    }
+}
+
+impl Settings {
+    /// The name of the run's folder.
+    pub(crate) fn folder(&self) -> String {
+        let published = if self.published { "-published" } else { "" };
+        let Self {
+            row,
+            estimator,
+            seed,
+            ..
+        } = self;
+        format!("{}{published}-{estimator}-{seed}", row.name())
+    }
+
+    /// Whether two runs differ in the estimator alone, at most.
+    pub(crate) fn comparable(&self, other: &Self) -> bool {
+        let estimator = self.estimator.clone();
+        let biased = self.biased;
+        *self
+            == Self {
+                estimator,
+                biased,
+                ..other.clone()
+            }
+    }
+}
