@@ -120,6 +120,27 @@ fn mixture() {
     insta::assert_snapshot!(output("mixture", &["--steps", "500", "--data", "100"]));
 }
 
+/// The random walk's best scale, scales in proportion to the target's, a trap, effective samples beside
+/// dual averaging, and derivatives beside exact ones: the program refuses what is too far off.
+#[test]
+fn tune_hmc() {
+    let effort = "--thousands 1 --rounds 200 --within 0.05 --draws 100 --leapfrogs 4";
+    let arguments: Vec<&str> = effort.split(' ').collect();
+    let said = output("tune_hmc", &arguments);
+    let number = |line: &str, at: usize| -> f64 {
+        let line = said.lines().find(|known| known.contains(line)).unwrap();
+        line.split_whitespace().nth(at).unwrap().parse().unwrap()
+    };
+    let scale = number("best 2.4264", 1);
+    assert!((scale - 2.4264).abs() < 0.1, "{said}");
+    let (descent, plain) = (number("descent on", 7), number("averaging, .8  ", 5));
+    assert!(descent > 5.0 * plain, "{descent} {plain}: {said}");
+    let deviation = |estimator: &str| number(&format!("2.4264    1 {estimator}"), 8);
+    assert!(deviation("enumerate") < deviation("reinforce"), "{said}");
+    let error = refusal("tune_hmc", &["trap", "--rounds", "0"]);
+    assert!(error.contains("--rounds must be at least 10"), "{error}");
+}
+
 /// Times differ from run to run, the last digits of a sum over pixels from processor to processor.
 #[test]
 fn discrete_vae() {
