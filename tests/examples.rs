@@ -141,6 +141,30 @@ fn tune_hmc() {
     assert!(error.contains("--rounds must be at least 10"), "{error}");
 }
 
+/// Evolution strategies are the linear surrogate to rounding, replay is unbiased on a grid whose choices
+/// are enumerated, which the program itself asserts, and fitted pairs leave RELAX less variance than RLOO.
+#[test]
+fn blackbox() {
+    let identity = output("blackbox", &["identity"]);
+    assert!(identity.contains("error, expected Gram"), "{identity}");
+    let small = "surrogates compare --problems ising3 --evaluations 600 --seeds 3";
+    let mut arguments: Vec<&str> = small.split(' ').collect();
+    arguments.extend(["--methods", "quadratic,rloo,annealing"]);
+    let said = output("blackbox", &arguments);
+    assert!(said.contains("replay is unbiased, by exact enumeration of 4096"), "{said}");
+    assert!(said.contains("optimum 0.110313"), "{said}");
+    let last = |line: &str, from_end: usize| -> f64 {
+        let line = said.lines().find(|known| known.trim_start().starts_with(line)).unwrap();
+        line.split_whitespace().nth_back(from_end).unwrap().parse().unwrap()
+    };
+    assert!(last("RELAX, pairs", 0) < 0.5 * last("RLOO-4", 0), "{said}");
+    let gap = said.lines().rfind(|line| line.trim_start().starts_with("annealing")).unwrap();
+    let gap: f64 = gap.split_whitespace().nth(3).unwrap().parse().unwrap();
+    assert!(gap < 1e-6, "{said}");
+    let error = refusal("blackbox", &["--seeds", "0"]);
+    assert!(error.contains("--seeds at least 1"), "{error}");
+}
+
 /// Times differ from run to run, the last digits of a sum over pixels from processor to processor.
 #[test]
 fn discrete_vae() {
