@@ -75,7 +75,9 @@ impl Replay {
 
 /// The problem's draw.
 fn drawn(problem: &Problem<'_>) -> Tensor {
-    let z = problem.relaxation.relaxed(&problem.theta.detach(), &problem.noise.u);
+    let z = problem
+        .relaxation
+        .relaxed(&problem.theta.detach(), &problem.noise.u);
     problem.relaxation.hard(&z)
 }
 
@@ -157,7 +159,11 @@ impl Estimator for Replay {
         let law = problem.law.with_parameters(&leaves);
         let b = law.draw(problem.noise).detach();
         let f = cost.drawn(&b)?;
-        let fresh: Vec<Tensor> = problem.further.iter().map(|noise| law.draw(noise)).collect();
+        let fresh: Vec<Tensor> = problem
+            .further
+            .iter()
+            .map(|noise| law.draw(noise))
+            .collect();
         let fresh = Tensor::stack(&fresh.iter().collect::<Vec<_>>(), 0);
         let leaves: Vec<&Tensor> = leaves.iter().collect();
         self.remembering(|memory| {

@@ -32,7 +32,10 @@ pub(crate) fn show(problem: &dyn BlackBox, options: &Options) -> Outcome<()> {
         problem.name(),
         options.evaluations
     );
-    println!("  {:20}{:>3}{:>9}{:>12}{:>12}", "", "f", "R^2", "variance", "x f");
+    println!(
+        "  {:20}{:>3}{:>9}{:>12}{:>12}",
+        "", "f", "R^2", "variance", "x f"
+    );
     match space {
         Space::Bits(_) => all(&coins(&meter, start), space, options, FRESH)?,
         Space::Reals(_) => all(&normals(&meter, start), space, options, FRESH)?,

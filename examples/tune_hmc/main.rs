@@ -56,7 +56,8 @@ pub(crate) struct Options {
     /// Transitions in which step sizes are learned.
     #[arg(long, default_value_t = 1000)]
     rounds: u64,
-    /// How far step sizes may be from the best ones, as a share of them.
+    /// How far the scale on N(0, 1) may be from the best one; three times that, as a share, in ten
+    /// dimensions.
     #[arg(long, default_value_t = 0.02)]
     within: f64,
     /// Transitions of the mixture's chains that count.
