@@ -42,16 +42,15 @@ impl Method {
         }
     }
 
-    /// Adam's rate: of .03, .1 and .3 the one with the least median gap on the first instances.
-    fn descent(self, space: Space) -> Option<(Descent, f32)> {
-        let bits = matches!(space, Space::Bits(_));
-        let by_space = |of_bits, of_reals| if bits { of_bits } else { of_reals };
+    /// The estimator and its rate, if it is a descent.
+    fn descent(self, problem: &dyn BlackBox) -> Option<(Descent, f32)> {
+        let rates = problem.rates();
         Some(match self {
-            Self::Relax => (Descent::Relax, by_space(0.1, 0.03)),
-            Self::Quadratic => (Descent::Quadratic, 0.1),
-            Self::Replay => (Descent::Replay, by_space(0.1, 0.03)),
-            Self::Rloo => (Descent::Rloo, 0.1),
-            Self::Evolution => (Descent::Evolution, by_space(0.03, 0.1)),
+            Self::Relax => (Descent::Relax, rates.relax),
+            Self::Quadratic => (Descent::Quadratic, rates.pairs),
+            Self::Replay => (Descent::Replay, rates.replay),
+            Self::Rloo => (Descent::Rloo, rates.rloo),
+            Self::Evolution => (Descent::Evolution, rates.evolution),
             Self::Annealing | Self::Cma => return None,
         })
     }
@@ -62,7 +61,7 @@ impl Method {
     }
 
     fn run(self, meter: &Meter<'_>, rate: Option<f32>, seed: u64) -> Outcome<()> {
-        match (self, self.descent(meter.problem.space())) {
+        match (self, self.descent(meter.problem)) {
             (_, Some((descent, usual))) => {
                 descent.run(meter, rate.unwrap_or(usual), seed)?;
                 Ok(())

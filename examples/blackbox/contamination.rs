@@ -3,7 +3,7 @@
 
 use relax_runtime::prelude::*;
 
-use crate::problem::{BlackBox, Space};
+use crate::problem::{BlackBox, Rates, Space};
 
 const STAGES: usize = 25;
 const RUNS: usize = 100;
@@ -38,7 +38,6 @@ fn way() -> Way {
 pub(crate) struct Contamination {
     ways: Vec<Way>,
     lambda: f64,
-    optimum: Option<f64>,
 }
 
 impl Contamination {
@@ -53,16 +52,7 @@ impl Contamination {
         Ok(Self {
             ways: (0..RUNS as u64).map(run).collect::<Result<_>>()?,
             lambda,
-            optimum: None,
         })
-    }
-
-    /// The same with an optimum known from elsewhere.
-    pub(crate) fn with_optimum(self, optimum: f64) -> Self {
-        Self {
-            optimum: Some(optimum),
-            ..self
-        }
     }
 }
 
@@ -93,6 +83,16 @@ impl BlackBox for Contamination {
     }
 
     fn optimum(&self) -> Option<f64> {
-        self.optimum
+        None
+    }
+
+    fn rates(&self) -> Rates {
+        Rates {
+            relax: 0.005,
+            pairs: 0.005,
+            replay: 0.005,
+            rloo: 0.02,
+            evolution: 0.02,
+        }
     }
 }
