@@ -127,6 +127,10 @@ impl Options {
             Problem::Ising4 if self.exhaustive => {
                 Box::new(Ising::new(4, lambda, instance).enumerated())
             }
+            // By `--exhaustive`.
+            Problem::Ising4 if (lambda, instance) == (1e-2, 1) => {
+                Box::new(Ising::new(4, lambda, instance).with_optimum(0.184_586))
+            }
             Problem::Ising4 => Box::new(Ising::new(4, lambda, instance)),
             Problem::Contamination => Box::new(Contamination::new(lambda, instance)?),
             Problem::F1 => bbob(Function::Sphere),

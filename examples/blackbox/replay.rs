@@ -3,8 +3,8 @@
 use std::cell::{Cell, RefCell};
 
 use relax_runtime::estimator::{
-    Cost, Estimate, Estimator, LawEstimate, LawTask, Noise, Problem, SiteClass, SiteState,
-    SiteTask, differentiable, indecater, score_function,
+    Cost, DrawKind, Estimate, Estimator, LawEstimate, LawTask, Noise, Problem, SiteClass,
+    SiteState, SiteTask, differentiable, indecater, score_function,
 };
 use relax_runtime::grad;
 use relax_runtime::prelude::*;
@@ -87,7 +87,7 @@ impl Estimator for Replay {
     }
 
     fn valid_for(&self, class: SiteClass) -> std::result::Result<String, String> {
-        match class.differentiable || class.draws.is_relaxed() {
+        match class.draws == DrawKind::Pathwise || class.draws.is_relaxed() {
             true => Ok("a network fitted to all past draws".into()),
             false => Err("replay needs a relaxation or differentiable draws; use `rloo`".into()),
         }
