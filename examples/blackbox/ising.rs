@@ -157,7 +157,7 @@ impl BlackBox for Ising {
             relax: 0.1,
             pairs: 0.1,
             replay: 0.1,
-            rloo: 0.02,
+            rloo: 0.1,
             evolution: 0.02,
         }
     }
