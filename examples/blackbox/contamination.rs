@@ -88,9 +88,9 @@ impl BlackBox for Contamination {
 
     fn rates(&self) -> Rates {
         Rates {
-            relax: 0.005,
-            pairs: 0.005,
-            replay: 0.005,
+            relax: 0.1,
+            pairs: 0.1,
+            replay: 0.1,
             rloo: 0.02,
             evolution: 0.02,
         }
