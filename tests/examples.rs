@@ -208,6 +208,64 @@ fn mixture() {
     insta::assert_snapshot!(output("mixture", &["--steps", "500", "--data", "100"]));
 }
 
+/// The random walk's best scale, scales in proportion to the target's, a trap, effective samples beside
+/// dual averaging, and derivatives beside exact ones: the program refuses what is too far off.
+#[test]
+fn tune_hmc() {
+    let effort = "--thousands 1 --rounds 150 --within 0.05 --draws 100 --leapfrogs 4";
+    let arguments: Vec<&str> = effort.split(' ').collect();
+    let said = output("tune_hmc", &arguments);
+    let number = |line: &str, at: usize| -> f64 {
+        let line = said.lines().find(|known| known.contains(line)).unwrap();
+        line.split_whitespace().nth(at).unwrap().parse().unwrap()
+    };
+    let scale = number("best 2.4264", 1);
+    assert!((scale - 2.4264).abs() < 0.05, "{said}");
+    let (descent, plain) = (number("descent on", 7), number("averaging, .8  ", 5));
+    assert!(descent > 5.0 * plain, "{descent} {plain}: {said}");
+    let deviation = |estimator: &str| number(&format!("2.4264    1 {estimator}"), 9);
+    assert!(deviation("enumerate") < deviation("reinforce"), "{said}");
+    let error = refusal("tune_hmc", &["trap", "--rounds", "0"]);
+    assert!(error.contains("--rounds must be at least 10"), "{error}");
+}
+
+/// Evolution strategies are the linear surrogate to rounding, replay is unbiased on a grid whose choices
+/// are enumerated, which the program itself asserts, and fitted pairs leave RELAX less variance than RLOO.
+#[test]
+fn blackbox() {
+    let identity = output("blackbox", &["identity"]);
+    assert!(identity.contains("error, expected Gram"), "{identity}");
+    let small = "surrogates compare --problems ising3 --evaluations 600 --seeds 3";
+    let mut arguments: Vec<&str> = small.split(' ').collect();
+    arguments.extend(["--methods", "quadratic,rloo,annealing"]);
+    let said = output("blackbox", &arguments);
+    assert!(
+        said.contains("replay is unbiased, by exact enumeration of 4096"),
+        "{said}"
+    );
+    assert!(said.contains("optimum 0.110313"), "{said}");
+    let last = |line: &str, from_end: usize| -> f64 {
+        let line = said
+            .lines()
+            .find(|known| known.trim_start().starts_with(line))
+            .unwrap();
+        line.split_whitespace()
+            .nth_back(from_end)
+            .unwrap()
+            .parse()
+            .unwrap()
+    };
+    assert!(last("RELAX, pairs", 0) < 0.5 * last("RLOO-4", 0), "{said}");
+    let gap = said
+        .lines()
+        .rfind(|line| line.trim_start().starts_with("annealing"))
+        .unwrap();
+    let gap: f64 = gap.split_whitespace().nth(3).unwrap().parse().unwrap();
+    assert!(gap < 1e-6, "{said}");
+    let error = refusal("blackbox", &["--seeds", "0"]);
+    assert!(error.contains("--seeds at least 1"), "{error}");
+}
+
 /// Times differ from run to run, the last digits of a sum over pixels from processor to processor.
 #[test]
 fn discrete_vae() {

@@ -206,3 +206,59 @@ fn a_quadratic_cost_of_few_choices_leaves_no_variance() -> Result<()> {
     assert!(later < 1e-3 * first, "{later}, {first}");
     Ok(())
 }
+
+/// Each coin's cost depends on the one before; host code reads them.
+#[model]
+fn ring(count: usize) -> Result<()> {
+    let theta = param!(Tensor::full([count], 0.2, &Device::cpu()));
+    let b = sample!(Bernoulli(logits = &theta)).to_vec()?;
+    let pairs = b.iter().zip(b.iter().cycle().skip(1)).enumerate();
+    cost!(
+        pairs
+            .map(|(i, (x, y))| f64::from(x * y) * (1.0 - 0.3 * i as f64))
+            .sum::<f64>()
+    );
+    Ok(())
+}
+
+/// Pairs of many choices are left to the network unless more weights are allowed, which then explain a
+/// cost of pairs whole, and leave the gradient unbiased on the way there.
+#[test]
+fn a_quadratic_form_has_the_weights_that_it_is_allowed() -> Result<()> {
+    let relax = |quadratic: usize| Relax {
+        quadratic,
+        ..Relax::free_form()
+    };
+    let program = ring(20);
+    let objective = ExpectedCost::new(&program);
+    let variance = |quadratic: usize| {
+        let mut trainer = Trainer::new(3)
+            .estimator(relax(quadratic))
+            .optimizer(Sgd::new(1e-9));
+        for _ in 0..600 {
+            trainer.step(&objective)?;
+        }
+        let mut moments = Moments::new(20);
+        for step in 0..50 {
+            let key = Key {
+                step,
+                ..Key::new(9)
+            };
+            let gradient = trainer.gradients(&objective, key)?.parameters[0]
+                .1
+                .to_vec()?;
+            moments.push(&gradient.into_iter().map(f64::from).collect::<Vec<_>>());
+        }
+        Ok::<_, Error>(moments.total_variance())
+    };
+    // 1 + 20 + 190 weights.
+    let (without, with) = (variance(210)?, variance(211)?);
+    assert!(with < 1e-2 * without, "{with}, {without}");
+
+    let few = ring(12);
+    let table = Check::new(&ExpectedCost::new(&few))
+        .estimator(relax(79))
+        .draws(4_000)
+        .run()?;
+    table.verdict()
+}

@@ -28,20 +28,22 @@ pub(crate) struct Quadratic {
 }
 
 impl Quadratic {
-    /// More weights would take longer than a network.
-    const MOST: usize = 64;
+    /// Weights up to which an update takes less time than a network's.
+    pub(crate) const QUICK: usize = 64;
+    /// Of a row.
+    const MOST_NUMBERS: usize = 64;
     /// Covariance of weights of which nothing is known: little shrinkage.
     const FIRST: f64 = 10.0;
     /// By how much a weight walks: a memory of a thousand steps or so.
     const WALK: f64 = 1e-5;
 
-    /// The form for rows of `events` events of `width` numbers each: without pairs where these were
-    /// too many, and none where there are too many events. With `squares`, the first number of each
-    /// event is squared, too.
-    pub(crate) fn new(events: usize, width: usize, squares: bool) -> Option<Self> {
+    /// The form for rows of `events` events of `width` numbers each: without pairs where it would have
+    /// more than `most` weights, and none where there are too many events. With `squares`, the first
+    /// number of each event is squared, too.
+    pub(crate) fn new(events: usize, width: usize, squares: bool, most: usize) -> Option<Self> {
         let numbers = events * width;
         let all = (0..numbers).flat_map(|i| (i + 1..numbers).map(move |j| (i, j)));
-        let mut pairs: Vec<_> = match numbers < Self::MOST {
+        let mut pairs: Vec<_> = match numbers < Self::MOST_NUMBERS {
             true => all.filter(|(i, j)| i / width != j / width).collect(),
             false => return None,
         };
@@ -51,7 +53,7 @@ impl Quadratic {
                 .collect(),
             false => Vec::new(),
         };
-        if 1 + numbers + pairs.len() + squares.len() > Self::MOST {
+        if 1 + numbers + pairs.len() + squares.len() > most {
             pairs.clear();
         }
         pairs.extend(squares);
@@ -92,7 +94,7 @@ impl Quadratic {
     /// ∂q/∂b at a point.
     pub(crate) fn slope(&self, at: &[f32], slope: &mut [f32]) {
         let (linear, pairs) = self.weights[1..].split_at(self.numbers);
-        let mut sums = [0.0; Self::MOST];
+        let mut sums = [0.0; Self::MOST_NUMBERS];
         sums[..self.numbers].copy_from_slice(linear);
         for (&(i, j), w) in self.pairs.iter().zip(pairs) {
             sums[i] += w * f64::from(at[j]);
@@ -197,7 +199,7 @@ mod tests {
 
     /// All eight draws of three coins, again and again.
     fn fitted(steps: usize, cost: impl Fn(&[f32]) -> f64) -> Quadratic {
-        let mut q = Quadratic::new(3, 1, false).expect("few enough");
+        let mut q = Quadratic::new(3, 1, false, Quadratic::QUICK).expect("few enough");
         for step in 0..steps {
             let b = coins(step);
             q.see(&b, cost(&b));
@@ -233,7 +235,7 @@ mod tests {
     /// (x − 2)² + y of counts: its mean has the slopes 2 (p − 2) and 1 by the means, and 1 by x's variance.
     #[test]
     fn squares_of_counts_are_found() {
-        let mut q = Quadratic::new(2, 1, true).expect("few enough");
+        let mut q = Quadratic::new(2, 1, true, Quadratic::QUICK).expect("few enough");
         for step in 0..400 {
             let b = [(step % 5) as f32, (step / 5 % 3) as f32];
             q.see(&b, f64::from((b[0] - 2.0).powi(2) + b[1]));
@@ -259,7 +261,7 @@ mod tests {
 
     #[test]
     fn many_rows_are_thinned_out() {
-        let q = Quadratic::new(10, 1, false).expect("few enough");
+        let q = Quadratic::new(10, 1, false, Quadratic::QUICK).expect("few enough");
         assert_eq!(
             [1, 41, 42, 4_100].map(|rows| q.one_in(rows)),
             [1, 1, 2, 100]
@@ -269,17 +271,23 @@ mod tests {
     #[test]
     fn large_sites_have_none() {
         assert_eq!(
-            Quadratic::new(10, 1, false).map(|q| q.weights.len()),
+            Quadratic::new(10, 1, false, Quadratic::QUICK).map(|q| q.weights.len()),
             Some(56)
         );
         assert_eq!(
-            Quadratic::new(11, 1, false).map(|q| q.weights.len()),
+            Quadratic::new(11, 1, false, Quadratic::QUICK).map(|q| q.weights.len()),
             Some(12)
         );
         assert_eq!(
-            Quadratic::new(3, 4, false).map(|q| q.weights.len()),
+            Quadratic::new(3, 4, false, Quadratic::QUICK).map(|q| q.weights.len()),
             Some(61)
         );
-        assert!(Quadratic::new(200, 1, false).is_none());
+        assert!(Quadratic::new(200, 1, false, Quadratic::QUICK).is_none());
+    }
+
+    #[test]
+    fn as_many_weights_as_are_allowed() {
+        let weights = |most| Quadratic::new(24, 1, false, most).map(|q| q.weights.len());
+        assert_eq!([weights(300), weights(301)], [Some(25), Some(301)]);
     }
 }

@@ -48,6 +48,11 @@ pub struct Relax {
     pub temperature: Option<f32>,
     /// First scale of the relaxed cost.
     pub eta: f32,
+    /// Weights of the quadratic form beside a network alone, at most: 1 + n + n (n − 1)/2 of n coins, or
+    /// 1 + n where that is too many. It is fitted to all past draws, by recursive least squares, whose
+    /// time a step grows with the square of the weights: 64 takes less than a network, and some
+    /// hundreds are worth their time where a cost takes a tenth of a millisecond or more.
+    pub quadratic: usize,
 }
 
 impl Default for Relax {
@@ -64,6 +69,7 @@ impl Default for Relax {
             coupling: Coupling::Coupled,
             temperature: None,
             eta: 1.0,
+            quadratic: Quadratic::QUICK,
         }
     }
 }
@@ -125,7 +131,7 @@ impl Relax {
             0 => None,
             _ => wanted.then(|| {
                 let of_counts = relaxation.scale().is_some();
-                Quadratic::new(events, numbers / events, of_counts)
+                Quadratic::new(events, numbers / events, of_counts, self.quadratic)
             })?,
         }
     }

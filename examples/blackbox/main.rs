@@ -1,0 +1,180 @@
+//! Costs that can only be evaluated, minimised by descent on their expectation.
+//!
+//! - `compare`: the gap to the optimum by evaluations, of descent with several gradient estimators,
+//!   simulated annealing and CMA-ES.
+//! - `identity`: evolution strategies are a linear surrogate, fitted with the expected Gram matrix.
+//! - `surrogates`: R² on fresh draws and variance of surrogates that learn from the draw of each step, and
+//!   of such as are fitted to all draws of the past.
+//!
+//! Problems: which couplings of an Ising grid to keep, and at which stages to prevent contamination
+//! (Baptista and Poloczek, "Bayesian optimization of combinatorial structures", 2018), and functions f1,
+//! f8 and f10 of the black-box optimisation benchmark in 20 dimensions (Hansen, Finck, Ros, Auger 2009).
+//! Laws are independent coins, or independent normal numbers whose scales are learned, too.
+//!
+//! ```text
+//! cargo run --release --example blackbox
+//! cargo run --release --example blackbox -- compare --problems ising4,f8 --seeds 20
+//! ```
+
+mod annealing;
+mod bbob;
+mod cma;
+mod compare;
+mod contamination;
+mod descent;
+mod identity;
+mod ising;
+mod memory;
+#[path = "../support/plot.rs"]
+#[allow(dead_code, reason = "shared with programs that draw pictures, too")]
+mod plot;
+mod problem;
+#[path = "../support/program.rs"]
+mod program;
+#[path = "../support/progress.rs"]
+mod progress;
+mod replay;
+mod surrogates;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::{Parser, ValueEnum};
+
+use bbob::{Bbob, Function};
+use compare::Method;
+use contamination::Contamination;
+use ising::Ising;
+use plot::save_charts;
+use problem::BlackBox;
+use program::Outcome;
+
+/// Minimises costs that can only be evaluated.
+#[derive(Parser)]
+pub(crate) struct Options {
+    /// Parts to run; all of them unless given.
+    parts: Vec<Part>,
+    /// Problems to minimise.
+    #[arg(long, value_delimiter = ',', default_value = "ising3,ising4,f8")]
+    problems: Vec<Problem>,
+    /// Methods to compare; all of them unless given.
+    #[arg(long, value_delimiter = ',')]
+    methods: Vec<Method>,
+    /// Evaluations of the cost a run.
+    #[arg(long, default_value_t = 5000)]
+    evaluations: u64,
+    /// Runs of each method.
+    #[arg(long, default_value_t = 2)]
+    seeds: u64,
+    /// Adam's rate for all estimators, instead of one for each.
+    #[arg(long)]
+    rate: Option<f32>,
+    /// What each coupling that is kept, and each stage that prevents, costs beside the rest.
+    #[arg(long, default_value_t = 1e-2)]
+    lambda: f64,
+    /// Which couplings, foods and places.
+    #[arg(long, default_value_t = 1)]
+    instance: u64,
+    /// Find the optimum of the larger grid by the costs of all 2^24 choices, in a minute or so.
+    #[arg(long)]
+    exhaustive: bool,
+    /// First seed of all random numbers.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Folder for tables and plots.
+    #[arg(long, default_value = "target/blackbox")]
+    out: PathBuf,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    Identity,
+    Surrogates,
+    Compare,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Problem {
+    /// 12 couplings.
+    Ising3,
+    /// 24 couplings.
+    Ising4,
+    Contamination,
+    F1,
+    F8,
+    F10,
+}
+
+impl Options {
+    fn methods(&self) -> impl Iterator<Item = Method> {
+        let all: &[Method] = match &self.methods[..] {
+            [] => Method::value_variants(),
+            some => some,
+        };
+        all.iter().copied()
+    }
+
+    fn build(&self, problem: Problem) -> Outcome<Box<dyn BlackBox>> {
+        const DIMS: usize = 20;
+        let Self {
+            lambda, instance, ..
+        } = *self;
+        let bbob =
+            |function| -> Box<dyn BlackBox> { Box::new(Bbob::new(function, DIMS, instance)) };
+        Ok(match problem {
+            Problem::Ising3 => Box::new(Ising::new(3, lambda, instance).enumerated()),
+            Problem::Ising4 if self.exhaustive => {
+                Box::new(Ising::new(4, lambda, instance).enumerated())
+            }
+            // By `--exhaustive`.
+            Problem::Ising4 if (lambda, instance) == (1e-2, 1) => {
+                Box::new(Ising::new(4, lambda, instance).with_optimum(0.184_585_79))
+            }
+            Problem::Ising4 => Box::new(Ising::new(4, lambda, instance)),
+            Problem::Contamination => Box::new(Contamination::new(lambda, instance)?),
+            Problem::F1 => bbob(Function::Sphere),
+            Problem::F8 => bbob(Function::Rosenbrock),
+            Problem::F10 => bbob(Function::Ellipsoid),
+        })
+    }
+
+    fn problems(&self) -> Outcome<Vec<Box<dyn BlackBox>>> {
+        let given = self.problems.iter();
+        given.map(|&problem| self.build(problem)).collect()
+    }
+}
+
+fn main() -> ExitCode {
+    program::main(run)
+}
+
+fn run(options: &Options) -> Outcome<()> {
+    if options.evaluations < 30 || options.seeds == 0 {
+        return Err("--evaluations must be at least 30, and --seeds at least 1".into());
+    }
+    std::fs::create_dir_all(&options.out)?;
+    for part in Part::value_variants() {
+        if !options.parts.is_empty() && !options.parts.contains(part) {
+            continue;
+        }
+        let start = Instant::now();
+        match part {
+            Part::Identity => identity::show(options.seed)?,
+            Part::Surrogates => {
+                for problem in options.problems()? {
+                    surrogates::show(&*problem, options)?;
+                }
+            }
+            Part::Compare => {
+                let mut charts = Vec::new();
+                for problem in options.problems()? {
+                    charts.push(compare::compare(&*problem, options)?);
+                }
+                save_charts(&options.out.join("compare.svg"), &charts)?;
+            }
+        }
+        println!("  {:.1} s\n", start.elapsed().as_secs_f64());
+    }
+    Ok(())
+}
