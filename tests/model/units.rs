@@ -1,7 +1,7 @@
 //! Posteriors at default settings whose numbers are of any size, and far from where their priors are.
 
 use relax_runtime::Result;
-use relax_runtime::infer::Ending;
+use relax_runtime::infer::{Ending, FullRankGuide, Objective};
 use relax_runtime::prelude::*;
 
 /// Incomes: a location of tens of thousands, by data that know it to a few hundred.
@@ -36,9 +36,14 @@ fn units_of_measurement_do_not_matter() -> Result<()> {
         .map(|i| 61_000.0 + 5_000.0 * (0.7 * f64::from(i)).sin())
         .collect();
     let (mean, sd) = conjugate((50_000.0, 20_000.0), 5_000.0, &data);
-    let incomes = Svi::new(&incomes(&data)).seed(1).run()?;
-    let in_millions = Svi::new(&in_millions(&data)).seed(1).run()?;
-    for (fit, unit) in [(&incomes, 1.0), (&in_millions, 1e6)] {
+    let (incomes, in_millions) = (incomes(&data), in_millions(&data));
+    let fits = [
+        (Svi::new(&incomes), 1.0),
+        (Svi::new(&incomes).guide(&FullRankGuide), 1.0),
+        (Svi::new(&in_millions), 1e6),
+    ];
+    for (svi, unit) in fits {
+        let fit = svi.seed(1).run()?;
         assert!(
             matches!(fit.ending(), Ending::Settled(steps) if steps < 5_000),
             "{:?}",
@@ -66,13 +71,17 @@ fn line(points: &[(f64, f64)]) {
     }
 }
 
-#[test]
-fn numbers_that_are_known_together_are_found() -> Result<()> {
+fn points() -> Vec<(f64, f64)> {
     let point = |i: u32| {
         let x = 100.0 + 0.5 * f64::from(i);
         (x, 3.0 + 0.2 * x + 0.3 * (0.37 * f64::from(i * i)).sin())
     };
-    let points: Vec<(f64, f64)> = (0..40).map(point).collect();
+    (0..40).map(point).collect()
+}
+
+#[test]
+fn numbers_that_are_known_together_are_found() -> Result<()> {
+    let points = points();
     // (XᵀX/σ² + 1/10²)⁻¹, and that times Xᵀy/σ².
     let weigh = |of: fn(f64, f64) -> f64| -> f64 {
         points.iter().map(|&(x, y)| of(x, y)).sum::<f64>() / 0.09
@@ -107,6 +116,70 @@ fn numbers_that_are_known_together_are_found() -> Result<()> {
             (spread / sd - 1.0).abs() < 0.15,
             "{site}: {spread} instead of {sd}"
         );
+    }
+    Ok(())
+}
+
+/// Numbers that follow others of their own row, of all rows, and beside a coin.
+#[model]
+fn rows(seen: &Tensor) {
+    let shared = sample!(Normal(Tensor::scalar(3.0), 2.0));
+    plate!(3 => {
+        let coin = sample!(Bernoulli(Tensor::from_slice(&[0.2, 0.5, 0.8])));
+        let own = sample!(Normal(Tensor::from_slice(&[10.0, 20.0, 30.0]), 2.0));
+        let next = sample!(Normal(&own * 2.0 + &coin, 5.0));
+        observe!(Normal(&next + &own + &shared, 0.5), seen);
+    })
+}
+
+/// Written in other units, a guide is the same: draws are what they were, but for rounding.
+#[test]
+fn laws_stay_what_they_are_when_a_guide_adapts() -> Result<()> {
+    let (points, seen) = (points(), Tensor::from_slice(&[33.0, 64.0, 95.0]));
+    let (line, rows) = (line(&points), rows(&seen));
+    let cases: [(&dyn Program, &[&str], &str); 2] = [
+        (&line, &["intercept", "slope"], "slope.centre of intercept"),
+        (&rows, &["shared", "own", "next"], "next.spread of own"),
+    ];
+    for (model, sites, known) in cases {
+        let mut svi = Svi::new(model)
+            .draw_all()
+            .optimizer(Adam::new(0.05))
+            .seed(1);
+        for _ in 0..200 {
+            svi.step()?;
+        }
+        let before = svi.posterior(40)?;
+        for round in 0..2 {
+            Elbo::new(model).adapt(Key::new(round), svi.trainer().params())?;
+        }
+        assert!(svi.trainer().params().get(known).is_some(), "{known}");
+        let after = svi.posterior(40)?;
+        for site in sites {
+            let spread = before.sd(site)?;
+            for (a, b) in before.records()?.zip(after.records()?) {
+                for (a, b) in a.numbers(site)?.into_iter().zip(b.numbers(site)?) {
+                    assert!((a - b).abs() < 1e-3 * spread, "{site}: {a} became {b}");
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What a guide measures from is saved with the numbers that it gives their meaning.
+#[test]
+fn a_fit_that_has_adapted_is_loaded_as_it_was() -> Result<()> {
+    let folder = tempfile::tempdir().map_err(Error::user)?;
+    let (path, points) = (folder.path().join("line"), points());
+    let model = line(&points);
+    let fit = Svi::new(&model).seed(1).run()?;
+    assert!(fit.param("slope.centre of intercept")?[0] != 0.0);
+    fit.save(&path)?;
+    let loaded = Svi::new(&model).seed(1).load(&path)?;
+    for site in ["intercept", "slope"] {
+        assert_eq!(loaded.posterior().mean(site)?, fit.posterior().mean(site)?);
+        assert_eq!(loaded.posterior().sd(site)?, fit.posterior().sd(site)?);
     }
     Ok(())
 }

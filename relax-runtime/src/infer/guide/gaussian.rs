@@ -58,11 +58,14 @@ impl Known {
         let bijection = bijection_of(stated)?;
         let support = support_of(site, stated, &bijection);
         let len = support.free.numel();
-        let loc = site.parameter("loc", || Ok(Start::of(stated)?.loc))?;
-        let loc = of_shape(&loc, Shape::from([len]))?;
+        let loc_parameter = site.parameter("loc", || Ok(Start::of(stated)?.loc))?;
+        let loc = of_shape(&loc_parameter, Shape::from([len]))?;
         let log_scale = site.parameter("log_scale", || Ok(Start::of(stated)?.log_scale))?;
         let log_scale = of_shape(&log_scale, Shape::from([len]))?;
         let scale = Constraint::Positive.value(&log_scale);
+        if site.params.wants_units() {
+            loc_parameter.set_unit(&scale.detach())?;
+        }
         let before = self.values(site)?;
         let scale_tril = self.factor.with(site, &self.sites, &scale)?;
         let loc = match &self.loc {
