@@ -156,9 +156,10 @@ fn laws_stay_what_they_are_when_a_guide_adapts() -> Result<()> {
         assert!(svi.trainer().params().get(known).is_some(), "{known}");
         let after = svi.posterior(40)?;
         for site in sites {
-            let spread = before.sd(site)?;
+            let spreads = before.sds(site)?;
             for (a, b) in before.records()?.zip(after.records()?) {
-                for (a, b) in a.numbers(site)?.into_iter().zip(b.numbers(site)?) {
+                let pairs = a.numbers(site)?.into_iter().zip(b.numbers(site)?);
+                for ((a, b), spread) in pairs.zip(&spreads) {
                     assert!((a - b).abs() < 1e-3 * spread, "{site}: {a} became {b}");
                 }
             }
