@@ -74,6 +74,8 @@ pub struct Optimizer {
     harmless: f32,
     /// Whether nobody has chosen the rule.
     is_default: bool,
+    /// Whether steps are in the units that parameters have said.
+    in_units: bool,
 }
 
 /// What an optimiser remembers of one parameter.
@@ -128,12 +130,15 @@ impl Optimizer {
             joint: None,
             restored: BTreeMap::new(),
             is_default: false,
+            in_units: false,
         }
     }
 
-    /// Whether nobody has chosen its rule.
-    pub(crate) fn is_default(&self) -> bool {
-        self.is_default
+    /// Takes steps in the units that parameters have said from now on, unless a rule was chosen, whose rate is then
+    /// meant as it is. Whether it does.
+    pub(crate) fn take_units(&mut self) -> bool {
+        self.in_units = self.is_default;
+        self.in_units
     }
 
     /// Goes on with a rule of the kind of the default, keeping what is remembered, unless a rule was
@@ -312,7 +317,8 @@ impl Optimizer {
         let (rule, step, slots) = (&self.rule, memory.step, &mut memory.slots);
         let known = factors.filter(|(of, _)| *of == step);
         let (_, now) = *factors.insert(known.unwrap_or_else(|| (step, rule.factors(step))));
-        let Some(unit) = &*parameter.unit() else {
+        let said = parameter.unit();
+        let Some(unit) = said.as_ref().filter(|_| self.in_units) else {
             return parameter.update(|values| rule.apply(now, values, gradient, slots));
         };
         // A step from 0 in the parameter's own units.
@@ -456,6 +462,23 @@ mod tests {
         assert_eq!(left(Adam::new(0.1).betas(0.9, 0.95)), [0.0, 0.0]);
         assert_eq!(left(RmsProp::new(0.1).decay(0.95)), [0.0]);
         assert_eq!(left(Sgd::new(0.1).momentum(0.9)), [0.0]);
+    }
+
+    #[test]
+    fn steps_are_in_units_where_no_rule_was_chosen() -> Result<()> {
+        let moved = |optimizer: &mut Optimizer| -> Result<f32> {
+            let parameter = Parameter::new(Tensor::scalar(3.0)).named("x");
+            parameter.set_unit(&Tensor::scalar(100.0))?;
+            optimizer.update(&[(parameter.clone(), Tensor::scalar(0.7))])?;
+            Ok(3.0 - parameter.get().item()?)
+        };
+        let mut unasked = Optimizer::default();
+        assert!(unasked.take_units());
+        assert!((moved(&mut unasked)? - 1.0).abs() < 1e-4);
+        let mut chosen = Optimizer::new(Adam::new(0.01))?;
+        assert!(!chosen.take_units());
+        assert!((moved(&mut chosen)? - 0.01).abs() < 1e-5);
+        Ok(())
     }
 
     #[test]

@@ -306,7 +306,7 @@ impl<O: Objective> Training<O> {
             trainer
                 .optimizer
                 .follow_unless_chosen(Adam::new(FIRST_RATE));
-            in_units = trainer.optimizer.is_default();
+            in_units = trainer.optimizer.take_units();
             if in_units {
                 trainer.estimation.params.want_units();
             }
