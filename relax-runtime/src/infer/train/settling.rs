@@ -2,9 +2,9 @@
 
 use crate::report::Level;
 
-/// Steps whose mean loss is compared with that of those before, and the same of smooth gradients in units of
-/// the guide's spreads.
+/// Steps whose mean loss is compared with that of those before.
 const WINDOW: usize = 250;
+/// As many are enough where gradients are smooth and steps in units of the guide's spreads.
 const SMOOTH_WINDOW: usize = 100;
 /// Windows in a row without progress after which the rate is lowered, or the run is over; each is twice as
 /// long as the one before, so that noise hides less.
@@ -43,7 +43,7 @@ pub(super) struct Settling {
 }
 
 impl Settling {
-    /// Takes a step's loss in.
+    /// Takes a step's loss in; `is_smooth` says which window is enough.
     pub(super) fn see(&mut self, loss: f64, is_smooth: bool) -> Next {
         self.window.push(loss);
         let window = if is_smooth { SMOOTH_WINDOW } else { WINDOW };
@@ -81,9 +81,13 @@ mod tests {
 
     /// After how many steps a run with such losses ends, and after which its rate is lowered.
     fn run(loss: impl Fn(f64) -> f64) -> (Option<usize>, Vec<usize>) {
+        run_with(loss, false)
+    }
+
+    fn run_with(loss: impl Fn(f64) -> f64, is_smooth: bool) -> (Option<usize>, Vec<usize>) {
         let (mut settling, mut lowered) = (Settling::default(), Vec::new());
         for step in 0..CEILING as usize {
-            match settling.see(loss(step as f64), false) {
+            match settling.see(loss(step as f64), is_smooth) {
                 Next::GoOn => {}
                 Next::SlowDown | Next::SlowDownLast => lowered.push(step + 1),
                 Next::Stop => return (Some(step + 1), lowered),
@@ -95,10 +99,17 @@ mod tests {
     #[test]
     fn runs_end_once_nothing_is_gained() {
         assert_eq!(run(|_| 3.0), (Some(5_500), vec![2_000, 3_750]));
+        assert_eq!(run_with(|_| 3.0, true), (Some(2_200), vec![800, 1_500]));
         let (end, lowered) = run(|step| 100.0 * (-step / 1_000.0).exp());
         assert!(end.is_some_and(|end| end > 10_000), "{end:?}");
         assert_eq!(lowered.len(), 2);
         assert_eq!(run(|step| -step), (None, Vec::new()));
+    }
+
+    #[test]
+    fn guides_adapt_as_often_as_the_steps_have_doubled() {
+        let steps: Vec<u64> = (1..1_000).filter(|&step| adapts_after(step)).collect();
+        assert_eq!(steps, [50, 100, 200, 400, 800]);
     }
 
     #[test]

@@ -1,0 +1,144 @@
+//! Steps of the rules, with and without units, joint and single, saved and restored.
+
+use super::*;
+use crate::tensor::{Device, Shape};
+
+fn descend(rule: impl Rule + 'static, steps: usize) -> f32 {
+    let parameter = Parameter::new(Tensor::scalar(3.0)).named("x");
+    let mut optimizer = Optimizer::new(rule).unwrap();
+    for _ in 0..steps {
+        let gradient = (parameter.get() * 2.0).detach();
+        optimizer.update(&[(parameter.clone(), gradient)]).unwrap();
+    }
+    parameter.get().item().unwrap()
+}
+
+#[test]
+fn every_rule_descends_a_parabola() {
+    assert!(descend(Sgd::new(0.1), 100).abs() < 1e-3);
+    assert!(descend(Sgd::new(0.02).momentum(0.9), 300).abs() < 1e-3);
+    assert!(descend(Adam::new(0.05), 600).abs() < 1e-2);
+    assert!(descend(RmsProp::new(0.01), 800).abs() < 2e-2);
+}
+
+#[test]
+fn the_first_step_of_adam_has_the_size_of_the_learning_rate() {
+    let moved = 3.0 - descend(Adam::new(0.05), 1);
+    assert!((moved - 0.05).abs() < 1e-5, "{moved}");
+}
+
+#[test]
+fn nothing_is_left_of_a_gradient_that_was_long_ago() {
+    fn left(rule: impl Rule + 'static) -> Vec<f32> {
+        let parameter = Parameter::new(Tensor::scalar(3.0)).named("x");
+        let mut optimizer = Optimizer::new(rule).unwrap();
+        for step in 0..3_000 {
+            let gradient = Tensor::scalar(if step == 0 { 1.0 } else { 0.0 });
+            optimizer.update(&[(parameter.clone(), gradient)]).unwrap();
+        }
+        let memory = optimizer.state().remove("x").unwrap();
+        memory.slots.concat()
+    }
+    assert_eq!(left(Adam::new(0.1).betas(0.9, 0.95)), [0.0, 0.0]);
+    assert_eq!(left(RmsProp::new(0.1).decay(0.95)), [0.0]);
+    assert_eq!(left(Sgd::new(0.1).momentum(0.9)), [0.0]);
+}
+
+#[test]
+fn steps_are_in_units_where_no_rule_was_chosen() -> Result<()> {
+    let moved = |optimizer: &mut Optimizer| -> Result<f32> {
+        let parameter = Parameter::new(Tensor::scalar(3.0)).named("x");
+        parameter.set_unit(&Tensor::scalar(100.0))?;
+        optimizer.update(&[(parameter.clone(), Tensor::scalar(0.7))])?;
+        Ok(3.0 - parameter.get().item()?)
+    };
+    let mut unasked = Optimizer::default();
+    assert!(unasked.take_units());
+    assert!((moved(&mut unasked)? - 1.0).abs() < 1e-4);
+    let mut chosen = Optimizer::new(Adam::new(0.01))?;
+    assert!(!chosen.take_units());
+    assert!((moved(&mut chosen)? - 0.01).abs() < 1e-5);
+    Ok(())
+}
+
+#[test]
+fn restoring_the_state_continues_bit_for_bit() {
+    let parameter = Parameter::new(Tensor::scalar(3.0)).named("x");
+    let mut optimizer = Optimizer::new(Adam::new(0.1)).unwrap();
+    let gradient = Tensor::scalar(0.7);
+    optimizer
+        .update(&[(parameter.clone(), gradient.clone())])
+        .unwrap();
+    let copy = Parameter::new(parameter.get().detach()).named("x");
+    let mut resumed = Optimizer::new(Adam::new(0.1)).unwrap();
+    resumed.restore(optimizer.state());
+    optimizer
+        .update(&[(parameter.clone(), gradient.clone())])
+        .unwrap();
+    resumed.update(&[(copy.clone(), gradient)]).unwrap();
+    assert_eq!(parameter.get().item().unwrap(), copy.get().item().unwrap());
+    assert_eq!(optimizer.state(), resumed.state());
+}
+
+#[test]
+fn joint_updates_are_single_ones_bit_for_bit() -> Result<()> {
+    const GRADIENT: [f32; 4] = [0.7, -0.2, 1e-3, 5.0];
+    let parameters = || {
+        let a = Parameter::new(Tensor::from_slice(&[3.0, -1.0, 0.5])).named("a");
+        [a, Parameter::new(Tensor::scalar(2.0)).named("b")]
+    };
+    let singly = |optimizer: &mut Optimizer, [a, b]: &[Parameter; 2]| {
+        let (of_a, of_b) = (
+            Tensor::from_slice(&GRADIENT[..3]),
+            Tensor::scalar(GRADIENT[3]),
+        );
+        optimizer.update(&[(a.clone(), of_a), (b.clone(), of_b)])
+    };
+    let values = |[a, b]: &[Parameter; 2]| -> Result<Vec<f32>> {
+        Ok([a.get().peek()?, b.get().peek()?].concat())
+    };
+    let (one, two) = (parameters(), parameters());
+    let mut single = Optimizer::new(Adam::new(0.1))?;
+    let mut joint = Optimizer::new(Adam::new(0.1))?;
+    for step in 0..6 {
+        singly(&mut single, &one)?;
+        match step {
+            3 => singly(&mut joint, &two)?,
+            _ => joint.update_all(&two, &GRADIENT)?,
+        }
+        assert_eq!(values(&one)?, values(&two)?, "step {step}");
+        assert_eq!(single.state(), joint.state(), "step {step}");
+        if step == 1 {
+            let state = joint.state();
+            joint = Optimizer::new(Adam::new(0.1))?;
+            joint.restore(state);
+        }
+    }
+    let before = values(&two)?;
+    assert!(joint.update_all(&two, &[1.0; 3]).is_err());
+    let error = joint
+        .update_all(&two, &[1.0, 1.0, 1.0, f32::NAN])
+        .unwrap_err();
+    assert!(error.to_string().contains("`b`"), "{error}");
+    assert_eq!(values(&two)?, before, "a refused gradient moves nothing");
+    Ok(())
+}
+
+#[test]
+fn senseless_settings_are_refused() {
+    for rate in [f32::NAN, 0.0, -1.0, f32::INFINITY] {
+        let error = Optimizer::new(Adam::new(rate)).unwrap_err().to_string();
+        assert!(error.contains("learning rate"), "{error}");
+        assert!(Optimizer::new(Sgd::new(rate)).is_err());
+        assert!(Optimizer::new(RmsProp::new(rate)).is_err());
+    }
+    assert!(Optimizer::new(Adam::new(0.1).betas(1.0, 0.9)).is_err());
+}
+
+#[test]
+fn a_gradient_of_the_wrong_size_is_an_error() {
+    let parameter = Parameter::new(Tensor::scalar(3.0));
+    let gradient = Tensor::zeros(Shape::from([2]), &Device::cpu());
+    let mut optimizer = Optimizer::new(Adam::new(0.1)).unwrap();
+    assert!(optimizer.update(&[(parameter, gradient)]).is_err());
+}
