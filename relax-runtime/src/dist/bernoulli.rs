@@ -176,9 +176,8 @@ impl Law for Bernoulli<Tensor> {
     }
 
     fn draw(&self, noise: &Tensor) -> Tensor {
-        let hard = |of: [f32; 2]| scalar::hard([scalar::relaxed(of)]);
-        Tensor::pointwise([&self.logits.logits, noise], hard, |[theta, u]| {
-            BernoulliRelaxation.hard(&BernoulliRelaxation.relaxed(&theta, &u))
+        pointwise!([&self.logits.logits, noise], |[theta, u]| {
+            coin::hard(coin::relaxed(theta, u))
         })
     }
 
@@ -220,65 +219,32 @@ fn towards(noise: &Tensor, b: &Tensor) -> Tensor {
     Tensor::select_where(b, noise, &-noise)
 }
 
-/// ∂σ(z/λ)/∂z, at `cold` = 1/λ.
-fn slope(z: &Tensor, cold: f32) -> Tensor {
-    let s = (z * cold).sigmoid();
-    (&s - s.square()) * cold
-}
-
-/// The functions of single numbers behind [`BernoulliRelaxation`], for passes over memory of the CPU.
-pub(super) mod scalar {
+/// The functions of each number behind [`BernoulliRelaxation`].
+pub(super) mod coin {
     use super::noise;
-    use crate::tensor::native::math;
+    use crate::tensor::Element;
 
     #[inline(always)]
-    pub(in super::super) fn relaxed([theta, u]: [f32; 2]) -> f32 {
-        theta + noise::scalar::logit(u)
+    pub(in super::super) fn relaxed<E: Element>(theta: E, u: E) -> E {
+        theta + noise::each::logit(u)
     }
 
     #[inline(always)]
-    pub(in super::super) fn hard([z]: [f32; 1]) -> f32 {
-        if z > 0.0 { 1.0 } else { 0.0 }
+    pub(in super::super) fn hard<E: Element>(z: E) -> E {
+        z.above(0.0)
     }
 
     #[inline(always)]
-    pub(in super::super) fn score([theta, b]: [f32; 2]) -> f32 {
-        math::coin_score(b, theta)
+    pub(in super::super) fn score<E: Element>(theta: E, b: E) -> E {
+        theta.coin_score(&b)
     }
 
+    /// (1 − p)/u where b = 1, p/(1 − u) where b = 0.
     #[inline(always)]
-    pub(in super::super) fn kappa([theta, u, b]: [f32; 3]) -> f32 {
-        let towards = b > 0.5;
-        let against = math::sigmoid(if towards { -theta } else { theta });
-        let chance = noise::scalar::uniform(if towards { u } else { -u });
-        let kappa = against / chance;
-        math::clamp(kappa, 0.0, 1.0)
-    }
-
-    /// s = σ(z/λ), at `cold` = 1/λ.
-    #[inline(always)]
-    pub(super) fn squash(z: f32, cold: f32) -> f32 {
-        math::sigmoid(z * cold)
-    }
-
-    /// ∂s/∂z = s (1 − s)/λ.
-    #[inline(always)]
-    pub(super) fn slope(z: f32, cold: f32) -> f32 {
-        let s = squash(z, cold);
-        s * (1.0 - s) * cold
-    }
-
-    /// ∂s/∂λ = −(∂s/∂z) z/λ.
-    #[inline(always)]
-    pub(super) fn rate(z: f32, cold: f32) -> f32 {
-        -slope(z, cold) * z * cold
-    }
-
-    /// ∂²s/∂z∂λ = −(∂s/∂z) (1 + (1 − 2s) z/λ)/λ.
-    #[inline(always)]
-    pub(super) fn bend(z: f32, cold: f32) -> f32 {
-        let s = squash(z, cold);
-        -s * (1.0 - s) * cold * (1.0 + (1.0 - 2.0 * s) * z * cold) * cold
+    pub(in super::super) fn kappa<E: Element>(theta: E, u: E, b: E) -> E {
+        let against = b.choose(-theta.clone(), theta).sigmoid();
+        let chance = noise::each::uniform(b.choose(u.clone(), -u));
+        (against / chance).clamp(0.0, 1.0)
     }
 }
 
@@ -291,12 +257,11 @@ impl Relaxation for BernoulliRelaxation {
         if theta.is_tracked() || theta.tangent().is_some() {
             return theta + noise::logit(u);
         }
-        let relaxed = |[theta, u]: [Tensor; 2]| theta + noise::logit(&u);
-        Tensor::pointwise([theta, u], scalar::relaxed, relaxed)
+        pointwise!([theta, u], |[theta, u]| coin::relaxed(theta, u))
     }
 
     fn hard(&self, z: &Tensor) -> Tensor {
-        Tensor::pointwise([z], scalar::hard, |[z]| z.gt(0.0))
+        pointwise!([z], |[z]| coin::hard(z))
     }
 
     /// z̃ = s [softplus(sθ + ln v_s) − ln(1 − v_s)] with s = 2b − 1 and v_s = v or 1 − v: the
@@ -322,58 +287,20 @@ impl Relaxation for BernoulliRelaxation {
         (z / temperature).sigmoid()
     }
 
-    fn squash_rate(&self, z: &Tensor, temperature: &Tensor) -> Result<(Tensor, Tensor)> {
-        let cold = 1.0 / temperature.peek_item()?;
-        let squash = move |[z]: [f32; 1]| scalar::squash(z, cold);
-        let rate = move |[z]: [f32; 1]| scalar::rate(z, cold);
-        Ok((
-            Tensor::pointwise([z], squash, |[z]| (z * cold).sigmoid()),
-            Tensor::pointwise([z], rate, |[z]| slope(&z, cold) * z * -cold),
-        ))
-    }
-
-    fn squash_pull(&self, z: &Tensor, temperature: &Tensor, w: &Tensor) -> Result<Tensor> {
-        let cold = 1.0 / temperature.peek_item()?;
-        let pull = move |[z, w]: [f32; 2]| w * scalar::slope(z, cold);
-        Ok(Tensor::pointwise([z, w], pull, |[z, w]| {
-            w * slope(&z, cold)
-        }))
-    }
-
-    fn squash_push(
-        &self,
-        z: &Tensor,
-        temperature: &Tensor,
-        t: &Tensor,
-        w: &Tensor,
-    ) -> Result<(Tensor, Tensor)> {
-        let cold = 1.0 / temperature.peek_item()?;
-        let bend = move |[z, t]: [f32; 2]| t * scalar::bend(z, cold);
-        let bend = Tensor::pointwise([z, t], bend, |[z, t]| {
-            let skew = 1.0 - (&z * cold).sigmoid() * 2.0;
-            slope(&z, cold) * (skew * z * cold + 1.0) * t * -cold
-        });
-        Ok((self.squash_pull(z, temperature, t)?, bend.dot_from(w, 0)))
-    }
-
     fn score(&self, theta: &Tensor, b: &Tensor) -> Tensor {
-        Tensor::pointwise([theta, b], scalar::score, |[theta, b]| theta.coin_score(&b))
+        pointwise!([theta, b], |[theta, b]| coin::score(theta, b))
     }
 
-    /// (1 − p)/u where b = 1, p/(1 − u) where b = 0.
     fn kappa(&self, theta: &Tensor, u: &Tensor, b: &Tensor) -> Tensor {
-        Tensor::pointwise([theta, u, b], scalar::kappa, |[theta, u, b]| {
-            let against = ((1.0 - &b * 2.0) * theta).sigmoid();
-            (against / noise::uniform(&towards(&u, &b))).clamp(0.0, 1.0)
-        })
+        pointwise!([theta, u, b], |[theta, u, b]| coin::kappa(theta, u, b))
     }
 
     fn pull(&self, _: &Tensor, kappa: &Tensor, w: &Tensor) -> Tensor {
-        Tensor::pointwise([kappa, w], |[kappa, w]| kappa * w, |[kappa, w]| kappa * w)
+        pointwise!([kappa, w], |[kappa, w]| kappa * w)
     }
 
     fn push(&self, _: &Tensor, kappa: &Tensor, v: &Tensor) -> Tensor {
-        Tensor::pointwise([kappa, v], |[kappa, v]| kappa * v, |[kappa, v]| kappa * v)
+        pointwise!([kappa, v], |[kappa, v]| kappa * v)
     }
 
     fn values(&self, _: usize) -> Option<usize> {

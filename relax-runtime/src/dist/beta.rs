@@ -4,7 +4,7 @@ use super::Distribution;
 use super::family::*;
 use super::gamma::uniform;
 use super::guides::beta_guide;
-use crate::dist::noise::scalar::LARGEST as BELOW_ONE;
+use crate::dist::noise::each::LARGEST as BELOW_ONE;
 
 /// The log-density at x, in terms that are small where the logarithms of powers and of the beta
 /// function are large.

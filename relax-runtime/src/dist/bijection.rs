@@ -2,7 +2,7 @@
 
 use super::family::LEAST;
 use super::{Constraint, PerParameter};
-use crate::dist::noise::scalar::LARGEST as BELOW_ONE;
+use crate::dist::noise::each::LARGEST as BELOW_ONE;
 use crate::tensor::{Shape, Tensor};
 
 /// A smooth one-to-one map from unconstrained numbers u onto the support of a law: what guides over

@@ -243,11 +243,40 @@ pub struct CategoricalRelaxation;
 /// neighbours by 2⁻¹⁹.
 const SMALLEST_GAP: f32 = 4e-6;
 
-/// Takes the p-weighted sum of each row off its elements, times p: the transposed Jacobian of
-/// log softmax, applied to a cotangent.
-fn project(theta: &Tensor, cotangent: &Tensor) -> Tensor {
-    let p = theta.detach().softmax(-1);
-    cotangent - p * cotangent.sum_keepdim(-1)
+/// The functions of each number behind [`CategoricalRelaxation`], given the sums over its event.
+pub(super) mod category {
+    use super::noise;
+    use crate::tensor::Element;
+
+    /// z, Gumbel around log p.
+    #[inline(always)]
+    pub(in super::super) fn relaxed<E: Element>(log_p: E, u: E) -> E {
+        log_p - (-noise::each::ln(u)).ln()
+    }
+
+    /// κ, by normalised θ; `max` is the largest z.
+    #[inline(always)]
+    pub(in super::super) fn kappa<E: Element>(z: E, max: E) -> E {
+        (z - max).exp()
+    }
+
+    /// The transposed Jacobian of log softmax applied to w, whose sum is given.
+    #[inline(always)]
+    pub(in super::super) fn projected<E: Element>(p: E, w: E, sum: E) -> E {
+        w - p * sum
+    }
+
+    /// The Jacobian of log softmax applied to v, whose mean ⟨p, v⟩ is given.
+    #[inline(always)]
+    pub(in super::super) fn centred<E: Element>(v: E, mean: E) -> E {
+        v - mean
+    }
+}
+
+/// The transposed Jacobian of log softmax, applied to a cotangent.
+fn project(theta: &Tensor, cotangent: Tensor) -> Tensor {
+    let (p, sum) = (theta.detach().softmax(-1), cotangent.sum_keepdim(-1));
+    category::projected(p, cotangent, sum)
 }
 
 impl Relaxation for CategoricalRelaxation {
@@ -256,7 +285,7 @@ impl Relaxation for CategoricalRelaxation {
     }
 
     fn relaxed(&self, theta: &Tensor, u: &Tensor) -> Tensor {
-        theta.log_softmax(-1) - (-noise::ln(u)).ln()
+        category::relaxed(theta.log_softmax(-1), u.clone())
     }
 
     fn hard(&self, z: &Tensor) -> Tensor {
@@ -296,16 +325,16 @@ impl Relaxation for CategoricalRelaxation {
     fn kappa(&self, theta: &Tensor, u: &Tensor, _: &Tensor) -> Tensor {
         let z = self.relaxed(&theta.detach(), u);
         let max = z.max(-1).unsqueeze(-1);
-        (z - max).exp()
+        category::kappa(z, max)
     }
 
     fn pull(&self, theta: &Tensor, kappa: &Tensor, w: &Tensor) -> Tensor {
-        project(theta, &(kappa * w))
+        project(theta, kappa * w)
     }
 
     fn push(&self, theta: &Tensor, kappa: &Tensor, v: &Tensor) -> Tensor {
         let p = theta.detach().softmax(-1);
-        kappa * (v - (p * v).sum_keepdim(-1))
+        kappa * category::centred(v.clone(), (p * v).sum_keepdim(-1))
     }
 
     fn event_rank(&self) -> usize {
@@ -332,7 +361,7 @@ impl Relaxation for CategoricalRelaxation {
 
     /// 1 + ln u by normalised θ, around which z is Gumbel.
     fn relaxed_score(&self, theta: &Tensor, u: &Tensor) -> Tensor {
-        project(theta, &(noise::ln(u) + 1.0))
+        project(theta, noise::ln(u) + 1.0)
     }
 
     fn probabilities(&self, theta: &Tensor) -> Tensor {

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use super::counts::softplus;
 use super::excluded::{POLE, numbers_of, open, ruled_out};
 use super::{check_values, parameter_error};
-use crate::dist::noise::scalar::LARGEST as BELOW_ONE;
+use crate::dist::noise::each::LARGEST as BELOW_ONE;
 use crate::error::Result;
 use crate::tensor::Tensor;
 use crate::tensor::native::pointwise::all;

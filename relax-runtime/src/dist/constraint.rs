@@ -1,7 +1,7 @@
 //! Sets that parameters stay in, and the transforms from all real numbers to them.
 
 use super::family::LEAST;
-use crate::dist::noise::scalar::LARGEST as BELOW_ONE;
+use crate::dist::noise::each::LARGEST as BELOW_ONE;
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 

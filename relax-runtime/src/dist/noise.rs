@@ -8,61 +8,29 @@ use crate::tensor::Tensor;
 
 /// u in (0, 1), rounded.
 pub fn uniform(noise: &Tensor) -> Tensor {
-    Tensor::pointwise(
-        [noise],
-        |[n]| scalar::uniform(n),
-        |[n]| {
-            let n = open(&n);
-            n.lt(0.0).select_where(&(&n + 1.0), &n)
-        },
-    )
+    pointwise!([noise], |[n]| each::uniform(n))
 }
 
 /// ln u.
 pub fn ln(noise: &Tensor) -> Tensor {
-    Tensor::pointwise(
-        [noise],
-        |[n]| scalar::ln(n),
-        |[n]| {
-            let n = open(&n);
-            let above = n.clamp(f32::MIN_POSITIVE, 1.0).ln();
-            n.lt(0.0).select_where(&n.clamp(-1.0, 0.0).ln_1p(), &above)
-        },
-    )
+    pointwise!([noise], |[n]| each::ln(n))
 }
 
 /// ln u − ln(1 − u).
 pub fn logit(noise: &Tensor) -> Tensor {
-    Tensor::pointwise(
-        [noise],
-        |[n]| scalar::logit(n),
-        |[n]| n.sign() * open(&n).abs().logit(),
-    )
+    pointwise!([noise], |[n]| each::logit(n))
 }
 
 /// The noise with this ln u, below 0.
 pub fn of_ln(ln: &Tensor) -> Tensor {
-    Tensor::pointwise(
-        [ln],
-        |[ln]| scalar::of_ln(ln),
-        |[ln]| {
-            let u = ln.exp();
-            u.gt(0.5).select_where(&(&u - 1.0), &u)
-        },
-    )
+    pointwise!([ln], |[ln]| each::of_ln(ln))
 }
 
-/// As [`scalar::open`].
-fn open(noise: &Tensor) -> Tensor {
-    let size = noise.abs().clamp(scalar::SMALLEST, scalar::LARGEST);
-    noise.lt(0.0).select_where(&size.neg(), &size)
-}
-
-/// The same functions of single numbers.
-pub(crate) mod scalar {
+/// The functions of each number.
+pub(crate) mod each {
     use std::f32::consts::LN_2;
 
-    use crate::tensor::native::math;
+    use crate::tensor::Element;
 
     /// 2⁻⁶⁵, the smallest draw.
     pub(crate) const SMALLEST: f32 = 1.0 / 36_893_488_147_419_103_232.0;
@@ -72,41 +40,31 @@ pub(crate) mod scalar {
 
     /// Noise of exactly 0 or 1, which a caller may pass, moved to the nearest draw.
     #[inline(always)]
-    pub(crate) fn open(n: f32) -> f32 {
-        math::clamp(n.abs(), SMALLEST, LARGEST).copysign(n)
+    pub(crate) fn open<E: Element>(n: E) -> E {
+        n.abs().clamp(SMALLEST, LARGEST).with_sign_of(&n)
     }
 
     #[inline(always)]
-    pub(crate) fn uniform(n: f32) -> f32 {
+    pub(crate) fn uniform<E: Element>(n: E) -> E {
         let n = open(n);
-        if n < 0.0 { 1.0 + n } else { n }
+        n.above(0.0).choose(n.clone(), n + 1.0)
     }
 
     #[inline(always)]
-    pub(crate) fn ln(n: f32) -> f32 {
-        // At first, since −0 is no number below 0 for a comparison.
+    pub(crate) fn ln<E: Element>(n: E) -> E {
+        open(n).ln_modulo_one()
+    }
+
+    #[inline(always)]
+    pub(crate) fn logit<E: Element>(n: E) -> E {
         let n = open(n);
-        let (z, exponent) = math::parts(uniform(n));
-        // 1 + n rounds away what tells small n apart.
-        let near = (n < 0.0) & (n > -0.25);
-        let value = math::ln_of_parts(if near { n } else { z }, exponent);
-        if n.is_nan() { n } else { value }
+        let size = n.abs().logit();
+        n.above(0.0).choose(size.clone(), -size)
     }
 
     #[inline(always)]
-    pub(crate) fn logit(n: f32) -> f32 {
-        let n = open(n);
-        let size = math::logit(n.abs());
-        if n < 0.0 { -size } else { size }
-    }
-
-    #[inline(always)]
-    pub(crate) fn of_ln(ln: f32) -> f32 {
-        if ln > -LN_2 {
-            ln.exp_m1()
-        } else {
-            math::exp(ln)
-        }
+    pub(crate) fn of_ln<E: Element>(ln: E) -> E {
+        ln.above(-LN_2).choose(ln.exp_m1(), ln.exp())
     }
 }
 
@@ -121,12 +79,12 @@ mod tests {
             let (ln, rest) = (x.ln(), (-x).ln_1p());
             let n = x as f32;
             for (found, want) in [
-                (scalar::ln(n), ln),
-                (scalar::ln(-n), rest),
-                (scalar::logit(n), ln - rest),
-                (scalar::logit(-n), rest - ln),
-                (scalar::ln(scalar::of_ln(ln as f32)), ln),
-                (scalar::ln(scalar::of_ln(rest as f32)), rest),
+                (each::ln(n), ln),
+                (each::ln(-n), rest),
+                (each::logit(n), ln - rest),
+                (each::logit(-n), rest - ln),
+                (each::ln(each::of_ln(ln as f32)), ln),
+                (each::ln(each::of_ln(rest as f32)), rest),
             ] {
                 let error = (f64::from(found) - want).abs() / want.abs();
                 assert!(error < 1e-6, "{x:e}: {found:e} is not {want:e}");
@@ -138,14 +96,14 @@ mod tests {
     fn ordinary_numbers_and_their_mirror_images_are_noise() {
         for i in 1..100 {
             let u = i as f32 * 0.01;
-            assert_eq!(scalar::uniform(u), u);
-            assert!((scalar::uniform(-u) - (1.0 - u)).abs() < 1e-7);
-            assert!((scalar::ln(-u) - (1.0 - u).ln()).abs() < 1e-6);
+            assert_eq!(each::uniform(u), u);
+            assert!((each::uniform(-u) - (1.0 - u)).abs() < 1e-7);
+            assert!((each::ln(-u) - (1.0 - u).ln()).abs() < 1e-6);
         }
         for end in [0.0, -0.0, 1.0, -1.0] {
-            assert!(scalar::ln(end).is_finite() && scalar::logit(end).is_finite());
+            assert!(each::ln(end).is_finite() && each::logit(end).is_finite());
         }
-        assert!(scalar::ln(-0.0) < 0.0 && scalar::logit(-0.0) > 0.0);
-        assert!(scalar::ln(f32::NAN).is_nan());
+        assert!(each::ln(-0.0) < 0.0 && each::logit(-0.0) > 0.0);
+        assert!(each::ln(f32::NAN).is_nan());
     }
 }

@@ -3,8 +3,9 @@
 
 use std::fmt::Debug;
 
-use super::bernoulli::scalar;
-use super::{BernoulliRelaxation, CategoricalRelaxation, Form, noise};
+use super::bernoulli::coin;
+use super::categorical::category;
+use super::{BernoulliRelaxation, CategoricalRelaxation, Form};
 use crate::tensor::native::math;
 use crate::tensor::native::rows::{self, dot};
 
@@ -54,11 +55,11 @@ vectorised! {
         let Drawn { z, b, p, score, kappa } = drawn;
         let outs = z.iter_mut().zip(b).zip(p).zip(score).zip(kappa);
         for (((((z, b), p), score), kappa), (&theta, &u)) in outs.zip(theta.iter().zip(u)) {
-            *z = scalar::relaxed([theta, u]);
-            *b = scalar::hard([*z]);
+            *z = coin::relaxed(theta, u);
+            *b = coin::hard(*z);
             *p = math::sigmoid(theta);
-            *score = scalar::score([theta, *b]);
-            *kappa = scalar::kappa([theta, u, *b]);
+            *score = coin::score(theta, *b);
+            *kappa = coin::kappa(theta, u, *b);
         }
     }
 }
@@ -105,14 +106,14 @@ impl PlainRelaxation for CategoricalRelaxation {
             for (i, (z, p)) in z.iter_mut().zip(p).enumerate() {
                 let log_p = theta[i] - log_sum;
                 *p = math::exp(log_p);
-                *z = log_p - math::ln(-noise::scalar::ln(u[i]));
+                *z = category::relaxed(log_p, u[i]);
                 if *z > max {
                     (chosen, max) = (i, *z);
                 }
             }
             b[chosen] = 1.0;
             for (kappa, z) in kappa.iter_mut().zip(z) {
-                *kappa = math::exp(*z - max);
+                *kappa = category::kappa(*z, max);
             }
         }
         for (score, (b, p)) in score.iter_mut().zip(b.iter().zip(&*p)) {
@@ -125,7 +126,9 @@ impl PlainRelaxation for CategoricalRelaxation {
         for ((p, kappa), w) in events.zip(w.chunks_mut(width)) {
             w.iter_mut().zip(kappa).for_each(|(w, kappa)| *w *= kappa);
             let sum: f32 = w.iter().sum();
-            w.iter_mut().zip(p).for_each(|(w, p)| *w -= p * sum);
+            for (w, p) in w.iter_mut().zip(p) {
+                *w = category::projected(*p, *w, sum);
+            }
         }
     }
 
@@ -134,7 +137,7 @@ impl PlainRelaxation for CategoricalRelaxation {
         for ((p, kappa), v) in events.zip(v.chunks_mut(width)) {
             let mean = dot(p, v);
             for (v, kappa) in v.iter_mut().zip(kappa) {
-                *v = kappa * (*v - mean);
+                *v = kappa * category::centred(*v, mean);
             }
         }
     }
@@ -142,7 +145,9 @@ impl PlainRelaxation for CategoricalRelaxation {
     fn pull_mean(&self, width: usize, p: &[f32], w: &mut [f32]) {
         for (p, w) in p.chunks(width).zip(w.chunks_mut(width)) {
             let mean = dot(p, w);
-            w.iter_mut().zip(p).for_each(|(w, p)| *w = p * (*w - mean));
+            for (w, p) in w.iter_mut().zip(p) {
+                *w = p * category::centred(*w, mean);
+            }
         }
     }
 }

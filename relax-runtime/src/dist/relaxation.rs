@@ -51,43 +51,6 @@ pub trait Relaxation: Debug {
     /// and λ. `temperature` is λ, of rank 0.
     fn squash(&self, z: &Tensor, temperature: &Tensor) -> Tensor;
 
-    /// s = [`squash`](Self::squash)(z, λ) and ∂s/∂λ, constants.
-    ///
-    /// # Errors
-    /// If an operand carries one.
-    fn squash_rate(&self, z: &Tensor, temperature: &Tensor) -> Result<(Tensor, Tensor)> {
-        let moving = temperature.with_tangent(&temperature.ones_like());
-        let s = self.squash(z, &moving);
-        Ok((s.detach(), tangent(&s).detach()))
-    }
-
-    /// (∂s/∂z)ᵀ w for s = [`squash`](Self::squash)(z, λ), a constant.
-    ///
-    /// # Errors
-    /// If an operand carries one.
-    fn squash_pull(&self, z: &Tensor, temperature: &Tensor, w: &Tensor) -> Result<Tensor> {
-        let leaf = z.leaf();
-        let s = self.squash(&leaf, temperature);
-        Ok(grad(&[(&s, Some(w))], &[&leaf])?.remove(0))
-    }
-
-    /// (∂s/∂z) t and ⟨w, (∂²s/∂z∂λ) t⟩ for s = [`squash`](Self::squash)(z, λ), constants.
-    ///
-    /// # Errors
-    /// If an operand carries one.
-    fn squash_push(
-        &self,
-        z: &Tensor,
-        temperature: &Tensor,
-        t: &Tensor,
-        w: &Tensor,
-    ) -> Result<(Tensor, Tensor)> {
-        let leaf = temperature.leaf();
-        let moved = tangent(&self.squash(&z.with_tangent(t), &leaf));
-        let bend = grad(&[(&moved, Some(w))], &[&leaf])?.remove(0);
-        Ok((moved.detach(), bend))
-    }
-
     /// ∂ log p(b | θ) / ∂θ, a constant.
     fn score(&self, theta: &Tensor, b: &Tensor) -> Tensor {
         let leaf = theta.leaf();

@@ -4,7 +4,7 @@ use super::family::*;
 use super::gamma::uniform;
 use super::guides::beta_guide;
 use super::{Distribution, beta};
-use crate::dist::noise::scalar::LARGEST as BELOW_ONE;
+use crate::dist::noise::each::LARGEST as BELOW_ONE;
 use crate::error::Error;
 
 /// Independent uniform numbers between `low` and `high`; over `f64`s a draw is an `f64`, over tensors a

@@ -3,8 +3,7 @@
 use super::Linear;
 use crate::error::{Error, Result};
 use crate::random::Stream;
-use crate::tensor::native::math;
-use crate::tensor::{Device, Parameter, Tensor};
+use crate::tensor::{Device, Element, Parameter, Tensor};
 
 /// A non-linearity, element by element.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,76 +19,46 @@ pub enum Activation {
 impl Activation {
     /// The activation of each element.
     pub fn apply(self, x: &Tensor) -> Tensor {
+        self.of(x.clone())
+    }
+
+    /// The activation of each number.
+    #[inline(always)]
+    pub(crate) fn of<E: Element>(self, x: E) -> E {
         match self {
             Self::Relu => x.relu(),
             Self::Tanh => x.tanh(),
         }
     }
 
-    /// The activation of one number.
+    /// The derivative at each number, by the activation's own value.
     #[inline(always)]
-    pub(crate) fn of(self, x: f32) -> f32 {
+    pub(crate) fn slope_of<E: Element>(self, value: E) -> E {
         match self {
-            Self::Relu => math::relu(x),
-            Self::Tanh => math::tanh(x),
+            Self::Relu => value.above(0.0),
+            Self::Tanh => (value.clone() * value).one_minus(),
         }
     }
 
-    /// The derivative at one number, by the activation's own value.
+    /// The second derivative at each number, by the activation's own value; nothing where it is zero.
     #[inline(always)]
-    pub(crate) fn slope_of(self, value: f32) -> f32 {
+    pub(crate) fn curvature_of<E: Element>(self, value: E) -> Option<E> {
         match self {
-            Self::Relu => f32::from(value > 0.0),
-            Self::Tanh => 1.0 - value * value,
-        }
-    }
-
-    /// The second derivative at one number, by the activation's own value.
-    #[inline(always)]
-    pub(crate) fn curvature_of(self, value: f32) -> f32 {
-        match self {
-            Self::Relu => 0.0,
-            Self::Tanh => -2.0 * value * self.slope_of(value),
+            Self::Relu => None,
+            Self::Tanh => Some(value.clone() * -2.0 * self.slope_of(value)),
         }
     }
 
     /// The activation of a sum of constants.
     pub(crate) fn of_sum(self, a: &Tensor, b: &Tensor) -> Tensor {
-        match self {
-            Self::Relu => {
-                Tensor::pointwise([a, b], |[a, b]| math::relu(a + b), |[a, b]| (a + b).relu())
-            }
-            Self::Tanh => self.apply(&(a + b)),
-        }
+        pointwise!([a, b], |[a, b]| self.of(a + b))
     }
 
     /// A constant times the derivative of each element, by the activation's own value.
     pub(crate) fn times_slope(self, factor: &Tensor, value: &Tensor) -> Tensor {
-        match self {
-            Self::Relu => {
-                let kept = |[factor, value]: [f32; 2]| if value > 0.0 { factor } else { 0.0 };
-                Tensor::pointwise([factor, value], kept, |[factor, value]| {
-                    factor * value.gt(0.0)
-                })
-            }
-            Self::Tanh => factor * self.slope(value),
-        }
-    }
-
-    /// The derivative of each element, by the activation's own value.
-    fn slope(self, value: &Tensor) -> Tensor {
-        match self {
-            Self::Relu => value.gt(0.0),
-            Self::Tanh => 1.0 - value.square(),
-        }
-    }
-
-    /// The second derivative, by the activation's own value; nothing where it is zero.
-    pub(crate) fn curvature(self, value: &Tensor) -> Option<Tensor> {
-        match self {
-            Self::Relu => None,
-            Self::Tanh => Some(value * -2.0 * self.slope(value)),
-        }
+        pointwise!([factor, value], |[factor, value]| {
+            factor * self.slope_of(value)
+        })
     }
 }
 

@@ -240,7 +240,7 @@ impl Backpropagated<'_> {
         for i in 0..last {
             let moved = tangents[i].matmul(&self.layers[i].weight);
             let out = &self.inputs[i + 1];
-            let bend = activation.curvature(out);
+            let bend = activation.curvature_of(out.clone());
             tangents.push(activation.times_slope(&moved, out));
             bends.extend(bend.map(|curvature| curvature * moved));
         }
@@ -263,11 +263,7 @@ impl Backpropagated<'_> {
         ];
         for ((input, moved), delta) in self.inputs.iter().zip(tangents).zip(self.deltas) {
             let shares = [input, moved, &cotangent.broadcast_to(input.shape())];
-            let left = Tensor::pointwise(
-                shares,
-                |[input, moved, share]| moved + input * share,
-                |[input, moved, share]| moved + input * share,
-            );
+            let left = pointwise!(shares, |[input, moved, share]| moved + input * share);
             gradients.push(left.matmul_tn(delta));
             gradients.push(delta.matmul_tn(cotangent).squeeze(1));
         }

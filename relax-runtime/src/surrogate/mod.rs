@@ -29,7 +29,7 @@ pub use sum::Sum;
 pub use variance_gradient::VarianceGradient;
 pub use zero::Zero;
 
-use crate::dist::Relaxation;
+use crate::dist::{Relaxation, squash_pull, squash_push, squash_rate};
 use crate::error::Result;
 use crate::tensor::{Parameter, Tensor, grad};
 
@@ -62,23 +62,23 @@ impl Surroundings<'_> {
         }
     }
 
-    /// [`Relaxation::squash_rate`].
+    /// [`squash_rate`] of the draws' relaxation.
     fn squash_rate(&self, z: &Tensor, temperature: &Tensor) -> Result<(Tensor, Tensor)> {
         match self.relaxation {
-            Some(relaxation) => relaxation.squash_rate(z, temperature),
+            Some(relaxation) => squash_rate(relaxation, z, temperature),
             None => Ok((z.clone(), z.zeros_like())),
         }
     }
 
-    /// [`Relaxation::squash_pull`].
+    /// [`squash_pull`] of the draws' relaxation.
     fn squash_pull(&self, z: &Tensor, temperature: &Tensor, w: &Tensor) -> Result<Tensor> {
         match self.relaxation {
-            Some(relaxation) => relaxation.squash_pull(z, temperature, w),
+            Some(relaxation) => squash_pull(relaxation, z, temperature, w),
             None => Ok(w.clone()),
         }
     }
 
-    /// [`Relaxation::squash_push`].
+    /// [`squash_push`] of the draws' relaxation.
     fn squash_push(
         &self,
         z: &Tensor,
@@ -87,7 +87,7 @@ impl Surroundings<'_> {
         w: &Tensor,
     ) -> Result<(Tensor, Tensor)> {
         match self.relaxation {
-            Some(relaxation) => relaxation.squash_push(z, temperature, t, w),
+            Some(relaxation) => squash_push(relaxation, z, temperature, t, w),
             None => Ok((t.clone(), temperature.zeros_like())),
         }
     }

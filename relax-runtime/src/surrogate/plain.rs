@@ -135,7 +135,8 @@ vectorised! {
                 let (_, backs) = layer.both(backs);
                 let (_, outs) = layer.both(values);
                 at_each(bends, [backs, outs, moved], |_, [back, out, moved]| {
-                    back * (activation.curvature_of(out) * moved)
+                    let curvature = activation.curvature_of(out);
+                    curvature.map_or(0.0, |curvature| back * (curvature * moved))
                 });
                 at_each(moved, [outs], |moved, [out]| moved * activation.slope_of(out));
             }

@@ -22,6 +22,8 @@
 mod storage;
 #[macro_use]
 pub(crate) mod native;
+#[macro_use]
+mod element;
 
 #[cfg(all(test, feature = "dfdx"))]
 mod agreement;
@@ -48,6 +50,7 @@ use std::rc::{Rc, Weak};
 pub use device::Device;
 #[cfg(feature = "dfdx")]
 pub use dfdx::{Recorder, Traced};
+pub(crate) use element::Element;
 pub(crate) use grad::{
     by_parameter, grad_parameters_and, grad_parameters_around, share_operations,
 };

@@ -101,7 +101,7 @@ impl QuantileLevel {
 
     /// The u of uniform [noise](crate::dist::noise).
     pub fn of_noise(noise: f32) -> Self {
-        let n = f64::from(crate::dist::noise::scalar::open(noise));
+        let n = f64::from(crate::dist::noise::each::open(noise));
         match n < 0.0 {
             true => Self {
                 below: 1.0 + n,

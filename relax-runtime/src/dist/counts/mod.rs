@@ -20,7 +20,7 @@ pub use table::{Table, TableName};
 use law::CountLaw;
 
 use super::{Distribution, Law, Number, Numbers, check_fit, expand_parameter};
-use crate::dist::noise::scalar::LARGEST as BELOW_ONE;
+use crate::dist::noise::each::LARGEST as BELOW_ONE;
 use crate::error::{Error, Result};
 use crate::random::Stream;
 use crate::tensor::native::pointwise::all;

@@ -2,7 +2,7 @@
 //! does to it.
 
 use super::twice_mean;
-use crate::dist::noise;
+use crate::dist::{noise, squash_pull};
 use crate::error::{Error, Result};
 use crate::estimator::{Cost, Estimate, Problem};
 use crate::surrogate::{Extent, RelaxedCost, Seen, Surrogate};
@@ -76,7 +76,7 @@ pub fn corrected(
     // What a surrogate adds to the estimate: c, shaped to multiply tensors of θ's shape, and its
     // slope by z.
     let added = |c: &Tensor, by_z: &Tensor| relaxation.pull(&theta, &kappa, by_z) - c * &score;
-    let pull = |temperature: &Tensor, w: &Tensor| relaxation.squash_pull(&z, temperature, w);
+    let pull = |temperature: &Tensor, w: &Tensor| squash_pull(relaxation, &z, temperature, w);
     let f_s = problem.spread(&here.value)?;
     let plain = added(&f_s, &pull(&temperature, &here.slope)?);
     let best = if rounding.is_smooth() {

@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::estimator::problem::{pull, push};
 use crate::estimator::{Cost, Estimate, Problem};
 use crate::surrogate::{Surrogate, VarianceGradient};
-use crate::tensor::Tensor;
+use crate::tensor::{Element, Tensor};
 
 /// The RELAX estimate (f(b) − c(z̃)) ∂log p(b | θ)/∂θ + ∂c(z)/∂θ − ∂c(z̃)/∂θ.
 ///
@@ -42,19 +42,25 @@ fn coupled(problem: Problem<'_>, cost: &dyn Cost, surrogate: &dyn Surrogate) -> 
     let kappa = relaxation.kappa(theta, &noise.u, &b);
     let pulled = relaxation.pull(theta, &kappa, &c.gradient);
     let fused = Tensor::fused([&f, &c.value, &score, &pulled], |[f, c, score, pulled]| {
-        (f - c) * score + pulled
+        of_coupled(f - c, score, pulled)
     });
     let gradient = match fused {
         Some(gradient) => gradient,
-        None => problem.spread(&(&f - &c.value))? * &score + pulled,
+        None => of_coupled(problem.spread(&(&f - &c.value))?, score.clone(), pulled),
     };
 
     let v = twice_mean(&gradient);
     let along = relaxation.push(theta, &kappa, &v);
-    let weight = Tensor::pointwise([&v, &score], |[v, score]| v * score, |[v, score]| v * score)
-        .sum_from(problem.plates);
+    let weight = pointwise!([&v, &score], |[v, score]| v * score).sum_from(problem.plates);
     let variance_gradient = c.variance_gradient(&along, &weight)?;
     finish(f, gradient, variance_gradient, 1 + surrogate.evaluations())
+}
+
+/// The estimate of each number under coupled noise: what the surrogate leaves of the cost times ∂log p(b | θ)/∂θ,
+/// and κ ∂c(z)/∂z.
+#[inline(always)]
+pub(super) fn of_coupled<E: Element>(rest: E, score: E, pulled: E) -> E {
+    rest * score + pulled
 }
 
 fn independent(
@@ -115,7 +121,7 @@ pub(in crate::estimator) fn surrogate_at_z(
 /// The derivative of the mean square of a gradient estimate by the estimate.
 pub(in crate::estimator) fn twice_mean(gradient: &Tensor) -> Tensor {
     let factor = 2.0 / gradient.len().max(1) as f32;
-    Tensor::pointwise([gradient], |[g]| g * factor, |[g]| g * factor)
+    pointwise!([gradient], |[g]| g * factor)
 }
 
 fn finish(

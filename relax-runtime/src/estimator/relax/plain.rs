@@ -3,6 +3,7 @@
 
 use smallvec::SmallVec;
 
+use super::function::of_coupled;
 use super::residual::Residual;
 use crate::dist::{Drawn, PlainRelaxation, plain};
 use crate::error::Result;
@@ -106,7 +107,7 @@ impl<'a> Plain<'a> {
             let signal = rest[i] / unit - pass.value_and_slope(i, gradient);
             relaxation.pull(width, p, kappa, gradient);
             for (gradient, score) in gradient.iter_mut().zip(score) {
-                *gradient += signal * score;
+                *gradient = of_coupled(signal, *score, *gradient);
             }
             // How its mean square changes with c and ∂c/∂z.
             if learns {

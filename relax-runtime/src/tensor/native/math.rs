@@ -105,6 +105,16 @@ pub(crate) fn logit(p: f32) -> f32 {
     ln(p / (1.0 - p))
 }
 
+/// log x where x is not negative and log(x + 1) elsewhere, for normal x: one logarithm serves both.
+#[inline(always)]
+pub(crate) fn ln_modulo_one(x: f32) -> f32 {
+    let (z, exponent) = parts(if x < 0.0 { 1.0 + x } else { x });
+    // 1 + x rounds away what tells small x apart.
+    let near = (x < 0.0) & (x > -0.25);
+    let value = ln_of_parts(if near { x } else { z }, exponent);
+    if x.is_nan() { x } else { value }
+}
+
 /// log(1 + e) for e in [−½, 1], accurate near 0 too.
 #[inline(always)]
 fn ln_1p_unit(e: f32) -> f32 {
