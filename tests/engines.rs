@@ -153,6 +153,42 @@ fn gradients_are_unbiased_on_every_engine() -> Result<()> {
     Ok(())
 }
 
+/// Parameters of host numbers go where the data are, before or after they met draws of their own.
+#[test]
+fn parameters_of_host_numbers_follow_the_data() -> Result<()> {
+    #[model]
+    fn shifted(x: &Tensor) {
+        let logits = param!([0.5, -0.5, 0.0]);
+        let scale = param!([1.0, 2.0, 0.5], positive);
+        let b = sample!(Bernoulli(logits = &logits));
+        observe!(Normal(&b * 2.0, &scale), x);
+        let slope = param!(0.25);
+        observe!(Normal(slope * x, 1.0), x * 2.0);
+    }
+    let fit = |device: &Device| -> Result<(Vec<f64>, ParamStore)> {
+        let x = data(device)?;
+        let model = shifted(&x);
+        let mut trainer = Trainer::new(4).optimizer(Adam::new(0.02));
+        let objective = Elbo::new(&model);
+        let losses = (0..5).map(|_| Ok(trainer.step(&objective)?.loss));
+        Ok((losses.collect::<Result<_>>()?, trainer.params().clone()))
+    };
+    let (expected, _) = fit(&Device::cpu())?;
+    for device in devices() {
+        let (found, params) = fit(&device)?;
+        assert_same(&format!("on {device}"), &found, &expected);
+        for (name, parameter) in params.all() {
+            assert_eq!(parameter.get().device(), device, "{name}");
+        }
+        let x = data(&device)?;
+        let evidence = exact_posterior(&shifted(&x))?.log_evidence;
+        assert!(evidence.is_finite());
+        let run = Simulation::seeded(1).run(&shifted(&x))?;
+        assert_eq!(run.trace.get("b")?.value.to_tensor()?.device(), device);
+    }
+    Ok(())
+}
+
 #[test]
 fn data_elsewhere_are_refused_by_both_names() -> Result<()> {
     let (here, there) = (data(&Device::cpu())?, data(&Device::dfdx())?);

@@ -167,7 +167,7 @@ impl Run<'_> {
         let memory = match record.steps {
             // That of pre-training is none of the model's.
             0 => Default::default(),
-            _ => self.trainer.optimizer_mut().state(),
+            _ => self.trainer.optimizer_mut().state()?,
         };
         let mut optimizer = Optimizer::new(self.settings.adam(start))?;
         optimizer.restore(memory);

@@ -32,8 +32,7 @@ pub enum Error {
 
     /// Operands that live on different devices.
     #[error(
-        "{op}: operands are on {left} and {right}; move one with `to_device`, or make it there \
-         (`param!([..])` is made on cpu, `param!(tensor)` where the tensor is){}",
+        "{op}: operands are on {left} and {right}; move one with `to_device`, or make it there{}",
         At(.location)
     )]
     Device {
@@ -219,6 +218,14 @@ impl Error {
                 line,
                 source: Box::new(source),
             },
+        }
+    }
+
+    /// The error itself, where this says at which site it came up.
+    pub(crate) fn cause(&self) -> &Self {
+        match self {
+            Self::Site { source, .. } => source.cause(),
+            cause => cause,
         }
     }
 

@@ -107,7 +107,8 @@ impl Estimation {
         learn: bool,
     ) -> Result<Gradients> {
         self.check_settings()?;
-        let gradients = self.estimate_all(objective, key, learn)?;
+        let params = self.params.clone();
+        let gradients = params.beside_data(|| self.estimate_all(objective, key, learn))?;
         self.params.check_restored()?;
         Ok(gradients)
     }

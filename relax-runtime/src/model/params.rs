@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 
 use crate::dist::{Constraint, Value};
 use crate::error::{Error, Result};
-use crate::tensor::{Parameter, Tensor};
+use crate::tensor::{Device, Parameter, Tensor};
 
 /// The parameters that `param!` sites and automatic guides have created; clones share them.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +29,8 @@ struct State {
     notes: Notes,
     /// Whether guides are to say in which units their parameters are moved.
     wants_units: bool,
+    /// Where the data turned out to be, where that is not the CPU.
+    device: Option<Device>,
 }
 
 /// What has been found out about programs, by the kind of finding and the program's name.
@@ -161,6 +163,10 @@ impl ParamStore {
             return Ok(parameter.clone());
         }
         check_finite(init)?;
+        let init = match &state.device {
+            Some(device) => &init.to_device(device)?,
+            None => init,
+        };
         // It outlives the run: the sites, reads and derivatives of that are not its own.
         let parameter = Parameter::new(init.kept()).named(name);
         state.known.insert(name.to_owned(), parameter.clone());
@@ -168,6 +174,44 @@ impl ParamStore {
             state.missing.push(name.to_owned());
         }
         Ok(parameter)
+    }
+
+    /// What `attempt` gives; once more, with all parameters where the data are, where it meets data that are not
+    /// on the CPU beside parameters that are, having been made of host numbers.
+    ///
+    /// # Errors
+    /// Those of the last attempt.
+    pub(crate) fn beside_data<T>(&self, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
+        match attempt() {
+            Err(error) if self.follow(&error)? => attempt(),
+            found => found,
+        }
+    }
+
+    /// Moves the parameters to the device of data that could not be combined with numbers on the CPU, and forgets
+    /// what was found out without them. Whether there was anything to move.
+    fn follow(&self, error: &Error) -> Result<bool> {
+        let here = Device::cpu();
+        let pair = match error.cause() {
+            Error::Device { left, right, .. } => [left.parse::<Device>()?, right.parse()?],
+            _ => return Ok(false),
+        };
+        let [there] = pair
+            .iter()
+            .filter(|device| **device != here)
+            .collect::<Vec<_>>()[..]
+        else {
+            return Ok(false);
+        };
+        let state = &mut *self.0.borrow_mut();
+        let left = |parameter: &&Parameter| parameter.get().device() == here;
+        let behind: Vec<_> = state.known.values().filter(left).cloned().collect();
+        for parameter in &behind {
+            parameter.set(parameter.get().detach().to_device(there)?)?;
+        }
+        state.device = Some(there.clone());
+        state.notes = Notes::default();
+        Ok(!behind.is_empty())
     }
 
     /// A parameter of this value, in place of the one of this name, if there is one.

@@ -1,8 +1,10 @@
 //! Plain runs of a model.
 
 use super::{Context, Model, ParamStore, Trace};
-use crate::error::Result;
+use crate::dist::Value;
+use crate::error::{Error, Result};
 use crate::random::Key;
+use crate::tensor::Device;
 
 /// The output and the record of one run.
 #[derive(Debug)]
@@ -58,9 +60,25 @@ impl Simulation {
     /// # Errors
     /// As [`Model::run`].
     pub fn run<M: Model>(&self, model: &M) -> Result<Run<M::Output>> {
-        let context = Context::new(self.key, None, self.params.clone());
-        let output = model.run(&context)?;
-        let (trace, _) = context.finish();
-        Ok(Run { output, trace })
+        self.params.beside_data(|| {
+            let context = Context::new(self.key, None, self.params.clone());
+            let output = model.run(&context)?;
+            let (trace, _) = context.finish();
+            match misplaced(&trace) {
+                Some(error) => Err(error),
+                None => Ok(Run { output, trace }),
+            }
+        })
     }
+}
+
+/// The error of a density, which is computed when it is asked for, whose value and parameters are on two devices.
+fn misplaced(trace: &Trace) -> Option<Error> {
+    let here = Device::cpu();
+    let is_away = |value: &Value| matches!(value, Value::Tensor(t) if t.device() != here);
+    if !trace.entries().iter().any(|entry| is_away(&entry.value)) {
+        return None;
+    }
+    let error = trace.log_prob().err()?;
+    matches!(error.cause(), Error::Device { .. }).then_some(error)
 }

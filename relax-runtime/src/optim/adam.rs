@@ -1,7 +1,8 @@
 //! Adam (Kingma and Ba, 2015).
 
-use super::{Rule, check_fraction, check_positive, flushed, harmless};
+use super::{Rule, check_fraction, check_positive, harmless};
 use crate::error::Result;
+use crate::tensor::Element;
 use crate::tensor::native::threads::{fill, rows_a_share};
 
 /// Adam with bias correction.
@@ -29,6 +30,19 @@ impl Adam {
     pub fn betas(mut self, beta1: f32, beta2: f32) -> Self {
         (self.beta1, self.beta2) = (beta1, beta2);
         self
+    }
+
+    /// A value after a step against g, and its two moments, from those before.
+    #[inline(always)]
+    pub(super) fn step<E: Element>(
+        &self,
+        [rate, inverse]: [f32; 2],
+        [x, g, first, second]: [E; 4],
+    ) -> [E; 3] {
+        let first = (first.clone() + (g.clone() - first) * (1.0 - self.beta1)).flushed();
+        let second = (second.clone() + (g.clone() * g - second) * (1.0 - self.beta2)).flushed();
+        let root = (second.clone() * inverse).sqrt() + self.epsilon;
+        [(x - first.clone() * rate / root).flushed(), first, second]
     }
 
     /// The size of gradients that keep all its numbers finite.
@@ -100,9 +114,7 @@ vectorised! {
         let [values, first, second] = outs;
         let moments = first.iter_mut().zip(second);
         for ((x, &g), (m, v)) in values.iter_mut().zip(gradient).zip(moments) {
-            *m = flushed(*m + (1.0 - adam.beta1) * (g - *m));
-            *v = flushed(*v + (1.0 - adam.beta2) * (g * g - *v));
-            *x = flushed(*x - rate * *m / ((*v * inverse).sqrt() + adam.epsilon));
+            [*x, *m, *v] = adam.step([rate, inverse], [*x, g, *m, *v]);
         }
     }
 }

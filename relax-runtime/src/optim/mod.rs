@@ -1,6 +1,7 @@
 //! Optimisers whose whole state can be saved and restored.
 
 mod adam;
+mod away;
 mod guard;
 mod joint;
 mod rmsprop;
@@ -19,6 +20,7 @@ pub use adam::Adam;
 pub use rmsprop::RmsProp;
 pub use sgd::Sgd;
 
+use self::away::Away;
 use self::guard::{MODERATE, harmless};
 use self::joint::JointMemory;
 use crate::error::{Error, Result};
@@ -26,7 +28,10 @@ use crate::tensor::native::pointwise::all;
 use crate::tensor::{Parameter, Tensor};
 
 /// An update rule: how a gradient moves a parameter, given what is remembered of earlier ones.
-pub trait Rule: Debug {
+///
+/// Moving averages of a gradient that has become 0, as of a unit that is off for all data, should end at 0 and not at
+/// the smallest numbers there are, with which many processors compute far more slowly.
+pub trait Rule: Debug + Any {
     /// What the remembered values are: the rule's name, with the settings that give them their
     /// meaning, as `Adam with betas 0.9 and 0.999`. Saved memory goes to the same kind of rule only.
     fn kind(&self) -> String;
@@ -66,6 +71,8 @@ pub trait Rule: Debug {
 pub struct Optimizer {
     rule: Box<dyn Rule>,
     memory: FxHashMap<u64, Memory>,
+    /// Memory of the parameters that are not on the CPU, where they are.
+    away: FxHashMap<u64, Away>,
     /// Memory of the parameters that were updated together last, which is nowhere else.
     joint: Option<JointMemory>,
     /// Memory read from a file, by parameter name, until the parameter appears.
@@ -129,6 +136,7 @@ impl Optimizer {
             harmless: moderate,
             rule: Box::new(rule),
             memory: FxHashMap::default(),
+            away: FxHashMap::default(),
             joint: None,
             restored: BTreeMap::new(),
             is_default: false,
@@ -170,6 +178,7 @@ impl Optimizer {
             memory.step = 0;
             memory.slots.clear();
         }
+        self.away.values_mut().for_each(Away::forget);
     }
 
     /// Moves each parameter against its gradient.
@@ -179,6 +188,15 @@ impl Optimizer {
     /// a parameter or what is remembered of it would not stay finite; then no parameter has been
     /// moved, and nothing is remembered of the gradients.
     pub fn update(&mut self, gradients: &[(Parameter, Tensor)]) -> Result<()> {
+        if let Some((moved, here)) = self.moved_away(gradients)? {
+            self.update_here(&here)?;
+            return self.take_away(moved);
+        }
+        self.update_here(gradients)
+    }
+
+    /// The same by loops over memory of the CPU.
+    fn update_here(&mut self, gradients: &[(Parameter, Tensor)]) -> Result<()> {
         let mut harmless = true;
         gradients.iter().try_for_each(|(parameter, gradient)| {
             gradient.with_values(|gradient| {
@@ -298,7 +316,9 @@ impl Optimizer {
 
     fn steps_of(&self, key: u64) -> u64 {
         let joint = self.joint.as_ref().and_then(|joint| joint.steps_of(key));
-        joint.unwrap_or_else(|| self.memory.get(&key).map_or(0, |memory| memory.step))
+        let away = self.away.get(&key).map(Away::step);
+        let alone = || self.memory.get(&key).map_or(0, |memory| memory.step);
+        joint.or(away).unwrap_or_else(alone)
     }
 
     /// `factors` holds those of the last step that was asked for, with its number.
@@ -324,14 +344,16 @@ impl Optimizer {
             return parameter.update(|values| rule.apply(now, values, gradient, slots));
         };
         // A step from 0 in the parameter's own units.
-        let scaled = |(g, u): (&f32, &f32)| (g * u).clamp(-MODERATE, MODERATE);
-        let gradient: Vec<f32> = gradient.iter().zip(unit).map(scaled).collect();
-        let mut step = vec![0.0; gradient.len()];
-        rule.apply(now, &mut step, &gradient, slots);
-        parameter.update(|values| {
-            let moved = values.iter_mut().zip(step.iter().zip(unit));
-            moved.for_each(|(value, (step, unit))| *value += step * unit);
-        })
+        unit.with_values(|unit| {
+            let scaled = |(g, u): (&f32, &f32)| (g * u).clamp(-MODERATE, MODERATE);
+            let gradient: Vec<f32> = gradient.iter().zip(unit).map(scaled).collect();
+            let mut step = vec![0.0; gradient.len()];
+            rule.apply(now, &mut step, &gradient, slots);
+            parameter.update(|values| {
+                let moved = values.iter_mut().zip(step.iter().zip(unit));
+                moved.for_each(|(value, (step, unit))| *value += step * unit);
+            })
+        })?
     }
 
     /// What kind of rule it follows: [`Rule::kind`].
@@ -345,22 +367,31 @@ impl Optimizer {
             .memory
             .iter()
             .map(|(&key, memory)| (key, memory.name.as_deref()));
-        single.chain(self.joint.iter().flat_map(JointMemory::parameters))
+        let away = self.away.iter().map(|(&key, away)| (key, away.name()));
+        let joint = self.joint.iter().flat_map(JointMemory::parameters);
+        single.chain(joint).chain(away)
     }
 
     /// The memory of every named parameter.
-    pub fn state(&self) -> BTreeMap<String, Memory> {
+    ///
+    /// # Errors
+    /// If a device cannot be read.
+    pub fn state(&self) -> Result<BTreeMap<String, Memory>> {
         let named = |memory: &Memory| Some((memory.name.clone()?, memory.clone()));
         let mut state = self.restored.clone();
         state.extend(self.memory.values().filter_map(named));
         let joint = self.joint.iter().flat_map(JointMemory::memories);
         state.extend(joint.filter_map(|(_, memory)| named(&memory)));
-        state
+        for away in self.away.values() {
+            state.extend(named(&away.read()?));
+        }
+        Ok(state)
     }
 
     /// Takes over a saved memory; each entry is used when its parameter is updated next.
     pub fn restore(&mut self, state: BTreeMap<String, Memory>) {
         self.memory.clear();
+        self.away.clear();
         self.joint = None;
         let slots = state.values().flat_map(|memory| &memory.slots);
         let harmless = slots.flatten().all(|x| x.abs() <= MODERATE);
@@ -371,7 +402,8 @@ impl Optimizer {
 
 /// The size below which gradients, if no larger one has come, keep all that a rule computes finite, so
 /// that the optimiser need not look: 0 where that is not known, as of rules of another crate.
-fn harmless_to(rule: &dyn Any) -> f32 {
+fn harmless_to(rule: &dyn Rule) -> f32 {
+    let rule: &dyn Any = rule;
     let known = [
         rule.downcast_ref().map(Adam::harmless),
         rule.downcast_ref().map(RmsProp::harmless),
@@ -388,14 +420,6 @@ fn first_memory(restored: &mut BTreeMap<String, Memory>, parameter: &Parameter) 
         name,
         ..restored.unwrap_or_default()
     }
-}
-
-/// 0 for what is too small for a normal f32. Moving averages of a gradient that has become 0, as of a
-/// unit that is off for all data, would stop at the smallest numbers there are, with which many
-/// processors compute far more slowly.
-#[inline(always)]
-fn flushed(x: f32) -> f32 {
-    if x.abs() < f32::MIN_POSITIVE { 0.0 } else { x }
 }
 
 /// An error unless the setting is a positive finite number.

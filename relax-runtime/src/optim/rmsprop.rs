@@ -1,7 +1,8 @@
 //! RMSprop (Tieleman and Hinton, 2012).
 
-use super::{Rule, check_fraction, check_positive, flushed, harmless};
+use super::{Rule, check_fraction, check_positive, harmless};
 use crate::error::Result;
+use crate::tensor::Element;
 
 /// Gradient descent by the gradient over its running root mean square.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +29,15 @@ impl RmsProp {
         self
     }
 
+    /// A value after a step against g, and its mean square, from those before.
+    #[inline(always)]
+    pub(super) fn step<E: Element>(&self, [x, g, square]: [E; 3]) -> [E; 2] {
+        let gain = (g.clone() * g.clone() - square.clone()) * (1.0 - self.decay);
+        let square = (square + gain).flushed();
+        let root = square.sqrt() + self.epsilon;
+        [(x - g * self.learning_rate / root).flushed(), square]
+    }
+
     /// The size of gradients that keep all its numbers finite.
     pub(super) fn harmless(&self) -> f32 {
         harmless(self.learning_rate, 1.0 - self.decay)
@@ -45,8 +55,7 @@ impl Rule for RmsProp {
 
     fn apply(&self, _: [f32; 2], values: &mut [f32], gradient: &[f32], slots: &mut [Vec<f32>]) {
         for ((x, &g), square) in values.iter_mut().zip(gradient).zip(&mut slots[0]) {
-            *square = flushed(*square + (1.0 - self.decay) * (g * g - *square));
-            *x = flushed(*x - self.learning_rate * g / (square.sqrt() + self.epsilon));
+            [*x, *square] = self.step([*x, g, *square]);
         }
     }
 

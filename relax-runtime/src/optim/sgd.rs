@@ -1,7 +1,8 @@
 //! Stochastic gradient descent.
 
-use super::{Rule, check_fraction, check_positive, flushed, harmless};
+use super::{Rule, check_fraction, check_positive, harmless};
 use crate::error::Result;
+use crate::tensor::Element;
 
 /// Gradient descent, with momentum if asked for.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +27,14 @@ impl Sgd {
         self
     }
 
+    /// A value after a step against g, and its velocity, from those before.
+    #[inline(always)]
+    pub(super) fn step<E: Element>(&self, [x, g, velocity]: [E; 3]) -> [E; 2] {
+        let velocity = (velocity * self.momentum + g).flushed();
+        let moved = velocity.clone() * self.learning_rate;
+        [(x - moved).flushed(), velocity]
+    }
+
     /// The size of gradients that keep all its numbers finite.
     pub(super) fn harmless(&self) -> f32 {
         harmless(self.learning_rate, 1.0 - self.momentum)
@@ -43,8 +52,7 @@ impl Rule for Sgd {
 
     fn apply(&self, _: [f32; 2], values: &mut [f32], gradient: &[f32], slots: &mut [Vec<f32>]) {
         for ((x, &g), velocity) in values.iter_mut().zip(gradient).zip(&mut slots[0]) {
-            *velocity = flushed(self.momentum * *velocity + g);
-            *x = flushed(*x - self.learning_rate * *velocity);
+            [*x, *velocity] = self.step([*x, g, *velocity]);
         }
     }
 

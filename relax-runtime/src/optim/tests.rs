@@ -36,7 +36,7 @@ fn nothing_is_left_of_a_gradient_that_was_long_ago() {
             let gradient = Tensor::scalar(if step == 0 { 1.0 } else { 0.0 });
             optimizer.update(&[(parameter.clone(), gradient)]).unwrap();
         }
-        let memory = optimizer.state().remove("x").unwrap();
+        let memory = optimizer.state().unwrap().remove("x").unwrap();
         memory.slots.concat()
     }
     assert_eq!(left(Adam::new(0.1).betas(0.9, 0.95)), [0.0, 0.0]);
@@ -71,13 +71,13 @@ fn restoring_the_state_continues_bit_for_bit() {
         .unwrap();
     let copy = Parameter::new(parameter.get().detach()).named("x");
     let mut resumed = Optimizer::new(Adam::new(0.1)).unwrap();
-    resumed.restore(optimizer.state());
+    resumed.restore(optimizer.state().unwrap());
     optimizer
         .update(&[(parameter.clone(), gradient.clone())])
         .unwrap();
     resumed.update(&[(copy.clone(), gradient)]).unwrap();
     assert_eq!(parameter.get().item().unwrap(), copy.get().item().unwrap());
-    assert_eq!(optimizer.state(), resumed.state());
+    assert_eq!(optimizer.state().unwrap(), resumed.state().unwrap());
 }
 
 #[test]
@@ -107,9 +107,9 @@ fn joint_updates_are_single_ones_bit_for_bit() -> Result<()> {
             _ => joint.update_all(&two, &GRADIENT)?,
         }
         assert_eq!(values(&one)?, values(&two)?, "step {step}");
-        assert_eq!(single.state(), joint.state(), "step {step}");
+        assert_eq!(single.state()?, joint.state()?, "step {step}");
         if step == 1 {
-            let state = joint.state();
+            let state = joint.state()?;
             joint = Optimizer::new(Adam::new(0.1))?;
             joint.restore(state);
         }
@@ -141,4 +141,82 @@ fn a_gradient_of_the_wrong_size_is_an_error() {
     let gradient = Tensor::zeros(Shape::from([2]), &Device::cpu());
     let mut optimizer = Optimizer::new(Adam::new(0.1)).unwrap();
     assert!(optimizer.update(&[(parameter, gradient)]).is_err());
+}
+
+/// On another device the same steps are taken there, and go on from what a file says.
+#[test]
+#[cfg(feature = "dfdx")]
+fn steps_away_from_the_cpu_are_the_same() -> Result<()> {
+    type Build = fn() -> Result<Optimizer>;
+    let builds: [Build; 4] = [
+        || Optimizer::new(Adam::new(0.1)),
+        || Optimizer::new(RmsProp::new(0.05)),
+        || Optimizer::new(Sgd::new(0.1).momentum(0.9)),
+        || Ok(Optimizer::default()),
+    ];
+    let gradients = [
+        [0.7, -0.2],
+        [1e-3, 5.0],
+        [0.0, -3.0],
+        [0.4, 0.4],
+        [1e6, 0.0],
+    ];
+    for build in builds {
+        let (mut here, mut there) = (build()?, build()?);
+        let on = |device: &Device| -> Result<Parameter> {
+            let parameter = Parameter::new(Tensor::from_vec(vec![3.0, -1.0], [2], device)?);
+            parameter.set_unit(&Tensor::from_slice(&[100.0, 0.1]))?;
+            Ok(parameter.named("x"))
+        };
+        let (x, y) = (on(&Device::cpu())?, on(&Device::dfdx())?);
+        assert_eq!(here.take_units(), there.take_units());
+        for (step, gradient) in gradients.iter().enumerate() {
+            let gradient = Tensor::from_slice(gradient);
+            here.update(&[(x.clone(), gradient.clone())])?;
+            there.update(&[(y.clone(), gradient.to_device(&Device::dfdx())?)])?;
+            assert_eq!(y.device(), Device::dfdx());
+            assert!(there.memory.is_empty() && there.away.len() == 1);
+            for (x, y) in x.get().peek()?.iter().zip(y.get().peek()?) {
+                assert!(
+                    (x - y).abs() < 1e-5 * (1.0 + x.abs()),
+                    "{x} and {y} at {step}"
+                );
+            }
+            if step == 2 {
+                let state = there.state()?;
+                assert_eq!(state["x"].step, 3);
+                there.restore(state);
+            }
+        }
+        let before = (y.get().peek()?, there.state()?);
+        for wrong in [f32::NAN, f32::INFINITY] {
+            let wrong = Tensor::from_slice(&[0.0, wrong]).to_device(&Device::dfdx())?;
+            let error = there.update(&[(y.clone(), wrong)]).expect_err("not finite");
+            assert!(error.to_string().contains("`x`"), "{error}");
+        }
+        assert_eq!(
+            (y.get().peek()?, there.state()?),
+            before,
+            "nothing was moved"
+        );
+    }
+    Ok(())
+}
+
+/// Gradients that a rule's numbers cannot hold are refused there, too.
+#[test]
+#[cfg(feature = "dfdx")]
+fn overflow_away_from_the_cpu_moves_nothing() -> Result<()> {
+    let x = Parameter::new(Tensor::full([2], 1.0, &Device::dfdx())).named("x");
+    let mut optimizer = Optimizer::new(Adam::new(0.1))?;
+    let mut push = |g: f32| optimizer.update(&[(x.clone(), Tensor::full([2], g, &Device::dfdx()))]);
+    push(1.0)?;
+    let before = x.get().peek()?;
+    let error = push(1e20).expect_err("its square is too large").to_string();
+    assert!(
+        error.contains("`x`") && error.contains("too large"),
+        "{error}"
+    );
+    assert_eq!(x.get().peek()?, before);
+    push(1.0)
 }

@@ -43,12 +43,16 @@ pub(crate) trait Element:
     fn tanh(&self) -> Self;
     /// max(x, 0).
     fn relu(&self) -> Self;
+    /// √x.
+    fn sqrt(&self) -> Self;
     /// |x|.
     fn abs(&self) -> Self;
     /// x moved into [low, high].
     fn clamp(&self, low: f32, high: f32) -> Self;
     /// x with the sign of another number.
     fn with_sign_of(&self, other: &Self) -> Self;
+    /// 0 for what is too small for a normal `f32`, where the processor is slow with such numbers.
+    fn flushed(self) -> Self;
     /// 1 where x is above the bound, 0 elsewhere.
     fn above(&self, bound: f32) -> Self;
     /// `then` where x is 1, `otherwise` where it is 0.
@@ -97,6 +101,10 @@ impl Element for f32 {
         math::relu(*self)
     }
     #[inline(always)]
+    fn sqrt(&self) -> Self {
+        f32::sqrt(*self)
+    }
+    #[inline(always)]
     fn abs(&self) -> Self {
         f32::abs(*self)
     }
@@ -107,6 +115,14 @@ impl Element for f32 {
     #[inline(always)]
     fn with_sign_of(&self, other: &Self) -> Self {
         self.copysign(*other)
+    }
+    #[inline(always)]
+    fn flushed(self) -> Self {
+        if f32::abs(self) < f32::MIN_POSITIVE {
+            0.0
+        } else {
+            self
+        }
     }
     #[inline(always)]
     fn above(&self, bound: f32) -> Self {
@@ -149,6 +165,9 @@ impl Element for Tensor {
     fn relu(&self) -> Self {
         Tensor::relu(self)
     }
+    fn sqrt(&self) -> Self {
+        Tensor::sqrt(self)
+    }
     fn abs(&self) -> Self {
         Tensor::abs(self)
     }
@@ -158,6 +177,9 @@ impl Element for Tensor {
     fn with_sign_of(&self, other: &Self) -> Self {
         let size = Tensor::abs(self);
         other.lt(0.0).select_where(&-&size, &size)
+    }
+    fn flushed(self) -> Self {
+        self
     }
     fn above(&self, bound: f32) -> Self {
         self.gt(bound)

@@ -4,7 +4,7 @@ use std::cell::{Cell, OnceCell, Ref, RefCell};
 use std::panic::Location;
 use std::rc::{Rc, Weak};
 
-use super::{Shape, Tensor};
+use super::{Device, Shape, Tensor};
 use crate::error::{Error, Result};
 
 /// A shared, settable tensor: clones are handles to the same value.
@@ -20,7 +20,7 @@ pub(super) struct State {
     name: OnceCell<String>,
     leaf: RefCell<Tensor>,
     /// How far a step of one moves each number, where that is not one.
-    unit: RefCell<Option<Vec<f32>>>,
+    unit: RefCell<Option<Tensor>>,
 }
 
 impl Parameter {
@@ -99,17 +99,14 @@ impl Parameter {
     pub(crate) fn set_unit(&self, unit: &Tensor) -> Result<()> {
         /// No number is moved so little that it stands still, or so far that it overflows.
         const RANGE: (f32, f32) = (1e-12, 1e12);
-        let unit = unit.broadcast_to(self.shape());
-        let unit = unit.with_values(|unit| {
-            let within = |u: &f32| u.clamp(RANGE.0, RANGE.1);
-            unit.iter().map(within).collect()
-        })?;
+        let unit = unit.broadcast_to(self.shape()).clamp(RANGE.0, RANGE.1);
+        let unit = unit.check()?.kept().to_device(&self.device())?;
         self.0.unit.replace(Some(unit));
         Ok(())
     }
 
     /// That, where it was said.
-    pub(crate) fn unit(&self) -> Ref<'_, Option<Vec<f32>>> {
+    pub(crate) fn unit(&self) -> Ref<'_, Option<Tensor>> {
         self.0.unit.borrow()
     }
 
@@ -133,6 +130,11 @@ impl Parameter {
     /// Number of elements of the value.
     pub(crate) fn len(&self) -> usize {
         self.0.leaf.borrow().len()
+    }
+
+    /// Where the value is.
+    pub(crate) fn device(&self) -> Device {
+        self.0.leaf.borrow().device()
     }
 
     /// Shape of the value.

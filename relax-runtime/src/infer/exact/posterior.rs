@@ -54,15 +54,17 @@ pub fn exact_posterior(model: &dyn Program) -> Result<ExactPosterior> {
 pub fn exact_posterior_at(model: &dyn Program, params: &ParamStore) -> Result<ExactPosterior> {
     /// So many combinations are run one by one.
     const FEW: usize = 1 << 12;
-    let odometer = Rc::new(Odometer::new(false, FEW));
-    let found = enumerated(model, params, &odometer);
-    match (&found, odometer.refusal()) {
-        (Err(_), Some(Refusal::TooMany(_))) => match eliminated(model, params) {
-            Some(posterior) => Ok(posterior),
-            None => exact_posterior_up_to(model, params, LARGEST),
-        },
-        _ => found,
-    }
+    params.beside_data(|| {
+        let odometer = Rc::new(Odometer::new(false, FEW));
+        let found = enumerated(model, params, &odometer);
+        match (&found, odometer.refusal()) {
+            (Err(_), Some(Refusal::TooMany(_))) => match eliminated(model, params) {
+                Some(posterior) => Ok(posterior),
+                None => exact_posterior_up_to(model, params, LARGEST),
+            },
+            _ => found,
+        }
+    })
 }
 
 /// The posterior by variable elimination, if that can be done.

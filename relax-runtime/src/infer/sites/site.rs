@@ -433,7 +433,7 @@ impl TrainedSite {
             estimator: self.estimator.name().to_owned(),
             class: self.class,
             surrogate: save_all(state.parameters())?,
-            memory: state.optimizer().state(),
+            memory: state.optimizer().state()?,
             costs: costs.into_iter().flatten().collect(),
             learned: state.learned(),
             moments: self.moments.state().collect(),

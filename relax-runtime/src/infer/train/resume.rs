@@ -52,7 +52,7 @@ impl Trainer {
             store: save_all(&store)?,
             layers: save_all(&self.layers)?,
             rule: self.optimizer.kind(),
-            memory: self.optimizer.state(),
+            memory: self.optimizer.state()?,
             sites: self.estimation.sites.save()?,
             record: match &self.recorder {
                 Some(recorder) => Some(recorder.save()?),
