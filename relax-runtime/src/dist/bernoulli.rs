@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use smallvec::smallvec;
 
+use super::checks::all_hold;
 use super::excluded::POLE;
 use super::repeat::behind;
 use super::{
@@ -13,7 +14,6 @@ use super::{
 use crate::error::Result;
 use crate::random::Stream;
 use crate::tensor::Tensor;
-use crate::tensor::native::pointwise::all;
 
 const NAME: &str = "Bernoulli";
 const SUPPORT: &str = "0 or 1";
@@ -110,7 +110,8 @@ impl Distribution for Bernoulli<Tensor> {
     const SUPPORT: &'static str = SUPPORT;
 
     fn contains(&self, value: &Tensor) -> Result<bool> {
-        value.with_values(|values| all(values, |x| (x == 0.0) | (x == 1.0)))
+        let is_coin = |x: f32| (x == 0.0) | (x == 1.0);
+        all_hold(value, is_coin, |x| x * (1.0 - x))
     }
 
     fn log_density(&self, value: &Tensor) -> Result<Number> {

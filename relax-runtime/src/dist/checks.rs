@@ -1,8 +1,9 @@
 //! Checks of parameters and values that every distribution makes.
 
+use super::Support;
 use crate::error::{Error, Result};
 use crate::tensor::native::pointwise::all;
-use crate::tensor::{Shape, Tensor};
+use crate::tensor::{Device, Shape, Tensor};
 
 /// Broadcasts a parameter's leading axes to the sizes of the plates that enclose its site.
 ///
@@ -59,6 +60,40 @@ pub fn check_fit(distribution: &'static str, draw: Shape, value: &Tensor) -> Res
         parameter: "value",
         problem: format!("of shape {value} does not fit draws of shape {draw}; reshape one"),
     })
+}
+
+/// Whether a condition holds of all numbers. Of a tensor that is not on the CPU `broken`, which is to be 0 where it
+/// holds and anything else where not, is added up there, and one number comes back.
+///
+/// # Errors
+/// If the tensor carries one.
+pub(crate) fn all_hold(
+    tensor: &Tensor,
+    holds: impl Fn(f32) -> bool + Copy + Sync,
+    broken: impl FnOnce(&Tensor) -> Tensor,
+) -> Result<bool> {
+    if tensor.check()?.device() == Device::cpu() {
+        return tensor.with_values(|values| all(values, holds));
+    }
+    Ok(broken(&tensor.detach()).abs().sum_all().peek_item()? == 0.0)
+}
+
+/// Checks that a parameter's values lie in a set.
+///
+/// # Errors
+/// As [`check_values`].
+pub(crate) fn check_within(
+    distribution: &'static str,
+    parameter: &'static str,
+    tensor: &Tensor,
+    set: Support,
+    problem: &str,
+) -> Result<()> {
+    if set.holds_all(tensor)? {
+        return Ok(());
+    }
+    let valid = |x: f32| set.contains(f64::from(x));
+    check_values(distribution, parameter, tensor, valid, problem)
 }
 
 /// Checks a parameter's values, unnoticed by the record of what the host has read.

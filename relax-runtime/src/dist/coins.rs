@@ -2,13 +2,13 @@
 
 use std::fmt::Debug;
 
+use super::checks::check_within;
 use super::counts::softplus;
 use super::excluded::{POLE, numbers_of, open, ruled_out};
-use super::{check_values, parameter_error};
+use super::{Support, check_values, parameter_error};
 use crate::dist::noise::each::LARGEST as BELOW_ONE;
 use crate::error::Result;
 use crate::tensor::Tensor;
-use crate::tensor::native::pointwise::all;
 
 const NAME: &str = "Bernoulli";
 
@@ -150,7 +150,7 @@ impl BernoulliOperand for Tensor {
 
     fn of_probs(self) -> Result<Coins> {
         let logits = || self.kept_within(f32::MIN_POSITIVE, BELOW_ONE).logit();
-        if self.with_values(|p| all(p, |p| (p > 0.0) & (p < 1.0)))? {
+        if Support::Unit.holds_all(&self)? {
             return Ok(Coins {
                 open: open(&self),
                 ..logits().into()
@@ -162,7 +162,7 @@ impl BernoulliOperand for Tensor {
     }
 
     fn of_logits(self) -> Result<Coins> {
-        check_values(NAME, "logits", &self, f32::is_finite, FINITE)?;
+        check_within(NAME, "logits", &self, Support::Real, FINITE)?;
         Ok(self.into())
     }
 }

@@ -8,13 +8,12 @@ use smallvec::smallvec;
 use super::guides::NARROWER;
 use super::{
     Bijection, Distribution, Draws, Join, Law, MeanField, Number, Numbers, Operand, Part,
-    PerParameter, check_fit, draw_shape, expand_parameter,
+    PerParameter, Support, check_fit, draw_shape, expand_parameter,
 };
 use crate::error::{Error, Result};
 use crate::random::Stream;
 use crate::tensor::Tensor;
 use crate::tensor::native::math;
-use crate::tensor::native::pointwise::all;
 
 const NAME: &str = "Normal";
 const SUPPORT: &str = "the real numbers";
@@ -98,7 +97,7 @@ impl Distribution for Normal<Tensor> {
     const SUPPORT: &'static str = SUPPORT;
 
     fn contains(&self, value: &Tensor) -> Result<bool> {
-        value.with_values(|values| all(values, f32::is_finite))
+        Support::Real.holds_all(value)
     }
 
     fn log_density(&self, value: &Tensor) -> Result<Number> {

@@ -5,7 +5,7 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 
 use super::double::{Smooth, in_double};
 use super::excluded::{numbers_of, ruled_out};
-use super::{Join, Number, Numbers, SiteValue};
+use super::{Join, Number, Numbers, SiteValue, Support};
 use crate::error::Result;
 use crate::special;
 use crate::tensor::native::pointwise::all;
@@ -72,6 +72,11 @@ pub trait Real:
     /// # Errors
     /// If a tensor carries one.
     fn all(&self, holds: impl Fn(f64) -> bool + Sync) -> Result<bool>;
+    /// Whether all numbers lie in a set, unnoticed in the same way.
+    ///
+    /// # Errors
+    /// If a tensor carries one.
+    fn all_in(&self, set: Support) -> Result<bool>;
     /// The number as a tensor.
     fn tensor(&self) -> Tensor;
     /// Numbers that noise is made of, one after the other, of a shape, which a host number has not.
@@ -152,6 +157,9 @@ impl Real for f64 {
     fn all(&self, holds: impl Fn(f64) -> bool + Sync) -> Result<bool> {
         Ok(holds(*self))
     }
+    fn all_in(&self, set: Support) -> Result<bool> {
+        Ok(set.contains(*self))
+    }
     fn tensor(&self) -> Tensor {
         Tensor::scalar(*self as f32)
     }
@@ -230,6 +238,9 @@ impl Real for Tensor {
     }
     fn all(&self, holds: impl Fn(f64) -> bool + Sync) -> Result<bool> {
         self.with_values(|values| all(values, |x: f32| holds(f64::from(x))))
+    }
+    fn all_in(&self, set: Support) -> Result<bool> {
+        set.holds_all(self)
     }
     fn tensor(&self) -> Tensor {
         self.clone()

@@ -1,5 +1,9 @@
 //! Sets of numbers: where the draws of a law lie, and what its parameters may be.
 
+use super::checks::all_hold;
+use crate::error::Result;
+use crate::tensor::Tensor;
+
 /// A set of finite numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -35,6 +39,32 @@ impl Support {
             Self::Positive => "it must be positive and finite",
             Self::NonNegative => "it must be finite and not negative",
             Self::Unit => "it must lie between 0 and 1",
+        }
+    }
+
+    /// Whether all numbers of a tensor lie in the set.
+    ///
+    /// # Errors
+    /// If the tensor carries one.
+    pub(crate) fn holds_all(self, numbers: &Tensor) -> Result<bool> {
+        let infinite = |x: &Tensor| x * 0.0;
+        match self {
+            Self::Real | Self::Interval => all_hold(numbers, f32::is_finite, infinite),
+            Self::Positive => all_hold(
+                numbers,
+                |x| x.is_finite() & (x > 0.0),
+                |x| infinite(x) + x.le(0.0),
+            ),
+            Self::NonNegative => all_hold(
+                numbers,
+                |x| x.is_finite() & (x >= 0.0),
+                |x| infinite(x) + x.lt(0.0),
+            ),
+            Self::Unit => all_hold(
+                numbers,
+                |x| (x > 0.0) & (x < 1.0),
+                |x| infinite(x) + x.le(0.0) + x.ge(1.0),
+            ),
         }
     }
 

@@ -1,10 +1,10 @@
 //! What is kept of the parameters of categories.
 
+use super::checks::check_within;
 use super::excluded::{POLE, open, without};
 use super::repeat::behind;
-use super::{check_values, expand_parameter, parameter_error};
+use super::{Support, check_values, expand_parameter, parameter_error};
 use crate::error::{Error, Result};
-use crate::tensor::native::pointwise::all;
 use crate::tensor::{Device, Shape, Tensor};
 
 /// How far probabilities may sum from one before it is an error rather than rounding.
@@ -169,7 +169,7 @@ impl CategoricalOperand for Tensor {
             check_sum(distribution, row.iter().map(|&p| f64::from(p)).sum())?;
         }
         let logits = self.kept_within(f32::MIN_POSITIVE, 1.0).ln();
-        let possible = self.with_values(|p| all(p, |p| p > 0.0))?;
+        let possible = Support::Positive.holds_all(&self)?;
         let excluded = (!possible).then(|| self.le(0.0));
         Ok(Weights {
             open: excluded.is_none().then(|| open(&self)).flatten(),
@@ -181,7 +181,7 @@ impl CategoricalOperand for Tensor {
         if self.check()?.shape().last().is_none_or(|&k| k == 0) {
             return Err(empty(distribution, "logits"));
         }
-        check_values(distribution, "logits", self, f32::is_finite, FINITE)
+        check_within(distribution, "logits", self, Support::Real, FINITE)
     }
 }
 

@@ -115,6 +115,19 @@ thread_local! {
     /// The operations that another engine than this project's own has run in this thread.
     static MET: std::cell::RefCell<std::collections::BTreeSet<&'static str>> =
         const { std::cell::RefCell::new(std::collections::BTreeSet::new()) };
+    /// How many numbers of another engine the host has read each time, in this thread.
+    static READ: std::cell::RefCell<Vec<usize>> = const { std::cell::RefCell::new(Vec::new()) };
+}
+
+#[cfg(all(test, feature = "dfdx"))]
+pub(super) fn note_read(numbers: usize) {
+    READ.with_borrow_mut(|read| read.push(numbers));
+}
+
+/// The sizes of all reads since the last call.
+#[cfg(all(test, feature = "dfdx"))]
+pub(crate) fn taken_reads() -> Vec<usize> {
+    READ.take()
 }
 
 #[cfg(test)]

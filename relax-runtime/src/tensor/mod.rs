@@ -51,6 +51,8 @@ pub use device::Device;
 #[cfg(feature = "dfdx")]
 pub use dfdx::{Recorder, Traced};
 pub(crate) use element::Element;
+#[cfg(all(test, feature = "dfdx"))]
+pub(crate) use engine::taken_reads;
 pub(crate) use grad::{
     by_parameter, grad_parameters_and, grad_parameters_around, share_operations,
 };

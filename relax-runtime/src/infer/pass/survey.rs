@@ -13,7 +13,7 @@ use crate::estimator::SiteClass;
 use crate::infer::pass::spread::spread;
 use crate::infer::pass::{Outside, Pass};
 use crate::model::{Plate, Rows};
-use crate::tensor::{SiteSet, Tensor};
+use crate::tensor::{Device, SiteSet, Tensor};
 
 /// Up to so many choices are looked at one by one, which is faster, and adds up costs in the order
 /// of the terms.
@@ -116,6 +116,10 @@ fn constant(cost: Tensor) -> Tensor {
 
 /// The mean of numbers, and their mean square.
 pub(in crate::infer) fn mean_and_square(numbers: &Tensor) -> Result<(f64, f64)> {
+    if numbers.check()?.device() != Device::cpu() {
+        let mean = |x: Tensor| x.detach().mean_all().peek_item().map(f64::from);
+        return Ok((mean(numbers.clone())?, mean(numbers.square())?));
+    }
     numbers.with_values(|numbers| {
         let (mut sum, mut squares) = (0.0, 0.0);
         for &x in numbers {

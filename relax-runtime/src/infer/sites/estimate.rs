@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 
 use crate::dist::PerParameter;
 use crate::error::Result;
+use crate::infer::pass::survey::mean_and_square;
 use crate::infer::sites::cost_to_go::Work;
 use crate::tensor::Tensor;
 
@@ -93,7 +94,7 @@ pub(in crate::infer) fn measure(
     let mut summed = SmallVec::new();
     let (mut squares, mut count) = (0.0, 0);
     for gradient in &gradients {
-        squares += gradient.with_values(|g| g.iter().map(|g| f64::from(g * g)).sum::<f64>())?;
+        squares += mean_and_square(gradient)?.1 * gradient.len() as f64;
         count += gradient.len();
         let mut by_row = gradient.clone();
         // A parameter that rows share may have fewer axes than there are plates.

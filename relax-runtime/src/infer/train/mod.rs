@@ -5,6 +5,8 @@ pub(super) mod fit;
 mod floors;
 pub(super) mod record;
 pub(super) mod recording;
+#[cfg(all(test, feature = "dfdx"))]
+mod residence;
 mod resume;
 pub(super) mod settings;
 pub(super) mod settling;

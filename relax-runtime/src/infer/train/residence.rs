@@ -1,0 +1,68 @@
+//! What a step of training reads back from another device.
+
+use crate::dist::Bernoulli;
+use crate::error::Result;
+use crate::estimator::{Estimator, Relax, Rloo};
+use crate::infer::{Configure, ConfigureTraining, Elbo, Trainer};
+use crate::model::{Context, Site};
+use crate::nn::Linear;
+use crate::optim::Adam;
+use crate::plumbing::model;
+use crate::random::Key;
+use crate::tensor::{Device, Tensor, taken_reads};
+
+const ROWS: usize = 64;
+const LATENTS: usize = 4;
+const PIXELS: usize = 9;
+
+/// The sizes of what each of some later steps of a binary autoencoder reads.
+fn reads(estimator: impl Estimator + 'static) -> Result<Vec<usize>> {
+    let device = Device::dfdx();
+    let mut stream = Key::new(3).stream("data");
+    let x = stream.uniforms([ROWS, PIXELS], &device)?.gt(0.6);
+    let layer =
+        |from, to, name: &str| Linear::new(from, to, &mut stream, &device).map(|l| l.named(name));
+    let [encoder, decoder] = [(PIXELS, LATENTS, "encoder"), (LATENTS, PIXELS, "decoder")];
+    let mut layer = layer;
+    let encoder = layer(encoder.0, encoder.1, encoder.2)?;
+    let decoder = layer(decoder.0, decoder.1, decoder.2)?;
+    let site = |name| Site::new(name, file!(), line!());
+    let generate = model("generate", |context: &Context| {
+        let _rows = context.plate(site("rows"), ROWS, Some(10 * ROWS))?;
+        let prior = Tensor::zeros([1, LATENTS], &device);
+        let h = context.sample(site("h"), Bernoulli::logits(prior))?;
+        context.observe(site("x"), Bernoulli::logits(decoder.forward(&h)), &x)
+    });
+    let recognise = model("recognise", |context: &Context| {
+        let _rows = context.plate(site("rows"), ROWS, Some(10 * ROWS))?;
+        context.sample(site("h"), Bernoulli::logits(encoder.forward(&x)))
+    });
+    let layers = [encoder.parameters(), decoder.parameters()].concat();
+    let mut trainer = Trainer::new(4)
+        .estimator(estimator)
+        .optimizer(Adam::new(0.02))
+        .layers(layers);
+    let objective = Elbo::new(&generate).guide(&recognise);
+    for _ in 0..20 {
+        trainer.step(&objective)?;
+    }
+    taken_reads();
+    trainer.step(&objective)?;
+    Ok(taken_reads())
+}
+
+/// Checks of parameters, data and gradients, reports and the optimiser come back as single numbers; totals as one
+/// a row. The quadratic form of RELAX alone looks at draws, which it adds up in double precision.
+#[test]
+fn a_step_reads_no_batch() -> Result<()> {
+    let by_rloo = reads(Rloo::default())?;
+    assert!(by_rloo.iter().all(|&read| read <= ROWS), "{by_rloo:?}");
+    let by_relax = reads(Relax::default())?;
+    let draws = ROWS * LATENTS;
+    assert!(by_relax.iter().all(|&read| read <= draws), "{by_relax:?}");
+    assert!(
+        by_relax.iter().filter(|&&read| read == draws).count() <= 2,
+        "{by_relax:?}"
+    );
+    Ok(())
+}
