@@ -69,9 +69,9 @@ impl<M: fmt::Debug> fmt::Debug for Marginalised<M> {
 /// as many runs of the model as the largest term has combinations of values, some four for a chain of
 /// coins, however long. What a term depends on is read off the tensors that it is computed from, and where
 /// host code has looked at values, found by runs with other values: before the first sum all of them where
-/// they have at most 2,048 combinations, else 16 at random and some hundred changes of single values, and one
-/// at random in 16 sums after it. What shows in none of them, such as a term that differs at one of 2³⁰
-/// combinations alone, is missed.
+/// they have at most 2,048 combinations, else 16 at random and some hundred changes of single values, then 16 drawn
+/// by the sum itself, and one of either in 16 sums after it. What shows in none of them, such as a term that
+/// differs at one of 2³⁰ combinations alone, is missed.
 ///
 /// A site for which the model names an estimator is drawn.
 ///
@@ -213,18 +213,23 @@ impl<M: Model> Model for Marginalised<M> {
         });
         let mut search = Search::new(&self.model, context, shared);
         search.tell_all()?;
-        let factors = search.factors()?;
-        let (order, domains) = {
-            let mut graph = self.graph.borrow_mut();
-            (graph.order()?, graph.domains.clone())
+        let sum = loop {
+            let factors = search.factors()?;
+            let (order, domains) = {
+                let mut graph = self.graph.borrow_mut();
+                (graph.order()?, graph.domains.clone())
+            };
+            let sum = Sum::new(factors, domains, &order);
+            if sum.log == f64::NEG_INFINITY {
+                return Err(Error::Impossible(format!(
+                    "`{}` gives its observations probability 0, whatever its discrete choices are",
+                    self.model.name()
+                )));
+            }
+            if search.confirms(&sum)? {
+                break sum;
+            }
         };
-        let sum = Sum::new(factors, domains, &order);
-        if sum.log == f64::NEG_INFINITY {
-            return Err(Error::Impossible(format!(
-                "`{}` gives its observations probability 0, whatever its discrete choices are",
-                self.model.name()
-            )));
-        }
         let shares = sum.shares();
         let number = evidence(&search, &sum, &shares)?;
         record(context, &search, number)?;

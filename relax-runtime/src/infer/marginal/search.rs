@@ -8,6 +8,7 @@
 use std::rc::Rc;
 
 use super::assign::{Got, Ran, Shared, run};
+use super::eliminate::Sum;
 use super::graph::MOST_RUNS;
 use super::table::{Cell, Table};
 use crate::error::{Error, Result};
@@ -16,7 +17,7 @@ use crate::random::Stream;
 
 /// Runs at random values before scopes are believed.
 const TRIALS: usize = 16;
-/// Of so many sums one makes a run at random values.
+/// Of so many sums one makes a run at random values, and one at a draw.
 const EVERY: u64 = 16;
 /// Where all variables have so few combinations together, all are run before scopes are believed.
 const MOST_TRIED: usize = 1 << 11;
@@ -69,10 +70,49 @@ impl<'a> Search<'a> {
         for values in &*plan {
             self.add(values)?;
         }
-        let mut trials = match (sums, sums % EVERY) {
+        let trials = match (sums, sums % EVERY) {
             (1, _) | (_, 1..) => Vec::new(),
             (_, 0) => vec![None],
         };
+        self.complete(trials)?;
+        self.keep_plan();
+        Ok(())
+    }
+
+    /// Runs at states drawn by the sum that has been told, which are those that matter: whether they contradict
+    /// nothing. If they do, more has been told, and the sum is to be taken again.
+    ///
+    /// # Errors
+    /// As [`tell_all`](Self::tell_all).
+    pub(super) fn confirms(&mut self, sum: &Sum) -> Result<bool> {
+        let runs = {
+            let graph = self.shared.graph.borrow();
+            match graph.sums {
+                _ if graph.is_certain() => 0,
+                1 => TRIALS,
+                sums => usize::from(sums.is_multiple_of(EVERY)),
+            }
+        };
+        for _ in 0..runs {
+            let drawn = sum.draw(&mut self.stream);
+            let of_rows = |rows: &Vec<usize>| match rows[..] {
+                [] => 0,
+                [..] => rows[self.stream.below(rows.len())],
+            };
+            let values: Vec<usize> = drawn.iter().map(of_rows).collect();
+            self.add(&values)?;
+        }
+        if self.conflicts.is_empty() && !self.has_grown {
+            return Ok(true);
+        }
+        self.complete(Vec::new())?;
+        self.keep_plan();
+        Ok(false)
+    }
+
+    /// Goes on until every number is known, and these trials tell nothing new.
+    fn complete(&mut self, mut trials: Vec<Option<Vec<usize>>>) -> Result<()> {
+        let sums = self.shared.graph.borrow().sums;
         let mut grown = false;
         loop {
             grown |= std::mem::take(&mut self.has_grown);
@@ -99,7 +139,6 @@ impl<'a> Search<'a> {
             };
             self.add(&values)?;
         }
-        self.keep_plan();
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! What a step of training reads back from another device.
 
 use crate::dist::Bernoulli;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::estimator::{Estimator, Relax, Rloo};
 use crate::infer::{Configure, ConfigureTraining, Elbo, Trainer};
 use crate::model::{Context, Site};
@@ -20,12 +20,12 @@ fn reads(estimator: impl Estimator + 'static) -> Result<Vec<usize>> {
     let device = Device::dfdx();
     let mut stream = Key::new(3).stream("data");
     let x = stream.uniforms([ROWS, PIXELS], &device)?.gt(0.6);
-    let layer =
-        |from, to, name: &str| Linear::new(from, to, &mut stream, &device).map(|l| l.named(name));
-    let [encoder, decoder] = [(PIXELS, LATENTS, "encoder"), (LATENTS, PIXELS, "decoder")];
-    let mut layer = layer;
-    let encoder = layer(encoder.0, encoder.1, encoder.2)?;
-    let decoder = layer(decoder.0, decoder.1, decoder.2)?;
+    let mut layer = |from, to, name: &str| {
+        let layer = Linear::new(from, to, &mut stream, &device)?;
+        Ok::<_, Error>(layer.named(name))
+    };
+    let encoder = layer(PIXELS, LATENTS, "encoder")?;
+    let decoder = layer(LATENTS, PIXELS, "decoder")?;
     let site = |name| Site::new(name, file!(), line!());
     let generate = model("generate", |context: &Context| {
         let _rows = context.plate(site("rows"), ROWS, Some(10 * ROWS))?;
