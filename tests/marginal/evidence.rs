@@ -287,27 +287,25 @@ fn what_choices_make_impossible_has_probability_0() -> Result<()> {
 
 /// What host code makes of nearly all choices at once shows at few of their values, but at those that matter.
 #[test]
-fn a_vote_that_nearly_all_must_win_depends_on_all() -> Result<()> {
+fn a_lock_of_which_nearly_all_pins_must_fit_depends_on_all() -> Result<()> {
     #[model]
-    fn vote(voters: usize, needed: usize) {
-        let mut ayes = 0;
-        for _ in 0..voters {
-            let aye = sample!(Bernoulli(0.9));
-            ayes += usize::from(aye);
+    fn lock(pins: usize, others: usize) {
+        let mut fitting = 0;
+        for i in 0..pins + others {
+            let is_high = i % 3 == 0;
+            let pin = sample!(Bernoulli(if is_high { 0.9 } else { 0.1 }));
+            fitting += usize::from(pin == is_high && i < pins);
         }
-        observe!(Bernoulli(if ayes >= needed { 0.9 } else { 0.2 }), true);
+        observe!(Bernoulli(if fitting + 1 >= pins { 0.9 } else { 0.2 }), true);
     }
-    let (voters, needed) = (12, 11);
-    let passes = 0.9_f64.powi(12) + 12.0 * 0.1 * 0.9_f64.powi(11);
-    let wanted = (0.2 + 0.7 * passes).ln();
-    assert_near(log_evidence(vote(voters, needed))?, wanted, 1e-6);
-    let exact = exact_posterior(&vote(voters, needed))?;
+    let opens = 0.9_f64.powi(12) + 12.0 * 0.1 * 0.9_f64.powi(11);
+    let wanted = (0.2 + 0.7 * opens).ln();
+    assert_near(log_evidence(lock(12, 30))?, wanted, 1e-6);
+    let exact = exact_posterior(&lock(12, 30))?;
     assert_near(exact.log_evidence, wanted, 1e-6);
-    // Of more voters the sum would be too large, and says so.
-    let refused = log_evidence(vote(16, 15)).expect_err("2^16 combinations of a term");
-    assert!(
-        matches!(refused, Error::Site { .. } | Error::Enumeration(_)),
-        "{refused}"
-    );
+    // Of more pins the sum would be too large, and says so.
+    let refused = log_evidence(lock(16, 30)).expect_err("2^16 combinations of a term");
+    let problem = refused.to_string();
+    assert!(problem.contains("combinations together"), "{problem}");
     Ok(())
 }
