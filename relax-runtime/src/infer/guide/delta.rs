@@ -13,9 +13,9 @@ use crate::error::Result;
 /// of unconstrained ones, as with Pyro's `AutoDelta`: the point of a `Beta(a, b)` is (a − 1)/(a + b − 2). Where
 /// that density has no maximum within the support, such as `Gamma(0.5, 1.0)`, the points run to its end.
 ///
-/// Discrete choices keep the law that [`StructuredGuide`](super::StructuredGuide) gives them, and are so summed
-/// out as far as that law is their posterior: the points maximise the evidence given them, as expectation
-/// maximisation does. Points start from the medians that a mean-field guide starts from. What a
+/// Discrete choices are summed out where that is cheap, and else keep the law that
+/// [`StructuredGuide`](super::StructuredGuide) gives them, which is a sum as far as that law is their posterior: the
+/// points maximise the evidence given them, as expectation maximisation does. Points start from the medians that a mean-field guide starts from. What a
 /// [`Posterior`](crate::infer::Posterior) says of the evidence means nothing for points.
 ///
 /// ```
@@ -44,6 +44,10 @@ use crate::error::Result;
 pub struct DeltaGuide;
 
 impl Guide for DeltaGuide {
+    fn is_of_continuous_alone(&self) -> bool {
+        true
+    }
+
     fn propose(&self, evaluation: Evaluation<'_>) -> Result<Proposal> {
         continuous_alone(evaluation, "a point of its own", point)
     }

@@ -90,6 +90,12 @@ pub trait Guide {
         Ok(())
     }
 
+    /// Whether it is about continuous choices alone, so that [`Svi`](super::Svi) may sum discrete ones out where
+    /// that is cheap, as it does with the automatic guide.
+    fn is_of_continuous_alone(&self) -> bool {
+        false
+    }
+
     /// Whether it gives all sites of a model what [`MeanFieldGuide`] does: sums over such a model's host
     /// values need no tensors.
     fn is_mean_field(&self, _model: &dyn Program, _params: &ParamStore) -> bool {
