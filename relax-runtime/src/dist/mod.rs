@@ -75,7 +75,8 @@ pub use coins::{BernoulliOperand, Coin, Coins};
 pub use constraint::Constraint;
 pub use continuous::{Continuous, Standard};
 pub use counts::{
-    CountFamily, CountOperand, CountRelaxation, Counts, Place, QuantileLevel, Table, TableName,
+    CountFamily, CountOperand, CountParts, CountRelaxation, Counts, Place, QuantileLevel, Table,
+    TableName,
 };
 pub use curves::{CauchyCurve, Curve, GumbelCurve, LaplaceCurve, LogisticCurve, NormalCurve};
 pub use delta::Delta;
@@ -99,7 +100,7 @@ pub use log_normal::LogNormal;
 pub use logistic::Logistic;
 pub use mean_field::{MeanField, Part};
 pub use mixture::{Mixture, MixtureComponents, Stacked};
-pub use multinomial::Multinomial;
+pub use multinomial::{Multinomial, MultinomialRelaxation};
 pub use multivariate_normal::{IntoVector, MultivariateNormal};
 pub use negative_binomial::{NegativeBinomial, NegativeBinomialFamily};
 pub use normal::Normal;

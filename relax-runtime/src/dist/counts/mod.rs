@@ -11,13 +11,14 @@ use std::rc::Rc;
 
 use smallvec::SmallVec;
 
-pub use family::{CountFamily, Place, QuantileLevel};
+pub(super) use family::AnyFamily;
+pub use family::{CountFamily, CountParts, Place, QuantileLevel};
 pub(super) use family::{by_difference, part, search};
 pub use relaxation::CountRelaxation;
 pub(super) use special::{regularised_beta, sigmoid, softplus};
 pub use table::{Table, TableName};
 
-use law::CountLaw;
+pub(super) use law::CountLaw;
 
 use super::{Distribution, Law, Number, Numbers, check_fit, expand_parameter};
 use crate::dist::noise::scalar::LARGEST as BELOW_ONE;
