@@ -15,6 +15,8 @@ pub enum Activation {
     Relu,
     /// Hyperbolic tangent.
     Tanh,
+    /// x above 0 and eˣ − 1 below: smooth to the first order (Clevert, Unterthiner, Hochreiter 2016).
+    Elu,
 }
 
 impl Activation {
@@ -23,6 +25,7 @@ impl Activation {
         match self {
             Self::Relu => x.relu(),
             Self::Tanh => x.tanh(),
+            Self::Elu => x.elu(1.0),
         }
     }
 
@@ -32,6 +35,7 @@ impl Activation {
         match self {
             Self::Relu => math::relu(x),
             Self::Tanh => math::tanh(x),
+            Self::Elu => math::relu(x) + (math::exp(math::clamp(x, f32::NEG_INFINITY, 0.0)) - 1.0),
         }
     }
 
@@ -41,6 +45,8 @@ impl Activation {
         match self {
             Self::Relu => f32::from(value > 0.0),
             Self::Tanh => 1.0 - value * value,
+            Self::Elu if value > 0.0 => 1.0,
+            Self::Elu => 1.0 + value,
         }
     }
 
@@ -50,6 +56,8 @@ impl Activation {
         match self {
             Self::Relu => 0.0,
             Self::Tanh => -2.0 * value * self.slope_of(value),
+            Self::Elu if value > 0.0 => 0.0,
+            Self::Elu => 1.0 + value,
         }
     }
 
@@ -59,7 +67,7 @@ impl Activation {
             Self::Relu => {
                 Tensor::pointwise([a, b], |[a, b]| math::relu(a + b), |[a, b]| (a + b).relu())
             }
-            Self::Tanh => self.apply(&(a + b)),
+            Self::Tanh | Self::Elu => self.apply(&(a + b)),
         }
     }
 
@@ -72,7 +80,7 @@ impl Activation {
                     factor * value.gt(0.0)
                 })
             }
-            Self::Tanh => factor * self.slope(value),
+            Self::Tanh | Self::Elu => factor * self.slope(value),
         }
     }
 
@@ -81,6 +89,7 @@ impl Activation {
         match self {
             Self::Relu => value.gt(0.0),
             Self::Tanh => 1.0 - value.square(),
+            Self::Elu => 1.0 + value.clamp(f32::NEG_INFINITY, 0.0),
         }
     }
 
@@ -89,6 +98,7 @@ impl Activation {
         match self {
             Self::Relu => None,
             Self::Tanh => Some(value * -2.0 * self.slope(value)),
+            Self::Elu => Some(value.le(0.0) * self.slope(value)),
         }
     }
 }
