@@ -24,6 +24,11 @@ fn full(x: f32) -> Tensor {
     Tensor::full([1], x, &Device::cpu())
 }
 
+/// Numbers of the components of one row.
+fn one_row(x: &[f32]) -> Tensor {
+    Tensor::from_slice(x).reshape([1, x.len()])
+}
+
 fn cases() -> Result<Vec<Case>> {
     let case = |name, law: Rc<dyn Law>, size| Case { name, law, size };
     Ok(vec![
@@ -55,6 +60,37 @@ fn cases() -> Result<Vec<Case>> {
             "OrderedLogistic",
             OrderedLogistic::new(full(0.4), [-1.0, 0.2, 0.9, 2.0])?.law()?,
             1.0,
+        ),
+        case(
+            "Poisson(1.2) from 1 on",
+            Truncated::new(Poisson::rate(full(1.2)), 1, f64::INFINITY)?.law()?,
+            1.0,
+        ),
+        case(
+            "NegativeBinomial(2.5, .6) from 2 to 6",
+            Truncated::new(NegativeBinomial::probs(full(2.5), full(0.6)), 2, 6)?.law()?,
+            2.0,
+        ),
+        case(
+            "Mixture(Poisson(1), Poisson(7))",
+            Mixture::new([0.4, 0.6], Poisson::rate(one_row(&[1.0, 7.0])))?.law()?,
+            3.0,
+        ),
+        case(
+            "Mixture(BetaBinomial, BetaBinomial)",
+            {
+                let counts = BetaBinomial::new(one_row(&[2.0, 0.7]), one_row(&[1.5, 3.0]), 12);
+                Mixture::new([0.3, 0.7], counts)?.law()?
+            },
+            3.0,
+        ),
+        case(
+            "Mixture(Binomial(3, .6), Geometric(.2))",
+            {
+                let parts = (Binomial::probs(3, full(0.6)), Geometric::probs(full(0.2)));
+                Mixture::new([0.5, 0.5], parts)?.law()?
+            },
+            2.5,
         ),
     ])
 }

@@ -99,7 +99,7 @@ pub use law::{Draws, Law, PerParameter, draw_shape};
 pub use log_normal::LogNormal;
 pub use logistic::Logistic;
 pub use mean_field::{MeanField, Part};
-pub use mixture::{Mixture, MixtureComponents, Stacked};
+pub use mixture::{Different, Mixture, MixtureComponents, MixtureValue, Stacked};
 pub use multinomial::{Multinomial, MultinomialRelaxation};
 pub use multivariate_normal::{IntoVector, MultivariateNormal};
 pub use negative_binomial::{NegativeBinomial, NegativeBinomialFamily};
@@ -114,7 +114,9 @@ pub use relaxation::{Form, Relaxation};
 pub use repeat::Repeat;
 pub use student_t::StudentT;
 pub use support::Support;
-pub use truncated::{Truncatable, Truncated};
+pub use truncated::{
+    CountEnd, Truncatable, Truncated, TruncatedCounts, TruncatedFamily, TruncatedLogNormal,
+};
 pub use uniform::Uniform;
 pub use value::{IntoSiteValue, Number, SiteValue, Value};
 pub use weights::{CategoricalOperand, Weights};

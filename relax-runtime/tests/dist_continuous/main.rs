@@ -8,7 +8,7 @@ use std::fmt::Display;
 use relax_runtime::dist::{
     Beta, Cauchy, CauchyCurve, Continuous, Distribution, Exponential, Gamma, Gumbel, GumbelCurve,
     HalfCauchy, HalfNormal, InverseGamma, Laplace, LaplaceCurve, Law, LogNormal, Logistic,
-    LogisticCurve, NormalCurve, StudentT, Truncated, Uniform,
+    LogisticCurve, NormalCurve, StudentT, Truncated, TruncatedLogNormal, Uniform,
 };
 use relax_runtime::{Device, Key, Result, Tensor, grad};
 use statrs::distribution as reference;
@@ -129,6 +129,10 @@ fn each(look: &impl Look) -> Result<()> {
         look.at::<Truncated<CauchyCurve, f64>>(&p, truncated(law, ends))?;
         let law = of(reference::Gumbel::new(loc, scale));
         look.at::<Truncated<GumbelCurve, f64>>(&p, truncated(law, ends))?;
+        // Ends of the logarithm.
+        let law = of(reference::LogNormal::new(loc, scale));
+        let law = truncated(law, ends.map(f64::exp));
+        look.at::<TruncatedLogNormal<f64>>(&p, law)?;
     }
     Ok(())
 }

@@ -1,13 +1,14 @@
 //! Multinomial: how many of some trials fall into each category.
 
+mod draw;
 mod law;
 mod relaxation;
 
 use std::rc::Rc;
 
+use draw::{draw_row, largest};
 use law::MultinomialLaw;
 pub use relaxation::MultinomialRelaxation;
-use relaxation::{draw_row, largest};
 
 use super::binomial::check_total;
 use super::counts::QuantileLevel;

@@ -1,16 +1,26 @@
-//! Truncated laws: those of location and scale, between two ends.
+//! Truncated laws: those of location and scale, and halves of them, between two ends.
+
+mod base;
+mod counts;
+mod functions;
+mod log_normal;
 
 use std::marker::PhantomData;
 
+use base::Ends;
+pub use base::Truncatable;
+pub use counts::{CountEnd, TruncatedCounts, TruncatedFamily};
+use functions::{LnDensity, LnMass, Mean, Quantile};
+pub use log_normal::TruncatedLogNormal;
+
+use super::Distribution;
 use super::curves::{Curve, NormalCurve};
-use super::double::Smooth;
 use super::family::*;
 use super::gamma::uniform;
 use super::guides::by_location;
-use super::real::logarithms;
-use super::{Distribution, IntoDistribution, Normal};
 use crate::error::Error;
 
+const NAME: &str = "Truncated";
 /// What stands for an end that is not there, so that derivatives are numbers.
 const FAR: f64 = 1e18;
 /// Less probability between the ends is none: double precision ends near.
@@ -18,8 +28,10 @@ const LEAST_LN_MASS: f64 = -600.0;
 
 /// The numbers of another law that lie between `low` and `high`, its density divided by the probability
 /// between them; over `f64`s a draw is an `f64`, over tensors a tensor of their broadcast shape. The law may
-/// be a [`Normal`], [`Laplace`](super::Laplace), [`Logistic`](super::Logistic), [`Cauchy`](super::Cauchy)
-/// or [`Gumbel`](super::Gumbel); an infinite end leaves that side as it is.
+/// be a [`Normal`], [`Laplace`], [`Logistic`], [`Cauchy`], [`Gumbel`], [`HalfNormal`], [`HalfCauchy`],
+/// [`Exponential`], [`LogNormal`](super::LogNormal) or one of counts, such as a [`Poisson`](super::Poisson) without
+/// 0: `Truncated::new(Poisson::rate(2.0), 1, f64::INFINITY)`, which gets RELAX. An infinite end leaves that side as
+/// it is.
 ///
 /// A draw is the quantile of a uniform number between those of the ends, computed in double precision by the
 /// nearer tail, and differentiable in all parameters. Where an end is learned, host code must not read a
@@ -46,51 +58,29 @@ pub struct Truncated<C, P> {
     curve: PhantomData<C>,
 }
 
-/// A law that [`Truncated`] may cut off.
-pub trait Truncatable: Distribution {
-    /// `f64` or [`Tensor`].
-    type Real: Real;
-    /// Its standard member.
-    type Curve: Curve;
-    /// Its location and scale.
-    fn loc_and_scale(self) -> (Self::Real, Self::Real);
+impl<R: Real> Truncated<NormalCurve, R> {
+    /// E\[eˣ\].
+    pub(super) fn mean_of_exp(&self) -> R {
+        let [a, b] = self.ends();
+        let moved = [&a, &b].map(|end| end.clone() - self.scale.clone());
+        let remains = R::smooth([&moved[0], &moved[1]], &LnMass::<NormalCurve>::default())
+            - R::smooth([&a, &b], &LnMass::<NormalCurve>::default());
+        (self.loc.clone() + self.scale.square() * 0.5 + remains).exp()
+    }
 }
 
-impl<R: Real> Truncatable for Normal<R>
-where
-    Normal<R>: Distribution,
-{
-    type Real = R;
-    type Curve = NormalCurve;
-    fn loc_and_scale(self) -> (R, R) {
-        self.into_parts()
+impl Truncated<NormalCurve, Tensor> {
+    /// A law for guides, whose location stays so near to the ends that something is left.
+    pub(super) fn near(low: &Tensor, high: &Tensor, loc: &Tensor, scale: &Tensor) -> Self {
+        /// How far beyond the ends a guide's mean may lie, in its standard deviations.
+        const BEYOND: f64 = 8.0;
+        let reach = scale * BEYOND;
+        let loc = loc.maximum(&(low - &reach)).minimum(&(high + &reach));
+        Self::with(low.clone(), high.clone(), loc, scale.clone())
     }
 }
 
 impl<C: Curve, R: Real> Truncated<C, R> {
-    /// The numbers of `base` between `low` and `high`.
-    ///
-    /// # Errors
-    /// If `base` could not be made, an end is NaN, `low` is not below `high`, `base` has no number between them
-    /// that double precision knows of, or shapes do not broadcast.
-    pub fn new<D, L: Operand, H: Operand>(base: D, low: L, high: H) -> Result<Self>
-    where
-        D: IntoDistribution<Distribution: Truncatable<Curve = C>>,
-        BaseReal<D>: JoinThree<L::Repr, H::Repr, Joined = R> + Join<R, Joined = R>,
-    {
-        let (loc, scale) = base.into_distribution()?.loc_and_scale();
-        let [loc, low, high] = loc.join_three(low.into_repr(), high.into_repr());
-        let (scale, loc) = scale.join(loc);
-        let [low, high] = [("low", low), ("high", high)].map(|(name, end)| {
-            const NUMBER: &str =
-                "an end must be a number; an infinite one leaves its side as it is";
-            let name_of_law = <Self as Continuous>::NAME;
-            end.check_numbers(name_of_law, name, |x| !x.is_nan(), NUMBER)?;
-            Ok(end.kept_within(-FAR, FAR))
-        });
-        Self::with(low?, high?, loc, scale).checked()
-    }
-
     fn with(low: R, high: R, loc: R, scale: R) -> Self {
         let curve = PhantomData;
         Self {
@@ -112,13 +102,10 @@ impl<C: Curve, R: Real> Truncated<C, R> {
     }
 }
 
-/// What the parameters of a law to be truncated are.
-type BaseReal<D> = <<D as IntoDistribution>::Distribution as Truncatable>::Real;
-
 impl<C: Curve, R: Real> Continuous for Truncated<C, R> {
     type Real = R;
     type Tensors = Truncated<C, Tensor>;
-    const NAME: &'static str = "Truncated";
+    const NAME: &'static str = NAME;
     const SUPPORT: Support = Support::Interval;
     const PARAMETERS: &'static [(&'static str, Support)] = &[
         ("low", Support::Real),
@@ -211,174 +198,11 @@ impl<C: Curve, R: Real> Continuous for Truncated<C, R> {
     }
 
     fn mean_field(of: &Truncated<C, Tensor>) -> MeanField<'static> {
-        /// How far beyond the ends a guide's mean may lie, in its standard deviations.
-        const BEYOND: f64 = 8.0;
         let (low, high) = (of.low.clone(), of.high.clone());
         let shape = super::draw_shape(&Continuous::parameters(of));
         by_location(&of.loc, &of.scale, shape, move |loc, scale| {
-            let reach = scale * BEYOND;
-            let loc = loc.maximum(&(&low - &reach)).minimum(&(&high + &reach));
-            let law = Truncated::<NormalCurve, Tensor>::with(
-                low.clone(),
-                high.clone(),
-                loc,
-                scale.clone(),
-            );
+            let law = Truncated::<NormalCurve, Tensor>::near(&low, &high, loc, scale);
             law.checked()?.law()
         })
-    }
-}
-
-/// ln(eˣ − eʸ), x ≥ y.
-fn ln_difference(x: f64, y: f64) -> f64 {
-    x + (-(y - x).exp_m1()).ln()
-}
-
-/// ln(v eˣ + u eʸ), by the logarithms of u and v.
-fn ln_between(x: f64, y: f64, (ln_u, ln_v): (f64, f64)) -> f64 {
-    let (x, y) = (x + ln_v, y + ln_u);
-    let most = x.max(y);
-    most + ((x - most).exp() + (y - most).exp()).ln()
-}
-
-/// ln P(between a and b), by the tail that both lie in.
-#[derive(Clone, Copy, Debug, Default)]
-struct LnMass<C>(PhantomData<C>);
-
-impl<C: Curve> LnMass<C> {
-    fn at(a: f64, b: f64) -> f64 {
-        match C::ln_below(a) < C::ln_above(b) {
-            true => ln_difference(C::ln_below(b), C::ln_below(a)),
-            false => ln_difference(C::ln_above(a), C::ln_above(b)),
-        }
-    }
-
-    /// The density at both ends, by the probability between them.
-    fn densities(a: f64, b: f64) -> [f64; 2] {
-        let mass = Self::at(a, b);
-        [a, b].map(|t| (C::ln_density(t) - mass).exp())
-    }
-}
-
-impl<C: Curve> Smooth<2> for LnMass<C> {
-    fn value(&self, [a, b]: [f64; 2]) -> f64 {
-        Self::at(a, b)
-    }
-    fn slopes(&self, [a, b]: [f64; 2]) -> [f64; 2] {
-        let [fa, fb] = Self::densities(a, b);
-        [-fa, fb]
-    }
-    fn bends(&self, [a, b]: [f64; 2]) -> [[f64; 2]; 2] {
-        let [fa, fb] = Self::densities(a, b);
-        let aa = -fa * (C::score(a) + fa);
-        let bb = fb * (C::score(b) - fb);
-        [[aa, fa * fb], [fa * fb, bb]]
-    }
-}
-
-/// The log-density of the whole law.
-#[derive(Clone, Copy, Debug, Default)]
-struct LnDensity<C>(PhantomData<C>);
-
-impl<C: Curve> Smooth<1> for LnDensity<C> {
-    fn value(&self, [t]: [f64; 1]) -> f64 {
-        C::ln_density(t)
-    }
-    fn slopes(&self, [t]: [f64; 1]) -> [f64; 1] {
-        [C::score(t)]
-    }
-    fn bends(&self, [t]: [f64; 1]) -> [[f64; 1]; 1] {
-        [[C::bend(t)]]
-    }
-}
-
-/// The number below which a share u of what lies between a and b lies; u is noise modulo 1.
-#[derive(Clone, Copy, Debug, Default)]
-struct Quantile<C>(PhantomData<C>);
-
-impl<C: Curve> Quantile<C> {
-    fn at(a: f64, b: f64, logarithms: (f64, f64)) -> f64 {
-        let below = ln_between(C::ln_below(a), C::ln_below(b), logarithms);
-        let above = ln_between(C::ln_above(a), C::ln_above(b), logarithms);
-        // Ends that have crossed in training are no panic.
-        C::quantile(below, above).max(a).min(b)
-    }
-
-    /// The number, and the densities at both ends and the probability between them by that at the number.
-    fn with_densities([a, b, noise]: [f64; 3]) -> (f64, [f64; 3]) {
-        let t = Self::at(a, b, logarithms(noise));
-        let all = [C::ln_density(a), C::ln_density(b), LnMass::<C>::at(a, b)];
-        (
-            t,
-            all.map(|ln_density| (ln_density - C::ln_density(t)).exp()),
-        )
-    }
-}
-
-impl<C: Curve> Smooth<3> for Quantile<C> {
-    fn value(&self, [a, b, noise]: [f64; 3]) -> f64 {
-        Self::at(a, b, logarithms(noise))
-    }
-    fn slopes(&self, x: [f64; 3]) -> [f64; 3] {
-        let (_, [fa, fb, mass]) = Self::with_densities(x);
-        let (ln_u, ln_v) = logarithms(x[2]);
-        [ln_v.exp() * fa, ln_u.exp() * fb, mass]
-    }
-    fn bends(&self, x: [f64; 3]) -> [[f64; 3]; 3] {
-        let ([a, b, _], [by_a, by_b, by_u]) = (x, self.slopes(x));
-        let (t, [fa, fb, _]) = Self::with_densities(x);
-        let score = C::score(t);
-        let ab = -score * by_a * by_b;
-        let (au, bu) = (-fa - score * by_a * by_u, fb - score * by_b * by_u);
-        [
-            [by_a * (C::score(a) - score * by_a), ab, au],
-            [ab, by_b * (C::score(b) - score * by_b), bu],
-            [au, bu, -score * by_u * by_u],
-        ]
-    }
-}
-
-/// The mean of what lies between a and b.
-#[derive(Clone, Copy, Debug, Default)]
-struct Mean<C>(PhantomData<C>);
-
-impl<C: Curve> Mean<C> {
-    /// The mean quantile, by the double exponential rule of Takahasi and Mori (1974).
-    fn at(a: f64, b: f64) -> f64 {
-        const STEP: f64 = 0.1;
-        let is_cut = |end: f64| end.abs() < FAR * 1e-3;
-        if C::HEAVY && !(is_cut(a) && is_cut(b)) {
-            return f64::NAN;
-        }
-        let (mut sum, mut weights) = (0.0, 0.0);
-        for k in -35..=35 {
-            let x = STEP * f64::from(k);
-            let inner = std::f64::consts::PI * x.sinh();
-            // ln σ(±inner).
-            let share = |inner: f64| inner.min(0.0) - (-inner.abs()).exp().ln_1p();
-            let shares = (share(inner), share(-inner));
-            let weight = x.cosh() / (0.5 * inner).cosh().powi(2);
-            sum += weight * Quantile::<C>::at(a, b, shares);
-            weights += weight;
-        }
-        sum / weights
-    }
-}
-
-impl<C: Curve> Smooth<2> for Mean<C> {
-    fn value(&self, [a, b]: [f64; 2]) -> f64 {
-        Self::at(a, b)
-    }
-    fn slopes(&self, [a, b]: [f64; 2]) -> [f64; 2] {
-        let ([fa, fb], mean) = (LnMass::<C>::densities(a, b), Self::at(a, b));
-        [fa * (mean - a), fb * (b - mean)]
-    }
-    fn bends(&self, x: [f64; 2]) -> [[f64; 2]; 2] {
-        let ([a, b], [by_a, by_b]) = (x, self.slopes(x));
-        let ([fa, fb], mean) = (LnMass::<C>::densities(a, b), Self::at(a, b));
-        let aa = fa * ((C::score(a) + fa) * (mean - a) + by_a - 1.0);
-        let ab = fa * (by_b - fb * (mean - a));
-        let bb = fb * ((C::score(b) - fb) * (b - mean) + 1.0 - by_b);
-        [[aa, ab], [ab, bb]]
     }
 }
