@@ -1,9 +1,9 @@
 //! Laws made of other laws: truncated ones, mixtures, multinomial counts, and what is certain.
 
 use relax_runtime::dist::{
-    Bernoulli, Beta, Bijection, Binomial, Categorical, Delta, Distribution, Exponential, Form,
-    Gamma, HalfNormal, LogNormal, Mixture, Multinomial, MultivariateNormal, Normal, Number,
-    Poisson, StudentT, Truncated, Uniform,
+    Bernoulli, Beta, BetaBinomial, Bijection, Binomial, Categorical, Delta, Distribution,
+    Exponential, Form, Gamma, HalfNormal, LogNormal, Mixture, Multinomial, MultivariateNormal,
+    Normal, Number, Poisson, StudentT, Truncated, Uniform,
 };
 use relax_runtime::{Device, Key, Result, Tensor, grad};
 use statrs::distribution::{ContinuousCDF, Normal as Reference};
@@ -457,6 +457,11 @@ fn mixtures_of_counts() -> Result<()> {
         1e-10,
     );
     assert_near("mean", host.law()?.mean().item()?.into(), 0.5 + 2.25, 1e-5);
+    let totals = Tensor::from_slice(&[2.0, 9.0]);
+    let tensors = Mixture::new([0.5, 0.5], BetaBinomial::new(1.0, 1.0, &totals))?;
+    let found = log_prob(&tensors, &Tensor::scalar(4.0))?[0];
+    assert_near("trials of tensors", found, (0.5 * 0.1_f64).ln(), 1e-5);
+    refused(tensors.log_prob(&Tensor::scalar(10.0)), &["Mixture", "10"]);
     differences("counts", &[&[0.3, -0.2], &[0.5, 1.5]], |x| {
         let mixture = Mixture::new(x[0].softmax(-1), Poisson::log_rate(&x[1]))?;
         let values = Tensor::from_slice(&[0.0, 2.0, 7.0]);

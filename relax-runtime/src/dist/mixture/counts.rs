@@ -1,15 +1,14 @@
-//! Mixtures of counts, of one family or of several: counts as well, so that they have their relaxation.
+//! The family of mixtures of counts, of one family or of several: counts as well, so that they have their
+//! relaxation.
 
 use std::fmt::Debug;
 use std::ops::Range;
 use std::rc::Rc;
 
-use super::{NAME, wrong};
-use crate::dist::Law;
-use crate::dist::counts::{AnyFamily, CountFamily, CountLaw, CountParts, Place};
+use super::NAME;
+use crate::dist::counts::{AnyFamily, CountFamily, Place};
 use crate::dist::excluded::numbers_of;
 use crate::dist::weights::normalised;
-use crate::error::Result;
 use crate::tensor::{Shape, Tensor};
 
 /// Below any log-mass, and finite.
@@ -22,19 +21,19 @@ const NOWHERE: f32 = f32::MIN * 0.25;
 /// component j, κ is wⱼ (u − uⱼ)/p with uⱼ = Fⱼ(b − 1) + v pⱼ and u = Σ wⱼ uⱼ, and by its own θ it is
 /// wⱼ pⱼ κⱼ(b, v)/p.
 #[derive(Clone, Debug)]
-struct MixtureFamily {
-    parts: Rc<[Part]>,
+pub(super) struct MixtureFamily {
+    pub(super) parts: Rc<[Part]>,
 }
 
 /// One component.
 #[derive(Debug)]
-struct Part {
-    family: AnyFamily,
+pub(super) struct Part {
+    pub(super) family: AnyFamily,
     /// Where its numbers are among those of θ.
-    at: Range<usize>,
+    pub(super) at: Range<usize>,
     /// Its fixed number, on the host and as the program has it.
-    fixed: f64,
-    of_rows: Tensor,
+    pub(super) fixed: f64,
+    pub(super) of_rows: Tensor,
 }
 
 impl Part {
@@ -245,102 +244,4 @@ impl CountFamily for MixtureFamily {
             }
         }
     }
-}
-
-/// Puts components with weights `[.., K]` together; nothing where a fixed number differs from row to row.
-fn assembled(
-    logits: &Tensor,
-    components: Vec<(CountParts, Tensor)>,
-) -> Result<Option<Rc<dyn Law>>> {
-    let mut end = components.len();
-    let mut parts = Vec::with_capacity(components.len());
-    let mut rows = logits.check()?.shape();
-    rows = rows.leading(rows.rank().saturating_sub(1));
-    let mut thetas = Vec::with_capacity(components.len());
-    for (component, of_rows) in components {
-        let (theta, vectors) = (component.theta, component.family.is_vector());
-        let theta = if vectors { theta } else { theta.unsqueeze(-1) };
-        let shape = theta.check()?.shape();
-        let own = shape.leading(shape.rank() - 1);
-        rows = rows.broadcast(&own).ok_or_else(|| {
-            wrong(format!(
-                "have draws of shapes {own} and {rows}, which do not broadcast"
-            ))
-        })?;
-        let fixed = of_rows.peek()?;
-        if fixed.iter().any(|x| *x != fixed[0]) {
-            return Ok(None);
-        }
-        let width = shape.last().copied().unwrap_or(1);
-        parts.push(Part {
-            family: component.family,
-            at: end..end + width,
-            fixed: f64::from(fixed.first().copied().unwrap_or(0.0)),
-            of_rows,
-        });
-        end += width;
-        thetas.push(theta);
-    }
-    let wide = |x: &Tensor| {
-        let width = x.shape().last().copied().unwrap_or(1);
-        let shape = rows.join(&[width]);
-        shape.map_or_else(|| x.clone(), |shape| x.broadcast_to(shape))
-    };
-    let all: Vec<Tensor> = std::iter::once(logits).chain(&thetas).map(wide).collect();
-    let theta = Tensor::concat(&all.iter().collect::<Vec<_>>(), -1);
-    // Draws depend on what fixed numbers came from, too.
-    let theta = parts.iter().fold(theta, |theta, part: &Part| {
-        theta.depending_on(&part.of_rows)
-    });
-    let family = MixtureFamily {
-        parts: parts.into(),
-    };
-    let none = Tensor::full([], 0.0, &theta.device());
-    Ok(Some(Rc::new(CountLaw::new(family, &theta, &none)?)))
-}
-
-/// The law of a mixture of the counts that one law has along its last axis; nothing where it is none of counts, or
-/// has a fixed number that differs from row to row.
-pub(super) fn of_one(logits: &Tensor, component: &dyn Law) -> Result<Option<Rc<dyn Law>>> {
-    let Some(counts) = component.counts() else {
-        return Ok(None);
-    };
-    let vectors = usize::from(counts.family.is_vector());
-    let shape = counts.theta.check()?.shape();
-    let rows = shape.leading(shape.rank() - vectors);
-    let Some(&number) = rows.last() else {
-        return Ok(None);
-    };
-    let axis = -1 - vectors as isize;
-    let fixed = match counts.fixed.len() {
-        1 => counts.fixed.reshape(Shape::SCALAR),
-        _ => counts.fixed.broadcast_to(rows),
-    };
-    let components = (0..number).map(|k| {
-        let own = match fixed.rank() {
-            0 => fixed.clone(),
-            _ => fixed.index(-1, k),
-        };
-        let parts = CountParts {
-            family: Rc::clone(&counts.family),
-            theta: counts.theta.index(axis, k),
-            fixed: own.clone(),
-        };
-        (parts, own)
-    });
-    assembled(logits, components.collect())
-}
-
-/// The law of a mixture of laws of counts; nothing where one is none, or has a fixed number that differs from row
-/// to row.
-pub(super) fn of_several(logits: &Tensor, laws: &[Rc<dyn Law>]) -> Result<Option<Rc<dyn Law>>> {
-    let parts = laws.iter().map(|law| law.counts());
-    let Some(parts) = parts.collect::<Option<Vec<CountParts>>>() else {
-        return Ok(None);
-    };
-    let with_fixed = |parts: CountParts| {
-        let fixed = parts.fixed.clone();
-        (parts, fixed)
-    };
-    assembled(logits, parts.into_iter().map(with_fixed).collect())
 }

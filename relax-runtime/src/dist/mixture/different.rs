@@ -4,7 +4,7 @@ use std::fmt::{self, Debug};
 use std::rc::Rc;
 
 use super::different_law::DifferentLaw;
-use super::{Mixture, MixtureComponents, NAME, SUPPORT, log_mixed, on_cpu, wrong};
+use super::{Mixture, MixtureComponents, NAME, SUPPORT, assembled, log_mixed, on_cpu, wrong};
 use crate::dist::{
     Distribution, IntoDistribution, Law, Number, SiteValue, check_fit, expand_parameter,
 };
@@ -214,6 +214,9 @@ impl Distribution for Mixture<Tensor, Different<Tensor>> {
     const SUPPORT: &'static str = SUPPORT;
 
     fn contains(&self, value: &Tensor) -> Result<bool> {
+        if let Some(contained) = assembled::contained_in_several(&self.components.laws()?, value)? {
+            return Ok(contained);
+        }
         for component in &self.components.0 {
             if !component.contains(value)? {
                 return Ok(false);

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::law::{chosen, gaussian_guide, matched};
-use super::{NAME, counts, wrong};
+use super::{NAME, assembled, wrong};
 use crate::dist::{Bijection, Draws, Law, MeanField, PerParameter};
 use crate::error::Result;
 use crate::random::{Key, Stream};
@@ -21,7 +21,7 @@ pub(super) struct DifferentLaw {
 impl DifferentLaw {
     /// The law of the mixture: one of counts where all components are.
     pub(super) fn of(logits: Tensor, laws: Vec<Rc<dyn Law>>) -> Result<Rc<dyn Law>> {
-        if let Some(law) = counts::of_several(&logits, &laws)? {
+        if let Some(law) = assembled::of_several(&logits, &laws)? {
             return Ok(law);
         }
         let rows = logits.check()?.shape();

@@ -1,5 +1,6 @@
 //! Mixtures: a draw of one of several laws of a family.
 
+mod assembled;
 mod counts;
 mod different;
 mod different_law;
@@ -264,7 +265,7 @@ impl<D: Stacked> Distribution for Mixture<Vec<f64>, Vec<D>> {
     fn law(&self) -> Result<Rc<dyn Law>> {
         let logits = on_cpu(&self.logits);
         let laws = self.components.iter().map(Distribution::law);
-        if let Some(law) = counts::of_several(&logits, &laws.collect::<Result<Vec<_>>>()?)? {
+        if let Some(law) = assembled::of_several(&logits, &laws.collect::<Result<Vec<_>>>()?)? {
             return Ok(law);
         }
         Ok(Rc::new(MixtureLaw::new(
@@ -281,18 +282,28 @@ impl<D: Distribution<Value = Tensor>> Distribution for Mixture<Tensor, D> {
 
     fn contains(&self, value: &Tensor) -> Result<bool> {
         let law = self.components.law()?;
-        self.components.contains(&value.unsqueeze(axis(&*law)))
+        match assembled::contained_in_one(&*law, value)? {
+            Some(contained) => Ok(contained),
+            None => self.components.contains(&value.unsqueeze(axis(&*law))),
+        }
     }
 
     fn log_density(&self, value: &Tensor) -> Result<Number> {
-        let law = MixtureLaw::new(self.logits.clone(), self.components.law()?);
+        let component = self.components.law()?;
+        let differ = assembled::differ(&*component);
+        let law = MixtureLaw::new(self.logits.clone(), component);
         check_fit(NAME, law.draw_shape(), value)?;
-        Ok(law.log_density(value).into())
+        Ok(match differ {
+            true => self.law()?.log_density(value),
+            // All components at once.
+            false => law.log_density(value),
+        }
+        .into())
     }
 
     fn law(&self) -> Result<Rc<dyn Law>> {
         let component = self.components.law()?;
-        if let Some(law) = counts::of_one(&self.logits, &*component)? {
+        if let Some(law) = assembled::of_one(&self.logits, &*component)? {
             return Ok(law);
         }
         MixtureLaw::new(self.logits.clone(), component).simplest()

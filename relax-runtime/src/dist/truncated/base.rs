@@ -34,7 +34,10 @@ impl Truncated<(), ()> {
     /// # Errors
     /// If `base` could not be made, an end is NaN, `low` is not below `high`, `base` has no number between them
     /// that double precision knows of, or shapes do not broadcast.
-    #[expect(clippy::new_ret_no_self, reason = "what is left of a law depends on the law")]
+    #[expect(
+        clippy::new_ret_no_self,
+        reason = "what is left of a law depends on the law"
+    )]
     pub fn new<D, L, H>(base: D, low: L, high: H) -> Result<Between<D, L, H>>
     where
         D: IntoDistribution<Distribution: Truncatable<L, H>>,
