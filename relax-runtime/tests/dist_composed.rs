@@ -288,6 +288,54 @@ fn positive_numbers_are_cut_off() -> Result<()> {
     })
 }
 
+/// Laws with shapes between two ends, of which one may be missing.
+#[test]
+fn laws_with_shapes_are_cut_off() -> Result<()> {
+    use statrs::distribution::StudentsT;
+    use statrs::distribution::{Beta as BetaReference, Continuous, Gamma as GammaReference};
+    let infinite = f64::INFINITY;
+    let above = Truncated::new(Gamma::new(2.5, 2.0), 1.5, infinite)?;
+    let reference = GammaReference::new(2.5, 2.0).unwrap();
+    let wanted = reference.ln_pdf(3.0) - reference.sf(1.5).ln();
+    assert_near("gamma", log_prob(&above, &3.0)?[0], wanted, 1e-9);
+    assert!(matches!(
+        above.law()?.bijection(),
+        Some(Bijection::Above(_))
+    ));
+    let below = Truncated::new(Gamma::new(2.5, 2.0), -1.0, 1.5)?;
+    let wanted = reference.ln_pdf(0.7) - reference.cdf(1.5).ln();
+    assert_near("gamma below", log_prob(&below, &0.7)?[0], wanted, 1e-9);
+    refused(below.log_prob(&-0.5), &["Truncated", "-0.5"]);
+    let share = Truncated::new(Beta::new(2.0, 3.0), 0.5, 7.0)?;
+    let reference = BetaReference::new(2.0, 3.0).unwrap();
+    let wanted = reference.ln_pdf(0.6) - reference.sf(0.5).ln();
+    assert_near("beta", log_prob(&share, &0.6)?[0], wanted, 1e-9);
+    let far = Truncated::new(StudentT::new(4.0, 0.0, 1.0), 30.0, infinite)?;
+    let reference = StudentsT::new(0.0, 1.0, 4.0).unwrap();
+    let wanted = reference.ln_pdf(31.0) - reference.cdf(-30.0).ln();
+    assert_near("student", log_prob(&far, &31.0)?[0], wanted, 1e-8);
+    let mut stream = Key::new(2).stream("x");
+    for _ in 0..200 {
+        assert!(far.sample(&mut stream)? >= 30.0);
+        assert!((0.5..=1.0).contains(&share.sample(&mut stream)?));
+    }
+    for law in [above.law()?, below.law()?, share.law()?, far.law()?] {
+        let guide = law.mean_field();
+        let guide = guide.law(&guide.first_values()?)?;
+        let draw = guide.draw(&guide.noise(&mut stream)?);
+        assert!(law.log_density(&draw).item()?.is_finite(), "{law:?}");
+    }
+    refused(
+        Truncated::new(Beta::new(2.0, 3.0), 1.0, 2.0),
+        &["Truncated", "no probability"],
+    );
+    differences("shapes", &[&[2.5], &[1.4], &[0.9]], |x| {
+        let law = Truncated::new(Gamma::new(&x[0], &x[1]), 0.5, 2.0)?.law()?;
+        let draw = law.draw(&Tensor::from_slice(&[0.3]));
+        Ok(law.log_density(&x[2]) + draw + law.mean())
+    })
+}
+
 /// Three components over numbers, and the same over a tensor.
 fn three() -> Result<(
     impl Distribution<Value = f64>,

@@ -115,7 +115,8 @@ pub use repeat::Repeat;
 pub use student_t::StudentT;
 pub use support::Support;
 pub use truncated::{
-    CountEnd, Truncatable, Truncated, TruncatedCounts, TruncatedFamily, TruncatedLogNormal,
+    BetaCurve, CountEnd, GammaCurve, ShapedCurve, StudentCurve, Truncatable, Truncated,
+    TruncatedCounts, TruncatedFamily, TruncatedLogNormal, TruncatedShaped,
 };
 pub use uniform::Uniform;
 pub use value::{IntoSiteValue, Number, SiteValue, Value};

@@ -28,7 +28,8 @@ type Between<D, L, H> = <<D as IntoDistribution>::Distribution as Truncatable<L,
 
 impl Truncated<(), ()> {
     /// The numbers of `base` between `low` and `high`: a `Truncated` law, or, of log-normal numbers a
-    /// [`TruncatedLogNormal`](super::TruncatedLogNormal), and of counts, whose ends are whole numbers and belong to
+    /// [`TruncatedLogNormal`](super::TruncatedLogNormal), of laws with shapes a
+    /// [`TruncatedShaped`](super::TruncatedShaped), and of counts, whose ends are whole numbers and belong to
     /// them, [`TruncatedCounts`](super::TruncatedCounts).
     ///
     /// # Errors
@@ -110,6 +111,11 @@ impl<B, R: Real> Ends<B, R> {
     pub(super) fn map(self, f: impl Fn(R) -> R) -> Self {
         let (low, high) = (f(self.low), f(self.high));
         Self { low, high, ..self }
+    }
+
+    /// The ends, and the location.
+    pub(super) fn into_parts(self) -> (R, R, R) {
+        (self.low, self.high, self.loc)
     }
 
     /// The law of this scale.

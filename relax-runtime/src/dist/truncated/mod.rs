@@ -4,6 +4,8 @@ mod base;
 mod counts;
 mod functions;
 mod log_normal;
+mod shaped;
+mod shaped_functions;
 
 use std::marker::PhantomData;
 
@@ -12,6 +14,7 @@ pub use base::Truncatable;
 pub use counts::{CountEnd, TruncatedCounts, TruncatedFamily};
 use functions::{LnDensity, LnMass, Mean, Quantile};
 pub use log_normal::TruncatedLogNormal;
+pub use shaped::{BetaCurve, GammaCurve, ShapedCurve, StudentCurve, TruncatedShaped};
 
 use super::Distribution;
 use super::curves::{Curve, NormalCurve};
@@ -29,7 +32,8 @@ const LEAST_LN_MASS: f64 = -600.0;
 /// The numbers of another law that lie between `low` and `high`, its density divided by the probability
 /// between them; over `f64`s a draw is an `f64`, over tensors a tensor of their broadcast shape. The law may
 /// be a [`Normal`], [`Laplace`], [`Logistic`], [`Cauchy`], [`Gumbel`], [`HalfNormal`], [`HalfCauchy`],
-/// [`Exponential`], [`LogNormal`](super::LogNormal) or one of counts, such as a [`Poisson`](super::Poisson) without
+/// [`Exponential`], [`LogNormal`](super::LogNormal), [`Gamma`](super::Gamma), [`Beta`](super::Beta),
+/// [`StudentT`](super::StudentT) or one of counts, such as a [`Poisson`](super::Poisson) without
 /// 0: `Truncated::new(Poisson::rate(2.0), 1, f64::INFINITY)`, which gets RELAX. An infinite end leaves that side as
 /// it is.
 ///
