@@ -16,6 +16,8 @@ const DRAWS: usize = 60_000;
 struct Case {
     name: &'static str,
     law: Rc<dyn Law>,
+    /// The least value.
+    first: usize,
     /// What the cost is to be small for.
     size: f32,
 }
@@ -30,7 +32,13 @@ fn one_row(x: &[f32]) -> Tensor {
 }
 
 fn cases() -> Result<Vec<Case>> {
-    let case = |name, law: Rc<dyn Law>, size| Case { name, law, size };
+    let from = |name, law: Rc<dyn Law>, first, size| Case {
+        name,
+        law,
+        first,
+        size,
+    };
+    let case = |name, law, size| from(name, law, 0, size);
     Ok(vec![
         case("Poisson(4)", Poisson::rate(full(4.0))?.law()?, 2.0),
         case("Poisson(0.3)", Poisson::rate(full(0.3))?.law()?, 0.7),
@@ -61,14 +69,16 @@ fn cases() -> Result<Vec<Case>> {
             OrderedLogistic::new(full(0.4), [-1.0, 0.2, 0.9, 2.0])?.law()?,
             1.0,
         ),
-        case(
+        from(
             "Poisson(1.2) from 1 on",
             Truncated::new(Poisson::rate(full(1.2)), 1, f64::INFINITY)?.law()?,
+            1,
             1.0,
         ),
-        case(
+        from(
             "NegativeBinomial(2.5, .6) from 2 to 6",
             Truncated::new(NegativeBinomial::probs(full(2.5), full(0.6)), 2, 6)?.law()?,
+            2,
             2.0,
         ),
         case(
@@ -129,11 +139,11 @@ impl Case {
         let last = law.relaxation().and_then(|relaxation| relaxation.values(1));
         let mean = self.mean()?;
         let spread = 60.0 * self.size + 200.0;
-        let first = (mean - spread).max(0.0) as usize;
+        let first = ((mean - spread).max(0.0) as usize).max(self.first);
         let values: Vec<f32> = (first..=(mean + spread) as usize)
             .map(|k| k as f32)
             .collect();
-        let within = |k: &f32| last.is_none_or(|count| (*k as usize) < count);
+        let within = |k: &f32| last.is_none_or(|count| (*k as usize) < self.first + count);
         let values: Vec<f32> = values.into_iter().filter(within).collect();
         let (laws, theta_rows) = self.rows(values.len());
         let values = Tensor::from_slice(&values);

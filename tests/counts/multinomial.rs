@@ -11,7 +11,7 @@ use relax_runtime::optim::Optimizer;
 use relax_runtime::prelude::*;
 use relax_runtime::surrogate::{FreeForm, RelaxedCost, Surrogate};
 
-const DRAWS: usize = 60_000;
+const DRAWS: usize = 30_000;
 
 /// Numbers of trials and logits: few and many categories, one that hardly ever comes, and one excluded.
 fn cases() -> Vec<(usize, Vec<f32>)> {
@@ -150,7 +150,7 @@ fn share(total: usize, logits: &[f32], surrogate: &dyn Surrogate) -> Result<f64>
         let pairs: Vec<_> = parameters.zip(estimate.variance_gradient).collect();
         optimizer.update(&pairs)?;
     }
-    let (law, theta) = rows(total, logits, DRAWS / 4)?;
+    let (law, theta) = rows(total, logits, DRAWS / 2)?;
     let noise = noise(&law, 12, false)?;
     let problem = problem(&law, &theta, &noise);
     let exact = exact(total, logits)?;
