@@ -1,8 +1,9 @@
 //! Laws made of other laws: truncated ones, mixtures, multinomial counts, and what is certain.
 
 use relax_runtime::dist::{
-    Beta, Bijection, Delta, Distribution, Exponential, Mixture, Multinomial, MultivariateNormal,
-    Normal, Number, Poisson, Truncated, Uniform,
+    Bernoulli, Beta, BetaBinomial, Bijection, Binomial, Categorical, Delta, Distribution,
+    Exponential, Form, Gamma, HalfNormal, LogNormal, Mixture, Multinomial, MultivariateNormal,
+    Normal, Number, Poisson, StudentT, Truncated, Uniform,
 };
 use relax_runtime::{Device, Key, Result, Tensor, grad};
 use statrs::distribution::{ContinuousCDF, Normal as Reference};
@@ -140,6 +141,201 @@ fn far_tails_keep_their_digits() -> Result<()> {
     Ok(())
 }
 
+/// Counts between two ends: their masses, draws and moments, over numbers and tensors.
+fn cut_off(
+    host: &impl Distribution<Value = usize>,
+    tensors: &impl Distribution<Value = Tensor>,
+    [low, high]: [usize; 2],
+    mass: impl Fn(usize) -> f64,
+) -> Result<()> {
+    let (law, mut stream) = (tensors.law()?, Key::new(8).stream("x"));
+    let total: f64 = (low..=high).map(&mass).sum();
+    let mut mean = 0.0;
+    for k in low..=high.min(low + 12) {
+        let wanted = (mass(k) / total).ln();
+        let value = Tensor::scalar(k as f32);
+        assert_near("host", log_prob(host, &k)?[0], wanted, 1e-9);
+        assert_near("tensors", log_prob(tensors, &value)?[0], wanted, 2e-5);
+    }
+    for k in low..=high {
+        mean += k as f64 * mass(k) / total;
+    }
+    assert_near("mean", law.mean().item()?.into(), mean, 1e-4);
+    let (mut own, mut of_law) = (0.0, 0.0);
+    for _ in 0..DRAWS {
+        let draw = host.sample(&mut stream)?;
+        assert!((low..=high).contains(&draw), "{draw}");
+        own += draw as f64 / DRAWS as f64;
+        let draw = law.draw(&law.noise(&mut stream)?);
+        assert!(tensors.contains(&draw)?);
+        of_law += f64::from(draw.item()?) / DRAWS as f64;
+    }
+    assert_near("mean of draws", own, mean, 0.015);
+    assert_near("mean of the law's draws", of_law, mean, 0.015);
+    if low > 0 {
+        refused(
+            host.log_prob(&(low - 1)),
+            &["Truncated", "between its ends"],
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn counts_are_cut_off() -> Result<()> {
+    let poisson = |rate: f64| {
+        move |k: usize| {
+            let factorial: f64 = (1..=k).map(|i| (i as f64).ln()).sum();
+            (k as f64 * rate.ln() - rate - factorial).exp()
+        }
+    };
+    for rate in [0.01, 1.3, 9.0] {
+        // Without 0.
+        let host = Truncated::new(Poisson::rate(rate), 1, f64::INFINITY)?;
+        let base = Poisson::rate(Tensor::scalar(rate as f32));
+        let tensors = Truncated::new(base, 1, f64::INFINITY)?;
+        cut_off(&host, &tensors, [1, 80], poisson(rate))?;
+    }
+    let host = Truncated::new(Poisson::rate(6.0), 2, 5)?;
+    let tensors = Truncated::new(Poisson::rate(Tensor::scalar(6.0)), 2, 5)?;
+    cut_off(&host, &tensors, [2, 5], poisson(6.0))?;
+    let ways = [1.0, 5.0, 10.0, 10.0, 5.0, 1.0];
+    let binomial = |k: usize| ways[k] * 0.3_f64.powi(k as i32) * 0.7_f64.powi(5 - k as i32);
+    let host = Truncated::new(Binomial::probs(5, 0.3), 1, f64::INFINITY)?;
+    let tensors = Truncated::new(Binomial::probs(5, Tensor::scalar(0.3)), 1, 5)?;
+    cut_off(&host, &tensors, [1, 5], binomial)?;
+    differences("cut off", &[&[0.3, 1.5]], |x| {
+        let law = Truncated::new(Poisson::log_rate(&x[0]), 1, f64::INFINITY)?.law()?;
+        let both = Truncated::new(Poisson::log_rate(&x[0]), 2, 6)?.law()?;
+        let values = Tensor::from_slice(&[2.0, 5.0]);
+        Ok(law.log_density(&values) + both.log_density(&values) + law.mean() * both.mean())
+    })?;
+    let whole = Poisson::rate(2.0);
+    refused(
+        Truncated::new(whole.clone(), 0.5, 3),
+        &["Truncated", "low", "whole"],
+    );
+    refused(
+        Truncated::new(whole.clone(), 4, 3),
+        &["Truncated", "low", "4"],
+    );
+    refused(
+        Truncated::new(Poisson::rate(1e-9), 60, 70),
+        &["Truncated", "no probability"],
+    );
+    refused(
+        Truncated::new(whole, 5_000, f64::INFINITY),
+        &["Truncated", "too many"],
+    );
+    Ok(())
+}
+
+/// Laws of positive numbers between two ends, beside densities and distribution functions of a reference.
+#[test]
+fn positive_numbers_are_cut_off() -> Result<()> {
+    use statrs::distribution::{Continuous, Exp, LogNormal as LogNormalReference};
+    let check =
+        |law: &dyn Fn(f64) -> Result<f64>, low: f64, high: f64, cdf: &dyn Fn(f64) -> f64| {
+            for x in [low + 0.1 * (high - low), 0.5 * (low + high), high - 1e-3] {
+                let slope = (cdf(x + 1e-5) - cdf(x - 1e-5)) / 2e-5;
+                let wanted = (slope / (cdf(high) - cdf(low))).ln();
+                assert_near("density", law(x)?, wanted, 1e-5);
+            }
+            Ok::<_, relax_runtime::Error>(())
+        };
+    let exp = Exp::new(1.7).unwrap();
+    let law = Truncated::new(Exponential::new(1.7), 0.4, 2.0)?;
+    check(&|x| Ok(log_prob(&law, &x)?[0]), 0.4, 2.0, &|x| exp.cdf(x))?;
+    let below = Truncated::new(Exponential::new(1.7), -1.0, 2.0)?;
+    let wanted = exp.ln_pdf(0.5) - exp.cdf(2.0).ln();
+    assert_near("from 0", log_prob(&below, &0.5)?[0], wanted, 1e-9);
+    refused(below.log_prob(&-0.5), &["Truncated", "-0.5"]);
+    let normal = Reference::new(0.0, 1.3).unwrap();
+    let law = Truncated::new(HalfNormal::new(1.3), 0.2, 1.5)?;
+    check(&|x| Ok(log_prob(&law, &x)?[0]), 0.2, 1.5, &|x| {
+        normal.cdf(x)
+    })?;
+    let reference = LogNormalReference::new(0.4, 0.8).unwrap();
+    let (low, high) = (0.5, 3.0);
+    let host = Truncated::new(LogNormal::new(0.4, 0.8), low, high)?;
+    check(&|x| Ok(log_prob(&host, &x)?[0]), low, high, &|x| {
+        reference.cdf(x)
+    })?;
+    let tensors = Truncated::new(LogNormal::new(Tensor::scalar(0.4), 0.8), low, high)?;
+    let found = log_prob(&tensors, &Tensor::scalar(1.2))?[0];
+    assert_near("tensors", found, log_prob(&host, &1.2)?[0], 1e-5);
+    let law = tensors.law()?;
+    let (mut stream, mut mean) = (Key::new(4).stream("x"), 0.0);
+    for _ in 0..DRAWS {
+        let draw = law.draw(&law.noise(&mut stream)?);
+        assert!(tensors.contains(&draw)?);
+        mean += f64::from(draw.item()?) / DRAWS as f64;
+    }
+    assert_near("mean", law.mean().item()?.into(), mean, 0.01);
+    assert!(matches!(law.bijection(), Some(Bijection::Interval(..))));
+    let open = Truncated::new(LogNormal::new(0.4, 0.8), 0.0, f64::INFINITY)?;
+    assert_near(
+        "whole",
+        log_prob(&open, &1.2)?[0],
+        reference.ln_pdf(1.2),
+        1e-9,
+    );
+    refused(host.log_prob(&0.1), &["Truncated", "0.1"]);
+    differences("log-normal", &[&[0.4], &[0.8], &[1.2]], |x| {
+        let law = Truncated::new(LogNormal::new(&x[0], &x[1]), low, high)?.law()?;
+        let draw = law.draw(&Tensor::from_slice(&[0.3]));
+        Ok(law.log_density(&x[2]) + draw + law.mean())
+    })
+}
+
+/// Laws with shapes between two ends, of which one may be missing.
+#[test]
+fn laws_with_shapes_are_cut_off() -> Result<()> {
+    use statrs::distribution::StudentsT;
+    use statrs::distribution::{Beta as BetaReference, Continuous, Gamma as GammaReference};
+    let infinite = f64::INFINITY;
+    let above = Truncated::new(Gamma::new(2.5, 2.0), 1.5, infinite)?;
+    let reference = GammaReference::new(2.5, 2.0).unwrap();
+    let wanted = reference.ln_pdf(3.0) - reference.sf(1.5).ln();
+    assert_near("gamma", log_prob(&above, &3.0)?[0], wanted, 1e-9);
+    assert!(matches!(
+        above.law()?.bijection(),
+        Some(Bijection::Above(_))
+    ));
+    let below = Truncated::new(Gamma::new(2.5, 2.0), -1.0, 1.5)?;
+    let wanted = reference.ln_pdf(0.7) - reference.cdf(1.5).ln();
+    assert_near("gamma below", log_prob(&below, &0.7)?[0], wanted, 1e-9);
+    refused(below.log_prob(&-0.5), &["Truncated", "-0.5"]);
+    let share = Truncated::new(Beta::new(2.0, 3.0), 0.5, 7.0)?;
+    let reference = BetaReference::new(2.0, 3.0).unwrap();
+    let wanted = reference.ln_pdf(0.6) - reference.sf(0.5).ln();
+    assert_near("beta", log_prob(&share, &0.6)?[0], wanted, 1e-9);
+    let far = Truncated::new(StudentT::new(4.0, 0.0, 1.0), 30.0, infinite)?;
+    let reference = StudentsT::new(0.0, 1.0, 4.0).unwrap();
+    let wanted = reference.ln_pdf(31.0) - reference.cdf(-30.0).ln();
+    assert_near("student", log_prob(&far, &31.0)?[0], wanted, 1e-8);
+    let mut stream = Key::new(2).stream("x");
+    for _ in 0..200 {
+        assert!(far.sample(&mut stream)? >= 30.0);
+        assert!((0.5..=1.0).contains(&share.sample(&mut stream)?));
+    }
+    for law in [above.law()?, below.law()?, share.law()?, far.law()?] {
+        let guide = law.mean_field();
+        let guide = guide.law(&guide.first_values()?)?;
+        let draw = guide.draw(&guide.noise(&mut stream)?);
+        assert!(law.log_density(&draw).item()?.is_finite(), "{law:?}");
+    }
+    refused(
+        Truncated::new(Beta::new(2.0, 3.0), 1.0, 2.0),
+        &["Truncated", "no probability"],
+    );
+    differences("shapes", &[&[2.5], &[1.4], &[0.9]], |x| {
+        let law = Truncated::new(Gamma::new(&x[0], &x[1]), 0.5, 2.0)?.law()?;
+        let draw = law.draw(&Tensor::from_slice(&[0.3]));
+        Ok(law.log_density(&x[2]) + draw + law.mean())
+    })
+}
+
 /// Three components over numbers, and the same over a tensor.
 fn three() -> Result<(
     impl Distribution<Value = f64>,
@@ -238,6 +434,167 @@ fn mixtures_of_other_laws() -> Result<()> {
     let guide = guide.law(&guide.first_values()?)?;
     let found = guide.log_density(&Tensor::scalar(0.4)).item()?;
     assert_near("shares", found.into(), log_prob(&shares, &0.4)?[0], 1e-4);
+    Ok(())
+}
+
+/// Every value's log-mass over numbers and over tensors, and that of the law.
+fn same_masses(
+    host: &impl Distribution<Value = usize>,
+    tensors: &impl Distribution<Value = Tensor>,
+    mass: impl Fn(usize) -> f64,
+) -> Result<()> {
+    let (host_law, law) = (host.law()?, tensors.law()?);
+    for k in 0..12 {
+        let (wanted, value) = (mass(k).ln(), Tensor::scalar(k as f32));
+        assert_near("host", log_prob(host, &k)?[0], wanted, 1e-10);
+        assert_near("tensors", log_prob(tensors, &value)?[0], wanted, 1e-5);
+        for law in [&host_law, &law] {
+            assert_near("law", law.log_density(&value).item()?.into(), wanted, 1e-5);
+        }
+    }
+    let (mut stream, mut counts) = (Key::new(5).stream("x"), [[0.0; 12]; 2]);
+    for _ in 0..DRAWS {
+        let draws = [
+            host.sample(&mut stream)?,
+            law.draw(&law.noise(&mut stream)?).item()? as usize,
+        ];
+        for (counts, draw) in counts.iter_mut().zip(draws) {
+            counts[draw.min(11)] += 1.0 / DRAWS as f64;
+        }
+    }
+    for counts in counts {
+        for (k, share) in counts.iter().enumerate().take(11) {
+            assert_near("share", *share, mass(k), 0.012);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn mixtures_of_counts() -> Result<()> {
+    let poisson = |rate: f64, k: usize| {
+        let factorial: f64 = (1..=k).map(|i| i as f64).product();
+        rate.powi(k as i32) * (-rate).exp() / factorial
+    };
+    let host = Mixture::new([0.25, 0.75], [Poisson::rate(1.5), Poisson::rate(6.0)])?;
+    let rates = Tensor::from_slice(&[1.5, 6.0]);
+    let tensors = Mixture::new([0.25, 0.75], Poisson::rate(&rates))?;
+    same_masses(&host, &tensors, |k| {
+        0.25 * poisson(1.5, k) + 0.75 * poisson(6.0, k)
+    })?;
+    // Of two families, of which one has a last value.
+    let host = Mixture::new([0.4, 0.6], (Binomial::probs(3, 0.5), Poisson::rate(2.0)))?;
+    let parts = (
+        Binomial::probs(3, Tensor::scalar(0.5)),
+        Poisson::rate(Tensor::scalar(2.0)),
+    );
+    let tensors = Mixture::new([0.4, 0.6], parts)?;
+    let ways = [1.0, 3.0, 3.0, 1.0];
+    same_masses(&host, &tensors, |k| {
+        0.4 * ways.get(k).map_or(0.0, |ways| ways / 8.0) + 0.6 * poisson(2.0, k)
+    })?;
+    refused(tensors.log_prob(&Tensor::scalar(1.5)), &["Mixture", "1.5"]);
+    // Of other numbers of trials.
+    let trials = [Binomial::probs(2, 0.5), Binomial::probs(9, 0.5)];
+    let host = Mixture::new([0.5, 0.5], trials)?;
+    let found = log_prob(&host, &2)?[0];
+    assert_near(
+        "trials",
+        found,
+        (0.5 * 0.25 + 0.5 * 36.0 / 512.0_f64).ln(),
+        1e-10,
+    );
+    assert_near("mean", host.law()?.mean().item()?.into(), 0.5 + 2.25, 1e-5);
+    let totals = Tensor::from_slice(&[2.0, 9.0]);
+    let tensors = Mixture::new([0.5, 0.5], BetaBinomial::new(1.0, 1.0, &totals))?;
+    let found = log_prob(&tensors, &Tensor::scalar(4.0))?[0];
+    assert_near("trials of tensors", found, (0.5 * 0.1_f64).ln(), 1e-5);
+    refused(tensors.log_prob(&Tensor::scalar(10.0)), &["Mixture", "10"]);
+    differences("counts", &[&[0.3, -0.2], &[0.5, 1.5]], |x| {
+        let mixture = Mixture::new(x[0].softmax(-1), Poisson::log_rate(&x[1]))?;
+        let values = Tensor::from_slice(&[0.0, 2.0, 7.0]);
+        Ok(mixture.law()?.log_density(&values))
+    })
+}
+
+/// A mixture of coins is a coin, and one of categories has categories: they have their relaxations.
+#[test]
+fn mixtures_of_choices_are_choices() -> Result<()> {
+    let shares = Tensor::from_slice(&[0.3, 0.7]);
+    let coins = Bernoulli::probs(Tensor::from_slice(&[0.2, 0.6]))?;
+    let law = Mixture::new(&shares, coins)?.law()?;
+    assert_eq!(law.relaxation().map(|r| r.form()), Some(Form::Coins));
+    assert_near("coin", law.mean().item()?.into(), 0.48, 1e-6);
+    let rows = Tensor::from_slice(&[0.2, 0.3, 0.5, 0.6, 0.3, 0.1]).reshape([2, 3]);
+    let law = Mixture::new(&shares, Categorical::probs(rows)?)?.law()?;
+    assert_eq!(law.relaxation().map(|r| r.form()), Some(Form::Categories));
+    for (found, wanted) in law.mean().to_vec()?.into_iter().zip([0.48, 0.3, 0.22]) {
+        assert_near("category", found.into(), wanted, 1e-6);
+    }
+    Ok(())
+}
+
+#[test]
+fn mixtures_of_different_families() -> Result<()> {
+    let parts = (Normal::new(0.0, 1.0), StudentT::new(3.0, 2.0, 0.5));
+    let host = Mixture::new([0.4, 0.6], parts)?;
+    let tensor = |x: f32| Tensor::from_slice(&[x]);
+    let parts = (
+        Normal::new(tensor(0.0), 1.0),
+        StudentT::new(tensor(3.0), 2.0, 0.5),
+    );
+    let tensors = Mixture::new([0.4, 0.6], parts)?;
+    let student = |x: f64| {
+        let t: f64 = (x - 2.0) / 0.5;
+        6.0 * 3.0_f64.sqrt() / (std::f64::consts::PI * (3.0 + t * t).powi(2) * 0.5)
+    };
+    for x in [-3.0_f64, 0.0, 1.7, 4.0] {
+        let normal = (-0.5 * x * x).exp() / std::f64::consts::TAU.sqrt();
+        let wanted: f64 = 0.4 * normal + 0.6 * student(x);
+        let value = Tensor::from_slice(&[x as f32]);
+        assert_near("host", log_prob(&host, &x)?[0], wanted.ln(), 1e-10);
+        assert_near("tensors", log_prob(&tensors, &value)?[0], wanted.ln(), 1e-5);
+    }
+    let mut stream = Key::new(5).stream("x");
+    let law = tensors.law()?;
+    let (mut own, mut of_law) = (0.0, 0.0);
+    for _ in 0..DRAWS {
+        own += host.sample(&mut stream)?.clamp(-5.0, 5.0) / DRAWS as f64;
+        let draw = law.draw(&law.noise(&mut stream)?);
+        of_law += f64::from(draw.item()?.clamp(-5.0, 5.0)) / DRAWS as f64;
+    }
+    assert_near("mean", own, 1.2, 0.02);
+    assert_near("mean of the law", of_law, 1.2, 0.02);
+    let guide = law.mean_field();
+    let guide = guide.law(&guide.first_values()?)?;
+    assert_eq!(guide.name(), "Normal");
+    assert_near("guide", guide.mean().item()?.into(), 1.2, 0.01);
+    let positive = (Exponential::new(2.0), Gamma::new(3.0, 1.0));
+    let waits = Mixture::new([0.5, 0.5], positive)?;
+    let wanted = 0.5 * 2.0 * (-2.0_f64).exp() + 0.5 * 0.5 * (-1.0_f64).exp();
+    assert_near("waits", log_prob(&waits, &1.0)?[0], wanted.ln(), 1e-10);
+    refused(waits.log_prob(&-1.0), &["Mixture", "-1"]);
+    // In plates, and by their parameters.
+    let rows = Tensor::from_slice(&[0.0, 1.0, 2.0]);
+    let parts = (Normal::new(&rows, 1.0), StudentT::new(3.0, &rows, 0.5));
+    let plated = Mixture::new([0.4, 0.6], parts)?.expand(&[3])?;
+    let found = log_prob(&plated, &rows)?;
+    assert_near("rows", found[2], found[0], 1e-5);
+    differences("families", &[&[0.3, -0.2], &[0.5], &[1.5]], |x| {
+        let parts = (Normal::new(&x[1], 1.0), StudentT::new(3.0, &x[2], 0.5));
+        let mixture = Mixture::new(x[0].softmax(-1), parts)?;
+        mixture
+            .law()
+            .map(|law| law.log_density(&Tensor::from_slice(&[0.7])))
+    })?;
+    refused(
+        Mixture::new([0.5, 0.5], (Normal::new(0.0, 1.0), Gamma::new(3.0, 1.0))),
+        &["Mixture", "Normal", "Gamma"],
+    );
+    refused(
+        Mixture::new([1.0], (Normal::new(0.0, 1.0), StudentT::new(3.0, 0.0, 1.0))),
+        &["Mixture", "2, beside 1 weights"],
+    );
     Ok(())
 }
 

@@ -383,3 +383,162 @@ fn the_smallest_numbers_count() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn axes_are_sorted() -> Result<()> {
+    let x = matrix(
+        &[3.0, f32::NAN, 1.0, 2.0, 2.0, -f32::NAN, f32::INFINITY, 0.0],
+        2,
+    );
+    let (rows, columns) = (x.sort(-1).to_vec()?, x.sort(0).to_vec()?);
+    assert_eq!(rows[..3], [1.0, 2.0, 3.0]);
+    assert_eq!(rows[4..7], [0.0, 2.0, f32::INFINITY]);
+    assert!(rows[3].is_nan() && rows[7].is_nan());
+    assert_eq!([columns[0], columns[4]], [2.0, 3.0]);
+    assert_eq!([columns[2], columns[6]], [1.0, f32::INFINITY]);
+    assert_eq!(
+        x.argsort(-1).to_vec()?,
+        [2.0, 3.0, 0.0, 1.0, 3.0, 0.0, 2.0, 1.0]
+    );
+    // Of equals the first comes first.
+    assert_eq!(
+        Tensor::from_slice(&[1.0, 0.0, 1.0]).argsort(0).to_vec()?,
+        [1.0, 0.0, 2.0]
+    );
+    let weights = Tensor::from_slice(&[1.0, 10.0, 100.0]);
+    let found = gradient(&[0.5, -1.0, 3.0], |x| x.sort(0) * &weights)?;
+    assert_eq!(found, [10.0, 1.0, 100.0]);
+    assert_eq!(x.index(0, 1).slice(0, 2..4).min(0).item()?, 0.0);
+    let y = Tensor::from_slice(&[2.0, 4.0, 9.0]);
+    assert_eq!(y.argmin(0).item()?, 0.0);
+    assert_eq!(
+        (y.var(0, 1).item()?, y.var(0, 0).item()?),
+        (13.0, 26.0 / 3.0)
+    );
+    assert_eq!(y.std(0, 1).item()?, 13.0_f32.sqrt());
+    assert_eq!(
+        y.outer(&Tensor::from_slice(&[1.0, 2.0])).to_vec()?,
+        [2.0, 4.0, 4.0, 8.0, 9.0, 18.0]
+    );
+    Ok(())
+}
+
+#[test]
+fn sums_of_products_by_their_indices() -> Result<()> {
+    let a = matrix(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 2);
+    let b = matrix(&[1.0, -1.0, 0.5, 2.0, 0.0, 3.0], 3);
+    let same = |found: Tensor, wanted: Tensor| -> Result<()> {
+        assert_eq!(found.check()?.shape(), wanted.shape());
+        assert_eq!(found.to_vec()?, wanted.to_vec()?);
+        Ok(())
+    };
+    same(Tensor::einsum("ij,jk->ik", &[&a, &b]), a.matmul(&b))?;
+    same(Tensor::einsum("ij,jk", &[&a, &b]), a.matmul(&b))?;
+    same(
+        Tensor::einsum("ij, jk -> ki", &[&a, &b]),
+        a.matmul(&b).transpose(),
+    )?;
+    same(Tensor::einsum("ij->ji", &[&a]), a.transpose())?;
+    same(Tensor::einsum("ij->j", &[&a]), a.sum(0))?;
+    same(Tensor::einsum("ij->", &[&a]), a.sum_all())?;
+    same(Tensor::einsum("ij,ij->i", &[&a, &a]), a.square().sum(-1))?;
+    let square = a.matmul(&b);
+    same(Tensor::einsum("ii->i", &[&square]), square.diagonal())?;
+    same(
+        Tensor::einsum("ii", &[&square]),
+        square.diagonal().sum_all(),
+    )?;
+    let (x, y) = (a.index(0, 0), a.index(0, 1));
+    same(Tensor::einsum("i,j->ij", &[&x, &y]), x.outer(&y))?;
+    same(Tensor::einsum("i,i->i", &[&x, &y]), &x * &y)?;
+    same(
+        Tensor::einsum(",i->i", &[&Tensor::scalar(2.0), &y]),
+        &y * 2.0,
+    )?;
+    same(
+        Tensor::einsum("i,ij,j", &[&x.slice(0, 0..2), &a, &y]),
+        x.slice(0, 0..2).matmul(&a).matmul(&y),
+    )?;
+    let batch = Tensor::stack(&[&a, &(&a * 2.0)], 0);
+    same(
+        Tensor::einsum("nij,jk->nik", &[&batch, &b]),
+        batch.matmul(&b),
+    )?;
+    same(
+        Tensor::einsum("nij,nkj->nki", &[&batch, &batch]),
+        batch.matmul_nt(&batch).transpose(),
+    )?;
+    same(
+        batch.permute(&[2, 0, 1]),
+        Tensor::einsum("abc->cab", &[&batch]),
+    )?;
+    for (subscripts, operands, problem) in [
+        ("ij,jk->ik", vec![&a], "2 operands, and 1"),
+        ("ijk->i", vec![&a], "`ijk` does not name each axis"),
+        (
+            "ij,jk->ik",
+            vec![&a, &a],
+            "`j` is the name of axes of lengths 3 and 2",
+        ),
+        (
+            "ii->i",
+            vec![&a],
+            "`i` is the name of axes of lengths 2 and 3",
+        ),
+        ("ij->k", vec![&a], "the output's `k`"),
+        ("ij->ii", vec![&a], "the output has `i` twice"),
+        ("i.->i", vec![&a], "`.` is no letter"),
+        ("ab,cd,ef->abcdef", vec![&a, &a, &a], "more than 4"),
+    ] {
+        let line = line!() + 1;
+        let error = Tensor::einsum(subscripts, &operands).check().unwrap_err();
+        assert!(error.to_string().contains(problem), "{error}");
+        match error {
+            Error::Shape { op, location, .. } => {
+                assert_eq!((op, location.line()), ("einsum", line))
+            }
+            other => panic!("{other}"),
+        }
+    }
+    assert!(a.permute(&[0, 0]).check().is_err());
+    Ok(())
+}
+
+#[test]
+fn triangular_systems_are_solved() -> Result<()> {
+    // As large as guides are, against what was factored.
+    let n = 100;
+    let numbers = |at: usize| ((at * 7919 % 1009) as f32 / 1009.0 - 0.5) * 0.3;
+    let a = matrix(&(0..n * n).map(numbers).collect::<Vec<_>>(), n);
+    let square = a.matmul_nt(&a) + Tensor::eye(n, &Device::cpu());
+    let factor = square.cholesky();
+    let largest = |x: &Tensor| -> Result<f32> { x.abs().max_all().item() };
+    assert!(largest(&(factor.matmul_nt(&factor) - &square))? < 1e-5);
+    assert_eq!(largest(&factor.triu(1))?, 0.0);
+    let right = a.slice(1, 0..3);
+    assert!(largest(&(factor.matmul(&factor.solve_lower(&right)) - &right))? < 1e-5);
+    let upper = factor.transpose();
+    assert!(largest(&(upper.matmul(&upper.solve_upper(&right)) - &right))? < 1e-5);
+    // What lies in the other half is not looked at, and gets no derivative.
+    let half = matrix(&[2.0, f32::NAN, 1.0, 3.0], 2).leaf();
+    let x = half.solve_lower(&matrix(&[2.0, 7.0], 2));
+    assert_eq!(x.to_vec()?, [1.0, 2.0]);
+    let slopes = grad(&[(&x, None)], &[&half])?[0].to_vec()?;
+    assert_eq!(slopes[1], 0.0);
+    assert!((slopes[3] + 2.0 / 3.0).abs() < 1e-6, "{slopes:?}");
+    let half = matrix(&[4.0, f32::NAN, 2.0, 5.0], 2).leaf();
+    let l = half.cholesky();
+    assert_eq!(l.to_vec()?, [2.0, 0.0, 1.0, 2.0]);
+    assert!(
+        grad(&[(&l, None)], &[&half])?[0]
+            .to_vec()?
+            .iter()
+            .all(|x| x.is_finite())
+    );
+    assert!(matrix(&[1.0, 2.0, 2.0, 1.0], 2).cholesky().to_vec()?[3].is_nan());
+    let none = matrix(&[1.0, 0.0, 2.0, 1.0], 2).solve_lower(&Tensor::zeros([2, 0], &Device::cpu()));
+    assert_eq!(none.check()?.shape(), Shape::from([2, 0]));
+    let wrong = half.solve_upper(&Tensor::zeros([3, 1], &Device::cpu()));
+    assert!(wrong.check().is_err());
+    Ok(())
+}

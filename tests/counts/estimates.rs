@@ -16,6 +16,8 @@ const DRAWS: usize = 60_000;
 struct Case {
     name: &'static str,
     law: Rc<dyn Law>,
+    /// The least value.
+    first: usize,
     /// What the cost is to be small for.
     size: f32,
 }
@@ -24,8 +26,19 @@ fn full(x: f32) -> Tensor {
     Tensor::full([1], x, &Device::cpu())
 }
 
+/// Numbers of the components of one row.
+fn one_row(x: &[f32]) -> Tensor {
+    Tensor::from_slice(x).reshape([1, x.len()])
+}
+
 fn cases() -> Result<Vec<Case>> {
-    let case = |name, law: Rc<dyn Law>, size| Case { name, law, size };
+    let from = |name, law: Rc<dyn Law>, first, size| Case {
+        name,
+        law,
+        first,
+        size,
+    };
+    let case = |name, law, size| from(name, law, 0, size);
     Ok(vec![
         case("Poisson(4)", Poisson::rate(full(4.0))?.law()?, 2.0),
         case("Poisson(0.3)", Poisson::rate(full(0.3))?.law()?, 0.7),
@@ -55,6 +68,39 @@ fn cases() -> Result<Vec<Case>> {
             "OrderedLogistic",
             OrderedLogistic::new(full(0.4), [-1.0, 0.2, 0.9, 2.0])?.law()?,
             1.0,
+        ),
+        from(
+            "Poisson(1.2) from 1 on",
+            Truncated::new(Poisson::rate(full(1.2)), 1, f64::INFINITY)?.law()?,
+            1,
+            1.0,
+        ),
+        from(
+            "NegativeBinomial(2.5, .6) from 2 to 6",
+            Truncated::new(NegativeBinomial::probs(full(2.5), full(0.6)), 2, 6)?.law()?,
+            2,
+            2.0,
+        ),
+        case(
+            "Mixture(Poisson(1), Poisson(7))",
+            Mixture::new([0.4, 0.6], Poisson::rate(one_row(&[1.0, 7.0])))?.law()?,
+            3.0,
+        ),
+        case(
+            "Mixture(BetaBinomial, BetaBinomial)",
+            {
+                let counts = BetaBinomial::new(one_row(&[2.0, 0.7]), one_row(&[1.5, 3.0]), 12);
+                Mixture::new([0.3, 0.7], counts)?.law()?
+            },
+            3.0,
+        ),
+        case(
+            "Mixture(Binomial(3, .6), Geometric(.2))",
+            {
+                let parts = (Binomial::probs(3, full(0.6)), Geometric::probs(full(0.2)));
+                Mixture::new([0.5, 0.5], parts)?.law()?
+            },
+            2.5,
         ),
     ])
 }
@@ -93,11 +139,11 @@ impl Case {
         let last = law.relaxation().and_then(|relaxation| relaxation.values(1));
         let mean = self.mean()?;
         let spread = 60.0 * self.size + 200.0;
-        let first = (mean - spread).max(0.0) as usize;
+        let first = ((mean - spread).max(0.0) as usize).max(self.first);
         let values: Vec<f32> = (first..=(mean + spread) as usize)
             .map(|k| k as f32)
             .collect();
-        let within = |k: &f32| last.is_none_or(|count| (*k as usize) < count);
+        let within = |k: &f32| last.is_none_or(|count| (*k as usize) < self.first + count);
         let values: Vec<f32> = values.into_iter().filter(within).collect();
         let (laws, theta_rows) = self.rows(values.len());
         let values = Tensor::from_slice(&values);

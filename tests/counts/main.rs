@@ -2,6 +2,7 @@
 //! why, what RELAX saves, and that automatic guides find posteriors.
 
 mod estimates;
+mod multinomial;
 mod posteriors;
 mod programs;
 mod variances;

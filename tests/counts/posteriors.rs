@@ -23,6 +23,54 @@ fn geometric() {
     observe!(Bernoulli(0.5_f64.powi(n as i32)), true);
 }
 
+/// A mixture of Poisson numbers remains one, whose weights say how likely each component leaves nothing.
+#[model]
+fn mixed() {
+    let n = sample!(Mixture(
+        [0.4, 0.6],
+        [Poisson::rate(2.0), Poisson::rate(8.0)]
+    ));
+    observe!(Bernoulli(0.5_f64.powi(n as i32)), true);
+}
+
+/// Either none, or as many as a Poisson number says: the same of two families.
+#[model]
+fn of_families() {
+    let n = sample!(Mixture(
+        [0.3, 0.7],
+        (DiscreteUniform::new(0, 1), Poisson::rate(6.0))
+    ));
+    observe!(Bernoulli(0.5_f64.powi(n as i32)), true);
+}
+
+#[test]
+fn mixtures_of_counts_get_their_posteriors() -> Result<()> {
+    let likely = [0.4 * (-1.0_f64).exp(), 0.6 * (-4.0_f64).exp()];
+    let wanted = [
+        (&mixed() as &dyn Program, likely, [1.0, 4.0]),
+        (
+            &of_families(),
+            [0.3 * 0.75, 0.7 * (-3.0_f64).exp()],
+            [1.0 / 3.0, 3.0],
+        ),
+    ];
+    for (model, likely, means) in wanted {
+        let evidence = likely[0] + likely[1];
+        let mean = (likely[0] * means[0] + likely[1] * means[1]) / evidence;
+        let fit = Svi::new(model).draw_all().steps(4_000).seed(1).run()?;
+        let posterior = fit.posterior();
+        let found = posterior.mean("n")?;
+        assert!((found - mean).abs() < 0.04 * (1.0 + mean), "{found} {mean}");
+        let found = posterior.log_evidence().elbo;
+        assert!(
+            (found - evidence.ln()).abs() < 0.02,
+            "{found} {}",
+            evidence.ln()
+        );
+    }
+    Ok(())
+}
+
 #[test]
 fn automatic_guides_find_conjugate_posteriors() -> Result<()> {
     let odds = 0.5 * 0.6 / 0.4;

@@ -197,6 +197,41 @@ programs!(
     of_number: |x: f64| OrderedLogistic::new(x, [-0.6, 0.3, 1.1])
 );
 
+programs!(
+    mixture, "Mixture",
+    "discrete, cost differentiable in its relaxation: relaxed cost plus network",
+    "discrete, cost a black box: free-form network",
+    of: |x: &Tensor| {
+        let shares = Tensor::stack(&[x, &(x * -0.5)], -1).softmax(-1);
+        Mixture::new(shares, Poisson::log_rate(Tensor::stack(&[x, &(1.2 - x * 0.5)], -1)))
+    },
+    of_number: |x: f64| Mixture::new([0.3, 0.7], [Poisson::log_rate(x), Poisson::log_rate(1.2 - 0.5 * x)])
+);
+
+programs!(
+    mixture_of_families, "Mixture",
+    "discrete, cost differentiable in its relaxation: relaxed cost plus network",
+    "discrete, cost a black box: free-form network",
+    of: |x: &Tensor| Mixture::new([0.4, 0.6], (Binomial::logits(3, x), Poisson::log_rate(x + 0.4))),
+    of_number: |x: f64| Mixture::new([0.4, 0.6], (Binomial::logits(3, x), Poisson::log_rate(x + 0.4)))
+);
+
+programs!(
+    truncated, "Truncated",
+    "discrete, cost differentiable in its relaxation: relaxed cost plus network",
+    "discrete, cost a black box: free-form network",
+    of: |x: &Tensor| Truncated::new(Poisson::log_rate(x), 1, f64::INFINITY),
+    of_number: |x: f64| Truncated::new(Poisson::log_rate(x), 1, f64::INFINITY)
+);
+
+programs!(
+    truncated_between, "Truncated",
+    "discrete: free-form network",
+    "discrete, cost a black box: free-form network",
+    of: |x: &Tensor| Truncated::new(NegativeBinomial::logits((x * 0.5).exp(), x - 0.3), 1, 4),
+    of_number: |x: f64| Truncated::new(NegativeBinomial::logits((x * 0.5).exp(), x - 0.3), 1, 4)
+);
+
 /// A distribution as a parameter of another, with keywords.
 #[model]
 fn crossings(seen: usize) {

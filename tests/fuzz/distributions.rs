@@ -13,8 +13,9 @@ use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
 use relax_runtime::dist::{
     Bernoulli, BetaBinomial, Binomial, Categorical, Cauchy, Delta, Dirichlet, DiscreteUniform,
-    Distribution, Geometric, Gumbel, Law, Mixture, Multinomial, NegativeBinomial, Normal, Number,
-    OneHotCategorical, OrderedLogistic, Poisson, Truncated, ZeroInflated,
+    Distribution, Exponential, Gamma, Geometric, Gumbel, Law, LogNormal, Mixture, Multinomial,
+    NegativeBinomial, Normal, Number, OneHotCategorical, OrderedLogistic, Poisson, StudentT,
+    Truncated, ZeroInflated,
 };
 use relax_runtime::{Device, Key, Result, Shape, Tensor};
 
@@ -202,6 +203,13 @@ proptest! {
         exercise(Mixture::new(a.softmax(-1), Normal::new(&b, 1.5)), &value, &plates)?;
         exercise(Mixture::new([0.3, 0.0, 0.7], Poisson::rate(&a)), &value, &plates)?;
         exercise(Mixture::new(&a, Dirichlet::new(&b)), &value, &plates)?;
+        exercise(Truncated::new(LogNormal::new(&a, b.exp()), 0.5, &b), &value, &plates)?;
+        exercise(Truncated::new(Exponential::new(&a), 0.5, &b), &value, &plates)?;
+        exercise(Truncated::new(Gamma::new(&a, 1.5), 0.5, &b), &value, &plates)?;
+        exercise(Truncated::new(Poisson::rate(&a), 1, f64::INFINITY), &value, &plates)?;
+        exercise(Truncated::new(Binomial::probs(&a, &b), 1, 3), &value, &plates)?;
+        exercise(Mixture::new([0.3, 0.7], (Poisson::rate(&a), Binomial::logits(3, &b))), &value, &plates)?;
+        exercise(Mixture::new(&a, (Normal::new(&b, 1.5), StudentT::new(&a, &b, 1.5))), &value, &plates)?;
         exercise(Multinomial::probs(4, &a), &value, &plates)?;
         exercise(Multinomial::logits(&b, &a), &value, &plates)?;
 

@@ -26,7 +26,6 @@ location_scale! {
     /// ```
     Cauchy,
     symmetric: true,
-    curve: CauchyCurve,
     log_density: |t| -ln_1p_square(&t) - PI.ln(),
     standard: |stream| standard(stream),
     mean: f64::NAN,

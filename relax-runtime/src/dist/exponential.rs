@@ -31,6 +31,11 @@ impl<R: Real> Exponential<R> {
         let rate = rate.into_repr();
         Self { rate }.checked()
     }
+
+    /// Its parameter.
+    pub(super) fn into_parts(self) -> R {
+        self.rate
+    }
 }
 
 impl<R: Real> Continuous for Exponential<R> {

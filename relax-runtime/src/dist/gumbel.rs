@@ -22,7 +22,6 @@ location_scale! {
     /// ```
     Gumbel,
     symmetric: false,
-    curve: GumbelCurve,
     log_density: |t| {
         let t = -t;
         t.clone() - t.exp()

@@ -34,6 +34,11 @@ impl<R: Real> HalfCauchy<R> {
         let scale = scale.into_repr();
         Self { scale }.checked()
     }
+
+    /// Its parameter.
+    pub(super) fn into_parts(self) -> R {
+        self.scale
+    }
 }
 
 impl<R: Real> Continuous for HalfCauchy<R> {

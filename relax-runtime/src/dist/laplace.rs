@@ -21,7 +21,6 @@ location_scale! {
     /// ```
     Laplace,
     symmetric: true,
-    curve: LaplaceCurve,
     log_density: |t| -t.abs() - LN_2,
     standard: |stream| {
         let u = stream.uniform_f64();

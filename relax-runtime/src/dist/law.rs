@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use smallvec::SmallVec;
 
-use super::{Bijection, MeanField, Relaxation};
+use super::{Bijection, CountParts, MeanField, Relaxation};
 use crate::error::Result;
 use crate::random::Stream;
 use crate::tensor::{Device, Shape, Tensor};
@@ -75,6 +75,11 @@ pub trait Law: Debug {
 
     /// What its draws are.
     fn draws(&self) -> Draws<'_>;
+
+    /// What it is made of, where it is a law of one whole number: mixtures of such have a relaxation, too.
+    fn counts(&self) -> Option<CountParts> {
+        None
+    }
 
     /// Whether the support moves with parameters that something is differentiated by. Score functions
     /// would miss how its ends move: such a law needs [`Pathwise`](Draws::Pathwise) draws, and no

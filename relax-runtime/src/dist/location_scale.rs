@@ -1,12 +1,11 @@
 //! What laws of a location and a scale have in common: a draw is loc + scale · t of a standard number t.
 
-/// Defines a law of `loc` and `scale` by its standard member, in `t`: its curve, log-density, draw, mean, and
+/// Defines a law of `loc` and `scale` by its standard member, in `t`: its log-density, draw, mean, and
 /// mean and standard deviation of the Gaussian that its automatic guide starts from.
 macro_rules! location_scale {
     (
         $(#[$doc:meta])* $name:ident,
         symmetric: $symmetric:expr,
-        curve: $curve:ident,
         log_density: |$t:ident| $density:expr,
         standard: |$stream:ident| $draw:expr,
         mean: $mean:expr,
@@ -34,11 +33,9 @@ macro_rules! location_scale {
             }
         }
 
-        impl<R: Real> super::Truncatable for $name<R> {
-            type Real = R;
-            type Curve = super::curves::$curve;
-
-            fn loc_and_scale(self) -> (R, R) {
+        impl<R> $name<R> {
+            /// Location and scale.
+            pub(super) fn into_parts(self) -> (R, R) {
                 (self.loc, self.scale)
             }
         }

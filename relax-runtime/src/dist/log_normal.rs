@@ -33,6 +33,11 @@ impl<R: Real> LogNormal<R> {
         let (loc, scale) = loc.into_repr().join(scale.into_repr());
         Self { loc, scale }.checked()
     }
+
+    /// Mean and standard deviation of the logarithm.
+    pub(super) fn into_parts(self) -> (R, R) {
+        (self.loc, self.scale)
+    }
 }
 
 impl<R: Real> Continuous for LogNormal<R> {

@@ -19,7 +19,6 @@ location_scale! {
     /// ```
     Logistic,
     symmetric: true,
-    curve: LogisticCurve,
     log_density: |t| {
         let t = -t;
         t.clone() - t.softplus() * 2.0

@@ -76,7 +76,8 @@ pub use coins::{BernoulliOperand, Coin, Coins};
 pub use constraint::Constraint;
 pub use continuous::{Continuous, Standard};
 pub use counts::{
-    CountFamily, CountOperand, CountRelaxation, Counts, Place, QuantileLevel, Table, TableName,
+    CountFamily, CountOperand, CountParts, CountRelaxation, Counts, Place, QuantileLevel, Table,
+    TableName,
 };
 pub use curves::{CauchyCurve, Curve, GumbelCurve, LaplaceCurve, LogisticCurve, NormalCurve};
 pub use delta::Delta;
@@ -99,8 +100,8 @@ pub use law::{Draws, Law, PerParameter, draw_shape};
 pub use log_normal::LogNormal;
 pub use logistic::Logistic;
 pub use mean_field::{MeanField, Part};
-pub use mixture::{Mixture, MixtureComponents, Stacked};
-pub use multinomial::Multinomial;
+pub use mixture::{Different, Mixture, MixtureComponents, MixtureValue, Stacked};
+pub use multinomial::{Multinomial, MultinomialRelaxation};
 pub use multivariate_normal::{IntoVector, MultivariateNormal};
 pub use negative_binomial::{NegativeBinomial, NegativeBinomialFamily};
 pub use normal::Normal;
@@ -115,7 +116,10 @@ pub use repeat::Repeat;
 pub(crate) use squash::{squash_pull, squash_push, squash_rate};
 pub use student_t::StudentT;
 pub use support::Support;
-pub use truncated::{Truncatable, Truncated};
+pub use truncated::{
+    BetaCurve, CountEnd, GammaCurve, ShapedCurve, StudentCurve, Truncatable, Truncated,
+    TruncatedCounts, TruncatedFamily, TruncatedLogNormal, TruncatedShaped,
+};
 pub use uniform::Uniform;
 pub use value::{IntoSiteValue, Number, SiteValue, Value};
 pub use weights::{CategoricalOperand, Weights};

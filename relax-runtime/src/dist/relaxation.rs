@@ -89,11 +89,12 @@ pub trait Relaxation: Debug {
         0
     }
 
-    /// How many values an event of `width` numbers can take; nothing where there is no last one.
+    /// How many values an event of `width` numbers can take; nothing where there is no last one,
+    /// or more than can be listed.
     fn values(&self, width: usize) -> Option<usize>;
 
     /// All values of one event of `width` numbers (1, unless it is a vector) as vertices; none where
-    /// there is no last one.
+    /// [`values`](Self::values) says nothing.
     fn vertices(&self, width: usize) -> Vec<Vec<f32>>;
 
     /// log p(b | θ) of each event, `[rows.., events..]`, differentiable in θ.

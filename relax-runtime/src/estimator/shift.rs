@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::tensor::{Shape, Tensor};
 
 /// Why the values of some sites cannot be summed over.
-pub(super) const ENDLESS: &str = "its values have no last one, so that they cannot be summed over; \
+pub(super) const ENDLESS: &str = "its values have no last one, or are too many, so that they cannot be summed over; \
     use `relax` or `rloo`";
 
 /// The events of one row, and the values that each of them has.

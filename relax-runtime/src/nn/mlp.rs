@@ -14,6 +14,8 @@ pub enum Activation {
     Relu,
     /// Hyperbolic tangent.
     Tanh,
+    /// x above 0 and eˣ − 1 below: smooth to the first order (Clevert, Unterthiner, Hochreiter 2016).
+    Elu,
 }
 
 impl Activation {
@@ -28,6 +30,7 @@ impl Activation {
         match self {
             Self::Relu => x.relu(),
             Self::Tanh => x.tanh(),
+            Self::Elu => x.relu() + (x.clamp(f32::NEG_INFINITY, 0.0).exp() + -1.0),
         }
     }
 
@@ -37,6 +40,7 @@ impl Activation {
         match self {
             Self::Relu => value.above(0.0),
             Self::Tanh => (value.clone() * value).one_minus(),
+            Self::Elu => value.clamp(f32::NEG_INFINITY, 0.0) + 1.0,
         }
     }
 
@@ -46,6 +50,7 @@ impl Activation {
         match self {
             Self::Relu => None,
             Self::Tanh => Some(value.clone() * -2.0 * self.slope_of(value)),
+            Self::Elu => Some(value.above(0.0).one_minus() * self.slope_of(value)),
         }
     }
 

@@ -293,8 +293,10 @@ mod tests {
         for (activation, rows) in [
             (Activation::Relu, 3),
             (Activation::Tanh, 3),
+            (Activation::Elu, 3),
             (Activation::Relu, 300),
             (Activation::Tanh, 300),
+            (Activation::Elu, 300),
         ] {
             let (mut stream, device) = (Key::new(5).stream("test"), Device::cpu());
             let network = FreeForm::new(2, 1, &[4, 3], activation, &mut stream, &device)?;

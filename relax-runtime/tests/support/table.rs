@@ -168,6 +168,24 @@ pub(super) fn table(a: usize, b: usize, c: usize) -> Vec<Case> {
             let square = x[0].matmul_nt(&x[0]) + Tensor::eye(a, &x[0].device());
             square.cholesky()
         };
+        "triu" [-1.0, 1.0] [a, a] => |x| x[0].triu(0).exp() * x[0].triu(1);
+        "solve_upper" [0.5, 2.0] [2, a, a], [a, b] => |x| x[0].solve_upper(&x[1]);
+        "solve_lower of itself" [0.5, 2.0] [a, a] => |x| x[0].solve_lower(&x[0].square());
+        "var and std" [-1.0, 1.0] [a, 3] => |x| x[0].var(-1, 0) + x[0].std(-1, 1);
+        "min" [-1.0, 1.0] [a, b, c] => |x| x[0].min(1).exp();
+        "sort" [-1.0, 1.0] [a, b, c] => |x| x[0].sort(1) * x[0].exp();
+        "sort of the first axis" [-1.0, 1.0] [a, b] => |x| x[0].sort(0).square();
+        "permute" [-1.0, 1.0] [a, b, c] => |x| x[0].permute(&[-1, 0, 1]).exp();
+        "outer" [-1.0, 1.0] [a], [b] => |x| x[0].outer(&x[1]).tanh();
+        "einsum of a product" [-1.0, 1.0] [a, b], [c, b] => |x|
+            Tensor::einsum("ij,kj->ki", &[&x[0], &x[1]]).tanh();
+        "einsum of a batch" [-1.0, 1.0] [2, a, b], [2, b, c] => |x|
+            Tensor::einsum("nij,njk->nik", &[&x[0], &x[1]]).tanh();
+        "einsum of three" [-1.0, 1.0] [a], [a, b], [b] => |x|
+            Tensor::einsum("i,ij,j", &[&x[0], &x[1], &x[2]]).tanh();
+        "einsum of a diagonal" [-1.0, 1.0] [a, a, b], [b, c] => |x|
+            Tensor::einsum("iij,jk->i", &[&x[0], &x[1]]).tanh();
+
         "linear" [-1.0, 1.0] [a, b], [b, c], [c] => |x| x[0].linear(&x[1], &x[2]).tanh();
         "linear of a batch" [-1.0, 1.0] [2, a, b], [b, c], [c] => |x| x[0].linear(&x[1], &x[2]);
 

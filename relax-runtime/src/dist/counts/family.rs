@@ -2,6 +2,7 @@
 //! function.
 
 use std::fmt::Debug;
+use std::rc::Rc;
 
 use crate::tensor::Tensor;
 
@@ -80,6 +81,56 @@ pub trait CountFamily: Clone + Debug + 'static {
     fn kappa(&self, theta: &[f64], fixed: f64, at: Place, kappa: &mut [f64]);
 }
 
+/// What mixtures ask of a [`CountFamily`] whose type they do not know.
+pub trait FamilyOfCounts: Debug {
+    fn is_vector(&self) -> bool;
+    fn first(&self) -> f64;
+    fn last(&self, fixed: f64) -> f64;
+    fn ln_mass(&self, theta: &[f64], fixed: f64, k: f64) -> f64;
+    fn log_mass(&self, theta: &Tensor, fixed: &Tensor, value: &Tensor) -> Tensor;
+    fn moments(&self, theta: &[f64], fixed: f64) -> (f64, f64);
+    fn mean(&self, theta: &Tensor, fixed: &Tensor) -> Tensor;
+    fn variance(&self, theta: &Tensor, fixed: &Tensor) -> Tensor;
+    fn tails(&self, theta: &[f64], fixed: f64, k: f64) -> (f64, f64);
+    fn kappa(&self, theta: &[f64], fixed: f64, at: Place, kappa: &mut [f64]);
+}
+
+macro_rules! forward {
+    ($($name:ident($($argument:ident: $type:ty),*) $(-> $result:ty)?;)*) => {
+        impl<F: CountFamily> FamilyOfCounts for F {
+            $(fn $name(&self, $($argument: $type),*) $(-> $result)? {
+                <F as CountFamily>::$name(self, $($argument),*)
+            })*
+        }
+    };
+}
+
+forward! {
+    is_vector() -> bool;
+    first() -> f64;
+    last(fixed: f64) -> f64;
+    ln_mass(theta: &[f64], fixed: f64, k: f64) -> f64;
+    log_mass(theta: &Tensor, fixed: &Tensor, value: &Tensor) -> Tensor;
+    moments(theta: &[f64], fixed: f64) -> (f64, f64);
+    mean(theta: &Tensor, fixed: &Tensor) -> Tensor;
+    variance(theta: &Tensor, fixed: &Tensor) -> Tensor;
+    tails(theta: &[f64], fixed: f64, k: f64) -> (f64, f64);
+    kappa(theta: &[f64], fixed: f64, at: Place, kappa: &mut [f64]);
+}
+
+/// A family whose type is not known.
+pub(in crate::dist) type AnyFamily = Rc<dyn FamilyOfCounts>;
+
+/// What a law of one whole number is made of: its family, θ and the fixed number.
+#[derive(Clone, Debug)]
+pub struct CountParts {
+    pub(in crate::dist) family: AnyFamily,
+    /// θ, `[..]`, or `[.., width]` where it is a vector.
+    pub(in crate::dist) theta: Tensor,
+    /// The fixed number, or one for each event.
+    pub(in crate::dist) fixed: Tensor,
+}
+
 /// The level of a quantile: a uniform number between 0 and 1, and its distance from 1. Of both, the smaller
 /// has all its digits.
 #[derive(Clone, Copy, Debug)]
@@ -131,7 +182,7 @@ pub struct Place {
 
 impl Place {
     /// The place of u.
-    pub(super) fn of<F: CountFamily>(
+    pub(in crate::dist) fn of<F: CountFamily>(
         family: &F,
         theta: &[f64],
         fixed: f64,
@@ -154,7 +205,7 @@ impl Place {
 
     /// s = b + v − ½, and half as steep at the ends of the support, which s stays within: continuous
     /// and rising in u.
-    pub(super) fn relaxed(self, first: f64, last: f64) -> f64 {
+    pub(in crate::dist) fn relaxed(self, first: f64, last: f64) -> f64 {
         let Self { b, v } = self;
         match (b <= first, b >= last) {
             (true, true) => b,
@@ -165,7 +216,7 @@ impl Place {
     }
 
     /// ∂s/∂v.
-    pub(super) fn steepness(self, first: f64, last: f64) -> f64 {
+    pub(in crate::dist) fn steepness(self, first: f64, last: f64) -> f64 {
         match (self.b <= first, self.b >= last) {
             (true, true) => 0.0,
             (false, false) => 1.0,

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use smallvec::smallvec;
 
-use super::family::CountFamily;
+use super::family::{CountFamily, CountParts};
 use super::relaxation::CountRelaxation;
 use crate::dist::categorical::guide_logits;
 use crate::dist::{Draws, Law, MeanField, Part, PerParameter, Relaxation};
@@ -14,7 +14,7 @@ use crate::tensor::Tensor;
 
 /// [`Counts`](super::Counts) as guides and estimators see them.
 #[derive(Clone, Debug)]
-pub(super) struct CountLaw<F> {
+pub(in crate::dist) struct CountLaw<F> {
     theta: Tensor,
     /// As the program has it, of which the log-mass has a derivative.
     fixed: Tensor,
@@ -22,7 +22,7 @@ pub(super) struct CountLaw<F> {
 }
 
 impl<F: CountFamily> CountLaw<F> {
-    pub(super) fn new(family: F, theta: &Tensor, fixed: &Tensor) -> Result<Self> {
+    pub(in crate::dist) fn new(family: F, theta: &Tensor, fixed: &Tensor) -> Result<Self> {
         let relaxation = CountRelaxation::new(family, theta, fixed)?;
         let theta = match fixed.provenance() {
             None => theta.clone(),
@@ -66,6 +66,14 @@ impl<F: CountFamily> Law for CountLaw<F> {
         Draws::Discrete(Some(&self.relaxation))
     }
 
+    fn counts(&self) -> Option<CountParts> {
+        Some(CountParts {
+            family: Rc::new(self.family().clone()),
+            theta: self.theta.clone(),
+            fixed: self.fixed.clone(),
+        })
+    }
+
     fn log_density(&self, value: &Tensor) -> Tensor {
         self.family().log_mass(&self.theta, &self.fixed, value)
     }
@@ -97,8 +105,16 @@ impl<F: CountFamily> Law for CountLaw<F> {
             let logits = guide_logits(&self.theta);
             return MeanField::new([logits], move |free| build(&free[0])).of_logits();
         }
-        let names = family.parameters().into_iter();
-        let parts = names.enumerate().map(|(j, name)| {
+        let names = family.parameters();
+        // Numbers of one name are one vector.
+        if let [first, second, ..] = names[..]
+            && first == second
+        {
+            return MeanField::new([Part::real(first, &self.theta)], move |free| {
+                build(&free[0])
+            });
+        }
+        let parts = names.into_iter().enumerate().map(|(j, name)| {
             let own = match family.is_vector() {
                 false => self.theta.clone(),
                 true => self.theta.index(-1, j),

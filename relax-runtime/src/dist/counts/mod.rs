@@ -11,13 +11,14 @@ use std::rc::Rc;
 
 use smallvec::SmallVec;
 
-pub use family::{CountFamily, Place, QuantileLevel};
+pub(super) use family::AnyFamily;
+pub use family::{CountFamily, CountParts, Place, QuantileLevel};
 pub(super) use family::{by_difference, part, search};
 pub use relaxation::CountRelaxation;
 pub(super) use special::{regularised_beta, sigmoid, softplus};
 pub use table::{Table, TableName};
 
-use law::CountLaw;
+pub(super) use law::CountLaw;
 
 use super::{Distribution, Law, Number, Numbers, check_fit, expand_parameter};
 use crate::dist::noise::each::LARGEST as BELOW_ONE;
@@ -64,6 +65,16 @@ pub trait CountOperand: Numbers + Clone + Debug {
     /// # Errors
     /// If they do not broadcast.
     fn before(&self, theta: &Self::Theta, is_vector: bool) -> Result<Self::Theta>;
+    /// Shows θ and the fixed number of each event, where θ has so many numbers an event.
+    ///
+    /// # Errors
+    /// If a tensor carries one.
+    fn each_event(
+        theta: &Self::Theta,
+        fixed: &Self,
+        width: usize,
+        look: impl FnMut(&[f64], f64),
+    ) -> Result<()>;
 }
 
 /// The largest mean of counts without a last value, and the largest number of trials: beyond, `f32` is far
@@ -101,6 +112,15 @@ impl CountOperand for f64 {
         Ok(std::iter::once(*self)
             .chain(theta.iter().copied())
             .collect())
+    }
+    fn each_event(
+        theta: &Self::Theta,
+        fixed: &f64,
+        _: usize,
+        mut look: impl FnMut(&[f64], f64),
+    ) -> Result<()> {
+        look(theta, *fixed);
+        Ok(())
     }
 }
 
@@ -174,6 +194,27 @@ impl CountOperand for Tensor {
         let theta = wide.map_or_else(|| theta.clone(), |wide| theta.broadcast_to(wide));
         let joined = Tensor::concat(&[&own.broadcast_to(shape), &theta], -1);
         joined.check().cloned()
+    }
+    fn each_event(
+        theta: &Tensor,
+        fixed: &Tensor,
+        width: usize,
+        mut look: impl FnMut(&[f64], f64),
+    ) -> Result<()> {
+        let numbers: Vec<f64> = theta.peek()?.into_iter().map(f64::from).collect();
+        let rows = theta.shape();
+        let rows = match width {
+            1 => rows,
+            _ => rows.leading(rows.rank().saturating_sub(1)),
+        };
+        let fixed = match fixed.len() {
+            1 => fixed.peek()?,
+            _ => fixed.broadcast_to(rows).peek()?,
+        };
+        for (i, theta) in numbers.chunks(width).enumerate() {
+            look(theta, f64::from(fixed[i % fixed.len().max(1)]));
+        }
+        Ok(())
     }
 }
 

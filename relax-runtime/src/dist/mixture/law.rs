@@ -4,7 +4,8 @@ use std::rc::Rc;
 
 use super::{NAME, axis, shape_of_draws};
 use crate::dist::{
-    Bijection, Distribution, Draws, Law, MeanField, Normal, Part, PerParameter, normal_guide,
+    Bijection, Distribution, Draws, Form, Law, MeanField, Normal, Part, PerParameter, Relaxation,
+    normal_guide,
 };
 use crate::error::Result;
 use crate::random::{Key, Stream};
@@ -37,6 +38,38 @@ impl MixtureLaw {
             .component
             .noise(&mut Key::new(0).stream("shape of noise"))?;
         Ok(noise.shape())
+    }
+}
+
+/// Of uniform numbers, a one-hot vector of the component that each chooses.
+pub(super) fn chosen(logits: &Tensor, which: &Tensor) -> Tensor {
+    // How many components lie below it altogether: that is the chosen one's number.
+    let shares = logits.detach().softmax(-1).cumsum(-1);
+    let count = shares.shape().last().copied().unwrap_or(1);
+    let below = shares.slice(-1, 0..count - 1).lt(&which.unsqueeze(-1));
+    below.sum(-1).one_hot(count)
+}
+
+/// A Gaussian with mean and spread of a mixture of Gaussians, along the last axis.
+pub(super) fn matched(
+    shares: &Tensor,
+    loc: &Tensor,
+    scale: &Tensor,
+    shape: Shape,
+) -> MeanField<'static> {
+    let mean = (shares * loc).sum(-1);
+    let square = scale.square() + (loc - mean.unsqueeze(-1)).square();
+    let spread = (shares * square).sum(-1).sqrt();
+    normal_guide(&mean, &spread, shape)
+}
+
+/// Mean and spread of the Gaussian that a law's guide starts as, where it is one.
+pub(super) fn gaussian_guide(law: &dyn Law) -> Option<(Tensor, Tensor)> {
+    let guide = law.mean_field();
+    let law = guide.law(&guide.first_values().ok()?).ok()?;
+    match (law.name() == <Normal<f64>>::NAME, &law.parameters()[..]) {
+        (true, [loc, scale]) => Some((loc.clone(), scale.clone())),
+        _ => None,
     }
 }
 
@@ -100,13 +133,9 @@ impl Law for MixtureLaw {
             (rows, Ok(shape)) => (rows, shape),
             (_, Err(error)) => return Tensor::poisoned(error),
         };
-        let which = noise.slice(0, 0..rows.numel()).reshape(rows).unsqueeze(-1);
+        let which = noise.slice(0, 0..rows.numel()).reshape(rows);
         let own = noise.slice(0, rows.numel()..noise.len()).reshape(shape);
-        // How many components lie below it altogether: that is the chosen one's number.
-        let shares = self.logits.detach().softmax(-1).cumsum(-1);
-        let count = shares.shape().last().copied().unwrap_or(1);
-        let below = shares.slice(-1, 0..count - 1).lt(&which).sum(-1);
-        let chosen = self.beside_draws(&below.one_hot(count));
+        let chosen = self.beside_draws(&chosen(&self.logits, &which));
         let draws = self.component.draw(&own).detach();
         chosen
             .select_where(&draws, &draws.zeros_like())
@@ -127,6 +156,30 @@ impl Law for MixtureLaw {
 }
 
 impl MixtureLaw {
+    /// The law itself, or, where it is a mixture of coins or of categories, that of coins or categories with the
+    /// mixed probabilities. Where some are exactly 0 it stays what it is.
+    pub(super) fn simplest(self) -> Result<Rc<dyn Law>> {
+        let form = self.component.relaxation().map(Relaxation::form);
+        if !matches!(form, Some(Form::Coins | Form::Categories))
+            || self.component.parameters().len() != 1
+            || self.component.excluded()?.is_some()
+        {
+            return Ok(Rc::new(self));
+        }
+        let (theta, shares) = (&self.component.parameters()[0], self.logits.log_softmax(-1));
+        let axis = match form {
+            Some(Form::Coins) => -1 - self.component.event_rank() as isize,
+            _ => -2,
+        };
+        let beside = (1..-axis).fold(shares, |w, _| w.unsqueeze(-1));
+        let mixed = |log_probs: Tensor| (log_probs + &beside).logsumexp(axis);
+        let theta = match form {
+            Some(Form::Coins) => mixed(theta.log_sigmoid()) - mixed((-theta).log_sigmoid()),
+            _ => mixed(theta.log_softmax(-1)),
+        };
+        Ok(self.component.with_parameters(&[theta.check()?.clone()]))
+    }
+
     /// The shape of the rows of draws, each of one event.
     fn draw_rows(&self) -> Shape {
         let shape = self.draw_shape();
@@ -135,16 +188,9 @@ impl MixtureLaw {
 
     /// A Gaussian with mean and spread of the mixture of the components' guides, where these are Gaussian.
     fn gaussian(&self) -> Option<MeanField<'static>> {
-        let guide = self.component.mean_field();
-        let law = guide.law(&guide.first_values().ok()?).ok()?;
-        let (parameters, shares) = (law.parameters(), self.logits.softmax(-1));
-        let (true, [loc, scale]) = (law.name() == <Normal<f64>>::NAME, &parameters[..]) else {
-            return None;
-        };
-        let mean = (&shares * loc).sum(-1);
-        let square = scale.square() + (loc - mean.unsqueeze(-1)).square();
-        let spread = (shares * square).sum(-1).sqrt();
-        Some(normal_guide(&mean, &spread, self.draw_shape()))
+        let (loc, scale) = gaussian_guide(&*self.component)?;
+        let shares = self.logits.softmax(-1);
+        Some(matched(&shares, &loc, &scale, self.draw_shape()))
     }
 
     /// A mixture of the components' guides.

@@ -1,15 +1,20 @@
 //! Mixtures: a draw of one of several laws of a family.
 
+mod assembled;
+mod counts;
+mod different;
+mod different_law;
 mod law;
 
 use std::rc::Rc;
 
+pub use different::{Different, MixtureValue};
 use law::MixtureLaw;
 
 use super::weights::normalised;
 use super::{
-    CategoricalOperand, Continuous, Distribution, IntoDistribution, Law, Normal, Number,
-    VectorOperand, check_fit, expand_parameter, holds_indices,
+    CategoricalOperand, Continuous, CountFamily, Counts, Distribution, IntoDistribution, Law,
+    Normal, Number, VectorOperand, check_fit, expand_parameter, holds_indices,
 };
 use crate::error::{Error, Result};
 use crate::random::Stream;
@@ -23,11 +28,15 @@ const COMPONENTS: &str = "components";
 /// Σₖ wₖ pₖ(x), summed by logarithms. Over tensors, `weights` `[.., K]` stand beside one law whose draws
 /// have an axis of the K components, the last one before those of a single event: `Normal` of `[.., K]`,
 /// `MultivariateNormal` of `[.., K, d]`, `Poisson` of `[.., K]`; a draw is without it. Over numbers,
-/// `components` are as many laws of numbers, and a draw is an `f64`.
+/// `components` are as many laws of numbers in an array, and a draw is an `f64`, or a `usize` where they are counts.
+/// Laws of different families stand in a tuple: `(Normal::new(..), StudentT::new(..))`, of one support, or
+/// counts of any, `(Poisson::new(..), Binomial::new(..))`.
 ///
-/// A draw has no derivative by the parameters: sites that draw from a mixture, in a guide or of an expected
-/// cost, get score-function estimators. Its automatic guide is a Gaussian where those of the components are, and
-/// else a mixture of what they are.
+/// A mixture of counts is a law of counts, and of coins or categories one of coins or categories: sites that draw
+/// from it get RELAX. (Counts whose number of trials differs from row to row do not, and vectors of them neither.)
+/// Other draws have no derivative by the parameters: their sites, in a guide or of an expected cost, get
+/// score-function estimators. The automatic guide is a Gaussian where those of the components are, and else a
+/// mixture of what they are, or, of different families, that of the likeliest component.
 ///
 /// ```
 /// # use relax_runtime::prelude::*;
@@ -136,9 +145,7 @@ where
     type Components = D::Distribution;
 
     fn beside(self, logits: Vec<f64>) -> Result<(Tensor, D::Distribution)> {
-        // An excluded component has a share of 0 in single precision, too.
-        let logits: Vec<f32> = normalised(&logits).map(|x| x.max(-1e4) as f32).collect();
-        self.beside(Tensor::from_slice(&logits))
+        self.beside(on_cpu(&logits))
     }
 }
 
@@ -173,7 +180,10 @@ where
 }
 
 /// A law of a host number that stands beside others of its family as one law over tensors.
-pub trait Stacked: Distribution<Value = f64> {
+pub trait Stacked: Distribution {
+    /// Whether it is a law of counts, whose mass is known to be 0 outside the support.
+    const COUNTS: bool = false;
+
     /// One law with an axis of all of them.
     ///
     /// # Errors
@@ -197,47 +207,70 @@ pub trait Stacked: Distribution<Value = f64> {
 
 impl<D: Continuous<Real = f64>> Stacked for D {}
 impl Stacked for Normal<f64> {}
+impl<F: CountFamily> Stacked for Counts<F, f64> {
+    const COUNTS: bool = true;
+}
+
+/// ln Σₖ wₖ pₖ, by logarithms.
+fn log_mixed(logits: &[f64], log_densities: impl Iterator<Item = Result<f64>>) -> Result<Number> {
+    let mut terms = Vec::with_capacity(logits.len());
+    for (log_share, log_density) in normalised(logits).zip(log_densities) {
+        terms.push(log_share + log_density?);
+    }
+    let most = terms.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    if !most.is_finite() {
+        return Ok(most.into());
+    }
+    let sum: f64 = terms.iter().map(|term| (term - most).exp()).sum();
+    Ok((most + sum.ln()).into())
+}
+
+/// Host weights as a tensor, in which an excluded component has a share of 0 in single precision, too.
+fn on_cpu(logits: &[f64]) -> Tensor {
+    let logits: Vec<f32> = normalised(logits).map(|x| x.max(-1e4) as f32).collect();
+    Tensor::from_slice(&logits)
+}
 
 impl<D: Stacked> Distribution for Mixture<Vec<f64>, Vec<D>> {
-    type Value = f64;
+    type Value = D::Value;
     const NAME: &'static str = NAME;
     const SUPPORT: &'static str = SUPPORT;
 
-    fn contains(&self, value: &f64) -> Result<bool> {
-        for component in &self.components {
-            if !component.contains(value)? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+    fn contains(&self, value: &D::Value) -> Result<bool> {
+        // Values that one of several counts cannot draw have a mass of 0 there.
+        let contains = self
+            .components
+            .iter()
+            .map(|component| component.contains(value));
+        let contains = contains.collect::<Result<Vec<bool>>>()?;
+        Ok(match D::COUNTS {
+            true => contains.contains(&true),
+            false => !contains.contains(&false),
+        })
     }
 
-    fn log_density(&self, value: &f64) -> Result<Number> {
-        let mut terms = Vec::with_capacity(self.components.len());
-        for (log_share, component) in normalised(&self.logits).zip(&self.components) {
-            terms.push(log_share + component.log_density(value)?.total()?);
-        }
-        let most = terms.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        if !most.is_finite() {
-            return Ok(most.into());
-        }
-        let sum: f64 = terms.iter().map(|term| (term - most).exp()).sum();
-        Ok((most + sum.ln()).into())
+    fn log_density(&self, value: &D::Value) -> Result<Number> {
+        let each = self
+            .components
+            .iter()
+            .map(|component| component.log_density(value)?.total());
+        log_mixed(&self.logits, each)
     }
 
-    fn sample(&self, stream: &mut Stream) -> Result<f64> {
+    fn sample(&self, stream: &mut Stream) -> Result<D::Value> {
         let chosen = super::categorical::gumbel_argmax(&self.logits, stream);
         self.components[chosen].sample(stream)
     }
 
     fn law(&self) -> Result<Rc<dyn Law>> {
-        let logits: Vec<f32> = normalised(&self.logits)
-            .map(|x| x.max(-1e4) as f32)
-            .collect();
-        let component = D::stacked(&self.components)?;
+        let logits = on_cpu(&self.logits);
+        let laws = self.components.iter().map(Distribution::law);
+        if let Some(law) = assembled::of_several(&logits, &laws.collect::<Result<Vec<_>>>()?)? {
+            return Ok(law);
+        }
         Ok(Rc::new(MixtureLaw::new(
-            Tensor::from_slice(&logits),
-            component,
+            logits,
+            D::stacked(&self.components)?,
         )))
     }
 }
@@ -249,18 +282,31 @@ impl<D: Distribution<Value = Tensor>> Distribution for Mixture<Tensor, D> {
 
     fn contains(&self, value: &Tensor) -> Result<bool> {
         let law = self.components.law()?;
-        self.components.contains(&value.unsqueeze(axis(&*law)))
+        match assembled::contained_in_one(&*law, value)? {
+            Some(contained) => Ok(contained),
+            None => self.components.contains(&value.unsqueeze(axis(&*law))),
+        }
     }
 
     fn log_density(&self, value: &Tensor) -> Result<Number> {
-        let law = MixtureLaw::new(self.logits.clone(), self.components.law()?);
+        let component = self.components.law()?;
+        let differ = assembled::differ(&*component);
+        let law = MixtureLaw::new(self.logits.clone(), component);
         check_fit(NAME, law.draw_shape(), value)?;
-        Ok(law.log_density(value).into())
+        Ok(match differ {
+            true => self.law()?.log_density(value),
+            // All components at once.
+            false => law.log_density(value),
+        }
+        .into())
     }
 
     fn law(&self) -> Result<Rc<dyn Law>> {
         let component = self.components.law()?;
-        Ok(Rc::new(MixtureLaw::new(self.logits.clone(), component)))
+        if let Some(law) = assembled::of_one(&self.logits, &*component)? {
+            return Ok(law);
+        }
+        MixtureLaw::new(self.logits.clone(), component).simplest()
     }
 
     fn expand(self, plates: &[usize]) -> Result<Self> {

@@ -114,7 +114,7 @@ impl Odometer {
         };
         let width = relaxation.width(&shape);
         let Some(values) = relaxation.values(width) else {
-            return refuse("has values without a last one");
+            return refuse("has values without a last one, or more than can be listed");
         };
         if values > self.largest {
             return Err(self.too_many());

@@ -115,7 +115,7 @@ fn no_floor(class: SiteClass) -> Option<Cow<'static, str>> {
         SiteClass {
             changes: usize::MAX,
             ..
-        } => "its values have no last one",
+        } => "its values have no last one, or are too many",
         SiteClass {
             separate: false, ..
         } => "rows of its plate meet in one cost, and all their values have too many combinations",

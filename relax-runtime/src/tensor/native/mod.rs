@@ -26,6 +26,7 @@ mod starts;
 pub(super) mod sums;
 #[expect(unsafe_code, reason = "threads write to disjoint parts of one slice")]
 pub(crate) mod threads;
+pub(super) mod triangular;
 pub(super) mod view;
 pub(super) mod zip;
 

@@ -3,6 +3,7 @@
 
 mod binary;
 mod compare;
+mod einsum;
 mod expanded;
 mod fused;
 mod layout;
@@ -11,6 +12,7 @@ mod operators;
 mod reduce;
 mod scan;
 mod select;
+mod sort;
 mod triangular;
 mod unary;
 

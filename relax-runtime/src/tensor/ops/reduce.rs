@@ -70,6 +70,26 @@ impl Tensor {
         self.sum_all() / self.len() as f32
     }
 
+    /// Variance along an axis, which is removed: the sum of squared distances from the mean divided by n − `ddof`,
+    /// the degrees of freedom that were used up: 0 of all there are, 1 of a sample.
+    #[track_caller]
+    pub fn var(&self, axis: isize, ddof: usize) -> Tensor {
+        let at = match self.checked_axis(axis, "var") {
+            Ok(at) => at,
+            Err(refused) => return refused,
+        };
+        let n = self.shape()[at] as f32 - ddof as f32;
+        let mean = self.mean(axis).reshaped(self.shape().with_axis(at, 1));
+        (self - mean).square().sum(axis) / n
+    }
+
+    /// Standard deviation along an axis, which is removed: the root of [`var`](Self::var). Its derivative is not
+    /// finite where all numbers are equal.
+    #[track_caller]
+    pub fn std(&self, axis: isize, ddof: usize) -> Tensor {
+        self.var(axis, ddof).sqrt()
+    }
+
     /// log Σ exp along an axis, which is removed; no overflow, and -∞ where all elements are: there
     /// with a derivative of 0.
     #[track_caller]

@@ -7,7 +7,7 @@ use super::super::{Device, Shape, Tensor};
 
 /// Reading by index. An index out of bounds, like a wrong shape, gives a poisoned tensor.
 impl Tensor {
-    fn taken(&self, indices: Vec<usize>, shape: Shape) -> Tensor {
+    pub(super) fn taken(&self, indices: Vec<usize>, shape: Shape) -> Tensor {
         let indices: Rc<[usize]> = indices.into();
         self.linear_map(|x| dispatch!(take(x, &indices, shape)))
     }
@@ -37,6 +37,14 @@ impl Tensor {
             }
         }
         self.taken(indices, taken)
+    }
+
+    /// The diagonals of matrices with `n` rows and columns, known to be square.
+    pub(super) fn on_diagonal(&self, n: usize) -> Tensor {
+        let shape = self.shape();
+        let rows = shape.without(shape.rank() - 1);
+        let place = |at: usize| at / n.max(1) * n * n + at % n.max(1) * (n + 1);
+        self.taken((0..rows.numel()).map(place).collect(), rows)
     }
 
     /// The rows (first axis) at these indices.
@@ -129,6 +137,22 @@ impl Tensor {
             Ok((places, _, shape)) => self.taken(places, shape),
             Err(refused) => refused,
         }
+    }
+
+    /// The smallest element along an axis, which is removed; the derivative goes to the first of equals. A NaN
+    /// counts as the smallest.
+    #[track_caller]
+    pub fn min(&self, axis: isize) -> Tensor {
+        match self.neg().largest(axis, "min") {
+            Ok((places, _, shape)) => self.taken(places, shape),
+            Err(refused) => refused,
+        }
+    }
+
+    /// Index of the smallest element along an axis, the first of equals; the axis is removed. A constant.
+    #[track_caller]
+    pub fn argmin(&self, axis: isize) -> Tensor {
+        self.neg().argmax(axis)
     }
 
     /// The largest element, as a single number.

@@ -1,6 +1,9 @@
-//! Triangular matrices, built on other operations, for matrices of some dozens of rows.
+//! Triangular matrices. Values come from kernels on the host; derivatives are matrix products with what was
+//! solved, so that every engine has them.
 
+use super::super::native::triangular::{self as kernel, Half};
 use super::super::{Shape, Tensor};
+use crate::error::Result;
 
 /// Triangular matrices. The last two axes are the matrix, the axes before them broadcast. Shapes that
 /// do not fit give a poisoned tensor.
@@ -9,7 +12,7 @@ impl Tensor {
     #[track_caller]
     pub fn diagonal(&self) -> Tensor {
         match self.square_side("diagonal") {
-            Ok(n) => (self * Tensor::eye(n, &self.device())).sum(-1),
+            Ok(n) => self.on_diagonal(n),
             Err(refused) => refused,
         }
     }
@@ -18,57 +21,42 @@ impl Tensor {
     /// above it.
     #[track_caller]
     pub fn tril(&self, offset: isize) -> Tensor {
-        let n = match self.square_side("tril") {
-            Ok(n) => n,
-            Err(refused) => return refused,
-        };
-        let kept = (0..n * n).map(|i| f32::from((i % n) as isize <= (i / n) as isize + offset));
-        match Tensor::from_vec(kept.collect(), [n, n], &self.device()) {
-            Ok(kept) => self * kept,
-            Err(error) => Tensor::poisoned(error),
+        match self.square_side("tril") {
+            Ok(n) => self.masked(n, |i, j| j <= i + offset),
+            Err(refused) => refused,
+        }
+    }
+
+    /// The matrix with zeros in place of what lies below the diagonal, or, for `triu(1)`, on and below it.
+    #[track_caller]
+    pub fn triu(&self, offset: isize) -> Tensor {
+        match self.square_side("triu") {
+            Ok(n) => self.masked(n, |i, j| j >= i + offset),
+            Err(refused) => refused,
         }
     }
 
     /// The solution X of `self` · X = `right` for lower triangular matrices with a diagonal that is not
     /// 0, `[.., n, n]`, and `[.., n, m]`. What lies above the diagonal is not looked at.
+    ///
+    /// Its derivative is dX = L⁻¹ (dB − dL X) (Giles, "Collected matrix derivative results", 2008, section 2.3.1).
     #[track_caller]
     pub fn solve_lower(&self, right: &Tensor) -> Tensor {
-        if let Some(refused) = self.refuse_pair(right, "solve_lower") {
-            return refused;
-        }
-        let n = match self.square_side("solve_lower") {
-            Ok(n) => n,
-            Err(refused) => return refused,
-        };
-        let (rank, rows) = (right.rank(), right.shape());
-        if rank < 2 || rows[rank - 2] != n || n == 0 {
-            return self.misfits(
-                right,
-                "solve_lower",
-                "needs as many rows on both sides, and one",
-            );
-        }
-        // Substitution from the first row on: each row takes off what those before it explain.
-        let mut solved: Vec<Tensor> = Vec::with_capacity(n);
-        for i in 0..n {
-            let row = self.slice(-2, i..i + 1);
-            let wanted = right.slice(-2, i..i + 1);
-            let left = match solved.is_empty() {
-                true => wanted,
-                false => {
-                    let known = Tensor::concat(&solved.iter().collect::<Vec<_>>(), -2);
-                    wanted - row.slice(-1, 0..i).matmul(&known)
-                }
-            };
-            let next = left / row.slice(-1, i..i + 1);
-            solved.push(next);
-        }
-        Tensor::concat(&solved.iter().collect::<Vec<_>>(), -2)
+        self.solved(right, Half::Lower, "solve_lower")
+    }
+
+    /// The same for upper triangular matrices, of which nothing below the diagonal is looked at.
+    #[track_caller]
+    pub fn solve_upper(&self, right: &Tensor) -> Tensor {
+        self.solved(right, Half::Upper, "solve_upper")
     }
 
     /// The lower triangular matrix L with positive diagonal and L · Lᵀ = `self`, of symmetric positive
     /// definite matrices, `[.., n, n]`; NaN where they are not positive definite. What lies above the
     /// diagonal is not looked at.
+    ///
+    /// Its derivative is dL = L Φ(L⁻¹ dA L⁻ᵀ), Φ the lower triangle with half of the diagonal (Murray,
+    /// "Differentiation of the Cholesky decomposition", 2016, equation 8).
     #[track_caller]
     pub fn cholesky(&self) -> Tensor {
         let n = match self.square_side("cholesky") {
@@ -78,20 +66,120 @@ impl Tensor {
         if n == 0 {
             return self.clone();
         }
-        let mut columns: Vec<Tensor> = Vec::with_capacity(n);
-        for j in 0..n {
-            let mut rest = self.slice(-2, j..n).slice(-1, j..j + 1);
-            for column in &columns {
-                // Of each column found so far, what it has in this one.
-                let below = column.slice(-2, j..n);
-                rest = rest - &below * below.slice(-2, 0..1);
-            }
-            let root = rest.slice(-2, 0..1).sqrt();
-            let below = rest / root;
-            let above = self.slice(-2, 0..j).slice(-1, 0..1).zeros_like();
-            columns.push(Tensor::concat(&[&above, &below], -2));
+        let own = self.primal();
+        let out = own.factored(n).unwrap_or_else(Tensor::poisoned);
+        let Some(tangent) = self.tangent() else {
+            return out;
+        };
+        let once = out.solve_lower(&tangent.mirrored(n));
+        let moved = out.solve_lower(&once.transpose()).half(n);
+        out.with_tangent(&out.matmul(&moved))
+    }
+
+    /// Of matrices without a tangent.
+    fn factored(&self, n: usize) -> Result<Tensor> {
+        let shape = self.shape();
+        let factor = kernel::cholesky(&self.peek()?, n);
+        if !self.is_tracked() {
+            let factor = Tensor::upload(factor, shape, &self.device())?;
+            return Ok(factor.also_from(self));
         }
-        Tensor::concat(&columns.iter().collect::<Vec<_>>(), -1)
+        let inverse = kernel::solve(Half::Lower, &factor, &eyes(shape.numel(), n), n, n);
+        let [factor, inverse] =
+            [factor, inverse].map(|values| Tensor::upload(values, shape, &self.device()));
+        let (factor, inverse) = (factor?, inverse?);
+        let moved = self.masked(n, |i, j| j <= i).apart()?.mirrored(n);
+        let moved = inverse.matmul(&moved).matmul_nt(&inverse).half(n);
+        Ok(&factor + factor.matmul(&moved))
+    }
+
+    #[track_caller]
+    fn solved(&self, right: &Tensor, half: Half, op: &'static str) -> Tensor {
+        if let Some(refused) = self.refuse_pair(right, op) {
+            return refused;
+        }
+        let n = match self.square_side(op) {
+            Ok(n) => n,
+            Err(refused) => return refused,
+        };
+        let (rank, rows) = (right.rank(), right.shape());
+        if rank < 2 || rows[rank - 2] != n || n == 0 {
+            return self.misfits(right, op, "needs as many rows on both sides, and one");
+        }
+        let leading = |x: &Tensor| x.shape().leading(x.rank() - 2);
+        let joint = leading(self).broadcast(&leading(right));
+        let shapes = joint.and_then(|rows_of| {
+            Some((rows_of.join(&[n, n])?, rows_of.join(&[n, rows[rank - 1]])?))
+        });
+        let Some(shapes) = shapes else {
+            return self.misfits(right, op, "needs leading axes that broadcast");
+        };
+        let wide = (self.broadcast_to(shapes.0), right.broadcast_to(shapes.1));
+        let out = wide.0.primal().substituted(&wide.1.primal(), half, n);
+        let out = out.unwrap_or_else(Tensor::poisoned);
+        let by_triangle = wide.0.tangent().map(|t| t.half_of(n, half).matmul(&out));
+        let moved = match (wide.1.tangent(), by_triangle) {
+            (None, None) => return out,
+            (Some(right), None) => right,
+            (None, Some(own)) => -own,
+            (Some(right), Some(own)) => right - own,
+        };
+        out.with_tangent(&wide.0.primal().solved(&moved, half, op))
+    }
+
+    /// The solution for operands of the same leading axes, without tangents.
+    fn substituted(&self, right: &Tensor, half: Half, n: usize) -> Result<Tensor> {
+        let (shape, device) = (right.shape(), self.device());
+        let m = shape[shape.rank() - 1];
+        let triangles = self.peek()?;
+        if right.is_empty() {
+            return Ok(right.clone());
+        }
+        let solved = kernel::solve(half, &triangles, &right.peek()?, n, m);
+        let solved = Tensor::upload(solved, shape, &device)?;
+        if !self.is_tracked() && !right.is_tracked() {
+            return Ok(solved.also_from(self).also_from(right));
+        }
+        let inverse = kernel::solve(half, &triangles, &eyes(self.len(), n), n, n);
+        let inverse = Tensor::upload(inverse, self.shape(), &device)?;
+        let by_triangle = self.half_of(n, half).apart()?.matmul(&solved);
+        let moved = inverse.matmul(&(right.apart()? - by_triangle));
+        Ok(solved + moved)
+    }
+
+    /// Zeros that move as the tensor does.
+    fn apart(&self) -> Result<Tensor> {
+        let numbers = Tensor::upload(self.peek()?, self.shape(), &self.device())?;
+        Ok(self - numbers)
+    }
+
+    /// Zeros but for the places (row, column) that are kept.
+    fn masked(&self, n: usize, keeps: impl Fn(isize, isize) -> bool) -> Tensor {
+        let kept = (0..n * n).map(|at| {
+            let (i, j) = ((at / n) as isize, (at % n) as isize);
+            f32::from(keeps(i, j))
+        });
+        match Tensor::from_vec(kept.collect(), [n, n], &self.device()) {
+            Ok(kept) => kept.select_where(self, &self.zeros_like()),
+            Err(error) => Tensor::poisoned(error),
+        }
+    }
+
+    fn half_of(&self, n: usize, half: Half) -> Tensor {
+        self.masked(n, |i, j| match half {
+            Half::Lower => j <= i,
+            Half::Upper => j >= i,
+        })
+    }
+
+    /// The symmetric matrix with this lower half.
+    fn mirrored(&self, n: usize) -> Tensor {
+        self.masked(n, |i, j| j <= i) + self.masked(n, |i, j| j < i).transpose()
+    }
+
+    /// Φ: the lower triangle with half of the diagonal.
+    fn half(&self, n: usize) -> Tensor {
+        (self.masked(n, |i, j| j <= i) + self.masked(n, |i, j| j < i)) * 0.5
     }
 
     /// How many rows and columns square matrices have; or the poisoned result.
@@ -109,4 +197,10 @@ impl Tensor {
             ))),
         }
     }
+}
+
+/// So many numbers of unit matrices.
+fn eyes(numbers: usize, n: usize) -> Vec<f32> {
+    let one = |at: usize| f32::from(u8::from(at % (n * n) / n == at % n));
+    (0..numbers).map(one).collect()
 }

@@ -1,21 +1,27 @@
 //! Multinomial: how many of some trials fall into each category.
 
+mod draw;
+mod law;
+mod relaxation;
+
 use std::rc::Rc;
 
-use smallvec::smallvec;
+use draw::{draw_row, largest};
+use law::MultinomialLaw;
+pub use relaxation::MultinomialRelaxation;
 
 use super::binomial::check_total;
-use super::counts::{CountFamily, QuantileLevel};
-use super::excluded::{numbers_of, ruled_out};
+use super::counts::QuantileLevel;
+use super::excluded::numbers_of;
 use super::weights::{Weights, normalised, on_cpu};
 use super::{
-    BinomialFamily, CategoricalOperand, Distribution, Draws, Law, MeanField, Number, Part,
-    PerParameter, Real, TotalCount, VectorOperand, check_fit, expand_parameter,
+    CategoricalOperand, Distribution, Law, Number, Real, TotalCount, VectorOperand, check_fit,
+    expand_parameter,
 };
 use crate::error::{Error, Result};
 use crate::random::Stream;
 use crate::special::lgamma;
-use crate::tensor::{Shape, Tensor};
+use crate::tensor::Tensor;
 
 const NAME: &str = "Multinomial";
 const SUPPORT: &str = "vectors of counts whose sum is the number of trials";
@@ -24,10 +30,8 @@ const SUPPORT: &str = "vectors of counts whose sum is the number of trials";
 /// a draw is a `Vec<f64>`, over a tensor `[.., K]` a tensor of its shape. The number of trials is a whole
 /// number, or a tensor `[..]` of other numbers in each row.
 ///
-/// A draw is made of a binomial one for each category, of the trials that those before have left. It has no
-/// relaxation: sites that draw from it get score-function estimators. Its automatic guide has logits of its
-/// own. Few trials may as well be drawn as an [`OneHotCategorical`](super::OneHotCategorical) each, whose sum
-/// this is, and which gets RELAX.
+/// A draw is made of a binomial one for each category, of the trials that those before have left. Its sites get
+/// RELAX by [`MultinomialRelaxation`], whatever the number of trials. Its automatic guide has logits of its own.
 ///
 /// ```
 /// use relax_runtime::dist::{Distribution, Multinomial};
@@ -167,36 +171,6 @@ impl Checked for Multinomial<Tensor, Tensor> {
     }
 }
 
-/// Draws a row: of each category in turn a binomial share of what is left.
-fn draw_row(
-    total: f64,
-    log_probs: &[f64],
-    levels: impl Iterator<Item = QuantileLevel>,
-) -> Vec<f64> {
-    let mut left = total;
-    // The probability of what is behind each category, from the last on.
-    let mut behind = vec![f64::NEG_INFINITY; log_probs.len()];
-    for k in (1..log_probs.len()).rev() {
-        let (a, b) = (behind[k], log_probs[k]);
-        let most = a.max(b);
-        behind[k - 1] = match most.is_finite() {
-            true => most + ((a - most).exp() + (b - most).exp()).ln(),
-            false => most,
-        };
-    }
-    let each = log_probs.iter().zip(&behind).zip(levels);
-    each.map(|((own, behind), level)| {
-        let count = match (left > 0.0, own.is_finite(), behind.is_finite()) {
-            (false, ..) | (_, false, _) => 0.0,
-            (.., false) => left,
-            _ => BinomialFamily.draw(&[own - behind], left, level),
-        };
-        left -= count;
-        count
-    })
-    .collect()
-}
-
 fn are_counts(counts: &[f64], total: f64) -> bool {
     counts.iter().all(|x| *x >= 0.0 && x.fract() == 0.0) && counts.iter().sum::<f64>() == total
 }
@@ -222,58 +196,14 @@ impl Distribution for Multinomial<Vec<f64>, f64> {
     fn sample(&self, stream: &mut Stream) -> Result<Vec<f64>> {
         let log_probs: Vec<f64> = normalised(&self.weights.logits).collect();
         let levels = std::iter::repeat_with(|| QuantileLevel::of_noise(stream.noise_number()));
-        Ok(draw_row(self.total, &log_probs, levels))
+        let row = draw_row(self.total, &log_probs, largest(&log_probs), levels);
+        Ok(row.into_iter().map(|place| place.b).collect())
     }
 
     fn law(&self) -> Result<Rc<dyn Law>> {
-        Ok(Rc::new(Multinomial {
-            weights: on_cpu(&self.weights.logits)?,
-            total: Tensor::scalar(self.total as f32),
-        }))
-    }
-}
-
-impl Multinomial<Tensor, Tensor> {
-    /// The number of trials of each row, in row-major order.
-    fn totals(&self) -> Result<Vec<f64>> {
-        let shape = self.weights.logits.shape();
-        let rows = shape.leading(shape.rank() - 1);
-        let totals = self.total.broadcast_to(rows).peek()?;
-        Ok(totals.into_iter().map(f64::from).collect())
-    }
-
-    fn with_weights(&self, weights: Weights<Tensor>) -> Self {
-        Self {
-            weights,
-            total: self.total.clone(),
-        }
-    }
-
-    fn drawn(&self, noise: &Tensor) -> Result<Tensor> {
-        let shape = self.weights.logits.shape();
-        let width = shape.last().copied().unwrap_or(1);
-        let (log_probs, noise) = (
-            self.weights.logits.detach().log_softmax(-1).peek()?,
-            noise.peek()?,
-        );
-        let excluded = self
-            .weights
-            .excluded
-            .as_ref()
-            .map(Tensor::peek)
-            .transpose()?;
-        let log_p = |i: usize| match &excluded {
-            Some(excluded) if excluded[i] > 0.0 => f64::NEG_INFINITY,
-            _ => f64::from(log_probs[i]),
-        };
-        let mut counts = Vec::with_capacity(shape.numel());
-        for (row, total) in self.totals()?.into_iter().enumerate() {
-            let at = row * width..(row + 1) * width;
-            let row: Vec<f64> = at.clone().map(log_p).collect();
-            let levels = noise[at].iter().map(|&u| QuantileLevel::of_noise(u));
-            counts.extend(draw_row(total, &row, levels).into_iter().map(|x| x as f32));
-        }
-        Tensor::from_vec(counts, shape, &self.weights.logits.device())
+        let weights = on_cpu(&self.weights.logits)?;
+        let total = Tensor::scalar(self.total as f32);
+        Ok(Rc::new(MultinomialLaw::new(weights, total)?))
     }
 }
 
@@ -295,11 +225,12 @@ impl Distribution for Multinomial<Tensor, Tensor> {
 
     fn log_density(&self, value: &Tensor) -> Result<Number> {
         check_fit(NAME, self.weights.logits.shape(), value)?;
-        Ok(Law::log_density(self, value).into())
+        Ok(law::log_mass(&self.weights, &self.total, value).into())
     }
 
     fn law(&self) -> Result<Rc<dyn Law>> {
-        Ok(Rc::new(self.clone()))
+        let law = MultinomialLaw::new(self.weights.clone(), self.total.clone())?;
+        Ok(Rc::new(law))
     }
 
     fn expand(self, plates: &[usize]) -> Result<Self> {
@@ -309,63 +240,5 @@ impl Distribution for Multinomial<Tensor, Tensor> {
         };
         let weights = self.weights.expand(NAME, plates)?;
         Ok(Self { weights, total })
-    }
-}
-
-impl Law for Multinomial<Tensor, Tensor> {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn parameters(&self) -> PerParameter<Tensor> {
-        // Draws depend on what the number of trials came from, too, but have no derivative by it.
-        smallvec![self.weights.logits.depending_on(&self.total)]
-    }
-
-    fn with_parameters(&self, parameters: &[Tensor]) -> Rc<dyn Law> {
-        Rc::new(self.with_weights(self.weights.with_logits(&parameters[0])))
-    }
-
-    fn draws(&self) -> Draws<'_> {
-        Draws::Discrete(None)
-    }
-
-    fn event_rank(&self) -> usize {
-        1
-    }
-
-    fn draw_shape(&self) -> Shape {
-        self.weights.logits.shape()
-    }
-
-    fn log_density(&self, value: &Tensor) -> Tensor {
-        let terms = value * self.weights.logits.log_softmax(-1) - (value + 1.0).lgamma();
-        let density = terms.sum(-1) + (&self.total + 1.0).lgamma();
-        match &self.weights.excluded {
-            None => density,
-            Some(excluded) => {
-                let drawn = numbers_of(value).gt(0.0) * excluded;
-                density + ruled_out(&drawn).sum(-1)
-            }
-        }
-    }
-
-    fn noise(&self, stream: &mut Stream) -> Result<Tensor> {
-        stream.noise(self.weights.logits.shape(), &self.weights.logits.device())
-    }
-
-    fn draw(&self, noise: &Tensor) -> Tensor {
-        self.drawn(noise).unwrap_or_else(Tensor::poisoned)
-    }
-
-    fn mean_field(&self) -> MeanField<'_> {
-        let logits = Part::real("logits", &self.weights.logits);
-        MeanField::new([logits], |free| {
-            Ok(Rc::new(self.with_weights(self.weights.guided(&free[0]))))
-        })
-    }
-
-    fn mean(&self) -> Tensor {
-        self.weights.logits.softmax(-1) * self.total.unsqueeze(-1)
     }
 }

@@ -1,0 +1,247 @@
+//! The family of mixtures of counts, of one family or of several: counts as well, so that they have their
+//! relaxation.
+
+use std::fmt::Debug;
+use std::ops::Range;
+use std::rc::Rc;
+
+use super::NAME;
+use crate::dist::counts::{AnyFamily, CountFamily, Place};
+use crate::dist::excluded::numbers_of;
+use crate::dist::weights::normalised;
+use crate::tensor::{Shape, Tensor};
+
+/// Below any log-mass, and finite.
+const NOWHERE: f32 = f32::MIN * 0.25;
+
+/// The family of mixtures of counts: θ are the logits of the components, then the numbers of each
+/// component's own θ.
+///
+/// The distribution function is the weighted sum of the components', and so are κ's numerators: by the logit of
+/// component j, κ is wⱼ (u − uⱼ)/p with uⱼ = Fⱼ(b − 1) + v pⱼ and u = Σ wⱼ uⱼ, and by its own θ it is
+/// wⱼ pⱼ κⱼ(b, v)/p.
+#[derive(Clone, Debug)]
+pub(super) struct MixtureFamily {
+    pub(super) parts: Rc<[Part]>,
+}
+
+/// One component.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) family: AnyFamily,
+    /// Where its numbers are among those of θ.
+    pub(super) at: Range<usize>,
+    /// Its fixed number, on the host and as the program has it.
+    pub(super) fixed: f64,
+    pub(super) of_rows: Tensor,
+}
+
+impl Part {
+    fn theta<'a>(&self, theta: &'a [f64]) -> &'a [f64] {
+        &theta[self.at.clone()]
+    }
+
+    fn of_tensor(&self, theta: &Tensor) -> Tensor {
+        match self.family.is_vector() {
+            true => theta.slice(-1, self.at.clone()),
+            false => theta.index(-1, self.at.start),
+        }
+    }
+
+    fn ends(&self) -> (f64, f64) {
+        (self.family.first(), self.family.last(self.fixed))
+    }
+
+    fn contains(&self, k: f64) -> bool {
+        let (first, last) = self.ends();
+        first <= k && k <= last
+    }
+
+    fn mass(&self, theta: &[f64], k: f64) -> f64 {
+        match self.contains(k) {
+            true => self.family.ln_mass(self.theta(theta), self.fixed, k).exp(),
+            false => 0.0,
+        }
+    }
+
+    fn tails(&self, theta: &[f64], k: f64) -> (f64, f64) {
+        let (first, last) = self.ends();
+        match (k < first, k >= last) {
+            (true, _) => (0.0, 1.0),
+            (_, true) => (1.0, 0.0),
+            _ => self.family.tails(self.theta(theta), self.fixed, k),
+        }
+    }
+
+    /// The log-mass, and far less outside the support, to which it falls between its last value and the next
+    /// whole number.
+    fn log_mass(&self, theta: &Tensor, value: &Tensor, ends: (f64, f64)) -> Tensor {
+        let (first, last) = self.ends();
+        let theta = self.of_tensor(theta);
+        if (first, last) == ends {
+            return self.family.log_mass(&theta, &self.of_rows, value);
+        }
+        let (low, high) = (first as f32, (last as f32).min(f32::MAX));
+        let within = value.kept_within(low, high);
+        let log_mass = self.family.log_mass(&theta, &self.of_rows, &within);
+        // What is left of lines to the neighbours outside, which end with kinks that no relaxed count is on.
+        value.mark_rough();
+        let apart = (value.unrounded() - within.unrounded()).abs();
+        let share = (1.0 - apart).kept_within(f32::MIN_POSITIVE, 1.0);
+        let outside = (numbers_of(value) - numbers_of(&within)).abs().ge(1.0);
+        let near = log_mass + share.ln();
+        outside.select_where(&near.full_like(NOWHERE), &near)
+    }
+}
+
+impl MixtureFamily {
+    /// wⱼ.
+    fn shares(&self, theta: &[f64]) -> Vec<f64> {
+        normalised(&theta[..self.parts.len()])
+            .map(f64::exp)
+            .collect()
+    }
+
+    /// Σ wⱼ xⱼ.
+    fn mixed(&self, theta: &[f64], of: impl Fn(&Part) -> f64) -> f64 {
+        let shares = self.shares(theta).into_iter();
+        shares
+            .zip(self.parts.iter())
+            .map(|(w, part)| w * of(part))
+            .sum()
+    }
+
+    /// The components' numbers along a last axis.
+    fn each(&self, of: impl Fn(&Part) -> Tensor) -> Tensor {
+        let all: Vec<Tensor> = self.parts.iter().map(of).collect();
+        let shape = |all: &[Tensor]| {
+            let shapes = all.iter().map(Tensor::shape);
+            shapes.reduce(|a, b| a.broadcast(&b).unwrap_or(a))
+        };
+        let joint = shape(&all).unwrap_or(Shape::SCALAR);
+        let wide: Vec<Tensor> = all.iter().map(|x| x.broadcast_to(joint)).collect();
+        Tensor::stack(&wide.iter().collect::<Vec<_>>(), -1)
+    }
+
+    fn logits(&self, theta: &Tensor) -> Tensor {
+        theta.slice(-1, 0..self.parts.len())
+    }
+
+    fn ends(&self) -> (f64, f64) {
+        (self.first(), self.last(0.0))
+    }
+}
+
+impl CountFamily for MixtureFamily {
+    const NAME: &'static str = NAME;
+    const SUPPORT: &'static str = "the whole numbers that a component can draw";
+
+    fn parameters(&self) -> Vec<&'static str> {
+        let last = self.parts.last().map_or(0, |part| part.at.end);
+        vec!["mixture"; last]
+    }
+
+    fn is_vector(&self) -> bool {
+        true
+    }
+
+    fn first(&self) -> f64 {
+        let firsts = self.parts.iter().map(|part| part.ends().0);
+        firsts.fold(f64::INFINITY, f64::min)
+    }
+
+    fn last(&self, _: f64) -> f64 {
+        let lasts = self.parts.iter().map(|part| part.ends().1);
+        lasts.fold(0.0, f64::max)
+    }
+
+    fn ln_mass(&self, theta: &[f64], _: f64, k: f64) -> f64 {
+        let shares = normalised(&theta[..self.parts.len()]);
+        let pairs = shares.zip(self.parts.iter());
+        let inside = pairs.filter(|(_, part)| part.contains(k));
+        let terms = inside.map(|(log_share, part)| {
+            log_share + part.family.ln_mass(part.theta(theta), part.fixed, k)
+        });
+        let terms: Vec<f64> = terms.collect();
+        let most = terms.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        match most.is_finite() {
+            true => most + terms.iter().map(|x| (x - most).exp()).sum::<f64>().ln(),
+            false => most,
+        }
+    }
+
+    fn log_mass(&self, theta: &Tensor, _: &Tensor, value: &Tensor) -> Tensor {
+        let masses = self.each(|part| part.log_mass(theta, value, self.ends()));
+        (masses + self.logits(theta).log_softmax(-1)).logsumexp(-1)
+    }
+
+    fn moments(&self, theta: &[f64], _: f64) -> (f64, f64) {
+        let own = |part: &Part| part.family.moments(part.theta(theta), part.fixed);
+        let mean = self.mixed(theta, |part| own(part).0);
+        let variance = self.mixed(theta, |part| {
+            let (own, deviation) = own(part);
+            deviation * deviation + (own - mean).powi(2)
+        });
+        (mean, variance.sqrt())
+    }
+
+    fn mean(&self, theta: &Tensor, _: &Tensor) -> Tensor {
+        let means = self.each(|part| part.family.mean(&part.of_tensor(theta), &part.of_rows));
+        (means * self.logits(theta).softmax(-1)).sum(-1)
+    }
+
+    fn variance(&self, theta: &Tensor, _: &Tensor) -> Tensor {
+        let own = |part: &Part| (part.of_tensor(theta), part.of_rows.clone());
+        let means = self.each(|part| {
+            let (theta, fixed) = own(part);
+            part.family.mean(&theta, &fixed)
+        });
+        let variances = self.each(|part| {
+            let (theta, fixed) = own(part);
+            part.family.variance(&theta, &fixed)
+        });
+        let shares = self.logits(theta).softmax(-1);
+        let apart = &means - (&means * &shares).sum(-1).unsqueeze(-1);
+        ((variances + apart.square()) * shares).sum(-1)
+    }
+
+    fn tails(&self, theta: &[f64], _: f64, k: f64) -> (f64, f64) {
+        (
+            self.mixed(theta, |part| part.tails(theta, k).0),
+            self.mixed(theta, |part| part.tails(theta, k).1),
+        )
+    }
+
+    fn kappa(&self, theta: &[f64], _: f64, at: Place, kappa: &mut [f64]) {
+        let Place { b, v } = at;
+        let shares = self.shares(theta);
+        let masses = self.parts.iter().map(|part| part.mass(theta, b));
+        let masses: Vec<f64> = masses.collect();
+        let places = self.parts.iter().zip(&masses).map(|(part, mass)| {
+            let (below, above) = part.tails(theta, b - 1.0);
+            (below + v * mass, above - v * mass)
+        });
+        let places: Vec<(f64, f64)> = places.collect();
+        let mixed = |of: &dyn Fn(usize) -> f64| -> f64 {
+            shares.iter().enumerate().map(|(j, w)| w * of(j)).sum()
+        };
+        let (own, below) = (mixed(&|j| masses[j]), mixed(&|j| places[j].0));
+        let above = mixed(&|j| places[j].1);
+        for (j, part) in self.parts.iter().enumerate() {
+            // By the smaller of u and 1 − u, which has all its digits.
+            let apart = match below <= above {
+                true => below - places[j].0,
+                false => places[j].1 - above,
+            };
+            kappa[j] = shares[j] * apart / own;
+            let inner = &mut kappa[part.at.clone()];
+            inner.fill(0.0);
+            // Where it has no mass nothing of it moves the place.
+            let share = shares[j] * masses[j] / own;
+            if share > 0.0 {
+                part.family.kappa(part.theta(theta), part.fixed, at, inner);
+                inner.iter_mut().for_each(|kappa| *kappa *= share);
+            }
+        }
+    }
+}

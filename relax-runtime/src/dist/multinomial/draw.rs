@@ -1,0 +1,113 @@
+//! How multinomial counts of one row are drawn and relaxed, in plain numbers.
+
+use crate::dist::counts::QuantileLevel;
+use crate::dist::{BinomialFamily, Place};
+
+/// The most probable category.
+pub(super) fn largest(log_probs: &[f64]) -> usize {
+    let largest = |most: usize, k: usize| match log_probs[k] > log_probs[most] {
+        true => k,
+        false => most,
+    };
+    (0..log_probs.len()).reduce(largest).unwrap_or(0)
+}
+
+/// ln(eᵃ + eᵇ).
+fn ln_sum(a: f64, b: f64) -> f64 {
+    let most = a.max(b);
+    match most.is_finite() {
+        true => most + ((a - most).exp() + (b - most).exp()).ln(),
+        false => most,
+    }
+}
+
+/// Draws the counts of a row: of each category in turn but the one that takes the rest a binomial share of what
+/// is left. Of each it says how far up its step of the binomial's distribution function the level lies: given
+/// all counts, these are independent and uniform.
+pub(super) fn draw_row(
+    total: f64,
+    log_probs: &[f64],
+    rest: usize,
+    levels: impl Iterator<Item = QuantileLevel>,
+) -> Vec<Place> {
+    // The probability of what is behind each category, from the last on, the rest included.
+    let mut behind = vec![0.0; log_probs.len()];
+    let mut sum = log_probs.get(rest).copied().unwrap_or(0.0);
+    for k in (0..log_probs.len()).rev().filter(|k| *k != rest) {
+        behind[k] = sum;
+        sum = ln_sum(sum, log_probs[k]);
+    }
+    let mut left = total;
+    let each = log_probs.iter().zip(&behind).zip(levels).enumerate();
+    let mut row: Vec<Place> = each
+        .map(|(k, ((own, behind), level))| {
+            if k == rest || left == 0.0 || !own.is_finite() {
+                return Place {
+                    b: 0.0,
+                    v: level.below,
+                };
+            }
+            let place = Place::of(&BinomialFamily, &[own - behind], left, level);
+            left -= place.b;
+            place
+        })
+        .collect();
+    if let Some(place) = row.get_mut(rest) {
+        *place = Place { b: left, v: 0.5 };
+    }
+    row
+}
+
+/// What is looked at in one event.
+pub(super) struct Event<'a> {
+    pub(super) total: f64,
+    /// The category that takes the rest.
+    pub(super) rest: usize,
+    /// Centre and unit of z.
+    pub(super) centre: &'a [f32],
+    pub(super) unit: &'a [f32],
+}
+
+impl Event<'_> {
+    /// The count in whose step a number of z lies.
+    fn count_at(&self, i: usize, z: f32) -> f64 {
+        let s = f64::from(z) * f64::from(self.unit[i]) + f64::from(self.centre[i]);
+        // `f64::max` and `min`, so that a NaN is 0.
+        (s + 0.5).floor().max(0.0).min(self.total)
+    }
+
+    /// The counts of z.
+    pub(super) fn hard(&self, z: &[f32], counts: &mut [f32]) {
+        let mut left = self.total;
+        for i in (0..z.len()).filter(|i| *i != self.rest) {
+            let count = self.count_at(i, z[i]).min(left);
+            counts[i] = count as f32;
+            left -= count;
+        }
+        counts[self.rest] = left as f32;
+    }
+
+    /// z of a row of places, as near to it as rounding leaves it in the steps of the counts.
+    pub(super) fn relaxed(&self, row: &[Place], z: &mut [f32]) {
+        let mut left = self.total;
+        for i in (0..z.len()).filter(|i| *i != self.rest && self.unit[*i] > 0.0) {
+            let s = row[i].relaxed(0.0, self.total);
+            z[i] = self.in_units(i, s);
+            while z[i].is_finite() && self.count_at(i, z[i]) < row[i].b {
+                z[i] = z[i].next_up();
+            }
+            while z[i].is_finite() && self.count_at(i, z[i]) > row[i].b {
+                z[i] = z[i].next_down();
+            }
+            left -= s;
+        }
+        z[self.rest] = self.in_units(self.rest, left);
+    }
+
+    fn in_units(&self, i: usize, s: f64) -> f32 {
+        match self.unit[i] > 0.0 {
+            true => ((s - f64::from(self.centre[i])) / f64::from(self.unit[i])) as f32,
+            false => 0.0,
+        }
+    }
+}

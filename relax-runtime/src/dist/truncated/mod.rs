@@ -1,0 +1,211 @@
+//! Truncated laws: those of location and scale, and halves of them, between two ends.
+
+mod base;
+mod counts;
+mod functions;
+mod log_normal;
+mod shaped;
+mod shaped_functions;
+
+use std::marker::PhantomData;
+
+use base::Ends;
+pub use base::Truncatable;
+pub use counts::{CountEnd, TruncatedCounts, TruncatedFamily};
+use functions::{LnDensity, LnMass, Mean, Quantile};
+pub use log_normal::TruncatedLogNormal;
+pub use shaped::{BetaCurve, GammaCurve, ShapedCurve, StudentCurve, TruncatedShaped};
+
+use super::Distribution;
+use super::curves::{Curve, NormalCurve};
+use super::family::*;
+use super::gamma::uniform;
+use super::guides::by_location;
+use crate::error::Error;
+
+const NAME: &str = "Truncated";
+/// What stands for an end that is not there, so that derivatives are numbers.
+const FAR: f64 = 1e18;
+/// Less probability between the ends is none: double precision ends near.
+const LEAST_LN_MASS: f64 = -600.0;
+
+/// The numbers of another law that lie between `low` and `high`, its density divided by the probability
+/// between them; over `f64`s a draw is an `f64`, over tensors a tensor of their broadcast shape. The law may
+/// be a `Normal`, `Laplace`, `Logistic`, `Cauchy`, `Gumbel`, `HalfNormal`, `HalfCauchy`, `Exponential`, `LogNormal`,
+/// `Gamma`, `Beta`, `StudentT`, or one of counts, such as a `Poisson` without 0:
+/// `Truncated::new(Poisson::rate(2.0), 1, f64::INFINITY)`, which gets RELAX. An infinite end leaves that side as it
+/// is.
+///
+/// A draw is the quantile of a uniform number between those of the ends, computed in double precision by the
+/// nearer tail, and differentiable in all parameters. Where an end is learned, host code must not read a
+/// draw, as score functions do not see how the support moves. Its automatic guide is a truncated normal.
+///
+/// ```
+/// # use relax_runtime::prelude::*;
+/// # use relax_runtime::dist::Distribution;
+/// # fn main() -> Result<()> {
+/// let half = Truncated::new(Normal::new(0.0, 1.0), 0.0, f64::INFINITY)?;
+/// let whole = HalfNormal::new(1.0)?;
+/// let density = |x: f64| half.log_prob(&x)?.total();
+/// assert!((density(0.7)? - whole.log_prob(&0.7)?.total()?).abs() < 1e-12);
+/// assert!(density(-0.1).is_err());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Truncated<C, P> {
+    low: P,
+    high: P,
+    loc: P,
+    scale: P,
+    curve: PhantomData<C>,
+}
+
+impl<R: Real> Truncated<NormalCurve, R> {
+    /// E\[eˣ\].
+    pub(super) fn mean_of_exp(&self) -> R {
+        let [a, b] = self.ends();
+        let moved = [&a, &b].map(|end| end.clone() - self.scale.clone());
+        let remains = R::smooth([&moved[0], &moved[1]], &LnMass::<NormalCurve>::default())
+            - R::smooth([&a, &b], &LnMass::<NormalCurve>::default());
+        (self.loc.clone() + self.scale.square() * 0.5 + remains).exp()
+    }
+}
+
+impl Truncated<NormalCurve, Tensor> {
+    /// A law for guides, whose location stays so near to the ends that something is left.
+    pub(super) fn near(low: &Tensor, high: &Tensor, loc: &Tensor, scale: &Tensor) -> Self {
+        /// How far beyond the ends a guide's mean may lie, in its standard deviations.
+        const BEYOND: f64 = 8.0;
+        let reach = scale * BEYOND;
+        let loc = loc.maximum(&(low - &reach)).minimum(&(high + &reach));
+        Self::with(low.clone(), high.clone(), loc, scale.clone())
+    }
+}
+
+impl<C: Curve, R: Real> Truncated<C, R> {
+    fn with(low: R, high: R, loc: R, scale: R) -> Self {
+        let curve = PhantomData;
+        Self {
+            low,
+            high,
+            loc,
+            scale,
+            curve,
+        }
+    }
+
+    /// The ends in units of the standard law.
+    fn ends(&self) -> [R; 2] {
+        [&self.low, &self.high].map(|end| self.standard(end))
+    }
+
+    fn standard(&self, x: &R) -> R {
+        (x.clone() - self.loc.clone()) / self.scale.clone()
+    }
+}
+
+impl<C: Curve, R: Real> Continuous for Truncated<C, R> {
+    type Real = R;
+    type Tensors = Truncated<C, Tensor>;
+    const NAME: &'static str = NAME;
+    const SUPPORT: Support = Support::Interval;
+    const PARAMETERS: &'static [(&'static str, Support)] = &[
+        ("low", Support::Real),
+        ("high", Support::Real),
+        ("loc", Support::Real),
+        ("scale", Support::Positive),
+    ];
+    const STANDARDS: &'static [Standard] = &[uniform];
+    const SYMMETRIC: bool = true;
+    const ENDS: usize = 2;
+
+    fn parameters(&self) -> PerParameter<R> {
+        let all = [&self.low, &self.high, &self.loc, &self.scale];
+        all.into_iter().cloned().collect()
+    }
+
+    fn of(parameters: &[R]) -> Self {
+        match parameters {
+            [low, high, loc, scale] => {
+                Self::with(low.clone(), high.clone(), loc.clone(), scale.clone())
+            }
+            _ => panic!("{} has other parameters", <Self as Continuous>::NAME),
+        }
+    }
+
+    fn checked(self) -> Result<Self> {
+        let law = self.in_range()?;
+        let apart = (law.high.clone() - law.low.clone()).all(|gap| gap > 0.0)?;
+        let [a, b] = law.ends();
+        let mass = R::smooth([&a, &b], &LnMass::<C>::default());
+        let problem = if !apart {
+            "is not above `low` everywhere"
+        } else if !mass.all(|ln_mass| ln_mass > LEAST_LN_MASS)? {
+            "and `low` lie so far on one side of `loc` that no probability is left between them"
+        } else {
+            return Ok(law);
+        };
+        Err(Error::Parameter {
+            distribution: <Self as Continuous>::NAME,
+            parameter: "high",
+            problem: problem.into(),
+        })
+    }
+
+    fn bijection(&self) -> Option<Bijection> {
+        let open = |end: &R| match end.all(|x| x.abs() >= FAR * 0.5) {
+            Ok(true) => Some(true),
+            _ => match end.all(|x| x.abs() < FAR * 0.5) {
+                Ok(true) => Some(false),
+                _ => None,
+            },
+        };
+        let (low, high) = (self.low.tensor(), self.high.tensor());
+        Some(match (open(&self.low)?, open(&self.high)?) {
+            (true, true) => Bijection::Real,
+            (false, true) => Bijection::Above(low),
+            (true, false) => Bijection::Below(high),
+            (false, false) => Bijection::Interval(low, high),
+        })
+    }
+
+    /// The ends belong to it, and what a draw at an end is rounded to.
+    fn contains(&self, x: &R) -> Result<bool> {
+        const ROUNDING: f64 = 4.0 * f32::EPSILON as f64;
+        let inside = |gap: R, end: &R| {
+            let slack = (end.abs() + self.loc.abs()) * if R::HOST { 0.0 } else { ROUNDING };
+            (gap + slack).all(|gap| gap >= 0.0)
+        };
+        Ok(x.all(f64::is_finite)?
+            && inside(x.clone() - self.low.clone(), &self.low)?
+            && inside(self.high.clone() - x.clone(), &self.high)?)
+    }
+
+    fn log_density(&self, x: &R) -> R {
+        let [a, b] = self.ends();
+        let density = R::smooth([&self.standard(x)], &LnDensity::<C>::default());
+        density - R::smooth([&a, &b], &LnMass::<C>::default()) - self.scale.ln()
+    }
+
+    fn draw(&self, standards: &[R]) -> R {
+        let [a, b] = self.ends();
+        let t = R::smooth([&a, &b, &standards[0]], &Quantile::<C>::default());
+        self.loc.clone() + self.scale.clone() * t
+    }
+
+    fn mean(&self) -> R {
+        let [a, b] = self.ends();
+        let t = R::smooth([&a, &b], &Mean::<C>::default());
+        self.loc.clone() + self.scale.clone() * t
+    }
+
+    fn mean_field(of: &Truncated<C, Tensor>) -> MeanField<'static> {
+        let (low, high) = (of.low.clone(), of.high.clone());
+        let shape = super::draw_shape(&Continuous::parameters(of));
+        by_location(&of.loc, &of.scale, shape, move |loc, scale| {
+            let law = Truncated::<NormalCurve, Tensor>::near(&low, &high, loc, scale);
+            law.checked()?.law()
+        })
+    }
+}

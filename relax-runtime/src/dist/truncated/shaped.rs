@@ -1,0 +1,322 @@
+//! Truncated laws that have shapes besides a location and a scale.
+
+use std::fmt::Debug;
+use std::marker::PhantomData;
+
+use super::shaped_functions::{LnMass, Mean, Quantile};
+use super::{Ends, FAR, LEAST_LN_MASS, NAME, Truncatable, Truncated};
+use crate::dist::curves::NormalCurve;
+use crate::dist::family::*;
+use crate::dist::gamma::uniform;
+use crate::dist::guides::by_location;
+use crate::dist::{Beta, Distribution, Gamma, StudentT, draw_shape};
+use crate::error::Error;
+
+/// Standard members of a family with one shape or two, of which the second may be nothing.
+pub trait ShapedCurve: Copy + Debug + Default + 'static {
+    /// Where its numbers begin and end.
+    const ENDS: [f64; 2];
+    /// Log-density at t.
+    fn ln_density<R: Real>(shapes: [&R; 2], t: &R) -> R;
+    /// P(below t) and P(above t), the smaller one with all its digits, between the ends.
+    fn tails(shapes: [f64; 2], t: f64) -> (f64, f64);
+    /// Whether the mean is finite however far the tails reach.
+    fn has_mean(_shapes: [f64; 2]) -> bool {
+        true
+    }
+    /// The standard deviation, or what comes near to it.
+    fn spread(shapes: [&Tensor; 2]) -> Tensor;
+}
+
+/// The numbers loc + scale · t of a family with shapes that lie between two ends, as [`Truncated::new`] makes them
+/// of a [`Gamma`], [`Beta`] or [`StudentT`]. Distribution functions and quantiles are in double precision, and so
+/// are derivatives by shapes, from differences: right to about nine digits, and second ones to six.
+#[derive(Clone, Debug)]
+pub struct TruncatedShaped<C, P> {
+    low: P,
+    high: P,
+    loc: P,
+    scale: P,
+    shapes: [P; 2],
+    curve: PhantomData<C>,
+}
+
+macro_rules! truncatable {
+    ($($name:ident, $curve:ident, |$($part:ident),+| $loc:expr, $scale:expr, [$first:expr, $second:expr];)*) => {$(
+        impl<B: Real, R: Real, L: Operand, H: Operand> Truncatable<L, H> for $name<B>
+        where
+            $name<B>: Distribution,
+            B: JoinThree<L::Repr, H::Repr, Joined = R> + Join<R, Joined = R>,
+        {
+            type Truncated = TruncatedShaped<$curve, R>;
+
+            fn truncated(self, low: L, high: H) -> Result<Self::Truncated> {
+                let parts = Continuous::parameters(&self);
+                let [$($part),+] = &parts[..] else {
+                    panic!("{} has other parameters", <Self as Continuous>::NAME);
+                };
+                let ends = Ends::new($loc, low, high)?;
+                ends.with_shapes($scale, [$first, $second])
+            }
+        }
+    )*};
+}
+
+truncatable! {
+    Gamma, GammaCurve, |a, rate| rate.clone() * 0.0, rate.recip(), [a.clone(), a.clone()];
+    Beta, BetaCurve, |a, b| a.clone() * 0.0, a.clone() * 0.0 + 1.0, [a.clone(), b.clone()];
+    StudentT, StudentCurve, |df, loc, scale| loc.clone(), scale.clone(), [df.clone(), df.clone()];
+}
+
+impl<B: Real, R: Real> Ends<B, R>
+where
+    B: Join<R, Joined = R>,
+{
+    fn with_shapes<C: ShapedCurve>(
+        self,
+        scale: B,
+        shapes: [B; 2],
+    ) -> Result<TruncatedShaped<C, R>> {
+        let (low, high, loc) = self.into_parts();
+        let (scale, loc) = scale.join(loc);
+        let shapes = shapes.map(|shape| shape.join(loc.clone()).0);
+        let law = TruncatedShaped {
+            low: low.kept_within(-FAR, FAR),
+            high: high.kept_within(-FAR, FAR),
+            loc,
+            scale,
+            shapes,
+            curve: PhantomData,
+        };
+        law.checked()
+    }
+}
+
+impl<C: ShapedCurve, R: Real> TruncatedShaped<C, R> {
+    fn standard(&self, x: &R) -> R {
+        (x.clone() - self.loc.clone()) / self.scale.clone()
+    }
+
+    /// The ends in units of the standard law, within its own.
+    fn ends(&self) -> [R; 2] {
+        let [first, last] = C::ENDS;
+        [&self.low, &self.high].map(|end| self.standard(end).kept_within(first, last))
+    }
+
+    fn ln_mass(&self) -> R {
+        let ([a, b], [first, second]) = (self.ends(), &self.shapes);
+        R::smooth([&a, &b, first, second], &LnMass::<C>::default())
+    }
+}
+
+impl<C: ShapedCurve, R: Real> Continuous for TruncatedShaped<C, R> {
+    type Real = R;
+    type Tensors = TruncatedShaped<C, Tensor>;
+    const NAME: &'static str = NAME;
+    const SUPPORT: Support = Support::Interval;
+    const PARAMETERS: &'static [(&'static str, Support)] = &[
+        ("low", Support::Real),
+        ("high", Support::Real),
+        ("loc", Support::Real),
+        ("scale", Support::Positive),
+        ("shape", Support::Positive),
+        ("second shape", Support::Positive),
+    ];
+    const STANDARDS: &'static [Standard] = &[uniform];
+    const SYMMETRIC: bool = true;
+    const ENDS: usize = 2;
+
+    fn parameters(&self) -> PerParameter<R> {
+        let own = [&self.low, &self.high, &self.loc, &self.scale];
+        own.into_iter().chain(&self.shapes).cloned().collect()
+    }
+
+    fn of(parameters: &[R]) -> Self {
+        let [low, high, loc, scale, first, second] = parameters else {
+            panic!("{} has other parameters", <Self as Continuous>::NAME);
+        };
+        Self {
+            low: low.clone(),
+            high: high.clone(),
+            loc: loc.clone(),
+            scale: scale.clone(),
+            shapes: [first.clone(), second.clone()],
+            curve: PhantomData,
+        }
+    }
+
+    fn checked(self) -> Result<Self> {
+        let law = self.in_range()?;
+        let apart = (law.high.clone() - law.low.clone()).all(|gap| gap > 0.0)?;
+        let problem = if !apart {
+            "is not above `low` everywhere"
+        } else if !law.ln_mass().all(|ln_mass| ln_mass > LEAST_LN_MASS)? {
+            "and `low` have no probability between them"
+        } else {
+            return Ok(law);
+        };
+        Err(Error::Parameter {
+            distribution: <Self as Continuous>::NAME,
+            parameter: "high",
+            problem: problem.into(),
+        })
+    }
+
+    fn bijection(&self) -> Option<Bijection> {
+        let [first, last] = C::ENDS;
+        let is_open = |end: &R, own: f64| match own.abs() >= FAR {
+            true => end.all(|x| x.abs() >= FAR * 0.5).ok(),
+            // Beyond the end of the whole law there is none.
+            false => {
+                let apart = self.standard(end) - own;
+                let outwards = if own == first { -1.0 } else { 1.0 };
+                apart.all(|gap| gap * outwards >= 0.0).ok()
+            }
+        };
+        let ends = (is_open(&self.low, first)?, is_open(&self.high, last)?);
+        let (low, high) = (self.low.tensor(), self.high.tensor());
+        Some(match (ends, first == -FAR, last == FAR) {
+            ((true, true), true, true) => Bijection::Real,
+            ((true, true), false, true) => Bijection::Positive,
+            ((true, true), false, false) => Bijection::Unit,
+            ((false, true), _, true) => Bijection::Above(low),
+            ((true, false), true, _) => Bijection::Below(high),
+            ((true, false), false, _) => Bijection::Interval(high.zeros_like(), high),
+            ((false, true), _, false) => Bijection::Interval(low.clone(), low.ones_like()),
+            _ => Bijection::Interval(low, high),
+        })
+    }
+
+    /// The ends belong to it, and what a draw at an end is rounded to.
+    fn contains(&self, x: &R) -> Result<bool> {
+        const ROUNDING: f64 = 4.0 * f32::EPSILON as f64;
+        let [first, last] = C::ENDS;
+        let inside = |gap: R, end: &R| {
+            let slack = (end.abs() + self.loc.abs()) * if R::HOST { 0.0 } else { ROUNDING };
+            (gap + slack).all(|gap| gap >= 0.0)
+        };
+        Ok(x.all(f64::is_finite)?
+            && self.standard(x).all(|t| first <= t && t <= last)?
+            && inside(x.clone() - self.low.clone(), &self.low)?
+            && inside(self.high.clone() - x.clone(), &self.high)?)
+    }
+
+    fn log_density(&self, x: &R) -> R {
+        let [first, second] = &self.shapes;
+        C::ln_density([first, second], &self.standard(x)) - self.ln_mass() - self.scale.ln()
+    }
+
+    fn draw(&self, standards: &[R]) -> R {
+        let ([a, b], [first, second]) = (self.ends(), &self.shapes);
+        let operands = [&a, &b, first, second, &standards[0]];
+        let t = R::smooth(operands, &Quantile::<C>::default());
+        self.loc.clone() + self.scale.clone() * t
+    }
+
+    fn mean(&self) -> R {
+        let ([a, b], [first, second]) = (self.ends(), &self.shapes);
+        let t = R::smooth([&a, &b, first, second], &Mean::<C>::default());
+        self.loc.clone() + self.scale.clone() * t
+    }
+
+    /// A truncated normal.
+    fn mean_field(of: &TruncatedShaped<C, Tensor>) -> MeanField<'static> {
+        let [first, second] = &of.shapes;
+        let spread = C::spread([first, second]) * &of.scale;
+        let (low, high) = (&of.low, &of.high);
+        let spread = spread.minimum(&(high - low)).detach();
+        let own = |end: f64| (end.abs() < FAR).then(|| &of.loc + &of.scale * end as f32);
+        let [first, last] = C::ENDS.map(own);
+        let from = first.map_or_else(|| low.clone(), |first| low.maximum(&first));
+        let to = last.map_or_else(|| high.clone(), |last| high.minimum(&last));
+        let shape = draw_shape(&Continuous::parameters(of));
+        let centre = Continuous::mean(of).detach();
+        by_location(&centre, &spread, shape, move |loc, scale| {
+            let law = Truncated::<NormalCurve, Tensor>::near(&from, &to, loc, scale);
+            law.checked()?.law()
+        })
+    }
+}
+
+/// Gamma numbers of rate 1.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct GammaCurve;
+
+impl ShapedCurve for GammaCurve {
+    const ENDS: [f64; 2] = [0.0, FAR];
+
+    fn ln_density<R: Real>([a, _]: [&R; 2], t: &R) -> R {
+        let one = a.clone() * 0.0 + 1.0;
+        Continuous::log_density(&Gamma::of(&[a.clone(), one]), t)
+    }
+
+    fn tails([a, _]: [f64; 2], t: f64) -> (f64, f64) {
+        use statrs::function::gamma::{gamma_lr, gamma_ur};
+        match t <= a {
+            true => {
+                let lower = gamma_lr(a, t);
+                (lower, 1.0 - lower)
+            }
+            false => {
+                let upper = gamma_ur(a, t);
+                (1.0 - upper, upper)
+            }
+        }
+    }
+
+    fn spread([a, _]: [&Tensor; 2]) -> Tensor {
+        a.sqrt()
+    }
+}
+
+/// Beta numbers.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BetaCurve;
+
+impl ShapedCurve for BetaCurve {
+    const ENDS: [f64; 2] = [0.0, 1.0];
+
+    fn ln_density<R: Real>([a, b]: [&R; 2], t: &R) -> R {
+        Continuous::log_density(&Beta::of(&[a.clone(), b.clone()]), t)
+    }
+
+    fn tails([a, b]: [f64; 2], t: f64) -> (f64, f64) {
+        crate::dist::counts::regularised_beta(a, b, t, 1.0 - t)
+    }
+
+    fn spread([a, b]: [&Tensor; 2]) -> Tensor {
+        let all = a + b;
+        (a * b / (&all + 1.0)).sqrt() / all
+    }
+}
+
+/// Student's t.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StudentCurve;
+
+impl ShapedCurve for StudentCurve {
+    const ENDS: [f64; 2] = [-FAR, FAR];
+
+    fn ln_density<R: Real>([df, _]: [&R; 2], t: &R) -> R {
+        let zero = df.clone() * 0.0;
+        let law = StudentT::of(&[df.clone(), zero.clone(), zero + 1.0]);
+        Continuous::log_density(&law, t)
+    }
+
+    /// Half of what is as far away on both sides.
+    fn tails([df, _]: [f64; 2], t: f64) -> (f64, f64) {
+        let square = t * t;
+        let (x, y) = (df / (df + square), square / (df + square));
+        let (outer, _) = crate::dist::counts::regularised_beta(0.5 * df, 0.5, x, y);
+        let (near, far) = (1.0 - 0.5 * outer, 0.5 * outer);
+        if t < 0.0 { (far, near) } else { (near, far) }
+    }
+
+    fn has_mean([df, _]: [f64; 2]) -> bool {
+        df > 1.0
+    }
+
+    fn spread([df, _]: [&Tensor; 2]) -> Tensor {
+        df.ones_like()
+    }
+}

@@ -1,0 +1,62 @@
+//! Order along an axis.
+
+use super::super::{Shape, Tensor};
+
+/// Order along an axis. Negative axes count from the end; one that is not there gives a poisoned tensor.
+impl Tensor {
+    /// The numbers along an axis from the smallest to the largest, NaN behind all; each keeps its derivative.
+    #[track_caller]
+    pub fn sort(&self, axis: isize) -> Tensor {
+        match self.order(axis, "sort") {
+            Ok((places, _)) => self.taken(places, self.shape()),
+            Err(refused) => refused,
+        }
+    }
+
+    /// The indices along an axis of what [`sort`](Self::sort) gives: of equals, the first comes first. A constant.
+    #[track_caller]
+    pub fn argsort(&self, axis: isize) -> Tensor {
+        match self.order(axis, "argsort") {
+            Ok((_, indices)) => {
+                let to_numbers = |_: &[f32]| indices.into_iter().map(|i| i as f32).collect();
+                self.on_host(self.shape(), to_numbers).severed()
+            }
+            Err(refused) => refused,
+        }
+    }
+
+    /// For each place of the result the place in the buffer and the index along the axis of what comes there.
+    #[track_caller]
+    fn order(&self, axis: isize, op: &'static str) -> Result<(Vec<usize>, Vec<usize>), Tensor> {
+        let axis = self.checked_axis(axis, op)?;
+        self.mark_rough();
+        let shape: Shape = self.shape();
+        let (outer, n, inner) = shape.split(axis);
+        let values = self.peek().map_err(Tensor::poisoned)?;
+        let (mut places, mut indices) = (vec![0; values.len()], vec![0; values.len()]);
+        let mut order: Vec<usize> = Vec::with_capacity(n);
+        for row in 0..outer {
+            for column in 0..inner {
+                let place = |i: usize| (row * n + i) * inner + column;
+                // A NaN may have either sign.
+                let key = |i: &usize| {
+                    let x = values[place(*i)];
+                    (x.is_nan(), x)
+                };
+                order.clear();
+                order.extend(0..n);
+                order.sort_by(|i, j| {
+                    let ((a_nan, a), (b_nan, b)) = (key(i), key(j));
+                    a_nan
+                        .cmp(&b_nan)
+                        .then(a.partial_cmp(&b).unwrap_or(std::cmp::Ordering::Equal))
+                });
+                for (at, &i) in order.iter().enumerate() {
+                    places[place(at)] = place(i);
+                    indices[place(at)] = i;
+                }
+            }
+        }
+        Ok((places, indices))
+    }
+}
