@@ -55,7 +55,7 @@ fn toy() {
 #[test]
 fn truth() {
     let said = output("truth", &[]);
-    assert!(said.contains("5 of 5 hold"), "{said}");
+    assert!(said.contains("9 of 9 hold"), "{said}");
     let error = refusal("truth", &["--data", "nowhere"]);
     assert!(error.contains("nowhere"), "{error}");
 }

@@ -24,8 +24,16 @@ KNOWN = {
     "hmm_example": {"stay": (0.6666, 0.1012), "leave": (0.0731, 0.0284), "low": (3.0215, 0.2244), "high": (8.8273, 0.1106)},
     "low_dim_gauss_mix": {"mu low": (-2.7335, 0.0420), "mu high": (2.8698, 0.0546), "share low": (0.6215, 0.0155)},
     "M0": {"omega": (0.42346, 0.03869), "p": (0.49697, 0.03816)},
+    "coal": {"early": (3.06623, 0.28484), "late": (0.93606, 0.11784)},
     "asia": {"tub": (0.113933, None), "lung": (0.621253, None), "bronc": (0.681869, None)},
 }
+
+# Disasters in coal mines by year, as in `examples/support/coal.rs`.
+DISASTERS = [
+    4, 5, 4, 0, 1, 4, 3, 4, 0, 6, 3, 3, 4, 0, 2, 6, 3, 3, 5, 4, 5, 3, 1, 4, 4, 1, 5, 5, 3, 4, 2, 5, 2, 2, 3, 4, 2,
+    1, 3, 2, 2, 1, 1, 1, 1, 3, 0, 0, 1, 0, 1, 1, 0, 0, 3, 1, 0, 3, 2, 2, 0, 1, 1, 1, 0, 1, 0, 1, 0, 0, 0, 2, 1, 0,
+    0, 0, 1, 1, 0, 2, 3, 3, 1, 1, 2, 1, 1, 1, 1, 2, 4, 2, 0, 0, 1, 4, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 1, 0, 1,
+]
 
 
 def numpyro_side(name, folder):
@@ -98,6 +106,18 @@ def numpyro_side(name, folder):
 
         return model, lambda draws: {"omega": draws["omega"], "p": draws["p"]}
 
+    def coal():
+        years = jnp.arange(len(DISASTERS))
+
+        def model():
+            early = numpyro.sample("early", dist.Exponential(1.0))
+            late = numpyro.sample("late", dist.Exponential(1.0))
+            change = numpyro.sample("change", dist.DiscreteUniform(0, len(DISASTERS) - 1), infer={"enumerate": "parallel"})
+            with numpyro.plate("years", len(DISASTERS)):
+                numpyro.sample("disasters", dist.Poisson(jnp.where(years < change, early, late)), obs=jnp.array(DISASTERS))
+
+        return model, lambda draws: {"early": draws["early"], "late": draws["late"]}
+
     if name == "asia":
 
         def model():
@@ -125,7 +145,7 @@ def numpyro_side(name, folder):
             return {site: np.asarray(values, dtype=float) for site, values in draws.items()}
 
     else:
-        model, found = {"hmm_example": hmm, "low_dim_gauss_mix": mixture, "M0": capture}[name]()
+        model, found = {"hmm_example": hmm, "low_dim_gauss_mix": mixture, "M0": capture, "coal": coal}[name]()
         # From the priors' medians, as which state is which depends on where it starts.
         mcmc = MCMC(NUTS(model, init_strategy=init_to_median), num_warmup=500, num_samples=1_000, progress_bar=False)
 

@@ -9,6 +9,8 @@
 
 mod blocks;
 mod brackets;
+mod change;
+#[path = "../support/coal.rs"]
 mod coal;
 mod diagnosis;
 mod factorial;
@@ -31,7 +33,7 @@ use program::Outcome;
 type Run = fn() -> Outcome<()>;
 
 const MODELS: [(&str, Run); 10] = [
-    ("coal", coal::run),
+    ("coal", change::run),
     ("inflated", inflated::run),
     ("ising", ising::run),
     ("diagnosis", diagnosis::run),

@@ -88,48 +88,93 @@ fn bball_drive_event_1(data: &LogDrives) {
     }
 }
 
+/// Three states, each with a mean and a scale of its own; which is which is for whoever reads the posterior
+/// to see.
+#[model]
+fn hmm_gaussian(y: &[f64]) {
+    let states = [3];
+    let first = sample!(Dirichlet(Tensor::ones(states, &Device::cpu())));
+    let rows = sample!(Dirichlet(Tensor::ones([3, 3], &Device::cpu())));
+    let mu = sample!(Normal(Tensor::zeros(states, &Device::cpu()), 100.0));
+    let sigma = sample!(HalfNormal(Tensor::full(states, 100.0, &Device::cpu())));
+    let mut probs = first;
+    for y in y {
+        let state = sample!(OneHotCategorical(probs = &probs));
+        observe!(Normal(state.matmul(&mu), state.matmul(&sigma)), *y);
+        probs = state.matmul(&rows);
+    }
+}
+
 pub(crate) fn all(table: &mut Table, folder: &Path) -> Outcome<()> {
     let name = "hmm_example";
     if table.wants(name) {
         let series: Series = read(folder, "hmm_example.json")?;
         let fit = table.fit(name, &hmm_example(&series.y))?;
-        for (site, at, mean, sd) in [
+        let known = [
             ("stay", 0, 0.6666, 0.1012),
             ("leave", 0, 0.0731, 0.0284),
             ("low", 0, 3.0215, 0.2244),
             ("high", 0, 8.8273, 0.1106),
-        ] {
-            table.row(name, site, of(&fit, site, at)?, &Known::Spread(mean, sd));
-        }
+        ];
+        table.spreads(name, &fit, &known)?;
     }
     let name = "bball_drive_event_0";
     if table.wants(name) {
         let data: Drives = read(folder, "bball_drive_event_0.json")?;
         let fit = table.fit(name, &bball_drive_event_0(&data))?;
-        for (site, at, mean, sd) in [
+        let known = [
             ("stay", 0, 0.9909, 0.0052),
             ("leave", 0, 0.0353, 0.0201),
             ("phi_low", 0, 1.792, 0.100),
             ("phi_high", 0, 6.742, 0.604),
             ("lambda_low", 0, 0.0284, 0.0016),
             ("lambda_high", 0, 0.0760, 0.0101),
-        ] {
-            table.row(name, site, of(&fit, site, at)?, &Known::Spread(mean, sd));
-        }
+        ];
+        table.spreads(name, &fit, &known)?;
     }
     let name = "bball_drive_event_1";
     if table.wants(name) {
         let data: LogDrives = read(folder, "bball_drive_event_1.json")?;
         let fit = table.fit(name, &bball_drive_event_1(&data))?;
-        for (site, at, mean, sd) in [
+        let known = [
             ("stay", 0, 0.9664, 0.0188),
             ("leave", 0, 0.0089, 0.0051),
             ("phi_low", 0, -2.3445, 0.0112),
             ("phi_high", 0, -0.7443, 0.0056),
             ("lambda_low", 0, 2.4281, 0.0114),
             ("lambda_high", 0, 3.5423, 0.0056),
-        ] {
-            table.row(name, site, of(&fit, site, at)?, &Known::Spread(mean, sd));
+        ];
+        table.spreads(name, &fit, &known)?;
+    }
+    let name = "hmm_gaussian";
+    if table.wants(name) {
+        let series: Series = read(folder, "hmm_gaussian_simulated.json")?;
+        let fit = table.fit(name, &hmm_gaussian(&series.y))?;
+        let mut order: Vec<usize> = (0..3).collect();
+        let means = fit.posterior().means("mu")?;
+        order.sort_by(|&a, &b| means[a].total_cmp(&means[b]));
+        let known = [
+            ((8.93294, 0.01580), (0.19356, 0.01121)),
+            ((18.45768, 0.27537), (3.84329, 0.22523)),
+            ((29.50970, 0.19608), (1.76355, 0.13674)),
+        ];
+        let known_rows = [
+            [(0.01961, 0.01224), (0.52159, 0.04337), (0.45880, 0.04232)],
+            [(0.55719, 0.03225), (0.30728, 0.03096), (0.13553, 0.02369)],
+            [(0.17844, 0.03976), (0.78040, 0.04519), (0.04116, 0.02261)],
+        ];
+        for (from, &state) in order.iter().enumerate() {
+            let (mu, sigma) = known[from];
+            for (site, (mean, sd)) in [("mu", mu), ("sigma", sigma)] {
+                let what = format!("{site} ({from})");
+                let found = of(&fit, site, state)?;
+                table.row(name, &what, found, &Known::Spread(mean, sd));
+            }
+            for (to, (mean, sd)) in known_rows[from].into_iter().enumerate() {
+                let what = format!("from {from} to {to}");
+                let found = of(&fit, "rows", 3 * state + order[to])?;
+                table.row(name, &what, found, &Known::Spread(mean, sd));
+            }
         }
     }
     Ok(())

@@ -14,6 +14,9 @@
 mod bif;
 mod capture;
 mod chains;
+mod change;
+#[path = "../support/coal.rs"]
+mod coal;
 mod mixtures;
 #[path = "../network/model.rs"]
 mod model;
@@ -21,7 +24,9 @@ mod networks;
 #[path = "../support/program.rs"]
 mod program;
 mod small;
+mod survey;
 mod table;
+mod topics;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -29,6 +34,10 @@ use std::process::ExitCode;
 use clap::Parser;
 use program::Outcome;
 use table::Table;
+
+/// Steps of small models make thousands of small tensors.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Compares posteriors with what is known of them.
 #[derive(Parser)]
@@ -52,11 +61,14 @@ fn run(options: &Options) -> Outcome<()> {
     let mut table = Table::new(options.seed, options.only.clone());
     small::all(&mut table)?;
     if let Some(folder) = &options.data {
+        change::all(&mut table)?;
         networks::all(&mut table, &folder.join("networks"))?;
         let folder = folder.join("posteriordb");
         chains::all(&mut table, &folder)?;
         mixtures::all(&mut table, &folder)?;
         capture::all(&mut table, &folder)?;
+        survey::all(&mut table, &folder)?;
+        topics::all(&mut table, &folder)?;
     }
     table.conclude()
 }

@@ -38,6 +38,18 @@ fn normal_2(y: &Tensor) {
     })
 }
 
+/// Any number of components.
+#[model]
+fn normal_5(y: &Tensor, components: usize) {
+    let theta = sample!(Dirichlet(Tensor::ones([components], &Device::cpu())));
+    let mu = sample!(Normal(Tensor::zeros([components], &Device::cpu()), 10.0));
+    let sigma = sample!(Uniform(Tensor::zeros([components], &Device::cpu()), 10.0));
+    plate!(y.rows() => {
+        let component = sample!(OneHotCategorical(probs = theta.broadcast_to([y.rows(), components])));
+        observe!(Normal(component.matmul(&mu), component.matmul(&sigma)), y);
+    })
+}
+
 pub(crate) fn all(table: &mut Table, folder: &Path) -> Outcome<()> {
     let name = "low_dim_gauss_mix";
     if table.wants(name) {
@@ -77,6 +89,36 @@ pub(crate) fn all(table: &mut Table, folder: &Path) -> Outcome<()> {
             of(&fit, "mu", 1 - low)?,
             &Known::Mean(10.0, 0.1),
         );
+    }
+    let name = "normal_5";
+    if table.wants(name) {
+        let data: Data = read(folder, "normal_5.json")?;
+        let fit = table.fit(name, &normal_5(&tensor(&data.y), 5))?;
+        let mut order: Vec<usize> = (0..5).collect();
+        let means = fit.posterior().means("mu")?;
+        order.sort_by(|&a, &b| means[a].total_cmp(&means[b]));
+        // Made with these, by their means.
+        let made = [
+            (-9.717, 2.179, 0.223),
+            (-3.357, 1.861, 0.226),
+            (2.291, 2.828, 0.251),
+            (3.077, 0.597, 0.170),
+            (5.268, 2.154, 0.129),
+        ];
+        for (component, (mu, sigma, theta)) in order.into_iter().zip(made) {
+            for (site, made, within) in [
+                ("mu", mu, 0.5),
+                ("sigma", sigma, 0.5),
+                ("theta", theta, 0.05),
+            ] {
+                table.row(
+                    name,
+                    site,
+                    of(&fit, site, component)?,
+                    &Known::Mean(made, within),
+                );
+            }
+        }
     }
     Ok(())
 }

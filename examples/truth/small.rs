@@ -78,8 +78,58 @@ fn noisy_or() {
     let effect = sample!(Bernoulli(if any { 1.0 } else { 0.0 }));
 }
 
+/// A hidden Markov model of three states, of which colours are seen.
+#[model]
+fn three_states(seen: &[usize]) {
+    let mut probs = [1.0 / 3.0; 3];
+    for seen in seen {
+        let state = sample!(Categorical(probs = &probs));
+        observe!(Categorical(probs = COLOURS[state]), *seen);
+        probs = MOVES[state];
+    }
+}
+
+const MOVES: [[f64; 3]; 3] = [[0.8, 0.1, 0.1], [0.2, 0.5, 0.3], [0.3, 0.3, 0.4]];
+const COLOURS: [[f64; 2]; 3] = [[0.9, 0.1], [0.5, 0.5], [0.1, 0.9]];
+const SEEN: [usize; 4] = [1, 0, 1, 0];
+
+/// P(state at the end | colours), by the forward recursion.
+fn last_state() -> [f64; 3] {
+    let mut forward = [1.0 / 3.0; 3];
+    for (time, &seen) in SEEN.iter().enumerate() {
+        if time > 0 {
+            forward = [0, 1, 2].map(|to| (0..3).map(|from| forward[from] * MOVES[from][to]).sum());
+        }
+        (0..3).for_each(|state| forward[state] *= COLOURS[state][seen]);
+    }
+    forward.map(|weight| weight / forward.iter().sum::<f64>())
+}
+
+/// Grade averages: Americans' end at 4, Indians' at 10, and the perfect ones are atoms of a distribution that
+/// is continuous else.
+#[model]
+fn indian_gpa() {
+    let american = sample!(Bernoulli(0.5));
+    let best = if american { 4.0 } else { 10.0 };
+    let perfect = sample!(Bernoulli(if american { 0.15 } else { 0.1 }));
+    let gpa = match perfect {
+        true => best,
+        false => sample!(Uniform(0.0, best), name = "below"),
+    };
+    let _ = gpa;
+}
+
 pub(crate) fn all(table: &mut Table) -> Outcome<()> {
-    let cases: [(&str, &dyn Program, &str, f64); 5] = [
+    let name = "three states";
+    if table.wants(name) {
+        let fit = table.fit(name, &three_states(&SEEN))?;
+        let found = fit.posterior().means("state[3]")?;
+        for (state, known) in last_state().into_iter().enumerate() {
+            let what = format!("state {state} at the end");
+            table.row(name, &what, (found[state], 0.0), &Known::Probability(known));
+        }
+    }
+    let cases: [(&str, &dyn Program, &str, f64); 6] = [
         ("two coins", &two_coins(), "first", 1.0 / 3.0),
         ("sprinkler", &sprinkler(), "rain", 0.357_305),
         ("grass", &grass(), "rain", 509.0 / 719.0),
@@ -90,6 +140,7 @@ pub(crate) fn all(table: &mut Table) -> Outcome<()> {
             2_969_983.0 / 992_160_802.0,
         ),
         ("noisy or", &noisy_or(), "effect", 130_307.0 / 160_000.0),
+        ("Indian GPA", &indian_gpa(), "perfect", 0.125),
     ];
     for (name, model, site, p) in cases {
         if !table.wants(name) {

@@ -88,6 +88,23 @@ impl Table {
         }
     }
 
+    /// A row for each element of a site whose mean and standard deviation are known.
+    pub(crate) fn spreads(
+        &mut self,
+        model: &str,
+        fit: &Fit,
+        known: &[(&str, usize, f64, f64)],
+    ) -> Outcome<()> {
+        for &(site, at, mean, sd) in known {
+            let what = match fit.posterior().sds(site)?.len() {
+                1 => site.to_owned(),
+                _ => format!("{site} ({at})"),
+            };
+            self.row(model, &what, of(fit, site, at)?, &Known::Spread(mean, sd));
+        }
+        Ok(())
+    }
+
     /// Says how much holds.
     pub(crate) fn conclude(&self) -> Outcome<()> {
         println!(

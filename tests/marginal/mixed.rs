@@ -169,3 +169,56 @@ fn handlers_wrap_sums_and_sums_wrap_handlers() -> Result<()> {
     );
     Ok(())
 }
+
+/// Grade averages: Americans' end at 4, Indians' at 10, and those who are perfect have no other.
+#[model]
+fn grades(highest_is_certain: bool) {
+    let american = sample!(Bernoulli(0.5));
+    let best = if american { 4.0 } else { 10.0 };
+    let perfect = sample!(Bernoulli(if american { 0.15 } else { 0.1 }));
+    if !perfect {
+        let grade = sample!(Uniform(0.0, best));
+    } else if highest_is_certain {
+        let highest = sample!(Delta(best));
+    }
+}
+
+/// Where a choice's values follow from others that could be summed out, all are drawn.
+#[test]
+fn choices_between_supports_are_drawn() -> Result<()> {
+    let program = grades(false);
+    let fit = Svi::new(&program).seed(1).steps(2_000).run()?;
+    let posterior = fit.posterior();
+    assert_near(posterior.mean("perfect")?, 0.125, 0.02);
+    assert_near(posterior.mean("american")?, 0.5, 0.03);
+    assert_near(posterior.log_evidence().elbo, 0.0, 0.01);
+    let summed = marginalise(&program).only(|site| site == "perfect");
+    let fit = Svi::new(&summed).seed(1).steps(500).run()?;
+    assert_near(fit.posterior().mean("perfect")?, 0.125, 0.02);
+    for highest_is_certain in [false, true] {
+        let program = grades(highest_is_certain);
+        let error = Svi::new(&marginalise(&program)).steps(1).run().unwrap_err();
+        let error = error.to_string();
+        assert!(
+            error.contains("`grade`") || error.contains("`highest`"),
+            "{error}"
+        );
+        assert!(error.contains("draw_all"), "{error}");
+    }
+    Ok(())
+}
+
+/// Nothing but a certain value, another one for each of two choices.
+#[model]
+fn certain() {
+    let which = sample!(Bernoulli(0.25));
+    let value = sample!(Delta(if which { 4.0 } else { 10.0 }));
+}
+
+#[test]
+fn certain_values_do_not_choose_between_what_leads_to_them() -> Result<()> {
+    let program = certain();
+    let fit = Svi::new(&program).seed(1).steps(1_000).run()?;
+    assert_near(fit.posterior().mean("which")?, 0.25, 0.02);
+    Ok(())
+}

@@ -3,6 +3,7 @@
 use super::family::LEAST;
 use super::{Constraint, PerParameter};
 use crate::dist::noise::each::LARGEST as BELOW_ONE;
+use crate::error::Result;
 use crate::tensor::{Shape, Tensor};
 
 /// A smooth one-to-one map from unconstrained numbers u onto the support of a law: what guides over
@@ -104,6 +105,20 @@ impl Bijection {
             Self::Interval(low, high) => [low.clone(), high.clone()].into_iter().collect(),
             Self::Real | Self::Positive | Self::Unit | Self::Simplex => PerParameter::new(),
         }
+    }
+
+    /// Whether it maps onto the same values as another one.
+    ///
+    /// # Errors
+    /// Those that the ends carry.
+    pub(crate) fn has_values_of(&self, other: &Self) -> Result<bool> {
+        let (ends, others) = (self.ends(), other.ends());
+        let is_same_kind = std::mem::discriminant(self) == std::mem::discriminant(other);
+        let mut is_same = is_same_kind && ends.len() == others.len();
+        for (end, other) in ends.iter().zip(&others) {
+            is_same &= end.with_values(|end| other.with_values(|other| end == other))??;
+        }
+        Ok(is_same)
     }
 
     /// The same map with other ends, as many as [`ends`](Self::ends) gives.

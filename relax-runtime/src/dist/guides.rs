@@ -126,7 +126,38 @@ pub(super) fn beta_guide(
     })
 }
 
-/// The shapes of a Beta law by the logit of its mean and the logarithm of their sum.
+/// The shapes of a Beta law by the logit of its mean and the logarithm of their sum. An earlier choice far
+/// out may move the mean by any number of logits: what is kept within these has a derivative that f32 holds,
+/// which goes by the inverse square.
 fn shapes(free: &[Tensor]) -> [Tensor; 2] {
-    [free[0].clone(), -&free[0]].map(|logit| positive(&(&free[1] + logit.log_sigmoid())))
+    const LEAST: f32 = 1e-9;
+    let shape = |logit: &Tensor| positive(&(&free[1] + logit.log_sigmoid()));
+    [shape(&free[0]), shape(&-&free[0])].map(|shape| shape.kept_within(LEAST, f32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dist::Uniform;
+    use crate::random::Key;
+    use crate::tensor::{Device, grad};
+
+    /// Slopes by earlier choices take means where no prior does.
+    #[test]
+    fn means_far_out_have_draws_with_derivatives() -> Result<()> {
+        let device = Device::cpu();
+        let prior = Uniform::new(Tensor::zeros([64], &device), 10.0)?.law()?;
+        let guide = prior.mean_field();
+        for logit in [-200.0, -60.0, 60.0, 200.0] {
+            let free = [logit, 8.0].map(|x| Tensor::full([64], x, &device).leaf());
+            let law = guide.law(&free)?;
+            let draw = law.draw(&law.noise(&mut Key::new(1).stream("x"))?);
+            let density = law.log_density(&draw);
+            let total = (draw + density).sum_all();
+            for gradient in grad(&[(&total, None)], &[&free[0], &free[1]])? {
+                assert!(gradient.all(f64::is_finite)?, "{logit}: {gradient:?}");
+            }
+        }
+        Ok(())
+    }
 }

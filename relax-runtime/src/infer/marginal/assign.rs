@@ -8,66 +8,11 @@ use std::rc::Rc;
 use rustc_hash::FxHashMap;
 
 use super::graph::{FIRST_SITE, Graph, MOST_RUNS, Part};
+use super::kept::{Kept, Shared};
 use crate::dist::{AnyDistribution, Draws, Law, Number, Value};
 use crate::error::{Error, Result};
 use crate::model::{Context, Entry, Interpreter, Kind, Message, Program, Trace};
 use crate::tensor::{Shape, SiteSet, Tensor};
-
-/// Which sites are summed out, by name.
-pub(super) type Only = dyn Fn(&str) -> bool;
-
-/// What the runs of one sum have in common.
-pub(super) struct Shared {
-    pub(super) graph: Rc<RefCell<Graph>>,
-    pub(super) only: Rc<Only>,
-    /// Who makes the choices that are not summed out.
-    pub(super) outer: Option<Rc<dyn Interpreter>>,
-    /// How many more sites the runs may come by.
-    pub(super) sites_left: Cell<usize>,
-    /// These choices, which are the same in every run.
-    pub(super) kept: RefCell<FxHashMap<String, Kept>>,
-}
-
-impl Shared {
-    /// The discrete choices that are not summed out, by their places among the sites that values come from.
-    pub(super) fn discrete_kept(&self) -> SiteSet {
-        let mut sites = SiteSet::EMPTY;
-        for kept in self.kept.borrow().values() {
-            if kept.law.draws().are_discrete()
-                && let Some(origin) = kept.origin
-            {
-                sites.insert(origin);
-            }
-        }
-        sites
-    }
-}
-
-/// A choice that is not summed out.
-#[derive(Clone)]
-pub(super) struct Kept {
-    value: Value,
-    origin: Option<usize>,
-    /// The law that the model stated when the choice was made.
-    law: Rc<dyn Law>,
-    plates: usize,
-}
-
-impl Kept {
-    /// The density that stands in for the choice's own where a run does not come by: that of what draws
-    /// it, which leaves the bound valid and best fits it (Carlin and Chib 1995). Its parameters are held: the
-    /// guide then follows the choice's posterior where it is made, and its gradient has no variance there.
-    pub(super) fn log_density(&self, outer: Option<&dyn Interpreter>) -> Result<Number> {
-        if let (Some(outer), Some(origin)) = (outer, self.origin)
-            && let Some(density) = outer.log_density(origin)
-        {
-            return density;
-        }
-        let value = self.value.to_tensor()?;
-        let density = self.law.log_density_from(&value, self.plates);
-        Ok(Number::Tensor(density.check()?.clone()))
-    }
-}
 
 /// Gives each site that is summed out its value.
 struct Assign {
@@ -352,6 +297,9 @@ impl Assign {
     fn keep(&self, message: &mut Message<'_>) -> Result<()> {
         let name: &Cow<'static, str> = message.full_name;
         if let Some(kept) = self.shared.kept.borrow().get(&**name) {
+            if self.shared.graph.borrow().looks_twice() {
+                kept.expect_values_of(&*message.law()?)?;
+            }
             message.value = Some(kept.value.clone());
             message.origin = kept.origin;
             return Ok(());

@@ -20,6 +20,9 @@ pub(super) const FIRST_SITE: usize = 1 << 20;
 /// Runs of a model that one sum may take.
 pub(super) const MOST_RUNS: usize = 1 << 12;
 
+/// Of so many sums one looks for what others take for granted.
+const EVERY: u64 = 16;
+
 /// A site that is summed out.
 #[derive(Debug)]
 pub(super) struct Site {
@@ -109,6 +112,12 @@ fn template(name: &str) -> (String, Vec<usize>) {
 }
 
 impl Graph {
+    /// Whether this is one of the sums whose runs are looked at for what may not be taken for granted: the
+    /// first, and one of so many.
+    pub(super) fn looks_twice(&self) -> bool {
+        self.sums == 1 || self.sums.is_multiple_of(EVERY)
+    }
+
     /// The site of a name that a run has come by, whose law has these vertices.
     ///
     /// # Errors

@@ -3,7 +3,8 @@
 //! Each run of the model with given values of its discrete sites tells one number of every term of the
 //! log-probability (`assign`); which values are run says `cover`, what runs have told stands in a `table` for
 //! each term (`told`), and on which sites a term depends is found by `scopes` and kept in `graph`; `search`
-//! goes on until every number is known. They are the factors (`factor`) of a product, which is summed by
+//! goes on until every number is known; the choices that are not summed out are the same in all runs
+//! (`kept`). They are the factors (`factor`) of a product, which is summed by
 //! variable elimination (`eliminate`): `evidence` is the sum as a number with derivatives, `recover` the
 //! posterior of what was summed out.
 
@@ -13,6 +14,7 @@ mod eliminate;
 mod evidence;
 mod factor;
 mod graph;
+mod kept;
 mod recover;
 mod scopes;
 mod search;
@@ -30,10 +32,10 @@ use crate::error::{Error, Result};
 use crate::model::{Context, Entry, Kind, Model, ParamStore, Program, Site};
 use crate::random::Key;
 use crate::tensor::SiteSet;
-use assign::{Only, Shared};
 use eliminate::Sum;
 use evidence::evidence;
 use graph::{FIRST_SITE, Graph};
+use kept::{Only, Shared};
 use recover::Summed;
 use search::Search;
 

@@ -7,9 +7,10 @@
 
 use std::rc::Rc;
 
-use super::assign::{Got, Ran, Shared, run};
+use super::assign::{Got, Ran, run};
 use super::eliminate::Sum;
 use super::graph::MOST_RUNS;
+use super::kept::Shared;
 use super::table::{Cell, Table};
 use crate::error::{Error, Result};
 use crate::model::{Context, Program};
@@ -17,8 +18,6 @@ use crate::random::Stream;
 
 /// Runs at random values before scopes are believed.
 const TRIALS: usize = 16;
-/// Of so many sums one makes a run at random values, and one at a draw.
-const EVERY: u64 = 16;
 /// Where all variables have so few combinations together, all are run before scopes are believed.
 const MOST_TRIED: usize = 1 << 11;
 /// So many variables are changed one by one, from states in which all have their first or their last value
@@ -61,18 +60,19 @@ impl<'a> Search<'a> {
     /// # Errors
     /// Whatever goes wrong in the model, or if there are too many numbers.
     pub(super) fn tell_all(&mut self) -> Result<()> {
-        let (plan, sums) = {
+        let (plan, sums, looks_twice) = {
             let mut graph = self.shared.graph.borrow_mut();
             graph.sums += 1;
-            (Rc::clone(&graph.plan), graph.sums)
+            (Rc::clone(&graph.plan), graph.sums, graph.looks_twice())
         };
         self.add(&[])?;
         for values in &*plan {
             self.add(values)?;
         }
-        let trials = match (sums, sums % EVERY) {
-            (1, _) | (_, 1..) => Vec::new(),
-            (_, 0) => vec![None],
+        // What the first sum tries comes later, once its choices are known.
+        let trials = match looks_twice && sums > 1 {
+            true => vec![None],
+            false => Vec::new(),
         };
         self.complete(trials)?;
         self.keep_plan();
@@ -90,7 +90,7 @@ impl<'a> Search<'a> {
             match graph.sums {
                 _ if graph.is_certain() => 0,
                 1 => TRIALS,
-                sums => usize::from(sums.is_multiple_of(EVERY)),
+                _ => usize::from(graph.looks_twice()),
             }
         };
         for _ in 0..runs {

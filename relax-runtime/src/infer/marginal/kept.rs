@@ -1,0 +1,93 @@
+//! What the runs of one sum have in common: the choices that are not summed out above all.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use rustc_hash::FxHashMap;
+
+use super::graph::Graph;
+use crate::dist::{Law, Number, Value};
+use crate::error::{Error, Result};
+use crate::model::Interpreter;
+use crate::tensor::SiteSet;
+
+/// Which sites are summed out, by name.
+pub(super) type Only = dyn Fn(&str) -> bool;
+
+/// What the runs of one sum have in common.
+pub(super) struct Shared {
+    pub(super) graph: Rc<RefCell<Graph>>,
+    pub(super) only: Rc<Only>,
+    /// Who makes the choices that are not summed out.
+    pub(super) outer: Option<Rc<dyn Interpreter>>,
+    /// How many more sites the runs may come by.
+    pub(super) sites_left: Cell<usize>,
+    /// These choices, which are the same in every run.
+    pub(super) kept: RefCell<FxHashMap<String, Kept>>,
+}
+
+impl Shared {
+    /// The discrete choices that are not summed out, by their places among the sites that values come from.
+    pub(super) fn discrete_kept(&self) -> SiteSet {
+        let mut sites = SiteSet::EMPTY;
+        for kept in self.kept.borrow().values() {
+            if kept.law.draws().are_discrete()
+                && let Some(origin) = kept.origin
+            {
+                sites.insert(origin);
+            }
+        }
+        sites
+    }
+}
+
+/// A choice that is not summed out.
+#[derive(Clone)]
+pub(super) struct Kept {
+    pub(super) value: Value,
+    pub(super) origin: Option<usize>,
+    /// The law that the model stated when the choice was made.
+    pub(super) law: Rc<dyn Law>,
+    pub(super) plates: usize,
+}
+
+impl Kept {
+    /// # Errors
+    /// If a run states a law of other values than the one of which it is to take a draw: what draws the
+    /// choice knows the first one's alone.
+    pub(super) fn expect_values_of(&self, law: &dyn Law) -> Result<()> {
+        let is_same = match (self.law.bijection(), law.bijection()) {
+            (Some(first), Some(here)) => first.has_values_of(&here)?,
+            (None, None) if self.law.draws().are_discrete() => true,
+            // Such as a value that is certain.
+            (None, None) => {
+                let density = law.log_density_from(&self.value.to_tensor()?, self.plates);
+                density.with_values(|numbers| !numbers.contains(&f32::NEG_INFINITY))?
+            }
+            _ => false,
+        };
+        match is_same {
+            true => Ok(()),
+            false => Err(Error::Enumeration(
+                "which values it may have follows from discrete choices before it, so that one draw cannot \
+                 serve a sum over these; have them drawn, too: all choices (`draw_all`), or those that \
+                 `only` leaves out"
+                    .into(),
+            )),
+        }
+    }
+
+    /// The density that stands in for the choice's own where a run does not come by: that of what draws
+    /// it, which leaves the bound valid and best fits it (Carlin and Chib 1995). Its parameters are held: the
+    /// guide then follows the choice's posterior where it is made, and its gradient has no variance there.
+    pub(super) fn log_density(&self, outer: Option<&dyn Interpreter>) -> Result<Number> {
+        if let (Some(outer), Some(origin)) = (outer, self.origin)
+            && let Some(density) = outer.log_density(origin)
+        {
+            return density;
+        }
+        let value = self.value.to_tensor()?;
+        let density = self.law.log_density_from(&value, self.plates);
+        Ok(Number::Tensor(density.check()?.clone()))
+    }
+}
