@@ -2,6 +2,7 @@
 
 use crate::Options;
 use crate::annealing::anneal;
+use crate::bayes;
 use crate::cma;
 use crate::descent::Descent;
 use crate::plot::{Chart, Scale, Series};
@@ -26,6 +27,8 @@ pub(crate) enum Method {
     Annealing,
     /// CMA-ES.
     Cma,
+    /// Bayesian optimisation, for 300 evaluations.
+    Bayes,
 }
 
 impl Method {
@@ -39,6 +42,7 @@ impl Method {
             (Self::Evolution, _) => "evolution",
             (Self::Annealing, _) => "annealing",
             (Self::Cma, _) => "CMA-ES",
+            (Self::Bayes, _) => "Bayes, 300",
         }
     }
 
@@ -51,7 +55,7 @@ impl Method {
             Self::Replay => (Descent::Replay, rates.replay),
             Self::Rloo => (Descent::Rloo, rates.rloo),
             Self::Evolution => (Descent::Evolution, rates.evolution),
-            Self::Annealing | Self::Cma => return None,
+            Self::Annealing | Self::Cma | Self::Bayes => return None,
         })
     }
 
@@ -67,6 +71,7 @@ impl Method {
                 Ok(())
             }
             (Self::Cma, None) => cma::run(meter, seed),
+            (Self::Bayes, None) => bayes::run(meter, seed),
             (_, None) => {
                 anneal(meter, seed);
                 Ok(())

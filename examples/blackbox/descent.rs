@@ -5,9 +5,11 @@ use std::rc::Rc;
 use relax_runtime::estimator::{Estimator, EvolutionStrategies, Lax, Rloo};
 use relax_runtime::prelude::*;
 
+use crate::fitted::Fitted;
 use crate::problem::{Meter, Space};
 use crate::program::Outcome;
 use crate::replay::Replay;
+use crate::trust::Trust;
 
 /// Independent coins.
 #[model]
@@ -31,12 +33,54 @@ fn signs(meter: &Meter<'_>, start: &[f32]) -> Result<()> {
     Ok(())
 }
 
+/// Independent normal numbers, and how far a step moves them in natural coordinates.
+#[derive(Debug)]
+pub(crate) struct Gaussians {
+    means: Vec<f64>,
+    scales: Vec<f64>,
+    /// δ and κ, `[2, n]`: means move by the scales times δ, scales by e^(κ/√2), and the divergence from where they were
+    /// is (‖δ‖² + ‖κ‖²)/2.
+    moved: Parameter,
+}
+
+impl Gaussians {
+    /// N(0, 1), n times.
+    pub(crate) fn standard(n: usize) -> Self {
+        let still = Tensor::zeros([2, n], &Device::cpu());
+        Self {
+            means: vec![0.0; n],
+            scales: vec![1.0; n],
+            moved: Parameter::new(still).named("moved"),
+        }
+    }
+
+    fn law(&self) -> (Tensor, Tensor) {
+        let single =
+            |x: &[f64]| Tensor::from_slice(&x.iter().map(|&x| x as f32).collect::<Vec<_>>());
+        let (means, scales) = (single(&self.means), single(&self.scales));
+        let moved = self.moved.get();
+        let at = |i| moved.rows_at(&[i]).squeeze(0);
+        let widened = (at(1) * std::f32::consts::FRAC_1_SQRT_2).exp();
+        (means + &scales * at(0), scales * widened)
+    }
+
+    /// Starts the next step from where the last one led.
+    fn settle(&mut self) -> Result<()> {
+        let moved = numbers(&self.moved.get())?;
+        let (along, wider) = moved.split_at(self.means.len());
+        for (i, scale) in self.scales.iter_mut().enumerate() {
+            self.means[i] += *scale * along[i];
+            *scale *= (std::f64::consts::FRAC_1_SQRT_2 * wider[i]).exp();
+        }
+        self.moved.set(self.moved.get().zeros_like().detach())
+    }
+}
+
 /// Normal numbers.
 #[model]
-pub(crate) fn normals(meter: &Meter<'_>, start: &[f32]) -> Result<()> {
-    let means = param!(Tensor::from_slice(start));
-    let log_scales = param!(Tensor::zeros([start.len()], &Device::cpu()));
-    let x = sample!(Normal(&means, log_scales.exp()));
+pub(crate) fn normals(meter: &Meter<'_>, law: &Gaussians) -> Result<()> {
+    let (means, scales) = law.law();
+    let x = sample!(Normal(&means, &scales));
     cost!(meter.cost(&numbers(&x)?));
     Ok(())
 }
@@ -58,45 +102,53 @@ pub(crate) enum Descent {
     Evolution,
 }
 
+/// What a descent has come to.
+pub(crate) enum Law {
+    /// Logits.
+    Coins(Vec<f32>),
+    Gaussians(Gaussians),
+}
+
 impl Descent {
-    /// Minimises until the budget is spent, anew from other draws where the coins have come to be all but
-    /// certain. Returns the last logits or means.
+    /// Minimises until the budget is spent. Coins begin anew, from logits and draws of their own, where all have come
+    /// to be certain. Coins follow Adam at the given rate; normal numbers take steps of that length.
     ///
     /// # Errors
     /// If a gradient is not finite.
-    pub(crate) fn run(self, meter: &Meter<'_>, rate: f32, seed: u64) -> Outcome<Vec<f32>> {
+    pub(crate) fn run(self, meter: &Meter<'_>, rate: f32, seed: u64) -> Outcome<Law> {
         const RESTARTS: u64 = 1000;
-        let mut found = Vec::new();
+        let space = meter.problem.space();
+        // One for all restarts: what is fitted to past draws outlives them.
+        let estimator = self.estimator(space)?;
+        let trainer = |restart| {
+            let trainer = Trainer::new(RESTARTS * seed + restart);
+            trainer.site_estimator("x", Rc::clone(&estimator))
+        };
+        let n = match space {
+            Space::Bits(n) => n,
+            Space::Reals(n) => {
+                let trainer = trainer(0).optimizer(Trust { length: rate });
+                return Ok(Law::Gaussians(descend(trainer, meter, n)?));
+            }
+        };
+        let mut found = vec![0.0; n];
+        let mut starts = Key::new(seed).stream("starts");
         for restart in 0..RESTARTS {
             if meter.is_spent() {
                 break;
             }
-            found = self.run_once(meter, rate, RESTARTS * seed + restart)?;
-        }
-        Ok(found)
-    }
-
-    fn run_once(self, meter: &Meter<'_>, rate: f32, seed: u64) -> Outcome<Vec<f32>> {
-        let space = meter.problem.space();
-        let mut trainer = Trainer::new(seed)
-            .site_estimator("x", self.estimator(space)?)
-            .optimizer(Adam::new(rate));
-        let start = vec![0.0; space.numbers()];
-        match (space, self) {
-            (Space::Bits(_), Self::Evolution) => {
+            let start: Vec<f32> = match restart {
+                0 => vec![0.0; n],
+                _ => (0..n).map(|_| starts.normal() as f32).collect(),
+            };
+            let trainer = trainer(restart).optimizer(Adam::new(rate));
+            found = match self {
                 // Beyond 2 a sign changes in one draw of forty.
-                let program = signs(meter, &start);
-                descend(&mut trainer, meter, &program, "means", 2.0)
-            }
-            (Space::Bits(_), _) => {
-                let program = coins(meter, &start);
-                descend(&mut trainer, meter, &program, "logits", 3.7)
-            }
-            (Space::Reals(_), _) => {
-                let program = normals(meter, &start);
-                descend(&mut trainer, meter, &program, "means", f32::INFINITY)
-            }
+                Self::Evolution => decide(trainer, meter, &signs(meter, &start), "means", 2.0)?,
+                _ => decide(trainer, meter, &coins(meter, &start), "logits", 3.7)?,
+            };
         }
+        Ok(Law::Coins(found))
     }
 
     fn estimator(self, space: Space) -> Outcome<Rc<dyn Estimator>> {
@@ -107,16 +159,26 @@ impl Descent {
                 ..Relax::free_form()
             }),
             (Self::Relax, Space::Reals(_)) => Rc::new(Lax::default()),
-            (Self::Replay, _) => Rc::new(Replay::default()),
+            (Self::Replay, _) => Rc::new(Fitted(Replay::new(space))),
             (Self::Rloo, _) => Rc::new(Rloo::new(4)?),
             (Self::Evolution, _) => Rc::new(EvolutionStrategies::new(4)?),
         })
     }
 }
 
+/// Until the budget is spent.
+fn descend(mut trainer: Trainer, meter: &Meter<'_>, n: usize) -> Outcome<Gaussians> {
+    let mut law = Gaussians::standard(n);
+    while !meter.is_spent() {
+        trainer.step(&ExpectedCost::new(&normals(meter, &law)))?;
+        law.settle()?;
+    }
+    Ok(law)
+}
+
 /// Until the budget is spent, or all numbers of a parameter are further from 0 than `certain`.
-fn descend(
-    trainer: &mut Trainer,
+fn decide(
+    mut trainer: Trainer,
     meter: &Meter<'_>,
     program: &dyn Program,
     parameter: &str,

@@ -17,14 +17,16 @@
 //! ```
 
 mod annealing;
+mod bayes;
 mod bbob;
 mod cma;
 mod compare;
 mod contamination;
 mod descent;
+#[path = "../support/fitted.rs"]
+mod fitted;
 mod identity;
 mod ising;
-mod memory;
 #[path = "../support/plot.rs"]
 #[allow(dead_code, reason = "shared with programs that draw pictures, too")]
 mod plot;
@@ -33,8 +35,10 @@ mod problem;
 mod program;
 #[path = "../support/progress.rs"]
 mod progress;
+mod quadratic;
 mod replay;
 mod surrogates;
+mod trust;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -80,6 +80,10 @@ impl<'p> Meter<'p> {
         cost
     }
 
+    pub(crate) fn spent(&self) -> u64 {
+        self.spent.get()
+    }
+
     pub(crate) fn is_spent(&self) -> bool {
         self.spent.get() >= self.budget
     }
