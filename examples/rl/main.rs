@@ -136,7 +136,7 @@ fn run(options: &Options) -> Outcome<()> {
     }
     match options.env {
         Name::Cartpole => act::<CartPole>(options, 3_000, 250_000),
-        Name::Acrobot => act::<Acrobot>(options, 1_000, 250_000),
+        Name::Acrobot => act::<Acrobot>(options, 1_500, 600_000),
         Name::Pendulum => act::<Pendulum>(options, 3_000, 1_000_000),
         #[cfg(feature = "lander")]
         Name::Lander => act::<Lander>(options, 3_000, 1_000_000),

@@ -123,6 +123,27 @@ fn rl_solves_cart_pole() {
     );
 }
 
+/// Without the feature the program says how to get one.
+#[cfg(not(feature = "lander"))]
+#[test]
+fn rl_names_the_feature_that_has_the_lander() {
+    let error = refusal("rl", &["--env", "lander"]);
+    assert!(error.contains("--features lander"), "{error}");
+}
+
+/// A crash costs 100, and a policy that has learned nothing crashes. Copies that go through an episode's actions come
+/// where the episode came, or the parts of the variance would not start from one.
+#[cfg(feature = "lander")]
+#[test]
+fn rl_lands() {
+    let arguments = "--env lander --method a2c --seeds 1 --episodes 8 --mirage 1 --states 3";
+    let said = output("rl", &arguments.split(' ').collect::<Vec<_>>());
+    let row = said.lines().find(|line| line.starts_with("a2c ")).unwrap();
+    let reward: f64 = row.split_whitespace().last().unwrap().parse().unwrap();
+    assert!((-700.0..-50.0).contains(&reward), "{said}");
+    assert!(said.contains("parts of the variance"), "{said}");
+}
+
 /// The mean gradient agrees with the sum over all places, and that of the straight-through estimator does not.
 #[test]
 fn glimpse_is_unbiased() {

@@ -58,6 +58,7 @@ impl Environment for Lander {
         above: 200.0,
         episodes: 100,
     };
+    const SLOW: bool = true;
 
     fn start(stream: &mut Stream) -> Self {
         let seed = stream.below(1 << 31) as u64;
@@ -80,10 +81,11 @@ impl Environment for Lander {
 
     fn step(&mut self, action: f32, _: &mut Stream) -> Transition {
         let world = self.world.get_or_insert_with(|| {
-            let (mut world, _) = world(self.seed);
+            let (mut world, mut seen) = world(self.seed);
             for &action in &self.actions {
-                act(&mut world, action);
+                (seen, _) = act(&mut world, action);
             }
+            debug_assert_eq!(seen, self.observed, "the same actions lead elsewhere");
             world
         });
         let action = action as u8;

@@ -52,6 +52,8 @@ pub(crate) trait Environment: Clone {
     /// Most steps of an episode.
     const LIMIT: usize;
     const SOLVED: Solved;
+    /// Whether many episodes go by before any of them says how to do better.
+    const SLOW: bool = false;
 
     /// A new episode.
     fn start(stream: &mut Stream) -> Self;
