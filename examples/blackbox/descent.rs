@@ -6,6 +6,7 @@ use relax_runtime::estimator::{Estimator, EvolutionStrategies, Lax, Rloo};
 use relax_runtime::prelude::*;
 
 use crate::fitted::Fitted;
+use crate::gaussian::{Gaussian, numbers};
 use crate::problem::{Meter, Space};
 use crate::program::Outcome;
 use crate::replay::Replay;
@@ -33,60 +34,22 @@ fn signs(meter: &Meter<'_>, start: &[f32]) -> Result<()> {
     Ok(())
 }
 
-/// Independent normal numbers, and how far a step moves them in natural coordinates.
-#[derive(Debug)]
-pub(crate) struct Gaussians {
-    means: Vec<f64>,
-    scales: Vec<f64>,
-    /// δ and κ, `[2, n]`: means move by the scales times δ, scales by e^(κ/√2), and the divergence from where they were
-    /// is (‖δ‖² + ‖κ‖²)/2.
-    moved: Parameter,
-}
-
-impl Gaussians {
-    /// N(0, 1), n times.
-    pub(crate) fn standard(n: usize) -> Self {
-        let still = Tensor::zeros([2, n], &Device::cpu());
-        Self {
-            means: vec![0.0; n],
-            scales: vec![1.0; n],
-            moved: Parameter::new(still).named("moved"),
-        }
-    }
-
-    fn law(&self) -> (Tensor, Tensor) {
-        let single =
-            |x: &[f64]| Tensor::from_slice(&x.iter().map(|&x| x as f32).collect::<Vec<_>>());
-        let (means, scales) = (single(&self.means), single(&self.scales));
-        let moved = self.moved.get();
-        let at = |i| moved.rows_at(&[i]).squeeze(0);
-        let widened = (at(1) * std::f32::consts::FRAC_1_SQRT_2).exp();
-        (means + &scales * at(0), scales * widened)
-    }
-
-    /// Starts the next step from where the last one led.
-    fn settle(&mut self) -> Result<()> {
-        let moved = numbers(&self.moved.get())?;
-        let (along, wider) = moved.split_at(self.means.len());
-        for (i, scale) in self.scales.iter_mut().enumerate() {
-            self.means[i] += *scale * along[i];
-            *scale *= (std::f64::consts::FRAC_1_SQRT_2 * wider[i]).exp();
-        }
-        self.moved.set(self.moved.get().zeros_like().detach())
-    }
-}
-
-/// Normal numbers.
+/// Independent normal numbers.
 #[model]
-pub(crate) fn normals(meter: &Meter<'_>, law: &Gaussians) -> Result<()> {
-    let (means, scales) = law.law();
-    let x = sample!(Normal(&means, &scales));
+pub(crate) fn normals(meter: &Meter<'_>, law: &Gaussian) -> Result<()> {
+    let (mean, factor) = law.law();
+    let x = sample!(Normal(&mean, factor.diagonal()));
     cost!(meter.cost(&numbers(&x)?));
     Ok(())
 }
 
-fn numbers(x: &Tensor) -> Result<Vec<f64>> {
-    Ok(x.to_vec()?.into_iter().map(f64::from).collect())
+/// Normal numbers that depend on each other.
+#[model]
+pub(crate) fn correlated(meter: &Meter<'_>, law: &Gaussian) -> Result<()> {
+    let (mean, factor) = law.law();
+    let x = sample!(MultivariateNormal(&mean, &factor));
+    cost!(meter.cost(&numbers(&x)?));
+    Ok(())
 }
 
 /// A gradient estimator with the rate that suits it.
@@ -106,7 +69,7 @@ pub(crate) enum Descent {
 pub(crate) enum Law {
     /// Logits.
     Coins(Vec<f32>),
-    Gaussians(Gaussians),
+    Gaussian(Gaussian),
 }
 
 impl Descent {
@@ -128,7 +91,7 @@ impl Descent {
             Space::Bits(n) => n,
             Space::Reals(n) => {
                 let trainer = trainer(0).optimizer(Trust { length: rate });
-                return Ok(Law::Gaussians(descend(trainer, meter, n)?));
+                return Ok(Law::Gaussian(self.descend(trainer, meter, n)?));
             }
         };
         let mut found = vec![0.0; n];
@@ -151,6 +114,20 @@ impl Descent {
         Ok(Law::Coins(found))
     }
 
+    /// Until the budget is spent. Covariances are for the surrogate that is fitted to past draws alone: to the others they
+    /// are two hundred numbers more in the same noise.
+    fn descend(self, mut trainer: Trainer, meter: &Meter<'_>, n: usize) -> Outcome<Gaussian> {
+        let mut law = Gaussian::standard(n, self == Self::Replay);
+        while !meter.is_spent() {
+            match self {
+                Self::Replay => trainer.step(&ExpectedCost::new(&correlated(meter, &law)))?,
+                _ => trainer.step(&ExpectedCost::new(&normals(meter, &law)))?,
+            };
+            law.settle()?;
+        }
+        Ok(law)
+    }
+
     fn estimator(self, space: Space) -> Outcome<Rc<dyn Estimator>> {
         Ok(match (self, space) {
             (Self::Relax, Space::Bits(_)) => Rc::new(Relax::default()),
@@ -164,16 +141,6 @@ impl Descent {
             (Self::Evolution, _) => Rc::new(EvolutionStrategies::new(4)?),
         })
     }
-}
-
-/// Until the budget is spent.
-fn descend(mut trainer: Trainer, meter: &Meter<'_>, n: usize) -> Outcome<Gaussians> {
-    let mut law = Gaussians::standard(n);
-    while !meter.is_spent() {
-        trainer.step(&ExpectedCost::new(&normals(meter, &law)))?;
-        law.settle()?;
-    }
-    Ok(law)
 }
 
 /// Until the budget is spent, or all numbers of a parameter are further from 0 than `certain`.

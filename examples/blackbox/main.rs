@@ -25,6 +25,7 @@ mod contamination;
 mod descent;
 #[path = "../support/fitted.rs"]
 mod fitted;
+mod gaussian;
 mod identity;
 mod ising;
 #[path = "../support/plot.rs"]

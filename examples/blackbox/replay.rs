@@ -3,10 +3,12 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 
+use nalgebra::{DMatrix, DVector};
 use relax_runtime::estimator::{DrawKind, SiteClass};
 use relax_runtime::prelude::*;
 
 use crate::fitted::Guess;
+use crate::gaussian::{numbers, tensor};
 use crate::problem::Space;
 use crate::quadratic::{Features, Form, Normal};
 
@@ -22,14 +24,14 @@ pub(crate) struct Replay {
 }
 
 /// Past draws, and what they say.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Past {
     draws: VecDeque<(Vec<f64>, f64)>,
     /// Draws since the last fit.
     new: usize,
-    /// Where the form's numbers are measured from, and in what.
-    centre: Vec<f64>,
-    scale: Vec<f64>,
+    /// The form is one of y = F⁻¹ (x − c): c, and F⁻¹, lower triangular.
+    centre: DVector<f64>,
+    inverse: DMatrix<f64>,
     fits: Vec<Fit>,
 }
 
@@ -44,7 +46,7 @@ struct Fit {
 /// How many draws, in multiples of the weights, a fit is to.
 const WINDOW: usize = 3;
 /// Draws from one fit to the next.
-const EVERY: usize = 10;
+const EVERY: usize = 20;
 /// In draws; the last leaves the constant alone.
 const RIDGES: [f64; 4] = [1e-6, 0.1, 10.0, 1e9];
 
@@ -57,11 +59,14 @@ impl Replay {
             form: None,
             error: 0.0,
         });
+        // Bits as -1 and 1.
+        let (centre, inverse) = if bits { (0.5, 2.0) } else { (0.0, 1.0) };
         let past = Past {
-            centre: vec![if bits { 0.5 } else { 0.0 }; numbers],
-            scale: vec![if bits { 0.5 } else { 1.0 }; numbers],
+            draws: VecDeque::new(),
+            new: 0,
+            centre: DVector::from_element(numbers, centre),
+            inverse: DMatrix::from_diagonal_element(numbers, numbers, inverse),
             fits: fits.into(),
-            ..Past::default()
         };
         Self {
             features: Features {
@@ -82,8 +87,22 @@ impl Replay {
 
 impl Past {
     fn local(&self, x: &[f64]) -> Vec<f64> {
-        let at = self.centre.iter().zip(&self.scale);
-        x.iter().zip(at).map(|(x, (c, s))| (x - c) / s).collect()
+        let y = &self.inverse * (DVector::from_column_slice(x) - &self.centre);
+        y.as_slice().to_vec()
+    }
+
+    /// Measures from the law's mean in its scales, or in its factor.
+    fn turn_to(&mut self, mean: &Tensor, scale: &Tensor) -> Result<()> {
+        let n = self.centre.len();
+        self.centre = DVector::from_vec(numbers(mean)?);
+        let scale = numbers(scale)?;
+        let factor = match scale.len() == n {
+            true => DMatrix::from_diagonal(&DVector::from_vec(scale)),
+            false => DMatrix::from_row_slice(n, n, &scale),
+        };
+        let inverse = factor.solve_lower_triangular(&DMatrix::identity(n, n));
+        self.inverse = inverse.unwrap_or_else(|| self.inverse.clone());
+        Ok(())
     }
 
     /// The form that has foretold costs best.
@@ -133,10 +152,6 @@ impl Past {
     }
 }
 
-fn numbers(x: &Tensor) -> Result<Vec<f64>> {
-    Ok(x.to_vec()?.into_iter().map(f64::from).collect())
-}
-
 impl Guess for Replay {
     const NAME: &'static str = "replay";
     const REASON: &'static str = "a quadratic form fitted to past draws";
@@ -155,27 +170,26 @@ impl Guess for Replay {
         Ok(Tensor::scalar(value as f32))
     }
 
-    /// A form of independent numbers: its value at the means, and its diagonal's share of the variances.
+    /// The form at the mean, and Σ Aᵢⱼ Covᵢⱼ, which for bits has no part since A has no diagonal.
     fn expected(&self, mean: &Tensor, scale: Option<&Tensor>) -> Result<Tensor> {
         let past = self.past.borrow();
         let Some(form) = past.best() else {
             return Ok(mean.sum_all() * 0.0);
         };
         let n = self.features.numbers;
-        let tensor =
-            |x: &[f64]| Tensor::from_slice(&x.iter().map(|&x| x as f32).collect::<Vec<_>>());
-        let matrix = tensor(&form.matrix).reshape([n, n]);
-        let units = tensor(&past.scale);
-        let y = (mean - tensor(&past.centre)) / &units;
+        let square = |x: &DMatrix<f64>| tensor(x.transpose().as_slice()).reshape([n, n]);
+        let (matrix, inverse) = (tensor(&form.matrix).reshape([n, n]), square(&past.inverse));
+        let y = (mean - tensor(past.centre.as_slice())).unsqueeze(0);
+        let y = y.matmul_nt(&inverse).squeeze(0);
         let along = y.unsqueeze(0).matmul(&matrix).squeeze(0) + tensor(&form.linear);
         let expected = (&y * along).sum_all();
-        Ok(match scale {
-            None => expected,
-            Some(scale) => {
-                let variance = (scale / units).square();
-                expected + (variance * matrix.diagonal()).sum_all()
-            }
-        })
+        let factor = match scale {
+            None => return Ok(expected),
+            // Columns times scales.
+            Some(scale) if scale.shape().len() == 1 => &inverse * scale,
+            Some(factor) => inverse.matmul(factor),
+        };
+        Ok(expected + (matrix.matmul(&factor) * factor).sum_all())
     }
 
     fn learn(&self, b: &Tensor, f: &Tensor, law: &[Tensor]) -> Result<Vec<Tensor>> {
@@ -191,7 +205,7 @@ impl Guess for Replay {
         past.see(x, f, WINDOW * self.features.count());
         if past.new >= EVERY {
             if let [mean, scale] = law {
-                (past.centre, past.scale) = (numbers(mean)?, numbers(scale)?);
+                past.turn_to(mean, scale)?;
             }
             past.fit(self.features);
         }

@@ -38,7 +38,7 @@ pub(crate) fn show(problem: &dyn BlackBox, options: &Options) -> Outcome<()> {
     );
     match &law {
         Law::Coins(logits) => all(&coins(&meter, logits), space, options, FRESH)?,
-        Law::Gaussians(law) => all(&normals(&meter, law), space, options, FRESH)?,
+        Law::Gaussian(law) => all(&normals(&meter, law), space, options, FRESH)?,
     }
     if let (Space::Bits(..=12), Law::Coins(logits)) = (space, &law) {
         let few = coins(&meter, logits);

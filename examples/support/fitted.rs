@@ -31,7 +31,8 @@ pub(crate) trait Guess: Debug {
     /// h of a draw, a number a row, as a constant.
     fn value(&self, b: &Tensor) -> Result<Tensor>;
 
-    /// E[h] of the draw's mean and, where it is a normal number, its scale; a number a row, differentiable in both.
+    /// E[h] of the draw's mean and, where it is normal, its scale `[n]` or the factor `[n, n]` of its covariance; a number a
+    /// row, differentiable in both.
     fn expected(&self, mean: &Tensor, scale: Option<&Tensor>) -> Result<Tensor>;
 
     /// Takes in a draw and its cost once its estimate is made. Returns the gradients of what it is fitted by, for
@@ -118,7 +119,8 @@ impl<G: Guess> Estimator for Fitted<G> {
         let problem = task.problem;
         let parameters = problem.law.parameters();
         let leaves: Vec<Tensor> = parameters.iter().map(|p| p.detach().leaf()).collect();
-        let ("Normal", [mean, scale]) = (problem.law.name(), &leaves[..]) else {
+        let ("Normal" | "MultivariateNormal", [mean, scale]) = (problem.law.name(), &leaves[..])
+        else {
             let problem = format!("`{}` is for coins, choices and normal numbers", G::NAME);
             return Err(Error::Estimator(problem));
         };
