@@ -72,7 +72,7 @@ pub(crate) struct Options {
     /// Runs of each method.
     #[arg(long, default_value_t = 2)]
     seeds: u64,
-    /// Adam's rate for all estimators, instead of one for each.
+    /// Rate of descent for all estimators, instead of one for each: Adam's for bits, the step's length for reals.
     #[arg(long)]
     rate: Option<f32>,
     /// What each coupling that is kept, and each stage that prevents, costs beside the rest.
