@@ -50,10 +50,10 @@ impl Method {
     /// best after 5,000 evaluations on the larger problems, from seeds 1 to 8.
     fn descent(self, space: Space) -> Option<(Descent, f32)> {
         let (descent, bits, reals) = match self {
-            Self::Relax => (Descent::Relax, 0.1, 0.2),
-            Self::Quadratic => (Descent::Quadratic, 0.1, 0.1),
-            Self::Replay => (Descent::Replay, 0.1, 0.1),
-            Self::Rloo => (Descent::Rloo, 0.1, 0.4),
+            Self::Relax => (Descent::Relax, 0.05, 0.2),
+            Self::Quadratic => (Descent::Quadratic, 0.05, 0.1),
+            Self::Replay => (Descent::Replay, 0.05, 0.1),
+            Self::Rloo => (Descent::Rloo, 0.03, 0.4),
             Self::Evolution => (Descent::Evolution, 0.02, 0.8),
             Self::Annealing | Self::Cma | Self::Bayes => return None,
         };

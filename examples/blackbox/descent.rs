@@ -73,8 +73,7 @@ pub(crate) enum Law {
 }
 
 impl Descent {
-    /// Minimises until the budget is spent. Coins begin anew, from logits and draws of their own, where all have come
-    /// to be certain. Coins follow Adam at the given rate; normal numbers take steps of that length.
+    /// Minimises until the budget is spent. Coins begin anew, with other draws, where all have come to be certain. Coins follow Adam at the given rate; normal numbers take steps of that length.
     ///
     /// # Errors
     /// If a gradient is not finite.
@@ -95,15 +94,11 @@ impl Descent {
             }
         };
         let mut found = vec![0.0; n];
-        let mut starts = Key::new(seed).stream("starts");
+        let start = vec![0.0; n];
         for restart in 0..RESTARTS {
             if meter.is_spent() {
                 break;
             }
-            let start: Vec<f32> = match restart {
-                0 => vec![0.0; n],
-                _ => (0..n).map(|_| starts.normal() as f32).collect(),
-            };
             let trainer = trainer(restart).optimizer(Adam::new(rate));
             found = match self {
                 // Beyond 2 a sign changes in one draw of forty.
