@@ -3,7 +3,7 @@
 
 use relax_runtime::prelude::*;
 
-use crate::problem::{BlackBox, Rates, Space};
+use crate::problem::{BlackBox, Space};
 
 /// Which function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,15 +108,5 @@ impl BlackBox for Bbob {
 
     fn optimum(&self) -> Option<f64> {
         Some(0.0)
-    }
-
-    fn rates(&self) -> Rates {
-        Rates {
-            relax: 0.03,
-            pairs: 0.03,
-            replay: 0.03,
-            rloo: 0.1,
-            evolution: 0.1,
-        }
     }
 }

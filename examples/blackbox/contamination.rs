@@ -3,7 +3,7 @@
 
 use relax_runtime::prelude::*;
 
-use crate::problem::{BlackBox, Rates, Space};
+use crate::problem::{BlackBox, Space};
 
 const STAGES: usize = 25;
 const RUNS: usize = 100;
@@ -84,15 +84,5 @@ impl BlackBox for Contamination {
 
     fn optimum(&self) -> Option<f64> {
         None
-    }
-
-    fn rates(&self) -> Rates {
-        Rates {
-            relax: 0.1,
-            pairs: 0.1,
-            replay: 0.1,
-            rloo: 0.02,
-            evolution: 0.02,
-        }
     }
 }

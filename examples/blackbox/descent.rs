@@ -5,9 +5,12 @@ use std::rc::Rc;
 use relax_runtime::estimator::{Estimator, EvolutionStrategies, Lax, Rloo};
 use relax_runtime::prelude::*;
 
+use crate::fitted::Fitted;
+use crate::gaussian::{Gaussian, numbers};
 use crate::problem::{Meter, Space};
 use crate::program::Outcome;
 use crate::replay::Replay;
+use crate::trust::Trust;
 
 /// Independent coins.
 #[model]
@@ -31,18 +34,22 @@ fn signs(meter: &Meter<'_>, start: &[f32]) -> Result<()> {
     Ok(())
 }
 
-/// Normal numbers.
+/// Independent normal numbers.
 #[model]
-pub(crate) fn normals(meter: &Meter<'_>, start: &[f32]) -> Result<()> {
-    let means = param!(Tensor::from_slice(start));
-    let log_scales = param!(Tensor::zeros([start.len()], &Device::cpu()));
-    let x = sample!(Normal(&means, log_scales.exp()));
+pub(crate) fn normals(meter: &Meter<'_>, law: &Gaussian) -> Result<()> {
+    let (mean, factor) = law.law();
+    let x = sample!(Normal(&mean, factor.diagonal()));
     cost!(meter.cost(&numbers(&x)?));
     Ok(())
 }
 
-fn numbers(x: &Tensor) -> Result<Vec<f64>> {
-    Ok(x.to_vec()?.into_iter().map(f64::from).collect())
+/// Normal numbers that depend on each other.
+#[model]
+pub(crate) fn correlated(meter: &Meter<'_>, law: &Gaussian) -> Result<()> {
+    let (mean, factor) = law.law();
+    let x = sample!(MultivariateNormal(&mean, &factor));
+    cost!(meter.cost(&numbers(&x)?));
+    Ok(())
 }
 
 /// A gradient estimator with the rate that suits it.
@@ -58,45 +65,62 @@ pub(crate) enum Descent {
     Evolution,
 }
 
+/// What a descent has come to.
+pub(crate) enum Law {
+    /// Logits.
+    Coins(Vec<f32>),
+    Gaussian(Gaussian),
+}
+
 impl Descent {
-    /// Minimises until the budget is spent, anew from other draws where the coins have come to be all but
-    /// certain. Returns the last logits or means.
+    /// Minimises until the budget is spent. Coins begin anew, with other draws, where all have come to be certain. Coins follow Adam at the given rate; normal numbers take steps of that length.
     ///
     /// # Errors
     /// If a gradient is not finite.
-    pub(crate) fn run(self, meter: &Meter<'_>, rate: f32, seed: u64) -> Outcome<Vec<f32>> {
+    pub(crate) fn run(self, meter: &Meter<'_>, rate: f32, seed: u64) -> Outcome<Law> {
         const RESTARTS: u64 = 1000;
-        let mut found = Vec::new();
+        let space = meter.problem.space();
+        // One for all restarts: what is fitted to past draws outlives them.
+        let estimator = self.estimator(space)?;
+        let trainer = |restart| {
+            let trainer = Trainer::new(RESTARTS * seed + restart);
+            trainer.site_estimator("x", Rc::clone(&estimator))
+        };
+        let n = match space {
+            Space::Bits(n) => n,
+            Space::Reals(n) => {
+                let trainer = trainer(0).optimizer(Trust { length: rate });
+                return Ok(Law::Gaussian(self.descend(trainer, meter, n)?));
+            }
+        };
+        let mut found = vec![0.0; n];
+        let start = vec![0.0; n];
         for restart in 0..RESTARTS {
             if meter.is_spent() {
                 break;
             }
-            found = self.run_once(meter, rate, RESTARTS * seed + restart)?;
+            let trainer = trainer(restart).optimizer(Adam::new(rate));
+            found = match self {
+                // Beyond 2 a sign changes in one draw of forty.
+                Self::Evolution => decide(trainer, meter, &signs(meter, &start), "means", 2.0)?,
+                _ => decide(trainer, meter, &coins(meter, &start), "logits", 3.7)?,
+            };
         }
-        Ok(found)
+        Ok(Law::Coins(found))
     }
 
-    fn run_once(self, meter: &Meter<'_>, rate: f32, seed: u64) -> Outcome<Vec<f32>> {
-        let space = meter.problem.space();
-        let mut trainer = Trainer::new(seed)
-            .site_estimator("x", self.estimator(space)?)
-            .optimizer(Adam::new(rate));
-        let start = vec![0.0; space.numbers()];
-        match (space, self) {
-            (Space::Bits(_), Self::Evolution) => {
-                // Beyond 2 a sign changes in one draw of forty.
-                let program = signs(meter, &start);
-                descend(&mut trainer, meter, &program, "means", 2.0)
-            }
-            (Space::Bits(_), _) => {
-                let program = coins(meter, &start);
-                descend(&mut trainer, meter, &program, "logits", 3.7)
-            }
-            (Space::Reals(_), _) => {
-                let program = normals(meter, &start);
-                descend(&mut trainer, meter, &program, "means", f32::INFINITY)
-            }
+    /// Until the budget is spent. Covariances are for the surrogate that is fitted to past draws alone: to the others they
+    /// are two hundred numbers more in the same noise.
+    fn descend(self, mut trainer: Trainer, meter: &Meter<'_>, n: usize) -> Outcome<Gaussian> {
+        let mut law = Gaussian::standard(n, self == Self::Replay);
+        while !meter.is_spent() {
+            match self {
+                Self::Replay => trainer.step(&ExpectedCost::new(&correlated(meter, &law)))?,
+                _ => trainer.step(&ExpectedCost::new(&normals(meter, &law)))?,
+            };
+            law.settle()?;
         }
+        Ok(law)
     }
 
     fn estimator(self, space: Space) -> Outcome<Rc<dyn Estimator>> {
@@ -107,7 +131,7 @@ impl Descent {
                 ..Relax::free_form()
             }),
             (Self::Relax, Space::Reals(_)) => Rc::new(Lax::default()),
-            (Self::Replay, _) => Rc::new(Replay::default()),
+            (Self::Replay, _) => Rc::new(Fitted(Replay::new(space))),
             (Self::Rloo, _) => Rc::new(Rloo::new(4)?),
             (Self::Evolution, _) => Rc::new(EvolutionStrategies::new(4)?),
         })
@@ -115,8 +139,8 @@ impl Descent {
 }
 
 /// Until the budget is spent, or all numbers of a parameter are further from 0 than `certain`.
-fn descend(
-    trainer: &mut Trainer,
+fn decide(
+    mut trainer: Trainer,
     meter: &Meter<'_>,
     program: &dyn Program,
     parameter: &str,

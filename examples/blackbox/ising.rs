@@ -2,7 +2,7 @@
 
 use relax_runtime::prelude::*;
 
-use crate::problem::{BlackBox, Rates, Space};
+use crate::problem::{BlackBox, Space};
 
 /// A grid of spins with couplings J of neighbours, and the cost KL(p ‖ p_x) + λ Σ x of keeping those with
 /// x = 1.
@@ -150,15 +150,5 @@ impl BlackBox for Ising {
 
     fn optimum(&self) -> Option<f64> {
         self.optimum
-    }
-
-    fn rates(&self) -> Rates {
-        Rates {
-            relax: 0.1,
-            pairs: 0.1,
-            replay: 0.1,
-            rloo: 0.1,
-            evolution: 0.02,
-        }
     }
 }

@@ -17,14 +17,17 @@
 //! ```
 
 mod annealing;
+mod bayes;
 mod bbob;
 mod cma;
 mod compare;
 mod contamination;
 mod descent;
+#[path = "../support/fitted.rs"]
+mod fitted;
+mod gaussian;
 mod identity;
 mod ising;
-mod memory;
 #[path = "../support/plot.rs"]
 #[allow(dead_code, reason = "shared with programs that draw pictures, too")]
 mod plot;
@@ -33,8 +36,10 @@ mod problem;
 mod program;
 #[path = "../support/progress.rs"]
 mod progress;
+mod quadratic;
 mod replay;
 mod surrogates;
+mod trust;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -67,7 +72,7 @@ pub(crate) struct Options {
     /// Runs of each method.
     #[arg(long, default_value_t = 2)]
     seeds: u64,
-    /// Adam's rate for all estimators, instead of one for each.
+    /// Rate of descent for all estimators, instead of one for each: Adam's for bits, the step's length for reals.
     #[arg(long)]
     rate: Option<f32>,
     /// What each coupling that is kept, and each stage that prevents, costs beside the rest.

@@ -19,17 +19,6 @@ impl Space {
     }
 }
 
-/// Adam's rates of descent, by estimator: of a grid from .005 to .2 those with the least median gap after
-/// 5,000 evaluations, over four to eight seeds.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Rates {
-    pub(crate) relax: f32,
-    pub(crate) pairs: f32,
-    pub(crate) replay: f32,
-    pub(crate) rloo: f32,
-    pub(crate) evolution: f32,
-}
-
 /// A cost to be minimised.
 pub(crate) trait BlackBox {
     fn name(&self) -> String;
@@ -40,9 +29,6 @@ pub(crate) trait BlackBox {
 
     /// The least cost, where it is known.
     fn optimum(&self) -> Option<f64>;
-
-    /// Rates that suit it.
-    fn rates(&self) -> Rates;
 }
 
 /// Counts evaluations and keeps the least cost so far.
@@ -78,6 +64,10 @@ impl<'p> Meter<'p> {
             self.steps.borrow_mut().push((self.spent.get(), cost));
         }
         cost
+    }
+
+    pub(crate) fn spent(&self) -> u64 {
+        self.spent.get()
     }
 
     pub(crate) fn is_spent(&self) -> bool {

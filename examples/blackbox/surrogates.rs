@@ -7,7 +7,8 @@ use relax_runtime::infer::Recording;
 use relax_runtime::prelude::*;
 
 use crate::Options;
-use crate::descent::{Descent, coins, normals};
+use crate::descent::{Descent, Law, coins, normals};
+use crate::fitted::Fitted;
 use crate::problem::{BlackBox, Meter, Space};
 use crate::program::Outcome;
 use crate::replay::Replay;
@@ -23,10 +24,9 @@ pub(crate) fn show(problem: &dyn BlackBox, options: &Options) -> Outcome<()> {
     const DESCENT: u64 = 300;
     let space = problem.space();
     let on_the_way = Meter::new(problem, DESCENT);
-    let start = Descent::Rloo.run(&on_the_way, 0.03, options.seed)?;
+    let law = Descent::Rloo.run(&on_the_way, 0.03, options.seed)?;
     // Measurements are not counted.
     let meter = Meter::new(problem, 0);
-    let start = &start[..];
     println!(
         "{}: {} draws of a law that {DESCENT} evaluations of descent came to, then {FRESH} fresh ones",
         problem.name(),
@@ -36,14 +36,17 @@ pub(crate) fn show(problem: &dyn BlackBox, options: &Options) -> Outcome<()> {
         "  {:20}{:>3}{:>9}{:>12}{:>12}",
         "", "f", "R^2", "variance", "x f"
     );
-    match space {
-        Space::Bits(_) => all(&coins(&meter, start), space, options, FRESH)?,
-        Space::Reals(_) => all(&normals(&meter, start), space, options, FRESH)?,
+    match &law {
+        Law::Coins(logits) => all(&coins(&meter, logits), space, options, FRESH)?,
+        Law::Gaussian(law) => all(&normals(&meter, law), space, options, FRESH)?,
     }
-    if let Space::Bits(..=12) = space {
-        let few = coins(&meter, start);
+    if let (Space::Bits(..=12), Law::Coins(logits)) = (space, &law) {
+        let few = coins(&meter, logits);
         let table = Check::new(&ExpectedCost::new(&few))
-            .site_estimator("x", Replay::default())
+            .site_estimator(
+                "x",
+                Rc::new(Fitted(Replay::new(space))) as Rc<dyn Estimator>,
+            )
             .draws(1_000)
             .run()?;
         table.verdict()?;
@@ -54,7 +57,7 @@ pub(crate) fn show(problem: &dyn BlackBox, options: &Options) -> Outcome<()> {
 
 fn all(program: &dyn Program, space: Space, options: &Options, fresh: u64) -> Outcome<()> {
     let steps = options.evaluations;
-    let replay = Rc::new(Replay::default());
+    let replay = Rc::new(Fitted(Replay::new(space)));
     let mut lineup = lineup(space)?;
     lineup.insert(0, ("replay", Rc::clone(&replay) as Rc<dyn Estimator>));
     for (name, estimator) in lineup {
@@ -67,7 +70,7 @@ fn all(program: &dyn Program, space: Space, options: &Options, fresh: u64) -> Ou
         let objective = ExpectedCost::new(program);
         for step in 0..=steps {
             // The ledger draws at the first and the last step.
-            replay.hold(step % steps == 0);
+            replay.0.hold(step % steps == 0);
             trainer.step(&objective)?;
         }
         let ledger = trainer.ledger().ok_or("nothing was recorded")?;

@@ -5,9 +5,10 @@ use std::rc::Rc;
 use relax_runtime::estimator::{Enumerate, Estimator, IndeCateR, Rloo, StraightThrough};
 use relax_runtime::prelude::*;
 
+use crate::fitted::Fitted;
 use crate::model::Crop;
 use crate::program::Outcome;
-use crate::table::{RelaxTable, Sight};
+use crate::table::{Sight, Table};
 
 pub(crate) const NAMES: [&str; 7] = [
     "exact",
@@ -29,7 +30,7 @@ pub(crate) fn estimator(name: &str, sight: &Sight, seed: u64) -> Outcome<Rc<dyn 
         // learns from the glimpse that was drawn, as it does by the other estimators.
         "exact" => Rc::new(Enumerate::default()),
         "exact-place" => Rc::new(IndeCateR),
-        "relax-table" => Rc::new(RelaxTable::new(HIDDEN, sight, seed)?),
+        "relax-table" => Rc::new(Fitted(Table::new(HIDDEN, sight, seed)?)),
         "relax" => Rc::new(Relax {
             hidden: vec![HIDDEN, HIDDEN],
             ..Relax::free_form()

@@ -22,6 +22,8 @@
 mod data;
 mod digits;
 mod evaluate;
+#[path = "../support/fitted.rs"]
+mod fitted;
 #[path = "../support/labels.rs"]
 #[allow(dead_code, reason = "shared with the program that writes labels")]
 mod labels;

@@ -1,22 +1,18 @@
-//! RELAX with a surrogate that says what each place costs: an estimator of one's own for the library.
+//! A guess of what each place costs: a network of the pixels there and the label.
 //!
-//! c(z) = q · H(z), where q_k is a guess of the cost at place k, made of the pixels there and the label. The two
-//! terms that move z and z̃ with θ are those of a function that is constant but for jumps; their
-//! expectation is known, ∂/∂θ Σ p_k q_k, and stands for them. What is left is
-//! ĝ = (f − q_b) ∂ln p(b) + ∂/∂θ Σ p_k q_k, unbiased for every q. The guesses learn from past draws by least
-//! squares. They are a network's, which takes about as long for all places as the cost of this program would: what they
-//! save are evaluations of the cost, which elsewhere are dear.
+//! RELAX with c(z) = q · H(z), q_k the guess at place k, has two terms that move z and z̃ with θ. They are those of a
+//! function that is constant but for jumps; their expectation is known, ∂/∂θ Σ p_k q_k, and stands for them. The
+//! network takes about as long for all places as the cost of this program would: what it saves are evaluations of the
+//! cost, which elsewhere are dear.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use relax_runtime::dist::Form;
-use relax_runtime::estimator::{
-    Cost, Estimate, Estimator, Problem, SiteClass, SiteState, SiteTask,
-};
+use relax_runtime::estimator::SiteClass;
 use relax_runtime::prelude::*;
 use relax_runtime::tensor::grad_parameters;
 
+use crate::fitted::Guess;
 use crate::scenes::{CLASSES, PATCH, PLACES, Scenes};
 
 const PIXELS: usize = PATCH * PATCH;
@@ -44,15 +40,15 @@ impl Sight {
     }
 }
 
-/// The estimator, for rows of one choice each.
+/// The guess, of rows of one choice each.
 #[derive(Debug)]
-pub(crate) struct RelaxTable {
+pub(crate) struct Table {
     /// From a patch to the cost for each label.
     network: Mlp,
     sight: Sight,
 }
 
-impl RelaxTable {
+impl Table {
     /// A network with one hidden layer that starts at zero.
     ///
     /// # Errors
@@ -90,71 +86,37 @@ impl RelaxTable {
     }
 }
 
-/// The draw as one-hot rows.
-fn drawn(problem: Problem<'_>) -> Tensor {
-    let z = problem
-        .relaxation
-        .relaxed(&problem.theta.detach(), &problem.noise.u);
-    problem.relaxation.hard(&z)
-}
+impl Guess for Table {
+    const NAME: &'static str = "relax-table";
+    const REASON: &'static str = "discrete: a network of the pixels says what each place costs";
 
-impl Estimator for RelaxTable {
-    fn name(&self) -> &'static str {
-        "relax-table"
-    }
-
-    fn valid_for(&self, class: SiteClass) -> std::result::Result<String, String> {
+    fn suits(&self, class: SiteClass) -> std::result::Result<(), String> {
         match class.draws.is_discrete() {
-            true => Ok("discrete: a network of the pixels says what each place costs".into()),
+            true => Ok(()),
             false => Err("a table needs discrete values; use `lax`".into()),
         }
     }
 
-    fn evaluations(&self, _: SiteClass) -> usize {
-        1
+    fn parameters(&self) -> Vec<Parameter> {
+        self.network.parameters()
     }
 
-    fn state(&self, task: &SiteTask<'_>) -> Result<SiteState> {
-        match task.problem.relaxation.form() {
-            Form::Categories => Ok(SiteState::with_parameters(self.network.parameters())),
-            _ => Err(Error::Estimator(
-                "a table of costs is for one-hot choices; use `relax`".into(),
-            )),
-        }
+    fn value(&self, b: &Tensor) -> Result<Tensor> {
+        Ok(self.cost_of(b)?.detach())
     }
 
-    fn surrogate_value(
-        &self,
-        task: &SiteTask<'_>,
-        _: &dyn Cost,
-        _: &SiteState,
-    ) -> Result<Option<Tensor>> {
-        Ok(Some(self.cost_of(&drawn(task.problem))?.detach()))
+    /// Σ p_k q_k.
+    fn expected(&self, mean: &Tensor, _: Option<&Tensor>) -> Result<Tensor> {
+        Ok((mean * self.costs()?).sum(-1))
     }
 
-    fn estimate(&self, task: &SiteTask<'_>, cost: &dyn Cost, _: &SiteState) -> Result<Estimate> {
-        let problem = task.problem;
-        let b = drawn(problem);
-        let f = cost.drawn(&b)?.detach();
-        let (q, of_b) = (self.costs()?, self.cost_of(&b)?);
-        let p = problem.theta.detach().softmax(-1);
-        let mean = (&p * &q).sum_keepdim(-1);
-        let rest = (&f - of_b.detach()).unsqueeze(-1);
-        let gradient = rest * (&b - &p) + &p * (q - mean);
-        gradient.check()?;
-
-        let squares = (of_b - &f).square().mean_all();
+    fn learn(&self, b: &Tensor, f: &Tensor, _: &[Tensor]) -> Result<Vec<Tensor>> {
+        let squares = (self.cost_of(b)? - f).square().mean_all();
         let found = grad_parameters(&[(&squares, None)])?;
         let by_parameter = self.network.parameters().into_iter().map(|parameter| {
             let own = found.iter().find(|(p, _)| p.key() == parameter.key());
             own.map_or_else(|| parameter.get().zeros_like().detach(), |(_, g)| g.clone())
         });
-        let learned: Vec<Tensor> = by_parameter.collect();
-        Ok(Estimate {
-            cost: f,
-            gradient,
-            variance_gradient: learned.into(),
-            evaluations: 1,
-        })
+        Ok(by_parameter.collect())
     }
 }

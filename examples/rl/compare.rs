@@ -29,6 +29,8 @@ pub(crate) struct Run {
     pub(crate) solved: Option<usize>,
     pub(crate) rewards: Vec<f64>,
     pub(crate) frames: usize,
+    /// Mean reward of its last episodes, as many as have to be good.
+    pub(crate) last: f64,
 }
 
 /// Trains until the problem is solved, or the plan's limits.
@@ -56,6 +58,7 @@ pub(crate) fn train<E: Environment>(
     }
     Ok(Run {
         solved: solved.then_some(training.rewards.len()),
+        last: training.recent(),
         rewards: training.rewards,
         frames: training.frames,
     })
@@ -99,7 +102,7 @@ pub(crate) fn run<E: Environment>(settings: &Settings, plan: &Plan) -> Outcome<(
         E::SOLVED.above
     );
     println!("episodes to the solution\n");
-    println!("method       solved    mean  quartile  median  quartile      frames");
+    println!("method       solved    mean  quartile  median  quartile      frames  last reward");
     let each = plan.seeds.end - plan.seeds.start;
     let total = plan.methods.len() as u64 * each;
     let mut progress = Progress::new("runs", 0, total)?;
@@ -117,13 +120,15 @@ pub(crate) fn run<E: Environment>(settings: &Settings, plan: &Plan) -> Outcome<(
         let spread = Spread::of(&runs);
         let [low, median, high] = spread.quartiles;
         let frames: usize = runs.iter().map(|run| run.frames).sum();
+        let last: f64 = runs.iter().map(|run| run.last).sum();
         println!(
-            "{:12} {:>3}/{:<3} {:>7.0} {low:>9.0} {median:>7.0} {high:>9.0} {:>11.0}",
+            "{:12} {:>3}/{:<3} {:>7.0} {low:>9.0} {median:>7.0} {high:>9.0} {:>11.0} {:>12.1}",
             method.name(),
             spread.solved,
             runs.len(),
             spread.mean,
-            frames as f64 / runs.len() as f64
+            frames as f64 / runs.len() as f64,
+            last / runs.len() as f64
         );
         all.push((method, runs));
     }

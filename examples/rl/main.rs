@@ -45,6 +45,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
 
+#[cfg(feature = "lander")]
+use environment::Lander;
 use environment::{Acrobot, CartPole, Environment, Pendulum};
 use learner::Method;
 use program::Outcome;
@@ -111,9 +113,15 @@ enum Name {
     Cartpole,
     Acrobot,
     Pendulum,
+    /// Of a build with `--features lander`.
+    Lander,
     Bandit,
     Coins,
 }
+
+#[cfg(not(feature = "lander"))]
+const NO_LANDER: &str = "this was built without the lunar lander; run it with \
+    `cargo run --release --features lander --example rl -- --env lander`";
 
 fn main() -> ExitCode {
     program::main(run)
@@ -128,8 +136,12 @@ fn run(options: &Options) -> Outcome<()> {
     }
     match options.env {
         Name::Cartpole => act::<CartPole>(options, 3_000, 250_000),
-        Name::Acrobot => act::<Acrobot>(options, 1_000, 250_000),
+        Name::Acrobot => act::<Acrobot>(options, 1_500, 600_000),
         Name::Pendulum => act::<Pendulum>(options, 3_000, 1_000_000),
+        #[cfg(feature = "lander")]
+        Name::Lander => act::<Lander>(options, 3_000, 1_000_000),
+        #[cfg(not(feature = "lander"))]
+        Name::Lander => Err(NO_LANDER.into()),
         Name::Bandit => known::run(options.seed, options.states),
         Name::Coins => coins::run(options.seed, options.dimensions, &options.out),
     }

@@ -32,9 +32,14 @@ pub(crate) struct Settings {
 impl Settings {
     /// This project's: critics know the time left, costs are of size 1, and each batch is learned from
     /// several times.
+    ///
+    /// Where all episodes come out alike, as acrobot's do at first, what is left of the gradient is the noise of a value
+    /// that is still being learned. Adam makes full steps of it, and in some hundreds of them the policy always does
+    /// the same and finds nothing ever after. A little entropy outweighs that noise, and is outweighed by a signal.
     pub(crate) fn ours<E: Environment>() -> Self {
         const GAMMA: f64 = 0.99;
         let discrete = is_discrete::<E>();
+        let critic_rate = if E::SLOW { 0.01 } else { 0.003 };
         Self {
             form: Form {
                 gamma: GAMMA,
@@ -45,12 +50,12 @@ impl Settings {
             critic: vec![32, 32],
             policy_activation: Activation::Tanh,
             activation: Activation::Tanh,
-            episodes: if discrete { 1 } else { 4 },
+            episodes: if discrete && !E::SLOW { 1 } else { 4 },
             steps: 0,
             rate: 0.01,
-            value_rate: 0.003,
-            surrogate_rate: 0.003,
-            entropy: 0.0,
+            value_rate: critic_rate,
+            surrogate_rate: critic_rate,
+            entropy: if E::SLOW { 0.003 } else { 0.0 },
             critic_steps: 5,
             rms_prop: false,
         }

@@ -52,6 +52,7 @@ impl Environment for Acrobot {
         above: -100.0,
         episodes: 100,
     };
+    const SLOW: bool = true;
 
     fn start(stream: &mut Stream) -> Self {
         Self {

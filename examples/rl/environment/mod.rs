@@ -4,6 +4,8 @@ mod acrobot;
 mod bandit;
 mod cart;
 mod cartpole;
+#[cfg(feature = "lander")]
+mod lander;
 mod pendulum;
 
 use relax_runtime::Stream;
@@ -11,6 +13,8 @@ use relax_runtime::Stream;
 pub(crate) use acrobot::Acrobot;
 pub(crate) use bandit::Bandit;
 pub(crate) use cartpole::CartPole;
+#[cfg(feature = "lander")]
+pub(crate) use lander::Lander;
 pub(crate) use pendulum::Pendulum;
 
 /// What an agent may do at each step.
@@ -48,6 +52,8 @@ pub(crate) trait Environment: Clone {
     /// Most steps of an episode.
     const LIMIT: usize;
     const SOLVED: Solved;
+    /// Whether many episodes go by before any of them says how to do better.
+    const SLOW: bool = false;
 
     /// A new episode.
     fn start(stream: &mut Stream) -> Self;
