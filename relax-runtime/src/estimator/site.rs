@@ -39,12 +39,12 @@ pub struct SiteTask<'a, P = Problem<'a>> {
 
 impl<P> SiteTask<'_, P> {
     /// A stream of random numbers for first values of what the site learns.
-    pub(super) fn stream(&self, purpose: &str) -> Stream {
+    pub fn stream(&self, purpose: &str) -> Stream {
         Key::new(self.seed).stream(&format!("{}/{purpose}", self.name))
     }
 
     /// The name under which something that the site learns is saved.
-    pub(super) fn parameter_name(&self, part: &str) -> String {
+    pub fn parameter_name(&self, part: &str) -> String {
         format!("{}/surrogate/{part}", self.name)
     }
 }
@@ -417,7 +417,7 @@ impl SiteState {
     }
 
     /// Whether the surrogate computes what it learns from.
-    pub(super) fn learns(&self) -> bool {
+    pub fn learns(&self) -> bool {
         self.surrogate.learns()
     }
 

@@ -1,6 +1,7 @@
 //! Adam (Kingma and Ba, 2015).
 
-use super::{Rule, check_fraction, check_positive, harmless};
+use super::rule::{check_fraction, check_positive};
+use super::{Rule, harmless};
 use crate::error::Result;
 use crate::tensor::Element;
 use crate::tensor::native::threads::{fill, rows_a_share};

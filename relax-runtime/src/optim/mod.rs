@@ -5,6 +5,7 @@ mod away;
 mod guard;
 mod joint;
 mod rmsprop;
+mod rule;
 mod sgd;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use adam::Adam;
 pub use rmsprop::RmsProp;
+pub use rule::Rule;
 pub use sgd::Sgd;
 
 use self::away::Away;
@@ -26,45 +28,6 @@ use self::joint::JointMemory;
 use crate::error::{Error, Result};
 use crate::tensor::native::pointwise::all;
 use crate::tensor::{Parameter, Tensor};
-
-/// An update rule: how a gradient moves a parameter, given what is remembered of earlier ones.
-///
-/// Moving averages of a gradient that has become 0, as of a unit that is off for all data, should end at 0 and not at
-/// the smallest numbers there are, with which many processors compute far more slowly.
-pub trait Rule: Debug + Any {
-    /// What the remembered values are: the rule's name, with the settings that give them their
-    /// meaning, as `Adam with betas 0.9 and 0.999`. Saved memory goes to the same kind of rule only.
-    fn kind(&self) -> String;
-
-    /// Number of remembered values an element.
-    fn slots(&self) -> usize;
-
-    /// What a step (from 1) has the same for all parameters; computed once for all of them.
-    fn factors(&self, _step: u64) -> [f32; 2] {
-        [1.0; 2]
-    }
-
-    /// Moves `values` against `gradient`, given the step's [`factors`](Self::factors); `slots`
-    /// start at zero.
-    fn apply(
-        &self,
-        factors: [f32; 2],
-        values: &mut [f32],
-        gradient: &[f32],
-        slots: &mut [Vec<f32>],
-    );
-
-    /// Checks the settings.
-    ///
-    /// # Errors
-    /// [`Error::Config`] naming the setting.
-    fn check(&self) -> Result<()>;
-
-    /// The same rule with its rate multiplied by `factor`; nothing where it has none.
-    fn slower(&self, _factor: f32) -> Option<Box<dyn Rule>> {
-        None
-    }
-}
 
 /// An update rule with its memory.
 #[derive(Debug)]
@@ -159,6 +122,41 @@ impl Optimizer {
             self.harmless = self.harmless.min(self.moderate);
             self.rule = Box::new(rule);
         }
+    }
+
+    /// Goes on with another rule of the same [`kind`](Rule::kind), such as one with another rate, and what is
+    /// remembered: for schedules of one's own, between steps.
+    ///
+    /// ```
+    /// # use relax_runtime::optim::{Adam, Optimizer};
+    /// # fn main() -> relax_runtime::Result<()> {
+    /// let mut optimizer = Optimizer::new(Adam::new(0.01))?;
+    /// for step in 1..=100 {
+    ///     optimizer.set_rule(Adam::new(0.01 / f32::sqrt(step as f32)))?;
+    ///     // .. a step of training
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the rule's settings make no sense, or it remembers something else.
+    pub fn set_rule(&mut self, rule: impl Rule + 'static) -> Result<()> {
+        rule.check()?;
+        if rule.kind() != self.rule.kind() {
+            return Err(Error::Config {
+                setting: "rule",
+                problem: format!(
+                    "is {}, but what is remembered is that of {}; begin anew with `Optimizer::new`",
+                    rule.kind(),
+                    self.rule.kind()
+                ),
+            });
+        }
+        self.moderate = harmless_to(&rule);
+        self.harmless = self.harmless.min(self.moderate);
+        (self.rule, self.is_default) = (Box::new(rule), false);
+        Ok(())
     }
 
     /// Multiplies the rule's rate, if it has one, and begins anew with it: the squares of a run's first
@@ -420,26 +418,4 @@ fn first_memory(restored: &mut BTreeMap<String, Memory>, parameter: &Parameter) 
         name,
         ..restored.unwrap_or_default()
     }
-}
-
-/// An error unless the setting is a positive finite number.
-fn check_positive(setting: &'static str, value: f32) -> Result<()> {
-    if value > 0.0 && value.is_finite() {
-        return Ok(());
-    }
-    Err(Error::Config {
-        setting,
-        problem: format!("is {value}; give a positive number"),
-    })
-}
-
-/// An error unless the setting lies in [0, 1).
-fn check_fraction(setting: &'static str, value: f32) -> Result<()> {
-    if (0.0..1.0).contains(&value) {
-        return Ok(());
-    }
-    Err(Error::Config {
-        setting,
-        problem: format!("is {value}; give a number from 0 to below 1"),
-    })
 }

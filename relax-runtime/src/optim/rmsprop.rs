@@ -1,6 +1,7 @@
 //! RMSprop (Tieleman and Hinton, 2012).
 
-use super::{Rule, check_fraction, check_positive, harmless};
+use super::rule::{check_fraction, check_positive};
+use super::{Rule, harmless};
 use crate::error::Result;
 use crate::tensor::Element;
 

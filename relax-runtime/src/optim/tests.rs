@@ -62,6 +62,24 @@ fn steps_are_in_units_where_no_rule_was_chosen() -> Result<()> {
 }
 
 #[test]
+fn another_rate_goes_on_with_what_is_remembered() -> Result<()> {
+    let parameter = Parameter::new(Tensor::scalar(3.0)).named("x");
+    let mut optimizer = Optimizer::new(Sgd::new(0.1).momentum(0.5))?;
+    let moved = |optimizer: &mut Optimizer, gradient: f32| -> Result<f32> {
+        let before = parameter.get().item()?;
+        optimizer.update(&[(parameter.clone(), Tensor::scalar(gradient))])?;
+        Ok(before - parameter.get().item()?)
+    };
+    assert!((moved(&mut optimizer, 1.0)? - 0.1).abs() < 1e-6);
+    optimizer.set_rule(Sgd::new(0.01).momentum(0.5))?;
+    assert!((moved(&mut optimizer, 1.0)? - 0.015).abs() < 1e-6);
+    let error = optimizer.set_rule(Adam::new(0.1)).unwrap_err().to_string();
+    assert!(error.contains("Adam") && error.contains("SGD"), "{error}");
+    assert!(optimizer.set_rule(Sgd::new(f32::NAN)).is_err());
+    Ok(())
+}
+
+#[test]
 fn restoring_the_state_continues_bit_for_bit() {
     let parameter = Parameter::new(Tensor::scalar(3.0)).named("x");
     let mut optimizer = Optimizer::new(Adam::new(0.1)).unwrap();
