@@ -2,15 +2,18 @@
 //! more often within a group than between groups.
 //!
 //! Each pair is a term of its own, which leaves nothing to sum out one by one: the groups of all are drawn,
-//! with gradients by RELAX. The groups that the network was made with are known.
+//! with gradients by RELAX. The groups that the network was made with are known, and given any groups the rates
+//! are Beta, so that a sum over all 2¹⁹ of them tells what can be known. Rates that are drawn stay uncertain while
+//! the groups are; as parameters (`param!`) they would meet in the middle first, where no group is likelier
+//! than another, and stay there.
 
 use relax_runtime::prelude::*;
 
-use crate::known::{fit, near};
+use crate::known::{fit, log_sum_exp, near};
 use crate::program::Outcome;
 
 const PEOPLE: usize = 20;
-/// How likely two people know each other.
+/// How likely two people know each other, in the network that was made.
 const WITHIN: f32 = 0.7;
 const BETWEEN: f32 = 0.15;
 
@@ -23,6 +26,8 @@ fn pairs() -> (Vec<usize>, Vec<usize>) {
 
 #[model]
 fn blocks(acquainted: &Tensor) {
+    let within = sample!(Beta(Tensor::scalar(1.0), 1.0));
+    let between = sample!(Beta(Tensor::scalar(1.0), 1.0));
     let others = sample!(Bernoulli(Tensor::full([PEOPLE - 1], 0.5, &Device::cpu())));
     // Groups have no names: the first person's is 0.
     let group = Tensor::concat(&[&Tensor::zeros([1], &Device::cpu()), &others], 0);
@@ -30,7 +35,7 @@ fn blocks(acquainted: &Tensor) {
     let (first, second) = (group.gather(0, &first), group.gather(0, &second));
     let same = &first * &second + (1.0 - &first) * (1.0 - &second);
     observe!(
-        Bernoulli(&same * WITHIN + (1.0 - &same) * BETWEEN),
+        Bernoulli(&same * &within + (1.0 - &same) * &between),
         acquainted
     );
 }
@@ -55,10 +60,63 @@ fn network() -> Tensor {
     acquainted
 }
 
+/// ln p(network), and the posterior means of both rates, by a sum over all groups.
+fn exact(acquainted: &[f32]) -> (f64, [f64; 2]) {
+    let mut knows = [0_u32; PEOPLE];
+    let (first, second) = pairs();
+    for ((i, j), &known) in first.into_iter().zip(second).zip(acquainted) {
+        if known > 0.5 {
+            knows[i] |= 1 << j;
+        }
+    }
+    let all: u32 = knows.iter().map(|row| row.count_ones()).sum();
+    let mut log_factorials = vec![0.0; PEOPLE * PEOPLE];
+    for n in 1..log_factorials.len() {
+        log_factorials[n] = log_factorials[n - 1] + (n as f64).ln();
+    }
+    // ln ∫ rateᵏ (1 − rate)ⁿ⁻ᵏ, and the mean of the rate.
+    let integrated = |k: u32, n: u32| {
+        let (k, n) = (k as usize, n as usize);
+        let log = log_factorials[k] + log_factorials[n - k] - log_factorials[n + 1];
+        (log, (k + 1) as f64 / (n + 2) as f64)
+    };
+    let terms = (0..1_u32 << (PEOPLE - 1)).map(|others| {
+        let group = others << 1;
+        let same: u32 = (0..PEOPLE)
+            .map(|i| {
+                let alike = if group >> i & 1 == 1 { group } else { !group };
+                (knows[i] & alike).count_ones()
+            })
+            .sum();
+        let size = group.count_ones();
+        let apart = size * (PEOPLE as u32 - size);
+        let pairs = (PEOPLE * (PEOPLE - 1) / 2) as u32;
+        let (log_within, within) = integrated(same, pairs - apart);
+        let (log_between, between) = integrated(all - same, apart);
+        (log_within + log_between, [within, between])
+    });
+    let terms: Vec<_> = terms.collect();
+    let logs: Vec<f64> = terms.iter().map(|(log, _)| *log).collect();
+    let total = log_sum_exp(&logs);
+    let means = [0, 1].map(|of| {
+        let weighted = terms
+            .iter()
+            .map(|(log, means)| (log - total).exp() * means[of]);
+        weighted.sum()
+    });
+    (total - (PEOPLE - 1) as f64 * std::f64::consts::LN_2, means)
+}
+
 pub(crate) fn run() -> Outcome<()> {
     let acquainted = Simulation::seeded(1).run(&network())?.output;
     let fit = fit(&blocks(&acquainted))?;
-    let others = fit.posterior().means("others")?;
+    let (log_evidence, [within, between]) = exact(&acquainted.to_vec()?);
+    let posterior = fit.posterior();
+    let bound = posterior.log_evidence().elbo;
+    near("bound on ln p(network)", bound, log_evidence, 1.0)?;
+    near("rate within", posterior.mean("within")?, within, 0.01)?;
+    near("rate between", posterior.mean("between")?, between, 0.01)?;
+    let others = posterior.means("others")?;
     let right = (1..PEOPLE).filter(|&person| (others[person - 1] > 0.5) == planted(person));
     near(
         "people in their group",

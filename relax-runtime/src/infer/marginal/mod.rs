@@ -106,8 +106,8 @@ impl<M: fmt::Debug> fmt::Debug for Marginalised<M> {
 /// ```
 ///
 /// # Errors
-/// Of a run: [`Error::Enumeration`] if a term depends on choices with more than 4,096 combinations, or the
-/// tables of the sum are too large; [`Error::Plates`] if rows of a plate meet in a term outside it;
+/// Of a run: [`Error::Enumeration`] if a term depends on choices with more than 4,096 combinations, the
+/// tables of the sum are too large, or which values a choice that is left may have follows from those summed out; [`Error::Plates`] if rows of a plate meet in a term outside it;
 /// [`Error::Impossible`] if the observations have probability 0 whatever the choices;
 /// [`Error::Model`] at a `cost!`.
 pub fn marginalise<M: Model>(model: M) -> Marginalised<M> {
