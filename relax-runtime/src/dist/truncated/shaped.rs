@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::marker::PhantomData;
 
-use super::shaped_functions::{LnMass, Mean, Quantile};
+use super::shaped_functions::{LnMass, Mean, Quantile, density, mass};
 use super::{Ends, FAR, LEAST_LN_MASS, NAME, Truncatable, Truncated};
 use crate::dist::curves::NormalCurve;
 use crate::dist::family::*;
@@ -16,14 +16,14 @@ use crate::error::Error;
 pub trait ShapedCurve: Copy + Debug + Default + 'static {
     /// Where its numbers begin and end.
     const ENDS: [f64; 2];
+    /// Whether the second shape is one.
+    const HAS_SECOND: bool = false;
     /// Log-density at t.
     fn ln_density<R: Real>(shapes: [&R; 2], t: &R) -> R;
     /// P(below t) and P(above t), the smaller one with all its digits, between the ends.
     fn tails(shapes: [f64; 2], t: f64) -> (f64, f64);
-    /// Whether the mean is finite however far the tails reach.
-    fn has_mean(_shapes: [f64; 2]) -> bool {
-        true
-    }
+    /// The mean between two ends with so much probability between them; not a number where there is none.
+    fn mean(shapes: [f64; 2], ends: [f64; 2], mass: f64) -> f64;
     /// The standard deviation, or what comes near to it.
     fn spread(shapes: [&Tensor; 2]) -> Tensor;
 }
@@ -264,6 +264,11 @@ impl ShapedCurve for GammaCurve {
         }
     }
 
+    /// By the Gamma law of a shape that is larger by 1.
+    fn mean([a, second]: [f64; 2], [from, to]: [f64; 2], own: f64) -> f64 {
+        a * mass::<Self>([a + 1.0, second], from, to) / own
+    }
+
     fn spread([a, _]: [&Tensor; 2]) -> Tensor {
         a.sqrt()
     }
@@ -275,6 +280,7 @@ pub struct BetaCurve;
 
 impl ShapedCurve for BetaCurve {
     const ENDS: [f64; 2] = [0.0, 1.0];
+    const HAS_SECOND: bool = true;
 
     fn ln_density<R: Real>([a, b]: [&R; 2], t: &R) -> R {
         Continuous::log_density(&Beta::of(&[a.clone(), b.clone()]), t)
@@ -282,6 +288,11 @@ impl ShapedCurve for BetaCurve {
 
     fn tails([a, b]: [f64; 2], t: f64) -> (f64, f64) {
         crate::dist::counts::regularised_beta(a, b, t, 1.0 - t)
+    }
+
+    /// By the Beta law of a first shape that is larger by 1.
+    fn mean([a, b]: [f64; 2], [from, to]: [f64; 2], own: f64) -> f64 {
+        a / (a + b) * mass::<Self>([a + 1.0, b], from, to) / own
     }
 
     fn spread([a, b]: [&Tensor; 2]) -> Tensor {
@@ -312,8 +323,22 @@ impl ShapedCurve for StudentCurve {
         if t < 0.0 { (far, near) } else { (near, far) }
     }
 
-    fn has_mean([df, _]: [f64; 2]) -> bool {
-        df > 1.0
+    /// By the integral of t f(t), which is −f(t) (ν + t²)/(ν − 1), or half a logarithm at ν = 1.
+    fn mean(shapes: [f64; 2], ends: [f64; 2], own: f64) -> f64 {
+        let df = shapes[0];
+        let is_cut = ends[0] > -FAR * 0.5 && ends[1] < FAR * 0.5;
+        if df <= 1.0 && !is_cut {
+            return f64::NAN;
+        }
+        // The power of 1 + t²/ν, to which f(t) is proportional, integrates to a logarithm at ν = 1.
+        let constant = density::<Self>(shapes, 0.0);
+        let part = |t: f64| (t * t / df).ln_1p();
+        let power = 0.5 * (1.0 - df);
+        let integral = |t: f64| match power == 0.0 {
+            true => 0.5 * df * part(t),
+            false => 0.5 * df * (power * part(t)).exp_m1() / power,
+        };
+        constant * (integral(ends[1]) - integral(ends[0])) / own
     }
 
     fn spread([df, _]: [&Tensor; 2]) -> Tensor {

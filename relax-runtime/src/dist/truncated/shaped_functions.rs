@@ -18,7 +18,7 @@ fn tails<C: ShapedCurve>(shapes: [f64; 2], t: f64) -> (f64, f64) {
 }
 
 /// The density at any t.
-fn density<C: ShapedCurve>(shapes: [f64; 2], t: f64) -> f64 {
+pub(super) fn density<C: ShapedCurve>(shapes: [f64; 2], t: f64) -> f64 {
     let [first, last] = C::ENDS;
     match first < t && t < last {
         true => C::ln_density([&shapes[0], &shapes[1]], &t).exp(),
@@ -27,7 +27,7 @@ fn density<C: ShapedCurve>(shapes: [f64; 2], t: f64) -> f64 {
 }
 
 /// P(between a and b), by the tail in which both lie.
-fn mass<C: ShapedCurve>(shapes: [f64; 2], a: f64, b: f64) -> f64 {
+pub(super) fn mass<C: ShapedCurve>(shapes: [f64; 2], a: f64, b: f64) -> f64 {
     let ((lower, upper), (lower_end, upper_end)) = (tails::<C>(shapes, a), tails::<C>(shapes, b));
     match lower < upper_end {
         true => lower_end - lower,
@@ -43,6 +43,9 @@ fn slope(step: f64, f: impl Fn(f64) -> f64) -> f64 {
 
 /// ∂P(below t)/∂shape.
 fn by_shape<C: ShapedCurve>(shapes: [f64; 2], t: f64, which: usize) -> f64 {
+    if which > 0 && !C::HAS_SECOND {
+        return 0.0;
+    }
     let (lower, upper) = tails::<C>(shapes, t);
     slope(1e-3 * shapes[which], |by| {
         let mut moved = shapes;
@@ -187,24 +190,8 @@ impl<C: ShapedCurve> Smooth<5> for Quantile<C> {
 pub(super) struct Mean<C>(PhantomData<C>);
 
 impl<C: ShapedCurve> Mean<C> {
-    /// The mean quantile, by the double exponential rule of Takahasi and Mori (1974).
     fn at(shapes: [f64; 2], a: f64, b: f64) -> f64 {
-        const STEP: f64 = 0.1;
-        let is_cut = a > -FAR * 0.5 && b < FAR * 0.5;
-        if !is_cut && !C::has_mean(shapes) {
-            return f64::NAN;
-        }
-        let (mut sum, mut weights) = (0.0, 0.0);
-        for k in -35..=35 {
-            let x = STEP * f64::from(k);
-            let inner = std::f64::consts::PI * x.sinh();
-            // ln σ(±inner).
-            let share = |inner: f64| inner.min(0.0) - (-inner.abs()).exp().ln_1p();
-            let weight = x.cosh() / (0.5 * inner).cosh().powi(2);
-            sum += weight * Quantile::<C>::at(shapes, a, b, (share(inner), share(-inner)));
-            weights += weight;
-        }
-        sum / weights
+        C::mean(shapes, [a, b], mass::<C>(shapes, a, b))
     }
 }
 
@@ -219,6 +206,9 @@ impl<C: ShapedCurve> Smooth<4> for Mean<C> {
         let mass = mass::<C>(shapes, a, b);
         let at_end = |t| density::<C>(shapes, t) / mass;
         let moved = |j: usize| {
+            if j > 0 && !C::HAS_SECOND {
+                return 0.0;
+            }
             slope(1e-3 * shapes[j], |by| {
                 let mut shapes = shapes;
                 shapes[j] += by;
