@@ -139,7 +139,7 @@ impl Process {
         const EVERY: usize = 10;
         const CANDIDATES: usize = 400;
         let y = DVector::from_vec(standardised(costs));
-        if points.len() % EVERY == 0 || self.length == 0.0 {
+        if points.len().is_multiple_of(EVERY) || self.length == 0.0 {
             let likelihoods = LENGTHS.iter().filter_map(|&length| {
                 let factor = factor(points, length)?;
                 let determinant: f64 = factor.l_dirty().diagonal().iter().map(|x| x.ln()).sum();
