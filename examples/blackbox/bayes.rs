@@ -60,19 +60,20 @@ fn sampled_optimum(
     costs: &[f64],
     stream: &mut Stream,
 ) -> Outcome<Vec<f64>> {
-    const RIDGE: f64 = 1.0;
     const STARTS: usize = 10;
     let features = Features {
         numbers: bits,
         squares: false,
     };
+    // As if a tenth of the variance were noise, and the weights shared the rest.
+    let ridge = 0.1 * features.count() as f64;
     let sides = |x: &[f64]| -> Vec<f64> { x.iter().map(|x| 2.0 * x - 1.0).collect() };
     let rows: Vec<Vec<f64>> = points.iter().map(|x| features.of(&sides(x))).collect();
     let costs = standardised(costs);
     let equations = Normal::new(&rows, &costs, &vec![1.0; costs.len()]);
     let singular = "the posterior's precision is singular";
     // The inverse gamma posterior's mode, from a prior worth one draw of unit variance.
-    let mean = equations.weights(RIDGE).ok_or(singular)?;
+    let mean = equations.weights(ridge).ok_or(singular)?;
     let left = |row: &Vec<f64>, f: &f64| {
         let said: f64 = row.iter().zip(mean.iter()).map(|(x, w)| x * w).sum();
         f * (f - said)
@@ -80,7 +81,7 @@ fn sampled_optimum(
     let squares: f64 = rows.iter().zip(&costs).map(|(row, f)| left(row, f)).sum();
     let noise = ((1.0 + squares.max(0.0)) / (1.0 + costs.len() as f64)).sqrt();
     let normals = DVector::from_fn(features.count(), |_, _| stream.normal());
-    let weights = equations.drawn(RIDGE, noise, normals).ok_or(singular)?;
+    let weights = equations.drawn(ridge, noise, normals).ok_or(singular)?;
     let form = features.form(weights.as_slice());
     let found = (0..STARTS).map(|_| {
         let y = (0..bits).map(|_| {
@@ -139,7 +140,7 @@ impl Process {
         const EVERY: usize = 10;
         const CANDIDATES: usize = 400;
         let y = DVector::from_vec(standardised(costs));
-        if points.len() % EVERY == 0 || self.length == 0.0 {
+        if points.len().is_multiple_of(EVERY) || self.length == 0.0 {
             let likelihoods = LENGTHS.iter().filter_map(|&length| {
                 let factor = factor(points, length)?;
                 let determinant: f64 = factor.l_dirty().diagonal().iter().map(|x| x.ln()).sum();

@@ -73,7 +73,8 @@ pub(crate) enum Law {
 }
 
 impl Descent {
-    /// Minimises until the budget is spent. Coins begin anew, with other draws, where all have come to be certain. Coins follow Adam at the given rate; normal numbers take steps of that length.
+    /// Minimises until the budget is spent. Coins follow Adam at the given rate, and begin anew, with other draws, where
+    /// all have come to be certain; normal numbers take steps of that length.
     ///
     /// # Errors
     /// If a gradient is not finite.

@@ -1,7 +1,7 @@
 //! Costs that can only be evaluated, minimised by descent on their expectation.
 //!
 //! - `compare`: the gap to the optimum by evaluations, of descent with several gradient estimators,
-//!   simulated annealing and CMA-ES.
+//!   simulated annealing, CMA-ES and Bayesian optimisation.
 //! - `identity`: evolution strategies are a linear surrogate, fitted with the expected Gram matrix.
 //! - `surrogates`: R² on fresh draws and variance of surrogates that learn from the draw of each step, and
 //!   of such as are fitted to all draws of the past.
@@ -9,7 +9,7 @@
 //! Problems: which couplings of an Ising grid to keep, and at which stages to prevent contamination
 //! (Baptista and Poloczek, "Bayesian optimization of combinatorial structures", 2018), and functions f1,
 //! f8 and f10 of the black-box optimisation benchmark in 20 dimensions (Hansen, Finck, Ros, Auger 2009).
-//! Laws are independent coins, or independent normal numbers whose scales are learned, too.
+//! Laws are independent coins, or normal numbers whose scales, or covariance, are learned, too.
 //!
 //! ```text
 //! cargo run --release --example blackbox

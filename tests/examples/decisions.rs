@@ -8,7 +8,7 @@ use crate::{output, refusal};
 /// dual averaging, and derivatives beside exact ones: the program refuses what is too far off.
 #[test]
 fn tune_hmc() {
-    let effort = "--thousands 1 --rounds 150 --within 0.05 --draws 100 --leapfrogs 4";
+    let effort = "--chains 400 --thousands 1 --rounds 150 --within 0.05 --draws 100 --leapfrogs 4";
     let arguments: Vec<&str> = effort.split(' ').collect();
     let said = output("tune_hmc", &arguments);
     let number = |line: &str, at: usize| -> f64 {
