@@ -68,10 +68,13 @@ impl Method {
         self != Self::Quadratic || matches!(space, Space::Bits(_))
     }
 
-    fn run(self, meter: &Meter<'_>, rate: Option<f32>, seed: u64) -> Outcome<()> {
+    fn run(self, meter: &Meter<'_>, options: &Options, seed: u64) -> Outcome<()> {
         match (self, self.descent(meter.problem.space())) {
             (_, Some((descent, usual))) => {
-                descent.run(meter, rate.unwrap_or(usual), seed)?;
+                let rate = options.rate.unwrap_or(usual);
+                // Replay alone gains by them everywhere.
+                let covariances = options.covariances || descent == Descent::Replay;
+                descent.run(meter, rate, covariances, seed)?;
                 Ok(())
             }
             (Self::Cma, None) => cma::run(meter, seed),
@@ -139,7 +142,7 @@ pub(crate) fn compare(problem: &dyn BlackBox, options: &Options) -> Outcome<Char
         let mut runs = Vec::new();
         for seed in options.seed..options.seed + options.seeds {
             let meter = Meter::new(problem, options.evaluations);
-            method.run(&meter, options.rate, seed)?;
+            method.run(&meter, options, seed)?;
             runs.push(meter.into_steps());
             let done = (all.len() as u64) * options.seeds + runs.len() as u64;
             progress.at(done, || method.name(space).to_owned());

@@ -74,11 +74,18 @@ pub(crate) enum Law {
 
 impl Descent {
     /// Minimises until the budget is spent. Coins follow Adam at the given rate, and begin anew, with other draws, where
-    /// all have come to be certain; normal numbers take steps of that length.
+    /// all have come to be certain; normal numbers, with covariances
+    /// to learn or without, take steps of that length.
     ///
     /// # Errors
     /// If a gradient is not finite.
-    pub(crate) fn run(self, meter: &Meter<'_>, rate: f32, seed: u64) -> Outcome<Law> {
+    pub(crate) fn run(
+        self,
+        meter: &Meter<'_>,
+        rate: f32,
+        covariances: bool,
+        seed: u64,
+    ) -> Outcome<Law> {
         const RESTARTS: u64 = 1000;
         let space = meter.problem.space();
         // One for all restarts: what is fitted to past draws outlives them.
@@ -91,7 +98,8 @@ impl Descent {
             Space::Bits(n) => n,
             Space::Reals(n) => {
                 let trainer = trainer(0).optimizer(Trust { length: rate });
-                return Ok(Law::Gaussian(self.descend(trainer, meter, n)?));
+                let law = Gaussian::standard(n, covariances);
+                return Ok(Law::Gaussian(descend(trainer, meter, law, covariances)?));
             }
         };
         let mut found = vec![0.0; n];
@@ -110,20 +118,6 @@ impl Descent {
         Ok(Law::Coins(found))
     }
 
-    /// Until the budget is spent. Covariances are for the surrogate that is fitted to past draws alone: to the others they
-    /// are two hundred numbers more in the same noise.
-    fn descend(self, mut trainer: Trainer, meter: &Meter<'_>, n: usize) -> Outcome<Gaussian> {
-        let mut law = Gaussian::standard(n, self == Self::Replay);
-        while !meter.is_spent() {
-            match self {
-                Self::Replay => trainer.step(&ExpectedCost::new(&correlated(meter, &law)))?,
-                _ => trainer.step(&ExpectedCost::new(&normals(meter, &law)))?,
-            };
-            law.settle()?;
-        }
-        Ok(law)
-    }
-
     fn estimator(self, space: Space) -> Outcome<Rc<dyn Estimator>> {
         Ok(match (self, space) {
             (Self::Relax, Space::Bits(_)) => Rc::new(Relax::default()),
@@ -137,6 +131,23 @@ impl Descent {
             (Self::Evolution, _) => Rc::new(EvolutionStrategies::new(4)?),
         })
     }
+}
+
+/// Until the budget is spent.
+fn descend(
+    mut trainer: Trainer,
+    meter: &Meter<'_>,
+    mut law: Gaussian,
+    covariances: bool,
+) -> Outcome<Gaussian> {
+    while !meter.is_spent() {
+        match covariances {
+            true => trainer.step(&ExpectedCost::new(&correlated(meter, &law)))?,
+            false => trainer.step(&ExpectedCost::new(&normals(meter, &law)))?,
+        };
+        law.settle()?;
+    }
+    Ok(law)
 }
 
 /// Until the budget is spent, or all numbers of a parameter are further from 0 than `certain`.

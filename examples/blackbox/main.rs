@@ -75,6 +75,9 @@ pub(crate) struct Options {
     /// Rate of descent for all estimators, instead of one for each: Adam's for bits, the step's length for reals.
     #[arg(long)]
     rate: Option<f32>,
+    /// Covariances of normal numbers for all estimators, instead of replay alone.
+    #[arg(long)]
+    covariances: bool,
     /// What each coupling that is kept, and each stage that prevents, costs beside the rest.
     #[arg(long, default_value_t = 1e-2)]
     lambda: f64,

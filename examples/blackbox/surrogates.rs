@@ -24,7 +24,7 @@ pub(crate) fn show(problem: &dyn BlackBox, options: &Options) -> Outcome<()> {
     const DESCENT: u64 = 300;
     let space = problem.space();
     let on_the_way = Meter::new(problem, DESCENT);
-    let law = Descent::Rloo.run(&on_the_way, 0.03, options.seed)?;
+    let law = Descent::Rloo.run(&on_the_way, 0.03, false, options.seed)?;
     // Measurements are not counted.
     let meter = Meter::new(problem, 0);
     println!(

@@ -16,6 +16,7 @@
 //! cargo run --release --example rl -- --env cartpole --published --grid
 //! cargo run --release --example rl -- --env pendulum
 //! cargo run --release --example rl -- --env coins
+//! cargo run --release --features lander --example rl -- --env lander
 //! ```
 
 mod as_model;
