@@ -46,8 +46,8 @@ impl Method {
         }
     }
 
-    /// The estimator and its rate, if it is a descent: of grids from .03 to .4 for bits and .05 to .8 for reals what did
-    /// best after 5,000 evaluations on the larger problems, from seeds 1 to 8 of bits and 1 to 3 of reals.
+    /// The estimator and its rate, if it is a descent: what did best of a few after 5,000 evaluations on the larger
+    /// problems, from seeds 1 to 8 of bits and 1 to 3 of reals.
     fn descent(self, space: Space) -> Option<(Descent, f32)> {
         let (descent, bits, reals) = match self {
             Self::Relax => (Descent::Relax, 0.05, 0.2),
