@@ -181,6 +181,19 @@ fn parameters_of_host_numbers_follow_the_data() -> Result<()> {
             assert_eq!(parameter.get().device(), device, "{name}");
         }
         let x = data(&device)?;
+        // A checkpoint's numbers, which are read on the CPU, follow as well.
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("half");
+        let model = shifted(&x);
+        let objective = Elbo::new(&model);
+        let mut trainer = Trainer::new(4).optimizer(Adam::new(0.02));
+        (0..2).try_for_each(|_| trainer.step(&objective).map(drop))?;
+        trainer.save(&path)?;
+        let mut resumed = Trainer::new(4).optimizer(Adam::new(0.02));
+        resumed.resume(&path)?;
+        let losses = (2..5).map(|_| Ok(resumed.step(&objective)?.loss));
+        let losses = losses.collect::<Result<Vec<f64>>>()?;
+        assert_same(&format!("resumed on {device}"), &losses, &expected[2..]);
         let evidence = exact_posterior(&shifted(&x))?.log_evidence;
         assert!(evidence.is_finite());
         let run = Simulation::seeded(1).run(&shifted(&x))?;

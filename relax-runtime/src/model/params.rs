@@ -155,6 +155,10 @@ impl ParamStore {
     /// As [`insert`](Self::insert); [`Error::Checkpoint`] if the checkpoint's has another shape.
     pub(crate) fn create(&self, name: &str, init: &Tensor, always: bool) -> Result<Parameter> {
         let state = &mut *self.0.borrow_mut();
+        let init = match &state.device {
+            Some(device) => &init.to_device(device)?,
+            None => init,
+        };
         if let Some(parameter) = state.known.get(name) {
             if state.restored.contains_key(name) {
                 adopt(name, parameter, init)?;
@@ -163,10 +167,6 @@ impl ParamStore {
             return Ok(parameter.clone());
         }
         check_finite(init)?;
-        let init = match &state.device {
-            Some(device) => &init.to_device(device)?,
-            None => init,
-        };
         // It outlives the run: the sites, reads and derivatives of that are not its own.
         let parameter = Parameter::new(init.kept()).named(name);
         state.known.insert(name.to_owned(), parameter.clone());
@@ -177,41 +177,59 @@ impl ParamStore {
     }
 
     /// What `attempt` gives; once more, with all parameters where the data are, where it meets data that are not
-    /// on the CPU beside parameters that are, having been made of host numbers.
+    /// on the CPU beside parameters that are, having been made of host numbers. Where that does not help, they
+    /// stay.
     ///
     /// # Errors
     /// Those of the last attempt.
     pub(crate) fn beside_data<T>(&self, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
-        match attempt() {
-            Err(error) if self.follow(&error)? => attempt(),
-            found => found,
+        let error = match attempt() {
+            Err(error) if matches!(error.cause(), Error::Device { .. }) => error,
+            found => return found,
+        };
+        let before = self.0.borrow().clone();
+        let Some(moved) = self.follow(&error)? else {
+            return Err(error);
+        };
+        let again = attempt();
+        if let Err(Error::Device { .. }) = again.as_ref().map_err(Error::cause) {
+            moved
+                .into_iter()
+                .try_for_each(|(parameter, value)| parameter.set(value))?;
+            self.0.replace(before);
         }
+        again
+    }
+
+    /// Whether there is a parameter that data elsewhere would have moved.
+    pub(crate) fn has_any_here(&self) -> bool {
+        let state = self.0.borrow();
+        let mut devices = state.known.values().map(Parameter::device);
+        devices.any(|device| device == Device::cpu())
     }
 
     /// Moves the parameters to the device of data that could not be combined with numbers on the CPU, and forgets
-    /// what was found out without them. Whether there was anything to move.
-    fn follow(&self, error: &Error) -> Result<bool> {
+    /// what was found out without them: those that there were, with their values before; nothing if there were
+    /// none.
+    fn follow(&self, error: &Error) -> Result<Option<Vec<(Parameter, Tensor)>>> {
         let here = Device::cpu();
-        let pair = match error.cause() {
-            Error::Device { left, right, .. } => [left.parse::<Device>()?, right.parse()?],
-            _ => return Ok(false),
+        let Error::Device { left, right, .. } = error.cause() else {
+            return Ok(None);
         };
-        let [there] = pair
-            .iter()
-            .filter(|device| **device != here)
-            .collect::<Vec<_>>()[..]
-        else {
-            return Ok(false);
+        let pair = [left.parse::<Device>()?, right.parse()?];
+        let mut elsewhere = pair.iter().filter(|device| **device != here);
+        let (Some(there), None) = (elsewhere.next(), elsewhere.next()) else {
+            return Ok(None);
         };
         let state = &mut *self.0.borrow_mut();
-        let left = |parameter: &&Parameter| parameter.get().device() == here;
-        let behind: Vec<_> = state.known.values().filter(left).cloned().collect();
-        for parameter in &behind {
-            parameter.set(parameter.get().detach().to_device(there)?)?;
+        let left = state.known.values().filter(|p| p.device() == here);
+        let left: Vec<_> = left.map(|p| (p.clone(), p.get().detach())).collect();
+        for (parameter, value) in &left {
+            parameter.set(value.to_device(there)?)?;
         }
         state.device = Some(there.clone());
         state.notes = Notes::default();
-        Ok(!behind.is_empty())
+        Ok((!left.is_empty()).then_some(left))
     }
 
     /// A parameter of this value, in place of the one of this name, if there is one.

@@ -65,8 +65,8 @@ impl Simulation {
             let output = model.run(&context)?;
             let (trace, _) = context.finish();
             match misplaced(&trace) {
-                Some(error) => Err(error),
-                None => Ok(Run { output, trace }),
+                Some(error) if self.params.has_any_here() => Err(error),
+                _ => Ok(Run { output, trace }),
             }
         })
     }

@@ -3,7 +3,8 @@
 
 use std::any::Any;
 
-use super::guard::MODERATE;
+use super::guard::{MODERATE, too_large};
+use super::joint::JointMemory;
 use super::{Adam, Memory, Optimizer, RmsProp, Rule, Sgd};
 use crate::error::{Error, Result};
 use crate::tensor::{Device, Parameter, Tensor};
@@ -115,10 +116,20 @@ impl Optimizer {
         gradients: &[(Parameter, Tensor)],
     ) -> Result<Option<(Vec<Moved>, Vec<(Parameter, Tensor)>)>> {
         let here = Device::cpu();
+        let is_repeated = |(at, (parameter, _)): (usize, &(Parameter, Tensor))| {
+            let before = gradients[..at].iter();
+            before
+                .map(|(p, _)| p.key())
+                .any(|key| key == parameter.key())
+        };
         if gradients
             .iter()
             .all(|(parameter, _)| parameter.device() == here)
         {
+            return Ok(None);
+        }
+        // One step after the other, as what comes first is not taken here before it is known to be sound.
+        if gradients.iter().enumerate().any(is_repeated) {
             return Ok(None);
         }
         let (mut moved, mut others) = (Vec::new(), Vec::new());
@@ -190,11 +201,16 @@ impl Optimizer {
     /// What is remembered of a parameter on the CPU, or was read from a file.
     fn remembered_here(&self, parameter: &Parameter) -> Memory {
         let name = parameter.name();
-        let known = self.memory.get(&parameter.key());
-        let known = known.or_else(|| self.restored.get(name?));
+        let key = parameter.key();
+        let alone = self.memory.get(&key).cloned();
+        let joint = || {
+            let mut memories = self.joint.iter().flat_map(JointMemory::memories);
+            memories.find_map(|(of, memory)| (of == key).then_some(memory))
+        };
+        let restored = || self.restored.get(name?).cloned();
         Memory {
             name: name.map(str::to_owned),
-            ..known.cloned().unwrap_or_default()
+            ..alone.or_else(joint).or_else(restored).unwrap_or_default()
         }
     }
 
@@ -210,14 +226,34 @@ impl Optimizer {
                 let found = not_finite(&m.value).map(|x| ("the updated parameter", x));
                 let remembered = slots.map(|x| ("what the optimiser remembers of", x));
                 let (what, value) = found.or(remembered)?;
-                Some(self.too_large(what, &m.parameter, value))
+                let step = self.steps_of(m.parameter.key());
+                Some(too_large(what, &m.parameter, value, step))
             })
         };
         of_gradients.or_else(of_outcome)
     }
 
+    /// Brings what is remembered of parameters to the CPU, which are to move there.
+    pub(super) fn bring_back<'p>(
+        &mut self,
+        parameters: impl Iterator<Item = &'p Parameter>,
+    ) -> Result<()> {
+        if self.away.is_empty() {
+            return Ok(());
+        }
+        for parameter in parameters {
+            if let Some(away) = self.away.get(&parameter.key()) {
+                let memory = away.read()?;
+                self.away.remove(&parameter.key());
+                self.memory.insert(parameter.key(), memory);
+            }
+        }
+        Ok(())
+    }
+
     /// Takes steps.
     pub(super) fn take_away(&mut self, moved: Vec<Moved>) -> Result<()> {
+        self.separate();
         for Moved {
             parameter,
             value,

@@ -59,28 +59,34 @@ impl Optimizer {
             self.joint.iter().flat_map(JointMemory::memories).collect();
         for parameter in parameters {
             let key = parameter.key();
+            let step = self.steps_of(key).saturating_sub(1);
             let wrong = |numbers: &[f32]| numbers.iter().copied().find(|x| !x.is_finite());
             if let Some(value) = parameter.with_values(wrong)? {
-                return Err(self.too_large("the updated parameter", parameter, value));
+                return Err(too_large("the updated parameter", parameter, value, step));
             }
             let memory = joint.get(&key).or_else(|| self.memory.get(&key));
             let mut slots = memory.iter().flat_map(|memory| &memory.slots);
             if let Some(value) = slots.find_map(|slot| wrong(slot)) {
-                return Err(self.too_large("what the optimiser remembers of", parameter, value));
+                return Err(too_large(
+                    "what the optimiser remembers of",
+                    parameter,
+                    value,
+                    step,
+                ));
             }
         }
         Ok(())
     }
+}
 
-    /// The error of an update that was taken back, or not taken.
-    pub(super) fn too_large(&self, what: &str, parameter: &Parameter, value: f32) -> Error {
-        Error::NotFinite {
-            what: format!("{what} `{}`", parameter.name().unwrap_or("a parameter")),
-            value: f64::from(value),
-            step: self.steps_of(parameter.key()).saturating_sub(1),
-            hint: "the gradient is too large for the optimiser's numbers; nothing was moved: \
-                   scale the cost down, or try a smaller learning rate",
-        }
+/// The error of an update that was taken back, or not taken, after so many steps.
+pub(super) fn too_large(what: &str, parameter: &Parameter, value: f32, step: u64) -> Error {
+    Error::NotFinite {
+        what: format!("{what} `{}`", parameter.name().unwrap_or("a parameter")),
+        value: f64::from(value),
+        step,
+        hint: "the gradient is too large for the optimiser's numbers; nothing was moved: scale the cost \
+               down, or try a smaller learning rate",
     }
 }
 

@@ -182,14 +182,16 @@ impl Optimizer {
     /// Moves each parameter against its gradient.
     ///
     /// # Errors
-    /// If a gradient carries an error, has another shape than its parameter, or is not finite, or if
+    /// If a gradient carries an error, has not as many elements as its parameter, or is not finite, or if
     /// a parameter or what is remembered of it would not stay finite; then no parameter has been
     /// moved, and nothing is remembered of the gradients.
     pub fn update(&mut self, gradients: &[(Parameter, Tensor)]) -> Result<()> {
         if let Some((moved, here)) = self.moved_away(gradients)? {
+            self.bring_back(here.iter().map(|(parameter, _)| parameter))?;
             self.update_here(&here)?;
             return self.take_away(moved);
         }
+        self.bring_back(gradients.iter().map(|(parameter, _)| parameter))?;
         self.update_here(gradients)
     }
 
@@ -222,6 +224,7 @@ impl Optimizer {
 
     /// As [`update`](Self::update), with the numbers of all gradients one after the other.
     pub(crate) fn update_all(&mut self, parameters: &[Parameter], gradient: &[f32]) -> Result<()> {
+        self.bring_back(parameters.iter())?;
         let each = |f: &mut dyn FnMut(&Parameter, &[f32]) -> Result<()>| {
             let mut rest = gradient;
             parameters.iter().try_for_each(|parameter| {

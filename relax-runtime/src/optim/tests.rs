@@ -238,3 +238,37 @@ fn overflow_away_from_the_cpu_moves_nothing() -> Result<()> {
     assert_eq!(x.get().peek()?, before);
     push(1.0)
 }
+
+/// What is remembered goes with a parameter from one device to the other and back.
+#[test]
+#[cfg(feature = "dfdx")]
+fn memory_goes_where_its_parameter_goes() -> Result<()> {
+    let place = |device: &Device| Tensor::from_vec(vec![3.0, -1.0], [2], device);
+    let (there, here) = (Device::dfdx(), Device::cpu());
+    let both = [place(&here)?, place(&here)?].map(|value| Parameter::new(value).named("x"));
+    let [staying, moving] = both;
+    let mut optimizers = [
+        Optimizer::new(Adam::new(0.1))?,
+        Optimizer::new(Adam::new(0.1))?,
+    ];
+    for (step, device) in [&here, &there, &there, &here, &here]
+        .into_iter()
+        .enumerate()
+    {
+        moving.set(moving.get().detach().to_device(device)?)?;
+        let gradient = Tensor::from_slice(&[0.7 - 0.4 * step as f32, 1e-3]);
+        let numbers = gradient.peek()?;
+        let [one, other] = &mut optimizers;
+        one.update(&[(staying.clone(), gradient.clone())])?;
+        match step {
+            // By way of the joint memory.
+            0 => other.update_all(std::slice::from_ref(&moving), &numbers)?,
+            _ => other.update(&[(moving.clone(), gradient.to_device(device)?)])?,
+        }
+        for (x, y) in staying.get().peek()?.iter().zip(moving.get().peek()?) {
+            assert!((x - y).abs() < 1e-5, "{x} and {y} at {step}");
+        }
+        assert_eq!(other.state()?["x"].step, step as u64 + 1);
+    }
+    Ok(())
+}

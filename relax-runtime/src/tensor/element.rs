@@ -176,7 +176,9 @@ impl Element for Tensor {
     }
     fn with_sign_of(&self, other: &Self) -> Self {
         let size = Tensor::abs(self);
-        other.lt(0.0).select_where(&-&size, &size)
+        // −0 is told apart from 0 by its inverse.
+        let is_negative = Tensor::recip(other).lt(0.0);
+        is_negative.select_where(&-&size, &size)
     }
     fn flushed(self) -> Self {
         self

@@ -15,8 +15,9 @@ use crate::error::Result;
 ///
 /// Discrete choices are summed out where that is cheap, and else keep the law that
 /// [`StructuredGuide`](super::StructuredGuide) gives them, which is a sum as far as that law is their posterior: the
-/// points maximise the evidence given them, as expectation maximisation does. Points start from the medians that a mean-field guide starts from. What a
-/// [`Posterior`](crate::infer::Posterior) says of the evidence means nothing for points.
+/// points maximise the evidence given them, as expectation maximisation does. Points start from the medians that
+/// a mean-field guide starts from. What a [`Posterior`](crate::infer::Posterior) says of the evidence means nothing
+/// for points.
 ///
 /// ```
 /// use relax_runtime::infer::DeltaGuide;

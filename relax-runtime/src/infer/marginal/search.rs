@@ -95,9 +95,11 @@ impl<'a> Search<'a> {
         };
         for _ in 0..runs {
             let drawn = sum.draw(&mut self.stream);
-            let of_rows = |rows: &Vec<usize>| match rows[..] {
-                [] => 0,
-                [..] => rows[self.stream.below(rows.len())],
+            // Variables of one plate take the same row, and those of a plate inside it one of that.
+            let place = self.stream.uniform_f64();
+            let of_rows = |rows: &Vec<usize>| {
+                let row = (place * rows.len() as f64) as usize;
+                rows.get(row).copied().unwrap_or(0)
             };
             let values: Vec<usize> = drawn.iter().map(of_rows).collect();
             self.add(&values)?;

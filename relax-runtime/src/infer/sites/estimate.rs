@@ -94,6 +94,9 @@ pub(in crate::infer) fn measure(
     let mut summed = SmallVec::new();
     let (mut squares, mut count) = (0.0, 0);
     for gradient in &gradients {
+        if gradient.check()?.is_empty() {
+            continue;
+        }
         squares += mean_and_square(gradient)?.1 * gradient.len() as f64;
         count += gradient.len();
         let mut by_row = gradient.clone();
