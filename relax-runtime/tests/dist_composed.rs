@@ -591,6 +591,12 @@ fn mixtures_of_different_families() -> Result<()> {
         Mixture::new([0.5, 0.5], (Normal::new(0.0, 1.0), Gamma::new(3.0, 1.0))),
         &["Mixture", "Normal", "Gamma"],
     );
+    let (two, three) = (Tensor::from_slice(&[0.0; 2]), Tensor::from_slice(&[0.0; 3]));
+    let parts = (Normal::new(&two, 1.0), StudentT::new(3.0, &three, 1.0));
+    refused(
+        Mixture::new([0.5, 0.5], parts),
+        &["Mixture", "do not broadcast"],
+    );
     refused(
         Mixture::new([1.0], (Normal::new(0.0, 1.0), StudentT::new(3.0, 0.0, 1.0))),
         &["Mixture", "2, beside 1 weights"],

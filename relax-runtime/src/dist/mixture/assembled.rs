@@ -14,6 +14,11 @@ fn assembled(
     logits: &Tensor,
     components: Vec<(CountParts, Tensor)>,
 ) -> Result<Option<Rc<dyn Law>>> {
+    let device = components.first().map(|(parts, _)| parts.theta.device());
+    let logits = &match device {
+        Some(device) => logits.to_device(&device)?,
+        None => logits.clone(),
+    };
     let mut end = components.len();
     let mut parts = Vec::with_capacity(components.len());
     let mut rows = logits.check()?.shape();

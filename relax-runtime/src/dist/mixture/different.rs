@@ -143,6 +143,7 @@ macro_rules! tuples {
                     $(Rc::new($other.into_distribution()?)),*
                 ]);
                 let all = all.checked(Some(logits.len()))?;
+                DifferentLaw::of(on_cpu(&logits), all.laws()?)?;
                 Ok((V::weights(logits), all))
             }
         }
@@ -163,6 +164,8 @@ macro_rules! tuples {
                     $(Rc::new($other.into_distribution()?)),*
                 ]);
                 let all = all.checked(logits.check()?.shape().last().copied())?;
+                // Shapes that do not fit are refused here.
+                DifferentLaw::of(logits.clone(), all.laws()?)?;
                 Ok((logits, all))
             }
         }

@@ -1,8 +1,11 @@
 //! Sums of products by their indices, built on matrix products.
 
+use std::panic::Location;
+
 use super::super::native::view::View;
 use super::super::shape::MAX_RANK;
 use super::super::{Shape, Tensor};
+use crate::error::Error;
 
 /// Axes by names, and other orders of them. Shapes that do not fit give a poisoned tensor.
 impl Tensor {
@@ -57,10 +60,15 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn einsum(subscripts: &str, operands: &[&Tensor]) -> Tensor {
+        // Taken here, as in a closure the line would be this file's.
+        let location = Location::caller();
         let refuse = |problem: String| {
-            let nothing = Tensor::from_slice(&[]);
-            let shown = operands.first().map_or(&nothing, |x| *x);
-            Tensor::poisoned(shown.misfit("einsum", format!("`{subscripts}`: {problem}")))
+            Tensor::poisoned(Error::Shape {
+                op: "einsum",
+                problem: format!("`{subscripts}`: {problem}"),
+                shapes: operands.iter().map(|x| x.shape()).collect(),
+                location,
+            })
         };
         let parsed = match Subscripts::of(subscripts) {
             Ok(parsed) => parsed,
