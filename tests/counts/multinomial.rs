@@ -11,7 +11,7 @@ use relax_runtime::optim::Optimizer;
 use relax_runtime::prelude::*;
 use relax_runtime::surrogate::{FreeForm, RelaxedCost, Surrogate};
 
-const DRAWS: usize = 30_000;
+const DRAWS: usize = 15_000;
 
 /// Numbers of trials and logits: few and many categories, one that hardly ever comes, and one excluded.
 fn cases() -> Vec<(usize, Vec<f32>)> {

@@ -15,7 +15,7 @@ use relax_runtime::{Device, Key, Result, Tensor, grad};
 use statrs::distribution as reference;
 use statrs::distribution::ContinuousCDF;
 
-const DRAWS: usize = 20_000;
+const DRAWS: usize = 10_000;
 
 /// √n times the distance of the distribution functions that right draws have once in 10⁵ seeds.
 const FARTHEST: f64 = 2.47;
