@@ -51,18 +51,21 @@ where
                 problem,
             })
         };
-        let (low, mut high) = (low.end().max(base.first()), high.end());
-        for (parameter, end) in [("low", low), ("high", high)] {
-            let is_none = parameter == "high" && end == f64::INFINITY;
-            if !is_none && (end.is_nan() || end < 0.0 || end.fract() != 0.0) {
+        let (low, mut high) = (low.end(), high.end());
+        for (parameter, end, none) in [("low", low, -f64::INFINITY), ("high", high, f64::INFINITY)]
+        {
+            // No comparison holds of NaN.
+            let is_whole = end >= 0.0 && end.fract() == 0.0;
+            if end != none && !is_whole {
                 return refuse(
                     parameter,
                     format!(
-                        "is {end}; ends of counts are whole numbers, and `high` may be infinite"
+                        "is {end}; ends of counts are whole numbers from 0 on, or infinite for none"
                     ),
                 );
             }
         }
+        let low = low.max(base.first());
         let (mut least, mut most) = (f64::INFINITY, 0.0_f64);
         P::each_event(&theta, &fixed, base.width(), |_, fixed| {
             least = least.min(base.last(fixed));
@@ -85,7 +88,15 @@ where
             );
         }
         let family = TruncatedFamily { base, low, high };
-        if family.summed().is_none() {
+        let is_short = family.summed().is_some();
+        let (mut is_left, mut is_summed) = (true, true);
+        P::each_event(&theta, &fixed, family.width(), |theta, fixed| {
+            let left = family.between(theta, fixed);
+            is_left &= left > LEAST_MASS;
+            let is_little = !family.high.is_finite() && left < LITTLE;
+            is_summed &= !is_little || family.terms_left(theta, fixed).is_some();
+        })?;
+        if !is_short || (is_left && !is_summed) {
             return refuse(
                 "low",
                 format!(
@@ -93,10 +104,6 @@ where
                 ),
             );
         }
-        let mut is_left = true;
-        P::each_event(&theta, &fixed, family.width(), |theta, fixed| {
-            is_left &= family.between(theta, fixed) > LEAST_MASS;
-        })?;
         match is_left {
             true => Ok(Counts::of_theta(family, theta, fixed)),
             false => refuse("low", "and `high` have no probability between them".into()),
@@ -109,6 +116,40 @@ const LEAST_MASS: f64 = 1e-250;
 
 /// The most values whose masses are summed for each log-mass.
 const MOST_TERMS: f64 = 1000.0;
+
+/// Where less probability is left, it is summed itself: what is cut off is then so near to 1 that the difference
+/// loses digits.
+const HALF: f64 = 0.5;
+/// Where less is left, single precision knows too little of that difference.
+const LITTLE: f64 = 1e-3;
+/// The share of what is left that a sum over it may lack.
+const LACKING: f64 = 1e-9;
+
+/// Rows of which most is cut off, without a high end.
+struct Cut {
+    /// 1 in these rows and 0 in others, and whether there are no others.
+    rows: Tensor,
+    everywhere: bool,
+    /// The values from `low` on that are summed.
+    values: Vec<f64>,
+    /// The last value of each row.
+    last: Vec<f64>,
+}
+
+impl Cut {
+    /// What is computed from the values that are left in these rows, and from those that are cut off in others.
+    fn either(
+        cut: Option<&Self>,
+        by_left: impl FnOnce(&Self) -> Tensor,
+        by_cut_off: impl FnOnce() -> Tensor,
+    ) -> Tensor {
+        match cut {
+            None => by_cut_off(),
+            Some(cut) if cut.everywhere => by_left(cut),
+            Some(cut) => cut.rows.select_where(&by_left(cut), &by_cut_off()),
+        }
+    }
+}
 
 impl<F: CountFamily> TruncatedFamily<F> {
     /// F and 1 − F of the base at any whole number.
@@ -152,25 +193,105 @@ impl<F: CountFamily> TruncatedFamily<F> {
         })
     }
 
+    /// How many values from `low` on have nearly all that is left, without a high end and where that is the smaller
+    /// part; nothing where it is not, or they are too many.
+    fn terms_left(&self, theta: &[f64], fixed: f64) -> Option<usize> {
+        let left = self.between(theta, fixed);
+        if self.high.is_finite() || left >= HALF {
+            return None;
+        }
+        let (last, mut count) = (self.last(fixed), 4.0_f64);
+        while self.above_up_to(theta, fixed, self.low - 1.0 + count, last) > LACKING * left {
+            count = (1.25 * count).ceil();
+            if count > MOST_TERMS {
+                return None;
+            }
+        }
+        Some(count as usize)
+    }
+
+    /// The rows of which most is cut off, if there are any.
+    fn cut(&self, theta: &Tensor, fixed: &Tensor) -> Result<Option<Cut>> {
+        let (mut rows, mut last, mut count) = (Vec::new(), Vec::new(), 0);
+        Tensor::each_event(theta, fixed, self.width(), |theta, fixed| {
+            let terms = self.terms_left(theta, fixed);
+            rows.push(f32::from(terms.is_some()));
+            last.push(self.last(fixed));
+            count = count.max(terms.unwrap_or(0));
+        })?;
+        let everywhere = !rows.contains(&0.0);
+        let values = (0..count).map(|k| self.low + k as f64).collect();
+        let shape = match self.is_vector() {
+            false => theta.shape(),
+            true => theta.shape().leading(theta.rank().saturating_sub(1)),
+        };
+        let rows = Tensor::from_vec(rows, shape, &theta.device())?;
+        Ok((count > 0).then_some(Cut {
+            rows,
+            everywhere,
+            values,
+            last,
+        }))
+    }
+
+    /// ln p(k) f(k) of one value as a tensor.
+    fn term(&self, theta: &Tensor, fixed: &Tensor, k: f64, weight: fn(f64) -> f64) -> Tensor {
+        let value = Tensor::full([], k as f32, &theta.device());
+        self.base.log_mass(theta, fixed, &value) + weight(k).ln() as f32
+    }
+
     /// ln Σ p(k) f(k) over the values that are summed, as a tensor; nothing where there are none.
     fn log_sum(&self, theta: &Tensor, fixed: &Tensor, weight: fn(f64) -> f64) -> Option<Tensor> {
         let (values, _) = self.summed()?;
-        let terms = values.iter().filter(|k| weight(**k) > 0.0).map(|k| {
-            let value = Tensor::full([], *k as f32, &theta.device());
-            self.base.log_mass(theta, fixed, &value) + weight(*k).ln() as f32
-        });
-        let terms: Vec<Tensor> = terms.collect();
+        let values = values.into_iter().filter(|k| weight(*k) > 0.0);
+        let terms: Vec<Tensor> = values.map(|k| self.term(theta, fixed, k, weight)).collect();
         let all: Vec<&Tensor> = terms.iter().collect();
         (!all.is_empty()).then(|| Tensor::stack(&all, -1).logsumexp(-1))
+    }
+
+    /// The same over the values that are left.
+    fn log_sum_left(
+        &self,
+        theta: &Tensor,
+        fixed: &Tensor,
+        cut: &Cut,
+        weight: fn(f64) -> f64,
+    ) -> Tensor {
+        let values = cut.values.iter().filter(|k| weight(**k) > 0.0);
+        let terms: Vec<Tensor> = values
+            .map(|k| {
+                if cut.last.iter().all(|last| k <= last) {
+                    return self.term(theta, fixed, *k, weight);
+                }
+                // Rows that end before k have no mass there.
+                let row = |of: &dyn Fn(f64) -> f64| {
+                    let numbers = cut.last.iter().map(|last| of(*last) as f32).collect();
+                    Tensor::from_vec(numbers, cut.rows.shape(), &theta.device())
+                        .unwrap_or_else(Tensor::poisoned)
+                };
+                let mass = self.base.log_mass(theta, fixed, &row(&|last| k.min(last)))
+                    + weight(*k).ln() as f32;
+                let none = mass.full_like(f32::NEG_INFINITY);
+                row(&|last| f64::from(u8::from(*k <= last))).select_where(&mass, &none)
+            })
+            .collect();
+        Tensor::stack(&terms.iter().collect::<Vec<_>>(), -1).logsumexp(-1)
     }
 
     /// ln of the base's probability between the ends, as a tensor.
     fn log_between(&self, theta: &Tensor, fixed: &Tensor) -> Option<Tensor> {
         let sum = self.log_sum(theta, fixed, |_| 1.0)?;
-        match self.high.is_finite() {
-            true => Some(sum),
-            false => Some((-sum.exp_m1()).ln()),
+        if self.high.is_finite() {
+            return Some(sum);
         }
+        Some(match self.cut(theta, fixed) {
+            Ok(cut) => Cut::either(
+                cut.as_ref(),
+                |cut| self.log_sum_left(theta, fixed, cut, |_| 1.0),
+                || rest(&sum),
+            ),
+            Err(error) => Tensor::poisoned(error),
+        })
     }
 
     /// E\[f(k)\] between the ends, given that of the base, for f ≥ 0.
@@ -181,15 +302,27 @@ impl<F: CountFamily> TruncatedFamily<F> {
         of_base: Tensor,
         f: fn(f64) -> f64,
     ) -> Tensor {
-        let Some(log_between) = self.log_between(theta, fixed) else {
+        let Some(all) = self.log_sum(theta, fixed, |_| 1.0) else {
             return of_base;
         };
         let sum = self.log_sum(theta, fixed, f);
-        match (self.high.is_finite(), sum) {
-            (true, Some(sum)) => (sum - log_between).exp(),
-            (true, None) => of_base * 0.0,
-            (false, Some(sum)) => (of_base - sum.exp()) / log_between.exp(),
-            (false, None) => of_base / log_between.exp(),
+        if self.high.is_finite() {
+            return match sum {
+                Some(sum) => (sum - all).exp(),
+                None => of_base * 0.0,
+            };
+        }
+        let by_left = |cut: &Cut| {
+            let [sum, all] = [f, |_| 1.0].map(|f| self.log_sum_left(theta, fixed, cut, f));
+            (sum - all).exp()
+        };
+        let by_cut_off = || match &sum {
+            Some(sum) => (&of_base - sum.exp()) / rest(&all).exp(),
+            None => &of_base / rest(&all).exp(),
+        };
+        match self.cut(theta, fixed) {
+            Ok(cut) => Cut::either(cut.as_ref(), by_left, by_cut_off),
+            Err(error) => Tensor::poisoned(error),
         }
     }
 
@@ -197,6 +330,13 @@ impl<F: CountFamily> TruncatedFamily<F> {
         let own = self.base.variance(theta, fixed) + self.base.mean(theta, fixed).square();
         self.expected(theta, fixed, own, |k| k * k)
     }
+}
+
+/// ln(1 − eˣ) of ln P(cut off); where little is left, which is not computed from this, still a number with a
+/// derivative.
+fn rest(cut_off: &Tensor) -> Tensor {
+    const MOST: f32 = -0.5 * LITTLE as f32;
+    (-cut_off.kept_within(f32::NEG_INFINITY, MOST).exp_m1()).ln()
 }
 
 impl<F: CountFamily> CountFamily for TruncatedFamily<F> {
@@ -238,7 +378,15 @@ impl<F: CountFamily> CountFamily for TruncatedFamily<F> {
     fn moments(&self, theta: &[f64], fixed: f64) -> (f64, f64) {
         let (mean, deviation) = self.base.moments(theta, fixed);
         let between = self.between(theta, fixed);
-        let Some((values, inside)) = self.summed() else {
+        let summed = match self.terms_left(theta, fixed) {
+            Some(count) => {
+                let most = self.last(fixed) - self.low + 1.0;
+                let values = (0..count).map(|k| k as f64).filter(|k| *k < most);
+                Some((values.map(|k| self.low + k).collect(), true))
+            }
+            None => self.summed(),
+        };
+        let Some((values, inside)): Option<(Vec<f64>, bool)> = summed else {
             return (mean, deviation);
         };
         let sum = |f: fn(f64) -> f64| -> f64 {
