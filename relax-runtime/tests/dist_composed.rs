@@ -2,7 +2,7 @@
 
 use relax_runtime::dist::{
     Bernoulli, Beta, BetaBinomial, Bijection, Binomial, Categorical, Delta, Distribution,
-    Exponential, Form, Gamma, HalfNormal, LogNormal, Mixture, Multinomial, MultivariateNormal,
+    Exponential, Form, Gamma, HalfNormal, Law, LogNormal, Mixture, Multinomial, MultivariateNormal,
     Normal, Number, Poisson, StudentT, Truncated, Uniform,
 };
 use relax_runtime::{Device, Key, Result, Tensor, grad};
@@ -420,6 +420,49 @@ fn laws_with_shapes_are_cut_off() -> Result<()> {
         let draw = law.draw(&Tensor::from_slice(&[0.3]));
         Ok(law.log_density(&x[2]) + draw + law.mean())
     })
+}
+
+/// Checks that draws of a law lie in it, and have finite densities.
+fn has_its_draws(law: &dyn Law, contains: impl Fn(&Tensor) -> Result<bool>) -> Result<()> {
+    let mut stream = Key::new(3).stream("x");
+    for _ in 0..DRAWS / 10 {
+        let draw = law.draw(&law.noise(&mut stream)?);
+        assert!(contains(&draw)?, "{draw:?}");
+        let density = law.log_density(&draw).to_vec()?;
+        assert!(
+            density.iter().all(|x| x.is_finite()),
+            "{draw:?} {density:?}"
+        );
+    }
+    Ok(())
+}
+
+/// Where a whole law has infinite densities, and what is beyond it, are no values of what is left of it.
+#[test]
+fn open_ends_of_laws_are_left_out() -> Result<()> {
+    let shape = Tensor::full([5], 0.05, &Device::cpu());
+    let gamma = Truncated::new(Gamma::new(&shape, 1.0), 0.0, 1.0)?;
+    has_its_draws(&*gamma.law()?, |draw| gamma.contains(draw))?;
+    let wide = Truncated::new(Gamma::new(&shape, 1e-8), 0.0, 1e8)?;
+    has_its_draws(&*wide.law()?, |draw| wide.contains(draw))?;
+    let halves = Tensor::full([5], 0.5, &Device::cpu());
+    let beta = Truncated::new(Beta::new(&halves, 0.5), 0.5, 1.0)?;
+    has_its_draws(&*beta.law()?, |draw| beta.contains(draw))?;
+    let narrow = Truncated::new(Beta::new(&halves, 0.02), 0.5, f64::INFINITY)?;
+    has_its_draws(&*narrow.law()?, |draw| narrow.contains(draw))?;
+    let host = Truncated::new(Gamma::new(2.0, 1.0), 0.0, 5.0)?;
+    refused(host.log_prob(&0.0), &["Truncated", "between its ends"]);
+    let tensors = Truncated::new(Gamma::new(Tensor::scalar(2.0), 1.0), 0.0, 5.0)?;
+    let found = tensors.log_prob(&Tensor::scalar(0.0));
+    refused(found, &["Truncated", "between its ends"]);
+    for end in [0.0, 1.0] {
+        let whole = Truncated::new(Beta::new(2.0, 0.5), 0.0, 1.0)?;
+        refused(whole.log_prob(&end), &["Truncated", "between its ends"]);
+    }
+    // An end within the whole law belongs to what is left.
+    assert!(host.contains(&5.0)?);
+    assert!(tensors.contains(&Tensor::scalar(5.0))?);
+    Ok(())
 }
 
 /// Three components over numbers, and the same over a tensor.
