@@ -237,7 +237,11 @@ impl<C: ShapedCurve, R: Real> Continuous for TruncatedShaped<C, R> {
         let from = first.map_or_else(|| low.clone(), |first| low.maximum(&first));
         let to = last.map_or_else(|| high.clone(), |last| high.minimum(&last));
         let shape = draw_shape(&Continuous::parameters(of));
-        let centre = Continuous::mean(of).detach();
+        let mean = Continuous::mean(of).detach();
+        // Heavy tails have no mean. Of what is not finite, 0 times it is no number.
+        let has_mean = (&mean * 0.0).eq(0.0);
+        let median = Continuous::draw(of, &[mean.full_like(0.5)]).detach();
+        let centre = has_mean.select_where(&mean, &median);
         by_location(&centre, &spread, shape, move |loc, scale| {
             let law = Truncated::<NormalCurve, Tensor>::near(&from, &to, loc, scale);
             law.checked()?.law()
@@ -335,7 +339,8 @@ impl ShapedCurve for StudentCurve {
     /// By the integral of t f(t), which is −f(t) (ν + t²)/(ν − 1), or half a logarithm at ν = 1.
     fn mean(shapes: [f64; 2], ends: [f64; 2], own: f64) -> f64 {
         let df = shapes[0];
-        let is_cut = ends[0] > -FAR * 0.5 && ends[1] < FAR * 0.5;
+        // Ends in units of the scale.
+        let is_cut = ends.iter().all(|end| end.abs() < FAR * 1e-3);
         if df <= 1.0 && !is_cut {
             return f64::NAN;
         }
