@@ -465,6 +465,47 @@ fn open_ends_of_laws_are_left_out() -> Result<()> {
     Ok(())
 }
 
+/// A guide has somewhere to start where the law has no mean.
+#[test]
+fn truncated_laws_without_a_mean_have_guides() -> Result<()> {
+    for (df, scale) in [(1.0, 1.0), (0.7, 3.0), (3.0, 3.0)] {
+        let law = Truncated::new(StudentT::new(df, 0.0, scale), 0.0, f64::INFINITY)?.law()?;
+        let mean = law.mean().item()?;
+        assert_eq!(mean.is_finite(), df > 1.0, "{df} {scale}: {mean}");
+        let guide = law.mean_field();
+        let guide = guide.law(&guide.first_values()?)?;
+        has_its_draws(&*guide, |draw| Ok(draw.item()? >= 0.0))?;
+        let draw = guide.draw(&guide.noise(&mut Key::new(1).stream("x"))?);
+        assert!(law.log_density(&draw).item()?.is_finite());
+    }
+    // The median of a row without a mean beside the mean of another.
+    let df = Tensor::from_slice(&[1.0, 5.0]);
+    let law = Truncated::new(StudentT::new(&df, 0.0, 1.0), 0.0, f64::INFINITY)?.law()?;
+    let first = law.mean_field().first_values()?[0].to_vec()?;
+    let means = law.mean().to_vec()?;
+    assert_near("median", first[0].into(), 1.0, 1e-5);
+    assert_near("mean", first[1].into(), means[1].into(), 1e-5);
+    Ok(())
+}
+
+/// Components that broadcast over the rows of the weights have draws of their own in each, and so do guides.
+#[test]
+fn components_of_different_families_broadcast() -> Result<()> {
+    let weights = Tensor::from_slice(&[0.9, 0.1]).broadcast_to([5, 2]);
+    let [one, two] = [1.0, 2.0].map(Tensor::scalar);
+    let both = (Gamma::new(&two, 1.0), LogNormal::new(&one, 1.0));
+    let law = Mixture::new(weights, both)?.law()?;
+    let mut stream = Key::new(7).stream("x");
+    let guide = law.mean_field();
+    let guide = guide.law(&guide.first_values()?)?;
+    for law in [&law, &guide] {
+        assert_eq!(law.draw_shape()[..], [5], "{law:?}");
+        let draw = law.draw(&law.noise(&mut stream)?).to_vec()?;
+        assert!(draw.iter().skip(1).all(|x| *x != draw[0]), "{draw:?}");
+    }
+    Ok(())
+}
+
 /// Three components over numbers, and the same over a tensor.
 fn three() -> Result<(
     impl Distribution<Value = f64>,
