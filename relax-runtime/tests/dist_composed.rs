@@ -2,7 +2,7 @@
 
 use relax_runtime::dist::{
     Bernoulli, Beta, BetaBinomial, Bijection, Binomial, Categorical, Delta, Distribution,
-    Exponential, Form, Gamma, HalfNormal, LogNormal, Mixture, Multinomial, MultivariateNormal,
+    Exponential, Form, Gamma, HalfNormal, Law, LogNormal, Mixture, Multinomial, MultivariateNormal,
     Normal, Number, Poisson, StudentT, Truncated, Uniform,
 };
 use relax_runtime::{Device, Key, Result, Tensor, grad};
@@ -230,6 +230,92 @@ fn counts_are_cut_off() -> Result<()> {
     Ok(())
 }
 
+/// The sum over what is left of Poisson counts from `low` on, in double precision: ln P, mean and variance.
+fn left_of_poisson(rate: f64, low: usize) -> [f64; 3] {
+    let ln_factorial = |k: usize| (1..=k).map(|i| (i as f64).ln()).sum::<f64>();
+    let mass = |k: usize| (k as f64 * rate.ln() - rate - ln_factorial(k)).exp();
+    let sum =
+        |f: &dyn Fn(f64) -> f64| -> f64 { (low..low + 100).map(|k| mass(k) * f(k as f64)).sum() };
+    let (all, mean) = (sum(&|_| 1.0), sum(&|k| k) / sum(&|_| 1.0));
+    [all.ln(), mean, sum(&|k| (k - mean).powi(2)) / all]
+}
+
+/// Where nearly all is cut off, densities and means of tensors are those of double precision.
+#[test]
+fn counts_of_which_little_is_left_keep_their_digits() -> Result<()> {
+    use statrs::function::factorial::ln_factorial;
+    let infinite = f64::INFINITY;
+    for low in [3, 12, 20, 40] {
+        let ln_density = |rate: f64, k: u64| {
+            let ln_mass = k as f64 * rate.ln() - rate - ln_factorial(k);
+            ln_mass - left_of_poisson(rate, low)[0]
+        };
+        let k = low as u64 + 1;
+        let wanted = ln_density(2.0, k);
+        let [_, mean, variance] = left_of_poisson(2.0, low);
+        let host = Truncated::new(Poisson::rate(2.0), low, infinite)?;
+        assert_near("host", log_prob(&host, &(k as usize))?[0], wanted, 1e-9);
+        // Beside a row of which hardly anything is cut off.
+        let rates = Tensor::from_slice(&[2.0, 60.0]);
+        let both = Truncated::new(Poisson::rate(rates), low, infinite)?;
+        let found = log_prob(&both, &Tensor::from_slice(&[k as f32, k as f32]))?;
+        assert_near("first row", found[0], wanted, 1e-5);
+        assert_near("second row", found[1], ln_density(60.0, k), 1e-4);
+        let rate = Tensor::scalar(2.0).leaf();
+        let one = || Truncated::new(Poisson::rate(&rate), low, infinite)?.law();
+        for law in [host.law()?, one()?] {
+            let found = law.log_density(&Tensor::scalar(k as f32)).item()?;
+            assert_near("law", found.into(), wanted, 1e-5);
+            assert_near("mean", law.mean().item()?.into(), mean, 1e-5);
+        }
+        let density = one()?.log_density(&Tensor::scalar(k as f32));
+        let moved = |f: &dyn Fn(f64) -> f64| (f(2.0 + 1e-5) - f(2.0 - 1e-5)) / 2e-5;
+        let slope =
+            |of: &Tensor| -> Result<f64> { Ok(grad(&[(of, None)], &[&rate])?[0].item()?.into()) };
+        let wanted = moved(&|rate| ln_density(rate, k));
+        assert_near("slope", slope(&density)?, wanted, 1e-4);
+        let wanted = moved(&|rate| left_of_poisson(rate, low)[1]);
+        assert_near("slope of the mean", slope(&one()?.mean())?, wanted, 1e-3);
+        let mut stream = Key::new(1).stream("x");
+        let draws = (0..4000).map(|_| host.sample(&mut stream).map(|k| k as f64));
+        let draws = draws.collect::<Result<Vec<_>>>()?;
+        let own = draws.iter().sum::<f64>() / draws.len() as f64;
+        let error = (variance / draws.len() as f64).sqrt();
+        assert!((own - mean).abs() < 5.0 * error, "{own} {mean}");
+    }
+    differences("rows", &[&[0.7, 4.1]], |x| {
+        let law = Truncated::new(Poisson::log_rate(&x[0]), 12, infinite)?.law()?;
+        Ok(law.log_density(&Tensor::from_slice(&[13.0, 40.0])) + law.mean() * 0.1)
+    })?;
+    // Trials that end before the values that other rows sum over.
+    let trials = Tensor::from_slice(&[10.0, 30.0]);
+    let law = Truncated::new(Binomial::probs(trials, Tensor::scalar(0.1)), 10, infinite)?.law()?;
+    let found = law
+        .log_density(&Tensor::from_slice(&[10.0, 11.0]))
+        .to_vec()?;
+    let mass = |k: u64| {
+        let ways = ln_factorial(30) - ln_factorial(k) - ln_factorial(30 - k);
+        ways + k as f64 * 0.1_f64.ln() + (30 - k) as f64 * 0.9_f64.ln()
+    };
+    let all: f64 = (10..=30).map(|k| mass(k).exp()).sum();
+    assert_near("all is left at one", found[0].into(), 0.0, 1e-5);
+    assert_near("of 30", found[1].into(), mass(11) - all.ln(), 1e-5);
+    Ok(())
+}
+
+#[test]
+fn ends_of_counts_are_whole_numbers() -> Result<()> {
+    for low in [f64::NAN, -1.0, -0.5, f64::INFINITY] {
+        let law = Truncated::new(Poisson::rate(2.0), low, f64::INFINITY);
+        refused(law, &["Truncated", "low", "whole"]);
+    }
+    for high in [f64::NAN, -1.0, 2.5, -f64::INFINITY] {
+        let law = Truncated::new(Poisson::rate(2.0), 1.0, high);
+        refused(law, &["Truncated", "high", "whole"]);
+    }
+    Truncated::new(Poisson::rate(2.0), -f64::INFINITY, 3.0).map(drop)
+}
+
 /// Laws of positive numbers between two ends, beside densities and distribution functions of a reference.
 #[test]
 fn positive_numbers_are_cut_off() -> Result<()> {
@@ -334,6 +420,90 @@ fn laws_with_shapes_are_cut_off() -> Result<()> {
         let draw = law.draw(&Tensor::from_slice(&[0.3]));
         Ok(law.log_density(&x[2]) + draw + law.mean())
     })
+}
+
+/// Checks that draws of a law lie in it, and have finite densities.
+fn has_its_draws(law: &dyn Law, contains: impl Fn(&Tensor) -> Result<bool>) -> Result<()> {
+    let mut stream = Key::new(3).stream("x");
+    for _ in 0..DRAWS / 10 {
+        let draw = law.draw(&law.noise(&mut stream)?);
+        assert!(contains(&draw)?, "{draw:?}");
+        let density = law.log_density(&draw).to_vec()?;
+        assert!(
+            density.iter().all(|x| x.is_finite()),
+            "{draw:?} {density:?}"
+        );
+    }
+    Ok(())
+}
+
+/// Where a whole law has infinite densities, and what is beyond it, are no values of what is left of it.
+#[test]
+fn open_ends_of_laws_are_left_out() -> Result<()> {
+    let shape = Tensor::full([5], 0.05, &Device::cpu());
+    let gamma = Truncated::new(Gamma::new(&shape, 1.0), 0.0, 1.0)?;
+    has_its_draws(&*gamma.law()?, |draw| gamma.contains(draw))?;
+    let wide = Truncated::new(Gamma::new(&shape, 1e-8), 0.0, 1e8)?;
+    has_its_draws(&*wide.law()?, |draw| wide.contains(draw))?;
+    let halves = Tensor::full([5], 0.5, &Device::cpu());
+    let beta = Truncated::new(Beta::new(&halves, 0.5), 0.5, 1.0)?;
+    has_its_draws(&*beta.law()?, |draw| beta.contains(draw))?;
+    let narrow = Truncated::new(Beta::new(&halves, 0.02), 0.5, f64::INFINITY)?;
+    has_its_draws(&*narrow.law()?, |draw| narrow.contains(draw))?;
+    let host = Truncated::new(Gamma::new(2.0, 1.0), 0.0, 5.0)?;
+    refused(host.log_prob(&0.0), &["Truncated", "between its ends"]);
+    let tensors = Truncated::new(Gamma::new(Tensor::scalar(2.0), 1.0), 0.0, 5.0)?;
+    let found = tensors.log_prob(&Tensor::scalar(0.0));
+    refused(found, &["Truncated", "between its ends"]);
+    for end in [0.0, 1.0] {
+        let whole = Truncated::new(Beta::new(2.0, 0.5), 0.0, 1.0)?;
+        refused(whole.log_prob(&end), &["Truncated", "between its ends"]);
+    }
+    // An end within the whole law belongs to what is left.
+    assert!(host.contains(&5.0)?);
+    assert!(tensors.contains(&Tensor::scalar(5.0))?);
+    Ok(())
+}
+
+/// A guide has somewhere to start where the law has no mean.
+#[test]
+fn truncated_laws_without_a_mean_have_guides() -> Result<()> {
+    for (df, scale) in [(1.0, 1.0), (0.7, 3.0), (3.0, 3.0)] {
+        let law = Truncated::new(StudentT::new(df, 0.0, scale), 0.0, f64::INFINITY)?.law()?;
+        let mean = law.mean().item()?;
+        assert_eq!(mean.is_finite(), df > 1.0, "{df} {scale}: {mean}");
+        let guide = law.mean_field();
+        let guide = guide.law(&guide.first_values()?)?;
+        has_its_draws(&*guide, |draw| Ok(draw.item()? >= 0.0))?;
+        let draw = guide.draw(&guide.noise(&mut Key::new(1).stream("x"))?);
+        assert!(law.log_density(&draw).item()?.is_finite());
+    }
+    // The median of a row without a mean beside the mean of another.
+    let df = Tensor::from_slice(&[1.0, 5.0]);
+    let law = Truncated::new(StudentT::new(&df, 0.0, 1.0), 0.0, f64::INFINITY)?.law()?;
+    let first = law.mean_field().first_values()?[0].to_vec()?;
+    let means = law.mean().to_vec()?;
+    assert_near("median", first[0].into(), 1.0, 1e-5);
+    assert_near("mean", first[1].into(), means[1].into(), 1e-5);
+    Ok(())
+}
+
+/// Components that broadcast over the rows of the weights have draws of their own in each, and so do guides.
+#[test]
+fn components_of_different_families_broadcast() -> Result<()> {
+    let weights = Tensor::from_slice(&[0.9, 0.1]).broadcast_to([5, 2]);
+    let [one, two] = [1.0, 2.0].map(Tensor::scalar);
+    let both = (Gamma::new(&two, 1.0), LogNormal::new(&one, 1.0));
+    let law = Mixture::new(weights, both)?.law()?;
+    let mut stream = Key::new(7).stream("x");
+    let guide = law.mean_field();
+    let guide = guide.law(&guide.first_values()?)?;
+    for law in [&law, &guide] {
+        assert_eq!(law.draw_shape()[..], [5], "{law:?}");
+        let draw = law.draw(&law.noise(&mut stream)?).to_vec()?;
+        assert!(draw.iter().skip(1).all(|x| *x != draw[0]), "{draw:?}");
+    }
+    Ok(())
 }
 
 /// Three components over numbers, and the same over a tensor.

@@ -103,3 +103,90 @@ fn the_smallest_exponent_has_a_derivative() -> Result<()> {
     assert_eq!(grad(&[(&y, None)], &[&x])?[0].to_vec()?, [0.0]);
     Ok(())
 }
+
+/// Values are the same whether derivatives are asked for or not.
+#[test]
+fn tracked_systems_have_the_values_of_untracked_ones() -> Result<()> {
+    let matrix = |values: [f32; 4]| Tensor::from_slice(&values).reshape([2, 2]);
+    let infinite = f32::INFINITY;
+    for (triangle, right) in [
+        ([1.0, 0.0, 1.0, 1.0], [1.0, infinite, 2.0, 3.0]),
+        ([1.0, 0.0, 1.0, 1.0], [1.0, 2.0, 2.0, -infinite]),
+        // Inverses that overflow, of one element and between two.
+        ([1e-39, 0.0, 0.0, 1.0], [0.0, 1e-39, 1.0, 2.0]),
+        ([1e-20, 0.0, 1e20, 1.0], [0.0, 0.0, 1.0, 2.0]),
+        ([1.0, 0.0, infinite, 1.0], [0.0, 1.0, 1.0, 2.0]),
+    ] {
+        let (triangle, right) = (matrix(triangle), matrix(right));
+        for (name, plain, tracked) in [
+            (
+                "lower",
+                triangle.solve_lower(&right),
+                triangle.leaf().solve_lower(&right.leaf()),
+            ),
+            (
+                "upper",
+                triangle.transpose().solve_upper(&right),
+                triangle.transpose().leaf().solve_upper(&right.leaf()),
+            ),
+        ] {
+            let what = format!("{name} {triangle:?} {right:?}: {tracked:?}");
+            for (plain, tracked) in plain.to_vec()?.into_iter().zip(tracked.to_vec()?) {
+                assert!(
+                    plain == tracked || plain.is_nan() && tracked.is_nan(),
+                    "{what}"
+                );
+            }
+        }
+    }
+    // Finite columns keep their derivatives beside others.
+    let right = matrix([1.0, infinite, 2.0, 3.0]).leaf();
+    let solved = matrix([2.0, 0.0, 1.0, 1.0]).solve_lower(&right);
+    let slopes = grad(&[(&solved.index(0, 0).index(0, 0), None)], &[&right])?[0].to_vec()?;
+    assert_eq!([slopes[0], slopes[2], slopes[3]], [0.5, 0.0, 0.0]);
+    Ok(())
+}
+
+#[test]
+fn offsets_of_triangles_may_be_any() -> Result<()> {
+    let x = Tensor::from_slice(&[1.0, 2.0, 3.0, 4.0]).reshape([2, 2]);
+    let none = [0.0; 4];
+    assert_eq!(x.tril(isize::MAX).to_vec()?, x.to_vec()?);
+    assert_eq!(x.triu(isize::MAX).to_vec()?, none);
+    assert_eq!(x.tril(isize::MIN).to_vec()?, none);
+    assert_eq!(x.triu(isize::MIN).to_vec()?, x.to_vec()?);
+    Ok(())
+}
+
+/// Errors of what needs elements, or more of them, name what was asked for.
+#[test]
+fn axes_that_are_too_short_are_errors() {
+    let one = Tensor::from_slice(&[1.0]);
+    let none = zeros([0]);
+    for (op, tensor, words) in [
+        ("var", one.var(0, 1), "`ddof`"),
+        ("var", one.var(0, 2), "`ddof`"),
+        ("var", none.var(0, 0), "`ddof`"),
+        ("std", one.std(0, usize::MAX), "`ddof`"),
+        ("min", none.min(0), "non-empty"),
+        ("max", none.max(0), "non-empty"),
+        ("argmin", none.argmin(0), "non-empty"),
+        ("argmax", none.argmax(0), "non-empty"),
+        ("argmin", one.argmin(1), ""),
+    ] {
+        let error = tensor.check().unwrap_err();
+        assert!(error.to_string().contains(words), "{error}");
+        match error {
+            Error::Shape {
+                op: got, location, ..
+            } => {
+                assert_eq!(got.to_string(), op);
+                assert!(
+                    location.file().ends_with("tensor_edges.rs"),
+                    "{op}: {location}"
+                );
+            }
+            other => panic!("{op}: {other}"),
+        }
+    }
+}

@@ -37,6 +37,8 @@ impl DifferentLaw {
                 ))
             })?;
         }
+        // Each row has draws of its own, and so has a component's guide.
+        let laws = laws.into_iter().map(|law| broadcast(law, shape)).collect();
         Ok(Rc::new(Self {
             logits,
             laws,
@@ -66,6 +68,27 @@ impl DifferentLaw {
 
     fn rows(&self) -> Shape {
         self.shape.leading(self.shape.rank() - self.event_rank())
+    }
+}
+
+/// The law with draws of this shape, where its first parameter has an element for each of them or broadcasts
+/// to that; or the law as it is.
+fn broadcast(law: Rc<dyn Law>, shape: Shape) -> Rc<dyn Law> {
+    let mut parameters = law.parameters();
+    if law.draw_shape() == shape {
+        return law;
+    }
+    match parameters.first_mut() {
+        Some(first) if first.shape().broadcast(&shape) == Some(shape) => {
+            *first = first.broadcast_to(shape);
+        }
+        _ => return law,
+    }
+    let wide = law.with_parameters(&parameters);
+    if wide.draw_shape() == shape {
+        wide
+    } else {
+        law
     }
 }
 

@@ -1,4 +1,4 @@
-//! Mixtures: a draw of one of several laws of a family.
+//! Mixtures: a draw of one of several laws, of one family or of different ones.
 
 mod assembled;
 mod counts;

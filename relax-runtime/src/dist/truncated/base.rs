@@ -33,8 +33,10 @@ impl Truncated<(), ()> {
     /// them, [`TruncatedCounts`](super::TruncatedCounts).
     ///
     /// # Errors
-    /// If `base` could not be made, an end is NaN, `low` is not below `high`, `base` has no number between them
-    /// that double precision knows of, or shapes do not broadcast.
+    /// If `base` could not be made, an end is NaN, `low` is not below `high` (of counts: is above it), `base` has no
+    /// number between them that double precision knows of, or shapes do not broadcast. Of counts also if an end is
+    /// neither a whole number nor infinite, if `high` lies among last values that differ between rows, or if
+    /// more than 1000 values would have to be summed for each log-mass.
     #[expect(
         clippy::new_ret_no_self,
         reason = "what is left of a law depends on the law"

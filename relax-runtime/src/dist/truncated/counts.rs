@@ -1,5 +1,6 @@
 //! Truncated counts: those of another law that lie between two ends.
 
+use super::count_sums::{LITTLE, MOST_TERMS};
 use super::{NAME, Truncatable};
 use crate::dist::counts::{CountFamily, CountOperand, Counts, Place};
 use crate::error::{Error, Result};
@@ -12,10 +13,10 @@ pub type TruncatedCounts<F, P> = Counts<TruncatedFamily<F>, P>;
 /// The family of [`TruncatedCounts`]: θ are the other family's.
 #[derive(Clone, Copy, Debug)]
 pub struct TruncatedFamily<F> {
-    base: F,
-    low: f64,
+    pub(super) base: F,
+    pub(super) low: f64,
     /// Infinite where the base's own last value is the end.
-    high: f64,
+    pub(super) high: f64,
 }
 
 /// An end of counts: a whole number, or `f64::INFINITY` for none.
@@ -51,18 +52,21 @@ where
                 problem,
             })
         };
-        let (low, mut high) = (low.end().max(base.first()), high.end());
-        for (parameter, end) in [("low", low), ("high", high)] {
-            let is_none = parameter == "high" && end == f64::INFINITY;
-            if !is_none && (end.is_nan() || end < 0.0 || end.fract() != 0.0) {
+        let (low, mut high) = (low.end(), high.end());
+        for (parameter, end, none) in [("low", low, -f64::INFINITY), ("high", high, f64::INFINITY)]
+        {
+            // No comparison holds of NaN.
+            let is_whole = end >= 0.0 && end.fract() == 0.0;
+            if end != none && !is_whole {
                 return refuse(
                     parameter,
                     format!(
-                        "is {end}; ends of counts are whole numbers, and `high` may be infinite"
+                        "is {end}; ends of counts are whole numbers from 0 on, or infinite for none"
                     ),
                 );
             }
         }
+        let low = low.max(base.first());
         let (mut least, mut most) = (f64::INFINITY, 0.0_f64);
         P::each_event(&theta, &fixed, base.width(), |_, fixed| {
             least = least.min(base.last(fixed));
@@ -85,7 +89,15 @@ where
             );
         }
         let family = TruncatedFamily { base, low, high };
-        if family.summed().is_none() {
+        let is_short = family.summed().is_some();
+        let (mut is_left, mut is_summed) = (true, true);
+        P::each_event(&theta, &fixed, family.width(), |theta, fixed| {
+            let left = family.between(theta, fixed);
+            is_left &= left > LEAST_MASS;
+            let is_little = !family.high.is_finite() && left < LITTLE;
+            is_summed &= !is_little || family.terms_left(theta, fixed).is_some();
+        })?;
+        if !is_short || (is_left && !is_summed) {
             return refuse(
                 "low",
                 format!(
@@ -93,10 +105,6 @@ where
                 ),
             );
         }
-        let mut is_left = true;
-        P::each_event(&theta, &fixed, family.width(), |theta, fixed| {
-            is_left &= family.between(theta, fixed) > LEAST_MASS;
-        })?;
         match is_left {
             true => Ok(Counts::of_theta(family, theta, fixed)),
             false => refuse("low", "and `high` have no probability between them".into()),
@@ -106,9 +114,6 @@ where
 
 /// Less probability between the ends is none: double precision ends near.
 const LEAST_MASS: f64 = 1e-250;
-
-/// The most values whose masses are summed for each log-mass.
-const MOST_TERMS: f64 = 1000.0;
 
 impl<F: CountFamily> TruncatedFamily<F> {
     /// F and 1 − F of the base at any whole number.
@@ -121,7 +126,7 @@ impl<F: CountFamily> TruncatedFamily<F> {
     }
 
     /// The base's probability above one whole number and up to another.
-    fn above_up_to(&self, theta: &[f64], fixed: f64, from: f64, to: f64) -> f64 {
+    pub(super) fn above_up_to(&self, theta: &[f64], fixed: f64, from: f64, to: f64) -> f64 {
         let (lower, upper) = self.base_tails(theta, fixed, from);
         let (lower_end, upper_end) = self.base_tails(theta, fixed, to);
         // By the tail in which both lie.
@@ -132,70 +137,8 @@ impl<F: CountFamily> TruncatedFamily<F> {
     }
 
     /// The base's probability between the ends.
-    fn between(&self, theta: &[f64], fixed: f64) -> f64 {
+    pub(super) fn between(&self, theta: &[f64], fixed: f64) -> f64 {
         self.above_up_to(theta, fixed, self.low - 1.0, self.last(fixed))
-    }
-
-    /// The values whose masses say what lies between the ends: those that do, or, without a high end, those that
-    /// are cut off; and whether they are these.
-    fn summed(&self) -> Option<(Vec<f64>, bool)> {
-        let (from, to, inside) = match self.high.is_finite() {
-            true => (self.low, self.high + 1.0, true),
-            false => (self.base.first(), self.low, false),
-        };
-        let count = to - from;
-        (count <= MOST_TERMS).then(|| {
-            (
-                (0..count as usize).map(|k| from + k as f64).collect(),
-                inside,
-            )
-        })
-    }
-
-    /// ln Σ p(k) f(k) over the values that are summed, as a tensor; nothing where there are none.
-    fn log_sum(&self, theta: &Tensor, fixed: &Tensor, weight: fn(f64) -> f64) -> Option<Tensor> {
-        let (values, _) = self.summed()?;
-        let terms = values.iter().filter(|k| weight(**k) > 0.0).map(|k| {
-            let value = Tensor::full([], *k as f32, &theta.device());
-            self.base.log_mass(theta, fixed, &value) + weight(*k).ln() as f32
-        });
-        let terms: Vec<Tensor> = terms.collect();
-        let all: Vec<&Tensor> = terms.iter().collect();
-        (!all.is_empty()).then(|| Tensor::stack(&all, -1).logsumexp(-1))
-    }
-
-    /// ln of the base's probability between the ends, as a tensor.
-    fn log_between(&self, theta: &Tensor, fixed: &Tensor) -> Option<Tensor> {
-        let sum = self.log_sum(theta, fixed, |_| 1.0)?;
-        match self.high.is_finite() {
-            true => Some(sum),
-            false => Some((-sum.exp_m1()).ln()),
-        }
-    }
-
-    /// E\[f(k)\] between the ends, given that of the base, for f ≥ 0.
-    fn expected(
-        &self,
-        theta: &Tensor,
-        fixed: &Tensor,
-        of_base: Tensor,
-        f: fn(f64) -> f64,
-    ) -> Tensor {
-        let Some(log_between) = self.log_between(theta, fixed) else {
-            return of_base;
-        };
-        let sum = self.log_sum(theta, fixed, f);
-        match (self.high.is_finite(), sum) {
-            (true, Some(sum)) => (sum - log_between).exp(),
-            (true, None) => of_base * 0.0,
-            (false, Some(sum)) => (of_base - sum.exp()) / log_between.exp(),
-            (false, None) => of_base / log_between.exp(),
-        }
-    }
-
-    fn mean_square(&self, theta: &Tensor, fixed: &Tensor) -> Tensor {
-        let own = self.base.variance(theta, fixed) + self.base.mean(theta, fixed).square();
-        self.expected(theta, fixed, own, |k| k * k)
     }
 }
 
@@ -238,7 +181,15 @@ impl<F: CountFamily> CountFamily for TruncatedFamily<F> {
     fn moments(&self, theta: &[f64], fixed: f64) -> (f64, f64) {
         let (mean, deviation) = self.base.moments(theta, fixed);
         let between = self.between(theta, fixed);
-        let Some((values, inside)) = self.summed() else {
+        let summed = match self.terms_left(theta, fixed) {
+            Some(count) => {
+                let most = self.last(fixed) - self.low + 1.0;
+                let values = (0..count).map(|k| k as f64).filter(|k| *k < most);
+                Some((values.map(|k| self.low + k).collect(), true))
+            }
+            None => self.summed(),
+        };
+        let Some((values, inside)): Option<(Vec<f64>, bool)> = summed else {
             return (mean, deviation);
         };
         let sum = |f: fn(f64) -> f64| -> f64 {

@@ -1,6 +1,7 @@
-//! Truncated laws: those of location and scale, and halves of them, between two ends.
+//! Truncated laws: real numbers of other laws, and counts, between two ends.
 
 mod base;
+mod count_sums;
 mod counts;
 mod functions;
 mod log_normal;
@@ -31,14 +32,15 @@ const LEAST_LN_MASS: f64 = -600.0;
 
 /// The numbers of another law that lie between `low` and `high`, its density divided by the probability
 /// between them; over `f64`s a draw is an `f64`, over tensors a tensor of their broadcast shape. The law may
-/// be a `Normal`, `Laplace`, `Logistic`, `Cauchy`, `Gumbel`, `HalfNormal`, `HalfCauchy`, `Exponential`, `LogNormal`,
-/// `Gamma`, `Beta`, `StudentT`, or one of counts, such as a `Poisson` without 0:
-/// `Truncated::new(Poisson::rate(2.0), 1, f64::INFINITY)`, which gets RELAX. An infinite end leaves that side as it
-/// is.
+/// be a `Normal`, `Laplace`, `Logistic`, `Cauchy`, `Gumbel`, `HalfNormal`, `HalfCauchy`, `Exponential`,
+/// `LogNormal`, `Gamma`, `Beta`, `StudentT`, or one of counts, such as a `Poisson` without 0:
+/// `Truncated::new(Poisson::rate(2.0), 1, f64::INFINITY)`, which gets RELAX. An infinite end leaves that side
+/// as it is.
 ///
 /// A draw is the quantile of a uniform number between those of the ends, computed in double precision by the
 /// nearer tail, and differentiable in all parameters. Where an end is learned, host code must not read a
-/// draw, as score functions do not see how the support moves. Its automatic guide is a truncated normal.
+/// draw, as score functions do not see how the support moves. Its automatic guide is a truncated normal, of
+/// log-normal numbers a truncated log-normal, and of counts a law of the same family and ends.
 ///
 /// ```
 /// # use relax_runtime::prelude::*;

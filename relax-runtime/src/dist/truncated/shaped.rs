@@ -9,6 +9,7 @@ use crate::dist::curves::NormalCurve;
 use crate::dist::family::*;
 use crate::dist::gamma::uniform;
 use crate::dist::guides::by_location;
+use crate::dist::noise::each::LARGEST as BELOW_ONE;
 use crate::dist::{Beta, Distribution, Gamma, StudentT, draw_shape};
 use crate::error::Error;
 
@@ -16,6 +17,8 @@ use crate::error::Error;
 pub trait ShapedCurve: Copy + Debug + Default + 'static {
     /// Where its numbers begin and end.
     const ENDS: [f64; 2];
+    /// What draws, where they are not moved and scaled, stay within, so that no end of their own is among them.
+    const WITHIN: [f64; 2] = [f64::NEG_INFINITY, f64::INFINITY];
     /// Whether the second shape is one.
     const HAS_SECOND: bool = false;
     /// Log-density at t.
@@ -187,30 +190,34 @@ impl<C: ShapedCurve, R: Real> Continuous for TruncatedShaped<C, R> {
         })
     }
 
-    /// The ends belong to it, and what a draw at an end is rounded to.
+    /// The ends belong to it, unless they are the whole law's own, and what a draw at an end is rounded to.
     fn contains(&self, x: &R) -> Result<bool> {
         const ROUNDING: f64 = 4.0 * f32::EPSILON as f64;
-        let [first, last] = C::ENDS;
+        let [first, last] = C::ENDS.map(|end| self.loc.clone() + self.scale.clone() * end);
         let inside = |gap: R, end: &R| {
             let slack = (end.abs() + self.loc.abs()) * if R::HOST { 0.0 } else { ROUNDING };
             (gap + slack).all(|gap| gap >= 0.0)
         };
         Ok(x.all(f64::is_finite)?
-            && self.standard(x).all(|t| first <= t && t <= last)?
+            && (x.clone() - first).all(|gap| gap > 0.0)?
+            && (last - x.clone()).all(|gap| gap > 0.0)?
             && inside(x.clone() - self.low.clone(), &self.low)?
             && inside(self.high.clone() - x.clone(), &self.high)?)
     }
 
     fn log_density(&self, x: &R) -> R {
-        let [first, second] = &self.shapes;
-        C::ln_density([first, second], &self.standard(x)) - self.ln_mass() - self.scale.ln()
+        let ([first, second], [least, most]) = (&self.shapes, C::WITHIN);
+        // In units of the scale a draw near 0 may be too small for single precision.
+        let t = self.standard(x).kept_within(least, most);
+        C::ln_density([first, second], &t) - self.ln_mass() - self.scale.ln()
     }
 
     fn draw(&self, standards: &[R]) -> R {
         let ([a, b], [first, second]) = (self.ends(), &self.shapes);
         let operands = [&a, &b, first, second, &standards[0]];
         let t = R::smooth(operands, &Quantile::<C>::default());
-        self.loc.clone() + self.scale.clone() * t
+        let [least, most] = C::WITHIN;
+        (self.loc.clone() + self.scale.clone() * t).kept_within(least, most)
     }
 
     fn mean(&self) -> R {
@@ -230,7 +237,11 @@ impl<C: ShapedCurve, R: Real> Continuous for TruncatedShaped<C, R> {
         let from = first.map_or_else(|| low.clone(), |first| low.maximum(&first));
         let to = last.map_or_else(|| high.clone(), |last| high.minimum(&last));
         let shape = draw_shape(&Continuous::parameters(of));
-        let centre = Continuous::mean(of).detach();
+        let mean = Continuous::mean(of).detach();
+        // Heavy tails have no mean. Of what is not finite, 0 times it is no number.
+        let has_mean = (&mean * 0.0).eq(0.0);
+        let median = Continuous::draw(of, &[mean.full_like(0.5)]).detach();
+        let centre = has_mean.select_where(&mean, &median);
         by_location(&centre, &spread, shape, move |loc, scale| {
             let law = Truncated::<NormalCurve, Tensor>::near(&from, &to, loc, scale);
             law.checked()?.law()
@@ -244,6 +255,7 @@ pub struct GammaCurve;
 
 impl ShapedCurve for GammaCurve {
     const ENDS: [f64; 2] = [0.0, FAR];
+    const WITHIN: [f64; 2] = [LEAST, MOST];
 
     fn ln_density<R: Real>([a, _]: [&R; 2], t: &R) -> R {
         let one = a.clone() * 0.0 + 1.0;
@@ -280,6 +292,7 @@ pub struct BetaCurve;
 
 impl ShapedCurve for BetaCurve {
     const ENDS: [f64; 2] = [0.0, 1.0];
+    const WITHIN: [f64; 2] = [LEAST, BELOW_ONE as f64];
     const HAS_SECOND: bool = true;
 
     fn ln_density<R: Real>([a, b]: [&R; 2], t: &R) -> R {
@@ -326,7 +339,8 @@ impl ShapedCurve for StudentCurve {
     /// By the integral of t f(t), which is −f(t) (ν + t²)/(ν − 1), or half a logarithm at ν = 1.
     fn mean(shapes: [f64; 2], ends: [f64; 2], own: f64) -> f64 {
         let df = shapes[0];
-        let is_cut = ends[0] > -FAR * 0.5 && ends[1] < FAR * 0.5;
+        // Ends in units of the scale.
+        let is_cut = ends.iter().all(|end| end.abs() < FAR * 1e-3);
         if df <= 1.0 && !is_cut {
             return f64::NAN;
         }

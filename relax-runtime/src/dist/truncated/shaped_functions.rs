@@ -121,13 +121,13 @@ impl<C: ShapedCurve> Quantile<C> {
             }
         };
         let (mut low, mut high) = (a, b);
-        if low <= -FAR * 0.5 {
+        if low <= -FAR * 1e-3 {
             low = high.min(0.0) - 1.0;
             while excess(low) > 0.0 && low > -FAR {
                 low *= 2.0;
             }
         }
-        if high >= FAR * 0.5 {
+        if high >= FAR * 1e-3 {
             high = low.max(0.0) + 1.0;
             while excess(high) < 0.0 && high < FAR {
                 high *= 2.0;

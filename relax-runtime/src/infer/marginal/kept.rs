@@ -6,13 +6,29 @@ use std::rc::Rc;
 use rustc_hash::FxHashMap;
 
 use super::graph::Graph;
-use crate::dist::{Law, Number, Value};
+use crate::dist::{Form, Law, Number, Value};
 use crate::error::{Error, Result};
 use crate::model::Interpreter;
 use crate::tensor::SiteSet;
 
 /// Which sites are summed out, by name.
 pub(super) type Only = dyn Fn(&str) -> bool;
+
+/// Whether events of two discrete laws have the same values, as far as these can be listed.
+fn has_same_values(first: &dyn Law, here: &dyn Law) -> bool {
+    let listed = |law: &dyn Law| {
+        let relaxation = law.relaxation()?;
+        let width = relaxation.width(&law.parameters().first()?.shape());
+        let count = relaxation.values(width);
+        // Those of coins and categories follow from how many there are.
+        let is_plain = relaxation.form() != Form::Other;
+        let vertices = count
+            .filter(|_| !is_plain)
+            .map(|_| relaxation.vertices(width));
+        Some((count, vertices))
+    };
+    listed(first) == listed(here)
+}
 
 /// What the runs of one sum have in common.
 pub(super) struct Shared {
@@ -58,7 +74,7 @@ impl Kept {
     pub(super) fn expect_values_of(&self, law: &dyn Law) -> Result<()> {
         let is_same = match (self.law.bijection(), law.bijection()) {
             (Some(first), Some(here)) => first.has_values_of(&here)?,
-            (None, None) if self.law.draws().are_discrete() => true,
+            (None, None) if self.law.draws().are_discrete() => has_same_values(&*self.law, law),
             // Such as a value that is certain.
             (None, None) => {
                 let density = law.log_density_from(&self.value.to_tensor()?, self.plates);
@@ -89,5 +105,48 @@ impl Kept {
         let value = self.value.to_tensor()?;
         let density = self.law.log_density_from(&value, self.plates);
         Ok(Number::Tensor(density.check()?.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dist::{Binomial, Categorical, DiscreteUniform, Distribution, Poisson};
+    use crate::tensor::Tensor;
+
+    fn kept(law: Rc<dyn Law>) -> Kept {
+        Kept {
+            value: Value::Tensor(Tensor::scalar(1.0)),
+            origin: None,
+            law,
+            plates: 0,
+        }
+    }
+
+    #[test]
+    fn discrete_laws_of_other_values_are_refused() -> Result<()> {
+        let binomial = |trials: usize, p: f32| Binomial::probs(trials, Tensor::scalar(p))?.law();
+        let categories = |probs: &[f32]| Categorical::probs(Tensor::from_slice(probs))?.law();
+        let uniform = |low: usize, high: usize| DiscreteUniform::new(low, high)?.law();
+        let poisson = |rate: f32| Poisson::rate(Tensor::scalar(rate))?.law();
+        for (first, here, is_same) in [
+            (binomial(3, 0.2)?, binomial(3, 0.7)?, true),
+            (binomial(3, 0.2)?, binomial(5, 0.2)?, false),
+            (binomial(3, 0.2)?, poisson(1.0)?, false),
+            (poisson(0.5)?, poisson(1.0)?, true),
+            (categories(&[0.5, 0.5])?, categories(&[0.1, 0.9])?, true),
+            (
+                categories(&[0.5, 0.5])?,
+                categories(&[0.1, 0.4, 0.5])?,
+                false,
+            ),
+            (uniform(0, 3)?, uniform(0, 3)?, true),
+            // As many values, and others.
+            (uniform(0, 3)?, uniform(1, 4)?, false),
+        ] {
+            let found = kept(first.clone()).expect_values_of(&*here);
+            assert_eq!(found.is_ok(), is_same, "{first:?} {here:?}");
+        }
+        Ok(())
     }
 }

@@ -71,14 +71,26 @@ impl Tensor {
     }
 
     /// Variance along an axis, which is removed: the sum of squared distances from the mean divided by n − `ddof`,
-    /// the degrees of freedom that were used up: 0 of all there are, 1 of a sample.
+    /// the degrees of freedom that were used up: 0 of all there are, 1 of a sample. An axis of no more than `ddof`
+    /// elements gives a poisoned tensor.
     #[track_caller]
     pub fn var(&self, axis: isize, ddof: usize) -> Tensor {
-        let at = match self.checked_axis(axis, "var") {
+        self.var_as(axis, ddof, "var")
+    }
+
+    #[track_caller]
+    fn var_as(&self, axis: isize, ddof: usize, op: &'static str) -> Tensor {
+        let at = match self.checked_axis(axis, op) {
             Ok(at) => at,
             Err(refused) => return refused,
         };
-        let n = self.shape()[at] as f32 - ddof as f32;
+        let n = self.shape()[at];
+        if ddof >= n {
+            let problem =
+                format!("needs more elements than `ddof`, {ddof}, along axis {at}, which has {n}");
+            return Tensor::poisoned(self.misfit(op, problem));
+        }
+        let n = (n - ddof) as f32;
         let mean = self.mean(axis).reshaped(self.shape().with_axis(at, 1));
         (self - mean).square().sum(axis) / n
     }
@@ -87,7 +99,7 @@ impl Tensor {
     /// finite where all numbers are equal.
     #[track_caller]
     pub fn std(&self, axis: isize, ddof: usize) -> Tensor {
-        self.var(axis, ddof).sqrt()
+        self.var_as(axis, ddof, "std").sqrt()
     }
 
     /// log Σ exp along an axis, which is removed; no overflow, and -∞ where all elements are: there

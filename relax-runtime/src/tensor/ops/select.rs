@@ -120,7 +120,12 @@ impl Tensor {
     /// constant.
     #[track_caller]
     pub fn argmax(&self, axis: isize) -> Tensor {
-        match self.largest(axis, "argmax") {
+        self.index_of_largest(axis, "argmax")
+    }
+
+    #[track_caller]
+    fn index_of_largest(&self, axis: isize, op: &'static str) -> Tensor {
+        match self.largest(axis, op) {
             Ok((_, indices, shape)) => {
                 let to_numbers = |_: &[f32]| indices.into_iter().map(|i| i as f32).collect();
                 self.on_host(shape, to_numbers).severed()
@@ -152,7 +157,7 @@ impl Tensor {
     /// Index of the smallest element along an axis, the first of equals; the axis is removed. A constant.
     #[track_caller]
     pub fn argmin(&self, axis: isize) -> Tensor {
-        self.neg().argmax(axis)
+        self.neg().index_of_largest(axis, "argmin")
     }
 
     /// The largest element, as a single number.
@@ -176,7 +181,7 @@ impl Tensor {
         self.mark_rough();
         let (outer, n, inner) = self.shape().split(axis);
         if n == 0 {
-            let problem = "an empty axis has no largest element".into();
+            let problem = "needs a non-empty axis".into();
             return Err(Tensor::poisoned(self.misfit(op, problem)));
         }
         let values = self.peek().map_err(Tensor::poisoned)?;

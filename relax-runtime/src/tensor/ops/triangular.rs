@@ -22,7 +22,7 @@ impl Tensor {
     #[track_caller]
     pub fn tril(&self, offset: isize) -> Tensor {
         match self.square_side("tril") {
-            Ok(n) => self.masked(n, |i, j| j <= i + offset),
+            Ok(n) => self.masked(n, |i, j| j <= i.saturating_add(offset)),
             Err(refused) => refused,
         }
     }
@@ -31,7 +31,7 @@ impl Tensor {
     #[track_caller]
     pub fn triu(&self, offset: isize) -> Tensor {
         match self.square_side("triu") {
-            Ok(n) => self.masked(n, |i, j| j >= i + offset),
+            Ok(n) => self.masked(n, |i, j| j >= i.saturating_add(offset)),
             Err(refused) => refused,
         }
     }
@@ -85,12 +85,11 @@ impl Tensor {
             return Ok(factor.also_from(self));
         }
         let inverse = kernel::solve(Half::Lower, &factor, &eyes(shape.numel(), n), n, n);
-        let [factor, inverse] =
-            [factor, inverse].map(|values| Tensor::upload(values, shape, &self.device()));
-        let (factor, inverse) = (factor?, inverse?);
+        let upload = |values| Tensor::upload(values, shape, &self.device());
+        let (own, inverse) = (upload(bounded(&factor))?, upload(bounded(&inverse))?);
         let moved = self.masked(n, |i, j| j <= i).apart()?.mirrored(n);
         let moved = inverse.matmul(&moved).matmul_nt(&inverse).half(n);
-        Ok(&factor + factor.matmul(&moved))
+        Ok(upload(factor)? + own.matmul(&moved))
     }
 
     #[track_caller]
@@ -136,21 +135,30 @@ impl Tensor {
             return Ok(right.clone());
         }
         let solved = kernel::solve(half, &triangles, &right.peek()?, n, m);
+        let own = bounded(&solved);
         let solved = Tensor::upload(solved, shape, &device)?;
         if !self.is_tracked() && !right.is_tracked() {
             return Ok(solved.also_from(self).also_from(right));
         }
         let inverse = kernel::solve(half, &triangles, &eyes(self.len(), n), n, n);
-        let inverse = Tensor::upload(inverse, self.shape(), &device)?;
-        let by_triangle = self.half_of(n, half).apart()?.matmul(&solved);
+        let inverse = Tensor::upload(bounded(&inverse), self.shape(), &device)?;
+        let own = Tensor::upload(own, shape, &device)?;
+        let by_triangle = self.half_of(n, half).apart()?.matmul(&own);
         let moved = inverse.matmul(&(right.apart()? - by_triangle));
         Ok(solved + moved)
     }
 
-    /// Zeros that move as the tensor does.
+    /// Zeros that move as the tensor does, and where it is not finite not at all.
     fn apart(&self) -> Result<Tensor> {
-        let numbers = Tensor::upload(self.peek()?, self.shape(), &self.device())?;
-        Ok(self - numbers)
+        let upload = |values| Tensor::upload(values, self.shape(), &self.device());
+        let numbers = self.peek()?;
+        if numbers.iter().all(|x| x.is_finite()) {
+            return Ok(self - upload(numbers)?);
+        }
+        let is_finite = numbers.iter().map(|x| f32::from(x.is_finite()));
+        let kept = upload(is_finite.collect())?;
+        let numbers = numbers.iter().map(|x| if x.is_finite() { *x } else { 0.0 });
+        Ok(kept.select_where(self, &self.zeros_like()) - upload(numbers.collect())?)
     }
 
     /// Zeros but for the places (row, column) that are kept.
@@ -197,6 +205,18 @@ impl Tensor {
             ))),
         }
     }
+}
+
+/// Finite numbers, of which 0 times each is 0: as factors in derivatives they leave the value what it is.
+fn bounded(values: &[f32]) -> Vec<f32> {
+    let bounded = |x: &f32| {
+        if x.is_nan() {
+            f32::MAX
+        } else {
+            x.clamp(f32::MIN, f32::MAX)
+        }
+    };
+    values.iter().map(bounded).collect()
 }
 
 /// So many numbers of unit matrices.
