@@ -45,7 +45,7 @@ use crate::error::Result;
 pub struct DeltaGuide;
 
 impl Guide for DeltaGuide {
-    fn is_of_continuous_alone(&self) -> bool {
+    fn leaves_sums(&self) -> bool {
         true
     }
 

@@ -46,10 +46,6 @@ use crate::tensor::Tensor;
 pub struct FullRankGuide;
 
 impl Guide for FullRankGuide {
-    fn is_of_continuous_alone(&self) -> bool {
-        true
-    }
-
     fn propose(&self, evaluation: Evaluation<'_>) -> Result<Proposal> {
         let words = "a Gaussian together with all continuous choices before it";
         propose(evaluation, words, Triangle::default())

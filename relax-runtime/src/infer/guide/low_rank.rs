@@ -16,10 +16,6 @@ pub struct LowRankGuide {
 }
 
 impl Guide for LowRankGuide {
-    fn is_of_continuous_alone(&self) -> bool {
-        true
-    }
-
     fn propose(&self, evaluation: Evaluation<'_>) -> Result<Proposal> {
         if self.rank == 0 {
             return Err(Error::Config {

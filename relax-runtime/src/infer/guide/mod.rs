@@ -90,9 +90,9 @@ pub trait Guide {
         Ok(())
     }
 
-    /// Whether it is about continuous choices alone, so that [`Svi`](super::Svi) may sum discrete ones out where
-    /// that is cheap, as it does with the automatic guide.
-    fn is_of_continuous_alone(&self) -> bool {
+    /// Whether [`Svi`](super::Svi) may sum discrete choices out where that is cheap, as it does with the automatic guide:
+    /// where it is about continuous ones alone, and draws each without a look at which others a run has come by.
+    fn leaves_sums(&self) -> bool {
         false
     }
 

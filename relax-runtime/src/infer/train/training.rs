@@ -40,7 +40,7 @@ pub type Minimize<'m> = Training<ExpectedCost<'m>>;
 impl<'m> Svi<'m> {
     /// Fits the automatic guide, a [`StructuredGuide`](crate::infer::StructuredGuide). Discrete choices are
     /// summed out exactly ([`marginalise`](crate::infer::marginalise)) where that is cheap and nothing else
-    /// was asked for: no guide but of continuous choices, no estimator or budget, one sample and one particle, no
+    /// was asked for: no guide but of points, no estimator or budget, one sample and one particle, no
     /// ledger. The plan
     /// says which were; [`draw_all`](Self::draw_all) draws them.
     pub fn new(model: &'m dyn Program) -> Self {
@@ -63,11 +63,11 @@ impl<'m> Svi<'m> {
     }
 
     /// Fits another [`Guide`] instead: a program written with `#[model]`, which samples exactly the
-    /// model's latent sites, or a family of its own kind. Discrete choices are then drawn, unless the guide is
-    /// about continuous ones alone.
+    /// model's latent sites, or a family of its own kind. Discrete choices are then drawn, unless the guide
+    /// [leaves sums](Guide::leaves_sums).
     #[must_use]
     pub fn guide(mut self, guide: &'m dyn Guide) -> Self {
-        if !guide.is_of_continuous_alone() {
+        if !guide.leaves_sums() {
             self.objective = self.objective.draw_unless_asked();
         }
         self.objective = self.objective.guide(guide);
