@@ -41,8 +41,7 @@ impl<'m> Svi<'m> {
     /// Fits the automatic guide, a [`StructuredGuide`](crate::infer::StructuredGuide). Discrete choices are
     /// summed out exactly ([`marginalise`](crate::infer::marginalise)) where that is cheap and nothing else
     /// was asked for: no guide but of points, no estimator or budget, one sample and one particle, no
-    /// ledger. The plan
-    /// says which were; [`draw_all`](Self::draw_all) draws them.
+    /// ledger. The plan says which were; [`draw_all`](Self::draw_all) draws them.
     pub fn new(model: &'m dyn Program) -> Self {
         Self::of(Elbo::new(model).marginalise_if_cheap())
     }
