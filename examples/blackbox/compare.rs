@@ -4,7 +4,7 @@ use crate::Options;
 use crate::annealing::anneal;
 use crate::bayes;
 use crate::cma;
-use crate::descent::Descent;
+use crate::descent::{Descent, Pace};
 use crate::plot::{Chart, Scale, Series};
 use crate::problem::{BlackBox, Meter, Space};
 use crate::program::Outcome;
@@ -74,7 +74,12 @@ impl Method {
                 let rate = options.rate.unwrap_or(usual);
                 // Replay alone gains by them everywhere.
                 let covariances = options.covariances || descent == Descent::Replay;
-                descent.run(meter, rate, covariances, seed)?;
+                let pace = Pace {
+                    rate,
+                    covariances,
+                    entropy: options.entropy,
+                };
+                descent.run(meter, pace, seed)?;
                 Ok(())
             }
             (Self::Cma, None) => cma::run(meter, seed),

@@ -12,10 +12,15 @@ use crate::program::Outcome;
 use crate::replay::Replay;
 use crate::trust::Trust;
 
-/// Independent coins.
+/// Independent coins. With a weight of their entropy, which falls from half to half of the budget, the law stays
+/// wide where costs tell little apart, as in mean-field annealing.
 #[model]
-pub(crate) fn coins(meter: &Meter<'_>, start: &[f32]) -> Result<()> {
+pub(crate) fn coins(meter: &Meter<'_>, start: &[f32], entropy: f64) -> Result<()> {
     let logits = param!(Tensor::from_slice(start));
+    if entropy > 0.0 {
+        let of_each = logits.softplus() - logits.sigmoid() * &logits;
+        cost!(of_each.sum_all() * (-entropy * meter.heat()));
+    }
     let x = sample!(Bernoulli(logits = &logits));
     cost!(meter.cost(&numbers(&x)?));
     Ok(())
@@ -65,6 +70,17 @@ pub(crate) enum Descent {
     Evolution,
 }
 
+/// How far and how a descent goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    /// Adam's rate for bits, the length of steps for reals.
+    pub(crate) rate: f32,
+    /// Whether normal numbers have covariances to learn.
+    pub(crate) covariances: bool,
+    /// What a nat of coins' entropy is worth at the start, in units of the cost.
+    pub(crate) entropy: f64,
+}
+
 /// What a descent has come to.
 pub(crate) enum Law {
     /// Logits.
@@ -74,19 +90,17 @@ pub(crate) enum Law {
 
 impl Descent {
     /// Minimises until the budget is spent. Coins follow Adam at the given rate, and begin anew, with other draws, where
-    /// all have come to be certain; normal numbers, with covariances
-    /// to learn or without, take steps of that length.
+    /// all have come to be certain; normal numbers take steps of that length.
     ///
     /// # Errors
     /// If a gradient is not finite.
-    pub(crate) fn run(
-        self,
-        meter: &Meter<'_>,
-        rate: f32,
-        covariances: bool,
-        seed: u64,
-    ) -> Outcome<Law> {
+    pub(crate) fn run(self, meter: &Meter<'_>, pace: Pace, seed: u64) -> Outcome<Law> {
         const RESTARTS: u64 = 1000;
+        let Pace {
+            rate,
+            covariances,
+            entropy,
+        } = pace;
         let space = meter.problem.space();
         // One for all restarts: what is fitted to past draws outlives them.
         let estimator = self.estimator(space)?;
@@ -112,7 +126,10 @@ impl Descent {
             found = match self {
                 // Beyond 2 a sign changes in one draw of forty.
                 Self::Evolution => decide(trainer, meter, &signs(meter, &start), "means", 2.0)?,
-                _ => decide(trainer, meter, &coins(meter, &start), "logits", 3.7)?,
+                _ => {
+                    let coins = coins(meter, &start, entropy);
+                    decide(trainer, meter, &coins, "logits", 3.7)?
+                }
             };
         }
         Ok(Law::Coins(found))

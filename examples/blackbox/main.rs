@@ -78,6 +78,10 @@ pub(crate) struct Options {
     /// Covariances of normal numbers for all estimators, instead of replay alone.
     #[arg(long)]
     covariances: bool,
+    /// What a nat of the entropy of coins' law is worth at the start, in units of the cost; it falls to 0 in each
+    /// half of the evaluations.
+    #[arg(long, default_value_t = 0.0)]
+    entropy: f64,
     /// What each coupling that is kept, and each stage that prevents, costs beside the rest.
     #[arg(long, default_value_t = 1e-2)]
     lambda: f64,

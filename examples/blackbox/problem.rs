@@ -84,6 +84,11 @@ impl<'p> Meter<'p> {
         self.spent.get() as f64 / self.budget as f64
     }
 
+    /// 1 at the start of each half of the budget, and falling to 0 within it.
+    pub(crate) fn heat(&self) -> f64 {
+        1.0 - (2.0 * self.share()).fract()
+    }
+
     /// The least cost after each number of evaluations at which it fell.
     pub(crate) fn into_steps(self) -> Vec<(u64, f64)> {
         self.steps.into_inner()

@@ -7,7 +7,7 @@ use relax_runtime::infer::Recording;
 use relax_runtime::prelude::*;
 
 use crate::Options;
-use crate::descent::{Descent, Law, coins, normals};
+use crate::descent::{Descent, Law, Pace, coins, normals};
 use crate::fitted::Fitted;
 use crate::problem::{BlackBox, Meter, Space};
 use crate::program::Outcome;
@@ -24,7 +24,12 @@ pub(crate) fn show(problem: &dyn BlackBox, options: &Options) -> Outcome<()> {
     const DESCENT: u64 = 300;
     let space = problem.space();
     let on_the_way = Meter::new(problem, DESCENT);
-    let law = Descent::Rloo.run(&on_the_way, 0.03, false, options.seed)?;
+    let pace = Pace {
+        rate: 0.03,
+        covariances: false,
+        entropy: 0.0,
+    };
+    let law = Descent::Rloo.run(&on_the_way, pace, options.seed)?;
     // Measurements are not counted.
     let meter = Meter::new(problem, 0);
     println!(
@@ -37,11 +42,11 @@ pub(crate) fn show(problem: &dyn BlackBox, options: &Options) -> Outcome<()> {
         "", "f", "R^2", "variance", "x f"
     );
     match &law {
-        Law::Coins(logits) => all(&coins(&meter, logits), space, options, FRESH)?,
+        Law::Coins(logits) => all(&coins(&meter, logits, 0.0), space, options, FRESH)?,
         Law::Gaussian(law) => all(&normals(&meter, law), space, options, FRESH)?,
     }
     if let (Space::Bits(..=12), Law::Coins(logits)) = (space, &law) {
-        let few = coins(&meter, logits);
+        let few = coins(&meter, logits, 0.0);
         let table = Check::new(&ExpectedCost::new(&few))
             .site_estimator(
                 "x",
