@@ -7,6 +7,7 @@ use super::different_law::DifferentLaw;
 use super::{Mixture, MixtureComponents, NAME, SUPPORT, assembled, log_mixed, on_cpu, wrong};
 use crate::dist::{
     Distribution, IntoDistribution, Law, Number, SiteValue, check_fit, expand_parameter,
+    holds_indices,
 };
 use crate::error::Result;
 use crate::random::Stream;
@@ -258,6 +259,16 @@ impl Distribution for Mixture<Tensor, Different<Tensor>> {
             .iter()
             .map(|component| component.expand(plates));
         let components = Different(components.collect::<Result<_>>()?);
-        Ok(Self { logits, components })
+        // Rows stand in front, and would be taken for other axes where there are not as many behind.
+        let laws = components.laws()?;
+        let axes = |law: &Rc<dyn Law>| law.draw_shape().rank() - usize::from(holds_indices(&**law));
+        match laws.iter().find(|law| axes(law) != axes(&laws[0])) {
+            None => Ok(Self { logits, components }),
+            Some(other) => Err(wrong(format!(
+                "have draws of shapes {} and {} in a plate; give them as many axes",
+                laws[0].draw_shape(),
+                other.draw_shape()
+            ))),
+        }
     }
 }
