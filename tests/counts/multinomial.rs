@@ -5,10 +5,12 @@ use std::rc::Rc;
 use relax_runtime::dist::{Distribution, Law};
 use relax_runtime::estimator::{
     Coupling, Dlax, DoubleCv, Enumerate, Estimator, IndeCateR, IntoEstimator, MuProp, Noise, Plan,
-    Problem, Rloo, black_box, differentiable, dlax, reinforce, relax, rloo,
+    Problem, black_box, differentiable, dlax, reinforce, relax, rloo,
 };
 use relax_runtime::optim::Optimizer;
 use relax_runtime::prelude::*;
+
+use crate::programs::{check_cost, expect_unbiased};
 use relax_runtime::surrogate::{FreeForm, RelaxedCost, Surrogate};
 
 const DRAWS: usize = 15_000;
@@ -231,23 +233,10 @@ fn read() {
     observe!(Normal(mean + 0.3 * votes[2], 1.0), 0.4);
 }
 
-fn expect_unbiased(check: Check<'_>) -> Result<()> {
-    let table = check.run()?;
-    println!("{table}");
-    table.verdict()
-}
-
 #[test]
 fn programs_are_unbiased() -> Result<()> {
     for model in [&before_others() as &dyn Program, &plate(), &rounds()] {
-        let objective = ExpectedCost::new(model);
-        expect_unbiased(Check::new(&objective).draws(2_000))?;
-        for estimator in [
-            Relax::free_form().into_estimator(),
-            Rloo::default().into_estimator(),
-        ] {
-            expect_unbiased(Check::new(&objective).draws(1_000).estimator(estimator))?;
-        }
+        check_cost(model)?;
     }
     expect_unbiased(Check::new(&Elbo::new(&read())).draws(1_500))
 }

@@ -7,14 +7,14 @@ use relax_runtime::estimator::{
 };
 use relax_runtime::prelude::*;
 
-fn expect_unbiased(check: Check<'_>) -> Result<()> {
+pub(crate) fn expect_unbiased(check: Check<'_>) -> Result<()> {
     let table = check.run()?;
     println!("{table}");
     table.verdict()
 }
 
 /// Checks the default estimators, then `relax` and `rloo` by name, of an expected cost.
-fn check_cost(model: &dyn Program) -> Result<()> {
+pub(crate) fn check_cost(model: &dyn Program) -> Result<()> {
     let objective = ExpectedCost::new(model);
     expect_unbiased(Check::new(&objective).draws(2_000))?;
     for estimator in [

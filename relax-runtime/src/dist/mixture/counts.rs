@@ -5,11 +5,11 @@ use std::fmt::Debug;
 use std::ops::Range;
 use std::rc::Rc;
 
-use super::NAME;
+use super::{NAME, side_by_side};
 use crate::dist::counts::{AnyFamily, CountFamily, Place};
 use crate::dist::excluded::numbers_of;
 use crate::dist::weights::normalised;
-use crate::tensor::{Shape, Tensor};
+use crate::tensor::Tensor;
 
 /// Below any log-mass, and finite.
 const NOWHERE: f32 = f32::MIN * 0.25;
@@ -113,14 +113,7 @@ impl MixtureFamily {
 
     /// The components' numbers along a last axis.
     fn each(&self, of: impl Fn(&Part) -> Tensor) -> Tensor {
-        let all: Vec<Tensor> = self.parts.iter().map(of).collect();
-        let shape = |all: &[Tensor]| {
-            let shapes = all.iter().map(Tensor::shape);
-            shapes.reduce(|a, b| a.broadcast(&b).unwrap_or(a))
-        };
-        let joint = shape(&all).unwrap_or(Shape::SCALAR);
-        let wide: Vec<Tensor> = all.iter().map(|x| x.broadcast_to(joint)).collect();
-        Tensor::stack(&wide.iter().collect::<Vec<_>>(), -1)
+        side_by_side(self.parts.iter().map(of))
     }
 
     fn logits(&self, theta: &Tensor) -> Tensor {

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::law::{chosen, gaussian_guide, matched};
-use super::{NAME, assembled, wrong};
+use super::{NAME, assembled, side_by_side, wrong};
 use crate::dist::{Bijection, Draws, Law, MeanField, PerParameter};
 use crate::error::Result;
 use crate::random::{Key, Stream};
@@ -47,17 +47,7 @@ impl DifferentLaw {
     }
 
     fn each(&self, of: impl Fn(&dyn Law) -> Tensor) -> Tensor {
-        let all: Vec<Tensor> = self.laws.iter().map(|law| of(&**law)).collect();
-        let shapes = all.iter().map(Tensor::shape);
-        let joint = shapes.reduce(|a, b| a.broadcast(&b).unwrap_or(a));
-        let joint = joint.unwrap_or(Shape::SCALAR);
-        let wide: Vec<Tensor> = all.iter().map(|x| x.broadcast_to(joint)).collect();
-        Tensor::stack(&wide.iter().collect::<Vec<_>>(), self.axis())
-    }
-
-    /// The axis along which the components' draws stand.
-    fn axis(&self) -> isize {
-        -1
+        side_by_side(self.laws.iter().map(|law| of(&**law)))
     }
 
     /// Numbers of rows beside draws, along the components' axis.
@@ -168,7 +158,7 @@ impl Law for DifferentLaw {
             at += shape.numel();
             draws.push(law.draw(&own).detach().broadcast_to(self.shape));
         }
-        let draws = Tensor::stack(&draws.iter().collect::<Vec<_>>(), self.axis());
+        let draws = Tensor::stack(&draws.iter().collect::<Vec<_>>(), -1);
         let chosen = self.beside_draws(&chosen(&self.logits, &which));
         let chosen = chosen.broadcast_to(draws.shape());
         chosen.select_where(&draws, &draws.zeros_like()).sum(-1)

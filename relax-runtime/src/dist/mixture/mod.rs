@@ -331,3 +331,13 @@ impl<D: Distribution<Value = Tensor>> Distribution for Mixture<Tensor, D> {
         })
     }
 }
+
+/// The components' numbers along a last axis, of the shape that all broadcast to.
+fn side_by_side(each: impl Iterator<Item = Tensor>) -> Tensor {
+    let all: Vec<Tensor> = each.collect();
+    let shapes = all.iter().map(Tensor::shape);
+    let joint = shapes.reduce(|a, b| a.broadcast(&b).unwrap_or(a));
+    let joint = joint.unwrap_or(Shape::SCALAR);
+    let wide: Vec<Tensor> = all.iter().map(|x| x.broadcast_to(joint)).collect();
+    Tensor::stack(&wide.iter().collect::<Vec<_>>(), -1)
+}

@@ -174,14 +174,7 @@ impl<C: Curve, R: Real> Continuous for Truncated<C, R> {
 
     /// The ends belong to it, and what a draw at an end is rounded to.
     fn contains(&self, x: &R) -> Result<bool> {
-        const ROUNDING: f64 = 4.0 * f32::EPSILON as f64;
-        let inside = |gap: R, end: &R| {
-            let slack = (end.abs() + self.loc.abs()) * if R::HOST { 0.0 } else { ROUNDING };
-            (gap + slack).all(|gap| gap >= 0.0)
-        };
-        Ok(x.all(f64::is_finite)?
-            && inside(x.clone() - self.low.clone(), &self.low)?
-            && inside(self.high.clone() - x.clone(), &self.high)?)
+        lies_between(x, [&self.low, &self.high], &self.loc)
     }
 
     fn log_density(&self, x: &R) -> R {
@@ -210,4 +203,16 @@ impl<C: Curve, R: Real> Continuous for Truncated<C, R> {
             law.checked()?.law()
         })
     }
+}
+
+/// Whether finite numbers lie between two ends, which belong to them, and what a draw at an end is rounded to.
+fn lies_between<R: Real>(x: &R, [low, high]: [&R; 2], loc: &R) -> Result<bool> {
+    const ROUNDING: f64 = 4.0 * f32::EPSILON as f64;
+    let inside = |gap: R, end: &R| {
+        let slack = (end.abs() + loc.abs()) * if R::HOST { 0.0 } else { ROUNDING };
+        (gap + slack).all(|gap| gap >= 0.0)
+    };
+    Ok(x.all(f64::is_finite)?
+        && inside(x.clone() - low.clone(), low)?
+        && inside(high.clone() - x.clone(), high)?)
 }

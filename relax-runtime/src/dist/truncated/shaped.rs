@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::marker::PhantomData;
 
 use super::shaped_functions::{LnMass, Mean, Quantile, density, mass};
-use super::{Ends, FAR, LEAST_LN_MASS, NAME, Truncatable, Truncated};
+use super::{Ends, FAR, LEAST_LN_MASS, NAME, Truncatable, Truncated, lies_between};
 use crate::dist::curves::NormalCurve;
 use crate::dist::family::*;
 use crate::dist::gamma::uniform;
@@ -192,17 +192,10 @@ impl<C: ShapedCurve, R: Real> Continuous for TruncatedShaped<C, R> {
 
     /// The ends belong to it, unless they are the whole law's own, and what a draw at an end is rounded to.
     fn contains(&self, x: &R) -> Result<bool> {
-        const ROUNDING: f64 = 4.0 * f32::EPSILON as f64;
         let [first, last] = C::ENDS.map(|end| self.loc.clone() + self.scale.clone() * end);
-        let inside = |gap: R, end: &R| {
-            let slack = (end.abs() + self.loc.abs()) * if R::HOST { 0.0 } else { ROUNDING };
-            (gap + slack).all(|gap| gap >= 0.0)
-        };
-        Ok(x.all(f64::is_finite)?
-            && (x.clone() - first).all(|gap| gap > 0.0)?
+        Ok((x.clone() - first).all(|gap| gap > 0.0)?
             && (last - x.clone()).all(|gap| gap > 0.0)?
-            && inside(x.clone() - self.low.clone(), &self.low)?
-            && inside(self.high.clone() - x.clone(), &self.high)?)
+            && lies_between(x, [&self.low, &self.high], &self.loc)?)
     }
 
     fn log_density(&self, x: &R) -> R {
