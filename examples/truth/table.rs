@@ -51,10 +51,15 @@ impl Table {
             .seed(self.seed)
             .posterior_draws(1_000)
             .run()?;
+        let seconds = start.elapsed().as_secs_f64();
+        let bound = fit.posterior().log_evidence().elbo;
+        let tail = match fit.verdict().pareto_k {
+            Some(k) => format!(", Pareto k {k:.2}"),
+            None => String::new(),
+        };
         println!(
-            "{name}: {}, {:.3} s",
-            fit.ending(),
-            start.elapsed().as_secs_f64()
+            "{name}: {}, {seconds:.3} s, bound {bound:.3}{tail}",
+            fit.ending()
         );
         Ok(fit)
     }

@@ -30,7 +30,7 @@ pub use exact::posterior::{
 pub use gradients::Gradients;
 pub use guide::{
     DeltaGuide, Evaluation, FullRankGuide, Guide, GuideSite, LowRankGuide, MeanFieldGuide,
-    Proposal, StructuredGuide,
+    Proposal, Stage, StructuredGuide,
 };
 pub use marginal::{Marginalised, marginalise};
 pub use objective::{Elbo, ExpectedCost, Objective};

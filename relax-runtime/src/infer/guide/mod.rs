@@ -82,11 +82,12 @@ pub trait Guide {
     fn propose(&self, evaluation: Evaluation<'_>) -> Result<Proposal>;
 
     /// Called at times while a run goes on until it has settled: the guide may write its parameters in other
-    /// units, in which what is left is learned faster, but is to leave every law as it is.
+    /// units, in which what is left is learned faster, or take in further ones, but is to leave every law as it
+    /// is.
     ///
     /// # Errors
     /// Whatever goes wrong in model or guide.
-    fn adapt(&self, _evaluation: Evaluation<'_>) -> Result<()> {
+    fn adapt(&self, _evaluation: Evaluation<'_>, _stage: Stage) -> Result<()> {
         Ok(())
     }
 
@@ -101,6 +102,16 @@ pub trait Guide {
     fn is_mean_field(&self, _model: &dyn Program, _params: &ParamStore) -> bool {
         false
     }
+}
+
+/// How far a run is that goes on until it has settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Stage {
+    /// At its first rate, on the way.
+    OnTheWay,
+    /// It has settled at its first rate.
+    Settled,
 }
 
 /// One evaluation of a bound: a model that is to be run, its random numbers, and how its choices are

@@ -7,10 +7,9 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::structure::{Follows, Parent, Structure, Values};
 use super::structured::{Row, law_of};
-use super::{Evaluation, Proposal};
+use super::{Evaluation, Proposal, Stage};
 use crate::error::Result;
-use crate::infer::pass::Latent;
-use crate::model::ParamStore;
+use crate::model::{Entry, Kind, ParamStore};
 use crate::tensor::{Device, Shape, Tensor};
 
 /// Draws from the guide by which its choices are found.
@@ -19,10 +18,11 @@ const DRAWS: u64 = 32;
 const APART: u64 = 1 << 33;
 
 /// Measures the numbers of the choices that others follow from where they are now, and rewrites shifts and
-/// slopes so that every law stays what it is. The structure that belongs to them takes the old one's place.
+/// slopes so that every law stays what it is. Where all has settled, scales follow them too from now on. The structure that belongs to them takes the old one's place.
 pub(super) fn recentre(
     evaluation: Evaluation<'_>,
     structure: &Rc<Structure>,
+    stage: Stage,
     propose: impl Fn(Evaluation<'_>) -> Result<Proposal>,
 ) -> Result<()> {
     if !structure
@@ -38,13 +38,16 @@ pub(super) fn recentre(
     };
     let mut seen: FxHashMap<String, Moments> = FxHashMap::default();
     for draw in 0..DRAWS {
-        for latent in &propose(at(draw))?.latents {
-            let moments = seen.entry(latent.name.to_string()).or_default();
-            moments.add(latent)?;
+        for entry in propose(at(draw))?.trace.entries() {
+            if entry.kind == Kind::Latent {
+                let moments = seen.entry(entry.name.to_string()).or_default();
+                moments.add(entry)?;
+            }
         }
     }
     let mut next = Structure::clone(structure);
     next.all_mut().for_each(|(_, follows)| {
+        follows.with_all_parts |= stage == Stage::Settled;
         follows.lines.iter_mut().for_each(|parent| {
             if let (Values::Numbers, Some(moments)) = (parent.values, seen.get(&parent.name)) {
                 moments.tell(parent);
@@ -59,10 +62,8 @@ pub(super) fn recentre(
         if new.numbers().next().is_some() {
             let stated = site.stated()?;
             let guide = stated.mean_field();
-            if let (Some(part), Some(row)) =
-                (guide.parts().first(), Row::around(site, &guide, old)?)
-            {
-                row.rewrite(site, part, new)?;
+            if let Some(row) = Row::around(site, &guide, old)? {
+                row.rewrite(site, &guide, new)?;
             }
         }
         law_of(site, &measured)
@@ -96,10 +97,13 @@ struct Moments {
 }
 
 impl Moments {
-    fn add(&mut self, latent: &Latent) -> Result<()> {
-        let numbers = latent.law.to_vertex(&latent.value).detach().peek()?;
+    fn add(&mut self, entry: &Entry) -> Result<()> {
+        let Some(numbers) = Values::Numbers.of_entry(entry) else {
+            return Ok(());
+        };
+        let numbers = numbers?.detach().peek()?;
         if self.draws == 0.0 {
-            self.rows = latent.plates.iter().map(|plate| plate.size).collect();
+            self.rows = entry.plates.iter().map(|plate| plate.size).collect();
             self.sums = vec![0.0; numbers.len()];
             self.squares = self.sums.clone();
         }
@@ -153,6 +157,9 @@ impl Structure {
     /// Keeps where choices are with the parameters whose meaning it is.
     fn save(&self, params: &ParamStore) -> Result<()> {
         for (site, follows) in self.all() {
+            if follows.with_all_parts && follows.numbers().next().is_some() {
+                params.replace(&all_parts(site), &Tensor::scalar(1.0))?;
+            }
             for parent in follows.numbers() {
                 let [centre, spread] = names(site, parent);
                 params.replace(&centre, &parent.centre)?;
@@ -166,6 +173,7 @@ impl Structure {
     pub(super) fn with_saved(mut self, params: &ParamStore) -> Self {
         let saved = |name: &str| Some(params.parameter(name)?.get().kept());
         for (site, follows) in self.all_mut() {
+            follows.with_all_parts = saved(&all_parts(site)).is_some();
             for parent in &mut follows.lines {
                 let [centre, spread] = names(site, parent);
                 if let (Some(centre), Some(spread)) = (saved(&centre), saved(&spread)) {
@@ -182,10 +190,22 @@ fn names(site: &str, parent: &Parent) -> [String; 2] {
     ["centre", "spread"].map(|what| format!("{site}.{what} of {}", parent.name))
 }
 
+/// What says that all parts of a site's law follow numbers.
+fn all_parts(site: &str) -> String {
+    format!("{site}.all parts follow")
+}
+
 impl Follows {
     /// The earlier choices that count by numbers of any size.
     pub(super) fn numbers(&self) -> impl Iterator<Item = &Parent> {
         let lines = self.lines.iter();
         lines.filter(|parent| parent.values == Values::Numbers)
+    }
+
+    /// In how many of their spreads these are measured: so many that a step of all slopes changes the law about as
+    /// much as a step of one would. Each of hundreds of rows has slopes of its own, and where all tremble in steps
+    /// of their own, what they follow is best held still.
+    pub(super) fn spreads_a_unit(&self) -> f32 {
+        (self.slopes.max(1) as f32).sqrt()
     }
 }

@@ -7,7 +7,9 @@ use std::rc::Rc;
 use rustc_hash::FxHashMap;
 
 use super::Evaluation;
-use crate::model::{ParamStore, Program};
+use crate::dist::Law;
+use crate::error::Result;
+use crate::model::{Entry, ParamStore, Program};
 use crate::tensor::Tensor;
 
 /// What is known of the choices of a model.
@@ -29,6 +31,10 @@ pub(in crate::infer) struct Follows {
     pub(in crate::infer) table: Vec<Parent>,
     /// Further ones, that count by their numbers.
     pub(in crate::infer) lines: Vec<Parent>,
+    /// Slopes by numbers of any size.
+    pub(in crate::infer) slopes: usize,
+    /// Whether all parts of the law have such slopes, or the first alone.
+    pub(in crate::infer) with_all_parts: bool,
 }
 
 /// An earlier choice.
@@ -52,8 +58,25 @@ pub(in crate::infer) enum Values {
     Coins,
     /// One of them is 1, the others 0.
     Category,
-    /// Any numbers.
+    /// Any numbers: of a continuous choice the unconstrained ones behind its value.
     Numbers,
+}
+
+impl Values {
+    /// The numbers of a value of a law.
+    pub(super) fn of(self, law: &dyn Law, value: &Tensor) -> Tensor {
+        match (self, law.bijection()) {
+            (Self::Numbers, Some(bijection)) => bijection.free(value),
+            _ => law.to_vertex(value),
+        }
+    }
+
+    /// Those of a choice that a run has come by.
+    pub(super) fn of_entry(self, entry: &Entry) -> Option<Result<Tensor>> {
+        let dist = entry.dist.as_ref()?;
+        let numbers = || Ok(self.of(&*dist.law()?, &entry.value.to_tensor()?));
+        Some(numbers())
+    }
 }
 
 impl Parent {

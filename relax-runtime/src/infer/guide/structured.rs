@@ -6,7 +6,7 @@ use super::held::Held;
 use super::recentre::recentre;
 use super::site::expect_shape;
 use super::structure::{Follows, Parent, Structure, Values};
-use super::{Evaluation, Guide, GuideSite, Proposal};
+use super::{Evaluation, Guide, GuideSite, Proposal, Stage};
 use crate::dist::{Draws, Law, MeanField, Part, PerParameter, Value};
 use crate::error::{Error, Result};
 use crate::model::{ParamStore, Program};
@@ -31,7 +31,8 @@ use crate::tensor::{Parameter, Shape, Tensor};
 /// Numbers start a tenth as wide as the law that the model states. In a run to its settled end, where no
 /// optimiser was chosen, locations are moved in units of the guide's own spreads, and the numbers that a
 /// choice follows are measured from their own mean in units of their own spread under the guide, anew whenever the
-/// steps so far have doubled.
+/// steps so far have doubled. Once such a run has settled at its first rate, all of a law's parameters are moved
+/// in proportion to numbers, scales too, which far from where things belong would lead astray.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StructuredGuide;
 
@@ -41,9 +42,9 @@ impl Guide for StructuredGuide {
         evaluation.by_site(move |site| law_of(site, &structure))
     }
 
-    fn adapt(&self, evaluation: Evaluation<'_>) -> Result<()> {
+    fn adapt(&self, evaluation: Evaluation<'_>, stage: Stage) -> Result<()> {
         let structure = Structure::noted(evaluation);
-        recentre(evaluation, &structure, |evaluation| {
+        recentre(evaluation, &structure, stage, |evaluation| {
             self.propose(evaluation)
         })
     }
@@ -71,8 +72,8 @@ fn moved(site: &GuideSite<'_>, follows: &Follows) -> Result<Rc<dyn Law>> {
     let Some(row) = Row::around(site, &guide, follows)? else {
         return site.mean_field();
     };
-    let parts = guide.parts().iter().enumerate();
     // Of each part the table's parameter, and behind it the slopes.
+    let parts = guide.parts().iter().enumerate();
     let parameters = parts.map(|(number, part)| row.parameters(site, part, number == 0));
     let parameters = parameters.collect::<Result<Vec<_>>>()?;
     let free = |held: bool| -> Result<PerParameter<Tensor>> {
@@ -105,6 +106,7 @@ pub(super) struct Row<'a> {
     rows: usize,
     at: At,
     lines: Vec<(&'a Parent, Tensor)>,
+    with_all_parts: bool,
 }
 
 /// The row of the table that counts.
@@ -138,6 +140,7 @@ impl<'a> Row<'a> {
             rows: follows.table.iter().map(rows).product(),
             at: At::Number(0),
             lines: Vec::new(),
+            with_all_parts: follows.with_all_parts,
         };
         if follows.table.iter().all(|parent| parent.is_host) {
             let mut number = 0;
@@ -160,7 +163,14 @@ impl<'a> Row<'a> {
             }
         }
         for parent in &follows.lines {
-            row.lines.push((parent, vertex(site, parent, plates)?));
+            let numbers = vertex(site, parent, plates)?;
+            row.lines.push((
+                parent,
+                match parent.values {
+                    Values::Numbers => numbers / follows.spreads_a_unit(),
+                    Values::Coins | Values::Category => numbers,
+                },
+            ));
         }
         Ok(row)
     }
@@ -192,11 +202,12 @@ impl<'a> Row<'a> {
         &self,
         site: &GuideSite<'_>,
         part: &Part,
-        with_lines: bool,
+        is_first: bool,
     ) -> Result<Vec<Parameter>> {
         let shape = self.with_axis(part, (self.rows > 1).then_some(self.rows))?;
         let mut parameters = vec![constant(site, &shift_of(part), part, shape, part.offset())?];
-        for (parent, _) in self.lines.iter().filter(|_| with_lines) {
+        let has_slopes = is_first || self.with_all_parts;
+        for (parent, _) in self.lines.iter().filter(|_| has_slopes) {
             let shape = self.with_axis(part, Some(parent.numbers))?;
             parameters.push(constant(site, &slope_of(part, parent), part, shape, 0.0)?);
         }
@@ -226,20 +237,37 @@ impl<'a> Row<'a> {
         Ok(moved)
     }
 
-    /// Writes a part's shift and slopes anew, where earlier choices are measured from other places and in
-    /// other units, so that the law stays what it is.
-    pub(super) fn rewrite(&self, site: &GuideSite<'_>, part: &Part, new: &Follows) -> Result<()> {
-        let parameters = self.parameters(site, part, true)?;
+    /// Writes shifts and slopes of a guide's parts anew, where earlier choices are measured from other places
+    /// and in other units, so that the law stays what it is.
+    pub(super) fn rewrite(
+        &self,
+        site: &GuideSite<'_>,
+        guide: &MeanField<'_>,
+        new: &Follows,
+    ) -> Result<()> {
+        let mut parts = guide.parts().iter().enumerate();
+        parts.try_for_each(|(number, part)| self.rewrite_part(site, part, number == 0, new))
+    }
+
+    fn rewrite_part(
+        &self,
+        site: &GuideSite<'_>,
+        part: &Part,
+        is_first: bool,
+        new: &Follows,
+    ) -> Result<()> {
+        let parameters = self.parameters(site, part, is_first)?;
         let [table, slopes @ ..] = &parameters[..] else {
             return Ok(());
         };
+        let spreads_a_unit = new.spreads_a_unit();
         let lines = self.lines.iter().map(|(old, _)| *old).zip(&new.lines);
         for (slope, (old, new)) in slopes.iter().zip(lines) {
             if old.values != Values::Numbers {
                 continue;
             }
             let before = slope.get().kept();
-            let apart = (&new.centre - &old.centre) / &old.spread;
+            let apart = (&new.centre - &old.centre) / (&old.spread * spreads_a_unit);
             let moved = self.weighed(&before, &self.behind_plates(&apart)?, part)?;
             let moved = match self.rows > 1 {
                 true => moved.unsqueeze(self.plates as isize),
@@ -327,10 +355,8 @@ fn host_value(site: &GuideSite<'_>, parent: &Parent) -> Result<usize> {
 fn vertex(site: &GuideSite<'_>, parent: &Parent, plates: usize) -> Result<Tensor> {
     let mut found = None;
     site.with_earlier(&parent.name, &mut |entry| {
-        let law = entry.dist.as_ref().map(|dist| dist.law());
-        let value = entry.value.to_tensor();
-        let vertex = law.map(|law| Ok(law?.to_vertex(&value?)));
-        found = vertex.map(|vertex: Result<Tensor>| (vertex, entry.plates.len()));
+        let numbers = parent.values.of_entry(entry);
+        found = numbers.map(|numbers| (numbers, entry.plates.len()));
     });
     let Some((vertex, own_plates)) = found else {
         return Ok(Tensor::zeros(

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use crate::dist::{Number, Value};
 use crate::error::{Error, Result};
 use crate::infer::draw::{Draw, Own};
-use crate::infer::guide::{Evaluation, Guide, Proposal, StructuredGuide};
+use crate::infer::guide::{Evaluation, Guide, Proposal, Stage, StructuredGuide};
 use crate::infer::marginal::{Borrowed, Marginalised, marginalise};
 use crate::infer::objective::bound::bound;
 use crate::infer::pass::{Latent, Mode, Pass, Term};
@@ -42,7 +42,7 @@ pub trait Objective {
     /// # Errors
     /// Whatever goes wrong in a program.
     #[doc(hidden)]
-    fn adapt(&self, _key: Key, _params: &ParamStore) -> Result<()> {
+    fn adapt(&self, _key: Key, _params: &ParamStore, _stage: Stage) -> Result<()> {
         Ok(())
     }
 }
@@ -226,13 +226,14 @@ impl Objective for Elbo<'_> {
         }
     }
 
-    fn adapt(&self, key: Key, params: &ParamStore) -> Result<()> {
-        self.guide.adapt(Evaluation {
+    fn adapt(&self, key: Key, params: &ParamStore, stage: Stage) -> Result<()> {
+        let evaluation = Evaluation {
             model: self.model.program(params),
             key,
             params,
             mode: &Mode::Draw,
-        })
+        };
+        self.guide.adapt(evaluation, stage)
     }
 
     fn mean_field_model(&self, params: &ParamStore) -> Option<&dyn Program> {

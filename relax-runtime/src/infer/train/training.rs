@@ -10,7 +10,7 @@ use super::trainer::Trainer;
 use crate::error::{Error, Result};
 use crate::infer::checkpoint::SavedEnding;
 use crate::infer::estimation::Estimation;
-use crate::infer::guide::Guide;
+use crate::infer::guide::{Guide, Stage};
 use crate::infer::objective::{Elbo, ExpectedCost, Objective};
 use crate::infer::posterior::Posterior;
 use crate::infer::settings::Configure;
@@ -283,12 +283,12 @@ impl<O: Objective> Training<O> {
     /// Has the guide write its parameters in the units of where it is now. Where gradients are smooth, those of
     /// before are no measure of what comes, and are forgotten; where some are rare and large, their squares
     /// are what keeps steps small.
-    fn adapt(&mut self, step: u64) -> Result<()> {
+    fn adapt(&mut self, step: u64, stage: Stage) -> Result<()> {
         let key = Key {
             step,
             ..Key::new(self.trainer.estimation.seed)
         };
-        self.objective.adapt(key, self.trainer.params())?;
+        self.objective.adapt(key, self.trainer.params(), stage)?;
         if self.is_smooth() {
             self.trainer.optimizer.forget();
         }
@@ -337,12 +337,19 @@ impl<O: Objective> Training<O> {
             }
             match &mut average {
                 Some(average) => average.add()?,
-                None if in_units && settling::adapts_after(step) => self.adapt(step)?,
+                None if in_units && settling::adapts_after(step) => {
+                    self.adapt(step, Stage::OnTheWay)?;
+                }
                 None => {}
             }
             match next {
                 Next::GoOn => {}
-                Next::SlowDown => self.trainer.optimizer.slow_down(SLOWER),
+                Next::SlowDown => {
+                    self.trainer.optimizer.slow_down(SLOWER);
+                    if in_units {
+                        self.adapt(step, Stage::Settled)?;
+                    }
+                }
                 Next::SlowDownLast => {
                     self.trainer.optimizer.slow_down(SLOWER);
                     average = Some(Average::of(self.trainer.params()));

@@ -224,7 +224,21 @@ impl Graph {
 
     fn meet(&mut self, entry: &Entry, law: &dyn Law) -> Result<()> {
         let value = entry.value.to_tensor()?;
-        let numbers = law.to_vertex(&value).detach().peek()?;
+        let rows: usize = entry.plates.iter().map(|plate| plate.size).product();
+        let a_row = |numbers: usize| numbers / rows.max(1);
+        let values = match law.relaxation().map(|relaxation| relaxation.form()) {
+            Some(Form::Coins) => Values::Coins,
+            // Several choices among categories at one site count by their numbers.
+            Some(Form::Categories) => {
+                let vertex = law.to_vertex(&value).check()?.shape();
+                match vertex.last() == Some(&a_row(vertex.numel())) {
+                    true => Values::Category,
+                    false => Values::Numbers,
+                }
+            }
+            _ => Values::Numbers,
+        };
+        let numbers = values.of(law, &value).detach().peek()?;
         let guide = law.mean_field();
         let is_moved = is_moved(entry, law)?;
         if let Some(&place) = self.places.get(&*entry.name) {
@@ -233,15 +247,7 @@ impl Graph {
             seen.numbers.extend(numbers);
             return Ok(());
         }
-        let rows: usize = entry.plates.iter().map(|plate| plate.size).product();
-        let width = law.draw_shape().last().copied();
-        let numbers_a_row = numbers.len() / rows.max(1);
-        let values = match law.relaxation().map(|relaxation| relaxation.form()) {
-            Some(Form::Coins) => Values::Coins,
-            // Several choices among categories at one site count by their numbers.
-            Some(Form::Categories) if width == Some(numbers_a_row) => Values::Category,
-            _ => Values::Numbers,
-        };
+        let numbers_a_row = a_row(numbers.len());
         self.places
             .insert(entry.name.to_string(), self.choices.len());
         self.choices.push(Seen {
@@ -355,6 +361,8 @@ impl Graph {
                 follows.lines.push(seen.parent.clone());
             }
         }
+        let followed: usize = follows.numbers().map(|parent| parent.numbers).sum();
+        follows.slopes = followed * child.free;
         follows
     }
 }
