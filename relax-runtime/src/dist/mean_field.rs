@@ -153,8 +153,9 @@ impl<'a> MeanField<'a> {
         }
     }
 
-    /// Says how far the `part`-th part is moved by a step of one of the default optimiser, given the values
-    /// of all parts: about as far as the law's draws spread, so that a number that is known to a thousandth and
+    /// Says that the `part`-th part is where the law's draws lie, on the scale of their
+    /// [unconstrained numbers](Law::bijection), and how far it is moved by a step of one of the default
+    /// optimiser, given the values of all parts: about as far as the law's draws spread, so that a number that is known to a thousandth and
     /// one that is known to a thousand are learned in as many steps. Unless said, that is one.
     #[must_use]
     pub fn in_units(mut self, part: usize, unit: fn(&[Tensor]) -> Tensor) -> Self {
@@ -165,6 +166,11 @@ impl<'a> MeanField<'a> {
     /// The units of those parts that have any other than one, at values of the parts.
     pub(crate) fn units(&self, free: &[Tensor]) -> impl Iterator<Item = (usize, Tensor)> {
         self.units.iter().map(|&(part, unit)| (part, unit(free)))
+    }
+
+    /// The part that is the law's location among the unconstrained numbers: one that has a unit.
+    pub(crate) fn location(&self) -> Option<usize> {
+        self.units.first().map(|&(part, _)| part)
     }
 
     /// Says that the only part holds, for each event, the logit of each value in the order of

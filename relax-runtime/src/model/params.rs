@@ -10,6 +10,7 @@ use rustc_hash::FxHashMap;
 
 use crate::dist::{Constraint, Value};
 use crate::error::{Error, Result};
+use crate::random::Key;
 use crate::tensor::{Device, Parameter, Tensor};
 
 /// The parameters that `param!` sites and automatic guides have created; clones share them.
@@ -29,6 +30,10 @@ struct State {
     notes: Notes,
     /// Whether guides are to say in which units their parameters are moved.
     wants_units: bool,
+    /// What random numbers guides start with, if not in the middle of what the model states.
+    start: Option<Key>,
+    /// Whether a guide has been met that has a choice.
+    has_location: bool,
     /// Where the data turned out to be, where that is not the CPU.
     device: Option<Device>,
 }
@@ -57,6 +62,29 @@ impl ParamStore {
     /// Whether they are to.
     pub(crate) fn wants_units(&self) -> bool {
         self.0.borrow().wants_units
+    }
+
+    /// Has guides that are made from now on start at a draw of what the model states, or in its middle.
+    pub(crate) fn start_at(&self, place: Option<Key>) {
+        self.0.borrow_mut().start = place;
+    }
+
+    /// Where the location of a guide is to start, if not in the middle.
+    pub(crate) fn place_to_start(&self) -> Option<Key> {
+        let state = &mut *self.0.borrow_mut();
+        state.has_location = true;
+        state.start
+    }
+
+    /// Whether a guide has asked where to start.
+    pub(crate) fn has_location(&self) -> bool {
+        self.0.borrow().has_location
+    }
+
+    /// Takes over what a fork's programs were found to be.
+    pub(crate) fn take_notes_of(&self, fork: &Self) {
+        let notes = fork.0.borrow().notes.clone();
+        self.0.borrow_mut().notes = notes;
     }
 
     /// What `find` found out about a program, which it is asked once. Checkpoints do not hold it.

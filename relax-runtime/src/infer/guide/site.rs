@@ -81,6 +81,14 @@ impl GuideSite<'_> {
         let stated = self.stated()?;
         let guide = stated.mean_field();
         let always = self.is_met_always();
+        if let Some(location) = guide.location() {
+            let part = &guide.parts()[location];
+            self.parameter(part.name(), || {
+                let first = part.first_value()?;
+                let apart = self.displacement(&*stated, &guide, location)?;
+                Ok(apart.map_or(first.clone(), |apart| first + apart))
+            })?;
+        }
         let parameters = guide_parameters(self.params, self.name(), &guide, always)?;
         let free: PerParameter<Tensor> = parameters.iter().map(Parameter::get).collect();
         let law = guide.law(&free)?;

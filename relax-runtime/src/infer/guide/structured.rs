@@ -74,7 +74,10 @@ fn moved(site: &GuideSite<'_>, follows: &Follows) -> Result<Rc<dyn Law>> {
     };
     // Of each part the table's parameter, and behind it the slopes.
     let parts = guide.parts().iter().enumerate();
-    let parameters = parts.map(|(number, part)| row.parameters(site, part, number == 0));
+    let parameters = parts.map(|(number, part)| {
+        let apart = || site.displacement(&*stated, &guide, number);
+        row.parameters(site, part, number == 0, apart)
+    });
     let parameters = parameters.collect::<Result<Vec<_>>>()?;
     let free = |held: bool| -> Result<PerParameter<Tensor>> {
         let parts = guide.parts().iter().zip(&parameters);
@@ -203,13 +206,23 @@ impl<'a> Row<'a> {
         site: &GuideSite<'_>,
         part: &Part,
         is_first: bool,
+        apart: impl FnOnce() -> Result<Option<Tensor>>,
     ) -> Result<Vec<Parameter>> {
         let shape = self.with_axis(part, (self.rows > 1).then_some(self.rows))?;
-        let mut parameters = vec![constant(site, &shift_of(part), part, shape, part.offset())?];
+        let shift = site.parameter(&shift_of(part), || {
+            let first = Tensor::full(shape, part.offset(), &part.first_value()?.device());
+            Ok(match (apart()?, self.rows > 1) {
+                (None, _) => first,
+                (Some(apart), false) => first + apart,
+                (Some(apart), true) => first + apart.unsqueeze(self.plates as isize),
+            })
+        })?;
+        expect_shape(&shift, shape)?;
+        let mut parameters = vec![shift];
         let has_slopes = is_first || self.with_all_parts;
         for (parent, _) in self.lines.iter().filter(|_| has_slopes) {
             let shape = self.with_axis(part, Some(parent.numbers))?;
-            parameters.push(constant(site, &slope_of(part, parent), part, shape, 0.0)?);
+            parameters.push(zeros(site, &slope_of(part, parent), part, shape)?);
         }
         Ok(parameters)
     }
@@ -256,7 +269,7 @@ impl<'a> Row<'a> {
         is_first: bool,
         new: &Follows,
     ) -> Result<()> {
-        let parameters = self.parameters(site, part, is_first)?;
+        let parameters = self.parameters(site, part, is_first, || Ok(None))?;
         let [table, slopes @ ..] = &parameters[..] else {
             return Ok(());
         };
@@ -319,15 +332,9 @@ fn slope_of(part: &Part, parent: &Parent) -> String {
     format!("{}.slope by {}", part.name(), parent.name)
 }
 
-/// A parameter of a part that starts from one number everywhere.
-fn constant(
-    site: &GuideSite<'_>,
-    name: &str,
-    part: &Part,
-    shape: Shape,
-    first: f32,
-) -> Result<Parameter> {
-    let first = || Ok(Tensor::full(shape, first, &part.first_value()?.device()));
+/// A parameter of a part that starts from zeros.
+fn zeros(site: &GuideSite<'_>, name: &str, part: &Part, shape: Shape) -> Result<Parameter> {
+    let first = || Ok(Tensor::zeros(shape, &part.first_value()?.device()));
     let parameter = site.parameter(name, first)?;
     expect_shape(&parameter, shape)?;
     Ok(parameter)

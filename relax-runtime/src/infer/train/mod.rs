@@ -10,6 +10,7 @@ mod residence;
 mod resume;
 pub(super) mod settings;
 pub(super) mod settling;
+mod starts;
 pub(super) mod trainer;
 pub(super) mod training;
 pub(super) mod verdict;

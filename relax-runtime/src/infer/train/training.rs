@@ -6,6 +6,7 @@ use super::average::Average;
 use super::fit::{Fit, Trained};
 use super::settings::ConfigureTraining;
 use super::settling::{self, CEILING, Next, SLOWER, Settling};
+use super::starts::{self, STARTS};
 use super::trainer::Trainer;
 use crate::error::{Error, Result};
 use crate::infer::checkpoint::SavedEnding;
@@ -26,6 +27,7 @@ pub struct Training<O> {
     objective: O,
     trainer: Trainer,
     steps: Option<u64>,
+    starts: Option<usize>,
     progress: bool,
     posterior_draws: usize,
 }
@@ -200,6 +202,7 @@ impl<O: Objective> Training<O> {
             objective,
             trainer: Trainer::new(0),
             steps: None,
+            starts: None,
             progress: true,
             posterior_draws: POSTERIOR_DRAWS,
         }
@@ -215,6 +218,32 @@ impl<O: Objective> Training<O> {
     #[must_use]
     pub fn steps(mut self, steps: u64) -> Self {
         self.steps = Some(steps);
+        self
+    }
+
+    /// From how many places `run` may start: from the middle of the laws that the model states, or where the loss is
+    /// lower, which it tells from a few evaluations, from one of draws of them. They are 16 unless set, and with
+    /// a number of [`steps`](Self::steps) or another optimiser one. They are about the locations of the
+    /// default guide and of [`MeanFieldGuide`](crate::infer::MeanFieldGuide).
+    ///
+    /// ```
+    /// # use relax_runtime::prelude::*;
+    /// #[model]
+    /// fn away(x: f64) {
+    ///     let side = sample!(Normal(0.0, 10.0));
+    ///     observe!(Normal(side * side, 1.0), x);
+    /// }
+    ///
+    /// # fn main() -> Result<()> {
+    /// // At 0, in the middle, the square has no slope.
+    /// let fit = Svi::new(&away(49.0)).starts(32).run()?;
+    /// assert!((fit.posterior().mean("side")?.abs() - 7.0).abs() < 0.1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn starts(mut self, starts: usize) -> Self {
+        self.starts = Some(starts);
         self
     }
 
@@ -303,6 +332,13 @@ impl<O: Objective> Training<O> {
                 problem,
             });
         }
+        if self.starts == Some(0) {
+            let problem = "is 0; give at least one".into();
+            return Err(Error::Config {
+                setting: "starts",
+                problem,
+            });
+        }
         let mut in_units = false;
         if self.steps.is_none() {
             const FIRST_RATE: f32 = 0.05;
@@ -314,6 +350,12 @@ impl<O: Objective> Training<O> {
             if in_units {
                 trainer.estimation.params.want_units();
             }
+        }
+        let starts = self.starts.unwrap_or(if in_units { STARTS } else { 1 });
+        if starts > 1 && self.trainer.step == 0 {
+            self.say_what_was_asked();
+            let estimation = &self.trainer.estimation;
+            starts::choose(&self.objective, &estimation.params, estimation.seed, starts)?;
         }
         let most = self.steps.unwrap_or(CEILING);
         let progress = Progress::new(most, self.progress);

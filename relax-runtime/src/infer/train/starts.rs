@@ -1,0 +1,74 @@
+//! Where a fit starts: of several places the one where its loss is lowest.
+
+use crate::error::Result;
+use crate::infer::objective::Objective;
+use crate::infer::pass::Mode;
+use crate::model::ParamStore;
+use crate::random::Key;
+
+/// Places that are tried unless told otherwise.
+pub(super) const STARTS: usize = 16;
+/// Evaluations at each, with the same random numbers.
+const LOOKS: u64 = 4;
+/// Bit of a key's particle that no other draws set.
+const APART: u64 = 1 << 34;
+
+/// Has guides that are made in a store without parameters start where that is better than in the middle of what the
+/// model states: at one of several draws of it, if the loss there is lower by more than noise. Components of a
+/// mixture that all start in one place are hard to tell apart from there.
+pub(super) fn choose(
+    objective: &dyn Objective,
+    params: &ParamStore,
+    seed: u64,
+    starts: usize,
+) -> Result<()> {
+    let look = |place: Option<Key>| -> Result<(ParamStore, [f64; LOOKS as usize])> {
+        let fork = params.fork();
+        fork.start_at(place);
+        let mut losses = [0.0; LOOKS as usize];
+        for (step, loss) in (0..LOOKS).zip(&mut losses) {
+            let key = Key {
+                seed,
+                step,
+                particle: APART,
+            };
+            let evaluate = || objective.evaluate(key, &fork, &Mode::Draw);
+            *loss = fork.beside_data(evaluate)?.finite_total(step)?;
+        }
+        Ok((fork, losses))
+    };
+    // What is wrong at the usual place shows in the first step.
+    let Ok((fork, usual)) = look(None) else {
+        return Ok(());
+    };
+    params.take_notes_of(&fork);
+    if !fork.has_location() {
+        return Ok(());
+    }
+    let mut best = (0.0, None);
+    for place in 1..starts as u64 {
+        let key = Key {
+            seed,
+            step: place,
+            particle: APART,
+        };
+        // A place where the model cannot be is none to start from.
+        if let Ok((_, losses)) = look(Some(key)) {
+            let gain = surely_gained(&usual, &losses);
+            if gain > best.0 {
+                best = (gain, Some(key));
+            }
+        }
+    }
+    params.start_at(best.1);
+    Ok(())
+}
+
+/// By how much other losses are lower, less two standard errors.
+fn surely_gained(usual: &[f64], losses: &[f64]) -> f64 {
+    let gains: Vec<f64> = usual.iter().zip(losses).map(|(a, b)| a - b).collect();
+    let count = gains.len() as f64;
+    let mean = gains.iter().sum::<f64>() / count;
+    let square = gains.iter().map(|gain| (gain - mean).powi(2)).sum::<f64>();
+    mean - 2.0 * (square / (count * (count - 1.0))).sqrt()
+}
