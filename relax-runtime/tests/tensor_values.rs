@@ -385,6 +385,42 @@ fn the_smallest_numbers_count() -> Result<()> {
 }
 
 #[test]
+fn quantiles_lie_on_the_line_through_neighbours() -> Result<()> {
+    let x = matrix(&[4.0, 1.0, 3.0, 2.0, 8.0, 8.0, f32::INFINITY, 0.0], 2);
+    let quantile = |q| x.quantile(q, -1).to_vec();
+    assert_eq!(quantile(0.0)?, [1.0, 0.0]);
+    assert_eq!(quantile(0.5)?, [2.5, 8.0]);
+    assert_eq!(quantile(0.25)?, [1.75, 6.0]);
+    assert_eq!(quantile(1.0)?, [4.0, f32::INFINITY]);
+    for (q, axis) in [(-0.1, 0), (1.1, 0), (f32::NAN, 0), (0.5, 2)] {
+        assert!(x.quantile(q, axis).check().is_err(), "{q} {axis}");
+    }
+    assert!(
+        Tensor::zeros([2, 0], &Device::cpu())
+            .quantile(0.5, 1)
+            .check()
+            .is_err()
+    );
+    // Of the numbers that it lies between.
+    let found = gradient(&[0.5, -1.0, 3.0, 1.0], |x| x.quantile(0.5, 0))?;
+    assert_eq!(found, [0.5, 0.0, 0.0, 0.5]);
+    Ok(())
+}
+
+#[test]
+fn products_run_along_an_axis_and_axes_backwards() -> Result<()> {
+    let x = matrix(&[1.0, 2.0, 3.0, 4.0, 0.0, 5.0], 2);
+    assert_eq!(x.cumprod(1).to_vec()?, [1.0, 2.0, 6.0, 4.0, 0.0, 0.0]);
+    assert_eq!(x.cumprod(0).to_vec()?, [1.0, 2.0, 3.0, 4.0, 0.0, 15.0]);
+    assert_eq!(x.flip(1).to_vec()?, [3.0, 2.0, 1.0, 5.0, 0.0, 4.0]);
+    assert_eq!(x.flip(0).to_vec()?, [4.0, 0.0, 5.0, 1.0, 2.0, 3.0]);
+    // Beside a 0.
+    let found = gradient(&[2.0, 0.0, 3.0], |x| x.cumprod(0).sum(0))?;
+    assert_eq!(found, [1.0, 8.0, 0.0]);
+    Ok(())
+}
+
+#[test]
 fn axes_are_sorted() -> Result<()> {
     let x = matrix(
         &[3.0, f32::NAN, 1.0, 2.0, 2.0, -f32::NAN, f32::INFINITY, 0.0],

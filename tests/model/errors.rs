@@ -456,3 +456,26 @@ fn an_estimator_for_a_site_that_never_comes_is_refused() {
     assert!(error.contains("no site is named `fiar`"), "{error}");
     assert!(error.contains("`fair`"), "{error}");
 }
+
+/// A name of a coin on one path, and of three categories on another.
+#[model]
+fn of_two_families(x: f64) {
+    let side = sample!(Bernoulli(0.5));
+    if side {
+        let a = sample!(Bernoulli(0.4), name = "which");
+        cost!(if a { x } else { 1.0 });
+    } else {
+        let a = sample!(Categorical([0.2, 0.3, 0.5]), name = "which");
+        cost!(a as f64 * x);
+    }
+}
+
+#[test]
+fn a_name_of_draws_of_two_shapes_is_an_error() {
+    let error = Minimize::new(&of_two_families(2.0)).steps(50).run();
+    let error = error.expect_err("one surrogate is for both");
+    assert_says(
+        &error.to_string(),
+        &["`which`", "in one run and", "give them different names"],
+    );
+}

@@ -33,6 +33,7 @@ mod repeated;
 mod resume;
 mod saved_fit;
 mod severed;
+mod starts;
 mod structured;
 mod training;
 mod unbiased;

@@ -168,11 +168,7 @@ fn laws_stay_what_they_are_when_a_guide_adapts() -> Result<()> {
         }
         let slope = known.replace("centre of", "log_scale.slope by");
         let slope = slope.replace("spread of", "log_scale.slope by");
-        let slope = svi
-            .trainer()
-            .params()
-            .get(&slope)
-            .ok_or(Error::user(slope))?;
+        let slope = svi.trainer().params().get(&slope).expect("scales follow");
         assert!(slope.to_vec()?.iter().any(|x| *x != 0.0));
     }
     Ok(())

@@ -122,6 +122,10 @@ pub(super) fn table(a: usize, b: usize, c: usize) -> Vec<Case> {
         "mean_all" [-1.0, 1.0] [a, b] => |x| x[0].exp().mean_all();
         "cumsum" [-1.0, 1.0] [a, b, c] => |x| x[0].exp().cumsum(1);
         "cumsum of a long axis" [-1.0, 1.0] [7] => |x| x[0].square().cumsum(-1);
+        "cumprod" [-1.0, 1.0] [a, b, c] => |x| x[0].exp().cumprod(1);
+        "cumprod of a long axis" [-1.0, 1.0] [7] => |x| x[0].cumprod(-1);
+        "flip" [-1.0, 1.0] [a, b, c] => |x| x[0].square().flip(1);
+        "quantile" [-1.0, 1.0] [a, b, c] => |x| x[0].quantile(0.3, 1).exp();
         "prod" [0.3, 1.5] [a, b, c] => |x| x[0].prod(1);
         "prod of a long axis" [-1.0, 1.0] [7] => |x| x[0].prod(0);
         "max" [-1.0, 1.0] [a, b] => |x| x[0].max(1).square();

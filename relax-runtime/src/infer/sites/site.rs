@@ -12,6 +12,7 @@ use crate::estimator::{
     SiteState, SiteTask, score_function,
 };
 use crate::infer::checkpoint::{SavedSite, fitted_all, refused, save_all, set_all};
+use crate::infer::pass::Latent;
 use crate::infer::pass::samples::Samples;
 use crate::infer::pass::survey::mean_and_square;
 use crate::infer::sites::cost_to_go::{CostToGo, Work};
@@ -19,7 +20,7 @@ use crate::infer::sites::estimate::{SiteEstimate, measure};
 use crate::model::ParamStore;
 use crate::report::{GradientMoments, SiteReport};
 use crate::surrogate::{RelaxedCost, VarianceGradient};
-use crate::tensor::Tensor;
+use crate::tensor::{Shape, Tensor};
 
 /// A site that has been met.
 #[derive(Debug)]
@@ -36,6 +37,8 @@ pub(in crate::infer) struct TrainedSite {
     /// The cost of a draw that no estimate is made of: the baseline of the first estimate.
     first_cost: Option<f64>,
     state: Option<SiteState>,
+    /// The shape of a row's draw for which the estimator's surrogate was made.
+    made_for: Option<Shape>,
     moments: GradientMoments,
 }
 
@@ -64,6 +67,7 @@ impl TrainedSite {
             contenders: choice.contenders,
             first_cost: None,
             state: None,
+            made_for: None,
             moments: GradientMoments::default(),
         }
     }
@@ -78,6 +82,25 @@ impl TrainedSite {
              discrete; give them different names",
             self.distribution
         )))
+    }
+
+    /// An error where a surrogate that was made for draws of one shape is to see another.
+    fn expect_shape(&mut self, latent: &Latent) -> Result<()> {
+        let shape = latent.law.draw_shape();
+        let (_, row) = shape.split_at(latent.plates.len().min(shape.rank()));
+        let row = Shape::try_from(row)?;
+        let learned = |state: &SiteState| !state.parameters().is_empty();
+        match self.made_for.replace(row) {
+            Some(before) if before != row && self.state.as_ref().is_some_and(learned) => {
+                Err(Error::Inconsistent(format!(
+                    "a draw of the site has shape {before} in one run and {row}, by {}, in another, but the \
+                     surrogate of its estimator is made for one; give them different names, or an estimator \
+                     without a surrogate",
+                    latent.law.name()
+                )))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// As [`estimate`](Self::estimate); nothing where the reverse pass alone gives the gradient.
@@ -111,6 +134,7 @@ impl TrainedSite {
             };
             self.start(fresh, restored.remove(&*work.latent.name))?;
         }
+        self.expect_shape(work.latent)?;
         if let Some(state) = &self.state {
             state.learn(learn);
         }

@@ -8,21 +8,42 @@ impl Tensor {
     /// Sums of all elements up to each one along an axis: `[1, 2, 3]` gives `[1, 3, 6]`.
     #[track_caller]
     pub fn cumsum(&self, axis: isize) -> Tensor {
-        let index = match self.checked_axis(axis, "cumsum") {
+        let first = Tensor::zeros_like;
+        self.scanned(axis, "cumsum", first, |before, here| before + here)
+    }
+
+    /// Products of all elements up to each one along an axis: `[1, 2, 3]` gives `[1, 2, 6]`. Its derivative is
+    /// right where some are 0, too.
+    #[track_caller]
+    pub fn cumprod(&self, axis: isize) -> Tensor {
+        let first = Tensor::ones_like;
+        self.scanned(axis, "cumprod", first, |before, here| before * here)
+    }
+
+    /// What `join` makes of all elements up to each one, `first` being what changes nothing.
+    #[track_caller]
+    fn scanned(
+        &self,
+        axis: isize,
+        op: &'static str,
+        first: impl Fn(&Tensor) -> Tensor,
+        join: impl Fn(Tensor, Tensor) -> Tensor,
+    ) -> Tensor {
+        let index = match self.checked_axis(axis, op) {
             Ok(index) => index,
             Err(refused) => return refused,
         };
         let (axis, n) = (index as isize, self.shape()[index]);
-        let mut sums = self.clone();
-        // Each element has the sum of `reach` ones, and takes over that of as many before them.
+        let mut joined = self.clone();
+        // Each element has what `reach` of them are together, and takes over that of as many before them.
         let mut reach = 1;
         while reach < n {
-            let nothing = self.slice(axis, 0..reach).zeros_like();
-            let before = sums.slice(axis, 0..n - reach);
-            sums = sums + Tensor::concat(&[&nothing, &before], axis);
+            let nothing = first(&self.slice(axis, 0..reach));
+            let before = joined.slice(axis, 0..n - reach);
+            joined = join(Tensor::concat(&[&nothing, &before], axis), joined);
             reach *= 2;
         }
-        sums
+        joined
     }
 
     /// Product along an axis, which is removed; of no elements it is 1. Its derivative is right where

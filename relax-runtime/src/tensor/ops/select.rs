@@ -39,6 +39,18 @@ impl Tensor {
         self.taken(indices, taken)
     }
 
+    /// The parts of `axis` from the last to the first.
+    #[track_caller]
+    pub fn flip(&self, axis: isize) -> Tensor {
+        match self.checked_axis(axis, "flip") {
+            Ok(axis) => {
+                let backwards: Vec<usize> = (0..self.shape()[axis]).rev().collect();
+                self.gather(axis as isize, &backwards)
+            }
+            Err(refused) => refused,
+        }
+    }
+
     /// The diagonals of matrices with `n` rows and columns, known to be square.
     pub(super) fn on_diagonal(&self, n: usize) -> Tensor {
         let shape = self.shape();

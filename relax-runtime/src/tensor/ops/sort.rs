@@ -25,6 +25,35 @@ impl Tensor {
         }
     }
 
+    /// The number below which a share `q` of those along an axis lies, which is removed: on the line through
+    /// neighbours in order (definition 7 of Hyndman and Fan, "Sample quantiles in statistical packages", 1996, as
+    /// NumPy and PyTorch have it); 0.5 gives the median. A share that is not within 0 and 1, or an axis without
+    /// numbers, gives a poisoned tensor.
+    #[track_caller]
+    pub fn quantile(&self, q: f32, axis: isize) -> Tensor {
+        let index = match self.checked_axis(axis, "quantile") {
+            Ok(index) => index,
+            Err(refused) => return refused,
+        };
+        let (axis, n) = (index as isize, self.shape()[index]);
+        if n == 0 || !(0.0..=1.0).contains(&q) {
+            let problem = match n {
+                0 => format!("axis {index} has no numbers"),
+                _ => format!("{q} is no share, which is within 0 and 1"),
+            };
+            return Tensor::poisoned(self.misfit("quantile", problem));
+        }
+        let place = q * (n - 1) as f32;
+        let below = (place as usize).min(n - 1);
+        let (sorted, share) = (self.sort(axis), place - below as f32);
+        let low = sorted.index(axis, below);
+        // Beside a number, not one that may be infinite times 0.
+        match share == 0.0 {
+            true => low,
+            false => low * (1.0 - share) + sorted.index(axis, below + 1) * share,
+        }
+    }
+
     /// For each place of the result the place in the buffer and the index along the axis of what comes there.
     #[track_caller]
     fn order(&self, axis: isize, op: &'static str) -> Result<(Vec<usize>, Vec<usize>), Tensor> {
