@@ -56,7 +56,7 @@ fn fits_start_in_the_middle_where_no_place_is_better() -> Result<()> {
     assert_eq!(mean(1)?, mean(16)?);
     let refused = Svi::new(&model).starts(0).run();
     let error = refused.expect_err("no start is none").to_string();
-    assert!(error.contains("`starts` is 0"), "{error}");
+    assert!(error.contains("starts: is 0"), "{error}");
     Ok(())
 }
 
