@@ -113,6 +113,26 @@ def topics(data):
     return model, {"phi": phi, "theta": theta}
 
 
+def mixture(data):
+    """Any number of normals. Which component is which does not show in the density of what comes next, nor
+    whether two of them say the same."""
+    y = jnp.array(data["y"])
+    k = data["K"]
+
+    def model():
+        theta = numpyro.sample("theta", dist.Dirichlet(jnp.ones(k)))
+        mu = numpyro.sample("mu", dist.Normal(0.0, 10.0).expand([k]).to_event(1))
+        sigma = numpyro.sample("sigma", dist.Uniform(0.0, 10.0).expand([k]).to_event(1))
+        log_density = lambda x: logsumexp(jnp.log(theta) + dist.Normal(mu, sigma).log_prob(x[:, None]), axis=-1)
+        numpyro.factor("data", log_density(y).sum())
+        numpyro.deterministic("ln density at", log_density(jnp.array(POINTS)))
+
+    quantiles = np.quantile(np.asarray(y), (np.arange(k) + 0.5) / k)
+    return model, {"theta": np.full(k, 1.0 / k), "mu": quantiles, "sigma": np.full(k, 2.0)}
+
+
+POINTS = [-12.0, -8.0, -4.0, 0.0, 3.0, 6.0]
+
 MODELS = {
     "Mt_data": lambda data: capture(data, True, False),
     "Mh_data": lambda data: capture(data, False, True),
@@ -120,6 +140,7 @@ MODELS = {
     "Mtbh_data": lambda data: capture(data, True, True, True, 3.0),
     "three_docs1200": topics,
     "hmm_gaussian_simulated": hidden_markov,
+    "normal_5": mixture,
 }
 
 
