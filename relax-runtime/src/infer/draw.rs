@@ -42,7 +42,7 @@ pub(in crate::infer) fn run_under<I: Interpreter + 'static, P: Program + ?Sized>
     params: &ParamStore,
 ) -> Result<(Trace, SiteSet)> {
     let interpreter: Rc<dyn Interpreter> = Rc::<I>::clone(interpreter);
-    let context = Context::new(key, Some(interpreter), params.clone());
+    let context = Context::new(key, Some(interpreter), params.clone()).in_spare_memory();
     program.execute(&context)?;
     Ok(context.finish())
 }

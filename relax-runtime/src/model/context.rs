@@ -81,6 +81,12 @@ impl Context {
         }
     }
 
+    /// The same, with its record in memory that an earlier one has left.
+    pub(crate) fn in_spare_memory(mut self) -> Self {
+        self.state.get_mut().trace = Trace::in_spare_memory();
+        self
+    }
+
     /// A context for runs in host numbers, one after the other.
     pub(crate) fn of_host(run: Rc<dyn HostRun>) -> Self {
         Self {

@@ -1,10 +1,12 @@
 //! The record of one run.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::fmt;
+use std::hash::BuildHasher;
 use std::rc::Rc;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::Weight;
 use crate::dist::{AnyDistribution, Law, Number, Value};
@@ -196,8 +198,8 @@ impl Entry {
 #[derive(Clone, Debug, Default)]
 pub struct Trace {
     entries: Vec<Entry>,
-    /// The place of each name, where there are more than [`FEW`] entries.
-    by_name: FxHashMap<Cow<'static, str>, usize>,
+    /// Places by names, where there are more than [`FEW`] entries.
+    places: Places,
     /// Choices that were summed out.
     pub(crate) summed: Vec<Rc<dyn SummedOut>>,
 }
@@ -233,10 +235,40 @@ pub(crate) struct RecoveredSite {
     pub(crate) vertices: Rc<Vec<Vec<f32>>>,
 }
 
+/// Places by the hash of a name, or the first number after it that is free: a run's names stand in its
+/// entries, and not here once more.
+type Places = FxHashMap<u64, usize>;
+
+thread_local! {
+    /// The memory of a record that was taken apart: a step of training wants as much as the one before.
+    static SPARE: RefCell<(Vec<Entry>, Places)> = RefCell::default();
+}
+
 /// So many names are compared one by one faster than they are hashed.
 const FEW: usize = 16;
 
 impl Trace {
+    /// No sites, in the memory of a record that was [taken apart](Self::take_apart).
+    pub(crate) fn in_spare_memory() -> Self {
+        let (entries, places) = SPARE.take();
+        Self {
+            entries,
+            places,
+            summed: Vec::new(),
+        }
+    }
+
+    /// Gives `take` the sites, in the order of the run, and leaves the memory to a later record.
+    ///
+    /// # Errors
+    /// Those of `take`.
+    pub(crate) fn take_apart(mut self, take: impl FnMut(Entry) -> Result<()>) -> Result<()> {
+        self.entries.drain(..).try_for_each(take)?;
+        self.places.clear();
+        SPARE.set((self.entries, self.places));
+        Ok(())
+    }
+
     /// Adds a site.
     ///
     /// # Errors
@@ -255,15 +287,28 @@ impl Trace {
 
     /// Notes the places of the entries that have been added since the last time.
     fn index(&mut self) {
-        let new = self.entries.iter().enumerate().skip(self.by_name.len());
-        let places = new.map(|(place, entry)| (entry.name.clone(), place));
-        self.by_name.extend(places);
+        for (place, entry) in self.entries.iter().enumerate().skip(self.places.len()) {
+            let (key, _) = self.find_key(&entry.name);
+            self.places.insert(key, place);
+        }
     }
 
     fn place(&self, name: &str) -> Option<usize> {
         match self.entries.len() > FEW {
-            true => self.by_name.get(name).copied(),
+            true => self.find_key(name).1,
             false => self.entries.iter().position(|entry| entry.name == name),
+        }
+    }
+
+    /// The key of a name, and its place if it has one.
+    fn find_key(&self, name: &str) -> (u64, Option<usize>) {
+        let mut key = FxBuildHasher.hash_one(name);
+        loop {
+            match self.places.get(&key) {
+                Some(&place) if self.entries[place].name == name => return (key, Some(place)),
+                Some(_) => key = key.wrapping_add(1),
+                None => return (key, None),
+            }
         }
     }
 

@@ -122,7 +122,7 @@ fn joint_updates_are_single_ones_bit_for_bit() -> Result<()> {
         singly(&mut single, &one)?;
         match step {
             3 => singly(&mut joint, &two)?,
-            _ => joint.update_all(&two, &GRADIENT)?,
+            _ => joint.update_all(&two, None, &GRADIENT)?,
         }
         assert_eq!(values(&one)?, values(&two)?, "step {step}");
         assert_eq!(single.state()?, joint.state()?, "step {step}");
@@ -133,9 +133,9 @@ fn joint_updates_are_single_ones_bit_for_bit() -> Result<()> {
         }
     }
     let before = values(&two)?;
-    assert!(joint.update_all(&two, &[1.0; 3]).is_err());
+    assert!(joint.update_all(&two, None, &[1.0; 3]).is_err());
     let error = joint
-        .update_all(&two, &[1.0, 1.0, 1.0, f32::NAN])
+        .update_all(&two, None, &[1.0, 1.0, 1.0, f32::NAN])
         .unwrap_err();
     assert!(error.to_string().contains("`b`"), "{error}");
     assert_eq!(values(&two)?, before, "a refused gradient moves nothing");
@@ -262,7 +262,7 @@ fn memory_goes_where_its_parameter_goes() -> Result<()> {
         one.update(&[(staying.clone(), gradient.clone())])?;
         match step {
             // By way of the joint memory.
-            0 => other.update_all(std::slice::from_ref(&moving), &numbers)?,
+            0 => other.update_all(std::slice::from_ref(&moving), None, &numbers)?,
             _ => other.update(&[(moving.clone(), gradient.to_device(device)?)])?,
         }
         for (x, y) in staying.get().peek()?.iter().zip(moving.get().peek()?) {

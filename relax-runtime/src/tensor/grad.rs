@@ -296,7 +296,9 @@ fn of_parameters_alone(
             found.push((node.id, parameter, Tensor::new(gradient)));
         }
     }
-    found.sort_by_key(|(node, ..)| *node);
+    if !found.is_sorted_by_key(|(node, ..)| *node) {
+        found.sort_by_key(|(node, ..)| *node);
+    }
     let pairs = found
         .into_iter()
         .map(|(_, parameter, gradient)| (parameter, gradient));
@@ -312,9 +314,14 @@ pub(crate) fn by_parameter(
     let pairs = pairs.into_iter();
     let mut places: FxHashMap<u64, usize> = FxHashMap::default();
     let mut gradients: Vec<(Parameter, Tensor)> = Vec::with_capacity(pairs.size_hint().0);
+    let mut largest = None;
     for (parameter, gradient) in pairs {
         let key = parameter.key();
+        // Most often they come in the order in which they were made.
+        let is_new = largest < Some(key);
+        largest = largest.max(Some(key));
         let known = match gradients.len() > FEW {
+            _ if is_new => None,
             true => {
                 let new = gradients.iter().enumerate().skip(places.len());
                 places.extend(new.map(|(at, (parameter, _))| (parameter.key(), at)));

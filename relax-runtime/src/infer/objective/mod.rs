@@ -139,16 +139,15 @@ impl<'m> Elbo<'m> {
             .iter()
             .map(|summed| (Rc::clone(summed), key))
             .collect();
-        for entry in &mut trace.into_entries() {
-            if entry.elsewhere {
-                continue;
-            }
+        trace.take_apart(|entry| {
             match entry.kind {
+                _ if entry.elsewhere => {}
                 Kind::Latent | Kind::Observed | Kind::Factor => terms.push(density_term(entry)?),
                 Kind::Cost => terms.push(cost_term(entry)?),
                 Kind::Param => {}
             }
-        }
+            Ok(())
+        })?;
         Ok(Pass {
             latents,
             terms,
@@ -273,12 +272,12 @@ fn entropy_term(place: usize, latent: &Latent, whole: bool) -> Result<Term> {
 }
 
 /// −log p of a site.
-fn density_term(entry: &mut Entry) -> Result<Term> {
+fn density_term(entry: Entry) -> Result<Term> {
     let value = entry.log_prob()?.scale(-1.0);
     term(entry, value)
 }
 
-fn cost_term(entry: &mut Entry) -> Result<Term> {
+fn cost_term(mut entry: Entry) -> Result<Term> {
     let value = match std::mem::replace(&mut entry.value, Value::Real(0.0)) {
         Value::Tensor(t) => Number::Tensor(t),
         Value::Real(x) => Number::Host(x),
@@ -295,18 +294,19 @@ fn add_sites(sites: &mut SiteSet, t: &Tensor) {
 }
 
 /// The term of an entry, whose name and influence it takes.
-fn term(entry: &mut Entry, value: Number) -> Result<Term> {
+fn term(entry: Entry, value: Number) -> Result<Term> {
     let value = entry.weighed(value).map_err(|e| entry.locate(e))?;
-    let mut sites = std::mem::take(&mut entry.influence);
+    let factor = entry.factor();
+    let mut sites = entry.influence;
     if let Number::Tensor(t) = &value {
         add_sites(&mut sites, t);
     }
     Ok(Term {
-        name: std::mem::take(&mut entry.name),
+        name: entry.name,
         kind: entry.kind,
         value,
-        plates: Rc::clone(&entry.plates),
-        scale: entry.factor(),
+        plates: entry.plates,
+        scale: factor,
         sites,
         of_guide: false,
         at: Some((entry.file, entry.line)),
@@ -332,7 +332,7 @@ impl Objective for ExpectedCost<'_> {
         let (latents, trace, reads) = draw.run(self.program, key, params)?;
         let costs = trace.entries().iter().filter(|e| e.kind == Kind::Cost);
         let mut terms = Vec::with_capacity(costs.count());
-        for entry in &mut trace.into_entries() {
+        trace.take_apart(|entry| {
             match entry.kind {
                 Kind::Cost => terms.push(cost_term(entry)?),
                 Kind::Observed | Kind::Factor => {
@@ -342,7 +342,8 @@ impl Objective for ExpectedCost<'_> {
                 }
                 Kind::Latent | Kind::Param => {}
             }
-        }
+            Ok(())
+        })?;
         if terms.is_empty() {
             let name = self.program.model_name();
             return Err(Error::Model(format!("`{name}` has no `cost!` to minimise")));

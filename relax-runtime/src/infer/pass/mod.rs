@@ -280,6 +280,7 @@ impl Pass {
         self.class_within(
             place,
             Outside {
+                read: self.reads.contains(place),
                 severed: self.severed(place),
                 blocked: later.any(|(at, later)| {
                     later.is_hard(self.reads.contains(at)) && later.depends_on.contains(place)
@@ -293,6 +294,7 @@ impl Pass {
     #[inline]
     pub(in crate::infer) fn class_within(&self, place: usize, outside: Outside) -> SiteClass {
         let Outside {
+            read,
             severed,
             blocked,
             separate,
@@ -303,7 +305,6 @@ impl Pass {
             true => DrawKind::Moving,
             false => DrawKind::of(law),
         };
-        let read = self.reads.contains(place);
         let (values, changes) = match law {
             Draws::Pathwise | Draws::Opaque => (0, 0),
             Draws::Discrete(None) => (usize::MAX, usize::MAX),
@@ -401,6 +402,8 @@ impl Pass {
 
 /// What stands between a choice and its costs.
 pub(in crate::infer) struct Outside {
+    /// Host code, which has read it.
+    pub(in crate::infer) read: bool,
     /// A break of derivatives.
     pub(in crate::infer) severed: bool,
     /// A later choice that cannot be relaxed.
