@@ -248,10 +248,10 @@ pub(super) mod category {
     use super::noise;
     use crate::tensor::Element;
 
-    /// z, Gumbel around log p.
+    /// Gumbel noise, what z is above log p.
     #[inline(always)]
-    pub(in super::super) fn relaxed<E: Element>(log_p: E, u: E) -> E {
-        log_p - (-noise::each::ln(u)).ln()
+    pub(in super::super) fn gumbel<E: Element>(u: E) -> E {
+        -(-noise::each::ln(u)).ln()
     }
 
     /// κ, by normalised θ; `max` is the largest z.
@@ -285,7 +285,7 @@ impl Relaxation for CategoricalRelaxation {
     }
 
     fn relaxed(&self, theta: &Tensor, u: &Tensor) -> Tensor {
-        category::relaxed(theta.log_softmax(-1), u.clone())
+        theta.log_softmax(-1) + pointwise!([u], |[u]| category::gumbel(u))
     }
 
     fn hard(&self, z: &Tensor) -> Tensor {

@@ -106,7 +106,7 @@ impl PlainRelaxation for CategoricalRelaxation {
             for (i, (z, p)) in z.iter_mut().zip(p).enumerate() {
                 let log_p = theta[i] - log_sum;
                 *p = math::exp(log_p);
-                *z = category::relaxed(log_p, u[i]);
+                *z = log_p + category::gumbel(u[i]);
                 if *z > max {
                     (chosen, max) = (i, *z);
                 }

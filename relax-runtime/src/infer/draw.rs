@@ -1,6 +1,6 @@
 //! The interpreter behind objectives, which draws the random choices of a program.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use crate::dist::{Draws, Law, Number, Value};
@@ -42,7 +42,8 @@ pub(in crate::infer) fn run_under<I: Interpreter + 'static, P: Program + ?Sized>
     params: &ParamStore,
 ) -> Result<(Trace, SiteSet)> {
     let interpreter: Rc<dyn Interpreter> = Rc::<I>::clone(interpreter);
-    let context = Context::new(key, Some(interpreter), params.clone()).in_spare_memory();
+    let mut context = Context::new(key, Some(interpreter), params.clone());
+    context.use_spare_memory();
     program.execute(&context)?;
     Ok(context.finish())
 }
@@ -80,9 +81,16 @@ impl<L: Laws + 'static> Draw<L> {
         key: Key,
         params: &ParamStore,
     ) -> Result<(Vec<Latent>, Trace, SiteSet)> {
+        thread_local! {
+            /// The choices of the last run: the next one has likely as many.
+            static LAST: Cell<usize> = const { Cell::new(0) };
+        }
+        self.latents.borrow_mut().reserve(LAST.get());
         let draw = Rc::new(self);
         let (trace, reads) = run_under(&draw, program, key, params)?;
-        Ok((draw.latents(), trace, reads))
+        let latents = draw.latents();
+        LAST.set(latents.len());
+        Ok((latents, trace, reads))
     }
 
     /// Noise and draw of the choice at `place`.

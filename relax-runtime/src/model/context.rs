@@ -81,10 +81,9 @@ impl Context {
         }
     }
 
-    /// The same, with its record in memory that an earlier one has left.
-    pub(crate) fn in_spare_memory(mut self) -> Self {
+    /// Has the record written in memory that an earlier one has left.
+    pub(crate) fn use_spare_memory(&mut self) {
         self.state.get_mut().trace = Trace::in_spare_memory();
-        self
     }
 
     /// A context for runs in host numbers, one after the other.

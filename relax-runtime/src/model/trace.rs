@@ -262,8 +262,13 @@ impl Trace {
     ///
     /// # Errors
     /// Those of `take`.
-    pub(crate) fn take_apart(mut self, take: impl FnMut(Entry) -> Result<()>) -> Result<()> {
-        self.entries.drain(..).try_for_each(take)?;
+    pub(crate) fn take_apart(
+        mut self,
+        mut take: impl FnMut(&mut Entry) -> Result<()>,
+    ) -> Result<()> {
+        for mut entry in self.entries.drain(..) {
+            take(&mut entry)?;
+        }
         self.places.clear();
         SPARE.set((self.entries, self.places));
         Ok(())

@@ -199,14 +199,14 @@ pub(crate) fn grad_parameters_around(
     outputs: &[(&Tensor, Option<&Tensor>)],
     constants: &[&Tensor],
 ) -> Result<Vec<(Parameter, Tensor)>> {
-    let outputs = tracked(outputs)?;
-    if outputs.is_empty() {
+    let found = tracked(outputs)?;
+    if found.is_empty() {
         return Ok(Vec::new());
     }
-    if let Some(gradients) = of_parameters_alone(&outputs, constants) {
+    if let Some(gradients) = of_parameters_alone(outputs, constants) {
         return Ok(gradients);
     }
-    Ok(of_parameters_and(&outputs, constants, &[])?.0)
+    Ok(of_parameters_and(&found, constants, &[])?.0)
 }
 
 /// As [`grad_parameters_around`], and with respect to the tensors of `wrt`, in one pass.
@@ -277,23 +277,31 @@ pub(crate) fn share_operations(a: &[&Tensor], b: &[&Tensor]) -> Result<bool> {
 /// The gradients of outputs that are parameters themselves, in this project's own engine: their cotangents, for which
 /// no graph is to be searched. `None` where an output is anything else.
 fn of_parameters_alone(
-    outputs: &Outputs<'_>,
+    outputs: &[(&Tensor, Option<&Tensor>)],
     constants: &[&Tensor],
 ) -> Option<Vec<(Parameter, Tensor)>> {
     if constants.iter().any(|constant| constant.is_tracked()) {
         return None;
     }
-    let mut found: PerOutput<(u64, Parameter, Tensor)> = PerOutput::new();
+    let mut found: PerOutput<(u64, Parameter, Tensor)> = PerOutput::with_capacity(outputs.len());
     for (output, cotangent) in outputs {
-        let node = output.node.as_deref()?;
+        let output = output.inner().ok()?;
+        let Some(node) = output.node.as_deref() else {
+            continue;
+        };
         let leaf = node.leaf.as_ref()?;
-        let data = match cotangent {
-            Some(cotangent) => cotangent.data.native()?.clone(),
-            None => Buffer::full(output.data.native()?.as_slice().len(), 1.0),
+        let gradient = match cotangent {
+            Some(cotangent) => {
+                cotangent.inner().ok()?.data.native()?;
+                cotangent.kept()
+            }
+            None => {
+                let ones = Buffer::full(output.data.native()?.as_slice().len(), 1.0);
+                Tensor::new(Inner::constant(output.shape, Data::Native(ones)))
+            }
         };
         if let Some(parameter) = Parameter::living(&leaf.parameter) {
-            let gradient = Inner::constant(output.shape, Data::Native(data));
-            found.push((node.id, parameter, Tensor::new(gradient)));
+            found.push((node.id, parameter, gradient));
         }
     }
     if !found.is_sorted_by_key(|(node, ..)| *node) {

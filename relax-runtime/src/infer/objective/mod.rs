@@ -272,12 +272,12 @@ fn entropy_term(place: usize, latent: &Latent, whole: bool) -> Result<Term> {
 }
 
 /// −log p of a site.
-fn density_term(entry: Entry) -> Result<Term> {
+fn density_term(entry: &mut Entry) -> Result<Term> {
     let value = entry.log_prob()?.scale(-1.0);
     term(entry, value)
 }
 
-fn cost_term(mut entry: Entry) -> Result<Term> {
+fn cost_term(entry: &mut Entry) -> Result<Term> {
     let value = match std::mem::replace(&mut entry.value, Value::Real(0.0)) {
         Value::Tensor(t) => Number::Tensor(t),
         Value::Real(x) => Number::Host(x),
@@ -294,19 +294,18 @@ fn add_sites(sites: &mut SiteSet, t: &Tensor) {
 }
 
 /// The term of an entry, whose name and influence it takes.
-fn term(entry: Entry, value: Number) -> Result<Term> {
+fn term(entry: &mut Entry, value: Number) -> Result<Term> {
     let value = entry.weighed(value).map_err(|e| entry.locate(e))?;
-    let factor = entry.factor();
-    let mut sites = entry.influence;
+    let mut sites = std::mem::take(&mut entry.influence);
     if let Number::Tensor(t) = &value {
         add_sites(&mut sites, t);
     }
     Ok(Term {
-        name: entry.name,
+        name: std::mem::take(&mut entry.name),
         kind: entry.kind,
         value,
-        plates: entry.plates,
-        scale: factor,
+        plates: Rc::clone(&entry.plates),
+        scale: entry.factor(),
         sites,
         of_guide: false,
         at: Some((entry.file, entry.line)),
