@@ -1,10 +1,11 @@
 //! The interpreter behind objectives, which draws the random choices of a program.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use crate::dist::{Draws, Law, Number, Value};
 use crate::error::{Error, Result};
+use crate::infer::pass::memory::spare_latents;
 use crate::infer::pass::{Latent, Mode};
 use crate::model::{Context, Interpreter, Message, ParamStore, Program, Trace};
 use crate::random::Key;
@@ -57,7 +58,7 @@ pub(in crate::infer) struct Draw<L> {
 
 impl<L: Laws + 'static> Draw<L> {
     pub(in crate::infer) fn new(laws: L, mode: Mode) -> Self {
-        Self::after(Vec::new(), laws, mode)
+        Self::after(spare_latents(), laws, mode)
     }
 
     /// Goes on after choices that have been made.
@@ -81,16 +82,9 @@ impl<L: Laws + 'static> Draw<L> {
         key: Key,
         params: &ParamStore,
     ) -> Result<(Vec<Latent>, Trace, SiteSet)> {
-        thread_local! {
-            /// The choices of the last run: the next one has likely as many.
-            static LAST: Cell<usize> = const { Cell::new(0) };
-        }
-        self.latents.borrow_mut().reserve(LAST.get());
         let draw = Rc::new(self);
         let (trace, reads) = run_under(&draw, program, key, params)?;
-        let latents = draw.latents();
-        LAST.set(latents.len());
-        Ok((latents, trace, reads))
+        Ok((draw.latents(), trace, reads))
     }
 
     /// Noise and draw of the choice at `place`.

@@ -64,9 +64,7 @@ impl JointMemory {
 
     /// Whether it is of these parameters.
     fn is_of<'p>(&self, parameters: impl Iterator<Item = &'p Parameter>) -> bool {
-        parameters
-            .map(Parameter::key)
-            .eq(self.keys.iter().copied())
+        parameters.map(Parameter::key).eq(self.keys.iter().copied())
     }
 
     /// How often the parameter of a key has been updated, if it is one of these.
@@ -195,7 +193,9 @@ impl Optimizer {
             self.join(parameters.clone());
         }
         match &mut self.joint {
-            Some(joint) => joint.update(&*self.rule, parameters, &numbers).map(|()| true),
+            Some(joint) => joint
+                .update(&*self.rule, parameters, &numbers)
+                .map(|()| true),
             None => Ok(false),
         }
     }

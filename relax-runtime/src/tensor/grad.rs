@@ -344,3 +344,29 @@ pub(crate) fn by_parameter(
     }
     gradients
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// In whatever order parameters come, each has one gradient.
+    #[test]
+    fn gradients_of_a_parameter_are_added_up() -> Result<()> {
+        let parameters: Vec<_> = (0..50)
+            .map(|i| Parameter::new(Tensor::scalar(i as f32)))
+            .collect();
+        let order = (0..50).chain([7, 49, 3]).chain((0..50).rev());
+        let pairs = order.map(|i| (parameters[i].clone(), Tensor::scalar(1.0)));
+        for pairs in [pairs.clone().collect::<Vec<_>>(), pairs.rev().collect()] {
+            let gradients = by_parameter(pairs);
+            assert_eq!(gradients.len(), 50);
+            for (parameter, gradient) in gradients {
+                let twice = [3, 7, 49]
+                    .iter()
+                    .any(|&i| parameters[i].key() == parameter.key());
+                assert_eq!(gradient.item()?, if twice { 3.0 } else { 2.0 });
+            }
+        }
+        Ok(())
+    }
+}

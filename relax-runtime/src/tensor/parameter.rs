@@ -126,11 +126,7 @@ impl Parameter {
 
     /// Has the numbers stand in `part` from now on, where `take` puts them, if no tensor computed from them is left and
     /// they do not stand so already; whether it does.
-    pub(super) fn give(
-        &self,
-        part: impl FnOnce(Shape) -> Part,
-        take: impl FnOnce(&[f32]),
-    ) -> bool {
+    pub(super) fn give(&self, part: impl FnOnce(Shape) -> Part, take: impl FnOnce(&[f32])) -> bool {
         let value = &mut *self.0.value.borrow_mut();
         let Value::Leaf(leaf) = value else {
             return false;

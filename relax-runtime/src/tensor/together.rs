@@ -48,7 +48,9 @@ impl Together {
                 shape,
             };
             let own = from..from + len;
-            if parameter.give(part, |values| self.numbers.borrow_mut()[own].copy_from_slice(values)) {
+            if parameter.give(part, |values| {
+                self.numbers.borrow_mut()[own].copy_from_slice(values)
+            }) {
                 self.apart.set(self.apart.get() - 1);
             }
             from += len;
@@ -92,5 +94,55 @@ impl Part {
     /// Notes that the numbers stand elsewhere from now on.
     pub(super) fn leave(self) {
         self.all.apart.set(self.all.apart.get() + 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Tensor;
+    use super::*;
+    use crate::error::Result;
+
+    fn numbers(together: &Together) -> Option<Vec<f32>> {
+        together.with_values(<[f32]>::to_vec)
+    }
+
+    /// A parameter is the same to its users wherever its numbers stand.
+    #[test]
+    fn parameters_leave_and_come_back() -> Result<()> {
+        let value = |numbers: &[f32]| Tensor::from_slice(numbers);
+        let parameters = [&[1.0, 2.0][..], &[3.0]].map(|x| Parameter::new(value(x)).named("p"));
+        let [a, b] = &parameters;
+        let together = Together::of(&parameters);
+        assert_eq!(numbers(&together), Some(vec![1.0, 2.0, 3.0]));
+        assert_eq!((a.len(), a.shape()[..].to_vec(), b.len()), (2, vec![2], 1));
+        assert!(together.update(|all| all.iter_mut().for_each(|x| *x += 1.0)));
+        b.update(|own| own[0] *= 10.0)?;
+        assert_eq!(a.with_values(<[f32]>::to_vec)?, [2.0, 3.0]);
+        assert_eq!(numbers(&together), Some(vec![2.0, 3.0, 40.0]));
+
+        // Both uses of a parameter are of one leaf.
+        let product = a.get() * a.get();
+        let gradients = crate::tensor::grad_parameters(&[(&product.sum_all(), None)])?;
+        assert_eq!(gradients[0].0.key(), a.key());
+        assert_eq!(gradients[0].1.peek()?, [4.0, 6.0]);
+        assert!(numbers(&together).is_none() && !together.update(|_| panic!("one is apart")));
+        a.update(|own| own[0] = 7.0)?;
+        assert_eq!(product.peek()?, [4.0, 9.0], "made before");
+
+        // While a tensor made of it is left, it stays.
+        let held = a.get();
+        together.gather(parameters.iter());
+        assert!(numbers(&together).is_none());
+        drop((held, gradients, product));
+        together.gather(parameters.iter());
+        assert_eq!(numbers(&together), Some(vec![7.0, 3.0, 40.0]));
+
+        b.set(value(&[-1.0]))?;
+        assert!(b.set(value(&[0.0, 0.0])).is_err(), "another shape");
+        assert!(numbers(&together).is_none());
+        together.gather(parameters.iter());
+        assert_eq!(numbers(&together), Some(vec![7.0, 3.0, -1.0]));
+        Ok(())
     }
 }

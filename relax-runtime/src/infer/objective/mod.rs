@@ -11,6 +11,7 @@ use crate::infer::draw::{Draw, Own};
 use crate::infer::guide::{Evaluation, Guide, Proposal, StructuredGuide};
 use crate::infer::marginal::{Borrowed, Marginalised, marginalise};
 use crate::infer::objective::bound::bound;
+use crate::infer::pass::memory::spare_terms;
 use crate::infer::pass::{Latent, Mode, Pass, Term};
 use crate::model::{Entry, Kind, ParamStore, Program};
 use crate::random::Key;
@@ -130,7 +131,7 @@ impl<'m> Elbo<'m> {
         // The direct derivative of log q by q's parameters has expectation zero, and is left out,
         // unless a relaxed draw moves those parameters or several samples weigh it.
         let whole = mode.is_relaxed() || self.samples > 1;
-        let mut terms = Vec::with_capacity(latents.len() + trace.entries().len());
+        let mut terms = spare_terms(latents.len() + trace.entries().len());
         for (place, latent) in latents.iter().enumerate() {
             terms.push(entropy_term(place, latent, whole).map_err(|e| latent.locate(e))?);
         }
@@ -330,7 +331,7 @@ impl Objective for ExpectedCost<'_> {
         let draw = Draw::new(Own, mode.clone());
         let (latents, trace, reads) = draw.run(self.program, key, params)?;
         let costs = trace.entries().iter().filter(|e| e.kind == Kind::Cost);
-        let mut terms = Vec::with_capacity(costs.count());
+        let mut terms = spare_terms(costs.count());
         trace.take_apart(|entry| {
             match entry.kind {
                 Kind::Cost => terms.push(cost_term(entry)?),

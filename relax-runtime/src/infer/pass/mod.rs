@@ -1,5 +1,6 @@
 //! One evaluation of an objective: the random choices it made and the costs that followed.
 
+pub(super) mod memory;
 pub(super) mod odometer;
 pub(super) mod samples;
 pub(super) mod slopes;

@@ -177,8 +177,7 @@ impl Outsides {
             read,
             severed: self.severed[place],
             blocked: self.blocked[place],
-            separate: plates.is_empty()
-                || !read && !met().is_some_and(|met| met.contains(place)),
+            separate: plates.is_empty() || !read && !met().is_some_and(|met| met.contains(place)),
         }
     }
 }
