@@ -245,13 +245,13 @@ const SMALLEST_GAP: f32 = 4e-6;
 
 /// The functions of each number behind [`CategoricalRelaxation`], given the sums over its event.
 pub(super) mod category {
-    use super::noise;
     use crate::tensor::Element;
 
-    /// z, Gumbel around log p.
+    /// z, Gumbel around log p. ln u is given, since one pass makes it of tensors: here it would be an operation after
+    /// the other.
     #[inline(always)]
-    pub(in super::super) fn relaxed<E: Element>(log_p: E, u: E) -> E {
-        log_p - (-noise::each::ln(u)).ln()
+    pub(in super::super) fn relaxed<E: Element>(log_p: E, ln_u: E) -> E {
+        log_p - (-ln_u).ln()
     }
 
     /// κ, by normalised θ; `max` is the largest z.
@@ -285,7 +285,7 @@ impl Relaxation for CategoricalRelaxation {
     }
 
     fn relaxed(&self, theta: &Tensor, u: &Tensor) -> Tensor {
-        category::relaxed(theta.log_softmax(-1), u.clone())
+        category::relaxed(theta.log_softmax(-1), noise::ln(u))
     }
 
     fn hard(&self, z: &Tensor) -> Tensor {

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 
 use super::bernoulli::coin;
 use super::categorical::category;
-use super::{BernoulliRelaxation, CategoricalRelaxation, Form};
+use super::{BernoulliRelaxation, CategoricalRelaxation, Form, noise};
 use crate::tensor::native::math;
 use crate::tensor::native::rows::{self, dot};
 
@@ -106,7 +106,7 @@ impl PlainRelaxation for CategoricalRelaxation {
             for (i, (z, p)) in z.iter_mut().zip(p).enumerate() {
                 let log_p = theta[i] - log_sum;
                 *p = math::exp(log_p);
-                *z = category::relaxed(log_p, u[i]);
+                *z = category::relaxed(log_p, noise::each::ln(u[i]));
                 if *z > max {
                     (chosen, max) = (i, *z);
                 }
@@ -213,6 +213,33 @@ mod tests {
             let by_theta = crate::tensor::grad(&[(&mean(&leaf), Some(&w))], &[&leaf])?;
             assert_near(&changed(&|w| plain.pull_mean(width, p, w)), &by_theta[0])?;
         }
+        Ok(())
+    }
+
+    /// Whether a site is drawn by plain numbers or by tensors depends on its size, and which draw is near a tie
+    /// should not.
+    #[test]
+    fn relaxed_draws_are_those_of_tensors_to_the_last_bit() -> Result<()> {
+        let (mut stream, device) = (Key::new(8).stream("plain"), Device::cpu());
+        let theta = stream.normals([200, 5], &device)? * 4.0;
+        let u = stream.uniforms([200, 5], &device)? * 2.0 - 1.0;
+        assert!(
+            u.to_vec()?.iter().any(|u| (-0.2..0.0).contains(u)),
+            "near 1 too"
+        );
+        let mut numbers = vec![0.0; 5 * 1_000];
+        let mut pieces = numbers.chunks_mut(1_000);
+        let [z, b, p, score, kappa] = std::array::from_fn(|_| pieces.next().expect("five"));
+        let plain = plain(CategoricalRelaxation.form()).expect("there is one");
+        let drawn = Drawn {
+            z: &mut *z,
+            b,
+            p,
+            score,
+            kappa,
+        };
+        plain.draw(5, &theta.to_vec()?, &u.to_vec()?, drawn);
+        assert_eq!(*z, CategoricalRelaxation.relaxed(&theta, &u).to_vec()?);
         Ok(())
     }
 }

@@ -446,7 +446,11 @@ impl SiteState {
             ));
         }
         if let Some(numbers) = variance_gradient.numbers() {
-            return self.optimizer.update_all(&self.parameters, numbers);
+            let together = self.network().and_then(FreeForm::together).cloned();
+            let parameters = &self.parameters;
+            return self
+                .optimizer
+                .update_all(parameters, together.as_ref(), numbers);
         }
         let parameters = self.parameters.iter().cloned();
         let pairs: Vec<_> = parameters.zip(variance_gradient.tensors()).collect();

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use crate::dist::{Draws, Law, Number, Value};
 use crate::error::{Error, Result};
+use crate::infer::pass::memory::spare_latents;
 use crate::infer::pass::{Latent, Mode};
 use crate::model::{Context, Interpreter, Message, ParamStore, Program, Trace};
 use crate::random::Key;
@@ -42,7 +43,8 @@ pub(in crate::infer) fn run_under<I: Interpreter + 'static, P: Program + ?Sized>
     params: &ParamStore,
 ) -> Result<(Trace, SiteSet)> {
     let interpreter: Rc<dyn Interpreter> = Rc::<I>::clone(interpreter);
-    let context = Context::new(key, Some(interpreter), params.clone());
+    let mut context = Context::new(key, Some(interpreter), params.clone());
+    context.use_spare_memory();
     program.execute(&context)?;
     Ok(context.finish())
 }
@@ -56,7 +58,7 @@ pub(in crate::infer) struct Draw<L> {
 
 impl<L: Laws + 'static> Draw<L> {
     pub(in crate::infer) fn new(laws: L, mode: Mode) -> Self {
-        Self::after(Vec::new(), laws, mode)
+        Self::after(spare_latents(), laws, mode)
     }
 
     /// Goes on after choices that have been made.

@@ -13,6 +13,7 @@ use crate::infer::guide::Guided;
 use crate::infer::guide::structure::Structure;
 use crate::infer::marginal::SummedSites;
 use crate::infer::objective::Objective;
+use crate::infer::pass::memory;
 use crate::infer::pass::slopes::{Slopes, each_tracked_term};
 use crate::infer::pass::survey::Survey;
 use crate::infer::pass::{Mode, Pass};
@@ -132,12 +133,12 @@ impl Estimation {
         };
         if self.particles == 1 {
             let one = particle(self, key)?;
+            let estimates = by_site(&one.pass, one.sites);
+            memory::end(one.pass);
             return Ok(Gradients {
                 loss: one.loss,
                 parameters: one.parameters,
-                sites: self
-                    .sites
-                    .reports(by_site(&one.pass, one.sites), 1.0, learn),
+                sites: self.sites.reports(estimates, 1.0, learn),
                 evaluations: one.evaluations,
             });
         }
@@ -158,6 +159,7 @@ impl Estimation {
             evaluations += one.evaluations;
             let estimated = by_site(&one.pass, one.sites).into_iter();
             estimated.for_each(|estimate| estimates.add(estimate));
+            memory::end(one.pass);
         }
         let sites = self.sites.reports(estimates.by_site(), share, learn);
         Ok(Gradients {
@@ -247,7 +249,8 @@ fn differentiate(
     sites: &[SiteEstimate],
     slopes: Option<Slopes>,
 ) -> Result<Vec<(Parameter, Tensor)>> {
-    let mut cotangents: SmallVec<[(Tensor, Option<Tensor>); 4]> = SmallVec::new();
+    let mut cotangents: SmallVec<[(Tensor, Option<Tensor>); 4]> =
+        SmallVec::with_capacity(sites.len());
     // Draws whose whole effect an estimate covers: a continuous one is differentiable in its
     // parameters, and a reverse pass through it would count the effect a second time.
     let mut estimated_draws: SmallVec<[&Tensor; 4]> = SmallVec::new();

@@ -81,6 +81,11 @@ impl Context {
         }
     }
 
+    /// Has the record written in memory that an earlier one has left.
+    pub(crate) fn use_spare_memory(&mut self) {
+        self.state.get_mut().trace = Trace::in_spare_memory();
+    }
+
     /// A context for runs in host numbers, one after the other.
     pub(crate) fn of_host(run: Rc<dyn HostRun>) -> Self {
         Self {

@@ -1,10 +1,12 @@
 //! The record of one run.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::fmt;
+use std::hash::BuildHasher;
 use std::rc::Rc;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::Weight;
 use crate::dist::{AnyDistribution, Law, Number, Value};
@@ -196,8 +198,8 @@ impl Entry {
 #[derive(Clone, Debug, Default)]
 pub struct Trace {
     entries: Vec<Entry>,
-    /// The place of each name, where there are more than [`FEW`] entries.
-    by_name: FxHashMap<Cow<'static, str>, usize>,
+    /// Places by names, where there are more than [`FEW`] entries.
+    places: Places,
     /// Choices that were summed out.
     pub(crate) summed: Vec<Rc<dyn SummedOut>>,
 }
@@ -233,10 +235,45 @@ pub(crate) struct RecoveredSite {
     pub(crate) vertices: Rc<Vec<Vec<f32>>>,
 }
 
+/// Places by the hash of a name, or the first number after it that is free: a run's names stand in its
+/// entries, and not here once more.
+type Places = FxHashMap<u64, usize>;
+
+thread_local! {
+    /// The memory of a record that was taken apart: a step of training wants as much as the one before.
+    static SPARE: RefCell<(Vec<Entry>, Places)> = RefCell::default();
+}
+
 /// So many names are compared one by one faster than they are hashed.
 const FEW: usize = 16;
 
 impl Trace {
+    /// No sites, in the memory of a record that was [taken apart](Self::take_apart).
+    pub(crate) fn in_spare_memory() -> Self {
+        let (entries, places) = SPARE.take();
+        Self {
+            entries,
+            places,
+            summed: Vec::new(),
+        }
+    }
+
+    /// Gives `take` the sites, in the order of the run, and leaves the memory to a later record.
+    ///
+    /// # Errors
+    /// Those of `take`.
+    pub(crate) fn take_apart(
+        mut self,
+        mut take: impl FnMut(&mut Entry) -> Result<()>,
+    ) -> Result<()> {
+        for mut entry in self.entries.drain(..) {
+            take(&mut entry)?;
+        }
+        self.places.clear();
+        SPARE.set((self.entries, self.places));
+        Ok(())
+    }
+
     /// Adds a site.
     ///
     /// # Errors
@@ -255,15 +292,28 @@ impl Trace {
 
     /// Notes the places of the entries that have been added since the last time.
     fn index(&mut self) {
-        let new = self.entries.iter().enumerate().skip(self.by_name.len());
-        let places = new.map(|(place, entry)| (entry.name.clone(), place));
-        self.by_name.extend(places);
+        for (place, entry) in self.entries.iter().enumerate().skip(self.places.len()) {
+            let (key, _) = self.find_key(&entry.name);
+            self.places.insert(key, place);
+        }
     }
 
     fn place(&self, name: &str) -> Option<usize> {
         match self.entries.len() > FEW {
-            true => self.by_name.get(name).copied(),
+            true => self.find_key(name).1,
             false => self.entries.iter().position(|entry| entry.name == name),
+        }
+    }
+
+    /// The key of a name, and its place if it has one.
+    fn find_key(&self, name: &str) -> (u64, Option<usize>) {
+        let mut key = FxBuildHasher.hash_one(name);
+        loop {
+            match self.places.get(&key) {
+                Some(&place) if self.entries[place].name == name => return (key, Some(place)),
+                Some(_) => key = key.wrapping_add(1),
+                None => return (key, None),
+            }
         }
     }
 
@@ -414,5 +464,58 @@ mod tests {
             assert_eq!(trace.entries().len(), count);
         }
         Ok(())
+    }
+
+    /// A name whose key another name has taken.
+    #[test]
+    fn names_with_the_same_hash_are_told_apart() -> Result<()> {
+        let count = 2 * FEW;
+        let program = model("program", |context| {
+            (0..=count).try_for_each(|i| {
+                let site = Site::new("x", file!(), line!()).iteration(i);
+                context.sample(site, Bernoulli::probs(0.5)).map(drop)
+            })
+        });
+        let mut trace = Simulation::seeded(1).run(&program)?.trace;
+        let last = trace.entries.pop().expect("the last one");
+        let mut places = Places::default();
+        let key = |name: &str| FxBuildHasher.hash_one(name);
+        places.insert(key(&last.name), 0);
+        let others = trace.entries.iter().enumerate().skip(1);
+        places.extend(others.map(|(place, entry)| (key(&entry.name), place)));
+        trace.places = places;
+        assert!(trace.find(&last.name).is_none());
+        trace.push(last.clone())?;
+        assert_eq!(
+            trace.find(&last.name).expect("it was added").name,
+            last.name
+        );
+        assert!(trace.push(last).is_err());
+        Ok(())
+    }
+
+    /// What a record was written in is used again, and shows nothing of it.
+    #[test]
+    fn records_leave_their_memory_and_nothing_else() -> Result<()> {
+        let program = model("program", |context| {
+            (0..3 * FEW).try_for_each(|i| {
+                let site = Site::new("x", file!(), line!()).iteration(i);
+                context.sample(site, Bernoulli::probs(0.5)).map(drop)
+            })
+        });
+        let trace = Simulation::seeded(1).run(&program)?.trace;
+        let mut names = Vec::new();
+        trace.clone().take_apart(|entry| {
+            names.push(entry.name.clone());
+            Ok(())
+        })?;
+        assert_eq!(names.len(), 3 * FEW);
+        let mut next = Trace::in_spare_memory();
+        assert!(next.entries.capacity() >= names.len());
+        assert!(next.entries.is_empty() && next.places.is_empty() && next.find("x[3]").is_none());
+        trace
+            .entries
+            .into_iter()
+            .try_for_each(|entry| next.push(entry))
     }
 }

@@ -97,6 +97,10 @@ impl Rule for Adam {
         }))
     }
 
+    fn is_elementwise(&self) -> bool {
+        true
+    }
+
     fn check(&self) -> Result<()> {
         check_positive("learning rate", self.learning_rate)?;
         check_fraction("beta1", self.beta1)?;

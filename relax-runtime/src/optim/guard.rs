@@ -155,7 +155,7 @@ mod tests {
                 let update = |optimizer: &mut Optimizer, last: f32| {
                     let numbers = [1.0, 1.0, 1.0, last];
                     if joint {
-                        return optimizer.update_all(&parameters, &numbers);
+                        return optimizer.update_all(&parameters, None, &numbers);
                     }
                     let [a, b] = [0, 2].map(|i| Tensor::from_slice(&numbers[i..i + 2]));
                     optimizer.update(&[(parameters[0].clone(), a), (parameters[1].clone(), b)])

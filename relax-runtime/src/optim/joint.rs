@@ -1,9 +1,11 @@
 //! Parameters that always move together: what is remembered of them stands in one piece, so that a
 //! rule passes over all of them at once. Small parameters gain by it.
 
-use super::{Memory, Rule};
+use std::rc::Rc;
+
+use super::{Memory, Optimizer, Rule, first_memory};
 use crate::error::Result;
-use crate::tensor::Parameter;
+use crate::tensor::{Parameter, Tensor, Together};
 
 /// What an optimiser remembers of parameters with the same number of updates.
 #[derive(Clone, Debug, Default)]
@@ -12,20 +14,24 @@ pub(super) struct JointMemory {
     names: Vec<Option<String>>,
     /// Elements of each parameter.
     lengths: Vec<usize>,
+    /// Elements of all parameters together.
+    elements: usize,
     step: u64,
     slots: Vec<Vec<f32>>,
-    /// The parameters' values, while a rule changes them.
+    /// The memory in which the parameters stand one after the other, if there is one.
+    together: Option<Rc<Together>>,
+    /// Where they stand otherwise while a rule changes them.
     values: Vec<f32>,
 }
 
 impl JointMemory {
     /// Puts the memories of parameters together, if they fit together.
-    pub(super) fn of(
-        parameters: &[Parameter],
+    fn of<'p>(
+        parameters: impl Iterator<Item = &'p Parameter> + Clone,
         memories: Vec<Memory>,
         slots: usize,
     ) -> std::result::Result<Self, Vec<Memory>> {
-        let lengths: Vec<usize> = parameters.iter().map(Parameter::len).collect();
+        let lengths: Vec<usize> = parameters.clone().map(Parameter::len).collect();
         let step = memories.first().map_or(0, |memory| memory.step);
         let fits = |(memory, &length): (&Memory, &usize)| {
             memory.step == step
@@ -37,8 +43,9 @@ impl JointMemory {
             return Err(memories);
         }
         let mut joint = Self {
-            keys: parameters.iter().map(Parameter::key).collect(),
+            keys: parameters.map(Parameter::key).collect(),
             lengths,
+            elements,
             step,
             slots: vec![Vec::with_capacity(elements); slots],
             ..Self::default()
@@ -56,14 +63,8 @@ impl JointMemory {
     }
 
     /// Whether it is of these parameters.
-    pub(super) fn is_of(&self, parameters: &[Parameter]) -> bool {
-        let keys = parameters.iter().map(Parameter::key);
-        keys.eq(self.keys.iter().copied())
-    }
-
-    /// Elements of all parameters together.
-    pub(super) fn elements(&self) -> usize {
-        self.lengths.iter().sum()
+    fn is_of<'p>(&self, parameters: impl Iterator<Item = &'p Parameter>) -> bool {
+        parameters.map(Parameter::key).eq(self.keys.iter().copied())
     }
 
     /// How often the parameter of a key has been updated, if it is one of these.
@@ -98,27 +99,194 @@ impl JointMemory {
     }
 
     /// Moves the parameters against the numbers of their gradients, one after the other.
-    pub(super) fn update(
+    fn update<'p>(
         &mut self,
         rule: &dyn Rule,
-        parameters: &[Parameter],
+        parameters: impl Iterator<Item = &'p Parameter> + Clone,
         gradient: &[f32],
     ) -> Result<()> {
         self.step += 1;
+        let factors = rule.factors(self.step);
+        let slots = &mut self.slots;
+        if let Some(together) = &self.together
+            && together.update(|values| rule.apply(factors, values, gradient, slots))
+        {
+            return Ok(());
+        }
         self.values.clear();
-        for parameter in parameters {
+        for parameter in parameters.clone() {
             parameter.with_values(|values| self.values.extend_from_slice(values))?;
         }
-        let factors = rule.factors(self.step);
-        rule.apply(factors, &mut self.values, gradient, &mut self.slots);
+        rule.apply(factors, &mut self.values, gradient, slots);
         let mut rest = &self.values[..];
-        for parameter in parameters {
+        for parameter in parameters.clone() {
             parameter.update(|values| {
                 let (own, others) = rest.split_at(values.len());
                 values.copy_from_slice(own);
                 rest = others;
             })?;
         }
+        if let Some(together) = &self.together {
+            together.gather(parameters);
+        }
         Ok(())
     }
+}
+
+/// The parameters that were updated last, and how many times before, one after the other.
+#[derive(Debug, Default)]
+pub(super) struct Again {
+    keys: Vec<u64>,
+    times: u32,
+}
+
+impl Again {
+    /// Notes an update of parameters; whether it is time to put their memories together.
+    fn note<'p>(&mut self, parameters: impl Iterator<Item = &'p Parameter> + Clone) -> bool {
+        /// Programs whose runs come by other parameters every few steps would put memories together and
+        /// take them apart all the time.
+        const OFTEN: u32 = 4;
+        let keys = parameters.map(Parameter::key);
+        if !keys.clone().eq(self.keys.iter().copied()) {
+            (self.keys, self.times) = (keys.collect(), 0);
+            return false;
+        }
+        self.times = self.times.saturating_add(1);
+        self.times == OFTEN && are_distinct(&self.keys)
+    }
+}
+
+fn are_distinct(keys: &[u64]) -> bool {
+    let mut sorted = keys.to_vec();
+    sorted.sort_unstable();
+    sorted.windows(2).all(|pair| pair[0] != pair[1])
+}
+
+impl Optimizer {
+    /// Moves small parameters in one go that came together the last times, too; whether it did.
+    pub(super) fn update_jointly(&mut self, gradients: &[(Parameter, Tensor)]) -> Result<bool> {
+        /// Larger ones, on average, are moved where they are.
+        const SMALL: usize = 64;
+        if gradients.len() < 2 || self.in_units || !self.rule.is_elementwise() {
+            return Ok(false);
+        }
+        let parameters = gradients.iter().map(|(parameter, _)| parameter);
+        let joint = self.joint.as_ref();
+        let joined = joint.is_some_and(|joint| joint.is_of(parameters.clone()));
+        if !joined && !self.again.note(parameters.clone()) {
+            return Ok(false);
+        }
+        let mut numbers = Vec::with_capacity(joint.map_or(0, |joint| joint.elements));
+        let mut fits = true;
+        for (parameter, gradient) in gradients {
+            gradient.with_values(|gradient| {
+                fits &= gradient.len() == parameter.len();
+                numbers.extend_from_slice(gradient);
+            })?;
+        }
+        let small = numbers.len() <= SMALL * gradients.len();
+        // What is wrong is said where they are looked at one by one.
+        if !fits || !small || !self.is_harmless(&numbers) {
+            return Ok(false);
+        }
+        if !joined {
+            self.join(parameters.clone());
+        }
+        match &mut self.joint {
+            Some(joint) => joint
+                .update(&*self.rule, parameters, &numbers)
+                .map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// As [`update`](Self::update), with the numbers of all gradients one after the other; `together` is the memory
+    /// in which the parameters stand so, if there is one.
+    pub(crate) fn update_all(
+        &mut self,
+        parameters: &[Parameter],
+        together: Option<&Rc<Together>>,
+        gradient: &[f32],
+    ) -> Result<()> {
+        self.bring_back(parameters.iter())?;
+        let same = |own: &Option<Rc<Together>>| match (own, together) {
+            (Some(own), Some(together)) => Rc::ptr_eq(own, together),
+            _ => false,
+        };
+        let joined = self.joint.as_ref();
+        let joined = joined.filter(|joint| same(&joint.together) || joint.is_of(parameters.iter()));
+        let joined = joined.map(|joint| joint.elements);
+        let elements = joined.unwrap_or_else(|| parameters.iter().map(Parameter::len).sum());
+        if elements != gradient.len() || !self.is_harmless(gradient) {
+            each(parameters, gradient, |parameter, gradient| {
+                self.check(parameter, gradient)
+            })?;
+            return self.update_or_undo(parameters, |optimizer| {
+                optimizer.update_checked(parameters, together, gradient, joined.is_some())
+            });
+        }
+        self.update_checked(parameters, together, gradient, joined.is_some())
+    }
+
+    /// [`update_all`](Self::update_all) with finite gradients of the right size; `joined` says whether
+    /// the parameters' memories are one already.
+    fn update_checked(
+        &mut self,
+        parameters: &[Parameter],
+        together: Option<&Rc<Together>>,
+        gradient: &[f32],
+        joined: bool,
+    ) -> Result<()> {
+        if !joined && self.rule.is_elementwise() {
+            self.join(parameters.iter());
+            if let Some(joint) = &mut self.joint {
+                joint.together = together.cloned();
+            }
+        }
+        if let Some(joint) = &mut self.joint {
+            return joint.update(&*self.rule, parameters.iter(), gradient);
+        }
+        let mut factors = None;
+        each(parameters, gradient, |parameter, gradient| {
+            self.update_one(parameter, gradient, &mut factors)
+        })
+    }
+
+    /// Puts the memories of parameters together, where they have had the same number of updates.
+    fn join<'p>(&mut self, parameters: impl Iterator<Item = &'p Parameter> + Clone) {
+        self.separate();
+        let mut take = |parameter: &Parameter| {
+            let known = self.memory.remove(&parameter.key());
+            known.unwrap_or_else(|| first_memory(&mut self.restored, parameter))
+        };
+        let memories = parameters.clone().map(&mut take).collect();
+        match JointMemory::of(parameters.clone(), memories, self.rule.slots()) {
+            Ok(joint) => self.joint = Some(joint),
+            Err(memories) => {
+                let keys = parameters.map(Parameter::key);
+                self.memory.extend(keys.zip(memories));
+            }
+        }
+    }
+
+    pub(super) fn separate(&mut self) {
+        if let Some(joint) = self.joint.take() {
+            self.memory.extend(joint.memories());
+            self.again.times = 0;
+        }
+    }
+}
+
+/// Gives `f` each parameter with its numbers of those of all gradients.
+fn each(
+    parameters: &[Parameter],
+    gradient: &[f32],
+    mut f: impl FnMut(&Parameter, &[f32]) -> Result<()>,
+) -> Result<()> {
+    let mut rest = gradient;
+    parameters.iter().try_for_each(|parameter| {
+        let (own, others) = rest.split_at(parameter.len().min(rest.len()));
+        rest = others;
+        f(parameter, own)
+    })
 }

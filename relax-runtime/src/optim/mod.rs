@@ -24,7 +24,7 @@ pub use sgd::Sgd;
 
 use self::away::Away;
 use self::guard::{MODERATE, harmless};
-use self::joint::JointMemory;
+use self::joint::{Again, JointMemory};
 use crate::error::{Error, Result};
 use crate::tensor::native::pointwise::all;
 use crate::tensor::{Parameter, Tensor};
@@ -38,6 +38,8 @@ pub struct Optimizer {
     away: FxHashMap<u64, Away>,
     /// Memory of the parameters that were updated together last, which is nowhere else.
     joint: Option<JointMemory>,
+    /// Which parameters come again and again.
+    again: Again,
     /// Memory read from a file, by parameter name, until the parameter appears.
     restored: BTreeMap<String, Memory>,
     /// What the rule is known to take: [`harmless_to`].
@@ -101,6 +103,7 @@ impl Optimizer {
             memory: FxHashMap::default(),
             away: FxHashMap::default(),
             joint: None,
+            again: Again::default(),
             restored: BTreeMap::new(),
             is_default: false,
             in_units: false,
@@ -197,6 +200,9 @@ impl Optimizer {
 
     /// The same by loops over memory of the CPU.
     fn update_here(&mut self, gradients: &[(Parameter, Tensor)]) -> Result<()> {
+        if self.update_jointly(gradients)? {
+            return Ok(());
+        }
         let mut harmless = true;
         gradients.iter().try_for_each(|(parameter, gradient)| {
             gradient.with_values(|gradient| {
@@ -219,75 +225,6 @@ impl Optimizer {
                 let parameters: Vec<_> = gradients.iter().map(|(p, _)| p.clone()).collect();
                 self.update_or_undo(&parameters, update)
             }
-        }
-    }
-
-    /// As [`update`](Self::update), with the numbers of all gradients one after the other.
-    pub(crate) fn update_all(&mut self, parameters: &[Parameter], gradient: &[f32]) -> Result<()> {
-        self.bring_back(parameters.iter())?;
-        let each = |f: &mut dyn FnMut(&Parameter, &[f32]) -> Result<()>| {
-            let mut rest = gradient;
-            parameters.iter().try_for_each(|parameter| {
-                let (own, others) = rest.split_at(parameter.len().min(rest.len()));
-                rest = others;
-                f(parameter, own)
-            })
-        };
-        let joined = self.joint.as_ref();
-        let joined = joined.filter(|joint| joint.is_of(parameters));
-        let joined = joined.map(JointMemory::elements);
-        let elements = joined.unwrap_or_else(|| parameters.iter().map(Parameter::len).sum());
-        if elements != gradient.len() || !self.is_harmless(gradient) {
-            each(&mut |parameter, gradient| self.check(parameter, gradient))?;
-            return self.update_or_undo(parameters, |optimizer| {
-                optimizer.update_checked(parameters, gradient, joined.is_some())
-            });
-        }
-        self.update_checked(parameters, gradient, joined.is_some())
-    }
-
-    /// [`update_all`](Self::update_all) with finite gradients of the right size; `joined` says whether
-    /// the parameters' memories are one already.
-    fn update_checked(
-        &mut self,
-        parameters: &[Parameter],
-        gradient: &[f32],
-        joined: bool,
-    ) -> Result<()> {
-        if !joined {
-            self.join(parameters);
-        }
-        if let Some(joint) = &mut self.joint {
-            return joint.update(&*self.rule, parameters, gradient);
-        }
-        let (mut factors, mut rest) = (None, gradient);
-        parameters.iter().try_for_each(|parameter| {
-            let (own, others) = rest.split_at(parameter.len());
-            rest = others;
-            self.update_one(parameter, own, &mut factors)
-        })
-    }
-
-    /// Puts the memories of parameters together, where they have had the same number of updates.
-    fn join(&mut self, parameters: &[Parameter]) {
-        self.separate();
-        let mut take = |parameter: &Parameter| {
-            let known = self.memory.remove(&parameter.key());
-            known.unwrap_or_else(|| first_memory(&mut self.restored, parameter))
-        };
-        let memories = parameters.iter().map(&mut take).collect();
-        match JointMemory::of(parameters, memories, self.rule.slots()) {
-            Ok(joint) => self.joint = Some(joint),
-            Err(memories) => {
-                let keys = parameters.iter().map(Parameter::key);
-                self.memory.extend(keys.zip(memories));
-            }
-        }
-    }
-
-    fn separate(&mut self) {
-        if let Some(joint) = self.joint.take() {
-            self.memory.extend(joint.memories());
         }
     }
 

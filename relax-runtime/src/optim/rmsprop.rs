@@ -67,6 +67,10 @@ impl Rule for RmsProp {
         }))
     }
 
+    fn is_elementwise(&self) -> bool {
+        true
+    }
+
     fn check(&self) -> Result<()> {
         check_positive("learning rate", self.learning_rate)?;
         check_fraction("decay", self.decay)

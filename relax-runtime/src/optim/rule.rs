@@ -32,6 +32,12 @@ pub trait Rule: Debug + Any {
         slots: &mut [Vec<f32>],
     );
 
+    /// Whether each number moves by its own gradient and what is remembered of it alone, so that parameters may be
+    /// moved as one.
+    fn is_elementwise(&self) -> bool {
+        false
+    }
+
     /// Checks the settings.
     ///
     /// # Errors

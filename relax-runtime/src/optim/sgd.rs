@@ -64,6 +64,10 @@ impl Rule for Sgd {
         }))
     }
 
+    fn is_elementwise(&self) -> bool {
+        true
+    }
+
     fn check(&self) -> Result<()> {
         check_positive("learning rate", self.learning_rate)?;
         check_fraction("momentum", self.momentum)

@@ -122,7 +122,7 @@ fn joint_updates_are_single_ones_bit_for_bit() -> Result<()> {
         singly(&mut single, &one)?;
         match step {
             3 => singly(&mut joint, &two)?,
-            _ => joint.update_all(&two, &GRADIENT)?,
+            _ => joint.update_all(&two, None, &GRADIENT)?,
         }
         assert_eq!(values(&one)?, values(&two)?, "step {step}");
         assert_eq!(single.state()?, joint.state()?, "step {step}");
@@ -133,12 +133,98 @@ fn joint_updates_are_single_ones_bit_for_bit() -> Result<()> {
         }
     }
     let before = values(&two)?;
-    assert!(joint.update_all(&two, &[1.0; 3]).is_err());
+    assert!(joint.update_all(&two, None, &[1.0; 3]).is_err());
     let error = joint
-        .update_all(&two, &[1.0, 1.0, 1.0, f32::NAN])
+        .update_all(&two, None, &[1.0, 1.0, 1.0, f32::NAN])
         .unwrap_err();
     assert!(error.to_string().contains("`b`"), "{error}");
     assert_eq!(values(&two)?, before, "a refused gradient moves nothing");
+    Ok(())
+}
+
+/// Small parameters that come again and again are moved in one go, with the numbers that each by itself gets; also where
+/// others come between, or a gradient is wrong.
+#[test]
+fn many_small_parameters_move_as_each_alone_does() -> Result<()> {
+    const COUNT: usize = 40;
+    let make = || -> Vec<Parameter> {
+        let value = |i: usize| Tensor::from_slice(&vec![i as f32; 1 + i % 3]);
+        let make = |i: usize| Parameter::new(value(i)).named(&format!("p{i}"));
+        (0..COUNT).map(make).collect()
+    };
+    let gradient = |step: usize, i: usize| -> Tensor {
+        let number = |j: usize| ((step * 7 + i * 3 + j) % 11) as f32 - 5.3;
+        Tensor::from_slice(&(0..1 + i % 3).map(number).collect::<Vec<_>>())
+    };
+    let (one, all) = (make(), make());
+    let mut single = Optimizer::new(RmsProp::new(0.1))?;
+    let mut many = Optimizer::new(RmsProp::new(0.1))?;
+    for step in 0..20 {
+        let skipped = (step == 8).then_some(3);
+        let here = (0..COUNT).filter(|i| Some(*i) != skipped);
+        for i in here.clone() {
+            single.update(&[(one[i].clone(), gradient(step, i))])?;
+        }
+        let pairs: Vec<_> = here.map(|i| (all[i].clone(), gradient(step, i))).collect();
+        many.update(&pairs)?;
+        assert_eq!(many.joint.is_some(), (4..8).contains(&step), "step {step}");
+        for (a, b) in one.iter().zip(&all) {
+            assert_eq!(a.get().peek()?, b.get().peek()?, "step {step}");
+        }
+        assert_eq!(single.state()?, many.state()?, "step {step}");
+        if step == 6 {
+            let mut wrong = pairs.clone();
+            wrong[17].1 = Tensor::full(wrong[17].1.shape(), f32::NAN, &Device::cpu());
+            let error = many.update(&wrong).expect_err("no number").to_string();
+            assert!(error.contains("`p17`"), "{error}");
+            wrong[17].1 = Tensor::zeros([9], &Device::cpu());
+            assert!(many.update(&wrong).is_err(), "another length");
+            assert_eq!(single.state()?, many.state()?, "nothing is remembered");
+        }
+    }
+    // A list that names a parameter twice moves it twice.
+    let pairs: Vec<_> = [0, 1, 0].map(|i| (all[i].clone(), gradient(0, i))).into();
+    (0..8).try_for_each(|_| many.update(&pairs))?;
+    assert!(many.joint.is_none());
+    assert_eq!(many.state()?["p0"].step, 20 + 16);
+    Ok(())
+}
+
+/// A rule that looks at a whole parameter gets one at a time.
+#[test]
+fn rules_that_are_not_elementwise_see_each_parameter_alone() -> Result<()> {
+    #[derive(Debug)]
+    struct Normalised;
+
+    impl Rule for Normalised {
+        fn kind(&self) -> String {
+            "Normalised".into()
+        }
+
+        fn slots(&self) -> usize {
+            0
+        }
+
+        fn apply(&self, _: [f32; 2], x: &mut [f32], g: &[f32], _: &mut [Vec<f32>]) {
+            let norm = g.iter().map(|g| g * g).sum::<f32>().sqrt();
+            x.iter_mut().zip(g).for_each(|(x, g)| *x -= g / norm);
+        }
+
+        fn check(&self) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    let pair = [0.0, 0.0].map(|x| Parameter::new(Tensor::scalar(x)));
+    let mut optimizer = Optimizer::new(Normalised)?;
+    for _ in 0..8 {
+        let gradients = pair.clone().map(|p| (p, Tensor::scalar(3.0)));
+        optimizer.update(&gradients)?;
+        optimizer.update_all(&pair, None, &[5.0, 5.0])?;
+    }
+    for parameter in &pair {
+        assert_eq!(parameter.get().item()?, -16.0);
+    }
     Ok(())
 }
 
@@ -262,7 +348,7 @@ fn memory_goes_where_its_parameter_goes() -> Result<()> {
         one.update(&[(staying.clone(), gradient.clone())])?;
         match step {
             // By way of the joint memory.
-            0 => other.update_all(std::slice::from_ref(&moving), &numbers)?,
+            0 => other.update_all(std::slice::from_ref(&moving), None, &numbers)?,
             _ => other.update(&[(moving.clone(), gradient.to_device(device)?)])?,
         }
         for (x, y) in staying.get().peek()?.iter().zip(moving.get().peek()?) {

@@ -1,12 +1,14 @@
 //! The free-form surrogate: a network on the relaxed sample, for costs that are black boxes.
 
+use std::rc::Rc;
+
 use super::layers::Layout;
-use super::plain::PlainPass;
+use super::plain::{PlainPass, cut};
 use super::{Linearization, Surrogate, Surroundings, VarianceGradient};
 use crate::error::Result;
 use crate::nn::{Activation, Linear};
 use crate::random::Stream;
-use crate::tensor::{Device, Parameter, Tensor};
+use crate::tensor::{Device, Parameter, Tensor, Together};
 
 /// r_ρ(z, h): a perceptron that looks at the relaxed sample z and at h, what came before the site
 /// (its parameters θ and the site's context). It starts at zero.
@@ -18,6 +20,8 @@ pub struct FreeForm {
     layers: Vec<Linear>,
     activation: Activation,
     layout: Layout,
+    /// The parameters of a network that is small for a single row.
+    together: Option<Rc<Together>>,
 }
 
 impl FreeForm {
@@ -48,12 +52,17 @@ impl FreeForm {
         let mut layers = between.collect::<Result<Vec<_>>>()?;
         layers.push(Linear::zeros(sizes[sizes.len() - 1], 1, device)?);
         let before = Linear::new(latent + context, hidden[0], stream, device)?;
-        Ok(Self {
+        let mut network = Self {
             layout: Layout::new(&before, &layers),
             before,
             layers,
             activation,
-        })
+            together: None,
+        };
+        if network.layout.is_small(1) && *device == Device::cpu() {
+            network.together = Some(Together::of(&network.parameters()));
+        }
+        Ok(network)
     }
 
     /// Names the network's parameters.
@@ -93,9 +102,7 @@ impl FreeForm {
         theta: &Tensor,
         context: Option<&Tensor>,
     ) -> Result<PlainPass<'_>> {
-        let parameters = self
-            .linears()
-            .flat_map(|layer| [&layer.weight, &layer.bias]);
+        let parameters = |numbers: &mut [f32]| self.copy_parameters(numbers);
         let run = |before: &[&[f32]]| {
             PlainPass::run(&self.layout, self.activation, parameters, rows, before, z)
         };
@@ -103,6 +110,27 @@ impl FreeForm {
             Some(context) => context.with_values(|context| run(&[theta, context]))?,
             None => run(&[theta]),
         })?
+    }
+
+    /// The numbers of all parameters, one after the other.
+    fn copy_parameters(&self, mut numbers: &mut [f32]) -> Result<()> {
+        let together = self.together.as_ref();
+        let copied = together.and_then(|all| all.with_values(|all| numbers.copy_from_slice(all)));
+        if copied.is_some() {
+            return Ok(());
+        }
+        let layers = self.linears();
+        let mut parameters = layers.flat_map(|layer| [&layer.weight, &layer.bias]);
+        parameters.try_for_each(|parameter| {
+            parameter.with_values(|values| {
+                cut(&mut numbers, values.len()).copy_from_slice(values);
+            })
+        })
+    }
+
+    /// The memory in which its parameters stand one after the other, if they are few.
+    pub(crate) fn together(&self) -> Option<&Rc<Together>> {
+        self.together.as_ref()
     }
 
     /// h, `[rows, numbers]`.

@@ -95,8 +95,12 @@ impl Layout {
         let fits = numbers == self.layers[0].inputs
             && (theta.0, context.0) == (rows, rows)
             && theta.1 + context.1 == self.before.inputs;
-        let small = (1..=Self::LARGEST).contains(&(rows * self.weights));
-        (fits && small && z.device() == Device::cpu()).then_some(rows)
+        (fits && self.is_small(rows) && z.device() == Device::cpu()).then_some(rows)
+    }
+
+    /// Whether the network is small for so many rows.
+    pub(super) fn is_small(&self, rows: usize) -> bool {
+        (1..=Self::LARGEST).contains(&(rows * self.weights))
     }
 }
 

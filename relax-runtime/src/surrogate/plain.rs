@@ -9,7 +9,7 @@ use super::layers::{Layout, activate, at_each};
 use super::{Linearization, VarianceGradient};
 use crate::error::{Error, Result};
 use crate::nn::Activation;
-use crate::tensor::{Parameter, Shape, Tensor};
+use crate::tensor::{Shape, Tensor};
 
 /// Cuts a piece off a slice.
 pub(crate) fn cut<'m>(memory: &mut &'m mut [f32], len: usize) -> &'m mut [f32] {
@@ -169,23 +169,18 @@ pub(crate) struct PlainPass<'a> {
 
 impl<'a> PlainPass<'a> {
     /// A pass forward from z and what came before it, in pieces, and a pass back to z; of all rows,
-    /// as many numbers as the layout says.
-    pub(super) fn run<'p>(
+    /// as many numbers as the layout says. `parameters` writes those of the network.
+    pub(super) fn run(
         layout: &'a Layout,
         activation: Activation,
-        parameters: impl Iterator<Item = &'p Parameter>,
+        parameters: impl FnOnce(&mut [f32]) -> Result<()>,
         rows: usize,
         before: &[&[f32]],
         z: &[f32],
     ) -> Result<Self> {
         let mut memory = vec![0.0; Numbers::len(layout, rows)];
         let mut numbers = Numbers::new(layout, rows, &mut memory);
-        let mut rest = &mut *numbers.parameters;
-        for parameter in parameters {
-            parameter.with_values(|values| {
-                cut(&mut rest, values.len()).copy_from_slice(values);
-            })?;
-        }
+        parameters(numbers.parameters)?;
         let mut from = 0;
         for piece in before {
             let len = piece.len() / rows;

@@ -199,14 +199,14 @@ pub(crate) fn grad_parameters_around(
     outputs: &[(&Tensor, Option<&Tensor>)],
     constants: &[&Tensor],
 ) -> Result<Vec<(Parameter, Tensor)>> {
-    let outputs = tracked(outputs)?;
-    if outputs.is_empty() {
+    let found = tracked(outputs)?;
+    if found.is_empty() {
         return Ok(Vec::new());
     }
-    if let Some(gradients) = of_parameters_alone(&outputs, constants) {
+    if let Some(gradients) = of_parameters_alone(outputs, constants) {
         return Ok(gradients);
     }
-    Ok(of_parameters_and(&outputs, constants, &[])?.0)
+    Ok(of_parameters_and(&found, constants, &[])?.0)
 }
 
 /// As [`grad_parameters_around`], and with respect to the tensors of `wrt`, in one pass.
@@ -277,26 +277,36 @@ pub(crate) fn share_operations(a: &[&Tensor], b: &[&Tensor]) -> Result<bool> {
 /// The gradients of outputs that are parameters themselves, in this project's own engine: their cotangents, for which
 /// no graph is to be searched. `None` where an output is anything else.
 fn of_parameters_alone(
-    outputs: &Outputs<'_>,
+    outputs: &[(&Tensor, Option<&Tensor>)],
     constants: &[&Tensor],
 ) -> Option<Vec<(Parameter, Tensor)>> {
     if constants.iter().any(|constant| constant.is_tracked()) {
         return None;
     }
-    let mut found: PerOutput<(u64, Parameter, Tensor)> = PerOutput::new();
+    let mut found: PerOutput<(u64, Parameter, Tensor)> = PerOutput::with_capacity(outputs.len());
     for (output, cotangent) in outputs {
-        let node = output.node.as_deref()?;
+        let output = output.inner().ok()?;
+        let Some(node) = output.node.as_deref() else {
+            continue;
+        };
         let leaf = node.leaf.as_ref()?;
-        let data = match cotangent {
-            Some(cotangent) => cotangent.data.native()?.clone(),
-            None => Buffer::full(output.data.native()?.as_slice().len(), 1.0),
+        let gradient = match cotangent {
+            Some(cotangent) => {
+                cotangent.inner().ok()?.data.native()?;
+                cotangent.kept()
+            }
+            None => {
+                let ones = Buffer::full(output.data.native()?.as_slice().len(), 1.0);
+                Tensor::new(Inner::constant(output.shape, Data::Native(ones)))
+            }
         };
         if let Some(parameter) = Parameter::living(&leaf.parameter) {
-            let gradient = Inner::constant(output.shape, Data::Native(data));
-            found.push((node.id, parameter, Tensor::new(gradient)));
+            found.push((node.id, parameter, gradient));
         }
     }
-    found.sort_by_key(|(node, ..)| *node);
+    if !found.is_sorted_by_key(|(node, ..)| *node) {
+        found.sort_by_key(|(node, ..)| *node);
+    }
     let pairs = found
         .into_iter()
         .map(|(_, parameter, gradient)| (parameter, gradient));
@@ -312,9 +322,14 @@ pub(crate) fn by_parameter(
     let pairs = pairs.into_iter();
     let mut places: FxHashMap<u64, usize> = FxHashMap::default();
     let mut gradients: Vec<(Parameter, Tensor)> = Vec::with_capacity(pairs.size_hint().0);
+    let mut largest = None;
     for (parameter, gradient) in pairs {
         let key = parameter.key();
+        // Most often they come in the order in which they were made.
+        let is_new = largest < Some(key);
+        largest = largest.max(Some(key));
         let known = match gradients.len() > FEW {
+            _ if is_new => None,
             true => {
                 let new = gradients.iter().enumerate().skip(places.len());
                 places.extend(new.map(|(at, (parameter, _))| (parameter.key(), at)));
@@ -328,4 +343,30 @@ pub(crate) fn by_parameter(
         }
     }
     gradients
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// In whatever order parameters come, each has one gradient.
+    #[test]
+    fn gradients_of_a_parameter_are_added_up() -> Result<()> {
+        let parameters: Vec<_> = (0..50)
+            .map(|i| Parameter::new(Tensor::scalar(i as f32)))
+            .collect();
+        let order = (0..50).chain([7, 49, 3]).chain((0..50).rev());
+        let pairs = order.map(|i| (parameters[i].clone(), Tensor::scalar(1.0)));
+        for pairs in [pairs.clone().collect::<Vec<_>>(), pairs.rev().collect()] {
+            let gradients = by_parameter(pairs);
+            assert_eq!(gradients.len(), 50);
+            for (parameter, gradient) in gradients {
+                let twice = [3, 7, 49]
+                    .iter()
+                    .any(|&i| parameters[i].key() == parameter.key());
+                assert_eq!(gradient.item()?, if twice { 3.0 } else { 2.0 });
+            }
+        }
+        Ok(())
+    }
 }

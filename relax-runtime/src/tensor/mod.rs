@@ -14,7 +14,7 @@
 //! caller's line, every operation on it passes that error on, and reading it reports it.
 //!
 //! A tensor has a node of the graph, a node has tensors, and both hold an engine's numbers: `graph`, `grad`,
-//! `parameter`, `provenance`, `storage`, `slot`, `engine` and this file are one data structure, and need
+//! `parameter`, `together`, `provenance`, `storage`, `slot`, `engine` and this file are one data structure, and need
 //! each other.
 
 // The macros of these are for all that follow.
@@ -43,6 +43,7 @@ mod shape;
 mod site_set;
 mod slot;
 mod text;
+mod together;
 
 use std::panic::Location;
 use std::rc::{Rc, Weak};
@@ -66,6 +67,7 @@ pub(crate) use rounding::Rounding;
 pub use shape::{MAX_RANK, Shape};
 pub use site_set::SiteSet;
 pub(crate) use site_set::{Block, Word};
+pub(crate) use together::Together;
 
 use crate::error::{Error, Result};
 use engine::Engine;

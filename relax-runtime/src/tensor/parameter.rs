@@ -4,6 +4,7 @@ use std::cell::{Cell, OnceCell, Ref, RefCell};
 use std::panic::Location;
 use std::rc::{Rc, Weak};
 
+use super::together::Part;
 use super::{Device, Shape, Tensor};
 use crate::error::{Error, Result};
 
@@ -18,9 +19,18 @@ pub struct Parameter(Rc<State>);
 pub(super) struct State {
     key: u64,
     name: OnceCell<String>,
-    leaf: RefCell<Tensor>,
+    value: RefCell<Value>,
     /// How far a step of one moves each number, where that is not one.
     unit: RefCell<Option<Tensor>>,
+}
+
+/// Where a parameter's numbers are.
+#[derive(Debug)]
+enum Value {
+    /// In the leaf that all uses share.
+    Leaf(Tensor),
+    /// Beside those of others.
+    Part(Part),
 }
 
 impl Parameter {
@@ -34,7 +44,7 @@ impl Parameter {
         Self(Rc::new_cyclic(|state| State {
             key,
             name: OnceCell::new(),
-            leaf: RefCell::new(value.parameter_leaf(state)),
+            value: RefCell::new(Value::Leaf(value.parameter_leaf(state))),
             unit: RefCell::default(),
         }))
     }
@@ -46,7 +56,11 @@ impl Parameter {
 
     /// The current value, tracked.
     pub fn get(&self) -> Tensor {
-        self.0.leaf.borrow().clone()
+        let value = match &*self.0.value.borrow() {
+            Value::Leaf(leaf) => return leaf.clone(),
+            Value::Part(part) => part.with_values(|values| Tensor::of_numbers(values, part.shape)),
+        };
+        self.set_leaf(&value)
     }
 
     /// What `look` makes of the numbers.
@@ -55,7 +69,10 @@ impl Parameter {
     /// The error carried by a poisoned tensor.
     #[inline(always)]
     pub(crate) fn with_values<R>(&self, look: impl FnOnce(&[f32]) -> R) -> Result<R> {
-        self.0.leaf.borrow().with_values(look)
+        match &*self.0.value.borrow() {
+            Value::Leaf(leaf) => leaf.with_values(look),
+            Value::Part(part) => Ok(part.with_values(look)),
+        }
     }
 
     /// Replaces the value for all handles; tensors computed before keep the old one.
@@ -73,8 +90,17 @@ impl Parameter {
                 location: Location::caller(),
             });
         }
-        *self.0.leaf.borrow_mut() = value.parameter_leaf(&Rc::downgrade(&self.0));
+        self.set_leaf(&value);
         Ok(())
+    }
+
+    /// A new leaf for the value, which is the parameter's from now on.
+    fn set_leaf(&self, value: &Tensor) -> Tensor {
+        let leaf = value.parameter_leaf(&Rc::downgrade(&self.0));
+        if let Value::Part(part) = self.0.value.replace(Value::Leaf(leaf.clone())) {
+            part.leave();
+        }
+        leaf
     }
 
     /// Changes the numbers for all handles, without a copy where they are on the CPU and no tensor
@@ -84,12 +110,33 @@ impl Parameter {
     /// The device's.
     #[inline]
     pub(crate) fn update(&self, change: impl FnOnce(&mut [f32])) -> Result<()> {
-        let refused = self.0.leaf.borrow_mut().change_leaf(change);
+        let refused = match &mut *self.0.value.borrow_mut() {
+            Value::Leaf(leaf) => leaf.change_leaf(change),
+            Value::Part(part) => {
+                part.update(change);
+                None
+            }
+        };
         let Some(change) = refused else { return Ok(()) };
         let value = self.get();
         let mut values = value.peek()?;
         change(&mut values);
         self.set(Tensor::from_vec(values, value.shape(), &value.device())?)
+    }
+
+    /// Has the numbers stand in `part` from now on, where `take` puts them, if no tensor computed from them is left and
+    /// they do not stand so already; whether it does.
+    pub(super) fn give(&self, part: impl FnOnce(Shape) -> Part, take: impl FnOnce(&[f32])) -> bool {
+        let value = &mut *self.0.value.borrow_mut();
+        let Value::Leaf(leaf) = value else {
+            return false;
+        };
+        let shape = leaf.shape();
+        let given = leaf.change_leaf(|values| take(values)).is_none();
+        if given {
+            *value = Value::Part(part(shape));
+        }
+        given
     }
 
     /// Says how far an optimiser's step of one moves each number.
@@ -129,17 +176,26 @@ impl Parameter {
 
     /// Number of elements of the value.
     pub(crate) fn len(&self) -> usize {
-        self.0.leaf.borrow().len()
+        match &*self.0.value.borrow() {
+            Value::Leaf(leaf) => leaf.len(),
+            Value::Part(part) => part.len(),
+        }
     }
 
     /// Where the value is.
     pub(crate) fn device(&self) -> Device {
-        self.0.leaf.borrow().device()
+        match &*self.0.value.borrow() {
+            Value::Leaf(leaf) => leaf.device(),
+            Value::Part(_) => Device::cpu(),
+        }
     }
 
     /// Shape of the value.
     pub fn shape(&self) -> Shape {
-        self.0.leaf.borrow().shape()
+        match &*self.0.value.borrow() {
+            Value::Leaf(leaf) => leaf.shape(),
+            Value::Part(part) => part.shape,
+        }
     }
 }
 

@@ -149,7 +149,7 @@ mod tests {
     use crate::estimator::{DrawKind, Estimator, Noise, Relax, SiteClass, SiteTask, black_box};
     use crate::nn::Activation;
     use crate::random::{Key, Stream};
-    use crate::tensor::{Device, Shape};
+    use crate::tensor::{Device, Parameter, Shape};
 
     const CLASS: SiteClass = SiteClass {
         draws: DrawKind::Categories,
@@ -235,8 +235,13 @@ mod tests {
             });
             let noise = self.noise(&mut stream)?;
             let mut states = [self.state(&noise, form)?, self.state(&noise, form)?];
+            let mut looked_at = None;
             for step in 0..24 {
                 let noise = self.noise(&mut stream)?;
+                if (15..18).contains(&step) {
+                    // A leaf takes a parameter's numbers out of the piece that they stand in.
+                    looked_at = states[0].parameters().get(step - 14).map(Parameter::get);
+                }
                 let learns = step != 5;
                 states.iter().for_each(|state| state.learn(learns));
                 assert_eq!(states[0].unit().is_some(), step > 11, "both are met");
@@ -252,6 +257,7 @@ mod tests {
                     }
                 }
             }
+            assert!(looked_at.is_some());
             Ok(())
         }
     }

@@ -84,10 +84,9 @@ pub(super) struct Values {
 impl Values {
     /// The numbers of a parameter.
     pub(super) fn of(parameter: &Parameter) -> Result<Self> {
-        let tensor = parameter.get();
         Ok(Self {
-            shape: tensor.shape().to_vec(),
-            values: tensor.peek()?,
+            shape: parameter.shape().to_vec(),
+            values: parameter.with_values(<[f32]>::to_vec)?,
         })
     }
 
@@ -106,7 +105,7 @@ impl Values {
                 self.shape
             )));
         }
-        Ok((parameter.clone(), self.tensor(&parameter.get().device())?))
+        Ok((parameter.clone(), self.tensor(&parameter.device())?))
     }
 }
 

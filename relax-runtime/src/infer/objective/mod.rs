@@ -11,6 +11,7 @@ use crate::infer::draw::{Draw, Own};
 use crate::infer::guide::{Evaluation, Guide, Proposal, Stage, StructuredGuide};
 use crate::infer::marginal::{Borrowed, Marginalised, marginalise};
 use crate::infer::objective::bound::bound;
+use crate::infer::pass::memory::spare_terms;
 use crate::infer::pass::{Latent, Mode, Pass, Term};
 use crate::model::{Entry, Kind, ParamStore, Program};
 use crate::random::Key;
@@ -130,7 +131,7 @@ impl<'m> Elbo<'m> {
         // The direct derivative of log q by q's parameters has expectation zero, and is left out,
         // unless a relaxed draw moves those parameters or several samples weigh it.
         let whole = mode.is_relaxed() || self.samples > 1;
-        let mut terms = Vec::with_capacity(latents.len() + trace.entries().len());
+        let mut terms = spare_terms(latents.len() + trace.entries().len());
         for (place, latent) in latents.iter().enumerate() {
             terms.push(entropy_term(place, latent, whole).map_err(|e| latent.locate(e))?);
         }
@@ -139,16 +140,15 @@ impl<'m> Elbo<'m> {
             .iter()
             .map(|summed| (Rc::clone(summed), key))
             .collect();
-        for entry in &mut trace.into_entries() {
-            if entry.elsewhere {
-                continue;
-            }
+        trace.take_apart(|entry| {
             match entry.kind {
+                _ if entry.elsewhere => {}
                 Kind::Latent | Kind::Observed | Kind::Factor => terms.push(density_term(entry)?),
                 Kind::Cost => terms.push(cost_term(entry)?),
                 Kind::Param => {}
             }
-        }
+            Ok(())
+        })?;
         Ok(Pass {
             latents,
             terms,
@@ -332,8 +332,8 @@ impl Objective for ExpectedCost<'_> {
         let draw = Draw::new(Own, mode.clone());
         let (latents, trace, reads) = draw.run(self.program, key, params)?;
         let costs = trace.entries().iter().filter(|e| e.kind == Kind::Cost);
-        let mut terms = Vec::with_capacity(costs.count());
-        for entry in &mut trace.into_entries() {
+        let mut terms = spare_terms(costs.count());
+        trace.take_apart(|entry| {
             match entry.kind {
                 Kind::Cost => terms.push(cost_term(entry)?),
                 Kind::Observed | Kind::Factor => {
@@ -343,7 +343,8 @@ impl Objective for ExpectedCost<'_> {
                 }
                 Kind::Latent | Kind::Param => {}
             }
-        }
+            Ok(())
+        })?;
         if terms.is_empty() {
             let name = self.program.model_name();
             return Err(Error::Model(format!("`{name}` has no `cost!` to minimise")));

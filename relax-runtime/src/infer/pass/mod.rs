@@ -1,5 +1,6 @@
 //! One evaluation of an objective: the random choices it made and the costs that followed.
 
+pub(super) mod memory;
 pub(super) mod odometer;
 pub(super) mod samples;
 pub(super) mod slopes;
@@ -280,6 +281,7 @@ impl Pass {
         self.class_within(
             place,
             Outside {
+                read: self.reads.contains(place),
                 severed: self.severed(place),
                 blocked: later.any(|(at, later)| {
                     later.is_hard(self.reads.contains(at)) && later.depends_on.contains(place)
@@ -293,6 +295,7 @@ impl Pass {
     #[inline]
     pub(in crate::infer) fn class_within(&self, place: usize, outside: Outside) -> SiteClass {
         let Outside {
+            read,
             severed,
             blocked,
             separate,
@@ -303,7 +306,6 @@ impl Pass {
             true => DrawKind::Moving,
             false => DrawKind::of(law),
         };
-        let read = self.reads.contains(place);
         let (values, changes) = match law {
             Draws::Pathwise | Draws::Opaque => (0, 0),
             Draws::Discrete(None) => (usize::MAX, usize::MAX),
@@ -401,6 +403,8 @@ impl Pass {
 
 /// What stands between a choice and its costs.
 pub(in crate::infer) struct Outside {
+    /// Host code, which has read it.
+    pub(in crate::infer) read: bool,
     /// A break of derivatives.
     pub(in crate::infer) severed: bool,
     /// A later choice that cannot be relaxed.

@@ -43,9 +43,13 @@ struct Sums<'s, V, F> {
     add: F,
     /// By the index of the word.
     words: BTreeMap<usize, Vec<Found<'s, V>>>,
-    /// Where among those of its index a word stands, by what stands before it.
+    /// Where among those of its index a word stands, by what stands before it, if it is not among the first.
     known: FxHashMap<(Word, *const Block), usize>,
 }
+
+/// So many words of an index are looked through faster than they are hashed: all of sets that have grown one from
+/// another.
+const FEW: usize = 64;
 
 /// A word of some sets, and what their numbers add up to.
 struct Found<'s, V> {
@@ -58,15 +62,20 @@ impl<'s, V: Clone, F: Fn(&mut V, &V)> Sums<'s, V, F> {
     fn take(&mut self, word: Word, before: Option<&'s Block>, number: &V) {
         let found = self.words.entry(word.index).or_default();
         let address = before.map_or(std::ptr::null(), std::ptr::from_ref);
-        // Most often it is the one that came last.
-        let is_last = |last: &&mut Found<'_, V>| {
-            let known = last.before.map_or(std::ptr::null(), std::ptr::from_ref);
-            last.word == word && known == address
+        let is_it = |known: &Found<'_, V>| {
+            let before = known.before.map_or(std::ptr::null(), std::ptr::from_ref);
+            known.word == word && before == address
         };
-        if let Some(last) = found.last_mut().filter(is_last) {
-            return (self.add)(&mut last.sum, number);
-        }
-        let at = *self.known.entry((word, address)).or_insert(found.len());
+        // Most often it is the one that came last.
+        let first = &found[..found.len().min(FEW)];
+        let at = match found.last().is_some_and(is_it) {
+            true => found.len() - 1,
+            false => match first.iter().rposition(is_it) {
+                Some(at) => at,
+                None if found.len() < FEW => found.len(),
+                None => *self.known.entry((word, address)).or_insert(found.len()),
+            },
+        };
         match found.get_mut(at) {
             Some(known) => (self.add)(&mut known.sum, number),
             None => found.push(Found {

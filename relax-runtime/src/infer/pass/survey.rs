@@ -172,11 +172,12 @@ impl Outsides {
     fn at(&self, pass: &Pass, place: usize) -> Outside {
         let plates = &pass.latents[place].plates;
         let met = || self.met.get(&rows_of(plates));
+        let read = self.read[place];
         Outside {
+            read,
             severed: self.severed[place],
             blocked: self.blocked[place],
-            separate: plates.is_empty()
-                || !self.read[place] && !met().is_some_and(|met| met.contains(place)),
+            separate: plates.is_empty() || !read && !met().is_some_and(|met| met.contains(place)),
         }
     }
 }
