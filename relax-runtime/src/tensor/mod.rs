@@ -27,6 +27,7 @@ mod element;
 
 #[cfg(all(test, feature = "dfdx"))]
 mod agreement;
+mod cases;
 mod device;
 #[cfg(feature = "dfdx")]
 mod dfdx;
@@ -47,6 +48,7 @@ mod text;
 use std::panic::Location;
 use std::rc::{Rc, Weak};
 
+pub(crate) use cases::{Cases, Choice, Choices, Collecting, each_apart, lose};
 pub use device::Device;
 #[cfg(feature = "dfdx")]
 pub use dfdx::{Recorder, Traced};
@@ -68,6 +70,7 @@ pub use site_set::SiteSet;
 pub(crate) use site_set::{Block, Word};
 
 use crate::error::{Error, Result};
+use cases::Op;
 use engine::Engine;
 use graph::{Leaf, Node};
 use storage::Data;
@@ -86,6 +89,8 @@ struct Inner {
     /// Derivative in the direction of forward mode; has no tangent itself.
     tangent: Option<Tensor>,
     provenance: Option<Provenance>,
+    /// The tensor at other values of choices that are summed over.
+    cases: Option<Rc<Cases>>,
 }
 
 /// Construction.
@@ -213,6 +218,9 @@ impl Tensor {
             Err(_) => self.clone(),
             Ok(inner) => {
                 let mut inner = inner.as_ref().clone();
+                if inner.cases.take().is_some() {
+                    lose();
+                }
                 change(&mut inner).map_or_else(Self::poisoned, |()| Self::new(inner))
             }
         }
@@ -288,8 +296,13 @@ impl Tensor {
         if let Ok(inner) = &self.0
             && inner.node.is_none()
             && inner.tangent.is_none()
+            && inner.cases.is_none()
         {
             return self.clone();
+        }
+        let of_case = |[x]: [&Self; 1]| Some(x.without_history());
+        if let Some(out) = cases::each([self], || Op::new("detach", []), of_case) {
+            return out;
         }
         self.updated(|inner| {
             if inner.node.is_some() {
@@ -346,10 +359,13 @@ impl Tensor {
     /// Marks the value as depending on random sites.
     #[must_use]
     pub(crate) fn with_provenance(&self, provenance: Provenance) -> Self {
-        self.updated(|inner| {
-            inner.provenance = Some(provenance);
-            Ok(())
-        })
+        match &self.0 {
+            Err(_) => self.clone(),
+            Ok(inner) => Self::new(Inner {
+                provenance: Some(provenance),
+                ..Inner::clone(inner)
+            }),
+        }
     }
 
     /// The tensor, whose derivative does not tell how it depends on the sites that it came from.

@@ -6,19 +6,25 @@ use std::fmt;
 use std::rc::Rc;
 
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
 use super::graph::{FIRST_SITE, Graph, MOST_RUNS, Part};
 use super::kept::{Kept, Shared};
 use crate::dist::{AnyDistribution, Draws, Law, Number, Value};
 use crate::error::{Error, Result};
 use crate::model::{Context, Entry, Interpreter, Kind, Message, Program, Trace};
-use crate::tensor::{Shape, SiteSet, Tensor};
+use crate::tensor::{Choice, Choices, Collecting, Shape, SiteSet, Tensor};
+
+/// Values whose cases one run may have.
+const MOST_CASES: usize = 256;
 
 /// Gives each site that is summed out its value.
 struct Assign {
     shared: Rc<Shared>,
     /// By variable; one that is not there takes its first value.
     values: Vec<usize>,
+    /// Whether choices have their other values as cases.
+    has_cases: bool,
     met: RefCell<Vec<Met>>,
     /// The variable at whose value the run has ended, as its probability is 0.
     excluded: Cell<Option<usize>>,
@@ -38,8 +44,10 @@ struct Met {
 pub(super) struct Ran {
     /// The number of each variable's value, where the run came by it.
     pub(super) values: Vec<Option<usize>>,
-    /// Of each term the run came by its number, and those of its rows.
-    pub(super) terms: FxHashMap<usize, Got>,
+    /// What it told of each term it came by.
+    pub(super) terms: FxHashMap<usize, Said>,
+    /// Whether what it told of cases was lost.
+    pub(super) is_lost: bool,
     /// Terms by which the run did not come, and for whose choice another density stands in.
     pub(super) stood_in: Vec<usize>,
     /// The variable at whose value the run has ended.
@@ -53,22 +61,64 @@ pub(super) struct Ran {
     pub(super) grown: Vec<usize>,
 }
 
-/// A term's number.
+/// What a run says of a term: a number, or one for each combination of some choices' values.
+#[derive(Clone, Debug)]
+pub(super) struct Said {
+    pub(super) choices: Choices,
+    pub(super) numbers: Rc<[Got]>,
+    /// The one at the run's own values.
+    pub(super) here: usize,
+}
+
+impl Said {
+    /// The variables by whose values it has cases, ascending.
+    pub(super) fn variables(&self) -> impl Iterator<Item = usize> {
+        self.choices.iter().map(|choice| choice.variable)
+    }
+
+    /// The value of a variable in a case, where it is one of those.
+    pub(super) fn value(&self, variable: usize, mut case: usize) -> Option<usize> {
+        for choice in self.choices.iter().rev() {
+            if choice.variable == variable {
+                return Some(case % choice.size);
+            }
+            case /= choice.size;
+        }
+        None
+    }
+}
+
+impl From<Got> for Said {
+    fn from(number: Got) -> Self {
+        Self {
+            choices: Choices::new(),
+            numbers: [number].into(),
+            here: 0,
+        }
+    }
+}
+
+/// A term's number, and those of its rows.
 #[derive(Clone, Debug)]
 pub(super) struct Got {
     pub(super) number: Number,
-    pub(super) rows: Vec<f64>,
+    pub(super) rows: SmallVec<[f64; 1]>,
 }
 
 impl Got {
     pub(super) fn of(number: Number) -> Result<Self> {
         let rows = match &number {
-            Number::Host(x) => vec![*x],
+            Number::Host(x) => SmallVec::from_elem(*x, 1),
             Number::Tensor(t) => {
                 t.with_values(|values| values.iter().map(|&x| f64::from(x)).collect())?
             }
         };
         Ok(Self { number, rows })
+    }
+
+    /// Whether it can be a log-probability.
+    fn is_sound(&self) -> bool {
+        !self.rows.iter().any(|x| x.is_nan() || *x == f64::INFINITY)
     }
 
     fn of_flags(flags: &[bool]) -> Self {
@@ -94,10 +144,13 @@ pub(super) fn run(
     context: &Context,
     shared: &Rc<Shared>,
     values: &[usize],
+    has_cases: bool,
 ) -> Result<Ran> {
+    let collecting = has_cases.then(Collecting::start);
     let assign = Rc::new(Assign {
         shared: Rc::clone(shared),
         values: values.to_vec(),
+        has_cases,
         met: RefCell::default(),
         excluded: Cell::new(None),
     });
@@ -111,6 +164,7 @@ pub(super) fn run(
     let mut ran = Ran {
         values: Vec::new(),
         terms: FxHashMap::default(),
+        is_lost: false,
         stood_in: Vec::new(),
         excluded,
         laws: FxHashMap::default(),
@@ -119,6 +173,7 @@ pub(super) fn run(
         grown: Vec::new(),
     };
     ran.read(&mut shared.graph.borrow_mut(), assign.met.take())?;
+    ran.is_lost |= collecting.is_some_and(|collecting| collecting.are_lost());
     Ok(ran)
 }
 
@@ -126,6 +181,8 @@ impl Ran {
     /// Reads the terms off the record.
     fn read(&mut self, graph: &mut Graph, met: Vec<Met>) -> Result<()> {
         self.values = vec![None; graph.domains.len()];
+        // Terms of one list of cases have one list of numbers.
+        let mut lists = FxHashMap::default();
         for met in met {
             let Met { site, values, .. } = &met;
             let first = graph.sites[*site].first;
@@ -163,15 +220,16 @@ impl Ran {
                         let one = density.index(-1, event);
                         let number = Number::Tensor(one.check().map_err(at)?.clone());
                         let variable = first + event;
-                        self.take(graph, entry, number, Part::Law { event, variable })?;
+                        let part = Part::Law { event, variable };
+                        self.take(graph, entry, number, part, &mut lists)?;
                     }
                 }
                 Some((site, _)) => {
                     let variable = graph.sites[site].first;
                     let part = Part::Law { event: 0, variable };
-                    self.take(graph, entry, entry.log_prob()?, part)?;
+                    self.take(graph, entry, entry.log_prob()?, part, &mut lists)?;
                 }
-                None => self.take(graph, entry, entry.log_prob()?, Part::Whole)?,
+                None => self.take(graph, entry, entry.log_prob()?, Part::Whole, &mut lists)?,
             }
         }
         self.trace = trace;
@@ -188,7 +246,7 @@ impl Ran {
             let none = Got::of_flags(&vec![false; size]);
             for v in first..first + events {
                 if let Some(term) = graph.support_of[v] {
-                    self.terms.insert(term, none.clone());
+                    self.terms.insert(term, none.clone().into());
                 }
             }
             return Ok(());
@@ -200,13 +258,20 @@ impl Ran {
                 self.grown.push(term);
             }
             let flags = &excluded[event * size..][..size];
-            self.terms.insert(term, Got::of_flags(flags));
+            self.terms.insert(term, Got::of_flags(flags).into());
         }
         Ok(())
     }
 
     /// Notes a term's number.
-    fn take(&mut self, graph: &mut Graph, entry: &Entry, number: Number, part: Part) -> Result<()> {
+    fn take(
+        &mut self,
+        graph: &mut Graph,
+        entry: &Entry,
+        number: Number,
+        part: Part,
+        lists: &mut Lists,
+    ) -> Result<()> {
         let number = entry.weighed(number).map_err(|error| entry.locate(error))?;
         let number = number.scale(entry.weight_factor());
         let term = graph.term(&entry.name, part, &entry.plates);
@@ -217,18 +282,51 @@ impl Ran {
         if graph.see(term, &entry.influence, computed.as_ref()) {
             self.grown.push(term);
         }
-        let got = Got::of(number).map_err(|error| entry.locate(error))?;
-        if got.rows.iter().any(|x| x.is_nan() || *x == f64::INFINITY) {
+        let said = self.said(number, lists).map_err(|error| entry.locate(error))?;
+        if !said.numbers[said.here].is_sound() {
             return Err(entry.locate(Error::Value(
                 "its log-probability is not a number, or infinite, at values that are summed over; \
                  look at the parameters there"
                     .into(),
             )));
         }
-        self.terms.insert(term, got);
+        let scope = &graph.terms[term].scope;
+        let is_known = |choice: &Choice| scope.contains(&choice.variable);
+        self.is_lost |= !said.choices.iter().all(is_known);
+        self.terms.insert(term, said);
         Ok(())
     }
+
+    /// A term's numbers, in all cases that it has.
+    fn said(&mut self, number: Number, lists: &mut Lists) -> Result<Said> {
+        let cases = match &number {
+            Number::Tensor(t) => t.cases(),
+            Number::Host(_) => None,
+        };
+        let Some(cases) = cases else {
+            return Ok(Got::of(number)?.into());
+        };
+        let numbers = match lists.get(&cases.tensors.as_ptr()) {
+            Some(numbers) => Rc::clone(numbers),
+            None => {
+                let of_case = |t: &Tensor| Got::of(Number::Tensor(t.clone()));
+                let numbers: Rc<[Got]> = cases.tensors.iter().map(of_case).collect::<Result<_>>()?;
+                // What cannot be may be impossible, which other runs tell.
+                self.is_lost |= !numbers.iter().all(Got::is_sound);
+                lists.insert(cases.tensors.as_ptr(), Rc::clone(&numbers));
+                numbers
+            }
+        };
+        Ok(Said {
+            choices: cases.choices.clone(),
+            numbers,
+            here: cases.here,
+        })
+    }
 }
+
+/// Numbers of lists of tensors, which they keep, by where those are.
+type Lists = FxHashMap<*const Tensor, Rc<[Got]>>;
 
 impl Assign {
     /// Gives a site the value that was asked for; nothing if it is not one to sum out.
@@ -272,7 +370,15 @@ impl Assign {
             }
             values.push(value);
         }
-        let value = graph.value(site, &values, &*law)?;
+        let mut value = graph.value(site, &values, &*law)?;
+        if self.has_cases && events == 1 && (2..=MOST_CASES).contains(&size) && !message.dist.is_host() {
+            let choice = Choice {
+                variable: first,
+                size,
+            };
+            let cases = graph.cases(site, &*law)?;
+            value = Tensor::of_choice(choice, &cases, values[0]).unwrap_or(value);
+        }
         let excluded = excluded.map(|excluded| {
             let mut seen = message.influence.clone();
             message.reads.add_to(&mut seen);

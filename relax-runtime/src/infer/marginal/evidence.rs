@@ -1,5 +1,11 @@
 //! The sum as a number with derivatives.
 
+use std::collections::hash_map::Entry;
+
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+
+use super::assign::Got;
 use super::eliminate::{Shares, Sum};
 use super::graph::FIRST_SITE;
 use super::search::Search;
@@ -10,21 +16,36 @@ use crate::tensor::{Origin, Provenance, Reads, SiteSet, Tensor};
 /// ln Σ: its derivative is that of each term's numbers, weighed by how probable the values are at which
 /// they stand (Fisher's identity).
 pub(super) fn evidence(search: &Search<'_>, sum: &Sum, shares: &Shares) -> Result<Number> {
+    let mut all: Vec<(&Got, SmallVec<[f64; 1]>)> = Vec::new();
+    // Terms have numbers in common.
+    let mut places: FxHashMap<*const Got, usize> = FxHashMap::default();
+    for (got, term, at) in search.told() {
+        let (here, rows) = (&shares.of_factors[term], got.rows.len());
+        let width = here.len() / rows;
+        let shares = (0..rows).map(|row| here[row * width + at]);
+        match places.entry(std::ptr::from_ref(got)) {
+            Entry::Occupied(place) => {
+                let sums = all[*place.get()].1.iter_mut();
+                sums.zip(shares).for_each(|(sum, share)| *sum += share);
+            }
+            Entry::Vacant(place) => {
+                place.insert(all.len());
+                all.push((got, shares.collect()));
+            }
+        }
+    }
     let (mut numbers, mut weights) = (Vec::new(), Vec::new());
     let mut sites = SiteSet::EMPTY;
-    for (got, term, at) in search.told() {
+    for (got, shares) in &all {
         let Number::Tensor(number) = &got.number else {
             continue;
         };
         sites.add(&number.sites());
-        let (here, rows) = (&shares.of_factors[term], got.rows.len());
-        let width = here.len() / rows;
-        let of_rows = (0..rows).map(|row| here[row * width + at] as f32);
-        if !number.is_tracked() || of_rows.clone().all(|share| share == 0.0) {
+        if !number.is_tracked() || shares.iter().all(|&share| share == 0.0) {
             continue;
         }
-        weights.extend(of_rows);
-        let number = number.reshape([rows]);
+        weights.extend(shares.iter().map(|&share| share as f32));
+        let number = number.reshape([shares.len()]);
         numbers.push(match got.rows.iter().all(|x| x.is_finite()) {
             true => number,
             false => number

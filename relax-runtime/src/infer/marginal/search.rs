@@ -38,6 +38,8 @@ pub(super) struct Search<'a> {
     /// Terms that have two numbers at the same values, and the two runs.
     pub(super) conflicts: Vec<(usize, usize, usize)>,
     pub(super) has_grown: bool,
+    /// Whether the first run has told all, with the cases of its choices.
+    has_cases: bool,
 }
 
 impl<'a> Search<'a> {
@@ -52,6 +54,7 @@ impl<'a> Search<'a> {
             tables: Vec::new(),
             conflicts: Vec::new(),
             has_grown: false,
+            has_cases: false,
         }
     }
 
@@ -60,9 +63,55 @@ impl<'a> Search<'a> {
     /// # Errors
     /// Whatever goes wrong in the model, or if there are too many numbers.
     pub(super) fn tell_all(&mut self) -> Result<()> {
+        self.shared.graph.borrow_mut().sums += 1;
+        if self.tell_cases()? {
+            return Ok(());
+        }
+        self.tell_by_runs()
+    }
+
+    /// Has one run tell every number with the cases of its choices; whether it has.
+    fn tell_cases(&mut self) -> Result<bool> {
+        let (sums, looks_twice) = {
+            let graph = self.shared.graph.borrow();
+            (graph.sums, graph.looks_twice())
+        };
+        let lacks_cases = self.shared.graph.borrow().lacks_cases;
+        // What the first sum does without is looked for again now and then.
+        if sums == 1 || (lacks_cases && !looks_twice) {
+            return Ok(false);
+        }
+        self.run(&[], true)?;
+        let is_told = |search: &Self| {
+            let is_open = search.tables.iter().any(|table| table.open > 0);
+            !is_open && !search.has_grown && search.conflicts.is_empty()
+        };
+        let mut told = !self.runs[0].is_lost && is_told(self);
+        if told && looks_twice && !self.shared.graph.borrow().is_certain() {
+            let values = self.filled(&[]).0;
+            self.add(&values)?;
+            told = is_told(self);
+        }
+        self.has_cases = told;
+        self.shared.graph.borrow_mut().lacks_cases = !told;
+        if !told {
+            self.forget();
+        }
+        Ok(told)
+    }
+
+    /// Forgets what runs have told.
+    fn forget(&mut self) {
+        self.runs.clear();
+        self.asked.clear();
+        self.tables.clear();
+        self.conflicts.clear();
+        self.has_cases = false;
+    }
+
+    fn tell_by_runs(&mut self) -> Result<()> {
         let (plan, sums, looks_twice) = {
-            let mut graph = self.shared.graph.borrow_mut();
-            graph.sums += 1;
+            let graph = self.shared.graph.borrow();
             (Rc::clone(&graph.plan), graph.sums, graph.looks_twice())
         };
         self.add(&[])?;
@@ -106,6 +155,12 @@ impl<'a> Search<'a> {
         }
         if self.conflicts.is_empty() && !self.has_grown {
             return Ok(true);
+        }
+        if self.has_cases {
+            self.shared.graph.borrow_mut().lacks_cases = true;
+            self.forget();
+            self.tell_by_runs()?;
+            return Ok(false);
         }
         self.complete(Vec::new())?;
         self.keep_plan();
@@ -192,6 +247,11 @@ impl<'a> Search<'a> {
 
     /// Runs once more.
     pub(super) fn add(&mut self, values: &[usize]) -> Result<usize> {
+        self.run(values, false)
+    }
+
+    /// Runs once more, perhaps with cases.
+    fn run(&mut self, values: &[usize], has_cases: bool) -> Result<usize> {
         if self.runs.len() > 4 * MOST_RUNS {
             return Err(Error::Enumeration(format!(
                 "more than {} runs did not tell all numbers to sum over; sum fewer sites out (`only`)",
@@ -200,7 +260,7 @@ impl<'a> Search<'a> {
         }
         let variables = || self.shared.graph.borrow().domains.len();
         let before = variables();
-        let ran = run(self.model, self.context, &self.shared, values)?;
+        let ran = run(self.model, self.context, &self.shared, values, has_cases)?;
         self.has_grown |= variables() > before;
         let new = self.runs.len();
         let asked = ran.values.iter().enumerate().map(|(v, value)| {
@@ -256,7 +316,7 @@ impl<'a> Search<'a> {
                         density.insert(Got::of(number)?)
                     }
                 };
-                ran.terms.insert(term, got.clone());
+                ran.terms.insert(term, got.clone().into());
                 ran.stood_in.push(term);
             }
         }
@@ -276,7 +336,7 @@ impl<'a> Search<'a> {
             .filter(|(term, _)| term.is_factor())
             .flat_map(|(_, table)| &table.cells)
             .filter_map(|cell| match cell {
-                Cell::Told(run) | Cell::Absent(run) | Cell::Impossible(run) => Some(*run),
+                Cell::Told { run, .. } | Cell::Absent(run) | Cell::Impossible(run) => Some(*run),
                 Cell::Open => None,
             })
             .filter(|&run| run > 0)

@@ -36,8 +36,9 @@ impl Search<'_> {
     /// What a run says of a term, if it says something.
     pub(super) fn said(&self, term: usize, run: usize) -> Option<Cell> {
         let ran = &self.runs[run];
-        if ran.terms.contains_key(&term) {
-            return Some(Cell::Told(run));
+        if let Some(said) = ran.terms.get(&term) {
+            let case = said.here;
+            return Some(Cell::Told { run, case });
         }
         let is_factor = self.shared.graph.borrow().terms[term].is_factor();
         (ran.excluded.is_none() && is_factor).then_some(Cell::Absent(run))
@@ -65,6 +66,18 @@ impl Search<'_> {
                     cells.push((place(&table.scope, &graph.domains, chosen), cell));
                 }
             }
+            (Cell::Told { .. }, _) if !ran.terms[&term].choices.is_empty() => {
+                let said = &ran.terms[&term];
+                let is_whole = said.variables().eq(table.scope.iter().copied());
+                cells.extend((0..said.numbers.len()).map(|case| {
+                    let of_case = |v| said.value(v, case).or(value(v)).unwrap_or(0);
+                    let at = match is_whole {
+                        true => case,
+                        false => place(&table.scope, &graph.domains, of_case),
+                    };
+                    (at, Cell::Told { run, case })
+                }));
+            }
             _ => cells.push((
                 place(&table.scope, &graph.domains, |v| value(v).unwrap_or(0)),
                 cell,
@@ -81,8 +94,8 @@ impl Search<'_> {
                 known => {
                     if !self.agree(term, known, cell)
                         && let (
-                            Cell::Told(a) | Cell::Absent(a) | Cell::Impossible(a),
-                            Cell::Told(b) | Cell::Absent(b) | Cell::Impossible(b),
+                            Cell::Told { run: a, .. } | Cell::Absent(a) | Cell::Impossible(a),
+                            Cell::Told { run: b, .. } | Cell::Absent(b) | Cell::Impossible(b),
                         ) = (known, cell)
                     {
                         self.conflicts.push((term, a, b));
@@ -112,7 +125,9 @@ impl Search<'_> {
     /// The numbers of a cell.
     fn numbers(&self, term: usize, cell: Cell) -> Numbers<'_> {
         match cell {
-            Cell::Told(run) => Numbers::OfRows(&self.runs[run].terms[&term].rows),
+            Cell::Told { run, case } => {
+                Numbers::OfRows(&self.runs[run].terms[&term].numbers[case].rows)
+            }
             Cell::Absent(_) => Numbers::All(0.0),
             Cell::Impossible(_) | Cell::Open => Numbers::All(f64::NEG_INFINITY),
         }
@@ -168,7 +183,7 @@ impl Search<'_> {
         let table = &self.tables[term];
         let is_absent = |cell: &Cell| match *cell {
             Cell::Open => false,
-            Cell::Told(run) => self.runs[run].stood_in.contains(&term),
+            Cell::Told { run, .. } => self.runs[run].stood_in.contains(&term),
             Cell::Absent(_) | Cell::Impossible(_) => true,
         };
         (
@@ -190,7 +205,9 @@ impl Search<'_> {
                     .iter()
                     .enumerate()
                     .filter_map(move |(at, cell)| match cell {
-                        Cell::Told(run) => Some((&self.runs[*run].terms[&term], term, at)),
+                        Cell::Told { run, case } => {
+                            Some((&self.runs[*run].terms[&term].numbers[*case], term, at))
+                        }
                         _ => None,
                     })
             })

@@ -1,13 +1,22 @@
 //! Matrix products.
 
+use super::super::cases::Op;
 use super::super::engine::Product;
 use super::super::native::product::products;
 use super::super::{Shape, Tensor};
 
 impl Product {
+    fn op(self) -> Op {
+        let sizes = [self.batch, self.m, self.k, self.n].map(|n| n as u64);
+        let transposed = [self.transposed.0, self.transposed.1].map(u64::from);
+        let numbers = sizes.into_iter().chain(transposed);
+        Op::new("matmul", numbers.chain(self.shape.numbers()))
+    }
+
     fn of(self, a: &Tensor, b: &Tensor) -> Tensor {
         a.lift_pair(
             b,
+            || self.op(),
             |a, b| dispatch!(matmul(a, b, &self)),
             |ta, tb, [x, y, _]| match (ta, tb) {
                 (Some(ta), Some(tb)) => self.of(ta, y) + self.of(x, tb),
@@ -60,7 +69,8 @@ impl Tensor {
         let start = b.data.native()?;
         let [k, n] = w.shape[..] else { return None };
         let fits = a.shape.last() == Some(&k) && b.shape[..] == [n];
-        if !fits || [a, w, b].iter().any(|x| x.tangent.is_some()) {
+        let mut operands = [a, w, b].into_iter();
+        if !fits || operands.any(|x| x.tangent.is_some() || x.cases.is_some()) {
             return None;
         }
         let last = a.shape.rank() - 1;
