@@ -5,7 +5,7 @@ use super::excluded::{POLE, open, without};
 use super::repeat::behind;
 use super::{Support, check_values, expand_parameter, parameter_error};
 use crate::error::{Error, Result};
-use crate::tensor::{Device, Shape, Tensor};
+use crate::tensor::{Device, Op, Shape, Tensor, each};
 
 /// How far probabilities may sum from one before it is an error rather than rounding.
 const SUM_TOLERANCE: f64 = 1e-4;
@@ -157,6 +157,13 @@ impl CategoricalOperand for Vec<f64> {
     }
 }
 
+/// ln p, finite at 0, too.
+fn ln_of(p: &Tensor) -> Tensor {
+    let of_case = |[p]: [&Tensor; 1]| Some(ln_of(p));
+    each([p], || Op::new("ln p", []), of_case)
+        .unwrap_or_else(|| p.kept_within(f32::MIN_POSITIVE, 1.0).ln())
+}
+
 impl CategoricalOperand for Tensor {
     fn of_probs(self, distribution: &'static str) -> Result<Weights<Self>> {
         let shape = self.check()?.shape();
@@ -176,7 +183,7 @@ impl CategoricalOperand for Tensor {
                 check_sum(distribution, sum(row))?;
             }
         }
-        let logits = self.kept_within(f32::MIN_POSITIVE, 1.0).ln();
+        let logits = ln_of(&self);
         let possible = Support::Positive.holds_all(&self)?;
         let excluded = (!possible).then(|| self.le(0.0));
         Ok(Weights {

@@ -43,13 +43,13 @@ pub(crate) struct Cases {
 
 /// An operation, with all that makes it another than others of its operands.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Op {
+pub(crate) struct Op {
     name: &'static str,
-    numbers: SmallVec<[u64; 10]>,
+    numbers: SmallVec<[u64; 4]>,
 }
 
 impl Op {
-    pub(super) fn new(name: &'static str, numbers: impl IntoIterator<Item = u64>) -> Self {
+    pub(crate) fn new(name: &'static str, numbers: impl IntoIterator<Item = u64>) -> Self {
         Self {
             name,
             numbers: numbers.into_iter().collect(),
@@ -207,7 +207,7 @@ fn with_cases(cases: Cases, operands: &[&Tensor]) -> Option<Tensor> {
 /// An operation in each case of its operands; nothing where none of them has cases, or where `run` gives nothing in
 /// some: the caller then goes on with the one of the run.
 #[inline]
-pub(super) fn each<const N: usize>(
+pub(crate) fn each<const N: usize>(
     operands: [&Tensor; N],
     op: impl FnOnce() -> Op,
     run: impl Fn([&Tensor; N]) -> Option<Tensor>,

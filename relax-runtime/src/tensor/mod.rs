@@ -48,7 +48,7 @@ mod text;
 use std::panic::Location;
 use std::rc::{Rc, Weak};
 
-pub(crate) use cases::{Cases, Choice, Choices, Collecting, each_apart, lose};
+pub(crate) use cases::{Choice, Choices, Collecting, Op, each, each_apart};
 pub use device::Device;
 #[cfg(feature = "dfdx")]
 pub use dfdx::{Recorder, Traced};
@@ -70,7 +70,7 @@ pub use site_set::SiteSet;
 pub(crate) use site_set::{Block, Word};
 
 use crate::error::{Error, Result};
-use cases::Op;
+use cases::{Cases, lose};
 use engine::Engine;
 use graph::{Leaf, Node};
 use storage::Data;
@@ -301,7 +301,7 @@ impl Tensor {
             return self.clone();
         }
         let of_case = |[x]: [&Self; 1]| Some(x.without_history());
-        if let Some(out) = cases::each([self], || Op::new("detach", []), of_case) {
+        if let Some(out) = each([self], || Op::new("detach", []), of_case) {
             return out;
         }
         self.updated(|inner| {

@@ -34,7 +34,8 @@ struct Assign {
 struct Met {
     site: usize,
     values: Vec<usize>,
-    law: Rc<dyn Law>,
+    /// Nothing of one event of host values, none of which is excluded.
+    law: Option<Rc<dyn Law>>,
     /// Of each value of each event whether every row excludes it, where any is excluded; and the sites
     /// that host code had seen.
     excluded: Option<(Vec<bool>, SiteSet)>,
@@ -52,8 +53,6 @@ pub(super) struct Ran {
     pub(super) stood_in: Vec<usize>,
     /// The variable at whose value the run has ended.
     pub(super) excluded: Option<usize>,
-    /// The laws of the sites that are summed out, by their numbers.
-    pub(super) laws: FxHashMap<usize, Rc<dyn Law>>,
     /// The record, and what host code has read.
     pub(super) trace: Trace,
     pub(super) reads: SiteSet,
@@ -167,7 +166,6 @@ pub(super) fn run(
         is_lost: false,
         stood_in: Vec::new(),
         excluded,
-        laws: FxHashMap::default(),
         trace,
         reads,
         grown: Vec::new(),
@@ -183,6 +181,7 @@ impl Ran {
         self.values = vec![None; graph.domains.len()];
         // Terms of one list of cases have one list of numbers.
         let mut lists = FxHashMap::default();
+        let mut laws: FxHashMap<usize, Rc<dyn Law>> = FxHashMap::default();
         for met in met {
             let Met { site, values, .. } = &met;
             let first = graph.sites[*site].first;
@@ -190,7 +189,9 @@ impl Ran {
             for (event, &value) in values.iter().enumerate() {
                 self.values[first + event] = Some(value);
             }
-            self.laws.insert(met.site, met.law);
+            if let (true, Some(law)) = (values.len() > 1, met.law) {
+                laws.insert(met.site, law);
+            }
         }
         let trace = std::mem::take(&mut self.trace);
         for entry in trace.entries() {
@@ -207,9 +208,10 @@ impl Ran {
                 Kind::Latent | Kind::Observed | Kind::Factor => {}
             }
             let site = graph.site(&entry.name);
-            let law = site.and_then(|site| Some((site, Rc::clone(self.laws.get(&site)?))));
-            match law {
-                Some((site, law)) if graph.sites[site].events > 1 => {
+            let site = site.filter(|site| self.values[graph.sites[*site].first].is_some());
+            let law = site.and_then(|site| laws.get(&site));
+            match (site, law) {
+                (Some(site), Some(law)) => {
                     let density = law.log_density(&entry.value.to_tensor()?);
                     let (first, events) = (graph.sites[site].first, graph.sites[site].events);
                     let mut shape = entry.sizes();
@@ -224,12 +226,12 @@ impl Ran {
                         self.take(graph, entry, number, part, &mut lists)?;
                     }
                 }
-                Some((site, _)) => {
+                (Some(site), None) => {
                     let variable = graph.sites[site].first;
                     let part = Part::Law { event: 0, variable };
                     self.take(graph, entry, entry.log_prob()?, part, &mut lists)?;
                 }
-                None => self.take(graph, entry, entry.log_prob()?, Part::Whole, &mut lists)?,
+                (None, _) => self.take(graph, entry, entry.log_prob()?, Part::Whole, &mut lists)?,
             }
         }
         self.trace = trace;
@@ -240,7 +242,7 @@ impl Ran {
     fn read_support(&mut self, graph: &mut Graph, met: &Met) -> Result<()> {
         let (site, events) = (met.site, met.values.len());
         let size = graph.sites[site].vertices.len();
-        let Some((excluded, seen)) = &met.excluded else {
+        let (Some((excluded, seen)), Some(law)) = (&met.excluded, &met.law) else {
             // Where some run excludes a value, others say that they do not.
             let first = graph.sites[site].first;
             let none = Got::of_flags(&vec![false; size]);
@@ -251,7 +253,7 @@ impl Ran {
             }
             return Ok(());
         };
-        let computed = met.law.parameters().remove(0).sites();
+        let computed = law.parameters().remove(0).sites();
         for event in 0..events {
             let term = graph.support(site, event);
             if graph.see(term, seen, Some(&computed)) {
@@ -307,13 +309,14 @@ impl Ran {
             return Ok(Got::of(number)?.into());
         };
         let numbers = match lists.get(&cases.tensors.as_ptr()) {
-            Some(numbers) => Rc::clone(numbers),
+            Some((_, numbers)) => Rc::clone(numbers),
             None => {
                 let of_case = |t: &Tensor| Got::of(Number::Tensor(t.clone()));
                 let numbers: Rc<[Got]> = cases.tensors.iter().map(of_case).collect::<Result<_>>()?;
                 // What cannot be may be impossible, which other runs tell.
                 self.is_lost |= !numbers.iter().all(Got::is_sound);
-                lists.insert(cases.tensors.as_ptr(), Rc::clone(&numbers));
+                let known = (Rc::clone(&cases.tensors), Rc::clone(&numbers));
+                lists.insert(cases.tensors.as_ptr(), known);
                 numbers
             }
         };
@@ -325,14 +328,17 @@ impl Ran {
     }
 }
 
-/// Numbers of lists of tensors, which they keep, by where those are.
-type Lists = FxHashMap<*const Tensor, Rc<[Got]>>;
+/// Lists of tensors by where they are, and their numbers.
+type Lists = FxHashMap<*const Tensor, (Rc<[Tensor]>, Rc<[Got]>)>;
 
 impl Assign {
     /// Gives a site the value that was asked for; nothing if it is not one to sum out.
     fn assign(&self, message: &Message<'_>) -> Result<Option<(usize, Tensor)>> {
         if message.estimator.is_some() || !(self.shared.only)(message.full_name) {
             return Ok(None);
+        }
+        if let Some(met) = self.meet_again(message)? {
+            return Ok(Some(met));
         }
         let law = message.law()?;
         let Draws::Discrete(Some(relaxation)) = law.draws() else {
@@ -384,10 +390,12 @@ impl Assign {
             message.reads.add_to(&mut seen);
             (excluded, seen)
         });
+        let mut laws = self.shared.laws.borrow_mut();
+        laws.entry(site).or_insert_with(|| Rc::clone(&law));
         self.met.borrow_mut().push(Met {
             site,
             values,
-            law,
+            law: Some(law),
             excluded,
         });
         if let Some(variable) = ended {
@@ -397,6 +405,34 @@ impl Assign {
             ));
         }
         Ok(Some((site, value)))
+    }
+
+    /// The same, without asking for the law, of a choice among host values that another run has met and of which
+    /// none is excluded.
+    fn meet_again(&self, message: &Message<'_>) -> Result<Option<(usize, Tensor)>> {
+        let Some(size) = message.dist.count_values() else {
+            return Ok(None);
+        };
+        let graph = &mut *self.shared.graph.borrow_mut();
+        let laws = self.shared.laws.borrow();
+        let known = graph.site(message.full_name);
+        let known = known.and_then(|site| Some((site, laws.get(&site)?)));
+        let Some((site, law)) = known.filter(|(site, _)| {
+            let site = &graph.sites[*site];
+            (site.events, site.vertices.len()) == (1, size) && !message.dist.excludes_values()
+        }) else {
+            return Ok(None);
+        };
+        let first = graph.sites[site].first;
+        let value = self.values.get(first).copied().unwrap_or(0);
+        let made = graph.value(site, &[value], &**law)?;
+        self.met.borrow_mut().push(Met {
+            site,
+            values: vec![value],
+            law: None,
+            excluded: None,
+        });
+        Ok(Some((site, made)))
     }
 
     /// Has the choice made as it would be without the sum, once for all runs.

@@ -34,37 +34,23 @@ pub(super) fn evidence(search: &Search<'_>, sum: &Sum, shares: &Shares) -> Resul
             }
         }
     }
-    let (mut numbers, mut weights) = (Vec::new(), Vec::new());
     let mut sites = SiteSet::EMPTY;
+    let mut numbers = Vec::with_capacity(all.len());
     for (got, shares) in &all {
         let Number::Tensor(number) = &got.number else {
             continue;
         };
         sites.add(&number.sites());
-        if !number.is_tracked() || shares.iter().all(|&share| share == 0.0) {
-            continue;
+        if number.is_tracked() && shares.iter().any(|&share| share != 0.0) {
+            let shares = shares.iter().map(|&share| share as f32);
+            numbers.push((number, shares.collect()));
         }
-        weights.extend(shares.iter().map(|&share| share as f32));
-        let number = number.reshape([shares.len()]);
-        numbers.push(match got.rows.iter().all(|x| x.is_finite()) {
-            true => number,
-            false => number
-                .gt(f32::MIN)
-                .select_where(&number, &number.zeros_like()),
-        });
     }
-    let log = sum.log as f32;
+    if sites == SiteSet::EMPTY && numbers.is_empty() {
+        return Ok(Number::Host(sum.log));
+    }
+    let value = Tensor::with_derivatives(sum.log as f32, &numbers);
     let discrete = search.shared.discrete_kept();
-    let Some(first) = numbers.first() else {
-        return Ok(match sites == SiteSet::EMPTY {
-            true => Number::Host(sum.log),
-            false => Number::Tensor(of_sites(&Tensor::scalar(log), &sites, &discrete)),
-        });
-    };
-    let count = weights.len();
-    let weights = Tensor::from_vec(weights, [count], &first.device())?;
-    let total = (Tensor::concat(&numbers.iter().collect::<Vec<_>>(), 0) * weights).sum_all();
-    let value = (&total - total.detach()) + log;
     Ok(Number::Tensor(of_sites(value.check()?, &sites, &discrete)))
 }
 

@@ -211,6 +211,7 @@ impl<M: Model> Model for Marginalised<M> {
             only: Rc::clone(&self.only),
             outer: context.interpreter(),
             sites_left: Cell::new(self.most_sites),
+            laws: RefCell::default(),
             kept: RefCell::default(),
         });
         let mut search = Search::new(&self.model, context, shared);

@@ -6,6 +6,7 @@ mod compare;
 mod einsum;
 mod expanded;
 mod fused;
+mod in_double;
 mod layout;
 mod matmul;
 mod operators;
@@ -15,6 +16,7 @@ mod select;
 mod sort;
 mod triangular;
 mod unary;
+mod weighed;
 
 pub use compare::Comparand;
 pub use operators::Scalar;

@@ -5,9 +5,9 @@ use super::super::engine::Split;
 use super::super::native::{self, reduce::log_softmax};
 use super::super::{Shape, Tensor};
 
-/// The numbers of a split.
-fn of_split((outer, n, inner): Split) -> impl Iterator<Item = u64> {
-    [outer, n, inner].into_iter().map(|n| n as u64)
+/// What tells a reduction to a shape from others of the same tensor.
+fn of_split((outer, n, inner): Split, shape: Shape) -> [u64; 4] {
+    [outer, n, inner, shape.rank()].map(|n| n as u64)
 }
 
 /// Reductions. Negative axes count from the end; an axis that is not there gives a poisoned
@@ -56,7 +56,7 @@ impl Tensor {
         {
             return Tensor::poisoned(error);
         }
-        let op = || Op::new("sum", of_split(split).chain(shape.numbers()));
+        let op = || Op::new("sum", of_split(split, shape));
         self.linear_map(op, |x| dispatch!(sum(x, split, shape)))
     }
 
@@ -177,7 +177,7 @@ impl Tensor {
             return self.summed(split, shape);
         }
         self.lift(
-            || Op::new("logsumexp", of_split(split).chain(shape.numbers())),
+            || Op::new("logsumexp", of_split(split, shape)),
             |x| dispatch!(logsumexp(x, split, shape)),
             |direction, x, y| {
                 let shares = (x - y.reshaped(kept).off_nothing()).exp();
