@@ -50,7 +50,10 @@ fn a_chain_of_tensors_takes_one_run_a_sum() -> Result<()> {
         sums.push(Simulation::seeded(sum).run(&summed)?.trace.log_prob()?);
         let made = runs.get() - before;
         // Nothing that host code looks at may tell terms apart.
-        assert!(if sum == 1 { made >= 9 } else { made == 1 }, "{made} runs at sum {sum}");
+        assert!(
+            if sum == 1 { made >= 9 } else { made == 1 },
+            "{made} runs at sum {sum}"
+        );
     }
     assert_same(&sums);
     Ok(())
@@ -100,7 +103,8 @@ fn looked_at() {
 
 #[test]
 fn what_host_code_reads_is_told_by_runs() -> Result<()> {
-    let density = |mean: f64| (-0.5 * (1.5 - mean) * (1.5 - mean)).exp() / std::f64::consts::TAU.sqrt();
+    let density =
+        |mean: f64| (-0.5 * (1.5 - mean) * (1.5 - mean)).exp() / std::f64::consts::TAU.sqrt();
     let wanted = 0.3 * (0.7 * density(3.0) + 0.3 * density(0.0))
         + 0.7 * (0.2 * density(-0.5) + 0.8 * density(0.5));
     for sum in of_sums(looked_at(), 20)? {
@@ -151,7 +155,10 @@ fn learned(x: &Tensor) {
     for x in x.to_vec()? {
         let kind = sample!(OneHotCategorical(logits = &logits * (&total + 1.0)));
         total = &total * 0.5 + kind.index(0, 1);
-        observe!(Normal(kind.matmul(&logits) * 2.0, &width + &total), f64::from(x));
+        observe!(
+            Normal(kind.matmul(&logits) * 2.0, &width + &total),
+            f64::from(x)
+        );
         total = kind.index(0, 0);
     }
 }
@@ -168,13 +175,19 @@ fn gradients_are_those_of_runs() -> Result<()> {
             trainer.gradients(&objective, Key::new(1))?;
         }
         let found = trainer.gradients(&objective, Key::new(1))?;
-        let all = found.parameters.iter().map(|(_, gradient)| gradient.to_vec());
+        let all = found
+            .parameters
+            .iter()
+            .map(|(_, gradient)| gradient.to_vec());
         Ok(all.collect::<Result<Vec<_>>>()?.concat())
     };
     let (by_runs, by_cases) = (gradient(1)?, gradient(2)?);
     assert!(by_runs.iter().any(|g| g.abs() > 0.1));
     for (a, b) in by_runs.iter().zip(&by_cases) {
-        assert!((a - b).abs() < 1e-5 * (1.0 + a.abs()), "{by_runs:?} {by_cases:?}");
+        assert!(
+            (a - b).abs() < 1e-5 * (1.0 + a.abs()),
+            "{by_runs:?} {by_cases:?}"
+        );
     }
     Ok(())
 }

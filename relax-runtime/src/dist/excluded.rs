@@ -17,7 +17,9 @@ pub(super) fn numbers_of(value: &Tensor) -> Tensor {
 
 /// What stands for probabilities by which choices that come before may rule values out.
 pub(super) fn open(probs: &Tensor) -> Option<Tensor> {
-    let has_sites = probs.provenance().is_some_and(|of| of.sites != SiteSet::EMPTY);
+    let has_sites = probs
+        .provenance()
+        .is_some_and(|of| of.sites != SiteSet::EMPTY);
     has_sites.then(|| Tensor::scalar(0.0).depending_on(probs))
 }
 

@@ -147,8 +147,7 @@ impl Distribution for OneHotCategorical<Tensor> {
 fn log_mass(value: &Tensor, logits: &Tensor) -> Tensor {
     let of_case = |[value, logits]: [&Tensor; 2]| Some(log_mass(value, logits));
     let op = || Op::new("one-hot log-mass", []);
-    each([value, logits], op, of_case)
-        .unwrap_or_else(|| (value * logits.log_softmax(-1)).sum(-1))
+    each([value, logits], op, of_case).unwrap_or_else(|| (value * logits.log_softmax(-1)).sum(-1))
 }
 
 impl Law for OneHotCategorical<Tensor> {

@@ -177,7 +177,8 @@ fn joined(all: &[Option<&Cases>]) -> (Choices, SmallVec<[u8; 8]>) {
         }
     }
     let own = all.iter().flatten().flat_map(|cases| &cases.choices);
-    let places = own.map(|choice| choices.partition_point(|other| other.variable < choice.variable));
+    let places =
+        own.map(|choice| choices.partition_point(|other| other.variable < choice.variable));
     let places = places.map(|place| place as u8).collect();
     (choices, places)
 }

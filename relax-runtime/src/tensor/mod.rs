@@ -41,6 +41,7 @@ mod provenance;
 mod read;
 mod rounding;
 mod shape;
+mod shared;
 mod site_set;
 mod slot;
 mod text;
@@ -66,6 +67,7 @@ pub use parameter::Parameter;
 pub(crate) use provenance::{Origin, Provenance, Reads};
 pub(crate) use rounding::Rounding;
 pub use shape::{MAX_RANK, Shape};
+pub(crate) use shared::Sharing;
 pub use site_set::SiteSet;
 pub(crate) use site_set::{Block, Word};
 

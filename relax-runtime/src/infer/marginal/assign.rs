@@ -8,6 +8,7 @@ use std::rc::Rc;
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
+use super::factor::Domain;
 use super::graph::{FIRST_SITE, Graph, MOST_RUNS, Part};
 use super::kept::{Kept, Shared};
 use crate::dist::{AnyDistribution, Draws, Law, Number, Value};
@@ -45,8 +46,8 @@ struct Met {
 pub(super) struct Ran {
     /// The number of each variable's value, where the run came by it.
     pub(super) values: Vec<Option<usize>>,
-    /// What it told of each term it came by.
-    pub(super) terms: FxHashMap<usize, Said>,
+    /// What it told of each term.
+    terms: Vec<Told>,
     /// Whether what it told of cases was lost.
     pub(super) is_lost: bool,
     /// Terms by which the run did not come, and for whose choice another density stands in.
@@ -60,16 +61,52 @@ pub(super) struct Ran {
     pub(super) grown: Vec<usize>,
 }
 
+/// Whether a run tells a term's number.
+#[derive(Clone, Debug, Default)]
+enum Told {
+    /// It did not come by.
+    #[default]
+    No,
+    /// Another has told it.
+    Before,
+    Here(Said),
+}
+
 /// What a run says of a term: a number, or one for each combination of some choices' values.
 #[derive(Clone, Debug)]
 pub(super) struct Said {
     pub(super) choices: Choices,
-    pub(super) numbers: Rc<[Got]>,
+    numbers: Numbers,
     /// The one at the run's own values.
     pub(super) here: usize,
 }
 
+#[derive(Clone, Debug)]
+enum Numbers {
+    One(Got),
+    OfCases(Rc<[Got]>),
+}
+
+/// Whether other runs have told a term's number at values, by variable, of which there are so many each.
+pub(super) type IsTold<'a> = dyn Fn(usize, &[Option<usize>], &[Domain]) -> bool + 'a;
+
 impl Said {
+    /// How many cases it has.
+    pub(super) fn cases(&self) -> usize {
+        match &self.numbers {
+            Numbers::One(_) => 1,
+            Numbers::OfCases(numbers) => numbers.len(),
+        }
+    }
+
+    /// The number in a case.
+    pub(super) fn number(&self, case: usize) -> &Got {
+        match &self.numbers {
+            Numbers::One(number) => number,
+            Numbers::OfCases(numbers) => &numbers[case],
+        }
+    }
+
     /// The variables by whose values it has cases, ascending.
     pub(super) fn variables(&self) -> impl Iterator<Item = usize> {
         self.choices.iter().map(|choice| choice.variable)
@@ -91,7 +128,7 @@ impl From<Got> for Said {
     fn from(number: Got) -> Self {
         Self {
             choices: Choices::new(),
-            numbers: [number].into(),
+            numbers: Numbers::One(number),
             here: 0,
         }
     }
@@ -144,6 +181,7 @@ pub(super) fn run(
     shared: &Rc<Shared>,
     values: &[usize],
     has_cases: bool,
+    is_told: &IsTold<'_>,
 ) -> Result<Ran> {
     let collecting = has_cases.then(Collecting::start);
     let assign = Rc::new(Assign {
@@ -162,7 +200,7 @@ pub(super) fn run(
     let (trace, reads) = inner.finish();
     let mut ran = Ran {
         values: Vec::new(),
-        terms: FxHashMap::default(),
+        terms: Vec::new(),
         is_lost: false,
         stood_in: Vec::new(),
         excluded,
@@ -170,14 +208,39 @@ pub(super) fn run(
         reads,
         grown: Vec::new(),
     };
-    ran.read(&mut shared.graph.borrow_mut(), assign.met.take())?;
+    ran.read(&mut shared.graph.borrow_mut(), assign.met.take(), is_told)?;
     ran.is_lost |= collecting.is_some_and(|collecting| collecting.are_lost());
     Ok(ran)
 }
 
 impl Ran {
+    /// What the run says of a term.
+    pub(super) fn said(&self, term: usize) -> Option<&Said> {
+        match self.terms.get(term)? {
+            Told::Here(said) => Some(said),
+            Told::No | Told::Before => None,
+        }
+    }
+
+    /// Whether the run came by a term.
+    pub(super) fn has_met(&self, term: usize) -> bool {
+        !matches!(self.terms.get(term), None | Some(Told::No))
+    }
+
+    /// Notes what the run says of a term.
+    pub(super) fn tell(&mut self, term: usize, said: Said) {
+        self.set(term, Told::Here(said));
+    }
+
+    fn set(&mut self, term: usize, told: Told) {
+        if self.terms.len() <= term {
+            self.terms.resize_with(term + 1, Told::default);
+        }
+        self.terms[term] = told;
+    }
+
     /// Reads the terms off the record.
-    fn read(&mut self, graph: &mut Graph, met: Vec<Met>) -> Result<()> {
+    fn read(&mut self, graph: &mut Graph, met: Vec<Met>, is_told: &IsTold<'_>) -> Result<()> {
         self.values = vec![None; graph.domains.len()];
         // Terms of one list of cases have one list of numbers.
         let mut lists = FxHashMap::default();
@@ -226,12 +289,19 @@ impl Ran {
                         self.take(graph, entry, number, part, &mut lists)?;
                     }
                 }
-                (Some(site), None) => {
-                    let variable = graph.sites[site].first;
-                    let part = Part::Law { event: 0, variable };
-                    self.take(graph, entry, entry.log_prob()?, part, &mut lists)?;
+                _ => {
+                    let law = |site: usize| Part::Law {
+                        event: 0,
+                        variable: graph.sites[site].first,
+                    };
+                    let part = site.map_or(Part::Whole, law);
+                    let known = graph.known_term(&entry.name, part);
+                    let known = known.filter(|&term| is_told(term, &self.values, &graph.domains));
+                    match known {
+                        Some(term) => self.set(term, Told::Before),
+                        None => self.take(graph, entry, entry.log_prob()?, part, &mut lists)?,
+                    }
                 }
-                (None, _) => self.take(graph, entry, entry.log_prob()?, Part::Whole, &mut lists)?,
             }
         }
         self.trace = trace;
@@ -248,7 +318,7 @@ impl Ran {
             let none = Got::of_flags(&vec![false; size]);
             for v in first..first + events {
                 if let Some(term) = graph.support_of[v] {
-                    self.terms.insert(term, none.clone().into());
+                    self.tell(term, none.clone().into());
                 }
             }
             return Ok(());
@@ -260,7 +330,7 @@ impl Ran {
                 self.grown.push(term);
             }
             let flags = &excluded[event * size..][..size];
-            self.terms.insert(term, Got::of_flags(flags).into());
+            self.tell(term, Got::of_flags(flags).into());
         }
         Ok(())
     }
@@ -284,8 +354,10 @@ impl Ran {
         if graph.see(term, &entry.influence, computed.as_ref()) {
             self.grown.push(term);
         }
-        let said = self.said(number, lists).map_err(|error| entry.locate(error))?;
-        if !said.numbers[said.here].is_sound() {
+        let said = self
+            .of_cases(number, lists)
+            .map_err(|error| entry.locate(error))?;
+        if !said.number(said.here).is_sound() {
             return Err(entry.locate(Error::Value(
                 "its log-probability is not a number, or infinite, at values that are summed over; \
                  look at the parameters there"
@@ -295,12 +367,12 @@ impl Ran {
         let scope = &graph.terms[term].scope;
         let is_known = |choice: &Choice| scope.contains(&choice.variable);
         self.is_lost |= !said.choices.iter().all(is_known);
-        self.terms.insert(term, said);
+        self.tell(term, said);
         Ok(())
     }
 
     /// A term's numbers, in all cases that it has.
-    fn said(&mut self, number: Number, lists: &mut Lists) -> Result<Said> {
+    fn of_cases(&mut self, number: Number, lists: &mut Lists) -> Result<Said> {
         let cases = match &number {
             Number::Tensor(t) => t.cases(),
             Number::Host(_) => None,
@@ -312,7 +384,8 @@ impl Ran {
             Some((_, numbers)) => Rc::clone(numbers),
             None => {
                 let of_case = |t: &Tensor| Got::of(Number::Tensor(t.clone()));
-                let numbers: Rc<[Got]> = cases.tensors.iter().map(of_case).collect::<Result<_>>()?;
+                let numbers: Rc<[Got]> =
+                    cases.tensors.iter().map(of_case).collect::<Result<_>>()?;
                 // What cannot be may be impossible, which other runs tell.
                 self.is_lost |= !numbers.iter().all(Got::is_sound);
                 let known = (Rc::clone(&cases.tensors), Rc::clone(&numbers));
@@ -322,7 +395,7 @@ impl Ran {
         };
         Ok(Said {
             choices: cases.choices.clone(),
-            numbers,
+            numbers: Numbers::OfCases(numbers),
             here: cases.here,
         })
     }
@@ -377,7 +450,11 @@ impl Assign {
             values.push(value);
         }
         let mut value = graph.value(site, &values, &*law)?;
-        if self.has_cases && events == 1 && (2..=MOST_CASES).contains(&size) && !message.dist.is_host() {
+        if self.has_cases
+            && events == 1
+            && (2..=MOST_CASES).contains(&size)
+            && !message.dist.is_host()
+        {
             let choice = Choice {
                 variable: first,
                 size,

@@ -7,8 +7,11 @@
 
 use std::rc::Rc;
 
+use rustc_hash::FxHashMap;
+
 use super::assign::{Got, Ran, run};
 use super::eliminate::Sum;
+use super::factor::Domain;
 use super::graph::MOST_RUNS;
 use super::kept::Shared;
 use super::table::{Cell, Table};
@@ -40,6 +43,18 @@ pub(super) struct Search<'a> {
     pub(super) has_grown: bool,
     /// Whether the first run has told all, with the cases of its choices.
     has_cases: bool,
+    /// Of the terms of choices that are kept, how many runs were looked at for them.
+    looked_at: FxHashMap<usize, usize>,
+}
+
+/// What a run is to tell.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Telling {
+    All,
+    /// What others have not told.
+    New,
+    /// All, with the cases of its choices.
+    Cases,
 }
 
 impl<'a> Search<'a> {
@@ -55,6 +70,7 @@ impl<'a> Search<'a> {
             conflicts: Vec::new(),
             has_grown: false,
             has_cases: false,
+            looked_at: FxHashMap::default(),
         }
     }
 
@@ -81,7 +97,7 @@ impl<'a> Search<'a> {
         if sums == 1 || (lacks_cases && !looks_twice) {
             return Ok(false);
         }
-        self.run(&[], true)?;
+        self.run(&[], Telling::Cases)?;
         let is_told = |search: &Self| {
             let is_open = search.tables.iter().any(|table| table.open > 0);
             !is_open && !search.has_grown && search.conflicts.is_empty()
@@ -106,6 +122,7 @@ impl<'a> Search<'a> {
         self.asked.clear();
         self.tables.clear();
         self.conflicts.clear();
+        self.looked_at.clear();
         self.has_cases = false;
     }
 
@@ -115,8 +132,13 @@ impl<'a> Search<'a> {
             (Rc::clone(&graph.plan), graph.sums, graph.looks_twice())
         };
         self.add(&[])?;
+        // Where nothing is looked for, what one run has told the next need not.
+        let telling = match looks_twice {
+            true => Telling::All,
+            false => Telling::New,
+        };
         for values in &*plan {
-            self.add(values)?;
+            self.run(values, telling)?;
         }
         // What the first sum tries comes later, once its choices are known.
         let trials = match looks_twice && sums > 1 {
@@ -247,11 +269,11 @@ impl<'a> Search<'a> {
 
     /// Runs once more.
     pub(super) fn add(&mut self, values: &[usize]) -> Result<usize> {
-        self.run(values, false)
+        self.run(values, Telling::All)
     }
 
-    /// Runs once more, perhaps with cases.
-    fn run(&mut self, values: &[usize], has_cases: bool) -> Result<usize> {
+    /// Runs once more.
+    fn run(&mut self, values: &[usize], telling: Telling) -> Result<usize> {
         if self.runs.len() > 4 * MOST_RUNS {
             return Err(Error::Enumeration(format!(
                 "more than {} runs did not tell all numbers to sum over; sum fewer sites out (`only`)",
@@ -260,7 +282,18 @@ impl<'a> Search<'a> {
         }
         let variables = || self.shared.graph.borrow().domains.len();
         let before = variables();
-        let ran = run(self.model, self.context, &self.shared, values, has_cases)?;
+        let is_told = |term: usize, values: &[Option<usize>], domains: &[Domain]| {
+            telling == Telling::New && self.is_told(term, values, domains)
+        };
+        let has_cases = telling == Telling::Cases;
+        let ran = run(
+            self.model,
+            self.context,
+            &self.shared,
+            values,
+            has_cases,
+            &is_told,
+        )?;
         self.has_grown |= variables() > before;
         let new = self.runs.len();
         let asked = ran.values.iter().enumerate().map(|(v, value)| {
@@ -299,10 +332,12 @@ impl<'a> Search<'a> {
             let Some(term) = graph.term_named(name) else {
                 continue;
             };
-            let is_absent = |ran: &Ran| ran.excluded.is_none() && !ran.terms.contains_key(&term);
+            let is_absent = |ran: &Ran| ran.excluded.is_none() && !ran.has_met(term);
             let mut density = None;
             let last = self.runs.len() - 1;
-            for (number, ran) in self.runs.iter_mut().enumerate() {
+            // Those before were looked at when the choice was known already.
+            let looked_at = self.looked_at.insert(term, self.runs.len()).unwrap_or(0);
+            for (number, ran) in self.runs.iter_mut().enumerate().skip(looked_at) {
                 if !is_absent(ran) {
                     continue;
                 }
@@ -316,7 +351,7 @@ impl<'a> Search<'a> {
                         density.insert(Got::of(number)?)
                     }
                 };
-                ran.terms.insert(term, got.clone().into());
+                ran.tell(term, got.clone().into());
                 ran.stood_in.push(term);
             }
         }

@@ -5,7 +5,10 @@
 pub(super) enum Cell {
     Open,
     /// A run has told it, in one of the cases that it told.
-    Told { run: usize, case: usize },
+    Told {
+        run: usize,
+        case: usize,
+    },
     /// That run did not come by the term.
     Absent(usize),
     /// No run comes to it.

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::assign::Got;
-use super::factor::{Factor, combinations, place, rows, within};
+use super::factor::{Domain, Factor, combinations, place, rows, within};
 use super::graph::{Part, Term};
 use super::search::Search;
 use super::table::{Cell, Numbers, Table};
@@ -33,14 +33,32 @@ impl Search<'_> {
         }
     }
 
+    /// Whether a run has told a term's number at values, by variable.
+    pub(super) fn is_told(
+        &self,
+        term: usize,
+        values: &[Option<usize>],
+        domains: &[Domain],
+    ) -> bool {
+        let Some(table) = self.tables.get(term) else {
+            return false;
+        };
+        let value = |v: usize| values.get(v).copied().flatten();
+        table.scope.iter().all(|&v| value(v).is_some()) && {
+            let at = place(&table.scope, domains, |v| value(v).unwrap_or(0));
+            matches!(table.cells[at], Cell::Told { .. })
+        }
+    }
+
     /// What a run says of a term, if it says something.
     pub(super) fn said(&self, term: usize, run: usize) -> Option<Cell> {
         let ran = &self.runs[run];
-        if let Some(said) = ran.terms.get(&term) {
+        if let Some(said) = ran.said(term) {
             let case = said.here;
             return Some(Cell::Told { run, case });
         }
         let is_factor = self.shared.graph.borrow().terms[term].is_factor();
+        let is_factor = is_factor && !ran.has_met(term);
         (ran.excluded.is_none() && is_factor).then_some(Cell::Absent(run))
     }
 
@@ -66,10 +84,10 @@ impl Search<'_> {
                     cells.push((place(&table.scope, &graph.domains, chosen), cell));
                 }
             }
-            (Cell::Told { .. }, _) if !ran.terms[&term].choices.is_empty() => {
-                let said = &ran.terms[&term];
+            (Cell::Told { .. }, _) if ran.said(term).is_some_and(|said| said.cases() > 1) => {
+                let Some(said) = ran.said(term) else { return };
                 let is_whole = said.variables().eq(table.scope.iter().copied());
-                cells.extend((0..said.numbers.len()).map(|case| {
+                cells.extend((0..said.cases()).map(|case| {
                     let of_case = |v| said.value(v, case).or(value(v)).unwrap_or(0);
                     let at = match is_whole {
                         true => case,
@@ -125,9 +143,10 @@ impl Search<'_> {
     /// The numbers of a cell.
     fn numbers(&self, term: usize, cell: Cell) -> Numbers<'_> {
         match cell {
-            Cell::Told { run, case } => {
-                Numbers::OfRows(&self.runs[run].terms[&term].numbers[case].rows)
-            }
+            Cell::Told { run, case } => match self.runs[run].said(term) {
+                Some(said) => Numbers::OfRows(&said.number(case).rows),
+                None => Numbers::All(0.0),
+            },
             Cell::Absent(_) => Numbers::All(0.0),
             Cell::Impossible(_) | Cell::Open => Numbers::All(f64::NEG_INFINITY),
         }
@@ -206,7 +225,7 @@ impl Search<'_> {
                     .enumerate()
                     .filter_map(move |(at, cell)| match cell {
                         Cell::Told { run, case } => {
-                            Some((&self.runs[*run].terms[&term].numbers[*case], term, at))
+                            Some((self.runs[*run].said(term)?.number(*case), term, at))
                         }
                         _ => None,
                     })

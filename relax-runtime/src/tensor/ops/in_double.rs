@@ -27,17 +27,22 @@ impl Tensor {
         let zero = || Buffer::full(1, 0.0);
         let numbers = inners.map(|x| x.data.native().map_or_else(zero, Buffer::clone));
         let values = Buffer::of_each(len, |i| f(at(&numbers, i)) as f32);
-        Some(Tensor::new(record(&inners, shape, values, move |g, sinks| {
-            for operand in 0..N {
-                let Some(sink) = sinks.get(operand) else {
-                    continue;
-                };
-                for (i, g) in g.iter().enumerate() {
-                    let slope = slope(operand, at(&numbers, i)) as f32;
-                    sink[place(sink.len(), i)] += g * slope;
+        Some(Tensor::new(record(
+            &inners,
+            shape,
+            values,
+            move |g, sinks| {
+                for operand in 0..N {
+                    let Some(sink) = sinks.get(operand) else {
+                        continue;
+                    };
+                    for (i, g) in g.iter().enumerate() {
+                        let slope = slope(operand, at(&numbers, i)) as f32;
+                        sink[place(sink.len(), i)] += g * slope;
+                    }
                 }
-            }
-        })))
+            },
+        )))
     }
 }
 

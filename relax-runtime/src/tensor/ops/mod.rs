@@ -25,6 +25,7 @@ use std::borrow::Cow;
 use std::panic::Location;
 
 use super::cases::{Op, each};
+use super::shared::once;
 use super::{Inner, Shape, Tensor};
 use crate::error::{Error, Result};
 
@@ -33,12 +34,13 @@ impl Tensor {
     /// result (both without tangents) to the result's tangent.
     pub(super) fn lift(
         &self,
-        op: impl FnOnce() -> Op,
+        op: impl Fn() -> Op,
         run: impl Fn(&Inner) -> Result<Inner>,
         tangent: impl Fn(&Tensor, &Tensor, &Tensor) -> Tensor,
     ) -> Tensor {
         let of_case = |[x]: [&Tensor; 1]| Some(x.lifted(&run, &tangent));
-        each([self], op, of_case).unwrap_or_else(|| self.lifted(&run, &tangent))
+        each([self], &op, of_case)
+            .unwrap_or_else(|| once([self], &op, || self.lifted(&run, &tangent)))
     }
 
     pub(super) fn lifted(
@@ -64,11 +66,7 @@ impl Tensor {
     }
 
     /// An operation that is linear in its one operand: it maps the tangent as it maps the value.
-    fn linear_map(
-        &self,
-        op: impl FnOnce() -> Op,
-        run: impl Fn(&Inner) -> Result<Inner>,
-    ) -> Tensor {
+    fn linear_map(&self, op: impl Fn() -> Op, run: impl Fn(&Inner) -> Result<Inner>) -> Tensor {
         self.lift(op, &run, |t, _, _| t.lifted(&run, |t, _, _| t.clone()))
     }
 
@@ -78,12 +76,13 @@ impl Tensor {
     fn lift_pair(
         &self,
         other: &Tensor,
-        op: impl FnOnce() -> Op,
+        op: impl Fn() -> Op,
         run: impl Fn(&Inner, &Inner) -> Result<Inner>,
         tangent: impl Fn(Option<&Tensor>, Option<&Tensor>, [&Tensor; 3]) -> Tensor,
     ) -> Tensor {
         let of_case = |[x, y]: [&Tensor; 2]| Some(x.lifted_pair(y, &run, &tangent));
-        each([self, other], op, of_case).unwrap_or_else(|| self.lifted_pair(other, &run, &tangent))
+        let plain = || self.lifted_pair(other, &run, &tangent);
+        each([self, other], &op, of_case).unwrap_or_else(|| once([self, other], &op, plain))
     }
 
     fn lifted_pair(

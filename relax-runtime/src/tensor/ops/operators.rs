@@ -2,8 +2,8 @@
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
-use super::super::cases::{Bits, Op};
 use super::super::Tensor;
+use super::super::cases::{Bits, Op};
 
 macro_rules! operator {
     ($trait:ident, $method:ident) => {
