@@ -13,7 +13,6 @@ use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 use super::native::view::View;
-use super::provenance::Provenance;
 use super::{Inner, Shape, Tensor};
 use crate::error::Result;
 use crate::special::Special;
@@ -165,22 +164,97 @@ impl Cases {
     }
 }
 
-/// All choices of some tensors, and the places of each one's among them.
-fn joined(all: &[Option<&Cases>]) -> (Choices, SmallVec<[u8; 8]>) {
-    let mut choices = Choices::new();
-    for cases in all.iter().flatten() {
-        for choice in &cases.choices {
+/// The choices of several operands together.
+struct Joint {
+    choices: Choices,
+    /// Of each operand with cases in turn, the places of its choices among all.
+    places: SmallVec<[u8; 8]>,
+    /// The combination of the run's values, and how many there are.
+    here: usize,
+    count: usize,
+    /// Whether all cases are by the same choices.
+    is_aligned: bool,
+}
+
+impl Joint {
+    /// Of operands of which at least one has cases; nothing where there are too many.
+    fn of(all: &[Option<&Cases>]) -> Option<Self> {
+        let mut own = all.iter().flatten();
+        let first = own.next()?;
+        if own.all(|cases| cases.choices == first.choices) {
+            let own = all.iter().flatten();
+            return Some(Self {
+                choices: first.choices.clone(),
+                places: own.flat_map(|cases| 0..cases.choices.len() as u8).collect(),
+                here: first.here,
+                count: first.tensors.len(),
+                is_aligned: true,
+            });
+        }
+        let mut choices = Choices::new();
+        for choice in all.iter().flatten().flat_map(|cases| &cases.choices) {
             let at = choices.partition_point(|other| other.variable < choice.variable);
             if choices.get(at) != Some(choice) {
                 choices.insert(at, *choice);
             }
         }
+        let own = all.iter().flatten().flat_map(|cases| &cases.choices);
+        let place = |choice: &Choice| choices.partition_point(|x| x.variable < choice.variable);
+        let places: SmallVec<[u8; 8]> = own.map(|choice| place(choice) as u8).collect();
+        let mut values: SmallVec<[usize; 4]> = SmallVec::from_elem(0, choices.len());
+        let mut next = 0;
+        for cases in all.iter().flatten() {
+            let mut at = cases.here;
+            for (choice, &place) in cases.choices.iter().zip(&places[next..]).rev() {
+                values[usize::from(place)] = at % choice.size;
+                at /= choice.size;
+            }
+            next += cases.choices.len();
+        }
+        let sizes = choices.iter().map(|choice| choice.size);
+        let count = sizes.fold(1, usize::saturating_mul);
+        let at = choices.iter().zip(values);
+        let joint = Self {
+            here: at.fold(0, |at, (choice, value)| at * choice.size + value),
+            count,
+            choices,
+            places,
+            is_aligned: false,
+        };
+        (count <= MOST && joint.choices.len() <= usize::from(u8::MAX)).then_some(joint)
     }
-    let own = all.iter().flatten().flat_map(|cases| &cases.choices);
-    let places =
-        own.map(|choice| choices.partition_point(|other| other.variable < choice.variable));
-    let places = places.map(|place| place as u8).collect();
-    (choices, places)
+
+    /// What `run` makes of the operands in each combination, if it makes something of all.
+    fn each(
+        &self,
+        operands: &[&Tensor],
+        all: &[Option<&Cases>],
+        run: &dyn Fn(&[&Tensor]) -> Option<Tensor>,
+    ) -> Option<Rc<[Tensor]>> {
+        let mut values: SmallVec<[usize; 4]> = SmallVec::from_elem(0, self.choices.len());
+        let mut tensors = Vec::with_capacity(self.count);
+        let mut here: SmallVec<[&Tensor; 3]> = SmallVec::from_slice(operands);
+        for case in 0..self.count {
+            let mut first = 0;
+            for (operand, cases) in here.iter_mut().zip(all) {
+                let Some(cases) = cases else { continue };
+                let at = match self.is_aligned {
+                    true => case,
+                    false => cases.at(&self.places[first..], &values),
+                };
+                *operand = &cases.tensors[at];
+                first += cases.choices.len();
+            }
+            let tensor = run(&here)?;
+            if tensor.0.is_err() {
+                lose();
+                return None;
+            }
+            tensors.push(tensor);
+            advance(&mut values, &self.choices);
+        }
+        Some(tensors.into())
+    }
 }
 
 /// Moves values on to the next combination, the last one's fastest.
@@ -194,12 +268,10 @@ fn advance(values: &mut [usize], choices: &[Choice]) {
     }
 }
 
-/// The tensor with the cases of which it is one, which comes from what its operands come from.
-fn with_cases(cases: Cases, operands: &[&Tensor]) -> Option<Tensor> {
+/// The tensor of the run's case, with the others. The choices themselves are not among the sites that it comes from.
+fn with_cases(cases: Cases) -> Option<Tensor> {
     let inner = Rc::clone(cases.tensors[cases.here].0.as_ref().ok()?);
-    let sources = operands.iter().filter_map(|x| x.provenance());
     Some(Tensor::new(Inner {
-        provenance: Provenance::union(sources.chain(&inner.provenance)),
         cases: Some(Rc::new(cases)),
         ..Inner::clone(&inner)
     }))
@@ -241,37 +313,18 @@ pub(super) fn each_of(
     run: &dyn Fn(&[&Tensor]) -> Option<Tensor>,
 ) -> Option<Tensor> {
     let all: SmallVec<[Option<&Cases>; 3]> = operands.iter().map(|x| x.cases()).collect();
-    let (choices, places) = joined(&all);
-    let sizes = choices.iter().map(|choice| choice.size);
-    let count = sizes.fold(1, usize::saturating_mul);
-    if count > MOST || choices.len() > usize::from(u8::MAX) {
+    let Some(joint) = Joint::of(&all) else {
         lose();
         return None;
-    }
-    // The place of each operand's cases, in a combination of all choices.
-    let place = |operand: usize, values: &[usize]| {
-        let before = all[..operand].iter().flatten();
-        let first = before.map(|cases| cases.choices.len()).sum();
-        all[operand].map(|cases| cases.at(&places[first..], values))
     };
-    let mut here: SmallVec<[usize; 4]> = SmallVec::from_elem(0, choices.len());
-    let mut next = 0;
-    for cases in all.iter().flatten() {
-        let mut at = cases.here;
-        for (choice, &place) in cases.choices.iter().zip(&places[next..]).rev() {
-            here[usize::from(place)] = at % choice.size;
-            at /= choice.size;
-        }
-        next += cases.choices.len();
-    }
-    let address = |x: &&Tensor| match x.cases() {
+    let address = |(x, cases): (&&Tensor, &Option<&Cases>)| match cases {
         Some(cases) => cases.address(),
         None => x.0.as_ref().map_or(0, |inner| Rc::as_ptr(inner) as usize),
     };
     let key = op.map(|op| Key {
         op,
-        operands: operands.iter().map(address).collect(),
-        places: places.clone(),
+        operands: operands.iter().zip(&all).map(address).collect(),
+        places: joint.places.clone(),
     });
     let known = key.as_ref().and_then(|key| {
         KNOWN.with_borrow(|known| Some(Rc::clone(&known.as_ref()?.get(key)?.tensors)))
@@ -279,26 +332,7 @@ pub(super) fn each_of(
     let tensors = match known {
         Some(tensors) => tensors,
         None => {
-            let mut values: SmallVec<[usize; 4]> = SmallVec::from_elem(0, choices.len());
-            let mut tensors = Vec::with_capacity(count);
-            for _ in 0..count {
-                let here: SmallVec<[&Tensor; 3]> = operands
-                    .iter()
-                    .enumerate()
-                    .map(|(i, x)| match (all[i], place(i, &values)) {
-                        (Some(cases), Some(at)) => &cases.tensors[at],
-                        _ => *x,
-                    })
-                    .collect();
-                let tensor = run(&here)?;
-                if tensor.0.is_err() {
-                    lose();
-                    return None;
-                }
-                tensors.push(tensor);
-                advance(&mut values, &choices);
-            }
-            let tensors: Rc<[Tensor]> = tensors.into();
+            let tensors = joint.each(operands, &all, run)?;
             if let Some(key) = key {
                 let known = Known {
                     tensors: Rc::clone(&tensors),
@@ -309,14 +343,11 @@ pub(super) fn each_of(
             tensors
         }
     };
-    let at = here.iter().zip(&choices);
-    let here = at.fold(0, |at, (value, choice)| at * choice.size + value);
-    let cases = Cases {
-        choices,
+    with_cases(Cases {
+        choices: joint.choices,
         tensors,
-        here,
-    };
-    with_cases(cases, operands)
+        here: joint.here,
+    })
 }
 
 impl Tensor {
@@ -327,7 +358,7 @@ impl Tensor {
             tensors: Rc::clone(values),
             here,
         };
-        with_cases(cases, &[])
+        with_cases(cases)
     }
 
     /// The tensor in each case, where it has cases.

@@ -270,7 +270,8 @@ impl Ran {
                 }
                 Kind::Latent | Kind::Observed | Kind::Factor => {}
             }
-            let site = graph.site(&entry.name);
+            let is_choice = entry.kind == Kind::Latent;
+            let site = is_choice.then(|| graph.site(&entry.name)).flatten();
             let site = site.filter(|site| self.values[graph.sites[*site].first].is_some());
             let law = site.and_then(|site| laws.get(&site));
             match (site, law) {
@@ -286,7 +287,8 @@ impl Ran {
                         let number = Number::Tensor(one.check().map_err(at)?.clone());
                         let variable = first + event;
                         let part = Part::Law { event, variable };
-                        self.take(graph, entry, number, part, &mut lists)?;
+                        let term = graph.term(&entry.name, part, &entry.plates);
+                        self.take(graph, entry, number, term, &mut lists)?;
                     }
                 }
                 _ => {
@@ -295,11 +297,10 @@ impl Ran {
                         variable: graph.sites[site].first,
                     };
                     let part = site.map_or(Part::Whole, law);
-                    let known = graph.known_term(&entry.name, part);
-                    let known = known.filter(|&term| is_told(term, &self.values, &graph.domains));
-                    match known {
-                        Some(term) => self.set(term, Told::Before),
-                        None => self.take(graph, entry, entry.log_prob()?, part, &mut lists)?,
+                    let term = graph.term(&entry.name, part, &entry.plates);
+                    match is_told(term, &self.values, &graph.domains) {
+                        true => self.set(term, Told::Before),
+                        false => self.take(graph, entry, entry.log_prob()?, term, &mut lists)?,
                     }
                 }
             }
@@ -341,12 +342,11 @@ impl Ran {
         graph: &mut Graph,
         entry: &Entry,
         number: Number,
-        part: Part,
+        term: usize,
         lists: &mut Lists,
     ) -> Result<()> {
         let number = entry.weighed(number).map_err(|error| entry.locate(error))?;
         let number = number.scale(entry.weight_factor());
-        let term = graph.term(&entry.name, part, &entry.plates);
         let computed = match &number {
             Number::Tensor(t) => Some(t.sites()),
             Number::Host(_) => None,

@@ -280,8 +280,7 @@ impl Graph {
         term
     }
 
-    /// The term of a name and part, if a run has come by it.
-    pub(super) fn known_term(&self, name: &str, part: Part) -> Option<usize> {
+    fn known_term(&self, name: &str, part: Part) -> Option<usize> {
         let mut terms = self.term_of.get(name)?.iter();
         terms.find(|(own, _)| *own == part).map(|(_, term)| *term)
     }

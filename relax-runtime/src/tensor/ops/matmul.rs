@@ -1,6 +1,6 @@
 //! Matrix products.
 
-use super::super::cases::Op;
+use super::super::cases::{Op, each};
 use super::super::engine::Product;
 use super::super::native::product::products;
 use super::super::{Shape, Tensor};
@@ -93,6 +93,11 @@ impl Tensor {
 
     #[track_caller]
     fn product(&self, other: &Tensor, transposed: (bool, bool), op: &'static str) -> Tensor {
+        let of_case = |[a, b]: [&Tensor; 2]| Some(a.product(b, transposed, op));
+        let numbers = [transposed.0, transposed.1].map(u64::from);
+        if let Some(out) = each([self, other], || Op::new(op, numbers), of_case) {
+            return out;
+        }
         if let Some(refused) = self.refuse_pair(other, op) {
             return refused;
         }
