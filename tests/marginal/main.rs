@@ -1,6 +1,7 @@
 //! Discrete choices are summed out exactly: evidence, its gradient, and posteriors against sums over all
 //! combinations and against recursions.
 
+mod cases;
 mod chains;
 mod evidence;
 mod mixed;

@@ -57,6 +57,7 @@ impl<P: CountOperand> BetaBinomial<P> {
 }
 
 /// ln[(n over k) B(k + a, n − k + b)/B(a, b)] by ln a, ln b, n and k.
+#[derive(Clone)]
 struct LogMass;
 
 /// What is left of n − k, which what relaxed trials make of whole successes may take below 0.

@@ -103,6 +103,7 @@ impl<P: CountOperand> Binomial<P> {
 }
 
 /// ln(n over k) + k η − n ln(1 + e^η) by η, n and k.
+#[derive(Clone)]
 struct LogMass;
 
 impl Smooth<3> for LogMass {
@@ -113,13 +114,17 @@ impl Smooth<3> for LogMass {
         ways + k * eta - n * softplus(eta)
     }
 
-    fn slopes(&self, [eta, n, k]: [f64; 3]) -> [f64; 3] {
-        let failures = polygamma(0, (n - k + 1.0).max(f64::MIN_POSITIVE));
-        [
-            k - n * sigmoid(eta),
-            polygamma(0, n + 1.0) - failures - softplus(eta),
-            failures - polygamma(0, k + 1.0) + eta,
-        ]
+    fn slopes(&self, x: [f64; 3]) -> [f64; 3] {
+        [0, 1, 2].map(|i| self.slope(i, x))
+    }
+
+    fn slope(&self, i: usize, [eta, n, k]: [f64; 3]) -> f64 {
+        let failures = || polygamma(0, (n - k + 1.0).max(f64::MIN_POSITIVE));
+        match i {
+            0 => k - n * sigmoid(eta),
+            1 => polygamma(0, n + 1.0) - failures() - softplus(eta),
+            _ => failures() - polygamma(0, k + 1.0) + eta,
+        }
     }
 
     fn bends(&self, [eta, n, k]: [f64; 3]) -> [[f64; 3]; 3] {

@@ -73,7 +73,7 @@ pub(crate) fn all_hold(
     broken: impl FnOnce(&Tensor) -> Tensor,
 ) -> Result<bool> {
     if tensor.check()?.device() == Device::cpu() {
-        return tensor.with_values(|values| all(values, holds));
+        return tensor.tells(|values| all(values, holds));
     }
     Ok(broken(&tensor.detach()).abs().sum_all().peek_item()? == 0.0)
 }
@@ -107,10 +107,10 @@ pub fn check_values(
     valid: impl Fn(f32) -> bool + Sync,
     problem: &str,
 ) -> Result<()> {
-    let wrong = tensor.with_values(|values| match all(values, &valid) {
-        true => None,
-        false => values.iter().copied().find(|&x| !valid(x)),
-    })?;
+    if tensor.tells(|values| all(values, &valid))? {
+        return Ok(());
+    }
+    let wrong = tensor.with_values(|values| values.iter().copied().find(|&x| !valid(x)))?;
     match wrong {
         None => Ok(()),
         Some(x) => Err(parameter_error(

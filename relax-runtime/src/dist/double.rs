@@ -1,15 +1,19 @@
 //! Functions of a few tensors whose terms are large and nearly cancel, computed in `f64`.
 
 use super::excluded::numbers_of;
-use crate::tensor::{Shape, Tensor};
+use crate::tensor::{Shape, Tensor, each_apart};
 
 /// A smooth function of N numbers with its first and second derivatives. Each is asked for only where
 /// a tensor needs it.
-pub trait Smooth<const N: usize> {
+pub trait Smooth<const N: usize>: Clone + 'static {
     /// The function.
     fn value(&self, x: [f64; N]) -> f64;
     /// Its derivative by each number.
     fn slopes(&self, x: [f64; N]) -> [f64; N];
+    /// Its derivative by the `i`-th number alone.
+    fn slope(&self, i: usize, x: [f64; N]) -> f64 {
+        self.slopes(x)[i]
+    }
     /// Its second derivatives, a symmetric matrix of which the lower half is read.
     fn bends(&self, x: [f64; N]) -> [[f64; N]; N];
 }
@@ -18,6 +22,9 @@ pub trait Smooth<const N: usize> {
 /// of tangents of the operands: it is f's second-order Taylor polynomial around their numbers.
 #[track_caller]
 pub(super) fn in_double<const N: usize>(operands: [&Tensor; N], f: &impl Smooth<N>) -> Tensor {
+    if let Some(out) = each_apart(operands, |operands| Some(in_double(operands, f))) {
+        return out;
+    }
     let mut shape = Shape::SCALAR;
     for operand in operands {
         match shape.broadcast(&operand.shape()) {
@@ -30,6 +37,11 @@ pub(super) fn in_double<const N: usize>(operands: [&Tensor; N], f: &impl Smooth<
                     .fold(operands[0].clone(), |a, b| a + *b);
             }
         }
+    }
+    let own = f.clone();
+    let slope = move |i, x| own.slope(i, x);
+    if let Some(out) = Tensor::each_in_double(operands, shape, |x| f.value(x), slope) {
+        return out;
     }
     let all = operands.map(|x| match x.shape() == shape {
         true => x.clone(),
@@ -60,7 +72,7 @@ pub(super) fn in_double<const N: usize>(operands: [&Tensor; N], f: &impl Smooth<
             }
             continue;
         }
-        out = out + each(&|x| f.slopes(x)[i]) * &apart[i];
+        out = out + each(&|x| f.slope(i, x)) * &apart[i];
         for j in (0..=i).filter(|&j| is_pushed && moves(&all[j])) {
             let share = if i == j { 0.5 } else { 1.0 };
             out = out + each(&|x| share * f.bends(x)[i][j]) * &apart[i] * &apart[j];
@@ -76,6 +88,7 @@ mod tests {
     use crate::tensor::grad;
 
     /// x² y + eˣ.
+    #[derive(Clone)]
     struct Cubic;
 
     impl Smooth<2> for Cubic {

@@ -15,9 +15,12 @@ pub(super) fn numbers_of(value: &Tensor) -> Tensor {
     value.detach().with_provenance(from_nowhere)
 }
 
-/// Probabilities by which choices that come before may rule values out.
+/// What stands for probabilities by which choices that come before may rule values out.
 pub(super) fn open(probs: &Tensor) -> Option<Tensor> {
-    (probs.sites() != SiteSet::EMPTY).then(|| probs.detach())
+    let has_sites = probs
+        .provenance()
+        .is_some_and(|of| of.sites != SiteSet::EMPTY);
+    has_sites.then(|| Tensor::scalar(0.0).depending_on(probs))
 }
 
 /// −∞ where `excluded` is 1, 0 elsewhere: a constant.

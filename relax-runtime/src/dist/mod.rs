@@ -246,6 +246,8 @@ pub trait AnyDistribution: Debug {
     fn is_host(&self) -> bool;
     /// Whether some of the values that can be counted have a probability of exactly 0.
     fn excludes_values(&self) -> bool;
+    /// How many values a draw can take, where they are host values that can be counted.
+    fn count_values(&self) -> Option<usize>;
 }
 
 impl<D: Distribution> AnyDistribution for D {
@@ -280,6 +282,10 @@ impl<D: Distribution> AnyDistribution for D {
 
     fn excludes_values(&self) -> bool {
         Distribution::excludes_values(self)
+    }
+
+    fn count_values(&self) -> Option<usize> {
+        Distribution::values(self)
     }
 }
 

@@ -94,6 +94,7 @@ impl<P: CountOperand> NegativeBinomial<P> {
 }
 
 /// ln[Γ(k + r)/(k! Γ(r))] + k η − (k + r) ln(1 + e^η) by ln r, η and k.
+#[derive(Clone)]
 struct LogMass;
 
 impl Smooth<3> for LogMass {

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::error::Result;
 use crate::random::Stream;
-use crate::tensor::Tensor;
+use crate::tensor::{Op, Tensor, each};
 
 const NAME: &str = "OneHotCategorical";
 const SUPPORT: &str = "the vectors with one 1 and zeros";
@@ -143,6 +143,13 @@ impl Distribution for OneHotCategorical<Tensor> {
     }
 }
 
+/// The logarithm of the probability of the value that is not 0.
+fn log_mass(value: &Tensor, logits: &Tensor) -> Tensor {
+    let of_case = |[value, logits]: [&Tensor; 2]| Some(log_mass(value, logits));
+    let op = || Op::new("one-hot log-mass", []);
+    each([value, logits], op, of_case).unwrap_or_else(|| (value * logits.log_softmax(-1)).sum(-1))
+}
+
 impl Law for OneHotCategorical<Tensor> {
     fn name(&self) -> &'static str {
         NAME
@@ -163,7 +170,7 @@ impl Law for OneHotCategorical<Tensor> {
     }
 
     fn log_density(&self, value: &Tensor) -> Tensor {
-        let log_mass = (value * self.weights.logits.log_softmax(-1)).sum(-1);
+        let log_mass = log_mass(value, &self.weights.logits);
         match &self.weights.excluded {
             None => log_mass,
             Some(excluded) => log_mass + ruled_out(&(numbers_of(value) * excluded).ge(1.0).sum(-1)),

@@ -65,6 +65,7 @@ impl<P: CountOperand> Poisson<P> {
 }
 
 /// k ln λ − λ − ln k! by ln λ and k.
+#[derive(Clone)]
 struct LogMass;
 
 impl Smooth<2> for LogMass {
@@ -72,8 +73,15 @@ impl Smooth<2> for LogMass {
         k * eta - eta.exp() - lgamma(k + 1.0)
     }
 
-    fn slopes(&self, [eta, k]: [f64; 2]) -> [f64; 2] {
-        [k - eta.exp(), eta - polygamma(0, k + 1.0)]
+    fn slopes(&self, x: [f64; 2]) -> [f64; 2] {
+        [0, 1].map(|i| self.slope(i, x))
+    }
+
+    fn slope(&self, i: usize, [eta, k]: [f64; 2]) -> f64 {
+        match i {
+            0 => k - eta.exp(),
+            _ => eta - polygamma(0, k + 1.0),
+        }
     }
 
     fn bends(&self, [eta, k]: [f64; 2]) -> [[f64; 2]; 2] {

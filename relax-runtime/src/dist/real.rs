@@ -237,7 +237,7 @@ impl Real for Tensor {
         in_double(operands, f)
     }
     fn all(&self, holds: impl Fn(f64) -> bool + Sync) -> Result<bool> {
-        self.with_values(|values| all(values, |x: f32| holds(f64::from(x))))
+        self.tells(|values| all(values, |x: f32| holds(f64::from(x))))
     }
     fn all_in(&self, set: Support) -> Result<bool> {
         set.holds_all(self)

@@ -5,7 +5,7 @@ use super::excluded::{POLE, open, without};
 use super::repeat::behind;
 use super::{Support, check_values, expand_parameter, parameter_error};
 use crate::error::{Error, Result};
-use crate::tensor::{Device, Shape, Tensor};
+use crate::tensor::{Device, Op, Shape, Tensor, each};
 
 /// How far probabilities may sum from one before it is an error rather than rounding.
 const SUM_TOLERANCE: f64 = 1e-4;
@@ -114,8 +114,12 @@ fn empty(distribution: &'static str, parameter: &'static str) -> Error {
     }
 }
 
+fn is_one(sum: f64) -> bool {
+    (sum - 1.0).abs() <= SUM_TOLERANCE
+}
+
 fn check_sum(distribution: &'static str, sum: f64) -> Result<()> {
-    if (sum - 1.0).abs() <= SUM_TOLERANCE {
+    if is_one(sum) {
         return Ok(());
     }
     let problem = format!("sum to {sum}, not 1; divide by the sum, or give `logits`");
@@ -153,6 +157,13 @@ impl CategoricalOperand for Vec<f64> {
     }
 }
 
+/// ln p, finite at 0, too.
+fn ln_of(p: &Tensor) -> Tensor {
+    let of_case = |[p]: [&Tensor; 1]| Some(ln_of(p));
+    each([p], || Op::new("ln p", []), of_case)
+        .unwrap_or_else(|| p.kept_within(f32::MIN_POSITIVE, 1.0).ln())
+}
+
 impl CategoricalOperand for Tensor {
     fn of_probs(self, distribution: &'static str) -> Result<Weights<Self>> {
         let shape = self.check()?.shape();
@@ -165,10 +176,14 @@ impl CategoricalOperand for Tensor {
             |p| (0.0..=1.0).contains(&p),
             PROBS,
         )?;
-        for row in self.peek()?.chunks(categories) {
-            check_sum(distribution, row.iter().map(|&p| f64::from(p)).sum())?;
+        let sum = |row: &[f32]| row.iter().map(|&p| f64::from(p)).sum();
+        let sums_to_one = |p: &[f32]| p.chunks(categories).all(|row| is_one(sum(row)));
+        if !self.tells(sums_to_one)? {
+            for row in self.peek()?.chunks(categories) {
+                check_sum(distribution, sum(row))?;
+            }
         }
-        let logits = self.kept_within(f32::MIN_POSITIVE, 1.0).ln();
+        let logits = ln_of(&self);
         let possible = Support::Positive.holds_all(&self)?;
         let excluded = (!possible).then(|| self.le(0.0));
         Ok(Weights {

@@ -28,6 +28,20 @@ pub(crate) enum Special {
 }
 
 impl Special {
+    /// A number that tells it from other functions.
+    pub(crate) fn number(self) -> u64 {
+        let (kind, order) = match self {
+            Self::LogGamma => (0, 0),
+            Self::Polygamma(order) => (1, order),
+            Self::StirlingError(order) => (2, order),
+            Self::UnitDeviance => (3, 0),
+            Self::ExpM1 => (4, 0),
+            Self::Erf => (5, 0),
+            Self::Erfc => (6, 0),
+        };
+        kind << 32 | u64::from(order)
+    }
+
     /// The function's value.
     pub(crate) fn value(self, x: f32) -> f32 {
         let x = f64::from(x);

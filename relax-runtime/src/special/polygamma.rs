@@ -1,5 +1,7 @@
 //! The gamma function's logarithm and its derivatives, for positive numbers.
 
+use std::sync::LazyLock;
+
 /// From here on the asymptotic series is exact to the last bit, at a derivative's order added to it.
 const FAR: f64 = 16.0;
 
@@ -17,11 +19,21 @@ const BERNOULLI: [f64; 10] = [
     -174_611.0 / 802_857_662_698_291_200_000.0,
 ];
 
+/// ln Γ of the first whole numbers, of which counts ask again and again.
+static WHOLE: LazyLock<Box<[f64]>> = LazyLock::new(|| {
+    let numbers = 0..1024_u16;
+    numbers.map(|x| libm::lgamma(f64::from(x))).collect()
+});
+
 /// ln Γ(x) for x ≥ 0; NaN below.
 pub(crate) fn lgamma(x: f64) -> f64 {
-    match x < 0.0 {
-        true => f64::NAN,
-        false => libm::lgamma(x),
+    if x < 0.0 {
+        return f64::NAN;
+    }
+    let whole = x as usize;
+    match WHOLE.get(whole) {
+        Some(known) if whole as f64 == x => *known,
+        _ => libm::lgamma(x),
     }
 }
 

@@ -27,6 +27,7 @@ mod element;
 
 #[cfg(all(test, feature = "dfdx"))]
 mod agreement;
+mod cases;
 mod device;
 #[cfg(feature = "dfdx")]
 mod dfdx;
@@ -40,6 +41,7 @@ mod provenance;
 mod read;
 mod rounding;
 mod shape;
+mod shared;
 mod site_set;
 mod slot;
 mod text;
@@ -48,6 +50,7 @@ mod together;
 use std::panic::Location;
 use std::rc::{Rc, Weak};
 
+pub(crate) use cases::{Choice, Choices, Collecting, Op, each, each_apart};
 pub use device::Device;
 #[cfg(feature = "dfdx")]
 pub use dfdx::{Recorder, Traced};
@@ -65,11 +68,13 @@ pub use parameter::Parameter;
 pub(crate) use provenance::{Origin, Provenance, Reads};
 pub(crate) use rounding::Rounding;
 pub use shape::{MAX_RANK, Shape};
+pub(crate) use shared::Sharing;
 pub use site_set::SiteSet;
 pub(crate) use site_set::{Block, Word};
 pub(crate) use together::Together;
 
 use crate::error::{Error, Result};
+use cases::{Cases, lose};
 use engine::Engine;
 use graph::{Leaf, Node};
 use storage::Data;
@@ -88,6 +93,8 @@ struct Inner {
     /// Derivative in the direction of forward mode; has no tangent itself.
     tangent: Option<Tensor>,
     provenance: Option<Provenance>,
+    /// The tensor at other values of choices that are summed over.
+    cases: Option<Rc<Cases>>,
 }
 
 /// Construction.
@@ -215,6 +222,9 @@ impl Tensor {
             Err(_) => self.clone(),
             Ok(inner) => {
                 let mut inner = inner.as_ref().clone();
+                if inner.cases.take().is_some() {
+                    lose();
+                }
                 change(&mut inner).map_or_else(Self::poisoned, |()| Self::new(inner))
             }
         }
@@ -290,8 +300,13 @@ impl Tensor {
         if let Ok(inner) = &self.0
             && inner.node.is_none()
             && inner.tangent.is_none()
+            && inner.cases.is_none()
         {
             return self.clone();
+        }
+        let of_case = |[x]: [&Self; 1]| Some(x.without_history());
+        if let Some(out) = each([self], || Op::new("detach", []), of_case) {
+            return out;
         }
         self.updated(|inner| {
             if inner.node.is_some() {
@@ -348,10 +363,13 @@ impl Tensor {
     /// Marks the value as depending on random sites.
     #[must_use]
     pub(crate) fn with_provenance(&self, provenance: Provenance) -> Self {
-        self.updated(|inner| {
-            inner.provenance = Some(provenance);
-            Ok(())
-        })
+        match &self.0 {
+            Err(_) => self.clone(),
+            Ok(inner) => Self::new(Inner {
+                provenance: Some(provenance),
+                ..Inner::clone(inner)
+            }),
+        }
     }
 
     /// The tensor, whose derivative does not tell how it depends on the sites that it came from.

@@ -43,7 +43,7 @@ impl Tensor {
     }
 
     fn moved_to(&self, device: &Device) -> Self {
-        self.lift(|x| moved(x, device), |t, _, _| t.moved_to(device))
+        self.lifted(|x| moved(x, device), |t, _, _| t.moved_to(device))
     }
 
     /// Both tensors, if they are on one device or can be brought to one: as in PyTorch, a single

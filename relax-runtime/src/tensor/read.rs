@@ -2,7 +2,7 @@
 
 use std::panic::Location;
 
-use super::{Device, Shape, Tensor, native};
+use super::{Device, Shape, Tensor, lose, native};
 use crate::error::{Error, Result};
 
 /// Reading.
@@ -110,6 +110,9 @@ impl Tensor {
     #[inline(always)]
     pub fn with_values<R>(&self, look: impl FnOnce(&[f32]) -> R) -> Result<R> {
         let inner = self.inner()?;
+        if inner.cases.is_some() {
+            lose();
+        }
         match inner.data.native() {
             Some(buffer) => Ok(look(native::slice(buffer))),
             None => self.copied().map(|values| look(&values)),

@@ -11,7 +11,7 @@ use super::engine::Engine;
 use super::graph::{Backward, Node};
 use super::native::Buffer;
 use super::provenance::Provenance;
-use super::{Inner, Shape, Tensor};
+use super::{Inner, Shape, Tensor, lose};
 use crate::error::Result;
 
 /// A tensor's numbers in row-major order.
@@ -102,6 +102,7 @@ impl Inner {
             node: None,
             tangent: None,
             provenance: None,
+            cases: None,
         }
     }
 
@@ -124,6 +125,9 @@ impl Inner {
         data: Data,
         backward: impl FnOnce() -> B,
     ) -> Self {
+        if operands.iter().any(|x| x.cases.is_some()) {
+            lose();
+        }
         let tracked = operands.iter().any(|x| x.node.is_some());
         let node = tracked.then(|| {
             let parents = operands.iter().map(|x| x.node.as_ref());

@@ -153,7 +153,7 @@ impl CountOperand for Tensor {
     fn logit(&self) -> Tensor {
         let logit = Tensor::logit(&self.kept_within(f32::MIN_POSITIVE, BELOW_ONE));
         // A choice between the two would tear the logits off what the probabilities came from.
-        if let Ok(true) = self.with_values(|p| all(p, |p| (p > 0.0) & (p < 1.0))) {
+        if let Ok(true) = self.tells(|p| all(p, |p| (p > 0.0) & (p < 1.0))) {
             return logit;
         }
         let certain = self.detach().ge(1.0) - self.detach().le(0.0);

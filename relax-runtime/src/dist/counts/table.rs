@@ -21,6 +21,12 @@ pub struct Table<N> {
     of: PhantomData<N>,
 }
 
+/// eˣ for x ≤ 0, which is 0 at once for all values of a range.
+#[inline]
+fn share(x: f64) -> f64 {
+    if x == 0.0 { 1.0 } else { x.exp() }
+}
+
 impl<N> Table<N> {
     /// So many values, one at least, from `first` on.
     pub(in crate::dist) fn new(first: f64, values: usize) -> Self {
@@ -34,7 +40,7 @@ impl<N> Table<N> {
     /// The mass of each value.
     fn masses(&self, theta: &[f64]) -> Vec<f64> {
         let max = theta.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let masses: Vec<f64> = theta.iter().map(|x| (x - max).exp()).collect();
+        let masses: Vec<f64> = theta.iter().map(|x| share(x - max)).collect();
         let total: f64 = masses.iter().sum();
         masses.into_iter().map(|x| x / total).collect()
     }
@@ -83,7 +89,7 @@ impl<N: TableName> CountFamily for Table<N> {
 
     fn ln_mass(&self, theta: &[f64], _: f64, k: f64) -> f64 {
         let max = theta.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let total: f64 = theta.iter().map(|x| (x - max).exp()).sum();
+        let total: f64 = theta.iter().map(|x| share(x - max)).sum();
         theta[self.place(k)] - max - total.ln()
     }
 

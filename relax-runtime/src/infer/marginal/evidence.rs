@@ -1,5 +1,11 @@
 //! The sum as a number with derivatives.
 
+use std::collections::hash_map::Entry;
+
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+
+use super::assign::Got;
 use super::eliminate::{Shares, Sum};
 use super::graph::FIRST_SITE;
 use super::search::Search;
@@ -10,40 +16,41 @@ use crate::tensor::{Origin, Provenance, Reads, SiteSet, Tensor};
 /// ln Σ: its derivative is that of each term's numbers, weighed by how probable the values are at which
 /// they stand (Fisher's identity).
 pub(super) fn evidence(search: &Search<'_>, sum: &Sum, shares: &Shares) -> Result<Number> {
-    let (mut numbers, mut weights) = (Vec::new(), Vec::new());
-    let mut sites = SiteSet::EMPTY;
+    let mut all: Vec<(&Got, SmallVec<[f64; 1]>)> = Vec::new();
+    // Terms have numbers in common.
+    let mut places: FxHashMap<*const Got, usize> = FxHashMap::default();
     for (got, term, at) in search.told() {
+        let (here, rows) = (&shares.of_factors[term], got.rows.len());
+        let width = here.len() / rows;
+        let shares = (0..rows).map(|row| here[row * width + at]);
+        match places.entry(std::ptr::from_ref(got)) {
+            Entry::Occupied(place) => {
+                let sums = all[*place.get()].1.iter_mut();
+                sums.zip(shares).for_each(|(sum, share)| *sum += share);
+            }
+            Entry::Vacant(place) => {
+                place.insert(all.len());
+                all.push((got, shares.collect()));
+            }
+        }
+    }
+    let mut sites = SiteSet::EMPTY;
+    let mut numbers = Vec::with_capacity(all.len());
+    for (got, shares) in &all {
         let Number::Tensor(number) = &got.number else {
             continue;
         };
         sites.add(&number.sites());
-        let (here, rows) = (&shares.of_factors[term], got.rows.len());
-        let width = here.len() / rows;
-        let of_rows = (0..rows).map(|row| here[row * width + at] as f32);
-        if !number.is_tracked() || of_rows.clone().all(|share| share == 0.0) {
-            continue;
+        if number.is_tracked() && shares.iter().any(|&share| share != 0.0) {
+            let shares = shares.iter().map(|&share| share as f32);
+            numbers.push((number, shares.collect()));
         }
-        weights.extend(of_rows);
-        let number = number.reshape([rows]);
-        numbers.push(match got.rows.iter().all(|x| x.is_finite()) {
-            true => number,
-            false => number
-                .gt(f32::MIN)
-                .select_where(&number, &number.zeros_like()),
-        });
     }
-    let log = sum.log as f32;
+    if sites == SiteSet::EMPTY && numbers.is_empty() {
+        return Ok(Number::Host(sum.log));
+    }
+    let value = Tensor::with_derivatives(sum.log as f32, &numbers);
     let discrete = search.shared.discrete_kept();
-    let Some(first) = numbers.first() else {
-        return Ok(match sites == SiteSet::EMPTY {
-            true => Number::Host(sum.log),
-            false => Number::Tensor(of_sites(&Tensor::scalar(log), &sites, &discrete)),
-        });
-    };
-    let count = weights.len();
-    let weights = Tensor::from_vec(weights, [count], &first.device())?;
-    let total = (Tensor::concat(&numbers.iter().collect::<Vec<_>>(), 0) * weights).sum_all();
-    let value = (&total - total.detach()) + log;
     Ok(Number::Tensor(of_sites(value.check()?, &sites, &discrete)))
 }
 

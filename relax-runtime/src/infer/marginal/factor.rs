@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use smallvec::SmallVec;
+
 use crate::model::Plate;
 
 /// What is summed over: one discrete event of a site, in each row of its plates.
@@ -65,47 +67,43 @@ pub(super) fn values_at(
     values
 }
 
-/// How a factor's numbers lie among those of a larger one.
-pub(super) struct Layout {
-    /// Rows of the larger one for each row of the factor.
-    rows_each: usize,
-    /// Of each combination of the larger one the factor's.
-    combinations: Vec<usize>,
-    width: usize,
-}
-
-impl Layout {
-    fn new(part: &Factor, whole: &Factor, domains: &[Domain]) -> Self {
-        let mut steps = vec![0; whole.variables.len()];
-        let mut step = 1;
-        for &v in part.variables.iter().rev() {
-            if let Some(at) = whole.variables.iter().position(|&w| w == v) {
-                steps[at] = step;
-            }
-            step *= domains[v].size;
+/// Calls `see` with each place among so many numbers of a larger factor, and the place of a part's that belongs there.
+fn each_place(
+    part: &Factor,
+    whole: &Factor,
+    numbers: usize,
+    domains: &[Domain],
+    mut see: impl FnMut(usize, usize),
+) {
+    let mut width = 1;
+    let mut steps: SmallVec<[usize; 4]> = SmallVec::from_elem(0, whole.variables.len());
+    for &v in part.variables.iter().rev() {
+        if let Some(at) = whole.variables.iter().position(|&w| w == v) {
+            steps[at] = width;
         }
-        let mut combinations = vec![0];
-        for (at, &v) in whole.variables.iter().enumerate() {
-            let size = domains[v].size;
-            let mut more = Vec::with_capacity(combinations.len() * size);
-            for &before in &combinations {
-                more.extend((0..size).map(|value| before + value * steps[at]));
-            }
-            combinations = more;
-        }
-        Self {
-            rows_each: rows(&whole.plates[part.plates.len()..]),
-            combinations,
-            width: step,
-        }
+        width *= domains[v].size;
     }
-
-    /// Of each of the larger factor's numbers the place of the factor's.
-    fn places(&self, rows: usize) -> impl Iterator<Item = usize> + '_ {
-        (0..rows).flat_map(move |row| {
-            let first = row / self.rows_each * self.width;
-            self.combinations.iter().map(move |at| first + at)
-        })
+    // Rows of the larger one for each row of the part.
+    let rows_each = rows(&whole.plates[part.plates.len()..]);
+    let all = rows(&whole.plates);
+    let combinations = numbers / all.max(1);
+    let mut values: SmallVec<[usize; 4]> = SmallVec::from_elem(0, steps.len());
+    for row in 0..all {
+        let first = row / rows_each * width;
+        let mut at = first;
+        for place in 0..combinations {
+            see(row * combinations + place, at);
+            for axis in (0..steps.len()).rev() {
+                let size = domains[whole.variables[axis]].size;
+                values[axis] += 1;
+                at += steps[axis];
+                if values[axis] < size {
+                    break;
+                }
+                at -= size * steps[axis];
+                values[axis] = 0;
+            }
+        }
     }
 }
 
@@ -133,23 +131,22 @@ impl Factor {
             plates: Rc::clone(plates),
             variables,
         };
+        let mut values = std::mem::take(&mut whole.values);
         for part in parts {
-            let layout = Layout::new(part, &whole, domains);
-            let places = layout.places(rows);
-            for (sum, at) in whole.values.iter_mut().zip(places) {
-                *sum += part.values[at];
-            }
+            each_place(part, &whole, values.len(), domains, |sum, at| {
+                values[sum] += part.values[at];
+            });
         }
+        whole.values = values;
         whole
     }
 
     /// Adds what a share of each number of a product is worth to a factor of it.
     pub(super) fn share(&self, shares: &[f64], product: &Self, domains: &[Domain]) -> Vec<f64> {
-        let layout = Layout::new(self, product, domains);
         let mut found = vec![0.0; self.values.len()];
-        for (share, at) in shares.iter().zip(layout.places(rows(&product.plates))) {
-            found[at] += share;
-        }
+        each_place(self, product, shares.len(), domains, |share, at| {
+            found[at] += shares[share];
+        });
         found
     }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
 use super::eliminate::order;
 use super::factor::{Domain, combinations};
@@ -35,6 +36,8 @@ pub(super) struct Site {
     pub(super) vertices: Rc<Vec<Vec<f32>>>,
     /// Values that were made, by their numbers.
     made: FxHashMap<Vec<usize>, Tensor>,
+    /// All values in order, where there is one event.
+    cases: Option<Rc<[Tensor]>>,
     pub(super) shape: Shape,
     pub(super) device: Device,
 }
@@ -81,12 +84,14 @@ pub(super) struct Graph {
     pub(super) law_of: Vec<usize>,
     pub(super) support_of: Vec<Option<usize>>,
     pub(super) terms: Vec<Term>,
-    term_of: FxHashMap<(String, Part), usize>,
+    term_of: FxHashMap<Cow<'static, str>, SmallVec<[(Part, usize); 1]>>,
     order: Option<Vec<usize>>,
     /// Assignments that told every combination of every term the last time.
     pub(super) plan: Rc<Vec<Vec<usize>>>,
     /// How often a sum was taken.
     pub(super) sums: u64,
+    /// Whether one run did not tell all numbers with the cases of its choices.
+    pub(super) lacks_cases: bool,
 }
 
 /// A name without its indices, and these.
@@ -149,6 +154,7 @@ impl Graph {
             }
             if known.shape != shape || known.device != parameter.device() {
                 known.made.clear();
+                known.cases = None;
                 known.shape = shape;
                 known.device = parameter.device();
             }
@@ -168,6 +174,7 @@ impl Graph {
             events,
             vertices: Rc::new(vertices()),
             made: FxHashMap::default(),
+            cases: None,
             shape,
             device: parameter.device(),
         });
@@ -219,10 +226,37 @@ impl Graph {
         Ok(value)
     }
 
+    /// All values of a site of one event, in order; sites that have the same share them.
+    pub(super) fn cases(&mut self, site: usize, law: &dyn Law) -> Result<Rc<[Tensor]>> {
+        if let Some(cases) = &self.sites[site].cases {
+            return Ok(Rc::clone(cases));
+        }
+        let size = self.sites[site].vertices.len();
+        let made = (0..size).map(|value| self.value(site, &[value], law));
+        let made: Rc<[Tensor]> = made.collect::<Result<_>>()?;
+        let is_same = |a: &Tensor, b: &Tensor| -> Result<bool> {
+            let is_like = a.shape() == b.shape() && a.device() == b.device();
+            Ok(is_like && a.with_values(|a| b.with_values(|b| a == b))??)
+        };
+        let mut cases = None;
+        for other in self.sites.iter().filter_map(|site| site.cases.as_ref()) {
+            let mut is_equal = other.len() == size;
+            for (a, b) in made.iter().zip(&**other) {
+                is_equal = is_equal && is_same(a, b)?;
+            }
+            if is_equal {
+                cases = Some(Rc::clone(other));
+                break;
+            }
+        }
+        let cases = cases.unwrap_or(made);
+        self.sites[site].cases = Some(Rc::clone(&cases));
+        Ok(cases)
+    }
+
     /// The term of a name.
     pub(super) fn term(&mut self, name: &str, part: Part, plates: &Rc<[Plate]>) -> usize {
-        let key = (name.to_owned(), part);
-        if let Some(&term) = self.term_of.get(&key) {
+        if let Some(term) = self.known_term(name, part) {
             let known = &mut self.terms[term];
             if !Rc::ptr_eq(&known.plates, plates) {
                 known.plates = Rc::clone(plates);
@@ -239,9 +273,16 @@ impl Graph {
             },
             seen: SiteSet::EMPTY,
         });
-        self.term_of.insert(key, self.terms.len() - 1);
+        let term = self.terms.len() - 1;
+        let of_name = self.term_of.entry(name.to_owned().into());
+        of_name.or_default().push((part, term));
         self.order = None;
-        self.terms.len() - 1
+        term
+    }
+
+    fn known_term(&self, name: &str, part: Part) -> Option<usize> {
+        let mut terms = self.term_of.get(name)?.iter();
+        terms.find(|(own, _)| *own == part).map(|(_, term)| *term)
     }
 
     /// The term that tells which values of a variable have probability 0.
@@ -259,7 +300,7 @@ impl Graph {
 
     /// The term of a name that is no event of a site.
     pub(super) fn term_named(&self, name: &str) -> Option<usize> {
-        self.term_of.get(&(name.to_owned(), Part::Whole)).copied()
+        self.known_term(name, Part::Whole)
     }
 
     /// Notes the sites that host code had seen at a term, and those from which its number was computed:

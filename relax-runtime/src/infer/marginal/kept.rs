@@ -38,7 +38,9 @@ pub(super) struct Shared {
     pub(super) outer: Option<Rc<dyn Interpreter>>,
     /// How many more sites the runs may come by.
     pub(super) sites_left: Cell<usize>,
-    /// These choices, which are the same in every run.
+    /// The laws that sites which are summed out had where a run met them first.
+    pub(super) laws: RefCell<FxHashMap<usize, Rc<dyn Law>>>,
+    /// The choices that are not summed out, which are the same in every run.
     pub(super) kept: RefCell<FxHashMap<String, Kept>>,
 }
 

@@ -31,7 +31,7 @@ use crate::dist::{Number, Value};
 use crate::error::{Error, Result};
 use crate::model::{Context, Entry, Kind, Model, ParamStore, Program, Site};
 use crate::random::Key;
-use crate::tensor::SiteSet;
+use crate::tensor::{Sharing, SiteSet};
 use eliminate::Sum;
 use evidence::evidence;
 use graph::{FIRST_SITE, Graph};
@@ -211,8 +211,10 @@ impl<M: Model> Model for Marginalised<M> {
             only: Rc::clone(&self.only),
             outer: context.interpreter(),
             sites_left: Cell::new(self.most_sites),
+            laws: RefCell::default(),
             kept: RefCell::default(),
         });
+        let _sharing = Sharing::start();
         let mut search = Search::new(&self.model, context, shared);
         search.tell_all()?;
         let sum = loop {

@@ -75,6 +75,7 @@ impl Absences {
 impl Summed {
     pub(super) fn new(graph: &Graph, search: &Search<'_>, sum: Sum, shares: &Shares) -> Self {
         let domains = &graph.domains;
+        let laws = search.shared.laws.borrow();
         let sites = graph.sites.iter().enumerate().filter_map(|(number, site)| {
             let variables = site.first..site.first + site.events;
             let of_events: Vec<Vec<f64>> = variables
@@ -94,7 +95,7 @@ impl Summed {
                 name: site.name.clone(),
                 first: site.first,
                 events: site.events,
-                law: Rc::clone(search.runs.iter().find_map(|ran| ran.laws.get(&number))?),
+                law: Rc::clone(laws.get(&number)?),
                 vertices: Rc::clone(&site.vertices),
                 shape: site.shape,
                 device: site.device.clone(),

@@ -7,8 +7,11 @@
 
 use std::rc::Rc;
 
+use rustc_hash::FxHashMap;
+
 use super::assign::{Got, Ran, run};
 use super::eliminate::Sum;
+use super::factor::Domain;
 use super::graph::MOST_RUNS;
 use super::kept::Shared;
 use super::table::{Cell, Table};
@@ -38,6 +41,20 @@ pub(super) struct Search<'a> {
     /// Terms that have two numbers at the same values, and the two runs.
     pub(super) conflicts: Vec<(usize, usize, usize)>,
     pub(super) has_grown: bool,
+    /// Whether the first run has told all, with the cases of its choices.
+    has_cases: bool,
+    /// Of the terms of choices that are kept, how many runs were looked at for them.
+    looked_at: FxHashMap<usize, usize>,
+}
+
+/// What a run is to tell.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Telling {
+    All,
+    /// What others have not told.
+    New,
+    /// All, with the cases of its choices.
+    Cases,
 }
 
 impl<'a> Search<'a> {
@@ -52,6 +69,8 @@ impl<'a> Search<'a> {
             tables: Vec::new(),
             conflicts: Vec::new(),
             has_grown: false,
+            has_cases: false,
+            looked_at: FxHashMap::default(),
         }
     }
 
@@ -60,14 +79,66 @@ impl<'a> Search<'a> {
     /// # Errors
     /// Whatever goes wrong in the model, or if there are too many numbers.
     pub(super) fn tell_all(&mut self) -> Result<()> {
+        self.shared.graph.borrow_mut().sums += 1;
+        if self.tell_cases()? {
+            return Ok(());
+        }
+        self.tell_by_runs()
+    }
+
+    /// Has one run tell every number with the cases of its choices; whether it has.
+    fn tell_cases(&mut self) -> Result<bool> {
+        let (sums, looks_twice) = {
+            let graph = self.shared.graph.borrow();
+            (graph.sums, graph.looks_twice())
+        };
+        let lacks_cases = self.shared.graph.borrow().lacks_cases;
+        // What the first sum does without is looked for again now and then.
+        if sums == 1 || (lacks_cases && !looks_twice) {
+            return Ok(false);
+        }
+        self.run(&[], Telling::Cases)?;
+        let is_told = |search: &Self| {
+            let is_open = search.tables.iter().any(|table| table.open > 0);
+            !is_open && !search.has_grown && search.conflicts.is_empty()
+        };
+        let mut told = !self.runs[0].is_lost && is_told(self);
+        if told && looks_twice && !self.shared.graph.borrow().is_certain() {
+            let values = self.filled(&[]).0;
+            self.add(&values)?;
+            told = is_told(self);
+        }
+        self.has_cases = told;
+        self.shared.graph.borrow_mut().lacks_cases = !told;
+        if !told {
+            self.forget();
+        }
+        Ok(told)
+    }
+
+    /// Forgets what runs have told.
+    fn forget(&mut self) {
+        self.runs.clear();
+        self.asked.clear();
+        self.tables.clear();
+        self.conflicts.clear();
+        self.looked_at.clear();
+        self.has_cases = false;
+    }
+
+    fn tell_by_runs(&mut self) -> Result<()> {
         let (plan, sums, looks_twice) = {
-            let mut graph = self.shared.graph.borrow_mut();
-            graph.sums += 1;
+            let graph = self.shared.graph.borrow();
             (Rc::clone(&graph.plan), graph.sums, graph.looks_twice())
         };
         self.add(&[])?;
+        // Where nothing is looked for, what one run has told the next need not.
+        let telling = match looks_twice {
+            true => Telling::All,
+            false => Telling::New,
+        };
         for values in &*plan {
-            self.add(values)?;
+            self.run(values, telling)?;
         }
         // What the first sum tries comes later, once its choices are known.
         let trials = match looks_twice && sums > 1 {
@@ -106,6 +177,12 @@ impl<'a> Search<'a> {
         }
         if self.conflicts.is_empty() && !self.has_grown {
             return Ok(true);
+        }
+        if self.has_cases {
+            self.shared.graph.borrow_mut().lacks_cases = true;
+            self.forget();
+            self.tell_by_runs()?;
+            return Ok(false);
         }
         self.complete(Vec::new())?;
         self.keep_plan();
@@ -192,6 +269,11 @@ impl<'a> Search<'a> {
 
     /// Runs once more.
     pub(super) fn add(&mut self, values: &[usize]) -> Result<usize> {
+        self.run(values, Telling::All)
+    }
+
+    /// Runs once more.
+    fn run(&mut self, values: &[usize], telling: Telling) -> Result<usize> {
         if self.runs.len() > 4 * MOST_RUNS {
             return Err(Error::Enumeration(format!(
                 "more than {} runs did not tell all numbers to sum over; sum fewer sites out (`only`)",
@@ -200,7 +282,18 @@ impl<'a> Search<'a> {
         }
         let variables = || self.shared.graph.borrow().domains.len();
         let before = variables();
-        let ran = run(self.model, self.context, &self.shared, values)?;
+        let is_told = |term: usize, values: &[Option<usize>], domains: &[Domain]| {
+            telling == Telling::New && self.is_told(term, values, domains)
+        };
+        let has_cases = telling == Telling::Cases;
+        let ran = run(
+            self.model,
+            self.context,
+            &self.shared,
+            values,
+            has_cases,
+            &is_told,
+        )?;
         self.has_grown |= variables() > before;
         let new = self.runs.len();
         let asked = ran.values.iter().enumerate().map(|(v, value)| {
@@ -239,10 +332,12 @@ impl<'a> Search<'a> {
             let Some(term) = graph.term_named(name) else {
                 continue;
             };
-            let is_absent = |ran: &Ran| ran.excluded.is_none() && !ran.terms.contains_key(&term);
+            let is_absent = |ran: &Ran| ran.excluded.is_none() && !ran.has_met(term);
             let mut density = None;
             let last = self.runs.len() - 1;
-            for (number, ran) in self.runs.iter_mut().enumerate() {
+            // Those before were looked at when the choice was known already.
+            let looked_at = self.looked_at.insert(term, self.runs.len()).unwrap_or(0);
+            for (number, ran) in self.runs.iter_mut().enumerate().skip(looked_at) {
                 if !is_absent(ran) {
                     continue;
                 }
@@ -256,7 +351,7 @@ impl<'a> Search<'a> {
                         density.insert(Got::of(number)?)
                     }
                 };
-                ran.terms.insert(term, got.clone());
+                ran.tell(term, got.clone().into());
                 ran.stood_in.push(term);
             }
         }
@@ -276,7 +371,7 @@ impl<'a> Search<'a> {
             .filter(|(term, _)| term.is_factor())
             .flat_map(|(_, table)| &table.cells)
             .filter_map(|cell| match cell {
-                Cell::Told(run) | Cell::Absent(run) | Cell::Impossible(run) => Some(*run),
+                Cell::Told { run, .. } | Cell::Absent(run) | Cell::Impossible(run) => Some(*run),
                 Cell::Open => None,
             })
             .filter(|&run| run > 0)

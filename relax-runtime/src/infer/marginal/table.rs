@@ -4,8 +4,11 @@
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Cell {
     Open,
-    /// A run has told it.
-    Told(usize),
+    /// A run has told it, in one of the cases that it told.
+    Told {
+        run: usize,
+        case: usize,
+    },
     /// That run did not come by the term.
     Absent(usize),
     /// No run comes to it.

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::assign::Got;
-use super::factor::{Factor, combinations, place, rows, within};
+use super::factor::{Domain, Factor, combinations, place, rows, within};
 use super::graph::{Part, Term};
 use super::search::Search;
 use super::table::{Cell, Numbers, Table};
@@ -33,13 +33,32 @@ impl Search<'_> {
         }
     }
 
+    /// Whether a run has told a term's number at values, by variable.
+    pub(super) fn is_told(
+        &self,
+        term: usize,
+        values: &[Option<usize>],
+        domains: &[Domain],
+    ) -> bool {
+        let Some(table) = self.tables.get(term) else {
+            return false;
+        };
+        let value = |v: usize| values.get(v).copied().flatten();
+        table.scope.iter().all(|&v| value(v).is_some()) && {
+            let at = place(&table.scope, domains, |v| value(v).unwrap_or(0));
+            matches!(table.cells[at], Cell::Told { .. })
+        }
+    }
+
     /// What a run says of a term, if it says something.
     pub(super) fn said(&self, term: usize, run: usize) -> Option<Cell> {
         let ran = &self.runs[run];
-        if ran.terms.contains_key(&term) {
-            return Some(Cell::Told(run));
+        if let Some(said) = ran.said(term) {
+            let case = said.here;
+            return Some(Cell::Told { run, case });
         }
         let is_factor = self.shared.graph.borrow().terms[term].is_factor();
+        let is_factor = is_factor && !ran.has_met(term);
         (ran.excluded.is_none() && is_factor).then_some(Cell::Absent(run))
     }
 
@@ -65,6 +84,18 @@ impl Search<'_> {
                     cells.push((place(&table.scope, &graph.domains, chosen), cell));
                 }
             }
+            (Cell::Told { .. }, _) if ran.said(term).is_some_and(|said| said.cases() > 1) => {
+                let Some(said) = ran.said(term) else { return };
+                let is_whole = said.variables().eq(table.scope.iter().copied());
+                cells.extend((0..said.cases()).map(|case| {
+                    let of_case = |v| said.value(v, case).or(value(v)).unwrap_or(0);
+                    let at = match is_whole {
+                        true => case,
+                        false => place(&table.scope, &graph.domains, of_case),
+                    };
+                    (at, Cell::Told { run, case })
+                }));
+            }
             _ => cells.push((
                 place(&table.scope, &graph.domains, |v| value(v).unwrap_or(0)),
                 cell,
@@ -81,8 +112,8 @@ impl Search<'_> {
                 known => {
                     if !self.agree(term, known, cell)
                         && let (
-                            Cell::Told(a) | Cell::Absent(a) | Cell::Impossible(a),
-                            Cell::Told(b) | Cell::Absent(b) | Cell::Impossible(b),
+                            Cell::Told { run: a, .. } | Cell::Absent(a) | Cell::Impossible(a),
+                            Cell::Told { run: b, .. } | Cell::Absent(b) | Cell::Impossible(b),
                         ) = (known, cell)
                     {
                         self.conflicts.push((term, a, b));
@@ -112,7 +143,10 @@ impl Search<'_> {
     /// The numbers of a cell.
     fn numbers(&self, term: usize, cell: Cell) -> Numbers<'_> {
         match cell {
-            Cell::Told(run) => Numbers::OfRows(&self.runs[run].terms[&term].rows),
+            Cell::Told { run, case } => match self.runs[run].said(term) {
+                Some(said) => Numbers::OfRows(&said.number(case).rows),
+                None => Numbers::All(0.0),
+            },
             Cell::Absent(_) => Numbers::All(0.0),
             Cell::Impossible(_) | Cell::Open => Numbers::All(f64::NEG_INFINITY),
         }
@@ -168,7 +202,7 @@ impl Search<'_> {
         let table = &self.tables[term];
         let is_absent = |cell: &Cell| match *cell {
             Cell::Open => false,
-            Cell::Told(run) => self.runs[run].stood_in.contains(&term),
+            Cell::Told { run, .. } => self.runs[run].stood_in.contains(&term),
             Cell::Absent(_) | Cell::Impossible(_) => true,
         };
         (
@@ -190,7 +224,9 @@ impl Search<'_> {
                     .iter()
                     .enumerate()
                     .filter_map(move |(at, cell)| match cell {
-                        Cell::Told(run) => Some((&self.runs[*run].terms[&term], term, at)),
+                        Cell::Told { run, case } => {
+                            Some((self.runs[*run].said(term)?.number(*case), term, at))
+                        }
                         _ => None,
                     })
             })

@@ -1,6 +1,7 @@
 //! Elementwise functions of two tensors, with NumPy's broadcasting.
 
 use super::super::Tensor;
+use super::super::cases::Op;
 
 /// `binary!(operation, "its name", a, b, |ta, tb, x, y, out| tangent)`.
 macro_rules! binary {
@@ -14,6 +15,7 @@ macro_rules! binary {
         };
         a.lift_pair(
             &b,
+            || Op::new($op, []),
             |a, b| dispatch!($run(a, b, shape)),
             |$ta, $tb, [$x, $y, $z]| $tangent.broadcast_to(shape),
         )

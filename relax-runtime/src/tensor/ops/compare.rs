@@ -1,6 +1,7 @@
 //! Comparisons, and the choice between two tensors.
 
 use super::super::Tensor;
+use super::super::cases::{Op, each};
 use super::super::engine::Comparison;
 
 /// Right-hand sides of a comparison: a tensor, which broadcasts, or a number.
@@ -55,6 +56,7 @@ macro_rules! comparison {
             };
             a.lift_pair(
                 &b,
+                || Op::new(stringify!($name), []),
                 |a, b| dispatch!(compare(a, b, Comparison::$comparison)),
                 |_, _, [_, _, out]| out.zeros_like(),
             )
@@ -94,6 +96,10 @@ impl Tensor {
         if self.0.is_err() {
             return self.clone();
         }
+        let of_case = |[x, a, b]: [&Tensor; 3]| Some(x.select_where(a, b));
+        if let Some(out) = each([self, a, b], || Op::new("select_where", []), of_case) {
+            return out;
+        }
         let (a, b) = match a.aligned(b, "select_where") {
             Ok(operands) => operands,
             Err(refused) => return refused,
@@ -111,7 +117,7 @@ impl Tensor {
         };
         let condition = condition.broadcast_to(shape);
         let (a, b) = (a.broadcast_to(shape), b.broadcast_to(shape));
-        let chosen = a.lift_pair(
+        let chosen = a.lifted_pair(
             &b,
             |a, b| dispatch!(choose(a, b, condition.inner()?)),
             |ta, tb, [x, _, _]| {

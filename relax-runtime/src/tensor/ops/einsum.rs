@@ -2,6 +2,7 @@
 
 use std::panic::Location;
 
+use super::super::cases::Op;
 use super::super::native::view::View;
 use super::super::shape::MAX_RANK;
 use super::super::{Shape, Tensor};
@@ -133,7 +134,8 @@ impl Tensor {
             view.strides[first + place] = strides.sum();
             shape = shape.join(&[view.shape[first + place]]).unwrap_or(shape);
         }
-        self.linear_map(|x| dispatch!(view(x, &view, shape)))
+        let op = || Op::new("view", view.numbers().chain(shape.numbers()));
+        self.linear_map(op, |x| dispatch!(view(x, &view, shape)))
     }
 }
 

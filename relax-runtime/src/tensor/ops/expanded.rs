@@ -1,6 +1,7 @@
 //! Functions whose derivatives are computed on the host, beside their values.
 
 use super::super::Tensor;
+use super::super::cases::each_apart;
 use crate::error::Result;
 
 impl Tensor {
@@ -15,11 +16,15 @@ impl Tensor {
     pub(crate) fn expanded(
         &self,
         other: &Tensor,
-        f: impl Fn(f32, f32) -> f64,
-        with_slopes: impl Fn(f32, f32) -> [f64; 3],
+        f: impl Fn(f32, f32) -> f64 + Copy,
+        with_slopes: impl Fn(f32, f32) -> [f64; 3] + Copy,
     ) -> Tensor {
         /// Larger numbers would not be finite in f32, nor what is computed from them.
         const MOST: f64 = 1e30;
+        let of_case = |[x, y]: [&Tensor; 2]| Some(x.expanded(y, f, with_slopes));
+        if let Some(out) = each_apart([self, other], of_case) {
+            return out;
+        }
         let (x, y) = match self.aligned(other, "expanded") {
             Ok(operands) => operands,
             Err(refused) => return refused,

@@ -2,6 +2,7 @@
 //! In this project's own engine alone: in others, and for operands of several shapes, each is composed
 //! of plain ones.
 
+use super::super::cases::{Op, each, each_apart};
 use super::super::native::record::record;
 use super::super::native::{self, Buffer, bernoulli, pointwise, rows};
 use super::super::provenance::Provenance;
@@ -53,7 +54,7 @@ impl Tensor {
         let mut slices: [&[f32]; N] = [&[]; N];
         for (slice, operand) in slices.iter_mut().zip(operands) {
             let inner = operand.0.as_ref().ok()?;
-            if inner.shape != first.shape {
+            if inner.shape != first.shape || inner.cases.is_some() {
                 return None;
             }
             *slice = native::slice(inner.data.native()?);
@@ -84,6 +85,10 @@ impl Tensor {
     /// ⟨self, other⟩ over all axes from the `k`-th on; both broadcast.
     #[track_caller]
     pub(crate) fn dot_from(&self, other: &Tensor, k: usize) -> Tensor {
+        let of_case = |[x, y]: [&Tensor; 2]| Some(x.dot_from(y, k));
+        if let Some(out) = each([self, other], || Op::new("dot_from", [k as u64]), of_case) {
+            return out;
+        }
         let (a, b) = match self.aligned(other, "dot_from") {
             Ok(operands) => operands,
             Err(refused) => return refused,
@@ -116,6 +121,11 @@ impl Tensor {
     /// the `k`-th on; both broadcast.
     #[track_caller]
     pub(crate) fn coin_log_mass_from(&self, value: &Tensor, k: usize) -> Tensor {
+        let of_case = |[l, x]: [&Tensor; 2]| Some(l.coin_log_mass_from(x, k));
+        let op = || Op::new("coin_log_mass_from", [k as u64]);
+        if let Some(out) = each([self, value], op, of_case) {
+            return out;
+        }
         let (l, x) = match self.aligned(value, "log_mass") {
             Ok(operands) => operands,
             Err(refused) => return refused,
@@ -166,10 +176,14 @@ impl Tensor {
     pub(crate) fn summed_terms(
         operands: [&Tensor; 3],
         k: usize,
-        f: impl Fn([f32; 3]) -> f32,
-        slopes: impl Fn([f32; 3]) -> [f32; 3] + 'static,
+        f: impl Fn([f32; 3]) -> f32 + Copy,
+        slopes: impl Fn([f32; 3]) -> [f32; 3] + Copy + 'static,
     ) -> Option<Tensor> {
         const FEW: usize = 64;
+        let of_case = |operands: [&Tensor; 3]| Tensor::summed_terms(operands, k, f, slopes);
+        if operands.iter().any(|x| x.has_cases()) {
+            return each_apart(operands, of_case);
+        }
         let [a, b, c] = operands;
         let ((a, x), (b, y), (c, z)) = (numbers(a)?, numbers(b)?, numbers(c)?);
         let inners = [a, b, c];

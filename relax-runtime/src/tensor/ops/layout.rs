@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::super::cases::{Op, each_of};
 use super::super::native::view::View;
 use super::super::shape::MAX_RANK;
 use super::super::{Shape, Tensor};
@@ -11,7 +12,8 @@ use crate::error::Result;
 /// from the end.
 impl Tensor {
     fn viewed(&self, view: View, shape: Shape) -> Tensor {
-        self.linear_map(|x| dispatch!(view(x, &view, shape)))
+        let op = || Op::new("view", view.numbers().chain(shape.numbers()));
+        self.linear_map(op, |x| dispatch!(view(x, &view, shape)))
     }
 
     /// The same numbers, in row-major order, in another shape of as many elements.
@@ -34,7 +36,8 @@ impl Tensor {
         if self.0.is_err() || shape == self.shape() {
             return self.clone();
         }
-        self.linear_map(|x| dispatch!(reshape(x, shape)))
+        let op = || Op::new("reshape", shape.numbers());
+        self.linear_map(op, |x| dispatch!(reshape(x, shape)))
     }
 
     /// Exchanges the last two axes.
@@ -206,6 +209,13 @@ fn too_many_axes() -> String {
 
 /// Concatenation of valid operands whose shapes fit.
 fn joined(tensors: &[&Tensor], axis: usize, shape: Shape) -> Tensor {
+    if tensors.iter().any(|x| x.has_cases()) {
+        let op = Op::new("concat", shape.numbers().chain([axis as u64]));
+        let of_case = |x: &[&Tensor]| Some(joined(x, axis, shape));
+        if let Some(out) = each_of(tensors, Some(op), &of_case) {
+            return out;
+        }
+    }
     let build = || {
         let inners = tensors
             .iter()

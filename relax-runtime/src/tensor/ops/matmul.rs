@@ -1,13 +1,21 @@
 //! Matrix products.
 
+use super::super::cases::{Op, each};
 use super::super::engine::Product;
 use super::super::native::product::products;
 use super::super::{Shape, Tensor};
 
 impl Product {
+    fn op(self) -> Op {
+        // The operands' shapes tell the rest.
+        let transposed = [self.transposed.0, self.transposed.1].map(u64::from);
+        Op::new("matmul", transposed)
+    }
+
     fn of(self, a: &Tensor, b: &Tensor) -> Tensor {
         a.lift_pair(
             b,
+            || self.op(),
             |a, b| dispatch!(matmul(a, b, &self)),
             |ta, tb, [x, y, _]| match (ta, tb) {
                 (Some(ta), Some(tb)) => self.of(ta, y) + self.of(x, tb),
@@ -60,7 +68,8 @@ impl Tensor {
         let start = b.data.native()?;
         let [k, n] = w.shape[..] else { return None };
         let fits = a.shape.last() == Some(&k) && b.shape[..] == [n];
-        if !fits || [a, w, b].iter().any(|x| x.tangent.is_some()) {
+        let mut operands = [a, w, b].into_iter();
+        if !fits || operands.any(|x| x.tangent.is_some() || x.cases.is_some()) {
             return None;
         }
         let last = a.shape.rank() - 1;
@@ -84,6 +93,11 @@ impl Tensor {
 
     #[track_caller]
     fn product(&self, other: &Tensor, transposed: (bool, bool), op: &'static str) -> Tensor {
+        let of_case = |[a, b]: [&Tensor; 2]| Some(a.product(b, transposed, op));
+        let numbers = [transposed.0, transposed.1].map(u64::from);
+        if let Some(out) = each([self, other], || Op::new(op, numbers), of_case) {
+            return out;
+        }
         if let Some(refused) = self.refuse_pair(other, op) {
             return refused;
         }

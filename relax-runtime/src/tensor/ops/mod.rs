@@ -6,6 +6,7 @@ mod compare;
 mod einsum;
 mod expanded;
 mod fused;
+mod in_double;
 mod layout;
 mod matmul;
 mod operators;
@@ -15,6 +16,7 @@ mod select;
 mod sort;
 mod triangular;
 mod unary;
+mod weighed;
 
 pub use compare::Comparand;
 pub use operators::Scalar;
@@ -22,6 +24,8 @@ pub use operators::Scalar;
 use std::borrow::Cow;
 use std::panic::Location;
 
+use super::cases::{Op, each};
+use super::shared::once;
 use super::{Inner, Shape, Tensor};
 use crate::error::{Error, Result};
 
@@ -29,6 +33,17 @@ impl Tensor {
     /// An operation of one operand. `tangent` maps the operand's tangent, the operand and the
     /// result (both without tangents) to the result's tangent.
     pub(super) fn lift(
+        &self,
+        op: impl Fn() -> Op,
+        run: impl Fn(&Inner) -> Result<Inner>,
+        tangent: impl Fn(&Tensor, &Tensor, &Tensor) -> Tensor,
+    ) -> Tensor {
+        let of_case = |[x]: [&Tensor; 1]| Some(x.lifted(&run, &tangent));
+        each([self], &op, of_case)
+            .unwrap_or_else(|| once([self], &op, || self.lifted(&run, &tangent)))
+    }
+
+    pub(super) fn lifted(
         &self,
         run: impl FnOnce(&Inner) -> Result<Inner>,
         tangent: impl FnOnce(&Tensor, &Tensor, &Tensor) -> Tensor,
@@ -51,14 +66,26 @@ impl Tensor {
     }
 
     /// An operation that is linear in its one operand: it maps the tangent as it maps the value.
-    fn linear_map(&self, run: impl Fn(&Inner) -> Result<Inner>) -> Tensor {
-        self.lift(&run, |t, _, _| t.lift(&run, |t, _, _| t.clone()))
+    fn linear_map(&self, op: impl Fn() -> Op, run: impl Fn(&Inner) -> Result<Inner>) -> Tensor {
+        self.lift(op, &run, |t, _, _| t.lifted(&run, |t, _, _| t.clone()))
     }
 
     /// An operation of two operands that are valid, on one device and ready for `run`.
     /// `tangent` gets the operands' tangents, at least one, and the operands and the result
     /// without theirs.
     fn lift_pair(
+        &self,
+        other: &Tensor,
+        op: impl Fn() -> Op,
+        run: impl Fn(&Inner, &Inner) -> Result<Inner>,
+        tangent: impl Fn(Option<&Tensor>, Option<&Tensor>, [&Tensor; 3]) -> Tensor,
+    ) -> Tensor {
+        let of_case = |[x, y]: [&Tensor; 2]| Some(x.lifted_pair(y, &run, &tangent));
+        let plain = || self.lifted_pair(other, &run, &tangent);
+        each([self, other], &op, of_case).unwrap_or_else(|| once([self, other], &op, plain))
+    }
+
+    fn lifted_pair(
         &self,
         other: &Tensor,
         run: impl FnOnce(&Inner, &Inner) -> Result<Inner>,

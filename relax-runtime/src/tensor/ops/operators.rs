@@ -3,6 +3,7 @@
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
 use super::super::Tensor;
+use super::super::cases::{Bits, Op};
 
 macro_rules! operator {
     ($trait:ident, $method:ident) => {
@@ -110,21 +111,24 @@ impl Tensor {
         if let Some(out) = Tensor::fused([self], |[x]| x + by) {
             return out;
         }
-        self.lift(|x| dispatch!(shift(x, by)), |t, _, _| t.clone())
+        let op = || Op::new("shift", [Bits::of(&by)]);
+        self.lift(op, |x| dispatch!(shift(x, by)), |t, _, _| t.clone())
     }
 
     fn scaled(&self, by: f32) -> Tensor {
         if let Some(out) = Tensor::fused([self], |[x]| x * by) {
             return out;
         }
-        self.linear_map(|x| dispatch!(scale(x, by)))
+        let op = || Op::new("scale", [Bits::of(&by)]);
+        self.linear_map(op, |x| dispatch!(scale(x, by)))
     }
 
     fn divided(&self, by: f32) -> Tensor {
         if let Some(out) = Tensor::fused([self], |[x]| x / by) {
             return out;
         }
-        self.linear_map(|x| dispatch!(divide(x, by)))
+        let op = || Op::new("divide", [Bits::of(&by)]);
+        self.linear_map(op, |x| dispatch!(divide(x, by)))
     }
 }
 

@@ -1,8 +1,14 @@
 //! Sums, and what is built on them.
 
+use super::super::cases::{Bits, Op, each};
 use super::super::engine::Split;
 use super::super::native::{self, reduce::log_softmax};
 use super::super::{Shape, Tensor};
+
+/// What tells a reduction to a shape from others of the same tensor.
+fn of_split((outer, n, inner): Split, shape: Shape) -> [u64; 4] {
+    [outer, n, inner, shape.rank()].map(|n| n as u64)
+}
 
 /// Reductions. Negative axes count from the end; an axis that is not there gives a poisoned
 /// tensor.
@@ -50,7 +56,8 @@ impl Tensor {
         {
             return Tensor::poisoned(error);
         }
-        self.linear_map(|x| dispatch!(sum(x, split, shape)))
+        let op = || Op::new("sum", of_split(split, shape));
+        self.linear_map(op, |x| dispatch!(sum(x, split, shape)))
     }
 
     /// Mean along an axis, which is removed.
@@ -119,6 +126,11 @@ impl Tensor {
     /// elements are.
     #[track_caller]
     pub fn log_softmax(&self, axis: isize) -> Tensor {
+        let of_case = |[x]: [&Tensor; 1]| Some(x.log_softmax(axis));
+        let op = || Op::new("log_softmax", [Bits::of(&axis)]);
+        if let Some(out) = each([self], op, of_case) {
+            return out;
+        }
         if let Ok(inner) = &self.0
             && let Some(flat) = inner.data.native()
             && let Some(axis) = inner.shape.axis(axis)
@@ -126,7 +138,7 @@ impl Tensor {
         {
             let split = inner.shape.split(axis);
             let axis = axis as isize;
-            return self.lift(
+            return self.lifted(
                 |inner| Ok(log_softmax(inner, flat, split)),
                 |direction, _, y| direction - (direction * y.exp()).sum_keepdim(axis),
             );
@@ -137,6 +149,10 @@ impl Tensor {
     /// log Σ exp, with the smallest number in place of −∞: what all of −∞ are made of is as far below
     /// it as below any other.
     fn off_nothing(&self) -> Tensor {
+        let of_case = |[x]: [&Tensor; 1]| Some(x.off_nothing());
+        if let Some(out) = each([self], || Op::new("off_nothing", []), of_case) {
+            return out;
+        }
         let inner = self.0.as_ref().ok();
         match inner.and_then(|inner| inner.data.native()) {
             Some(flat) if !native::slice(flat).contains(&f32::NEG_INFINITY) => self.clone(),
@@ -161,6 +177,7 @@ impl Tensor {
             return self.summed(split, shape);
         }
         self.lift(
+            || Op::new("logsumexp", of_split(split, shape)),
             |x| dispatch!(logsumexp(x, split, shape)),
             |direction, x, y| {
                 let shares = (x - y.reshaped(kept).off_nothing()).exp();

@@ -2,14 +2,19 @@
 
 use std::rc::Rc;
 
+use super::super::cases::{Bits, Op, each};
 use super::super::provenance::Provenance;
 use super::super::{Device, Shape, Tensor};
 
 /// Reading by index. An index out of bounds, like a wrong shape, gives a poisoned tensor.
 impl Tensor {
     pub(super) fn taken(&self, indices: Vec<usize>, shape: Shape) -> Tensor {
-        let indices: Rc<[usize]> = indices.into();
-        self.linear_map(|x| dispatch!(take(x, &indices, shape)))
+        let op = || {
+            let places = indices.iter().map(|&i| i as u64);
+            Op::new("take", shape.numbers().chain(places))
+        };
+        let indices: Rc<[usize]> = indices.as_slice().into();
+        self.linear_map(op, |x| dispatch!(take(x, &indices, shape)))
     }
 
     /// The parts of `axis` at these indices, in their order; an index may repeat.
@@ -69,6 +74,10 @@ impl Tensor {
     /// `[..]`. Indices may be on the CPU, wherever the elements are.
     #[track_caller]
     pub fn pick(&self, at: &Tensor) -> Tensor {
+        let of_case = |[x, at]: [&Tensor; 2]| Some(x.pick(at));
+        if let Some(out) = each([self, at], || Op::new("pick", []), of_case) {
+            return out;
+        }
         let refused = match at.0.as_ref().is_ok_and(|at| at.device() == Device::cpu()) {
             true => self.0.is_err().then(|| self.clone()),
             false => self.refuse_pair(at, "pick"),
@@ -102,6 +111,10 @@ impl Tensor {
     /// Indicators of indices: `[..]` with indices below `k` gives `[.., k]`, a constant.
     #[track_caller]
     pub fn one_hot(&self, k: usize) -> Tensor {
+        let of_case = |[x]: [&Tensor; 1]| Some(x.one_hot(k));
+        if let Some(out) = each([self], || Op::new("one_hot", [k as u64]), of_case) {
+            return out;
+        }
         if self.0.is_err() {
             return self.clone();
         }
@@ -132,6 +145,10 @@ impl Tensor {
     /// constant.
     #[track_caller]
     pub fn argmax(&self, axis: isize) -> Tensor {
+        let of_case = |[x]: [&Tensor; 1]| Some(x.argmax(axis));
+        if let Some(out) = each([self], || Op::new("argmax", [Bits::of(&axis)]), of_case) {
+            return out;
+        }
         self.index_of_largest(axis, "argmax")
     }
 
@@ -150,6 +167,10 @@ impl Tensor {
     /// equals. A NaN counts as the largest.
     #[track_caller]
     pub fn max(&self, axis: isize) -> Tensor {
+        let of_case = |[x]: [&Tensor; 1]| Some(x.max(axis));
+        if let Some(out) = each([self], || Op::new("max", [Bits::of(&axis)]), of_case) {
+            return out;
+        }
         match self.largest(axis, "max") {
             Ok((places, _, shape)) => self.taken(places, shape),
             Err(refused) => refused,

@@ -1,6 +1,7 @@
 //! Elementwise functions of one tensor.
 
 use super::super::Tensor;
+use super::super::cases::{Bits, Op};
 use crate::special::Special;
 
 /// `unary!(tensor, operation(arguments), |x, y| derivative)`: the derivative as an expression of
@@ -12,6 +13,7 @@ macro_rules! unary {
         |$x:pat_param, $y:pat_param| $derivative:expr
     ) => {
         $tensor.lift(
+            || Op::new(stringify!($run), [$(Bits::of(&$argument)),*]),
             |x| dispatch!($run(x $(, $argument)*)),
             |direction, $x, $y| direction * $derivative,
         )
@@ -60,7 +62,7 @@ impl Tensor {
 
     /// -x.
     pub fn neg(&self) -> Tensor {
-        self.linear_map(|x| dispatch!(neg(x)))
+        self.linear_map(|| Op::new("neg", []), |x| dispatch!(neg(x)))
     }
 
     /// 1 / x.

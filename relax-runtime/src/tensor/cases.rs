@@ -1,0 +1,396 @@
+//! Tensors in each case of choices that are summed over.
+//!
+//! In a run for a sum a choice may be a tensor with cases: beside the numbers that the run goes on with, those of each
+//! other value. An operation on such tensors is made for each combination of their choices, so that one run
+//! tells at all values what is computed from them; equal operations are made once. Host code sees one case
+//! alone. Where what it sees might be another in others, and wherever an operation knows nothing of cases, the run
+//! loses them ([`Collecting::are_lost`]), and other runs have to tell.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+
+use super::native::view::View;
+use super::{Inner, Shape, Tensor};
+use crate::error::Result;
+use crate::special::Special;
+
+/// Combinations of choices that a tensor may have cases of.
+const MOST: usize = 1 << 12;
+
+/// A choice: its number, and how many values it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Choice {
+    pub(crate) variable: usize,
+    pub(crate) size: usize,
+}
+
+/// Choices by ascending numbers.
+pub(crate) type Choices = SmallVec<[Choice; 2]>;
+
+/// A tensor in each case of some choices.
+#[derive(Clone)]
+pub(crate) struct Cases {
+    pub(crate) choices: Choices,
+    /// One for each combination of values, the last choice's fastest.
+    pub(crate) tensors: Rc<[Tensor]>,
+    /// The combination that the run goes on with.
+    pub(crate) here: usize,
+}
+
+/// An operation, with all that makes it another than others of its operands.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Op {
+    name: &'static str,
+    numbers: SmallVec<[u64; 4]>,
+}
+
+impl Op {
+    pub(crate) fn new(name: &'static str, numbers: impl IntoIterator<Item = u64>) -> Self {
+        Self {
+            name,
+            numbers: numbers.into_iter().collect(),
+        }
+    }
+}
+
+/// A number that makes an operation another than those with other numbers.
+pub(super) trait Bits {
+    /// One that differs between numbers that do.
+    fn of(&self) -> u64;
+}
+
+macro_rules! bits {
+    ($($type:ty: $number:ident => $bits:expr;)*) => {$(
+        impl Bits for $type {
+            fn of(&self) -> u64 {
+                let $number = *self;
+                $bits
+            }
+        }
+    )*};
+}
+
+bits! {
+    f32: x => x.to_bits().into();
+    i32: x => x as u64;
+    isize: x => x as u64;
+    Special: x => x.number();
+}
+
+impl Shape {
+    /// Numbers that tell it from other shapes.
+    pub(super) fn numbers(self) -> impl Iterator<Item = u64> {
+        let rank = self.rank();
+        self.padded().into_iter().chain([rank]).map(|n| n as u64)
+    }
+}
+
+impl View {
+    /// Numbers that tell it from other views.
+    pub(super) fn numbers(self) -> impl Iterator<Item = u64> {
+        let axes = self.shape.into_iter().chain(self.strides);
+        axes.chain([self.offset]).map(|n| n as u64)
+    }
+}
+
+/// An operation on operands at these addresses, and which of all choices are each one's.
+#[derive(PartialEq, Eq, Hash)]
+struct Key {
+    op: Op,
+    operands: SmallVec<[usize; 3]>,
+    places: SmallVec<[u8; 8]>,
+}
+
+/// What an operation has given in each case, and what it was made of, so that no other tensor gets the address.
+struct Known {
+    tensors: Rc<[Tensor]>,
+    _operands: SmallVec<[Tensor; 3]>,
+}
+
+thread_local! {
+    static KNOWN: RefCell<Option<FxHashMap<Key, Known>>> = const { RefCell::new(None) };
+    static LOST: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The time of a run with cases.
+pub(crate) struct Collecting {
+    before: Option<FxHashMap<Key, Known>>,
+    lost_before: bool,
+}
+
+impl Collecting {
+    /// From now on operations on tensors with cases are made for each, until this is dropped.
+    pub(crate) fn start() -> Self {
+        Self {
+            before: KNOWN.replace(Some(FxHashMap::default())),
+            lost_before: LOST.replace(false),
+        }
+    }
+
+    /// Whether something was done that is not known to be right in every case.
+    pub(crate) fn are_lost(&self) -> bool {
+        LOST.get()
+    }
+}
+
+impl Drop for Collecting {
+    fn drop(&mut self) {
+        drop(KNOWN.replace(self.before.take()));
+        LOST.set(self.lost_before);
+    }
+}
+
+/// Notes that something was done for one case that may be wrong for others.
+#[cold]
+pub(crate) fn lose() {
+    LOST.set(true);
+}
+
+impl Cases {
+    /// The address that tells lists of tensors apart.
+    fn address(&self) -> usize {
+        self.tensors.as_ptr() as usize
+    }
+
+    /// The place of its tensor in a combination of values of all choices, of which its own stand at `places`.
+    fn at(&self, places: &[u8], values: &[usize]) -> usize {
+        let own = self.choices.iter().zip(places);
+        own.fold(0, |at, (choice, &place)| {
+            at * choice.size + values[usize::from(place)]
+        })
+    }
+}
+
+/// The choices of several operands together.
+struct Joint {
+    choices: Choices,
+    /// Of each operand with cases in turn, the places of its choices among all.
+    places: SmallVec<[u8; 8]>,
+    /// The combination of the run's values, and how many there are.
+    here: usize,
+    count: usize,
+    /// Whether all cases are by the same choices.
+    is_aligned: bool,
+}
+
+impl Joint {
+    /// Of operands of which at least one has cases; nothing where there are too many.
+    fn of(all: &[Option<&Cases>]) -> Option<Self> {
+        let mut own = all.iter().flatten();
+        let first = own.next()?;
+        if own.all(|cases| cases.choices == first.choices) {
+            let own = all.iter().flatten();
+            return Some(Self {
+                choices: first.choices.clone(),
+                places: own.flat_map(|cases| 0..cases.choices.len() as u8).collect(),
+                here: first.here,
+                count: first.tensors.len(),
+                is_aligned: true,
+            });
+        }
+        let mut choices = Choices::new();
+        for choice in all.iter().flatten().flat_map(|cases| &cases.choices) {
+            let at = choices.partition_point(|other| other.variable < choice.variable);
+            if choices.get(at) != Some(choice) {
+                choices.insert(at, *choice);
+            }
+        }
+        let own = all.iter().flatten().flat_map(|cases| &cases.choices);
+        let place = |choice: &Choice| choices.partition_point(|x| x.variable < choice.variable);
+        let places: SmallVec<[u8; 8]> = own.map(|choice| place(choice) as u8).collect();
+        let mut values: SmallVec<[usize; 4]> = SmallVec::from_elem(0, choices.len());
+        let mut next = 0;
+        for cases in all.iter().flatten() {
+            let mut at = cases.here;
+            for (choice, &place) in cases.choices.iter().zip(&places[next..]).rev() {
+                values[usize::from(place)] = at % choice.size;
+                at /= choice.size;
+            }
+            next += cases.choices.len();
+        }
+        let sizes = choices.iter().map(|choice| choice.size);
+        let count = sizes.fold(1, usize::saturating_mul);
+        let at = choices.iter().zip(values);
+        let joint = Self {
+            here: at.fold(0, |at, (choice, value)| at * choice.size + value),
+            count,
+            choices,
+            places,
+            is_aligned: false,
+        };
+        (count <= MOST && joint.choices.len() <= usize::from(u8::MAX)).then_some(joint)
+    }
+
+    /// What `run` makes of the operands in each combination, if it makes something of all.
+    fn each(
+        &self,
+        operands: &[&Tensor],
+        all: &[Option<&Cases>],
+        run: &dyn Fn(&[&Tensor]) -> Option<Tensor>,
+    ) -> Option<Rc<[Tensor]>> {
+        let mut values: SmallVec<[usize; 4]> = SmallVec::from_elem(0, self.choices.len());
+        let mut tensors = Vec::with_capacity(self.count);
+        let mut here: SmallVec<[&Tensor; 3]> = SmallVec::from_slice(operands);
+        for case in 0..self.count {
+            let mut first = 0;
+            for (operand, cases) in here.iter_mut().zip(all) {
+                let Some(cases) = cases else { continue };
+                let at = match self.is_aligned {
+                    true => case,
+                    false => cases.at(&self.places[first..], &values),
+                };
+                *operand = &cases.tensors[at];
+                first += cases.choices.len();
+            }
+            let tensor = run(&here)?;
+            if tensor.0.is_err() {
+                lose();
+                return None;
+            }
+            tensors.push(tensor);
+            advance(&mut values, &self.choices);
+        }
+        Some(tensors.into())
+    }
+}
+
+/// Moves values on to the next combination, the last one's fastest.
+fn advance(values: &mut [usize], choices: &[Choice]) {
+    for (value, choice) in values.iter_mut().zip(choices).rev() {
+        *value += 1;
+        if *value < choice.size {
+            return;
+        }
+        *value = 0;
+    }
+}
+
+/// The tensor of the run's case, with the others. The choices themselves are not among the sites that it comes from.
+fn with_cases(cases: Cases) -> Option<Tensor> {
+    let inner = Rc::clone(cases.tensors[cases.here].0.as_ref().ok()?);
+    Some(Tensor::new(Inner {
+        cases: Some(Rc::new(cases)),
+        ..Inner::clone(&inner)
+    }))
+}
+
+/// An operation in each case of its operands; nothing where none of them has cases, or where `run` gives nothing in
+/// some: the caller then goes on with the one of the run.
+#[inline]
+pub(crate) fn each<const N: usize>(
+    operands: [&Tensor; N],
+    op: impl FnOnce() -> Op,
+    run: impl Fn([&Tensor; N]) -> Option<Tensor>,
+) -> Option<Tensor> {
+    if !operands.iter().any(|x| x.has_cases()) {
+        return None;
+    }
+    let run = |x: &[&Tensor]| run(std::array::from_fn(|i| x[i]));
+    each_of(&operands, Some(op()), &run)
+}
+
+/// As [`each`], where operations that are equal are not known to be so.
+#[inline]
+pub(crate) fn each_apart<const N: usize>(
+    operands: [&Tensor; N],
+    run: impl Fn([&Tensor; N]) -> Option<Tensor>,
+) -> Option<Tensor> {
+    if !operands.iter().any(|x| x.has_cases()) {
+        return None;
+    }
+    let run = |x: &[&Tensor]| run(std::array::from_fn(|i| x[i]));
+    each_of(&operands, None, &run)
+}
+
+/// As [`each`], for any number of operands.
+#[inline(never)]
+pub(super) fn each_of(
+    operands: &[&Tensor],
+    op: Option<Op>,
+    run: &dyn Fn(&[&Tensor]) -> Option<Tensor>,
+) -> Option<Tensor> {
+    let all: SmallVec<[Option<&Cases>; 3]> = operands.iter().map(|x| x.cases()).collect();
+    let Some(joint) = Joint::of(&all) else {
+        lose();
+        return None;
+    };
+    let address = |(x, cases): (&&Tensor, &Option<&Cases>)| match cases {
+        Some(cases) => cases.address(),
+        None => x.0.as_ref().map_or(0, |inner| Rc::as_ptr(inner) as usize),
+    };
+    let key = op.map(|op| Key {
+        op,
+        operands: operands.iter().zip(&all).map(address).collect(),
+        places: joint.places.clone(),
+    });
+    let known = key.as_ref().and_then(|key| {
+        KNOWN.with_borrow(|known| Some(Rc::clone(&known.as_ref()?.get(key)?.tensors)))
+    });
+    let tensors = match known {
+        Some(tensors) => tensors,
+        None => {
+            let tensors = joint.each(operands, &all, run)?;
+            if let Some(key) = key {
+                let known = Known {
+                    tensors: Rc::clone(&tensors),
+                    _operands: operands.iter().map(|x| (*x).clone()).collect(),
+                };
+                KNOWN.with_borrow_mut(|all| all.as_mut().map(|all| all.insert(key, known)));
+            }
+            tensors
+        }
+    };
+    with_cases(Cases {
+        choices: joint.choices,
+        tensors,
+        here: joint.here,
+    })
+}
+
+impl Tensor {
+    /// One of the values of a choice, with the others as its cases.
+    pub(crate) fn of_choice(choice: Choice, values: &Rc<[Tensor]>, here: usize) -> Option<Tensor> {
+        let cases = Cases {
+            choices: SmallVec::from_elem(choice, 1),
+            tensors: Rc::clone(values),
+            here,
+        };
+        with_cases(cases)
+    }
+
+    /// The tensor in each case, where it has cases.
+    #[inline]
+    pub(crate) fn cases(&self) -> Option<&Cases> {
+        self.0.as_ref().ok()?.cases.as_deref()
+    }
+
+    #[inline]
+    pub(super) fn has_cases(&self) -> bool {
+        self.0.as_ref().is_ok_and(|inner| inner.cases.is_some())
+    }
+
+    /// What `look` makes of the numbers, in row-major order, unnoticed as by [`peek`](Self::peek), where the
+    /// run goes on the same way in each case in which it says the same.
+    ///
+    /// # Errors
+    /// If the tensor carries one.
+    #[inline(always)]
+    pub(crate) fn tells<R: PartialEq>(&self, look: impl Fn(&[f32]) -> R) -> Result<R> {
+        match self.cases() {
+            None => self.with_values(look),
+            Some(cases) => {
+                let here = cases.tensors[cases.here].with_values(&look)?;
+                for tensor in &*cases.tensors {
+                    if tensor.with_values(&look)? != here {
+                        lose();
+                        break;
+                    }
+                }
+                Ok(here)
+            }
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Operations that several runs make of the same tensors, made once.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use rustc_hash::FxHashMap;
+
+use super::cases::Op;
+use super::graph::Node;
+use super::provenance::Provenance;
+use super::storage::Data;
+use super::{Inner, Shape, Tensor};
+
+/// What an operation gave.
+struct Made {
+    shape: Shape,
+    data: Data,
+    node: Option<Rc<Node>>,
+}
+
+/// Results by operation and the nodes of its operands.
+type All = FxHashMap<(Op, [u64; 2]), Made>;
+
+thread_local! {
+    static MADE: RefCell<Option<All>> = const { RefCell::new(None) };
+}
+
+/// The time of several runs.
+pub(crate) struct Sharing {
+    before: Option<All>,
+}
+
+impl Sharing {
+    /// From now on an operation on variables that was made before gives what it gave then, until this is dropped.
+    pub(crate) fn start() -> Self {
+        Self {
+            before: MADE.replace(Some(All::default())),
+        }
+    }
+}
+
+impl Drop for Sharing {
+    fn drop(&mut self) {
+        drop(MADE.replace(self.before.take()));
+    }
+}
+
+/// The nodes of variables that operations are known by; 0 for one that is not there.
+#[inline]
+fn nodes<const N: usize>(operands: [&Tensor; N]) -> Option<[u64; 2]> {
+    let mut ids = [0; 2];
+    for (id, operand) in ids.iter_mut().zip(operands) {
+        let inner = operand.0.as_ref().ok()?;
+        if inner.tangent.is_some() || inner.cases.is_some() {
+            return None;
+        }
+        *id = inner.node.as_ref()?.id;
+    }
+    Some(ids)
+}
+
+/// What an operation on one or two operands gives, `make`s it unless it was made before.
+#[inline]
+pub(super) fn once<const N: usize>(
+    operands: [&Tensor; N],
+    op: impl FnOnce() -> Op,
+    make: impl FnOnce() -> Tensor,
+) -> Tensor {
+    if !MADE.with_borrow(Option::is_some) {
+        return make();
+    }
+    let Some(ids) = nodes(operands) else {
+        return make();
+    };
+    let key = (op(), ids);
+    let sources = operands.into_iter().filter_map(Tensor::provenance);
+    let known = MADE.with_borrow(|all| {
+        let made = all.as_ref()?.get(&key)?;
+        Some(Tensor::new(Inner {
+            node: made.node.clone(),
+            provenance: Provenance::union(sources),
+            ..Inner::constant(made.shape, made.data.clone())
+        }))
+    });
+    known.unwrap_or_else(|| {
+        let out = make();
+        if let Ok(inner) = &out.0 {
+            let made = Made {
+                shape: inner.shape,
+                data: inner.data.clone(),
+                node: inner.node.clone(),
+            };
+            MADE.with_borrow_mut(|all| all.as_mut().map(|all| all.insert(key, made)));
+        }
+        out
+    })
+}

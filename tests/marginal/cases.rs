@@ -1,0 +1,193 @@
+//! Choices that are tensors: after the first sum one run tells all, and tells what a run for each combination
+//! does.
+
+use std::cell::Cell;
+
+use relax_runtime::infer::marginalise;
+use relax_runtime::prelude::*;
+
+use crate::{assert_near, log_evidence};
+
+/// ln p(x) of as many sums one after the other, the first of which takes a run for each combination.
+fn of_sums<M: relax_runtime::model::Model>(model: M, count: usize) -> Result<Vec<f64>> {
+    let summed = marginalise(model);
+    let sum = |_| Simulation::seeded(1).run(&summed)?.trace.log_prob();
+    (0..count).map(sum).collect()
+}
+
+/// Whether sums, of which the first is made by runs, agree with it.
+fn assert_same(sums: &[f64]) {
+    for sum in sums {
+        assert_near(*sum, sums[0], 1e-5 * sums[0].abs().max(1.0));
+    }
+}
+
+#[model]
+fn chain(seen: &[f64], runs: &Cell<usize>) {
+    runs.set(runs.get() + 1);
+    let moves = Tensor::from_vec(
+        vec![0.7, 0.2, 0.1, 0.3, 0.6, 0.1, 0.2, 0.2, 0.6],
+        [3, 3],
+        &Device::cpu(),
+    )?;
+    let means = Tensor::from_slice(&[-1.0, 0.0, 2.0]);
+    let mut probs = Tensor::from_slice(&[0.5, 0.3, 0.2]);
+    for x in seen {
+        let state = sample!(OneHotCategorical(probs = &probs));
+        observe!(Normal(state.matmul(&means), 1.0), *x);
+        probs = state.matmul(&moves);
+    }
+}
+
+#[test]
+fn a_chain_of_tensors_takes_one_run_a_sum() -> Result<()> {
+    let (seen, runs) = ([0.3, -1.2, 2.2, 1.9, 0.1, -0.4, -1.0], Cell::new(0));
+    let model = chain(&seen, &runs);
+    let summed = marginalise(&model);
+    let mut sums = Vec::new();
+    for sum in 1..=40 {
+        let before = runs.get();
+        sums.push(Simulation::seeded(sum).run(&summed)?.trace.log_prob()?);
+        let made = runs.get() - before;
+        // Nothing that host code looks at may tell terms apart.
+        assert!(
+            if sum == 1 { made >= 9 } else { made == 1 },
+            "{made} runs at sum {sum}"
+        );
+    }
+    assert_same(&sums);
+    Ok(())
+}
+
+/// Coins, indices, counts and comparisons, of which one leads to the others.
+#[model]
+fn families(x: &Tensor) {
+    let coin = sample!(Bernoulli(Tensor::scalar(0.3)));
+    let kind = sample!(Categorical(
+        logits = Tensor::from_slice(&[0.1, -0.4, 0.7]) * (&coin + 0.5)
+    ));
+    let table = Tensor::from_slice(&[0.2, 1.0, 3.0]);
+    let rate = table.pick(&kind) + &coin * 2.0;
+    observe!(Poisson(&rate), 3);
+    let is_high = kind.gt(0.5);
+    let scale = is_high.select_where(&Tensor::scalar(0.5), &(&coin + 1.0));
+    let both = Tensor::stack(&[&rate, &scale], 0).softmax(0).index(0, 1);
+    observe!(Bernoulli(probs = &both), true);
+    observe!(Binomial(5, &both), 2);
+    plate!(x.rows() => {
+        let group = sample!(Bernoulli(Tensor::full(x.rows(), 0.4, &Device::cpu())));
+        observe!(Normal(&group * 2.0 - &rate, 0.5), x);
+        observe!(Exponential((&group + 1.0).exp()), x.abs());
+    });
+    factor!(-(&rate).square() * 0.1);
+}
+
+#[test]
+fn operations_of_all_kinds_are_right_in_every_case() -> Result<()> {
+    let x = Tensor::from_slice(&[0.3, 1.4, -0.8]);
+    assert_same(&of_sums(families(&x), 20)?);
+    Ok(())
+}
+
+/// Host code reads a tensor, and goes on by what it has read.
+#[model]
+fn looked_at() {
+    let coin = sample!(Bernoulli(Tensor::scalar(0.3)));
+    let other = sample!(Bernoulli(&coin * 0.5 + 0.2));
+    let mean = match coin.to_bool()? {
+        true => &other * 3.0,
+        false => &other * -1.0 + 0.5,
+    };
+    observe!(Normal(mean, 1.0), 1.5);
+}
+
+#[test]
+fn what_host_code_reads_is_told_by_runs() -> Result<()> {
+    let density =
+        |mean: f64| (-0.5 * (1.5 - mean) * (1.5 - mean)).exp() / std::f64::consts::TAU.sqrt();
+    let wanted = 0.3 * (0.7 * density(3.0) + 0.3 * density(0.0))
+        + 0.7 * (0.2 * density(-0.5) + 0.8 * density(0.5));
+    for sum in of_sums(looked_at(), 20)? {
+        assert_near(sum, wanted.ln(), 1e-6);
+    }
+    Ok(())
+}
+
+/// A choice with a probability of 0 in some cases of the one before.
+#[model]
+fn excluded_in_a_case() {
+    let coin = sample!(Bernoulli(Tensor::scalar(0.3)));
+    let probs = Tensor::stack(&[&(&coin * 0.5), &(1.0 - &coin * 0.5)], 0);
+    let next = sample!(OneHotCategorical(probs = probs));
+    observe!(Normal(next.index(0, 0), 1.0), 0.2);
+}
+
+#[test]
+fn values_that_are_excluded_in_some_cases_are_left_out() -> Result<()> {
+    assert_same(&of_sums(excluded_in_a_case(), 20)?);
+    Ok(())
+}
+
+/// Of a choice that leads to a wrong parameter, and one that never does.
+#[model]
+fn wrong_in_a_case(share: f32) {
+    let coin = sample!(Bernoulli(Tensor::scalar(share)));
+    observe!(Normal(Tensor::scalar(0.0), 1.0 - &coin), 0.2);
+}
+
+#[test]
+fn parameters_that_are_wrong_in_some_case_are_an_error_where_it_can_be() -> Result<()> {
+    let error = log_evidence(wrong_in_a_case(0.5)).unwrap_err().to_string();
+    assert!(error.contains("positive and finite"), "{error}");
+    let summed = marginalise(wrong_in_a_case(0.0));
+    for _ in 0..20 {
+        Simulation::seeded(1).run(&summed)?.trace.log_prob()?;
+    }
+    Ok(())
+}
+
+/// A choice among many, and a continuous one, with parameters to learn.
+#[model]
+fn learned(x: &Tensor) {
+    let logits = param!(Tensor::from_slice(&[0.1, -0.3, 0.2]));
+    let width = sample!(HalfNormal(Tensor::scalar(1.0)));
+    let mut total = Tensor::scalar(0.0);
+    for x in x.to_vec()? {
+        let kind = sample!(OneHotCategorical(logits = &logits * (&total + 1.0)));
+        total = &total * 0.5 + kind.index(0, 1);
+        observe!(
+            Normal(kind.matmul(&logits) * 2.0, &width + &total),
+            f64::from(x)
+        );
+        total = kind.index(0, 0);
+    }
+}
+
+#[test]
+fn gradients_are_those_of_runs() -> Result<()> {
+    let x = Tensor::from_slice(&[0.3, 1.4, -0.8]);
+    let program = learned(&x);
+    let gradient = |sums: usize| -> Result<Vec<f32>> {
+        let summed = marginalise(&program);
+        let objective = Elbo::new(&summed);
+        let mut trainer = Trainer::new(1);
+        for _ in 1..sums {
+            trainer.gradients(&objective, Key::new(1))?;
+        }
+        let found = trainer.gradients(&objective, Key::new(1))?;
+        let all = found
+            .parameters
+            .iter()
+            .map(|(_, gradient)| gradient.to_vec());
+        Ok(all.collect::<Result<Vec<_>>>()?.concat())
+    };
+    let (by_runs, by_cases) = (gradient(1)?, gradient(2)?);
+    assert!(by_runs.iter().any(|g| g.abs() > 0.1));
+    for (a, b) in by_runs.iter().zip(&by_cases) {
+        assert!(
+            (a - b).abs() < 1e-5 * (1.0 + a.abs()),
+            "{by_runs:?} {by_cases:?}"
+        );
+    }
+    Ok(())
+}
