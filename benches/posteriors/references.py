@@ -151,7 +151,7 @@ def main():
         model, start = MODELS[name](json.loads((folder / f"{name}.json").read_text()))
         kernel = NUTS(model, **({"init_strategy": init_to_value(values=start)} if start else {}))
         # A step of the forward recursion takes as long as 1,000 of the others.
-        draws = 500 if name.startswith("hmm") else 5_000
+        draws = {"hmm_gaussian_simulated": 500, "normal_5": 1_000}.get(name, 5_000)
         mcmc = MCMC(kernel, num_warmup=min(draws, 1_000), num_samples=draws, num_chains=4, chain_method="sequential", progress_bar=False)
         mcmc.run(jax.random.PRNGKey(1))
         worst = 0.0

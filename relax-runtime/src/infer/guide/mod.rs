@@ -11,6 +11,7 @@ mod mean_field;
 mod program;
 mod recentre;
 mod site;
+mod skewed;
 mod start;
 pub(super) mod structure;
 mod structured;

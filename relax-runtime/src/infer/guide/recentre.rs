@@ -6,7 +6,7 @@ use std::rc::Rc;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::structure::{Follows, Parent, Structure, Values};
-use super::structured::{Row, law_of};
+use super::structured::{Row, guide_of, law_of};
 use super::{Evaluation, Proposal, Stage};
 use crate::error::Result;
 use crate::model::{Entry, Kind, ParamStore};
@@ -61,7 +61,7 @@ pub(super) fn recentre(
         let (old, new) = (before.of_site(name), measured.of_site(name));
         if new.numbers().next().is_some() {
             let stated = site.stated()?;
-            let guide = stated.mean_field();
+            let guide = guide_of(&*stated, old)?;
             if let Some(row) = Row::around(site, &guide, old)? {
                 row.rewrite(site, &guide, new)?;
             }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use super::held::Held;
 use super::recentre::recentre;
 use super::site::expect_shape;
+use super::skewed::skewed;
 use super::structure::{Follows, Parent, Structure, Values};
 use super::{Evaluation, Guide, GuideSite, Proposal, Stage};
 use crate::dist::{Draws, Law, MeanField, Part, PerParameter, Value};
@@ -64,11 +65,19 @@ pub(super) fn law_of(site: &GuideSite<'_>, structure: &Structure) -> Result<Rc<d
     }
 }
 
+/// What a law is moved by: Gaussian numbers lean to a side, too, once scales follow.
+pub(super) fn guide_of<'l>(stated: &'l dyn Law, follows: &Follows) -> Result<MeanField<'l>> {
+    match follows.with_all_parts {
+        true => skewed(stated.mean_field()),
+        false => Ok(stated.mean_field()),
+    }
+}
+
 /// The law that the model states, moved.
 fn moved(site: &GuideSite<'_>, follows: &Follows) -> Result<Rc<dyn Law>> {
     site.expect_all_rows()?;
     let stated = site.stated()?;
-    let guide = stated.mean_field();
+    let guide = guide_of(&*stated, follows)?;
     let Some(row) = Row::around(site, &guide, follows)? else {
         return site.mean_field();
     };
