@@ -14,7 +14,7 @@ use super::kept::{Kept, Shared};
 use crate::dist::{AnyDistribution, Draws, Law, Number, Value};
 use crate::error::{Error, Result};
 use crate::model::{Context, Entry, Interpreter, Kind, Message, Program, Trace};
-use crate::tensor::{Choice, Choices, Collecting, Shape, SiteSet, Tensor};
+use crate::tensor::{Choice, Choices, Collecting, Shape, Sharing, SiteSet, Tensor};
 
 /// Values whose cases one run may have.
 const MOST_CASES: usize = 256;
@@ -524,6 +524,8 @@ impl Assign {
             return Ok(());
         }
         let law = message.law()?;
+        // Draws and what is done with them are told apart by their nodes.
+        let _pause = Sharing::pause();
         if let Some(outer) = &self.shared.outer {
             outer.sample(message)?;
         }

@@ -58,3 +58,28 @@ impl Tensor {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Result;
+    use crate::tensor::grad;
+
+    #[test]
+    fn derivatives_are_the_given_ones() -> Result<()> {
+        type Way = fn(f32, &[(&Tensor, Vec<f32>)]) -> Tensor;
+        for way in [Tensor::with_derivatives as Way, Tensor::composed] {
+            let x = Tensor::from_slice(&[0.3, f32::NEG_INFINITY]).leaf();
+            let y = Tensor::scalar(2.0).leaf();
+            let out = way(5.0, &[(&x, vec![0.25, 0.0]), (&y, vec![-1.5])]) * 2.0;
+            assert_eq!(out.item()?, 10.0);
+            let found = grad(&[(&out, None)], &[&x, &y])?;
+            assert_eq!(found[0].to_vec()?, [0.5, 0.0]);
+            assert_eq!(found[1].to_vec()?, [-3.0]);
+        }
+        let moved = Tensor::scalar(1.0).with_tangent(&Tensor::scalar(3.0));
+        let out = Tensor::with_derivatives(5.0, &[(&moved, vec![2.0])]);
+        assert_eq!(out.tangent().map(|t| t.item()).transpose()?, Some(6.0));
+        Ok(())
+    }
+}
