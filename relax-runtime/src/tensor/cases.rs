@@ -383,7 +383,8 @@ impl Tensor {
             None => self.with_values(look),
             Some(cases) => {
                 let here = cases.tensors[cases.here].with_values(&look)?;
-                for tensor in &*cases.tensors {
+                let others = cases.tensors.iter().enumerate();
+                for (_, tensor) in others.filter(|(case, _)| *case != cases.here) {
                     if tensor.with_values(&look)? != here {
                         lose();
                         break;
