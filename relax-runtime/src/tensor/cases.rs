@@ -12,10 +12,9 @@ use std::rc::Rc;
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
-use super::native::view::View;
-use super::{Inner, Shape, Tensor};
+use super::op::Op;
+use super::{Inner, Tensor};
 use crate::error::Result;
-use crate::special::Special;
 
 /// Combinations of choices that a tensor may have cases of.
 const MOST: usize = 1 << 12;
@@ -38,62 +37,6 @@ pub(crate) struct Cases {
     pub(crate) tensors: Rc<[Tensor]>,
     /// The combination that the run goes on with.
     pub(crate) here: usize,
-}
-
-/// An operation, with all that makes it another than others of its operands.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Op {
-    name: &'static str,
-    numbers: SmallVec<[u64; 4]>,
-}
-
-impl Op {
-    pub(crate) fn new(name: &'static str, numbers: impl IntoIterator<Item = u64>) -> Self {
-        Self {
-            name,
-            numbers: numbers.into_iter().collect(),
-        }
-    }
-}
-
-/// A number that makes an operation another than those with other numbers.
-pub(super) trait Bits {
-    /// One that differs between numbers that do.
-    fn of(&self) -> u64;
-}
-
-macro_rules! bits {
-    ($($type:ty: $number:ident => $bits:expr;)*) => {$(
-        impl Bits for $type {
-            fn of(&self) -> u64 {
-                let $number = *self;
-                $bits
-            }
-        }
-    )*};
-}
-
-bits! {
-    f32: x => x.to_bits().into();
-    i32: x => x as u64;
-    isize: x => x as u64;
-    Special: x => x.number();
-}
-
-impl Shape {
-    /// Numbers that tell it from other shapes.
-    pub(super) fn numbers(self) -> impl Iterator<Item = u64> {
-        let rank = self.rank();
-        self.padded().into_iter().chain([rank]).map(|n| n as u64)
-    }
-}
-
-impl View {
-    /// Numbers that tell it from other views.
-    pub(super) fn numbers(self) -> impl Iterator<Item = u64> {
-        let axes = self.shape.into_iter().chain(self.strides);
-        axes.chain([self.offset]).map(|n| n as u64)
-    }
 }
 
 /// An operation on operands at these addresses, and which of all choices are each one's.

@@ -5,8 +5,8 @@ use std::rc::Rc;
 
 use rustc_hash::FxHashMap;
 
-use super::cases::Op;
 use super::graph::Node;
+use super::op::Op;
 use super::provenance::Provenance;
 use super::storage::Data;
 use super::{Inner, Shape, Tensor};

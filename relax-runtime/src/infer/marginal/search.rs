@@ -12,11 +12,13 @@ use std::rc::Rc;
 
 use rustc_hash::FxHashMap;
 
-use super::assign::{Got, Ran, run};
+use super::assign::run;
 use super::eliminate::Sum;
 use super::factor::Domain;
 use super::graph::MOST_RUNS;
 use super::kept::Shared;
+use super::ran::Ran;
+use super::said::Got;
 use super::table::{Cell, Table};
 use crate::error::{Error, Result};
 use crate::model::{Context, Program};

@@ -1,8 +1,9 @@
 //! Sums, and what is built on them.
 
-use super::super::cases::{Bits, Op, each};
+use super::super::cases::each;
 use super::super::engine::Split;
 use super::super::native::{self, reduce::log_softmax};
+use super::super::op::{Bits, Op};
 use super::super::shared::once;
 use super::super::{Shape, Tensor};
 

@@ -2,7 +2,6 @@
 
 use super::super::native::Buffer;
 use super::super::native::record::record;
-use super::super::storage::Data;
 use super::super::{Inner, Shape, Tensor};
 
 impl Tensor {
@@ -41,20 +40,21 @@ impl Tensor {
     }
 
     fn composed(value: f32, of: &[(&Tensor, Vec<f32>)]) -> Tensor {
-        let mut total: Option<Tensor> = None;
-        for (x, slopes) in of {
-            let slopes = match Data::upload(slopes.clone(), &x.device()) {
-                Ok(data) => Tensor::new(Inner::constant(x.shape(), data)),
-                Err(error) => return Tensor::poisoned(error),
-            };
-            // Where the derivative is 0 the number may be infinite.
-            let counts = slopes.eq(0.0);
-            let part = (counts.select_where(&x.zeros_like(), x) * slopes).sum_all();
-            total = Some(total.map_or_else(|| part.clone(), |sum| sum + &part));
-        }
-        match total {
-            Some(total) => (&total - total.detach()) + value,
-            None => Tensor::scalar(value),
+        let numbers: Vec<Tensor> = of.iter().map(|(x, _)| x.reshape([x.len()])).collect();
+        let Some(first) = numbers.first() else {
+            return Tensor::scalar(value);
+        };
+        let slopes = of.iter().flat_map(|(_, slopes)| slopes).copied().collect();
+        let numbers = Tensor::concat(&numbers.iter().collect::<Vec<_>>(), 0);
+        match Tensor::from_vec(slopes, numbers.shape(), &first.device()) {
+            Err(error) => Tensor::poisoned(error),
+            Ok(slopes) => {
+                // Where the derivative is 0 the number may be infinite.
+                let nothing = slopes.eq(0.0);
+                let numbers = nothing.select_where(&numbers.zeros_like(), &numbers);
+                let total = (numbers * slopes).sum_all();
+                (&total - total.detach()) + value
+            }
         }
     }
 }
