@@ -134,6 +134,26 @@ mod tests {
     }
 
     #[test]
+    fn derivatives_without_tangents_are_those_of_operations() -> Result<()> {
+        let x = Tensor::from_slice(&[0.3, -1.2, 0.7]);
+        let y = Tensor::scalar(1.7);
+        let gradient = |f: &dyn Fn(&Tensor, &Tensor) -> Tensor| -> Result<Vec<f32>> {
+            let (x, y) = (x.leaf(), y.leaf());
+            let found = grad(&[(&(f(&x, &y) * &x).sum_all(), None)], &[&x, &y])?;
+            let all = found
+                .iter()
+                .map(Tensor::to_vec)
+                .collect::<Result<Vec<_>>>()?;
+            Ok(all.concat())
+        };
+        let found = gradient(&|x, y| in_double([x, y], &Cubic))?;
+        for (found, wanted) in found.iter().zip(&gradient(&composed)?) {
+            assert!((found - wanted).abs() < 1e-5, "{found} {wanted}");
+        }
+        Ok(())
+    }
+
+    #[test]
     fn shapes_that_do_not_fit_are_an_error() {
         let (x, y) = (
             Tensor::from_slice(&[1.0, 2.0]),

@@ -35,6 +35,7 @@ mod engine;
 mod grad;
 mod graph;
 mod moved;
+mod op;
 mod ops;
 mod parameter;
 mod provenance;
@@ -50,7 +51,7 @@ mod together;
 use std::panic::Location;
 use std::rc::{Rc, Weak};
 
-pub(crate) use cases::{Choice, Choices, Collecting, Op, each, each_apart};
+pub(crate) use cases::{Choice, Choices, Collecting, each, each_apart};
 pub use device::Device;
 #[cfg(feature = "dfdx")]
 pub use dfdx::{Recorder, Traced};
@@ -63,6 +64,7 @@ pub(crate) use grad::{
 pub use grad::{grad, grad_parameters};
 pub use native::simd::{Simd, set_simd, simd};
 pub use native::threads::{set_threads, threads};
+pub(crate) use op::Op;
 pub use ops::{Comparand, Scalar};
 pub use parameter::Parameter;
 pub(crate) use provenance::{Origin, Provenance, Reads};

@@ -5,8 +5,8 @@ use std::rc::Rc;
 
 use rustc_hash::FxHashMap;
 
-use super::cases::Op;
 use super::graph::Node;
+use super::op::Op;
 use super::provenance::Provenance;
 use super::storage::Data;
 use super::{Inner, Shape, Tensor};
@@ -35,6 +35,13 @@ impl Sharing {
     pub(crate) fn start() -> Self {
         Self {
             before: MADE.replace(Some(All::default())),
+        }
+    }
+
+    /// The same, but that no operation gives what it gave before: where results are to be told apart.
+    pub(crate) fn pause() -> Self {
+        Self {
+            before: MADE.replace(None),
         }
     }
 }
@@ -94,4 +101,45 @@ pub(super) fn once<const N: usize>(
         }
         out
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Result;
+    use crate::tensor::grad;
+
+    fn node(x: &Tensor) -> Option<u64> {
+        Some(x.0.as_ref().ok()?.node.as_ref()?.id)
+    }
+
+    #[test]
+    fn equal_operations_are_made_once() -> Result<()> {
+        let x = Tensor::from_slice(&[0.3, -1.2, 0.7]).leaf();
+        let y = Tensor::from_slice(&[2.0, 0.5, 1.0]).leaf();
+        let apart = |x: &Tensor, y: &Tensor| {
+            let both = x.exp() * y;
+            (both.sum_all() + (x * 2.0).sum_all() + (x * 3.0).sum_all()).item()
+        };
+        let wanted = apart(&x, &y)?;
+        let sharing = Sharing::start();
+        assert_eq!(node(&x.exp()), node(&x.exp()));
+        assert_eq!(node(&(&x * &y)), node(&(&x * &y)));
+        assert_ne!(node(&(&x * &y)), node(&(&y * &x)));
+        assert_ne!(node(&(&x * 2.0)), node(&(&x * 3.0)));
+        assert_ne!(node(&x.slice(0, 0..1)), node(&x.slice(0, 1..2)));
+        assert_eq!(apart(&x, &y)?, wanted);
+        let twice = (x.exp() + x.exp()).sum_all();
+        let found = grad(&[(&twice, None)], &[&x])?[0].to_vec()?;
+        for (found, x) in found.iter().zip(x.to_vec()?) {
+            assert!((found - 2.0 * x.exp()).abs() < 1e-5, "{found}");
+        }
+        let paused = Sharing::pause();
+        assert_ne!(node(&x.ln_1p()), node(&x.ln_1p()));
+        drop(paused);
+        assert_eq!(node(&x.square()), node(&x.square()));
+        drop(sharing);
+        assert_ne!(node(&x.square()), node(&x.square()));
+        Ok(())
+    }
 }

@@ -253,7 +253,11 @@ impl<F: CountFamily, P: CountOperand> Counts<F, P> {
 
 /// Whole numbers from `first` to `last`.
 fn is_count(x: f64, first: f64, last: f64) -> bool {
-    x.fract() == 0.0 && first <= x && x <= last
+    /// From here on all are whole.
+    const LARGE: f64 = (1_u64 << 53) as f64;
+    // Not `fract`, which many machines compute by a call.
+    let is_whole = x as i64 as f64 == x || (x > LARGE && x.is_finite());
+    is_whole && first <= x && x <= last
 }
 
 impl<F: CountFamily> Distribution for Counts<F, f64> {

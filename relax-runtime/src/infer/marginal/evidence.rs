@@ -5,9 +5,9 @@ use std::collections::hash_map::Entry;
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
-use super::assign::Got;
 use super::eliminate::{Shares, Sum};
 use super::graph::FIRST_SITE;
+use super::said::Got;
 use super::search::Search;
 use crate::dist::Number;
 use crate::error::Result;

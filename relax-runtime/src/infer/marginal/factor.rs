@@ -83,26 +83,21 @@ fn each_place(
         }
         width *= domains[v].size;
     }
-    // Rows of the larger one for each row of the part.
-    let rows_each = rows(&whole.plates[part.plates.len()..]);
-    let all = rows(&whole.plates);
-    let combinations = numbers / all.max(1);
-    let mut values: SmallVec<[usize; 4]> = SmallVec::from_elem(0, steps.len());
-    for row in 0..all {
-        let first = row / rows_each * width;
-        let mut at = first;
-        for place in 0..combinations {
-            see(row * combinations + place, at);
-            for axis in (0..steps.len()).rev() {
-                let size = domains[whole.variables[axis]].size;
-                values[axis] += 1;
-                at += steps[axis];
-                if values[axis] < size {
-                    break;
-                }
-                at -= size * steps[axis];
-                values[axis] = 0;
+    // Of each combination of the larger one the part's.
+    let mut places: SmallVec<[usize; 16]> = SmallVec::from_elem(0, 1);
+    for (&step, &v) in steps.iter().zip(&whole.variables).rev() {
+        let inner = places.len();
+        for value in 1..domains[v].size {
+            for at in 0..inner {
+                places.push(places[at] + value * step);
             }
+        }
+    }
+    let rows_each = rows(&whole.plates[part.plates.len()..]);
+    for (row, first) in (0..numbers).step_by(places.len()).enumerate() {
+        let of_part = row / rows_each * width;
+        for (at, place) in places.iter().enumerate() {
+            see(first + at, of_part + place);
         }
     }
 }

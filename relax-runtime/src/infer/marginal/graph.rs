@@ -413,6 +413,15 @@ impl Graph {
         Ok(order)
     }
 
+    /// How many numbers the largest term has, by the values of its variables.
+    pub(super) fn most_combinations(&self) -> usize {
+        let combinations = |term: &Term| {
+            let sizes = term.scope.iter().map(|&v| self.domains[v].size);
+            sizes.fold(1, usize::saturating_mul)
+        };
+        self.terms.iter().map(combinations).max().unwrap_or(1)
+    }
+
     /// # Errors
     /// If a term has too many combinations of values.
     pub(super) fn check_runs(&self, term: usize) -> Result<()> {

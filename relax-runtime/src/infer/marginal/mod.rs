@@ -1,7 +1,7 @@
 //! Models whose discrete choices are summed out exactly.
 //!
 //! Each run of the model with given values of its discrete sites tells one number of every term of the
-//! log-probability (`assign`); which values are run says `cover`, what runs have told stands in a `table` for
+//! log-probability, or, where choices are tensors, its numbers in each case of these (`assign`); which values are run says `cover`, what runs have told stands in a `table` for
 //! each term (`told`), and on which sites a term depends is found by `scopes` and kept in `graph`; `search`
 //! goes on until every number is known; the choices that are not summed out are the same in all runs
 //! (`kept`). They are the factors (`factor`) of a product, which is summed by
@@ -15,7 +15,9 @@ mod evidence;
 mod factor;
 mod graph;
 mod kept;
+mod ran;
 mod recover;
+mod said;
 mod scopes;
 mod search;
 mod table;
@@ -69,7 +71,8 @@ impl<M: fmt::Debug> fmt::Debug for Marginalised<M> {
 /// A choice in a plate is summed out row by row; chains, trees and other networks of choices along an order
 /// of few combinations (variable elimination), loops and control flow on host values included: a sum takes
 /// as many runs of the model as the largest term has combinations of values, some four for a chain of
-/// coins, however long. What a term depends on is read off the tensors that it is computed from, and where
+/// coins, however long; where the choices are tensors, and the model computes with them as tensors, one run
+/// that computes all these values together. What a term depends on is read off the tensors that it is computed from, and where
 /// host code has looked at values, found by runs with other values: before the first sum all of them where
 /// they have at most 2,048 combinations, else 16 at random and some hundred changes of single values, then 16 drawn
 /// by the sum itself, and one of either in 16 sums after it. What shows in none of them, such as a term that
@@ -181,14 +184,16 @@ impl<M: Model> Marginalised<M> {
             self.run(&context)?;
             Ok::<_, Error>(context.finish().0)
         };
-        // The second sum makes no more runs than it needs.
+        // The second sum finds all terms, and makes no more runs than it needs.
         let (Ok(_), Ok(trace)) = (trial(), trial()) else {
             return false;
         };
         let graph = self.graph.borrow();
         let nothing_left = trace.entries().len() == 1;
         let rows = |term: &graph::Term| TERM + factor::rows(&term.plates);
-        let work = (graph.plan.len() + 1) * graph.terms.iter().map(rows).sum::<usize>();
+        // One run with cases has as much to compute as runs for them.
+        let runs = (graph.plan.len() + 1).max(graph.most_combinations());
+        let work = runs * graph.terms.iter().map(rows).sum::<usize>();
         !graph.sites.is_empty() && (nothing_left || work <= MOST_WORK)
     }
 }

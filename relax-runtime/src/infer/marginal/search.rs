@@ -2,18 +2,23 @@
 //!
 //! A run tells one number of each term: that of the values which the term's variables have there. On which
 //! variables a term depends is known from the tensors that it was computed from, and where host code has
-//! read values, found by contradiction (`scopes`). All runs are looked at that way, those of every later sum
-//! too.
+//! read values, found by contradiction (`scopes`). All runs of the first sum and of one in sixteen are looked at that
+//! way; those of others leave out what a run before them has told.
+//!
+//! Where choices are tensors one run may tell all numbers, each term's in all cases of its choices. The first sum
+//! does without, so that its runs find the scopes that cases are compared with.
 
 use std::rc::Rc;
 
 use rustc_hash::FxHashMap;
 
-use super::assign::{Got, Ran, run};
+use super::assign::run;
 use super::eliminate::Sum;
 use super::factor::Domain;
 use super::graph::MOST_RUNS;
 use super::kept::Shared;
+use super::ran::Ran;
+use super::said::Got;
 use super::table::{Cell, Table};
 use crate::error::{Error, Result};
 use crate::model::{Context, Program};

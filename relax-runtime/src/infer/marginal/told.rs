@@ -2,9 +2,9 @@
 
 use std::rc::Rc;
 
-use super::assign::Got;
 use super::factor::{Domain, Factor, combinations, place, rows, within};
 use super::graph::{Part, Term};
+use super::said::Got;
 use super::search::Search;
 use super::table::{Cell, Numbers, Table};
 use crate::error::{Error, Result};

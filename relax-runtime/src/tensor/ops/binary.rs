@@ -1,7 +1,7 @@
 //! Elementwise functions of two tensors, with NumPy's broadcasting.
 
 use super::super::Tensor;
-use super::super::cases::Op;
+use super::super::op::Op;
 
 /// `binary!(operation, "its name", a, b, |ta, tb, x, y, out| tangent)`.
 macro_rules! binary {

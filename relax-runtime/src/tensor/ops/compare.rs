@@ -1,8 +1,9 @@
 //! Comparisons, and the choice between two tensors.
 
 use super::super::Tensor;
-use super::super::cases::{Op, each};
+use super::super::cases::each;
 use super::super::engine::Comparison;
+use super::super::op::Op;
 
 /// Right-hand sides of a comparison: a tensor, which broadcasts, or a number.
 pub trait Comparand {

@@ -2,8 +2,8 @@
 
 use std::panic::Location;
 
-use super::super::cases::Op;
 use super::super::native::view::View;
+use super::super::op::Op;
 use super::super::shape::MAX_RANK;
 use super::super::{Shape, Tensor};
 use crate::error::Error;

@@ -2,9 +2,10 @@
 //! In this project's own engine alone: in others, and for operands of several shapes, each is composed
 //! of plain ones.
 
-use super::super::cases::{Op, each, each_apart};
+use super::super::cases::{each, each_apart};
 use super::super::native::record::record;
 use super::super::native::{self, Buffer, bernoulli, pointwise, rows};
+use super::super::op::Op;
 use super::super::provenance::Provenance;
 use super::super::storage::Data;
 use super::super::{Inner, Shape, Tensor};

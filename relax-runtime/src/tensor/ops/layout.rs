@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
-use super::super::cases::{Op, each_of};
+use super::super::cases::each_of;
 use super::super::native::view::View;
+use super::super::op::Op;
 use super::super::shape::MAX_RANK;
 use super::super::{Shape, Tensor};
 use crate::error::Result;

@@ -1,8 +1,9 @@
 //! Matrix products.
 
-use super::super::cases::{Op, each};
+use super::super::cases::each;
 use super::super::engine::Product;
 use super::super::native::product::products;
+use super::super::op::Op;
 use super::super::{Shape, Tensor};
 
 impl Product {

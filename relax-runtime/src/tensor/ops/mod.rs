@@ -24,7 +24,8 @@ pub use operators::Scalar;
 use std::borrow::Cow;
 use std::panic::Location;
 
-use super::cases::{Op, each};
+use super::cases::each;
+use super::op::Op;
 use super::shared::once;
 use super::{Inner, Shape, Tensor};
 use crate::error::{Error, Result};

@@ -3,7 +3,7 @@
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
 use super::super::Tensor;
-use super::super::cases::{Bits, Op};
+use super::super::op::{Bits, Op};
 
 macro_rules! operator {
     ($trait:ident, $method:ident) => {

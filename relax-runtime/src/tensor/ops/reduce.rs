@@ -1,8 +1,10 @@
 //! Sums, and what is built on them.
 
-use super::super::cases::{Bits, Op, each};
+use super::super::cases::each;
 use super::super::engine::Split;
 use super::super::native::{self, reduce::log_softmax};
+use super::super::op::{Bits, Op};
+use super::super::shared::once;
 use super::super::{Shape, Tensor};
 
 /// What tells a reduction to a shape from others of the same tensor.
@@ -131,6 +133,11 @@ impl Tensor {
         if let Some(out) = each([self], op, of_case) {
             return out;
         }
+        once([self], op, || self.log_shares(axis))
+    }
+
+    #[track_caller]
+    fn log_shares(&self, axis: isize) -> Tensor {
         if let Ok(inner) = &self.0
             && let Some(flat) = inner.data.native()
             && let Some(axis) = inner.shape.axis(axis)

@@ -2,7 +2,8 @@
 
 use std::rc::Rc;
 
-use super::super::cases::{Bits, Op, each};
+use super::super::cases::each;
+use super::super::op::{Bits, Op};
 use super::super::provenance::Provenance;
 use super::super::{Device, Shape, Tensor};
 

@@ -1,7 +1,7 @@
 //! Elementwise functions of one tensor.
 
 use super::super::Tensor;
-use super::super::cases::{Bits, Op};
+use super::super::op::{Bits, Op};
 use crate::special::Special;
 
 /// `unary!(tensor, operation(arguments), |x, y| derivative)`: the derivative as an expression of

@@ -2,7 +2,6 @@
 
 use super::super::native::Buffer;
 use super::super::native::record::record;
-use super::super::storage::Data;
 use super::super::{Inner, Shape, Tensor};
 
 impl Tensor {
@@ -41,20 +40,46 @@ impl Tensor {
     }
 
     fn composed(value: f32, of: &[(&Tensor, Vec<f32>)]) -> Tensor {
-        let mut total: Option<Tensor> = None;
-        for (x, slopes) in of {
-            let slopes = match Data::upload(slopes.clone(), &x.device()) {
-                Ok(data) => Tensor::new(Inner::constant(x.shape(), data)),
-                Err(error) => return Tensor::poisoned(error),
-            };
-            // Where the derivative is 0 the number may be infinite.
-            let counts = slopes.eq(0.0);
-            let part = (counts.select_where(&x.zeros_like(), x) * slopes).sum_all();
-            total = Some(total.map_or_else(|| part.clone(), |sum| sum + &part));
+        let numbers: Vec<Tensor> = of.iter().map(|(x, _)| x.reshape([x.len()])).collect();
+        let Some(first) = numbers.first() else {
+            return Tensor::scalar(value);
+        };
+        let slopes = of.iter().flat_map(|(_, slopes)| slopes).copied().collect();
+        let numbers = Tensor::concat(&numbers.iter().collect::<Vec<_>>(), 0);
+        match Tensor::from_vec(slopes, numbers.shape(), &first.device()) {
+            Err(error) => Tensor::poisoned(error),
+            Ok(slopes) => {
+                // Where the derivative is 0 the number may be infinite.
+                let nothing = slopes.eq(0.0);
+                let numbers = nothing.select_where(&numbers.zeros_like(), &numbers);
+                let total = (numbers * slopes).sum_all();
+                (&total - total.detach()) + value
+            }
         }
-        match total {
-            Some(total) => (&total - total.detach()) + value,
-            None => Tensor::scalar(value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Result;
+    use crate::tensor::grad;
+
+    #[test]
+    fn derivatives_are_the_given_ones() -> Result<()> {
+        type Way = fn(f32, &[(&Tensor, Vec<f32>)]) -> Tensor;
+        for way in [Tensor::with_derivatives as Way, Tensor::composed] {
+            let x = Tensor::from_slice(&[0.3, f32::NEG_INFINITY]).leaf();
+            let y = Tensor::scalar(2.0).leaf();
+            let out = way(5.0, &[(&x, vec![0.25, 0.0]), (&y, vec![-1.5])]) * 2.0;
+            assert_eq!(out.item()?, 10.0);
+            let found = grad(&[(&out, None)], &[&x, &y])?;
+            assert_eq!(found[0].to_vec()?, [0.5, 0.0]);
+            assert_eq!(found[1].to_vec()?, [-3.0]);
         }
+        let moved = Tensor::scalar(1.0).with_tangent(&Tensor::scalar(3.0));
+        let out = Tensor::with_derivatives(5.0, &[(&moved, vec![2.0])]);
+        assert_eq!(out.tangent().map(|t| t.item()).transpose()?, Some(6.0));
+        Ok(())
     }
 }

@@ -1,0 +1,223 @@
+//! What a run has told.
+
+use std::rc::Rc;
+
+use rustc_hash::FxHashMap;
+
+use super::assign::Met;
+use super::factor::Domain;
+use super::graph::{Graph, Part};
+use super::said::{Got, Lists, Said};
+use crate::dist::{Law, Number};
+use crate::error::{Error, Result};
+use crate::model::{Entry, Kind, Trace};
+use crate::tensor::{Choice, Shape, SiteSet};
+
+/// What a run has told.
+pub(super) struct Ran {
+    /// The number of each variable's value, where the run came by it.
+    pub(super) values: Vec<Option<usize>>,
+    /// What it told of each term.
+    terms: Vec<Told>,
+    /// Whether what it told of cases was lost.
+    pub(super) is_lost: bool,
+    /// Terms by which the run did not come, and for whose choice another density stands in.
+    pub(super) stood_in: Vec<usize>,
+    /// The variable at whose value the run has ended.
+    pub(super) excluded: Option<usize>,
+    /// The record, and what host code has read.
+    pub(super) trace: Trace,
+    pub(super) reads: SiteSet,
+    /// Terms whose scopes have grown by what the run has shown.
+    pub(super) grown: Vec<usize>,
+}
+
+/// Whether a run tells a term's number.
+#[derive(Clone, Debug, Default)]
+enum Told {
+    /// It did not come by.
+    #[default]
+    No,
+    /// Another has told it.
+    Before,
+    Here(Said),
+}
+
+/// Whether other runs have told a term's number at values, by variable, of which there are so many each.
+pub(super) type IsTold<'a> = dyn Fn(usize, &[Option<usize>], &[Domain]) -> bool + 'a;
+
+impl Ran {
+    /// What a run with this record is known to have told before it is read.
+    pub(super) fn new(trace: Trace, reads: SiteSet, excluded: Option<usize>) -> Self {
+        Self {
+            values: Vec::new(),
+            terms: Vec::new(),
+            is_lost: false,
+            stood_in: Vec::new(),
+            excluded,
+            trace,
+            reads,
+            grown: Vec::new(),
+        }
+    }
+
+    /// What the run says of a term.
+    pub(super) fn said(&self, term: usize) -> Option<&Said> {
+        match self.terms.get(term)? {
+            Told::Here(said) => Some(said),
+            Told::No | Told::Before => None,
+        }
+    }
+
+    /// Whether the run came by a term.
+    pub(super) fn has_met(&self, term: usize) -> bool {
+        !matches!(self.terms.get(term), None | Some(Told::No))
+    }
+
+    /// Notes what the run says of a term.
+    pub(super) fn tell(&mut self, term: usize, said: Said) {
+        self.set(term, Told::Here(said));
+    }
+
+    fn set(&mut self, term: usize, told: Told) {
+        if self.terms.len() <= term {
+            self.terms.resize_with(term + 1, Told::default);
+        }
+        self.terms[term] = told;
+    }
+
+    /// Reads the terms off the record.
+    pub(super) fn read(
+        &mut self,
+        graph: &mut Graph,
+        met: Vec<Met>,
+        is_told: &IsTold<'_>,
+    ) -> Result<()> {
+        self.values = vec![None; graph.domains.len()];
+        let mut lists = Lists::default();
+        let mut laws: FxHashMap<usize, Rc<dyn Law>> = FxHashMap::default();
+        for met in met {
+            let Met { site, values, .. } = &met;
+            let first = graph.sites[*site].first;
+            self.read_support(graph, &met)?;
+            for (event, &value) in values.iter().enumerate() {
+                self.values[first + event] = Some(value);
+            }
+            if let (true, Some(law)) = (values.len() > 1, met.law) {
+                laws.insert(met.site, law);
+            }
+        }
+        let trace = std::mem::take(&mut self.trace);
+        for entry in trace.entries() {
+            let at = |error| entry.locate(error);
+            match entry.kind {
+                Kind::Param => continue,
+                Kind::Cost => {
+                    return Err(at(Error::Model(
+                        "a `cost!` is no part of the log-probability, over which choices are summed \
+                         out; weigh with `factor!`, or let the choices be drawn"
+                            .into(),
+                    )));
+                }
+                Kind::Latent | Kind::Observed | Kind::Factor => {}
+            }
+            let is_choice = entry.kind == Kind::Latent;
+            let site = is_choice.then(|| graph.site(&entry.name)).flatten();
+            let site = site.filter(|site| self.values[graph.sites[*site].first].is_some());
+            let law = site.and_then(|site| laws.get(&site));
+            match (site, law) {
+                (Some(site), Some(law)) => {
+                    let density = law.log_density(&entry.value.to_tensor()?);
+                    let (first, events) = (graph.sites[site].first, graph.sites[site].events);
+                    let mut shape = entry.sizes();
+                    shape.push(events);
+                    let shape = Shape::try_from(&shape[..]).map_err(at)?;
+                    let density = density.reshape(shape);
+                    for event in 0..events {
+                        let one = density.index(-1, event);
+                        let number = Number::Tensor(one.check().map_err(at)?.clone());
+                        let variable = first + event;
+                        let part = Part::Law { event, variable };
+                        let term = graph.term(&entry.name, part, &entry.plates);
+                        self.take(graph, entry, number, term, &mut lists)?;
+                    }
+                }
+                _ => {
+                    let law = |site: usize| Part::Law {
+                        event: 0,
+                        variable: graph.sites[site].first,
+                    };
+                    let part = site.map_or(Part::Whole, law);
+                    let term = graph.term(&entry.name, part, &entry.plates);
+                    match is_told(term, &self.values, &graph.domains) {
+                        true => self.set(term, Told::Before),
+                        false => self.take(graph, entry, entry.log_prob()?, term, &mut lists)?,
+                    }
+                }
+            }
+        }
+        self.trace = trace;
+        Ok(())
+    }
+
+    /// Notes which values of a site have probability 0.
+    fn read_support(&mut self, graph: &mut Graph, met: &Met) -> Result<()> {
+        let (site, events) = (met.site, met.values.len());
+        let size = graph.sites[site].vertices.len();
+        let (Some((excluded, seen)), Some(law)) = (&met.excluded, &met.law) else {
+            // Where some run excludes a value, others say that they do not.
+            let first = graph.sites[site].first;
+            let none = Got::of_flags(&vec![false; size]);
+            for v in first..first + events {
+                if let Some(term) = graph.support_of[v] {
+                    self.tell(term, none.clone().into());
+                }
+            }
+            return Ok(());
+        };
+        let computed = law.parameters().remove(0).sites();
+        for event in 0..events {
+            let term = graph.support(site, event);
+            if graph.see(term, seen, Some(&computed)) {
+                self.grown.push(term);
+            }
+            let flags = &excluded[event * size..][..size];
+            self.tell(term, Got::of_flags(flags).into());
+        }
+        Ok(())
+    }
+
+    /// Notes a term's number.
+    fn take(
+        &mut self,
+        graph: &mut Graph,
+        entry: &Entry,
+        number: Number,
+        term: usize,
+        lists: &mut Lists,
+    ) -> Result<()> {
+        let number = entry.weighed(number).map_err(|error| entry.locate(error))?;
+        let number = number.scale(entry.weight_factor());
+        let computed = match &number {
+            Number::Tensor(t) => Some(t.sites()),
+            Number::Host(_) => None,
+        };
+        if graph.see(term, &entry.influence, computed.as_ref()) {
+            self.grown.push(term);
+        }
+        let said = Said::of(number, lists).map_err(|error| entry.locate(error))?;
+        if !said.number(said.here).is_sound() {
+            return Err(entry.locate(Error::Value(
+                "its log-probability is not a number, or infinite, at values that are summed over; \
+                 look at the parameters there"
+                    .into(),
+            )));
+        }
+        // What cannot be a log-probability in another case may be impossible there, which other runs tell.
+        let scope = &graph.terms[term].scope;
+        let is_known = |choice: &Choice| scope.contains(&choice.variable);
+        self.is_lost |= !said.is_sound() || !said.choices.iter().all(is_known);
+        self.tell(term, said);
+        Ok(())
+    }
+}
