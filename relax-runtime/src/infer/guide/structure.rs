@@ -7,7 +7,7 @@ use std::rc::Rc;
 use rustc_hash::FxHashMap;
 
 use super::Evaluation;
-use crate::dist::Law;
+use crate::dist::{Bijection, Law};
 use crate::error::Result;
 use crate::model::{Entry, ParamStore, Program};
 use crate::tensor::Tensor;
@@ -65,8 +65,15 @@ pub(in crate::infer) enum Values {
 impl Values {
     /// The numbers of a value of a law.
     pub(super) fn of(self, law: &dyn Law, value: &Tensor) -> Tensor {
+        /// Nearer to an end the derivative of a logarithm, times that of what it moves, is more than f32 holds.
+        const NEAREST: f32 = 1e-30;
         match (self, law.bijection()) {
-            (Self::Numbers, Some(bijection)) => bijection.free(value),
+            (Self::Numbers, Some(bijection)) => bijection.free(&match bijection {
+                Bijection::Positive | Bijection::Unit | Bijection::Simplex => {
+                    value.kept_within(NEAREST, f32::MAX)
+                }
+                _ => value.clone(),
+            }),
             _ => law.to_vertex(value),
         }
     }
@@ -158,5 +165,33 @@ impl Structure {
     pub(in crate::infer) fn of(model: &dyn Program) -> Self {
         find::find(model, &ParamStore::default())
             .unwrap_or_else(|error| Self::unknown(format!("looking at the model failed: {error}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dist::{Dirichlet, Distribution, Gamma};
+    use crate::tensor::grad;
+
+    /// A share of 10⁻³⁷ has a logarithm with a derivative of 10³⁷.
+    #[test]
+    fn numbers_beside_an_end_have_derivatives_that_f32_holds() -> Result<()> {
+        let shares = Tensor::from_slice(&[3e-38, 2e-33, 1.0]).leaf();
+        let laws = [
+            Dirichlet::new(Tensor::from_slice(&[1.0, 1.0, 1.0]))?.law()?,
+            Gamma::new(Tensor::from_slice(&[1.0, 1.0, 1.0]), 1.0)?.law()?,
+        ];
+        for law in laws {
+            let numbers = Values::Numbers.of(&*law, &shares) * 1e4;
+            let gradient = grad(&[(&numbers.sum_all(), None)], &[&shares])?.remove(0);
+            let found = gradient.peek()?;
+            assert!(
+                found.iter().all(|g| g.is_finite()),
+                "{}: {found:?}",
+                law.name()
+            );
+        }
+        Ok(())
     }
 }
