@@ -331,6 +331,7 @@ impl Optimizer {
         self.memory.clear();
         self.away.clear();
         self.joint = None;
+        self.again = Again::default();
         let slots = state.values().flat_map(|memory| &memory.slots);
         let harmless = slots.flatten().all(|x| x.abs() <= MODERATE);
         self.harmless = if harmless { self.moderate } else { 0.0 };

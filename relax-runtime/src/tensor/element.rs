@@ -11,7 +11,12 @@ use super::native::math;
 /// for `f32`, whose own methods would come before those of the trait, and for tensors.
 macro_rules! pointwise {
     ($operands:expr, |$x:pat_param| $formula:expr) => {
-        $crate::tensor::Tensor::pointwise($operands, move |$x| $formula, move |$x| $formula)
+        $crate::tensor::Tensor::pointwise(
+            $operands,
+            #[inline(always)]
+            move |$x| $formula,
+            move |$x| $formula,
+        )
     };
 }
 
