@@ -50,7 +50,6 @@ impl Table {
         let fit = Svi::new(model)
             .seed(self.seed)
             .posterior_draws(1_000)
-            .starts(std::env::var("STARTS").map_or(16, |n| n.parse().unwrap()))
             .run()?;
         let seconds = start.elapsed().as_secs_f64();
         let bound = fit.posterior().log_evidence().elbo;
