@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 
+use relax_runtime::grad;
 use relax_runtime::infer::marginalise;
 use relax_runtime::prelude::*;
 
@@ -189,5 +190,56 @@ fn gradients_are_those_of_runs() -> Result<()> {
             "{by_runs:?} {by_cases:?}"
         );
     }
+    Ok(())
+}
+
+#[model]
+fn kept_behind_a_choice() {
+    let z = sample!(Bernoulli(Tensor::scalar(0.3)));
+    let x = sample!(Normal(&z * 4.0, 1.0));
+    observe!(Normal(&x, 0.5), 3.0);
+}
+
+/// What is not summed out is one number in all cases.
+#[test]
+fn a_choice_that_is_kept_is_the_same_in_all_cases() -> Result<()> {
+    assert_same(&of_sums(kept_behind_a_choice(), 3)?);
+    let density = |x: f64, mean: f64, square: f64| {
+        -0.5 * ((x - mean).powi(2) / square + (std::f64::consts::TAU * square).ln())
+    };
+    let exact = (0.7 * density(3.0, 0.0, 1.25).exp() + 0.3 * density(3.0, 4.0, 1.25).exp()).ln();
+    let model = kept_behind_a_choice();
+    let fit = Svi::new(&model).posterior_draws(4_000).seed(1).run()?;
+    assert_near(fit.posterior().log_evidence().bound, exact, 0.1);
+    Ok(())
+}
+
+/// A model that differentiates what it computes, by a parameter and by a number.
+#[model]
+fn with_a_slope() {
+    let w = param!(0.5);
+    let z = sample!(Bernoulli(Tensor::scalar(0.3)));
+    let first = grad(&[(&w.square(), None)], &[&w])?.remove(0);
+    let again = grad(&[(&w.square(), None)], &[&w])?.remove(0);
+    let x = Tensor::scalar(1.0).leaf();
+    let slope = grad(&[(&(&x * &x * (&z + 1.0)), None)], &[&x])?.remove(0);
+    observe!(Normal(first + again + slope + &z, 1.0), 3.0);
+}
+
+#[model]
+fn with_a_tangent() {
+    let z = sample!(Bernoulli(Tensor::scalar(0.3)));
+    let along = Tensor::scalar(1.0).with_tangent(&Tensor::scalar(2.0));
+    let moved = (along * (&z + 1.0))
+        .tangent()
+        .unwrap_or(Tensor::scalar(0.0));
+    observe!(Normal(moved + &z, 1.0), 3.0);
+}
+
+/// Derivatives in the model know nothing of cases, and have runs tell.
+#[test]
+fn derivatives_in_a_model_are_told_by_runs() -> Result<()> {
+    assert_same(&of_sums(with_a_slope(), 3)?);
+    assert_same(&of_sums(with_a_tangent(), 3)?);
     Ok(())
 }

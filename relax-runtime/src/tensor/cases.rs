@@ -304,6 +304,14 @@ impl Tensor {
         with_cases(cases)
     }
 
+    /// The tensor of the run's own case alone.
+    pub(crate) fn of_this_case(&self) -> Tensor {
+        match self.cases() {
+            Some(cases) => cases.tensors[cases.here].clone(),
+            None => self.clone(),
+        }
+    }
+
     /// The tensor in each case, where it has cases.
     #[inline]
     pub(crate) fn cases(&self) -> Option<&Cases> {

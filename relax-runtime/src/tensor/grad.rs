@@ -3,6 +3,7 @@
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
+use super::cases::lose;
 use super::graph::{Gradient, Node, ReversePass};
 use super::native::{self, Buffer, memory, memory::Numbers};
 use super::slot::Tables;
@@ -135,6 +136,11 @@ fn backpropagate(
 /// The error carried by a poisoned tensor; [`Error::Autodiff`] for a cotangent of another shape,
 /// a cotangent on another device, an untracked tensor in `wrt`, or a graph that was used up.
 pub fn grad(outputs: &[(&Tensor, Option<&Tensor>)], wrt: &[&Tensor]) -> Result<Vec<Tensor>> {
+    let all = outputs.iter().flat_map(|&(x, weight)| [Some(x), weight]);
+    let mut all = all.flatten().chain(wrt.iter().copied());
+    if all.any(Tensor::has_cases) {
+        lose();
+    }
     let wrt = wrt.iter().map(|t| t.inner()).collect::<Result<Vec<_>>>()?;
     let outputs = tracked(outputs)?;
     let (ids, targets) = distinct(&wrt)?;

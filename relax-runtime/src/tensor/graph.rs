@@ -139,6 +139,11 @@ impl Node {
         Node::build(PerOperand::new(), len, leaf.map(Box::new), slot, ())
     }
 
+    /// Whether the backward operation has run.
+    pub(super) fn is_used_up(&self) -> bool {
+        self.used_up.get()
+    }
+
     /// The backward operation, which is used up from now on.
     pub(super) fn use_up(&self) -> &dyn Backward {
         self.used_up.set(true);

@@ -338,6 +338,9 @@ impl Tensor {
                 location: Location::caller(),
             });
         }
+        if tangent.has_cases() {
+            lose();
+        }
         self.updated(|inner| {
             inner.tangent = Some(tangent.primal());
             Ok(())
@@ -346,6 +349,9 @@ impl Tensor {
 
     /// The directional derivative, if the tensor depends on one with a tangent.
     pub fn tangent(&self) -> Option<Tensor> {
+        if self.has_cases() {
+            lose();
+        }
         let tangent = self.0.as_ref().ok()?.tangent.clone();
         tangent.map(Tensor::severed)
     }

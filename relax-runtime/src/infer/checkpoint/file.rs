@@ -15,7 +15,7 @@ use crate::estimator::SiteClass;
 use crate::optim::Memory;
 
 /// Version of the layout below; a reader refuses others.
-const FORMAT: u32 = 5;
+const FORMAT: u32 = 6;
 
 const MANIFEST: &str = "relax";
 

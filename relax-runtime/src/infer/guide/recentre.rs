@@ -47,7 +47,7 @@ pub(super) fn recentre(
     }
     let mut next = Structure::clone(structure);
     next.all_mut().for_each(|(_, follows)| {
-        follows.with_all_parts |= stage == Stage::Settled;
+        follows.with_all_parts |= stage == Stage::Settled && follows.numbers().next().is_some();
         follows.lines.iter_mut().for_each(|parent| {
             if let (Values::Numbers, Some(moments)) = (parent.values, seen.get(&parent.name)) {
                 moments.tell(parent);

@@ -13,8 +13,10 @@ use crate::tensor::{Device, Shape, Tensor};
 
 /// E √(1 + z²) of standard normal z.
 const CENTRE: f32 = 1.354_530_8;
+/// Of more, the density's terms cancel to what f32 does not hold.
+const MOST: f32 = 3.0;
 
-/// Numbers loc + `scale` · u, u = z cosh s + (√(1 + z²) − c) sinh s, of standard normal z: sinh(asinh z + s) less
+/// Numbers loc + scale · u, u = z cosh s + (√(1 + z²) − c) sinh s, of standard normal z: sinh(asinh z + s) less
 /// its mean c sinh s, c = E √(1 + z²) (the sinh-arcsinh law of Jones and Pewsey, "Sinh-arcsinh distributions",
 /// Biometrika 2009, of usual tails). Their mean is that of the Gaussian, which they are at s = 0.
 #[derive(Clone, Debug)]
@@ -25,9 +27,9 @@ pub(super) struct Skewed {
 
 /// The guide of a law, with a skew behind the other parts, if it is Gaussian.
 pub(super) fn skewed<'a>(guide: MeanField<'a>) -> Result<MeanField<'a>> {
+    let names = guide.parts().iter().map(Part::name);
     let first = guide.first_values()?;
-    let is_gaussian = guide.law(&first)?.name() == <Normal<f64>>::NAME && first.len() == 2;
-    if !is_gaussian {
+    if !names.eq(["loc", "log_scale"]) || guide.law(&first)?.name() != <Normal<f64>>::NAME {
         return Ok(guide);
     }
     let skew = Part::real("skew", &first[0].zeros_like());
@@ -49,7 +51,8 @@ impl Skewed {
 
     /// cosh s and sinh s.
     fn turn(&self) -> [Tensor; 2] {
-        let (up, down) = (self.skew.exp(), (-&self.skew).exp());
+        let skew = self.skew.clamp(-MOST, MOST);
+        let (up, down) = (skew.exp(), (-skew).exp());
         [(&up + &down) * 0.5, (up - down) * 0.5]
     }
 }

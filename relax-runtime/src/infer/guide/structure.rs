@@ -33,7 +33,7 @@ pub(in crate::infer) struct Follows {
     pub(in crate::infer) lines: Vec<Parent>,
     /// Slopes by numbers of any size.
     pub(in crate::infer) slopes: usize,
-    /// Whether all parts of the law have such slopes, or the first alone.
+    /// Whether all parts of the law have such slopes, a skew of Gaussian numbers among them, or the first alone.
     pub(in crate::infer) with_all_parts: bool,
 }
 

@@ -22,7 +22,7 @@ use crate::tensor::{Parameter, Shape, Tensor};
 /// runs of n choices, more where choices decide which others there are, up to 12 (n + 1), with the first
 /// values of its parameters and the first data that it has. By few values of discrete choices (up to 64
 /// combinations) there is a table of how far the parameters are moved; further ones, and continuous ones,
-/// move the law's first parameter in proportion to their numbers. So the posterior itself is among the guides
+/// move the law's first parameter in proportion to their unconstrained numbers. So the posterior itself is among the guides
 /// of models with few discrete choices, of chains of them, whose tᵢ has no earlier choices at all, and of
 /// linear Gaussian models with a number a site. A choice without dependences gets what
 /// [`MeanFieldGuide`](super::MeanFieldGuide) gives it; several choices of one site do not follow each other.
@@ -33,7 +33,8 @@ use crate::tensor::{Parameter, Shape, Tensor};
 /// optimiser was chosen, locations are moved in units of the guide's own spreads, and the numbers that a
 /// choice follows are measured from their own mean in units of their own spread under the guide, anew whenever the
 /// steps so far have doubled. Once such a run has settled at its first rate, all of a law's parameters are moved
-/// in proportion to numbers, scales too, which far from where things belong would lead astray.
+/// in proportion to numbers, scales too, which far from where things belong would lead astray; Gaussian numbers then
+/// lean to a side besides.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StructuredGuide;
 

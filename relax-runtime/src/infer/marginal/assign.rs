@@ -197,18 +197,26 @@ impl Assign {
             message.origin = kept.origin;
             return Ok(());
         }
-        let law = message.law()?;
+        let (law, has_cases) = of_this_case(message.law()?);
         // Draws and what is done with them are told apart by their nodes.
         let _pause = Sharing::pause();
         if let Some(outer) = &self.shared.outer {
-            outer.sample(message)?;
+            let stated = || Ok(Rc::clone(&law));
+            let mut stated = Message {
+                law: &stated,
+                value: message.value.take(),
+                ..*message
+            };
+            outer.sample(&mut stated)?;
+            (message.value, message.origin) = (stated.value, stated.origin);
         }
+        let mut stream = message.key.stream(name);
         let value = match &message.value {
             Some(value) => value.clone(),
-            None => {
-                let dist = message.expanded()?;
-                AnyDistribution::sample(&*dist, &mut message.key.stream(name))?
+            None if has_cases => {
+                Value::Tensor(law.draw(&law.noise(&mut stream)?).check()?.detach())
             }
+            None => AnyDistribution::sample(&*message.expanded()?, &mut stream)?,
         };
         message.value = Some(value.clone());
         let kept = Kept {
@@ -220,6 +228,21 @@ impl Assign {
         self.shared.kept.borrow_mut().insert(name.to_string(), kept);
         Ok(())
     }
+}
+
+/// A law as the run's own values of all choices have it, and whether others have another: a choice that is not
+/// summed out is the same whatever they are, and so is what draws it.
+fn of_this_case(law: Rc<dyn Law>) -> (Rc<dyn Law>, bool) {
+    let parameters = law.parameters();
+    let has_cases = parameters.iter().any(|x| x.cases().is_some());
+    let law = match has_cases {
+        true => {
+            let own: Vec<Tensor> = parameters.iter().map(Tensor::of_this_case).collect();
+            law.with_parameters(&own)
+        }
+        false => law,
+    };
+    (law, has_cases)
 }
 
 impl Interpreter for Assign {

@@ -90,8 +90,8 @@ impl TrainedSite {
         let (_, row) = shape.split_at(latent.plates.len().min(shape.rank()));
         let row = Shape::try_from(row)?;
         let learned = |state: &SiteState| !state.parameters().is_empty();
-        match self.made_for.replace(row) {
-            Some(before) if before != row && self.state.as_ref().is_some_and(learned) => {
+        match *self.made_for.get_or_insert(row) {
+            before if before != row && self.state.as_ref().is_some_and(learned) => {
                 Err(Error::Inconsistent(format!(
                     "a draw of the site has shape {before} in one run and {row}, by {}, in another, but the \
                      surrogate of its estimator is made for one; give them different names, or an estimator \

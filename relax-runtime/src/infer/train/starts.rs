@@ -10,8 +10,9 @@ use crate::random::Key;
 pub(super) const STARTS: usize = 16;
 /// Evaluations at each, with the same random numbers.
 const LOOKS: u64 = 4;
-/// Bit of a key's particle that no other draws set.
-const APART: u64 = 1 << 34;
+/// Bits of a key's particle that no other draws set.
+const LOOK: u64 = 1 << 34;
+const PLACE: u64 = 1 << 35;
 
 /// Has guides that are made in a store without parameters start where that is better than in the middle of what the
 /// model states: at one of several draws of it, if the loss there is lower by more than noise. Components of a
@@ -30,7 +31,7 @@ pub(super) fn choose(
             let key = Key {
                 seed,
                 step,
-                particle: APART,
+                particle: LOOK,
             };
             let evaluate = || objective.evaluate(key, &fork, &Mode::Draw);
             *loss = fork.beside_data(evaluate)?.finite_total(step)?;
@@ -50,7 +51,7 @@ pub(super) fn choose(
         let key = Key {
             seed,
             step: place,
-            particle: APART,
+            particle: PLACE,
         };
         // A place where the model cannot be is none to start from.
         if let Ok((_, losses)) = look(Some(key)) {

@@ -367,6 +367,8 @@ impl<O: Objective> Training<O> {
         };
         for step in 1..=most {
             let report = self.step()?;
+            // What is met later starts where it does without a choice, as after a resume.
+            self.trainer.params().start_at(None);
             progress.step(report.loss);
             let next = match self.steps {
                 Some(_) => Next::GoOn,
