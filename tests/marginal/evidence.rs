@@ -309,3 +309,23 @@ fn a_lock_of_which_nearly_all_pins_must_fit_depends_on_all() -> Result<()> {
     assert!(problem.contains("combinations together"), "{problem}");
     Ok(())
 }
+
+/// One side of a coin has a probability of e^−200 by what is seen, and a derivative that is infinite.
+#[model]
+fn hardly_ever() {
+    let w = param!(Tensor::scalar(0.0));
+    let heads = sample!(Bernoulli(0.5));
+    factor!(if heads { w.sqrt() - 200.0 } else { w * 3.0 });
+}
+
+#[test]
+fn derivatives_of_what_does_not_count_are_left_out() -> Result<()> {
+    let program = hardly_ever();
+    let summed = marginalise(&program);
+    let objective = Elbo::new(&summed);
+    let found = Trainer::new(1).gradients(&objective, Key::new(1))?;
+    let (_, gradient) = &found.parameters[0];
+    // Of a loss, which is minus the evidence.
+    assert_eq!(gradient.to_vec()?, [-3.0]);
+    Ok(())
+}

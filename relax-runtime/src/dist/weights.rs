@@ -157,10 +157,23 @@ impl CategoricalOperand for Vec<f64> {
     }
 }
 
-/// ln p, finite at 0, too.
+/// ln p, finite at 0, too, where its derivative is 0.
 fn ln_of(p: &Tensor) -> Tensor {
+    /// Of more, loops of vectors are faster.
+    const FEW: usize = 64;
+    const LEAST: f64 = f32::MIN_POSITIVE as f64;
     let of_case = |[p]: [&Tensor; 1]| Some(ln_of(p));
-    each([p], || Op::new("ln p", []), of_case)
+    if let Some(out) = each([p], || Op::new("ln p", []), of_case) {
+        return out;
+    }
+    // In one step: 1/p times what many terms ask for may be infinite, and no 0 would come of it.
+    let ln = |[p]: [f64; 1]| p.clamp(LEAST, 1.0).ln();
+    let slope = |_, [p]: [f64; 1]| match (LEAST..=1.0).contains(&p) {
+        true => 1.0 / p,
+        false => 0.0,
+    };
+    let few = (p.len() <= FEW).then(|| Tensor::each_in_double([p], p.shape(), ln, slope));
+    few.flatten()
         .unwrap_or_else(|| p.kept_within(f32::MIN_POSITIVE, 1.0).ln())
 }
 

@@ -164,7 +164,7 @@ impl Joint {
             places,
             is_aligned: false,
         };
-        (count <= MOST && joint.choices.len() <= usize::from(u8::MAX)).then_some(joint)
+        (count <= MOST).then_some(joint)
     }
 
     /// What `run` makes of the operands in each combination, if it makes something of all.

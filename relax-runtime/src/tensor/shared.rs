@@ -1,6 +1,6 @@
 //! Operations that several runs make of the same tensors, made once.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use rustc_hash::FxHashMap;
@@ -23,6 +23,8 @@ type All = FxHashMap<(Op, [u64; 2]), Made>;
 
 thread_local! {
     static MADE: RefCell<Option<All>> = const { RefCell::new(None) };
+    /// Whether there are such: looked at by every operation.
+    static IS_SHARED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// The time of several runs.
@@ -33,21 +35,25 @@ pub(crate) struct Sharing {
 impl Sharing {
     /// From now on an operation on variables that was made before gives what it gave then, until this is dropped.
     pub(crate) fn start() -> Self {
-        Self {
-            before: MADE.replace(Some(All::default())),
-        }
+        Self::instead(Some(All::default()))
     }
 
     /// The same, but that no operation gives what it gave before: where results are to be told apart.
     pub(crate) fn pause() -> Self {
+        Self::instead(None)
+    }
+
+    fn instead(made: Option<All>) -> Self {
+        IS_SHARED.set(made.is_some());
         Self {
-            before: MADE.replace(None),
+            before: MADE.replace(made),
         }
     }
 }
 
 impl Drop for Sharing {
     fn drop(&mut self) {
+        IS_SHARED.set(self.before.is_some());
         drop(MADE.replace(self.before.take()));
     }
 }
@@ -73,7 +79,7 @@ pub(super) fn once<const N: usize>(
     op: impl FnOnce() -> Op,
     make: impl FnOnce() -> Tensor,
 ) -> Tensor {
-    if !MADE.with_borrow(Option::is_some) {
+    if !IS_SHARED.get() {
         return make();
     }
     let Some(ids) = nodes(operands) else {

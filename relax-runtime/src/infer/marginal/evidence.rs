@@ -41,9 +41,10 @@ pub(super) fn evidence(search: &Search<'_>, sum: &Sum, shares: &Shares) -> Resul
             continue;
         };
         sites.add(&number.sites());
+        let shares: Vec<f32> = shares.iter().map(|&share| share as f32).collect();
+        // The derivative of what does not count may not be a number.
         if number.is_tracked() && shares.iter().any(|&share| share != 0.0) {
-            let shares = shares.iter().map(|&share| share as f32);
-            numbers.push((number, shares.collect()));
+            numbers.push((number, shares));
         }
     }
     if sites == SiteSet::EMPTY && numbers.is_empty() {
