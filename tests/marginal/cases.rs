@@ -80,7 +80,7 @@ fn families(x: &Tensor) {
         observe!(Normal(&group * 2.0 - &rate, 0.5), x);
         observe!(Exponential((&group + 1.0).exp()), x.abs());
     });
-    factor!(-(&rate).square() * 0.1);
+    factor!(-rate.square() * 0.1);
 }
 
 #[test]
@@ -222,7 +222,8 @@ fn with_a_slope() {
     let first = grad(&[(&w.square(), None)], &[&w])?.remove(0);
     let again = grad(&[(&w.square(), None)], &[&w])?.remove(0);
     let x = Tensor::scalar(1.0).leaf();
-    let slope = grad(&[(&(&x * &x * (&z + 1.0)), None)], &[&x])?.remove(0);
+    let scaled = &x * &x * (&z + 1.0);
+    let slope = grad(&[(&scaled, None)], &[&x])?.remove(0);
     observe!(Normal(first + again + slope + &z, 1.0), 3.0);
 }
 
