@@ -37,12 +37,21 @@ impl Tensor {
                         continue;
                     };
                     for (i, g) in g.iter().enumerate() {
-                        let slope = slope(operand, at(&numbers, i)) as f32;
-                        sink[place(sink.len(), i)] += g * slope;
+                        let slope = slope(operand, at(&numbers, i));
+                        sink[place(sink.len(), i)] += finite(f64::from(*g) * slope);
                     }
                 }
             },
         )))
+    }
+}
+
+/// A part of a gradient, kept from overflow: infinite, it would be no number times a derivative of 0 further up.
+fn finite(x: f64) -> f32 {
+    const MOST: f64 = f32::MAX as f64 / 1024.0;
+    match x.is_finite() {
+        true => x.clamp(-MOST, MOST) as f32,
+        false => x as f32,
     }
 }
 
