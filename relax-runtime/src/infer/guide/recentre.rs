@@ -18,7 +18,9 @@ const DRAWS: u64 = 32;
 const APART: u64 = 1 << 33;
 
 /// Measures the numbers of the choices that others follow from where they are now, and rewrites shifts and
-/// slopes so that every law stays what it is. Where all has settled, scales follow them too from now on. The structure that belongs to them takes the old one's place.
+/// slopes so that every law stays what it is, but on paths without a choice that it follows, where that counts as if
+/// it were at its centre. Where all has settled, scales follow them too from now on. The structure that belongs to
+/// them takes the old one's place.
 pub(super) fn recentre(
     evaluation: Evaluation<'_>,
     structure: &Rc<Structure>,
