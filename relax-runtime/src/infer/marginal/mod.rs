@@ -1,11 +1,11 @@
 //! Models whose discrete choices are summed out exactly.
 //!
 //! Each run of the model with given values of its discrete sites tells one number of every term of the
-//! log-probability, or, where choices are tensors, its numbers in each case of these (`assign`); which values are run says `cover`, what runs have told stands in a `table` for
-//! each term (`told`), and on which sites a term depends is found by `scopes` and kept in `graph`; `search`
-//! goes on until every number is known; the choices that are not summed out are the same in all runs
-//! (`kept`). They are the factors (`factor`) of a product, which is summed by
-//! variable elimination (`eliminate`): `evidence` is the sum as a number with derivatives, `recover` the
+//! log-probability, or, where choices are tensors, its numbers in each case of these (`assign`, `said`, `ran`); which
+//! values are run says `cover`, what runs have told stands in a `table` for each term (`told`), and on which sites a
+//! term depends is found by `scopes` and kept in `graph`; `search` goes on until every number is known; the choices
+//! that are not summed out are the same in all runs (`kept`). They are the factors (`factor`) of a product, which is
+//! summed by variable elimination (`eliminate`): `evidence` is the sum as a number with derivatives, `recover` the
 //! posterior of what was summed out.
 
 mod assign;
