@@ -350,7 +350,7 @@ mod tests {
                 error.contains("`b`") && error.contains("draw.rs"),
                 "{error}"
             );
-            assert!(error.contains(&format!("{then} numbers")), "{error}");
+            assert!(error.contains(&format!("[{then}]")), "{error}");
         }
         Ok(())
     }
