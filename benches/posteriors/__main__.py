@@ -170,11 +170,11 @@ def distance(name, found):
 def ours(name, folder):
     """Seconds of the fit, and what it found."""
     out = subprocess.run([TRUTH, "--data", folder, "--only", name], capture_output=True, text=True, check=True).stdout
-    seconds = float(re.search(r", ([\d.]+) s$", out, re.M)[1])
+    seconds = float(re.search(r", ([\d.]+) s\b", out, re.M)[1])
     number = r"(-?[\d.]+)"
     found = {}
     for what in KNOWN[name]:
-        row = re.search(rf"^  {re.escape(what)}[a-z ]* +{number}(?: ± {number})?  known", out, re.M)
+        row = re.search(rf"^  {re.escape(what)}[a-z 0()]* +{number}(?: ± {number})?  known", out, re.M)
         found[what] = (float(row[1]), float(row[2] or 0.0))
     return seconds, found
 
