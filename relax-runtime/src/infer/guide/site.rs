@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::rc::Rc;
 
-use crate::dist::{Law, MeanField, PerParameter};
+use crate::dist::{Law, MeanField, Part, PerParameter};
 use crate::error::{Error, Result};
 use crate::model::{Entry, Message, ParamStore, Plate};
 use crate::tensor::{Parameter, Shape, SiteSet, Tensor};
@@ -81,15 +81,14 @@ impl GuideSite<'_> {
         let stated = self.stated()?;
         let guide = stated.mean_field();
         let always = self.is_met_always();
-        if let Some(location) = guide.location() {
-            let part = &guide.parts()[location];
-            self.parameter(part.name(), || {
-                let first = part.first_value()?;
-                let apart = self.displacement(&*stated, &guide, location)?;
-                Ok(apart.map_or(first.clone(), |apart| first + apart))
-            })?;
-        }
-        let parameters = guide_parameters(self.params, self.name(), &guide, always)?;
+        let first = |number: usize, part: &Part| {
+            let middle = part.first_value()?;
+            Ok(match self.displacement(&*stated, &guide, number)? {
+                Some(apart) => middle + apart,
+                None => middle,
+            })
+        };
+        let parameters = guide_parameters_from(self.params, self.name(), &guide, always, first)?;
         let free: PerParameter<Tensor> = parameters.iter().map(Parameter::get).collect();
         let law = guide.law(&free)?;
         self.in_units(&guide, &free, |part| {
@@ -157,12 +156,23 @@ pub(in crate::infer) fn guide_parameters(
     guide: &MeanField<'_>,
     always: bool,
 ) -> Result<PerParameter<Parameter>> {
+    guide_parameters_from(params, site, guide, always, |_, part| part.first_value())
+}
+
+/// The same, where parts start from what `first` gives.
+fn guide_parameters_from(
+    params: &ParamStore,
+    site: &str,
+    guide: &MeanField<'_>,
+    always: bool,
+    first: impl Fn(usize, &Part) -> Result<Tensor>,
+) -> Result<PerParameter<Parameter>> {
     let mut found = PerParameter::new();
-    for part in guide.parts() {
+    for (number, part) in guide.parts().iter().enumerate() {
         let name = [site, ".", part.name()].concat();
         let parameter = match params.settled(&name) {
             Some(parameter) => parameter,
-            None => params.create(&name, &part.first_value()?, always)?,
+            None => params.create(&name, &first(number, part)?, always)?,
         };
         expect_shape(&parameter, part.shape())?;
         found.push(parameter);
@@ -186,7 +196,7 @@ pub(super) fn expect_shape(parameter: &Parameter, shape: Shape) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dist::{Bernoulli, Distribution, Part};
+    use crate::dist::{Bernoulli, Distribution};
     use crate::tensor::Device;
 
     #[test]

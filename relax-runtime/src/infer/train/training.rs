@@ -82,6 +82,32 @@ impl<'m> Svi<'m> {
         self
     }
 
+    /// From how many places `run` may start: from the middle of the laws that the model states, or where the loss is
+    /// lower, which it tells from a few evaluations, from one of draws of them. They are 16 unless set, and with
+    /// a number of [`steps`](Self::steps) or another optimiser one. They are about the locations of the
+    /// default guide and of [`MeanFieldGuide`](crate::infer::MeanFieldGuide).
+    ///
+    /// ```
+    /// # use relax_runtime::prelude::*;
+    /// #[model]
+    /// fn away(x: f64) {
+    ///     let side = sample!(Normal(0.0, 10.0));
+    ///     observe!(Normal(side * side, 1.0), x);
+    /// }
+    ///
+    /// # fn main() -> Result<()> {
+    /// // At 0, in the middle, the square has no slope.
+    /// let fit = Svi::new(&away(49.0)).starts(32).run()?;
+    /// assert!((fit.posterior().mean("side")?.abs() - 7.0).abs() < 0.1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn starts(mut self, starts: usize) -> Self {
+        self.starts = Some(starts);
+        self
+    }
+
     /// How many draws the posterior of a [`run`](Self::run) holds; 200 unless set.
     #[must_use]
     pub fn posterior_draws(mut self, n: usize) -> Self {
@@ -221,32 +247,6 @@ impl<O: Objective> Training<O> {
         self
     }
 
-    /// From how many places `run` may start: from the middle of the laws that the model states, or where the loss is
-    /// lower, which it tells from a few evaluations, from one of draws of them. They are 16 unless set, and with
-    /// a number of [`steps`](Self::steps) or another optimiser one. They are about the locations of the
-    /// default guide and of [`MeanFieldGuide`](crate::infer::MeanFieldGuide).
-    ///
-    /// ```
-    /// # use relax_runtime::prelude::*;
-    /// #[model]
-    /// fn away(x: f64) {
-    ///     let side = sample!(Normal(0.0, 10.0));
-    ///     observe!(Normal(side * side, 1.0), x);
-    /// }
-    ///
-    /// # fn main() -> Result<()> {
-    /// // At 0, in the middle, the square has no slope.
-    /// let fit = Svi::new(&away(49.0)).starts(32).run()?;
-    /// assert!((fit.posterior().mean("side")?.abs() - 7.0).abs() < 0.1);
-    /// # Ok(())
-    /// # }
-    /// ```
-    #[must_use]
-    pub fn starts(mut self, starts: usize) -> Self {
-        self.starts = Some(starts);
-        self
-    }
-
     /// Whether `run` shows a progress bar on a terminal; it does unless told otherwise.
     #[must_use]
     pub fn progress(mut self, visible: bool) -> Self {
@@ -325,19 +325,12 @@ impl<O: Objective> Training<O> {
     }
 
     fn take_steps(&mut self) -> Result<(History, Ending)> {
-        if self.steps == Some(0) {
-            let problem = "is 0; give at least one".into();
-            return Err(Error::Config {
-                setting: "steps",
-                problem,
-            });
-        }
-        if self.starts == Some(0) {
-            let problem = "is 0; give at least one".into();
-            return Err(Error::Config {
-                setting: "starts",
-                problem,
-            });
+        let (no_steps, no_starts) = (self.steps == Some(0), self.starts == Some(0));
+        for (setting, is_none) in [("steps", no_steps), ("starts", no_starts)] {
+            if is_none {
+                let problem = "is 0; give at least one".into();
+                return Err(Error::Config { setting, problem });
+            }
         }
         let mut in_units = false;
         if self.steps.is_none() {
