@@ -1,0 +1,312 @@
+//! Mixtures of laws of one family, and of different ones.
+
+use super::*;
+
+/// Components that broadcast over the rows of the weights have draws of their own in each, and so do guides.
+#[test]
+fn components_of_different_families_broadcast() -> Result<()> {
+    let weights = Tensor::from_slice(&[0.9, 0.1]).broadcast_to([5, 2]);
+    let [one, two] = [1.0, 2.0].map(Tensor::scalar);
+    let both = (Gamma::new(&two, 1.0), LogNormal::new(&one, 1.0));
+    let law = Mixture::new(weights, both)?.law()?;
+    let mut stream = Key::new(7).stream("x");
+    let guide = law.mean_field();
+    let guide = guide.law(&guide.first_values()?)?;
+    for law in [&law, &guide] {
+        assert_eq!(law.draw_shape()[..], [5], "{law:?}");
+        let draw = law.draw(&law.noise(&mut stream)?).to_vec()?;
+        assert!(draw.iter().skip(1).all(|x| *x != draw[0]), "{draw:?}");
+    }
+    Ok(())
+}
+
+/// Three components over numbers, and the same over a tensor.
+fn three() -> Result<(
+    impl Distribution<Value = f64>,
+    impl Distribution<Value = Tensor>,
+)> {
+    let weights = [0.2, 0.5, 0.3];
+    let each = [(-2.0, 0.5), (0.5, 1.0), (3.0, 0.7)];
+    let numbers = each.map(|(loc, scale)| Normal::new(loc, scale));
+    let column = |f: fn((f64, f64)) -> f64| Tensor::from_slice(&each.map(|x| f(x) as f32));
+    let tensors = Normal::new(column(|x| x.0), column(|x| x.1));
+    Ok((
+        Mixture::new(weights, numbers)?,
+        Mixture::new(weights, tensors)?,
+    ))
+}
+
+fn three_cdf(x: f64) -> f64 {
+    let part = |w: f64, loc, scale| w * Reference::new(loc, scale).unwrap().cdf(x);
+    part(0.2, -2.0, 0.5) + part(0.5, 0.5, 1.0) + part(0.3, 3.0, 0.7)
+}
+
+#[test]
+fn mixtures_have_their_densities_and_draws() -> Result<()> {
+    let (host, tensors) = three()?;
+    for x in [-4.0, -2.0, 0.1, 2.9, 40.0] {
+        let slope = (three_cdf(x + 1e-5) - three_cdf(x - 1e-5)) / 2e-5;
+        let found = log_prob(&host, &x)?[0];
+        let over = log_prob(&tensors, &Tensor::scalar(x as f32))?[0];
+        assert_near("tensors", over, found, 1e-5);
+        if slope > 1e-6 {
+            assert_near("host", found, slope.ln(), 1e-4);
+        }
+    }
+    let mut stream = Key::new(3).stream("x");
+    let mut draws = (0..DRAWS)
+        .map(|_| host.sample(&mut stream))
+        .collect::<Result<Vec<_>>>()?;
+    let mut of_law = {
+        let law = tensors.law()?;
+        let mut draw = |_| Ok(f64::from(law.draw(&law.noise(&mut stream)?).item()?));
+        (0..DRAWS).map(&mut draw).collect::<Result<Vec<f64>>>()?
+    };
+    for draws in [&mut draws, &mut of_law] {
+        draws.sort_by(f64::total_cmp);
+        let n = DRAWS as f64;
+        let steps = draws
+            .iter()
+            .enumerate()
+            .map(|(i, &x)| (three_cdf(x) - i as f64 / n).abs());
+        let distance = steps.fold(0.0, f64::max) * n.sqrt();
+        assert!(distance < 2.47, "{distance}");
+    }
+    let mean = 0.2 * -2.0 + 0.5 * 0.5 + 0.3 * 3.0;
+    assert_near("mean", host.law()?.mean().item()?.into(), mean, 1e-5);
+    Ok(())
+}
+
+#[test]
+fn mixtures_of_other_laws() -> Result<()> {
+    // Counts, of which a row is excluded.
+    let rates = Tensor::from_slice(&[1.0, 20.0, 5.0]);
+    let counts = Mixture::new([0.5, 0.5, 0.0], Poisson::rate(&rates))?;
+    let mass = |rate: f64| rate.ln() * 3.0 - rate - 6.0_f64.ln();
+    let wanted = (0.5 * mass(1.0).exp() + 0.5 * mass(20.0).exp()).ln();
+    let found = log_prob(&counts, &Tensor::scalar(3.0))?[0];
+    assert_near("counts", found, wanted, 1e-5);
+    assert!(counts.law()?.draws().are_discrete());
+    let law = counts.law()?;
+    let guide = law.mean_field();
+    let near = guide
+        .law(&guide.first_values()?)?
+        .log_density(&Tensor::scalar(3.0));
+    assert_near("their guide", near.item()?.into(), wanted, 1e-4);
+    let mut stream = Key::new(1).stream("x");
+    for _ in 0..50 {
+        let draw = law.draw(&law.noise(&mut stream)?);
+        assert!(draw.item()?.fract() == 0.0 && draw.rank() == 0);
+    }
+    // Vectors, in rows.
+    let loc = Tensor::from_slice(&[0.0, 0.0, 3.0, 1.0]).reshape([1, 2, 2]);
+    let scale = Tensor::eye(2, &Device::cpu());
+    let vectors = Mixture::new([0.3, 0.7], MultivariateNormal::new(&loc, &scale))?.expand(&[4])?;
+    let value = Tensor::zeros([4, 2], &Device::cpu());
+    let found = log_prob(&vectors, &value)?;
+    let wanted = (0.3 + 0.7 * (-5.0_f64).exp()).ln() - std::f64::consts::TAU.ln();
+    assert_eq!(found.len(), 4);
+    assert_near("vectors", found[2], wanted, 1e-5);
+    let law = vectors.law()?;
+    assert_eq!(law.draw(&law.noise(&mut stream)?).shape(), value.shape());
+    assert_eq!(law.draw_shape(), value.shape());
+    // Numbers with a support of their own.
+    let shares = Mixture::new([0.4, 0.6], [Beta::new(2.0, 3.0), Beta::new(5.0, 1.0)])?;
+    refused(shares.log_prob(&1.2), &["Mixture", "1.2"]);
+    let law = shares.law()?;
+    let guide = law.mean_field();
+    let guide = guide.law(&guide.first_values()?)?;
+    let found = guide.log_density(&Tensor::scalar(0.4)).item()?;
+    assert_near("shares", found.into(), log_prob(&shares, &0.4)?[0], 1e-4);
+    Ok(())
+}
+
+/// Every value's log-mass over numbers and over tensors, and that of the law.
+fn same_masses(
+    host: &impl Distribution<Value = usize>,
+    tensors: &impl Distribution<Value = Tensor>,
+    mass: impl Fn(usize) -> f64,
+) -> Result<()> {
+    let (host_law, law) = (host.law()?, tensors.law()?);
+    for k in 0..12 {
+        let (wanted, value) = (mass(k).ln(), Tensor::scalar(k as f32));
+        assert_near("host", log_prob(host, &k)?[0], wanted, 1e-10);
+        assert_near("tensors", log_prob(tensors, &value)?[0], wanted, 1e-5);
+        for law in [&host_law, &law] {
+            assert_near("law", law.log_density(&value).item()?.into(), wanted, 1e-5);
+        }
+    }
+    let (mut stream, mut counts) = (Key::new(5).stream("x"), [[0.0; 12]; 2]);
+    for _ in 0..DRAWS {
+        let draws = [
+            host.sample(&mut stream)?,
+            law.draw(&law.noise(&mut stream)?).item()? as usize,
+        ];
+        for (counts, draw) in counts.iter_mut().zip(draws) {
+            counts[draw.min(11)] += 1.0 / DRAWS as f64;
+        }
+    }
+    for counts in counts {
+        for (k, share) in counts.iter().enumerate().take(11) {
+            assert_near("share", *share, mass(k), 0.012);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn mixtures_of_counts() -> Result<()> {
+    let poisson = |rate: f64, k: usize| {
+        let factorial: f64 = (1..=k).map(|i| i as f64).product();
+        rate.powi(k as i32) * (-rate).exp() / factorial
+    };
+    let host = Mixture::new([0.25, 0.75], [Poisson::rate(1.5), Poisson::rate(6.0)])?;
+    let rates = Tensor::from_slice(&[1.5, 6.0]);
+    let tensors = Mixture::new([0.25, 0.75], Poisson::rate(&rates))?;
+    same_masses(&host, &tensors, |k| {
+        0.25 * poisson(1.5, k) + 0.75 * poisson(6.0, k)
+    })?;
+    // Of two families, of which one has a last value.
+    let host = Mixture::new([0.4, 0.6], (Binomial::probs(3, 0.5), Poisson::rate(2.0)))?;
+    let parts = (
+        Binomial::probs(3, Tensor::scalar(0.5)),
+        Poisson::rate(Tensor::scalar(2.0)),
+    );
+    let tensors = Mixture::new([0.4, 0.6], parts)?;
+    let ways = [1.0, 3.0, 3.0, 1.0];
+    same_masses(&host, &tensors, |k| {
+        0.4 * ways.get(k).map_or(0.0, |ways| ways / 8.0) + 0.6 * poisson(2.0, k)
+    })?;
+    refused(tensors.log_prob(&Tensor::scalar(1.5)), &["Mixture", "1.5"]);
+    // Of other numbers of trials.
+    let trials = [Binomial::probs(2, 0.5), Binomial::probs(9, 0.5)];
+    let host = Mixture::new([0.5, 0.5], trials)?;
+    let found = log_prob(&host, &2)?[0];
+    assert_near(
+        "trials",
+        found,
+        (0.5 * 0.25 + 0.5 * 36.0 / 512.0_f64).ln(),
+        1e-10,
+    );
+    assert_near("mean", host.law()?.mean().item()?.into(), 0.5 + 2.25, 1e-5);
+    let totals = Tensor::from_slice(&[2.0, 9.0]);
+    let tensors = Mixture::new([0.5, 0.5], BetaBinomial::new(1.0, 1.0, &totals))?;
+    let found = log_prob(&tensors, &Tensor::scalar(4.0))?[0];
+    assert_near("trials of tensors", found, (0.5 * 0.1_f64).ln(), 1e-5);
+    refused(tensors.log_prob(&Tensor::scalar(10.0)), &["Mixture", "10"]);
+    differences("counts", &[&[0.3, -0.2], &[0.5, 1.5]], |x| {
+        let mixture = Mixture::new(x[0].softmax(-1), Poisson::log_rate(&x[1]))?;
+        let values = Tensor::from_slice(&[0.0, 2.0, 7.0]);
+        Ok(mixture.law()?.log_density(&values))
+    })
+}
+
+/// A mixture of coins is a coin, and one of categories has categories: they have their relaxations.
+#[test]
+fn mixtures_of_choices_are_choices() -> Result<()> {
+    let shares = Tensor::from_slice(&[0.3, 0.7]);
+    let coins = Bernoulli::probs(Tensor::from_slice(&[0.2, 0.6]))?;
+    let law = Mixture::new(&shares, coins)?.law()?;
+    assert_eq!(law.relaxation().map(|r| r.form()), Some(Form::Coins));
+    assert_near("coin", law.mean().item()?.into(), 0.48, 1e-6);
+    let rows = Tensor::from_slice(&[0.2, 0.3, 0.5, 0.6, 0.3, 0.1]).reshape([2, 3]);
+    let law = Mixture::new(&shares, Categorical::probs(rows)?)?.law()?;
+    assert_eq!(law.relaxation().map(|r| r.form()), Some(Form::Categories));
+    for (found, wanted) in law.mean().to_vec()?.into_iter().zip([0.48, 0.3, 0.22]) {
+        assert_near("category", found.into(), wanted, 1e-6);
+    }
+    Ok(())
+}
+
+#[test]
+fn mixtures_of_different_families() -> Result<()> {
+    let parts = (Normal::new(0.0, 1.0), StudentT::new(3.0, 2.0, 0.5));
+    let host = Mixture::new([0.4, 0.6], parts)?;
+    let tensor = |x: f32| Tensor::from_slice(&[x]);
+    let parts = (
+        Normal::new(tensor(0.0), 1.0),
+        StudentT::new(tensor(3.0), 2.0, 0.5),
+    );
+    let tensors = Mixture::new([0.4, 0.6], parts)?;
+    let student = |x: f64| {
+        let t: f64 = (x - 2.0) / 0.5;
+        6.0 * 3.0_f64.sqrt() / (std::f64::consts::PI * (3.0 + t * t).powi(2) * 0.5)
+    };
+    for x in [-3.0_f64, 0.0, 1.7, 4.0] {
+        let normal = (-0.5 * x * x).exp() / std::f64::consts::TAU.sqrt();
+        let wanted: f64 = 0.4 * normal + 0.6 * student(x);
+        let value = Tensor::from_slice(&[x as f32]);
+        assert_near("host", log_prob(&host, &x)?[0], wanted.ln(), 1e-10);
+        assert_near("tensors", log_prob(&tensors, &value)?[0], wanted.ln(), 1e-5);
+    }
+    let mut stream = Key::new(5).stream("x");
+    let law = tensors.law()?;
+    let (mut own, mut of_law) = (0.0, 0.0);
+    for _ in 0..DRAWS {
+        own += host.sample(&mut stream)?.clamp(-5.0, 5.0) / DRAWS as f64;
+        let draw = law.draw(&law.noise(&mut stream)?);
+        of_law += f64::from(draw.item()?.clamp(-5.0, 5.0)) / DRAWS as f64;
+    }
+    assert_near("mean", own, 1.2, 0.02);
+    assert_near("mean of the law", of_law, 1.2, 0.02);
+    let guide = law.mean_field();
+    let guide = guide.law(&guide.first_values()?)?;
+    assert_eq!(guide.name(), "Normal");
+    assert_near("guide", guide.mean().item()?.into(), 1.2, 0.01);
+    let positive = (Exponential::new(2.0), Gamma::new(3.0, 1.0));
+    let waits = Mixture::new([0.5, 0.5], positive)?;
+    let wanted = 0.5 * 2.0 * (-2.0_f64).exp() + 0.5 * 0.5 * (-1.0_f64).exp();
+    assert_near("waits", log_prob(&waits, &1.0)?[0], wanted.ln(), 1e-10);
+    refused(waits.log_prob(&-1.0), &["Mixture", "-1"]);
+    // In plates, and by their parameters.
+    let rows = Tensor::from_slice(&[0.0, 1.0, 2.0]);
+    let parts = (Normal::new(&rows, 1.0), StudentT::new(3.0, &rows, 0.5));
+    let plated = Mixture::new([0.4, 0.6], parts)?.expand(&[3])?;
+    let found = log_prob(&plated, &rows)?;
+    assert_near("rows", found[2], found[0], 1e-5);
+    differences("families", &[&[0.3, -0.2], &[0.5], &[1.5]], |x| {
+        let parts = (Normal::new(&x[1], 1.0), StudentT::new(3.0, &x[2], 0.5));
+        let mixture = Mixture::new(x[0].softmax(-1), parts)?;
+        mixture
+            .law()
+            .map(|law| law.log_density(&Tensor::from_slice(&[0.7])))
+    })?;
+    refused(
+        Mixture::new([0.5, 0.5], (Normal::new(0.0, 1.0), Gamma::new(3.0, 1.0))),
+        &["Mixture", "Normal", "Gamma"],
+    );
+    let (two, three) = (Tensor::from_slice(&[0.0; 2]), Tensor::from_slice(&[0.0; 3]));
+    let parts = (Normal::new(&two, 1.0), StudentT::new(3.0, &three, 1.0));
+    refused(
+        Mixture::new([0.5, 0.5], parts),
+        &["Mixture", "do not broadcast"],
+    );
+    refused(
+        Mixture::new([1.0], (Normal::new(0.0, 1.0), StudentT::new(3.0, 0.0, 1.0))),
+        &["Mixture", "2, beside 1 weights"],
+    );
+    Ok(())
+}
+
+#[test]
+fn mixtures_that_do_not_fit_are_refused() -> Result<()> {
+    let two = || [Normal::new(0.0, 1.0), Normal::new(1.0, 1.0)];
+    refused(
+        Mixture::new([0.2, 0.3, 0.5], two()),
+        &["Mixture", "2, beside 3 weights"],
+    );
+    refused(
+        Mixture::new([0.2, 0.3], two()),
+        &["Mixture", "probs", "sum to"],
+    );
+    let row = Normal::new(Tensor::from_slice(&[0.0, 1.0]), 1.0);
+    refused(
+        Mixture::new([0.2, 0.3, 0.5], row.clone()),
+        &["Mixture", "axis of the components"],
+    );
+    let shared = Mixture::new([0.5, 0.5], row)?;
+    refused(shared.expand(&[2]), &["Mixture", "reshaped to [1, K]"]);
+    let wrong = [Normal::new(0.0, 1.0), Normal::new(0.0, -1.0)];
+    refused(Mixture::new([0.5, 0.5], wrong), &["Normal", "scale"]);
+    Ok(())
+}

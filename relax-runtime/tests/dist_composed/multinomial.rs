@@ -1,0 +1,75 @@
+//! Counts of several categories.
+
+use super::*;
+
+#[test]
+fn multinomial_counts() -> Result<()> {
+    let probs = [0.5, 0.3, 0.0, 0.2];
+    let host = Multinomial::probs(4, probs)?;
+    let tensors = Multinomial::probs(4, Tensor::from_slice(&probs.map(|p| p as f32)))?;
+    let mut total = 0.0;
+    for a in 0..=4_usize {
+        for b in 0..=4 - a {
+            let c = 4 - a - b;
+            let value = [a as f64, b as f64, 0.0, c as f64];
+            let found = log_prob(&host, &value.to_vec())?[0];
+            let value = Tensor::from_slice(&value.map(|x| x as f32));
+            assert_near("tensors", log_prob(&tensors, &value)?[0], found, 1e-5);
+            total += found.exp();
+        }
+    }
+    assert_near("all", total, 1.0, 1e-12);
+    let none = Tensor::from_slice(&[3.0, 0.0, 1.0, 0.0]);
+    assert_eq!(log_prob(&tensors, &none)?, [f64::NEG_INFINITY]);
+    assert_eq!(
+        log_prob(&host, &vec![3.0, 0.0, 1.0, 0.0])?,
+        [f64::NEG_INFINITY]
+    );
+    // Draws, of numbers and of rows with other totals.
+    let mut stream = Key::new(2).stream("x");
+    let (mut means, mut product) = ([0.0; 4], 0.0);
+    for _ in 0..DRAWS {
+        let draw = host.sample(&mut stream)?;
+        assert!(host.contains(&draw)? && draw[2] == 0.0);
+        means
+            .iter_mut()
+            .zip(&draw)
+            .for_each(|(mean, x)| *mean += x / DRAWS as f64);
+        product += draw[0] * draw[1] / DRAWS as f64;
+    }
+    for (mean, p) in means.iter().zip(probs) {
+        assert_near("mean", *mean, 4.0 * p, 0.01);
+    }
+    assert_near("product", product, 4.0 * 3.0 * 0.5 * 0.3, 0.02);
+    let totals = Tensor::from_slice(&[0.0, 7.0, 1000.0]);
+    let rows = Multinomial::probs(&totals, Tensor::from_slice(&[0.2, 0.8]))?;
+    let law = rows.law()?;
+    for _ in 0..20 {
+        let draw = law.draw(&law.noise(&mut stream)?);
+        assert_eq!(draw.sum(-1).to_vec()?, totals.to_vec()?);
+        assert!(rows.contains(&draw)?);
+    }
+    assert_eq!(law.mean().to_vec()?[3], 0.8 * 7.0);
+    let guide = law.mean_field();
+    assert_eq!(
+        guide.law(&guide.first_values()?)?.draw_shape(),
+        [3, 2].into()
+    );
+    refused(
+        Multinomial::probs(3, [0.5, 0.6]),
+        &["Multinomial", "sum to"],
+    );
+    refused(
+        Multinomial::probs(Tensor::scalar(2.5), Tensor::from_slice(&[0.5, 0.5])),
+        &["Multinomial", "total_count", "whole numbers"],
+    );
+    refused(
+        Multinomial::probs(&totals, Tensor::zeros([2, 2], &Device::cpu()) + 0.5),
+        &["Multinomial", "total_count", "[3]"],
+    );
+    refused(
+        host.log_prob(&vec![1.0, 1.0, 0.0, 1.0]),
+        &["Multinomial", "number of trials"],
+    );
+    Ok(())
+}
