@@ -202,6 +202,41 @@ fn parameters_of_host_numbers_follow_the_data() -> Result<()> {
     Ok(())
 }
 
+/// The numbers that a guide follows are measured where the data are, and a saved fit's go there.
+#[test]
+fn whole_fits_follow_numbers_where_the_data_are() -> Result<()> {
+    #[model]
+    fn lines(x: &Tensor) {
+        let level = sample!(Normal(x * 0.0, 1.0));
+        let width = sample!(HalfNormal(x * 0.0 + 1.0));
+        observe!(Normal(&level, &width + 0.1), x);
+        observe!(Normal(level.sum_all(), 0.1), 1.0, name = "total");
+    }
+    let fit = |device: &Device| -> Result<(Vec<f64>, u64)> {
+        let x = data(device)?;
+        let model = lines(&x);
+        let svi = || Svi::new(&model).seed(2).progress(false);
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("fit");
+        let fit = svi().run()?;
+        fit.save(&path)?;
+        let loaded = svi().load(&path)?;
+        let means = fit.posterior().means("width")?;
+        assert_eq!(loaded.posterior().means("width")?, means);
+        svi().steps(3).resume(&path)?.run()?;
+        Ok((means, fit.trainer().steps_taken()))
+    };
+    let (expected, _) = fit(&Device::cpu())?;
+    for device in devices() {
+        let (found, steps) = fit(&device)?;
+        assert!(steps > 200, "{steps}");
+        for (found, expected) in found.iter().zip(&expected) {
+            assert!((found - expected).abs() < 0.05, "{found}, not {expected}");
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn data_elsewhere_are_refused_by_both_names() -> Result<()> {
     let (here, there) = (data(&Device::cpu())?, data(&Device::dfdx())?);

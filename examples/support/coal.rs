@@ -17,9 +17,10 @@ const DISASTERS: [u8; 111] = [
 pub(crate) fn coal(years: &Tensor, disasters: &Tensor) {
     let early = sample!(Exponential(Tensor::scalar(1.0)));
     let late = sample!(Exponential(Tensor::scalar(1.0)));
-    let change = sample!(DiscreteUniform(0, 110));
+    // A tensor, so that one run tells the likelihood of every year.
+    let change = sample!(DiscreteUniform(Tensor::scalar(0.0), 110));
     plate!(years.rows() => {
-        let rate = years.lt(change as f32).select_where(&early, &late);
+        let rate = years.lt(&change).select_where(&early, &late);
         observe!(Poisson(rate), disasters);
     })
 }

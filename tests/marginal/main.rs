@@ -5,6 +5,7 @@ mod cases;
 mod chains;
 mod evidence;
 mod mixed;
+mod nodes;
 mod posterior;
 
 use relax_runtime::infer::marginalise;

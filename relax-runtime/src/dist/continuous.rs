@@ -96,6 +96,8 @@ pub trait Continuous: Clone + Debug + 'static {
     const STANDARDS: &'static [Standard];
     /// Whether they have the law of their negatives, and these give another draw.
     const SYMMETRIC: bool;
+    /// Whether a number of a draw is a function of a single one, which is Gaussian.
+    const GAUSSIAN: bool = false;
     /// How many parameters, the first ones, are ends of the support.
     const ENDS: usize = 0;
 
@@ -268,6 +270,10 @@ impl<D: Continuous<Real = Tensor, Tensors = D>> Law for D {
 
     fn draws(&self) -> Draws<'_> {
         Draws::Pathwise
+    }
+
+    fn is_gaussian(&self) -> bool {
+        D::GAUSSIAN
     }
 
     fn log_density(&self, value: &Tensor) -> Tensor {

@@ -81,6 +81,12 @@ pub trait Law: Debug {
         None
     }
 
+    /// Whether each number of a draw is a function of one standard Gaussian number, which is its
+    /// [`noise`](Self::noise), with density 0 nowhere: integrals over such draws are sums over nodes.
+    fn is_gaussian(&self) -> bool {
+        false
+    }
+
     /// Whether the support moves with parameters that something is differentiated by. Score functions
     /// would miss how its ends move: such a law needs [`Pathwise`](Draws::Pathwise) draws, and no
     /// other estimator is taken.

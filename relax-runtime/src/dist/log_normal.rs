@@ -49,6 +49,7 @@ impl<R: Real> Continuous for LogNormal<R> {
         &[("loc", Support::Real), ("scale", Support::Positive)];
     const STANDARDS: &'static [Standard] = &[Stream::normal];
     const SYMMETRIC: bool = true;
+    const GAUSSIAN: bool = true;
 
     parameters!(loc, scale);
 

@@ -185,6 +185,10 @@ impl Law for Normal<Tensor> {
         Draws::Pathwise
     }
 
+    fn is_gaussian(&self) -> bool {
+        true
+    }
+
     fn mirrored(&self, noise: &Tensor) -> Option<Tensor> {
         Some(-noise)
     }

@@ -46,6 +46,15 @@ impl PlanEntry {
             rivals: Vec::new(),
         }
     }
+
+    /// Of a continuous site that no estimator sees.
+    pub(crate) fn integrated_out(site: &str, distribution: &'static str, runs: usize) -> Self {
+        Self {
+            estimator: "integrated out",
+            reason: "one Gaussian number a row".into(),
+            ..Self::summed_out(site, distribution, runs)
+        }
+    }
 }
 
 /// An estimator that a site did not get.

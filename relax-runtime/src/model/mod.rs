@@ -28,7 +28,9 @@ pub use params::ParamStore;
 pub use simulation::{Run, Simulation};
 pub use site::Site;
 pub use trace::{Entry, Kind, Plate, Ran, Rows, Trace};
-pub(crate) use trace::{Recovered, RecoveredSite, SummedOut, unknown_site};
+pub(crate) use trace::{
+    Recovered, RecoveredKnown, RecoveredSite, RecoveredValues, SummedOut, unknown_site,
+};
 pub use weight::Weight;
 
 use std::rc::Rc;

@@ -232,6 +232,22 @@ pub(crate) struct RecoveredSite {
     pub(crate) law: Rc<dyn Law>,
     /// The draw, as a value of the site.
     pub(crate) value: Tensor,
+    /// What is known beyond the draw.
+    pub(crate) known: RecoveredKnown,
+}
+
+/// What is known of a site that was summed out beyond a draw.
+#[derive(Clone, Debug)]
+pub(crate) enum RecoveredKnown {
+    /// Of a discrete one.
+    Values(RecoveredValues),
+    /// Of one that was integrated out: how many nodes the posterior of its narrowest row is spread over.
+    Nodes(f64),
+}
+
+/// How probable the values of a site are that was summed out.
+#[derive(Clone, Debug)]
+pub(crate) struct RecoveredValues {
     /// The probability of each value of each event, given that a run comes by, `[rows, events, values]`.
     pub(crate) probabilities: Vec<f64>,
     /// The values of an event as vertices.

@@ -25,7 +25,7 @@ use crate::dist::noise::each::LARGEST as BELOW_ONE;
 use crate::error::{Error, Result};
 use crate::random::Stream;
 use crate::tensor::native::pointwise::all;
-use crate::tensor::{Shape, Tensor};
+use crate::tensor::{Shape, Tensor, each_apart};
 
 /// Whole numbers of a family, such as [`Poisson`](super::Poisson); over `f64`s a draw is a `usize`, over
 /// tensors a tensor with a number for each element of the parameters.
@@ -151,13 +151,24 @@ impl CountOperand for Tensor {
         Tensor::ln(self)
     }
     fn logit(&self) -> Tensor {
-        let logit = Tensor::logit(&self.kept_within(f32::MIN_POSITIVE, BELOW_ONE));
-        // A choice between the two would tear the logits off what the probabilities came from.
-        if let Ok(true) = self.tells(|p| all(p, |p| (p > 0.0) & (p < 1.0))) {
-            return logit;
+        let is_open = |p: &[f32]| all(p, |p| (p > 0.0) & (p < 1.0));
+        let is_open = |p: &Tensor| matches!(p.with_values(is_open), Ok(true));
+        let logit = |p: &Tensor| Tensor::logit(&p.kept_within(f32::MIN_POSITIVE, BELOW_ONE));
+        let of_one = |p: &Tensor| {
+            // A choice between the two would tear the logits off what the probabilities came from.
+            if is_open(p) {
+                return logit(p);
+            }
+            let certain = p.detach().ge(1.0) - p.detach().le(0.0);
+            certain
+                .square()
+                .select_where(&(certain * CERTAIN), &logit(p))
+        };
+        match self.cases() {
+            None => of_one(self),
+            Some(cases) if cases.tensors.iter().all(is_open) => logit(self),
+            Some(_) => each_apart([self], |[p]| Some(of_one(p))).unwrap_or_else(|| of_one(self)),
         }
-        let certain = self.detach().ge(1.0) - self.detach().le(0.0);
-        certain.square().select_where(&(certain * CERTAIN), &logit)
     }
     fn minus(&self, other: &Tensor) -> Tensor {
         self - other

@@ -92,6 +92,7 @@ pub(super) fn recentre(
 /// Sums over draws of a choice.
 #[derive(Default)]
 struct Moments {
+    device: Device,
     draws: f64,
     rows: Vec<usize>,
     sums: Vec<f64>,
@@ -103,8 +104,10 @@ impl Moments {
         let Some(numbers) = Values::Numbers.of_entry(entry) else {
             return Ok(());
         };
-        let numbers = numbers?.detach().peek()?;
+        let numbers = numbers?.detach();
+        let (device, numbers) = (numbers.device(), numbers.peek()?);
         if self.draws == 0.0 {
+            self.device = device;
             self.rows = entry.plates.iter().map(|plate| plate.size).collect();
             self.sums = vec![0.0; numbers.len()];
             self.squares = self.sums.clone();
@@ -145,10 +148,9 @@ impl Moments {
         if !spreads.iter().zip(&centres).all(differ) {
             return;
         }
-        let device = Device::cpu();
         if let (Ok(centre), Ok(spread)) = (
-            Tensor::from_vec(centres, shape, &device),
-            Tensor::from_vec(spreads, shape, &device),
+            Tensor::from_vec(centres, shape, &self.device),
+            Tensor::from_vec(spreads, shape, &self.device),
         ) {
             (parent.centre, parent.spread) = (centre, spread);
         }

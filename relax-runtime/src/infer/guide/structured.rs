@@ -290,14 +290,17 @@ impl<'a> Row<'a> {
                 continue;
             }
             let before = slope.get().kept();
-            let apart = (&new.centre - &old.centre) / (&old.spread * spreads_a_unit);
+            let device = before.device();
+            let place = |of: &Tensor| of.to_device(&device);
+            let spread = place(&old.spread)?;
+            let apart = (place(&new.centre)? - place(&old.centre)?) / (&spread * spreads_a_unit);
             let moved = self.weighed(&before, &self.behind_plates(&apart)?, part)?;
             let moved = match self.rows > 1 {
                 true => moved.unsqueeze(self.plates as isize),
                 false => moved,
             };
             table.set((table.get() + moved).kept())?;
-            let grown = self.behind_plates(&(&new.spread / &old.spread))?;
+            let grown = self.behind_plates(&(place(&new.spread)? / spread))?;
             slope.set((before * self.beside(&grown, part)?).kept())?;
         }
         Ok(())
@@ -397,7 +400,10 @@ fn vertex(site: &GuideSite<'_>, parent: &Parent, plates: usize) -> Result<Tensor
         Values::Coins | Values::Category => vertex,
         Values::Numbers => {
             let numbers = vertex.reshape(axes(rows, own_plates, parent.numbers)?);
-            (numbers - &parent.centre) / &parent.spread
+            // A checkpoint's stand on the CPU.
+            let device = numbers.device();
+            let place = |of: &Tensor| of.to_device(&device);
+            (numbers - place(&parent.centre)?) / place(&parent.spread)?
         }
     };
     Ok(numbers.reshape(axes(rows, plates, parent.numbers)?))

@@ -5,8 +5,9 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 
-use super::graph::{FIRST_SITE, MOST_RUNS};
+use super::graph::{FIRST_SITE, Graph, MOST_RUNS, Values};
 use super::kept::{Kept, Shared};
+use super::nodes::{self, NODES, nodes};
 use super::ran::{IsTold, Ran};
 use crate::dist::{AnyDistribution, Draws, Law, Value};
 use crate::error::{Error, Result};
@@ -82,14 +83,14 @@ impl Assign {
     /// Gives a site the value that was asked for; nothing if it is not one to sum out.
     fn assign(&self, message: &Message<'_>) -> Result<Option<(usize, Tensor)>> {
         if message.estimator.is_some() || !(self.shared.only)(message.full_name) {
-            return Ok(None);
+            return self.assign_node(message);
         }
         if let Some(met) = self.meet_again(message)? {
             return Ok(Some(met));
         }
         let law = message.law()?;
         let Draws::Discrete(Some(relaxation)) = law.draws() else {
-            return Ok(None);
+            return self.assign_node(message);
         };
         let shape = law.parameters().remove(0).check()?.shape();
         let width = relaxation.width(&shape);
@@ -97,8 +98,14 @@ impl Assign {
             return Ok(None);
         };
         let graph = &mut *self.shared.graph.borrow_mut();
-        let vertices = || relaxation.vertices(width);
-        let site = graph.meet(message.full_name, &*law, message.plates, vertices, size)?;
+        let values = Values {
+            shape,
+            width,
+            count: size,
+            vertices: &|| relaxation.vertices(width),
+            are_nodes: false,
+        };
+        let site = graph.meet(message.full_name, &*law, message.plates, values)?;
         let (first, events) = (graph.sites[site].first, graph.sites[site].events);
         // A value counts as excluded where every row excludes it.
         let excluded = law.excluded()?.map(|rows| {
@@ -123,19 +130,7 @@ impl Assign {
             }
             values.push(value);
         }
-        let mut value = graph.value(site, &values, &*law)?;
-        if self.has_cases
-            && events == 1
-            && (2..=MOST_CASES).contains(&size)
-            && !message.dist.is_host()
-        {
-            let choice = Choice {
-                variable: first,
-                size,
-            };
-            let cases = graph.cases(site, &*law)?;
-            value = Tensor::of_choice(choice, &cases, values[0]).unwrap_or(value);
-        }
+        let value = self.value(graph, site, &values, message, &law)?;
         let excluded = excluded.map(|excluded| {
             let mut seen = message.influence.clone();
             message.reads.add_to(&mut seen);
@@ -155,6 +150,73 @@ impl Assign {
                 "the run ends here, at a value of probability 0".into(),
             ));
         }
+        Ok(Some((site, value)))
+    }
+
+    /// A site's value, which has the others as cases where there are not too many.
+    fn value(
+        &self,
+        graph: &mut Graph,
+        site: usize,
+        values: &[usize],
+        message: &Message<'_>,
+        law: &Rc<dyn Law>,
+    ) -> Result<Tensor> {
+        let value = graph.value(site, values, &**law)?;
+        let size = graph.sites[site].vertices.len();
+        let [own] = values else {
+            return Ok(value);
+        };
+        if !self.has_cases || !(2..=MOST_CASES).contains(&size) || message.dist.is_host() {
+            return Ok(value);
+        }
+        let choice = Choice {
+            variable: graph.sites[site].first,
+            size,
+        };
+        let cases = graph.cases(site, &**law)?;
+        Ok(Tensor::of_choice(choice, &cases, *own).unwrap_or(value))
+    }
+
+    /// Gives a site that is integrated out the draw that belongs to the noise at a node; nothing if it is none.
+    fn assign_node(&self, message: &Message<'_>) -> Result<Option<(usize, Tensor)>> {
+        if !self.shared.integrated.contains(&**message.full_name) {
+            return Ok(None);
+        }
+        let law = message.law()?;
+        let counts_once = message.weight.is_none() && message.scale == 1.0;
+        if !counts_once || !nodes::fits(&**message.dist, &*law, message.plates) {
+            return Err(Error::Enumeration(
+                "it cannot be integrated out: a site can whose law is `Normal` or `LogNormal` over tensors,                  with one number for each row of its plates, and counts once"
+                    .into(),
+            ));
+        }
+        let graph = &mut *self.shared.graph.borrow_mut();
+        let values = Values {
+            shape: law.draw_shape(),
+            width: 1,
+            count: NODES,
+            vertices: &nodes,
+            are_nodes: true,
+        };
+        let site = graph.meet(message.full_name, &*law, message.plates, values)?;
+        let first = graph.sites[site].first;
+        // In the middle where nothing is asked for.
+        let values = vec![self.values.get(first).copied().unwrap_or(NODES / 2)];
+        let noise = self.value(graph, site, &values, message, &law)?;
+        let value = law.draw(&noise).check()?.clone();
+        let mut laws = self.shared.laws.borrow_mut();
+        match self.has_cases {
+            // With cases the law tells all others.
+            true => drop(laws.insert(site, Rc::clone(&law))),
+            false => drop(laws.entry(site).or_insert_with(|| Rc::clone(&law))),
+        }
+        self.met.borrow_mut().push(Met {
+            site,
+            values,
+            law: Some(law),
+            excluded: None,
+        });
         Ok(Some((site, value)))
     }
 

@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 
 use super::eliminate::order;
 use super::factor::{Domain, combinations};
+use super::nodes;
 use crate::dist::Law;
 use crate::error::{Error, Result};
 use crate::model::Plate;
@@ -38,8 +39,23 @@ pub(super) struct Site {
     made: FxHashMap<Vec<usize>, Tensor>,
     /// All values in order, where there is one event.
     cases: Option<Rc<[Tensor]>>,
+    /// Whether it is integrated out: its values are nodes of Gaussian noise.
+    pub(super) has_nodes: bool,
+    /// The logarithms of the nodes' weights, for rows of these sizes.
+    weights: Option<(Vec<usize>, Rc<[Tensor]>)>,
     pub(super) shape: Shape,
     pub(super) device: Device,
+}
+
+/// The values that each event of a site may have.
+pub(super) struct Values<'a> {
+    /// The shape of all of a site's events as vertices, and how many numbers each is.
+    pub(super) shape: Shape,
+    pub(super) width: usize,
+    pub(super) count: usize,
+    pub(super) vertices: &'a dyn Fn() -> Vec<Vec<f32>>,
+    /// Whether they are nodes of Gaussian noise.
+    pub(super) are_nodes: bool,
 }
 
 /// Which of the terms of a site's name it is.
@@ -123,7 +139,7 @@ impl Graph {
         self.sums == 1 || self.sums.is_multiple_of(EVERY)
     }
 
-    /// The site of a name that a run has come by, whose law has these vertices.
+    /// The site of a name that a run has come by, whose law has these values.
     ///
     /// # Errors
     /// If it had other events or values before.
@@ -132,31 +148,26 @@ impl Graph {
         name: &str,
         law: &dyn Law,
         plates: &Rc<[Plate]>,
-        vertices: impl FnOnce() -> Vec<Vec<f32>>,
-        values: usize,
+        values: Values<'_>,
     ) -> Result<usize> {
-        let parameter = law.parameters().remove(0);
-        let shape = parameter.check()?.shape();
+        let (shape, device) = (values.shape, law.device());
         let rows: usize = plates.iter().map(|plate| plate.size).product();
-        let width = law
-            .relaxation()
-            .map_or(1, |relaxation| relaxation.width(&shape));
-        let events = shape.numel() / width.max(1) / rows.max(1);
+        let events = shape.numel() / values.width.max(1) / rows.max(1);
+        let count = values.count;
         if let Some(&site) = self.site_of.get(name) {
             let known = &mut self.sites[site];
-            if (known.events, known.vertices.len()) != (events, values) {
+            if (known.events, known.vertices.len()) != (events, count) {
                 return Err(Error::Inconsistent(format!(
-                    "it has {events} choices of {values} values, but had {} of {} in another run; sites \
+                    "it has {events} choices of {count} values, but had {} of {} in another run; sites \
                      that are summed out keep their size: give others another name",
                     known.events,
                     known.vertices.len()
                 )));
             }
-            if known.shape != shape || known.device != parameter.device() {
+            if known.shape != shape || known.device != device {
                 known.made.clear();
-                known.cases = None;
-                known.shape = shape;
-                known.device = parameter.device();
+                (known.cases, known.weights) = (None, None);
+                (known.shape, known.device) = (shape, device);
             }
             for domain in &mut self.domains[known.first..][..events] {
                 if !Rc::ptr_eq(&domain.plates, plates) {
@@ -172,16 +183,18 @@ impl Graph {
             distribution: law.name(),
             first,
             events,
-            vertices: Rc::new(vertices()),
+            vertices: Rc::new((values.vertices)()),
             made: FxHashMap::default(),
             cases: None,
+            has_nodes: values.are_nodes,
+            weights: None,
             shape,
-            device: parameter.device(),
+            device,
         });
         self.site_of.insert(name.to_owned().into(), site);
         for event in 0..events {
             self.domains.push(Domain {
-                size: values,
+                size: count,
                 plates: Rc::clone(plates),
             });
             self.owner.push(site);
@@ -197,6 +210,11 @@ impl Graph {
     /// The number of a site that is summed out.
     pub(super) fn site(&self, name: &str) -> Option<usize> {
         self.site_of.get(name).copied()
+    }
+
+    /// The site of a variable.
+    pub(super) fn owner(&self, variable: usize) -> &Site {
+        &self.sites[self.owner[variable]]
     }
 
     /// The variable in words.
@@ -252,6 +270,29 @@ impl Graph {
         let cases = cases.unwrap_or(made);
         self.sites[site].cases = Some(Rc::clone(&cases));
         Ok(cases)
+    }
+
+    /// The logarithms of the weights of a site's nodes, for rows of these sizes.
+    pub(super) fn weights(
+        &mut self,
+        site: usize,
+        sizes: Vec<usize>,
+        law: &dyn Law,
+    ) -> Result<Rc<[Tensor]>> {
+        let site = &mut self.sites[site];
+        match &site.weights {
+            Some((known, weights)) if *known == sizes => Ok(Rc::clone(weights)),
+            _ => {
+                let weights = nodes::weights(&sizes, law)?;
+                site.weights = Some((sizes, Rc::clone(&weights)));
+                Ok(weights)
+            }
+        }
+    }
+
+    /// Whether any site is integrated out.
+    pub(super) fn has_nodes(&self) -> bool {
+        self.sites.iter().any(|site| site.has_nodes)
     }
 
     /// The term of a name.

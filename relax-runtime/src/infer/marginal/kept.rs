@@ -6,6 +6,7 @@ use std::rc::Rc;
 use rustc_hash::FxHashMap;
 
 use super::graph::Graph;
+use super::nodes::Names;
 use crate::dist::{Form, Law, Number, Value};
 use crate::error::{Error, Result};
 use crate::model::Interpreter;
@@ -34,6 +35,8 @@ fn has_same_values(first: &dyn Law, here: &dyn Law) -> bool {
 pub(super) struct Shared {
     pub(super) graph: Rc<RefCell<Graph>>,
     pub(super) only: Rc<Only>,
+    /// Which are integrated out.
+    pub(super) integrated: Rc<Names>,
     /// Who makes the choices that are not summed out.
     pub(super) outer: Option<Rc<dyn Interpreter>>,
     /// How many more sites the runs may come by.

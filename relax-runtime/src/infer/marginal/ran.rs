@@ -8,10 +8,10 @@ use super::assign::Met;
 use super::factor::Domain;
 use super::graph::{Graph, Part};
 use super::said::{Got, Lists, Said};
-use crate::dist::{Law, Number};
+use crate::dist::{Law, Number, Value};
 use crate::error::{Error, Result};
 use crate::model::{Entry, Kind, Trace};
-use crate::tensor::{Choice, Shape, SiteSet};
+use crate::tensor::{Choice, Shape, SiteSet, Tensor};
 
 /// What a run has told.
 pub(super) struct Ran {
@@ -149,15 +149,42 @@ impl Ran {
                     };
                     let part = site.map_or(Part::Whole, law);
                     let term = graph.term(&entry.name, part, &entry.plates);
-                    match is_told(term, &self.values, &graph.domains) {
-                        true => self.set(term, Told::Before),
-                        false => self.take(graph, entry, entry.log_prob()?, term, &mut lists)?,
+                    let node = site.filter(|&site| graph.sites[site].has_nodes);
+                    match (is_told(term, &self.values, &graph.domains), node) {
+                        (true, _) => self.set(term, Told::Before),
+                        (false, None) => {
+                            self.take(graph, entry, entry.log_prob()?, term, &mut lists)?;
+                        }
+                        (false, Some(site)) => {
+                            let weight = self.weight(graph, entry, site)?;
+                            self.take(graph, entry, weight, term, &mut lists)?;
+                        }
                     }
                 }
             }
         }
         self.trace = trace;
         Ok(())
+    }
+
+    /// The logarithm of the weight of the node at which a site is, in place of its density.
+    fn weight(&self, graph: &mut Graph, entry: &Entry, site: usize) -> Result<Number> {
+        let (Some(dist), Value::Tensor(value)) = (&entry.dist, &entry.value) else {
+            return entry.log_prob();
+        };
+        let variable = graph.sites[site].first;
+        let weights = graph.weights(site, entry.sizes(), &*dist.law()?)?;
+        let here = self.values[variable].unwrap_or(0);
+        let choice = Choice {
+            variable,
+            size: weights.len(),
+        };
+        let with_cases = value
+            .cases()
+            .and_then(|_| Tensor::of_choice(choice, &weights, here));
+        Ok(Number::Tensor(
+            with_cases.unwrap_or_else(|| weights[here].clone()),
+        ))
     }
 
     /// Notes which values of a site have probability 0.

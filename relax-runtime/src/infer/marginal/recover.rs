@@ -6,10 +6,11 @@ use std::rc::Rc;
 use super::eliminate::{Shares, Sum};
 use super::factor::{Domain, place, rows, values_at};
 use super::graph::Graph;
+use super::nodes::{self, STEP};
 use super::search::Search;
 use crate::dist::Law;
 use crate::error::Result;
-use crate::model::{Recovered, RecoveredSite, SummedOut};
+use crate::model::{Recovered, RecoveredKnown, RecoveredSite, RecoveredValues, SummedOut};
 use crate::random::Key;
 use crate::tensor::{Device, Shape, Tensor};
 
@@ -32,6 +33,8 @@ struct Site {
     shape: Shape,
     device: Device,
     absences: Absences,
+    /// Whether it was integrated out.
+    has_nodes: bool,
     /// The probability of each value of each event, `[rows, events, values]`.
     probabilities: Vec<f64>,
 }
@@ -72,6 +75,15 @@ impl Absences {
     }
 }
 
+impl Site {
+    /// How many nodes the posterior of the narrowest row is spread over: the least 1/Σ p².
+    fn nodes(&self) -> f64 {
+        let rows = self.probabilities.chunks_exact(self.vertices.len());
+        let squares = rows.map(|row| row.iter().map(|p| p * p).sum::<f64>());
+        1.0 / squares.fold(0.0, f64::max)
+    }
+}
+
 impl Summed {
     pub(super) fn new(graph: &Graph, search: &Search<'_>, sum: Sum, shares: &Shares) -> Self {
         let domains = &graph.domains;
@@ -100,6 +112,7 @@ impl Summed {
                 shape: site.shape,
                 device: site.device.clone(),
                 absences: Absences::of(search, graph.law_of[site.first]),
+                has_nodes: site.has_nodes,
                 probabilities: probabilities.copied().collect(),
             })
         });
@@ -118,7 +131,8 @@ impl Summed {
 
 impl SummedOut for Summed {
     fn recover(&self, key: Key) -> Result<Recovered> {
-        let drawn = self.sum.draw(&mut key.stream("recovered"));
+        let mut stream = key.stream("recovered");
+        let drawn = self.sum.draw(&mut stream);
         let domains = &self.sum.domains;
         let is_absent = |absences: &Absences| absences.holds(&drawn, domains);
         let mut sites = Vec::with_capacity(self.sites.len());
@@ -129,13 +143,28 @@ impl SummedOut for Summed {
                     vertex.extend_from_slice(&site.vertices[of_event[row]]);
                 }
             }
+            if site.has_nodes {
+                // Anywhere between the nodes' middles.
+                let anywhere = |x: &mut f32| *x += (STEP * (stream.uniform_f64() - 0.5)) as f32;
+                vertex.iter_mut().for_each(anywhere);
+            }
             let vertex = Tensor::from_vec(vertex, site.shape, &site.device)?;
+            let value = match site.has_nodes {
+                true => nodes::drawn(&*site.law, site.shape, &drawn)?.draw(&vertex),
+                false => site.law.value_at(&vertex),
+            };
+            let known = match site.has_nodes {
+                true => RecoveredKnown::Nodes(site.nodes()),
+                false => RecoveredKnown::Values(RecoveredValues {
+                    probabilities: site.probabilities.clone(),
+                    vertices: Rc::clone(&site.vertices),
+                }),
+            };
             sites.push(RecoveredSite {
                 name: site.name.clone(),
-                value: site.law.value_at(&vertex).check()?.clone(),
+                value: value.check()?.clone(),
                 law: Rc::clone(&site.law),
-                probabilities: site.probabilities.clone(),
-                vertices: Rc::clone(&site.vertices),
+                known,
             });
         }
         let absent = self.kept.iter().filter(|(_, absences)| is_absent(absences));

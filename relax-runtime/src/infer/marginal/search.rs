@@ -121,6 +121,20 @@ impl<'a> Search<'a> {
         Ok(told)
     }
 
+    /// Whether the first run has told all, with the cases of its choices.
+    pub(super) fn has_cases(&self) -> bool {
+        self.has_cases
+    }
+
+    /// Runs anew until every number is known.
+    ///
+    /// # Errors
+    /// As [`tell_all`](Self::tell_all).
+    pub(super) fn start_again(&mut self) -> Result<()> {
+        self.forget();
+        self.tell_all()
+    }
+
     /// Forgets what runs have told.
     fn forget(&mut self) {
         self.runs.clear();

@@ -165,7 +165,7 @@ enum Modelled<'m> {
     Given(&'m dyn Program),
     Summed(Rc<Summed<'m>>),
     /// Once it is known whether that is cheap.
-    IfCheap(Rc<Summed<'m>>, OnceCell<bool>),
+    IfCheap(Rc<Summed<'m>>, OnceCell<Option<Marginalised<Borrowed<'m>>>>),
 }
 
 /// A model with its discrete choices summed out.
@@ -196,9 +196,9 @@ impl<'m> Modelled<'m> {
             Self::Given(model) => *model,
             Self::Summed(both) => &both.summed,
             Self::IfCheap(both, cheap) => {
-                match cheap.get_or_init(|| both.summed.is_cheap(params)) {
-                    true => &both.summed,
-                    false => both.given,
+                match cheap.get_or_init(|| both.summed.if_cheap(params)) {
+                    Some(summed) => summed,
+                    None => both.given,
                 }
             }
         }
@@ -222,7 +222,7 @@ impl Objective for Elbo<'_> {
 
     fn expect_draws(&self) {
         if let Modelled::IfCheap(_, cheap) = &self.model {
-            cheap.get_or_init(|| false);
+            cheap.get_or_init(|| None);
         }
     }
 

@@ -15,6 +15,8 @@ pub(super) struct Collected {
     sums: Vec<Sums>,
     by_name: BTreeMap<String, usize>,
     count: usize,
+    /// Sums of how many nodes count, of sites that were integrated out, and how often these were met.
+    nodes: BTreeMap<String, (f64, f64)>,
 }
 
 /// What is known of a site beyond its values, added up over the draws that came by it.
@@ -42,7 +44,12 @@ impl Collected {
                 value,
                 categories,
                 known,
+                nodes,
             } = site;
+            if let Some(nodes) = nodes {
+                let sum = self.nodes.entry(name.to_string()).or_default();
+                *sum = (sum.0 + nodes, sum.1 + 1.0);
+            }
             let at = match self.by_name.get(&*name) {
                 Some(at) => *at,
                 None => self.new_column(name.into_owned(), categories),
@@ -63,6 +70,14 @@ impl Collected {
             ..Sums::default()
         });
         at
+    }
+
+    /// Of each site that was integrated out over how many nodes the posterior of its narrowest row is spread, on
+    /// average.
+    pub(super) fn nodes(&self) -> BTreeMap<String, f64> {
+        let sums = self.nodes.iter();
+        sums.map(|(name, (sum, met))| (name.clone(), sum / met))
+            .collect()
     }
 
     /// The draws, weighted alike.
@@ -134,6 +149,7 @@ mod tests {
                     value: Value::Index(k),
                     categories: Some(2),
                     known,
+                    nodes: None,
                 };
                 collected.add(Record {
                     sites: Vec::from([site]),

@@ -18,6 +18,7 @@ mod summary;
 pub(super) mod table;
 pub(super) mod weights;
 
+use std::collections::BTreeMap;
 use std::ops::Deref;
 
 use serde::{Deserialize, Serialize};
@@ -70,6 +71,9 @@ pub struct Posterior {
     log_weights: Vec<Vec<f64>>,
     /// The first site whose log-probability does not count once.
     scaled: Option<String>,
+    /// Of sites that were integrated out over how many nodes the posterior of the narrowest row is spread.
+    #[serde(default)]
+    nodes: BTreeMap<String, f64>,
 }
 
 /// Bounds on ln p(x), all lower bounds in expectation, and how good the guide is as a proposal.
@@ -141,6 +145,7 @@ impl Posterior {
         }
         params.check_restored()?;
         Ok(Self {
+            nodes: collected.nodes(),
             draws: collected.equal(),
             log_weights,
             scaled,
@@ -151,6 +156,12 @@ impl Posterior {
     /// one number elsewhere.
     pub fn log_weights(&self) -> &[Vec<f64>] {
         &self.log_weights
+    }
+
+    /// Over how many nodes the posterior of the narrowest row of a site is spread, of sites that were
+    /// [integrated out](crate::infer::Marginalised::integrate).
+    pub(in crate::infer) fn nodes(&self) -> &BTreeMap<String, f64> {
+        &self.nodes
     }
 
     /// The draws' importance weights under the posterior, Pareto-smoothed, and how far they can be

@@ -8,7 +8,7 @@ use crate::dist::{Law, Number, Value, holds_indices};
 use crate::error::Result;
 use crate::estimator::DrawKind;
 use crate::infer::pass::{Latent, Pass, Term};
-use crate::model::{Kind, Plate, RecoveredSite, SummedOut};
+use crate::model::{Kind, Plate, RecoveredKnown, RecoveredSite, RecoveredValues, SummedOut};
 use crate::random::Key;
 use crate::tensor::Tensor;
 
@@ -30,6 +30,8 @@ pub(in crate::infer) struct SiteRecord {
     /// How many categories the value holds indices of, where it does.
     pub(in crate::infer) categories: Option<usize>,
     pub(in crate::infer) known: Option<Known>,
+    /// Of one that was integrated out: how many nodes the posterior of its narrowest row is spread over.
+    pub(in crate::infer) nodes: Option<f64>,
 }
 
 /// What is known of a site beyond the value that was drawn: its law, given other choices of the run. It
@@ -83,36 +85,20 @@ impl Record {
 
 impl SiteRecord {
     fn recovered(site: RecoveredSite) -> Result<Self> {
-        let size = site.vertices.len();
         let categories = categories(&*site.law);
-        let mean = match categories {
-            Some(_) => site.probabilities.clone(),
-            None => {
-                // Each value at all places of the site.
-                let shape = site.law.draw_shape();
-                let mut mean: Vec<f64> = Vec::new();
-                for (number, vertex) in site.vertices.iter().enumerate() {
-                    let all = vertex.repeat(shape.numel() / vertex.len().max(1));
-                    let all = Tensor::from_vec(all, shape, &site.law.device())?;
-                    let value = to_f64s(&site.law.value_at(&all))?;
-                    mean.resize(value.len(), 0.0);
-                    let width = value.len() * size / site.probabilities.len().max(1);
-                    for (at, x) in value.into_iter().enumerate() {
-                        mean[at] += x * site.probabilities[at / width.max(1) * size + number];
-                    }
-                }
-                mean
+        let (known, nodes) = match site.known {
+            RecoveredKnown::Values(values) => {
+                let known = Known::of_values(site.law, values, categories.is_some())?;
+                (Some(known), None)
             }
+            RecoveredKnown::Nodes(nodes) => (None, Some(nodes)),
         };
-        let is_single = site.probabilities.len() == size && single_choice(&*site.law).is_some();
         Ok(Self {
             name: site.name,
             value: Value::Tensor(site.value.kept()),
             categories,
-            known: Some(Known {
-                mean,
-                marginal: is_single.then_some((site.law, site.probabilities)),
-            }),
+            known,
+            nodes,
         })
     }
 
@@ -127,6 +113,42 @@ impl SiteRecord {
                 mean: to_f64s(&law.mean())?,
                 marginal: probabilities.map(|p| (Rc::clone(law), p)),
             }),
+            nodes: None,
+        })
+    }
+}
+
+impl Known {
+    /// What is known of a site that was summed out.
+    fn of_values(law: Rc<dyn Law>, values: RecoveredValues, are_categories: bool) -> Result<Self> {
+        let RecoveredValues {
+            probabilities,
+            vertices,
+        } = values;
+        let size = vertices.len();
+        let mean = match are_categories {
+            true => probabilities.clone(),
+            false => {
+                // Each value at all places of the site.
+                let shape = law.draw_shape();
+                let mut mean: Vec<f64> = Vec::new();
+                for (number, vertex) in vertices.iter().enumerate() {
+                    let all = vertex.repeat(shape.numel() / vertex.len().max(1));
+                    let all = Tensor::from_vec(all, shape, &law.device())?;
+                    let value = to_f64s(&law.value_at(&all))?;
+                    mean.resize(value.len(), 0.0);
+                    let width = value.len() * size / probabilities.len().max(1);
+                    for (at, x) in value.into_iter().enumerate() {
+                        mean[at] += x * probabilities[at / width.max(1) * size + number];
+                    }
+                }
+                mean
+            }
+        };
+        let is_single = probabilities.len() == size && single_choice(&*law).is_some();
+        Ok(Self {
+            mean,
+            marginal: is_single.then_some((law, probabilities)),
         })
     }
 }

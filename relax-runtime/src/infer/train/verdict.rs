@@ -60,12 +60,22 @@ pub enum Finding {
         /// How many there are.
         draws: usize,
     },
+    /// A site was integrated out at nodes that are far apart beside its posterior.
+    FewNodes {
+        /// Its name.
+        site: String,
+        /// Over how many nodes the posterior of the narrowest row is spread.
+        nodes: f64,
+    },
     /// Nothing is known of the weights.
     NoWeights {
         /// Why.
         reason: String,
     },
 }
+
+/// For a Gaussian posterior that is spread over fewer nodes, the error of the row's evidence is more than a percent.
+const FEWEST_NODES: f64 = 1.8;
 
 impl Verdict {
     pub(super) fn of(ending: Ending, trend: Trend, posterior: &Posterior) -> Self {
@@ -75,6 +85,12 @@ impl Verdict {
             effective_samples: None,
             findings: Vec::from_iter(unsettled(ending, trend)),
         };
+        for (site, &nodes) in posterior.nodes() {
+            if nodes < FEWEST_NODES {
+                let site = site.clone();
+                verdict.findings.push(Finding::FewNodes { site, nodes });
+            }
+        }
         match posterior.importance_weights() {
             Ok(weights) => verdict.weigh(&weights),
             Err(error) => verdict.findings.push(Finding::NoWeights {
@@ -193,6 +209,10 @@ impl fmt::Display for Finding {
                 f,
                 "{draws} draws are worth {effective_samples:.0} of the posterior: take another guide, or \
                  `weighted()` with many more `posterior_draws`"
+            ),
+            Self::FewNodes { site, nodes } => write!(
+                f,
+                "`{site}` was integrated out at nodes that are far apart beside the posterior of its narrowest                  row, which is spread over {nodes:.1} of them: have it drawn (`draw_all`, or `marginalise` without                  `integrate`)"
             ),
             Self::NoWeights { reason } => write!(f, "nothing is known of the weights: {reason}"),
         }
