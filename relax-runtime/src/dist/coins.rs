@@ -9,6 +9,7 @@ use super::{Support, check_values, parameter_error};
 use crate::dist::noise::each::LARGEST as BELOW_ONE;
 use crate::error::Result;
 use crate::tensor::Tensor;
+use crate::tensor::native::pointwise::all;
 
 const NAME: &str = "Bernoulli";
 
@@ -150,7 +151,12 @@ impl BernoulliOperand for Tensor {
 
     fn of_probs(self) -> Result<Coins> {
         let logits = || self.kept_within(f32::MIN_POSITIVE, BELOW_ONE).logit();
-        if Support::Unit.holds_all(&self)? {
+        // A choice may make some certain, and others not.
+        let are_open = match self.cases() {
+            None => Support::Unit.holds_all(&self)?,
+            Some(_) => self.tells_in_all_cases(|p| all(p, |p| (p > 0.0) & (p < 1.0)))?,
+        };
+        if are_open {
             return Ok(Coins {
                 open: open(&self),
                 ..logits().into()

@@ -323,6 +323,23 @@ impl Tensor {
         self.0.as_ref().is_ok_and(|inner| inner.cases.is_some())
     }
 
+    /// Whether `look` says so of the numbers in every case, unnoticed as by [`peek`](Self::peek): what is done then is
+    /// to be right in all, and so is what is done if not.
+    ///
+    /// # Errors
+    /// If the tensor carries one.
+    pub(crate) fn tells_in_all_cases(&self, look: impl Fn(&[f32]) -> bool) -> Result<bool> {
+        let Some(cases) = self.cases() else {
+            return self.with_values(look);
+        };
+        for tensor in cases.tensors.iter() {
+            if !tensor.with_values(&look)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// What `look` makes of the numbers, in row-major order, unnoticed as by [`peek`](Self::peek), where the
     /// run goes on the same way in each case in which it says the same.
     ///

@@ -152,11 +152,10 @@ impl CountOperand for Tensor {
     }
     fn logit(&self) -> Tensor {
         let is_open = |p: &[f32]| all(p, |p| (p > 0.0) & (p < 1.0));
-        let is_open = |p: &Tensor| matches!(p.with_values(is_open), Ok(true));
         let logit = |p: &Tensor| Tensor::logit(&p.kept_within(f32::MIN_POSITIVE, BELOW_ONE));
         let of_one = |p: &Tensor| {
             // A choice between the two would tear the logits off what the probabilities came from.
-            if is_open(p) {
+            if let Ok(true) = p.with_values(is_open) {
                 return logit(p);
             }
             let certain = p.detach().ge(1.0) - p.detach().le(0.0);
@@ -164,10 +163,9 @@ impl CountOperand for Tensor {
                 .square()
                 .select_where(&(certain * CERTAIN), &logit(p))
         };
-        match self.cases() {
-            None => of_one(self),
-            Some(cases) if cases.tensors.iter().all(is_open) => logit(self),
-            Some(_) => each_apart([self], |[p]| Some(of_one(p))).unwrap_or_else(|| of_one(self)),
+        match self.tells_in_all_cases(is_open) {
+            Ok(true) => logit(self),
+            _ => each_apart([self], |[p]| Some(of_one(p))).unwrap_or_else(|| of_one(self)),
         }
     }
     fn minus(&self, other: &Tensor) -> Tensor {
