@@ -18,9 +18,10 @@ struct Survey {
 #[model]
 fn survey(data: &Survey) {
     let theta = sample!(Uniform(Tensor::scalar(0.0), 1.0));
-    let n = sample!(DiscreteUniform(1, data.nmax));
+    // A tensor, so that one run tells the likelihood of every number.
+    let n = sample!(DiscreteUniform(Tensor::scalar(1.0), data.nmax));
     for k in &data.k {
-        observe!(Binomial(n, &theta), *k as f64);
+        observe!(Binomial(&n, &theta), *k as f64);
     }
 }
 

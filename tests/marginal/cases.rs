@@ -244,3 +244,44 @@ fn derivatives_in_a_model_are_told_by_runs() -> Result<()> {
     assert_same(&of_sums(with_a_tangent(), 3)?);
     Ok(())
 }
+
+/// How many were asked, of whom so many said yes? Numbers that are too few have probability 0, whether values are
+/// tensors or on the host.
+#[test]
+fn observations_beyond_a_number_that_was_drawn_have_probability_0() -> Result<()> {
+    #[model]
+    fn tensors(yes: &Tensor) {
+        let asked = sample!(DiscreteUniform(Tensor::scalar(0.0), 12));
+        plate!(yes.rows() => {
+            observe!(Binomial(&asked, Tensor::full(yes.rows(), 0.4, &Device::cpu())), yes);
+        });
+        let more = &asked + 1.0;
+        observe!(Binomial(more, 0.7), 6.0, name = "more");
+    }
+    #[model]
+    fn host(yes: &[usize]) {
+        let asked = sample!(DiscreteUniform(0, 12));
+        for &yes in yes {
+            observe!(Binomial(asked, 0.4), yes);
+        }
+        observe!(Binomial(asked + 1, 0.7), 6_usize, name = "more");
+    }
+    let exact = exact_posterior(&host(&[3, 7, 5]))?;
+    let yes = Tensor::from_slice(&[3.0, 7.0, 5.0]);
+    let model = marginalise(tensors(&yes));
+    assert_near(log_evidence(tensors(&yes))?, exact.log_evidence, 1e-5);
+    let fit = Svi::new(&model).seed(1).run()?;
+    let found = fit.posterior().marginal("asked")?;
+    for ((value, found), (_, wanted)) in found.iter().zip(exact.marginal("asked")?) {
+        assert_near(*found, wanted, 1e-5);
+        assert!(value[0] >= 7.0 || *found == 0.0, "{value:?}: {found}");
+    }
+    let runs = fit
+        .plan()
+        .entries
+        .iter()
+        .map(|entry| entry.evaluations)
+        .max();
+    assert_eq!(runs, Some(1));
+    Ok(())
+}

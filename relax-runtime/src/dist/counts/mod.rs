@@ -25,7 +25,7 @@ use crate::dist::noise::each::LARGEST as BELOW_ONE;
 use crate::error::{Error, Result};
 use crate::random::Stream;
 use crate::tensor::native::pointwise::all;
-use crate::tensor::{Shape, Tensor, each_apart};
+use crate::tensor::{Shape, SiteSet, Tensor, each_apart};
 
 /// Whole numbers of a family, such as [`Poisson`](super::Poisson); over `f64`s a draw is a `usize`, over
 /// tensors a tensor with a number for each element of the parameters.
@@ -323,6 +323,32 @@ impl<F: CountFamily> Counts<F, Tensor> {
             true => shape.leading(shape.rank().saturating_sub(1)),
         }
     }
+
+    /// Whether the fixed number was drawn: which values there are is a matter of probability then.
+    fn is_fixed_by_choice(&self) -> bool {
+        self.fixed.cases().is_some() || self.fixed.sites() != SiteSet::EMPTY
+    }
+
+    /// The log-mass, −∞ of values that a fixed number rules out.
+    fn log_mass_ruled(&self, [theta, fixed, value]: [&Tensor; 3]) -> Result<Tensor> {
+        let (rows, first) = (value + fixed.zeros_like(), self.family.first());
+        let numbers = (fixed + value.zeros_like()).peek()?;
+        let pairs = rows.peek()?.into_iter().zip(numbers);
+        // Relaxed numbers lie between those that count.
+        let is_outside = |(x, fixed): (f32, f32)| {
+            let (x, fixed) = (f64::from(x), f64::from(fixed));
+            let rules_out = fixed.fract() == 0.0 && !(first..=self.family.last(fixed)).contains(&x);
+            f32::from(u8::from(rules_out))
+        };
+        let outside: Vec<f32> = pairs.map(is_outside).collect();
+        if outside.iter().all(|&x| x == 0.0) {
+            return Ok(self.family.log_mass(theta, fixed, value));
+        }
+        let outside = Tensor::from_vec(outside, rows.shape(), &value.device())?;
+        let inside = outside.select_where(&value.full_like(first as f32), value);
+        let log_mass = self.family.log_mass(theta, fixed, &inside);
+        Ok(outside.select_where(&log_mass.full_like(f32::NEG_INFINITY), &log_mass))
+    }
 }
 
 impl<F: CountFamily> Distribution for Counts<F, Tensor> {
@@ -332,6 +358,9 @@ impl<F: CountFamily> Distribution for Counts<F, Tensor> {
 
     fn contains(&self, value: &Tensor) -> Result<bool> {
         let first = self.family.first();
+        if self.is_fixed_by_choice() {
+            return value.tells(|x| all(x, |x| is_count(f64::from(x), first, f64::INFINITY)));
+        }
         if let [fixed] = self.fixed.peek()?[..] {
             let last = self.family.last(f64::from(fixed));
             return value.with_values(|x| all(x, |x| is_count(f64::from(x), first, last)));
@@ -345,8 +374,21 @@ impl<F: CountFamily> Distribution for Counts<F, Tensor> {
 
     fn log_density(&self, value: &Tensor) -> Result<Number> {
         check_fit(F::NAME, self.rows(), value)?;
-        let log_mass = self.family.log_mass(&self.theta, &self.fixed, value);
-        Ok(Number::Tensor(log_mass))
+        if !self.is_fixed_by_choice() {
+            let log_mass = self.family.log_mass(&self.theta, &self.fixed, value);
+            return Ok(Number::Tensor(log_mass));
+        }
+        let operands = [&self.theta, &self.fixed, value];
+        let of_case = |operands: [&Tensor; 3]| {
+            Some(
+                self.log_mass_ruled(operands)
+                    .unwrap_or_else(Tensor::poisoned),
+            )
+        };
+        Ok(Number::Tensor(match each_apart(operands, of_case) {
+            Some(log_mass) => log_mass,
+            None => self.log_mass_ruled(operands)?,
+        }))
     }
 
     fn law(&self) -> Result<Rc<dyn Law>> {

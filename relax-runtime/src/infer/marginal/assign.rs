@@ -15,7 +15,7 @@ use crate::model::{Context, Interpreter, Message, Program};
 use crate::tensor::{Choice, Collecting, Sharing, SiteSet, Tensor};
 
 /// Values whose cases one run may have.
-const MOST_CASES: usize = 256;
+const MOST_CASES: usize = 1_024;
 
 /// Gives each site that is summed out its value.
 struct Assign {
