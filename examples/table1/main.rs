@@ -88,7 +88,7 @@ struct Options {
     /// Images a step.
     #[arg(long, default_value_t = 24)]
     batch: usize,
-    /// Adam's first rate; without it 0.001, or 0.0001 as published.
+    /// Adam's first rate; without it 0.002, or 0.0001 as published.
     #[arg(long)]
     learning_rate: Option<f32>,
     /// Optimiser, surrogates' surroundings and pre-training as published.
@@ -131,7 +131,7 @@ fn run(options: &Options) -> Outcome<()> {
 
 impl Options {
     fn rate(&self) -> f32 {
-        const OURS: f32 = 1e-3;
+        const OURS: f32 = 2e-3;
         const PUBLISHED: f32 = 1e-4;
         let usual = if self.published { PUBLISHED } else { OURS };
         self.learning_rate.unwrap_or(usual)

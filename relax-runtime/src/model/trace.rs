@@ -241,8 +241,8 @@ pub(crate) struct RecoveredSite {
 pub(crate) enum RecoveredKnown {
     /// Of a discrete one.
     Values(RecoveredValues),
-    /// Of one that was integrated out: how many nodes the posterior of its narrowest row is spread over.
-    Nodes(f64),
+    /// Of one that was integrated out: by how much the evidence of a row may be off, at most.
+    Nodes { error: f64 },
 }
 
 /// How probable the values of a site are that was summed out.

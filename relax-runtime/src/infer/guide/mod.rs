@@ -93,8 +93,8 @@ pub trait Guide {
         Ok(())
     }
 
-    /// Whether [`Svi`](super::Svi) may sum discrete choices out where that is cheap, as it does with the automatic guide:
-    /// where it is about continuous ones alone, and draws each without a look at which others a run has come by.
+    /// Whether [`Svi`](super::Svi) may sum discrete choices out where that is cheap, as it does with the automatic guide (it
+    /// integrates nothing out): where it is about continuous ones alone, and draws each without a look at which others a run has come by.
     fn leaves_sums(&self) -> bool {
         false
     }

@@ -187,7 +187,14 @@ impl Assign {
         let counts_once = message.weight.is_none() && message.scale == 1.0;
         if !counts_once || !nodes::fits(&**message.dist, &*law, message.plates) {
             return Err(Error::Enumeration(
-                "it cannot be integrated out: a site can whose law is `Normal` or `LogNormal` over tensors,                  with one number for each row of its plates, and counts once"
+                "it cannot be integrated out: a site can whose law is `Normal` or `LogNormal` over tensors, with one \
+                 number for each row of its plates, and counts once"
+                    .into(),
+            ));
+        }
+        if nodes::follows_another(&*law, &self.shared.graph.borrow()) {
+            return Err(Error::Enumeration(
+                "it cannot be integrated out, as its law depends on another choice that is; integrate one of them"
                     .into(),
             ));
         }
@@ -248,6 +255,23 @@ impl Assign {
         Ok(Some((site, made)))
     }
 
+    /// Notes a choice that is left, and could be integrated out.
+    fn note_gaussian(&self, message: &Message<'_>, law: &dyn Law) {
+        let counts_once = message.weight.is_none() && message.scale == 1.0;
+        let is_in_rows = !message.plates.is_empty() && message.estimator.is_none();
+        let graph = &mut *self.shared.graph.borrow_mut();
+        if graph.sums == 1
+            && counts_once
+            && is_in_rows
+            && nodes::fits(&**message.dist, law, message.plates)
+        {
+            let plates = Rc::clone(message.plates);
+            graph
+                .gaussians
+                .insert(message.full_name.to_string(), plates);
+        }
+    }
+
     /// Has the choice made as it would be without the sum, once for all runs.
     fn keep(&self, message: &mut Message<'_>) -> Result<()> {
         let name: &Cow<'static, str> = message.full_name;
@@ -260,6 +284,7 @@ impl Assign {
             return Ok(());
         }
         let (law, has_cases) = of_this_case(message.law()?);
+        self.note_gaussian(message, &*law);
         // Draws and what is done with them are told apart by their nodes.
         let _pause = Sharing::pause();
         if let Some(outer) = &self.shared.outer {

@@ -1,15 +1,45 @@
 //! Which sums are taken where nobody has asked for one.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use super::factor::{rows, within};
 use super::graph::{Graph, Term};
-use super::nodes::{self, Names};
+use super::nodes::{LARGEST_ERROR, Names};
 use super::{MOST_SITES_UNASKED, Marginalised};
-use crate::model::{Context, Entry, Kind, Model, ParamStore, Trace};
+use crate::error::Result;
+use crate::model::{Context, Model, ParamStore, Plate, RecoveredKnown, Trace};
 use crate::random::Key;
 
 /// Numbers of rows that a sum's runs may come to, and what each term counts beside.
 const MOST_WORK: usize = 2_000_000;
 const TERM: usize = 100;
+/// The same with what is integrated out besides.
+const MOST_WORK_WITH_NODES: usize = 500_000;
+
+/// A sum that is taken unasked.
+#[derive(Debug)]
+pub(in crate::infer) struct Cheap<M> {
+    summed: Marginalised<M>,
+    /// The same with choices integrated out, until that has gone wrong.
+    with_nodes: Option<Marginalised<M>>,
+    is_without: Cell<bool>,
+}
+
+impl<M> Cheap<M> {
+    /// The model with the sum.
+    pub(in crate::infer) fn model(&self) -> &Marginalised<M> {
+        match &self.with_nodes {
+            Some(with_nodes) if !self.is_without.get() => with_nodes,
+            _ => &self.summed,
+        }
+    }
+
+    /// Integrates nothing out from now on: whether it has so far.
+    pub(in crate::infer) fn leave_nodes(&self) -> bool {
+        self.with_nodes.is_some() && !self.is_without.replace(true)
+    }
+}
 
 impl<M: Model> Marginalised<M> {
     /// Gives up early, where nobody has asked for the sum.
@@ -25,26 +55,35 @@ impl<M: Model + Clone> Marginalised<M> {
     /// The sum to take where nobody has asked for one; nothing where there is none to take, or it takes more work than
     /// some runs of the model. Where nothing is left to train, more are worth it. With the first values of parameters.
     ///
-    /// A Gaussian number in each row of a plate is integrated out if it is the only one there and shares a term with a
-    /// discrete choice of the same row: given what else is known, its law is a mixture by that choice.
-    pub(in crate::infer) fn if_cheap(&self, params: &ParamStore) -> Option<Self> {
-        let trace = self.cheap_trace(params)?;
-        let names = self.candidates(&trace);
-        if !names.is_empty() {
+    /// If that may be, a Gaussian number in each row of a plate is integrated out, where it is the only one there and
+    /// shares a term with a discrete choice of the same row: given what else is known, its law is a mixture by that
+    /// choice. A first look has to show that its nodes are near enough to each other.
+    pub(in crate::infer) fn if_cheap(
+        &self,
+        params: &ParamStore,
+        may_integrate: bool,
+    ) -> Option<Cheap<M>> {
+        self.cheap_trace(params, MOST_WORK)?;
+        let names = self.candidates();
+        let with_nodes = (may_integrate && !names.is_empty()).then(|| {
             let further = self.clone().integrating(names);
-            if further.cheap_trace(params).is_some() && further.nodes_meet_choices() {
-                return Some(further);
-            }
-        }
-        Some(self.clone())
+            let trace = further.cheap_trace(params, MOST_WORK_WITH_NODES)?;
+            let fits = further.nodes_meet_choices() && has_near_nodes(&trace).unwrap_or(false);
+            fits.then_some(further)
+        });
+        Some(Cheap {
+            summed: self.clone(),
+            with_nodes: with_nodes.flatten(),
+            is_without: Cell::new(false),
+        })
     }
 
     /// What is left of the model, if its sum is cheap.
-    fn cheap_trace(&self, params: &ParamStore) -> Option<Trace> {
-        let trial = || {
+    fn cheap_trace(&self, params: &ParamStore, most_work: usize) -> Option<Trace> {
+        let trial = || -> Result<Trace> {
             let context = Context::new(Key::new(0), None, params.fork());
             self.run(&context)?;
-            Ok::<_, crate::Error>(context.finish().0)
+            Ok(context.finish().0)
         };
         // The second sum finds all terms, and makes no more runs than it needs.
         let (Ok(_), Ok(trace)) = (trial(), trial()) else {
@@ -56,42 +95,28 @@ impl<M: Model + Clone> Marginalised<M> {
         // One run with cases has as much to compute as runs for them.
         let runs = (graph.plan.len() + 1).max(graph.most_combinations());
         let work = runs * graph.terms.iter().map(rows).sum::<usize>();
-        let is_cheap = !graph.sites.is_empty() && (nothing_left || work <= MOST_WORK);
+        let is_cheap = !graph.sites.is_empty() && (nothing_left || work <= most_work);
         is_cheap.then_some(trace)
     }
 
-    /// Choices that were not summed out, and could be integrated out: one in a plate, beside a discrete choice of the same
-    /// rows.
-    fn candidates(&self, trace: &Trace) -> Names {
+    /// Choices that were not summed out, and could be integrated out: each alone in its plate, and beside a discrete choice
+    /// of the same rows.
+    fn candidates(&self) -> Names {
         let graph = self.graph.borrow();
-        let fits = |entry: &&Entry| {
-            let is_left = entry.written == Kind::Latent && entry.kind == Kind::Latent;
-            let counts_once = entry.weight.is_none() && entry.scale == 1.0;
-            let law = entry
-                .dist
-                .as_ref()
-                .and_then(|dist| Some((dist, dist.law().ok()?)));
-            is_left
-                && counts_once
-                && !entry.plates.is_empty()
-                && entry.estimator.is_none()
-                && law.is_some_and(|(dist, law)| nodes::fits(&**dist, &*law, &entry.plates))
-                && graph.sites.iter().any(|site| {
-                    let own = &graph.domains[site.first].plates;
-                    own.len() == entry.plates.len() && within(own, &entry.plates)
-                })
+        let has_choice = |plates: &Rc<[Plate]>| {
+            let mut sites = graph.sites.iter();
+            sites.any(|site| is_same(&graph.domains[site.first].plates, plates))
         };
-        let all: Vec<&Entry> = trace.entries().iter().filter(fits).collect();
-        let is_alone = |entry: &&&Entry| {
-            let others = all
-                .iter()
-                .filter(|other| within(&other.plates, &entry.plates));
+        let is_alone = |plates: &Rc<[Plate]>| {
+            let others = graph
+                .gaussians
+                .values()
+                .filter(|other| within(other, plates));
             others.count() == 1
         };
-        all.iter()
-            .filter(is_alone)
-            .map(|entry| entry.name.to_string())
-            .collect()
+        let all = graph.gaussians.iter();
+        let fit = all.filter(|(_, plates)| has_choice(plates) && is_alone(plates));
+        fit.map(|(name, _)| name.clone()).collect()
     }
 
     /// Whether every choice that is integrated out shares a term with a discrete one of the same rows.
@@ -102,16 +127,30 @@ impl<M: Model + Clone> Marginalised<M> {
     }
 }
 
+/// Whether plates are of the same rows.
+fn is_same(plates: &[Plate], others: &[Plate]) -> bool {
+    plates.len() == others.len() && within(plates, others)
+}
+
+/// Whether sums over nodes stand for integrals in this run.
+fn has_near_nodes(trace: &Trace) -> Result<bool> {
+    for summed in &trace.summed {
+        for site in summed.recover(Key::new(0))?.sites {
+            if matches!(site.known, RecoveredKnown::Nodes { error } if error > LARGEST_ERROR) {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
+}
+
 impl Graph {
     /// Whether a term has a variable and a discrete choice of the same rows.
     fn meets_choice(&self, variable: usize) -> bool {
         let plates = &self.domains[variable].plates;
-        let is_discrete = |v: &usize| {
-            let own = &self.domains[*v].plates;
-            !self.owner(*v).has_nodes && own.len() == plates.len() && within(own, plates)
-        };
+        let is_choice =
+            |v: &usize| !self.owner(*v).has_nodes && is_same(&self.domains[*v].plates, plates);
         let mut terms = self.terms.iter();
-        terms
-            .any(|term| term.scope.contains(&variable) && term.scope.iter().any(|v| is_discrete(v)))
+        terms.any(|term| term.scope.contains(&variable) && term.scope.iter().any(is_choice))
     }
 }

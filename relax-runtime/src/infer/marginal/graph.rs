@@ -104,6 +104,8 @@ pub(super) struct Graph {
     order: Option<Vec<usize>>,
     /// Assignments that told every combination of every term the last time.
     pub(super) plan: Rc<Vec<Vec<usize>>>,
+    /// Gaussian choices that are left and could be integrated out, and their plates.
+    pub(super) gaussians: FxHashMap<String, Rc<[Plate]>>,
     /// How often a sum was taken.
     pub(super) sums: u64,
     /// Whether one run did not tell all numbers with the cases of its choices.

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::eliminate::{Shares, Sum};
 use super::factor::{Domain, place, rows, values_at};
 use super::graph::Graph;
-use super::nodes::{self, STEP};
+use super::nodes;
 use super::search::Search;
 use crate::dist::Law;
 use crate::error::Result;
@@ -76,11 +76,10 @@ impl Absences {
 }
 
 impl Site {
-    /// How many nodes the posterior of the narrowest row is spread over: the least 1/Σ p².
-    fn nodes(&self) -> f64 {
+    /// By how much the evidence of a row may be off, at most.
+    fn error_of_nodes(&self) -> f64 {
         let rows = self.probabilities.chunks_exact(self.vertices.len());
-        let squares = rows.map(|row| row.iter().map(|p| p * p).sum::<f64>());
-        1.0 / squares.fold(0.0, f64::max)
+        rows.map(nodes::error).fold(0.0, f64::max)
     }
 }
 
@@ -144,9 +143,7 @@ impl SummedOut for Summed {
                 }
             }
             if site.has_nodes {
-                // Anywhere between the nodes' middles.
-                let anywhere = |x: &mut f32| *x += (STEP * (stream.uniform_f64() - 0.5)) as f32;
-                vertex.iter_mut().for_each(anywhere);
+                nodes::between(&mut vertex, &site.probabilities, || stream.uniform_f64());
             }
             let vertex = Tensor::from_vec(vertex, site.shape, &site.device)?;
             let value = match site.has_nodes {
@@ -154,7 +151,9 @@ impl SummedOut for Summed {
                 false => site.law.value_at(&vertex),
             };
             let known = match site.has_nodes {
-                true => RecoveredKnown::Nodes(site.nodes()),
+                true => RecoveredKnown::Nodes {
+                    error: site.error_of_nodes(),
+                },
                 false => RecoveredKnown::Values(RecoveredValues {
                     probabilities: site.probabilities.clone(),
                     vertices: Rc::clone(&site.vertices),

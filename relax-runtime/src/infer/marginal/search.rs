@@ -48,6 +48,8 @@ pub(super) struct Search<'a> {
     pub(super) has_grown: bool,
     /// Whether the first run has told all, with the cases of its choices.
     has_cases: bool,
+    /// Whether no sum was taken before.
+    is_first: bool,
     /// Of the terms of choices that are kept, how many runs were looked at for them.
     looked_at: FxHashMap<usize, usize>,
 }
@@ -75,6 +77,7 @@ impl<'a> Search<'a> {
             conflicts: Vec::new(),
             has_grown: false,
             has_cases: false,
+            is_first: false,
             looked_at: FxHashMap::default(),
         }
     }
@@ -84,7 +87,11 @@ impl<'a> Search<'a> {
     /// # Errors
     /// Whatever goes wrong in the model, or if there are too many numbers.
     pub(super) fn tell_all(&mut self) -> Result<()> {
-        self.shared.graph.borrow_mut().sums += 1;
+        {
+            let graph = &mut *self.shared.graph.borrow_mut();
+            graph.sums += 1;
+            self.is_first |= graph.sums == 1;
+        }
         if self.tell_cases()? {
             return Ok(());
         }
@@ -179,7 +186,7 @@ impl<'a> Search<'a> {
             let graph = self.shared.graph.borrow();
             match graph.sums {
                 _ if graph.is_certain() => 0,
-                1 => TRIALS,
+                _ if self.is_first => TRIALS,
                 _ => usize::from(graph.looks_twice()),
             }
         };

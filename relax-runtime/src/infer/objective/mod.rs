@@ -9,7 +9,7 @@ use crate::dist::{Number, Value};
 use crate::error::{Error, Result};
 use crate::infer::draw::{Draw, Own};
 use crate::infer::guide::{Evaluation, Guide, Proposal, Stage, StructuredGuide};
-use crate::infer::marginal::{Borrowed, Marginalised, marginalise};
+use crate::infer::marginal::{Borrowed, Cheap, Marginalised, marginalise};
 use crate::infer::objective::bound::bound;
 use crate::infer::pass::memory::spare_terms;
 use crate::infer::pass::{Latent, Mode, Pass, Term};
@@ -57,6 +57,8 @@ pub struct Elbo<'m> {
     model: Modelled<'m>,
     guide: &'m dyn Guide,
     samples: usize,
+    /// Whether continuous choices may be integrated out unasked: a guide that was given is about all of them.
+    may_integrate: bool,
 }
 
 impl<'m> Elbo<'m> {
@@ -66,6 +68,7 @@ impl<'m> Elbo<'m> {
             model: Modelled::Given(model),
             guide: &StructuredGuide,
             samples: 1,
+            may_integrate: true,
         }
     }
 
@@ -103,6 +106,7 @@ impl<'m> Elbo<'m> {
     #[must_use]
     pub fn guide(mut self, guide: &'m dyn Guide) -> Self {
         self.guide = guide;
+        self.may_integrate = false;
         self
     }
 
@@ -115,19 +119,50 @@ impl<'m> Elbo<'m> {
         self
     }
 
+    /// The model, with what is summed out.
+    fn program(&self, params: &ParamStore) -> &dyn Program {
+        match &self.model {
+            Modelled::Given(model) => *model,
+            Modelled::Summed(both) => &both.summed,
+            Modelled::IfCheap(both, cheap) => {
+                let find = || {
+                    both.summed
+                        .if_cheap(params, self.may_integrate)
+                        .map(Rc::new)
+                };
+                match cheap.get_or_init(find) {
+                    Some(cheap) => cheap.model(),
+                    None => both.given,
+                }
+            }
+        }
+    }
+
+    /// Whether an error may be one of choices that are integrated out unasked, which they are no longer then. Data on
+    /// another device are another matter.
+    fn is_of_nodes(&self, error: &Error) -> bool {
+        !matches!(error.cause(), Error::Device { .. }) && self.model.leave_nodes()
+    }
+
     /// One sample's choices and terms.
     fn sample(&self, key: Key, params: &ParamStore, mode: &Mode) -> Result<Pass> {
-        let evaluation = Evaluation {
-            model: self.model.program(params),
-            key,
-            params,
-            mode,
+        let propose = || {
+            self.guide.propose(Evaluation {
+                model: self.program(params),
+                key,
+                params,
+                mode,
+            })
         };
         let Proposal {
             latents,
             trace,
             reads,
-        } = self.guide.propose(evaluation)?;
+        } = match propose() {
+            // What went wrong may have been at a node where no draw ever comes.
+            Err(error) if self.is_of_nodes(&error) => propose()?,
+            proposal => proposal?,
+        };
         // The direct derivative of log q by q's parameters has expectation zero, and is left out,
         // unless a relaxed draw moves those parameters or several samples weigh it.
         let whole = mode.is_relaxed() || self.samples > 1;
@@ -165,7 +200,7 @@ enum Modelled<'m> {
     Given(&'m dyn Program),
     Summed(Rc<Summed<'m>>),
     /// Once it is known whether that is cheap.
-    IfCheap(Rc<Summed<'m>>, OnceCell<Option<Marginalised<Borrowed<'m>>>>),
+    IfCheap(Rc<Summed<'m>>, OnceCell<Option<Rc<Cheap<Borrowed<'m>>>>>),
 }
 
 /// A model with its discrete choices summed out.
@@ -191,16 +226,14 @@ impl<'m> Modelled<'m> {
         }
     }
 
-    fn program(&self, params: &ParamStore) -> &dyn Program {
+    /// Integrates nothing out from now on, where nobody has asked for it: whether something was so far.
+    fn leave_nodes(&self) -> bool {
         match self {
-            Self::Given(model) => *model,
-            Self::Summed(both) => &both.summed,
-            Self::IfCheap(both, cheap) => {
-                match cheap.get_or_init(|| both.summed.if_cheap(params)) {
-                    Some(summed) => summed,
-                    None => both.given,
-                }
+            Self::IfCheap(_, cheap) => {
+                let cheap = cheap.get().and_then(Option::as_ref);
+                cheap.is_some_and(|cheap| cheap.leave_nodes())
             }
+            Self::Given(_) | Self::Summed(_) => false,
         }
     }
 }
@@ -228,7 +261,7 @@ impl Objective for Elbo<'_> {
 
     fn adapt(&self, key: Key, params: &ParamStore, stage: Stage) -> Result<()> {
         let evaluation = Evaluation {
-            model: self.model.program(params),
+            model: self.program(params),
             key,
             params,
             mode: &Mode::Draw,
@@ -237,7 +270,7 @@ impl Objective for Elbo<'_> {
     }
 
     fn mean_field_model(&self, params: &ParamStore) -> Option<&dyn Program> {
-        let model = self.model.program(params);
+        let model = self.program(params);
         let is_mean_field = self.samples == 1 && self.guide.is_mean_field(model, params);
         is_mean_field.then_some(model)
     }

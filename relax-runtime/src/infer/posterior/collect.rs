@@ -15,8 +15,8 @@ pub(super) struct Collected {
     sums: Vec<Sums>,
     by_name: BTreeMap<String, usize>,
     count: usize,
-    /// Sums of how many nodes count, of sites that were integrated out, and how often these were met.
-    nodes: BTreeMap<String, (f64, f64)>,
+    /// Sums of errors of rows' evidences, of sites that were integrated out, and how often these were met.
+    node_errors: BTreeMap<String, (f64, f64)>,
 }
 
 /// What is known of a site beyond its values, added up over the draws that came by it.
@@ -44,11 +44,11 @@ impl Collected {
                 value,
                 categories,
                 known,
-                nodes,
+                node_error,
             } = site;
-            if let Some(nodes) = nodes {
-                let sum = self.nodes.entry(name.to_string()).or_default();
-                *sum = (sum.0 + nodes, sum.1 + 1.0);
+            if let Some(error) = node_error {
+                let sum = self.node_errors.entry(name.to_string()).or_default();
+                *sum = (sum.0 + error, sum.1 + 1.0);
             }
             let at = match self.by_name.get(&*name) {
                 Some(at) => *at,
@@ -72,10 +72,9 @@ impl Collected {
         at
     }
 
-    /// Of each site that was integrated out over how many nodes the posterior of its narrowest row is spread, on
-    /// average.
-    pub(super) fn nodes(&self) -> BTreeMap<String, f64> {
-        let sums = self.nodes.iter();
+    /// By how much the evidence of a row may be off, at most, of each site that was integrated out: on average over draws.
+    pub(super) fn node_errors(&self) -> BTreeMap<String, f64> {
+        let sums = self.node_errors.iter();
         sums.map(|(name, (sum, met))| (name.clone(), sum / met))
             .collect()
     }
@@ -149,7 +148,7 @@ mod tests {
                     value: Value::Index(k),
                     categories: Some(2),
                     known,
-                    nodes: None,
+                    node_error: None,
                 };
                 collected.add(Record {
                     sites: Vec::from([site]),

@@ -71,9 +71,9 @@ pub struct Posterior {
     log_weights: Vec<Vec<f64>>,
     /// The first site whose log-probability does not count once.
     scaled: Option<String>,
-    /// Of sites that were integrated out over how many nodes the posterior of the narrowest row is spread.
+    /// By how much the evidence of a row may be off, at most, of sites that were integrated out.
     #[serde(default)]
-    nodes: BTreeMap<String, f64>,
+    node_errors: BTreeMap<String, f64>,
 }
 
 /// Bounds on ln p(x), all lower bounds in expectation, and how good the guide is as a proposal.
@@ -145,7 +145,7 @@ impl Posterior {
         }
         params.check_restored()?;
         Ok(Self {
-            nodes: collected.nodes(),
+            node_errors: collected.node_errors(),
             draws: collected.equal(),
             log_weights,
             scaled,
@@ -158,10 +158,10 @@ impl Posterior {
         &self.log_weights
     }
 
-    /// Over how many nodes the posterior of the narrowest row of a site is spread, of sites that were
+    /// By how much the evidence of a row may be off, at most, of sites that were
     /// [integrated out](crate::infer::Marginalised::integrate).
-    pub(in crate::infer) fn nodes(&self) -> &BTreeMap<String, f64> {
-        &self.nodes
+    pub(in crate::infer) fn node_errors(&self) -> &BTreeMap<String, f64> {
+        &self.node_errors
     }
 
     /// The draws' importance weights under the posterior, Pareto-smoothed, and how far they can be

@@ -30,8 +30,8 @@ pub(in crate::infer) struct SiteRecord {
     /// How many categories the value holds indices of, where it does.
     pub(in crate::infer) categories: Option<usize>,
     pub(in crate::infer) known: Option<Known>,
-    /// Of one that was integrated out: how many nodes the posterior of its narrowest row is spread over.
-    pub(in crate::infer) nodes: Option<f64>,
+    /// Of one that was integrated out: by how much the evidence of a row may be off, at most.
+    pub(in crate::infer) node_error: Option<f64>,
 }
 
 /// What is known of a site beyond the value that was drawn: its law, given other choices of the run. It
@@ -86,19 +86,19 @@ impl Record {
 impl SiteRecord {
     fn recovered(site: RecoveredSite) -> Result<Self> {
         let categories = categories(&*site.law);
-        let (known, nodes) = match site.known {
+        let (known, node_error) = match site.known {
             RecoveredKnown::Values(values) => {
                 let known = Known::of_values(site.law, values, categories.is_some())?;
                 (Some(known), None)
             }
-            RecoveredKnown::Nodes(nodes) => (None, Some(nodes)),
+            RecoveredKnown::Nodes { error } => (None, Some(error)),
         };
         Ok(Self {
             name: site.name,
             value: Value::Tensor(site.value.kept()),
             categories,
             known,
-            nodes,
+            node_error,
         })
     }
 
@@ -113,7 +113,7 @@ impl SiteRecord {
                 mean: to_f64s(&law.mean())?,
                 marginal: probabilities.map(|p| (Rc::clone(law), p)),
             }),
-            nodes: None,
+            node_error: None,
         })
     }
 }

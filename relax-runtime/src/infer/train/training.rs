@@ -43,7 +43,10 @@ impl<'m> Svi<'m> {
     /// Fits the automatic guide, a [`StructuredGuide`](crate::infer::StructuredGuide). Discrete choices are
     /// summed out exactly ([`marginalise`](crate::infer::marginalise)) where that is cheap and nothing else
     /// was asked for: no guide but of points, no estimator or budget, one sample and one particle, no
-    /// ledger. The plan says which were; [`draw_all`](Self::draw_all) draws them.
+    /// ledger. A Gaussian number in each row of a plate whose law is a mixture by such a choice is integrated out
+    /// beside it ([`integrate`](crate::infer::Marginalised::integrate)), unless there is another or a first look shows that it
+    /// becomes much narrower. The plan says which were; [`draw_all`](Self::draw_all) draws all,
+    /// [`marginalise`](Self::marginalise) integrates none out.
     pub fn new(model: &'m dyn Program) -> Self {
         Self::of(Elbo::new(model).marginalise_if_cheap())
     }

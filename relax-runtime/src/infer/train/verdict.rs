@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::infer::marginal::LARGEST_NODE_ERROR;
 use crate::infer::posterior::{ImportanceWeights, Posterior};
 use crate::report::{Ending, Trend};
 
@@ -61,11 +62,11 @@ pub enum Finding {
         draws: usize,
     },
     /// A site was integrated out at nodes that are far apart beside its posterior.
-    FewNodes {
+    CoarseNodes {
         /// Its name.
         site: String,
-        /// Over how many nodes the posterior of the narrowest row is spread.
-        nodes: f64,
+        /// By how much the evidence of a row may be off.
+        error: f64,
     },
     /// Nothing is known of the weights.
     NoWeights {
@@ -73,9 +74,6 @@ pub enum Finding {
         reason: String,
     },
 }
-
-/// For a Gaussian posterior that is spread over fewer nodes, the error of the row's evidence is more than a percent.
-const FEWEST_NODES: f64 = 1.8;
 
 impl Verdict {
     pub(super) fn of(ending: Ending, trend: Trend, posterior: &Posterior) -> Self {
@@ -85,10 +83,10 @@ impl Verdict {
             effective_samples: None,
             findings: Vec::from_iter(unsettled(ending, trend)),
         };
-        for (site, &nodes) in posterior.nodes() {
-            if nodes < FEWEST_NODES {
+        for (site, &error) in posterior.node_errors() {
+            if error > LARGEST_NODE_ERROR {
                 let site = site.clone();
-                verdict.findings.push(Finding::FewNodes { site, nodes });
+                verdict.findings.push(Finding::CoarseNodes { site, error });
             }
         }
         match posterior.importance_weights() {
@@ -210,9 +208,11 @@ impl fmt::Display for Finding {
                 "{draws} draws are worth {effective_samples:.0} of the posterior: take another guide, or \
                  `weighted()` with many more `posterior_draws`"
             ),
-            Self::FewNodes { site, nodes } => write!(
+            Self::CoarseNodes { site, error } => write!(
                 f,
-                "`{site}` was integrated out at nodes that are far apart beside the posterior of its narrowest                  row, which is spread over {nodes:.1} of them: have it drawn (`draw_all`, or `marginalise` without                  `integrate`)"
+                "`{site}` was integrated out at nodes that are far apart beside what is left of its prior, so that the \
+                 evidence of a row may be off by {:.1} %: have it drawn (`marginalise()` sums discrete choices alone)",
+                100.0 * error
             ),
             Self::NoWeights { reason } => write!(f, "nothing is known of the weights: {reason}"),
         }
