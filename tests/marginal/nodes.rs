@@ -347,7 +347,7 @@ fn laws_by_choices_around_them_have_posteriors() -> Result<()> {
         &Device::cpu(),
     )?;
     let model = groups(&data);
-    let fit = Svi::new(&model).seed(1).posterior_draws(4_000).run()?;
+    let fit = Svi::new(&model).seed(1).posterior_draws(40_000).run()?;
     assert!(is_integrated(&fit));
     let found = (
         fit.posterior().means("level")?,
@@ -386,8 +386,8 @@ fn laws_by_choices_around_them_have_posteriors() -> Result<()> {
             }
             let sd = (square - mean * mean).sqrt();
             let at = 3 * group + member;
-            assert_near(found.0[at], mean, 0.06 * sd);
-            assert_near(found.1[at], sd, 0.04 * sd);
+            assert_near(found.0[at], mean, 0.03 * sd);
+            assert_near(found.1[at], sd, 0.03 * sd);
         }
     }
     assert_near(fit.posterior().log_evidence().elbo, log_evidence, 1e-3);

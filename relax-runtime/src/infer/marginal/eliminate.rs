@@ -211,15 +211,7 @@ impl Sum {
             let width = product.values.len() / all.max(1);
             let (_, size, inner) = product.around(*variable, &self.domains);
             let values = (0..all).map(|row| {
-                // Where the others stand, with the variable itself at its first value.
-                let at = product.variables.iter().fold(0, |at, &v| {
-                    let size = self.domains[v].size;
-                    let value = match v == *variable {
-                        true => 0,
-                        false => drawn[v][row / (all / drawn[v].len().max(1)).max(1)],
-                    };
-                    at * size + value
-                });
+                let at = self.first_place(product, *variable, row, &drawn);
                 let numbers = &product.values[row * width..][..width];
                 let weights = (0..size).map(|value| numbers[at + value * inner]);
                 pick(weights, stream.uniform_f64())
@@ -227,6 +219,53 @@ impl Sum {
             drawn[*variable] = values.collect();
         }
         drawn
+    }
+}
+
+impl Sum {
+    /// Where the others stand in a row of a factor, with a variable itself at its first value.
+    fn first_place(
+        &self,
+        factor: &Factor,
+        variable: usize,
+        row: usize,
+        drawn: &[Vec<usize>],
+    ) -> usize {
+        let all = rows(&factor.plates);
+        factor.variables.iter().fold(0, |at, &v| {
+            let value = match v == variable {
+                true => 0,
+                false => drawn[v][row / (all / drawn[v].len().max(1)).max(1)],
+            };
+            at * self.domains[v].size + value
+        })
+    }
+
+    /// The probabilities of a variable's values where all others are as they were drawn, row by row.
+    pub(super) fn given_others(&self, variable: usize, drawn: &[Vec<usize>]) -> Vec<f64> {
+        let Domain { size, plates } = &self.domains[variable];
+        let own = rows(plates);
+        let mut weights = vec![0.0; own * size];
+        let given = self.factors[..self.given].iter();
+        for factor in given.filter(|factor| factor.variables.contains(&variable)) {
+            let all = rows(&factor.plates);
+            let width = factor.values.len() / all.max(1);
+            let (_, _, inner) = factor.around(variable, &self.domains);
+            for row in 0..all {
+                let at = row * width + self.first_place(factor, variable, row, drawn);
+                let here = &mut weights[row * own / all * size..][..*size];
+                for (value, weight) in here.iter_mut().enumerate() {
+                    *weight += factor.values[at + value * inner];
+                }
+            }
+        }
+        for row in weights.chunks_exact_mut(*size) {
+            let largest = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            row.iter_mut().for_each(|x| *x = (*x - largest).exp());
+            let all: f64 = row.iter().sum();
+            row.iter_mut().for_each(|x| *x /= all);
+        }
+        weights
     }
 }
 

@@ -53,7 +53,7 @@ pub(super) fn error(probabilities: &[f64]) -> f64 {
 }
 
 /// The standard numbers behind draws of rows that are at these nodes: anywhere between the nodes' middles, as far from
-/// the row's mean as leaves its variance what it is.
+/// the row's mean as leaves its variance what it is. The probabilities are those given all other choices.
 pub(super) fn between(vertex: &mut [f32], probabilities: &[f64], mut uniform: impl FnMut() -> f64) {
     for (x, row) in vertex.iter_mut().zip(probabilities.chunks_exact(NODES)) {
         let moment = |power: i32| {
@@ -155,8 +155,11 @@ mod tests {
     fn narrow_posteriors_have_errors() {
         let density = |x: f64, mean: f64, sd: f64| (-0.5 * ((x - mean) / sd).powi(2)).exp();
         let said = |peaks: &[(f64, f64)]| {
-            let at = |k: usize| peaks.iter().map(|&(mean, sd)| density(node(k), mean, sd));
-            let all: Vec<f64> = (0..NODES).map(|k| at(k).sum()).collect();
+            let at = |k: usize| -> f64 {
+                let peaks = peaks.iter();
+                peaks.map(|&(mean, sd)| density(node(k), mean, sd)).sum()
+            };
+            let all: Vec<f64> = (0..NODES).map(at).collect();
             let sum: f64 = all.iter().sum();
             error(&all.iter().map(|p| p / sum).collect::<Vec<_>>())
         };

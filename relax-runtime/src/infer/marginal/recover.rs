@@ -143,7 +143,8 @@ impl SummedOut for Summed {
                 }
             }
             if site.has_nodes {
-                nodes::between(&mut vertex, &site.probabilities, || stream.uniform_f64());
+                let probabilities = self.sum.given_others(site.first, &drawn);
+                nodes::between(&mut vertex, &probabilities, || stream.uniform_f64());
             }
             let vertex = Tensor::from_vec(vertex, site.shape, &site.device)?;
             let value = match site.has_nodes {
