@@ -22,6 +22,9 @@ pub struct Key {
 }
 
 impl Key {
+    /// The particle of evaluations by which a fit looks where it may start: no step is one of them.
+    pub(crate) const LOOK: u64 = 1 << 34;
+
     /// The key of the first step and particle of `seed`.
     pub fn new(seed: u64) -> Self {
         Self {

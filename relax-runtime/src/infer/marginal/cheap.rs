@@ -6,9 +6,12 @@ use std::rc::Rc;
 use super::factor::{rows, within};
 use super::graph::{Graph, Term};
 use super::nodes::{LARGEST_ERROR, Names};
-use super::{MOST_SITES_UNASKED, Marginalised};
+use super::{LOG_EVIDENCE, MOST_SITES_UNASKED, Marginalised};
+use crate::dist::Value;
 use crate::error::Result;
-use crate::model::{Context, Model, ParamStore, Plate, RecoveredKnown, Trace};
+use crate::model::{
+    Context, Interpreter, Message, Model, ParamStore, Plate, RecoveredKnown, Trace,
+};
 use crate::random::Key;
 
 /// Numbers of rows that a sum's runs may come to, and what each term counts beside.
@@ -67,8 +70,8 @@ impl<M: Model + Clone> Marginalised<M> {
         let names = self.candidates();
         let with_nodes = (may_integrate && !names.is_empty()).then(|| {
             let further = self.clone().integrating(names);
-            let trace = further.cheap_trace(params, MOST_WORK_WITH_NODES)?;
-            let fits = further.nodes_meet_choices() && has_near_nodes(&trace).unwrap_or(false);
+            further.cheap_trace(params, MOST_WORK_WITH_NODES)?;
+            let fits = further.nodes_meet_choices() && further.has_near_nodes(params);
             fits.then_some(further)
         });
         Some(Cheap {
@@ -80,11 +83,7 @@ impl<M: Model + Clone> Marginalised<M> {
 
     /// What is left of the model, if its sum is cheap.
     fn cheap_trace(&self, params: &ParamStore, most_work: usize) -> Option<Trace> {
-        let trial = || -> Result<Trace> {
-            let context = Context::new(Key::new(0), None, params.fork());
-            self.run(&context)?;
-            Ok(context.finish().0)
-        };
+        let trial = || self.look(params, None, 0);
         // The second sum finds all terms, and makes no more runs than it needs.
         let (Ok(_), Ok(trace)) = (trial(), trial()) else {
             return None;
@@ -97,6 +96,41 @@ impl<M: Model + Clone> Marginalised<M> {
         let work = runs * graph.terms.iter().map(rows).sum::<usize>();
         let is_cheap = !graph.sites.is_empty() && (nothing_left || work <= most_work);
         is_cheap.then_some(trace)
+    }
+
+    /// What is left of the model, with choices that `who` makes, or of its own.
+    fn look(
+        &self,
+        params: &ParamStore,
+        who: Option<Rc<dyn Interpreter>>,
+        seed: u64,
+    ) -> Result<Trace> {
+        let context = Context::new(Key::new(seed), who, params.fork());
+        self.run(&context)?;
+        Ok(context.finish().0)
+    }
+
+    /// Whether sums over nodes stand for integrals, at the likeliest of some states of what is left, draws of it and its
+    /// means: how narrow a row's posterior is goes by that.
+    fn has_near_nodes(&self, params: &ParamStore) -> bool {
+        const LOOKS: u64 = 8;
+        let means: Rc<dyn Interpreter> = Rc::new(Means);
+        let looks = (0..LOOKS)
+            .map(|seed| (None, seed))
+            .chain([(Some(means), 0)]);
+        let looks = looks.filter_map(|(who, seed)| {
+            let trace = self.look(params, who, seed).ok()?;
+            let log_evidence = trace
+                .get(LOG_EVIDENCE)
+                .ok()?
+                .log_prob()
+                .ok()?
+                .total()
+                .ok()?;
+            Some((log_evidence, trace))
+        });
+        let likeliest = looks.max_by(|a, b| a.0.total_cmp(&b.0));
+        likeliest.is_some_and(|(_, trace)| has_near_nodes(&trace).unwrap_or(false))
     }
 
     /// Choices that were not summed out, and could be integrated out: each alone in its plate, and beside a discrete choice
@@ -124,6 +158,21 @@ impl<M: Model + Clone> Marginalised<M> {
         let graph = &*self.graph.borrow();
         let mut nodes = graph.sites.iter().filter(|site| site.has_nodes);
         nodes.all(|site| graph.meets_choice(site.first))
+    }
+}
+
+/// Gives continuous choices their means.
+struct Means;
+
+impl Interpreter for Means {
+    fn sample(&self, message: &mut Message<'_>) -> Result<()> {
+        let law = message.law()?;
+        if message.value.is_none() && !law.draws().are_discrete() {
+            let mean = law.mean().detach();
+            let is_finite = mean.with_values(|x| x.iter().all(|x| x.is_finite()))?;
+            message.value = is_finite.then_some(Value::Tensor(mean));
+        }
+        Ok(())
     }
 }
 

@@ -59,6 +59,9 @@ pub struct Marginalised<M> {
     most_sites: usize,
 }
 
+/// What the term is called that is the sum.
+const LOG_EVIDENCE: &str = "log evidence";
+
 /// A sum's runs that come by more sites are not worth to wait for; where nobody has asked for the sum, by
 /// so many.
 const MOST_SITES: usize = 1 << 26;
@@ -337,7 +340,7 @@ fn record(context: &Context, search: &Search<'_>, sum: Number) -> Result<()> {
     let sites = influence.sites().filter(|&site| site < FIRST_SITE);
     sites.for_each(|site| outside.insert(site));
     context.see(&outside);
-    let site = Site::new("log evidence", file!(), line!());
+    let site = Site::new(LOG_EVIDENCE, file!(), line!());
     let value = match sum {
         Number::Host(x) => Value::Real(x),
         Number::Tensor(t) => Value::Tensor(t),

@@ -139,7 +139,7 @@ impl<'m> Elbo<'m> {
     }
 
     /// Whether an error may be one of choices that are integrated out unasked, which they are no longer then. Data on
-    /// another device are another matter.
+    /// another device, and places where a fit does not start, are another matter.
     fn is_of_nodes(&self, error: &Error) -> bool {
         !matches!(error.cause(), Error::Device { .. }) && self.model.leave_nodes()
     }
@@ -160,7 +160,7 @@ impl<'m> Elbo<'m> {
             reads,
         } = match propose() {
             // What went wrong may have been at a node where no draw ever comes.
-            Err(error) if self.is_of_nodes(&error) => propose()?,
+            Err(error) if key.particle != Key::LOOK && self.is_of_nodes(&error) => propose()?,
             proposal => proposal?,
         };
         // The direct derivative of log q by q's parameters has expectation zero, and is left out,

@@ -10,8 +10,7 @@ use crate::random::Key;
 pub(super) const STARTS: usize = 16;
 /// Evaluations at each, with the same random numbers.
 const LOOKS: u64 = 4;
-/// Bits of a key's particle that no other draws set.
-const LOOK: u64 = 1 << 34;
+/// Bit of a key's particle that no other draws set.
 const PLACE: u64 = 1 << 35;
 
 /// Has guides that are made in a store without parameters start where that is better than in the middle of what the
@@ -31,7 +30,7 @@ pub(super) fn choose(
             let key = Key {
                 seed,
                 step,
-                particle: LOOK,
+                particle: Key::LOOK,
             };
             let evaluate = || objective.evaluate(key, &fork, &Mode::Draw);
             *loss = fork.beside_data(evaluate)?.finite_total(step)?;
