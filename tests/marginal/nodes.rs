@@ -136,7 +136,7 @@ fn its_gradient_is_that_of_the_integral() -> Result<()> {
     let by_log = slope((0.3, 1.5 * H.exp()), (0.3, 1.5 * (-H).exp()));
     for (name, wanted) in [("mean", by_mean), ("spread", by_log)] {
         let mut all = found.parameters.iter();
-        let gradient = all.find(|(parameter, _)| parameter.name().as_deref() == Some(name));
+        let gradient = all.find(|(parameter, _)| parameter.name() == Some(name));
         let gradient = gradient.map(|(_, gradient)| gradient.item());
         assert_near(
             gradient.transpose()?.unwrap_or_default().into(),
