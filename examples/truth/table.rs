@@ -53,7 +53,8 @@ impl Table {
             .run()?;
         let seconds = start.elapsed().as_secs_f64();
         let bound = fit.posterior().log_evidence().elbo;
-        let tail = match fit.verdict().pareto_k {
+        let verdict = fit.verdict();
+        let tail = match verdict.pareto_k {
             Some(k) => format!(", Pareto k {k:.2}"),
             None => String::new(),
         };
@@ -61,6 +62,9 @@ impl Table {
             "{name}: {}, {seconds:.3} s, bound {bound:.3}{tail}",
             fit.ending()
         );
+        for finding in &verdict.findings {
+            println!("  told: {finding}");
+        }
         Ok(fit)
     }
 

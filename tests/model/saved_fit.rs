@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use relax_runtime::infer::{Ending, Finding, MeanFieldGuide, Trend};
+use relax_runtime::infer::{Ending, Finding, FullRankGuide, Guide, MeanFieldGuide, Trend};
 use relax_runtime::prelude::*;
 use tempfile::TempDir;
 
@@ -244,6 +244,36 @@ fn what_is_wrong_is_said_with_what_to_do() -> Result<()> {
     let verdict = fit.verdict();
     assert!(verdict.findings.iter().any(heavy), "{verdict}");
     assert_says(&verdict.to_string(), &["heavy tail", "another guide"]);
+
+    // A guide that takes two numbers to be independent, whose sum is known less well than their difference: standard
+    // deviations are .60, and those of the posterior .78.
+    #[model]
+    fn difference() {
+        let a = sample!(Normal(0.0, 1.0));
+        let b = sample!(Normal(0.0, 1.0));
+        observe!(Normal(a - b, 0.75), 0.0);
+    }
+    let of_two = difference();
+    let of = |guide: &dyn Guide, draws| svi(&of_two).guide(guide).posterior_draws(draws).run();
+    let verdict = of(&MeanFieldGuide, 20_000)?.verdict();
+    let [
+        Finding::Narrow {
+            guide, weighted, ..
+        },
+    ] = verdict.findings[..]
+    else {
+        panic!("{verdict}");
+    };
+    assert!(
+        (guide - 0.6).abs() < 0.03 && (weighted - 0.78).abs() < 0.05,
+        "{verdict}"
+    );
+    assert_says(
+        &verdict.to_string(),
+        &["standard deviation of `", "`weighted()`"],
+    );
+    let verdict = of(&FullRankGuide, 20_000)?.verdict();
+    assert!(verdict.is_good(), "{verdict}");
 
     // Where draws are worth little, and the tail is light.
     #[model]

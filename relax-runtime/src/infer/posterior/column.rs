@@ -38,6 +38,17 @@ impl Column {
         }
     }
 
+    /// Whether its values are of a discrete set.
+    pub(super) fn is_discrete(&self) -> bool {
+        let is_whole = |value: &Value| match value {
+            Value::Bool(_) | Value::Index(_) => true,
+            other => other
+                .to_f64s()
+                .is_ok_and(|x| x.iter().all(|x| x.fract() == 0.0)),
+        };
+        self.categories.is_some() || self.support.is_some() || self.values.iter().all(is_whole)
+    }
+
     /// The value in a draw.
     pub(super) fn value(&self, draw: usize) -> Option<&Value> {
         let place = *self.places.get(draw)?;

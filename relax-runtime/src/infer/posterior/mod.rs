@@ -8,6 +8,7 @@ mod collect;
 pub(super) mod column;
 mod draws;
 mod importance;
+mod narrow;
 mod predictive;
 mod psis;
 mod record;
@@ -26,6 +27,7 @@ use serde::{Deserialize, Serialize};
 pub use arviz::InferenceData;
 pub use draws::{DrawRecord, Draws};
 pub use importance::ImportanceWeights;
+pub(super) use narrow::Narrow;
 pub use psis::{Psis, psis};
 pub use summary::{Summary, SummaryRow};
 

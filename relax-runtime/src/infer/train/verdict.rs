@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::infer::marginal::LARGEST_NODE_ERROR;
-use crate::infer::posterior::{ImportanceWeights, Posterior};
+use crate::infer::posterior::{ImportanceWeights, Narrow, Posterior};
 use crate::report::{Ending, Trend};
 
 /// What training and importance weights say of a fit. Prints as a sentence, and where something is wrong
@@ -61,6 +61,16 @@ pub enum Finding {
         /// How many there are.
         draws: usize,
     },
+    /// The guide's standard deviation of a number is smaller than its own draws with their importance weights have
+    /// it.
+    Narrow {
+        /// The number's site.
+        site: String,
+        /// The guide's standard deviation.
+        guide: f64,
+        /// That of the weighted draws.
+        weighted: f64,
+    },
     /// A site was integrated out at nodes that are far apart beside its posterior.
     CoarseNodes {
         /// Its name.
@@ -90,7 +100,10 @@ impl Verdict {
             }
         }
         match posterior.importance_weights() {
-            Ok(weights) => verdict.weigh(&weights),
+            Ok(weights) => {
+                verdict.weigh(&weights);
+                verdict.compare(posterior, &weights);
+            }
             Err(error) => verdict.findings.push(Finding::NoWeights {
                 reason: error.to_string(),
             }),
@@ -117,6 +130,26 @@ impl Verdict {
             self.findings.push(Finding::FewEffective {
                 effective_samples,
                 draws,
+            });
+        }
+    }
+
+    /// Compares the guide's spread with that of weighted draws, where these can be relied on.
+    fn compare(&mut self, posterior: &Posterior, weights: &ImportanceWeights) {
+        let limit = weights.pareto_k_limit();
+        if self.pareto_k.is_some_and(|k| k > limit) {
+            return;
+        }
+        if let Ok(Some(narrow)) = posterior.narrowest(weights) {
+            let Narrow {
+                site,
+                guide,
+                weighted,
+            } = narrow;
+            self.findings.push(Finding::Narrow {
+                site,
+                guide,
+                weighted,
             });
         }
     }
@@ -207,6 +240,15 @@ impl fmt::Display for Finding {
                 f,
                 "{draws} draws are worth {effective_samples:.0} of the posterior: take another guide, or \
                  `weighted()` with many more `posterior_draws`"
+            ),
+            Self::Narrow {
+                site,
+                guide,
+                weighted,
+            } => write!(
+                f,
+                "the guide's standard deviation of `{site}` is {guide:.3}, and {weighted:.3} with importance weights: \
+                 ask `weighted()`, with more `posterior_draws`, or take another guide"
             ),
             Self::CoarseNodes { site, error } => write!(
                 f,
