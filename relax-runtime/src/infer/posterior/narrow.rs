@@ -3,6 +3,9 @@
 use super::{ImportanceWeights, Posterior};
 use crate::error::Result;
 
+/// Numbers of a site that are looked at one by one.
+const MOST_NUMBERS: usize = 10_000;
+
 /// A number whose standard deviation the guide has too small, as far as importance weights tell.
 pub(in crate::infer) struct Narrow {
     pub(in crate::infer) site: String,
@@ -14,7 +17,7 @@ pub(in crate::infer) struct Narrow {
 impl Posterior {
     /// The continuous number whose standard deviation the weights raise most, if that is by more than a sixth and more
     /// than their own noise. Of narrow draws the weights tell no more than that they are narrow: the posterior's own may
-    /// be larger.
+    /// be larger. Sites of very many numbers are not looked at.
     ///
     /// # Errors
     /// If a site has not as many numbers in every draw, or a value carries one.
@@ -28,7 +31,9 @@ impl Posterior {
         let weighted = self.weighted()?;
         let mut found: Option<Narrow> = None;
         for site in self.draws.sites() {
-            if self.draws.column(site)?.is_discrete() {
+            let column = self.draws.column(site)?;
+            let numbers = column.values.first().map_or(0, |x| x.shape().numel());
+            if numbers > MOST_NUMBERS || column.is_discrete() {
                 continue;
             }
             let pairs = self.draws.sds(site)?.into_iter().zip(weighted.sds(site)?);
