@@ -192,7 +192,7 @@ impl Assign {
                     .into(),
             ));
         }
-        if nodes::follows_another(&*law, &self.shared.graph.borrow()) {
+        if self.shared.graph.borrow().follows_node(&*law) {
             return Err(Error::Enumeration(
                 "it cannot be integrated out, as its law depends on another choice that is; integrate one of them"
                     .into(),

@@ -5,8 +5,8 @@ use std::rc::Rc;
 
 use super::factor::{rows, within};
 use super::graph::{Graph, Term};
+use super::marginalised::{LOG_EVIDENCE, Marginalised};
 use super::nodes::{LARGEST_ERROR, Names};
-use super::{LOG_EVIDENCE, MOST_SITES_UNASKED, Marginalised};
 use crate::dist::Value;
 use crate::error::Result;
 use crate::model::{
@@ -41,16 +41,6 @@ impl<M> Cheap<M> {
     /// Integrates nothing out from now on: whether it has so far.
     pub(in crate::infer) fn leave_nodes(&self) -> bool {
         self.with_nodes.is_some() && !self.is_without.replace(true)
-    }
-}
-
-impl<M: Model> Marginalised<M> {
-    /// Gives up early, where nobody has asked for the sum.
-    pub(in crate::infer) fn if_few_sites(self) -> Self {
-        Self {
-            most_sites: MOST_SITES_UNASKED,
-            ..self
-        }
     }
 }
 

@@ -9,7 +9,6 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::factor::rows;
-use super::graph::{FIRST_SITE, Graph};
 use crate::dist::{AnyDistribution, Law};
 use crate::error::{Error, Result};
 use crate::model::Plate;
@@ -120,20 +119,6 @@ pub(super) fn drawn(law: &dyn Law, shape: Shape, drawn: &[Vec<usize>]) -> Result
     };
     let parameters: Result<Vec<Tensor>> = parameters.iter().map(of_rows).collect();
     Ok(law.with_parameters(&parameters?))
-}
-
-/// Whether a law depends on a choice that is integrated out.
-pub(super) fn follows_another(law: &dyn Law, graph: &Graph) -> bool {
-    law.parameters().iter().any(|parameter| {
-        let sites = parameter.sites();
-        let of_sites = graph.sites.iter().enumerate();
-        let mut nodes = of_sites.filter(|(_, site)| site.has_nodes);
-        let cases = parameter.cases();
-        nodes.any(|(number, site)| {
-            let mut choices = cases.iter().flat_map(|cases| &cases.choices);
-            sites.contains(FIRST_SITE + number) || choices.any(|of| of.variable == site.first)
-        })
-    })
 }
 
 /// The error of a model whose host code looks at what is integrated out, or at choices that decide about it.

@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 
 use super::super::factor::Domain;
 use super::super::nodes;
-use super::{Graph, Part};
+use super::{FIRST_SITE, Graph, Part};
 use crate::dist::Law;
 use crate::error::{Error, Result};
 use crate::model::Plate;
@@ -187,5 +187,19 @@ impl Graph {
     /// Whether any site is integrated out.
     pub(in super::super) fn has_nodes(&self) -> bool {
         self.sites.iter().any(|site| site.has_nodes)
+    }
+
+    /// Whether a law depends on a choice that is integrated out.
+    pub(in super::super) fn follows_node(&self, law: &dyn Law) -> bool {
+        law.parameters().iter().any(|parameter| {
+            let sites = parameter.sites();
+            let of_sites = self.sites.iter().enumerate();
+            let mut nodes = of_sites.filter(|(_, site)| site.has_nodes);
+            let cases = parameter.cases();
+            nodes.any(|(number, site)| {
+                let mut choices = cases.iter().flat_map(|cases| &cases.choices);
+                sites.contains(FIRST_SITE + number) || choices.any(|of| of.variable == site.first)
+            })
+        })
     }
 }
