@@ -4,8 +4,9 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
+use super::moved::law_of;
 use super::structure::Structure;
-use super::{Evaluation, GuideSite, Proposal, structured};
+use super::{Evaluation, GuideSite, Proposal};
 use crate::dist::Law;
 use crate::error::Result;
 
@@ -46,7 +47,7 @@ pub(super) fn continuous_alone(
     evaluation.by_site(move |site| {
         let stated = site.stated()?;
         if stated.draws().are_discrete() || stated.mean_field().parts().is_empty() {
-            return structured::law_of(site, &structure);
+            return law_of(site, &structure);
         }
         site.expect_all_rows()?;
         guided.add(site.name());

@@ -8,6 +8,7 @@ mod gaussian;
 mod held;
 mod low_rank;
 mod mean_field;
+mod moved;
 mod program;
 mod recentre;
 mod site;

@@ -5,8 +5,8 @@ use std::rc::Rc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::moved::{Row, guide_of, law_of};
 use super::structure::{Follows, Parent, Structure, Values};
-use super::structured::{Row, guide_of, law_of};
 use super::{Evaluation, Proposal, Stage};
 use crate::error::Result;
 use crate::model::{Entry, Kind, ParamStore};

@@ -7,12 +7,13 @@ use std::rc::Rc;
 
 use super::graph::{FIRST_SITE, Graph, MOST_RUNS, Values};
 use super::kept::{Kept, Shared};
+use super::met::Met;
 use super::nodes::{self, NODES, nodes};
 use super::ran::{IsTold, Ran};
 use crate::dist::{AnyDistribution, Draws, Law, Value};
 use crate::error::{Error, Result};
 use crate::model::{Context, Interpreter, Message, Program};
-use crate::tensor::{Choice, Collecting, Sharing, SiteSet, Tensor};
+use crate::tensor::{Choice, Collecting, Sharing, Tensor};
 
 /// Values whose cases one run may have.
 const MOST_CASES: usize = 1_024;
@@ -27,17 +28,6 @@ struct Assign {
     met: RefCell<Vec<Met>>,
     /// The variable at whose value the run has ended, as its probability is 0.
     excluded: Cell<Option<usize>>,
-}
-
-/// A site that a run came by, and the numbers of the values of its events.
-pub(super) struct Met {
-    pub(super) site: usize,
-    pub(super) values: Vec<usize>,
-    /// Nothing of one event of host values, none of which is excluded.
-    pub(super) law: Option<Rc<dyn Law>>,
-    /// Of each value of each event whether every row excludes it, where any is excluded; and the sites
-    /// that host code had seen.
-    pub(super) excluded: Option<(Vec<bool>, SiteSet)>,
 }
 
 impl fmt::Debug for Assign {

@@ -18,6 +18,7 @@ mod factor;
 mod graph;
 mod kept;
 mod marginalised;
+mod met;
 mod nodes;
 mod ran;
 mod recover;

@@ -4,9 +4,9 @@ use std::rc::Rc;
 
 use rustc_hash::FxHashMap;
 
-use super::assign::Met;
 use super::factor::Domain;
 use super::graph::{Graph, Part};
+use super::met::Met;
 use super::said::{Got, Lists, Said};
 use crate::dist::{Law, Number, Value};
 use crate::error::{Error, Result};

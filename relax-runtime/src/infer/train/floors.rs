@@ -7,12 +7,12 @@ use std::rc::Rc;
 use crate::error::Result;
 use crate::estimator::{DrawKind, Estimator, IndeCateR, SiteClass, validity};
 use crate::infer::exact;
+use crate::infer::objective::Objective;
 use crate::infer::sites::Sites;
 use crate::infer::sites::columns::Columns;
 use crate::infer::sites::cost_to_go::Work;
 use crate::infer::sites::estimate::{SiteEstimate, joined};
 use crate::infer::sites::site::TrainedSite;
-use crate::infer::train::record::Moment;
 use crate::model::ParamStore;
 
 /// The floors of one step.
@@ -37,8 +37,12 @@ impl Floors {
     ///
     /// # Errors
     /// Whatever goes wrong in a program.
-    pub(super) fn new(moment: &Moment<'_>, params: &ParamStore, largest: usize) -> Result<Self> {
-        let exact = exact::floors::floors(moment.objective, params, largest)?;
+    pub(super) fn new(
+        objective: &dyn Objective,
+        params: &ParamStore,
+        largest: usize,
+    ) -> Result<Self> {
+        let exact = exact::floors::floors(objective, params, largest)?;
         Ok(Self {
             exact: exact.unwrap_or_default(),
             local: Sites::default(),

@@ -139,7 +139,7 @@ impl LedgerRecorder {
         let failures = &mut self.ledger.failures;
         let mut spreads: BTreeMap<(usize, String), Spread> = BTreeMap::new();
         let floors = self.recording.floors;
-        let mut floors = floors.map(|largest| Floors::new(moment, params, largest));
+        let mut floors = floors.map(|largest| Floors::new(moment.objective, params, largest));
         for fresh in 0..self.recording.fresh {
             let draw = match FreshDraw::new(moment, params, FRESH | fresh, slopes) {
                 Ok(draw) => draw,
