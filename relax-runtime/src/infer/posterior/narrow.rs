@@ -25,15 +25,26 @@ impl Posterior {
         &self,
         weights: &ImportanceWeights,
     ) -> Result<Option<Narrow>> {
-        // A standard deviation of n draws has a standard error of 1/√2n of it; of many numbers the farthest off are
-        // some five of these off.
-        let most = 1.17 + 4.0 / weights.effective_samples().sqrt();
         let weighted = self.weighted()?;
-        let mut found: Option<Narrow> = None;
-        for site in self.draws.sites() {
+        let numbers = |site: &str| -> Result<usize> {
             let column = self.draws.column(site)?;
             let numbers = column.values.first().map_or(0, |x| x.shape().numel());
-            if numbers > MOST_NUMBERS || column.is_discrete() {
+            Ok(match numbers > MOST_NUMBERS || column.is_discrete() {
+                true => 0,
+                false => numbers,
+            })
+        };
+        let mut all = 0;
+        for site in self.draws.sites() {
+            all += numbers(site)?;
+        }
+        // A standard deviation of n draws has a standard error of 1/√2n of it, and so many of these is the farthest off
+        // of all numbers, but for one time in twenty.
+        let errors = (2.0 * (20.0 * all as f64).ln()).sqrt();
+        let most = 1.17 + errors / (2.0 * weights.effective_samples()).sqrt();
+        let mut found: Option<Narrow> = None;
+        for site in self.draws.sites() {
+            if numbers(site)? == 0 {
                 continue;
             }
             let pairs = self.draws.sds(site)?.into_iter().zip(weighted.sds(site)?);
