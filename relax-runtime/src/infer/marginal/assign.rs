@@ -174,8 +174,7 @@ impl Assign {
             return Ok(None);
         }
         let law = message.law()?;
-        let counts_once = message.weight.is_none() && message.scale == 1.0;
-        if !counts_once || !nodes::fits(&**message.dist, &*law, message.plates) {
+        if !counts_once(message) || !nodes::fits(&**message.dist, &*law, message.plates) {
             return Err(Error::Enumeration(
                 "it cannot be integrated out: a site can whose law is `Normal` or `LogNormal` over tensors, with one \
                  number for each row of its plates, and counts once"
@@ -247,11 +246,10 @@ impl Assign {
 
     /// Notes a choice that is left, and could be integrated out.
     fn note_gaussian(&self, message: &Message<'_>, law: &dyn Law) {
-        let counts_once = message.weight.is_none() && message.scale == 1.0;
         let is_in_rows = !message.plates.is_empty() && message.estimator.is_none();
         let graph = &mut *self.shared.graph.borrow_mut();
         if graph.sums == 1
-            && counts_once
+            && counts_once(message)
             && is_in_rows
             && nodes::fits(&**message.dist, law, message.plates)
         {
@@ -305,6 +303,11 @@ impl Assign {
         self.shared.kept.borrow_mut().insert(name.to_string(), kept);
         Ok(())
     }
+}
+
+/// Whether a choice's log-probability counts as it is.
+fn counts_once(message: &Message<'_>) -> bool {
+    message.weight.is_none() && message.scale == 1.0
 }
 
 /// A law as the run's own values of all choices have it, and whether others have another: a choice that is not

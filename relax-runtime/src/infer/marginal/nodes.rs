@@ -90,15 +90,11 @@ pub(super) fn fits(dist: &dyn AnyDistribution, law: &dyn Law, plates: &[Plate]) 
     is_plain && !dist.is_host() && law.draw_shape().numel() == rows(plates)
 }
 
-/// The parameters of a law of rows where other choices have been drawn, a value a row.
+/// A law of rows as it is where other choices have been drawn, a value a row.
 ///
 /// # Errors
-/// If the law was stated for other values alone.
+/// Those that a parameter carries.
 pub(super) fn drawn(law: &dyn Law, shape: Shape, drawn: &[Vec<usize>]) -> Result<Rc<dyn Law>> {
-    let parameters = law.parameters();
-    if parameters.iter().all(|x| x.cases().is_none()) {
-        return Ok(law.with_parameters(&parameters));
-    }
     let rows = shape.numel();
     let of_rows = |parameter: &Tensor| -> Result<Tensor> {
         let Some(cases) = parameter.cases() else {
@@ -117,7 +113,7 @@ pub(super) fn drawn(law: &dyn Law, shape: Shape, drawn: &[Vec<usize>]) -> Result
         };
         Tensor::from_vec((0..rows).map(row).collect(), shape, &parameter.device())
     };
-    let parameters: Result<Vec<Tensor>> = parameters.iter().map(of_rows).collect();
+    let parameters: Result<Vec<Tensor>> = law.parameters().iter().map(of_rows).collect();
     Ok(law.with_parameters(&parameters?))
 }
 
