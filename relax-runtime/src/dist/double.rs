@@ -1,7 +1,7 @@
 //! Functions of a few tensors whose terms are large and nearly cancel, computed in `f64`.
 
 use super::excluded::numbers_of;
-use crate::tensor::{Shape, Tensor, each_apart};
+use crate::tensor::{Shape, Tensor, broadcast};
 
 /// A smooth function of N numbers with its first and second derivatives. Each is asked for only where
 /// a tensor needs it.
@@ -22,7 +22,7 @@ pub trait Smooth<const N: usize>: Clone + 'static {
 /// of tangents of the operands: it is f's second-order Taylor polynomial around their numbers.
 #[track_caller]
 pub(super) fn in_double<const N: usize>(operands: [&Tensor; N], f: &impl Smooth<N>) -> Tensor {
-    if let Some(out) = each_apart(operands, |operands| Some(in_double(operands, f))) {
+    if let Some(out) = broadcast(operands, || None, |operands| Some(in_double(operands, f))) {
         return out;
     }
     let mut shape = Shape::SCALAR;

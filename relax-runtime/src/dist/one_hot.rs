@@ -13,7 +13,7 @@ use super::{
 };
 use crate::error::Result;
 use crate::random::Stream;
-use crate::tensor::{Op, Tensor, each};
+use crate::tensor::{Op, Tensor, broadcast};
 
 const NAME: &str = "OneHotCategorical";
 const SUPPORT: &str = "the vectors with one 1 and zeros";
@@ -146,8 +146,9 @@ impl Distribution for OneHotCategorical<Tensor> {
 /// The logarithm of the probability of the value that is not 0.
 fn log_mass(value: &Tensor, logits: &Tensor) -> Tensor {
     let of_case = |[value, logits]: [&Tensor; 2]| Some(log_mass(value, logits));
-    let op = || Op::new("one-hot log-mass", []);
-    each([value, logits], op, of_case).unwrap_or_else(|| (value * logits.log_softmax(-1)).sum(-1))
+    let op = || Some(Op::new("one-hot log-mass", []));
+    broadcast([value, logits], op, of_case)
+        .unwrap_or_else(|| (value * logits.log_softmax(-1)).sum(-1))
 }
 
 impl Law for OneHotCategorical<Tensor> {

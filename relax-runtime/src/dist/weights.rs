@@ -5,7 +5,7 @@ use super::excluded::{POLE, open, without};
 use super::repeat::behind;
 use super::{Support, check_values, expand_parameter, parameter_error};
 use crate::error::{Error, Result};
-use crate::tensor::{Device, Op, Shape, Tensor, each};
+use crate::tensor::{Device, Op, Shape, Tensor, broadcast};
 
 /// How far probabilities may sum from one before it is an error rather than rounding.
 const SUM_TOLERANCE: f64 = 1e-4;
@@ -163,7 +163,7 @@ fn ln_of(p: &Tensor) -> Tensor {
     const FEW: usize = 64;
     const LEAST: f64 = f32::MIN_POSITIVE as f64;
     let of_case = |[p]: [&Tensor; 1]| Some(ln_of(p));
-    if let Some(out) = each([p], || Op::new("ln p", []), of_case) {
+    if let Some(out) = broadcast([p], || Some(Op::new("ln p", [])), of_case) {
         return out;
     }
     // In one step: 1/p times what many terms ask for may be infinite, and no 0 would come of it.

@@ -6,7 +6,11 @@
 //! alone. Where what it sees might be another in others, and wherever an operation knows nothing of cases, the run
 //! loses them ([`Collecting::are_lost`]), and other runs have to tell.
 
+mod all;
+mod joint;
+
 use std::cell::{Cell, RefCell};
+use std::ops::ControlFlow;
 use std::rc::Rc;
 
 use rustc_hash::FxHashMap;
@@ -15,9 +19,8 @@ use smallvec::SmallVec;
 use super::op::Op;
 use super::{Inner, Tensor};
 use crate::error::Result;
-
-/// Combinations of choices that a tensor may have cases of.
-const MOST: usize = 1 << 12;
+pub(crate) use all::AllCases;
+use joint::{Joint, OfAll, OfCase};
 
 /// A choice: its number, and how many values it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +37,7 @@ pub(crate) type Choices = SmallVec<[Choice; 2]>;
 pub(crate) struct Cases {
     pub(crate) choices: Choices,
     /// One for each combination of values, the last choice's fastest.
-    pub(crate) tensors: Rc<[Tensor]>,
+    pub(crate) all: Rc<AllCases>,
     /// The combination that the run goes on with.
     pub(crate) here: usize,
 }
@@ -49,7 +52,7 @@ struct Key {
 
 /// What an operation has given in each case, and what it was made of, so that no other tensor gets the address.
 struct Known {
-    tensors: Rc<[Tensor]>,
+    all: Rc<AllCases>,
     _operands: SmallVec<[Tensor; 3]>,
 }
 
@@ -92,10 +95,18 @@ pub(crate) fn lose() {
     LOST.set(true);
 }
 
+/// An axis, which may count from the end, where so many are put in front of all.
+pub(super) fn behind(axis: isize, lead: usize) -> isize {
+    match axis < 0 {
+        true => axis,
+        false => axis + lead as isize,
+    }
+}
+
 impl Cases {
-    /// The address that tells lists of tensors apart.
+    /// The address that tells the numbers of one from those of others.
     fn address(&self) -> usize {
-        self.tensors.as_ptr() as usize
+        Rc::as_ptr(&self.all) as usize
     }
 
     /// The place of its tensor in a combination of values of all choices, of which its own stand at `places`.
@@ -107,135 +118,48 @@ impl Cases {
     }
 }
 
-/// The choices of several operands together.
-struct Joint {
-    choices: Choices,
-    /// Of each operand with cases in turn, the places of its choices among all.
-    places: SmallVec<[u8; 8]>,
-    /// The combination of the run's values, and how many there are.
-    here: usize,
-    count: usize,
-    /// Whether all cases are by the same choices.
-    is_aligned: bool,
-}
-
-impl Joint {
-    /// Of operands of which at least one has cases; nothing where there are too many.
-    fn of(all: &[Option<&Cases>]) -> Option<Self> {
-        let mut own = all.iter().flatten();
-        let first = own.next()?;
-        if own.all(|cases| cases.choices == first.choices) {
-            let own = all.iter().flatten();
-            return Some(Self {
-                choices: first.choices.clone(),
-                places: own.flat_map(|cases| 0..cases.choices.len() as u8).collect(),
-                here: first.here,
-                count: first.tensors.len(),
-                is_aligned: true,
-            });
-        }
-        let mut choices = Choices::new();
-        for choice in all.iter().flatten().flat_map(|cases| &cases.choices) {
-            let at = choices.partition_point(|other| other.variable < choice.variable);
-            if choices.get(at) != Some(choice) {
-                choices.insert(at, *choice);
-            }
-        }
-        let own = all.iter().flatten().flat_map(|cases| &cases.choices);
-        let place = |choice: &Choice| choices.partition_point(|x| x.variable < choice.variable);
-        let places: SmallVec<[u8; 8]> = own.map(|choice| place(choice) as u8).collect();
-        let mut values: SmallVec<[usize; 4]> = SmallVec::from_elem(0, choices.len());
-        let mut next = 0;
-        for cases in all.iter().flatten() {
-            let mut at = cases.here;
-            for (choice, &place) in cases.choices.iter().zip(&places[next..]).rev() {
-                values[usize::from(place)] = at % choice.size;
-                at /= choice.size;
-            }
-            next += cases.choices.len();
-        }
-        let sizes = choices.iter().map(|choice| choice.size);
-        let count = sizes.fold(1, usize::saturating_mul);
-        let at = choices.iter().zip(values);
-        let joint = Self {
-            here: at.fold(0, |at, (choice, value)| at * choice.size + value),
-            count,
-            choices,
-            places,
-            is_aligned: false,
-        };
-        (count <= MOST).then_some(joint)
-    }
-
-    /// What `run` makes of the operands in each combination, if it makes something of all.
-    fn each(
-        &self,
-        operands: &[&Tensor],
-        all: &[Option<&Cases>],
-        run: &dyn Fn(&[&Tensor]) -> Option<Tensor>,
-    ) -> Option<Rc<[Tensor]>> {
-        let mut values: SmallVec<[usize; 4]> = SmallVec::from_elem(0, self.choices.len());
-        let mut tensors = Vec::with_capacity(self.count);
-        let mut here: SmallVec<[&Tensor; 3]> = SmallVec::from_slice(operands);
-        for case in 0..self.count {
-            let mut first = 0;
-            for (operand, cases) in here.iter_mut().zip(all) {
-                let Some(cases) = cases else { continue };
-                let at = match self.is_aligned {
-                    true => case,
-                    false => cases.at(&self.places[first..], &values),
-                };
-                *operand = &cases.tensors[at];
-                first += cases.choices.len();
-            }
-            let tensor = run(&here)?;
-            if tensor.0.is_err() {
-                lose();
-                return None;
-            }
-            tensors.push(tensor);
-            advance(&mut values, &self.choices);
-        }
-        Some(tensors.into())
-    }
-}
-
-/// Moves values on to the next combination, the last one's fastest.
-fn advance(values: &mut [usize], choices: &[Choice]) {
-    for (value, choice) in values.iter_mut().zip(choices).rev() {
-        *value += 1;
-        if *value < choice.size {
-            return;
-        }
-        *value = 0;
-    }
-}
-
 /// The tensor of the run's case, with the others. The choices themselves are not among the sites that it comes from.
 fn with_cases(cases: Cases) -> Option<Tensor> {
-    let inner = Rc::clone(cases.tensors[cases.here].0.as_ref().ok()?);
+    let inner = Rc::clone(cases.all.at(cases.here).0.as_ref().ok()?);
     Some(Tensor::new(Inner {
         cases: Some(Rc::new(cases)),
         ..Inner::clone(&inner)
     }))
 }
 
-/// An operation in each case of its operands; nothing where none of them has cases, or where `run` gives nothing in
-/// some: the caller then goes on with the one of the run.
+/// An operation in each case of its operands: `of_case` makes it of one case's tensors, `of_all` of tensors that have so
+/// many axes in front of those of a case, which broadcast, and are of one rank then where they have cases. Nothing where no
+/// operand has cases, or where there is no result in some: the caller then goes on with the one of the run.
 #[inline]
 pub(crate) fn each<const N: usize>(
     operands: [&Tensor; N],
     op: impl FnOnce() -> Op,
+    of_case: impl Fn([&Tensor; N]) -> Option<Tensor>,
+    of_all: impl Fn([&Tensor; N], usize) -> Option<Tensor>,
+) -> Option<Tensor> {
+    if !operands.iter().any(|x| x.has_cases()) {
+        return None;
+    }
+    let of_case = |x: &[&Tensor]| of_case(std::array::from_fn(|i| x[i]));
+    let of_all = |x: &[&Tensor], lead: usize| of_all(std::array::from_fn(|i| x[i]), lead);
+    each_of(&operands, Some(op()), &of_case, Some(&of_all))
+}
+
+/// As [`each`], of an operation that treats all axes in front of those that it is about alike, and broadcasts them.
+#[inline]
+pub(crate) fn broadcast<const N: usize>(
+    operands: [&Tensor; N],
+    op: impl FnOnce() -> Option<Op>,
     run: impl Fn([&Tensor; N]) -> Option<Tensor>,
 ) -> Option<Tensor> {
     if !operands.iter().any(|x| x.has_cases()) {
         return None;
     }
     let run = |x: &[&Tensor]| run(std::array::from_fn(|i| x[i]));
-    each_of(&operands, Some(op()), &run)
+    each_of(&operands, op(), &run, Some(&|x, _| run(x)))
 }
 
-/// As [`each`], where operations that are equal are not known to be so.
+/// As [`each`], where operations that are equal are not known to be so, nor what would be made of all cases.
 #[inline]
 pub(crate) fn each_apart<const N: usize>(
     operands: [&Tensor; N],
@@ -245,7 +169,7 @@ pub(crate) fn each_apart<const N: usize>(
         return None;
     }
     let run = |x: &[&Tensor]| run(std::array::from_fn(|i| x[i]));
-    each_of(&operands, None, &run)
+    each_of(&operands, None, &run, None)
 }
 
 /// As [`each`], for any number of operands.
@@ -253,7 +177,8 @@ pub(crate) fn each_apart<const N: usize>(
 pub(super) fn each_of(
     operands: &[&Tensor],
     op: Option<Op>,
-    run: &dyn Fn(&[&Tensor]) -> Option<Tensor>,
+    of_case: &OfCase<'_>,
+    of_all: Option<&OfAll<'_>>,
 ) -> Option<Tensor> {
     let all: SmallVec<[Option<&Cases>; 3]> = operands.iter().map(|x| x.cases()).collect();
     let Some(joint) = Joint::of(&all) else {
@@ -269,36 +194,60 @@ pub(super) fn each_of(
         operands: operands.iter().zip(&all).map(address).collect(),
         places: joint.places.clone(),
     });
-    let known = key.as_ref().and_then(|key| {
-        KNOWN.with_borrow(|known| Some(Rc::clone(&known.as_ref()?.get(key)?.tensors)))
-    });
-    let tensors = match known {
-        Some(tensors) => tensors,
+    let known = key
+        .as_ref()
+        .and_then(|key| KNOWN.with_borrow(|known| Some(Rc::clone(&known.as_ref()?.get(key)?.all))));
+    let made = match known {
+        Some(known) => known,
         None => {
-            let tensors = joint.each(operands, &all, run)?;
+            let together = of_all.and_then(|of_all| joint.together(operands, &all, of_all));
+            let made = match together {
+                Some(made) => made,
+                None => joint.each(operands, &all, of_case)?,
+            };
+            let made = Rc::new(made);
             if let Some(key) = key {
                 let known = Known {
-                    tensors: Rc::clone(&tensors),
+                    all: Rc::clone(&made),
                     _operands: operands.iter().map(|x| (*x).clone()).collect(),
                 };
                 KNOWN.with_borrow_mut(|all| all.as_mut().map(|all| all.insert(key, known)));
             }
-            tensors
+            made
         }
     };
     with_cases(Cases {
         choices: joint.choices,
-        tensors,
+        all: made,
         here: joint.here,
     })
 }
 
+impl Cases {
+    /// What `look` makes of the numbers in each case, until it has seen enough.
+    fn try_each(&self, mut look: impl FnMut(&[f32]) -> ControlFlow<()>) -> Result<()> {
+        if let Some(all) = self.all.if_one() {
+            let width = all.len() / self.all.count();
+            return all.with_values(|values| match width {
+                0 => drop(look(&[])),
+                _ => drop(values.chunks_exact(width).try_for_each(look)),
+            });
+        }
+        for tensor in self.all.each() {
+            if tensor.with_values(&mut look)?.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Tensor {
     /// One of the values of a choice, with the others as its cases.
-    pub(crate) fn of_choice(choice: Choice, values: &Rc<[Tensor]>, here: usize) -> Option<Tensor> {
+    pub(crate) fn of_choice(choice: Choice, values: &Rc<AllCases>, here: usize) -> Option<Tensor> {
         let cases = Cases {
             choices: SmallVec::from_elem(choice, 1),
-            tensors: Rc::clone(values),
+            all: Rc::clone(values),
             here,
         };
         with_cases(cases)
@@ -307,7 +256,7 @@ impl Tensor {
     /// The tensor of the run's own case alone.
     pub(crate) fn of_this_case(&self) -> Tensor {
         match self.cases() {
-            Some(cases) => cases.tensors[cases.here].clone(),
+            Some(cases) => cases.all.at(cases.here).clone(),
             None => self.clone(),
         }
     }
@@ -332,12 +281,15 @@ impl Tensor {
         let Some(cases) = self.cases() else {
             return self.with_values(look);
         };
-        for tensor in cases.tensors.iter() {
-            if !tensor.with_values(&look)? {
-                return Ok(false);
+        let mut told = true;
+        cases.try_each(|numbers| {
+            told = look(numbers);
+            match told {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
             }
-        }
-        Ok(true)
+        })?;
+        Ok(told)
     }
 
     /// What `look` makes of the numbers, in row-major order, unnoticed as by [`peek`](Self::peek), where the
@@ -350,14 +302,14 @@ impl Tensor {
         match self.cases() {
             None => self.with_values(look),
             Some(cases) => {
-                let here = cases.tensors[cases.here].with_values(&look)?;
-                let others = cases.tensors.iter().enumerate();
-                for (_, tensor) in others.filter(|(case, _)| *case != cases.here) {
-                    if tensor.with_values(&look)? != here {
+                let here = cases.all.at(cases.here).with_values(&look)?;
+                cases.try_each(|numbers| match look(numbers) == here {
+                    true => ControlFlow::Continue(()),
+                    false => {
                         lose();
-                        break;
+                        ControlFlow::Break(())
                     }
-                }
+                })?;
                 Ok(here)
             }
         }
@@ -369,17 +321,17 @@ mod tests {
     use super::*;
 
     fn choice(variable: usize, values: &[f32], here: usize) -> Tensor {
-        let tensors: Rc<[Tensor]> = values.iter().map(|&x| Tensor::scalar(x)).collect();
+        let tensors = AllCases::apart(values.iter().map(|&x| Tensor::scalar(x)));
         let choice = Choice {
             variable,
             size: values.len(),
         };
-        Tensor::of_choice(choice, &tensors, here).expect("a sound tensor")
+        Tensor::of_choice(choice, &Rc::new(tensors), here).expect("a sound tensor")
     }
 
     fn numbers(x: &Tensor) -> Vec<f32> {
         let cases = x.cases().expect("it has cases");
-        let all = cases.tensors.iter().map(|x| x.item().expect("a number"));
+        let all = cases.all.each().map(|x| x.item().expect("a number"));
         all.collect()
     }
 
@@ -411,7 +363,7 @@ mod tests {
             variable: 7,
             size: 2,
         };
-        let b = Tensor::of_choice(like, &cases.tensors, 1).expect("a sound tensor");
+        let b = Tensor::of_choice(like, &cases.all, 1).expect("a sound tensor");
         let list = |x: &Tensor| x.cases().map(Cases::address);
         assert_eq!(list(&a.exp()), list(&b.exp()));
         assert_ne!(list(&a.exp()), list(&a.ln()));

@@ -51,7 +51,7 @@ mod together;
 use std::panic::Location;
 use std::rc::{Rc, Weak};
 
-pub(crate) use cases::{Choice, Choices, Collecting, each, each_apart};
+pub(crate) use cases::{AllCases, Choice, Choices, Collecting, broadcast, each_apart};
 pub use device::Device;
 #[cfg(feature = "dfdx")]
 pub use dfdx::{Recorder, Traced};
@@ -66,6 +66,7 @@ pub use native::simd::{Simd, set_simd, simd};
 pub use native::threads::{set_threads, threads};
 pub(crate) use op::Op;
 pub use ops::{Comparand, Scalar};
+pub(crate) use parameter::Holding;
 pub use parameter::Parameter;
 pub(crate) use provenance::{Origin, Provenance, Reads};
 pub(crate) use rounding::Rounding;
@@ -307,7 +308,7 @@ impl Tensor {
             return self.clone();
         }
         let of_case = |[x]: [&Self; 1]| Some(x.without_history());
-        if let Some(out) = each([self], || Op::new("detach", []), of_case) {
+        if let Some(out) = broadcast([self], || Some(Op::new("detach", [])), of_case) {
             return out;
         }
         self.updated(|inner| {

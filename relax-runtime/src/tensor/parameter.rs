@@ -33,6 +33,30 @@ enum Value {
     Part(Part),
 }
 
+thread_local! {
+    static HOLDING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// A time in which nothing is learned: parameters give constants, until this is dropped.
+pub(crate) struct Holding {
+    before: bool,
+}
+
+impl Holding {
+    /// From now on.
+    pub(crate) fn start() -> Self {
+        Self {
+            before: HOLDING.replace(true),
+        }
+    }
+}
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        HOLDING.set(self.before);
+    }
+}
+
 impl Parameter {
     /// A parameter with this first value.
     pub fn new(value: Tensor) -> Self {
@@ -54,8 +78,17 @@ impl Parameter {
         state.upgrade().map(Self)
     }
 
-    /// The current value, tracked.
+    /// The current value, tracked but where nothing is to be learned, as in draws of a posterior.
     pub fn get(&self) -> Tensor {
+        let leaf = self.leaf();
+        match HOLDING.get() {
+            true => leaf.without_history(),
+            false => leaf,
+        }
+    }
+
+    /// The current value, tracked.
+    pub(crate) fn leaf(&self) -> Tensor {
         let value = match &*self.0.value.borrow() {
             Value::Leaf(leaf) => return leaf.clone(),
             Value::Part(part) => part.with_values(|values| Tensor::of_numbers(values, part.shape)),

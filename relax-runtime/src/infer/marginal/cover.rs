@@ -212,7 +212,7 @@ impl Search<'_> {
     /// Which values a support leaves out, as far as it is known.
     fn excludes(&self, support: usize, at: usize) -> Option<&[f64]> {
         match self.tables[support].cells[at] {
-            Cell::Told { run, case } => Some(&self.runs[run].said(support)?.number(case).rows),
+            Cell::Told { run, case } => Some(self.runs[run].said(support)?.rows(case)),
             _ => None,
         }
     }

@@ -1,7 +1,5 @@
 //! The sum as a number with derivatives.
 
-use std::collections::hash_map::Entry;
-
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
@@ -19,20 +17,15 @@ pub(super) fn evidence(search: &Search<'_>, sum: &Sum, shares: &Shares) -> Resul
     let mut all: Vec<(&Got, SmallVec<[f64; 1]>)> = Vec::new();
     // Terms have numbers in common.
     let mut places: FxHashMap<*const Got, usize> = FxHashMap::default();
-    for (got, term, at) in search.told() {
-        let (here, rows) = (&shares.of_factors[term], got.rows.len());
-        let width = here.len() / rows;
-        let shares = (0..rows).map(|row| here[row * width + at]);
-        match places.entry(std::ptr::from_ref(got)) {
-            Entry::Occupied(place) => {
-                let sums = all[*place.get()].1.iter_mut();
-                sums.zip(shares).for_each(|(sum, share)| *sum += share);
-            }
-            Entry::Vacant(place) => {
-                place.insert(all.len());
-                all.push((got, shares.collect()));
-            }
-        }
+    for (got, rows, term, at) in search.told() {
+        let here = &shares.of_factors[term];
+        let width = here.len() / rows.len();
+        let place = *places.entry(std::ptr::from_ref(got)).or_insert_with(|| {
+            all.push((got, SmallVec::from_elem(0.0, got.rows.len())));
+            all.len() - 1
+        });
+        let sums = all[place].1[rows].iter_mut().enumerate();
+        sums.for_each(|(row, sum)| *sum += here[row * width + at]);
     }
     let mut sites = SiteSet::EMPTY;
     let mut numbers = Vec::with_capacity(all.len());
@@ -41,10 +34,9 @@ pub(super) fn evidence(search: &Search<'_>, sum: &Sum, shares: &Shares) -> Resul
             continue;
         };
         sites.add(&number.sites());
-        let shares: Vec<f32> = shares.iter().map(|&share| share as f32).collect();
         // The derivative of what does not count may not be a number.
         if number.is_tracked() && shares.iter().any(|&share| share != 0.0) {
-            numbers.push((number, shares));
+            numbers.push((number, shares.iter().map(|&share| share as f32).collect()));
         }
     }
     if sites == SiteSet::EMPTY && numbers.is_empty() {

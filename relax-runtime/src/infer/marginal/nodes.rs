@@ -12,7 +12,7 @@ use super::factor::rows;
 use crate::dist::{AnyDistribution, Law};
 use crate::error::{Error, Result};
 use crate::model::Plate;
-use crate::tensor::{Shape, Tensor};
+use crate::tensor::{AllCases, Shape, Tensor};
 
 /// How many nodes there are; none of them is 0, where a program may have a jump.
 pub(super) const NODES: usize = 34;
@@ -75,12 +75,11 @@ pub(super) fn log_weights() -> Vec<f64> {
 }
 
 /// The weights as numbers for each row.
-pub(super) fn weights(sizes: &[usize], law: &dyn Law) -> Result<Rc<[Tensor]>> {
+pub(super) fn weights(sizes: &[usize], law: &dyn Law) -> Result<Rc<AllCases>> {
     let (shape, device) = (Shape::try_from(sizes)?, law.device());
     let weights = log_weights().into_iter();
-    Ok(weights
-        .map(|weight| Tensor::full(shape, weight as f32, &device))
-        .collect())
+    let rows = weights.map(|weight| Tensor::full(shape, weight as f32, &device));
+    Ok(Rc::new(AllCases::apart(rows)))
 }
 
 /// Whether a choice can be integrated out: a tensor with one number a row, each a function of a Gaussian number of its
@@ -100,7 +99,7 @@ pub(super) fn drawn(law: &dyn Law, shape: Shape, drawn: &[Vec<usize>]) -> Result
         let Some(cases) = parameter.cases() else {
             return Ok(parameter.clone());
         };
-        let all = cases.tensors.iter();
+        let all = cases.all.each();
         let all = all.map(|t| t.broadcast_to(shape).detach().peek());
         let all = all.collect::<Result<Vec<_>>>()?;
         let row = |row: usize| {

@@ -177,13 +177,13 @@ impl Ran {
         let here = self.values[variable].unwrap_or(0);
         let choice = Choice {
             variable,
-            size: weights.len(),
+            size: weights.count(),
         };
         let with_cases = value
             .cases()
             .and_then(|_| Tensor::of_choice(choice, &weights, here));
         Ok(Number::Tensor(
-            with_cases.unwrap_or_else(|| weights[here].clone()),
+            with_cases.unwrap_or_else(|| weights.at(here).clone()),
         ))
     }
 
@@ -233,7 +233,7 @@ impl Ran {
             self.grown.push(term);
         }
         let said = Said::of(number, lists).map_err(|error| entry.locate(error))?;
-        if !said.number(said.here).is_sound() {
+        if !said.is_sound_here() {
             return Err(entry.locate(Error::Value(
                 "its log-probability is not a number, or infinite, at values that are summed over; \
                  look at the parameters there"

@@ -1,5 +1,6 @@
 //! What a run says of a term.
 
+use std::ops::Range;
 use std::rc::Rc;
 
 use rustc_hash::FxHashMap;
@@ -7,7 +8,7 @@ use smallvec::SmallVec;
 
 use crate::dist::Number;
 use crate::error::Result;
-use crate::tensor::{Choices, Tensor};
+use crate::tensor::{AllCases, Choices, Tensor};
 
 /// What a run says of a term: a number, or one for each combination of some choices' values.
 #[derive(Clone, Debug)]
@@ -21,7 +22,20 @@ pub(super) struct Said {
 #[derive(Clone, Debug)]
 enum Numbers {
     One(Got),
-    OfCases(Rc<[Got]>),
+    Apart(Rc<[Got]>),
+    /// All cases' in one tensor, case by case, of so many cases.
+    Together(Rc<Got>, usize),
+}
+
+impl Numbers {
+    /// Those of a tensor in all cases.
+    fn of_cases(all: &AllCases) -> Result<Self> {
+        let of_case = |t: &Tensor| Got::of(Number::Tensor(t.clone()));
+        Ok(match all.if_one() {
+            Some(whole) => Self::Together(Rc::new(of_case(whole)?), all.count()),
+            None => Self::Apart(all.each().map(of_case).collect::<Result<_>>()?),
+        })
+    }
 }
 
 impl Said {
@@ -34,20 +48,18 @@ impl Said {
         let Some(cases) = cases else {
             return Ok(Got::of(number)?.into());
         };
-        let numbers = match lists.get(&cases.tensors.as_ptr()) {
-            Some((_, numbers)) => Rc::clone(numbers),
+        let numbers = match lists.0.get(&Rc::as_ptr(&cases.all)) {
+            Some((_, numbers)) => numbers.clone(),
             None => {
-                let of_case = |t: &Tensor| Got::of(Number::Tensor(t.clone()));
-                let numbers: Rc<[Got]> =
-                    cases.tensors.iter().map(of_case).collect::<Result<_>>()?;
-                let known = (Rc::clone(&cases.tensors), Rc::clone(&numbers));
-                lists.insert(cases.tensors.as_ptr(), known);
+                let numbers = Numbers::of_cases(&cases.all)?;
+                let known = (Rc::clone(&cases.all), numbers.clone());
+                lists.0.insert(Rc::as_ptr(&cases.all), known);
                 numbers
             }
         };
         Ok(Self {
             choices: cases.choices.clone(),
-            numbers: Numbers::OfCases(numbers),
+            numbers,
             here: cases.here,
         })
     }
@@ -55,24 +67,42 @@ impl Said {
     /// Whether all numbers can be log-probabilities.
     pub(super) fn is_sound(&self) -> bool {
         match &self.numbers {
-            Numbers::One(number) => number.is_sound(),
-            Numbers::OfCases(numbers) => numbers.iter().all(Got::is_sound),
+            Numbers::One(number) => are_sound(&number.rows),
+            Numbers::Apart(numbers) => numbers.iter().all(|got| are_sound(&got.rows)),
+            Numbers::Together(all, _) => are_sound(&all.rows),
         }
+    }
+
+    /// The same of those of the run's own values.
+    pub(super) fn is_sound_here(&self) -> bool {
+        are_sound(self.rows(self.here))
     }
 
     /// How many cases it has.
     pub(super) fn cases(&self) -> usize {
         match &self.numbers {
             Numbers::One(_) => 1,
-            Numbers::OfCases(numbers) => numbers.len(),
+            Numbers::Apart(numbers) => numbers.len(),
+            Numbers::Together(_, count) => *count,
         }
     }
 
-    /// The number in a case.
-    pub(super) fn number(&self, case: usize) -> &Got {
+    /// The numbers of the rows in a case.
+    pub(super) fn rows(&self, case: usize) -> &[f64] {
+        let (got, rows) = self.got(case);
+        &got.rows[rows]
+    }
+
+    /// Where a case's numbers are, and which they are there.
+    pub(super) fn got(&self, case: usize) -> (&Got, Range<usize>) {
+        let whole = |got: &Got| 0..got.rows.len();
         match &self.numbers {
-            Numbers::One(number) => number,
-            Numbers::OfCases(numbers) => &numbers[case],
+            Numbers::One(got) => (got, whole(got)),
+            Numbers::Apart(all) => (&all[case], whole(&all[case])),
+            Numbers::Together(all, count) => {
+                let rows = all.rows.len() / count;
+                (all, case * rows..(case + 1) * rows)
+            }
         }
     }
 
@@ -121,11 +151,6 @@ impl Got {
         Ok(Self { number, rows })
     }
 
-    /// Whether it can be a log-probability.
-    pub(super) fn is_sound(&self) -> bool {
-        !self.rows.iter().any(|x| x.is_nan() || *x == f64::INFINITY)
-    }
-
     pub(super) fn of_flags(flags: &[bool]) -> Self {
         Self {
             number: Number::Host(0.0),
@@ -134,5 +159,11 @@ impl Got {
     }
 }
 
-/// Lists of tensors by where they are, and their numbers: terms of one list have one list of numbers.
-pub(super) type Lists = FxHashMap<*const Tensor, (Rc<[Tensor]>, Rc<[Got]>)>;
+/// Whether numbers can be log-probabilities.
+fn are_sound(rows: &[f64]) -> bool {
+    !rows.iter().any(|x| x.is_nan() || *x == f64::INFINITY)
+}
+
+/// Tensors in all cases by where they are, and their numbers: terms of one have one list of numbers.
+#[derive(Default)]
+pub(super) struct Lists(FxHashMap<*const AllCases, (Rc<AllCases>, Numbers)>);

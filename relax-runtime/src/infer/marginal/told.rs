@@ -1,5 +1,6 @@
 //! What runs have told of each term.
 
+use std::ops::Range;
 use std::rc::Rc;
 
 use super::factor::{Domain, Factor, combinations, place, rows, within};
@@ -8,6 +9,12 @@ use super::said::Got;
 use super::search::Search;
 use super::table::{Cell, Numbers, Table};
 use crate::error::{Error, Result};
+
+/// Whether two log-probabilities are the same number, but for what an order of additions leaves.
+fn is_same(a: f64, b: f64) -> bool {
+    const ROUNDING: f64 = 1e-5;
+    a == b || (a - b).abs() <= ROUNDING * a.abs().min(b.abs()).max(1.0)
+}
 
 impl Search<'_> {
     /// An empty table of a term.
@@ -132,10 +139,12 @@ impl Search<'_> {
     /// Whether two cells hold the same numbers.
     fn agree(&self, term: usize, a: Cell, b: Cell) -> bool {
         match (self.numbers(term, a), self.numbers(term, b)) {
-            (Numbers::OfRows(a), Numbers::OfRows(b)) => a == b,
-            (Numbers::All(x), Numbers::All(y)) => x == y,
+            (Numbers::OfRows(a), Numbers::OfRows(b)) => {
+                a.len() == b.len() && a.iter().zip(b).all(|(a, b)| is_same(*a, *b))
+            }
+            (Numbers::All(x), Numbers::All(y)) => is_same(x, y),
             (Numbers::OfRows(rows), Numbers::All(x)) | (Numbers::All(x), Numbers::OfRows(rows)) => {
-                rows.iter().all(|&row| row == x)
+                rows.iter().all(|&row| is_same(row, x))
             }
         }
     }
@@ -144,7 +153,7 @@ impl Search<'_> {
     fn numbers(&self, term: usize, cell: Cell) -> Numbers<'_> {
         match cell {
             Cell::Told { run, case } => match self.runs[run].said(term) {
-                Some(said) => Numbers::OfRows(&said.number(case).rows),
+                Some(said) => Numbers::OfRows(said.rows(case)),
                 None => Numbers::All(0.0),
             },
             Cell::Absent(_) => Numbers::All(0.0),
@@ -211,8 +220,8 @@ impl Search<'_> {
         )
     }
 
-    /// Each number that a run has told, with its term's number and its place there.
-    pub(super) fn told(&self) -> impl Iterator<Item = (&Got, usize, usize)> {
+    /// Where each number is that a run has told, its rows there, its term's number and its place in that.
+    pub(super) fn told(&self) -> impl Iterator<Item = (&Got, Range<usize>, usize, usize)> {
         let graph = self.shared.graph.borrow();
         let is_factor: Vec<bool> = graph.terms.iter().map(Term::is_factor).collect();
         let tables = self.tables.iter().enumerate();
@@ -225,7 +234,8 @@ impl Search<'_> {
                     .enumerate()
                     .filter_map(move |(at, cell)| match cell {
                         Cell::Told { run, case } => {
-                            Some((self.runs[*run].said(term)?.number(*case), term, at))
+                            let (got, rows) = self.runs[*run].said(term)?.got(*case);
+                            Some((got, rows, term, at))
                         }
                         _ => None,
                     })

@@ -41,6 +41,7 @@ use crate::infer::objective::Objective;
 use crate::infer::pass::{Mode, Pass};
 use crate::model::{ParamStore, SummedOut};
 use crate::random::Key;
+use crate::tensor::Holding;
 
 /// Draws from a guide, with their importance weights under the model. What can be asked of the draws
 /// stands at [`Draws`]; [`weighted`](Self::weighted) corrects them for what the guide gets wrong:
@@ -124,6 +125,7 @@ impl Posterior {
         let mut collected = Collected::default();
         let (mut log_weights, mut scaled) = (Vec::with_capacity(n), None);
         let mut whole: Option<Pass> = None;
+        let _holding = Holding::start();
         // Steps of training count up from 0; these draws count down from the last.
         for step in (0..n as u64).map(|i| u64::MAX - i) {
             let key = Key {

@@ -33,6 +33,13 @@ pub(in super::super) fn record(
     })
 }
 
+/// A share of a gradient, passed on by a derivative: nothing of nothing, even where the derivative is not finite.
+#[inline(always)]
+fn shared(g: f32, slope: f32) -> f32 {
+    let product = g * slope;
+    if g == 0.0 { 0.0 } else { product }
+}
+
 /// An elementwise function with its derivative as a function of argument and result.
 pub(super) fn unary(
     x: &Inner,
@@ -45,7 +52,7 @@ pub(super) fn unary(
     Ok(record(&[x], x.shape, values, move |g, sinks| {
         if let Some((x, y)) = &saved {
             let elements = [x, y].map(slice);
-            sinks.pass(0, g, elements, move |g, [x, y]| g * df(x, y));
+            sinks.pass(0, g, elements, move |g, [x, y]| shared(g, df(x, y)));
         }
     }))
 }
@@ -113,18 +120,20 @@ fn back(
         (Slope::Constant(slope), true) if last => sinks.pass(side, g, [], move |g, []| slope * g),
         (Slope::Constant(slope), true) => sinks.add(side, [g], move |[g]| slope * g),
         (Slope::Of(f), true) if last => sinks.pass_changed(side, g, |g| {
-            zip.change(g, operands, move |g, x, y| g * f(x, y));
+            zip.change(g, operands, move |g, x, y| shared(g, f(x, y)));
         }),
         (Slope::Of(f), true) => {
             // The other side is whole, too, or it would come first.
             let [x, y] = operands;
-            sinks.add(side, [g, x, y], move |[g, x, y]| g * f(x, y));
+            sinks.add(side, [g, x, y], move |[g, x, y]| shared(g, f(x, y)));
         }
         (slope, false) => {
             let Some(sink) = sinks.get(side) else { return };
             match slope {
                 Slope::Constant(slope) => zip.sum(sink, side, g, operands, slope),
-                Slope::Of(f) => zip.reduce(sink, side, g, operands, move |g, x, y| g * f(x, y)),
+                Slope::Of(f) => {
+                    zip.reduce(sink, side, g, operands, move |g, x, y| shared(g, f(x, y)))
+                }
             }
         }
     }

@@ -59,7 +59,7 @@ vectorised! {
     /// `sink += g a`, where `g` has a number for each row of `width` elements.
     fn add_scaled_rows(sink: &mut [f32], g: &[f32], a: &[f32], width: usize) {
         let rows = sink.chunks_exact_mut(width).zip(a.chunks_exact(width));
-        for ((sink, a), &g) in rows.zip(g) {
+        for ((sink, a), &g) in rows.zip(g).filter(|(_, g)| **g != 0.0) {
             for (sink, &a) in sink.iter_mut().zip(a) {
                 *sink += g * a;
             }

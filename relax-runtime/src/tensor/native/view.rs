@@ -27,6 +27,20 @@ impl View {
         }
     }
 
+    /// The view along an axis of so many buffers of this size, one behind the other, whose own has so many axes;
+    /// `None` where it has no axis left.
+    pub(in super::super) fn repeated(
+        mut self,
+        count: usize,
+        size: usize,
+        rank: usize,
+    ) -> Option<Self> {
+        let front = (MAX_RANK - 1).checked_sub(rank)?;
+        self.shape[front] = count;
+        self.strides[front] = size;
+        Some(self)
+    }
+
     pub(in super::super) fn numel(&self) -> usize {
         self.shape.iter().product()
     }

@@ -1,6 +1,7 @@
 //! Elementwise functions of two tensors, with NumPy's broadcasting.
 
 use super::super::Tensor;
+use super::super::cases::broadcast;
 use super::super::op::Op;
 
 /// `binary!(operation, "its name", a, b, |ta, tb, x, y, out| tangent)`.
@@ -9,6 +10,10 @@ macro_rules! binary {
         $run:ident, $op:literal, $a:expr, $b:expr,
         |$ta:ident, $tb:ident, $x:pat_param, $y:pat_param, $z:pat_param| $tangent:expr
     ) => {{
+        let of_case = |[a, b]: [&Tensor; 2]| Some(a.$run(b));
+        if let Some(out) = broadcast([$a, $b], || Some(Op::new($op, [])), of_case) {
+            return out;
+        }
         let (a, b, shape) = match $a.paired($b, $op) {
             Ok(operands) => operands,
             Err(refused) => return refused,

@@ -1,9 +1,9 @@
 //! Comparisons, and the choice between two tensors.
 
 use super::super::Tensor;
-use super::super::cases::each;
+use super::super::cases::broadcast;
 use super::super::engine::Comparison;
-use super::super::op::Op;
+use super::super::op::{Bits, Op};
 
 /// Right-hand sides of a comparison: a tensor, which broadcasts, or a number.
 pub trait Comparand {
@@ -44,13 +44,21 @@ macro_rules! comparison {
             self.mark_rough();
             let to_number = |y| move |[x]: [f32; 1]| f32::from(holds(&x, &y));
             let constant = self.detach();
-            if let Some(out) =
-                other.number().and_then(|y| Tensor::fused([&constant], to_number(y)))
-            {
-                return out;
+            if let Some(y) = other.number() {
+                let of_case = |[x]: [&Tensor; 1]| Some(x.$name(y));
+                let op = || Some(Op::new(stringify!($name), [Bits::of(&y)]));
+                let out = broadcast([&constant], op, of_case);
+                if let Some(out) = out.or_else(|| Tensor::fused([&constant], to_number(y))) {
+                    return out;
+                }
             }
             let other = other.beside(self);
             other.mark_rough();
+            let of_case = |[x, y]: [&Tensor; 2]| Some(x.$name(y));
+            let op = || Some(Op::new(stringify!($name), []));
+            if let Some(out) = broadcast([&constant, &other], op, of_case) {
+                return out;
+            }
             let (a, b) = match constant.aligned(&other.detach(), stringify!($name)) {
                 Ok(operands) => operands,
                 Err(refused) => return refused,
@@ -98,7 +106,8 @@ impl Tensor {
             return self.clone();
         }
         let of_case = |[x, a, b]: [&Tensor; 3]| Some(x.select_where(a, b));
-        if let Some(out) = each([self, a, b], || Op::new("select_where", []), of_case) {
+        let op = || Some(Op::new("select_where", []));
+        if let Some(out) = broadcast([self, a, b], op, of_case) {
             return out;
         }
         let (a, b) = match a.aligned(b, "select_where") {

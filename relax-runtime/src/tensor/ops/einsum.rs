@@ -3,7 +3,6 @@
 use std::panic::Location;
 
 use super::super::native::view::View;
-use super::super::op::Op;
 use super::super::shape::MAX_RANK;
 use super::super::{Shape, Tensor};
 use crate::error::Error;
@@ -134,8 +133,7 @@ impl Tensor {
             view.strides[first + place] = strides.sum();
             shape = shape.join(&[view.shape[first + place]]).unwrap_or(shape);
         }
-        let op = || Op::new("view", view.numbers().chain(shape.numbers()));
-        self.linear_map(op, |x| dispatch!(view(x, &view, shape)))
+        self.viewed(view, shape)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Functions whose derivatives are computed on the host, beside their values.
 
 use super::super::Tensor;
-use super::super::cases::each_apart;
+use super::super::cases::broadcast;
 use crate::error::Result;
 
 impl Tensor {
@@ -22,7 +22,7 @@ impl Tensor {
         /// Larger numbers would not be finite in f32, nor what is computed from them.
         const MOST: f64 = 1e30;
         let of_case = |[x, y]: [&Tensor; 2]| Some(x.expanded(y, f, with_slopes));
-        if let Some(out) = each_apart([self, other], of_case) {
+        if let Some(out) = broadcast([self, other], || None, of_case) {
             return out;
         }
         let (x, y) = match self.aligned(other, "expanded") {

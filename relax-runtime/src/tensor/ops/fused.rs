@@ -2,7 +2,7 @@
 //! In this project's own engine alone: in others, and for operands of several shapes, each is composed
 //! of plain ones.
 
-use super::super::cases::{each, each_apart};
+use super::super::cases::{each, each_of};
 use super::super::native::record::record;
 use super::super::native::{self, Buffer, bernoulli, pointwise, rows};
 use super::super::op::Op;
@@ -87,7 +87,13 @@ impl Tensor {
     #[track_caller]
     pub(crate) fn dot_from(&self, other: &Tensor, k: usize) -> Tensor {
         let of_case = |[x, y]: [&Tensor; 2]| Some(x.dot_from(y, k));
-        if let Some(out) = each([self, other], || Op::new("dot_from", [k as u64]), of_case) {
+        let of_all = |[x, y]: [&Tensor; 2], lead: usize| Some(x.dot_from(y, k + lead));
+        if let Some(out) = each(
+            [self, other],
+            || Op::new("dot_from", [k as u64]),
+            of_case,
+            of_all,
+        ) {
             return out;
         }
         let (a, b) = match self.aligned(other, "dot_from") {
@@ -123,8 +129,9 @@ impl Tensor {
     #[track_caller]
     pub(crate) fn coin_log_mass_from(&self, value: &Tensor, k: usize) -> Tensor {
         let of_case = |[l, x]: [&Tensor; 2]| Some(l.coin_log_mass_from(x, k));
+        let of_all = |[l, x]: [&Tensor; 2], lead: usize| Some(l.coin_log_mass_from(x, k + lead));
         let op = || Op::new("coin_log_mass_from", [k as u64]);
-        if let Some(out) = each([self, value], op, of_case) {
+        if let Some(out) = each([self, value], op, of_case, of_all) {
             return out;
         }
         let (l, x) = match self.aligned(value, "log_mass") {
@@ -181,9 +188,12 @@ impl Tensor {
         slopes: impl Fn([f32; 3]) -> [f32; 3] + Copy + 'static,
     ) -> Option<Tensor> {
         const FEW: usize = 64;
-        let of_case = |operands: [&Tensor; 3]| Tensor::summed_terms(operands, k, f, slopes);
         if operands.iter().any(|x| x.has_cases()) {
-            return each_apart(operands, of_case);
+            let of_case = |x: &[&Tensor]| Tensor::summed_terms([x[0], x[1], x[2]], k, f, slopes);
+            let of_all = |x: &[&Tensor], lead: usize| {
+                Tensor::summed_terms([x[0], x[1], x[2]], k + lead, f, slopes)
+            };
+            return each_of(&operands, None, &of_case, Some(&of_all));
         }
         let [a, b, c] = operands;
         let ((a, x), (b, y), (c, z)) = (numbers(a)?, numbers(b)?, numbers(c)?);
@@ -213,7 +223,7 @@ impl Tensor {
                 let Some(sink) = sinks.get(operand) else {
                     continue;
                 };
-                for i in 0..len {
+                for i in (0..len).filter(|i| g[i / width] != 0.0) {
                     let slope = slopes(at([&x, &y, &z], i))[operand];
                     sink[place(sink, i)] += g[i / width] * slope;
                 }

@@ -5,9 +5,9 @@ use super::super::native::{self, Buffer};
 use super::super::{Inner, Shape, Tensor};
 
 impl Tensor {
-    /// `f` of the operands' elements, each of a shape of as many elements or a single number, with its derivative
+    /// `f` of the operands' elements, each of a shape that broadcasts to this one, with its derivative
     /// by the operand of a number. `None` for operands with tangents, in several cases, on a GPU, or that repeat
-    /// along some of their axes only.
+    /// along other axes than their first ones.
     pub(crate) fn each_in_double<const N: usize>(
         operands: [&Tensor; N],
         shape: Shape,
@@ -19,14 +19,19 @@ impl Tensor {
         let inners: [&Inner; N] = operands.map(|x| &**x.0.as_ref().unwrap_or(first));
         let fits = |x: &&Inner| {
             let has_numbers = x.data.native().is_some() && x.tangent.is_none() && x.cases.is_none();
-            has_numbers && (x.shape == shape || x.shape.numel() == 1)
+            has_numbers && ends(x.shape, shape)
         };
         if !operands.iter().all(|x| x.0.is_ok()) || !inners.iter().all(fits) {
             return None;
         }
         let zero = || Buffer::full(1, 0.0);
         let numbers = inners.map(|x| x.data.native().map_or_else(zero, Buffer::clone));
-        let values = Buffer::of_each(len, |i| f(at(&numbers, i)) as f32);
+        let values = Buffer::filled(len, |out| {
+            let (numbers, mut known) = (numbers.each_ref().map(native::slice), Known::of(len));
+            for (i, out) in out.iter_mut().enumerate() {
+                *out = known.get(at(&numbers, i), &f) as f32;
+            }
+        });
         Some(Tensor::new(record(
             &inners,
             shape,
@@ -36,9 +41,13 @@ impl Tensor {
                     let Some(sink) = sinks.get(operand) else {
                         continue;
                     };
-                    for (i, g) in g.iter().enumerate() {
-                        let slope = slope(operand, at(&numbers, i));
-                        sink[place(sink.len(), i)] += finite(f64::from(*g) * slope);
+                    let (numbers, mut known) =
+                        (numbers.each_ref().map(native::slice), Known::of(len));
+                    let slope = |x| slope(operand, x);
+                    let width = sink.len();
+                    for (i, &g) in g.iter().enumerate().filter(|(_, g)| **g != 0.0) {
+                        let slope = known.get(at(&numbers, i), slope);
+                        sink[place(width, i)] += finite(f64::from(g) * slope);
                     }
                 }
             },
@@ -55,15 +64,53 @@ fn finite(x: f64) -> f32 {
     }
 }
 
-/// Where the number of a place is among so many.
+/// Where the number of a place is among so many that repeat.
 fn place(len: usize, i: usize) -> usize {
-    if len == 1 { 0 } else { i }
+    if i < len { i } else { i % len }
 }
 
 /// The operands' numbers at a place.
-fn at<const N: usize>(numbers: &[Buffer; N], i: usize) -> [f64; N] {
-    numbers.each_ref().map(|numbers| {
-        let numbers = native::slice(numbers);
-        f64::from(numbers[place(numbers.len(), i)])
-    })
+fn at<const N: usize>(numbers: &[&[f32]; N], i: usize) -> [f32; N] {
+    numbers.map(|numbers| numbers[place(numbers.len(), i)])
+}
+
+/// Whether a shape is what another one ends with, after axes of length 1: its numbers repeat as a whole.
+fn ends(own: Shape, whole: Shape) -> bool {
+    let (own, whole) = (own.padded(), whole.padded());
+    let front = own.iter().take_while(|&&len| len == 1).count();
+    own[front..] == whole[front..]
+}
+
+/// Results by their arguments: where choices are among few values the same numbers come again and again.
+struct Known<const N: usize> {
+    results: Option<Box<[([u32; N], f64); SLOTS]>>,
+}
+
+const SLOTS: usize = 64;
+
+impl<const N: usize> Known<N> {
+    /// For so many results; few are not looked for.
+    fn of(len: usize) -> Self {
+        // No number has these bits but one that is none, as its result is.
+        let nothing = ([u32::MAX; N], f64::NAN);
+        Self {
+            results: (len > SLOTS).then(|| Box::new([nothing; SLOTS])),
+        }
+    }
+
+    /// The function of the numbers at a place.
+    fn get(&mut self, x: [f32; N], f: impl Fn([f64; N]) -> f64) -> f64 {
+        let Some(results) = &mut self.results else {
+            return f(x.map(f64::from));
+        };
+        let key = x.map(f32::to_bits);
+        let mixed = key.iter().fold(0_u32, |mixed, bits| {
+            (mixed.rotate_left(5) ^ bits).wrapping_mul(0x9E37_79B9)
+        });
+        let slot = &mut results[(mixed >> 26) as usize];
+        if slot.0 != key {
+            *slot = (key, f(x.map(f64::from)));
+        }
+        slot.1
+    }
 }

@@ -12,9 +12,15 @@ use crate::error::Result;
 /// Operations on the shape. Wrong axes and shapes give a poisoned tensor; negative axes count
 /// from the end.
 impl Tensor {
-    fn viewed(&self, view: View, shape: Shape) -> Tensor {
+    pub(super) fn viewed(&self, view: View, shape: Shape) -> Tensor {
         let op = || Op::new("view", view.numbers().chain(shape.numbers()));
-        self.linear_map(op, |x| dispatch!(view(x, &view, shape)))
+        let of_all = |x: &Tensor, lead: usize| {
+            let (front, rest) = (x.shape().leading(lead), x.shape()[lead..].iter().product());
+            let all = view.repeated(front.numel(), rest, shape.rank())?;
+            let out = x.viewed(all, Shape::from(front.numel()).join(&shape)?);
+            Some(out.reshaped(front.join(&shape)?))
+        };
+        self.linear_shaped(op, |x| dispatch!(view(x, &view, shape)), of_all)
     }
 
     /// The same numbers, in row-major order, in another shape of as many elements.
@@ -33,12 +39,16 @@ impl Tensor {
 
     /// [`reshape`](Self::reshape) to a shape known to fit. A constant shares its buffer; a
     /// variable gets a new identity, so that its gradient stays apart from the original's.
-    pub(super) fn reshaped(&self, shape: Shape) -> Tensor {
+    pub(in super::super) fn reshaped(&self, shape: Shape) -> Tensor {
         if self.0.is_err() || shape == self.shape() {
             return self.clone();
         }
         let op = || Op::new("reshape", shape.numbers());
-        self.linear_map(op, |x| dispatch!(reshape(x, shape)))
+        let of_all = |x: &Tensor, lead: usize| {
+            let front = x.shape().leading(lead);
+            Some(x.reshaped(front.join(&shape)?))
+        };
+        self.linear_shaped(op, |x| dispatch!(reshape(x, shape)), of_all)
     }
 
     /// Exchanges the last two axes.
@@ -122,7 +132,15 @@ impl Tensor {
             let problem = format!("index {at} is not within axis {place}");
             return Tensor::poisoned(self.misfit("index", problem));
         }
-        self.slice(axis, at..at + 1).squeeze(axis)
+        let shape = self.shape();
+        let mut view = View::contiguous(shape.padded());
+        let own = MAX_RANK - shape.rank() + place;
+        view.offset = at * view.strides[own];
+        // The axes in front move up.
+        view.shape.copy_within(..own, 1);
+        view.strides.copy_within(..own, 1);
+        view.shape[0] = 1;
+        self.viewed(view, shape.without(place))
     }
 
     /// Repeats axes of length 1, and new axes in front, until the shape is `shape`.
@@ -213,7 +231,21 @@ fn joined(tensors: &[&Tensor], axis: usize, shape: Shape) -> Tensor {
     if tensors.iter().any(|x| x.has_cases()) {
         let op = Op::new("concat", shape.numbers().chain([axis as u64]));
         let of_case = |x: &[&Tensor]| Some(joined(x, axis, shape));
-        if let Some(out) = each_of(tensors, Some(op), &of_case) {
+        let of_all = |x: &[&Tensor], lead: usize| {
+            let fronts = x.iter().map(|x| match x.rank() > shape.rank() {
+                true => x.shape().leading(lead),
+                false => Shape::SCALAR,
+            });
+            let front = fronts.reduce(|a, b| a.broadcast(&b).unwrap_or(a))?;
+            let wide = x.iter().map(|x| {
+                let own = x.rank().checked_sub(shape.rank())?;
+                Some(x.broadcast_to(front.join(&x.shape()[own..])?))
+            });
+            let wide = wide.collect::<Option<Vec<_>>>()?;
+            let wide: Vec<&Tensor> = wide.iter().collect();
+            Some(joined(&wide, front.rank() + axis, front.join(&shape)?))
+        };
+        if let Some(out) = each_of(tensors, Some(op), &of_case, Some(&of_all)) {
             return out;
         }
     }

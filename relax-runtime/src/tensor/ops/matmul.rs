@@ -92,11 +92,35 @@ impl Tensor {
         )))
     }
 
+    /// The product in all cases, of operands with axes in front of those of `self` and `other`.
+    fn product_of_all(
+        &self,
+        other: &Tensor,
+        [a, b]: [&Tensor; 2],
+        transposed: (bool, bool),
+        op: &'static str,
+    ) -> Option<Tensor> {
+        let is_vector = [self.rank() == 1, other.rank() == 1];
+        if is_vector == [true, true] {
+            return Some((a * b).sum(-1));
+        }
+        // A vector that was filled up is a row; one without cases still is a vector.
+        let is_filled = [is_vector[0] && a.rank() > 1, is_vector[1] && b.rank() > 1];
+        let column = is_filled[1].then(|| b.transpose());
+        let out = a.product(column.as_ref().unwrap_or(b), transposed, op);
+        Some(match is_filled {
+            [true, _] => out.squeeze(-2),
+            [_, true] => out.squeeze(-1),
+            _ => out,
+        })
+    }
+
     #[track_caller]
     fn product(&self, other: &Tensor, transposed: (bool, bool), op: &'static str) -> Tensor {
         let of_case = |[a, b]: [&Tensor; 2]| Some(a.product(b, transposed, op));
         let numbers = [transposed.0, transposed.1].map(u64::from);
-        if let Some(out) = each([self, other], || Op::new(op, numbers), of_case) {
+        let of_all = |[a, b]: [&Tensor; 2], _| self.product_of_all(other, [a, b], transposed, op);
+        if let Some(out) = each([self, other], || Op::new(op, numbers), of_case, of_all) {
             return out;
         }
         if let Some(refused) = self.refuse_pair(other, op) {

@@ -24,14 +24,14 @@ pub use operators::Scalar;
 use std::borrow::Cow;
 use std::panic::Location;
 
-use super::cases::each;
+use super::cases::{broadcast, each};
 use super::op::Op;
 use super::shared::once;
 use super::{Inner, Shape, Tensor};
 use crate::error::{Error, Result};
 
 impl Tensor {
-    /// An operation of one operand. `tangent` maps the operand's tangent, the operand and the
+    /// An operation on each element of one operand. `tangent` maps the operand's tangent, the operand and the
     /// result (both without tangents) to the result's tangent.
     pub(super) fn lift(
         &self,
@@ -40,7 +40,21 @@ impl Tensor {
         tangent: impl Fn(&Tensor, &Tensor, &Tensor) -> Tensor,
     ) -> Tensor {
         let of_case = |[x]: [&Tensor; 1]| Some(x.lifted(&run, &tangent));
-        each([self], &op, of_case)
+        broadcast([self], || Some(op()), of_case)
+            .unwrap_or_else(|| once([self], &op, || self.lifted(&run, &tangent)))
+    }
+
+    /// An operation of one operand, as [`lift`](Self::lift), that minds the operand's shape: `of_all` makes it of
+    /// one with so many axes in front.
+    fn lift_shaped(
+        &self,
+        op: impl Fn() -> Op,
+        run: impl Fn(&Inner) -> Result<Inner>,
+        tangent: impl Fn(&Tensor, &Tensor, &Tensor) -> Tensor,
+        of_all: impl Fn(&Tensor, usize) -> Option<Tensor>,
+    ) -> Tensor {
+        let of_case = |[x]: [&Tensor; 1]| Some(x.lifted(&run, &tangent));
+        each([self], &op, of_case, |[x], lead| of_all(x, lead))
             .unwrap_or_else(|| once([self], &op, || self.lifted(&run, &tangent)))
     }
 
@@ -66,9 +80,20 @@ impl Tensor {
         }
     }
 
-    /// An operation that is linear in its one operand: it maps the tangent as it maps the value.
+    /// An operation on each element that is linear in it: it maps the tangent as it maps the value.
     fn linear_map(&self, op: impl Fn() -> Op, run: impl Fn(&Inner) -> Result<Inner>) -> Tensor {
         self.lift(op, &run, |t, _, _| t.lifted(&run, |t, _, _| t.clone()))
+    }
+
+    /// As [`linear_map`](Self::linear_map), of an operation as those of [`lift_shaped`](Self::lift_shaped).
+    fn linear_shaped(
+        &self,
+        op: impl Fn() -> Op,
+        run: impl Fn(&Inner) -> Result<Inner>,
+        of_all: impl Fn(&Tensor, usize) -> Option<Tensor>,
+    ) -> Tensor {
+        let tangent = |t: &Tensor, _: &Tensor, _: &Tensor| t.lifted(&run, |t, _, _| t.clone());
+        self.lift_shaped(op, &run, tangent, of_all)
     }
 
     /// An operation of two operands that are valid, on one device and ready for `run`.
@@ -81,9 +106,9 @@ impl Tensor {
         run: impl Fn(&Inner, &Inner) -> Result<Inner>,
         tangent: impl Fn(Option<&Tensor>, Option<&Tensor>, [&Tensor; 3]) -> Tensor,
     ) -> Tensor {
-        let of_case = |[x, y]: [&Tensor; 2]| Some(x.lifted_pair(y, &run, &tangent));
-        let plain = || self.lifted_pair(other, &run, &tangent);
-        each([self, other], &op, of_case).unwrap_or_else(|| once([self, other], &op, plain))
+        once([self, other], &op, || {
+            self.lifted_pair(other, &run, &tangent)
+        })
     }
 
     fn lifted_pair(

@@ -1,6 +1,6 @@
 //! Sums, and what is built on them.
 
-use super::super::cases::each;
+use super::super::cases::{behind, broadcast, each};
 use super::super::engine::Split;
 use super::super::native::{self, reduce::log_softmax};
 use super::super::op::{Bits, Op};
@@ -59,7 +59,12 @@ impl Tensor {
             return Tensor::poisoned(error);
         }
         let op = || Op::new("sum", of_split(split, shape));
-        self.linear_map(op, |x| dispatch!(sum(x, split, shape)))
+        let of_all = |x: &Tensor, lead: usize| {
+            let front = x.shape().leading(lead);
+            let (outer, n, inner) = split;
+            Some(x.summed((front.numel() * outer, n, inner), front.join(&shape)?))
+        };
+        self.linear_shaped(op, |x| dispatch!(sum(x, split, shape)), of_all)
     }
 
     /// Mean along an axis, which is removed.
@@ -129,8 +134,9 @@ impl Tensor {
     #[track_caller]
     pub fn log_softmax(&self, axis: isize) -> Tensor {
         let of_case = |[x]: [&Tensor; 1]| Some(x.log_softmax(axis));
+        let of_all = |[x]: [&Tensor; 1], lead: usize| Some(x.log_softmax(behind(axis, lead)));
         let op = || Op::new("log_softmax", [Bits::of(&axis)]);
-        if let Some(out) = each([self], op, of_case) {
+        if let Some(out) = each([self], op, of_case, of_all) {
             return out;
         }
         once([self], op, || self.log_shares(axis))
@@ -157,7 +163,7 @@ impl Tensor {
     /// it as below any other.
     fn off_nothing(&self) -> Tensor {
         let of_case = |[x]: [&Tensor; 1]| Some(x.off_nothing());
-        if let Some(out) = each([self], || Op::new("off_nothing", []), of_case) {
+        if let Some(out) = broadcast([self], || Some(Op::new("off_nothing", [])), of_case) {
             return out;
         }
         let inner = self.0.as_ref().ok();
@@ -183,13 +189,14 @@ impl Tensor {
         if self.is_empty() {
             return self.summed(split, shape);
         }
-        self.lift(
+        self.lift_shaped(
             || Op::new("logsumexp", of_split(split, shape)),
             |x| dispatch!(logsumexp(x, split, shape)),
             |direction, x, y| {
                 let shares = (x - y.reshaped(kept).off_nothing()).exp();
                 (direction * shares).sum_keepdim(axis).reshaped(shape)
             },
+            |x, lead| Some(x.logsumexp_as(behind(axis, lead), keep, op)),
         )
     }
 }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::super::cases::each;
+use super::super::cases::{behind, broadcast, each};
 use super::super::op::{Bits, Op};
 use super::super::provenance::Provenance;
 use super::super::{Device, Shape, Tensor};
@@ -15,7 +15,14 @@ impl Tensor {
             Op::new("take", shape.numbers().chain(places))
         };
         let indices: Rc<[usize]> = indices.as_slice().into();
-        self.linear_map(op, |x| dispatch!(take(x, &indices, shape)))
+        let of_all = |x: &Tensor, lead: usize| {
+            let front = x.shape().leading(lead);
+            let size: usize = x.shape()[lead..].iter().product();
+            let places =
+                (0..front.numel()).flat_map(|row| indices.iter().map(move |i| row * size + i));
+            Some(x.taken(places.collect(), front.join(&shape)?))
+        };
+        self.linear_shaped(op, |x| dispatch!(take(x, &indices, shape)), of_all)
     }
 
     /// The parts of `axis` at these indices, in their order; an index may repeat.
@@ -75,9 +82,26 @@ impl Tensor {
     /// `[..]`. Indices may be on the CPU, wherever the elements are.
     #[track_caller]
     pub fn pick(&self, at: &Tensor) -> Tensor {
-        let of_case = |[x, at]: [&Tensor; 2]| Some(x.pick(at));
-        if let Some(out) = each([self, at], || Op::new("pick", []), of_case) {
-            return out;
+        if self.has_cases() || at.has_cases() {
+            let of_case = |[x, at]: [&Tensor; 2]| Some(x.pick(at));
+            let of_all = |[x, at]: [&Tensor; 2], lead: usize| {
+                let rows = self.shape().leading(self.rank().checked_sub(1)?);
+                // Indices were filled up in front of their rows.
+                let at = match at.rank() > rows.rank() {
+                    true => {
+                        let front = at.shape().leading(lead);
+                        at.reshaped(front.join(&rows)?)
+                    }
+                    false => at.clone(),
+                };
+                let own = x.shape().leading(x.rank().checked_sub(1)?);
+                let all = own.broadcast(&at.shape())?;
+                let x = x.broadcast_to(all.join(&x.shape()[own.rank()..])?);
+                Some(x.pick(&at.broadcast_to(all)))
+            };
+            if let Some(out) = each([self, at], || Op::new("pick", []), of_case, of_all) {
+                return out;
+            }
         }
         let refused = match at.0.as_ref().is_ok_and(|at| at.device() == Device::cpu()) {
             true => self.0.is_err().then(|| self.clone()),
@@ -113,7 +137,7 @@ impl Tensor {
     #[track_caller]
     pub fn one_hot(&self, k: usize) -> Tensor {
         let of_case = |[x]: [&Tensor; 1]| Some(x.one_hot(k));
-        if let Some(out) = each([self], || Op::new("one_hot", [k as u64]), of_case) {
+        if let Some(out) = broadcast([self], || Some(Op::new("one_hot", [k as u64])), of_case) {
             return out;
         }
         if self.0.is_err() {
@@ -147,7 +171,13 @@ impl Tensor {
     #[track_caller]
     pub fn argmax(&self, axis: isize) -> Tensor {
         let of_case = |[x]: [&Tensor; 1]| Some(x.argmax(axis));
-        if let Some(out) = each([self], || Op::new("argmax", [Bits::of(&axis)]), of_case) {
+        let of_all = |[x]: [&Tensor; 1], lead: usize| Some(x.argmax(behind(axis, lead)));
+        if let Some(out) = each(
+            [self],
+            || Op::new("argmax", [Bits::of(&axis)]),
+            of_case,
+            of_all,
+        ) {
             return out;
         }
         self.index_of_largest(axis, "argmax")
@@ -169,7 +199,13 @@ impl Tensor {
     #[track_caller]
     pub fn max(&self, axis: isize) -> Tensor {
         let of_case = |[x]: [&Tensor; 1]| Some(x.max(axis));
-        if let Some(out) = each([self], || Op::new("max", [Bits::of(&axis)]), of_case) {
+        let of_all = |[x]: [&Tensor; 1], lead: usize| Some(x.max(behind(axis, lead)));
+        if let Some(out) = each(
+            [self],
+            || Op::new("max", [Bits::of(&axis)]),
+            of_case,
+            of_all,
+        ) {
             return out;
         }
         match self.largest(axis, "max") {

@@ -11,7 +11,7 @@ use super::{FIRST_SITE, Graph, Part};
 use crate::dist::Law;
 use crate::error::{Error, Result};
 use crate::model::Plate;
-use crate::tensor::{Device, Shape, Tensor};
+use crate::tensor::{AllCases, Device, Shape, Tensor};
 
 /// A site that is summed out.
 #[derive(Debug)]
@@ -26,11 +26,11 @@ pub(in super::super) struct Site {
     /// Values that were made, by their numbers.
     made: FxHashMap<Vec<usize>, Tensor>,
     /// All values in order, where there is one event.
-    cases: Option<Rc<[Tensor]>>,
+    cases: Option<Rc<AllCases>>,
     /// Whether it is integrated out: its values are nodes of Gaussian noise.
     pub(in super::super) has_nodes: bool,
     /// The logarithms of the nodes' weights, for rows of these sizes.
-    weights: Option<(Vec<usize>, Rc<[Tensor]>)>,
+    weights: Option<(Vec<usize>, Rc<AllCases>)>,
     pub(in super::super) shape: Shape,
     pub(in super::super) device: Device,
 }
@@ -139,21 +139,21 @@ impl Graph {
     }
 
     /// All values of a site of one event, in order; sites that have the same share them.
-    pub(in super::super) fn cases(&mut self, site: usize, law: &dyn Law) -> Result<Rc<[Tensor]>> {
+    pub(in super::super) fn cases(&mut self, site: usize, law: &dyn Law) -> Result<Rc<AllCases>> {
         if let Some(cases) = &self.sites[site].cases {
             return Ok(Rc::clone(cases));
         }
         let size = self.sites[site].vertices.len();
         let made = (0..size).map(|value| self.value(site, &[value], law));
-        let made: Rc<[Tensor]> = made.collect::<Result<_>>()?;
+        let made: Vec<Tensor> = made.collect::<Result<_>>()?;
         let is_same = |a: &Tensor, b: &Tensor| -> Result<bool> {
             let is_like = a.shape() == b.shape() && a.device() == b.device();
             Ok(is_like && a.with_values(|a| b.with_values(|b| a == b))??)
         };
         let mut cases = None;
         for other in self.sites.iter().filter_map(|site| site.cases.as_ref()) {
-            let mut is_equal = other.len() == size;
-            for (a, b) in made.iter().zip(&**other) {
+            let mut is_equal = other.count() == size;
+            for (a, b) in made.iter().zip(other.each()) {
                 is_equal = is_equal && is_same(a, b)?;
             }
             if is_equal {
@@ -161,7 +161,7 @@ impl Graph {
                 break;
             }
         }
-        let cases = cases.unwrap_or(made);
+        let cases = cases.unwrap_or_else(|| Rc::new(AllCases::apart(made)));
         self.sites[site].cases = Some(Rc::clone(&cases));
         Ok(cases)
     }
@@ -172,7 +172,7 @@ impl Graph {
         site: usize,
         sizes: Vec<usize>,
         law: &dyn Law,
-    ) -> Result<Rc<[Tensor]>> {
+    ) -> Result<Rc<AllCases>> {
         let site = &mut self.sites[site];
         match &site.weights {
             Some((known, weights)) if *known == sizes => Ok(Rc::clone(weights)),
