@@ -8,6 +8,8 @@
 
 mod all;
 mod joint;
+#[cfg(test)]
+mod tests;
 
 use std::cell::{Cell, RefCell};
 use std::ops::ControlFlow;
@@ -313,90 +315,5 @@ impl Tensor {
                 Ok(here)
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn choice(variable: usize, values: &[f32], here: usize) -> Tensor {
-        let tensors = AllCases::apart(values.iter().map(|&x| Tensor::scalar(x)));
-        let choice = Choice {
-            variable,
-            size: values.len(),
-        };
-        Tensor::of_choice(choice, &Rc::new(tensors), here).expect("a sound tensor")
-    }
-
-    fn numbers(x: &Tensor) -> Vec<f32> {
-        let cases = x.cases().expect("it has cases");
-        let all = cases.all.each().map(|x| x.item().expect("a number"));
-        all.collect()
-    }
-
-    #[test]
-    fn operations_are_made_for_each_combination() {
-        let collecting = Collecting::start();
-        let (a, b) = (choice(3, &[1.0, 2.0], 1), choice(1, &[10.0, 20.0, 30.0], 0));
-        let sum = &a + &b;
-        // The choice with the smaller number changes last.
-        assert_eq!(numbers(&sum), [11.0, 12.0, 21.0, 22.0, 31.0, 32.0]);
-        assert_eq!(sum.cases().map(|cases| cases.here), Some(1));
-        assert_eq!(numbers(&(&sum * &a)), [11.0, 24.0, 21.0, 44.0, 31.0, 64.0]);
-        assert_eq!(
-            numbers(&a.gt(1.5).select_where(&b, &sum))[..3],
-            [11.0, 10.0, 21.0]
-        );
-        let both = Tensor::stack(&[&a, &b], 0).logsumexp(0);
-        let wanted = |a: f32, b: f32| (a.exp() + b.exp()).ln();
-        assert!((numbers(&both)[3] - wanted(2.0, 20.0)).abs() < 1e-5);
-        assert!(!collecting.are_lost());
-    }
-
-    #[test]
-    fn equal_operations_are_made_once_for_choices_of_the_same_values() {
-        let _collecting = Collecting::start();
-        let a = choice(0, &[1.0, 2.0], 0);
-        let cases = a.cases().expect("it has cases");
-        let like = Choice {
-            variable: 7,
-            size: 2,
-        };
-        let b = Tensor::of_choice(like, &cases.all, 1).expect("a sound tensor");
-        let list = |x: &Tensor| x.cases().map(Cases::address);
-        assert_eq!(list(&a.exp()), list(&b.exp()));
-        assert_ne!(list(&a.exp()), list(&a.ln()));
-        // Of one choice with itself, and of two.
-        assert_eq!(numbers(&(&a - &a)), [0.0, 0.0]);
-        assert_eq!(numbers(&(&a - &b)), [0.0, -1.0, 1.0, 0.0]);
-        assert_eq!(numbers(&(&b - &a)), [0.0, 1.0, -1.0, 0.0]);
-    }
-
-    #[test]
-    fn what_differs_between_cases_for_host_code_is_lost() {
-        let collecting = Collecting::start();
-        let a = choice(0, &[1.0, 2.0], 0);
-        assert!(a.tells(|x| x[0] > 0.0).is_ok_and(|told| told));
-        assert!(!collecting.are_lost());
-        assert!(a.tells(|x| x[0] > 1.5).is_ok_and(|told| !told));
-        assert!(collecting.are_lost());
-        drop(collecting);
-        for look in [
-            (|x: &Tensor| x.item().is_ok()) as fn(&Tensor) -> bool,
-            |x| x.leaf().check().is_ok(),
-            |x| x.with_tangent(&Tensor::scalar(1.0)).check().is_ok(),
-            |x| x.unsqueeze(0).cumsum(0).sort(0).check().is_ok(),
-        ] {
-            let collecting = Collecting::start();
-            assert!(look(&a));
-            assert!(collecting.are_lost());
-        }
-        let collecting = Collecting::start();
-        let wide = (0..7).fold(a, |sum, variable| sum + choice(variable + 1, &[0.0; 4], 0));
-        assert!(
-            wide.check().is_ok() && collecting.are_lost(),
-            "too many combinations"
-        );
     }
 }

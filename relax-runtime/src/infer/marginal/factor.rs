@@ -228,10 +228,13 @@ impl Factor {
     pub(super) fn shares_of_rows(&self, depth: usize, shares: &[f64]) -> Vec<f64> {
         let (scale, each) = self.inner_rows(depth);
         let width = self.values.len() / rows(&self.plates).max(1);
-        (0..rows(&self.plates))
-            .flat_map(|row| shares[row / each * width..][..width].iter())
-            .map(|share| scale * share)
-            .collect()
+        let rows = rows(&self.plates);
+        let mut found = Vec::with_capacity(rows * width);
+        for row in 0..rows {
+            let shares = &shares[row / each * width..][..width];
+            found.extend(shares.iter().map(|share| scale * share));
+        }
+        found
     }
 
     /// Scale and number of rows of the plates from the `depth`-th on.

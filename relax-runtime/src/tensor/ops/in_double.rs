@@ -27,9 +27,9 @@ impl Tensor {
         let zero = || Buffer::full(1, 0.0);
         let numbers = inners.map(|x| x.data.native().map_or_else(zero, Buffer::clone));
         let values = Buffer::filled(len, |out| {
-            let (numbers, mut known) = (numbers.each_ref().map(native::slice), Known::of(len));
-            for (i, out) in out.iter_mut().enumerate() {
-                *out = known.get(at(&numbers, i), &f) as f32;
+            let (arguments, mut known) = (Walk::over(&numbers), Known::of(len));
+            for (out, x) in out.iter_mut().zip(arguments) {
+                *out = known.get(x, &f) as f32;
             }
         });
         Some(Tensor::new(record(
@@ -41,13 +41,13 @@ impl Tensor {
                     let Some(sink) = sinks.get(operand) else {
                         continue;
                     };
-                    let (numbers, mut known) =
-                        (numbers.each_ref().map(native::slice), Known::of(len));
+                    let (arguments, mut known) = (Walk::over(&numbers), Known::of(len));
                     let slope = |x| slope(operand, x);
-                    let width = sink.len();
-                    for (i, &g) in g.iter().enumerate().filter(|(_, g)| **g != 0.0) {
-                        let slope = known.get(at(&numbers, i), slope);
-                        sink[place(width, i)] += finite(f64::from(g) * slope);
+                    let places = (0..sink.len()).cycle();
+                    for ((&g, x), place) in g.iter().zip(arguments).zip(places) {
+                        if g != 0.0 {
+                            sink[place] += finite(f64::from(g) * known.get(x, slope));
+                        }
                     }
                 }
             },
@@ -64,14 +64,36 @@ fn finite(x: f64) -> f32 {
     }
 }
 
-/// Where the number of a place is among so many that repeat.
-fn place(len: usize, i: usize) -> usize {
-    if i < len { i } else { i % len }
+/// The operands' elements one by one, those of shorter ones again and again.
+struct Walk<'a, const N: usize> {
+    numbers: [&'a [f32]; N],
+    at: [usize; N],
 }
 
-/// The operands' numbers at a place.
-fn at<const N: usize>(numbers: &[&[f32]; N], i: usize) -> [f32; N] {
-    numbers.map(|numbers| numbers[place(numbers.len(), i)])
+impl<'a, const N: usize> Walk<'a, N> {
+    fn over(numbers: &'a [Buffer; N]) -> Self {
+        Self {
+            numbers: numbers.each_ref().map(native::slice),
+            at: [0; N],
+        }
+    }
+}
+
+impl<const N: usize> Iterator for Walk<'_, N> {
+    type Item = [f32; N];
+
+    #[inline]
+    fn next(&mut self) -> Option<[f32; N]> {
+        let mut here = [0.0; N];
+        for ((here, numbers), at) in here.iter_mut().zip(&self.numbers).zip(&mut self.at) {
+            *here = *numbers.get(*at)?;
+            *at += 1;
+            if *at == numbers.len() {
+                *at = 0;
+            }
+        }
+        Some(here)
+    }
 }
 
 /// Whether a shape is what another one ends with, after axes of length 1: its numbers repeat as a whole.

@@ -24,8 +24,8 @@ pub use operators::Scalar;
 use std::borrow::Cow;
 use std::panic::Location;
 
-use super::cases::{broadcast, each};
-use super::op::Op;
+use super::cases::{behind, broadcast, each};
+use super::op::{Bits, Op};
 use super::shared::once;
 use super::{Inner, Shape, Tensor};
 use crate::error::{Error, Result};
@@ -42,6 +42,18 @@ impl Tensor {
         let of_case = |[x]: [&Tensor; 1]| Some(x.lifted(&run, &tangent));
         broadcast([self], || Some(op()), of_case)
             .unwrap_or_else(|| once([self], &op, || self.lifted(&run, &tangent)))
+    }
+
+    /// What `f` makes along an axis in all cases, where there are cases.
+    fn along_in_cases(
+        &self,
+        axis: isize,
+        op: &'static str,
+        f: impl Fn(&Tensor, isize) -> Tensor,
+    ) -> Option<Tensor> {
+        let of_case = |[x]: [&Tensor; 1]| Some(f(x, axis));
+        let of_all = |[x]: [&Tensor; 1], lead: usize| Some(f(x, behind(axis, lead)));
+        each([self], || Op::new(op, [Bits::of(&axis)]), of_case, of_all)
     }
 
     /// An operation of one operand, as [`lift`](Self::lift), that minds the operand's shape: `of_all` makes it of

@@ -1,6 +1,6 @@
 //! Sums, and what is built on them.
 
-use super::super::cases::{behind, broadcast, each};
+use super::super::cases::{behind, broadcast};
 use super::super::engine::Split;
 use super::super::native::{self, reduce::log_softmax};
 use super::super::op::{Bits, Op};
@@ -133,12 +133,10 @@ impl Tensor {
     /// elements are.
     #[track_caller]
     pub fn log_softmax(&self, axis: isize) -> Tensor {
-        let of_case = |[x]: [&Tensor; 1]| Some(x.log_softmax(axis));
-        let of_all = |[x]: [&Tensor; 1], lead: usize| Some(x.log_softmax(behind(axis, lead)));
-        let op = || Op::new("log_softmax", [Bits::of(&axis)]);
-        if let Some(out) = each([self], op, of_case, of_all) {
+        if let Some(out) = self.along_in_cases(axis, "log_softmax", |x, axis| x.log_softmax(axis)) {
             return out;
         }
+        let op = || Op::new("log_softmax", [Bits::of(&axis)]);
         once([self], op, || self.log_shares(axis))
     }
 

@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
-use super::super::cases::{behind, broadcast, each};
-use super::super::op::{Bits, Op};
+use super::super::cases::{broadcast, each};
+use super::super::op::Op;
 use super::super::provenance::Provenance;
 use super::super::{Device, Shape, Tensor};
 
@@ -170,14 +170,7 @@ impl Tensor {
     /// constant.
     #[track_caller]
     pub fn argmax(&self, axis: isize) -> Tensor {
-        let of_case = |[x]: [&Tensor; 1]| Some(x.argmax(axis));
-        let of_all = |[x]: [&Tensor; 1], lead: usize| Some(x.argmax(behind(axis, lead)));
-        if let Some(out) = each(
-            [self],
-            || Op::new("argmax", [Bits::of(&axis)]),
-            of_case,
-            of_all,
-        ) {
+        if let Some(out) = self.along_in_cases(axis, "argmax", |x, axis| x.argmax(axis)) {
             return out;
         }
         self.index_of_largest(axis, "argmax")
@@ -198,14 +191,7 @@ impl Tensor {
     /// equals. A NaN counts as the largest.
     #[track_caller]
     pub fn max(&self, axis: isize) -> Tensor {
-        let of_case = |[x]: [&Tensor; 1]| Some(x.max(axis));
-        let of_all = |[x]: [&Tensor; 1], lead: usize| Some(x.max(behind(axis, lead)));
-        if let Some(out) = each(
-            [self],
-            || Op::new("max", [Bits::of(&axis)]),
-            of_case,
-            of_all,
-        ) {
+        if let Some(out) = self.along_in_cases(axis, "max", |x, axis| x.max(axis)) {
             return out;
         }
         match self.largest(axis, "max") {
@@ -218,6 +204,9 @@ impl Tensor {
     /// counts as the smallest.
     #[track_caller]
     pub fn min(&self, axis: isize) -> Tensor {
+        if let Some(out) = self.along_in_cases(axis, "min", |x, axis| x.min(axis)) {
+            return out;
+        }
         match self.neg().largest(axis, "min") {
             Ok((places, _, shape)) => self.taken(places, shape),
             Err(refused) => refused,
@@ -227,12 +216,18 @@ impl Tensor {
     /// Index of the smallest element along an axis, the first of equals; the axis is removed. A constant.
     #[track_caller]
     pub fn argmin(&self, axis: isize) -> Tensor {
+        if let Some(out) = self.along_in_cases(axis, "argmin", |x, axis| x.argmin(axis)) {
+            return out;
+        }
         self.neg().index_of_largest(axis, "argmin")
     }
 
     /// The largest element, as a single number.
     #[track_caller]
     pub fn max_all(&self) -> Tensor {
+        if self.has_cases() {
+            return self.reshaped(self.len().into()).max(0);
+        }
         match self.reshaped(self.len().into()).largest(0, "max_all") {
             Ok((places, _, shape)) => self.taken(places, shape),
             Err(refused) => refused,

@@ -7,6 +7,9 @@ impl Tensor {
     /// The numbers along an axis from the smallest to the largest, NaN behind all; each keeps its derivative.
     #[track_caller]
     pub fn sort(&self, axis: isize) -> Tensor {
+        if let Some(out) = self.along_in_cases(axis, "sort", |x, axis| x.sort(axis)) {
+            return out;
+        }
         match self.order(axis, "sort") {
             Ok((places, _)) => self.taken(places, self.shape()),
             Err(refused) => refused,
@@ -16,6 +19,9 @@ impl Tensor {
     /// The indices along an axis of what [`sort`](Self::sort) gives: of equals, the first comes first. A constant.
     #[track_caller]
     pub fn argsort(&self, axis: isize) -> Tensor {
+        if let Some(out) = self.along_in_cases(axis, "argsort", |x, axis| x.argsort(axis)) {
+            return out;
+        }
         match self.order(axis, "argsort") {
             Ok((_, indices)) => {
                 let to_numbers = |_: &[f32]| indices.into_iter().map(|i| i as f32).collect();

@@ -1,7 +1,9 @@
 //! Triangular matrices. Values come from kernels on the host; derivatives are matrix products with what was
 //! solved, so that every engine has them.
 
+use super::super::cases::broadcast;
 use super::super::native::triangular::{self as kernel, Half};
+use super::super::op::Op;
 use super::super::{Shape, Tensor};
 use crate::error::Result;
 
@@ -59,6 +61,10 @@ impl Tensor {
     /// "Differentiation of the Cholesky decomposition", 2016, equation 8).
     #[track_caller]
     pub fn cholesky(&self) -> Tensor {
+        let op = || Some(Op::new("cholesky", []));
+        if let Some(out) = broadcast([self], op, |[x]| Some(x.cholesky())) {
+            return out;
+        }
         let n = match self.square_side("cholesky") {
             Ok(n) => n,
             Err(refused) => return refused,
@@ -94,6 +100,10 @@ impl Tensor {
 
     #[track_caller]
     fn solved(&self, right: &Tensor, half: Half, op: &'static str) -> Tensor {
+        let of_case = |[x, right]: [&Tensor; 2]| Some(x.solved(right, half, op));
+        if let Some(out) = broadcast([self, right], || Some(Op::new(op, [])), of_case) {
+            return out;
+        }
         if let Some(refused) = self.refuse_pair(right, op) {
             return refused;
         }
