@@ -17,7 +17,7 @@ const MOST_NUMBERS: usize = 1 << 22;
 enum Step {
     /// The rows of its inner plates were multiplied.
     Rows { of: usize, depth: usize },
-    /// Factors were multiplied, and a variable summed out of the product.
+    /// Factors were multiplied, and a variable summed out of the product, of whose numbers the shares in the sum are left.
     Sum {
         of: Vec<usize>,
         variable: usize,
@@ -125,7 +125,7 @@ impl Sum {
                 *at = sum.reduced(*at, plates.len());
             }
             let parts: Vec<&Factor> = of.iter().map(|&at| &sum.factors[at]).collect();
-            let product = Factor::product(&plates, &parts, &sum.domains);
+            let mut product = Factor::product(&plates, &parts, &sum.domains);
             let rest = product.sum_out(variable, &sum.domains);
             sum.push(rest, &turns, &mut waiting);
             sum.steps.push(Step::Sum {
@@ -183,8 +183,7 @@ impl Sum {
                     variable,
                     product,
                 } => {
-                    let sum = &self.factors[self.given + number];
-                    let of_product = product.shares(*variable, sum, &here, &self.domains);
+                    let of_product = product.shares(*variable, &here, &self.domains);
                     for &part in of {
                         let more = self.factors[part].share(&of_product, product, &self.domains);
                         add(&mut shares[part], more);
@@ -212,8 +211,8 @@ impl Sum {
             let (_, size, inner) = product.around(*variable, &self.domains);
             let values = (0..all).map(|row| {
                 let at = self.first_place(product, *variable, row, &drawn);
-                let numbers = &product.values[row * width..][..width];
-                let weights = (0..size).map(|value| numbers[at + value * inner]);
+                let shares = &product.values[row * width..][..width];
+                let weights = (0..size).map(|value| shares[at + value * inner]);
                 pick(weights, stream.uniform_f64())
             });
             drawn[*variable] = values.collect();
@@ -269,13 +268,8 @@ impl Sum {
     }
 }
 
-/// The value that a uniform number picks by log-weights.
-fn pick(log_weights: impl Iterator<Item = f64> + Clone, uniform: f64) -> usize {
-    let largest = log_weights.clone().fold(f64::NEG_INFINITY, f64::max);
-    let weights = log_weights.map(|x| match x == largest {
-        true => 1.0,
-        false => (x - largest).exp(),
-    });
+/// The value that a uniform number picks by weights.
+fn pick(weights: impl Iterator<Item = f64> + Clone, uniform: f64) -> usize {
     let mut left = uniform * weights.clone().sum::<f64>();
     let mut last = 0;
     for (value, weight) in weights.enumerate() {

@@ -145,19 +145,28 @@ impl Factor {
         found
     }
 
-    /// The sum over the values of a variable.
-    pub(super) fn sum_out(&self, variable: usize, domains: &[Domain]) -> Self {
+    /// The sum over the values of a variable. In the place of each number comes its share in the sum.
+    pub(super) fn sum_out(&mut self, variable: usize, domains: &[Domain]) -> Self {
         let (outer, size, inner) = self.around(variable, domains);
         let mut values = Vec::with_capacity(outer * inner);
-        for block in self.values.chunks_exact(size * inner) {
-            values.extend((0..inner).map(|at| {
-                let terms = || (0..size).map(move |value| block[value * inner + at]);
-                let largest = terms().fold(f64::NEG_INFINITY, f64::max);
-                match largest.is_finite() {
-                    true => largest + terms().map(|x| (x - largest).exp()).sum::<f64>().ln(),
-                    false => largest,
+        for block in self.values.chunks_exact_mut(size * inner) {
+            for at in 0..inner {
+                let places = (at..size * inner).step_by(inner);
+                let all = places.clone().map(|place| block[place]);
+                let largest = all.fold(f64::NEG_INFINITY, f64::max);
+                if !largest.is_finite() {
+                    places.for_each(|place| block[place] = 0.0);
+                    values.push(largest);
+                    continue;
                 }
-            }));
+                let mut sum = 0.0;
+                for place in places.clone() {
+                    block[place] = (block[place] - largest).exp();
+                    sum += block[place];
+                }
+                places.for_each(|place| block[place] /= sum);
+                values.push(largest + sum.ln());
+            }
         }
         Self {
             plates: Rc::clone(&self.plates),
@@ -171,25 +180,19 @@ impl Factor {
         }
     }
 
-    /// The shares of this factor's numbers in the sum, of which each number has a share.
-    pub(super) fn shares(
-        &self,
-        variable: usize,
-        sum: &Self,
-        shares: &[f64],
-        domains: &[Domain],
-    ) -> Vec<f64> {
+    /// The shares that numbers have in the whole, of which this factor holds the shares in a
+    /// [`sum_out`](Self::sum_out) and the results of that have such in the whole.
+    pub(super) fn shares(&self, variable: usize, shares: &[f64], domains: &[Domain]) -> Vec<f64> {
         let (_, size, inner) = self.around(variable, domains);
-        let mut found = vec![0.0; self.values.len()];
-        for (block, of_block) in found.chunks_exact_mut(size * inner).enumerate() {
-            for value in 0..size {
-                for at in 0..inner {
-                    let (here, there) = (value * inner + at, block * inner + at);
-                    let (x, all) = (self.values[block * size * inner + here], sum.values[there]);
-                    if x > f64::NEG_INFINITY && shares[there] != 0.0 {
-                        of_block[here] = shares[there] * (x - all).exp();
-                    }
-                }
+        let mut found = Vec::with_capacity(self.values.len());
+        for (block, shares) in self
+            .values
+            .chunks_exact(size * inner)
+            .zip(shares.chunks_exact(inner))
+        {
+            for of_value in block.chunks_exact(inner) {
+                let pairs = of_value.iter().zip(shares);
+                found.extend(pairs.map(|(own, share)| own * share));
             }
         }
         found

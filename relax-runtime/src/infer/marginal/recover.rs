@@ -1,6 +1,7 @@
 //! The choices that were summed out, from their posterior given everything else.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::rc::Rc;
 
 use super::eliminate::{Shares, Sum};
@@ -32,11 +33,12 @@ struct Site {
     vertices: Rc<Vec<Vec<f32>>>,
     shape: Shape,
     device: Device,
-    absences: Absences,
     /// Whether it was integrated out.
     has_nodes: bool,
-    /// The probability of each value of each event, `[rows, events, values]`.
-    probabilities: Vec<f64>,
+    /// Of each event the shares of its law's numbers in the sum, and where these are of runs that come by the site.
+    shares: Vec<(Vec<f64>, Absences)>,
+    /// The probability of each value of each event, `[rows, events, values]`, once it is asked for.
+    probabilities: OnceCell<Vec<f64>>,
 }
 
 /// Values of variables at which no run comes by a site.
@@ -76,32 +78,47 @@ impl Absences {
 }
 
 impl Site {
+    /// The probability of each value of each event, `[rows, events, values]`.
+    fn probabilities(&self, domains: &[Domain]) -> &[f64] {
+        self.probabilities.get_or_init(|| {
+            let events = self.shares.iter().enumerate();
+            let of_events: Vec<Vec<f64>> = events
+                .map(|(event, (shares, absences))| {
+                    absences.present(self.first + event, shares, domains)
+                })
+                .collect();
+            let size = self.vertices.len();
+            let rows = 0..rows(&domains[self.first].plates);
+            let probabilities = rows.flat_map(|row| {
+                let row = row * size..(row + 1) * size;
+                of_events.iter().flat_map(move |event| &event[row.clone()])
+            });
+            probabilities.copied().collect()
+        })
+    }
+
     /// By how much the evidence of a row may be off, at most.
-    fn error_of_nodes(&self) -> f64 {
-        let rows = self.probabilities.chunks_exact(self.vertices.len());
+    fn error_of_nodes(&self, domains: &[Domain]) -> f64 {
+        let rows = self
+            .probabilities(domains)
+            .chunks_exact(self.vertices.len());
         rows.map(nodes::error).fold(0.0, f64::max)
     }
 }
 
 impl Summed {
-    pub(super) fn new(graph: &Graph, search: &Search<'_>, sum: Sum, shares: &Shares) -> Self {
-        let domains = &graph.domains;
+    pub(super) fn new(graph: &Graph, search: &Search<'_>, sum: Sum, shares: Shares) -> Self {
         let laws = search.shared.laws.borrow();
+        let mut shares = shares.of_factors;
         let sites = graph.sites.iter().enumerate().filter_map(|(number, site)| {
             let variables = site.first..site.first + site.events;
-            let of_events: Vec<Vec<f64>> = variables
-                .map(|v| {
-                    let term = graph.law_of[v];
-                    let shares = &shares.of_factors[term];
-                    Absences::of(search, term).present(v, shares, domains)
-                })
-                .collect();
-            let size = site.vertices.len();
-            let rows = 0..rows(&domains[site.first].plates);
-            let probabilities = rows.flat_map(|row| {
-                let row = row * size..(row + 1) * size;
-                of_events.iter().flat_map(move |event| &event[row.clone()])
-            });
+            let of_event = |v: usize| {
+                let term = graph.law_of[v];
+                (
+                    std::mem::take(&mut shares[term]),
+                    Absences::of(search, term),
+                )
+            };
             Some(Site {
                 name: site.name.clone(),
                 first: site.first,
@@ -110,18 +127,19 @@ impl Summed {
                 vertices: Rc::clone(&site.vertices),
                 shape: site.shape,
                 device: site.device.clone(),
-                absences: Absences::of(search, graph.law_of[site.first]),
                 has_nodes: site.has_nodes,
-                probabilities: probabilities.copied().collect(),
+                shares: variables.map(of_event).collect(),
+                probabilities: OnceCell::new(),
             })
         });
+        let sites = sites.collect();
         let kept = search.shared.kept.borrow();
         let kept = kept.keys().filter_map(|name| {
             let absences = Absences::of(search, graph.term_named(name)?);
             Some((Cow::Owned(name.clone()), absences))
         });
         Self {
-            sites: sites.collect(),
+            sites,
             kept: kept.collect(),
             sum,
         }
@@ -135,7 +153,14 @@ impl SummedOut for Summed {
         let domains = &self.sum.domains;
         let is_absent = |absences: &Absences| absences.holds(&drawn, domains);
         let mut sites = Vec::with_capacity(self.sites.len());
-        for site in self.sites.iter().filter(|site| !is_absent(&site.absences)) {
+        // All events of a site are there, or none.
+        let is_there = |site: &&Site| {
+            !site
+                .shares
+                .first()
+                .is_some_and(|(_, absences)| is_absent(absences))
+        };
+        for site in self.sites.iter().filter(is_there) {
             let mut vertex = Vec::with_capacity(site.shape.numel());
             for row in 0..drawn[site.first].len() {
                 for of_event in &drawn[site.first..][..site.events] {
@@ -153,10 +178,10 @@ impl SummedOut for Summed {
             };
             let known = match site.has_nodes {
                 true => RecoveredKnown::Nodes {
-                    error: site.error_of_nodes(),
+                    error: site.error_of_nodes(domains),
                 },
                 false => RecoveredKnown::Values(RecoveredValues {
-                    probabilities: site.probabilities.clone(),
+                    probabilities: site.probabilities(domains).to_vec(),
                     vertices: Rc::clone(&site.vertices),
                 }),
             };
