@@ -51,6 +51,9 @@ struct Options {
     /// Seed of all random numbers.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Draws by Hamiltonian Monte Carlo (`Svi::hmc`), started from the guide.
+    #[arg(long)]
+    hmc: bool,
 }
 
 fn main() -> ExitCode {
@@ -58,7 +61,7 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Outcome<()> {
-    let mut table = Table::new(options.seed, options.only.clone());
+    let mut table = Table::new(options.seed, options.hmc, options.only.clone());
     small::all(&mut table)?;
     if let Some(folder) = &options.data {
         change::all(&mut table)?;

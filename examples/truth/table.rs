@@ -12,6 +12,7 @@ use crate::program::Outcome;
 /// Counts what holds.
 pub(crate) struct Table {
     seed: u64,
+    hmc: bool,
     only: Option<String>,
     holds: usize,
     misses: Vec<String>,
@@ -30,9 +31,10 @@ pub(crate) enum Known {
 }
 
 impl Table {
-    pub(crate) fn new(seed: u64, only: Option<String>) -> Self {
+    pub(crate) fn new(seed: u64, hmc: bool, only: Option<String>) -> Self {
         Self {
             seed,
+            hmc,
             only,
             holds: 0,
             misses: Vec::new(),
@@ -47,10 +49,9 @@ impl Table {
     /// Fits a model at default settings.
     pub(crate) fn fit(&self, name: &str, model: &dyn Program) -> Outcome<Fit> {
         let start = Instant::now();
-        let fit = Svi::new(model)
-            .seed(self.seed)
-            .posterior_draws(1_000)
-            .run()?;
+        let svi = Svi::new(model).seed(self.seed).posterior_draws(1_000);
+        let svi = if self.hmc { svi.hmc() } else { svi };
+        let fit = svi.run()?;
         let seconds = start.elapsed().as_secs_f64();
         let bound = fit.posterior().log_evidence().elbo;
         let verdict = fit.verdict();
@@ -62,6 +63,12 @@ impl Table {
             "{name}: {}, {seconds:.3} s, bound {bound:.3}{tail}",
             fit.ending()
         );
+        if let Some(mixing) = fit.posterior().mixing() {
+            println!(
+                "  chains: R̂ {:.3}, worth {:.0} draws, {} diverged, acceptance {:.2}",
+                mixing.r_hat, mixing.effective_samples, mixing.divergences, mixing.acceptance
+            );
+        }
         for finding in &verdict.findings {
             println!("  told: {finding}");
         }

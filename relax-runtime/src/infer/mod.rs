@@ -12,6 +12,7 @@ mod estimation;
 mod exact;
 mod gradients;
 mod guide;
+mod hmc;
 mod marginal;
 mod objective;
 mod pass;
@@ -37,8 +38,8 @@ pub use objective::{Elbo, ExpectedCost, Objective};
 pub use pass::samples::Samples;
 pub use pass::{Latent, Mode, Pass, Term};
 pub use posterior::{
-    DrawRecord, Draws, ImportanceWeights, InferenceData, LogEvidence, Posterior, Psis, Summary,
-    SummaryRow, psis,
+    DrawRecord, Draws, ImportanceWeights, InferenceData, LogEvidence, Mixing, Posterior, Psis,
+    Summary, SummaryRow, psis,
 };
 pub use settings::Configure;
 pub use train::fit::{Fit, Trained};

@@ -120,7 +120,7 @@ impl<'m> Elbo<'m> {
     }
 
     /// The model, with what is summed out.
-    fn program(&self, params: &ParamStore) -> &dyn Program {
+    pub(in crate::infer) fn program(&self, params: &ParamStore) -> &dyn Program {
         match &self.model {
             Modelled::Given(model) => *model,
             Modelled::Summed(both) => &both.summed,
@@ -307,7 +307,7 @@ fn entropy_term(place: usize, latent: &Latent, whole: bool) -> Result<Term> {
 }
 
 /// −log p of a site.
-fn density_term(entry: &mut Entry) -> Result<Term> {
+pub(in crate::infer) fn density_term(entry: &mut Entry) -> Result<Term> {
     let value = entry.log_prob()?.scale(-1.0);
     term(entry, value)
 }

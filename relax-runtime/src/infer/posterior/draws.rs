@@ -275,7 +275,7 @@ pub(super) fn single(site: &str, several: &str, numbers: &[f64]) -> Result<f64> 
 }
 
 /// An error where a number of draws is 0.
-pub(super) fn expect_some(setting: &'static str, n: usize) -> Result<()> {
+pub(in crate::infer) fn expect_some(setting: &'static str, n: usize) -> Result<()> {
     match n {
         0 => Err(Error::Config {
             setting,

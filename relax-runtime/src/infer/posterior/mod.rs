@@ -8,6 +8,7 @@ mod collect;
 pub(super) mod column;
 mod draws;
 mod importance;
+mod mixing;
 mod narrow;
 mod predictive;
 mod psis;
@@ -27,14 +28,16 @@ use serde::{Deserialize, Serialize};
 pub use arviz::InferenceData;
 pub use draws::{DrawRecord, Draws};
 pub use importance::ImportanceWeights;
+pub use mixing::Mixing;
+pub(in crate::infer) use mixing::Seen;
 pub(super) use narrow::Narrow;
 pub use psis::{Psis, psis};
 pub use summary::{Summary, SummaryRow};
 
 use self::collect::Collected;
-use self::draws::expect_some;
+pub(in crate::infer) use self::draws::expect_some;
 use self::importance::row_count;
-use self::record::Record;
+pub(in crate::infer) use self::record::{Record, SiteRecord};
 use self::weights::Weights;
 use crate::error::{Error, Result};
 use crate::infer::objective::Objective;
@@ -77,6 +80,18 @@ pub struct Posterior {
     /// By how much the evidence of a row may be off, at most, of sites that were integrated out.
     #[serde(default)]
     node_errors: BTreeMap<String, f64>,
+    /// How the chains went that made the draws, where chains did; the log-weights are then those of the guide's draws
+    /// from which they started.
+    #[serde(default)]
+    mixing: Option<Mixing>,
+}
+
+/// What chains have drawn.
+pub(in crate::infer) struct Chained {
+    pub(in crate::infer) records: Vec<Record>,
+    pub(in crate::infer) mixing: Mixing,
+    /// Those of a guide's draws.
+    pub(in crate::infer) log_weights: Vec<Vec<f64>>,
 }
 
 /// Bounds on ln p(x), all lower bounds in expectation, and how good the guide is as a proposal.
@@ -153,7 +168,31 @@ impl Posterior {
             draws: collected.equal(),
             log_weights,
             scaled,
+            mixing: None,
         })
+    }
+
+    /// The draws of chains.
+    ///
+    /// # Errors
+    /// If a tensor carries one.
+    pub(in crate::infer) fn of_chains(chained: Chained) -> Result<Self> {
+        let mut collected = Collected::default();
+        for record in chained.records {
+            collected.add(record)?;
+        }
+        Ok(Self {
+            node_errors: collected.node_errors(),
+            draws: collected.equal(),
+            log_weights: chained.log_weights,
+            scaled: None,
+            mixing: Some(chained.mixing),
+        })
+    }
+
+    /// How the chains went that made the draws, if [`hmc`](crate::infer::Svi::hmc) was asked for.
+    pub fn mixing(&self) -> Option<&Mixing> {
+        self.mixing.as_ref()
     }
 
     /// ln(p(x, z)/q(z)) of each draw, as it is; a number a row where everything stands in one plate, and
@@ -175,6 +214,11 @@ impl Posterior {
     /// [`Error::Query`] if the log-weights are not those of the posterior, since a site's
     /// log-probability counts more or less than once, or if they are not finite.
     pub fn importance_weights(&self) -> Result<ImportanceWeights> {
+        if self.mixing.is_some() {
+            return Err(Error::Query(
+                "the draws were made by chains, and are the posterior's as they are: all count alike".into(),
+            ));
+        }
         if let Some(site) = &self.scaled {
             return Err(Error::Query(format!(
                 "the log-probability of site `{site}` does not count once, as in a plate that is a part \

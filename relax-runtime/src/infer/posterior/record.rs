@@ -84,7 +84,22 @@ impl Record {
 }
 
 impl SiteRecord {
-    fn recovered(site: RecoveredSite) -> Result<Self> {
+    /// A value of which nothing else is known.
+    pub(in crate::infer) fn of_value(name: Cow<'static, str>, value: &Tensor) -> Self {
+        Self {
+            name,
+            value: Value::Tensor(value.kept()),
+            categories: None,
+            known: None,
+            node_error: None,
+        }
+    }
+
+    /// A choice that was summed out.
+    ///
+    /// # Errors
+    /// If a tensor carries one.
+    pub(in crate::infer) fn recovered(site: RecoveredSite) -> Result<Self> {
         let categories = categories(&*site.law);
         let (known, node_error) = match site.known {
             RecoveredKnown::Values(values) => {

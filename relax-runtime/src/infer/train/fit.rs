@@ -173,7 +173,11 @@ impl Fit {
     pub fn inference_data(&self, model: &dyn Program) -> Result<InferenceData> {
         let (params, seed) = (self.params(), self.seed());
         let data = self.posterior.inference_data(model, params, seed)?;
-        Ok(data.with_log_weights(self.posterior.log_weights()))
+        Ok(match self.posterior.mixing() {
+            // The weights are those of other draws.
+            Some(_) => data,
+            None => data.with_log_weights(self.posterior.log_weights()),
+        })
     }
 
     fn seed(&self) -> u64 {

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::infer::marginal::LARGEST_NODE_ERROR;
-use crate::infer::posterior::{ImportanceWeights, Narrow, Posterior};
+use crate::infer::posterior::{ImportanceWeights, Mixing, Narrow, Posterior};
 use crate::report::{Ending, Trend};
 
 /// What training and importance weights say of a fit. Prints as a sentence, and where something is wrong
@@ -18,7 +18,7 @@ pub struct Verdict {
     /// The largest Pareto k̂ of the importance weights, where these have a tail.
     pub pareto_k: Option<f64>,
     /// How many independent posterior draws the draws are worth, of how many; nothing where the weights
-    /// are not those of the posterior.
+    /// are not those of the posterior. Of chains by their correlation, elsewhere by their weights.
     pub effective_samples: Option<(f64, usize)>,
     /// What is wrong, the gravest first; nothing where all is well.
     pub findings: Vec<Finding>,
@@ -78,6 +78,20 @@ pub enum Finding {
         /// By how much the evidence of a row may be off.
         error: f64,
     },
+    /// The chains that made the draws do not agree.
+    NotMixed {
+        /// R̂, the largest.
+        r_hat: f64,
+        /// What their draws are worth.
+        effective_samples: f64,
+    },
+    /// Many trajectories of the chains left what they follow.
+    Diverges {
+        /// How many of them.
+        divergences: usize,
+        /// How many draws there are.
+        draws: usize,
+    },
     /// Nothing is known of the weights.
     NoWeights {
         /// Why.
@@ -99,6 +113,10 @@ impl Verdict {
                 verdict.findings.push(Finding::CoarseNodes { site, error });
             }
         }
+        if let Some(mixing) = posterior.mixing() {
+            verdict.look_at(mixing, posterior.len());
+            return verdict;
+        }
         match posterior.importance_weights() {
             Ok(weights) => {
                 verdict.weigh(&weights);
@@ -109,6 +127,27 @@ impl Verdict {
             }),
         }
         verdict
+    }
+
+    fn look_at(&mut self, mixing: &Mixing, draws: usize) {
+        const LARGEST_R_HAT: f64 = 1.05;
+        const FEWEST: f64 = 50.0;
+        let Mixing {
+            r_hat,
+            effective_samples,
+            divergences,
+            ..
+        } = *mixing;
+        self.effective_samples = Some((effective_samples, draws));
+        if r_hat > LARGEST_R_HAT || effective_samples < FEWEST {
+            self.findings.push(Finding::NotMixed {
+                r_hat,
+                effective_samples,
+            });
+        }
+        if divergences > draws / 50 {
+            self.findings.push(Finding::Diverges { divergences, draws });
+        }
     }
 
     fn weigh(&mut self, weights: &ImportanceWeights) {
@@ -255,6 +294,21 @@ impl fmt::Display for Finding {
                 "`{site}` was integrated out at nodes that are far apart beside what is left of its prior, so that the \
                  evidence of a row may be off by {:.1} %: have it drawn (`marginalise()` sums discrete choices alone)",
                 100.0 * error
+            ),
+            Self::NotMixed {
+                r_hat,
+                effective_samples,
+            } => write!(
+                f,
+                "the chains do not agree, of R̂ {r_hat:.2}, and are worth {effective_samples:.0} draws: give more \
+                 `posterior_draws`, or state the model in numbers that depend less on each other; chains at several \
+                 modes do not come to agree"
+            ),
+            Self::Diverges { divergences, draws } => write!(
+                f,
+                "{divergences} of {draws} trajectories left what they follow: there the posterior is narrower than \
+                 elsewhere, and is not looked at; state what is narrow in units of its own, such as `mean + scale * \
+                 noise`"
             ),
             Self::NoWeights { reason } => write!(f, "nothing is known of the weights: {reason}"),
         }

@@ -1,0 +1,175 @@
+//! Chains of Hamiltonian Monte Carlo.
+
+use std::f64::consts::FRAC_PI_2;
+use std::rc::Rc;
+
+use super::metric::Metric;
+use super::step_size::StepSize;
+use super::target::{Place, Target};
+use crate::error::{Error, Result};
+use crate::infer::posterior::Seen;
+use crate::random::Stream;
+
+/// Leapfrog steps of one transition, at most.
+const MOST_STEPS: usize = 64;
+/// An error of the energy from which on a trajectory has left what it follows (Betancourt 2017).
+const DIVERGES: f64 = 1_000.0;
+/// The first step, in standard deviations.
+const FIRST_STEP: f64 = 0.5;
+
+/// Chains side by side, with one metric and one step size.
+pub(super) struct Chains<'t, 'm> {
+    target: &'t mut Target<'m>,
+    metric: Metric,
+    step_size: StepSize,
+    /// Standardised.
+    states: Vec<(Vec<f64>, Rc<Place>)>,
+    stream: Stream,
+    is_warm: bool,
+    seen: Seen,
+    /// What went wrong last on a trajectory.
+    last_error: Option<Error>,
+}
+
+impl<'t, 'm> Chains<'t, 'm> {
+    /// Chains that start at these unconstrained numbers.
+    ///
+    /// # Errors
+    /// Whatever goes wrong there.
+    pub(super) fn new(
+        target: &'t mut Target<'m>,
+        starts: Vec<Vec<f64>>,
+        metric: Metric,
+        stream: Stream,
+    ) -> Result<Self> {
+        let mut states = Vec::with_capacity(starts.len());
+        for start in starts {
+            let place = target.at(&start)?;
+            states.push((metric.standard(&start), Rc::new(place)));
+        }
+        Ok(Self {
+            target,
+            metric,
+            step_size: StepSize::new(FIRST_STEP),
+            states,
+            stream,
+            is_warm: false,
+            seen: Seen::default(),
+            last_error: None,
+        })
+    }
+
+    /// So many transitions of each chain, which steer the step size; then `adapts` the metric to what was seen in
+    /// their second half. Without, transitions count from then on.
+    ///
+    /// # Errors
+    /// If hardly a transition was possible: that of the last one.
+    pub(super) fn warm_up(&mut self, transitions: usize, adapts: bool) -> Result<()> {
+        let (mut drawn, mut acceptance) = (Vec::new(), 0.0);
+        for transition in 0..transitions {
+            for chain in 0..self.states.len() {
+                acceptance += self.transition(chain)?;
+                if 2 * transition >= transitions {
+                    drawn.push(self.metric.place(&self.states[chain].0));
+                }
+            }
+        }
+        let all = (transitions * self.states.len()).max(1);
+        if let (Some(error), true) = (&self.last_error, acceptance < 0.05 * all as f64) {
+            return Err(error.clone());
+        }
+        let step = self.step_size.averaged();
+        if !adapts {
+            (self.is_warm, self.seen) = (true, Seen::default());
+            return Ok(());
+        }
+        let places: Vec<Vec<f64>> = self
+            .states
+            .iter()
+            .map(|(z, _)| self.metric.place(z))
+            .collect();
+        self.metric = Metric::of(&drawn);
+        for ((state, _), place) in self.states.iter_mut().zip(places) {
+            *state = self.metric.standard(&place);
+        }
+        self.step_size = StepSize::new(step.clamp(0.05, FIRST_STEP));
+        Ok(())
+    }
+
+    /// One transition of a chain that is warm: its unconstrained numbers, and where it is.
+    ///
+    /// # Errors
+    /// The random stream's.
+    pub(super) fn advance(&mut self, chain: usize) -> Result<(Vec<f64>, Rc<Place>)> {
+        self.transition(chain)?;
+        let (state, place) = &self.states[chain];
+        Ok((self.metric.place(state), Rc::clone(place)))
+    }
+
+    /// What transitions were like since the chains are warm.
+    pub(super) fn seen(&self) -> Seen {
+        self.seen
+    }
+
+    /// A trajectory of random length from a normal momentum, accepted or not (Neal 2011): how probable its
+    /// acceptance was.
+    fn transition(&mut self, chain: usize) -> Result<f64> {
+        let (start, place) = self.states[chain].clone();
+        let step = match self.is_warm {
+            true => self.step_size.averaged(),
+            false => self.step_size.now(),
+        };
+        // A quarter of a turn of a standard normal forgets where it began; lengths that differ keep off cycles.
+        let length = FRAC_PI_2 * (0.5 + self.stream.uniform_f64());
+        let steps = ((length / step).round() as usize).clamp(1, MOST_STEPS);
+        let mut momentum: Vec<f64> = start.iter().map(|_| self.stream.normal()).collect();
+        let uniform = self.stream.uniform_f64();
+        let energy = |momentum: &[f64], place: &Place| {
+            0.5 * momentum.iter().map(|p| p * p).sum::<f64>() - place.log_density
+        };
+        let before = energy(&momentum, &place);
+        let (mut state, mut here, mut rejects) = (start, place, false);
+        let mut slope = self.metric.slope(&here.slope);
+        for _ in 0..steps {
+            kick(&mut momentum, &slope, 0.5 * step);
+            kick(&mut state, &momentum, step);
+            match self.target.at(&self.metric.place(&state)) {
+                Ok(next) => here = Rc::new(next),
+                // No place of the posterior, such as one where a number has overflown.
+                Err(error) => {
+                    self.last_error = Some(error);
+                    rejects = true;
+                    break;
+                }
+            }
+            slope = self.metric.slope(&here.slope);
+            kick(&mut momentum, &slope, 0.5 * step);
+            let error = energy(&momentum, &here) - before;
+            if !(error <= DIVERGES) || slope.iter().any(|g| !g.is_finite()) {
+                rejects = true;
+                break;
+            }
+        }
+        let error = energy(&momentum, &here) - before;
+        let acceptance = match rejects {
+            true => 0.0,
+            false => (-error).exp().min(1.0),
+        };
+        self.seen.transitions += 1;
+        self.seen.acceptance += acceptance;
+        self.seen.divergences += usize::from(rejects);
+        if !self.is_warm {
+            self.step_size.see(acceptance);
+        }
+        if uniform < acceptance {
+            self.states[chain] = (state, here);
+        }
+        Ok(acceptance)
+    }
+}
+
+/// Moves numbers along others.
+fn kick(numbers: &mut [f64], along: &[f64], by: f64) {
+    let pairs = numbers.iter_mut().zip(along);
+    pairs.for_each(|(x, along)| *x += by * along);
+}

@@ -1,0 +1,49 @@
+//! A step size that is steered to a mean probability of acceptance.
+
+/// Dual averaging (Hoffman and Gelman 2014, algorithm 5, with its constants).
+pub(super) struct StepSize {
+    /// ln of ten times the first step, towards which steps shrink.
+    centre: f64,
+    rounds: f64,
+    error: f64,
+    log_step: f64,
+    log_averaged: f64,
+}
+
+/// The mean probability of acceptance that is steered to.
+const WANTED: f64 = 0.8;
+
+impl StepSize {
+    pub(super) fn new(first: f64) -> Self {
+        Self {
+            centre: (10.0 * first).ln(),
+            rounds: 0.0,
+            error: 0.0,
+            log_step: first.ln(),
+            log_averaged: first.ln(),
+        }
+    }
+
+    /// The step to try.
+    pub(super) fn now(&self) -> f64 {
+        self.log_step.exp()
+    }
+
+    /// The step to go on with.
+    pub(super) fn averaged(&self) -> f64 {
+        self.log_averaged.exp()
+    }
+
+    /// Takes in how probable a proposal's acceptance was.
+    pub(super) fn see(&mut self, acceptance: f64) {
+        const GAMMA: f64 = 0.05;
+        const KAPPA: f64 = 0.75;
+        const DELAY: f64 = 10.0;
+        self.rounds += 1.0;
+        let share = 1.0 / (self.rounds + DELAY);
+        self.error += share * (WANTED - acceptance - self.error);
+        self.log_step = self.centre - self.rounds.sqrt() / GAMMA * self.error;
+        let weight = self.rounds.powf(-KAPPA);
+        self.log_averaged += weight * (self.log_step - self.log_averaged);
+    }
+}

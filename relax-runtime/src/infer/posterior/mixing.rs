@@ -1,0 +1,152 @@
+//! Whether chains have mixed.
+
+use serde::{Deserialize, Serialize};
+
+/// How chains of Hamiltonian Monte Carlo went: what their agreement says of their draws, the worst over all
+/// unconstrained numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Mixing {
+    /// By how much the spread of all chains together is wider than that of each half of one, R̂; 1 where they agree, and
+    /// not above 1.01 in many draws of chains that do (Vehtari et al. 2021; without its ranks).
+    pub r_hat: f64,
+    /// How many independent draws the draws are worth for a mean.
+    pub effective_samples: f64,
+    /// Trajectories that left what they follow, of all that count: near such places the posterior is not looked at.
+    pub divergences: usize,
+    /// The mean probability of acceptance.
+    pub acceptance: f64,
+}
+
+/// What transitions were like.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::infer) struct Seen {
+    pub(in crate::infer) transitions: usize,
+    pub(in crate::infer) divergences: usize,
+    /// The sum of all probabilities of acceptance.
+    pub(in crate::infer) acceptance: f64,
+}
+
+impl Mixing {
+    /// Of the states of each chain.
+    pub(in crate::infer) fn of(chains: &[Vec<Vec<f64>>], seen: Seen) -> Self {
+        let dims = chains.iter().flatten().next().map_or(0, Vec::len);
+        let (mut r_hat, mut effective_samples) = (1.0_f64, f64::INFINITY);
+        for at in 0..dims {
+            let halves: Vec<Vec<f64>> = chains
+                .iter()
+                .flat_map(|chain| {
+                    let half = chain.len() / 2;
+                    let of = |part: &[Vec<f64>]| part.iter().map(|x| x[at]).collect::<Vec<_>>();
+                    [of(&chain[..half]), of(&chain[chain.len() - half..])]
+                })
+                .collect();
+            let (r, n) = agreement(&halves);
+            // A number that never moved is none that is known.
+            r_hat = if r.is_nan() {
+                f64::INFINITY
+            } else {
+                r_hat.max(r)
+            };
+            effective_samples = if n.is_nan() {
+                0.0
+            } else {
+                effective_samples.min(n)
+            };
+        }
+        Self {
+            r_hat,
+            effective_samples,
+            divergences: seen.divergences,
+            acceptance: seen.acceptance / seen.transitions.max(1) as f64,
+        }
+    }
+}
+
+/// R̂ of sequences of equal length, and how many independent draws they are worth (Vehtari et al. 2021, equations 3 to
+/// 13, with Geyer's initial monotone sequence).
+fn agreement(chains: &[Vec<f64>]) -> (f64, f64) {
+    let (m, n) = (chains.len() as f64, chains.first().map_or(0, Vec::len));
+    let length = n as f64;
+    let mean = |x: &[f64]| x.iter().sum::<f64>() / x.len() as f64;
+    let means: Vec<f64> = chains.iter().map(|chain| mean(chain)).collect();
+    let covariance = |chain: &[f64], mean: f64, lag: usize| {
+        let pairs = chain.iter().zip(&chain[lag..]);
+        pairs.map(|(a, b)| (a - mean) * (b - mean)).sum::<f64>() / length
+    };
+    let at_lag = |lag: usize| {
+        let pairs = chains.iter().zip(&means);
+        pairs
+            .map(|(chain, &mean)| covariance(chain, mean, lag))
+            .sum::<f64>()
+            / m
+    };
+    let within = at_lag(0) * length / (length - 1.0);
+    let grand = mean(&means);
+    let between = means.iter().map(|x| (x - grand).powi(2)).sum::<f64>() / (m - 1.0);
+    let whole = within * (length - 1.0) / length + between;
+    let correlation = |lag: usize| 1.0 - (within - at_lag(lag) * length / (length - 1.0)) / whole;
+    let (mut sum, mut least, mut lag) = (0.0, f64::INFINITY, 0);
+    while lag + 1 < n {
+        let pair = correlation(lag) + correlation(lag + 1);
+        if pair < 0.0 {
+            break;
+        }
+        least = least.min(pair);
+        sum += least;
+        lag += 2;
+    }
+    let time = (2.0 * sum - 1.0).max(1.0 / (m * length).log10());
+    ((whole / within).sqrt(), m * length / time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Key;
+
+    /// Chains xₜ = ρ xₜ₋₁ + √(1 − ρ²) ε around means of their own.
+    fn chains(rho: f64, apart: f64) -> Vec<Vec<Vec<f64>>> {
+        let mut stream = Key::new(3).stream("test");
+        let chain = |number: usize| {
+            let mut x = stream.normal();
+            let mut next = || {
+                x = rho * x + (1.0 - rho * rho).sqrt() * stream.normal();
+                vec![x + apart * number as f64]
+            };
+            (0..2_000).map(|_| next()).collect()
+        };
+        (0..4).map(chain).collect()
+    }
+
+    #[test]
+    fn draws_are_worth_what_their_correlation_leaves() {
+        // (1 − ρ)/(1 + ρ) of them.
+        for (rho, wanted) in [
+            (0.0, 8_000.0),
+            (0.5, 8_000.0 / 3.0),
+            (0.9, 8_000.0 / 19.0),
+            (-0.5, 24_000.0),
+        ] {
+            let mixing = Mixing::of(&chains(rho, 0.0), Seen::default());
+            let found = mixing.effective_samples;
+            assert!(
+                (found / wanted - 1.0).abs() < 0.25,
+                "{rho}: {found}, not {wanted}"
+            );
+            assert!(mixing.r_hat < 1.03, "{}", mixing.r_hat);
+        }
+    }
+
+    #[test]
+    fn chains_apart_have_not_mixed() {
+        let mixing = Mixing::of(&chains(0.5, 1.0), Seen::default());
+        assert!(
+            mixing.r_hat > 1.2 && mixing.effective_samples < 100.0,
+            "{mixing:?}"
+        );
+        let stuck = vec![vec![vec![1.0]; 10]; 4];
+        let mixing = Mixing::of(&stuck, Seen::default());
+        assert!(mixing.r_hat.is_infinite() && mixing.effective_samples == 0.0);
+    }
+}
