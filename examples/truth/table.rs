@@ -50,7 +50,7 @@ impl Table {
     pub(crate) fn fit(&self, name: &str, model: &dyn Program) -> Outcome<Fit> {
         let start = Instant::now();
         let svi = Svi::new(model).seed(self.seed).posterior_draws(1_000);
-        let svi = if self.hmc { svi.hmc() } else { svi };
+        let svi = if self.hmc { svi.hmc(true) } else { svi };
         let fit = svi.run()?;
         let seconds = start.elapsed().as_secs_f64();
         let bound = fit.posterior().log_evidence().elbo;

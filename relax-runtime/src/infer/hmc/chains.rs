@@ -7,7 +7,7 @@ use super::metric::Metric;
 use super::step_size::StepSize;
 use super::target::{Place, Target};
 use crate::error::{Error, Result};
-use crate::infer::posterior::Seen;
+use crate::infer::posterior::{Mixing, Seen};
 use crate::random::Stream;
 
 /// Leapfrog steps of one transition, at most.
@@ -60,17 +60,17 @@ impl<'t, 'm> Chains<'t, 'm> {
     }
 
     /// So many transitions of each chain, which steer the step size; then `adapts` the metric to what was seen in
-    /// their second half. Without, transitions count from then on.
+    /// their second half. Without, transitions count from then on. How the second halves agree.
     ///
     /// # Errors
     /// If hardly a transition was possible: that of the last one.
-    pub(super) fn warm_up(&mut self, transitions: usize, adapts: bool) -> Result<()> {
-        let (mut drawn, mut acceptance) = (Vec::new(), 0.0);
+    pub(super) fn warm_up(&mut self, transitions: usize, adapts: bool) -> Result<Mixing> {
+        let (mut drawn, mut acceptance) = (vec![Vec::new(); self.states.len()], 0.0);
         for transition in 0..transitions {
             for chain in 0..self.states.len() {
                 acceptance += self.transition(chain)?;
                 if 2 * transition >= transitions {
-                    drawn.push(self.metric.place(&self.states[chain].0));
+                    drawn[chain].push(self.metric.place(&self.states[chain].0));
                 }
             }
         }
@@ -78,22 +78,23 @@ impl<'t, 'm> Chains<'t, 'm> {
         if let (Some(error), true) = (&self.last_error, acceptance < 0.05 * all as f64) {
             return Err(error.clone());
         }
+        let mixing = Mixing::of(&drawn, self.seen);
         let step = self.step_size.averaged();
         if !adapts {
             (self.is_warm, self.seen) = (true, Seen::default());
-            return Ok(());
+            return Ok(mixing);
         }
         let places: Vec<Vec<f64>> = self
             .states
             .iter()
             .map(|(z, _)| self.metric.place(z))
             .collect();
-        self.metric = Metric::of(&drawn);
+        self.metric = Metric::of(&drawn.concat());
         for ((state, _), place) in self.states.iter_mut().zip(places) {
             *state = self.metric.standard(&place);
         }
         self.step_size = StepSize::new(step.clamp(0.05, FIRST_STEP));
-        Ok(())
+        Ok(mixing)
     }
 
     /// One transition of a chain that is warm: its unconstrained numbers, and where it is.

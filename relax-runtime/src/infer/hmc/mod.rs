@@ -12,7 +12,9 @@ use target::Target;
 use crate::error::{Error, Result};
 use crate::infer::objective::{Elbo, Objective};
 use crate::infer::pass::Mode;
-use crate::infer::posterior::{Chained, Mixing, Posterior, Record, expect_some};
+use crate::infer::posterior::{
+    Chained, FEWEST, LARGEST_R_HAT, Mixing, Posterior, Record, expect_some,
+};
 use crate::model::ParamStore;
 use crate::random::Key;
 use crate::tensor::Holding;
@@ -24,6 +26,12 @@ const STARTS: usize = 100;
 /// Transitions of each chain before those that count, in windows; after each but the last one the metric is what the
 /// chains have seen in it.
 const WINDOWS: [usize; 4] = [50, 75, 100, 75];
+/// Transitions of each chain that count, at least, for whatever number of draws.
+const LEAST: usize = 250;
+/// From this k̂ of a guide's importance weights on their variance is not finite (Vehtari et al. 2024), and chains are asked
+/// unasked, for so many numbers.
+const LARGEST_PARETO_K: f64 = 0.5;
+const MOST_UNASKED: usize = 32;
 
 /// `n` draws of the posterior of a bound's model by chains that start from its guide.
 ///
@@ -38,52 +46,134 @@ pub(in crate::infer) fn draw(
 ) -> Result<Posterior> {
     expect_some("posterior draws", n)?;
     let _holding = Holding::start();
-    let key = |step: u64| Key {
+    match Started::new(objective, params, seed)? {
+        Some(started) => started
+            .draw(n, f64::INFINITY)?
+            .ok_or_else(|| refused("no draws were made".into())),
+        // What is summed out is drawn exactly.
+        None => Posterior::draw(objective, params, seed, n),
+    }
+}
+
+/// The same where draws of the guide are far from the posterior, chains can be asked, and agree; else the guide's.
+///
+/// # Errors
+/// Whatever goes wrong in model or guide.
+pub(in crate::infer) fn draw_where_needed(
+    objective: &Elbo<'_>,
+    params: &ParamStore,
+    seed: u64,
+    n: usize,
+) -> Result<Posterior> {
+    let guided = Posterior::draw(objective, params, seed, n)?;
+    let is_near = match guided.importance_weights() {
+        Ok(weights) => weights.pareto_k().is_none_or(|k| k <= LARGEST_PARETO_K),
+        Err(_) => true,
+    };
+    if is_near || !objective.is_of_default_guide() {
+        return Ok(guided);
+    }
+    let _holding = Holding::start();
+    // Models that chains cannot do keep what they have.
+    let Ok(Some(started)) = Started::new(objective, params, seed) else {
+        return Ok(guided);
+    };
+    if started.numbers() > MOST_UNASKED {
+        return Ok(guided);
+    }
+    Ok(match started.draw(n, LARGEST_R_HAT) {
+        Ok(Some(chained)) => chained,
+        Ok(None) | Err(_) => guided,
+    })
+}
+
+/// A guide's draws, from which chains start.
+struct Started<'m> {
+    target: Target<'m>,
+    places: Vec<Vec<f64>>,
+    log_weights: Vec<Vec<f64>>,
+    seed: u64,
+}
+
+impl<'m> Started<'m> {
+    /// Nothing if all choices are summed out.
+    fn new(objective: &'m Elbo<'_>, params: &'m ParamStore, seed: u64) -> Result<Option<Self>> {
+        let mut started = Self {
+            target: Target::new(objective.program(params), params, key(seed, 0)),
+            places: Vec::with_capacity(STARTS),
+            log_weights: Vec::with_capacity(STARTS),
+            seed,
+        };
+        for step in 0..STARTS as u64 {
+            let pass = objective.evaluate(key(seed, step), params, &Mode::Draw)?;
+            if pass.latents.is_empty() {
+                return Ok(None);
+            }
+            let record = Record::of(&pass)?;
+            if let Some(site) = &record.scaled {
+                return Err(refused(format!(
+                    "the log-probability of site `{site}` does not count once, as in a plate that is a part of a \
+                     larger data set, or under `scale`: chains need all data"
+                )));
+            }
+            started.log_weights.push(record.log_weights);
+            started.places.push(started.target.free(&pass)?);
+        }
+        Ok(Some(started))
+    }
+
+    /// How many numbers there are to move.
+    fn numbers(&self) -> usize {
+        self.places.first().map_or(0, Vec::len)
+    }
+
+    /// Draws, unless the chains hold each other further off than this R̂.
+    fn draw(mut self, n: usize, most_r_hat: f64) -> Result<Option<Posterior>> {
+        let metric = Metric::of(&self.places);
+        self.places.truncate(CHAINS);
+        let stream = Key::new(self.seed).stream("chains");
+        let mut chains = Chains::new(&mut self.target, self.places, metric, stream)?;
+        for (number, transitions) in WINDOWS.into_iter().enumerate() {
+            let mixing = chains.warm_up(transitions, number + 1 < WINDOWS.len())?;
+            // Few transitions tell of chains that are far apart alone.
+            if number > 0 && mixing.r_hat > 1.0 + 10.0 * (most_r_hat - 1.0) {
+                return Ok(None);
+            }
+        }
+        let each = n.div_ceil(CHAINS);
+        let thinned = LEAST.div_ceil(each).max(1);
+        let (mut records, mut states) = (Vec::with_capacity(n), vec![Vec::new(); CHAINS]);
+        for (chain, states) in states.iter_mut().enumerate() {
+            for draw in 0..each * thinned {
+                let (state, place) = chains.advance(chain)?;
+                states.push(state);
+                if (draw + 1) % thinned == 0 && records.len() < n {
+                    records.push(
+                        place.record(key(self.seed, (chain * each * thinned + draw) as u64))?,
+                    );
+                }
+            }
+        }
+        let mixing = Mixing::of(&states, chains.seen());
+        let has_mixed = mixing.r_hat <= most_r_hat && mixing.effective_samples >= FEWEST;
+        if !has_mixed && most_r_hat.is_finite() {
+            return Ok(None);
+        }
+        Posterior::of_chains(Chained {
+            records,
+            mixing,
+            log_weights: self.log_weights,
+        })
+        .map(Some)
+    }
+}
+
+/// Where in the random numbers a draw stands: steps of training count up from 0, these down from the last.
+fn key(seed: u64, step: u64) -> Key {
+    Key {
         step: u64::MAX - step,
         ..Key::new(seed)
-    };
-    let mut target = Target::new(objective.program(params), params, key(0));
-    let mut starts = Vec::with_capacity(STARTS);
-    let mut log_weights = Vec::with_capacity(STARTS);
-    for step in 0..STARTS as u64 {
-        let pass = objective.evaluate(key(step), params, &Mode::Draw)?;
-        if pass.latents.is_empty() {
-            // What is summed out is drawn exactly.
-            return Posterior::draw(objective, params, seed, n);
-        }
-        let record = Record::of(&pass)?;
-        if let Some(site) = &record.scaled {
-            return Err(refused(format!(
-                "the log-probability of site `{site}` does not count once, as in a plate that is a part of a larger \
-                 data set, or under `scale`: chains need all data"
-            )));
-        }
-        log_weights.push(record.log_weights);
-        starts.push(target.free(&pass)?);
     }
-    let metric = Metric::of(&starts);
-    starts.truncate(CHAINS);
-    let stream = Key::new(seed).stream("chains");
-    let mut chains = Chains::new(&mut target, starts, metric, stream)?;
-    for (number, transitions) in WINDOWS.into_iter().enumerate() {
-        chains.warm_up(transitions, number + 1 < WINDOWS.len())?;
-    }
-    let each = n.div_ceil(CHAINS);
-    let (mut records, mut states) = (Vec::with_capacity(n), vec![Vec::new(); CHAINS]);
-    for chain in 0..CHAINS {
-        for draw in 0..each.min(n - records.len()) {
-            let (state, place) = chains.advance(chain)?;
-            let step = (chain * each + draw) as u64;
-            records.push(place.record(key(step))?);
-            states[chain].push(state);
-        }
-    }
-    let mixing = Mixing::of(&states, chains.seen());
-    Posterior::of_chains(Chained {
-        records,
-        mixing,
-        log_weights,
-    })
 }
 
 /// The error of a model that chains cannot do.

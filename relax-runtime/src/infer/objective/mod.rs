@@ -119,6 +119,11 @@ impl<'m> Elbo<'m> {
         self
     }
 
+    /// Whether nobody has chosen what choices are drawn from, or that all are drawn.
+    pub(in crate::infer) fn is_of_default_guide(&self) -> bool {
+        self.may_integrate && self.samples == 1 && !matches!(self.model, Modelled::Given(_))
+    }
+
     /// The model, with what is summed out.
     pub(in crate::infer) fn program(&self, params: &ParamStore) -> &dyn Program {
         match &self.model {

@@ -18,6 +18,10 @@ pub struct Mixing {
     pub acceptance: f64,
 }
 
+/// The largest R̂ of chains that have mixed, and the fewest draws that they are worth then.
+pub(in crate::infer) const LARGEST_R_HAT: f64 = 1.05;
+pub(in crate::infer) const FEWEST: f64 = 50.0;
+
 /// What transitions were like.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::infer) struct Seen {

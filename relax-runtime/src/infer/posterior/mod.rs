@@ -29,7 +29,7 @@ pub use arviz::InferenceData;
 pub use draws::{DrawRecord, Draws};
 pub use importance::ImportanceWeights;
 pub use mixing::Mixing;
-pub(in crate::infer) use mixing::Seen;
+pub(in crate::infer) use mixing::{FEWEST, LARGEST_R_HAT, Seen};
 pub(super) use narrow::Narrow;
 pub use psis::{Psis, psis};
 pub use summary::{Summary, SummaryRow};
@@ -190,13 +190,13 @@ impl Posterior {
         })
     }
 
-    /// How the chains went that made the draws, if [`hmc`](crate::infer::Svi::hmc) was asked for.
+    /// How the chains went that made the draws, where these were made by [`hmc`](crate::infer::Svi::hmc).
     pub fn mixing(&self) -> Option<&Mixing> {
         self.mixing.as_ref()
     }
 
-    /// ln(p(x, z)/q(z)) of each draw, as it is; a number a row where everything stands in one plate, and
-    /// one number elsewhere.
+    /// ln(p(x, z)/q(z)) of each draw of the guide, as it is; a number a row where everything stands in one plate, and
+    /// one number elsewhere. Draws of chains have none: these are of those from which they started.
     pub fn log_weights(&self) -> &[Vec<f64>] {
         &self.log_weights
     }
@@ -236,6 +236,10 @@ impl Posterior {
     /// # Errors
     /// As [`importance_weights`](Self::importance_weights).
     pub fn weighted(&self) -> Result<Draws> {
+        if self.mixing.is_some() {
+            // All count alike.
+            return Ok(self.draws.clone());
+        }
         let mut rows = self.importance_weights()?.rows;
         let weights = match rows.len() {
             1 => Weights::Whole(rows.remove(0)),

@@ -31,7 +31,7 @@ pub struct Training<O> {
     starts: Option<usize>,
     progress: bool,
     posterior_draws: usize,
-    hmc: bool,
+    hmc: Option<bool>,
 }
 
 /// Stochastic variational inference: fits a guide to a model's posterior, and the model's
@@ -120,13 +120,17 @@ impl<'m> Svi<'m> {
         self
     }
 
-    /// Has the posterior's draws made by Hamiltonian Monte Carlo: by four chains over the continuous choices, with
+    /// Whether the posterior's draws are made by Hamiltonian Monte Carlo: by four chains over the continuous choices, with
     /// discrete ones summed out and then drawn given each draw of the others. The guide is where the chains start, and in
     /// whose units they move; what its family cannot do, such as long tails on one side, they can. Each draw takes
-    /// some four gradients, and before the first come 300 transitions of each chain, in which step size and
-    /// covariance are learned. [`Posterior::mixing`] says whether the chains agree, and
+    /// some four gradients; before the first come 300 transitions of each chain, in which step size and
+    /// covariance are learned, and at least 250 count, of which as many are kept as were asked for. [`Posterior::mixing`] says whether the chains agree, and
     /// so does the [`Verdict`](crate::infer::Verdict). Modes far apart stay what they were to the guide: chains do not
     /// come from one to the other.
+    ///
+    /// Unless it is set, chains draw where a [`run`](Self::run) of the default guide has settled, the importance weights of
+    /// the guide's draws have no finite variance (a Pareto k̂ above 0.5), no more than 32 numbers are left to
+    /// draw, the same in every run, and the chains agree; elsewhere the guide does.
     ///
     /// Hoffman and Gelman 2014 (step sizes); Neal 2011 (trajectories); Zhang et al. 2022 (starting from
     /// a variational fit).
@@ -143,7 +147,7 @@ impl<'m> Svi<'m> {
     /// }
     ///
     /// # fn main() -> Result<()> {
-    /// let fit = Svi::new(&funnel()).hmc().posterior_draws(2_000).seed(1).run()?;
+    /// let fit = Svi::new(&funnel()).hmc(true).posterior_draws(2_000).seed(1).run()?;
     /// assert!(fit.verdict().is_good(), "{}", fit.verdict());
     /// // By quadrature.
     /// assert!((fit.posterior().mean("v")? - 0.622).abs() < 0.1);
@@ -155,12 +159,12 @@ impl<'m> Svi<'m> {
     /// Of [`run`](Self::run): [`Error::Config`] if a discrete choice is left that is not summed out, a
     /// run has other continuous choices than another, or a site's log-probability does not count once.
     #[must_use]
-    pub fn hmc(mut self) -> Self {
-        self.hmc = true;
+    pub fn hmc(mut self, wanted: bool) -> Self {
+        self.hmc = Some(wanted);
         self
     }
 
-    /// Draws from the guide as it is now, or by [`hmc`](Self::hmc).
+    /// Draws from the guide as it is now, or by [`hmc`](Self::hmc) where that was asked for.
     ///
     /// # Errors
     /// Whatever goes wrong in model or guide.
@@ -170,10 +174,20 @@ impl<'m> Svi<'m> {
         estimation.check_settings()?;
         // Draws are weighted one by one, whatever the bound.
         let single = self.objective.clone().samples(1);
+        let (params, seed) = (&estimation.params, estimation.seed);
         match self.hmc {
-            true => hmc::draw(&single, &estimation.params, estimation.seed, draws),
-            false => Posterior::draw(&single, &estimation.params, estimation.seed, draws),
+            Some(true) => hmc::draw(&single, params, seed, draws),
+            Some(false) | None => Posterior::draw(&single, params, seed, draws),
         }
+    }
+
+    /// The posterior of a run that has ended so.
+    fn posterior_after(&mut self, ending: Ending) -> Result<Posterior> {
+        if self.hmc.is_none() && matches!(ending, Ending::Settled(_)) {
+            let Estimation { params, seed, .. } = &self.trainer.estimation;
+            return hmc::draw_where_needed(&self.objective, params, *seed, self.posterior_draws);
+        }
+        self.posterior(self.posterior_draws)
     }
 
     /// Takes all [`steps`](Self::steps).
@@ -182,7 +196,7 @@ impl<'m> Svi<'m> {
     /// If a setting is wrong, or whatever goes wrong in model or guide.
     pub fn run(mut self) -> Result<Fit> {
         let (history, ending) = self.take_steps()?;
-        let posterior = self.posterior(self.posterior_draws)?;
+        let posterior = self.posterior_after(ending)?;
         Ok(Fit::new(
             Trained::new(history, ending, self.trainer),
             posterior,
@@ -221,9 +235,8 @@ impl<'m> Svi<'m> {
     /// As [`Trainer::resume`], if the file is a trainer's that was not saved by a fit, or whatever goes
     /// wrong in model or guide.
     pub fn load(self, path: &Path) -> Result<Fit> {
-        let draws = self.posterior_draws;
         let (mut training, saved) = self.loaded(path)?;
-        let posterior = training.posterior(draws)?;
+        let posterior = training.posterior_after(saved.ending)?;
         Ok(Fit::new(
             Trained::loaded(saved, training.trainer),
             posterior,
@@ -279,7 +292,7 @@ impl<O: Objective> Training<O> {
             starts: None,
             progress: true,
             posterior_draws: POSTERIOR_DRAWS,
-            hmc: false,
+            hmc: None,
         }
     }
 

@@ -5,7 +5,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::infer::marginal::LARGEST_NODE_ERROR;
-use crate::infer::posterior::{ImportanceWeights, Mixing, Narrow, Posterior};
+use crate::infer::posterior::{
+    FEWEST, ImportanceWeights, LARGEST_R_HAT, Mixing, Narrow, Posterior,
+};
 use crate::report::{Ending, Trend};
 
 /// What training and importance weights say of a fit. Prints as a sentence, and where something is wrong
@@ -130,8 +132,6 @@ impl Verdict {
     }
 
     fn look_at(&mut self, mixing: &Mixing, draws: usize) {
-        const LARGEST_R_HAT: f64 = 1.05;
-        const FEWEST: f64 = 50.0;
         let Mixing {
             r_hat,
             effective_samples,
