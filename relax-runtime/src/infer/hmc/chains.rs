@@ -12,6 +12,8 @@ use crate::random::Stream;
 
 /// Leapfrog steps of one transition, at most.
 const MOST_STEPS: usize = 64;
+/// Transitions of each chain after which it shows how many steps they take.
+const FIRST_FEW: usize = 20;
 /// An error of the energy from which on a trajectory has left what it follows (Betancourt 2017).
 const DIVERGES: f64 = 1_000.0;
 /// The first step, in standard deviations.
@@ -29,6 +31,8 @@ pub(super) struct Chains<'t, 'm> {
     seen: Seen,
     /// What went wrong last on a trajectory.
     last_error: Option<Error>,
+    /// Leapfrog steps so far, and transitions.
+    steps: (usize, usize),
 }
 
 impl<'t, 'm> Chains<'t, 'm> {
@@ -56,17 +60,28 @@ impl<'t, 'm> Chains<'t, 'm> {
             is_warm: false,
             seen: Seen::default(),
             last_error: None,
+            steps: (0, 0),
         })
     }
 
     /// So many transitions of each chain, which steer the step size; then `adapts` the metric to what was seen in
-    /// their second half. Without, transitions count from then on. How the second halves agree.
+    /// their second half. Without, transitions count from then on. How the second halves agree; nothing where
+    /// transitions take more steps than this on average.
     ///
     /// # Errors
     /// If hardly a transition was possible: that of the last one.
-    pub(super) fn warm_up(&mut self, transitions: usize, adapts: bool) -> Result<Mixing> {
+    pub(super) fn warm_up(
+        &mut self,
+        transitions: usize,
+        adapts: bool,
+        most_steps: f64,
+    ) -> Result<Option<Mixing>> {
         let (mut drawn, mut acceptance) = (vec![Vec::new(); self.states.len()], 0.0);
         for transition in 0..transitions {
+            let (steps, of) = self.steps;
+            if transition >= FIRST_FEW && steps as f64 > most_steps * of as f64 {
+                return Ok(None);
+            }
             for chain in 0..self.states.len() {
                 acceptance += self.transition(chain)?;
                 if 2 * transition >= transitions {
@@ -82,7 +97,7 @@ impl<'t, 'm> Chains<'t, 'm> {
         let step = self.step_size.averaged();
         if !adapts {
             (self.is_warm, self.seen) = (true, Seen::default());
-            return Ok(mixing);
+            return Ok(Some(mixing));
         }
         let places: Vec<Vec<f64>> = self
             .states
@@ -94,7 +109,7 @@ impl<'t, 'm> Chains<'t, 'm> {
             *state = self.metric.standard(&place);
         }
         self.step_size = StepSize::new(step.clamp(0.05, FIRST_STEP));
-        Ok(mixing)
+        Ok(Some(mixing))
     }
 
     /// One transition of a chain that is warm: its unconstrained numbers, and where it is.
@@ -123,6 +138,7 @@ impl<'t, 'm> Chains<'t, 'm> {
         // A quarter of a turn of a standard normal forgets where it began; lengths that differ keep off cycles.
         let length = FRAC_PI_2 * (0.5 + self.stream.uniform_f64());
         let steps = ((length / step).round() as usize).clamp(1, MOST_STEPS);
+        self.steps = (self.steps.0 + steps, self.steps.1 + 1);
         let mut momentum: Vec<f64> = start.iter().map(|_| self.stream.normal()).collect();
         let uniform = self.stream.uniform_f64();
         let energy = |momentum: &[f64], place: &Place| {

@@ -25,7 +25,7 @@ const CHAINS: usize = 4;
 const STARTS: usize = 100;
 /// Transitions of each chain before those that count, in windows; after each but the last one the metric is what the
 /// chains have seen in it.
-const WINDOWS: [usize; 4] = [50, 75, 100, 75];
+const WINDOWS: [usize; 4] = [40, 60, 60, 40];
 /// Transitions of each chain that count, at least, for whatever number of draws.
 const LEAST: usize = 250;
 /// From this k̂ of a guide's importance weights on their variance is not finite (Vehtari et al. 2024), and chains are asked
@@ -48,7 +48,7 @@ pub(in crate::infer) fn draw(
     let _holding = Holding::start();
     match Started::new(objective, params, seed)? {
         Some(started) => started
-            .draw(n, f64::INFINITY)?
+            .draw(n, Limits::NONE)?
             .ok_or_else(|| refused("no draws were made".into())),
         // What is summed out is drawn exactly.
         None => Posterior::draw(objective, params, seed, n),
@@ -81,10 +81,33 @@ pub(in crate::infer) fn draw_where_needed(
     if started.numbers() > MOST_UNASKED {
         return Ok(guided);
     }
-    Ok(match started.draw(n, LARGEST_R_HAT) {
+    Ok(match started.draw(n, Limits::UNASKED) {
         Ok(Some(chained)) => chained,
         Ok(None) | Err(_) => guided,
     })
+}
+
+/// Within what chains go on.
+#[derive(Clone, Copy)]
+struct Limits {
+    r_hat: f64,
+    effective_samples: f64,
+    /// Leapfrog steps of a transition, on average.
+    steps: f64,
+}
+
+impl Limits {
+    const NONE: Self = Self {
+        r_hat: f64::INFINITY,
+        effective_samples: 0.0,
+        steps: f64::INFINITY,
+    };
+    /// Chains that need many steps are so far from the guide that a fit would take much longer.
+    const UNASKED: Self = Self {
+        r_hat: LARGEST_R_HAT,
+        effective_samples: FEWEST,
+        steps: 12.0,
+    };
 }
 
 /// A guide's draws, from which chains start.
@@ -127,16 +150,19 @@ impl<'m> Started<'m> {
         self.places.first().map_or(0, Vec::len)
     }
 
-    /// Draws, unless the chains hold each other further off than this R̂.
-    fn draw(mut self, n: usize, most_r_hat: f64) -> Result<Option<Posterior>> {
+    /// Draws, unless the chains are beyond limits.
+    fn draw(mut self, n: usize, limits: Limits) -> Result<Option<Posterior>> {
         let metric = Metric::of(&self.places);
         self.places.truncate(CHAINS);
         let stream = Key::new(self.seed).stream("chains");
         let mut chains = Chains::new(&mut self.target, self.places, metric, stream)?;
         for (number, transitions) in WINDOWS.into_iter().enumerate() {
-            let mixing = chains.warm_up(transitions, number + 1 < WINDOWS.len())?;
+            let adapts = number + 1 < WINDOWS.len();
+            let Some(mixing) = chains.warm_up(transitions, adapts, limits.steps)? else {
+                return Ok(None);
+            };
             // Few transitions tell of chains that are far apart alone.
-            if number > 0 && mixing.r_hat > 1.0 + 10.0 * (most_r_hat - 1.0) {
+            if number > 0 && mixing.r_hat > 1.0 + 10.0 * (limits.r_hat - 1.0) {
                 return Ok(None);
             }
         }
@@ -155,8 +181,7 @@ impl<'m> Started<'m> {
             }
         }
         let mixing = Mixing::of(&states, chains.seen());
-        let has_mixed = mixing.r_hat <= most_r_hat && mixing.effective_samples >= FEWEST;
-        if !has_mixed && most_r_hat.is_finite() {
+        if mixing.r_hat > limits.r_hat || mixing.effective_samples < limits.effective_samples {
             return Ok(None);
         }
         Posterior::of_chains(Chained {

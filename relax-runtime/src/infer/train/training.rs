@@ -123,7 +123,7 @@ impl<'m> Svi<'m> {
     /// Whether the posterior's draws are made by Hamiltonian Monte Carlo: by four chains over the continuous choices, with
     /// discrete ones summed out and then drawn given each draw of the others. The guide is where the chains start, and in
     /// whose units they move; what its family cannot do, such as long tails on one side, they can. Each draw takes
-    /// some four gradients; before the first come 300 transitions of each chain, in which step size and
+    /// some four gradients; before the first come 200 transitions of each chain, in which step size and
     /// covariance are learned, and at least 250 count, of which as many are kept as were asked for. [`Posterior::mixing`] says whether the chains agree, and
     /// so does the [`Verdict`](crate::infer::Verdict). Modes far apart stay what they were to the guide: chains do not
     /// come from one to the other.
