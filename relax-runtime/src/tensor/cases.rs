@@ -1,10 +1,11 @@
 //! Tensors in each case of choices that are summed over.
 //!
 //! In a run for a sum a choice may be a tensor with cases: beside the numbers that the run goes on with, those of each
-//! other value. An operation on such tensors is made for each combination of their choices, so that one run
-//! tells at all values what is computed from them; equal operations are made once. Host code sees one case
-//! alone. Where what it sees might be another in others, and wherever an operation knows nothing of cases, the run
-//! loses them ([`Collecting::are_lost`]), and other runs have to tell.
+//! other value. An operation on such tensors is made in each combination of their choices, so that one run
+//! tells at all values what is computed from them: of many at once, as one operation on a tensor with axes in front (as
+//! JAX's `vmap` has it), of few one by one. Equal operations are made once. Host code sees one case alone. Where what
+//! it sees might be another in others, and wherever an operation knows nothing of cases, the run loses them
+//! ([`Collecting::are_lost`]), and other runs have to tell.
 
 mod all;
 mod joint;
