@@ -93,7 +93,8 @@ impl<'t, 'm> Chains<'t, 'm> {
         if let (Some(error), true) = (&self.last_error, acceptance < 0.05 * all as f64) {
             return Err(error.clone());
         }
-        let mixing = Mixing::of(&drawn, self.seen);
+        let halves: Vec<&[Vec<f64>]> = drawn.iter().map(Vec::as_slice).collect();
+        let mixing = Mixing::of(&halves, self.seen);
         let step = self.step_size.averaged();
         if !adapts {
             (self.is_warm, self.seen) = (true, Seen::default());

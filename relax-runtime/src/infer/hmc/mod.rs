@@ -28,6 +28,9 @@ const STARTS: usize = 100;
 const WINDOWS: [usize; 4] = [40, 60, 60, 40];
 /// Transitions of each chain that count, at least, for whatever number of draws.
 const LEAST: usize = 250;
+/// What draws are to be worth, for which there may be so many times as many transitions.
+const ENOUGH: f64 = 400.0;
+const MOST_TIMES: f64 = 4.0;
 /// From this k̂ of a guide's importance weights on their variance is not finite (Vehtari et al. 2024), and chains are asked
 /// unasked, for so many numbers.
 const LARGEST_PARETO_K: f64 = 0.5;
@@ -45,13 +48,16 @@ pub(in crate::infer) fn draw(
     n: usize,
 ) -> Result<Posterior> {
     expect_some("posterior draws", n)?;
+    let guided = Posterior::draw(objective, params, seed, n)?;
     let _holding = Holding::start();
     match Started::new(objective, params, seed)? {
-        Some(started) => started
-            .draw(n, Limits::NONE)?
-            .ok_or_else(|| refused("no draws were made".into())),
+        Some(started) => {
+            let log_weights = guided.log_weights().to_vec();
+            let drawn = started.draw(n, log_weights, Limits::NONE)?;
+            drawn.ok_or_else(|| refused("no draws were made".into()))
+        }
         // What is summed out is drawn exactly.
-        None => Posterior::draw(objective, params, seed, n),
+        None => Ok(guided),
     }
 }
 
@@ -81,10 +87,12 @@ pub(in crate::infer) fn draw_where_needed(
     if started.numbers() > MOST_UNASKED {
         return Ok(guided);
     }
-    Ok(match started.draw(n, Limits::UNASKED) {
-        Ok(Some(chained)) => chained,
-        Ok(None) | Err(_) => guided,
-    })
+    Ok(
+        match started.draw(n, guided.log_weights().to_vec(), Limits::UNASKED) {
+            Ok(Some(chained)) => chained,
+            Ok(None) | Err(_) => guided,
+        },
+    )
 }
 
 /// Within what chains go on.
@@ -114,7 +122,6 @@ impl Limits {
 struct Started<'m> {
     target: Target<'m>,
     places: Vec<Vec<f64>>,
-    log_weights: Vec<Vec<f64>>,
     seed: u64,
 }
 
@@ -124,7 +131,6 @@ impl<'m> Started<'m> {
         let mut started = Self {
             target: Target::new(objective.program(params), params, key(seed, 0)),
             places: Vec::with_capacity(STARTS),
-            log_weights: Vec::with_capacity(STARTS),
             seed,
         };
         for step in 0..STARTS as u64 {
@@ -139,7 +145,6 @@ impl<'m> Started<'m> {
                      larger data set, or under `scale`: chains need all data"
                 )));
             }
-            started.log_weights.push(record.log_weights);
             started.places.push(started.target.free(&pass)?);
         }
         Ok(Some(started))
@@ -150,8 +155,13 @@ impl<'m> Started<'m> {
         self.places.first().map_or(0, Vec::len)
     }
 
-    /// Draws, unless the chains are beyond limits.
-    fn draw(mut self, n: usize, limits: Limits) -> Result<Option<Posterior>> {
+    /// Draws, beside log-weights of the guide's, unless the chains are beyond limits.
+    fn draw(
+        mut self,
+        n: usize,
+        log_weights: Vec<Vec<f64>>,
+        limits: Limits,
+    ) -> Result<Option<Posterior>> {
         let metric = Metric::of(&self.places);
         self.places.truncate(CHAINS);
         let stream = Key::new(self.seed).stream("chains");
@@ -168,29 +178,47 @@ impl<'m> Started<'m> {
         }
         let each = n.div_ceil(CHAINS);
         let thinned = LEAST.div_ceil(each).max(1);
-        let (mut records, mut states) = (Vec::with_capacity(n), vec![Vec::new(); CHAINS]);
-        for (chain, states) in states.iter_mut().enumerate() {
-            for draw in 0..each * thinned {
-                let (state, place) = chains.advance(chain)?;
-                states.push(state);
-                if (draw + 1) % thinned == 0 && records.len() < n {
-                    records.push(
-                        place.record(key(self.seed, (chain * each * thinned + draw) as u64))?,
-                    );
+        let mut drawn: Vec<Drawn> = (0..CHAINS).map(|_| Drawn::default()).collect();
+        let mut draw_until = |drawn: &mut [Drawn], transitions: usize| {
+            for (chain, drawn) in drawn.iter_mut().enumerate() {
+                for at in drawn.states.len()..transitions {
+                    let (state, place) = chains.advance(chain)?;
+                    drawn.states.push(state);
+                    if (at + 1) % thinned == 0 {
+                        let key = key(self.seed, (chain << 32 | at) as u64);
+                        drawn.records.push((at + 1, place.record(key)?));
+                    }
                 }
             }
+            let states: Vec<&[Vec<f64>]> = drawn.iter().map(|chain| &chain.states[..]).collect();
+            Ok::<_, Error>(Mixing::of(&states, chains.seen()))
+        };
+        let mut mixing = draw_until(&mut drawn, each * thinned)?;
+        let longer = (ENOUGH / mixing.effective_samples)
+            .ceil()
+            .clamp(1.0, MOST_TIMES) as usize;
+        if longer > 1 {
+            mixing = draw_until(&mut drawn, each * thinned * longer)?;
         }
-        let mixing = Mixing::of(&states, chains.seen());
         if mixing.r_hat > limits.r_hat || mixing.effective_samples < limits.effective_samples {
             return Ok(None);
         }
+        let records = drawn.into_iter().flat_map(|chain| chain.records);
+        let kept = records.filter(|(at, _)| at % (thinned * longer) == 0);
         Posterior::of_chains(Chained {
-            records,
+            records: kept.map(|(_, record)| record).take(n).collect(),
             mixing,
-            log_weights: self.log_weights,
+            log_weights,
         })
         .map(Some)
     }
+}
+
+/// What a chain has drawn: its states, and some of the draws, with how many transitions these came after.
+#[derive(Default)]
+struct Drawn {
+    states: Vec<Vec<f64>>,
+    records: Vec<(usize, Record)>,
 }
 
 /// Where in the random numbers a draw stands: steps of training count up from 0, these down from the last.

@@ -33,8 +33,8 @@ pub(in crate::infer) struct Seen {
 
 impl Mixing {
     /// Of the states of each chain.
-    pub(in crate::infer) fn of(chains: &[Vec<Vec<f64>>], seen: Seen) -> Self {
-        let dims = chains.iter().flatten().next().map_or(0, Vec::len);
+    pub(in crate::infer) fn of(chains: &[&[Vec<f64>]], seen: Seen) -> Self {
+        let dims = chains.iter().copied().flatten().next().map_or(0, Vec::len);
         let (mut r_hat, mut effective_samples) = (1.0_f64, f64::INFINITY);
         for at in 0..dims {
             let halves: Vec<Vec<f64>> = chains
@@ -123,6 +123,11 @@ mod tests {
         (0..4).map(chain).collect()
     }
 
+    fn mixing(chains: &[Vec<Vec<f64>>]) -> Mixing {
+        let chains: Vec<&[Vec<f64>]> = chains.iter().map(Vec::as_slice).collect();
+        Mixing::of(&chains, Seen::default())
+    }
+
     #[test]
     fn draws_are_worth_what_their_correlation_leaves() {
         // (1 − ρ)/(1 + ρ) of them.
@@ -132,7 +137,7 @@ mod tests {
             (0.9, 8_000.0 / 19.0),
             (-0.5, 24_000.0),
         ] {
-            let mixing = Mixing::of(&chains(rho, 0.0), Seen::default());
+            let mixing = mixing(&chains(rho, 0.0));
             let found = mixing.effective_samples;
             assert!(
                 (found / wanted - 1.0).abs() < 0.25,
@@ -144,13 +149,13 @@ mod tests {
 
     #[test]
     fn chains_apart_have_not_mixed() {
-        let mixing = Mixing::of(&chains(0.5, 1.0), Seen::default());
+        let apart = mixing(&chains(0.5, 1.0));
         assert!(
-            mixing.r_hat > 1.2 && mixing.effective_samples < 100.0,
-            "{mixing:?}"
+            apart.r_hat > 1.2 && apart.effective_samples < 100.0,
+            "{apart:?}"
         );
         let stuck = vec![vec![vec![1.0]; 10]; 4];
-        let mixing = Mixing::of(&stuck, Seen::default());
-        assert!(mixing.r_hat.is_infinite() && mixing.effective_samples == 0.0);
+        let stuck = mixing(&stuck);
+        assert!(stuck.r_hat.is_infinite() && stuck.effective_samples == 0.0);
     }
 }

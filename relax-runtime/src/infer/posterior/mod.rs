@@ -229,6 +229,14 @@ impl Posterior {
         ImportanceWeights::of(&self.log_weights)
     }
 
+    /// The weights of the guide's draws, whatever the posterior's are.
+    ///
+    /// # Errors
+    /// If they are not finite.
+    pub(in crate::infer) fn guide_weights(&self) -> Result<ImportanceWeights> {
+        ImportanceWeights::of(&self.log_weights)
+    }
+
     /// The posterior by self-normalised importance sampling: the same draws, with
     /// [`importance_weights`](Self::importance_weights). [`Draws::resample`] makes draws of equal weight
     /// of them.

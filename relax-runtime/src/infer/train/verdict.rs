@@ -87,6 +87,13 @@ pub enum Finding {
         /// What their draws are worth.
         effective_samples: f64,
     },
+    /// The chains that made the draws started from a guide that hardly draws what the posterior holds likely.
+    FarStart {
+        /// The largest k̂ of the guide's importance weights.
+        pareto_k: f64,
+        /// The largest that can be relied on.
+        limit: f64,
+    },
     /// Many trajectories of the chains left what they follow.
     Diverges {
         /// How many of them.
@@ -116,7 +123,7 @@ impl Verdict {
             }
         }
         if let Some(mixing) = posterior.mixing() {
-            verdict.look_at(mixing, posterior.len());
+            verdict.look_at(mixing, posterior);
             return verdict;
         }
         match posterior.importance_weights() {
@@ -131,7 +138,8 @@ impl Verdict {
         verdict
     }
 
-    fn look_at(&mut self, mixing: &Mixing, draws: usize) {
+    fn look_at(&mut self, mixing: &Mixing, posterior: &Posterior) {
+        let draws = posterior.len();
         let Mixing {
             r_hat,
             effective_samples,
@@ -144,6 +152,14 @@ impl Verdict {
                 r_hat,
                 effective_samples,
             });
+        }
+        if let Ok(weights) = posterior.guide_weights()
+            && let (Some(pareto_k), limit) = (weights.pareto_k(), weights.pareto_k_limit())
+        {
+            self.pareto_k = Some(pareto_k);
+            if pareto_k > limit {
+                self.findings.push(Finding::FarStart { pareto_k, limit });
+            }
         }
         if divergences > draws / 50 {
             self.findings.push(Finding::Diverges { divergences, draws });
@@ -303,6 +319,12 @@ impl fmt::Display for Finding {
                 "the chains do not agree, of R̂ {r_hat:.2}, and are worth {effective_samples:.0} draws: give more \
                  `posterior_draws`, or state the model in numbers that depend less on each other; chains at several \
                  modes do not come to agree"
+            ),
+            Self::FarStart { pareto_k, limit } => write!(
+                f,
+                "the chains agree as far as they have come, but started from a guide whose importance weights have a heavy \
+                 tail, of Pareto k {pareto_k:.2}, where {limit:.2} can be relied on, and may all be at a mode that is not \
+                 the only one: compare other seeds, or more `starts`"
             ),
             Self::Diverges { divergences, draws } => write!(
                 f,
