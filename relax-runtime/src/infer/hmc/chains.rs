@@ -82,10 +82,10 @@ impl<'t, 'm> Chains<'t, 'm> {
             if transition >= FIRST_FEW && steps as f64 > most_steps * of as f64 {
                 return Ok(None);
             }
-            for chain in 0..self.states.len() {
+            for (chain, drawn) in drawn.iter_mut().enumerate() {
                 acceptance += self.transition(chain)?;
                 if 2 * transition >= transitions {
-                    drawn[chain].push(self.metric.place(&self.states[chain].0));
+                    drawn.push(self.metric.place(&self.states[chain].0));
                 }
             }
         }
@@ -163,7 +163,7 @@ impl<'t, 'm> Chains<'t, 'm> {
             slope = self.metric.slope(&here.slope);
             kick(&mut momentum, &slope, 0.5 * step);
             let error = energy(&momentum, &here) - before;
-            if !(error <= DIVERGES) || slope.iter().any(|g| !g.is_finite()) {
+            if error.is_nan() || error > DIVERGES || slope.iter().any(|g| !g.is_finite()) {
                 rejects = true;
                 break;
             }

@@ -105,8 +105,11 @@ fn ends(own: Shape, whole: Shape) -> bool {
 
 /// Results by their arguments: where choices are among few values the same numbers come again and again.
 struct Known<const N: usize> {
-    results: Option<Box<[([u32; N], f64); SLOTS]>>,
+    results: Option<Box<[Slot<N>; SLOTS]>>,
 }
+
+/// The bits of arguments, and the result.
+type Slot<const N: usize> = ([u32; N], f64);
 
 const SLOTS: usize = 64;
 
