@@ -83,7 +83,7 @@ impl<'t, 'm> Chains<'t, 'm> {
                 return Ok(None);
             }
             for (chain, drawn) in drawn.iter_mut().enumerate() {
-                acceptance += self.transition(chain)?;
+                acceptance += self.transition(chain);
                 if 2 * transition >= transitions {
                     drawn.push(self.metric.place(&self.states[chain].0));
                 }
@@ -114,13 +114,10 @@ impl<'t, 'm> Chains<'t, 'm> {
     }
 
     /// One transition of a chain that is warm: its unconstrained numbers, and where it is.
-    ///
-    /// # Errors
-    /// The random stream's.
-    pub(super) fn advance(&mut self, chain: usize) -> Result<(Vec<f64>, Rc<Place>)> {
-        self.transition(chain)?;
+    pub(super) fn advance(&mut self, chain: usize) -> (Vec<f64>, Rc<Place>) {
+        self.transition(chain);
         let (state, place) = &self.states[chain];
-        Ok((self.metric.place(state), Rc::clone(place)))
+        (self.metric.place(state), Rc::clone(place))
     }
 
     /// What transitions were like since the chains are warm.
@@ -130,7 +127,7 @@ impl<'t, 'm> Chains<'t, 'm> {
 
     /// A trajectory of random length from a normal momentum, accepted or not (Neal 2011): how probable its
     /// acceptance was.
-    fn transition(&mut self, chain: usize) -> Result<f64> {
+    fn transition(&mut self, chain: usize) -> f64 {
         let (start, place) = self.states[chain].clone();
         let step = match self.is_warm {
             true => self.step_size.averaged(),
@@ -182,7 +179,7 @@ impl<'t, 'm> Chains<'t, 'm> {
         if uniform < acceptance {
             self.states[chain] = (state, here);
         }
-        Ok(acceptance)
+        acceptance
     }
 }
 

@@ -40,7 +40,7 @@ const MOST_UNASKED: usize = 32;
 ///
 /// # Errors
 /// If the model has choices that chains cannot move, or other choices in other runs, whatever goes wrong where they
-/// start, and at every transition.
+/// start, and at nearly every transition.
 pub(in crate::infer) fn draw(
     objective: &Elbo<'_>,
     params: &ParamStore,
@@ -182,7 +182,7 @@ impl<'m> Started<'m> {
         let mut draw_until = |drawn: &mut [Drawn], transitions: usize| {
             for (chain, drawn) in drawn.iter_mut().enumerate() {
                 for at in drawn.states.len()..transitions {
-                    let (state, place) = chains.advance(chain)?;
+                    let (state, place) = chains.advance(chain);
                     drawn.states.push(state);
                     if (at + 1) % thinned == 0 {
                         let key = key(self.seed, (chain << 32 | at) as u64);
