@@ -284,3 +284,58 @@ fn chains_that_do_not_agree_are_told_of() -> Result<()> {
     assert_eq!(told, right != 0 && right != values.len(), "{verdict}");
     Ok(())
 }
+
+/// How many were asked, if of five times so many said yes?
+#[model]
+fn survey(yeses: &[usize]) {
+    let theta = sample!(Uniform(Tensor::scalar(0.0), 1.0));
+    let n = sample!(DiscreteUniform(Tensor::scalar(1.0), 200));
+    for yes in yeses {
+        observe!(Binomial(&n, &theta), *yes as f64);
+    }
+}
+
+#[test]
+fn weights_that_can_be_relied_on_count_unasked() -> Result<()> {
+    let yeses = [16, 18, 22, 25, 27];
+    let model = survey(&yeses);
+    let svi = || Svi::new(&model).posterior_draws(1_000).seed(1);
+    // θ given n is a Beta, which leaves a sum over n.
+    let ln_choose =
+        |n: usize, k: usize| -> f64 { (1..=k).map(|i| ((n - k + i) as f64 / i as f64).ln()).sum() };
+    let total: usize = yeses.iter().sum();
+    let logs: Vec<(f64, f64, f64)> = (27..=200)
+        .map(|n| {
+            let (a, b) = ((total + 1) as f64, (5 * n - total + 1) as f64);
+            let ways: f64 = yeses.iter().map(|&k| ln_choose(n, k)).sum();
+            // ln B(a, b), of whole numbers.
+            let ln_beta = -(a + b - 1.0).ln() - ln_choose(5 * n, total);
+            let mean = a / (a + b);
+            (
+                ways + ln_beta,
+                mean,
+                mean * (1.0 - mean) / (a + b + 1.0) + mean * mean,
+            )
+        })
+        .collect();
+    let largest = logs.iter().map(|x| x.0).fold(f64::NEG_INFINITY, f64::max);
+    let mut sums = [0.0; 3];
+    for (log, mean, square) in logs {
+        let weight = (log - largest).exp();
+        let terms = [1.0, mean, square];
+        sums.iter_mut()
+            .zip(terms)
+            .for_each(|(sum, x)| *sum += weight * x);
+    }
+    let mean = sums[1] / sums[0];
+    let sd = (sums[2] / sums[0] - mean * mean).sqrt();
+    let guided = svi().hmc(false).run()?;
+    let apart = (guided.posterior().mean("theta")? - mean).abs();
+    assert!(apart > 0.2 * sd, "{apart}, of {sd}");
+    let fit = svi().run()?;
+    assert!(fit.posterior().mixing().is_none());
+    expect_moments(fit.posterior(), "theta", 0, (mean, sd))?;
+    assert!(fit.verdict().is_good(), "{}", fit.verdict());
+    assert_eq!(fit.predictive(&model, 100)?.len(), 100);
+    Ok(())
+}

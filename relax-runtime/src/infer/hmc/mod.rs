@@ -61,7 +61,8 @@ pub(in crate::infer) fn draw(
     }
 }
 
-/// The same where draws of the guide are far from the posterior, chains can be asked, and agree; else the guide's.
+/// The same where draws of the guide are far from the posterior, chains can be asked, and agree; else the guide's, with
+/// their importance weights where these can be relied on and say something else.
 ///
 /// # Errors
 /// Whatever goes wrong in model or guide.
@@ -72,12 +73,15 @@ pub(in crate::infer) fn draw_where_needed(
     n: usize,
 ) -> Result<Posterior> {
     let guided = Posterior::draw(objective, params, seed, n)?;
-    let is_near = match guided.importance_weights() {
-        Ok(weights) => weights.pareto_k().is_none_or(|k| k <= LARGEST_PARETO_K),
-        Err(_) => true,
-    };
-    if is_near || !objective.is_of_default_guide() {
+    if !objective.is_of_default_guide() {
         return Ok(guided);
+    }
+    let pareto_k = guided
+        .importance_weights()
+        .map(|weights| weights.pareto_k());
+    match pareto_k {
+        Ok(Some(k)) if k > LARGEST_PARETO_K => {}
+        _ => return guided.corrected(),
     }
     let _holding = Holding::start();
     // Models that chains cannot do keep what they have.

@@ -229,6 +229,21 @@ impl Posterior {
         ImportanceWeights::of(&self.log_weights)
     }
 
+    /// The same with the draws weighted, all rows of each alike, where the weights move or widen them.
+    ///
+    /// # Errors
+    /// If a value carries one.
+    pub(in crate::infer) fn corrected(mut self) -> Result<Self> {
+        let Ok(weights) = self.importance_weights() else {
+            return Ok(self);
+        };
+        let is_off = self.stands_apart(&weights)? || self.narrowest(&weights)?.is_some();
+        if is_off && weights.rows.len() == 1 {
+            self.draws = self.weighted()?;
+        }
+        Ok(self)
+    }
+
     /// The weights of the guide's draws, whatever the posterior's are.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Where a guide is narrower than the importance weights of its draws make it.
+//! Where a guide is narrower than the importance weights of its draws make it, or stands elsewhere.
 
 use super::{ImportanceWeights, Posterior};
 use crate::error::Result;
@@ -26,27 +26,11 @@ impl Posterior {
         weights: &ImportanceWeights,
     ) -> Result<Option<Narrow>> {
         let weighted = self.weighted()?;
-        let numbers = |site: &str| -> Result<usize> {
-            let column = self.draws.column(site)?;
-            let numbers = column.values.first().map_or(0, |x| x.shape().numel());
-            Ok(match numbers > MOST_NUMBERS || column.is_discrete() {
-                true => 0,
-                false => numbers,
-            })
-        };
-        let mut all = 0;
-        for site in self.draws.sites() {
-            all += numbers(site)?;
-        }
-        // A standard deviation of n draws has a standard error of 1/√2n of it, and so many of these is the farthest off
-        // of all numbers, but for one time in twenty.
-        let errors = (2.0 * (20.0 * all as f64).ln()).sqrt();
-        let most = 1.17 + errors / (2.0 * weights.effective_samples()).sqrt();
+        let sites = self.looked_at()?;
+        // A standard deviation of n draws has a standard error of 1/√2n of it.
+        let most = 1.17 + farthest(&sites) / (2.0 * weights.effective_samples()).sqrt();
         let mut found: Option<Narrow> = None;
-        for site in self.draws.sites() {
-            if numbers(site)? == 0 {
-                continue;
-            }
+        for (site, _) in sites {
             let pairs = self.draws.sds(site)?.into_iter().zip(weighted.sds(site)?);
             for (guide, weighted) in pairs.filter(|(guide, _)| *guide > 0.0) {
                 let ratio = |narrow: &Narrow| narrow.weighted / narrow.guide;
@@ -63,4 +47,47 @@ impl Posterior {
         }
         Ok(found)
     }
+
+    /// Whether the weights move the mean of some continuous number by more than a tenth of its standard deviation, and
+    /// more than their own noise.
+    ///
+    /// # Errors
+    /// As [`narrowest`](Self::narrowest).
+    pub(in crate::infer) fn stands_apart(&self, weights: &ImportanceWeights) -> Result<bool> {
+        let weighted = self.weighted()?;
+        let sites = self.looked_at()?;
+        let most = 0.1_f64.max(farthest(&sites) / weights.effective_samples().sqrt());
+        for (site, _) in sites {
+            let means = self
+                .draws
+                .means(site)?
+                .into_iter()
+                .zip(weighted.means(site)?);
+            for ((guide, weighted), sd) in means.zip(self.draws.sds(site)?) {
+                if (weighted - guide).abs() > most * sd {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// The sites of continuous numbers that are not very many, and how many.
+    fn looked_at(&self) -> Result<Vec<(&str, usize)>> {
+        let mut sites = Vec::new();
+        for site in self.draws.sites() {
+            let column = self.draws.column(site)?;
+            let numbers = column.values.first().map_or(0, |x| x.shape().numel());
+            if (1..=MOST_NUMBERS).contains(&numbers) && !column.is_discrete() {
+                sites.push((site, numbers));
+            }
+        }
+        Ok(sites)
+    }
+}
+
+/// So many standard errors is the farthest off of all numbers, but for one time in twenty.
+fn farthest(sites: &[(&str, usize)]) -> f64 {
+    let all: usize = sites.iter().map(|(_, numbers)| numbers).sum();
+    (2.0 * (20.0 * all as f64).ln()).max(0.0).sqrt()
 }

@@ -130,7 +130,9 @@ impl<'m> Svi<'m> {
     ///
     /// Unless it is set, chains draw where a [`run`](Self::run) of the default guide has settled, the importance weights of
     /// the guide's draws have no finite variance (a Pareto k̂ above 0.5), no more than 32 numbers are left to
-    /// draw, the same in every run, and the chains agree; elsewhere the guide does.
+    /// draw, the same in every run, and the chains agree. Elsewhere the guide does; where its weights can be relied on, and
+    /// move a mean by more than a tenth of a standard deviation or raise that by a sixth, the posterior's draws have them
+    /// ([`Posterior::weighted`]).
     ///
     /// Hoffman and Gelman 2014 (step sizes); Neal 2011 (trajectories); Zhang et al. 2022 (starting from
     /// a variational fit).
