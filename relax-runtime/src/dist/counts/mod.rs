@@ -25,7 +25,7 @@ use crate::dist::noise::each::LARGEST as BELOW_ONE;
 use crate::error::{Error, Result};
 use crate::random::Stream;
 use crate::tensor::native::pointwise::all;
-use crate::tensor::{Shape, SiteSet, Tensor, each_apart};
+use crate::tensor::{Shape, SiteSet, Tensor, broadcast, each_apart};
 
 /// Whole numbers of a family, such as [`Poisson`](super::Poisson); over `f64`s a draw is a `usize`, over
 /// tensors a tensor with a number for each element of the parameters.
@@ -385,7 +385,12 @@ impl<F: CountFamily> Distribution for Counts<F, Tensor> {
                     .unwrap_or_else(Tensor::poisoned),
             )
         };
-        Ok(Number::Tensor(match each_apart(operands, of_case) {
+        // A vector's axis stands behind those that broadcast.
+        let in_cases = match self.family.is_vector() {
+            true => each_apart(operands, of_case),
+            false => broadcast(operands, || None, of_case),
+        };
+        Ok(Number::Tensor(match in_cases {
             Some(log_mass) => log_mass,
             None => self.log_mass_ruled(operands)?,
         }))
