@@ -50,7 +50,7 @@ pub(in crate::infer) fn draw(
     expect_some("posterior draws", n)?;
     let guided = Posterior::draw(objective, params, seed, n)?;
     let _holding = Holding::start();
-    match Started::new(objective, params, seed)? {
+    match Started::new(objective, params, seed, usize::MAX)? {
         Some(started) => {
             let log_weights = guided.log_weights().to_vec();
             let drawn = started.draw(n, log_weights, Limits::NONE)?;
@@ -76,27 +76,24 @@ pub(in crate::infer) fn draw_where_needed(
     if !objective.is_of_default_guide() {
         return Ok(guided);
     }
-    let pareto_k = guided
-        .importance_weights()
-        .map(|weights| weights.pareto_k());
-    match pareto_k {
-        Ok(Some(k)) if k > LARGEST_PARETO_K => {}
-        _ => return guided.corrected(),
-    }
-    let _holding = Holding::start();
-    // Models that chains cannot do keep what they have.
-    let Ok(Some(started)) = Started::new(objective, params, seed) else {
+    let Ok(weights) = guided.importance_weights() else {
         return Ok(guided);
     };
-    if started.numbers() > MOST_UNASKED {
-        return Ok(guided);
+    let is_beyond = |most: f64| weights.pareto_k().is_some_and(|k| k > most);
+    if is_beyond(LARGEST_PARETO_K) {
+        let _holding = Holding::start();
+        let log_weights = guided.log_weights().to_vec();
+        // Models that chains cannot do keep what they have.
+        if let Ok(Some(started)) = Started::new(objective, params, seed, MOST_UNASKED)
+            && let Ok(Some(chained)) = started.draw(n, log_weights, Limits::UNASKED)
+        {
+            return Ok(chained);
+        }
     }
-    Ok(
-        match started.draw(n, guided.log_weights().to_vec(), Limits::UNASKED) {
-            Ok(Some(chained)) => chained,
-            Ok(None) | Err(_) => guided,
-        },
-    )
+    match is_beyond(weights.pareto_k_limit()) {
+        true => Ok(guided),
+        false => guided.corrected(),
+    }
 }
 
 /// Within what chains go on.
@@ -130,8 +127,13 @@ struct Started<'m> {
 }
 
 impl<'m> Started<'m> {
-    /// Nothing if all choices are summed out.
-    fn new(objective: &'m Elbo<'_>, params: &'m ParamStore, seed: u64) -> Result<Option<Self>> {
+    /// Nothing if all choices are summed out, or more numbers are left than these.
+    fn new(
+        objective: &'m Elbo<'_>,
+        params: &'m ParamStore,
+        seed: u64,
+        most_numbers: usize,
+    ) -> Result<Option<Self>> {
         let mut started = Self {
             target: Target::new(objective.program(params), params, key(seed, 0)),
             places: Vec::with_capacity(STARTS),
@@ -139,7 +141,8 @@ impl<'m> Started<'m> {
         };
         for step in 0..STARTS as u64 {
             let pass = objective.evaluate(key(seed, step), params, &Mode::Draw)?;
-            if pass.latents.is_empty() {
+            let numbers: usize = pass.latents.iter().map(|latent| latent.value.len()).sum();
+            if !(1..=most_numbers).contains(&numbers) {
                 return Ok(None);
             }
             let record = Record::of(&pass)?;
@@ -152,11 +155,6 @@ impl<'m> Started<'m> {
             started.places.push(started.target.free(&pass)?);
         }
         Ok(Some(started))
-    }
-
-    /// How many numbers there are to move.
-    fn numbers(&self) -> usize {
-        self.places.first().map_or(0, Vec::len)
     }
 
     /// Draws, beside log-weights of the guide's, unless the chains are beyond limits.

@@ -15,15 +15,22 @@ use crate::infer::pass::Pass;
 use crate::infer::posterior::{Record, SiteRecord};
 use crate::model::{Interpreter, Kind, Message, ParamStore, Program, SummedOut, Trace};
 use crate::random::Key;
-use crate::tensor::{Shape, Tensor, grad};
+use crate::tensor::{Device, Shape, Tensor, grad};
 
 /// A model's joint density over the unconstrained numbers of its continuous choices.
 pub(super) struct Target<'m> {
     model: &'m dyn Program,
     params: &'m ParamStore,
     key: Key,
-    /// The sites, in the order of the first run, and the shapes of their unconstrained numbers.
-    sites: Vec<(String, Shape)>,
+    /// The sites, in the order of the first run.
+    sites: Vec<Site>,
+}
+
+/// A site's unconstrained numbers.
+struct Site {
+    name: String,
+    shape: Shape,
+    device: Device,
 }
 
 /// A place of the target.
@@ -171,12 +178,15 @@ impl<'m> Target<'m> {
         let found = at.found.take();
         if self.sites.is_empty() {
             let sites = found.iter();
-            self.sites = sites
-                .map(|(name, free)| (name.clone(), free.shape()))
-                .collect();
+            let site = |(name, free): &(String, Tensor)| Site {
+                name: name.clone(),
+                shape: free.shape(),
+                device: free.device(),
+            };
+            self.sites = sites.map(site).collect();
         }
         let mut all = Vec::new();
-        for (name, shape) in &self.sites {
+        for Site { name, shape, .. } in &self.sites {
             let site = found.iter().find(|(other, _)| other == name);
             let (_, free) = site.ok_or_else(|| is_elsewhere(name))?;
             if free.shape() != *shape || found.len() != self.sites.len() {
@@ -193,13 +203,13 @@ impl<'m> Target<'m> {
     /// Whatever goes wrong in the model.
     pub(super) fn at(&self, numbers: &[f64]) -> Result<Place> {
         let (mut leaves, mut rest) = (Vec::with_capacity(self.sites.len()), numbers);
-        for (_, shape) in &self.sites {
-            let (own, others) = rest.split_at(shape.numel());
+        for site in &self.sites {
+            let (own, others) = rest.split_at(site.shape.numel());
             let own: Vec<f32> = own.iter().map(|&x| x as f32).collect();
-            leaves.push(Tensor::of_numbers(&own, *shape).leaf());
+            leaves.push(Tensor::from_vec(own, site.shape, &site.device)?.leaf());
             rest = others;
         }
-        let names = self.sites.iter().map(|(name, _)| name.clone());
+        let names = self.sites.iter().map(|site| site.name.clone());
         let at = At::new(Given::Free(names.zip(leaves.iter().cloned()).collect()));
         let trace = self.run(&at)?;
         let (mut log_density, mut parts) = (0.0, Vec::new());
