@@ -136,7 +136,11 @@ mod tests {
         let draws: Vec<Vec<f64>> = (0..400)
             .map(|i| {
                 let (a, b) = ((f64::from(i) * 0.7).sin(), (f64::from(i) * 1.3).cos());
-                vec![3.0 + 2.0 * a, -1.0 + a + b, 5.0 * b]
+                vec![
+                    3.0 + 2.0 * a,
+                    -1.0 + a + b,
+                    5.0 * (f64::from(i) * 2.1).sin(),
+                ]
             })
             .collect();
         let metric = Metric::of(&draws);
