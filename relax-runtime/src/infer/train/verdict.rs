@@ -154,8 +154,10 @@ impl Verdict {
             });
         }
         if let Ok(weights) = posterior.guide_weights()
-            && let (Some(pareto_k), limit) = (weights.pareto_k(), weights.pareto_k_limit())
+            && let Some(pareto_k) = weights.pareto_k()
         {
+            // Of few draws less could be relied on as weights; as starts they all can.
+            let limit = 0.7;
             self.pareto_k = Some(pareto_k);
             if pareto_k > limit {
                 self.findings.push(Finding::FarStart { pareto_k, limit });
