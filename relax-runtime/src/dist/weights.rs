@@ -160,7 +160,7 @@ impl CategoricalOperand for Vec<f64> {
 /// ln p, finite at 0, too, where its derivative is 0.
 fn ln_of(p: &Tensor) -> Tensor {
     /// Of more, loops of vectors are faster.
-    const FEW: usize = 64;
+    const FEW: usize = 1_024;
     const LEAST: f64 = f32::MIN_POSITIVE as f64;
     let of_case = |[p]: [&Tensor; 1]| Some(ln_of(p));
     if let Some(out) = broadcast([p], || Some(Op::new("ln p", [])), of_case) {

@@ -120,6 +120,12 @@ impl Interpreter for At {
             Given::Values(values) => {
                 let value = values.get(name).ok_or_else(|| is_elsewhere(name))?;
                 let free = bijection.free(value).check()?.kept();
+                if free.device() != Device::cpu() {
+                    return Err(refused(format!(
+                        "`{name}` is on {}; chains move numbers on the CPU alone: fit there, or do without `hmc`",
+                        free.device()
+                    )));
+                }
                 self.found.borrow_mut().push((name.to_owned(), free));
                 value.clone()
             }

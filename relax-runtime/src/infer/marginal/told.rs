@@ -10,10 +10,9 @@ use super::search::Search;
 use super::table::{Cell, Numbers, Table};
 use crate::error::{Error, Result};
 
-/// Whether two log-probabilities are the same number, but for what an order of additions leaves.
-fn is_same(a: f64, b: f64) -> bool {
-    const ROUNDING: f64 = 1e-5;
-    a == b || (a - b).abs() <= ROUNDING * a.abs().min(b.abs()).max(1.0)
+/// Whether two log-probabilities are the same number, but for this share of it.
+fn is_same(a: f64, b: f64, rounding: f64) -> bool {
+    a == b || (a - b).abs() <= rounding * a.abs().min(b.abs()).max(1.0)
 }
 
 impl Search<'_> {
@@ -138,13 +137,26 @@ impl Search<'_> {
 
     /// Whether two cells hold the same numbers.
     fn agree(&self, term: usize, a: Cell, b: Cell) -> bool {
+        // What is computed in all cases at once may be added up in another order than what is not.
+        const ROUNDING: f64 = 2e-6;
+        let has_cases = |cell: Cell| match cell {
+            Cell::Told { run, .. } => self.runs[run]
+                .said(term)
+                .is_some_and(|said| said.cases() > 1),
+            _ => false,
+        };
+        let rounding = match has_cases(a) || has_cases(b) {
+            true => ROUNDING,
+            false => 0.0,
+        };
         match (self.numbers(term, a), self.numbers(term, b)) {
             (Numbers::OfRows(a), Numbers::OfRows(b)) => {
-                a.len() == b.len() && a.iter().zip(b).all(|(a, b)| is_same(*a, *b))
+                let mut pairs = a.iter().zip(b);
+                a.len() == b.len() && pairs.all(|(a, b)| is_same(*a, *b, rounding))
             }
-            (Numbers::All(x), Numbers::All(y)) => is_same(x, y),
+            (Numbers::All(x), Numbers::All(y)) => x == y,
             (Numbers::OfRows(rows), Numbers::All(x)) | (Numbers::All(x), Numbers::OfRows(rows)) => {
-                rows.iter().all(|&row| is_same(row, x))
+                rows.iter().all(|&row| is_same(row, x, rounding))
             }
         }
     }

@@ -99,7 +99,8 @@ impl Tensor {
 
     /// `a` where the condition `self` is above 0.5, `b` elsewhere; all three broadcast. The side
     /// that was not chosen gets a derivative of 0, the condition none. (A chosen-against value
-    /// whose own derivative is infinite still gives NaN, 0 · ∞, further up: clamp its argument.)
+    /// whose own derivative is infinite gives NaN, 0 · ∞, further up on other engines than this project's own: clamp its
+    /// argument.)
     #[track_caller]
     pub fn select_where(&self, a: &Tensor, b: &Tensor) -> Tensor {
         if self.0.is_err() {

@@ -52,7 +52,8 @@ impl Tensor {
         f: impl Fn(&Tensor, isize) -> Tensor,
     ) -> Option<Tensor> {
         let of_case = |[x]: [&Tensor; 1]| Some(f(x, axis));
-        let of_all = |[x]: [&Tensor; 1], lead: usize| Some(f(x, behind(axis, lead)));
+        let is_there = self.shape().axis(axis).is_some();
+        let of_all = |[x]: [&Tensor; 1], lead: usize| is_there.then(|| f(x, behind(axis, lead)));
         each([self], || Op::new(op, [Bits::of(&axis)]), of_case, of_all)
     }
 

@@ -84,8 +84,12 @@ impl Tensor {
     pub fn pick(&self, at: &Tensor) -> Tensor {
         if self.has_cases() || at.has_cases() {
             let of_case = |[x, at]: [&Tensor; 2]| Some(x.pick(at));
+            let of_case_shape = at.shape();
             let of_all = |[x, at]: [&Tensor; 2], lead: usize| {
                 let rows = self.shape().leading(self.rank().checked_sub(1)?);
+                if of_case_shape != rows {
+                    return None;
+                }
                 // Indices were filled up in front of their rows.
                 let at = match at.rank() > rows.rank() {
                     true => {
