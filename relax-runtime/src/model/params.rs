@@ -126,7 +126,7 @@ impl ParamStore {
     /// constraint's set, once a program has come by it.
     pub fn get(&self, name: &str) -> Option<Tensor> {
         let state = self.0.borrow();
-        let value = state.known.get(name)?.leaf();
+        let value = state.known.get(name)?.get();
         match state.constraints.get(name) {
             Some(constraint) => Some(constraint.value(&value)),
             None => Some(value),
@@ -141,13 +141,13 @@ impl ParamStore {
         constraint: Option<Constraint>,
     ) -> Tensor {
         let Some(constraint) = constraint else {
-            return parameter.leaf();
+            return parameter.get();
         };
         let constraints = &mut self.0.borrow_mut().constraints;
         if constraints.get(name) != Some(&constraint) {
             constraints.insert(name.to_owned(), constraint);
         }
-        constraint.value(&parameter.leaf())
+        constraint.value(&parameter.get())
     }
 
     /// The parameter itself, to set it. Of a constrained one these are the unconstrained numbers,
@@ -172,7 +172,7 @@ impl ParamStore {
     /// # Errors
     /// If the first value carries an error or holds NaN or an infinite number.
     pub fn insert(&self, name: &str, init: &Tensor) -> Result<Tensor> {
-        Ok(self.create(name, init, false)?.leaf())
+        Ok(self.create(name, init, false)?.get())
     }
 
     /// Adds a parameter with its first value, or returns the existing one. One that a checkpoint has

@@ -37,7 +37,7 @@ thread_local! {
     static HOLDING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// A time in which nothing is learned: parameters give constants, until this is dropped.
+/// A time in which nothing is learned: parameters of automatic guides are constants, until this is dropped.
 pub(crate) struct Holding {
     before: bool,
 }
@@ -78,9 +78,9 @@ impl Parameter {
         state.upgrade().map(Self)
     }
 
-    /// The current value, tracked but where nothing is to be learned, as in draws of a posterior.
-    pub fn get(&self) -> Tensor {
-        let leaf = self.leaf();
+    /// The current value for a guide: tracked but where nothing is to be learned, as in draws of a posterior.
+    pub(crate) fn for_guide(&self) -> Tensor {
+        let leaf = self.get();
         match HOLDING.get() {
             true => leaf.without_history(),
             false => leaf,
@@ -88,7 +88,7 @@ impl Parameter {
     }
 
     /// The current value, tracked.
-    pub(crate) fn leaf(&self) -> Tensor {
+    pub fn get(&self) -> Tensor {
         let value = match &*self.0.value.borrow() {
             Value::Leaf(leaf) => return leaf.clone(),
             Value::Part(part) => part.with_values(|values| Tensor::of_numbers(values, part.shape)),

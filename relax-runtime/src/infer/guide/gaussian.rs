@@ -144,7 +144,7 @@ pub(super) fn zeros(site: &GuideSite<'_>, part: &str, shape: [usize; 2]) -> Resu
 /// If it has another shape than the site needs.
 pub(super) fn of_shape(parameter: &Parameter, shape: Shape) -> Result<Tensor> {
     super::site::expect_shape(parameter, shape)?;
-    Ok(parameter.get())
+    Ok(parameter.for_guide())
 }
 
 /// Where a site's part of a guide over unconstrained numbers starts.

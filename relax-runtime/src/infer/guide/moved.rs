@@ -195,7 +195,7 @@ impl<'a> Row<'a> {
     fn moved(&self, part: &Part, parameters: &[Parameter], held: bool) -> Result<Tensor> {
         let value = |parameter: &Parameter| match held {
             true => parameter.get().detach(),
-            false => parameter.get(),
+            false => parameter.for_guide(),
         };
         let mut moved = part.live_value()?;
         let [table, slopes @ ..] = parameters else {

@@ -89,7 +89,7 @@ impl GuideSite<'_> {
             })
         };
         let parameters = guide_parameters_from(self.params, self.name(), &guide, always, first)?;
-        let free: PerParameter<Tensor> = parameters.iter().map(Parameter::get).collect();
+        let free: PerParameter<Tensor> = parameters.iter().map(Parameter::for_guide).collect();
         let law = guide.law(&free)?;
         self.in_units(&guide, &free, |part| {
             std::slice::from_ref(&parameters[part])
