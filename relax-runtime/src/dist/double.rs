@@ -38,18 +38,18 @@ pub(super) fn in_double<const N: usize>(operands: [&Tensor; N], f: &impl Smooth<
             }
         }
     }
-    let own = f.clone();
-    let slope = move |i, x| own.slope(i, x);
-    if let Some(out) = Tensor::each_in_double(operands, shape, |x| f.value(x), slope) {
+    let in_one_step = |operands| {
+        let own = f.clone();
+        Tensor::each_in_double(operands, shape, |x| f.value(x), move |i, x| own.slope(i, x))
+    };
+    if let Some(out) = in_one_step(operands) {
         return out;
     }
     let all = operands.map(|x| match x.shape() == shape {
         true => x.clone(),
         false => x.broadcast_to(shape),
     });
-    let own = f.clone();
-    let slope = move |i, x| own.slope(i, x);
-    if let Some(out) = Tensor::each_in_double(all.each_ref(), shape, |x| f.value(x), slope) {
+    if let Some(out) = in_one_step(all.each_ref()) {
         return out;
     }
     let mut numbers: [Vec<f32>; N] = [const { Vec::new() }; N];

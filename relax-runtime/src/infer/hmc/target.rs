@@ -30,7 +30,6 @@ pub(super) struct Target<'m> {
 struct Site {
     name: String,
     shape: Shape,
-    device: Device,
 }
 
 /// A place of the target.
@@ -48,22 +47,11 @@ impl Place {
     /// # Errors
     /// If a value cannot be made.
     pub(super) fn record(&self, key: Key) -> Result<Record> {
-        let (mut of_sums, mut absent) = (Vec::new(), Vec::new());
-        for summed in &self.summed {
-            let recovered = summed.recover(key)?;
-            of_sums.extend(recovered.sites);
-            absent.extend(recovered.absent);
-        }
         let choices = self.choices.iter();
-        let choices = choices.filter(|(name, _)| !absent.contains(name));
-        let mut sites: Vec<SiteRecord> = choices
-            .map(|(name, value)| SiteRecord::of_value(name.clone(), value))
-            .collect();
-        for site in of_sums {
-            sites.push(SiteRecord::recovered(site)?);
-        }
+        let sites = choices.map(|(name, value)| Ok(SiteRecord::of_value(name.clone(), value)));
+        let summed = self.summed.iter().map(|summed| (&**summed, key));
         Ok(Record {
-            sites,
+            sites: SiteRecord::with_summed(sites, summed)?,
             log_weights: Vec::new(),
             scaled: None,
         })
@@ -187,12 +175,11 @@ impl<'m> Target<'m> {
             let site = |(name, free): &(String, Tensor)| Site {
                 name: name.clone(),
                 shape: free.shape(),
-                device: free.device(),
             };
             self.sites = sites.map(site).collect();
         }
         let mut all = Vec::new();
-        for Site { name, shape, .. } in &self.sites {
+        for Site { name, shape } in &self.sites {
             let site = found.iter().find(|(other, _)| other == name);
             let (_, free) = site.ok_or_else(|| is_elsewhere(name))?;
             if free.shape() != *shape || found.len() != self.sites.len() {
@@ -212,7 +199,7 @@ impl<'m> Target<'m> {
         for site in &self.sites {
             let (own, others) = rest.split_at(site.shape.numel());
             let own: Vec<f32> = own.iter().map(|&x| x as f32).collect();
-            leaves.push(Tensor::from_vec(own, site.shape, &site.device)?.leaf());
+            leaves.push(Tensor::of_numbers(&own, site.shape).leaf());
             rest = others;
         }
         let names = self.sites.iter().map(|site| site.name.clone());

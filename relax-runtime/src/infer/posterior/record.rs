@@ -51,21 +51,10 @@ impl Record {
     /// If a tensor carries one.
     pub(in crate::infer) fn of(pass: &Pass) -> Result<Self> {
         let (log_weights, scaled) = log_weights(pass)?;
-        let (mut of_sums, mut absent) = (Vec::new(), Vec::new());
-        for (summed, key) in &pass.summed {
-            let recovered = summed.recover(*key)?;
-            of_sums.extend(recovered.sites);
-            absent.extend(recovered.absent);
-        }
-        let latents = pass.latents.iter();
-        let latents = latents.filter(|latent| !absent.contains(&latent.name));
-        let sites = latents.map(SiteRecord::of);
-        let mut sites: Vec<SiteRecord> = sites.collect::<Result<_>>()?;
-        for site in of_sums {
-            sites.push(SiteRecord::recovered(site)?);
-        }
+        let sites = pass.latents.iter().map(SiteRecord::of);
+        let summed = pass.summed.iter().map(|(summed, key)| (&**summed, *key));
         Ok(Self {
-            sites,
+            sites: SiteRecord::with_summed(sites, summed)?,
             log_weights,
             scaled,
         })
@@ -84,6 +73,25 @@ impl Record {
 }
 
 impl SiteRecord {
+    /// Sites that a run came by, but for those absent from draws of sums, and what these draws hold.
+    ///
+    /// # Errors
+    /// If a tensor carries one.
+    pub(in crate::infer) fn with_summed<'s>(
+        sites: impl Iterator<Item = Result<Self>>,
+        summed: impl Iterator<Item = (&'s dyn SummedOut, Key)>,
+    ) -> Result<Vec<Self>> {
+        let mut sites: Vec<Self> = sites.collect::<Result<_>>()?;
+        for (summed, key) in summed {
+            let recovered = summed.recover(key)?;
+            sites.retain(|site| !recovered.absent.contains(&site.name));
+            for site in recovered.sites {
+                sites.push(Self::recovered(site)?);
+            }
+        }
+        Ok(sites)
+    }
+
     /// A value of which nothing else is known.
     pub(in crate::infer) fn of_value(name: Cow<'static, str>, value: &Tensor) -> Self {
         Self {
@@ -99,7 +107,7 @@ impl SiteRecord {
     ///
     /// # Errors
     /// If a tensor carries one.
-    pub(in crate::infer) fn recovered(site: RecoveredSite) -> Result<Self> {
+    fn recovered(site: RecoveredSite) -> Result<Self> {
         let categories = categories(&*site.law);
         let (known, node_error) = match site.known {
             RecoveredKnown::Values(values) => {

@@ -102,7 +102,8 @@ impl Tensor {
     ) -> Option<Tensor> {
         let is_vector = [self.rank() == 1, other.rank() == 1];
         if is_vector == [true, true] {
-            return Some((a * b).sum(-1));
+            let fits = transposed == (false, false) && self.shape() == other.shape();
+            return fits.then(|| (a * b).sum(-1));
         }
         // A vector that was filled up is a row; one without cases still is a vector.
         let is_filled = [is_vector[0] && a.rank() > 1, is_vector[1] && b.rank() > 1];
