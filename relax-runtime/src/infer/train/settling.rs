@@ -6,11 +6,13 @@ use crate::report::Level;
 const WINDOW: usize = 250;
 /// As many are enough where gradients are smooth and steps in units of the guide's spreads.
 const SMOOTH_WINDOW: usize = 100;
-/// Windows in a row without progress after which the rate is lowered, or the run is over; each is twice as
-/// long as the one before, so that noise hides less.
-const STILL: u32 = 3;
 /// How often the rate is lowered.
-const SLOWINGS: u32 = 2;
+const SLOWINGS: usize = 2;
+/// Windows in a row without progress, at each rate, after which it is lowered, or the run is over; each is twice
+/// as long as the one before, so that noise hides less.
+const STILL: [u32; SLOWINGS + 1] = [3; SLOWINGS + 1];
+/// Smooth gradients have little noise left once the first rate has brought a guide to where it settles.
+const SMOOTH_STILL: [u32; SLOWINGS + 1] = [3, 2, 2];
 /// Most steps.
 pub(super) const CEILING: u64 = 20_000;
 /// What the rate is multiplied by when it is lowered.
@@ -39,14 +41,17 @@ pub(super) struct Settling {
     /// That of the last whole window.
     last: Option<Level>,
     still: u32,
-    slowings: u32,
+    slowings: usize,
 }
 
 impl Settling {
-    /// Takes a step's loss in; `is_smooth` says which window is enough.
+    /// Takes a step's loss in; `is_smooth` says which windows are enough.
     pub(super) fn see(&mut self, loss: f64, is_smooth: bool) -> Next {
         self.window.push(loss);
-        let window = if is_smooth { SMOOTH_WINDOW } else { WINDOW };
+        let (window, still) = match is_smooth {
+            true => (SMOOTH_WINDOW, SMOOTH_STILL),
+            false => (WINDOW, STILL),
+        };
         if self.window.len() < window << self.still {
             return Next::GoOn;
         }
@@ -59,7 +64,7 @@ impl Settling {
             true => 0,
             false => self.still + 1,
         };
-        if self.still < STILL {
+        if self.still < still[self.slowings] {
             return Next::GoOn;
         }
         self.still = 0;
@@ -99,7 +104,7 @@ mod tests {
     #[test]
     fn runs_end_once_nothing_is_gained() {
         assert_eq!(run(|_| 3.0), (Some(5_500), vec![2_000, 3_750]));
-        assert_eq!(run_with(|_| 3.0, true), (Some(2_200), vec![800, 1_500]));
+        assert_eq!(run_with(|_| 3.0, true), (Some(1_400), vec![800, 1_100]));
         let (end, lowered) = run(|step| 100.0 * (-step / 1_000.0).exp());
         assert!(end.is_some_and(|end| end > 10_000), "{end:?}");
         assert_eq!(lowered.len(), 2);

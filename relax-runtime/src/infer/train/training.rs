@@ -303,7 +303,7 @@ impl<O: Objective> Training<O> {
     /// three rates, the first of them 0.05 where no optimiser was chosen, the others a fifth of the one
     /// before; and for 20,000 steps at most. Where no optimiser was chosen, an automatic guide's locations are
     /// moved in units of its own spreads, and where besides all gradients are pathwise, windows of 100, 200
-    /// and 400 steps are enough. The parameters of `param!` sites and automatic guides are then
+    /// and 400 steps are enough at the first rate, and of 100 and 200 at the others. The parameters of `param!` sites and automatic guides are then
     /// their averages over the steps at the last rate, which is the optimiser's from then on. [`Trained::ending`] says which it was.
     #[must_use]
     pub fn steps(mut self, steps: u64) -> Self {
