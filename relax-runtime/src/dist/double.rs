@@ -38,10 +38,8 @@ pub(super) fn in_double<const N: usize>(operands: [&Tensor; N], f: &impl Smooth<
             }
         }
     }
-    let in_one_step = |operands| {
-        let own = f.clone();
-        Tensor::each_in_double(operands, shape, |x| f.value(x), move |i, x| own.slope(i, x))
-    };
+    let in_one_step =
+        |operands| Tensor::each_in_double(operands, shape, |x| f.value(x), |i, x| f.slope(i, x));
     if let Some(out) = in_one_step(operands) {
         return out;
     }

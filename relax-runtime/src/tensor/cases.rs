@@ -271,7 +271,7 @@ impl Tensor {
     }
 
     #[inline]
-    pub(super) fn has_cases(&self) -> bool {
+    pub(crate) fn has_cases(&self) -> bool {
         self.0.as_ref().is_ok_and(|inner| inner.cases.is_some())
     }
 

@@ -129,6 +129,15 @@ impl Shape {
         self.dims
     }
 
+    /// For each element of a shape that this one broadcasts to, in their order, which element of this one it is.
+    pub(super) fn places_in(&self, whole: Self) -> Vec<usize> {
+        let axes = self.dims.iter().zip(whole.dims);
+        axes.fold(vec![0], |places, (&own, len)| {
+            let along = move |place| (0..len).map(move |i| place * own + i.min(own - 1));
+            places.into_iter().flat_map(along).collect()
+        })
+    }
+
     /// The shape that both broadcast to, by NumPy's rule.
     pub(crate) fn broadcast(&self, other: &Self) -> Option<Self> {
         let mut shape = *self;

@@ -49,6 +49,21 @@ impl<N> Table<N> {
         ((k - self.first).max(0.0) as usize).min(self.values - 1)
     }
 
+    /// ln p of a value that stands for several, each of which is one of the table's.
+    fn log_mass_of_cases(&self, theta: &Tensor, value: &Tensor) -> Option<Tensor> {
+        if value.is_tracked() || !value.has_cases() {
+            return None;
+        }
+        let log_p = theta.log_softmax(-1);
+        let all = value.shape().join(&[self.values])?;
+        let log_p = match log_p.shape() == all {
+            true => log_p,
+            false => log_p.broadcast_to(all),
+        };
+        let picked = log_p.pick(&(value.unrounded() - self.first));
+        picked.check().is_ok().then_some(picked)
+    }
+
     /// The values as a tensor along the last axis of θ.
     fn numbers(&self, theta: &Tensor) -> Tensor {
         let numbers: Vec<f32> = (0..self.values)
@@ -95,6 +110,9 @@ impl<N: TableName> CountFamily for Table<N> {
 
     /// Between two values along a straight line.
     fn log_mass(&self, theta: &Tensor, _: &Tensor, value: &Tensor) -> Tensor {
+        if let Some(picked) = self.log_mass_of_cases(theta, value) {
+            return picked;
+        }
         let near = value.unsqueeze(-1) - self.numbers(theta);
         // Its kinks are at the values, where a relaxed count is never.
         value.mark_rough();

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::infer::objective::{Elbo, Objective};
 use crate::infer::pass::Mode;
 use crate::infer::posterior::{
-    Chained, FEWEST, LARGEST_R_HAT, Mixing, Posterior, Record, expect_some,
+    Chained, Drawing, FEWEST, ImportanceWeights, LARGEST_R_HAT, Mixing, Posterior, Record,
 };
 use crate::model::ParamStore;
 use crate::random::Key;
@@ -31,6 +31,8 @@ const LEAST: usize = 250;
 /// What draws are to be worth, for which there may be so many times as many transitions.
 const ENOUGH: f64 = 400.0;
 const MOST_TIMES: f64 = 4.0;
+/// Draws of a guide that say whether chains are asked, and how good it was where they were.
+const LOOKED_AT: usize = 200;
 /// From this k̂ of a guide's importance weights on their variance is not finite (Vehtari et al. 2024), and chains are asked
 /// unasked, for so many numbers.
 const LARGEST_PARETO_K: f64 = 0.5;
@@ -47,9 +49,9 @@ pub(in crate::infer) fn draw(
     seed: u64,
     n: usize,
 ) -> Result<Posterior> {
-    expect_some("posterior draws", n)?;
-    let guided = Posterior::draw(objective, params, seed, n)?;
-    let _holding = Holding::start();
+    let mut guided = Drawing::new(objective, params, seed);
+    guided.draw_until(n.min(LOOKED_AT))?;
+    let holding = Holding::start();
     match Started::new(objective, params, seed, usize::MAX)? {
         Some(started) => {
             let log_weights = guided.log_weights().to_vec();
@@ -57,7 +59,11 @@ pub(in crate::infer) fn draw(
             drawn.ok_or_else(|| refused("no draws were made".into()))
         }
         // What is summed out is drawn exactly.
-        None => Ok(guided),
+        None => {
+            drop(holding);
+            guided.draw_until(n)?;
+            Ok(guided.posterior())
+        }
     }
 }
 
@@ -72,28 +78,39 @@ pub(in crate::infer) fn draw_where_needed(
     seed: u64,
     n: usize,
 ) -> Result<Posterior> {
-    let guided = Posterior::draw(objective, params, seed, n)?;
     if !objective.is_of_default_guide() {
-        return Ok(guided);
+        return Posterior::draw(objective, params, seed, n);
     }
-    let Ok(weights) = guided.importance_weights() else {
-        return Ok(guided);
-    };
-    let is_beyond = |most: f64| weights.pareto_k().is_some_and(|k| k > most);
-    if is_beyond(LARGEST_PARETO_K) {
-        let _holding = Holding::start();
-        let log_weights = guided.log_weights().to_vec();
-        // Models that chains cannot do keep what they have.
-        if let Ok(Some(started)) = Started::new(objective, params, seed, MOST_UNASKED)
-            && let Ok(Some(chained)) = started.draw(n, log_weights, Limits::UNASKED)
-        {
-            return Ok(chained);
+    let mut guided = Drawing::new(objective, params, seed);
+    // Few draws often tell; where they do not, all may.
+    let mut asked = false;
+    for looked_at in [n.min(LOOKED_AT), n] {
+        guided.draw_until(looked_at)?;
+        let weights = guided.importance_weights();
+        let is_far = weights.is_ok_and(|weights| is_beyond(&weights, LARGEST_PARETO_K));
+        if is_far && !asked {
+            asked = true;
+            let _holding = Holding::start();
+            let log_weights = guided.log_weights().to_vec();
+            // Models that chains cannot do keep what they have.
+            if let Ok(Some(started)) = Started::new(objective, params, seed, MOST_UNASKED)
+                && let Ok(Some(chained)) = started.draw(n, log_weights, Limits::UNASKED)
+            {
+                return Ok(chained);
+            }
         }
     }
-    match is_beyond(weights.pareto_k_limit()) {
-        true => Ok(guided),
-        false => guided.corrected(),
+    let weights = guided.importance_weights();
+    let guided = guided.posterior();
+    match weights {
+        Ok(weights) if !is_beyond(&weights, weights.pareto_k_limit()) => guided.corrected(),
+        Ok(_) | Err(_) => Ok(guided),
     }
+}
+
+/// Whether the tail of weights is longer than this.
+fn is_beyond(weights: &ImportanceWeights, most: f64) -> bool {
+    weights.pareto_k().is_some_and(|k| k > most)
 }
 
 /// Within what chains go on.

@@ -6,6 +6,7 @@
 mod arviz;
 mod collect;
 pub(super) mod column;
+mod drawing;
 mod draws;
 mod importance;
 mod mixing;
@@ -26,6 +27,7 @@ use std::ops::Deref;
 use serde::{Deserialize, Serialize};
 
 pub use arviz::InferenceData;
+pub(in crate::infer) use drawing::Drawing;
 pub use draws::{DrawRecord, Draws};
 pub use importance::ImportanceWeights;
 pub use mixing::Mixing;
@@ -35,16 +37,14 @@ pub use psis::{Psis, psis};
 pub use summary::{Summary, SummaryRow};
 
 use self::collect::Collected;
-pub(in crate::infer) use self::draws::expect_some;
 use self::importance::row_count;
 pub(in crate::infer) use self::record::{Record, SiteRecord};
 use self::weights::Weights;
 use crate::error::{Error, Result};
 use crate::infer::objective::Objective;
-use crate::infer::pass::{Mode, Pass};
+
 use crate::model::{ParamStore, SummedOut};
 use crate::random::Key;
-use crate::tensor::Holding;
 
 /// Draws from a guide, with their importance weights under the model. What can be asked of the draws
 /// stands at [`Draws`]; [`weighted`](Self::weighted) corrects them for what the guide gets wrong:
@@ -136,40 +136,9 @@ impl Posterior {
         seed: u64,
         n: usize,
     ) -> Result<Self> {
-        expect_some("posterior draws", n)?;
-        let mut collected = Collected::default();
-        let (mut log_weights, mut scaled) = (Vec::with_capacity(n), None);
-        let mut whole: Option<Pass> = None;
-        let _holding = Holding::start();
-        // Steps of training count up from 0; these draws count down from the last.
-        for step in (0..n as u64).map(|i| u64::MAX - i) {
-            let key = Key {
-                seed,
-                step,
-                particle: 0,
-            };
-            // Where nothing but sums is left, one evaluation tells all.
-            let mut pass = match whole.take() {
-                Some(pass) => pass,
-                None => objective.evaluate(key, params, &Mode::Draw)?,
-            };
-            pass.summed.iter_mut().for_each(|(_, at)| *at = key);
-            let record = Record::of(&pass)?;
-            if pass.latents.is_empty() && !pass.summed.is_empty() {
-                whole = Some(pass);
-            }
-            log_weights.push(record.log_weights.clone());
-            scaled = scaled.or_else(|| record.scaled.clone());
-            collected.add(record)?;
-        }
-        params.check_restored()?;
-        Ok(Self {
-            node_errors: collected.node_errors(),
-            draws: collected.equal(),
-            log_weights,
-            scaled,
-            mixing: None,
-        })
+        let mut drawing = Drawing::new(objective, params, seed);
+        drawing.draw_until(n)?;
+        Ok(drawing.posterior())
     }
 
     /// The draws of chains.
@@ -219,14 +188,7 @@ impl Posterior {
                 "the draws were made by chains, and are the posterior's as they are: all count alike".into(),
             ));
         }
-        if let Some(site) = &self.scaled {
-            return Err(Error::Query(format!(
-                "the log-probability of site `{site}` does not count once, as in a plate that is a part \
-                 of a larger data set, or under `scale`: the weights of such draws are not those of the \
-                 posterior; draw with all data"
-            )));
-        }
-        ImportanceWeights::of(&self.log_weights)
+        weights_of(&self.log_weights, self.scaled.as_deref())
     }
 
     /// The same with the draws weighted, all rows of each alike, where the weights move or widen them.
@@ -293,6 +255,21 @@ impl Posterior {
             evidence.effective_samples += (2.0 * log_sum - log_square_sum).exp() / rows as f64;
         }
         evidence
+    }
+}
+
+/// The weights of draws, unless a site's log-probability does not count once.
+///
+/// # Errors
+/// As [`Posterior::importance_weights`].
+fn weights_of(log_weights: &[Vec<f64>], scaled: Option<&str>) -> Result<ImportanceWeights> {
+    match scaled {
+        None => ImportanceWeights::of(log_weights),
+        Some(site) => Err(Error::Query(format!(
+            "the log-probability of site `{site}` does not count once, as in a plate that is a part \
+             of a larger data set, or under `scale`: the weights of such draws are not those of the \
+             posterior; draw with all data"
+        ))),
     }
 }
 

@@ -13,16 +13,19 @@ const LOOKS: u64 = 4;
 /// Bit of a key's particle that no other draws set.
 const PLACE: u64 = 1 << 35;
 
+/// A store with a guide that starts at a place, and its losses there.
+type Looked = (ParamStore, [f64; LOOKS as usize]);
+
 /// Has guides that are made in a store without parameters start where that is better than in the middle of what the
-/// model states: at one of several draws of it, if the loss there is lower by more than noise. Components of a
-/// mixture that all start in one place are hard to tell apart from there.
+/// model states: at one of several draws of it, if the loss there is lower by more than noise, the first time as
+/// well. Components of a mixture that all start in one place are hard to tell apart from there.
 pub(super) fn choose(
     objective: &dyn Objective,
     params: &ParamStore,
     seed: u64,
     starts: usize,
 ) -> Result<()> {
-    let look = |place: Option<Key>| -> Result<(ParamStore, [f64; LOOKS as usize])> {
+    let look = |place: Option<Key>, worth: &dyn Fn(f64) -> bool| -> Result<Option<Looked>> {
         let fork = params.fork();
         fork.start_at(place);
         let mut losses = [0.0; LOOKS as usize];
@@ -34,11 +37,14 @@ pub(super) fn choose(
             };
             let evaluate = || objective.evaluate(key, &fork, &Mode::Draw);
             *loss = fork.beside_data(evaluate)?.finite_total(step)?;
+            if step == 0 && !worth(*loss) {
+                return Ok(None);
+            }
         }
-        Ok((fork, losses))
+        Ok(Some((fork, losses)))
     };
     // What is wrong at the usual place shows in the first step.
-    let Ok((fork, usual)) = look(None) else {
+    let Ok(Some((fork, usual))) = look(None, &|_| true) else {
         return Ok(());
     };
     params.take_notes_of(&fork);
@@ -53,7 +59,8 @@ pub(super) fn choose(
             particle: PLACE,
         };
         // A place where the model cannot be is none to start from.
-        if let Ok((_, losses)) = look(Some(key)) {
+        let is_lower = |loss: f64| loss < usual[0];
+        if let Ok(Some((_, losses))) = look(Some(key), &is_lower) {
             let gain = surely_gained(&usual, &losses);
             if gain > best.0 {
                 best = (gain, Some(key));

@@ -1,4 +1,4 @@
-//! Functions of a few numbers, computed in `f64`, whose derivatives are asked for on the way back.
+//! Functions of a few numbers, computed in `f64`, with their derivatives.
 
 use super::super::native::record::record;
 use super::super::native::{self, Buffer};
@@ -6,13 +6,13 @@ use super::super::{Inner, Shape, Tensor};
 
 impl Tensor {
     /// `f` of the operands' elements, each of a shape that broadcasts to this one, with its derivative
-    /// by the operand of a number. `None` for operands with tangents, in several cases, on a GPU, or that repeat
+    /// by the operand of a number, for operands that are differentiated. `None` for operands with tangents, in several cases, on a GPU, or that repeat
     /// along other axes than their first ones.
     pub(crate) fn each_in_double<const N: usize>(
         operands: [&Tensor; N],
         shape: Shape,
         f: impl Fn([f64; N]) -> f64,
-        slope: impl Fn(usize, [f64; N]) -> f64 + 'static,
+        slope: impl Fn(usize, [f64; N]) -> f64,
     ) -> Option<Tensor> {
         let len = shape.numel();
         let first = operands.first()?.0.as_ref().ok()?;
@@ -26,10 +26,31 @@ impl Tensor {
         }
         let zero = || Buffer::full(1, 0.0);
         let numbers = inners.map(|x| x.data.native().map_or_else(zero, Buffer::clone));
+        let tracked = inners.map(|x| x.node.is_some());
+        // On the way back they would have to be looked up once more, or be computed from the operands.
+        let room = |tracked| Buffer::filled(if tracked { len } else { 0 }, |_| {});
+        let mut slopes = tracked.map(room);
+        let at = |x| {
+            let slope = |operand: usize| tracked[operand].then(|| slope(operand, x));
+            let slopes = std::array::from_fn(|operand| slope(operand).unwrap_or(0.0));
+            (f(x), slopes)
+        };
         let values = Buffer::filled(len, |out| {
-            let (arguments, mut known) = (Walk::over(&numbers), Known::of(len));
-            for (out, x) in out.iter_mut().zip(arguments) {
-                *out = known.get(x, &f) as f32;
+            let (operands, mut known) = (numbers.each_ref().map(native::slice), Known::of(len));
+            let mut slopes = slopes.each_mut().map(Buffer::as_mut_slice);
+            let piece = piece_of(&operands, len);
+            for (start, out) in (0..len).step_by(piece).zip(out.chunks_mut(piece)) {
+                let parts = operands.map(|x| part_of(x, start, piece));
+                for (i, out) in out.iter_mut().enumerate() {
+                    let x = parts.map(|part| part[i.min(part.len() - 1)]);
+                    let (value, by_operand) = known.get(x, at);
+                    *out = value as f32;
+                    for (slopes, by_operand) in slopes.iter_mut().zip(by_operand) {
+                        if let Some(slope) = slopes.get_mut(start + i) {
+                            *slope = finite(by_operand);
+                        }
+                    }
+                }
             }
         });
         Some(Tensor::new(record(
@@ -37,16 +58,15 @@ impl Tensor {
             shape,
             values,
             move |g, sinks| {
-                for operand in 0..N {
+                for (operand, slopes) in slopes.iter().map(native::slice).enumerate() {
                     let Some(sink) = sinks.get(operand) else {
                         continue;
                     };
-                    let (arguments, mut known) = (Walk::over(&numbers), Known::of(len));
-                    let slope = |x| slope(operand, x);
-                    let places = (0..sink.len()).cycle();
-                    for ((&g, x), place) in g.iter().zip(arguments).zip(places) {
-                        if g != 0.0 {
-                            sink[place] += finite(f64::from(g) * known.get(x, slope));
+                    let len = sink.len().max(1);
+                    for (g, slopes) in g.chunks(len).zip(slopes.chunks(len)) {
+                        for ((sink, &g), &slope) in sink.iter_mut().zip(g).zip(slopes) {
+                            let part = finite(f64::from(g) * f64::from(slope));
+                            *sink += if g == 0.0 { 0.0 } else { part };
                         }
                     }
                 }
@@ -64,36 +84,17 @@ fn finite(x: f64) -> f32 {
     }
 }
 
-/// The operands' elements one by one, those of shorter ones again and again.
-struct Walk<'a, const N: usize> {
-    numbers: [&'a [f32]; N],
-    at: [usize; N],
+/// How many elements of the result are made of elements of all operands that stand side by side: as many as the
+/// shortest has that is no single number.
+fn piece_of<const N: usize>(operands: &[&[f32]; N], len: usize) -> usize {
+    let lens = operands.iter().map(|x| x.len()).filter(|&len| len > 1);
+    lens.min().unwrap_or(len).max(1)
 }
 
-impl<'a, const N: usize> Walk<'a, N> {
-    fn over(numbers: &'a [Buffer; N]) -> Self {
-        Self {
-            numbers: numbers.each_ref().map(native::slice),
-            at: [0; N],
-        }
-    }
-}
-
-impl<const N: usize> Iterator for Walk<'_, N> {
-    type Item = [f32; N];
-
-    #[inline]
-    fn next(&mut self) -> Option<[f32; N]> {
-        let mut here = [0.0; N];
-        for ((here, numbers), at) in here.iter_mut().zip(&self.numbers).zip(&mut self.at) {
-            *here = *numbers.get(*at)?;
-            *at += 1;
-            if *at == numbers.len() {
-                *at = 0;
-            }
-        }
-        Some(here)
-    }
+/// An operand's elements for a piece of the result, or its one.
+fn part_of(x: &[f32], start: usize, piece: usize) -> &[f32] {
+    let start = start % x.len().max(1);
+    x.get(start..start + piece).unwrap_or(x)
 }
 
 /// Whether a shape is what another one ends with, after axes of length 1: its numbers repeat as a whole.
@@ -108,8 +109,8 @@ struct Known<const N: usize> {
     results: Option<Box<[Slot<N>; SLOTS]>>,
 }
 
-/// The bits of arguments, and the result.
-type Slot<const N: usize> = ([u32; N], f64);
+/// The bits of arguments, and the result: a value and its derivatives.
+type Slot<const N: usize> = ([u32; N], (f64, [f64; N]));
 
 const SLOTS: usize = 64;
 
@@ -117,14 +118,15 @@ impl<const N: usize> Known<N> {
     /// For so many results; few are not looked for.
     fn of(len: usize) -> Self {
         // No number has these bits but one that is none, as its result is.
-        let nothing = ([u32::MAX; N], f64::NAN);
+        let nothing = ([u32::MAX; N], (f64::NAN, [f64::NAN; N]));
         Self {
             results: (len > SLOTS).then(|| Box::new([nothing; SLOTS])),
         }
     }
 
     /// The function of the numbers at a place.
-    fn get(&mut self, x: [f32; N], f: impl Fn([f64; N]) -> f64) -> f64 {
+    #[inline]
+    fn get(&mut self, x: [f32; N], f: impl Fn([f64; N]) -> (f64, [f64; N])) -> (f64, [f64; N]) {
         let Some(results) = &mut self.results else {
             return f(x.map(f64::from));
         };

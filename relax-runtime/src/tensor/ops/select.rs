@@ -100,8 +100,7 @@ impl Tensor {
                 };
                 let own = x.shape().leading(x.rank().checked_sub(1)?);
                 let all = own.broadcast(&at.shape())?;
-                let x = x.broadcast_to(all.join(&x.shape()[own.rank()..])?);
-                Some(x.pick(&at.broadcast_to(all)))
+                Some(x.picked(&at.broadcast_to(all), &own.places_in(all)))
             };
             if let Some(out) = each([self, at], || Op::new("pick", []), of_case, of_all) {
                 return out;
@@ -115,13 +114,20 @@ impl Tensor {
             return refused;
         }
         let shape = self.shape();
-        let Some((&k, _)) = shape.split_last() else {
+        let Some(axes) = shape.rank().checked_sub(1) else {
             return self.misfits(at, "pick", "needs an axis to pick from");
         };
-        let rows = shape.leading(shape.rank() - 1);
+        let rows = shape.leading(axes);
         if at.shape() != rows {
             return self.misfits(at, "pick", format!("needs indices of shape {rows}"));
         }
+        self.picked(at, &rows.places_in(rows))
+    }
+
+    /// The element at an index of the last axis of each of these rows.
+    #[track_caller]
+    fn picked(&self, at: &Tensor, rows: &[usize]) -> Tensor {
+        let k = self.shape().last().copied().unwrap_or(0);
         let indices = match at.indices_below(k) {
             Ok(indices) => indices,
             Err(value) => {
@@ -129,12 +135,9 @@ impl Tensor {
                 return self.misfits(at, "pick", problem);
             }
         };
-        let places = indices
-            .iter()
-            .enumerate()
-            .map(|(row, i)| row * k + i)
-            .collect();
-        self.taken(places, rows).also_from(&at.clone().severed())
+        let places = rows.iter().zip(&indices).map(|(row, i)| row * k + i);
+        self.taken(places.collect(), at.shape())
+            .also_from(&at.clone().severed())
     }
 
     /// Indicators of indices: `[..]` with indices below `k` gives `[.., k]`, a constant.

@@ -1,0 +1,97 @@
+//! Draws from a guide, some at a time.
+
+use super::collect::Collected;
+use super::draws::expect_some;
+use super::importance::ImportanceWeights;
+use super::record::Record;
+use super::{Posterior, weights_of};
+use crate::error::Result;
+use crate::infer::objective::Objective;
+use crate::infer::pass::{Mode, Pass};
+use crate::model::ParamStore;
+use crate::random::Key;
+use crate::tensor::Holding;
+
+/// The first draws of a posterior; what they say may decide whether there are more.
+pub(in crate::infer) struct Drawing<'a> {
+    objective: &'a dyn Objective,
+    params: &'a ParamStore,
+    seed: u64,
+    collected: Collected,
+    log_weights: Vec<Vec<f64>>,
+    scaled: Option<String>,
+    /// Where nothing but sums is left, one evaluation tells all.
+    whole: Option<Pass>,
+}
+
+impl<'a> Drawing<'a> {
+    pub(in crate::infer) fn new(
+        objective: &'a dyn Objective,
+        params: &'a ParamStore,
+        seed: u64,
+    ) -> Self {
+        Self {
+            objective,
+            params,
+            seed,
+            collected: Collected::default(),
+            log_weights: Vec::new(),
+            scaled: None,
+            whole: None,
+        }
+    }
+
+    /// Goes on until there are `n` draws.
+    ///
+    /// # Errors
+    /// Whatever goes wrong in model or guide; `n` of 0.
+    pub(in crate::infer) fn draw_until(&mut self, n: usize) -> Result<()> {
+        expect_some("posterior draws", n)?;
+        let _holding = Holding::start();
+        for drawn in self.log_weights.len()..n {
+            let key = Key {
+                seed: self.seed,
+                // Steps of training count up from 0; these draws count down from the last.
+                step: u64::MAX - drawn as u64,
+                particle: 0,
+            };
+            let mut pass = match self.whole.take() {
+                Some(pass) => pass,
+                None => self.objective.evaluate(key, self.params, &Mode::Draw)?,
+            };
+            pass.summed.iter_mut().for_each(|(_, at)| *at = key);
+            let record = Record::of(&pass)?;
+            if pass.latents.is_empty() && !pass.summed.is_empty() {
+                self.whole = Some(pass);
+            }
+            self.log_weights.push(record.log_weights.clone());
+            self.scaled = self.scaled.take().or_else(|| record.scaled.clone());
+            self.collected.add(record)?;
+        }
+        self.params.check_restored()
+    }
+
+    /// ln(p(x, z)/q(z)) of the draws so far.
+    pub(in crate::infer) fn log_weights(&self) -> &[Vec<f64>] {
+        &self.log_weights
+    }
+
+    /// The importance weights of the draws so far.
+    ///
+    /// # Errors
+    /// As [`Posterior::importance_weights`].
+    pub(in crate::infer) fn importance_weights(&self) -> Result<ImportanceWeights> {
+        weights_of(&self.log_weights, self.scaled.as_deref())
+    }
+
+    /// The draws so far.
+    pub(in crate::infer) fn posterior(self) -> Posterior {
+        Posterior {
+            node_errors: self.collected.node_errors(),
+            draws: self.collected.equal(),
+            log_weights: self.log_weights,
+            scaled: self.scaled,
+            mixing: None,
+        }
+    }
+}
