@@ -1,0 +1,119 @@
+"""How long until a validation ELBO on MNIST, one linear layer, beside JAX.
+
+    python benches/race --data DIR --out FOLDER [--python PYTHON] [--sides relax,rloo,disarm,jax-relax,...]
+                        [--until -115] [--cpu-seconds N]
+
+DIR is the folder that the example program `table1` takes, which must be built for release; PYTHON, an interpreter
+that has jax. Each side runs in a process of its own on one core, one after the other, until it is there or
+has used so many seconds; what it has reached after each epoch stays in FOLDER, and sides that are there already are not run
+again. Both train the same model by batches of 24 with Adam at the same falling rate. Compilation and
+evaluations are not counted.
+"""
+
+import argparse
+import csv
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).parent
+TABLE1 = HERE.parents[1] / "target/release/examples/table1"
+SIDES = ["relax", "rloo", "disarm", "jax-relax", "jax-rloo", "jax-disarm"]
+TARGETS = [-130.0, -125.0, -120.0, -117.0, -116.0, -115.0]
+RATE = "0.002"
+
+
+def jax_side(estimator, options, path):
+    command = [
+        options.python, HERE / "jax_side.py", "--data", options.data, "--estimator", estimator, "--rate", RATE,
+        "--until", str(options.until), "--cpu-seconds", str(options.cpu_seconds),
+    ]
+    with path.open("w") as out:
+        subprocess.run([str(word) for word in command], stdout=out, check=True)
+
+
+def our_side(estimator, options, path):
+    folder = path.with_suffix("")
+    command = [
+        TABLE1, "--data", options.data, "--rows", "mnist-l1", "--estimators", estimator, "--learning-rate", RATE,
+        "--steps", "2000000", "--checkpoint-every", "20830", "--out", folder,
+    ]
+    run = subprocess.Popen(
+        [str(word) for word in command], env={**os.environ, "RELAX_THREADS": "1"}, stdout=subprocess.DEVNULL
+    )
+    try:
+        while run.poll() is None:
+            time.sleep(2)
+            epochs = curve(folder, estimator)
+            if epochs and (
+                epochs[-1]["validation"] >= options.until or epochs[-1]["cpu_seconds"] > options.cpu_seconds
+            ):
+                break
+    finally:
+        run.terminate()
+        run.wait()
+    if run.returncode > 0:
+        sys.exit(f"{estimator}: table1 ended with {run.returncode}")
+    path.write_text("".join(json.dumps(epoch) + "\n" for epoch in curve(folder, estimator)))
+
+
+def curve(folder, estimator):
+    found = list(folder.glob(f"mnist-l1-{estimator}-*/curve.csv"))
+    if not found:
+        return []
+    with found[0].open() as file:
+        rows = [row for row in csv.DictReader(file) if row.get("cpu_seconds")]
+    names = ["epoch", "step", "train", "validation", "seconds", "cpu_seconds"]
+    return [{name: float(row[name]) for name in names} for row in rows]
+
+
+def table(options):
+    targets = [target for target in TARGETS if target <= options.until]
+    print("| side | " + " | ".join(f"{target:.0f}" for target in targets) + " | CPU ms a step | best | compiling, s |")
+    print("|---" * (len(targets) + 4) + "|")
+    for side in SIDES:
+        path = options.out / f"{side}.jsonl"
+        if not path.exists():
+            continue
+        epochs = [json.loads(line) for line in path.read_text().splitlines()]
+        if not epochs:
+            continue
+        cells = []
+        for target in targets:
+            first = next((epoch for epoch in epochs if epoch["validation"] >= target), None)
+            cells.append(f"{first['step']:,.0f}, {first['cpu_seconds']:,.0f} s" if first else "–")
+        last, best = epochs[-1], max(epoch["validation"] for epoch in epochs)
+        compiling = f"{last['compiling']:.0f}" if "compiling" in last else "–"
+        each = f"{1000 * last['cpu_seconds'] / last['step']:.2f}"
+        print(f"| {side} | " + " | ".join(cells) + f" | {each} | {best:.2f} | {compiling} |")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--python", default=sys.executable)
+    parser.add_argument("--sides", default=",".join(SIDES))
+    parser.add_argument("--until", type=float, default=-115.0)
+    parser.add_argument("--cpu-seconds", type=float, default=3600.0)
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    for side in options.sides.split(","):
+        if side not in SIDES:
+            parser.error(f"no side `{side}`; there are {', '.join(SIDES)}")
+        path = options.out / f"{side}.jsonl"
+        if path.exists() or options.data is None:
+            continue
+        print(f"{side} ...", file=sys.stderr, flush=True)
+        side_of = jax_side if side.startswith("jax-") else our_side
+        unfinished = path.with_suffix(".part")
+        side_of(side.removeprefix("jax-"), options, unfinished)
+        unfinished.rename(path)
+    table(options)
+
+
+if __name__ == "__main__":
+    main()

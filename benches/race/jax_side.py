@@ -1,0 +1,225 @@
+"""Trains the discrete autoencoder of one linear layer in JAX, a line of JSON an epoch.
+
+    python jax_side.py --data FOLDER --estimator relax|rloo|disarm [--until ELBO] [--cpu-seconds N]
+
+The model, batches, first weights' law, Adam and its falling rate are those of the example program `table1`. An epoch is
+one compiled scan over batches that are on the device already. Estimators: RELAX (Grathwohl et al. 2018) with the relaxed cost
+and a network of two hidden layers, independent noise; RLOO with four draws (Kool, van Hoof, Welling 2019); DisARM
+(Dong, Mnih, Tucker 2020).
+"""
+
+import argparse
+import gzip
+import json
+import os
+import time
+from pathlib import Path
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--data", type=Path, required=True)
+parser.add_argument("--estimator", choices=["relax", "rloo", "disarm"], required=True)
+parser.add_argument("--until", type=float, default=-115.0)
+parser.add_argument("--cpu-seconds", type=float, default=float("inf"))
+parser.add_argument("--rate", type=float, default=2e-3)
+parser.add_argument("--seed", type=int, default=1)
+options = parser.parse_args()
+# Before JAX counts the cores: one, as for the other side.
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+BATCH, LATENTS, PIXELS, HIDDEN = 24, 200, 784, 200
+WEIGHT_DECAY = 1e-3
+
+
+def images(name):
+    with gzip.open(options.data / "mnist_fixed_binarized" / name) as file:
+        return np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, PIXELS).astype(np.float32)
+
+
+train, validation = images("train-images-idx3-ubyte.gz"), images("valid-images-idx3-ubyte.gz")
+mean = train.mean(0)
+clipped = np.clip(mean, 1e-3, 1 - 1e-3)
+bias = np.log(clipped / (1 - clipped))
+
+
+def layer(key, ins, outs):
+    most = np.sqrt(6 / (ins + outs))
+    return jax.random.uniform(key, (ins, outs), minval=-most, maxval=most), jnp.zeros(outs)
+
+
+def apply(weights, x):
+    return x @ weights[0] + weights[1]
+
+
+def bernoulli(b, logits):
+    return jnp.sum(b * logits - jax.nn.softplus(logits), -1)
+
+
+def cost(theta, x, b, logits):
+    """-ELBO of choices, hard or relaxed."""
+    pixels = apply(theta["decoder"], 2 * b - 1) + bias
+    return bernoulli(b, logits) - bernoulli(b, theta["prior"]) - bernoulli(x, pixels)
+
+
+def logit(u):
+    u = jnp.clip(u, 1e-6, 1 - 1e-6)
+    return jnp.log(u) - jnp.log1p(-u)
+
+
+def network(phi, x, z):
+    # The image's part of the first layer has no second derivatives.
+    hidden = jax.nn.relu(apply(phi["of_z"], z) + x @ phi["of_x"])
+    return apply(phi["out"], jax.nn.relu(apply(phi["middle"], hidden)))[:, 0]
+
+
+def relax(theta, phi, x, key):
+    u, v = jax.random.uniform(key, (2, BATCH, LATENTS))
+
+    def forward(theta):
+        logits = apply(theta["encoder"], x - mean)
+        b = jax.lax.stop_gradient((logits + logit(u) > 0).astype(jnp.float32))
+        costs = cost(theta, x, b, logits)
+        return (costs.mean(), logits), (costs, b)
+
+    (_, logits), back, (costs, b) = jax.vjp(forward, theta, has_aux=True)
+    score = b - jax.nn.sigmoid(logits)
+
+    def squares(phi):
+        def surrogate(logits):
+            z = logits + logit(u)
+            off = jax.nn.sigmoid(-logits)
+            given = logits + logit(jnp.where(b > 0, off + v * (1 - off), v * off))
+            both = jnp.concatenate([z, given])
+            twice = jnp.concatenate([logits, logits])
+            relaxed = jax.nn.sigmoid(both / jnp.exp(phi["log_temperature"]))
+            xs = jnp.concatenate([x, x])
+            out = cost(theta, xs, relaxed, twice) + network(phi, xs - mean, both)
+            return jnp.sum(out[:BATCH] - out[BATCH:]), out[BATCH:]
+
+        difference, given = jax.grad(surrogate, has_aux=True)(logits)
+        g = (costs - phi["eta"] * given)[:, None] * score + phi["eta"] * difference
+        decay = sum(jnp.sum(w**2) for w in jax.tree.leaves(phi))
+        return jnp.mean((g / BATCH) ** 2) + 0.5 * WEIGHT_DECAY * decay, g / BATCH
+
+    slopes_of_phi, g = jax.grad(squares, has_aux=True)(phi)
+    return back((jnp.ones(()), g))[0], slopes_of_phi, -costs.mean()
+
+
+def scored(draws, weights):
+    """An estimator of several draws: the costs' gradient, and `weights` of the logits' for them."""
+
+    def estimate(theta, phi, x, key):
+        def forward(theta):
+            logits = apply(theta["encoder"], x - mean)
+            bs = draws(jax.lax.stop_gradient(logits), key)
+            costs = jax.vmap(lambda b: cost(theta, x, b, logits))(bs)
+            return (costs.mean(), logits), (costs, bs)
+
+        (_, logits), back, (costs, bs) = jax.vjp(forward, theta, has_aux=True)
+        return back((jnp.ones(()), weights(costs, bs, logits) / BATCH))[0], phi, -costs.mean()
+
+    return estimate
+
+
+def four(logits, key):
+    u = jax.random.uniform(key, (4, BATCH, LATENTS))
+    return (u < jax.nn.sigmoid(logits)).astype(jnp.float32)
+
+
+def leave_one_out(costs, bs, logits):
+    apart = (costs - costs.mean(0)) / 3
+    return jnp.einsum("kb,kbl->bl", apart, bs - jax.nn.sigmoid(logits))
+
+
+def antithetic(logits, key):
+    u, p = jax.random.uniform(key, (BATCH, LATENTS)), jax.nn.sigmoid(logits)
+    return jnp.stack([u < p, 1 - u < p]).astype(jnp.float32)
+
+
+def disarm(costs, bs, logits):
+    return 0.5 * (costs[0] - costs[1])[:, None] * (bs[0] - bs[1]) * jax.nn.sigmoid(jnp.abs(logits))
+
+
+ESTIMATORS = {"relax": relax, "rloo": scored(four, leave_one_out), "disarm": scored(antithetic, disarm)}
+estimate = ESTIMATORS[options.estimator]
+
+
+def adam(slopes, memory, step, values, rate):
+    first, second = memory
+    first = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, first, slopes)
+    second = jax.tree.map(lambda m, g: 0.999 * m + 0.001 * g * g, second, slopes)
+
+    def moved(value, m, v):
+        return value - rate * (m / (1 - 0.9**step)) / (jnp.sqrt(v / (1 - 0.999**step)) + 1e-8)
+
+    return jax.tree.map(moved, values, first, second), (first, second)
+
+
+keys = jax.random.split(jax.random.key(options.seed), 6)
+theta = {
+    "encoder": layer(keys[0], PIXELS, LATENTS),
+    "decoder": layer(keys[1], LATENTS, PIXELS),
+    "prior": jnp.zeros(LATENTS),
+}
+phi = {
+    "of_x": layer(keys[2], PIXELS, HIDDEN)[0],
+    "of_z": layer(keys[3], LATENTS, HIDDEN),
+    "middle": layer(keys[4], HIDDEN, HIDDEN),
+    "out": layer(keys[5], HIDDEN, 1),
+    "log_temperature": jnp.log(0.5),
+    "eta": jnp.ones(()),
+} if options.estimator == "relax" else {}
+zeros = lambda tree: (jax.tree.map(jnp.zeros_like, tree), jax.tree.map(jnp.zeros_like, tree))
+
+
+@jax.jit
+def epoch(state, order, key, rate, data):
+    def step(state, at):
+        theta, phi, of_theta, of_phi, steps = state
+        batch, key = at
+        slopes, slopes_of_phi, elbo = estimate(theta, phi, data[batch], key)
+        steps = steps + 1
+        theta, of_theta = adam(slopes, of_theta, steps, theta, rate)
+        phi, of_phi = adam(slopes_of_phi, of_phi, steps, phi, rate)
+        return (theta, phi, of_theta, of_phi, steps), elbo
+
+    state, elbos = jax.lax.scan(step, state, (order, jax.random.split(key, len(order))))
+    return state, elbos.mean()
+
+
+@jax.jit
+def bound(theta, data):
+    logits = apply(theta["encoder"], data - mean)
+    u = jax.random.uniform(jax.random.key(0), logits.shape)
+    return -cost(theta, data, (u < jax.nn.sigmoid(logits)).astype(jnp.float32), logits).mean()
+
+
+steps_an_epoch = len(train) // BATCH
+random = np.random.default_rng(options.seed)
+order = lambda: random.permutation(len(train))[: steps_an_epoch * BATCH].reshape(-1, BATCH)
+state = (theta, phi, zeros(theta), zeros(phi), jnp.zeros(()))
+train, validation = jnp.asarray(train), jnp.asarray(validation)
+began = time.monotonic()
+key = jax.random.key(options.seed + 1)
+epoch = epoch.lower(state, order(), key, jnp.float32(0), train).compile()
+compiling = time.monotonic() - began
+wall = cpu = 0.0
+number = 0
+while True:
+    number += 1
+    key, own = jax.random.split(key)
+    rate = options.rate / (1 + (number - 1) * steps_an_epoch / 200_000)
+    began = time.monotonic(), time.process_time()
+    state, elbo = epoch(state, order(), own, jnp.float32(rate), train)
+    elbo.block_until_ready()
+    wall, cpu = wall + time.monotonic() - began[0], cpu + time.process_time() - began[1]
+    reached = float(bound(state[0], validation))
+    print(json.dumps({
+        "epoch": number, "step": number * steps_an_epoch, "train": float(elbo), "validation": reached,
+        "seconds": wall, "cpu_seconds": cpu, "compiling": compiling,
+    }), flush=True)
+    if reached >= options.until or cpu > options.cpu_seconds or not np.isfinite(reached):
+        break
