@@ -1,7 +1,7 @@
 //! Operations on all cases of choices against the same on each.
 
 use super::*;
-use crate::tensor::{Shape, grad};
+use crate::tensor::{Device, Shape, grad};
 
 fn choice(variable: usize, values: &[f32], here: usize) -> Tensor {
     let tensors = AllCases::apart(values.iter().map(|&x| Tensor::scalar(x)));
@@ -329,4 +329,15 @@ fn a_case_that_counts_for_nothing_has_no_derivative() {
         .sum::<f32>();
     let found = slope[0].item().expect("a number");
     assert!((found - wanted).abs() < 1e-5, "{found}, not {wanted}");
+}
+
+#[test]
+fn eight_cases_of_a_vector_are_no_matrix() {
+    let _collecting = Collecting::start();
+    let vector =
+        choice(0, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0], 0) * Tensor::ones([8], &Device::cpu());
+    for refused in [vector.cholesky(), vector.solve_lower(&vector)] {
+        let error = refused.check().expect_err("a vector is refused");
+        assert!(error.to_string().contains("square matrices"), "{error}");
+    }
 }

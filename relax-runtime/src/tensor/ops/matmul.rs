@@ -185,6 +185,20 @@ impl Tensor {
             };
             return product.of(self, other);
         }
+        // One left matrix for many columns: as rows they are one matrix, and the left is not copied for each.
+        let is_shared = lead_a.numel() == 1 && lead == lead_b && lead.numel() > 1;
+        let columns = lead.join(&[k]);
+        if let (true, 1, false, Some(columns)) = (is_shared, n, transposed.0, columns) {
+            let product = Product {
+                batch: 1,
+                m: lead.numel(),
+                k,
+                n: m,
+                transposed: (false, true),
+                shape,
+            };
+            return product.of(&other.reshaped(columns), self);
+        }
         let product = Product {
             batch: lead.numel(),
             m,

@@ -61,14 +61,15 @@ impl Tensor {
     /// "Differentiation of the Cholesky decomposition", 2016, equation 8).
     #[track_caller]
     pub fn cholesky(&self) -> Tensor {
-        let op = || Some(Op::new("cholesky", []));
-        if let Some(out) = broadcast([self], op, |[x]| Some(x.cholesky())) {
-            return out;
-        }
+        // Before cases stand in front as one more axis.
         let n = match self.square_side("cholesky") {
             Ok(n) => n,
             Err(refused) => return refused,
         };
+        let op = || Some(Op::new("cholesky", []));
+        if let Some(out) = broadcast([self], op, |[x]| Some(x.cholesky())) {
+            return out;
+        }
         if n == 0 {
             return self.clone();
         }
@@ -100,13 +101,10 @@ impl Tensor {
 
     #[track_caller]
     fn solved(&self, right: &Tensor, half: Half, op: &'static str) -> Tensor {
-        let of_case = |[x, right]: [&Tensor; 2]| Some(x.solved(right, half, op));
-        if let Some(out) = broadcast([self, right], || Some(Op::new(op, [])), of_case) {
-            return out;
-        }
         if let Some(refused) = self.refuse_pair(right, op) {
             return refused;
         }
+        // Before cases stand in front as one more axis.
         let n = match self.square_side(op) {
             Ok(n) => n,
             Err(refused) => return refused,
@@ -114,6 +112,10 @@ impl Tensor {
         let (rank, rows) = (right.rank(), right.shape());
         if rank < 2 || rows[rank - 2] != n || n == 0 {
             return self.misfits(right, op, "needs as many rows on both sides, and one");
+        }
+        let of_case = |[x, right]: [&Tensor; 2]| Some(x.solved(right, half, op));
+        if let Some(out) = broadcast([self, right], || Some(Op::new(op, [])), of_case) {
+            return out;
         }
         let leading = |x: &Tensor| x.shape().leading(x.rank() - 2);
         let joint = leading(self).broadcast(&leading(right));
