@@ -62,7 +62,13 @@ fn a_funnel_is_drawn_to_its_ends() -> Result<()> {
         mixing.r_hat < 1.05 && mixing.effective_samples > 400.0,
         "{mixing:?}"
     );
-    assert!(fit.verdict().is_good(), "{}", fit.verdict());
+    // Where the funnel is narrowest, trajectories leave it, at some places more often than at others.
+    let is_known = |finding: &Finding| matches!(finding, Finding::Diverges { .. });
+    assert!(
+        fit.verdict().findings.iter().all(is_known),
+        "{}",
+        fit.verdict()
+    );
     // The draws are the posterior's as they are.
     assert_eq!(posterior.weighted()?.mean("v")?, posterior.mean("v")?);
     assert!(posterior.importance_weights().is_err());
@@ -296,7 +302,7 @@ fn survey(yeses: &[usize]) {
 }
 
 #[test]
-fn weights_that_can_be_relied_on_count_unasked() -> Result<()> {
+fn a_guide_whose_bound_is_flat_is_put_right_unasked() -> Result<()> {
     let yeses = [16, 18, 22, 25, 27];
     let model = survey(&yeses);
     let svi = || Svi::new(&model).posterior_draws(1_000).seed(1);
@@ -333,9 +339,23 @@ fn weights_that_can_be_relied_on_count_unasked() -> Result<()> {
     let apart = (guided.posterior().mean("theta")? - mean).abs();
     assert!(apart > 0.2 * sd, "{apart}, of {sd}");
     let fit = svi().run()?;
-    assert!(fit.posterior().mixing().is_none());
     expect_moments(fit.posterior(), "theta", 0, (mean, sd))?;
     assert!(fit.verdict().is_good(), "{}", fit.verdict());
     assert_eq!(fit.predictive(&model, 100)?.len(), 100);
     Ok(())
+}
+
+#[test]
+fn host_numbers_are_refused() {
+    #[model]
+    fn host() {
+        let a = sample!(Normal(0.0, 1.0));
+        observe!(Normal(a, 1.0), 1.0);
+    }
+    let refused = Svi::new(&host()).hmc(true).steps(20).seed(1).run();
+    let text = refused.expect_err("no derivative passes").to_string();
+    assert!(
+        text.contains("`a` is a host number") && text.contains("Tensor::scalar"),
+        "{text}"
+    );
 }

@@ -294,3 +294,41 @@ fn what_is_wrong_is_said_with_what_to_do() -> Result<()> {
     assert_near(worth, 2_000.0 * 0.035, 30.0);
     Ok(())
 }
+
+#[test]
+fn fits_of_other_models_are_refused() -> Result<()> {
+    #[model]
+    fn one() {
+        let m = sample!(Normal(Tensor::scalar(0.0), 1.0));
+        observe!(Normal(m, 1.0), 1.0);
+    }
+    #[model]
+    fn other() {
+        let k = sample!(Normal(Tensor::scalar(50.0), 1.0));
+        observe!(Normal(k, 1.0), 51.0);
+    }
+    #[model]
+    fn coins() {
+        let coin = sample!(Bernoulli(0.5));
+        observe!(Bernoulli(if coin { 0.9 } else { 0.2 }), true);
+    }
+    let folder = TempDir::new().map_err(Error::user)?;
+    let path = folder.path().join("one.fit");
+    Svi::new(&one())
+        .seed(1)
+        .progress(false)
+        .run()?
+        .save(&path)?;
+    let (other, coins) = (other(), coins());
+    let svi = |model: &'static str| match model {
+        "other" => Svi::new(&other).seed(1).progress(false),
+        _ => Svi::new(&coins).seed(1).progress(false),
+    };
+    let of_other = error(svi("other").load(&path)).to_string();
+    assert_says(&of_other, &["no parameter", "`k", "no use for its `m"]);
+    let of_coins = error(svi("coins").load(&path)).to_string();
+    assert_says(&of_coins, &["no use for any of its parameters", "`m"]);
+    error(svi("other").resume(&path)?.run());
+    error(svi("coins").resume(&path)?.run());
+    Ok(())
+}

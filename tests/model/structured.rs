@@ -297,3 +297,22 @@ fn a_resumed_fit_is_the_same_bit_for_bit() -> Result<()> {
     }
     Ok(())
 }
+
+/// Their estimators know a law by its parameters, which stay as many as they are.
+#[test]
+fn host_numbers_that_depend_on_each_other_are_fitted_until_they_settle() -> Result<()> {
+    #[model]
+    fn sum_of_two(y: f64) {
+        let a = sample!(Normal(0.0, 1.0));
+        let b = sample!(Normal(0.0, 1.0));
+        observe!(Normal(a + b, 1.0), y);
+    }
+    let model = sum_of_two(1.5);
+    let fit = Svi::new(&model).seed(1).posterior_draws(1_000).run()?;
+    assert!(matches!(fit.ending(), Ending::Settled(_)));
+    for site in ["a", "b"] {
+        assert_near(fit.posterior().mean(site)?, 0.5, 0.08);
+        assert_near(fit.posterior().sd(site)?, (2.0_f64 / 3.0).sqrt(), 0.08);
+    }
+    Ok(())
+}

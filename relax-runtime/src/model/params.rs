@@ -293,26 +293,32 @@ impl ParamStore {
     }
 
     /// An error if a program has created a parameter that the checkpoint lacks, while one that the
-    /// checkpoint holds and every step trained is left over: most likely a name has changed.
+    /// checkpoint holds and every step trained is left over, most likely since a name has changed; or if it
+    /// comes by none that the checkpoint holds.
     pub(crate) fn check_restored(&self) -> Result<()> {
         let state = &mut *self.0.borrow_mut();
-        let Some(new) = state.missing.first() else {
-            return Ok(());
-        };
         let trained = state.restored.iter().filter(|(_, trained)| **trained);
         let left: Vec<_> = trained.map(|(name, _)| format!("`{name}`")).collect();
-        if left.is_empty() {
-            state.missing.clear();
-            return Ok(());
-        }
-        Err(Error::Checkpoint {
-            path: String::new(),
-            problem: format!(
+        let problem = match state.missing.first() {
+            _ if left.is_empty() => {
+                state.missing.clear();
+                return Ok(());
+            }
+            Some(new) => format!(
                 "it has no parameter `{new}`, which the model has, and the model has no use for its \
                  {}; give the parameter its old name, or, if it is new, add it with \
                  `params().insert` before the first step",
                 left.join(", ")
             ),
+            None if state.restored.len() == state.known.len() => format!(
+                "the model has no use for any of its parameters, {}; it is of another model",
+                left.join(", ")
+            ),
+            None => return Ok(()),
+        };
+        Err(Error::Checkpoint {
+            path: String::new(),
+            problem,
         })
     }
 

@@ -49,7 +49,8 @@ pub(super) fn recentre(
     }
     let mut next = Structure::clone(structure);
     next.all_mut().for_each(|(_, follows)| {
-        follows.with_all_parts |= stage == Stage::Settled && follows.numbers().next().is_some();
+        let may_grow = stage == Stage::Settled && !follows.is_host;
+        follows.with_all_parts |= may_grow && follows.numbers().next().is_some();
         follows.lines.iter_mut().for_each(|parent| {
             if let (Values::Numbers, Some(moments)) = (parent.values, seen.get(&parent.name)) {
                 moments.tell(parent);

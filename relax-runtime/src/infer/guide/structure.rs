@@ -27,6 +27,8 @@ pub(in crate::infer) struct Structure {
 pub(in crate::infer) struct Follows {
     /// Whether it depends on any other, be it by the model's own law.
     pub(in crate::infer) any: bool,
+    /// Whether it is a host number, whose estimator knows the law by its parameters, which stay as many as they are.
+    pub(in crate::infer) is_host: bool,
     /// Discrete choices by whose values a table tells all.
     pub(in crate::infer) table: Vec<Parent>,
     /// Further ones, that count by their numbers.

@@ -1,6 +1,7 @@
 //! Draws of a posterior by Hamiltonian Monte Carlo over what sums leave, started and scaled by a guide.
 
 mod chains;
+mod look;
 mod metric;
 mod step_size;
 mod target;
@@ -11,7 +12,7 @@ use target::Target;
 
 use crate::error::{Error, Result};
 use crate::infer::objective::{Elbo, Objective};
-use crate::infer::pass::Mode;
+use crate::infer::pass::{Mode, Pass};
 use crate::infer::posterior::{
     Chained, Drawing, FEWEST, ImportanceWeights, LARGEST_R_HAT, Mixing, Posterior, Record,
 };
@@ -50,21 +51,16 @@ pub(in crate::infer) fn draw(
     n: usize,
 ) -> Result<Posterior> {
     let mut guided = Drawing::new(objective, params, seed);
-    guided.draw_until(n.min(LOOKED_AT))?;
-    let holding = Holding::start();
-    match Started::new(objective, params, seed, usize::MAX)? {
-        Some(started) => {
-            let log_weights = guided.log_weights().to_vec();
-            let drawn = started.draw(n, log_weights, Limits::NONE)?;
-            drawn.ok_or_else(|| refused("no draws were made".into()))
-        }
-        // What is summed out is drawn exactly.
-        None => {
-            drop(holding);
-            guided.draw_until(n)?;
-            Ok(guided.posterior())
-        }
+    let mut started = Started::new(objective, params, seed, usize::MAX);
+    guided.draw_until(n.min(LOOKED_AT), |pass| started.see(pass))?;
+    if started.is_ready()? {
+        let log_weights = guided.log_weights().to_vec();
+        let drawn = started.draw(n, log_weights, Limits::NONE)?;
+        return drawn.ok_or_else(|| refused("no draws were made".into()));
     }
+    // What is summed out is drawn exactly.
+    guided.draw_until(n, |_| ())?;
+    Ok(guided.posterior())
 }
 
 /// The same where draws of the guide are far from the posterior, chains can be asked, and agree; else the guide's, with
@@ -82,24 +78,20 @@ pub(in crate::infer) fn draw_where_needed(
         return Posterior::draw(objective, params, seed, n);
     }
     let mut guided = Drawing::new(objective, params, seed);
-    // Few draws often tell; where they do not, all may.
-    let mut asked = false;
-    for looked_at in [n.min(LOOKED_AT), n] {
-        guided.draw_until(looked_at)?;
+    let mut started = Started::new(objective, params, seed, MOST_UNASKED);
+    guided.draw_until(n.min(LOOKED_AT), |pass| started.see(pass))?;
+    // Models that chains cannot do keep what they have.
+    if started.is_ready().unwrap_or(false) {
         let weights = guided.importance_weights();
-        let is_far = weights.is_ok_and(|weights| is_beyond(&weights, LARGEST_PARETO_K));
-        if is_far && !asked {
-            asked = true;
-            let _holding = Holding::start();
+        let has_tail = weights.is_ok_and(|weights| is_beyond(&weights, LARGEST_PARETO_K));
+        if has_tail || started.is_far() {
             let log_weights = guided.log_weights().to_vec();
-            // Models that chains cannot do keep what they have.
-            if let Ok(Some(started)) = Started::new(objective, params, seed, MOST_UNASKED)
-                && let Ok(Some(chained)) = started.draw(n, log_weights, Limits::UNASKED)
-            {
+            if let Ok(Some(chained)) = started.draw(n, log_weights, Limits::UNASKED) {
                 return Ok(chained);
             }
         }
     }
+    guided.draw_until(n, |_| ())?;
     let weights = guided.importance_weights();
     let guided = guided.posterior();
     match weights {
@@ -138,40 +130,88 @@ impl Limits {
 
 /// A guide's draws, from which chains start.
 struct Started<'m> {
-    target: Target<'m>,
-    places: Vec<Vec<f64>>,
+    objective: &'m dyn Objective,
+    params: &'m ParamStore,
     seed: u64,
+    target: Target<'m>,
+    most_numbers: usize,
+    places: Vec<Vec<f64>>,
+    /// Why no more draws are looked at: nothing, if there are no numbers to move, or too many.
+    stopped: Option<Option<Error>>,
 }
 
 impl<'m> Started<'m> {
-    /// Nothing if all choices are summed out, or more numbers are left than these.
     fn new(
         objective: &'m Elbo<'_>,
         params: &'m ParamStore,
         seed: u64,
         most_numbers: usize,
-    ) -> Result<Option<Self>> {
-        let mut started = Self {
-            target: Target::new(objective.program(params), params, key(seed, 0)),
-            places: Vec::with_capacity(STARTS),
+    ) -> Self {
+        Self {
+            objective,
+            params,
             seed,
-        };
-        for step in 0..STARTS as u64 {
-            let pass = objective.evaluate(key(seed, step), params, &Mode::Draw)?;
-            let numbers: usize = pass.latents.iter().map(|latent| latent.value.len()).sum();
-            if !(1..=most_numbers).contains(&numbers) {
-                return Ok(None);
-            }
-            let record = Record::of(&pass)?;
-            if let Some(site) = &record.scaled {
-                return Err(refused(format!(
-                    "the log-probability of site `{site}` does not count once, as in a plate that is a part of a \
-                     larger data set, or under `scale`: chains need all data"
-                )));
-            }
-            started.places.push(started.target.free(&pass)?);
+            target: Target::new(objective.program(params), params, key(seed, 0)),
+            most_numbers,
+            places: Vec::with_capacity(STARTS),
+            stopped: None,
         }
-        Ok(Some(started))
+    }
+
+    /// Takes a draw of the guide, if more are wanted.
+    fn see(&mut self, pass: &Pass) {
+        if self.places.len() == STARTS || self.stopped.is_some() {
+            return;
+        }
+        match self.place_of(pass) {
+            Ok(Some(place)) => self.places.push(place),
+            Ok(None) => self.stopped = Some(None),
+            Err(error) => self.stopped = Some(Some(error)),
+        }
+    }
+
+    /// The unconstrained numbers of a draw; nothing if all choices are summed out, or too many are left.
+    fn place_of(&mut self, pass: &Pass) -> Result<Option<Vec<f64>>> {
+        let numbers: usize = pass.latents.iter().map(|latent| latent.value.len()).sum();
+        if !(1..=self.most_numbers).contains(&numbers) {
+            return Ok(None);
+        }
+        if let Some(site) = Record::of(pass)?.scaled {
+            return Err(refused(format!(
+                "the log-probability of site `{site}` does not count once, as in a plate that is a part of a \
+                 larger data set, or under `scale`: chains need all data"
+            )));
+        }
+        self.target.free(pass).map(Some)
+    }
+
+    /// Takes as many draws as are wanted: whether chains can start.
+    ///
+    /// # Errors
+    /// What chains cannot do, or whatever goes wrong in model or guide.
+    fn is_ready(&mut self) -> Result<bool> {
+        let _holding = Holding::start();
+        for step in self.places.len()..STARTS {
+            if self.stopped.is_none() {
+                let at = key(self.seed, step as u64);
+                let pass = self.objective.evaluate(at, self.params, &Mode::Draw)?;
+                self.see(&pass);
+            }
+        }
+        match self.stopped.take() {
+            None => Ok(true),
+            Some(None) => Ok(false),
+            Some(Some(error)) => Err(error),
+        }
+    }
+
+    /// Whether the posterior is elsewhere, or wider or narrower, than these draws.
+    fn is_far(&self) -> bool {
+        let _holding = Holding::start();
+        let metric = Metric::of(&self.places);
+        let dims = self.places.first().map_or(0, Vec::len);
+        let mut stream = Key::new(self.seed).stream("wider");
+        look::is_far(&self.target, &metric, dims, &mut stream)
     }
 
     /// Draws, beside log-weights of the guide's, unless the chains are beyond limits.
@@ -181,6 +221,7 @@ impl<'m> Started<'m> {
         log_weights: Vec<Vec<f64>>,
         limits: Limits,
     ) -> Result<Option<Posterior>> {
+        let _holding = Holding::start();
         let metric = Metric::of(&self.places);
         self.places.truncate(CHAINS);
         let stream = Key::new(self.seed).stream("chains");
@@ -190,8 +231,8 @@ impl<'m> Started<'m> {
             let Some(mixing) = chains.warm_up(transitions, adapts, limits.steps)? else {
                 return Ok(None);
             };
-            // Few transitions tell of chains that are far apart alone.
-            if number > 0 && mixing.r_hat > 1.0 + 10.0 * (limits.r_hat - 1.0) {
+            // Few transitions tell of chains that are far apart alone, and those of the last window are too few.
+            if number > 0 && adapts && mixing.r_hat > 1.0 + 10.0 * (limits.r_hat - 1.0) {
                 return Ok(None);
             }
         }

@@ -168,8 +168,18 @@ impl<'m> Target<'m> {
         let latents = pass.latents.iter();
         let values = latents.map(|latent| (latent.name.to_string(), latent.value.kept()));
         let at = At::new(Given::Values(values.collect()));
-        self.run(&at)?;
+        let trace = self.run(&at)?;
         let found = at.found.take();
+        for (name, _) in &found {
+            if let Some(entry) = trace.find(name)
+                && !matches!(entry.value, Value::Tensor(_))
+            {
+                return Err(entry.locate(refused(format!(
+                    "`{name}` is a host number, through which no derivative passes, and chains follow derivatives: give its \
+                     distribution a Tensor, such as Tensor::scalar(0.0) in place of 0.0, or do without `hmc`"
+                ))));
+            }
+        }
         if self.sites.is_empty() {
             let sites = found.iter();
             let site = |(name, free): &(String, Tensor)| Site {

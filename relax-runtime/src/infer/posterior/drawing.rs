@@ -41,11 +41,15 @@ impl<'a> Drawing<'a> {
         }
     }
 
-    /// Goes on until there are `n` draws.
+    /// Goes on until there are `n` draws; `see` is shown each new one.
     ///
     /// # Errors
     /// Whatever goes wrong in model or guide; `n` of 0.
-    pub(in crate::infer) fn draw_until(&mut self, n: usize) -> Result<()> {
+    pub(in crate::infer) fn draw_until(
+        &mut self,
+        n: usize,
+        mut see: impl FnMut(&Pass),
+    ) -> Result<()> {
         expect_some("posterior draws", n)?;
         let _holding = Holding::start();
         for drawn in self.log_weights.len()..n {
@@ -60,6 +64,7 @@ impl<'a> Drawing<'a> {
                 None => self.objective.evaluate(key, self.params, &Mode::Draw)?,
             };
             pass.summed.iter_mut().for_each(|(_, at)| *at = key);
+            see(&pass);
             let record = Record::of(&pass)?;
             if pass.latents.is_empty() && !pass.summed.is_empty() {
                 self.whole = Some(pass);

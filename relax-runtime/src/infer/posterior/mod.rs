@@ -137,7 +137,7 @@ impl Posterior {
         n: usize,
     ) -> Result<Self> {
         let mut drawing = Drawing::new(objective, params, seed);
-        drawing.draw_until(n)?;
+        drawing.draw_until(n, |_| ())?;
         Ok(drawing.posterior())
     }
 

@@ -109,8 +109,10 @@ impl Trainer {
                       `layers` before resuming";
         let mut fitted = fitted_all(&saved.layers, &self.layers, unused)?;
         let mut store = Vec::with_capacity(saved.store.len());
+        // What moved the first parameters may have been forgotten on the way.
+        let most = saved.memory.values().map(|memory| memory.step).max();
         for (name, values) in &saved.store {
-            let updates = saved.memory.get(name).map_or(0, |memory| memory.step);
+            let updates = saved.memory.get(name).map(|memory| memory.step);
             let parameter = match self.estimation.params.parameter(name) {
                 Some(parameter) => {
                     fitted.push(values.fitted(name, &parameter)?);
@@ -118,7 +120,8 @@ impl Trainer {
                 }
                 None => Parameter::new(values.tensor(&Device::cpu())?).named(name),
             };
-            store.push((name.clone(), parameter, updates == saved.step));
+            let always = updates.is_some() && updates == most;
+            store.push((name.clone(), parameter, always));
         }
         set_all(fitted)?;
         self.estimation.params.restore(store);

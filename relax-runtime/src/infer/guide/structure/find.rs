@@ -323,6 +323,7 @@ impl Graph {
             scopes.push(left);
             let follows = Follows {
                 any,
+                is_host: self.choices[place].parent.is_host,
                 ..self.follows(place, &parents)
             };
             sites.insert(self.choices[place].parent.name.clone(), follows);

@@ -1,0 +1,88 @@
+//! A first look at whether a guide's draws are far from the posterior: wider draws, with their importance weights.
+//!
+//! Weights of the guide's own draws know nothing of tails that it does not come to. Student's t about the same
+//! centre comes there (defensive importance sampling; Hesterberg 1995, Owen and Zhou 2000), and the same draws
+//! weighted for the guide's Gaussian say how much of what they find is noise.
+
+use super::metric::Metric;
+use super::target::Target;
+use crate::random::Stream;
+
+/// Wider draws. Each costs a run of the model.
+const DRAWS: usize = 150;
+/// Degrees of freedom, an even number.
+const FREEDOM: i32 = 4;
+/// Fewer draws' worth of either weights say that the guide is no Gaussian near the posterior.
+const FEWEST: f64 = 10.0;
+/// From which a mean is off, in standard deviations of the guide, and a standard deviation, as a ratio or its inverse.
+const MEAN_OFF: f64 = 0.2;
+const SPREAD_OFF: f64 = 1.2;
+
+/// Whether a mean or a standard deviation of the unconstrained numbers is elsewhere than that of a guide's draws, which
+/// the metric has. Places where the model cannot be count nothing.
+pub(super) fn is_far(
+    target: &Target<'_>,
+    metric: &Metric,
+    dims: usize,
+    stream: &mut Stream,
+) -> bool {
+    let mut places = Vec::with_capacity(DRAWS);
+    let (mut of_target, mut of_guide) = (Vec::with_capacity(DRAWS), Vec::with_capacity(DRAWS));
+    for _ in 0..DRAWS {
+        let squares = (0..FREEDOM / 2).map(|_| -2.0 * (1.0 - stream.uniform_f64()).ln());
+        let wider = (f64::from(FREEDOM) / squares.sum::<f64>()).sqrt();
+        let standard: Vec<f64> = (0..dims).map(|_| wider * stream.normal()).collect();
+        let square: f64 = standard.iter().map(|z| z * z).sum();
+        let freedom = f64::from(FREEDOM);
+        let log_wide = -0.5 * (freedom + dims as f64) * (square / freedom).ln_1p();
+        let place = metric.place(&standard);
+        let log_density = target
+            .at(&place)
+            .map_or(f64::NEG_INFINITY, |at| at.log_density);
+        of_target.push(log_density - log_wide);
+        of_guide.push(-0.5 * square - log_wide);
+        places.push(place);
+    }
+    let (Some(of_target), Some(of_guide)) = (shares(&of_target), shares(&of_guide)) else {
+        return true;
+    };
+    (0..dims).any(|number| {
+        let moments = |shares: &[f64]| {
+            let pairs = || places.iter().map(|place| place[number]).zip(shares);
+            let mean: f64 = pairs().map(|(x, share)| x * share).sum();
+            let square: f64 = pairs().map(|(x, share)| (x - mean).powi(2) * share).sum();
+            (mean, square.sqrt())
+        };
+        let ((mean, sd), (guided, spread)) = (moments(&of_target), moments(&of_guide));
+        let ratio = sd / spread;
+        // A NaN is far, too.
+        !((mean - guided).abs() < MEAN_OFF * spread
+            && ratio < SPREAD_OFF
+            && ratio > 1.0 / SPREAD_OFF)
+    })
+}
+
+/// Shares of the whole, of logarithms; nothing if they are worth too few.
+fn shares(logs: &[f64]) -> Option<Vec<f64>> {
+    let most = logs
+        .iter()
+        .copied()
+        .filter(|log| !log.is_nan())
+        .fold(f64::NEG_INFINITY, f64::max);
+    let weights: Vec<f64> = logs
+        .iter()
+        .map(|log| {
+            if log.is_nan() {
+                0.0
+            } else {
+                (log - most).exp()
+            }
+        })
+        .collect();
+    let (sum, squares) = (
+        weights.iter().sum::<f64>(),
+        weights.iter().map(|w| w * w).sum::<f64>(),
+    );
+    let is_enough = most.is_finite() && sum * sum / squares >= FEWEST;
+    is_enough.then(|| weights.iter().map(|weight| weight / sum).collect())
+}
