@@ -80,11 +80,13 @@ pub(in crate::infer) fn draw_where_needed(
     let mut guided = Drawing::new(objective, params, seed);
     let mut started = Started::new(objective, params, seed, MOST_UNASKED);
     guided.draw_until(n.min(LOOKED_AT), |pass| started.see(pass))?;
+    let mut is_far = false;
     // Models that chains cannot do keep what they have.
     if started.is_ready().unwrap_or(false) {
         let weights = guided.importance_weights();
         let has_tail = weights.is_ok_and(|weights| is_beyond(&weights, LARGEST_PARETO_K));
-        if has_tail || started.is_far() {
+        is_far = started.is_far();
+        if has_tail || is_far {
             let log_weights = guided.log_weights().to_vec();
             if let Ok(Some(chained)) = started.draw(n, log_weights, Limits::UNASKED) {
                 return Ok(chained);
@@ -93,7 +95,7 @@ pub(in crate::infer) fn draw_where_needed(
     }
     guided.draw_until(n, |_| ())?;
     let weights = guided.importance_weights();
-    let guided = guided.posterior();
+    let guided = guided.posterior().off(is_far);
     match weights {
         Ok(weights) if !is_beyond(&weights, weights.pareto_k_limit()) => guided.corrected(),
         Ok(_) | Err(_) => Ok(guided),
@@ -109,6 +111,7 @@ fn is_beyond(weights: &ImportanceWeights, most: f64) -> bool {
 #[derive(Clone, Copy)]
 struct Limits {
     r_hat: f64,
+    r_hat_on_the_way: f64,
     effective_samples: f64,
     /// Leapfrog steps of a transition, on average.
     steps: f64,
@@ -117,14 +120,16 @@ struct Limits {
 impl Limits {
     const NONE: Self = Self {
         r_hat: f64::INFINITY,
+        r_hat_on_the_way: f64::INFINITY,
         effective_samples: 0.0,
         steps: f64::INFINITY,
     };
     /// Chains that need many steps are so far from the guide that a fit would take much longer.
     const UNASKED: Self = Self {
         r_hat: LARGEST_R_HAT,
+        r_hat_on_the_way: 2.0,
         effective_samples: FEWEST,
-        steps: 12.0,
+        steps: 20.0,
     };
 }
 
@@ -228,11 +233,17 @@ impl<'m> Started<'m> {
         let mut chains = Chains::new(&mut self.target, self.places, metric, stream)?;
         for (number, transitions) in WINDOWS.into_iter().enumerate() {
             let adapts = number + 1 < WINDOWS.len();
-            let Some(mixing) = chains.warm_up(transitions, adapts, limits.steps)? else {
+            // A guide that is too narrow makes many steps of the first transitions, before the metric is the chains'.
+            let most_steps = if number == 0 {
+                f64::INFINITY
+            } else {
+                limits.steps
+            };
+            let Some(mixing) = chains.warm_up(transitions, adapts, most_steps)? else {
                 return Ok(None);
             };
             // Few transitions tell of chains that are far apart alone, and those of the last window are too few.
-            if number > 0 && adapts && mixing.r_hat > 1.0 + 10.0 * (limits.r_hat - 1.0) {
+            if number > 0 && adapts && mixing.r_hat > limits.r_hat_on_the_way {
                 return Ok(None);
             }
         }

@@ -97,6 +97,7 @@ impl<'a> Drawing<'a> {
             log_weights: self.log_weights,
             scaled: self.scaled,
             mixing: None,
+            is_off: false,
         }
     }
 }

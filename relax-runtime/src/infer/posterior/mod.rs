@@ -84,6 +84,9 @@ pub struct Posterior {
     /// from which they started.
     #[serde(default)]
     mixing: Option<Mixing>,
+    /// Whether wider draws than the guide's put the posterior elsewhere, and no chains drew it.
+    #[serde(default)]
+    is_off: bool,
 }
 
 /// What chains have drawn.
@@ -156,7 +159,19 @@ impl Posterior {
             log_weights: chained.log_weights,
             scaled: None,
             mixing: Some(chained.mixing),
+            is_off: false,
         })
+    }
+
+    /// The same, with whether wider draws have put the posterior elsewhere.
+    pub(in crate::infer) fn off(mut self, is_off: bool) -> Self {
+        self.is_off = is_off;
+        self
+    }
+
+    /// Whether wider draws than the guide's put the posterior elsewhere, and no chains drew it.
+    pub(in crate::infer) fn is_off(&self) -> bool {
+        self.is_off
     }
 
     /// How the chains went that made the draws, where these were made by [`hmc`](crate::infer::Svi::hmc).

@@ -73,6 +73,9 @@ pub enum Finding {
         /// That of the weighted draws.
         weighted: f64,
     },
+    /// Wider draws than the guide's, with their importance weights, have a mean or a standard deviation elsewhere, and
+    /// the chains that were tried did not agree within what a run spends on them.
+    Elsewhere,
     /// A site was integrated out at nodes that are far apart beside its posterior.
     CoarseNodes {
         /// Its name.
@@ -197,7 +200,9 @@ impl Verdict {
         if self.pareto_k.is_some_and(|k| k > limit) {
             return;
         }
-        if let Ok(Some(narrow)) = posterior.narrowest(weights) {
+        if posterior.is_off() {
+            self.findings.push(Finding::Elsewhere);
+        } else if let Ok(Some(narrow)) = posterior.narrowest(weights) {
             let Narrow {
                 site,
                 guide,
@@ -306,6 +311,11 @@ impl fmt::Display for Finding {
                 f,
                 "the guide's standard deviation of `{site}` is {guide:.3}, and {weighted:.3} with importance weights: \
                  ask `weighted()`, with more `posterior_draws`, or take another guide"
+            ),
+            Self::Elsewhere => f.write_str(
+                "wider draws than the guide's say that the posterior is elsewhere, or wider or narrower, and the chains that \
+                 were tried did not agree: ask `hmc(true)`, which goes on for longer, and write numbers of rows as `mean \
+                 + scale * noise`",
             ),
             Self::CoarseNodes { site, error } => write!(
                 f,
