@@ -280,3 +280,35 @@ fn an_enumeration_is_resampled_for_arviz() -> Result<()> {
     assert!(json.get("sample_stats").is_none());
     Ok(())
 }
+
+/// Numbers of rows are those of the rows that were fitted; others are drawn anew.
+#[test]
+fn other_rows_are_predicted_with_effects_of_their_own() -> Result<()> {
+    #[model]
+    fn rows(n: usize, y: Option<&Tensor>) {
+        let mean = sample!(Normal(Tensor::scalar(0.0), 5.0));
+        plate!(n => {
+            let effect = sample!(Normal(Tensor::zeros([n], &Device::cpu()), 0.5));
+            let centre = mean + effect;
+            match y {
+                Some(y) => observe!(Normal(centre, 0.1), y, name = "y"),
+                None => {
+                    let _ = sample!(Normal(centre, 0.1), name = "y");
+                }
+            }
+        })
+    }
+    let y = Tensor::from_slice(&[3.1, 2.9, 3.2, 2.8, 3.0]);
+    let model = rows(5, Some(&y));
+    let fit = Svi::new(&model).seed(1).posterior_draws(1_000).run()?;
+    let refused = error(fit.predictive(&rows(3, None), 10)).to_string();
+    assert_says(&refused, &["shape [3]", "shape [5]", "`block("]);
+    let others = block(rows(3, None), |name| name == "effect");
+    let predicted = fit.predictive(&others, 2_000)?;
+    for (mean, sd) in predicted.means("y")?.into_iter().zip(predicted.sds("y")?) {
+        assert_near(mean, 3.0, 0.08);
+        // Of the mean, an effect and noise.
+        assert_near(sd, (0.26_f64 / 5.0 + 0.26).sqrt(), 0.06);
+    }
+    Ok(())
+}

@@ -127,9 +127,9 @@ impl Limits {
     /// Chains that need many steps are so far from the guide that a fit would take much longer.
     const UNASKED: Self = Self {
         r_hat: LARGEST_R_HAT,
-        r_hat_on_the_way: 2.0,
+        r_hat_on_the_way: 1.6,
         effective_samples: FEWEST,
-        steps: 20.0,
+        steps: 12.0,
     };
 }
 

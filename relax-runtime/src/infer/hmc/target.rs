@@ -11,7 +11,7 @@ use crate::dist::{Bijection, Draws, Number, Value};
 use crate::error::{Error, Result};
 use crate::infer::draw::run_under;
 use crate::infer::objective::density_term;
-use crate::infer::pass::Pass;
+use crate::infer::pass::{Latent, Pass};
 use crate::infer::posterior::{Record, SiteRecord};
 use crate::model::{Interpreter, Kind, Message, ParamStore, Program, SummedOut, Trace};
 use crate::random::Key;
@@ -108,12 +108,6 @@ impl Interpreter for At {
             Given::Values(values) => {
                 let value = values.get(name).ok_or_else(|| is_elsewhere(name))?;
                 let free = bijection.free(value).check()?.kept();
-                if free.device() != Device::cpu() {
-                    return Err(refused(format!(
-                        "`{name}` is on {}; chains move numbers on the CPU alone: fit there, or do without `hmc`",
-                        free.device()
-                    )));
-                }
                 self.found.borrow_mut().push((name.to_owned(), free));
                 value.clone()
             }
@@ -165,6 +159,14 @@ impl<'m> Target<'m> {
     /// # Errors
     /// Whatever goes wrong in the model, or if it has other choices than before.
     pub(super) fn free(&mut self, pass: &Pass) -> Result<Vec<f64>> {
+        let elsewhere = |latent: &&Latent| latent.value.device() != Device::cpu();
+        if let Some(latent) = pass.latents.iter().find(elsewhere) {
+            return Err(refused(format!(
+                "`{}` is on {}; chains move numbers on the CPU alone: fit there, or do without `hmc`",
+                latent.name,
+                latent.value.device()
+            )));
+        }
         let latents = pass.latents.iter();
         let values = latents.map(|latent| (latent.name.to_string(), latent.value.kept()));
         let at = At::new(Given::Values(values.collect()));

@@ -166,7 +166,9 @@ pub(in crate::infer) fn not_finite(
         hint: match kind {
             Some(Kind::Observed) if value == f64::INFINITY => {
                 "the model gives this observation probability 0, so that it is impossible: look at \
-                 the data, or give the distribution logits where rounding made a probability 0"
+                 the data; at choices that may exclude it, such as a number of trials below what was \
+                 counted, which `Truncated` keeps away from there; or give the distribution logits \
+                 where rounding made a probability 0"
             }
             Some(Kind::Latent) if value == f64::INFINITY => {
                 "the guide drew a value to which the model gives probability 0: a guide may only \

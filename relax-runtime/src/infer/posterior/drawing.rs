@@ -64,8 +64,8 @@ impl<'a> Drawing<'a> {
                 None => self.objective.evaluate(key, self.params, &Mode::Draw)?,
             };
             pass.summed.iter_mut().for_each(|(_, at)| *at = key);
-            see(&pass);
             let record = Record::of(&pass)?;
+            see(&pass);
             if pass.latents.is_empty() && !pass.summed.is_empty() {
                 self.whole = Some(pass);
             }

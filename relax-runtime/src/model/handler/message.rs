@@ -108,7 +108,8 @@ impl Message<'_> {
             let wanted = wanted.leading(wanted.rank() - vectors);
             return Err(Error::Value(format!(
                 "a draw of the site has shape {wanted}, but the value that it was given has shape \
-                 {}",
+                 {}; a posterior's draws are of as many rows as were fitted: have those of other rows drawn anew, by \
+                 `block(model, |name| ..)`",
                 value.shape()
             )));
         }
