@@ -54,6 +54,7 @@ pub(in crate::infer) fn draw(
     let mut started = Started::new(objective, params, seed, usize::MAX);
     guided.draw_until(n.min(LOOKED_AT), |pass| started.see(pass))?;
     if started.is_ready()? {
+        guided.draw_until(n, |_| ())?;
         let log_weights = guided.log_weights().to_vec();
         let drawn = started.draw(n, log_weights, Limits::NONE)?;
         return drawn.ok_or_else(|| refused("no draws were made".into()));
@@ -80,25 +81,28 @@ pub(in crate::infer) fn draw_where_needed(
     let mut guided = Drawing::new(objective, params, seed);
     let mut started = Started::new(objective, params, seed, MOST_UNASKED);
     guided.draw_until(n.min(LOOKED_AT), |pass| started.see(pass))?;
-    let mut is_far = false;
     // Models that chains cannot do keep what they have.
-    if started.is_ready().unwrap_or(false) {
-        let weights = guided.importance_weights();
-        let has_tail = weights.is_ok_and(|weights| is_beyond(&weights, LARGEST_PARETO_K));
-        is_far = started.is_far();
-        if has_tail || is_far {
-            let log_weights = guided.log_weights().to_vec();
-            if let Ok(Some(chained)) = started.draw(n, log_weights, Limits::UNASKED) {
-                return Ok(chained);
-            }
-        }
-    }
+    let is_ready = started.is_ready().unwrap_or(false);
+    let is_far = is_ready && started.is_far();
+    // Few draws often tell; where they do not, all may.
+    let first = guided.importance_weights();
+    let has_tail = first.is_ok_and(|first| is_beyond(&first, LARGEST_PARETO_K));
     guided.draw_until(n, |_| ())?;
     let weights = guided.importance_weights();
+    let can_be_relied_on = match &weights {
+        Ok(weights) => !is_beyond(weights, weights.pareto_k_limit()),
+        Err(_) => true,
+    };
+    if is_ready && (is_far || has_tail || !can_be_relied_on) {
+        let log_weights = guided.log_weights().to_vec();
+        if let Ok(Some(chained)) = started.draw(n, log_weights, Limits::UNASKED) {
+            return Ok(chained);
+        }
+    }
     let guided = guided.posterior().off(is_far);
-    match weights {
-        Ok(weights) if !is_beyond(&weights, weights.pareto_k_limit()) => guided.corrected(),
-        Ok(_) | Err(_) => Ok(guided),
+    match can_be_relied_on {
+        true => guided.corrected(),
+        false => Ok(guided),
     }
 }
 
