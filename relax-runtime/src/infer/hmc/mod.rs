@@ -32,7 +32,7 @@ const LEAST: usize = 250;
 /// What draws are to be worth, for which there may be so many times as many transitions.
 const ENOUGH: f64 = 400.0;
 const MOST_TIMES: f64 = 4.0;
-/// Draws of a guide that say whether chains are asked, and how good it was where they were.
+/// The first draws of a guide, whose weights say whether chains are asked.
 const LOOKED_AT: usize = 200;
 /// From this k̂ of a guide's importance weights on their variance is not finite (Vehtari et al. 2024), and chains are asked
 /// unasked, for so many numbers.
