@@ -52,16 +52,14 @@ pub(in crate::infer) fn draw(
 ) -> Result<Posterior> {
     let mut guided = Drawing::new(objective, params, seed);
     let mut started = Started::new(objective, params, seed, usize::MAX);
-    guided.draw_until(n.min(LOOKED_AT), |pass| started.see(pass))?;
-    if started.is_ready()? {
-        guided.draw_until(n, |_| ())?;
-        let log_weights = guided.log_weights().to_vec();
-        let drawn = started.draw(n, log_weights, Limits::NONE)?;
-        return drawn.ok_or_else(|| refused("no draws were made".into()));
+    guided.draw_until(n, |pass| started.see(pass))?;
+    if !started.is_ready()? {
+        // What is summed out is drawn exactly.
+        return Ok(guided.posterior());
     }
-    // What is summed out is drawn exactly.
-    guided.draw_until(n, |_| ())?;
-    Ok(guided.posterior())
+    let log_weights = guided.log_weights().to_vec();
+    let drawn = started.draw(n, log_weights, Limits::NONE)?;
+    drawn.ok_or_else(|| refused("no draws were made".into()))
 }
 
 /// The same where draws of the guide are far from the posterior, chains can be asked, and agree; else the guide's, with
