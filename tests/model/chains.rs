@@ -359,3 +359,42 @@ fn host_numbers_are_refused() {
         "{text}"
     );
 }
+
+/// Three groups, whose prior is 100 wide.
+#[model]
+fn groups(x: &Tensor) {
+    let shares = sample!(Dirichlet(Tensor::ones([3], &Device::cpu())));
+    let mu = sample!(Normal(Tensor::zeros([3], &Device::cpu()), 100.0));
+    let sigma = sample!(HalfNormal(Tensor::full([3], 100.0, &Device::cpu())));
+    plate!(x.rows() => {
+        let group = sample!(OneHotCategorical(probs = shares.broadcast_to([x.rows(), 3])));
+        observe!(Normal(group.matmul(&mu), group.matmul(&sigma)), x);
+    })
+}
+
+/// From draws of the prior, or its middle, one group takes all data, and none speak for the others.
+#[test]
+fn groups_of_vague_priors_come_to_their_data() -> Result<()> {
+    const CENTRES: [f32; 3] = [9.0, 18.0, 30.0];
+    let spread = |i: usize| ((i * 7 % 20) as f32 - 9.5) / 9.5;
+    let x: Vec<f32> = CENTRES
+        .iter()
+        .flat_map(|centre| (0..20).map(move |i| centre + spread(i)))
+        .collect();
+    let x = Tensor::from_slice(&x);
+    let model = groups(&x);
+    for seed in 1..=3 {
+        let once = Svi::new(&model).seed(seed).starts(1).run()?;
+        let fit = Svi::new(&model).seed(seed).run()?;
+        let mut means = fit.posterior().means("mu")?;
+        means.sort_by(f64::total_cmp);
+        for (mean, centre) in means.iter().zip(CENTRES) {
+            assert!(
+                (mean - f64::from(centre)).abs() < 0.1,
+                "{seed}: {means:?}, once {:?}",
+                once.posterior().means("mu")?
+            );
+        }
+    }
+    Ok(())
+}

@@ -206,6 +206,16 @@ impl Law for Dirichlet<Tensor> {
         MeanField::new([Part::positive("log_concentration", &start)], |free| {
             Dirichlet::new(Constraint::Positive.value(&free[0]))?.law()
         })
+        .for_draws_about(|loc, scale| {
+            // The curvature along the logarithm of one share's ratio to the last is the sum of the shapes, times
+            // share and rest.
+            let shares = Bijection::Simplex.value(loc);
+            let len = shares.shape().last().copied().unwrap_or(1);
+            let first = shares.slice(-1, 0..len - 1);
+            let parts = (&first - first.square()) * scale.square();
+            let all = parts.sum_keepdim(-1) / (len - 1) as f32;
+            [shares.ln() - all.ln()].into_iter().collect()
+        })
     }
 
     fn mean(&self) -> Tensor {

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::{
     Constraint, Distribution, Gamma, InverseGamma, Law, LogNormal, MeanField, Normal, Part,
-    draw_shape,
+    PerParameter, draw_shape,
 };
 use crate::error::Result;
 use crate::tensor::{Shape, Tensor};
@@ -30,6 +30,7 @@ pub fn normal_guide(loc: &Tensor, scale: &Tensor, shape: Shape) -> MeanField<'st
     by_location(loc, scale, shape, |loc, scale| {
         Normal::new(loc, scale)?.law()
     })
+    .for_draws_about(location_and_scale)
 }
 
 /// Numbers whose logarithm is Gaussian, with `loc` and `scale` of its own, for each number of a shape.
@@ -37,6 +38,7 @@ pub fn log_normal_guide(loc: &Tensor, scale: &Tensor, shape: Shape) -> MeanField
     by_location(loc, scale, shape, |loc, scale| {
         LogNormal::new(loc, scale)?.law()
     })
+    .for_draws_about(location_and_scale)
 }
 
 /// Gamma numbers with shape and mean of their own, for each number of a shape.
@@ -59,6 +61,11 @@ pub(super) fn inverse_gamma_guide(
     by_mean(concentration, inverse_mean, shape, |shape, scale| {
         InverseGamma::new(shape, scale)?.law()
     })
+}
+
+/// The parts of a guide whose unconstrained numbers have these means and standard deviations as parameters.
+pub(super) fn location_and_scale(loc: &Tensor, scale: &Tensor) -> PerParameter<Tensor> {
+    [loc.clone(), scale.ln()].into_iter().collect()
 }
 
 /// What makes a law of two parameters.
@@ -100,6 +107,7 @@ fn by_mean(
         build(&concentration, &(&concentration / mean))
     })
     .in_units(0, |free| (&free[1] * -0.5).exp())
+    .for_draws_about(|loc, scale| [loc.clone(), scale.ln() * -2.0].into_iter().collect())
 }
 
 /// A law of two shapes for each number of the shape that those of the model broadcast to: by the logit of its mean
@@ -123,6 +131,12 @@ pub(super) fn beta_guide(
     .in_units(0, |free| {
         let [a, b] = shapes(free);
         (a.recip() + b.recip()).sqrt()
+    })
+    .for_draws_about(|loc, scale| {
+        let share = loc.log_sigmoid() + (-loc).log_sigmoid();
+        [loc.clone(), scale.ln() * -2.0 - share]
+            .into_iter()
+            .collect()
     })
 }
 

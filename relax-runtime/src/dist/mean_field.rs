@@ -31,12 +31,16 @@ pub struct MeanField<'a> {
     is_table: bool,
     build: Box<Build<'a>>,
     units: SmallVec<[(usize, Unit); 1]>,
+    about: Option<Box<About<'a>>>,
 }
 
 type Build<'a> = dyn Fn(&[Tensor]) -> Result<Rc<dyn Law>> + 'a;
 
 /// How far a step of one moves each number of a part, by the values of all parts.
 type Unit = fn(&[Tensor]) -> Tensor;
+
+/// The values of all parts for draws about some unconstrained numbers, with these standard deviations.
+type About<'a> = dyn Fn(&Tensor, &Tensor) -> PerParameter<Tensor> + 'a;
 
 /// One unconstrained parameter of a [`MeanField`].
 #[derive(Clone, Debug)]
@@ -150,6 +154,7 @@ impl<'a> MeanField<'a> {
             is_table: false,
             build: Box::new(build),
             units: SmallVec::new(),
+            about: None,
         }
     }
 
@@ -161,6 +166,23 @@ impl<'a> MeanField<'a> {
     pub fn in_units(mut self, part: usize, unit: fn(&[Tensor]) -> Tensor) -> Self {
         self.units.push((part, unit));
         self
+    }
+
+    /// Says which values of the parts have draws whose unconstrained numbers are about the first ones, with the second
+    /// ones as standard deviations, as nearly as the guide can.
+    pub(super) fn for_draws_about(
+        self,
+        about: impl Fn(&Tensor, &Tensor) -> PerParameter<Tensor> + 'a,
+    ) -> Self {
+        Self {
+            about: Some(Box::new(about)),
+            ..self
+        }
+    }
+
+    /// Those values, if the guide says them.
+    pub(crate) fn about(&self, loc: &Tensor, scale: &Tensor) -> Option<PerParameter<Tensor>> {
+        self.about.as_ref().map(|about| about(loc, scale))
     }
 
     /// The units of those parts that have any other than one, at values of the parts.

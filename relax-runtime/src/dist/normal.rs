@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use smallvec::smallvec;
 
-use super::guides::NARROWER;
+use super::guides::{NARROWER, location_and_scale};
 use super::{
     Bijection, Distribution, Draws, Join, Law, MeanField, Number, Numbers, Operand, Part,
     PerParameter, Support, check_fit, draw_shape, expand_parameter,
@@ -204,6 +204,7 @@ impl Law for Normal<Tensor> {
             Ok(Rc::new(Self { loc, scale }))
         })
         .in_units(0, |free| free[1].exp())
+        .for_draws_about(location_and_scale)
     }
 
     fn mean(&self) -> Tensor {

@@ -3,7 +3,8 @@
 //! Read downwards, each part uses those before it: what one evaluation leaves (`pass`), how choices are
 //! made (`draw`, `guide`), what is minimised (`objective`), what each site's estimator says of an
 //! evaluation (`sites`), what draws say of the choices (`posterior`), sums over choices (`tally`, `exact`,
-//! `marginal`), the estimate of a whole gradient (`estimation`), chains that start from a guide (`hmc`), and what is
+//! `marginal`), the estimate of a whole gradient (`estimation`), the density that sums leave (`target`) and chains that start from a
+//! guide there (`hmc`), and what is
 //! done with all of it (`train`, `check`).
 
 mod check;
@@ -15,12 +16,14 @@ mod gradients;
 mod guide;
 mod hmc;
 mod marginal;
+mod mode;
 mod objective;
 mod pass;
 mod posterior;
 mod settings;
 mod sites;
 mod tally;
+mod target;
 mod train;
 
 pub use crate::report::{Ending, Trend};

@@ -25,6 +25,7 @@ pub use handler::{
 pub(crate) use host::{HostRun, Place};
 pub(crate) use interpreter::Interpreter;
 pub use params::ParamStore;
+pub(crate) use params::{Spread, Start};
 pub use simulation::{Run, Simulation};
 pub use site::Site;
 pub use trace::{Entry, Kind, Plate, Ran, Rows, Trace};

@@ -30,12 +30,30 @@ struct State {
     notes: Notes,
     /// Whether guides are to say in which units their parameters are moved.
     wants_units: bool,
-    /// What random numbers guides start with, if not in the middle of what the model states.
-    start: Option<Key>,
+    /// Where guides start, if not in the middle of what the model states.
+    start: Option<Start>,
     /// Whether a guide has been met that has a choice.
     has_location: bool,
+    /// What random numbers choose the values at which choices that are summed out are held, if they are.
+    held: Option<Key>,
     /// Where the data turned out to be, where that is not the CPU.
     device: Option<Device>,
+}
+
+/// Where guides start.
+#[derive(Clone, Debug)]
+pub(crate) enum Start {
+    /// At a draw of what the model states, by these random numbers.
+    Draw(Key),
+    /// About the unconstrained numbers of each site, and as wide as these may be.
+    About(Rc<FxHashMap<String, Spread>>),
+}
+
+/// Unconstrained numbers, and how far the true ones may be from them, as standard deviations.
+#[derive(Clone, Debug)]
+pub(crate) struct Spread {
+    pub(crate) loc: Tensor,
+    pub(crate) scale: Tensor,
 }
 
 /// What has been found out about programs, by the kind of finding and the program's name.
@@ -64,21 +82,51 @@ impl ParamStore {
         self.0.borrow().wants_units
     }
 
-    /// Has guides that are made from now on start at a draw of what the model states, or in its middle.
-    pub(crate) fn start_at(&self, place: Option<Key>) {
+    /// Has guides that are made from now on start there, or in the middle of what the model states.
+    pub(crate) fn start_at(&self, place: Option<Start>) {
         self.0.borrow_mut().start = place;
     }
 
-    /// Where the location of a guide is to start, if not in the middle.
-    pub(crate) fn place_to_start(&self) -> Option<Key> {
+    /// Where a part of a guide is to start, if not in the middle; `is_location` says whether draws of what the model
+    /// states can move it.
+    pub(crate) fn place_to_start(&self, is_location: bool) -> Option<Start> {
         let state = &mut *self.0.borrow_mut();
-        state.has_location = true;
-        state.start
+        state.has_location |= is_location;
+        state.start.clone()
     }
 
     /// Whether a guide has asked where to start.
     pub(crate) fn has_location(&self) -> bool {
         self.0.borrow().has_location
+    }
+
+    /// Has models hold what they sum out at values that these random numbers choose among the possible ones, or
+    /// sum it out.
+    pub(crate) fn hold_summed(&self, at: Option<Key>) {
+        self.0.borrow_mut().held = at;
+    }
+
+    /// What chooses the values at which they are held, if they are.
+    pub(crate) fn holds_summed(&self) -> Option<Key> {
+        self.0.borrow().held
+    }
+
+    /// Begins as if no program had been run: with no parameters, and nothing found out. What was before is in what
+    /// it gives, for [`put_back`](Self::put_back).
+    pub(crate) fn begin_anew(&self) -> Self {
+        let state = &mut *self.0.borrow_mut();
+        let anew = State {
+            wants_units: state.wants_units,
+            device: state.device.clone(),
+            ..State::default()
+        };
+        Self(Rc::new(RefCell::new(std::mem::replace(state, anew))))
+    }
+
+    /// Takes over all that another store holds.
+    pub(crate) fn put_back(&self, before: Self) {
+        let before = before.0.take();
+        self.0.replace(before);
     }
 
     /// Takes over what a fork's programs were found to be.

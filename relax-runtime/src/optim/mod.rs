@@ -117,6 +117,11 @@ impl Optimizer {
         self.in_units
     }
 
+    /// Whether it does.
+    pub(crate) fn is_in_units(&self) -> bool {
+        self.in_units
+    }
+
     /// Goes on with a rule of the kind of the default, keeping what is remembered, unless a rule was
     /// chosen.
     pub(crate) fn follow_unless_chosen(&mut self, rule: impl Rule + 'static) {

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use super::Level;
+
 /// What one optimisation step measured.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -54,6 +56,13 @@ pub struct History {
 }
 
 impl History {
+    /// The level of the last losses.
+    pub(crate) fn level(&self) -> Level {
+        const LAST: usize = 100;
+        let losses: Vec<f64> = self.steps.iter().map(|report| report.loss).collect();
+        Level::of(&losses[losses.len().saturating_sub(LAST)..])
+    }
+
     /// Mean loss over the last `n` steps.
     pub fn recent_loss(&self, n: usize) -> f64 {
         let tail = &self.steps[self.steps.len().saturating_sub(n)..];

@@ -116,6 +116,33 @@ impl<C: Curve> Smooth<3> for Quantile<C> {
     }
 }
 
+/// How far the quantile lies above a, or below b: near an end at 0 the sum with it keeps no digits, and this all.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Gap<C, const BELOW_B: bool>(Quantile<C>);
+
+impl<C: Curve, const BELOW_B: bool> Smooth<3> for Gap<C, BELOW_B> {
+    fn value(&self, x: [f64; 3]) -> f64 {
+        match BELOW_B {
+            true => x[1] - self.0.value(x),
+            false => self.0.value(x) - x[0],
+        }
+    }
+    fn slopes(&self, x: [f64; 3]) -> [f64; 3] {
+        let [by_a, by_b, by_u] = self.0.slopes(x);
+        match BELOW_B {
+            true => [-by_a, 1.0 - by_b, -by_u],
+            false => [by_a - 1.0, by_b, by_u],
+        }
+    }
+    fn bends(&self, x: [f64; 3]) -> [[f64; 3]; 3] {
+        let bends = self.0.bends(x);
+        match BELOW_B {
+            true => bends.map(|row| row.map(|bend| -bend)),
+            false => bends,
+        }
+    }
+}
+
 /// The mean of what lies between a and b.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Mean<C>(PhantomData<C>);

@@ -1,6 +1,6 @@
 //! Truncated log-normal numbers: their logarithm is a truncated Gaussian.
 
-use super::{Ends, NAME, Truncatable, Truncated};
+use super::{Ends, NAME, Truncatable, Truncated, values_about};
 use crate::dist::curves::NormalCurve;
 use crate::dist::family::*;
 use crate::dist::guides::by_location;
@@ -86,9 +86,16 @@ impl<R: Real> Continuous for TruncatedLogNormal<R> {
         let parameters = Continuous::parameters(&of.0);
         let shape = draw_shape(&parameters);
         let (low, high) = (parameters[0].clone(), parameters[1].clone());
+        let values = values_about(of.bijection());
         by_location(&parameters[2], &parameters[3], shape, move |loc, scale| {
             let law = Truncated::<NormalCurve, Tensor>::near(&low, &high, loc, scale);
             TruncatedLogNormal(law.checked()?).law()
+        })
+        .for_draws_about(move |free, scale| {
+            let parts = values(free, scale);
+            let ln_value = parts[0].ln();
+            let ln_scale = &parts[1] - &ln_value;
+            [ln_value, ln_scale].into_iter().collect()
         })
     }
 }

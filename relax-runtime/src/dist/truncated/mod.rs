@@ -13,7 +13,7 @@ use std::marker::PhantomData;
 use base::Ends;
 pub use base::Truncatable;
 pub use counts::{CountEnd, TruncatedCounts, TruncatedFamily};
-use functions::{LnDensity, LnMass, Mean, Quantile};
+use functions::{Gap, LnDensity, LnMass, Mean, Quantile};
 pub use log_normal::TruncatedLogNormal;
 pub use shaped::{BetaCurve, GammaCurve, ShapedCurve, StudentCurve, TruncatedShaped};
 
@@ -21,7 +21,7 @@ use super::Distribution;
 use super::curves::{Curve, NormalCurve};
 use super::family::*;
 use super::gamma::uniform;
-use super::guides::by_location;
+use super::guides::{by_location, location_and_scale};
 use crate::error::Error;
 
 const NAME: &str = "Truncated";
@@ -185,8 +185,20 @@ impl<C: Curve, R: Real> Continuous for Truncated<C, R> {
 
     fn draw(&self, standards: &[R]) -> R {
         let [a, b] = self.ends();
-        let t = R::smooth([&a, &b, &standards[0]], &Quantile::<C>::default());
-        self.loc.clone() + self.scale.clone() * t
+        let at = [&a, &b, &standards[0]];
+        let is_cut = |end: &R| end.all(|x| x.abs() < FAR * 0.5).unwrap_or(false);
+        let is_nearer_0 = || {
+            let pair = self.high.abs() - self.low.abs();
+            pair.all(|gap| gap >= 0.0).unwrap_or(false)
+        };
+        let scale = self.scale.clone();
+        match (is_cut(&self.low), is_cut(&self.high)) {
+            (true, has_high) if !has_high || is_nearer_0() => {
+                self.low.clone() + scale * R::smooth(at, &Gap::<C, false>::default())
+            }
+            (_, true) => self.high.clone() - scale * R::smooth(at, &Gap::<C, true>::default()),
+            (_, false) => self.loc.clone() + scale * R::smooth(at, &Quantile::<C>::default()),
+        }
     }
 
     fn mean(&self) -> R {
@@ -202,6 +214,19 @@ impl<C: Curve, R: Real> Continuous for Truncated<C, R> {
             let law = Truncated::<NormalCurve, Tensor>::near(&low, &high, loc, scale);
             law.checked()?.law()
         })
+        .for_draws_about(values_about(of.bijection()))
+    }
+}
+
+/// The location and scale of values, by which a guide is parametrised, whose unconstrained numbers have these means and
+/// standard deviations.
+fn values_about(bijection: Option<Bijection>) -> impl Fn(&Tensor, &Tensor) -> PerParameter<Tensor> {
+    move |free, scale| match &bijection {
+        None => location_and_scale(free, scale),
+        Some(bijection) => {
+            let value = bijection.value(free);
+            location_and_scale(&value, &(scale * bijection.log_volume(free).exp()))
+        }
     }
 }
 

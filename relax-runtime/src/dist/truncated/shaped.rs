@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::marker::PhantomData;
 
 use super::shaped_functions::{LnMass, Mean, Quantile, density, mass};
-use super::{Ends, FAR, LEAST_LN_MASS, NAME, Truncatable, Truncated, lies_between};
+use super::{Ends, FAR, LEAST_LN_MASS, NAME, Truncatable, Truncated, lies_between, values_about};
 use crate::dist::curves::NormalCurve;
 use crate::dist::family::*;
 use crate::dist::gamma::uniform;
@@ -239,6 +239,7 @@ impl<C: ShapedCurve, R: Real> Continuous for TruncatedShaped<C, R> {
             let law = Truncated::<NormalCurve, Tensor>::near(&from, &to, loc, scale);
             law.checked()?.law()
         })
+        .for_draws_about(values_about(of.bijection()))
     }
 }
 

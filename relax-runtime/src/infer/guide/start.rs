@@ -1,31 +1,49 @@
-//! Where the location of a guide starts, where a fit has a choice among several places.
+//! Where guides start, where a fit has a choice among several places.
 
 use super::GuideSite;
 use crate::dist::{Law, MeanField};
 use crate::error::Result;
+use crate::model::Start;
 use crate::tensor::Tensor;
 
 impl GuideSite<'_> {
-    /// How far from the middle of the stated law a part of its guide starts: where the training asks for a draw
-    /// of the law instead, and the part is the guide's location.
+    /// How far from what the stated law gives a part of its guide starts, where the training asks for another place.
     pub(super) fn displacement(
         &self,
         stated: &dyn Law,
         guide: &MeanField<'_>,
         part: usize,
     ) -> Result<Option<Tensor>> {
-        let (true, Some(bijection)) = (guide.location() == Some(part), stated.bijection()) else {
-            return Ok(None);
+        let location = stated
+            .bijection()
+            .filter(|_| guide.location() == Some(part));
+        let start = self.params.place_to_start(location.is_some());
+        let wanted = match (start, location) {
+            (None, _) | (Some(Start::Draw(_)), None) => return Ok(None),
+            (Some(Start::Draw(key)), Some(bijection)) => {
+                let noise = stated.noise(&mut key.stream(self.name()))?;
+                let free = bijection.free(&stated.draw(&noise)).detach();
+                match guide.about(&free, &free.ones_like()) {
+                    Some(mut parts) => parts.swap_remove(part),
+                    None => free,
+                }
+            }
+            (Some(Start::About(places)), _) => {
+                let Some(spread) = places.get(self.name()) else {
+                    return Ok(None);
+                };
+                match guide.about(&spread.loc, &spread.scale) {
+                    Some(mut parts) => parts.swap_remove(part),
+                    None => return Ok(None),
+                }
+            }
         };
-        let Some(key) = self.params.place_to_start() else {
+        let first = guide.parts()[part].first_value()?;
+        if wanted.check()?.shape() != first.shape() {
             return Ok(None);
-        };
-        let noise = stated.noise(&mut key.stream(self.name()))?;
-        let drawn = bijection.free(&stated.draw(&noise)).detach();
-        let apart = drawn - guide.parts()[part].first_value()?;
-        let numbers = apart.peek()?;
-        let fits = apart.shape() == guide.parts()[part].shape();
-        let is_finite = numbers.iter().all(|x| x.is_finite());
-        Ok((fits && is_finite).then_some(apart))
+        }
+        let apart = wanted - first;
+        let is_finite = apart.peek()?.iter().all(|x| x.is_finite());
+        Ok(is_finite.then_some(apart))
     }
 }

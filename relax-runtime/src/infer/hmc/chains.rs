@@ -5,9 +5,9 @@ use std::rc::Rc;
 
 use super::metric::Metric;
 use super::step_size::StepSize;
-use super::target::{Place, Target};
 use crate::error::{Error, Result};
 use crate::infer::posterior::{Mixing, Seen};
+use crate::infer::target::{Place, Target};
 use crate::random::Stream;
 
 /// Leapfrog steps of one transition, at most.

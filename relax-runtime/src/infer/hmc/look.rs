@@ -5,7 +5,7 @@
 //! weighted for the guide's Gaussian say how much of what they find is noise.
 
 use super::metric::Metric;
-use super::target::Target;
+use crate::infer::target::Target;
 use crate::random::Stream;
 
 /// Wider draws. Each costs a run of the model.

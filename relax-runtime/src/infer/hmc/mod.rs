@@ -4,11 +4,9 @@ mod chains;
 mod look;
 mod metric;
 mod step_size;
-mod target;
 
 use chains::Chains;
 use metric::Metric;
-use target::Target;
 
 use crate::error::{Error, Result};
 use crate::infer::objective::{Elbo, Objective};
@@ -16,6 +14,7 @@ use crate::infer::pass::{Mode, Pass};
 use crate::infer::posterior::{
     Chained, Drawing, FEWEST, ImportanceWeights, LARGEST_R_HAT, Mixing, Posterior, Record,
 };
+use crate::infer::target::{Target, refused};
 use crate::model::ParamStore;
 use crate::random::Key;
 use crate::tensor::Holding;
@@ -62,45 +61,82 @@ pub(in crate::infer) fn draw(
     drawn.ok_or_else(|| refused("no draws were made".into()))
 }
 
-/// The same where draws of the guide are far from the posterior, chains can be asked, and agree; else the guide's, with
-/// their importance weights where these can be relied on and say something else.
-///
-/// # Errors
-/// Whatever goes wrong in model or guide.
-pub(in crate::infer) fn draw_where_needed(
-    objective: &Elbo<'_>,
-    params: &ParamStore,
-    seed: u64,
+/// A first look at a posterior: draws of a guide, and whether they can be relied on.
+pub(in crate::infer) struct Looked<'m> {
+    guided: Drawing<'m>,
+    /// From where chains start, if they can be asked.
+    started: Option<Started<'m>>,
+    is_far: bool,
+    has_tail: bool,
     n: usize,
-) -> Result<Posterior> {
-    if !objective.is_of_default_guide() {
-        return Posterior::draw(objective, params, seed, n);
+}
+
+impl<'m> Looked<'m> {
+    /// Looks where a fit has come to, of whose posterior `n` draws are wanted.
+    ///
+    /// # Errors
+    /// Whatever goes wrong in model or guide.
+    pub(in crate::infer) fn at(
+        objective: &'m Elbo<'_>,
+        params: &'m ParamStore,
+        seed: u64,
+        n: usize,
+    ) -> Result<Self> {
+        let mut guided = Drawing::new(objective, params, seed);
+        let mut started = Started::new(objective, params, seed, MOST_UNASKED);
+        guided.draw_until(n.min(LOOKED_AT), |pass| started.see(pass))?;
+        // Models that chains cannot do keep what they have.
+        let started = started.is_ready().unwrap_or(false).then_some(started);
+        let is_far = started.as_ref().is_some_and(Started::is_far);
+        // Few draws often tell; where they do not, all may.
+        let first = guided.importance_weights();
+        let has_tail = first.is_ok_and(|first| is_beyond(&first, LARGEST_PARETO_K));
+        Ok(Self {
+            guided,
+            started,
+            is_far,
+            has_tail,
+            n,
+        })
     }
-    let mut guided = Drawing::new(objective, params, seed);
-    let mut started = Started::new(objective, params, seed, MOST_UNASKED);
-    guided.draw_until(n.min(LOOKED_AT), |pass| started.see(pass))?;
-    // Models that chains cannot do keep what they have.
-    let is_ready = started.is_ready().unwrap_or(false);
-    let is_far = is_ready && started.is_far();
-    // Few draws often tell; where they do not, all may.
-    let first = guided.importance_weights();
-    let has_tail = first.is_ok_and(|first| is_beyond(&first, LARGEST_PARETO_K));
-    guided.draw_until(n, |_| ())?;
-    let weights = guided.importance_weights();
-    let can_be_relied_on = match &weights {
-        Ok(weights) => !is_beyond(weights, weights.pareto_k_limit()),
-        Err(_) => true,
-    };
-    if is_ready && (is_far || has_tail || !can_be_relied_on) {
-        let log_weights = guided.log_weights().to_vec();
-        if let Ok(Some(chained)) = started.draw(n, log_weights, Limits::UNASKED) {
-            return Ok(chained);
+
+    /// The density from which chains would draw, and places of the guide's draws, if chains can be asked.
+    pub(in crate::infer) fn target(&self) -> Option<(&Target<'m>, &[Vec<f64>])> {
+        let started = self.started.as_ref()?;
+        Some((&started.target, &started.places))
+    }
+
+    /// Whether the posterior may be elsewhere.
+    pub(in crate::infer) fn is_doubtful(&self) -> bool {
+        self.started.is_some() && (self.is_far || self.has_tail)
+    }
+
+    /// The posterior: by chains where the guide's draws cannot be relied on, chains can be asked, and agree; else the
+    /// guide's, with their importance weights where these can be relied on and say something else.
+    ///
+    /// # Errors
+    /// Whatever goes wrong in model or guide.
+    pub(in crate::infer) fn posterior(mut self) -> Result<Posterior> {
+        let is_doubtful = self.is_doubtful();
+        self.guided.draw_until(self.n, |_| ())?;
+        let weights = self.guided.importance_weights();
+        let can_be_relied_on = match &weights {
+            Ok(weights) => !is_beyond(weights, weights.pareto_k_limit()),
+            Err(_) => true,
+        };
+        if let Some(started) = self.started
+            && (is_doubtful || !can_be_relied_on)
+        {
+            let log_weights = self.guided.log_weights().to_vec();
+            if let Ok(Some(chained)) = started.draw(self.n, log_weights, Limits::UNASKED) {
+                return Ok(chained);
+            }
         }
-    }
-    let guided = guided.posterior().off(is_far);
-    match can_be_relied_on {
-        true => guided.corrected(),
-        false => Ok(guided),
+        let guided = self.guided.posterior().off(self.is_far);
+        match can_be_relied_on {
+            true => guided.corrected(),
+            false => Ok(guided),
+        }
     }
 }
 
@@ -299,13 +335,5 @@ fn key(seed: u64, step: u64) -> Key {
     Key {
         step: u64::MAX - step,
         ..Key::new(seed)
-    }
-}
-
-/// The error of a model that chains cannot do.
-fn refused(problem: String) -> Error {
-    Error::Config {
-        setting: "hmc",
-        problem,
     }
 }

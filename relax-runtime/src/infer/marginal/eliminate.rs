@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use super::factor::{Domain, Factor, combinations, rows};
+use super::factor::{Domain, Factor, combinations, place, rows};
 use crate::error::{Error, Result};
 use crate::random::Stream;
 
@@ -195,6 +195,58 @@ impl Sum {
         Shares { of_factors: shares }
     }
 
+    /// The logarithm and the shares of a part of a single term of the sum, which random numbers choose among those
+    /// that are not 0, each as likely as the others: that of as many variables, at random, as give each value a few,
+    /// and of what depends on no others.
+    pub(super) fn held(&self, order: &[usize], stream: &mut Stream) -> (f64, Shares) {
+        /// So many variables a value.
+        const FEW: f64 = 6.0;
+        let given = &self.factors[..self.given];
+        let possible = given.iter().map(|factor| {
+            let is_possible = |&log: &f64| match log == f64::NEG_INFINITY {
+                true => log,
+                false => 0.0,
+            };
+            Factor {
+                plates: Rc::clone(&factor.plates),
+                variables: factor.variables.clone(),
+                values: factor.values.iter().map(is_possible).collect(),
+            }
+        });
+        let drawn = Self::new(possible.collect(), self.domains.clone(), order).draw(stream);
+        let count = |domain: &Domain| rows(&domain.plates) as f64;
+        let all: f64 = self.domains.iter().map(count).sum();
+        let values = self
+            .domains
+            .iter()
+            .map(|domain| count(domain) * domain.size as f64);
+        let share = FEW * values.sum::<f64>() / (all * all);
+        let counts: Vec<Vec<bool>> = drawn
+            .iter()
+            .map(|rows| rows.iter().map(|_| stream.uniform_f64() < share).collect())
+            .collect();
+        let (mut log, mut of_factors) = (0.0, Vec::with_capacity(given.len()));
+        for factor in given {
+            let scale: f64 = factor.plates.iter().map(|plate| plate.scale).product();
+            let all = rows(&factor.plates);
+            let width = factor.values.len() / all.max(1);
+            let mut shares = vec![0.0; factor.values.len()];
+            for row in 0..all {
+                let mut are_all = true;
+                let at = self.place_in(factor, row, |v, row| {
+                    are_all &= counts[v][row];
+                    drawn[v][row]
+                });
+                if are_all {
+                    log += scale * factor.values[row * width + at];
+                    shares[row * width + at] = scale;
+                }
+            }
+            of_factors.push(shares);
+        }
+        (log, Shares { of_factors })
+    }
+
     /// One draw of all variables together, row by row: from the last variable that was summed out to the
     /// first, each given those after it.
     pub(super) fn draw(&self, stream: &mut Stream) -> Vec<Vec<usize>> {
@@ -230,13 +282,22 @@ impl Sum {
         row: usize,
         drawn: &[Vec<usize>],
     ) -> usize {
+        self.place_in(factor, row, |v, row| match v == variable {
+            true => 0,
+            false => drawn[v][row],
+        })
+    }
+
+    /// Where values stand in a row of a factor: `value` tells a variable's, in a row of its own plates.
+    fn place_in(
+        &self,
+        factor: &Factor,
+        row: usize,
+        mut value: impl FnMut(usize, usize) -> usize,
+    ) -> usize {
         let all = rows(&factor.plates);
-        factor.variables.iter().fold(0, |at, &v| {
-            let value = match v == variable {
-                true => 0,
-                false => drawn[v][row / (all / drawn[v].len().max(1)).max(1)],
-            };
-            at * self.domains[v].size + value
+        place(&factor.variables, &self.domains, |v| {
+            value(v, row / (all / rows(&self.domains[v].plates).max(1)).max(1))
         })
     }
 
@@ -282,4 +343,50 @@ fn pick(weights: impl Iterator<Item = f64> + Clone, uniform: f64) -> usize {
         left -= weight;
     }
     last
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Key;
+
+    /// Two variables of three and two values, of whose combinations one is impossible.
+    #[test]
+    fn held_terms_are_those_that_may_be_each_as_often() {
+        let domain = |size| Domain {
+            size,
+            plates: Rc::default(),
+        };
+        let factor = |variables: &[usize], values: &[f64]| Factor {
+            plates: Rc::default(),
+            variables: variables.to_vec(),
+            values: values.to_vec(),
+        };
+        let own = [-0.1, -5.0, -20.0];
+        let both = [-1.0, -2.0, -3.0, f64::NEG_INFINITY, -4.0, -50.0];
+        let sum = Sum::new(
+            vec![factor(&[0], &own), factor(&[0, 1], &both)],
+            vec![domain(3), domain(2)],
+            &[1, 0],
+        );
+        const DRAWS: u64 = 5_000;
+        let mut seen = [0; 6];
+        for draw in 0..DRAWS {
+            let (log, shares) = sum.held(&[1, 0], &mut Key::new(draw).stream("held"));
+            let [first, second] = &shares.of_factors[..] else {
+                panic!("two factors");
+            };
+            let at = second.iter().position(|&share| share == 1.0);
+            let at = at.expect("one term");
+            assert_eq!(first[at / 2], 1.0);
+            assert_eq!(first.iter().chain(second).sum::<f64>(), 2.0);
+            assert_eq!(log, own[at / 2] + both[at]);
+            seen[at] += 1;
+        }
+        assert_eq!(seen[3], 0);
+        for at in [0, 1, 2, 4, 5] {
+            let share = f64::from(seen[at]) / DRAWS as f64;
+            assert!((share - 0.2).abs() < 0.02, "{at}: {share}");
+        }
+    }
 }

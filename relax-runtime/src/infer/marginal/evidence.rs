@@ -3,7 +3,7 @@
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
-use super::eliminate::{Shares, Sum};
+use super::eliminate::Shares;
 use super::graph::FIRST_SITE;
 use super::said::Got;
 use super::search::Search;
@@ -11,9 +11,9 @@ use crate::dist::Number;
 use crate::error::Result;
 use crate::tensor::{Origin, Provenance, Reads, SiteSet, Tensor};
 
-/// ln Σ: its derivative is that of each term's numbers, weighed by how probable the values are at which
-/// they stand (Fisher's identity).
-pub(super) fn evidence(search: &Search<'_>, sum: &Sum, shares: &Shares) -> Result<Number> {
+/// A sum of this logarithm: its derivative is that of each term's numbers, weighed by how probable the values are at
+/// which they stand (Fisher's identity).
+pub(super) fn evidence(search: &Search<'_>, log: f64, shares: &Shares) -> Result<Number> {
     let mut all: Vec<(&Got, SmallVec<[f64; 1]>)> = Vec::new();
     // Terms have numbers in common.
     let mut places: FxHashMap<*const Got, usize> = FxHashMap::default();
@@ -40,9 +40,9 @@ pub(super) fn evidence(search: &Search<'_>, sum: &Sum, shares: &Shares) -> Resul
         }
     }
     if sites == SiteSet::EMPTY && numbers.is_empty() {
-        return Ok(Number::Host(sum.log));
+        return Ok(Number::Host(log));
     }
-    let value = Tensor::with_derivatives(sum.log as f32, &numbers);
+    let value = Tensor::with_derivatives(log as f32, &numbers);
     let discrete = search.shared.discrete_kept();
     Ok(Number::Tensor(of_sites(value.check()?, &sites, &discrete)))
 }

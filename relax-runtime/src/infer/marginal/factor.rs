@@ -45,7 +45,7 @@ pub(super) fn combinations(variables: &[usize], domains: &[Domain]) -> usize {
 pub(super) fn place(
     variables: &[usize],
     domains: &[Domain],
-    value: impl Fn(usize) -> usize,
+    mut value: impl FnMut(usize) -> usize,
 ) -> usize {
     variables
         .iter()

@@ -266,8 +266,21 @@ impl<M: Model> Model for Marginalised<M> {
                 break sum;
             }
         };
+        if let Some(at) = context.params().holds_summed() {
+            let order = {
+                let mut graph = self.graph.borrow_mut();
+                if graph.has_nodes() {
+                    return Err(Error::Enumeration(
+                        "choices that are integrated out are not held at a value".into(),
+                    ));
+                }
+                graph.order()?
+            };
+            let (log, shares) = sum.held(&order, &mut at.stream("held"));
+            return record(context, &search, evidence(&search, log, &shares)?);
+        }
         let shares = sum.shares();
-        let number = evidence(&search, &sum, &shares)?;
+        let number = evidence(&search, sum.log, &shares)?;
         record(context, &search, number)?;
         let summed = Summed::new(&self.graph.borrow(), &search, sum, shares);
         context.add_summed(Rc::new(summed));

@@ -11,6 +11,8 @@ const SLOWINGS: usize = 2;
 /// Windows in a row without progress, at each rate, after which it is lowered, or the run is over; each is twice
 /// as long as the one before, so that noise hides less.
 const STILL: [u32; SLOWINGS + 1] = [3; SLOWINGS + 1];
+/// As many where a fit starts about a mode.
+const NEAR_STILL: [u32; SLOWINGS + 1] = [1, 2, 2];
 /// Smooth gradients have little noise left once the first rate has brought a guide to where it settles.
 const SMOOTH_STILL: [u32; SLOWINGS + 1] = [3, 2, 2];
 /// Most steps.
@@ -42,15 +44,25 @@ pub(super) struct Settling {
     last: Option<Level>,
     still: u32,
     slowings: usize,
+    is_near: bool,
 }
 
 impl Settling {
+    /// Of a run that starts about a mode.
+    pub(super) fn near() -> Self {
+        Self {
+            is_near: true,
+            ..Self::default()
+        }
+    }
+
     /// Takes a step's loss in; `is_smooth` says which windows are enough.
     pub(super) fn see(&mut self, loss: f64, is_smooth: bool) -> Next {
         self.window.push(loss);
-        let (window, still) = match is_smooth {
-            true => (SMOOTH_WINDOW, SMOOTH_STILL),
-            false => (WINDOW, STILL),
+        let (window, still) = match (is_smooth, self.is_near) {
+            (true, true) => (SMOOTH_WINDOW, NEAR_STILL),
+            (true, false) => (SMOOTH_WINDOW, SMOOTH_STILL),
+            (false, _) => (WINDOW, STILL),
         };
         if self.window.len() < window << self.still {
             return Next::GoOn;

@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::infer::objective::Objective;
 use crate::infer::pass::Mode;
-use crate::model::ParamStore;
+use crate::model::{ParamStore, Start};
 use crate::random::Key;
 
 /// Places that are tried unless told otherwise.
@@ -27,7 +27,7 @@ pub(super) fn choose(
 ) -> Result<()> {
     let look = |place: Option<Key>, worth: &dyn Fn(f64) -> bool| -> Result<Option<Looked>> {
         let fork = params.fork();
-        fork.start_at(place);
+        fork.start_at(place.map(Start::Draw));
         let mut losses = [0.0; LOOKS as usize];
         for (step, loss) in (0..LOOKS).zip(&mut losses) {
             let key = Key {
@@ -67,7 +67,7 @@ pub(super) fn choose(
             }
         }
     }
-    params.start_at(best.1);
+    params.start_at(best.1.map(Start::Draw));
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::average::Average;
+use super::elsewhere::better_start;
 use super::fit::{Fit, Trained};
 use super::settings::ConfigureTraining;
 use super::settling::{self, CEILING, Next, SLOWER, Settling};
@@ -12,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::infer::checkpoint::SavedEnding;
 use crate::infer::estimation::Estimation;
 use crate::infer::guide::{Guide, Stage};
-use crate::infer::hmc;
+use crate::infer::hmc::{self, Looked};
 use crate::infer::objective::{Elbo, ExpectedCost, Objective};
 use crate::infer::posterior::Posterior;
 use crate::infer::settings::Configure;
@@ -91,6 +92,11 @@ impl<'m> Svi<'m> {
     /// lower, which it tells from a few evaluations, from one of draws of them. They are 16 unless set, and with
     /// a number of [`steps`](Self::steps) or another optimiser one. They are about the locations of the
     /// default guide and of [`MeanFieldGuide`](crate::infer::MeanFieldGuide).
+    ///
+    /// Where a first look puts the posterior elsewhere than the default guide of a model with discrete choices that are
+    /// summed out, and it has 32 numbers at most, another place is tried: with each choice held at a value at random, all
+    /// components come to lie among the data, from where the density is climbed. If there is more evidence there, `run`
+    /// starts once more, from that mode, and the fit is that of the lower loss. Not if one start is asked for.
     ///
     /// ```
     /// # use relax_runtime::prelude::*;
@@ -187,11 +193,59 @@ impl<'m> Svi<'m> {
 
     /// The posterior of a run that has ended so.
     fn posterior_after(&mut self, ending: Ending) -> Result<Posterior> {
-        if self.hmc.is_none() && matches!(ending, Ending::Settled(_)) {
-            let Estimation { params, seed, .. } = &self.trainer.estimation;
-            return hmc::draw_where_needed(&self.objective, params, *seed, self.posterior_draws);
+        if !self.is_automatic(ending) {
+            return self.posterior(self.posterior_draws);
         }
-        self.posterior(self.posterior_draws)
+        let Estimation { params, seed, .. } = &self.trainer.estimation;
+        Looked::at(&self.objective, params, *seed, self.posterior_draws)?.posterior()
+    }
+
+    /// Whether nobody has said how the posterior of a run that has ended so is to be drawn.
+    fn is_automatic(&self, ending: Ending) -> bool {
+        let is_settled = matches!(ending, Ending::Settled(_));
+        self.hmc.is_none() && is_settled && self.objective.is_of_default_guide()
+    }
+
+    /// Takes all steps; once more from elsewhere, where the posterior is in doubt and that may be better.
+    fn settle(&mut self) -> Result<(History, Ending, Posterior)> {
+        let is_new = self.trainer.step == 0 && self.trainer.params().names().is_empty();
+        let (history, ending) = self.take_steps()?;
+        let may_start_again =
+            is_new && self.starts != Some(1) && self.trainer.optimizer.is_in_units();
+        if !may_start_again || !self.is_automatic(ending) {
+            let posterior = self.posterior_after(ending)?;
+            return Ok((history, ending, posterior));
+        }
+        let objective = self.objective.clone();
+        let Estimation { params, seed, .. } = &self.trainer.estimation;
+        let (params, seed) = (params.clone(), *seed);
+        let looked = Looked::at(&objective, &params, seed, self.posterior_draws)?;
+        let start = match looked.is_doubtful() {
+            true => better_start(&objective, &params, seed, &looked),
+            false => None,
+        };
+        let Some(start) = start else {
+            return Ok((history, ending, looked.posterior()?));
+        };
+        let before = (
+            params.begin_anew(),
+            std::mem::take(&mut self.trainer.optimizer),
+        );
+        params.start_at(Some(start));
+        let again = self.take_steps_from(Settling::near());
+        let is_better = |again: &History| again.level().is_below(history.level());
+        match again {
+            Ok((again, ending)) if is_better(&again) => {
+                drop(looked);
+                let posterior = self.posterior_after(ending)?;
+                Ok((again, ending, posterior))
+            }
+            _ => {
+                params.put_back(before.0);
+                self.trainer.optimizer = before.1;
+                Ok((history, ending, looked.posterior()?))
+            }
+        }
     }
 
     /// Takes all [`steps`](Self::steps).
@@ -199,8 +253,7 @@ impl<'m> Svi<'m> {
     /// # Errors
     /// If a setting is wrong, or whatever goes wrong in model or guide.
     pub fn run(mut self) -> Result<Fit> {
-        let (history, ending) = self.take_steps()?;
-        let posterior = self.posterior_after(ending)?;
+        let (history, ending, posterior) = self.settle()?;
         Ok(Fit::new(
             Trained::new(history, ending, self.trainer),
             posterior,
@@ -391,6 +444,10 @@ impl<O: Objective> Training<O> {
     }
 
     fn take_steps(&mut self) -> Result<(History, Ending)> {
+        self.take_steps_from(Settling::default())
+    }
+
+    fn take_steps_from(&mut self, mut settling: Settling) -> Result<(History, Ending)> {
         let (no_steps, no_starts) = (self.steps == Some(0), self.starts == Some(0));
         for (setting, is_none) in [("steps", no_steps), ("starts", no_starts)] {
             if is_none {
@@ -418,7 +475,7 @@ impl<O: Objective> Training<O> {
         }
         let most = self.steps.unwrap_or(CEILING);
         let progress = Progress::new(most, self.progress);
-        let (mut history, mut settling) = (History::default(), Settling::default());
+        let mut history = History::default();
         let mut average: Option<Average> = None;
         let mut ending = match self.steps {
             Some(steps) => Ending::Steps(steps),

@@ -1,29 +1,28 @@
 //! The log-density of what sums leave of a model, as a function of unconstrained numbers.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 
 use rustc_hash::FxHashMap;
 
-use super::refused;
 use crate::dist::{Bijection, Draws, Number, Value};
 use crate::error::{Error, Result};
 use crate::infer::draw::run_under;
 use crate::infer::objective::density_term;
 use crate::infer::pass::{Latent, Pass};
 use crate::infer::posterior::{Record, SiteRecord};
-use crate::model::{Interpreter, Kind, Message, ParamStore, Program, SummedOut, Trace};
+use crate::model::{Interpreter, Kind, Message, ParamStore, Program, Spread, SummedOut, Trace};
 use crate::random::Key;
 use crate::tensor::{Device, Shape, Tensor, grad};
 
 /// A model's joint density over the unconstrained numbers of its continuous choices.
-pub(super) struct Target<'m> {
+pub(in crate::infer) struct Target<'m> {
     model: &'m dyn Program,
     params: &'m ParamStore,
     key: Key,
     /// The sites, in the order of the first run.
-    sites: Vec<Site>,
+    sites: OnceCell<Vec<Site>>,
 }
 
 /// A site's unconstrained numbers.
@@ -33,10 +32,10 @@ struct Site {
 }
 
 /// A place of the target.
-pub(super) struct Place {
-    pub(super) log_density: f64,
+pub(in crate::infer) struct Place {
+    pub(in crate::infer) log_density: f64,
     /// Its derivative by the unconstrained numbers.
-    pub(super) slope: Vec<f64>,
+    pub(in crate::infer) slope: Vec<f64>,
     choices: Vec<(Cow<'static, str>, Tensor)>,
     summed: Vec<Rc<dyn SummedOut>>,
 }
@@ -46,7 +45,7 @@ impl Place {
     ///
     /// # Errors
     /// If a value cannot be made.
-    pub(super) fn record(&self, key: Key) -> Result<Record> {
+    pub(in crate::infer) fn record(&self, key: Key) -> Result<Record> {
         let choices = self.choices.iter();
         let sites = choices.map(|(name, value)| Ok(SiteRecord::of_value(name.clone(), value)));
         let summed = self.summed.iter().map(|summed| (&**summed, key));
@@ -141,12 +140,12 @@ fn is_elsewhere(site: &str) -> Error {
 }
 
 impl<'m> Target<'m> {
-    pub(super) fn new(model: &'m dyn Program, params: &'m ParamStore, key: Key) -> Self {
+    pub(in crate::infer) fn new(model: &'m dyn Program, params: &'m ParamStore, key: Key) -> Self {
         Self {
             model,
             params,
             key,
-            sites: Vec::new(),
+            sites: OnceCell::new(),
         }
     }
 
@@ -158,7 +157,7 @@ impl<'m> Target<'m> {
     ///
     /// # Errors
     /// Whatever goes wrong in the model, or if it has other choices than before.
-    pub(super) fn free(&mut self, pass: &Pass) -> Result<Vec<f64>> {
+    pub(in crate::infer) fn free(&self, pass: &Pass) -> Result<Vec<f64>> {
         let elsewhere = |latent: &&Latent| latent.value.device() != Device::cpu();
         if let Some(latent) = pass.latents.iter().find(elsewhere) {
             return Err(refused(format!(
@@ -182,19 +181,16 @@ impl<'m> Target<'m> {
                 ))));
             }
         }
-        if self.sites.is_empty() {
-            let sites = found.iter();
-            let site = |(name, free): &(String, Tensor)| Site {
-                name: name.clone(),
-                shape: free.shape(),
-            };
-            self.sites = sites.map(site).collect();
-        }
+        let site = |(name, free): &(String, Tensor)| Site {
+            name: name.clone(),
+            shape: free.shape(),
+        };
+        let sites = self.sites.get_or_init(|| found.iter().map(site).collect());
         let mut all = Vec::new();
-        for Site { name, shape } in &self.sites {
+        for Site { name, shape } in sites {
             let site = found.iter().find(|(other, _)| other == name);
             let (_, free) = site.ok_or_else(|| is_elsewhere(name))?;
-            if free.shape() != *shape || found.len() != self.sites.len() {
+            if free.shape() != *shape || found.len() != sites.len() {
                 return Err(is_elsewhere(name));
             }
             free.with_values(|values| all.extend(values.iter().map(|&x| f64::from(x))))?;
@@ -202,27 +198,47 @@ impl<'m> Target<'m> {
         Ok(all)
     }
 
+    /// Each site's numbers at a place.
+    fn by_site(&self, numbers: &[f64]) -> impl Iterator<Item = (&str, Tensor)> {
+        let mut rest = numbers;
+        self.sites.get().into_iter().flatten().map(move |site| {
+            let (own, others) = rest.split_at(site.shape.numel());
+            rest = others;
+            let own: Vec<f32> = own.iter().map(|&x| x as f32).collect();
+            (&*site.name, Tensor::of_numbers(&own, site.shape))
+        })
+    }
+
+    /// A place by site, with the standard deviations of each number.
+    pub(in crate::infer) fn spreads_of(
+        &self,
+        place: &[f64],
+        spreads: &[f64],
+    ) -> FxHashMap<String, Spread> {
+        let both = self.by_site(place).zip(self.by_site(spreads));
+        both.map(|((name, loc), (_, scale))| (name.to_owned(), Spread { loc, scale }))
+            .collect()
+    }
+
     /// The log-density at a place, and its slope.
     ///
     /// # Errors
     /// Whatever goes wrong in the model.
-    pub(super) fn at(&self, numbers: &[f64]) -> Result<Place> {
-        let (mut leaves, mut rest) = (Vec::with_capacity(self.sites.len()), numbers);
-        for site in &self.sites {
-            let (own, others) = rest.split_at(site.shape.numel());
-            let own: Vec<f32> = own.iter().map(|&x| x as f32).collect();
-            leaves.push(Tensor::of_numbers(&own, site.shape).leaf());
-            rest = others;
-        }
-        let names = self.sites.iter().map(|site| site.name.clone());
-        let at = At::new(Given::Free(names.zip(leaves.iter().cloned()).collect()));
+    pub(in crate::infer) fn at(&self, numbers: &[f64]) -> Result<Place> {
+        let (names, leaves): (Vec<String>, Vec<Tensor>) = self
+            .by_site(numbers)
+            .map(|(name, own)| (name.to_owned(), own.leaf()))
+            .unzip();
+        let at = At::new(Given::Free(
+            names.into_iter().zip(leaves.iter().cloned()).collect(),
+        ));
         let trace = self.run(&at)?;
         let (mut log_density, mut parts) = (0.0, Vec::new());
         for volume in at.log_volumes.take() {
             log_density += Number::Tensor(volume.clone()).total()?;
             parts.push((volume, 1.0));
         }
-        let mut choices = Vec::with_capacity(self.sites.len());
+        let mut choices = Vec::with_capacity(leaves.len());
         let summed = trace.summed.to_vec();
         trace.take_apart(|entry| {
             if let (Kind::Latent, Value::Tensor(value)) = (entry.kind, &entry.value) {
@@ -264,5 +280,13 @@ impl<'m> Target<'m> {
             choices,
             summed,
         })
+    }
+}
+
+/// The error of a model that has no such density.
+pub(in crate::infer) fn refused(problem: String) -> Error {
+    Error::Config {
+        setting: "hmc",
+        problem,
     }
 }
