@@ -109,6 +109,13 @@ pub enum Error {
     #[error("models call each other {0} deep; use a loop, or see whether the recursion ends")]
     CallDepth(usize),
 
+    /// A run that goes on for more sites than a run may have.
+    #[error(
+        "the run has come by {0} sites, the most that it may: see whether the loop around this one ends; rows \
+         that are independent are one site in a `plate!`"
+    )]
+    TooManySites(usize),
+
     /// A name that no site has.
     #[error("no site is named `{name}`; the sites are {known}")]
     UnknownSite {

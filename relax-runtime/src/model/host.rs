@@ -15,7 +15,7 @@ use rustc_hash::FxHashMap;
 
 use super::names::write_iterations;
 use super::site::Iterations;
-use super::{Kind, Site};
+use super::{Kind, MOST_SITES, Site};
 use crate::dist::{
     AnyDistribution, Distribution, IntoDistribution, IntoSiteValue, Number, SiteValue,
 };
@@ -90,14 +90,16 @@ impl Host {
         }
         let (number, again) = self.names.borrow_mut().arrive(site);
         let names = &self.names;
+        let is_endless = self.names.borrow().at > MOST_SITES;
         let place = Place {
             number,
             site,
             names,
         };
-        match again {
-            false => Ok(place),
-            true => Err(place.locate(Error::DuplicateSite(place.name().into()))),
+        match (again, is_endless) {
+            (false, false) => Ok(place),
+            (true, _) => Err(place.locate(Error::DuplicateSite(place.name().into()))),
+            (_, true) => Err(place.locate(Error::TooManySites(MOST_SITES))),
         }
     }
 

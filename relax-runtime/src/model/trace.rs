@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
-use super::Weight;
+use super::{MOST_SITES, Weight};
 use crate::dist::{AnyDistribution, Law, Number, Value};
 use crate::error::{Error, Result};
 use crate::random::Key;
@@ -296,7 +296,7 @@ impl Trace {
     /// Adds a site.
     ///
     /// # Errors
-    /// If a site of that name is there.
+    /// If a site of that name is there, or [`MOST_SITES`] are.
     #[inline]
     pub(crate) fn push(&mut self, entry: Entry) -> Result<()> {
         if self.place(&entry.name).is_some() {
@@ -304,6 +304,9 @@ impl Trace {
         }
         self.entries.push(entry);
         if self.entries.len() > FEW {
+        if self.entries.len() == MOST_SITES {
+            return Err(entry.locate(Error::TooManySites(MOST_SITES)));
+        }
             self.index();
         }
         Ok(())
