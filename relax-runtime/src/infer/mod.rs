@@ -14,6 +14,7 @@ mod exact;
 mod gradients;
 mod guide;
 mod hmc;
+mod impossible;
 mod marginal;
 mod objective;
 mod pass;

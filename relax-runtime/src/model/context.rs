@@ -308,8 +308,9 @@ impl Context {
         entry.value = value.into_site_value().into_value();
         match AnyDistribution::check(&dist, &entry.value) {
             // Which support there is may depend on choices: others may fit the value.
-            Err(Error::Support { .. })
-                if entry.influence != SiteSet::EMPTY
+            Err(error)
+                if error.is_of_this_support()
+                    && entry.influence != SiteSet::EMPTY
                     && entry.plates.is_empty()
                     && entry.value.shape().numel() == 1 =>
             {

@@ -191,6 +191,11 @@ impl Entry {
         }
     }
 
+    /// Its distribution, unless the support does not have the value.
+    pub(crate) fn supporting(&self) -> Option<&Rc<dyn AnyDistribution>> {
+        self.dist.as_ref().filter(|_| !self.impossible)
+    }
+
     /// Wraps an error with the site's name and line.
     pub(crate) fn locate(&self, error: Error) -> Error {
         error.at_site(&self.name, self.file, self.line)
@@ -299,14 +304,14 @@ impl Trace {
     /// If a site of that name is there, or [`MOST_SITES`] are.
     #[inline]
     pub(crate) fn push(&mut self, entry: Entry) -> Result<()> {
+        if self.entries.len() == MOST_SITES {
+            return Err(entry.locate(Error::TooManySites(MOST_SITES)));
+        }
         if self.place(&entry.name).is_some() {
             return Err(duplicate(&entry));
         }
         self.entries.push(entry);
         if self.entries.len() > FEW {
-        if self.entries.len() == MOST_SITES {
-            return Err(entry.locate(Error::TooManySites(MOST_SITES)));
-        }
             self.index();
         }
         Ok(())
