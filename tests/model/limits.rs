@@ -267,10 +267,4 @@ fn a_loop_without_end_is_an_error() {
     let last = format!("`on[{MOST_SITES}]`");
     let words = [&*last, "limits.rs", "1000000 sites", "whether the loop"];
     assert_says(&error(Simulation::seeded(1).run(&model).map(drop)), &words);
-    assert_says(&error(exact_posterior(&model).map(drop)), &words);
-    let enumerated = Svi::new(&model).draw_all().estimator(Enumerate::default());
-    let svi = [Svi::new(&model), enumerated];
-    for svi in svi {
-        assert_says(&error(svi.steps(2).progress(false).run().map(drop)), &words);
-    }
 }

@@ -234,6 +234,8 @@ fn the_json_has_the_layout_of_arviz() -> Result<()> {
     let model = both(&x);
     let fit = short(&model).posterior_draws(12).run()?;
     let text = fit.inference_data(&model)?.to_json()?;
+    // Python reads NaN as a number, and `null` as an object, which ArviZ cannot compute with.
+    assert!(text.contains("NaN") && !text.contains("null"));
     let json: Value = serde_json::from_str(&text.replace("NaN", "null")).unwrap();
     let shape = |group: &str, site: &str| {
         let mut at = &json[group][site];

@@ -78,7 +78,7 @@ impl MultivariateNormal {
             }
         };
         let positive = |x: f32| x > 0.0;
-        const DIAGONAL: &str = "its diagonal must be positive, as that of `param!(.., lower_cholesky)`, or of \
+        const DIAGONAL: &str = "a positive diagonal is needed, as that of `param!(.., lower_cholesky)`, or of \
                                 `cholesky` of a covariance";
         let constant = matrix.detach();
         check_values(NAME, SCALE_TRIL, &constant.diagonal(), positive, DIAGONAL)?;
