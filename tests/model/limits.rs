@@ -264,7 +264,7 @@ fn a_loop_without_end_is_an_error() {
         }
     }
     let model = forever();
-    let last = format!("`on[{MOST_SITES}]`");
-    let words = [&*last, "limits.rs", "1000000 sites", "whether the loop"];
-    assert_says(&error(Simulation::seeded(1).run(&model).map(drop)), &words);
+    let said = error(Simulation::seeded(1).run(&model).map(drop));
+    let (last, sites) = (format!("`on[{MOST_SITES}]`"), format!("{MOST_SITES} sites"));
+    assert_says(&said, &[&last, "limits.rs", &sites, "whether the loop"]);
 }

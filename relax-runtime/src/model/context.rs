@@ -25,8 +25,9 @@ const UNKNOWN: Value = Value::Real(0.0);
 /// How deep models may call each other; the stack of a thread holds so many.
 pub const CALL_DEPTH: usize = 256;
 
-/// How many sites a run may come by: a loop that never stops is an error before it has used up the memory.
-pub const MOST_SITES: usize = 1_000_000;
+/// How many sites a run may come by: a loop that never stops is an error before it has used up the memory. Sums over
+/// combinations have the same limit, and say first that there are too many.
+pub const MOST_SITES: usize = 1 << 20;
 
 /// A handler around a part of the program.
 #[derive(Clone)]
