@@ -71,7 +71,7 @@ pub enum Error {
     },
 
     /// A value outside a distribution's support.
-    #[error("{distribution}: value {value} is outside the support, {support}")]
+    #[error("{distribution}: value {value} is outside the support, {support}{}", Missing(.value))]
     Support {
         /// The distribution.
         distribution: &'static str,
@@ -108,6 +108,13 @@ pub enum Error {
     /// Models that call each other without an end.
     #[error("models call each other {0} deep; use a loop, or see whether the recursion ends")]
     CallDepth(usize),
+
+    /// A run that goes on for more sites than a run may have.
+    #[error(
+        "the run has come by {0} sites, the most that it may: see whether the loop around this one ends; rows \
+         that are independent are one site in a `plate!`"
+    )]
+    TooManySites(usize),
 
     /// A name that no site has.
     #[error("no site is named `{name}`; the sites are {known}")]
@@ -221,6 +228,11 @@ impl Error {
         }
     }
 
+    /// Whether a value is outside of this support, and may lie in another one. NaN lies in none.
+    pub(crate) fn is_of_this_support(&self) -> bool {
+        matches!(self, Self::Support { value, .. } if !value.contains("NaN"))
+    }
+
     /// The error itself, where this says at which site it came up.
     pub(crate) fn cause(&self) -> &Self {
         match self {
@@ -256,6 +268,20 @@ impl fmt::Display for Named<'_> {
         match self.0 {
             "" => Ok(()),
             name => write!(f, " `{name}`"),
+        }
+    }
+}
+
+/// What to do about a value that holds NaN.
+struct Missing<'a>(&'a str);
+
+impl fmt::Display for Missing<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.contains("NaN") {
+            false => Ok(()),
+            true => f.write_str(
+                "; NaN is no number: leave what is missing out, or draw it by `sample!`",
+            ),
         }
     }
 }

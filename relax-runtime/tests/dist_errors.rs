@@ -5,7 +5,7 @@
 mod engines;
 
 use relax_runtime::dist::{
-    Bernoulli, Categorical, Distribution, Normal, Number, OneHotCategorical,
+    Bernoulli, Categorical, Distribution, MultivariateNormal, Normal, Number, OneHotCategorical,
 };
 use relax_runtime::{Device, Error, Key, Result, Tensor};
 
@@ -44,7 +44,8 @@ fn bad_parameters_are_typed_errors(device: &Device) -> Result<()> {
         Bernoulli::probs(nan),
         Parameter,
         "Bernoulli: probs is NaN",
-        "between 0 and 1"
+        "between 0 and 1",
+        "give `logits`"
     );
     refused!(Bernoulli::probs(-0.1), Parameter, "probs is -0.1");
     refused!(Bernoulli::probs(1.5), Parameter, "probs is 1.5");
@@ -145,7 +146,27 @@ fn bad_parameters_are_typed_errors(device: &Device) -> Result<()> {
     );
     refused!(Normal::new(f64::INFINITY, 1.0), Parameter, "loc is inf");
     refused!(Normal::new(0.0, 0.0), Parameter, "scale is 0", "positive");
-    refused!(Normal::new(0.0, -1.0), Parameter, "scale is -1");
+    refused!(
+        Normal::new(0.0, -1.0),
+        Parameter,
+        "scale is -1",
+        "`param!(.., positive)`",
+        "`.exp()`"
+    );
+    let covariance = Tensor::from_vec(vec![1.0, 2.0, 2.0, 1.0], [2, 2], device)?;
+    refused!(
+        MultivariateNormal::new([0.0, 0.0], covariance.cholesky()),
+        Parameter,
+        "scale_tril is NaN",
+        "positive definite",
+        "add a little to its diagonal"
+    );
+    refused!(
+        MultivariateNormal::new([0.0, 0.0], covariance),
+        Parameter,
+        "scale_tril is 2",
+        "of a covariance take `cholesky`"
+    );
     refused!(Normal::new(0.0, nan), Parameter, "scale is NaN");
     refused!(Normal::new(0.0, f64::INFINITY), Parameter, "scale is inf");
     refused!(

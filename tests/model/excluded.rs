@@ -317,3 +317,64 @@ fn certain_coin() {
     let c = sample!(Bernoulli(Tensor::scalar(1.0)));
     observe!(Normal(&c, 1.0), 0.3, name = "x");
 }
+
+/// What becomes of a program by each way of summing and drawing.
+fn said_of(model: &impl Program) -> Vec<String> {
+    let run = |svi: Svi<'_>| error(svi.steps(2).progress(false).run().map(drop));
+    vec![
+        run(Svi::new(model)),
+        run(Svi::new(model).draw_all()),
+        run(Svi::new(model).draw_all().estimator(Enumerate::default())),
+        error(exact_posterior(model).map(drop)),
+    ]
+}
+
+/// A law that excludes nothing is far from a datum, and does not rule it out.
+#[test]
+fn data_far_out_are_told_from_those_that_are_excluded() -> Result<()> {
+    #[model]
+    fn far(x: f64) {
+        let c = sample!(Bernoulli(0.5));
+        observe!(Normal(if c { 0.0 } else { 1.0 }, 1.0), x, name = "y");
+    }
+    #[model]
+    fn far_tensor(x: &Tensor) {
+        let c = sample!(Bernoulli(Tensor::scalar(0.5)));
+        observe!(Normal(&c + x * 0.0, 1.0), x, name = "y");
+    }
+    #[model]
+    fn ruled_out() {
+        let c = sample!(Bernoulli(0.5));
+        observe!(Bernoulli(if c { 0.0 } else { 0.0 }), true, name = "y");
+    }
+    let words = [
+        "`y`",
+        "excluded.rs",
+        "does not exclude",
+        "0 in floating point",
+        "`StudentT`",
+    ];
+    for said in said_of(&far(1e200)) {
+        assert_says(&said, &words);
+    }
+    for said in said_of(&far_tensor(&tensor(&[0.0, 1e30]))) {
+        assert_says(&said, &words);
+    }
+    for said in said_of(&ruled_out()) {
+        assert_says(&said, &["`y`", "probability 0, so that it is impossible"]);
+    }
+    Ok(())
+}
+
+/// No choice leads to a support that has NaN.
+#[test]
+fn a_missing_datum_is_outside_of_every_support() {
+    #[model]
+    fn missing() {
+        let c = sample!(Bernoulli(0.5));
+        observe!(Normal(if c { 0.0 } else { 1.0 }, 1.0), f64::NAN, name = "y");
+    }
+    for said in said_of(&missing()) {
+        assert_says(&said, &["`y` (", "value NaN", "leave what is missing out"]);
+    }
+}

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use relax_runtime::dist::BernoulliRelaxation;
 use relax_runtime::estimator::{Enumerate, Noise, Problem, black_box, enumerate};
 use relax_runtime::infer::{MeanFieldGuide, exact_posterior_up_to};
-use relax_runtime::model::CALL_DEPTH;
+use relax_runtime::model::{CALL_DEPTH, MOST_SITES};
 use relax_runtime::prelude::*;
 
 use crate::{assert_near, assert_says, error};
@@ -249,4 +249,22 @@ fn recursion_without_end_is_an_error() -> Result<()> {
     let text = error(Simulation::seeded(1).run(&deep(30_000)));
     assert_says(&text, &["256 deep", "limits.rs"]);
     Ok(())
+}
+
+/// One combination of one choice after the other, whose number nothing else bounds.
+#[test]
+fn a_loop_without_end_is_an_error() {
+    #[model]
+    fn forever() {
+        loop {
+            let on = sample!(Bernoulli(1.0));
+            if !on {
+                break;
+            }
+        }
+    }
+    let model = forever();
+    let said = error(Simulation::seeded(1).run(&model).map(drop));
+    let (last, sites) = (format!("`on[{MOST_SITES}]`"), format!("{MOST_SITES} sites"));
+    assert_says(&said, &[&last, "limits.rs", &sites, "whether the loop"]);
 }

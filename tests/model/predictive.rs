@@ -234,6 +234,8 @@ fn the_json_has_the_layout_of_arviz() -> Result<()> {
     let model = both(&x);
     let fit = short(&model).posterior_draws(12).run()?;
     let text = fit.inference_data(&model)?.to_json()?;
+    // Python reads NaN as a number, and `null` as an object, which ArviZ cannot compute with.
+    assert!(text.contains("NaN") && !text.contains("null"));
     let json: Value = serde_json::from_str(&text.replace("NaN", "null")).unwrap();
     let shape = |group: &str, site: &str| {
         let mut at = &json[group][site];
@@ -278,6 +280,48 @@ fn an_enumeration_is_resampled_for_arviz() -> Result<()> {
     assert_eq!(rain.len(), 1_000);
     assert_near(sum / 1_000.0, exact.mean("rain")?, 0.05);
     assert!(json.get("sample_stats").is_none());
+    Ok(())
+}
+
+/// Draws that were weighted, because the guide is too narrow, are others once they are resampled: its log-weights
+/// are not theirs.
+#[test]
+fn resampled_draws_have_no_log_weights_in_the_json() -> Result<()> {
+    // A count that is drawn keeps chains away, and the guide has one of the signs of both factors.
+    #[model]
+    fn product() {
+        let count = sample!(Poisson(2.0));
+        let a = sample!(Normal(0.0, 1.0));
+        let b = sample!(Normal(0.0, 1.0));
+        observe!(Normal(a * b + 0.01 * count as f64, 0.6), 0.4, name = "y");
+    }
+    let model = product();
+    let svi = Svi::new(&model).seed(1).progress(false);
+    let fit = svi.posterior_draws(2_000).run()?;
+    let mut weights = fit.posterior().records()?.map(|draw| draw.weight());
+    let first = weights.next().unwrap();
+    assert!(weights.any(|weight| weight != first), "{}", fit.verdict());
+    let json: Value = serde_json::from_str(&fit.inference_data(&model)?.to_json()?).unwrap();
+    assert!(json.get("sample_stats").is_none());
+    Ok(())
+}
+
+/// A factor is no datum: ArviZ is given none of its log-likelihood, and who asks for one is told.
+#[test]
+fn a_factor_has_no_log_likelihood() -> Result<()> {
+    #[model]
+    fn energy() {
+        let x = sample!(Normal(0.0, 1.0));
+        factor!(-x * x);
+    }
+    let model = energy();
+    let fit = short(&model).run()?;
+    assert_says(
+        &error(fit.log_likelihood(&model)),
+        &["`energy` observes nothing", "`observe!`", "`factor!`"],
+    );
+    let json: Value = serde_json::from_str(&fit.inference_data(&model)?.to_json()?).unwrap();
+    assert!(json.get("log_likelihood").is_none() && json.get("posterior").is_some());
     Ok(())
 }
 

@@ -42,7 +42,8 @@ impl<P: CountOperand> BetaBinomial<P> {
         A::Repr: Join<B::Repr>,
         <A::Repr as Join<B::Repr>>::Joined: Join<N::Repr, Joined = P> + Clone,
     {
-        const POSITIVE: &str = "it must be positive, and 1e9 at most";
+        const POSITIVE: &str =
+            "it must be positive, and 1e9 at most; `param!(.., positive)` is positive";
         let (a, b) = concentration1.into_repr().join(concentration0.into_repr());
         let total = total_count.into_count();
         let (a, _) = a.join(total.clone());

@@ -1,5 +1,6 @@
 //! Binomial: how many of some trials succeed.
 
+use super::checks::PROBS;
 use super::counts::{
     CountFamily, CountOperand, Counts, MOST, Place, regularised_beta, sigmoid, softplus,
 };
@@ -76,7 +77,6 @@ impl<P: CountOperand> Binomial<P> {
     where
         N::Repr: Join<A::Repr, Joined = P>,
     {
-        const PROBS: &str = "probabilities lie between 0 and 1";
         let (total, probs) = total_count.into_count().join(probs.into_repr());
         let valid = |p: f64| (0.0..=1.0).contains(&p);
         probs.check_numbers(BinomialFamily::NAME, "probs", valid, PROBS)?;

@@ -1,9 +1,12 @@
 //! Checks of parameters and values that every distribution makes.
 
-use super::Support;
+use super::{SiteValue, Support, Value};
 use crate::error::{Error, Result};
 use crate::tensor::native::pointwise::all;
 use crate::tensor::{Device, Shape, Tensor};
+
+/// What probabilities outside of [0, 1] are told.
+pub(super) const PROBS: &str = "probabilities lie between 0 and 1; give `logits`, which may be any numbers, or `param!(.., unit)`";
 
 /// Broadcasts a parameter's leading axes to the sizes of the plates that enclose its site.
 ///
@@ -119,6 +122,27 @@ pub fn check_values(
             f64::from(x),
             problem,
         )),
+    }
+}
+
+/// What ends are told of which the first is not below the other.
+pub(super) const SMALLER_FIRST: &str = "`high` is not above `low`; give the smaller end first";
+
+/// The error of two ends between which there is no law.
+pub(super) fn ends_error<P: SiteValue>(
+    distribution: &'static str,
+    low: &P,
+    high: &P,
+    problem: &str,
+) -> Error {
+    let [low, high] = [low, high].map(|end| match end.clone().into_value() {
+        Value::Real(x) => format!("{x:?}"),
+        tensor => tensor.to_string(),
+    });
+    Error::Parameter {
+        distribution,
+        parameter: "low",
+        problem: format!("is {low}, and high {high}: {problem}"),
     }
 }
 

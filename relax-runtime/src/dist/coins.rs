@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use super::checks::check_within;
+use super::checks::{PROBS, check_within};
 use super::counts::softplus;
 use super::excluded::{POLE, numbers_of, open, ruled_out};
 use super::{Support, check_values, parameter_error};
@@ -122,7 +122,6 @@ impl From<Tensor> for Coins {
     }
 }
 
-const PROBS: &str = "probabilities lie between 0 and 1";
 const NOT_NAN: &str = "logits must be numbers; look at what computes them";
 const FINITE: &str = "logits must be finite; look at what computes them (±1e4 is certainty)";
 

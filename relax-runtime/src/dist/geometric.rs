@@ -30,7 +30,7 @@ impl<P: CountOperand> Geometric<P> {
     /// # Errors
     /// If a probability is below 10⁻⁹ or above 1.
     pub fn probs(probs: impl Operand<Repr = P>) -> Result<Self> {
-        const PROBS: &str = "probabilities of success lie between 1e-9 and 1";
+        const PROBS: &str = "probabilities of success lie between 1e-9 and 1; give `logits`";
         let probs = probs.into_repr();
         probs.check_numbers(
             GeometricFamily::NAME,

@@ -64,7 +64,9 @@ impl MultivariateNormal {
             .into_vector()
             .join(scale_tril.into_matrix()?);
         loc.check_numbers(NAME, "loc", f64::is_finite, Support::Real.demand())?;
-        matrix.check_numbers(NAME, SCALE_TRIL, f64::is_finite, Support::Real.demand())?;
+        const NUMBERS: &str = "it must be of finite numbers; `cholesky` gives NaN where a matrix is not positive \
+                               definite: add a little to its diagonal, such as `Tensor::eye(d, &device) * 1e-4`";
+        matrix.check_numbers(NAME, SCALE_TRIL, f64::is_finite, NUMBERS)?;
         let (mean, square) = (loc.shape(), matrix.shape());
         let d = match (&mean[..], &square[..]) {
             ([.., d], [.., m, n]) if d == m && m == n && *d > 0 => *d,
@@ -76,11 +78,14 @@ impl MultivariateNormal {
             }
         };
         let positive = |x: f32| x > 0.0;
-        let (constant, nothing) = (matrix.detach(), "a positive diagonal is needed");
-        check_values(NAME, SCALE_TRIL, &constant.diagonal(), positive, nothing)?;
+        const DIAGONAL: &str = "a positive diagonal is needed, as that of `param!(.., lower_cholesky)`, or of \
+                                `cholesky` of a covariance";
+        let constant = matrix.detach();
+        check_values(NAME, SCALE_TRIL, &constant.diagonal(), positive, DIAGONAL)?;
+        const ABOVE: &str =
+            "what lies above the diagonal must be 0; of a covariance take `cholesky`";
         let above = &constant - constant.tril(0);
-        let problem = "what lies above the diagonal must be 0";
-        check_values(NAME, SCALE_TRIL, &above, |x| x == 0.0, problem)?;
+        check_values(NAME, SCALE_TRIL, &above, |x| x == 0.0, ABOVE)?;
         // One matrix for each mean.
         let rows = mean.leading(mean.rank() - 1);
         let batch = rows.broadcast(&square.leading(square.rank() - 2));

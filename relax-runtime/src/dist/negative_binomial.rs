@@ -34,7 +34,7 @@ pub type NegativeBinomial<P> = Counts<NegativeBinomialFamily, P>;
 pub struct NegativeBinomialFamily;
 
 const NAME: &str = NegativeBinomialFamily::NAME;
-const POSITIVE: &str = "it must be positive, and 1e9 at most";
+const POSITIVE: &str = "it must be positive, and 1e9 at most; `param!(.., positive)` is positive";
 
 impl<P: CountOperand> NegativeBinomial<P> {
     /// Successes before failure number `total_count`, each with probability `probs`.
@@ -46,7 +46,8 @@ impl<P: CountOperand> NegativeBinomial<P> {
     where
         A::Repr: Join<B::Repr, Joined = P>,
     {
-        const PROBS: &str = "probabilities of what is counted lie above 0 and below 1 - 1e-9";
+        const PROBS: &str =
+            "probabilities of what is counted lie above 0 and below 1 - 1e-9; give `logits`";
         let (total, probs) = total_count.into_repr().join(probs.into_repr());
         probs.check_numbers(NAME, "probs", |p| 0.0 < p && p < 1.0 - 1.0 / MOST, PROBS)?;
         Self::logits_of(total, probs.logit())

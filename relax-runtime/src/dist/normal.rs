@@ -38,8 +38,13 @@ impl<P: Numbers> Normal<P> {
         A::Repr: Join<B::Repr, Joined = P>,
     {
         let (loc, scale) = loc.into_repr().join(scale.into_repr());
-        loc.check_numbers(NAME, "loc", f64::is_finite, LOC)?;
-        scale.check_numbers(NAME, "scale", |x| x > 0.0 && x.is_finite(), SCALE)?;
+        loc.check_numbers(NAME, "loc", f64::is_finite, Support::Real.demand())?;
+        scale.check_numbers(
+            NAME,
+            "scale",
+            |x| Support::Positive.contains(x),
+            Support::Positive.demand(),
+        )?;
         let (own, other) = (loc.shape(), scale.shape());
         match own.broadcast(&other) {
             Some(_) => Ok(Self { loc, scale }),
@@ -58,9 +63,6 @@ impl<P> Normal<P> {
         (self.loc, self.scale)
     }
 }
-
-const LOC: &str = "the mean must be a finite number";
-const SCALE: &str = "the standard deviation must be positive and finite";
 
 impl Distribution for Normal<f64> {
     type Value = f64;

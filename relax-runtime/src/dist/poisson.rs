@@ -40,7 +40,8 @@ impl<P: CountOperand> Poisson<P> {
     /// # Errors
     /// If a rate is not positive, or above 10⁹.
     pub fn rate(rate: impl Operand<Repr = P>) -> Result<Self> {
-        const RATE: &str = "the rate must be positive, and 1e9 at most; count in larger units";
+        const RATE: &str =
+            "the rate must be positive, and 1e9 at most: give `log_rate`, or count in larger units";
         let rate = rate.into_repr();
         rate.check_numbers(PoissonFamily::NAME, "rate", |x| x > 0.0 && x <= MOST, RATE)?;
         Self::log_rate_of(rate.ln())

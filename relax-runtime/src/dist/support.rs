@@ -35,10 +35,12 @@ impl Support {
     /// What a number outside is told.
     pub(super) const fn demand(self) -> &'static str {
         match self {
-            Self::Real | Self::Interval => "it must be a finite number",
-            Self::Positive => "it must be positive and finite",
-            Self::NonNegative => "it must be finite and not negative",
-            Self::Unit => "it must lie between 0 and 1",
+            Self::Real | Self::Interval => "it must be a finite number; look at what computes it",
+            Self::Positive => {
+                "it must be positive and finite; `param!(.., positive)` is, and `.exp()` of any number"
+            }
+            Self::NonNegative => "it must be finite and not negative; look at what computes it",
+            Self::Unit => "it must lie between 0 and 1; `param!(.., unit)` does",
         }
     }
 

@@ -1,11 +1,11 @@
 //! Uniform: numbers of an interval, none likelier than another.
 
+use super::checks::{SMALLER_FIRST, ends_error};
 use super::family::*;
 use super::gamma::uniform;
 use super::guides::beta_guide;
 use super::{Distribution, beta};
 use crate::dist::noise::each::LARGEST as BELOW_ONE;
-use crate::error::Error;
 
 /// Independent uniform numbers between `low` and `high`; over `f64`s a draw is an `f64`, over tensors a
 /// tensor of their broadcast shape.
@@ -43,18 +43,21 @@ impl<R: Real> Uniform<R> {
         let law = Self { low, high }.checked()?;
         const HALF_ULP: f64 = 0.5 * f32::EPSILON as f64;
         let size = law.low.abs() + law.high.abs();
+        let apart = law.width().all(|width| width > 0.0)?;
         let told_apart = (law.width() - size * HALF_ULP).all(|gap| gap > 0.0)?;
         let held = law.width().all(|width| width <= f64::from(f32::MAX))?;
-        let problem = match (told_apart, held) {
-            (true, true) => return Ok(law),
-            (false, _) => "is not above `low` everywhere, so far that f32 tells them apart",
-            (true, false) => "is farther above `low` than f32 holds, 3.4e38",
+        let problem = match (apart, told_apart, held) {
+            (true, true, true) => return Ok(law),
+            (false, ..) => SMALLER_FIRST,
+            (_, false, _) => {
+                "`high` is not so far above `low` that f32 tells them apart; measure from a number nearer to both"
+            }
+            (.., false) => {
+                "`high` is farther above `low` than f32 holds, 3.4e38; take larger units"
+            }
         };
-        Err(Error::Parameter {
-            distribution: <Self as Continuous>::NAME,
-            parameter: "high",
-            problem: problem.into(),
-        })
+        let name = <Self as Continuous>::NAME;
+        Err(ends_error(name, &law.low, &law.high, problem))
     }
 
     fn width(&self) -> R {

@@ -1,6 +1,6 @@
 //! What is kept of the parameters of categories.
 
-use super::checks::check_within;
+use super::checks::{PROBS, check_within};
 use super::excluded::{POLE, open, without};
 use super::repeat::behind;
 use super::{Support, check_values, expand_parameter, parameter_error};
@@ -102,7 +102,6 @@ pub trait CategoricalOperand: Sized {
     fn check_logits(&self, distribution: &'static str) -> Result<()>;
 }
 
-const PROBS: &str = "probabilities lie between 0 and 1";
 const FINITE: &str =
     "logits must be finite; look at what computes them (-1e4 rules a category out)";
 

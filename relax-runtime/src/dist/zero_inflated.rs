@@ -2,7 +2,7 @@
 
 use super::counts::{CountFamily, CountOperand, Counts, Place, sigmoid, softplus};
 use super::excluded::numbers_of;
-use super::{IntoDistribution, Join, Operand};
+use super::{IntoDistribution, Join, Operand, Support};
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 
@@ -37,7 +37,6 @@ impl<F: CountFamily, P: CountOperand> ZeroInflated<F, P> {
         G::Repr: Join<P, Joined = P>,
         D: IntoDistribution<Distribution = Counts<F, P>>,
     {
-        const GATE: &str = "the gate is a probability, and lies between 0 and 1";
         let (family, theta, fixed) = base.into_distribution()?.into_parts();
         if family.first() > 0.0 {
             return Err(Error::Parameter {
@@ -47,7 +46,12 @@ impl<F: CountFamily, P: CountOperand> ZeroInflated<F, P> {
             });
         }
         let (gate, fixed) = gate.into_repr().join(fixed);
-        gate.check_numbers(NAME, "gate", |p| (0.0..=1.0).contains(&p), GATE)?;
+        gate.check_numbers(
+            NAME,
+            "gate",
+            |p| (0.0..=1.0).contains(&p),
+            Support::Unit.demand(),
+        )?;
         let theta = gate.logit().before(&theta, family.is_vector())?;
         Ok(Self::of_theta(ZeroInflatedFamily(family), theta, fixed))
     }

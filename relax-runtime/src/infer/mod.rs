@@ -15,6 +15,7 @@ mod exact;
 mod gradients;
 mod guide;
 mod hmc;
+mod impossible;
 mod marginal;
 mod mode;
 mod objective;

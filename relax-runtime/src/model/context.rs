@@ -25,6 +25,10 @@ const UNKNOWN: Value = Value::Real(0.0);
 /// How deep models may call each other; the stack of a thread holds so many.
 pub const CALL_DEPTH: usize = 256;
 
+/// How many sites a run may come by: a loop that never stops is an error before it has used up the memory. Sums over
+/// combinations have the same limit, and say first that there are too many.
+pub const MOST_SITES: usize = 1 << 20;
+
 /// A handler around a part of the program.
 #[derive(Clone)]
 struct Installed {
@@ -305,8 +309,9 @@ impl Context {
         entry.value = value.into_site_value().into_value();
         match AnyDistribution::check(&dist, &entry.value) {
             // Which support there is may depend on choices: others may fit the value.
-            Err(Error::Support { .. })
-                if entry.influence != SiteSet::EMPTY
+            Err(error)
+                if error.is_of_this_support()
+                    && entry.influence != SiteSet::EMPTY
                     && entry.plates.is_empty()
                     && entry.value.shape().numel() == 1 =>
             {

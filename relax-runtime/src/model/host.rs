@@ -15,7 +15,7 @@ use rustc_hash::FxHashMap;
 
 use super::names::write_iterations;
 use super::site::Iterations;
-use super::{Kind, Site};
+use super::{Kind, MOST_SITES, Site};
 use crate::dist::{
     AnyDistribution, Distribution, IntoDistribution, IntoSiteValue, Number, SiteValue,
 };
@@ -29,8 +29,9 @@ pub(crate) trait HostRun {
     /// Whatever makes the site impossible.
     fn choose(&self, at: &Place<'_>, dist: &dyn AnyDistribution, values: usize) -> Result<usize>;
 
-    /// Adds a term of the objective: a cost, or the negative log-density of a value.
-    fn pay(&self, at: &Place<'_>, kind: Kind, cost: f64);
+    /// Adds a term of the objective: a cost, or the negative log-density of a value, with the distribution whose
+    /// support has it.
+    fn pay(&self, at: &Place<'_>, kind: Kind, cost: f64, dist: Option<&dyn AnyDistribution>);
 
     /// Notes that the run ends because it needs tensors.
     fn refuse(&self);
@@ -89,23 +90,31 @@ impl Host {
             return Err(self.refuse());
         }
         let (number, again) = self.names.borrow_mut().arrive(site);
+        let is_endless = self.names.borrow().at > MOST_SITES;
         let names = &self.names;
         let place = Place {
             number,
             site,
             names,
         };
-        match again {
-            false => Ok(place),
-            true => Err(place.locate(Error::DuplicateSite(place.name().into()))),
+        match (again, is_endless) {
+            (false, false) => Ok(place),
+            (true, _) => Err(place.locate(Error::DuplicateSite(place.name().into()))),
+            (_, true) => Err(place.locate(Error::TooManySites(MOST_SITES))),
         }
     }
 
-    fn pay(&self, at: &Place<'_>, kind: Kind, log_density: Number) -> Result<()> {
+    fn pay(
+        &self,
+        at: &Place<'_>,
+        kind: Kind,
+        log_density: Number,
+        dist: Option<&dyn AnyDistribution>,
+    ) -> Result<()> {
         let Number::Host(log_density) = log_density else {
             return Err(self.refuse());
         };
-        self.run.pay(at, kind, -log_density);
+        self.run.pay(at, kind, -log_density, dist);
         Ok(())
     }
 
@@ -126,7 +135,7 @@ impl Host {
             return Err(self.refuse());
         };
         let log_density = Distribution::log_density(&dist, &value).map_err(|e| at.locate(e))?;
-        self.pay(&at, Kind::Latent, log_density)?;
+        self.pay(&at, Kind::Latent, log_density, Some(&dist))?;
         Ok(value)
     }
 
@@ -140,25 +149,26 @@ impl Host {
             return Err(self.refuse());
         }
         let at = self.arrive(site)?;
-        let density = |dist: I::Distribution| dist.log_prob(&value.into_site_value());
-        let density = match dist.into_distribution().and_then(density) {
+        let dist = dist.into_distribution().map_err(|e| at.locate(e))?;
+        match dist.log_prob(&value.into_site_value()) {
             // Choices may have led to another support.
-            Err(Error::Support { .. }) if self.has_chosen.get() => {
-                Ok(Number::Host(f64::NEG_INFINITY))
+            Err(error) if error.is_of_this_support() && self.has_chosen.get() => {
+                let never = Number::Host(f64::NEG_INFINITY);
+                self.pay(&at, Kind::Observed, never, None)
             }
-            density => density,
-        };
-        self.pay(&at, Kind::Observed, density.map_err(|e| at.locate(e))?)
+            Err(error) => Err(at.locate(error)),
+            Ok(density) => self.pay(&at, Kind::Observed, density, Some(&dist)),
+        }
     }
 
     pub(super) fn cost(&self, site: &Site, value: Number) -> Result<()> {
         let at = self.arrive(site)?;
-        self.pay(&at, Kind::Cost, value.scale(-1.0))
+        self.pay(&at, Kind::Cost, value.scale(-1.0), None)
     }
 
     pub(super) fn factor(&self, site: &Site, log_weight: Number) -> Result<()> {
         let at = self.arrive(site)?;
-        self.pay(&at, Kind::Factor, log_weight)
+        self.pay(&at, Kind::Factor, log_weight, None)
     }
 
     /// Runs a part of the program with the site's name before all names.

@@ -17,7 +17,7 @@ mod site;
 mod trace;
 mod weight;
 
-pub use context::{CALL_DEPTH, Context, PlateGuard};
+pub use context::{CALL_DEPTH, Context, MOST_SITES, PlateGuard};
 pub use handler::{
     Block, Condition, Handler, Mask, Message, RelaxSites, Replay, Scale, Substitute, Under, block,
     condition, mask, relax, replay, scale, substitute,

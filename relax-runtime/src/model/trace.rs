@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
-use super::Weight;
+use super::{MOST_SITES, Weight};
 use crate::dist::{AnyDistribution, Law, Number, Value};
 use crate::error::{Error, Result};
 use crate::random::Key;
@@ -191,6 +191,11 @@ impl Entry {
         }
     }
 
+    /// Its distribution, unless the support does not have the value.
+    pub(crate) fn supporting(&self) -> Option<&Rc<dyn AnyDistribution>> {
+        self.dist.as_ref().filter(|_| !self.impossible)
+    }
+
     /// Wraps an error with the site's name and line.
     pub(crate) fn locate(&self, error: Error) -> Error {
         error.at_site(&self.name, self.file, self.line)
@@ -296,9 +301,12 @@ impl Trace {
     /// Adds a site.
     ///
     /// # Errors
-    /// If a site of that name is there.
+    /// If a site of that name is there, or [`MOST_SITES`] are.
     #[inline]
     pub(crate) fn push(&mut self, entry: Entry) -> Result<()> {
+        if self.entries.len() == MOST_SITES {
+            return Err(entry.locate(Error::TooManySites(MOST_SITES)));
+        }
         if self.place(&entry.name).is_some() {
             return Err(duplicate(&entry));
         }

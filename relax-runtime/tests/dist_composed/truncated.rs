@@ -50,11 +50,19 @@ fn far_tails_keep_their_digits() -> Result<()> {
     assert_near("mean", law.law()?.mean().item()?.into(), 20.05, 1e-3);
     refused(
         Truncated::new(Normal::new(0.0, 1.0), 50.0, 51.0),
-        &["Truncated", "high", "no probability is left"],
+        &[
+            "low is 50.0, and high 51.0",
+            "no probability is left",
+            "move them",
+        ],
     );
     refused(
         Truncated::new(Normal::new(0.0, 1.0), 1.0, 1.0),
-        &["Truncated", "not above `low`"],
+        &[
+            "low is 1.0, and high 1.0",
+            "not above `low`",
+            "the smaller end first",
+        ],
     );
     refused(
         Truncated::new(Normal::new(0.0, 1.0), f64::NAN, 1.0),
@@ -147,7 +155,7 @@ fn counts_are_cut_off() -> Result<()> {
     );
     refused(
         Truncated::new(whole.clone(), 4, 3),
-        &["Truncated", "low", "4"],
+        &["Truncated", "low is 4", "the smaller end first"],
     );
     refused(
         Truncated::new(Poisson::rate(1e-9), 60, 70),

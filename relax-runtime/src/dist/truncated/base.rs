@@ -3,6 +3,7 @@
 use std::marker::PhantomData;
 
 use super::{FAR, NAME, Truncated};
+use crate::dist::checks::{SMALLER_FIRST, ends_error};
 use crate::dist::curves::{
     CauchyCurve, Curve, GumbelCurve, LaplaceCurve, LogisticCurve, NormalCurve,
 };
@@ -99,6 +100,9 @@ impl<B, R: Real> Ends<B, R> {
             const NUMBER: &str =
                 "an end must be a number; an infinite one leaves its side as it is";
             end.check_numbers(NAME, name, |x| !x.is_nan(), NUMBER)?;
+        }
+        if !(high.clone() - low.clone()).all(|gap| gap > 0.0)? {
+            return Err(ends_error(NAME, &low, &high, SMALLER_FIRST));
         }
         let base = PhantomData;
         Ok(Self {

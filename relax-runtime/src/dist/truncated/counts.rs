@@ -1,7 +1,8 @@
 //! Truncated counts: those of another law that lie between two ends.
 
 use super::count_sums::{LITTLE, MOST_TERMS};
-use super::{NAME, Truncatable};
+use super::{NAME, NO_MASS, Truncatable};
+use crate::dist::checks::{SMALLER_FIRST, ends_error};
 use crate::dist::counts::{CountFamily, CountOperand, Counts, Place};
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
@@ -83,10 +84,7 @@ where
             );
         }
         if low > high.min(least) {
-            return refuse(
-                "low",
-                format!("is {low}, above the last value {}", high.min(least)),
-            );
+            return Err(ends_error(NAME, &low, &high.min(least), SMALLER_FIRST));
         }
         let family = TruncatedFamily { base, low, high };
         let is_short = family.summed().is_some();
@@ -107,7 +105,7 @@ where
         }
         match is_left {
             true => Ok(Counts::of_theta(family, theta, fixed)),
-            false => refuse("low", "and `high` have no probability between them".into()),
+            false => Err(ends_error(NAME, &low, &high, NO_MASS)),
         }
     }
 }

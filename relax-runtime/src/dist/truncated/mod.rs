@@ -18,17 +18,32 @@ pub use log_normal::TruncatedLogNormal;
 pub use shaped::{BetaCurve, GammaCurve, ShapedCurve, StudentCurve, TruncatedShaped};
 
 use super::Distribution;
+use super::checks::ends_error;
 use super::curves::{Curve, NormalCurve};
 use super::family::*;
 use super::gamma::uniform;
 use super::guides::{by_location, location_and_scale};
-use crate::error::Error;
 
 const NAME: &str = "Truncated";
 /// What stands for an end that is not there, so that derivatives are numbers.
 const FAR: f64 = 1e18;
 /// Less probability between the ends is none: double precision ends near.
 const LEAST_LN_MASS: f64 = -600.0;
+/// What ends with nothing between them are told.
+const NO_MASS: &str = "no probability is left between the ends; move them to where the law has some, or give an \
+                       infinite one, which leaves its side as it is";
+
+/// Checks that a law has probability between ends, given its logarithm.
+///
+/// # Errors
+/// [`Error::Parameter`](crate::Error::Parameter) if not.
+fn check_between<R: Real>(low: &R, high: &R, ln_mass: impl FnOnce() -> R) -> Result<()> {
+    let are_apart = (high.clone() - low.clone()).all(|gap| gap > 0.0)?;
+    match are_apart && ln_mass().all(|ln_mass| ln_mass > LEAST_LN_MASS)? {
+        true => Ok(()),
+        false => Err(ends_error(NAME, low, high, NO_MASS)),
+    }
+}
 
 /// The numbers of another law that lie between `low` and `high`, its density divided by the probability
 /// between them; over `f64`s a draw is an `f64`, over tensors a tensor of their broadcast shape. The law may
@@ -138,21 +153,11 @@ impl<C: Curve, R: Real> Continuous for Truncated<C, R> {
 
     fn checked(self) -> Result<Self> {
         let law = self.in_range()?;
-        let apart = (law.high.clone() - law.low.clone()).all(|gap| gap > 0.0)?;
         let [a, b] = law.ends();
-        let mass = R::smooth([&a, &b], &LnMass::<C>::default());
-        let problem = if !apart {
-            "is not above `low` everywhere"
-        } else if !mass.all(|ln_mass| ln_mass > LEAST_LN_MASS)? {
-            "and `low` lie so far on one side of `loc` that no probability is left between them"
-        } else {
-            return Ok(law);
-        };
-        Err(Error::Parameter {
-            distribution: <Self as Continuous>::NAME,
-            parameter: "high",
-            problem: problem.into(),
-        })
+        check_between(&law.low, &law.high, || {
+            R::smooth([&a, &b], &LnMass::<C>::default())
+        })?;
+        Ok(law)
     }
 
     fn bijection(&self) -> Option<Bijection> {

@@ -4,14 +4,13 @@ use std::fmt::Debug;
 use std::marker::PhantomData;
 
 use super::shaped_functions::{LnMass, Mean, Quantile, density, mass};
-use super::{Ends, FAR, LEAST_LN_MASS, NAME, Truncatable, Truncated, lies_between, values_about};
+use super::{Ends, FAR, NAME, Truncatable, Truncated, check_between, lies_between, values_about};
 use crate::dist::curves::NormalCurve;
 use crate::dist::family::*;
 use crate::dist::gamma::uniform;
 use crate::dist::guides::by_location;
 use crate::dist::noise::each::LARGEST as BELOW_ONE;
 use crate::dist::{Beta, Distribution, Gamma, StudentT, draw_shape};
-use crate::error::Error;
 
 /// Standard members of a family with one shape or two, of which the second may be nothing.
 pub trait ShapedCurve: Copy + Debug + Default + 'static {
@@ -150,19 +149,8 @@ impl<C: ShapedCurve, R: Real> Continuous for TruncatedShaped<C, R> {
 
     fn checked(self) -> Result<Self> {
         let law = self.in_range()?;
-        let apart = (law.high.clone() - law.low.clone()).all(|gap| gap > 0.0)?;
-        let problem = if !apart {
-            "is not above `low` everywhere"
-        } else if !law.ln_mass().all(|ln_mass| ln_mass > LEAST_LN_MASS)? {
-            "and `low` have no probability between them"
-        } else {
-            return Ok(law);
-        };
-        Err(Error::Parameter {
-            distribution: <Self as Continuous>::NAME,
-            parameter: "high",
-            problem: problem.into(),
-        })
+        check_between(&law.low, &law.high, || law.ln_mass())?;
+        Ok(law)
     }
 
     fn bijection(&self) -> Option<Bijection> {

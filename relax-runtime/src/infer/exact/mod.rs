@@ -23,7 +23,7 @@ use crate::estimator::score_function;
 use crate::infer::exact::centres::{Centres, weigh};
 use crate::infer::objective::Objective;
 use crate::infer::pass::odometer::{LARGEST, Odometer, Refusal};
-use crate::infer::pass::{Mode, Pass, Term, not_finite};
+use crate::infer::pass::{LOOK, Mode, Pass, Term, not_finite};
 use crate::model::ParamStore;
 use crate::random::Key;
 use crate::tensor::{Parameter, Tensor, grad_parameters};
@@ -208,7 +208,7 @@ impl Exact {
         match &self.broken {
             Some((term, value)) if !value.is_finite() => Err(term.not_finite(*value, step)),
             _ if self.value.is_finite() => Ok(()),
-            _ => Err(not_finite("all combinations", None, None, self.value, step)),
+            _ => Err(not_finite("all combinations", LOOK, None, self.value, step)),
         }
     }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::infer::draw::{Draw, Own};
+use crate::infer::impossible::why_impossible;
 use crate::infer::marginal::{Borrowed, marginalise};
 use crate::infer::pass::Mode;
 use crate::infer::pass::odometer::{LARGEST, Odometer, Refusal};
@@ -129,12 +130,20 @@ fn enumerated(
     }
     let log_evidence = table.log_evidence();
     if log_evidence == f64::NEG_INFINITY {
-        let error = Error::Impossible(format!(
+        let mut problem = format!(
             "the observations are impossible: `{}` gives them probability 0 under every combination \
-             of its latent values, and at the first of these it does so here",
+             of its latent values",
             model.model_name()
-        ));
-        return Err(impossible.map_or(error.clone(), |entry| entry.locate(error)));
+        );
+        let Some(entry) = impossible else {
+            return Err(Error::Impossible(problem));
+        };
+        problem += ", and at the first of these it does so here";
+        if entry.kind == Kind::Observed {
+            problem += "; ";
+            problem += why_impossible(entry.supporting().map(|dist| &**dist));
+        }
+        return Err(entry.locate(Error::Impossible(problem)));
     }
     Ok(ExactPosterior {
         log_evidence,

@@ -258,7 +258,8 @@ impl<M: Model> Model for Marginalised<M> {
             let sum = Sum::new(factors, domains, &order);
             if sum.log == f64::NEG_INFINITY {
                 return Err(Error::Impossible(format!(
-                    "`{}` gives its observations probability 0, whatever its discrete choices are",
+                    "`{}` gives its observations probability 0, or one that is 0 in floating point, whatever its \
+                     discrete choices are: look at the data and their units",
                     self.model.name()
                 )));
             }

@@ -43,6 +43,7 @@ pub(in crate::infer) fn bound(
         sites,
         of_guide: false,
         at: None,
+        dist: None,
     };
     Ok(Pass {
         latents,

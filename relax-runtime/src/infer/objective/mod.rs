@@ -308,6 +308,7 @@ fn entropy_term(place: usize, latent: &Latent, whole: bool) -> Result<Term> {
         sites,
         of_guide: true,
         at: Some((latent.file, latent.line)),
+        dist: None,
     })
 }
 
@@ -349,6 +350,7 @@ fn term(entry: &mut Entry, value: Number) -> Result<Term> {
         sites,
         of_guide: false,
         at: Some((entry.file, entry.line)),
+        dist: entry.supporting().cloned(),
     })
 }
 

@@ -10,9 +10,10 @@ pub(super) mod survey;
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use crate::dist::{Draws, Law, Number, Relaxation};
+use crate::dist::{AnyDistribution, Draws, Law, Number, Relaxation};
 use crate::error::{Error, Result};
 use crate::estimator::{DrawKind, SiteClass};
+use crate::infer::impossible::why_impossible;
 use crate::model::{Kind, Plate, SummedOut, Weight};
 use crate::random::Key;
 use crate::tensor::{Device, Shape, SiteSet, Tensor};
@@ -136,24 +137,33 @@ pub struct Term {
     pub(crate) of_guide: bool,
     /// The user's file and line, where the term is a site's.
     pub(crate) at: Option<(&'static str, u32)>,
+    /// The distribution of a site, if its support has the value.
+    pub(crate) dist: Option<Rc<dyn AnyDistribution>>,
 }
 
 impl Term {
     /// An error that says which term went wrong, with its site's line.
     pub(crate) fn not_finite(&self, value: f64, step: u64) -> Error {
-        let (name, kind) = (&self.name, Some(self.kind));
+        let name = &self.name;
         match self.of_guide {
-            true => not_finite(&format!("log q({name})"), None, self.at, value, step),
-            false => not_finite(name, kind, self.at, value, step),
+            true => not_finite(&format!("log q({name})"), LOOK, self.at, value, step),
+            false => {
+                let hint = hint(self.kind, value, self.dist.as_deref());
+                not_finite(name, hint, self.at, value, step)
+            }
         }
     }
 }
 
+/// What to try where nothing is known of a term that is not finite.
+pub(in crate::infer) const LOOK: &str =
+    "look at what computes it; the learning rate may be too large";
+
 /// An error that says which term of a cost went wrong, with its site's line if it has one, and what
-/// kind of site it is.
+/// to try.
 pub(in crate::infer) fn not_finite(
     term: &str,
-    kind: Option<Kind>,
+    hint: &'static str,
     at: Option<(&'static str, u32)>,
     value: f64,
     step: u64,
@@ -163,24 +173,29 @@ pub(in crate::infer) fn not_finite(
         what: format!("the cost of `{term}`{}", at.unwrap_or_default()),
         value,
         step,
-        hint: match kind {
-            Some(Kind::Observed) if value == f64::INFINITY => {
-                "the model gives this observation probability 0, so that it is impossible: look at \
-                 the data; at choices that may exclude it, such as a number of trials below what was \
-                 counted, which `Truncated` keeps away from there; or give the distribution logits \
-                 where rounding made a probability 0"
-            }
-            Some(Kind::Latent) if value == f64::INFINITY => {
-                "the guide drew a value to which the model gives probability 0: a guide may only \
-                 draw what the model can"
-            }
-            Some(Kind::Cost) => "look at what the model pays there",
-            Some(Kind::Factor) if value == f64::INFINITY => {
-                "the factor makes what was drawn impossible: give it a small weight, such as -50.0, \
-                 or leave the values out that it excludes"
-            }
-            _ => "look at what computes it; the learning rate may be too large",
-        },
+        hint,
+    }
+}
+
+/// What to try where a term is not finite, by the kind of its site and the distribution whose support has the
+/// value.
+pub(in crate::infer) fn hint(
+    kind: Kind,
+    value: f64,
+    dist: Option<&dyn AnyDistribution>,
+) -> &'static str {
+    match kind {
+        Kind::Observed if value == f64::INFINITY => why_impossible(dist),
+        Kind::Latent if value == f64::INFINITY => {
+            "the guide drew a value to which the model gives probability 0: a guide may only \
+             draw what the model can"
+        }
+        Kind::Cost => "look at what the model pays there",
+        Kind::Factor if value == f64::INFINITY => {
+            "the factor makes what was drawn impossible: give it a small weight, such as -50.0, \
+             or leave the values out that it excludes"
+        }
+        _ => LOOK,
     }
 }
 

@@ -39,6 +39,8 @@ pub struct InferenceData {
     posterior: Draws,
     /// ln(p(x, z)/q(z)) of each draw, summed over rows, where the draws are a guide's.
     log_weights: Option<Vec<f64>>,
+    /// Whether the draws were resampled, so that log-weights are those of others.
+    is_resampled: bool,
     posterior_predictive: Draws,
     log_likelihood: Draws,
     observed_data: Draws,
@@ -47,10 +49,10 @@ pub struct InferenceData {
 impl Draws {
     /// The draws with what a model makes of them: new data, the log-likelihood of its own, and these.
     /// ArviZ knows no weights: weighted draws are [resampled](Self::resample), as many as there are, and
-    /// at least 1,000.
+    /// at least 1,000. Terms of `factor!` are no data, and not among the log-likelihoods.
     ///
     /// # Errors
-    /// As [`predictive`](Self::predictive) and [`log_likelihood`](Self::log_likelihood).
+    /// As [`predictive`](Self::predictive), or if there are no whole draws.
     pub fn inference_data(
         &self,
         model: &dyn Program,
@@ -58,33 +60,36 @@ impl Draws {
         seed: u64,
     ) -> Result<InferenceData> {
         const RESAMPLED: usize = 1_000;
-        let posterior = match self.weights {
-            Weights::Equal => self.clone(),
-            Weights::Whole(_) | Weights::Rows(_) => {
-                self.resample(self.count.max(RESAMPLED), seed)?
-            }
+        let is_resampled = !matches!(self.weights, Weights::Equal);
+        let posterior = match is_resampled {
+            false => self.clone(),
+            true => self.resample(self.count.max(RESAMPLED), seed)?,
         };
         Ok(InferenceData {
             posterior_predictive: posterior.predictive(model, params, posterior.count, seed)?,
-            log_likelihood: posterior.log_likelihood(model, params)?,
+            log_likelihood: posterior.log_likelihoods(model, params)?,
             observed_data: observed(&posterior, model, params)?,
             log_weights: None,
+            is_resampled,
             posterior,
         })
     }
 }
 
 impl InferenceData {
-    /// With the log-weights of a guide's draws among the `sample_stats`.
+    /// With the log-weights of a guide's draws among the `sample_stats`, unless the draws were resampled: these
+    /// count alike.
     pub(in crate::infer) fn with_log_weights(mut self, log_weights: &[Vec<f64>]) -> Self {
         let sums = log_weights.iter().map(|rows| rows.iter().sum());
-        self.log_weights = Some(sums.collect());
+        self.log_weights = (!self.is_resampled).then(|| sums.collect());
         self
     }
 
     /// The groups as JSON: each variable is an array of one chain, its draws, and the axes of its value;
     /// observed data have no axes of chain and draw. A site that a draw's run did not come by is `NaN`
-    /// there, as in Python's JSON, and so is a number that is not finite.
+    /// there, as in Python's JSON, and so is a number that is not finite: ArviZ takes it for a missing number,
+    /// and of a `null` makes an array of objects. A reader that knows strict JSON alone is given `null`
+    /// in place of `NaN`.
     ///
     /// # Errors
     /// If a site has not the same shape in all draws that came by it.

@@ -134,9 +134,28 @@ impl Draws {
     /// # }
     /// ```
     ///
+    /// Terms of `factor!` are no data, and left out.
+    ///
     /// # Errors
-    /// As [`predictive`](Self::predictive), or if rows have weights of their own.
+    /// As [`predictive`](Self::predictive), if rows have weights of their own, or if the program observes nothing.
     pub fn log_likelihood(&self, program: &dyn Program, params: &ParamStore) -> Result<Draws> {
+        let found = self.log_likelihoods(program, params)?;
+        if found.columns.is_empty() {
+            return Err(Error::Query(format!(
+                "`{}` observes nothing, so that no datum has a log-likelihood: state the data with `observe!`, by a \
+                 law of your own where none fits; what `factor!` adds belongs to no datum",
+                program.model_name()
+            )));
+        }
+        Ok(found)
+    }
+
+    /// The same, with no sites where the program observes nothing.
+    pub(super) fn log_likelihoods(
+        &self,
+        program: &dyn Program,
+        params: &ParamStore,
+    ) -> Result<Draws> {
         self.expect_whole_draws()?;
         let params = params.fork();
         let mut columns = Columns::default();

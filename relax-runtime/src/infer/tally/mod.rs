@@ -16,8 +16,8 @@ pub(in crate::infer) use choice::Choice;
 use crate::dist::AnyDistribution;
 use crate::error::{Error, Result};
 use crate::infer::guide::guide_parameters;
-use crate::infer::pass::not_finite;
 use crate::infer::pass::odometer::Wheels;
+use crate::infer::pass::{LOOK, hint, not_finite};
 use crate::model::{Context, HostRun, Kind, ParamStore, Place, Program};
 use crate::tensor::{Parameter, Tensor};
 
@@ -69,7 +69,7 @@ struct State {
 
 struct Broken {
     what: Cow<'static, str>,
-    kind: Kind,
+    hint: &'static str,
     at: (&'static str, u32),
     value: f64,
 }
@@ -181,11 +181,11 @@ impl State {
         match self.broken.take() {
             Some(Broken {
                 what,
-                kind,
+                hint,
                 at,
                 value,
-            }) => not_finite(&what, Some(kind), Some(at), value, step),
-            None => not_finite("a combination", None, None, self.cost, step),
+            }) => not_finite(&what, hint, Some(at), value, step),
+            None => not_finite("a combination", LOOK, None, self.cost, step),
         }
     }
 
@@ -245,13 +245,13 @@ impl HostRun for Sums {
         Ok(digit)
     }
 
-    fn pay(&self, at: &Place<'_>, kind: Kind, cost: f64) {
+    fn pay(&self, at: &Place<'_>, kind: Kind, cost: f64, dist: Option<&dyn AnyDistribution>) {
         let state = &mut *self.state.borrow_mut();
         state.cost += cost;
         if !cost.is_finite() && state.broken.is_none() {
             state.broken = Some(Broken {
                 what: at.name(),
-                kind,
+                hint: hint(kind, cost, dist),
                 at: (at.site.file, at.site.line),
                 value: cost,
             });
