@@ -10,9 +10,9 @@ use std::rc::Rc;
 
 use crate::error::Result;
 use crate::infer::hmc::Looked;
-use crate::infer::mode;
+use crate::infer::mode::{self, Mode};
 use crate::infer::objective::Objective;
-use crate::infer::pass::Mode;
+use crate::infer::pass;
 use crate::infer::target::Target;
 use crate::model::{ParamStore, Start};
 use crate::random::Key;
@@ -22,7 +22,7 @@ const HELD: i32 = 100;
 const SUMMED: i32 = 200;
 const SETTLED: i32 = 50;
 /// Places that are tried at most.
-const TRIES: u64 = 4;
+const TRIES: u64 = 6;
 /// Draws of what the model states, which say how far numbers are to be moved.
 const STATED: u64 = 16;
 /// Evidences less than so many nats apart are those of modes alike.
@@ -51,16 +51,16 @@ pub(super) fn better_start(
         let held = held?;
         mode::above(target, held.place, &held.spreads, SUMMED)
     };
-    let (mut found, mut most) = (None, settled.log_evidence);
+    let mut found: Option<Mode> = None;
     for number in 0..TRIES {
         let Ok(mode) = climb(number) else { continue };
-        let above = mode.log_evidence - most;
-        if above > ALIKE {
-            most = mode.log_evidence;
-            found = Some(mode);
-        } else if above > -ALIKE {
-            // What is found again has no equal nearby.
-            break;
+        let above = mode.log_evidence - settled.log_evidence;
+        match &found {
+            // From elsewhere the way leads to where the fit is.
+            None if above.abs() <= ALIKE => break,
+            None if above < 0.0 => {}
+            Some(best) if mode.log_evidence <= best.log_evidence => {}
+            _ => found = Some(mode),
         }
     }
     let found = found?;
@@ -83,7 +83,7 @@ fn stated(
         let fresh = ParamStore::default();
         fresh.take_notes_of(params);
         fresh.start_at(Some(Start::Draw(key)));
-        target.free(&objective.evaluate(key, &fresh, &Mode::Draw)?)
+        target.free(&objective.evaluate(key, &fresh, &pass::Mode::Draw)?)
     });
     draws.collect()
 }
