@@ -345,7 +345,7 @@ fn data_far_out_are_told_from_those_that_are_excluded() -> Result<()> {
     #[model]
     fn ruled_out() {
         let c = sample!(Bernoulli(0.5));
-        observe!(Bernoulli(if c { 0.0 } else { 0.0 }), true, name = "y");
+        observe!(Bernoulli(0.0 * f64::from(c)), true, name = "y");
     }
     let words = [
         "`y`",

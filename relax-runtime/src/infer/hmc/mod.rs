@@ -1,11 +1,13 @@
 //! Draws of a posterior by Hamiltonian Monte Carlo over what sums leave, started and scaled by a guide.
 
 mod chains;
+mod elsewhere;
 mod look;
 mod metric;
 mod step_size;
 
 use chains::Chains;
+use elsewhere::Elsewhere;
 use metric::Metric;
 
 use crate::error::{Error, Result};
@@ -15,7 +17,7 @@ use crate::infer::posterior::{
     Chained, Drawing, FEWEST, ImportanceWeights, LARGEST_R_HAT, Mixing, Posterior, Record,
 };
 use crate::infer::target::{Target, refused};
-use crate::model::ParamStore;
+use crate::model::{ParamStore, Start};
 use crate::random::Key;
 use crate::tensor::Holding;
 
@@ -68,6 +70,8 @@ pub(in crate::infer) struct Looked<'m> {
     started: Option<Started<'m>>,
     is_far: bool,
     has_tail: bool,
+    /// What there is elsewhere, if one has looked.
+    elsewhere: Elsewhere,
     n: usize,
 }
 
@@ -91,24 +95,28 @@ impl<'m> Looked<'m> {
         // Few draws often tell; where they do not, all may.
         let first = guided.importance_weights();
         let has_tail = first.is_ok_and(|first| is_beyond(&first, LARGEST_PARETO_K));
+        let elsewhere = match &started {
+            Some(Started { target, places, .. }) if is_far || has_tail => {
+                elsewhere::look(objective, params, seed, target, places)
+            }
+            _ => Elsewhere::Nothing,
+        };
         Ok(Self {
             guided,
             started,
             is_far,
             has_tail,
+            elsewhere,
             n,
         })
     }
 
-    /// The density from which chains would draw, and places of the guide's draws, if chains can be asked.
-    pub(in crate::infer) fn target(&self) -> Option<(&Target<'m>, &[Vec<f64>])> {
-        let started = self.started.as_ref()?;
-        Some((&started.target, &started.places))
-    }
-
-    /// Whether the posterior may be elsewhere.
-    pub(in crate::infer) fn is_doubtful(&self) -> bool {
-        self.started.is_some() && (self.is_far || self.has_tail)
+    /// Where the fit had better start.
+    pub(in crate::infer) fn better_start(&self) -> Option<&Start> {
+        match &self.elsewhere {
+            Elsewhere::Better(start) => Some(start),
+            Elsewhere::Alike | Elsewhere::Nothing => None,
+        }
     }
 
     /// The posterior: by chains where the guide's draws cannot be relied on, chains can be asked, and agree; else the
@@ -117,7 +125,7 @@ impl<'m> Looked<'m> {
     /// # Errors
     /// Whatever goes wrong in model or guide.
     pub(in crate::infer) fn posterior(mut self) -> Result<Posterior> {
-        let is_doubtful = self.is_doubtful();
+        let is_doubtful = self.is_far || self.has_tail;
         self.guided.draw_until(self.n, |_| ())?;
         let weights = self.guided.importance_weights();
         let can_be_relied_on = match &weights {
@@ -129,7 +137,7 @@ impl<'m> Looked<'m> {
         {
             let log_weights = self.guided.log_weights().to_vec();
             if let Ok(Some(chained)) = started.draw(self.n, log_weights, Limits::UNASKED) {
-                return Ok(chained);
+                return Ok(chained.alone(matches!(self.elsewhere, Elsewhere::Alike)));
             }
         }
         let guided = self.guided.posterior().off(self.is_far);

@@ -98,6 +98,7 @@ impl<'a> Drawing<'a> {
             scaled: self.scaled,
             mixing: None,
             is_off: false,
+            is_alone: false,
         }
     }
 }

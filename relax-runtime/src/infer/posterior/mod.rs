@@ -87,6 +87,9 @@ pub struct Posterior {
     /// Whether wider draws than the guide's put the posterior elsewhere, and no chains drew it.
     #[serde(default)]
     is_off: bool,
+    /// Whether ways from elsewhere have led to the mode where the chains started.
+    #[serde(default)]
+    is_alone: bool,
 }
 
 /// What chains have drawn.
@@ -160,6 +163,7 @@ impl Posterior {
             scaled: None,
             mixing: Some(chained.mixing),
             is_off: false,
+            is_alone: false,
         })
     }
 
@@ -167,6 +171,17 @@ impl Posterior {
     pub(in crate::infer) fn off(mut self, is_off: bool) -> Self {
         self.is_off = is_off;
         self
+    }
+
+    /// The same, with whether ways from elsewhere have led to the mode where the chains started.
+    pub(in crate::infer) fn alone(mut self, is_alone: bool) -> Self {
+        self.is_alone = is_alone;
+        self
+    }
+
+    /// Whether they have.
+    pub(in crate::infer) fn is_alone(&self) -> bool {
+        self.is_alone
     }
 
     /// Whether wider draws than the guide's put the posterior elsewhere, and no chains drew it.

@@ -1,7 +1,6 @@
 //! Training: the trainer, the builders that go with an objective, and what is recorded beside.
 
 mod average;
-mod elsewhere;
 pub(super) mod fit;
 mod floors;
 pub(super) mod record;

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use super::average::Average;
-use super::elsewhere::better_start;
 use super::fit::{Fit, Trained};
 use super::settings::ConfigureTraining;
 use super::settling::{self, CEILING, Next, SLOWER, Settling};
@@ -220,11 +219,7 @@ impl<'m> Svi<'m> {
         let Estimation { params, seed, .. } = &self.trainer.estimation;
         let (params, seed) = (params.clone(), *seed);
         let looked = Looked::at(&objective, &params, seed, self.posterior_draws)?;
-        let start = match looked.is_doubtful() {
-            true => better_start(&objective, &params, seed, &looked),
-            false => None,
-        };
-        let Some(start) = start else {
+        let Some(start) = looked.better_start().cloned() else {
             return Ok((history, ending, looked.posterior()?));
         };
         let before = (

@@ -90,7 +90,8 @@ pub enum Finding {
         /// What their draws are worth.
         effective_samples: f64,
     },
-    /// The chains that made the draws started from a guide that hardly draws what the posterior holds likely.
+    /// The chains that made the draws started from a guide that hardly draws what the posterior holds likely, and no way
+    /// from elsewhere has led there.
     FarStart {
         /// The largest k̂ of the guide's importance weights.
         pareto_k: f64,
@@ -162,7 +163,7 @@ impl Verdict {
             // Of few draws less could be relied on as weights; as starts they all can.
             let limit = 0.7;
             self.pareto_k = Some(pareto_k);
-            if pareto_k > limit {
+            if pareto_k > limit && !posterior.is_alone() {
                 self.findings.push(Finding::FarStart { pareto_k, limit });
             }
         }

@@ -9,7 +9,6 @@
 use std::rc::Rc;
 
 use crate::error::Result;
-use crate::infer::hmc::Looked;
 use crate::infer::mode::{self, Mode};
 use crate::infer::objective::Objective;
 use crate::infer::pass;
@@ -28,20 +27,39 @@ const STATED: u64 = 16;
 /// Evidences less than so many nats apart are those of modes alike.
 const ALIKE: f64 = 2.0;
 
-/// A place where the evidence is larger than about a fit, as far as Gaussians at modes tell; nothing if there is none,
-/// or nothing can be held.
-pub(super) fn better_start(
+/// What ways from elsewhere have led to.
+pub(super) enum Elsewhere {
+    /// A place with more evidence than about the fit, as far as Gaussians at modes tell.
+    Better(Start),
+    /// The mode where the fit is.
+    Alike,
+    /// Nothing, or less evidence.
+    Nothing,
+}
+
+/// Climbs from places among the data, for a fit whose draws are at `places`.
+pub(super) fn look(
     objective: &dyn Objective,
     params: &ParamStore,
     seed: u64,
-    looked: &Looked<'_>,
-) -> Option<Start> {
-    let (target, places) = looked.target()?;
+    target: &Target<'_>,
+    places: &[Vec<f64>],
+) -> Elsewhere {
+    climb(objective, params, seed, target, places).unwrap_or(Elsewhere::Nothing)
+}
+
+fn climb(
+    objective: &dyn Objective,
+    params: &ParamStore,
+    seed: u64,
+    target: &Target<'_>,
+    places: &[Vec<f64>],
+) -> Result<Elsewhere> {
     let (middle, spreads) = middle_and_spreads(places);
-    let settled = mode::above(target, middle, &spreads, SETTLED).ok()?;
-    let stated = stated(objective, params, target, seed).ok()?;
+    let settled = mode::above(target, middle, &spreads, SETTLED)?;
+    let stated = stated(objective, params, target, seed)?;
     let (middle, spreads) = middle_and_spreads(&stated);
-    let climb = |number: u64| {
+    let from_data = |number: u64| {
         params.hold_summed(Some(Key {
             step: number,
             ..Key::new(seed)
@@ -53,19 +71,24 @@ pub(super) fn better_start(
     };
     let mut found: Option<Mode> = None;
     for number in 0..TRIES {
-        let Ok(mode) = climb(number) else { continue };
+        let Ok(mode) = from_data(number) else {
+            continue;
+        };
         let above = mode.log_evidence - settled.log_evidence;
         match &found {
-            // From elsewhere the way leads to where the fit is.
-            None if above.abs() <= ALIKE => break,
+            None if above.abs() <= ALIKE => return Ok(Elsewhere::Alike),
             None if above < 0.0 => {}
             Some(best) if mode.log_evidence <= best.log_evidence => {}
             _ => found = Some(mode),
         }
     }
-    let found = found?;
-    let places = target.spreads_of(&found.place, &found.spreads);
-    Some(Start::About(Rc::new(places)))
+    Ok(match found {
+        None => Elsewhere::Nothing,
+        Some(found) => {
+            let places = target.spreads_of(&found.place, &found.spreads);
+            Elsewhere::Better(Start::About(Rc::new(places)))
+        }
+    })
 }
 
 /// The unconstrained numbers of draws of what the model states.
