@@ -383,17 +383,32 @@ fn groups_of_vague_priors_come_to_their_data() -> Result<()> {
         .collect();
     let x = Tensor::from_slice(&x);
     let model = groups(&x);
-    for seed in 1..=3 {
-        let once = Svi::new(&model).seed(seed).starts(1).run()?;
-        let fit = Svi::new(&model).seed(seed).run()?;
+    let find = |svi: Svi<'_>| -> Result<(Fit, Vec<f64>)> {
+        let fit = svi.run()?;
         let mut means = fit.posterior().means("mu")?;
         means.sort_by(f64::total_cmp);
-        for (mean, centre) in means.iter().zip(CENTRES) {
-            assert!(
-                (mean - f64::from(centre)).abs() < 0.1,
-                "{seed}: {means:?}, once {:?}",
-                once.posterior().means("mu")?
+        Ok((fit, means))
+    };
+    let are_right = |means: &[f64]| {
+        let mut pairs = means.iter().zip(CENTRES);
+        pairs.all(|(mean, centre)| (mean - f64::from(centre)).abs() < 0.1)
+    };
+    let (_, once) = find(Svi::new(&model).seed(1).starts(1))?;
+    assert!(!are_right(&once), "{once:?}");
+    for seed in 1..=3 {
+        let (fit, means) = find(Svi::new(&model).seed(seed))?;
+        assert!(are_right(&means), "{seed}: {means:?}");
+        if seed == 1 {
+            let path = tempfile::tempdir().map_err(Error::user)?;
+            let path = path.path().join("groups.fit");
+            fit.save(&path)?;
+            let loaded = Svi::new(&model).seed(seed).load(&path)?;
+            assert_eq!(
+                loaded.posterior().means("mu")?,
+                fit.posterior().means("mu")?
             );
+            let again = Svi::new(&model).seed(seed).run()?;
+            assert_eq!(again.posterior().means("mu")?, fit.posterior().means("mu")?);
         }
     }
     Ok(())

@@ -61,6 +61,7 @@ pub(super) fn inverse_gamma_guide(
     by_mean(concentration, inverse_mean, shape, |shape, scale| {
         InverseGamma::new(shape, scale)?.law()
     })
+    .for_draws_about(|loc, scale| [-loc, scale.ln() * -2.0].into_iter().collect())
 }
 
 /// The parts of a guide whose unconstrained numbers have these means and standard deviations as parameters.
@@ -152,9 +153,61 @@ fn shapes(free: &[Tensor]) -> [Tensor; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dist::Uniform;
+    use crate::dist::{Beta, Bijection, Dirichlet, HalfNormal, Truncated, Uniform};
     use crate::random::Key;
     use crate::tensor::{Device, grad};
+
+    /// The parts that a guide says for draws about some unconstrained numbers have such draws.
+    #[test]
+    fn guides_have_the_draws_that_their_parts_are_said_for() -> Result<()> {
+        const DRAWS: usize = 4_000;
+        let device = Device::cpu();
+        let many = |x: f32| Tensor::full([DRAWS], x, &device);
+        let infinite = f64::INFINITY;
+        let laws: Vec<(Rc<dyn Law>, f32)> = vec![
+            (Normal::new(many(1.0), 2.0)?.law()?, 0.4),
+            (LogNormal::new(many(1.0), 2.0)?.law()?, -1.3),
+            (HalfNormal::new(many(3.0))?.law()?, -1.3),
+            (Gamma::new(many(2.0), 1.0)?.law()?, -1.3),
+            (InverseGamma::new(many(2.0), 1.0)?.law()?, -1.3),
+            (Beta::new(many(2.0), 1.0)?.law()?, 0.7),
+            (Uniform::new(many(-2.0), 5.0)?.law()?, 0.7),
+            (
+                Truncated::new(Normal::new(many(3.0), 1.0)?, 0.0, infinite)?.law()?,
+                -1.3,
+            ),
+            (
+                Truncated::new(Normal::new(many(3.0), 1.0)?, 0.0, 5.0)?.law()?,
+                0.7,
+            ),
+            (
+                Truncated::new(LogNormal::new(many(0.0), 1.0)?, 0.5, infinite)?.law()?,
+                -0.4,
+            ),
+        ];
+        let moments = |free: &Tensor| -> Result<(f32, f32)> {
+            let mean = free.mean_all().item()?;
+            Ok((mean, (free - mean).square().mean_all().item()?.sqrt()))
+        };
+        for (law, at) in laws {
+            let guide = law.mean_field();
+            let parts = guide.about(&many(at), &many(0.1)).expect("parts");
+            let guided = guide.law(&parts)?;
+            let draws = guided.draw(&guided.noise(&mut Key::new(3).stream("x"))?);
+            let bijection = law.bijection().expect("a bijection");
+            let (mean, sd) = moments(&bijection.free(&draws))?;
+            assert!((mean - at).abs() < 0.03, "{}: {mean}, not {at}", law.name());
+            assert!((sd / 0.1 - 1.0).abs() < 0.1, "{}: {sd}", law.name());
+        }
+        let shares = Dirichlet::new(Tensor::ones([DRAWS, 3], &device))?.law()?;
+        let guide = shares.mean_field();
+        let at = |x: f32| Tensor::full([DRAWS, 2], x, &device);
+        let guided = guide.law(&guide.about(&at(0.6), &at(0.1)).expect("parts"))?;
+        let draws = guided.draw(&guided.noise(&mut Key::new(3).stream("x"))?);
+        let (mean, _) = moments(&Bijection::Simplex.free(&draws))?;
+        assert!((mean - 0.6).abs() < 0.03, "Dirichlet: {mean}");
+        Ok(())
+    }
 
     /// Slopes by earlier choices take means where no prior does.
     #[test]

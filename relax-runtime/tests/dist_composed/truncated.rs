@@ -425,3 +425,21 @@ fn truncated_laws_without_a_mean_have_guides() -> Result<()> {
     assert_near("mean", first[1].into(), means[1].into(), 1e-5);
     Ok(())
 }
+
+/// Ends so far that no draw comes near take no digits away.
+#[test]
+fn far_ends_cost_draws_no_digits() -> Result<()> {
+    const DRAWS: usize = 20_000;
+    for (low, high) in [(-1e6, 1e6), (-1e6, f64::INFINITY), (-1e9, 1e7)] {
+        let normal = Normal::new(Tensor::full([DRAWS], 0.0, &Device::cpu()), 1.0)?;
+        let law = Truncated::new(normal, low, high)?.law()?;
+        let draws = law.draw(&law.noise(&mut Key::new(1).stream("x"))?);
+        let mut numbers = draws.to_vec()?;
+        let square = numbers.iter().map(|x| x * x).sum::<f32>() / DRAWS as f32;
+        assert!((square - 1.0).abs() < 0.04, "{low} {high}: {square}");
+        numbers.sort_by(f32::total_cmp);
+        numbers.dedup();
+        assert!(numbers.len() > DRAWS * 99 / 100, "{}", numbers.len());
+    }
+    Ok(())
+}

@@ -191,7 +191,13 @@ impl<C: Curve, R: Real> Continuous for Truncated<C, R> {
     fn draw(&self, standards: &[R]) -> R {
         let [a, b] = self.ends();
         let at = [&a, &b, &standards[0]];
-        let is_cut = |end: &R| end.all(|x| x.abs() < FAR * 0.5).unwrap_or(false);
+        /// How far an end may be, in standards: the sum with one farther away keeps fewer digits than that with `loc`.
+        const NEAR: f64 = 8.0;
+        let reach = self.loc.abs() + self.scale.clone() * NEAR;
+        let is_cut = |end: &R| {
+            let beyond = end.abs() - reach.clone();
+            beyond.all(|beyond| beyond <= 0.0).unwrap_or(false)
+        };
         let is_nearer_0 = || {
             let pair = self.high.abs() - self.low.abs();
             pair.all(|gap| gap >= 0.0).unwrap_or(false)

@@ -9,10 +9,11 @@
 use std::rc::Rc;
 
 use crate::error::Result;
-use crate::infer::mode::{self, Mode};
+use crate::infer::marginal::SummedSites;
 use crate::infer::objective::Objective;
-use crate::infer::pass;
-use crate::infer::target::Target;
+use crate::infer::pass::Mode;
+use crate::infer::peak::{self, Peak};
+use crate::infer::target::{Target, refused};
 use crate::model::{ParamStore, Start};
 use crate::random::Key;
 
@@ -22,18 +23,21 @@ const SUMMED: i32 = 200;
 const SETTLED: i32 = 50;
 /// Places that are tried at most.
 const TRIES: u64 = 6;
-/// Draws of what the model states, which say how far numbers are to be moved.
-const STATED: u64 = 16;
-/// Evidences less than so many nats apart are those of modes alike.
+/// Draws of what the model states, which say how far numbers are to be moved, and how many are enough.
+const DRAWS: u64 = 16;
+const FEWEST: usize = 8;
+/// Bit of a key's particle that no other draws set.
+const STATED: u64 = 1 << 36;
+/// Evidences less than so many nats apart are alike.
 const ALIKE: f64 = 2.0;
 
 /// What ways from elsewhere have led to.
 pub(super) enum Elsewhere {
-    /// A place with more evidence than about the fit, as far as Gaussians at modes tell.
+    /// A place with more evidence than about the fit, as far as Gaussians at peaks tell.
     Better(Start),
-    /// The mode where the fit is.
-    Alike,
-    /// Nothing, or less evidence.
+    /// The peak where the fit is.
+    Here,
+    /// Less evidence, or nothing.
     Nothing,
 }
 
@@ -45,7 +49,22 @@ pub(super) fn look(
     target: &Target<'_>,
     places: &[Vec<f64>],
 ) -> Elsewhere {
-    climb(objective, params, seed, target, places).unwrap_or(Elsewhere::Nothing)
+    match can_hold(params) {
+        true => climb(objective, params, seed, target, places).unwrap_or(Elsewhere::Nothing),
+        false => Elsewhere::Nothing,
+    }
+}
+
+/// Whether choices are summed out, and none is integrated out.
+fn can_hold(params: &ParamStore) -> bool {
+    let (mut any, mut has_nodes) = (false, false);
+    for sites in params.notes::<SummedSites>() {
+        sites.each(|_, _, is_integrated, _| {
+            any = true;
+            has_nodes |= is_integrated;
+        });
+    }
+    any && !has_nodes
 }
 
 fn climb(
@@ -55,31 +74,34 @@ fn climb(
     target: &Target<'_>,
     places: &[Vec<f64>],
 ) -> Result<Elsewhere> {
-    let (middle, spreads) = middle_and_spreads(places);
-    let settled = mode::above(target, middle, &spreads, SETTLED)?;
     let stated = stated(objective, params, target, seed)?;
-    let (middle, spreads) = middle_and_spreads(&stated);
+    let (middle, most) = middle_and_spreads(&stated);
+    let (of_fit, spreads) = middle_and_spreads(places);
+    let settled = peak::above(target, of_fit, &spreads, &most, SETTLED)?;
     let from_data = |number: u64| {
         params.hold_summed(Some(Key {
             step: number,
             ..Key::new(seed)
         }));
-        let held = mode::above(target, middle.clone(), &spreads, HELD);
+        let held = peak::above(target, middle.clone(), &most, &most, HELD);
         params.hold_summed(None);
         let held = held?;
-        mode::above(target, held.place, &held.spreads, SUMMED)
+        peak::above(target, held.place, &held.spreads, &most, SUMMED)
     };
-    let mut found: Option<Mode> = None;
+    let mut found: Option<Peak> = None;
     for number in 0..TRIES {
-        let Ok(mode) = from_data(number) else {
+        let Ok(peak) = from_data(number) else {
             continue;
         };
-        let above = mode.log_evidence - settled.log_evidence;
-        match &found {
-            None if above.abs() <= ALIKE => return Ok(Elsewhere::Alike),
-            None if above < 0.0 => {}
-            Some(best) if mode.log_evidence <= best.log_evidence => {}
-            _ => found = Some(mode),
+        let best = found.as_ref().unwrap_or(&settled);
+        let gain = match &found {
+            None => ALIKE,
+            Some(_) => 0.0,
+        };
+        if peak.log_evidence > best.log_evidence + gain {
+            found = Some(peak);
+        } else if found.is_none() && are_one(&peak, &settled) {
+            return Ok(Elsewhere::Here);
         }
     }
     Ok(match found {
@@ -91,24 +113,43 @@ fn climb(
     })
 }
 
-/// The unconstrained numbers of draws of what the model states.
+/// Whether two climbs have come to one peak: as much evidence, and each number within its spread.
+fn are_one(a: &Peak, b: &Peak) -> bool {
+    let mut numbers = a.place.iter().zip(&b.place).zip(&a.spreads).zip(&b.spreads);
+    (a.log_evidence - b.log_evidence).abs() <= ALIKE
+        && numbers.all(|(((x, y), s), t)| (x - y).abs() <= s.max(*t))
+}
+
+/// The unconstrained numbers of draws of what the model states. Draws at which the model cannot be are left out.
+///
+/// # Errors
+/// If few are left.
 fn stated(
     objective: &dyn Objective,
     params: &ParamStore,
     target: &Target<'_>,
     seed: u64,
 ) -> Result<Vec<Vec<f64>>> {
-    let draws = (0..STATED).map(|draw| {
-        let key = Key {
-            particle: draw,
-            ..Key::new(seed)
-        };
+    let draw = |step: u64| {
         let fresh = ParamStore::default();
         fresh.take_notes_of(params);
-        fresh.start_at(Some(Start::Draw(key)));
-        target.free(&objective.evaluate(key, &fresh, &pass::Mode::Draw)?)
-    });
-    draws.collect()
+        fresh.start_at(Some(Start::Draw(Key {
+            seed,
+            step,
+            particle: STATED,
+        })));
+        let key = Key {
+            seed,
+            step,
+            particle: Key::LOOK,
+        };
+        target.free(&objective.evaluate(key, &fresh, &Mode::Draw)?)
+    };
+    let drawn: Vec<Vec<f64>> = (0..DRAWS).filter_map(|step| draw(step).ok()).collect();
+    match drawn.len() < FEWEST {
+        true => Err(refused("what the model states has hardly any draws".into())),
+        false => Ok(drawn),
+    }
 }
 
 /// Of each number the median, and the standard deviation of a Gaussian of the same median distance from it.

@@ -14,7 +14,8 @@ use crate::error::{Error, Result};
 use crate::infer::objective::{Elbo, Objective};
 use crate::infer::pass::{Mode, Pass};
 use crate::infer::posterior::{
-    Chained, Drawing, FEWEST, ImportanceWeights, LARGEST_R_HAT, Mixing, Posterior, Record,
+    Chained, Drawing, FEWEST, ImportanceWeights, KnownElsewhere, LARGEST_R_HAT, Mixing, Posterior,
+    Record,
 };
 use crate::infer::target::{Target, refused};
 use crate::model::{ParamStore, Start};
@@ -76,7 +77,8 @@ pub(in crate::infer) struct Looked<'m> {
 }
 
 impl<'m> Looked<'m> {
-    /// Looks where a fit has come to, of whose posterior `n` draws are wanted.
+    /// Looks where a fit has come to, of whose posterior `n` draws are wanted, and elsewhere where that is in doubt and
+    /// one is to.
     ///
     /// # Errors
     /// Whatever goes wrong in model or guide.
@@ -85,6 +87,7 @@ impl<'m> Looked<'m> {
         params: &'m ParamStore,
         seed: u64,
         n: usize,
+        looks_elsewhere: bool,
     ) -> Result<Self> {
         let mut guided = Drawing::new(objective, params, seed);
         let mut started = Started::new(objective, params, seed, MOST_UNASKED);
@@ -96,7 +99,7 @@ impl<'m> Looked<'m> {
         let first = guided.importance_weights();
         let has_tail = first.is_ok_and(|first| is_beyond(&first, LARGEST_PARETO_K));
         let elsewhere = match &started {
-            Some(Started { target, places, .. }) if is_far || has_tail => {
+            Some(Started { target, places, .. }) if looks_elsewhere && (is_far || has_tail) => {
                 elsewhere::look(objective, params, seed, target, places)
             }
             _ => Elsewhere::Nothing,
@@ -115,7 +118,16 @@ impl<'m> Looked<'m> {
     pub(in crate::infer) fn better_start(&self) -> Option<&Start> {
         match &self.elsewhere {
             Elsewhere::Better(start) => Some(start),
-            Elsewhere::Alike | Elsewhere::Nothing => None,
+            Elsewhere::Here | Elsewhere::Nothing => None,
+        }
+    }
+
+    /// What is known of other places.
+    fn known(&self) -> KnownElsewhere {
+        match self.elsewhere {
+            Elsewhere::Better(_) => KnownElsewhere::Better,
+            Elsewhere::Here => KnownElsewhere::LeadsHere,
+            Elsewhere::Nothing => KnownElsewhere::Nothing,
         }
     }
 
@@ -125,7 +137,7 @@ impl<'m> Looked<'m> {
     /// # Errors
     /// Whatever goes wrong in model or guide.
     pub(in crate::infer) fn posterior(mut self) -> Result<Posterior> {
-        let is_doubtful = self.is_far || self.has_tail;
+        let (is_doubtful, known) = (self.is_far || self.has_tail, self.known());
         self.guided.draw_until(self.n, |_| ())?;
         let weights = self.guided.importance_weights();
         let can_be_relied_on = match &weights {
@@ -137,10 +149,10 @@ impl<'m> Looked<'m> {
         {
             let log_weights = self.guided.log_weights().to_vec();
             if let Ok(Some(chained)) = started.draw(self.n, log_weights, Limits::UNASKED) {
-                return Ok(chained.alone(matches!(self.elsewhere, Elsewhere::Alike)));
+                return Ok(chained.elsewhere(known));
             }
         }
-        let guided = self.guided.posterior().off(self.is_far);
+        let guided = self.guided.posterior().off(self.is_far).elsewhere(known);
         match can_be_relied_on {
             true => guided.corrected(),
             false => Ok(guided),

@@ -4,7 +4,7 @@ use super::collect::Collected;
 use super::draws::expect_some;
 use super::importance::ImportanceWeights;
 use super::record::Record;
-use super::{Posterior, weights_of};
+use super::{KnownElsewhere, Posterior, weights_of};
 use crate::error::Result;
 use crate::infer::objective::Objective;
 use crate::infer::pass::{Mode, Pass};
@@ -98,7 +98,7 @@ impl<'a> Drawing<'a> {
             scaled: self.scaled,
             mixing: None,
             is_off: false,
-            is_alone: false,
+            elsewhere: KnownElsewhere::default(),
         }
     }
 }

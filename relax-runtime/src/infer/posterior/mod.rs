@@ -87,9 +87,20 @@ pub struct Posterior {
     /// Whether wider draws than the guide's put the posterior elsewhere, and no chains drew it.
     #[serde(default)]
     is_off: bool,
-    /// Whether ways from elsewhere have led to the mode where the chains started.
+    /// What is known of other places than the guide's.
     #[serde(default)]
-    is_alone: bool,
+    elsewhere: KnownElsewhere,
+}
+
+/// What is known of other places than those of a guide's draws.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::infer) enum KnownElsewhere {
+    #[default]
+    Nothing,
+    /// Ways from there lead to where the guide is.
+    LeadsHere,
+    /// There is more evidence, as far as Gaussians at peaks tell.
+    Better,
 }
 
 /// What chains have drawn.
@@ -163,7 +174,7 @@ impl Posterior {
             scaled: None,
             mixing: Some(chained.mixing),
             is_off: false,
-            is_alone: false,
+            elsewhere: KnownElsewhere::default(),
         })
     }
 
@@ -173,15 +184,15 @@ impl Posterior {
         self
     }
 
-    /// The same, with whether ways from elsewhere have led to the mode where the chains started.
-    pub(in crate::infer) fn alone(mut self, is_alone: bool) -> Self {
-        self.is_alone = is_alone;
+    /// The same, with what is known of other places.
+    pub(in crate::infer) fn elsewhere(mut self, known: KnownElsewhere) -> Self {
+        self.elsewhere = known;
         self
     }
 
-    /// Whether they have.
-    pub(in crate::infer) fn is_alone(&self) -> bool {
-        self.is_alone
+    /// What is known of other places.
+    pub(in crate::infer) fn known_elsewhere(&self) -> KnownElsewhere {
+        self.elsewhere
     }
 
     /// Whether wider draws than the guide's put the posterior elsewhere, and no chains drew it.

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use rustc_hash::FxHashSet;
+
 use super::average::Average;
 use super::fit::{Fit, Trained};
 use super::settings::ConfigureTraining;
@@ -92,10 +94,11 @@ impl<'m> Svi<'m> {
     /// a number of [`steps`](Self::steps) or another optimiser one. They are about the locations of the
     /// default guide and of [`MeanFieldGuide`](crate::infer::MeanFieldGuide).
     ///
-    /// Where a first look puts the posterior elsewhere than the default guide of a model with discrete choices that are
-    /// summed out, and it has 32 numbers at most, another place is tried: with each choice held at a value at random, all
-    /// components come to lie among the data, from where the density is climbed. If there is more evidence there, `run`
-    /// starts once more, from that mode, and the fit is that of the lower loss. Not if one start is asked for.
+    /// Where discrete choices are summed out, at most 32 numbers are left, and a first look leaves the posterior of the
+    /// default guide in doubt, up to six other places are tried: with a few choices held at values at random, all
+    /// components come to lie among the data, from where the density is climbed. If there is more evidence at a mode that
+    /// is found so, `run` starts once more, from there, and the fit is that of the lower loss. Not if one start is asked
+    /// for, a ledger is kept, or layers are trained beside.
     ///
     /// ```
     /// # use relax_runtime::prelude::*;
@@ -196,7 +199,29 @@ impl<'m> Svi<'m> {
             return self.posterior(self.posterior_draws);
         }
         let Estimation { params, seed, .. } = &self.trainer.estimation;
-        Looked::at(&self.objective, params, *seed, self.posterior_draws)?.posterior()
+        let (objective, draws) = (&self.objective, self.posterior_draws);
+        Looked::at(objective, params, *seed, draws, self.looks_elsewhere())?.posterior()
+    }
+
+    /// Whether other places than that of a fit are looked at.
+    fn looks_elsewhere(&self) -> bool {
+        self.starts != Some(1)
+    }
+
+    /// Whether all that steps have moved is known by name, in units of its own, and not recorded: another run can begin
+    /// anew then.
+    fn may_begin_anew(&self) -> bool {
+        let trainer = &self.trainer;
+        let known: FxHashSet<u64> = {
+            let all = trainer.params().all().into_iter();
+            all.map(|(_, parameter)| parameter.key()).collect()
+        };
+        trainer.optimizer.is_in_units()
+            && trainer.recorder.is_none()
+            && trainer
+                .optimizer
+                .moved()
+                .all(|(key, _)| known.contains(&key))
     }
 
     /// Whether nobody has said how the posterior of a run that has ended so is to be drawn.
@@ -209,35 +234,35 @@ impl<'m> Svi<'m> {
     fn settle(&mut self) -> Result<(History, Ending, Posterior)> {
         let is_new = self.trainer.step == 0 && self.trainer.params().names().is_empty();
         let (history, ending) = self.take_steps()?;
-        let may_start_again =
-            is_new && self.starts != Some(1) && self.trainer.optimizer.is_in_units();
-        if !may_start_again || !self.is_automatic(ending) {
+        if !is_new || !self.may_begin_anew() || !self.is_automatic(ending) {
             let posterior = self.posterior_after(ending)?;
             return Ok((history, ending, posterior));
         }
         let objective = self.objective.clone();
         let Estimation { params, seed, .. } = &self.trainer.estimation;
         let (params, seed) = (params.clone(), *seed);
-        let looked = Looked::at(&objective, &params, seed, self.posterior_draws)?;
+        let (draws, looks_elsewhere) = (self.posterior_draws, self.looks_elsewhere());
+        let looked = Looked::at(&objective, &params, seed, draws, looks_elsewhere)?;
         let Some(start) = looked.better_start().cloned() else {
             return Ok((history, ending, looked.posterior()?));
         };
         let before = (
             params.begin_anew(),
             std::mem::take(&mut self.trainer.optimizer),
+            self.trainer.step,
         );
         params.start_at(Some(start));
         let again = self.take_steps_from(Settling::near());
         let is_better = |again: &History| again.level().is_below(history.level());
         match again {
-            Ok((again, ending)) if is_better(&again) => {
+            Ok((again, ending)) if self.is_automatic(ending) && is_better(&again) => {
                 drop(looked);
                 let posterior = self.posterior_after(ending)?;
                 Ok((again, ending, posterior))
             }
             _ => {
                 params.put_back(before.0);
-                self.trainer.optimizer = before.1;
+                (self.trainer.optimizer, self.trainer.step) = (before.1, before.2);
                 Ok((history, ending, looked.posterior()?))
             }
         }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::infer::marginal::LARGEST_NODE_ERROR;
 use crate::infer::posterior::{
-    FEWEST, ImportanceWeights, LARGEST_R_HAT, Mixing, Narrow, Posterior,
+    FEWEST, ImportanceWeights, KnownElsewhere, LARGEST_R_HAT, Mixing, Narrow, Posterior,
 };
 use crate::report::{Ending, Trend};
 
@@ -90,14 +90,17 @@ pub enum Finding {
         /// What their draws are worth.
         effective_samples: f64,
     },
-    /// The chains that made the draws started from a guide that hardly draws what the posterior holds likely, and no way
-    /// from elsewhere has led there.
+    /// The chains that made the draws started from a guide that hardly draws what the posterior holds likely; that ways
+    /// from elsewhere lead there is not known.
     FarStart {
         /// The largest k̂ of the guide's importance weights.
         pareto_k: f64,
         /// The largest that can be relied on.
         limit: f64,
     },
+    /// With discrete choices held at random at first, the density was climbed to a mode with more evidence than there is
+    /// about the fit.
+    BetterElsewhere,
     /// Many trajectories of the chains left what they follow.
     Diverges {
         /// How many of them.
@@ -125,6 +128,9 @@ impl Verdict {
                 let site = site.clone();
                 verdict.findings.push(Finding::CoarseNodes { site, error });
             }
+        }
+        if posterior.known_elsewhere() == KnownElsewhere::Better {
+            verdict.findings.push(Finding::BetterElsewhere);
         }
         if let Some(mixing) = posterior.mixing() {
             verdict.look_at(mixing, posterior);
@@ -163,7 +169,7 @@ impl Verdict {
             // Of few draws less could be relied on as weights; as starts they all can.
             let limit = 0.7;
             self.pareto_k = Some(pareto_k);
-            if pareto_k > limit && !posterior.is_alone() {
+            if pareto_k > limit && posterior.known_elsewhere() == KnownElsewhere::Nothing {
                 self.findings.push(Finding::FarStart { pareto_k, limit });
             }
         }
@@ -338,6 +344,11 @@ impl fmt::Display for Finding {
                 "the chains agree as far as they have come, but started from a guide whose importance weights have a heavy \
                  tail, of Pareto k {pareto_k:.2}, where {limit:.2} can be relied on, and may all be at a mode that is not \
                  the only one: compare other seeds, or more `starts`"
+            ),
+            Self::BetterElsewhere => write!(
+                f,
+                "there is a mode with more evidence than about this one, as far as Gaussians tell: compare other seeds, or \
+                 leave optimiser and `starts` as they are, so that the fit can start there"
             ),
             Self::Diverges { divergences, draws } => write!(
                 f,

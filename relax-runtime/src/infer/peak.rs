@@ -1,4 +1,4 @@
-//! Modes of a target's density: the way up, and how wide the density is there.
+//! Peaks of a target's density: the way up, and how wide the density is there.
 
 use crate::error::{Error, Result};
 use crate::infer::target::Target;
@@ -9,7 +9,7 @@ const RATES: (f64, f64) = (0.5, 0.05);
 const KEEPS: (f64, f64) = (0.9, 0.99);
 
 /// A place to which a target's density has been climbed.
-pub(super) struct Mode {
+pub(super) struct Peak {
     pub(super) place: Vec<f64>,
     /// The standard deviations of a Gaussian as curved along each number, the others held.
     pub(super) spreads: Vec<f64>,
@@ -17,21 +17,26 @@ pub(super) struct Mode {
     pub(super) log_evidence: f64,
 }
 
-/// Climbs from a place by so many steps of Adam, of which each moves a number by a share of its unit.
+/// Climbs from a place by so many steps of Adam, of which each moves a number by a share of its unit. Spreads are
+/// looked for in units, and are `most` at most.
 ///
 /// # Errors
-/// Whatever goes wrong in the model on the way.
+/// Whatever goes wrong in the model on the way, or a slope that is not finite.
 pub(super) fn above(
     target: &Target<'_>,
     mut place: Vec<f64>,
     units: &[f64],
+    most: &[f64],
     steps: i32,
-) -> Result<Mode> {
+) -> Result<Peak> {
     let mut memory = vec![(0.0, 0.0); place.len()];
     for step in 1..=steps {
         let rate = RATES.0 * (RATES.1 / RATES.0).powf(f64::from(step) / f64::from(steps));
         let grown = |keeps: f64| 1.0 - keeps.powi(step);
         let slopes = target.at(&place)?.slope;
+        if let Some(&slope) = slopes.iter().find(|slope| !slope.is_finite()) {
+            return Err(not_finite("a slope of the log-density", slope));
+        }
         let numbers = place.iter_mut().zip(slopes).zip(&mut memory).zip(units);
         for (((x, slope), (mean, square)), unit) in numbers {
             let slope = slope * unit;
@@ -43,12 +48,11 @@ pub(super) fn above(
             }
         }
     }
-    Mode::at(target, place, units)
+    Peak::at(target, place, units, most)
 }
 
-impl Mode {
-    /// Spreads are no larger than the units.
-    fn at(target: &Target<'_>, place: Vec<f64>, units: &[f64]) -> Result<Self> {
+impl Peak {
+    fn at(target: &Target<'_>, place: Vec<f64>, units: &[f64], most: &[f64]) -> Result<Self> {
         /// How far apart slopes are taken, in spreads; a first pair, which tells these roughly, in units.
         const APART: [f64; 2] = [0.03, 0.3];
         let log_density = target.at(&place)?.log_density;
@@ -64,7 +68,7 @@ impl Mode {
                 let curvature = (slope(-apart)? - slope(apart)?) / (2.0 * apart);
                 let spread = curvature.sqrt().recip();
                 if spread.is_finite() {
-                    spreads[number] = spread.min(units[number]);
+                    spreads[number] = spread.min(most[number]);
                 }
             }
         }
@@ -76,12 +80,16 @@ impl Mode {
                 spreads,
                 log_evidence,
             }),
-            false => Err(Error::NotFinite {
-                what: "the log-density at a mode".into(),
-                value: log_evidence,
-                step: 0,
-                hint: "start elsewhere",
-            }),
+            false => Err(not_finite("the log-density at a peak", log_evidence)),
         }
+    }
+}
+
+fn not_finite(what: &str, value: f64) -> Error {
+    Error::NotFinite {
+        what: what.into(),
+        value,
+        step: 0,
+        hint: "start elsewhere",
     }
 }
