@@ -69,8 +69,12 @@ pub(in crate::infer) struct Looked<'m> {
     guided: Drawing<'m>,
     /// From where chains start, if they can be asked.
     started: Option<Started<'m>>,
+    /// Whether wider draws put the posterior elsewhere.
     is_far: bool,
-    has_tail: bool,
+    /// Whether the guide's draws may not do.
+    is_doubtful: bool,
+    /// Whether their importance weights would.
+    has_weights: bool,
     /// What there is elsewhere, if one has looked.
     elsewhere: Elsewhere,
     n: usize,
@@ -98,8 +102,14 @@ impl<'m> Looked<'m> {
         // Few draws often tell; where they do not, all may.
         let first = guided.importance_weights();
         let has_tail = first.is_ok_and(|first| is_beyond(&first, LARGEST_PARETO_K));
+        guided.draw_until(n, |_| ())?;
+        let has_weights = match guided.importance_weights() {
+            Ok(weights) => !is_beyond(&weights, weights.pareto_k_limit()),
+            Err(_) => true,
+        };
+        let is_doubtful = is_far || has_tail || !has_weights;
         let elsewhere = match &started {
-            Some(Started { target, places, .. }) if looks_elsewhere && (is_far || has_tail) => {
+            Some(Started { target, places, .. }) if looks_elsewhere && is_doubtful => {
                 elsewhere::look(objective, params, seed, target, places)
             }
             _ => Elsewhere::Nothing,
@@ -108,7 +118,8 @@ impl<'m> Looked<'m> {
             guided,
             started,
             is_far,
-            has_tail,
+            is_doubtful,
+            has_weights,
             elsewhere,
             n,
         })
@@ -136,24 +147,16 @@ impl<'m> Looked<'m> {
     ///
     /// # Errors
     /// Whatever goes wrong in model or guide.
-    pub(in crate::infer) fn posterior(mut self) -> Result<Posterior> {
-        let (is_doubtful, known) = (self.is_far || self.has_tail, self.known());
-        self.guided.draw_until(self.n, |_| ())?;
-        let weights = self.guided.importance_weights();
-        let can_be_relied_on = match &weights {
-            Ok(weights) => !is_beyond(weights, weights.pareto_k_limit()),
-            Err(_) => true,
-        };
-        if let Some(started) = self.started
-            && (is_doubtful || !can_be_relied_on)
-        {
+    pub(in crate::infer) fn posterior(self) -> Result<Posterior> {
+        let known = self.known();
+        if let (Some(started), true) = (self.started, self.is_doubtful) {
             let log_weights = self.guided.log_weights().to_vec();
             if let Ok(Some(chained)) = started.draw(self.n, log_weights, Limits::UNASKED) {
                 return Ok(chained.elsewhere(known));
             }
         }
         let guided = self.guided.posterior().off(self.is_far).elsewhere(known);
-        match can_be_relied_on {
+        match self.has_weights {
             true => guided.corrected(),
             false => Ok(guided),
         }
