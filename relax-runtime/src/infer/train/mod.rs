@@ -9,6 +9,7 @@ pub(super) mod recording;
 mod residence;
 mod resume;
 pub(super) mod settings;
+mod settle;
 pub(super) mod settling;
 mod starts;
 pub(super) mod trainer;

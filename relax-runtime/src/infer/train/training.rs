@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use rustc_hash::FxHashSet;
-
 use super::average::Average;
 use super::fit::{Fit, Trained};
 use super::settings::ConfigureTraining;
@@ -14,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::infer::checkpoint::SavedEnding;
 use crate::infer::estimation::Estimation;
 use crate::infer::guide::{Guide, Stage};
-use crate::infer::hmc::{self, Looked};
+use crate::infer::hmc;
 use crate::infer::objective::{Elbo, ExpectedCost, Objective};
 use crate::infer::posterior::Posterior;
 use crate::infer::settings::Configure;
@@ -27,13 +25,13 @@ use crate::report::{Ending, History, Progress, StepReport};
 /// [`ConfigureTraining`].
 #[derive(Debug)]
 pub struct Training<O> {
-    objective: O,
-    trainer: Trainer,
+    pub(super) objective: O,
+    pub(super) trainer: Trainer,
     steps: Option<u64>,
-    starts: Option<usize>,
+    pub(super) starts: Option<usize>,
     progress: bool,
-    posterior_draws: usize,
-    hmc: Option<bool>,
+    pub(super) posterior_draws: usize,
+    pub(super) hmc: Option<bool>,
 }
 
 /// Stochastic variational inference: fits a guide to a model's posterior, and the model's
@@ -190,81 +188,6 @@ impl<'m> Svi<'m> {
         match self.hmc {
             Some(true) => hmc::draw(&single, params, seed, draws),
             Some(false) | None => Posterior::draw(&single, params, seed, draws),
-        }
-    }
-
-    /// The posterior of a run that has ended so.
-    fn posterior_after(&mut self, ending: Ending) -> Result<Posterior> {
-        if !self.is_automatic(ending) {
-            return self.posterior(self.posterior_draws);
-        }
-        let Estimation { params, seed, .. } = &self.trainer.estimation;
-        let (objective, draws) = (&self.objective, self.posterior_draws);
-        Looked::at(objective, params, *seed, draws, self.looks_elsewhere())?.posterior()
-    }
-
-    /// Whether other places than that of a fit are looked at.
-    fn looks_elsewhere(&self) -> bool {
-        self.starts != Some(1)
-    }
-
-    /// Whether all that steps have moved is known by name, in units of its own, and not recorded: another run can begin
-    /// anew then.
-    fn may_begin_anew(&self) -> bool {
-        let trainer = &self.trainer;
-        let known: FxHashSet<u64> = {
-            let all = trainer.params().all().into_iter();
-            all.map(|(_, parameter)| parameter.key()).collect()
-        };
-        trainer.optimizer.is_in_units()
-            && trainer.recorder.is_none()
-            && trainer
-                .optimizer
-                .moved()
-                .all(|(key, _)| known.contains(&key))
-    }
-
-    /// Whether nobody has said how the posterior of a run that has ended so is to be drawn.
-    fn is_automatic(&self, ending: Ending) -> bool {
-        let is_settled = matches!(ending, Ending::Settled(_));
-        self.hmc.is_none() && is_settled && self.objective.is_of_default_guide()
-    }
-
-    /// Takes all steps; once more from elsewhere, where the posterior is in doubt and that may be better.
-    fn settle(&mut self) -> Result<(History, Ending, Posterior)> {
-        let is_new = self.trainer.step == 0 && self.trainer.params().names().is_empty();
-        let (history, ending) = self.take_steps()?;
-        if !is_new || !self.may_begin_anew() || !self.is_automatic(ending) {
-            let posterior = self.posterior_after(ending)?;
-            return Ok((history, ending, posterior));
-        }
-        let objective = self.objective.clone();
-        let Estimation { params, seed, .. } = &self.trainer.estimation;
-        let (params, seed) = (params.clone(), *seed);
-        let (draws, looks_elsewhere) = (self.posterior_draws, self.looks_elsewhere());
-        let looked = Looked::at(&objective, &params, seed, draws, looks_elsewhere)?;
-        let Some(start) = looked.better_start().cloned() else {
-            return Ok((history, ending, looked.posterior()?));
-        };
-        let before = (
-            params.begin_anew(),
-            std::mem::take(&mut self.trainer.optimizer),
-            self.trainer.step,
-        );
-        params.start_at(Some(start));
-        let again = self.take_steps_from(Settling::near());
-        let is_better = |again: &History| again.level().is_below(history.level());
-        match again {
-            Ok((again, ending)) if self.is_automatic(ending) && is_better(&again) => {
-                drop(looked);
-                let posterior = self.posterior_after(ending)?;
-                Ok((again, ending, posterior))
-            }
-            _ => {
-                params.put_back(before.0);
-                (self.trainer.optimizer, self.trainer.step) = (before.1, before.2);
-                Ok((history, ending, looked.posterior()?))
-            }
         }
     }
 
@@ -463,11 +386,11 @@ impl<O: Objective> Training<O> {
         Ok(())
     }
 
-    fn take_steps(&mut self) -> Result<(History, Ending)> {
+    pub(super) fn take_steps(&mut self) -> Result<(History, Ending)> {
         self.take_steps_from(Settling::default())
     }
 
-    fn take_steps_from(&mut self, mut settling: Settling) -> Result<(History, Ending)> {
+    pub(super) fn take_steps_from(&mut self, mut settling: Settling) -> Result<(History, Ending)> {
         let (no_steps, no_starts) = (self.steps == Some(0), self.starts == Some(0));
         for (setting, is_none) in [("steps", no_steps), ("starts", no_starts)] {
             if is_none {
