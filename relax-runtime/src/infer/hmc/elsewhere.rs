@@ -13,6 +13,7 @@ use crate::infer::marginal::SummedSites;
 use crate::infer::objective::Objective;
 use crate::infer::pass::Mode;
 use crate::infer::peak::{self, Peak};
+use crate::infer::posterior::KnownElsewhere;
 use crate::infer::target::{Target, refused};
 use crate::model::{ParamStore, Start};
 use crate::random::Key;
@@ -31,27 +32,20 @@ const STATED: u64 = 1 << 36;
 /// Evidences less than so many nats apart are alike.
 const ALIKE: f64 = 2.0;
 
-/// What ways from elsewhere have led to.
-pub(super) enum Elsewhere {
-    /// A place with more evidence than about the fit, as far as Gaussians at peaks tell.
-    Better(Start),
-    /// The peak where the fit is.
-    Here,
-    /// Less evidence, or nothing.
-    Nothing,
-}
+type Found = (KnownElsewhere, Option<Start>);
 
-/// Climbs from places among the data, for a fit whose draws are at `places`.
+/// What is known of other places after climbs from among the data, for a fit whose draws are at `places`, and where it
+/// had better start.
 pub(super) fn look(
     objective: &dyn Objective,
     params: &ParamStore,
     seed: u64,
     target: &Target<'_>,
     places: &[Vec<f64>],
-) -> Elsewhere {
+) -> Found {
     match can_hold(params) {
-        true => climb(objective, params, seed, target, places).unwrap_or(Elsewhere::Nothing),
-        false => Elsewhere::Nothing,
+        true => climb(objective, params, seed, target, places).unwrap_or_default(),
+        false => Found::default(),
     }
 }
 
@@ -73,7 +67,7 @@ fn climb(
     seed: u64,
     target: &Target<'_>,
     places: &[Vec<f64>],
-) -> Result<Elsewhere> {
+) -> Result<Found> {
     let stated = stated(objective, params, target, seed)?;
     let (middle, most) = middle_and_spreads(&stated);
     let (of_fit, spreads) = middle_and_spreads(places);
@@ -101,14 +95,14 @@ fn climb(
         if peak.log_evidence > best.log_evidence + gain {
             found = Some(peak);
         } else if found.is_none() && are_one(&peak, &settled) {
-            return Ok(Elsewhere::Here);
+            return Ok((KnownElsewhere::LeadsHere, None));
         }
     }
     Ok(match found {
-        None => Elsewhere::Nothing,
+        None => Found::default(),
         Some(found) => {
             let places = target.spreads_of(&found.place, &found.spreads);
-            Elsewhere::Better(Start::About(Rc::new(places)))
+            (KnownElsewhere::Better, Some(Start::About(Rc::new(places))))
         }
     })
 }

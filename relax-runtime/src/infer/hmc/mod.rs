@@ -7,7 +7,6 @@ mod metric;
 mod step_size;
 
 use chains::Chains;
-use elsewhere::Elsewhere;
 use metric::Metric;
 
 use crate::error::{Error, Result};
@@ -75,8 +74,9 @@ pub(in crate::infer) struct Looked<'m> {
     is_doubtful: bool,
     /// Whether their importance weights would.
     has_weights: bool,
-    /// What there is elsewhere, if one has looked.
-    elsewhere: Elsewhere,
+    /// What is known of other places, and where the fit had better start.
+    known: KnownElsewhere,
+    better_start: Option<Start>,
     n: usize,
 }
 
@@ -108,11 +108,11 @@ impl<'m> Looked<'m> {
             Err(_) => true,
         };
         let is_doubtful = is_far || has_tail || !has_weights;
-        let elsewhere = match &started {
+        let (known, better_start) = match &started {
             Some(Started { target, places, .. }) if looks_elsewhere && is_doubtful => {
                 elsewhere::look(objective, params, seed, target, places)
             }
-            _ => Elsewhere::Nothing,
+            _ => Default::default(),
         };
         Ok(Self {
             guided,
@@ -120,26 +120,15 @@ impl<'m> Looked<'m> {
             is_far,
             is_doubtful,
             has_weights,
-            elsewhere,
+            known,
+            better_start,
             n,
         })
     }
 
     /// Where the fit had better start.
     pub(in crate::infer) fn better_start(&self) -> Option<&Start> {
-        match &self.elsewhere {
-            Elsewhere::Better(start) => Some(start),
-            Elsewhere::Here | Elsewhere::Nothing => None,
-        }
-    }
-
-    /// What is known of other places.
-    fn known(&self) -> KnownElsewhere {
-        match self.elsewhere {
-            Elsewhere::Better(_) => KnownElsewhere::Better,
-            Elsewhere::Here => KnownElsewhere::LeadsHere,
-            Elsewhere::Nothing => KnownElsewhere::Nothing,
-        }
+        self.better_start.as_ref()
     }
 
     /// The posterior: by chains where the guide's draws cannot be relied on, chains can be asked, and agree; else the
@@ -148,14 +137,17 @@ impl<'m> Looked<'m> {
     /// # Errors
     /// Whatever goes wrong in model or guide.
     pub(in crate::infer) fn posterior(self) -> Result<Posterior> {
-        let known = self.known();
         if let (Some(started), true) = (self.started, self.is_doubtful) {
             let log_weights = self.guided.log_weights().to_vec();
             if let Ok(Some(chained)) = started.draw(self.n, log_weights, Limits::UNASKED) {
-                return Ok(chained.elsewhere(known));
+                return Ok(chained.elsewhere(self.known));
             }
         }
-        let guided = self.guided.posterior().off(self.is_far).elsewhere(known);
+        let guided = self
+            .guided
+            .posterior()
+            .off(self.is_far)
+            .elsewhere(self.known);
         match self.has_weights {
             true => guided.corrected(),
             false => Ok(guided),
