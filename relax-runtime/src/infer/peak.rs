@@ -55,7 +55,7 @@ impl Peak {
     fn at(target: &Target<'_>, place: Vec<f64>, units: &[f64], most: &[f64]) -> Result<Self> {
         /// How far apart slopes are taken, in spreads; a first pair, which tells these roughly, in units.
         const APART: [f64; 2] = [0.03, 0.3];
-        let log_density = target.at(&place)?.log_density;
+        let log_density = target.log_density(&place)?;
         let mut spreads = units.to_vec();
         for number in 0..place.len() {
             let slope = |by: f64| -> Result<f64> {

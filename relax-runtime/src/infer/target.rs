@@ -23,19 +23,37 @@ pub(in crate::infer) struct Target<'m> {
     key: Key,
     /// The sites, in the order of the first run.
     sites: OnceCell<Vec<Site>>,
+    /// Of each number how far it is moved to see what the density does, where no derivative passes.
+    apart: OnceCell<Vec<f64>>,
 }
 
 /// A site's unconstrained numbers.
 struct Site {
     name: String,
     shape: Shape,
+    /// Whether the model has its value as host numbers, through which no derivative passes.
+    is_host: bool,
 }
+
+/// How far host numbers are moved, in standard deviations.
+const APART: f64 = 0.01;
 
 /// A place of the target.
 pub(in crate::infer) struct Place {
     pub(in crate::infer) log_density: f64,
     /// Its derivative by the unconstrained numbers.
     pub(in crate::infer) slope: Vec<f64>,
+    choices: Vec<(Cow<'static, str>, Tensor)>,
+    summed: Vec<Rc<dyn SummedOut>>,
+}
+
+/// A run at some numbers.
+struct Ran {
+    log_density: f64,
+    /// Its terms that are tensors, and how much each counts.
+    terms: Vec<(Tensor, f64)>,
+    /// The numbers, by site.
+    leaves: Vec<Tensor>,
     choices: Vec<(Cow<'static, str>, Tensor)>,
     summed: Vec<Rc<dyn SummedOut>>,
 }
@@ -146,6 +164,7 @@ impl<'m> Target<'m> {
             params,
             key,
             sites: OnceCell::new(),
+            apart: OnceCell::new(),
         }
     }
 
@@ -171,23 +190,18 @@ impl<'m> Target<'m> {
         let at = At::new(Given::Values(values.collect()));
         let trace = self.run(&at)?;
         let found = at.found.take();
-        for (name, _) in &found {
-            if let Some(entry) = trace.find(name)
-                && !matches!(entry.value, Value::Tensor(_))
-            {
-                return Err(entry.locate(refused(format!(
-                    "`{name}` is a host number, through which no derivative passes, and chains follow derivatives: give its \
-                     distribution a Tensor, such as Tensor::scalar(0.0) in place of 0.0, or do without `hmc`"
-                ))));
-            }
-        }
+        let is_host = |name: &str| {
+            let entry = trace.find(name);
+            entry.is_some_and(|entry| !matches!(entry.value, Value::Tensor(_)))
+        };
         let site = |(name, free): &(String, Tensor)| Site {
             name: name.clone(),
             shape: free.shape(),
+            is_host: is_host(name),
         };
         let sites = self.sites.get_or_init(|| found.iter().map(site).collect());
         let mut all = Vec::new();
-        for Site { name, shape } in sites {
+        for Site { name, shape, .. } in sites {
             let site = found.iter().find(|(other, _)| other == name);
             let (_, free) = site.ok_or_else(|| is_elsewhere(name))?;
             if free.shape() != *shape || found.len() != sites.len() {
@@ -220,29 +234,48 @@ impl<'m> Target<'m> {
             .collect()
     }
 
-    /// The log-density at a place, and its slope.
-    ///
-    /// # Errors
-    /// Whatever goes wrong in the model.
-    pub(in crate::infer) fn at(&self, numbers: &[f64]) -> Result<Place> {
+    /// How many numbers are host numbers, whose slopes cost a run each.
+    pub(in crate::infer) fn host_numbers(&self) -> usize {
+        let sites = self.sites.get().into_iter().flatten();
+        let own = sites.filter(|site| site.is_host);
+        own.map(|site| site.shape.numel()).sum()
+    }
+
+    /// Takes from draws how far host numbers are moved for their slopes.
+    pub(in crate::infer) fn measure(&self, draws: &[Vec<f64>]) {
+        let dims = draws.first().map_or(0, Vec::len);
+        let of = |number: usize| {
+            let mean = draws.iter().map(|x| x[number]).sum::<f64>() / draws.len() as f64;
+            let squares = draws.iter().map(|x| (x[number] - mean).powi(2));
+            let sd = (squares.sum::<f64>() / draws.len() as f64).sqrt();
+            // Guides that are points say nothing of scales.
+            APART * if sd > 0.0 { sd } else { 1.0 }
+        };
+        self.apart.get_or_init(|| (0..dims).map(of).collect());
+    }
+
+    fn run_at(&self, numbers: &[f64], is_tracked: bool) -> Result<Ran> {
         let (names, leaves): (Vec<String>, Vec<Tensor>) = self
             .by_site(numbers)
-            .map(|(name, own)| (name.to_owned(), own.leaf()))
+            .map(|(name, own)| match is_tracked {
+                true => (name.to_owned(), own.leaf()),
+                false => (name.to_owned(), own),
+            })
             .unzip();
         let at = At::new(Given::Free(
             names.into_iter().zip(leaves.iter().cloned()).collect(),
         ));
         let trace = self.run(&at)?;
-        let (mut log_density, mut parts) = (0.0, Vec::new());
+        let (mut log_density, mut terms) = (0.0, Vec::new());
         for volume in at.log_volumes.take() {
             log_density += Number::Tensor(volume.clone()).total()?;
-            parts.push((volume, 1.0));
+            terms.push((volume, 1.0));
         }
         let mut choices = Vec::with_capacity(leaves.len());
         let summed = trace.summed.to_vec();
         trace.take_apart(|entry| {
-            if let (Kind::Latent, Value::Tensor(value)) = (entry.kind, &entry.value) {
-                choices.push((entry.name.clone(), value.kept()));
+            if entry.kind == Kind::Latent {
+                choices.push((entry.name.clone(), entry.value.to_tensor()?.kept()));
             }
             match entry.kind {
                 _ if entry.elsewhere => {}
@@ -250,7 +283,7 @@ impl<'m> Target<'m> {
                     let term = density_term(entry)?;
                     log_density -= term.value.total()? * term.scale;
                     if let Number::Tensor(t) = term.value {
-                        parts.push((t, -term.scale));
+                        terms.push((t, -term.scale));
                     }
                 }
                 Kind::Cost => {
@@ -260,26 +293,77 @@ impl<'m> Target<'m> {
             }
             Ok(())
         })?;
-        parts.retain(|(t, _)| t.is_tracked());
-        let cotangents: Vec<Tensor> = parts
+        Ok(Ran {
+            log_density,
+            terms,
+            leaves,
+            choices,
+            summed,
+        })
+    }
+
+    /// The log-density at a place.
+    ///
+    /// # Errors
+    /// Whatever goes wrong in the model.
+    pub(in crate::infer) fn log_density(&self, numbers: &[f64]) -> Result<f64> {
+        self.run_at(numbers, false).map(|ran| ran.log_density)
+    }
+
+    /// The log-density at a place, and its slope: along host numbers by a difference, as no derivative passes.
+    ///
+    /// # Errors
+    /// Whatever goes wrong in the model.
+    pub(in crate::infer) fn at(&self, numbers: &[f64]) -> Result<Place> {
+        let mut ran = self.run_at(numbers, true)?;
+        ran.terms.retain(|(t, _)| t.is_tracked());
+        let cotangents: Vec<Tensor> = ran
+            .terms
             .iter()
             .map(|(t, by)| t.full_like(*by as f32))
             .collect();
-        let outputs: Vec<(&Tensor, Option<&Tensor>)> = parts
+        let outputs: Vec<(&Tensor, Option<&Tensor>)> = ran
+            .terms
             .iter()
             .zip(&cotangents)
             .map(|((t, _), by)| (t, Some(by)))
             .collect();
         let mut slope = Vec::with_capacity(numbers.len());
-        for own in grad(&outputs, &leaves.iter().collect::<Vec<_>>())? {
+        for own in grad(&outputs, &ran.leaves.iter().collect::<Vec<_>>())? {
             own.with_values(|values| slope.extend(values.iter().map(|&x| f64::from(x))))?;
         }
+        let mut first = 0;
+        for site in self.sites.get().into_iter().flatten() {
+            let own = first..first + site.shape.numel();
+            first = own.end;
+            if site.is_host {
+                for number in own {
+                    slope[number] = self.difference(numbers, number, ran.log_density);
+                }
+            }
+        }
         Ok(Place {
-            log_density,
+            log_density: ran.log_density,
             slope,
-            choices,
-            summed,
+            choices: ran.choices,
+            summed: ran.summed,
         })
+    }
+
+    /// The slope along a number, from a place nearby; 0 between places where the model cannot be.
+    fn difference(&self, numbers: &[f64], number: usize, here: f64) -> f64 {
+        let apart = self.apart.get().and_then(|apart| apart.get(number));
+        let apart = apart.copied().unwrap_or(APART);
+        let mut beside = numbers.to_vec();
+        let slopes = [apart, -apart].into_iter().map(|by| {
+            beside[number] = numbers[number] + by;
+            // Numbers are f32 where the model sees them.
+            let by = f64::from(beside[number] as f32) - f64::from(numbers[number] as f32);
+            let there = self.log_density(&beside).unwrap_or(f64::NEG_INFINITY);
+            (there - here) / by
+        });
+        let mut finite = slopes.filter(|slope| slope.is_finite());
+        finite.next().unwrap_or(0.0)
     }
 }
 

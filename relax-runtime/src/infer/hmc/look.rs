@@ -36,9 +36,7 @@ pub(super) fn is_far(
         let freedom = f64::from(FREEDOM);
         let log_wide = -0.5 * (freedom + dims as f64) * (square / freedom).ln_1p();
         let place = metric.place(&standard);
-        let log_density = target
-            .at(&place)
-            .map_or(f64::NEG_INFINITY, |at| at.log_density);
+        let log_density = target.log_density(&place).unwrap_or(f64::NEG_INFINITY);
         of_target.push(log_density - log_wide);
         of_guide.push(-0.5 * square - log_wide);
         places.push(place);

@@ -39,6 +39,8 @@ const LOOKED_AT: usize = 200;
 /// unasked, for so many numbers.
 const LARGEST_PARETO_K: f64 = 0.5;
 const MOST_UNASKED: usize = 32;
+/// Of these so many host numbers, each of which costs a run a step.
+const MOST_HOST_UNASKED: usize = 8;
 
 /// `n` draws of the posterior of a bound's model by chains that start from its guide.
 ///
@@ -108,6 +110,7 @@ impl<'m> Looked<'m> {
             Err(_) => true,
         };
         let is_doubtful = is_far || has_tail || !has_weights;
+        let started = started.filter(|s| s.target.host_numbers() <= MOST_HOST_UNASKED);
         let (known, better_start) = match &started {
             Some(Started { target, places, .. }) if looks_elsewhere && is_doubtful => {
                 elsewhere::look(objective, params, seed, target, places)
@@ -257,7 +260,10 @@ impl<'m> Started<'m> {
             }
         }
         match self.stopped.take() {
-            None => Ok(true),
+            None => {
+                self.target.measure(&self.places);
+                Ok(true)
+            }
             Some(None) => Ok(false),
             Some(Some(error)) => Err(error),
         }
