@@ -74,8 +74,6 @@ pub(in crate::infer) struct Looked<'m> {
     is_far: bool,
     /// Whether the guide's draws may not do.
     is_doubtful: bool,
-    /// Whether their importance weights would.
-    has_weights: bool,
     /// What is known of other places, and where the fit had better start.
     known: KnownElsewhere,
     better_start: Option<Start>,
@@ -102,14 +100,11 @@ impl<'m> Looked<'m> {
         let started = started.is_ready().unwrap_or(false).then_some(started);
         let is_far = started.as_ref().is_some_and(Started::is_far);
         // Few draws often tell; where they do not, all may.
-        let first = guided.importance_weights();
-        let has_tail = first.is_ok_and(|first| is_beyond(&first, LARGEST_PARETO_K));
-        guided.draw_until(n, |_| ())?;
-        let has_weights = match guided.importance_weights() {
-            Ok(weights) => !is_beyond(&weights, weights.pareto_k_limit()),
-            Err(_) => true,
-        };
-        let is_doubtful = is_far || has_tail || !has_weights;
+        let mut is_doubtful = is_far || has_tail(&guided);
+        if !is_doubtful {
+            guided.draw_until(n, |_| ())?;
+            is_doubtful = has_tail(&guided);
+        }
         let started = started.filter(|s| s.target.host_numbers() <= MOST_HOST_UNASKED);
         let (known, better_start) = match &started {
             Some(Started { target, places, .. }) if looks_elsewhere && is_doubtful => {
@@ -122,11 +117,16 @@ impl<'m> Looked<'m> {
             started,
             is_far,
             is_doubtful,
-            has_weights,
             known,
             better_start,
             n,
         })
+    }
+
+    /// The same of a fit to which ways from elsewhere have led.
+    pub(in crate::infer) fn led_here(mut self) -> Self {
+        self.known = KnownElsewhere::LeadsHere;
+        self
     }
 
     /// Where the fit had better start.
@@ -139,23 +139,34 @@ impl<'m> Looked<'m> {
     ///
     /// # Errors
     /// Whatever goes wrong in model or guide.
-    pub(in crate::infer) fn posterior(self) -> Result<Posterior> {
+    pub(in crate::infer) fn posterior(mut self) -> Result<Posterior> {
+        self.guided.draw_until(self.n, |_| ())?;
         if let (Some(started), true) = (self.started, self.is_doubtful) {
             let log_weights = self.guided.log_weights().to_vec();
             if let Ok(Some(chained)) = started.draw(self.n, log_weights, Limits::UNASKED) {
                 return Ok(chained.elsewhere(self.known));
             }
         }
+        let has_weights = match self.guided.importance_weights() {
+            Ok(weights) => !is_beyond(&weights, weights.pareto_k_limit()),
+            Err(_) => true,
+        };
         let guided = self
             .guided
             .posterior()
             .off(self.is_far)
             .elsewhere(self.known);
-        match self.has_weights {
+        match has_weights {
             true => guided.corrected(),
             false => Ok(guided),
         }
     }
+}
+
+/// Whether the weights of a guide's draws so far have no finite variance.
+fn has_tail(guided: &Drawing<'_>) -> bool {
+    let weights = guided.importance_weights();
+    weights.is_ok_and(|weights| is_beyond(&weights, LARGEST_PARETO_K))
 }
 
 /// Whether the tail of weights is longer than this.
@@ -316,7 +327,7 @@ impl<'m> Started<'m> {
                     drawn.states.push(state);
                     if (at + 1) % thinned == 0 {
                         let key = key(self.seed, (chain << 32 | at) as u64);
-                        drawn.records.push((at + 1, place.record(key)?));
+                        drawn.records.push(place.record(key)?);
                     }
                 }
             }
@@ -324,19 +335,22 @@ impl<'m> Started<'m> {
             Ok::<_, Error>(Mixing::of(&states, chains.seen()))
         };
         let mut mixing = draw_until(&mut drawn, each * thinned)?;
-        let longer = (ENOUGH / mixing.effective_samples)
-            .ceil()
-            .clamp(1.0, MOST_TIMES) as usize;
-        if longer > 1 {
-            mixing = draw_until(&mut drawn, each * thinned * longer)?;
+        let times = (ENOUGH / mixing.effective_samples).clamp(1.0, MOST_TIMES);
+        let recorded = (each as f64 * times).ceil() as usize;
+        if recorded > each {
+            mixing = draw_until(&mut drawn, recorded * thinned)?;
         }
         if mixing.r_hat > limits.r_hat || mixing.effective_samples < limits.effective_samples {
             return Ok(None);
         }
-        let records = drawn.into_iter().flat_map(|chain| chain.records);
-        let kept = records.filter(|(at, _)| at % (thinned * longer) == 0);
+        // As far from each other as so many can be.
+        let is_kept = |at: usize| (at + 1) * each / recorded > at * each / recorded;
+        let of_chain = |chain: Drawn| {
+            let records = chain.records.into_iter().enumerate();
+            records.filter_map(|(at, record)| is_kept(at).then_some(record))
+        };
         Posterior::of_chains(Chained {
-            records: kept.map(|(_, record)| record).take(n).collect(),
+            records: drawn.into_iter().flat_map(of_chain).take(n).collect(),
             mixing,
             log_weights,
         })
@@ -344,11 +358,11 @@ impl<'m> Started<'m> {
     }
 }
 
-/// What a chain has drawn: its states, and some of the draws, with how many transitions these came after.
+/// What a chain has drawn: its states, and all choices there.
 #[derive(Default)]
 struct Drawn {
     states: Vec<Vec<f64>>,
-    records: Vec<(usize, Record)>,
+    records: Vec<Record>,
 }
 
 /// Where in the random numbers a draw stands: steps of training count up from 0, these down from the last.

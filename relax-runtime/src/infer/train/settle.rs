@@ -16,9 +16,19 @@ impl Svi<'_> {
         if !self.is_automatic(ending) {
             return self.posterior(self.posterior_draws);
         }
+        self.looked(self.looks_elsewhere())?.posterior()
+    }
+
+    /// A first look at the posterior.
+    fn looked(&self, looks_elsewhere: bool) -> Result<Looked<'_>> {
         let Estimation { params, seed, .. } = &self.trainer.estimation;
-        let (objective, draws) = (&self.objective, self.posterior_draws);
-        Looked::at(objective, params, *seed, draws, self.looks_elsewhere())?.posterior()
+        Looked::at(
+            &self.objective,
+            params,
+            *seed,
+            self.posterior_draws,
+            looks_elsewhere,
+        )
     }
 
     /// Whether other places than that of a fit are looked at.
@@ -75,7 +85,7 @@ impl Svi<'_> {
         match again {
             Ok((again, ending)) if self.is_automatic(ending) && is_better(&again) => {
                 drop(looked);
-                let posterior = self.posterior_after(ending)?;
+                let posterior = self.looked(false)?.led_here().posterior()?;
                 Ok((again, ending, posterior))
             }
             _ => {
