@@ -385,6 +385,28 @@ fn host_numbers_are_moved() -> Result<()> {
     Ok(())
 }
 
+/// How many there were, of whom some were seen; at least four were.
+#[model]
+fn thinned(seen: usize) {
+    let all = sample!(Truncated(Poisson(10.0), 4, f64::INFINITY));
+    observe!(Binomial(all, 0.3), seen);
+}
+
+/// The guide, a truncated Poisson too, is wider than the posterior by a fifth: what was not seen is Poisson(7).
+#[test]
+fn draws_that_are_too_wide_count_by_their_weights() -> Result<()> {
+    let model = thinned(4);
+    let known = (11.0, 7.0_f64.sqrt());
+    let run = || Svi::new(&model).seed(1).posterior_draws(1_000);
+    let fit = run().run()?;
+    assert!(fit.posterior().mixing().is_none(), "{}", fit.verdict());
+    let guide = run().hmc(false).run()?.posterior().sd("all")?;
+    assert!(guide > 1.15 * known.1, "{guide}");
+    expect_moments(fit.posterior(), "all", 0, known)?;
+    assert!(fit.verdict().is_good(), "{}", fit.verdict());
+    Ok(())
+}
+
 /// Three groups, whose prior is 100 wide.
 #[model]
 fn groups(x: &Tensor) {

@@ -153,7 +153,9 @@ fn shapes(free: &[Tensor]) -> [Tensor; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dist::{Beta, Bijection, Dirichlet, HalfNormal, Truncated, Uniform};
+    use crate::dist::{
+        Beta, Bijection, Dirichlet, HalfNormal, MultivariateNormal, Truncated, Uniform,
+    };
     use crate::random::Key;
     use crate::tensor::{Device, grad};
 
@@ -206,6 +208,16 @@ mod tests {
         let draws = guided.draw(&guided.noise(&mut Key::new(3).stream("x"))?);
         let (mean, _) = moments(&Bijection::Simplex.free(&draws))?;
         assert!((mean - 0.6).abs() < 0.03, "Dirichlet: {mean}");
+        let matrix = Tensor::eye(2, &device).broadcast_to([DRAWS, 2, 2]);
+        let pairs = MultivariateNormal::new(Tensor::zeros([DRAWS, 2], &device), matrix)?.law()?;
+        let guide = pairs.mean_field();
+        let guided = guide.law(&guide.about(&at(0.6), &at(0.1)).expect("parts"))?;
+        let draws = guided.draw(&guided.noise(&mut Key::new(3).stream("x"))?);
+        let (mean, sd) = moments(&draws)?;
+        assert!(
+            (mean - 0.6).abs() < 0.01 && (sd / 0.1 - 1.0).abs() < 0.1,
+            "{mean}, {sd}"
+        );
         Ok(())
     }
 

@@ -169,8 +169,9 @@ impl<'a> MeanField<'a> {
     }
 
     /// Says which values of the parts have draws whose unconstrained numbers are about the first ones, with the second
-    /// ones as standard deviations, as nearly as the guide can.
-    pub(super) fn for_draws_about(
+    /// ones as standard deviations, as nearly as the guide can: a fit that starts once more from elsewhere begins there.
+    #[must_use]
+    pub fn for_draws_about(
         self,
         about: impl Fn(&Tensor, &Tensor) -> PerParameter<Tensor> + 'a,
     ) -> Self {

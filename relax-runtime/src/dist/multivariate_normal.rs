@@ -214,6 +214,12 @@ impl Law for MultivariateNormal {
             Ok(Rc::new(Self { loc, scale_tril }))
         })
         .in_units(0, |free| CHOLESKY.value(&free[1]).square().sum(-1).sqrt())
+        .for_draws_about(|loc, scale| {
+            let size = scale.shape().last().copied().unwrap_or(1);
+            let diagonal = scale.unsqueeze(-1) * Tensor::eye(size, &scale.device());
+            let free = CHOLESKY.free(&diagonal);
+            [loc.clone(), free.unwrap_or_else(Tensor::poisoned)].into()
+        })
     }
 
     fn mean(&self) -> Tensor {

@@ -87,20 +87,15 @@ fn climb(
         let Ok(peak) = from_data(number) else {
             continue;
         };
-        match &found {
-            None if are_one(&peak, &settled) => return Ok((KnownElsewhere::LeadsHere, None)),
-            None if peak.log_evidence > settled.log_evidence + ALIKE => found = Some(peak),
-            None => {}
-            Some(best) => {
-                let gain = peak.log_evidence - best.log_evidence;
-                if gain > 0.0 {
-                    found = Some(peak);
-                }
-                // Two ways have led to it, or to what differs from it by names alone.
-                if gain.abs() <= ALIKE {
-                    break;
-                }
-            }
+        let best = found.as_ref().unwrap_or(&settled);
+        let gain = match &found {
+            None => ALIKE,
+            Some(_) => 0.0,
+        };
+        if peak.log_evidence > best.log_evidence + gain {
+            found = Some(peak);
+        } else if found.is_none() && are_one(&peak, &settled) {
+            return Ok((KnownElsewhere::LeadsHere, None));
         }
     }
     Ok(match found {

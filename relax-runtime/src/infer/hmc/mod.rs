@@ -31,7 +31,7 @@ const WINDOWS: [usize; 4] = [40, 60, 60, 40];
 /// Transitions of each chain that count, at least, for whatever number of draws.
 const LEAST: usize = 250;
 /// What draws are to be worth, for which there may be so many times as many transitions.
-const ENOUGH: f64 = 400.0;
+const ENOUGH: f64 = 500.0;
 const MOST_TIMES: f64 = 4.0;
 /// The first draws of a guide, whose weights say whether chains are asked.
 const LOOKED_AT: usize = 200;

@@ -49,6 +49,16 @@ impl Column {
         self.categories.is_some() || self.support.is_some() || self.values.iter().all(is_whole)
     }
 
+    /// Whether all its numbers are 0 or 1.
+    pub(super) fn is_binary(&self) -> bool {
+        self.values.iter().all(|value| match value {
+            Value::Bool(_) => true,
+            other => other
+                .to_f64s()
+                .is_ok_and(|x| x.iter().all(|&x| x == 0.0 || x == 1.0)),
+        })
+    }
+
     /// The value in a draw.
     pub(super) fn value(&self, draw: usize) -> Option<&Value> {
         let place = *self.places.get(draw)?;

@@ -232,7 +232,7 @@ impl Posterior {
         weights_of(&self.log_weights, self.scaled.as_deref())
     }
 
-    /// The same with the draws weighted, all rows of each alike, where the weights move or widen them.
+    /// The same with the draws weighted, all rows of each alike, where the weights say something else.
     ///
     /// # Errors
     /// If a value carries one.
@@ -240,8 +240,7 @@ impl Posterior {
         let Ok(weights) = self.importance_weights() else {
             return Ok(self);
         };
-        let is_off = self.stands_apart(&weights)? || self.narrowest(&weights)?.is_some();
-        if is_off && weights.rows.len() == 1 {
+        if weights.rows.len() == 1 && self.is_contradicted(&weights)? {
             self.draws = self.weighted()?;
         }
         Ok(self)

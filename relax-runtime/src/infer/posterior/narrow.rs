@@ -1,5 +1,8 @@
 //! Where a guide is narrower than the importance weights of its draws make it, or stands elsewhere.
 
+use std::f64;
+
+use super::column::Column;
 use super::{ImportanceWeights, Posterior};
 use crate::error::Result;
 
@@ -48,23 +51,28 @@ impl Posterior {
         Ok(found)
     }
 
-    /// Whether the weights move the mean of some continuous number by more than a tenth of its standard deviation, and
-    /// more than their own noise.
+    /// Whether the weights say something else of some number than the draws do, counts and coins among them: a mean that is
+    /// more than a tenth of a standard deviation away, or a standard deviation of a sixth more or less, and either more
+    /// than their own noise.
     ///
     /// # Errors
     /// As [`narrowest`](Self::narrowest).
-    pub(in crate::infer) fn stands_apart(&self, weights: &ImportanceWeights) -> Result<bool> {
+    pub(in crate::infer) fn is_contradicted(&self, weights: &ImportanceWeights) -> Result<bool> {
         let weighted = self.weighted()?;
-        let sites = self.looked_at()?;
-        let most = 0.1_f64.max(farthest(&sites) / weights.effective_samples().sqrt());
+        let is_number = |column: &Column| column.categories.is_none();
+        let sites = self.sites_of(is_number)?;
+        let noise = farthest(&sites) / weights.effective_samples().sqrt();
+        let (mean_off, spread_off) = (noise.max(0.1), 1.17 + noise / f64::consts::SQRT_2);
         for (site, _) in sites {
-            let means = self
-                .draws
-                .means(site)?
-                .into_iter()
-                .zip(weighted.means(site)?);
-            for ((guide, weighted), sd) in means.zip(self.draws.sds(site)?) {
-                if (weighted - guide).abs() > most * sd {
+            let means = self.draws.means(site)?.into_iter();
+            let sds = self.draws.sds(site)?.into_iter();
+            let others = weighted.means(site)?.into_iter().zip(weighted.sds(site)?);
+            // The standard deviation of a coin follows from its mean.
+            let has_spread = !self.draws.column(site)?.is_binary();
+            for ((mean, sd), (weighted_mean, weighted_sd)) in means.zip(sds).zip(others) {
+                let ratio = weighted_sd / sd;
+                let is_spread_off = ratio > spread_off || ratio < 1.0 / spread_off;
+                if (weighted_mean - mean).abs() > mean_off * sd || (has_spread && is_spread_off) {
                     return Ok(true);
                 }
             }
@@ -74,11 +82,16 @@ impl Posterior {
 
     /// The sites of continuous numbers that are not very many, and how many.
     fn looked_at(&self) -> Result<Vec<(&str, usize)>> {
+        self.sites_of(|column| !column.is_discrete())
+    }
+
+    /// Such sites, if they have not very many numbers, and how many.
+    fn sites_of(&self, is_wanted: impl Fn(&Column) -> bool) -> Result<Vec<(&str, usize)>> {
         let mut sites = Vec::new();
         for site in self.draws.sites() {
             let column = self.draws.column(site)?;
             let numbers = column.values.first().map_or(0, |x| x.shape().numel());
-            if (1..=MOST_NUMBERS).contains(&numbers) && !column.is_discrete() {
+            if (1..=MOST_NUMBERS).contains(&numbers) && is_wanted(column) {
                 sites.push((site, numbers));
             }
         }

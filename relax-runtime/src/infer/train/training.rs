@@ -141,7 +141,7 @@ impl<'m> Svi<'m> {
     /// off by a fifth; no more than 32 numbers are left to draw, eight of them host numbers, the same in every run, and the
     /// chains agree. Elsewhere
     /// the guide does; where its weights can be relied on, and move a mean by more than a tenth of a standard deviation
-    /// or raise that by a sixth, the posterior's draws have them ([`Posterior::weighted`]).
+    /// or change that by a sixth, the posterior's draws have them ([`Posterior::weighted`]).
     ///
     /// Hoffman and Gelman 2014 (step sizes); Neal 2011 (trajectories); Zhang et al. 2022 (starting from
     /// a variational fit).
