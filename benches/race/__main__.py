@@ -1,10 +1,10 @@
-"""How long until a validation ELBO on MNIST, one linear layer, beside JAX.
+"""How long until a validation ELBO on MNIST, one linear layer, beside JAX and PyTorch.
 
-    python benches/race --data DIR --out FOLDER [--python PYTHON] [--sides relax,rloo,disarm,jax-relax,...]
-                        [--until -115] [--cpu-seconds N]
+    python benches/race --data DIR --out FOLDER [--jax PYTHON] [--torch PYTHON]
+                        [--sides relax,rloo,disarm,jax-relax,...] [--until -115] [--cpu-seconds N]
 
-DIR is the folder that the example program `table1` takes, which must be built for release; PYTHON, an interpreter
-that has jax. Each side runs in a process of its own on one core, one after the other, until it is there or
+DIR is the folder that the example program `table1` takes, which must be built for release; PYTHON, interpreters
+that have jax, or torch. Each side runs in a process of its own on one core, one after the other, until it is there or
 has used so many seconds; what it has reached after each epoch stays in FOLDER, and sides that are there already are not run
 again. Both train the same model by batches of 24 with Adam at the same falling rate. Compilation and
 evaluations are not counted.
@@ -21,15 +21,16 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 TABLE1 = HERE.parents[1] / "target/release/examples/table1"
-SIDES = ["relax", "rloo", "disarm", "jax-relax", "jax-rloo", "jax-disarm"]
+SIDES = ["relax", "rloo", "disarm", "jax-relax", "jax-rloo", "jax-disarm", "torch-relax", "torch-rloo"]
 TARGETS = [-130.0, -125.0, -120.0, -117.0, -116.0, -115.0]
 RATE = "0.002"
 
 
-def jax_side(estimator, options, path):
+def python_side(side, options, path):
+    library, estimator = side.split("-")
     command = [
-        options.python, HERE / "jax_side.py", "--data", options.data, "--estimator", estimator, "--rate", RATE,
-        "--until", str(options.until), "--cpu-seconds", str(options.cpu_seconds),
+        getattr(options, library), HERE / f"{library}_side.py", "--data", options.data, "--estimator", estimator,
+        "--rate", RATE, "--until", str(options.until), "--cpu-seconds", str(options.cpu_seconds),
     ]
     with path.open("w") as out:
         subprocess.run([str(word) for word in command], stdout=out, check=True)
@@ -95,7 +96,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--python", default=sys.executable)
+    parser.add_argument("--jax", default=sys.executable)
+    parser.add_argument("--torch", default=sys.executable)
     parser.add_argument("--sides", default=",".join(SIDES))
     parser.add_argument("--until", type=float, default=-115.0)
     parser.add_argument("--cpu-seconds", type=float, default=3600.0)
@@ -108,9 +110,9 @@ def main():
         if path.exists() or options.data is None:
             continue
         print(f"{side} ...", file=sys.stderr, flush=True)
-        side_of = jax_side if side.startswith("jax-") else our_side
+        side_of = python_side if "-" in side else our_side
         unfinished = path.with_suffix(".part")
-        side_of(side.removeprefix("jax-"), options, unfinished)
+        side_of(side, options, unfinished)
         unfinished.rename(path)
     table(options)
 

@@ -8,45 +8,22 @@ and a network of two hidden layers, independent noise; RLOO with four draws (Koo
 (Dong, Mnih, Tucker 2020).
 """
 
-import argparse
-import gzip
-import json
-import os
 import time
-from pathlib import Path
 
-parser = argparse.ArgumentParser()
-parser.add_argument("--data", type=Path, required=True)
-parser.add_argument("--estimator", choices=["relax", "rloo", "disarm"], required=True)
-parser.add_argument("--until", type=float, default=-115.0)
-parser.add_argument("--cpu-seconds", type=float, default=float("inf"))
-parser.add_argument("--rate", type=float, default=2e-3)
-parser.add_argument("--seed", type=int, default=1)
-options = parser.parse_args()
-# Before JAX counts the cores: one, as for the other side.
-os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+from sides import BATCH, HIDDEN, LATENTS, PIXELS, WEIGHT_DECAY, Digits, options, race
+
+# Before JAX counts the cores.
+given = options(__doc__, ["relax", "rloo", "disarm"])
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-BATCH, LATENTS, PIXELS, HIDDEN = 24, 200, 784, 200
-WEIGHT_DECAY = 1e-3
-
-
-def images(name):
-    with gzip.open(options.data / "mnist_fixed_binarized" / name) as file:
-        return np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, PIXELS).astype(np.float32)
-
-
-train, validation = images("train-images-idx3-ubyte.gz"), images("valid-images-idx3-ubyte.gz")
-mean = train.mean(0)
-clipped = np.clip(mean, 1e-3, 1 - 1e-3)
-bias = np.log(clipped / (1 - clipped))
+digits = Digits(given.data)
+mean, bias = digits.mean, digits.bias
 
 
 def layer(key, ins, outs):
-    most = np.sqrt(6 / (ins + outs))
+    most = (6 / (ins + outs)) ** 0.5
     return jax.random.uniform(key, (ins, outs), minval=-most, maxval=most), jnp.zeros(outs)
 
 
@@ -144,7 +121,7 @@ def disarm(costs, bs, logits):
 
 
 ESTIMATORS = {"relax": relax, "rloo": scored(four, leave_one_out), "disarm": scored(antithetic, disarm)}
-estimate = ESTIMATORS[options.estimator]
+estimate = ESTIMATORS[given.estimator]
 
 
 def adam(slopes, memory, step, values, rate):
@@ -158,7 +135,7 @@ def adam(slopes, memory, step, values, rate):
     return jax.tree.map(moved, values, first, second), (first, second)
 
 
-keys = jax.random.split(jax.random.key(options.seed), 6)
+keys = jax.random.split(jax.random.key(given.seed), 6)
 theta = {
     "encoder": layer(keys[0], PIXELS, LATENTS),
     "decoder": layer(keys[1], LATENTS, PIXELS),
@@ -171,55 +148,45 @@ phi = {
     "out": layer(keys[5], HIDDEN, 1),
     "log_temperature": jnp.log(0.5),
     "eta": jnp.ones(()),
-} if options.estimator == "relax" else {}
+} if given.estimator == "relax" else {}
 zeros = lambda tree: (jax.tree.map(jnp.zeros_like, tree), jax.tree.map(jnp.zeros_like, tree))
 
 
 @jax.jit
-def epoch(state, order, key, rate, data):
+def steps(state, order, key, rate, data):
     def step(state, at):
-        theta, phi, of_theta, of_phi, steps = state
+        theta, phi, of_theta, of_phi, number = state
         batch, key = at
         slopes, slopes_of_phi, elbo = estimate(theta, phi, data[batch], key)
-        steps = steps + 1
-        theta, of_theta = adam(slopes, of_theta, steps, theta, rate)
-        phi, of_phi = adam(slopes_of_phi, of_phi, steps, phi, rate)
-        return (theta, phi, of_theta, of_phi, steps), elbo
+        number = number + 1
+        theta, of_theta = adam(slopes, of_theta, number, theta, rate)
+        phi, of_phi = adam(slopes_of_phi, of_phi, number, phi, rate)
+        return (theta, phi, of_theta, of_phi, number), elbo
 
     state, elbos = jax.lax.scan(step, state, (order, jax.random.split(key, len(order))))
     return state, elbos.mean()
 
 
 @jax.jit
-def bound(theta, data):
+def elbo_of(theta, data):
     logits = apply(theta["encoder"], data - mean)
     u = jax.random.uniform(jax.random.key(0), logits.shape)
     return -cost(theta, data, (u < jax.nn.sigmoid(logits)).astype(jnp.float32), logits).mean()
 
 
-steps_an_epoch = len(train) // BATCH
-random = np.random.default_rng(options.seed)
-order = lambda: random.permutation(len(train))[: steps_an_epoch * BATCH].reshape(-1, BATCH)
 state = (theta, phi, zeros(theta), zeros(phi), jnp.zeros(()))
-train, validation = jnp.asarray(train), jnp.asarray(validation)
+train, validation = jnp.asarray(digits.train), jnp.asarray(digits.validation)
+key = jax.random.key(given.seed + 1)
+order = jnp.zeros((digits.steps_an_epoch, BATCH), jnp.int32)
 began = time.monotonic()
-key = jax.random.key(options.seed + 1)
-epoch = epoch.lower(state, order(), key, jnp.float32(0), train).compile()
+compiled = steps.lower(state, order, key, jnp.float32(0), train).compile()
 compiling = time.monotonic() - began
-wall = cpu = 0.0
-number = 0
-while True:
-    number += 1
-    key, own = jax.random.split(key)
-    rate = options.rate / (1 + (number - 1) * steps_an_epoch / 200_000)
-    began = time.monotonic(), time.process_time()
-    state, elbo = epoch(state, order(), own, jnp.float32(rate), train)
-    elbo.block_until_ready()
-    wall, cpu = wall + time.monotonic() - began[0], cpu + time.process_time() - began[1]
-    reached = float(bound(state[0], validation))
-    print(json.dumps({
-        "epoch": number, "step": number * steps_an_epoch, "train": float(elbo), "validation": reached,
-        "seconds": wall, "cpu_seconds": cpu, "compiling": compiling,
-    }), flush=True)
-    if reached >= options.until or cpu > options.cpu_seconds or not np.isfinite(reached):
-        break
+
+
+def epoch(order, number, rate):
+    global state
+    state, elbo = compiled(state, jnp.asarray(order), jax.random.fold_in(key, number), jnp.float32(rate), train)
+    return float(elbo)
+
+
+race(given, digits, epoch, lambda: float(elbo_of(state[0], validation)), compiling)

@@ -30,14 +30,17 @@ const STARTS: usize = 100;
 const WINDOWS: [usize; 4] = [40, 60, 60, 40];
 /// Transitions of each chain that count, at least, for whatever number of draws.
 const LEAST: usize = 250;
-/// What draws are to be worth, for which there may be so many times as many transitions.
-const ENOUGH: f64 = 500.0;
+/// What draws are to be worth, for which there may be so many times as many transitions: means are then known to .04
+/// standard deviations.
+const ENOUGH: f64 = 700.0;
 const MOST_TIMES: f64 = 4.0;
 /// The first draws of a guide, whose weights say whether chains are asked.
 const LOOKED_AT: usize = 200;
 /// From this k̂ of a guide's importance weights on their variance is not finite (Vehtari et al. 2024), and chains are asked
 /// unasked, for so many numbers.
 const LARGEST_PARETO_K: f64 = 0.5;
+/// The same of all draws' weights, beyond what an estimate may be off.
+const LARGEST_PARETO_K_OF_ALL: f64 = 0.6;
 const MOST_UNASKED: usize = 32;
 /// Of these so many host numbers, each of which costs a run a step.
 const MOST_HOST_UNASKED: usize = 8;
@@ -100,10 +103,10 @@ impl<'m> Looked<'m> {
         let started = started.is_ready().unwrap_or(false).then_some(started);
         let is_far = started.as_ref().is_some_and(Started::is_far);
         // Few draws often tell; where they do not, all may.
-        let mut is_doubtful = is_far || has_tail(&guided);
+        let mut is_doubtful = is_far || has_tail(&guided, LARGEST_PARETO_K);
         if !is_doubtful {
             guided.draw_until(n, |_| ())?;
-            is_doubtful = has_tail(&guided);
+            is_doubtful = has_tail(&guided, LARGEST_PARETO_K_OF_ALL);
         }
         let started = started.filter(|s| s.target.host_numbers() <= MOST_HOST_UNASKED);
         let (known, better_start) = match &started {
@@ -163,10 +166,10 @@ impl<'m> Looked<'m> {
     }
 }
 
-/// Whether the weights of a guide's draws so far have no finite variance.
-fn has_tail(guided: &Drawing<'_>) -> bool {
+/// Whether the weights of a guide's draws so far have such a tail.
+fn has_tail(guided: &Drawing<'_>, most: f64) -> bool {
     let weights = guided.importance_weights();
-    weights.is_ok_and(|weights| is_beyond(&weights, LARGEST_PARETO_K))
+    weights.is_ok_and(|weights| is_beyond(&weights, most))
 }
 
 /// Whether the tail of weights is longer than this.

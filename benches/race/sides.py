@@ -1,0 +1,66 @@
+"""What the Python sides share: options, data, and the loop over epochs."""
+
+import argparse
+import gzip
+import json
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+
+BATCH, LATENTS, PIXELS, HIDDEN = 24, 200, 784, 200
+WEIGHT_DECAY = 1e-3
+
+
+def options(description, estimators):
+    """Those of the command line. From then on the process has one core, as the other sides have."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--estimator", choices=estimators, required=True)
+    parser.add_argument("--until", type=float, default=-115.0)
+    parser.add_argument("--cpu-seconds", type=float, default=float("inf"))
+    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    return given
+
+
+class Digits:
+    """MNIST, binarised once, and the logits of its mean."""
+
+    def __init__(self, folder):
+        def images(name):
+            with gzip.open(folder / "mnist_fixed_binarized" / name) as file:
+                numbers = np.frombuffer(file.read(), np.uint8, offset=16)
+            return numbers.reshape(-1, PIXELS).astype(np.float32)
+
+        self.train, self.validation = images("train-images-idx3-ubyte.gz"), images("valid-images-idx3-ubyte.gz")
+        self.mean = self.train.mean(0)
+        clipped = np.clip(self.mean, 1e-3, 1 - 1e-3)
+        self.bias = np.log(clipped / (1 - clipped))
+        self.steps_an_epoch = len(self.train) // BATCH
+
+
+def race(given, digits, epoch, bound, compiling):
+    """Trains until the target, a line of JSON an epoch. `epoch` takes the batches' places, its number and Adam's rate, and
+    tells the mean ELBO of its steps, `bound` that of the validation images."""
+    random = np.random.default_rng(given.seed)
+    steps = digits.steps_an_epoch
+    wall = cpu = 0.0
+    number = 0
+    while True:
+        number += 1
+        order = random.permutation(len(digits.train))[: steps * BATCH].reshape(-1, BATCH)
+        rate = given.rate / (1 + (number - 1) * steps / 200_000)
+        began = time.monotonic(), time.process_time()
+        elbo = epoch(order, number, rate)
+        wall, cpu = wall + time.monotonic() - began[0], cpu + time.process_time() - began[1]
+        reached = bound()
+        print(json.dumps({
+            "epoch": number, "step": number * steps, "train": elbo, "validation": reached,
+            "seconds": wall, "cpu_seconds": cpu, "compiling": compiling,
+        }), flush=True)
+        if reached >= given.until or cpu > given.cpu_seconds or not np.isfinite(reached):
+            break

@@ -1,0 +1,158 @@
+"""Trains the discrete autoencoder of one linear layer in PyTorch, a line of JSON an epoch.
+
+    python torch_side.py --data FOLDER --estimator relax|rloo [--until ELBO] [--cpu-seconds N]
+
+As `jax_side.py`, with the same model, batches, estimators, Adam and falling rate. A step, gradients of both orders and Adam
+among it, is one compiled graph (`torch.compile` of functions of `torch.func`).
+"""
+
+import time
+
+from sides import BATCH, HIDDEN, LATENTS, PIXELS, WEIGHT_DECAY, Digits, options, race
+
+given = options(__doc__, ["relax", "rloo"])
+
+import torch
+import torch.nn.functional as F
+from torch.func import grad, vjp
+from torch.utils._pytree import tree_leaves, tree_map
+
+torch.set_num_threads(1)
+# As XLA does.
+torch.set_flush_denormal(True)
+torch.manual_seed(given.seed)
+digits = Digits(given.data)
+train, validation = torch.from_numpy(digits.train), torch.from_numpy(digits.validation)
+mean, bias = torch.from_numpy(digits.mean), torch.from_numpy(digits.bias)
+
+
+def layer(ins, outs):
+    most = (6 / (ins + outs)) ** 0.5
+    return torch.empty(ins, outs).uniform_(-most, most), torch.zeros(outs)
+
+
+def apply(weights, x):
+    return x @ weights[0] + weights[1]
+
+
+def bernoulli(b, logits):
+    return (b * logits - F.softplus(logits)).sum(-1)
+
+
+def cost(theta, x, b, logits):
+    """-ELBO of choices, hard or relaxed."""
+    pixels = apply(theta["decoder"], 2 * b - 1) + bias
+    return bernoulli(b, logits) - bernoulli(b, theta["prior"]) - bernoulli(x, pixels)
+
+
+def logit(u):
+    u = u.clamp(1e-6, 1 - 1e-6)
+    return torch.log(u) - torch.log1p(-u)
+
+
+def network(phi, x, z):
+    hidden = F.relu(apply(phi["of_z"], z) + x @ phi["of_x"])
+    return apply(phi["out"], F.relu(apply(phi["middle"], hidden)))[:, 0]
+
+
+def relax(theta, phi, x):
+    u, v = torch.rand(2, BATCH, LATENTS)
+
+    def forward(theta):
+        logits = apply(theta["encoder"], x - mean)
+        b = (logits.detach() + logit(u) > 0).float()
+        costs = cost(theta, x, b, logits)
+        return (costs.mean(), logits), (costs.detach(), b)
+
+    (_, logits), back, (costs, b) = vjp(forward, theta, has_aux=True)
+    logits = logits.detach()
+    score = b - torch.sigmoid(logits)
+
+    def squares(phi):
+        def surrogate(logits):
+            z = logits + logit(u)
+            off = torch.sigmoid(-logits)
+            conditional = logits + logit(torch.where(b > 0, off + v * (1 - off), v * off))
+            both = torch.cat([z, conditional])
+            relaxed = torch.sigmoid(both / phi["log_temperature"].exp())
+            xs = torch.cat([x, x])
+            out = cost(theta, xs, relaxed, torch.cat([logits, logits])) + network(phi, xs - mean, both)
+            return (out[:BATCH] - out[BATCH:]).sum(), out[BATCH:]
+
+        difference, conditional = grad(surrogate, has_aux=True)(logits)
+        g = (costs - phi["eta"] * conditional)[:, None] * score + phi["eta"] * difference
+        decay = sum((w**2).sum() for w in tree_leaves(phi))
+        return ((g / BATCH) ** 2).mean() + 0.5 * WEIGHT_DECAY * decay, (g / BATCH).detach()
+
+    slopes_of_phi, g = grad(squares, has_aux=True)(phi)
+    return back((torch.ones(()), g))[0], slopes_of_phi, -costs.mean()
+
+
+def rloo(theta, phi, x):
+    u = torch.rand(4, BATCH, LATENTS)
+
+    def loss(theta):
+        logits = apply(theta["encoder"], x - mean)
+        b = (u < torch.sigmoid(logits.detach())).float()
+        costs = cost(theta, x, b, logits)
+        apart = (costs - costs.mean(0)).detach() / 3
+        return costs.mean() + (apart * bernoulli(b, logits)).sum(0).mean(), costs.detach().mean()
+
+    slopes, mean_cost = grad(loss, has_aux=True)(theta)
+    return slopes, phi, -mean_cost
+
+
+estimate = {"relax": relax, "rloo": rloo}[given.estimator]
+
+
+def step(theta, phi, memory, x, rate, corrections):
+    of_theta, of_phi, elbo = estimate(theta, phi, x)
+    with torch.no_grad():
+        values, slopes = tree_leaves((theta, phi)), tree_leaves((of_theta, of_phi))
+        for value, slope, first, second in zip(values, slopes, *memory):
+            first.mul_(0.9).add_(0.1 * slope)
+            second.mul_(0.999).add_(0.001 * slope * slope)
+            value.sub_(rate * (first / corrections[0]) / ((second / corrections[1]).sqrt() + 1e-8))
+    return elbo
+
+
+def elbo_of(theta):
+    logits = apply(theta["encoder"], validation - mean)
+    u = torch.rand(logits.shape, generator=torch.Generator().manual_seed(0))
+    return -cost(theta, validation, (u < torch.sigmoid(logits)).float(), logits).mean().item()
+
+
+theta = {"encoder": layer(PIXELS, LATENTS), "decoder": layer(LATENTS, PIXELS), "prior": torch.zeros(LATENTS)}
+phi = {
+    "of_x": layer(PIXELS, HIDDEN)[0],
+    "of_z": layer(LATENTS, HIDDEN),
+    "middle": layer(HIDDEN, HIDDEN),
+    "out": layer(HIDDEN, 1),
+    "log_temperature": torch.tensor(0.5).log(),
+    "eta": torch.ones(()),
+} if given.estimator == "relax" else {}
+memory = tuple([torch.zeros_like(x) for x in tree_leaves((theta, phi))] for _ in range(2))
+compiled = torch.compile(step)
+taken = 0
+
+
+def take(batch, rate):
+    global taken
+    taken += 1
+    corrections = torch.tensor([1 - 0.9**taken, 1 - 0.999**taken])
+    return compiled(theta, phi, memory, train[batch], torch.tensor(rate), corrections)
+
+
+def epoch(order, number, rate):
+    elbos = [take(torch.from_numpy(batch), rate) for batch in order]
+    return torch.stack(elbos).mean().item()
+
+
+# At a rate of 0 nothing moves; what Adam remembers of it is forgotten.
+began = time.monotonic()
+for _ in range(3):
+    take(torch.arange(BATCH), 0.0)
+compiling = time.monotonic() - began
+taken = 0
+tree_map(lambda x: x.zero_(), memory)
+race(given, digits, epoch, lambda: elbo_of(theta), compiling)
