@@ -355,6 +355,16 @@ fn in_host_numbers(data: &[f64]) {
     }
 }
 
+/// The same with a tensor for the scale, and tensors of data.
+#[model]
+fn in_both(data: &Tensor) {
+    let m = sample!(Normal(0.0, 10.0));
+    let s = sample!(Exponential(Tensor::scalar(1.0)));
+    plate!(data.rows() => {
+        observe!(Normal(m, s), data);
+    })
+}
+
 /// No derivative passes through host numbers; the guide alone is too narrow by a third for the scale.
 #[test]
 fn host_numbers_are_moved() -> Result<()> {
@@ -382,7 +392,38 @@ fn host_numbers_are_moved() -> Result<()> {
     expect_moments(fit.posterior(), "m", 0, moments(m, m2))?;
     expect_moments(fit.posterior(), "s", 0, moments(s, s2))?;
     assert!(fit.verdict().is_good(), "{}", fit.verdict());
-    Ok(())
+    let data = Tensor::from_slice(&data.map(|x| x as f32));
+    let model = in_both(&data);
+    let fit = Svi::new(&model)
+        .hmc(true)
+        .seed(1)
+        .posterior_draws(1_000)
+        .run()?;
+    expect_moments(fit.posterior(), "m", 0, moments(m, m2))?;
+    expect_moments(fit.posterior(), "s", 0, moments(s, s2))
+}
+
+/// A site that a run in five hundred does not come by.
+#[model]
+fn sometimes(y: f64) {
+    let a = sample!(Normal(0.0, 2.0));
+    if a < 2.5 {
+        sample!(Normal(0.0, 1.0), name = "b");
+    }
+    observe!(Normal(a, 0.35), y);
+}
+
+/// Where the site is absent nothing holds its number, and chains would move it anywhere.
+#[test]
+fn chains_stay_where_all_sites_are() -> Result<()> {
+    let model = sometimes(1.55);
+    let fit = Svi::new(&model)
+        .hmc(true)
+        .seed(1)
+        .posterior_draws(1_000)
+        .run()?;
+    expect_moments(fit.posterior(), "a", 0, (1.504, 0.345))?;
+    expect_moments(fit.posterior(), "b", 0, (0.0, 1.0))
 }
 
 /// How many there were, of whom some were seen; at least four were.

@@ -1,7 +1,7 @@
 //! The log-density of what sums leave of a model, as a function of unconstrained numbers.
 
 use std::borrow::Cow;
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 
 use rustc_hash::FxHashMap;
@@ -35,8 +35,10 @@ struct Site {
     is_host: bool,
 }
 
-/// How far host numbers are moved, in standard deviations.
-const APART: f64 = 0.01;
+/// How far host numbers are moved, in standard deviations: densities are f32 where they are computed with tensors.
+const APART: f64 = 0.05;
+/// The same at least, as a share of a number, which is f32 where the model sees it.
+const LEAST_APART: f64 = 1e-6;
 
 /// A place of the target.
 pub(in crate::infer) struct Place {
@@ -81,6 +83,8 @@ struct At {
     /// ln |∂value/∂free| of each choice.
     log_volumes: RefCell<Vec<Tensor>>,
     found: RefCell<Vec<(String, Tensor)>>,
+    /// How many sites have been given values.
+    given_values: Cell<usize>,
 }
 
 enum Given {
@@ -95,6 +99,7 @@ impl At {
             given,
             log_volumes: RefCell::default(),
             found: RefCell::default(),
+            given_values: Cell::new(0),
         })
     }
 }
@@ -135,6 +140,7 @@ impl Interpreter for At {
             }
         };
         message.value = Some(Value::Tensor(value.check()?.clone()));
+        self.given_values.set(self.given_values.get() + 1);
         Ok(())
     }
 }
@@ -152,8 +158,8 @@ impl At {
 /// The error of a site that not every run comes by.
 fn is_elsewhere(site: &str) -> Error {
     refused(format!(
-        "a run came by `{site}`, and others do not; chains need the same continuous choices in every run: do without \
-         `hmc`"
+        "some runs come by `{site}`, of the same shape, and others do not; chains need the same continuous choices in \
+         every run: do without `hmc`"
     ))
 }
 
@@ -200,11 +206,15 @@ impl<'m> Target<'m> {
             is_host: is_host(name),
         };
         let sites = self.sites.get_or_init(|| found.iter().map(site).collect());
+        let is_new = |(name, _): &&(String, Tensor)| !sites.iter().any(|site| site.name == *name);
+        if let Some((name, _)) = found.iter().find(is_new) {
+            return Err(is_elsewhere(name));
+        }
         let mut all = Vec::new();
         for Site { name, shape, .. } in sites {
             let site = found.iter().find(|(other, _)| other == name);
             let (_, free) = site.ok_or_else(|| is_elsewhere(name))?;
-            if free.shape() != *shape || found.len() != sites.len() {
+            if free.shape() != *shape {
                 return Err(is_elsewhere(name));
             }
             free.with_values(|values| all.extend(values.iter().map(|&x| f64::from(x))))?;
@@ -232,6 +242,27 @@ impl<'m> Target<'m> {
         let both = self.by_site(place).zip(self.by_site(spreads));
         both.map(|((name, loc), (_, scale))| (name.to_owned(), Spread { loc, scale }))
             .collect()
+    }
+
+    /// Whether a place is within this site's spreads, for every site.
+    ///
+    /// # Errors
+    /// If a tensor carries one.
+    pub(in crate::infer) fn is_within(
+        &self,
+        spreads: &FxHashMap<String, Spread>,
+        place: &[f64],
+    ) -> Result<bool> {
+        for (name, here) in self.by_site(place) {
+            let Some(Spread { loc, scale }) = spreads.get(name) else {
+                return Ok(false);
+            };
+            let apart = ((here - loc) / scale).abs();
+            if !apart.with_values(|apart| apart.iter().all(|&x| x <= 1.0))? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// How many numbers are host numbers, whose slopes cost a run each.
@@ -266,6 +297,12 @@ impl<'m> Target<'m> {
             names.into_iter().zip(leaves.iter().cloned()).collect(),
         ));
         let trace = self.run(&at)?;
+        let sites = self.sites.get().map_or(&[][..], Vec::as_slice);
+        if at.given_values.get() < sites.len() {
+            let is_absent = |site: &&Site| trace.find(&site.name).is_none();
+            let absent = sites.iter().find(is_absent);
+            return Err(is_elsewhere(absent.map_or("a site", |site| &site.name)));
+        }
         let (mut log_density, mut terms) = (0.0, Vec::new());
         for volume in at.log_volumes.take() {
             log_density += Number::Tensor(volume.clone()).total()?;
@@ -274,7 +311,8 @@ impl<'m> Target<'m> {
         let mut choices = Vec::with_capacity(leaves.len());
         let summed = trace.summed.to_vec();
         trace.take_apart(|entry| {
-            if entry.kind == Kind::Latent {
+            let is_own = || sites.iter().any(|site| site.name == entry.name);
+            if entry.kind == Kind::Latent && is_own() {
                 choices.push((entry.name.clone(), entry.value.to_tensor()?.kept()));
             }
             match entry.kind {
@@ -332,13 +370,18 @@ impl<'m> Target<'m> {
         for own in grad(&outputs, &ran.leaves.iter().collect::<Vec<_>>())? {
             own.with_values(|values| slope.extend(values.iter().map(|&x| f64::from(x))))?;
         }
+        // The same run as beside it, which may have other roundings than one with derivatives.
+        let here = match self.host_numbers() {
+            0 => ran.log_density,
+            _ => self.log_density(numbers)?,
+        };
         let mut first = 0;
         for site in self.sites.get().into_iter().flatten() {
             let own = first..first + site.shape.numel();
             first = own.end;
             if site.is_host {
                 for number in own {
-                    slope[number] = self.difference(numbers, number, ran.log_density);
+                    slope[number] = self.difference(numbers, number, here);
                 }
             }
         }
@@ -354,6 +397,7 @@ impl<'m> Target<'m> {
     fn difference(&self, numbers: &[f64], number: usize, here: f64) -> f64 {
         let apart = self.apart.get().and_then(|apart| apart.get(number));
         let apart = apart.copied().unwrap_or(APART);
+        let apart = apart.max(LEAST_APART * numbers[number].abs());
         let mut beside = numbers.to_vec();
         let slopes = [apart, -apart].into_iter().map(|by| {
             beside[number] = numbers[number] + by;

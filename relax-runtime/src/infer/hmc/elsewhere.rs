@@ -146,6 +146,11 @@ fn stated(
     }
 }
 
+/// The median of each number.
+pub(super) fn middle_of(places: &[Vec<f64>]) -> Vec<f64> {
+    middle_and_spreads(places).0
+}
+
 /// Of each number the median, and the standard deviation of a Gaussian of the same median distance from it.
 fn middle_and_spreads(places: &[Vec<f64>]) -> (Vec<f64>, Vec<f64>) {
     const OF_MEDIAN: f64 = 1.4826;

@@ -106,7 +106,7 @@ impl<'m> Looked<'m> {
         let mut is_doubtful = is_far || has_tail(&guided, LARGEST_PARETO_K);
         if !is_doubtful {
             guided.draw_until(n, |_| ())?;
-            is_doubtful = has_tail(&guided, LARGEST_PARETO_K_OF_ALL);
+            is_doubtful = has_tail(&guided, LARGEST_PARETO_K_OF_ALL) || !has_weights(&guided);
         }
         let started = started.filter(|s| s.target.host_numbers() <= MOST_HOST_UNASKED);
         let (known, better_start) = match &started {
@@ -126,9 +126,17 @@ impl<'m> Looked<'m> {
         })
     }
 
-    /// The same of a fit to which ways from elsewhere have led.
-    pub(in crate::infer) fn led_here(mut self) -> Self {
-        self.known = KnownElsewhere::LeadsHere;
+    /// The same of a fit that was to start here, to which a way from elsewhere had led: that it does lead to where the fit
+    /// is now, if it has stayed there.
+    pub(in crate::infer) fn started_from(mut self, start: &Start) -> Self {
+        if let (Start::About(spreads), Some(Started { target, places, .. })) =
+            (start, &self.started)
+        {
+            let middle = elsewhere::middle_of(places);
+            if target.is_within(spreads, &middle).unwrap_or(false) {
+                self.known = KnownElsewhere::LeadsHere;
+            }
+        }
         self
     }
 
@@ -150,10 +158,7 @@ impl<'m> Looked<'m> {
                 return Ok(chained.elsewhere(self.known));
             }
         }
-        let has_weights = match self.guided.importance_weights() {
-            Ok(weights) => !is_beyond(&weights, weights.pareto_k_limit()),
-            Err(_) => true,
-        };
+        let has_weights = has_weights(&self.guided);
         let guided = self
             .guided
             .posterior()
@@ -170,6 +175,14 @@ impl<'m> Looked<'m> {
 fn has_tail(guided: &Drawing<'_>, most: f64) -> bool {
     let weights = guided.importance_weights();
     weights.is_ok_and(|weights| is_beyond(&weights, most))
+}
+
+/// Whether the weights of a guide's draws so far can be relied on.
+fn has_weights(guided: &Drawing<'_>) -> bool {
+    match guided.importance_weights() {
+        Ok(weights) => !is_beyond(&weights, weights.pareto_k_limit()),
+        Err(_) => true,
+    }
 }
 
 /// Whether the tail of weights is longer than this.

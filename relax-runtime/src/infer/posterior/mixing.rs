@@ -14,6 +14,9 @@ pub struct Mixing {
     pub effective_samples: f64,
     /// Trajectories that left what they follow, of all that count: near such places the posterior is not looked at.
     pub divergences: usize,
+    /// How many trajectories count; of which the posterior has some as draws.
+    #[serde(default)]
+    pub transitions: usize,
     /// The mean probability of acceptance.
     pub acceptance: f64,
 }
@@ -62,6 +65,7 @@ impl Mixing {
             r_hat,
             effective_samples,
             divergences: seen.divergences,
+            transitions: seen.transitions,
             acceptance: seen.acceptance / seen.transitions.max(1) as f64,
         }
     }

@@ -240,7 +240,8 @@ impl Posterior {
         let Ok(weights) = self.importance_weights() else {
             return Ok(self);
         };
-        if weights.rows.len() == 1 && self.is_contradicted(&weights)? {
+        // Sites that weighted draws do not come by cannot be compared.
+        if weights.rows.len() == 1 && self.is_contradicted(&weights).unwrap_or(false) {
             self.draws = self.weighted()?;
         }
         Ok(self)

@@ -58,9 +58,13 @@ impl Posterior {
     /// # Errors
     /// As [`narrowest`](Self::narrowest).
     pub(in crate::infer) fn is_contradicted(&self, weights: &ImportanceWeights) -> Result<bool> {
+        let is_count = |column: &Column| column.is_discrete() && column.categories.is_none();
+        Ok(self.contradicts(weights, self.looked_at()?)?
+            || self.contradicts(weights, self.sites_of(is_count)?)?)
+    }
+
+    fn contradicts(&self, weights: &ImportanceWeights, sites: Vec<(&str, usize)>) -> Result<bool> {
         let weighted = self.weighted()?;
-        let is_number = |column: &Column| column.categories.is_none();
-        let sites = self.sites_of(is_number)?;
         let noise = farthest(&sites) / weights.effective_samples().sqrt();
         let (mean_off, spread_off) = (noise.max(0.1), 1.17 + noise / f64::consts::SQRT_2);
         for (site, _) in sites {
@@ -70,6 +74,10 @@ impl Posterior {
             // The standard deviation of a coin follows from its mean.
             let has_spread = !self.draws.column(site)?.is_binary();
             for ((mean, sd), (weighted_mean, weighted_sd)) in means.zip(sds).zip(others) {
+                // Nothing moves a number that is certain, nor one of which no more is known than its mean.
+                if sd <= 0.0 {
+                    continue;
+                }
                 let ratio = weighted_sd / sd;
                 let is_spread_off = ratio > spread_off || ratio < 1.0 / spread_off;
                 if (weighted_mean - mean).abs() > mean_off * sd || (has_spread && is_spread_off) {

@@ -79,13 +79,13 @@ impl Svi<'_> {
             std::mem::take(&mut self.trainer.optimizer),
             self.trainer.step,
         );
-        params.start_at(Some(start));
+        params.start_at(Some(start.clone()));
         let again = self.take_steps_from(Settling::near());
         let is_better = |again: &History| again.level().is_below(history.level());
         match again {
             Ok((again, ending)) if self.is_automatic(ending) && is_better(&again) => {
                 drop(looked);
-                let posterior = self.looked(false)?.led_here().posterior()?;
+                let posterior = self.looked(false)?.started_from(&start).posterior()?;
                 Ok((again, ending, posterior))
             }
             _ => {

@@ -105,8 +105,8 @@ pub enum Finding {
     Diverges {
         /// How many of them.
         divergences: usize,
-        /// How many draws there are.
-        draws: usize,
+        /// How many there are.
+        transitions: usize,
     },
     /// Nothing is known of the weights.
     NoWeights {
@@ -154,6 +154,7 @@ impl Verdict {
             r_hat,
             effective_samples,
             divergences,
+            transitions,
             ..
         } = *mixing;
         self.effective_samples = Some((effective_samples, draws));
@@ -173,8 +174,11 @@ impl Verdict {
                 self.findings.push(Finding::FarStart { pareto_k, limit });
             }
         }
-        if divergences > draws / 50 {
-            self.findings.push(Finding::Diverges { divergences, draws });
+        if divergences > transitions.max(draws) / 50 {
+            self.findings.push(Finding::Diverges {
+                divergences,
+                transitions: transitions.max(draws),
+            });
         }
     }
 
@@ -350,9 +354,12 @@ impl fmt::Display for Finding {
                 "there is a mode with more evidence than about this one, as far as Gaussians tell: compare other seeds, or \
                  leave optimiser and `starts` as they are, so that the fit can start there"
             ),
-            Self::Diverges { divergences, draws } => write!(
+            Self::Diverges {
+                divergences,
+                transitions,
+            } => write!(
                 f,
-                "{divergences} of {draws} trajectories left what they follow: there the posterior is narrower than \
+                "{divergences} of {transitions} trajectories left what they follow: there the posterior is narrower than \
                  elsewhere, and is not looked at; state what is narrow in units of its own, such as `mean + scale * \
                  noise`"
             ),
