@@ -403,26 +403,26 @@ fn host_numbers_are_moved() -> Result<()> {
     expect_moments(fit.posterior(), "s", 0, moments(s, s2))
 }
 
-/// A site that a run in five hundred does not come by.
+/// A site that a run in six does not come by.
 #[model]
-fn sometimes(y: f64) {
-    let a = sample!(Normal(0.0, 2.0));
-    if a < 2.5 {
+fn sometimes() {
+    let a = sample!(Normal(0.0, 1.0));
+    if a < 1.0 {
         sample!(Normal(0.0, 1.0), name = "b");
     }
-    observe!(Normal(a, 0.35), y);
+    observe!(Normal(a, 10.0), 0.0);
 }
 
-/// Where the site is absent nothing holds its number, and chains would move it anywhere.
+/// Where the site is absent nothing holds its number, and chains would move it anywhere. Draws of a guide that has not been
+/// trained are too near to the middle to come there.
 #[test]
 fn chains_stay_where_all_sites_are() -> Result<()> {
-    let model = sometimes(1.55);
-    let fit = Svi::new(&model)
-        .hmc(true)
-        .seed(1)
-        .posterior_draws(1_000)
-        .run()?;
-    expect_moments(fit.posterior(), "a", 0, (1.504, 0.345))?;
+    let model = sometimes();
+    let svi = Svi::new(&model).hmc(true).steps(1).seed(1);
+    let fit = svi.posterior_draws(1_000).run()?;
+    for record in fit.posterior().records()? {
+        assert!(record.numbers("a")?[0] < 1.0);
+    }
     expect_moments(fit.posterior(), "b", 0, (0.0, 1.0))
 }
 
