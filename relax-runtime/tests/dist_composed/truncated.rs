@@ -443,3 +443,18 @@ fn far_ends_cost_draws_no_digits() -> Result<()> {
     }
     Ok(())
 }
+
+/// Scales so small that ends are many of them away: draws are as near to the location as its digits tell.
+#[test]
+fn small_scales_have_draws_with_densities() -> Result<()> {
+    for scale in [1e-16_f32, 1e-9, 1e-7, 1e-5, 3e-4] {
+        let loc = Tensor::full([1_000], 0.608_101_67, &Device::cpu());
+        let gumbel = Gumbel::new(&loc, f64::from(scale))?;
+        let law = Truncated::new(gumbel, &loc - 1.0, &loc + 3.0)?.law()?;
+        let draws = law.draw(&law.noise(&mut Key::new(1).stream("x"))?);
+        let densities = law.log_density(&draws).to_vec()?;
+        let least = densities.iter().copied().fold(f32::INFINITY, f32::min);
+        assert!(least.is_finite(), "{scale}: {least}");
+    }
+    Ok(())
+}

@@ -193,17 +193,22 @@ impl<C: Curve, R: Real> Continuous for Truncated<C, R> {
         let at = [&a, &b, &standards[0]];
         /// How far an end may be, in standards: the sum with one farther away keeps fewer digits than that with `loc`.
         const NEAR: f64 = 8.0;
+        /// How far from `loc` it may be inside, where digits of f32 are left for what lies within a standard.
+        const INSIDE: f64 = 1e4;
         let reach = self.loc.abs() + self.scale.clone() * NEAR;
-        let is_cut = |end: &R| {
-            let beyond = end.abs() - reach.clone();
-            beyond.all(|beyond| beyond <= 0.0).unwrap_or(false)
+        let inside = self.scale.clone() * INSIDE;
+        let holds = |below: R| below.all(|x| x <= 0.0).unwrap_or(false);
+        let is_cut = |end: &R, inwards: R| {
+            holds(end.abs() - reach.clone()) && holds(inwards - inside.clone())
         };
         let is_nearer_0 = || {
             let pair = self.high.abs() - self.low.abs();
             pair.all(|gap| gap >= 0.0).unwrap_or(false)
         };
         let scale = self.scale.clone();
-        match (is_cut(&self.low), is_cut(&self.high)) {
+        let below = self.loc.clone() - self.low.clone();
+        let above = self.high.clone() - self.loc.clone();
+        match (is_cut(&self.low, below), is_cut(&self.high, above)) {
             (true, has_high) if !has_high || is_nearer_0() => {
                 self.low.clone() + scale * R::smooth(at, &Gap::<C, false>::default())
             }
