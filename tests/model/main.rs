@@ -20,6 +20,7 @@ mod gaussian_guides;
 mod guides;
 mod handled;
 mod handlers;
+mod host_chains;
 mod joint;
 mod joint_or_drawn;
 mod joint_resumed;

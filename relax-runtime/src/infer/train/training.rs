@@ -130,13 +130,15 @@ impl<'m> Svi<'m> {
     /// discrete ones summed out and then drawn given each draw of the others. The guide is where the chains start, and in
     /// whose units they move; what its family cannot do, such as long tails on one side, they can. Each draw takes
     /// some four gradients; before the first come 200 transitions of each chain, in which step size and
-    /// covariance are learned, and at least 250 count, and up to four times as many until draws are worth 700, of which as many are kept as were asked for. [`Posterior::mixing`] says whether the chains agree, and
+    /// covariance are learned, and at least 250 count, and up to four times as many until draws are worth 700, of which as
+    /// many are kept as were asked for. [`Posterior::mixing`] says whether the chains agree, and
     /// so does the [`Verdict`](crate::infer::Verdict). Modes far apart stay what they were to the guide: chains do not
     /// come from one to the other. Host numbers are moved, too; as no derivative passes through them, each costs one run
     /// more a gradient, for a difference of the density.
     ///
     /// Unless it is set, chains draw where a [`run`](Self::run) of the default guide has settled and is off: where the importance
-    /// weights of its first 200 draws have no finite variance (a Pareto k̂ above 0.5) or those of all a k̂ above 0.6, or 150 wider draws with their
+    /// weights of its first 200 draws have no finite variance (a Pareto k̂ above 0.5) or those of all a k̂ above 0.6, or 150
+    /// wider draws with their
     /// weights put a mean of the unconstrained numbers off by a fifth of a standard deviation, or a standard deviation
     /// off by a fifth; no more than 32 numbers are left to draw, at most eight of them host numbers, the same in every run, and the
     /// chains agree. Elsewhere
