@@ -202,6 +202,28 @@ fn parameters_of_host_numbers_follow_the_data() -> Result<()> {
     Ok(())
 }
 
+/// What an optimiser averages stays where the parameters are.
+#[test]
+fn averages_are_the_same() -> Result<()> {
+    #[model]
+    fn line(x: &Tensor) {
+        let slope = param!([0.5, -0.5, 0.0]);
+        cost!((&slope * x - x * 2.0).square().sum_all());
+    }
+    let fit = |device: &Device| -> Result<Vec<f64>> {
+        let x = data(device)?;
+        let model = line(&x);
+        let training = Minimize::new(&model).optimizer(Averaged::of(Adam::new(0.05)));
+        let slope = training.steps(50).run()?.param("slope")?;
+        Ok(slope.into_iter().map(f64::from).collect())
+    };
+    let expected = fit(&Device::cpu())?;
+    for device in devices() {
+        assert_same(&format!("on {device}"), &fit(&device)?, &expected);
+    }
+    Ok(())
+}
+
 /// The numbers that a guide follows are measured where the data are, and a saved fit's go there.
 #[test]
 fn whole_fits_follow_numbers_where_the_data_are() -> Result<()> {

@@ -1,6 +1,6 @@
 //! Steps of a given length, whatever the costs' unit.
 
-use relax_runtime::optim::Rule;
+use relax_runtime::optim::{Rule, Step};
 use relax_runtime::prelude::*;
 
 /// Momentum over the root mean square of the gradients' lengths: Adam with one second moment for all numbers, which
@@ -27,13 +27,8 @@ impl Rule for Trust {
         BETAS.map(|beta| (1.0 - f64::from(beta).powf(step as f64)).recip() as f32)
     }
 
-    fn apply(
-        &self,
-        [first, second]: [f32; 2],
-        values: &mut [f32],
-        gradient: &[f32],
-        slots: &mut [Vec<f32>],
-    ) {
+    fn apply(&self, step: Step, values: &mut [f32], gradient: &[f32], slots: &mut [Vec<f32>]) {
+        let [first, second] = step.factors;
         let [mean, square] = slots else { return };
         let Some(square) = square.first_mut() else {
             return;

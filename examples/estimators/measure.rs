@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use relax_runtime::optim::Rule;
+use relax_runtime::optim::{Rule, Step};
 use relax_runtime::prelude::*;
 
 use crate::lineup::Entrant;
@@ -241,7 +241,7 @@ impl Rule for Still {
         0
     }
 
-    fn apply(&self, _: [f32; 2], _: &mut [f32], _: &[f32], _: &mut [Vec<f32>]) {}
+    fn apply(&self, _: Step, _: &mut [f32], _: &[f32], _: &mut [Vec<f32>]) {}
 
     fn check(&self) -> Result<()> {
         Ok(())

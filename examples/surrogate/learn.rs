@@ -2,7 +2,7 @@
 
 use relax_runtime::dist::BernoulliRelaxation;
 use relax_runtime::estimator::{Estimate, Noise, Problem, black_box, relax};
-use relax_runtime::optim::{Optimizer, Rule};
+use relax_runtime::optim::{Optimizer, Rule, Step};
 use relax_runtime::prelude::*;
 use relax_runtime::surrogate::{FreeForm, Surrogate, Surroundings};
 
@@ -74,14 +74,8 @@ impl Rule for FallingAdam {
         [rate * self.factor.powf(step as f64) as f32, inverse]
     }
 
-    fn apply(
-        &self,
-        factors: [f32; 2],
-        values: &mut [f32],
-        gradient: &[f32],
-        slots: &mut [Vec<f32>],
-    ) {
-        self.adam.apply(factors, values, gradient, slots);
+    fn apply(&self, step: Step, values: &mut [f32], gradient: &[f32], slots: &mut [Vec<f32>]) {
+        self.adam.apply(step, values, gradient, slots);
     }
 
     fn check(&self) -> Result<()> {

@@ -21,6 +21,9 @@ pub(crate) struct Settings {
     pub(crate) seed: u64,
     /// Adam's first rate.
     pub(crate) rate: f32,
+    /// Whether models are evaluated at averages of the weights.
+    #[serde(default)]
+    pub(crate) averaged: bool,
     /// Images a step.
     pub(crate) batch: usize,
     /// The images, with their numbers.
@@ -56,6 +59,10 @@ pub(crate) struct Bounds {
     pub(crate) step: u64,
     /// Importance-weighted draws an image.
     pub(crate) draws: usize,
+    /// ELBO of all training images from one draw each, which unlike a curve's is of the weights as they are
+    /// evaluated.
+    #[serde(default)]
+    pub(crate) train: Option<f64>,
     pub(crate) validation: f64,
     pub(crate) test: Option<f64>,
 }
@@ -154,16 +161,28 @@ impl Record {
 }
 
 impl Settings {
+    /// What is neither a number nor an estimator of it, in a word.
+    pub(crate) fn kind(&self) -> &'static str {
+        match (self.published, self.averaged) {
+            (true, _) => "published",
+            (false, true) => "ours",
+            (false, false) => "iterates",
+        }
+    }
+
     /// The name of the run's folder.
     pub(crate) fn folder(&self) -> String {
-        let published = if self.published { "-published" } else { "" };
+        let kind = match self.kind() {
+            "ours" => String::new(),
+            other => format!("-{other}"),
+        };
         let Self {
             row,
             estimator,
             seed,
             ..
         } = self;
-        format!("{}{published}-{estimator}-{seed}", row.name())
+        format!("{}{kind}-{estimator}-{seed}", row.name())
     }
 
     /// Whether two runs differ in the estimator alone, at most.

@@ -8,7 +8,7 @@ use crate::plot::{Chart, Scale, Series, save_charts};
 use crate::program::Outcome;
 use crate::record::{Point, Record};
 
-const HEADER: [&str; 16] = [
+const HEADER: [&str; 17] = [
     "row",
     "settings",
     "estimator",
@@ -19,6 +19,7 @@ const HEADER: [&str; 16] = [
     "train ELBO",
     "paper",
     "best validation",
+    "train ELBO, last",
     "bound, validation",
     "bound, test",
     "its samples",
@@ -61,7 +62,7 @@ pub(crate) fn report(folder: &Path) -> Outcome<String> {
 }
 
 /// A run's line of the table.
-fn cells(record: &Record, all: &[Record]) -> [String; 16] {
+fn cells(record: &Record, all: &[Record]) -> [String; 17] {
     let nats = |elbo: Option<f64>| elbo.map_or("–".into(), |elbo| format!("{elbo:.2}"));
     let settings = &record.settings;
     let best = record.best();
@@ -85,12 +86,7 @@ fn cells(record: &Record, all: &[Record]) -> [String; 16] {
             settings.row.name(),
             if whole { "" } else { " (small)" }
         ),
-        if settings.published {
-            "published"
-        } else {
-            "ours"
-        }
-        .into(),
+        settings.kind().into(),
         format!("{}{star}", settings.estimator),
         settings.seed.to_string(),
         record.evaluations.to_string(),
@@ -99,6 +95,7 @@ fn cells(record: &Record, all: &[Record]) -> [String; 16] {
         nats(best.map(|point| point.train)),
         nats(published),
         nats(best.map(|point| point.validation)),
+        nats(bounds.and_then(|bounds| bounds.train)),
         nats(bounds.map(|bounds| bounds.validation)),
         nats(bounds.and_then(|bounds| bounds.test)),
         bounds.map_or("–".into(), |bounds| bounds.draws.to_string()),
@@ -158,8 +155,8 @@ fn charts(row: &str, records: &[Record]) -> [Chart; 3] {
 fn label(record: &Record, seed: bool) -> String {
     let settings = &record.settings;
     let mut label = settings.estimator.clone();
-    if settings.published {
-        label.push_str(", published");
+    if settings.kind() != "ours" {
+        label.push_str(&format!(", {}", settings.kind()));
     }
     if seed {
         label.push_str(&format!(", {}", settings.seed));

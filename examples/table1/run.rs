@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use cpu_time::ProcessTime;
+use relax_runtime::infer::LogEvidence;
 use relax_runtime::optim::Optimizer;
 use relax_runtime::prelude::*;
 use relax_runtime::report::StepReport;
@@ -44,20 +45,24 @@ const STILL: f32 = 1e-30;
 const HALVING: f64 = 200_000.0;
 
 impl Settings {
-    /// Adam for the steps of an epoch that starts at the step given. As published its rate stays;
-    /// ours falls as that of Robbins and Monro, and does not depend on how long the run is to be.
-    fn adam(&self, step: u64) -> Adam {
-        match self.published {
-            true => published_adam(self.rate),
-            false => Adam::new((f64::from(self.rate) / (1.0 + step as f64 / HALVING)) as f32),
+    /// The optimiser at a rate.
+    fn optimizer(&self, rate: f32) -> Result<Optimizer> {
+        let adam = match self.published {
+            true => published_adam(rate),
+            false => Adam::new(rate),
+        };
+        match self.averaged {
+            true => Optimizer::new(Averaged::of(adam)),
+            false => Optimizer::new(adam),
         }
     }
 
-    /// Adam under which nothing but surrogates learns.
-    fn still(&self) -> Adam {
+    /// The rate of the epoch that starts at the step given. As published it stays; ours falls as that of Robbins and
+    /// Monro, and does not depend on how long the run is to be.
+    fn rate_at(&self, step: u64) -> f32 {
         match self.published {
-            true => published_adam(STILL),
-            false => Adam::new(STILL),
+            true => self.rate,
+            false => (f64::from(self.rate) / (1.0 + step as f64 / HALVING)) as f32,
         }
     }
 }
@@ -86,10 +91,10 @@ pub(crate) fn train(
     let mean = dataset.train.mean();
     let vae = Autoencoder::new(settings.row.kind(), mean, settings.seed, &goal.device)?
         .with_context(settings.published);
-    let trainer = Trainer::new(settings.seed)
+    let mut trainer = Trainer::new(settings.seed)
         .estimator(entrant.estimator.clone())
-        .optimizer(settings.still())
         .layers(vae.parameters());
+    *trainer.optimizer_mut() = settings.optimizer(STILL)?;
     let mut run = Run {
         settings,
         dataset,
@@ -169,7 +174,7 @@ impl Run<'_> {
             0 => Default::default(),
             _ => self.trainer.optimizer_mut().state()?,
         };
-        let mut optimizer = Optimizer::new(self.settings.adam(start))?;
+        let mut optimizer = self.settings.optimizer(self.settings.rate_at(start))?;
         optimizer.restore(memory);
         *self.trainer.optimizer_mut() = optimizer;
 
@@ -237,13 +242,14 @@ impl Run<'_> {
         self.trainer.step(&Elbo::new(&model).guide(&guide))
     }
 
-    fn evidence(
-        &self,
-        images: &BinaryImages,
-        draws: usize,
-    ) -> Result<relax_runtime::infer::LogEvidence> {
-        let params = self.trainer.params();
-        self.vae.evidence(images, params, self.settings.seed, draws)
+    /// Bounds at the averages of the weights, where they are kept.
+    fn evidence(&self, images: &BinaryImages, draws: usize) -> Result<LogEvidence> {
+        let (params, seed) = (self.trainer.params(), self.settings.seed);
+        let look = || self.vae.evidence(images, params, seed, draws);
+        match self.settings.averaged {
+            true => self.trainer.at_averages(look)?,
+            false => look(),
+        }
     }
 
     fn bounds(&self, step: u64, draws: usize) -> Outcome<Bounds> {
@@ -251,6 +257,7 @@ impl Run<'_> {
         Ok(Bounds {
             step,
             draws,
+            train: Some(self.evidence(&self.dataset.train, 1)?.elbo),
             validation: self.evidence(&self.dataset.validation, draws)?.bound,
             test: test
                 .map(|images| self.evidence(images, draws).map(|evidence| evidence.bound))

@@ -53,7 +53,7 @@ pub mod prelude {
         Model, ParamStore, Program, Simulation, block, condition, mask, replay, scale, substitute,
     };
     pub use crate::nn::{Activation, Linear, Mlp};
-    pub use crate::optim::{Adam, RmsProp, Sgd};
+    pub use crate::optim::{Adam, Averaged, RmsProp, Sgd};
     pub use crate::report::StepReport;
     pub use crate::{
         Device, Error, Key, Parameter, Result, Shape, Tensor, call, cost, factor, model, observe,

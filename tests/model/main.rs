@@ -1,5 +1,6 @@
 //! The modelling language from the user's side: programs, handlers, training, exact answers.
 
+mod averages;
 mod chains;
 mod checkpoint;
 #[path = "../support/checkpoints.rs"]

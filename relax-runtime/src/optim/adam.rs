@@ -1,7 +1,7 @@
 //! Adam (Kingma and Ba, 2015).
 
 use super::rule::{check_fraction, check_positive};
-use super::{Rule, harmless};
+use super::{Rule, Step, harmless};
 use crate::error::Result;
 use crate::tensor::Element;
 use crate::tensor::native::threads::{fill, rows_a_share};
@@ -76,13 +76,8 @@ impl Rule for Adam {
         ]
     }
 
-    fn apply(
-        &self,
-        [rate, inverse]: [f32; 2],
-        values: &mut [f32],
-        gradient: &[f32],
-        slots: &mut [Vec<f32>],
-    ) {
+    fn apply(&self, step: Step, values: &mut [f32], gradient: &[f32], slots: &mut [Vec<f32>]) {
+        let [rate, inverse] = step.factors;
         let [first, second] = slots else { return };
         let outs = [values, &mut first[..], &mut second[..]].map(|out| (out, 1));
         fill(outs, rows_a_share(1), |range, outs| {

@@ -5,7 +5,7 @@ use std::any::Any;
 
 use super::guard::{MODERATE, too_large};
 use super::joint::JointMemory;
-use super::{Adam, Memory, Optimizer, RmsProp, Rule, Sgd};
+use super::{Adam, Averaged, Memory, Optimizer, RmsProp, Rule, Sgd, Step};
 use crate::error::{Error, Result};
 use crate::tensor::{Device, Parameter, Tensor};
 
@@ -75,18 +75,25 @@ impl Moved {
 }
 
 /// A value and its slots after a step of a rule that tensor operations are known for.
-fn step(
+fn stepped(
     rule: &dyn Rule,
-    factors: [f32; 2],
+    step: Step,
     x: Tensor,
     g: Tensor,
     slots: &[Tensor],
 ) -> Option<Vec<Tensor>> {
     let rule: &dyn Any = rule;
+    if let Some(averaged) = rule.downcast_ref::<Averaged>() {
+        let (average, slots) = slots.split_last()?;
+        let mut after = stepped(averaged.rule(), step, x, g, slots)?;
+        let average = averaged.after(step, after.first()?, average);
+        after.push(average);
+        return Some(after);
+    }
     let slots = slots.iter().cloned();
     if let Some(rule) = rule.downcast_ref::<Adam>() {
         let [first, second] = collected(slots)?;
-        return Some(rule.step(factors, [x, g, first, second]).into());
+        return Some(rule.step(step.factors, [x, g, first, second]).into());
     }
     if let Some(rule) = rule.downcast_ref::<RmsProp>() {
         let [square] = collected(slots)?;
@@ -169,7 +176,7 @@ impl Optimizer {
         if memory.slots.len() != count {
             memory.slots.resize_with(count, || value.zeros_like());
         }
-        let factors = self.rule.factors(memory.step);
+        let number = Step::of(&*self.rule, memory.step);
         let gradient = gradient.detach().to_device(&parameter.device())?;
         let said = parameter.unit();
         let unit = said.as_ref().filter(|_| self.in_units);
@@ -181,7 +188,7 @@ impl Optimizer {
             ),
             None => (value.clone(), gradient.clone()),
         };
-        let after = step(&*self.rule, factors, from, along, &memory.slots);
+        let after = stepped(&*self.rule, number, from, along, &memory.slots);
         let Some(mut after) = after else {
             return Ok(None);
         };
@@ -199,7 +206,7 @@ impl Optimizer {
     }
 
     /// What is remembered of a parameter on the CPU, or was read from a file.
-    fn remembered_here(&self, parameter: &Parameter) -> Memory {
+    pub(super) fn remembered_here(&self, parameter: &Parameter) -> Memory {
         let name = parameter.name();
         let key = parameter.key();
         let alone = self.memory.get(&key).cloned();

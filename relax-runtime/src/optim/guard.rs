@@ -93,7 +93,7 @@ pub(super) fn too_large(what: &str, parameter: &Parameter, value: f32, step: u64
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::optim::{Adam, RmsProp, Rule, Sgd};
+    use crate::optim::{Adam, RmsProp, Rule, Sgd, Step};
 
     /// A rule of a user's own, which moves by the inverse of the gradient.
     #[derive(Debug)]
@@ -108,7 +108,7 @@ mod tests {
             1
         }
 
-        fn apply(&self, _: [f32; 2], x: &mut [f32], g: &[f32], slots: &mut [Vec<f32>]) {
+        fn apply(&self, _: Step, x: &mut [f32], g: &[f32], slots: &mut [Vec<f32>]) {
             for ((x, g), slot) in x.iter_mut().zip(g).zip(&mut slots[0]) {
                 *slot += 1.0;
                 *x -= 1.0 / g;

@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use super::{Memory, Optimizer, Rule, first_memory};
+use super::{Memory, Optimizer, Rule, Step, first_memory};
 use crate::error::Result;
 use crate::tensor::{Parameter, Tensor, Together};
 
@@ -106,10 +106,10 @@ impl JointMemory {
         gradient: &[f32],
     ) -> Result<()> {
         self.step += 1;
-        let factors = rule.factors(self.step);
+        let step = Step::of(rule, self.step);
         let slots = &mut self.slots;
         if let Some(together) = &self.together
-            && together.update(|values| rule.apply(factors, values, gradient, slots))
+            && together.update(|values| rule.apply(step, values, gradient, slots))
         {
             return Ok(());
         }
@@ -117,7 +117,7 @@ impl JointMemory {
         for parameter in parameters.clone() {
             parameter.with_values(|values| self.values.extend_from_slice(values))?;
         }
-        rule.apply(factors, &mut self.values, gradient, slots);
+        rule.apply(step, &mut self.values, gradient, slots);
         let mut rest = &self.values[..];
         for parameter in parameters.clone() {
             parameter.update(|values| {
@@ -246,9 +246,9 @@ impl Optimizer {
         if let Some(joint) = &mut self.joint {
             return joint.update(&*self.rule, parameters.iter(), gradient);
         }
-        let mut factors = None;
+        let mut known = None;
         each(parameters, gradient, |parameter, gradient| {
-            self.update_one(parameter, gradient, &mut factors)
+            self.update_one(parameter, gradient, &mut known)
         })
     }
 

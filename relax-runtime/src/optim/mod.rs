@@ -1,6 +1,7 @@
 //! Optimisers whose whole state can be saved and restored.
 
 mod adam;
+mod averaged;
 mod away;
 mod guard;
 mod joint;
@@ -18,8 +19,9 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 pub use adam::Adam;
+pub use averaged::Averaged;
 pub use rmsprop::RmsProp;
-pub use rule::Rule;
+pub use rule::{Rule, Step};
 pub use sgd::Sgd;
 
 use self::away::Away;
@@ -217,11 +219,10 @@ impl Optimizer {
         })?;
         let update = |optimizer: &mut Self| {
             optimizer.separate();
-            let mut factors = None;
+            let mut known = None;
             gradients.iter().try_for_each(|(parameter, gradient)| {
-                gradient.with_values(|gradient| {
-                    optimizer.update_one(parameter, gradient, &mut factors)
-                })?
+                gradient
+                    .with_values(|gradient| optimizer.update_one(parameter, gradient, &mut known))?
             })
         };
         match harmless {
@@ -264,12 +265,12 @@ impl Optimizer {
         joint.or(away).unwrap_or_else(alone)
     }
 
-    /// `factors` holds those of the last step that was asked for, with its number.
+    /// `known` is the last step that was asked for.
     fn update_one(
         &mut self,
         parameter: &Parameter,
         gradient: &[f32],
-        factors: &mut Option<(u64, [f32; 2])>,
+        known: &mut Option<Step>,
     ) -> Result<()> {
         let entry = self.memory.entry(parameter.key());
         let memory = entry.or_insert_with(|| first_memory(&mut self.restored, parameter));
@@ -279,9 +280,9 @@ impl Optimizer {
             let zeros = || vec![0.0; gradient.len()];
             memory.slots.resize_with(count, zeros);
         }
-        let (rule, step, slots) = (&self.rule, memory.step, &mut memory.slots);
-        let known = factors.filter(|(of, _)| *of == step);
-        let (_, now) = *factors.insert(known.unwrap_or_else(|| (step, rule.factors(step))));
+        let (rule, number, slots) = (&self.rule, memory.step, &mut memory.slots);
+        let same = known.filter(|step| step.number == number);
+        let now = *known.insert(same.unwrap_or_else(|| Step::of(&**rule, number)));
         let said = parameter.unit();
         let Some(unit) = said.as_ref().filter(|_| self.in_units) else {
             return parameter.update(|values| rule.apply(now, values, gradient, slots));
@@ -297,6 +298,28 @@ impl Optimizer {
                 moved.for_each(|(value, (step, unit))| *value += step * unit);
             })
         })?
+    }
+
+    /// Whether the rule keeps averages of parameters.
+    pub(crate) fn averages(&self) -> bool {
+        self.rule.averages()
+    }
+
+    /// The average that the rule keeps of a parameter, if it does, and has moved it.
+    ///
+    /// # Errors
+    /// If a device cannot be read or written.
+    pub(crate) fn average_of(&self, parameter: &Parameter) -> Result<Option<Tensor>> {
+        if !self.averages() {
+            return Ok(None);
+        }
+        let mut memory = match self.away.get(&parameter.key()) {
+            Some(away) => away.read()?,
+            None => self.remembered_here(parameter),
+        };
+        let average = memory.slots.pop().filter(|_| memory.step > 0);
+        let on_device = |average| Tensor::from_vec(average, parameter.shape(), &parameter.device());
+        average.map(on_device).transpose()
     }
 
     /// What kind of rule it follows: [`Rule::kind`].
@@ -348,6 +371,10 @@ impl Optimizer {
 /// that the optimiser need not look: 0 where that is not known, as of rules of another crate.
 fn harmless_to(rule: &dyn Rule) -> f32 {
     let rule: &dyn Any = rule;
+    // Averages of finite numbers are finite.
+    if let Some(averaged) = rule.downcast_ref::<Averaged>() {
+        return harmless_to(averaged.rule());
+    }
     let known = [
         rule.downcast_ref().map(Adam::harmless),
         rule.downcast_ref().map(RmsProp::harmless),

@@ -1,7 +1,7 @@
 //! RMSprop (Tieleman and Hinton, 2012).
 
 use super::rule::{check_fraction, check_positive};
-use super::{Rule, harmless};
+use super::{Rule, Step, harmless};
 use crate::error::Result;
 use crate::tensor::Element;
 
@@ -54,7 +54,7 @@ impl Rule for RmsProp {
         1
     }
 
-    fn apply(&self, _: [f32; 2], values: &mut [f32], gradient: &[f32], slots: &mut [Vec<f32>]) {
+    fn apply(&self, _: Step, values: &mut [f32], gradient: &[f32], slots: &mut [Vec<f32>]) {
         for ((x, &g), square) in values.iter_mut().zip(gradient).zip(&mut slots[0]) {
             [*x, *square] = self.step([*x, g, *square]);
         }

@@ -5,6 +5,25 @@ use std::fmt::Debug;
 
 use crate::error::{Error, Result};
 
+/// A step of a parameter, from its first, 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Step {
+    /// Its number.
+    pub number: u64,
+    /// What it has the same for all parameters: the rule's [`factors`](Rule::factors).
+    pub factors: [f32; 2],
+}
+
+impl Step {
+    /// A rule's step.
+    pub(super) fn of(rule: &dyn Rule, number: u64) -> Self {
+        Self {
+            number,
+            factors: rule.factors(number),
+        }
+    }
+}
+
 /// An update rule: how a gradient moves a parameter, given what is remembered of earlier ones.
 ///
 /// Moving averages of a gradient that has become 0, as of a unit that is off for all data, should end at 0 and not at
@@ -22,19 +41,17 @@ pub trait Rule: Debug + Any {
         [1.0; 2]
     }
 
-    /// Moves `values` against `gradient`, given the step's [`factors`](Self::factors); `slots`
-    /// start at zero.
-    fn apply(
-        &self,
-        factors: [f32; 2],
-        values: &mut [f32],
-        gradient: &[f32],
-        slots: &mut [Vec<f32>],
-    );
+    /// Moves `values` against `gradient`; `slots` start at zero.
+    fn apply(&self, step: Step, values: &mut [f32], gradient: &[f32], slots: &mut [Vec<f32>]);
 
     /// Whether each number moves by its own gradient and what is remembered of it alone, so that parameters may be
     /// moved as one.
     fn is_elementwise(&self) -> bool {
+        false
+    }
+
+    /// Whether its last slot is an average of the parameter's values, at which training ends.
+    fn averages(&self) -> bool {
         false
     }
 

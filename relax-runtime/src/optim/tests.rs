@@ -205,7 +205,7 @@ fn rules_that_are_not_elementwise_see_each_parameter_alone() -> Result<()> {
             0
         }
 
-        fn apply(&self, _: [f32; 2], x: &mut [f32], g: &[f32], _: &mut [Vec<f32>]) {
+        fn apply(&self, _: Step, x: &mut [f32], g: &[f32], _: &mut [Vec<f32>]) {
             let norm = g.iter().map(|g| g * g).sum::<f32>().sqrt();
             x.iter_mut().zip(g).for_each(|(x, g)| *x -= g / norm);
         }

@@ -1,7 +1,8 @@
-//! The average of a run's last parameters, which noise has moved to and fro about their optimum (Polyak and
-//! Juditsky 1992).
+//! Averages of parameters, which noise moves to and fro about their optimum (Polyak and Juditsky 1992): of a run's last
+//! ones, and those that a rule keeps.
 
-use crate::error::Result;
+use super::trainer::Trainer;
+use crate::error::{Error, Result};
 use crate::model::ParamStore;
 use crate::tensor::{Parameter, Tensor};
 
@@ -56,5 +57,101 @@ impl Average {
             parameter.set(Tensor::from_vec(values, value.shape(), &value.device())?)?;
         }
         Ok(())
+    }
+}
+
+impl Trainer {
+    /// What `look` finds while the parameters are at the averages that the optimiser keeps of them, as
+    /// [`Averaged`](crate::optim::Averaged) does. Afterwards they are where training had brought them.
+    ///
+    /// ```
+    /// use relax_runtime::prelude::*;
+    ///
+    /// #[model]
+    /// fn coins(data: &[bool]) {
+    ///     let p = param!(0.0).sigmoid();
+    ///     for x in data {
+    ///         observe!(Bernoulli(&p), *x);
+    ///     }
+    /// }
+    ///
+    /// let data = [true, true, true, false];
+    /// let program = coins(&data);
+    /// let objective = Elbo::new(&program);
+    /// let mut trainer = Trainer::new(1).optimizer(Averaged::of(Adam::new(0.1)));
+    /// for _ in 0..500 {
+    ///     trainer.step(&objective)?;
+    /// }
+    /// let loss = trainer.at_averages(|| Posterior::draw(&objective, trainer.params(), 0, 1))?;
+    /// // At p = 3/4 the log-likelihood is 3 ln 3/4 + ln 1/4.
+    /// assert!((loss?.log_evidence().elbo + 2.2493).abs() < 1e-3);
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the optimiser keeps no averages, or has moved parameters that the trainer was not given as
+    /// [`layers`](crate::infer::ConfigureTraining::layers); or if a device cannot be read.
+    pub fn at_averages<T>(&self, look: impl FnOnce() -> T) -> Result<T> {
+        let averages = self.averages()?;
+        let values = averages.iter();
+        let values = values.map(|(parameter, _)| (parameter.clone(), parameter.get().detach()));
+        let _until_seen = Displaced(values.collect());
+        set(averages)?;
+        Ok(look())
+    }
+
+    /// Moves the parameters to the averages that the optimiser keeps of them.
+    ///
+    /// # Errors
+    /// As [`at_averages`](Self::at_averages).
+    pub fn take_averages(&mut self) -> Result<()> {
+        set(self.averages()?)
+    }
+
+    /// The averages that the optimiser keeps.
+    pub(super) fn averages(&self) -> Result<Vec<(Parameter, Tensor)>> {
+        let refused = |problem: String| Error::Config {
+            setting: "optimizer",
+            problem,
+        };
+        if !self.optimizer.averages() {
+            return Err(refused(format!(
+                "is {}, which keeps no averages; train by `Averaged::of(..)` of it",
+                self.optimizer.kind()
+            )));
+        }
+        let held = self.held();
+        if let Some(name) = self.trained_beside(&held) {
+            return Err(refused(format!(
+                "has moved {}, which the trainer does not hold; pass the layers' parameters to it with \
+                 `layers`",
+                name.map_or("a parameter".to_owned(), |name| format!("`{name}`"))
+            )));
+        }
+        let mut averages = Vec::new();
+        for parameter in held {
+            if let Some(average) = self.optimizer.average_of(&parameter)? {
+                averages.push((parameter, average));
+            }
+        }
+        Ok(averages)
+    }
+}
+
+fn set(values: Vec<(Parameter, Tensor)>) -> Result<()> {
+    values
+        .into_iter()
+        .try_for_each(|(parameter, value)| parameter.set(value))
+}
+
+/// Parameters that are elsewhere for a while, with where they belong.
+struct Displaced(Vec<(Parameter, Tensor)>);
+
+impl Drop for Displaced {
+    fn drop(&mut self) {
+        for (parameter, value) in self.0.drain(..) {
+            // A parameter takes what it has been.
+            let _ = parameter.set(value);
+        }
     }
 }

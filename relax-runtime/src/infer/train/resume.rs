@@ -32,18 +32,10 @@ impl Trainer {
     }
 
     fn checkpoint(&self, ending: Option<SavedEnding>) -> Result<Checkpoint> {
-        let store: Vec<Parameter> = self
-            .estimation
-            .params
-            .all()
-            .into_iter()
-            .map(|(_, p)| p)
-            .collect();
-        let saved = || store.iter().chain(&self.layers);
-        check_names(saved())?;
-        let keys: BTreeSet<u64> = saved().map(Parameter::key).collect();
-        let mut moved = self.optimizer.moved();
-        if let Some((_, name)) = moved.find(|(key, _)| !keys.contains(key)) {
+        let store = self.stored();
+        let held = self.held();
+        check_names(held.iter())?;
+        if let Some(name) = self.trained_beside(&held) {
             return Err(left_out(name));
         }
         Ok(Checkpoint {
@@ -60,6 +52,27 @@ impl Trainer {
             },
             ending,
         })
+    }
+
+    /// The parameters of `param!` sites and automatic guides.
+    fn stored(&self) -> Vec<Parameter> {
+        let all = self.estimation.params.all().into_iter();
+        all.map(|(_, parameter)| parameter).collect()
+    }
+
+    /// All parameters that it holds: those, and the user's layers'.
+    pub(super) fn held(&self) -> Vec<Parameter> {
+        let mut held = self.stored();
+        held.extend(self.layers.iter().cloned());
+        held
+    }
+
+    /// The name, if it has one, of a parameter that was trained and is none of these.
+    pub(super) fn trained_beside(&self, held: &[Parameter]) -> Option<Option<&str>> {
+        let keys: BTreeSet<u64> = held.iter().map(Parameter::key).collect();
+        let mut moved = self.optimizer.moved();
+        let (_, name) = moved.find(|(key, _)| !keys.contains(key))?;
+        Some(name)
     }
 
     /// Goes on from a saved state, bit for bit, if the settings and the model are the same. The

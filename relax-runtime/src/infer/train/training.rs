@@ -306,7 +306,8 @@ impl<O: Objective> Training<O> {
     /// before; and for 20,000 steps at most. Where no optimiser was chosen, an automatic guide's locations are
     /// moved in units of its own spreads, and where besides all gradients are pathwise, windows of 100, 200
     /// and 400 steps are enough at the first rate, and of 100 and 200 at the others. The parameters of `param!` sites and automatic guides are then
-    /// their averages over the steps at the last rate, which is the optimiser's from then on. [`Trained::ending`] says which it was.
+    /// their averages over the steps at the last rate, which is the optimiser's from then on; where the
+    /// optimiser keeps averages itself ([`Averaged`](crate::optim::Averaged)), they are those, whatever the number of steps. [`Trained::ending`] says which it was.
     #[must_use]
     pub fn steps(mut self, steps: u64) -> Self {
         self.steps = Some(steps);
@@ -433,6 +434,10 @@ impl<O: Objective> Training<O> {
             // What is met later starts where it does without a choice, as after a resume.
             self.trainer.params().start_at(None);
             progress.step(report.loss);
+            if step == 1 && self.trainer.optimizer.averages() {
+                // What would be wrong at the end is told at the start.
+                self.trainer.averages()?;
+            }
             let next = match self.steps {
                 Some(_) => Next::GoOn,
                 None => settling.see(report.loss, in_units && self.is_smooth()),
@@ -467,8 +472,10 @@ impl<O: Objective> Training<O> {
                 }
             }
         }
-        if let Some(average) = average {
-            average.set()?;
+        match average {
+            _ if self.trainer.optimizer.averages() => self.trainer.take_averages()?,
+            Some(average) => average.set()?,
+            None => {}
         }
         self.trainer.check_site_estimators()?;
         Ok((history, ending))
