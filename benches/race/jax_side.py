@@ -1,8 +1,8 @@
 """Trains the discrete autoencoder of one linear layer in JAX, a line of JSON an epoch.
 
-    python jax_side.py --data FOLDER --estimator relax|rloo|disarm [--until ELBO] [--cpu-seconds N]
+    python jax_side.py --data FOLDER --estimator relax|rloo|disarm [--until ELBO] [--cpu-seconds N] [--iterates]
 
-The model, batches, first weights' law, Adam and its falling rate are those of the example program `table1`. An epoch is
+The model, batches, first weights' law, Adam, its falling rate and the averages of weights are those of the example program `table1`. An epoch is
 one compiled scan over batches that are on the device already. Estimators: RELAX (Grathwohl et al. 2018) with the relaxed cost
 and a network of two hidden layers, independent noise; RLOO with four draws (Kool, van Hoof, Welling 2019); DisARM
 (Dong, Mnih, Tucker 2020).
@@ -10,7 +10,7 @@ and a network of two hidden layers, independent noise; RLOO with four draws (Koo
 
 import time
 
-from sides import BATCH, HIDDEN, LATENTS, PIXELS, WEIGHT_DECAY, Digits, options, race
+from sides import BATCH, HIDDEN, LATENTS, PIXELS, WEIGHT_DECAY, Digits, options, race, share
 
 # Before JAX counts the cores.
 given = options(__doc__, ["relax", "rloo", "disarm"])
@@ -152,16 +152,25 @@ phi = {
 zeros = lambda tree: (jax.tree.map(jnp.zeros_like, tree), jax.tree.map(jnp.zeros_like, tree))
 
 
+def averaged(average, theta, number):
+    if given.iterates:
+        return theta
+    moved = lambda: jax.tree.map(lambda a, x: a + share(number) * (x - a), average, theta)
+    later = lambda: jax.lax.cond(number % 8 == 0, moved, lambda: average)
+    return jax.lax.cond(number <= 8, lambda: theta, later)
+
+
 @jax.jit
 def steps(state, order, key, rate, data):
     def step(state, at):
-        theta, phi, of_theta, of_phi, number = state
+        theta, phi, average, of_theta, of_phi, number = state
         batch, key = at
         slopes, slopes_of_phi, elbo = estimate(theta, phi, data[batch], key)
         number = number + 1
         theta, of_theta = adam(slopes, of_theta, number, theta, rate)
         phi, of_phi = adam(slopes_of_phi, of_phi, number, phi, rate)
-        return (theta, phi, of_theta, of_phi, number), elbo
+        average = averaged(average, theta, number)
+        return (theta, phi, average, of_theta, of_phi, number), elbo
 
     state, elbos = jax.lax.scan(step, state, (order, jax.random.split(key, len(order))))
     return state, elbos.mean()
@@ -174,7 +183,7 @@ def elbo_of(theta, data):
     return -cost(theta, data, (u < jax.nn.sigmoid(logits)).astype(jnp.float32), logits).mean()
 
 
-state = (theta, phi, zeros(theta), zeros(phi), jnp.zeros(()))
+state = (theta, phi, theta, zeros(theta), zeros(phi), jnp.zeros((), jnp.int32))
 train, validation = jnp.asarray(digits.train), jnp.asarray(digits.validation)
 key = jax.random.key(given.seed + 1)
 order = jnp.zeros((digits.steps_an_epoch, BATCH), jnp.int32)
@@ -189,4 +198,4 @@ def epoch(order, number, rate):
     return float(elbo)
 
 
-race(given, digits, epoch, lambda: float(elbo_of(state[0], validation)), compiling)
+race(given, digits, epoch, lambda: float(elbo_of(state[2], validation)), compiling)

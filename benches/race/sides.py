@@ -20,7 +20,8 @@ def options(description, estimators):
     parser.add_argument("--estimator", choices=estimators, required=True)
     parser.add_argument("--until", type=float, default=-115.0)
     parser.add_argument("--cpu-seconds", type=float, default=float("inf"))
-    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--rate", type=float, default=4e-3)
+    parser.add_argument("--iterates", action="store_true", help="look at the last weights, not at their averages")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
@@ -41,6 +42,11 @@ class Digits:
         clipped = np.clip(self.mean, 1e-3, 1 - 1e-3)
         self.bias = np.log(clipped / (1 - clipped))
         self.steps_an_epoch = len(self.train) // BATCH
+
+
+def share(step):
+    """How much of the way to the weights after a step their average moves, as in the library's `Averaged`."""
+    return 17 / (step // 8 + 16)
 
 
 def race(given, digits, epoch, bound, compiling):

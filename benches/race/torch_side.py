@@ -1,14 +1,14 @@
 """Trains the discrete autoencoder of one linear layer in PyTorch, a line of JSON an epoch.
 
-    python torch_side.py --data FOLDER --estimator relax|rloo [--until ELBO] [--cpu-seconds N]
+    python torch_side.py --data FOLDER --estimator relax|rloo [--until ELBO] [--cpu-seconds N] [--iterates]
 
-As `jax_side.py`, with the same model, batches, estimators, Adam and falling rate. A step, gradients of both orders and Adam
+As `jax_side.py`, with the same model, batches, estimators, Adam, falling rate and averages. A step, gradients of both orders and Adam
 among it, is one compiled graph (`torch.compile` of functions of `torch.func`).
 """
 
 import time
 
-from sides import BATCH, HIDDEN, LATENTS, PIXELS, WEIGHT_DECAY, Digits, options, race
+from sides import BATCH, HIDDEN, LATENTS, PIXELS, WEIGHT_DECAY, Digits, options, race, share
 
 given = options(__doc__, ["relax", "rloo"])
 
@@ -134,13 +134,18 @@ phi = {
 memory = tuple([torch.zeros_like(x) for x in tree_leaves((theta, phi))] for _ in range(2))
 compiled = torch.compile(step)
 taken = 0
+average = theta if given.iterates else tree_map(torch.clone, theta)
 
 
 def take(batch, rate):
     global taken
     taken += 1
     corrections = torch.tensor([1 - 0.9**taken, 1 - 0.999**taken])
-    return compiled(theta, phi, memory, train[batch], torch.tensor(rate), corrections)
+    elbo = compiled(theta, phi, memory, train[batch], torch.tensor(rate), corrections)
+    if not given.iterates and (taken <= 8 or taken % 8 == 0):
+        moved = 1 if taken <= 8 else share(taken)
+        torch._foreach_lerp_(tree_leaves(average), tree_leaves(theta), moved)
+    return elbo
 
 
 def epoch(order, number, rate):
@@ -155,4 +160,4 @@ for _ in range(3):
 compiling = time.monotonic() - began
 taken = 0
 tree_map(lambda x: x.zero_(), memory)
-race(given, digits, epoch, lambda: elbo_of(theta), compiling)
+race(given, digits, epoch, lambda: elbo_of(average), compiling)

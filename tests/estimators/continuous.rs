@@ -253,7 +253,7 @@ fn a_continuous_choice_in_control_flow() -> Result<()> {
     let values: Values<'_> = &[("loc", &[0.1]), ("scale", &[0.7]), ("theta", &[-0.4])];
     let setting = Setting {
         continuous: Some("x"),
-        calls: 2 * DRAWS,
+        calls: DRAWS,
         ..Setting::single(&objective, values)
     };
     setting.check_against(p * more + 0.2, &gradient, everywhere())

@@ -19,9 +19,15 @@ const DRAWS: usize = 200_000;
 type Function = fn(Problem<'_>, &dyn Cost) -> Result<Estimate>;
 
 /// The estimate of a function at many rows with the same θ.
-fn estimate(case: &Case, function: Function, further: usize, seed: u64) -> Result<Estimate> {
-    let theta = case.theta(DRAWS)?;
-    let noise = case.noise_with(DRAWS, seed, further)?;
+fn estimate(
+    case: &Case,
+    draws: usize,
+    function: Function,
+    further: usize,
+    seed: u64,
+) -> Result<Estimate> {
+    let theta = case.theta(draws)?;
+    let noise = case.noise_with(draws, seed, further)?;
     function(case.problem(&theta, &noise), &case.cost())
 }
 
@@ -29,11 +35,15 @@ fn estimate(case: &Case, function: Function, further: usize, seed: u64) -> Resul
 type Member = (&'static str, Function, usize, usize);
 
 fn check(cases: &[Case], members: &[Member]) -> Result<()> {
+    check_draws(DRAWS, cases, members)
+}
+
+fn check_draws(draws: usize, cases: &[Case], members: &[Member]) -> Result<()> {
     let mut verdicts = Verdicts::default();
     for case in cases {
         let exact = case.exact_gradient()?;
         for (seed, &(name, function, further, evaluations)) in members.iter().enumerate() {
-            let estimate = estimate(case, function, further, 40 + seed as u64)?;
+            let estimate = estimate(case, draws, function, further, 40 + seed as u64)?;
             assert_eq!(estimate.evaluations, evaluations, "{}, {name}", case.name);
             let moments = Moments::of_rows(&estimate.gradient)?;
             println!(
@@ -138,7 +148,7 @@ fn enumeration_is_exact() -> Result<()> {
         (TWO_ONE_HOTS, 9),
     ] {
         let exact = case.exact_gradient()?;
-        let estimate = estimate(&case, enumerate, 0, 50)?;
+        let estimate = estimate(&case, DRAWS, enumerate, 0, 50)?;
         assert_eq!(estimate.evaluations, evaluations);
         for row in estimate.gradient.to_vec()?.chunks(exact.len()) {
             for (g, exact) in row.iter().zip(&exact) {
@@ -192,7 +202,8 @@ fn many_stein_expansions_are_thinned_out() -> Result<()> {
         ("RODEO of twelve", stein, 11, 12),
         ("double control variates of seven", taylor, 6, 7),
     ];
-    check(&[INTERACTING, CURVED], &members)
+    // Each draw is of many.
+    check_draws(50_000, &[INTERACTING, CURVED], &members)
 }
 
 /// Without weights, the control variates leave the leave-one-out estimate as it is.
@@ -269,7 +280,7 @@ fn stein_control_variates_are_those_of_the_definition() -> Result<()> {
 
 #[test]
 fn nvil_and_dlax_are_unbiased_with_every_surrogate() -> Result<()> {
-    const DRAWS: usize = 300_000;
+    const DRAWS: usize = 240_000;
     let mut verdicts = Verdicts::default();
     for case in &CASES {
         let (theta, exact) = (case.theta(DRAWS)?, case.exact_gradient()?);
@@ -324,7 +335,7 @@ fn biased_estimators_fail() -> Result<()> {
     for case in [&CURVED, &CURVED_ONE_HOT] {
         let exact = case.exact_gradient()?;
         for (name, function, further, _) in BIASED {
-            let estimate = estimate(case, function, further, 60)?;
+            let estimate = estimate(case, DRAWS, function, further, 60)?;
             let problem = Moments::of_rows(&estimate.gradient)?
                 .compare(&exact)
                 .unwrap_err();
@@ -353,7 +364,7 @@ fn several_draws_need_further_noise() -> Result<()> {
     let coins = [rloo as Function, arms, double, stein].map(|function| (&BERNOULLI, function));
     let vectors = (&ONE_HOT, disarm_tree as Function);
     for (law, function) in coins.into_iter().chain([vectors]) {
-        let error = estimate(law, function, 0, 1).unwrap_err().to_string();
+        let error = estimate(law, DRAWS, function, 0, 1).unwrap_err().to_string();
         assert!(error.contains("further noise"), "{error}");
     }
     Ok(())
