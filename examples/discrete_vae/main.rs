@@ -56,8 +56,8 @@ struct Options {
     /// Images a step.
     #[arg(long, default_value_t = 24)]
     batch: usize,
-    /// Learning rate of Adam.
-    #[arg(long, default_value_t = 1e-3)]
+    /// Learning rate of Adam, whose weights are averaged for the evaluation.
+    #[arg(long, default_value_t = 2e-3)]
     learning_rate: f32,
     /// Seed of all random numbers.
     #[arg(long, default_value_t = 1)]
@@ -113,7 +113,7 @@ fn run(options: &Options) -> Outcome<()> {
     let vae = Autoencoder::new(Kind::OneLayer, mean, options.seed, &device)?;
     let mut trainer = Trainer::new(options.seed)
         .estimator(by_name(&options.estimator)?)
-        .optimizer(Adam::new(options.learning_rate))
+        .optimizer(Averaged::of(Adam::new(options.learning_rate)))
         .layers(vae.parameters());
     std::fs::create_dir_all(&options.out)
         .map_err(|error| format!("--out {}: {error}", options.out.display()))?;
@@ -140,6 +140,8 @@ fn run(options: &Options) -> Outcome<()> {
         false => println!("trained already; for more, ask for more --steps"),
     }
 
+    // Checkpoints go on from the last weights; what is shown from here on is of their averages.
+    trainer.take_averages()?;
     let started = Instant::now();
     let evidence = vae.evidence(
         &dataset.validation,
