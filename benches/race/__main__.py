@@ -1,14 +1,15 @@
 """How long until a validation ELBO on MNIST, one linear layer, beside JAX and PyTorch.
 
     python benches/race --data DIR --out FOLDER [--jax PYTHON] [--torch PYTHON]
-                        [--sides relax,rloo,disarm,jax-relax,...] [--until -115] [--cpu-seconds N] [--iterates]
+                        [--sides relax,rloo,disarm,jax-relax,...] [--until -115] [--cpu-seconds N]
+                        [--rate R] [--iterates]
 
 DIR is the folder that the example program `table1` takes, which must be built for release; PYTHON, interpreters
 that have jax, or torch. Each side runs in a process of its own on one core, one after the other, until it is there or
 has used so many seconds; what it has reached after each epoch stays in FOLDER, and sides that are there already are not run
-again. All train the same model by batches of 24 with Adam at the same falling rate, 0.004 at first, and look at the same
-averages of the weights; with --iterates, at the last weights, and the rate is 0.002 at first. Compilation and evaluations are
-not counted.
+again. All train the same model by batches of 24 with Adam at the same falling rate, 0.004 at first unless --rate says another,
+and look at the same averages of the weights; with --iterates at the last weights, and the rate is 0.002 at first.
+Compilation and evaluations are not counted.
 """
 
 import argparse
@@ -24,14 +25,13 @@ HERE = Path(__file__).parent
 TABLE1 = HERE.parents[1] / "target/release/examples/table1"
 SIDES = ["relax", "rloo", "disarm", "jax-relax", "jax-rloo", "jax-disarm", "torch-relax", "torch-rloo"]
 TARGETS = [-130.0, -125.0, -120.0, -117.0, -116.0, -115.0]
-RATES = {False: "0.004", True: "0.002"}
 
 
 def python_side(side, options, path):
     library, estimator = side.split("-")
     command = [
         getattr(options, library), HERE / f"{library}_side.py", "--data", options.data, "--estimator", estimator,
-        "--rate", RATES[options.iterates], "--until", str(options.until), "--cpu-seconds", str(options.cpu_seconds),
+        "--rate", options.rate, "--until", str(options.until), "--cpu-seconds", str(options.cpu_seconds),
     ]
     command += ["--iterates"] * options.iterates
     with path.open("w") as out:
@@ -42,7 +42,7 @@ def our_side(estimator, options, path):
     folder = path.with_suffix("")
     command = [
         TABLE1, "--data", options.data, "--rows", "mnist-l1", "--estimators", estimator, "--steps", "2000000",
-        "--learning-rate", RATES[options.iterates], "--checkpoint-every", "20830", "--out", folder,
+        "--learning-rate", options.rate, "--checkpoint-every", "20830", "--out", folder,
     ] + ["--iterates"] * options.iterates
     run = subprocess.Popen(
         [str(word) for word in command], env={**os.environ, "RELAX_THREADS": "1"}, stdout=subprocess.DEVNULL
@@ -101,10 +101,13 @@ def main():
     parser.add_argument("--jax", default=sys.executable)
     parser.add_argument("--torch", default=sys.executable)
     parser.add_argument("--sides", default=",".join(SIDES))
+    parser.add_argument("--rate", type=float)
     parser.add_argument("--iterates", action="store_true")
     parser.add_argument("--until", type=float, default=-115.0)
     parser.add_argument("--cpu-seconds", type=float, default=3600.0)
     options = parser.parse_args()
+    if options.rate is None:
+        options.rate = 0.002 if options.iterates else 0.004
     options.out.mkdir(parents=True, exist_ok=True)
     for side in options.sides.split(","):
         if side not in SIDES:
