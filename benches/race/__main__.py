@@ -6,7 +6,7 @@
 
 DIR is the folder that the example program `table1` takes, which must be built for release; PYTHON, interpreters
 that have jax, or torch. Each side runs in a process of its own on one core, one after the other, until it is there or
-has used so many seconds; what it has reached after each epoch stays in FOLDER, and sides that are there already are not run
+has used so many seconds; what it has reached after each epoch stays in FOLDER, and what is there already is not run
 again. All train the same model by batches of 24 with Adam at the same falling rate, 0.004 at first unless --rate says another,
 and look at the same averages of the weights; with --iterates at the last weights, and the rate is 0.002 at first.
 Compilation and evaluations are not counted.
@@ -50,7 +50,7 @@ def our_side(estimator, options, path):
     try:
         while run.poll() is None:
             time.sleep(2)
-            epochs = curve(folder, estimator)
+            epochs = curve(folder)
             if epochs and (
                 epochs[-1]["validation"] >= options.until or epochs[-1]["cpu_seconds"] > options.cpu_seconds
             ):
@@ -60,11 +60,11 @@ def our_side(estimator, options, path):
         run.wait()
     if run.returncode > 0:
         sys.exit(f"{estimator}: table1 ended with {run.returncode}")
-    path.write_text("".join(json.dumps(epoch) + "\n" for epoch in curve(folder, estimator)))
+    path.write_text("".join(json.dumps(epoch) + "\n" for epoch in curve(folder)))
 
 
-def curve(folder, estimator):
-    found = list(folder.glob(f"mnist-l1*-{estimator}-*/curve.csv"))
+def curve(folder):
+    found = list(folder.glob("*/curve.csv"))
     if not found:
         return []
     with found[0].open() as file:
@@ -77,10 +77,8 @@ def table(options):
     targets = [target for target in TARGETS if target <= options.until]
     print("| side | " + " | ".join(f"{target:.0f}" for target in targets) + " | CPU ms a step | best | compiling, s |")
     print("|---" * (len(targets) + 4) + "|")
-    for side in SIDES:
-        path = options.out / f"{side}.jsonl"
-        if not path.exists():
-            continue
+    for path in sorted(options.out.glob("*.jsonl")):
+        side = path.stem
         epochs = [json.loads(line) for line in path.read_text().splitlines()]
         if not epochs:
             continue
@@ -112,7 +110,8 @@ def main():
     for side in options.sides.split(","):
         if side not in SIDES:
             parser.error(f"no side `{side}`; there are {', '.join(SIDES)}")
-        path = options.out / f"{side}.jsonl"
+        kind = "-iterates" if options.iterates else ""
+        path = options.out / f"{side}-{options.rate}{kind}.jsonl"
         if path.exists() or options.data is None:
             continue
         print(f"{side} ...", file=sys.stderr, flush=True)

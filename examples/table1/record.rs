@@ -142,8 +142,7 @@ impl Record {
         for folder in folders {
             records.extend(Self::read(&folder)?);
         }
-        let settings = |record: &Self| record.settings.clone();
-        records.sort_by_key(|record| (settings(record).row, record.settings.published));
+        records.sort_by_key(|record| (record.settings.row, record.settings.kind()));
         Ok(records)
     }
 
@@ -165,7 +164,7 @@ impl Settings {
     pub(crate) fn kind(&self) -> &'static str {
         match (self.published, self.averaged) {
             (true, _) => "published",
-            (false, true) => "ours",
+            (false, true) => "averaged",
             (false, false) => "iterates",
         }
     }
@@ -173,7 +172,7 @@ impl Settings {
     /// The name of the run's folder.
     pub(crate) fn folder(&self) -> String {
         let kind = match self.kind() {
-            "ours" => String::new(),
+            "iterates" => String::new(),
             other => format!("-{other}"),
         };
         let Self {

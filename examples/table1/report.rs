@@ -19,7 +19,7 @@ const HEADER: [&str; 17] = [
     "train ELBO",
     "paper",
     "best validation",
-    "train ELBO, last",
+    "train ELBO, as evaluated",
     "bound, validation",
     "bound, test",
     "its samples",
@@ -155,9 +155,7 @@ fn charts(row: &str, records: &[Record]) -> [Chart; 3] {
 fn label(record: &Record, seed: bool) -> String {
     let settings = &record.settings;
     let mut label = settings.estimator.clone();
-    if settings.kind() != "ours" {
-        label.push_str(&format!(", {}", settings.kind()));
-    }
+    label.push_str(&format!(", {}", settings.kind()));
     if seed {
         label.push_str(&format!(", {}", settings.seed));
     }

@@ -364,7 +364,9 @@ fn several_draws_need_further_noise() -> Result<()> {
     let coins = [rloo as Function, arms, double, stein].map(|function| (&BERNOULLI, function));
     let vectors = (&ONE_HOT, disarm_tree as Function);
     for (law, function) in coins.into_iter().chain([vectors]) {
-        let error = estimate(law, DRAWS, function, 0, 1).unwrap_err().to_string();
+        let error = estimate(law, DRAWS, function, 0, 1)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("further noise"), "{error}");
     }
     Ok(())

@@ -1,5 +1,7 @@
 //! Averages of parameters that the optimiser keeps: looked at, taken, saved.
 
+use std::cell::Cell;
+
 use relax_runtime::prelude::*;
 use tempfile::TempDir;
 
@@ -119,13 +121,48 @@ fn averages_that_are_not_kept_are_told_of() -> Result<()> {
     train(&mut plain, &layer, 1)?;
     let refusal = plain.take_averages().unwrap_err().to_string();
     assert!(refusal.contains("keeps no averages"), "{refusal}");
-    // A run says so before its steps, not after them.
-    let program = noisy(&layer);
-    let run = Minimize::new(&program).optimizer(Averaged::of(Adam::new(0.1)));
-    let refusal = run.steps(u64::MAX).run().unwrap_err().to_string();
+    Ok(())
+}
+
+/// Layers need not be known to the trainer, and may be met late.
+#[test]
+fn layers_are_averaged_whenever_they_are_met() -> Result<()> {
+    #[model]
+    fn late(steps: &Cell<u32>, early: &Parameter, late: &Parameter) {
+        steps.set(steps.get() + 1);
+        cost!((early.get() - 1.0).square());
+        if steps.get() > 30 {
+            cost!((late.get() - 1.0).square());
+        }
+    }
+    let (steps, layers) = (Cell::new(0), [layer(), layer()]);
+    let program = late(&steps, &layers[0], &layers[1]);
+    let run = Minimize::new(&program).optimizer(Averaged::of(Sgd::new(0.3)));
+    run.steps(60).run()?;
+    // By x' = x − 0.3 · 2 (x − 1) from 0.9 the distance from 1 falls by 0.4 a step.
+    let distance = |steps: i32| 0.1 * 0.4_f32.powi(steps);
+    let average = 1.0 - layers[1].get().item()?;
     assert!(
-        refusal.contains("`layer`") && refusal.contains("`layers`"),
-        "{refusal}"
+        average > 1e3 * distance(30) && average < distance(1),
+        "{average}"
     );
+    assert!(layers[0].get().item()? > 1.0 - average);
+    Ok(())
+}
+
+/// A trainer that has only just resumed knows the averages, too.
+#[test]
+fn averages_are_known_before_the_first_step_after_a_resume() -> Result<()> {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("saved");
+    let (one, other) = (layer(), layer());
+    let mut begun = trainer(&one);
+    train(&mut begun, &one, 45)?;
+    begun.save(&path)?;
+    let mut resumed = trainer(&other);
+    resumed.resume(&path)?;
+    begun.take_averages()?;
+    resumed.take_averages()?;
+    assert_eq!(values(&resumed, &other)?, values(&begun, &one)?);
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Saving and resuming: bit for bit where it fits, a clear refusal where it does not.
 
+use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -337,5 +338,32 @@ fn a_refused_file_changes_nothing() -> Result<()> {
     assert!(error.contains("`offset` has shape [1, 2]"), "{error}");
     assert_eq!(layer.weight.get().to_vec()?, before);
     assert_eq!(trainer.steps_taken(), 2);
+    Ok(())
+}
+
+/// A run without a number of steps begins anew with each rate; what no run of the program has come by since can be
+/// saved and read nevertheless.
+#[test]
+fn parameters_that_were_not_met_again_can_be_saved() -> Result<()> {
+    #[model]
+    fn fleeting(runs: &Cell<u32>) {
+        runs.set(runs.get() + 1);
+        let lasting = param!(0.3);
+        cost!((lasting - 1.0).square());
+        if runs.get() < 20 {
+            let first = param!(0.7);
+            cost!(first.square());
+        }
+    }
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("fit");
+    let runs = Cell::new(0);
+    let program = fleeting(&runs);
+    let trained = Minimize::new(&program).run()?;
+    trained.save(&path)?;
+    let loaded = Minimize::new(&program).load(&path)?;
+    for name in ["lasting", "first"] {
+        assert_eq!(loaded.param(name)?, trained.param(name)?, "{name}");
+    }
     Ok(())
 }

@@ -8,14 +8,17 @@ use crate::tensor::{Element, Tensor};
 /// A rule whose iterates are averaged.
 ///
 /// With noisy gradients parameters move to and fro about where they are to end, the more so the higher the rate. Their
-/// average hardly does, so that the rate can stay high, and need not fall. Every eighth iterate counts: by the n-th of them,
-/// the average moves (1 + η)/(n + η) of the way to it, which is the polynomial-decay averaging of Shamir and Zhang (2013, section 4),
-/// here with η = 16: what is longer ago than a few sixteenths of all steps hardly counts, however many there are. The
+/// average does so much less, so that a higher rate pays; what a high constant rate costs beside noise, where the objective is
+/// curved unevenly, the average keeps. By the n-th iterate that counts the average moves (1 + η)/(n + η) of the way to it: the
+/// polynomial-decay averaging of Shamir and Zhang (2013, section 4) with η = 16, so that what is longer ago than a few sixteenths of
+/// all steps hardly counts, however many there are. Only every eighth iterate counts here, as neighbours are much alike. The
 /// iterates themselves are those of the rule alone, to the last bit.
 ///
 /// [`Svi`](crate::infer::Svi) and [`Minimize`](crate::infer::Minimize) end at the averages; in a loop of one's own
 /// [`Trainer::at_averages`](crate::infer::Trainer::at_averages) looks at them on the way, and
-/// [`Trainer::take_averages`](crate::infer::Trainer::take_averages) goes there. Checkpoints hold them.
+/// [`Trainer::take_averages`](crate::infer::Trainer::take_averages) goes there;
+/// [`Optimizer::average_of`](super::Optimizer::average_of) is that of one parameter. Checkpoints hold them. What a surrogate learns
+/// is used at every step, at its iterates: averages of it are kept for nothing.
 ///
 /// ```
 /// use relax_runtime::prelude::*;
@@ -129,7 +132,7 @@ impl Share {
         const ETA: f64 = 16.0;
         let n = (step.number / EVERY) as f64;
         match step.number {
-            // Until two have counted, the average is where the parameter is.
+            // Until the first one has counted, the average is where the parameter is.
             ..=EVERY => Self::All,
             number if number.is_multiple_of(EVERY) => Self::Some(((1.0 + ETA) / (n + ETA)) as f32),
             _ => Self::Nothing,

@@ -4,8 +4,7 @@
 use std::any::Any;
 
 use super::guard::{MODERATE, too_large};
-use super::joint::JointMemory;
-use super::{Adam, Averaged, Memory, Optimizer, RmsProp, Rule, Sgd, Step};
+use super::{Adam, Averaged, Memory, Optimizer, RmsProp, Rule, Sgd, Step, begin};
 use crate::error::{Error, Result};
 use crate::tensor::{Device, Parameter, Tensor};
 
@@ -174,7 +173,9 @@ impl Optimizer {
         let value = parameter.get().detach();
         let count = self.rule.slots();
         if memory.slots.len() != count {
-            memory.slots.resize_with(count, || value.zeros_like());
+            begin(&mut memory.step, &mut memory.slots, count, || {
+                value.zeros_like()
+            });
         }
         let number = Step::of(&*self.rule, memory.step);
         let gradient = gradient.detach().to_device(&parameter.device())?;
@@ -210,10 +211,7 @@ impl Optimizer {
         let name = parameter.name();
         let key = parameter.key();
         let alone = self.memory.get(&key).cloned();
-        let joint = || {
-            let mut memories = self.joint.iter().flat_map(JointMemory::memories);
-            memories.find_map(|(of, memory)| (of == key).then_some(memory))
-        };
+        let joint = || self.joint.as_ref()?.memory_of(key);
         let restored = || self.restored.get(name?).cloned();
         Memory {
             name: name.map(str::to_owned),

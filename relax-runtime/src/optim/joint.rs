@@ -1,6 +1,7 @@
 //! Parameters that always move together: what is remembered of them stands in one piece, so that a
 //! rule passes over all of them at once. Small parameters gain by it.
 
+use std::ops::Range;
 use std::rc::Rc;
 
 use super::{Memory, Optimizer, Rule, Step, first_memory};
@@ -80,22 +81,34 @@ impl JointMemory {
 
     /// Each parameter's key and memory.
     pub(super) fn memories(&self) -> impl Iterator<Item = (u64, Memory)> {
+        self.places()
+            .map(|(at, own)| (self.keys[at], self.memory_at(at, own)))
+    }
+
+    /// What is remembered of the parameter of a key, if it is one of these.
+    pub(super) fn memory_of(&self, key: u64) -> Option<Memory> {
+        let (at, own) = self.places().find(|&(at, _)| self.keys[at] == key)?;
+        Some(self.memory_at(at, own))
+    }
+
+    /// Each parameter's number, and where its numbers stand.
+    fn places(&self) -> impl Iterator<Item = (usize, Range<usize>)> {
         let mut start = 0;
-        let each = self.keys.iter().zip(&self.names).zip(&self.lengths);
-        each.map(move |((&key, name), length)| {
+        let lengths = self.lengths.iter().enumerate();
+        lengths.map(move |(at, length)| {
             let own = start..start + length;
             start = own.end;
-            let memory = Memory {
-                step: self.step,
-                slots: self
-                    .slots
-                    .iter()
-                    .map(|all| all[own.clone()].to_vec())
-                    .collect(),
-                name: name.clone(),
-            };
-            (key, memory)
+            (at, own)
         })
+    }
+
+    fn memory_at(&self, at: usize, own: Range<usize>) -> Memory {
+        let slots = self.slots.iter();
+        Memory {
+            step: self.step,
+            slots: slots.map(|all| all[own.clone()].to_vec()).collect(),
+            name: self.names[at].clone(),
+        }
     }
 
     /// Moves the parameters against the numbers of their gradients, one after the other.
@@ -209,6 +222,7 @@ impl Optimizer {
         gradient: &[f32],
     ) -> Result<()> {
         self.bring_back(parameters.iter())?;
+        self.hold_averaged(parameters.iter());
         let same = |own: &Option<Rc<Together>>| match (own, together) {
             (Some(own), Some(together)) => Rc::ptr_eq(own, together),
             _ => false,

@@ -42,6 +42,8 @@ pub struct Optimizer {
     joint: Option<JointMemory>,
     /// Which parameters come again and again.
     again: Again,
+    /// The parameters of which averages are kept.
+    averaged: FxHashMap<u64, Parameter>,
     /// Memory read from a file, by parameter name, until the parameter appears.
     restored: BTreeMap<String, Memory>,
     /// What the rule is known to take: [`harmless_to`].
@@ -106,6 +108,7 @@ impl Optimizer {
             away: FxHashMap::default(),
             joint: None,
             again: Again::default(),
+            averaged: FxHashMap::default(),
             restored: BTreeMap::new(),
             is_default: false,
             in_units: false,
@@ -196,6 +199,7 @@ impl Optimizer {
     /// a parameter or what is remembered of it would not stay finite; then no parameter has been
     /// moved, and nothing is remembered of the gradients.
     pub fn update(&mut self, gradients: &[(Parameter, Tensor)]) -> Result<()> {
+        self.hold_averaged(gradients.iter().map(|(parameter, _)| parameter));
         if let Some((moved, here)) = self.moved_away(gradients)? {
             self.bring_back(here.iter().map(|(parameter, _)| parameter))?;
             self.update_here(&here)?;
@@ -278,7 +282,7 @@ impl Optimizer {
         let count = self.rule.slots();
         if memory.slots.len() != count {
             let zeros = || vec![0.0; gradient.len()];
-            memory.slots.resize_with(count, zeros);
+            begin(&mut memory.step, &mut memory.slots, count, zeros);
         }
         let (rule, number, slots) = (&self.rule, memory.step, &mut memory.slots);
         let same = known.filter(|step| step.number == number);
@@ -305,11 +309,12 @@ impl Optimizer {
         self.rule.averages()
     }
 
-    /// The average that the rule keeps of a parameter, if it does, and has moved it.
+    /// The average that the rule keeps of a parameter, as [`Averaged`] does; nothing where it keeps none, or has not moved
+    /// the parameter.
     ///
     /// # Errors
     /// If a device cannot be read or written.
-    pub(crate) fn average_of(&self, parameter: &Parameter) -> Result<Option<Tensor>> {
+    pub fn average_of(&self, parameter: &Parameter) -> Result<Option<Tensor>> {
         if !self.averages() {
             return Ok(None);
         }
@@ -317,9 +322,27 @@ impl Optimizer {
             Some(away) => away.read()?,
             None => self.remembered_here(parameter),
         };
-        let average = memory.slots.pop().filter(|_| memory.step > 0);
+        // A state that was restored may be another rule's.
+        let is_own = memory.step > 0 && memory.slots.len() == self.rule.slots();
+        let average = memory.slots.pop().filter(|_| is_own);
         let on_device = |average| Tensor::from_vec(average, parameter.shape(), &parameter.device());
         average.map(on_device).transpose()
+    }
+
+    /// The parameters that a rule with averages has moved.
+    pub(crate) fn averaged(&self) -> impl Iterator<Item = &Parameter> {
+        self.averaged.values()
+    }
+
+    /// Keeps hold of parameters that are about to be moved, where averages of them are kept.
+    fn hold_averaged<'p>(&mut self, parameters: impl Iterator<Item = &'p Parameter>) {
+        if self.rule.averages() {
+            let keyed = parameters.map(|parameter| (parameter.key(), parameter));
+            for (key, parameter) in keyed {
+                let held = self.averaged.entry(key);
+                held.or_insert_with(|| parameter.clone());
+            }
+        }
     }
 
     /// What kind of rule it follows: [`Rule::kind`].
@@ -381,6 +404,15 @@ fn harmless_to(rule: &dyn Rule) -> f32 {
         rule.downcast_ref().map(Sgd::harmless),
     ];
     known.into_iter().flatten().next().unwrap_or(0.0)
+}
+
+/// Slots of zeros for a first step; what another rule has remembered, and how often it has updated, is forgotten.
+fn begin<Slot>(step: &mut u64, slots: &mut Vec<Slot>, count: usize, zeros: impl Fn() -> Slot) {
+    if !slots.is_empty() {
+        *step = 1;
+        slots.clear();
+    }
+    slots.resize_with(count, zeros);
 }
 
 /// The memory of a parameter that has not been updated: what a file says, or nothing.

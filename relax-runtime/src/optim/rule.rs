@@ -50,7 +50,8 @@ pub trait Rule: Debug + Any {
         false
     }
 
-    /// Whether its last slot is an average of the parameter's values, at which training ends.
+    /// Whether its last slot is an average of the parameter's values, at which training ends. A rule around another one says
+    /// what that one does.
     fn averages(&self) -> bool {
         false
     }

@@ -157,8 +157,8 @@ fn many_small_parameters_move_as_each_alone_does() -> Result<()> {
         Tensor::from_slice(&(0..1 + i % 3).map(number).collect::<Vec<_>>())
     };
     let (one, all) = (make(), make());
-    let mut single = Optimizer::new(RmsProp::new(0.1))?;
-    let mut many = Optimizer::new(RmsProp::new(0.1))?;
+    let mut single = Optimizer::new(Averaged::of(RmsProp::new(0.1)))?;
+    let mut many = Optimizer::new(Averaged::of(RmsProp::new(0.1)))?;
     for step in 0..20 {
         let skipped = (step == 8).then_some(3);
         let here = (0..COUNT).filter(|i| Some(*i) != skipped);
@@ -252,8 +252,9 @@ fn a_gradient_of_the_wrong_size_is_an_error() {
 #[cfg(feature = "dfdx")]
 fn steps_away_from_the_cpu_are_the_same() -> Result<()> {
     type Build = fn() -> Result<Optimizer>;
-    let builds: [Build; 4] = [
+    let builds: [Build; 5] = [
         || Optimizer::new(Adam::new(0.1)),
+        || Optimizer::new(Averaged::of(Adam::new(0.1))),
         || Optimizer::new(RmsProp::new(0.05)),
         || Optimizer::new(Sgd::new(0.1).momentum(0.9)),
         || Ok(Optimizer::default()),
@@ -274,7 +275,8 @@ fn steps_away_from_the_cpu_are_the_same() -> Result<()> {
         };
         let (x, y) = (on(&Device::cpu())?, on(&Device::dfdx())?);
         assert_eq!(here.take_units(), there.take_units());
-        for (step, gradient) in gradients.iter().enumerate() {
+        // Of some averages only every eighth step counts.
+        for (step, gradient) in gradients.iter().cycle().take(20).enumerate() {
             let gradient = Tensor::from_slice(gradient);
             here.update(&[(x.clone(), gradient.clone())])?;
             there.update(&[(y.clone(), gradient.to_device(&Device::dfdx())?)])?;
@@ -291,6 +293,10 @@ fn steps_away_from_the_cpu_are_the_same() -> Result<()> {
                 assert_eq!(state["x"].step, 3);
                 there.restore(state);
             }
+        }
+        let slots = |optimizer: &Optimizer| Ok::<_, Error>(optimizer.state()?["x"].slots.concat());
+        for (x, y) in slots(&here)?.iter().zip(slots(&there)?) {
+            assert!((x - y).abs() < 1e-5 * (1.0 + x.abs()), "{x} and {y}");
         }
         let before = (y.get().peek()?, there.state()?);
         for wrong in [f32::NAN, f32::INFINITY] {
@@ -356,5 +362,25 @@ fn memory_goes_where_its_parameter_goes() -> Result<()> {
         }
         assert_eq!(other.state()?["x"].step, step as u64 + 1);
     }
+    Ok(())
+}
+
+/// What one rule has remembered is nothing to another.
+#[test]
+fn a_restored_state_of_another_rule_begins_anew() -> Result<()> {
+    let parameter = Parameter::new(Tensor::scalar(3.0)).named("x");
+    let pull = |optimizer: &mut Optimizer, gradient: f32| {
+        optimizer.update(&[(parameter.clone(), Tensor::scalar(gradient))])
+    };
+    let mut adam = Optimizer::new(Adam::new(0.1))?;
+    (0..50).try_for_each(|_| pull(&mut adam, 1.0))?;
+    let mut averaged = Optimizer::new(Averaged::of(Adam::new(0.1)))?;
+    averaged.restore(adam.state()?);
+    assert!(averaged.average_of(&parameter)?.is_none());
+    pull(&mut averaged, 1.0)?;
+    let average = averaged.average_of(&parameter)?;
+    let average = average.map(|average| average.item()).transpose()?;
+    assert_eq!(average, Some(parameter.get().item()?));
+    assert_eq!(averaged.state()?["x"].step, 1);
     Ok(())
 }

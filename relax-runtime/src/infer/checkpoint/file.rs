@@ -341,7 +341,9 @@ impl<'a> Reader<'a> {
             if values.is_empty() {
                 break;
             }
-            let whole = values.len() == memory.len();
+            // Nothing is remembered of what was not updated since the optimiser began anew.
+            let updated = memory.values().filter(|memory| memory.step > 0);
+            let whole = values.len() == updated.count();
             for (name, values) in values {
                 let len = values.values.len();
                 match memory.get_mut(&name) {

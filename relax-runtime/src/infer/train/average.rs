@@ -1,6 +1,8 @@
 //! Averages of parameters, which noise moves to and fro about their optimum (Polyak and Juditsky 1992): of a run's last
 //! ones, and those that a rule keeps.
 
+use rustc_hash::FxHashSet;
+
 use super::trainer::Trainer;
 use crate::error::{Error, Result};
 use crate::model::ParamStore;
@@ -89,8 +91,7 @@ impl Trainer {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Config`] if the optimiser keeps no averages, or has moved parameters that the trainer was not given as
-    /// [`layers`](crate::infer::ConfigureTraining::layers); or if a device cannot be read.
+    /// [`Error::Config`] if the optimiser keeps no averages; or if a device cannot be read.
     pub fn at_averages<T>(&self, look: impl FnOnce() -> T) -> Result<T> {
         let averages = self.averages()?;
         let values = averages.iter();
@@ -100,7 +101,8 @@ impl Trainer {
         Ok(look())
     }
 
-    /// Moves the parameters to the averages that the optimiser keeps of them.
+    /// Moves the parameters to the averages that the optimiser keeps of them. Where they were is lost: steps after that go on from
+    /// there, with what the optimiser remembers of the way, and averages, too.
     ///
     /// # Errors
     /// As [`at_averages`](Self::at_averages).
@@ -109,29 +111,26 @@ impl Trainer {
     }
 
     /// The averages that the optimiser keeps.
-    pub(super) fn averages(&self) -> Result<Vec<(Parameter, Tensor)>> {
-        let refused = |problem: String| Error::Config {
-            setting: "optimizer",
-            problem,
-        };
+    fn averages(&self) -> Result<Vec<(Parameter, Tensor)>> {
         if !self.optimizer.averages() {
-            return Err(refused(format!(
+            let problem = format!(
                 "is {}, which keeps no averages; train by `Averaged::of(..)` of it",
                 self.optimizer.kind()
-            )));
+            );
+            return Err(Error::Config {
+                setting: "optimizer",
+                problem,
+            });
         }
+        // Those of a checkpoint may not have been moved again, others may be no layer that the trainer was given.
         let held = self.held();
-        if let Some(name) = self.trained_beside(&held) {
-            return Err(refused(format!(
-                "has moved {}, which the trainer does not hold; pass the layers' parameters to it with \
-                 `layers`",
-                name.map_or("a parameter".to_owned(), |name| format!("`{name}`"))
-            )));
-        }
+        let keys: FxHashSet<u64> = held.iter().map(Parameter::key).collect();
+        let others = self.optimizer.averaged();
+        let others = others.filter(|parameter| !keys.contains(&parameter.key()));
         let mut averages = Vec::new();
-        for parameter in held {
-            if let Some(average) = self.optimizer.average_of(&parameter)? {
-                averages.push((parameter, average));
+        for parameter in others.chain(&held) {
+            if let Some(average) = self.optimizer.average_of(parameter)? {
+                averages.push((parameter.clone(), average));
             }
         }
         Ok(averages)

@@ -307,7 +307,8 @@ impl<O: Objective> Training<O> {
     /// moved in units of its own spreads, and where besides all gradients are pathwise, windows of 100, 200
     /// and 400 steps are enough at the first rate, and of 100 and 200 at the others. The parameters of `param!` sites and automatic guides are then
     /// their averages over the steps at the last rate, which is the optimiser's from then on; where the
-    /// optimiser keeps averages itself ([`Averaged`](crate::optim::Averaged)), they are those, whatever the number of steps. [`Trained::ending`] says which it was.
+    /// optimiser keeps averages itself ([`Averaged`](crate::optim::Averaged)), all that it has moved is at those, whatever the number
+    /// of steps; they begin anew with each rate. [`Trained::ending`] says which it was.
     #[must_use]
     pub fn steps(mut self, steps: u64) -> Self {
         self.steps = Some(steps);
@@ -338,7 +339,7 @@ impl<O: Objective> Training<O> {
     }
 
     /// Goes on from a file that a fit or a trainer [saved](Trained::save), bit for bit if the settings
-    /// and the model are the same; [`steps`](Self::steps) then are further ones, and a run without a
+    /// and the model are the same, from the averages where the fit ended at some; [`steps`](Self::steps) then are further ones, and a run without a
     /// number of steps begins at its first rate again.
     ///
     /// # Errors
@@ -434,10 +435,6 @@ impl<O: Objective> Training<O> {
             // What is met later starts where it does without a choice, as after a resume.
             self.trainer.params().start_at(None);
             progress.step(report.loss);
-            if step == 1 && self.trainer.optimizer.averages() {
-                // What would be wrong at the end is told at the start.
-                self.trainer.averages()?;
-            }
             let next = match self.steps {
                 Some(_) => Next::GoOn,
                 None => settling.see(report.loss, in_units && self.is_smooth()),
@@ -464,7 +461,8 @@ impl<O: Objective> Training<O> {
                 }
                 Next::SlowDownLast => {
                     self.trainer.optimizer.slow_down(SLOWER);
-                    average = Some(Average::of(self.trainer.params()));
+                    let averages = self.trainer.optimizer.averages();
+                    average = (!averages).then(|| Average::of(self.trainer.params()));
                 }
                 Next::Stop => {
                     ending = Ending::Settled(step);
@@ -472,10 +470,10 @@ impl<O: Objective> Training<O> {
                 }
             }
         }
-        match average {
-            _ if self.trainer.optimizer.averages() => self.trainer.take_averages()?,
-            Some(average) => average.set()?,
-            None => {}
+        if self.trainer.optimizer.averages() {
+            self.trainer.take_averages()?;
+        } else if let Some(average) = average {
+            average.set()?;
         }
         self.trainer.check_site_estimators()?;
         Ok((history, ending))
