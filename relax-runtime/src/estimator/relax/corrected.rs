@@ -11,6 +11,11 @@ use crate::tensor::{Rounding, Tensor, grad};
 /// Temperature of the choice that a surrogate belongs to.
 const OWN: f32 = 0.5;
 
+/// Temperature of later choices that depend on this one. Their distance from their hard values is left in the
+/// estimate, and grows with it; the slope through them falls, and is what varies most late in training
+/// (`docs/relax-default.md`).
+const LATER: f32 = 0.7;
+
 /// The estimate (f(b) − cᵢ(z)) ∂log p(b | θ)/∂θᵢ + κᵢ ∂cᵢ(z)/∂zᵢ with a surrogate of its own for
 /// each choice i: cᵢ(z) = η [f(s) + Σ over j ≠ i of ∂f(s)/∂sⱼ (bⱼ − sⱼ) + ∂f(s)/∂sᵢ (wᵢ − sᵢ)] + r(z),
 /// where s = σ(z/λ), w = σ(2z), and r is `network`.
@@ -24,6 +29,8 @@ const OWN: f32 = 0.5;
 /// H. The derivative of cᵢ needs Σ over j ≠ i of Hᵢⱼ (bⱼ − sⱼ) + Hᵢᵢ (wᵢ − sᵢ), of which
 /// 2 (1 − mᵢ) (H t)ᵢ with t = m (2 (b − s) − (w − s)) + (1 − m) (w − s) is an unbiased estimate for
 /// independent fair coins m, one a choice, from `noise.further[0]`.
+///
+/// Later choices that depend on this one are relaxed in f(s), at temperature 0.7.
 ///
 /// The slope must not jump: the derivative of cᵢ would miss what happens there. So kinks such as
 /// that of max(x, 0) are rounded off in f(s), at a width in proportion to how far x moved from
@@ -69,7 +76,8 @@ pub fn corrected(
     let coin = problem.coin_a_choice()?;
     let direction = &coin * (&others - &itself) * 2.0 + &itself;
     let rounding = relaxed.rounding(theta.shape().leading(plates), &theta.device())?;
-    let here = Expansion::new(cost, &s, &direction, &temperature, &rounding)?;
+    let later = temperature.full_like(LATER);
+    let here = Expansion::new(cost, &s, &direction, &later, &rounding)?;
 
     let score = relaxation.score(&theta, &b);
     let kappa = relaxation.kappa(&theta, &noise.u, &b);
