@@ -1,28 +1,41 @@
-//! Adam (Kingma and Ba, 2015).
+//! Adam (Kingma and Ba, 2015), and with a decay of the weights AdamW (Loshchilov and Hutter, 2019).
 
 use super::rule::{check_fraction, check_positive};
 use super::{Rule, Step, harmless};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::tensor::Element;
 use crate::tensor::native::threads::{fill, rows_a_share};
 
+/// The usual ε.
+const EPSILON: f32 = 1e-8;
+
 /// Adam with bias correction.
+///
+/// ```
+/// # use relax_runtime::infer::Trainer;
+/// # use relax_runtime::optim::Adam;
+/// # use relax_runtime::prelude::*;
+/// // AdamW, with a long memory of the gradients' squares.
+/// let trainer = Trainer::new(1).optimizer(Adam::new(0.004).betas(0.9, 0.99999).weight_decay(0.03));
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Adam {
     learning_rate: f32,
     beta1: f32,
     beta2: f32,
     epsilon: f32,
+    weight_decay: f32,
 }
 
 impl Adam {
-    /// Adam with β₁ = 0.9, β₂ = 0.999, ε = 10⁻⁸.
+    /// Adam with β₁ = 0.9, β₂ = 0.999, ε = 10⁻⁸, and no decay of the weights.
     pub fn new(learning_rate: f32) -> Self {
         Self {
             learning_rate,
             beta1: 0.9,
             beta2: 0.999,
-            epsilon: 1e-8,
+            epsilon: EPSILON,
+            weight_decay: 0.0,
         }
     }
 
@@ -30,6 +43,22 @@ impl Adam {
     #[must_use]
     pub fn betas(mut self, beta1: f32, beta2: f32) -> Self {
         (self.beta1, self.beta2) = (beta1, beta2);
+        self
+    }
+
+    /// What is added to the root of the second moment, in units of the gradient: coordinates whose gradients
+    /// are much smaller move in proportion to them.
+    #[must_use]
+    pub fn epsilon(mut self, epsilon: f32) -> Self {
+        self.epsilon = epsilon;
+        self
+    }
+
+    /// The fraction of each value, times the learning rate, that a step takes off beside what the gradient says:
+    /// the decoupled decay of Loshchilov and Hutter (2019, algorithm 2).
+    #[must_use]
+    pub fn weight_decay(mut self, weight_decay: f32) -> Self {
+        self.weight_decay = weight_decay;
         self
     }
 
@@ -43,12 +72,20 @@ impl Adam {
         let first = (first.clone() + (g.clone() - first) * (1.0 - self.beta1)).flushed();
         let second = (second.clone() + (g.clone() * g - second) * (1.0 - self.beta2)).flushed();
         let root = (second.clone() * inverse).sqrt() + self.epsilon;
-        [(x - first.clone() * rate / root).flushed(), first, second]
+        let kept = x * (1.0 - self.learning_rate * self.weight_decay);
+        [
+            (kept - first.clone() * rate / root).flushed(),
+            first,
+            second,
+        ]
     }
 
     /// The size of gradients that keep all its numbers finite.
     pub(super) fn harmless(&self) -> f32 {
-        harmless(self.learning_rate, (1.0 - self.beta1).min(1.0 - self.beta2))
+        match self.epsilon >= EPSILON {
+            true => harmless(self.learning_rate, (1.0 - self.beta1).min(1.0 - self.beta2)),
+            false => 0.0,
+        }
     }
 }
 
@@ -99,7 +136,20 @@ impl Rule for Adam {
     fn check(&self) -> Result<()> {
         check_positive("learning rate", self.learning_rate)?;
         check_fraction("beta1", self.beta1)?;
-        check_fraction("beta2", self.beta2)
+        check_fraction("beta2", self.beta2)?;
+        check_positive("epsilon", self.epsilon)?;
+        if (0.0..=1.0).contains(&(self.learning_rate * self.weight_decay)) {
+            return Ok(());
+        }
+        Err(Error::Config {
+            setting: "weight decay",
+            problem: format!(
+                "is {} at a learning rate of {}; give a number from 0 to {}, at which a step leaves nothing of a value",
+                self.weight_decay,
+                self.learning_rate,
+                1.0 / self.learning_rate
+            ),
+        })
     }
 }
 

@@ -134,6 +134,7 @@ mod tests {
         assert!(known.iter().all(|optimizer| optimizer.harmless == MODERATE));
         assert_eq!(Optimizer::new(Inverse)?.harmless, 0.0);
         assert_eq!(Optimizer::new(Sgd::new(1e6))?.harmless, 0.0);
+        assert_eq!(Optimizer::new(Adam::new(0.1).epsilon(1e-30))?.harmless, 0.0);
         Ok(())
     }
 

@@ -27,6 +27,47 @@ fn the_first_step_of_adam_has_the_size_of_the_learning_rate() {
     assert!((moved - 0.05).abs() < 1e-5, "{moved}");
 }
 
+/// By hand: m = .1 g and v = .001 g² are corrected to g and g².
+#[test]
+fn a_large_epsilon_makes_steps_proportional_to_small_gradients() -> Result<()> {
+    let moved = |g: f32| -> Result<f32> {
+        let parameter = Parameter::new(Tensor::scalar(0.0)).named("x");
+        let mut optimizer = Optimizer::new(Adam::new(0.1).epsilon(1e-3))?;
+        optimizer.update(&[(parameter.clone(), Tensor::scalar(g))])?;
+        Ok(-parameter.get().item()?)
+    };
+    for g in [1e-6, 1e-3, 1.0] {
+        let expected = 0.1 * g / (g + 1e-3);
+        assert!((moved(g)? / expected - 1.0).abs() < 1e-4, "{g}");
+    }
+    Ok(())
+}
+
+/// Without a gradient what decays is x (1 - .1 · .3)ⁿ; with one the step beside it is that of Adam.
+#[test]
+fn weights_decay_beside_the_steps_of_adam() -> Result<()> {
+    let after = |rule: Adam, g: f32, steps: i32| -> Result<f32> {
+        let parameter = Parameter::new(Tensor::scalar(2.0)).named("x");
+        let mut optimizer = Optimizer::new(rule)?;
+        for _ in 0..steps {
+            optimizer.update(&[(parameter.clone(), Tensor::scalar(g))])?;
+        }
+        parameter.get().item()
+    };
+    let adam = Adam::new(0.1);
+    let decayed = after(adam.weight_decay(0.3), 0.0, 7)?;
+    assert!(
+        (decayed / (2.0 * 0.97_f32.powi(7)) - 1.0).abs() < 1e-5,
+        "{decayed}"
+    );
+    let (with, without) = (after(adam.weight_decay(0.3), 5.0, 1)?, after(adam, 5.0, 1)?);
+    assert!(
+        (without - with - 2.0 * 0.03).abs() < 1e-6,
+        "{with}, {without}"
+    );
+    Ok(())
+}
+
 #[test]
 fn nothing_is_left_of_a_gradient_that_was_long_ago() {
     fn left(rule: impl Rule + 'static) -> Vec<f32> {
@@ -237,6 +278,13 @@ fn senseless_settings_are_refused() {
         assert!(Optimizer::new(RmsProp::new(rate)).is_err());
     }
     assert!(Optimizer::new(Adam::new(0.1).betas(1.0, 0.9)).is_err());
+    assert!(Optimizer::new(Adam::new(0.1).epsilon(0.0)).is_err());
+    assert!(Optimizer::new(Adam::new(0.1).weight_decay(10.0)).is_ok());
+    for weight_decay in [-0.1, 10.1, f32::NAN] {
+        let rule = Adam::new(0.1).weight_decay(weight_decay);
+        let error = Optimizer::new(rule).unwrap_err().to_string();
+        assert!(error.contains("weight decay"), "{error}");
+    }
 }
 
 #[test]
@@ -252,8 +300,9 @@ fn a_gradient_of_the_wrong_size_is_an_error() {
 #[cfg(feature = "dfdx")]
 fn steps_away_from_the_cpu_are_the_same() -> Result<()> {
     type Build = fn() -> Result<Optimizer>;
-    let builds: [Build; 5] = [
+    let builds: [Build; 6] = [
         || Optimizer::new(Adam::new(0.1)),
+        || Optimizer::new(Adam::new(0.1).weight_decay(0.5).epsilon(0.01)),
         || Optimizer::new(Averaged::of(Adam::new(0.1))),
         || Optimizer::new(RmsProp::new(0.05)),
         || Optimizer::new(Sgd::new(0.1).momentum(0.9)),
