@@ -8,7 +8,8 @@ DIR is the folder that the example program `table1` takes, which must be built f
 that have jax, or torch. Each side runs in a process of its own on one core, one after the other, until it is there or
 has used so many seconds; what it has reached after each epoch stays in FOLDER, and what is there already is not run
 again. All train the same model by batches of 24 with Adam at the same falling rate, 0.004 at first unless --rate says another,
-and look at the same averages of the weights; with --iterates at the last weights, and the rate is 0.002 at first.
+with the same decay of the weights, and look at the same averages of them; with --iterates at the last weights, which do not decay,
+and the rate is 0.002 at first.
 Compilation and evaluations are not counted.
 """
 

@@ -9,9 +9,10 @@ and a network of two hidden layers, independent noise; RLOO with four draws (Koo
 (Dong, Mnih, Tucker 2020).
 """
 
+import math
 import time
 
-from sides import BATCH, HIDDEN, LATENTS, PIXELS, WEIGHT_DECAY, Digits, options, race, share
+from sides import BATCH, HIDDEN, LATENTS, PIXELS, SURROGATE_DECAY, Digits, options, race, share
 
 # Before JAX counts the cores.
 given = options(__doc__, ["relax", "rloo", "disarm"])
@@ -80,7 +81,7 @@ def relax(theta, phi, x, key):
         difference, given = jax.grad(surrogate, has_aux=True)(logits)
         g = (costs - phi["eta"] * given)[:, None] * score + phi["eta"] * difference
         decay = sum(jnp.sum(w**2) for w in jax.tree.leaves(phi))
-        return jnp.mean((g / BATCH) ** 2) + 0.5 * WEIGHT_DECAY * decay, g / BATCH
+        return jnp.mean((g / BATCH) ** 2) + 0.5 * SURROGATE_DECAY * decay, g / BATCH
 
     slopes_of_phi, g = jax.grad(squares, has_aux=True)(phi)
     return back((jnp.ones(()), g))[0], slopes_of_phi, -costs.mean()
@@ -125,13 +126,14 @@ ESTIMATORS = {"relax": relax, "rloo": scored(four, leave_one_out), "disarm": sco
 estimate = ESTIMATORS[given.estimator]
 
 
-def adam(slopes, memory, step, values, rate):
+def adam(slopes, memory, step, values, rate, decay):
     first, second = memory
     first = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, first, slopes)
-    second = jax.tree.map(lambda m, g: 0.999 * m + 0.001 * g * g, second, slopes)
+    second = jax.tree.map(lambda m, g: given.beta2 * m + (1 - given.beta2) * g * g, second, slopes)
 
     def moved(value, m, v):
-        return value - rate * (m / (1 - 0.9**step)) / (jnp.sqrt(v / (1 - 0.999**step)) + 1e-8)
+        root = jnp.sqrt(v / -jnp.expm1(step * math.log(given.beta2))) + 1e-8
+        return (1 - rate * decay) * value - rate * (m / (1 - 0.9**step)) / root
 
     return jax.tree.map(moved, values, first, second), (first, second)
 
@@ -168,8 +170,8 @@ def steps(state, order, key, rate, data):
         batch, key = at
         slopes, slopes_of_phi, elbo = estimate(theta, phi, data[batch], key)
         number = number + 1
-        theta, of_theta = adam(slopes, of_theta, number, theta, rate)
-        phi, of_phi = adam(slopes_of_phi, of_phi, number, phi, rate)
+        theta, of_theta = adam(slopes, of_theta, number, theta, rate, given.weight_decay)
+        phi, of_phi = adam(slopes_of_phi, of_phi, number, phi, rate, 0.0)
         average = averaged(average, theta, number)
         return (theta, phi, average, of_theta, of_phi, number), elbo
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 BATCH, LATENTS, PIXELS, HIDDEN = 24, 200, 784, 200
-WEIGHT_DECAY = 1e-3
+# Of the weights of RELAX's network.
+SURROGATE_DECAY = 1e-3
 
 
 def options(description, estimators):
@@ -23,7 +24,13 @@ def options(description, estimators):
     parser.add_argument("--rate", type=float, default=4e-3)
     parser.add_argument("--iterates", action="store_true", help="look at the last weights, not at their averages")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--beta2", type=float, help="Adam's")
+    parser.add_argument("--weight-decay", type=float, help="what a step takes off all weights, times the rate")
     given = parser.parse_args()
+    if given.beta2 is None:
+        given.beta2 = 0.999 if given.iterates else 0.99999
+    if given.weight_decay is None:
+        given.weight_decay = 0.0 if given.iterates else 0.01
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     return given
 

@@ -8,7 +8,7 @@ among it, is one compiled graph (`torch.compile` of functions of `torch.func`).
 
 import time
 
-from sides import BATCH, HIDDEN, LATENTS, PIXELS, WEIGHT_DECAY, Digits, options, race, share
+from sides import BATCH, HIDDEN, LATENTS, PIXELS, SURROGATE_DECAY, Digits, options, race, share
 
 given = options(__doc__, ["relax", "rloo"])
 
@@ -82,7 +82,7 @@ def relax(theta, phi, x):
         difference, conditional = grad(surrogate, has_aux=True)(logits)
         g = (costs - phi["eta"] * conditional)[:, None] * score + phi["eta"] * difference
         decay = sum((w**2).sum() for w in tree_leaves(phi))
-        return ((g / BATCH) ** 2).mean() + 0.5 * WEIGHT_DECAY * decay, (g / BATCH).detach()
+        return ((g / BATCH) ** 2).mean() + 0.5 * SURROGATE_DECAY * decay, (g / BATCH).detach()
 
     slopes_of_phi, g = grad(squares, has_aux=True)(phi)
     return back((torch.ones(()), g))[0], slopes_of_phi, -costs.mean()
@@ -109,9 +109,11 @@ def step(theta, phi, memory, x, rate, corrections):
     of_theta, of_phi, elbo = estimate(theta, phi, x)
     with torch.no_grad():
         values, slopes = tree_leaves((theta, phi)), tree_leaves((of_theta, of_phi))
-        for value, slope, first, second in zip(values, slopes, *memory):
+        decays = [given.weight_decay] * len(tree_leaves(theta)) + [0.0] * len(tree_leaves(phi))
+        for value, slope, decay, first, second in zip(values, slopes, decays, *memory):
             first.mul_(0.9).add_(0.1 * slope)
-            second.mul_(0.999).add_(0.001 * slope * slope)
+            second.mul_(given.beta2).add_((1 - given.beta2) * slope * slope)
+            value.mul_(1 - rate * decay)
             value.sub_(rate * (first / corrections[0]) / ((second / corrections[1]).sqrt() + 1e-8))
     return elbo
 
@@ -140,7 +142,7 @@ average = theta if given.iterates else tree_map(torch.clone, theta)
 def take(batch, rate):
     global taken
     taken += 1
-    corrections = torch.tensor([1 - 0.9**taken, 1 - 0.999**taken])
+    corrections = torch.tensor([1 - 0.9**taken, 1 - given.beta2**taken])
     elbo = compiled(theta, phi, memory, train[batch], torch.tensor(rate), corrections)
     if not given.iterates and (taken <= 8 or taken % 8 == 0):
         moved = 1 if taken <= 8 else share(taken)

@@ -57,8 +57,11 @@ struct Options {
     #[arg(long, default_value_t = 24)]
     batch: usize,
     /// Learning rate of Adam, whose weights are averaged for the evaluation.
-    #[arg(long, default_value_t = 2e-3)]
+    #[arg(long, default_value_t = 4e-3)]
     learning_rate: f32,
+    /// What each step takes off all weights, as a fraction of the learning rate.
+    #[arg(long, default_value_t = 0.03, allow_negative_numbers = true)]
+    weight_decay: f32,
     /// Seed of all random numbers.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -111,9 +114,12 @@ fn run(options: &Options) -> Outcome<()> {
     println!("{dataset}");
     let mean = dataset.train.mean();
     let vae = Autoencoder::new(Kind::OneLayer, mean, options.seed, &device)?;
+    let adam = Adam::new(options.learning_rate)
+        .betas(0.9, 0.99999)
+        .weight_decay(options.weight_decay);
     let mut trainer = Trainer::new(options.seed)
         .estimator(by_name(&options.estimator)?)
-        .optimizer(Averaged::of(Adam::new(options.learning_rate)))
+        .optimizer(Averaged::of(adam))
         .layers(vae.parameters());
     std::fs::create_dir_all(&options.out)
         .map_err(|error| format!("--out {}: {error}", options.out.display()))?;

@@ -14,8 +14,8 @@
 //!
 //! `--published` takes optimiser, surrogates' surroundings and pre-training of the public code: Adam at a
 //! constant rate with β₂ = 0.99999, surrogates that see the image, 1,000 steps of the surrogate before the
-//! model's first. Without it they are ours: β₂ = 0.999, a rate that falls, weights averaged over the last steps, surrogates
-//! that see the logits alone, no pre-training. `published.rs` has REBAR and RELAX as published; `docs/table1.md` has results.
+//! model's first. Without it they are ours: a rate that falls, weights that decay and are averaged over the last steps,
+//! surrogates that see the logits alone, no pre-training. `published.rs` has REBAR and RELAX as published; `docs/table1.md` has results.
 //!
 //! Each run has a folder in `--out`; the table at the end is of all runs there, whenever they were made.
 
@@ -91,6 +91,13 @@ struct Options {
     /// Adam's first rate; without it 0.004, without averages 0.002, or 0.0001 as published.
     #[arg(long)]
     learning_rate: Option<f32>,
+    /// Adam's β₂; without it 0.99999, without averages 0.999.
+    #[arg(long, allow_negative_numbers = true)]
+    beta2: Option<f32>,
+    /// What each step takes off all weights, as a fraction of the rate; without it 0.01, without averages and as
+    /// published 0.
+    #[arg(long, allow_negative_numbers = true)]
+    weight_decay: Option<f32>,
     /// Optimiser, surrogates' surroundings and pre-training as published.
     #[arg(long)]
     published: bool,
@@ -140,6 +147,22 @@ impl Options {
             (false, false) => 4e-3,
         };
         self.learning_rate.unwrap_or(usual)
+    }
+
+    fn beta2(&self) -> f32 {
+        let usual = match !self.published && self.iterates {
+            true => 0.999,
+            false => 0.99999,
+        };
+        self.beta2.unwrap_or(usual)
+    }
+
+    fn weight_decay(&self) -> f32 {
+        let usual = match self.published || self.iterates {
+            true => 0.0,
+            false => 0.01,
+        };
+        self.weight_decay.unwrap_or(usual)
     }
 
     /// All runs that are asked for.
@@ -195,10 +218,13 @@ impl Options {
             published: self.published,
             seed: self.seed,
             rate: self.rate(),
+            beta2: self.beta2(),
+            weight_decay: self.weight_decay(),
             averaged: !(self.published || self.iterates),
             batch: self.batch,
             data: dataset.to_string(),
         };
+        settings.optimizer(settings.rate)?;
         let folder = self.out.join(settings.folder());
         fs::create_dir_all(&folder)
             .map_err(|error| format!("--out {}: {error}", folder.display()))?;

@@ -21,6 +21,12 @@ pub(crate) struct Settings {
     pub(crate) seed: u64,
     /// Adam's first rate.
     pub(crate) rate: f32,
+    /// Adam's β₂.
+    #[serde(default = "usual_beta2")]
+    pub(crate) beta2: f32,
+    /// Decay of the weights, as a fraction of the rate.
+    #[serde(default)]
+    pub(crate) weight_decay: f32,
     /// Whether models are evaluated at averages of the weights.
     #[serde(default)]
     pub(crate) averaged: bool,
@@ -28,6 +34,11 @@ pub(crate) struct Settings {
     pub(crate) batch: usize,
     /// The images, with their numbers.
     pub(crate) data: String,
+}
+
+/// What runs had before it was a setting.
+fn usual_beta2() -> f32 {
+    0.999
 }
 
 /// A point of the curve: the end of an epoch, or of the run.

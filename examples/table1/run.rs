@@ -12,7 +12,7 @@ use relax_runtime::report::StepReport;
 
 use crate::autoencoder::{Autoencoder, generate, recognise};
 use crate::data::{BinaryImages, Dataset, PIXELS};
-use crate::entrants::{Entrant, published_adam};
+use crate::entrants::Entrant;
 use crate::program::Outcome;
 use crate::progress::Progress;
 use crate::record::{Bounds, Point, Record, Settings};
@@ -46,11 +46,12 @@ const HALVING: f64 = 200_000.0;
 
 impl Settings {
     /// The optimiser at a rate.
-    fn optimizer(&self, rate: f32) -> Result<Optimizer> {
-        let adam = match self.published {
-            true => published_adam(rate),
-            false => Adam::new(rate),
-        };
+    ///
+    /// # Errors
+    /// If a setting of it makes no sense.
+    pub(crate) fn optimizer(&self, rate: f32) -> Result<Optimizer> {
+        let adam = Adam::new(rate).betas(0.9, self.beta2);
+        let adam = adam.weight_decay(self.weight_decay);
         match self.averaged {
             true => Optimizer::new(Averaged::of(adam)),
             false => Optimizer::new(adam),

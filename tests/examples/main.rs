@@ -73,7 +73,7 @@ fn a_reader_that_goes_away_ends_a_program_quietly() {
 
 #[test]
 fn wrong_settings_are_refused_in_a_sentence() {
-    let cases: [(&str, &[&str]); 26] = [
+    let cases: [(&str, &[&str]); 29] = [
         ("toy", &["--steps", "0"]),
         ("toy", &["--t", "nan"]),
         ("sprinkler", &["--steps", "0"]),
@@ -82,6 +82,7 @@ fn wrong_settings_are_refused_in_a_sentence() {
         ("discrete_vae", &["--batch", "0"]),
         ("discrete_vae", &["--batch", "1000000"]),
         ("discrete_vae", &["--learning-rate", "nan"]),
+        ("discrete_vae", &["--weight-decay", "-1"]),
         ("discrete_vae", &["--estimator", "relaxx"]),
         ("discrete_vae", &["--device", "gpu"]),
         ("discrete_vae", &["--data", "nowhere"]),
@@ -97,6 +98,8 @@ fn wrong_settings_are_refused_in_a_sentence() {
         ("table1", &["--steps", "0"]),
         ("table1", &["--batch", "1000000"]),
         ("table1", &["--learning-rate", "nan"]),
+        ("table1", &["--beta2", "1"]),
+        ("table1", &["--weight-decay", "-1"]),
         ("table1", &["--estimators", "relaxx"]),
         ("table1", &["--rows", "omniglot-l1"]),
         ("table1", &["--data", "nowhere"]),

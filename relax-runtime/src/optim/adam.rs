@@ -144,10 +144,8 @@ impl Rule for Adam {
         Err(Error::Config {
             setting: "weight decay",
             problem: format!(
-                "is {} at a learning rate of {}; give a number from 0 to {}, at which a step leaves nothing of a value",
-                self.weight_decay,
-                self.learning_rate,
-                1.0 / self.learning_rate
+                "is {} at a learning rate of {}; give a number from 0 to one over the rate",
+                self.weight_decay, self.learning_rate
             ),
         })
     }
