@@ -2,14 +2,14 @@
 
     python benches/race --data DIR --out FOLDER [--jax PYTHON] [--torch PYTHON]
                         [--sides relax,rloo,disarm,jax-relax,...] [--until -115] [--cpu-seconds N]
-                        [--rate R] [--iterates]
+                        [--rate R] [--beta2 B] [--weight-decay W] [--iterates]
 
 DIR is the folder that the example program `table1` takes, which must be built for release; PYTHON, interpreters
 that have jax, or torch. Each side runs in a process of its own on one core, one after the other, until it is there or
 has used so many seconds; what it has reached after each epoch stays in FOLDER, and what is there already is not run
-again. All train the same model by batches of 24 with Adam at the same falling rate, 0.004 at first unless --rate says another,
-with the same decay of the weights, and look at the same averages of them; with --iterates at the last weights, which do not decay,
-and the rate is 0.002 at first.
+again. All train the same model by batches of 24 with Adam at the same falling rate, 0.004 at first, β₂ = 0.99999 and a decay of the
+weights of 0.01, and look at the same averages of them; with --iterates at the last weights, and then the rate is 0.002 at first,
+β₂ = 0.999, and nothing decays. Other numbers can be given.
 Compilation and evaluations are not counted.
 """
 
@@ -32,7 +32,8 @@ def python_side(side, options, path):
     library, estimator = side.split("-")
     command = [
         getattr(options, library), HERE / f"{library}_side.py", "--data", options.data, "--estimator", estimator,
-        "--rate", options.rate, "--until", str(options.until), "--cpu-seconds", str(options.cpu_seconds),
+        "--rate", options.rate, "--beta2", options.beta2, "--weight-decay", options.weight_decay,
+        "--until", options.until, "--cpu-seconds", options.cpu_seconds,
     ]
     command += ["--iterates"] * options.iterates
     with path.open("w") as out:
@@ -43,7 +44,8 @@ def our_side(estimator, options, path):
     folder = path.with_suffix("")
     command = [
         TABLE1, "--data", options.data, "--rows", "mnist-l1", "--estimators", estimator, "--steps", "2000000",
-        "--learning-rate", options.rate, "--checkpoint-every", "20830", "--out", folder,
+        "--learning-rate", options.rate, "--beta2", options.beta2, "--weight-decay", options.weight_decay,
+        "--checkpoint-every", "20830", "--out", folder,
     ] + ["--iterates"] * options.iterates
     run = subprocess.Popen(
         [str(word) for word in command], env={**os.environ, "RELAX_THREADS": "1"}, stdout=subprocess.DEVNULL
@@ -101,18 +103,24 @@ def main():
     parser.add_argument("--torch", default=sys.executable)
     parser.add_argument("--sides", default=",".join(SIDES))
     parser.add_argument("--rate", type=float)
+    parser.add_argument("--beta2", type=float)
+    parser.add_argument("--weight-decay", type=float)
     parser.add_argument("--iterates", action="store_true")
     parser.add_argument("--until", type=float, default=-115.0)
     parser.add_argument("--cpu-seconds", type=float, default=3600.0)
     options = parser.parse_args()
-    if options.rate is None:
-        options.rate = 0.002 if options.iterates else 0.004
+    usual = {"rate": 0.002, "beta2": 0.999, "weight_decay": 0.0} if options.iterates else {
+        "rate": 0.004, "beta2": 0.99999, "weight_decay": 0.01
+    }
+    for name, number in usual.items():
+        if getattr(options, name) is None:
+            setattr(options, name, number)
     options.out.mkdir(parents=True, exist_ok=True)
     for side in options.sides.split(","):
         if side not in SIDES:
             parser.error(f"no side `{side}`; there are {', '.join(SIDES)}")
         kind = "-iterates" if options.iterates else ""
-        path = options.out / f"{side}-{options.rate}{kind}.jsonl"
+        path = options.out / f"{side}-{options.rate}-{options.beta2}-{options.weight_decay}{kind}.jsonl"
         if path.exists() or options.data is None:
             continue
         print(f"{side} ...", file=sys.stderr, flush=True)

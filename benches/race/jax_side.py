@@ -1,8 +1,9 @@
 """Trains the discrete autoencoder of one linear layer in JAX, a line of JSON an epoch.
 
-    python jax_side.py --data FOLDER --estimator relax|rloo|disarm [--until ELBO] [--cpu-seconds N] [--iterates]
+    python jax_side.py --data FOLDER --estimator relax|rloo|disarm --rate R --beta2 B --weight-decay W
+                       [--until ELBO] [--cpu-seconds N] [--iterates]
 
-The model, batches, first weights' law, Adam, its falling rate and the averages of weights are those of the example
+The model, batches, first weights' law, Adam, its falling rate, the decay and the averages of weights are those of the example
 program `table1`. An epoch is
 one compiled scan over batches that are on the device already. Estimators: RELAX (Grathwohl et al. 2018) with the relaxed cost
 and a network of two hidden layers, independent noise; RLOO with four draws (Kool, van Hoof, Welling 2019); DisARM
@@ -126,13 +127,13 @@ ESTIMATORS = {"relax": relax, "rloo": scored(four, leave_one_out), "disarm": sco
 estimate = ESTIMATORS[given.estimator]
 
 
-def adam(slopes, memory, step, values, rate, decay):
+def adam(slopes, memory, step, values, rate, beta2, decay):
     first, second = memory
     first = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, first, slopes)
-    second = jax.tree.map(lambda m, g: given.beta2 * m + (1 - given.beta2) * g * g, second, slopes)
+    second = jax.tree.map(lambda m, g: beta2 * m + (1 - beta2) * g * g, second, slopes)
 
     def moved(value, m, v):
-        root = jnp.sqrt(v / -jnp.expm1(step * math.log(given.beta2))) + 1e-8
+        root = jnp.sqrt(v / -jnp.expm1(step * math.log(beta2))) + 1e-8
         return (1 - rate * decay) * value - rate * (m / (1 - 0.9**step)) / root
 
     return jax.tree.map(moved, values, first, second), (first, second)
@@ -170,8 +171,8 @@ def steps(state, order, key, rate, data):
         batch, key = at
         slopes, slopes_of_phi, elbo = estimate(theta, phi, data[batch], key)
         number = number + 1
-        theta, of_theta = adam(slopes, of_theta, number, theta, rate, given.weight_decay)
-        phi, of_phi = adam(slopes_of_phi, of_phi, number, phi, rate, 0.0)
+        theta, of_theta = adam(slopes, of_theta, number, theta, rate, given.beta2, given.weight_decay)
+        phi, of_phi = adam(slopes_of_phi, of_phi, number, phi, rate, 0.999, 0.0)
         average = averaged(average, theta, number)
         return (theta, phi, average, of_theta, of_phi, number), elbo
 

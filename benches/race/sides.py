@@ -21,16 +21,12 @@ def options(description, estimators):
     parser.add_argument("--estimator", choices=estimators, required=True)
     parser.add_argument("--until", type=float, default=-115.0)
     parser.add_argument("--cpu-seconds", type=float, default=float("inf"))
-    parser.add_argument("--rate", type=float, default=4e-3)
+    parser.add_argument("--rate", type=float, required=True, help="Adam's, at first")
     parser.add_argument("--iterates", action="store_true", help="look at the last weights, not at their averages")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--beta2", type=float, help="Adam's")
-    parser.add_argument("--weight-decay", type=float, help="what a step takes off all weights, times the rate")
+    parser.add_argument("--beta2", type=float, required=True, help="Adam's, for the model")
+    parser.add_argument("--weight-decay", type=float, required=True, help="what a step takes off weights, over the rate")
     given = parser.parse_args()
-    if given.beta2 is None:
-        given.beta2 = 0.999 if given.iterates else 0.99999
-    if given.weight_decay is None:
-        given.weight_decay = 0.0 if given.iterates else 0.01
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     return given
 

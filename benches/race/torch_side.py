@@ -1,8 +1,9 @@
 """Trains the discrete autoencoder of one linear layer in PyTorch, a line of JSON an epoch.
 
-    python torch_side.py --data FOLDER --estimator relax|rloo [--until ELBO] [--cpu-seconds N] [--iterates]
+    python torch_side.py --data FOLDER --estimator relax|rloo --rate R --beta2 B --weight-decay W
+                         [--until ELBO] [--cpu-seconds N] [--iterates]
 
-As `jax_side.py`, with the same model, batches, estimators, Adam, falling rate and averages. A step, gradients of both orders and Adam
+As `jax_side.py`, with the same model, batches, estimators, Adam, falling rate, decay and averages. A step, gradients of both orders and Adam
 among it, is one compiled graph (`torch.compile` of functions of `torch.func`).
 """
 
@@ -109,12 +110,13 @@ def step(theta, phi, memory, x, rate, corrections):
     of_theta, of_phi, elbo = estimate(theta, phi, x)
     with torch.no_grad():
         values, slopes = tree_leaves((theta, phi)), tree_leaves((of_theta, of_phi))
-        decays = [given.weight_decay] * len(tree_leaves(theta)) + [0.0] * len(tree_leaves(phi))
-        for value, slope, decay, first, second in zip(values, slopes, decays, *memory):
+        ours, of_surrogate = (given.beta2, given.weight_decay, corrections[1]), (0.999, 0.0, corrections[2])
+        settings = [ours] * len(tree_leaves(theta)) + [of_surrogate] * len(tree_leaves(phi))
+        for value, slope, (beta2, decay, correction), first, second in zip(values, slopes, settings, *memory):
             first.mul_(0.9).add_(0.1 * slope)
-            second.mul_(given.beta2).add_((1 - given.beta2) * slope * slope)
+            second.mul_(beta2).add_((1 - beta2) * slope * slope)
             value.mul_(1 - rate * decay)
-            value.sub_(rate * (first / corrections[0]) / ((second / corrections[1]).sqrt() + 1e-8))
+            value.sub_(rate * (first / corrections[0]) / ((second / correction).sqrt() + 1e-8))
     return elbo
 
 
@@ -142,7 +144,7 @@ average = theta if given.iterates else tree_map(torch.clone, theta)
 def take(batch, rate):
     global taken
     taken += 1
-    corrections = torch.tensor([1 - 0.9**taken, 1 - given.beta2**taken])
+    corrections = torch.tensor([1 - 0.9**taken, 1 - given.beta2**taken, 1 - 0.999**taken])
     elbo = compiled(theta, phi, memory, train[batch], torch.tensor(rate), corrections)
     if not given.iterates and (taken <= 8 or taken % 8 == 0):
         moved = 1 if taken <= 8 else share(taken)

@@ -17,6 +17,11 @@ pub(crate) struct Entrant {
     pub(crate) pretrains: bool,
 }
 
+/// Adam's β₂ in the public code, of models and of surrogates; it is ours, too, but for surrogates.
+pub(crate) const PUBLISHED_BETA2: f32 = 0.99999;
+/// What Adam has for β₂ where nobody says anything.
+pub(crate) const USUAL_BETA2: f32 = 0.999;
+
 /// Names, and what the library calls those that it has.
 const LIBRARY: [(&str, &str); 8] = [
     ("concrete", "gumbel-softmax"),
@@ -55,7 +60,7 @@ impl Entrant {
                 name,
                 coupling,
                 network,
-                adam: published_adam(rate),
+                adam: Adam::new(rate).betas(0.9, PUBLISHED_BETA2),
             });
             return Ok(Self {
                 name,
@@ -67,9 +72,4 @@ impl Entrant {
         let names: Vec<_> = names.chain(PUBLISHED.map(|(name, ..)| name)).collect();
         Err(format!("--estimators: `{name}` is none of {}", names.join(", ")).into())
     }
-}
-
-/// The published optimiser, of the model and of surrogates.
-pub(crate) fn published_adam(rate: f32) -> Adam {
-    Adam::new(rate).betas(0.9, 0.99999)
 }

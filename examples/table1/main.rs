@@ -51,7 +51,7 @@ use clap::Parser;
 
 use compute::Compute;
 use data::Dataset;
-use entrants::Entrant;
+use entrants::{Entrant, PUBLISHED_BETA2, USUAL_BETA2};
 use program::Outcome;
 use record::{Record, Settings};
 use rows::Row;
@@ -91,12 +91,12 @@ struct Options {
     /// Adam's first rate; without it 0.004, without averages 0.002, or 0.0001 as published.
     #[arg(long)]
     learning_rate: Option<f32>,
-    /// Adam's β₂; without it 0.99999, without averages 0.999.
-    #[arg(long, allow_negative_numbers = true)]
+    /// Adam's β₂; without it 0.99999, with --iterates 0.999.
+    #[arg(long, conflicts_with = "published", allow_negative_numbers = true)]
     beta2: Option<f32>,
-    /// What each step takes off all weights, as a fraction of the rate; without it 0.01, without averages and as
+    /// What each step takes off all weights, as a fraction of the rate; without it 0.01, with --iterates and as
     /// published 0.
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, conflicts_with = "published", allow_negative_numbers = true)]
     weight_decay: Option<f32>,
     /// Optimiser, surrogates' surroundings and pre-training as published.
     #[arg(long)]
@@ -140,29 +140,18 @@ fn run(options: &Options) -> Outcome<()> {
 }
 
 impl Options {
-    fn rate(&self) -> f32 {
-        let usual = match (self.published, self.iterates) {
-            (true, _) => 1e-4,
-            (false, true) => 2e-3,
-            (false, false) => 4e-3,
+    /// Adam's first rate, its β₂, and the decay of the weights.
+    fn rates(&self) -> [f32; 3] {
+        let [rate, beta2, weight_decay] = match (self.published, self.iterates) {
+            (true, _) => [1e-4, PUBLISHED_BETA2, 0.0],
+            (false, true) => [2e-3, USUAL_BETA2, 0.0],
+            (false, false) => [4e-3, PUBLISHED_BETA2, 0.01],
         };
-        self.learning_rate.unwrap_or(usual)
-    }
-
-    fn beta2(&self) -> f32 {
-        let usual = match !self.published && self.iterates {
-            true => 0.999,
-            false => 0.99999,
-        };
-        self.beta2.unwrap_or(usual)
-    }
-
-    fn weight_decay(&self) -> f32 {
-        let usual = match self.published || self.iterates {
-            true => 0.0,
-            false => 0.01,
-        };
-        self.weight_decay.unwrap_or(usual)
+        [
+            self.learning_rate.unwrap_or(rate),
+            self.beta2.unwrap_or(beta2),
+            self.weight_decay.unwrap_or(weight_decay),
+        ]
     }
 
     /// All runs that are asked for.
@@ -176,7 +165,7 @@ impl Options {
         if let Some((option, _)) = counts.iter().find(|(_, count)| *count == 0) {
             return Err(format!("{option} is 0; give at least 1").into());
         }
-        let rate = self.rate();
+        let [rate, ..] = self.rates();
         if !(rate.is_finite() && rate > 0.0) {
             return Err(format!("--learning-rate is {rate}; give a positive number").into());
         }
@@ -211,15 +200,16 @@ impl Options {
 
     /// One run, or the rest of it.
     fn train(&self, row: Row, entrant: &Entrant, dataset: &Dataset, goal: &Goal) -> Outcome<()> {
+        let [rate, beta2, weight_decay] = self.rates();
         let settings = Settings {
             row,
             estimator: entrant.name.into(),
             biased: entrant.estimator.biased(),
             published: self.published,
             seed: self.seed,
-            rate: self.rate(),
-            beta2: self.beta2(),
-            weight_decay: self.weight_decay(),
+            rate,
+            beta2: Some(beta2),
+            weight_decay,
             averaged: !(self.published || self.iterates),
             batch: self.batch,
             data: dataset.to_string(),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::entrants::{PUBLISHED_BETA2, USUAL_BETA2};
 use crate::files::write_whole;
 use crate::program::Outcome;
 use crate::rows::Row;
@@ -21,9 +22,8 @@ pub(crate) struct Settings {
     pub(crate) seed: u64,
     /// Adam's first rate.
     pub(crate) rate: f32,
-    /// Adam's β₂.
-    #[serde(default = "usual_beta2")]
-    pub(crate) beta2: f32,
+    /// Adam's β₂. Runs before it was a setting do not say it; they are read as if they did.
+    pub(crate) beta2: Option<f32>,
     /// Decay of the weights, as a fraction of the rate.
     #[serde(default)]
     pub(crate) weight_decay: f32,
@@ -34,11 +34,6 @@ pub(crate) struct Settings {
     pub(crate) batch: usize,
     /// The images, with their numbers.
     pub(crate) data: String,
-}
-
-/// What runs had before it was a setting.
-fn usual_beta2() -> f32 {
-    0.999
 }
 
 /// A point of the curve: the end of an epoch, or of the run.
@@ -119,7 +114,12 @@ impl Record {
         }
         let refused = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
         let text = fs::read_to_string(&path).map_err(|error| refused(&error))?;
-        let record = serde_json::from_str(&text).map_err(|error| refused(&error))?;
+        let mut record: Self = serde_json::from_str(&text).map_err(|error| refused(&error))?;
+        let settings = &mut record.settings;
+        settings.beta2.get_or_insert(match settings.published {
+            true => PUBLISHED_BETA2,
+            false => USUAL_BETA2,
+        });
         Ok(Some(record))
     }
 

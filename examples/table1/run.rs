@@ -50,8 +50,10 @@ impl Settings {
     /// # Errors
     /// If a setting of it makes no sense.
     pub(crate) fn optimizer(&self, rate: f32) -> Result<Optimizer> {
-        let adam = Adam::new(rate).betas(0.9, self.beta2);
-        let adam = adam.weight_decay(self.weight_decay);
+        let mut adam = Adam::new(rate).weight_decay(self.weight_decay);
+        if let Some(beta2) = self.beta2 {
+            adam = adam.betas(0.9, beta2);
+        }
         match self.averaged {
             true => Optimizer::new(Averaged::of(adam)),
             false => Optimizer::new(adam),

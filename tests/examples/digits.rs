@@ -183,6 +183,41 @@ fn table1() {
     }
 }
 
+/// Runs of versions that knew one β₂ for each kind of settings, and no decay of the weights, go on.
+#[test]
+fn table1_goes_on_with_runs_of_older_versions() {
+    let settings = [
+        ("--published", "mnist-l1-published-disarm-1"),
+        ("--iterates", "mnist-l1-disarm-1"),
+        (
+            "--beta2 0.999 --weight-decay 0",
+            "mnist-l1-averaged-disarm-1",
+        ),
+    ];
+    for (settings, name) in settings {
+        let folder = TempDir::new().unwrap();
+        let train = |steps: &str| {
+            let mut command = Command::new(program("table1"));
+            command.args("--estimators disarm --draws 1 --resume --out .".split(' '));
+            command.args(settings.split(' ')).args(["--steps", steps]);
+            let output = command.current_dir(&folder).output().unwrap();
+            let error = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{settings}: {error}");
+        };
+        train("3");
+        let run = folder.path().join(name).join("run.json");
+        let said = fs::read_to_string(&run).unwrap();
+        let is_new = |line: &&str| line.contains("\"beta2\"") || line.contains("\"weight_decay\"");
+        assert_eq!(said.lines().filter(is_new).count(), 2, "{said}");
+        let older: Vec<_> = said.lines().filter(|line| !is_new(line)).collect();
+        fs::write(&run, older.join("\n")).unwrap();
+        train("6");
+        let said = fs::read_to_string(&run).unwrap();
+        assert!(said.contains("\"steps\": 6"), "{said}");
+        assert_eq!(said.lines().filter(is_new).count(), 2, "{said}");
+    }
+}
+
 /// A run that ends and goes on, and is killed and goes on, ends as one without a break.
 #[test]
 fn table1_goes_on_where_it_was() {

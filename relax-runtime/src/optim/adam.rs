@@ -12,8 +12,6 @@ const EPSILON: f32 = 1e-8;
 /// Adam with bias correction.
 ///
 /// ```
-/// # use relax_runtime::infer::Trainer;
-/// # use relax_runtime::optim::Adam;
 /// # use relax_runtime::prelude::*;
 /// // AdamW, with a long memory of the gradients' squares.
 /// let trainer = Trainer::new(1).optimizer(Adam::new(0.004).betas(0.9, 0.99999).weight_decay(0.03));
@@ -47,7 +45,8 @@ impl Adam {
     }
 
     /// What is added to the root of the second moment, in units of the gradient: coordinates whose gradients
-    /// are much smaller move in proportion to them.
+    /// are much smaller move in proportion to them. Below the usual 10⁻⁸ every step is looked at afterwards, which takes
+    /// a while, since its numbers may be too large for an f32.
     #[must_use]
     pub fn epsilon(mut self, epsilon: f32) -> Self {
         self.epsilon = epsilon;
@@ -55,7 +54,8 @@ impl Adam {
     }
 
     /// The fraction of each value, times the learning rate, that a step takes off beside what the gradient says:
-    /// the decoupled decay of Loshchilov and Hutter (2019, algorithm 2).
+    /// the decoupled decay of Loshchilov and Hutter (2019, algorithm 2), from 0 to one over the rate. All that the
+    /// optimiser moves decays, biases and a guide's numbers, too; surrogates, which have rules of their own, do not.
     #[must_use]
     pub fn weight_decay(mut self, weight_decay: f32) -> Self {
         self.weight_decay = weight_decay;

@@ -138,7 +138,8 @@ impl Optimizer {
     }
 
     /// Goes on with another rule of the same [`kind`](Rule::kind), such as one with another rate, and what is
-    /// remembered: for schedules of one's own, between steps.
+    /// remembered: for schedules of one's own, between steps. Where no rule was chosen before, and steps were in
+    /// units of the parameters, it begins anew, since the rule's rate is meant as it is.
     ///
     /// ```
     /// # use relax_runtime::optim::{Adam, Optimizer};
@@ -168,7 +169,11 @@ impl Optimizer {
         }
         self.moderate = harmless_to(&rule);
         self.harmless = self.harmless.min(self.moderate);
-        (self.rule, self.is_default) = (Box::new(rule), false);
+        if self.in_units {
+            self.forget();
+        }
+        self.rule = Box::new(rule);
+        (self.is_default, self.in_units) = (false, false);
         Ok(())
     }
 

@@ -96,6 +96,10 @@ fn steps_are_in_units_where_no_rule_was_chosen() -> Result<()> {
     let mut unasked = Optimizer::default();
     assert!(unasked.take_units());
     assert!((moved(&mut unasked)? - 1.0).abs() < 1e-4);
+    // A rate that is said is meant as it is, and the decay is of the value itself.
+    unasked.set_rule(Adam::new(0.01).weight_decay(0.5))?;
+    assert!(!unasked.is_in_units());
+    assert!((moved(&mut unasked)? - 0.01 - 3.0 * 0.005).abs() < 1e-5);
     let mut chosen = Optimizer::new(Adam::new(0.01))?;
     assert!(!chosen.take_units());
     assert!((moved(&mut chosen)? - 0.01).abs() < 1e-5);
