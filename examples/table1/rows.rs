@@ -64,6 +64,14 @@ impl Row {
         }
     }
 
+    /// Adam's first rate that is ours.
+    pub(crate) fn rate(self) -> f32 {
+        match self.kind() {
+            Kind::Nonlinear => 1e-3,
+            Kind::OneLayer | Kind::TwoLayers => 4e-3,
+        }
+    }
+
     fn images(self) -> Images {
         match self {
             Self::MnistNonlinear | Self::MnistOneLayer | Self::MnistTwoLayers => Images::Mnist,
