@@ -9,13 +9,18 @@ use super::threads::{fill, rows_a_share, share};
 /// So few elements are not worth the choice of vectors.
 pub(super) const FEW: usize = 16;
 
-/// The elements at a place.
+/// The elements at a place. A loop, here and below: the closure of a `map` would not become part of
+/// the caller, and would be compiled anew for each of them.
 #[inline(always)]
 fn at<const N: usize>(operands: [&[f32]; N], i: usize) -> [f32; N] {
-    std::array::from_fn(|k| operands[k][i])
+    let mut elements = [0.0; N];
+    for (element, operand) in elements.iter_mut().zip(&operands) {
+        *element = operand[i];
+    }
+    elements
 }
 
-/// Parts of all operands. A loop: the closure of a `map` would not become part of the caller.
+/// Parts of all operands.
 #[inline(always)]
 fn part<const N: usize>(mut operands: [&[f32]; N], range: Range<usize>) -> [&[f32]; N] {
     for operand in &mut operands {
@@ -37,7 +42,7 @@ vectorised! {
     ) {
         let operands = part(operands, 0..out.len());
         for (i, out) in out.iter_mut().enumerate() {
-            *out = f(std::array::from_fn(|k| operands[k][i]));
+            *out = f(at(operands, i));
         }
     }
 
@@ -48,7 +53,7 @@ vectorised! {
     ) {
         let operands = part(operands, 0..sink.len());
         for (i, sink) in sink.iter_mut().enumerate() {
-            *sink += f(std::array::from_fn(|k| operands[k][i]));
+            *sink += f(at(operands, i));
         }
     }
 
@@ -59,7 +64,7 @@ vectorised! {
     ) {
         let operands = part(operands, 0..values.len());
         for (i, value) in values.iter_mut().enumerate() {
-            *value = f(*value, std::array::from_fn(|k| operands[k][i]));
+            *value = f(*value, at(operands, i));
         }
     }
 }

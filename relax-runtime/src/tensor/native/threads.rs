@@ -72,16 +72,29 @@ pub(crate) fn fill<const N: usize>(
     least: usize,
     work: impl Fn(Range<usize>, [&mut [f32]; N]) + Sync,
 ) {
-    // Elements without width have no places.
+    let places = places_of(&outs);
+    if places / 2 < least {
+        return work(0..places, first(outs, places));
+    }
+    fill_shared(outs, places, least, &work);
+}
+
+// What follows is not compiled anew for each kernel.
+
+/// How many places the outputs have; elements without width have none.
+#[inline]
+fn places_of<const N: usize>(outs: &[(&mut [f32], usize); N]) -> usize {
     let places = outs.iter().filter_map(|(out, unit)| match unit {
         1 => Some(out.len()),
         unit => out.len().checked_div(*unit),
     });
-    let places = places.min().unwrap_or(0);
-    if places / 2 < least {
-        return work(0..places, outs.map(|(out, unit)| &mut out[..places * unit]));
-    }
-    fill_shared(outs, places, least, work);
+    places.min().unwrap_or(0)
+}
+
+/// The elements of the first places.
+#[inline]
+fn first<const N: usize>(outs: [(&mut [f32], usize); N], places: usize) -> [&mut [f32]; N] {
+    outs.map(|(out, unit)| &mut out[..places * unit])
 }
 
 /// [`fill`] where several threads may have a share.
@@ -89,7 +102,7 @@ fn fill_shared<const N: usize>(
     outs: [(&mut [f32], usize); N],
     places: usize,
     least: usize,
-    work: impl Fn(Range<usize>, [&mut [f32]; N]) + Sync,
+    work: &(dyn Fn(Range<usize>, [&mut [f32]; N]) + Sync),
 ) {
     /// Disjoint parts of it are written from several threads.
     struct Target(*mut f32, usize);
