@@ -1,6 +1,6 @@
 //! Laws of vectors: densities, draws and their derivatives.
 
-use relax_runtime::dist::{Dirichlet, Distribution, Law, MultivariateNormal};
+use relax_runtime::dist::{Dirichlet, Distribution, Law, Mixture, MultivariateNormal};
 use relax_runtime::{Device, Key, Result, Tensor, grad};
 use statrs::distribution::{Beta, Continuous, ContinuousCDF};
 
@@ -212,6 +212,16 @@ fn gradients_of_normal_vectors_are_central_differences() -> Result<()> {
 fn wrong_vectors_are_named() -> Result<()> {
     let message = |found: Result<()>| found.unwrap_err().to_string();
     let matrix = |rows: [[f64; 2]; 2]| MultivariateNormal::new([0.0, 0.0], rows).map(|_| ());
+    let ragged = vec![
+        vec![1.0, 0.0, 0.0],
+        vec![0.5, 1.0],
+        vec![0.0, 0.2, 0.3, 1.0],
+    ];
+    fn log_prob<D: Distribution<Value = Tensor>>(law: &D, value: &Tensor) -> Result<()> {
+        law.log_prob(value).map(|_| ())
+    }
+    let ones = vector(&[1.0; 3]);
+    let rows = ones.reshape([1, 3]);
     for (error, part) in [
         (
             message(Dirichlet::new([1.0, 0.0]).map(|_| ())),
@@ -244,7 +254,33 @@ fn wrong_vectors_are_named() -> Result<()> {
         ),
         (
             message(MultivariateNormal::new([0.0], vec![vec![1.0], vec![]]).map(|_| ())),
-            "d",
+            "row 1 of a matrix has 0 numbers",
+        ),
+        (
+            // As many numbers as a 3 × 3 matrix has.
+            message(MultivariateNormal::new([0.0; 3], ragged).map(|_| ())),
+            "row 1 of a matrix has 2 numbers",
+        ),
+        (
+            message(log_prob(&Dirichlet::new(ones.clone())?, &vector(&[1.0]))),
+            "[1] does not fit draws of shape [3]",
+        ),
+        (
+            message(log_prob(
+                &MultivariateNormal::new(ones.clone(), Tensor::eye(3, &Device::cpu()))?,
+                &Tensor::scalar(1.0),
+            )),
+            "[] does not fit draws of shape [3]",
+        ),
+        (
+            message(log_prob(
+                &Mixture::new(
+                    [0.5, 0.5],
+                    Dirichlet::new(Tensor::concat(&[&rows, &rows], 0))?,
+                )?,
+                &vector(&[1.0]),
+            )),
+            "[1] does not fit draws of shape [3]",
         ),
     ] {
         assert!(error.contains(part), "{error} has no {part}");

@@ -84,6 +84,46 @@ fn numbers_of_an_enumeration_are_those_by_hand() -> Result<()> {
     Ok(())
 }
 
+/// A site with more categories in some runs than in others.
+#[test]
+fn the_number_of_categories_may_differ_between_runs() -> Result<()> {
+    #[model]
+    fn widths() {
+        let many = sample!(Bernoulli(0.6));
+        let probs = match many {
+            true => vec![0.2, 0.3, 0.5],
+            false => vec![0.5, 0.5],
+        };
+        let kind = sample!(Categorical(probs.clone()));
+        observe!(Categorical(probs), kind % 2, name = "seen");
+    }
+    let joint = [0.4 * 0.25, 0.4 * 0.25, 0.6 * 0.04, 0.6 * 0.09, 0.6 * 0.1];
+    let evidence: f64 = joint.iter().sum();
+    let wanted = [joint[0] + joint[2], joint[1] + joint[3], joint[4]].map(|p| p / evidence);
+    let model = widths();
+    let exact = exact_posterior(&model)?;
+    let drawn = exact.resample(8_000, 1)?;
+    for (draws, close) in [(&exact, 1e-6), (&drawn, 0.02)] {
+        let means = draws.means("kind")?;
+        assert_eq!(means.len(), 3);
+        for (found, wanted) in means.iter().zip(wanted) {
+            assert_near(*found, wanted, close);
+        }
+        draws.summary()?;
+    }
+    // Data of the two widths, and all values that one of them has.
+    let seen = drawn.predictive(&model, &ParamStore::default(), 8_000, 2)?;
+    let many = (joint[2] + joint[3] + joint[4]) / evidence;
+    let wanted = [0.5 - 0.3 * many, 0.5 - 0.2 * many, 0.5 * many];
+    let marginal = seen.marginal("seen")?;
+    for ((found, wanted), (_, p)) in seen.means("seen")?.iter().zip(wanted).zip(&marginal) {
+        assert_near(*found, wanted, 0.02);
+        assert_near(*p, wanted, 0.02);
+    }
+    assert_eq!(marginal.len(), 3);
+    Ok(())
+}
+
 /// A site that only some runs come by.
 #[model]
 fn detour(seen: f64) {

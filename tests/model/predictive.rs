@@ -92,6 +92,26 @@ fn lines(x: &Tensor, y: &Tensor) {
     });
 }
 
+/// A matrix of one number is no vector of one number a row.
+#[test]
+fn vectors_of_one_number_are_drawn_anew() -> Result<()> {
+    #[model]
+    fn columns(x: &Tensor) {
+        let centre = sample!(Normal(Tensor::from_slice(&[0.0]), 1.0));
+        let tril = Tensor::from_slice(&[2.0]).reshape([1, 1]);
+        observe!(MultivariateNormal(centre, tril), x, name = "x");
+    }
+    let x = Tensor::zeros([3, 1], &Device::cpu());
+    let model = columns(&x);
+    let fit = short(&model).posterior_draws(200).run()?;
+    let predicted = fit.predictive(&model, 4_000)?;
+    // The centre has a variance of 4/7 beside the data's 4.
+    for sd in predicted.sds("x")? {
+        assert_near(sd, (4.0_f64 + 4.0 / 7.0).sqrt(), 0.15);
+    }
+    Ok(())
+}
+
 /// Of every datum a draw, also where the data share the parameters of one.
 #[test]
 fn predicted_data_have_the_shape_of_the_data() -> Result<()> {

@@ -53,9 +53,27 @@ pub fn expand_parameter(
 /// # Errors
 /// [`Error::Parameter`] if it is neither.
 pub fn check_fit(distribution: &'static str, draw: Shape, value: &Tensor) -> Result<()> {
+    check_event_fit(distribution, draw, 0, value)
+}
+
+/// As [`check_fit`], where the last `events` axes are an event, whose numbers are not repeated.
+///
+/// # Errors
+/// As [`check_fit`].
+pub fn check_event_fit(
+    distribution: &'static str,
+    draw: Shape,
+    events: usize,
+    value: &Tensor,
+) -> Result<()> {
     let value = value.check()?.shape();
     let joined = || draw.broadcast(&value);
-    if draw == value || joined().is_some_and(|joined| joined == draw || joined == value) {
+    let one_event = || {
+        let [draw, value] = [&draw, &value].map(|shape| shape.iter().rev().take(events));
+        draw.eq(value)
+    };
+    let fits = || joined().is_some_and(|joined| joined == draw || joined == value);
+    if draw == value || (fits() && one_event()) {
         return Ok(());
     }
     Err(Error::Parameter {

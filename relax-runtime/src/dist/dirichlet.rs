@@ -9,7 +9,7 @@ use super::gamma::uniform;
 use super::guides::FIRST_SHAPES;
 use super::{
     Bijection, Constraint, Distribution, Draws, Law, MeanField, Number, Numbers, Part,
-    PerParameter, Real, Support, VectorOperand, check_fit, expand_parameter,
+    PerParameter, Real, Support, VectorOperand, check_event_fit, expand_parameter,
 };
 use crate::error::{Error, Result};
 use crate::random::Stream;
@@ -140,7 +140,7 @@ impl Distribution for Dirichlet<Tensor> {
     }
 
     fn log_density(&self, value: &Tensor) -> Result<Number> {
-        check_fit(NAME, self.concentration.shape(), value)?;
+        check_event_fit(NAME, self.concentration.shape(), 1, value)?;
         Ok(Law::log_density(self, value).into())
     }
 

@@ -22,7 +22,7 @@ pub(super) fn ln_density_of_ratio<R: Real>(concentration: &R, r: &R) -> R {
 ///
 /// Draws are quantiles of uniform noise, and differentiable in both parameters (Figurnov, Mohamed,
 /// Mnih, "Implicit Reparameterization Gradients", NeurIPS 2018). Those of small shapes that no f32
-/// could hold are moved to the smallest one. Its automatic guide is a Gamma by shape and mean.
+/// could hold are moved to the smallest one, those above 10³⁰ to that. Its automatic guide is a Gamma by shape and mean.
 ///
 /// ```
 /// # use relax_runtime::prelude::*;

@@ -5,6 +5,7 @@ use super::family::*;
 
 /// Independent positive numbers whose logarithm is Gaussian with mean `loc` and standard deviation
 /// `scale`; over `f64`s a draw is an `f64`, over tensors a tensor of their broadcast shape.
+/// Draws are kept within 1.2·10⁻³⁸ and 10³⁰, so that f32 holds them and their derivatives.
 ///
 /// ```
 /// # use relax_runtime::prelude::*;

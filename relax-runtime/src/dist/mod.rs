@@ -71,7 +71,7 @@ pub use bijection::Bijection;
 pub use binomial::{Binomial, BinomialFamily, TotalCount};
 pub use categorical::{Categorical, CategoricalRelaxation};
 pub use cauchy::Cauchy;
-pub use checks::{check_fit, check_values, expand_parameter, parameter_error};
+pub use checks::{check_event_fit, check_fit, check_values, expand_parameter, parameter_error};
 pub use coins::{BernoulliOperand, Coin, Coins};
 pub use constraint::Constraint;
 pub use continuous::{Continuous, Standard};

@@ -8,7 +8,7 @@ use super::family::HALF_LN_TAU;
 use super::guides::NARROWER;
 use super::{
     Bijection, Constraint, Distribution, Draws, Join, Law, MatrixOperand, MeanField, Number,
-    Numbers, Part, PerParameter, Real, Support, VectorOperand, check_fit, check_values,
+    Numbers, Part, PerParameter, Real, Support, VectorOperand, check_event_fit, check_values,
     expand_parameter,
 };
 use crate::error::{Error, Result};
@@ -130,7 +130,7 @@ impl Distribution for MultivariateNormal {
     }
 
     fn log_density(&self, value: &Tensor) -> Result<Number> {
-        check_fit(NAME, self.loc.shape(), value)?;
+        check_event_fit(NAME, self.loc.shape(), 1, value)?;
         Ok(Law::log_density(self, value).into())
     }
 

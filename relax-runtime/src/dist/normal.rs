@@ -85,10 +85,10 @@ impl Distribution for Normal<f64> {
     }
 
     fn law(&self) -> Result<Rc<dyn Law>> {
-        let (loc, scale) = (
-            Tensor::scalar(self.loc as f32),
-            Tensor::scalar(self.scale as f32),
-        );
+        // Numbers of double precision may leave the range when they are rounded.
+        let [loc, scale] = [self.loc, self.scale].map(|x| x as f32);
+        Self::new(f64::from(loc), f64::from(scale))?;
+        let (loc, scale) = (Tensor::scalar(loc), Tensor::scalar(scale));
         Ok(Rc::new(Normal { loc, scale }))
     }
 }

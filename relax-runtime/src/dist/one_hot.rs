@@ -9,7 +9,7 @@ use super::excluded::{numbers_of, ruled_out};
 use super::weights::{Weights, excludes_some, normalised, on_cpu};
 use super::{
     CategoricalOperand, CategoricalRelaxation, Distribution, Draws, Law, MeanField, Number,
-    PerParameter, Relaxation, VectorOperand, check_fit,
+    PerParameter, Relaxation, VectorOperand, check_event_fit,
 };
 use crate::error::Result;
 use crate::random::Stream;
@@ -128,7 +128,7 @@ impl Distribution for OneHotCategorical<Tensor> {
     }
 
     fn log_density(&self, value: &Tensor) -> Result<Number> {
-        check_fit(NAME, self.weights.logits.shape(), value)?;
+        check_event_fit(NAME, self.weights.logits.shape(), 1, value)?;
         Ok(Number::Tensor(Law::log_density(self, value)))
     }
 

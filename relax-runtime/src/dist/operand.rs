@@ -1,7 +1,7 @@
 //! What may stand as a distribution's parameter: host numbers or tensors.
 
 use super::checks::{check_values, parameter_error};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::tensor::{Device, Parameter, Shape, Tensor};
 
 /// A scalar parameter: `f64`, or a tensor of any shape.
@@ -160,7 +160,14 @@ impl MatrixOperand for &Parameter {
 
 impl MatrixOperand for Vec<Vec<f64>> {
     fn into_matrix(self) -> Result<Tensor> {
-        let shape = [self.len(), self.first().map_or(0, Vec::len)];
+        let columns = self.first().map_or(0, Vec::len);
+        if let Some(row) = self.iter().position(|row| row.len() != columns) {
+            return Err(Error::Value(format!(
+                "row {row} of a matrix has {} numbers, and row 0 has {columns}; give rows of one length",
+                self[row].len()
+            )));
+        }
+        let shape = [self.len(), columns];
         let numbers = self.iter().flatten().map(|&x| x as f32).collect();
         Tensor::from_vec(numbers, shape, &Device::cpu())
     }

@@ -19,7 +19,7 @@ pub(super) fn ln_1p_square<R: Real>(t: &R) -> R {
 /// than one degree of freedom.
 ///
 /// A draw is a Gaussian number by the root of a [`Gamma`](super::Gamma) number with mean 1, and
-/// differentiable in all parameters. Its automatic guide is a Gaussian: a posterior with data has
+/// differentiable in all parameters; those beyond ±10³⁰ are moved there. Its automatic guide is a Gaussian: a posterior with data has
 /// lighter tails.
 ///
 /// ```

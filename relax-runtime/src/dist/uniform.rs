@@ -80,10 +80,10 @@ impl<R: Real> Continuous for Uniform<R> {
 
     /// The ends belong to it, and what a draw at an end is rounded to.
     fn contains(&self, x: &R) -> Result<bool> {
-        const ROUNDING: f64 = 4.0 * f32::EPSILON as f64;
-        let slack = (self.low.abs() + self.high.abs()) * ROUNDING;
-        let above = x.clone() - self.low.clone() + slack.clone();
-        let below = self.high.clone() - x.clone() + slack;
+        const ROUNDING: f64 = f32::EPSILON as f64;
+        let slack = |end: &R| (end.abs() + self.width()) * ROUNDING;
+        let above = x.clone() - self.low.clone() + slack(&self.low);
+        let below = self.high.clone() - x.clone() + slack(&self.high);
         Ok(above.all(|x| x >= 0.0)? && below.all(|x| x >= 0.0)?)
     }
 

@@ -189,12 +189,29 @@ fn wrong_parameters_and_values_are_named() -> Result<()> {
             ["Gamma", "0", "positive"],
         ),
         (
+            // An f32 there is a sixteenth from the next one.
+            message(
+                Uniform::new(1e6, 1e6 + 1.0)?
+                    .log_prob(&1_000_001.2)
+                    .map(|_| ()),
+            ),
+            ["Uniform", "1000001.2", "ends"],
+        ),
+        (
             message(Uniform::new(0.0, 1.0)?.log_prob(&1.1).map(|_| ())),
             ["Uniform", "1.1", "ends"],
         ),
         (
             message(HalfNormal::new(1e-60)?.law().map(|_| ())),
             ["HalfNormal", "scale", "0"],
+        ),
+        (
+            message(
+                relax_runtime::dist::Normal::new(0.0, 1e-60)?
+                    .law()
+                    .map(|_| ()),
+            ),
+            ["Normal", "scale", "0"],
         ),
     ] {
         for part in parts {

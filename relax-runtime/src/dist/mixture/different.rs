@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::different_law::DifferentLaw;
 use super::{Mixture, MixtureComponents, NAME, SUPPORT, assembled, log_mixed, on_cpu, wrong};
 use crate::dist::{
-    Distribution, IntoDistribution, Law, Number, SiteValue, check_fit, expand_parameter,
+    Distribution, IntoDistribution, Law, Number, SiteValue, check_event_fit, expand_parameter,
     holds_indices,
 };
 use crate::error::Result;
@@ -237,7 +237,8 @@ impl Distribution for Mixture<Tensor, Different<Tensor>> {
             law.relaxation()
                 .is_some_and(|r| r.event_rank() > law.event_rank()),
         );
-        check_fit(NAME, shape.leading(shape.rank() - behind), value)?;
+        let shape = shape.leading(shape.rank() - behind);
+        check_event_fit(NAME, shape, law.event_rank(), value)?;
         Ok(law.log_density(value).into())
     }
 

@@ -14,7 +14,7 @@ use law::MixtureLaw;
 use super::weights::normalised;
 use super::{
     CategoricalOperand, Continuous, CountFamily, Counts, Distribution, IntoDistribution, Law,
-    Normal, Number, VectorOperand, check_fit, expand_parameter, holds_indices,
+    Normal, Number, VectorOperand, check_event_fit, expand_parameter, holds_indices,
 };
 use crate::error::{Error, Result};
 use crate::random::Stream;
@@ -292,7 +292,7 @@ impl<D: Distribution<Value = Tensor>> Distribution for Mixture<Tensor, D> {
         let component = self.components.law()?;
         let differ = assembled::differ(&*component);
         let law = MixtureLaw::new(self.logits.clone(), component);
-        check_fit(NAME, law.draw_shape(), value)?;
+        check_event_fit(NAME, law.draw_shape(), law.event_rank(), value)?;
         Ok(match differ {
             true => self.law()?.log_density(value),
             // All components at once.

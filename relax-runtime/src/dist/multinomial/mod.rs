@@ -15,8 +15,8 @@ use super::counts::QuantileLevel;
 use super::excluded::numbers_of;
 use super::weights::{Weights, normalised, on_cpu};
 use super::{
-    CategoricalOperand, Distribution, Law, Number, Real, TotalCount, VectorOperand, check_fit,
-    expand_parameter,
+    CategoricalOperand, Distribution, Law, Number, Real, TotalCount, VectorOperand,
+    check_event_fit, expand_parameter,
 };
 use crate::error::{Error, Result};
 use crate::random::Stream;
@@ -224,7 +224,7 @@ impl Distribution for Multinomial<Tensor, Tensor> {
     }
 
     fn log_density(&self, value: &Tensor) -> Result<Number> {
-        check_fit(NAME, self.weights.logits.shape(), value)?;
+        check_event_fit(NAME, self.weights.logits.shape(), 1, value)?;
         Ok(law::log_mass(&self.weights, &self.total, value).into())
     }
 

@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use super::column::Column;
+use rustc_hash::FxHashMap;
+
+use super::column::{Column, key};
 use super::draws::Draws;
 use super::record::{Known, Record, SiteRecord, support};
 use super::weights::Weights;
+use crate::dist::Law;
 use crate::error::Result;
+use crate::estimator::DrawKind;
 
 /// The records so far.
 #[derive(Default)]
@@ -23,8 +27,7 @@ pub(super) struct Collected {
 #[derive(Default)]
 struct Sums {
     mean: Vec<f64>,
-    probabilities: Vec<f64>,
-    values: Vec<Vec<f64>>,
+    marginal: Marginal,
     /// Whether something was known in every draw; in every draw a marginal.
     means: bool,
     marginals: bool,
@@ -54,6 +57,7 @@ impl Collected {
                 Some(at) => *at,
                 None => self.new_column(name.into_owned(), categories),
             };
+            self.columns[at].meets(categories);
             self.columns[at].push(draw, value);
             self.sums[at].add(known)?;
         }
@@ -89,8 +93,13 @@ impl Collected {
             let share = |sums: &[f64], of: f64| sums.iter().map(|sum| sum / of).collect();
             column.mean = sums.means.then(|| share(&sums.mean, met));
             if sums.marginals {
-                column.probabilities = Some(share(&sums.probabilities, count as f64));
-                column.support = Some(sums.values);
+                let Marginal {
+                    values,
+                    probabilities,
+                    ..
+                } = sums.marginal;
+                column.probabilities = Some(share(&probabilities, count as f64));
+                column.support = Some(values);
             }
         }
         Draws::new(columns, count, Weights::Equal)
@@ -104,14 +113,43 @@ impl Sums {
             return Ok(());
         };
         self.means &= add_all(&mut self.mean, &mean);
-        let Some((law, probabilities)) = marginal else {
-            self.marginals = false;
-            return Ok(());
-        };
-        if self.values.is_empty() {
-            self.values = support(&*law)?;
+        match marginal {
+            Some((law, probabilities)) => self.marginal.add(&*law, &probabilities)?,
+            None => self.marginals = false,
         }
-        self.marginals &= add_all(&mut self.probabilities, &probabilities);
+        Ok(())
+    }
+}
+
+/// The probability of each value, added up over draws.
+#[derive(Default)]
+struct Marginal {
+    /// The last law met, by its name.
+    law: &'static str,
+    values: Vec<Vec<f64>>,
+    probabilities: Vec<f64>,
+    /// Where a value stands, by its [`key`].
+    places: FxHashMap<Vec<u64>, usize>,
+}
+
+impl Marginal {
+    fn add(&mut self, law: &dyn Law, probabilities: &[f64]) -> Result<()> {
+        // Their values follow from how many there are; those of counts may be others in every run.
+        let kind = DrawKind::of(law.draws());
+        let follow = matches!(kind, DrawKind::Coins | DrawKind::Categories);
+        if follow && law.name() == self.law && probabilities.len() == self.values.len() {
+            add_all(&mut self.probabilities, probabilities);
+            return Ok(());
+        }
+        self.law = law.name();
+        for (value, p) in support(law)?.into_iter().zip(probabilities) {
+            let place = *self.places.entry(key(&value)).or_insert_with(|| {
+                self.values.push(value);
+                self.probabilities.push(0.0);
+                self.values.len() - 1
+            });
+            self.probabilities[place] += p;
+        }
         Ok(())
     }
 }
@@ -129,7 +167,7 @@ fn add_all(sums: &mut Vec<f64>, numbers: &[f64]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dist::{Categorical, Distribution, Value};
+    use crate::dist::{Categorical, DiscreteUniform, Distribution, Value};
 
     /// A site whose choice nobody drew from a law of the run, as where it was summed out: its law stands
     /// for the values, and where one draw knows none, the values are counted.
@@ -181,6 +219,36 @@ mod tests {
         let marginal = weighted.marginal("k")?;
         close(&[marginal[0].1, marginal[1].1], &[0.1, 0.3]);
         close(&[weighted.inclusion_probability("k")?], &[0.4]);
+        Ok(())
+    }
+
+    /// Ranges that are others in every run: a value's probability is added to that value.
+    #[test]
+    fn runs_may_have_other_values() -> Result<()> {
+        let mut collected = Collected::default();
+        for (low, p) in [(0, [0.5, 0.5]), (1, [0.25, 0.75]), (1, [0.5, 0.5])] {
+            let law = DiscreteUniform::new(low, low + 1)?.law()?;
+            let site = SiteRecord {
+                name: "k".into(),
+                value: Value::Index(low),
+                categories: None,
+                known: Some(Known {
+                    mean: vec![low as f64 + p[1]],
+                    marginal: Some((law, p.to_vec())),
+                }),
+                node_error: None,
+            };
+            collected.add(Record {
+                sites: Vec::from([site]),
+                log_weights: vec![0.0],
+                scaled: None,
+            })?;
+        }
+        let marginal = collected.equal().marginal("k")?;
+        for ((value, p), wanted) in marginal.iter().zip([0.5, 1.25, 1.25]) {
+            assert!((p - wanted / 3.0).abs() < 1e-12, "{value:?}: {p}");
+        }
+        assert_eq!(marginal.len(), 3);
         Ok(())
     }
 }

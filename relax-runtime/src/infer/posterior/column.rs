@@ -38,6 +38,46 @@ impl Column {
         }
     }
 
+    /// Its values are indices of so many categories in a run, or none: runs may have different laws.
+    pub(super) fn meets(&mut self, categories: Option<usize>) {
+        let both = self.categories.zip(categories);
+        self.categories = both.map(|(most, here)| most.max(here));
+    }
+
+    /// Whether a value is none of those that its known laws have.
+    ///
+    /// # Errors
+    /// If it carries one.
+    pub(super) fn lacks(&self, value: &Value) -> Result<bool> {
+        if self.categories.is_none() && self.support.is_none() {
+            return Ok(false);
+        }
+        let numbers = value.to_f64s()?;
+        let beyond = |most: usize| numbers.iter().any(|&x| x >= most as f64);
+        let is_there = |values: &Vec<Vec<f64>>| values.contains(&numbers);
+        Ok(self.categories.is_some_and(beyond) || !self.support.as_ref().is_none_or(is_there))
+    }
+
+    /// A law's categories and values, which are the first ones or join those that are there.
+    pub(super) fn take_up(
+        &mut self,
+        categories: Option<usize>,
+        support: Option<Vec<Vec<f64>>>,
+        is_first: bool,
+    ) {
+        if is_first {
+            (self.categories, self.support) = (categories, support);
+            return;
+        }
+        self.meets(categories);
+        self.support = self.support.take().zip(support).map(|(mut all, values)| {
+            let new = values.into_iter().filter(|value| !all.contains(value));
+            let new: Vec<_> = new.collect();
+            all.extend(new);
+            all
+        });
+    }
+
     /// Whether its values are of a discrete set.
     pub(super) fn is_discrete(&self) -> bool {
         let is_whole = |value: &Value| match value {
@@ -131,13 +171,6 @@ impl Column {
         support: &[Vec<f64>],
         weight: impl Fn(usize) -> f64,
     ) -> Result<Vec<f64>> {
-        // Zero has two signs.
-        let key = |value: &[f64]| {
-            value
-                .iter()
-                .map(|x| (x + 0.0).to_bits())
-                .collect::<Vec<_>>()
-        };
         let places = support.iter().enumerate().map(|(i, value)| (key(value), i));
         let places: FxHashMap<Vec<u64>, usize> = places.collect();
         let numbers = self.numbers()?;
@@ -158,6 +191,11 @@ pub(super) fn never(site: &str) -> Error {
         "no draw with a probability came by site `{site}`, so that nothing is known of it; take more \
          draws, or see whether a possible run comes by it"
     ))
+}
+
+/// A value by which it is found again. Zero has two signs.
+pub(super) fn key(value: &[f64]) -> Vec<u64> {
+    value.iter().map(|x| (x + 0.0).to_bits()).collect()
 }
 
 /// Adds the share of each element of a value to a mean; of indices of categories, to that of their

@@ -219,16 +219,17 @@ struct Columns {
 impl Columns {
     /// Adds a value of a site's distribution.
     fn add(&mut self, draw: usize, entry: &Entry, value: Value) -> Result<()> {
-        let new = !self.by_name.contains_key(&*entry.name);
+        let is_new = !self.by_name.contains_key(&*entry.name);
         let column = self.column(entry);
-        if let (true, Some(dist)) = (new, &entry.dist) {
+        if let Some(dist) = &entry.dist
+            && (is_new || column.lacks(&value)?)
+        {
             let law = dist.law()?;
-            column.categories = categories(&*law);
             // Several rows with one law's parameters are several choices.
             let elements = value.shape().numel();
             let single = |values: &Vec<Vec<f64>>| values.iter().all(|v| v.len() == elements);
             let values = Some(support(&*law)?).filter(|values| !values.is_empty());
-            column.support = values.filter(single);
+            column.take_up(categories(&*law), values.filter(single), is_new);
         }
         column.push(draw, value);
         Ok(())
@@ -272,11 +273,14 @@ fn drawn_anew(entry: &Entry, key: Key) -> Result<Value> {
         }
         let mut law = dist.law()?;
         let shape = law.to_vertex(&entry.value.to_tensor()?).check()?.shape();
-        if law.draw_shape() != shape {
+        let drawn = law.draw_shape();
+        if drawn != shape {
             // One draw a row, where the rows share parameters.
             let parameters = law.parameters();
             let repeated = parameters.iter().map(|parameter| match parameter.shape() {
-                own if own.broadcast(&shape) == Some(shape) => Ok(parameter.broadcast_to(shape)),
+                own if own.rank() <= drawn.rank() && own.broadcast(&shape) == Some(shape) => {
+                    Ok(parameter.broadcast_to(shape))
+                }
                 // A matrix an event has an axis more.
                 own => {
                     let events = law.event_rank();

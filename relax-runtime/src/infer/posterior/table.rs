@@ -114,6 +114,7 @@ impl Site {
         let place = match self.places.get(&key) {
             Some(place) => *place,
             None => {
+                self.column.meets(categories(&*latent.law));
                 let place = self.numbers.len() as u32;
                 self.places.insert(key, place);
                 self.numbers
