@@ -103,7 +103,8 @@ fn the_number_of_categories_may_differ_between_runs() -> Result<()> {
     let model = widths();
     let exact = exact_posterior(&model)?;
     let drawn = exact.resample(8_000, 1)?;
-    for (draws, close) in [(&exact, 1e-6), (&drawn, 0.02)] {
+    let both: [(&Draws, f64); 2] = [(&exact, 1e-6), (&drawn, 0.02)];
+    for (draws, close) in both {
         let means = draws.means("kind")?;
         assert_eq!(means.len(), 3);
         for (found, wanted) in means.iter().zip(wanted) {
