@@ -310,3 +310,25 @@ fn mixtures_that_do_not_fit_are_refused() -> Result<()> {
     refused(Mixture::new([0.5, 0.5], wrong), &["Normal", "scale"]);
     Ok(())
 }
+
+/// Weights of mixtures of mixtures are parameters of their own in the automatic guide.
+#[test]
+fn guides_of_nested_mixtures_have_all_of_their_weights() -> Result<()> {
+    let shapes = Tensor::from_slice(&[1.0, 2.0, 4.0, 5.0]).reshape([2, 2]);
+    let inner = Mixture::new([0.4, 0.6], Beta::new(&shapes, 2.0))?;
+    let law = Mixture::new([0.2, 0.8], inner)?.law()?;
+    let guide = law.mean_field();
+    let names: Vec<&str> = guide.parts().iter().map(|part| part.name()).collect();
+    assert_eq!(names[..2], ["log_weights", "log_weights_2"]);
+    for (at, name) in names.iter().enumerate() {
+        assert!(!names[..at].contains(name), "{names:?}");
+    }
+    let first = guide.first_values()?;
+    assert_near("outer", first[0].to_vec()?[0].into(), 0.2_f64.ln(), 1e-5);
+    assert_near("inner", first[1].to_vec()?[0].into(), 0.4_f64.ln(), 1e-5);
+    let value = Tensor::scalar(0.3);
+    let wanted = law.log_density(&value).item()?;
+    let found = guide.law(&first)?.log_density(&value).item()?;
+    assert_near("density", found.into(), wanted.into(), 1e-4);
+    Ok(())
+}
