@@ -311,6 +311,36 @@ fn mixtures_that_do_not_fit_are_refused() -> Result<()> {
     Ok(())
 }
 
+/// A number that a continuous component does not have is none of the mixture's, over numbers as over tensors.
+#[test]
+fn mixtures_have_the_values_that_all_components_have() -> Result<()> {
+    let one = Tensor::from_slice(&[1.0]);
+    let halves = [0.5, 0.5];
+    let host = || Exponential::new(1.0);
+    let tensors = || Exponential::new(&one);
+    let edge = Tensor::from_slice(&[0.0]);
+    for refusal in [
+        Mixture::new(halves, (host(), Gamma::new(2.0, 1.0)))?.log_prob(&0.0),
+        Mixture::new(halves, (host(), LogNormal::new(0.0, 1.0)))?.log_prob(&0.0),
+        Mixture::new(halves, (InverseGamma::new(2.0, 1.0), host()))?.log_prob(&0.0),
+        Mixture::new(halves, (tensors(), Gamma::new(2.0, &one)))?.log_prob(&edge),
+        Mixture::new(halves, (tensors(), LogNormal::new(0.0, &one)))?.log_prob(&edge),
+        Mixture::new(halves, (InverseGamma::new(2.0, &one), tensors()))?.log_prob(&edge),
+    ] {
+        refused(
+            refusal,
+            &["Mixture", "outside the support", "every component"],
+        );
+    }
+    // Both have this one.
+    let wanted = (0.5 + 0.5 * (2.0 / std::f64::consts::PI).sqrt()).ln();
+    let mixture = Mixture::new(halves, (host(), HalfNormal::new(1.0)))?;
+    assert_near("host", log_prob(&mixture, &0.0)?[0], wanted, 1e-10);
+    let mixture = Mixture::new(halves, (tensors(), HalfNormal::new(&one)))?;
+    assert_near("tensors", log_prob(&mixture, &edge)?[0], wanted, 1e-5);
+    Ok(())
+}
+
 /// Weights of mixtures of mixtures are parameters of their own in the automatic guide.
 #[test]
 fn guides_of_nested_mixtures_have_all_of_their_weights() -> Result<()> {

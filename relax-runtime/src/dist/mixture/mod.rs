@@ -21,7 +21,7 @@ use crate::random::Stream;
 use crate::tensor::{Shape, Tensor};
 
 const NAME: &str = "Mixture";
-const SUPPORT: &str = "the values that every component can draw";
+const SUPPORT: &str = "the values that every component can draw, or, of counts, that one can";
 const COMPONENTS: &str = "components";
 
 /// A draw of one of several laws of one family, the k-th of them with probability `weights`ₖ: density
@@ -180,10 +180,7 @@ where
 }
 
 /// A law of a host number that stands beside others of its family as one law over tensors.
-pub trait Stacked: Distribution {
-    /// Whether it is a law of counts, whose mass is known to be 0 outside the support.
-    const COUNTS: bool = false;
-
+pub trait Stacked: Distribution<Value: MixtureValue> {
     /// One law with an axis of all of them.
     ///
     /// # Errors
@@ -207,8 +204,16 @@ pub trait Stacked: Distribution {
 
 impl<D: Continuous<Real = f64>> Stacked for D {}
 impl Stacked for Normal<f64> {}
-impl<F: CountFamily> Stacked for Counts<F, f64> {
-    const COUNTS: bool = true;
+impl<F: CountFamily> Stacked for Counts<F, f64> {}
+
+/// Whether a mixture has a value, by which of its components have it: of counts, those that have not have a mass
+/// of 0 there.
+fn contained(are_counts: bool, each: impl Iterator<Item = Result<bool>>) -> Result<bool> {
+    let each = each.collect::<Result<Vec<bool>>>()?;
+    Ok(match are_counts {
+        true => each.contains(&true),
+        false => !each.contains(&false),
+    })
 }
 
 /// ln Σₖ wₖ pₖ, by logarithms.
@@ -237,16 +242,11 @@ impl<D: Stacked> Distribution for Mixture<Vec<f64>, Vec<D>> {
     const SUPPORT: &'static str = SUPPORT;
 
     fn contains(&self, value: &D::Value) -> Result<bool> {
-        // Values that one of several counts cannot draw have a mass of 0 there.
-        let contains = self
-            .components
-            .iter()
-            .map(|component| component.contains(value));
-        let contains = contains.collect::<Result<Vec<bool>>>()?;
-        Ok(match D::COUNTS {
-            true => contains.contains(&true),
-            false => !contains.contains(&false),
-        })
+        let each = self.components.iter();
+        contained(
+            D::Value::COUNTS,
+            each.map(|component| component.contains(value)),
+        )
     }
 
     fn log_density(&self, value: &D::Value) -> Result<Number> {
