@@ -1,7 +1,7 @@
 //! What is kept of the parameters of categories.
 
 use super::checks::{PROBS, check_within};
-use super::excluded::{POLE, open, without};
+use super::excluded::{CERTAINTY, POLE, open, without};
 use super::repeat::behind;
 use super::{Support, check_values, expand_parameter, parameter_error};
 use crate::error::{Error, Result};
@@ -98,6 +98,9 @@ impl Weights<Tensor> {
 pub trait CategoricalOperand: Sized {
     /// ln p, checked.
     fn of_probs(self, distribution: &'static str) -> Result<Weights<Self>>;
+    /// ln p, checked, of a law that does not remember which are excluded: a tensor has a number far below the
+    /// others there, which is finite.
+    fn of_shares(self, distribution: &'static str) -> Result<Self>;
     /// An error if there is no category or a logit is NaN.
     fn check_logits(&self, distribution: &'static str) -> Result<()>;
 }
@@ -140,6 +143,10 @@ impl CategoricalOperand for Vec<f64> {
         check_sum(distribution, self.iter().sum())?;
         let logits: Self = self.into_iter().map(f64::ln).collect();
         Ok(logits.into())
+    }
+
+    fn of_shares(self, distribution: &'static str) -> Result<Self> {
+        Ok(self.of_probs(distribution)?.logits)
     }
 
     fn check_logits(&self, distribution: &'static str) -> Result<()> {
@@ -201,6 +208,16 @@ impl CategoricalOperand for Tensor {
         Ok(Weights {
             open: excluded.is_none().then(|| open(&self)).flatten(),
             ..Weights::new(&logits, excluded)
+        })
+    }
+
+    fn of_shares(self, distribution: &'static str) -> Result<Self> {
+        let Weights {
+            logits, excluded, ..
+        } = self.of_probs(distribution)?;
+        Ok(match excluded {
+            None => logits,
+            Some(excluded) => excluded.select_where(&logits.full_like(-CERTAINTY), &logits),
         })
     }
 

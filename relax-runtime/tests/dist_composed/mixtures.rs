@@ -341,6 +341,38 @@ fn mixtures_have_the_values_that_all_components_have() -> Result<()> {
     Ok(())
 }
 
+/// A component without weight adds nothing, however far from the others a number lies.
+#[test]
+fn weights_of_0_rule_components_out() -> Result<()> {
+    let wanted = -1250.0 - 0.5 * std::f64::consts::TAU.ln();
+    let two = [Normal::new(0.0, 1.0), Normal::new(50.0, 1.0)];
+    let host = Mixture::new([1.0, 0.0], two)?;
+    assert_near("host", log_prob(&host, &50.0)?[0], wanted, 1e-10);
+    let locs = Tensor::from_slice(&[0.0, 50.0]);
+    let value = Tensor::scalar(50.0);
+    let weights = Tensor::from_slice(&[1.0, 0.0]).leaf();
+    let of_tensor = Mixture::new(&weights, Normal::new(&locs, 1.0))?;
+    let density = tensor(of_tensor.log_prob(&value)?);
+    assert_near("tensor", density.item()?.into(), wanted, 1e-5);
+    let slopes = grad(&[(&density, None)], &[&weights])?[0].to_vec()?;
+    assert!(slopes[0].is_finite() && slopes[1] == 0.0, "{slopes:?}");
+    let of_host = Mixture::new([1.0, 0.0], Normal::new(&locs, 1.0))?;
+    for law in [host.law()?, of_tensor.law()?, of_host.law()?] {
+        assert_near("law", law.log_density(&value).item()?.into(), wanted, 1e-5);
+    }
+    let parts = (
+        Normal::new(Tensor::from_slice(&[0.0]), 1.0),
+        StudentT::new(3.0, Tensor::from_slice(&[50.0]), 1.0),
+    );
+    let different = Mixture::new(&weights, parts)?;
+    let found = log_prob(&different, &Tensor::from_slice(&[50.0]))?[0];
+    assert_near("families", found, wanted, 1e-5);
+    let counts = Mixture::new(&weights, Poisson::rate(Tensor::from_slice(&[500.0, 1.0])))?;
+    let found = log_prob(&counts, &Tensor::scalar(0.0))?[0];
+    assert_near("counts", found, -500.0, 1e-5);
+    Ok(())
+}
+
 /// Weights of mixtures of mixtures are parameters of their own in the automatic guide.
 #[test]
 fn guides_of_nested_mixtures_have_all_of_their_weights() -> Result<()> {

@@ -11,6 +11,7 @@ use std::rc::Rc;
 pub use different::{Different, MixtureValue};
 use law::MixtureLaw;
 
+use super::excluded::CERTAINTY;
 use super::weights::normalised;
 use super::{
     CategoricalOperand, Continuous, CountFamily, Counts, Distribution, IntoDistribution, Law,
@@ -30,7 +31,8 @@ const COMPONENTS: &str = "components";
 /// `MultivariateNormal` of `[.., K, d]`, `Poisson` of `[.., K]`; a draw is without it. Over numbers,
 /// `components` are as many laws of numbers in an array, and a draw is an `f64`, or a `usize` where they are counts.
 /// Laws of different families stand in a tuple: `(Normal::new(..), StudentT::new(..))`, of one support, or
-/// counts of any, `(Poisson::new(..), Binomial::new(..))`.
+/// counts of any, `(Poisson::new(..), Binomial::new(..))`. A weight of exactly 0 rules its component out; in a
+/// tensor it counts as e^−10⁴.
 ///
 /// A mixture of counts is a law of counts, and of coins or categories one of coins or categories: sites that draw
 /// from it get RELAX. (Counts whose number of trials differs from row to row do not, and vectors of them neither.)
@@ -69,7 +71,7 @@ impl<W, C> Mixture<W, C> {
         A: VectorOperand<Repr: CategoricalOperand>,
         B: MixtureComponents<A::Repr, Weights = W, Components = C>,
     {
-        let logits = weights.into_repr().of_probs(NAME)?.logits;
+        let logits = weights.into_repr().of_shares(NAME)?;
         let (logits, components) = components.beside(logits)?;
         Ok(Self { logits, components })
     }
@@ -232,7 +234,8 @@ fn log_mixed(logits: &[f64], log_densities: impl Iterator<Item = Result<f64>>) -
 
 /// Host weights as a tensor, in which an excluded component has a share of 0 in single precision, too.
 fn on_cpu(logits: &[f64]) -> Tensor {
-    let logits: Vec<f32> = normalised(logits).map(|x| x.max(-1e4) as f32).collect();
+    let logits = normalised(logits).map(|x| (x as f32).max(-CERTAINTY));
+    let logits: Vec<f32> = logits.collect();
     Tensor::from_slice(&logits)
 }
 
