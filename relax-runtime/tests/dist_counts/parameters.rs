@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use relax_runtime::dist::{
     BetaBinomial, Binomial, DiscreteUniform, Distribution, Geometric, Hypergeometric, Law, Mixture,
-    NegativeBinomial, OrderedLogistic, Part, Poisson, ZeroInflated,
+    NegativeBinomial, Number, OrderedLogistic, Part, Poisson, Repeat, ZeroInflated,
 };
 use relax_runtime::{Device, Key, Result, Tensor, grad};
 use statrs::distribution as reference;
@@ -223,5 +223,42 @@ fn guides_keep_their_names() -> Result<()> {
         let stated = law.log_density(&value).item()?;
         near("guide", found.item()?.into(), stated.into(), 1e-6);
     }
+    Ok(())
+}
+
+/// What a gate of exactly 0 or 1 rules out adds nothing to what is left, however improbable that is.
+#[test]
+fn gates_may_be_certain() -> Result<()> {
+    let rate = 500.0_f64;
+    let three = rate.ln() * 3.0 - rate - 6.0_f64.ln();
+    for (gate, k, wanted) in [
+        (0.0, 0, -rate),
+        (0.0, 3, three),
+        (1.0, 0, 0.0),
+        (1.0, 3, three - 1e4),
+        (1e-30, 0, 1e-30_f64.ln()),
+    ] {
+        let host = ZeroInflated::gate(gate, Poisson::rate(rate))?;
+        near("host", host.log_prob(&k)?.total()?, wanted, 1e-9);
+        let value = Tensor::scalar(k as f32);
+        let found = host.law()?.log_density(&value).item()?;
+        near("law", found.into(), wanted, 1e-5);
+        let rows = host.repeated(1)?.expand(&[2])?;
+        let both = Tensor::from_slice(&[k as f32; 2]);
+        near("rows", rows.log_prob(&both)?.total()?, 2.0 * wanted, 1e-5);
+        let gate = Tensor::scalar(gate as f32).leaf();
+        let rate = Tensor::scalar(rate as f32).leaf();
+        let tensors = ZeroInflated::gate(&gate, Poisson::rate(&rate))?;
+        let Number::Tensor(found) = tensors.log_prob(&value)? else {
+            panic!("a host number");
+        };
+        near("tensors", found.item()?.into(), wanted, 1e-5);
+        for slope in grad(&[(&found, None)], &[&gate, &rate])? {
+            assert!(slope.item()?.is_finite());
+        }
+    }
+    // A gate that is no more than improbable is neither.
+    let host = ZeroInflated::gate(1e-100, Poisson::rate(rate))?;
+    near("host", host.log_prob(&0)?.total()?, 1e-100_f64.ln(), 1e-9);
     Ok(())
 }
