@@ -1,7 +1,7 @@
 //! What is kept of the parameters of categories.
 
 use super::checks::{PROBS, check_within};
-use super::excluded::{CERTAINTY, POLE, open, without};
+use super::excluded::{CERTAINTY, finite, open, without};
 use super::repeat::behind;
 use super::{Support, check_values, expand_parameter, parameter_error};
 use crate::error::{Error, Result};
@@ -240,7 +240,7 @@ pub(super) fn normalised(logits: &[f64]) -> impl Iterator<Item = f64> {
 /// The logits of host numbers as a tensor.
 pub(super) fn on_cpu(logits: &[f64]) -> Result<Weights<Tensor>> {
     let numbers = |values| Tensor::from_vec(values, Shape::from([logits.len()]), &Device::cpu());
-    let finite = normalised(logits).map(|x| (x as f32).max(-POLE)).collect();
+    let kept = normalised(logits).map(finite).collect();
     let excludes = |x: &f64| *x == f64::NEG_INFINITY;
     let excluded = || {
         logits
@@ -250,7 +250,7 @@ pub(super) fn on_cpu(logits: &[f64]) -> Result<Weights<Tensor>> {
     };
     let any = logits.iter().any(excludes);
     let excluded = any.then(|| numbers(excluded())).transpose()?;
-    Ok(Weights::new(&numbers(finite)?, excluded))
+    Ok(Weights::new(&numbers(kept)?, excluded))
 }
 
 /// Whether a category has a probability of exactly 0.
