@@ -97,6 +97,24 @@ fn automatic_guides_find_conjugate_posteriors() -> Result<()> {
     Ok(())
 }
 
+/// Zeros of two origins, and a table whose values the guide has to tell from each other.
+#[model]
+fn inflated_range() {
+    let n = sample!(ZeroInflated(0.3, DiscreteUniform::new(0, 3)));
+    observe!(Normal(n as f64, 1.2), 3.0);
+}
+
+#[test]
+fn inflated_tables_get_their_posteriors() -> Result<()> {
+    let model = inflated_range();
+    let exact = exact_posterior(&model)?;
+    let fit = Svi::new(&model).draw_all().steps(4_000).seed(1).run()?;
+    let found = fit.posterior().log_evidence().elbo;
+    let evidence = exact.log_evidence;
+    assert!((found - evidence).abs() < 0.02, "{found} {evidence}");
+    Ok(())
+}
+
 /// When the rate of counts changed.
 #[model]
 fn change_point(counts: &[usize]) {

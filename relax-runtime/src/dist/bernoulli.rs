@@ -5,7 +5,7 @@ use std::rc::Rc;
 use smallvec::smallvec;
 
 use super::checks::all_hold;
-use super::excluded::POLE;
+use super::excluded::finite;
 use super::repeat::behind;
 use super::{
     BernoulliOperand, Coins, Distribution, Draws, Form, Law, MeanField, Number, Operand, Part,
@@ -85,14 +85,11 @@ impl Distribution for Bernoulli<f64> {
 impl Bernoulli<f64> {
     /// The same coin in a tensor.
     pub(super) fn over_tensors(&self) -> Bernoulli<Tensor> {
-        let logit = self.logits.logit() as f32;
+        let logit = finite(self.logits.logit());
         let certain = self.logits.is_certain().then(|| logit.signum());
-        let logits = Coins {
-            logits: Tensor::scalar(logit.clamp(-POLE, POLE)),
-            certain: certain.map(Tensor::scalar),
-            open: None,
-        };
-        Bernoulli { logits }
+        Bernoulli {
+            logits: Coins::new(&Tensor::scalar(logit), certain.map(Tensor::scalar)),
+        }
     }
 }
 

@@ -8,6 +8,16 @@ use crate::tensor::{Provenance, Reads, SiteSet, Tensor};
 /// How far the logit of an excluded value lies below the others: e⁻¹¹⁰ is 0 in f32.
 pub(super) const POLE: f32 = 110.0;
 
+/// How far it lies below in laws that do not remember which values are excluded, so that it has to lie below
+/// their densities, too.
+pub(super) const CERTAINTY: f32 = 1e4;
+
+/// A number of the host in single precision, where it stays finite, and so do sums of many.
+pub(super) fn finite(x: f64) -> f32 {
+    const FARTHEST: f32 = 1e30;
+    (x as f32).clamp(-FARTHEST, FARTHEST)
+}
+
 /// A value's numbers alone. What they rule out is a step as far as derivatives go, but a step to −∞
 /// that no draw takes, so that it does not count as a break between value and density.
 pub(super) fn numbers_of(value: &Tensor) -> Tensor {

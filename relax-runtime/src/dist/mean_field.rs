@@ -1,5 +1,6 @@
 //! What an automatic guide has in place of a law: a law with free parameters of its own.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::rc::Rc;
 
@@ -45,7 +46,7 @@ type About<'a> = dyn Fn(&Tensor, &Tensor) -> PerParameter<Tensor> + 'a;
 /// One unconstrained parameter of a [`MeanField`].
 #[derive(Clone, Debug)]
 pub struct Part {
-    name: &'static str,
+    name: Cow<'static, str>,
     shape: Shape,
     prior: Tensor,
     start: fn(&Tensor) -> Tensor,
@@ -67,7 +68,7 @@ impl Part {
     /// A parameter that starts from what `start` makes of the law's own, as a constant.
     pub fn starting(name: &'static str, prior: &Tensor, start: fn(&Tensor) -> Tensor) -> Self {
         Self {
-            name,
+            name: Cow::Borrowed(name),
             shape: prior.shape(),
             prior: prior.clone(),
             start,
@@ -94,8 +95,8 @@ impl Part {
     }
 
     /// Its name, which follows the site's and a dot.
-    pub fn name(&self) -> &'static str {
-        self.name
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Its shape.
@@ -142,15 +143,34 @@ impl Part {
     }
 }
 
+/// Numbers repeated names, since parts of one name would be one parameter: the first keeps its own.
+fn number_repeated(parts: &mut [Part]) {
+    // From behind, so that those before still have the names that they came with.
+    for at in (1..parts.len()).rev() {
+        let name = parts[at].name.clone();
+        let before = parts[..at].iter().filter(|part| part.name == name);
+        let before = before.count();
+        if before == 0 {
+            continue;
+        }
+        let is_free = |own: &String| parts.iter().all(|part| part.name != *own);
+        let mut numbered = (before + 1..).map(|number| format!("{name}_{number}"));
+        parts[at].name = numbered.find(is_free).map_or(name, Cow::Owned);
+    }
+}
+
 impl<'a> MeanField<'a> {
     /// A guide with these parts, from whose values, in their order, `build` makes a law. Values of
-    /// probability 0 under the guided law must have it under the guide's, too.
+    /// probability 0 under the guided law must have it under the guide's, too. Each part has a name of
+    /// its own: one that stands there before gets a number, as in `logits` and `logits_2`.
     pub fn new(
         parts: impl IntoIterator<Item = Part>,
         build: impl Fn(&[Tensor]) -> Result<Rc<dyn Law>> + 'a,
     ) -> Self {
+        let mut parts: PerParameter<Part> = parts.into_iter().collect();
+        number_repeated(&mut parts);
         Self {
-            parts: parts.into_iter().collect(),
+            parts,
             is_table: false,
             build: Box::new(build),
             units: SmallVec::new(),
@@ -250,5 +270,31 @@ impl fmt::Debug for MeanField<'_> {
             .field("parts", &self.parts)
             .field("is_table", &self.is_table)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dist::{Bernoulli, Distribution};
+
+    fn names(given: &[&'static str]) -> Vec<String> {
+        let parts = given
+            .iter()
+            .map(|name| Part::real(name, &Tensor::scalar(0.0)));
+        let guide = MeanField::new(parts, |free| Bernoulli::logits(&free[0])?.law());
+        guide
+            .parts()
+            .iter()
+            .map(|part| part.name().to_owned())
+            .collect()
+    }
+
+    #[test]
+    fn no_two_parts_share_a_name() {
+        assert_eq!(names(&["loc", "log_scale"]), ["loc", "log_scale"]);
+        assert_eq!(names(&["a", "b", "a", "a"]), ["a", "b", "a_2", "a_3"]);
+        // A number that is taken is left out.
+        assert_eq!(names(&["a", "a", "a_2"]), ["a", "a_3", "a_2"]);
     }
 }

@@ -1,7 +1,7 @@
 //! What is kept of the parameters of categories.
 
 use super::checks::{PROBS, check_within};
-use super::excluded::{POLE, open, without};
+use super::excluded::{CERTAINTY, finite, open, without};
 use super::repeat::behind;
 use super::{Support, check_values, expand_parameter, parameter_error};
 use crate::error::{Error, Result};
@@ -98,6 +98,9 @@ impl Weights<Tensor> {
 pub trait CategoricalOperand: Sized {
     /// ln p, checked.
     fn of_probs(self, distribution: &'static str) -> Result<Weights<Self>>;
+    /// ln p, checked, of a law that does not remember which are excluded: a tensor has a number far below the
+    /// others there, which is finite.
+    fn of_shares(self, distribution: &'static str) -> Result<Self>;
     /// An error if there is no category or a logit is NaN.
     fn check_logits(&self, distribution: &'static str) -> Result<()>;
 }
@@ -140,6 +143,10 @@ impl CategoricalOperand for Vec<f64> {
         check_sum(distribution, self.iter().sum())?;
         let logits: Self = self.into_iter().map(f64::ln).collect();
         Ok(logits.into())
+    }
+
+    fn of_shares(self, distribution: &'static str) -> Result<Self> {
+        Ok(self.of_probs(distribution)?.logits)
     }
 
     fn check_logits(&self, distribution: &'static str) -> Result<()> {
@@ -204,6 +211,16 @@ impl CategoricalOperand for Tensor {
         })
     }
 
+    fn of_shares(self, distribution: &'static str) -> Result<Self> {
+        let Weights {
+            logits, excluded, ..
+        } = self.of_probs(distribution)?;
+        Ok(match excluded {
+            None => logits,
+            Some(excluded) => excluded.select_where(&logits.full_like(-CERTAINTY), &logits),
+        })
+    }
+
     fn check_logits(&self, distribution: &'static str) -> Result<()> {
         if self.check()?.shape().last().is_none_or(|&k| k == 0) {
             return Err(empty(distribution, "logits"));
@@ -223,7 +240,7 @@ pub(super) fn normalised(logits: &[f64]) -> impl Iterator<Item = f64> {
 /// The logits of host numbers as a tensor.
 pub(super) fn on_cpu(logits: &[f64]) -> Result<Weights<Tensor>> {
     let numbers = |values| Tensor::from_vec(values, Shape::from([logits.len()]), &Device::cpu());
-    let finite = normalised(logits).map(|x| (x as f32).max(-POLE)).collect();
+    let kept = normalised(logits).map(finite).collect();
     let excludes = |x: &f64| *x == f64::NEG_INFINITY;
     let excluded = || {
         logits
@@ -233,7 +250,7 @@ pub(super) fn on_cpu(logits: &[f64]) -> Result<Weights<Tensor>> {
     };
     let any = logits.iter().any(excludes);
     let excluded = any.then(|| numbers(excluded())).transpose()?;
-    Ok(Weights::new(&numbers(finite)?, excluded))
+    Ok(Weights::new(&numbers(kept)?, excluded))
 }
 
 /// Whether a category has a probability of exactly 0.

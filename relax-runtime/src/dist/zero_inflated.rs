@@ -1,7 +1,7 @@
 //! Zero-inflated counts: those of another law, but for some zeros of their own.
 
 use super::counts::{CountFamily, CountOperand, Counts, Place, sigmoid, softplus};
-use super::excluded::numbers_of;
+use super::excluded::{CERTAINTY, numbers_of};
 use super::{IntoDistribution, Join, Operand, Support};
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
@@ -27,7 +27,8 @@ pub struct ZeroInflatedFamily<F>(F);
 const NAME: &str = "ZeroInflated";
 
 impl<F: CountFamily, P: CountOperand> ZeroInflated<F, P> {
-    /// The counts of `base`, of which a share of `gate` are replaced by zeros.
+    /// The counts of `base`, of which a share of `gate` are replaced by zeros. At exactly 0 and 1 what is ruled
+    /// out counts as e^−10⁴.
     ///
     /// # Errors
     /// If a gate is NaN or outside [0, 1], `base` could not be made, has no 0 among its values, or has
@@ -52,7 +53,8 @@ impl<F: CountFamily, P: CountOperand> ZeroInflated<F, P> {
             |p| (0.0..=1.0).contains(&p),
             Support::Unit.demand(),
         )?;
-        let theta = gate.logit().before(&theta, family.is_vector())?;
+        let gate = gate.logit_within(CERTAINTY);
+        let theta = gate.before(&theta, family.is_vector())?;
         Ok(Self::of_theta(ZeroInflatedFamily(family), theta, fixed))
     }
 }

@@ -6,8 +6,8 @@ mod truncated;
 
 use relax_runtime::dist::{
     Bernoulli, Beta, BetaBinomial, Bijection, Binomial, Categorical, Delta, Distribution,
-    Exponential, Form, Gamma, Gumbel, HalfNormal, Law, LogNormal, Mixture, Multinomial,
-    MultivariateNormal, Normal, Number, Poisson, StudentT, Truncated, Uniform,
+    Exponential, Form, Gamma, Gumbel, HalfNormal, InverseGamma, Law, LogNormal, Mixture,
+    Multinomial, MultivariateNormal, Normal, Number, Poisson, StudentT, Truncated, Uniform,
 };
 use relax_runtime::{Device, Key, Result, Tensor, grad};
 use statrs::distribution::{ContinuousCDF, Normal as Reference};

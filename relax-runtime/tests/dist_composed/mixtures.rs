@@ -310,3 +310,87 @@ fn mixtures_that_do_not_fit_are_refused() -> Result<()> {
     refused(Mixture::new([0.5, 0.5], wrong), &["Normal", "scale"]);
     Ok(())
 }
+
+/// A number that a continuous component does not have is none of the mixture's, over numbers as over tensors.
+#[test]
+fn mixtures_have_the_values_that_all_components_have() -> Result<()> {
+    let one = Tensor::from_slice(&[1.0]);
+    let halves = [0.5, 0.5];
+    let host = || Exponential::new(1.0);
+    let tensors = || Exponential::new(&one);
+    let edge = Tensor::from_slice(&[0.0]);
+    for refusal in [
+        Mixture::new(halves, (host(), Gamma::new(2.0, 1.0)))?.log_prob(&0.0),
+        Mixture::new(halves, (host(), LogNormal::new(0.0, 1.0)))?.log_prob(&0.0),
+        Mixture::new(halves, (InverseGamma::new(2.0, 1.0), host()))?.log_prob(&0.0),
+        Mixture::new(halves, (tensors(), Gamma::new(2.0, &one)))?.log_prob(&edge),
+        Mixture::new(halves, (tensors(), LogNormal::new(0.0, &one)))?.log_prob(&edge),
+        Mixture::new(halves, (InverseGamma::new(2.0, &one), tensors()))?.log_prob(&edge),
+    ] {
+        refused(
+            refusal,
+            &["Mixture", "outside the support", "every component"],
+        );
+    }
+    // Both have this one.
+    let wanted = (0.5 + 0.5 * (2.0 / std::f64::consts::PI).sqrt()).ln();
+    let mixture = Mixture::new(halves, (host(), HalfNormal::new(1.0)))?;
+    assert_near("host", log_prob(&mixture, &0.0)?[0], wanted, 1e-10);
+    let mixture = Mixture::new(halves, (tensors(), HalfNormal::new(&one)))?;
+    assert_near("tensors", log_prob(&mixture, &edge)?[0], wanted, 1e-5);
+    Ok(())
+}
+
+/// A component without weight adds nothing, however far from the others a number lies.
+#[test]
+fn weights_of_0_rule_components_out() -> Result<()> {
+    let wanted = -1250.0 - 0.5 * std::f64::consts::TAU.ln();
+    let two = [Normal::new(0.0, 1.0), Normal::new(50.0, 1.0)];
+    let host = Mixture::new([1.0, 0.0], two)?;
+    assert_near("host", log_prob(&host, &50.0)?[0], wanted, 1e-10);
+    let locs = Tensor::from_slice(&[0.0, 50.0]);
+    let value = Tensor::scalar(50.0);
+    let weights = Tensor::from_slice(&[1.0, 0.0]).leaf();
+    let of_tensor = Mixture::new(&weights, Normal::new(&locs, 1.0))?;
+    let density = tensor(of_tensor.log_prob(&value)?);
+    assert_near("tensor", density.item()?.into(), wanted, 1e-5);
+    let slopes = grad(&[(&density, None)], &[&weights])?[0].to_vec()?;
+    assert!(slopes[0].is_finite() && slopes[1] == 0.0, "{slopes:?}");
+    let of_host = Mixture::new([1.0, 0.0], Normal::new(&locs, 1.0))?;
+    for law in [host.law()?, of_tensor.law()?, of_host.law()?] {
+        assert_near("law", law.log_density(&value).item()?.into(), wanted, 1e-5);
+    }
+    let parts = (
+        Normal::new(Tensor::from_slice(&[0.0]), 1.0),
+        StudentT::new(3.0, Tensor::from_slice(&[50.0]), 1.0),
+    );
+    let different = Mixture::new(&weights, parts)?;
+    let found = log_prob(&different, &Tensor::from_slice(&[50.0]))?[0];
+    assert_near("families", found, wanted, 1e-5);
+    let counts = Mixture::new(&weights, Poisson::rate(Tensor::from_slice(&[500.0, 1.0])))?;
+    let found = log_prob(&counts, &Tensor::scalar(0.0))?[0];
+    assert_near("counts", found, -500.0, 1e-5);
+    Ok(())
+}
+
+/// Weights of mixtures of mixtures are parameters of their own in the automatic guide.
+#[test]
+fn guides_of_nested_mixtures_have_all_of_their_weights() -> Result<()> {
+    let shapes = Tensor::from_slice(&[1.0, 2.0, 4.0, 5.0]).reshape([2, 2]);
+    let inner = Mixture::new([0.4, 0.6], Beta::new(&shapes, 2.0))?;
+    let law = Mixture::new([0.2, 0.8], inner)?.law()?;
+    let guide = law.mean_field();
+    let names: Vec<&str> = guide.parts().iter().map(|part| part.name()).collect();
+    assert_eq!(names[..2], ["log_weights", "log_weights_2"]);
+    for (at, name) in names.iter().enumerate() {
+        assert!(!names[..at].contains(name), "{names:?}");
+    }
+    let first = guide.first_values()?;
+    assert_near("outer", first[0].to_vec()?[0].into(), 0.2_f64.ln(), 1e-5);
+    assert_near("inner", first[1].to_vec()?[0].into(), 0.4_f64.ln(), 1e-5);
+    let value = Tensor::scalar(0.3);
+    let wanted = law.log_density(&value).item()?;
+    let found = guide.law(&first)?.log_density(&value).item()?;
+    assert_near("density", found.into(), wanted.into(), 1e-4);
+    Ok(())
+}

@@ -1,8 +1,10 @@
 //! Parameters that cannot be, those that are tensors, and values that are listed.
 
+use std::rc::Rc;
+
 use relax_runtime::dist::{
-    BetaBinomial, Binomial, DiscreteUniform, Distribution, Geometric, Hypergeometric,
-    NegativeBinomial, OrderedLogistic, Poisson, ZeroInflated,
+    BetaBinomial, Binomial, DiscreteUniform, Distribution, Geometric, Hypergeometric, Law, Mixture,
+    NegativeBinomial, Number, OrderedLogistic, Part, Poisson, Repeat, ZeroInflated,
 };
 use relax_runtime::{Device, Key, Result, Tensor, grad};
 use statrs::distribution as reference;
@@ -147,5 +149,116 @@ fn tables_list_their_values() -> Result<()> {
     let sure = Distribution::law(&Hypergeometric::new(5, 2, 5)?)?;
     let noise = sure.noise(&mut Key::new(1).stream("x"))?;
     assert_eq!(sure.draw(&noise).to_vec()?, [2.0]);
+    Ok(())
+}
+
+/// What the parameters of a law's automatic guide are called.
+fn names(law: &Rc<dyn Law>) -> Vec<String> {
+    let guide = law.mean_field();
+    let names = guide.parts().iter().map(Part::name);
+    names.map(str::to_owned).collect()
+}
+
+/// Behind a gate, each value of a table has a logit of its own in the automatic guide.
+#[test]
+fn guides_of_inflated_tables_have_all_of_their_numbers() -> Result<()> {
+    let laws = [
+        ZeroInflated::gate(0.3, OrderedLogistic::new(0.2, [-1.0, 0.5, 1.0]))?.law()?,
+        ZeroInflated::gate(0.3, DiscreteUniform::new(0, 3))?.law()?,
+        ZeroInflated::gate(0.3, Hypergeometric::new(9, 3, 4))?.law()?,
+    ];
+    let logits = [0.4_f64, -1.0, 1.5, 0.1];
+    let total: f64 = logits.iter().map(|x| x.exp()).sum();
+    for law in laws {
+        assert_eq!(names(&law), ["gate_logits", "logits"]);
+        let guide = law.mean_field();
+        let first = guide.law(&guide.first_values()?)?;
+        let free = [
+            Tensor::scalar(-0.5),
+            Tensor::from_slice(&logits.map(|x| x as f32)),
+        ];
+        let moved = guide.law(&free)?;
+        let open = 1.0 / (1.0 + (-0.5_f64).exp());
+        for (k, logit) in logits.iter().enumerate() {
+            let value = Tensor::scalar(k as f32);
+            let [stated, found] = [&law, &first].map(|law| law.log_density(&value).item());
+            near("first", found?.into(), stated?.into(), 1e-6);
+            let gate = if k == 0 { 1.0 - open } else { 0.0 };
+            let wanted = (gate + open * logit.exp() / total).ln();
+            near(
+                "moved",
+                moved.log_density(&value).item()?.into(),
+                wanted,
+                1e-5,
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Under these a saved guide has its numbers.
+#[test]
+fn guides_keep_their_names() -> Result<()> {
+    let poisson = || Poisson::rate(2.0);
+    let inflated = ZeroInflated::gate(0.3, poisson());
+    let negative = NegativeBinomial::mean(2.0, 1.0);
+    let mixture = Mixture::new([0.3, 0.7], [poisson(), poisson()])?;
+    let wanted: [(Rc<dyn Law>, &[&str]); 5] = [
+        (poisson()?.law()?, &["log_rate"]),
+        (inflated.clone()?.law()?, &["gate_logits", "log_rate"]),
+        (
+            ZeroInflated::gate(0.3, negative)?.law()?,
+            &["gate_logits", "log_total_count", "logits"],
+        ),
+        (ZeroInflated::gate(0.5, inflated)?.law()?, &["gate_logits"]),
+        (mixture.law()?, &["mixture"]),
+    ];
+    for (law, wanted) in wanted {
+        assert_eq!(names(&law), wanted);
+        let guide = law.mean_field();
+        let numbers = guide.parts().iter().map(|part| part.shape().numel());
+        assert_eq!(numbers.sum::<usize>(), law.parameters()[0].len());
+        let value = Tensor::scalar(1.0);
+        let found = guide.law(&guide.first_values()?)?.log_density(&value);
+        let stated = law.log_density(&value).item()?;
+        near("guide", found.item()?.into(), stated.into(), 1e-6);
+    }
+    Ok(())
+}
+
+/// What a gate of exactly 0 or 1 rules out adds nothing to what is left, however improbable that is.
+#[test]
+fn gates_may_be_certain() -> Result<()> {
+    let rate = 500.0_f64;
+    let three = rate.ln() * 3.0 - rate - 6.0_f64.ln();
+    for (gate, k, wanted) in [
+        (0.0, 0, -rate),
+        (0.0, 3, three),
+        (1.0, 0, 0.0),
+        (1.0, 3, three - 1e4),
+        (1e-30, 0, 1e-30_f64.ln()),
+    ] {
+        let host = ZeroInflated::gate(gate, Poisson::rate(rate))?;
+        near("host", host.log_prob(&k)?.total()?, wanted, 1e-9);
+        let value = Tensor::scalar(k as f32);
+        let found = host.law()?.log_density(&value).item()?;
+        near("law", found.into(), wanted, 1e-5);
+        let rows = host.repeated(1)?.expand(&[2])?;
+        let both = Tensor::from_slice(&[k as f32; 2]);
+        near("rows", rows.log_prob(&both)?.total()?, 2.0 * wanted, 1e-5);
+        let gate = Tensor::scalar(gate as f32).leaf();
+        let rate = Tensor::scalar(rate as f32).leaf();
+        let tensors = ZeroInflated::gate(&gate, Poisson::rate(&rate))?;
+        let Number::Tensor(found) = tensors.log_prob(&value)? else {
+            panic!("a host number");
+        };
+        near("tensors", found.item()?.into(), wanted, 1e-5);
+        for slope in grad(&[(&found, None)], &[&gate, &rate])? {
+            assert!(slope.item()?.is_finite());
+        }
+    }
+    // A gate that is no more than improbable is neither.
+    let host = ZeroInflated::gate(1e-100, Poisson::rate(rate))?;
+    near("host", host.log_prob(&0)?.total()?, 1e-100_f64.ln(), 1e-9);
     Ok(())
 }

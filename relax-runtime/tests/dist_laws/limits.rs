@@ -1,6 +1,8 @@
 //! Laws that are certain, or all but certain, and values that cannot be.
 
-use relax_runtime::dist::{Bernoulli, Categorical, Distribution, Number, OneHotCategorical};
+use relax_runtime::dist::{
+    Bernoulli, Categorical, Distribution, Number, OneHotCategorical, Repeat,
+};
 use relax_runtime::{Device, Result, Tensor, grad};
 
 use crate::{assert_near, draw, draws, log_prob, tensor};
@@ -88,6 +90,51 @@ fn impossible_values_of_tensors_have_probability_0(device: &Device) -> Result<()
             assert_eq!(log_p.is_finite(), p > 0.0);
         }
     }
+    Ok(())
+}
+
+/// Values that are improbable, and not excluded, keep their log-probabilities in tensors and plates.
+#[test]
+fn improbable_values_of_host_numbers_keep_their_log_probabilities() -> Result<()> {
+    let wanted = [-500.0, f64::NEG_INFINITY];
+    let logits = || [0.0, -500.0, f64::NEG_INFINITY];
+    let index = Categorical::logits(logits())?;
+    let law = index.law()?;
+    let leaf = law.parameters()[0].leaf();
+    for (k, wanted) in [1, 2].into_iter().zip(wanted) {
+        assert_eq!(log_prob(&index, &k)?, [wanted]);
+        let (value, rows) = (Tensor::scalar(k as f32), Tensor::from_slice(&[k as f32; 2]));
+        assert_eq!(f64::from(law.log_density(&value).item()?), wanted);
+        let plate = index.clone().repeated(1)?.expand(&[2])?;
+        assert_eq!(log_prob(&plate, &rows)?, [wanted; 2]);
+        let one_hot = OneHotCategorical::logits(logits())?;
+        let plate = one_hot.repeated(1)?.expand(&[2])?;
+        assert_eq!(log_prob(&plate, &rows.one_hot(3))?, [wanted; 2]);
+        let density = law.with_parameters(std::slice::from_ref(&leaf));
+        let density = density.log_density(&value);
+        let slopes = grad(&[(&density, None)], &[&leaf])?[0].to_vec()?;
+        assert!(slopes.iter().all(|x| x.is_finite()), "{slopes:?}");
+    }
+    for (coin, wanted) in [
+        (Bernoulli::logits(-500.0)?, -500.0),
+        (Bernoulli::probs(1e-60)?, 1e-60_f64.ln()),
+        (Bernoulli::logits(f64::NEG_INFINITY)?, f64::NEG_INFINITY),
+    ] {
+        let found = coin.law()?.log_density(&Tensor::scalar(1.0)).item()?;
+        let plate = coin.clone().repeated(1)?.expand(&[2])?;
+        let rows = log_prob(&plate, &Tensor::from_slice(&[1.0; 2]))?;
+        for found in [log_prob(&coin, &true)?[0], found.into(), rows[0], rows[1]] {
+            match wanted.is_finite() {
+                true => assert_near("a coin", found, wanted, 1e-6),
+                false => assert_eq!(found, wanted),
+            }
+        }
+    }
+    // Beyond what single precision holds, they are finite.
+    let far = Categorical::logits([0.0, -1e300])?.law()?;
+    assert!(far.log_density(&Tensor::scalar(1.0)).item()?.is_finite());
+    let far = Bernoulli::logits(-1e300)?.law()?;
+    assert!(far.log_density(&Tensor::scalar(1.0)).item()?.is_finite());
     Ok(())
 }
 

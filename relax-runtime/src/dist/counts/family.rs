@@ -19,7 +19,8 @@ pub trait CountFamily: Clone + Debug + 'static {
     /// The set of its values, in words.
     const SUPPORT: &'static str;
 
-    /// The names of the numbers of θ, under which the automatic guide has them.
+    /// The names of the numbers of θ, under which the automatic guide has them. From the first number on that
+    /// has the next one's name, they are one vector of that name.
     fn parameters(&self) -> Vec<&'static str>;
 
     /// How many numbers θ has.

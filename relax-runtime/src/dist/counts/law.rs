@@ -95,7 +95,7 @@ impl<F: CountFamily> Law for CountLaw<F> {
         self.relaxation.count(vertex)
     }
 
-    /// A law of the same family.
+    /// A law of the same family. From the first number on that has the next one's name, numbers are one vector.
     fn mean_field(&self) -> MeanField<'_> {
         let family = self.family();
         let build = |theta: &Tensor| -> Result<Rc<dyn Law>> {
@@ -106,24 +106,26 @@ impl<F: CountFamily> Law for CountLaw<F> {
             return MeanField::new([logits], move |free| build(&free[0])).of_logits();
         }
         let names = family.parameters();
-        // Numbers of one name are one vector.
-        if let [first, second, ..] = names[..]
-            && first == second
-        {
-            return MeanField::new([Part::real(first, &self.theta)], move |free| {
-                build(&free[0])
-            });
+        if !family.is_vector() {
+            let parts = names.iter().map(|name| Part::real(name, &self.theta));
+            return MeanField::new(parts, move |free| build(&free[0]));
         }
-        let parts = names.into_iter().enumerate().map(|(j, name)| {
-            let own = match family.is_vector() {
-                false => self.theta.clone(),
-                true => self.theta.index(-1, j),
-            };
-            Part::real(name, &own)
+        let repeated = names.windows(2).position(|pair| pair[0] == pair[1]);
+        let single = repeated.unwrap_or(names.len());
+        let numbers = names[..single].iter().enumerate();
+        let numbers = numbers.map(|(j, name)| Part::real(name, &self.theta.index(-1, j)));
+        let vector = repeated.map(|from| {
+            let rest = self.theta.slice(-1, from..names.len());
+            Part::real(names[from], &rest)
         });
-        MeanField::new(parts, move |free| match free {
-            [theta] if !family.is_vector() => build(theta),
-            _ => build(&Tensor::stack(&free.iter().collect::<Vec<_>>(), -1)),
+        MeanField::new(numbers.chain(vector), move |free| {
+            let (numbers, vector) = free.split_at(single);
+            if let ([], [theta]) = (numbers, vector) {
+                return build(theta);
+            }
+            let numbers = numbers.iter().map(|number| number.unsqueeze(-1));
+            let all: Vec<Tensor> = numbers.chain(vector.iter().cloned()).collect();
+            build(&Tensor::concat(&all.iter().collect::<Vec<_>>(), -1))
         })
     }
 

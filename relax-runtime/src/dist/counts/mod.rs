@@ -49,8 +49,12 @@ pub trait CountOperand: Numbers + Clone + Debug {
     fn theta(parts: &[Self]) -> Result<Self::Theta>;
     /// Natural logarithm.
     fn ln(&self) -> Self;
-    /// ln p − ln(1 − p); finite at 0 and 1 in tensors, too, where e^−110 stands for 0.
-    fn logit(&self) -> Self;
+    /// ln p − ln(1 − p); finite at 0 and 1, too, where e^−110 stands for 0.
+    fn logit(&self) -> Self {
+        self.logit_within(CERTAIN)
+    }
+    /// The same, where e^−`most` stands for 0.
+    fn logit_within(&self, most: f32) -> Self;
     /// The difference.
     fn minus(&self, other: &Self) -> Self;
     /// A number of the same kind.
@@ -95,9 +99,9 @@ impl CountOperand for f64 {
     fn ln(&self) -> f64 {
         f64::ln(*self)
     }
-    fn logit(&self) -> f64 {
+    fn logit_within(&self, most: f32) -> f64 {
         let logit = self.ln() - (-self).ln_1p();
-        logit.clamp(-f64::from(CERTAIN), f64::from(CERTAIN))
+        logit.clamp(-f64::from(most), f64::from(most))
     }
     fn minus(&self, other: &f64) -> f64 {
         self - other
@@ -150,7 +154,7 @@ impl CountOperand for Tensor {
     fn ln(&self) -> Tensor {
         Tensor::ln(self)
     }
-    fn logit(&self) -> Tensor {
+    fn logit_within(&self, most: f32) -> Tensor {
         let is_open = |p: &[f32]| all(p, |p| (p > 0.0) & (p < 1.0));
         let logit = |p: &Tensor| Tensor::logit(&p.kept_within(f32::MIN_POSITIVE, BELOW_ONE));
         let of_one = |p: &Tensor| {
@@ -159,9 +163,7 @@ impl CountOperand for Tensor {
                 return logit(p);
             }
             let certain = p.detach().ge(1.0) - p.detach().le(0.0);
-            certain
-                .square()
-                .select_where(&(certain * CERTAIN), &logit(p))
+            certain.square().select_where(&(certain * most), &logit(p))
         };
         match self.tells_in_all_cases(is_open) {
             Ok(true) => logit(self),

@@ -4,7 +4,9 @@ use std::fmt::{self, Debug};
 use std::rc::Rc;
 
 use super::different_law::DifferentLaw;
-use super::{Mixture, MixtureComponents, NAME, SUPPORT, assembled, log_mixed, on_cpu, wrong};
+use super::{
+    Mixture, MixtureComponents, NAME, SUPPORT, assembled, contained, log_mixed, on_cpu, wrong,
+};
 use crate::dist::{
     Distribution, IntoDistribution, Law, Number, SiteValue, check_event_fit, expand_parameter,
     holds_indices,
@@ -98,6 +100,8 @@ impl<V> Different<V> {
 
 /// What draws of mixed laws may be: of the host, or tensors.
 pub trait MixtureValue: SiteValue {
+    /// Whether they can only be counts, whose mass is known to be 0 outside the support.
+    const COUNTS: bool = false;
     /// `Vec<f64>` or [`Tensor`].
     type Weights;
     /// Weights of the host in that form.
@@ -112,6 +116,7 @@ impl MixtureValue for f64 {
 }
 
 impl MixtureValue for usize {
+    const COUNTS: bool = true;
     type Weights = Vec<f64>;
     fn weights(logits: Vec<f64>) -> Vec<f64> {
         logits
@@ -186,12 +191,8 @@ impl<V: MixtureValue<Weights = Vec<f64>>> Distribution for Mixture<Vec<f64>, Dif
     const SUPPORT: &'static str = SUPPORT;
 
     fn contains(&self, value: &V) -> Result<bool> {
-        for component in &self.components.0 {
-            if component.contains(value)? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        let each = self.components.0.iter();
+        contained(V::COUNTS, each.map(|component| component.contains(value)))
     }
 
     fn log_density(&self, value: &V) -> Result<Number> {
@@ -218,15 +219,11 @@ impl Distribution for Mixture<Tensor, Different<Tensor>> {
     const SUPPORT: &'static str = SUPPORT;
 
     fn contains(&self, value: &Tensor) -> Result<bool> {
-        if let Some(contained) = assembled::contained_in_several(&self.components.laws()?, value)? {
-            return Ok(contained);
+        if let Some(among) = assembled::contained_in_several(&self.components.laws()?, value)? {
+            return Ok(among);
         }
-        for component in &self.components.0 {
-            if !component.contains(value)? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        let each = self.components.0.iter();
+        contained(false, each.map(|component| component.contains(value)))
     }
 
     fn log_density(&self, value: &Tensor) -> Result<Number> {

@@ -11,6 +11,7 @@ use std::rc::Rc;
 pub use different::{Different, MixtureValue};
 use law::MixtureLaw;
 
+use super::excluded::CERTAINTY;
 use super::weights::normalised;
 use super::{
     CategoricalOperand, Continuous, CountFamily, Counts, Distribution, IntoDistribution, Law,
@@ -21,7 +22,7 @@ use crate::random::Stream;
 use crate::tensor::{Shape, Tensor};
 
 const NAME: &str = "Mixture";
-const SUPPORT: &str = "the values that every component can draw";
+const SUPPORT: &str = "the values that every component can draw, or, of counts, that one can";
 const COMPONENTS: &str = "components";
 
 /// A draw of one of several laws of one family, the k-th of them with probability `weights`ₖ: density
@@ -30,7 +31,8 @@ const COMPONENTS: &str = "components";
 /// `MultivariateNormal` of `[.., K, d]`, `Poisson` of `[.., K]`; a draw is without it. Over numbers,
 /// `components` are as many laws of numbers in an array, and a draw is an `f64`, or a `usize` where they are counts.
 /// Laws of different families stand in a tuple: `(Normal::new(..), StudentT::new(..))`, of one support, or
-/// counts of any, `(Poisson::new(..), Binomial::new(..))`.
+/// counts of any, `(Poisson::new(..), Binomial::new(..))`. A weight of exactly 0 rules its component out; in a
+/// tensor it counts as e^−10⁴.
 ///
 /// A mixture of counts is a law of counts, and of coins or categories one of coins or categories: sites that draw
 /// from it get RELAX. (Counts whose number of trials differs from row to row do not, and vectors of them neither.)
@@ -69,7 +71,7 @@ impl<W, C> Mixture<W, C> {
         A: VectorOperand<Repr: CategoricalOperand>,
         B: MixtureComponents<A::Repr, Weights = W, Components = C>,
     {
-        let logits = weights.into_repr().of_probs(NAME)?.logits;
+        let logits = weights.into_repr().of_shares(NAME)?;
         let (logits, components) = components.beside(logits)?;
         Ok(Self { logits, components })
     }
@@ -180,10 +182,7 @@ where
 }
 
 /// A law of a host number that stands beside others of its family as one law over tensors.
-pub trait Stacked: Distribution {
-    /// Whether it is a law of counts, whose mass is known to be 0 outside the support.
-    const COUNTS: bool = false;
-
+pub trait Stacked: Distribution<Value: MixtureValue> {
     /// One law with an axis of all of them.
     ///
     /// # Errors
@@ -207,8 +206,16 @@ pub trait Stacked: Distribution {
 
 impl<D: Continuous<Real = f64>> Stacked for D {}
 impl Stacked for Normal<f64> {}
-impl<F: CountFamily> Stacked for Counts<F, f64> {
-    const COUNTS: bool = true;
+impl<F: CountFamily> Stacked for Counts<F, f64> {}
+
+/// Whether a mixture has a value, by which of its components have it: of counts, those that have not have a mass
+/// of 0 there.
+fn contained(are_counts: bool, each: impl Iterator<Item = Result<bool>>) -> Result<bool> {
+    let each = each.collect::<Result<Vec<bool>>>()?;
+    Ok(match are_counts {
+        true => each.contains(&true),
+        false => !each.contains(&false),
+    })
 }
 
 /// ln Σₖ wₖ pₖ, by logarithms.
@@ -227,7 +234,8 @@ fn log_mixed(logits: &[f64], log_densities: impl Iterator<Item = Result<f64>>) -
 
 /// Host weights as a tensor, in which an excluded component has a share of 0 in single precision, too.
 fn on_cpu(logits: &[f64]) -> Tensor {
-    let logits: Vec<f32> = normalised(logits).map(|x| x.max(-1e4) as f32).collect();
+    let logits = normalised(logits).map(|x| (x as f32).max(-CERTAINTY));
+    let logits: Vec<f32> = logits.collect();
     Tensor::from_slice(&logits)
 }
 
@@ -237,16 +245,11 @@ impl<D: Stacked> Distribution for Mixture<Vec<f64>, Vec<D>> {
     const SUPPORT: &'static str = SUPPORT;
 
     fn contains(&self, value: &D::Value) -> Result<bool> {
-        // Values that one of several counts cannot draw have a mass of 0 there.
-        let contains = self
-            .components
-            .iter()
-            .map(|component| component.contains(value));
-        let contains = contains.collect::<Result<Vec<bool>>>()?;
-        Ok(match D::COUNTS {
-            true => contains.contains(&true),
-            false => !contains.contains(&false),
-        })
+        let each = self.components.iter();
+        contained(
+            D::Value::COUNTS,
+            each.map(|component| component.contains(value)),
+        )
     }
 
     fn log_density(&self, value: &D::Value) -> Result<Number> {
