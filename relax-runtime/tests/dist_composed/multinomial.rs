@@ -73,3 +73,36 @@ fn multinomial_counts() -> Result<()> {
     );
     Ok(())
 }
+
+/// Log-masses of many trials keep their digits, and so do their derivatives.
+#[test]
+fn many_trials_keep_their_digits() -> Result<()> {
+    let probs = [0.5, 0.3, 0.2];
+    for (total, apart, wanted) in [
+        (1_000_000, 300, -14.139_941_144),
+        (10_000_000, 949, -16.442_800_945),
+        (100_000_000, 3_000, -18.745_262_066),
+    ] {
+        let counts = [total / 2 + apart, total / 10 * 3 - apart, total / 5];
+        let host = Multinomial::probs(total, probs)?;
+        let value = counts.map(|x| x as f64).to_vec();
+        assert_near("host", log_prob(&host, &value)?[0], wanted, 1e-6);
+        let value = Tensor::from_slice(&counts.map(|x| x as f32));
+        let tensors = Multinomial::probs(total, Tensor::from_slice(&probs.map(|p| p as f32)))?;
+        for law in [host.law()?, tensors.law()?] {
+            let found = law.log_density(&value).item()?;
+            assert_near("law", found.into(), wanted, 5e-5);
+        }
+        assert_near("tensors", log_prob(&tensors, &value)?[0], wanted, 5e-5);
+        let logits = Tensor::from_slice(&probs.map(|p| p.ln() as f32)).leaf();
+        let density = Multinomial::logits(total, &logits)?
+            .law()?
+            .log_density(&value);
+        let slopes = grad(&[(&density, None)], &[&logits])?[0].to_vec()?;
+        for (slope, wanted) in slopes.into_iter().zip([1.0, -1.0, 0.0]) {
+            let error = (f64::from(slope) - wanted * apart as f64).abs();
+            assert!(error < 3e-7 * total as f64, "{slope} of {total}");
+        }
+    }
+    Ok(())
+}

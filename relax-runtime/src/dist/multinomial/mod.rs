@@ -2,6 +2,7 @@
 
 mod draw;
 mod law;
+mod mass;
 mod relaxation;
 
 use std::rc::Rc;
@@ -225,7 +226,7 @@ impl Distribution for Multinomial<Tensor, Tensor> {
 
     fn log_density(&self, value: &Tensor) -> Result<Number> {
         check_fit(NAME, self.weights.logits.shape(), value)?;
-        Ok(law::log_mass(&self.weights, &self.total, value).into())
+        Ok(mass::log_mass(&self.weights, &self.total, value).into())
     }
 
     fn law(&self) -> Result<Rc<dyn Law>> {
