@@ -106,3 +106,41 @@ fn many_trials_keep_their_digits() -> Result<()> {
     }
     Ok(())
 }
+
+/// Counts that are rounded belong to the support, and so do draws; where none is, a sum is to be right.
+#[test]
+fn rounded_counts_are_in_the_support() -> Result<()> {
+    const TRIALS: usize = 100_000_000;
+    let (probs, mut stream) = ([0.5, 0.3, 0.2], Key::new(4).stream("x"));
+    let rows = Tensor::from_slice(&probs.map(|p| p as f32)).broadcast_to([60, 3]);
+    let many = Multinomial::probs(TRIALS, rows)?;
+    let draw = many.sample(&mut stream)?;
+    assert!(many.contains(&draw)?);
+    let densities = log_prob(&many, &draw)?;
+    assert!(densities.iter().all(|x| (-60.0..-10.0).contains(x)));
+    // Other noise leaves them as they are.
+    let law = many.law()?;
+    let (relaxation, theta) = (law.relaxation().expect("there is one"), law.parameters());
+    let other = relaxation.conditional(&theta[0], &law.noise(&mut stream)?, &draw);
+    assert_eq!(relaxation.hard(&other).to_vec()?, draw.to_vec()?);
+    // As numbers of the host, too.
+    let host = Multinomial::probs(TRIALS, probs)?;
+    let law = host.law()?;
+    for _ in 0..20 {
+        let draw = law.draw(&law.noise(&mut stream)?).to_vec()?;
+        assert!(host.contains(&draw.into_iter().map(f64::from).collect())?);
+    }
+    // Of 10⁹ trials, each category but the last is rounded up by one.
+    let wide = Multinomial::probs(1_000_000_000, Tensor::full([50], 0.02, &Device::cpu()))?;
+    let counts = |last: f64| {
+        let all = (0..49).map(|_| 20_000_003.0).chain([last]);
+        Tensor::from_slice(&all.map(|x| x as f32).collect::<Vec<_>>())
+    };
+    assert!(wide.contains(&counts(19_999_853.0))?);
+    assert!(!wide.contains(&counts(19_998_853.0))?);
+    let few = Multinomial::probs(1_000, Tensor::from_slice(&[0.5, 0.5]))?;
+    assert!(few.contains(&Tensor::from_slice(&[500.0, 500.0]))?);
+    assert!(!few.contains(&Tensor::from_slice(&[500.0, 499.0]))?);
+    assert!(!few.contains(&Tensor::from_slice(&[500.5, 499.5]))?);
+    Ok(())
+}
