@@ -10,7 +10,7 @@ use crate::tensor::Tensor;
 
 /// Successes of n trials whose common probability is drawn from Beta(a, b): at k = 0, .., n the mass is
 /// (n over k) B(k + a, n − k + b)/B(a, b), and the mean n a/(a + b). Estimators differentiate by ln a and
-/// ln b; a draw takes time in proportion to n.
+/// ln b; a draw takes time in proportion to how far its values spread, n at most.
 ///
 /// ```
 /// use relax_runtime::dist::{BetaBinomial, Distribution};
@@ -123,21 +123,39 @@ impl Smooth<4> for LogMass {
     }
 }
 
-/// p(k) from `from` on upwards or downwards, k beside it, by the ratio of neighbours.
-fn masses(
+/// p(k)/p(start) from `start` on upwards or downwards, k beside it, by the ratio of neighbours: up to where all
+/// that follow are nothing beside their sum.
+fn shares(
     theta: &[f64],
     n: f64,
-    from: f64,
+    start: f64,
     upwards: bool,
 ) -> impl Iterator<Item = (f64, f64)> + use<> {
+    const NOTHING: f64 = 1e-20;
     let (a, b) = (theta[0].exp(), theta[1].exp());
     // p(k + 1)/p(k).
     let ratio = move |k: f64| (n - k) * (a + k) / ((k + 1.0) * (n - k - 1.0 + b));
-    let first = LogMass.value([theta[0], theta[1], n, from]).exp();
-    std::iter::successors(Some((from, first)), move |&(k, mass)| match upwards {
-        true => (k < n).then(|| (k + 1.0, mass * ratio(k))),
-        false => (k > 0.0).then(|| (k - 1.0, mass / ratio(k - 1.0))),
+    // Masses that have fallen rise again towards an end whose concentration is below 1.
+    let rises = if upwards { b < 1.0 } else { a < 1.0 };
+    let least = if rises { 0.0 } else { NOTHING };
+    let all = std::iter::successors(Some((start, 1.0)), move |&(k, share)| match upwards {
+        true => (k + 1.0 <= n).then(|| (k + 1.0, share * ratio(k))),
+        false => (k > 0.0).then(|| (k - 1.0, share / ratio(k - 1.0))),
+    });
+    let mut sum = 0.0;
+    all.take_while(move |&(k, share)| {
+        sum += share;
+        let left = 1.0 + if upwards { n - k } else { k };
+        share * left > least * sum
     })
+}
+
+/// 1 less a probability, of which `summed` has all digits where it is the smaller one.
+fn rest(probability: f64, summed: impl Fn() -> f64) -> f64 {
+    match probability <= 0.5 {
+        true => 1.0 - probability,
+        false => summed(),
+    }
 }
 
 impl CountFamily for BetaBinomialFamily {
@@ -184,8 +202,23 @@ impl CountFamily for BetaBinomialFamily {
     }
 
     fn tails(&self, theta: &[f64], total: f64, k: f64) -> (f64, f64) {
-        let sum = |from, upwards| masses(theta, total, from, upwards).map(|(_, p)| p).sum();
-        (sum(k, false), sum(k + 1.0, true))
+        let sum = |start: f64, upwards| {
+            let shares = shares(theta, total, start, upwards).map(|(_, share)| share);
+            let ln_sum = self.ln_mass(theta, total, start) + shares.sum::<f64>().ln();
+            ln_sum.exp().clamp(0.0, 1.0)
+        };
+        let (lower, upper) = (|| sum(k, false), || sum(k + 1.0, true));
+        // Away from the mean, where masses fall: towards it the first may be 0 in f64, and all others with it.
+        match k < self.moments(theta, total).0 {
+            true => {
+                let lower = lower();
+                (lower, rest(lower, upper))
+            }
+            false => {
+                let upper = upper();
+                (rest(upper, lower), upper)
+            }
+        }
     }
 
     /// By sums of ∂p/∂θ over the values on the lighter side of b.
@@ -195,22 +228,20 @@ impl CountFamily for BetaBinomialFamily {
             false => (0.0, 1.0),
         };
         let scores = |k| LogMass.slopes([theta[0], theta[1], total, k]);
-        let own = self.ln_mass(theta, total, b).exp();
-        let (from, sign) = match lower <= upper {
-            true => (b - 1.0, 1.0),
-            false => (b, -1.0),
+        // Below b, or from b on with the other sign.
+        let (upwards, skipped, sign) = match lower <= upper {
+            true => (false, 1, 1.0),
+            false => (true, 0, -1.0),
         };
         let mut rises = [0.0; 2];
-        if lower > 0.0 {
-            for (k, mass) in masses(theta, total, from, sign < 0.0) {
-                let slopes = scores(k);
-                rises[0] += sign * mass * slopes[0];
-                rises[1] += sign * mass * slopes[1];
-            }
+        for (k, share) in shares(theta, total, b, upwards).skip(skipped) {
+            let slopes = scores(k);
+            rises[0] += sign * share * slopes[0];
+            rises[1] += sign * share * slopes[1];
         }
         let here = scores(b);
         for j in 0..2 {
-            kappa[j] = -(rises[j] / own + v * here[j]);
+            kappa[j] = -(rises[j] + v * here[j]);
         }
     }
 }

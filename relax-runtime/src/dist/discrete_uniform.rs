@@ -2,7 +2,7 @@
 
 use super::Join;
 use super::binomial::TotalCount;
-use super::counts::{CountOperand, Counts, Table, TableName};
+use super::counts::{CountOperand, Counts, MOST_VALUES, Table, TableName};
 use crate::error::{Error, Result};
 use crate::tensor::{Shape, Tensor};
 
@@ -88,7 +88,6 @@ impl<P: RangeEnd> DiscreteUniform<P> {
     where
         A::Repr: Join<B::Repr, Joined = P>,
     {
-        const MOST: f64 = 65_536.0;
         const WHOLE: &str = "ends of a range are whole numbers from 0 on";
         let (low, high) = low.into_count().join(high.into_count());
         let whole = |x: f64| x >= 0.0 && x.fract() == 0.0;
@@ -96,13 +95,13 @@ impl<P: RangeEnd> DiscreteUniform<P> {
         high.check_numbers(NAME, "high", whole, WHOLE)?;
         let (first, last) = (low.only("low")?, high.only("high")?);
         let values = last - first + 1.0;
-        if !(1.0..=MOST).contains(&values) {
+        if !(1.0..=MOST_VALUES as f64).contains(&values) {
             return Err(Error::Parameter {
                 distribution: NAME,
                 parameter: "high",
                 problem: format!(
                     "is {last}, and low is {first}; it must be low at least, and at most {} more",
-                    MOST - 1.0
+                    MOST_VALUES - 1
                 ),
             });
         }

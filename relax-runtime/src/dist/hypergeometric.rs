@@ -1,11 +1,11 @@
 //! Hypergeometric: how many of what is taken out are marked.
 
-use super::counts::{CountOperand, Counts, Table, TableName};
+use super::counts::{CountOperand, Counts, MOST_VALUES, Table, TableName};
 use crate::error::{Error, Result};
-use crate::special::lgamma;
 
 /// Marked ones among `draws` taken without putting back from `total` things of which `successes` are marked:
-/// mass (K over k) (N − K over n − k)/(N over n), mean n K/N.
+/// mass (K over k) (N − K over n − k)/(N over n), mean n K/N. Its automatic guide has a probability for each
+/// number of marked ones, of which there are 65,536 at most.
 ///
 /// ```
 /// use relax_runtime::dist::{Distribution, Hypergeometric};
@@ -30,26 +30,85 @@ impl Hypergeometric<f64> {
     /// `draws` from `total` things, `successes` of them marked.
     ///
     /// # Errors
-    /// If there are more marked ones or draws than things.
+    /// If there are more marked ones or draws than things, or the draws can hold more than 65,536 numbers of
+    /// marked ones.
     pub fn new(total: usize, successes: usize, draws: usize) -> Result<Self> {
+        let refuse = |parameter, problem| {
+            Err(Error::Parameter {
+                distribution: HypergeometricName::NAME,
+                parameter,
+                problem,
+            })
+        };
         for (parameter, number) in [("successes", successes), ("draws", draws)] {
             if number > total {
-                return Err(Error::Parameter {
-                    distribution: HypergeometricName::NAME,
+                return refuse(
                     parameter,
-                    problem: format!("is {number}, but there are only {total} in total"),
-                });
+                    format!("is {number}, but there are only {total} in total"),
+                );
             }
         }
-        let ways = |n: usize, k: usize| {
-            let [n, k] = [n as f64, k as f64];
-            lgamma(n + 1.0) - lgamma(k + 1.0) - lgamma(n - k + 1.0)
+        let urn = Urn {
+            marked: successes,
+            others: total - successes,
+            draws,
         };
-        let first = (draws + successes).saturating_sub(total);
-        let last = draws.min(successes);
-        let mass = |k| ways(successes, k) + ways(total - successes, draws - k) - ways(total, draws);
-        let masses: Vec<f64> = (first..=last).map(mass).collect();
-        let family = Table::new(first as f64, masses.len());
-        Ok(Self::of_theta(family, f64::theta(&masses)?, 0.0))
+        let (first, last) = urn.ends();
+        if last - first >= MOST_VALUES {
+            return refuse(
+                "draws",
+                format!(
+                    "is {draws}, of which {first} to {last} may be marked; at most {MOST_VALUES} values have a \
+                     table: draw fewer, or give `Binomial` where few of all are drawn"
+                ),
+            );
+        }
+        let logits = urn.logits();
+        let family = Table::new(first as f64, logits.len());
+        Ok(Self::of_theta(family, f64::theta(&logits)?, 0.0))
+    }
+}
+
+/// What is drawn from: so many marked things and others.
+struct Urn {
+    marked: usize,
+    others: usize,
+    draws: usize,
+}
+
+impl Urn {
+    /// The least and the largest number of marked ones.
+    fn ends(&self) -> (usize, usize) {
+        let least = self.draws.saturating_sub(self.others);
+        (least, self.draws.min(self.marked))
+    }
+
+    /// About the most probable number of marked ones.
+    fn mode(&self) -> usize {
+        let [marked, others, draws] = [self.marked, self.others, self.draws].map(|n| n as f64);
+        let share = (marked + 1.0) / (marked + others + 2.0);
+        let (first, last) = self.ends();
+        (((draws + 1.0) * share) as usize).clamp(first, last)
+    }
+
+    /// ln p(k + 1) − ln p(k).
+    fn rise(&self, k: usize) -> f64 {
+        let not_drawn = self.others - (self.draws - k);
+        let [more, fewer] = [self.marked - k, self.draws - k].map(|n| n as f64);
+        (more * fewer / ((k as f64 + 1.0) * (not_drawn as f64 + 1.0))).ln()
+    }
+
+    /// ln p(k) less that of the mode, by the ratios of neighbours: logarithms of factorials of large numbers
+    /// would leave no digits of it.
+    fn logits(&self) -> Vec<f64> {
+        let ((first, last), mode) = (self.ends(), self.mode());
+        let mut logits = vec![0.0; last - first + 1];
+        for k in (first..mode).rev() {
+            logits[k - first] = logits[k + 1 - first] - self.rise(k);
+        }
+        for k in mode..last {
+            logits[k + 1 - first] = logits[k - first] + self.rise(k);
+        }
+        logits
     }
 }

@@ -143,9 +143,12 @@ impl<F: CountFamily> CountFamily for ZeroInflatedFamily<F> {
         }
         let mass = self.ln_mass(theta, fixed, 0.0).exp();
         by_gate[0] = -v * gate * open * (1.0 - own) / mass;
-        self.0.kappa(inner, fixed, Place { b, v: 1.0 }, by_inner);
-        by_inner
-            .iter_mut()
-            .for_each(|kappa| *kappa *= v * open * own / mass);
+        by_inner.fill(0.0);
+        // Where the other law has no mass nothing of it moves the place.
+        let share = v * open * own / mass;
+        if share > 0.0 {
+            self.0.kappa(inner, fixed, Place { b, v: 1.0 }, by_inner);
+            by_inner.iter_mut().for_each(|kappa| *kappa *= share);
+        }
     }
 }

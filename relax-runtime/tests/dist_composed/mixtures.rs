@@ -201,6 +201,19 @@ fn mixtures_of_counts() -> Result<()> {
     })
 }
 
+/// Components so far apart that neither has a mass where the other lies: quantiles are those of each.
+#[test]
+fn mixtures_of_counts_that_lie_far_apart() -> Result<()> {
+    let u = [0.1, 0.3, -0.4, -0.1];
+    let full = |x: f32| Tensor::full([u.len()], x, &Device::cpu());
+    let trials = BetaBinomial::new(full(1e4), full(1e4), 20_000);
+    let law = Mixture::new([0.5, 0.5], (trials, Poisson::rate(full(1.0))))?.law()?;
+    let shape = law.parameters()[0].shape();
+    let noise = Tensor::from_slice(&u).unsqueeze(-1).broadcast_to(shape);
+    assert_eq!(law.draw(&noise).to_vec()?, [0.0, 1.0, 9_916.0, 10_084.0]);
+    Ok(())
+}
+
 /// A mixture of coins is a coin, and one of categories has categories: they have their relaxations.
 #[test]
 fn mixtures_of_choices_are_choices() -> Result<()> {

@@ -73,3 +73,74 @@ fn multinomial_counts() -> Result<()> {
     );
     Ok(())
 }
+
+/// Log-masses of many trials keep their digits, and so do their derivatives.
+#[test]
+fn many_trials_keep_their_digits() -> Result<()> {
+    let probs = [0.5, 0.3, 0.2];
+    for (total, apart, wanted) in [
+        (1_000_000, 300, -14.139_941_144),
+        (10_000_000, 949, -16.442_800_945),
+        (100_000_000, 3_000, -18.745_262_066),
+    ] {
+        let counts = [total / 2 + apart, total / 10 * 3 - apart, total / 5];
+        let host = Multinomial::probs(total, probs)?;
+        let value = counts.map(|x| x as f64).to_vec();
+        assert_near("host", log_prob(&host, &value)?[0], wanted, 1e-6);
+        let value = Tensor::from_slice(&counts.map(|x| x as f32));
+        let tensors = Multinomial::probs(total, Tensor::from_slice(&probs.map(|p| p as f32)))?;
+        for law in [host.law()?, tensors.law()?] {
+            let found = law.log_density(&value).item()?;
+            assert_near("law", found.into(), wanted, 5e-5);
+        }
+        assert_near("tensors", log_prob(&tensors, &value)?[0], wanted, 5e-5);
+        let logits = Tensor::from_slice(&probs.map(|p| p.ln() as f32)).leaf();
+        let density = Multinomial::logits(total, &logits)?
+            .law()?
+            .log_density(&value);
+        let slopes = grad(&[(&density, None)], &[&logits])?[0].to_vec()?;
+        for (slope, wanted) in slopes.into_iter().zip([1.0, -1.0, 0.0]) {
+            let error = (f64::from(slope) - wanted * apart as f64).abs();
+            assert!(error < 3e-7 * total as f64, "{slope} of {total}");
+        }
+    }
+    Ok(())
+}
+
+/// Counts that are rounded belong to the support, and so do draws; where none is, a sum is to be right.
+#[test]
+fn rounded_counts_are_in_the_support() -> Result<()> {
+    const TRIALS: usize = 100_000_000;
+    let (probs, mut stream) = ([0.5, 0.3, 0.2], Key::new(4).stream("x"));
+    let rows = Tensor::from_slice(&probs.map(|p| p as f32)).broadcast_to([60, 3]);
+    let many = Multinomial::probs(TRIALS, rows)?;
+    let draw = many.sample(&mut stream)?;
+    assert!(many.contains(&draw)?);
+    let densities = log_prob(&many, &draw)?;
+    assert!(densities.iter().all(|x| (-60.0..-10.0).contains(x)));
+    // Other noise leaves them as they are.
+    let law = many.law()?;
+    let (relaxation, theta) = (law.relaxation().expect("there is one"), law.parameters());
+    let other = relaxation.conditional(&theta[0], &law.noise(&mut stream)?, &draw);
+    assert_eq!(relaxation.hard(&other).to_vec()?, draw.to_vec()?);
+    // As numbers of the host, too.
+    let host = Multinomial::probs(TRIALS, probs)?;
+    let law = host.law()?;
+    for _ in 0..20 {
+        let draw = law.draw(&law.noise(&mut stream)?).to_vec()?;
+        assert!(host.contains(&draw.into_iter().map(f64::from).collect())?);
+    }
+    // Of 10⁹ trials, each category but the last is rounded up by one.
+    let wide = Multinomial::probs(1_000_000_000, Tensor::full([50], 0.02, &Device::cpu()))?;
+    let counts = |last: f64| {
+        let all = (0..49).map(|_| 20_000_003.0).chain([last]);
+        Tensor::from_slice(&all.map(|x| x as f32).collect::<Vec<_>>())
+    };
+    assert!(wide.contains(&counts(19_999_853.0))?);
+    assert!(!wide.contains(&counts(19_998_853.0))?);
+    let few = Multinomial::probs(1_000, Tensor::from_slice(&[0.5, 0.5]))?;
+    assert!(few.contains(&Tensor::from_slice(&[500.0, 500.0]))?);
+    assert!(!few.contains(&Tensor::from_slice(&[500.0, 499.0]))?);
+    assert!(!few.contains(&Tensor::from_slice(&[500.5, 499.5]))?);
+    Ok(())
+}

@@ -254,6 +254,26 @@ fn ends_of_counts_are_whole_numbers() -> Result<()> {
     Truncated::new(Poisson::rate(2.0), -f64::INFINITY, 3.0).map(drop)
 }
 
+/// An end so far below that the mass there is 0 in f64 cuts nothing off.
+#[test]
+fn ends_far_from_counts_cut_nothing_off() -> Result<()> {
+    let infinite = f64::INFINITY;
+    let host = Truncated::new(BetaBinomial::new(1e3, 1e3, 2_000), 1, infinite)?;
+    let shape = Tensor::scalar(1e3);
+    let tensors = Truncated::new(BetaBinomial::new(&shape, &shape, 2_000), 1, infinite)?;
+    for (k, wanted) in [(1_000, -4.373_003_672_7), (930, -6.823_444_510_6)] {
+        assert_near("host", log_prob(&host, &k)?[0], wanted, 1e-9);
+        let value = Tensor::scalar(k as f32);
+        assert_near("tensors", log_prob(&tensors, &value)?[0], wanted, 1e-5);
+    }
+    assert_near("mean", host.law()?.mean().item()?.into(), 1_000.0, 1e-5);
+    let mut stream = Key::new(6).stream("x");
+    for _ in 0..200 {
+        assert!((700..1_300).contains(&host.sample(&mut stream)?));
+    }
+    Ok(())
+}
+
 /// Laws of positive numbers between two ends, beside densities and distribution functions of a reference.
 #[test]
 fn positive_numbers_are_cut_off() -> Result<()> {

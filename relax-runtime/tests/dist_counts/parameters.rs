@@ -42,6 +42,7 @@ fn bad_parameters_are_an_error() {
         DiscreteUniform::new(0, Tensor::from_slice(&[2.0, 3.0])).err(),
         Hypergeometric::new(3, 4, 1).err(),
         Hypergeometric::new(3, 2, 4).err(),
+        Hypergeometric::new(200_000, 100_000, 100_000).err(),
     ];
     for (i, error) in errors.into_iter().enumerate() {
         let error = error
@@ -260,5 +261,31 @@ fn gates_may_be_certain() -> Result<()> {
     // A gate that is no more than improbable is neither.
     let host = ZeroInflated::gate(1e-100, Poisson::rate(rate))?;
     near("host", host.log_prob(&0)?.total()?, 1e-100_f64.ln(), 1e-9);
+    Ok(())
+}
+
+/// Masses of large urns keep their digits, and no sum of their numbers overflows.
+#[test]
+fn urns_may_be_large() -> Result<()> {
+    for (total, marked, wanted) in [
+        (10_usize.pow(12), 300, -3.592_805_790_018_7),
+        (10_usize.pow(12), 250, -9.700_453_489_064_37),
+        (10_usize.pow(15), 300, -3.592_805_790_518_2),
+        (10_usize.pow(15), 250, -9.700_453_483_569_87),
+    ] {
+        let urn = Hypergeometric::new(total, total / 10 * 3, 1_000)?;
+        near("urn", urn.log_prob(&marked)?.total()?, wanted, 1e-11);
+    }
+    let all = Hypergeometric::new(usize::MAX, usize::MAX, 100)?;
+    assert_eq!(all.nth_value(0), Some(100));
+    assert_eq!(all.log_prob(&100)?.total()?, 0.0);
+    // As many values as a table may have, and one more.
+    let most = Hypergeometric::new(131_070, 65_535, 65_535)?;
+    assert_eq!(most.values(), Some(65_536));
+    let error = Hypergeometric::new(131_072, 65_536, 65_536).unwrap_err();
+    let error = error.to_string();
+    for word in ["draws is 65536", "0 to 65536", "draw fewer"] {
+        assert!(error.contains(word), "`{error}` does not say `{word}`");
+    }
     Ok(())
 }

@@ -2,7 +2,10 @@
 
 use std::rc::Rc;
 
-use relax_runtime::dist::{Binomial, Distribution, Geometric, Law, NegativeBinomial, Poisson};
+use relax_runtime::dist::{
+    BetaBinomial, BetaBinomialFamily, Binomial, CountFamily, Distribution, Geometric, Law,
+    NegativeBinomial, Poisson, ZeroInflated,
+};
 use relax_runtime::{Device, Key, Result, Tensor};
 use statrs::distribution::{self as reference, DiscreteCDF};
 
@@ -145,6 +148,16 @@ fn extremes_stay_finite() -> Result<()> {
             let r = Tensor::full([10], 1e5, &Device::cpu());
             NegativeBinomial::logits(r, Tensor::full([10], -3.0, &Device::cpu()))?.law()?
         }),
+        ("zeros of a gate alone", {
+            let gate = Tensor::full([10], 0.5, &Device::cpu());
+            let mean = Tensor::full([10], 1e6, &Device::cpu());
+            ZeroInflated::gate(gate, NegativeBinomial::mean(mean, 1e3))?.law()?
+        }),
+        ("zeros of a gate beside trials", {
+            let gate = Tensor::full([10], 0.5, &Device::cpu());
+            let a = Tensor::full([10], 1e4, &Device::cpu());
+            ZeroInflated::gate(gate, BetaBinomial::new(&a, &a, 20_000))?.law()?
+        }),
     ];
     for (name, law) in laws {
         let relaxation = law.relaxation().expect("there is one");
@@ -242,4 +255,48 @@ fn quantiles_of_large_laws_are_right() -> Result<()> {
     let binomial = reference::Binomial::new(p, 500).unwrap();
     let law = Binomial::logits(500, full(-0.5))?.law()?;
     check("Binomial", law, &|k| binomial.cdf(k), &|k| binomial.sf(k))
+}
+
+/// Tails are sums of masses, the smaller of the two in all digits, and 1 beside one that is 0 in f64.
+#[test]
+fn tails_of_shared_probabilities_are_sums_of_masses() {
+    for (a, b, total) in [
+        (2.0, 1.5, 12),
+        (0.4, 0.4, 50),
+        (0.3, 5.0, 100),
+        (5.0, 0.3, 100),
+        (1e3, 1e3, 2_000),
+        (4e3, 1e3, 3_000),
+    ] {
+        let (theta, n) = ([f64::ln(a), f64::ln(b)], f64::from(total));
+        let mass = |k: i32| {
+            let ln_mass = BetaBinomialFamily.ln_mass(&theta, n, f64::from(k));
+            ln_mass.exp()
+        };
+        for k in (0..total).step_by(1 + total as usize / 200) {
+            let (lower, upper) = BetaBinomialFamily.tails(&theta, n, f64::from(k));
+            let below: f64 = (0..=k).map(mass).sum();
+            let above: f64 = (k + 1..=total).rev().map(mass).sum();
+            for (found, wanted) in [(lower, below), (upper, above)] {
+                let digits = if wanted <= 0.5 { wanted } else { 1.0 };
+                let error = (found - wanted).abs();
+                let what = format!("{a} {b} {total} at {k}: {found:e} instead of {wanted:e}");
+                assert!(error <= 1e-9 * digits + 1e-300, "{what}");
+            }
+        }
+    }
+}
+
+/// A gate's share of zeros stands beside counts of which none is near 0: quantiles behind it are the other law's.
+#[test]
+fn gates_keep_their_share_beside_large_counts() -> Result<()> {
+    let u = [0.3, 0.49, -0.45, -0.4, -0.3, -0.1];
+    let full = |x: f32| Tensor::full([u.len()], x, &Device::cpu());
+    let base = BetaBinomial::new(full(1e4), full(1e4), 20_000);
+    let law = ZeroInflated::gate(full(0.5), base)?.law()?;
+    let shape = law.parameters()[0].shape();
+    let noise = Tensor::from_slice(&u).unsqueeze(-1).broadcast_to(shape);
+    let wanted = [0.0, 0.0, 9_872.0, 9_916.0, 9_975.0, 10_084.0];
+    assert_eq!(law.draw(&noise).to_vec()?, wanted);
+    Ok(())
 }

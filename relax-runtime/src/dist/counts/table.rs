@@ -13,6 +13,9 @@ pub trait TableName: Clone + std::fmt::Debug + 'static {
     const SUPPORT: &'static str;
 }
 
+/// The most values that a distribution gives a table.
+pub(in crate::dist) const MOST_VALUES: usize = 65_536;
+
 /// Whole numbers from a first one on, with logits θ: the family of laws of few counts.
 #[derive(Clone, Debug)]
 pub struct Table<N> {

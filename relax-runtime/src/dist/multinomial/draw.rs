@@ -80,9 +80,9 @@ impl Event<'_> {
     pub(super) fn hard(&self, z: &[f32], counts: &mut [f32]) {
         let mut left = self.total;
         for i in (0..z.len()).filter(|i| *i != self.rest) {
-            let count = self.count_at(i, z[i]).min(left);
-            counts[i] = count as f32;
-            left -= count;
+            counts[i] = self.count_at(i, z[i]).min(left) as f32;
+            // The rest takes what is rounded away, too.
+            left = (left - f64::from(counts[i])).max(0.0);
         }
         counts[self.rest] = left as f32;
     }

@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use smallvec::smallvec;
 
+use super::mass::log_mass;
 use super::{MultinomialRelaxation, NAME};
-use crate::dist::excluded::{numbers_of, ruled_out};
 use crate::dist::weights::Weights;
 use crate::dist::{Draws, Law, MeanField, Part, PerParameter, Relaxation};
 use crate::error::Result;
@@ -34,24 +34,6 @@ impl MultinomialLaw {
     fn with_weights(&self, weights: Weights<Tensor>) -> Result<Rc<dyn Law>> {
         Ok(Rc::new(Self::new(weights, self.total.clone())?))
     }
-}
-
-/// ln[n!/(x₁! .. x_K!) Π pₖ^xₖ] of each event.
-pub(super) fn log_mass(weights: &Weights<Tensor>, total: &Tensor, value: &Tensor) -> Tensor {
-    let density = log_mass_of_logits(&weights.logits, total, value);
-    match &weights.excluded {
-        None => density,
-        Some(excluded) => {
-            let drawn = numbers_of(value).gt(0.0) * excluded;
-            density + ruled_out(&drawn).sum(-1)
-        }
-    }
-}
-
-/// The same where nothing is excluded.
-pub(super) fn log_mass_of_logits(logits: &Tensor, total: &Tensor, value: &Tensor) -> Tensor {
-    let terms = value * logits.log_softmax(-1) - (value + 1.0).lgamma();
-    terms.sum(-1) + (total + 1.0).lgamma()
 }
 
 impl Law for MultinomialLaw {

@@ -2,6 +2,7 @@
 
 mod draw;
 mod law;
+mod mass;
 mod relaxation;
 
 use std::rc::Rc;
@@ -12,7 +13,6 @@ pub use relaxation::MultinomialRelaxation;
 
 use super::binomial::check_total;
 use super::counts::QuantileLevel;
-use super::excluded::numbers_of;
 use super::weights::{Weights, normalised, on_cpu};
 use super::{
     CategoricalOperand, Distribution, Law, Number, Real, TotalCount, VectorOperand,
@@ -21,7 +21,7 @@ use super::{
 use crate::error::{Error, Result};
 use crate::random::Stream;
 use crate::special::lgamma;
-use crate::tensor::Tensor;
+use crate::tensor::{Tensor, each_apart};
 
 const NAME: &str = "Multinomial";
 const SUPPORT: &str = "vectors of counts whose sum is the number of trials";
@@ -29,6 +29,9 @@ const SUPPORT: &str = "vectors of counts whose sum is the number of trials";
 /// How many of n independent trials fall into each of K categories: mass n!/(x₁! .. x_K!) Π pₖ^xₖ. Over `f64`s
 /// a draw is a `Vec<f64>`, over a tensor `[.., K]` a tensor of its shape. The number of trials is a whole
 /// number, or a tensor `[..]` of other numbers in each row.
+///
+/// In tensors counts are `f32`s, which tell them apart up to 2²⁴. Larger ones are rounded: the support has all whole
+/// numbers whose sum is as near to the number of trials as that leaves it.
 ///
 /// A draw is made of a binomial one for each category, of the trials that those before have left. Its sites get
 /// RELAX by [`MultinomialRelaxation`], whatever the number of trials. Its automatic guide has logits of its own.
@@ -171,8 +174,43 @@ impl Checked for Multinomial<Tensor, Tensor> {
     }
 }
 
-fn are_counts(counts: &[f64], total: f64) -> bool {
-    counts.iter().all(|x| *x >= 0.0 && x.fract() == 0.0) && counts.iter().sum::<f64>() == total
+/// How far a count may lie from the nearest `f32`.
+fn rounding(count: f64) -> f64 {
+    /// Up to here these tell all whole numbers apart.
+    const APART: f64 = (1_u32 << 24) as f64;
+    let nearest = count as f32;
+    match count < APART {
+        true => 0.0,
+        false => 0.5 * (f64::from(nearest.next_up()) - f64::from(nearest)),
+    }
+}
+
+/// Whether these are counts that sum to a number of trials, as far as all may be rounded.
+fn are_counts(counts: impl Iterator<Item = f64> + Clone, total: f64) -> bool {
+    let missing = total - counts.clone().sum::<f64>();
+    let rounded = rounding(total) + counts.clone().map(rounding).sum::<f64>();
+    let mut each = counts;
+    each.all(|x| x >= 0.0 && x.fract() == 0.0) && missing.abs() <= rounded
+}
+
+/// 1 for each event `[.., K]` that is no counts of its number of trials `[..]`, 0 for the others.
+fn misfits(value: &Tensor, total: &Tensor) -> Result<Tensor> {
+    let of_case =
+        |[value, total]: [&Tensor; 2]| Some(misfits(value, total).unwrap_or_else(Tensor::poisoned));
+    if let Some(misfits) = each_apart([value, total], of_case) {
+        return Ok(misfits);
+    }
+    let counts = (value + total.unsqueeze(-1).zeros_like()).peek()?;
+    let totals = total + value.sum(-1).zeros_like();
+    let width = value.shape().last().copied().unwrap_or(1).max(1);
+    let double = |x: &f32| f64::from(*x);
+    let is_misfit = |(counts, total): (&[f32], f32)| {
+        let fits = are_counts(counts.iter().map(double), f64::from(total));
+        f32::from(u8::from(!fits))
+    };
+    let events = counts.chunks(width).zip(totals.peek()?);
+    let misfits = events.map(is_misfit).collect();
+    Tensor::from_vec(misfits, totals.shape(), &value.device())
 }
 
 impl Distribution for Multinomial<Vec<f64>, f64> {
@@ -181,7 +219,8 @@ impl Distribution for Multinomial<Vec<f64>, f64> {
     const SUPPORT: &'static str = SUPPORT;
 
     fn contains(&self, value: &Vec<f64>) -> Result<bool> {
-        Ok(value.len() == self.weights.logits.len() && are_counts(value, self.total))
+        let counts = value.iter().copied();
+        Ok(value.len() == self.weights.logits.len() && are_counts(counts, self.total))
     }
 
     fn log_density(&self, value: &Vec<f64>) -> Result<Number> {
@@ -218,14 +257,12 @@ impl Distribution for Multinomial<Tensor, Tensor> {
         if value.check()?.shape().last() != Some(&width) {
             return Ok(false);
         }
-        let whole = value.all(|x| x >= 0.0 && x.fract() == 0.0)?;
-        let missing = numbers_of(value).sum(-1) - numbers_of(&self.total);
-        Ok(whole && missing.all(|trials| trials == 0.0)?)
+        misfits(value, &self.total)?.all(|misfit| misfit == 0.0)
     }
 
     fn log_density(&self, value: &Tensor) -> Result<Number> {
         check_event_fit(NAME, self.weights.logits.shape(), 1, value)?;
-        Ok(law::log_mass(&self.weights, &self.total, value).into())
+        Ok(mass::log_mass(&self.weights, &self.total, value).into())
     }
 
     fn law(&self) -> Result<Rc<dyn Law>> {

@@ -1,7 +1,7 @@
 //! How multinomial counts are relaxed.
 
 use super::draw::{Event, draw_row, largest};
-use super::law::log_mass_of_logits;
+use super::mass::log_mass_of_logits;
 use crate::dist::counts::QuantileLevel;
 use crate::dist::excluded::numbers_of;
 use crate::dist::{Place, Relaxation, noise};
