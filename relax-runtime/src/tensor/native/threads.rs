@@ -81,6 +81,9 @@ pub(crate) fn fill<const N: usize>(
 
 // What follows is not compiled anew for each kernel.
 
+/// What a kernel does with a range of places and the outputs' elements there.
+type Work<'a, const N: usize> = dyn Fn(Range<usize>, [&mut [f32]; N]) + Sync + 'a;
+
 /// How many places the outputs have; elements without width have none.
 #[inline]
 fn places_of<const N: usize>(outs: &[(&mut [f32], usize); N]) -> usize {
@@ -102,7 +105,7 @@ fn fill_shared<const N: usize>(
     outs: [(&mut [f32], usize); N],
     places: usize,
     least: usize,
-    work: &(dyn Fn(Range<usize>, [&mut [f32]; N]) + Sync),
+    work: &Work<'_, N>,
 ) {
     /// Disjoint parts of it are written from several threads.
     struct Target(*mut f32, usize);
