@@ -219,6 +219,10 @@ pub(crate) trait SummedOut: fmt::Debug {
     /// # Errors
     /// If a value cannot be made.
     fn recover(&self, key: Key) -> Result<Recovered>;
+
+    /// Whether all that could depend on a choice was looked at in every combination. Where host code reads
+    /// choices, only runs tell what depends on them, and what shows at few combinations may be missed.
+    fn is_certain(&self) -> bool;
 }
 
 /// A draw of choices that were summed out.

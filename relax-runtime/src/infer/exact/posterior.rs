@@ -19,7 +19,9 @@ use crate::random::Key;
 /// The exact posterior of a model whose latent sites are discrete: all combinations of their values, with
 /// their probabilities. Where they are more than 4,096 and variable elimination can do without them
 /// ([`marginalise`](crate::infer::marginalise) says when), the evidence, means and marginals of sites are
-/// exact, and what else is asked is answered by 1,000 exact draws. What can be asked of them stands at [`Draws`]. Where there are more than 2²² values
+/// exact, and what else is asked is answered by 1,000 exact draws. Up to 2²⁰ combinations this is done only
+/// where tensors tell what depends on which choices: of choices that host code reads, runs tell it, which may
+/// miss what shows at a few of many combinations. What can be asked of them stands at [`Draws`]. Where there are more than 2²² values
 /// in all combinations together, the combinations are not kept, and only single sites can be asked for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ExactPosterior {
@@ -36,7 +38,7 @@ impl Deref for ExactPosterior {
     }
 }
 
-/// Runs a model once for every combination of its discrete values, with its `param!` sites at their
+/// The posterior of a model by all combinations of its discrete values, with its `param!` sites at their
 /// initial values; [`exact_posterior_at`] takes trained ones.
 ///
 /// # Errors
@@ -45,7 +47,7 @@ pub fn exact_posterior(model: &dyn Program) -> Result<ExactPosterior> {
     exact_posterior_at(model, &ParamStore::default())
 }
 
-/// Runs a model once for every combination of its discrete values, with its `param!` sites at the
+/// The posterior of a model by all combinations of its discrete values, with its `param!` sites at the
 /// values of `params`, such as those of a [`Fit`](crate::infer::Fit). Parameters that are not there yet are
 /// created there, at their initial values. `cost!` terms do not count.
 ///
@@ -58,18 +60,25 @@ pub fn exact_posterior_at(model: &dyn Program, params: &ParamStore) -> Result<Ex
     params.beside_data(|| {
         let odometer = Rc::new(Odometer::new(false, FEW));
         let found = enumerated(model, params, &odometer);
-        match (&found, odometer.refusal()) {
-            (Err(_), Some(Refusal::TooMany(_))) => match eliminated(model, params) {
-                Some(posterior) => Ok(posterior),
-                None => exact_posterior_up_to(model, params, LARGEST),
-            },
+        let (Err(_), Some(Refusal::TooMany(_))) = (&found, odometer.refusal()) else {
+            return found;
+        };
+        let eliminated = eliminated(model, params);
+        if let Some((posterior, true)) = eliminated {
+            return Ok(posterior);
+        }
+        let odometer = Rc::new(Odometer::new(false, LARGEST));
+        let found = enumerated(model, params, &odometer);
+        match (eliminated, odometer.refusal()) {
+            (Some((posterior, _)), Some(Refusal::TooMany(_))) => Ok(posterior),
             _ => found,
         }
     })
 }
 
-/// The posterior by variable elimination, if that can be done.
-fn eliminated(model: &dyn Program, params: &ParamStore) -> Option<ExactPosterior> {
+/// The posterior by variable elimination, if that can be done, and whether it is certain what depends on
+/// which choices.
+fn eliminated(model: &dyn Program, params: &ParamStore) -> Option<(ExactPosterior, bool)> {
     const DRAWS: usize = 1_000;
     let context = Context::new(Key::new(0), None, params.clone());
     let summed = marginalise(Borrowed(model)).if_few_sites();
@@ -82,10 +91,11 @@ fn eliminated(model: &dyn Program, params: &ParamStore) -> Option<ExactPosterior
     let ([summed], None) = (&trace.summed[..], others.next()) else {
         return None;
     };
-    Some(ExactPosterior {
+    let posterior = ExactPosterior {
         log_evidence: trace.log_prob().ok()?,
         draws: draws_of_sum(&**summed, DRAWS).ok()?,
-    })
+    };
+    Some((posterior, summed.is_certain()))
 }
 
 /// As [`exact_posterior_at`], with at most so many combinations. After the first runs it is

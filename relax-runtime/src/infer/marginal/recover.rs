@@ -22,6 +22,7 @@ pub(super) struct Summed {
     sites: Vec<Site>,
     /// Choices that were kept, and where no run comes by them.
     kept: Vec<(Cow<'static, str>, Absences)>,
+    is_certain: bool,
 }
 
 #[derive(Debug)]
@@ -141,12 +142,17 @@ impl Summed {
         Self {
             sites,
             kept: kept.collect(),
+            is_certain: graph.is_certain(),
             sum,
         }
     }
 }
 
 impl SummedOut for Summed {
+    fn is_certain(&self) -> bool {
+        self.is_certain
+    }
+
     fn recover(&self, key: Key) -> Result<Recovered> {
         let mut stream = key.stream("recovered");
         let drawn = self.sum.draw(&mut stream);
