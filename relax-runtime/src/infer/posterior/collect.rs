@@ -169,6 +169,22 @@ mod tests {
     use super::*;
     use crate::dist::{Categorical, DiscreteUniform, Distribution, Value};
 
+    /// A run that comes by one site.
+    fn record(value: usize, categories: Option<usize>, known: Option<Known>) -> Record {
+        let site = SiteRecord {
+            name: "k".into(),
+            value: Value::Index(value),
+            categories,
+            known,
+            node_error: None,
+        };
+        Record {
+            sites: Vec::from([site]),
+            log_weights: vec![0.0],
+            scaled: None,
+        }
+    }
+
     /// A site whose choice nobody drew from a law of the run, as where it was summed out: its law stands
     /// for the values, and where one draw knows none, the values are counted.
     #[test]
@@ -181,18 +197,7 @@ mod tests {
                     mean: p.to_vec(),
                     marginal: Some((law, p.to_vec())),
                 });
-                let site = SiteRecord {
-                    name: "k".into(),
-                    value: Value::Index(k),
-                    categories: Some(2),
-                    known,
-                    node_error: None,
-                };
-                collected.add(Record {
-                    sites: Vec::from([site]),
-                    log_weights: vec![0.0],
-                    scaled: None,
-                })?;
+                collected.add(record(k, Some(2), known))?;
             }
             collected.add(Record {
                 sites: Vec::new(),
@@ -228,21 +233,11 @@ mod tests {
         let mut collected = Collected::default();
         for (low, p) in [(0, [0.5, 0.5]), (1, [0.25, 0.75]), (1, [0.5, 0.5])] {
             let law = DiscreteUniform::new(low, low + 1)?.law()?;
-            let site = SiteRecord {
-                name: "k".into(),
-                value: Value::Index(low),
-                categories: None,
-                known: Some(Known {
-                    mean: vec![low as f64 + p[1]],
-                    marginal: Some((law, p.to_vec())),
-                }),
-                node_error: None,
+            let known = Known {
+                mean: vec![low as f64 + p[1]],
+                marginal: Some((law, p.to_vec())),
             };
-            collected.add(Record {
-                sites: Vec::from([site]),
-                log_weights: vec![0.0],
-                scaled: None,
-            })?;
+            collected.add(record(low, None, Some(known)))?;
         }
         let marginal = collected.equal().marginal("k")?;
         for ((value, p), wanted) in marginal.iter().zip([0.5, 1.25, 1.25]) {

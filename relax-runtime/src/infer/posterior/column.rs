@@ -1,6 +1,6 @@
 //! One site in many draws.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::dist::Value;
 use crate::error::{Error, Result};
@@ -71,9 +71,9 @@ impl Column {
         }
         self.meets(categories);
         self.support = self.support.take().zip(support).map(|(mut all, values)| {
-            let new = values.into_iter().filter(|value| !all.contains(value));
-            let new: Vec<_> = new.collect();
-            all.extend(new);
+            let known: FxHashSet<_> = all.iter().map(|value| key(value)).collect();
+            let is_new = |value: &Vec<f64>| !known.contains(&key(value));
+            all.extend(values.into_iter().filter(is_new));
             all
         });
     }
