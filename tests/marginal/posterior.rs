@@ -96,26 +96,6 @@ fn long_chain() {
     }
 }
 
-/// One combination of 32,768 counts, which host code compares: no run of few would meet it.
-#[test]
-fn the_exact_posterior_knows_of_single_combinations() -> Result<()> {
-    #[model]
-    fn profile(wanted: &[usize]) {
-        let mut is_same = true;
-        for allele in wanted {
-            let own = sample!(Categorical([0.125; 8]));
-            is_same &= own == *allele;
-        }
-        observe!(Bernoulli(if is_same { 0.999 } else { 0.0001 }), true);
-    }
-    let exact = exact_posterior(&profile(&[3, 5, 1, 6, 2]))?;
-    let (one, others) = (0.999_f64 / 32_768.0, 0.0001 * 32_767.0 / 32_768.0);
-    assert_near(exact.log_evidence, (one + others).ln(), 1e-6);
-    let own = (one + others / 8.0) / (one + others);
-    assert_near(exact.means("own[0]")?[3], own, 1e-4);
-    Ok(())
-}
-
 #[test]
 fn the_exact_posterior_of_many_combinations_is_found_by_elimination() -> Result<()> {
     let exact = exact_posterior(&long_chain())?;

@@ -34,14 +34,23 @@ pub struct PlanEntry {
 
 impl PlanEntry {
     /// Of a site that no estimator sees.
-    pub(crate) fn summed_out(site: &str, distribution: &'static str, runs: usize) -> Self {
+    pub(crate) fn summed_out(
+        site: &str,
+        distribution: &'static str,
+        runs: usize,
+        rests_on_runs: bool,
+    ) -> Self {
+        let reason = match rests_on_runs {
+            false => "few combinations of values count together",
+            true => "few combinations count together, as found by runs at some of them",
+        };
         Self {
             site: site.to_owned(),
             distribution,
             estimator: "summed out",
             evaluations: runs,
             biased: false,
-            reason: "few combinations of values count together".into(),
+            reason: reason.into(),
             follows: None,
             rivals: Vec::new(),
         }
@@ -52,7 +61,7 @@ impl PlanEntry {
         Self {
             estimator: "integrated out",
             reason: "one Gaussian number a row".into(),
-            ..Self::summed_out(site, distribution, runs)
+            ..Self::summed_out(site, distribution, runs, false)
         }
     }
 }

@@ -81,10 +81,11 @@ impl Estimation {
         let guided = self.params.notes::<Guided>();
         let mut plan = self.sites.plan();
         for summed in self.params.notes::<SummedSites>() {
-            summed.each(|site, distribution, has_nodes, runs| {
-                plan.entries.push(match has_nodes {
-                    true => PlanEntry::integrated_out(site, distribution, runs),
-                    false => PlanEntry::summed_out(site, distribution, runs),
+            summed.each(|site| {
+                let (name, distribution, runs) = (site.name, site.distribution, site.runs);
+                plan.entries.push(match site.has_nodes {
+                    true => PlanEntry::integrated_out(name, distribution, runs),
+                    false => PlanEntry::summed_out(name, distribution, runs, site.rests_on_runs),
                 });
             });
         }

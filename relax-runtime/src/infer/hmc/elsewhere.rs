@@ -53,9 +53,9 @@ pub(super) fn look(
 fn can_hold(params: &ParamStore) -> bool {
     let (mut any, mut has_nodes) = (false, false);
     for sites in params.notes::<SummedSites>() {
-        sites.each(|_, _, is_integrated, _| {
+        sites.each(|site| {
             any = true;
-            has_nodes |= is_integrated;
+            has_nodes |= site.has_nodes;
         });
     }
     any && !has_nodes

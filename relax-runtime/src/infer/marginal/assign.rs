@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 
-use super::graph::{FIRST_SITE, Graph, MOST_RUNS, Values};
+use super::graph::{FIRST_SITE, Graph, Values};
 use super::kept::{Kept, Shared};
 use super::met::Met;
 use super::nodes::{self, NODES, nodes};
@@ -15,6 +15,8 @@ use crate::error::{Error, Result};
 use crate::model::{Context, Interpreter, Message, Program};
 use crate::tensor::{Choice, Collecting, Sharing, Tensor};
 
+/// Values that a choice may have.
+const MOST_VALUES: usize = 1 << 12;
 /// Values whose cases one run may have.
 const MOST_CASES: usize = 1_024;
 
@@ -63,8 +65,13 @@ pub(super) fn run(
         ran?;
     }
     let (trace, reads) = inner.finish();
-    let mut ran = Ran::new(trace, reads, excluded);
-    ran.read(&mut shared.graph.borrow_mut(), assign.met.take(), is_told)?;
+    let mut ran = Ran::new(reads, excluded);
+    ran.read(
+        &mut shared.graph.borrow_mut(),
+        trace,
+        assign.met.take(),
+        is_told,
+    )?;
     ran.is_lost |= collecting.is_some_and(|collecting| collecting.are_lost());
     Ok(ran)
 }
@@ -84,7 +91,7 @@ impl Assign {
         };
         let shape = law.parameters().remove(0).check()?.shape();
         let width = relaxation.width(&shape);
-        let Some(size) = relaxation.values(width).filter(|&size| size <= MOST_RUNS) else {
+        let Some(size) = relaxation.values(width).filter(|&size| size <= MOST_VALUES) else {
             return Ok(None);
         };
         let graph = &mut *self.shared.graph.borrow_mut();

@@ -3,8 +3,8 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use super::factor::{rows, within};
-use super::graph::{Graph, Term};
+use super::factor::within;
+use super::graph::Graph;
 use super::marginalised::{LOG_EVIDENCE, Marginalised};
 use super::nodes::{LARGEST_ERROR, Names};
 use crate::dist::Value;
@@ -14,9 +14,8 @@ use crate::model::{
 };
 use crate::random::Key;
 
-/// Numbers of rows that a sum's runs may come to, and what each term counts beside.
+/// What a sum's runs may come to, as [`Graph::work`] has it.
 const MOST_WORK: usize = 2_000_000;
-const TERM: usize = 100;
 /// The same with what is integrated out besides.
 const MOST_WORK_WITH_NODES: usize = 500_000;
 
@@ -80,10 +79,9 @@ impl<M: Model + Clone> Marginalised<M> {
         };
         let graph = self.graph.borrow();
         let nothing_left = trace.entries().len() == 1;
-        let rows = |term: &Term| TERM + rows(&term.plates);
         // One run with cases has as much to compute as runs for them.
         let runs = (graph.plan.len() + 1).max(graph.most_combinations());
-        let work = runs * graph.terms.iter().map(rows).sum::<usize>();
+        let work = runs * graph.work();
         let is_cheap = !graph.sites.is_empty() && (nothing_left || work <= most_work);
         is_cheap.then_some(trace)
     }

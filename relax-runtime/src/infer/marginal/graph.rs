@@ -11,7 +11,7 @@ use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 use super::eliminate::order;
-use super::factor::{Domain, combinations};
+use super::factor::{Domain, combinations, rows};
 use crate::error::{Error, Result};
 use crate::model::Plate;
 use crate::tensor::SiteSet;
@@ -20,8 +20,13 @@ pub(super) use sites::{Site, Values};
 /// The sites that are summed out have places of their own among the sites that values come from.
 pub(super) const FIRST_SITE: usize = 1 << 20;
 
-/// Runs of a model that one sum may take.
-pub(super) const MOST_RUNS: usize = 1 << 12;
+/// Combinations that a term may have, each of which takes a run;
+pub(super) const MOST_RUNS: usize = 1 << 16;
+/// and where nobody has asked for the sum and more is left to train or to draw, so that it is to be taken often.
+pub(super) const MOST_RUNS_UNASKED: usize = 1 << 12;
+
+/// What a term counts beside its rows, where work is measured.
+const TERM: usize = 100;
 
 /// Of so many sums one looks for what others take for granted.
 const EVERY: u64 = 16;
@@ -76,6 +81,8 @@ pub(super) struct Graph {
     pub(super) gaussians: FxHashMap<String, Rc<[Plate]>>,
     /// How often a sum was taken.
     pub(super) sums: u64,
+    /// Sets of variables whose states the first sum has tried, all of them.
+    pub(super) tried: Vec<BTreeSet<usize>>,
     /// Whether one run did not tell all numbers with the cases of its choices.
     pub(super) lacks_cases: bool,
 }
@@ -210,16 +217,44 @@ impl Graph {
             && !is_own
     }
 
-    /// Whether anything may depend on what is not known yet.
+    /// Whether nothing may depend on what is not known yet.
     pub(super) fn is_certain(&self) -> bool {
-        let sure = |term: &Term| {
-            let mut seen = term.seen.sites().filter(|&site| site >= FIRST_SITE);
-            seen.all(|site| {
-                let site = &self.sites[site - FIRST_SITE];
-                (site.first..site.first + site.events).all(|v| term.scope.contains(&v))
-            })
-        };
-        self.terms.iter().all(sure)
+        self.terms.iter().all(|term| self.open_to(term).next().is_none())
+    }
+
+    /// Whether that is so of what the first sum found, or it has tried all states.
+    pub(super) fn is_certain_or_tried(&self) -> bool {
+        let is_tried = |set: &BTreeSet<usize>| self.tried.iter().any(|tried| set.is_subset(tried));
+        self.open_scopes().iter().all(is_tried)
+    }
+
+    /// The variables on which a term may depend beside those that are known.
+    fn open_to<'t>(&'t self, term: &'t Term) -> impl Iterator<Item = usize> + 't {
+        let mut own = None;
+        if let Part::Support { variable, .. } = term.part {
+            own = Some(variable);
+        }
+        let seen = term.seen.sites().filter(|&site| site >= FIRST_SITE);
+        let seen = seen.flat_map(|site| {
+            let site = &self.sites[site - FIRST_SITE];
+            site.first..site.first + site.events
+        });
+        seen.filter(move |v| Some(*v) != own && !term.scope.contains(v))
+    }
+
+    /// Of each term that may depend on variables of which that is not known, these and those of which it is.
+    pub(super) fn open_scopes(&self) -> Vec<BTreeSet<usize>> {
+        let scopes = self.terms.iter().map(|term| {
+            let open: BTreeSet<usize> = self.open_to(term).collect();
+            (!open.is_empty()).then(|| &open | &term.scope)
+        });
+        scopes.flatten().collect()
+    }
+
+    /// What a run has to compute: the rows of each term, and something for the term itself.
+    pub(super) fn work(&self) -> usize {
+        let rows = |term: &Term| TERM + rows(&term.plates);
+        self.terms.iter().map(rows).sum()
     }
 
     /// Notes that a term depends on a variable. What holds in one iteration of a loop is taken to hold in
@@ -297,12 +332,12 @@ impl Graph {
     }
 
     /// # Errors
-    /// If a term has too many combinations of values.
-    pub(super) fn check_runs(&self, term: usize) -> Result<()> {
+    /// If a term has more combinations of values than that.
+    pub(super) fn check_runs(&self, term: usize, most: usize) -> Result<()> {
         let term = &self.terms[term];
         let scope: Vec<usize> = term.scope.iter().copied().collect();
         let runs = combinations(&scope, &self.domains);
-        if runs <= MOST_RUNS {
+        if runs <= most {
             return Ok(());
         }
         let names: Vec<String> = scope
@@ -310,7 +345,7 @@ impl Graph {
             .map(|&v| format!("`{}`", self.name(v)))
             .collect();
         Err(Error::Enumeration(format!(
-            "`{}` depends on {}, which have {runs} combinations together, and at most {MOST_RUNS} runs \
+            "`{}` depends on {}, which have {runs} combinations together, and at most {most} runs \
              are made for a sum; sum fewer sites out (`only`), or state the term in parts that depend on \
              fewer",
             term.name,

@@ -39,6 +39,8 @@ pub(super) struct Shared {
     pub(super) integrated: Rc<Names>,
     /// Who makes the choices that are not summed out.
     pub(super) outer: Option<Rc<dyn Interpreter>>,
+    /// Whether somebody has asked for the sum.
+    pub(super) is_asked: bool,
     /// How many more sites the runs may come by.
     pub(super) sites_left: Cell<usize>,
     /// The laws that sites which are summed out had where a run met them first.

@@ -1,6 +1,7 @@
 //! A model with its discrete choices summed out.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::rc::Rc;
 
@@ -57,9 +58,10 @@ impl<M: fmt::Debug> fmt::Debug for Marginalised<M> {
 /// coins, however long; where the choices are tensors, and the model computes with them as tensors, one run
 /// that computes all these values together. What a term depends on is read off the tensors that it is computed from, and where
 /// host code has looked at values, found by runs with other values: before the first sum all of them where
-/// they have at most 2,048 combinations, else 16 at random and some hundred changes of single values, then 16 drawn
-/// by the sum itself, and one of either in 16 sums after it. What shows in none of them, such as a term that
-/// differs at one of 2³⁰ combinations alone, is missed.
+/// they are at most 2,048 or take little time (some 30,000 of a model of a few host numbers), else 16 at random and
+/// some hundred changes of single values, then 16 drawn by the sum itself, and one of either in 16 sums after it. What
+/// shows in none of them, such as a term that differs at one of 2³⁰ combinations alone, is missed: the plan says of
+/// which sites that may be.
 ///
 /// A site for which the model names an estimator is drawn.
 ///
@@ -92,7 +94,7 @@ impl<M: fmt::Debug> fmt::Debug for Marginalised<M> {
 /// ```
 ///
 /// # Errors
-/// Of a run: [`Error::Enumeration`] if a term depends on choices with more than 4,096 combinations, the
+/// Of a run: [`Error::Enumeration`] if a term depends on choices with more than 65,536 combinations, the
 /// tables of the sum are too large, or which values a choice that is left may have follows from those summed out; [`Error::Plates`] if rows of a plate meet in a term outside it;
 /// [`Error::Impossible`] if the observations have probability 0 whatever the choices;
 /// [`Error::Model`] at a `cost!`.
@@ -198,13 +200,35 @@ impl Model for Borrowed<'_> {
 /// The sites that were summed out, for whoever says what was done with them.
 pub(in crate::infer) struct SummedSites(Rc<RefCell<Graph>>);
 
+/// A site that was summed out.
+pub(in crate::infer) struct SummedSite<'a> {
+    pub(in crate::infer) name: &'a str,
+    pub(in crate::infer) distribution: &'static str,
+    /// Whether it was integrated out.
+    pub(in crate::infer) has_nodes: bool,
+    /// How many runs of the model a sum takes.
+    pub(in crate::infer) runs: usize,
+    /// Whether host code reads it, and what depends on it was found by runs of some of its combinations with others.
+    pub(in crate::infer) rests_on_runs: bool,
+}
+
 impl SummedSites {
-    /// Each site's name and distribution, whether it was integrated out, and how many runs of the model a sum takes.
-    pub(in crate::infer) fn each(&self, mut see: impl FnMut(&str, &'static str, bool, usize)) {
+    /// Shows each site.
+    pub(in crate::infer) fn each(&self, mut see: impl FnMut(SummedSite<'_>)) {
         let graph = self.0.borrow();
+        let found = match graph.is_certain_or_tried() {
+            true => BTreeSet::new(),
+            false => graph.open_scopes().into_iter().flatten().collect(),
+        };
         for site in &graph.sites {
-            let runs = graph.plan.len() + 1;
-            see(&site.name, site.distribution, site.has_nodes, runs);
+            let mut variables = site.first..site.first + site.events;
+            see(SummedSite {
+                name: &site.name,
+                distribution: site.distribution,
+                has_nodes: site.has_nodes,
+                runs: graph.plan.len() + 1,
+                rests_on_runs: variables.any(|v| found.contains(&v)),
+            });
         }
     }
 }
@@ -234,6 +258,7 @@ impl<M: Model> Model for Marginalised<M> {
             only: Rc::clone(&self.only),
             integrated: Rc::clone(&self.integrated),
             outer: context.interpreter(),
+            is_asked: self.most_sites == MOST_SITES,
             sites_left: Cell::new(self.most_sites),
             laws: RefCell::default(),
             kept: RefCell::default(),
@@ -298,7 +323,8 @@ impl<M> Marginalised<M> {
         let graph = self.graph.borrow();
         let is_met = |name: &str| {
             let mut runs = search.runs.iter();
-            runs.any(|ran| ran.trace.get(name).is_ok())
+            let mut is_left = || runs.any(|ran| ran.left.iter().any(|entry| entry.name == name));
+            graph.site(name).is_some() || is_left()
         };
         let mut names = self.integrated.iter();
         match names.find(|name| graph.sums == 1 && !is_met(name)) {
@@ -318,16 +344,13 @@ fn record(context: &Context, search: &Search<'_>, sum: Number) -> Result<()> {
     let mut influence = SiteSet::EMPTY;
     for ran in &search.runs {
         influence.add(&ran.reads);
-        for entry in ran.trace.entries() {
-            // Handlers outside look for the choices that they gave values.
-            let is_choice = entry.written == Kind::Latent;
-            let is_summed = is_choice && search.shared.graph.borrow().site(&entry.name).is_some();
-            let is_left = entry.kind == Kind::Param || (is_choice && !is_summed);
-            if !is_left || !known.insert(&entry.name) {
+        for entry in &ran.left {
+            if !known.insert(&entry.name) {
                 continue;
             }
+            // Handlers outside look for the choices that they gave values.
             context.adopt(Entry {
-                elsewhere: is_choice,
+                elsewhere: entry.written == Kind::Latent,
                 ..entry.clone()
             })?;
         }

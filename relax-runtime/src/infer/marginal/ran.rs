@@ -25,8 +25,8 @@ pub(super) struct Ran {
     pub(super) stood_in: Vec<usize>,
     /// The variable at whose value the run has ended.
     pub(super) excluded: Option<usize>,
-    /// The record, and what host code has read.
-    pub(super) trace: Trace,
+    /// What the record has of parameters and of choices that are not summed out, and what host code has read.
+    pub(super) left: Vec<Entry>,
     pub(super) reads: SiteSet,
     /// Terms whose scopes have grown by what the run has shown.
     pub(super) grown: Vec<usize>,
@@ -47,15 +47,15 @@ enum Told {
 pub(super) type IsTold<'a> = dyn Fn(usize, &[Option<usize>], &[Domain]) -> bool + 'a;
 
 impl Ran {
-    /// What a run with this record is known to have told before it is read.
-    pub(super) fn new(trace: Trace, reads: SiteSet, excluded: Option<usize>) -> Self {
+    /// What a run is known to have told before its record is read.
+    pub(super) fn new(reads: SiteSet, excluded: Option<usize>) -> Self {
         Self {
             values: Vec::new(),
             terms: Vec::new(),
             is_lost: false,
             stood_in: Vec::new(),
             excluded,
-            trace,
+            left: Vec::new(),
             reads,
             grown: Vec::new(),
         }
@@ -90,6 +90,7 @@ impl Ran {
     pub(super) fn read(
         &mut self,
         graph: &mut Graph,
+        trace: Trace,
         met: Vec<Met>,
         is_told: &IsTold<'_>,
     ) -> Result<()> {
@@ -107,11 +108,16 @@ impl Ran {
                 laws.insert(met.site, law);
             }
         }
-        let trace = std::mem::take(&mut self.trace);
-        for entry in trace.entries() {
+        trace.take_apart(|entry| {
+            let entry = &*entry;
+            if entry.kind == Kind::Param
+                || (entry.written == Kind::Latent && graph.site(&entry.name).is_none())
+            {
+                self.left.push(entry.clone());
+            }
             let at = |error| entry.locate(error);
             match entry.kind {
-                Kind::Param => continue,
+                Kind::Param => return Ok(()),
                 Kind::Cost => {
                     return Err(at(Error::Model(
                         "a `cost!` is no part of the log-probability, over which choices are summed \
@@ -162,9 +168,8 @@ impl Ran {
                     }
                 }
             }
-        }
-        self.trace = trace;
-        Ok(())
+            Ok(())
+        })
     }
 
     /// The logarithm of the weight of the node at which a site is, in place of its density.

@@ -142,7 +142,7 @@ impl Summed {
         Self {
             sites,
             kept: kept.collect(),
-            is_certain: graph.is_certain(),
+            is_certain: graph.is_certain_or_tried(),
             sum,
         }
     }

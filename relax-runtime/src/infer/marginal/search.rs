@@ -15,23 +15,18 @@ use rustc_hash::FxHashMap;
 use super::assign::run;
 use super::eliminate::Sum;
 use super::factor::Domain;
-use super::graph::MOST_RUNS;
+use super::graph::{MOST_RUNS, MOST_RUNS_UNASKED};
 use super::kept::Shared;
 use super::ran::Ran;
 use super::said::Got;
 use super::table::{Cell, Table};
+use super::tries::Trial;
 use crate::error::{Error, Result};
 use crate::model::{Context, Program};
 use crate::random::Stream;
 
 /// Runs at random values before scopes are believed.
-const TRIALS: usize = 16;
-/// Where all variables have so few combinations together, all are run before scopes are believed.
-const MOST_TRIED: usize = 1 << 11;
-/// So many variables are changed one by one, from states in which all have their first or their last value
-/// and from some at random, in so many runs in all.
-const MOST_FLIPPED: usize = 128;
-const FLIPS: usize = 512;
+pub(super) const TRIALS: usize = 16;
 
 /// Runs, and what they have told.
 pub(super) struct Search<'a> {
@@ -46,10 +41,16 @@ pub(super) struct Search<'a> {
     /// Terms that have two numbers at the same values, and the two runs.
     pub(super) conflicts: Vec<(usize, usize, usize)>,
     pub(super) has_grown: bool,
+    /// Whether a run has told a number that was not known.
+    pub(super) has_told: bool,
+    /// Whether some run has parameters, or choices that are not summed out.
+    has_left: bool,
     /// Whether the first run has told all, with the cases of its choices.
     has_cases: bool,
     /// Whether no sum was taken before.
     is_first: bool,
+    /// How often the first sum has looked for states to try.
+    pub(super) rounds: usize,
     /// Of the terms of choices that are kept, how many runs were looked at for them.
     looked_at: FxHashMap<usize, usize>,
 }
@@ -76,8 +77,11 @@ impl<'a> Search<'a> {
             tables: Vec::new(),
             conflicts: Vec::new(),
             has_grown: false,
+            has_told: false,
+            has_left: false,
             has_cases: false,
             is_first: false,
+            rounds: 0,
             looked_at: FxHashMap::default(),
         }
     }
@@ -168,7 +172,7 @@ impl<'a> Search<'a> {
         }
         // What the first sum tries comes later, once its choices are known.
         let trials = match looks_twice && sums > 1 {
-            true => vec![None],
+            true => vec![Trial::new()],
             false => Vec::new(),
         };
         self.complete(trials)?;
@@ -216,7 +220,7 @@ impl<'a> Search<'a> {
     }
 
     /// Goes on until every number is known, and these trials tell nothing new.
-    fn complete(&mut self, mut trials: Vec<Option<Vec<usize>>>) -> Result<()> {
+    fn complete(&mut self, mut trials: Vec<Trial>) -> Result<()> {
         let sums = self.shared.graph.borrow().sums;
         let mut grown = false;
         loop {
@@ -234,63 +238,15 @@ impl<'a> Search<'a> {
                 grown = false;
                 trials = match sums {
                     1 => self.first_trials(),
-                    _ => vec![None; TRIALS],
+                    _ => vec![Trial::new(); TRIALS],
                 };
             }
-            let Some(trial) = trials.pop() else { break };
-            let values = match trial {
-                Some(values) => values,
-                None => self.filled(&[]).0,
-            };
-            self.add(&values)?;
+            match trials.pop() {
+                Some(trial) => self.try_out(&trial)?,
+                None => break,
+            }
         }
         Ok(())
-    }
-
-    /// States at random, and states in which all variables have their first or their last value, or any, each
-    /// changed in turn: where a choice shows at few values of the others, as in recursion, a state and the
-    /// same but for that choice tell sooner than two at random.
-    fn first_trials(&mut self) -> Vec<Option<Vec<usize>>> {
-        let mut trials = vec![None; TRIALS];
-        let (sizes, is_certain) = {
-            let graph = self.shared.graph.borrow();
-            let sizes = graph.domains.iter().map(|domain| domain.size);
-            (sizes.collect::<Vec<_>>(), graph.is_certain())
-        };
-        if sizes.is_empty() || is_certain {
-            return trials;
-        }
-        let all = sizes
-            .iter()
-            .fold(1, |all: usize, &size| all.saturating_mul(size));
-        if all <= MOST_TRIED {
-            // Nothing is left to chance.
-            let state = |mut number: usize| {
-                let digits = sizes.iter().map(|size| {
-                    let digit = number % size;
-                    number /= size;
-                    digit
-                });
-                Some(digits.collect())
-            };
-            return (0..all).map(state).collect();
-        }
-        if sizes.len() > MOST_FLIPPED {
-            return trials;
-        }
-        let last = sizes.iter().map(|size| size - 1).collect();
-        let mut states = vec![vec![0; sizes.len()], last];
-        let at_random = (FLIPS / sizes.len()).clamp(2, TRIALS);
-        states.extend((0..at_random).map(|_| self.filled(&[]).0));
-        for state in states {
-            for (v, &size) in sizes.iter().enumerate().filter(|(_, size)| **size > 1) {
-                let mut flipped = state.clone();
-                flipped[v] = (state[v] + 1 + self.stream.below(size - 1)) % size;
-                trials.push(Some(flipped));
-            }
-            trials.push(Some(state));
-        }
-        trials
     }
 
     /// Runs once more.
@@ -300,10 +256,10 @@ impl<'a> Search<'a> {
 
     /// Runs once more.
     fn run(&mut self, values: &[usize], telling: Telling) -> Result<usize> {
-        if self.runs.len() > 4 * MOST_RUNS {
+        let most = 4 * self.most_runs();
+        if self.runs.len() > most {
             return Err(Error::Enumeration(format!(
-                "more than {} runs did not tell all numbers to sum over; sum fewer sites out (`only`)",
-                4 * MOST_RUNS
+                "more than {most} runs did not tell all numbers to sum over; sum fewer sites out (`only`)"
             )));
         }
         let variables = || self.shared.graph.borrow().domains.len();
@@ -328,6 +284,7 @@ impl<'a> Search<'a> {
         });
         self.asked.push(asked.collect());
         let mut grown = ran.grown.clone();
+        self.has_left |= !ran.left.is_empty();
         self.runs.push(ran);
         grown.extend(self.stand_in()?);
         let known = self.tables.len();
@@ -347,6 +304,32 @@ impl<'a> Search<'a> {
             self.tell(term);
         }
         Ok(new)
+    }
+
+    /// How many runs a term may take.
+    pub(super) fn most_runs(&self) -> usize {
+        match self.shared.is_asked || !self.has_left {
+            true => MOST_RUNS,
+            false => MOST_RUNS_UNASKED,
+        }
+    }
+
+    /// Runs once more, and keeps of it what is new.
+    pub(super) fn probe(&mut self, values: &[usize]) -> Result<()> {
+        self.has_told = false;
+        let before = self.runs.len();
+        // What is tried has limits of its own.
+        let left = self.shared.sites_left.get();
+        self.add(values)?;
+        self.shared.sites_left.set(left);
+        if !self.has_told && !self.has_grown && self.conflicts.is_empty() {
+            self.runs.truncate(before);
+            self.asked.truncate(before);
+            self.looked_at
+                .values_mut()
+                .for_each(|looked_at| *looked_at = before.min(*looked_at));
+        }
+        Ok(())
     }
 
     /// Gives runs that did not come by a choice which is kept the density that stands in for it: the

@@ -19,7 +19,7 @@ impl Search<'_> {
     /// An empty table of a term.
     pub(super) fn table(&self, term: usize) -> Result<Table> {
         let graph = self.shared.graph.borrow();
-        graph.check_runs(term)?;
+        graph.check_runs(term, self.most_runs())?;
         let scope: Vec<usize> = graph.terms[term].scope.iter().copied().collect();
         let cells = combinations(&scope, &graph.domains);
         Ok(Table {
@@ -113,6 +113,7 @@ impl Search<'_> {
                 Cell::Open => {
                     let table = &mut self.tables[term];
                     table.cells[at] = cell;
+                    self.has_told = true;
                     table.open = table.open.saturating_sub(1);
                 }
                 known => {
