@@ -20,8 +20,8 @@ use crate::random::Key;
 /// their probabilities. Where they are more than 4,096 and variable elimination can do without them
 /// ([`marginalise`](crate::infer::marginalise) says when), the evidence, means and marginals of sites are
 /// exact, and what else is asked is answered by 1,000 exact draws. Up to 2²⁰ combinations this is done only
-/// where tensors tell what depends on which choices: of choices that host code reads, runs tell it, which may
-/// miss what shows at a few of many combinations. What can be asked of them stands at [`Draws`]. Where there are more than 2²² values
+/// where tensors tell what depends on which choices, or all states of those that host code reads were tried: some of
+/// them may miss what shows at a few of many combinations. What can be asked of them stands at [`Draws`]. Where there are more than 2²² values
 /// in all combinations together, the combinations are not kept, and only single sites can be asked for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ExactPosterior {

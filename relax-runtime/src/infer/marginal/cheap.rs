@@ -72,18 +72,20 @@ impl<M: Model + Clone> Marginalised<M> {
 
     /// What is left of the model, if its sum is cheap.
     fn cheap_trace(&self, params: &ParamStore, most_work: usize) -> Option<Trace> {
-        let trial = || self.look(params, None, 0);
+        let look = || self.look(params, None, 0);
+        let is_all = |trace: &Trace| trace.entries().len() == 1;
+        let first = look().ok()?;
+        if is_all(&first) {
+            // Nothing is left to train: the sum is the whole fit.
+            return (!self.graph.borrow().sites.is_empty()).then_some(first);
+        }
         // The second sum finds all terms, and makes no more runs than it needs.
-        let (Ok(_), Ok(trace)) = (trial(), trial()) else {
-            return None;
-        };
+        let trace = look().ok()?;
         let graph = self.graph.borrow();
-        let nothing_left = trace.entries().len() == 1;
         // One run with cases has as much to compute as runs for them.
         let runs = (graph.plan.len() + 1).max(graph.most_combinations());
-        let work = runs * graph.work();
-        let is_cheap = !graph.sites.is_empty() && (nothing_left || work <= most_work);
-        is_cheap.then_some(trace)
+        let is_cheap = is_all(&trace) || runs * graph.work() <= most_work;
+        (!graph.sites.is_empty() && is_cheap).then_some(trace)
     }
 
     /// What is left of the model, with choices that `who` makes, or of its own.
