@@ -116,7 +116,10 @@ fn a_term_of_many_combinations_is_summed_where_nothing_is_trained() -> Result<()
     assert_near(fit.posterior().mean("coin[3]")?, 1.0 / 14.0, 1e-5);
     let summed = fit.plan();
     assert!(
-        summed.entries.iter().all(|entry| entry.estimator == "summed out"),
+        summed
+            .entries
+            .iter()
+            .all(|entry| entry.estimator == "summed out"),
         "{summed}"
     );
     Ok(())
@@ -130,5 +133,8 @@ fn a_term_of_too_many_combinations_is_refused() {
         .map(drop)
         .expect_err("131,072 combinations");
     let text = error.to_string();
-    assert!(text.contains("131072 combinations") && text.contains("`only`"), "{text}");
+    assert!(
+        text.contains("131072 combinations") && text.contains("`only`"),
+        "{text}"
+    );
 }

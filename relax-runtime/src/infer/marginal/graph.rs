@@ -219,7 +219,9 @@ impl Graph {
 
     /// Whether nothing may depend on what is not known yet.
     pub(super) fn is_certain(&self) -> bool {
-        self.terms.iter().all(|term| self.open_to(term).next().is_none())
+        self.terms
+            .iter()
+            .all(|term| self.open_to(term).next().is_none())
     }
 
     /// Whether that is so of what the first sum found, or it has tried all states.

@@ -7,7 +7,7 @@ use relax_runtime::{Device, Result, Tensor, grad};
 use statrs::distribution as reference;
 use statrs::distribution::{Continuous, Discrete};
 
-use crate::{PROBS, assert_near, log_prob, logit, logits, tensor};
+use super::{PROBS, assert_near, log_prob, logit, logits, tensor};
 
 fn log_probs_are_those_of_statrs(device: &Device) -> Result<()> {
     for p in [1e-3, 0.3, 0.5, 0.999] {

@@ -1,9 +1,5 @@
 //! Coins that are all but certain, and scales that are all but 0, on every engine.
 
-#[macro_use]
-#[path = "support/engines.rs"]
-mod engines;
-
 use relax_runtime::dist::{Bernoulli, Distribution, Law, Normal};
 use relax_runtime::{Device, Result, Tensor, grad};
 

@@ -3,7 +3,7 @@
 use relax_runtime::dist::Relaxation;
 use relax_runtime::{Device, Result, Tensor, grad};
 
-use crate::{BERNOULLI, CATEGORICAL, numbers};
+use super::{BERNOULLI, CATEGORICAL, numbers};
 
 /// Noise that no stream draws, but a caller may pass: the ends, and what lies next to them.
 const NOISE: [f32; 9] = [

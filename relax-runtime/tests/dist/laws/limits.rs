@@ -5,7 +5,7 @@ use relax_runtime::dist::{
 };
 use relax_runtime::{Device, Result, Tensor, grad};
 
-use crate::{assert_near, draw, draws, log_prob, tensor};
+use super::{assert_near, draw, draws, log_prob, tensor};
 
 fn certain_and_nearly_certain_laws_stay_finite(device: &Device) -> Result<()> {
     let extremes = tensor(device, &[0.0, 1.0, 1e-30, 0.5]);

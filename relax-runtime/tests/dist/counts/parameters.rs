@@ -9,7 +9,7 @@ use relax_runtime::dist::{
 use relax_runtime::{Device, Key, Result, Tensor, grad};
 use statrs::distribution as reference;
 
-use crate::near;
+use super::near;
 
 #[test]
 fn bad_parameters_are_an_error() {

@@ -9,8 +9,8 @@ use relax_runtime::dist::{
 use relax_runtime::{Device, Key, Result, Tensor};
 use statrs::distribution::{self as reference, DiscreteCDF};
 
-use crate::cases::{cases, sigmoid};
-use crate::near;
+use super::cases::{cases, sigmoid};
+use super::near;
 
 /// z̃ of the coupled noise is z; z̃ of any noise lies in b's step; κ is how z moves with θ while z̃ stays.
 #[test]

@@ -9,7 +9,7 @@ use statrs::stats_tests::ks_test::{
     KSOneSampleAlternativeMethod, KSTwoSampleAlternativeMethod, ks_onesample, ks_twosample,
 };
 
-use crate::{BERNOULLI, CASES, CATEGORICAL, f64s, numbers, rows, uniforms};
+use super::{BERNOULLI, CASES, CATEGORICAL, f64s, numbers, rows, uniforms};
 
 const DRAWS: usize = 100_000;
 

@@ -3,7 +3,7 @@
 use relax_runtime::dist::Relaxation;
 use relax_runtime::{Device, Result, Tensor};
 
-use crate::{CASES, f64s, rows, uniforms};
+use super::{CASES, f64s, rows, uniforms};
 
 /// A relaxation that says no more than it must.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use statrs::stats_tests::NaNPolicy;
 use statrs::stats_tests::chisquare::chisquare;
 use statrs::stats_tests::ks_test::{KSOneSampleAlternativeMethod, ks_onesample};
 
-use crate::{DRAWS, LEVEL, PROBS, assert_near, draw, draws, logit, logits, repeated, tensor};
+use super::{DRAWS, LEVEL, PROBS, assert_near, draw, draws, logit, logits, repeated, tensor};
 
 fn assert_frequencies(what: &str, counts: &[usize], probs: &[f64]) {
     let total = counts.iter().sum::<usize>() as f64;

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use relax_runtime::tensor::grad;
 use relax_runtime::{Device, Result, Shape, Tensor};
 
-#[path = "support/table.rs"]
+#[path = "../support/table.rs"]
 mod table;
 
 use table::{Case, spread, table};

@@ -3,7 +3,7 @@
 use relax_runtime::dist::{Bernoulli, Categorical, Distribution, Normal, OneHotCategorical};
 use relax_runtime::{Device, Key, Result, Tensor, grad};
 
-use crate::{assert_near, tensor};
+use super::{assert_near, tensor};
 
 /// The automatic guide of a law, whatever its parameters are, draws what the law can draw and no
 /// more, and its log-masses are those of what is left.

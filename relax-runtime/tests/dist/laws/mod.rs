@@ -1,9 +1,5 @@
 //! Draws, densities and derivatives of the distributions, against statrs, on every engine.
 
-#[macro_use]
-#[path = "../support/engines.rs"]
-mod engines;
-
 mod densities;
 mod draws;
 mod guides;

@@ -1,9 +1,5 @@
 //! What distributions refuse: parameters, values, plates; on every engine.
 
-#[macro_use]
-#[path = "support/engines.rs"]
-mod engines;
-
 use relax_runtime::dist::{
     Bernoulli, Categorical, Distribution, MultivariateNormal, Normal, Number, OneHotCategorical,
 };

@@ -3,7 +3,7 @@
 use relax_runtime::dist::Relaxation;
 use relax_runtime::{Device, Key, Result, Tensor, grad};
 
-use crate::{BERNOULLI, CASES, CATEGORICAL, rows, uniforms};
+use super::{BERNOULLI, CASES, CATEGORICAL, rows, uniforms};
 
 fn assert_near(what: &str, found: &[f32], wanted: &[f32], tolerance: f32) {
     assert_eq!(found.len(), wanted.len(), "{what}");

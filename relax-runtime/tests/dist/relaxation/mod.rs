@@ -1,10 +1,6 @@
 //! Relaxed samples: z, b = H(z), z̃ given b, coupled noise and κ, against their definitions, on every
 //! engine.
 
-#[macro_use]
-#[path = "../support/engines.rs"]
-mod engines;
-
 mod defaults;
 mod extremes;
 mod jacobian;
