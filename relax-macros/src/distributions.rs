@@ -115,6 +115,9 @@ const TABLE: &[Row] = &[
     row("ZeroInflated", &[constructor("gate", &["gate", "base"])]),
 ];
 
+/// Parameters that are distributions themselves.
+const LAWS: &[&str] = &["base", "components"];
+
 /// Whether the library has a distribution of this name.
 pub fn is_known(name: &syn::Ident) -> bool {
     TABLE.iter().any(|row| name == row.name)
@@ -129,7 +132,7 @@ pub fn is_meant(name: &syn::Ident) -> bool {
 ///
 /// # Errors
 /// At the user's token: an unknown distribution or keyword, a keyword given twice, keywords that
-/// exclude each other, a wrong number of arguments.
+/// exclude each other, a wrong number of arguments, a distribution in the place of a number.
 pub fn resolve(family: &Family) -> Result<(&'static str, Vec<&Expr>)> {
     let row = find(family)?;
     let constructor = choose(row, family)?;
@@ -162,7 +165,53 @@ pub fn resolve(family: &Family) -> Result<(&'static str, Vec<&Expr>)> {
             wrong_number(row, constructor, family),
         ));
     }
+    for (parameter, value) in constructor.parameters.iter().zip(&given) {
+        if is_law(value) && !LAWS.contains(parameter) {
+            return Err(Error::new_spanned(
+                value,
+                law_for_number(row, constructor, parameter),
+            ));
+        }
+    }
     Ok((constructor.function, given))
+}
+
+/// Whether an expression is one of the library's distributions, `Poisson(..)` or `Poisson::rate(..)`.
+fn is_law(expr: &Expr) -> bool {
+    let call = match expr {
+        Expr::Paren(inner) => return is_law(&inner.expr),
+        Expr::Group(inner) => return is_law(&inner.expr),
+        Expr::Call(call) => call,
+        _ => return false,
+    };
+    let Expr::Path(path) = &*call.func else {
+        return false;
+    };
+    let mut segments = path.path.segments.iter().map(|segment| &segment.ident);
+    let (name, function) = (segments.next(), segments.next());
+    let mut rows = TABLE.iter();
+    let Some(row) = name.and_then(|name| rows.find(|row| name == row.name)) else {
+        return false;
+    };
+    let is_constructor = |function| row.constructors.iter().any(|c| function == c.function);
+    segments.next().is_none() && function.is_none_or(is_constructor)
+}
+
+/// What a distribution in the place of a number is told: in which order the arguments stand, or to draw it.
+fn law_for_number(row: &Row, constructor: &Constructor, parameter: &str) -> String {
+    let name = row.name;
+    let is_law = |parameter: &&&str| LAWS.contains(parameter);
+    match constructor.parameters.iter().find(is_law) {
+        Some(law) => format!(
+            "this distribution is `{law}` of `{name}`, and here stands `{parameter}`; write `{name}({})` or {}",
+            constructor.parameters.join(", "),
+            keywords(row, constructor),
+        ),
+        None => format!(
+            "`{parameter}` of `{name}` is no distribution; draw it before, `let {parameter} = sample!(..)`, and \
+             write its name here"
+        ),
+    }
 }
 
 fn find(family: &Family) -> Result<&'static Row> {

@@ -303,6 +303,46 @@ fn a_distribution_may_be_a_parameter() {
     assert!(of("Poisson(rat = x)").contains("did you mean `rate`"));
 }
 
+/// Numbers and distributions that have changed places.
+#[test]
+fn a_distribution_is_no_number() {
+    let refused = |family: &str| {
+        let (_, errors) = checked(&format!("let k = sample!({family});"));
+        errors.finish().expect_err(family).to_string()
+    };
+    let of_gate = refused("ZeroInflated(Poisson(r), p)");
+    assert!(
+        of_gate
+            .contains("write `ZeroInflated(gate, base)` or `ZeroInflated(gate = .., base = ..)`"),
+        "{of_gate}"
+    );
+    for (family, wanted) in [
+        (
+            "ZeroInflated(Poisson::rate(r), p)",
+            "`ZeroInflated(gate, base)`",
+        ),
+        (
+            "ZeroInflated(base = p, gate = (Poisson(r)))",
+            "here stands `gate`",
+        ),
+        (
+            "Truncated(0.0, Normal(0.0, 1.0), 2.0)",
+            "`Truncated(base, low, high)`",
+        ),
+        (
+            "Mixture(Normal(x, 1.0), w)",
+            "`Mixture(weights, components)`",
+        ),
+        ("Normal(Gamma(1.0, 1.0), 1.0)", "`let loc = sample!(..)`"),
+    ] {
+        let error = refused(family);
+        assert!(error.contains(wanted), "{error}");
+    }
+    // Functions that only have such a name before theirs may return a number.
+    let (_, errors) = checked("let k = sample!(Normal(Beta::middle(x), self::Gamma(2.0)));");
+    errors.finish().expect("numbers");
+}
+
 #[test]
 fn factors_are_named_as_costs_are() {
     let body = "factor!(-1.0); factor!(x); cost!(y); factor!(z, name = \"energy\");";

@@ -154,7 +154,7 @@ pub enum Error {
     #[error("{0}")]
     Enumeration(String),
 
-    /// Observations to which a model gives probability 0, whatever its choices.
+    /// Observations to which a model gives probability 0, whatever its choices, or those of them that are summed out.
     #[error("{0}")]
     Impossible(String),
 

@@ -236,7 +236,24 @@ fn an_automatic_guide_says_what_it_cannot_do() {
         &refused,
         &["site `z`", "changing sample of rows", "`guide`"],
     );
+    assert!(!refused.contains("marginalise"), "{refused}");
     assert!(short(&subsampled(2, 2)).run().is_ok());
+
+    #[model]
+    fn switched(rows: usize, of: usize) {
+        plate!(rows, of = of => {
+            let b = sample!(Bernoulli(0.5));
+            observe!(Normal(&b, 1.0), b.ones_like(), name = "data");
+        });
+    }
+    let model = switched(2, 10);
+    let refused = error(Trainer::new(1).step(&Elbo::new(&model)));
+    assert_says(
+        &refused,
+        &["site `b`", "changing sample of rows", "`.marginalise()`"],
+    );
+    let summed = Elbo::new(&model).marginalise();
+    assert!(Trainer::new(1).step(&summed).is_ok());
 
     #[model]
     fn growing(size: Rc<Cell<usize>>) {
@@ -328,31 +345,6 @@ fn errors_of_sites_name_no_line_of_the_library() {
         assert_says(&refused, &["errors.rs:"]);
         assert!(!refused.contains("relax-runtime"), "{refused}");
     }
-}
-
-#[test]
-fn an_impossible_observation_is_reported_and_moves_nothing() -> Result<()> {
-    #[model]
-    fn impossible() {
-        let w = param!(0.0);
-        let x = sample!(Normal(&w, 1.0));
-        observe!(Bernoulli(0.0), true, name = "miracle");
-        cost!(x);
-    }
-    let model = impossible();
-    let mut svi = short(&model);
-    let error = svi.step().unwrap_err();
-    assert!(
-        matches!(error, Error::NotFinite { step: 0, .. }),
-        "{error:?}"
-    );
-    assert_says(
-        &error.to_string(),
-        &["`miracle`", "errors.rs:", "inf", "step 0", "impossible"],
-    );
-    let params = svi.trainer().params();
-    assert_eq!(params.get("w").unwrap().item()?, 0.0);
-    Ok(())
 }
 
 #[test]

@@ -361,9 +361,23 @@ fn data_far_out_are_told_from_those_that_are_excluded() -> Result<()> {
         assert_says(&said, &words);
     }
     for said in said_of(&ruled_out()) {
-        assert_says(&said, &["`y`", "probability 0, so that it is impossible"]);
+        assert_says(&said, &["`y`", "probability 0"]);
     }
     Ok(())
+}
+
+/// What is certain excludes all other values, and none of them is far out.
+#[test]
+fn what_is_certain_excludes_all_else() {
+    #[model]
+    fn certainly(x: f64) {
+        let c = sample!(Bernoulli(0.5));
+        observe!(Delta(f64::from(c)), x, name = "y");
+    }
+    for said in said_of(&certainly(2.0)) {
+        assert_says(&said, &["`y`", "probability 0"]);
+        assert!(!said.contains("does not exclude"), "{said}");
+    }
 }
 
 /// No choice leads to a support that has NaN.

@@ -142,7 +142,65 @@ fn what_it_is_not_for_is_refused() {
     let hosts = Svi::new(&in_a_plate()).steps(1).run();
     assert_says(&error(hosts), &["a host number, -1", "plate"]);
     let never = Svi::new(&impossible()).draw_all().steps(50).run();
-    assert_says(&error(never), &["`factor`", "impossible", "-50.0"]);
+    let words = [
+        "`factor`",
+        "where `rain` is 0",
+        "-inf",
+        "weight of 0",
+        "-50.0",
+    ];
+    assert_says(&error(never), &words);
+}
+
+/// A factor or a cost that is no number is so before any step, with which no learning rate has to do.
+#[test]
+fn what_is_no_number_is_named() {
+    #[model]
+    fn undefined() {
+        let rain = sample!(Bernoulli(0.5));
+        factor!(f64::NAN, name = "energy");
+        factor!(if rain { -1.0 } else { 0.0 });
+    }
+    #[model]
+    fn undefined_tensor() {
+        let x = sample!(Normal(0.0, 1.0));
+        factor!(Tensor::scalar((x - 1e6).sqrt() as f32), name = "energy");
+    }
+    #[model]
+    fn priceless() {
+        let _rain = sample!(Bernoulli(0.5));
+        cost!(f64::NAN, name = "price");
+    }
+    let model = undefined();
+    let run = |svi: Svi<'_>| error(svi.steps(3).progress(false).run());
+    let drawn = || Svi::new(&model).draw_all();
+    for said in [
+        run(Svi::new(&model)),
+        run(drawn()),
+        run(drawn().samples(3)),
+        run(drawn().estimator(Enumerate::default())),
+        run(Svi::new(&undefined_tensor())),
+    ] {
+        let words = [
+            "the factor `energy` (",
+            "factor.rs:",
+            "NaN at step 0",
+            "no step was taken",
+        ];
+        assert_says(&said, &words);
+        assert!(!said.contains("too large"), "{said}");
+    }
+    for said in [
+        run(Svi::new(&model).marginalise()),
+        error(exact_posterior(&model)),
+    ] {
+        assert_says(&said, &["`energy` (", "factor.rs:", "the factor is"]);
+    }
+    let paid = Minimize::new(&priceless()).steps(3).progress(false).run();
+    assert_says(
+        &error(paid),
+        &["`price` (", "NaN at step 0", "what the model pays"],
+    );
 }
 
 #[test]

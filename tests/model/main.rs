@@ -14,6 +14,7 @@ mod error_kinds;
 mod errors;
 mod exact;
 mod excluded;
+mod excluded_by_draws;
 mod factor;
 mod families;
 mod first_values;

@@ -220,6 +220,51 @@ fn a_normal_posterior_has_its_mean_deviation_and_quantiles() -> Result<()> {
     Ok(())
 }
 
+/// A category is told from the iteration of a loop, and from a row.
+#[test]
+fn summaries_name_categories() -> Result<()> {
+    #[model]
+    fn of_categories() {
+        for _ in 0..2 {
+            let kind = sample!(Categorical([0.25, 0.75]));
+        }
+        plate!(3 => {
+            let c = sample!(Categorical([0.5, 0.5]));
+            observe!(Normal(c, 1.0), Tensor::from_slice(&[0.5, 0.5, 0.5]));
+        })
+    }
+    let fit = Svi::new(&of_categories()).steps(5).progress(false).run()?;
+    let summary = fit.posterior().summary()?;
+    let rows = summary.rows.iter();
+    let found: Vec<_> = rows
+        .map(|row| (&*row.site, row.element, row.category))
+        .collect();
+    assert_eq!(found[1], ("kind[0]", None, Some(1)));
+    assert_eq!(found[4], ("c", Some(0), Some(0)));
+    assert_eq!(found[9], ("c", Some(2), Some(1)));
+    assert_near(summary.rows[1].mean, 0.75, 1e-6);
+    let text = summary.to_string();
+    let names: Vec<&str> = text
+        .lines()
+        .skip(1)
+        .map(|line| line.split("  ").next().unwrap_or(""))
+        .collect();
+    let wanted = [
+        "kind[0] = 0",
+        "kind[0] = 1",
+        "kind[1] = 0",
+        "kind[1] = 1",
+        "c[0] = 0",
+        "c[0] = 1",
+        "c[1] = 0",
+        "c[1] = 1",
+        "c[2] = 0",
+        "c[2] = 1",
+    ];
+    assert_eq!(names, wanted, "{text}");
+    Ok(())
+}
+
 /// A guide that is held at a wrong law: weights bring its draws to the posterior.
 #[test]
 fn importance_weights_correct_a_guide() -> Result<()> {

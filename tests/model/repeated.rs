@@ -1,8 +1,9 @@
 //! Host numbers inside plates: repeated for every row.
 
+use relax_runtime::model::Model;
 use relax_runtime::prelude::*;
 
-use crate::assert_near;
+use crate::{assert_near, assert_says, error};
 
 /// Coins of one chance, a row each, and what is seen of them.
 #[model]
@@ -115,5 +116,68 @@ fn data_of_rows_may_stand_beside_numbers() -> Result<()> {
     assert_near(trace.get("seen")?.log_prob()?.total()?, exact, 1e-4);
     let exact = (0.7 * 0.1 * 0.2 * 0.7_f64).ln();
     assert_near(trace.get("kind")?.log_prob()?.total()?, exact, 1e-4);
+    Ok(())
+}
+
+/// A tensor that is observed has a row for each member of the plates around; a single number is the same in all.
+#[test]
+fn observed_tensors_have_the_rows_of_plates() -> Result<()> {
+    #[model]
+    fn rows(y: &Tensor) {
+        plate!(4 => {
+            observe!(Normal(Tensor::zeros([4], &Device::cpu()), 1.0), y, name = "data");
+        })
+    }
+    #[model]
+    fn repeated(y: &Tensor) {
+        plate!(4 => {
+            observe!(Normal(0.0, 1.0), y, name = "data");
+        })
+    }
+    #[model]
+    fn nested(y: &Tensor) {
+        plate!(2, name = "outer" => {
+            plate!(3, name = "inner" => {
+                let zeros = Tensor::zeros([2, 3], &Device::cpu());
+                observe!(Normal(zeros, 1.0), y, name = "data");
+            })
+        })
+    }
+    fn log_prob<M: Model>(model: M) -> Result<f64> {
+        Simulation::seeded(1).run(&model)?.trace.log_prob()
+    }
+    // ln 1/√(2π) of each number, less half of its square.
+    let of = |squares: f64, count: f64| -0.5 * (squares + count * std::f64::consts::TAU.ln());
+    let four = Tensor::from_slice(&[1.0, 2.0, 0.0, -1.0]);
+    assert_near(log_prob(rows(&four))?, of(6.0, 4.0), 1e-5);
+    let one_for_all = Tensor::scalar(1.0);
+    assert_near(log_prob(rows(&one_for_all))?, of(4.0, 4.0), 1e-5);
+    let six = Tensor::ones([2, 3], &Device::cpu());
+    assert_near(log_prob(nested(&six))?, of(6.0, 6.0), 1e-5);
+
+    let (one, three) = (
+        Tensor::from_slice(&[1.0]),
+        Tensor::from_slice(&[1.0, 1.0, 1.0]),
+    );
+    for (found, shape, plates) in [
+        (log_prob(rows(&one)), "[1]", "[4]"),
+        (log_prob(repeated(&one)), "[1]", "[4]"),
+        (log_prob(rows(&four.reshape([1, 4]))), "[1, 4]", "[4]"),
+        (log_prob(nested(&three)), "[3]", "[2, 3]"),
+        (log_prob(nested(&three.reshape([1, 3]))), "[1, 3]", "[2, 3]"),
+    ] {
+        let said = error(found);
+        assert_says(
+            &said,
+            &[
+                "site `data` (",
+                "repeated.rs:",
+                "shape",
+                shape,
+                "plates",
+                plates,
+            ],
+        );
+    }
     Ok(())
 }

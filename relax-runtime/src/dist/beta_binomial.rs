@@ -31,7 +31,7 @@ impl<P: CountOperand> BetaBinomial<P> {
     /// Trials with a probability from Beta(`concentration1`, `concentration0`), the first for successes.
     ///
     /// # Errors
-    /// If a concentration is not positive or above 10⁹, a number of trials not between 0 and 10⁹, or
+    /// If a concentration is not positive or above 10⁹, a number of trials no whole number from 0 to 10⁹, or
     /// shapes do not broadcast.
     pub fn new<A: Operand, B: Operand, N: TotalCount>(
         concentration1: A,

@@ -60,10 +60,11 @@ total_counts! {
     &Tensor => Tensor, self => self.clone();
 }
 
-/// Checks numbers of trials. Those of a tensor may lie between whole numbers, as relaxed ones do.
+/// Checks numbers of trials. Those that were drawn may lie between whole numbers, as relaxed ones do.
 pub(super) fn check_total(distribution: &'static str, total: &impl Numbers) -> Result<()> {
-    const TOTAL: &str = "the number of trials must be 0 or more, and 1e9 at most";
-    let valid = |n: f64| (0.0..=MOST).contains(&n);
+    const TOTAL: &str = "numbers of trials are whole numbers from 0 to 1e9";
+    let is_relaxed = total.may_be_relaxed();
+    let valid = |n: f64| (0.0..=MOST).contains(&n) && (is_relaxed || n.fract() == 0.0);
     total.check_numbers(distribution, "total_count", valid, TOTAL)
 }
 
@@ -72,7 +73,7 @@ impl<P: CountOperand> Binomial<P> {
     /// log-probability of −110 a trial.
     ///
     /// # Errors
-    /// If a probability is NaN or outside [0, 1], or a number of trials not between 0 and 10⁹.
+    /// If a probability is NaN or outside [0, 1], or a number of trials no whole number from 0 to 10⁹.
     pub fn probs<N: TotalCount, A: Operand>(total_count: N, probs: A) -> Result<Self>
     where
         N::Repr: Join<A::Repr, Joined = P>,
@@ -86,7 +87,7 @@ impl<P: CountOperand> Binomial<P> {
     /// So many trials, each a success with probability σ(`logits`).
     ///
     /// # Errors
-    /// If a logit is not finite, or a number of trials not between 0 and 10⁹.
+    /// If a logit is not finite, or a number of trials no whole number from 0 to 10⁹.
     pub fn logits<N: TotalCount, A: Operand>(total_count: N, logits: A) -> Result<Self>
     where
         N::Repr: Join<A::Repr, Joined = P>,

@@ -82,6 +82,11 @@ impl Distribution for Categorical<Vec<f64>> {
         Ok(*value < self.weights.logits.len())
     }
 
+    /// Of more categories.
+    fn may_contain(&self, _: &usize) -> Result<bool> {
+        Ok(true)
+    }
+
     fn log_density(&self, value: &usize) -> Result<Number> {
         let outside = f64::NEG_INFINITY;
         let log_p = normalised(&self.weights.logits).nth(*value);
@@ -122,6 +127,11 @@ impl Distribution for Categorical<Tensor> {
             .peek()?
             .into_iter()
             .all(|k| k >= 0.0 && k < categories && k.fract() == 0.0))
+    }
+
+    fn may_contain(&self, value: &Tensor) -> Result<bool> {
+        let indices = value.peek()?;
+        Ok(indices.into_iter().all(|k| k >= 0.0 && k.fract() == 0.0))
     }
 
     fn log_density(&self, value: &Tensor) -> Result<Number> {

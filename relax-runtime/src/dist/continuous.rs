@@ -194,6 +194,11 @@ impl<D: Continuous> Distribution for D {
         Continuous::contains(self, value)
     }
 
+    /// Only ends of its own are a law's to move.
+    fn may_contain(&self, value: &D::Real) -> Result<bool> {
+        Ok(<D as Continuous>::SUPPORT == Support::Interval && value.all_in(Support::Real)?)
+    }
+
     fn log_density(&self, value: &D::Real) -> Result<Number> {
         if !D::Real::HOST {
             let shape = draw_shape(&tensors(self));

@@ -146,6 +146,15 @@ pub trait Distribution: Clone + Debug + 'static {
     /// Whether `value` lies in the support.
     fn contains(&self, value: &Self::Value) -> Result<bool>;
 
+    /// Of a `value` outside the support, whether that of other parameters has it, as that of another number of trials
+    /// has more successes: then other choices may explain it as an observation.
+    ///
+    /// # Errors
+    /// If a tensor carries one.
+    fn may_contain(&self, _value: &Self::Value) -> Result<bool> {
+        Ok(false)
+    }
+
     /// Log-density or log-mass, an element a draw, without looking whether `value` lies in the
     /// support; on tensors it is differentiable in value and parameters, and continuous between
     /// the values of a discrete support.
@@ -236,6 +245,8 @@ pub trait AnyDistribution: Debug {
     fn sample(&self, stream: &mut Stream) -> Result<Value>;
     /// Checks that a value has the site's type and lies in the support.
     fn check(&self, value: &Value) -> Result<()>;
+    /// Of a value outside the support, whether that of other parameters has it.
+    fn may_contain(&self, value: &Value) -> Result<bool>;
     /// Log-density, summed over the axes behind the first `plates`.
     fn log_density(&self, value: &Value, plates: usize) -> Result<Number>;
     /// The law over tensors.
@@ -261,6 +272,10 @@ impl<D: Distribution> AnyDistribution for D {
 
     fn check(&self, value: &Value) -> Result<()> {
         check_support(self, &D::Value::from_value(value)?)
+    }
+
+    fn may_contain(&self, value: &Value) -> Result<bool> {
+        Distribution::may_contain(self, &D::Value::from_value(value)?)
     }
 
     fn log_density(&self, value: &Value, plates: usize) -> Result<Number> {
@@ -290,6 +305,10 @@ impl<D: Distribution> AnyDistribution for D {
 }
 
 /// A distribution, or the result of constructing one.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a distribution",
+    label = "expected a distribution, such as `Poisson::rate(3.0)`"
+)]
 pub trait IntoDistribution {
     /// The distribution.
     type Distribution: Distribution;

@@ -58,6 +58,11 @@ pub trait Numbers {
         valid: impl Fn(f64) -> bool + Sync,
         problem: &str,
     ) -> Result<()>;
+
+    /// Whether they come from draws, which may be relaxed: counts then lie between whole numbers.
+    fn may_be_relaxed(&self) -> bool {
+        false
+    }
 }
 
 impl Numbers for f64 {
@@ -112,6 +117,10 @@ impl Numbers for Tensor {
     ) -> Result<()> {
         let valid = |x: f32| valid(f64::from(x));
         check_values(distribution, parameter, self, valid, problem)
+    }
+
+    fn may_be_relaxed(&self) -> bool {
+        self.provenance().is_some() || self.cases().is_some()
     }
 }
 

@@ -27,7 +27,8 @@ pub struct ZeroInflatedFamily<F>(F);
 const NAME: &str = "ZeroInflated";
 
 impl<F: CountFamily, P: CountOperand> ZeroInflated<F, P> {
-    /// The counts of `base`, of which a share of `gate` are replaced by zeros. At exactly 0 and 1 what is ruled
+    /// The counts of `base`, of which a share of `gate` are replaced by zeros: the gate stands first, as in
+    /// `ZeroInflated(0.25, Poisson(2.0))`. At exactly 0 and 1 what is ruled
     /// out counts as e^−10⁴.
     ///
     /// # Errors
@@ -59,6 +60,15 @@ impl<F: CountFamily, P: CountOperand> ZeroInflated<F, P> {
     }
 }
 
+/// ln(eᵃ + eᵇ), with the digits of the larger one.
+fn log_sum(a: f64, b: f64) -> f64 {
+    let (less, more) = if a < b { (a, b) } else { (b, a) };
+    match more == f64::NEG_INFINITY {
+        true => more,
+        false => more + (less - more).exp().ln_1p(),
+    }
+}
+
 impl<F: CountFamily> ZeroInflatedFamily<F> {
     /// The other law's θ.
     fn inner(&self, theta: &Tensor) -> Tensor {
@@ -86,7 +96,7 @@ impl<F: CountFamily> CountFamily for ZeroInflatedFamily<F> {
     fn ln_mass(&self, theta: &[f64], fixed: f64, k: f64) -> f64 {
         let other = self.0.ln_mass(&theta[1..], fixed, k) - softplus(theta[0]);
         match k == 0.0 {
-            true => other + softplus(-softplus(-theta[0]) - other),
+            true => log_sum(other, -softplus(-theta[0])),
             false => other,
         }
     }
@@ -101,7 +111,11 @@ impl<F: CountFamily> CountFamily for ZeroInflatedFamily<F> {
         value.mark_rough();
         let share = (1.0 - value.unrounded()).kept_within(f32::MIN_POSITIVE, 1.0);
         let zeros = gate.log_sigmoid() + share.ln();
-        near_zero.select_where(&(&other + (zeros - &other).softplus()), &other)
+        // ln of the sum from the larger one: the other may lie so far below that no digits of it are left there.
+        let from = |more: &Tensor, less: &Tensor| more + (less - more).softplus();
+        let is_other = numbers_of(&(&other - &zeros)).gt(0.0);
+        let both = is_other.select_where(&from(&other, &zeros), &from(&zeros, &other));
+        near_zero.select_where(&both, &other)
     }
 
     fn moments(&self, theta: &[f64], fixed: f64) -> (f64, f64) {

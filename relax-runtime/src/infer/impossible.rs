@@ -1,21 +1,95 @@
-//! Why an observation has probability 0, and what to do about it, in words.
+//! What is said of terms that are not finite: of a probability of 0 above all, why it is that and what to do.
 
-use crate::dist::AnyDistribution;
+use crate::dist::{Continuous, Delta};
+use crate::model::{Kind, Known};
 
-/// Of an observation whose log-density is −∞, by its distribution, or nothing where the support does not have the
-/// value. A density is 0 nowhere in its support but by rounding; a mass may be.
-pub(super) fn why_impossible(dist: Option<&dyn AnyDistribution>) -> &'static str {
-    match dist.map(AnyDistribution::law) {
-        Some(Ok(law)) if !law.draws().are_discrete() => {
-            "the law does not exclude this observation, but it is so far out that its density is 0 in floating \
-             point: look at the data and their units, divide both by a typical size, or take a law with a \
-             longer tail, such as `StudentT`"
-        }
-        _ => {
-            "the model gives this observation probability 0, so that it is impossible: look at \
-             the data; at choices that may exclude it, such as a number of trials below what was \
-             counted, which `Truncated` keeps away from there; or give the distribution logits \
-             where rounding made a probability 0"
+/// What to try where nothing is known of a term that is not finite.
+const LOOK: &str = "look at what computes it; the learning rate may be too large";
+
+/// The same before any step was taken.
+const LOOK_AT_THE_MODEL: &str =
+    "look at what computes it: no step was taken yet, so that the learning rate has no part in it";
+
+/// Of an observation that is in a continuous law's support. Its density is 0 there but by rounding.
+const FAR_OUT: &str = "the law does not exclude this observation, but it is so far out that its density is 0 in floating \
+     point: look at the data and their units, divide both by a typical size, or take a law with a \
+     longer tail, such as `StudentT`";
+
+/// Of an observation that a draw excludes. Another draw may not, so that the sum over the choices is what the model
+/// says, and neither the model nor the data need be wrong.
+const BY_THIS_DRAW: &str = "this draw of the choices gives the observation probability 0, and others may not: sum discrete \
+     choices out, which leaves such draws out, by `.marginalise()` or `exact_posterior`, or soften the \
+     likelihood, as by a probability of 1e-3 in place of 0, or by logits where rounding made it 0; a \
+     count without a largest value is summed where it has one, and `Truncated(Poisson(rate), 0, 40)` \
+     leaves the model as it is where 40 lies far out in the tail; if no draw explains the observation, \
+     look at the data";
+
+/// Of an observation that no choice has to do with.
+const WHATEVER_IS_DRAWN: &str = "the model gives this observation probability 0, whatever is drawn: look at the data, or give the \
+     distribution logits where rounding made a probability 0";
+
+/// Of a factor that excludes a draw.
+const WEIGHED_0: &str = "the factor gives this draw of the choices a weight of 0: sum discrete choices out, which leaves such \
+     draws out, by `.marginalise()` or `exact_posterior`, or give it a small weight, such as -50.0";
+
+/// What to try where a term is not finite.
+pub(super) struct Broken<'a> {
+    /// What its site does.
+    pub(super) kind: Kind,
+    /// The term: a cost, or a negative log-probability.
+    pub(super) value: f64,
+    /// What is known of it.
+    pub(super) known: Known<'a>,
+    /// Whether it may depend on choices.
+    pub(super) has_choices: bool,
+    /// The step, from 0.
+    pub(super) step: u64,
+}
+
+impl Broken<'_> {
+    /// What to try.
+    pub(super) fn hint(&self) -> &'static str {
+        let is_never = self.value == f64::INFINITY;
+        match self.kind {
+            Kind::Observed if is_never && is_far_out(self.known) => FAR_OUT,
+            Kind::Observed if is_never && self.has_choices => BY_THIS_DRAW,
+            Kind::Observed if is_never => WHATEVER_IS_DRAWN,
+            Kind::Latent if is_never => {
+                "the guide drew a value to which the model gives probability 0: a guide may only \
+                 draw what the model can"
+            }
+            Kind::Cost => "look at what the model pays there",
+            Kind::Factor if is_never => WEIGHED_0,
+            _ => look(self.step),
         }
     }
+}
+
+/// What to try at a step where nothing is known of a term that is not finite: rates have a part in it only where steps
+/// were taken.
+pub(super) fn look(step: u64) -> &'static str {
+    match step {
+        0 => LOOK_AT_THE_MODEL,
+        _ => LOOK,
+    }
+}
+
+/// What to try where no combination of a model's choices explains an observation.
+pub(super) fn under_no_combination(known: Known<'_>) -> &'static str {
+    match is_far_out(known) {
+        true => FAR_OUT,
+        false => {
+            "look at the data; at choices of which every value excludes it, such as numbers of trials \
+             below what was counted; or give the distribution logits where rounding made a probability 0"
+        }
+    }
+}
+
+/// Whether an observation has a density of 0 by rounding alone.
+fn is_far_out(known: Known<'_>) -> bool {
+    let Known::Inside(dist) = known else {
+        return false;
+    };
+    let is_certain = dist.name() == <Delta<f64> as Continuous>::NAME;
+    !is_certain && dist.law().is_ok_and(|law| !law.draws().are_discrete())
 }

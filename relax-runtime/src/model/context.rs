@@ -10,7 +10,8 @@ use super::names::Scope;
 use super::params::IntoParam;
 use super::plates::Plates;
 use super::{
-    Entry, Handler, Interpreter, Kind, Message, Model, ParamStore, Plate, Ran, Site, Trace, Weight,
+    Entry, Handler, Interpreter, Kind, Message, Model, OutOfSupport, ParamStore, Plate, Ran, Site,
+    Trace, Weight,
 };
 use crate::dist::{
     AnyDistribution, Distribution, IntoDistribution, IntoSiteValue, Number, SiteValue, Value,
@@ -293,7 +294,8 @@ impl Context {
     /// distribution whose support does not have the value.
     ///
     /// # Errors
-    /// If the distribution's parameters are wrong or the value lies outside its support, whatever was drawn.
+    /// If the distribution's parameters are wrong, the value lies outside its support, whatever was drawn, or a
+    /// tensor has not the rows of the plates.
     pub fn observe<I: IntoDistribution>(
         &self,
         site: Site,
@@ -315,10 +317,13 @@ impl Context {
                     && entry.plates.is_empty()
                     && entry.value.shape().numel() == 1 =>
             {
-                entry.impossible = true;
+                let by_parameters = AnyDistribution::may_contain(&dist, &entry.value);
+                let by_parameters = by_parameters.map_err(|e| entry.locate(e))?;
+                entry.outside = Some(Rc::new(OutOfSupport::new(error, by_parameters)));
             }
             checked => checked.map_err(|e| entry.locate(e))?,
         }
+        entry.expect_observed_rows().map_err(|e| entry.locate(e))?;
         entry.dist = Some(Rc::new(dist));
         entry.weight = self.weigh(&entry.name).map_err(|e| entry.locate(e))?;
         self.record(entry)
@@ -502,7 +507,7 @@ impl Context {
             weight: None,
             hidden: false,
             elsewhere: false,
-            impossible: false,
+            outside: None,
             influence: match kind {
                 Kind::Param => SiteSet::EMPTY,
                 Kind::Latent | Kind::Observed | Kind::Cost | Kind::Factor => self.influence(&state),

@@ -14,6 +14,7 @@ use std::rc::Rc;
 use rustc_hash::FxHashMap;
 
 use super::names::write_iterations;
+use super::outside::{Known, OutOfSupport};
 use super::site::Iterations;
 use super::{Kind, MOST_SITES, Site};
 use crate::dist::{
@@ -29,9 +30,8 @@ pub(crate) trait HostRun {
     /// Whatever makes the site impossible.
     fn choose(&self, at: &Place<'_>, dist: &dyn AnyDistribution, values: usize) -> Result<usize>;
 
-    /// Adds a term of the objective: a cost, or the negative log-density of a value, with the distribution whose
-    /// support has it.
-    fn pay(&self, at: &Place<'_>, kind: Kind, cost: f64, dist: Option<&dyn AnyDistribution>);
+    /// Adds a term of the objective: a cost, or the negative log-density of a value, with what is known of it.
+    fn pay(&self, at: &Place<'_>, kind: Kind, cost: f64, known: Known<'_>);
 
     /// Notes that the run ends because it needs tensors.
     fn refuse(&self);
@@ -104,17 +104,11 @@ impl Host {
         }
     }
 
-    fn pay(
-        &self,
-        at: &Place<'_>,
-        kind: Kind,
-        log_density: Number,
-        dist: Option<&dyn AnyDistribution>,
-    ) -> Result<()> {
+    fn pay(&self, at: &Place<'_>, kind: Kind, log_density: Number, known: Known<'_>) -> Result<()> {
         let Number::Host(log_density) = log_density else {
             return Err(self.refuse());
         };
-        self.run.pay(at, kind, -log_density, dist);
+        self.run.pay(at, kind, -log_density, known);
         Ok(())
     }
 
@@ -135,7 +129,7 @@ impl Host {
             return Err(self.refuse());
         };
         let log_density = Distribution::log_density(&dist, &value).map_err(|e| at.locate(e))?;
-        self.pay(&at, Kind::Latent, log_density, Some(&dist))?;
+        self.pay(&at, Kind::Latent, log_density, Known::Inside(&dist))?;
         Ok(value)
     }
 
@@ -150,25 +144,29 @@ impl Host {
         }
         let at = self.arrive(site)?;
         let dist = dist.into_distribution().map_err(|e| at.locate(e))?;
-        match dist.log_prob(&value.into_site_value()) {
+        let value = value.into_site_value();
+        match dist.log_prob(&value) {
             // Choices may have led to another support.
             Err(error) if error.is_of_this_support() && self.has_chosen.get() => {
                 let never = Number::Host(f64::NEG_INFINITY);
-                self.pay(&at, Kind::Observed, never, None)
+                let by_parameters =
+                    Distribution::may_contain(&dist, &value).map_err(|e| at.locate(e))?;
+                let outside = OutOfSupport::new(error, by_parameters);
+                self.pay(&at, Kind::Observed, never, Known::Outside(&outside))
             }
             Err(error) => Err(at.locate(error)),
-            Ok(density) => self.pay(&at, Kind::Observed, density, Some(&dist)),
+            Ok(density) => self.pay(&at, Kind::Observed, density, Known::Inside(&dist)),
         }
     }
 
     pub(super) fn cost(&self, site: &Site, value: Number) -> Result<()> {
         let at = self.arrive(site)?;
-        self.pay(&at, Kind::Cost, value.scale(-1.0), None)
+        self.pay(&at, Kind::Cost, value.scale(-1.0), Known::Nothing)
     }
 
     pub(super) fn factor(&self, site: &Site, log_weight: Number) -> Result<()> {
         let at = self.arrive(site)?;
-        self.pay(&at, Kind::Factor, log_weight, None)
+        self.pay(&at, Kind::Factor, log_weight, Known::Nothing)
     }
 
     /// Runs a part of the program with the site's name before all names.

@@ -10,6 +10,7 @@ mod handler;
 mod host;
 mod interpreter;
 mod names;
+mod outside;
 mod params;
 mod plates;
 mod simulation;
@@ -24,6 +25,7 @@ pub use handler::{
 };
 pub(crate) use host::{HostRun, Place};
 pub(crate) use interpreter::Interpreter;
+pub(crate) use outside::{Known, OutOfSupport};
 pub use params::ParamStore;
 pub(crate) use params::{Spread, Start};
 pub use simulation::{Run, Simulation};

@@ -11,6 +11,7 @@ use std::rc::Rc;
 
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
+use super::outside::{Known, OutOfSupport};
 use super::{MOST_SITES, Weight};
 use crate::dist::{AnyDistribution, Law, Number, Value};
 use crate::error::{Error, Result};
@@ -97,8 +98,8 @@ pub struct Entry {
     pub(crate) hidden: bool,
     /// Whether its log-probability is part of another term, of a sum, and does not count here.
     pub(crate) elsewhere: bool,
-    /// Whether it is an observation outside the support that earlier choices have led to.
-    pub(crate) impossible: bool,
+    /// That it is an observation outside the support that earlier choices have led to.
+    pub(crate) outside: Option<Rc<OutOfSupport>>,
     /// The macro that the user wrote, whatever a handler made of it.
     pub(crate) written: Kind,
     /// Random sites that may matter here unseen: those that host control flow had seen when this
@@ -115,7 +116,7 @@ impl Entry {
     /// # Errors
     /// If shapes do not fit, at the site's line.
     pub fn log_prob(&self) -> Result<Number> {
-        if self.impossible {
+        if self.outside.is_some() {
             return Ok(Number::Host(f64::NEG_INFINITY));
         }
         let Some(dist) = &self.dist else {
@@ -191,9 +192,35 @@ impl Entry {
         }
     }
 
-    /// Its distribution, unless the support does not have the value.
-    pub(crate) fn supporting(&self) -> Option<&Rc<dyn AnyDistribution>> {
-        self.dist.as_ref().filter(|_| !self.impossible)
+    /// The error of an observation that lies outside of its distribution's support whatever the parameters are.
+    pub(crate) fn mistake(&self) -> Option<Error> {
+        let mistake = self.outside.as_ref()?.mistake()?;
+        Some(self.locate(mistake.clone()))
+    }
+
+    /// Checks that a tensor that is observed has a row for each member of the plates. A single number is the same in
+    /// all.
+    pub(super) fn expect_observed_rows(&self) -> Result<()> {
+        let Value::Tensor(value) = &self.value else {
+            return Ok(());
+        };
+        let (shape, sizes) = (value.check()?.shape(), self.sizes());
+        match shape.rank() == 0 || shape.starts_with(&sizes) {
+            true => Ok(()),
+            false => Err(Error::Plates(format!(
+                "the observed value has shape {shape} inside plates of sizes {sizes:?}; its leading axes must be \
+                 the plates', with a row for each member, or it is a single number, the same in all"
+            ))),
+        }
+    }
+
+    /// What is known beside its log-density.
+    pub(crate) fn known(&self) -> Known<'_> {
+        match (&self.outside, &self.dist) {
+            (Some(outside), _) => Known::Outside(outside),
+            (None, Some(dist)) => Known::Inside(&**dist),
+            (None, None) => Known::Nothing,
+        }
     }
 
     /// Wraps an error with the site's name and line.

@@ -282,6 +282,11 @@ impl<F: CountFamily> Distribution for Counts<F, f64> {
         Ok(is_count(*value as f64, first, last))
     }
 
+    /// Families have other ends where a fixed number is another.
+    fn may_contain(&self, _: &usize) -> Result<bool> {
+        Ok(true)
+    }
+
     fn log_density(&self, value: &usize) -> Result<Number> {
         let log_mass = match self.contains(value)? {
             true => self.family.ln_mass(&self.theta, self.fixed, *value as f64),
@@ -373,6 +378,10 @@ impl<F: CountFamily> Distribution for Counts<F, Tensor> {
         let mut pairs = value.iter().zip(&fixed);
         let last = |fixed: &f32| self.family.last(f64::from(*fixed));
         Ok(pairs.all(|(x, fixed)| is_count(f64::from(*x), first, last(fixed))))
+    }
+
+    fn may_contain(&self, value: &Tensor) -> Result<bool> {
+        value.tells(|x| all(x, |x| is_count(f64::from(x), 0.0, f64::INFINITY)))
     }
 
     fn log_density(&self, value: &Tensor) -> Result<Number> {

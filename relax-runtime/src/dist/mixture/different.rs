@@ -18,6 +18,7 @@ use crate::tensor::Tensor;
 /// A component of a [`Mixture`] of different families: any distribution with such draws.
 trait Component<V>: Debug {
     fn contains(&self, value: &V) -> Result<bool>;
+    fn may_contain(&self, value: &V) -> Result<bool>;
     fn log_density(&self, value: &V) -> Result<Number>;
     fn sample(&self, stream: &mut Stream) -> Result<V>;
     fn law(&self) -> Result<Rc<dyn Law>>;
@@ -27,6 +28,9 @@ trait Component<V>: Debug {
 impl<D: Distribution> Component<D::Value> for D {
     fn contains(&self, value: &D::Value) -> Result<bool> {
         Distribution::contains(self, value)
+    }
+    fn may_contain(&self, value: &D::Value) -> Result<bool> {
+        Ok(Distribution::contains(self, value)? || Distribution::may_contain(self, value)?)
     }
     fn log_density(&self, value: &D::Value) -> Result<Number> {
         Distribution::log_density(self, value)
@@ -195,6 +199,14 @@ impl<V: MixtureValue<Weights = Vec<f64>>> Distribution for Mixture<Vec<f64>, Dif
         contained(V::COUNTS, each.map(|component| component.contains(value)))
     }
 
+    fn may_contain(&self, value: &V) -> Result<bool> {
+        let each = self.components.0.iter();
+        contained(
+            V::COUNTS,
+            each.map(|component| component.may_contain(value)),
+        )
+    }
+
     fn log_density(&self, value: &V) -> Result<Number> {
         let each = self.components.0.iter();
         log_mixed(
@@ -224,6 +236,11 @@ impl Distribution for Mixture<Tensor, Different<Tensor>> {
         }
         let each = self.components.0.iter();
         contained(false, each.map(|component| component.contains(value)))
+    }
+
+    fn may_contain(&self, value: &Tensor) -> Result<bool> {
+        let each = self.components.0.iter();
+        contained(false, each.map(|component| component.may_contain(value)))
     }
 
     fn log_density(&self, value: &Tensor) -> Result<Number> {

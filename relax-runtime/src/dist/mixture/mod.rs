@@ -252,6 +252,14 @@ impl<D: Stacked> Distribution for Mixture<Vec<f64>, Vec<D>> {
         )
     }
 
+    fn may_contain(&self, value: &D::Value) -> Result<bool> {
+        let each = self.components.iter();
+        contained(
+            D::Value::COUNTS,
+            each.map(|component| Ok(component.contains(value)? || component.may_contain(value)?)),
+        )
+    }
+
     fn log_density(&self, value: &D::Value) -> Result<Number> {
         let each = self
             .components
@@ -289,6 +297,10 @@ impl<D: Distribution<Value = Tensor>> Distribution for Mixture<Tensor, D> {
             Some(contained) => Ok(contained),
             None => self.components.contains(&value.unsqueeze(axis(&*law))),
         }
+    }
+
+    fn may_contain(&self, value: &Tensor) -> Result<bool> {
+        self.components.may_contain(value)
     }
 
     fn log_density(&self, value: &Tensor) -> Result<Number> {

@@ -100,34 +100,28 @@ impl<F: CountFamily> TruncatedFamily<F> {
         }))
     }
 
-    /// ln p(k) f(k) of one value as a tensor.
-    fn term(&self, theta: &Tensor, fixed: &Tensor, k: f64, weight: fn(f64) -> f64) -> Tensor {
+    /// ln p(k) of one value as a tensor.
+    fn term(&self, theta: &Tensor, fixed: &Tensor, k: f64) -> Tensor {
         let value = Tensor::full([], k as f32, &theta.device());
-        self.base.log_mass(theta, fixed, &value) + weight(k).ln() as f32
+        self.base.log_mass(theta, fixed, &value)
     }
 
-    /// ln Σ p(k) f(k) over the values that are summed, as a tensor; nothing where there are none.
-    fn log_sum(&self, theta: &Tensor, fixed: &Tensor, weight: fn(f64) -> f64) -> Option<Tensor> {
+    /// The values that are summed, and ln p of each along a last axis; nothing where there are none.
+    fn terms(&self, theta: &Tensor, fixed: &Tensor) -> Option<(Vec<f64>, Tensor)> {
         let (values, _) = self.summed()?;
-        let values = values.into_iter().filter(|k| weight(*k) > 0.0);
-        let terms: Vec<Tensor> = values.map(|k| self.term(theta, fixed, k, weight)).collect();
+        let terms: Vec<Tensor> = values.iter().map(|k| self.term(theta, fixed, *k)).collect();
         let all: Vec<&Tensor> = terms.iter().collect();
-        (!all.is_empty()).then(|| Tensor::stack(&all, -1).logsumexp(-1))
+        (!all.is_empty()).then(|| (values, Tensor::stack(&all, -1)))
     }
 
-    /// The same over the values that are left.
-    fn log_sum_left(
-        &self,
-        theta: &Tensor,
-        fixed: &Tensor,
-        cut: &Cut,
-        weight: fn(f64) -> f64,
-    ) -> Tensor {
-        let values = cut.values.iter().filter(|k| weight(**k) > 0.0);
-        let terms: Vec<Tensor> = values
+    /// ln p of each value that is left, along a last axis.
+    fn terms_of_cut(&self, theta: &Tensor, fixed: &Tensor, cut: &Cut) -> Tensor {
+        let terms: Vec<Tensor> = cut
+            .values
+            .iter()
             .map(|k| {
                 if cut.last.iter().all(|last| k <= last) {
-                    return self.term(theta, fixed, *k, weight);
+                    return self.term(theta, fixed, *k);
                 }
                 // Rows that end before k have no mass there.
                 let row = |of: &dyn Fn(f64) -> f64| {
@@ -135,66 +129,89 @@ impl<F: CountFamily> TruncatedFamily<F> {
                     Tensor::from_vec(numbers, cut.rows.shape(), &theta.device())
                         .unwrap_or_else(Tensor::poisoned)
                 };
-                let mass = self.base.log_mass(theta, fixed, &row(&|last| k.min(last)))
-                    + weight(*k).ln() as f32;
+                let mass = self.base.log_mass(theta, fixed, &row(&|last| k.min(last)));
                 let none = mass.full_like(f32::NEG_INFINITY);
                 row(&|last| f64::from(u8::from(*k <= last))).select_where(&mass, &none)
             })
             .collect();
-        Tensor::stack(&terms.iter().collect::<Vec<_>>(), -1).logsumexp(-1)
+        Tensor::stack(&terms.iter().collect::<Vec<_>>(), -1)
     }
 
     /// ln of the base's probability between the ends, as a tensor.
     pub(super) fn log_between(&self, theta: &Tensor, fixed: &Tensor) -> Option<Tensor> {
-        let sum = self.log_sum(theta, fixed, |_| 1.0)?;
+        let (_, terms) = self.terms(theta, fixed)?;
+        let sum = terms.logsumexp(-1);
         if self.high.is_finite() {
             return Some(sum);
         }
         Some(match self.cut(theta, fixed) {
             Ok(cut) => Cut::either(
                 cut.as_ref(),
-                |cut| self.log_sum_left(theta, fixed, cut, |_| 1.0),
+                |cut| self.terms_of_cut(theta, fixed, cut).logsumexp(-1),
                 || rest(&sum),
             ),
             Err(error) => Tensor::poisoned(error),
         })
     }
 
-    /// E\[f(k)\] between the ends, given that of the base, for f ≥ 0.
-    pub(super) fn expected(
-        &self,
-        theta: &Tensor,
-        fixed: &Tensor,
-        of_base: Tensor,
-        f: fn(f64) -> f64,
-    ) -> Tensor {
-        let Some(all) = self.log_sum(theta, fixed, |_| 1.0) else {
-            return of_base;
+    /// E\[k − c\] and E\[(k − c)²\] between the ends, about a constant c for each event: about one that is near, small
+    /// numbers of which no large ones are taken off.
+    fn about(&self, theta: &Tensor, fixed: &Tensor, centre: &Tensor) -> [Tensor; 2] {
+        let of_base = || {
+            let apart = self.base.mean(theta, fixed) - centre;
+            let square = self.base.variance(theta, fixed) + apart.square();
+            [apart, square]
         };
-        let sum = self.log_sum(theta, fixed, f);
+        let Some((values, terms)) = self.terms(theta, fixed) else {
+            return of_base();
+        };
+        // k − c along a last axis, and its square.
+        let powers = |values: &[f64]| {
+            let numbers: Vec<f32> = values.iter().map(|k| *k as f32).collect();
+            let values = Tensor::from_vec(numbers, [values.len()], &theta.device());
+            let apart = values.unwrap_or_else(Tensor::poisoned) - centre.unsqueeze(-1);
+            [apart.clone(), apart.square()]
+        };
+        let by_left = |values: &[f64], terms: &Tensor| {
+            let shares = terms.softmax(-1);
+            powers(values).map(|power| (&shares * power).sum(-1))
+        };
         if self.high.is_finite() {
-            return match sum {
-                Some(sum) => (sum - all).exp(),
-                None => of_base * 0.0,
-            };
+            return by_left(&values, &terms);
         }
-        let by_left = |cut: &Cut| {
-            let [sum, all] = [f, |_| 1.0].map(|f| self.log_sum_left(theta, fixed, cut, f));
-            (sum - all).exp()
-        };
-        let by_cut_off = || match &sum {
-            Some(sum) => (&of_base - sum.exp()) / rest(&all).exp(),
-            None => &of_base / rest(&all).exp(),
+        let by_cut_off = || {
+            let (left, masses) = (rest(&terms.logsumexp(-1)).exp(), terms.exp());
+            let cut_off = powers(&values).map(|power| (&masses * power).sum(-1));
+            let [[first, second], [first_off, second_off]] = [of_base(), cut_off];
+            [(first - first_off) / &left, (second - second_off) / &left]
         };
         match self.cut(theta, fixed) {
-            Ok(cut) => Cut::either(cut.as_ref(), by_left, by_cut_off),
-            Err(error) => Tensor::poisoned(error),
+            Err(error) => [(); 2].map(|()| Tensor::poisoned(error.clone())),
+            Ok(None) => by_cut_off(),
+            Ok(Some(cut)) => {
+                let of_left = by_left(&cut.values, &self.terms_of_cut(theta, fixed, &cut));
+                if cut.everywhere {
+                    return of_left;
+                }
+                let others = by_cut_off();
+                [0, 1].map(|i| cut.rows.select_where(&of_left[i], &others[i]))
+            }
         }
     }
 
-    pub(super) fn mean_square(&self, theta: &Tensor, fixed: &Tensor) -> Tensor {
-        let own = self.base.variance(theta, fixed) + self.base.mean(theta, fixed).square();
-        self.expected(theta, fixed, own, |k| k * k)
+    /// The mean between the ends.
+    pub(super) fn mean_between(&self, theta: &Tensor, fixed: &Tensor) -> Tensor {
+        let low = Tensor::full([], self.low as f32, &theta.device());
+        let [from_low, _] = self.about(theta, fixed, &low);
+        from_low + self.low as f32
+    }
+
+    /// The variance between the ends.
+    pub(super) fn variance_between(&self, theta: &Tensor, fixed: &Tensor) -> Tensor {
+        let mean = self.mean_between(theta, fixed).detach();
+        let [apart, square] = self.about(theta, fixed, &mean);
+        // What is taken off is rounding alone, but for second derivatives.
+        square - apart.square()
     }
 }
 

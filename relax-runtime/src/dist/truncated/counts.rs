@@ -190,27 +190,30 @@ impl<F: CountFamily> CountFamily for TruncatedFamily<F> {
         let Some((values, inside)): Option<(Vec<f64>, bool)> = summed else {
             return (mean, deviation);
         };
-        let sum = |f: fn(f64) -> f64| -> f64 {
-            let terms = values
-                .iter()
-                .map(|k| self.base.ln_mass(theta, fixed, *k).exp() * f(*k));
-            terms.sum()
+        // E[(k − c)ⁿ], of the base's own. About a c that is near no large numbers are taken off each other.
+        let about = |centre: f64, power: i32, of_base: f64| {
+            let terms = values.iter().map(|k| {
+                let mass = self.base.ln_mass(theta, fixed, *k).exp();
+                mass * (k - centre).powi(power)
+            });
+            let sum: f64 = terms.sum();
+            match inside {
+                true => sum / between,
+                false => (of_base - sum) / between,
+            }
         };
-        let expected = |of_base: f64, f: fn(f64) -> f64| match inside {
-            true => sum(f) / between,
-            false => (of_base - sum(f)) / between,
-        };
-        let first = expected(mean, |k| k).clamp(self.low, self.last(fixed));
-        let second = expected(deviation * deviation + mean * mean, |k| k * k);
-        (first, (second - first * first).max(0.0).sqrt())
+        let first = self.low + about(self.low, 1, mean - self.low);
+        let first = first.clamp(self.low, self.last(fixed));
+        let of_base = deviation * deviation + (mean - first).powi(2);
+        (first, about(first, 2, of_base).max(0.0).sqrt())
     }
 
     fn mean(&self, theta: &Tensor, fixed: &Tensor) -> Tensor {
-        self.expected(theta, fixed, self.base.mean(theta, fixed), |k| k)
+        self.mean_between(theta, fixed)
     }
 
     fn variance(&self, theta: &Tensor, fixed: &Tensor) -> Tensor {
-        self.mean_square(theta, fixed) - CountFamily::mean(self, theta, fixed).square()
+        self.variance_between(theta, fixed)
     }
 
     fn tails(&self, theta: &[f64], fixed: f64, k: f64) -> (f64, f64) {

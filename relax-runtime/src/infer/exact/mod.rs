@@ -21,10 +21,11 @@ use crate::dist::Number;
 use crate::error::{Error, Result};
 use crate::estimator::score_function;
 use crate::infer::exact::centres::{Centres, weigh};
+use crate::infer::impossible::look;
 use crate::infer::objective::Objective;
 use crate::infer::pass::odometer::{LARGEST, Odometer, Refusal};
-use crate::infer::pass::{LOOK, Mode, Pass, Term, not_finite};
-use crate::model::ParamStore;
+use crate::infer::pass::{Latent, Mode, Pass, Term, not_finite};
+use crate::model::{Kind, ParamStore};
 use crate::random::Key;
 use crate::tensor::{Parameter, Tensor, grad_parameters};
 use run::Run;
@@ -41,8 +42,26 @@ pub(in crate::infer) struct Exact {
     pub(in crate::infer) sites: BTreeMap<String, ExactSite>,
     pub(in crate::infer) parameters: Vec<(Parameter, Tensor)>,
     pub(in crate::infer) combinations: usize,
-    /// The first term that is not finite where it has a probability, and its value.
-    broken: Option<(Term, f64)>,
+    /// The first term that is not finite where it has a probability.
+    broken: Option<Broken>,
+}
+
+/// A term that is not finite.
+struct Broken {
+    term: Term,
+    value: f64,
+    /// The choices of its combination.
+    latents: Vec<Latent>,
+}
+
+impl Broken {
+    fn new(term: &Term, value: f64, pass: &Pass) -> Self {
+        Self {
+            term: term.clone(),
+            value,
+            latents: pass.latents.clone(),
+        }
+    }
 }
 
 /// Exact expectations at one site.
@@ -206,9 +225,21 @@ impl Exact {
     /// [`Error::NotFinite`].
     pub(in crate::infer) fn expect_finite(&self, step: u64) -> Result<()> {
         match &self.broken {
-            Some((term, value)) if !value.is_finite() => Err(term.not_finite(*value, step)),
+            Some(broken) if !broken.value.is_finite() => {
+                Err(broken.term.not_finite(broken.value, step, &broken.latents))
+            }
             _ if self.value.is_finite() => Ok(()),
-            _ => Err(not_finite("all combinations", LOOK, None, self.value, step)),
+            _ => {
+                let all = "all combinations";
+                Err(not_finite(
+                    Kind::Cost,
+                    all,
+                    look(step),
+                    None,
+                    self.value,
+                    step,
+                ))
+            }
         }
     }
 
@@ -246,7 +277,7 @@ impl Exact {
         let counted = weigh(host);
         if !counted.is_finite() && self.broken.is_none() {
             self.broken = pass.terms.iter().find_map(|term| match term.value {
-                Number::Host(x) if !x.is_finite() => Some((term.clone(), x)),
+                Number::Host(x) if !x.is_finite() => Some(Broken::new(term, x, pass)),
                 _ => None,
             });
         }
@@ -262,7 +293,7 @@ impl Exact {
                     let total = f64::from(share.sum_all().peek_item()?) * term.scale;
                     if !total.is_finite() && self.broken.is_none() {
                         let value = f64::from(value.sum_all().peek_item()?);
-                        self.broken = Some((term.clone(), value));
+                        self.broken = Some(Broken::new(term, value, pass));
                     }
                     self.value += total;
                     Some(share)

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::infer::draw::{Draw, Own};
-use crate::infer::impossible::why_impossible;
+use crate::infer::impossible::under_no_combination;
 use crate::infer::marginal::{Borrowed, marginalise};
 use crate::infer::pass::Mode;
 use crate::infer::pass::odometer::{LARGEST, Odometer, Refusal};
@@ -148,10 +148,13 @@ fn enumerated(
         let Some(entry) = impossible else {
             return Err(Error::Impossible(problem));
         };
+        if let Some(mistake) = entry.mistake() {
+            return Err(mistake);
+        }
         problem += ", and at the first of these it does so here";
         if entry.kind == Kind::Observed {
             problem += "; ";
-            problem += why_impossible(entry.supporting().map(|dist| &**dist));
+            problem += under_no_combination(entry.known());
         }
         return Err(entry.locate(Error::Impossible(problem)));
     }
@@ -170,8 +173,14 @@ fn first_site(trace: Trace, such: impl Fn(f64) -> bool) -> Option<Entry> {
 
 fn not_a_density(trace: Trace, value: f64) -> Error {
     let entry = first_site(trace, |x| x.is_nan() || x == f64::INFINITY);
-    let error = Error::Model(format!(
-        "the log-density is {value}; look at what computes the distribution's parameters"
-    ));
+    let is_factor = entry
+        .as_ref()
+        .is_some_and(|entry| entry.kind == Kind::Factor);
+    let error = Error::Model(match is_factor {
+        true => format!("the factor is {value}; look at what computes it"),
+        false => format!(
+            "the log-density is {value}; look at what computes the distribution's parameters"
+        ),
+    });
     entry.map_or(error.clone(), |entry| entry.locate(error))
 }

@@ -128,15 +128,20 @@ impl GuideSite<'_> {
 
     /// An error where parameters for every row would be those of other rows in the next step.
     pub(super) fn expect_all_rows(&self) -> Result<()> {
-        match self.message.scale == 1.0 {
-            true => Ok(()),
-            false => Err(Error::Guide(
-                "an automatic guide keeps parameters for every row, but this plate holds a \
-                 changing sample of rows; write a guide that computes them from the data, and \
-                 pass it with `guide`"
-                    .into(),
-            )),
+        if self.message.scale == 1.0 {
+            return Ok(());
         }
+        let is_discrete = self.stated().is_ok_and(|law| law.draws().are_discrete());
+        let sum = match is_discrete {
+            true => {
+                ", or sum the choices out of the model with `.marginalise()`, which needs no guide of them"
+            }
+            false => "",
+        };
+        Err(Error::Guide(format!(
+            "an automatic guide keeps parameters for every row, but this plate holds a changing sample \
+             of rows; write a guide that computes them from the data, and pass it with `guide`{sum}"
+        )))
     }
 
     /// Shows the entry of a full name, if the run has come by it.

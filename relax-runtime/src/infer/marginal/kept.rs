@@ -62,6 +62,35 @@ impl Shared {
         }
         sites
     }
+
+    /// The error of observations that have probability 0 whatever the choices are that are summed out. Where a
+    /// discrete one is not, its draw may be what excludes them.
+    pub(super) fn impossible(&self, model: &str) -> Error {
+        /// So many choices are named.
+        const NAMED: usize = 4;
+        let never = format!(
+            "`{model}` gives its observations probability 0, or one that is 0 in floating point, whatever"
+        );
+        let kept = self.kept.borrow();
+        let are_discrete = |(_, kept): &(&String, &Kept)| kept.law.draws().are_discrete();
+        let mut drawn: Vec<_> = kept.iter().filter(are_discrete).collect();
+        if drawn.is_empty() {
+            return Error::Impossible(format!(
+                "{never} its discrete choices are: look at the data and their units"
+            ));
+        }
+        drawn.sort_unstable_by_key(|(name, _)| *name);
+        let more = if drawn.len() > NAMED { ", .." } else { "" };
+        let drawn = drawn.iter().take(NAMED);
+        let drawn = drawn.map(|(name, kept)| format!("`{name}` is {}", kept.value));
+        Error::Impossible(format!(
+            "{never} the choices are that are summed out, at this draw of those that are not: {}{more}; a \
+             count without a largest value is summed where it has one, and `Truncated(Poisson(rate), 0, 40)` \
+             leaves the model as it is where 40 lies far out in the tail; if no draw explains the \
+             observations, look at the data and their units",
+            drawn.collect::<Vec<_>>().join(", "),
+        ))
+    }
 }
 
 /// A choice that is not summed out.

@@ -282,11 +282,10 @@ impl<M: Model> Model for Marginalised<M> {
             };
             let sum = Sum::new(factors, domains, &order);
             if sum.log == f64::NEG_INFINITY {
-                return Err(Error::Impossible(format!(
-                    "`{}` gives its observations probability 0, or one that is 0 in floating point, whatever its \
-                     discrete choices are: look at the data and their units",
-                    self.model.name()
-                )));
+                if let Some(mistake) = search.mistake() {
+                    return Err(mistake);
+                }
+                return Err(search.shared.impossible(self.model.name()));
             }
             if search.confirms(&sum)? {
                 break sum;

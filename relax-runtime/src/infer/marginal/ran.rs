@@ -239,11 +239,17 @@ impl Ran {
         }
         let said = Said::of(number, lists).map_err(|error| entry.locate(error))?;
         if !said.is_sound_here() {
-            return Err(entry.locate(Error::Value(
-                "its log-probability is not a number, or infinite, at values that are summed over; \
-                 look at the parameters there"
-                    .into(),
-            )));
+            let problem = match entry.kind {
+                Kind::Factor => {
+                    "the factor is not a number, or infinite, at values that are summed over; look at what \
+                     computes it there"
+                }
+                _ => {
+                    "its log-probability is not a number, or infinite, at values that are summed over; \
+                     look at the parameters there"
+                }
+            };
+            return Err(entry.locate(Error::Value(problem.into())));
         }
         // What cannot be a log-probability in another case may be impossible there, which other runs tell.
         let scope = &graph.terms[term].scope;

@@ -22,7 +22,7 @@ use super::said::Got;
 use super::table::{Cell, Table};
 use super::tries::Trial;
 use crate::error::{Error, Result};
-use crate::model::{Context, Program};
+use crate::model::{Context, Entry, Program};
 use crate::random::Stream;
 
 /// Runs at random values before scopes are believed.
@@ -130,6 +130,13 @@ impl<'a> Search<'a> {
             self.forget();
         }
         Ok(told)
+    }
+
+    /// The error of the first observation of any run that lies outside of its distribution's support whatever the
+    /// parameters are.
+    pub(super) fn mistake(&self) -> Option<Error> {
+        let mut entries = self.runs.iter().flat_map(|ran| ran.trace.entries());
+        entries.find_map(Entry::mistake)
     }
 
     /// Whether the first run has told all, with the cases of its choices.

@@ -44,6 +44,7 @@ pub(in crate::infer) fn bound(
         of_guide: false,
         at: None,
         dist: None,
+        outside: None,
     };
     Ok(Pass {
         latents,

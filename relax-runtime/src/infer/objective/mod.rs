@@ -309,6 +309,7 @@ fn entropy_term(place: usize, latent: &Latent, whole: bool) -> Result<Term> {
         of_guide: true,
         at: Some((latent.file, latent.line)),
         dist: None,
+        outside: None,
     })
 }
 
@@ -350,7 +351,8 @@ fn term(entry: &mut Entry, value: Number) -> Result<Term> {
         sites,
         of_guide: false,
         at: Some((entry.file, entry.line)),
-        dist: entry.supporting().cloned(),
+        dist: entry.dist.clone(),
+        outside: entry.outside.clone(),
     })
 }
 

@@ -10,11 +10,11 @@ pub(super) mod survey;
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use crate::dist::{AnyDistribution, Draws, Law, Number, Relaxation};
+use crate::dist::{AnyDistribution, Draws, Law, Number, Relaxation, Value};
 use crate::error::{Error, Result};
 use crate::estimator::{DrawKind, SiteClass};
-use crate::infer::impossible::why_impossible;
-use crate::model::{Kind, Plate, SummedOut, Weight};
+use crate::infer::impossible::{Broken, look};
+use crate::model::{Kind, Known, OutOfSupport, Plate, SummedOut, Weight};
 use crate::random::Key;
 use crate::tensor::{Device, Shape, SiteSet, Tensor};
 use odometer::Odometer;
@@ -137,31 +137,71 @@ pub struct Term {
     pub(crate) of_guide: bool,
     /// The user's file and line, where the term is a site's.
     pub(crate) at: Option<(&'static str, u32)>,
-    /// The distribution of a site, if its support has the value.
+    /// The distribution of a site.
     pub(crate) dist: Option<Rc<dyn AnyDistribution>>,
+    /// That its support does not have the value.
+    pub(crate) outside: Option<Rc<OutOfSupport>>,
 }
 
 impl Term {
-    /// An error that says which term went wrong, with its site's line.
-    pub(crate) fn not_finite(&self, value: f64, step: u64) -> Error {
+    /// An error that says which term went wrong, with its site's line, and with which draw of the choices behind it.
+    pub(crate) fn not_finite(&self, value: f64, step: u64, latents: &[Latent]) -> Error {
         let name = &self.name;
-        match self.of_guide {
-            true => not_finite(&format!("log q({name})"), LOOK, self.at, value, step),
-            false => {
-                let hint = hint(self.kind, value, self.dist.as_deref());
-                not_finite(name, hint, self.at, value, step)
-            }
+        if self.of_guide {
+            let name = format!("log q({name})");
+            return not_finite(Kind::Latent, &name, look(step), self.at, value, step);
+        }
+        let known = match (&self.outside, &self.dist) {
+            (Some(outside), _) => Known::Outside(outside),
+            (None, Some(dist)) => Known::Inside(&**dist),
+            (None, None) => Known::Nothing,
+        };
+        if let (Known::Outside(outside), Some((file, line))) = (known, self.at)
+            && let Some(mistake) = outside.mistake()
+        {
+            return mistake.clone().at_site(name, file, line);
+        }
+        let broken = Broken {
+            kind: self.kind,
+            value,
+            known,
+            has_choices: self.sites != SiteSet::EMPTY,
+            step,
+        };
+        let mut error = not_finite(self.kind, name, broken.hint(), self.at, value, step);
+        if let (Kind::Observed | Kind::Factor, true, Error::NotFinite { what, .. }) =
+            (self.kind, value == f64::INFINITY, &mut error)
+        {
+            *what += &self.draw_behind(latents);
+        }
+        error
+    }
+
+    /// ` where `n` is 2`: the choices that the term may depend on, as they were drawn; the last ones of many.
+    fn draw_behind(&self, latents: &[Latent]) -> String {
+        /// So many are named.
+        const NAMED: usize = 4;
+        let behind = latents.iter().enumerate().rev();
+        let mut behind = behind.filter(|(place, _)| self.sites.contains(*place));
+        let named = behind.by_ref().take(NAMED).map(|(_, latent)| {
+            let value = Value::Tensor(latent.value.clone());
+            format!("`{}` is {value}", latent.name)
+        });
+        let mut named: Vec<String> = named.collect();
+        if behind.next().is_some() {
+            named.push("and earlier ones as drawn".into());
+        }
+        match named.is_empty() {
+            true => String::new(),
+            false => format!(" where {}", named.join(", ")),
         }
     }
 }
 
-/// What to try where nothing is known of a term that is not finite.
-pub(in crate::infer) const LOOK: &str =
-    "look at what computes it; the learning rate may be too large";
-
-/// An error that says which term of a cost went wrong, with its site's line if it has one, and what
-/// to try.
+/// An error that says which term of a cost went wrong, a factor by its own log-weight, with its site's line if it has
+/// one, and what to try.
 pub(in crate::infer) fn not_finite(
+    kind: Kind,
     term: &str,
     hint: &'static str,
     at: Option<(&'static str, u32)>,
@@ -169,33 +209,15 @@ pub(in crate::infer) fn not_finite(
     step: u64,
 ) -> Error {
     let at = at.map(|(file, line)| format!(" ({file}:{line})"));
+    let (what, value) = match kind {
+        Kind::Factor => ("factor", -value),
+        _ => ("cost of", value),
+    };
     Error::NotFinite {
-        what: format!("the cost of `{term}`{}", at.unwrap_or_default()),
+        what: format!("the {what} `{term}`{}", at.unwrap_or_default()),
         value,
         step,
         hint,
-    }
-}
-
-/// What to try where a term is not finite, by the kind of its site and the distribution whose support has the
-/// value.
-pub(in crate::infer) fn hint(
-    kind: Kind,
-    value: f64,
-    dist: Option<&dyn AnyDistribution>,
-) -> &'static str {
-    match kind {
-        Kind::Observed if value == f64::INFINITY => why_impossible(dist),
-        Kind::Latent if value == f64::INFINITY => {
-            "the guide drew a value to which the model gives probability 0: a guide may only \
-             draw what the model can"
-        }
-        Kind::Cost => "look at what the model pays there",
-        Kind::Factor if value == f64::INFINITY => {
-            "the factor makes what was drawn impossible: give it a small weight, such as -50.0, \
-             or leave the values out that it excludes"
-        }
-        _ => LOOK,
     }
 }
 
@@ -273,11 +295,12 @@ impl Pass {
         }
         // A bound of several samples is one term, of which the samples' own tell more.
         let runs = self.samples.iter().flat_map(|samples| samples.runs());
-        let terms = runs.flat_map(|run| &run.terms).chain(&self.terms);
-        for term in terms {
-            let value = term.value.total()?;
-            if !value.is_finite() {
-                return Err(term.not_finite(value, step));
+        for run in runs.chain([self]) {
+            for term in &run.terms {
+                let value = term.value.total()?;
+                if !value.is_finite() {
+                    return Err(term.not_finite(value, step, &run.latents));
+                }
             }
         }
         Ok(total)

@@ -11,7 +11,7 @@ use crate::report::write_table;
 /// The mass of the intervals.
 const MASS: f64 = 0.9;
 
-/// What draws say of each number of each site. Prints as a table.
+/// What draws say of each number of each site. Prints as a table, a category as `kind = 0`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Summary {
@@ -27,6 +27,9 @@ pub struct SummaryRow {
     pub site: String,
     /// Which of the site's numbers, in row-major order; nothing where it holds one.
     pub element: Option<usize>,
+    /// Of a categorical, the category whose probability is the mean.
+    #[serde(default)]
+    pub category: Option<usize>,
     /// Its mean.
     pub mean: f64,
     /// Its standard deviation.
@@ -52,10 +55,12 @@ impl Draws {
                 Some(_) => None,
                 None => Some(self.quantiles_of(column, levels)?),
             };
+            let categories = column.categories.unwrap_or(1);
             for (i, (mean, sd)) in means.iter().zip(&sds).enumerate() {
                 rows.push(SummaryRow {
                     site: column.name.clone(),
-                    element: (means.len() > 1).then_some(i),
+                    element: (means.len() > categories).then_some(i / categories),
+                    category: column.categories.map(|categories| i % categories),
                     mean: *mean,
                     sd: *sd,
                     quantiles: quantiles.as_ref().map(|elements| elements[i]),
@@ -75,8 +80,9 @@ impl fmt::Display for Summary {
             let number = |x: f64| format!("{x:.4}");
             let quantile = |q: usize| row.quantiles.map_or(String::new(), |all| number(all[q]));
             let element = row.element.map_or(String::new(), |i| format!("[{i}]"));
+            let category = row.category.map_or(String::new(), |k| format!(" = {k}"));
             table.push([
-                format!("{}{element}", row.site),
+                format!("{}{element}{category}", row.site),
                 number(row.mean),
                 number(row.sd),
                 quantile(0),

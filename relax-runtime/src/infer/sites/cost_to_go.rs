@@ -101,7 +101,7 @@ impl<'a> CostToGo<'a> {
         for term in replaced.terms.iter().filter(|t| t.sites.contains(place)) {
             let value = term.value.total()?;
             if !value.is_finite() {
-                let mut error = term.not_finite(value, self.work.key.step);
+                let mut error = term.not_finite(value, self.work.key.step, &replaced.latents);
                 if let Error::NotFinite { what, .. } = &mut error {
                     *what += &format!(" with another draw of `{}`", latent.name);
                 }

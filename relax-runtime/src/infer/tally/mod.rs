@@ -7,7 +7,6 @@
 
 mod choice;
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -16,9 +15,10 @@ pub(in crate::infer) use choice::Choice;
 use crate::dist::AnyDistribution;
 use crate::error::{Error, Result};
 use crate::infer::guide::guide_parameters;
+use crate::infer::impossible::{Broken, look};
+use crate::infer::pass::not_finite;
 use crate::infer::pass::odometer::Wheels;
-use crate::infer::pass::{LOOK, hint, not_finite};
-use crate::model::{Context, HostRun, Kind, ParamStore, Place, Program};
+use crate::model::{Context, HostRun, Kind, Known, ParamStore, Place, Program};
 use crate::tensor::{Parameter, Tensor};
 
 /// Runs models in host numbers, step by step.
@@ -50,6 +50,8 @@ struct Sums {
 struct State {
     /// The number of the step, from 1.
     step: u64,
+    /// That of the training, from 0.
+    of_training: u64,
     choices: Vec<Choice>,
     /// Of the number of a site's name the choice, where it is one.
     by_number: Vec<Option<usize>>,
@@ -63,15 +65,8 @@ struct State {
     value: f64,
     refused: bool,
     too_many: bool,
-    /// The first term of the current run that is not finite.
-    broken: Option<Broken>,
-}
-
-struct Broken {
-    what: Cow<'static, str>,
-    hint: &'static str,
-    at: (&'static str, u32),
-    value: f64,
+    /// The error of the first term of the current run that is not finite.
+    broken: Option<Error>,
 }
 
 impl Tally {
@@ -97,7 +92,7 @@ impl Tally {
         largest: usize,
         step: u64,
     ) -> Result<Tallied> {
-        self.sums.state.borrow_mut().start(largest);
+        self.sums.state.borrow_mut().start(largest, step);
         loop {
             self.context.restart();
             let run = model.execute(&self.context);
@@ -107,7 +102,7 @@ impl Tally {
                 _ if state.too_many => return Ok(Tallied::TooMany),
                 run => run?,
             }
-            if !state.finish_run(step)? {
+            if !state.finish_run()? {
                 return Ok(Tallied::Exact {
                     value: state.value,
                     combinations: state.wheels.combinations(),
@@ -143,8 +138,9 @@ impl Tally {
 }
 
 impl State {
-    fn start(&mut self, largest: usize) {
+    fn start(&mut self, largest: usize, step: u64) {
         self.step += 1;
+        self.of_training = step;
         self.largest = largest;
         self.value = 0.0;
         self.wheels.reset();
@@ -158,13 +154,13 @@ impl State {
     }
 
     /// Adds the run to the sums and moves on; false after the last combination.
-    fn finish_run(&mut self, step: u64) -> Result<bool> {
+    fn finish_run(&mut self) -> Result<bool> {
         let mass = self.mass;
         // What has no probability does not count, whatever it costs.
         if mass > 0.0 {
             let share = mass * self.cost;
             if !share.is_finite() {
-                return Err(self.not_finite(step));
+                return Err(self.not_finite());
             }
             self.value += share;
             for (&choice, &digit) in self.path.iter().zip(self.wheels.digits()) {
@@ -177,16 +173,10 @@ impl State {
     }
 
     #[cold]
-    fn not_finite(&mut self, step: u64) -> Error {
-        match self.broken.take() {
-            Some(Broken {
-                what,
-                hint,
-                at,
-                value,
-            }) => not_finite(&what, hint, Some(at), value, step),
-            None => not_finite("a combination", LOOK, None, self.cost, step),
-        }
+    fn not_finite(&mut self) -> Error {
+        let (cost, step) = (self.cost, self.of_training);
+        let unnamed = || not_finite(Kind::Cost, "a combination", look(step), None, cost, step);
+        self.broken.take().unwrap_or_else(unnamed)
     }
 
     /// The place of a choice that has been met before.
@@ -245,17 +235,29 @@ impl HostRun for Sums {
         Ok(digit)
     }
 
-    fn pay(&self, at: &Place<'_>, kind: Kind, cost: f64, dist: Option<&dyn AnyDistribution>) {
+    fn pay(&self, at: &Place<'_>, kind: Kind, cost: f64, known: Known<'_>) {
         let state = &mut *self.state.borrow_mut();
         state.cost += cost;
-        if !cost.is_finite() && state.broken.is_none() {
-            state.broken = Some(Broken {
-                what: at.name(),
-                hint: hint(kind, cost, dist),
-                at: (at.site.file, at.site.line),
-                value: cost,
-            });
+        if cost.is_finite() || state.broken.is_some() {
+            return;
         }
+        let (name, file, line) = (at.name(), at.site.file, at.site.line);
+        if let Known::Outside(outside) = known
+            && let Some(mistake) = outside.mistake()
+        {
+            state.broken = Some(mistake.clone().at_site(&name, file, line));
+            return;
+        }
+        let step = state.of_training;
+        let broken = Broken {
+            kind,
+            value: cost,
+            known,
+            has_choices: !state.path.is_empty(),
+            step,
+        };
+        let at = Some((file, line));
+        state.broken = Some(not_finite(kind, &name, broken.hint(), at, cost, step));
     }
 
     fn refuse(&self) {

@@ -4,7 +4,7 @@ use super::{Handler, Message, Under};
 use crate::dist::Value;
 use crate::error::{Error, Result};
 use crate::model::Model;
-use crate::tensor::Tensor;
+use crate::tensor::{Provenance, SiteSet, Tensor};
 
 /// Relaxes sites; see [`relax`].
 #[derive(Clone, Copy, Debug)]
@@ -30,9 +30,21 @@ impl Handler for RelaxSites {
             let z = relaxation.relaxed(&law.parameters()[0], &noise);
             let temperature = Tensor::scalar(self.temperature as f32).to_device(&law.device())?;
             let draw = law.value_at(&relaxation.squash(&z, &temperature));
-            message.value = Some(Value::Tensor(draw));
+            message.value = Some(Value::Tensor(known_as_drawn(&draw, message)));
         }
         Ok(())
+    }
+}
+
+/// The draw marked as one, where it comes from no site of the run: a number of trials may then lie between whole
+/// numbers.
+fn known_as_drawn(draw: &Tensor, message: &Message<'_>) -> Tensor {
+    match draw.provenance() {
+        Some(_) => draw.clone(),
+        None => {
+            let own = Provenance::new(SiteSet::EMPTY, message.reads.clone(), None);
+            draw.with_provenance(own)
+        }
     }
 }
 

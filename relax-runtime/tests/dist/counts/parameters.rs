@@ -3,10 +3,11 @@
 use std::rc::Rc;
 
 use relax_runtime::dist::{
-    BetaBinomial, Binomial, DiscreteUniform, Distribution, Geometric, Hypergeometric, Law, Mixture,
-    NegativeBinomial, Number, OrderedLogistic, Part, Poisson, Repeat, ZeroInflated,
+    BetaBinomial, Binomial, BinomialFamily, CountFamily, DiscreteUniform, Distribution, Geometric,
+    Hypergeometric, Law, Mixture, Multinomial, NegativeBinomial, Number, OrderedLogistic, Part,
+    Poisson, Repeat, ZeroInflated,
 };
-use relax_runtime::{Device, Key, Result, Tensor, grad};
+use relax_runtime::{Device, Error, Key, Result, Tensor, grad};
 use statrs::distribution as reference;
 
 use super::near;
@@ -86,21 +87,59 @@ fn trials_may_be_tensors() -> Result<()> {
         [3, 2]
     );
 
+    // Relaxed trials lie between whole numbers.
     let total = Tensor::from_slice(&[4.3]).leaf();
-    let density = |n: &Tensor| {
-        Ok::<_, relax_runtime::Error>(
-            Binomial::logits(n, 0.3)?
-                .law()?
-                .log_density(&Tensor::from_slice(&[2.0])),
-        )
-    };
-    let slope = grad(&[(&density(&total)?, None)], &[&total])?[0].to_vec()?[0];
-    let moved = |by: f32| density(&Tensor::from_slice(&[4.3 + by]))?.item();
+    let (logits, value) = (Tensor::from_slice(&[0.3]), Tensor::from_slice(&[2.0]));
+    let density = |n: &Tensor| BinomialFamily.log_mass(&logits, n, &value);
+    let slope = grad(&[(&density(&total), None)], &[&total])?[0].to_vec()?[0];
+    let moved = |by: f32| density(&Tensor::from_slice(&[4.3 + by])).item();
     near(
         "slope",
         f64::from(slope),
         f64::from((moved(0.01)? - moved(-0.01)?) / 0.02),
         1e-3,
+    );
+    Ok(())
+}
+
+/// Numbers of things are whole, in tensors too, unless they are draws that estimators relax.
+#[test]
+fn numbers_of_trials_are_whole() -> Result<()> {
+    use relax_runtime::model::relax;
+    use relax_runtime::prelude::{Simulation, model, observe, sample};
+
+    let (half, two) = (Tensor::scalar(2.5), Tensor::from_slice(&[3.0, 2.5]));
+    let refused = [
+        Binomial::probs(&half, 0.5).err(),
+        Binomial::logits(&two, Tensor::from_slice(&[0.3, 0.2])).err(),
+        BetaBinomial::new(1.0, 2.0, &half).err(),
+        Multinomial::probs(&half, Tensor::from_slice(&[0.5, 0.5])).err(),
+        DiscreteUniform::new(&half, 7).err(),
+        DiscreteUniform::new(0, &half).err(),
+    ];
+    for error in refused {
+        let error = error.expect("it is refused");
+        assert!(matches!(error, Error::Parameter { .. }), "{error:?}");
+        let said = error.to_string();
+        assert!(
+            said.contains("is 2.5") && said.contains("whole numbers"),
+            "{said}"
+        );
+    }
+    #[model]
+    fn counted() {
+        let n = sample!(Poisson(Tensor::scalar(6.0)));
+        observe!(Binomial(&n, 0.4), 0.0, name = "seen");
+    }
+    let trace = Simulation::seeded(1).run(&relax(counted(), 0.5))?.trace;
+    let n = trace.get("n")?.value.to_f64s()?[0];
+    assert!(n.fract() != 0.0, "{n} is relaxed");
+    // (1 − p)ⁿ.
+    near(
+        "none",
+        trace.get("seen")?.log_prob()?.total()?,
+        n * 0.6_f64.ln(),
+        1e-5,
     );
     Ok(())
 }
@@ -257,6 +296,20 @@ fn gates_may_be_certain() -> Result<()> {
         for slope in grad(&[(&found, None)], &[&gate, &rate])? {
             assert!(slope.item()?.is_finite());
         }
+    }
+    // Beside zeros of the gate, those of a law that hardly ever has any do not count.
+    for rate in [1e3, 1e6, 1e9] {
+        let wanted = 0.25_f64.ln();
+        let host = ZeroInflated::gate(0.25, Poisson::rate(rate))?;
+        near("host", host.log_prob(&0)?.total()?, wanted, 1e-12);
+        let gate = Tensor::scalar(0.25).leaf();
+        let tensors = ZeroInflated::gate(&gate, Poisson::rate(Tensor::scalar(rate as f32)))?;
+        let Number::Tensor(found) = tensors.log_prob(&Tensor::scalar(0.0))? else {
+            panic!("a host number");
+        };
+        near("tensors", found.item()?.into(), wanted, 1e-6);
+        let slope = grad(&[(&found, None)], &[&gate])?[0].item()?;
+        near("slope", slope.into(), 4.0, 1e-5);
     }
     // A gate that is no more than improbable is neither.
     let host = ZeroInflated::gate(1e-100, Poisson::rate(rate))?;
