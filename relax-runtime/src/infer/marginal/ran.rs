@@ -27,6 +27,8 @@ pub(super) struct Ran {
     pub(super) excluded: Option<usize>,
     /// What the record has of parameters and of choices that are not summed out, and what host code has read.
     pub(super) left: Vec<Entry>,
+    /// The error of its first observation that lies outside of its distribution's support whatever the parameters are.
+    pub(super) mistake: Option<Error>,
     pub(super) reads: SiteSet,
     /// Terms whose scopes have grown by what the run has shown.
     pub(super) grown: Vec<usize>,
@@ -56,6 +58,7 @@ impl Ran {
             stood_in: Vec::new(),
             excluded,
             left: Vec::new(),
+            mistake: None,
             reads,
             grown: Vec::new(),
         }
@@ -114,6 +117,9 @@ impl Ran {
                 || (entry.written == Kind::Latent && graph.site(&entry.name).is_none())
             {
                 self.left.push(entry.clone());
+            }
+            if self.mistake.is_none() {
+                self.mistake = entry.mistake();
             }
             let at = |error| entry.locate(error);
             match entry.kind {

@@ -22,7 +22,7 @@ use super::said::Got;
 use super::table::{Cell, Table};
 use super::tries::Trial;
 use crate::error::{Error, Result};
-use crate::model::{Context, Entry, Program};
+use crate::model::{Context, Program};
 use crate::random::Stream;
 
 /// Runs at random values before scopes are believed.
@@ -135,8 +135,7 @@ impl<'a> Search<'a> {
     /// The error of the first observation of any run that lies outside of its distribution's support whatever the
     /// parameters are.
     pub(super) fn mistake(&self) -> Option<Error> {
-        let mut entries = self.runs.iter().flat_map(|ran| ran.trace.entries());
-        entries.find_map(Entry::mistake)
+        self.runs.iter().find_map(|ran| ran.mistake.clone())
     }
 
     /// Whether the first run has told all, with the cases of its choices.
