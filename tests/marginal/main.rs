@@ -7,6 +7,7 @@ mod evidence;
 mod mixed;
 mod nodes;
 mod posterior;
+mod rounds;
 
 use relax_runtime::infer::marginalise;
 use relax_runtime::model::Model;

@@ -3,6 +3,7 @@
 
 use std::rc::Rc;
 
+use rustc_hash::FxHashSet;
 use smallvec::SmallVec;
 
 use crate::error::{Error, Result};
@@ -80,8 +81,13 @@ impl Estimation {
         let structures = self.params.notes::<Structure>();
         let guided = self.params.notes::<Guided>();
         let mut plan = self.sites.plan();
+        let drawn: FxHashSet<String> = plan.entries.iter().map(|e| e.site.clone()).collect();
         for summed in self.params.notes::<SummedSites>() {
             summed.each(|site, distribution, has_nodes, runs| {
+                // Once a sum could not be taken, its choices are drawn.
+                if drawn.contains(site) {
+                    return;
+                }
                 plan.entries.push(match has_nodes {
                     true => PlanEntry::integrated_out(site, distribution, runs),
                     false => PlanEntry::summed_out(site, distribution, runs),

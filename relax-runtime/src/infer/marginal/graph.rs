@@ -78,6 +78,8 @@ pub(super) struct Graph {
     pub(super) sums: u64,
     /// Whether one run did not tell all numbers with the cases of its choices.
     pub(super) lacks_cases: bool,
+    /// Whether a sum was without choices by which others came.
+    pub(super) comes_and_goes: bool,
 }
 
 /// A name without its indices, and these.
@@ -297,11 +299,10 @@ impl Graph {
     }
 
     /// # Errors
-    /// If a term has too many combinations of values.
-    pub(super) fn check_runs(&self, term: usize) -> Result<()> {
+    /// If a term has too many combinations of values of these variables.
+    pub(super) fn check_runs(&self, term: usize, scope: &[usize]) -> Result<()> {
         let term = &self.terms[term];
-        let scope: Vec<usize> = term.scope.iter().copied().collect();
-        let runs = combinations(&scope, &self.domains);
+        let runs = combinations(scope, &self.domains);
         if runs <= MOST_RUNS {
             return Ok(());
         }
