@@ -3,7 +3,8 @@
 use std::rc::Rc;
 
 use relax_runtime::estimator::{Estimator, by_name};
-use relax_runtime::infer::{Guide, MeanFieldGuide, StructuredGuide};
+use relax_runtime::infer::{Guide, MeanFieldGuide, StructuredGuide, marginalise};
+use relax_runtime::model::Model;
 use relax_runtime::prelude::*;
 
 use crate::{Job, Step};
@@ -32,6 +33,20 @@ fn lawn(wet: bool) {
 
 const COMPONENTS: usize = 10;
 const DATA: usize = 200;
+
+/// As many tosses as a count says, of which is known how many were heads, roughly.
+#[model]
+fn rounds(heads: f64) {
+    let count = sample!(Poisson(2.0));
+    let mut found = 0.0;
+    for _ in 0..count {
+        let on = sample!(Bernoulli(0.3));
+        if on {
+            found += 1.0;
+        }
+    }
+    observe!(Normal(found, 0.5), heads);
+}
 
 /// Priors of a mixture's locations and scale; that of the weights is uniform.
 #[model]
@@ -102,6 +117,13 @@ fn svi(
     }))
 }
 
+/// Steps along the bound of a model that is summed over, with the automatic guide for what is left.
+fn summed(model: impl Model + 'static) -> Result<Step> {
+    let mut trainer = Trainer::new(1);
+    let model = marginalise(model);
+    Ok(Box::new(move || Ok(trainer.step(&Elbo::new(&model))?.loss)))
+}
+
 /// The jobs, each with the estimators that suit it.
 pub(crate) fn jobs() -> Vec<Job> {
     let small_network = || Relax {
@@ -116,6 +138,7 @@ pub(crate) fn jobs() -> Vec<Job> {
         Job::new("sprinkler enumerate", || {
             svi("enumerate", lawn(true), MeanFieldGuide)
         }),
+        Job::new("rounds summed", || summed(rounds(2.0))),
         Job::new("sprinkler relax", || {
             svi("relax", lawn(true), MeanFieldGuide)
         }),

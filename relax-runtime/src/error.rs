@@ -116,6 +116,13 @@ pub enum Error {
     )]
     TooManySites(usize),
 
+    /// The same where the last site is a coin that always falls on the same side.
+    #[error(
+        "the run has come by {0} sites, the most that it may: see whether the loop around this one ends; as its \
+         probability is 0 or 1, it is the same in every iteration, and the loop ends by it with probability 0"
+    )]
+    EndlessLoop(usize),
+
     /// A name that no site has.
     #[error("no site is named `{name}`; the sites are {known}")]
     UnknownSite {
@@ -231,6 +238,16 @@ impl Error {
     /// Whether a value is outside of this support, and may lie in another one. NaN lies in none.
     pub(crate) fn is_of_this_support(&self) -> bool {
         matches!(self, Self::Support { value, .. } if !value.contains("NaN"))
+    }
+
+    /// Whether a run came by more sites than it may.
+    pub(crate) fn is_of_endless_run(&self) -> bool {
+        matches!(self.cause(), Self::TooManySites(_) | Self::EndlessLoop(_))
+    }
+
+    /// Whether choices could not be summed over.
+    pub(crate) fn is_of_enumeration(&self) -> bool {
+        matches!(self.cause(), Self::Enumeration(_))
     }
 
     /// The error itself, where this says at which site it came up.

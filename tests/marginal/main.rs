@@ -8,6 +8,7 @@ mod mixed;
 mod nodes;
 mod posterior;
 mod rare;
+mod rounds;
 
 use relax_runtime::infer::marginalise;
 use relax_runtime::model::Model;

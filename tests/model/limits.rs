@@ -255,7 +255,8 @@ fn recursion_without_end_is_an_error() -> Result<()> {
 #[test]
 fn a_loop_without_end_is_an_error() {
     #[model]
-    fn forever() {
+    fn forever(runs: &Cell<usize>) {
+        runs.set(runs.get() + 1);
         loop {
             let on = sample!(Bernoulli(1.0));
             if !on {
@@ -263,8 +264,17 @@ fn a_loop_without_end_is_an_error() {
             }
         }
     }
-    let model = forever();
-    let said = error(Simulation::seeded(1).run(&model).map(drop));
+    let runs = Cell::new(0);
+    let model = forever(&runs);
     let (last, sites) = (format!("`on[{MOST_SITES}]`"), format!("{MOST_SITES} sites"));
-    assert_says(&said, &[&last, "limits.rs", &sites, "whether the loop"]);
+    let simulated = || Simulation::seeded(1).run(&model).map(drop);
+    let fitted = || Svi::new(&model).run().map(drop);
+    for found in [&simulated as &dyn Fn() -> Result<()>, &fitted] {
+        let words = ["limits.rs", "whether the loop", "with probability 0"];
+        let said = error(found());
+        assert_says(&said, &[&last, &sites]);
+        assert_says(&said, &words);
+        // One tells all that others would.
+        assert_eq!(runs.replace(0), 1);
+    }
 }

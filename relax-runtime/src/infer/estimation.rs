@@ -3,6 +3,7 @@
 
 use std::rc::Rc;
 
+use rustc_hash::FxHashSet;
 use smallvec::SmallVec;
 
 use crate::error::{Error, Result};
@@ -80,8 +81,13 @@ impl Estimation {
         let structures = self.params.notes::<Structure>();
         let guided = self.params.notes::<Guided>();
         let mut plan = self.sites.plan();
+        let drawn: FxHashSet<String> = plan.entries.iter().map(|e| e.site.clone()).collect();
         for summed in self.params.notes::<SummedSites>() {
             summed.each(|site| {
+                // Once a sum could not be taken, its choices are drawn.
+                if drawn.contains(site.name) {
+                    return;
+                }
                 let (name, distribution, runs) = (site.name, site.distribution, site.runs);
                 plan.entries.push(match site.has_nodes {
                     true => PlanEntry::integrated_out(name, distribution, runs),

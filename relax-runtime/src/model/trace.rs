@@ -336,7 +336,14 @@ impl Trace {
     #[inline]
     pub(crate) fn push(&mut self, entry: Entry) -> Result<()> {
         if self.entries.len() == MOST_SITES {
-            return Err(entry.locate(Error::TooManySites(MOST_SITES)));
+            let is_certain = entry.dist.as_ref().is_some_and(|dist| {
+                let is_coin = dist.count_values() == Some(2);
+                is_coin && dist.excludes_values()
+            });
+            return Err(entry.locate(match is_certain {
+                true => Error::EndlessLoop(MOST_SITES),
+                false => Error::TooManySites(MOST_SITES),
+            }));
         }
         if self.place(&entry.name).is_some() {
             return Err(duplicate(&entry));

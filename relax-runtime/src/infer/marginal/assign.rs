@@ -28,6 +28,8 @@ struct Assign {
     /// Whether choices have their other values as cases.
     has_cases: bool,
     met: RefCell<Vec<Met>>,
+    /// How many choices the run has come by.
+    choices: Cell<usize>,
     /// The variable at whose value the run has ended, as its probability is 0.
     excluded: Cell<Option<usize>>,
 }
@@ -56,6 +58,7 @@ pub(super) fn run(
         values: values.to_vec(),
         has_cases,
         met: RefCell::default(),
+        choices: Cell::new(0),
         excluded: Cell::new(None),
     });
     let inner = context.inside(Rc::<Assign>::clone(&assign));
@@ -335,7 +338,8 @@ fn of_this_case(law: Rc<dyn Law>) -> (Rc<dyn Law>, bool) {
 impl Interpreter for Assign {
     fn sample(&self, message: &mut Message<'_>) -> Result<()> {
         let left = self.shared.sites_left.get();
-        if left == 0 {
+        self.choices.set(self.choices.get() + 1);
+        if left == 0 || self.choices.get() > self.shared.most_in_a_run {
             return Err(Error::Enumeration(
                 "the runs of the sum came by too many choices; sum fewer sites out (`only`), or bound \
                  the loop or recursion that makes them"

@@ -4,13 +4,13 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use super::factor::within;
-use super::graph::Graph;
+use super::graph::{Graph, MOST_RUNS_UNASKED};
 use super::marginalised::{LOG_EVIDENCE, Marginalised};
 use super::nodes::{LARGEST_ERROR, Names};
 use crate::dist::Value;
 use crate::error::Result;
 use crate::model::{
-    Context, Interpreter, Message, Model, ParamStore, Plate, RecoveredKnown, Trace,
+    Context, Entry, Interpreter, Kind, Message, Model, ParamStore, Plate, RecoveredKnown, Trace,
 };
 use crate::random::Key;
 
@@ -19,6 +19,16 @@ const MOST_WORK: usize = 2_000_000;
 /// The same with what is integrated out besides.
 const MOST_WORK_WITH_NODES: usize = 500_000;
 
+/// Sums at other values of discrete choices that are left, and how many times the runs of the largest a sum may take:
+/// training comes by values that no look has met.
+const FURTHER_LOOKS: u64 = 4;
+const ROOM: usize = 16;
+
+/// A run of a first sum may come by so many times the sites of a run whose choices are drawn: first values, such as
+/// those of a coin that ends a loop, may not end it. Fewer than these are no matter.
+const LONGER: usize = 4;
+const FEW_SITES: usize = 1 << 14;
+
 /// A sum that is taken unasked.
 #[derive(Debug)]
 pub(in crate::infer) struct Cheap<M> {
@@ -26,15 +36,23 @@ pub(in crate::infer) struct Cheap<M> {
     /// The same with choices integrated out, until that has gone wrong.
     with_nodes: Option<Marginalised<M>>,
     is_without: Cell<bool>,
+    /// Whether a sum could not be taken.
+    has_failed: Cell<bool>,
 }
 
 impl<M> Cheap<M> {
-    /// The model with the sum.
-    pub(in crate::infer) fn model(&self) -> &Marginalised<M> {
+    /// The model with the sum; nothing once that could not be taken.
+    pub(in crate::infer) fn model(&self) -> Option<&Marginalised<M>> {
         match &self.with_nodes {
-            Some(with_nodes) if !self.is_without.get() => with_nodes,
-            _ => &self.summed,
+            _ if self.has_failed.get() => None,
+            Some(with_nodes) if !self.is_without.get() => Some(with_nodes),
+            _ => Some(&self.summed),
         }
+    }
+
+    /// Sums nothing out from now on: whether it has so far.
+    pub(in crate::infer) fn give_up(&self) -> bool {
+        !self.has_failed.replace(true)
     }
 
     /// Integrates nothing out from now on: whether it has so far.
@@ -50,12 +68,16 @@ impl<M: Model + Clone> Marginalised<M> {
     /// If that may be, a Gaussian number in each row of a plate is integrated out, where it is the only one there and
     /// shares a term with a discrete choice of the same row: given what else is known, its law is a mixture by that
     /// choice. A first look has to show that its nodes are near enough to each other.
+    ///
+    /// `sites` says how many a run comes by whose choices are drawn, if that is known.
     pub(in crate::infer) fn if_cheap(
         &self,
         params: &ParamStore,
         may_integrate: bool,
+        sites: Option<usize>,
     ) -> Option<Cheap<M>> {
-        self.cheap_trace(params, MOST_WORK)?;
+        let most = sites.map_or(usize::MAX, |sites| (LONGER * sites).max(FEW_SITES));
+        self.in_runs_of(most).cheap_trace(params, MOST_WORK)?;
         let names = self.candidates();
         let with_nodes = (may_integrate && !names.is_empty()).then(|| {
             let further = self.clone().integrating(names);
@@ -67,25 +89,41 @@ impl<M: Model + Clone> Marginalised<M> {
             summed: self.clone(),
             with_nodes: with_nodes.flatten(),
             is_without: Cell::new(false),
+            has_failed: Cell::new(false),
         })
     }
 
     /// What is left of the model, if its sum is cheap.
     fn cheap_trace(&self, params: &ParamStore, most_work: usize) -> Option<Trace> {
-        let look = || self.look(params, None, 0);
+        let look = || self.look(params, None, 0).ok();
         let is_all = |trace: &Trace| trace.entries().len() == 1;
-        let first = look().ok()?;
+        let first = look()?;
         if is_all(&first) {
             // Nothing is left to train: the sum is the whole fit.
             return (!self.graph.borrow().sites.is_empty()).then_some(first);
         }
         // The second sum finds all terms, and makes no more runs than it needs.
-        let trace = look().ok()?;
+        let trace = look()?;
+        let mut left = trace.entries().iter();
+        if left.any(is_discrete) && !self.has_room(params) {
+            return None;
+        }
         let graph = self.graph.borrow();
         // One run with cases has as much to compute as runs for them.
         let runs = (graph.plan.len() + 1).max(graph.most_combinations());
         let is_cheap = is_all(&trace) || runs * graph.work() <= most_work;
         (!graph.sites.is_empty() && is_cheap).then_some(trace)
+    }
+
+    /// Whether sums are far from too many runs where discrete choices that are left, such as a number of rounds,
+    /// decide which others there are.
+    fn has_room(&self, params: &ParamStore) -> bool {
+        let mut looks = 1..=FURTHER_LOOKS;
+        if !looks.all(|seed| self.look(params, None, seed).is_ok()) {
+            return false;
+        }
+        let graph = self.graph.borrow();
+        !graph.comes_and_goes || ROOM.saturating_mul(graph.most_combinations()) <= MOST_RUNS_UNASKED
     }
 
     /// What is left of the model, with choices that `who` makes, or of its own.
@@ -164,6 +202,12 @@ impl Interpreter for Means {
         }
         Ok(())
     }
+}
+
+/// Whether an entry is a discrete choice.
+fn is_discrete(entry: &Entry) -> bool {
+    let law = entry.dist.as_ref().map(|dist| dist.law());
+    entry.kind == Kind::Latent && matches!(law, Some(Ok(law)) if law.draws().are_discrete())
 }
 
 /// Whether plates are of the same rows.

@@ -85,6 +85,8 @@ pub(super) struct Graph {
     pub(super) tried: Vec<BTreeSet<usize>>,
     /// Whether one run did not tell all numbers with the cases of its choices.
     pub(super) lacks_cases: bool,
+    /// Whether a sum was without choices by which others came.
+    pub(super) comes_and_goes: bool,
 }
 
 /// A name without its indices, and these.
@@ -334,11 +336,10 @@ impl Graph {
     }
 
     /// # Errors
-    /// If a term has more combinations of values than that.
-    pub(super) fn check_runs(&self, term: usize, most: usize) -> Result<()> {
+    /// If a term has more combinations of values of these variables than that.
+    pub(super) fn check_runs(&self, term: usize, scope: &[usize], most: usize) -> Result<()> {
         let term = &self.terms[term];
-        let scope: Vec<usize> = term.scope.iter().copied().collect();
-        let runs = combinations(&scope, &self.domains);
+        let runs = combinations(scope, &self.domains);
         if runs <= most {
             return Ok(());
         }

@@ -43,6 +43,8 @@ pub(super) struct Shared {
     pub(super) is_asked: bool,
     /// How many more sites the runs may come by.
     pub(super) sites_left: Cell<usize>,
+    /// How many sites one run may come by.
+    pub(super) most_in_a_run: usize,
     /// The laws that sites which are summed out had where a run met them first.
     pub(super) laws: RefCell<FxHashMap<usize, Rc<dyn Law>>>,
     /// The choices that are not summed out, which are the same in every run.

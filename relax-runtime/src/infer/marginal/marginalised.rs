@@ -16,7 +16,8 @@ use super::recover::Summed;
 use super::search::Search;
 use crate::dist::{Number, Value};
 use crate::error::{Error, Result};
-use crate::model::{Context, Entry, Kind, Model, Program, Site};
+use crate::model::{Context, Entry, Kind, Model, ParamStore, Program, Site};
+use crate::random::Key;
 use crate::tensor::{Sharing, SiteSet};
 
 /// A model whose discrete choices are summed out; see [`marginalise`].
@@ -28,8 +29,9 @@ pub struct Marginalised<M> {
     /// Whether somebody has said which sites are to be summed or integrated out.
     is_particular: bool,
     pub(super) graph: Rc<RefCell<Graph>>,
-    /// Sites that the runs of one sum may come by.
+    /// Sites that the runs of one sum may come by, and one of them.
     most_sites: usize,
+    most_in_a_run: usize,
 }
 
 /// What the term is called that is the sum.
@@ -94,8 +96,8 @@ impl<M: fmt::Debug> fmt::Debug for Marginalised<M> {
 /// ```
 ///
 /// # Errors
-/// Of a run: [`Error::Enumeration`] if a term depends on choices with more than 65,536 combinations, the
-/// tables of the sum are too large, or which values a choice that is left may have follows from those summed out; [`Error::Plates`] if rows of a plate meet in a term outside it;
+/// Of a run: [`Error::Enumeration`] if a term depends on choices with more than 65,536 combinations, of those that
+/// are there at the values of what is left, the tables of the sum are too large, or which values a choice that is left may have follows from those summed out; [`Error::Plates`] if rows of a plate meet in a term outside it;
 /// [`Error::Impossible`] if the observations have probability 0 whatever the choices;
 /// [`Error::Model`] at a `cost!`.
 pub fn marginalise<M: Model>(model: M) -> Marginalised<M> {
@@ -106,6 +108,7 @@ pub fn marginalise<M: Model>(model: M) -> Marginalised<M> {
         is_particular: false,
         graph: Rc::default(),
         most_sites: MOST_SITES,
+        most_in_a_run: usize::MAX,
     }
 }
 
@@ -178,6 +181,27 @@ impl<M: Model> Marginalised<M> {
             most_sites: MOST_SITES_UNASKED,
             ..self
         }
+    }
+
+    /// The same sum, whose runs may come by so many sites each.
+    pub(super) fn in_runs_of(&self, most: usize) -> Self
+    where
+        M: Clone,
+    {
+        Self {
+            most_in_a_run: most,
+            ..self.clone()
+        }
+    }
+
+    /// How many sites a run comes by whose choices are drawn as the model states.
+    ///
+    /// # Errors
+    /// Whatever goes wrong in the model.
+    pub(in crate::infer) fn sites_of_a_run(&self, params: &ParamStore) -> Result<usize> {
+        let context = Context::new(Key::new(0), None, params.fork());
+        self.model.run(&context)?;
+        Ok(context.finish().0.entries().len())
     }
 }
 
@@ -260,6 +284,7 @@ impl<M: Model> Model for Marginalised<M> {
             outer: context.interpreter(),
             is_asked: self.most_sites == MOST_SITES,
             sites_left: Cell::new(self.most_sites),
+            most_in_a_run: self.most_in_a_run,
             laws: RefCell::default(),
             kept: RefCell::default(),
         });
@@ -276,10 +301,8 @@ impl<M: Model> Model for Marginalised<M> {
                 }
             }
             let factors = search.factors()?;
-            let (order, domains) = {
-                let mut graph = self.graph.borrow_mut();
-                (graph.order()?, graph.domains.clone())
-            };
+            let order = search.order()?;
+            let domains = self.graph.borrow().domains.clone();
             let sum = Sum::new(factors, domains, &order);
             if sum.log == f64::NEG_INFINITY {
                 if let Some(mistake) = search.mistake() {
@@ -292,15 +315,12 @@ impl<M: Model> Model for Marginalised<M> {
             }
         };
         if let Some(at) = context.params().holds_summed() {
-            let order = {
-                let mut graph = self.graph.borrow_mut();
-                if graph.has_nodes() {
-                    return Err(Error::Enumeration(
-                        "choices that are integrated out are not held at a value".into(),
-                    ));
-                }
-                graph.order()?
-            };
+            if self.graph.borrow().has_nodes() {
+                return Err(Error::Enumeration(
+                    "choices that are integrated out are not held at a value".into(),
+                ));
+            }
+            let order = search.order()?;
             let (log, shares) = sum.held(&order, &mut at.stream("held"));
             return record(context, &search, evidence(&search, log, &shares)?);
         }

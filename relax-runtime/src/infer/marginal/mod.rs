@@ -9,6 +9,7 @@
 //! summed by variable elimination (`eliminate`): `evidence` is the sum as a number with derivatives, `recover` the
 //! posterior of what was summed out.
 
+mod absent;
 mod assign;
 mod cheap;
 mod cover;

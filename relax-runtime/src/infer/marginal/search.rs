@@ -53,6 +53,11 @@ pub(super) struct Search<'a> {
     pub(super) rounds: usize,
     /// Of the terms of choices that are kept, how many runs were looked at for them.
     looked_at: FxHashMap<usize, usize>,
+    /// Of each variable whether no run of this sum comes by it, whatever the others are; empty where there is
+    /// none.
+    pub(super) absent: Vec<bool>,
+    /// How many runs of the plan were made.
+    planned: usize,
 }
 
 /// What a run is to tell.
@@ -83,6 +88,8 @@ impl<'a> Search<'a> {
             is_first: false,
             rounds: 0,
             looked_at: FxHashMap::default(),
+            absent: Vec::new(),
+            planned: 0,
         }
     }
 
@@ -159,6 +166,8 @@ impl<'a> Search<'a> {
         self.tables.clear();
         self.conflicts.clear();
         self.looked_at.clear();
+        self.absent.clear();
+        self.planned = 0;
         self.has_cases = false;
     }
 
@@ -174,7 +183,16 @@ impl<'a> Search<'a> {
             false => Telling::New,
         };
         for values in &*plan {
+            // What is asked of a choice that no run comes by changes nothing: another run has told that.
+            if values
+                .iter()
+                .zip(&self.absent)
+                .any(|(&value, &absent)| absent && value > 0)
+            {
+                continue;
+            }
             self.run(values, telling)?;
+            self.planned += 1;
         }
         // What the first sum tries comes later, once its choices are known.
         let trials = match looks_twice && sums > 1 {
@@ -294,6 +312,12 @@ impl<'a> Search<'a> {
         self.runs.push(ran);
         grown.extend(self.stand_in()?);
         let known = self.tables.len();
+        if new == 0 {
+            self.absent = self.never_met();
+        } else if self.comes_by_absent(new) {
+            self.absent.clear();
+            grown = (0..known).collect();
+        }
         let terms = self.shared.graph.borrow().terms.len();
         for term in 0..known {
             match grown.contains(&term) {
@@ -377,7 +401,7 @@ impl<'a> Search<'a> {
     /// runs will do.
     fn keep_plan(&mut self) {
         let mut graph = self.shared.graph.borrow_mut();
-        if graph.sums > 1 && self.runs.len() == graph.plan.len() + 1 {
+        if graph.sums > 1 && self.runs.len() == self.planned + 1 {
             // The runs that were planned have told all.
             return;
         }
@@ -393,9 +417,15 @@ impl<'a> Search<'a> {
             .collect();
         told.sort_unstable();
         told.dedup();
+        let asked = |run: &usize| self.asked[*run].clone();
         graph.plan = Rc::new(match graph.sums {
             1 => Vec::new(),
-            _ => told.iter().map(|&run| self.asked[run].clone()).collect(),
+            // Others are for choices that a later sum comes by.
+            _ if !self.absent.is_empty() && graph.plan.len() + told.len() <= MOST_RUNS => {
+                let new = told.iter().filter(|&&run| run > self.planned);
+                graph.plan.iter().cloned().chain(new.map(asked)).collect()
+            }
+            _ => told.iter().map(asked).collect(),
         });
     }
 }

@@ -19,8 +19,8 @@ impl Search<'_> {
     /// An empty table of a term.
     pub(super) fn table(&self, term: usize) -> Result<Table> {
         let graph = self.shared.graph.borrow();
-        graph.check_runs(term, self.most_runs())?;
-        let scope: Vec<usize> = graph.terms[term].scope.iter().copied().collect();
+        let scope = self.scope(&graph, term);
+        graph.check_runs(term, &scope, self.most_runs())?;
         let cells = combinations(&scope, &graph.domains);
         Ok(Table {
             scope,

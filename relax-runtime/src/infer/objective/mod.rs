@@ -131,12 +131,13 @@ impl<'m> Elbo<'m> {
             Modelled::Summed(both) => &both.summed,
             Modelled::IfCheap(both, cheap) => {
                 let find = || {
-                    both.summed
-                        .if_cheap(params, self.may_integrate)
-                        .map(Rc::new)
+                    let sites = both.sites(params).as_ref().ok().copied();
+                    let cheap = both.summed.if_cheap(params, self.may_integrate, sites);
+                    cheap.map(Rc::new)
                 };
-                match cheap.get_or_init(find) {
-                    Some(cheap) => cheap.model(),
+                let cheap = cheap.get_or_init(find).as_ref();
+                match cheap.and_then(|cheap| cheap.model()) {
+                    Some(summed) => summed,
                     None => both.given,
                 }
             }
@@ -151,6 +152,7 @@ impl<'m> Elbo<'m> {
 
     /// One sample's choices and terms.
     fn sample(&self, key: Key, params: &ParamStore, mode: &Mode) -> Result<Pass> {
+        self.model.expect_end(params)?;
         let propose = || {
             self.guide.propose(Evaluation {
                 model: self.program(params),
@@ -163,10 +165,18 @@ impl<'m> Elbo<'m> {
             latents,
             trace,
             reads,
-        } = match propose() {
-            // What went wrong may have been at a node where no draw ever comes.
-            Err(error) if key.particle != Key::LOOK && self.is_of_nodes(&error) => propose()?,
-            proposal => proposal?,
+        } = loop {
+            match propose() {
+                // What went wrong may have been at a node where no draw ever comes.
+                Err(error) if key.particle != Key::LOOK && self.is_of_nodes(&error) => {}
+                // Values of what is left may leave too much to sum out, which nobody has asked for. A draw that
+                // is replaced is one of the sum.
+                Err(error)
+                    if error.is_of_enumeration()
+                        && mode.replaced().is_none()
+                        && self.model.leave_sum() => {}
+                proposal => break proposal?,
+            }
         };
         // The direct derivative of log q by q's parameters has expectation zero, and is left out,
         // unless a relaxed draw moves those parameters or several samples weigh it.
@@ -212,6 +222,8 @@ enum Modelled<'m> {
 struct Summed<'m> {
     given: &'m dyn Program,
     summed: Marginalised<Borrowed<'m>>,
+    /// How many sites a run of the model comes by, once that was asked.
+    sites: OnceCell<Result<usize>>,
 }
 
 impl<'m> Summed<'m> {
@@ -219,7 +231,14 @@ impl<'m> Summed<'m> {
         Self {
             given,
             summed: marginalise(Borrowed(given)),
+            sites: OnceCell::new(),
         }
+    }
+
+    /// How many sites a run of the model comes by whose choices are drawn as it states.
+    fn sites(&self, params: &ParamStore) -> &Result<usize> {
+        let find = || self.summed.sites_of_a_run(params);
+        self.sites.get_or_init(find)
     }
 }
 
@@ -228,6 +247,30 @@ impl<'m> Modelled<'m> {
         match self {
             Self::Given(model) => *model,
             Self::Summed(both) | Self::IfCheap(both, _) => both.given,
+        }
+    }
+
+    /// # Errors
+    /// If a run of a model whose choices may be summed out or drawn does not end, which all others would find out
+    /// as slowly.
+    fn expect_end(&self, params: &ParamStore) -> Result<()> {
+        match self {
+            Self::IfCheap(both, _) => match both.sites(params) {
+                Err(error) if error.is_of_endless_run() => Err(error.clone()),
+                Ok(_) | Err(_) => Ok(()),
+            },
+            Self::Given(_) | Self::Summed(_) => Ok(()),
+        }
+    }
+
+    /// Sums nothing out from now on, where nobody has asked for it: whether something was so far.
+    fn leave_sum(&self) -> bool {
+        match self {
+            Self::IfCheap(_, cheap) => {
+                let cheap = cheap.get().and_then(Option::as_ref);
+                cheap.is_some_and(|cheap| cheap.give_up())
+            }
+            Self::Given(_) | Self::Summed(_) => false,
         }
     }
 

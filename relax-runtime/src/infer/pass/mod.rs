@@ -263,6 +263,14 @@ pub enum Mode {
 }
 
 impl Mode {
+    /// The evaluation that is repeated, and the place of the choice with another draw.
+    pub(in crate::infer) fn replaced(&self) -> Option<(&Pass, usize)> {
+        match self {
+            Self::Replaced { hard, site, .. } => Some((hard, *site)),
+            Self::Draw | Self::DrawLeaves | Self::Enumerate(_) => None,
+        }
+    }
+
     /// Whether choices may lie between the values of their support.
     pub(in crate::infer) fn is_relaxed(&self) -> bool {
         matches!(

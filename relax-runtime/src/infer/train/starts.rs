@@ -43,9 +43,12 @@ pub(super) fn choose(
         }
         Ok(Some((fork, losses)))
     };
-    // What is wrong at the usual place shows in the first step.
-    let Ok(Some((fork, usual))) = look(None, &|_| true) else {
-        return Ok(());
+    let (fork, usual) = match look(None, &|_| true) {
+        Ok(Some(looked)) => looked,
+        // That takes long to find out, and is so in the first step as well.
+        Err(error) if error.is_of_endless_run() => return Err(error),
+        // What is wrong at the usual place shows in the first step.
+        _ => return Ok(()),
     };
     params.take_notes_of(&fork);
     if !fork.has_location() {

@@ -47,7 +47,8 @@ impl<'m> Svi<'m> {
     /// was asked for: no guide but of points, no estimator or budget, one sample and one particle, no
     /// ledger. A Gaussian number in each row of a plate whose law is a mixture by such a choice is integrated out
     /// beside it ([`integrate`](crate::infer::Marginalised::integrate)), unless there is another or a first look shows that it
-    /// becomes much narrower. The plan says which were; [`draw_all`](Self::draw_all) draws all,
+    /// becomes much narrower. A sum that becomes too large on the way, as more choices are there at other values of what
+    /// is left, is given up: its choices are drawn from then on. The plan says which were; [`draw_all`](Self::draw_all) draws all,
     /// [`marginalise`](Self::marginalise) integrates none out.
     pub fn new(model: &'m dyn Program) -> Self {
         Self::of(Elbo::new(model).marginalise_if_cheap())

@@ -1,0 +1,63 @@
+//! Choices that no run of a sum comes by: those that are left decide about them, as a number of rounds that was
+//! drawn does about the tosses of each, and they are the same in all runs.
+//!
+//! Nothing depends on such a choice in this sum. Without it terms have as many numbers as the choices that are there
+//! have combinations, however many others earlier sums came by.
+
+use super::eliminate::order;
+use super::graph::{Graph, Part};
+use super::search::Search;
+use crate::error::Result;
+
+impl Search<'_> {
+    /// Which variables the first run has shown to be absent from all: those that it did not come by, where
+    /// nothing that another run may choose decides about that.
+    pub(super) fn never_met(&self) -> Vec<bool> {
+        let ran = &self.runs[0];
+        if ran.excluded.is_some() || ran.values.iter().all(Option::is_some) {
+            return Vec::new();
+        }
+        let graph = &mut *self.shared.graph.borrow_mut();
+        let mut absent = vec![false; ran.values.len()];
+        for (v, value) in ran.values.iter().enumerate() {
+            let mut scope = graph.terms[graph.law_of[v]].scope.iter();
+            absent[v] = value.is_none() && scope.all(|&w| w == v || absent[w]);
+        }
+        if !absent.contains(&true) {
+            return Vec::new();
+        }
+        graph.comes_and_goes = true;
+        absent
+    }
+
+    /// Whether a run has come by a variable that was taken to be absent.
+    pub(super) fn comes_by_absent(&self, run: usize) -> bool {
+        let mut pairs = self.absent.iter().zip(&self.runs[run].values);
+        pairs.any(|(&absent, value)| absent && value.is_some())
+    }
+
+    /// The variables on which a term depends in this sum. A choice that is absent has a law of its own all the same.
+    pub(super) fn scope(&self, graph: &Graph, term: usize) -> Vec<usize> {
+        let term = &graph.terms[term];
+        let is_there = |v: &usize| {
+            let is_own = matches!(term.part, Part::Law { variable, .. } if variable == *v);
+            is_own || !self.absent.get(*v).is_some_and(|&absent| absent)
+        };
+        term.scope.iter().copied().filter(is_there).collect()
+    }
+
+    /// The order in which variables are summed out.
+    ///
+    /// # Errors
+    /// If that takes too large tables, or too many runs.
+    pub(super) fn order(&self) -> Result<Vec<usize>> {
+        let mut graph = self.shared.graph.borrow_mut();
+        if self.absent.is_empty() {
+            return graph.order();
+        }
+        let terms = graph.terms.iter().zip(&self.tables);
+        let factors = terms.filter(|(term, _)| term.is_factor());
+        let scopes = factors.map(|(_, table)| table.scope.clone());
+        order(scopes, &graph.domains, |v| graph.name(v))
+    }
+}

@@ -1,0 +1,138 @@
+//! Choices that come and go by a number that is left.
+
+use std::cell::Cell;
+
+use relax_runtime::infer::marginalise;
+use relax_runtime::prelude::*;
+
+use crate::{assert_near, log_sum_exp};
+
+/// As many tosses as a count says.
+#[model]
+fn tosses(heads: f64, runs: &Cell<usize>) {
+    runs.set(runs.get() + 1);
+    let count = sample!(Poisson(3.0));
+    let mut found = 0.0;
+    for _ in 0..count {
+        let on = sample!(Bernoulli(0.3));
+        if on {
+            found += 1.0;
+        }
+    }
+    observe!(Normal(found, 0.5), heads);
+}
+
+fn log_normal(x: f64, mean: f64, sd: f64) -> f64 {
+    -0.5 * ((x - mean) / sd).powi(2) - sd.ln() - 0.5 * std::f64::consts::TAU.ln()
+}
+
+/// ln Σ over the heads of `count` tosses of their probability and that of an observation.
+fn of_tosses(count: usize, heads: f64) -> f64 {
+    let (mut ways, mut terms) = (1.0_f64, Vec::new());
+    for found in 0..=count {
+        let (on, off) = (found as f64, (count - found) as f64);
+        terms.push(ways.ln() + on * 0.3_f64.ln() + off * 0.7_f64.ln() + log_normal(heads, on, 0.5));
+        ways *= off / (on + 1.0);
+    }
+    log_sum_exp(&terms)
+}
+
+/// After nine tosses two have four combinations, and not 512.
+#[test]
+fn a_sum_takes_runs_for_the_choices_that_are_there() -> Result<()> {
+    let runs = Cell::new(0);
+    let model = tosses(2.0, &runs);
+    let summed = marginalise(&model);
+    for (sum, count) in [3, 9, 9, 2, 9, 0, 1, 5].into_iter().enumerate() {
+        let before = runs.get();
+        let run = Simulation::seeded(1).run(&condition(&summed, "count", count))?;
+        let made = runs.get() - before;
+        let poisson =
+            count as f64 * 3.0_f64.ln() - 3.0 - (1..=count).map(|k| (k as f64).ln()).sum::<f64>();
+        assert_near(run.trace.log_prob()?, poisson + of_tosses(count, 2.0), 1e-5);
+        // The first three find out what there is.
+        assert!(
+            sum < 3 || made <= (1 << count) + 1,
+            "{made} runs for {count} tosses"
+        );
+    }
+    Ok(())
+}
+
+/// Seven tosses or seven others: their 2¹⁴ combinations never count together.
+#[model]
+fn either(heads: f64) {
+    let which = sample!(Poisson(1.0));
+    let mut found = 0.0;
+    for _ in 0..7 {
+        let on = match which {
+            0 => sample!(Bernoulli(0.3), name = "one"),
+            _ => sample!(Bernoulli(0.3), name = "other"),
+        };
+        if on {
+            found += 1.0;
+        }
+    }
+    observe!(Normal(found, 0.5), heads);
+}
+
+#[test]
+fn choices_that_are_never_there_together_are_not_combined() -> Result<()> {
+    let model = either(2.0);
+    let summed = marginalise(&model);
+    for which in [0, 1, 1, 0] {
+        let run = Simulation::seeded(1).run(&condition(&summed, "which", which))?;
+        // Both values of the count have probability 1/e.
+        assert_near(run.trace.log_prob()?, of_tosses(7, 2.0) - 1.0, 1e-5);
+    }
+    Ok(())
+}
+
+/// A toss until one ends it: first values, which a sum starts with, never do.
+#[model]
+fn until(turns: &Cell<usize>) {
+    let mut lasted = 0.0;
+    loop {
+        turns.set(turns.get() + 1);
+        let stop = sample!(Bernoulli(0.5));
+        if stop {
+            break;
+        }
+        lasted += 1.0;
+    }
+    observe!(Normal(lasted, 1.0), 3.0);
+}
+
+#[test]
+fn a_loop_that_chance_ends_is_drawn_after_a_short_look() -> Result<()> {
+    let turns = Cell::new(0);
+    Svi::new(&until(&turns)).steps(20).seed(1).run()?;
+    assert!(turns.get() < 1 << 16, "{} turns", turns.get());
+    Ok(())
+}
+
+/// Nobody has asked for a sum: one that becomes too large while a fit goes on is left.
+#[test]
+fn choices_that_become_too_many_are_drawn() -> Result<()> {
+    /// Two tosses, or seventeen, which training comes by, as they alone fit.
+    #[model]
+    fn few_or_many() {
+        let many = sample!(Poisson(0.02));
+        let mut found = 0.0;
+        for _ in 0..if many > 0 { 17 } else { 2 } {
+            let on = sample!(Bernoulli(0.5));
+            if on {
+                found += 1.0;
+            }
+        }
+        observe!(Normal(found, 0.5), 8.5);
+    }
+    let model = few_or_many();
+    let refused = Svi::new(&model).marginalise().steps(500).seed(1).run();
+    assert!(matches!(refused.map(drop), Err(error) if error.to_string().contains("combinations")));
+    let fit = Svi::new(&model).steps(500).seed(1).run()?;
+    let plan = fit.plan();
+    let of_first = plan.entries.iter().filter(|entry| entry.site == "on[0]");
+    assert_eq!(of_first.count(), 1);
+    Ok(())
+}
