@@ -328,6 +328,7 @@ impl<'a> Search<'a> {
         });
         self.asked.push(asked.collect());
         let mut grown = ran.grown.clone();
+        self.reopen_after(&grown);
         self.runs.push(ran);
         grown.extend(self.stand_in()?);
         let known = self.tables.len();
@@ -398,7 +399,7 @@ impl<'a> Search<'a> {
             .flat_map(|(_, table)| &table.cells)
             .filter_map(|cell| match cell {
                 Cell::Told { run, .. } | Cell::Absent(run) | Cell::Impossible(run) => Some(*run),
-                Cell::Open => None,
+                Cell::Open | Cell::Closed => None,
             })
             .filter(|&run| run > 0)
             .collect();
