@@ -1,6 +1,6 @@
 //! The posterior of what was summed out.
 
-use relax_runtime::infer::{DrawRecord, marginalise};
+use relax_runtime::infer::{DrawRecord, Draws, marginalise};
 use relax_runtime::prelude::*;
 
 use crate::assert_near;
@@ -146,6 +146,94 @@ fn rows_have_posteriors_of_their_own() -> Result<()> {
             0.7 * (-0.5 * x * x).exp(),
         );
         assert_near(found, on / (on + off), 1e-5);
+    }
+    Ok(())
+}
+
+/// A count, and as many coins, of whose heads something is seen.
+#[model]
+fn as_many_coins(seen: f64) {
+    let count = sample!(Truncated(Poisson(2.0), 0, 8));
+    let mut heads = 0.0;
+    for _ in 0..count {
+        let coin = sample!(Bernoulli(0.6));
+        heads += f64::from(u8::from(coin));
+    }
+    observe!(Normal(heads, 0.6), seen);
+}
+
+/// p(count, seen) of each count, and the same times how many heads there are on average.
+fn counts_by_hand(seen: f64) -> (Vec<f64>, Vec<f64>) {
+    let (mut joint, mut with_heads) = (Vec::new(), Vec::new());
+    let poisson: Vec<f64> = (0..=8_u32)
+        .scan(1.0, |p, count| {
+            let here = *p;
+            *p *= 2.0 / f64::from(count + 1);
+            Some(here)
+        })
+        .collect();
+    let all: f64 = poisson.iter().sum();
+    for (count, p) in (0..=8_i32).zip(poisson) {
+        let (mut sum, mut heads, mut ways) = (0.0, 0.0, 1.0);
+        for h in 0..=count {
+            let apart = (seen - f64::from(h)) / 0.6;
+            let density = (-0.5 * apart * apart).exp() / (0.6 * std::f64::consts::TAU.sqrt());
+            let term = ways * 0.6_f64.powi(h) * 0.4_f64.powi(count - h) * density;
+            (sum, heads) = (sum + term, heads + term * f64::from(h));
+            ways *= f64::from(count - h) / f64::from(h + 1);
+        }
+        joint.push(p / all * sum);
+        with_heads.push(p / all * heads);
+    }
+    (joint, with_heads)
+}
+
+/// Coins that are seldom there are known as well as the sum knows them, and not as few draws do.
+#[test]
+fn what_is_known_of_single_sites_comes_from_no_draws() -> Result<()> {
+    for seen in [1.0, 2.5] {
+        let (joint, with_heads) = counts_by_hand(seen);
+        let all: f64 = joint.iter().sum();
+        let counts = joint.iter().enumerate();
+        let mean = counts.map(|(count, p)| count as f64 * p / all).sum();
+        let model = as_many_coins(seen);
+        let fit = Svi::new(&model).posterior_draws(5).seed(1).run()?;
+        let exact = exact_posterior(&model)?;
+        let weighted = fit.posterior().weighted()?;
+        let all_draws: [&Draws; 3] = [&exact, fit.posterior(), &weighted];
+        for draws in all_draws {
+            assert_near(draws.mean("count")?, mean, 1e-5);
+            for (value, p) in draws.marginal("count")? {
+                assert_near(p, joint[value[0] as usize] / all, 1e-5);
+            }
+            for first in 0..8 {
+                let coin = format!("coin[{first}]");
+                let there = first + 1..=8;
+                let included: f64 = joint[there.clone()].iter().sum();
+                assert_near(draws.inclusion_probability(&coin)?, included / all, 1e-5);
+                let heads: f64 = there.map(|count| with_heads[count] / count as f64).sum();
+                assert_near(draws.mean(&coin)?, heads / included, 1e-4);
+                let marginal = draws.marginal(&coin)?;
+                assert_near(marginal[1].1, heads / all, 1e-5);
+                assert_near(marginal[0].1 + marginal[1].1, included / all, 1e-5);
+            }
+            draws.summary()?;
+        }
+        // Few draws come by the last coins.
+        assert!(fit.posterior().samples("coin[7]")?.is_empty());
+    }
+    Ok(())
+}
+
+/// Of choices that others make possible, the runs find out in any order.
+#[test]
+fn sums_over_choices_on_some_paths_miss_none() -> Result<()> {
+    for seen in [0.0, 1.0, 3.0, 5.5] {
+        let (joint, _) = counts_by_hand(seen);
+        for seed in 0..20 {
+            let run = Simulation::seeded(seed).run(&marginalise(as_many_coins(seen)))?;
+            assert_near(run.trace.log_prob()?, joint.iter().sum::<f64>().ln(), 1e-5);
+        }
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use relax_runtime::estimator::{Enumerate, by_name};
 use relax_runtime::infer::check_unbiased_with;
 use relax_runtime::prelude::*;
 
-use crate::{assert_near, assert_says, error, wet_lawn};
+use crate::{assert_all_near, assert_near, assert_says, error, wet_lawn};
 
 /// [`wet_lawn`] without its observation.
 #[model]
@@ -46,13 +46,6 @@ fn exact(model: &dyn Program, params: &ParamStore) -> Result<(f64, Vec<f64>)> {
         numbers.extend(gradient.to_vec()?.iter().map(|x| f64::from(*x)));
     }
     Ok((value, numbers))
-}
-
-fn assert_all_near(found: &[f64], wanted: &[f64], tolerance: f64) {
-    assert_eq!(found.len(), wanted.len());
-    for (found, wanted) in found.iter().zip(wanted) {
-        assert_near(*found, *wanted, tolerance);
-    }
 }
 
 #[test]

@@ -27,6 +27,7 @@ mod joint;
 mod joint_or_drawn;
 mod joint_resumed;
 mod language;
+mod larger_data;
 mod ledger;
 mod limits;
 mod points;
@@ -93,6 +94,13 @@ fn assert_near(found: f64, wanted: f64, tolerance: f64) {
         (found - wanted).abs() < tolerance,
         "{found} instead of {wanted}"
     );
+}
+
+fn assert_all_near(found: &[f64], wanted: &[f64], tolerance: f64) {
+    assert_eq!(found.len(), wanted.len());
+    for (found, wanted) in found.iter().zip(wanted) {
+        assert_near(*found, *wanted, tolerance);
+    }
 }
 
 fn names(trace: &Trace) -> Vec<&str> {

@@ -153,13 +153,14 @@ fn sites_on_some_paths_have_a_probability_and_a_mean_given_that() -> Result<()> 
         .run()?;
     let weighted = fit.posterior().weighted()?;
     let drawn = exact.resample(4_000, 2)?;
-    let cases: [(&Draws, f64); 4] = [
-        (&exact, 1e-6),
-        (fit.posterior(), 0.04),
-        (&weighted, 0.03),
-        (&drawn, 0.03),
+    // What single sites are is exact where everything was summed out, and what draws come by is not.
+    let cases: [(&Draws, f64, f64); 4] = [
+        (&exact, 1e-6, 1e-6),
+        (fit.posterior(), 1e-6, 0.03),
+        (&weighted, 1e-6, 0.03),
+        (&drawn, 0.03, 1e-6),
     ];
-    for (draws, close) in cases {
+    for (draws, close, apart) in cases {
         assert_near(draws.inclusion_probability("on")?, 1.0, 1e-9);
         assert_near(draws.inclusion_probability("step")?, included, close);
         let marginal = draws.marginal("step")?;
@@ -169,7 +170,7 @@ fn sites_on_some_paths_have_a_probability_and_a_mean_given_that() -> Result<()> 
         let mean = joint[2] / (joint[1] + joint[2]);
         assert_near(draws.means("step")?[1], mean, close);
         let without = draws.probability(|draw| draw.get("step").is_none())?;
-        assert_near(without, 1.0 - draws.inclusion_probability("step")?, 1e-6);
+        assert_near(without, 1.0 - draws.inclusion_probability("step")?, apart);
     }
     let samples = fit.posterior().samples("step")?;
     assert!(samples.len() < 4_000 && samples.len() > 1_000);

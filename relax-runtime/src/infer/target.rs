@@ -72,6 +72,7 @@ impl Place {
         Ok(Record {
             sites: SiteRecord::with_summed(sites, summed)?,
             log_weights: Vec::new(),
+            surplus: 0.0,
             scaled: None,
         })
     }

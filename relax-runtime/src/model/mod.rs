@@ -32,7 +32,8 @@ pub use simulation::{Run, Simulation};
 pub use site::Site;
 pub use trace::{Entry, Kind, Plate, Ran, Rows, Trace};
 pub(crate) use trace::{
-    Recovered, RecoveredKnown, RecoveredSite, RecoveredValues, SummedOut, unknown_site,
+    Recovered, RecoveredKept, RecoveredKnown, RecoveredSite, RecoveredValues, SummedOut,
+    unknown_site,
 };
 pub use weight::Weight;
 

@@ -138,11 +138,16 @@ impl Entry {
     /// # Errors
     /// As [`log_prob`](Self::log_prob), or if a mask does not fit.
     pub fn weighted_log_prob(&self) -> Result<f64> {
+        Ok(self.log_prob_once()? * self.scale)
+    }
+
+    /// The same without the plates' scale.
+    fn log_prob_once(&self) -> Result<f64> {
         if self.elsewhere {
             return Ok(0.0);
         }
         let log_prob = self.weighed(self.log_prob()?).map_err(|e| self.locate(e))?;
-        Ok(log_prob.total()? * self.factor())
+        Ok(log_prob.total()? * self.weight_factor())
     }
 
     /// A term of the site without what is masked.
@@ -247,6 +252,13 @@ pub(crate) trait SummedOut: fmt::Debug {
     /// If a value cannot be made.
     fn recover(&self, key: Key) -> Result<Recovered>;
 
+    /// ln Σ p with the weight that training and posteriors give it: rows of a plate that is a part of a larger data
+    /// set count as often as they stand for others.
+    fn log_sum(&self) -> f64;
+
+    /// The same where each row counts once: ln p of the observations that were made.
+    fn log_sum_once(&self) -> f64;
+
     /// Whether all that could depend on a choice was looked at in every combination. Where host code reads
     /// choices, only runs tell what depends on them, and what shows at few combinations may be missed.
     fn is_certain(&self) -> bool;
@@ -255,10 +267,20 @@ pub(crate) trait SummedOut: fmt::Debug {
 /// A draw of choices that were summed out.
 #[derive(Clone, Debug)]
 pub(crate) struct Recovered {
-    /// The sites that a run with these values comes by.
+    /// The sites that were summed out, and that some possible run comes by.
     pub(crate) sites: Vec<RecoveredSite>,
-    /// Choices that were not summed out, and by which such a run does not come.
-    pub(crate) absent: Vec<Cow<'static, str>>,
+    /// Choices that were not summed out.
+    pub(crate) kept: Vec<RecoveredKept>,
+}
+
+/// A choice that was not summed out, beside a draw of those that were.
+#[derive(Clone, Debug)]
+pub(crate) struct RecoveredKept {
+    pub(crate) name: Cow<'static, str>,
+    /// The probability that a run comes by it, whatever was drawn.
+    pub(crate) inclusion: f64,
+    /// Whether a run with the values that were drawn does.
+    pub(crate) is_met: bool,
 }
 
 /// A site that was summed out.
@@ -266,8 +288,10 @@ pub(crate) struct Recovered {
 pub(crate) struct RecoveredSite {
     pub(crate) name: Cow<'static, str>,
     pub(crate) law: Rc<dyn Law>,
-    /// The draw, as a value of the site.
-    pub(crate) value: Tensor,
+    /// The draw, as a value of the site; nothing if a run with what was drawn does not come by.
+    pub(crate) value: Option<Tensor>,
+    /// The probability that a run comes by it, whatever was drawn.
+    pub(crate) inclusion: f64,
     /// What is known beyond the draw.
     pub(crate) known: RecoveredKnown,
 }
@@ -387,11 +411,6 @@ impl Trace {
         &self.entries
     }
 
-    /// The sites themselves, in the order of the run.
-    pub(crate) fn into_entries(self) -> Vec<Entry> {
-        self.entries
-    }
-
     /// The site of a name, if the run came by it.
     pub fn find(&self, name: &str) -> Option<&Entry> {
         self.place(name).map(|i| &self.entries[i])
@@ -412,6 +431,11 @@ impl Trace {
     /// As [`Entry::weighted_log_prob`].
     pub fn log_prob(&self) -> Result<f64> {
         self.entries.iter().map(Entry::weighted_log_prob).sum()
+    }
+
+    /// The same without the plates' scale.
+    pub(crate) fn log_prob_once(&self) -> Result<f64> {
+        self.entries.iter().map(Entry::log_prob_once).sum()
     }
 }
 

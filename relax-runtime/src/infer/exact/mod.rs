@@ -10,6 +10,7 @@ pub(super) mod centres;
 pub(super) mod floors;
 pub(super) mod joint;
 pub(super) mod posterior;
+mod row_sums;
 mod run;
 
 use std::collections::BTreeMap;

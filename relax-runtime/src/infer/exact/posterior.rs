@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::infer::draw::{Draw, Own};
+use crate::infer::exact::row_sums::{RowSums, stands_for_others};
 use crate::infer::impossible::under_no_combination;
 use crate::infer::marginal::{Borrowed, marginalise};
-use crate::infer::pass::Mode;
 use crate::infer::pass::odometer::{LARGEST, Odometer, Refusal};
+use crate::infer::pass::{Latent, Mode};
 use crate::infer::posterior::table::Table;
 use crate::infer::posterior::{Draws, draws_of_sum};
 use crate::model::{Context, Entry, Kind, Model, ParamStore, Program, Trace};
@@ -18,14 +19,19 @@ use crate::random::Key;
 
 /// The exact posterior of a model whose latent sites are discrete: all combinations of their values, with
 /// their probabilities. Where they are more than 4,096 and variable elimination can do without them
-/// ([`marginalise`](crate::infer::marginalise) says when), the evidence, means and marginals of sites are
-/// exact, and what else is asked is answered by 1,000 exact draws. Up to 2²⁰ combinations this is done only
-/// where tensors tell what depends on which choices, or all states of those that host code reads were tried: some of
-/// them may miss what shows at a few of many combinations. What can be asked of them stands at [`Draws`]. Where there are more than 2²² values
-/// in all combinations together, the combinations are not kept, and only single sites can be asked for.
+/// ([`marginalise`](crate::infer::marginalise) says when), the evidence, means, marginals and inclusion
+/// probabilities of sites are exact, and what else is asked is answered by 1,000 exact draws. Up to 2²⁰
+/// combinations this is done only where tensors tell what depends on which choices, or all states of those that host
+/// code reads were tried: some of them may miss what shows at a few of many combinations. What can be asked of them stands at
+/// [`Draws`]. Where there are more than 2²² values in all combinations together, the combinations are not kept,
+/// and only single sites can be asked for.
+///
+/// In a plate that is a part of a larger data set, `of = N`, the choices of a row have their posterior given the row's own
+/// data, and what stands outside sees every row as often as it stands for others:
+/// p(g | x) ∝ p(g) Π_i \[Σ_z p(z | g) p(x_i | z, g)\]^(N/n).
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ExactPosterior {
-    /// ln p(observations).
+    /// ln p(observations), in which each row of a plate counts once, whether or not it is a part of a larger data set.
     pub log_evidence: f64,
     draws: Draws,
 }
@@ -53,7 +59,9 @@ pub fn exact_posterior(model: &dyn Program) -> Result<ExactPosterior> {
 ///
 /// # Errors
 /// If a latent site is continuous, there are more than 2²⁰ combinations
-/// ([`exact_posterior_up_to`] takes more), or the observations are impossible under all of them.
+/// ([`exact_posterior_up_to`] takes more), or the observations are impossible under all of them;
+/// [`Error::Plates`] if rows of a plate that is a part of a larger data set meet, so that it is not known what the others
+/// would be.
 pub fn exact_posterior_at(model: &dyn Program, params: &ParamStore) -> Result<ExactPosterior> {
     /// So many combinations are run one by one.
     const FEW: usize = 1 << 12;
@@ -92,7 +100,7 @@ fn eliminated(model: &dyn Program, params: &ParamStore) -> Option<(ExactPosterio
         return None;
     };
     let posterior = ExactPosterior {
-        log_evidence: trace.log_prob().ok()?,
+        log_evidence: summed.log_sum_once(),
         draws: draws_of_sum(&**summed, DRAWS).ok()?,
     };
     Some((posterior, summed.is_certain()))
@@ -119,24 +127,35 @@ fn enumerated(
     params: &ParamStore,
     odometer: &Rc<Odometer>,
 ) -> Result<ExactPosterior> {
-    let run = || {
-        let draw = Draw::new(Own, Mode::Enumerate(Rc::clone(odometer)));
-        draw.run(model, Key::new(0), params)
+    let (mut table, mut impossible, mut by_rows) = (Table::new(), None, false);
+    let all = Combinations {
+        model,
+        params,
+        odometer,
     };
-    let (mut table, mut impossible) = (Table::new(), None);
-    loop {
-        let (latents, trace, _) = run()?;
-        let log_weight = trace.log_prob()?;
-        table.add(&latents, log_weight)?;
-        if log_weight.is_nan() || log_weight == f64::INFINITY {
-            return Err(not_a_density(trace, log_weight));
+    all.each(|latents, trace| {
+        by_rows = latents.iter().any(stands_for_others);
+        if by_rows {
+            return Ok(false);
         }
-        if log_weight == f64::NEG_INFINITY && impossible.is_none() {
-            impossible = first_site(trace, |x| x == f64::NEG_INFINITY);
-        }
-        if !odometer.advance(&mut || run().map(drop))? {
-            break;
-        }
+        let log_weight = density(trace)?;
+        table.add(latents, log_weight, trace.log_prob_once()?)?;
+        note_impossible(&mut impossible, trace, log_weight);
+        Ok(true)
+    })?;
+    if by_rows {
+        let mut rows = RowSums::default();
+        all.each(|latents, trace| {
+            note_impossible(&mut impossible, trace, density(trace)?);
+            rows.add(latents, trace).map(|()| true)
+        })?;
+        rows.sum()?;
+        table = Table::new();
+        all.each(|latents, trace| {
+            let log_weight = rows.log_probability(latents, trace)?;
+            table.add(latents, log_weight, trace.log_prob_once()?)?;
+            Ok(true)
+        })?;
     }
     let log_evidence = table.log_evidence();
     if log_evidence == f64::NEG_INFINITY {
@@ -164,14 +183,58 @@ fn enumerated(
     })
 }
 
+/// The runs of a program at all combinations of its choices.
+struct Combinations<'a> {
+    model: &'a dyn Program,
+    params: &'a ParamStore,
+    odometer: &'a Rc<Odometer>,
+}
+
+impl Combinations<'_> {
+    /// Shows each run, as long as `see` wants to see more.
+    fn each(&self, mut see: impl FnMut(&[Latent], &Trace) -> Result<bool>) -> Result<()> {
+        let run = || {
+            let draw = Draw::new(Own, Mode::Enumerate(Rc::clone(self.odometer)));
+            draw.run(self.model, Key::new(0), self.params)
+        };
+        self.odometer.restart();
+        loop {
+            let (latents, trace, _) = run()?;
+            let goes_on = see(&latents, &trace)?;
+            if !goes_on || !self.odometer.advance(&mut || run().map(drop))? {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// The log-density of a run.
+///
+/// # Errors
+/// If it is none.
+fn density(trace: &Trace) -> Result<f64> {
+    let log_weight = trace.log_prob()?;
+    match log_weight.is_nan() || log_weight == f64::INFINITY {
+        true => Err(not_a_density(trace, log_weight)),
+        false => Ok(log_weight),
+    }
+}
+
+/// Keeps the first site that is impossible in a first run.
+fn note_impossible(first: &mut Option<Entry>, trace: &Trace, log_weight: f64) {
+    if log_weight == f64::NEG_INFINITY && first.is_none() {
+        *first = first_site(trace, |x| x == f64::NEG_INFINITY).cloned();
+    }
+}
+
 /// The first site whose log-density is such.
-fn first_site(trace: Trace, such: impl Fn(f64) -> bool) -> Option<Entry> {
+fn first_site(trace: &Trace, such: impl Fn(f64) -> bool) -> Option<&Entry> {
     let density = |entry: &Entry| entry.log_prob().and_then(|number| number.total());
-    let mut entries = trace.into_entries().into_iter();
+    let mut entries = trace.entries().iter();
     entries.find(|entry| density(entry).is_ok_and(&such))
 }
 
-fn not_a_density(trace: Trace, value: f64) -> Error {
+fn not_a_density(trace: &Trace, value: f64) -> Error {
     let entry = first_site(trace, |x| x.is_nan() || x == f64::INFINITY);
     let is_factor = entry
         .as_ref()
@@ -182,5 +245,8 @@ fn not_a_density(trace: Trace, value: f64) -> Error {
             "the log-density is {value}; look at what computes the distribution's parameters"
         ),
     });
-    entry.map_or(error.clone(), |entry| entry.locate(error))
+    match entry {
+        Some(entry) => entry.locate(error),
+        None => error,
+    }
 }

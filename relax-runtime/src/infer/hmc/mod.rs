@@ -13,8 +13,8 @@ use crate::error::{Error, Result};
 use crate::infer::objective::{Elbo, Objective};
 use crate::infer::pass::{Mode, Pass};
 use crate::infer::posterior::{
-    Chained, Drawing, FEWEST, ImportanceWeights, KnownElsewhere, LARGEST_R_HAT, Mixing, Posterior,
-    Record,
+    Chained, Drawing, FEWEST, ImportanceWeights, KnownElsewhere, LARGEST_R_HAT, LogWeights, Mixing,
+    Posterior, Record,
 };
 use crate::infer::target::{Target, refused};
 use crate::model::{ParamStore, Start};
@@ -63,7 +63,7 @@ pub(in crate::infer) fn draw(
         // What is summed out is drawn exactly.
         return Ok(guided.posterior());
     }
-    let log_weights = guided.log_weights().to_vec();
+    let log_weights = guided.log_weights().clone();
     let drawn = started.draw(n, log_weights, Limits::NONE)?;
     drawn.ok_or_else(|| refused("no draws were made".into()))
 }
@@ -153,7 +153,7 @@ impl<'m> Looked<'m> {
     pub(in crate::infer) fn posterior(mut self) -> Result<Posterior> {
         self.guided.draw_until(self.n, |_| ())?;
         if let (Some(started), true) = (self.started, self.is_doubtful) {
-            let log_weights = self.guided.log_weights().to_vec();
+            let log_weights = self.guided.log_weights().clone();
             if let Ok(Some(chained)) = started.draw(self.n, log_weights, Limits::UNASKED) {
                 return Ok(chained.elsewhere(self.known));
             }
@@ -309,7 +309,7 @@ impl<'m> Started<'m> {
     fn draw(
         mut self,
         n: usize,
-        log_weights: Vec<Vec<f64>>,
+        log_weights: LogWeights,
         limits: Limits,
     ) -> Result<Option<Posterior>> {
         let _holding = Holding::start();

@@ -219,7 +219,10 @@ fn is_same(plates: &[Plate], others: &[Plate]) -> bool {
 fn has_near_nodes(trace: &Trace) -> Result<bool> {
     for summed in &trace.summed {
         for site in summed.recover(Key::new(0))?.sites {
-            if matches!(site.known, RecoveredKnown::Nodes { error } if error > LARGEST_ERROR) {
+            let is_met = site.value.is_some();
+            if is_met
+                && matches!(site.known, RecoveredKnown::Nodes { error } if error > LARGEST_ERROR)
+            {
                 return Ok(false);
             }
         }

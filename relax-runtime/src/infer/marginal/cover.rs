@@ -63,7 +63,7 @@ impl Search<'_> {
             match self.supported(&target)? {
                 Some(values) => return Ok(Some(values)),
                 None => {
-                    self.tables[first].cells[at] = Cell::Impossible(0);
+                    self.tables[first].cells[at] = Cell::Closed;
                     self.tables[first].open -= 1;
                 }
             }
@@ -86,7 +86,8 @@ impl Search<'_> {
                 known.then(|| place(&table.scope, &graph.domains, value))
             };
             let law = &self.tables[graph.law_of[v]];
-            let absent = at(law).is_some_and(|at| matches!(law.cells[at], Cell::Impossible(_)));
+            let is_none = |cell: &Cell| matches!(cell, Cell::Impossible(_) | Cell::Closed);
+            let absent = at(law).is_some_and(|at| is_none(&law.cells[at]));
             absent
                 || graph.support_of[v].is_some_and(|support| {
                     let found = at(&self.tables[support]);
@@ -151,7 +152,7 @@ impl Search<'_> {
         for &term in &graph.law_of {
             let table = &self.tables[term];
             let log = |cell: &Cell| match cell {
-                Cell::Impossible(_) => f64::NEG_INFINITY,
+                Cell::Impossible(_) | Cell::Closed => f64::NEG_INFINITY,
                 _ => 0.0,
             };
             factors.push(Factor {
@@ -205,7 +206,7 @@ impl Search<'_> {
             law.open -= closed.len();
             closed
                 .into_iter()
-                .for_each(|at| law.cells[at] = Cell::Impossible(0));
+                .for_each(|at| law.cells[at] = Cell::Closed);
         }
     }
 

@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use super::factor::{Domain, Factor, combinations, place, rows};
 use crate::error::{Error, Result};
+use crate::model::Plate;
 use crate::random::Stream;
 
 /// Numbers that a table may have at most.
@@ -159,6 +160,39 @@ impl Sum {
         self.steps.push(Step::Rows { of, depth });
         self.factors.push(factor);
         self.factors.len() - 1
+    }
+
+    /// The logarithm of the sum where each row counts once, whatever it stands for.
+    pub(super) fn log_once(&self) -> f64 {
+        let mut plates = self.domains.iter().map(|domain| &domain.plates);
+        let mut of_factors = self.factors.iter().map(|factor| &factor.plates);
+        let counts_once = |plates: &Rc<[Plate]>| plates.iter().all(|plate| plate.scale == 1.0);
+        if plates.all(counts_once) && of_factors.all(counts_once) {
+            return self.log;
+        }
+        let once = |plates: &Rc<[Plate]>| -> Rc<[Plate]> {
+            let plates = plates.iter();
+            plates
+                .map(|plate| Plate {
+                    scale: 1.0,
+                    ..*plate
+                })
+                .collect()
+        };
+        let given = self.factors[..self.given].iter().map(|factor| Factor {
+            plates: once(&factor.plates),
+            ..factor.clone()
+        });
+        let domains = self.domains.iter().map(|domain| Domain {
+            size: domain.size,
+            plates: once(&domain.plates),
+        });
+        let order = self.steps.iter().filter_map(|step| match step {
+            Step::Sum { variable, .. } => Some(*variable),
+            Step::Rows { .. } => None,
+        });
+        let order: Vec<usize> = order.collect();
+        Self::new(given.collect(), domains.collect(), &order).log
     }
 
     /// How the sum is shared out.

@@ -11,18 +11,31 @@ use super::nodes;
 use super::search::Search;
 use crate::dist::Law;
 use crate::error::Result;
-use crate::model::{Recovered, RecoveredKnown, RecoveredSite, RecoveredValues, SummedOut};
-use crate::random::Key;
+use crate::model::{
+    Recovered, RecoveredKept, RecoveredKnown, RecoveredSite, RecoveredValues, SummedOut,
+};
+use crate::random::{Key, Stream};
 use crate::tensor::{Device, Shape, Tensor};
 
 /// A sum, and the sites that it is over.
 #[derive(Debug)]
 pub(super) struct Summed {
     sum: Sum,
+    /// Its logarithm where each row counts once, once it is asked for.
+    once: OnceCell<f64>,
     sites: Vec<Site>,
-    /// Choices that were kept, and where no run comes by them.
-    kept: Vec<(Cow<'static, str>, Absences)>,
+    kept: Vec<Kept>,
     is_certain: bool,
+}
+
+/// A choice that was kept.
+#[derive(Debug)]
+struct Kept {
+    name: Cow<'static, str>,
+    /// Where no run comes by it.
+    absences: Absences,
+    /// The probability that one does.
+    inclusion: f64,
 }
 
 #[derive(Debug)]
@@ -38,6 +51,8 @@ struct Site {
     has_nodes: bool,
     /// Of each event the shares of its law's numbers in the sum, and where these are of runs that come by the site.
     shares: Vec<(Vec<f64>, Absences)>,
+    /// The probability that a run comes by it.
+    inclusion: f64,
     /// The probability of each value of each event, `[rows, events, values]`, once it is asked for.
     probabilities: OnceCell<Vec<f64>>,
 }
@@ -57,6 +72,21 @@ impl Absences {
 
     fn holds(&self, drawn: &[Vec<usize>], domains: &[Domain]) -> bool {
         self.absent[place(&self.scope, domains, |v| drawn[v][0])]
+    }
+
+    /// The probability that a run comes by, from the shares of a term's numbers. All rows of a site are there, or
+    /// none.
+    fn inclusion(&self, shares: &[f64]) -> f64 {
+        let first = &shares[..self.absent.len().min(shares.len())];
+        let all: f64 = first.iter().sum();
+        let pairs = first.iter().zip(&self.absent);
+        let met = pairs.filter(|(_, absent)| !**absent);
+        let met: f64 = met.map(|(share, _)| share).sum();
+        match self.absent.contains(&true) {
+            true => (met / all).min(1.0),
+            // What rounding leaves of a sum of all.
+            false => 1.0,
+        }
     }
 
     /// The probabilities of a variable's values where runs come by, row by row, from the shares of its law.
@@ -111,6 +141,17 @@ impl Summed {
     pub(super) fn new(graph: &Graph, search: &Search<'_>, sum: Sum, shares: Shares) -> Self {
         let laws = search.shared.laws.borrow();
         let mut shares = shares.of_factors;
+        let kept = search.shared.kept.borrow();
+        let kept = kept.keys().filter_map(|name| {
+            let term = graph.term_named(name)?;
+            let absences = Absences::of(search, term);
+            Some(Kept {
+                name: Cow::Owned(name.clone()),
+                inclusion: absences.inclusion(&shares[term]),
+                absences,
+            })
+        });
+        let kept = kept.collect();
         let sites = graph.sites.iter().enumerate().filter_map(|(number, site)| {
             let variables = site.first..site.first + site.events;
             let of_event = |v: usize| {
@@ -120,6 +161,10 @@ impl Summed {
                     Absences::of(search, term),
                 )
             };
+            let shares: Vec<(Vec<f64>, Absences)> = variables.map(of_event).collect();
+            let inclusion = shares
+                .first()
+                .map_or(1.0, |(shares, absences)| absences.inclusion(shares));
             Some(Site {
                 name: site.name.clone(),
                 first: site.first,
@@ -129,19 +174,16 @@ impl Summed {
                 shape: site.shape,
                 device: site.device.clone(),
                 has_nodes: site.has_nodes,
-                shares: variables.map(of_event).collect(),
+                shares,
+                inclusion,
                 probabilities: OnceCell::new(),
             })
         });
         let sites = sites.collect();
-        let kept = search.shared.kept.borrow();
-        let kept = kept.keys().filter_map(|name| {
-            let absences = Absences::of(search, graph.term_named(name)?);
-            Some((Cow::Owned(name.clone()), absences))
-        });
         Self {
             sites,
-            kept: kept.collect(),
+            kept,
+            once: OnceCell::new(),
             is_certain: graph.is_certain_or_tried(),
             sum,
         }
@@ -153,34 +195,26 @@ impl SummedOut for Summed {
         self.is_certain
     }
 
+    fn log_sum(&self) -> f64 {
+        self.sum.log
+    }
+
+    fn log_sum_once(&self) -> f64 {
+        *self.once.get_or_init(|| self.sum.log_once())
+    }
+
     fn recover(&self, key: Key) -> Result<Recovered> {
         let mut stream = key.stream("recovered");
         let drawn = self.sum.draw(&mut stream);
         let domains = &self.sum.domains;
         let is_absent = |absences: &Absences| absences.holds(&drawn, domains);
         let mut sites = Vec::with_capacity(self.sites.len());
-        // All events of a site are there, or none.
-        let is_there = |site: &&Site| {
-            !site
-                .shares
-                .first()
-                .is_some_and(|(_, absences)| is_absent(absences))
-        };
-        for site in self.sites.iter().filter(is_there) {
-            let mut vertex = Vec::with_capacity(site.shape.numel());
-            for row in 0..drawn[site.first].len() {
-                for of_event in &drawn[site.first..][..site.events] {
-                    vertex.extend_from_slice(&site.vertices[of_event[row]]);
-                }
-            }
-            if site.has_nodes {
-                let probabilities = self.sum.given_others(site.first, &drawn);
-                nodes::between(&mut vertex, &probabilities, || stream.uniform_f64());
-            }
-            let vertex = Tensor::from_vec(vertex, site.shape, &site.device)?;
-            let value = match site.has_nodes {
-                true => nodes::drawn(&*site.law, site.shape, &drawn)?.draw(&vertex),
-                false => site.law.value_at(&vertex),
+        for site in self.sites.iter().filter(|site| site.inclusion > 0.0) {
+            // All events of a site are there, or none.
+            let first = site.shares.first();
+            let value = match first.is_some_and(|(_, absences)| is_absent(absences)) {
+                true => None,
+                false => Some(self.value(site, &drawn, &mut stream)?),
             };
             let known = match site.has_nodes {
                 true => RecoveredKnown::Nodes {
@@ -193,15 +227,42 @@ impl SummedOut for Summed {
             };
             sites.push(RecoveredSite {
                 name: site.name.clone(),
-                value: value.check()?.clone(),
+                value,
+                inclusion: site.inclusion,
                 law: Rc::clone(&site.law),
                 known,
             });
         }
-        let absent = self.kept.iter().filter(|(_, absences)| is_absent(absences));
+        let kept = self.kept.iter().map(|kept| RecoveredKept {
+            name: kept.name.clone(),
+            inclusion: kept.inclusion,
+            is_met: !is_absent(&kept.absences),
+        });
         Ok(Recovered {
             sites,
-            absent: absent.map(|(name, _)| name.clone()).collect(),
+            kept: kept.collect(),
         })
+    }
+}
+
+impl Summed {
+    /// A site's value in a draw.
+    fn value(&self, site: &Site, drawn: &[Vec<usize>], stream: &mut Stream) -> Result<Tensor> {
+        let mut vertex = Vec::with_capacity(site.shape.numel());
+        for row in 0..drawn[site.first].len() {
+            for of_event in &drawn[site.first..][..site.events] {
+                vertex.extend_from_slice(&site.vertices[of_event[row]]);
+            }
+        }
+        if site.has_nodes {
+            let probabilities = self.sum.given_others(site.first, drawn);
+            nodes::between(&mut vertex, &probabilities, || stream.uniform_f64());
+        }
+        let vertex = Tensor::from_vec(vertex, site.shape, &site.device)?;
+        let value = match site.has_nodes {
+            true => nodes::drawn(&*site.law, site.shape, drawn)?.draw(&vertex),
+            false => site.law.value_at(&vertex),
+        };
+        value.check().cloned()
     }
 }

@@ -61,8 +61,8 @@ impl Search<'_> {
             .collect()
     }
 
-    /// A run between two others, which says something of a term: it has the values of either, and differs
-    /// from each in fewer than they do from each other; nothing if none is found.
+    /// A run between two others, which says something of a term: it has the values of either, and differs from the
+    /// one that says something else in fewer than they do from each other; nothing if none is found.
     fn between(
         &mut self,
         term: usize,
@@ -75,12 +75,22 @@ impl Search<'_> {
             values.resize(self.shared.graph.borrow().domains.len(), 0);
             values
         });
+        // A run that does not come by some choices has not the values that it was given for them: it may be as far
+        // from the end that is left as the other is.
+        let is_nearer = |search: &Self, middle: usize| {
+            let left = match search.says_as(term, middle, low) {
+                true => high,
+                false => low,
+            };
+            let apart = search.differing(term, middle, left).len();
+            search.said(term, middle).is_some() && (1..differing.len()).contains(&apart)
+        };
         let (first, second) = differing.split_at(differing.len() / 2);
         for half in [first, second] {
             let mut values = ends[0].clone();
             half.iter().for_each(|&v| values[v] = ends[1][v]);
             let middle = self.add(&values)?;
-            if self.said(term, middle).is_some() {
+            if is_nearer(self, middle) {
                 return Ok(Some(middle));
             }
         }
@@ -112,11 +122,7 @@ impl Search<'_> {
                 continue;
             };
             let middle = self.add(&values)?;
-            let apart = |end| self.differing(term, middle, end).len();
-            let is_between = [low, high]
-                .into_iter()
-                .all(|end| apart(end) < differing.len());
-            if is_between && self.said(term, middle).is_some() {
+            if is_nearer(self, middle) {
                 return Ok(Some(middle));
             }
         }
@@ -133,6 +139,7 @@ impl Search<'_> {
         grown.sort_unstable();
         grown.dedup();
         grown.retain(|&term| term < self.tables.len());
+        self.reopen_after(&grown);
         for term in grown {
             self.tables[term] = self.table(term)?;
             self.tell(term);

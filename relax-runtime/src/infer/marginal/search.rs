@@ -309,6 +309,7 @@ impl<'a> Search<'a> {
         self.asked.push(asked.collect());
         let mut grown = ran.grown.clone();
         self.has_left |= !ran.left.is_empty();
+        self.reopen_after(&grown);
         self.runs.push(ran);
         grown.extend(self.stand_in()?);
         let known = self.tables.len();
@@ -411,7 +412,7 @@ impl<'a> Search<'a> {
             .flat_map(|(_, table)| &table.cells)
             .filter_map(|cell| match cell {
                 Cell::Told { run, .. } | Cell::Absent(run) | Cell::Impossible(run) => Some(*run),
-                Cell::Open => None,
+                Cell::Open | Cell::Closed => None,
             })
             .filter(|&run| run > 0)
             .collect();

@@ -4,6 +4,8 @@
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Cell {
     Open,
+    /// No run comes to it, as far as is known of what values choices have.
+    Closed,
     /// A run has told it, in one of the cases that it told.
     Told {
         run: usize,
@@ -11,7 +13,7 @@ pub(super) enum Cell {
     },
     /// That run did not come by the term.
     Absent(usize),
-    /// No run comes to it.
+    /// No run comes to it, as that run shows.
     Impossible(usize),
 }
 

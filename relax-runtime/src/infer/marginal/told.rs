@@ -39,6 +39,26 @@ impl Search<'_> {
         }
     }
 
+    /// Opens what was closed, where more is known by now of what values choices have: the scope of one of these laws
+    /// or supports has grown.
+    pub(super) fn reopen_after(&mut self, grown: &[usize]) {
+        let tells_values = |term: &usize| {
+            let graph = self.shared.graph.borrow();
+            !matches!(graph.terms[*term].part, Part::Whole)
+        };
+        if !grown.iter().any(tells_values) {
+            return;
+        }
+        for table in &mut self.tables {
+            for cell in &mut table.cells {
+                if matches!(cell, Cell::Closed) {
+                    *cell = Cell::Open;
+                    table.open += 1;
+                }
+            }
+        }
+    }
+
     /// Whether a run has told a term's number at values, by variable.
     pub(super) fn is_told(
         &self,
@@ -116,6 +136,11 @@ impl Search<'_> {
                     self.has_told = true;
                     table.open = table.open.saturating_sub(1);
                 }
+                // More is known than when it was closed.
+                Cell::Closed => {
+                    self.tables[term].cells[at] = cell;
+                    self.has_told = true;
+                }
                 known => {
                     if !self.agree(term, known, cell)
                         && let (
@@ -170,7 +195,7 @@ impl Search<'_> {
                 None => Numbers::All(0.0),
             },
             Cell::Absent(_) => Numbers::All(0.0),
-            Cell::Impossible(_) | Cell::Open => Numbers::All(f64::NEG_INFINITY),
+            Cell::Impossible(_) | Cell::Open | Cell::Closed => Numbers::All(f64::NEG_INFINITY),
         }
     }
 
@@ -225,7 +250,7 @@ impl Search<'_> {
         let is_absent = |cell: &Cell| match *cell {
             Cell::Open => false,
             Cell::Told { run, .. } => self.runs[run].stood_in.contains(&term),
-            Cell::Absent(_) | Cell::Impossible(_) => true,
+            Cell::Absent(_) | Cell::Impossible(_) | Cell::Closed => true,
         };
         (
             table.scope.clone(),

@@ -208,6 +208,11 @@ impl Odometer {
     pub(in crate::infer) fn combinations(&self) -> usize {
         self.wheels.borrow().combinations
     }
+
+    /// Goes back to before the first combination.
+    pub(in crate::infer) fn restart(&self) {
+        self.wheels.borrow_mut().reset();
+    }
 }
 
 /// The values of an event of which not every row excludes it; there is one, as probabilities add up

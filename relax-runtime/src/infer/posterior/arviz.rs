@@ -96,6 +96,7 @@ impl InferenceData {
     pub fn to_json(&self) -> Result<String> {
         let of_draws = |draws: &Draws| -> Result<Group> {
             let columns = draws.columns.iter();
+            let columns = columns.filter(|column| !column.values.is_empty());
             let variables = columns.map(|column| Variable::of_column(column, draws.count));
             variables.collect()
         };

@@ -23,9 +23,10 @@ pub(super) struct Collected {
     node_errors: BTreeMap<String, (f64, f64)>,
 }
 
-/// What is known of a site beyond its values, added up over the draws that came by it.
+/// What is known of a site beyond its values, added up over draws, each as far as runs like it come by the site.
 #[derive(Default)]
 struct Sums {
+    inclusion: f64,
     mean: Vec<f64>,
     marginal: Marginal,
     /// Whether something was known in every draw; in every draw a marginal.
@@ -45,11 +46,15 @@ impl Collected {
             let SiteRecord {
                 name,
                 value,
+                inclusion,
                 categories,
                 known,
                 node_error,
             } = site;
-            if let Some(error) = node_error {
+            if value.is_none() && inclusion == 0.0 {
+                continue;
+            }
+            if let (Some(error), Some(_)) = (node_error, &value) {
                 let sum = self.node_errors.entry(name.to_string()).or_default();
                 *sum = (sum.0 + error, sum.1 + 1.0);
             }
@@ -58,8 +63,10 @@ impl Collected {
                 None => self.new_column(name.into_owned(), categories),
             };
             self.columns[at].meets(categories);
-            self.columns[at].push(draw, value);
-            self.sums[at].add(known)?;
+            if let Some(value) = value {
+                self.columns[at].push(draw, value);
+            }
+            self.sums[at].add(known, inclusion)?;
         }
         Ok(())
     }
@@ -88,10 +95,9 @@ impl Collected {
         let count = self.count;
         let mut columns = self.columns;
         for (column, sums) in columns.iter_mut().zip(self.sums) {
-            column.inclusion = Weights::Equal.inclusion(column, count);
-            let met = column.present().count() as f64;
+            column.inclusion = sums.inclusion / count as f64;
             let share = |sums: &[f64], of: f64| sums.iter().map(|sum| sum / of).collect();
-            column.mean = sums.means.then(|| share(&sums.mean, met));
+            column.mean = sums.means.then(|| share(&sums.mean, sums.inclusion));
             if sums.marginals {
                 let Marginal {
                     values,
@@ -107,14 +113,15 @@ impl Collected {
 }
 
 impl Sums {
-    fn add(&mut self, known: Option<Known>) -> Result<()> {
+    fn add(&mut self, known: Option<Known>, inclusion: f64) -> Result<()> {
+        self.inclusion += inclusion;
         let Some(Known { mean, marginal }) = known else {
             (self.means, self.marginals) = (false, false);
             return Ok(());
         };
-        self.means &= add_all(&mut self.mean, &mean);
+        self.means &= add_all(&mut self.mean, &mean, inclusion);
         match marginal {
-            Some((law, probabilities)) => self.marginal.add(&*law, &probabilities)?,
+            Some((law, probabilities)) => self.marginal.add(&*law, &probabilities, inclusion)?,
             None => self.marginals = false,
         }
         Ok(())
@@ -133,12 +140,12 @@ struct Marginal {
 }
 
 impl Marginal {
-    fn add(&mut self, law: &dyn Law, probabilities: &[f64]) -> Result<()> {
+    fn add(&mut self, law: &dyn Law, probabilities: &[f64], inclusion: f64) -> Result<()> {
         // Their values follow from how many there are; those of counts may be others in every run.
         let kind = DrawKind::of(law.draws());
         let follow = matches!(kind, DrawKind::Coins | DrawKind::Categories);
         if follow && law.name() == self.law && probabilities.len() == self.values.len() {
-            add_all(&mut self.probabilities, probabilities);
+            add_all(&mut self.probabilities, probabilities, inclusion);
             return Ok(());
         }
         self.law = law.name();
@@ -148,19 +155,19 @@ impl Marginal {
                 self.probabilities.push(0.0);
                 self.values.len() - 1
             });
-            self.probabilities[place] += p;
+            self.probabilities[place] += p * inclusion;
         }
         Ok(())
     }
 }
 
-/// Adds numbers to sums: whether they are as many as before.
-fn add_all(sums: &mut Vec<f64>, numbers: &[f64]) -> bool {
+/// Adds a share of numbers to sums: whether they are as many as before.
+fn add_all(sums: &mut Vec<f64>, numbers: &[f64], share: f64) -> bool {
     if sums.is_empty() {
         sums.resize(numbers.len(), 0.0);
     }
     let pairs = sums.iter_mut().zip(numbers);
-    pairs.for_each(|(sum, x)| *sum += x);
+    pairs.for_each(|(sum, x)| *sum += x * share);
     sums.len() == numbers.len()
 }
 
@@ -173,7 +180,8 @@ mod tests {
     fn record(value: usize, categories: Option<usize>, known: Option<Known>) -> Record {
         let site = SiteRecord {
             name: "k".into(),
-            value: Value::Index(value),
+            value: Some(Value::Index(value)),
+            inclusion: 1.0,
             categories,
             known,
             node_error: None,
@@ -181,6 +189,7 @@ mod tests {
         Record {
             sites: Vec::from([site]),
             log_weights: vec![0.0],
+            surplus: 0.0,
             scaled: None,
         }
     }
@@ -202,6 +211,7 @@ mod tests {
             collected.add(Record {
                 sites: Vec::new(),
                 log_weights: vec![0.0],
+                surplus: 0.0,
                 scaled: None,
             })?;
             Ok(collected.equal())

@@ -4,7 +4,7 @@ use super::collect::Collected;
 use super::draws::expect_some;
 use super::importance::ImportanceWeights;
 use super::record::Record;
-use super::{KnownElsewhere, Posterior, weights_of};
+use super::{KnownElsewhere, LogWeights, Posterior, weights_of};
 use crate::error::Result;
 use crate::infer::objective::Objective;
 use crate::infer::pass::{Mode, Pass};
@@ -18,7 +18,7 @@ pub(in crate::infer) struct Drawing<'a> {
     params: &'a ParamStore,
     seed: u64,
     collected: Collected,
-    log_weights: Vec<Vec<f64>>,
+    log_weights: LogWeights,
     scaled: Option<String>,
     /// Where nothing but sums is left, one evaluation tells all.
     whole: Option<Pass>,
@@ -35,7 +35,7 @@ impl<'a> Drawing<'a> {
             params,
             seed,
             collected: Collected::default(),
-            log_weights: Vec::new(),
+            log_weights: LogWeights::default(),
             scaled: None,
             whole: None,
         }
@@ -69,7 +69,8 @@ impl<'a> Drawing<'a> {
             if pass.latents.is_empty() && !pass.summed.is_empty() {
                 self.whole = Some(pass);
             }
-            self.log_weights.push(record.log_weights.clone());
+            self.log_weights
+                .push(record.log_weights.clone(), record.surplus);
             self.scaled = self.scaled.take().or_else(|| record.scaled.clone());
             self.collected.add(record)?;
         }
@@ -77,7 +78,7 @@ impl<'a> Drawing<'a> {
     }
 
     /// ln(p(x, z)/q(z)) of the draws so far.
-    pub(in crate::infer) fn log_weights(&self) -> &[Vec<f64>] {
+    pub(in crate::infer) fn log_weights(&self) -> &LogWeights {
         &self.log_weights
     }
 
@@ -86,7 +87,7 @@ impl<'a> Drawing<'a> {
     /// # Errors
     /// As [`Posterior::importance_weights`].
     pub(in crate::infer) fn importance_weights(&self) -> Result<ImportanceWeights> {
-        weights_of(&self.log_weights, self.scaled.as_deref())
+        weights_of(&self.log_weights.of_posterior(), self.scaled.as_deref())
     }
 
     /// The draws so far.
@@ -94,7 +95,8 @@ impl<'a> Drawing<'a> {
         Posterior {
             node_errors: self.collected.node_errors(),
             draws: self.collected.equal(),
-            log_weights: self.log_weights,
+            log_weights: self.log_weights.once,
+            surpluses: self.log_weights.surpluses,
             scaled: self.scaled,
             mixing: None,
             is_off: false,

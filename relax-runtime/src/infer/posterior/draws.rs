@@ -98,7 +98,8 @@ impl Draws {
         self.count == 0
     }
 
-    /// Names of the latent sites that the draws came by, in the order in which they were met.
+    /// Names of the latent sites that the draws came by, in the order in which they were met, and of those that were
+    /// summed out and a possible run comes by, whether or not a draw does.
     pub fn sites(&self) -> impl Iterator<Item = &str> {
         self.columns.iter().map(|column| &*column.name)
     }
@@ -129,7 +130,10 @@ impl Draws {
         self.expectation(|draw| f64::from(u8::from(event(draw))))
     }
 
-    /// The probability that a run comes by a site (its posterior inclusion probability).
+    /// The probability that a run comes by a site (its posterior inclusion probability). Where all combinations were
+    /// run, and where choices were summed out and nothing else is drawn, it is exact; beside other choices that are
+    /// drawn, a sum tells it given each draw of these, and it is the average; else it is the share of the draws
+    /// that came by, or their weight.
     ///
     /// # Errors
     /// If no site has the name.
@@ -153,7 +157,9 @@ impl Draws {
     /// The mean of each element of a site's value, given that the run comes by the site; of a
     /// categorical, the probability of each category. Where the law that a value was drawn from is
     /// known, its mean stands for the value (Rao–Blackwell), so that it has less noise than the draws'
-    /// average.
+    /// average; of a choice that was summed out that is its law given what is left, with all that other sums say,
+    /// so that the mean is exact where nothing is left. Importance weights belong to the values: with them the
+    /// values are averaged.
     ///
     /// # Errors
     /// If no site has the name, or it has not as many numbers in every draw.
@@ -205,7 +211,7 @@ impl Draws {
 
     /// The values of a site that is a single discrete choice, or of which all combinations were run,
     /// each with its probability. They sum to the probability that a run comes by the site,
-    /// [`inclusion_probability`](Self::inclusion_probability).
+    /// [`inclusion_probability`](Self::inclusion_probability), and are as exact as [`means`](Self::means).
     ///
     /// # Errors
     /// If no site has the name, or it is continuous or several choices at once.

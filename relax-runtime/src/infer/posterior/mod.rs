@@ -9,6 +9,7 @@ pub(super) mod column;
 mod drawing;
 mod draws;
 mod importance;
+mod log_weights;
 mod mixing;
 mod narrow;
 mod predictive;
@@ -21,6 +22,7 @@ mod summary;
 pub(super) mod table;
 pub(super) mod weights;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Deref;
 
@@ -30,6 +32,7 @@ pub use arviz::InferenceData;
 pub(in crate::infer) use drawing::Drawing;
 pub use draws::{DrawRecord, Draws};
 pub use importance::ImportanceWeights;
+pub(in crate::infer) use log_weights::LogWeights;
 pub use mixing::Mixing;
 pub(in crate::infer) use mixing::{FEWEST, LARGEST_R_HAT, Seen};
 pub(super) use narrow::Narrow;
@@ -38,6 +41,7 @@ pub use summary::{Summary, SummaryRow};
 
 use self::collect::Collected;
 use self::importance::row_count;
+use self::log_weights::of_posterior;
 pub(in crate::infer) use self::record::{Record, SiteRecord};
 use self::weights::Weights;
 use crate::error::{Error, Result};
@@ -72,9 +76,12 @@ use crate::random::Key;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Posterior {
     draws: Draws,
-    /// ln(p(x, z)/q(z)) of each draw, row by row.
+    /// ln(p(x, z)/q(z)) of each draw, row by row, each of which counts once.
     #[serde(with = "saved::log_weights")]
     log_weights: Vec<Vec<f64>>,
+    /// What the posterior's are more than that, a number a draw.
+    #[serde(default)]
+    surpluses: Vec<f64>,
     /// The first site whose log-probability does not count once.
     scaled: Option<String>,
     /// By how much the evidence of a row may be off, at most, of sites that were integrated out.
@@ -108,10 +115,11 @@ pub(in crate::infer) struct Chained {
     pub(in crate::infer) records: Vec<Record>,
     pub(in crate::infer) mixing: Mixing,
     /// Those of a guide's draws.
-    pub(in crate::infer) log_weights: Vec<Vec<f64>>,
+    pub(in crate::infer) log_weights: LogWeights,
 }
 
-/// Bounds on ln p(x), all lower bounds in expectation, and how good the guide is as a proposal.
+/// Bounds on ln p(x), all lower bounds in expectation, and how good the guide is as a proposal. x is what was observed:
+/// rows of a plate that is a part of a larger data set count once.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LogEvidence {
     /// The evidence lower bound: the mean log-weight.
@@ -122,7 +130,8 @@ pub struct LogEvidence {
     pub effective_samples: f64,
 }
 
-/// Draws of choices that were summed out: what is known of single sites is exact.
+/// Draws of choices that were summed out. The probabilities of single choices, the means of sites and whether a run
+/// comes by them are exact, and are not counted by draws.
 ///
 /// # Errors
 /// If a value cannot be made.
@@ -136,6 +145,7 @@ pub(in crate::infer) fn draws_of_sum(summed: &dyn SummedOut, n: usize) -> Result
         collected.add(Record {
             sites: Record::recovered(summed, key)?,
             log_weights: Vec::new(),
+            surplus: 0.0,
             scaled: None,
         })?;
     }
@@ -170,7 +180,8 @@ impl Posterior {
         Ok(Self {
             node_errors: collected.node_errors(),
             draws: collected.equal(),
-            log_weights: chained.log_weights,
+            log_weights: chained.log_weights.once,
+            surpluses: chained.log_weights.surpluses,
             scaled: None,
             mixing: Some(chained.mixing),
             is_off: false,
@@ -206,9 +217,15 @@ impl Posterior {
     }
 
     /// ln(p(x, z)/q(z)) of each draw of the guide, as it is; a number a row where everything stands in one plate, and
-    /// one number elsewhere. Draws of chains have none: these are of those from which they started.
+    /// one number elsewhere. Plates are not scaled: rows of a larger data set count once, also where a sum has taken
+    /// their choices. Draws of chains have none: these are of those from which they started.
     pub fn log_weights(&self) -> &[Vec<f64>] {
         &self.log_weights
+    }
+
+    /// Those by which draws are the posterior's: sums count each row as often as it stands for others.
+    pub(in crate::infer) fn posterior_log_weights(&self) -> Cow<'_, [Vec<f64>]> {
+        of_posterior(&self.log_weights, &self.surpluses)
     }
 
     /// By how much the evidence of a row may be off, at most, of sites that were
@@ -229,7 +246,7 @@ impl Posterior {
                 "the draws were made by chains, and are the posterior's as they are: all count alike".into(),
             ));
         }
-        weights_of(&self.log_weights, self.scaled.as_deref())
+        weights_of(&self.posterior_log_weights(), self.scaled.as_deref())
     }
 
     /// The same with the draws weighted, all rows of each alike, where the weights say something else.
@@ -252,7 +269,7 @@ impl Posterior {
     /// # Errors
     /// If they are not finite.
     pub(in crate::infer) fn guide_weights(&self) -> Result<ImportanceWeights> {
-        ImportanceWeights::of(&self.log_weights)
+        ImportanceWeights::of(&self.posterior_log_weights())
     }
 
     /// The posterior by self-normalised importance sampling: the same draws, with
@@ -262,7 +279,7 @@ impl Posterior {
     /// # Errors
     /// As [`importance_weights`](Self::importance_weights).
     pub fn weighted(&self) -> Result<Draws> {
-        if self.mixing.is_some() {
+        if self.mixing.is_some() || self.are_exact() {
             // All count alike.
             return Ok(self.draws.clone());
         }
@@ -274,8 +291,19 @@ impl Posterior {
         Ok(self.draws.reweighted(weights))
     }
 
+    /// Whether all draws have one weight in all rows, as where every choice was summed out: they are the posterior's.
+    fn are_exact(&self) -> bool {
+        let log_weights = self.posterior_log_weights();
+        let first = log_weights.first().filter(|_| self.scaled.is_none());
+        first.is_some_and(|first| {
+            first.iter().all(|x| x.is_finite()) && log_weights.iter().all(|row| row == first)
+        })
+    }
+
     /// Bounds on the log-evidence of the observations, from the draws' importance weights. Where
-    /// all random sites stand in one plate, rows are weighted one by one; plates are not scaled.
+    /// all random sites stand in one plate, rows are weighted one by one; plates are not scaled, neither for choices
+    /// that were drawn nor for those that were summed out: of a part of a larger data set it is the evidence of that
+    /// part, and [`ExactPosterior::log_evidence`](crate::infer::ExactPosterior::log_evidence) is the same.
     /// `cost!` terms are no part of p(x, z) and do not count, so that with them training maximises
     /// something else than the bound given here. An objective without densities, such as
     /// [`ExpectedCost`](super::ExpectedCost), has bounds of 0.

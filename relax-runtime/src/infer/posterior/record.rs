@@ -16,8 +16,10 @@ use crate::tensor::Tensor;
 pub(in crate::infer) struct Record {
     /// In the order of the run.
     pub(in crate::infer) sites: Vec<SiteRecord>,
-    /// ln(p(x, z)/q(z)), a number a row where all random sites stand in one plate.
+    /// ln(p(x, z)/q(z)), a number a row where all random sites stand in one plate. Plates are not scaled.
     pub(in crate::infer) log_weights: Vec<f64>,
+    /// What sums are more than that under the posterior, where their rows stand for others of a larger data set.
+    pub(in crate::infer) surplus: f64,
     /// The first site whose log-probability counts more or less than once, so that the weights are not
     /// those of the posterior.
     pub(in crate::infer) scaled: Option<String>,
@@ -26,7 +28,10 @@ pub(in crate::infer) struct Record {
 /// A site in one draw.
 pub(in crate::infer) struct SiteRecord {
     pub(in crate::infer) name: Cow<'static, str>,
-    pub(in crate::infer) value: Value,
+    /// Nothing if the draw does not come by it.
+    pub(in crate::infer) value: Option<Value>,
+    /// The probability that a run comes by it, given what was drawn of the other choices: beside a sum it is known.
+    pub(in crate::infer) inclusion: f64,
     /// How many categories the value holds indices of, where it does.
     pub(in crate::infer) categories: Option<usize>,
     pub(in crate::infer) known: Option<Known>,
@@ -34,8 +39,8 @@ pub(in crate::infer) struct SiteRecord {
     pub(in crate::infer) node_error: Option<f64>,
 }
 
-/// What is known of a site beyond the value that was drawn: its law, given other choices of the run. It
-/// holds where all draws count alike; importance weights belong to the values.
+/// What is known of a site beyond the value that was drawn: its law, given other choices of the run, and that the run
+/// comes by. It holds where all draws count alike; importance weights belong to the values.
 pub(in crate::infer) struct Known {
     /// Of each element; of indices of categories, the probability of each category.
     pub(in crate::infer) mean: Vec<f64>,
@@ -50,12 +55,19 @@ impl Record {
     /// # Errors
     /// If a tensor carries one.
     pub(in crate::infer) fn of(pass: &Pass) -> Result<Self> {
-        let (log_weights, scaled) = log_weights(pass)?;
+        let (mut log_weights, scaled) = log_weights(pass)?;
         let sites = pass.latents.iter().map(SiteRecord::of);
-        let summed = pass.summed.iter().map(|(summed, key)| (&**summed, *key));
+        let summed = || pass.summed.iter().map(|(summed, key)| (&**summed, *key));
+        let surplus = summed().map(|(summed, _)| summed.log_sum() - summed.log_sum_once());
+        let surplus: f64 = surplus.sum();
+        // A sum stands in no plate, so that there is one number.
+        if let [log_weight] = &mut log_weights[..] {
+            *log_weight -= surplus;
+        }
         Ok(Self {
-            sites: SiteRecord::with_summed(sites, summed)?,
+            sites: SiteRecord::with_summed(sites, summed())?,
             log_weights,
+            surplus,
             scaled,
         })
     }
@@ -84,7 +96,12 @@ impl SiteRecord {
         let mut sites: Vec<Self> = sites.collect::<Result<_>>()?;
         for (summed, key) in summed {
             let recovered = summed.recover(key)?;
-            sites.retain(|site| !recovered.absent.contains(&site.name));
+            for kept in recovered.kept {
+                if let Some(site) = sites.iter_mut().find(|site| site.name == kept.name) {
+                    site.inclusion = kept.inclusion;
+                    site.value = site.value.take().filter(|_| kept.is_met);
+                }
+            }
             for site in recovered.sites {
                 sites.push(Self::recovered(site)?);
             }
@@ -96,7 +113,8 @@ impl SiteRecord {
     pub(in crate::infer) fn of_value(name: Cow<'static, str>, value: &Tensor) -> Self {
         Self {
             name,
-            value: Value::Tensor(value.kept()),
+            value: Some(Value::Tensor(value.kept())),
+            inclusion: 1.0,
             categories: None,
             known: None,
             node_error: None,
@@ -118,7 +136,8 @@ impl SiteRecord {
         };
         Ok(Self {
             name: site.name,
-            value: Value::Tensor(site.value.kept()),
+            value: site.value.map(|value| Value::Tensor(value.kept())),
+            inclusion: site.inclusion,
             categories,
             known,
             node_error,
@@ -130,7 +149,8 @@ impl SiteRecord {
         let probabilities = choice_probabilities(&**law)?;
         Ok(Self {
             name: latent.name.clone(),
-            value: Value::Tensor(latent.value.kept()),
+            value: Some(Value::Tensor(latent.value.kept())),
+            inclusion: 1.0,
             categories: categories(&**law),
             known: Some(Known {
                 mean: to_f64s(&law.mean())?,

@@ -33,7 +33,8 @@ impl Element {
 impl Draws {
     /// The standard deviation of each element of a site's value, given that the run comes by the site;
     /// of a categorical, that of the indicator of each category, so that each belongs to one of the
-    /// [`means`](Self::means).
+    /// [`means`](Self::means). Of a single discrete choice it is that of the [`marginal`](Self::marginal), and
+    /// as exact; of a site of several choices, and of other numbers, that of the draws, as are quantiles.
     ///
     /// # Errors
     /// As [`means`](Self::means).

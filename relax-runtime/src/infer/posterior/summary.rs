@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::column::Column;
 use super::draws::Draws;
 use crate::error::Result;
 use crate::report::write_table;
@@ -47,8 +48,12 @@ impl Draws {
     /// If a site has not as many numbers in every draw.
     pub fn summary(&self) -> Result<Summary> {
         let mut rows = Vec::new();
-        // Of a site that no possible run comes by, nothing is known.
-        for column in self.columns.iter().filter(|column| column.inclusion > 0.0) {
+        // Of a site that no possible run comes by, nothing is known, nor of one of several choices that no draw does.
+        let is_known = |column: &&Column| {
+            let is_drawn = !column.values.is_empty() || column.probabilities.is_some();
+            column.inclusion > 0.0 && is_drawn
+        };
+        for column in self.columns.iter().filter(is_known) {
             let (means, sds) = (self.means_of(column)?, self.sds_of(column)?);
             let levels = [0.5 * (1.0 - MASS), 0.5, 0.5 * (1.0 + MASS)];
             let quantiles = match column.categories {

@@ -19,7 +19,9 @@ const MOST_VALUES: usize = 1 << 22;
 pub(in crate::infer) struct Table {
     sites: Vec<Site>,
     by_name: BTreeMap<String, usize>,
+    /// Of what combinations weigh, and of their densities where each row counts once.
     evidence: LogSum,
+    once: LogSum,
     /// The log-weight of each combination that is possible; nothing once they are too many to be kept.
     log_weights: Option<Vec<f64>>,
 }
@@ -39,16 +41,23 @@ impl Table {
             sites: Vec::new(),
             by_name: BTreeMap::new(),
             evidence: LogSum::default(),
+            once: LogSum::default(),
             log_weights: Some(Vec::new()),
         }
     }
 
-    /// Adds a combination.
+    /// Adds a combination, with what it weighs, and its log-density where each row of a plate counts once.
     ///
     /// # Errors
     /// If a value carries one.
-    pub(in crate::infer) fn add(&mut self, latents: &[Latent], log_weight: f64) -> Result<()> {
+    pub(in crate::infer) fn add(
+        &mut self,
+        latents: &[Latent],
+        log_weight: f64,
+        once: f64,
+    ) -> Result<()> {
         self.evidence.add(log_weight);
+        self.once.add(once);
         let kept = self.log_weights.as_mut();
         let row = kept.filter(|_| log_weight > f64::NEG_INFINITY).map(|kept| {
             kept.push(log_weight);
@@ -81,15 +90,15 @@ impl Table {
         at
     }
 
-    /// ln Σ of all weights.
+    /// ln p of the observations that were made.
     pub(in crate::infer) fn log_evidence(&self) -> f64 {
-        self.evidence.value()
+        self.once.value()
     }
 
     /// The combinations as draws, whose weights are their probabilities.
     pub(in crate::infer) fn into_draws(self) -> Draws {
-        let log_evidence = self.log_evidence();
-        let probability = |log_weight: f64| (log_weight - log_evidence).exp();
+        let all = self.evidence.value();
+        let probability = |log_weight: f64| (log_weight - all).exp();
         let columns = self.sites.into_iter().map(|site| {
             let probabilities = site.weights.iter().map(|sum| probability(sum.value()));
             let probabilities: Vec<f64> = probabilities.collect();
@@ -131,6 +140,13 @@ impl Site {
         }
         Ok(())
     }
+}
+
+/// ln Σ eˣ.
+pub(in crate::infer) fn log_sum(numbers: impl Iterator<Item = f64>) -> f64 {
+    let mut sum = LogSum::default();
+    numbers.for_each(|x| sum.add(x));
+    sum.value()
 }
 
 /// ln Σ eˣ of numbers that come one by one.

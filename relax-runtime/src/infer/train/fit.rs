@@ -176,7 +176,7 @@ impl Fit {
         Ok(match self.posterior.mixing() {
             // The weights are those of other draws.
             Some(_) => data,
-            None => data.with_log_weights(self.posterior.log_weights()),
+            None => data.with_log_weights(&self.posterior.posterior_log_weights()),
         })
     }
 

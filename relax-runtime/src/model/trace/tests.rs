@@ -22,7 +22,7 @@ fn names_are_found_before_and_after_they_are_indexed() -> Result<()> {
             assert!(std::ptr::eq(found, entry), "{i} of {count}");
         }
         assert!(trace.find("x").is_none() && trace.find(&format!("x[{count}]")).is_none());
-        for entry in trace.clone().into_entries() {
+        for entry in trace.entries().to_vec() {
             let error = trace.push(entry).unwrap_err().to_string();
             assert!(error.contains("a second site is named"), "{error}");
         }

@@ -1,0 +1,39 @@
+//! The log-weights of a guide's draws: for the evidence, and for the posterior.
+
+use std::borrow::Cow;
+
+/// Log-weights of draws.
+#[derive(Clone, Debug, Default)]
+pub(in crate::infer) struct LogWeights {
+    /// ln(p(x, z)/q(z)) of each draw, a number a row where all random sites stand in one plate. Plates are not scaled.
+    pub(super) once: Vec<Vec<f64>>,
+    /// What the posterior's are more than that, a number a draw: of sums whose rows stand for others.
+    pub(super) surpluses: Vec<f64>,
+}
+
+impl LogWeights {
+    pub(super) fn push(&mut self, once: Vec<f64>, surplus: f64) {
+        self.once.push(once);
+        self.surpluses.push(surplus);
+    }
+
+    /// Of how many draws they are.
+    pub(super) fn len(&self) -> usize {
+        self.once.len()
+    }
+
+    /// Those by which draws are the posterior's.
+    pub(super) fn of_posterior(&self) -> Cow<'_, [Vec<f64>]> {
+        of_posterior(&self.once, &self.surpluses)
+    }
+}
+
+/// Log-weights by which draws are the posterior's, from those of rows that count once.
+pub(super) fn of_posterior<'w>(once: &'w [Vec<f64>], surpluses: &[f64]) -> Cow<'w, [Vec<f64>]> {
+    if surpluses.iter().all(|surplus| *surplus == 0.0) {
+        return Cow::Borrowed(once);
+    }
+    let pairs = once.iter().zip(surpluses);
+    let all = pairs.map(|(rows, surplus)| rows.iter().map(|x| x + surplus).collect());
+    Cow::Owned(all.collect())
+}
