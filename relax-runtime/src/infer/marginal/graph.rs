@@ -226,10 +226,14 @@ impl Graph {
             .all(|term| self.open_to(term).next().is_none())
     }
 
-    /// Whether that is so of what the first sum found, or it has tried all states.
+    /// Whether that is so, or the first sum has tried all states of what may depend on each other.
     pub(super) fn is_certain_or_tried(&self) -> bool {
-        let is_tried = |set: &BTreeSet<usize>| self.tried.iter().any(|tried| set.is_subset(tried));
-        self.open_scopes().iter().all(is_tried)
+        self.terms.iter().all(|term| {
+            let has_all = |tried: &BTreeSet<usize>| {
+                self.open_to(term).all(|v| tried.contains(&v)) && term.scope.is_subset(tried)
+            };
+            self.open_to(term).next().is_none() || self.tried.iter().any(has_all)
+        })
     }
 
     /// The variables on which a term may depend beside those that are known.

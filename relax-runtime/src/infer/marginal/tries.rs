@@ -43,6 +43,9 @@ impl Search<'_> {
     /// states.
     fn sets_to_try(&mut self, sizes: &[usize]) -> Option<Vec<BTreeSet<usize>>> {
         self.rounds += 1;
+        if self.rounds > ROUNDS {
+            return None;
+        }
         let graph = self.shared.graph.borrow();
         let mut all = graph.open_scopes();
         all.sort_unstable_by_key(|set| std::cmp::Reverse(set.len()));
@@ -57,7 +60,7 @@ impl Search<'_> {
             sum.saturating_add(states.fold(1, usize::saturating_mul))
         });
         let is_little = states.saturating_mul(graph.work()) <= MOST_WORK;
-        (self.rounds <= ROUNDS && (states <= MOST_TRIED || is_little)).then_some(sets)
+        (states <= MOST_TRIED || is_little).then_some(sets)
     }
 
     /// States at random, and changes of single values.
