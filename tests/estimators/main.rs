@@ -6,6 +6,7 @@
 mod engines;
 
 mod analytic;
+mod apart;
 mod bounds;
 mod choice;
 mod continuous;

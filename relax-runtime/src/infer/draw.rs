@@ -1,6 +1,6 @@
 //! The interpreter behind objectives, which draws the random choices of a program.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use crate::dist::{Draws, Law, Number, Value};
@@ -54,6 +54,8 @@ pub(in crate::infer) struct Draw<L> {
     laws: L,
     mode: Mode,
     latents: RefCell<Vec<Latent>>,
+    /// Whether a host value has been drawn anew beside the one that was replaced.
+    has_moved: Cell<bool>,
 }
 
 impl<L: Laws + 'static> Draw<L> {
@@ -67,6 +69,7 @@ impl<L: Laws + 'static> Draw<L> {
             laws,
             mode,
             latents: RefCell::new(latents),
+            has_moved: Cell::new(false),
         }
     }
 
@@ -85,6 +88,23 @@ impl<L: Laws + 'static> Draw<L> {
         let draw = Rc::new(self);
         let (trace, reads) = run_under(&draw, program, key, params)?;
         Ok((draw.latents(), trace, reads))
+    }
+
+    /// The choice at `place` as it was before another was replaced, where a guide's law of it comes from nothing
+    /// that has changed since: the law need not be made again.
+    fn unmoved(&self, message: &Message<'_>, place: usize) -> Option<Latent> {
+        if !L::OF_GUIDE || message.hidden || self.has_moved.get() {
+            return None;
+        }
+        let (hard, site) = self.mode.replaced()?;
+        let latent = hard.latents.get(place)?;
+        let is_same = place != site && latent.name == *message.full_name;
+        if !is_same || latent.depends_on.contains(site) || message.influence.contains(site) {
+            return None;
+        }
+        let mut seen = SiteSet::EMPTY;
+        message.reads.add_to(&mut seen);
+        (!seen.contains(site)).then(|| latent.clone())
     }
 
     /// Noise and draw of the choice at `place`.
@@ -214,6 +234,16 @@ impl<L: Laws + 'static> Interpreter for Draw<L> {
             return Ok(());
         }
         let place = self.latents.borrow().len();
+        if let Some(latent) = self.unmoved(message, place) {
+            message.value = Some(Value::Tensor(latent.value.clone()));
+            message.origin = Some(place);
+            self.latents.borrow_mut().push(latent);
+            return Ok(());
+        }
+        if self.mode.replaced().is_some_and(|(_, site)| place != site) && message.dist.is_host() {
+            // What follows from it does not tell that it follows from what was replaced.
+            self.has_moved.set(true);
+        }
         let of_guide = L::OF_GUIDE && !message.hidden;
         let law = match of_guide {
             true => self.laws.law(message)?,

@@ -182,7 +182,11 @@ impl<'m> Elbo<'m> {
         // unless a relaxed draw moves those parameters or several samples weigh it.
         let whole = mode.is_relaxed() || self.samples > 1;
         let mut terms = spare_terms(latents.len() + trace.entries().len());
+        let mut before = TermsBefore::of(mode);
         for (place, latent) in latents.iter().enumerate() {
+            if before.stays(&latent.name, &latent.depends_on) {
+                continue;
+            }
             terms.push(entropy_term(place, latent, whole).map_err(|e| latent.locate(e))?);
         }
         let summed = trace
@@ -193,9 +197,10 @@ impl<'m> Elbo<'m> {
         trace.take_apart(|entry| {
             match entry.kind {
                 _ if entry.elsewhere => {}
+                Kind::Param => {}
+                _ if before.stays(&entry.name, &entry.influence) => {}
                 Kind::Latent | Kind::Observed | Kind::Factor => terms.push(density_term(entry)?),
                 Kind::Cost => terms.push(cost_term(entry)?),
-                Kind::Param => {}
             }
             Ok(())
         })?;
@@ -206,6 +211,36 @@ impl<'m> Elbo<'m> {
             samples: None,
             summed,
         })
+    }
+}
+
+/// The terms of an evaluation that is repeated with another draw of a choice.
+struct TermsBefore<'p> {
+    terms: std::slice::Iter<'p, Term>,
+    site: usize,
+}
+
+impl<'p> TermsBefore<'p> {
+    fn of(mode: &'p Mode) -> Self {
+        match mode.replaced() {
+            Some((hard, site)) => Self {
+                terms: hard.terms.iter(),
+                site,
+            },
+            None => Self {
+                terms: [].iter(),
+                site: 0,
+            },
+        }
+    }
+
+    /// Whether the next term is one that does not come from the choice, so that nobody asks for it: where it did not
+    /// before, and host code, which may have taken another way, has not seen the choice.
+    fn stays(&mut self, name: &str, influence: &SiteSet) -> bool {
+        let Some(before) = self.terms.next() else {
+            return false;
+        };
+        before.name == name && !before.sites.contains(self.site) && !influence.contains(self.site)
     }
 }
 
