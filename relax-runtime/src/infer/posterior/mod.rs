@@ -9,6 +9,7 @@ pub(super) mod column;
 mod drawing;
 mod draws;
 mod importance;
+mod missed;
 mod mixing;
 mod narrow;
 mod predictive;
@@ -30,9 +31,11 @@ pub use arviz::InferenceData;
 pub(in crate::infer) use drawing::Drawing;
 pub use draws::{DrawRecord, Draws};
 pub use importance::ImportanceWeights;
+pub use missed::Elsewhere;
+pub(in crate::infer) use missed::Missed;
 pub use mixing::Mixing;
 pub(in crate::infer) use mixing::{FEWEST, LARGEST_R_HAT, Seen};
-pub(super) use narrow::Narrow;
+pub(super) use narrow::{Contradicted, Narrow};
 pub use psis::{Psis, psis};
 pub use summary::{Summary, SummaryRow};
 
@@ -90,6 +93,9 @@ pub struct Posterior {
     /// What is known of other places than the guide's.
     #[serde(default)]
     elsewhere: KnownElsewhere,
+    /// What was found where the guide hardly draws.
+    #[serde(default)]
+    missed: Option<Missed>,
 }
 
 /// What is known of other places than those of a guide's draws.
@@ -175,7 +181,19 @@ impl Posterior {
             mixing: Some(chained.mixing),
             is_off: false,
             elsewhere: KnownElsewhere::default(),
+            missed: None,
         })
+    }
+
+    /// The same, with what was found where the guide hardly draws.
+    pub(in crate::infer) fn missing(mut self, missed: Option<Missed>) -> Self {
+        self.missed = missed;
+        self
+    }
+
+    /// What was found where the guide hardly draws.
+    pub(in crate::infer) fn missed(&self) -> Option<&Missed> {
+        self.missed.as_ref()
     }
 
     /// The same, with whether wider draws have put the posterior elsewhere.
@@ -188,6 +206,11 @@ impl Posterior {
     pub(in crate::infer) fn elsewhere(mut self, known: KnownElsewhere) -> Self {
         self.elsewhere = known;
         self
+    }
+
+    /// Whether the draws count by their weights already.
+    pub(in crate::infer) fn is_weighted(&self) -> bool {
+        !matches!(self.draws.weights, Weights::Equal)
     }
 
     /// What is known of other places.
@@ -209,6 +232,11 @@ impl Posterior {
     /// one number elsewhere. Draws of chains have none: these are of those from which they started.
     pub fn log_weights(&self) -> &[Vec<f64>] {
         &self.log_weights
+    }
+
+    /// Whether each draw of the guide has one weight, which is that of the posterior.
+    pub(in crate::infer) fn has_whole_weights(&self) -> bool {
+        row_count(&self.log_weights) == 1 && self.scaled.is_none()
     }
 
     /// By how much the evidence of a row may be off, at most, of sites that were
@@ -241,7 +269,8 @@ impl Posterior {
             return Ok(self);
         };
         // Sites that weighted draws do not come by cannot be compared.
-        if weights.rows.len() == 1 && self.is_contradicted(&weights).unwrap_or(false) {
+        let contradicted = || self.contradicted(&weights).unwrap_or(None);
+        if weights.rows.len() == 1 && contradicted().is_some() {
             self.draws = self.weighted()?;
         }
         Ok(self)
