@@ -159,7 +159,31 @@ impl<L: Laws + 'static> Draw<L> {
                 let value = value.drawn_with(&law.parameters());
                 Ok((value.zeros_like(), value))
             }
+            Mode::Given(values) => match values.get(&**message.full_name) {
+                None => {
+                    let noise = fresh()?;
+                    let value = drawn(law, sources, &noise)?;
+                    Ok((noise, value))
+                }
+                Some(value) => {
+                    expect_possible(message, value)?;
+                    let value = value.clone().drawn_with(&law.parameters());
+                    Ok((value.zeros_like(), value))
+                }
+            },
         }
+    }
+}
+
+/// An error where the model gives a value probability 0: its code may rely on not meeting it.
+fn expect_possible(message: &Message<'_>, value: &Tensor) -> Result<()> {
+    message.dist.check(&Value::Tensor(value.clone()))?;
+    let density = message.law()?.log_density(value);
+    match density.with_values(|density| density.contains(&f32::NEG_INFINITY))? {
+        true => Err(Error::Model(
+            "the model gives the value probability 0".into(),
+        )),
+        false => Ok(()),
     }
 }
 

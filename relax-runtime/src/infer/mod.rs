@@ -4,7 +4,7 @@
 //! made (`draw`, `guide`), what is minimised (`objective`), what each site's estimator says of an
 //! evaluation (`sites`), what draws say of the choices (`posterior`), sums over choices (`tally`, `exact`,
 //! `marginal`), the estimate of a whole gradient (`estimation`), the density that sums leave (`target`) and chains that start from a
-//! guide there (`hmc`), and what is
+//! guide there (`hmc`), what a guide misses (`missed`), and what is
 //! done with all of it (`train`, `check`).
 
 mod check;
@@ -17,6 +17,7 @@ mod guide;
 mod hmc;
 mod impossible;
 mod marginal;
+mod missed;
 mod objective;
 mod pass;
 mod peak;
@@ -43,8 +44,8 @@ pub use objective::{Elbo, ExpectedCost, Objective};
 pub use pass::samples::Samples;
 pub use pass::{Latent, Mode, Pass, Term};
 pub use posterior::{
-    DrawRecord, Draws, ImportanceWeights, InferenceData, LogEvidence, Mixing, Posterior, Psis,
-    Summary, SummaryRow, psis,
+    DrawRecord, Draws, Elsewhere, ImportanceWeights, InferenceData, LogEvidence, Mixing, Posterior,
+    Psis, Summary, SummaryRow, psis,
 };
 pub use settings::Configure;
 pub use train::fit::{Fit, Trained};

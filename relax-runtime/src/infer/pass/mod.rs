@@ -8,6 +8,7 @@ pub(super) mod spread;
 pub(super) mod survey;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use crate::dist::{AnyDistribution, Draws, Law, Number, Relaxation, Value};
@@ -260,6 +261,8 @@ pub enum Mode {
     },
     /// Takes each discrete choice's next value, over all evaluations every combination.
     Enumerate(Rc<Odometer>),
+    /// Gives choices these values, by the full names of their sites, if the model can have them; others are drawn.
+    Given(Rc<BTreeMap<String, Tensor>>),
 }
 
 impl Mode {
@@ -267,7 +270,7 @@ impl Mode {
     pub(in crate::infer) fn replaced(&self) -> Option<(&Pass, usize)> {
         match self {
             Self::Replaced { hard, site, .. } => Some((hard, *site)),
-            Self::Draw | Self::DrawLeaves | Self::Enumerate(_) => None,
+            Self::Draw | Self::DrawLeaves | Self::Enumerate(_) | Self::Given(_) => None,
         }
     }
 

@@ -101,6 +101,7 @@ impl<'a> Drawing<'a> {
             mixing: None,
             is_off: false,
             elsewhere: KnownElsewhere::default(),
+            missed: None,
         }
     }
 }

@@ -10,6 +10,7 @@ mod drawing;
 mod draws;
 mod importance;
 mod log_weights;
+mod missed;
 mod mixing;
 mod narrow;
 mod predictive;
@@ -33,9 +34,11 @@ pub(in crate::infer) use drawing::Drawing;
 pub use draws::{DrawRecord, Draws};
 pub use importance::ImportanceWeights;
 pub(in crate::infer) use log_weights::LogWeights;
+pub use missed::Elsewhere;
+pub(in crate::infer) use missed::Missed;
 pub use mixing::Mixing;
 pub(in crate::infer) use mixing::{FEWEST, LARGEST_R_HAT, Seen};
-pub(super) use narrow::Narrow;
+pub(super) use narrow::{Contradicted, Narrow};
 pub use psis::{Psis, psis};
 pub use summary::{Summary, SummaryRow};
 
@@ -97,6 +100,9 @@ pub struct Posterior {
     /// What is known of other places than the guide's.
     #[serde(default)]
     elsewhere: KnownElsewhere,
+    /// What was found where the guide hardly draws.
+    #[serde(default)]
+    missed: Option<Missed>,
 }
 
 /// What is known of other places than those of a guide's draws.
@@ -186,7 +192,19 @@ impl Posterior {
             mixing: Some(chained.mixing),
             is_off: false,
             elsewhere: KnownElsewhere::default(),
+            missed: None,
         })
+    }
+
+    /// The same, with what was found where the guide hardly draws.
+    pub(in crate::infer) fn missing(mut self, missed: Option<Missed>) -> Self {
+        self.missed = missed;
+        self
+    }
+
+    /// What was found where the guide hardly draws.
+    pub(in crate::infer) fn missed(&self) -> Option<&Missed> {
+        self.missed.as_ref()
     }
 
     /// The same, with whether wider draws have put the posterior elsewhere.
@@ -199,6 +217,11 @@ impl Posterior {
     pub(in crate::infer) fn elsewhere(mut self, known: KnownElsewhere) -> Self {
         self.elsewhere = known;
         self
+    }
+
+    /// Whether the draws count by their weights already.
+    pub(in crate::infer) fn is_weighted(&self) -> bool {
+        !matches!(self.draws.weights, Weights::Equal)
     }
 
     /// What is known of other places.
@@ -226,6 +249,11 @@ impl Posterior {
     /// Those by which draws are the posterior's: sums count each row as often as it stands for others.
     pub(in crate::infer) fn posterior_log_weights(&self) -> Cow<'_, [Vec<f64>]> {
         of_posterior(&self.log_weights, &self.surpluses)
+    }
+
+    /// Whether each draw of the guide has one weight, which is that of the posterior.
+    pub(in crate::infer) fn has_whole_weights(&self) -> bool {
+        row_count(&self.log_weights) == 1 && self.scaled.is_none()
     }
 
     /// By how much the evidence of a row may be off, at most, of sites that were
@@ -258,7 +286,8 @@ impl Posterior {
             return Ok(self);
         };
         // Sites that weighted draws do not come by cannot be compared.
-        if weights.rows.len() == 1 && self.is_contradicted(&weights).unwrap_or(false) {
+        let contradicted = || self.contradicted(&weights).unwrap_or(None);
+        if weights.rows.len() == 1 && contradicted().is_some() {
             self.draws = self.weighted()?;
         }
         Ok(self)

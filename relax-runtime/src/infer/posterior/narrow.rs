@@ -17,6 +17,14 @@ pub(in crate::infer) struct Narrow {
     pub(in crate::infer) weighted: f64,
 }
 
+/// A number of which importance weights say something else than the draws do.
+pub(in crate::infer) struct Contradicted {
+    pub(in crate::infer) site: String,
+    /// Its mean and standard deviation by the draws, and by these with their weights.
+    pub(in crate::infer) draws: (f64, f64),
+    pub(in crate::infer) weighted: (f64, f64),
+}
+
 impl Posterior {
     /// The continuous number whose standard deviation the weights raise most, if that is by more than a sixth and more
     /// than their own noise. Of narrow draws the weights tell no more than that they are narrow: the posterior's own may
@@ -51,29 +59,39 @@ impl Posterior {
         Ok(found)
     }
 
-    /// Whether the weights say something else of some number than the draws do, counts and coins among them: a mean that is
-    /// more than a tenth of a standard deviation away, or a standard deviation of a sixth more or less, and either more
+    /// The first number of which the weights say something else than the draws do, counts and coins among them: a mean that
+    /// is more than a tenth of a standard deviation away, or a standard deviation of a sixth more or less, and either more
     /// than their own noise.
     ///
     /// # Errors
     /// As [`narrowest`](Self::narrowest).
-    pub(in crate::infer) fn is_contradicted(&self, weights: &ImportanceWeights) -> Result<bool> {
+    pub(in crate::infer) fn contradicted(
+        &self,
+        weights: &ImportanceWeights,
+    ) -> Result<Option<Contradicted>> {
         let is_count = |column: &Column| column.is_discrete() && column.categories.is_none();
-        Ok(self.contradicts(weights, self.looked_at()?)?
-            || self.contradicts(weights, self.sites_of(is_count)?)?)
+        match self.contradicted_of(weights, self.looked_at()?)? {
+            None => self.contradicted_of(weights, self.sites_of(is_count)?),
+            found => Ok(found),
+        }
     }
 
-    fn contradicts(&self, weights: &ImportanceWeights, sites: Vec<(&str, usize)>) -> Result<bool> {
+    fn contradicted_of(
+        &self,
+        weights: &ImportanceWeights,
+        sites: Vec<(&str, usize)>,
+    ) -> Result<Option<Contradicted>> {
         let weighted = self.weighted()?;
         let noise = farthest(&sites) / weights.effective_samples().sqrt();
         let (mean_off, spread_off) = (noise.max(0.1), 1.17 + noise / f64::consts::SQRT_2);
         for (site, _) in sites {
-            let means = self.draws.means(site)?.into_iter();
-            let sds = self.draws.sds(site)?.into_iter();
+            let draws = self.draws.means(site)?.into_iter();
+            let draws = draws.zip(self.draws.sds(site)?);
             let others = weighted.means(site)?.into_iter().zip(weighted.sds(site)?);
             // The standard deviation of a coin follows from its mean.
             let has_spread = !self.draws.column(site)?.is_binary();
-            for ((mean, sd), (weighted_mean, weighted_sd)) in means.zip(sds).zip(others) {
+            for (draws, weighted) in draws.zip(others) {
+                let ((mean, sd), (weighted_mean, weighted_sd)) = (draws, weighted);
                 // Nothing moves a number that is certain, nor one of which no more is known than its mean.
                 if sd <= 0.0 {
                     continue;
@@ -81,11 +99,16 @@ impl Posterior {
                 let ratio = weighted_sd / sd;
                 let is_spread_off = ratio > spread_off || ratio < 1.0 / spread_off;
                 if (weighted_mean - mean).abs() > mean_off * sd || (has_spread && is_spread_off) {
-                    return Ok(true);
+                    let site = site.to_owned();
+                    return Ok(Some(Contradicted {
+                        site,
+                        draws,
+                        weighted,
+                    }));
                 }
             }
         }
-        Ok(false)
+        Ok(None)
     }
 
     /// The sites of continuous numbers that are not very many, and how many.

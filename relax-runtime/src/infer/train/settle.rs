@@ -7,16 +7,26 @@ use super::training::Svi;
 use crate::error::Result;
 use crate::infer::estimation::Estimation;
 use crate::infer::hmc::Looked;
+use crate::infer::missed;
 use crate::infer::posterior::Posterior;
 use crate::report::{Ending, History};
 
 impl Svi<'_> {
     /// The posterior of a run that has ended so.
     pub(super) fn posterior_after(&mut self, ending: Ending) -> Result<Posterior> {
-        if !self.is_automatic(ending) {
-            return self.posterior(self.posterior_draws);
-        }
-        self.looked(self.looks_elsewhere())?.posterior()
+        let posterior = match self.is_automatic(ending) {
+            true => self.looked(self.looks_elsewhere())?.posterior()?,
+            false => self.posterior(self.posterior_draws)?,
+        };
+        Ok(self.with_missed(posterior))
+    }
+
+    /// A posterior, with what its guide misses of it.
+    fn with_missed(&self, posterior: Posterior) -> Posterior {
+        let Estimation { params, seed, .. } = &self.trainer.estimation;
+        let objective = self.objective.clone().samples(1);
+        let missed = missed::look(&objective, params, *seed, self.trainer.step, &posterior);
+        posterior.missing(missed)
     }
 
     /// A first look at the posterior.
@@ -72,7 +82,8 @@ impl Svi<'_> {
         let (draws, looks_elsewhere) = (self.posterior_draws, self.looks_elsewhere());
         let looked = Looked::at(&objective, &params, seed, draws, looks_elsewhere)?;
         let Some(start) = looked.better_start().cloned() else {
-            return Ok((history, ending, looked.posterior()?));
+            let posterior = self.with_missed(looked.posterior()?);
+            return Ok((history, ending, posterior));
         };
         let before = (
             params.begin_anew(),
@@ -86,12 +97,13 @@ impl Svi<'_> {
             Ok((again, ending)) if self.is_automatic(ending) && is_better(&again) => {
                 drop(looked);
                 let posterior = self.looked(false)?.started_from(&start).posterior()?;
-                Ok((again, ending, posterior))
+                Ok((again, ending, self.with_missed(posterior)))
             }
             _ => {
                 params.put_back(before.0);
                 (self.trainer.optimizer, self.trainer.step) = (before.1, before.2);
-                Ok((history, ending, looked.posterior()?))
+                let posterior = self.with_missed(looked.posterior()?);
+                Ok((history, ending, posterior))
             }
         }
     }

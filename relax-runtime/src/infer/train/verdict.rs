@@ -6,12 +6,28 @@ use serde::{Deserialize, Serialize};
 
 use crate::infer::marginal::LARGEST_NODE_ERROR;
 use crate::infer::posterior::{
-    FEWEST, ImportanceWeights, KnownElsewhere, LARGEST_R_HAT, Mixing, Narrow, Posterior,
+    Contradicted, Elsewhere, FEWEST, ImportanceWeights, KnownElsewhere, LARGEST_R_HAT, Mixing,
+    Narrow, Posterior,
 };
 use crate::report::{Ending, Trend};
 
-/// What training and importance weights say of a fit. Prints as a sentence, and where something is wrong
-/// with what to do.
+/// What training, importance weights and a look at other places say of a fit. Prints as a sentence, and where something
+/// is wrong with what to do.
+///
+/// It sees whether the loss has settled; by the importance weights of the guide's draws how far the guide is from the
+/// posterior where it draws; and of the places where it does not, what a few hundredths of the time of the fit show:
+///
+/// * whether draws of the laws that the model states explain the data where the guide hardly draws,
+/// * whether changes of one or two discrete choices lead there from its draws, which finds neighbouring modes,
+/// * whether all discrete choices are the same there: all true, all false,
+/// * and whether its own draws are there with numbers exchanged, mirrored or flipped: modes of the other sign, and those
+///   that are the same but for the names of components.
+///
+/// No verdict excludes a mode that nothing of this leads to, such as one far away whose data only numbers near it explain.
+/// Other places are not looked at where all stands in one plate, whose rows have weights of their own, where training
+/// took less than 500 steps, or 1,000 with discrete choices, on other devices than the CPU, and of points. Where it
+/// matters, compare the bounds of other seeds ([`Posterior::log_evidence`](crate::infer::Posterior::log_evidence)), and
+/// with [`exact_posterior`](crate::infer::exact_posterior) where that can be had.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Verdict {
@@ -56,7 +72,7 @@ pub enum Finding {
         /// In how many rows it is larger, and of how many.
         rows: (usize, usize),
     },
-    /// The draws are worth less than a tenth of them.
+    /// The draws are worth less than a fifth of them.
     FewEffective {
         /// What they are worth.
         effective_samples: f64,
@@ -72,6 +88,15 @@ pub enum Finding {
         guide: f64,
         /// That of the weighted draws.
         weighted: f64,
+    },
+    /// The draws with their importance weights put a number elsewhere, or make it wider or narrower, than without.
+    Contradicted {
+        /// The number's site.
+        site: String,
+        /// Its mean and standard deviation by the draws.
+        draws: (f64, f64),
+        /// Those of the weighted draws.
+        weighted: (f64, f64),
     },
     /// Wider draws than the guide's, with their importance weights, have a mean or a standard deviation elsewhere, and
     /// the chains that were tried did not agree within what a run spends on them.
@@ -101,6 +126,13 @@ pub enum Finding {
     /// With discrete choices held at random at first, the density was climbed to a mode with more evidence than there is
     /// about the fit.
     BetterElsewhere,
+    /// The posterior has much where the guide hardly draws.
+    Missed {
+        /// The share of the posterior at such places, as far as these were found.
+        share: f64,
+        /// Where.
+        at: Elsewhere,
+    },
     /// Many trajectories of the chains left what they follow.
     Diverges {
         /// How many of them.
@@ -131,6 +163,10 @@ impl Verdict {
         }
         if posterior.known_elsewhere() == KnownElsewhere::Better {
             verdict.findings.push(Finding::BetterElsewhere);
+        }
+        if let Some(missed) = posterior.missed() {
+            let (share, at) = (missed.share, missed.at.clone());
+            verdict.findings.push(Finding::Missed { share, at });
         }
         if let Some(mixing) = posterior.mixing() {
             verdict.look_at(mixing, posterior);
@@ -197,7 +233,7 @@ impl Verdict {
                 rows,
             });
         }
-        if effective_samples < 0.1 * draws as f64 {
+        if effective_samples < LEAST_WORTH * draws as f64 {
             self.findings.push(Finding::FewEffective {
                 effective_samples,
                 draws,
@@ -224,6 +260,19 @@ impl Verdict {
                 guide,
                 weighted,
             });
+        } else if !posterior.is_weighted()
+            && let Ok(Some(contradicted)) = posterior.contradicted(weights)
+        {
+            let Contradicted {
+                site,
+                draws,
+                weighted,
+            } = contradicted;
+            self.findings.push(Finding::Contradicted {
+                site,
+                draws,
+                weighted,
+            });
         }
     }
 
@@ -232,6 +281,15 @@ impl Verdict {
         self.findings.is_empty()
     }
 }
+
+/// The share of draws that they are to be worth. Where log-weights are Gaussian, those worth a fifth have a variance of
+/// ln 5, and the bound is 0.8 nats below the evidence: means may be off by more than a standard deviation.
+const LEAST_WORTH: f64 = 0.2;
+
+/// What to do where a guide misses values of discrete choices, and of any.
+const SUM: &str = "sum discrete choices out (`exact_posterior`, `.marginalise()`)";
+const MORE: &str =
+    "train by `samples(k)` or from more `starts(n)`, and compare the bounds of other seeds";
 
 /// What is wrong with the end of training.
 fn unsettled(ending: Ending, trend: Trend) -> Option<Finding> {
@@ -311,8 +369,9 @@ impl fmt::Display for Finding {
                 draws,
             } => write!(
                 f,
-                "{draws} draws are worth {effective_samples:.0} of the posterior: take another guide, or \
-                 `weighted()` with many more `posterior_draws`"
+                "{draws} draws are worth {effective_samples:.0} of the posterior: sum discrete choices out \
+                 (`exact_posterior`, `.marginalise()`), take another guide, train by `samples(k)`, or ask `weighted()`, \
+                 with many more `posterior_draws`"
             ),
             Self::Narrow {
                 site,
@@ -322,6 +381,16 @@ impl fmt::Display for Finding {
                 f,
                 "the guide's standard deviation of `{site}` is {guide:.3}, and {weighted:.3} with importance weights: \
                  ask `weighted()`, with more `posterior_draws`, or take another guide"
+            ),
+            Self::Contradicted {
+                site,
+                draws: (mean, sd),
+                weighted: (weighted_mean, weighted_sd),
+            } => write!(
+                f,
+                "the guide has `{site}` at {mean:.3} ± {sd:.3}, and its draws with importance weights at \
+                 {weighted_mean:.3} ± {weighted_sd:.3}: ask `weighted()`, with more `posterior_draws`, or take \
+                 another guide"
             ),
             Self::Elsewhere => f.write_str(
                 "wider draws than the guide's say that the posterior is elsewhere, or wider or narrower, and the chains that \
@@ -354,6 +423,33 @@ impl fmt::Display for Finding {
                 "there is a mode with more evidence than about this one, as far as Gaussians tell: compare other seeds, or \
                  leave optimiser and `starts` as they are, so that the fit can start there"
             ),
+            Self::Missed { share, at } => {
+                let share = 100.0 * share;
+                write!(
+                    f,
+                    "{share:.0} % of the posterior, as far as is known, are where the guide hardly draws: "
+                )?;
+                match at {
+                    Elsewhere::Stated => write!(
+                        f,
+                        "draws of the laws that the model states are there; {SUM}, if there are any, or {MORE}"
+                    ),
+                    Elsewhere::Moved => write!(
+                        f,
+                        "changes of one or two discrete choices lead there from its draws; {SUM}, or {MORE}"
+                    ),
+                    Elsewhere::Alike => write!(
+                        f,
+                        "all discrete choices have the same value there; {SUM}, or {MORE}"
+                    ),
+                    Elsewhere::Turned(words) => write!(
+                        f,
+                        "its own draws are there with {words}; where modes are the same but for the names or the \
+                         sign of components, have the model say which is which, as by one that is another plus a \
+                         positive number, or ask only for what is the same at all of them; else {MORE}"
+                    ),
+                }
+            }
             Self::Diverges {
                 divergences,
                 transitions,

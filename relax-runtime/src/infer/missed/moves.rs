@@ -1,0 +1,118 @@
+//! Moves of discrete choices that leave the posterior as it is.
+
+use std::rc::Rc;
+
+use super::places::{Place, Places, Values};
+use crate::dist::{Draws, Law};
+use crate::random::Stream;
+use crate::tensor::{Shape, Tensor};
+
+/// Values of a choice of which each is proposed alike; of more, those nearby.
+const MOST_VALUES: usize = 64;
+/// How far a count is moved, at most.
+const FARTHEST: usize = 3;
+
+/// A chain of Metropolis's moves: of one choice, or of two at once, as counts that only add up to something need.
+pub(super) struct Moves {
+    place: Place,
+    /// Of each choice that can be moved, the place of its site, and its number there.
+    choices: Vec<(usize, usize)>,
+}
+
+impl Moves {
+    /// From a place; nothing if no choice there can be moved.
+    pub(super) fn from(place: Place) -> Option<Self> {
+        let mut choices = Vec::new();
+        for (site, (name, law)) in place.laws.iter().enumerate() {
+            let shape = law.to_vertex(&place.values[name]).shape();
+            let count = proposed(&**law, shape).map_or(0, |by| by.events);
+            choices.extend((0..count).map(|number| (site, number)));
+        }
+        (!choices.is_empty()).then_some(Self { place, choices })
+    }
+
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Proposes another place, and goes there or stays: the place, if the model can be there.
+    pub(super) fn advance(&mut self, places: &Places<'_>, stream: &mut Stream) -> Option<Place> {
+        let first = self.choices[stream.below(self.choices.len())];
+        let mut values = (*self.place.values).clone();
+        let mut moved = vec![first];
+        if stream.below(2) == 1 {
+            let second = self.choices[stream.below(self.choices.len())];
+            moved.extend((second != first).then_some(second));
+        }
+        for (site, number) in moved {
+            let (name, law) = &self.place.laws[site];
+            let value = other_value(&**law, &values[name], number, stream)?;
+            values.insert(name.clone(), value);
+        }
+        let values: Values = Rc::new(values);
+        let level = stream.uniform_f64().ln();
+        let there = places.at(&values)?;
+        if there.log_p - self.place.log_p > level {
+            self.place = there.clone();
+        }
+        Some(there)
+    }
+}
+
+/// What is proposed for the choices of a site.
+struct Proposed {
+    /// How many choices it has, and of what shape.
+    events: usize,
+    shape: Shape,
+    /// How many values each has, if all are proposed.
+    values: Option<usize>,
+}
+
+/// What is proposed for choices of a law, whose vertices have this shape.
+fn proposed(law: &dyn Law, shape: Shape) -> Option<Proposed> {
+    let Draws::Discrete(Some(relaxation)) = law.draws() else {
+        return None;
+    };
+    let (rank, axes) = (relaxation.event_rank(), shape.rank());
+    let values = relaxation.values(relaxation.width(&shape));
+    let values = values.filter(|values| *values <= MOST_VALUES);
+    if values == Some(1) || (values.is_none() && rank > 0) {
+        return None;
+    }
+    let shape = Shape::try_from(&shape[..axes.checked_sub(rank)?]).ok()?;
+    Some(Proposed {
+        events: shape.numel(),
+        shape,
+        values,
+    })
+}
+
+/// A value in which one of the choices is another, proposed as often as the way back would be.
+fn other_value(
+    law: &dyn Law,
+    value: &Tensor,
+    number: usize,
+    stream: &mut Stream,
+) -> Option<Tensor> {
+    let vertex = law.to_vertex(value);
+    let Proposed {
+        events,
+        shape,
+        values,
+    } = proposed(law, vertex.shape())?;
+    let by = match values {
+        Some(values) => (1 + stream.below(values - 1)) as f32,
+        None => {
+            let by = (1 + stream.below(FARTHEST)) as f32;
+            if stream.below(2) == 1 { by } else { -by }
+        }
+    };
+    let mut all = vec![0.0; events];
+    *all.get_mut(number)? = by;
+    let by = Tensor::from_vec(all, shape, &vertex.device()).ok()?;
+    let moved = match values {
+        Some(_) => law.relaxation()?.shifted(&vertex, &by),
+        None => vertex + by,
+    };
+    Some(law.value_at(&moved).detach())
+}

@@ -1,0 +1,248 @@
+//! A model's density and its guide's at any place.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use crate::dist::{Draws, Law};
+use crate::error::Result;
+use crate::infer::draw::{Draw, Own};
+use crate::infer::objective::{Elbo, Objective, density_term};
+use crate::infer::pass::{Latent, Mode, Pass};
+use crate::model::{Kind, ParamStore, Program, Trace};
+use crate::random::Key;
+use crate::tensor::{Device, SiteSet, Tensor};
+
+/// A value for each choice, by its site's full name.
+pub(super) type Values = Rc<BTreeMap<String, Tensor>>;
+
+/// Bit of a key's particle that no other draws set.
+const ELSEWHERE: u64 = 1 << 37;
+/// Values of a choice of which all are tried at once.
+const MOST_ALIKE: usize = 4;
+
+/// A model with its guide.
+pub(super) struct Places<'m> {
+    objective: &'m dyn Objective,
+    model: &'m dyn Program,
+    /// Of which nothing is to change.
+    params: ParamStore,
+    seed: u64,
+}
+
+/// A place, and what is known of it.
+#[derive(Clone)]
+pub(super) struct Place {
+    pub(super) values: Values,
+    /// The guide's law of each choice.
+    pub(super) laws: Vec<(String, Rc<dyn Law>)>,
+    /// ln p(x, z) and ln q(z).
+    pub(super) log_p: f64,
+    pub(super) log_q: f64,
+}
+
+/// A draw of what the model states.
+pub(super) struct Stated {
+    pub(super) values: Values,
+    pub(super) log_likelihood: f64,
+}
+
+impl<'m> Places<'m> {
+    pub(super) fn new(objective: &'m Elbo<'_>, params: &ParamStore, seed: u64) -> Self {
+        let params = params.fork();
+        Self {
+            objective,
+            model: objective.program(&params),
+            params,
+            seed,
+        }
+    }
+
+    fn key(&self, step: u64) -> Key {
+        Key {
+            seed: self.seed,
+            step,
+            particle: ELSEWHERE,
+        }
+    }
+
+    /// A draw of the guide; nothing of points, and of what is on another device.
+    ///
+    /// # Errors
+    /// Whatever goes wrong in model or guide.
+    pub(super) fn drawn(&self, number: u64) -> Result<Option<Place>> {
+        let key = self.key(number);
+        let pass = self.objective.evaluate(key, &self.params, &Mode::Draw)?;
+        let is_point = |latent: &Latent| latent.law.name() == "Delta";
+        let is_elsewhere = |latent: &Latent| latent.value.device() != Device::cpu();
+        let mut latents = pass.latents.iter();
+        let is_out = latents.any(|latent| is_point(latent) || is_elsewhere(latent));
+        match is_out {
+            true => Ok(None),
+            false => Place::of(&pass),
+        }
+    }
+
+    /// The place where choices have these values, if the model can be there and makes the same choices.
+    pub(super) fn at(&self, values: &Values) -> Option<Place> {
+        let mode = Mode::Given(Rc::clone(values));
+        let pass = self.objective.evaluate(self.key(0), &self.params, &mode);
+        let pass = pass.ok()?;
+        let is_known = |latent: &Latent| values.contains_key(&*latent.name);
+        let is_same = pass.latents.len() == values.len() && pass.latents.iter().all(is_known);
+        Place::of(&pass).ok()?.filter(|_| is_same)
+    }
+
+    /// So many draws of the laws that the model states, with what the rest of it says of them; without those that
+    /// cannot be.
+    pub(super) fn stated(&self, draws: u64) -> Vec<Stated> {
+        let draw = |number: u64| -> Result<Stated> {
+            let (latents, trace, _) = self.run(number)?;
+            let mut log_likelihood = 0.0;
+            trace.take_apart(|entry| {
+                if !entry.elsewhere && matches!(entry.kind, Kind::Observed | Kind::Factor) {
+                    log_likelihood -= density_term(entry)?.value.total()?;
+                }
+                Ok(())
+            })?;
+            Ok(Stated {
+                values: values_of(&latents),
+                log_likelihood,
+            })
+        };
+        let drawn = (0..draws).filter_map(|number| draw(number).ok());
+        drawn
+            .filter(|drawn| drawn.log_likelihood.is_finite())
+            .collect()
+    }
+
+    /// The law that the model states of each choice, in one run.
+    pub(super) fn laws_stated(&self) -> Option<BTreeMap<String, Rc<dyn Law>>> {
+        let (latents, ..) = self.run(0).ok()?;
+        let laws = latents.into_iter();
+        Some(
+            laws.map(|latent| (latent.name.into_owned(), latent.law))
+                .collect(),
+        )
+    }
+
+    fn run(&self, number: u64) -> Result<(Vec<Latent>, Trace, SiteSet)> {
+        let draw = Draw::new(Own, Mode::Draw);
+        draw.run(self.model, self.key(number), &self.params)
+    }
+}
+
+fn values_of(latents: &[Latent]) -> Values {
+    let values = latents.iter();
+    Rc::new(
+        values
+            .map(|latent| (latent.name.to_string(), latent.value.kept()))
+            .collect(),
+    )
+}
+
+impl Place {
+    /// The place of an evaluation, if the model can be there.
+    ///
+    /// # Errors
+    /// If a term carries one.
+    fn of(pass: &Pass) -> Result<Option<Self>> {
+        let (mut log_p, mut log_q) = (0.0, 0.0);
+        for term in pass.terms.iter().filter(|term| term.kind != Kind::Cost) {
+            let value = term.value.total()?;
+            match term.of_guide {
+                true => log_q += value,
+                false => log_p -= value,
+            }
+        }
+        let laws = pass.latents.iter();
+        let laws = laws.map(|latent| (latent.name.to_string(), Rc::clone(&latent.law)));
+        Ok((log_p.is_finite() && !log_q.is_nan()).then(|| Self {
+            values: values_of(&pass.latents),
+            laws: laws.collect(),
+            log_p,
+            log_q,
+        }))
+    }
+
+    /// Its numbers, by which places can be told apart.
+    pub(super) fn bits(&self) -> Vec<u32> {
+        let numbers = self
+            .values
+            .values()
+            .flat_map(|value| value.peek().unwrap_or_default());
+        numbers.map(f32::to_bits).collect()
+    }
+
+    /// How many discrete choices it has, and how many others.
+    pub(super) fn kinds(&self) -> (usize, usize) {
+        let laws = self.laws.iter();
+        let discrete = laws.filter(|(_, law)| law.draws().are_discrete()).count();
+        (discrete, self.laws.len() - discrete)
+    }
+
+    /// Where all discrete choices have their first value, where all have their second, and so on.
+    pub(super) fn alike(&self) -> Vec<Values> {
+        let alike = |number: usize| -> Option<Values> {
+            let mut values = (*self.values).clone();
+            for (name, law) in &self.laws {
+                let Draws::Discrete(Some(relaxation)) = law.draws() else {
+                    return None;
+                };
+                let vertex = law.to_vertex(&self.values[name]);
+                let vertices = relaxation.vertices(relaxation.width(&vertex.shape()));
+                let one = vertices.get(number.min(vertices.len().checked_sub(1)?))?;
+                let all = one.repeat(vertex.len() / one.len().max(1));
+                let all = Tensor::from_vec(all, vertex.shape(), &vertex.device()).ok()?;
+                values.insert(name.clone(), law.value_at(&all));
+            }
+            Some(Rc::new(values))
+        };
+        (0..MOST_ALIKE).filter_map(alike).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dist::{Bernoulli, Normal};
+    use crate::model::{Context, Site};
+    use crate::plumbing::model;
+
+    /// A choice, and a number that follows it, of which the first evaluation makes a guide.
+    #[test]
+    fn draws_that_are_given_again_have_the_densities_that_they_had() -> Result<()> {
+        let site = |name| Site::new(name, file!(), line!());
+        let program = model("program", |context: &Context| {
+            let high = context.sample(site("high"), Bernoulli::probs(0.3))?;
+            let mean = if high { 1.0 } else { -1.0 };
+            let level = context.sample(site("level"), Normal::new(mean, 1.0))?;
+            context.observe(site("seen"), Normal::new(level, 0.5), 0.7)
+        });
+        let objective = Elbo::new(&program);
+        let places = Places::new(&objective, &ParamStore::default(), 1);
+        let normal = |x: f64, mean: f64, sd: f64| {
+            -0.5 * ((x - mean) / sd).powi(2) - sd.ln() - 0.5 * std::f64::consts::TAU.ln()
+        };
+        for number in 0..8 {
+            let drawn = places.drawn(number)?.expect("a place");
+            let again = places.at(&drawn.values).expect("the same place");
+            assert!((again.log_p - drawn.log_p).abs() < 1e-5);
+            assert!((again.log_q - drawn.log_q).abs() < 1e-5);
+            let value = |name: &str| drawn.values[name].peek_item().map(f64::from);
+            let (high, level) = (value("high")?, value("level")?);
+            let (p, mean) = if high > 0.5 { (0.3, 1.0) } else { (0.7, -1.0) };
+            let joint = f64::ln(p) + normal(level, mean, 1.0) + normal(0.7, level, 0.5);
+            assert!(
+                (drawn.log_p - joint).abs() < 1e-4,
+                "{}, not {joint}",
+                drawn.log_p
+            );
+        }
+        // The likelihood of what the model draws by itself.
+        for stated in places.stated(4) {
+            let level = f64::from(stated.values["level"].peek_item()?);
+            assert!((stated.log_likelihood - normal(0.7, level, 0.5)).abs() < 1e-4);
+        }
+        Ok(())
+    }
+}
