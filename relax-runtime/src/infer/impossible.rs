@@ -15,8 +15,8 @@ const FAR_OUT: &str = "the law does not exclude this observation, but it is so f
      point: look at the data and their units, divide both by a typical size, or take a law with a \
      longer tail, such as `StudentT`";
 
-/// Of an observation that a draw excludes. Another draw may not, so that the sum over the choices is what the model
-/// says, and neither the model nor the data need be wrong.
+/// Of an observation that a draw of discrete choices excludes. Another draw may not, so that the sum over the choices is
+/// what the model says, and neither the model nor the data need be wrong.
 const BY_THIS_DRAW: &str = "this draw of the choices gives the observation probability 0, and others may not: sum discrete \
      choices out, which leaves such draws out, by `.marginalise()` or `exact_posterior`, or soften the \
      likelihood, as by a probability of 1e-3 in place of 0, or by logits where rounding made it 0; a \
@@ -24,13 +24,22 @@ const BY_THIS_DRAW: &str = "this draw of the choices gives the observation proba
      leaves the model as it is where 40 lies far out in the tail; if no draw explains the observation, \
      look at the data";
 
+/// The same of a draw of continuous numbers alone.
+const BY_THESE_NUMBERS: &str = "this draw gives the observation probability 0, and others may not: take a likelihood whose \
+     support does not depend on what is drawn, or a law of the numbers, by `Truncated`, under which they cannot \
+     exclude it; if no draw explains the observation, look at the data";
+
 /// Of an observation that no choice has to do with.
 const WHATEVER_IS_DRAWN: &str = "the model gives this observation probability 0, whatever is drawn: look at the data, or give the \
      distribution logits where rounding made a probability 0";
 
+/// Of a factor that no choice has to do with.
+const WEIGHS_ALL_0: &str =
+    "the factor gives the model a weight of 0, whatever is drawn: look at what computes it";
+
 /// Of a factor that excludes a draw.
-const WEIGHED_0: &str = "the factor gives this draw of the choices a weight of 0: sum discrete choices out, which leaves such \
-     draws out, by `.marginalise()` or `exact_posterior`, or give it a small weight, such as -50.0";
+const WEIGHED_0: &str = "the factor gives this draw a weight of 0: give it a small weight, such as -50.0, or sum discrete \
+     choices out, which leaves such draws out, by `.marginalise()` or `exact_posterior`";
 
 /// What to try where a term is not finite.
 pub(super) struct Broken<'a> {
@@ -40,10 +49,20 @@ pub(super) struct Broken<'a> {
     pub(super) value: f64,
     /// What is known of it.
     pub(super) known: Known<'a>,
-    /// Whether it may depend on choices.
-    pub(super) has_choices: bool,
+    /// The choices on which it may depend.
+    pub(super) behind: Behind,
     /// The step, from 0.
     pub(super) step: u64,
+}
+
+/// On what choices a term may depend.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Behind {
+    Nothing,
+    /// Continuous ones alone.
+    Numbers,
+    /// Some that are discrete.
+    Choices,
 }
 
 impl Broken<'_> {
@@ -52,13 +71,17 @@ impl Broken<'_> {
         let is_never = self.value == f64::INFINITY;
         match self.kind {
             Kind::Observed if is_never && is_far_out(self.known) => FAR_OUT,
-            Kind::Observed if is_never && self.has_choices => BY_THIS_DRAW,
-            Kind::Observed if is_never => WHATEVER_IS_DRAWN,
+            Kind::Observed if is_never => match self.behind {
+                Behind::Nothing => WHATEVER_IS_DRAWN,
+                Behind::Numbers => BY_THESE_NUMBERS,
+                Behind::Choices => BY_THIS_DRAW,
+            },
             Kind::Latent if is_never => {
                 "the guide drew a value to which the model gives probability 0: a guide may only \
                  draw what the model can"
             }
             Kind::Cost => "look at what the model pays there",
+            Kind::Factor if is_never && self.behind == Behind::Nothing => WEIGHS_ALL_0,
             Kind::Factor if is_never => WEIGHED_0,
             _ => look(self.step),
         }

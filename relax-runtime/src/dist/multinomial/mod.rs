@@ -223,6 +223,12 @@ impl Distribution for Multinomial<Vec<f64>, f64> {
         Ok(value.len() == self.weights.logits.len() && are_counts(counts, self.total))
     }
 
+    fn may_contain(&self, value: &Vec<f64>) -> Result<bool> {
+        let counts = value.iter().copied();
+        let total = counts.clone().sum();
+        Ok(value.len() == self.weights.logits.len() && are_counts(counts, total))
+    }
+
     fn log_density(&self, value: &Vec<f64>) -> Result<Number> {
         let term = |(log_p, &x): (f64, &f64)| match x == 0.0 {
             true => 0.0,

@@ -15,11 +15,12 @@ mod turns;
 use std::collections::BTreeMap;
 
 use self::moves::Moves;
-use self::places::{Place, Places};
+use self::places::{Place, Places, Stated};
 use self::turns::{Turn, turns};
 use crate::dist::Value;
 use crate::error::Result;
 use crate::infer::objective::Elbo;
+use crate::infer::posterior::table::log_sum;
 use crate::infer::posterior::{Elsewhere, Missed, Posterior};
 use crate::model::ParamStore;
 use crate::random::Key;
@@ -55,8 +56,13 @@ pub(in crate::infer) fn look(
     steps: u64,
     posterior: &Posterior,
 ) -> Option<Missed> {
-    let log_evidence = posterior.log_evidence().bound;
-    if !posterior.has_whole_weights() || !log_evidence.is_finite() {
+    if !posterior.has_whole_weights() {
+        return None;
+    }
+    // As the objective has it, in which the rows of a sum may stand for others.
+    let weights = posterior.posterior_log_weights();
+    let log_evidence = log_sum(weights.iter().flatten().copied()) - (weights.len() as f64).ln();
+    if !log_evidence.is_finite() {
         return None;
     }
     let _holding = Holding::start();
@@ -95,10 +101,10 @@ impl Looking<'_> {
         }
         // Moves need the guide's density, and take longer.
         let stated = if discrete > 0 { runs / 2 } else { runs };
-        found.push((self.stated(stated, continuous == 0), Elsewhere::Stated));
+        found.push((self.stated(stated), Elsewhere::Stated));
         if discrete > 0 {
             let moves = runs / (2 * CHAINS);
-            found.push((self.moved(moves, continuous == 0)?, Elsewhere::Moved));
+            found.push((self.moved(moves)?, Elsewhere::Moved));
         }
         if let Some((share, words)) = self.turned(runs / 4)? {
             found.push((share, Elsewhere::Turned(words)));
@@ -146,19 +152,22 @@ impl Looking<'_> {
     fn alike(&self, first: &Place) -> f64 {
         let places = first.alike().into_iter();
         let found = places.filter_map(|values| self.places.at(&values));
-        let beyond: Vec<f64> = found
-            .filter(|place| self.is_beyond(place))
-            .map(|place| place.log_p)
-            .collect();
-        self.share(log_sum_exp(&beyond))
+        let beyond = found.filter(|place| self.is_beyond(place));
+        // Choices of fewer values than others have their last one again.
+        let alone: BTreeMap<_, f64> = beyond.map(|place| (place.bits(), place.log_p)).collect();
+        self.share(log_sum(alone.into_values()))
     }
 
     /// At draws of the laws that the model states, whose weights are the likelihood; where all is discrete, places by
     /// themselves are parts of the evidence, too.
-    fn stated(&self, draws: u64, is_discrete: bool) -> f64 {
-        let mut drawn = self.places.stated(draws);
-        drawn.sort_by(|a, b| b.log_likelihood.total_cmp(&a.log_likelihood));
-        drawn.truncate(BEST);
+    fn stated(&self, draws: u64) -> f64 {
+        let mut drawn: Vec<Stated> = Vec::with_capacity(BEST + 1);
+        for draw in self.places.stated(draws) {
+            let better = |other: &Stated| other.log_likelihood >= draw.log_likelihood;
+            let place = drawn.partition_point(better);
+            drawn.insert(place, draw);
+            drawn.truncate(BEST);
+        }
         let (mut beyond, mut alone) = (Vec::new(), BTreeMap::new());
         for draw in drawn {
             let Some(place) = self.places.at(&draw.values) else {
@@ -166,22 +175,21 @@ impl Looking<'_> {
             };
             if self.is_beyond(&place) {
                 beyond.push(draw.log_likelihood - (draws as f64).ln());
-                if is_discrete {
+                if place.is_discrete() {
                     alone.insert(place.bits(), place.log_p);
                 }
             }
         }
         let estimated = match beyond.len() < FEWEST {
             true => 0.0,
-            false => self.share(log_sum_exp(&beyond)),
+            false => self.share(log_sum(beyond.into_iter())),
         };
-        let alone: Vec<f64> = alone.into_values().collect();
-        self.share(log_sum_exp(&alone)).max(estimated)
+        self.share(log_sum(alone.into_values())).max(estimated)
     }
 
     /// Moves discrete choices from the guide's draws: the share of all states of the second half of the moves that are
     /// beyond it; where all is discrete, that of all places that were proposed, too.
-    fn moved(&self, moves: u64, is_discrete: bool) -> Result<f64> {
+    fn moved(&self, moves: u64) -> Result<f64> {
         let (mut beyond, mut all, mut chains) = (0, 0, 0);
         let mut alone = BTreeMap::new();
         for number in 0..CHAINS {
@@ -199,7 +207,8 @@ impl Looking<'_> {
             let before = beyond;
             for number in 0..moves {
                 let proposed = chain.advance(&self.places, &mut stream);
-                if let Some(place) = proposed.filter(|place| is_discrete && self.is_beyond(place)) {
+                let is_alone = |place: &Place| place.is_discrete() && self.is_beyond(place);
+                if let Some(place) = proposed.filter(is_alone) {
                     alone.insert(place.bits(), place.log_p);
                 }
                 if 2 * number >= moves {
@@ -213,8 +222,7 @@ impl Looking<'_> {
             true => 0.0,
             false => f64::from(beyond) / f64::from(all),
         };
-        let alone: Vec<f64> = alone.into_values().collect();
-        Ok(self.share(log_sum_exp(&alone)).max(by_chains))
+        Ok(self.share(log_sum(alone.into_values())).max(by_chains))
     }
 
     /// Turns some of the guide's draws, until that leads to what is missed. Turns keep volumes, so that a turned draw
@@ -231,21 +239,12 @@ impl Looking<'_> {
                 let missed = turned.log_p - draw.log_q - (draws.len() as f64).ln();
                 self.is_beyond(&turned).then_some(missed)
             });
-            self.share(log_sum_exp(&missed.collect::<Vec<_>>()))
+            self.share(log_sum(missed))
         };
         let turns = turns(first, &stated).into_iter();
         let mut shares = turns
             .take((runs / TURNED) as usize)
             .map(|turn| (share(&turn), turn.words));
         Ok(shares.find(|(share, _)| *share > SHARE))
-    }
-}
-
-/// ln Σ eˣ.
-fn log_sum_exp(values: &[f64]) -> f64 {
-    let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    match most.is_finite() {
-        true => most + values.iter().map(|x| (x - most).exp()).sum::<f64>().ln(),
-        false => most,
     }
 }

@@ -17,8 +17,9 @@ pub(super) type Values = Rc<BTreeMap<String, Tensor>>;
 
 /// Bit of a key's particle that no other draws set.
 const ELSEWHERE: u64 = 1 << 37;
-/// Values of a choice of which all are tried at once.
+/// Values of a choice of which all are tried at once, of choices that have not very many.
 const MOST_ALIKE: usize = 4;
+const MOST_VALUES: usize = 256;
 
 /// A model with its guide.
 pub(super) struct Places<'m> {
@@ -94,7 +95,7 @@ impl<'m> Places<'m> {
 
     /// So many draws of the laws that the model states, with what the rest of it says of them; without those that
     /// cannot be.
-    pub(super) fn stated(&self, draws: u64) -> Vec<Stated> {
+    pub(super) fn stated(&self, draws: u64) -> impl Iterator<Item = Stated> {
         let draw = |number: u64| -> Result<Stated> {
             let (latents, trace, _) = self.run(number)?;
             let mut log_likelihood = 0.0;
@@ -109,10 +110,8 @@ impl<'m> Places<'m> {
                 log_likelihood,
             })
         };
-        let drawn = (0..draws).filter_map(|number| draw(number).ok());
-        drawn
-            .filter(|drawn| drawn.log_likelihood.is_finite())
-            .collect()
+        let drawn = (0..draws).filter_map(move |number| draw(number).ok());
+        drawn.filter(|drawn| drawn.log_likelihood.is_finite())
     }
 
     /// The law that the model states of each choice, in one run.
@@ -180,6 +179,11 @@ impl Place {
         (discrete, self.laws.len() - discrete)
     }
 
+    /// Whether all its choices are discrete.
+    pub(super) fn is_discrete(&self) -> bool {
+        self.kinds().1 == 0
+    }
+
     /// Where all discrete choices have their first value, where all have their second, and so on.
     pub(super) fn alike(&self) -> Vec<Values> {
         let alike = |number: usize| -> Option<Values> {
@@ -189,7 +193,9 @@ impl Place {
                     return None;
                 };
                 let vertex = law.to_vertex(&self.values[name]);
-                let vertices = relaxation.vertices(relaxation.width(&vertex.shape()));
+                let width = relaxation.width(&vertex.shape());
+                relaxation.values(width).filter(|&n| n <= MOST_VALUES)?;
+                let vertices = relaxation.vertices(width);
                 let one = vertices.get(number.min(vertices.len().checked_sub(1)?))?;
                 let all = one.repeat(vertex.len() / one.len().max(1));
                 let all = Tensor::from_vec(all, vertex.shape(), &vertex.device()).ok()?;

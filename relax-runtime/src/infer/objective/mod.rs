@@ -167,6 +167,8 @@ impl<'m> Elbo<'m> {
             reads,
         } = loop {
             match propose() {
+                // Values that are given from outside may be impossible.
+                Err(error) if matches!(mode, Mode::Given(_)) => return Err(error),
                 // What went wrong may have been at a node where no draw ever comes.
                 Err(error) if key.particle != Key::LOOK && self.is_of_nodes(&error) => {}
                 // Values of what is left may leave too much to sum out, which nobody has asked for. A draw that

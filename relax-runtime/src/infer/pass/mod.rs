@@ -14,7 +14,7 @@ use std::rc::Rc;
 use crate::dist::{AnyDistribution, Draws, Law, Number, Relaxation, Value};
 use crate::error::{Error, Result};
 use crate::estimator::{DrawKind, SiteClass};
-use crate::infer::impossible::{Broken, look};
+use crate::infer::impossible::{Behind, Broken, look};
 use crate::model::{Kind, Known, OutOfSupport, Plate, SummedOut, Weight};
 use crate::random::Key;
 use crate::tensor::{Device, Shape, SiteSet, Tensor};
@@ -166,7 +166,7 @@ impl Term {
             kind: self.kind,
             value,
             known,
-            has_choices: self.sites != SiteSet::EMPTY,
+            behind: self.behind(latents),
             step,
         };
         let mut error = not_finite(self.kind, name, broken.hint(), self.at, value, step);
@@ -176,6 +176,20 @@ impl Term {
             *what += &self.draw_behind(latents);
         }
         error
+    }
+
+    /// On what choices it may depend.
+    fn behind(&self, latents: &[Latent]) -> Behind {
+        let all = latents.iter().enumerate();
+        let behind = all.filter(|(place, _)| self.sites.contains(*place));
+        let kinds = behind.map(|(_, latent)| match latent.law.draws().are_discrete() {
+            true => Behind::Choices,
+            false => Behind::Numbers,
+        });
+        kinds.fold(Behind::Nothing, |found, kind| match found {
+            Behind::Choices => found,
+            Behind::Nothing | Behind::Numbers => kind,
+        })
     }
 
     /// ` where `n` is 2`: the choices that the term may depend on, as they were drawn; the last ones of many.

@@ -251,7 +251,7 @@ impl Posterior {
         of_posterior(&self.log_weights, &self.surpluses)
     }
 
-    /// Whether each draw of the guide has one weight, which is that of the posterior.
+    /// Whether each draw of the guide has one weight, by which it is the posterior's.
     pub(in crate::infer) fn has_whole_weights(&self) -> bool {
         row_count(&self.log_weights) == 1 && self.scaled.is_none()
     }

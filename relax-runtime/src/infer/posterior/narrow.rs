@@ -9,6 +9,9 @@ use crate::error::Result;
 /// Numbers of a site that are looked at one by one.
 const MOST_NUMBERS: usize = 10_000;
 
+/// Draws that discrete choices come to by chance, of values that they hardly ever have.
+const HITS: f64 = 4.0;
+
 /// A number whose standard deviation the guide has too small, as far as importance weights tell.
 pub(in crate::infer) struct Narrow {
     pub(in crate::infer) site: String,
@@ -84,12 +87,18 @@ impl Posterior {
         let weighted = self.weighted()?;
         let noise = farthest(&sites) / weights.effective_samples().sqrt();
         let (mean_off, spread_off) = (noise.max(0.1), 1.17 + noise / f64::consts::SQRT_2);
+        // Of coins that hardly ever show a side, and of such counts, a few draws are no Gaussian noise.
+        let few = HITS / weights.effective_samples();
         for (site, _) in sites {
             let draws = self.draws.means(site)?.into_iter();
             let draws = draws.zip(self.draws.sds(site)?);
             let others = weighted.means(site)?.into_iter().zip(weighted.sds(site)?);
             // The standard deviation of a coin follows from its mean.
             let has_spread = !self.draws.column(site)?.is_binary();
+            let least = match self.draws.column(site)?.is_discrete() {
+                true => few,
+                false => 0.0,
+            };
             for (draws, weighted) in draws.zip(others) {
                 let ((mean, sd), (weighted_mean, weighted_sd)) = (draws, weighted);
                 // Nothing moves a number that is certain, nor one of which no more is known than its mean.
@@ -98,7 +107,9 @@ impl Posterior {
                 }
                 let ratio = weighted_sd / sd;
                 let is_spread_off = ratio > spread_off || ratio < 1.0 / spread_off;
-                if (weighted_mean - mean).abs() > mean_off * sd || (has_spread && is_spread_off) {
+                let by = (weighted_mean - mean).abs();
+                let has_spread = has_spread && sd.max(weighted_sd).powi(2) > 2.0 * least;
+                if by > (mean_off * sd).max(least) || (has_spread && is_spread_off) {
                     let site = site.to_owned();
                     return Ok(Some(Contradicted {
                         site,

@@ -15,7 +15,7 @@ pub(in crate::infer) use choice::Choice;
 use crate::dist::AnyDistribution;
 use crate::error::{Error, Result};
 use crate::infer::guide::guide_parameters;
-use crate::infer::impossible::{Broken, look};
+use crate::infer::impossible::{Behind, Broken, look};
 use crate::infer::pass::not_finite;
 use crate::infer::pass::odometer::Wheels;
 use crate::model::{Context, HostRun, Kind, Known, ParamStore, Place, Program};
@@ -253,7 +253,10 @@ impl HostRun for Sums {
             kind,
             value: cost,
             known,
-            has_choices: !state.path.is_empty(),
+            behind: match state.path.is_empty() {
+                true => Behind::Nothing,
+                false => Behind::Choices,
+            },
             step,
         };
         let at = Some((file, line));

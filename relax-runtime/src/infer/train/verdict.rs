@@ -369,9 +369,8 @@ impl fmt::Display for Finding {
                 draws,
             } => write!(
                 f,
-                "{draws} draws are worth {effective_samples:.0} of the posterior: sum discrete choices out \
-                 (`exact_posterior`, `.marginalise()`), take another guide, train by `samples(k)`, or ask `weighted()`, \
-                 with many more `posterior_draws`"
+                "{draws} draws are worth {effective_samples:.0} of the posterior: take another guide, train by \
+                 `samples(k)`, or ask `weighted()`, with many more `posterior_draws`; {SUM}, if there are any"
             ),
             Self::Narrow {
                 site,
