@@ -55,9 +55,16 @@ impl Search<'_> {
         if self.absent.is_empty() {
             return graph.order();
         }
+        if let Some((absent, order)) = &graph.order_without
+            && *absent == self.absent
+        {
+            return Ok(order.clone());
+        }
         let terms = graph.terms.iter().zip(&self.tables);
         let factors = terms.filter(|(term, _)| term.is_factor());
         let scopes = factors.map(|(_, table)| table.scope.clone());
-        order(scopes, &graph.domains, |v| graph.name(v))
+        let order = order(scopes, &graph.domains, |v| graph.name(v))?;
+        graph.order_without = Some((self.absent.clone(), order.clone()));
+        Ok(order)
     }
 }

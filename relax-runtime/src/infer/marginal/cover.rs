@@ -6,8 +6,11 @@ use super::eliminate::{Sum, order};
 use super::factor::{Domain, Factor, place, values_at};
 use super::search::Search;
 use super::table::{Cell, Table};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::Plate;
+
+/// Impossible values of one sum that are found one by one.
+const MOST_ELIMINATIONS: usize = 1 << 12;
 
 impl Search<'_> {
     /// Values at which a run tells something new; nothing when all is told.
@@ -20,7 +23,8 @@ impl Search<'_> {
             let mut chosen: Vec<Option<usize>> =
                 vec![None; self.shared.graph.borrow().domains.len()];
             for table in &self.tables[first..] {
-                if table.open == 0 {
+                // Nothing is left to choose of variables that others have chosen.
+                if table.open == 0 || table.scope.iter().all(|&v| chosen[v].is_some()) {
                     continue;
                 }
                 let graph = self.shared.graph.borrow();
@@ -60,6 +64,14 @@ impl Search<'_> {
                 };
                 values.into_iter().map(alone).collect()
             };
+            self.eliminations += 1;
+            if self.eliminations > MOST_ELIMINATIONS {
+                return Err(Error::Enumeration(format!(
+                    "`{}` has probability 0 at too many values of choices to find the others; sum fewer sites out \
+                     (`only`)",
+                    self.shared.graph.borrow().terms[first].name
+                )));
+            }
             match self.supported(&target)? {
                 Some(values) => return Ok(Some(values)),
                 None => {

@@ -75,6 +75,8 @@ pub(super) struct Graph {
     pub(super) terms: Vec<Term>,
     term_of: FxHashMap<Cow<'static, str>, SmallVec<[(Part, usize); 1]>>,
     order: Option<Vec<usize>>,
+    /// The same without some variables.
+    pub(super) order_without: Option<(Vec<bool>, Vec<usize>)>,
     /// Assignments that told every combination of every term the last time.
     pub(super) plan: Rc<Vec<Vec<usize>>>,
     /// Gaussian choices that are left and could be integrated out, and their plates.
@@ -159,7 +161,7 @@ impl Graph {
         let term = self.terms.len() - 1;
         let of_name = self.term_of.entry(name.to_owned().into());
         of_name.or_default().push((part, term));
-        self.order = None;
+        (self.order, self.order_without) = (None, None);
         term
     }
 
@@ -205,7 +207,7 @@ impl Graph {
         }
         let grown = here.scope.len() > before;
         if grown {
-            self.order = None;
+            (self.order, self.order_without) = (None, None);
         }
         grown
     }
@@ -234,6 +236,11 @@ impl Graph {
             };
             self.open_to(term).next().is_none() || self.tried.iter().any(has_all)
         })
+    }
+
+    /// Whether a term may depend on variables of which that is not known.
+    pub(super) fn is_open(&self, term: usize) -> bool {
+        self.open_to(&self.terms[term]).next().is_some()
     }
 
     /// The variables on which a term may depend beside those that are known.
@@ -310,7 +317,7 @@ impl Graph {
             }
         }
         if !grown.is_empty() {
-            self.order = None;
+            (self.order, self.order_without) = (None, None);
         }
         grown
     }

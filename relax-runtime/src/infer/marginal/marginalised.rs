@@ -342,8 +342,8 @@ impl<M> Marginalised<M> {
         let graph = self.graph.borrow();
         let is_met = |name: &str| {
             let mut runs = search.runs.iter();
-            let mut is_left = || runs.any(|ran| ran.left.iter().any(|entry| entry.name == name));
-            graph.site(name).is_some() || is_left()
+            let has = |left: &[Entry]| left.iter().any(|entry| entry.name == name);
+            graph.site(name).is_some() || has(&search.left) || runs.any(|ran| has(&ran.left))
         };
         let mut names = self.integrated.iter();
         match names.find(|name| graph.sums == 1 && !is_met(name)) {
@@ -361,9 +361,10 @@ impl<M> Marginalised<M> {
 fn record(context: &Context, search: &Search<'_>, sum: Number) -> Result<()> {
     let mut known: FxHashSet<&str> = FxHashSet::default();
     let mut influence = SiteSet::EMPTY;
-    for ran in &search.runs {
-        influence.add(&ran.reads);
-        for entry in &ran.left {
+    let runs = search.runs.iter().map(|ran| (&ran.reads, &ran.left));
+    for (reads, left) in runs.chain([(&search.reads, &search.left)]) {
+        influence.add(reads);
+        for entry in left {
             if !known.insert(&entry.name) {
                 continue;
             }

@@ -8,6 +8,7 @@ use super::factor::Domain;
 use super::graph::{Graph, Part};
 use super::met::Met;
 use super::said::{Got, Lists, Said};
+use super::slopes::Slopes;
 use crate::dist::{Law, Number, Value};
 use crate::error::{Error, Result};
 use crate::model::{Entry, Kind, Trace};
@@ -30,6 +31,10 @@ pub(super) struct Ran {
     /// The error of its first observation that lies outside of its distribution's support whatever the parameters are.
     pub(super) mistake: Option<Error>,
     pub(super) reads: SiteSet,
+    /// How terms move with parameters that host code may have chosen by what it has read, in the first sum.
+    slopes: FxHashMap<usize, Slopes>,
+    /// How many numbers the record has.
+    pub(super) elements: usize,
     /// Terms whose scopes have grown by what the run has shown.
     pub(super) grown: Vec<usize>,
 }
@@ -59,6 +64,8 @@ impl Ran {
             excluded,
             left: Vec::new(),
             mistake: None,
+            slopes: FxHashMap::default(),
+            elements: 0,
             reads,
             grown: Vec::new(),
         }
@@ -75,6 +82,11 @@ impl Ran {
     /// Whether the run came by a term.
     pub(super) fn has_met(&self, term: usize) -> bool {
         !matches!(self.terms.get(term), None | Some(Told::No))
+    }
+
+    /// How a term moves with parameters, if that was looked at.
+    pub(super) fn slopes(&self, term: usize) -> Option<&Slopes> {
+        self.slopes.get(&term)
     }
 
     /// Notes what the run says of a term.
@@ -118,6 +130,7 @@ impl Ran {
             {
                 self.left.push(entry.clone());
             }
+            self.elements += entry.value.shape().numel();
             if self.mistake.is_none() {
                 self.mistake = entry.mistake();
             }
@@ -242,6 +255,14 @@ impl Ran {
         };
         if graph.see(term, &entry.influence, computed.as_ref()) {
             self.grown.push(term);
+        }
+        if let Number::Tensor(numbers) = &number
+            && graph.sums == 1
+            && numbers.cases().is_none()
+            && graph.is_open(term)
+        {
+            let slopes = Slopes::of(numbers).map_err(|error| entry.locate(error))?;
+            self.slopes.insert(term, slopes);
         }
         let said = Said::of(number, lists).map_err(|error| entry.locate(error))?;
         if !said.is_sound_here() {

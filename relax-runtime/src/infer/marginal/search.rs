@@ -22,8 +22,9 @@ use super::said::Got;
 use super::table::{Cell, Table};
 use super::tries::Trial;
 use crate::error::{Error, Result};
-use crate::model::{Context, Program};
+use crate::model::{Context, Entry, Program};
 use crate::random::Stream;
+use crate::tensor::SiteSet;
 
 /// Runs at random values before scopes are believed.
 pub(super) const TRIALS: usize = 16;
@@ -43,8 +44,17 @@ pub(super) struct Search<'a> {
     pub(super) has_grown: bool,
     /// Whether a run has told a number that was not known.
     pub(super) has_told: bool,
+    /// What runs that were dropped have of parameters and of choices that are not summed out, what host code has read
+    /// there, and their first mistake.
+    pub(super) left: Vec<Entry>,
+    pub(super) reads: SiteSet,
+    mistake: Option<Error>,
     /// Whether some run has parameters, or choices that are not summed out.
-    has_left: bool,
+    pub(super) has_left: bool,
+    /// The numbers of the largest record.
+    pub(super) elements: usize,
+    /// How often it was asked whether any state has some values.
+    pub(super) eliminations: usize,
     /// Whether the first run has told all, with the cases of its choices.
     has_cases: bool,
     /// Whether no sum was taken before.
@@ -83,7 +93,12 @@ impl<'a> Search<'a> {
             conflicts: Vec::new(),
             has_grown: false,
             has_told: false,
+            left: Vec::new(),
+            reads: SiteSet::EMPTY,
+            mistake: None,
             has_left: false,
+            elements: 0,
+            eliminations: 0,
             has_cases: false,
             is_first: false,
             rounds: 0,
@@ -142,7 +157,8 @@ impl<'a> Search<'a> {
     /// The error of the first observation of any run that lies outside of its distribution's support whatever the
     /// parameters are.
     pub(super) fn mistake(&self) -> Option<Error> {
-        self.runs.iter().find_map(|ran| ran.mistake.clone())
+        let of_runs = self.runs.iter().find_map(|ran| ran.mistake.clone());
+        of_runs.or_else(|| self.mistake.clone())
     }
 
     /// Whether the first run has told all, with the cases of its choices.
@@ -196,7 +212,7 @@ impl<'a> Search<'a> {
         }
         // What the first sum tries comes later, once its choices are known.
         let trials = match looks_twice && sums > 1 {
-            true => vec![Trial::new()],
+            true => vec![Trial::any()],
             false => Vec::new(),
         };
         self.complete(trials)?;
@@ -262,7 +278,7 @@ impl<'a> Search<'a> {
                 grown = false;
                 trials = match sums {
                     1 => self.first_trials(),
-                    _ => vec![Trial::new(); TRIALS],
+                    _ => vec![Trial::any(); TRIALS],
                 };
             }
             match trials.pop() {
@@ -309,6 +325,7 @@ impl<'a> Search<'a> {
         self.asked.push(asked.collect());
         let mut grown = ran.grown.clone();
         self.has_left |= !ran.left.is_empty();
+        self.elements = self.elements.max(ran.elements);
         self.reopen_after(&grown);
         self.runs.push(ran);
         grown.extend(self.stand_in()?);
@@ -354,7 +371,15 @@ impl<'a> Search<'a> {
         self.add(values)?;
         self.shared.sites_left.set(left);
         if !self.has_told && !self.has_grown && self.conflicts.is_empty() {
-            self.runs.truncate(before);
+            for ran in self.runs.drain(before..) {
+                for entry in ran.left {
+                    if self.left.iter().all(|known| known.name != entry.name) {
+                        self.left.push(entry);
+                    }
+                }
+                self.reads.add(&ran.reads);
+                self.mistake = self.mistake.take().or(ran.mistake);
+            }
             self.asked.truncate(before);
             self.looked_at
                 .values_mut()
@@ -399,7 +424,7 @@ impl<'a> Search<'a> {
     }
 
     /// Keeps the values of the runs that told something, for the next sum; where scopes have grown, other
-    /// runs will do.
+    /// runs will do. Where choices are absent, also those that were planned.
     fn keep_plan(&mut self) {
         let mut graph = self.shared.graph.borrow_mut();
         if graph.sums > 1 && self.runs.len() == self.planned + 1 {
@@ -422,7 +447,7 @@ impl<'a> Search<'a> {
         graph.plan = Rc::new(match graph.sums {
             1 => Vec::new(),
             // Others are for choices that a later sum comes by.
-            _ if !self.absent.is_empty() && graph.plan.len() + told.len() <= MOST_RUNS => {
+            _ if !self.absent.is_empty() && graph.plan.len() + told.len() <= self.most_runs() => {
                 let new = told.iter().filter(|&&run| run > self.planned);
                 graph.plan.iter().cloned().chain(new.map(asked)).collect()
             }

@@ -7,6 +7,7 @@ use super::factor::{Domain, Factor, combinations, place, rows, within};
 use super::graph::{Part, Term};
 use super::said::Got;
 use super::search::Search;
+use super::slopes::Slopes;
 use super::table::{Cell, Numbers, Table};
 use crate::error::{Error, Result};
 
@@ -175,6 +176,9 @@ impl Search<'_> {
             true => ROUNDING,
             false => 0.0,
         };
+        if !self.move_alike(term, a, b) {
+            return false;
+        }
         match (self.numbers(term, a), self.numbers(term, b)) {
             (Numbers::OfRows(a), Numbers::OfRows(b)) => {
                 let mut pairs = a.iter().zip(b);
@@ -184,6 +188,19 @@ impl Search<'_> {
             (Numbers::OfRows(rows), Numbers::All(x)) | (Numbers::All(x), Numbers::OfRows(rows)) => {
                 rows.iter().all(|&row| is_same(row, x, rounding))
             }
+        }
+    }
+
+    /// Whether the numbers of two cells move alike with parameters, as far as that was looked at.
+    fn move_alike(&self, term: usize, a: Cell, b: Cell) -> bool {
+        let none = Slopes::default();
+        let slopes = |cell: Cell| match cell {
+            Cell::Told { run, .. } => self.runs[run].slopes(term),
+            _ => None,
+        };
+        match (slopes(a), slopes(b)) {
+            (None, None) => true,
+            (a, b) => a.unwrap_or(&none).agree(b.unwrap_or(&none)),
         }
     }
 

@@ -7,8 +7,8 @@ use crate::error::Result;
 
 /// Variables that have so few combinations together are tried in all of them,
 const MOST_TRIED: usize = 1 << 11;
-/// and in more where all runs together come to so little work, as [`Graph::work`](super::graph::Graph::work) has
-/// it: some 30,000 of a model of a few host numbers, in some tenths of a second.
+/// and in more where all runs together come to so little work, as [`Graph::work`](super::graph::Graph::work) and the
+/// numbers of a record have it: some 30,000 of a model of a few host numbers, in some tenths of a second.
 const MOST_WORK: usize = 1 << 25;
 /// So often at most: each time something is found, what was tried before is tried again.
 const ROUNDS: usize = 8;
@@ -17,8 +17,21 @@ const ROUNDS: usize = 8;
 const MOST_FLIPPED: usize = 128;
 const FLIPS: usize = 512;
 
-/// Values to try, by variable; what has none takes any that is possible.
-pub(super) type Trial = Vec<Option<usize>>;
+/// What to try.
+#[derive(Clone, Debug)]
+pub(super) enum Trial {
+    /// Values by variable; what has none takes any that is possible.
+    State(Vec<Option<usize>>),
+    /// Values by variable, whether or not all of them can be together: choices that they unmake have none.
+    AsItIs(Vec<usize>),
+}
+
+impl Trial {
+    /// Any values.
+    pub(super) fn any() -> Self {
+        Self::State(Vec::new())
+    }
+}
 
 impl Search<'_> {
     /// What the first sum tries: all states of the variables that a term may depend on, where they are few enough
@@ -35,7 +48,9 @@ impl Search<'_> {
             Some(sets) => sets.iter().flat_map(|set| states(set, &sizes)).collect(),
             None => self.flips(&sizes),
         };
-        self.shared.graph.borrow_mut().tried = sets.unwrap_or_default();
+        // What parameters and other choices make of it is another matter.
+        let tried = sets.filter(|_| !self.has_left);
+        self.shared.graph.borrow_mut().tried = tried.unwrap_or_default();
         trials
     }
 
@@ -59,13 +74,14 @@ impl Search<'_> {
             let states = set.iter().map(|&v| sizes[v]);
             sum.saturating_add(states.fold(1, usize::saturating_mul))
         });
-        let is_little = states.saturating_mul(graph.work()) <= MOST_WORK;
-        (states <= MOST_TRIED || is_little).then_some(sets)
+        let is_little = states.saturating_mul(graph.work() + self.elements) <= MOST_WORK;
+        let has_sites = states.saturating_mul(sizes.len()) <= self.shared.sites_left.get();
+        ((states <= MOST_TRIED || is_little) && has_sites).then_some(sets)
     }
 
     /// States at random, and changes of single values.
     fn flips(&mut self, sizes: &[usize]) -> Vec<Trial> {
-        let mut trials = vec![Trial::new(); TRIALS];
+        let mut trials = vec![Trial::any(); TRIALS];
         if sizes.len() > MOST_FLIPPED {
             return trials;
         }
@@ -74,29 +90,31 @@ impl Search<'_> {
         let at_random = (FLIPS / sizes.len().max(1)).clamp(2, TRIALS);
         states.extend((0..at_random).map(|_| self.filled(&[]).0));
         for state in states {
-            let state: Trial = state.into_iter().map(Some).collect();
             for (v, &size) in sizes.iter().enumerate().filter(|(_, size)| **size > 1) {
                 let mut flipped = state.clone();
-                let by = 1 + self.stream.below(size - 1);
-                flipped[v] = state[v].map(|value| (value + by) % size);
-                trials.push(flipped);
+                flipped[v] = (state[v] + 1 + self.stream.below(size - 1)) % size;
+                trials.push(Trial::AsItIs(flipped));
             }
-            trials.push(state);
+            trials.push(Trial::AsItIs(state));
         }
         trials
     }
 
-    /// Runs with these values, unless they are known to be impossible.
+    /// Runs with these values, unless a state is known to be impossible.
     pub(super) fn try_out(&mut self, trial: &Trial) -> Result<()> {
-        let (values, is_possible) = self.filled(trial);
-        if is_possible {
+        let state = match trial {
+            Trial::AsItIs(values) => return self.probe(values),
+            Trial::State(state) => state,
+        };
+        let (values, is_possible) = self.filled(state);
+        if is_possible || state.is_empty() {
             return self.probe(&values);
         }
         let sizes: Vec<usize> = {
             let graph = self.shared.graph.borrow();
             graph.domains.iter().map(|domain| domain.size).collect()
         };
-        let chosen = trial.iter().enumerate();
+        let chosen = state.iter().enumerate();
         let chosen = chosen.filter_map(|(v, value)| {
             let mut weights = vec![f64::NEG_INFINITY; sizes[v]];
             weights[(*value)?] = 0.0;
@@ -110,15 +128,15 @@ impl Search<'_> {
     }
 }
 
-/// All states of a set of variables, the last one first.
+/// All states of a set of variables.
 fn states(set: &BTreeSet<usize>, sizes: &[usize]) -> impl Iterator<Item = Trial> {
     let count = set.iter().map(|&v| sizes[v]).product::<usize>();
     (0..count).map(move |mut number| {
-        let mut trial = vec![None; sizes.len()];
+        let mut state = vec![None; sizes.len()];
         for &v in set {
-            trial[v] = Some(number % sizes[v]);
+            state[v] = Some(number % sizes[v]);
             number /= sizes[v];
         }
-        trial
+        Trial::State(state)
     })
 }
