@@ -256,7 +256,9 @@ fn what_is_wrong_is_said_with_what_to_do() -> Result<()> {
     let of_two = difference();
     let of = |guide: &dyn Guide, draws| svi(&of_two).guide(guide).posterior_draws(draws).run();
     let verdict = of(&MeanFieldGuide, 20_000)?.verdict();
+    // Its draws are worth less than a fifth of them, too.
     let [
+        Finding::FewEffective { .. },
         Finding::Narrow {
             guide, weighted, ..
         },
