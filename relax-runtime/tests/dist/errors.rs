@@ -190,7 +190,7 @@ fn bad_parameters_are_typed_errors(device: &Device) -> Result<()> {
         Bernoulli::logits(&poisoned),
         Shape,
         "[2] and [3]",
-        "dist_errors.rs"
+        "dist/errors.rs"
     );
     refused!(Categorical::probs(&poisoned), Shape, "[2] and [3]");
     refused!(Normal::new(0.0, &poisoned), Shape, "[2] and [3]");
@@ -293,13 +293,13 @@ fn errors_name_lines_of_the_user(device: &Device) -> Result<()> {
         stream().normals(huge, device),
         Shape,
         "normals",
-        "dist_errors.rs"
+        "dist/errors.rs"
     );
     refused!(
         stream().uniforms(huge, device),
         Shape,
         "uniforms",
-        "dist_errors.rs"
+        "dist/errors.rs"
     );
     let coins = Bernoulli::probs(Tensor::scalar(0.5)).unwrap();
     let error = coins.expand(&[1, 2, 3, 4, 5]).unwrap_err().to_string();

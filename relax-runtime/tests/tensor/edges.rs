@@ -59,7 +59,7 @@ fn arrays_beyond_all_memory_are_errors() {
                 op: got, location, ..
             } => {
                 assert_eq!(got, op);
-                assert!(location.file().ends_with("tensor_edges.rs"), "{location}");
+                assert!(location.file().ends_with("tensor/edges.rs"), "{location}");
             }
             other => panic!("{other}"),
         }
@@ -182,7 +182,7 @@ fn axes_that_are_too_short_are_errors() {
             } => {
                 assert_eq!(got.to_string(), op);
                 assert!(
-                    location.file().ends_with("tensor_edges.rs"),
+                    location.file().ends_with("tensor/edges.rs"),
                     "{op}: {location}"
                 );
             }

@@ -234,7 +234,7 @@ fn assert_shape_error(tensor: &Tensor, op: &str, shapes: &[Shape], at: u32) {
             ..
         } => {
             assert_eq!((got, got_shapes.as_slice()), (op, shapes));
-            assert!(location.file().ends_with("tensor_values.rs"), "{location}");
+            assert!(location.file().ends_with("tensor/values.rs"), "{location}");
             assert_eq!(location.line(), at, "{op}");
         }
         other => panic!("{other}"),
@@ -284,7 +284,7 @@ fn wrong_shapes_are_errors_at_the_users_line() {
         "{message}"
     );
     assert!(
-        message.contains("[2, 3] and [4]") && message.contains("tensor_values.rs"),
+        message.contains("[2, 3] and [4]") && message.contains("tensor/values.rs"),
         "{message}"
     );
 }

@@ -103,11 +103,16 @@ impl Search<'_> {
     /// Runs with these values, unless a state is known to be impossible.
     pub(super) fn try_out(&mut self, trial: &Trial) -> Result<()> {
         let state = match trial {
-            Trial::AsItIs(values) => return self.probe(values),
+            // Runs that tell nothing new now may do so once scopes have grown: of a few all are kept, of many those
+            // that matter are made again.
+            Trial::AsItIs(values) => return self.add(values).map(drop),
             Trial::State(state) => state,
         };
         let (values, is_possible) = self.filled(state);
-        if is_possible || state.is_empty() {
+        if state.is_empty() {
+            return self.add(&values).map(drop);
+        }
+        if is_possible {
             return self.probe(&values);
         }
         let sizes: Vec<usize> = {
