@@ -8,7 +8,7 @@ use crate::error::Result;
 /// Variables that have so few combinations together are tried in all of them,
 const MOST_TRIED: usize = 1 << 11;
 /// and in more where all runs together come to so little work, as [`Graph::work`](super::graph::Graph::work) and the
-/// numbers of a record have it: some 30,000 of a model of a few host numbers, in some tenths of a second.
+/// numbers of a record have it: some 30,000 of a model of a few host numbers.
 const MOST_WORK: usize = 1 << 25;
 /// So often at most: each time something is found, what was tried before is tried again.
 const ROUNDS: usize = 8;
