@@ -5,16 +5,7 @@ use relax_runtime::dist::{
 };
 use relax_runtime::{Device, Error, Key, Result, Tensor};
 
-fn tensor(device: &Device, values: &[f64]) -> Tensor {
-    let values: Vec<f32> = values.iter().map(|&x| x as f32).collect();
-    let shape = [values.len()];
-    Tensor::from_vec(values, shape, device).unwrap()
-}
-
-/// `values` as `rows` equal rows.
-fn repeated(device: &Device, values: &[f64], rows: usize) -> Tensor {
-    tensor(device, values).broadcast_to([rows, values.len()])
-}
+use crate::{repeated, tensor};
 
 fn draw<D: Distribution>(dist: &D, purpose: &str) -> Result<D::Value> {
     dist.sample(&mut Key::new(12).stream(purpose))

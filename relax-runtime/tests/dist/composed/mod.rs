@@ -3,6 +3,7 @@
 mod mixtures;
 mod multinomial;
 mod truncated;
+mod truncated_counts;
 
 use relax_runtime::dist::{
     Bernoulli, Beta, BetaBinomial, Bijection, Binomial, Categorical, Delta, Distribution,

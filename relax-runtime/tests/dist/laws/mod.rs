@@ -6,7 +6,9 @@ mod guides;
 mod limits;
 
 use relax_runtime::dist::{Distribution, Number};
-use relax_runtime::{Device, Key, Result, Tensor};
+use relax_runtime::{Key, Result};
+
+use crate::{repeated, tensor};
 
 const DRAWS: usize = 100_000;
 
@@ -14,17 +16,6 @@ const DRAWS: usize = 100_000;
 const LEVEL: f64 = 1e-5;
 
 const PROBS: [f64; 4] = [0.1, 0.4, 0.2, 0.3];
-
-fn tensor(device: &Device, values: &[f64]) -> Tensor {
-    let values: Vec<f32> = values.iter().map(|&x| x as f32).collect();
-    let shape = [values.len()];
-    Tensor::from_vec(values, shape, device).unwrap()
-}
-
-/// `values` as `rows` equal rows.
-fn repeated(device: &Device, values: &[f64], rows: usize) -> Tensor {
-    tensor(device, values).broadcast_to([rows, values.len()])
-}
 
 fn logits(probs: &[f64]) -> Vec<f64> {
     // A common shift of a categorical's logits changes nothing.
