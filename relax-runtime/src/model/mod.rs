@@ -15,6 +15,7 @@ mod params;
 mod plates;
 mod simulation;
 mod site;
+mod summed_out;
 mod trace;
 mod weight;
 
@@ -30,11 +31,11 @@ pub use params::ParamStore;
 pub(crate) use params::{Spread, Start};
 pub use simulation::{Run, Simulation};
 pub use site::Site;
-pub use trace::{Entry, Kind, Plate, Ran, Rows, Trace};
-pub(crate) use trace::{
+pub(crate) use summed_out::{
     Recovered, RecoveredKept, RecoveredKnown, RecoveredSite, RecoveredValues, SummedOut,
-    unknown_site,
 };
+pub(crate) use trace::unknown_site;
+pub use trace::{Entry, Kind, Plate, Ran, Rows, Trace};
 pub use weight::Weight;
 
 use std::rc::Rc;

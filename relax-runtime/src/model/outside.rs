@@ -1,5 +1,7 @@
 //! Observations outside of the support that earlier choices have led to.
 
+use std::rc::Rc;
+
 use crate::dist::AnyDistribution;
 use crate::error::Error;
 
@@ -37,4 +39,18 @@ pub(crate) enum Known<'a> {
     Inside(&'a dyn AnyDistribution),
     /// That its support does not have it.
     Outside(&'a OutOfSupport),
+}
+
+impl<'a> Known<'a> {
+    /// Of a term with this distribution, whose value may lie outside of its support.
+    pub(crate) fn of(
+        outside: Option<&'a Rc<OutOfSupport>>,
+        dist: Option<&'a Rc<dyn AnyDistribution>>,
+    ) -> Self {
+        match (outside, dist) {
+            (Some(outside), _) => Self::Outside(outside),
+            (None, Some(dist)) => Self::Inside(&**dist),
+            (None, None) => Self::Nothing,
+        }
+    }
 }

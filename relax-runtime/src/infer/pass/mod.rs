@@ -152,11 +152,7 @@ impl Term {
             let name = format!("log q({name})");
             return not_finite(Kind::Latent, &name, look(step), self.at, value, step);
         }
-        let known = match (&self.outside, &self.dist) {
-            (Some(outside), _) => Known::Outside(outside),
-            (None, Some(dist)) => Known::Inside(&**dist),
-            (None, None) => Known::Nothing,
-        };
+        let known = Known::of(self.outside.as_ref(), self.dist.as_ref());
         if let (Known::Outside(outside), Some((file, line))) = (known, self.at)
             && let Some(mistake) = outside.mistake()
         {
