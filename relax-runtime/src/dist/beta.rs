@@ -23,7 +23,7 @@ pub(super) fn log_density<R: Real>([a, b]: [&R; 2], x: &R) -> R {
 /// The draw that belongs to noise behind two Gamma numbers.
 pub(super) fn draw<R: Real>([a, b]: [&R; 2], noise: &[R]) -> R {
     let odds = a.ln() + a.ln_gamma_ratio(&noise[0]) - b.ln() - b.ln_gamma_ratio(&noise[1]);
-    odds.sigmoid().kept_within(LEAST, BELOW_ONE.into())
+    odds.sigmoid().kept_within(LEAST_SHARE, BELOW_ONE.into())
 }
 
 /// Independent numbers between 0 and 1 of density x^(a − 1) (1 − x)^(b − 1)/B(a, b) with a =

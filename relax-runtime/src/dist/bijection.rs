@@ -1,6 +1,6 @@
 //! How the support of a continuous law is reached from all real numbers.
 
-use super::family::LEAST;
+use super::family::{LEAST, LEAST_SHARE};
 use super::{Constraint, PerParameter};
 use crate::dist::noise::each::LARGEST as BELOW_ONE;
 use crate::error::Result;
@@ -65,10 +65,10 @@ impl Bijection {
             Self::Positive => ln(value.clone()),
             Self::Above(low) => ln(value - low),
             Self::Below(high) => ln(high - value),
-            Self::Unit => value.kept_within(LEAST as f32, BELOW_ONE).logit(),
+            Self::Unit => value.kept_within(LEAST_SHARE as f32, BELOW_ONE).logit(),
             Self::Interval(low, high) => {
                 let share = (value - low) / (high - low);
-                share.kept_within(LEAST as f32, BELOW_ONE).logit()
+                share.kept_within(LEAST_SHARE as f32, BELOW_ONE).logit()
             }
             Self::Simplex => {
                 let len = value.shape().last().copied().unwrap_or(1);

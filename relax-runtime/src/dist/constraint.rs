@@ -1,6 +1,6 @@
 //! Sets that parameters stay in, and the transforms from all real numbers to them.
 
-use super::family::LEAST;
+use super::family::LEAST_SHARE;
 use crate::dist::noise::each::LARGEST as BELOW_ONE;
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
@@ -70,7 +70,7 @@ impl Constraint {
                 let last = free.slice(-1, 0..1).zeros_like();
                 Tensor::concat(&[free, &last], -1)
                     .softmax(-1)
-                    .kept_within(LEAST as f32, 1.0)
+                    .kept_within(LEAST_SHARE as f32, 1.0)
             }
             Self::Ordered => increments(free, |first| first.clone()).cumsum(-1),
             Self::PositiveOrdered => exp(free).cumsum(-1),
@@ -94,7 +94,7 @@ impl Constraint {
             Self::Positive => value.ln(),
             Self::Unit => value.logit(),
             Self::Interval(low, high) => ((&value - low) / (high - low))
-                .kept_within(LEAST as f32, BELOW_ONE)
+                .kept_within(LEAST_SHARE as f32, BELOW_ONE)
                 .logit(),
             Self::Simplex => {
                 let logs = value.ln();
@@ -214,7 +214,7 @@ fn exp(z: &Tensor) -> Tensor {
 
 /// σ(z), below 1 in f32, too.
 fn sigmoid(z: &Tensor) -> Tensor {
-    z.sigmoid().kept_within(LEAST as f32, BELOW_ONE)
+    z.sigmoid().kept_within(LEAST_SHARE as f32, BELOW_ONE)
 }
 
 /// A first number, and e^z of the others.

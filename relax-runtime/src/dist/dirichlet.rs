@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use smallvec::smallvec;
 
-use super::family::{HALF_LN_TAU, LEAST};
+use super::family::{HALF_LN_TAU, LEAST_SHARE};
 use super::gamma::uniform;
 use super::guides::FIRST_SHAPES;
 use super::{
@@ -115,7 +115,9 @@ impl Distribution for Dirichlet<Vec<f64>> {
             .collect();
         let largest = logs.iter().copied().fold(f64::MIN, f64::max);
         let sum: f64 = logs.iter().map(|l| (l - largest).exp()).sum();
-        let shares = logs.iter().map(|l| ((l - largest).exp() / sum).max(LEAST));
+        let shares = logs
+            .iter()
+            .map(|l| ((l - largest).exp() / sum).max(LEAST_SHARE));
         Ok(shares.collect())
     }
 
@@ -193,7 +195,7 @@ impl Law for Dirichlet<Tensor> {
 
     fn draw(&self, noise: &Tensor) -> Tensor {
         let logs = self.concentration.ln() + self.concentration.ln_gamma_ratio(noise);
-        Real::kept_within(&logs.softmax(-1), LEAST, 1.0)
+        Real::kept_within(&logs.softmax(-1), LEAST_SHARE, 1.0)
     }
 
     fn mirrored(&self, noise: &Tensor) -> Option<Tensor> {

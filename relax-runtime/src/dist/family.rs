@@ -19,3 +19,7 @@ pub(super) const HALF_LN_TAU: f64 = 0.918_938_533_204_672_7;
 pub(super) const LEAST: f64 = f32::MIN_POSITIVE as f64;
 /// As [`LEAST`], above: so that f32 holds their derivatives, too.
 pub(super) const MOST: f64 = 1e30;
+/// As [`LEAST`], of shares of 1: so that f32 holds sums of derivatives by them, too.
+pub(super) const LEAST_SHARE: f64 = 1e-30;
+/// The same of how far from their centre, as a logarithm, draws of a law with a scale are.
+pub(super) const FARTHEST: f64 = 69.0;

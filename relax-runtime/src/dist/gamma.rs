@@ -85,7 +85,7 @@ impl<R: Real> Continuous for Gamma<R> {
 
     fn draw(&self, standards: &[R]) -> R {
         let ln_ratio = self.concentration.ln_gamma_ratio(&standards[0]);
-        (self.centre() * ln_ratio.kept_within(-80.0, 80.0).exp()).kept_within(LEAST, MOST)
+        (self.centre() * ln_ratio.kept_within(-FARTHEST, FARTHEST).exp()).kept_within(LEAST, MOST)
     }
 
     fn mean(&self) -> R {

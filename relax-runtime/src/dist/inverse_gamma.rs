@@ -66,7 +66,7 @@ impl<R: Real> Continuous for InverseGamma<R> {
     fn draw(&self, standards: &[R]) -> R {
         let ln_ratio = -self.concentration.ln_gamma_ratio(&standards[0]);
         let centre = self.scale.clone() / self.concentration.clone();
-        (centre * ln_ratio.kept_within(-80.0, 80.0).exp()).kept_within(LEAST, MOST)
+        (centre * ln_ratio.kept_within(-FARTHEST, FARTHEST).exp()).kept_within(LEAST, MOST)
     }
 
     fn mean(&self) -> R {

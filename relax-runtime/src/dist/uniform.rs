@@ -150,7 +150,7 @@ impl<R: Real> Continuous for Stretched<R> {
     fn log_density(&self, x: &R) -> R {
         let share = (x.clone() - self.low.clone()) / self.width();
         // Rounding may have brought it to an end.
-        let share = share.kept_within(LEAST, BELOW_ONE.into());
+        let share = share.kept_within(LEAST_SHARE, BELOW_ONE.into());
         beta::log_density([&self.concentration1, &self.concentration0], &share) - self.width().ln()
     }
 

@@ -12,6 +12,7 @@ mod counts;
 mod errors;
 mod laws;
 mod relaxation;
+mod tiny;
 mod vectors;
 
 use relax_runtime::{Device, Tensor};

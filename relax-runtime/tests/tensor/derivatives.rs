@@ -161,3 +161,13 @@ proptest! {
         }
     }
 }
+
+/// Where a number is clamped, its derivative is 0, whatever the result's is.
+#[test]
+fn a_clamped_number_passes_nothing_on() -> Result<()> {
+    let x = Tensor::from_slice(&[-1.0, 0.5, 2.0]).leaf();
+    let infinite = Tensor::from_slice(&[f32::INFINITY, 3.0, f32::NEG_INFINITY]);
+    let slopes = grad(&[(&x.clamp(1e-30, 1.0), Some(&infinite))], &[&x])?;
+    assert_eq!(slopes[0].to_vec()?, [0.0, 3.0, 0.0]);
+    Ok(())
+}

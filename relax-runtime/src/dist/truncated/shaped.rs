@@ -237,7 +237,7 @@ pub struct GammaCurve;
 
 impl ShapedCurve for GammaCurve {
     const ENDS: [f64; 2] = [0.0, FAR];
-    const WITHIN: [f64; 2] = [LEAST, MOST];
+    const WITHIN: [f64; 2] = [LEAST_SHARE, MOST];
 
     fn ln_density<R: Real>([a, _]: [&R; 2], t: &R) -> R {
         let one = a.clone() * 0.0 + 1.0;
@@ -274,7 +274,7 @@ pub struct BetaCurve;
 
 impl ShapedCurve for BetaCurve {
     const ENDS: [f64; 2] = [0.0, 1.0];
-    const WITHIN: [f64; 2] = [LEAST, BELOW_ONE as f64];
+    const WITHIN: [f64; 2] = [LEAST_SHARE, BELOW_ONE as f64];
     const HAS_SECOND: bool = true;
 
     fn ln_density<R: Real>([a, b]: [&R; 2], t: &R) -> R {

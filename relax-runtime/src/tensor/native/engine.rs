@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::pointwise::pointwise;
 use super::record::{MINUS_ONE, ONE, Slope, linear, numbers, pair, record, unary};
 use super::view::View;
-use super::{Buffer, math, moves, product, reduce, slice};
+use super::{Buffer, map, math, moves, product, reduce, slice};
 use crate::error::Result;
 use crate::special::Special;
 use crate::tensor::engine::{Comparison, Engine, Product, Split};
@@ -160,11 +160,16 @@ impl Engine for Native {
 
     #[inline]
     fn clamp(x: &Inner, low: f32, high: f32) -> Result<Inner> {
-        unary(
-            x,
-            move |x| math::clamp(x, low, high),
-            move |x, _| f32::from(x >= low && x <= high),
-        )
+        let flat = numbers(x)?;
+        let values = map(slice(flat), move |x| math::clamp(x, low, high));
+        let saved = x.node.is_some().then(|| flat.clone());
+        Ok(record(&[x], x.shape, values, move |g, sinks| {
+            // Nothing of what is infinite, too, where the result stays the same.
+            let kept = move |g, [x]: [f32; 1]| if x >= low && x <= high { g } else { 0.0 };
+            if let Some(x) = &saved {
+                sinks.pass(0, g, [slice(x)], kept);
+            }
+        }))
     }
 
     #[inline]

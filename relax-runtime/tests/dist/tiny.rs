@@ -1,0 +1,70 @@
+//! Draws that are nearly 0: what many observations say of them has derivatives that f32 holds.
+
+use relax_runtime::dist::{
+    Bernoulli, Beta, Dirichlet, Distribution, Gamma, Law, OneHotCategorical, Poisson,
+};
+use relax_runtime::{Device, Key, Result, Tensor, grad};
+
+/// Of so many draws of a shape of 1/100 half are below 1e-30, where f32 ends at 1e-38.
+const DRAWS: usize = 1_000;
+const OBSERVED: usize = 50;
+
+/// The derivatives by a shape of what observations say of draws.
+fn derivatives(
+    law: impl Fn(&Tensor) -> Result<std::rc::Rc<dyn Law>>,
+    log_mass: impl Fn(&Tensor) -> Result<Tensor>,
+) -> Result<Vec<f32>> {
+    let shape = Tensor::full([DRAWS, 1], 0.01, &Device::cpu()).leaf();
+    let law = law(&shape)?;
+    let draws = law.draw(&law.noise(&mut Key::new(1).stream("x"))?);
+    grad(&[(&log_mass(&draws)?, None)], &[&shape])?[0].to_vec()
+}
+
+fn expect_finite(derivatives: &[f32]) {
+    assert!(derivatives.iter().all(|x| x.is_finite()));
+    // The larger a shape is, the larger are its draws, which the observations ask for.
+    let positive = derivatives.iter().filter(|x| **x > 0.0).count();
+    assert!(positive > DRAWS / 10, "{positive} of {DRAWS}");
+}
+
+#[test]
+fn probabilities() -> Result<()> {
+    let ones = Tensor::ones([DRAWS, OBSERVED], &Device::cpu());
+    let of_coins = |p: &Tensor| -> Result<Tensor> {
+        let coins = Bernoulli::probs(p.broadcast_to([DRAWS, OBSERVED]))?;
+        Ok(Law::log_density(&coins, &ones))
+    };
+    expect_finite(&derivatives(|a| Beta::new(a, 1.0)?.law(), of_coins)?);
+    Ok(())
+}
+
+#[test]
+fn shares() -> Result<()> {
+    let device = Device::cpu();
+    // The shape of the first share; of the others it is 1.
+    let law = |a: &Tensor| {
+        let others = Tensor::ones([DRAWS, 2], &device);
+        Dirichlet::new(Tensor::concat(&[a, &others], 1))?.law()
+    };
+    let first = Tensor::from_slice(&[1.0, 0.0, 0.0]);
+    let of_categories = |p: &Tensor| -> Result<Tensor> {
+        let p = p.unsqueeze(1).broadcast_to([DRAWS, OBSERVED, 3]);
+        let seen = first.broadcast_to([DRAWS, OBSERVED, 3]);
+        OneHotCategorical::probs(p)?
+            .law()
+            .map(|law| law.log_density(&seen))
+    };
+    expect_finite(&derivatives(law, of_categories)?);
+    Ok(())
+}
+
+#[test]
+fn rates() -> Result<()> {
+    let seen = Tensor::full([DRAWS, OBSERVED], 3.0, &Device::cpu());
+    let of_counts = |rate: &Tensor| -> Result<Tensor> {
+        let counts = Poisson::rate(rate.broadcast_to([DRAWS, OBSERVED]))?;
+        Ok(counts.law()?.log_density(&seen))
+    };
+    expect_finite(&derivatives(|a| Gamma::new(a, 1.0)?.law(), of_counts)?);
+    Ok(())
+}
