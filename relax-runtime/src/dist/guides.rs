@@ -107,7 +107,7 @@ fn by_mean(
         let (mean, concentration) = (positive(&free[0]), positive(&free[1]));
         build(&concentration, &(&concentration / mean))
     })
-    .in_units(0, |free| (&free[1] * -0.5).exp())
+    .in_units(0, |free| no_larger((&free[1] * -0.5).exp()))
     .for_draws_about(|loc, scale| [loc.clone(), scale.ln() * -2.0].into_iter().collect())
 }
 
@@ -131,7 +131,7 @@ pub(super) fn beta_guide(
     // About the spread of the draws' logits.
     .in_units(0, |free| {
         let [a, b] = shapes(free);
-        (a.recip() + b.recip()).sqrt()
+        no_larger((a.recip() + b.recip()).sqrt())
     })
     .for_draws_about(|loc, scale| {
         let share = loc.log_sigmoid() + (-loc).log_sigmoid();
@@ -139,6 +139,13 @@ pub(super) fn beta_guide(
             .into_iter()
             .collect()
     })
+}
+
+/// A unit of steps, which grows no more where a shape is far below 1: draws are then orders of magnitude apart, and a
+/// step as wide as they are spread would lead to where no other draw leads back.
+fn no_larger(unit: Tensor) -> Tensor {
+    const LARGEST: f32 = 2.0;
+    unit.kept_within(0.0, LARGEST)
 }
 
 /// The shapes of a Beta law by the logit of its mean and the logarithm of their sum. An earlier choice far
@@ -158,6 +165,29 @@ mod tests {
     };
     use crate::random::Key;
     use crate::tensor::{Device, grad};
+
+    /// A shape that training has brought far down does not make steps larger and larger.
+    #[test]
+    fn units_stay_small_where_shapes_are_tiny() -> Result<()> {
+        let one = Tensor::scalar(1.0);
+        let laws: [Rc<dyn Law>; 3] = [
+            Beta::new(one.clone(), 4.0)?.law()?,
+            Gamma::new(one.clone(), 1.0)?.law()?,
+            InverseGamma::new(one, 1.0)?.law()?,
+        ];
+        for law in &laws {
+            let guide = law.mean_field();
+            for tiny in [-3.0, -20.0, -60.0] {
+                let free: Vec<Tensor> =
+                    guide.parts().iter().map(|_| Tensor::scalar(tiny)).collect();
+                for (_, unit) in guide.units(&free) {
+                    let unit = unit.item()?;
+                    assert!((0.5..=2.0).contains(&unit), "{}: {unit}", law.name());
+                }
+            }
+        }
+        Ok(())
+    }
 
     /// The parts that a guide says for draws about some unconstrained numbers have such draws.
     #[test]
