@@ -240,6 +240,11 @@ impl Error {
         matches!(self, Self::Support { value, .. } if !value.contains("NaN"))
     }
 
+    /// Whether a law gives a value probability 0.
+    pub(crate) fn is_of_exclusion(&self) -> bool {
+        self.cause().is_of_this_support()
+    }
+
     /// Whether a run came by more sites than it may.
     pub(crate) fn is_of_endless_run(&self) -> bool {
         matches!(self.cause(), Self::TooManySites(_) | Self::EndlessLoop(_))

@@ -213,6 +213,38 @@ fn a_place_that_was_not_found_is_told_of() -> Result<()> {
     Ok(())
 }
 
+/// Two coins that are rather alike.
+#[model]
+fn alike() {
+    let a = sample!(Bernoulli(0.5));
+    let b = sample!(Bernoulli(0.5));
+    observe!(Bernoulli(if a == b { 0.9 } else { 0.3 }), true);
+}
+
+/// Does not know of one of two values.
+#[model]
+fn blind() {
+    let logits = param!(0.0);
+    let _a = sample!(Bernoulli(0.0), name = "a");
+    let _b = sample!(Bernoulli(logits = &logits), name = "b");
+}
+
+#[test]
+fn a_place_that_a_guide_excludes_is_told_of() -> Result<()> {
+    let (model, guide) = (alike(), blind());
+    for seed in SEEDS {
+        let fit = svi(&model, seed).guide(&guide).steps(2_000).run()?;
+        assert_eq!(fit.posterior().mean("a")?, 0.0);
+        let share = missed(&fit).map(|(share, _)| share);
+        assert!(
+            share.is_some_and(|share| (0.35..0.6).contains(&share)),
+            "{}",
+            fit.verdict()
+        );
+    }
+    Ok(())
+}
+
 /// A level of which a choice decides what is known before.
 #[model]
 fn level(data: &[f64]) {

@@ -175,14 +175,17 @@ impl<L: Laws + 'static> Draw<L> {
     }
 }
 
-/// An error where the model gives a value probability 0: its code may rely on not meeting it.
+/// An error where a program gives a value probability 0: its code may rely on not meeting it.
 fn expect_possible(message: &Message<'_>, value: &Tensor) -> Result<()> {
-    message.dist.check(&Value::Tensor(value.clone()))?;
+    let given = Value::Tensor(value.clone());
+    message.dist.check(&given)?;
     let density = message.law()?.log_density(value);
     match density.with_values(|density| density.contains(&f32::NEG_INFINITY))? {
-        true => Err(Error::Model(
-            "the model gives the value probability 0".into(),
-        )),
+        true => Err(Error::Support {
+            distribution: message.dist.name(),
+            value: given.to_string(),
+            support: "values of a probability above 0",
+        }),
         false => Ok(()),
     }
 }

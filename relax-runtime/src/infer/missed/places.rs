@@ -86,28 +86,38 @@ impl<'m> Places<'m> {
     /// The place where choices have these values, if the model can be there and makes the same choices.
     pub(super) fn at(&self, values: &Values) -> Option<Place> {
         let mode = Mode::Given(Rc::clone(values));
-        let pass = self.objective.evaluate(self.key(0), &self.params, &mode);
-        let pass = pass.ok()?;
-        let is_known = |latent: &Latent| values.contains_key(&*latent.name);
-        let is_same = pass.latents.len() == values.len() && pass.latents.iter().all(is_known);
-        Place::of(&pass).ok()?.filter(|_| is_same)
+        match self.objective.evaluate(self.key(0), &self.params, &mode) {
+            Ok(pass) if are_of(values, &pass.latents) => Place::of(&pass).ok()?,
+            Err(error) if error.is_of_exclusion() => self.outside_the_guide(values).ok()?,
+            Ok(_) | Err(_) => None,
+        }
+    }
+
+    /// The same by the model alone, where its guide cannot be: what is excluded is not to be met by a guide's code.
+    ///
+    /// # Errors
+    /// If the model cannot be there either, or whatever goes wrong in it.
+    fn outside_the_guide(&self, values: &Values) -> Result<Option<Place>> {
+        let (latents, trace, _) = self.run(0, Mode::Given(Rc::clone(values)))?;
+        let log_p = log_prob(trace, |kind| kind != Kind::Cost)?;
+        let is_there = log_p.is_finite() && are_of(values, &latents);
+        Ok(is_there.then(|| Place {
+            values: Rc::clone(values),
+            laws: laws_of(latents).collect(),
+            log_p,
+            log_q: f64::NEG_INFINITY,
+        }))
     }
 
     /// So many draws of the laws that the model states, with what the rest of it says of them; without those that
     /// cannot be.
     pub(super) fn stated(&self, draws: u64) -> impl Iterator<Item = Stated> {
         let draw = |number: u64| -> Result<Stated> {
-            let (latents, trace, _) = self.run(number)?;
-            let mut log_likelihood = 0.0;
-            trace.take_apart(|entry| {
-                if !entry.elsewhere && matches!(entry.kind, Kind::Observed | Kind::Factor) {
-                    log_likelihood -= density_term(entry)?.value.total()?;
-                }
-                Ok(())
-            })?;
+            let (latents, trace, _) = self.run(number, Mode::Draw)?;
+            let is_of_data = |kind| matches!(kind, Kind::Observed | Kind::Factor);
             Ok(Stated {
                 values: values_of(&latents),
-                log_likelihood,
+                log_likelihood: log_prob(trace, is_of_data)?,
             })
         };
         let drawn = (0..draws).filter_map(move |number| draw(number).ok());
@@ -116,18 +126,38 @@ impl<'m> Places<'m> {
 
     /// The law that the model states of each choice, in one run.
     pub(super) fn laws_stated(&self) -> Option<BTreeMap<String, Rc<dyn Law>>> {
-        let (latents, ..) = self.run(0).ok()?;
-        let laws = latents.into_iter();
-        Some(
-            laws.map(|latent| (latent.name.into_owned(), latent.law))
-                .collect(),
-        )
+        let (latents, ..) = self.run(0, Mode::Draw).ok()?;
+        Some(laws_of(latents).collect())
     }
 
-    fn run(&self, number: u64) -> Result<(Vec<Latent>, Trace, SiteSet)> {
-        let draw = Draw::new(Own, Mode::Draw);
+    fn run(&self, number: u64, mode: Mode) -> Result<(Vec<Latent>, Trace, SiteSet)> {
+        let draw = Draw::new(Own, mode);
         draw.run(self.model, self.key(number), &self.params)
     }
+}
+
+/// Whether the choices are those that have these values.
+fn are_of(values: &Values, latents: &[Latent]) -> bool {
+    let is_known = |latent: &Latent| values.contains_key(&*latent.name);
+    latents.len() == values.len() && latents.iter().all(is_known)
+}
+
+/// ln of the probability of a run's entries of some kinds.
+fn log_prob(trace: Trace, is_counted: impl Fn(Kind) -> bool) -> Result<f64> {
+    let mut log_prob = 0.0;
+    trace.take_apart(|entry| {
+        let counts = !entry.elsewhere && entry.kind != Kind::Param && is_counted(entry.kind);
+        if counts {
+            log_prob -= density_term(entry)?.value.total()?;
+        }
+        Ok(())
+    })?;
+    Ok(log_prob)
+}
+
+fn laws_of(latents: Vec<Latent>) -> impl Iterator<Item = (String, Rc<dyn Law>)> {
+    let laws = latents.into_iter();
+    laws.map(|latent| (latent.name.into_owned(), latent.law))
 }
 
 fn values_of(latents: &[Latent]) -> Values {
