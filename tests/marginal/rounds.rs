@@ -59,6 +59,46 @@ fn a_sum_takes_runs_for_the_choices_that_are_there() -> Result<()> {
     Ok(())
 }
 
+/// The same of a count so large that the sum is given up.
+#[model]
+fn many_tosses(heads: f64) {
+    let count = sample!(Poisson(5.0));
+    let mut found = 0.0;
+    for _ in 0..count {
+        let on = sample!(Bernoulli(0.3));
+        if on {
+            found += 1.0;
+        }
+    }
+    observe!(Normal(found, 0.5), heads);
+}
+
+/// What is drawn after all follows what it would have followed from the beginning.
+#[test]
+fn choices_of_a_sum_that_was_given_up_follow_each_other() -> Result<()> {
+    let model = many_tosses(2.0);
+    let fit = Svi::new(&model).seed(1).progress(false).run()?;
+    let plan = fit.plan().to_string();
+    assert!(
+        plan.contains("on[1]: guided by its law in the model, a table by `on[0]`"),
+        "{plan}"
+    );
+    // Heads are a Poisson number of rate 5 · 0.3.
+    let mut terms = Vec::new();
+    let mut log_mass = -1.5;
+    for found in 0..30 {
+        terms.push(log_mass + log_normal(2.0, f64::from(found), 0.5));
+        log_mass += 1.5_f64.ln() - f64::from(found + 1).ln();
+    }
+    let exact = log_sum_exp(&terms);
+    let elbo = fit.posterior().log_evidence().elbo;
+    assert!(
+        (exact - 0.6..exact + 0.05).contains(&elbo),
+        "{elbo}, where {exact} is right"
+    );
+    Ok(())
+}
+
 /// Seven tosses or seven others: their 2¹⁴ combinations never count together.
 #[model]
 fn either(heads: f64) {

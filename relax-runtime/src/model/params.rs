@@ -163,6 +163,12 @@ impl ParamStore {
         self.0.borrow_mut().notes.0.insert(key, Rc::new(found));
     }
 
+    /// Forgets what was found out about a program.
+    pub(crate) fn forget<T: 'static>(&self, program: &str) {
+        let key = (TypeId::of::<T>(), program.to_owned());
+        self.0.borrow_mut().notes.0.remove(&key);
+    }
+
     /// All that was found out of one kind.
     pub(crate) fn notes<T: 'static>(&self) -> Vec<Rc<T>> {
         let notes = &self.0.borrow().notes.0;

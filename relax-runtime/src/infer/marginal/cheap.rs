@@ -50,6 +50,11 @@ impl<M> Cheap<M> {
         }
     }
 
+    /// What was given up: the sum, and integrals.
+    pub(in crate::infer) fn given_up(&self) -> [bool; 2] {
+        [self.has_failed.get(), self.is_without.get()]
+    }
+
     /// Sums nothing out from now on: whether it has so far.
     pub(in crate::infer) fn give_up(&self) -> bool {
         !self.has_failed.replace(true)

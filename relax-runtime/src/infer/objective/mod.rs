@@ -8,7 +8,8 @@ use std::rc::Rc;
 use crate::dist::{Number, Value};
 use crate::error::{Error, Result};
 use crate::infer::draw::{Draw, Own};
-use crate::infer::guide::{Evaluation, Guide, Proposal, Stage, StructuredGuide};
+use crate::infer::guide::structure::Structure;
+use crate::infer::guide::{Evaluation, Guide, Guided, Proposal, Stage, StructuredGuide};
 use crate::infer::marginal::{Borrowed, Cheap, Marginalised, marginalise};
 use crate::infer::objective::bound::bound;
 use crate::infer::pass::memory::spare_terms;
@@ -136,6 +137,9 @@ impl<'m> Elbo<'m> {
                     cheap.map(Rc::new)
                 };
                 let cheap = cheap.get_or_init(find).as_ref();
+                if let Some(cheap) = cheap {
+                    have_guides_look_again(params, both.given.model_name(), cheap.given_up());
+                }
                 match cheap.and_then(|cheap| cheap.model()) {
                     Some(summed) => summed,
                     None => both.given,
@@ -213,6 +217,20 @@ impl<'m> Elbo<'m> {
             samples: None,
             summed,
         })
+    }
+}
+
+/// What had been given up of a model's sum when guides looked at it.
+struct GivenUp([bool; 2]);
+
+/// Has guides look at a model once more where choices are drawn by now that were summed out before: they follow each
+/// other.
+fn have_guides_look_again(params: &ParamStore, program: &str, given_up: [bool; 2]) {
+    let before = params.noted::<GivenUp>(program);
+    if before.map_or([false; 2], |before| before.0) != given_up {
+        params.forget::<Structure>(program);
+        params.forget::<Guided>(program);
+        params.renote(program, GivenUp(given_up));
     }
 }
 
