@@ -174,6 +174,15 @@ impl Term {
         error
     }
 
+    /// ``the cost of `y` (src/main.rs:7)``.
+    pub(in crate::infer) fn in_words(&self) -> String {
+        let name = match self.of_guide {
+            true => Cow::Owned(format!("log q({})", self.name)),
+            false => Cow::Borrowed(&*self.name),
+        };
+        in_words(self.kind, &name, self.at)
+    }
+
     /// On what choices it may depend.
     fn behind(&self, latents: &[Latent]) -> Behind {
         let all = latents.iter().enumerate();
@@ -189,7 +198,7 @@ impl Term {
     }
 
     /// ` where `n` is 2`: the choices that the term may depend on, as they were drawn; the last ones of many.
-    fn draw_behind(&self, latents: &[Latent]) -> String {
+    pub(in crate::infer) fn draw_behind(&self, latents: &[Latent]) -> String {
         /// So many are named.
         const NAMED: usize = 4;
         let behind = latents.iter().enumerate().rev();
@@ -219,17 +228,25 @@ pub(in crate::infer) fn not_finite(
     value: f64,
     step: u64,
 ) -> Error {
-    let at = at.map(|(file, line)| format!(" ({file}:{line})"));
-    let (what, value) = match kind {
-        Kind::Factor => ("factor", -value),
-        _ => ("cost of", value),
-    };
     Error::NotFinite {
-        what: format!("the {what} `{term}`{}", at.unwrap_or_default()),
-        value,
+        what: in_words(kind, term, at),
+        value: match kind {
+            Kind::Factor => -value,
+            _ => value,
+        },
         step,
         hint,
     }
+}
+
+/// What a term of a kind is called, with its site's line if it has one.
+fn in_words(kind: Kind, term: &str, at: Option<(&'static str, u32)>) -> String {
+    let at = at.map(|(file, line)| format!(" ({file}:{line})"));
+    let what = match kind {
+        Kind::Factor => "factor",
+        _ => "cost of",
+    };
+    format!("the {what} `{term}`{}", at.unwrap_or_default())
 }
 
 /// What happened in one evaluation.

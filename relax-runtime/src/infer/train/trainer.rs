@@ -89,7 +89,9 @@ impl Trainer {
                 step: self.step,
             });
         }
-        self.optimizer.update(&parameters)?;
+        self.optimizer
+            .update(&parameters)
+            .map_err(|error| self.estimation.blamed(error, &parameters, objective, key))?;
         let report = StepReport {
             step: self.step,
             loss,
