@@ -46,6 +46,36 @@ fn chain_guide() {
     let _b = sample!(Bernoulli(logits = 2.0 - &a * 4.0), name = "b");
 }
 
+/// A choice in a tensor, followed by ones of the host whose automatic laws look it up: they read it, though the model
+/// does not.
+#[model]
+fn looked_up() {
+    let a = sample!(Bernoulli(Tensor::scalar(0.4)));
+    let b = sample!(Bernoulli(0.3));
+    let c = sample!(Bernoulli(if b { 0.7 } else { 0.2 }));
+    let total = &a + f32::from(u8::from(b)) + f32::from(u8::from(c));
+    observe!(Normal(&a * 2.0 - total, 0.4), 0.0);
+}
+
+#[test]
+fn a_choice_that_laws_of_the_host_look_up() -> Result<()> {
+    let model = looked_up();
+    let objective = Elbo::new(&model);
+    let mut svi = Svi::new(&model).draw_all().seed(1).progress(false);
+    for _ in 0..300 {
+        svi.step()?;
+    }
+    let params = svi.trainer().params().clone();
+    let names = params.names();
+    assert!(
+        names.iter().any(|name| name.contains("b.logits.shift")),
+        "{names:?}"
+    );
+    let table = Check::new(&objective).params(&params).draws(4_000).run()?;
+    println!("{table}");
+    table.verdict()
+}
+
 /// Each sample of a bound has its own parameters at a later site; and where there are too many
 /// combinations, the reference is of the same bound.
 #[test]
