@@ -10,7 +10,7 @@ use relax_runtime::optim::Optimizer;
 use relax_runtime::prelude::*;
 use relax_runtime::surrogate::{FreeForm, RelaxedCost, Surrogate};
 
-const DRAWS: usize = 30_000;
+const DRAWS: usize = 12_000;
 
 /// What stands at the site.
 struct Case {

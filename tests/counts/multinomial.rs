@@ -13,7 +13,7 @@ use relax_runtime::prelude::*;
 use crate::programs::{check_cost, expect_unbiased};
 use relax_runtime::surrogate::{FreeForm, RelaxedCost, Surrogate};
 
-const DRAWS: usize = 15_000;
+const DRAWS: usize = 8_000;
 
 /// Numbers of trials and logits: few and many categories, one that hardly ever comes, and one excluded.
 fn cases() -> Vec<(usize, Vec<f32>)> {

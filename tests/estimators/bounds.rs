@@ -15,7 +15,7 @@ use crate::settings::{DRAWS, ROWS, Setting, Values};
 use crate::statistics::Moments;
 
 const KINDS: [LeftOut; 2] = [LeftOut::Geometric, LeftOut::Arithmetic];
-const PLATES: u64 = 120;
+const PLATES: u64 = 60;
 
 fn both() -> Vec<Rc<dyn Estimator>> {
     KINDS

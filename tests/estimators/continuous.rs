@@ -97,7 +97,7 @@ fn flat(estimate: &LawEstimate) -> Tensor {
 
 #[test]
 fn continuous_estimators_are_unbiased() -> Result<()> {
-    const DRAWS: usize = 400_000;
+    const DRAWS: usize = 150_000;
     let law = law(DRAWS)?;
     let (smooth, steps) = (differentiable(smooth), black_box(steps));
     let costs: [(&str, &dyn Cost, [f64; 4]); 2] = [

@@ -12,7 +12,7 @@ use crate::problems::{
 };
 use crate::statistics::{Moments, Verdicts};
 
-const DRAWS: usize = 150_000;
+const DRAWS: usize = 60_000;
 
 /// η = 0.8, and a network that is far from zero.
 fn parts(case: &Case, temperature: f32) -> Result<(RelaxedCost, FreeForm)> {

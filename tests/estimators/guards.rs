@@ -13,7 +13,7 @@ use relax_runtime::{Device, Error, Key, Result, Shape, Tensor};
 
 use crate::statistics::{Moments, Verdicts};
 
-const DRAWS: usize = 100_000;
+const DRAWS: usize = 50_000;
 
 type Function<'a> = Box<dyn Fn(Problem<'_>, &dyn Cost) -> Result<Estimate> + 'a>;
 

@@ -16,7 +16,7 @@ use relax_runtime::{Device, Key, Parameter, Result};
 use crate::problems::{Case, INTERACTING, ONE_HOT};
 use crate::statistics::Moments;
 
-const DRAWS: usize = 100_000;
+const DRAWS: usize = 50_000;
 
 type Function<'a> = dyn Fn(Problem<'_>, &dyn Cost) -> Result<Estimate> + 'a;
 

@@ -12,10 +12,10 @@ use crate::moved::Moved;
 
 /// Rows of a plate, and how often it is drawn.
 const ROWS: usize = 1_000;
-const PLATES: u64 = 60;
+const PLATES: u64 = 40;
 
 /// Draws of a program without plate.
-const DRAWS: u64 = 16_000;
+const DRAWS: u64 = 10_000;
 
 /// Rows that a subsampled plate stands for.
 const OF: usize = 7_000;

@@ -9,11 +9,11 @@ use relax_runtime::{Key, Parameter, Result, Tensor};
 
 use crate::statistics::{Moments, Verdicts};
 
-/// Rows of a plate, and how often it is drawn: 1.2 · 10⁵ draws.
+/// Rows of a plate, and how often it is drawn: 6 · 10⁴ draws.
 pub const ROWS: usize = 1_000;
-const PLATES: u64 = 120;
+const PLATES: u64 = 60;
 /// Draws of a program without plate.
-pub const DRAWS: u64 = 100_000;
+pub const DRAWS: u64 = 40_000;
 
 /// Parameters by name, with the values that one row has.
 pub type Values<'a> = &'a [(&'a str, &'a [f32])];

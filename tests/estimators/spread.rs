@@ -9,7 +9,7 @@ use relax_runtime::{Device, Key, Result};
 use crate::problems::{COUPLINGS, Case, INTERACTING, ONE_HOT, TOY, TWO_ONE_HOTS};
 use crate::statistics::Moments;
 
-const DRAWS: usize = 100_000;
+const DRAWS: usize = 50_000;
 
 type Make = dyn Fn(&Case) -> Result<Box<dyn Surrogate>>;
 

@@ -8,7 +8,7 @@ use relax_runtime::{Device, Key, Result, Tensor};
 use crate::problems::{CASES, COUPLINGS, Case, INTERACTING, perturb, surrogates};
 use crate::statistics::{Moments, Verdicts};
 
-const DRAWS: usize = 200_000;
+const DRAWS: usize = 80_000;
 
 fn check(verdicts: &mut Verdicts, what: &str, case: &Case, estimate: &Estimate) -> Result<()> {
     let what = format!("{}, {what}", case.name);

@@ -30,7 +30,7 @@ fn other_estimators_are_unbiased() -> Result<()> {
     ] {
         let model = site();
         let objective = ExpectedCost::new(&model);
-        let check = Check::new(&objective).draws(4_000);
+        let check = Check::new(&objective).draws(1_500);
         expect_unbiased(check.site_estimator("x", estimator))?;
     }
     Ok(())

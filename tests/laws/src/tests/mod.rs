@@ -20,19 +20,19 @@ fn expect_unbiased(check: Check<'_>) -> Result<()> {
 
 /// Checks the default estimators of an expected cost.
 fn check_cost(model: &dyn Program) -> Result<()> {
-    expect_unbiased(Check::new(&ExpectedCost::new(model)).draws(4_000))
+    expect_unbiased(Check::new(&ExpectedCost::new(model)).draws(1_500))
 }
 
 /// The same of a bound with the automatic guide.
 fn check_bound(model: &dyn Program) -> Result<()> {
-    expect_unbiased(Check::new(&Elbo::new(model)).draws(4_000))
+    expect_unbiased(Check::new(&Elbo::new(model)).draws(1_500))
 }
 
 /// Each of some estimators.
 fn check_all(model: &dyn Program, estimators: &[Rc<dyn Estimator>]) -> Result<()> {
     for estimator in estimators {
         let objective = ExpectedCost::new(model);
-        let check = Check::new(&objective).draws(2_000).warm_up(50);
+        let check = Check::new(&objective).draws(800).warm_up(50);
         expect_unbiased(check.estimator(Rc::clone(estimator)))?;
     }
     Ok(())
