@@ -90,3 +90,50 @@ fn slopes_of_many_rows_do_no_harm() -> Result<()> {
     assert!(spread > 0.15, "{spread}");
     Ok(())
 }
+
+/// A regression whose slopes are 0 but for some.
+#[model]
+fn spike_and_slab(x: &Tensor, y: &Tensor) {
+    let (rows, slopes) = (x.shape()[0], x.shape()[1]);
+    let sigma = sample!(HalfNormal(Tensor::scalar(2.0)));
+    let share = sample!(Beta(Tensor::scalar(1.0), 4.0));
+    let weights = plate!(slopes => {
+        let on = sample!(Bernoulli(share.broadcast_to([slopes])));
+        let slope = sample!(Normal(Tensor::zeros([slopes], &Device::cpu()), 2.0));
+        on * slope
+    });
+    let mean = x.matmul(&weights.reshape([slopes, 1])).reshape([rows]);
+    plate!(rows => {
+        observe!(Normal(mean, sigma), y);
+    });
+}
+
+/// From a draw at which the loss is low at first a coin that should be 1 stays 0. The evidence lost by that shows, and the
+/// fit from the middle is better.
+#[test]
+fn a_start_that_leads_nowhere_is_left() -> Result<()> {
+    const ROWS: usize = 100;
+    const SLOPES: usize = 20;
+    let noise = |i: usize| {
+        let x = (i as f64 * 12.9898).sin() * 43_758.545_3;
+        (x - x.floor()) as f32
+    };
+    let x: Vec<f32> = (0..ROWS * SLOPES).map(|i| (noise(i) - 0.5) * 3.4).collect();
+    let of_row = |(number, row): (usize, &[f32])| {
+        let errors = noise(number + 9_000) + noise(number + 9_500) + noise(number + 9_800);
+        1.5 * row[0] - 2.0 * row[3] + 0.7 * row[7] + 2.0 * errors - 3.0
+    };
+    let y: Vec<f32> = x.chunks(SLOPES).enumerate().map(of_row).collect();
+    let x = Tensor::from_vec(x, [ROWS, SLOPES], &Device::cpu())?;
+    let model = spike_and_slab(&x, &Tensor::from_slice(&y));
+    let fit = Svi::new(&model).seed(7).progress(false).run()?;
+    let on = fit.posterior().means("on")?;
+    for (number, on) in on.into_iter().enumerate() {
+        let is_on = [0, 3, 7].contains(&number);
+        assert!((on > 0.5) == is_on, "{number}: {on}");
+    }
+    // Where eight fits from the middle end, to 0.05.
+    let elbo = fit.posterior().log_evidence().elbo;
+    assert!((-161.0..-160.3).contains(&elbo), "{elbo}");
+    Ok(())
+}

@@ -9,6 +9,7 @@ use crate::infer::estimation::Estimation;
 use crate::infer::hmc::Looked;
 use crate::infer::missed;
 use crate::infer::posterior::Posterior;
+use crate::model::Start;
 use crate::report::{Ending, History};
 
 impl Svi<'_> {
@@ -81,29 +82,52 @@ impl Svi<'_> {
         let (params, seed) = (params.clone(), *seed);
         let (draws, looks_elsewhere) = (self.posterior_draws, self.looks_elsewhere());
         let looked = Looked::at(&objective, &params, seed, draws, looks_elsewhere)?;
-        let Some(start) = looked.better_start().cloned() else {
-            let posterior = self.with_missed(looked.posterior()?);
+        if let Some(start) = looked.better_start().cloned() {
+            let again = self.again_from(Some(start.clone()), Settling::near(), &history);
+            let Some((again, ending)) = again else {
+                let posterior = self.with_missed(looked.posterior()?);
+                return Ok((history, ending, posterior));
+            };
+            drop(looked);
+            let posterior = self.looked(false)?.started_from(&start).posterior()?;
+            return Ok((again, ending, self.with_missed(posterior)));
+        }
+        let posterior = self.with_missed(looked.posterior()?);
+        // Where the loss is lowest before the first step need not be where it is after the last.
+        let may_be_better = self.is_from_a_draw && posterior.missed().is_some();
+        let again = may_be_better.then(|| self.again_from(None, Settling::default(), &history));
+        let Some((again, ending)) = again.flatten() else {
             return Ok((history, ending, posterior));
         };
-        let before = (
+        let posterior = self.looked(looks_elsewhere)?.posterior()?;
+        Ok((again, ending, self.with_missed(posterior)))
+    }
+
+    /// Takes all steps from another start: nothing, and all as it was, where that does not come to a lower loss than
+    /// the run `before`.
+    fn again_from(
+        &mut self,
+        start: Option<Start>,
+        settling: Settling,
+        before: &History,
+    ) -> Option<(History, Ending)> {
+        let params = self.trainer.estimation.params.clone();
+        let kept = (
             params.begin_anew(),
             std::mem::take(&mut self.trainer.optimizer),
             self.trainer.step,
         );
-        params.start_at(Some(start.clone()));
-        let again = self.take_steps_from(Settling::near());
-        let is_better = |again: &History| again.level().is_below(history.level());
-        match again {
-            Ok((again, ending)) if self.is_automatic(ending) && is_better(&again) => {
-                drop(looked);
-                let posterior = self.looked(false)?.started_from(&start).posterior()?;
-                Ok((again, ending, self.with_missed(posterior)))
+        params.start_at(start);
+        match self.take_steps_from(settling) {
+            Ok((again, ending))
+                if self.is_automatic(ending) && again.level().is_below(before.level()) =>
+            {
+                Some((again, ending))
             }
             _ => {
-                params.put_back(before.0);
-                (self.trainer.optimizer, self.trainer.step) = (before.1, before.2);
-                let posterior = self.with_missed(looked.posterior()?);
-                Ok((history, ending, posterior))
+                params.put_back(kept.0);
+                (self.trainer.optimizer, self.trainer.step) = (kept.1, kept.2);
+                None
             }
         }
     }

@@ -18,13 +18,14 @@ type Looked = (ParamStore, [f64; LOOKS as usize]);
 
 /// Has guides that are made in a store without parameters start where that is better than in the middle of what the
 /// model states: at one of several draws of it, if the loss there is lower by more than noise, the first time as
-/// well. Components of a mixture that all start in one place are hard to tell apart from there.
+/// well: whether they start at a draw. Components of a mixture that all start in one place are hard to tell apart from
+/// there.
 pub(super) fn choose(
     objective: &dyn Objective,
     params: &ParamStore,
     seed: u64,
     starts: usize,
-) -> Result<()> {
+) -> Result<bool> {
     let look = |place: Option<Key>, worth: &dyn Fn(f64) -> bool| -> Result<Option<Looked>> {
         let fork = params.fork();
         fork.start_at(place.map(Start::Draw));
@@ -48,11 +49,11 @@ pub(super) fn choose(
         // That takes long to find out, and is so in the first step as well.
         Err(error) if error.is_of_endless_run() => return Err(error),
         // What is wrong at the usual place shows in the first step.
-        _ => return Ok(()),
+        _ => return Ok(false),
     };
     params.take_notes_of(&fork);
     if !fork.has_location() {
-        return Ok(());
+        return Ok(false);
     }
     let mut best = (0.0, None);
     for place in 1..starts as u64 {
@@ -70,8 +71,10 @@ pub(super) fn choose(
             }
         }
     }
-    params.start_at(best.1.map(Start::Draw));
-    Ok(())
+    let place = best.1.map(Start::Draw);
+    let is_at_a_draw = place.is_some();
+    params.start_at(place);
+    Ok(is_at_a_draw)
 }
 
 /// By how much other losses are lower, less two standard errors.

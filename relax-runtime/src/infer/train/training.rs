@@ -29,6 +29,8 @@ pub struct Training<O> {
     pub(super) trainer: Trainer,
     steps: Option<u64>,
     pub(super) starts: Option<usize>,
+    /// Whether a run has started at a draw of what the model states.
+    pub(super) is_from_a_draw: bool,
     progress: bool,
     pub(super) posterior_draws: usize,
     pub(super) hmc: Option<bool>,
@@ -91,7 +93,8 @@ impl<'m> Svi<'m> {
     /// From how many places `run` may start: from the middle of the laws that the model states, or where the loss is
     /// lower, which it tells from a few evaluations, from one of draws of them. They are 16 unless set, and with
     /// a number of [`steps`](Self::steps) or another optimiser one. They are about the locations of the
-    /// default guide and of [`MeanFieldGuide`](crate::infer::MeanFieldGuide).
+    /// default guide and of [`MeanFieldGuide`](crate::infer::MeanFieldGuide). If much of the posterior is found to be
+    /// missed after all from such a draw, `run` starts once more, in the middle, and the fit is that of the lower loss.
     ///
     /// Where discrete choices are summed out, at most 32 numbers are left, and a first look leaves the posterior of the
     /// default guide in doubt, up to six other places are tried: with a few choices held at values at random, all
@@ -295,6 +298,7 @@ impl<O: Objective> Training<O> {
             trainer: Trainer::new(0),
             steps: None,
             starts: None,
+            is_from_a_draw: false,
             progress: true,
             posterior_draws: POSTERIOR_DRAWS,
             hmc: None,
@@ -421,7 +425,8 @@ impl<O: Objective> Training<O> {
         if starts > 1 && self.trainer.step == 0 {
             self.say_what_was_asked();
             let estimation = &self.trainer.estimation;
-            starts::choose(&self.objective, &estimation.params, estimation.seed, starts)?;
+            self.is_from_a_draw =
+                starts::choose(&self.objective, &estimation.params, estimation.seed, starts)?;
         }
         let most = self.steps.unwrap_or(CEILING);
         let progress = Progress::new(most, self.progress);
