@@ -280,7 +280,7 @@ fn stein_control_variates_are_those_of_the_definition() -> Result<()> {
 
 #[test]
 fn nvil_and_dlax_are_unbiased_with_every_surrogate() -> Result<()> {
-    const DRAWS: usize = 100_000;
+    const DRAWS: usize = 240_000;
     let mut verdicts = Verdicts::default();
     for case in &CASES {
         let (theta, exact) = (case.theta(DRAWS)?, case.exact_gradient()?);

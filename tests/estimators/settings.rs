@@ -13,7 +13,7 @@ use crate::statistics::{Moments, Verdicts};
 pub const ROWS: usize = 1_000;
 const PLATES: u64 = 60;
 /// Draws of a program without plate.
-pub const DRAWS: u64 = 40_000;
+pub const DRAWS: u64 = 50_000;
 
 /// Parameters by name, with the values that one row has.
 pub type Values<'a> = &'a [(&'a str, &'a [f32])];
