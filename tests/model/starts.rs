@@ -132,7 +132,7 @@ fn a_start_that_leads_nowhere_is_left() -> Result<()> {
         let is_on = [0, 3, 7].contains(&number);
         assert!((on > 0.5) == is_on, "{number}: {on}");
     }
-    // Where eight fits from the middle end, to 0.05.
+    // Where four fits that started in the middle ended, within 0.04.
     let elbo = fit.posterior().log_evidence().elbo;
     assert!((-161.0..-160.3).contains(&elbo), "{elbo}");
     Ok(())
