@@ -164,8 +164,11 @@ impl Engine for Native {
         let values = map(slice(flat), move |x| math::clamp(x, low, high));
         let saved = x.node.is_some().then(|| flat.clone());
         Ok(record(&[x], x.shape, values, move |g, sinks| {
-            // Nothing of what is infinite, too, where the result stays the same.
-            let kept = move |g, [x]: [f32; 1]| if x >= low && x <= high { g } else { 0.0 };
+            // Where the result stays the same, nothing of what is infinite, too. What is no number stays so.
+            let kept = move |g: f32, [x]: [f32; 1]| {
+                let outside = if x.is_nan() { 0.0 * g } else { 0.0 };
+                if x >= low && x <= high { g } else { outside }
+            };
             if let Some(x) = &saved {
                 sinks.pass(0, g, [slice(x)], kept);
             }
