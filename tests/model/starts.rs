@@ -125,7 +125,8 @@ fn a_start_that_leads_nowhere_is_left() -> Result<()> {
     };
     let y: Vec<f32> = x.chunks(SLOPES).enumerate().map(of_row).collect();
     let x = Tensor::from_vec(x, [ROWS, SLOPES], &Device::cpu())?;
-    let model = spike_and_slab(&x, &Tensor::from_slice(&y));
+    let y = Tensor::from_slice(&y);
+    let model = spike_and_slab(&x, &y);
     let fit = Svi::new(&model).seed(7).progress(false).run()?;
     let on = fit.posterior().means("on")?;
     for (number, on) in on.into_iter().enumerate() {
