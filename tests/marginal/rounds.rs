@@ -7,11 +7,11 @@ use relax_runtime::prelude::*;
 
 use crate::{assert_near, log_sum_exp};
 
-/// As many tosses as a count says.
+/// As many tosses as a count of this rate says.
 #[model]
-fn tosses(heads: f64, runs: &Cell<usize>) {
+fn tosses(rate: f64, heads: f64, runs: &Cell<usize>) {
     runs.set(runs.get() + 1);
-    let count = sample!(Poisson(3.0));
+    let count = sample!(Poisson(rate));
     let mut found = 0.0;
     for _ in 0..count {
         let on = sample!(Bernoulli(0.3));
@@ -41,7 +41,7 @@ fn of_tosses(count: usize, heads: f64) -> f64 {
 #[test]
 fn a_sum_takes_runs_for_the_choices_that_are_there() -> Result<()> {
     let runs = Cell::new(0);
-    let model = tosses(2.0, &runs);
+    let model = tosses(3.0, 2.0, &runs);
     let summed = marginalise(&model);
     for (sum, count) in [3, 9, 9, 2, 9, 0, 1, 5].into_iter().enumerate() {
         let before = runs.get();
@@ -59,24 +59,12 @@ fn a_sum_takes_runs_for_the_choices_that_are_there() -> Result<()> {
     Ok(())
 }
 
-/// The same of a count so large that the sum is given up.
-#[model]
-fn many_tosses(heads: f64) {
-    let count = sample!(Poisson(5.0));
-    let mut found = 0.0;
-    for _ in 0..count {
-        let on = sample!(Bernoulli(0.3));
-        if on {
-            found += 1.0;
-        }
-    }
-    observe!(Normal(found, 0.5), heads);
-}
-
 /// What is drawn after all follows what it would have followed from the beginning.
 #[test]
 fn choices_of_a_sum_that_was_given_up_follow_each_other() -> Result<()> {
-    let model = many_tosses(2.0);
+    let runs = Cell::new(0);
+    // So many that the sum is given up.
+    let model = tosses(5.0, 2.0, &runs);
     let fit = Svi::new(&model).seed(1).progress(false).run()?;
     let plan = fit.plan().to_string();
     assert!(

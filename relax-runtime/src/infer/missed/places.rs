@@ -99,7 +99,7 @@ impl<'m> Places<'m> {
     /// If the model cannot be there either, or whatever goes wrong in it.
     fn outside_the_guide(&self, values: &Values) -> Result<Option<Place>> {
         let (latents, trace, _) = self.run(0, Mode::Given(Rc::clone(values)))?;
-        let log_p = log_prob(trace, |kind| kind != Kind::Cost)?;
+        let log_p = log_prob(trace, |kind| !matches!(kind, Kind::Cost | Kind::Param))?;
         let is_there = log_p.is_finite() && are_of(values, &latents);
         Ok(is_there.then(|| Place {
             values: Rc::clone(values),
@@ -146,8 +146,7 @@ fn are_of(values: &Values, latents: &[Latent]) -> bool {
 fn log_prob(trace: Trace, is_counted: impl Fn(Kind) -> bool) -> Result<f64> {
     let mut log_prob = 0.0;
     trace.take_apart(|entry| {
-        let counts = !entry.elsewhere && entry.kind != Kind::Param && is_counted(entry.kind);
-        if counts {
+        if !entry.elsewhere && is_counted(entry.kind) {
             log_prob -= density_term(entry)?.value.total()?;
         }
         Ok(())
