@@ -4,6 +4,7 @@ use super::counts::{CountFamily, CountOperand, Counts, Place, sigmoid, softplus}
 use super::excluded::{CERTAINTY, numbers_of};
 use super::{IntoDistribution, Join, Operand, Support};
 use crate::error::{Error, Result};
+use crate::special::log_sum;
 use crate::tensor::Tensor;
 
 /// 0 with probability g, the gate, and else a draw of another law of counts: mass g + (1 − g) p(0) at 0, and
@@ -60,15 +61,6 @@ impl<F: CountFamily, P: CountOperand> ZeroInflated<F, P> {
     }
 }
 
-/// ln(eᵃ + eᵇ), with the digits of the larger one.
-fn log_sum(a: f64, b: f64) -> f64 {
-    let (less, more) = if a < b { (a, b) } else { (b, a) };
-    match more == f64::NEG_INFINITY {
-        true => more,
-        false => more + (less - more).exp().ln_1p(),
-    }
-}
-
 impl<F: CountFamily> ZeroInflatedFamily<F> {
     /// The other law's θ.
     fn inner(&self, theta: &Tensor) -> Tensor {
@@ -96,7 +88,7 @@ impl<F: CountFamily> CountFamily for ZeroInflatedFamily<F> {
     fn ln_mass(&self, theta: &[f64], fixed: f64, k: f64) -> f64 {
         let other = self.0.ln_mass(&theta[1..], fixed, k) - softplus(theta[0]);
         match k == 0.0 {
-            true => log_sum(other, -softplus(-theta[0])),
+            true => log_sum([other, -softplus(-theta[0])]),
             false => other,
         }
     }

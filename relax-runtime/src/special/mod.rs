@@ -1,10 +1,12 @@
 //! Special functions of real numbers, in double precision.
 
 mod gamma_ratio;
+mod log_sum;
 mod polygamma;
 mod taylor;
 
 pub(crate) use gamma_ratio::{ln_gamma_ratio, ln_gamma_ratio_slopes};
+pub(crate) use log_sum::{LogSum, log_sum};
 pub(crate) use polygamma::{lgamma, polygamma, stirling_error};
 
 /// A function of one number that tensors compute in double precision and round: their engines have

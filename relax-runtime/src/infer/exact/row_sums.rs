@@ -12,8 +12,8 @@ use rustc_hash::FxHashMap;
 use crate::dist::Number;
 use crate::error::{Error, Result};
 use crate::infer::pass::Latent;
-use crate::infer::posterior::table::log_sum;
 use crate::model::{Kind, Plate, Rows, Trace};
+use crate::special::log_sum;
 
 /// Whether a row of a choice's stands for others.
 pub(super) fn stands_for_others(latent: &Latent) -> bool {

@@ -20,10 +20,10 @@ use self::turns::{Turn, turns};
 use crate::dist::Value;
 use crate::error::Result;
 use crate::infer::objective::Elbo;
-use crate::infer::posterior::table::log_sum;
 use crate::infer::posterior::{Elsewhere, Missed, Posterior};
 use crate::model::ParamStore;
 use crate::random::Key;
+use crate::special::log_sum;
 use crate::tensor::{Holding, Tensor};
 
 /// ln of by how much the posterior exceeds the guide at a place that counts: where the log-weights of a good guide have a
@@ -182,7 +182,7 @@ impl Looking<'_> {
         }
         let estimated = match beyond.len() < FEWEST {
             true => 0.0,
-            false => self.share(log_sum(beyond.into_iter())),
+            false => self.share(log_sum(beyond)),
         };
         self.share(log_sum(alone.into_values())).max(estimated)
     }

@@ -1,253 +1,28 @@
 //! One evaluation of an objective: the random choices it made and the costs that followed.
 
+mod latent;
 pub(super) mod memory;
 pub(super) mod odometer;
 pub(super) mod samples;
 pub(super) mod slopes;
 pub(super) mod spread;
 pub(super) mod survey;
+mod term;
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use crate::dist::{AnyDistribution, Draws, Law, Number, Relaxation, Value};
-use crate::error::{Error, Result};
+use crate::dist::{Draws, Number, Relaxation};
+use crate::error::Result;
 use crate::estimator::{DrawKind, SiteClass};
-use crate::infer::impossible::{Behind, Broken, look};
-use crate::model::{Kind, Known, OutOfSupport, Plate, SummedOut, Weight};
+use crate::model::{Plate, SummedOut};
 use crate::random::Key;
-use crate::tensor::{Device, Shape, SiteSet, Tensor};
+use crate::tensor::{SiteSet, Tensor};
+pub use latent::Latent;
 use odometer::Odometer;
 use samples::Samples;
-
-/// One random choice of an objective, drawn from the law whose parameters are to be trained.
-#[derive(Clone, Debug)]
-pub struct Latent {
-    /// Full name of its site.
-    pub name: Cow<'static, str>,
-    /// The law that it was drawn from: the guide's, if there is one.
-    pub law: Rc<dyn Law>,
-    /// The noise behind the draw.
-    pub noise: Tensor,
-    /// The draw.
-    pub value: Tensor,
-    /// The plates around the site: the model's, also where a guide draws it.
-    pub plates: Rc<[Plate]>,
-    /// Factor of subsampling plates.
-    pub scale: f64,
-    /// How much handlers let its log-probability under the guide count.
-    pub(crate) weight: Option<Rc<Weight>>,
-    /// Earlier choices that the law depends on.
-    pub(crate) depends_on: SiteSet,
-    /// Those by which the law's derivatives do not tell how it changes.
-    pub(crate) severed: SiteSet,
-    pub(crate) estimator: Option<Cow<'static, str>>,
-    pub(crate) context: Option<Tensor>,
-    pub(crate) file: &'static str,
-    pub(crate) line: u32,
-}
-
-impl Latent {
-    /// Wraps an error with the site's name and line.
-    pub(crate) fn locate(&self, error: Error) -> Error {
-        error.at_site(&self.name, self.file, self.line)
-    }
-
-    /// Whether it keeps what it depends on from being relaxed.
-    pub(in crate::infer) fn is_hard(&self, read: bool) -> bool {
-        match self.law.draws() {
-            Draws::Pathwise => false,
-            Draws::Opaque | Draws::Discrete(None) => true,
-            Draws::Discrete(Some(_)) => read || !self.law.takes_relaxed_values(),
-        }
-    }
-
-    /// Whether the rows of its plates have other parameters than each other, as far as this is to be
-    /// seen without copying them from a GPU.
-    fn rows_differ(&self) -> bool {
-        let rows: usize = self.plates.iter().map(|plate| plate.size).product();
-        let differ = |parameter: &Tensor| {
-            let differ = |numbers: &[f32]| {
-                let row = numbers.len() / rows;
-                let (first, others) = numbers.split_at(row);
-                row * rows == numbers.len() && others.chunks(row.max(1)).any(|other| other != first)
-            };
-            parameter.device() != Device::cpu() || parameter.with_values(differ).unwrap_or(false)
-        };
-        rows > 1 && self.law.parameters().iter().any(differ)
-    }
-
-    /// Brings a term with rows of its own plates to the rows of the choice's plates: axes that both
-    /// have stay, the term's others are summed, the choice's others get length 1.
-    #[inline]
-    pub(in crate::infer) fn align(&self, term: &Tensor, from: &[Plate]) -> Result<Tensor> {
-        let pairs = from.iter().zip(&*self.plates);
-        let common = pairs.take_while(|(a, b)| a.same_rows(b)).count();
-        let rank = self.plates.len();
-        if common == from.len() && common == rank {
-            return Ok(term.clone());
-        }
-        let sum = if term.rank() > common {
-            term.sum_from(common)
-        } else {
-            term.clone()
-        };
-        let mut shape = sum.check()?.shape().to_vec();
-        shape.resize(rank, 1);
-        Ok(sum.reshape(Shape::try_from(&shape[..])?))
-    }
-
-    /// Terms that add up to `tensors` and, the same in every row, to `host`: a number a row.
-    #[inline]
-    pub(in crate::infer) fn total(&self, tensors: Option<Tensor>, host: f64) -> Result<Tensor> {
-        let rows = match self.plates.is_empty() {
-            true => Shape::SCALAR,
-            false => {
-                let sizes = self.plates.iter().map(|plate| plate.size);
-                Shape::try_from(&sizes.collect::<Vec<_>>()[..])?
-            }
-        };
-        let total = || Tensor::full(rows, host as f32, &self.law.device());
-        Ok(match tensors {
-            Some(sum) if sum.shape() == rows && host == 0.0 => sum,
-            Some(sum) if sum.shape() == rows => sum + host as f32,
-            Some(sum) => total() + sum,
-            None => total(),
-        })
-    }
-}
-
-/// One term of an objective's cost.
-#[derive(Clone, Debug)]
-pub struct Term {
-    /// Full name of its site.
-    pub name: Cow<'static, str>,
-    /// What its site does: a cost that is paid, or a choice or an observation whose log-density
-    /// counts.
-    pub kind: Kind,
-    /// A number a row of the plates, without the plates' scale.
-    pub value: Number,
-    /// The plates around the site.
-    pub plates: Rc<[Plate]>,
-    /// Factor of subsampling plates.
-    pub scale: f64,
-    /// Choices that the term may depend on.
-    pub sites: SiteSet,
-    /// Whether it is the log-density of a choice under its guide.
-    pub(crate) of_guide: bool,
-    /// The user's file and line, where the term is a site's.
-    pub(crate) at: Option<(&'static str, u32)>,
-    /// The distribution of a site.
-    pub(crate) dist: Option<Rc<dyn AnyDistribution>>,
-    /// That its support does not have the value.
-    pub(crate) outside: Option<Rc<OutOfSupport>>,
-}
-
-impl Term {
-    /// An error that says which term went wrong, with its site's line, and with which draw of the choices behind it.
-    pub(crate) fn not_finite(&self, value: f64, step: u64, latents: &[Latent]) -> Error {
-        let name = &self.name;
-        if self.of_guide {
-            let name = format!("log q({name})");
-            return not_finite(Kind::Latent, &name, look(step), self.at, value, step);
-        }
-        let known = Known::of(self.outside.as_ref(), self.dist.as_ref());
-        if let (Known::Outside(outside), Some((file, line))) = (known, self.at)
-            && let Some(mistake) = outside.mistake()
-        {
-            return mistake.clone().at_site(name, file, line);
-        }
-        let broken = Broken {
-            kind: self.kind,
-            value,
-            known,
-            behind: self.behind(latents),
-            step,
-        };
-        let mut error = not_finite(self.kind, name, broken.hint(), self.at, value, step);
-        if let (Kind::Observed | Kind::Factor, true, Error::NotFinite { what, .. }) =
-            (self.kind, value == f64::INFINITY, &mut error)
-        {
-            *what += &self.draw_behind(latents);
-        }
-        error
-    }
-
-    /// ``the cost of `y` (src/main.rs:7)``.
-    pub(in crate::infer) fn in_words(&self) -> String {
-        let name = match self.of_guide {
-            true => Cow::Owned(format!("log q({})", self.name)),
-            false => Cow::Borrowed(&*self.name),
-        };
-        in_words(self.kind, &name, self.at)
-    }
-
-    /// On what choices it may depend.
-    fn behind(&self, latents: &[Latent]) -> Behind {
-        let all = latents.iter().enumerate();
-        let behind = all.filter(|(place, _)| self.sites.contains(*place));
-        let kinds = behind.map(|(_, latent)| match latent.law.draws().are_discrete() {
-            true => Behind::Choices,
-            false => Behind::Numbers,
-        });
-        kinds.fold(Behind::Nothing, |found, kind| match found {
-            Behind::Choices => found,
-            Behind::Nothing | Behind::Numbers => kind,
-        })
-    }
-
-    /// ` where `n` is 2`: the choices that the term may depend on, as they were drawn; the last ones of many.
-    pub(in crate::infer) fn draw_behind(&self, latents: &[Latent]) -> String {
-        /// So many are named.
-        const NAMED: usize = 4;
-        let behind = latents.iter().enumerate().rev();
-        let mut behind = behind.filter(|(place, _)| self.sites.contains(*place));
-        let named = behind.by_ref().take(NAMED).map(|(_, latent)| {
-            let value = Value::Tensor(latent.value.clone());
-            format!("`{}` is {value}", latent.name)
-        });
-        let mut named: Vec<String> = named.collect();
-        if behind.next().is_some() {
-            named.push("and earlier ones as drawn".into());
-        }
-        match named.is_empty() {
-            true => String::new(),
-            false => format!(" where {}", named.join(", ")),
-        }
-    }
-}
-
-/// An error that says which term of a cost went wrong, a factor by its own log-weight, with its site's line if it has
-/// one, and what to try.
-pub(in crate::infer) fn not_finite(
-    kind: Kind,
-    term: &str,
-    hint: &'static str,
-    at: Option<(&'static str, u32)>,
-    value: f64,
-    step: u64,
-) -> Error {
-    Error::NotFinite {
-        what: in_words(kind, term, at),
-        value: match kind {
-            Kind::Factor => -value,
-            _ => value,
-        },
-        step,
-        hint,
-    }
-}
-
-/// What a term of a kind is called, with its site's line if it has one.
-fn in_words(kind: Kind, term: &str, at: Option<(&'static str, u32)>) -> String {
-    let at = at.map(|(file, line)| format!(" ({file}:{line})"));
-    let what = match kind {
-        Kind::Factor => "factor",
-        _ => "cost of",
-    };
-    format!("the {what} `{term}`{}", at.unwrap_or_default())
-}
+pub use term::Term;
+pub(in crate::infer) use term::not_finite;
 
 /// What happened in one evaluation.
 #[derive(Clone, Debug, Default)]

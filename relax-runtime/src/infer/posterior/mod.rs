@@ -52,6 +52,7 @@ use crate::infer::objective::Objective;
 
 use crate::model::{ParamStore, SummedOut};
 use crate::random::Key;
+use crate::special::log_sum;
 
 /// Draws from a guide, with their importance weights under the model. What can be asked of the draws
 /// stands at [`Draws`]; [`weighted`](Self::weighted) corrects them for what the guide gets wrong:
@@ -346,11 +347,11 @@ impl Posterior {
         };
         for row in 0..rows {
             let weights = self.log_weights.iter().map(|weights| weights[row]);
-            let log_sum = log_sum_exp(weights.clone());
+            let all = log_sum(weights.clone());
             evidence.elbo += weights.clone().sum::<f64>() / draws;
-            evidence.bound += log_sum - draws.ln();
-            let log_square_sum = log_sum_exp(weights.map(|w| 2.0 * w));
-            evidence.effective_samples += (2.0 * log_sum - log_square_sum).exp() / rows as f64;
+            evidence.bound += all - draws.ln();
+            let squares = log_sum(weights.map(|w| 2.0 * w));
+            evidence.effective_samples += (2.0 * all - squares).exp() / rows as f64;
         }
         evidence
     }
@@ -377,13 +378,4 @@ impl Deref for Posterior {
     fn deref(&self) -> &Draws {
         &self.draws
     }
-}
-
-/// ln Σ eˣ.
-fn log_sum_exp(values: impl Iterator<Item = f64> + Clone) -> f64 {
-    let max = values.clone().fold(f64::NEG_INFINITY, f64::max);
-    if max == f64::NEG_INFINITY {
-        return max;
-    }
-    max + values.map(|x| (x - max).exp()).sum::<f64>().ln()
 }

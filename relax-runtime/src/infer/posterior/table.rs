@@ -11,6 +11,7 @@ use super::weights::Weights;
 use crate::dist::Value;
 use crate::error::Result;
 use crate::infer::pass::Latent;
+use crate::special::LogSum;
 
 /// Most values of all combinations that are kept: 16 MiB. Single sites take the memory of their own.
 const MOST_VALUES: usize = 1 << 22;
@@ -139,45 +140,5 @@ impl Site {
             self.column.place(row, place);
         }
         Ok(())
-    }
-}
-
-/// ln Σ eˣ.
-pub(in crate::infer) fn log_sum(numbers: impl Iterator<Item = f64>) -> f64 {
-    let mut sum = LogSum::default();
-    numbers.for_each(|x| sum.add(x));
-    sum.value()
-}
-
-/// ln Σ eˣ of numbers that come one by one.
-struct LogSum {
-    largest: f64,
-    /// Σ e^(x − largest).
-    sum: f64,
-}
-
-impl Default for LogSum {
-    fn default() -> Self {
-        Self {
-            largest: f64::NEG_INFINITY,
-            sum: 0.0,
-        }
-    }
-}
-
-impl LogSum {
-    fn add(&mut self, x: f64) {
-        if x == f64::NEG_INFINITY {
-            return;
-        }
-        if x > self.largest {
-            self.sum *= (self.largest - x).exp();
-            self.largest = x;
-        }
-        self.sum += (x - self.largest).exp();
-    }
-
-    fn value(&self) -> f64 {
-        self.largest + self.sum.ln()
     }
 }
