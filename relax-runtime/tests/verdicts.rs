@@ -245,6 +245,37 @@ fn a_place_that_a_guide_excludes_is_told_of() -> Result<()> {
     Ok(())
 }
 
+/// A number and a coin that have nothing to do with each other.
+#[model]
+fn apart() {
+    let x = sample!(Normal(0.0, 1.0));
+    let _a = sample!(Bernoulli(0.3), name = "a");
+    observe!(Normal(x, 1.0), 0.5);
+}
+
+/// The other way round, and the coin always on one side.
+#[model]
+fn one_side() {
+    let _a = sample!(Bernoulli(0.0), name = "a");
+    let loc = param!(0.0);
+    let _x = sample!(Normal(loc, 0.5_f64.sqrt()), name = "x");
+}
+
+#[test]
+fn a_place_that_a_guide_excludes_has_its_share_in_whatever_order_guides_draw() -> Result<()> {
+    let (model, guide) = (apart(), one_side());
+    for seed in SEEDS {
+        let fit = svi(&model, seed).guide(&guide).steps(2_000).run()?;
+        let share = missed(&fit).map(|(share, _)| share);
+        assert!(
+            share.is_some_and(|share| (0.2..0.4).contains(&share)),
+            "{}",
+            fit.verdict()
+        );
+    }
+    Ok(())
+}
+
 /// A level of which a choice decides what is known before.
 #[model]
 fn level(data: &[f64]) {

@@ -15,18 +15,18 @@ const FARTHEST: usize = 3;
 /// A chain of Metropolis's moves: of one choice, or of two at once, as counts that only add up to something need.
 pub(super) struct Moves {
     place: Place,
-    /// Of each choice that can be moved, the place of its site, and its number there.
-    choices: Vec<(usize, usize)>,
+    /// Of each choice that can be moved, the name of its site, and its number there.
+    choices: Vec<(String, usize)>,
 }
 
 impl Moves {
     /// From a place; nothing if no choice there can be moved.
     pub(super) fn from(place: Place) -> Option<Self> {
         let mut choices = Vec::new();
-        for (site, (name, law)) in place.laws.iter().enumerate() {
-            let shape = law.to_vertex(&place.values[name]).shape();
+        for (site, law) in &place.laws {
+            let shape = law.to_vertex(&place.values[site]).shape();
             let count = proposed(&**law, shape).map_or(0, |by| by.events);
-            choices.extend((0..count).map(|number| (site, number)));
+            choices.extend((0..count).map(|number| (site.clone(), number)));
         }
         (!choices.is_empty()).then_some(Self { place, choices })
     }
@@ -37,17 +37,16 @@ impl Moves {
 
     /// Proposes another place, and goes there or stays: the place, if the model can be there.
     pub(super) fn advance(&mut self, places: &Places<'_>, stream: &mut Stream) -> Option<Place> {
-        let first = self.choices[stream.below(self.choices.len())];
+        let first = &self.choices[stream.below(self.choices.len())];
         let mut values = (*self.place.values).clone();
         let mut moved = vec![first];
         if stream.below(2) == 1 {
-            let second = self.choices[stream.below(self.choices.len())];
+            let second = &self.choices[stream.below(self.choices.len())];
             moved.extend((second != first).then_some(second));
         }
         for (site, number) in moved {
-            let (name, law) = &self.place.laws[site];
-            let value = other_value(&**law, &values[name], number, stream)?;
-            values.insert(name.clone(), value);
+            let value = other_value(self.place.law(site)?, &values[site], *number, stream)?;
+            values.insert(site.clone(), value);
         }
         let values: Values = Rc::new(values);
         let level = stream.uniform_f64().ln();

@@ -15,6 +15,9 @@ use crate::tensor::{Device, SiteSet, Tensor};
 /// A value for each choice, by its site's full name.
 pub(super) type Values = Rc<BTreeMap<String, Tensor>>;
 
+/// A law for each choice.
+type Laws = Vec<(String, Rc<dyn Law>)>;
+
 /// Bit of a key's particle that no other draws set.
 const ELSEWHERE: u64 = 1 << 37;
 /// Values of a choice of which all are tried at once, of choices that have not very many.
@@ -34,8 +37,8 @@ pub(super) struct Places<'m> {
 #[derive(Clone)]
 pub(super) struct Place {
     pub(super) values: Values,
-    /// The guide's law of each choice.
-    pub(super) laws: Vec<(String, Rc<dyn Law>)>,
+    /// The law of each choice, as they were met: the guide's, or the model's where the guide cannot be.
+    pub(super) laws: Laws,
     /// ln p(x, z) and ln q(z).
     pub(super) log_p: f64,
     pub(super) log_q: f64,
@@ -103,7 +106,7 @@ impl<'m> Places<'m> {
         let is_there = log_p.is_finite() && are_of(values, &latents);
         Ok(is_there.then(|| Place {
             values: Rc::clone(values),
-            laws: laws_of(latents).collect(),
+            laws: laws_of(&latents),
             log_p,
             log_q: f64::NEG_INFINITY,
         }))
@@ -127,7 +130,7 @@ impl<'m> Places<'m> {
     /// The law that the model states of each choice, in one run.
     pub(super) fn laws_stated(&self) -> Option<BTreeMap<String, Rc<dyn Law>>> {
         let (latents, ..) = self.run(0, Mode::Draw).ok()?;
-        Some(laws_of(latents).collect())
+        Some(laws_of(&latents).into_iter().collect())
     }
 
     fn run(&self, number: u64, mode: Mode) -> Result<(Vec<Latent>, Trace, SiteSet)> {
@@ -154,9 +157,10 @@ fn log_prob(trace: Trace, is_counted: impl Fn(Kind) -> bool) -> Result<f64> {
     Ok(log_prob)
 }
 
-fn laws_of(latents: Vec<Latent>) -> impl Iterator<Item = (String, Rc<dyn Law>)> {
-    let laws = latents.into_iter();
-    laws.map(|latent| (latent.name.into_owned(), latent.law))
+fn laws_of(latents: &[Latent]) -> Laws {
+    let laws = latents.iter();
+    laws.map(|latent| (latent.name.to_string(), Rc::clone(&latent.law)))
+        .collect()
 }
 
 fn values_of(latents: &[Latent]) -> Values {
@@ -182,14 +186,18 @@ impl Place {
                 false => log_p -= value,
             }
         }
-        let laws = pass.latents.iter();
-        let laws = laws.map(|latent| (latent.name.to_string(), Rc::clone(&latent.law)));
         Ok((log_p.is_finite() && !log_q.is_nan()).then(|| Self {
             values: values_of(&pass.latents),
-            laws: laws.collect(),
+            laws: laws_of(&pass.latents),
             log_p,
             log_q,
         }))
+    }
+
+    /// The law of a choice.
+    pub(super) fn law(&self, site: &str) -> Option<&dyn Law> {
+        let mut laws = self.laws.iter();
+        laws.find_map(|(name, law)| (name == site).then_some(&**law))
     }
 
     /// Its numbers, by which places can be told apart.

@@ -45,7 +45,7 @@ impl Turn {
                 Change::Mirrored(middle) => middle * 2.0 - before,
                 Change::Flipped => 1.0 - before,
                 Change::Exchanged { members, pair } => {
-                    let (_, law) = place.laws.iter().find(|(other, _)| other == name)?;
+                    let law = place.law(name)?;
                     let vertex = law.to_vertex(before);
                     law.value_at(&exchanged(&vertex, *members, *pair)?)
                 }
