@@ -109,6 +109,23 @@ impl Sites {
         }
     }
 
+    /// Forgets all sites, but not what was asked for: gives what was known.
+    pub(in crate::infer) fn begin_anew(&mut self) -> Self {
+        let anew = Self {
+            asked: std::mem::take(&mut self.asked),
+            ..Self::default()
+        };
+        std::mem::replace(self, anew)
+    }
+
+    /// Takes back what was known.
+    pub(in crate::infer) fn put_back(&mut self, known: Self) {
+        *self = Self {
+            asked: std::mem::take(&mut self.asked),
+            ..known
+        };
+    }
+
     /// Whether no site has been met.
     pub(in crate::infer) fn is_empty(&self) -> bool {
         self.met.is_empty()

@@ -1,5 +1,6 @@
 //! Training: the trainer, the builders that go with an objective, and what is recorded beside.
 
+mod anew;
 mod average;
 pub(super) mod fit;
 mod floors;

@@ -82,53 +82,54 @@ impl Svi<'_> {
         let (params, seed) = (params.clone(), *seed);
         let (draws, looks_elsewhere) = (self.posterior_draws, self.looks_elsewhere());
         let looked = Looked::at(&objective, &params, seed, draws, looks_elsewhere)?;
-        if let Some(start) = looked.better_start().cloned() {
-            let again = self.again_from(Some(start.clone()), Settling::near(), &history);
-            let Some((again, ending)) = again else {
-                let posterior = self.with_missed(looked.posterior()?);
-                return Ok((history, ending, posterior));
-            };
-            drop(looked);
-            let posterior = self.looked(false)?.started_from(&start).posterior()?;
-            return Ok((again, ending, self.with_missed(posterior)));
+        if let Some(start) = looked.better_start()
+            && let Some(better) = self.again_from(Some(start), Settling::near(), &history)
+        {
+            return Ok(better);
         }
         let posterior = self.with_missed(looked.posterior()?);
         // Where the loss is lowest before the first step need not be where it is after the last.
-        let may_be_better = self.is_from_a_draw && posterior.missed().is_some();
-        let again = may_be_better.then(|| self.again_from(None, Settling::default(), &history));
-        let Some((again, ending)) = again.flatten() else {
-            return Ok((history, ending, posterior));
-        };
-        let posterior = self.looked(looks_elsewhere)?.posterior()?;
-        Ok((again, ending, self.with_missed(posterior)))
+        if self.is_from_a_draw
+            && posterior.missed().is_some()
+            && let Some(better) = self.again_from(None, Settling::default(), &history)
+        {
+            return Ok(better);
+        }
+        Ok((history, ending, posterior))
     }
 
-    /// Takes all steps from another start: nothing, and all as it was, where that does not come to a lower loss than
-    /// the run `before`.
+    /// Takes all steps from another start: nothing, and all as it was, where that does not come to a posterior and a
+    /// lower loss than the run `before`.
     fn again_from(
         &mut self,
-        start: Option<Start>,
+        start: Option<&Start>,
         settling: Settling,
         before: &History,
-    ) -> Option<(History, Ending)> {
-        let params = self.trainer.estimation.params.clone();
-        let kept = (
-            params.begin_anew(),
-            std::mem::take(&mut self.trainer.optimizer),
-            self.trainer.step,
-        );
-        params.start_at(start);
-        match self.take_steps_from(settling) {
-            Ok((again, ending))
-                if self.is_automatic(ending) && again.level().is_below(before.level()) =>
-            {
-                Some((again, ending))
-            }
-            _ => {
-                params.put_back(kept.0);
-                (self.trainer.optimizer, self.trainer.step) = (kept.1, kept.2);
-                None
-            }
+    ) -> Option<(History, Ending, Posterior)> {
+        let reached = self.trainer.begin_anew();
+        // What goes wrong from there is no fault of the fit that there is.
+        let better = self.settle_from(start, settling, before).ok().flatten();
+        if better.is_none() {
+            self.trainer.put_back(reached);
         }
+        better
+    }
+
+    fn settle_from(
+        &mut self,
+        start: Option<&Start>,
+        settling: Settling,
+        before: &History,
+    ) -> Result<Option<(History, Ending, Posterior)>> {
+        self.trainer.params().start_at(start.cloned());
+        let (again, ending) = self.take_steps_from(settling)?;
+        if !self.is_automatic(ending) || !again.level().is_below(before.level()) {
+            return Ok(None);
+        }
+        let posterior = match start {
+            Some(start) => self.looked(false)?.started_from(start).posterior()?,
+            None => self.looked(self.looks_elsewhere())?.posterior()?,
+        };
+        Ok(Some((again, ending, self.with_missed(posterior))))
     }
 }

@@ -93,8 +93,8 @@ impl<'m> Svi<'m> {
     /// From how many places `run` may start: from the middle of the laws that the model states, or where the loss is
     /// lower, which it tells from a few evaluations, from one of draws of them. They are 16 unless set, and with
     /// a number of [`steps`](Self::steps) or another optimiser one. They are about the locations of the
-    /// default guide and of [`MeanFieldGuide`](crate::infer::MeanFieldGuide). If much of the posterior is found to be
-    /// missed after all from such a draw, `run` starts once more, in the middle, and the fit is that of the lower loss.
+    /// default guide and of [`MeanFieldGuide`](crate::infer::MeanFieldGuide). If a run of the default guide that has settled is
+    /// found to miss much of the posterior from such a draw, it starts once more, in the middle, and the fit is that of the lower loss.
     ///
     /// Where discrete choices are summed out, at most 32 numbers are left, and a first look leaves the posterior of the
     /// default guide in doubt, up to six other places are tried: with a few choices held at values at random, all
