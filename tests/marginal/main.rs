@@ -4,6 +4,7 @@
 mod cases;
 mod chains;
 mod evidence;
+mod given_up;
 mod mixed;
 mod nodes;
 mod posterior;

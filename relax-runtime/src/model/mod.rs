@@ -6,6 +6,7 @@
 //! and enumeration.
 
 mod context;
+mod given_up;
 mod handler;
 mod host;
 mod interpreter;
@@ -20,6 +21,7 @@ mod trace;
 mod weight;
 
 pub use context::{CALL_DEPTH, Context, MOST_SITES, PlateGuard};
+pub(crate) use given_up::GivenUp;
 pub use handler::{
     Block, Condition, Handler, Mask, Message, RelaxSites, Replay, Scale, Substitute, Under, block,
     condition, mask, relax, replay, scale, substitute,

@@ -1,13 +1,14 @@
 //! Parameters by name.
 
 use std::any::{Any, TypeId};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
 
 use rustc_hash::FxHashMap;
 
+use super::GivenUp;
 use crate::dist::{Constraint, Value};
 use crate::error::{Error, Result};
 use crate::random::Key;
@@ -28,6 +29,8 @@ struct State {
     /// Those that every run of a program creates, though a checkpoint came without them.
     missing: Vec<String>,
     notes: Notes,
+    /// What a checkpoint says of the sums of programs.
+    given_up: BTreeMap<String, GivenUp>,
     /// Whether guides are to say in which units their parameters are moved.
     wants_units: bool,
     /// Where guides start, if not in the middle of what the model states.
@@ -58,7 +61,7 @@ pub(crate) struct Spread {
 
 /// What has been found out about programs, by the kind of finding and the program's name.
 #[derive(Clone, Default)]
-struct Notes(FxHashMap<(TypeId, String), Rc<dyn Any>>);
+struct Notes(FxHashMap<(TypeId, &'static str), Rc<dyn Any>>);
 
 impl fmt::Debug for Notes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -135,38 +138,34 @@ impl ParamStore {
         self.0.borrow_mut().notes = notes;
     }
 
-    /// What `find` found out about a program, which it is asked once. Checkpoints do not hold it.
-    pub(crate) fn note<T: 'static>(&self, program: &str, find: impl FnOnce() -> T) -> Rc<T> {
+    /// What `find` found out about a program, which it is asked once. Checkpoints do not hold it, but what was
+    /// [`given_up`](Self::given_up).
+    pub(crate) fn note<T: 'static>(
+        &self,
+        program: &'static str,
+        find: impl FnOnce() -> T,
+    ) -> Rc<T> {
         if let Some(known) = self.noted(program) {
             return known;
         }
         let found = Rc::new(find());
-        let key = (TypeId::of::<T>(), program.to_owned());
+        let key = (TypeId::of::<T>(), program);
         let note: Rc<dyn Any> = Rc::clone(&found) as Rc<dyn Any>;
         self.0.borrow_mut().notes.0.insert(key, note);
         found
     }
 
     /// The same, if it was found out.
-    pub(crate) fn noted<T: 'static>(&self, program: &str) -> Option<Rc<T>> {
+    pub(crate) fn noted<T: 'static>(&self, program: &'static str) -> Option<Rc<T>> {
         let state = self.0.borrow();
-        let note = state
-            .notes
-            .0
-            .get(&(TypeId::of::<T>(), program.to_owned()))?;
+        let note = state.notes.0.get(&(TypeId::of::<T>(), program))?;
         Rc::clone(note).downcast().ok()
     }
 
     /// Replaces what was found out about a program.
-    pub(crate) fn renote<T: 'static>(&self, program: &str, found: T) {
-        let key = (TypeId::of::<T>(), program.to_owned());
+    pub(crate) fn renote<T: 'static>(&self, program: &'static str, found: T) {
+        let key = (TypeId::of::<T>(), program);
         self.0.borrow_mut().notes.0.insert(key, Rc::new(found));
-    }
-
-    /// Forgets what was found out about a program.
-    pub(crate) fn forget<T: 'static>(&self, program: &str) {
-        let key = (TypeId::of::<T>(), program.to_owned());
-        self.0.borrow_mut().notes.0.remove(&key);
     }
 
     /// All that was found out of one kind.
@@ -174,6 +173,25 @@ impl ParamStore {
         let notes = &self.0.borrow().notes.0;
         let notes = notes.values().cloned();
         notes.filter_map(|note| note.downcast().ok()).collect()
+    }
+
+    /// What a checkpoint says of a program's sum.
+    pub(super) fn brought_given_up(&self, program: &str) -> GivenUp {
+        let brought = &self.0.borrow().given_up;
+        brought.get(program).copied().unwrap_or_default()
+    }
+
+    /// The programs of whose sums something has been given up, for a checkpoint.
+    pub(crate) fn given_up(&self) -> BTreeMap<String, GivenUp> {
+        let state = self.0.borrow();
+        let mut all = state.given_up.clone();
+        for ((_, program), note) in &state.notes.0 {
+            if let Some(given_up) = note.downcast_ref::<Cell<GivenUp>>() {
+                all.insert((*program).to_owned(), given_up.get());
+            }
+        }
+        all.retain(|_, given_up| *given_up != GivenUp::Nothing);
+        all
     }
 
     /// The current value of a parameter, part of the autodiff graph: where it is constrained, of the
@@ -328,13 +346,18 @@ impl ParamStore {
     }
 
     /// Takes over a checkpoint's parameters in place of all that are there, each with whether every
-    /// step so far trained it. Handles to parameters that stay keep theirs.
-    pub(crate) fn restore(&self, saved: Vec<(String, Parameter, bool)>) {
+    /// step so far trained it, and what it says of the sums of programs. Handles to parameters that stay keep theirs.
+    pub(crate) fn restore(
+        &self,
+        saved: Vec<(String, Parameter, bool)>,
+        given_up: BTreeMap<String, GivenUp>,
+    ) {
         let state = &mut *self.0.borrow_mut();
         let old = std::mem::take(&mut state.known);
         state.missing.clear();
         state.restored.clear();
         state.notes = Notes::default();
+        state.given_up = given_up;
         for (name, parameter, trained) in saved {
             let stays = old
                 .get(&name)

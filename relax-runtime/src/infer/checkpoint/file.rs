@@ -12,6 +12,7 @@ use super::disk;
 use super::{Checkpoint, SavedEnding, SavedRecord, SavedSite, SavedSites, Values};
 use crate::error::{Error, Result};
 use crate::estimator::SiteClass;
+use crate::model::GivenUp;
 use crate::optim::Memory;
 
 /// Version of the layout below; a reader refuses others.
@@ -38,6 +39,9 @@ struct Manifest {
     sites: SiteManifests,
     /// What raced beside training.
     rivals: Vec<RivalManifest>,
+    /// Of which programs a sum is no longer taken.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    given_up: BTreeMap<String, GivenUp>,
     /// How the run ended, in the file of a fit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ending: Option<SavedEnding>,
@@ -125,6 +129,7 @@ impl Checkpoint {
             updates: updates(&self.memory),
             sites,
             rivals,
+            given_up: self.given_up.clone(),
             ending: self.ending,
         };
         add_values(&mut blobs, "store", &self.store);
@@ -191,6 +196,7 @@ impl Checkpoint {
             layers,
             sites: read.sites("site", manifest.sites)?,
             record: read.record(manifest.rivals)?,
+            given_up: manifest.given_up,
             ending: manifest.ending,
         };
         read.finish()?;

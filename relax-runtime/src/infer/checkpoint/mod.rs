@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::estimator::SiteClass;
+use crate::model::GivenUp;
 use crate::optim::Memory;
 use crate::report::{Ending, Ledger, Trend};
 use crate::tensor::{Device, Parameter, Shape, Tensor};
@@ -33,6 +34,8 @@ pub(super) struct Checkpoint {
     pub(super) rule: String,
     pub(super) memory: BTreeMap<String, Memory>,
     pub(super) sites: SavedSites,
+    /// Of which programs a sum is no longer taken.
+    pub(super) given_up: BTreeMap<String, GivenUp>,
     /// What was measured beside training, if anything was.
     pub(super) record: Option<SavedRecord>,
     /// How the run ended that left the trainer, where one did.

@@ -122,6 +122,8 @@ pub enum Stage {
 #[derive(Clone, Copy)]
 pub struct Evaluation<'a> {
     pub(super) model: &'a dyn Program,
+    /// The model as it was run before, while more of it was summed out; the first ones first.
+    pub(super) before: &'a [&'a dyn Program],
     pub(super) key: Key,
     pub(super) params: &'a ParamStore,
     pub(super) mode: &'a Mode,

@@ -21,6 +21,7 @@ impl<P: Program + ?Sized> Guide for P {
             key,
             params,
             mode,
+            ..
         } = evaluation;
         let (latents, trace, reads) = draws_of(self, evaluation)?;
         let from_guide = Rc::new(FromGuide::new(latents, &trace, mode));

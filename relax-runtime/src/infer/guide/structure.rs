@@ -20,6 +20,8 @@ pub(in crate::infer) struct Structure {
     others: Follows,
     /// Why nothing is known, where that is so.
     unknown: Option<String>,
+    /// How many models it was found from: one, and one more for each time that less was summed out.
+    looks: usize,
 }
 
 /// What a choice depends on.
@@ -123,6 +125,7 @@ impl Structure {
                 ..Follows::default()
             },
             unknown: Some(why.into()),
+            looks: 1,
         }
     }
 
@@ -156,10 +159,42 @@ impl Structure {
         Some(words)
     }
 
-    /// That of a training's model, which is looked at once.
+    /// That of a training's model, which is looked at once, and once more whenever less of it is summed out.
     pub(super) fn noted(evaluation: Evaluation<'_>) -> Rc<Self> {
-        let Evaluation { model, params, .. } = evaluation;
-        params.note(model.model_name(), || Self::of(model).with_saved(params))
+        let Evaluation {
+            model,
+            before,
+            params,
+            ..
+        } = evaluation;
+        let name = model.model_name();
+        let first = before.first().copied().unwrap_or(model);
+        let known = params.note(name, || Self::of(first).with_saved(params));
+        if known.looks > before.len() {
+            return known;
+        }
+        let mut known = Self::clone(&known);
+        for next in before.iter().copied().chain([model]).skip(known.looks) {
+            known = known.then(Self::of(next).with_saved(params));
+        }
+        params.renote(name, known.clone());
+        Rc::new(known)
+    }
+
+    /// The same where less is summed out: choices that were drawn before keep what they follow, as their parameters are of that, and others
+    /// have what was found of them now.
+    fn then(mut self, next: Self) -> Self {
+        self.looks += 1;
+        if self.unknown.is_some() {
+            return self;
+        }
+        if self.sites.is_empty() {
+            self.others = next.others;
+        }
+        for (site, follows) in next.sites {
+            self.sites.entry(site).or_insert(follows);
+        }
+        self
     }
 
     /// Looks at a model with the first values of its parameters, so that what is found is the same after

@@ -1,6 +1,5 @@
 //! Which sums are taken where nobody has asked for one.
 
-use std::cell::Cell;
 use std::rc::Rc;
 
 use super::factor::within;
@@ -10,7 +9,8 @@ use super::nodes::{LARGEST_ERROR, Names};
 use crate::dist::Value;
 use crate::error::Result;
 use crate::model::{
-    Context, Entry, Interpreter, Kind, Message, Model, ParamStore, Plate, RecoveredKnown, Trace,
+    Context, Entry, GivenUp, Interpreter, Kind, Message, Model, ParamStore, Plate, RecoveredKnown,
+    Trace,
 };
 use crate::random::Key;
 
@@ -33,36 +33,23 @@ const FEW_SITES: usize = 1 << 14;
 #[derive(Debug)]
 pub(in crate::infer) struct Cheap<M> {
     summed: Marginalised<M>,
-    /// The same with choices integrated out, until that has gone wrong.
+    /// The same with choices integrated out.
     with_nodes: Option<Marginalised<M>>,
-    is_without: Cell<bool>,
-    /// Whether a sum could not be taken.
-    has_failed: Cell<bool>,
 }
 
 impl<M> Cheap<M> {
-    /// The model with the sum; nothing once that could not be taken.
-    pub(in crate::infer) fn model(&self) -> Option<&Marginalised<M>> {
-        match &self.with_nodes {
-            _ if self.has_failed.get() => None,
-            Some(with_nodes) if !self.is_without.get() => Some(with_nodes),
-            _ => Some(&self.summed),
+    /// The model with what is left of the sum; nothing where that is none.
+    pub(in crate::infer) fn less(&self, given_up: GivenUp) -> Option<&Marginalised<M>> {
+        match given_up {
+            GivenUp::Nothing => Some(self.with_nodes.as_ref().unwrap_or(&self.summed)),
+            GivenUp::Integrals => Some(&self.summed),
+            GivenUp::Sum => None,
         }
     }
 
-    /// What was given up: the sum, and integrals.
-    pub(in crate::infer) fn given_up(&self) -> [bool; 2] {
-        [self.has_failed.get(), self.is_without.get()]
-    }
-
-    /// Sums nothing out from now on: whether it has so far.
-    pub(in crate::infer) fn give_up(&self) -> bool {
-        !self.has_failed.replace(true)
-    }
-
-    /// Integrates nothing out from now on: whether it has so far.
-    pub(in crate::infer) fn leave_nodes(&self) -> bool {
-        self.with_nodes.is_some() && !self.is_without.replace(true)
+    /// Whether continuous choices are integrated out.
+    pub(in crate::infer) fn has_integrals(&self) -> bool {
+        self.with_nodes.is_some()
     }
 }
 
@@ -93,8 +80,6 @@ impl<M: Model + Clone> Marginalised<M> {
         Some(Cheap {
             summed: self.clone(),
             with_nodes: with_nodes.flatten(),
-            is_without: Cell::new(false),
-            has_failed: Cell::new(false),
         })
     }
 

@@ -5,16 +5,17 @@ mod bound;
 use std::cell::OnceCell;
 use std::rc::Rc;
 
+use smallvec::SmallVec;
+
 use crate::dist::{Number, Value};
 use crate::error::{Error, Result};
 use crate::infer::draw::{Draw, Own};
-use crate::infer::guide::structure::Structure;
-use crate::infer::guide::{Evaluation, Guide, Guided, Proposal, Stage, StructuredGuide};
+use crate::infer::guide::{Evaluation, Guide, Proposal, Stage, StructuredGuide};
 use crate::infer::marginal::{Borrowed, Cheap, Marginalised, marginalise};
 use crate::infer::objective::bound::bound;
 use crate::infer::pass::memory::spare_terms;
 use crate::infer::pass::{Latent, Mode, Pass, Term};
-use crate::model::{Entry, Kind, ParamStore, Program};
+use crate::model::{Entry, GivenUp, Kind, ParamStore, Program};
 use crate::random::Key;
 use crate::tensor::{SiteSet, Tensor};
 
@@ -130,28 +131,66 @@ impl<'m> Elbo<'m> {
         match &self.model {
             Modelled::Given(model) => *model,
             Modelled::Summed(both) => &both.summed,
-            Modelled::IfCheap(both, cheap) => {
-                let find = || {
-                    let sites = both.sites(params).as_ref().ok().copied();
-                    let cheap = both.summed.if_cheap(params, self.may_integrate, sites);
-                    cheap.map(Rc::new)
-                };
-                let cheap = cheap.get_or_init(find).as_ref();
-                if let Some(cheap) = cheap {
-                    have_guides_look_again(params, both.given.model_name(), cheap.given_up());
-                }
-                match cheap.and_then(|cheap| cheap.model()) {
-                    Some(summed) => summed,
-                    None => both.given,
-                }
-            }
+            Modelled::IfCheap(both, _) => match self.cheap(params) {
+                Some(cheap) => both.less(cheap, GivenUp::of(both.name(), params).get()),
+                None => both.given,
+            },
         }
+    }
+
+    /// The sum to take where that is cheap.
+    fn cheap(&self, params: &ParamStore) -> Option<&Cheap<Borrowed<'m>>> {
+        let Modelled::IfCheap(both, cheap) = &self.model else {
+            return None;
+        };
+        let find = || {
+            let sites = both.sites(params).as_ref().ok().copied();
+            let cheap = both.summed.if_cheap(params, self.may_integrate, sites);
+            cheap.map(Rc::new)
+        };
+        cheap.get_or_init(find).as_deref()
+    }
+
+    /// The model as it was before some of a sum was given up.
+    fn before(&self, params: &ParamStore) -> Before<'_> {
+        let (Modelled::IfCheap(both, _), Some(cheap)) = (&self.model, self.cheap(params)) else {
+            return Before::new();
+        };
+        let now = GivenUp::of(both.name(), params).get();
+        let mut before = Before::new();
+        if now > GivenUp::Nothing {
+            before.push(both.less(cheap, GivenUp::Nothing));
+        }
+        if now > GivenUp::Integrals && cheap.has_integrals() {
+            before.push(both.less(cheap, GivenUp::Integrals));
+        }
+        before
+    }
+
+    /// Sums nothing out from now on, where nobody has asked for it: whether something was so far.
+    fn leave_sum(&self, params: &ParamStore) -> bool {
+        self.cheap(params).is_some() && self.give_up(params, GivenUp::Sum)
+    }
+
+    /// Integrates nothing out from now on, where nobody has asked for it: whether something was so far.
+    fn leave_integrals(&self, params: &ParamStore) -> bool {
+        self.cheap(params).is_some_and(Cheap::has_integrals)
+            && self.give_up(params, GivenUp::Integrals)
+    }
+
+    fn give_up(&self, params: &ParamStore, what: GivenUp) -> bool {
+        let given_up = GivenUp::of(self.model.given().model_name(), params);
+        let is_new = given_up.get() < what;
+        if is_new {
+            given_up.set(what);
+        }
+        is_new
     }
 
     /// Whether an error may be one of choices that are integrated out unasked, which they are no longer then. Data on
     /// another device, and places where a fit does not start, are another matter.
-    fn is_of_nodes(&self, error: &Error) -> bool {
-        !matches!(error.cause(), Error::Device { .. }) && self.model.leave_nodes()
+    fn is_of_integrals(&self, error: &Error, params: &ParamStore) -> bool {
+        !matches!(error.cause(), Error::Device { .. }) && self.leave_integrals(params)
     }
 
     /// One sample's choices and terms.
@@ -160,6 +199,7 @@ impl<'m> Elbo<'m> {
         let propose = || {
             self.guide.propose(Evaluation {
                 model: self.program(params),
+                before: &self.before(params),
                 key,
                 params,
                 mode,
@@ -174,13 +214,14 @@ impl<'m> Elbo<'m> {
                 // Values that are given from outside may be impossible.
                 Err(error) if matches!(mode, Mode::Given(_)) => return Err(error),
                 // What went wrong may have been at a node where no draw ever comes.
-                Err(error) if key.particle != Key::LOOK && self.is_of_nodes(&error) => {}
+                Err(error) if key.particle != Key::LOOK && self.is_of_integrals(&error, params) => {
+                }
                 // Values of what is left may leave too much to sum out, which nobody has asked for. A draw that
                 // is replaced is one of the sum.
                 Err(error)
                     if error.is_of_enumeration()
                         && mode.replaced().is_none()
-                        && self.model.leave_sum() => {}
+                        && self.leave_sum(params) => {}
                 proposal => break proposal?,
             }
         };
@@ -220,19 +261,8 @@ impl<'m> Elbo<'m> {
     }
 }
 
-/// What had been given up of a model's sum when guides looked at it.
-struct GivenUp([bool; 2]);
-
-/// Has guides look at a model once more where choices are drawn by now that were summed out before: they follow each
-/// other.
-fn have_guides_look_again(params: &ParamStore, program: &str, given_up: [bool; 2]) {
-    let before = params.noted::<GivenUp>(program);
-    if before.map_or([false; 2], |before| before.0) != given_up {
-        params.forget::<Structure>(program);
-        params.forget::<Guided>(program);
-        params.renote(program, GivenUp(given_up));
-    }
-}
+/// Models of which more is summed out, the most in the first.
+type Before<'a> = SmallVec<[&'a dyn Program; 2]>;
 
 /// The terms of an evaluation that is repeated with another draw of a choice.
 struct TermsBefore<'p> {
@@ -290,6 +320,18 @@ impl<'m> Summed<'m> {
         }
     }
 
+    fn name(&self) -> &'static str {
+        self.given.model_name()
+    }
+
+    /// The model with what is left of a cheap sum.
+    fn less<'a>(&'a self, cheap: &'a Cheap<Borrowed<'m>>, given_up: GivenUp) -> &'a dyn Program {
+        match cheap.less(given_up) {
+            Some(summed) => summed,
+            None => self.given,
+        }
+    }
+
     /// How many sites a run of the model comes by whose choices are drawn as it states.
     fn sites(&self, params: &ParamStore) -> &Result<usize> {
         let find = || self.summed.sites_of_a_run(params);
@@ -315,28 +357,6 @@ impl<'m> Modelled<'m> {
                 Ok(_) | Err(_) => Ok(()),
             },
             Self::Given(_) | Self::Summed(_) => Ok(()),
-        }
-    }
-
-    /// Sums nothing out from now on, where nobody has asked for it: whether something was so far.
-    fn leave_sum(&self) -> bool {
-        match self {
-            Self::IfCheap(_, cheap) => {
-                let cheap = cheap.get().and_then(Option::as_ref);
-                cheap.is_some_and(|cheap| cheap.give_up())
-            }
-            Self::Given(_) | Self::Summed(_) => false,
-        }
-    }
-
-    /// Integrates nothing out from now on, where nobody has asked for it: whether something was so far.
-    fn leave_nodes(&self) -> bool {
-        match self {
-            Self::IfCheap(_, cheap) => {
-                let cheap = cheap.get().and_then(Option::as_ref);
-                cheap.is_some_and(|cheap| cheap.leave_nodes())
-            }
-            Self::Given(_) | Self::Summed(_) => false,
         }
     }
 }
@@ -365,6 +385,7 @@ impl Objective for Elbo<'_> {
     fn adapt(&self, key: Key, params: &ParamStore, stage: Stage) -> Result<()> {
         let evaluation = Evaluation {
             model: self.program(params),
+            before: &self.before(params),
             key,
             params,
             mode: &Mode::Draw,
@@ -374,7 +395,9 @@ impl Objective for Elbo<'_> {
 
     fn mean_field_model(&self, params: &ParamStore) -> Option<&dyn Program> {
         let model = self.program(params);
-        let is_mean_field = self.samples == 1 && self.guide.is_mean_field(model, params);
+        // What a guide knows may be of the model with more summed out.
+        let is_known = self.samples == 1 && self.before(params).is_empty();
+        let is_mean_field = is_known && self.guide.is_mean_field(model, params);
         is_mean_field.then_some(model)
     }
 }

@@ -50,6 +50,7 @@ impl Trainer {
                 Some(recorder) => Some(recorder.save()?),
                 None => self.past_record.clone(),
             },
+            given_up: self.estimation.params.given_up(),
             ending,
         })
     }
@@ -137,7 +138,7 @@ impl Trainer {
             store.push((name.clone(), parameter, always));
         }
         set_all(fitted)?;
-        self.estimation.params.restore(store);
+        self.estimation.params.restore(store, saved.given_up);
         self.optimizer.restore(saved.memory);
         self.estimation.sites.restore(saved.sites);
         self.estimation.joint = JointSum::default();

@@ -336,6 +336,7 @@ impl Graph {
                 ..Follows::default()
             },
             unknown: None,
+            looks: 1,
         }
     }
 
