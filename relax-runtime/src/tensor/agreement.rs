@@ -286,6 +286,23 @@ fn operations_agree_where_numbers_end() -> Result<()> {
     Ok(())
 }
 
+/// Neither end of a clamp lets infinite numbers through.
+#[test]
+fn clamps_stop_infinite_derivatives() -> Result<()> {
+    for device in devices() {
+        let place = |numbers: [f32; 4]| Tensor::from_vec(numbers.to_vec(), [4], &device);
+        let x = place([-1.0, 0.5, 2.0, f32::NAN])?;
+        let infinite = place([f32::INFINITY, 3.0, f32::NEG_INFINITY, 5.0])?;
+        let leaf = x.leaf();
+        let slopes = grad(&[(&leaf.clamp(0.0, 1.0), Some(&infinite))], &[&leaf])?;
+        assert_eq!(slopes[0].to_vec()?, [0.0, 3.0, 0.0, 5.0], "on {device}");
+        let moved = x.with_tangent(&infinite).clamp(0.0, 1.0);
+        let moved = moved.tangent().unwrap_or_else(|| x.zeros_like());
+        assert_eq!(moved.to_vec()?, [0.0, 3.0, 0.0, 5.0], "on {device}");
+    }
+    Ok(())
+}
+
 /// A single number on the CPU goes where the other operand is, and its gradient comes back; what is
 /// larger is refused by name.
 #[test]

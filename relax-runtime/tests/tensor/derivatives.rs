@@ -169,5 +169,8 @@ fn a_clamped_number_passes_nothing_on() -> Result<()> {
     let infinite = Tensor::from_slice(&[f32::INFINITY, 3.0, f32::NEG_INFINITY]);
     let slopes = grad(&[(&x.clamp(1e-30, 1.0), Some(&infinite))], &[&x])?;
     assert_eq!(slopes[0].to_vec()?, [0.0, 3.0, 0.0]);
+    let moved = x.detach().with_tangent(&infinite).clamp(1e-30, 1.0);
+    let moved = moved.tangent().expect("a tangent");
+    assert_eq!(moved.to_vec()?, [0.0, 3.0, 0.0]);
     Ok(())
 }

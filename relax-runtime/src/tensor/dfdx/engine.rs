@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::rc::Rc;
 
 use dfdx::shapes::{Axes3, Axis, HasShape};
-use dfdx::tensor::{PutTape, Tensor};
+use dfdx::tensor::{PutTape, SplitTape, Tensor};
 use dfdx::tensor_ops::{
     ChooseFrom, GatherTo, PermuteTo, ReshapeTo, SumTo, TryAdd, TryConcatAlong, TryDiv, TryEq,
     TryGe, TryGt, TryLe, TryLt, TryMatMul, TryMul, TrySub,
@@ -15,7 +15,7 @@ use super::functions::{
     on_host, rare, relu, shares, sigmoid, softplus,
 };
 use super::record::{Entry, all, copy, numbers, pair, reduced, store, unary, upload, with_slopes};
-use super::{Flat, Host, Outcome, Taped, Values, failed};
+use super::{Flat, Host, Outcome, Recorder, Taped, Values, failed};
 use crate::error::Result;
 use crate::special::Special;
 use crate::tensor::engine::{Comparison, Engine, Product, Split};
@@ -155,12 +155,17 @@ impl<D: Host> Engine for Dfdx<D> {
     }
 
     fn clamp(x: &Inner, low: f32, high: f32) -> Result<Inner> {
-        let run = |[x]: [Flat<D>; 1]| keeping_nan(&x, x.clone().try_clamp(low, high)?);
-        let slope = |[x]: [Flat<D>; 1], _: &Flat<D>| {
-            let above = indicators(x.try_ge(low)?, &x)?;
-            Ok([above.try_mul(indicators(x.try_le(high)?, &x)?)?])
-        };
-        with_slopes([x], x.shape, run, slope)
+        // Chosen, and not multiplied by 0, as what comes back may be infinite.
+        unary::<D>(x, x.shape, |x| {
+            let (x, tape) = x.split_tape();
+            let flat = || -> Outcome<D, _> {
+                let end = x.clone().try_clamp(low, high)?;
+                Ok(end.put_tape(Recorder::new(false)))
+            };
+            let (below, above) = (x.try_lt(low)?, x.try_gt(high)?);
+            let raised = below.try_choose(flat()?, x.clone().put_tape(tape))?;
+            above.try_choose(flat()?, raised)
+        })
     }
 
     fn special(x: &Inner, function: Special) -> Result<Inner> {
@@ -353,8 +358,8 @@ fn sum<D: Host>(x: Taped<D>, split: Split) -> Outcome<D, Taped<D>> {
 
 /// The last two axes exchanged.
 fn swapped<D: Host>(
-    x: Tensor<Rank3, f32, D, super::Recorder<D>>,
-) -> Outcome<D, Tensor<Rank3, f32, D, super::Recorder<D>>> {
+    x: Tensor<Rank3, f32, D, Recorder<D>>,
+) -> Outcome<D, Tensor<Rank3, f32, D, Recorder<D>>> {
     x.try_permute::<Rank3, Axes3<0, 2, 1>>()
 }
 

@@ -164,11 +164,8 @@ impl Engine for Native {
         let values = map(slice(flat), move |x| math::clamp(x, low, high));
         let saved = x.node.is_some().then(|| flat.clone());
         Ok(record(&[x], x.shape, values, move |g, sinks| {
-            // Where the result stays the same, nothing of what is infinite, too. What is no number stays so.
-            let kept = move |g: f32, [x]: [f32; 1]| {
-                let outside = if x.is_nan() { 0.0 * g } else { 0.0 };
-                if x >= low && x <= high { g } else { outside }
-            };
+            // Where the result stays the same, nothing of what is infinite, too.
+            let kept = move |g: f32, [x]: [f32; 1]| if x < low || x > high { 0.0 } else { g };
             if let Some(x) = &saved {
                 sinks.pass(0, g, [slice(x)], kept);
             }

@@ -153,10 +153,16 @@ impl Tensor {
     /// [`clamp`](Self::clamp) that stays as it is where kinks are rounded off: for ends that hardly
     /// any number reaches.
     pub(crate) fn kept_within(&self, low: f32, high: f32) -> Tensor {
-        unary!(self, clamp(low, high), |x, _| {
-            let x = x.unrounded();
-            x.ge(low) * x.le(high)
-        })
+        self.lift(
+            || Op::new("clamp", [Bits::of(&low), Bits::of(&high)]),
+            |x| dispatch!(clamp(x, low, high)),
+            // Chosen, and not multiplied by 0, as a direction may be infinite.
+            |direction, x, _| {
+                let x = x.unrounded();
+                let is_outside = x.lt(low) + x.gt(high);
+                is_outside.select_where(&direction.zeros_like(), direction)
+            },
+        )
     }
 
     /// ln Γ(x) for x ≥ 0, NaN below; its derivative is the [`digamma`](Self::digamma) function.
