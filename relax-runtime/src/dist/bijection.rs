@@ -1,5 +1,6 @@
 //! How the support of a continuous law is reached from all real numbers.
 
+use super::constraint::with_last;
 use super::family::{LEAST, LEAST_SHARE};
 use super::{Constraint, PerParameter};
 use crate::dist::noise::each::LARGEST as BELOW_ONE;
@@ -86,7 +87,8 @@ impl Bijection {
             Self::Positive | Self::Above(_) | Self::Below(_) => free.clone(),
             Self::Unit => unit(free),
             Self::Interval(low, high) => unit(free) + (high - low).ln(),
-            Self::Simplex => self.value(free).ln().sum(-1),
+            // Of what is too small for f32, too: such numbers are as likely as their density says.
+            Self::Simplex => with_last(free).log_softmax(-1).sum(-1),
         }
     }
 

@@ -66,12 +66,9 @@ impl Constraint {
             Self::Positive => exp(free),
             Self::Unit => sigmoid(free),
             Self::Interval(low, high) => sigmoid(free) * (high - low) + low,
-            Self::Simplex => {
-                let last = free.slice(-1, 0..1).zeros_like();
-                Tensor::concat(&[free, &last], -1)
-                    .softmax(-1)
-                    .kept_within(LEAST_SHARE as f32, 1.0)
-            }
+            Self::Simplex => with_last(free)
+                .softmax(-1)
+                .kept_within(LEAST_SHARE as f32, 1.0),
             Self::Ordered => increments(free, |first| first.clone()).cumsum(-1),
             Self::PositiveOrdered => exp(free).cumsum(-1),
             Self::LowerCholesky => {
@@ -215,6 +212,12 @@ fn exp(z: &Tensor) -> Tensor {
 /// σ(z), below 1 in f32, too.
 fn sigmoid(z: &Tensor) -> Tensor {
     z.sigmoid().kept_within(LEAST_SHARE as f32, BELOW_ONE)
+}
+
+/// Unconstrained numbers of a simplex, with the 0 at their end.
+pub(super) fn with_last(free: &Tensor) -> Tensor {
+    let last = free.slice(-1, 0..1).zeros_like();
+    Tensor::concat(&[free, &last], -1)
 }
 
 /// A first number, and e^z of the others.

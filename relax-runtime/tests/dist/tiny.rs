@@ -1,7 +1,8 @@
 //! Draws that are nearly 0: what many observations say of them has derivatives that f32 holds.
 
 use relax_runtime::dist::{
-    Bernoulli, Beta, Dirichlet, Distribution, Gamma, Law, OneHotCategorical, Poisson,
+    Bernoulli, Beta, Bijection, Dirichlet, Distribution, Gamma, Law, OneHotCategorical, Poisson,
+    Truncated,
 };
 use relax_runtime::{Device, Key, Result, Tensor, grad};
 
@@ -67,4 +68,30 @@ fn rates() -> Result<()> {
     };
     expect_finite(&derivatives(|a| Gamma::new(a, 1.0)?.law(), of_counts)?);
     Ok(())
+}
+
+/// A law of small numbers is none of a share: half of its draws are below its median.
+#[test]
+fn truncated_numbers_of_a_small_scale() -> Result<()> {
+    let rate = Tensor::full([DRAWS], 1e31, &Device::cpu());
+    let law = Truncated::new(Gamma::new(2.0, rate)?, 0.0, 4e-31)?.law()?;
+    let draws = law
+        .draw(&law.noise(&mut Key::new(1).stream("x"))?)
+        .to_vec()?;
+    assert!(draws.iter().all(|x| (0.0..=4e-31).contains(x)));
+    // P(below 1.5e-31) is (1 - 2.5 e^-1.5)/(1 - 5 e^-4).
+    let below = draws.iter().filter(|x| **x < 1.5e-31).count() as f64 / DRAWS as f64;
+    assert!((below - 0.4867).abs() < 0.05, "{below}");
+    Ok(())
+}
+
+/// Where shares end for f32, what is behind them goes on: its density falls as fast as below.
+#[test]
+fn volumes_of_a_simplex_far_out() {
+    let volume = |free: f32| {
+        let free = Tensor::from_slice(&[free, 0.0]);
+        Bijection::Simplex.log_volume(&free).item()
+    };
+    let (near, far) = (volume(-60.0), volume(-160.0));
+    assert!(matches!((near, far), (Ok(near), Ok(far)) if (near - far - 100.0).abs() < 1e-3));
 }

@@ -16,8 +16,10 @@ use crate::dist::{Beta, Distribution, Gamma, StudentT, draw_shape};
 pub trait ShapedCurve: Copy + Debug + Default + 'static {
     /// Where its numbers begin and end.
     const ENDS: [f64; 2];
-    /// What draws, where they are not moved and scaled, stay within, so that no end of their own is among them.
+    /// What draws stay within before they are moved and scaled, so that no end of their own is among them.
     const WITHIN: [f64; 2] = [f64::NEG_INFINITY, f64::INFINITY];
+    /// And after.
+    const SCALED_WITHIN: [f64; 2] = Self::WITHIN;
     /// Whether the second shape is one.
     const HAS_SECOND: bool = false;
     /// Log-density at t.
@@ -196,9 +198,9 @@ impl<C: ShapedCurve, R: Real> Continuous for TruncatedShaped<C, R> {
     fn draw(&self, standards: &[R]) -> R {
         let ([a, b], [first, second]) = (self.ends(), &self.shapes);
         let operands = [&a, &b, first, second, &standards[0]];
-        let t = R::smooth(operands, &Quantile::<C>::default());
-        let [least, most] = C::WITHIN;
-        (self.loc.clone() + self.scale.clone() * t).kept_within(least, most)
+        let ([least, most], [first, last]) = (C::WITHIN, C::SCALED_WITHIN);
+        let t = R::smooth(operands, &Quantile::<C>::default()).kept_within(least, most);
+        (self.loc.clone() + self.scale.clone() * t).kept_within(first, last)
     }
 
     fn mean(&self) -> R {
@@ -238,6 +240,7 @@ pub struct GammaCurve;
 impl ShapedCurve for GammaCurve {
     const ENDS: [f64; 2] = [0.0, FAR];
     const WITHIN: [f64; 2] = [LEAST_SHARE, MOST];
+    const SCALED_WITHIN: [f64; 2] = [LEAST, MOST];
 
     fn ln_density<R: Real>([a, _]: [&R; 2], t: &R) -> R {
         let one = a.clone() * 0.0 + 1.0;
