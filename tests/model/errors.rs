@@ -377,6 +377,31 @@ fn a_gradient_that_is_not_finite_is_reported_and_moves_nothing() -> Result<()> {
     Ok(())
 }
 
+/// Of a bound of several samples, whose terms are made into one.
+#[test]
+fn a_gradient_of_a_bound_comes_from_a_term_of_a_sample() {
+    #[model]
+    fn steep() {
+        let w = param!(0.0);
+        let on = sample!(Bernoulli(0.5));
+        observe!(Normal(0.0, 1.0), 0.5, name = "fine");
+        observe!(
+            Normal(w.sqrt() + f64::from(u8::from(on)), 1.0),
+            0.3,
+            name = "root"
+        );
+    }
+    let refused = error(Svi::new(&steep()).samples(3).steps(1).run());
+    assert_says(
+        &refused,
+        &[
+            "the gradient by `w`, which comes from the cost of `root` (",
+            ") where `on` is ",
+            ", is ",
+        ],
+    );
+}
+
 #[test]
 fn programs_without_what_is_asked_for_are_refused() {
     #[model]

@@ -4,7 +4,7 @@ use crate::dist::Number;
 use crate::error::{Error, Result};
 use crate::infer::estimation::Estimation;
 use crate::infer::objective::Objective;
-use crate::infer::pass::{Mode, Pass, Term};
+use crate::infer::pass::{Latent, Mode, Pass, Term};
 use crate::random::Key;
 use crate::tensor::{Parameter, Tensor, grad_parameters_around};
 
@@ -51,9 +51,12 @@ impl Estimation {
     /// evaluation leaves a graph that one pass can go through.
     fn first_term(&self, objective: &dyn Objective, key: Key) -> Result<Option<String>> {
         let evaluate = || objective.evaluate(key, &self.params, &Mode::Draw);
-        let is_wrong_until = |end: usize| -> Result<bool> { has_wrong_slope(&evaluate()?, end) };
+        let is_wrong_until = |end: usize| -> Result<bool> {
+            let pass = evaluate()?;
+            has_wrong_slope(&pass, end, &self.sites.estimated(&pass))
+        };
         let pass = evaluate()?;
-        let (mut right, mut wrong) = (0, pass.terms.len());
+        let (mut right, mut wrong) = (0, terms(&pass).count());
         if !is_wrong_until(wrong)? {
             return Ok(None);
         }
@@ -64,19 +67,29 @@ impl Estimation {
                 false => right = middle,
             }
         }
-        let in_words = |term: &Term| term.in_words() + &term.draw_behind(&pass.latents);
-        Ok(pass.terms.get(right).map(in_words))
+        let in_words =
+            |(term, latents): (&Term, &[Latent])| term.in_words() + &term.draw_behind(latents);
+        Ok(terms(&pass).nth(right).map(in_words))
     }
 }
 
+/// The terms of a draw, and the choices behind them: of several samples those of each.
+fn terms(pass: &Pass) -> impl Iterator<Item = (&Term, &[Latent])> {
+    let samples = pass.samples.iter().flat_map(|samples| samples.runs());
+    let single = pass.samples.is_none().then_some(pass);
+    let runs = samples.chain(single);
+    runs.flat_map(|run| run.terms.iter().map(|term| (term, &run.latents[..])))
+}
+
 /// Whether the derivatives of the first terms, by parameters, are not all finite.
-fn has_wrong_slope(pass: &Pass, end: usize) -> Result<bool> {
-    let terms = pass.terms.iter().take(end);
-    let tensors = terms.filter_map(|term| match &term.value {
-        Number::Tensor(value) if value.is_tracked() => Some((value, None)),
-        _ => None,
-    });
-    let gradients = grad_parameters_around(&tensors.collect::<Vec<_>>(), &[])?;
+fn has_wrong_slope(pass: &Pass, end: usize, constants: &[&Tensor]) -> Result<bool> {
+    let tensors = terms(pass)
+        .take(end)
+        .filter_map(|(term, _)| match &term.value {
+            Number::Tensor(value) if value.is_tracked() => Some((value, None)),
+            _ => None,
+        });
+    let gradients = grad_parameters_around(&tensors.collect::<Vec<_>>(), constants)?;
     Ok(!gradients.iter().all(|(_, gradient)| is_finite(gradient)))
 }
 
