@@ -23,18 +23,29 @@ fn discrete_vae() {
     }
 }
 
-/// A few steps of all estimators on coins, and of some on digits; times differ from run to run.
-#[test]
-fn estimators() {
+/// What the tables of estimators print, less what differs from run to run.
+fn filters() -> insta::Settings {
     let mut settings = insta::Settings::clone_current();
     settings.add_filter(r"(?m) +\d+\.\d\d$", " [time]");
     settings.add_filter(r"\d\.\d\de-[2-9]\d", "rounding");
     settings.add_filter(r"(\d\.\d)\d(e-?\d)", "$1$2");
     // Beside so little variance a bias is the rounding of the reference.
     settings.add_filter(r"\d+\.\d( +(\d\.\de-1\d|rounding|0\.0e0))", "  *$1");
-    let _filters = settings.bind_to_scope();
+    settings
+}
+
+/// A few steps of all estimators on coins.
+#[test]
+fn estimators_on_coins() {
+    let _filters = filters().bind_to_scope();
     let coins = ["--problem", "toy,pairs", "--evaluations", "600"];
     insta::assert_snapshot!("estimators_coins", output("estimators", &coins));
+}
+
+/// And of some on digits.
+#[test]
+fn estimators_on_digits() {
+    let _filters = filters().bind_to_scope();
     let digits = "--problem categorical,bernoulli --evaluations 100 --estimators";
     let mut arguments: Vec<&str> = digits.split(' ').collect();
     arguments.push("relax,rloo-2,disarm");
