@@ -143,6 +143,48 @@ fn scales_multiply_the_model_and_not_the_guide() -> Result<()> {
     Ok(())
 }
 
+#[model]
+fn seen(level: f64, x: f64) {
+    observe!(Normal(level, 1.0), x);
+}
+
+/// A number, and a coin, of which an observation tells half as much as it would.
+#[model]
+fn tempered(x: f64) {
+    let level = sample!(Normal(0.0, 1.0));
+    call!(scale(seen(level, x), 0.5), name = "half");
+}
+
+#[model]
+fn tempered_coin(x: f64) {
+    let on = sample!(Bernoulli(0.3));
+    call!(scale(seen(f64::from(u8::from(on)), x), 0.5), name = "half");
+}
+
+/// A half of a normal log-density is one of twice the variance, but for its constant.
+#[test]
+fn evidence_and_weights_are_of_the_scaled_model() -> Result<()> {
+    let x: f64 = 1.5;
+    let half = |gap: f64| -0.25 * gap * gap - 0.25 * std::f64::consts::TAU.ln();
+    let log_evidence =
+        -0.25 * std::f64::consts::TAU.ln() + 0.5 * 2.0_f64.ln() - 0.5 * 3.0_f64.ln() - x * x / 6.0;
+    let fit = Svi::new(&tempered(x)).seed(1).run()?;
+    let posterior = fit.posterior();
+    assert_near(posterior.mean("level")?, x / 3.0, 0.08);
+    assert_near(posterior.log_evidence().bound, log_evidence, 0.01);
+    let weights = posterior.importance_weights()?;
+    assert!(weights.pareto_k().is_none_or(|k| k < 0.7));
+
+    let coin = tempered_coin(x);
+    let exact = (0.3 * half(x - 1.0).exp() + 0.7 * half(x).exp()).ln();
+    assert_near(exact_posterior(&coin)?.log_evidence, exact, 1e-6);
+    for svi in [Svi::new(&coin), Svi::new(&coin).draw_all()] {
+        let fit = svi.seed(1).posterior_draws(2_000).run()?;
+        assert_near(fit.posterior().log_evidence().bound, exact, 0.01);
+    }
+    Ok(())
+}
+
 /// A hidden choice has its prior for a guide, and neither adds to the bound nor biases it.
 #[test]
 fn hidden_choices_are_drawn_from_their_priors() -> Result<()> {

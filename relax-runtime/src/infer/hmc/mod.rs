@@ -267,7 +267,7 @@ impl<'m> Started<'m> {
         if let Some(site) = Record::of(pass)?.scaled {
             return Err(refused(format!(
                 "the log-probability of site `{site}` does not count once, as in a plate that is a part of a \
-                 larger data set, or under `scale`: chains need all data"
+                 larger data set, or a hidden choice under `scale`: chains need all data"
             )));
         }
         self.target.free(pass).map(Some)

@@ -150,7 +150,7 @@ fn log_prob(trace: Trace, is_counted: impl Fn(Kind) -> bool) -> Result<f64> {
     let mut log_prob = 0.0;
     trace.take_apart(|entry| {
         if !entry.elsewhere && is_counted(entry.kind) {
-            log_prob -= density_term(entry)?.value.total()?;
+            log_prob -= density_term(entry)?.once()?;
         }
         Ok(())
     })?;
@@ -180,7 +180,7 @@ impl Place {
     fn of(pass: &Pass) -> Result<Option<Self>> {
         let (mut log_p, mut log_q) = (0.0, 0.0);
         for term in pass.terms.iter().filter(|term| term.kind != Kind::Cost) {
-            let value = term.value.total()?;
+            let value = term.once()?;
             match term.of_guide {
                 true => log_q += value,
                 false => log_p -= value,

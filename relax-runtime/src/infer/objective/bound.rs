@@ -39,6 +39,7 @@ pub(in crate::infer) fn bound(
         kind: Kind::Observed,
         value: Number::Tensor(-bound),
         scale: plate.map_or(1.0, |plate| plate.scale),
+        weight: 1.0,
         plates,
         sites,
         of_guide: false,

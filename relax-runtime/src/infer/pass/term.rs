@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use crate::dist::{AnyDistribution, Number, Value};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::infer::impossible::{Behind, Broken, look};
 use crate::infer::pass::Latent;
 use crate::model::{Kind, Known, OutOfSupport, Plate};
@@ -18,12 +18,14 @@ pub struct Term {
     /// What its site does: a cost that is paid, or a choice or an observation whose log-density
     /// counts.
     pub kind: Kind,
-    /// A number a row of the plates, without the plates' scale.
+    /// A number a row of the plates, without [`scale`](Self::scale).
     pub value: Number,
     /// The plates around the site.
     pub plates: Rc<[Plate]>,
-    /// Factor of subsampling plates.
+    /// Factor of subsampling plates and of handlers.
     pub scale: f64,
+    /// That of handlers alone.
+    pub(crate) weight: f64,
     /// Choices that the term may depend on.
     pub sites: SiteSet,
     /// Whether it is the log-density of a choice under its guide.
@@ -37,6 +39,14 @@ pub struct Term {
 }
 
 impl Term {
+    /// The whole term where each row of the plates counts once.
+    ///
+    /// # Errors
+    /// If it carries one.
+    pub(in crate::infer) fn once(&self) -> Result<f64> {
+        Ok(self.value.total()? * self.weight)
+    }
+
     /// An error that says which term went wrong, with its site's line, and with which draw of the choices behind it.
     pub(crate) fn not_finite(&self, value: f64, step: u64, latents: &[Latent]) -> Error {
         let name = self.title();

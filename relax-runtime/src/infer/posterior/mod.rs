@@ -334,7 +334,7 @@ impl Posterior {
     /// all random sites stand in one plate, rows are weighted one by one; plates are not scaled, neither for choices
     /// that were drawn nor for those that were summed out: of a part of a larger data set it is the evidence of that
     /// part, and [`ExactPosterior::log_evidence`](crate::infer::ExactPosterior::log_evidence) is the same.
-    /// `cost!` terms are no part of p(x, z) and do not count, so that with them training maximises
+    /// What [`scale`](crate::model::scale) multiplies counts so often. `cost!` terms are no part of p(x, z) and do not count, so that with them training maximises
     /// something else than the bound given here. An objective without densities, such as
     /// [`ExpectedCost`](super::ExpectedCost), has bounds of 0.
     pub fn log_evidence(&self) -> LogEvidence {
@@ -366,7 +366,7 @@ fn weights_of(log_weights: &[Vec<f64>], scaled: Option<&str>) -> Result<Importan
         None => ImportanceWeights::of(log_weights),
         Some(site) => Err(Error::Query(format!(
             "the log-probability of site `{site}` does not count once, as in a plate that is a part \
-             of a larger data set, or under `scale`: the weights of such draws are not those of the \
+             of a larger data set, or a hidden choice under `scale`: the weights of such draws are not those of the \
              posterior; draw with all data"
         ))),
     }

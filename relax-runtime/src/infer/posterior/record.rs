@@ -237,17 +237,20 @@ pub(super) fn support(law: &dyn Law) -> Result<Vec<Vec<f64>>> {
 }
 
 /// The log-weight of a pass, a number a row if all its densities are rows of the same plate, and the
-/// first site that does not count once, be it by a handler or as a part of a larger data set. (Where
-/// rows are weighted one by one, it does not matter how many more there are.) Costs are no densities and
-/// stay out: with them the weights would not bound ln p(x).
+/// first site that does not count once as a part of a larger data set. (Where rows are weighted one by one, it does
+/// not matter how many more there are.) What handlers scale is a part of the model. Costs are no densities and stay
+/// out: with them the weights would not bound ln p(x).
 fn log_weights(pass: &Pass) -> Result<(Vec<f64>, Option<String>)> {
     let densities = || pass.terms.iter().filter(|term| term.kind != Kind::Cost);
     let plate = common_plate(densities());
     let once = plate.map_or(1.0, |plate| plate.scale);
-    let scaled = densities().find(|term| term.scale != once);
+    // Under a guide that counts otherwise, draws are not those of its law.
+    let is_scaled =
+        |term: &&Term| term.scale != once * term.weight || (term.of_guide && term.weight != 1.0);
+    let scaled = densities().find(is_scaled);
     let scaled = scaled.map(|term| term.name.to_string());
     let Some(plate) = plate else {
-        let sum: f64 = densities().map(|t| t.value.total()).sum::<Result<_>>()?;
+        let sum: f64 = densities().map(Term::once).sum::<Result<_>>()?;
         return Ok((vec![-sum], scaled));
     };
     let mut weights = vec![0.0; plate.size];
@@ -255,7 +258,7 @@ fn log_weights(pass: &Pass) -> Result<(Vec<f64>, Option<String>)> {
         if let Number::Tensor(t) = &term.value {
             t.with_values(|values| {
                 let pairs = weights.iter_mut().zip(values);
-                pairs.for_each(|(weight, &x)| *weight -= f64::from(x));
+                pairs.for_each(|(weight, &x)| *weight -= f64::from(x) * term.weight);
             })?;
         }
     }
