@@ -1,7 +1,7 @@
 //! What a fit's verdict says where the fit is wrong, and that it says nothing where it is right.
 
 use relax_runtime::Key;
-use relax_runtime::infer::{Elsewhere, Finding};
+use relax_runtime::infer::{Elsewhere, Finding, MeanFieldGuide};
 use relax_runtime::prelude::*;
 
 const SEEDS: std::ops::Range<u64> = 0..3;
@@ -269,6 +269,37 @@ fn a_place_that_a_guide_excludes_has_its_share_in_whatever_order_guides_draw() -
         let share = missed(&fit).map(|(share, _)| share);
         assert!(
             share.is_some_and(|share| (0.2..0.4).contains(&share)),
+            "{}",
+            fit.verdict()
+        );
+    }
+    Ok(())
+}
+
+/// A number of which 4 times as much is known before as one law says.
+#[model]
+fn known_better() -> f64 {
+    let x = sample!(Normal(0.0, 1.0));
+    x
+}
+
+#[model]
+fn either_side() {
+    let x = call!(scale(known_better(), 4.0));
+    observe!(Normal(x * x, 0.2), 2.25);
+}
+
+#[test]
+fn what_is_missed_of_a_scaled_model_is_its_own_share() -> Result<()> {
+    let model = either_side();
+    for seed in SEEDS {
+        let fit = svi(&model, seed)
+            .guide(&MeanFieldGuide)
+            .steps(2_000)
+            .run()?;
+        let share = missed(&fit).map(|(share, _)| share);
+        assert!(
+            share.is_some_and(|share| (0.35..0.65).contains(&share)),
             "{}",
             fit.verdict()
         );

@@ -1,7 +1,7 @@
 //! Parameters by name.
 
 use std::any::{Any, TypeId};
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
@@ -29,7 +29,7 @@ struct State {
     /// Those that every run of a program creates, though a checkpoint came without them.
     missing: Vec<String>,
     notes: Notes,
-    /// What a checkpoint says of the sums of programs.
+    /// The programs of whose sums something is no longer taken.
     given_up: BTreeMap<String, GivenUp>,
     /// Whether guides are to say in which units their parameters are moved.
     wants_units: bool,
@@ -73,6 +73,14 @@ impl ParamStore {
     /// A store with the same parameters, to which others can be added without adding them here.
     pub(crate) fn fork(&self) -> Self {
         Self(Rc::new(RefCell::new(self.0.borrow().clone())))
+    }
+
+    /// A store without parameters, for programs with the first values of theirs.
+    pub(crate) fn fresh(&self) -> Self {
+        Self(Rc::new(RefCell::new(State {
+            device: self.0.borrow().device.clone(),
+            ..State::default()
+        })))
     }
 
     /// Has guides say in which units their parameters are moved.
@@ -132,14 +140,15 @@ impl ParamStore {
         self.0.replace(before);
     }
 
-    /// Takes over what a fork's programs were found to be.
+    /// Takes over what a fork's programs were found to be, and what was given up of them.
     pub(crate) fn take_notes_of(&self, fork: &Self) {
-        let notes = fork.0.borrow().notes.clone();
-        self.0.borrow_mut().notes = notes;
+        let fork = fork.0.borrow();
+        let state = &mut *self.0.borrow_mut();
+        state.notes = fork.notes.clone();
+        state.given_up = fork.given_up.clone();
     }
 
-    /// What `find` found out about a program, which it is asked once. Checkpoints do not hold it, but what was
-    /// [`given_up`](Self::given_up).
+    /// What `find` found out about a program, which it is asked once. Checkpoints do not hold it.
     pub(crate) fn note<T: 'static>(
         &self,
         program: &'static str,
@@ -175,23 +184,39 @@ impl ParamStore {
         notes.filter_map(|note| note.downcast().ok()).collect()
     }
 
-    /// What a checkpoint says of a program's sum.
-    pub(super) fn brought_given_up(&self, program: &str) -> GivenUp {
-        let brought = &self.0.borrow().given_up;
-        brought.get(program).copied().unwrap_or_default()
+    /// How much of a program's sum has been given up.
+    pub(crate) fn given_up_of(&self, program: &str) -> GivenUp {
+        let given_up = &self.0.borrow().given_up;
+        given_up.get(program).copied().unwrap_or_default()
     }
 
-    /// The programs of whose sums something has been given up, for a checkpoint.
-    pub(crate) fn given_up(&self) -> BTreeMap<String, GivenUp> {
-        let state = self.0.borrow();
-        let mut all = state.given_up.clone();
-        for ((_, program), note) in &state.notes.0 {
-            if let Some(given_up) = note.downcast_ref::<Cell<GivenUp>>() {
-                all.insert((*program).to_owned(), given_up.get());
-            }
+    /// Gives up so much of it: whether less was so far.
+    pub(crate) fn give_up(&self, program: &str, what: GivenUp) -> bool {
+        let is_new = self.given_up_of(program) < what;
+        if is_new {
+            let given_up = &mut self.0.borrow_mut().given_up;
+            given_up.insert(program.to_owned(), what);
         }
-        all.retain(|_, given_up| *given_up != GivenUp::Nothing);
-        all
+        is_new
+    }
+
+    /// The programs of whose sums something has been given up.
+    pub(crate) fn given_up(&self) -> BTreeMap<String, GivenUp> {
+        self.0.borrow().given_up.clone()
+    }
+
+    /// Sets what has been given up.
+    pub(crate) fn set_given_up(&self, given_up: BTreeMap<String, GivenUp>) {
+        self.0.borrow_mut().given_up = given_up;
+    }
+
+    /// Whether there is a parameter of a guide's at a site.
+    pub(crate) fn has_of(&self, site: &str) -> bool {
+        let is_of = |name: &String| {
+            let part = name.strip_prefix(site);
+            part.is_some_and(|part| part.starts_with('.'))
+        };
+        self.0.borrow().known.keys().any(is_of)
     }
 
     /// The current value of a parameter, part of the autodiff graph: where it is constrained, of the
@@ -346,7 +371,7 @@ impl ParamStore {
     }
 
     /// Takes over a checkpoint's parameters in place of all that are there, each with whether every
-    /// step so far trained it, and what it says of the sums of programs. Handles to parameters that stay keep theirs.
+    /// step so far trained it, and what it says was given up. Handles to parameters that stay keep theirs.
     pub(crate) fn restore(
         &self,
         saved: Vec<(String, Parameter, bool)>,

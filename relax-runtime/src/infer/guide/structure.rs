@@ -39,6 +39,8 @@ pub(in crate::infer) struct Follows {
     pub(in crate::infer) slopes: usize,
     /// Whether all parts of the law have such slopes, a skew of Gaussian numbers among them, or the first alone.
     pub(in crate::infer) with_all_parts: bool,
+    /// By which look at the model it was found.
+    pub(in crate::infer) look: usize,
 }
 
 /// An earlier choice.
@@ -175,26 +177,48 @@ impl Structure {
         }
         let mut known = Self::clone(&known);
         for next in before.iter().copied().chain([model]).skip(known.looks) {
-            known = known.then(Self::of(next).with_saved(params));
+            known = known.then(Self::of(next).with_saved(params), params);
         }
         params.renote(name, known.clone());
         Rc::new(known)
     }
 
-    /// The same where less is summed out: choices that were drawn before keep what they follow, as their parameters are of that, and others
-    /// have what was found of them now.
-    fn then(mut self, next: Self) -> Self {
+    /// The same where less is summed out: choices that have parameters keep what they follow, as these are of that,
+    /// and others have what was found now.
+    fn then(mut self, next: Self, params: &ParamStore) -> Self {
+        let look = self.looks;
         self.looks += 1;
-        if self.unknown.is_some() {
-            return self;
-        }
-        if self.sites.is_empty() {
+        if self.unknown.is_none() && self.sites.is_empty() {
             self.others = next.others;
         }
-        for (site, follows) in next.sites {
-            self.sites.entry(site).or_insert(follows);
+        for (site, mut follows) in next.sites {
+            let is_kept = match saved_look(&site, params) {
+                Some(saved) => saved < look,
+                None => params.has_of(&site),
+            };
+            if is_kept {
+                let others = &self.others;
+                self.sites.entry(site).or_insert_with(|| others.clone());
+            } else {
+                follows.look = look;
+                self.sites.insert(site, follows);
+            }
         }
+        self.unknown = self.unknown.and(next.unknown);
         self
+    }
+
+    /// Keeps with the parameters by which look it was found what their choices follow, where that was not the first.
+    ///
+    /// # Errors
+    /// None that a store of parameters does not have by itself.
+    pub(in crate::infer) fn save_looks(&self, params: &ParamStore) -> Result<()> {
+        for (site, follows) in self.all() {
+            if follows.look > 0 && params.has_of(site) {
+                params.replace(&look_of(site), &Tensor::scalar(follows.look as f32))?;
+            }
+        }
+        Ok(())
     }
 
     /// Looks at a model with the first values of its parameters, so that what is found is the same after
@@ -203,6 +227,16 @@ impl Structure {
         find::find(model, &ParamStore::default())
             .unwrap_or_else(|error| Self::unknown(format!("looking at the model failed: {error}")))
     }
+}
+
+/// What says by which look it was found what a choice follows.
+fn look_of(site: &str) -> String {
+    format!("{site}.look")
+}
+
+fn saved_look(site: &str, params: &ParamStore) -> Option<usize> {
+    let saved = params.parameter(&look_of(site))?.get().peek_item().ok()?;
+    Some(saved as usize)
 }
 
 #[cfg(test)]

@@ -56,6 +56,7 @@ pub(in crate::infer) fn draw(
     seed: u64,
     n: usize,
 ) -> Result<Posterior> {
+    let params = &params.fork();
     let mut guided = Drawing::new(objective, params, seed);
     let mut started = Started::new(objective, params, seed, usize::MAX);
     guided.draw_until(n, |pass| started.see(pass))?;
@@ -267,7 +268,7 @@ impl<'m> Started<'m> {
         if let Some(site) = Record::of(pass)?.scaled {
             return Err(refused(format!(
                 "the log-probability of site `{site}` does not count once, as in a plate that is a part of a \
-                 larger data set, or a hidden choice under `scale`: chains need all data"
+                 larger data set, or under a guide that is scaled: chains need all data"
             )));
         }
         self.target.free(pass).map(Some)

@@ -16,7 +16,7 @@ const FARTHEST: usize = 3;
 pub(super) struct Moves {
     place: Place,
     /// Of each choice that can be moved, the name of its site, and its number there.
-    choices: Vec<(String, usize)>,
+    choices: Vec<(Rc<str>, usize)>,
 }
 
 impl Moves {
@@ -26,7 +26,8 @@ impl Moves {
         for (site, law) in &place.laws {
             let shape = law.to_vertex(&place.values[site]).shape();
             let count = proposed(&**law, shape).map_or(0, |by| by.events);
-            choices.extend((0..count).map(|number| (site.clone(), number)));
+            let site: Rc<str> = site.as_str().into();
+            choices.extend((0..count).map(|number| (Rc::clone(&site), number)));
         }
         (!choices.is_empty()).then_some(Self { place, choices })
     }
@@ -45,8 +46,8 @@ impl Moves {
             moved.extend((second != first).then_some(second));
         }
         for (site, number) in moved {
-            let value = other_value(self.place.law(site)?, &values[site], *number, stream)?;
-            values.insert(site.clone(), value);
+            let value = other_value(self.place.law(site)?, &values[&**site], *number, stream)?;
+            values.insert(site.to_string(), value);
         }
         let values: Values = Rc::new(values);
         let level = stream.uniform_f64().ln();

@@ -102,7 +102,10 @@ impl<'m> Places<'m> {
     /// If the model cannot be there either, or whatever goes wrong in it.
     fn outside_the_guide(&self, values: &Values) -> Result<Option<Place>> {
         let (latents, trace, _) = self.run(0, Mode::Given(Rc::clone(values)))?;
-        let log_p = log_prob(trace, |kind| !matches!(kind, Kind::Cost | Kind::Param))?;
+        let log_p = log_prob(trace, |kind, weight| match kind {
+            Kind::Cost | Kind::Param => 0.0,
+            Kind::Latent | Kind::Observed | Kind::Factor => weight,
+        })?;
         let is_there = log_p.is_finite() && are_of(values, &latents);
         Ok(is_there.then(|| Place {
             values: Rc::clone(values),
@@ -117,10 +120,15 @@ impl<'m> Places<'m> {
     pub(super) fn stated(&self, draws: u64) -> impl Iterator<Item = Stated> {
         let draw = |number: u64| -> Result<Stated> {
             let (latents, trace, _) = self.run(number, Mode::Draw)?;
-            let is_of_data = |kind| matches!(kind, Kind::Observed | Kind::Factor);
+            // Draws are of the laws as they are, whatever handlers make of these.
+            let beside_draws = |kind, weight| match kind {
+                Kind::Observed | Kind::Factor => weight,
+                Kind::Latent => weight - 1.0,
+                Kind::Cost | Kind::Param => 0.0,
+            };
             Ok(Stated {
                 values: values_of(&latents),
-                log_likelihood: log_prob(trace, is_of_data)?,
+                log_likelihood: log_prob(trace, beside_draws)?,
             })
         };
         let drawn = (0..draws).filter_map(move |number| draw(number).ok());
@@ -145,12 +153,14 @@ fn are_of(values: &Values, latents: &[Latent]) -> bool {
     latents.len() == values.len() && latents.iter().all(is_known)
 }
 
-/// ln of the probability of a run's entries of some kinds.
-fn log_prob(trace: Trace, is_counted: impl Fn(Kind) -> bool) -> Result<f64> {
+/// ln of the probability of a run's entries, each as many times as is said of its kind and of how often handlers let
+/// it count.
+fn log_prob(trace: Trace, times: impl Fn(Kind, f64) -> f64) -> Result<f64> {
     let mut log_prob = 0.0;
     trace.take_apart(|entry| {
-        if !entry.elsewhere && is_counted(entry.kind) {
-            log_prob -= density_term(entry)?.once()?;
+        let times = times(entry.kind, entry.weight_factor());
+        if !entry.elsewhere && times != 0.0 {
+            log_prob -= density_term(entry)?.value.total()? * times;
         }
         Ok(())
     })?;

@@ -78,7 +78,14 @@ fn log_weight(run: &Pass, plate: Option<&Plate>) -> Result<Tensor> {
                 term.name
             )));
         }
-        if term.scale != scale {
+        if term.of_guide && term.weight != 1.0 {
+            return Err(Error::Estimator(format!(
+                "`{}` is drawn under a guide that is scaled, and a bound of several samples needs the law of draws as it is; \
+                 scale the model alone, or take one sample",
+                term.name
+            )));
+        }
+        if term.scale != scale * term.weight {
             return Err(Error::Estimator(format!(
                 "`{}` stands for more rows than it has, and a bound of several samples is no sum \
                  over rows unless everything stands in one plate; put all of model and guide \
@@ -86,7 +93,7 @@ fn log_weight(run: &Pass, plate: Option<&Plate>) -> Result<Tensor> {
                 term.name
             )));
         }
-        match &term.value {
+        match term.value.scale(term.weight) {
             Number::Host(x) => host += x,
             Number::Tensor(t) => {
                 let t = match plate {

@@ -1,21 +1,19 @@
 //! Objectives: expectations that training minimises.
 
 mod bound;
+mod modelled;
 
-use std::cell::OnceCell;
 use std::rc::Rc;
-
-use smallvec::SmallVec;
 
 use crate::dist::{Number, Value};
 use crate::error::{Error, Result};
 use crate::infer::draw::{Draw, Own};
 use crate::infer::guide::{Evaluation, Guide, Proposal, Stage, StructuredGuide};
-use crate::infer::marginal::{Borrowed, Cheap, Marginalised, marginalise};
 use crate::infer::objective::bound::bound;
+use crate::infer::objective::modelled::Modelled;
 use crate::infer::pass::memory::spare_terms;
 use crate::infer::pass::{Latent, Mode, Pass, Term};
-use crate::model::{Entry, GivenUp, Kind, ParamStore, Program};
+use crate::model::{Entry, Kind, ParamStore, Program};
 use crate::random::Key;
 use crate::tensor::{SiteSet, Tensor};
 
@@ -77,15 +75,13 @@ impl<'m> Elbo<'m> {
     /// Sums the model's discrete choices out, as [`marginalise`](super::marginalise) does.
     #[must_use]
     pub fn marginalise(mut self) -> Self {
-        self.model = Modelled::Summed(Rc::new(Summed::new(self.model.given())));
+        self.model = Modelled::summed(self.model.given());
         self
     }
 
     /// Sums them out where that is cheap; see [`Svi`](super::Svi).
     pub(super) fn marginalise_if_cheap(mut self) -> Self {
-        let mut summed = Summed::new(self.model.given());
-        summed.summed = summed.summed.if_few_sites();
-        self.model = Modelled::IfCheap(Rc::new(summed), OnceCell::new());
+        self.model = Modelled::if_cheap(self.model.given());
         self
     }
 
@@ -128,78 +124,17 @@ impl<'m> Elbo<'m> {
 
     /// The model, with what is summed out.
     pub(in crate::infer) fn program(&self, params: &ParamStore) -> &dyn Program {
-        match &self.model {
-            Modelled::Given(model) => *model,
-            Modelled::Summed(both) => &both.summed,
-            Modelled::IfCheap(both, _) => match self.cheap(params) {
-                Some(cheap) => both.less(cheap, GivenUp::of(both.name(), params).get()),
-                None => both.given,
-            },
-        }
-    }
-
-    /// The sum to take where that is cheap.
-    fn cheap(&self, params: &ParamStore) -> Option<&Cheap<Borrowed<'m>>> {
-        let Modelled::IfCheap(both, cheap) = &self.model else {
-            return None;
-        };
-        let find = || {
-            let sites = both.sites(params).as_ref().ok().copied();
-            let cheap = both.summed.if_cheap(params, self.may_integrate, sites);
-            cheap.map(Rc::new)
-        };
-        cheap.get_or_init(find).as_deref()
-    }
-
-    /// The model as it was before some of a sum was given up.
-    fn before(&self, params: &ParamStore) -> Before<'_> {
-        let (Modelled::IfCheap(both, _), Some(cheap)) = (&self.model, self.cheap(params)) else {
-            return Before::new();
-        };
-        let now = GivenUp::of(both.name(), params).get();
-        let mut before = Before::new();
-        if now > GivenUp::Nothing {
-            before.push(both.less(cheap, GivenUp::Nothing));
-        }
-        if now > GivenUp::Integrals && cheap.has_integrals() {
-            before.push(both.less(cheap, GivenUp::Integrals));
-        }
-        before
-    }
-
-    /// Sums nothing out from now on, where nobody has asked for it: whether something was so far.
-    fn leave_sum(&self, params: &ParamStore) -> bool {
-        self.cheap(params).is_some() && self.give_up(params, GivenUp::Sum)
-    }
-
-    /// Integrates nothing out from now on, where nobody has asked for it: whether something was so far.
-    fn leave_integrals(&self, params: &ParamStore) -> bool {
-        self.cheap(params).is_some_and(Cheap::has_integrals)
-            && self.give_up(params, GivenUp::Integrals)
-    }
-
-    fn give_up(&self, params: &ParamStore, what: GivenUp) -> bool {
-        let given_up = GivenUp::of(self.model.given().model_name(), params);
-        let is_new = given_up.get() < what;
-        if is_new {
-            given_up.set(what);
-        }
-        is_new
-    }
-
-    /// Whether an error may be one of choices that are integrated out unasked, which they are no longer then. Data on
-    /// another device, and places where a fit does not start, are another matter.
-    fn is_of_integrals(&self, error: &Error, params: &ParamStore) -> bool {
-        !matches!(error.cause(), Error::Device { .. }) && self.leave_integrals(params)
+        self.model.stages(params, self.may_integrate).now
     }
 
     /// One sample's choices and terms.
     fn sample(&self, key: Key, params: &ParamStore, mode: &Mode) -> Result<Pass> {
         self.model.expect_end(params)?;
         let propose = || {
+            let stages = self.model.stages(params, self.may_integrate);
             self.guide.propose(Evaluation {
-                model: self.program(params),
-                before: &self.before(params),
+                model: stages.now,
+                before: &stages.before,
                 key,
                 params,
                 mode,
@@ -214,14 +149,15 @@ impl<'m> Elbo<'m> {
                 // Values that are given from outside may be impossible.
                 Err(error) if matches!(mode, Mode::Given(_)) => return Err(error),
                 // What went wrong may have been at a node where no draw ever comes.
-                Err(error) if key.particle != Key::LOOK && self.is_of_integrals(&error, params) => {
+                Err(error)
+                    if key.particle != Key::LOOK && self.model.leaves_integrals(&error, params) => {
                 }
                 // Values of what is left may leave too much to sum out, which nobody has asked for. A draw that
                 // is replaced is one of the sum.
                 Err(error)
                     if error.is_of_enumeration()
                         && mode.replaced().is_none()
-                        && self.leave_sum(params) => {}
+                        && self.model.leave_sum(params) => {}
                 proposal => break proposal?,
             }
         };
@@ -261,9 +197,6 @@ impl<'m> Elbo<'m> {
     }
 }
 
-/// Models of which more is summed out, the most in the first.
-type Before<'a> = SmallVec<[&'a dyn Program; 2]>;
-
 /// The terms of an evaluation that is repeated with another draw of a choice.
 struct TermsBefore<'p> {
     terms: std::slice::Iter<'p, Term>,
@@ -294,73 +227,6 @@ impl<'p> TermsBefore<'p> {
     }
 }
 
-/// The model of a bound.
-#[derive(Clone)]
-enum Modelled<'m> {
-    Given(&'m dyn Program),
-    Summed(Rc<Summed<'m>>),
-    /// Once it is known whether that is cheap.
-    IfCheap(Rc<Summed<'m>>, OnceCell<Option<Rc<Cheap<Borrowed<'m>>>>>),
-}
-
-/// A model with its discrete choices summed out.
-struct Summed<'m> {
-    given: &'m dyn Program,
-    summed: Marginalised<Borrowed<'m>>,
-    /// How many sites a run of the model comes by, once that was asked.
-    sites: OnceCell<Result<usize>>,
-}
-
-impl<'m> Summed<'m> {
-    fn new(given: &'m dyn Program) -> Self {
-        Self {
-            given,
-            summed: marginalise(Borrowed(given)),
-            sites: OnceCell::new(),
-        }
-    }
-
-    fn name(&self) -> &'static str {
-        self.given.model_name()
-    }
-
-    /// The model with what is left of a cheap sum.
-    fn less<'a>(&'a self, cheap: &'a Cheap<Borrowed<'m>>, given_up: GivenUp) -> &'a dyn Program {
-        match cheap.less(given_up) {
-            Some(summed) => summed,
-            None => self.given,
-        }
-    }
-
-    /// How many sites a run of the model comes by whose choices are drawn as it states.
-    fn sites(&self, params: &ParamStore) -> &Result<usize> {
-        let find = || self.summed.sites_of_a_run(params);
-        self.sites.get_or_init(find)
-    }
-}
-
-impl<'m> Modelled<'m> {
-    fn given(&self) -> &'m dyn Program {
-        match self {
-            Self::Given(model) => *model,
-            Self::Summed(both) | Self::IfCheap(both, _) => both.given,
-        }
-    }
-
-    /// # Errors
-    /// If a run of a model whose choices may be summed out or drawn does not end, which all others would find out
-    /// as slowly.
-    fn expect_end(&self, params: &ParamStore) -> Result<()> {
-        match self {
-            Self::IfCheap(both, _) => match both.sites(params) {
-                Err(error) if error.is_of_endless_run() => Err(error.clone()),
-                Ok(_) | Err(_) => Ok(()),
-            },
-            Self::Given(_) | Self::Summed(_) => Ok(()),
-        }
-    }
-}
-
 impl Objective for Elbo<'_> {
     fn evaluate(&self, key: Key, params: &ParamStore, mode: &Mode) -> Result<Pass> {
         match (self.samples, mode) {
@@ -377,15 +243,14 @@ impl Objective for Elbo<'_> {
     }
 
     fn expect_draws(&self) {
-        if let Modelled::IfCheap(_, cheap) = &self.model {
-            cheap.get_or_init(|| None);
-        }
+        self.model.draw_unless_asked();
     }
 
     fn adapt(&self, key: Key, params: &ParamStore, stage: Stage) -> Result<()> {
+        let stages = self.model.stages(params, self.may_integrate);
         let evaluation = Evaluation {
-            model: self.program(params),
-            before: &self.before(params),
+            model: stages.now,
+            before: &stages.before,
             key,
             params,
             mode: &Mode::Draw,
@@ -394,11 +259,11 @@ impl Objective for Elbo<'_> {
     }
 
     fn mean_field_model(&self, params: &ParamStore) -> Option<&dyn Program> {
-        let model = self.program(params);
+        let stages = self.model.stages(params, self.may_integrate);
         // What a guide knows may be of the model with more summed out.
-        let is_known = self.samples == 1 && self.before(params).is_empty();
-        let is_mean_field = is_known && self.guide.is_mean_field(model, params);
-        is_mean_field.then_some(model)
+        let is_known = self.samples == 1 && stages.before.is_empty();
+        let is_mean_field = is_known && self.guide.is_mean_field(stages.now, params);
+        is_mean_field.then_some(stages.now)
     }
 }
 

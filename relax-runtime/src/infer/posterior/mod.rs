@@ -170,7 +170,9 @@ impl Posterior {
         seed: u64,
         n: usize,
     ) -> Result<Self> {
-        let mut drawing = Drawing::new(objective, params, seed);
+        // What draws meet that training has not is no matter of its parameters.
+        let params = params.fork();
+        let mut drawing = Drawing::new(objective, &params, seed);
         drawing.draw_until(n, |_| ())?;
         Ok(drawing.posterior())
     }
@@ -366,7 +368,7 @@ fn weights_of(log_weights: &[Vec<f64>], scaled: Option<&str>) -> Result<Importan
         None => ImportanceWeights::of(log_weights),
         Some(site) => Err(Error::Query(format!(
             "the log-probability of site `{site}` does not count once, as in a plate that is a part \
-             of a larger data set, or a hidden choice under `scale`: the weights of such draws are not those of the \
+             of a larger data set, or under a guide that is scaled: the weights of such draws are not those of the \
              posterior; draw with all data"
         ))),
     }

@@ -20,8 +20,8 @@ pub(in crate::infer) struct Record {
     pub(in crate::infer) log_weights: Vec<f64>,
     /// What sums are more than that under the posterior, where their rows stand for others of a larger data set.
     pub(in crate::infer) surplus: f64,
-    /// The first site whose log-probability counts more or less than once, so that the weights are not
-    /// those of the posterior.
+    /// The first site whose log-probability counts more or less often than rows stand for themselves, or than its draws
+    /// do, so that the weights are not those of the posterior.
     pub(in crate::infer) scaled: Option<String>,
 }
 

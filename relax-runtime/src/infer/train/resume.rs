@@ -9,6 +9,7 @@ use crate::infer::checkpoint::{
     Checkpoint, SavedEnding, check_names, fitted_all, refused, save_all, set_all,
 };
 use crate::infer::exact::joint::JointSum;
+use crate::infer::guide::structure::Structure;
 use crate::tensor::{Device, Parameter};
 
 impl Trainer {
@@ -32,6 +33,10 @@ impl Trainer {
     }
 
     fn checkpoint(&self, ending: Option<SavedEnding>) -> Result<Checkpoint> {
+        let params = &self.estimation.params;
+        for structure in params.notes::<Structure>() {
+            structure.save_looks(params)?;
+        }
         let store = self.stored();
         let held = self.held();
         check_names(held.iter())?;
@@ -50,7 +55,7 @@ impl Trainer {
                 Some(recorder) => Some(recorder.save()?),
                 None => self.past_record.clone(),
             },
-            given_up: self.estimation.params.given_up(),
+            given_up: params.given_up(),
             ending,
         })
     }

@@ -9,14 +9,17 @@ use crate::infer::estimation::Estimation;
 use crate::infer::hmc::Looked;
 use crate::infer::missed;
 use crate::infer::posterior::Posterior;
-use crate::model::Start;
+use crate::model::{ParamStore, Start};
 use crate::report::{Ending, History};
 
 impl Svi<'_> {
     /// The posterior of a run that has ended so.
     pub(super) fn posterior_after(&mut self, ending: Ending) -> Result<Posterior> {
         let posterior = match self.is_automatic(ending) {
-            true => self.looked(self.looks_elsewhere())?.posterior()?,
+            true => {
+                let params = self.trainer.params().fork();
+                self.looked(&params, self.looks_elsewhere())?.posterior()?
+            }
             false => self.posterior(self.posterior_draws)?,
         };
         Ok(self.with_missed(posterior))
@@ -30,16 +33,11 @@ impl Svi<'_> {
         posterior.missing(missed)
     }
 
-    /// A first look at the posterior.
-    fn looked(&self, looks_elsewhere: bool) -> Result<Looked<'_>> {
-        let Estimation { params, seed, .. } = &self.trainer.estimation;
-        Looked::at(
-            &self.objective,
-            params,
-            *seed,
-            self.posterior_draws,
-            looks_elsewhere,
-        )
+    /// A first look at the posterior, with a fork of the fit's parameters: what draws meet that training has not is no
+    /// matter of these.
+    fn looked<'l>(&'l self, fork: &'l ParamStore, looks_elsewhere: bool) -> Result<Looked<'l>> {
+        let (seed, draws) = (self.trainer.estimation.seed, self.posterior_draws);
+        Looked::at(&self.objective, fork, seed, draws, looks_elsewhere)
     }
 
     /// Whether other places than that of a fit are looked at.
@@ -79,7 +77,7 @@ impl Svi<'_> {
         }
         let objective = self.objective.clone();
         let Estimation { params, seed, .. } = &self.trainer.estimation;
-        let (params, seed) = (params.clone(), *seed);
+        let (params, seed) = (params.fork(), *seed);
         let (draws, looks_elsewhere) = (self.posterior_draws, self.looks_elsewhere());
         let looked = Looked::at(&objective, &params, seed, draws, looks_elsewhere)?;
         if let Some(start) = looked.better_start()
@@ -126,9 +124,13 @@ impl Svi<'_> {
         if !self.is_automatic(ending) || !again.level().is_below(before.level()) {
             return Ok(None);
         }
+        let params = self.trainer.params().fork();
         let posterior = match start {
-            Some(start) => self.looked(false)?.started_from(start).posterior()?,
-            None => self.looked(self.looks_elsewhere())?.posterior()?,
+            Some(start) => self
+                .looked(&params, false)?
+                .started_from(start)
+                .posterior()?,
+            None => self.looked(&params, self.looks_elsewhere())?.posterior()?,
         };
         Ok(Some((again, ending, self.with_missed(posterior))))
     }

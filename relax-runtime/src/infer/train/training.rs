@@ -368,7 +368,16 @@ impl<O: Objective> Training<O> {
         let saved = self.trainer.load(path)?;
         let key = Key::new(self.trainer.estimation.seed);
         self.say_what_was_asked();
-        self.trainer.gradients(&self.objective, key)?;
+        // Training may have met nothing of what this evaluation does.
+        let params = self.trainer.params().clone();
+        let fork = params.fork();
+        self.trainer.estimation.params = fork.clone();
+        let given_up = params.given_up();
+        let shown = self.trainer.gradients(&self.objective, key);
+        self.trainer.estimation.params = params.clone();
+        params.take_notes_of(&fork);
+        params.set_given_up(given_up);
+        shown?;
         Ok((self, saved))
     }
 

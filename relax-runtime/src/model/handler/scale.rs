@@ -26,7 +26,8 @@ impl Handler for Scale {
 
 /// A model whose log-probabilities and costs are multiplied by `factor`: tempering, or data that
 /// stand for more than themselves. Draws stay as they are. In a bound it is the model that is scaled: an
-/// automatic guide's log q stays as it is, a guide that is a program can be scaled as well.
+/// automatic guide's log q stays as it is, a guide that is a program can be scaled as well. Evidences and importance weights
+/// are those of the scaled model.
 ///
 /// ```
 /// use relax_runtime::prelude::*;

@@ -1,0 +1,156 @@
+//! The model of a bound, with what is summed out of it: what somebody has asked for, or what is cheap until it is not.
+
+use std::cell::OnceCell;
+use std::rc::Rc;
+
+use smallvec::SmallVec;
+
+use crate::error::{Error, Result};
+use crate::infer::marginal::{Borrowed, Cheap, Marginalised, marginalise};
+use crate::model::{GivenUp, ParamStore, Program};
+
+/// The model of a bound.
+#[derive(Clone)]
+pub(super) enum Modelled<'m> {
+    Given(&'m dyn Program),
+    Summed(Rc<Summed<'m>>),
+    /// Once it is known whether that is cheap.
+    IfCheap(Rc<Summed<'m>>, OnceCell<Option<Rc<Cheap<Borrowed<'m>>>>>),
+}
+
+/// A model with its discrete choices summed out.
+pub(super) struct Summed<'m> {
+    given: &'m dyn Program,
+    summed: Marginalised<Borrowed<'m>>,
+    /// How many sites a run of the model comes by, once that was asked.
+    sites: OnceCell<Result<usize>>,
+}
+
+/// A model as it is run in fits of some parameters.
+pub(super) struct Stages<'a> {
+    /// With more summed out, the most in the first, before that was given up.
+    pub(super) before: SmallVec<[&'a dyn Program; 2]>,
+    pub(super) now: &'a dyn Program,
+}
+
+impl<'m> Modelled<'m> {
+    pub(super) fn summed(given: &'m dyn Program) -> Self {
+        Self::Summed(Rc::new(Summed::new(given, marginalise(Borrowed(given)))))
+    }
+
+    pub(super) fn if_cheap(given: &'m dyn Program) -> Self {
+        let summed = marginalise(Borrowed(given)).if_few_sites();
+        Self::IfCheap(Rc::new(Summed::new(given, summed)), OnceCell::new())
+    }
+
+    /// The model without a sum.
+    pub(super) fn given(&self) -> &'m dyn Program {
+        match self {
+            Self::Given(model) => *model,
+            Self::Summed(both) | Self::IfCheap(both, _) => both.given,
+        }
+    }
+
+    /// Draws all choices from now on that nobody has asked to sum out, unless it is decided already.
+    pub(super) fn draw_unless_asked(&self) {
+        if let Self::IfCheap(_, cheap) = self {
+            cheap.get_or_init(|| None);
+        }
+    }
+
+    pub(super) fn stages(&self, params: &ParamStore, may_integrate: bool) -> Stages<'_> {
+        let alone = |now| Stages {
+            before: SmallVec::new(),
+            now,
+        };
+        let both = match self {
+            Self::Given(model) => return alone(*model),
+            Self::Summed(both) => return alone(&both.summed),
+            Self::IfCheap(both, _) => both,
+        };
+        let Some(cheap) = self.cheap(params, may_integrate) else {
+            return alone(both.given);
+        };
+        let less = |given_up| -> &dyn Program {
+            match cheap.less(given_up) {
+                Some(summed) => summed,
+                None => both.given,
+            }
+        };
+        let now = params.given_up_of(both.given.model_name());
+        let mut stages = alone(less(now));
+        if now > GivenUp::Nothing {
+            stages.before.push(less(GivenUp::Nothing));
+        }
+        if now > GivenUp::Integrals && cheap.has_integrals() {
+            stages.before.push(less(GivenUp::Integrals));
+        }
+        stages
+    }
+
+    /// The sum to take where that is cheap, with the first values of parameters: it is the same in all fits.
+    fn cheap(&self, params: &ParamStore, may_integrate: bool) -> Option<&Cheap<Borrowed<'m>>> {
+        let Self::IfCheap(both, cheap) = self else {
+            return None;
+        };
+        let find = || {
+            let sites = both.sites(params).as_ref().ok().copied();
+            let cheap = both.summed.if_cheap(&params.fresh(), may_integrate, sites);
+            cheap.map(Rc::new)
+        };
+        cheap.get_or_init(find).as_deref()
+    }
+
+    /// The sum that is taken so far unasked, if one is.
+    fn found(&self) -> Option<&Cheap<Borrowed<'m>>> {
+        match self {
+            Self::IfCheap(_, cheap) => cheap.get()?.as_deref(),
+            Self::Given(_) | Self::Summed(_) => None,
+        }
+    }
+
+    /// Sums nothing out from now on, where nobody has asked for it: whether something was so far.
+    pub(super) fn leave_sum(&self, params: &ParamStore) -> bool {
+        let name = self.given().model_name();
+        self.found().is_some() && params.give_up(name, GivenUp::Sum)
+    }
+
+    /// Integrates nothing out from now on, where nobody has asked for it, if an error may be one of that: whether
+    /// something was so far. Data on another device are another matter.
+    pub(super) fn leaves_integrals(&self, error: &Error, params: &ParamStore) -> bool {
+        let name = self.given().model_name();
+        !matches!(error.cause(), Error::Device { .. })
+            && self.found().is_some_and(Cheap::has_integrals)
+            && params.give_up(name, GivenUp::Integrals)
+    }
+
+    /// # Errors
+    /// If a run of a model whose choices may be summed out or drawn does not end, which all others would find out
+    /// as slowly.
+    pub(super) fn expect_end(&self, params: &ParamStore) -> Result<()> {
+        match self {
+            Self::IfCheap(both, _) => match both.sites(params) {
+                Err(error) if error.is_of_endless_run() => Err(error.clone()),
+                Ok(_) | Err(_) => Ok(()),
+            },
+            Self::Given(_) | Self::Summed(_) => Ok(()),
+        }
+    }
+}
+
+impl<'m> Summed<'m> {
+    fn new(given: &'m dyn Program, summed: Marginalised<Borrowed<'m>>) -> Self {
+        Self {
+            given,
+            summed,
+            sites: OnceCell::new(),
+        }
+    }
+
+    /// How many sites a run of the model comes by whose choices are drawn as it states, with the first values of
+    /// parameters.
+    fn sites(&self, params: &ParamStore) -> &Result<usize> {
+        let find = || self.summed.sites_of_a_run(&params.fresh());
+        self.sites.get_or_init(find)
+    }
+}
