@@ -3,6 +3,8 @@
 use relax_runtime::infer::{Draws, Finding, MeanFieldGuide};
 use relax_runtime::prelude::*;
 
+use crate::assert_near;
+
 /// A scale and what it scales.
 #[model]
 fn funnel() {
@@ -423,5 +425,42 @@ fn groups_of_vague_priors_come_to_their_data() -> Result<()> {
             assert_eq!(again.posterior().means("mu")?, fit.posterior().means("mu")?);
         }
     }
+    Ok(())
+}
+
+/// A polynomial of unknown degree: a discrete choice decides how many numbers there are.
+#[model]
+fn polynomial(points: &[(f64, f64)]) {
+    let degree = sample!(DiscreteUniform(0, 3));
+    let mut coefficients = Vec::new();
+    for _ in 0..=degree {
+        let coefficient = sample!(Normal(0.0, 2.0));
+        coefficients.push(coefficient);
+    }
+    for (x, y) in points {
+        let mean = coefficients.iter().rev().fold(0.0, |sum, c| sum * x + c);
+        observe!(Normal(mean, 0.5), *y);
+    }
+}
+
+/// A guide may settle where the numbers of one degree fit, and the others hardly count.
+#[test]
+fn numbers_that_are_not_always_there_are_drawn_by_chains() -> Result<()> {
+    let points = (0..10).map(|i| {
+        let x = -1.0 + f64::from(i) / 4.5;
+        (
+            x,
+            0.5 + x + 0.6 * x * x + 0.175 * (f64::from(i * 7 % 5) - 2.0),
+        )
+    });
+    let points: Vec<_> = points.collect();
+    let model = polynomial(&points);
+    let fit = Svi::new(&model).seed(2).run()?;
+    let posterior = fit.posterior();
+    assert!(posterior.mixing().is_some());
+    assert_eq!(posterior.len(), 1_000);
+    // By the Gaussian evidence of each degree: 0.000, 0.608, 0.271, 0.121.
+    assert_near(posterior.mean("degree")?, 1.512, 0.12);
+    assert_near(posterior.mean("coefficient[1]")?, 1.03, 0.1);
     Ok(())
 }

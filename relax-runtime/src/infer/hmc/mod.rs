@@ -45,7 +45,35 @@ const MOST_UNASKED: usize = 32;
 /// Of these so many host numbers, each of which costs a run a step.
 const MOST_HOST_UNASKED: usize = 8;
 
-/// `n` draws of the posterior of a bound's model by chains that start from its guide.
+/// How many draws a posterior has.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::infer) struct Wanted {
+    /// Of the guide, where that draws.
+    pub(in crate::infer) guided: usize,
+    /// Of chains: these make as many at least, of which only so many are kept.
+    pub(in crate::infer) chained: usize,
+}
+
+impl Wanted {
+    /// So many, whoever draws.
+    pub(in crate::infer) fn exactly(draws: usize) -> Self {
+        Self {
+            guided: draws,
+            chained: draws,
+        }
+    }
+}
+
+impl Default for Wanted {
+    fn default() -> Self {
+        Self {
+            guided: 200,
+            chained: CHAINS * LEAST,
+        }
+    }
+}
+
+/// Draws of the posterior of a bound's model by chains that start from its guide.
 ///
 /// # Errors
 /// If the model has choices that chains cannot move, or other choices in other runs, whatever goes wrong where they
@@ -54,18 +82,18 @@ pub(in crate::infer) fn draw(
     objective: &Elbo<'_>,
     params: &ParamStore,
     seed: u64,
-    n: usize,
+    wanted: Wanted,
 ) -> Result<Posterior> {
     let params = &params.fork();
     let mut guided = Drawing::new(objective, params, seed);
     let mut started = Started::new(objective, params, seed, usize::MAX);
-    guided.draw_until(n, |pass| started.see(pass))?;
+    guided.draw_until(wanted.guided, |pass| started.see(pass))?;
     if !started.is_ready()? {
         // What is summed out is drawn exactly.
         return Ok(guided.posterior());
     }
     let log_weights = guided.log_weights().clone();
-    let drawn = started.draw(n, log_weights, Limits::NONE)?;
+    let drawn = started.draw(wanted.chained, log_weights, Limits::NONE)?;
     drawn.ok_or_else(|| refused("no draws were made".into()))
 }
 
@@ -81,12 +109,12 @@ pub(in crate::infer) struct Looked<'m> {
     /// What is known of other places, and where the fit had better start.
     known: KnownElsewhere,
     better_start: Option<Start>,
-    n: usize,
+    wanted: Wanted,
 }
 
 impl<'m> Looked<'m> {
-    /// Looks where a fit has come to, of whose posterior `n` draws are wanted, and elsewhere where that is in doubt and
-    /// one is to.
+    /// Looks where a fit has come to, of whose posterior so many draws are wanted, and elsewhere where that is in doubt
+    /// and one is to.
     ///
     /// # Errors
     /// Whatever goes wrong in model or guide.
@@ -94,19 +122,21 @@ impl<'m> Looked<'m> {
         objective: &'m Elbo<'_>,
         params: &'m ParamStore,
         seed: u64,
-        n: usize,
+        wanted: Wanted,
         looks_elsewhere: bool,
     ) -> Result<Self> {
         let mut guided = Drawing::new(objective, params, seed);
         let mut started = Started::new(objective, params, seed, MOST_UNASKED);
-        guided.draw_until(n.min(LOOKED_AT), |pass| started.see(pass))?;
+        guided.draw_until(wanted.guided.min(LOOKED_AT), |pass| started.see(pass))?;
         // Models that chains cannot do keep what they have.
         let started = started.is_ready().unwrap_or(false).then_some(started);
         let is_far = started.as_ref().is_some_and(Started::is_far);
-        // Few draws often tell; where they do not, all may.
-        let mut is_doubtful = is_far || has_tail(&guided, LARGEST_PARETO_K);
+        // A guide of numbers that are not always there may have settled where they hardly are, which no draws of its own
+        // tell. Few draws often tell the rest; where they do not, all may.
+        let mut is_doubtful =
+            is_far || guided.comes_and_goes() || has_tail(&guided, LARGEST_PARETO_K);
         if !is_doubtful {
-            guided.draw_until(n, |_| ())?;
+            guided.draw_until(wanted.guided, |_| ())?;
             is_doubtful = has_tail(&guided, LARGEST_PARETO_K_OF_ALL) || !has_weights(&guided);
         }
         let started = started.filter(|s| s.target.host_numbers() <= MOST_HOST_UNASKED);
@@ -123,7 +153,7 @@ impl<'m> Looked<'m> {
             is_doubtful,
             known,
             better_start,
-            n,
+            wanted,
         })
     }
 
@@ -152,10 +182,12 @@ impl<'m> Looked<'m> {
     /// # Errors
     /// Whatever goes wrong in model or guide.
     pub(in crate::infer) fn posterior(mut self) -> Result<Posterior> {
-        self.guided.draw_until(self.n, |_| ())?;
+        self.guided.draw_until(self.wanted.guided, |_| ())?;
         if let (Some(started), true) = (self.started, self.is_doubtful) {
             let log_weights = self.guided.log_weights().clone();
-            if let Ok(Some(chained)) = started.draw(self.n, log_weights, Limits::UNASKED) {
+            if let Ok(Some(chained)) =
+                started.draw(self.wanted.chained, log_weights, Limits::UNASKED)
+            {
                 return Ok(chained.elsewhere(self.known));
             }
         }

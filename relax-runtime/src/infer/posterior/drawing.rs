@@ -20,6 +20,8 @@ pub(in crate::infer) struct Drawing<'a> {
     collected: Collected,
     log_weights: LogWeights,
     scaled: Option<String>,
+    /// Whether a choice that is left beside sums was not there for sure.
+    comes_and_goes: bool,
     /// Where nothing but sums is left, one evaluation tells all.
     whole: Option<Pass>,
 }
@@ -37,6 +39,7 @@ impl<'a> Drawing<'a> {
             collected: Collected::default(),
             log_weights: LogWeights::default(),
             scaled: None,
+            comes_and_goes: false,
             whole: None,
         }
     }
@@ -66,6 +69,8 @@ impl<'a> Drawing<'a> {
             pass.summed.iter_mut().for_each(|(_, at)| *at = key);
             let record = Record::of(&pass)?;
             see(&pass);
+            let mut left = record.sites.iter().take(pass.latents.len());
+            self.comes_and_goes |= left.any(|site| site.inclusion < 1.0);
             if pass.latents.is_empty() && !pass.summed.is_empty() {
                 self.whole = Some(pass);
             }
@@ -75,6 +80,11 @@ impl<'a> Drawing<'a> {
             self.collected.add(record)?;
         }
         self.params.check_restored()
+    }
+
+    /// Whether a choice that is left beside sums was not there for sure in some draw.
+    pub(in crate::infer) fn comes_and_goes(&self) -> bool {
+        self.comes_and_goes
     }
 
     /// ln(p(x, z)/q(z)) of the draws so far.

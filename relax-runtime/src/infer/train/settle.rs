@@ -20,7 +20,7 @@ impl Svi<'_> {
                 let params = self.trainer.params().fork();
                 self.looked(&params, self.looks_elsewhere())?.posterior()?
             }
-            false => self.posterior(self.posterior_draws)?,
+            false => self.drawn(self.wanted)?,
         };
         Ok(self.with_missed(posterior))
     }
@@ -36,8 +36,8 @@ impl Svi<'_> {
     /// A first look at the posterior, with a fork of the fit's parameters: what draws meet that training has not is no
     /// matter of these.
     fn looked<'l>(&'l self, fork: &'l ParamStore, looks_elsewhere: bool) -> Result<Looked<'l>> {
-        let (seed, draws) = (self.trainer.estimation.seed, self.posterior_draws);
-        Looked::at(&self.objective, fork, seed, draws, looks_elsewhere)
+        let seed = self.trainer.estimation.seed;
+        Looked::at(&self.objective, fork, seed, self.wanted, looks_elsewhere)
     }
 
     /// Whether other places than that of a fit are looked at.
@@ -78,8 +78,8 @@ impl Svi<'_> {
         let objective = self.objective.clone();
         let Estimation { params, seed, .. } = &self.trainer.estimation;
         let (params, seed) = (params.fork(), *seed);
-        let (draws, looks_elsewhere) = (self.posterior_draws, self.looks_elsewhere());
-        let looked = Looked::at(&objective, &params, seed, draws, looks_elsewhere)?;
+        let (wanted, looks_elsewhere) = (self.wanted, self.looks_elsewhere());
+        let looked = Looked::at(&objective, &params, seed, wanted, looks_elsewhere)?;
         if let Some(start) = looked.better_start()
             && let Some(better) = self.again_from(Some(start), Settling::near(), &history)
         {

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::infer::checkpoint::SavedEnding;
 use crate::infer::estimation::Estimation;
 use crate::infer::guide::{Guide, Stage};
-use crate::infer::hmc;
+use crate::infer::hmc::{self, Wanted};
 use crate::infer::objective::{Elbo, ExpectedCost, Objective};
 use crate::infer::posterior::Posterior;
 use crate::infer::settings::Configure;
@@ -32,7 +32,7 @@ pub struct Training<O> {
     /// Whether a run has started at a draw of what the model states.
     pub(super) is_from_a_draw: bool,
     progress: bool,
-    pub(super) posterior_draws: usize,
+    pub(super) wanted: Wanted,
     pub(super) hmc: Option<bool>,
 }
 
@@ -123,10 +123,10 @@ impl<'m> Svi<'m> {
         self
     }
 
-    /// How many draws the posterior of a [`run`](Self::run) holds; 200 unless set.
+    /// How many draws the posterior of a [`run`](Self::run) holds; unless set, 200 of a guide and 1,000 of chains.
     #[must_use]
     pub fn posterior_draws(mut self, n: usize) -> Self {
-        self.posterior_draws = n;
+        self.wanted = Wanted::exactly(n);
         self
     }
 
@@ -135,7 +135,7 @@ impl<'m> Svi<'m> {
     /// whose units they move; what its family cannot do, such as long tails on one side, they can. Each draw takes
     /// some four gradients; before the first come 200 transitions of each chain, in which step size and
     /// covariance are learned, and at least 250 count, and up to four times as many until draws are worth 700, of which as
-    /// many are kept as were asked for. [`Posterior::mixing`] says whether the chains agree, and
+    /// many are kept as were asked for, or 1,000. [`Posterior::mixing`] says whether the chains agree, and
     /// so does the [`Verdict`](crate::infer::Verdict). Modes far apart stay what they were to the guide: chains do not
     /// come from one to the other. Host numbers are moved, too; as no derivative passes through them, each costs one run
     /// more a gradient, for a difference of the density.
@@ -144,7 +144,7 @@ impl<'m> Svi<'m> {
     /// weights of its first 200 draws have no finite variance (a Pareto k̂ above 0.5) or those of all a k̂ above 0.6, or 150
     /// wider draws with their
     /// weights put a mean of the unconstrained numbers off by a fifth of a standard deviation, or a standard deviation
-    /// off by a fifth; no more than 32 numbers are left to draw, at most eight of them host numbers, the same in every run, and the
+    /// off by a fifth, or where a discrete choice that is summed out decides which numbers there are; no more than 32 numbers are left to draw, at most eight of them host numbers, the same in every run, and the
     /// chains agree. Elsewhere
     /// the guide does; where its weights can be relied on, and move a mean by more than a tenth of a standard deviation
     /// or change that by a sixth, the posterior's draws have them ([`Posterior::weighted`]).
@@ -187,6 +187,10 @@ impl<'m> Svi<'m> {
     /// # Errors
     /// Whatever goes wrong in model or guide.
     pub fn posterior(&mut self, draws: usize) -> Result<Posterior> {
+        self.drawn(Wanted::exactly(draws))
+    }
+
+    pub(super) fn drawn(&mut self, wanted: Wanted) -> Result<Posterior> {
         self.say_what_was_asked();
         let estimation = &self.trainer.estimation;
         estimation.check_settings()?;
@@ -194,8 +198,8 @@ impl<'m> Svi<'m> {
         let single = self.objective.clone().samples(1);
         let (params, seed) = (&estimation.params, estimation.seed);
         match self.hmc {
-            Some(true) => hmc::draw(&single, params, seed, draws),
-            Some(false) | None => Posterior::draw(&single, params, seed, draws),
+            Some(true) => hmc::draw(&single, params, seed, wanted),
+            Some(false) | None => Posterior::draw(&single, params, seed, wanted.guided),
         }
     }
 
@@ -292,7 +296,6 @@ impl<O> ConfigureTraining for Training<O> {
 
 impl<O: Objective> Training<O> {
     fn of(objective: O) -> Self {
-        const POSTERIOR_DRAWS: usize = 200;
         Self {
             objective,
             trainer: Trainer::new(0),
@@ -300,7 +303,7 @@ impl<O: Objective> Training<O> {
             starts: None,
             is_from_a_draw: false,
             progress: true,
-            posterior_draws: POSTERIOR_DRAWS,
+            wanted: Wanted::default(),
             hmc: None,
         }
     }
@@ -368,16 +371,10 @@ impl<O: Objective> Training<O> {
         let saved = self.trainer.load(path)?;
         let key = Key::new(self.trainer.estimation.seed);
         self.say_what_was_asked();
-        // Training may have met nothing of what this evaluation does.
-        let params = self.trainer.params().clone();
-        let fork = params.fork();
-        self.trainer.estimation.params = fork.clone();
-        let given_up = params.given_up();
-        let shown = self.trainer.gradients(&self.objective, key);
-        self.trainer.estimation.params = params.clone();
-        params.take_notes_of(&fork);
-        params.set_given_up(given_up);
-        shown?;
+        // What this evaluation gives up, training has not.
+        let given_up = self.trainer.params().given_up();
+        self.trainer.gradients(&self.objective, key)?;
+        self.trainer.params().set_given_up(given_up);
         Ok((self, saved))
     }
 

@@ -33,8 +33,11 @@ use crate::report::{Ending, Trend};
 pub struct Verdict {
     /// How training ended.
     pub ending: Ending,
-    /// The largest Pareto k̂ of the importance weights, where these have a tail.
+    /// The largest Pareto k̂ of the importance weights, where these have a tail; also where chains draw, as the bound on
+    /// the evidence rests on the weights.
     pub pareto_k: Option<f64>,
+    /// Whether chains have made the draws.
+    pub by_chains: bool,
     /// How many independent posterior draws the draws are worth, of how many; nothing where the weights
     /// are not those of the posterior. Of chains by their correlation, elsewhere by their weights.
     pub effective_samples: Option<(f64, usize)>,
@@ -152,6 +155,7 @@ impl Verdict {
         let mut verdict = Self {
             ending,
             pareto_k: None,
+            by_chains: posterior.mixing().is_some(),
             effective_samples: None,
             findings: Vec::from_iter(unsettled(ending, trend)),
         };
@@ -204,7 +208,7 @@ impl Verdict {
             && let Some(pareto_k) = weights.pareto_k()
         {
             // Of few draws less could be relied on as weights; as starts they all can.
-            let limit = 0.7;
+            let limit = RELIABLE;
             self.pareto_k = Some(pareto_k);
             if pareto_k > limit && posterior.known_elsewhere() == KnownElsewhere::Nothing {
                 self.findings.push(Finding::FarStart { pareto_k, limit });
@@ -282,6 +286,9 @@ impl Verdict {
     }
 }
 
+/// Up to what Pareto k̂ weights can be relied on, of many draws.
+const RELIABLE: f64 = 0.7;
+
 /// The share of draws that they are to be worth. Where log-weights are Gaussian, those worth a fifth have a variance of
 /// ln 5, and the bound is 0.8 nats below the evidence: means may be off by more than a standard deviation.
 const LEAST_WORTH: f64 = 0.2;
@@ -305,14 +312,21 @@ fn unsettled(ending: Ending, trend: Trend) -> Option<Finding> {
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.ending)?;
-        if let Some(k) = self.pareto_k {
+        if let (Some(k), false) = (self.pareto_k, self.by_chains) {
             write!(f, "; Pareto k {k:.2}")?;
         }
         if let Some((effective, draws)) = self.effective_samples {
-            write!(f, "; {draws} draws worth {effective:.0}")?;
+            let of_chains = if self.by_chains { " of chains" } else { "" };
+            write!(f, "; {draws} draws{of_chains} worth {effective:.0}")?;
         }
         if self.is_good() {
-            return write!(f, "; good");
+            write!(f, "; good")?;
+        }
+        if let (Some(k), true) = (self.pareto_k.filter(|k| *k > RELIABLE), self.by_chains) {
+            write!(
+                f,
+                "; the bound on the evidence is not to be relied on, whose weights, of the guide, have Pareto k {k:.2}"
+            )?;
         }
         self.findings
             .iter()
@@ -361,7 +375,7 @@ impl fmt::Display for Finding {
                     ", where {limit:.2} can be relied on: the guide hardly draws what the posterior \
                      holds likely, so that neither its means nor weighted ones are to be trusted; take \
                      {more}another guide (one that follows dependencies, or a program of your own), sum \
-                     discrete choices out, or train by `samples(k)`"
+                     discrete choices out, have chains draw what is left (`hmc(true)`), or train by `samples(k)`"
                 )
             }
             Self::FewEffective {
@@ -393,8 +407,8 @@ impl fmt::Display for Finding {
             ),
             Self::Elsewhere => f.write_str(
                 "wider draws than the guide's say that the posterior is elsewhere, or wider or narrower, and the chains that \
-                 were tried did not agree: ask `hmc(true)`, which goes on for longer, and write numbers of rows as `mean \
-                 + scale * noise`",
+                 were tried did not agree: ask `hmc(true)`, which goes on for longer, and write numbers of rows, if there are any, as \
+                 `mean + scale * noise`",
             ),
             Self::CoarseNodes { site, error } => write!(
                 f,
