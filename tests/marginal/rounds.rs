@@ -164,3 +164,82 @@ fn choices_that_become_too_many_are_drawn() -> Result<()> {
     assert_eq!(of_first.count(), 1);
     Ok(())
 }
+
+/// Whether something has changed, and when: a choice that is not always there, on which all data depend.
+#[model]
+fn changed(counts: &[usize]) {
+    let has_changed = sample!(Bernoulli(0.5));
+    let mut since = counts.len();
+    if has_changed {
+        let at = sample!(DiscreteUniform(1, 29));
+        since = at;
+    }
+    for (time, &count) in counts.iter().enumerate() {
+        observe!(Poisson(if time < since { 2.0 } else { 3.0 }), count);
+    }
+}
+
+/// Of each term's values most cannot be, where the choice is not there.
+#[test]
+fn many_terms_of_a_choice_that_is_not_always_there() -> Result<()> {
+    let counts: Vec<usize> = (0..200).map(|at| [1, 2, 4, 3, 2][at % 5]).collect();
+    let log_mass = |count: usize, rate: f64| {
+        let factorial: f64 = (1..=count).map(|k| (k as f64).ln()).sum();
+        count as f64 * rate.ln() - rate - factorial
+    };
+    let since = |since: usize| -> f64 {
+        let all = counts.iter().enumerate();
+        all.map(|(time, &count)| log_mass(count, if time < since { 2.0 } else { 3.0 }))
+            .sum()
+    };
+    let mut terms = vec![0.5_f64.ln() + since(counts.len())];
+    terms.extend((1..=29).map(|at| (0.5 / 29.0_f64).ln() + since(at)));
+    let run = Simulation::seeded(1).run(&marginalise(&changed(&counts)))?;
+    assert_near(run.trace.log_prob()?, log_sum_exp(&terms), 1e-6);
+    Ok(())
+}
+
+/// A range that another choice decides on: one name for each size of it.
+#[model]
+fn ranged(seen: bool) {
+    let sides = sample!(DiscreteUniform(1, 6));
+    let roll = sample!(DiscreteUniform(1, sides), name = format!("roll of {sides}"));
+    observe!(Bernoulli(if roll > 2 { 0.9 } else { 0.2 }), seen);
+}
+
+#[test]
+fn ranges_have_names_by_their_size() -> Result<()> {
+    let model = ranged(true);
+    let of = |sides: usize| {
+        let high = sides.saturating_sub(2) as f64 / sides as f64;
+        0.9 * high + 0.2 * (1.0 - high)
+    };
+    let all: f64 = (1..=6).map(|sides| of(sides) / 6.0).sum();
+    let fit = Svi::new(&model).seed(1).run()?;
+    assert_near(fit.posterior().log_evidence().bound, all.ln(), 1e-6);
+    let sides: f64 = (1..=6).map(|n| n as f64 * of(n) / 6.0 / all).sum();
+    assert_near(fit.posterior().mean("sides")?, sides, 1e-6);
+    Ok(())
+}
+
+/// Under one name they are refused, with what to write instead.
+#[model]
+fn of_one_name(seen: bool) {
+    let sides = sample!(DiscreteUniform(1, 6));
+    let roll = sample!(DiscreteUniform(1, sides));
+    observe!(Bernoulli(if roll > 2 { 0.9 } else { 0.2 }), seen);
+}
+
+#[test]
+fn ranges_of_one_name_are_refused_in_words() {
+    let model = of_one_name(true);
+    for svi in [Svi::new(&model), Svi::new(&model).marginalise()] {
+        let refused = svi.seed(1).run().map(drop).expect_err("sizes differ");
+        let message = refused.to_string();
+        assert!(
+            message.contains("`roll`") || message.contains("`roll."),
+            "{message}"
+        );
+        assert!(message.contains("format!(\"x of {n}\")"), "{message}");
+    }
+}

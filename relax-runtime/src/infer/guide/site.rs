@@ -190,8 +190,9 @@ pub(super) fn expect_shape(parameter: &Parameter, shape: Shape) -> Result<()> {
     match parameter.shape() == shape {
         true => Ok(()),
         false => Err(Error::Guide(format!(
-            "the automatic guide's parameter `{}` has shape {}, but the site now needs {shape}; \
-             write a guide for sites whose shape changes",
+            "the automatic guide's parameter `{}` has shape {}, but the site now needs {shape}; give sites of another \
+             size another name, as by `name = format!(\"x of {{n}}\")`, or a choice its largest range, and exclude what \
+             cannot be by `factor!(f64::NEG_INFINITY)`; or write a guide for sites whose shape changes",
             parameter.name().unwrap_or_default(),
             parameter.shape(),
         ))),

@@ -49,6 +49,9 @@ impl Search<'_> {
             if is_possible {
                 return Ok(Some(values));
             }
+            if self.close_impossible(first) {
+                continue;
+            }
             let cells = self.tables[first].cells.iter();
             let at = cells
                 .enumerate()
@@ -220,6 +223,49 @@ impl Search<'_> {
                 .into_iter()
                 .for_each(|at| law.cells[at] = Cell::Closed);
         }
+    }
+
+    /// Closes the open cells of a table at which a choice has a value that is known to be impossible beside those of the
+    /// others in the table's scope: whether there are any. What more takes than that is looked for by eliminations.
+    fn close_impossible(&mut self, table: usize) -> bool {
+        let graph = self.shared.graph.borrow();
+        let scope = &self.tables[table].scope;
+        let is_within = |of: &usize| self.tables[*of].scope.iter().all(|v| scope.contains(v));
+        let laws = scope.iter().map(|&v| graph.law_of[v]);
+        let laws: Vec<usize> = laws.filter(is_within).collect();
+        let supports = scope
+            .iter()
+            .filter_map(|&v| Some((v, graph.support_of[v]?)));
+        let supports: Vec<(usize, usize)> = supports.filter(|(_, of)| is_within(of)).collect();
+        let is_impossible = |at: usize| {
+            let values = values_at(scope, &graph.domains, at);
+            let value = |w: usize| {
+                let mut values = values.iter();
+                values.find(|(v, _)| *v == w).map_or(0, |(_, value)| *value)
+            };
+            let at_law = |&of: &usize| {
+                let law = &self.tables[of];
+                let cell = &law.cells[place(&law.scope, &graph.domains, value)];
+                matches!(cell, Cell::Impossible(_) | Cell::Closed)
+            };
+            let at_support = |&(v, of): &(usize, usize)| {
+                let at = place(&self.tables[of].scope, &graph.domains, value);
+                let excluded = self.excludes(of, at);
+                excluded.is_some_and(|excluded| excluded[value(v)] > 0.0)
+            };
+            laws.iter().any(at_law) || supports.iter().any(at_support)
+        };
+        let cells = self.tables[table].cells.iter().enumerate();
+        let open = cells.filter(|(_, cell)| matches!(cell, Cell::Open));
+        let open = open.map(|(at, _)| at);
+        let closed: Vec<usize> = open.filter(|&at| is_impossible(at)).collect();
+        drop(graph);
+        let table = &mut self.tables[table];
+        table.open -= closed.len();
+        for &at in &closed {
+            table.cells[at] = Cell::Closed;
+        }
+        !closed.is_empty()
     }
 
     /// Which values a support leaves out, as far as it is known.

@@ -67,7 +67,8 @@ impl Graph {
             if (known.events, known.vertices.len()) != (events, count) {
                 return Err(Error::Inconsistent(format!(
                     "it has {events} choices of {count} values, but had {} of {} in another run; sites \
-                     that are summed out keep their size: give others another name",
+                     that are summed out keep their size: give others another name, as by `name = format!(\"x of \
+                     {{n}}\")`, or take the largest range, and exclude what cannot be by `factor!(f64::NEG_INFINITY)`",
                     known.events,
                     known.vertices.len()
                 )));
