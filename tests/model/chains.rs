@@ -464,3 +464,37 @@ fn numbers_that_are_not_always_there_are_drawn_by_chains() -> Result<()> {
     assert_near(posterior.mean("coefficient[1]")?, 1.03, 0.1);
     Ok(())
 }
+
+/// Three weights, or none: what is known before is wide, and what the data leave narrow.
+#[model]
+fn spike_and_slab(data: &[f64]) {
+    let on = sample!(Bernoulli(0.5));
+    if on {
+        for &y in data {
+            let weight = sample!(Normal(0.0, 5.0));
+            observe!(Normal(weight, 0.2), y, name = "near");
+        }
+    } else {
+        for &y in data {
+            observe!(Normal(0.0, 0.45), y, name = "off");
+        }
+    }
+}
+
+/// Where runs do without numbers, chains are to come back from there.
+#[test]
+fn chains_go_to_and_from_where_numbers_are_not_there() -> Result<()> {
+    let data = [1.0, 0.9, 1.1];
+    let log_normal = |y: f64, sd: f64| -0.5 * (y / sd).powi(2) - sd.ln();
+    let wide = (25.0_f64 + 0.04).sqrt();
+    let evidence = |sd: f64| data.iter().map(|&y| log_normal(y, sd)).sum::<f64>();
+    let exact = 1.0 / (1.0 + (evidence(0.45) - evidence(wide)).exp());
+    assert!((0.2..0.8).contains(&exact), "{exact}");
+    let model = spike_and_slab(&data);
+    for svi in [Svi::new(&model), Svi::new(&model).hmc(true)] {
+        let fit = svi.seed(1).run()?;
+        assert!(fit.posterior().mixing().is_some());
+        assert_near(fit.posterior().mean("on")?, exact, 0.1);
+    }
+    Ok(())
+}

@@ -25,6 +25,8 @@ pub(in crate::infer) struct Target<'m> {
     sites: OnceCell<Vec<Site>>,
     /// Of each number how far it is moved to see what the density does, where no derivative passes.
     apart: OnceCell<Vec<f64>>,
+    /// Where draws had the numbers of each site, and how far apart, where runs may do without one.
+    stand_ins: OnceCell<Rc<FxHashMap<String, Spread>>>,
 }
 
 /// A site's unconstrained numbers.
@@ -34,6 +36,9 @@ struct Site {
     /// Whether the model has its value as host numbers, through which no derivative passes.
     is_host: bool,
 }
+
+/// ½ ln 2π.
+const HALF_LN_TAU: f32 = 0.918_938_5;
 
 /// How far host numbers are moved, in standard deviations: densities are f32 where they are computed with tensors.
 const APART: f64 = 0.05;
@@ -86,6 +91,11 @@ struct At {
     found: RefCell<Vec<(String, Tensor)>>,
     /// How many sites have been given values.
     given_values: Cell<usize>,
+    /// Laws of the numbers of sites where runs do without them: any will do, and these are about what the numbers have
+    /// where they count, so that chains come from there and back (Carlin and Chib 1995).
+    stand_ins: Option<Rc<FxHashMap<String, Spread>>>,
+    /// The densities of these at the numbers, a number a row of the plates.
+    densities: RefCell<Vec<Tensor>>,
 }
 
 enum Given {
@@ -95,9 +105,11 @@ enum Given {
 }
 
 impl At {
-    fn new(given: Given) -> Rc<Self> {
+    fn new(given: Given, stand_ins: Option<Rc<FxHashMap<String, Spread>>>) -> Rc<Self> {
         Rc::new(Self {
             given,
+            stand_ins,
+            densities: RefCell::default(),
             log_volumes: RefCell::default(),
             found: RefCell::default(),
             given_values: Cell::new(0),
@@ -137,6 +149,7 @@ impl Interpreter for At {
             Given::Free(numbers) => {
                 let free = numbers.get(name).ok_or_else(|| is_elsewhere(name))?;
                 self.volume(&bijection, free);
+                message.origin = self.stand_in(name, &bijection, free, message.plates.len());
                 bijection.value(free)
             }
         };
@@ -144,9 +157,35 @@ impl Interpreter for At {
         self.given_values.set(self.given_values.get() + 1);
         Ok(())
     }
+
+    fn log_density(&self, origin: usize) -> Option<Result<Number>> {
+        let densities = self.densities.borrow();
+        let density = densities.get(origin)?;
+        Some(density.check().cloned().map(Number::Tensor))
+    }
 }
 
 impl At {
+    /// Notes the density of a site's stand-in at its numbers: where it stands among these, if there is one.
+    fn stand_in(
+        &self,
+        name: &str,
+        bijection: &Bijection,
+        free: &Tensor,
+        plates: usize,
+    ) -> Option<usize> {
+        let Spread { loc, scale } = self.stand_ins.as_ref()?.get(name)?;
+        let rows = |t: Tensor| match t.rank() > plates {
+            true => t.sum_from(plates),
+            false => t,
+        };
+        let square = ((free - loc) / scale).square();
+        let of_free = rows(square * -0.5 - scale.ln() - HALF_LN_TAU);
+        let mut densities = self.densities.borrow_mut();
+        densities.push(of_free - rows(bijection.log_volume(free)));
+        Some(densities.len() - 1)
+    }
+
     fn volume(&self, bijection: &Bijection, free: &Tensor) {
         if !matches!(bijection, Bijection::Real) {
             self.log_volumes
@@ -172,6 +211,7 @@ impl<'m> Target<'m> {
             key,
             sites: OnceCell::new(),
             apart: OnceCell::new(),
+            stand_ins: OnceCell::new(),
         }
     }
 
@@ -194,7 +234,7 @@ impl<'m> Target<'m> {
         }
         let latents = pass.latents.iter();
         let values = latents.map(|latent| (latent.name.to_string(), latent.value.kept()));
-        let at = At::new(Given::Values(values.collect()));
+        let at = At::new(Given::Values(values.collect()), None);
         let trace = self.run(&at)?;
         let found = at.found.take();
         let is_host = |name: &str| {
@@ -273,17 +313,24 @@ impl<'m> Target<'m> {
         own.map(|site| site.shape.numel()).sum()
     }
 
-    /// Takes from draws how far host numbers are moved for their slopes.
-    pub(in crate::infer) fn measure(&self, draws: &[Vec<f64>]) {
+    /// Takes from draws how far host numbers are moved for their slopes, and what stands in for numbers that are not
+    /// always there, if some are not.
+    pub(in crate::infer) fn measure(&self, draws: &[Vec<f64>], comes_and_goes: bool) {
         let dims = draws.first().map_or(0, Vec::len);
-        let of = |number: usize| {
+        let moments = |number: usize| {
             let mean = draws.iter().map(|x| x[number]).sum::<f64>() / draws.len() as f64;
             let squares = draws.iter().map(|x| (x[number] - mean).powi(2));
             let sd = (squares.sum::<f64>() / draws.len() as f64).sqrt();
             // Guides that are points say nothing of scales.
-            APART * if sd > 0.0 { sd } else { 1.0 }
+            (mean, if sd > 0.0 { sd } else { 1.0 })
         };
-        self.apart.get_or_init(|| (0..dims).map(of).collect());
+        let (means, sds): (Vec<f64>, Vec<f64>) = (0..dims).map(moments).unzip();
+        if comes_and_goes {
+            self.stand_ins
+                .get_or_init(|| Rc::new(self.spreads_of(&means, &sds)));
+        }
+        self.apart
+            .get_or_init(|| sds.iter().map(|sd| APART * sd).collect());
     }
 
     fn run_at(&self, numbers: &[f64], is_tracked: bool) -> Result<Ran> {
@@ -294,9 +341,8 @@ impl<'m> Target<'m> {
                 false => (name.to_owned(), own),
             })
             .unzip();
-        let at = At::new(Given::Free(
-            names.into_iter().zip(leaves.iter().cloned()).collect(),
-        ));
+        let free = names.into_iter().zip(leaves.iter().cloned()).collect();
+        let at = At::new(Given::Free(free), self.stand_ins.get().cloned());
         let trace = self.run(&at)?;
         let sites = self.sites.get().map_or(&[][..], Vec::as_slice);
         if at.given_values.get() < sites.len() {

@@ -88,7 +88,7 @@ pub(in crate::infer) fn draw(
     let mut guided = Drawing::new(objective, params, seed);
     let mut started = Started::new(objective, params, seed, usize::MAX);
     guided.draw_until(wanted.guided, |pass| started.see(pass))?;
-    if !started.is_ready()? {
+    if !started.is_ready(guided.comes_and_goes())? {
         // What is summed out is drawn exactly.
         return Ok(guided.posterior());
     }
@@ -129,7 +129,8 @@ impl<'m> Looked<'m> {
         let mut started = Started::new(objective, params, seed, MOST_UNASKED);
         guided.draw_until(wanted.guided.min(LOOKED_AT), |pass| started.see(pass))?;
         // Models that chains cannot do keep what they have.
-        let started = started.is_ready().unwrap_or(false).then_some(started);
+        let is_ready = started.is_ready(guided.comes_and_goes());
+        let started = is_ready.unwrap_or(false).then_some(started);
         let is_far = started.as_ref().is_some_and(Started::is_far);
         // A guide of numbers that are not always there may have settled where they hardly are, which no draws of its own
         // tell. Few draws often tell the rest; where they do not, all may.
@@ -306,11 +307,11 @@ impl<'m> Started<'m> {
         self.target.free(pass).map(Some)
     }
 
-    /// Takes as many draws as are wanted: whether chains can start.
+    /// Takes as many draws as are wanted: whether chains can start. Of numbers that are not always there draws have told.
     ///
     /// # Errors
     /// What chains cannot do, or whatever goes wrong in model or guide.
-    fn is_ready(&mut self) -> Result<bool> {
+    fn is_ready(&mut self, comes_and_goes: bool) -> Result<bool> {
         let _holding = Holding::start();
         for step in self.places.len()..STARTS {
             if self.stopped.is_none() {
@@ -321,7 +322,7 @@ impl<'m> Started<'m> {
         }
         match self.stopped.take() {
             None => {
-                self.target.measure(&self.places);
+                self.target.measure(&self.places, comes_and_goes);
                 Ok(true)
             }
             Some(None) => Ok(false),

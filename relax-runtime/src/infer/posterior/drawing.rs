@@ -12,6 +12,9 @@ use crate::model::ParamStore;
 use crate::random::Key;
 use crate::tensor::Holding;
 
+/// What is so probable is there for sure.
+const SURE: f64 = 1.0 - 1e-6;
+
 /// The first draws of a posterior; what they say may decide whether there are more.
 pub(in crate::infer) struct Drawing<'a> {
     objective: &'a dyn Objective,
@@ -70,7 +73,7 @@ impl<'a> Drawing<'a> {
             let record = Record::of(&pass)?;
             see(&pass);
             let mut left = record.sites.iter().take(pass.latents.len());
-            self.comes_and_goes |= left.any(|site| site.inclusion < 1.0);
+            self.comes_and_goes |= left.any(|site| site.inclusion < SURE);
             if pass.latents.is_empty() && !pass.summed.is_empty() {
                 self.whole = Some(pass);
             }
