@@ -49,7 +49,8 @@ impl Search<'_> {
             if is_possible {
                 return Ok(Some(values));
             }
-            if self.close_impossible(first) {
+            let mut rest = first..self.tables.len();
+            if rest.any(|at| self.tables[at].open > 0 && self.close_impossible(at)) {
                 continue;
             }
             let cells = self.tables[first].cells.iter();

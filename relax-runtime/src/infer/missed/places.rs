@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::infer::draw::{Draw, Own};
 use crate::infer::objective::{Elbo, Objective, density_term};
 use crate::infer::pass::{Latent, Mode, Pass};
-use crate::model::{Kind, ParamStore, Program, Trace};
+use crate::model::{Entry, Kind, ParamStore, Program, Trace};
 use crate::random::Key;
 use crate::tensor::{Device, SiteSet, Tensor};
 
@@ -102,10 +102,7 @@ impl<'m> Places<'m> {
     /// If the model cannot be there either, or whatever goes wrong in it.
     fn outside_the_guide(&self, values: &Values) -> Result<Option<Place>> {
         let (latents, trace, _) = self.run(0, Mode::Given(Rc::clone(values)))?;
-        let log_p = log_prob(trace, |kind, weight| match kind {
-            Kind::Cost | Kind::Param => 0.0,
-            Kind::Latent | Kind::Observed | Kind::Factor => weight,
-        })?;
+        let log_p = log_prob(trace, density)?;
         let is_there = log_p.is_finite() && are_of(values, &latents);
         Ok(is_there.then(|| Place {
             values: Rc::clone(values),
@@ -120,12 +117,6 @@ impl<'m> Places<'m> {
     pub(super) fn stated(&self, draws: u64) -> impl Iterator<Item = Stated> {
         let draw = |number: u64| -> Result<Stated> {
             let (latents, trace, _) = self.run(number, Mode::Draw)?;
-            // Draws are of the laws as they are, whatever handlers make of these.
-            let beside_draws = |kind, weight| match kind {
-                Kind::Observed | Kind::Factor => weight,
-                Kind::Latent => weight - 1.0,
-                Kind::Cost | Kind::Param => 0.0,
-            };
             Ok(Stated {
                 values: values_of(&latents),
                 log_likelihood: log_prob(trace, beside_draws)?,
@@ -153,18 +144,36 @@ fn are_of(values: &Values, latents: &[Latent]) -> bool {
     latents.len() == values.len() && latents.iter().all(is_known)
 }
 
-/// ln of the probability of a run's entries, each as many times as is said of its kind and of how often handlers let
-/// it count.
-fn log_prob(trace: Trace, times: impl Fn(Kind, f64) -> f64) -> Result<f64> {
+/// The sum of what is taken of a run's entries.
+fn log_prob(trace: Trace, of: impl Fn(&mut Entry) -> Result<f64>) -> Result<f64> {
     let mut log_prob = 0.0;
     trace.take_apart(|entry| {
-        let times = times(entry.kind, entry.weight_factor());
-        if !entry.elsewhere && times != 0.0 {
-            log_prob -= density_term(entry)?.value.total()? * times;
+        if !entry.elsewhere {
+            log_prob += of(entry)?;
         }
         Ok(())
     })?;
     Ok(log_prob)
+}
+
+/// ln of the density of an entry, as often as handlers let it count.
+fn density(entry: &mut Entry) -> Result<f64> {
+    match entry.kind {
+        Kind::Cost | Kind::Param => Ok(0.0),
+        Kind::Latent | Kind::Observed | Kind::Factor => Ok(-density_term(entry)?.once()?),
+    }
+}
+
+/// The same beside what draws of the laws make of it, which are of the laws as they are, whatever handlers make of these.
+fn beside_draws(entry: &mut Entry) -> Result<f64> {
+    match (entry.kind, &entry.weight) {
+        (Kind::Latent, None) => Ok(0.0),
+        (Kind::Latent, Some(_)) => {
+            let own = entry.log_prob()?.total()?;
+            Ok(density(entry)? - own)
+        }
+        _ => density(entry),
+    }
 }
 
 fn laws_of(latents: &[Latent]) -> Laws {

@@ -148,9 +148,14 @@ impl<'m> Summed<'m> {
     }
 
     /// How many sites a run of the model comes by whose choices are drawn as it states, with the first values of
-    /// parameters.
+    /// parameters; where it does not end with these, with those that it has been given.
     fn sites(&self, params: &ParamStore) -> &Result<usize> {
-        let find = || self.summed.sites_of_a_run(&params.fresh());
+        let find = || match self.summed.sites_of_a_run(&params.fresh()) {
+            Err(error) if error.is_of_endless_run() && !params.names().is_empty() => {
+                self.summed.sites_of_a_run(params)
+            }
+            found => found,
+        };
         self.sites.get_or_init(find)
     }
 }

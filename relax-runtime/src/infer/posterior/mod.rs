@@ -160,7 +160,8 @@ pub(in crate::infer) fn draws_of_sum(summed: &dyn SummedOut, n: usize) -> Result
 }
 
 impl Posterior {
-    /// Draws `n` times from the guide of an objective.
+    /// Draws `n` times from the guide of an objective. Parameters of sites that no step has met are not added to the
+    /// store.
     ///
     /// # Errors
     /// Whatever goes wrong in model or guide; `n` of 0.

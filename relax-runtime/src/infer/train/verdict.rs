@@ -37,6 +37,7 @@ pub struct Verdict {
     /// the evidence rests on the weights.
     pub pareto_k: Option<f64>,
     /// Whether chains have made the draws.
+    #[serde(default)]
     pub by_chains: bool,
     /// How many independent posterior draws the draws are worth, of how many; nothing where the weights
     /// are not those of the posterior. Of chains by their correlation, elsewhere by their weights.
