@@ -14,7 +14,8 @@ use crate::model::{ParamStore, Program};
 ///
 /// Which those are is found before training by running the model with each choice changed in turn: 3 (n + 1)
 /// runs of n choices, more where choices decide which others there are, up to 12 (n + 1), with the first
-/// values of its parameters and the first data that it has. By few values of discrete choices (up to 64
+/// values of its parameters and the first data that it has, and once more where less of it is summed out than before.
+/// By few values of discrete choices (up to 64
 /// combinations) there is a table of how far the parameters are moved; further ones, and continuous ones,
 /// move the law's first parameter in proportion to their unconstrained numbers. So the posterior itself is among the guides
 /// of models with few discrete choices, of chains of them, whose tᵢ has no earlier choices at all, and of
