@@ -6,8 +6,8 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use super::host::{Host, HostRun};
+use super::into_param::IntoParam;
 use super::names::Scope;
-use super::params::IntoParam;
 use super::plates::Plates;
 use super::{
     Entry, Handler, Interpreter, Kind, Message, Model, OutOfSupport, ParamStore, Plate, Ran, Site,

@@ -10,6 +10,7 @@ mod given_up;
 mod handler;
 mod host;
 mod interpreter;
+mod into_param;
 mod names;
 mod outside;
 mod params;

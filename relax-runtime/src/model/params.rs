@@ -9,7 +9,7 @@ use std::rc::Rc;
 use rustc_hash::FxHashMap;
 
 use super::GivenUp;
-use crate::dist::{Constraint, Value};
+use crate::dist::Constraint;
 use crate::error::{Error, Result};
 use crate::random::Key;
 use crate::tensor::{Device, Parameter, Tensor};
@@ -467,54 +467,4 @@ fn check_finite(init: &Tensor) -> Result<()> {
         setting: "first value of a parameter",
         problem: format!("holds {wrong}; give finite numbers, of at most 3.4e38 in f32"),
     })
-}
-
-/// A first value of a parameter.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be the first value of a parameter",
-    label = "expected a number (`f64`), numbers, or a `Tensor`"
-)]
-pub trait IntoParam {
-    /// The value as a tensor.
-    ///
-    /// # Errors
-    /// If it carries one.
-    fn into_param(self) -> Result<Tensor>;
-}
-
-impl IntoParam for f64 {
-    fn into_param(self) -> Result<Tensor> {
-        Ok(Tensor::scalar(self as f32))
-    }
-}
-
-impl IntoParam for Tensor {
-    fn into_param(self) -> Result<Tensor> {
-        self.check()?;
-        Ok(self)
-    }
-}
-
-impl IntoParam for &Tensor {
-    fn into_param(self) -> Result<Tensor> {
-        self.clone().into_param()
-    }
-}
-
-impl IntoParam for Vec<f64> {
-    fn into_param(self) -> Result<Tensor> {
-        Value::Vector(self).to_tensor()
-    }
-}
-
-impl<const N: usize> IntoParam for [f64; N] {
-    fn into_param(self) -> Result<Tensor> {
-        self.to_vec().into_param()
-    }
-}
-
-impl IntoParam for Result<Tensor> {
-    fn into_param(self) -> Result<Tensor> {
-        self?.into_param()
-    }
 }

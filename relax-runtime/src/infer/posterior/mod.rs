@@ -337,7 +337,8 @@ impl Posterior {
     /// all random sites stand in one plate, rows are weighted one by one; plates are not scaled, neither for choices
     /// that were drawn nor for those that were summed out: of a part of a larger data set it is the evidence of that
     /// part, and [`ExactPosterior::log_evidence`](crate::infer::ExactPosterior::log_evidence) is the same.
-    /// What [`scale`](crate::model::scale) multiplies counts so often. `cost!` terms are no part of p(x, z) and do not count, so that with them training maximises
+    /// What [`scale`](crate::model::scale) multiplies counts so often. `cost!` terms are no part of p(x, z) and do not
+    /// count, so that with them training maximises
     /// something else than the bound given here. An objective without densities, such as
     /// [`ExpectedCost`](super::ExpectedCost), has bounds of 0.
     pub fn log_evidence(&self) -> LogEvidence {
