@@ -8,6 +8,7 @@ mod given_up;
 mod mixed;
 mod nodes;
 mod posterior;
+mod ranges;
 mod rare;
 mod rounds;
 

@@ -1,10 +1,14 @@
 //! Discrete uniform: one of the whole numbers of a range.
 
+use std::ops::RangeInclusive;
+use std::rc::Rc;
+
 use super::Join;
 use super::binomial::TotalCount;
 use super::counts::{CountOperand, Counts, MOST_VALUES, Table, TableName};
+use super::{Distribution, Law};
 use crate::error::{Error, Result};
-use crate::tensor::{Shape, Tensor};
+use crate::tensor::{Device, Shape, Tensor};
 
 /// A whole number from `low` to `high`, both included, each as likely as the others. Its automatic guide
 /// has a probability for each.
@@ -76,6 +80,22 @@ impl RangeEnd for Tensor {
         let wide: Shape = wide.unwrap_or(rows.shape());
         rows.broadcast_to(wide).check().cloned()
     }
+}
+
+/// The law of whole numbers of a range, each as likely as the others, for values of a shape.
+///
+/// # Errors
+/// As [`DiscreteUniform::new`].
+pub(crate) fn law_of_counts(
+    counts: &RangeInclusive<usize>,
+    shape: Shape,
+    device: &Device,
+) -> Result<Rc<dyn Law>> {
+    let end = |end: usize| Tensor::full(shape, end as f32, device);
+    Distribution::law(&DiscreteUniform::new(
+        end(*counts.start()),
+        end(*counts.end()),
+    )?)
 }
 
 impl<P: RangeEnd> DiscreteUniform<P> {

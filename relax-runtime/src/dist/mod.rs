@@ -82,6 +82,7 @@ pub use counts::{
 pub use curves::{CauchyCurve, Curve, GumbelCurve, LaplaceCurve, LogisticCurve, NormalCurve};
 pub use delta::Delta;
 pub use dirichlet::Dirichlet;
+pub(crate) use discrete_uniform::law_of_counts;
 pub use discrete_uniform::{DiscreteUniform, DiscreteUniformName, RangeEnd};
 pub use double::Smooth;
 pub use exponential::Exponential;
@@ -259,6 +260,8 @@ pub trait AnyDistribution: Debug {
     fn excludes_values(&self) -> bool;
     /// How many values a draw can take, where they are host values that can be counted.
     fn count_values(&self) -> Option<usize>;
+    /// The first of these values, where they are whole numbers, or bits.
+    fn least_value(&self) -> Option<usize>;
 }
 
 impl<D: Distribution> AnyDistribution for D {
@@ -301,6 +304,14 @@ impl<D: Distribution> AnyDistribution for D {
 
     fn count_values(&self) -> Option<usize> {
         Distribution::values(self)
+    }
+
+    fn least_value(&self) -> Option<usize> {
+        match self.nth_value(0)?.into_value() {
+            Value::Bool(bit) => Some(usize::from(bit)),
+            Value::Index(number) => Some(number),
+            Value::Real(_) | Value::Vector(_) | Value::Tensor(_) => None,
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Continuous relaxations of discrete laws: the b, z, z̃ and κ of the estimators.
 
 use std::fmt::Debug;
+use std::ops::RangeInclusive;
 
 use crate::error::{Error, Result};
 use crate::tensor::{Tensor, grad};
@@ -96,6 +97,11 @@ pub trait Relaxation: Debug {
     /// All values of one event of `width` numbers (1, unless it is a vector) as vertices; none where
     /// [`values`](Self::values) says nothing.
     fn vertices(&self, width: usize) -> Vec<Vec<f32>>;
+
+    /// The [`values`](Self::values) of an event where they are counts: all whole numbers from one to another.
+    fn counts(&self) -> Option<RangeInclusive<usize>> {
+        None
+    }
 
     /// log p(b | θ) of each event, `[rows.., events..]`, differentiable in θ.
     fn log_mass(&self, theta: &Tensor, b: &Tensor) -> Tensor;

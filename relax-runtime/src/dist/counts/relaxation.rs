@@ -1,5 +1,7 @@
 //! The relaxation that all laws of counts share.
 
+use std::ops::RangeInclusive;
+
 use super::family::{CountFamily, Place, QuantileLevel};
 use crate::dist::excluded::numbers_of;
 use crate::dist::{Relaxation, noise};
@@ -300,6 +302,10 @@ impl<F: CountFamily> Relaxation for CountRelaxation<F> {
     fn values(&self, _: usize) -> Option<usize> {
         let count = self.last? - self.family.first() + 1.0;
         Some(count as usize)
+    }
+
+    fn counts(&self) -> Option<RangeInclusive<usize>> {
+        Some(self.family.first() as usize..=self.last? as usize)
     }
 
     fn vertices(&self, width: usize) -> Vec<Vec<f32>> {

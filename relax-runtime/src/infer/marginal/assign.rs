@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::ops::Range;
 use std::rc::Rc;
 
 use super::graph::{FIRST_SITE, Graph, Values};
@@ -10,7 +11,7 @@ use super::kept::{Kept, Shared};
 use super::met::Met;
 use super::nodes::{self, NODES, nodes};
 use super::ran::{IsTold, Ran};
-use crate::dist::{AnyDistribution, Draws, Law, Value};
+use crate::dist::{AnyDistribution, Draws, Form, Law, Value};
 use crate::error::{Error, Result};
 use crate::model::{Context, Interpreter, Message, Program};
 use crate::tensor::{Choice, Collecting, Sharing, Tensor};
@@ -103,18 +104,30 @@ impl Assign {
             width,
             count: size,
             vertices: &|| relaxation.vertices(width),
+            form: relaxation.form(),
+            counts: relaxation.counts(),
+            value_shape: shape.leading(shape.rank() - relaxation.event_rank()),
             are_nodes: false,
         };
+        let counts = values.counts.clone();
         let site = graph.meet(message.full_name, &*law, message.plates, values)?;
-        let (first, events) = (graph.sites[site].first, graph.sites[site].events);
-        // A value counts as excluded where every row excludes it.
-        let excluded = law.excluded()?.map(|rows| {
-            let mut all = vec![true; events * size];
-            for row in rows.chunks_exact(events * size) {
-                all.iter_mut().zip(row).for_each(|(all, row)| *all &= row);
+        if graph.has_widened {
+            return Err(Error::Impossible(
+                "the run ends here, at a range of values that is not known yet".into(),
+            ));
+        }
+        let known = &graph.sites[site];
+        let (first, events) = (known.first, known.events);
+        let excluded = excluded(&*law, events, size)?;
+        let (size, excluded) = match known.own(counts.as_ref()) {
+            None => (size, excluded),
+            Some(own) => {
+                let all = known.vertices.len();
+                (all, Some(among_all(excluded, events, own, all)))
             }
-            all
-        });
+        };
+        let wide = known.wide();
+        let stated = wide.unwrap_or_else(|| Rc::clone(&law));
         let is_excluded = |event: usize, value: usize| {
             let excluded = excluded.as_ref();
             excluded.is_some_and(|excluded| excluded[event * size + value])
@@ -130,14 +143,14 @@ impl Assign {
             }
             values.push(value);
         }
-        let value = self.value(graph, site, &values, message, &law)?;
+        let value = self.value(graph, site, &values, message, &stated)?;
         let excluded = excluded.map(|excluded| {
             let mut seen = message.influence.clone();
             message.reads.add_to(&mut seen);
             (excluded, seen)
         });
         let mut laws = self.shared.laws.borrow_mut();
-        laws.entry(site).or_insert_with(|| Rc::clone(&law));
+        laws.entry(site).or_insert(stated);
         self.met.borrow_mut().push(Met {
             site,
             values,
@@ -167,7 +180,10 @@ impl Assign {
         let [own] = values else {
             return Ok(value);
         };
-        if !self.has_cases || !(2..=MOST_CASES).contains(&size) || message.dist.is_host() {
+        // Laws of other ranges say nothing of all values.
+        let has_one_law = graph.sites[site].wide().is_none();
+        let has_cases = self.has_cases && has_one_law && !message.dist.is_host();
+        if !has_cases || !(2..=MOST_CASES).contains(&size) {
             return Ok(value);
         }
         let choice = Choice {
@@ -203,6 +219,9 @@ impl Assign {
             width: 1,
             count: NODES,
             vertices: &nodes,
+            form: Form::Other,
+            counts: None,
+            value_shape: law.draw_shape(),
             are_nodes: true,
         };
         let site = graph.meet(message.full_name, &*law, message.plates, values)?;
@@ -238,7 +257,9 @@ impl Assign {
         let known = known.and_then(|site| Some((site, laws.get(&site)?)));
         let Some((site, law)) = known.filter(|(site, _)| {
             let site = &graph.sites[*site];
-            (site.events, site.vertices.len()) == (1, size) && !message.dist.excludes_values()
+            (site.events, site.vertices.len()) == (1, size)
+                && message.dist.least_value() == Some(site.least())
+                && !message.dist.excludes_values()
         }) else {
             return Ok(None);
         };
@@ -313,6 +334,35 @@ impl Assign {
         self.shared.kept.borrow_mut().insert(name.to_string(), kept);
         Ok(())
     }
+}
+
+/// Of each value of each event whether every row excludes it, where any is excluded.
+fn excluded(law: &dyn Law, events: usize, size: usize) -> Result<Option<Vec<bool>>> {
+    Ok(law.excluded()?.map(|rows| {
+        let mut all = vec![true; events * size];
+        for row in rows.chunks_exact(events * size) {
+            all.iter_mut().zip(row).for_each(|(all, row)| *all &= row);
+        }
+        all
+    }))
+}
+
+/// The same of all values that runs have met, of which a law has those at places of its own.
+fn among_all(
+    excluded: Option<Vec<bool>>,
+    events: usize,
+    own: Range<usize>,
+    all: usize,
+) -> Vec<bool> {
+    let mut of_all = vec![true; events * all];
+    for (event, of_event) in of_all.chunks_exact_mut(all).enumerate() {
+        let of_law = &mut of_event[own.clone()];
+        match &excluded {
+            Some(excluded) => of_law.copy_from_slice(&excluded[event * own.len()..][..own.len()]),
+            None => of_law.fill(false),
+        }
+    }
+    of_all
 }
 
 /// Whether a choice's log-probability counts as it is.

@@ -87,6 +87,8 @@ pub(super) struct Graph {
     pub(super) tried: Vec<BTreeSet<usize>>,
     /// Whether one run did not tell all numbers with the cases of its choices.
     pub(super) lacks_cases: bool,
+    /// Whether a run has met values that no other had.
+    pub(super) has_widened: bool,
     /// Whether a sum was without choices by which others came.
     pub(super) comes_and_goes: bool,
 }

@@ -118,10 +118,23 @@ impl<'a> Search<'a> {
             graph.sums += 1;
             self.is_first |= graph.sums == 1;
         }
-        if self.tell_cases()? {
-            return Ok(());
+        loop {
+            let told = match self.tell_cases() {
+                Ok(false) => self.tell_by_runs(),
+                told => told.map(drop),
+            };
+            match told {
+                Err(_) if self.has_widened() => self.forget(),
+                told => return told,
+            }
         }
-        self.tell_by_runs()
+    }
+
+    /// Whether the last run has met values that no other had, so that all is to be told anew.
+    fn has_widened(&mut self) -> bool {
+        let has_widened = std::mem::take(&mut self.shared.graph.borrow_mut().has_widened);
+        self.has_grown |= has_widened;
+        has_widened
     }
 
     /// Has one run tell every number with the cases of its choices; whether it has.
@@ -226,6 +239,16 @@ impl<'a> Search<'a> {
     /// # Errors
     /// As [`tell_all`](Self::tell_all).
     pub(super) fn confirms(&mut self, sum: &Sum) -> Result<bool> {
+        match self.stands(sum) {
+            Err(_) if self.has_widened() => {
+                self.start_again()?;
+                Ok(false)
+            }
+            stands => stands,
+        }
+    }
+
+    fn stands(&mut self, sum: &Sum) -> Result<bool> {
         let runs = {
             let graph = self.shared.graph.borrow();
             match graph.sums {

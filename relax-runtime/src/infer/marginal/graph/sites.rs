@@ -1,6 +1,7 @@
 //! The sites that are summed out, and their values.
 
 use std::borrow::Cow;
+use std::ops::{Range, RangeInclusive};
 use std::rc::Rc;
 
 use rustc_hash::FxHashMap;
@@ -8,7 +9,7 @@ use rustc_hash::FxHashMap;
 use super::super::factor::Domain;
 use super::super::nodes;
 use super::{FIRST_SITE, Graph, Part};
-use crate::dist::Law;
+use crate::dist::{Form, Law, law_of_counts};
 use crate::error::{Error, Result};
 use crate::model::Plate;
 use crate::tensor::{AllCases, Device, Shape, Tensor};
@@ -23,6 +24,11 @@ pub(in super::super) struct Site {
     pub(in super::super) events: usize,
     /// The values of an event as vertices.
     pub(in super::super) vertices: Rc<Vec<Vec<f32>>>,
+    form: Form,
+    /// The values where they are counts: those of all laws that runs have met here.
+    counts: Option<RangeInclusive<usize>>,
+    /// The law of all of them, once some run has met others than the first one.
+    wide: Option<Rc<dyn Law>>,
     /// Values that were made, by their numbers.
     made: FxHashMap<Vec<usize>, Tensor>,
     /// All values in order, where there is one event.
@@ -32,6 +38,7 @@ pub(in super::super) struct Site {
     /// The logarithms of the nodes' weights, for rows of these sizes.
     weights: Option<(Vec<usize>, Rc<AllCases>)>,
     pub(in super::super) shape: Shape,
+    value_shape: Shape,
     pub(in super::super) device: Device,
 }
 
@@ -42,15 +49,69 @@ pub(in super::super) struct Values<'a> {
     pub(in super::super) width: usize,
     pub(in super::super) count: usize,
     pub(in super::super) vertices: &'a dyn Fn() -> Vec<Vec<f32>>,
+    pub(in super::super) form: Form,
+    /// The values where they are counts.
+    pub(in super::super) counts: Option<RangeInclusive<usize>>,
+    /// The shape of a value.
+    pub(in super::super) value_shape: Shape,
     /// Whether they are nodes of Gaussian noise.
     pub(in super::super) are_nodes: bool,
 }
 
+impl Site {
+    /// Whether another run's law has values of the same kind: counts, of any range, or the same values.
+    fn is_like(&self, values: &Values<'_>) -> bool {
+        self.form == values.form
+            && match (&self.counts, &values.counts) {
+                (Some(_), Some(_)) => true,
+                (None, None) if self.vertices.len() != values.count => false,
+                (None, None) if self.form != Form::Other || self.has_nodes => true,
+                (None, None) => *self.vertices == (values.vertices)(),
+                _ => false,
+            }
+    }
+
+    /// The least of the values where they are counts, or numbers of categories.
+    pub(in super::super) fn least(&self) -> usize {
+        self.counts.as_ref().map_or(0, |counts| *counts.start())
+    }
+
+    /// Where a law's counts are among all values of the site, if some of these are not the law's.
+    pub(in super::super) fn own(
+        &self,
+        counts: Option<&RangeInclusive<usize>>,
+    ) -> Option<Range<usize>> {
+        let (all, own) = (self.counts.as_ref()?, counts?);
+        let from = own.start() - all.start();
+        (all != own).then(|| from..from + own.clone().count())
+    }
+
+    /// The law of all values, where runs differ in which there are.
+    pub(in super::super) fn wide(&self) -> Option<Rc<dyn Law>> {
+        self.wide.clone()
+    }
+
+    /// Has a law of all counts say what the values are.
+    fn widen(&mut self) -> Result<()> {
+        let Some(counts) = &self.counts else {
+            return Ok(());
+        };
+        let law = law_of_counts(counts, self.value_shape, &self.device)?;
+        self.shape = law.draw_shape();
+        if let Some(relaxation) = law.relaxation() {
+            self.vertices = Rc::new(relaxation.vertices(relaxation.width(&self.shape)));
+        }
+        self.wide = Some(law);
+        Ok(())
+    }
+}
+
 impl Graph {
-    /// The site of a name that a run has come by, whose law has these values.
+    /// The site of a name that a run has come by, whose law has these values. Of counts it may be another range than
+    /// before: the site has the values of both then, and what runs have told is to be forgotten.
     ///
     /// # Errors
-    /// If it had other events or values before.
+    /// If it had other events before, or values of another kind.
     pub(in super::super) fn meet(
         &mut self,
         name: &str,
@@ -64,20 +125,52 @@ impl Graph {
         let count = values.count;
         if let Some(&site) = self.site_of.get(name) {
             let known = &mut self.sites[site];
-            if (known.events, known.vertices.len()) != (events, count) {
+            if known.events != events || !known.is_like(&values) {
                 return Err(Error::Inconsistent(format!(
-                    "it has {events} choices of {count} values, but had {} of {} in another run; sites \
-                     that are summed out keep their size: give others another name, as by `name = format!(\"x of \
-                     {{n}}\")`, or take the largest range, and exclude what cannot be by `factor!(f64::NEG_INFINITY)`",
+                    "it has {events} choices of {count} values, but had {} of {} in another run, or values of another \
+                     kind; sites that are summed out keep theirs, but for ranges of counts: give others another name, \
+                     as by `name = format!(\"x of {{n}}\")`, or give all categories, and those that cannot be \
+                     probability 0",
                     known.events,
                     known.vertices.len()
                 )));
             }
-            if known.shape != shape || known.device != device {
+            let is_wider = match (&mut known.counts, &values.counts) {
+                (Some(all), Some(own)) => {
+                    let hull = *all.start().min(own.start())..=*all.end().max(own.end());
+                    let is_wider = hull != *all;
+                    *all = hull;
+                    is_wider
+                }
+                _ => false,
+            };
+            // A law of all values has a shape of its own.
+            let has_moved = match &known.wide {
+                Some(_) => known.value_shape != values.value_shape,
+                None => known.shape != shape,
+            };
+            if is_wider || has_moved || known.device != device {
                 known.made.clear();
                 (known.cases, known.weights) = (None, None);
                 (known.shape, known.device) = (shape, device);
+                known.value_shape = values.value_shape;
+                if is_wider || known.wide.is_some() {
+                    known.widen()?;
+                }
             }
+            if is_wider {
+                let count = known.vertices.len();
+                let variables = known.first..known.first + events;
+                self.domains[variables]
+                    .iter_mut()
+                    .for_each(|of| of.size = count);
+                self.has_widened = true;
+                (self.order, self.order_without) = (None, None);
+                // These name values by numbers, and take all to have been tried.
+                self.plan = Rc::default();
+                self.tried.clear();
+            }
+            let known = &self.sites[site];
             for domain in &mut self.domains[known.first..][..events] {
                 if !Rc::ptr_eq(&domain.plates, plates) {
                     domain.plates = Rc::clone(plates);
@@ -93,6 +186,10 @@ impl Graph {
             first,
             events,
             vertices: Rc::new((values.vertices)()),
+            form: values.form,
+            counts: values.counts,
+            wide: None,
+            value_shape: values.value_shape,
             made: FxHashMap::default(),
             cases: None,
             has_nodes: values.are_nodes,
