@@ -171,3 +171,60 @@ fn values_of_another_kind_are_refused_in_words() {
         assert!(message.contains("format!(\"x of {n}\")"), "{message}");
     }
 }
+
+/// A choice of how many rows a plate has: of ten data the first come from one law and the others from another.
+#[model]
+fn parted(x: &Tensor) {
+    let at = sample!(DiscreteUniform(1, 9));
+    let before = sample!(Bernoulli(0.5));
+    plate!(at => {
+        observe!(Normal(f64::from(before), 1.0), x.slice(0, 0..at), name = "first");
+    });
+    plate!(10 - at => {
+        observe!(Normal(2.0, 1.0), x.slice(0, at..10), name = "last");
+    });
+}
+
+#[test]
+fn choices_may_decide_how_many_rows_are_observed() -> Result<()> {
+    let x: Vec<f32> = (0..10)
+        .map(|i| if i < 4 { 0.2 } else { 1.7 } + 0.1 * i as f32)
+        .collect();
+    let log = |at: usize, before: f64| {
+        let of_row = |i: usize| log_normal(f64::from(x[i]), if i < at { before } else { 2.0 }, 1.0);
+        -(18.0_f64.ln()) + (0..10).map(of_row).sum::<f64>()
+    };
+    let states = (1..10).flat_map(|at| [0.0, 1.0].map(|before| (at, before)));
+    let terms: Vec<f64> = states.clone().map(|(at, before)| log(at, before)).collect();
+    let evidence = log_sum_exp(&terms);
+    let mean: f64 = states
+        .map(|(at, before)| at as f64 * (log(at, before) - evidence).exp())
+        .sum();
+    let x = Tensor::from_slice(&x);
+    for seed in 0..3 {
+        let fit = Svi::new(&parted(&x)).seed(seed).run()?;
+        assert_near(fit.posterior().log_evidence().bound, evidence, 1e-4);
+        assert_near(fit.posterior().mean("at")?, mean, 1e-4);
+    }
+    Ok(())
+}
+
+/// The same with choices in the rows.
+#[model]
+fn rows_of_choices(most: usize) {
+    let rows = sample!(DiscreteUniform(1, most));
+    plate!(rows => {
+        let on = sample!(Bernoulli(0.3));
+        observe!(Bernoulli(0.2 + 0.6 * on), Tensor::ones([rows], &Device::cpu()));
+    });
+}
+
+#[test]
+fn choices_in_rows_whose_number_is_summed_over_are_refused_in_words() {
+    let refused = log_evidence(rows_of_choices(3)).expect_err("other rows");
+    let message = refused.to_string();
+    assert!(
+        message.contains("`on`") && message.contains("`for` loop"),
+        "{message}"
+    );
+}

@@ -76,6 +76,11 @@ pub(super) fn run(
         assign.met.take(),
         is_told,
     )?;
+    if shared.graph.borrow().has_widened {
+        return Err(Error::Impossible(
+            "the run ends here, at rows that are not known yet".into(),
+        ));
+    }
     ran.is_lost |= collecting.is_some_and(|collecting| collecting.are_lost());
     Ok(ran)
 }

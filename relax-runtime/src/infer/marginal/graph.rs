@@ -52,6 +52,11 @@ pub(super) struct Term {
     pub(super) scope: BTreeSet<usize>,
     /// Sites that host code had seen when the run came by: it may depend on them, or not.
     seen: SiteSet,
+    /// The sum in which a run came by last.
+    sum: u64,
+    /// How many of the plates around it have the same rows in every run, where some have not: the rows of the others
+    /// are added up.
+    pub(super) even_plates: Option<usize>,
 }
 
 impl Term {
@@ -87,10 +92,17 @@ pub(super) struct Graph {
     pub(super) tried: Vec<BTreeSet<usize>>,
     /// Whether one run did not tell all numbers with the cases of its choices.
     pub(super) lacks_cases: bool,
-    /// Whether a run has met values that no other had.
+    /// Whether a run has met values that no other had, or other rows.
     pub(super) has_widened: bool,
     /// Whether a sum was without choices by which others came.
     pub(super) comes_and_goes: bool,
+}
+
+/// How many of the first plates around one thing have as many rows as those around another.
+fn same_sizes(one: &[Plate], other: &[Plate]) -> usize {
+    let mut pairs = one.iter().zip(other);
+    let ends = pairs.position(|(a, b)| (a.size, a.scale) != (b.size, b.scale));
+    ends.unwrap_or_else(|| one.len().min(other.len()))
 }
 
 /// A name without its indices, and these.
@@ -146,8 +158,21 @@ impl Graph {
         if let Some(term) = self.known_term(name, part) {
             let known = &mut self.terms[term];
             if !Rc::ptr_eq(&known.plates, plates) {
-                known.plates = Rc::clone(plates);
+                let even = known.even_plates.unwrap_or(plates.len());
+                let even = match known.sum == self.sums {
+                    true => even.min(same_sizes(&known.plates, plates)),
+                    false => even,
+                };
+                known.plates = match even < plates.len() {
+                    true => plates[..even].into(),
+                    false => Rc::clone(plates),
+                };
+                if even < known.even_plates.unwrap_or(plates.len()) {
+                    known.even_plates = Some(even);
+                    self.has_widened = true;
+                }
             }
+            self.terms[term].sum = self.sums;
             return term;
         }
         self.terms.push(Term {
@@ -159,6 +184,8 @@ impl Graph {
                 Part::Whole | Part::Support { .. } => BTreeSet::new(),
             },
             seen: SiteSet::EMPTY,
+            sum: self.sums,
+            even_plates: None,
         });
         let term = self.terms.len() - 1;
         let of_name = self.term_of.entry(name.to_owned().into());

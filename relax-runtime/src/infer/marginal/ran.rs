@@ -248,7 +248,10 @@ impl Ran {
         lists: &mut Lists,
     ) -> Result<()> {
         let number = entry.weighed(number).map_err(|error| entry.locate(error))?;
-        let number = number.scale(entry.weight_factor());
+        let mut number = number.scale(entry.weight_factor());
+        if let Some(even) = graph.terms[term].even_plates {
+            number = added_up(number, entry, even).map_err(|error| entry.locate(error))?;
+        }
         let computed = match &number {
             Number::Tensor(t) => Some(t.sites()),
             Number::Host(_) => None,
@@ -285,4 +288,19 @@ impl Ran {
         self.tell(term, said);
         Ok(())
     }
+}
+
+/// A number whose rows are added up but for those of the first plates, as others do not have as many in every run.
+fn added_up(number: Number, entry: &Entry, even: usize) -> Result<Number> {
+    if entry.plates[even..].iter().any(|plate| plate.scale != 1.0) {
+        return Err(Error::Plates(
+            "how many rows its plate has follows from choices that are summed out, so that they cannot stand for more \
+             rows (`of = ..`)"
+                .into(),
+        ));
+    }
+    Ok(match number {
+        Number::Tensor(t) if t.rank() > even => Number::Tensor(t.sum_from(even).check()?.clone()),
+        number => number,
+    })
 }

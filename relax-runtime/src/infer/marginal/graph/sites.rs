@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 
 use super::super::factor::Domain;
 use super::super::nodes;
-use super::{FIRST_SITE, Graph, Part};
+use super::{FIRST_SITE, Graph, Part, same_sizes};
 use crate::dist::{Form, Law, law_of_counts};
 use crate::error::{Error, Result};
 use crate::model::Plate;
@@ -39,6 +39,8 @@ pub(in super::super) struct Site {
     weights: Option<(Vec<usize>, Rc<AllCases>)>,
     pub(in super::super) shape: Shape,
     value_shape: Shape,
+    /// The sum in which a run met it last.
+    sum: u64,
     pub(in super::super) device: Device,
 }
 
@@ -135,6 +137,19 @@ impl Graph {
                     known.vertices.len()
                 )));
             }
+            let mut others = self.domains[known.first..][..events].iter();
+            let has_other_rows = |domain: &Domain| {
+                let same = same_sizes(&domain.plates, plates);
+                same < plates.len().max(domain.plates.len())
+            };
+            if known.sum == self.sums && others.any(has_other_rows) {
+                return Err(Error::Enumeration(
+                    "how many rows the plate around it has follows from choices that are summed out; draw such choices \
+                     (`draw_all`, or `only` without them), or let a `for` loop make the choices of the rows"
+                        .into(),
+                ));
+            }
+            known.sum = self.sums;
             let is_wider = match (&mut known.counts, &values.counts) {
                 (Some(all), Some(own)) => {
                     let hull = *all.start().min(own.start())..=*all.end().max(own.end());
@@ -190,6 +205,7 @@ impl Graph {
             counts: values.counts,
             wide: None,
             value_shape: values.value_shape,
+            sum: self.sums,
             made: FxHashMap::default(),
             cases: None,
             has_nodes: values.are_nodes,
