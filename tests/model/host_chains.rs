@@ -84,3 +84,72 @@ fn chains_stay_where_all_sites_are() -> Result<()> {
     }
     expect_moments(fit.posterior(), "b", 0, (0.0, 1.0))
 }
+
+/// A series in which each number follows the one before; of those that are not known the model draws one.
+#[model]
+fn series(seen: &[Option<f64>]) {
+    let keeps = sample!(Normal(0.0, 0.5));
+    let mut x = 1.0;
+    for seen in seen {
+        let law = Normal::new(keeps * x, 1.0);
+        match seen {
+            Some(now) => {
+                observe!(law, *now, name = "seen");
+                x = *now;
+            }
+            None => {
+                let missing = sample!(law);
+                x = missing;
+            }
+        }
+    }
+}
+
+/// A series of which one number in three is missing.
+fn with_gaps(length: usize) -> Vec<Option<f64>> {
+    let mut x: f64 = 1.0;
+    let number = |t: usize| {
+        x = 0.8 * x + 1.3 * (1.7 * t as f64 * t as f64).sin();
+        (t % 3 != 1).then_some(x)
+    };
+    (0..length).map(number).collect()
+}
+
+/// Mean and standard deviation of what a number keeps of the one before, by the midpoint rule: k numbers on the mean is
+/// phi to the k-th times what it was.
+fn kept(seen: &[Option<f64>]) -> (f64, f64) {
+    let log = |phi: f64| {
+        let (mut log, mut mean, mut variance) = (-2.0 * phi * phi, 1.0, 0.0);
+        for seen in seen {
+            mean *= phi;
+            variance = phi * phi * variance + 1.0;
+            if let Some(now) = seen {
+                log -= 0.5 * (now - mean) * (now - mean) / variance + 0.5 * f64::ln(variance);
+                (mean, variance) = (*now, 0.0);
+            }
+        }
+        log
+    };
+    let grid: Vec<f64> = (0..4_000).map(|i| -2.0 + f64::from(i) / 1_000.0).collect();
+    let logs: Vec<f64> = grid.iter().map(|&phi| log(phi)).collect();
+    let largest = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let weights: Vec<f64> = logs.iter().map(|log| (log - largest).exp()).collect();
+    let all: f64 = weights.iter().sum();
+    let moment = |power: i32| {
+        let terms = grid.iter().zip(&weights);
+        terms.map(|(phi, w)| w * phi.powi(power)).sum::<f64>() / all
+    };
+    let (mean, square) = (moment(1), moment(2));
+    (mean, (square - mean * mean).sqrt())
+}
+
+/// Eleven host numbers are moved where a run is short.
+#[test]
+fn more_host_numbers_are_moved_where_runs_are_short() -> Result<()> {
+    let seen = with_gaps(30);
+    let model = series(&seen);
+    let fit = Svi::new(&model).seed(1).run()?;
+    assert!(fit.posterior().mixing().is_some(), "{}", fit.verdict());
+    assert!(fit.verdict().is_good(), "{}", fit.verdict());
+    expect_moments(fit.posterior(), "keeps", 0, kept(&seen))
+}

@@ -46,7 +46,7 @@ pub use pass::samples::Samples;
 pub use pass::{Latent, Mode, Pass, Term};
 pub use posterior::{
     DrawRecord, Draws, Elsewhere, ImportanceWeights, InferenceData, LogEvidence, Mixing, Posterior,
-    Psis, Summary, SummaryRow, psis,
+    Psis, Summary, SummaryRow, Unchained, psis,
 };
 pub use settings::Configure;
 pub use train::fit::{Fit, Trained};

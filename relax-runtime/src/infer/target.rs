@@ -23,6 +23,8 @@ pub(in crate::infer) struct Target<'m> {
     key: Key,
     /// The sites, in the order of the first run.
     sites: OnceCell<Vec<Site>>,
+    /// How many terms that run had; nothing where it was of a sum, whose runs tell.
+    terms: Cell<Option<usize>>,
     /// Of each number how far it is moved to see what the density does, where no derivative passes.
     apart: OnceCell<Vec<f64>>,
     /// Where draws had the numbers of each site, and how far apart, where runs may do without one.
@@ -59,6 +61,8 @@ struct Ran {
     log_density: f64,
     /// Its terms that are tensors, and how much each counts.
     terms: Vec<(Tensor, f64)>,
+    /// Whether derivatives pass through any of the model's.
+    has_slopes: bool,
     /// The numbers, by site.
     leaves: Vec<Tensor>,
     choices: Vec<(Cow<'static, str>, Tensor)>,
@@ -210,6 +214,7 @@ impl<'m> Target<'m> {
             params,
             key,
             sites: OnceCell::new(),
+            terms: Cell::new(None),
             apart: OnceCell::new(),
             stand_ins: OnceCell::new(),
         }
@@ -246,7 +251,11 @@ impl<'m> Target<'m> {
             shape: free.shape(),
             is_host: is_host(name),
         };
-        let sites = self.sites.get_or_init(|| found.iter().map(site).collect());
+        let sites = self.sites.get_or_init(|| {
+            let is_whole = trace.summed.is_empty();
+            self.terms.set(is_whole.then(|| trace.entries().len()));
+            found.iter().map(site).collect()
+        });
         let is_new = |(name, _): &&(String, Tensor)| !sites.iter().any(|site| site.name == *name);
         if let Some((name, _)) = found.iter().find(is_new) {
             return Err(is_elsewhere(name));
@@ -306,6 +315,11 @@ impl<'m> Target<'m> {
         Ok(true)
     }
 
+    /// How many terms a run has, if it is one run.
+    pub(in crate::infer) fn terms(&self) -> Option<usize> {
+        self.terms.get()
+    }
+
     /// How many numbers are host numbers, whose slopes cost a run each.
     pub(in crate::infer) fn host_numbers(&self) -> usize {
         let sites = self.sites.get().into_iter().flatten();
@@ -350,7 +364,7 @@ impl<'m> Target<'m> {
             let absent = sites.iter().find(is_absent);
             return Err(is_elsewhere(absent.map_or("a site", |site| &site.name)));
         }
-        let (mut log_density, mut terms) = (0.0, Vec::new());
+        let (mut log_density, mut terms, mut has_slopes) = (0.0, Vec::new(), false);
         for volume in at.log_volumes.take() {
             log_density += Number::Tensor(volume.clone()).total()?;
             terms.push((volume, 1.0));
@@ -368,6 +382,7 @@ impl<'m> Target<'m> {
                     let term = density_term(entry)?;
                     log_density -= term.value.total()? * term.scale;
                     if let Number::Tensor(t) = term.value {
+                        has_slopes |= t.is_tracked();
                         terms.push((t, -term.scale));
                     }
                 }
@@ -381,6 +396,7 @@ impl<'m> Target<'m> {
         Ok(Ran {
             log_density,
             terms,
+            has_slopes,
             leaves,
             choices,
             summed,
@@ -418,9 +434,9 @@ impl<'m> Target<'m> {
             own.with_values(|values| slope.extend(values.iter().map(|&x| f64::from(x))))?;
         }
         // The same run as beside it, which may have other roundings than one with derivatives.
-        let here = match self.host_numbers() {
-            0 => ran.log_density,
-            _ => self.log_density(numbers)?,
+        let here = match self.host_numbers() > 0 && ran.has_slopes {
+            true => self.log_density(numbers)?,
+            false => ran.log_density,
         };
         let mut first = 0;
         for site in self.sites.get().into_iter().flatten() {

@@ -31,7 +31,7 @@ pub(super) struct Chains<'t, 'm> {
     seen: Seen,
     /// What went wrong last on a trajectory.
     last_error: Option<Error>,
-    /// Leapfrog steps so far, and transitions.
+    /// Leapfrog steps of this window so far, and transitions.
     steps: (usize, usize),
 }
 
@@ -77,6 +77,7 @@ impl<'t, 'm> Chains<'t, 'm> {
         most_steps: f64,
     ) -> Result<Option<Mixing>> {
         let (mut drawn, mut acceptance) = (vec![Vec::new(); self.states.len()], 0.0);
+        self.steps = (0, 0);
         for transition in 0..transitions {
             let (steps, of) = self.steps;
             if transition >= FIRST_FEW && steps as f64 > most_steps * of as f64 {
@@ -187,4 +188,46 @@ impl<'t, 'm> Chains<'t, 'm> {
 fn kick(numbers: &mut [f64], along: &[f64], by: f64) {
     let pairs = numbers.iter_mut().zip(along);
     pairs.for_each(|(x, along)| *x += by * along);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dist::Normal;
+    use crate::infer::objective::{Elbo, Objective};
+    use crate::infer::pass::Mode;
+    use crate::model::{Context, ParamStore, Site};
+    use crate::plumbing::model;
+    use crate::random::Key;
+
+    /// Four numbers, of which the guide has one far too wide.
+    #[test]
+    fn a_window_is_judged_by_its_own_steps() -> Result<()> {
+        let names = ["a", "b", "c", "d"];
+        let program = model("apart", |context: &Context| {
+            for name in names {
+                context.sample(Site::new(name, file!(), line!()), Normal::new(0.0, 1.0))?;
+            }
+            Ok(())
+        });
+        let params = ParamStore::default();
+        let objective = Elbo::new(&program);
+        let mut target = Target::new(objective.program(&params), &params, Key::new(1));
+        let pass = objective.evaluate(Key::new(1), &params, &Mode::Draw)?;
+        target.free(&pass)?;
+        let mut stream = Key::new(1).stream("wide");
+        let mut wide = || -> Vec<f64> {
+            let widths = [20.0, 1.0, 1.0, 1.0];
+            widths.iter().map(|width| width * stream.normal()).collect()
+        };
+        let guided: Vec<Vec<f64>> = (0..100).map(|_| wide()).collect();
+        let starts = guided[..4].to_vec();
+        let stream = Key::new(1).stream("chains");
+        let mut chains = Chains::new(&mut target, starts, Metric::of(&guided), stream)?;
+        chains.warm_up(40, true, f64::INFINITY)?;
+        let (steps, of) = chains.steps;
+        assert!(steps > 16 * of, "{steps} steps of {of} transitions");
+        assert!(chains.warm_up(60, true, 12.0)?.is_some());
+        Ok(())
+    }
 }

@@ -14,7 +14,7 @@ use crate::infer::objective::{Elbo, Objective};
 use crate::infer::pass::{Mode, Pass};
 use crate::infer::posterior::{
     Chained, Drawing, FEWEST, ImportanceWeights, KnownElsewhere, LARGEST_R_HAT, LogWeights, Mixing,
-    Posterior, Record,
+    Posterior, Record, Unchained,
 };
 use crate::infer::target::{Target, refused};
 use crate::model::{ParamStore, Start};
@@ -42,8 +42,10 @@ const LARGEST_PARETO_K: f64 = 0.5;
 /// The same of all draws' weights, beyond what an estimate may be off.
 const LARGEST_PARETO_K_OF_ALL: f64 = 0.6;
 const MOST_UNASKED: usize = 32;
-/// Of these so many host numbers, each of which costs a run a step.
+/// Of these so many host numbers, each of which costs a run a step; more where a run is of few terms, so that the terms
+/// of a step are no more than these.
 const MOST_HOST_UNASKED: usize = 8;
+const MOST_TERMS_UNASKED: usize = 1_000;
 
 /// How many draws a posterior has.
 #[derive(Clone, Copy, Debug)]
@@ -102,8 +104,9 @@ pub(in crate::infer) struct Looked<'m> {
     guided: Drawing<'m>,
     /// From where chains start, if they can be asked.
     started: Option<Started<'m>>,
-    /// Whether wider draws put the posterior elsewhere.
+    /// Whether wider draws put the posterior elsewhere, and how many host numbers chains would have to move.
     is_far: bool,
+    host_numbers: usize,
     /// Whether the guide's draws may not do.
     is_doubtful: bool,
     /// What is known of other places, and where the fit had better start.
@@ -140,7 +143,8 @@ impl<'m> Looked<'m> {
             guided.draw_until(wanted.guided, |_| ())?;
             is_doubtful = has_tail(&guided, LARGEST_PARETO_K_OF_ALL) || !has_weights(&guided);
         }
-        let started = started.filter(|s| s.target.host_numbers() <= MOST_HOST_UNASKED);
+        let host_numbers = started.as_ref().map_or(0, |s| s.target.host_numbers());
+        let started = started.filter(Started::is_quick);
         let (known, better_start) = match &started {
             Some(Started { target, places, .. }) if looks_elsewhere && is_doubtful => {
                 elsewhere::look(objective, params, seed, target, places)
@@ -151,6 +155,7 @@ impl<'m> Looked<'m> {
             guided,
             started,
             is_far,
+            host_numbers,
             is_doubtful,
             known,
             better_start,
@@ -184,19 +189,22 @@ impl<'m> Looked<'m> {
     /// Whatever goes wrong in model or guide.
     pub(in crate::infer) fn posterior(mut self) -> Result<Posterior> {
         self.guided.draw_until(self.wanted.guided, |_| ())?;
-        if let (Some(started), true) = (self.started, self.is_doubtful) {
-            let log_weights = self.guided.log_weights().clone();
-            if let Ok(Some(chained)) =
-                started.draw(self.wanted.chained, log_weights, Limits::UNASKED)
-            {
-                return Ok(chained.elsewhere(self.known));
+        let unchained = match self.started {
+            Some(started) if self.is_doubtful => {
+                let log_weights = self.guided.log_weights().clone();
+                match started.draw(self.wanted.chained, log_weights, Limits::UNASKED) {
+                    Ok(Some(chained)) => return Ok(chained.elsewhere(self.known)),
+                    Ok(None) => Unchained::Apart,
+                    Err(error) => Unchained::Failed(error.to_string()),
+                }
             }
-        }
+            _ => Unchained::HostNumbers(self.host_numbers),
+        };
         let has_weights = has_weights(&self.guided);
         let guided = self
             .guided
             .posterior()
-            .off(self.is_far)
+            .without_chains(self.is_far.then_some(unchained))
             .elsewhere(self.known);
         match has_weights {
             true => guided.corrected(),
@@ -328,6 +336,13 @@ impl<'m> Started<'m> {
             Some(None) => Ok(false),
             Some(Some(error)) => Err(error),
         }
+    }
+
+    /// Whether a step takes few runs, or these are short.
+    fn is_quick(&self) -> bool {
+        let numbers = self.target.host_numbers();
+        let terms = self.target.terms().unwrap_or(usize::MAX);
+        numbers <= MOST_HOST_UNASKED || terms.saturating_mul(numbers) <= MOST_TERMS_UNASKED
     }
 
     /// Whether the posterior is elsewhere, or wider or narrower, than these draws.

@@ -31,6 +31,8 @@ use crate::tensor::{Holding, Tensor};
 const BEYOND: f64 = 4.6;
 /// The share of the posterior at such places from which a fit is wrong: a probability may then be off by as much.
 const SHARE: f64 = 0.05;
+/// So many times as much elsewhere is more than a turn explains, of which the share is an estimate.
+const MUCH_MORE: f64 = 1.8;
 /// So few chains or draws that come there by chance are no sign of more.
 const FEWEST: usize = 2;
 /// Steps of training for each run that is made here, with discrete choices and without: all then takes a few hundredths
@@ -106,13 +108,19 @@ impl Looking<'_> {
             let moves = runs / (2 * CHAINS);
             found.push((self.moved(moves)?, Elsewhere::Moved));
         }
-        if let Some((share, words)) = self.turned(runs / 4)? {
-            found.push((share, Elsewhere::Turned(words)));
-        }
+        let turned = self.turned(runs / 4)?;
         let most = found.into_iter().max_by(|(a, _), (b, _)| a.total_cmp(b));
-        Ok(most
-            .filter(|(share, _)| *share > SHARE)
-            .map(|(share, at)| Missed { share, at }))
+        let most = most.filter(|(share, _)| *share > SHARE);
+        // What a turn explains draws and moves come to, too, and say less of.
+        let is_explained = |turned: f64| {
+            most.as_ref()
+                .is_none_or(|(share, _)| *share <= MUCH_MORE * turned)
+        };
+        let found = match turned {
+            Some((share, words)) if is_explained(share) => Some((share, Elsewhere::Turned(words))),
+            _ => most,
+        };
+        Ok(found.map(|(share, at)| Missed { share, at }))
     }
 
     /// Whether the posterior exceeds the guide so much, and chains, if there were any, have not come there.

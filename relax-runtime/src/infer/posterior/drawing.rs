@@ -112,7 +112,7 @@ impl<'a> Drawing<'a> {
             surpluses: self.log_weights.surpluses,
             scaled: self.scaled,
             mixing: None,
-            is_off: false,
+            unchained: None,
             elsewhere: KnownElsewhere::default(),
             missed: None,
         }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::saved;
+
 /// How chains of Hamiltonian Monte Carlo went: what their agreement says of their draws, the worst over all
 /// unconstrained numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -9,6 +11,7 @@ use serde::{Deserialize, Serialize};
 pub struct Mixing {
     /// By how much the spread of all chains together is wider than that of each half of one, R̂; 1 where they agree, and
     /// not above 1.01 in many draws of chains that do (Vehtari et al. 2021; without its ranks).
+    #[serde(with = "saved::r_hat")]
     pub r_hat: f64,
     /// How many independent draws the draws are worth for a mean.
     pub effective_samples: f64,

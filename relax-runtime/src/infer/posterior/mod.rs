@@ -21,6 +21,7 @@ mod saved;
 mod spread;
 mod summary;
 pub(super) mod table;
+mod unchained;
 pub(super) mod weights;
 
 use std::borrow::Cow;
@@ -41,11 +42,13 @@ pub(in crate::infer) use mixing::{FEWEST, LARGEST_R_HAT, Seen};
 pub(super) use narrow::{Contradicted, Narrow};
 pub use psis::{Psis, psis};
 pub use summary::{Summary, SummaryRow};
+pub use unchained::Unchained;
 
 use self::collect::Collected;
 use self::importance::row_count;
 use self::log_weights::of_posterior;
 pub(in crate::infer) use self::record::{Record, SiteRecord};
+pub(in crate::infer) use self::saved::r_hat;
 use self::weights::Weights;
 use crate::error::{Error, Result};
 use crate::infer::objective::Objective;
@@ -95,9 +98,9 @@ pub struct Posterior {
     /// from which they started.
     #[serde(default)]
     mixing: Option<Mixing>,
-    /// Whether wider draws than the guide's put the posterior elsewhere, and no chains drew it.
+    /// Why no chains drew it, where wider draws than the guide's put the posterior elsewhere.
     #[serde(default)]
-    is_off: bool,
+    unchained: Option<Unchained>,
     /// What is known of other places than the guide's.
     #[serde(default)]
     elsewhere: KnownElsewhere,
@@ -194,7 +197,7 @@ impl Posterior {
             surpluses: chained.log_weights.surpluses,
             scaled: None,
             mixing: Some(chained.mixing),
-            is_off: false,
+            unchained: None,
             elsewhere: KnownElsewhere::default(),
             missed: None,
         })
@@ -211,9 +214,9 @@ impl Posterior {
         self.missed.as_ref()
     }
 
-    /// The same, with whether wider draws have put the posterior elsewhere.
-    pub(in crate::infer) fn off(mut self, is_off: bool) -> Self {
-        self.is_off = is_off;
+    /// The same, with why no chains drew it where wider draws have put the posterior elsewhere.
+    pub(in crate::infer) fn without_chains(mut self, why: Option<Unchained>) -> Self {
+        self.unchained = why;
         self
     }
 
@@ -233,9 +236,9 @@ impl Posterior {
         self.elsewhere
     }
 
-    /// Whether wider draws than the guide's put the posterior elsewhere, and no chains drew it.
-    pub(in crate::infer) fn is_off(&self) -> bool {
-        self.is_off
+    /// Why no chains drew it, where wider draws than the guide's put the posterior elsewhere.
+    pub(in crate::infer) fn unchained(&self) -> Option<&Unchained> {
+        self.unchained.as_ref()
     }
 
     /// How the chains went that made the draws, where these were made by [`hmc`](crate::infer::Svi::hmc).
@@ -289,7 +292,6 @@ impl Posterior {
         let Ok(weights) = self.importance_weights() else {
             return Ok(self);
         };
-        // Sites that weighted draws do not come by cannot be compared.
         let contradicted = || self.contradicted(&weights).unwrap_or(None);
         if weights.rows.len() == 1 && contradicted().is_some() {
             self.draws = self.weighted()?;

@@ -3,8 +3,11 @@
 use std::f64;
 
 use super::column::Column;
-use super::{ImportanceWeights, Posterior};
+use super::{Draws, ImportanceWeights, Posterior};
 use crate::error::Result;
+
+/// Mean and standard deviation.
+type Moments = (f64, f64);
 
 /// Numbers of a site that are looked at one by one.
 const MOST_NUMBERS: usize = 10_000;
@@ -24,8 +27,8 @@ pub(in crate::infer) struct Narrow {
 pub(in crate::infer) struct Contradicted {
     pub(in crate::infer) site: String,
     /// Its mean and standard deviation by the draws, and by these with their weights.
-    pub(in crate::infer) draws: (f64, f64),
-    pub(in crate::infer) weighted: (f64, f64),
+    pub(in crate::infer) draws: Moments,
+    pub(in crate::infer) weighted: Moments,
 }
 
 impl Posterior {
@@ -34,7 +37,7 @@ impl Posterior {
     /// be larger. Sites of very many numbers are not looked at.
     ///
     /// # Errors
-    /// If a site has not as many numbers in every draw, or a value carries one.
+    /// If the draws cannot be weighted.
     pub(in crate::infer) fn narrowest(
         &self,
         weights: &ImportanceWeights,
@@ -45,8 +48,10 @@ impl Posterior {
         let most = 1.17 + farthest(&sites) / (2.0 * weights.effective_samples()).sqrt();
         let mut found: Option<Narrow> = None;
         for (site, _) in sites {
-            let pairs = self.draws.sds(site)?.into_iter().zip(weighted.sds(site)?);
-            for (guide, weighted) in pairs.filter(|(guide, _)| *guide > 0.0) {
+            for ((_, guide), (_, weighted)) in self.compared(&weighted, site) {
+                if guide <= 0.0 {
+                    continue;
+                }
                 let ratio = |narrow: &Narrow| narrow.weighted / narrow.guide;
                 let least = found.as_ref().map_or(most, ratio);
                 if weighted / guide > least {
@@ -90,16 +95,13 @@ impl Posterior {
         // Of coins that hardly ever show a side, and of such counts, a few draws are no Gaussian noise.
         let few = HITS / weights.effective_samples();
         for (site, _) in sites {
-            let draws = self.draws.means(site)?.into_iter();
-            let draws = draws.zip(self.draws.sds(site)?);
-            let others = weighted.means(site)?.into_iter().zip(weighted.sds(site)?);
             // The standard deviation of a coin follows from its mean.
             let has_spread = !self.draws.column(site)?.is_binary();
             let least = match self.draws.column(site)?.is_discrete() {
                 true => few,
                 false => 0.0,
             };
-            for (draws, weighted) in draws.zip(others) {
+            for (draws, weighted) in self.compared(&weighted, site) {
                 let ((mean, sd), (weighted_mean, weighted_sd)) = (draws, weighted);
                 // Nothing moves a number that is certain, nor one of which no more is known than its mean.
                 if sd <= 0.0 {
@@ -120,6 +122,19 @@ impl Posterior {
             }
         }
         Ok(None)
+    }
+
+    /// Mean and standard deviation of each number of a site by the draws, and by weighted ones; none of a site that
+    /// has other numbers in other draws, or that no draw of any weight comes by.
+    fn compared(&self, weighted: &Draws, site: &str) -> Vec<(Moments, Moments)> {
+        let moments = |draws: &Draws| -> Result<Vec<Moments>> {
+            let means = draws.means(site)?.into_iter();
+            Ok(means.zip(draws.sds(site)?).collect())
+        };
+        match (moments(&self.draws), moments(weighted)) {
+            (Ok(own), Ok(weighted)) => own.into_iter().zip(weighted).collect(),
+            _ => Vec::new(),
+        }
     }
 
     /// The sites of continuous numbers that are not very many, and how many.

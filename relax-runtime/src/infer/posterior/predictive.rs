@@ -134,7 +134,8 @@ impl Draws {
     /// # }
     /// ```
     ///
-    /// Terms of `factor!` are no data, and left out.
+    /// Terms of `factor!` are no data, and left out. What a mask leaves out has log-likelihood 0; scales count nothing
+    /// here.
     ///
     /// # Errors
     /// As [`predictive`](Self::predictive), if rows have weights of their own, or if the program observes nothing.
@@ -164,7 +165,7 @@ impl Draws {
             let (trace, _) = run_at(self, draw, program, &params, key)?;
             for entry in trace.entries() {
                 if entry.kind == Kind::Observed {
-                    let value = match entry.log_prob()? {
+                    let value = match entry.weighed(entry.log_prob()?)? {
                         Number::Host(x) => Value::Real(x),
                         Number::Tensor(t) => Value::Tensor(t.kept()),
                     };

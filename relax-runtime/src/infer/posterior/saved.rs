@@ -190,3 +190,23 @@ pub(super) mod log_weights {
         Ok(rows.into_iter().map(infinite).collect())
     }
 }
+
+/// R̂, which is infinite of a number that never moved: JSON cannot write that.
+pub(in crate::infer) mod r_hat {
+    use super::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(in crate::infer) fn serialize<S: Serializer>(
+        r_hat: &f64,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let finite = Some(*r_hat).filter(|x| x.is_finite());
+        finite.serialize(serializer)
+    }
+
+    pub(in crate::infer) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<f64, D::Error> {
+        let finite = Option::<f64>::deserialize(deserializer)?;
+        Ok(finite.unwrap_or(f64::INFINITY))
+    }
+}

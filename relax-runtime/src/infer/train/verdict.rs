@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::infer::marginal::LARGEST_NODE_ERROR;
 use crate::infer::posterior::{
     Contradicted, Elsewhere, FEWEST, ImportanceWeights, KnownElsewhere, LARGEST_R_HAT, Mixing,
-    Narrow, Posterior,
+    Narrow, Posterior, Unchained, r_hat,
 };
 use crate::report::{Ending, Trend};
 
@@ -102,9 +102,12 @@ pub enum Finding {
         /// Those of the weighted draws.
         weighted: (f64, f64),
     },
-    /// Wider draws than the guide's, with their importance weights, have a mean or a standard deviation elsewhere, and
-    /// the chains that were tried did not agree within what a run spends on them.
-    Elsewhere,
+    /// Wider draws than the guide's, with their importance weights, have a mean or a standard deviation elsewhere, and no
+    /// chains have drawn the posterior.
+    Elsewhere {
+        /// Why not.
+        unchained: Unchained,
+    },
     /// A site was integrated out at nodes that are far apart beside its posterior.
     CoarseNodes {
         /// Its name.
@@ -115,6 +118,7 @@ pub enum Finding {
     /// The chains that made the draws do not agree.
     NotMixed {
         /// R̂, the largest.
+        #[serde(with = "r_hat")]
         r_hat: f64,
         /// What their draws are worth.
         effective_samples: f64,
@@ -198,7 +202,12 @@ impl Verdict {
             transitions,
             ..
         } = *mixing;
-        self.effective_samples = Some((effective_samples, draws));
+        // Those that are kept of more can be worth no more than themselves.
+        let worth = match draws < transitions {
+            true => effective_samples.min(draws as f64),
+            false => effective_samples,
+        };
+        self.effective_samples = Some((worth, draws));
         if r_hat > LARGEST_R_HAT || effective_samples < FEWEST {
             self.findings.push(Finding::NotMixed {
                 r_hat,
@@ -252,8 +261,9 @@ impl Verdict {
         if self.pareto_k.is_some_and(|k| k > limit) {
             return;
         }
-        if posterior.is_off() {
-            self.findings.push(Finding::Elsewhere);
+        if let Some(unchained) = posterior.unchained() {
+            let unchained = unchained.clone();
+            self.findings.push(Finding::Elsewhere { unchained });
         } else if let Ok(Some(narrow)) = posterior.narrowest(weights) {
             let Narrow {
                 site,
@@ -406,10 +416,10 @@ impl fmt::Display for Finding {
                  {weighted_mean:.3} ± {weighted_sd:.3}: ask `weighted()`, with more `posterior_draws`, or take \
                  another guide"
             ),
-            Self::Elsewhere => f.write_str(
-                "wider draws than the guide's say that the posterior is elsewhere, or wider or narrower, and the chains that \
-                 were tried did not agree: ask `hmc(true)`, which goes on for longer, and write numbers of rows, if there are any, as \
-                 `mean + scale * noise`",
+            Self::Elsewhere { unchained } => write!(
+                f,
+                "wider draws than the guide's say that the posterior is elsewhere, or wider or narrower, and {unchained}; \
+                 numbers of rows, if there are any, are best written as `mean + scale * noise`"
             ),
             Self::CoarseNodes { site, error } => write!(
                 f,
