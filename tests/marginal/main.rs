@@ -11,6 +11,7 @@ mod posterior;
 mod ranges;
 mod rare;
 mod rounds;
+mod scopes;
 
 use relax_runtime::infer::marginalise;
 use relax_runtime::model::Model;

@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use relax_runtime::infer::MeanFieldGuide;
 use relax_runtime::optim::Rule;
 use relax_runtime::prelude::*;
 use tempfile::TempDir;
@@ -400,5 +401,47 @@ fn a_surrogate_of_another_shape_is_refused() -> Result<()> {
         &error(resume(with(vec![10]))),
         &["site `b`", "has a parameter"],
     );
+    Ok(())
+}
+
+/// Draws in a loop, between which races decide.
+#[model]
+fn rounds(count: usize) {
+    let mut sum = Tensor::scalar(0.0);
+    for _ in 0..count {
+        let k = sample!(OneHotCategorical(
+            logits = Tensor::full([5], 0.0, &Device::cpu())
+        ));
+        sum = sum + (&k * Tensor::from_slice(&[0.0, 0.3, -0.2, 1.0, 2.0])).sum_all();
+    }
+    observe!(Normal(sum, 0.5), 2.0);
+}
+
+/// What a race has decided holds for a site of the same loop that only comes by after a resume.
+#[test]
+fn sites_that_come_later_take_what_a_race_has_decided() -> Result<()> {
+    const STOP: u64 = 12;
+    let folder = TempDir::new().unwrap();
+    let (path, end) = (folder.path().join("stop"), folder.path().join("end"));
+    let run = |stops: bool| -> Result<_> {
+        let mut trainer = Trainer::new(3).budget(4);
+        let mut seen = Vec::new();
+        for step in 0..2 * STOP {
+            if stops && step == STOP {
+                trainer.save(&path)?;
+                trainer = Trainer::new(3).budget(4);
+                trainer.resume(&path)?;
+            }
+            let count = if step < STOP + 3 { 2 } else { 4 };
+            let report = trainer.step(&Elbo::new(&rounds(count)).guide(&MeanFieldGuide))?;
+            seen.push(report.loss);
+        }
+        assert!(trainer.plan().to_string().contains("raced"));
+        trainer.save(&end)?;
+        Ok((seen, fs::read(&end).unwrap()))
+    };
+    let (whole, resumed) = (run(false)?, run(true)?);
+    assert_eq!(whole.0, resumed.0);
+    assert!(whole.1 == resumed.1);
     Ok(())
 }

@@ -31,6 +31,18 @@ const TERM: usize = 100;
 /// Of so many sums one looks for what others take for granted.
 const EVERY: u64 = 16;
 
+/// So many distances are a rule of a loop, such as that of a chain.
+const MOST_DISTANCES: usize = 4;
+
+/// Terms of a loop, which have one name but for so many indices, and choices of a loop.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Alike {
+    term: String,
+    indices: usize,
+    site: String,
+    event: usize,
+}
+
 /// Which of the terms of a site's name it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Part {
@@ -50,6 +62,8 @@ pub(super) struct Term {
     pub(super) plates: Rc<[Plate]>,
     /// The variables on which it depends, as far as is known.
     pub(super) scope: BTreeSet<usize>,
+    /// Those of them of which another iteration of a loop has told.
+    guessed: BTreeSet<usize>,
     /// Sites that host code had seen when the run came by: it may depend on them, or not.
     seen: SiteSet,
     /// The sum in which a run came by last.
@@ -86,6 +100,8 @@ pub(super) struct Graph {
     pub(super) plan: Rc<Vec<Vec<usize>>>,
     /// Gaussian choices that are left and could be integrated out, and their plates.
     pub(super) gaussians: FxHashMap<String, Rc<[Plate]>>,
+    /// How far from the terms of a loop the choices are on which they depend, as runs have shown.
+    distances: FxHashMap<Alike, BTreeSet<Vec<isize>>>,
     /// How often a sum was taken.
     pub(super) sums: u64,
     /// Sets of variables whose states the first sum has tried, all of them.
@@ -183,6 +199,7 @@ impl Graph {
                 Part::Law { variable, .. } => [variable].into(),
                 Part::Whole | Part::Support { .. } => BTreeSet::new(),
             },
+            guessed: BTreeSet::new(),
             seen: SiteSet::EMPTY,
             sum: self.sums,
             even_plates: None,
@@ -301,54 +318,121 @@ impl Graph {
         self.terms.iter().map(rows).sum()
     }
 
-    /// Notes that a term depends on a variable. What holds in one iteration of a loop is taken to hold in
-    /// all of them, between the same distances: the terms whose scopes have grown.
+    /// Notes that a term depends on a variable, as runs have shown. What holds in one iteration of a loop is taken to
+    /// hold in all of them, between the same distances, until there are so many of these that the loop has no such
+    /// rule: the terms whose scopes are others then.
     pub(super) fn depends(&mut self, term: usize, variable: usize) -> Vec<usize> {
-        let (of_term, here) = template(&self.terms[term].name);
-        let site = &self.sites[self.owner[variable]];
-        let event = variable - site.first;
-        let (of_site, there) = template(&site.name);
-        let mut pairs = vec![(term, variable)];
-        if !here.is_empty() && (there.is_empty() || there.len() == here.len()) {
-            for number in 0..self.terms.len() {
-                let (text, indices) = template(&self.terms[number].name);
-                if text != of_term || indices.len() != here.len() {
-                    continue;
-                }
-                let mut name = of_site.clone();
-                let moved = indices.iter().zip(&here).zip(&there);
-                let moved: Option<Vec<usize>> = moved
-                    .map(|((now, here), there)| (now + there).checked_sub(*here))
-                    .collect();
-                let Some(moved) = moved else { continue };
-                for index in moved {
-                    name = name.replacen("[]", &format!("[{index}]"), 1);
-                }
-                if let Some(site) = self.site(&name) {
-                    pairs.push((number, self.sites[site].first + event));
-                }
-            }
+        let mut changed = self.take(&[(term, variable)], false);
+        let Some((alike, distance)) = self.alike(term, variable) else {
+            return changed;
+        };
+        let known = self.distances.entry(alike.clone()).or_default();
+        if known.len() > MOST_DISTANCES || !known.insert(distance.clone()) {
+            return changed;
         }
+        match known.len() {
+            ..=MOST_DISTANCES => {
+                let pairs = self.at_distance(&alike, &distance);
+                changed.extend(self.take(&pairs, true));
+            }
+            // Nothing is taken from one iteration for another any more.
+            _ => changed.extend(self.untake(&alike)),
+        }
+        changed
+    }
+
+    /// Takes variables into scopes, as runs have shown or `guessed` from others: the terms whose scopes have grown.
+    fn take(&mut self, pairs: &[(usize, usize)], guessed: bool) -> Vec<usize> {
         // A law depends on what its support depends on.
-        let of_laws: Vec<(usize, usize)> = pairs
-            .iter()
-            .filter_map(|&(term, by)| match self.terms[term].part {
-                Part::Support { variable, .. } => Some((self.law_of[variable], by)),
-                Part::Whole | Part::Law { .. } => None,
-            })
-            .collect();
-        pairs.extend(of_laws);
+        let of_law = |&(term, by): &(usize, usize)| match self.terms[term].part {
+            Part::Support { variable, .. } => Some((self.law_of[variable], by)),
+            Part::Whole | Part::Law { .. } => None,
+        };
+        let of_laws: Vec<(usize, usize)> = pairs.iter().filter_map(of_law).collect();
         let mut grown = Vec::new();
-        for (term, variable) in pairs {
-            if variable < self.domains.len() && self.may_depend(term, variable) {
+        for &(term, variable) in pairs.iter().chain(&of_laws) {
+            if variable >= self.domains.len() {
+                continue;
+            }
+            if self.may_depend(term, variable) {
                 self.terms[term].scope.insert(variable);
                 grown.push(term);
+                if guessed {
+                    self.terms[term].guessed.insert(variable);
+                }
+            } else if !guessed {
+                self.terms[term].guessed.remove(&variable);
             }
         }
         if !grown.is_empty() {
             (self.order, self.order_without) = (None, None);
         }
         grown
+    }
+
+    /// The loops in which a term and a variable's site are, and how far the site is from the term there.
+    fn alike(&self, term: usize, variable: usize) -> Option<(Alike, Vec<isize>)> {
+        let (of_term, here) = template(&self.terms[term].name);
+        let site = &self.sites[self.owner[variable]];
+        let (of_site, there) = template(&site.name);
+        let is_inside = !here.is_empty() && there.len() <= here.len();
+        let distance = there.iter().zip(&here);
+        let distance = distance.map(|(there, here)| *there as isize - *here as isize);
+        let alike = Alike {
+            term: of_term,
+            indices: here.len(),
+            site: of_site,
+            event: variable - site.first,
+        };
+        is_inside.then(|| (alike, distance.collect()))
+    }
+
+    /// Each term of a loop, and the variable that far from it.
+    fn at_distance(&self, alike: &Alike, distance: &[isize]) -> Vec<(usize, usize)> {
+        let pair = |(number, term): (usize, &Term)| {
+            let (text, indices) = template(&term.name);
+            if text != alike.term || indices.len() != alike.indices {
+                return None;
+            }
+            let mut name = alike.site.clone();
+            for (now, by) in indices.iter().zip(distance) {
+                let index = now.checked_add_signed(*by)?;
+                name = name.replacen("[]", &format!("[{index}]"), 1);
+            }
+            let site = self.site(&name)?;
+            Some((number, self.sites[site].first + alike.event))
+        };
+        self.terms.iter().enumerate().filter_map(pair).collect()
+    }
+
+    /// Takes back what was guessed of a loop: the terms whose scopes have shrunk.
+    fn untake(&mut self, alike: &Alike) -> Vec<usize> {
+        let of_site = |v: usize| template(&self.sites[self.owner[v]].name).0 == alike.site;
+        let guessed = |term: &Term| -> Vec<usize> {
+            match template(&term.name).0 == alike.term {
+                true => term
+                    .guessed
+                    .iter()
+                    .copied()
+                    .filter(|&v| of_site(v))
+                    .collect(),
+                false => Vec::new(),
+            }
+        };
+        let guessed: Vec<Vec<usize>> = self.terms.iter().map(guessed).collect();
+        let mut shrunk = Vec::new();
+        for (number, guessed) in guessed.into_iter().enumerate() {
+            let term = &mut self.terms[number];
+            for v in guessed {
+                term.guessed.remove(&v);
+                term.scope.remove(&v);
+                shrunk.push(number);
+            }
+        }
+        if !shrunk.is_empty() {
+            (self.order, self.order_without) = (None, None);
+        }
+        shrunk
     }
 
     /// The order in which variables are summed out.

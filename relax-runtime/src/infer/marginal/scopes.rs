@@ -89,7 +89,7 @@ impl Search<'_> {
         for half in [first, second] {
             let mut values = ends[0].clone();
             half.iter().for_each(|&v| values[v] = ends[1][v]);
-            let middle = self.add(&values)?;
+            let middle = self.run_once(values)?;
             if is_nearer(self, middle) {
                 return Ok(Some(middle));
             }
@@ -127,6 +127,16 @@ impl Search<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// The run at these values, which other terms may have asked for.
+    fn run_once(&mut self, values: Vec<usize>) -> Result<usize> {
+        if let Some(&run) = self.between.get(&values) {
+            return Ok(run);
+        }
+        let run = self.add(&values)?;
+        self.between.insert(values, run);
+        Ok(run)
     }
 
     /// Takes variables into the scope of a term.

@@ -29,6 +29,11 @@ use crate::tensor::SiteSet;
 /// Runs at random values before scopes are believed.
 pub(super) const TRIALS: usize = 16;
 
+/// Runs at states drawn by the first sum before that is believed: so many, and twice as many each time that they have
+/// told more, up to these.
+const CONFIRMING: usize = 32;
+const MOST_CONFIRMING: usize = 1 << 10;
+
 /// Runs, and what they have told.
 pub(super) struct Search<'a> {
     pub(super) model: &'a dyn Program,
@@ -68,6 +73,10 @@ pub(super) struct Search<'a> {
     pub(super) absent: Vec<bool>,
     /// How many runs of the plan were made.
     planned: usize,
+    /// How many states drawn by the sum are to confirm it.
+    confirming: usize,
+    /// Runs that were made between two others.
+    pub(super) between: FxHashMap<Vec<usize>, usize>,
 }
 
 /// What a run is to tell.
@@ -105,6 +114,8 @@ impl<'a> Search<'a> {
             looked_at: FxHashMap::default(),
             absent: Vec::new(),
             planned: 0,
+            confirming: CONFIRMING,
+            between: FxHashMap::default(),
         }
     }
 
@@ -197,6 +208,7 @@ impl<'a> Search<'a> {
         self.looked_at.clear();
         self.absent.clear();
         self.planned = 0;
+        self.between.clear();
         self.has_cases = false;
     }
 
@@ -253,7 +265,7 @@ impl<'a> Search<'a> {
             let graph = self.shared.graph.borrow();
             match graph.sums {
                 _ if graph.is_certain() => 0,
-                _ if self.is_first => TRIALS,
+                _ if self.is_first => self.confirming,
                 _ => usize::from(graph.looks_twice()),
             }
         };
@@ -271,6 +283,8 @@ impl<'a> Search<'a> {
         if self.conflicts.is_empty() && !self.has_grown {
             return Ok(true);
         }
+        // What only such states show may show at few of them.
+        self.confirming = (2 * self.confirming).min(MOST_CONFIRMING);
         if self.has_cases {
             self.shared.graph.borrow_mut().lacks_cases = true;
             self.forget();
@@ -285,7 +299,7 @@ impl<'a> Search<'a> {
     /// Goes on until every number is known, and these trials tell nothing new.
     fn complete(&mut self, mut trials: Vec<Trial>) -> Result<()> {
         let sums = self.shared.graph.borrow().sums;
-        let mut grown = false;
+        let (mut grown, mut is_thorough) = (false, true);
         loop {
             grown |= std::mem::take(&mut self.has_grown);
             self.resolve()?;
@@ -296,13 +310,16 @@ impl<'a> Search<'a> {
             if self.shared.graph.borrow().is_certain() {
                 break;
             }
-            // There are choices or scopes that the trials so far could not look at.
-            if grown && trials.is_empty() {
-                grown = false;
-                trials = match sums {
-                    1 => self.first_trials(),
-                    _ => vec![Trial::any(); TRIALS],
-                };
+            if trials.is_empty() {
+                // There are choices or scopes that the trials so far could not look at: a few tell most of it, and the
+                // first sum's are many.
+                if std::mem::take(&mut grown) {
+                    is_thorough = sums > 1;
+                    trials = vec![Trial::any(); TRIALS];
+                } else if !is_thorough {
+                    is_thorough = true;
+                    trials = self.first_trials();
+                }
             }
             match trials.pop() {
                 Some(trial) => self.try_out(&trial)?,
@@ -404,6 +421,7 @@ impl<'a> Search<'a> {
                 self.mistake = self.mistake.take().or(ran.mistake);
             }
             self.asked.truncate(before);
+            self.between.retain(|_, run| *run < before);
             self.looked_at
                 .values_mut()
                 .for_each(|looked_at| *looked_at = before.min(*looked_at));

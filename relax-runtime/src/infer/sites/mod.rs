@@ -15,7 +15,7 @@ use std::rc::Rc;
 
 use crate::error::Result;
 use crate::estimator::{Decision, Estimator, Plan, PlanEntry, SiteClass, choose};
-use crate::infer::checkpoint::{SavedSite, SavedSites, refused};
+use crate::infer::checkpoint::{SavedSites, refused};
 use crate::infer::pass::survey::Survey;
 use crate::infer::pass::{Latent, Pass};
 use crate::infer::sites::cost_to_go::Work;
@@ -40,8 +40,9 @@ pub(in crate::infer) struct Sites {
     restored: SavedSites,
     joint: JointSum,
     first_costs: FirstCosts,
-    /// What races have decided.
+    /// What races have decided, since a resume and before.
     settled: Vec<Settled>,
+    raced: Vec<Raced>,
     /// Whether an estimator of those met so far asks for the slope at the run's own draw.
     need_slopes: bool,
 }
@@ -52,6 +53,15 @@ struct Settled {
     stem: String,
     class: SiteClass,
     estimator: Rc<dyn Estimator>,
+}
+
+/// What a race at a site has decided before a resume.
+#[derive(Debug)]
+struct Raced {
+    site: String,
+    stem: String,
+    class: SiteClass,
+    estimator: String,
 }
 
 /// What the plan looks at when a site is met.
@@ -293,12 +303,10 @@ impl Sites {
                 .find(|e| key(&***e) == key(&**estimator))
                 .cloned();
         }
-        let like = |(other, site): &(&String, &SavedSite)| {
-            without_indices(other) == stem && site.class == class
-        };
-        let own = self.restored.get_key_value(name);
-        let saved = own.or_else(|| self.restored.iter().find(like))?.1;
-        contenders.find(|e| e.name() == saved.estimator).cloned()
+        let of_class = || self.raced.iter().filter(|raced| raced.class == class);
+        let own = of_class().find(|raced| raced.site == name);
+        let raced = own.or_else(|| of_class().find(|raced| raced.stem == stem))?;
+        contenders.find(|e| e.name() == raced.estimator).cloned()
     }
 
     /// Gives a site that is to have its first estimate a baseline.
@@ -429,6 +437,13 @@ impl Sites {
         self.first_costs = FirstCosts::default();
         self.settled.clear();
         self.joint = JointSum::Untried;
+        let raced = saved.iter().map(|(site, saved)| Raced {
+            site: site.clone(),
+            stem: without_indices(site),
+            class: saved.class,
+            estimator: saved.estimator.clone(),
+        });
+        self.raced = raced.collect();
         self.restored = saved;
     }
 }
