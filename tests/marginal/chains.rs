@@ -192,3 +192,55 @@ fn observations_of_few_paths_are_summed_over() -> Result<()> {
     }
     Ok(())
 }
+
+/// Stages of a disease of many patients, which go up by one or stay: most pairs of states no run comes to.
+#[model]
+fn staged(readings: &[Vec<f64>], states: usize) {
+    for of_patient in readings {
+        let mut stage = 0;
+        for &reading in of_patient {
+            let mut p = vec![0.0; states];
+            p[stage] = 0.7;
+            p[(stage + 1).min(states - 1)] += 0.3;
+            let next = sample!(Categorical(p), name = "stage");
+            stage = next;
+            observe!(Normal(stage as f64, 0.7), reading);
+        }
+    }
+}
+
+#[test]
+fn states_that_lie_behind_others_are_closed() -> Result<()> {
+    const STATES: usize = 8;
+    let reading = |patient: usize, t: usize| 0.4 * t as f64 + ((patient * 7 + t * t) as f64).sin();
+    let of_patient = |patient: usize| (0..12).map(|t| reading(patient, t)).collect();
+    let readings: Vec<Vec<f64>> = (0..40).map(of_patient).collect();
+    let of_chain = |readings: &Vec<f64>| {
+        let mut log = vec![f64::NEG_INFINITY; STATES];
+        log[0] = 0.0;
+        for reading in readings {
+            let after = |to: usize| {
+                let from = |from: usize| match (from == to, from + 1 == to, to + 1 == STATES) {
+                    (true, _, true) => log[from],
+                    (true, ..) => log[from] + 0.7_f64.ln(),
+                    (_, true, _) => log[from] + 0.3_f64.ln(),
+                    _ => f64::NEG_INFINITY,
+                };
+                let terms = (to.saturating_sub(1)..=to).map(from);
+                let terms: Vec<f64> = terms.filter(|log| log.is_finite()).collect();
+                if terms.is_empty() {
+                    return f64::NEG_INFINITY;
+                }
+                let apart = (reading - to as f64) / 0.7;
+                let density =
+                    -0.5 * apart * apart - 0.7_f64.ln() - 0.5 * std::f64::consts::TAU.ln();
+                log_sum_exp(&terms) + density
+            };
+            log = (0..STATES).map(after).collect();
+        }
+        log_sum_exp(&log)
+    };
+    let wanted: f64 = readings.iter().map(of_chain).sum();
+    assert_near(log_evidence(staged(&readings, STATES))?, wanted, 1e-6);
+    Ok(())
+}

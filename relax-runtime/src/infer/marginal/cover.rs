@@ -50,7 +50,9 @@ impl Search<'_> {
                 return Ok(Some(values));
             }
             let mut rest = first..self.tables.len();
-            if rest.any(|at| self.tables[at].open > 0 && self.close_impossible(at)) {
+            if rest.any(|at| self.tables[at].open > 0 && self.close_impossible(at))
+                || self.close_unreachable()
+            {
                 continue;
             }
             let cells = self.tables[first].cells.iter();
@@ -197,33 +199,60 @@ impl Search<'_> {
 
     /// Closes what the supports leave out.
     fn close_excluded(&mut self) {
-        let graph = self.shared.graph.borrow();
-        for (v, support) in graph.support_of.iter().enumerate() {
-            let Some(support) = *support else { continue };
-            let law = &self.tables[graph.law_of[v]];
-            let scope = &self.tables[support].scope;
-            if law.open == 0 || !scope.iter().all(|w| law.scope.contains(w)) {
-                continue;
+        let laws: Vec<usize> = {
+            let graph = self.shared.graph.borrow();
+            let with_support = graph.law_of.iter().zip(&graph.support_of);
+            with_support
+                .filter_map(|(law, support)| support.map(|_| *law))
+                .collect()
+        };
+        for law in laws {
+            if self.tables[law].open > 0 {
+                self.close_impossible(law);
             }
-            let is_excluded = |at: usize| {
-                let values = values_at(&law.scope, &graph.domains, at);
-                let value = |w| {
-                    values
-                        .iter()
-                        .find(|(u, _)| *u == w)
-                        .map_or(0, |(_, value)| *value)
-                };
-                let excluded = self.excludes(support, place(scope, &graph.domains, value));
-                excluded.is_some_and(|excluded| excluded[value(v)] > 0.0)
-            };
-            let open = (0..law.cells.len()).filter(|&at| matches!(law.cells[at], Cell::Open));
-            let closed: Vec<usize> = open.filter(|&at| is_excluded(at)).collect();
-            let law = &mut self.tables[graph.law_of[v]];
-            law.open -= closed.len();
-            closed
-                .into_iter()
-                .for_each(|at| law.cells[at] = Cell::Closed);
         }
+    }
+
+    /// Closes the open cells at which a choice has a value that no run comes to, whatever the others are, as those do not
+    /// on which it depends: states of a chain that lie behind others. Whether there are any.
+    fn close_unreachable(&mut self) -> bool {
+        let graph = self.shared.graph.borrow();
+        let sizes = graph.domains.iter().map(|domain| domain.size);
+        let mut reached: Vec<Vec<bool>> = sizes.map(|size| vec![true; size]).collect();
+        // Most choices depend on those before them.
+        for v in 0..reached.len() {
+            let law = &self.tables[graph.law_of[v]];
+            let mut own = vec![false; reached[v].len()];
+            for (at, cell) in law.cells.iter().enumerate() {
+                if matches!(cell, Cell::Impossible(_) | Cell::Closed) {
+                    continue;
+                }
+                let (mut value, mut is_reached) = (0, true);
+                for (w, here) in values_at(&law.scope, &graph.domains, at) {
+                    match w == v {
+                        true => value = here,
+                        false => is_reached &= reached[w][here],
+                    }
+                }
+                own[value] |= is_reached;
+            }
+            reached[v] = own;
+        }
+        let mut has_closed = false;
+        for table in self.tables.iter_mut().filter(|table| table.open > 0) {
+            for at in 0..table.cells.len() {
+                if !matches!(table.cells[at], Cell::Open) {
+                    continue;
+                }
+                let values = values_at(&table.scope, &graph.domains, at);
+                if values.iter().any(|&(v, value)| !reached[v][value]) {
+                    table.cells[at] = Cell::Closed;
+                    table.open -= 1;
+                    has_closed = true;
+                }
+            }
+        }
+        has_closed
     }
 
     /// Closes the open cells of a table at which a choice has a value that is known to be impossible beside those of the

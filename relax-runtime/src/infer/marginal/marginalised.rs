@@ -61,7 +61,8 @@ impl<M: fmt::Debug> fmt::Debug for Marginalised<M> {
 /// that computes all these values together. What a term depends on is read off the tensors that it is computed from, and where
 /// host code has looked at values, found by runs with other values: before the first sum all of them where
 /// they are at most 2,048 or take little time (some 30,000 of a model of a few host numbers), else 16 at random and
-/// some hundred changes of single values, then 16 drawn by the sum itself, and one of either in 16 sums after it. What
+/// some hundred changes of single values, then 32 drawn by the sum itself, and twice as many each time that these have
+/// told more; and one of either in 16 sums after it. What
 /// shows in none of them, such as a term that differs at one of 2³⁰ combinations alone, is missed: the plan says of
 /// which sites that may be.
 ///
