@@ -285,3 +285,36 @@ fn observations_beyond_a_number_that_was_drawn_have_probability_0() -> Result<()
     assert_eq!(runs, Some(1));
     Ok(())
 }
+
+/// Rows of a mixture, a batch at a time.
+#[model]
+fn batch_of_a_mixture(x: &Tensor, runs: &Cell<usize>) {
+    runs.set(runs.get() + 1);
+    let means = param!([-1.0, 0.0, 1.0]);
+    plate!(x.rows(), of = 60 => {
+        let k = sample!(OneHotCategorical(Tensor::full([x.rows(), 3], 1.0 / 3.0, &Device::cpu())));
+        observe!(Normal(k.matmul(&means), 0.5), x);
+    })
+}
+
+/// Models of one name know of each other what tensors depend on.
+#[test]
+fn sums_of_other_rows_take_one_run_each() -> Result<()> {
+    let runs = Cell::new(0);
+    let mut trainer = Trainer::new(1);
+    for batch in 0..10 {
+        let size = 4 + batch % 3;
+        let x: Vec<f32> = (0..size)
+            .map(|i| (batch + i) as f32 * 0.37 % 3.0 - 1.5)
+            .collect();
+        let x = Tensor::from_slice(&x);
+        let before = runs.get();
+        let model = batch_of_a_mixture(&x, &runs);
+        let loss = trainer.gradients(&Elbo::new(&model).marginalise(), Key::new(batch as u64))?;
+        let taken = runs.get() - before;
+        let alone = Trainer::new(1).gradients(&Elbo::new(&model).marginalise(), Key::new(0))?;
+        assert_near(loss.loss, alone.loss, 1e-4);
+        assert!(batch == 0 || taken <= 2, "{taken} runs of batch {batch}");
+    }
+    Ok(())
+}

@@ -55,7 +55,7 @@ pub(super) enum Part {
 }
 
 /// A term of the log-probability, or what else depends on choices.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Term {
     pub(super) name: Cow<'static, str>,
     pub(super) part: Part,
@@ -81,7 +81,7 @@ impl Term {
 }
 
 /// Sites, variables, and terms.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Graph {
     pub(super) sites: Vec<Site>,
     site_of: FxHashMap<Cow<'static, str>, usize>,
@@ -108,6 +108,8 @@ pub(super) struct Graph {
     pub(super) tried: Vec<BTreeSet<usize>>,
     /// Whether one run did not tell all numbers with the cases of its choices.
     pub(super) lacks_cases: bool,
+    /// Whether all choices are summed out that can be.
+    pub(super) is_of_all: bool,
     /// Whether a run has met values that no other had, or other rows.
     pub(super) has_widened: bool,
     /// Whether a sum was without choices by which others came.
@@ -303,13 +305,40 @@ impl Graph {
         seen.filter(move |v| Some(*v) != own && !term.scope.contains(v))
     }
 
-    /// Of each term that may depend on variables of which that is not known, these and those of which it is.
-    pub(super) fn open_scopes(&self) -> Vec<BTreeSet<usize>> {
-        let scopes = self.terms.iter().map(|term| {
-            let open: BTreeSet<usize> = self.open_to(term).collect();
-            (!open.is_empty()).then(|| &open | &term.scope)
-        });
-        scopes.flatten().collect()
+    /// Of each term that may depend on variables of which that is not known, these and those of which it is; nothing if
+    /// some have more states together than that.
+    pub(super) fn open_scopes(&self, most_states: usize) -> Option<Vec<BTreeSet<usize>>> {
+        let is_few = |term: &Term| {
+            let all = self.open_to(term).chain(term.scope.iter().copied());
+            let mut states = 1_usize;
+            let mut sizes = all.map(|v| self.domains[v].size);
+            sizes.all(|size| {
+                states = states.saturating_mul(size);
+                states <= most_states
+            })
+        };
+        let scopes = self.terms.iter().enumerate();
+        let open = scopes.filter(|(number, _)| self.is_open(*number));
+        open.map(|(_, term)| is_few(term).then(|| &self.open_to(term).collect() | &term.scope))
+            .collect()
+    }
+
+    /// Of each variable whether some term may depend on it of which not all is known.
+    pub(super) fn open_variables(&self) -> Vec<bool> {
+        let mut open = vec![false; self.domains.len()];
+        // Terms of a loop share most of what they have seen.
+        let mut seen = SiteSet::EMPTY;
+        for (number, term) in self.terms.iter().enumerate() {
+            if self.is_open(number) {
+                seen.add(&term.seen);
+                term.scope.iter().for_each(|&v| open[v] = true);
+            }
+        }
+        for site in seen.sites().filter(|&site| site >= FIRST_SITE) {
+            let site = &self.sites[site - FIRST_SITE];
+            open[site.first..][..site.events].fill(true);
+        }
+        open
     }
 
     /// What a run has to compute: the rows of each term, and something for the term itself.

@@ -1,7 +1,6 @@
 //! A model with its discrete choices summed out.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
 use std::fmt;
 use std::rc::Rc;
 
@@ -242,8 +241,8 @@ impl SummedSites {
     pub(in crate::infer) fn each(&self, mut see: impl FnMut(SummedSite<'_>)) {
         let graph = self.0.borrow();
         let found = match graph.is_certain_or_tried() {
-            true => BTreeSet::new(),
-            false => graph.open_scopes().into_iter().flatten().collect(),
+            true => vec![false; graph.domains.len()],
+            false => graph.open_variables(),
         };
         for site in &graph.sites {
             let mut variables = site.first..site.first + site.events;
@@ -252,7 +251,7 @@ impl SummedSites {
                 distribution: site.distribution,
                 has_nodes: site.has_nodes,
                 runs: graph.plan.len() + 1,
-                rests_on_runs: variables.any(|v| found.contains(&v)),
+                rests_on_runs: variables.any(|v| found[v]),
             });
         }
     }
@@ -278,6 +277,9 @@ impl<M: Model> Model for Marginalised<M> {
             return self.model.run(context).map(drop);
         }
         context.expect_outside("`marginalise`")?;
+        if !self.is_particular {
+            self.take_what_is_known(context.params());
+        }
         let shared = Rc::new(Shared {
             graph: Rc::clone(&self.graph),
             only: Rc::clone(&self.only),
@@ -333,6 +335,24 @@ impl<M: Model> Model for Marginalised<M> {
         let graph = || SummedSites(Rc::clone(&self.graph));
         context.params().note(self.model.name(), graph);
         Ok(())
+    }
+}
+
+impl<M: Model> Marginalised<M> {
+    /// Goes on from what another sum over a model of this name has found, such as that of other rows of the data, where
+    /// every run tells anew what depends on what: where no host code reads choices.
+    fn take_what_is_known(&self, params: &ParamStore) {
+        let mut graph = self.graph.borrow_mut();
+        if graph.sums > 0 {
+            return;
+        }
+        graph.is_of_all = true;
+        if let Some(SummedSites(known)) = params.noted(self.model.name()).as_deref() {
+            let known = known.borrow();
+            if known.is_of_all && known.sums > 0 && known.is_certain() {
+                *graph = known.clone();
+            }
+        }
     }
 }
 

@@ -62,7 +62,8 @@ impl Search<'_> {
             return None;
         }
         let graph = self.shared.graph.borrow();
-        let mut all = graph.open_scopes();
+        let work = graph.work() + self.elements;
+        let mut all = graph.open_scopes(MOST_TRIED.max(MOST_WORK / work.max(1)))?;
         all.sort_unstable_by_key(|set| std::cmp::Reverse(set.len()));
         let mut sets: Vec<BTreeSet<usize>> = Vec::new();
         for set in all {
@@ -74,7 +75,7 @@ impl Search<'_> {
             let states = set.iter().map(|&v| sizes[v]);
             sum.saturating_add(states.fold(1, usize::saturating_mul))
         });
-        let is_little = states.saturating_mul(graph.work() + self.elements) <= MOST_WORK;
+        let is_little = states.saturating_mul(work) <= MOST_WORK;
         let has_sites = states.saturating_mul(sizes.len()) <= self.shared.sites_left.get();
         ((states <= MOST_TRIED || is_little) && has_sites).then_some(sets)
     }

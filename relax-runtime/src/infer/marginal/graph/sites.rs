@@ -15,7 +15,7 @@ use crate::model::Plate;
 use crate::tensor::{AllCases, Device, Shape, Tensor};
 
 /// A site that is summed out.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(in super::super) struct Site {
     pub(in super::super) name: Cow<'static, str>,
     pub(in super::super) distribution: &'static str,
