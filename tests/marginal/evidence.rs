@@ -332,3 +332,32 @@ fn derivatives_of_what_does_not_count_are_left_out() -> Result<()> {
     assert_eq!(gradient.to_vec()?, [-3.0]);
     Ok(())
 }
+
+/// Some rows of many, around a number of all of them.
+#[model]
+fn some_rows(x: &Tensor, of: usize) {
+    let mean = sample!(Normal(Tensor::scalar(0.0), 1.0));
+    plate!(x.rows(), of = of => {
+        let on = sample!(Bernoulli(Tensor::full([x.rows()], 0.3, &Device::cpu())));
+        observe!(Normal(&mean + on * 2.0, 1.0), x);
+    })
+}
+
+/// Rows that stand for others do so within the sum.
+#[test]
+fn bounds_of_several_samples_are_of_all_rows() -> Result<()> {
+    let x = Tensor::from_slice(&[0.1, 2.2, -0.3]);
+    let of = |rows: usize, samples: usize| {
+        let model = some_rows(&x, rows);
+        let objective = Elbo::new(&model).marginalise().samples(samples);
+        Trainer::new(1).gradients(&objective, Key::new(1)).map(drop)
+    };
+    of(3, 4)?;
+    of(30, 1)?;
+    let problem = of(30, 4).expect_err("three of thirty rows").to_string();
+    assert!(
+        problem.contains("stands for more rows") && problem.contains("drawn"),
+        "{problem}"
+    );
+    Ok(())
+}

@@ -198,3 +198,26 @@ fn many_terms_of_a_choice_that_is_not_always_there() -> Result<()> {
     assert_near(run.trace.log_prob()?, log_sum_exp(&terms), 1e-6);
     Ok(())
 }
+
+/// Counts at many places, seen with an error, of which each sum takes as many runs as a count may have values.
+#[model]
+fn counted_at(places: usize) {
+    let rate = sample!(Gamma(Tensor::scalar(2.0), 0.2));
+    let rate = f64::from(rate.to_vec().unwrap()[0]);
+    for _ in 0..places {
+        let count = sample!(Truncated(Poisson(rate), 0, 150));
+        observe!(Normal(count as f64, 2.0), 4.0);
+    }
+}
+
+#[test]
+fn a_plan_says_why_no_sum_is_taken() -> Result<()> {
+    let model = counted_at(100);
+    let fit = Svi::new(&model).seed(1).steps(2).run()?;
+    let plan = fit.plan().to_string();
+    assert!(
+        plan.contains("151 runs of 201 terms") && plan.contains("`marginalise()`"),
+        "{plan}"
+    );
+    Ok(())
+}

@@ -81,6 +81,8 @@ pub struct Rival {
 pub struct Plan {
     /// One entry a site.
     pub entries: Vec<PlanEntry>,
+    /// What is to be said of all of them, such as why discrete choices are not summed out.
+    pub remarks: Vec<String>,
 }
 
 impl fmt::Display for Plan {
@@ -101,6 +103,9 @@ impl fmt::Display for Plan {
             ]
         }));
         crate::report::write_table(f, &rows)?;
+        for remark in &self.remarks {
+            write!(f, "\n{remark}")?;
+        }
         for entry in &self.entries {
             if let Some(follows) = &entry.follows {
                 write!(f, "\n{}: guided by {follows}", entry.site)?;

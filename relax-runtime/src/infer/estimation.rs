@@ -12,7 +12,7 @@ use crate::infer::exact::joint::JointSum;
 use crate::infer::gradients::Gradients;
 use crate::infer::guide::Guided;
 use crate::infer::guide::structure::Structure;
-use crate::infer::marginal::SummedSites;
+use crate::infer::marginal::{Costly, SummedSites};
 use crate::infer::objective::Objective;
 use crate::infer::pass::memory;
 use crate::infer::pass::slopes::{Slopes, each_tracked_term};
@@ -94,6 +94,11 @@ impl Estimation {
                     false => PlanEntry::summed_out(name, distribution, runs, site.rests_on_runs),
                 });
             });
+        }
+        if self.sites.draw_choices() {
+            let costly = self.params.notes::<Costly>();
+            plan.remarks
+                .extend(costly.iter().filter_map(|why| why.words()));
         }
         for entry in &mut plan.entries {
             let own = guided.iter().find_map(|all| all.words(&entry.site));

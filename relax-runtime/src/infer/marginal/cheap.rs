@@ -37,6 +37,36 @@ pub(in crate::infer) struct Cheap<M> {
     with_nodes: Option<Marginalised<M>>,
 }
 
+/// Why no sum is taken unasked.
+#[derive(Clone, Debug)]
+pub(in crate::infer) enum Costly {
+    /// There are no choices to sum out.
+    Nothing,
+    /// It cannot be taken.
+    Refused(String),
+    /// Choices that are left decide how many there are, and there may be too many.
+    Open,
+    /// It takes more work than it may.
+    Work { runs: usize, terms: usize },
+}
+
+impl Costly {
+    /// The same in words, where there was something to sum out.
+    pub(in crate::infer) fn words(&self) -> Option<String> {
+        Some(match self {
+            Self::Nothing => return None,
+            Self::Refused(problem) => format!("no sum is taken over discrete choices: {problem}"),
+            Self::Open => "no sum is taken over discrete choices: those that are left, such as a count that is drawn, \
+                           decide how many there are, which may be too many; `marginalise()` tries"
+                .into(),
+            Self::Work { runs, terms } => format!(
+                "no sum is taken over discrete choices unasked, as it takes {runs} runs of {terms} terms for each \
+                 gradient: `marginalise()` takes it"
+            ),
+        })
+    }
+}
+
 impl<M> Cheap<M> {
     /// The model with what is left of the sum; nothing where that is none.
     pub(in crate::infer) fn less(&self, given_up: GivenUp) -> Option<&Marginalised<M>> {
@@ -54,7 +84,7 @@ impl<M> Cheap<M> {
 }
 
 impl<M: Model + Clone> Marginalised<M> {
-    /// The sum to take where nobody has asked for one; nothing where there is none to take, or it takes more work than
+    /// The sum to take where nobody has asked for one, unless there is none to take, or it takes more work than
     /// some runs of the model. Where nothing is left to train, more are worth it. With the first values of parameters.
     ///
     /// If that may be, a Gaussian number in each row of a plate is integrated out, where it is the only one there and
@@ -62,47 +92,64 @@ impl<M: Model + Clone> Marginalised<M> {
     /// choice. A first look has to show that its nodes are near enough to each other.
     ///
     /// `sites` says how many a run comes by whose choices are drawn, if that is known.
+    ///
+    /// # Errors
+    /// Why no sum is taken.
     pub(in crate::infer) fn if_cheap(
         &self,
         params: &ParamStore,
         may_integrate: bool,
         sites: Option<usize>,
-    ) -> Option<Cheap<M>> {
+    ) -> std::result::Result<Cheap<M>, Costly> {
         let most = sites.map_or(usize::MAX, |sites| (LONGER * sites).max(FEW_SITES));
-        self.in_runs_of(most).cheap_trace(params, MOST_WORK)?;
+        self.in_runs_of(most).expect_cheap(params, MOST_WORK)?;
         let names = self.candidates();
         let with_nodes = (may_integrate && !names.is_empty()).then(|| {
             let further = self.clone().integrating(names);
-            further.cheap_trace(params, MOST_WORK_WITH_NODES)?;
+            further.expect_cheap(params, MOST_WORK_WITH_NODES).ok()?;
             let fits = further.nodes_meet_choices() && further.has_near_nodes(params);
             fits.then_some(further)
         });
-        Some(Cheap {
+        Ok(Cheap {
             summed: self.clone(),
             with_nodes: with_nodes.flatten(),
         })
     }
 
-    /// What is left of the model, if its sum is cheap.
-    fn cheap_trace(&self, params: &ParamStore, most_work: usize) -> Option<Trace> {
-        let look = || self.look(params, None, 0).ok();
+    /// Whether its sum is cheap.
+    fn expect_cheap(
+        &self,
+        params: &ParamStore,
+        most_work: usize,
+    ) -> std::result::Result<(), Costly> {
+        let look = || {
+            let trace = self.look(params, None, 0);
+            trace.map_err(|error| Costly::Refused(error.cause().to_string()))
+        };
         let is_all = |trace: &Trace| trace.entries().len() == 1;
-        let first = look()?;
-        if is_all(&first) {
-            // Nothing is left to train: the sum is the whole fit.
-            return (!self.graph.borrow().sites.is_empty()).then_some(first);
-        }
-        // The second sum finds all terms, and makes no more runs than it needs.
-        let trace = look()?;
-        let mut left = trace.entries().iter();
-        if left.any(is_discrete) && !self.has_room(params) {
-            return None;
+        let mut trace = look()?;
+        // If nothing is left to train, the sum is the whole fit.
+        if !is_all(&trace) {
+            // The second sum finds all terms, and makes no more runs than it needs.
+            trace = look()?;
+            let mut left = trace.entries().iter();
+            if left.any(is_discrete) && !self.has_room(params) {
+                return Err(Costly::Open);
+            }
         }
         let graph = self.graph.borrow();
+        if graph.sites.is_empty() {
+            return Err(Costly::Nothing);
+        }
         // One run with cases has as much to compute as runs for them.
         let runs = (graph.plan.len() + 1).max(graph.most_combinations());
-        let is_cheap = is_all(&trace) || runs * graph.work() <= most_work;
-        (!graph.sites.is_empty() && is_cheap).then_some(trace)
+        match is_all(&trace) || runs * graph.work() <= most_work {
+            true => Ok(()),
+            false => Err(Costly::Work {
+                runs,
+                terms: graph.terms.iter().filter(|term| term.is_factor()).count(),
+            }),
+        }
     }
 
     /// Whether sums are far from too many runs where discrete choices that are left, such as a number of rounds,

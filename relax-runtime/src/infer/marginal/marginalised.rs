@@ -34,7 +34,7 @@ pub struct Marginalised<M> {
 }
 
 /// What the term is called that is the sum.
-pub(super) const LOG_EVIDENCE: &str = "log evidence";
+pub(in crate::infer) const LOG_EVIDENCE: &str = "log evidence";
 
 /// A sum's runs that come by more sites are not worth to wait for; where nobody has asked for the sum, by
 /// so many.

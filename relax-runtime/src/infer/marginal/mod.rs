@@ -32,7 +32,7 @@ mod table;
 mod told;
 mod tries;
 
-pub(in crate::infer) use cheap::Cheap;
-pub(in crate::infer) use marginalised::{Borrowed, SummedSites};
+pub(in crate::infer) use cheap::{Cheap, Costly};
+pub(in crate::infer) use marginalised::{Borrowed, LOG_EVIDENCE, SummedSites};
 pub use marginalised::{Marginalised, marginalise};
 pub(in crate::infer) use nodes::LARGEST_ERROR as LARGEST_NODE_ERROR;

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use crate::dist::Number;
 use crate::error::{Error, Result};
+use crate::infer::marginal::LOG_EVIDENCE;
 use crate::infer::pass::samples::Samples;
 use crate::infer::pass::{Pass, Term};
 use crate::model::{Kind, Plate};
@@ -69,6 +70,10 @@ fn shared_plate(runs: &[Pass]) -> Option<Plate> {
 /// ln w of one sample, a number a row of the plate.
 fn log_weight(run: &Pass, plate: Option<&Plate>) -> Result<Tensor> {
     let scale = plate.map_or(1.0, |plate| plate.scale);
+    // Where nothing is left to draw, all samples are the same.
+    let mut sums = run.summed.iter();
+    let counts_more =
+        !run.latents.is_empty() && sums.any(|(sum, _)| sum.log_sum() != sum.log_sum_once());
     let (mut sum, mut host): (Option<Tensor>, f64) = (None, 0.0);
     for term in &run.terms {
         if term.kind == Kind::Cost {
@@ -85,11 +90,17 @@ fn log_weight(run: &Pass, plate: Option<&Plate>) -> Result<Tensor> {
                 term.name
             )));
         }
-        if term.scale != scale * term.weight {
+        if term.scale != scale * term.weight || (counts_more && term.name == LOG_EVIDENCE) {
+            let remedy = match run.summed.is_empty() {
+                true => "put all of model and guide into the plate with `of`",
+                false => {
+                    "have all choices drawn, with all of model and guide in the plate with `of`, as a sum counts \
+                          its rows together"
+                }
+            };
             return Err(Error::Estimator(format!(
                 "`{}` stands for more rows than it has, and a bound of several samples is no sum \
-                 over rows unless everything stands in one plate; put all of model and guide \
-                 into the plate with `of`, or take one sample",
+                 over rows unless everything stands in one plate; {remedy}, or take one sample",
                 term.name
             )));
         }

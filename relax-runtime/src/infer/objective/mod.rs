@@ -157,7 +157,7 @@ impl<'m> Elbo<'m> {
                 Err(error)
                     if error.is_of_enumeration()
                         && mode.replaced().is_none()
-                        && self.model.leave_sum(params) => {}
+                        && self.model.leave_sum(&error, params) => {}
                 proposal => break proposal?,
             }
         };

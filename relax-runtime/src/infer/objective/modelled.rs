@@ -6,7 +6,7 @@ use std::rc::Rc;
 use smallvec::SmallVec;
 
 use crate::error::{Error, Result};
-use crate::infer::marginal::{Borrowed, Cheap, Marginalised, marginalise};
+use crate::infer::marginal::{Borrowed, Cheap, Costly, Marginalised, marginalise};
 use crate::model::{GivenUp, ParamStore, Program};
 
 /// The model of a bound.
@@ -95,8 +95,13 @@ impl<'m> Modelled<'m> {
         };
         let find = || {
             let sites = both.sites(params).as_ref().ok().copied();
-            let cheap = both.summed.if_cheap(&params.fresh(), may_integrate, sites);
-            cheap.map(Rc::new)
+            match both.summed.if_cheap(&params.fresh(), may_integrate, sites) {
+                Ok(cheap) => Some(Rc::new(cheap)),
+                Err(why) => {
+                    params.note(both.given.model_name(), || why);
+                    None
+                }
+            }
         };
         cheap.get_or_init(find).as_deref()
     }
@@ -109,9 +114,10 @@ impl<'m> Modelled<'m> {
         }
     }
 
-    /// Sums nothing out from now on, where nobody has asked for it: whether something was so far.
-    pub(super) fn leave_sum(&self, params: &ParamStore) -> bool {
+    /// Sums nothing out from now on, where nobody has asked for it, as this went wrong: whether something was so far.
+    pub(super) fn leave_sum(&self, error: &Error, params: &ParamStore) -> bool {
         let name = self.given().model_name();
+        params.note(name, || Costly::Refused(error.cause().to_string()));
         self.found().is_some() && params.give_up(name, GivenUp::Sum)
     }
 

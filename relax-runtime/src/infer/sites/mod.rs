@@ -116,7 +116,14 @@ impl Sites {
         };
         Plan {
             entries: self.met.iter().map(entry).collect(),
+            remarks: Vec::new(),
         }
+    }
+
+    /// Whether discrete choices are drawn.
+    pub(in crate::infer) fn draw_choices(&self) -> bool {
+        let mut sites = self.met.iter();
+        sites.any(|(_, site)| site.class.draws.is_discrete())
     }
 
     /// Forgets all sites, but not what was asked for: gives what was known.
