@@ -317,6 +317,30 @@ impl<F: CountFamily> Relaxation for CountRelaxation<F> {
         (0..self.values(width).unwrap_or(0)).map(vertex).collect()
     }
 
+    /// All at once, along a first axis before it becomes the last.
+    fn probabilities(&self, theta: &Tensor) -> Tensor {
+        let Some(counts) = self.counts() else {
+            return Tensor::poisoned(Error::Law(format!("{} has no last value", F::NAME)));
+        };
+        let rows = match self.family.is_vector() {
+            false => theta.shape(),
+            true => theta.shape().leading(theta.rank().saturating_sub(1)),
+        };
+        let numbers: Vec<f32> = counts.map(|k| k as f32).collect();
+        let values = numbers.len();
+        let mut along = vec![values];
+        along.resize(1 + rows.rank(), 1);
+        let of_shapes = || -> Result<Tensor> {
+            let along = Tensor::from_vec(numbers, Shape::try_from(&along[..])?, &theta.device())?;
+            let masses = self.family.log_mass(theta, &self.fixed, &along).exp();
+            let mut shape = rows.to_vec();
+            shape.push(values);
+            let by_value = masses.reshape([values, rows.numel()]).transpose();
+            Ok(by_value.reshape(Shape::try_from(&shape[..])?))
+        };
+        of_shapes().unwrap_or_else(Tensor::poisoned)
+    }
+
     fn log_mass(&self, theta: &Tensor, b: &Tensor) -> Tensor {
         self.family.log_mass(theta, &self.fixed, &self.count(b))
     }

@@ -3,7 +3,7 @@
 use super::counts::TruncatedFamily;
 use crate::dist::counts::{CountFamily, CountOperand};
 use crate::error::Result;
-use crate::tensor::Tensor;
+use crate::tensor::{Shape, Tensor};
 
 /// The most values whose masses are summed for each log-mass.
 pub(super) const MOST_TERMS: f64 = 1000.0;
@@ -87,11 +87,7 @@ impl<F: CountFamily> TruncatedFamily<F> {
         })?;
         let everywhere = !rows.contains(&0.0);
         let values = (0..count).map(|k| self.low + k as f64).collect();
-        let shape = match self.is_vector() {
-            false => theta.shape(),
-            true => theta.shape().leading(theta.rank().saturating_sub(1)),
-        };
-        let rows = Tensor::from_vec(rows, shape, &theta.device())?;
+        let rows = Tensor::from_vec(rows, self.shape_of_counts(theta), &theta.device())?;
         Ok((count > 0).then_some(Cut {
             rows,
             everywhere,
@@ -100,54 +96,66 @@ impl<F: CountFamily> TruncatedFamily<F> {
         }))
     }
 
-    /// ln p(k) of one value as a tensor.
-    fn term(&self, theta: &Tensor, fixed: &Tensor, k: f64) -> Tensor {
-        let value = Tensor::full([], k as f32, &theta.device());
-        self.base.log_mass(theta, fixed, &value)
+    /// The shape of a count.
+    fn shape_of_counts(&self, theta: &Tensor) -> Shape {
+        match self.is_vector() {
+            false => theta.shape(),
+            true => theta.shape().leading(theta.rank().saturating_sub(1)),
+        }
     }
 
-    /// The values that are summed, and ln p of each along a last axis; nothing where there are none.
+    /// Values along a first axis, before those of a count.
+    fn along_first(&self, theta: &Tensor, values: &[f64]) -> Tensor {
+        let mut shape = vec![values.len()];
+        shape.resize(1 + self.shape_of_counts(theta).rank(), 1);
+        let numbers = values.iter().map(|k| *k as f32).collect();
+        let shape = Shape::try_from(&shape[..]);
+        let values = shape.and_then(|shape| Tensor::from_vec(numbers, shape, &theta.device()));
+        values.unwrap_or_else(Tensor::poisoned)
+    }
+
+    /// The values that are summed, and ln p of each along a first axis; nothing where there are none.
     fn terms(&self, theta: &Tensor, fixed: &Tensor) -> Option<(Vec<f64>, Tensor)> {
         let (values, _) = self.summed()?;
-        let terms: Vec<Tensor> = values.iter().map(|k| self.term(theta, fixed, *k)).collect();
-        let all: Vec<&Tensor> = terms.iter().collect();
-        (!all.is_empty()).then(|| (values, Tensor::stack(&all, -1)))
+        let along = (!values.is_empty()).then(|| self.along_first(theta, &values))?;
+        let terms = self.base.log_mass(theta, fixed, &along);
+        Some((values, terms))
     }
 
-    /// ln p of each value that is left, along a last axis.
+    /// ln p of each value that is left, along a first axis.
     fn terms_of_cut(&self, theta: &Tensor, fixed: &Tensor, cut: &Cut) -> Tensor {
-        let terms: Vec<Tensor> = cut
-            .values
-            .iter()
-            .map(|k| {
-                if cut.last.iter().all(|last| k <= last) {
-                    return self.term(theta, fixed, *k);
-                }
-                // Rows that end before k have no mass there.
-                let row = |of: &dyn Fn(f64) -> f64| {
-                    let numbers = cut.last.iter().map(|last| of(*last) as f32).collect();
-                    Tensor::from_vec(numbers, cut.rows.shape(), &theta.device())
-                        .unwrap_or_else(Tensor::poisoned)
-                };
-                let mass = self.base.log_mass(theta, fixed, &row(&|last| k.min(last)));
-                let none = mass.full_like(f32::NEG_INFINITY);
-                row(&|last| f64::from(u8::from(*k <= last))).select_where(&mass, &none)
-            })
-            .collect();
-        Tensor::stack(&terms.iter().collect::<Vec<_>>(), -1)
+        let is_in_all = |k: &f64| cut.last.iter().all(|last| k <= last);
+        if cut.values.iter().all(is_in_all) {
+            let along = self.along_first(theta, &cut.values);
+            return self.base.log_mass(theta, fixed, &along);
+        }
+        // Rows that end before k have no mass there.
+        let mut shape = vec![cut.values.len()];
+        shape.extend_from_slice(&cut.rows.shape());
+        let each = |of: &dyn Fn(f64, f64) -> f64| {
+            let of_value = |&k: &f64| cut.last.iter().map(move |&last| of(k, last) as f32);
+            let numbers = cut.values.iter().flat_map(of_value).collect();
+            let shape = Shape::try_from(&shape[..]);
+            let each = shape.and_then(|shape| Tensor::from_vec(numbers, shape, &theta.device()));
+            each.unwrap_or_else(Tensor::poisoned)
+        };
+        let mass = self.base.log_mass(theta, fixed, &each(&f64::min));
+        let none = mass.full_like(f32::NEG_INFINITY);
+        let is_there = each(&|k, last| f64::from(u8::from(k <= last)));
+        is_there.select_where(&mass, &none)
     }
 
     /// ln of the base's probability between the ends, as a tensor.
     pub(super) fn log_between(&self, theta: &Tensor, fixed: &Tensor) -> Option<Tensor> {
         let (_, terms) = self.terms(theta, fixed)?;
-        let sum = terms.logsumexp(-1);
+        let sum = terms.logsumexp(0);
         if self.high.is_finite() {
             return Some(sum);
         }
         Some(match self.cut(theta, fixed) {
             Ok(cut) => Cut::either(
                 cut.as_ref(),
-                |cut| self.terms_of_cut(theta, fixed, cut).logsumexp(-1),
+                |cut| self.terms_of_cut(theta, fixed, cut).logsumexp(0),
                 || rest(&sum),
             ),
             Err(error) => Tensor::poisoned(error),
@@ -165,23 +173,21 @@ impl<F: CountFamily> TruncatedFamily<F> {
         let Some((values, terms)) = self.terms(theta, fixed) else {
             return of_base();
         };
-        // k − c along a last axis, and its square.
+        // k − c along a first axis, and its square.
         let powers = |values: &[f64]| {
-            let numbers: Vec<f32> = values.iter().map(|k| *k as f32).collect();
-            let values = Tensor::from_vec(numbers, [values.len()], &theta.device());
-            let apart = values.unwrap_or_else(Tensor::poisoned) - centre.unsqueeze(-1);
+            let apart = self.along_first(theta, values) - centre;
             [apart.clone(), apart.square()]
         };
         let by_left = |values: &[f64], terms: &Tensor| {
-            let shares = terms.softmax(-1);
-            powers(values).map(|power| (&shares * power).sum(-1))
+            let shares = terms.softmax(0);
+            powers(values).map(|power| (&shares * power).sum(0))
         };
         if self.high.is_finite() {
             return by_left(&values, &terms);
         }
         let by_cut_off = || {
-            let (left, masses) = (rest(&terms.logsumexp(-1)).exp(), terms.exp());
-            let cut_off = powers(&values).map(|power| (&masses * power).sum(-1));
+            let (left, masses) = (rest(&terms.logsumexp(0)).exp(), terms.exp());
+            let cut_off = powers(&values).map(|power| (&masses * power).sum(0));
             let [[first, second], [first_off, second_off]] = [of_base(), cut_off];
             [(first - first_off) / &left, (second - second_off) / &left]
         };
