@@ -9,6 +9,7 @@ use rustc_hash::FxHashMap;
 use crate::dist::{Bijection, Draws, Number, Value};
 use crate::error::{Error, Result};
 use crate::infer::draw::run_under;
+use crate::infer::missed::Values;
 use crate::infer::objective::density_term;
 use crate::infer::pass::{Latent, Pass};
 use crate::infer::posterior::{Record, SiteRecord};
@@ -401,6 +402,17 @@ impl<'m> Target<'m> {
             choices,
             summed,
         })
+    }
+
+    /// The log-density at a place, and the values of the choices there.
+    ///
+    /// # Errors
+    /// Whatever goes wrong in the model.
+    pub(in crate::infer) fn values(&self, numbers: &[f64]) -> Result<(f64, Values)> {
+        let ran = self.run_at(numbers, false)?;
+        let values = ran.choices.into_iter();
+        let values = values.map(|(name, value)| (name.into_owned(), value));
+        Ok((ran.log_density, Rc::new(values.collect())))
     }
 
     /// The log-density at a place.

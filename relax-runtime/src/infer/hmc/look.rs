@@ -2,13 +2,14 @@
 //!
 //! Weights of the guide's own draws know nothing of tails that it does not come to. Student's t about the same
 //! centre comes there (defensive importance sampling; Hesterberg 1995, Owen and Zhou 2000), and the same draws
-//! weighted for the guide's Gaussian say how much of what they find is noise.
+//! weighted for the guide say what they would find of it: the difference is hardly noise.
 
 use super::metric::Metric;
+use crate::infer::missed::Places;
 use crate::infer::target::Target;
 use crate::random::Stream;
 
-/// Wider draws. Each costs a run of the model.
+/// Wider draws. Each costs two runs of the model, one of which is also the guide's.
 const DRAWS: usize = 150;
 /// Degrees of freedom, an even number.
 const FREEDOM: i32 = 4;
@@ -18,16 +19,19 @@ const FEWEST: f64 = 10.0;
 const MEAN_OFF: f64 = 0.2;
 const SPREAD_OFF: f64 = 1.2;
 
-/// Whether a mean or a standard deviation of the unconstrained numbers is elsewhere than that of a guide's draws, which
-/// the metric has. Places where the model cannot be count nothing.
+/// Whether a mean or a standard deviation of the unconstrained numbers is elsewhere than a guide has it, of whose draws
+/// the metric is. Places where the model cannot be count nothing. A guide that does not say its density anywhere is
+/// taken to be a Gaussian.
 pub(super) fn is_far(
     target: &Target<'_>,
+    guide: &Places<'_>,
     metric: &Metric,
     dims: usize,
     stream: &mut Stream,
 ) -> bool {
     let mut places = Vec::with_capacity(DRAWS);
     let (mut of_target, mut of_guide) = (Vec::with_capacity(DRAWS), Vec::with_capacity(DRAWS));
+    let (mut of_gaussian, mut unknown) = (Vec::with_capacity(DRAWS), 0);
     for _ in 0..DRAWS {
         let squares = (0..FREEDOM / 2).map(|_| -2.0 * (1.0 - stream.uniform_f64()).ln());
         let wider = (f64::from(FREEDOM) / squares.sum::<f64>()).sqrt();
@@ -36,10 +40,20 @@ pub(super) fn is_far(
         let freedom = f64::from(FREEDOM);
         let log_wide = -0.5 * (freedom + dims as f64) * (square / freedom).ln_1p();
         let place = metric.place(&standard);
-        let log_density = target.log_density(&place).unwrap_or(f64::NEG_INFINITY);
+        let here = target.values(&place);
+        let log_density = here.as_ref().map_or(f64::NEG_INFINITY, |(log, _)| *log);
         of_target.push(log_density - log_wide);
-        of_guide.push(-0.5 * square - log_wide);
+        of_gaussian.push(-0.5 * square - log_wide);
+        // Both densities change alike with the numbers by which values are told.
+        let guided = here.ok().and_then(|(_, values)| guide.at(&values));
+        unknown += usize::from(log_density.is_finite() && guided.is_none());
+        of_guide.push(guided.map_or(f64::NEG_INFINITY, |at| {
+            log_density - (at.log_p - at.log_q) - log_wide
+        }));
         places.push(place);
+    }
+    if 10 * unknown > DRAWS {
+        of_guide = of_gaussian;
     }
     let (Some(of_target), Some(of_guide)) = (shares(&of_target), shares(&of_guide)) else {
         return true;

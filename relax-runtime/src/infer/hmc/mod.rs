@@ -10,6 +10,7 @@ use chains::Chains;
 use metric::Metric;
 
 use crate::error::{Error, Result};
+use crate::infer::missed::Places;
 use crate::infer::objective::{Elbo, Objective};
 use crate::infer::pass::{Mode, Pass};
 use crate::infer::posterior::{
@@ -134,7 +135,8 @@ impl<'m> Looked<'m> {
         // Models that chains cannot do keep what they have.
         let is_ready = started.is_ready(guided.comes_and_goes());
         let started = is_ready.unwrap_or(false).then_some(started);
-        let is_far = started.as_ref().is_some_and(Started::is_far);
+        let guide = Places::new(objective, params, seed);
+        let is_far = started.as_ref().is_some_and(|s| s.is_far(&guide));
         // A guide of numbers that are not always there may have settled where they hardly are, which no draws of its own
         // tell. Few draws often tell the rest; where they do not, all may.
         let mut is_doubtful =
@@ -346,12 +348,12 @@ impl<'m> Started<'m> {
     }
 
     /// Whether the posterior is elsewhere, or wider or narrower, than these draws.
-    fn is_far(&self) -> bool {
+    fn is_far(&self, guide: &Places<'_>) -> bool {
         let _holding = Holding::start();
         let metric = Metric::of(&self.places);
         let dims = self.places.first().map_or(0, Vec::len);
         let mut stream = Key::new(self.seed).stream("wider");
-        look::is_far(&self.target, &metric, dims, &mut stream)
+        look::is_far(&self.target, guide, &metric, dims, &mut stream)
     }
 
     /// Draws, beside log-weights of the guide's, unless the chains are beyond limits.

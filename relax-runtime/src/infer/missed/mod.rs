@@ -15,7 +15,8 @@ mod turns;
 use std::collections::BTreeMap;
 
 use self::moves::Moves;
-use self::places::{Place, Places, Stated};
+use self::places::Stated;
+pub(in crate::infer) use self::places::{Place, Places, Values};
 use self::turns::{Turn, turns};
 use crate::dist::Value;
 use crate::error::Result;

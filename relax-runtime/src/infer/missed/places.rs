@@ -13,7 +13,7 @@ use crate::random::Key;
 use crate::tensor::{Device, SiteSet, Tensor};
 
 /// A value for each choice, by its site's full name.
-pub(super) type Values = Rc<BTreeMap<String, Tensor>>;
+pub(in crate::infer) type Values = Rc<BTreeMap<String, Tensor>>;
 
 /// A law for each choice.
 type Laws = Vec<(String, Rc<dyn Law>)>;
@@ -25,7 +25,7 @@ const MOST_ALIKE: usize = 4;
 const MOST_VALUES: usize = 256;
 
 /// A model with its guide.
-pub(super) struct Places<'m> {
+pub(in crate::infer) struct Places<'m> {
     objective: &'m dyn Objective,
     model: &'m dyn Program,
     /// Of which nothing is to change.
@@ -35,13 +35,13 @@ pub(super) struct Places<'m> {
 
 /// A place, and what is known of it.
 #[derive(Clone)]
-pub(super) struct Place {
+pub(in crate::infer) struct Place {
     pub(super) values: Values,
     /// The law of each choice, as they were met: the guide's, or the model's where the guide cannot be.
     pub(super) laws: Laws,
     /// ln p(x, z) and ln q(z).
-    pub(super) log_p: f64,
-    pub(super) log_q: f64,
+    pub(in crate::infer) log_p: f64,
+    pub(in crate::infer) log_q: f64,
 }
 
 /// A draw of what the model states.
@@ -51,7 +51,7 @@ pub(super) struct Stated {
 }
 
 impl<'m> Places<'m> {
-    pub(super) fn new(objective: &'m Elbo<'_>, params: &ParamStore, seed: u64) -> Self {
+    pub(in crate::infer) fn new(objective: &'m Elbo<'_>, params: &ParamStore, seed: u64) -> Self {
         let params = params.fork();
         Self {
             objective,
@@ -87,7 +87,7 @@ impl<'m> Places<'m> {
     }
 
     /// The place where choices have these values, if the model can be there and makes the same choices.
-    pub(super) fn at(&self, values: &Values) -> Option<Place> {
+    pub(in crate::infer) fn at(&self, values: &Values) -> Option<Place> {
         let mode = Mode::Given(Rc::clone(values));
         match self.objective.evaluate(self.key(0), &self.params, &mode) {
             Ok(pass) if are_of(values, &pass.latents) => Place::of(&pass).ok()?,
