@@ -4,7 +4,7 @@
 //! white, which leaves few; and of these one is nearly certain.
 //!
 //! ```text
-//! cargo run --release --example label_digits -- --grey ../shared/data/mnist
+//! cargo run --release --example label_digits -- --grey DATA/mnist
 //! ```
 
 use std::path::{Path, PathBuf};

@@ -1,8 +1,7 @@
 //! A Gaussian mixture: one categorical latent a datum, in a plate, and learned means and weights.
 //!
-//! The component of a datum is a one-hot tensor, so a datum's mean and weight are products that make
-//! sense between the categories, too: the plan gives the site RELAX with the relaxed cost plus a
-//! network as surrogate. The automatic guide keeps the probabilities of every datum's component;
+//! The component of a datum is a one-hot tensor, and is drawn: the plan gives the site RELAX with a network as surrogate.
+//! The automatic guide keeps the probabilities of every datum's component;
 //! given the means these are independent in the true posterior, so the ELBO can reach the exact
 //! log-likelihood, which is computed by summing the components out.
 //!

@@ -2,7 +2,7 @@
 //! images:
 //!
 //! ```text
-//! cargo run --release --example pack_digits -- --data ../shared/data/mnist_fixed_binarized
+//! cargo run --release --example pack_digits -- --data DATA/mnist_fixed_binarized
 //! ```
 
 use std::fs;

@@ -1,7 +1,7 @@
 """Measures this project's bench and the same models in PyTorch, JAX, Pyro and NumPyro side by
 side, job by job, so that noise of the machine meets all alike.
 
-    python3 benches/compare --peers ../shared/bench/peers --python PYTHON [--quick]
+    python3 benches/compare --peers PEERS --python PYTHON [--quick]
 
 prints tables in Markdown and leaves every measurement as a line of JSON in `--out`; `--readme`
 puts the tables into README.md as well. `--from FILE` makes them of an earlier run's lines.

@@ -3,8 +3,8 @@
 //! ```text
 //! cargo run --release --example estimators
 //! cargo run --release --example estimators -- --problem bernoulli --estimators relax,rloo-2,disarm
-//! cargo run --release --example estimators -- variance --data ../shared/data/mnist
-//! cargo run --release --example estimators -- elbo --data ../shared/data/mnist --seconds 60,240
+//! cargo run --release --example estimators -- variance --data DATA/mnist
+//! cargo run --release --example estimators -- elbo --data DATA/mnist --seconds 60,240
 //! cargo run --release --example estimators -- report
 //! ```
 //!

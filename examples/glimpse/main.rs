@@ -11,7 +11,7 @@
 //!
 //! ```text
 //! cargo run --release --example glimpse
-//! cargo run --release --example glimpse -- --data ../shared/data/mnist --steps 20000
+//! cargo run --release --example glimpse -- --data DATA/mnist --steps 20000
 //! ```
 
 #[path = "../support/data.rs"]

@@ -148,8 +148,9 @@ pub fn factor(arguments: TokenStream) -> TokenStream {
 
 /// Marks rows of a `#[model]` function as independent: `plate!(n => { .. })`.
 ///
-/// `plate!(n, of = total => { .. })` says that the `n` rows are a subsample of `total`. The value
-/// is that of the block.
+/// `plate!(n, of = total => { .. })` says that the `n` rows are a subsample of `total`, and
+/// `plate!(n, name = "rows" => { .. })` that they are those of any other plate of this name. The value is that of the
+/// block.
 #[proc_macro]
 pub fn plate(arguments: TokenStream) -> TokenStream {
     outside::expand("plate", arguments.into()).into()

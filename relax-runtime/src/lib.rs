@@ -3,9 +3,33 @@
 //!
 //! A function annotated with [`#[model]`](macro@model) becomes a probabilistic program: `sample!`, `observe!`,
 //! `param!`, `cost!` and `plate!` mark its random choices, data, parameters, costs and independent
-//! rows. [`Svi`](infer::Svi) fits a guide to its posterior, [`Minimize`](infer::Minimize) minimises
-//! its expected cost; discrete choices get RELAX gradient estimators (Grathwohl, Choi, Wu, Roeder,
-//! Duvenaud, "Backpropagation through the Void", ICLR 2018) without being asked for.
+//! rows, `factor!` terms of the log-probability, and `call!` runs another model inside. [`Svi`](infer::Svi) finds its
+//! posterior, [`Minimize`](infer::Minimize) minimises its expected cost. Without being asked, discrete choices are summed
+//! out exactly where that is cheap, and others get RELAX gradient estimators (Grathwohl, Choi, Wu, Roeder, Duvenaud,
+//! "Backpropagation through the Void", ICLR 2018).
+//!
+//! ```
+//! use relax_runtime::prelude::*;
+//!
+//! #[model]
+//! fn sprinkler(wet: bool) {
+//!     let rain = sample!(Bernoulli(0.2));
+//!     let sprinkler = sample!(Bernoulli(if rain { 0.01 } else { 0.4 }));
+//!     let p = match (rain, sprinkler) {
+//!         (true, true) => 0.99,
+//!         (true, false) => 0.8,
+//!         (false, true) => 0.9,
+//!         (false, false) => 0.001,
+//!     };
+//!     observe!(Bernoulli(p), wet);
+//! }
+//!
+//! # fn main() -> Result<()> {
+//! let fit = Svi::new(&sprinkler(true)).run()?;
+//! assert!((fit.posterior().mean("rain")? - 0.358).abs() < 1e-3);
+//! # Ok(())
+//! # }
+//! ```
 
 // Kernels alone may hold `unsafe`, each where `tensor::native` says why.
 #![deny(unsafe_code)]
@@ -44,10 +68,11 @@ pub mod prelude {
     };
     pub use crate::dist::{BetaBinomial, Binomial, DiscreteUniform, Geometric, Hypergeometric};
     pub use crate::dist::{Multinomial, NegativeBinomial, OrderedLogistic, Poisson, ZeroInflated};
-    pub use crate::estimator::{Pathwise, Rebar, Reinforce, Relax};
+    pub use crate::estimator::{Enumerate, Pathwise, Rebar, Reinforce, Relax, Rloo};
     pub use crate::infer::{
-        Check, Configure, ConfigureTraining, Elbo, ExpectedCost, Fit, Minimize, Posterior, Svi,
-        Trainer, check_unbiased, exact_gradient, exact_posterior, exact_posterior_at,
+        Check, Configure, ConfigureTraining, DeltaGuide, Draws, Elbo, ExpectedCost, Fit,
+        FullRankGuide, LowRankGuide, MeanFieldGuide, Minimize, Posterior, Recording, Svi, Trained,
+        Trainer, check_unbiased, exact_gradient, exact_posterior, exact_posterior_at, marginalise,
     };
     pub use crate::model::{
         Model, ParamStore, Program, Simulation, block, condition, mask, replay, scale, substitute,

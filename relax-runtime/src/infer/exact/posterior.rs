@@ -44,8 +44,8 @@ impl Deref for ExactPosterior {
     }
 }
 
-/// The posterior of a model by all combinations of its discrete values, with its `param!` sites at their
-/// initial values; [`exact_posterior_at`] takes trained ones.
+/// The posterior of a model, exactly: by all combinations of its discrete values where they are few, and else by variable
+/// elimination, with its `param!` sites at their initial values; [`exact_posterior_at`] takes trained ones.
 ///
 /// # Errors
 /// As [`exact_posterior_at`].
@@ -53,8 +53,8 @@ pub fn exact_posterior(model: &dyn Program) -> Result<ExactPosterior> {
     exact_posterior_at(model, &ParamStore::default())
 }
 
-/// The posterior of a model by all combinations of its discrete values, with its `param!` sites at the
-/// values of `params`, such as those of a [`Fit`](crate::infer::Fit). Parameters that are not there yet are
+/// The posterior of a model, exactly: by all combinations of its discrete values where they are few, and else by variable
+/// elimination, with its `param!` sites at the values of `params`, such as those of a [`Fit`](crate::infer::Fit). Parameters that are not there yet are
 /// created there, at their initial values. `cost!` terms do not count.
 ///
 /// # Errors

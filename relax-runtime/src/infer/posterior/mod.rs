@@ -57,8 +57,8 @@ use crate::model::{ParamStore, SummedOut};
 use crate::random::Key;
 use crate::special::log_sum;
 
-/// Draws from a guide, with their importance weights under the model. What can be asked of the draws
-/// stands at [`Draws`]; [`weighted`](Self::weighted) corrects them for what the guide gets wrong:
+/// Draws from a guide, with their importance weights under the model, or of chains that started from such
+/// ([`mixing`](Self::mixing)). What can be asked of the draws stands at [`Draws`]; [`weighted`](Self::weighted) corrects them for what the guide gets wrong:
 ///
 /// ```
 /// use relax_runtime::infer::MeanFieldGuide;

@@ -115,7 +115,8 @@ impl Fit {
         Self { trained, posterior }
     }
 
-    /// Draws from the trained guide.
+    /// The posterior: draws of the trained guide, which may be weighted, or of chains that started from them, with what
+    /// is exact of choices that were summed out.
     pub fn posterior(&self) -> &Posterior {
         &self.posterior
     }

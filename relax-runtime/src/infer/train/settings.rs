@@ -29,7 +29,8 @@ pub trait ConfigureTraining: Configure {
         self
     }
 
-    /// How parameters follow their gradients; Adam at rate 0.01 unless set. What the rule before
+    /// How parameters follow their gradients. Unless set, Adam at rate 0.01, or, where a run goes on until it has settled,
+    /// at rates from 0.05 down, in units of the guide's scales. What the rule before
     /// remembered, also from a checkpoint, is forgotten. Numbers that make no sense, such as a learning
     /// rate that is NaN, are an error.
     #[must_use]

@@ -203,7 +203,8 @@ impl<'m> Svi<'m> {
         }
     }
 
-    /// Takes all [`steps`](Self::steps).
+    /// Trains until the bound has settled, or for [`steps`](Self::steps), from another start as well where that is better,
+    /// and draws the posterior.
     ///
     /// # Errors
     /// If a setting is wrong, or whatever goes wrong in model or guide.
@@ -262,7 +263,7 @@ impl<'m> Minimize<'m> {
         Self::of(ExpectedCost::new(program))
     }
 
-    /// Takes all [`steps`](Self::steps).
+    /// Trains until the expected cost has settled, or for [`steps`](Self::steps).
     ///
     /// # Errors
     /// If a setting is wrong, or whatever goes wrong in the program.
