@@ -66,12 +66,12 @@ fn all(program: &dyn Program, space: Space, options: &Options, fresh: u64) -> Ou
     let mut lineup = lineup(space)?;
     lineup.insert(0, ("replay", Rc::clone(&replay) as Rc<dyn Estimator>));
     for (name, estimator) in lineup {
-        let recording = Recording::every(steps)?.fresh_draws(fresh);
+        let recording = Recording::every(steps).fresh_draws(fresh);
         // So slow that the law stays as it is.
         let mut trainer = Trainer::new(options.seed)
             .site_estimator("x", estimator)
             .optimizer(Sgd::new(1e-30))
-            .record(Ok(recording));
+            .record(recording);
         let objective = ExpectedCost::new(program);
         for step in 0..=steps {
             // The ledger draws at the first and the last step.

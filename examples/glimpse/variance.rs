@@ -22,7 +22,7 @@ pub(crate) fn variances(
     training: &Training<'_>,
 ) -> Outcome<Chart> {
     const FRESH: u64 = 200;
-    let mut recording = Recording::every(steps.div_ceil(entries))?.fresh_draws(FRESH);
+    let mut recording = Recording::every(steps.div_ceil(entries)).fresh_draws(FRESH);
     let sight = Sight::default();
     for name in ["relax", "rloo-2", "reinforce"] {
         recording = recording.rival(estimator(name, &sight, training.seed)?);
@@ -31,7 +31,7 @@ pub(crate) fn variances(
     let mut trainer = Trainer::new(training.seed)
         .optimizer(Adam::new(training.rate))
         .estimator(estimator("relax-table", &sight, training.seed)?)
-        .record(Ok(recording));
+        .record(recording);
     for step in 0..steps {
         let scenes = training.scenes(step)?;
         sight.turn_to(&scenes)?;

@@ -7,12 +7,12 @@ use relax_runtime::report::{Ledger, LedgerEntry};
 
 /// The ledger of the first step, with so many combinations to enumerate and so many draws.
 fn first(model: &dyn Program, combinations: usize, draws: u64) -> Result<Ledger> {
-    let recording = Recording::every(1)?.floors(combinations);
+    let recording = Recording::every(1).floors(combinations);
     let trained = Minimize::new(model)
         .steps(1)
         .seed(5)
         .progress(false)
-        .record(Ok(recording.fresh_draws(draws)))
+        .record(recording.fresh_draws(draws))
         .run()?;
     Ok(trained.ledger().expect("a ledger").clone())
 }
@@ -247,7 +247,7 @@ fn a_ledger_says_where_there_is_no_floor() -> Result<()> {
         assert!(entry.floor_note.as_ref().unwrap().contains(why), "{ledger}");
     }
     let model = pairs();
-    let recording = Recording::every(1)?.floors(4).fresh_draws(8);
+    let recording = Recording::every(1).floors(4).fresh_draws(8);
     let recording = recording
         .rival(Rloo::default())
         .rival(GumbelSoftmax::default());
@@ -255,7 +255,7 @@ fn a_ledger_says_where_there_is_no_floor() -> Result<()> {
     let trained = Minimize::new(&model)
         .steps(1)
         .progress(false)
-        .record(Ok(recording))
+        .record(recording)
         .run()?;
     let ledger = trained.ledger().expect("a ledger");
     let notes: Vec<_> = ledger
@@ -317,13 +317,13 @@ fn separate() {
 
 #[test]
 fn a_learned_surrogate_comes_down_to_the_floor() -> Result<()> {
-    let recording = Recording::every(2_999)?.floors(8).fresh_draws(2_000);
+    let recording = Recording::every(2_999).floors(8).fresh_draws(2_000);
     let trained = Minimize::new(&separate())
         .optimizer(Sgd::new(1e-6))
         .steps(3_000)
         .seed(2)
         .progress(false)
-        .record(Ok(recording.rival(Reinforce::without_baseline())))
+        .record(recording.rival(Reinforce::without_baseline()))
         .run()?;
     let ledger = trained.ledger().expect("a ledger");
     for site in ["b[0]", "b[1]"] {

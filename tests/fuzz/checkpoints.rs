@@ -62,10 +62,10 @@ impl Training {
     fn new() -> Result<Self> {
         let mut stream = Key::new(1).stream("weights");
         let layer = Linear::new(2, 2, &mut stream, &Device::cpu())?.named("layer");
-        let recording = Recording::every(2)?.fresh_draws(2);
+        let recording = Recording::every(2).fresh_draws(2);
         let trainer = Trainer::new(1)
             .layers(layer.parameters())
-            .record(Ok(recording.rival(Reinforce::default())));
+            .record(recording.rival(Reinforce::default()));
         Ok(Self { trainer, layer })
     }
 

@@ -124,11 +124,11 @@ fn ledgers_and_rivals_go_on_bit_for_bit() -> Result<()> {
     let path = folder.path().join("checkpoint");
     let recorded = || {
         let (trainer, layer) = trainer(1)?;
-        let recording = Recording::every(3)?.fresh_draws(2);
+        let recording = Recording::every(3).fresh_draws(2);
         let recording = recording
             .rival(Relax::free_form())
             .rival(Reinforce::default());
-        Ok::<_, Error>((trainer.record(Ok(recording)), layer))
+        Ok::<_, Error>((trainer.record(recording), layer))
     };
     let end = |trainer: &Trainer| {
         let end = folder.path().join("end");
@@ -153,8 +153,8 @@ fn ledgers_and_rivals_go_on_bit_for_bit() -> Result<()> {
     silent.resume(&path)?;
     assert_eq!(whole.ledger(), silent.ledger());
     assert!(end(&whole)? == end(&silent)?);
-    let recording = Recording::every(3)?.rival(Relax::free_form());
-    let silent = silent.record(Ok(recording));
+    let recording = Recording::every(3).rival(Relax::free_form());
+    let silent = silent.record(recording);
     assert_eq!(whole.ledger(), silent.ledger());
     Ok(())
 }

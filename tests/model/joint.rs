@@ -264,11 +264,11 @@ fn a_ledger_records_joint_sums() -> Result<()> {
     let run = |recording: Option<Recording>| {
         let mut svi = Svi::new(&model).estimator(Enumerate::default()).seed(2);
         if let Some(recording) = recording {
-            svi = svi.record(Ok(recording));
+            svi = svi.record(recording);
         }
         svi.steps(21).progress(false).run()
     };
-    let recording = Recording::every(10)?.fresh_draws(50);
+    let recording = Recording::every(10).fresh_draws(50);
     let recording = recording
         .rival(Reinforce::default())
         .rival(Enumerate::default());

@@ -36,7 +36,7 @@ fn trained(model: &dyn Program, recording: Option<Recording>) -> Result<(Vec<u64
         .particles(2)
         .progress(false);
     if let Some(recording) = recording {
-        training = training.record(Ok(recording));
+        training = training.record(recording);
     }
     let trained = training.run()?;
     let losses = trained.history.steps.iter().map(|step| step.loss.to_bits());
@@ -50,7 +50,7 @@ fn trained(model: &dyn Program, recording: Option<Recording>) -> Result<(Vec<u64
 
 #[test]
 fn a_ledger_with_rivals_does_not_touch_training() -> Result<()> {
-    let recording = Recording::every(7)?
+    let recording = Recording::every(7)
         .fresh_draws(5)
         .rival(Relax::free_form())
         .rival(Rebar::default())
@@ -68,7 +68,7 @@ fn a_ledger_with_rivals_does_not_touch_training() -> Result<()> {
 #[test]
 fn a_ledger_shows_estimators_side_by_side() -> Result<()> {
     let model = toy();
-    let recording = Recording::every(100)?
+    let recording = Recording::every(100)
         .fresh_draws(400)
         .rival(Reinforce::without_baseline())
         .rival(Rloo::default())
@@ -78,7 +78,7 @@ fn a_ledger_shows_estimators_side_by_side() -> Result<()> {
         .steps(1_001)
         .seed(1)
         .progress(false)
-        .record(Ok(recording))
+        .record(recording)
         .run()?;
     let ledger = trained.ledger().expect("a ledger");
     let last: Vec<_> = ledger
@@ -182,18 +182,18 @@ fn a_rival_that_fails_drops_out_and_training_goes_on() -> Result<()> {
     let fragile = Fragile {
         estimates_left: 20.into(),
     };
-    let recording = Recording::every(50)?.fresh_draws(2).rival(fragile);
+    let recording = Recording::every(50).fresh_draws(2).rival(fragile);
     let trained_alone = trained(&model, None)?;
     assert_eq!(trained_alone, trained(&model, Some(recording))?);
 
     let fragile = Fragile {
         estimates_left: 20.into(),
     };
-    let recording = Recording::every(50)?.fresh_draws(2).rival(fragile);
+    let recording = Recording::every(50).fresh_draws(2).rival(fragile);
     let trained = Minimize::new(&model)
         .steps(120)
         .progress(false)
-        .record(Ok(recording));
+        .record(recording);
     let trained = trained.run()?;
     let ledger = trained.ledger().expect("a ledger");
     // The fresh draws of step 0 take two estimates.
@@ -226,7 +226,7 @@ fn a_fresh_draw_that_fails_is_noted_once() -> Result<()> {
     let trained = Minimize::new(&model)
         .steps(1)
         .progress(false)
-        .record(Ok(Recording::every(1)?.fresh_draws(400)))
+        .record(Recording::every(1).fresh_draws(400))
         .run()?;
     let ledger = trained.ledger().expect("a ledger");
     let [failure] = &ledger.failures[..] else {
@@ -266,12 +266,12 @@ fn a_bound_of_several_samples_has_a_ledger() -> Result<()> {
         let training = Svi::new(&model).guide(&guide).samples(2);
         training.steps(steps).seed(4).progress(false)
     };
-    let recording = Recording::every(1)?.fresh_draws(4_000);
+    let recording = Recording::every(1).fresh_draws(4_000);
     let arithmetic = Vimco {
         left_out: LeftOut::Arithmetic,
     };
     let recording = recording.rival(Rloo::default()).rival(arithmetic);
-    let fit = run(1).record(Ok(recording.clone())).run()?;
+    let fit = run(1).record(recording.clone()).run()?;
     let ledger = fit.ledger().expect("a ledger");
     let names: Vec<_> = ledger
         .entries
@@ -291,7 +291,7 @@ fn a_bound_of_several_samples_has_a_ledger() -> Result<()> {
     assert!((0.95..1.05).contains(&ratio), "{ratio}");
 
     let recording = recording.fresh_draws(3);
-    let with = run(30).record(Ok(recording)).run()?;
+    let with = run(30).record(recording).run()?;
     assert_eq!(run(30).run()?.param("theta")?, with.param("theta")?);
     Ok(())
 }

@@ -15,24 +15,27 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// An entry for every site every so many steps, with 32 fresh draws.
-    ///
-    /// # Errors
-    /// If `steps` is 0.
-    pub fn every(steps: u64) -> Result<Self> {
+    /// An entry for every site every so many steps, one at least, with 32 fresh draws.
+    pub fn every(steps: u64) -> Self {
         const FRESH: u64 = 32;
-        if steps == 0 {
-            return Err(Error::Config {
-                setting: "ledger",
-                problem: "records every 0 steps; give at least 1".into(),
-            });
-        }
-        Ok(Self {
+        Self {
             every: steps,
             fresh: FRESH,
             floors: None,
             rivals: Vec::new(),
-        })
+        }
+    }
+
+    /// # Errors
+    /// If it records every 0 steps.
+    pub(in crate::infer) fn checked(self) -> Result<Self> {
+        match self.every {
+            0 => Err(Error::Config {
+                setting: "ledger",
+                problem: "records every 0 steps; give at least 1".into(),
+            }),
+            _ => Ok(self),
+        }
     }
 
     /// How many draws, with parameters and surrogates held fixed, give the fresh variance and the
@@ -82,8 +85,8 @@ impl Recording {
     ///     cost!((&a + if b { 2.0 } else { 0.0 } - 0.7).square());
     /// }
     ///
-    /// let recording = Recording::every(100)?.floors(1 << 12);
-    /// let trained = Minimize::new(&two_coins()).steps(1).record(Ok(recording)).run()?;
+    /// let recording = Recording::every(100).floors(1 << 12);
+    /// let trained = Minimize::new(&two_coins()).steps(1).record(recording).run()?;
     /// let ledger = trained.ledger().expect("a ledger");
     /// let entry = ledger.site("a").next().expect("an entry");
     /// // f(1, b) − f(0, b) is −.4, or 3.6 where b = 1; the variance of that is 16 · .3 · .7.

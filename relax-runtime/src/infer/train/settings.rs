@@ -2,7 +2,7 @@
 
 use super::recording::Recording;
 use super::trainer::Trainer;
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::infer::estimation::Estimation;
 use crate::infer::settings::Configure;
 use crate::optim::{Optimizer, Rule};
@@ -44,9 +44,11 @@ pub trait ConfigureTraining: Configure {
     /// Records a variance ledger beside training, which it leaves as it is, bit for bit; none unless
     /// asked for. Checkpoints hold it, with what its rivals have learned.
     #[must_use]
-    fn record(mut self, recording: Result<Recording>) -> Self {
+    fn record(mut self, recording: Recording) -> Self {
         let trainer = self.training();
-        let set = recording.map(|recording| trainer.start_recording(recording));
+        let set = recording
+            .checked()
+            .map(|recording| trainer.start_recording(recording));
         trainer.estimation.take(set);
         self
     }
