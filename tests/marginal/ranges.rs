@@ -228,3 +228,58 @@ fn choices_in_rows_whose_number_is_summed_over_are_refused_in_words() {
         "{message}"
     );
 }
+
+/// Ranges within that of the first run.
+#[model]
+fn shrinking(seen: f64) {
+    let is_short = sample!(Bernoulli(0.5));
+    let roll = sample!(DiscreteUniform(1, if is_short { 3 } else { 6 }));
+    let low = sample!(DiscreteUniform(0, 2));
+    let rest = sample!(Truncated(Poisson(4.0), low, 20));
+    observe!(Normal((roll + rest) as f64, 1.0), seen);
+}
+
+/// Values of which one family has the law of the other's part.
+#[model]
+fn part_of_another(seen: f64) {
+    let is_far = sample!(Bernoulli(0.4));
+    let at = match is_far {
+        true => sample!(DiscreteUniform(0, 4), name = "at"),
+        false => sample!(Binomial(2, 0.3), name = "at"),
+    };
+    observe!(Normal(at as f64, 0.5), seen);
+}
+
+#[test]
+fn ranges_may_be_parts_of_the_first() -> Result<()> {
+    let exact = exact_posterior(&shrinking(7.3))?;
+    for seed in 0..3 {
+        let fit = Svi::new(&shrinking(7.3)).seed(seed).run()?;
+        assert_near(
+            fit.posterior().log_evidence().bound,
+            exact.log_evidence,
+            1e-5,
+        );
+        for site in ["is_short", "roll", "low", "rest"] {
+            assert_near(fit.posterior().mean(site)?, exact.mean(site)?, 1e-5);
+        }
+        let fit = Svi::new(&part_of_another(1.4)).seed(seed).run()?;
+        let exact = exact_posterior(&part_of_another(1.4))?;
+        assert_near(fit.posterior().mean("at")?, exact.mean("at")?, 1e-5);
+    }
+    Ok(())
+}
+
+/// Ranges that lie far apart.
+#[model]
+fn far_apart() {
+    let place = sample!(DiscreteUniform(0, 3));
+    let at = sample!(DiscreteUniform(place * 20_000, place * 20_000 + 2));
+    observe!(Normal(at as f64, 1.0), 40_001.0);
+}
+
+#[test]
+fn ranges_of_too_many_values_are_refused_in_words() {
+    let refused = log_evidence(far_apart()).expect_err("60,003 values");
+    assert!(refused.to_string().contains("4096 values"), "{refused}");
+}

@@ -6,7 +6,7 @@ use super::family::{CountFamily, Place, QuantileLevel};
 use crate::dist::excluded::numbers_of;
 use crate::dist::{Relaxation, noise};
 use crate::error::{Error, Result};
-use crate::tensor::{Shape, Tensor};
+use crate::tensor::{MAX_RANK, Shape, Tensor};
 
 /// How counts are relaxed: u lies v of the way up the step of the distribution function at b. Given b, v
 /// is uniform whatever θ is, and s = b + v − ½ is continuous and rising in u, half as steep at the ends
@@ -326,6 +326,18 @@ impl<F: CountFamily> Relaxation for CountRelaxation<F> {
             false => theta.shape(),
             true => theta.shape().leading(theta.rank().saturating_sub(1)),
         };
+        if self.family.is_table() {
+            return theta.softmax(-1);
+        }
+        if rows.rank() + 2 > MAX_RANK {
+            // No axis is left for all of them at once.
+            let of_value = |k: usize| {
+                let value = Tensor::full([], k as f32, &theta.device());
+                self.family.log_mass(theta, &self.fixed, &value).exp()
+            };
+            let each: Vec<Tensor> = counts.map(of_value).collect();
+            return Tensor::stack(&each.iter().collect::<Vec<_>>(), -1);
+        }
         let numbers: Vec<f32> = counts.map(|k| k as f32).collect();
         let values = numbers.len();
         let mut along = vec![values];

@@ -3,7 +3,7 @@
 use super::counts::TruncatedFamily;
 use crate::dist::counts::{CountFamily, CountOperand};
 use crate::error::Result;
-use crate::tensor::{Shape, Tensor};
+use crate::tensor::{MAX_RANK, Shape, Tensor};
 
 /// The most values whose masses are summed for each log-mass.
 pub(super) const MOST_TERMS: f64 = 1000.0;
@@ -114,35 +114,49 @@ impl<F: CountFamily> TruncatedFamily<F> {
         values.unwrap_or_else(Tensor::poisoned)
     }
 
+    /// ln p of values along a first axis: of all at once, where a family that needs another axis has one.
+    fn masses(&self, theta: &Tensor, fixed: &Tensor, values: &[f64]) -> Tensor {
+        let rows = self.shape_of_counts(theta).rank();
+        if rows + 2 <= MAX_RANK {
+            let along = self.along_first(theta, values);
+            return self.base.log_mass(theta, fixed, &along);
+        }
+        let of_value = |k: &f64| {
+            let value = Tensor::full([], *k as f32, &theta.device());
+            self.base.log_mass(theta, fixed, &value)
+        };
+        let each: Vec<Tensor> = values.iter().map(of_value).collect();
+        Tensor::stack(&each.iter().collect::<Vec<_>>(), 0)
+    }
+
     /// The values that are summed, and ln p of each along a first axis; nothing where there are none.
     fn terms(&self, theta: &Tensor, fixed: &Tensor) -> Option<(Vec<f64>, Tensor)> {
         let (values, _) = self.summed()?;
-        let along = (!values.is_empty()).then(|| self.along_first(theta, &values))?;
-        let terms = self.base.log_mass(theta, fixed, &along);
-        Some((values, terms))
+        (!values.is_empty()).then(|| {
+            let terms = self.masses(theta, fixed, &values);
+            (values, terms)
+        })
     }
 
     /// ln p of each value that is left, along a first axis.
     fn terms_of_cut(&self, theta: &Tensor, fixed: &Tensor, cut: &Cut) -> Tensor {
         let is_in_all = |k: &f64| cut.last.iter().all(|last| k <= last);
         if cut.values.iter().all(is_in_all) {
-            let along = self.along_first(theta, &cut.values);
-            return self.base.log_mass(theta, fixed, &along);
+            return self.masses(theta, fixed, &cut.values);
         }
         // Rows that end before k have no mass there.
-        let mut shape = vec![cut.values.len()];
-        shape.extend_from_slice(&cut.rows.shape());
-        let each = |of: &dyn Fn(f64, f64) -> f64| {
-            let of_value = |&k: &f64| cut.last.iter().map(move |&last| of(k, last) as f32);
-            let numbers = cut.values.iter().flat_map(of_value).collect();
-            let shape = Shape::try_from(&shape[..]);
-            let each = shape.and_then(|shape| Tensor::from_vec(numbers, shape, &theta.device()));
-            each.unwrap_or_else(Tensor::poisoned)
+        let of_value = |k: &f64| {
+            let row = |of: &dyn Fn(f64) -> f64| {
+                let numbers = cut.last.iter().map(|last| of(*last) as f32).collect();
+                Tensor::from_vec(numbers, cut.rows.shape(), &theta.device())
+                    .unwrap_or_else(Tensor::poisoned)
+            };
+            let mass = self.base.log_mass(theta, fixed, &row(&|last| k.min(last)));
+            let none = mass.full_like(f32::NEG_INFINITY);
+            row(&|last| f64::from(u8::from(*k <= last))).select_where(&mass, &none)
         };
-        let mass = self.base.log_mass(theta, fixed, &each(&f64::min));
-        let none = mass.full_like(f32::NEG_INFINITY);
-        let is_there = each(&|k, last| f64::from(u8::from(k <= last)));
-        is_there.select_where(&mass, &none)
+        let each: Vec<Tensor> = cut.values.iter().map(of_value).collect();
+        Tensor::stack(&each.iter().collect::<Vec<_>>(), 0)
     }
 
     /// ln of the base's probability between the ends, as a tensor.

@@ -6,7 +6,7 @@ use std::fmt;
 use std::ops::Range;
 use std::rc::Rc;
 
-use super::graph::{FIRST_SITE, Graph, Values};
+use super::graph::{FIRST_SITE, Graph, MOST_VALUES, Values};
 use super::kept::{Kept, Shared};
 use super::met::Met;
 use super::nodes::{self, NODES, nodes};
@@ -16,8 +16,6 @@ use crate::error::{Error, Result};
 use crate::model::{Context, Interpreter, Message, Program};
 use crate::tensor::{Choice, Collecting, Sharing, Tensor};
 
-/// Values that a choice may have.
-const MOST_VALUES: usize = 1 << 12;
 /// Values whose cases one run may have.
 const MOST_CASES: usize = 1_024;
 
@@ -132,6 +130,7 @@ impl Assign {
             }
         };
         let wide = known.wide();
+        let is_wide = wide.is_some();
         let stated = wide.unwrap_or_else(|| Rc::clone(&law));
         let is_excluded = |event: usize, value: usize| {
             let excluded = excluded.as_ref();
@@ -155,7 +154,10 @@ impl Assign {
             (excluded, seen)
         });
         let mut laws = self.shared.laws.borrow_mut();
-        laws.entry(site).or_insert(stated);
+        match is_wide {
+            true => drop(laws.insert(site, stated)),
+            false => drop(laws.entry(site).or_insert(stated)),
+        }
         self.met.borrow_mut().push(Met {
             site,
             values,

@@ -20,6 +20,9 @@ pub(super) use sites::{Site, Values};
 /// The sites that are summed out have places of their own among the sites that values come from.
 pub(super) const FIRST_SITE: usize = 1 << 20;
 
+/// Values that a choice may have.
+pub(super) const MOST_VALUES: usize = 1 << 12;
+
 /// Combinations that a term may have, each of which takes a run;
 pub(super) const MOST_RUNS: usize = 1 << 16;
 /// and where nobody has asked for the sum and more is left to train or to draw, so that it is to be taken often.
@@ -176,16 +179,18 @@ impl Graph {
         if let Some(term) = self.known_term(name, part) {
             let known = &mut self.terms[term];
             if !Rc::ptr_eq(&known.plates, plates) {
-                let even = known.even_plates.unwrap_or(plates.len());
-                let even = match known.sum == self.sums {
-                    true => even.min(same_sizes(&known.plates, plates)),
-                    false => even,
+                let most = known.even_plates.unwrap_or(usize::MAX);
+                let all = known.plates.len().max(plates.len()).min(most);
+                let same = same_sizes(&known.plates, plates);
+                let even = match known.sum == self.sums && same < all {
+                    true => same,
+                    false => most,
                 };
                 known.plates = match even < plates.len() {
                     true => plates[..even].into(),
                     false => Rc::clone(plates),
                 };
-                if even < known.even_plates.unwrap_or(plates.len()) {
+                if even < most {
                     known.even_plates = Some(even);
                     self.has_widened = true;
                 }
@@ -368,6 +373,19 @@ impl Graph {
             _ => changed.extend(self.untake(&alike)),
         }
         changed
+    }
+
+    /// Takes what is known of loops to hold for terms and choices that have come since: the terms whose scopes have
+    /// grown.
+    pub(super) fn guess_again(&mut self) -> Vec<usize> {
+        let known = self.distances.iter();
+        let known = known.filter(|(_, distances)| distances.len() <= MOST_DISTANCES);
+        let pairs = known.flat_map(|(alike, distances)| {
+            let of_loop = distances.iter();
+            of_loop.flat_map(|distance| self.at_distance(alike, distance))
+        });
+        let pairs: Vec<(usize, usize)> = pairs.collect();
+        self.take(&pairs, true)
     }
 
     /// Takes variables into scopes, as runs have shown or `guessed` from others: the terms whose scopes have grown.

@@ -277,9 +277,6 @@ impl<M: Model> Model for Marginalised<M> {
             return self.model.run(context).map(drop);
         }
         context.expect_outside("`marginalise`")?;
-        if !self.is_particular {
-            self.take_what_is_known(context.params());
-        }
         let shared = Rc::new(Shared {
             graph: Rc::clone(&self.graph),
             only: Rc::clone(&self.only),
@@ -293,6 +290,12 @@ impl<M: Model> Model for Marginalised<M> {
         });
         let _sharing = Sharing::start();
         let mut search = Search::new(&self.model, context, shared);
+        if !self.is_particular && self.graph.borrow().sums == 0 {
+            self.graph.borrow_mut().is_of_all = true;
+            if let Some(SummedSites(known)) = context.params().noted(self.model.name()).as_deref() {
+                search.go_on_from(&known.borrow())?;
+            }
+        }
         search.tell_all()?;
         self.expect_names(&search)?;
         let sum = loop {
@@ -335,24 +338,6 @@ impl<M: Model> Model for Marginalised<M> {
         let graph = || SummedSites(Rc::clone(&self.graph));
         context.params().note(self.model.name(), graph);
         Ok(())
-    }
-}
-
-impl<M: Model> Marginalised<M> {
-    /// Goes on from what another sum over a model of this name has found, such as that of other rows of the data, where
-    /// every run tells anew what depends on what: where no host code reads choices.
-    fn take_what_is_known(&self, params: &ParamStore) {
-        let mut graph = self.graph.borrow_mut();
-        if graph.sums > 0 {
-            return;
-        }
-        graph.is_of_all = true;
-        if let Some(SummedSites(known)) = params.noted(self.model.name()).as_deref() {
-            let known = known.borrow();
-            if known.is_of_all && known.sums > 0 && known.is_certain() {
-                *graph = known.clone();
-            }
-        }
     }
 }
 

@@ -292,7 +292,8 @@ impl Ran {
 
 /// A number whose rows are added up but for those of the first plates, as others do not have as many in every run.
 fn added_up(number: Number, entry: &Entry, even: usize) -> Result<Number> {
-    if entry.plates[even..].iter().any(|plate| plate.scale != 1.0) {
+    let mut others = entry.plates.iter().skip(even);
+    if others.any(|plate| plate.scale != 1.0) {
         return Err(Error::Plates(
             "how many rows its plate has follows from choices that are summed out, so that they cannot stand for more \
              rows (`of = ..`)"

@@ -15,7 +15,7 @@ use rustc_hash::FxHashMap;
 use super::assign::run;
 use super::eliminate::Sum;
 use super::factor::Domain;
-use super::graph::{MOST_RUNS, MOST_RUNS_UNASKED};
+use super::graph::{Graph, MOST_RUNS, MOST_RUNS_UNASKED};
 use super::kept::Shared;
 use super::ran::Ran;
 use super::said::Got;
@@ -119,6 +119,29 @@ impl<'a> Search<'a> {
         }
     }
 
+    /// Goes on from what sums over a model of this name have found, such as those of other rows of the data, if a run
+    /// comes by choices that they know, and where every run tells anew what depends on what, as no host code reads
+    /// choices.
+    ///
+    /// # Errors
+    /// Whatever goes wrong in the model.
+    pub(super) fn go_on_from(&mut self, known: &Graph) -> Result<()> {
+        if !known.is_of_all || known.sums == 0 || !known.is_certain() {
+            return Ok(());
+        }
+        self.add(&[])?;
+        self.forget();
+        self.has_grown = false;
+        self.shared.laws.borrow_mut().clear();
+        let mut graph = self.shared.graph.borrow_mut();
+        *graph = match graph.is_certain() && known.has_sites_of(&graph) {
+            true => known.clone(),
+            false => Graph::default(),
+        };
+        graph.is_of_all = true;
+        Ok(())
+    }
+
     /// Runs until every number is known.
     ///
     /// # Errors
@@ -129,6 +152,11 @@ impl<'a> Search<'a> {
             graph.sums += 1;
             self.is_first |= graph.sums == 1;
         }
+        self.tell_rest()
+    }
+
+    /// The same of a sum that has begun.
+    fn tell_rest(&mut self) -> Result<()> {
         loop {
             let told = match self.tell_cases() {
                 Ok(false) => self.tell_by_runs(),
@@ -144,7 +172,10 @@ impl<'a> Search<'a> {
     /// Whether the last run has met values that no other had, so that all is to be told anew.
     fn has_widened(&mut self) -> bool {
         let has_widened = std::mem::take(&mut self.shared.graph.borrow_mut().has_widened);
-        self.has_grown |= has_widened;
+        if has_widened {
+            self.has_grown = true;
+            self.shared.laws.borrow_mut().clear();
+        }
         has_widened
     }
 
@@ -253,7 +284,8 @@ impl<'a> Search<'a> {
     pub(super) fn confirms(&mut self, sum: &Sum) -> Result<bool> {
         match self.stands(sum) {
             Err(_) if self.has_widened() => {
-                self.start_again()?;
+                self.forget();
+                self.tell_rest()?;
                 Ok(false)
             }
             stands => stands,
@@ -364,6 +396,10 @@ impl<'a> Search<'a> {
         });
         self.asked.push(asked.collect());
         let mut grown = ran.grown.clone();
+        if self.tables.len() < self.shared.graph.borrow().terms.len() {
+            grown.extend(self.shared.graph.borrow_mut().guess_again());
+            grown.retain(|term| *term < self.tables.len());
+        }
         self.has_left |= !ran.left.is_empty();
         self.elements = self.elements.max(ran.elements);
         self.reopen_after(&grown);

@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 
 use super::super::factor::Domain;
 use super::super::nodes;
-use super::{FIRST_SITE, Graph, Part, same_sizes};
+use super::{FIRST_SITE, Graph, MOST_VALUES, Part, same_sizes};
 use crate::dist::{Form, Law, law_of_counts};
 use crate::error::{Error, Result};
 use crate::model::Plate;
@@ -109,6 +109,19 @@ impl Site {
 }
 
 impl Graph {
+    /// Whether sites that both know have as many events, and values of the same kind.
+    pub(in super::super) fn has_sites_of(&self, other: &Self) -> bool {
+        other.sites.iter().all(|site| {
+            let known = self.site(&site.name).map(|known| &self.sites[known]);
+            known.is_none_or(|known| {
+                let is_like = known.form == site.form
+                    && known.counts.is_some() == site.counts.is_some()
+                    && (known.counts.is_some() || known.vertices == site.vertices);
+                known.events == site.events && is_like
+            })
+        })
+    }
+
     /// The site of a name that a run has come by, whose law has these values. Of counts it may be another range than
     /// before: the site has the values of both then, and what runs have told is to be forgotten.
     ///
@@ -150,26 +163,37 @@ impl Graph {
                 ));
             }
             known.sum = self.sums;
-            let is_wider = match (&mut known.counts, &values.counts) {
+            let hull = match (&known.counts, &values.counts) {
                 (Some(all), Some(own)) => {
-                    let hull = *all.start().min(own.start())..=*all.end().max(own.end());
-                    let is_wider = hull != *all;
-                    *all = hull;
-                    is_wider
+                    let (low, high) = (all.start().min(own.start()), all.end().max(own.end()));
+                    Some(*low..=*high)
                 }
-                _ => false,
+                _ => None,
             };
+            if hull
+                .as_ref()
+                .is_some_and(|all| all.end() - all.start() >= MOST_VALUES)
+            {
+                return Err(Error::Enumeration(format!(
+                    "its ranges in several runs have more than {MOST_VALUES} values between them; sum fewer sites out \
+                     (`only`)"
+                )));
+            }
+            let is_wider = hull != known.counts;
+            // Laws of a part of the values, too, are told apart from one of all of them.
+            let is_wide = known.wide.is_some() || is_wider || hull != values.counts;
+            known.counts = hull;
             // A law of all values has a shape of its own.
             let has_moved = match &known.wide {
                 Some(_) => known.value_shape != values.value_shape,
-                None => known.shape != shape,
+                None => is_wide || known.shape != shape,
             };
             if is_wider || has_moved || known.device != device {
                 known.made.clear();
                 (known.cases, known.weights) = (None, None);
                 (known.shape, known.device) = (shape, device);
                 known.value_shape = values.value_shape;
-                if is_wider || known.wide.is_some() {
+                if is_wide {
                     known.widen()?;
                 }
             }
