@@ -6,9 +6,10 @@ mod truncated;
 mod truncated_counts;
 
 use relax_runtime::dist::{
-    Bernoulli, Beta, BetaBinomial, Bijection, Binomial, Categorical, Delta, Distribution,
-    Exponential, Form, Gamma, Gumbel, HalfNormal, InverseGamma, Law, LogNormal, Mixture,
-    Multinomial, MultivariateNormal, Normal, Number, Poisson, StudentT, Truncated, Uniform,
+    Bernoulli, Beta, BetaBinomial, Bijection, Binomial, Categorical, Delta, DiscreteUniform,
+    Distribution, Exponential, Form, Gamma, Gumbel, HalfNormal, InverseGamma, Law, LogNormal,
+    Mixture, Multinomial, MultivariateNormal, Normal, Number, Poisson, StudentT, Truncated,
+    Uniform,
 };
 use relax_runtime::{Device, Key, Result, Tensor, grad};
 use statrs::distribution::{ContinuousCDF, Normal as Reference};

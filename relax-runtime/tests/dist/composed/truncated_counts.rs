@@ -243,3 +243,30 @@ fn ends_far_from_counts_cut_nothing_off() -> Result<()> {
     }
     Ok(())
 }
+
+/// Tables need an axis of their own beside those of rows and of what is summed: of many axes none is left.
+#[test]
+fn tables_of_many_axes_are_cut_off() -> Result<()> {
+    let device = Device::cpu();
+    let low = Tensor::zeros([2, 2, 2], &device);
+    let law = Truncated::new(DiscreteUniform::new(&low, 9)?, 2, 5)?;
+    let value = Tensor::full([2, 2, 2], 3.0, &device);
+    for found in log_prob(&law, &value)? {
+        assert_near("one of four", found, -(4.0_f64.ln()), 1e-5);
+    }
+    let law = law.law()?;
+    for mean in law.mean().to_vec()? {
+        assert_near("mean", mean.into(), 3.5, 1e-5);
+    }
+    let relaxation = law.relaxation().expect("counts are relaxed");
+    let probabilities = relaxation.probabilities(&law.parameters()[0]).to_vec();
+    if let Ok(probabilities) = probabilities {
+        assert_near(
+            "all",
+            probabilities.iter().map(|p| f64::from(*p)).sum(),
+            8.0,
+            1e-4,
+        );
+    }
+    Ok(())
+}
