@@ -1,6 +1,7 @@
 //! What is known of a model's sums: the sites that are summed out, the terms of the log-probability, and on
 //! which sites each term depends.
 
+mod loops;
 mod sites;
 
 use std::borrow::Cow;
@@ -15,6 +16,7 @@ use super::factor::{Domain, combinations, rows};
 use crate::error::{Error, Result};
 use crate::model::Plate;
 use crate::tensor::SiteSet;
+use loops::Alike;
 pub(super) use sites::{Site, Values};
 
 /// The sites that are summed out have places of their own among the sites that values come from.
@@ -33,18 +35,6 @@ const TERM: usize = 100;
 
 /// Of so many sums one looks for what others take for granted.
 const EVERY: u64 = 16;
-
-/// So many distances are a rule of a loop, such as that of a chain.
-const MOST_DISTANCES: usize = 4;
-
-/// Terms of a loop, which have one name but for so many indices, and choices of a loop.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Alike {
-    term: String,
-    indices: usize,
-    site: String,
-    event: usize,
-}
 
 /// Which of the terms of a site's name it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -124,28 +114,6 @@ fn same_sizes(one: &[Plate], other: &[Plate]) -> usize {
     let mut pairs = one.iter().zip(other);
     let ends = pairs.position(|(a, b)| (a.size, a.scale) != (b.size, b.scale));
     ends.unwrap_or_else(|| one.len().min(other.len()))
-}
-
-/// A name without its indices, and these.
-fn template(name: &str) -> (String, Vec<usize>) {
-    let (mut text, mut indices) = (String::new(), Vec::new());
-    let mut rest = name;
-    while let Some((before, after)) = rest.split_once('[') {
-        text.push_str(before);
-        match after.split_once(']') {
-            Some((index, after)) if index.parse::<usize>().is_ok() => {
-                indices.extend(index.parse::<usize>());
-                text.push_str("[]");
-                rest = after;
-            }
-            _ => {
-                text.push('[');
-                rest = after;
-            }
-        }
-    }
-    text.push_str(rest);
-    (text, indices)
 }
 
 impl Graph {
@@ -352,136 +320,6 @@ impl Graph {
         self.terms.iter().map(rows).sum()
     }
 
-    /// Notes that a term depends on a variable, as runs have shown. What holds in one iteration of a loop is taken to
-    /// hold in all of them, between the same distances, until there are so many of these that the loop has no such
-    /// rule: the terms whose scopes are others then.
-    pub(super) fn depends(&mut self, term: usize, variable: usize) -> Vec<usize> {
-        let mut changed = self.take(&[(term, variable)], false);
-        let Some((alike, distance)) = self.alike(term, variable) else {
-            return changed;
-        };
-        let known = self.distances.entry(alike.clone()).or_default();
-        if known.len() > MOST_DISTANCES || !known.insert(distance.clone()) {
-            return changed;
-        }
-        match known.len() {
-            ..=MOST_DISTANCES => {
-                let pairs = self.at_distance(&alike, &distance);
-                changed.extend(self.take(&pairs, true));
-            }
-            // Nothing is taken from one iteration for another any more.
-            _ => changed.extend(self.untake(&alike)),
-        }
-        changed
-    }
-
-    /// Takes what is known of loops to hold for terms and choices that have come since: the terms whose scopes have
-    /// grown.
-    pub(super) fn guess_again(&mut self) -> Vec<usize> {
-        let known = self.distances.iter();
-        let known = known.filter(|(_, distances)| distances.len() <= MOST_DISTANCES);
-        let pairs = known.flat_map(|(alike, distances)| {
-            let of_loop = distances.iter();
-            of_loop.flat_map(|distance| self.at_distance(alike, distance))
-        });
-        let pairs: Vec<(usize, usize)> = pairs.collect();
-        self.take(&pairs, true)
-    }
-
-    /// Takes variables into scopes, as runs have shown or `guessed` from others: the terms whose scopes have grown.
-    fn take(&mut self, pairs: &[(usize, usize)], guessed: bool) -> Vec<usize> {
-        // A law depends on what its support depends on.
-        let of_law = |&(term, by): &(usize, usize)| match self.terms[term].part {
-            Part::Support { variable, .. } => Some((self.law_of[variable], by)),
-            Part::Whole | Part::Law { .. } => None,
-        };
-        let of_laws: Vec<(usize, usize)> = pairs.iter().filter_map(of_law).collect();
-        let mut grown = Vec::new();
-        for &(term, variable) in pairs.iter().chain(&of_laws) {
-            if variable >= self.domains.len() {
-                continue;
-            }
-            if self.may_depend(term, variable) {
-                self.terms[term].scope.insert(variable);
-                grown.push(term);
-                if guessed {
-                    self.terms[term].guessed.insert(variable);
-                }
-            } else if !guessed {
-                self.terms[term].guessed.remove(&variable);
-            }
-        }
-        if !grown.is_empty() {
-            (self.order, self.order_without) = (None, None);
-        }
-        grown
-    }
-
-    /// The loops in which a term and a variable's site are, and how far the site is from the term there.
-    fn alike(&self, term: usize, variable: usize) -> Option<(Alike, Vec<isize>)> {
-        let (of_term, here) = template(&self.terms[term].name);
-        let site = &self.sites[self.owner[variable]];
-        let (of_site, there) = template(&site.name);
-        let is_inside = !here.is_empty() && there.len() <= here.len();
-        let distance = there.iter().zip(&here);
-        let distance = distance.map(|(there, here)| *there as isize - *here as isize);
-        let alike = Alike {
-            term: of_term,
-            indices: here.len(),
-            site: of_site,
-            event: variable - site.first,
-        };
-        is_inside.then(|| (alike, distance.collect()))
-    }
-
-    /// Each term of a loop, and the variable that far from it.
-    fn at_distance(&self, alike: &Alike, distance: &[isize]) -> Vec<(usize, usize)> {
-        let pair = |(number, term): (usize, &Term)| {
-            let (text, indices) = template(&term.name);
-            if text != alike.term || indices.len() != alike.indices {
-                return None;
-            }
-            let mut name = alike.site.clone();
-            for (now, by) in indices.iter().zip(distance) {
-                let index = now.checked_add_signed(*by)?;
-                name = name.replacen("[]", &format!("[{index}]"), 1);
-            }
-            let site = self.site(&name)?;
-            Some((number, self.sites[site].first + alike.event))
-        };
-        self.terms.iter().enumerate().filter_map(pair).collect()
-    }
-
-    /// Takes back what was guessed of a loop: the terms whose scopes have shrunk.
-    fn untake(&mut self, alike: &Alike) -> Vec<usize> {
-        let of_site = |v: usize| template(&self.sites[self.owner[v]].name).0 == alike.site;
-        let guessed = |term: &Term| -> Vec<usize> {
-            match template(&term.name).0 == alike.term {
-                true => term
-                    .guessed
-                    .iter()
-                    .copied()
-                    .filter(|&v| of_site(v))
-                    .collect(),
-                false => Vec::new(),
-            }
-        };
-        let guessed: Vec<Vec<usize>> = self.terms.iter().map(guessed).collect();
-        let mut shrunk = Vec::new();
-        for (number, guessed) in guessed.into_iter().enumerate() {
-            let term = &mut self.terms[number];
-            for v in guessed {
-                term.guessed.remove(&v);
-                term.scope.remove(&v);
-                shrunk.push(number);
-            }
-        }
-        if !shrunk.is_empty() {
-            (self.order, self.order_without) = (None, None);
-        }
-        shrunk
-    }
-
     /// The order in which variables are summed out.
     ///
     /// # Errors
@@ -525,18 +363,5 @@ impl Graph {
             term.name,
             names.join(", ")
         )))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn indices_stand_apart_from_names() {
-        let parts = |name| template(name);
-        assert_eq!(parts("z"), ("z".into(), vec![]));
-        assert_eq!(parts("a[3]/z[1][12]"), ("a[]/z[][]".into(), vec![3, 1, 12]));
-        assert_eq!(parts("odd[x]"), ("odd[x]".into(), vec![]));
     }
 }
