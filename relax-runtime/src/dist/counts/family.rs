@@ -4,7 +4,7 @@
 use std::fmt::Debug;
 use std::rc::Rc;
 
-use crate::tensor::Tensor;
+use crate::tensor::{Shape, Tensor};
 
 /// A family of laws of whole numbers: what a distribution of counts says of itself, in `f64` where it
 /// is about single numbers. The rest, draws, relaxation, estimators and plates included, is common to
@@ -31,6 +31,14 @@ pub trait CountFamily: Clone + Debug + 'static {
     /// Whether θ are a vector along the last axis of a tensor.
     fn is_vector(&self) -> bool {
         self.width() > 1
+    }
+
+    /// The shape of the counts whose θ is of this one.
+    fn shape_of_counts(&self, theta: Shape) -> Shape {
+        match self.is_vector() {
+            false => theta,
+            true => theta.leading(theta.rank().saturating_sub(1)),
+        }
     }
 
     /// Whether θ are the logits of all values, in their order.

@@ -325,11 +325,7 @@ impl<F: CountFamily> Distribution for Counts<F, f64> {
 impl<F: CountFamily> Counts<F, Tensor> {
     /// The shape of a draw.
     fn rows(&self) -> Shape {
-        let shape = self.theta.shape();
-        match self.family.is_vector() {
-            false => shape,
-            true => shape.leading(shape.rank().saturating_sub(1)),
-        }
+        self.family.shape_of_counts(self.theta.shape())
     }
 
     /// Whether the fixed number was drawn: which values there are is a matter of probability then.

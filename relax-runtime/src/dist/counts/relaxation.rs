@@ -41,13 +41,7 @@ impl Events {
     fn of<F: CountFamily>(family: &F, theta: &Tensor, fixed: &Tensor) -> Result<Self> {
         let double = |x: Vec<f32>| x.into_iter().map(f64::from).collect();
         let width = family.width();
-        let events: Shape = match family.is_vector() {
-            false => theta.check()?.shape(),
-            true => theta
-                .check()?
-                .shape()
-                .leading(theta.rank().saturating_sub(1)),
-        };
+        let events = family.shape_of_counts(theta.check()?.shape());
         let fixed = match fixed.len() {
             1 => fixed.clone(),
             _ => fixed.broadcast_to(events),
@@ -322,10 +316,7 @@ impl<F: CountFamily> Relaxation for CountRelaxation<F> {
         let Some(counts) = self.counts() else {
             return Tensor::poisoned(Error::Law(format!("{} has no last value", F::NAME)));
         };
-        let rows = match self.family.is_vector() {
-            false => theta.shape(),
-            true => theta.shape().leading(theta.rank().saturating_sub(1)),
-        };
+        let rows = self.family.shape_of_counts(theta.shape());
         if self.family.is_table() {
             return theta.softmax(-1);
         }

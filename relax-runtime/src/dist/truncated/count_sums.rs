@@ -87,7 +87,7 @@ impl<F: CountFamily> TruncatedFamily<F> {
         })?;
         let everywhere = !rows.contains(&0.0);
         let values = (0..count).map(|k| self.low + k as f64).collect();
-        let rows = Tensor::from_vec(rows, self.shape_of_counts(theta), &theta.device())?;
+        let rows = Tensor::from_vec(rows, self.shape_of_counts(theta.shape()), &theta.device())?;
         Ok((count > 0).then_some(Cut {
             rows,
             everywhere,
@@ -96,18 +96,10 @@ impl<F: CountFamily> TruncatedFamily<F> {
         }))
     }
 
-    /// The shape of a count.
-    fn shape_of_counts(&self, theta: &Tensor) -> Shape {
-        match self.is_vector() {
-            false => theta.shape(),
-            true => theta.shape().leading(theta.rank().saturating_sub(1)),
-        }
-    }
-
     /// Values along a first axis, before those of a count.
     fn along_first(&self, theta: &Tensor, values: &[f64]) -> Tensor {
         let mut shape = vec![values.len()];
-        shape.resize(1 + self.shape_of_counts(theta).rank(), 1);
+        shape.resize(1 + self.shape_of_counts(theta.shape()).rank(), 1);
         let numbers = values.iter().map(|k| *k as f32).collect();
         let shape = Shape::try_from(&shape[..]);
         let values = shape.and_then(|shape| Tensor::from_vec(numbers, shape, &theta.device()));
@@ -116,7 +108,7 @@ impl<F: CountFamily> TruncatedFamily<F> {
 
     /// ln p of values along a first axis: of all at once, where a family that needs another axis has one.
     fn masses(&self, theta: &Tensor, fixed: &Tensor, values: &[f64]) -> Tensor {
-        let rows = self.shape_of_counts(theta).rank();
+        let rows = self.shape_of_counts(theta.shape()).rank();
         if rows + 2 <= MAX_RANK {
             let along = self.along_first(theta, values);
             return self.base.log_mass(theta, fixed, &along);
