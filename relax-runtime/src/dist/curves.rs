@@ -3,8 +3,7 @@
 use std::f64::consts::{FRAC_1_SQRT_2, LN_2, PI};
 use std::fmt::Debug;
 
-use super::family::HALF_LN_TAU;
-use crate::special::normal_quantile;
+use crate::special::{HALF_LN_TAU, normal_quantile};
 
 /// A law of one number t, whose distribution function has an inverse.
 pub trait Curve: Copy + Debug + Default + 'static {

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use smallvec::smallvec;
 
-use super::family::{HALF_LN_TAU, LEAST_SHARE};
+use super::family::LEAST_SHARE;
 use super::gamma::uniform;
 use super::guides::FIRST_SHAPES;
 use super::{
@@ -13,6 +13,7 @@ use super::{
 };
 use crate::error::{Error, Result};
 use crate::random::Stream;
+use crate::special::HALF_LN_TAU;
 use crate::tensor::Tensor;
 
 const NAME: &str = "Dirichlet";

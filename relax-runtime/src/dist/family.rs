@@ -10,10 +10,8 @@ pub(super) use super::{
 };
 pub(super) use crate::error::Result;
 pub(super) use crate::random::Stream;
+pub(super) use crate::special::HALF_LN_TAU;
 pub(super) use crate::tensor::Tensor;
-
-/// ½ ln 2π.
-pub(super) const HALF_LN_TAU: f64 = 0.918_938_533_204_672_7;
 
 /// What draws stay within, so that f32 holds them as positive numbers.
 pub(super) const LEAST: f64 = f32::MIN_POSITIVE as f64;

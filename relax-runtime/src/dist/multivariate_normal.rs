@@ -4,7 +4,6 @@ use std::rc::Rc;
 
 use smallvec::smallvec;
 
-use super::family::HALF_LN_TAU;
 use super::guides::NARROWER;
 use super::{
     Bijection, Constraint, Distribution, Draws, Join, Law, MatrixOperand, MeanField, Number,
@@ -13,6 +12,7 @@ use super::{
 };
 use crate::error::{Error, Result};
 use crate::random::Stream;
+use crate::special::HALF_LN_TAU;
 use crate::tensor::{Shape, Tensor};
 
 const NAME: &str = "MultivariateNormal";

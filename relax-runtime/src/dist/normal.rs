@@ -12,6 +12,7 @@ use super::{
 };
 use crate::error::{Error, Result};
 use crate::random::Stream;
+use crate::special::HALF_LN_TAU;
 use crate::tensor::Tensor;
 use crate::tensor::native::math;
 
@@ -157,7 +158,7 @@ impl Law for Normal<Tensor> {
     }
 
     fn log_density_from(&self, value: &Tensor, k: usize) -> Tensor {
-        let half_ln_tau = 0.5 * TAU.ln() as f32;
+        let half_ln_tau = HALF_LN_TAU as f32;
         let density = move |[x, loc, scale]: [f32; 3]| {
             let t = (x - loc) / scale;
             t * t * -0.5 - math::ln(scale) - half_ln_tau

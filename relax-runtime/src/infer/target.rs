@@ -15,6 +15,7 @@ use crate::infer::pass::{Latent, Pass};
 use crate::infer::posterior::{Record, SiteRecord};
 use crate::model::{Interpreter, Kind, Message, ParamStore, Program, Spread, SummedOut, Trace};
 use crate::random::Key;
+use crate::special::HALF_LN_TAU;
 use crate::tensor::{Device, Shape, Tensor, grad};
 
 /// A model's joint density over the unconstrained numbers of its continuous choices.
@@ -39,9 +40,6 @@ struct Site {
     /// Whether the model has its value as host numbers, through which no derivative passes.
     is_host: bool,
 }
-
-/// ½ ln 2π.
-const HALF_LN_TAU: f32 = 0.918_938_5;
 
 /// How far host numbers are moved, in standard deviations: densities are f32 where they are computed with tensors.
 const APART: f64 = 0.05;
@@ -185,7 +183,7 @@ impl At {
             false => t,
         };
         let square = ((free - loc) / scale).square();
-        let of_free = rows(square * -0.5 - scale.ln() - HALF_LN_TAU);
+        let of_free = rows(square * -0.5 - scale.ln() - HALF_LN_TAU as f32);
         let mut densities = self.densities.borrow_mut();
         densities.push(of_free - rows(bijection.log_volume(free)));
         Some(densities.len() - 1)

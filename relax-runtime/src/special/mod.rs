@@ -9,6 +9,9 @@ pub(crate) use gamma_ratio::{ln_gamma_ratio, ln_gamma_ratio_slopes};
 pub(crate) use log_sum::{LogSum, log_sum};
 pub(crate) use polygamma::{lgamma, polygamma, stirling_error};
 
+/// ½ ln 2π.
+pub(crate) const HALF_LN_TAU: f64 = 0.918_938_533_204_672_7;
+
 /// A function of one number that tensors compute in double precision and round: their engines have
 /// no operation of their own for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,6 +2,8 @@
 
 use std::sync::LazyLock;
 
+use super::HALF_LN_TAU;
+
 /// From here on the asymptotic series is exact to the last bit, at a derivative's order added to it.
 const FAR: f64 = 16.0;
 
@@ -63,7 +65,6 @@ pub(crate) fn polygamma(order: u32, x: f64) -> f64 {
 /// x ≥ 0; NaN below. Densities by it lose no digits for large parameters: Loader, "Fast and Accurate
 /// Computation of Binomial Probabilities", 2000.
 pub(crate) fn stirling_error(order: u32, x: f64) -> f64 {
-    const HALF_LN_TAU: f64 = 0.918_938_533_204_672_7;
     match order {
         _ if x < 0.0 || x.is_nan() => f64::NAN,
         _ if x >= FAR + f64::from(order) => tail(order, x),

@@ -5,10 +5,8 @@ use std::rc::Rc;
 use crate::dist::{Bijection, Draws, Law, MeanField, PerParameter};
 use crate::error::Result;
 use crate::random::{Key, Stream};
+use crate::special::HALF_LN_TAU;
 use crate::tensor::{Shape, Tensor};
-
-/// ½ ln 2π.
-const HALF_LN_TAU: f32 = 0.918_938_5;
 
 /// A site's part of u ~ N(m, L · Lᵀ), given the parts u_< of the sites before it: Gaussian with mean
 /// mₛ + Lₛ_< ε_<, ε_< = L_<⁻¹ (u_< − m_<), and factor Lₛₛ, brought to the support. The product of these laws
@@ -152,7 +150,7 @@ impl Law for ConditionalNormal {
         let distance = free.reshape(free.len()) - &self.centre;
         let noise = self.scale_tril.solve_lower(&distance.unsqueeze(-1));
         let terms = noise.squeeze(-1).square() * -0.5 - self.scale_tril.diagonal().ln();
-        let terms = (terms - HALF_LN_TAU).reshape(self.support.free);
+        let terms = (terms - HALF_LN_TAU as f32).reshape(self.support.free);
         let volume = self.bijection.log_volume(&free);
         match self.support.event_rank {
             0 => terms - volume,
@@ -195,7 +193,7 @@ impl Law for ConditionalNormal {
                 const STEP: f32 = 0.5;
                 let (scale, mut sum) = (variance.sqrt(), centre.zeros_like());
                 for x in (-12..=12).map(|k| k as f32 * STEP) {
-                    let weight = STEP * (-0.5 * x * x - HALF_LN_TAU).exp();
+                    let weight = STEP * (-0.5 * x * x - HALF_LN_TAU as f32).exp();
                     sum = sum + self.bijection.value(&(&centre + &scale * x)) * weight;
                 }
                 sum

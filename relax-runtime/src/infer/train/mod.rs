@@ -4,15 +4,15 @@ mod anew;
 mod average;
 pub(super) mod fit;
 mod floors;
-pub(super) mod record;
+pub(super) mod ledger;
+mod outcome;
 pub(super) mod recording;
 #[cfg(all(test, feature = "dfdx"))]
 mod residence;
 mod resume;
 pub(super) mod settings;
-mod settle;
-pub(super) mod settling;
 mod starts;
+pub(super) mod stopping;
 pub(super) mod trainer;
 pub(super) mod training;
 pub(super) mod verdict;

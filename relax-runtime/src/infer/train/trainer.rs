@@ -1,6 +1,6 @@
 //! The trainer: estimates gradients of an objective, site by site, and follows them.
 
-use super::record::{LedgerRecorder, Moment};
+use super::ledger::{LedgerRecorder, Moment};
 use super::recording::Recording;
 use crate::error::Result;
 use crate::estimator::Plan;

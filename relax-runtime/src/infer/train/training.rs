@@ -5,7 +5,7 @@ use std::path::Path;
 use super::average::Average;
 use super::fit::{Fit, Trained};
 use super::settings::ConfigureTraining;
-use super::settling::{self, CEILING, Next, SLOWER, Settling};
+use super::stopping::{self, CEILING, Next, SLOWER, Settling};
 use super::starts::{self, STARTS};
 use super::trainer::Trainer;
 use crate::error::{Error, Result};
@@ -459,7 +459,7 @@ impl<O: Objective> Training<O> {
             }
             match &mut average {
                 Some(average) => average.add()?,
-                None if in_units && settling::adapts_after(step) => {
+                None if in_units && stopping::adapts_after(step) => {
                     self.adapt(step, Stage::OnTheWay)?;
                 }
                 None => {}

@@ -2,7 +2,7 @@
 
 use rustc_hash::FxHashSet;
 
-use super::settling::Settling;
+use super::stopping::Settling;
 use super::training::Svi;
 use crate::error::Result;
 use crate::infer::estimation::Estimation;
