@@ -1,5 +1,5 @@
-//! Choices that are tensors: after the first sum one run tells all, and tells what a run for each combination
-//! does.
+//! Choices that are tensors: after the first sum one run gives all terms, and they equal those of one run for each
+//! combination.
 
 use std::cell::Cell;
 

@@ -1,5 +1,5 @@
-//! Sums that nobody has asked for, and that become too large while a fit goes on: what was drawn beside them goes on
-//! from where it is.
+//! Sums that were not asked for and become too large during a fit: the choices drawn beside them continue from where
+//! they are.
 
 use relax_runtime::estimator::Plan;
 use relax_runtime::prelude::*;

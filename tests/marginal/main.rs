@@ -1,10 +1,11 @@
-//! Discrete choices are summed out exactly: evidence, its gradient, and posteriors against sums over all
-//! combinations and against recursions.
+//! Discrete choices summed out exactly: evidence, its gradient, and posteriors, against sums over all combinations and
+//! against recursions.
 
 mod cases;
 mod chains;
 mod evidence;
 mod given_up;
+mod later;
 mod mixed;
 mod nodes;
 mod posterior;

@@ -1,4 +1,4 @@
-//! Discrete choices are summed out, and continuous ones are left.
+//! Discrete choices summed out, with continuous ones left.
 
 use relax_runtime::infer::{Check, marginalise};
 use relax_runtime::prelude::*;

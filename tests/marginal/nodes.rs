@@ -1,4 +1,4 @@
-//! Gaussian numbers that are integrated out, against integrals over fine grids.
+//! Gaussian numbers integrated out, against integrals over fine grids.
 
 use relax_runtime::Key;
 use relax_runtime::infer::{DeltaGuide, Finding, marginalise};
@@ -235,7 +235,7 @@ fn what_was_asked_for_by_name_is_done() -> Result<()> {
     assert_near(fit.posterior().log_evidence().elbo, total(&wanted), 1e-3);
     let around = Svi::new(&model).marginalise().seed(1).run().map(drop);
     let error = around.unwrap_err().to_string();
-    assert!(error.contains("take one of the two"), "{error}");
+    assert!(error.contains("use one of the two"), "{error}");
     Ok(())
 }
 
@@ -275,7 +275,7 @@ fn what_cannot_be_integrated_is_refused() -> Result<()> {
     let of_both = marginalise(both(&x)).integrate("a").integrate("b");
     let error = log_evidence_of(&of_both).unwrap_err();
     assert!(
-        error.to_string().contains("integrate one of them"),
+        error.to_string().contains("integrate only one of them"),
         "{error}"
     );
     let error = log_evidence_of(&marginalise(read(&x)).integrate("ability")).unwrap_err();

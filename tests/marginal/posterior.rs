@@ -1,4 +1,4 @@
-//! The posterior of what was summed out.
+//! The posterior of summed-out choices.
 
 use relax_runtime::infer::{DrawRecord, Draws, marginalise};
 use relax_runtime::prelude::*;

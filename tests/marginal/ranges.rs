@@ -1,4 +1,4 @@
-//! Ranges of counts that other choices decide on.
+//! Ranges of counts that other choices determine.
 
 use relax_runtime::prelude::*;
 

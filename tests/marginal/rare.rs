@@ -1,4 +1,4 @@
-//! What shows at one of many combinations of choices that host code reads, against sums by hand.
+//! Effects that show at only one of many combinations of choices that host code reads, against sums by hand.
 
 use relax_runtime::infer::marginalise;
 use relax_runtime::prelude::*;

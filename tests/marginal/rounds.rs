@@ -1,4 +1,4 @@
-//! Choices that come and go by a number that is left.
+//! Choices that come and go with a number that is not summed out.
 
 use std::cell::Cell;
 

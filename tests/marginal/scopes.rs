@@ -1,4 +1,4 @@
-//! What terms in loops depend on, where host code has read choices: few runs find it.
+//! What terms in loops depend on when host code has read choices: few runs find it.
 
 use std::cell::Cell;
 

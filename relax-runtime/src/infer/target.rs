@@ -1,4 +1,4 @@
-//! The log-density of what sums leave of a model, as a function of unconstrained numbers.
+//! The log-density that sums leave of a model, as a function of unconstrained numbers.
 
 use std::borrow::Cow;
 use std::cell::{Cell, OnceCell, RefCell};
@@ -25,11 +25,11 @@ pub(in crate::infer) struct Target<'m> {
     key: Key,
     /// The sites, in the order of the first run.
     sites: OnceCell<Vec<Site>>,
-    /// How many terms that run had; nothing where it was of a sum, whose runs tell.
+    /// How many terms that run had; `None` if it was a sum, whose runs tell.
     terms: Cell<Option<usize>>,
-    /// Of each number how far it is moved to see what the density does, where no derivative passes.
+    /// For each number how far it is moved to see how the density changes, if no derivative passes.
     apart: OnceCell<Vec<f64>>,
-    /// Where draws had the numbers of each site, and how far apart, where runs may do without one.
+    /// Location and spread of each site's numbers over draws, if runs may do without a site.
     stand_ins: OnceCell<Rc<FxHashMap<String, Spread>>>,
 }
 
@@ -41,9 +41,9 @@ struct Site {
     is_host: bool,
 }
 
-/// How far host numbers are moved, in standard deviations: densities are f32 where they are computed with tensors.
+/// How far host numbers are moved, in standard deviations: densities computed with tensors are f32.
 const APART: f64 = 0.05;
-/// The same at least, as a share of a number, which is f32 where the model sees it.
+/// The minimum of that, as a share of a number, which is f32 in the model.
 const LEAST_APART: f64 = 1e-6;
 
 /// A place of the target.
@@ -58,9 +58,9 @@ pub(in crate::infer) struct Place {
 /// A run at some numbers.
 struct Ran {
     log_density: f64,
-    /// Its terms that are tensors, and how much each counts.
+    /// Its terms that are tensors, and their weights.
     terms: Vec<(Tensor, f64)>,
-    /// Whether derivatives pass through any of the model's.
+    /// Whether derivatives pass through any of the model's terms.
     has_slopes: bool,
     /// The numbers, by site.
     leaves: Vec<Tensor>,
@@ -82,11 +82,12 @@ impl Place {
             log_weights: Vec::new(),
             surplus: 0.0,
             scaled: None,
+            is_untold: false,
         })
     }
 }
 
-/// Gives each choice the value that its unconstrained numbers stand for, or finds these.
+/// Gives each choice the value of its unconstrained numbers, or finds these.
 struct At {
     given: Given,
     /// ln |∂value/∂free| of each choice.
@@ -94,15 +95,15 @@ struct At {
     found: RefCell<Vec<(String, Tensor)>>,
     /// How many sites have been given values.
     given_values: Cell<usize>,
-    /// Laws of the numbers of sites where runs do without them: any will do, and these are about what the numbers have
-    /// where they count, so that chains come from there and back (Carlin and Chib 1995).
+    /// Laws of the numbers of sites that runs do without: any will do, and these are near the numbers' values where
+    /// they count, so that chains come from there and back (Carlin and Chib 1995).
     stand_ins: Option<Rc<FxHashMap<String, Spread>>>,
-    /// The densities of these at the numbers, a number a row of the plates.
+    /// Their densities at the numbers, one number per row of the plates.
     densities: RefCell<Vec<Tensor>>,
 }
 
 enum Given {
-    /// Values by site, whose unconstrained numbers are to be found.
+    /// Values by site, whose unconstrained numbers are wanted.
     Values(FxHashMap<String, Tensor>),
     Free(FxHashMap<String, Tensor>),
 }
@@ -130,7 +131,7 @@ impl Interpreter for At {
         let bijection = match (law.draws(), law.bijection()) {
             (Draws::Discrete(_), _) => {
                 return Err(refused(format!(
-                    "`{name}` is a discrete choice that is not summed out; chains move continuous ones alone: sum it \
+                    "`{name}` is a discrete choice that is not summed out; chains only move continuous ones: sum it \
                      out, or do without `hmc`"
                 )));
             }
@@ -169,7 +170,7 @@ impl Interpreter for At {
 }
 
 impl At {
-    /// Notes the density of a site's stand-in at its numbers: where it stands among these, if there is one.
+    /// Notes the density of a site's stand-in at its numbers, and returns its index, if there is one.
     fn stand_in(
         &self,
         name: &str,
@@ -198,10 +199,10 @@ impl At {
     }
 }
 
-/// The error of a site that not every run comes by.
+/// The error for a site that not every run reaches.
 fn is_elsewhere(site: &str) -> Error {
     refused(format!(
-        "some runs come by `{site}`, of the same shape, and others do not; chains need the same continuous choices in \
+        "some runs reach `{site}`, with the same shape, and others do not; chains need the same continuous choices in \
          every run: do without `hmc`"
     ))
 }
@@ -226,12 +227,12 @@ impl<'m> Target<'m> {
     /// The unconstrained numbers of a guide's draw.
     ///
     /// # Errors
-    /// Whatever goes wrong in the model, or if it has other choices than before.
+    /// Any error from the model, or if its choices have changed.
     pub(in crate::infer) fn free(&self, pass: &Pass) -> Result<Vec<f64>> {
         let elsewhere = |latent: &&Latent| latent.value.device() != Device::cpu();
         if let Some(latent) = pass.latents.iter().find(elsewhere) {
             return Err(refused(format!(
-                "`{}` is on {}; chains move numbers on the CPU alone: fit there, or do without `hmc`",
+                "`{}` is on {}; chains only move numbers on the CPU: fit there, or do without `hmc`",
                 latent.name,
                 latent.value.device()
             )));
@@ -282,7 +283,7 @@ impl<'m> Target<'m> {
         })
     }
 
-    /// A place by site, with the standard deviations of each number.
+    /// A place by site, with the standard deviation of each number.
     pub(in crate::infer) fn spreads_of(
         &self,
         place: &[f64],
@@ -293,10 +294,10 @@ impl<'m> Target<'m> {
             .collect()
     }
 
-    /// Whether a place is within this site's spreads, for every site.
+    /// Whether a place is within these spreads, for every site.
     ///
     /// # Errors
-    /// If a tensor carries one.
+    /// If a tensor carries an error.
     pub(in crate::infer) fn is_within(
         &self,
         spreads: &FxHashMap<String, Spread>,
@@ -314,27 +315,27 @@ impl<'m> Target<'m> {
         Ok(true)
     }
 
-    /// How many terms a run has, if it is one run.
+    /// How many terms a run has, if it is a single run.
     pub(in crate::infer) fn terms(&self) -> Option<usize> {
         self.terms.get()
     }
 
-    /// How many numbers are host numbers, whose slopes cost a run each.
+    /// The number of host numbers, whose slopes cost a run each.
     pub(in crate::infer) fn host_numbers(&self) -> usize {
         let sites = self.sites.get().into_iter().flatten();
         let own = sites.filter(|site| site.is_host);
         own.map(|site| site.shape.numel()).sum()
     }
 
-    /// Takes from draws how far host numbers are moved for their slopes, and what stands in for numbers that are not
-    /// always there, if some are not.
+    /// Measures from draws how far host numbers are moved for their slopes, and the stand-ins for numbers that are not
+    /// always there, if any.
     pub(in crate::infer) fn measure(&self, draws: &[Vec<f64>], comes_and_goes: bool) {
         let dims = draws.first().map_or(0, Vec::len);
         let moments = |number: usize| {
             let mean = draws.iter().map(|x| x[number]).sum::<f64>() / draws.len() as f64;
             let squares = draws.iter().map(|x| (x[number] - mean).powi(2));
             let sd = (squares.sum::<f64>() / draws.len() as f64).sqrt();
-            // Guides that are points say nothing of scales.
+            // Guides of points say nothing about scales.
             (mean, if sd > 0.0 { sd } else { 1.0 })
         };
         let (means, sds): (Vec<f64>, Vec<f64>) = (0..dims).map(moments).unzip();
@@ -386,7 +387,7 @@ impl<'m> Target<'m> {
                     }
                 }
                 Kind::Cost => {
-                    return Err(entry.locate(refused("a `cost!` is no part of a density".into())));
+                    return Err(entry.locate(refused("a `cost!` is not part of a density".into())));
                 }
                 Kind::Param => {}
             }
@@ -405,7 +406,7 @@ impl<'m> Target<'m> {
     /// The log-density at a place, and the values of the choices there.
     ///
     /// # Errors
-    /// Whatever goes wrong in the model.
+    /// Any error from the model.
     pub(in crate::infer) fn values(&self, numbers: &[f64]) -> Result<(f64, Values)> {
         let ran = self.run_at(numbers, false)?;
         let values = ran.choices.into_iter();
@@ -416,7 +417,7 @@ impl<'m> Target<'m> {
     /// The log-density at a place.
     ///
     /// # Errors
-    /// Whatever goes wrong in the model.
+    /// Any error from the model.
     pub(in crate::infer) fn log_density(&self, numbers: &[f64]) -> Result<f64> {
         self.run_at(numbers, false).map(|ran| ran.log_density)
     }
@@ -424,7 +425,7 @@ impl<'m> Target<'m> {
     /// The log-density at a place, and its slope: along host numbers by a difference, as no derivative passes.
     ///
     /// # Errors
-    /// Whatever goes wrong in the model.
+    /// Any error from the model.
     pub(in crate::infer) fn at(&self, numbers: &[f64]) -> Result<Place> {
         let mut ran = self.run_at(numbers, true)?;
         ran.terms.retain(|(t, _)| t.is_tracked());
@@ -443,7 +444,7 @@ impl<'m> Target<'m> {
         for own in grad(&outputs, &ran.leaves.iter().collect::<Vec<_>>())? {
             own.with_values(|values| slope.extend(values.iter().map(|&x| f64::from(x))))?;
         }
-        // The same run as beside it, which may have other roundings than one with derivatives.
+        // The same kind of run as for the place beside it, as one with derivatives may round differently.
         let here = match self.host_numbers() > 0 && ran.has_slopes {
             true => self.log_density(numbers)?,
             false => ran.log_density,
@@ -466,7 +467,7 @@ impl<'m> Target<'m> {
         })
     }
 
-    /// The slope along a number, from a place nearby; 0 between places where the model cannot be.
+    /// The slope along a number, from a place nearby; 0 between places that are impossible under the model.
     fn difference(&self, numbers: &[f64], number: usize, here: f64) -> f64 {
         let apart = self.apart.get().and_then(|apart| apart.get(number));
         let apart = apart.copied().unwrap_or(APART);
@@ -474,7 +475,7 @@ impl<'m> Target<'m> {
         let mut beside = numbers.to_vec();
         let slopes = [apart, -apart].into_iter().map(|by| {
             beside[number] = numbers[number] + by;
-            // Numbers are f32 where the model sees them.
+            // Numbers are f32 in the model.
             let by = f64::from(beside[number] as f32) - f64::from(numbers[number] as f32);
             let there = self.log_density(&beside).unwrap_or(f64::NEG_INFINITY);
             (there - here) / by
@@ -484,7 +485,7 @@ impl<'m> Target<'m> {
     }
 }
 
-/// The error of a model that has no such density.
+/// The error for a model that has no such density.
 pub(in crate::infer) fn refused(problem: String) -> Error {
     Error::Config {
         setting: "hmc",

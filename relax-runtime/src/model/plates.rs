@@ -1,15 +1,18 @@
-//! The plates around the place where a run is.
+//! The plates around the current place of a run.
 
 use std::rc::Rc;
+
+use smallvec::SmallVec;
 
 use super::{Plate, Rows, Site};
 use crate::error::{Error, Result};
 
-/// The plates that a run is in, and what it has seen of others.
+/// The plates that a run is in, and those it has seen.
 pub(super) struct Plates {
     around: Rc<[Plate]>,
-    entered: usize,
-    /// Of each name the first plate that had it, with its size and `of`.
+    /// How often the plates without a name at each line were entered.
+    entered: SmallVec<[(&'static str, u32, usize); 4]>,
+    /// For each name the first plate that had it, with its size and `of`.
     named: Vec<(Site, usize, usize)>,
 }
 
@@ -17,27 +20,27 @@ impl Plates {
     pub(super) fn none() -> Self {
         Self {
             around: no_plates(),
-            entered: 0,
+            entered: SmallVec::new(),
             named: Vec::new(),
         }
     }
 
-    /// Those around, outermost first.
+    /// The plates around, outermost first.
     #[inline]
     pub(super) fn around(&self) -> &Rc<[Plate]> {
         &self.around
     }
 
-    /// The factor of subsampling plates.
+    /// The scale factor of subsampling plates.
     #[inline]
     pub(super) fn scale(&self) -> f64 {
         self.around.iter().map(|plate| plate.scale).product()
     }
 
-    /// Enters a plate; what to hand to [`leave`](Self::leave).
+    /// Enters a plate; returns what to pass to [`leave`](Self::leave).
     ///
     /// # Errors
-    /// At the plate's line, if its sizes do not fit each other, or another plate of its name.
+    /// At the plate's line, if its sizes are inconsistent with each other or with another plate of its name.
     pub(super) fn enter(
         &mut self,
         site: &Site,
@@ -53,26 +56,47 @@ impl Plates {
             return Err(Error::Plates(problem).at_site(name, site.file, site.line));
         }
         let rows = match site.name {
-            "" => Rows::Entry(self.entered),
+            "" => self.rows_at(site),
             name => Rows::Named(name),
         };
-        self.entered += 1;
         let scale = of as f64 / size as f64;
         let inner = Plate { rows, size, scale };
         let around = self.around.iter().copied().chain([inner]).collect();
         Ok(std::mem::replace(&mut self.around, around))
     }
 
-    /// Goes back to the plates outside.
+    /// The rows of a plate without a name.
+    fn rows_at(&mut self, site: &Site) -> Rows {
+        let mut lines = self.entered.iter_mut();
+        let known = lines.find(|(file, line, _)| (*file, *line) == (site.file, site.line));
+        let nth = match known {
+            Some((_, _, times)) => {
+                *times += 1;
+                *times
+            }
+            None => {
+                self.entered.push((site.file, site.line, 0));
+                0
+            }
+        };
+        Rows::Entry {
+            file: site.file,
+            line: site.line,
+            nth,
+        }
+    }
+
+    /// Returns to the plates outside.
     pub(super) fn leave(&mut self, outer: &Rc<[Plate]>) {
         self.around = Rc::clone(outer);
     }
 
-    /// Checks the size of a plate, also against those of its name: plates of one name are the same
-    /// rows.
+    /// Checks the size of a plate, also against earlier plates of its name: plates of one name are the same rows.
     fn expect(&mut self, site: &Site, size: usize, of: usize) -> Result<(), String> {
         if size == 0 {
-            return Err("a plate needs at least one row".into());
+            return Err(
+                "a plate needs at least one row; where there may be none, enter it by `if rows > 0`".into(),
+            );
         }
         if of < size {
             return Err(format!(
@@ -100,7 +124,7 @@ impl Plates {
     }
 }
 
-/// No plates, without an allocation for each run.
+/// No plates, without an allocation per run.
 fn no_plates() -> Rc<[Plate]> {
     thread_local! {
         static NONE: Rc<[Plate]> = Rc::default();

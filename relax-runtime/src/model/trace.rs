@@ -17,15 +17,34 @@ use crate::dist::{AnyDistribution, Number, Value};
 use crate::error::{Error, Result};
 use crate::tensor::{SiteSet, Tensor};
 
-/// What a site does.
+/// What a site does. Displays as the name of the macro that makes it.
+///
+/// ```
+/// use relax_runtime::model::Kind;
+/// use relax_runtime::prelude::*;
+///
+/// #[model]
+/// fn toss(heads: bool) {
+///     let fair = sample!(Bernoulli(0.9));
+///     observe!(Bernoulli(if fair { 0.5 } else { 0.8 }), heads, name = "toss");
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let trace = Simulation::seeded(1).run(&toss(true))?.trace;
+/// let kinds: Vec<Kind> = trace.entries().iter().map(|entry| entry.kind).collect();
+/// assert_eq!(kinds, [Kind::Latent, Kind::Observed]);
+/// assert_eq!(trace.get("toss")?.kind.to_string(), "observe");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Kind {
     /// A random choice.
     Latent,
-    /// A value whose probability counts.
+    /// An observed value.
     Observed,
-    /// A learned number.
+    /// A learned parameter.
     Param,
     /// A term of the expected cost.
     Cost,
@@ -48,25 +67,32 @@ impl fmt::Display for Kind {
 /// Which rows a plate holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rows {
-    /// Those of one `plate!` block, by its place among the blocks that the run entered.
-    Entry(usize),
-    /// Those of all blocks with a name.
+    /// Those of one `plate!` block without a name, by its line and how often the run had entered it before.
+    Entry {
+        /// How often the run had entered it before.
+        nth: usize,
+        /// The user's line.
+        line: u32,
+        /// The user's file.
+        file: &'static str,
+    },
+    /// Those of all blocks of one name.
     Named(&'static str),
 }
 
-/// A plate around a site: rows that are independent of each other.
+/// A plate around a site: a set of independent rows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Plate {
-    /// Which rows.
+    /// Which rows it holds.
     pub rows: Rows,
-    /// How many.
+    /// Number of rows.
     pub size: usize,
-    /// Size of the whole data set over the number of rows.
+    /// Size of the whole data set divided by the number of rows.
     pub scale: f64,
 }
 
 impl Plate {
-    /// Whether row i here is row i there.
+    /// Whether row i of one plate is row i of the other, for all i.
     pub fn same_rows(&self, other: &Self) -> bool {
         self.rows == other.rows && self.size == other.size
     }
@@ -81,7 +107,7 @@ pub struct Entry {
     pub kind: Kind,
     /// Its distribution, if it has one.
     pub dist: Option<Rc<dyn AnyDistribution>>,
-    /// Its value.
+    /// The value of the site.
     pub value: Value,
     /// The plates around it, outermost first.
     pub plates: Rc<[Plate]>,
@@ -91,26 +117,26 @@ pub struct Entry {
     pub file: &'static str,
     /// The user's line.
     pub line: u32,
-    /// How much handlers let its log-probability or cost count; nothing where they leave it.
+    /// How much handlers let its log-probability or cost count; `None` if they leave it unchanged.
     pub(crate) weight: Option<Rc<Weight>>,
-    /// Whether handlers and guides outside did not see it.
+    /// Whether it is hidden from outer handlers and guides.
     pub(crate) hidden: bool,
-    /// Whether its log-probability is part of another term, of a sum, and does not count here.
+    /// Whether its log-probability is part of another term (a sum) and does not count here.
     pub(crate) elsewhere: bool,
-    /// That it is an observation outside the support that earlier choices have led to.
+    /// Set if it is an observation outside the support that earlier choices led to.
     pub(crate) outside: Option<Rc<OutOfSupport>>,
     /// The macro that the user wrote, whatever a handler made of it.
     pub(crate) written: Kind,
-    /// Random sites that may matter here unseen: those that host control flow had seen when this
-    /// one was reached, and the site itself. None of a parameter, which is no term of anything.
+    /// Random sites that may affect this one invisibly: those that host control flow had seen when this one was
+    /// reached, and the site itself. Empty for a parameter, which is not a term.
     pub(crate) influence: SiteSet,
     pub(crate) estimator: Option<Cow<'static, str>>,
     pub(crate) context: Option<Tensor>,
 }
 
 impl Entry {
-    /// Log-density of the value, or the log-weight of a factor, a number a row of the plates, without the
-    /// plates' scale.
+    /// Log-density of the value, or log-weight of a factor: one number per row of the plates, without the plates'
+    /// scale.
     ///
     /// # Errors
     /// If shapes do not fit, at the site's line.
@@ -131,8 +157,7 @@ impl Entry {
             .map_err(|e| self.locate(e))
     }
 
-    /// What its log-probability adds to that of the run: with the plates' scale, and as much of it
-    /// as handlers let count.
+    /// What the site adds to the run's log-probability: its own, with the plates' scale and handlers' weights.
     ///
     /// # Errors
     /// As [`log_prob`](Self::log_prob), or if a mask does not fit.
@@ -149,7 +174,7 @@ impl Entry {
         Ok(log_prob.total()? * self.weight_factor())
     }
 
-    /// A term of the site without what is masked.
+    /// A term of the site, with masked rows left out.
     pub(crate) fn weighed(&self, term: Number) -> Result<Number> {
         match &self.weight {
             Some(weight) => weight.mask(term),
@@ -157,12 +182,12 @@ impl Entry {
         }
     }
 
-    /// How much handlers let its terms count.
+    /// The factor by which handlers weight its terms.
     pub(crate) fn weight_factor(&self) -> f64 {
         self.weight.as_ref().map_or(1.0, |weight| weight.factor)
     }
 
-    /// What its terms are multiplied by.
+    /// The total factor of its terms.
     pub(crate) fn factor(&self) -> f64 {
         self.scale * self.weight_factor()
     }
@@ -172,10 +197,10 @@ impl Entry {
         self.plates.iter().map(|plate| plate.size).collect()
     }
 
-    /// Checks that a number has one row a plate member.
+    /// Checks that a number has one row per plate member.
     pub(crate) fn per_row(&self, number: Number) -> Result<Number> {
-        // By iterators: to compare slices that are empty takes as long as a whole operation where the
-        // address of one is invalid.
+        // Compares iterators: comparing empty slices takes as long as a whole operation if the address of one is
+        // invalid.
         let has_rows = |t: &Tensor| {
             let sizes = self.plates.iter().map(|plate| plate.size);
             t.shape().iter().copied().eq(sizes)
@@ -196,14 +221,13 @@ impl Entry {
         }
     }
 
-    /// The error of an observation that lies outside of its distribution's support whatever the parameters are.
+    /// The error of an observation that lies outside its distribution's support whatever the parameters.
     pub(crate) fn mistake(&self) -> Option<Error> {
         let mistake = self.outside.as_ref()?.mistake()?;
         Some(self.locate(mistake.clone()))
     }
 
-    /// Checks that a tensor that is observed has a row for each member of the plates. A single number is the same in
-    /// all.
+    /// Checks that an observed tensor has a row for each member of the plates. A single number applies to all.
     pub(super) fn expect_observed_rows(&self) -> Result<()> {
         let Value::Tensor(value) = &self.value else {
             return Ok(());
@@ -213,12 +237,12 @@ impl Entry {
             true => Ok(()),
             false => Err(Error::Plates(format!(
                 "the observed value has shape {shape} inside plates of sizes {sizes:?}; its leading axes must be \
-                 the plates', with a row for each member, or it is a single number, the same in all"
+                 the plates', with a row for each member, or it must be a single number, the same in all"
             ))),
         }
     }
 
-    /// What is known beside its log-density.
+    /// What is known besides its log-density.
     pub(crate) fn known(&self) -> Known<'_> {
         Known::of(self.outside.as_ref(), self.dist.as_ref())
     }
@@ -229,30 +253,49 @@ impl Entry {
     }
 }
 
-/// The sites of one run, in order. Prints as a table.
+/// The sites of one run, in order. Displays as a table.
+///
+/// ```
+/// use relax_runtime::prelude::*;
+///
+/// #[model]
+/// fn toss(heads: bool) {
+///     let fair = sample!(Bernoulli(0.9));
+///     observe!(Bernoulli(if fair { 0.5 } else { 0.8 }), heads, name = "toss");
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let trace = Simulation::seeded(1).run(&condition(toss(true), "fair", false))?.trace;
+/// assert_eq!(trace.entries().len(), 2);
+/// assert!(trace.find("unfair").is_none());
+/// assert!((trace.get("toss")?.weighted_log_prob()? - 0.8_f64.ln()).abs() < 1e-6);
+/// assert!((trace.log_prob()? - (0.1_f64 * 0.8).ln()).abs() < 1e-6);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Trace {
     entries: Vec<Entry>,
-    /// Places by names, where there are more than [`FEW`] entries.
+    /// Positions by name, if there are more than [`FEW`] entries.
     places: Places,
     /// Choices that were summed out.
     pub(crate) summed: Vec<Rc<dyn SummedOut>>,
 }
 
-/// Places by the hash of a name, or the first number after it that is free: a run's names stand in its
-/// entries, and not here once more.
+/// Positions by the hash of a name, or the first free number after it: names are stored in the entries and not repeated
+/// here.
 type Places = FxHashMap<u64, usize>;
 
 thread_local! {
-    /// The memory of a record that was taken apart: a step of training wants as much as the one before.
+    /// The memory of a trace that was taken apart: a training step needs as much as the one before.
     static SPARE: RefCell<(Vec<Entry>, Places)> = RefCell::default();
 }
 
-/// So many names are compared one by one faster than they are hashed.
+/// Up to this many names are compared one by one, which is faster than hashing.
 const FEW: usize = 16;
 
 impl Trace {
-    /// No sites, in the memory of a record that was [taken apart](Self::take_apart).
+    /// An empty trace, in the memory of one that was [taken apart](Self::take_apart).
     pub(crate) fn in_spare_memory() -> Self {
         let (entries, places) = SPARE.take();
         Self {
@@ -262,10 +305,10 @@ impl Trace {
         }
     }
 
-    /// Gives `take` the sites, in the order of the run, and leaves the memory to a later record.
+    /// Passes the sites to `take`, in the order of the run, and leaves the memory to a later trace.
     ///
     /// # Errors
-    /// Those of `take`.
+    /// The errors of `take`.
     pub(crate) fn take_apart(
         mut self,
         mut take: impl FnMut(&mut Entry) -> Result<()>,
@@ -281,7 +324,7 @@ impl Trace {
     /// Adds a site.
     ///
     /// # Errors
-    /// If a site of that name is there, or [`MOST_SITES`] are.
+    /// If there is a site of that name, or there are already [`MOST_SITES`].
     #[inline]
     pub(crate) fn push(&mut self, entry: Entry) -> Result<()> {
         if self.entries.len() == MOST_SITES {
@@ -304,7 +347,7 @@ impl Trace {
         Ok(())
     }
 
-    /// Notes the places of the entries that have been added since the last time.
+    /// Indexes the entries added since the last call.
     fn index(&mut self) {
         for (place, entry) in self.entries.iter().enumerate().skip(self.places.len()) {
             let (key, _) = self.find_key(&entry.name);
@@ -319,7 +362,7 @@ impl Trace {
         }
     }
 
-    /// The key of a name, and its place if it has one.
+    /// The key of a name, and its position if it has one.
     fn find_key(&self, name: &str) -> (u64, Option<usize>) {
         let mut key = FxBuildHasher.hash_one(name);
         loop {
@@ -336,7 +379,7 @@ impl Trace {
         &self.entries
     }
 
-    /// The site of a name, if the run came by it.
+    /// The site of a name, if the run reached it.
     pub fn find(&self, name: &str) -> Option<&Entry> {
         self.place(name).map(|i| &self.entries[i])
     }
@@ -350,7 +393,7 @@ impl Trace {
             .ok_or_else(|| unknown_site(name, self.entries.iter().map(|entry| &*entry.name)))
     }
 
-    /// The sum of all log-probabilities, each times its plates' scale and what handlers make of it.
+    /// The sum of all log-probabilities, each with its plates' scale and handlers' weights.
     ///
     /// # Errors
     /// As [`Entry::weighted_log_prob`].
@@ -364,8 +407,7 @@ impl Trace {
     }
 }
 
-/// What the run of a model under a handler has come by: the sites of that model alone, by the names
-/// that they have there.
+/// What the run of a model under a handler reached: the sites of that model alone, by their names within it.
 pub struct Ran<'t> {
     trace: &'t Trace,
     /// The first entry.

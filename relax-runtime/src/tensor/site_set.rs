@@ -7,10 +7,10 @@ use smallvec::SmallVec;
 
 /// A set of sites, by their index in a run.
 ///
-/// The first sites are bits of the set itself. The others stand in blocks from the last site to the
+/// The first sites are bits of the set itself. The others are in blocks, from the last site to the
 /// first, and sets that grow one from another share the blocks that they have in common: a run's sets
 /// {0}, {0, 1}, {0, 1, 2}, ... take memory in proportion to their number, and the union of a set
-/// with one that it has grown from looks at the blocks that are new.
+/// with one that it has grown from only looks at the new blocks.
 #[derive(Clone, Default)]
 pub struct SiteSet {
     first: [u64; 2],
@@ -20,21 +20,21 @@ pub struct SiteSet {
 /// Blocks from the last to the first.
 type Blocks = Option<Rc<Block>>;
 
-/// Sites of a set that are neighbours; at least one.
+/// Neighboring sites of a set; at least one.
 pub(crate) struct Block {
     place: Word,
     before: Blocks,
 }
 
-/// The sites from 64·`index` on that are bits of `bits`.
+/// The sites from 64·`index` on that are set in `bits`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Word {
     pub(crate) index: usize,
     pub(crate) bits: u64,
 }
 
-/// So many sites are bits of the set itself. (Words, not one number of 128 bits, whose alignment
-/// makes allocators slow.)
+/// Number of sites that are bits of the set itself. (Two words, rather than one number of 128 bits, whose
+/// alignment makes allocators slow.)
 const FIRST: usize = 127;
 /// The bit after them, in the second word.
 const MARK: u64 = 1 << 63;
@@ -59,7 +59,7 @@ impl Word {
 }
 
 impl SiteSet {
-    /// No site.
+    /// The set without sites.
     pub const EMPTY: Self = Self {
         first: [0; 2],
         more: None,
@@ -76,7 +76,7 @@ impl SiteSet {
         }
     }
 
-    /// Sites of either set.
+    /// The sites of either set.
     #[must_use]
     #[inline]
     pub fn union(mut self, other: Self) -> Self {
@@ -106,14 +106,14 @@ impl SiteSet {
         }
     }
 
-    /// Whether all sites of another set are seen at once to be in this one.
+    /// Whether all sites of another set are in this one, as far as a quick look tells.
     #[inline]
-    pub(super) fn covers(&self, other: &Self) -> bool {
+    pub(crate) fn covers(&self, other: &Self) -> bool {
         let ([a, b], [c, d]) = (self.first, other.first);
         (c & !a) | (d & !b) == 0 && (other.more.is_none() || same(&self.more, &other.more))
     }
 
-    /// Adds what stands for a value that is looked at as if it were a site of its own.
+    /// Adds the mark of a value that is treated as if it were a site of its own.
     pub(super) fn mark(&mut self) {
         self.first[1] |= MARK;
     }
@@ -141,7 +141,7 @@ impl SiteSet {
         first.into_iter().chain(more).flat_map(Word::sites)
     }
 
-    /// Of each site of a run of so many whether it is in the set.
+    /// For each site of a run with `of` sites, whether it is in the set.
     pub(crate) fn members(&self, of: usize) -> Vec<bool> {
         let mut members = vec![false; of];
         for site in self.sites().filter(|&site| site < of) {
@@ -156,7 +156,7 @@ impl Block {
         self.place
     }
 
-    /// The block before it.
+    /// The block before this one.
     pub(crate) fn before(&self) -> Option<&Self> {
         self.before.as_deref()
     }
@@ -179,7 +179,7 @@ fn same(a: &Blocks, b: &Blocks) -> bool {
     }
 }
 
-/// Adds sites of one word; most often they are the last.
+/// Adds sites of one word; usually they are the last.
 fn with(blocks: Blocks, word: Word) -> Blocks {
     match blocks {
         Some(last) if last.place.index > word.index => merged(&Some(last), &new(word, None)),
@@ -194,8 +194,8 @@ fn with(blocks: Blocks, word: Word) -> Blocks {
     }
 }
 
-/// Goes down both lists to where they are the same, and puts what is above together. A block that
-/// would be as it is in one of them is taken from there.
+/// Goes down both lists to where they are the same, and merges what is above. A block that would equal
+/// one of theirs is taken from there.
 fn merged(a: &Blocks, b: &Blocks) -> Blocks {
     let (mut a, mut b) = (a, b);
     let mut above: SmallVec<[[Option<&Rc<Block>>; 2]; 4]> = SmallVec::new();
@@ -234,7 +234,7 @@ fn merged(a: &Blocks, b: &Blocks) -> Blocks {
 }
 
 impl Drop for Block {
-    /// Without recursing along all blocks.
+    /// Drops the blocks without recursing along all of them.
     fn drop(&mut self) {
         let mut rest = self.before.take();
         while let Some(mut block) = rest.and_then(Rc::into_inner) {
@@ -277,7 +277,7 @@ mod tests {
         set
     }
 
-    /// How many blocks some sets have in all.
+    /// The total number of blocks in some sets.
     fn count(sets: &[SiteSet]) -> usize {
         let all = sets.iter().flat_map(|set| blocks(&set.more));
         all.map(std::ptr::from_ref).collect::<BTreeSet<_>>().len()
@@ -336,7 +336,7 @@ mod tests {
         let ways: [Way; 4] = [
             |last, site| last.clone().union(set([site])),
             |last, site| set([site]).union(last.clone()),
-            // A value that is computed from two others, of which one came from the other.
+            // A value computed from two others, one of which came from the other.
             |last, site| last.clone().union(set([site])).union(last.clone()),
             |last, site| last.clone().union(set([2 * site])),
         ];

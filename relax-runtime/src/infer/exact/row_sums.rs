@@ -1,9 +1,9 @@
 //! Sums over the choices of each row, for plates whose rows stand for others of a larger data set.
 //!
-//! Of a plate that scales what its rows count by s, p(g | x) ∝ p(g) Π_i \[Σ_z p(z | g) p(x_i | z, g)\]^s for what stands
+//! For a plate that scales its rows' terms by s, p(g | x) ∝ p(g) Π_i \[Σ_z p(z | g) p(x_i | z, g)\]^s for what stands
 //! outside, and a row's own choices have p(z_i | g, x_i), however many rows it stands for. So the probability of a
-//! combination is not its density with rows to a power, but comes from each row's sum, which all combinations
-//! together tell.
+//! combination is not its density with rows to a power, but comes from the sum of each row, which takes all
+//! combinations together.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::infer::pass::Latent;
 use crate::model::{Kind, Plate, Rows, Trace};
 use crate::special::log_sum;
 
-/// Whether a row of a choice's stands for others.
+/// Whether rows of a choice stand for others.
 pub(super) fn stands_for_others(latent: &Latent) -> bool {
     latent.plates.iter().any(|plate| plate.scale != 1.0)
 }
@@ -29,11 +29,11 @@ pub(super) struct RowSums {
     group_of: BTreeMap<(usize, Rows, usize), usize>,
     sites: FxHashMap<String, u32>,
     combinations: usize,
-    /// ln of the probability of each cell in its group, once all combinations were run.
+    /// ln of the probability of each cell in its group, once all combinations have run.
     log_shares: Vec<f64>,
 }
 
-/// Given values of the choices of one row, and of those around it.
+/// Fixed values of the choices of one row, and of those around it.
 struct Cell {
     group: usize,
     /// The log-density of each term of the row.
@@ -49,7 +49,7 @@ struct Group {
     cells: Vec<usize>,
 }
 
-/// What one run has in the same plates.
+/// The part of a run that stands in the same plates.
 struct Level {
     plates: Vec<Plate>,
     /// The number of each choice's site, and its values.
@@ -73,14 +73,14 @@ impl RowSums {
     /// Sums, once all combinations have been added.
     ///
     /// # Errors
-    /// [`Error::Plates`] if there are not all combinations of the values that rows can have.
+    /// [`Error::Plates`] if some combinations of the values that rows can have are missing.
     pub(super) fn sum(&mut self) -> Result<()> {
         let mut logs = vec![0.0; self.cells.len()];
         let mut counts = vec![1_usize; self.cells.len()];
         let of_group = |group: usize, logs: &[f64]| {
             log_sum(self.groups[group].cells.iter().map(|&cell| logs[cell]))
         };
-        // Cells stand after those around them.
+        // Cells come after those around them.
         for (number, cell) in self.cells.iter().enumerate().rev() {
             logs[number] = cell.terms.iter().sum();
             for &group in &cell.groups {
@@ -105,13 +105,13 @@ impl RowSums {
     /// The logarithm of the probability of a combination.
     ///
     /// # Errors
-    /// [`Error::Inconsistent`] if a run is another than before.
+    /// [`Error::Inconsistent`] if a run differs from an earlier one.
     pub(super) fn log_probability(&mut self, latents: &[Latent], trace: &Trace) -> Result<f64> {
         let mut log = 0.0;
         for cell in self.cells(latents, trace)? {
             let share = self.log_shares.get(cell).ok_or_else(|| {
                 Error::Inconsistent(
-                    "a run with the same choices came by others than before; a model that is enumerated is a \
+                    "a run with the same choices reached others than before; a model that is enumerated is a \
                      function of its choices alone"
                         .into(),
                 )
@@ -125,7 +125,7 @@ impl RowSums {
         })
     }
 
-    /// The cells of a combination, those around before those inside.
+    /// The cells of a combination, outer ones before inner ones.
     fn cells(&mut self, latents: &[Latent], trace: &Trace) -> Result<Vec<usize>> {
         let levels = self.levels(latents, trace)?;
         if self.groups.is_empty() {
@@ -139,7 +139,7 @@ impl RowSums {
         Ok(cells)
     }
 
-    /// What a run has, by plates.
+    /// The contents of a run, by plates.
     fn levels(&mut self, latents: &[Latent], trace: &Trace) -> Result<Vec<Level>> {
         let mut levels = vec![Level::of(&[])];
         for latent in latents {
@@ -236,7 +236,7 @@ impl Level {
         }
     }
 
-    /// The number of the level of some plates, which is made where it is not there.
+    /// The index of the level of these plates, which is added if missing.
     fn at(levels: &mut Vec<Self>, plates: &[Plate]) -> usize {
         let is_here = |level: &Self| {
             let mut pairs = level.plates.iter().zip(plates);
@@ -253,8 +253,8 @@ impl Level {
     }
 }
 
-/// Whether a row's log-density is the same in two runs: rows that are computed together may be rounded otherwise beside
-/// others.
+/// Whether a row's log-density is the same in two runs: rows that are computed together may be rounded differently
+/// beside others.
 fn is_same(a: f64, b: f64) -> bool {
     const ROUNDING: f64 = 2e-6;
     a == b || (a - b).abs() <= ROUNDING * a.abs().min(b.abs()).max(1.0)
@@ -263,7 +263,7 @@ fn is_same(a: f64, b: f64) -> bool {
 /// The error of a program in which a row depends on the choices of another.
 fn meet(what: &str) -> Error {
     Error::Plates(format!(
-        "{what} depends on the choices of several rows of a plate of which each stands for others of a larger data set \
+        "{what} depends on the choices of several rows of a plate whose rows stand for others of a larger data set \
          (`of = ..`): what these others would be is not known; keep rows apart, or give all data, without `of`"
     ))
 }
@@ -272,12 +272,12 @@ fn meet(what: &str) -> Error {
 mod tests {
     use super::*;
 
-    /// Two rows' choices beside one around them: with a scale of 3 the sums of rows count three times for what is
+    /// Two rows' choices and one around them: with a scale of 3 the sums of rows count three times for the choice
     /// around, and a row's own choice has the odds that it has by itself.
     #[test]
     fn what_is_around_sees_rows_as_often_as_they_stand_for_others() -> Result<()> {
         let plate = Plate {
-            rows: Rows::Entry(0),
+            rows: Rows::Named("rows"),
             size: 2,
             scale: 3.0,
         };

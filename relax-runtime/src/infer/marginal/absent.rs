@@ -1,8 +1,8 @@
-//! Choices that no run of a sum comes by: those that are left decide about them, as a number of rounds that was
-//! drawn does about the tosses of each, and they are the same in all runs.
+//! Choices that no run of a sum reaches: choices that are left, the same in all runs, decide about them, as a drawn
+//! number of rounds does about the tosses in each.
 //!
-//! Nothing depends on such a choice in this sum. Without it terms have as many numbers as the choices that are there
-//! have combinations, however many others earlier sums came by.
+//! Nothing depends on such a choice in this sum. Without it, terms have as many numbers as the choices present have
+//! combinations, however many others earlier sums reached.
 
 use super::eliminate::order;
 use super::graph::{Graph, Part};
@@ -10,8 +10,8 @@ use super::search::Search;
 use crate::error::Result;
 
 impl Search<'_> {
-    /// Which variables the first run has shown to be absent from all: those that it did not come by, where
-    /// nothing that another run may choose decides about that.
+    /// Which variables the first run shows to be absent from all runs: those it did not reach, if nothing that another
+    /// run may choose decides about that.
     pub(super) fn never_met(&self) -> Vec<bool> {
         let ran = &self.runs[0];
         if ran.excluded.is_some() || ran.values.iter().all(Option::is_some) {
@@ -30,13 +30,13 @@ impl Search<'_> {
         absent
     }
 
-    /// Whether a run has come by a variable that was taken to be absent.
+    /// Whether a run has reached a variable that was assumed absent.
     pub(super) fn comes_by_absent(&self, run: usize) -> bool {
         let mut pairs = self.absent.iter().zip(&self.runs[run].values);
         pairs.any(|(&absent, value)| absent && value.is_some())
     }
 
-    /// The variables on which a term depends in this sum. A choice that is absent has a law of its own all the same.
+    /// The variables on which a term depends in this sum. An absent choice still has its own law.
     pub(super) fn scope(&self, graph: &Graph, term: usize) -> Vec<usize> {
         let term = &graph.terms[term];
         let is_there = |v: &usize| {
@@ -49,7 +49,7 @@ impl Search<'_> {
     /// The order in which variables are summed out.
     ///
     /// # Errors
-    /// If that takes too large tables, or too many runs.
+    /// If that takes tables that are too large, or too many runs.
     pub(super) fn order(&self) -> Result<Vec<usize>> {
         let mut graph = self.shared.graph.borrow_mut();
         if self.absent.is_empty() {

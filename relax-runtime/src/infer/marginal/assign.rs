@@ -1,4 +1,4 @@
-//! One run of a model in which the sites that are summed out have given values.
+//! One run of a model with given values of the sites that are summed out.
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -16,20 +16,22 @@ use crate::error::{Error, Result};
 use crate::model::{Context, Interpreter, Message, Program};
 use crate::tensor::{Choice, Collecting, Sharing, Tensor};
 
-/// Values whose cases one run may have.
+/// Maximum number of values that one run may have as cases.
 const MOST_CASES: usize = 1_024;
 
 /// Gives each site that is summed out its value.
 struct Assign {
     shared: Rc<Shared>,
-    /// By variable; one that is not there takes its first value.
+    /// By variable; a missing one takes its first possible value.
     values: Vec<usize>,
     /// Whether choices have their other values as cases.
     has_cases: bool,
+    /// Whether the run checks what other runs take for granted.
+    is_looked_at: bool,
     met: RefCell<Vec<Met>>,
-    /// How many choices the run has come by.
+    /// Number of choices that the run has reached.
     choices: Cell<usize>,
-    /// The variable at whose value the run has ended, as its probability is 0.
+    /// The variable at whose value the run ended because its probability is 0.
     excluded: Cell<Option<usize>>,
 }
 
@@ -37,6 +39,17 @@ impl fmt::Debug for Assign {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Assign").finish_non_exhaustive()
     }
+}
+
+/// What a run is asked to do.
+pub(super) struct Asked<'a> {
+    /// The index of each variable's value; a missing one takes its first possible value.
+    pub(super) values: &'a [usize],
+    /// Whether choices have their other values as cases.
+    pub(super) has_cases: bool,
+    /// Whether the run checks what other runs take for granted.
+    pub(super) is_looked_at: bool,
+    pub(super) is_told: &'a IsTold<'a>,
 }
 
 /// Runs a model with given values.
@@ -47,15 +60,14 @@ pub(super) fn run(
     model: &dyn Program,
     context: &Context,
     shared: &Rc<Shared>,
-    values: &[usize],
-    has_cases: bool,
-    is_told: &IsTold<'_>,
+    asked: &Asked<'_>,
 ) -> Result<Ran> {
-    let collecting = has_cases.then(Collecting::start);
+    let collecting = asked.has_cases.then(Collecting::start);
     let assign = Rc::new(Assign {
         shared: Rc::clone(shared),
-        values: values.to_vec(),
-        has_cases,
+        values: asked.values.to_vec(),
+        has_cases: asked.has_cases,
+        is_looked_at: asked.is_looked_at,
         met: RefCell::default(),
         choices: Cell::new(0),
         excluded: Cell::new(None),
@@ -72,11 +84,11 @@ pub(super) fn run(
         &mut shared.graph.borrow_mut(),
         trace,
         assign.met.take(),
-        is_told,
+        asked.is_told,
     )?;
     if shared.graph.borrow().has_widened {
         return Err(Error::Impossible(
-            "the run ends here, at rows that are not known yet".into(),
+            "the run has met values or rows that are not known yet".into(),
         ));
     }
     ran.is_lost |= collecting.is_some_and(|collecting| collecting.are_lost());
@@ -84,7 +96,7 @@ pub(super) fn run(
 }
 
 impl Assign {
-    /// Gives a site the value that was asked for; nothing if it is not one to sum out.
+    /// The site and the value asked for; `None` if the site is not to be summed out.
     fn assign(&self, message: &Message<'_>) -> Result<Option<(usize, Tensor)>> {
         if message.estimator.is_some() || !(self.shared.only)(message.full_name) {
             return self.assign_node(message);
@@ -97,6 +109,9 @@ impl Assign {
             return self.assign_node(message);
         };
         let shape = law.parameters().remove(0).check()?.shape();
+        if shape.numel() == 0 {
+            return Ok(None);
+        }
         let width = relaxation.width(&shape);
         let Some(size) = relaxation.values(width).filter(|&size| size <= MOST_VALUES) else {
             return Ok(None);
@@ -114,12 +129,11 @@ impl Assign {
         };
         let counts = values.counts.clone();
         let site = graph.meet(message.full_name, &*law, message.plates, values)?;
-        if graph.has_widened {
-            return Err(Error::Impossible(
-                "the run ends here, at a range of values that is not known yet".into(),
-            ));
-        }
+        // What this run tells is forgotten. It goes on to the end of the new range, and so reaches further new ranges
+        // that follow from it.
+        let has_widened = graph.has_widened;
         let known = &graph.sites[site];
+        let goes_up = known.ends_with(counts.as_ref());
         let (first, events) = (known.first, known.events);
         let excluded = excluded(&*law, events, size)?;
         let (size, excluded) = match known.own(counts.as_ref()) {
@@ -140,7 +154,12 @@ impl Assign {
         let mut ended = None;
         for event in 0..events {
             let wanted = self.values.get(first + event).copied();
-            let possible = || (0..size).find(|&value| !is_excluded(event, value));
+            let wanted = wanted.filter(|_| !has_widened);
+            let is_possible = |value: &usize| !is_excluded(event, *value);
+            let possible = || match has_widened && goes_up {
+                true => (0..size).rev().find(is_possible),
+                false => (0..size).find(is_possible),
+            };
             let value = wanted.or_else(possible).unwrap_or(0);
             if is_excluded(event, value) {
                 ended = ended.or(Some(first + event));
@@ -173,7 +192,7 @@ impl Assign {
         Ok(Some((site, value)))
     }
 
-    /// A site's value, which has the others as cases where there are not too many.
+    /// A site's value, with the others as cases if there are not too many.
     fn value(
         &self,
         graph: &mut Graph,
@@ -187,7 +206,7 @@ impl Assign {
         let [own] = values else {
             return Ok(value);
         };
-        // Laws of other ranges say nothing of all values.
+        // Laws with only some of the values say nothing about the others.
         let has_one_law = graph.sites[site].wide().is_none();
         let has_cases = self.has_cases && has_one_law && !message.dist.is_host();
         if !has_cases || !(2..=MOST_CASES).contains(&size) {
@@ -201,7 +220,7 @@ impl Assign {
         Ok(Tensor::of_choice(choice, &cases, *own).unwrap_or(value))
     }
 
-    /// Gives a site that is integrated out the draw that belongs to the noise at a node; nothing if it is none.
+    /// An integrated-out site and its draw for the noise at a node; `None` if the site is not integrated out.
     fn assign_node(&self, message: &Message<'_>) -> Result<Option<(usize, Tensor)>> {
         if !self.shared.integrated.contains(&**message.full_name) {
             return Ok(None);
@@ -209,14 +228,14 @@ impl Assign {
         let law = message.law()?;
         if !counts_once(message) || !nodes::fits(&**message.dist, &*law, message.plates) {
             return Err(Error::Enumeration(
-                "it cannot be integrated out: a site can whose law is `Normal` or `LogNormal` over tensors, with one \
+                "it cannot be integrated out: a site can if its law is `Normal` or `LogNormal` over tensors, with one \
                  number for each row of its plates, and counts once"
                     .into(),
             ));
         }
         if self.shared.graph.borrow().follows_node(&*law) {
             return Err(Error::Enumeration(
-                "it cannot be integrated out, as its law depends on another choice that is; integrate one of them"
+                "it cannot be integrated out, as its law depends on another choice that is; integrate only one of them"
                     .into(),
             ));
         }
@@ -233,13 +252,13 @@ impl Assign {
         };
         let site = graph.meet(message.full_name, &*law, message.plates, values)?;
         let first = graph.sites[site].first;
-        // In the middle where nothing is asked for.
+        // In the middle if no value is asked for.
         let values = vec![self.values.get(first).copied().unwrap_or(NODES / 2)];
         let noise = self.value(graph, site, &values, message, &law)?;
         let value = law.draw(&noise).check()?.clone();
         let mut laws = self.shared.laws.borrow_mut();
         match self.has_cases {
-            // With cases the law tells all others.
+            // With cases, the law covers all values of other choices.
             true => drop(laws.insert(site, Rc::clone(&law))),
             false => drop(laws.entry(site).or_insert_with(|| Rc::clone(&law))),
         }
@@ -252,8 +271,8 @@ impl Assign {
         Ok(Some((site, value)))
     }
 
-    /// The same, without asking for the law, of a choice among host values that another run has met and of which
-    /// none is excluded.
+    /// As [`assign`](Self::assign), without computing the law, for a choice among host values that another run has
+    /// reached and of which none is excluded.
     fn meet_again(&self, message: &Message<'_>) -> Result<Option<(usize, Tensor)>> {
         let Some(size) = message.dist.count_values() else {
             return Ok(None);
@@ -282,7 +301,7 @@ impl Assign {
         Ok(Some((site, made)))
     }
 
-    /// Notes a choice that is left, and could be integrated out.
+    /// Notes a choice that is left but could be integrated out.
     fn note_gaussian(&self, message: &Message<'_>, law: &dyn Law) {
         let is_in_rows = !message.plates.is_empty() && message.estimator.is_none();
         let graph = &mut *self.shared.graph.borrow_mut();
@@ -298,11 +317,11 @@ impl Assign {
         }
     }
 
-    /// Has the choice made as it would be without the sum, once for all runs.
+    /// Makes the choice as it would be made without the sum, once for all runs.
     fn keep(&self, message: &mut Message<'_>) -> Result<()> {
         let name: &Cow<'static, str> = message.full_name;
         if let Some(kept) = self.shared.kept.borrow().get(&**name) {
-            if self.shared.graph.borrow().looks_twice() {
+            if self.is_looked_at {
                 kept.expect_values_of(&*message.law()?)?;
             }
             message.value = Some(kept.value.clone());
@@ -311,7 +330,7 @@ impl Assign {
         }
         let (law, has_cases) = of_this_case(message.law()?);
         self.note_gaussian(message, &*law);
-        // Draws and what is done with them are told apart by their nodes.
+        // Draws, and what is computed from them, must have their own graph nodes.
         let _pause = Sharing::pause();
         if let Some(outer) = &self.shared.outer {
             let stated = || Ok(Rc::clone(&law));
@@ -343,7 +362,7 @@ impl Assign {
     }
 }
 
-/// Of each value of each event whether every row excludes it, where any is excluded.
+/// If any value is excluded: for each value of each event, whether every row excludes it.
 fn excluded(law: &dyn Law, events: usize, size: usize) -> Result<Option<Vec<bool>>> {
     Ok(law.excluded()?.map(|rows| {
         let mut all = vec![true; events * size];
@@ -354,7 +373,7 @@ fn excluded(law: &dyn Law, events: usize, size: usize) -> Result<Option<Vec<bool
     }))
 }
 
-/// The same of all values that runs have met, of which a law has those at places of its own.
+/// Extends `excluded` from a law's own values, at `own`, to all values that runs have met.
 fn among_all(
     excluded: Option<Vec<bool>>,
     events: usize,
@@ -372,13 +391,13 @@ fn among_all(
     of_all
 }
 
-/// Whether a choice's log-probability counts as it is.
+/// Whether a choice's log-probability counts exactly once.
 fn counts_once(message: &Message<'_>) -> bool {
     message.weight.is_none() && message.scale == 1.0
 }
 
-/// A law as the run's own values of all choices have it, and whether others have another: a choice that is not
-/// summed out is the same whatever they are, and so is what draws it.
+/// A law at the run's own values of all choices, and whether it differs at others: a choice that is not summed out is
+/// the same whatever these are, and so is what draws it.
 fn of_this_case(law: Rc<dyn Law>) -> (Rc<dyn Law>, bool) {
     let parameters = law.parameters();
     let has_cases = parameters.iter().any(|x| x.cases().is_some());
@@ -398,7 +417,7 @@ impl Interpreter for Assign {
         self.choices.set(self.choices.get() + 1);
         if left == 0 || self.choices.get() > self.shared.most_in_a_run {
             return Err(Error::Enumeration(
-                "the runs of the sum came by too many choices; sum fewer sites out (`only`), or bound \
+                "the runs of the sum reached too many choices; sum fewer sites out (`only`), or bound \
                  the loop or recursion that makes them"
                     .into(),
             ));

@@ -1,4 +1,4 @@
-//! Which sums are taken where nobody has asked for one.
+//! Decides which sums are taken by default.
 
 use std::rc::Rc;
 
@@ -14,44 +14,44 @@ use crate::model::{
 };
 use crate::random::Key;
 
-/// What a sum's runs may come to, as [`Graph::work`] has it.
+/// Maximum work of a sum's runs, as measured by [`Graph::work`].
 const MOST_WORK: usize = 2_000_000;
-/// The same with what is integrated out besides.
+/// Maximum work if continuous choices are also integrated out.
 const MOST_WORK_WITH_NODES: usize = 500_000;
 
-/// Sums at other values of discrete choices that are left, and how many times the runs of the largest a sum may take:
-/// training comes by values that no look has met.
+/// Number of sums at other values of discrete choices that are left, and the factor by which a sum may exceed the runs
+/// of the largest: training reaches values that no trial sum has met.
 const FURTHER_LOOKS: u64 = 4;
 const ROOM: usize = 16;
 
-/// A run of a first sum may come by so many times the sites of a run whose choices are drawn: first values, such as
-/// those of a coin that ends a loop, may not end it. Fewer than these are no matter.
+/// A run of a first sum may reach this many times the sites of a run whose choices are drawn, because first values,
+/// such as those of a coin that ends a loop, may not end it. Up to `FEW_SITES` are always allowed.
 const LONGER: usize = 4;
 const FEW_SITES: usize = 1 << 14;
 
-/// A sum that is taken unasked.
+/// A sum that is taken by default.
 #[derive(Debug)]
 pub(in crate::infer) struct Cheap<M> {
     summed: Marginalised<M>,
-    /// The same with choices integrated out.
+    /// The same, with choices integrated out.
     with_nodes: Option<Marginalised<M>>,
 }
 
-/// Why no sum is taken unasked.
+/// Why no sum is taken by default.
 #[derive(Clone, Debug)]
 pub(in crate::infer) enum Costly {
     /// There are no choices to sum out.
     Nothing,
     /// It cannot be taken.
     Refused(String),
-    /// Choices that are left decide how many there are, and there may be too many.
+    /// Choices that are left decide how many there are to sum out, which may be too many.
     Open,
-    /// It takes more work than it may.
+    /// It takes more work than the limit.
     Work { runs: usize, terms: usize },
 }
 
 impl Costly {
-    /// The same in words, where there was something to sum out.
+    /// The reason in words, if there was something to sum out.
     pub(in crate::infer) fn words(&self) -> Option<String> {
         Some(match self {
             Self::Nothing => return None,
@@ -60,7 +60,7 @@ impl Costly {
                            decide how many there are, which may be too many; `marginalise()` tries"
                 .into(),
             Self::Work { runs, terms } => format!(
-                "no sum is taken over discrete choices unasked, as it takes {runs} runs of {terms} terms for each \
+                "no sum is taken over discrete choices by default, as it takes {runs} runs of {terms} terms for each \
                  gradient: `marginalise()` takes it"
             ),
         })
@@ -68,7 +68,7 @@ impl Costly {
 }
 
 impl<M> Cheap<M> {
-    /// The model with what is left of the sum; nothing where that is none.
+    /// The model with what is left of the sum; `None` if nothing is.
     pub(in crate::infer) fn less(&self, given_up: GivenUp) -> Option<&Marginalised<M>> {
         match given_up {
             GivenUp::Nothing => Some(self.with_nodes.as_ref().unwrap_or(&self.summed)),
@@ -84,14 +84,14 @@ impl<M> Cheap<M> {
 }
 
 impl<M: Model + Clone> Marginalised<M> {
-    /// The sum to take where nobody has asked for one, unless there is none to take, or it takes more work than
-    /// some runs of the model. Where nothing is left to train, more are worth it. With the first values of parameters.
+    /// The sum to take by default, unless there is none, or it takes more work than a few runs of the model. If nothing
+    /// is left to train, more work is worth it. Uses the initial values of parameters.
     ///
-    /// If that may be, a Gaussian number in each row of a plate is integrated out, where it is the only one there and
-    /// shares a term with a discrete choice of the same row: given what else is known, its law is a mixture by that
-    /// choice. A first look has to show that its nodes are near enough to each other.
+    /// If `may_integrate`, a Gaussian number in each row of a plate is integrated out if it is the only one there and
+    /// shares a term with a discrete choice of the same row: given everything else, its law is a mixture over that
+    /// choice. A first trial must show that its nodes are close enough together.
     ///
-    /// `sites` says how many a run comes by whose choices are drawn, if that is known.
+    /// `sites` is the number of sites reached by a run whose choices are drawn, if known.
     ///
     /// # Errors
     /// Why no sum is taken.
@@ -130,7 +130,7 @@ impl<M: Model + Clone> Marginalised<M> {
         let mut trace = look()?;
         // If nothing is left to train, the sum is the whole fit.
         if !is_all(&trace) {
-            // The second sum finds all terms, and makes no more runs than it needs.
+            // The second sum finds all terms, and makes no more runs than necessary.
             trace = look()?;
             let mut left = trace.entries().iter();
             if left.any(is_discrete) && !self.has_room(params) {
@@ -141,7 +141,7 @@ impl<M: Model + Clone> Marginalised<M> {
         if graph.sites.is_empty() {
             return Err(Costly::Nothing);
         }
-        // One run with cases has as much to compute as runs for them.
+        // One run with cases computes as much as separate runs for them.
         let runs = (graph.plan.len() + 1).max(graph.most_combinations());
         match is_all(&trace) || runs * graph.work() <= most_work {
             true => Ok(()),
@@ -152,7 +152,7 @@ impl<M: Model + Clone> Marginalised<M> {
         }
     }
 
-    /// Whether sums are far from too many runs where discrete choices that are left, such as a number of rounds,
+    /// Whether sums stay far below the limit on runs if discrete choices that are left, such as a number of rounds,
     /// decide which others there are.
     fn has_room(&self, params: &ParamStore) -> bool {
         let mut looks = 1..=FURTHER_LOOKS;
@@ -163,7 +163,7 @@ impl<M: Model + Clone> Marginalised<M> {
         !graph.comes_and_goes || ROOM.saturating_mul(graph.most_combinations()) <= MOST_RUNS_UNASKED
     }
 
-    /// What is left of the model, with choices that `who` makes, or of its own.
+    /// What is left of the model in a trial sum, with the choices that `who` makes, or its own draws.
     fn look(
         &self,
         params: &ParamStore,
@@ -172,11 +172,16 @@ impl<M: Model + Clone> Marginalised<M> {
     ) -> Result<Trace> {
         let context = Context::new(Key::new(seed), who, params.fork());
         self.run(&context)?;
-        Ok(context.finish().0)
+        let trace = context.finish().0;
+        let sum = trace.find(LOG_EVIDENCE);
+        match sum.and_then(Entry::mistake) {
+            Some(impossible) => Err(impossible),
+            None => Ok(trace),
+        }
     }
 
-    /// Whether sums over nodes stand for integrals, at the likeliest of some states of what is left, draws of it and its
-    /// means: how narrow a row's posterior is goes by that.
+    /// Whether sums over nodes stand for integrals at the likeliest of some states of what is left (draws and its
+    /// means), on which the width of a row's posterior depends.
     fn has_near_nodes(&self, params: &ParamStore) -> bool {
         const LOOKS: u64 = 8;
         let means: Rc<dyn Interpreter> = Rc::new(Means);
@@ -198,8 +203,8 @@ impl<M: Model + Clone> Marginalised<M> {
         likeliest.is_some_and(|(_, trace)| has_near_nodes(&trace).unwrap_or(false))
     }
 
-    /// Choices that were not summed out, and could be integrated out: each alone in its plate, and beside a discrete choice
-    /// of the same rows.
+    /// Choices that were not summed out but could be integrated out: each alone in its plate, and beside a discrete
+    /// choice of the same rows.
     fn candidates(&self) -> Names {
         let graph = self.graph.borrow();
         let has_choice = |plates: &Rc<[Plate]>| {
@@ -247,7 +252,7 @@ fn is_discrete(entry: &Entry) -> bool {
     entry.kind == Kind::Latent && matches!(law, Some(Ok(law)) if law.draws().are_discrete())
 }
 
-/// Whether plates are of the same rows.
+/// Whether plates have the same rows.
 fn is_same(plates: &[Plate], others: &[Plate]) -> bool {
     plates.len() == others.len() && within(plates, others)
 }
@@ -268,7 +273,7 @@ fn has_near_nodes(trace: &Trace) -> Result<bool> {
 }
 
 impl Graph {
-    /// Whether a term has a variable and a discrete choice of the same rows.
+    /// Whether some term depends on both the variable and a discrete choice of the same rows.
     fn meets_choice(&self, variable: usize) -> bool {
         let plates = &self.domains[variable].plates;
         let is_choice =

@@ -1,4 +1,4 @@
-//! Which values are run next.
+//! Chooses which values are run next.
 
 use std::rc::Rc;
 
@@ -9,11 +9,11 @@ use super::table::{Cell, Table};
 use crate::error::{Error, Result};
 use crate::model::Plate;
 
-/// Impossible values of one sum that are found one by one.
+/// Maximum number of impossible values that one sum finds one by one.
 const MOST_ELIMINATIONS: usize = 1 << 12;
 
 impl Search<'_> {
-    /// Values at which a run tells something new; nothing when all is told.
+    /// Values at which a run tells something new; `None` if everything has been told.
     pub(super) fn next(&mut self) -> Result<Option<Vec<usize>>> {
         self.close_excluded();
         loop {
@@ -23,7 +23,7 @@ impl Search<'_> {
             let mut chosen: Vec<Option<usize>> =
                 vec![None; self.shared.graph.borrow().domains.len()];
             for table in &self.tables[first..] {
-                // Nothing is left to choose of variables that others have chosen.
+                // Variables that other tables have fixed leave nothing to choose.
                 if table.open == 0 || table.scope.iter().all(|&v| chosen[v].is_some()) {
                     continue;
                 }
@@ -88,8 +88,8 @@ impl Search<'_> {
         }
     }
 
-    /// Chooses the values that are not chosen yet, at random among those that are not known to be
-    /// impossible; and whether there are such.
+    /// Fills in values not chosen yet, at random among those not known to be impossible; also returns whether the
+    /// result may be possible.
     pub(super) fn filled(&mut self, chosen: &[Option<usize>]) -> (Vec<usize>, bool) {
         let graph = self.shared.graph.borrow();
         let count = graph.domains.len();
@@ -134,8 +134,7 @@ impl Search<'_> {
         (all.collect(), is_possible)
     }
 
-    /// Values that are not known to be impossible, if there are any, drawn by log-weights of some variables'
-    /// values.
+    /// Values not known to be impossible, if there are any, drawn with log-weights on some variables' values.
     pub(super) fn supported(&mut self, wishes: &[(usize, Vec<f64>)]) -> Result<Option<Vec<usize>>> {
         let graph = self.shared.graph.borrow();
         let none: Rc<[Plate]> = Rc::default();
@@ -197,29 +196,22 @@ impl Search<'_> {
         Ok(Some(drawn.into_iter().map(|rows| rows[0]).collect()))
     }
 
-    /// Closes what the supports leave out.
+    /// Closes cells that the supports exclude.
     fn close_excluded(&mut self) {
-        let laws: Vec<usize> = {
-            let graph = self.shared.graph.borrow();
-            let with_support = graph.law_of.iter().zip(&graph.support_of);
-            with_support
-                .filter_map(|(law, support)| support.map(|_| *law))
-                .collect()
-        };
-        for law in laws {
+        for law in std::mem::take(&mut self.to_close) {
             if self.tables[law].open > 0 {
                 self.close_impossible(law);
             }
         }
     }
 
-    /// Closes the open cells at which a choice has a value that no run comes to, whatever the others are, as those do not
-    /// on which it depends: states of a chain that lie behind others. Whether there are any.
+    /// Closes the open cells at which a choice has a value that no run reaches whatever the other choices, because it
+    /// depends on values that are not reached: states of a chain that lie behind others. Returns whether there are any.
     fn close_unreachable(&mut self) -> bool {
         let graph = self.shared.graph.borrow();
         let sizes = graph.domains.iter().map(|domain| domain.size);
         let mut reached: Vec<Vec<bool>> = sizes.map(|size| vec![true; size]).collect();
-        // Most choices depend on those before them.
+        // Choices mostly depend on earlier ones.
         for v in 0..reached.len() {
             let law = &self.tables[graph.law_of[v]];
             let mut own = vec![false; reached[v].len()];
@@ -255,8 +247,8 @@ impl Search<'_> {
         has_closed
     }
 
-    /// Closes the open cells of a table at which a choice has a value that is known to be impossible beside those of the
-    /// others in the table's scope: whether there are any. What more takes than that is looked for by eliminations.
+    /// Closes the open cells of a table at which a choice has a value known to be impossible given the others in the
+    /// table's scope. Returns whether there are any. Cells that need more than that are found by elimination.
     fn close_impossible(&mut self, table: usize) -> bool {
         let graph = self.shared.graph.borrow();
         let scope = &self.tables[table].scope;
@@ -298,7 +290,7 @@ impl Search<'_> {
         !closed.is_empty()
     }
 
-    /// Which values a support leaves out, as far as it is known.
+    /// Which values a support excludes, as far as known.
     fn excludes(&self, support: usize, at: usize) -> Option<&[f64]> {
         match self.tables[support].cells[at] {
             Cell::Told { run, case } => Some(self.runs[run].said(support)?.rows(case)),

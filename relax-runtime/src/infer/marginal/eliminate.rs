@@ -1,6 +1,6 @@
-//! Variables summed out of a product of factors one after the other (variable elimination: Koller and
-//! Friedman 2009, chapter 9; with plates, Obermeyer et al. 2019), those of the innermost plates first; and
-//! back: each number's share of the sum, marginals and joint draws.
+//! Sums variables out of a product of factors one by one (variable elimination: Koller and Friedman 2009, chapter 9;
+//! with plates, Obermeyer et al. 2019), those of the innermost plates first; the way back gives each number's share of
+//! the sum, marginals and joint draws.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::model::Plate;
 use crate::random::Stream;
 
-/// Numbers that a table may have at most.
+/// Maximum size of a table, in numbers.
 const MOST_NUMBERS: usize = 1 << 22;
 
 /// What was done to a factor.
@@ -18,7 +18,8 @@ const MOST_NUMBERS: usize = 1 << 22;
 enum Step {
     /// The rows of its inner plates were multiplied.
     Rows { of: usize, depth: usize },
-    /// Factors were multiplied, and a variable summed out of the product, of whose numbers the shares in the sum are left.
+    /// Factors were multiplied, and a variable summed out of the product, which now holds its numbers' shares in the
+    /// sum.
     Sum {
         of: Vec<usize>,
         variable: usize,
@@ -26,7 +27,7 @@ enum Step {
     },
 }
 
-/// A sum, and the way to it.
+/// A sum, with the steps that led to it.
 #[derive(Debug)]
 pub(super) struct Sum {
     pub(super) domains: Vec<Domain>,
@@ -36,22 +37,22 @@ pub(super) struct Sum {
     steps: Vec<Step>,
     /// Its logarithm.
     pub(super) log: f64,
-    /// Factors without variables, of which it is the product.
+    /// Factors without variables, whose product is the sum.
     ends: Vec<usize>,
 }
 
-/// How a sum is shared out.
+/// How a sum is divided among its numbers.
 pub(super) struct Shares {
-    /// The derivative of the sum's logarithm by each number of the factors given: how probable each
-    /// combination of a factor's variables is, times the scale of its plates.
+    /// The derivative of the sum's logarithm with respect to each number of the given factors: the probability of each
+    /// combination of a factor's variables, times the scale of its plates.
     pub(super) of_factors: Vec<Vec<f64>>,
 }
 
-/// The order in which variables are to be summed out: those in the most plates first, then the one whose
-/// product has the fewest numbers.
+/// The order in which to sum variables out: those in the most plates first, then the one whose product has the fewest
+/// numbers.
 ///
 /// # Errors
-/// If a product has very many; `name` tells a variable's.
+/// If a product has too many numbers; `name` gives a variable's name.
 pub(super) fn order(
     scopes: impl Iterator<Item = Vec<usize>>,
     domains: &[Domain],
@@ -79,8 +80,8 @@ pub(super) fn order(
             let around = neighbours[v].iter().chain([&v]);
             let names: Vec<String> = around.map(|&v| format!("`{}`", name(v))).collect();
             return Err(Error::Enumeration(format!(
-                "to sum {} out together takes a table of {numbers} numbers, and at most \
-                 {MOST_NUMBERS} are taken; sum fewer sites out (`only`), and let the others be drawn",
+                "to sum {} out together takes a table of {numbers} numbers, but at most \
+                 {MOST_NUMBERS} are allowed; sum fewer sites out (`only`), and let the others be drawn",
                 names.join(", ")
             )));
         }
@@ -99,8 +100,8 @@ pub(super) fn order(
 }
 
 impl Sum {
-    /// Sums the product of factors over all variables, in an order in which those of inner plates go
-    /// before others. A factor stands in the plates of each of its variables.
+    /// Sums the product of factors over all variables, in an order in which those of inner plates come first. A factor
+    /// is in the plates of each of its variables.
     pub(super) fn new(given: Vec<Factor>, domains: Vec<Domain>, order: &[usize]) -> Self {
         let mut turns = vec![0; domains.len()];
         for (turn, &v) in order.iter().enumerate() {
@@ -114,7 +115,7 @@ impl Sum {
             ends: Vec::new(),
             domains,
         };
-        // Each factor waits for the first of its variables to be summed out.
+        // Each factor waits until the first of its variables is summed out.
         let mut waiting: Vec<Vec<usize>> = vec![Vec::new(); order.len()];
         for factor in given {
             sum.push(factor, &turns, &mut waiting);
@@ -162,7 +163,7 @@ impl Sum {
         self.factors.len() - 1
     }
 
-    /// The logarithm of the sum where each row counts once, whatever it stands for.
+    /// The logarithm of the sum with each row counted once, whatever it stands for.
     pub(super) fn log_once(&self) -> f64 {
         let mut plates = self.domains.iter().map(|domain| &domain.plates);
         let mut of_factors = self.factors.iter().map(|factor| &factor.plates);
@@ -195,7 +196,7 @@ impl Sum {
         Self::new(given.collect(), domains.collect(), &order).log
     }
 
-    /// How the sum is shared out.
+    /// How the sum is divided among its numbers.
     pub(super) fn shares(&self) -> Shares {
         let zeros = |factor: &Factor| vec![0.0; factor.values.len()];
         let mut shares: Vec<Vec<f64>> = self.factors.iter().map(zeros).collect();
@@ -229,11 +230,11 @@ impl Sum {
         Shares { of_factors: shares }
     }
 
-    /// The logarithm and the shares of a part of a single term of the sum, which random numbers choose among those
-    /// that are not 0, each as likely as the others: that of as many variables, at random, as give each value a few,
-    /// and of what depends on no others.
+    /// The logarithm and shares of a part of a single term of the sum, chosen uniformly at random among the nonzero
+    /// terms: the factors that depend only on a random subset of the variables, just large enough to give each value a
+    /// few.
     pub(super) fn held(&self, order: &[usize], stream: &mut Stream) -> (f64, Shares) {
-        /// So many variables a value.
+        /// Number of variables for each value.
         const FEW: f64 = 6.0;
         let given = &self.factors[..self.given];
         let possible = given.iter().map(|factor| {
@@ -281,8 +282,8 @@ impl Sum {
         (log, Shares { of_factors })
     }
 
-    /// One draw of all variables together, row by row: from the last variable that was summed out to the
-    /// first, each given those after it.
+    /// One joint draw of all variables, row by row: from the last variable summed out to the first, each given those
+    /// after it.
     pub(super) fn draw(&self, stream: &mut Stream) -> Vec<Vec<usize>> {
         let mut drawn: Vec<Vec<usize>> = vec![Vec::new(); self.domains.len()];
         for step in self.steps.iter().rev() {
@@ -308,7 +309,7 @@ impl Sum {
 }
 
 impl Sum {
-    /// Where the others stand in a row of a factor, with a variable itself at its first value.
+    /// The index in a row of a factor at the drawn values of the other variables, and the first value of `variable`.
     fn first_place(
         &self,
         factor: &Factor,
@@ -322,7 +323,7 @@ impl Sum {
         })
     }
 
-    /// Where values stand in a row of a factor: `value` tells a variable's, in a row of its own plates.
+    /// The index of values in a row of a factor; `value` gives a variable's, in a row of its own plates.
     fn place_in(
         &self,
         factor: &Factor,
@@ -335,7 +336,7 @@ impl Sum {
         })
     }
 
-    /// The probabilities of a variable's values where all others are as they were drawn, row by row.
+    /// The probabilities of a variable's values given the draws of all others, row by row.
     pub(super) fn given_others(&self, variable: usize, drawn: &[Vec<usize>]) -> Vec<f64> {
         let Domain { size, plates } = &self.domains[variable];
         let own = rows(plates);
@@ -363,7 +364,7 @@ impl Sum {
     }
 }
 
-/// The value that a uniform number picks by weights.
+/// The value picked by a uniform number, by weight.
 fn pick(weights: impl Iterator<Item = f64> + Clone, uniform: f64) -> usize {
     let mut left = uniform * weights.clone().sum::<f64>();
     let mut last = 0;
@@ -384,7 +385,7 @@ mod tests {
     use super::*;
     use crate::random::Key;
 
-    /// Two variables of three and two values, of whose combinations one is impossible.
+    /// Two variables with three and two values, one of whose combinations is impossible.
     #[test]
     fn held_terms_are_those_that_may_be_each_as_often() {
         let domain = |size| Domain {

@@ -11,11 +11,11 @@ use crate::dist::Number;
 use crate::error::Result;
 use crate::tensor::{Origin, Provenance, Reads, SiteSet, Tensor};
 
-/// A sum of this logarithm: its derivative is that of each term's numbers, weighed by how probable the values are at
-/// which they stand (Fisher's identity).
+/// The sum with this logarithm: its derivative is that of each term's numbers, weighted by the probability of their
+/// values (Fisher's identity).
 pub(super) fn evidence(search: &Search<'_>, log: f64, shares: &Shares) -> Result<Number> {
     let mut all: Vec<(&Got, SmallVec<[f64; 1]>)> = Vec::new();
-    // Terms have numbers in common.
+    // Terms may share numbers.
     let mut places: FxHashMap<*const Got, usize> = FxHashMap::default();
     for (got, rows, term, at) in search.told() {
         let here = &shares.of_factors[term];
@@ -34,7 +34,7 @@ pub(super) fn evidence(search: &Search<'_>, log: f64, shares: &Shares) -> Result
             continue;
         };
         sites.add(&number.sites());
-        // The derivative of what does not count may not be a number.
+        // The derivative of a number with share 0 may be NaN.
         if number.is_tracked() && shares.iter().any(|&share| share != 0.0) {
             numbers.push((number, shares.iter().map(|&share| share as f32).collect()));
         }
@@ -47,8 +47,8 @@ pub(super) fn evidence(search: &Search<'_>, log: f64, shares: &Shares) -> Result
     Ok(Number::Tensor(of_sites(value.check()?, &sites, &discrete)))
 }
 
-/// A number that comes from sites outside the sum. Its derivative is right at draws, but has no derivative
-/// of its own that is: estimators of discrete choices do without it.
+/// A number that comes from sites outside the sum. Its derivative is correct at draws, but the derivative's own
+/// derivative is not, so estimators of discrete choices do without it.
 fn of_sites(number: &Tensor, sites: &SiteSet, discrete: &SiteSet) -> Tensor {
     let (mut outside, mut severed) = (SiteSet::EMPTY, SiteSet::EMPTY);
     for site in sites.sites().filter(|&site| site < FIRST_SITE) {

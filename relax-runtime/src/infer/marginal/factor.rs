@@ -1,4 +1,4 @@
-//! Numbers by the values of a few variables, for each row of the plates around, as logarithms.
+//! Logarithms by the values of a few variables, for each row of the plates around.
 
 use std::rc::Rc;
 
@@ -6,16 +6,16 @@ use smallvec::SmallVec;
 
 use crate::model::Plate;
 
-/// What is summed over: one discrete event of a site, in each row of its plates.
+/// A variable to sum over: one event of a site, in each row of its plates.
 #[derive(Clone, Debug)]
 pub(super) struct Domain {
-    /// How many values it has.
+    /// Number of values.
     pub(super) size: usize,
     pub(super) plates: Rc<[Plate]>,
 }
 
-/// Logarithms by the values of some variables: rows of the plates first, then the variables' values, the
-/// last one's fastest.
+/// Logarithms by the values of some variables: rows of the plates first, then the variables' values, the last varying
+/// fastest.
 #[derive(Clone, Debug)]
 pub(super) struct Factor {
     pub(super) plates: Rc<[Plate]>,
@@ -24,24 +24,24 @@ pub(super) struct Factor {
     pub(super) values: Vec<f64>,
 }
 
-/// How many rows plates have.
+/// Number of rows in plates.
 pub(super) fn rows(plates: &[Plate]) -> usize {
     plates.iter().map(|plate| plate.size).product()
 }
 
-/// Whether the first plates of the inner ones are the outer ones.
+/// Whether the inner plates begin with the outer ones.
 pub(super) fn within(inner: &[Plate], outer: &[Plate]) -> bool {
     let mut pairs = inner.iter().zip(outer);
     outer.len() <= inner.len() && pairs.all(|(a, b)| a.same_rows(b))
 }
 
-/// How many combinations of values variables have.
+/// Number of combinations of the variables' values.
 pub(super) fn combinations(variables: &[usize], domains: &[Domain]) -> usize {
     let sizes = variables.iter().map(|&v| domains[v].size);
     sizes.fold(1, usize::saturating_mul)
 }
 
-/// The number of a combination of values, of which `value` tells each variable's.
+/// The index of a combination of values; `value` gives each variable's.
 pub(super) fn place(
     variables: &[usize],
     domains: &[Domain],
@@ -52,7 +52,7 @@ pub(super) fn place(
         .fold(0, |at, &v| at * domains[v].size + value(v))
 }
 
-/// The values of a combination, in the order of the variables.
+/// The values of the combination with this index, in the order of the variables.
 pub(super) fn values_at(
     variables: &[usize],
     domains: &[Domain],
@@ -67,7 +67,8 @@ pub(super) fn values_at(
     values
 }
 
-/// Calls `see` with each place among so many numbers of a larger factor, and the place of a part's that belongs there.
+/// Calls `see` with each index among the `numbers` numbers of a larger factor, and the index of the part's number that
+/// belongs there.
 fn each_place(
     part: &Factor,
     whole: &Factor,
@@ -83,7 +84,7 @@ fn each_place(
         }
         width *= domains[v].size;
     }
-    // Of each combination of the larger one the part's.
+    // For each combination of the larger factor, the part's.
     let mut places: SmallVec<[usize; 16]> = SmallVec::from_elem(0, 1);
     for (&step, &v) in steps.iter().zip(&whole.variables).rev() {
         let inner = places.len();
@@ -103,7 +104,7 @@ fn each_place(
 }
 
 impl Factor {
-    /// One that changes nothing.
+    /// The factor 1, which changes nothing.
     pub(super) fn one() -> Self {
         Self {
             plates: Rc::default(),
@@ -112,7 +113,7 @@ impl Factor {
         }
     }
 
-    /// The product of factors, whose plates are all around the given ones or these themselves.
+    /// The product of factors, all of whose plates enclose or equal the given ones.
     pub(super) fn product(plates: &Rc<[Plate]>, parts: &[&Self], domains: &[Domain]) -> Self {
         let mut variables: Vec<usize> = parts
             .iter()
@@ -136,7 +137,7 @@ impl Factor {
         whole
     }
 
-    /// Adds what a share of each number of a product is worth to a factor of it.
+    /// The shares of this factor's numbers, summed from the shares of a product's numbers.
     pub(super) fn share(&self, shares: &[f64], product: &Self, domains: &[Domain]) -> Vec<f64> {
         let mut found = vec![0.0; self.values.len()];
         each_place(self, product, shares.len(), domains, |share, at| {
@@ -145,7 +146,7 @@ impl Factor {
         found
     }
 
-    /// The sum over the values of a variable. In the place of each number comes its share in the sum.
+    /// The sum over the values of a variable. Replaces each number by its share in the sum.
     pub(super) fn sum_out(&mut self, variable: usize, domains: &[Domain]) -> Self {
         let (outer, size, inner) = self.around(variable, domains);
         let mut values = Vec::with_capacity(outer * inner);
@@ -180,8 +181,8 @@ impl Factor {
         }
     }
 
-    /// The shares that numbers have in the whole, of which this factor holds the shares in a
-    /// [`sum_out`](Self::sum_out) and the results of that have such in the whole.
+    /// The shares of numbers in the whole, from their shares in a [`sum_out`](Self::sum_out), held by this factor, and
+    /// the shares of its results in the whole.
     pub(super) fn shares(&self, variable: usize, shares: &[f64], domains: &[Domain]) -> Vec<f64> {
         let (_, size, inner) = self.around(variable, domains);
         let mut found = Vec::with_capacity(self.values.len());
@@ -198,7 +199,7 @@ impl Factor {
         found
     }
 
-    /// Combinations before a variable with the rows, its values, and combinations after it.
+    /// Number of combinations before a variable (including rows), of its values, and of combinations after it.
     pub(super) fn around(&self, variable: usize, domains: &[Domain]) -> (usize, usize, usize) {
         let at = self.variables.iter().position(|&v| v == variable);
         let (before, after) = self.variables.split_at(at.unwrap_or(0));
@@ -207,8 +208,8 @@ impl Factor {
         (outer, domains[variable].size, inner)
     }
 
-    /// The product over the rows of all plates from the `depth`-th on, each row to the power of its
-    /// plates' scale.
+    /// The product over the rows of all plates from the `depth`-th on, each row raised to the power of its plates'
+    /// scale.
     pub(super) fn over_rows(&self, depth: usize) -> Self {
         let plates: Rc<[Plate]> = self.plates[..depth].into();
         let (scale, each) = self.inner_rows(depth);

@@ -1,5 +1,5 @@
-//! What is known of a model's sums: the sites that are summed out, the terms of the log-probability, and on
-//! which sites each term depends.
+//! What is known about a model's sums: the sites that are summed out, the terms of the log-probability, and on which
+//! sites each term depends.
 
 mod loops;
 mod sites;
@@ -19,55 +19,55 @@ use crate::tensor::SiteSet;
 use loops::Alike;
 pub(super) use sites::{Site, Values};
 
-/// The sites that are summed out have places of their own among the sites that values come from.
+/// First origin of values that belongs to a summed-out site: these have their own range.
 pub(super) const FIRST_SITE: usize = 1 << 20;
 
-/// Values that a choice may have.
+/// Maximum number of values of a choice.
 pub(super) const MOST_VALUES: usize = 1 << 12;
 
-/// Combinations that a term may have, each of which takes a run;
+/// Maximum number of combinations of a term, each of which takes a run;
 pub(super) const MOST_RUNS: usize = 1 << 16;
-/// and where nobody has asked for the sum and more is left to train or to draw, so that it is to be taken often.
+/// and the maximum if the sum was not requested and more is left to train or draw, so that it is taken often.
 pub(super) const MOST_RUNS_UNASKED: usize = 1 << 12;
 
-/// What a term counts beside its rows, where work is measured.
+/// Work of a term besides its rows.
 const TERM: usize = 100;
 
-/// Of so many sums one looks for what others take for granted.
+/// One in this many sums checks what the others take for granted.
 const EVERY: u64 = 16;
 
-/// Which of the terms of a site's name it is.
+/// Which of the terms with a site's name it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Part {
     /// The only one.
     Whole,
-    /// The law of one of its events, with its variable.
+    /// The law of one of the site's events, with the event's variable.
     Law { event: usize, variable: usize },
-    /// Which values of an event have probability 0, with its variable.
+    /// Which values of an event have probability 0, with the event's variable.
     Support { event: usize, variable: usize },
 }
 
-/// A term of the log-probability, or what else depends on choices.
+/// A term of the log-probability, or something else that depends on choices.
 #[derive(Clone, Debug)]
 pub(super) struct Term {
     pub(super) name: Cow<'static, str>,
     pub(super) part: Part,
     pub(super) plates: Rc<[Plate]>,
-    /// The variables on which it depends, as far as is known.
+    /// The variables on which it depends, as far as known.
     pub(super) scope: BTreeSet<usize>,
-    /// Those of them of which another iteration of a loop has told.
+    /// Those of them guessed from another iteration of a loop.
     guessed: BTreeSet<usize>,
-    /// Sites that host code had seen when the run came by: it may depend on them, or not.
+    /// Sites that host code had seen when a run reached it: it may or may not depend on them.
     seen: SiteSet,
-    /// The sum in which a run came by last.
+    /// The last sum in which a run reached it.
     sum: u64,
-    /// How many of the plates around it have the same rows in every run, where some have not: the rows of the others
-    /// are added up.
+    /// If some plates around it differ in rows between runs: how many of the outer ones do not. The rows of the others
+    /// are summed.
     pub(super) even_plates: Option<usize>,
 }
 
 impl Term {
-    /// Whether the log-probability has it.
+    /// Whether it is a term of the log-probability.
     pub(super) fn is_factor(&self) -> bool {
         !matches!(self.part, Part::Support { .. })
     }
@@ -79,37 +79,40 @@ pub(super) struct Graph {
     pub(super) sites: Vec<Site>,
     site_of: FxHashMap<Cow<'static, str>, usize>,
     pub(super) domains: Vec<Domain>,
-    /// Of each variable its site.
+    /// The site of each variable.
     owner: Vec<usize>,
-    /// Of each variable the term of its law, and that of its support where some value was excluded.
+    /// The term of each variable's law, and that of its support if some value was excluded.
     pub(super) law_of: Vec<usize>,
     pub(super) support_of: Vec<Option<usize>>,
     pub(super) terms: Vec<Term>,
     term_of: FxHashMap<Cow<'static, str>, SmallVec<[(Part, usize); 1]>>,
     order: Option<Vec<usize>>,
-    /// The same without some variables.
+    /// The order without some variables, and which.
     pub(super) order_without: Option<(Vec<bool>, Vec<usize>)>,
-    /// Assignments that told every combination of every term the last time.
+    /// Assignments that told every combination of every term in the last sum.
     pub(super) plan: Rc<Vec<Vec<usize>>>,
-    /// Gaussian choices that are left and could be integrated out, and their plates.
+    /// Gaussian choices that are left but could be integrated out, and their plates.
     pub(super) gaussians: FxHashMap<String, Rc<[Plate]>>,
-    /// How far from the terms of a loop the choices are on which they depend, as runs have shown.
+    /// Distances from the terms of a loop to the choices on which they depend, as shown by runs.
     distances: FxHashMap<Alike, BTreeSet<Vec<isize>>>,
-    /// How often a sum was taken.
+    /// Number of sums taken.
     pub(super) sums: u64,
-    /// Sets of variables whose states the first sum has tried, all of them.
+    /// Sets of variables of which the first sum has tried all states.
     pub(super) tried: Vec<BTreeSet<usize>>,
-    /// Whether one run did not tell all numbers with the cases of its choices.
+    /// Whether a run with the cases of its choices failed to tell all numbers.
     pub(super) lacks_cases: bool,
-    /// Whether all choices are summed out that can be.
+    /// Whether all choices that can be summed out are.
     pub(super) is_of_all: bool,
-    /// Whether a run has met values that no other had, or other rows.
+    /// Whether a run has met values or rows that no other had.
     pub(super) has_widened: bool,
-    /// Whether a sum was without choices by which others came.
+    /// Whether a sum lacked choices that other sums reached.
     pub(super) comes_and_goes: bool,
+    /// Whether a run has reached a new term, or a term where host code had seen choices that it had not seen there
+    /// before.
+    pub(super) has_news: bool,
 }
 
-/// How many of the first plates around one thing have as many rows as those around another.
+/// Number of outer plates in which two lists of plates agree in size and scale.
 fn same_sizes(one: &[Plate], other: &[Plate]) -> usize {
     let mut pairs = one.iter().zip(other);
     let ends = pairs.position(|(a, b)| (a.size, a.scale) != (b.size, b.scale));
@@ -117,13 +120,12 @@ fn same_sizes(one: &[Plate], other: &[Plate]) -> usize {
 }
 
 impl Graph {
-    /// Whether this is one of the sums whose runs are looked at for what may not be taken for granted: the
-    /// first, and one of so many.
+    /// Whether this sum's runs check what others take for granted: the first, and one in [`EVERY`].
     pub(super) fn looks_twice(&self) -> bool {
         self.sums == 1 || self.sums.is_multiple_of(EVERY)
     }
 
-    /// The number of a site that is summed out.
+    /// The index of a summed-out site.
     pub(super) fn site(&self, name: &str) -> Option<usize> {
         self.site_of.get(name).copied()
     }
@@ -133,7 +135,7 @@ impl Graph {
         &self.sites[self.owner[variable]]
     }
 
-    /// The variable in words.
+    /// The name of a variable, for messages.
     pub(super) fn name(&self, variable: usize) -> String {
         let site = &self.sites[self.owner[variable]];
         match site.events {
@@ -142,7 +144,7 @@ impl Graph {
         }
     }
 
-    /// The term of a name.
+    /// The term with this name and part, added if new.
     pub(super) fn term(&mut self, name: &str, part: Part, plates: &Rc<[Plate]>) -> usize {
         if let Some(term) = self.known_term(name, part) {
             let known = &mut self.terms[term];
@@ -183,6 +185,7 @@ impl Graph {
         let of_name = self.term_of.entry(name.to_owned().into());
         of_name.or_default().push((part, term));
         (self.order, self.order_without) = (None, None);
+        self.has_news = true;
         term
     }
 
@@ -204,16 +207,18 @@ impl Graph {
         term
     }
 
-    /// The term of a name that is no event of a site.
+    /// The term of a name that is not an event of a site.
     pub(super) fn term_named(&self, name: &str) -> Option<usize> {
         self.known_term(name, Part::Whole)
     }
 
-    /// Notes the sites that host code had seen at a term, and those from which its number was computed:
-    /// whether its scope has grown.
+    /// Notes the sites that host code had seen at a term, and those from which its number was computed. Returns whether
+    /// its scope has grown.
     pub(super) fn see(&mut self, term: usize, seen: &SiteSet, computed: Option<&SiteSet>) -> bool {
         let here = &mut self.terms[term];
+        let known = here.seen.clone();
         here.seen.add(seen);
+        self.has_news |= !known.covers(&here.seen);
         let Some(computed) = computed else {
             return false;
         };
@@ -242,14 +247,14 @@ impl Graph {
             && !is_own
     }
 
-    /// Whether nothing may depend on what is not known yet.
+    /// Whether all dependencies are known for certain.
     pub(super) fn is_certain(&self) -> bool {
         self.terms
             .iter()
             .all(|term| self.open_to(term).next().is_none())
     }
 
-    /// Whether that is so, or the first sum has tried all states of what may depend on each other.
+    /// Whether all dependencies are certain, or the first sum has tried all states of what may depend on each other.
     pub(super) fn is_certain_or_tried(&self) -> bool {
         self.terms.iter().all(|term| {
             let has_all = |tried: &BTreeSet<usize>| {
@@ -259,12 +264,12 @@ impl Graph {
         })
     }
 
-    /// Whether a term may depend on variables of which that is not known.
+    /// Whether a term may depend on variables for which this is not known.
     pub(super) fn is_open(&self, term: usize) -> bool {
         self.open_to(&self.terms[term]).next().is_some()
     }
 
-    /// The variables on which a term may depend beside those that are known.
+    /// The variables on which a term may depend besides those known.
     fn open_to<'t>(&'t self, term: &'t Term) -> impl Iterator<Item = usize> + 't {
         let mut own = None;
         if let Part::Support { variable, .. } = term.part {
@@ -278,8 +283,8 @@ impl Graph {
         seen.filter(move |v| Some(*v) != own && !term.scope.contains(v))
     }
 
-    /// Of each term that may depend on variables of which that is not known, these and those of which it is; nothing if
-    /// some have more states together than that.
+    /// For each term that may depend on variables for which this is not known, those variables and the known ones;
+    /// `None` if some term's have more than `most_states` states together.
     pub(super) fn open_scopes(&self, most_states: usize) -> Option<Vec<BTreeSet<usize>>> {
         let is_few = |term: &Term| {
             let all = self.open_to(term).chain(term.scope.iter().copied());
@@ -296,7 +301,7 @@ impl Graph {
             .collect()
     }
 
-    /// Of each variable whether some term may depend on it of which not all is known.
+    /// For each variable, whether some term with unknown dependencies depends on it or may do so.
     pub(super) fn open_variables(&self) -> Vec<bool> {
         let mut open = vec![false; self.domains.len()];
         // Terms of a loop share most of what they have seen.
@@ -314,7 +319,7 @@ impl Graph {
         open
     }
 
-    /// What a run has to compute: the rows of each term, and something for the term itself.
+    /// Work of a run: the rows of each term, plus a constant per term.
     pub(super) fn work(&self) -> usize {
         let rows = |term: &Term| TERM + rows(&term.plates);
         self.terms.iter().map(rows).sum()
@@ -323,7 +328,7 @@ impl Graph {
     /// The order in which variables are summed out.
     ///
     /// # Errors
-    /// If that takes too large tables, or too many runs.
+    /// If that takes tables that are too large, or too many runs.
     pub(super) fn order(&mut self) -> Result<Vec<usize>> {
         if let Some(order) = &self.order {
             return Ok(order.clone());
@@ -335,7 +340,7 @@ impl Graph {
         Ok(order)
     }
 
-    /// How many numbers the largest term has, by the values of its variables.
+    /// Number of combinations of the largest term.
     pub(super) fn most_combinations(&self) -> usize {
         let combinations = |term: &Term| {
             let sizes = term.scope.iter().map(|&v| self.domains[v].size);
@@ -345,7 +350,7 @@ impl Graph {
     }
 
     /// # Errors
-    /// If a term has more combinations of values of these variables than that.
+    /// If a term has more than `most` combinations of values of these variables.
     pub(super) fn check_runs(&self, term: usize, scope: &[usize], most: usize) -> Result<()> {
         let term = &self.terms[term];
         let runs = combinations(scope, &self.domains);
@@ -357,8 +362,8 @@ impl Graph {
             .map(|&v| format!("`{}`", self.name(v)))
             .collect();
         Err(Error::Enumeration(format!(
-            "`{}` depends on {}, which have {runs} combinations together, and at most {most} runs \
-             are made for a sum; sum fewer sites out (`only`), or state the term in parts that depend on \
+            "`{}` depends on {}, which have {runs} combinations together, but at most {most} runs \
+             are made for a sum; sum fewer sites out (`only`), or split the term into parts that depend on \
              fewer",
             term.name,
             names.join(", ")

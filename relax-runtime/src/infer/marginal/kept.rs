@@ -1,4 +1,4 @@
-//! What the runs of one sum have in common: the choices that are not summed out above all.
+//! What the runs of one sum share: above all, the choices that are not summed out.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -21,7 +21,7 @@ fn has_same_values(first: &dyn Law, here: &dyn Law) -> bool {
         let relaxation = law.relaxation()?;
         let width = relaxation.width(&law.parameters().first()?.shape());
         let count = relaxation.values(width);
-        // Those of coins and categories follow from how many there are.
+        // The values of coins and categories follow from their number.
         let is_plain = relaxation.form() != Form::Other;
         let vertices = count
             .filter(|_| !is_plain)
@@ -31,28 +31,28 @@ fn has_same_values(first: &dyn Law, here: &dyn Law) -> bool {
     listed(first) == listed(here)
 }
 
-/// What the runs of one sum have in common.
+/// What the runs of one sum share.
 pub(super) struct Shared {
     pub(super) graph: Rc<RefCell<Graph>>,
     pub(super) only: Rc<Only>,
-    /// Which are integrated out.
+    /// Names of the sites that are integrated out.
     pub(super) integrated: Rc<Names>,
-    /// Who makes the choices that are not summed out.
+    /// What makes the choices that are not summed out.
     pub(super) outer: Option<Rc<dyn Interpreter>>,
-    /// Whether somebody has asked for the sum.
+    /// Whether the sum was requested.
     pub(super) is_asked: bool,
-    /// How many more sites the runs may come by.
+    /// Number of sites that the runs may still reach.
     pub(super) sites_left: Cell<usize>,
-    /// How many sites one run may come by.
+    /// Maximum number of sites that one run may reach.
     pub(super) most_in_a_run: usize,
-    /// The laws that sites which are summed out had where a run met them first.
+    /// The laws of the summed-out sites when a run first reached them.
     pub(super) laws: RefCell<FxHashMap<usize, Rc<dyn Law>>>,
     /// The choices that are not summed out, which are the same in every run.
     pub(super) kept: RefCell<FxHashMap<String, Kept>>,
 }
 
 impl Shared {
-    /// The discrete choices that are not summed out, by their places among the sites that values come from.
+    /// The discrete choices that are not summed out, as a set of origins of values.
     pub(super) fn discrete_kept(&self) -> SiteSet {
         let mut sites = SiteSet::EMPTY;
         for kept in self.kept.borrow().values() {
@@ -65,10 +65,10 @@ impl Shared {
         sites
     }
 
-    /// The error of observations that have probability 0 whatever the choices are that are summed out. Where a
-    /// discrete one is not, its draw may be what excludes them.
+    /// The error of observations that have probability 0 whatever the summed-out choices. If a discrete choice is not
+    /// summed out, its draw may be what excludes them.
     pub(super) fn impossible(&self, model: &str) -> Error {
-        /// So many choices are named.
+        /// Maximum number of choices that are named.
         const NAMED: usize = 4;
         let never = format!(
             "`{model}` gives its observations probability 0, or one that is 0 in floating point, whatever"
@@ -78,7 +78,7 @@ impl Shared {
         let mut drawn: Vec<_> = kept.iter().filter(are_discrete).collect();
         if drawn.is_empty() {
             return Error::Impossible(format!(
-                "{never} its discrete choices are: look at the data and their units"
+                "{never} its discrete choices are: check the data and their units"
             ));
         }
         drawn.sort_unstable_by_key(|(name, _)| *name);
@@ -86,10 +86,9 @@ impl Shared {
         let drawn = drawn.iter().take(NAMED);
         let drawn = drawn.map(|(name, kept)| format!("`{name}` is {}", kept.value));
         Error::Impossible(format!(
-            "{never} the choices are that are summed out, at this draw of those that are not: {}{more}; a \
-             count without a largest value is summed where it has one, and `Truncated(Poisson(rate), 0, 40)` \
-             leaves the model as it is where 40 lies far out in the tail; if no draw explains the \
-             observations, look at the data and their units",
+            "{never} the summed-out choices are, at this draw of those that are not: {}{more}; a count can be \
+             summed out if it has a largest value, and `Truncated(Poisson(rate), 0, 40)` leaves the model as it is \
+             if 40 lies far out in the tail; if no draw explains the observations, check the data and their units",
             drawn.collect::<Vec<_>>().join(", "),
         ))
     }
@@ -107,13 +106,13 @@ pub(super) struct Kept {
 
 impl Kept {
     /// # Errors
-    /// If a run states a law of other values than the one of which it is to take a draw: what draws the
-    /// choice knows the first one's alone.
+    /// If a run states a law with values other than those of the law that was drawn from: what draws the choice only
+    /// knows the first law's.
     pub(super) fn expect_values_of(&self, law: &dyn Law) -> Result<()> {
         let is_same = match (self.law.bijection(), law.bijection()) {
             (Some(first), Some(here)) => first.has_values_of(&here)?,
             (None, None) if self.law.draws().are_discrete() => has_same_values(&*self.law, law),
-            // Such as a value that is certain.
+            // For example a certain value.
             (None, None) => {
                 let density = law.log_density_from(&self.value.to_tensor()?, self.plates);
                 density.with_values(|numbers| !numbers.contains(&f32::NEG_INFINITY))?
@@ -123,17 +122,17 @@ impl Kept {
         match is_same {
             true => Ok(()),
             false => Err(Error::Enumeration(
-                "which values it may have follows from discrete choices before it, so that one draw cannot \
-                 serve a sum over these; have them drawn, too: all choices (`draw_all`), or those that \
-                 `only` leaves out"
+                "which values it may have depends on discrete choices before it, so one draw cannot serve a sum \
+                 over these; let them be drawn, too: all choices (`draw_all`), or those that `only` \
+                 leaves out"
                     .into(),
             )),
         }
     }
 
-    /// The density that stands in for the choice's own where a run does not come by: that of what draws
-    /// it, which leaves the bound valid and best fits it (Carlin and Chib 1995). Its parameters are held: the
-    /// guide then follows the choice's posterior where it is made, and its gradient has no variance there.
+    /// The density that stands in for the choice's own if a run does not reach it: that of what draws it, which keeps
+    /// the bound valid and fits it best (Carlin and Chib 1995). Its parameters are held fixed: the guide then follows
+    /// the choice's posterior where it is made, and its gradient has no variance there.
     pub(super) fn log_density(&self, outer: Option<&dyn Interpreter>) -> Result<Number> {
         if let (Some(outer), Some(origin)) = (outer, self.origin)
             && let Some(density) = outer.log_density(origin)
@@ -179,7 +178,7 @@ mod tests {
                 false,
             ),
             (uniform(0, 3)?, uniform(0, 3)?, true),
-            // As many values, and others.
+            // The same number of values, but different ones.
             (uniform(0, 3)?, uniform(1, 4)?, false),
         ] {
             let found = kept(first.clone()).expect_values_of(&*here);

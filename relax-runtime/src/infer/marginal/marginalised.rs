@@ -15,29 +15,29 @@ use super::recover::Summed;
 use super::search::Search;
 use crate::dist::{Number, Value};
 use crate::error::{Error, Result};
-use crate::model::{Context, Entry, Kind, Model, ParamStore, Program, Site};
+use crate::model::{Context, Entry, Kind, Model, OutOfSupport, ParamStore, Program, Site};
 use crate::random::Key;
 use crate::tensor::{Sharing, SiteSet};
 
-/// A model whose discrete choices are summed out; see [`marginalise`].
+/// A model whose discrete choices are summed out; see [`marginalise`] for examples.
 #[derive(Clone)]
 pub struct Marginalised<M> {
     model: M,
     only: Rc<Only>,
     integrated: Rc<Names>,
-    /// Whether somebody has said which sites are to be summed or integrated out.
+    /// Whether the sites to sum or integrate out were specified.
     is_particular: bool,
     pub(super) graph: Rc<RefCell<Graph>>,
-    /// Sites that the runs of one sum may come by, and one of them.
+    /// Maximum number of sites that the runs of one sum may reach, and that one of them may.
     most_sites: usize,
     most_in_a_run: usize,
 }
 
-/// What the term is called that is the sum.
+/// Name of the term that is the sum.
 pub(in crate::infer) const LOG_EVIDENCE: &str = "log evidence";
 
-/// A sum's runs that come by more sites are not worth to wait for; where nobody has asked for the sum, by
-/// so many.
+/// Maximum number of sites that the runs of a sum may reach in all; more are not worth waiting for. The second limit is
+/// for sums that were not requested.
 const MOST_SITES: usize = 1 << 26;
 const MOST_SITES_UNASKED: usize = 1 << 20;
 
@@ -49,27 +49,27 @@ impl<M: fmt::Debug> fmt::Debug for Marginalised<M> {
     }
 }
 
-/// A model with its discrete choices summed out exactly: ln Σ_z p(x, z, y) is one term of it, and what is
-/// left to draw are its continuous choices y, and discrete ones without a last value. Without any, the
-/// term is the log-evidence ln p(x), and its gradient by the parameters is exact.
+/// Sums out the discrete choices of a model exactly: ln Σ_z p(x, z, y) becomes one term, and only continuous choices y
+/// and discrete ones without a largest value are left to draw. If none are left, the term is the log-evidence ln p(x),
+/// and its gradient with respect to the parameters is exact.
 ///
-/// A choice in a plate is summed out row by row; chains, trees and other networks of choices along an order
-/// of few combinations (variable elimination), loops and control flow on host values included: a sum takes
-/// as many runs of the model as the largest term has combinations of values, some four for a chain of
-/// coins, however long; where the choices are tensors, and the model computes with them as tensors, one run
-/// that computes all these values together. What a term depends on is read off the tensors that it is computed from, and where
-/// host code has looked at values, found by runs with other values: before the first sum all of them where
-/// they are at most 2,048 or take little time (some 30,000 of a model of a few host numbers), else 16 at random and
-/// some hundred changes of single values, then 32 drawn by the sum itself, and twice as many each time that these have
-/// told more; and one of either in 16 sums after it. What
-/// shows in none of them, such as a term that differs at one of 2³⁰ combinations alone, is missed: the plan says of
-/// which sites that may be.
+/// A choice in a plate is summed out row by row; chains, trees and other networks of choices along an order with few
+/// combinations (variable elimination), including loops and control flow on host values. A sum takes as many runs of
+/// the model as the largest term has combinations of values: some four for a chain of coins, however long. If the
+/// choices are tensors, and the model computes with them as tensors, one run computes all these values together.
+///
+/// What a term depends on is read off the tensors it is computed from. If host code has read values, it is found by
+/// runs with other values: before the first sum, with all of them if there are at most 2,048 or they take little time
+/// (some 30,000 for a model of a few host numbers), otherwise 16 random runs and some hundred changes of single values;
+/// then 32 runs drawn by the sum itself, and twice as many each time these reveal more; and one of each in every 16th
+/// sum after that. What shows in none of them, such as a term that differs at only one of 2³⁰ combinations, is missed;
+/// the plan lists the sites for which this may happen.
 ///
 /// A site for which the model names an estimator is drawn.
 ///
-/// A choice that the model only makes on some paths counts there alone; where a continuous choice is not
-/// made, the density of what draws it, its parameters held, stands in for its own (Carlin and Chib 1995),
-/// which leaves the evidence and its bound valid.
+/// A choice that the model makes only on some paths counts only there. Where a continuous choice is not made, the
+/// density of what draws it, with its parameters held fixed, stands in for its own (Carlin and Chib 1995), which keeps
+/// the evidence and its bound valid.
 ///
 /// ```
 /// use relax_runtime::infer::marginalise;
@@ -96,10 +96,10 @@ impl<M: fmt::Debug> fmt::Debug for Marginalised<M> {
 /// ```
 ///
 /// # Errors
-/// Of a run: [`Error::Enumeration`] if a term depends on choices with more than 65,536 combinations, of those that
-/// are there at the values of what is left, the tables of the sum are too large, or which values a choice that is left may have follows from those summed out; [`Error::Plates`] if rows of a plate meet in a term outside it;
-/// [`Error::Impossible`] if the observations have probability 0 whatever the choices;
-/// [`Error::Model`] at a `cost!`.
+/// When run: [`Error::Enumeration`] if a term depends on choices with more than 65,536 combinations (of choices present
+/// at the values of what is left), if the tables of the sum are too large, or if the possible values of a choice that
+/// is left depend on those summed out; [`Error::Plates`] if rows of a plate meet in a term outside it;
+/// [`Error::Impossible`] if the observations have probability 0 whatever the choices; [`Error::Model`] at a `cost!`.
 pub fn marginalise<M: Model>(model: M) -> Marginalised<M> {
     Marginalised {
         model,
@@ -113,8 +113,8 @@ pub fn marginalise<M: Model>(model: M) -> Marginalised<M> {
 }
 
 impl<M> Marginalised<M> {
-    /// Sums only the sites out whose full names `sums_out` takes; the others are drawn as they are without
-    /// the sum.
+    /// Sums out only the sites whose full names `sums_out` accepts; the others are drawn as they would be without the
+    /// sum.
     #[must_use]
     pub fn only(self, sums_out: impl Fn(&str) -> bool + 'static) -> Self {
         Self {
@@ -125,13 +125,13 @@ impl<M> Marginalised<M> {
         }
     }
 
-    /// Integrates the site of this full name out besides: a `Normal` or `LogNormal` over tensors with one number
-    /// for each row of its plates, such as an effect of each animal, person or school. The integral is a sum over 34
-    /// nodes of the noise behind a draw, from 5.2 standard deviations below the middle to 5.2 above, by the trapezoidal
-    /// rule. Where the likelihood is smooth in the site, the error of a row's evidence is a thousandth where what is known
-    /// leaves a fifth of the standard deviation that the model states, 2 % at a seventh, and more where it
-    /// leaves less, of which a [`Verdict`](crate::infer::Verdict) tells; where it has jumps, an eighth of a jump. Draws of
-    /// the site lie between its nodes.
+    /// Also integrates out the site of this full name: a `Normal` or `LogNormal` over tensors with one number for each
+    /// row of its plates, such as an effect of each animal, person or school. The integral is a sum by the trapezoidal
+    /// rule over 34 nodes of the noise behind a draw, from 5.2 standard deviations below the middle to 5.2 above. If
+    /// the likelihood is smooth in the site, the error of a row's evidence is a thousandth if the data leave a fifth of
+    /// the standard deviation that the model states, 2 % at a seventh, and larger below that, which a
+    /// [`Verdict`](crate::infer::Verdict) reports; if it has jumps, the error is an eighth of a jump. Draws of the site
+    /// are spread between its nodes.
     ///
     /// ```
     /// use relax_runtime::infer::marginalise;
@@ -175,7 +175,7 @@ impl<M> Marginalised<M> {
 }
 
 impl<M: Model> Marginalised<M> {
-    /// Gives up early, where nobody has asked for the sum.
+    /// Makes the sum give up early, for when it was not requested.
     pub(in crate::infer) fn if_few_sites(self) -> Self {
         Self {
             most_sites: MOST_SITES_UNASKED,
@@ -183,7 +183,7 @@ impl<M: Model> Marginalised<M> {
         }
     }
 
-    /// The same sum, whose runs may come by so many sites each.
+    /// The same sum, with a maximum number of sites for each run.
     pub(super) fn in_runs_of(&self, most: usize) -> Self
     where
         M: Clone,
@@ -194,7 +194,7 @@ impl<M: Model> Marginalised<M> {
         }
     }
 
-    /// How many sites a run comes by whose choices are drawn as the model states.
+    /// Number of sites reached by a run whose choices are drawn from the model's own laws.
     ///
     /// # Errors
     /// Whatever goes wrong in the model.
@@ -205,7 +205,7 @@ impl<M: Model> Marginalised<M> {
     }
 }
 
-/// A model that is borrowed, whose result is not looked at.
+/// A borrowed model whose output is ignored.
 #[derive(Clone, Copy)]
 pub(in crate::infer) struct Borrowed<'m>(pub(in crate::infer) &'m dyn Program);
 
@@ -221,7 +221,7 @@ impl Model for Borrowed<'_> {
     }
 }
 
-/// The sites that were summed out, for whoever says what was done with them.
+/// The sites that were summed out, for reporting.
 pub(in crate::infer) struct SummedSites(Rc<RefCell<Graph>>);
 
 /// A site that was summed out.
@@ -230,9 +230,10 @@ pub(in crate::infer) struct SummedSite<'a> {
     pub(in crate::infer) distribution: &'static str,
     /// Whether it was integrated out.
     pub(in crate::infer) has_nodes: bool,
-    /// How many runs of the model a sum takes.
+    /// Number of runs of the model that a sum takes.
     pub(in crate::infer) runs: usize,
-    /// Whether host code reads it, and what depends on it was found by runs of some of its combinations with others.
+    /// Whether host code reads it, so that what depends on it was found by runs of only some of its combinations with
+    /// other sites.
     pub(in crate::infer) rests_on_runs: bool,
 }
 
@@ -269,11 +270,11 @@ impl<M: Model> Model for Marginalised<M> {
             if self.is_particular {
                 return Err(Error::Enumeration(
                     "its choices are summed out by `only` or `integrate`, but a sum around it would take all; \
-                     take one of the two"
+                     use one of the two"
                         .into(),
                 ));
             }
-            // The sum around sums over these choices, too.
+            // The enclosing sum also sums over these choices.
             return self.model.run(context).map(drop);
         }
         context.expect_outside("`marginalise`")?;
@@ -300,7 +301,7 @@ impl<M: Model> Model for Marginalised<M> {
         self.expect_names(&search)?;
         let sum = loop {
             if self.graph.borrow().has_nodes() && !search.has_cases() {
-                // The first sum does without cases, in which alone the draws are known that belong to nodes.
+                // The first sum does without cases, but the draws that belong to nodes are known only with them.
                 search.start_again()?;
                 if !search.has_cases() {
                     return Err(looked_at());
@@ -314,7 +315,12 @@ impl<M: Model> Model for Marginalised<M> {
                 if let Some(mistake) = search.mistake() {
                     return Err(mistake);
                 }
-                return Err(search.shared.impossible(self.model.name()));
+                let impossible = search.shared.impossible(self.model.name());
+                return match search.shared.kept.borrow().is_empty() {
+                    true => Err(impossible),
+                    // Other draws of what is left may explain the observations: this one has weight 0.
+                    false => record(context, &search, Err(impossible)),
+                };
             }
             if search.confirms(&sum)? {
                 break sum;
@@ -323,16 +329,16 @@ impl<M: Model> Model for Marginalised<M> {
         if let Some(at) = context.params().holds_summed() {
             if self.graph.borrow().has_nodes() {
                 return Err(Error::Enumeration(
-                    "choices that are integrated out are not held at a value".into(),
+                    "choices that are integrated out cannot be held at a value".into(),
                 ));
             }
             let order = search.order()?;
             let (log, shares) = sum.held(&order, &mut at.stream("held"));
-            return record(context, &search, evidence(&search, log, &shares)?);
+            return record(context, &search, Ok(evidence(&search, log, &shares)?));
         }
         let shares = sum.shares();
         let number = evidence(&search, sum.log, &shares)?;
-        record(context, &search, number)?;
+        record(context, &search, Ok(number))?;
         let summed = Summed::new(&self.graph.borrow(), &search, sum, shares);
         context.add_summed(Rc::new(summed));
         let graph = || SummedSites(Rc::clone(&self.graph));
@@ -343,7 +349,7 @@ impl<M: Model> Model for Marginalised<M> {
 
 impl<M> Marginalised<M> {
     /// # Errors
-    /// If the first sum has not come by a site that is to be integrated out.
+    /// If the first sum has not reached a site that is to be integrated out.
     fn expect_names(&self, search: &Search<'_>) -> Result<()> {
         let graph = self.graph.borrow();
         let is_met = |name: &str| {
@@ -355,16 +361,15 @@ impl<M> Marginalised<M> {
         match names.find(|name| graph.sums == 1 && !is_met(name)) {
             None => Ok(()),
             Some(name) => Err(Error::Enumeration(format!(
-                "there is no site `{name}` to integrate out; name it with those of the sub-models around it, as the \
-                 plan does"
+                "there is no site `{name}` to integrate out; use its full name, with those of the sub-models around \
+                 it, as the plan does"
             ))),
         }
     }
 }
 
-/// Puts what is left of a model into the record: its parameters, the choices that were not summed out, and
-/// the sum.
-fn record(context: &Context, search: &Search<'_>, sum: Number) -> Result<()> {
+/// Adds what is left of a model to the trace: its parameters, the choices that were not summed out, and the sum.
+fn record(context: &Context, search: &Search<'_>, sum: Result<Number>) -> Result<()> {
     let mut known: FxHashSet<&str> = FxHashSet::default();
     let mut influence = SiteSet::EMPTY;
     let runs = search.runs.iter().map(|ran| (&ran.reads, &ran.left));
@@ -374,7 +379,7 @@ fn record(context: &Context, search: &Search<'_>, sum: Number) -> Result<()> {
             if !known.insert(&entry.name) {
                 continue;
             }
-            // Handlers outside look for the choices that they gave values.
+            // Handlers outside look for the choices to which they gave values.
             context.adopt(Entry {
                 elsewhere: entry.written == Kind::Latent,
                 ..entry.clone()
@@ -386,9 +391,16 @@ fn record(context: &Context, search: &Search<'_>, sum: Number) -> Result<()> {
     sites.for_each(|site| outside.insert(site));
     context.see(&outside);
     let site = Site::new(LOG_EVIDENCE, file!(), line!());
-    let value = match sum {
-        Number::Host(x) => Value::Real(x),
-        Number::Tensor(t) => Value::Tensor(t),
+    let (value, outside) = match sum {
+        Ok(Number::Host(x)) => (Value::Real(x), None),
+        Ok(Number::Tensor(t)) => (Value::Tensor(t), None),
+        Err(impossible) => {
+            let outside = Rc::new(OutOfSupport::new(impossible, false));
+            (Value::Real(f64::NEG_INFINITY), Some(outside))
+        }
     };
-    context.adopt(context.term(site, Kind::Factor, value))
+    context.adopt(Entry {
+        outside,
+        ..context.term(site, Kind::Factor, value)
+    })
 }

@@ -1,14 +1,15 @@
 //! Models whose discrete choices are summed out exactly.
 //!
-//! Each run of the model with given values of its discrete sites tells one number of every term of the
-//! log-probability, or, where choices are tensors, its numbers in each case of these (`assign`, `said`, `ran`); which
-//! values are run says `cover`, what runs have told stands in a `table` for each term (`told`), and on which sites a
-//! term depends is found by `scopes`, from what `tries` has run (and `slopes`
-//! says of parameters that make no difference yet), and kept in `graph`; `search` goes on until every number is known; the choices
-//! that are not summed out are the same in all runs (`kept`), but for Gaussian ones that are integrated out at
-//! `nodes`; `cheap` says which sums are taken unasked. They are the factors (`factor`) of a product, which is
-//! summed by variable elimination (`eliminate`): `evidence` is the sum as a number with derivatives, `recover` the
-//! posterior of what was summed out.
+//! Each run of the model with given values of its discrete sites (`assign`) tells one number of every term of the
+//! log-probability or, if choices are tensors, the term's numbers in each of their cases (`said`, `ran`). `cover` picks
+//! the values to run, and what runs have told is kept in a `table` for each term (`told`). `scopes` finds on which
+//! sites a term depends, from the runs of `tries` and from `slopes` for parameters that make no difference yet; `graph`
+//! stores it. `search` goes on until every number is known. Choices that are not summed out are the same in all runs
+//! (`kept`), except for Gaussian ones that are integrated out at `nodes`. `cheap` decides which sums are taken by
+//! default.
+//!
+//! The tables are the factors (`factor`) of a product, which is summed by variable elimination (`eliminate`):
+//! `evidence` is the sum as a number with derivatives, `recover` the posterior of what was summed out.
 
 mod absent;
 mod assign;

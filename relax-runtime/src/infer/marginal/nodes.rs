@@ -1,9 +1,9 @@
-//! Gaussian numbers that are integrated out: a sum over the nodes of a quadrature in place of the integral.
+//! Integrates out Gaussian numbers, as a sum over the nodes of a quadrature.
 //!
-//! ∫ φ(ε) f(ε) dε by the trapezoidal rule: equal steps h, weights proportional to φ. For smooth f the error is that of
-//! aliasing, 2 |χ(2π/h)| of the integral at most, χ being the characteristic function of the density ∝ φ f (Trefethen
-//! and Weideman, "The Exponentially Convergent Trapezoidal Rule", SIAM Review 2014): 2 exp(−2π²s²/h²) where that is
-//! Gaussian with standard deviation s.
+//! ∫ φ(ε) f(ε) dε is computed by the trapezoidal rule: equal steps h, weights proportional to φ. For smooth f the error
+//! comes from aliasing and is at most 2 |χ(2π/h)| of the integral, where χ is the characteristic function of the
+//! density ∝ φ f (Trefethen and Weideman, "The Exponentially Convergent Trapezoidal Rule", SIAM Review 2014): 2
+//! exp(−2π²s²/h²) if that is Gaussian with standard deviation s.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -14,14 +14,14 @@ use crate::error::{Error, Result};
 use crate::model::Plate;
 use crate::tensor::{AllCases, Shape, Tensor};
 
-/// How many nodes there are; none of them is 0, where a program may have a jump.
+/// Number of nodes; none of them is 0, where a program may have a jump.
 pub(super) const NODES: usize = 34;
-/// From one node to the next.
+/// Distance between neighboring nodes.
 pub(super) const STEP: f64 = 0.3125;
-/// The error of a row's evidence from which on a sum over nodes is none for the integral.
+/// Largest error of a row's evidence at which a sum over nodes still stands for the integral.
 pub(in crate::infer) const LARGEST_ERROR: f64 = 0.005;
 
-/// Names of sites that are integrated out.
+/// Names of sites to integrate out.
 pub(super) type Names = BTreeSet<String>;
 
 /// The nodes, each as a vertex of one number.
@@ -29,13 +29,14 @@ pub(super) fn nodes() -> Vec<Vec<f32>> {
     (0..NODES).map(|k| vec![node(k) as f32]).collect()
 }
 
-/// The node of a number.
+/// The node with number `k`.
 pub(super) fn node(k: usize) -> f64 {
     (k as f64 - 0.5 * (NODES - 1) as f64) * STEP
 }
 
-/// By how much the evidence of a row may be off, of which the nodes have these probabilities given the data. Twice |χ| at
-/// 2π/h is not known from them; for a Gaussian it is the 16th power of that at π/2h, and the 4th of that at π/h.
+/// Estimated error of the evidence of a row whose nodes have these probabilities given the data. Twice |χ| at 2π/h
+/// cannot be computed from them; for a Gaussian, |χ| there is the 16th power of that at π/2h, and the 4th of that at
+/// π/h.
 pub(super) fn error(probabilities: &[f64]) -> f64 {
     let all = probabilities.iter().enumerate();
     let [mut even, mut odd, mut sign] = [0.0, 0.0, 0.0];
@@ -51,8 +52,8 @@ pub(super) fn error(probabilities: &[f64]) -> f64 {
     2.0 * quarter.powi(8).max(sign.powi(4))
 }
 
-/// The standard numbers behind draws of rows that are at these nodes: anywhere between the nodes' middles, as far from
-/// the row's mean as leaves its variance what it is. The probabilities are those given all other choices.
+/// Moves the standard numbers behind draws of rows at these nodes to anywhere between the midpoints around their nodes,
+/// shrunk toward the row's mean to keep its variance. The probabilities are those given all other choices.
 pub(super) fn between(vertex: &mut [f32], probabilities: &[f64], mut uniform: impl FnMut() -> f64) {
     for (x, row) in vertex.iter_mut().zip(probabilities.chunks_exact(NODES)) {
         let moment = |power: i32| {
@@ -67,14 +68,14 @@ pub(super) fn between(vertex: &mut [f32], probabilities: &[f64], mut uniform: im
     }
 }
 
-/// The logarithms of their weights.
+/// The logarithms of the nodes' weights.
 pub(super) fn log_weights() -> Vec<f64> {
     let at = |k: usize| -0.5 * node(k).powi(2);
     let all: f64 = (0..NODES).map(|k| at(k).exp()).sum();
     (0..NODES).map(|k| at(k) - all.ln()).collect()
 }
 
-/// The weights as numbers for each row.
+/// The logarithms of the nodes' weights, repeated for each row.
 pub(super) fn weights(sizes: &[usize], law: &dyn Law) -> Result<Rc<AllCases>> {
     let (shape, device) = (Shape::try_from(sizes)?, law.device());
     let weights = log_weights().into_iter();
@@ -82,17 +83,17 @@ pub(super) fn weights(sizes: &[usize], law: &dyn Law) -> Result<Rc<AllCases>> {
     Ok(Rc::new(AllCases::apart(rows)))
 }
 
-/// Whether a choice can be integrated out: a tensor with one number a row, each a function of a Gaussian number of its
-/// own.
+/// Whether a choice can be integrated out: a tensor with one number per row, each a function of its own Gaussian
+/// number.
 pub(super) fn fits(dist: &dyn AnyDistribution, law: &dyn Law, plates: &[Plate]) -> bool {
     let is_plain = law.is_gaussian() && law.event_rank() == 0;
     is_plain && !dist.is_host() && law.draw_shape().numel() == rows(plates)
 }
 
-/// A law of rows as it is where other choices have been drawn, a value a row.
+/// A law of rows given the drawn values of the other choices, one per row.
 ///
 /// # Errors
-/// Those that a parameter carries.
+/// The error that a parameter carries.
 pub(super) fn drawn(law: &dyn Law, shape: Shape, drawn: &[Vec<usize>]) -> Result<Rc<dyn Law>> {
     let rows = shape.numel();
     let of_rows = |parameter: &Tensor| -> Result<Tensor> {
@@ -105,7 +106,7 @@ pub(super) fn drawn(law: &dyn Law, shape: Shape, drawn: &[Vec<usize>]) -> Result
         let row = |row: usize| {
             let case = cases.choices.iter().fold(0, |at, choice| {
                 let of_plate = &drawn[choice.variable];
-                // Plates around the row's own have fewer rows.
+                // Outer plates have fewer rows.
                 at * choice.size + of_plate[row * of_plate.len() / rows]
             });
             all[case][row]
@@ -116,11 +117,11 @@ pub(super) fn drawn(law: &dyn Law, shape: Shape, drawn: &[Vec<usize>]) -> Result
     Ok(law.with_parameters(&parameters?))
 }
 
-/// The error of a model whose host code looks at what is integrated out, or at choices that decide about it.
+/// The error of a model whose host code reads what is integrated out, or choices that it depends on.
 pub(super) fn looked_at() -> Error {
     Error::Enumeration(
         "a choice cannot be integrated out, as host code reads it, or a discrete choice that it depends on; \
-         compute with tensors from there, or have it drawn"
+         compute with tensors from there, or let it be drawn"
             .into(),
     )
 }
@@ -129,8 +130,8 @@ pub(super) fn looked_at() -> Error {
 mod tests {
     use super::*;
 
-    /// What is said of the error of a Gaussian posterior, wherever it lies between two nodes, is no less than that is, and
-    /// of two of them as much as of one.
+    /// The estimated error of a Gaussian posterior is at least the actual one, wherever it lies between two nodes, and
+    /// that of a mixture of two is as large as that of one.
     #[test]
     fn narrow_posteriors_have_errors() {
         let density = |x: f64, mean: f64, sd: f64| (-0.5 * ((x - mean) / sd).powi(2)).exp();
@@ -167,7 +168,7 @@ mod tests {
         }
     }
 
-    /// ∫ φ(ε) exp(aε) dε = exp(a²/2), and a probability that has no closed form.
+    /// ∫ φ(ε) exp(aε) dε = exp(a²/2), and a probability without a closed form.
     #[test]
     fn sums_over_nodes_are_integrals() {
         let sum = |f: &dyn Fn(f64) -> f64| -> f64 {

@@ -1,4 +1,5 @@
-//! What a run has told.
+//! What one run has told: the values of its choices, its numbers of each term that it reached, and what it left: its
+//! parameters, the choices that are not summed out, and what host code has read.
 
 use std::rc::Rc;
 
@@ -14,47 +15,48 @@ use crate::error::{Error, Result};
 use crate::model::{Entry, Kind, Trace};
 use crate::tensor::{Choice, Shape, SiteSet, Tensor};
 
-/// What a run has told.
+/// What one run has told.
 pub(super) struct Ran {
-    /// The number of each variable's value, where the run came by it.
+    /// The index of each variable's value, if the run reached it.
     pub(super) values: Vec<Option<usize>>,
-    /// What it told of each term.
+    /// What it told about each term.
     terms: Vec<Told>,
-    /// Whether what it told of cases was lost.
+    /// Whether what it told about cases was lost.
     pub(super) is_lost: bool,
-    /// Terms by which the run did not come, and for whose choice another density stands in.
+    /// Terms that the run did not reach and for whose choice another density stands in.
     pub(super) stood_in: Vec<usize>,
-    /// The variable at whose value the run has ended.
+    /// The variable at whose value the run ended.
     pub(super) excluded: Option<usize>,
-    /// What the record has of parameters and of choices that are not summed out, and what host code has read.
+    /// The trace's entries of parameters and of choices that are not summed out.
     pub(super) left: Vec<Entry>,
-    /// The error of its first observation that lies outside of its distribution's support whatever the parameters are.
+    /// The error of its first observation that lies outside its distribution's support whatever the parameters.
     pub(super) mistake: Option<Error>,
+    /// The sites that host code has read.
     pub(super) reads: SiteSet,
-    /// How terms move with parameters that host code may have chosen by what it has read, in the first sum.
+    /// In the first sum, the slopes of terms whose parameters host code may have chosen by what it read.
     slopes: FxHashMap<usize, Slopes>,
-    /// How many numbers the record has.
+    /// Size of the trace, in numbers.
     pub(super) elements: usize,
-    /// Terms whose scopes have grown by what the run has shown.
+    /// Terms whose scopes have grown because of this run.
     pub(super) grown: Vec<usize>,
 }
 
 /// Whether a run tells a term's number.
 #[derive(Clone, Debug, Default)]
 enum Told {
-    /// It did not come by.
+    /// It did not reach the term.
     #[default]
     No,
-    /// Another has told it.
+    /// Another run has told it.
     Before,
     Here(Said),
 }
 
-/// Whether other runs have told a term's number at values, by variable, of which there are so many each.
+/// Whether other runs have told a term's number at values by variable, given the variables' domains.
 pub(super) type IsTold<'a> = dyn Fn(usize, &[Option<usize>], &[Domain]) -> bool + 'a;
 
 impl Ran {
-    /// What a run is known to have told before its record is read.
+    /// What is known about a run before its trace is read.
     pub(super) fn new(reads: SiteSet, excluded: Option<usize>) -> Self {
         Self {
             values: Vec::new(),
@@ -71,7 +73,7 @@ impl Ran {
         }
     }
 
-    /// What the run says of a term.
+    /// What the run says about a term.
     pub(super) fn said(&self, term: usize) -> Option<&Said> {
         match self.terms.get(term)? {
             Told::Here(said) => Some(said),
@@ -79,17 +81,17 @@ impl Ran {
         }
     }
 
-    /// Whether the run came by a term.
+    /// Whether the run reached a term.
     pub(super) fn has_met(&self, term: usize) -> bool {
         !matches!(self.terms.get(term), None | Some(Told::No))
     }
 
-    /// How a term moves with parameters, if that was looked at.
+    /// The slopes of a term, if they were computed.
     pub(super) fn slopes(&self, term: usize) -> Option<&Slopes> {
         self.slopes.get(&term)
     }
 
-    /// Notes what the run says of a term.
+    /// Notes what the run says about a term.
     pub(super) fn tell(&mut self, term: usize, said: Said) {
         self.set(term, Told::Here(said));
     }
@@ -101,7 +103,7 @@ impl Ran {
         self.terms[term] = told;
     }
 
-    /// Reads the terms off the record.
+    /// Reads the terms off the trace.
     pub(super) fn read(
         &mut self,
         graph: &mut Graph,
@@ -139,8 +141,8 @@ impl Ran {
                 Kind::Param => return Ok(()),
                 Kind::Cost => {
                     return Err(at(Error::Model(
-                        "a `cost!` is no part of the log-probability, over which choices are summed \
-                         out; weigh with `factor!`, or let the choices be drawn"
+                        "a `cost!` is not part of the log-probability, over which choices are summed \
+                         out; use `factor!`, or let the choices be drawn"
                             .into(),
                     )));
                 }
@@ -191,7 +193,7 @@ impl Ran {
         })
     }
 
-    /// The logarithm of the weight of the node at which a site is, in place of its density.
+    /// The logarithm of the weight of a site's node, in place of its density.
     fn weight(&self, graph: &mut Graph, entry: &Entry, site: usize) -> Result<Number> {
         let (Some(dist), Value::Tensor(value)) = (&entry.dist, &entry.value) else {
             return entry.log_prob();
@@ -216,7 +218,7 @@ impl Ran {
         let (site, events) = (met.site, met.values.len());
         let size = graph.sites[site].vertices.len();
         let (Some((excluded, seen)), Some(law)) = (&met.excluded, &met.law) else {
-            // Where some run excludes a value, others say that they do not.
+            // If some run excludes a value, the others say that they do not.
             let first = graph.sites[site].first;
             let none = Got::of_flags(&vec![false; size]);
             for v in first..first + events {
@@ -271,17 +273,17 @@ impl Ran {
         if !said.is_sound_here() {
             let problem = match entry.kind {
                 Kind::Factor => {
-                    "the factor is not a number, or infinite, at values that are summed over; look at what \
+                    "the factor is not a number, or infinite, at values that are summed over; check what \
                      computes it there"
                 }
                 _ => {
                     "its log-probability is not a number, or infinite, at values that are summed over; \
-                     look at the parameters there"
+                     check the parameters there"
                 }
             };
             return Err(entry.locate(Error::Value(problem.into())));
         }
-        // What cannot be a log-probability in another case may be impossible there, which other runs tell.
+        // A case whose number cannot be a log-probability may be impossible, which other runs will tell.
         let scope = &graph.terms[term].scope;
         let is_known = |choice: &Choice| scope.contains(&choice.variable);
         self.is_lost |= !said.is_sound() || !said.choices.iter().all(is_known);
@@ -290,12 +292,12 @@ impl Ran {
     }
 }
 
-/// A number whose rows are added up but for those of the first plates, as others do not have as many in every run.
+/// Sums a number over all plates but the first `even` ones, as the others differ in size between runs.
 fn added_up(number: Number, entry: &Entry, even: usize) -> Result<Number> {
     let mut others = entry.plates.iter().skip(even);
     if others.any(|plate| plate.scale != 1.0) {
         return Err(Error::Plates(
-            "how many rows its plate has follows from choices that are summed out, so that they cannot stand for more \
+            "the number of rows of its plate depends on choices that are summed out, so they cannot stand for more \
              rows (`of = ..`)"
                 .into(),
         ));

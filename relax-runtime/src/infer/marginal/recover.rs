@@ -1,4 +1,4 @@
-//! The choices that were summed out, from their posterior given everything else.
+//! Recovers the choices that were summed out, from their posterior given everything else.
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
@@ -17,24 +17,24 @@ use crate::model::{
 use crate::random::{Key, Stream};
 use crate::tensor::{Device, Shape, Tensor};
 
-/// A sum, and the sites that it is over.
+/// A sum, and the sites it sums over.
 #[derive(Debug)]
 pub(super) struct Summed {
     sum: Sum,
-    /// Its logarithm where each row counts once, once it is asked for.
+    /// Its logarithm with each row counted once, computed on demand.
     once: OnceCell<f64>,
     sites: Vec<Site>,
     kept: Vec<Kept>,
     is_certain: bool,
 }
 
-/// A choice that was kept.
+/// A choice that was not summed out.
 #[derive(Debug)]
 struct Kept {
     name: Cow<'static, str>,
-    /// Where no run comes by it.
+    /// Where no run reaches it.
     absences: Absences,
-    /// The probability that one does.
+    /// The probability that a run reaches it.
     inclusion: f64,
 }
 
@@ -49,15 +49,15 @@ struct Site {
     device: Device,
     /// Whether it was integrated out.
     has_nodes: bool,
-    /// Of each event the shares of its law's numbers in the sum, and where these are of runs that come by the site.
+    /// For each event, the shares of its law's numbers in the sum, and where no run reaches the site.
     shares: Vec<(Vec<f64>, Absences)>,
-    /// The probability that a run comes by it.
+    /// The probability that a run reaches it.
     inclusion: f64,
-    /// The probability of each value of each event, `[rows, events, values]`, once it is asked for.
+    /// The probability of each value of each event, `[rows, events, values]`, computed on demand.
     probabilities: OnceCell<Vec<f64>>,
 }
 
-/// Values of variables at which no run comes by a site.
+/// Values of variables at which no run reaches a site.
 #[derive(Debug)]
 struct Absences {
     scope: Vec<usize>,
@@ -74,8 +74,8 @@ impl Absences {
         self.absent[place(&self.scope, domains, |v| drawn[v][0])]
     }
 
-    /// The probability that a run comes by, from the shares of a term's numbers. All rows of a site are there, or
-    /// none.
+    /// The probability that a run reaches the site, from the shares of a term's numbers. Either all rows of a site are
+    /// present, or none.
     fn inclusion(&self, shares: &[f64]) -> f64 {
         let first = &shares[..self.absent.len().min(shares.len())];
         let all: f64 = first.iter().sum();
@@ -84,12 +84,12 @@ impl Absences {
         let met: f64 = met.map(|(share, _)| share).sum();
         match self.absent.contains(&true) {
             true => (met / all).min(1.0),
-            // What rounding leaves of a sum of all.
+            // Avoids rounding in a sum of all shares.
             false => 1.0,
         }
     }
 
-    /// The probabilities of a variable's values where runs come by, row by row, from the shares of its law.
+    /// The probabilities of a variable's values given that runs reach it, row by row, from the shares of its law.
     fn present(&self, variable: usize, shares: &[f64], domains: &[Domain]) -> Vec<f64> {
         let (size, width) = (domains[variable].size, self.absent.len());
         let mut found = vec![0.0; shares.len() / width.max(1) * size];
@@ -128,7 +128,7 @@ impl Site {
         })
     }
 
-    /// By how much the evidence of a row may be off, at most.
+    /// The maximum error of a row's evidence.
     fn error_of_nodes(&self, domains: &[Domain]) -> f64 {
         let rows = self
             .probabilities(domains)
@@ -210,7 +210,7 @@ impl SummedOut for Summed {
         let is_absent = |absences: &Absences| absences.holds(&drawn, domains);
         let mut sites = Vec::with_capacity(self.sites.len());
         for site in self.sites.iter().filter(|site| site.inclusion > 0.0) {
-            // All events of a site are there, or none.
+            // Either all events of a site are present, or none.
             let first = site.shares.first();
             let value = match first.is_some_and(|(_, absences)| is_absent(absences)) {
                 true => None,

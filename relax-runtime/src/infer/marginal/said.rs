@@ -1,4 +1,5 @@
-//! What a run says of a term.
+//! What one run says about one term: its numbers, one per row, for every combination of the values of the choices that
+//! it depends on as tensors, or for the run's own values alone.
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -10,12 +11,12 @@ use crate::dist::Number;
 use crate::error::Result;
 use crate::tensor::{AllCases, Choices, Tensor};
 
-/// What a run says of a term: a number, or one for each combination of some choices' values.
+/// What a run says about a term: its rows' numbers, or those for each case, a combination of some choices' values.
 #[derive(Clone, Debug)]
 pub(super) struct Said {
     pub(super) choices: Choices,
     numbers: Numbers,
-    /// The one at the run's own values.
+    /// The case of the run's own values.
     pub(super) here: usize,
 }
 
@@ -23,12 +24,12 @@ pub(super) struct Said {
 enum Numbers {
     One(Got),
     Apart(Rc<[Got]>),
-    /// All cases' in one tensor, case by case, of so many cases.
+    /// All cases in one tensor, case by case, and the number of cases.
     Together(Rc<Got>, usize),
 }
 
 impl Numbers {
-    /// Those of a tensor in all cases.
+    /// The numbers of a tensor in all cases.
     fn of_cases(all: &AllCases) -> Result<Self> {
         let of_case = |t: &Tensor| Got::of(Number::Tensor(t.clone()));
         Ok(match all.if_one() {
@@ -39,7 +40,7 @@ impl Numbers {
 }
 
 impl Said {
-    /// A term's numbers, in all cases that it has.
+    /// Reads a term's numbers in all its cases.
     pub(super) fn of(number: Number, lists: &mut Lists) -> Result<Self> {
         let cases = match &number {
             Number::Tensor(t) => t.cases(),
@@ -73,12 +74,12 @@ impl Said {
         }
     }
 
-    /// The same of those of the run's own values.
+    /// Whether those at the run's own values can be.
     pub(super) fn is_sound_here(&self) -> bool {
         are_sound(self.rows(self.here))
     }
 
-    /// How many cases it has.
+    /// Number of cases.
     pub(super) fn cases(&self) -> usize {
         match &self.numbers {
             Numbers::One(_) => 1,
@@ -93,7 +94,7 @@ impl Said {
         &got.rows[rows]
     }
 
-    /// Where a case's numbers are, and which they are there.
+    /// The list that holds a case's numbers, and their range in it.
     pub(super) fn got(&self, case: usize) -> (&Got, Range<usize>) {
         let whole = |got: &Got| 0..got.rows.len();
         match &self.numbers {
@@ -106,12 +107,12 @@ impl Said {
         }
     }
 
-    /// The variables by whose values it has cases, ascending.
+    /// The variables whose values define the cases, ascending.
     pub(super) fn variables(&self) -> impl Iterator<Item = usize> {
         self.choices.iter().map(|choice| choice.variable)
     }
 
-    /// The value of a variable in a case, where it is one of those.
+    /// The value of a variable in a case, if it is one of those.
     pub(super) fn value(&self, variable: usize, mut case: usize) -> Option<usize> {
         for choice in self.choices.iter().rev() {
             if choice.variable == variable {
@@ -133,7 +134,7 @@ impl From<Got> for Said {
     }
 }
 
-/// A term's number, and those of its rows.
+/// A term's number, and the values of its rows.
 #[derive(Clone, Debug)]
 pub(super) struct Got {
     pub(super) number: Number,
@@ -164,6 +165,6 @@ fn are_sound(rows: &[f64]) -> bool {
     !rows.iter().any(|x| x.is_nan() || *x == f64::INFINITY)
 }
 
-/// Tensors in all cases by where they are, and their numbers: terms of one have one list of numbers.
+/// The numbers of tensors in all cases, by address: terms with the same tensor share one list of numbers.
 #[derive(Default)]
 pub(super) struct Lists(FxHashMap<*const AllCases, (Rc<AllCases>, Numbers)>);

@@ -1,15 +1,15 @@
-//! On which variables a term depends, where only runs can tell: two runs in which a term has different
-//! numbers, though all variables that it is known to depend on agree, differ in one more on which it does.
-//! Halving the difference finds it.
+//! Finds on which variables a term depends, if only runs can tell: if a term has different numbers in two runs although
+//! all variables it is known to depend on agree, it depends on another variable in which the runs differ. Bisection
+//! finds it.
 
 use super::search::Search;
 use crate::error::{Error, Result};
 
-/// Tries to find a run between two others where halves are impossible.
+/// Number of tries to find a run between two others if halves are impossible.
 const DETOURS: usize = 32;
 
 impl Search<'_> {
-    /// Finds what the terms depend on that have two numbers.
+    /// Finds what terms with two numbers depend on.
     pub(super) fn resolve(&mut self) -> Result<()> {
         while let Some((term, a, b)) = self.conflicts.pop() {
             let scope = &self.tables[term].scope;
@@ -24,7 +24,7 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// Finds a variable on which a term depends, of those in which two runs differ.
+    /// Finds a variable on which a term depends, among those in which two runs differ.
     fn halve(&mut self, term: usize, mut low: usize, mut high: usize) -> Result<()> {
         loop {
             let differing = self.differing(term, low, high);
@@ -34,15 +34,15 @@ impl Search<'_> {
                     let name = &graph.terms[term].name;
                     return Err(Error::Inconsistent(format!(
                         "`{name}` had two log-probabilities with the same choices; a model that is \
-                         summed over is a function of its choices alone: no random numbers but those of \
-                         `sample!`"
+                         summed over must be a function of its choices alone: use no random numbers \
+                         but those of `sample!`"
                     )));
                 }
                 [variable] => return self.grow(term, &[variable]),
                 _ => {}
             }
             let Some(middle) = self.between(term, low, high, &differing)? else {
-                // Values of probability 0 lie between: all of them count.
+                // Values of probability 0 lie between: take all of them.
                 return self.grow(term, &differing);
             };
             match self.says_as(term, middle, low) {
@@ -52,7 +52,7 @@ impl Search<'_> {
         }
     }
 
-    /// The variables in which two runs differ, and on which a term may depend.
+    /// The variables in which two runs differ and on which a term may depend.
     fn differing(&self, term: usize, a: usize, b: usize) -> Vec<usize> {
         let graph = self.shared.graph.borrow();
         let of = |run: usize, v: usize| self.asked[run].get(v).copied().unwrap_or(0);
@@ -61,8 +61,8 @@ impl Search<'_> {
             .collect()
     }
 
-    /// A run between two others, which says something of a term: it has the values of either, and differs from the
-    /// one that says something else in fewer than they do from each other; nothing if none is found.
+    /// A run between two others that says something about a term: its values are from either of them, and it differs
+    /// from the one that disagrees in fewer variables than they differ from each other. `None` if none is found.
     fn between(
         &mut self,
         term: usize,
@@ -75,8 +75,8 @@ impl Search<'_> {
             values.resize(self.shared.graph.borrow().domains.len(), 0);
             values
         });
-        // A run that does not come by some choices has not the values that it was given for them: it may be as far
-        // from the end that is left as the other is.
+        // A run that does not reach some choices does not have the values it was given for them: it may be as far from
+        // the remaining end as the other end is.
         let is_nearer = |search: &Self, middle: usize| {
             let left = match search.says_as(term, middle, low) {
                 true => high,
@@ -94,7 +94,7 @@ impl Search<'_> {
                 return Ok(Some(middle));
             }
         }
-        // Not every half is possible: look for values that are, as far as is known.
+        // Not every half is possible: look for values that are, as far as known.
         for _ in 0..DETOURS {
             let at = self.stream.below(differing.len());
             let to = (at + 1 + self.stream.below(differing.len() - 1)) % differing.len();
@@ -129,7 +129,7 @@ impl Search<'_> {
         Ok(None)
     }
 
-    /// The run at these values, which other terms may have asked for.
+    /// The run at these values, which may have been made for another term.
     fn run_once(&mut self, values: Vec<usize>) -> Result<usize> {
         if let Some(&run) = self.between.get(&values) {
             return Ok(run);
@@ -139,7 +139,7 @@ impl Search<'_> {
         Ok(run)
     }
 
-    /// Takes variables into the scope of a term.
+    /// Adds variables to the scope of a term.
     fn grow(&mut self, term: usize, variables: &[usize]) -> Result<()> {
         self.has_grown = true;
         let mut grown = Vec::new();
@@ -151,7 +151,7 @@ impl Search<'_> {
         grown.retain(|&term| term < self.tables.len());
         self.reopen_after(&grown);
         for term in grown {
-            self.tables[term] = self.table(term)?;
+            self.empty(term)?;
             self.tell(term);
         }
         Ok(())

@@ -1,18 +1,19 @@
 //! The runs that tell every number of every term.
 //!
-//! A run tells one number of each term: that of the values which the term's variables have there. On which
-//! variables a term depends is known from the tensors that it was computed from, and where host code has
-//! read values, found by contradiction (`scopes`). All runs of the first sum and of one in sixteen are looked at that
-//! way; those of others leave out what a run before them has told.
+//! A run tells one number of each term: that at the values of the term's variables in the run. On which variables a
+//! term depends is known from the tensors it was computed from or, if host code has read values, found by contradiction
+//! (`scopes`). All runs of the first sum and of every sixteenth are examined that way; those of the other sums leave
+//! out what an earlier run has told.
 //!
-//! Where choices are tensors one run may tell all numbers, each term's in all cases of its choices. The first sum
-//! does without, so that its runs find the scopes that cases are compared with.
+//! If choices are tensors, one run may tell all numbers, each term's in all cases of its choices. The first sum does
+//! without cases, so that its runs find the scopes with which cases are compared.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use rustc_hash::FxHashMap;
 
-use super::assign::run;
+use super::assign::{Asked, run};
 use super::eliminate::Sum;
 use super::factor::Domain;
 use super::graph::{Graph, MOST_RUNS, MOST_RUNS_UNASKED};
@@ -26,11 +27,11 @@ use crate::model::{Context, Entry, Program};
 use crate::random::Stream;
 use crate::tensor::SiteSet;
 
-/// Runs at random values before scopes are believed.
+/// Number of runs at random values before scopes are trusted.
 pub(super) const TRIALS: usize = 16;
 
-/// Runs at states drawn by the first sum before that is believed: so many, and twice as many each time that they have
-/// told more, up to these.
+/// Number of runs at states drawn by the first sum before it is trusted: doubled each time these have told more, up to
+/// a maximum.
 const CONFIRMING: usize = 32;
 const MOST_CONFIRMING: usize = 1 << 10;
 
@@ -41,51 +42,53 @@ pub(super) struct Search<'a> {
     pub(super) shared: Rc<Shared>,
     pub(super) stream: Stream,
     pub(super) runs: Vec<Ran>,
-    /// The values that were asked for, where they mattered.
+    /// The values that were asked for, as far as they mattered.
     pub(super) asked: Vec<Vec<usize>>,
     pub(super) tables: Vec<Table>,
-    /// Terms that have two numbers at the same values, and the two runs.
+    /// Terms with two different numbers at the same values, and the two runs.
     pub(super) conflicts: Vec<(usize, usize, usize)>,
     pub(super) has_grown: bool,
     /// Whether a run has told a number that was not known.
     pub(super) has_told: bool,
-    /// What runs that were dropped have of parameters and of choices that are not summed out, what host code has read
-    /// there, and their first mistake.
+    /// What dropped runs left: entries of parameters and of choices that are not summed out, the sites that host code
+    /// read there, and their first mistake.
     pub(super) left: Vec<Entry>,
     pub(super) reads: SiteSet,
     mistake: Option<Error>,
     /// Whether some run has parameters, or choices that are not summed out.
     pub(super) has_left: bool,
-    /// The numbers of the largest record.
+    /// Size of the largest trace, in numbers.
     pub(super) elements: usize,
-    /// How often it was asked whether any state has some values.
+    /// Number of eliminations made to find out whether any state has some values.
     pub(super) eliminations: usize,
-    /// Whether the first run has told all, with the cases of its choices.
+    /// Whether the first run has told everything, with the cases of its choices.
     has_cases: bool,
     /// Whether no sum was taken before.
     is_first: bool,
     /// How often the first sum has looked for states to try.
     pub(super) rounds: usize,
-    /// Of the terms of choices that are kept, how many runs were looked at for them.
+    /// For each term of a kept choice, how many runs were examined for it.
     looked_at: FxHashMap<usize, usize>,
-    /// Of each variable whether no run of this sum comes by it, whatever the others are; empty where there is
-    /// none.
+    /// For each variable, whether no run of this sum reaches it, whatever the others are; empty if there is no such
+    /// variable.
     pub(super) absent: Vec<bool>,
-    /// How many runs of the plan were made.
+    /// Number of runs of the plan that were made.
     planned: usize,
-    /// How many states drawn by the sum are to confirm it.
+    /// Number of states drawn by the sum that must confirm it.
     confirming: usize,
-    /// Runs that were made between two others.
+    /// Laws for which more values are known to be impossible than when their tables were last searched.
+    pub(super) to_close: BTreeSet<usize>,
+    /// Runs made between two others, by their values.
     pub(super) between: FxHashMap<Vec<usize>, usize>,
 }
 
-/// What a run is to tell.
+/// What a run should tell.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Telling {
     All,
     /// What others have not told.
     New,
-    /// All, with the cases of its choices.
+    /// Everything, with the cases of its choices.
     Cases,
 }
 
@@ -115,13 +118,14 @@ impl<'a> Search<'a> {
             absent: Vec::new(),
             planned: 0,
             confirming: CONFIRMING,
+            to_close: BTreeSet::new(),
             between: FxHashMap::default(),
         }
     }
 
-    /// Goes on from what sums over a model of this name have found, such as those of other rows of the data, if a run
-    /// comes by choices that they know, and where every run tells anew what depends on what, as no host code reads
-    /// choices.
+    /// Continues from what earlier sums over a model of this name found, such as those of other rows of the data: if a
+    /// run reaches choices that they know, and if no host code reads choices, so that every run tells anew what depends
+    /// on what.
     ///
     /// # Errors
     /// Whatever goes wrong in the model.
@@ -155,7 +159,7 @@ impl<'a> Search<'a> {
         self.tell_rest()
     }
 
-    /// The same of a sum that has begun.
+    /// Runs until every number is known, in a sum that has begun.
     fn tell_rest(&mut self) -> Result<()> {
         loop {
             let told = match self.tell_cases() {
@@ -169,7 +173,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Whether the last run has met values that no other had, so that all is to be told anew.
+    /// Whether the last run met values that no other had, so that everything must be told anew.
     fn has_widened(&mut self) -> bool {
         let has_widened = std::mem::take(&mut self.shared.graph.borrow_mut().has_widened);
         if has_widened {
@@ -179,14 +183,14 @@ impl<'a> Search<'a> {
         has_widened
     }
 
-    /// Has one run tell every number with the cases of its choices; whether it has.
+    /// Lets one run tell every number with the cases of its choices; returns whether it did.
     fn tell_cases(&mut self) -> Result<bool> {
         let (sums, looks_twice) = {
             let graph = self.shared.graph.borrow();
             (graph.sums, graph.looks_twice())
         };
         let lacks_cases = self.shared.graph.borrow().lacks_cases;
-        // What the first sum does without is looked for again now and then.
+        // If cases were lacking, they are tried again now and then.
         if sums == 1 || (lacks_cases && !looks_twice) {
             return Ok(false);
         }
@@ -209,19 +213,19 @@ impl<'a> Search<'a> {
         Ok(told)
     }
 
-    /// The error of the first observation of any run that lies outside of its distribution's support whatever the
-    /// parameters are.
+    /// The error of the first observation of any run that lies outside its distribution's support whatever the
+    /// parameters.
     pub(super) fn mistake(&self) -> Option<Error> {
         let of_runs = self.runs.iter().find_map(|ran| ran.mistake.clone());
         of_runs.or_else(|| self.mistake.clone())
     }
 
-    /// Whether the first run has told all, with the cases of its choices.
+    /// Whether the first run has told everything, with the cases of its choices.
     pub(super) fn has_cases(&self) -> bool {
         self.has_cases
     }
 
-    /// Runs anew until every number is known.
+    /// Starts over, and runs until every number is known.
     ///
     /// # Errors
     /// As [`tell_all`](Self::tell_all).
@@ -240,6 +244,7 @@ impl<'a> Search<'a> {
         self.absent.clear();
         self.planned = 0;
         self.between.clear();
+        self.to_close.clear();
         self.has_cases = false;
     }
 
@@ -249,13 +254,14 @@ impl<'a> Search<'a> {
             (Rc::clone(&graph.plan), graph.sums, graph.looks_twice())
         };
         self.add(&[])?;
-        // Where nothing is looked for, what one run has told the next need not.
-        let telling = match looks_twice {
-            true => Telling::All,
-            false => Telling::New,
-        };
         for values in &*plan {
-            // What is asked of a choice that no run comes by changes nothing: another run has told that.
+            // If dependencies are not examined and nothing new was met, later runs need not repeat what earlier ones
+            // told.
+            let telling = match looks_twice || self.has_grown {
+                true => Telling::All,
+                false => Telling::New,
+            };
+            // Values asked for a choice that no run reaches change nothing: another run has told the same.
             if values
                 .iter()
                 .zip(&self.absent)
@@ -266,8 +272,8 @@ impl<'a> Search<'a> {
             self.run(values, telling)?;
             self.planned += 1;
         }
-        // What the first sum tries comes later, once its choices are known.
-        let trials = match looks_twice && sums > 1 {
+        // The trials of the first sum come later, once its choices are known.
+        let trials = match sums > 1 && (looks_twice || self.looks_again(sums, plan.len())) {
             true => vec![Trial::any()],
             false => Vec::new(),
         };
@@ -276,8 +282,20 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// Runs at states drawn by the sum that has been told, which are those that matter: whether they contradict
-    /// nothing. If they do, more has been told, and the sum is to be taken again.
+    /// Whether a sum that takes `runs` runs tries another one: what a term depends on may depend on choices that are
+    /// left, which differ from sum to sum, and that would otherwise show only in every sixteenth sum.
+    fn looks_again(&self, sums: u64, runs: usize) -> bool {
+        /// Beside this many runs, another one hardly counts;
+        const MANY: usize = 8;
+        /// beside fewer, every `SOMETIMES`-th sum makes one.
+        const SOMETIMES: u64 = 4;
+        let has_kept = !self.shared.kept.borrow().is_empty();
+        let is_open = has_kept && !self.shared.graph.borrow().is_certain();
+        is_open && (runs >= MANY || sums.is_multiple_of(SOMETIMES))
+    }
+
+    /// Runs at states drawn by the sum itself, which are the ones that matter; returns whether they contradict nothing.
+    /// If they do, more has been told, and the sum must be taken again.
     ///
     /// # Errors
     /// As [`tell_all`](Self::tell_all).
@@ -303,7 +321,7 @@ impl<'a> Search<'a> {
         };
         for _ in 0..runs {
             let drawn = sum.draw(&mut self.stream);
-            // Variables of one plate take the same row, and those of a plate inside it one of that.
+            // Variables of one plate take the same row, and those of an inner plate a row inside it.
             let place = self.stream.uniform_f64();
             let of_rows = |rows: &Vec<usize>| {
                 let row = (place * rows.len() as f64) as usize;
@@ -315,7 +333,7 @@ impl<'a> Search<'a> {
         if self.conflicts.is_empty() && !self.has_grown {
             return Ok(true);
         }
-        // What only such states show may show at few of them.
+        // What only such states show may show in few of them.
         self.confirming = (2 * self.confirming).min(MOST_CONFIRMING);
         if self.has_cases {
             self.shared.graph.borrow_mut().lacks_cases = true;
@@ -328,7 +346,7 @@ impl<'a> Search<'a> {
         Ok(false)
     }
 
-    /// Goes on until every number is known, and these trials tell nothing new.
+    /// Runs until every number is known and these trials tell nothing new.
     fn complete(&mut self, mut trials: Vec<Trial>) -> Result<()> {
         let sums = self.shared.graph.borrow().sums;
         let (mut grown, mut is_thorough) = (false, true);
@@ -343,8 +361,8 @@ impl<'a> Search<'a> {
                 break;
             }
             if trials.is_empty() {
-                // There are choices or scopes that the trials so far could not look at: a few tell most of it, and the
-                // first sum's are many.
+                // There are choices or scopes that the trials so far could not examine: a few new ones tell most, and
+                // the first sum's are many.
                 if std::mem::take(&mut grown) {
                     is_thorough = sums > 1;
                     trials = vec![Trial::any(); TRIALS];
@@ -361,35 +379,36 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// Runs once more.
+    /// Runs once more, telling everything; returns the index of the run.
     pub(super) fn add(&mut self, values: &[usize]) -> Result<usize> {
         self.run(values, Telling::All)
     }
 
-    /// Runs once more.
+    /// Runs once more; returns the index of the run.
     fn run(&mut self, values: &[usize], telling: Telling) -> Result<usize> {
         let most = 4 * self.most_runs();
         if self.runs.len() > most {
             return Err(Error::Enumeration(format!(
-                "more than {most} runs did not tell all numbers to sum over; sum fewer sites out (`only`)"
+                "more than {most} runs did not find all numbers to sum over; sum fewer sites out (`only`)"
             )));
         }
-        let variables = || self.shared.graph.borrow().domains.len();
-        let before = variables();
+        let before = self.shared.graph.borrow().domains.len();
         let is_told = |term: usize, values: &[Option<usize>], domains: &[Domain]| {
             telling == Telling::New && self.is_told(term, values, domains)
         };
-        let has_cases = telling == Telling::Cases;
-        let ran = run(
-            self.model,
-            self.context,
-            &self.shared,
+        let asked = Asked {
             values,
-            has_cases,
-            &is_told,
-        )?;
-        self.has_grown |= variables() > before;
+            has_cases: telling == Telling::Cases,
+            is_looked_at: telling != Telling::New,
+            is_told: &is_told,
+        };
+        let ran = run(self.model, self.context, &self.shared, &asked)?;
         let new = self.runs.len();
+        {
+            let graph = &mut *self.shared.graph.borrow_mut();
+            let has_news = std::mem::take(&mut graph.has_news) && !graph.is_certain();
+            self.has_grown |= has_news || graph.domains.len() > before;
+        }
         let asked = ran.values.iter().enumerate().map(|(v, value)| {
             let planned = values.get(v).copied().filter(|_| ran.excluded.is_some());
             value.or(planned).unwrap_or(0)
@@ -415,13 +434,15 @@ impl<'a> Search<'a> {
         let terms = self.shared.graph.borrow().terms.len();
         for term in 0..known {
             match grown.contains(&term) {
-                true => self.tables[term] = self.table(term)?,
+                true => self.empty(term)?,
                 false => self.insert(term, new),
             }
         }
         for term in known..terms {
             let table = self.table(term)?;
             self.tables.push(table);
+            self.look_through(term);
+            self.tell_possible(term);
             self.tell(term);
         }
         for term in grown.into_iter().filter(|&term| term < known) {
@@ -430,7 +451,7 @@ impl<'a> Search<'a> {
         Ok(new)
     }
 
-    /// How many runs a term may take.
+    /// Maximum number of runs for a term.
     pub(super) fn most_runs(&self) -> usize {
         match self.shared.is_asked || !self.has_left {
             true => MOST_RUNS,
@@ -438,11 +459,11 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Runs once more, and keeps of it what is new.
+    /// Runs once more, and keeps the run only if it tells something new.
     pub(super) fn probe(&mut self, values: &[usize]) -> Result<()> {
         self.has_told = false;
         let before = self.runs.len();
-        // What is tried has limits of its own.
+        // Trials have their own limits.
         let left = self.shared.sites_left.get();
         self.add(values)?;
         self.shared.sites_left.set(left);
@@ -465,8 +486,8 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// Gives runs that did not come by a choice which is kept the density that stands in for it: the
-    /// terms of which that changes what runs have told before.
+    /// Gives runs that did not reach a kept choice the density that stands in for it. Returns the terms for which this
+    /// changes what earlier runs told.
     fn stand_in(&mut self) -> Result<Vec<usize>> {
         let mut changed = Vec::new();
         let graph = self.shared.graph.borrow();
@@ -477,7 +498,7 @@ impl<'a> Search<'a> {
             let is_absent = |ran: &Ran| ran.excluded.is_none() && !ran.has_met(term);
             let mut density = None;
             let last = self.runs.len() - 1;
-            // Those before were looked at when the choice was known already.
+            // Earlier runs were examined when the choice was already known.
             let looked_at = self.looked_at.insert(term, self.runs.len()).unwrap_or(0);
             for (number, ran) in self.runs.iter_mut().enumerate().skip(looked_at) {
                 if !is_absent(ran) {
@@ -500,12 +521,12 @@ impl<'a> Search<'a> {
         Ok(changed)
     }
 
-    /// Keeps the values of the runs that told something, for the next sum; where scopes have grown, other
-    /// runs will do. Where choices are absent, also those that were planned.
+    /// Keeps the values of the runs that told something, for the next sum; if scopes have grown, other runs may serve.
+    /// If choices are absent, also keeps the planned runs.
     fn keep_plan(&mut self) {
         let mut graph = self.shared.graph.borrow_mut();
         if graph.sums > 1 && self.runs.len() == self.planned + 1 {
-            // The runs that were planned have told all.
+            // The planned runs have told everything.
             return;
         }
         let tables = graph.terms.iter().zip(&self.tables);
@@ -523,7 +544,7 @@ impl<'a> Search<'a> {
         let asked = |run: &usize| self.asked[*run].clone();
         graph.plan = Rc::new(match graph.sums {
             1 => Vec::new(),
-            // Others are for choices that a later sum comes by.
+            // The other planned runs are for choices that a later sum reaches.
             _ if !self.absent.is_empty() && graph.plan.len() + told.len() <= self.most_runs() => {
                 let new = told.iter().filter(|&&run| run > self.planned);
                 graph.plan.iter().cloned().chain(new.map(asked)).collect()

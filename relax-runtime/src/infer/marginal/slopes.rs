@@ -1,25 +1,25 @@
-//! How terms move with parameters, by which runs differ where numbers do not yet.
+//! Slopes of terms with respect to parameters, which tell runs apart when the numbers do not yet differ.
 //!
-//! Where host code reads a choice, only runs tell what depends on it: two of them with different numbers. A parameter that
-//! starts at 0, as what an effect adds, makes no difference at first, and without its derivative would never make one.
+//! If host code reads a choice, only runs show what depends on it: two of them with different numbers. A parameter that
+//! starts at 0, such as the size of an effect, makes no difference at first, and without its derivative never would.
 
 use crate::error::Result;
 use crate::tensor::{Sharing, Tensor, grad_parameters};
 
-/// The derivative of a term's numbers by each parameter, those of its rows added up with different weights.
+/// The derivative of a term's numbers with respect to each parameter, summed over rows with different weights.
 #[derive(Debug, Default)]
 pub(super) struct Slopes(Vec<(u64, Vec<f32>)>);
 
 impl Slopes {
-    /// Of a term's numbers.
+    /// The slopes of a term's numbers.
     ///
     /// # Errors
-    /// If one stands in the tensor.
+    /// If the tensor carries an error.
     pub(super) fn of(numbers: &Tensor) -> Result<Self> {
         if !numbers.is_tracked() {
             return Ok(Self::default());
         }
-        /// The golden section, whose multiples are all apart.
+        /// The golden ratio, whose multiples modulo 1 are all different.
         const SECTION: f64 = 0.618_033_988_749_895;
         let shape = numbers.check()?.shape();
         let weight = |row: usize| (1.0 + (row as f64 * SECTION).fract()) as f32;
@@ -32,7 +32,7 @@ impl Slopes {
         slopes.collect::<Result<_>>().map(Self)
     }
 
-    /// Whether they are the same, but for rounding. What is not finite tells nothing.
+    /// Whether they are the same up to rounding. Slopes that are not finite are ignored.
     pub(super) fn agree(&self, others: &Self) -> bool {
         let has_all = |these: &Self, those: &Self| {
             these.0.iter().all(|(parameter, slope)| {
@@ -44,7 +44,7 @@ impl Slopes {
     }
 }
 
-/// Whether two derivatives are the same; one that is not there is 0.
+/// Whether two derivatives are the same; a missing one is 0.
 fn is_same(a: &[f32], b: &[f32]) -> bool {
     const ROUNDING: f32 = 1e-4;
     let largest = a.iter().chain(b).map(|x| x.abs());

@@ -1,19 +1,19 @@
 //! The numbers of a term, as far as they are known.
 
-/// Where a number of a term is known from.
+/// How a number of a term is known.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Cell {
     Open,
-    /// No run comes to it, as far as is known of what values choices have.
+    /// No run reaches it, as far as is known about the values of choices.
     Closed,
-    /// A run has told it, in one of the cases that it told.
+    /// A run has told it, in one of its cases.
     Told {
         run: usize,
         case: usize,
     },
-    /// That run did not come by the term.
+    /// This run did not reach the term.
     Absent(usize),
-    /// No run comes to it, as that run shows.
+    /// No run reaches it, as this run shows.
     Impossible(usize),
 }
 
@@ -28,7 +28,7 @@ pub(super) struct Table {
 /// The numbers of a cell.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Numbers<'a> {
-    /// One a row.
+    /// One per row.
     OfRows(&'a [f64]),
     /// The same in all rows.
     All(f64),

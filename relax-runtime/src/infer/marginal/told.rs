@@ -1,4 +1,5 @@
-//! What runs have told of each term.
+//! What all runs together have told about each term: fills a term's table, which holds its numbers by the values of its
+//! variables, notes where runs contradict each other, and turns the tables into factors.
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -11,13 +12,13 @@ use super::slopes::Slopes;
 use super::table::{Cell, Numbers, Table};
 use crate::error::{Error, Result};
 
-/// Whether two log-probabilities are the same number, but for this share of it.
+/// Whether two log-probabilities are the same number, up to this relative rounding.
 fn is_same(a: f64, b: f64, rounding: f64) -> bool {
     a == b || (a - b).abs() <= rounding * a.abs().min(b.abs()).max(1.0)
 }
 
 impl Search<'_> {
-    /// An empty table of a term.
+    /// An empty table for a term.
     pub(super) fn table(&self, term: usize) -> Result<Table> {
         let graph = self.shared.graph.borrow();
         let scope = self.scope(&graph, term);
@@ -33,15 +34,48 @@ impl Search<'_> {
         })
     }
 
-    /// Has all runs tell a term's numbers.
+    /// Empties a term's table.
+    pub(super) fn empty(&mut self, term: usize) -> Result<()> {
+        self.tables[term] = self.table(term)?;
+        self.look_through(term);
+        Ok(())
+    }
+
+    /// Enters into a new support what runs that reached the choice before any of its values was excluded say: that none
+    /// is.
+    pub(super) fn tell_possible(&mut self, support: usize) {
+        let graph = self.shared.graph.borrow();
+        let Part::Support { variable, .. } = graph.terms[support].part else {
+            return;
+        };
+        let none = Got::of_flags(&vec![false; graph.domains[variable].size]);
+        for ran in &mut self.runs {
+            let is_reached = ran.values.get(variable).is_some_and(Option::is_some);
+            if is_reached && !ran.has_met(support) {
+                ran.tell(support, none.clone().into());
+            }
+        }
+    }
+
+    /// Marks the law of a term's variable to be searched for impossible values, if the term is that law or its support.
+    pub(super) fn look_through(&mut self, term: usize) {
+        let graph = self.shared.graph.borrow();
+        if let Part::Law { variable, .. } | Part::Support { variable, .. } = graph.terms[term].part
+            && graph.support_of[variable].is_some()
+        {
+            self.to_close.insert(graph.law_of[variable]);
+        }
+    }
+
+    /// Enters what all runs say about a term.
     pub(super) fn tell(&mut self, term: usize) {
         for run in 0..self.runs.len() {
             self.insert(term, run);
         }
     }
 
-    /// Opens what was closed, where more is known by now of what values choices have: the scope of one of these laws
-    /// or supports has grown.
+    /// Reopens closed cells if more is known now about which values choices have: if one of the grown terms is a law or
+    /// support.
     pub(super) fn reopen_after(&mut self, grown: &[usize]) {
         let tells_values = |term: &usize| {
             let graph = self.shared.graph.borrow();
@@ -49,6 +83,9 @@ impl Search<'_> {
         };
         if !grown.iter().any(tells_values) {
             return;
+        }
+        for term in 0..self.tables.len() {
+            self.look_through(term);
         }
         for table in &mut self.tables {
             for cell in &mut table.cells {
@@ -77,7 +114,7 @@ impl Search<'_> {
         }
     }
 
-    /// What a run says of a term, if it says something.
+    /// The cell for what a run says about a term, if anything.
     pub(super) fn said(&self, term: usize, run: usize) -> Option<Cell> {
         let ran = &self.runs[run];
         if let Some(said) = ran.said(term) {
@@ -89,7 +126,7 @@ impl Search<'_> {
         (ran.excluded.is_none() && is_factor).then_some(Cell::Absent(run))
     }
 
-    /// Puts what a run says of a term into its table.
+    /// Enters what a run says about a term into its table.
     pub(super) fn insert(&mut self, term: usize, run: usize) {
         let Some(cell) = self.said(term, run) else {
             return;
@@ -101,7 +138,7 @@ impl Search<'_> {
         if ran.excluded.is_some() && table.scope.iter().any(|&v| value(v).is_none()) {
             return;
         }
-        // Of a site that a run does not come by nothing is left to choose.
+        // A site that a run does not reach has nothing left to choose.
         let mut cells = Vec::new();
         match (cell, graph.terms[term].part) {
             (Cell::Absent(_), Part::Law { variable: own, .. }) => {
@@ -128,6 +165,7 @@ impl Search<'_> {
                 cell,
             )),
         }
+        let is_support = matches!(graph.terms[term].part, Part::Support { .. });
         drop(graph);
         for (at, cell) in cells {
             match self.tables[term].cells[at] {
@@ -136,8 +174,11 @@ impl Search<'_> {
                     table.cells[at] = cell;
                     self.has_told = true;
                     table.open = table.open.saturating_sub(1);
+                    if is_support {
+                        self.look_through(term);
+                    }
                 }
-                // More is known than when it was closed.
+                // More is known now than when it was closed.
                 Cell::Closed => {
                     self.tables[term].cells[at] = cell;
                     self.has_told = true;
@@ -156,7 +197,7 @@ impl Search<'_> {
         }
     }
 
-    /// Whether two runs say the same of a term.
+    /// Whether two runs say the same about a term.
     pub(super) fn says_as(&self, term: usize, a: usize, b: usize) -> bool {
         let cell = |run| self.said(term, run).unwrap_or(Cell::Absent(run));
         self.agree(term, cell(a), cell(b))
@@ -164,7 +205,7 @@ impl Search<'_> {
 
     /// Whether two cells hold the same numbers.
     fn agree(&self, term: usize, a: Cell, b: Cell) -> bool {
-        // What is computed in all cases at once may be added up in another order than what is not.
+        // What is computed in all cases at once may be summed in another order.
         const ROUNDING: f64 = 2e-6;
         let has_cases = |cell: Cell| match cell {
             Cell::Told { run, .. } => self.runs[run]
@@ -191,7 +232,7 @@ impl Search<'_> {
         }
     }
 
-    /// Whether the numbers of two cells move alike with parameters, as far as that was looked at.
+    /// Whether the numbers of two cells have the same slopes with respect to parameters, as far as these are known.
     fn move_alike(&self, term: usize, a: Cell, b: Cell) -> bool {
         let none = Slopes::default();
         let slopes = |cell: Cell| match cell {
@@ -216,7 +257,7 @@ impl Search<'_> {
         }
     }
 
-    /// The factors whose product is to be summed, one a term.
+    /// The factors whose product is to be summed, one per term.
     ///
     /// # Errors
     /// If rows meet in a term.
@@ -232,8 +273,8 @@ impl Search<'_> {
             for &v in &table.scope {
                 if !within(&term.plates, &graph.domains[v].plates) {
                     return Err(Error::Plates(format!(
-                        "the rows of `{}` meet in `{}`, which stands outside their plate; choices in \
-                         rows that meet are not summed out: sum other sites out (`only`), or put the \
+                        "the rows of `{}` meet in `{}`, which is outside their plate; choices in rows \
+                         that meet cannot be summed out: sum other sites out (`only`), or put the \
                          choices into a loop",
                         graph.name(v),
                         term.name
@@ -261,7 +302,7 @@ impl Search<'_> {
         Ok(factors)
     }
 
-    /// Of each combination of a term's variables whether a run at it does not come by the term.
+    /// For each combination of a term's variables, whether a run there does not reach the term.
     pub(super) fn absences(&self, term: usize) -> (Vec<usize>, Vec<bool>) {
         let table = &self.tables[term];
         let is_absent = |cell: &Cell| match *cell {
@@ -275,7 +316,8 @@ impl Search<'_> {
         )
     }
 
-    /// Where each number is that a run has told, its rows there, its term's number and its place in that.
+    /// Each number that a run has told: where it is, its rows there, the index of its term, and its place in the term's
+    /// table.
     pub(super) fn told(&self) -> impl Iterator<Item = (&Got, Range<usize>, usize, usize)> {
         let graph = self.shared.graph.borrow();
         let is_factor: Vec<bool> = graph.terms.iter().map(Term::is_factor).collect();

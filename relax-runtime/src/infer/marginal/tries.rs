@@ -1,28 +1,29 @@
-//! The states that are tried before scopes are believed, where host code has read choices.
+//! The states that are tried before scopes are trusted, if host code has read choices.
 
 use std::collections::BTreeSet;
 
 use super::search::{Search, TRIALS};
 use crate::error::Result;
 
-/// Variables that have so few combinations together are tried in all of them,
+/// Variables with at most this many combinations are tried in all of them,
 const MOST_TRIED: usize = 1 << 11;
-/// and in more where all runs together come to so little work, as [`Graph::work`](super::graph::Graph::work) and the
-/// numbers of a record have it: some 30,000 of a model of a few host numbers.
+/// and with more if all runs together take at most this much work, measured by
+/// [`Graph::work`](super::graph::Graph::work) and the numbers of a trace: some 30,000 for a model of a few host
+/// numbers.
 const MOST_WORK: usize = 1 << 25;
-/// So often at most: each time something is found, what was tried before is tried again.
+/// Maximum number of rounds: each time something is found, what was tried before is tried again.
 const ROUNDS: usize = 8;
-/// So many variables are changed one by one, from states in which all have their first or their last value
-/// and from some at random, in so many runs in all.
+/// Up to this many variables are changed one by one, starting from states in which all have their first or their last
+/// value and from some random ones, in about `FLIPS` runs in all.
 const MOST_FLIPPED: usize = 128;
 const FLIPS: usize = 512;
 
 /// What to try.
 #[derive(Clone, Debug)]
 pub(super) enum Trial {
-    /// Values by variable; what has none takes any that is possible.
+    /// Values by variable; a variable without one takes any possible value.
     State(Vec<Option<usize>>),
-    /// Values by variable, whether or not all of them can be together: choices that they unmake have none.
+    /// Values by variable, whether or not all of them are possible together: choices that they remove have no value.
     AsItIs(Vec<usize>),
 }
 
@@ -34,10 +35,10 @@ impl Trial {
 }
 
 impl Search<'_> {
-    /// What the first sum tries: all states of the variables that a term may depend on, where they are few enough
-    /// together, and else states at random, and states in which all variables have their first or their last value, or
-    /// any, each changed in turn: where a choice shows at few values of the others, as in recursion, a state and the
-    /// same but for that choice tell sooner than two at random.
+    /// What the first sum tries: all states of the variables that a term may depend on, if there are few enough;
+    /// otherwise random states, and states in which all variables have their first, their last or a random value, with
+    /// each changed in turn. If a choice shows at few values of the others, as in recursion, two states that differ
+    /// only in that choice show it sooner than two random ones.
     pub(super) fn first_trials(&mut self) -> Vec<Trial> {
         let sizes: Vec<usize> = {
             let graph = self.shared.graph.borrow();
@@ -48,14 +49,13 @@ impl Search<'_> {
             Some(sets) => sets.iter().flat_map(|set| states(set, &sizes)).collect(),
             None => self.flips(&sizes),
         };
-        // What parameters and other choices make of it is another matter.
+        // Parameters and other choices may change the result.
         let tried = sets.filter(|_| !self.has_left);
         self.shared.graph.borrow_mut().tried = tried.unwrap_or_default();
         trials
     }
 
-    /// The sets of variables on which terms may depend, those inside others left out; nothing where they have too many
-    /// states.
+    /// The sets of variables on which terms may depend, without subsets of others; `None` if they have too many states.
     fn sets_to_try(&mut self, sizes: &[usize]) -> Option<Vec<BTreeSet<usize>>> {
         self.rounds += 1;
         if self.rounds > ROUNDS {
@@ -80,7 +80,7 @@ impl Search<'_> {
         ((states <= MOST_TRIED || is_little) && has_sites).then_some(sets)
     }
 
-    /// States at random, and changes of single values.
+    /// Random states, and changes of single values.
     fn flips(&mut self, sizes: &[usize]) -> Vec<Trial> {
         let mut trials = vec![Trial::any(); TRIALS];
         if sizes.len() > MOST_FLIPPED {
@@ -101,10 +101,10 @@ impl Search<'_> {
         trials
     }
 
-    /// Runs with these values, unless a state is known to be impossible.
+    /// Runs a trial, unless its state is known to be impossible.
     pub(super) fn try_out(&mut self, trial: &Trial) -> Result<()> {
         let state = match trial {
-            // Runs that tell nothing new now may do so once scopes have grown: of a few all are kept, of many those
+            // Runs that tell nothing new now may do so once scopes have grown: a few runs are all kept; of many, those
             // that matter are made again.
             Trial::AsItIs(values) => return self.add(values).map(drop),
             Trial::State(state) => state,

@@ -1,4 +1,4 @@
-//! One term of a cost, and what to say of one that is not finite.
+//! One term of a cost, and error messages for one that is not finite.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -6,6 +6,7 @@ use std::rc::Rc;
 use crate::dist::{AnyDistribution, Number, Value};
 use crate::error::{Error, Result};
 use crate::infer::impossible::{Behind, Broken, look};
+use crate::infer::marginal::LOG_EVIDENCE;
 use crate::infer::pass::Latent;
 use crate::model::{Kind, Known, OutOfSupport, Plate};
 use crate::tensor::SiteSet;
@@ -15,39 +16,38 @@ use crate::tensor::SiteSet;
 pub struct Term {
     /// Full name of its site.
     pub name: Cow<'static, str>,
-    /// What its site does: a cost that is paid, or a choice or an observation whose log-density
-    /// counts.
+    /// What its site does: a cost that is paid, or a choice or an observation whose log-density counts.
     pub kind: Kind,
-    /// A number a row of the plates, without [`scale`](Self::scale).
+    /// One number per row of the plates, without [`scale`](Self::scale).
     pub value: Number,
     /// The plates around the site.
     pub plates: Rc<[Plate]>,
     /// Factor of subsampling plates and of handlers.
     pub scale: f64,
-    /// That of handlers alone.
+    /// Factor of handlers alone.
     pub(crate) weight: f64,
     /// Choices that the term may depend on.
     pub sites: SiteSet,
     /// Whether it is the log-density of a choice under its guide.
     pub(crate) of_guide: bool,
-    /// The user's file and line, where the term is a site's.
+    /// The user's file and line, if the term belongs to a site.
     pub(crate) at: Option<(&'static str, u32)>,
     /// The distribution of a site.
     pub(crate) dist: Option<Rc<dyn AnyDistribution>>,
-    /// That its support does not have the value.
+    /// Why the value is outside its support, if it is.
     pub(crate) outside: Option<Rc<OutOfSupport>>,
 }
 
 impl Term {
-    /// The whole term where each row of the plates counts once.
+    /// The whole term, counting each row of the plates once.
     ///
     /// # Errors
-    /// If it carries one.
+    /// If it carries an error.
     pub(in crate::infer) fn once(&self) -> Result<f64> {
         Ok(self.value.total()? * self.weight)
     }
 
-    /// An error that says which term went wrong, with its site's line, and with which draw of the choices behind it.
+    /// An error that says which term went wrong, with its site's line and the draw of the choices behind it.
     pub(crate) fn not_finite(&self, value: f64, step: u64, latents: &[Latent]) -> Error {
         let name = self.title();
         if self.of_guide {
@@ -57,7 +57,11 @@ impl Term {
         if let (Known::Outside(outside), Some((file, line))) = (known, self.at)
             && let Some(mistake) = outside.mistake()
         {
-            return mistake.clone().at_site(&self.name, file, line);
+            return match self.name == LOG_EVIDENCE {
+                // It speaks of the whole model.
+                true => mistake.clone(),
+                false => mistake.clone().at_site(&self.name, file, line),
+            };
         }
         let broken = Broken {
             kind: self.kind,
@@ -80,7 +84,7 @@ impl Term {
         in_words(self.kind, &self.title(), self.at)
     }
 
-    /// Its site's name, or that of the guide's density there.
+    /// The name of its site, or of the guide's density there.
     fn title(&self) -> Cow<'_, str> {
         match self.of_guide {
             true => format!("log q({})", self.name).into(),
@@ -88,7 +92,7 @@ impl Term {
         }
     }
 
-    /// On what choices it may depend.
+    /// The kind of choices that it may depend on.
     fn behind(&self, latents: &[Latent]) -> Behind {
         let all = latents.iter().enumerate();
         let behind = all.filter(|(place, _)| self.sites.contains(*place));
@@ -104,7 +108,7 @@ impl Term {
 
     /// ` where `n` is 2`: the choices that the term may depend on, as they were drawn; the last ones of many.
     pub(in crate::infer) fn draw_behind(&self, latents: &[Latent]) -> String {
-        /// So many are named.
+        /// Maximum number of choices named.
         const NAMED: usize = 4;
         let behind = latents.iter().enumerate().rev();
         let mut behind = behind.filter(|(place, _)| self.sites.contains(*place));
@@ -144,7 +148,7 @@ pub(in crate::infer) fn not_finite(
     }
 }
 
-/// What a term of a kind is called, with its site's line if it has one.
+/// The description of a term of some kind, with its site's line if it has one.
 fn in_words(kind: Kind, term: &str, at: Option<(&'static str, u32)>) -> String {
     let at = at.map(|(file, line)| format!(" ({file}:{line})"));
     let what = match kind {

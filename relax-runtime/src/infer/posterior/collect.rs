@@ -1,4 +1,4 @@
-//! Draws from records, one after the other.
+//! Collects records into draws, one at a time.
 
 use std::collections::BTreeMap;
 
@@ -19,17 +19,19 @@ pub(super) struct Collected {
     sums: Vec<Sums>,
     by_name: BTreeMap<String, usize>,
     count: usize,
-    /// Sums of errors of rows' evidences, of sites that were integrated out, and how often these were met.
+    /// Number of records with weight 0, which say nothing about what was summed out.
+    untold: usize,
+    /// For each integrated-out site, the sum of the errors of rows' evidences, and how often the site was reached.
     node_errors: BTreeMap<String, (f64, f64)>,
 }
 
-/// What is known of a site beyond its values, added up over draws, each as far as runs like it come by the site.
+/// What is known about a site beyond its values, summed over draws and weighted by each draw's inclusion probability.
 #[derive(Default)]
 struct Sums {
     inclusion: f64,
     mean: Vec<f64>,
     marginal: Marginal,
-    /// Whether something was known in every draw; in every draw a marginal.
+    /// Whether a mean was known in every draw, and a marginal in every draw.
     means: bool,
     marginals: bool,
 }
@@ -38,10 +40,11 @@ impl Collected {
     /// Adds a record.
     ///
     /// # Errors
-    /// If a tensor carries one.
+    /// If a tensor carries an error.
     pub(super) fn add(&mut self, record: Record) -> Result<()> {
         let draw = self.count;
         self.count += 1;
+        self.untold += usize::from(record.is_untold);
         for site in record.sites {
             let SiteRecord {
                 name,
@@ -66,7 +69,9 @@ impl Collected {
             if let Some(value) = value {
                 self.columns[at].push(draw, value);
             }
-            self.sums[at].add(known, inclusion)?;
+            if !record.is_untold {
+                self.sums[at].add(known, inclusion)?;
+            }
         }
         Ok(())
     }
@@ -83,19 +88,20 @@ impl Collected {
         at
     }
 
-    /// By how much the evidence of a row may be off, at most, of each site that was integrated out: on average over draws.
+    /// For each integrated-out site, the maximum error of a row's evidence, averaged over draws.
     pub(super) fn node_errors(&self) -> BTreeMap<String, f64> {
         let sums = self.node_errors.iter();
         sums.map(|(name, (sum, met))| (name.clone(), sum / met))
             .collect()
     }
 
-    /// The draws, weighted alike.
+    /// The draws, with equal weights.
     pub(super) fn equal(self) -> Draws {
         let count = self.count;
+        let told = (count - self.untold).max(1) as f64;
         let mut columns = self.columns;
         for (column, sums) in columns.iter_mut().zip(self.sums) {
-            column.inclusion = sums.inclusion / count as f64;
+            column.inclusion = sums.inclusion / told;
             let share = |sums: &[f64], of: f64| sums.iter().map(|sum| sum / of).collect();
             column.mean = sums.means.then(|| share(&sums.mean, sums.inclusion));
             if sums.marginals {
@@ -104,7 +110,7 @@ impl Collected {
                     probabilities,
                     ..
                 } = sums.marginal;
-                column.probabilities = Some(share(&probabilities, count as f64));
+                column.probabilities = Some(share(&probabilities, told));
                 column.support = Some(values);
             }
         }
@@ -128,20 +134,20 @@ impl Sums {
     }
 }
 
-/// The probability of each value, added up over draws.
+/// The probability of each value, summed over draws.
 #[derive(Default)]
 struct Marginal {
     /// The last law met, by its name.
     law: &'static str,
     values: Vec<Vec<f64>>,
     probabilities: Vec<f64>,
-    /// Where a value stands, by its [`key`].
+    /// Index of a value, by its [`key`].
     places: FxHashMap<Vec<u64>, usize>,
 }
 
 impl Marginal {
     fn add(&mut self, law: &dyn Law, probabilities: &[f64], inclusion: f64) -> Result<()> {
-        // Their values follow from how many there are; those of counts may be others in every run.
+        // The values of coins and categories follow from their number; those of counts may differ in every run.
         let kind = DrawKind::of(law.draws());
         let follow = matches!(kind, DrawKind::Coins | DrawKind::Categories);
         if follow && law.name() == self.law && probabilities.len() == self.values.len() {
@@ -161,7 +167,7 @@ impl Marginal {
     }
 }
 
-/// Adds a share of numbers to sums: whether they are as many as before.
+/// Adds a share of numbers to sums; returns whether there are as many as before.
 fn add_all(sums: &mut Vec<f64>, numbers: &[f64], share: f64) -> bool {
     if sums.is_empty() {
         sums.resize(numbers.len(), 0.0);
@@ -176,7 +182,7 @@ mod tests {
     use super::*;
     use crate::dist::{Categorical, DiscreteUniform, Distribution, Value};
 
-    /// A run that comes by one site.
+    /// A run that reaches one site.
     fn record(value: usize, categories: Option<usize>, known: Option<Known>) -> Record {
         let site = SiteRecord {
             name: "k".into(),
@@ -191,11 +197,12 @@ mod tests {
             log_weights: vec![0.0],
             surplus: 0.0,
             scaled: None,
+            is_untold: false,
         }
     }
 
-    /// A site whose choice nobody drew from a law of the run, as where it was summed out: its law stands
-    /// for the values, and where one draw knows none, the values are counted.
+    /// A site not drawn from a law of the run, as when it was summed out: its law stands in for the values, and if a
+    /// draw knows no law, the values are counted.
     #[test]
     fn what_is_known_stands_for_the_values() -> Result<()> {
         let draws = |known: [Option<[f64; 2]>; 2]| -> Result<Draws> {
@@ -213,6 +220,7 @@ mod tests {
                 log_weights: vec![0.0],
                 surplus: 0.0,
                 scaled: None,
+                is_untold: false,
             })?;
             Ok(collected.equal())
         };
@@ -237,7 +245,7 @@ mod tests {
         Ok(())
     }
 
-    /// Ranges that are others in every run: a value's probability is added to that value.
+    /// Ranges that differ in every run: each probability is added to its value.
     #[test]
     fn runs_may_have_other_values() -> Result<()> {
         let mut collected = Collected::default();

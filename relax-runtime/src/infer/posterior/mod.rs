@@ -1,7 +1,7 @@
-//! What a trained guide, or an enumeration, says of the latent sites.
+//! What a trained guide or an enumeration says about the latent sites.
 //!
-//! Read downwards: a [`Record`](record::Record) is what one evaluation leaves; `collect` makes [`Draws`] of
-//! records; everything that can be asked stands at `Draws`, once for all kinds of posterior.
+//! Read downwards: a [`Record`](record::Record) is what one evaluation leaves behind; `collect` turns records into
+//! [`Draws`]; all queries are methods of `Draws`, shared by every kind of posterior.
 
 mod arviz;
 mod collect;
@@ -57,8 +57,11 @@ use crate::model::{ParamStore, SummedOut};
 use crate::random::Key;
 use crate::special::log_sum;
 
-/// Draws from a guide, with their importance weights under the model, or of chains that started from such
-/// ([`mixing`](Self::mixing)). What can be asked of the draws stands at [`Draws`]; [`weighted`](Self::weighted) corrects them for what the guide gets wrong:
+/// Draws from a guide with their importance weights under the model, or draws of chains started from a guide's draws
+/// (see [`mixing`](Self::mixing)).
+///
+/// Dereferences to [`Draws`], so all of its queries can be called on a posterior directly. [`weighted`](Self::weighted)
+/// corrects the draws for what the guide gets wrong:
 ///
 /// ```
 /// use relax_runtime::infer::MeanFieldGuide;
@@ -83,53 +86,53 @@ use crate::special::log_sum;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Posterior {
     draws: Draws,
-    /// ln(p(x, z)/q(z)) of each draw, row by row, each of which counts once.
+    /// ln(p(x, z)/q(z)) of each draw, row by row; each row counts once.
     #[serde(with = "saved::log_weights")]
     log_weights: Vec<Vec<f64>>,
-    /// What the posterior's are more than that, a number a draw.
+    /// What to add for the posterior's log-weights, one number per draw.
     #[serde(default)]
     surpluses: Vec<f64>,
-    /// The first site whose log-probability does not count once.
+    /// The first site whose log-probability does not count exactly once.
     scaled: Option<String>,
-    /// By how much the evidence of a row may be off, at most, of sites that were integrated out.
+    /// For each integrated-out site, the maximum error of a row's evidence.
     #[serde(default)]
     node_errors: BTreeMap<String, f64>,
-    /// How the chains went that made the draws, where chains did; the log-weights are then those of the guide's draws
-    /// from which they started.
+    /// How the chains went, if chains made the draws; the log-weights are then those of the guide's draws they started
+    /// from.
     #[serde(default)]
     mixing: Option<Mixing>,
-    /// Why no chains drew it, where wider draws than the guide's put the posterior elsewhere.
+    /// Why no chains drew it, if draws wider than the guide's put the posterior elsewhere.
     #[serde(default)]
     unchained: Option<Unchained>,
-    /// What is known of other places than the guide's.
+    /// What is known about places other than the guide's.
     #[serde(default)]
     elsewhere: KnownElsewhere,
-    /// What was found where the guide hardly draws.
+    /// What was found where the guide rarely draws.
     #[serde(default)]
     missed: Option<Missed>,
 }
 
-/// What is known of other places than those of a guide's draws.
+/// What is known about places other than those of a guide's draws.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::infer) enum KnownElsewhere {
     #[default]
     Nothing,
-    /// Ways from there lead to where the guide is.
+    /// Paths from there lead to where the guide is.
     LeadsHere,
-    /// There is more evidence, as far as Gaussians at peaks tell.
+    /// There is more evidence there, judging by Gaussians at the peaks.
     Better,
 }
 
-/// What chains have drawn.
+/// Draws of chains, with their diagnostics.
 pub(in crate::infer) struct Chained {
     pub(in crate::infer) records: Vec<Record>,
     pub(in crate::infer) mixing: Mixing,
-    /// Those of a guide's draws.
+    /// The log-weights of a guide's draws.
     pub(in crate::infer) log_weights: LogWeights,
 }
 
 /// Bounds on ln p(x), all lower bounds in expectation, and how good the guide is as a proposal. x is what was observed:
-/// rows of a plate that is a part of a larger data set count once.
+/// rows of a plate that is a sample of a larger data set count once.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LogEvidence {
     /// The evidence lower bound: the mean log-weight.
@@ -140,8 +143,8 @@ pub struct LogEvidence {
     pub effective_samples: f64,
 }
 
-/// Draws of choices that were summed out. The probabilities of single choices, the means of sites and whether a run
-/// comes by them are exact, and are not counted by draws.
+/// Draws of choices that were summed out. The probabilities of single choices, the means of sites and their inclusion
+/// probabilities are exact, not counted from the draws.
 ///
 /// # Errors
 /// If a value cannot be made.
@@ -157,14 +160,15 @@ pub(in crate::infer) fn draws_of_sum(summed: &dyn SummedOut, n: usize) -> Result
             log_weights: Vec::new(),
             surplus: 0.0,
             scaled: None,
+            is_untold: false,
         })?;
     }
     Ok(collected.equal())
 }
 
 impl Posterior {
-    /// Draws `n` times from the guide of an objective. Parameters of sites that no step has met are not added to the
-    /// store.
+    /// Draws `n` times from the guide of an objective. Parameters of sites that no training step has reached are not
+    /// added to the store.
     ///
     /// # Errors
     /// Whatever goes wrong in model or guide; `n` of 0.
@@ -174,7 +178,7 @@ impl Posterior {
         seed: u64,
         n: usize,
     ) -> Result<Self> {
-        // What draws meet that training has not is no matter of its parameters.
+        // What draws reach and training did not must not affect its parameters.
         let params = params.fork();
         let mut drawing = Drawing::new(objective, &params, seed);
         drawing.draw_until(n, |_| ())?;
@@ -184,7 +188,7 @@ impl Posterior {
     /// The draws of chains.
     ///
     /// # Errors
-    /// If a tensor carries one.
+    /// If a tensor carries an error.
     pub(in crate::infer) fn of_chains(chained: Chained) -> Result<Self> {
         let mut collected = Collected::default();
         for record in chained.records {
@@ -203,91 +207,93 @@ impl Posterior {
         })
     }
 
-    /// The same, with what was found where the guide hardly draws.
+    /// Adds what was found where the guide rarely draws.
     pub(in crate::infer) fn missing(mut self, missed: Option<Missed>) -> Self {
         self.missed = missed;
         self
     }
 
-    /// What was found where the guide hardly draws.
+    /// What was found where the guide rarely draws.
     pub(in crate::infer) fn missed(&self) -> Option<&Missed> {
         self.missed.as_ref()
     }
 
-    /// The same, with why no chains drew it where wider draws have put the posterior elsewhere.
+    /// Adds why no chains drew it, if wider draws put the posterior elsewhere.
     pub(in crate::infer) fn without_chains(mut self, why: Option<Unchained>) -> Self {
         self.unchained = why;
         self
     }
 
-    /// The same, with what is known of other places.
+    /// Adds what is known about other places.
     pub(in crate::infer) fn elsewhere(mut self, known: KnownElsewhere) -> Self {
         self.elsewhere = known;
         self
     }
 
-    /// Whether the draws count by their weights already.
+    /// Whether the draws already count by their weights.
     pub(in crate::infer) fn is_weighted(&self) -> bool {
         !matches!(self.draws.weights, Weights::Equal)
     }
 
-    /// What is known of other places.
+    /// What is known about other places.
     pub(in crate::infer) fn known_elsewhere(&self) -> KnownElsewhere {
         self.elsewhere
     }
 
-    /// Why no chains drew it, where wider draws than the guide's put the posterior elsewhere.
+    /// Why no chains drew it, if draws wider than the guide's put the posterior elsewhere.
     pub(in crate::infer) fn unchained(&self) -> Option<&Unchained> {
         self.unchained.as_ref()
     }
 
-    /// How the chains went that made the draws, where these were made by [`hmc`](crate::infer::Svi::hmc).
+    /// How well the chains mixed, if the draws were made by [`hmc`](crate::infer::Svi::hmc).
     pub fn mixing(&self) -> Option<&Mixing> {
         self.mixing.as_ref()
     }
 
-    /// ln(p(x, z)/q(z)) of each draw of the guide, as it is; a number a row where everything stands in one plate, and
-    /// one number elsewhere. Plates are not scaled: rows of a larger data set count once, also where a sum has taken
-    /// their choices. Draws of chains have none: these are of those from which they started.
+    /// ln(p(x, z)/q(z)) of each draw of the guide, unsmoothed: one number per row if everything is in one plate,
+    /// otherwise a single number. Plates are not scaled: rows of a larger data set count once, even if their choices
+    /// were summed out. Draws of chains have no log-weights; for them, these belong to the guide's draws they started
+    /// from.
     pub fn log_weights(&self) -> &[Vec<f64>] {
         &self.log_weights
     }
 
-    /// Those by which draws are the posterior's: sums count each row as often as it stands for others.
+    /// The log-weights that turn the draws into the posterior's: sums count each row once for every row it stands for.
     pub(in crate::infer) fn posterior_log_weights(&self) -> Cow<'_, [Vec<f64>]> {
         of_posterior(&self.log_weights, &self.surpluses)
     }
 
-    /// Whether each draw of the guide has one weight, by which it is the posterior's.
+    /// Whether each draw of the guide has a single weight, which turns it into the posterior's.
     pub(in crate::infer) fn has_whole_weights(&self) -> bool {
         row_count(&self.log_weights) == 1 && self.scaled.is_none()
     }
 
-    /// By how much the evidence of a row may be off, at most, of sites that were
-    /// [integrated out](crate::infer::Marginalised::integrate).
+    /// For each site that was [integrated out](crate::infer::Marginalised::integrate), the maximum error of a row's
+    /// evidence.
     pub(in crate::infer) fn node_errors(&self) -> &BTreeMap<String, f64> {
         &self.node_errors
     }
 
-    /// The draws' importance weights under the posterior, Pareto-smoothed, and how far they can be
-    /// relied on.
+    /// Pareto-smoothed importance weights of the draws under the posterior, and how far they can be relied on.
     ///
     /// # Errors
-    /// [`Error::Query`] if the log-weights are not those of the posterior, since a site's
-    /// log-probability counts more or less than once, or if they are not finite.
+    /// [`Error::Query`] if chains made the draws, if a site's log-probability does not count exactly once, so that the
+    /// log-weights are not those of the posterior, or if they are not finite.
     pub fn importance_weights(&self) -> Result<ImportanceWeights> {
         if self.mixing.is_some() {
             return Err(Error::Query(
-                "the draws were made by chains, and are the posterior's as they are: all count alike".into(),
+                "the draws were made by chains, so they all count alike and have no importance weights; use the \
+                 posterior as it is"
+                    .into(),
             ));
         }
         weights_of(&self.posterior_log_weights(), self.scaled.as_deref())
     }
 
-    /// The same with the draws weighted, all rows of each alike, where the weights say something else.
+    /// Weights the draws, each as a whole, if the weights contradict the unweighted draws.
     ///
     /// # Errors
-    /// If a value carries one.
+    /// If a value carries an error.
     pub(in crate::infer) fn corrected(mut self) -> Result<Self> {
         let Ok(weights) = self.importance_weights() else {
             return Ok(self);
@@ -299,17 +305,16 @@ impl Posterior {
         Ok(self)
     }
 
-    /// The weights of the guide's draws, whatever the posterior's are.
+    /// The weights of the guide's draws, even if they are not those of the posterior.
     ///
     /// # Errors
-    /// If they are not finite.
+    /// If the log-weights are not finite.
     pub(in crate::infer) fn guide_weights(&self) -> Result<ImportanceWeights> {
         ImportanceWeights::of(&self.posterior_log_weights())
     }
 
-    /// The posterior by self-normalised importance sampling: the same draws, with
-    /// [`importance_weights`](Self::importance_weights). [`Draws::resample`] makes draws of equal weight
-    /// of them.
+    /// The posterior by self-normalized importance sampling: the same draws, with
+    /// [`importance_weights`](Self::importance_weights). [`Draws::resample`] turns them into draws of equal weight.
     ///
     /// # Errors
     /// As [`importance_weights`](Self::importance_weights).
@@ -326,7 +331,8 @@ impl Posterior {
         Ok(self.draws.reweighted(weights))
     }
 
-    /// Whether all draws have one weight in all rows, as where every choice was summed out: they are the posterior's.
+    /// Whether all draws have the same weight in every row, as when every choice was summed out: then they are the
+    /// posterior's.
     fn are_exact(&self) -> bool {
         let log_weights = self.posterior_log_weights();
         let first = log_weights.first().filter(|_| self.scaled.is_none());
@@ -335,14 +341,13 @@ impl Posterior {
         })
     }
 
-    /// Bounds on the log-evidence of the observations, from the draws' importance weights. Where
-    /// all random sites stand in one plate, rows are weighted one by one; plates are not scaled, neither for choices
-    /// that were drawn nor for those that were summed out: of a part of a larger data set it is the evidence of that
-    /// part, and [`ExactPosterior::log_evidence`](crate::infer::ExactPosterior::log_evidence) is the same.
-    /// What [`scale`](crate::model::scale) multiplies counts so often. `cost!` terms are no part of p(x, z) and do not
-    /// count, so that with them training maximises
-    /// something else than the bound given here. An objective without densities, such as
-    /// [`ExpectedCost`](super::ExpectedCost), has bounds of 0.
+    /// Bounds on the log-evidence of the observations, from the draws' importance weights. If all random sites are in
+    /// one plate, rows are weighted one by one. Plates are not scaled, neither for choices that were drawn nor for
+    /// those that were summed out: for a sample of a larger data set this is the evidence of that sample, as is
+    /// [`ExactPosterior::log_evidence`](crate::infer::ExactPosterior::log_evidence). Terms multiplied by
+    /// [`scale`](crate::model::scale) count with their factor. `cost!` terms are not part of p(x, z) and do not count,
+    /// so with them training maximizes something other than the bound given here. An objective without densities, such
+    /// as [`ExpectedCost`](super::ExpectedCost), has bounds of 0.
     pub fn log_evidence(&self) -> LogEvidence {
         let rows = row_count(&self.log_weights);
         let draws = self.log_weights.len() as f64;
@@ -363,7 +368,7 @@ impl Posterior {
     }
 }
 
-/// The weights of draws, unless a site's log-probability does not count once.
+/// The weights of draws, provided every site's log-probability counts exactly once.
 ///
 /// # Errors
 /// As [`Posterior::importance_weights`].
@@ -371,9 +376,9 @@ fn weights_of(log_weights: &[Vec<f64>], scaled: Option<&str>) -> Result<Importan
     match scaled {
         None => ImportanceWeights::of(log_weights),
         Some(site) => Err(Error::Query(format!(
-            "the log-probability of site `{site}` does not count once, as in a plate that is a part \
-             of a larger data set, or under a guide that is scaled: the weights of such draws are not those of the \
-             posterior; draw with all data"
+            "the log-probability of site `{site}` does not count exactly once, as in a plate that is a sample of a \
+             larger data set or under a scaled guide, so the weights of the draws are not those of the posterior; \
+             draw with all data"
         ))),
     }
 }

@@ -1,5 +1,5 @@
-//! What one evaluation leaves of the sites that its run came by: the door through which draws enter a
-//! posterior, whoever made them.
+//! What one evaluation leaves of the sites that its run reached: the way all draws enter a posterior, whoever made
+//! them.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -7,45 +7,47 @@ use std::rc::Rc;
 use crate::dist::{Law, Number, Value, holds_indices};
 use crate::error::Result;
 use crate::estimator::DrawKind;
+use crate::infer::marginal::LOG_EVIDENCE;
 use crate::infer::pass::{Latent, Pass, Term};
 use crate::model::{Kind, Plate, RecoveredKnown, RecoveredSite, RecoveredValues, SummedOut};
 use crate::random::Key;
 use crate::tensor::Tensor;
 
-/// One draw of all sites that a run came by.
+/// One draw of all sites that a run reached.
 pub(in crate::infer) struct Record {
     /// In the order of the run.
     pub(in crate::infer) sites: Vec<SiteRecord>,
-    /// ln(p(x, z)/q(z)), a number a row where all random sites stand in one plate. Plates are not scaled.
+    /// ln(p(x, z)/q(z)), one number per row if all random sites are in one plate. Plates are not scaled.
     pub(in crate::infer) log_weights: Vec<f64>,
-    /// What sums are more than that under the posterior, where their rows stand for others of a larger data set.
+    /// What sums add to that under the posterior, if their rows stand for others of a larger data set.
     pub(in crate::infer) surplus: f64,
-    /// The first site whose log-probability counts more or less often than rows stand for themselves, or than its draws
-    /// do, so that the weights are not those of the posterior.
+    /// The first site whose log-probability counts more or less often than its rows or its draws do, so that the
+    /// weights are not those of the posterior.
     pub(in crate::infer) scaled: Option<String>,
+    /// Whether its weight is 0 whatever the summed-out choices, so that it says nothing about them.
+    pub(in crate::infer) is_untold: bool,
 }
 
 /// A site in one draw.
 pub(in crate::infer) struct SiteRecord {
     pub(in crate::infer) name: Cow<'static, str>,
-    /// Nothing if the draw does not come by it.
+    /// `None` if the draw does not contain it.
     pub(in crate::infer) value: Option<Value>,
-    /// The probability that a run comes by it, given what was drawn of the other choices: beside a sum it is known.
+    /// The probability that a run reaches it, given what was drawn for the other choices: beside a sum it is known.
     pub(in crate::infer) inclusion: f64,
-    /// How many categories the value holds indices of, where it does.
+    /// Number of categories, if the value holds indices of categories.
     pub(in crate::infer) categories: Option<usize>,
     pub(in crate::infer) known: Option<Known>,
-    /// Of one that was integrated out: by how much the evidence of a row may be off, at most.
+    /// If it was integrated out, the maximum error of a row's evidence.
     pub(in crate::infer) node_error: Option<f64>,
 }
 
-/// What is known of a site beyond the value that was drawn: its law, given other choices of the run, and that the run
-/// comes by. It holds where all draws count alike; importance weights belong to the values.
+/// What is known about a site beyond the drawn value: its law, given the run's other choices and that the run reaches
+/// it. Valid if all draws count alike; importance weights belong to the values.
 pub(in crate::infer) struct Known {
-    /// Of each element; of indices of categories, the probability of each category.
+    /// Mean of each element; for category indices, the probability of each category.
     pub(in crate::infer) mean: Vec<f64>,
-    /// Of a single discrete choice, a law with its values in [`support`]'s order, and the probability of
-    /// each.
+    /// For a single discrete choice, a law with its values in the order of [`support`], and the probability of each.
     pub(in crate::infer) marginal: Option<(Rc<dyn Law>, Vec<f64>)>,
 }
 
@@ -53,22 +55,24 @@ impl Record {
     /// The record of an evaluation.
     ///
     /// # Errors
-    /// If a tensor carries one.
+    /// If a tensor carries an error.
     pub(in crate::infer) fn of(pass: &Pass) -> Result<Self> {
         let (mut log_weights, scaled) = log_weights(pass)?;
         let sites = pass.latents.iter().map(SiteRecord::of);
         let summed = || pass.summed.iter().map(|(summed, key)| (&**summed, *key));
         let surplus = summed().map(|(summed, _)| summed.log_sum() - summed.log_sum_once());
         let surplus: f64 = surplus.sum();
-        // A sum stands in no plate, so that there is one number.
+        // A sum is in no plate, so there is one number.
         if let [log_weight] = &mut log_weights[..] {
             *log_weight -= surplus;
         }
+        let is_impossible_sum = |term: &Term| term.name == LOG_EVIDENCE && term.outside.is_some();
         Ok(Self {
             sites: SiteRecord::with_summed(sites, summed())?,
             log_weights,
             surplus,
             scaled,
+            is_untold: pass.terms.iter().any(is_impossible_sum),
         })
     }
 }
@@ -85,10 +89,10 @@ impl Record {
 }
 
 impl SiteRecord {
-    /// Sites that a run came by, but for those absent from draws of sums, and what these draws hold.
+    /// The sites that a run reached, except those absent from draws of sums, and the sites in these draws.
     ///
     /// # Errors
-    /// If a tensor carries one.
+    /// If a tensor carries an error.
     pub(in crate::infer) fn with_summed<'s>(
         sites: impl Iterator<Item = Result<Self>>,
         summed: impl Iterator<Item = (&'s dyn SummedOut, Key)>,
@@ -109,7 +113,7 @@ impl SiteRecord {
         Ok(sites)
     }
 
-    /// A value of which nothing else is known.
+    /// A value about which nothing else is known.
     pub(in crate::infer) fn of_value(name: Cow<'static, str>, value: &Tensor) -> Self {
         Self {
             name,
@@ -124,7 +128,7 @@ impl SiteRecord {
     /// A choice that was summed out.
     ///
     /// # Errors
-    /// If a tensor carries one.
+    /// If a tensor carries an error.
     fn recovered(site: RecoveredSite) -> Result<Self> {
         let categories = categories(&*site.law);
         let (known, node_error) = match site.known {
@@ -162,7 +166,7 @@ impl SiteRecord {
 }
 
 impl Known {
-    /// What is known of a site that was summed out.
+    /// What is known about a site that was summed out.
     fn of_values(law: Rc<dyn Law>, values: RecoveredValues, are_categories: bool) -> Result<Self> {
         let RecoveredValues {
             probabilities,
@@ -172,7 +176,7 @@ impl Known {
         let mean = match are_categories {
             true => probabilities.clone(),
             false => {
-                // Each value at all places of the site.
+                // Each value, repeated at all places of the site.
                 let shape = law.draw_shape();
                 let mut mean: Vec<f64> = Vec::new();
                 for (number, vertex) in vertices.iter().enumerate() {
@@ -200,14 +204,14 @@ fn to_f64s(t: &Tensor) -> Result<Vec<f64>> {
     t.with_values(|values| values.iter().copied().map(f64::from).collect())
 }
 
-/// How many categories a law's values hold indices of, if they do.
+/// Number of categories, if a law's values are indices of categories.
 pub(super) fn categories(law: &dyn Law) -> Option<usize> {
     let of_categories = DrawKind::of(law.draws()) == DrawKind::Categories && holds_indices(law);
     let shape = law.draw_shape();
     shape.last().copied().filter(|_| of_categories)
 }
 
-/// The parameter of a law that is one discrete choice among values that can be listed.
+/// The parameter of a law that is a single discrete choice among listable values.
 fn single_choice(law: &dyn Law) -> Option<Tensor> {
     let relaxation = law.relaxation()?;
     let theta = law.parameters().remove(0).detach();
@@ -215,7 +219,7 @@ fn single_choice(law: &dyn Law) -> Option<Tensor> {
     (theta.len() == width && relaxation.values(width).is_some()).then_some(theta)
 }
 
-/// The probability of every value of a law that is one discrete choice.
+/// The probability of every value of a law that is a single discrete choice.
 fn choice_probabilities(law: &dyn Law) -> Result<Option<Vec<f64>>> {
     let (Some(relaxation), Some(theta)) = (law.relaxation(), single_choice(law)) else {
         return Ok(None);
@@ -223,7 +227,7 @@ fn choice_probabilities(law: &dyn Law) -> Result<Option<Vec<f64>>> {
     to_f64s(&relaxation.probabilities(&theta)).map(Some)
 }
 
-/// Those values.
+/// The values of a law that is a single discrete choice.
 pub(super) fn support(law: &dyn Law) -> Result<Vec<Vec<f64>>> {
     let (Some(relaxation), Some(theta)) = (law.relaxation(), single_choice(law)) else {
         return Ok(Vec::new());
@@ -236,15 +240,15 @@ pub(super) fn support(law: &dyn Law) -> Result<Vec<Vec<f64>>> {
     values.collect()
 }
 
-/// The log-weight of a pass, a number a row if all its densities are rows of the same plate, and the
-/// first site that does not count once as a part of a larger data set. (Where rows are weighted one by one, it does
-/// not matter how many more there are.) What handlers scale is a part of the model. Costs are no densities and stay
-/// out: with them the weights would not bound ln p(x).
+/// The log-weight of a pass, one number per row if all its densities are rows of the same plate, and the first site
+/// that does not count once because it is a sample of a larger data set. (If rows are weighted one by one, it does not
+/// matter how many more there are.) Scaling by handlers is part of the model. Costs are not densities and are left out:
+/// with them the weights would not bound ln p(x).
 fn log_weights(pass: &Pass) -> Result<(Vec<f64>, Option<String>)> {
     let densities = || pass.terms.iter().filter(|term| term.kind != Kind::Cost);
     let plate = common_plate(densities());
     let once = plate.map_or(1.0, |plate| plate.scale);
-    // Under a guide that counts otherwise, draws are not those of its law.
+    // Under a guide that is scaled, draws are not those of its law.
     let is_scaled =
         |term: &&Term| term.scale != once * term.weight || (term.of_guide && term.weight != 1.0);
     let scaled = densities().find(is_scaled);
@@ -265,7 +269,7 @@ fn log_weights(pass: &Pass) -> Result<(Vec<f64>, Option<String>)> {
     Ok((weights, scaled))
 }
 
-/// The only plate around all of some terms.
+/// The single plate that all terms are in, if there is one.
 fn common_plate<'p>(mut terms: impl Iterator<Item = &'p Term>) -> Option<Plate> {
     let [plate] = *terms.next()?.plates else {
         return None;

@@ -1,12 +1,12 @@
-//! What holds in one iteration of a loop is taken to hold in all of them, between the same distances, as far as loops
-//! have such a rule.
+//! Assumes that dependencies found in one iteration of a loop hold in all of them, at the same distances, as far as the
+//! loop has such a rule.
 
-use super::{Graph, Part, Term};
+use super::{Graph, MOST_RUNS_UNASKED, Part, Term};
 
-/// So many distances are a rule of a loop, such as that of a chain.
+/// Most distances that count as a rule of a loop, such as that of a chain.
 const MOST_DISTANCES: usize = 4;
 
-/// Terms of a loop, which have one name but for so many indices, and choices of a loop.
+/// The terms of a loop, which have the same name except for the indices, and the choices of a loop.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Alike {
     term: String,
@@ -15,7 +15,10 @@ pub(super) struct Alike {
     event: usize,
 }
 
-/// A name without its indices, and these.
+/// Maximum number of combinations of a term's choices up to which another iteration's are taken to be its own.
+const MOST_GUESSED: usize = MOST_RUNS_UNASKED;
+
+/// Splits a name into its template and its indices.
 fn template(name: &str) -> (String, Vec<usize>) {
     let (mut text, mut indices) = (String::new(), Vec::new());
     let mut rest = name;
@@ -38,9 +41,9 @@ fn template(name: &str) -> (String, Vec<usize>) {
 }
 
 impl Graph {
-    /// Notes that a term depends on a variable, as runs have shown. What holds in one iteration of a loop is taken to
-    /// hold in all of them, between the same distances, until there are so many of these that the loop has no such
-    /// rule: the terms whose scopes are others then.
+    /// Notes that a term depends on a variable, as runs have shown. What holds in one iteration of a loop is assumed to
+    /// hold in all of them, at the same distances, until there are so many distances that the loop has no such rule.
+    /// Returns the terms whose scopes have changed.
     pub(in super::super) fn depends(&mut self, term: usize, variable: usize) -> Vec<usize> {
         let mut changed = self.take(&[(term, variable)], false);
         let Some((alike, distance)) = self.alike(term, variable) else {
@@ -55,14 +58,13 @@ impl Graph {
                 let pairs = self.at_distance(&alike, &distance);
                 changed.extend(self.take(&pairs, true));
             }
-            // Nothing is taken from one iteration for another any more.
+            // One iteration no longer says anything about another.
             _ => changed.extend(self.untake(&alike)),
         }
         changed
     }
 
-    /// Takes what is known of loops to hold for terms and choices that have come since: the terms whose scopes have
-    /// grown.
+    /// Applies what is known about loops to terms and choices added since. Returns the terms whose scopes have grown.
     pub(in super::super) fn guess_again(&mut self) -> Vec<usize> {
         let known = self.distances.iter();
         let known = known.filter(|(_, distances)| distances.len() <= MOST_DISTANCES);
@@ -74,9 +76,10 @@ impl Graph {
         self.take(&pairs, true)
     }
 
-    /// Takes variables into scopes, as runs have shown or `guessed` from others: the terms whose scopes have grown.
+    /// Adds variables to scopes, as shown by runs, or `guessed` from other iterations. Returns the terms whose scopes
+    /// have grown.
     fn take(&mut self, pairs: &[(usize, usize)], guessed: bool) -> Vec<usize> {
-        // A law depends on what its support depends on.
+        // A law depends on everything its support depends on.
         let of_law = |&(term, by): &(usize, usize)| match self.terms[term].part {
             Part::Support { variable, .. } => Some((self.law_of[variable], by)),
             Part::Whole | Part::Law { .. } => None,
@@ -87,15 +90,24 @@ impl Graph {
             if variable >= self.domains.len() {
                 continue;
             }
-            if self.may_depend(term, variable) {
-                self.terms[term].scope.insert(variable);
-                grown.push(term);
-                if guessed {
-                    self.terms[term].guessed.insert(variable);
-                }
-            } else if !guessed {
+            if !guessed {
                 self.terms[term].guessed.remove(&variable);
             }
+            let is_large = self.combinations_with(term, variable) > MOST_GUESSED;
+            if !self.may_depend(term, variable) || (guessed && is_large) {
+                continue;
+            }
+            let known = &mut self.terms[term];
+            if is_large {
+                // What runs have shown goes before what was guessed.
+                let of_others = std::mem::take(&mut known.guessed);
+                known.scope.retain(|v| !of_others.contains(v));
+            }
+            known.scope.insert(variable);
+            if guessed {
+                known.guessed.insert(variable);
+            }
+            grown.push(term);
         }
         if !grown.is_empty() {
             (self.order, self.order_without) = (None, None);
@@ -103,7 +115,14 @@ impl Graph {
         grown
     }
 
-    /// The loops in which a term and a variable's site are, and how far the site is from the term there.
+    /// Number of combinations of the variables on which a term depends, and one more variable.
+    fn combinations_with(&self, term: usize, variable: usize) -> usize {
+        let scope = self.terms[term].scope.iter().chain([&variable]);
+        let sizes = scope.map(|&v| self.domains[v].size);
+        sizes.fold(1, usize::saturating_mul)
+    }
+
+    /// The loops that a term and a variable's site are in, and the distance from the term to the site there.
     fn alike(&self, term: usize, variable: usize) -> Option<(Alike, Vec<isize>)> {
         let (of_term, here) = template(&self.terms[term].name);
         let site = &self.sites[self.owner[variable]];
@@ -120,7 +139,7 @@ impl Graph {
         is_inside.then(|| (alike, distance.collect()))
     }
 
-    /// Each term of a loop, and the variable that far from it.
+    /// Each term of a loop, with the variable at that distance.
     fn at_distance(&self, alike: &Alike, distance: &[isize]) -> Vec<(usize, usize)> {
         let pair = |(number, term): (usize, &Term)| {
             let (text, indices) = template(&term.name);
@@ -138,7 +157,7 @@ impl Graph {
         self.terms.iter().enumerate().filter_map(pair).collect()
     }
 
-    /// Takes back what was guessed of a loop: the terms whose scopes have shrunk.
+    /// Takes back what was guessed about a loop. Returns the terms whose scopes have shrunk.
     fn untake(&mut self, alike: &Alike) -> Vec<usize> {
         let of_site = |v: usize| template(&self.sites[self.owner[v]].name).0 == alike.site;
         let guessed = |term: &Term| -> Vec<usize> {

@@ -19,40 +19,40 @@ use crate::tensor::{AllCases, Device, Shape, Tensor};
 pub(in super::super) struct Site {
     pub(in super::super) name: Cow<'static, str>,
     pub(in super::super) distribution: &'static str,
-    /// Its first variable; each event of a row is one.
+    /// Its first variable; each event of a row is a variable.
     pub(in super::super) first: usize,
     pub(in super::super) events: usize,
     /// The values of an event as vertices.
     pub(in super::super) vertices: Rc<Vec<Vec<f32>>>,
     form: Form,
-    /// The values where they are counts: those of all laws that runs have met here.
+    /// The values, if they are counts: those of all laws that runs have met here.
     counts: Option<RangeInclusive<usize>>,
-    /// The law of all of them, once some run has met others than the first one.
+    /// The law of all counts, once some run has met others than the first run.
     wide: Option<Rc<dyn Law>>,
-    /// Values that were made, by their numbers.
+    /// Values made so far, by their indices.
     made: FxHashMap<Vec<usize>, Tensor>,
-    /// All values in order, where there is one event.
+    /// All values in order, if there is a single event.
     cases: Option<Rc<AllCases>>,
-    /// Whether it is integrated out: its values are nodes of Gaussian noise.
+    /// Whether it is integrated out, so that its values are nodes of Gaussian noise.
     pub(in super::super) has_nodes: bool,
     /// The logarithms of the nodes' weights, for rows of these sizes.
     weights: Option<(Vec<usize>, Rc<AllCases>)>,
     pub(in super::super) shape: Shape,
     value_shape: Shape,
-    /// The sum in which a run met it last.
+    /// The last sum in which a run reached it.
     sum: u64,
     pub(in super::super) device: Device,
 }
 
 /// The values that each event of a site may have.
 pub(in super::super) struct Values<'a> {
-    /// The shape of all of a site's events as vertices, and how many numbers each is.
+    /// The shape of all of a site's events as vertices, and how many numbers each has.
     pub(in super::super) shape: Shape,
     pub(in super::super) width: usize,
     pub(in super::super) count: usize,
     pub(in super::super) vertices: &'a dyn Fn() -> Vec<Vec<f32>>,
     pub(in super::super) form: Form,
-    /// The values where they are counts.
+    /// The values, if they are counts.
     pub(in super::super) counts: Option<RangeInclusive<usize>>,
     /// The shape of a value.
     pub(in super::super) value_shape: Shape,
@@ -73,12 +73,12 @@ impl Site {
             }
     }
 
-    /// The least of the values where they are counts, or numbers of categories.
+    /// The smallest value, if values are counts or category indices.
     pub(in super::super) fn least(&self) -> usize {
         self.counts.as_ref().map_or(0, |counts| *counts.start())
     }
 
-    /// Where a law's counts are among all values of the site, if some of these are not the law's.
+    /// The range of a law's counts among all values of the site, unless the law has all of them.
     pub(in super::super) fn own(
         &self,
         counts: Option<&RangeInclusive<usize>>,
@@ -88,12 +88,18 @@ impl Site {
         (all != own).then(|| from..from + own.clone().count())
     }
 
-    /// The law of all values, where runs differ in which there are.
+    /// Whether a law's counts go up to the last of all values of the site.
+    pub(in super::super) fn ends_with(&self, counts: Option<&RangeInclusive<usize>>) -> bool {
+        let (all, own) = (self.counts.as_ref(), counts);
+        all.map(RangeInclusive::end) == own.map(RangeInclusive::end)
+    }
+
+    /// The law of all values, if these differ between runs.
     pub(in super::super) fn wide(&self) -> Option<Rc<dyn Law>> {
         self.wide.clone()
     }
 
-    /// Has a law of all counts say what the values are.
+    /// Sets the values to those of a law of all counts.
     fn widen(&mut self) -> Result<()> {
         let Some(counts) = &self.counts else {
             return Ok(());
@@ -109,7 +115,7 @@ impl Site {
 }
 
 impl Graph {
-    /// Whether sites that both know have as many events, and values of the same kind.
+    /// Whether the sites that both know have the same number of events, and values of the same kind.
     pub(in super::super) fn has_sites_of(&self, other: &Self) -> bool {
         other.sites.iter().all(|site| {
             let known = self.site(&site.name).map(|known| &self.sites[known]);
@@ -122,8 +128,8 @@ impl Graph {
         })
     }
 
-    /// The site of a name that a run has come by, whose law has these values. Of counts it may be another range than
-    /// before: the site has the values of both then, and what runs have told is to be forgotten.
+    /// The site of a name that a run has reached, whose law has these values. A range of counts may differ from before:
+    /// then the site has the values of both, and what runs have told must be forgotten.
     ///
     /// # Errors
     /// If it had other events before, or values of another kind.
@@ -143,9 +149,9 @@ impl Graph {
             if known.events != events || !known.is_like(&values) {
                 return Err(Error::Inconsistent(format!(
                     "it has {events} choices of {count} values, but had {} of {} in another run, or values of another \
-                     kind; sites that are summed out keep theirs, but for ranges of counts: give others another name, \
-                     as by `name = format!(\"x of {{n}}\")`, or give all categories, and those that cannot be \
-                     probability 0",
+                     kind; at a site that is summed out only ranges of counts may differ: give others another name, \
+                     as by `name = format!(\"x of {{n}}\")`, or state all categories, with probability 0 for those \
+                     that cannot occur",
                     known.events,
                     known.vertices.len()
                 )));
@@ -157,8 +163,8 @@ impl Graph {
             };
             if known.sum == self.sums && others.any(has_other_rows) {
                 return Err(Error::Enumeration(
-                    "how many rows the plate around it has follows from choices that are summed out; draw such choices \
-                     (`draw_all`, or `only` without them), or let a `for` loop make the choices of the rows"
+                    "the number of rows of the plate around it depends on choices that are summed out; draw those \
+                     choices (`draw_all`, or `only` without them), or make the choices of the rows in a `for` loop"
                         .into(),
                 ));
             }
@@ -175,15 +181,15 @@ impl Graph {
                 .is_some_and(|all| all.end() - all.start() >= MOST_VALUES)
             {
                 return Err(Error::Enumeration(format!(
-                    "its ranges in several runs have more than {MOST_VALUES} values between them; sum fewer sites out \
+                    "its ranges in different runs have more than {MOST_VALUES} values together; sum fewer sites out \
                      (`only`)"
                 )));
             }
             let is_wider = hull != known.counts;
-            // Laws of a part of the values, too, are told apart from one of all of them.
+            // Laws with only some of the values are also told apart from one with all of them.
             let is_wide = known.wide.is_some() || is_wider || hull != values.counts;
             known.counts = hull;
-            // A law of all values has a shape of its own.
+            // A law of all values has its own shape.
             let has_moved = match &known.wide {
                 Some(_) => known.value_shape != values.value_shape,
                 None => is_wide || known.shape != shape,
@@ -205,13 +211,17 @@ impl Graph {
                     .for_each(|of| of.size = count);
                 self.has_widened = true;
                 (self.order, self.order_without) = (None, None);
-                // These name values by numbers, and take all to have been tried.
+                // These refer to values by index, and assume that all have been tried.
                 self.plan = Rc::default();
                 self.tried.clear();
             }
             let known = &self.sites[site];
             for domain in &mut self.domains[known.first..][..events] {
                 if !Rc::ptr_eq(&domain.plates, plates) {
+                    if domain.plates.len() != plates.len() {
+                        // Inner plates are summed out first.
+                        (self.order, self.order_without) = (None, None);
+                    }
                     domain.plates = Rc::clone(plates);
                 }
             }
@@ -253,7 +263,7 @@ impl Graph {
         Ok(site)
     }
 
-    /// A value of a site of which each event's is given by number: the same in each row.
+    /// The value of a site whose events have these value indices, the same in each row.
     pub(in super::super) fn value(
         &mut self,
         site: usize,
@@ -276,7 +286,7 @@ impl Graph {
         Ok(value)
     }
 
-    /// All values of a site of one event, in order; sites that have the same share them.
+    /// All values of a site with a single event, in order; sites with the same values share them.
     pub(in super::super) fn cases(&mut self, site: usize, law: &dyn Law) -> Result<Rc<AllCases>> {
         if let Some(cases) = &self.sites[site].cases {
             return Ok(Rc::clone(cases));
@@ -304,7 +314,7 @@ impl Graph {
         Ok(cases)
     }
 
-    /// The logarithms of the weights of a site's nodes, for rows of these sizes.
+    /// The logarithms of the weights of a site's nodes, for plates of these sizes.
     pub(in super::super) fn weights(
         &mut self,
         site: usize,
