@@ -85,6 +85,7 @@ pub(crate) fn jobs() -> Vec<Job> {
             Kind::OneLayer => "L1",
             Kind::TwoLayers => "L2",
             Kind::Nonlinear => "NL1",
+            Kind::NonlinearWide => "NL1 wide",
         };
         let by = if sees == Sees::Logits {
             " by logits"

@@ -10,6 +10,8 @@ use crate::data::{BinaryImages, PIXELS};
 pub(crate) const LATENTS: usize = 200;
 /// Units of a hidden layer.
 const HIDDEN: usize = 200;
+/// Units of a hidden layer of the decoder in the public code: as many as there are pixels.
+const WIDE: usize = PIXELS;
 
 /// The architectures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,8 +20,10 @@ pub(crate) enum Kind {
     OneLayer,
     /// L2: two layers of latents, linear layers between.
     TwoLayers,
-    /// NL1: one layer of latents, two hidden tanh layers each way.
+    /// NL1: one layer of latents, two hidden tanh layers of 200 units each way, as the paper says.
     Nonlinear,
+    /// NL1 with hidden layers of 784 units in the decoder, as the public code has them.
+    NonlinearWide,
 }
 
 /// Weights of model and guide.
@@ -49,6 +53,8 @@ impl Autoencoder {
         let mut network = |name: &str, from: usize, to: usize| {
             let sizes = match kind {
                 Kind::Nonlinear => vec![from, HIDDEN, HIDDEN, to],
+                Kind::NonlinearWide if to == PIXELS => vec![from, WIDE, WIDE, to],
+                Kind::NonlinearWide => vec![from, HIDDEN, HIDDEN, to],
                 Kind::OneLayer | Kind::TwoLayers => vec![from, to],
             };
             let network = Mlp::new(&sizes, Activation::Tanh, &mut stream, device)?;

@@ -1,7 +1,7 @@
-//! Coal-mining disasters in Britain by year, 1851 to 1961 (Jarrett 1979; as in Carlin, Gelfand and Smith 1992):
-//! in which year did they become rarer?
+//! Coal-mining disasters in Britain by year, 1851 to 1961 (Jarrett 1979; as in Carlin, Gelfand and Smith 1992): in
+//! which year did they become rarer?
 //!
-//! Given the year the rates are Gamma, so that all is known by a sum over 111 years.
+//! Given the year the rates are Gamma, so a sum over 111 years gives the exact answer.
 
 use relax_runtime::prelude::*;
 

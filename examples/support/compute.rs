@@ -1,4 +1,4 @@
-//! Where a program computes.
+//! The device on which a program computes.
 
 use clap::Args;
 use relax_runtime::{Device, Result};

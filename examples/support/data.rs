@@ -1,5 +1,4 @@
-//! Binary images of handwritten digits: idx files of a folder, or the small set kept with the
-//! examples.
+//! Binary images of handwritten digits: idx files in a folder, or the small set that comes with the examples.
 
 use std::fmt;
 use std::fs;
@@ -56,7 +55,7 @@ pub(crate) enum Problem {
     EmptyFile,
     #[error("not a gzip file; compress it with `gzip`, or fetch it again")]
     NotGzip,
-    #[error("the gzip data end early; the file was cut short, fetch it again")]
+    #[error("the gzip data end early: the file was cut short; fetch it again")]
     CutShort,
     #[error("the gzip data are damaged ({0}); fetch the file again")]
     Corrupt(io::Error),
@@ -69,7 +68,7 @@ pub(crate) enum Problem {
     WrongMagic { found: u32 },
     #[error("the images are {rows}x{columns}; this program needs {ROWS}x{COLUMNS}")]
     WrongSize { rows: u32, columns: u32 },
-    #[error("the file says that it holds 0 images; at least one is needed")]
+    #[error("the header announces 0 images; at least one is needed")]
     NoImages,
     #[error(
         "the header announces {count} images, and there are more than {MOST_IMAGES}, the most that \
@@ -82,7 +81,7 @@ pub(crate) enum Problem {
     TrailingBytes { count: u32 },
     #[error(
         "image {image} has the value {value} at row {row}, column {column}, but pixels must be 0 \
-         or 1; make grey images binary first, for instance 1 where the grey level is 128 or more"
+         or 1; binarize gray images first, for instance 1 where the gray level is 128 or more"
     )]
     NotBinary {
         image: usize,
@@ -139,11 +138,11 @@ impl BinaryImages {
     /// # Panics
     /// If an index is not below [`count`](Self::count).
     pub(crate) fn batch(&self, indices: &[usize]) -> Vec<f32> {
-        indices
-            .iter()
-            .flat_map(|&index| self.image(index))
-            .map(|&value| f32::from(value))
-            .collect()
+        let mut pixels = Vec::with_capacity(indices.len() * PIXELS);
+        for &index in indices {
+            pixels.extend(self.image(index).iter().map(|&value| f32::from(value)));
+        }
+        pixels
     }
 
     /// Share of images in which each pixel is 1, shape `[PIXELS]`.
@@ -182,7 +181,7 @@ fn read<T>(path: &Path, decode: fn(&[u8]) -> Result<T, Problem>) -> Result<T, Da
 fn read_file(path: &Path) -> Result<Vec<u8>, Problem> {
     let about = fs::metadata(path).map_err(Problem::Unreadable)?;
     if !about.is_file() {
-        return Err(Problem::Unreadable(io::Error::other("no regular file")));
+        return Err(Problem::Unreadable(io::Error::other("not a regular file")));
     }
     if about.len() > MOST_FILE_BYTES {
         return Err(Problem::LargeFile { found: about.len() });

@@ -1,4 +1,4 @@
-//! Files that a program that is stopped does not leave half written.
+//! Files that a stopped program does not leave half written.
 
 use std::fs;
 use std::path::Path;

@@ -1,9 +1,9 @@
-//! An estimator of one's own for the library: a guess of the cost, fitted to past draws, takes most of the cost off the
-//! score, and stands for it with an expectation that is known.
+//! A custom estimator: a guess of the cost, fitted to past draws, is subtracted from the cost in the score-function
+//! term, and its known expectation is added back.
 //!
 //! ĝ = (f(b) − h(b)) ∂ln p(b | θ)/∂θ + ∂E[h(b)]/∂θ, at one evaluation of f. It is unbiased for every guess h that does
-//! not depend on the draw. Replay of past draws and action-dependent baselines with known expectations are of this
-//! form (Gu et al. 2016, "Q-Prop", section 3).
+//! not depend on the draw. Replay of past draws and action-dependent baselines with known expectations are of this form
+//! (Gu et al. 2016, "Q-Prop", section 3).
 
 use std::fmt::Debug;
 
@@ -93,7 +93,7 @@ impl<G: Guess> Estimator for Fitted<G> {
         let mean = problem.relaxation.mean(&theta);
         let expected = self.0.expected(&mean, None)?.sum_all();
         let [path] = &grad(&[(&expected, None)], &[&theta])?[..] else {
-            return Err(Error::Estimator("one gradient was to be had".into()));
+            return Err(Error::Estimator("expected one gradient".into()));
         };
         // A number a row beside θ of rows and events.
         let mut rest = &f - self.0.value(&b)?;

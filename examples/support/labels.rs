@@ -68,7 +68,7 @@ pub(crate) fn decode_labels(name: &str, file: &[u8]) -> Result<Vec<u8>, LabelErr
         )));
     }
     match labels.iter().find(|&&label| label > 9) {
-        Some(label) => Err(wrong(format!("{label} is no digit"))),
+        Some(label) => Err(wrong(format!("{label} is not a digit"))),
         None => Ok(labels.to_vec()),
     }
 }

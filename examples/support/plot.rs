@@ -1,4 +1,4 @@
-//! Line charts as SVG files; any program shows them, and drawing them needs no fonts.
+//! Line charts as SVG files, which any viewer shows; drawing them needs no fonts.
 
 use std::fs;
 use std::io;

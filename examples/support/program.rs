@@ -1,4 +1,4 @@
-//! What every program does around its work: it parses its options, and ends with an exit code.
+//! What every program does around its work: parse its options, and end with an exit code.
 
 use std::error::Error as StdError;
 use std::process::ExitCode;

@@ -1,4 +1,4 @@
-//! How far a long run is.
+//! Progress of a long run.
 
 use std::time::{Duration, Instant};
 

@@ -13,7 +13,7 @@ use crate::published::Published;
 pub(crate) struct Entrant {
     pub(crate) name: &'static str,
     pub(crate) estimator: Rc<dyn Estimator>,
-    /// Whether its surrogate is trained alone at first, where settings are the published ones.
+    /// Whether its surrogate is trained alone at first, where settings are the published ones: it has a network.
     pub(crate) pretrains: bool,
 }
 
@@ -51,7 +51,7 @@ impl Entrant {
             return Ok(Self {
                 name,
                 estimator: by_name(of_library)?,
-                pretrains: matches!(name, "rebar" | "relax"),
+                pretrains: name == "relax",
             });
         }
         let published = PUBLISHED.iter().find(|(known, ..)| *known == name);
@@ -65,7 +65,7 @@ impl Entrant {
             return Ok(Self {
                 name,
                 estimator,
-                pretrains: true,
+                pretrains: network,
             });
         }
         let names = LIBRARY.iter().map(|(name, _)| *name);

@@ -2,15 +2,20 @@
 //!
 //! The surrogate is c(z) = η f(σ(z/λ)), for RELAX + r(z), a network of four layers of 200 ReLU units; all
 //! of it follows Adam with β₂ = 0.99999, at the model's rate, and 10⁻³ of half the squares of the network's
-//! weights are added to the variance that it minimises. No moving average is taken off the cost, which the
-//! library's own estimators work without, too.
+//! weights and biases are added to the variance that it minimises. No moving average is taken off the cost.
 //!
 //! The paper's algorithm draws z̃ given b with noise of its own, "independent". The public code
 //! (github.com/duvenaud/relax) makes z̃ from the noise of z, so that numerically z̃ = z, "coupled": its
 //! figures in table 1 are from that.
 //!
-//! Different here: η scales the relaxed cost alone, the code's scales the network, too; the network's last
-//! layer starts at 0; and it sees the latents' logits beside the image.
+//! What differs from that code:
+//!
+//! * η scales the relaxed cost alone; the code's scales the network, too.
+//! * The network's last layer starts at 0, and the network sees the latents' logits beside the image.
+//! * With two layers of latents, the surrogate of the lower one relaxes the upper one at its own λ; the code, at
+//!   the upper one's, which it trains for both.
+//! * The code adds the derivative of ln q(b | x) at fixed b, whose expectation is 0; the library leaves it out.
+//! * Adam's ε = 10⁻⁸ is added after the correction of the second moment for its start at 0; in the code, before.
 
 use relax_runtime::estimator::{
     Cost, Coupling, Estimate, Estimator, Problem, SiteClass, SiteState, SiteTask, relax,
@@ -20,9 +25,9 @@ use relax_runtime::surrogate::{FreeForm, RelaxedCost, Sum, Surrogate, VarianceGr
 
 /// Hidden layers of the surrogate's network.
 const HIDDEN: [usize; 4] = [200; 4];
-/// Weight decay of the network, where the variance is that of the gradient of a batch's mean, summed over
-/// latents.
-const DECAY: f32 = 1e-3;
+/// Decay of the network, where the variance is the mean over rows and latents of the squared gradient of a batch's
+/// mean.
+pub(crate) const DECAY: f32 = 1e-3;
 
 /// REBAR or RELAX.
 #[derive(Clone, Debug)]
@@ -36,15 +41,15 @@ pub(crate) struct Published {
 }
 
 impl Published {
-    /// What weight decay adds to the gradient of the variance. The library's variance is of a row's gradient,
-    /// and a mean over latents: the square of the batch, over the latents, as large.
-    fn decay(problem: &Problem<'_>, parameter: &Parameter) -> Tensor {
+    /// What decay adds to the gradient of the variance. The library's variance is of a row's gradient: the square of
+    /// the batch times as large. The first two parameters are η and ln λ, which do not decay.
+    fn decay(problem: &Problem<'_>, place: usize, parameter: &Parameter) -> Tensor {
+        const OF_RELAXED_COST: usize = 2;
         let rows = problem.theta.rows() as f32;
-        let latents = problem.theta.len() as f32 / rows;
-        let weights = parameter.get();
-        match weights.shape().len() {
-            2 => weights.detach() * (DECAY * rows * rows / latents),
-            _ => weights.zeros_like(),
+        let value = parameter.get().detach();
+        match place < OF_RELAXED_COST {
+            true => value.zeros_like(),
+            false => value * (DECAY * rows * rows),
         }
     }
 }
@@ -114,8 +119,10 @@ impl Estimator for Published {
     ) -> Result<Estimate> {
         let estimate = relax(task.problem, cost, state.surrogate())?;
         let learned = estimate.variance_gradient.tensors();
-        let decayed = learned.into_iter().zip(state.parameters());
-        let decayed = decayed.map(|(g, parameter)| g + Self::decay(&task.problem, parameter));
+        let parameters = state.parameters().iter().enumerate();
+        let decayed = learned.into_iter().zip(parameters);
+        let decayed =
+            decayed.map(|(g, (place, parameter))| g + Self::decay(&task.problem, place, parameter));
         Ok(Estimate {
             variance_gradient: decayed.collect::<VarianceGradient>(),
             ..estimate

@@ -42,8 +42,8 @@ pub(crate) struct Point {
     /// Epochs so far; a fraction where a run has ended within one.
     pub(crate) epoch: f64,
     pub(crate) step: u64,
-    /// ELBO of the training images from one draw each, mean over the steps since the point before, in nats
-    /// an image.
+    /// ELBO of the training images from one draw each, mean over the epoch, or the part of it that was taken, in
+    /// nats an image.
     pub(crate) train: f64,
     /// ELBO of the validation images from one draw each.
     pub(crate) validation: f64,
@@ -56,6 +56,13 @@ pub(crate) struct Point {
     pub(crate) seconds: f64,
     /// The same in CPU time of all threads.
     pub(crate) cpu_seconds: f64,
+}
+
+impl Point {
+    /// Whether it is the end of an epoch.
+    fn is_whole(&self) -> bool {
+        self.epoch.fract() == 0.0
+    }
 }
 
 /// Bounds at the end, in nats an image.
@@ -157,10 +164,13 @@ impl Record {
         Ok(records)
     }
 
-    /// The point of the best validation ELBO.
+    /// The point of the best validation ELBO among whole epochs; among all points if there is no whole one. What a
+    /// part of an epoch says of training is of other images than an epoch's.
     pub(crate) fn best(&self) -> Option<&Point> {
+        let has_whole = self.curve.iter().any(Point::is_whole);
         let curve = self.curve.iter();
-        curve.max_by(|a, b| a.validation.total_cmp(&b.validation))
+        let candidates = curve.filter(|p| p.is_whole() == has_whole && !p.validation.is_nan());
+        candidates.max_by(|a, b| a.validation.total_cmp(&b.validation))
     }
 
     /// The first point at which the validation ELBO was at least so high.

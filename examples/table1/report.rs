@@ -69,10 +69,13 @@ fn cells(record: &Record, all: &[Record]) -> [String; 17] {
     // Of the last point: the run's own weights at its end.
     let last = record.curve.last();
     let bounds = record.bounds.as_ref();
-    let rebar = all.iter().find(|other| {
-        let name = other.settings.estimator.as_str();
-        matches!(name, "rebar" | "rebar-published") && other.settings.comparable(settings)
-    });
+    let rebar = match settings.published {
+        true => "rebar-published",
+        false => "rebar",
+    };
+    let rebar = all
+        .iter()
+        .find(|other| other.settings.estimator == rebar && other.settings.comparable(settings));
     let target = rebar.and_then(|rebar| Some((rebar, rebar.best()?.validation)));
     let reached = target.map(|(_, target)| record.reaches(target));
     let star = if settings.biased { "*" } else { "" };

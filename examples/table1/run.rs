@@ -39,8 +39,8 @@ impl Goal {
 
 /// Steps of pre-training.
 const PRETRAINING: u64 = 1_000;
-/// A rate at which no weight moves: f32 has no weight plus so little.
-const STILL: f32 = 1e-30;
+/// A rate at which no weight moves: 1,000 steps are below the last digit of all but a 0, which they leave below 10⁻³⁴.
+const STILL: f32 = 1e-38;
 /// Steps after which our own rate is half of the first one.
 const HALVING: f64 = 200_000.0;
 
@@ -92,8 +92,13 @@ pub(crate) fn train(
 ) -> Outcome<()> {
     let settings = record.settings.clone();
     let mean = dataset.train.mean();
-    let vae = Autoencoder::new(settings.row.kind(), mean, settings.seed, &goal.device)?
-        .with_context(settings.published);
+    let vae = Autoencoder::new(
+        settings.row.kind(settings.published),
+        mean,
+        settings.seed,
+        &goal.device,
+    )?
+    .with_context(settings.published);
     let mut trainer = Trainer::new(settings.seed)
         .estimator(entrant.estimator.clone())
         .layers(vae.parameters());
@@ -184,14 +189,18 @@ impl Run<'_> {
         let order = self.order(epoch);
         let (wall, cpu) = (Instant::now(), ProcessTime::now());
         let steps = record.steps..end.min(start + of_epoch);
-        let taken = steps.end - steps.start;
-        let (mut sum, mut last) = (0.0, None);
+        // The point of a run that ended within this epoch: the one at its end takes its place.
+        let part = record.curve.pop_if(|point| point.step > start);
+        let before = part.as_ref().or(record.curve.last());
+        let spent = before.map_or((0.0, 0.0), |point| (point.seconds, point.cpu_seconds));
+        let mut sum = part.map_or(0.0, |part| part.train * (part.step - start) as f64);
+        let mut last = None;
         for step in steps {
             let report = self.step(&order, step - start)?;
             sum += report.elbo() / self.settings.batch as f64;
             record.evaluations = report.evaluations;
             record.steps = step + 1;
-            tell(record.steps, sum / (step + 1 - start).min(taken) as f64);
+            tell(record.steps, sum / (step + 1 - start) as f64);
             last = Some(report);
         }
         let (seconds, cpu_seconds) = (wall.elapsed(), cpu.elapsed());
@@ -199,17 +208,15 @@ impl Run<'_> {
             let report = last.as_ref()?.site(site)?;
             Some(report.variance)
         };
-        let before = record.curve.last();
-        let before = before.map_or((0.0, 0.0), |point| (point.seconds, point.cpu_seconds));
         let point = Point {
             epoch: record.steps as f64 / of_epoch as f64,
             step: record.steps,
-            train: sum / taken as f64,
+            train: sum / (record.steps - start) as f64,
             validation: self.evidence(&self.dataset.validation, 1)?.elbo,
             variance: variance("h").unwrap_or(f64::NAN),
             variance_above: variance("above"),
-            seconds: before.0 + seconds.as_secs_f64(),
-            cpu_seconds: before.1 + cpu_seconds.as_secs_f64(),
+            seconds: spent.0 + seconds.as_secs_f64(),
+            cpu_seconds: spent.1 + cpu_seconds.as_secs_f64(),
         };
         record.curve.push(point);
         Ok(())
