@@ -1,7 +1,7 @@
-//! Finds the labels of the small set of digits in `examples/data/mnist_small`, whose images were made binary by
-//! chance and are in another order than the grey originals: of these, the one that most probably gave the
-//! image says what it is. A pixel that is ink must have been more than black, and one that is not less than
-//! white, which leaves few; and of these one is nearly certain.
+//! Finds the labels of the small set of digits in `examples/data/mnist_small`, whose images were binarized at random
+//! and are in a different order from the gray originals. The original that most probably gave an image says what it is.
+//! A pixel that is ink must have been more than black, and one that is not must have been less than white, which leaves
+//! few originals; of these, one is nearly certain.
 //!
 //! ```text
 //! cargo run --release --example label_digits -- --grey DATA/mnist
@@ -31,10 +31,10 @@ use program::Outcome;
 /// Writes label files beside binary images.
 #[derive(Parser)]
 struct Options {
-    /// Folder with the grey MNIST: `train-images-idx3-ubyte.gz` and `train-labels-idx1-ubyte.gz`.
+    /// Folder with the gray MNIST: `train-images-idx3-ubyte.gz` and `train-labels-idx1-ubyte.gz`.
     #[arg(long)]
     grey: PathBuf,
-    /// Folder with the binary images, to which the labels go.
+    /// Folder with the binary images, to which the labels are written.
     #[arg(long, default_value = "examples/data/mnist_small")]
     out: PathBuf,
 }
@@ -87,7 +87,7 @@ fn run(options: &Options) -> Outcome<()> {
     let levels = read_levels(&options.grey.join(TRAIN))?;
     let known = read_labels(&options.grey.join("train-labels-idx1-ubyte.gz"))?;
     if levels.len() != known.len() * PIXELS {
-        return Err("the grey folder has another number of labels than of images".into());
+        return Err("--grey: the folder has different numbers of labels and images".into());
     }
     let originals: Vec<Original<'_>> = levels
         .chunks_exact(PIXELS)
@@ -117,7 +117,7 @@ fn label(folder: &Path, file: &str, originals: &[Original<'_>]) -> Outcome<()> {
         let score = |original: &Original<'_>| original.log_probability(image);
         possible.sort_by(|a, b| score(b).total_cmp(&score(a)));
         let Some(best) = possible.first() else {
-            return Err(format!("{file}: no grey image can have given image {index}").into());
+            return Err(format!("{file}: no gray image can have given image {index}").into());
         };
         let others = possible.iter().filter(|other| other.label != best.label);
         let odds: f64 = others.map(|other| (score(other) - score(best)).exp()).sum();
@@ -127,7 +127,7 @@ fn label(folder: &Path, file: &str, originals: &[Original<'_>]) -> Outcome<()> {
     let path = folder.join(file.replace("images-idx3", "labels-idx1"));
     write_labels(&path, &labels)?;
     println!(
-        "{}: {} labels, {doubtful} of them with odds above {DOUBT} for another one",
+        "{}: {} labels, {doubtful} of them with odds above {DOUBT} for another label",
         path.display(),
         labels.len()
     );

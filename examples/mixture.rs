@@ -1,9 +1,9 @@
-//! A Gaussian mixture: one categorical latent a datum, in a plate, and learned means and weights.
+//! A Gaussian mixture: one categorical latent per datum, in a plate, and learned means and weights.
 //!
-//! The component of a datum is a one-hot tensor, and is drawn: the plan gives the site RELAX with a network as surrogate.
-//! The automatic guide keeps the probabilities of every datum's component;
-//! given the means these are independent in the true posterior, so the ELBO can reach the exact
-//! log-likelihood, which is computed by summing the components out.
+//! The component of a datum is a one-hot tensor, and is drawn: the plan gives the site RELAX with a network as
+//! surrogate. The automatic guide keeps the probabilities of every datum's component. Given the means these are
+//! independent in the true posterior, so the ELBO can reach the exact log-likelihood, which is computed by summing the
+//! components out.
 //!
 //! The data are drawn from known means and weights.
 //!
@@ -57,7 +57,7 @@ struct Options {
     /// Number of data.
     #[arg(long, default_value_t = 300)]
     data: usize,
-    /// Optimisation steps.
+    /// Optimization steps.
     #[arg(long, default_value_t = 2_000)]
     steps: u64,
     /// Seed of all random numbers.

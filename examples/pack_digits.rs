@@ -1,5 +1,4 @@
-//! Cuts the small set of digits in `examples/data/mnist_small` out of a full folder of binary idx
-//! images:
+//! Makes the small set of digits in `examples/data/mnist_small` from a full folder of binary idx images:
 //!
 //! ```text
 //! cargo run --release --example pack_digits -- --data DATA/mnist_fixed_binarized
@@ -47,7 +46,7 @@ struct Options {
 enum PackError {
     #[error(transparent)]
     Data(#[from] data::DataError),
-    #[error("{path}: holds {found} images; --train and --validation must lie between 1 and that")]
+    #[error("{path}: holds {found} images; --train and --validation must be between 1 and that")]
     Count { path: PathBuf, found: usize },
     #[error("{path}: cannot be written: {source}")]
     Write { path: PathBuf, source: io::Error },

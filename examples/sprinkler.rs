@@ -1,16 +1,16 @@
-//! Did it rain, given that the lawn is wet? A model in plain Rust control flow, its posterior by
-//! RELAX variational inference beside the exact one.
+//! Did it rain, given that the lawn is wet? A model in plain Rust control flow: its posterior by RELAX variational
+//! inference, beside the exact one.
 //!
-//! Rain and sprinkler explain each other away: given wet grass, one makes the other less likely. A
-//! mean-field guide cannot express that, settles on one explanation (which one depends on the seed), and
-//! its ELBO stays below the log-evidence. The automatic guide finds out that the sprinkler depends on the
-//! rain, and so does one written as a `#[model]`: their ELBOs reach the log-evidence, which they do only
-//! where guide and exact posterior are the same.
+//! Rain and sprinkler explain each other away: given wet grass, one makes the other less likely. A mean-field guide
+//! cannot express that, so it settles on one explanation (which one depends on the seed), and its ELBO stays below the
+//! log-evidence. The automatic guide finds out that the sprinkler depends on the rain, and a guide written as a
+//! `#[model]` states it. The ELBOs of both reach the log-evidence, which is possible only if guide and exact posterior
+//! are the same.
 //!
-//! The model's choices are host values that steer an `if` and a `match`, so the cost cannot be
-//! evaluated at relaxed draws: the plan gives every site RELAX with a free-form surrogate.
+//! The model's choices are host values that drive an `if` and a `match`, so the cost cannot be evaluated at relaxed
+//! draws: the plan gives every site RELAX with a free-form surrogate.
 //!
-//! `check` has the compiler write a test that the gradients of model and guide are unbiased.
+//! `check` generates a test that the gradients of model and guide are unbiased.
 //!
 //! ```text
 //! cargo run --release --example sprinkler
@@ -41,7 +41,7 @@ fn sprinkler(wet: bool) {
     observe!(Bernoulli(p), wet);
 }
 
-/// A guide with the model's sites, in which the sprinkler knows of the rain.
+/// A guide with the model's sites, in which the sprinkler depends on the rain.
 #[model]
 fn by_hand() {
     let rain_logit = param!(0.0);
@@ -55,7 +55,7 @@ fn by_hand() {
 /// Infers whether it rained, with three guides.
 #[derive(Parser)]
 struct Options {
-    /// Optimisation steps of each guide.
+    /// Optimization steps of each guide.
     #[arg(long, default_value_t = 4_000)]
     steps: u64,
     /// Seed of all random numbers.

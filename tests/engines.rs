@@ -1,4 +1,4 @@
-//! Whole programs on every engine: the same steps as in this project's own.
+//! Whole programs on every engine: the same steps as on this project's own engine.
 #![cfg(feature = "dfdx")]
 
 use relax_runtime::estimator::registry;

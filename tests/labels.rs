@@ -1,4 +1,4 @@
-//! The labels of the digits that come with the programs, and what is said of files that hold none.
+//! The labels of the digits that come with the programs, and what is said about files that hold none.
 
 use std::io::Write;
 
@@ -87,7 +87,7 @@ fn files_without_labels_are_told_apart() {
         (&[2051, 1], &[0], "magic number is 2051"),
         (&[2049, 3], &[0, 1], "announces 3 labels, and 2 follow"),
         (&[2049, 1], &[0, 1], "announces 1 labels, and 2 follow"),
-        (&[2049, 2], &[0, 10], "10 is no digit"),
+        (&[2049, 2], &[0, 10], "10 is not a digit"),
     ] {
         let error = said(words, rest);
         assert!(error.contains(expected), "{error}");

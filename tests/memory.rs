@@ -1,5 +1,5 @@
-//! Training holds no more memory after many steps than after the first hundred, and memory in proportion
-//! to the number of sites.
+//! Training holds no more memory after many steps than after the first hundred, and memory is proportional to the
+//! number of sites.
 
 use std::cell::Cell;
 

@@ -3,8 +3,9 @@ side, job by job, so that noise of the machine meets all alike.
 
     python3 benches/compare --peers PEERS --python PYTHON [--quick]
 
-prints tables in Markdown and leaves every measurement as a line of JSON in `--out`; `--readme`
-puts the tables into README.md as well. `--from FILE` makes them of an earlier run's lines.
+prints tables in Markdown and writes every measurement as a line of JSON to `--out`; `--readme`
+also puts the first table into README.md and all of them into docs/speed.md. `--from FILE` makes
+them from the lines of an earlier run.
 """
 
 import argparse
@@ -36,7 +37,8 @@ def options():
     parser.add_argument("--no-floor", action="store_true", help="leaves out the floor")
     parser.add_argument("--out", default=os.path.join(ROOT, "target", "compare.jsonl"))
     parser.add_argument("--from", dest="source", metavar="FILE", help="measures nothing")
-    parser.add_argument("--readme", action="store_true", help="rewrites the tables in README.md")
+    parser.add_argument("--readme", action="store_true",
+                        help="rewrites the tables in README.md and docs/speed.md")
     return parser.parse_args()
 
 
@@ -120,32 +122,32 @@ class Run:
 
 
 def report(rows):
-    """The tables, as they stand in the README."""
+    """The first table for the README, and all tables for docs/speed.md."""
     results = table.Results(rows)
     about = next((r for r in rows if r.get("who") == "about"), None)
     if about is None:
         raise Missing("the lines say nothing of the run; give the file of an earlier run")
     every = list(comparisons(about["quick"]))
-    parts = ["%s, %s; %s. Medians%s; × says how many times as long the peer takes, at the floor how "
-             "many times the floor this library takes."
-             % (about["date"], about["machine"], libraries(rows),
-                " of a quick run" if about["quick"] else "")]
+    head = ["%s, %s; %s. Medians%s; × says how many times as long the peer takes, at the floor how "
+            "many times the floor this library takes."
+            % (about["date"], about["machine"], libraries(rows),
+               " of a quick run" if about["quick"] else "")]
     if any((r.get("others") or 0) > QUIET for r in rows):
-        parts.append("\\* Not to be relied on: other programs took more than %g CPUs." % QUIET)
-    parts += [table.speed(results, every), table.scaling(results), table.memory(results, every)]
-    for row in results.errors():
-        parts.append("Failed: %s, %s." % (row["who"], row.get("job", "")))
-    return "\n\n".join(parts)
+        head.append("\\* Not to be relied on: other programs took more than %g CPUs." % QUIET)
+    head.append(table.speed(results, every))
+    rest = [table.scaling(results), table.memory(results, every)]
+    failed = ["Failed: %s, %s." % (row["who"], row.get("job", "")) for row in results.errors()]
+    return "\n\n".join(head + failed), "\n\n".join(head + rest + failed)
 
 
-def rewrite(text):
-    """Puts the tables between the marks in the README."""
-    path = os.path.join(ROOT, "README.md")
+def rewrite(name, text):
+    """Puts tables between the marks of a document."""
+    path = os.path.join(ROOT, name)
     with open(path) as f:
-        readme = f.read()
-    if BEGIN not in readme or END not in readme:
-        raise Missing("README.md has no %s and %s to write between" % (BEGIN, END))
-    before, after = readme.split(BEGIN)[0], readme.split(END)[1]
+        document = f.read()
+    if BEGIN not in document or END not in document:
+        raise Missing("%s has no %s and %s to write between" % (name, BEGIN, END))
+    before, after = document.split(BEGIN)[0], document.split(END)[1]
     with open(path, "w") as f:
         f.write("%s%s\n%s\n%s%s" % (before, BEGIN, text, END, after))
 
@@ -159,11 +161,12 @@ def main():
         run = Run(o)
         run.all()
         rows = run.rows
-    text = report(rows)
+    first, whole = report(rows)
     if o.readme:
-        rewrite(text)
+        rewrite("README.md", first)
+        rewrite(os.path.join("docs", "speed.md"), whole)
     every, results = list(comparisons(o.quick)), table.Results(rows)
-    print("\n\n".join([text, table.others(results, every), table.targets(results, every)]))
+    print("\n\n".join([whole, table.others(results, every), table.targets(results, every)]))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-//! Bayesian optimisation: a model of the cost with its uncertainty chooses each next evaluation.
+//! Bayesian optimization: a model of the cost, with its uncertainty, chooses each next evaluation.
 
 use nalgebra::{Cholesky, DMatrix, DVector, Dyn};
 use relax_runtime::Stream;

@@ -1,5 +1,5 @@
-//! Functions of the black-box optimisation benchmark (Hansen, Finck, Ros, Auger 2009): f1, f8 and f10, with
-//! their least value at 0.
+//! Functions f1, f8 and f10 of the black-box optimization benchmark (Hansen, Finck, Ros, Auger 2009), with their least
+//! value at 0.
 
 use relax_runtime::prelude::*;
 

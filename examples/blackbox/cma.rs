@@ -1,4 +1,4 @@
-//! CMA-ES (Hansen and Ostermeier 2001), by the crate `cmaes`.
+//! CMA-ES (Hansen and Ostermeier 2001), from the crate `cmaes`.
 
 use cmaes::{CMAESOptions, DVector};
 use relax_runtime::prelude::*;

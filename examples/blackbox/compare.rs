@@ -1,4 +1,4 @@
-//! Methods side by side: how far the least cost found is from the optimum.
+//! Compares methods: how far the least cost found is from the optimum.
 
 use crate::Options;
 use crate::annealing::anneal;
@@ -10,7 +10,7 @@ use crate::problem::{BlackBox, Meter, Space};
 use crate::program::Outcome;
 use crate::progress::Progress;
 
-/// A way to minimise.
+/// A way to minimize.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Method {
     /// RELAX on coins, LAX on normal numbers, at default settings.
@@ -27,7 +27,7 @@ pub(crate) enum Method {
     Annealing,
     /// CMA-ES.
     Cma,
-    /// Bayesian optimisation, for 300 evaluations.
+    /// Bayesian optimization, for 300 evaluations.
     Bayes,
 }
 

@@ -1,4 +1,4 @@
-//! Contamination control: at which of 25 stages to prevent (Hu, Hu, Xu, Wang, Cao 2010; Baptista and
+//! Contamination control: at which of 25 stages to take preventive measures (Hu, Hu, Xu, Wang, Cao 2010; Baptista and
 //! Poloczek 2018, section 4.3).
 
 use relax_runtime::prelude::*;

@@ -1,4 +1,4 @@
-//! Descent on the expected cost over the parameters of a law: the programs, and which estimator each gets.
+//! Descent on the expected cost over the parameters of a law: the programs, and the estimator that each gets.
 
 use std::rc::Rc;
 
@@ -179,7 +179,7 @@ fn decide(
     loop {
         trainer.step(&objective)?;
         let now = trainer.params().get(parameter);
-        let now = now.ok_or("the law was never met")?.to_vec()?;
+        let now = now.ok_or("the law was never reached")?.to_vec()?;
         if meter.is_spent() || now.iter().all(|x| x.abs() > certain) {
             return Ok(now);
         }

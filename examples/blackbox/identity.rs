@@ -1,5 +1,5 @@
-//! Evolution strategies are a linear surrogate: the mirrored draws' estimate is the slope of a
-//! least-squares fit whose Gram matrix is replaced by its expectation.
+//! Evolution strategies are a linear surrogate: the estimate from mirrored draws is the slope of a least-squares fit
+//! whose Gram matrix is replaced by its expectation.
 
 use relax_runtime::dist::Normal;
 use relax_runtime::estimator::{LawProblem, differentiable, evolution_strategies};

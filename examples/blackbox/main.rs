@@ -1,15 +1,15 @@
-//! Costs that can only be evaluated, minimised by descent on their expectation.
+//! Costs that can only be evaluated, minimized by descent on their expectation.
 //!
-//! - `compare`: the gap to the optimum by evaluations, of descent with several gradient estimators,
-//!   simulated annealing, CMA-ES and Bayesian optimisation.
+//! - `compare`: the gap to the optimum by evaluations, for descent with several gradient estimators, simulated
+//!   annealing, CMA-ES and Bayesian optimization.
 //! - `identity`: evolution strategies are a linear surrogate, fitted with the expected Gram matrix.
-//! - `surrogates`: R² on fresh draws and variance of surrogates that learn from the draw of each step, and
-//!   of such as are fitted to all draws of the past.
+//! - `surrogates`: R² on fresh draws and variance, for surrogates that learn from the draw of each step and for
+//!   surrogates fitted to all past draws.
 //!
-//! Problems: which couplings of an Ising grid to keep, and at which stages to prevent contamination
-//! (Baptista and Poloczek, "Bayesian optimization of combinatorial structures", 2018), and functions f1,
-//! f8 and f10 of the black-box optimisation benchmark in 20 dimensions (Hansen, Finck, Ros, Auger 2009).
-//! Laws are independent coins, or normal numbers whose scales, or covariance, are learned, too.
+//! Problems: which couplings of an Ising grid to keep, and at which stages to prevent contamination (Baptista and
+//! Poloczek, "Bayesian optimization of combinatorial structures", 2018), and functions f1, f8 and f10 of the black-box
+//! optimization benchmark in 20 dimensions (Hansen, Finck, Ros, Auger 2009). Laws are independent coins, or normal
+//! numbers whose scales or covariance are learned, too.
 //!
 //! ```text
 //! cargo run --release --example blackbox
@@ -55,40 +55,40 @@ use plot::save_charts;
 use problem::BlackBox;
 use program::Outcome;
 
-/// Minimises costs that can only be evaluated.
+/// Minimizes costs that can only be evaluated.
 #[derive(Parser)]
 pub(crate) struct Options {
-    /// Parts to run; all of them unless given.
+    /// Parts to run [default: all].
     parts: Vec<Part>,
-    /// Problems to minimise.
+    /// Problems to minimize.
     #[arg(long, value_delimiter = ',', default_value = "ising3,ising4,f8")]
     problems: Vec<Problem>,
-    /// Methods to compare; all of them unless given.
+    /// Methods to compare [default: all].
     #[arg(long, value_delimiter = ',')]
     methods: Vec<Method>,
-    /// Evaluations of the cost a run.
+    /// Evaluations of the cost per run.
     #[arg(long, default_value_t = 5000)]
     evaluations: u64,
     /// Runs of each method.
     #[arg(long, default_value_t = 2)]
     seeds: u64,
-    /// Rate of descent for all estimators, instead of one for each: Adam's for bits, the step's length for reals.
+    /// Rate of descent for all estimators, instead of one for each: Adam's rate for bits, the step length for reals.
     #[arg(long)]
     rate: Option<f32>,
-    /// Covariances of normal numbers for all estimators, instead of replay alone.
+    /// Use covariances of normal numbers with all estimators, not only with replay.
     #[arg(long)]
     covariances: bool,
-    /// What a nat of the entropy of coins' law is worth at the start, in units of the cost; it falls to 0 in each
+    /// What a nat of entropy of the coins' law is worth at the start, in units of the cost; it falls to 0 in each
     /// half of the evaluations.
     #[arg(long, default_value_t = 0.0)]
     entropy: f64,
-    /// What each coupling that is kept, and each stage that prevents, costs beside the rest.
+    /// Additional cost of each coupling that is kept, and of each stage that takes measures.
     #[arg(long, default_value_t = 1e-2)]
     lambda: f64,
-    /// Which couplings, foods and places.
+    /// Seed of the problems: couplings, foods and places.
     #[arg(long, default_value_t = 1)]
     instance: u64,
-    /// Find the optimum of the larger grid by the costs of all 2^24 choices, in a minute or so.
+    /// Find the optimum of the larger grid from the costs of all 2^24 choices, which takes about a minute.
     #[arg(long)]
     exhaustive: bool,
     /// First seed of all random numbers.

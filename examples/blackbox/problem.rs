@@ -1,4 +1,4 @@
-//! Costs that can only be evaluated, and how often they are.
+//! Costs that can only be evaluated, and how many times they were.
 
 use std::cell::{Cell, RefCell};
 

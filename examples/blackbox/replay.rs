@@ -1,4 +1,4 @@
-//! A quadratic form that is fitted to past draws, and stands for the cost.
+//! A quadratic form, fitted to past draws, that stands in for the cost.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;

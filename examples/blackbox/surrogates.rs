@@ -1,4 +1,4 @@
-//! What surrogates explain of a cost, and what variance they leave, at one law for all.
+//! How much of a cost surrogates explain, and the variance they leave, at one law for all.
 
 use std::rc::Rc;
 
@@ -33,7 +33,7 @@ pub(crate) fn show(problem: &dyn BlackBox, options: &Options) -> Outcome<()> {
     // Measurements are not counted.
     let meter = Meter::new(problem, 0);
     println!(
-        "{}: {} draws of a law that {DESCENT} evaluations of descent came to, then {FRESH} fresh ones",
+        "{}: {} draws of a law that {DESCENT} evaluations of descent reached, then {FRESH} fresh ones",
         problem.name(),
         options.evaluations
     );

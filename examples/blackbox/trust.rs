@@ -1,4 +1,4 @@
-//! Steps of a given length, whatever the costs' unit.
+//! Steps of a given length, whatever the unit of the costs.
 
 use relax_runtime::optim::{Rule, Step};
 use relax_runtime::prelude::*;

@@ -1,9 +1,9 @@
-//! A variational autoencoder with 200 binary latents learns handwritten digits, its gradients
-//! estimated by RELAX: the experiment of "Backpropagation through the Void" (Grathwohl, Choi, Wu,
-//! Roeder, Duvenaud, ICLR 2018), section 5.2, with one linear layer each way.
+//! A variational autoencoder with 200 binary latents learns handwritten digits, with gradients estimated by RELAX: the
+//! experiment of "Backpropagation through the Void" (Grathwohl, Choi, Wu, Roeder, Duvenaud, ICLR 2018), section 5.2,
+//! with one linear layer each way.
 //!
-//! `cargo run --release --example discrete_vae` trains on the digits that come with the program;
-//! `--data DIR` takes a folder of idx files, `--estimator reinforce` or `rebar` compares.
+//! `cargo run --release --example discrete_vae` trains on the digits that come with the program; `--data DIR` takes a
+//! folder of idx files, `--estimator reinforce` or `rebar` compares.
 
 #[path = "../support/autoencoder.rs"]
 #[allow(dead_code, reason = "shared with programs that train its other kinds")]
@@ -50,34 +50,34 @@ struct Options {
     /// rloo, disarm, arms, indecater.
     #[arg(long, default_value = "relax")]
     estimator: String,
-    /// Optimisation steps.
+    /// Optimization steps.
     #[arg(long, default_value_t = 20_000)]
     steps: u64,
-    /// Images a step.
+    /// Images per step.
     #[arg(long, default_value_t = 24)]
     batch: usize,
-    /// Learning rate of Adam, whose weights are averaged for the evaluation.
+    /// Learning rate of Adam, whose iterates are averaged for the evaluation.
     #[arg(long, default_value_t = 4e-3)]
     learning_rate: f32,
-    /// What each step takes off all weights, as a fraction of the learning rate.
+    /// Weight decay of each step, as a fraction of the learning rate.
     #[arg(long, default_value_t = 0.03, allow_negative_numbers = true)]
     weight_decay: f32,
     /// Seed of all random numbers.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Folder with binarised idx .gz files; without it, the digits that come with the program.
+    /// Folder with binarized idx .gz files [default: the digits that come with the program].
     #[arg(long)]
     data: Option<PathBuf>,
     /// Folder for the picture and the checkpoint.
     #[arg(long, default_value = "target/discrete_vae")]
     out: PathBuf,
-    /// Goes on from the checkpoint in the folder `--out`; where all steps are taken, to the evaluation.
+    /// Resume from the checkpoint in the folder `--out`; if all steps are done, only evaluate.
     #[arg(long)]
     resume: bool,
     /// Steps between checkpoints.
     #[arg(long, default_value_t = 1_000)]
     checkpoint_every: u64,
-    /// Importance-weighted draws an image for the final bound.
+    /// Importance-weighted draws per image for the final bound.
     #[arg(long, default_value_t = 100)]
     draws: usize,
     #[command(flatten)]
@@ -143,7 +143,7 @@ fn run(options: &Options) -> Outcome<()> {
     };
     match trains {
         true => println!("{}", trainer.plan()),
-        false => println!("trained already; for more, ask for more --steps"),
+        false => println!("already trained; to train longer, raise --steps"),
     }
 
     // Checkpoints go on from the last weights; what is shown from here on is of their averages.
@@ -156,7 +156,7 @@ fn run(options: &Options) -> Outcome<()> {
         options.draws,
     )?;
     println!(
-        "validation: ELBO {:.2}, {}-sample bound {:.2} nats an image ({:.1} s)",
+        "validation: ELBO {:.2}, {}-sample bound {:.2} nats per image ({:.1} s)",
         evidence.elbo,
         options.draws,
         evidence.bound,
@@ -224,8 +224,8 @@ fn train(
     drop(progress);
     let seconds = started.elapsed().as_secs_f64();
     println!(
-        "trained {} steps of {} images in {seconds:.1} s ({:.3} ms a step): running train ELBO {:.2} nats \
-         an image, variance of the logits' gradient {last_variance:.1e}",
+        "trained {} steps of {} images in {seconds:.1} s ({:.3} ms per step): running train ELBO {:.2} nats \
+         per image, variance of the logits' gradient {last_variance:.1e}",
         options.steps,
         options.batch,
         1e3 * seconds / (options.steps - first) as f64,
@@ -244,7 +244,7 @@ fn train(
     Ok(vec![
         chart(
             "Train ELBO, running mean",
-            "nats an image",
+            "nats per image",
             Scale::Linear,
             elbos,
         ),

@@ -1,10 +1,10 @@
 //! What training reaches in a given CPU time.
 //!
-//! Each estimator trains an autoencoder from the same first weights, on the CPU, on one thread. Only
-//! its steps count, Adam's update included; making the batches and evaluations are left out. The ELBO
-//! is in nats an image, from one draw each of the first `--images` images that are trained on, and
-//! of those that are not. Which numbers a run ends with depends on the machine's speed, so that two
-//! runs differ. Each training is written when it ends: a run that was stopped goes on after the last.
+//! Each estimator trains an autoencoder from the same initial weights, on the CPU, on one thread. Only its steps count,
+//! including Adam's update; making the batches and evaluations are left out. The ELBO is in nats per image, from one
+//! draw each of the first `--images` training images, and of as many held-out ones. The numbers a run ends with depend
+//! on the machine's speed, so two runs differ. Each training is written when it ends: a run that was stopped continues
+//! after the last one.
 
 use std::time::Duration;
 
@@ -31,16 +31,16 @@ pub(crate) struct Options {
     /// CPU seconds of training after which to evaluate.
     #[arg(long, value_delimiter = ',', default_value = "60")]
     seconds: Vec<f64>,
-    /// Seeds, each a training of every estimator.
+    /// Seeds; every estimator is trained with each.
     #[arg(long, value_delimiter = ',', default_value = "1,2,3")]
     seeds: Vec<u64>,
-    /// Images a step; without it, the network's own.
+    /// Images per step [default: the network's].
     #[arg(long)]
     batch: Option<usize>,
-    /// Adam's rate; without it, the network's own.
+    /// Adam's rate [default: the network's].
     #[arg(long)]
     learning_rate: Option<f32>,
-    /// Images of either kind that are evaluated.
+    /// Images evaluated of each kind.
     #[arg(long, default_value_t = 10_000)]
     images: usize,
 }

@@ -1,4 +1,4 @@
-//! Handwritten digits, made binary anew each time they are seen.
+//! Handwritten digits, binarized anew each time they are seen.
 
 use std::path::Path;
 

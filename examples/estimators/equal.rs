@@ -1,16 +1,16 @@
 //! Estimators at equal evaluations of the cost f.
 //!
-//! For each problem a table:
+//! Prints a table for each problem:
 //! - `f/step`: evaluations of f for a gradient, relaxed ones included.
-//! - `bias`: of the mean gradient, in standard errors, at the worst logit, where the exact gradient
-//!   is known by enumeration. A star marks estimators that are biased by construction.
-//! - `variance`: of the gradient by a logit, mean over rows and logits, over fresh draws, at weights
-//!   that are the same for all: those that RLOO with four draws reaches when its evaluations are
-//!   spent. The others have looked on, their surrogates and baselines learning from the same steps.
+//! - `bias`: of the mean gradient, in standard errors, at the worst logit, if the exact gradient is known by
+//!   enumeration. A star marks estimators that are biased by construction.
+//! - `variance`: of the gradient by a logit, averaged over rows and logits, over fresh draws, at weights that are the
+//!   same for all: those that RLOO with four draws reaches when its evaluations are spent. The others have looked on,
+//!   with their surrogates and baselines learning from the same steps.
 //! - `x f/step`: that variance times the evaluations, which averaging over draws does not change.
 //! - `own variance`: the same at the weights that the estimator itself has reached.
-//! - ELBO, or the exact expected cost with its sign changed: what the estimator's own training
-//!   reached with an equal number of evaluations, so with fewer steps where a step costs more.
+//! - ELBO, or the negative exact expected cost: what the estimator's own training reached with an equal number of
+//!   evaluations, so with fewer steps if a step costs more.
 //! - `ms/step`: median time of its steps.
 
 use std::path::PathBuf;
@@ -35,20 +35,20 @@ const FEWEST_STEPS: usize = 50;
 #[derive(Args)]
 #[group(id = "equal_settings")]
 pub(crate) struct Options {
-    /// Problems; without it, all.
+    /// Problems [default: all].
     #[arg(long, value_delimiter = ',')]
     problem: Vec<Problem>,
-    /// Estimators by the names of the table; without it, all that are valid for the problem.
+    /// Estimators, by their names in the table [default: all that are valid for the problem].
     #[arg(long, value_delimiter = ',')]
     estimators: Vec<String>,
-    /// Evaluations of f, a row, that each estimator trains with; without it, 20,000 on coins and
-    /// 2,000 on digits.
+    /// Evaluations of f per row that each estimator trains with [default: 20,000 on coins and 2,000
+    /// on digits].
     #[arg(long)]
     evaluations: Option<usize>,
     /// Seed of all random numbers.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Folder with grey or binary idx .gz files; without it, the digits that come with the program.
+    /// Folder with gray or binary idx .gz files [default: the digits that come with the program].
     #[arg(long)]
     data: Option<PathBuf>,
     /// Folder for the plot.

@@ -1,4 +1,4 @@
-//! The estimators that are compared, each with its default settings.
+//! The estimators compared, each with its default settings.
 
 use std::rc::Rc;
 
@@ -155,7 +155,11 @@ pub(crate) fn named<N: AsRef<str>>(names: &[N]) -> Outcome<Vec<Entrant>> {
         let mut named = all.iter().filter(|entrant| entrant.name == name);
         named.next().cloned().ok_or_else(|| {
             let known: Vec<_> = all.iter().map(|entrant| entrant.name).collect();
-            format!("--estimators: `{name}` is none of {}", known.join(", ")).into()
+            format!(
+                "--estimators: unknown estimator `{name}`; expected one of {}",
+                known.join(", ")
+            )
+            .into()
         })
     };
     names.iter().map(find).collect()

@@ -8,17 +8,16 @@
 //! cargo run --release --example estimators -- report
 //! ```
 //!
-//! - Without a command: every estimator at equal evaluations of the cost f, on coins and digits, its
-//!   bias where the exact gradient is known. See `equal.rs`.
-//! - `variance`: of the gradient by logit and by weight, at the same weights for all, at stages of a
-//!   training, beside the CPU time of a step. See `stages.rs`.
+//! - Without a command: every estimator at equal evaluations of the cost f, on coins and digits, with its bias if the
+//!   exact gradient is known. See `equal.rs`.
+//! - `variance`: variance of the gradient by logit and by weight, at the same weights for all, at stages of a training,
+//!   with the CPU time of a step. See `stages.rs`.
 //! - `elbo`: what training reaches in a given CPU time. See `budget.rs`.
-//! - `report`: the tables of the last two in Markdown, for the blocks of README and docs.
+//! - `report`: Markdown tables of the last two, for README and docs.
 //!
-//! A number behind a name counts draws: of the estimator itself, or particles of RELAX.
-//! `relax-published` is RELAX as in the paper: independent noise, the relaxed cost plus a network,
-//! temperature 1/2 or what is behind the name. All other settings are the library's defaults. The
-//! autoencoders and where they are from stand in `vae.rs`.
+//! A number after a name counts draws: of the estimator itself, or particles of RELAX. `relax-published` is RELAX as in
+//! the paper: independent noise, the relaxed cost plus a network, temperature 1/2 or the number after the name. All
+//! other settings are the library's defaults. The autoencoders and their sources are in `vae.rs`.
 
 mod budget;
 mod coins;

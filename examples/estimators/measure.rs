@@ -1,5 +1,4 @@
-//! What is measured: the gradient by the logits, over fresh draws, and training on equal
-//! evaluations of f.
+//! The measurements: the gradient by the logits, over fresh draws, and training with equal evaluations of f.
 
 use std::time::Instant;
 

@@ -1,5 +1,5 @@
-//! Tables in Markdown of what `variance` and `elbo` have measured, and the blocks of documents that
-//! hold them.
+//! Markdown tables of what `variance` and `elbo` have measured, and the blocks of documents that hold
+//! them.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -18,14 +18,14 @@ pub(crate) struct Options {
     /// Folders with results.
     #[arg(long, value_delimiter = ',', default_value = "target/estimators")]
     results: Vec<PathBuf>,
-    /// A folder with results of `variance` whose CPU times are taken instead: where the others were
+    /// A folder with results of `variance` whose CPU times are used instead, for results that were
     /// measured beside other programs, or on several machines.
     #[arg(long)]
     times: Option<PathBuf>,
-    /// A document that gets the whole tables between its marks.
+    /// A document that gets all tables between its marks.
     #[arg(long)]
     docs: Option<PathBuf>,
-    /// A document that gets the short ones.
+    /// A document that gets the short table of variances between its marks.
     #[arg(long)]
     readme: Option<PathBuf>,
 }
@@ -54,15 +54,14 @@ pub(crate) fn run(options: &Options) -> Outcome<()> {
         .map(budget::Table::read)
         .collect::<Outcome<_>>()?;
     if variances.is_empty() && elbos.is_empty() {
-        return Err("there are no results yet; `variance` and `elbo` make them".into());
+        return Err("there are no results yet; run `variance` or `elbo` first".into());
     }
-    let elbos: String = elbos.iter().map(of_budgets).collect();
     let whole: String = variances
         .iter()
         .map(of_stages)
-        .chain([elbos.clone()])
+        .chain(elbos.iter().map(of_budgets))
         .collect();
-    let short: String = variances.iter().map(summary).chain([elbos]).collect();
+    let short: String = variances.iter().map(summary).collect();
     print!("{whole}");
     for (document, tables) in [(&options.docs, whole), (&options.readme, short)] {
         if let Some(path) = document {
@@ -119,7 +118,7 @@ fn of_stages(table: &stages::Table) -> String {
     let settings = &table.settings;
     let mut text = format!(
         "**Variance at fixed weights, {}.** Along the training of {} (Adam at rate {}, batch {}, \
-         seed {}); what learns has learned from {} steps at these weights, from nothing. {} draws. \
+         seed {}); estimators that learn did so from {} steps at these weights, starting afresh. {} draws. \
          Standard errors reach {:.0} % of a figure.\n",
         settings.title,
         settings.along,
@@ -231,7 +230,7 @@ fn of_budgets(table: &budget::Table) -> String {
         }
     }
     let mut text = format!(
-        "**ELBO after equal CPU time, {}**, Adam at rate {}, batch {}, one thread. Nats an image, \
+        "**ELBO after equal CPU time, {}**, Adam at rate {}, batch {}, one thread. Nats per image, \
          mean over seeds with the range; {} images of either kind, one draw each.\n\n\
          | estimator | f | CPU ms | seeds ",
         settings.title, settings.rate, settings.batch, settings.images

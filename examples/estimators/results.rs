@@ -1,4 +1,4 @@
-//! Files of measurements, from which a run that was stopped goes on.
+//! Files of measurements, from which a stopped run continues.
 
 use std::fmt::Debug;
 use std::fs;

@@ -1,17 +1,17 @@
 //! Variance of the gradient at stages of a training, at the same weights for all estimators.
 //!
 //! One estimator trains an autoencoder. At each stage the weights are held fixed, and every estimator
-//! - first learns what it learns (surrogates, weights of control variates, baselines) from `--learn`
-//!   steps on batches of its own, its parameters starting afresh;
-//! - is then held fixed itself, and measured: variance by a logit of an image's gradient, mean over
-//!   images and logits; by a weight of the encoder, of the mean gradient of a batch that is the same
-//!   in all draws (the batch's noise out); and the same with a new batch in each draw (in). All are
-//!   means over the weights, biases included;
-//! - takes some steps of training, by Adam, whose median CPU time is the time of an estimate; the
-//!   weights are put back.
+//! - first learns what it learns (surrogates, weights of control variates, baselines) from `--learn` steps on batches
+//!   of its own, with its parameters starting afresh;
+//! - is then held fixed itself and measured: variance by a logit of an image's gradient, averaged over images and
+//!   logits; by a weight of the encoder, of the mean gradient of a batch that is the same in all draws (the batch's
+//!   noise out); and the same with a new batch in each draw (in). The last two are averaged over the weights, biases
+//!   included;
+//! - takes some steps of training, by Adam, whose median CPU time is the time of an estimate; the weights are then
+//!   restored.
 //!
-//! On the CPU, on one thread. The path's weights are saved every thousand steps, each measurement when it
-//! is made: a run that was stopped goes on where it was.
+//! Runs on the CPU, on one thread. The training's weights are saved every thousand steps, and each measurement when it
+//! is made: a run that was stopped continues where it was.
 
 use std::fs;
 use std::path::PathBuf;
@@ -40,16 +40,16 @@ pub(crate) struct Options {
     /// Steps of training after which to measure.
     #[arg(long, value_delimiter = ',', default_value = "2000,20000,100000")]
     stages: Vec<u64>,
-    /// The estimator that trains; without it, disarm, or disarm-tree for categories.
+    /// The estimator that trains [default: disarm, or disarm-tree for categories].
     #[arg(long)]
     along: Option<String>,
-    /// Steps from which an estimator learns at each stage before it is measured.
+    /// Steps that an estimator learns from at each stage before it is measured.
     #[arg(long, default_value_t = 2_000)]
     learn: u64,
     /// Batches over which variances are averaged.
     #[arg(long, default_value_t = 8)]
     batches: u64,
-    /// Draws of each.
+    /// Draws per batch.
     #[arg(long, default_value_t = 24)]
     draws: u64,
     /// Seed of all random numbers.

@@ -18,10 +18,10 @@ pub(crate) struct Options {
     /// The autoencoder.
     #[arg(long, default_value = "leaky")]
     network: Network,
-    /// Folder with grey or binary idx .gz files; without it, the digits that come with the program.
+    /// Folder with gray or binary idx .gz files [default: the digits that come with the program].
     #[arg(long)]
     data: Option<PathBuf>,
-    /// The estimators that are measured; without it, a choice of them.
+    /// The estimators to measure [default: a selection].
     #[arg(long, value_delimiter = ',')]
     estimators: Vec<String>,
     /// Folder for results and checkpoints.

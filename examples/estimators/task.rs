@@ -1,4 +1,4 @@
-//! What the estimators are compared on: problems with a single block of discrete choices.
+//! Problems on which the estimators are compared, each with a single block of discrete choices.
 
 use relax_runtime::infer::Objective;
 use relax_runtime::prelude::*;

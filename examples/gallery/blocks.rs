@@ -1,11 +1,11 @@
-//! A stochastic block model (Holland, Laskey and Leinhardt 1983): people in two groups, who know each other
-//! more often within a group than between groups.
+//! A stochastic block model (Holland, Laskey and Leinhardt 1983): people in two groups, who know each other more often
+//! within a group than between groups.
 //!
-//! Each pair is a term of its own, which leaves nothing to sum out one by one: the groups of all are drawn,
-//! with gradients by RELAX. The groups that the network was made with are known, and given any groups the rates
-//! are Beta, so that a sum over all 2¹⁹ of them tells what can be known. Rates that are drawn stay uncertain while
-//! the groups are; as parameters (`param!`) they would meet in the middle first, where no group is likelier
-//! than another, and stay there.
+//! Each pair is a term of its own, which leaves nothing to sum out one by one, so the groups of all people are drawn,
+//! with gradients by RELAX. The groups that the network was made with are known, and given the groups the rates are
+//! Beta, so a sum over all 2¹⁹ groupings tells what can be known. Rates that are drawn stay uncertain while the groups
+//! are; as parameters (`param!`) they would first meet in the middle, where no group is likelier than another, and stay
+//! there.
 
 use relax_runtime::prelude::*;
 

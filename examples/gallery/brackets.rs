@@ -1,7 +1,7 @@
-//! Nested brackets by a grammar that calls itself, S → ( S ) S | nothing, read through a scanner that takes one
-//! sign in ten for another.
+//! Nested brackets by a grammar that calls itself, S → ( S ) S | nothing, read through a scanner that misreads one sign
+//! in ten.
 //!
-//! How likely each text is follows from how likely its parts are, by recursion.
+//! The probability of each text follows from those of its parts, by recursion.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
-//! Cognitive diagnosis, "DINA" (Junker and Sijtsma 2001): a student who has all skills that an item takes
-//! solves it, but for a slip, and one who lacks some may guess.
+//! Cognitive diagnosis, "DINA" (Junker and Sijtsma 2001): a student who has all skills that an item takes solves it,
+//! except for slips, and one who lacks some may guess.
 //!
-//! Answers are made with known skills; given what was learned of the items, Bayes' rule over the 8 sets of
+//! Answers are generated from known skills; given what was learned about the items, Bayes' rule over the 8 sets of
 //! skills says exactly what each student knows.
 
 use relax_runtime::prelude::*;

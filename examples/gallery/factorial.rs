@@ -1,7 +1,7 @@
-//! A factorial hidden Markov model (Ghahramani and Jordan 1997): appliances that are on or off, of which the
-//! power that they take together is metered.
+//! A factorial hidden Markov model (Ghahramani and Jordan 1997): appliances that are on or off, whose total power is
+//! metered.
 //!
-//! The evidence is that of the forward recursion over the 8 states of all three.
+//! The known evidence is that of the forward recursion over the 8 states of all three.
 
 use relax_runtime::prelude::*;
 

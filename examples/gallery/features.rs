@@ -1,8 +1,8 @@
-//! Binary features of rows (a finite form of the model of Griffiths and Ghahramani 2005): each row is the sum
-//! of the patterns that it has, and noise.
+//! Binary features of rows (a finite form of the model of Griffiths and Ghahramani 2005): each row is the sum of the
+//! patterns that it has, plus noise.
 //!
-//! Which patterns the rows were made of is known, up to their order. Sums of patterns explain rows nearly as
-//! well as the patterns do: such a fit ends in a local optimum for some seeds, and the best of several counts.
+//! The patterns that the rows were made of are known, up to their order. Sums of patterns explain rows nearly as well
+//! as the patterns do, so a fit ends in a local optimum for some seeds, and the best of several counts.
 
 use relax_runtime::prelude::*;
 

@@ -1,8 +1,8 @@
-//! Episodes of urinary tract infection of 98 men with HIV (van den Broek 1995): some men cannot have any, and
-//! of the others some had none.
+//! Episodes of urinary tract infection of 98 men with HIV (van den Broek 1995): some men cannot have any, and some of
+//! the others had none.
 //!
-//! The maximum of the likelihood is known: the mean of the counts above 0 is λ/(1 − e^−λ), and that of all
-//! counts (1 − π) λ.
+//! The maximum of the likelihood is known: the mean of the counts above 0 is λ/(1 − e^−λ), and that of all counts is (1
+//! − π) λ.
 
 use relax_runtime::prelude::*;
 

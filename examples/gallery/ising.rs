@@ -1,4 +1,4 @@
-//! Spins on a grid of 4 × 4 that would rather point the same way as their neighbours (Ising 1925).
+//! Spins on a 4 × 4 grid that prefer to point the same way as their neighbors (Ising 1925).
 //!
 //! The partition function is a sum over 65,536 states.
 

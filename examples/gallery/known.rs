@@ -1,4 +1,4 @@
-//! What was found beside what is known.
+//! Found values beside known ones.
 
 use relax_runtime::prelude::*;
 
@@ -19,7 +19,7 @@ pub(crate) fn near(what: &str, found: f64, known: f64, within: f64) -> Outcome<(
     println!("  {what:36}{found:10.4}  known {known:.4}");
     match (found - known).abs() <= within {
         true => Ok(()),
-        false => Err(format!("{what} is {found}, which is not within {within} of {known}").into()),
+        false => Err(format!("{what} is {found}, not within {within} of {known}").into()),
     }
 }
 

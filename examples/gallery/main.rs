@@ -1,6 +1,6 @@
-//! Ordinary models of discrete choices, a file each, as their authors would write them, and beside what
-//! `Svi::new(&model).run()` finds at default settings what is known of them: by a sum over all
-//! combinations, a recursion, a closed form, or what the data were made with.
+//! Ordinary models of discrete choices, one file each, as their authors would write them. What `Svi::new(&model).run()`
+//! finds at default settings is compared with what is known: a sum over all combinations, a recursion, a closed form,
+//! or what the data were made with.
 //!
 //! ```text
 //! cargo run --release --example gallery
@@ -45,10 +45,10 @@ const MODELS: [(&str, Run); 10] = [
     ("features", features::run),
 ];
 
-/// Compares what models find with what is known of them.
+/// Compares what models find with what is known about them.
 #[derive(Parser)]
 struct Options {
-    /// Models to run; all of them unless given.
+    /// Models to run [default: all].
     names: Vec<String>,
 }
 
@@ -60,7 +60,7 @@ fn run(options: &Options) -> Outcome<()> {
     for name in &options.names {
         if !MODELS.iter().any(|(known, _)| known == name) {
             let all = MODELS.map(|(name, _)| name).join(", ");
-            return Err(format!("there is no model `{name}`; there are {all}").into());
+            return Err(format!("unknown model `{name}`; expected one of {all}").into());
         }
     }
     for (name, run) in MODELS {

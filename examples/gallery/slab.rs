@@ -1,7 +1,7 @@
-//! Spike and slab (Mitchell and Beauchamp 1988): a slope that is 0, or there with a law of its own. In the
-//! program the slope's choice is only made where its coin is on.
+//! Spike and slab (Mitchell and Beauchamp 1988): a slope that is 0, or present with a law of its own. The program makes
+//! the slope's choice only if its coin is on.
 //!
-//! Slopes and noise are normal, so that evidence and posterior are known in closed form.
+//! Slopes and noise are normal, so evidence and posterior are known in closed form.
 
 use relax_runtime::prelude::*;
 

@@ -1,7 +1,6 @@
-//! A linear system whose regime switches (Ackerson and Fu 1970): a position that rests, or moves about.
+//! A linear system whose regime switches (Ackerson and Fu 1970): a position that rests or moves about.
 //!
-//! Given the regimes, the positions are those of a Kalman filter; what is known is its sum over all
-//! regimes.
+//! Given the regimes, the positions are those of a Kalman filter; the known value is its sum over all regimes.
 
 use relax_runtime::prelude::*;
 

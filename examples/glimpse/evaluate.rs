@@ -1,4 +1,4 @@
-//! How well trained networks do on new scenes: exactly, by all places.
+//! How well trained networks do on new scenes: exactly, over all places.
 
 use relax_runtime::prelude::*;
 

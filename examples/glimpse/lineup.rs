@@ -38,7 +38,10 @@ pub(crate) fn estimator(name: &str, sight: &Sight, seed: u64) -> Outcome<Rc<dyn 
         "rloo-2" => Rc::new(Rloo::new(2)?),
         "reinforce" => Rc::new(Reinforce::default()),
         "straight-through" => Rc::new(StraightThrough::default()),
-        other => return Err(format!("`{other}` is none of {}", NAMES.join(", ")).into()),
+        other => {
+            let names = NAMES.join(", ");
+            return Err(format!("unknown estimator `{other}`; expected one of {names}").into());
+        }
     })
 }
 

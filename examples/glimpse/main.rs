@@ -1,13 +1,12 @@
 //! Hard attention: where to look in a cluttered scene.
 //!
-//! A digit lies somewhere on a ground of 40x40 pixels, among pieces of others. A network sees a coarse view of
-//! 10x10 and chooses one of 49 places; there a glimpse of 12x12 pixels is cut out by host code, and a second
-//! network says which digit it is. The cost, its cross-entropy, is a black box in the place, but there are only
-//! 49: a sum over all of them gives the exact gradient, at 49 evaluations a step, and tells what each
-//! estimator's noise costs.
+//! A digit lies somewhere on a ground of 40x40 pixels, among pieces of others. A network sees a coarse view of 10x10
+//! and chooses one of 49 places; host code cuts out a glimpse of 12x12 pixels there, and a second network says which
+//! digit it is. The cost, its cross-entropy, is a black box in the place, but there are only 49 places: a sum over all
+//! of them gives the exact gradient, at 49 evaluations per step, and shows what each estimator's noise costs.
 //!
-//! Source of the task: Mnih, Heess, Graves, Kavukcuoglu, "Recurrent Models of Visual Attention" (NIPS 2014),
-//! section 4.2, here with one glimpse.
+//! Source of the task: Mnih, Heess, Graves, Kavukcuoglu, "Recurrent Models of Visual Attention" (NIPS 2014), section
+//! 4.2, here with one glimpse.
 //!
 //! ```text
 //! cargo run --release --example glimpse
@@ -58,19 +57,19 @@ use table::Sight;
 use training::{Training, learn};
 use variance::variances;
 
-/// Learns where to look by several gradient estimators.
+/// Learns where to look, with several gradient estimators.
 #[derive(Parser)]
 struct Options {
-    /// Folder with the four files of MNIST; without it, a small set that comes with the program.
+    /// Folder with the four files of MNIST [default: a small set that comes with the program].
     #[arg(long)]
     data: Option<PathBuf>,
     /// Steps of each training.
     #[arg(long, default_value_t = 1500)]
     steps: u64,
-    /// Scenes a step.
+    /// Scenes per step.
     #[arg(long, default_value_t = 64)]
     batch: usize,
-    /// Scenes that trained networks are tried with.
+    /// Scenes on which trained networks are tested.
     #[arg(long, default_value_t = 1000)]
     test: usize,
     /// Adam's rate.
@@ -79,13 +78,13 @@ struct Options {
     /// Weight of the entropy of the place.
     #[arg(long, default_value_t = 0.03)]
     entropy: f32,
-    /// Entries of the variance along a training; 0 leaves them out.
+    /// Number of times the variance is measured along a training; 0 for none.
     #[arg(long, default_value_t = 10)]
     entries: u64,
-    /// Estimators to train by, with commas between them; all of them unless given.
+    /// Estimators to train with, separated by commas [default: all].
     #[arg(long, value_delimiter = ',')]
     estimators: Vec<String>,
-    /// Compares the mean gradient of every estimator with the exact one instead, on a few scenes.
+    /// Instead of training, compare the mean gradient of every estimator with the exact one, on a few scenes.
     #[arg(long)]
     check: bool,
     /// Seed of all random numbers.
@@ -116,7 +115,7 @@ fn run(options: &Options) -> Outcome<()> {
         return check(&names, &train, options);
     }
     println!(
-        "{} digits to learn from, {} to be tried with",
+        "{} training digits, {} test digits",
         train.count(),
         test.count()
     );
@@ -211,7 +210,9 @@ fn check(names: &[&str], digits: &Digits, options: &Options) -> Outcome<()> {
             .run()?;
         println!("{table}");
         match (name, table.verdict()) {
-            ("straight-through", Ok(())) => return Err("a bias was to be found".into()),
+            ("straight-through", Ok(())) => {
+                return Err("straight-through should have shown a bias".into());
+            }
             ("straight-through", Err(_)) => {}
             (_, verdict) => verdict?,
         }

@@ -1,4 +1,4 @@
-//! Scenes with the places that the network looks at.
+//! Scenes with the places where the network looks.
 
 use std::path::Path;
 

@@ -1,9 +1,9 @@
 //! A guess of what each place costs: a network of the pixels there and the label.
 //!
-//! RELAX with c(z) = q · H(z), q_k the guess at place k, has two terms that move z and z̃ with θ. They are those of a
-//! function that is constant but for jumps; their expectation is known, ∂/∂θ Σ p_k q_k, and stands for them. The
-//! network takes about as long for all places as the cost of this program would: what it saves are evaluations of the
-//! cost, which elsewhere are dear.
+//! RELAX with c(z) = q · H(z), where q_k is the guess at place k, has two terms that move z and z̃ with θ. They are
+//! those of a function that is constant except for jumps; their expectation is known, ∂/∂θ Σ p_k q_k, and replaces
+//! them. Evaluating the network at all places takes about as long as the cost of this program: what it saves is
+//! evaluations of the cost, which are expensive elsewhere.
 
 use std::cell::RefCell;
 use std::rc::Rc;

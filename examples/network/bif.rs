@@ -1,5 +1,5 @@
-//! Bayesian networks in the interchange format BIF: variables with named values, and for each a table of
-//! probabilities by the values of its parents.
+//! Bayesian networks in the interchange format BIF: variables with named values, each with a table of probabilities
+//! given the values of its parents.
 
 use std::collections::HashMap;
 use std::fs;
@@ -80,8 +80,8 @@ impl Network {
             let ready = blocks
                 .iter()
                 .position(|(_, parents, _)| parents.iter().all(known));
-            let at = ready
-                .ok_or("the variables depend on each other in a circle, or on unknown ones")?;
+            let at =
+                ready.ok_or("the variables depend on each other in a cycle, or on unknown ones")?;
             let (name, parents, body) = blocks.remove(at);
             let variable = network.variable(&name, &parents, &body, &values)?;
             network.variables.push(variable);

@@ -1,8 +1,8 @@
-//! A Bayesian network from a file, some of its variables known: the probabilities of the others, by the
-//! automatic guide at default settings.
+//! A Bayesian network from a file, with some variables known: the probabilities of the others, at default settings.
 //!
-//! The model is the loop that a textbook has: each variable is drawn from the row of its table that its
-//! parents' values select. Nothing says what depends on what once there is evidence; the guide finds it.
+//! The model is a textbook loop: each variable is drawn from the row of its table that its parents' values select. The
+//! default settings sum choices out where that is cheap. Choices that are not summed out are drawn from the automatic
+//! guide, which finds what depends on what once there is evidence.
 //!
 //! ```text
 //! cargo run --release --example network
@@ -26,12 +26,12 @@ use relax_runtime::prelude::*;
 /// "Asia" (Lauritzen and Spiegelhalter 1988): visits, smoke and the diseases behind a cough.
 const ASIA: &str = include_str!("asia.bif");
 
-/// Says how likely the values of a Bayesian network's variables are, given some of them.
+/// Computes the probabilities of a Bayesian network's variables, given some of them.
 #[derive(Parser)]
 struct Options {
-    /// A network in the format BIF; the small network "Asia" unless given.
+    /// A network in BIF format [default: the small network "Asia"].
     file: Option<PathBuf>,
-    /// What is known, as `variable=value`; of "Asia" `xray=yes,dysp=yes` unless given, else nothing.
+    /// What is known, as `variable=value` [default: `xray=yes,dysp=yes` for "Asia", nothing for others].
     #[arg(long, value_delimiter = ',')]
     given: Vec<String>,
     /// Seed of all random numbers.
@@ -62,7 +62,12 @@ fn run(options: &Options) -> Outcome<()> {
             .ok_or(format!("the network has no variable `{name}`"))?;
         let values = &net.variables[place].values;
         let at = values.iter().position(|known| known == value);
-        let unknown = || format!("`{name}` is one of {}, not `{value}`", values.join(", "));
+        let unknown = || {
+            format!(
+                "`{name}` cannot be `{value}`; expected one of {}",
+                values.join(", ")
+            )
+        };
         given[place] = Some(at.ok_or_else(unknown)?);
     }
     let model = network(&net, &given);

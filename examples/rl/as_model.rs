@@ -1,8 +1,8 @@
 //! The same as a program of the library's language: the environment runs inside the model.
 //!
-//! A plate of episodes takes its steps together, host code moves the environments, and every step's reward is
-//! a `cost!`. Each time step is a site of its own, and so has a surrogate of its own, which learns from the
-//! episodes that last so long; the library leaves out of each site's cost what came before it.
+//! A plate of episodes takes its steps together, host code moves the environments, and every step's reward is a
+//! `cost!`. Each time step is a separate site, and so has its own surrogate, which learns from the episodes that last
+//! that long; the library leaves out of each site's cost what came before it.
 
 use std::cell::Cell;
 use std::time::Instant;
@@ -59,8 +59,8 @@ fn play(starts: &[CartPole], policy: &Mlp, reward: &Cell<f64>) {
 /// # Errors
 /// If a number is none any more.
 pub(crate) fn run(seed: u64, updates: u64) -> Outcome<()> {
-    println!("cart-pole as a #[model], {EPISODES} episodes an update\n");
-    println!("estimator     mean reward of the last tenth  ms an update");
+    println!("cart-pole as a #[model], {EPISODES} episodes per update\n");
+    println!("estimator     mean reward of the last tenth     ms/update");
     train("relax", Relax::free_form(), seed, updates)?;
     train("reinforce", Reinforce::default(), seed, updates)
 }

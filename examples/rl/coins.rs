@@ -1,8 +1,8 @@
-//! Actions of many dimensions: D coins at once, and one number for all of them.
+//! Actions of many dimensions: D coins at once, and one cost for all of them.
 //!
-//! The cost is Σ (b_j − t_j)² with t from 0 to 1 in equal steps, all coins fair. What the best constant
-//! baseline leaves of the gradient's variance grows with the square of D, since each coin pays for the chance
-//! of all others; a surrogate for each coin, which sees what the others show, leaves nothing.
+//! The cost is Σ (b_j − t_j)² with t from 0 to 1 in equal steps, and all coins are fair. The variance of the gradient
+//! that the best constant baseline leaves grows with the square of D, since each coin pays for the chance of all
+//! others; a surrogate for each coin, which sees what the others show, leaves nothing.
 
 use std::path::Path;
 
@@ -168,7 +168,9 @@ pub(crate) fn run(seed: u64, most: usize, out: &Path) -> Outcome<()> {
         let (best, plain) = (exact(coins, true), exact(coins, false));
         let formula = (coins * (coins + 1)) as f64 / 48.0;
         if (best / formula - 1.0).abs() > 1e-5 {
-            return Err(format!("{coins} coins: {best} for D (D + 1)/48 = {formula}").into());
+            return Err(
+                format!("{coins} coins: {best} instead of D (D + 1)/48 = {formula}").into(),
+            );
         }
         let none = measured(coins, true, Reinforce::without_baseline(), seed)?;
         let constant = measured(coins, true, Reinforce::default(), seed)?;
@@ -199,11 +201,11 @@ pub(crate) fn run(seed: u64, most: usize, out: &Path) -> Outcome<()> {
         }
         for ([found, error], exact) in [(none, plain), (constant, best)] {
             if (found - exact).abs() > MOST * error {
-                return Err(format!("{coins} coins: {found} ± {error} for {exact}").into());
+                return Err(format!("{coins} coins: {found} ± {error} instead of {exact}").into());
             }
         }
         if each > FLOOR {
-            return Err(format!("{coins} coins: a surrogate for each leaves {each}").into());
+            return Err(format!("{coins} coins: a surrogate for each coin leaves {each}").into());
         }
     }
     drop(progress);

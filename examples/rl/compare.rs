@@ -96,7 +96,7 @@ impl Spread {
 /// If a number is none any more, or a file cannot be written.
 pub(crate) fn run<E: Environment>(settings: &Settings, plan: &Plan) -> Outcome<()> {
     println!(
-        "{}: solved where the mean reward of {} episodes exceeds {}\n",
+        "{}: solved when the mean reward of {} episodes exceeds {}\n",
         E::NAME,
         E::SOLVED.episodes,
         E::SOLVED.above

@@ -1,9 +1,9 @@
 //! A surrogate for each of many coins, which sees what the others show.
 //!
-//! For coin i it is a guess of the cost with the coin itself averaged over, made of the other coins as they
-//! fell: the control variate that leaves the least of any (of a coin's own surrogates; the optimal one is
-//! (1 − p) f(1, b₋ᵢ) + p f(0, b₋ᵢ)). The guess is a linear function of the coins, fitted to past draws alone, so
-//! that the estimate stays unbiased whatever the cost is.
+//! For coin i it is a guess of the cost averaged over the coin itself, made from the other coins as they fell: of a
+//! coin's own surrogates, the one that leaves the least variance. The optimal one is (1 − p) f(1, b₋ᵢ) + p f(0, b₋ᵢ).
+//! The guess is a linear function of the coins, fitted to past draws alone, so the estimate is unbiased whatever the
+//! cost is.
 
 use relax_runtime::dist::{BernoulliRelaxation, Relaxation};
 use relax_runtime::estimator::{Noise, Problem, black_box, relax};

@@ -1,4 +1,4 @@
-//! The paper's grid: rates of the policy times rates of the critic, each setting from every seed.
+//! The paper's grid: rates of the policy times rates of the critic, each setting with every seed.
 
 use crate::compare::{Plan, Run, Spread, train};
 use crate::environment::Environment;

@@ -1,5 +1,4 @@
-//! The parts of the variance on bandits, where the rewards' law gives them: estimates of noisy rewards
-//! beside it.
+//! The parts of the variance on bandits, known from the rewards' law, beside estimates from noisy rewards.
 
 use relax_runtime::Stream;
 use relax_runtime::prelude::*;

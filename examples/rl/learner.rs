@@ -1,4 +1,4 @@
-//! Gradient estimators for actions, with what each of them learns beside the policy.
+//! Gradient estimators for actions, and what each of them learns beside the policy.
 
 use relax_runtime::dist::CategoricalRelaxation;
 use relax_runtime::estimator::{LawProblem, Noise, Problem, black_box, lax, relax};

@@ -1,15 +1,14 @@
-//! Policy gradients with RELAX, and LAX where actions are real numbers, beside A2C, leave-one-out and
-//! REINFORCE.
+//! Policy gradients with RELAX, and LAX where actions are real numbers, beside A2C, leave-one-out and REINFORCE.
 //!
-//! An episode draws its actions from noise that is kept, so that each method makes its estimate of the same
-//! draws by the library's functions of explicit noise: one surrogate c(z, s) of the relaxed action and the
-//! state serves all steps. Environments are plain structs that clone, which gives the variance its parts
-//! (`mirage`): what the future's chance does, which no baseline touches; what the choice of the action does,
-//! which is all that a surrogate of the action can remove; and what the state does.
+//! An episode draws its actions from noise that is kept, so each method makes its estimate from the same draws, with
+//! the library's functions of explicit noise: one surrogate c(z, s) of the relaxed action and the state serves all
+//! steps. Environments are plain structs that clone, which allows the variance to be split (`mirage`) into what comes
+//! from the future, which no baseline touches; from the choice of the action, which is all that a surrogate of the
+//! action can remove; and from the state.
 //!
-//! Sources: Grathwohl, Choi, Wu, Roeder, Duvenaud, "Backpropagation through the Void" (ICLR 2018), section
-//! 5.3 and appendix; Tucker et al., "The Mirage of Action-Dependent Baselines in Reinforcement Learning"
-//! (ICML 2018), section 3.
+//! Sources: Grathwohl, Choi, Wu, Roeder, Duvenaud, "Backpropagation through the Void" (ICLR 2018), section 5.3 and
+//! appendix; Tucker et al., "The Mirage of Action-Dependent Baselines in Reinforcement Learning" (ICML 2018), section
+//! 3.
 //!
 //! ```text
 //! cargo run --release --example rl -- --env cartpole
@@ -53,22 +52,22 @@ use learner::Method;
 use program::Outcome;
 use settings::Settings;
 
-/// Learns to act by several gradient estimators, and takes their variance apart.
+/// Learns to act with several gradient estimators, and splits their variance into parts.
 #[derive(Parser)]
 struct Options {
-    /// What to act in; `bandit` and `coins` are problems with known variances.
+    /// Environment; `bandit` and `coins` are problems with known variances.
     #[arg(long, value_enum, default_value = "cartpole")]
     env: Name,
-    /// Estimators, with commas between them; all of them unless given.
+    /// Estimators, separated by commas [default: all].
     #[arg(long, value_enum, value_delimiter = ',')]
     method: Vec<Method>,
-    /// The settings of the RELAX paper instead of this project's.
+    /// Use the settings of the RELAX paper instead of this project's.
     #[arg(long)]
     published: bool,
-    /// The paper's grid: three rates times three rates of the critic, each with all seeds.
+    /// Run the paper's grid: three rates times three rates of the critic, each with all seeds.
     #[arg(long)]
     grid: bool,
-    /// Cart-pole as a program of the library's language, for so many updates.
+    /// Run cart-pole as a program of the library's language, for this many updates.
     #[arg(long, value_name = "UPDATES")]
     as_model: Option<u64>,
     /// First seed.
@@ -77,10 +76,10 @@ struct Options {
     /// Seeds of each method.
     #[arg(long, default_value_t = 5)]
     seeds: u64,
-    /// Most episodes of a run; by the problem unless given.
+    /// Maximum number of episodes of a run [default: depends on the problem].
     #[arg(long)]
     episodes: Option<usize>,
-    /// Most steps in the environment of a run; by the problem unless given.
+    /// Maximum number of environment steps of a run [default: depends on the problem].
     #[arg(long)]
     frames: Option<usize>,
     /// Learning rate of the policy.
@@ -92,16 +91,16 @@ struct Options {
     /// Weight of the entropy of an action.
     #[arg(long)]
     entropy: Option<f32>,
-    /// Episodes an update.
+    /// Episodes per update.
     #[arg(long)]
     batch: Option<usize>,
-    /// How often the variance is taken apart along a run; 0 leaves it out.
+    /// How many times the variance is split into parts along a run; 0 for none.
     #[arg(long, default_value_t = 5)]
     mirage: usize,
-    /// States that each time take part.
+    /// Number of states used each time.
     #[arg(long, default_value_t = 200)]
     states: usize,
-    /// Most coins of `coins`.
+    /// Largest number of coins of `coins`.
     #[arg(long, default_value_t = 2000)]
     dimensions: usize,
     /// Folder for tables and plots.

@@ -1,8 +1,8 @@
 //! The parts of a policy gradient's variance, without bias, from few returns a state.
 //!
-//! For one step of an episode and ĝ = (Â − φ) ∇ln π + ∇E\[φ\], with Â the return that followed (Tucker et al.
-//! 2018, section 3): Σ_τ = E\[Var(Â | s, a) |∇ln π|²\], Σ_a = E_s Var_a((Q − φ) ∇ln π) and
-//! Σ_s = Var_s(E_a\[Q ∇ln π\]). Where a product of two Q is wanted, each comes from a future of its own.
+//! For one step of an episode and ĝ = (Â − φ) ∇ln π + ∇E\[φ\], with Â the return that followed (Tucker et al. 2018,
+//! section 3): Σ_τ = E\[Var(Â | s, a) |∇ln π|²\], Σ_a = E_s Var_a((Q − φ) ∇ln π) and Σ_s = Var_s(E_a\[Q ∇ln π\]). In a
+//! product of two Q, each comes from a separate future.
 
 use relax_runtime::prelude::*;
 

@@ -1,4 +1,4 @@
-//! What the agent does in a state: a law over actions, whose parameters a network gives.
+//! What the agent does in a state: a law over actions, with parameters from a network.
 
 use relax_runtime::Stream;
 use relax_runtime::dist::{CategoricalRelaxation, Normal, Relaxation};

@@ -1,11 +1,10 @@
 //! The best surrogate that two coins can share, by finite elements.
 //!
-//! In the uniform numbers u behind z = θ + logit u every coefficient of the estimate is linear:
-//! κ ∂c/∂z = k ∂c/∂u with k = p u below the threshold 1 − p and (1 − p)(1 − u) above it. So E‖g‖² is a
-//! quadratic form of c, which bilinear elements on the unit square, with a line of nodes on each threshold,
-//! turn into least squares: g is linear along each side of an element, two Gauss points a side
-//! integrate its square exactly, and the mean of g is the exact gradient whatever c is. So what is
-//! found is above the optimum, and comes down to it with the width of the elements.
+//! In the uniform numbers u behind z = θ + logit u every coefficient of the estimate is linear: κ ∂c/∂z = k ∂c/∂u with
+//! k = p u below the threshold 1 − p and (1 − p)(1 − u) above it. So E‖g‖² is a quadratic form of c, which bilinear
+//! elements on the unit square, with a line of nodes on each threshold, turn into least squares: g is linear along each
+//! side of an element, two Gauss points per side integrate its square exactly, and the mean of g is the exact gradient
+//! whatever c is. So the value found is above the optimum, and approaches it as the elements get smaller.
 
 use crate::coins::Coins;
 

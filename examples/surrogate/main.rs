@@ -1,14 +1,14 @@
-//! What surrogates learn, beside the best that they can be.
+//! What surrogates learn, beside the best possible ones.
 //!
-//! The variance of a RELAX estimate is a functional of its surrogate c, so that the best c follows by
-//! calculus of variations, and a network that is trained long enough at fixed parameters should come to
-//! it. For one coin it is a constant, and no relaxation of the cost: the variance is zero. For two coins
-//! one surrogate of both has kinks at its best, and cannot bring the variance down to the floor, which a
-//! surrogate for each coin reaches. For LAX on x² it is x² + 2σ², the solution of Stein's equation. All
-//! variances are exact expectations, by sums and quadrature; docs/surrogate.md derives the optima.
+//! The variance of a RELAX estimate is a functional of its surrogate c, so the best c follows by calculus of
+//! variations, and a network that is trained long enough at fixed parameters should reach it. For one coin it is a
+//! constant, not a relaxation of the cost, and the variance is zero. For two coins the best surrogate of both has
+//! kinks, and cannot bring the variance down to the floor, which a surrogate for each coin reaches. For LAX on x² it is
+//! x² + 2σ², the solution of Stein's equation. All variances are exact expectations, by sums and quadrature;
+//! docs/surrogate.md derives the optima.
 //!
-//! Source: Grathwohl, Choi, Wu, Roeder, Duvenaud, "Backpropagation through the Void" (ICLR 2018), figures 1
-//! and 2, whose toy cost is (b − t)²; Duvenaud's talk of the same name asks for the calculus of variations.
+//! Source: Grathwohl, Choi, Wu, Roeder, Duvenaud, "Backpropagation through the Void" (ICLR 2018), figures 1 and 2,
+//! whose toy cost is (b − t)²; Duvenaud's talk of the same name asks for the calculus of variations.
 //!
 //! ```text
 //! cargo run --release --example surrogate

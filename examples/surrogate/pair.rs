@@ -1,4 +1,4 @@
-//! Two coins: one surrogate for both cannot get to the floor, one for each does.
+//! Two coins: one surrogate for both cannot reach the floor, one for each does.
 
 use crate::coins::{Coins, sigmoid};
 use crate::elements::Shared;

@@ -1,4 +1,4 @@
-//! What the program found: tables on the screen, numbers in CSV files.
+//! What the program found: tables on screen, numbers in CSV files.
 
 use std::fs;
 use std::path::Path;

@@ -1,19 +1,18 @@
 //! The toy problem of the RELAX paper: minimise E[(b − t)²] over the logit θ of a single coin b.
 //!
-//! At t = 0.499 both sides of the coin cost nearly the same, so the gradient is tiny and its
-//! estimate nearly all noise. REINFORCE, REBAR and RELAX are one formula with three surrogates:
-//! none, the relaxed cost, and a free-form network. First they train side by side from θ = 0, on the
-//! same random numbers. A second table compares variances where all stand at RELAX's θ, beside
-//! REINFORCE with the expected cost as its baseline and estimators of two draws, each with two
-//! evaluations of the cost. One coin is special: with the best constant baseline,
-//! (1 − p) f(1) + p f(0), REINFORCE gives the same number for both sides, and has no variance at all.
+//! At t = 0.499 both sides of the coin cost nearly the same, so the gradient is tiny and its estimate is nearly all
+//! noise. REINFORCE, REBAR and RELAX are one formula with three surrogates: none, the relaxed cost, and a free-form
+//! network. First they train side by side from θ = 0, on the same random numbers. A second table compares their
+//! variances at RELAX's θ with those of REINFORCE with the expected cost as its baseline, and of estimators from two
+//! draws, each with two evaluations of the cost. One coin is special: with the best constant baseline, (1 − p) f(1) + p
+//! f(0), REINFORCE gives the same number for both sides, and has no variance at all.
 //!
-//! Source: Grathwohl, Choi, Wu, Roeder, Duvenaud, "Backpropagation through the Void" (ICLR 2018),
-//! section 5.1 and figure 1. Nothing is tuned: as in the authors' program, θ and surrogate follow
-//! Adam at rate 0.01 from one draw a step, and the network has one hidden layer of 10 units.
+//! Source: Grathwohl, Choi, Wu, Roeder, Duvenaud, "Backpropagation through the Void" (ICLR 2018), section 5.1 and
+//! figure 1. Nothing is tuned: as in the authors' program, θ and surrogate follow Adam at rate 0.01 with one draw per
+//! step, and the network has one hidden layer of 10 units.
 //!
-//! The estimators are called as plain functions here, with every random number given; at the end
-//! stands the same problem as a `#[model]`, where the library does the rest.
+//! The estimators are called as plain functions here, with every random number given; the end of the program has the
+//! same problem as a `#[model]`, where the library does the rest.
 //!
 //! ```text
 //! cargo run --release --example toy
@@ -38,13 +37,13 @@ use learner::{Coin, LEARNING_RATE, Learner, Measurement};
 use plot::{Chart, Scale, Series, save_charts};
 use program::Outcome;
 
-/// Minimises the expected cost of a coin with three gradient estimators, side by side.
+/// Minimizes the expected cost of a coin with three gradient estimators, side by side.
 #[derive(Parser)]
 struct Options {
     /// The target t of the cost (b - t)^2.
     #[arg(long, default_value_t = 0.499)]
     t: f32,
-    /// Optimisation steps.
+    /// Optimization steps.
     #[arg(long, default_value_t = 10_000)]
     steps: u64,
     /// Seed of all random numbers.

@@ -1,5 +1,5 @@
-//! Capture and recapture (Kéry and Schaub 2012, chapter 6): animals of which some are seen now and then, and
-//! others that may be there or not.
+//! Capture and recapture (Kéry and Schaub 2012, chapter 6): animals of which some are seen now and then, and others
+//! that may or may not be there.
 
 use std::path::Path;
 

@@ -1,9 +1,9 @@
-//! Posteriors with known answers, at default settings: models with their discrete choices, as their authors
-//! would write them, and beside what `Svi::new(&model).run()` finds what is known.
+//! Posteriors with known answers, at default settings: models with their discrete choices, as their authors would write
+//! them. What `Svi::new(&model).run()` finds is compared with what is known.
 //!
-//! Without a folder the small programs run, whose answers are exact. With one, which holds `networks/*.bif`
-//! of Bayesian networks and `posteriordb/*.json` of data sets, these do, too: the networks' answers are
-//! exact, those of the data sets the means and standard deviations of reference draws, or of quadrature.
+//! Without a folder, the small programs run, whose answers are exact. With a folder, which holds Bayesian networks as
+//! `networks/*.bif` and data sets as `posteriordb/*.json`, these run as well: the networks' answers are exact, those of
+//! the data sets are means and standard deviations of reference draws, or by quadrature.
 //!
 //! ```text
 //! cargo run --release --example truth
@@ -39,19 +39,19 @@ use table::Table;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Compares posteriors with what is known of them.
+/// Compares posteriors with what is known about them.
 #[derive(Parser)]
 struct Options {
-    /// A folder with `networks` and `posteriordb`; the small programs alone run without.
+    /// A folder with `networks` and `posteriordb`; without it, only the small programs run.
     #[arg(long)]
     data: Option<PathBuf>,
-    /// Only models whose name holds this.
+    /// Run only models whose name contains this.
     #[arg(long)]
     only: Option<String>,
     /// Seed of all random numbers.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Draws by Hamiltonian Monte Carlo (`Svi::hmc`), started from the guide.
+    /// Draw by Hamiltonian Monte Carlo (`Svi::hmc`), started from the guide.
     #[arg(long)]
     hmc: bool,
 }

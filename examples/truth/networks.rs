@@ -1,4 +1,4 @@
-//! Bayesian networks, some of whose variables are known.
+//! Bayesian networks with some variables known.
 
 use std::path::Path;
 

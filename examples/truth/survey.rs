@@ -1,4 +1,4 @@
-//! How many were asked? A survey of which only the yeses are known (Lee and Wagenmakers 2014, section 3.6).
+//! How many were asked? A survey of which only the number of yeses is known (Lee and Wagenmakers 2014, section 3.6).
 
 use std::path::Path;
 

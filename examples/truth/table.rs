@@ -1,4 +1,4 @@
-//! What was found beside what is known.
+//! Found values beside known ones.
 
 use std::fs;
 use std::path::Path;
@@ -70,7 +70,7 @@ impl Table {
             );
         }
         for finding in &verdict.findings {
-            println!("  told: {finding}");
+            println!("  verdict: {finding}");
         }
         Ok(fit)
     }

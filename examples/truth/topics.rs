@@ -1,4 +1,4 @@
-//! Latent Dirichlet allocation (Blei, Ng and Jordan 2003): words of documents, each on some topic.
+//! Latent Dirichlet allocation (Blei, Ng and Jordan 2003): words of documents, each on a topic.
 
 use std::path::Path;
 

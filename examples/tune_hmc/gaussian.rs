@@ -1,4 +1,4 @@
-//! Step sizes on normal laws, where the best ones are known.
+//! Step sizes on normal laws, for which the best ones are known.
 
 use relax_runtime::prelude::*;
 

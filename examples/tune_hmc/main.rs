@@ -1,19 +1,19 @@
 //! Step sizes of samplers, tuned by gradients that pass through the accept step.
 //!
-//! The last thing that a Metropolis–Hastings transition does is to toss a coin that accepts with
-//! probability α(x, x′). As a `sample!(Bernoulli(alpha))` in a `#[model]` it gets an estimator like any
-//! other choice, so that whatever a chain comes to has an unbiased derivative by its step size, where
-//! sampling programs steer to a rate of acceptance that theory recommends for other targets.
+//! The last thing a Metropolis–Hastings transition does is toss a coin that accepts with probability α(x, x′). As a
+//! `sample!(Bernoulli(alpha))` in a `#[model]` it gets an estimator like any other choice, so any result of a chain has
+//! an unbiased derivative by its step size. Samplers instead aim for an acceptance rate that theory recommends for
+//! other targets.
 //!
 //! - `walk`: the random walk's scale of largest E[jump²] on N(0, 1), which is 2.4264.
-//! - `ten`: one scale a coordinate in ten dimensions, whose best values are in proportion to the target's.
+//! - `ten`: one scale per coordinate in ten dimensions; the best ones are proportional to the target's.
 //! - `trap`: leapfrog steps that turn by 180 degrees, and paths of random length.
-//! - `mixture`: effective samples of Hamiltonian Monte Carlo on a mixture's posterior, its discrete
-//!   choices summed out, against dual averaging at acceptance .8 (Hoffman and Gelman 2014).
+//! - `mixture`: effective samples of Hamiltonian Monte Carlo on a mixture's posterior, its discrete choices summed out,
+//!   against dual averaging at acceptance .8 (Hoffman and Gelman 2014).
 //! - `known`: derivatives of finite chains beside the exact ones, estimator by estimator.
 //!
-//! Gradients through accept steps: Arya, Seyer, Schäfer, Chandra, Lew, Huot, Mansinghka, Rackauckas,
-//! "Differentiating Metropolis-Hastings to optimize intractable densities" (2023), who find 2.429.
+//! Gradients through accept steps: Arya, Seyer, Schäfer, Chandra, Lew, Huot, Mansinghka, Rackauckas, "Differentiating
+//! Metropolis-Hastings to optimize intractable densities" (2023), who find 2.429.
 //!
 //! ```text
 //! cargo run --release --example tune_hmc
@@ -48,15 +48,15 @@ use program::Outcome;
 /// Tunes step sizes by gradients that pass through the accept step.
 #[derive(Parser)]
 pub(crate) struct Options {
-    /// Parts to run; all of them unless given.
+    /// Parts to run [default: all].
     parts: Vec<Part>,
-    /// Chains side by side where step sizes are learned.
+    /// Parallel chains while step sizes are learned.
     #[arg(long, default_value_t = 1000)]
     chains: usize,
     /// Transitions in which step sizes are learned.
     #[arg(long, default_value_t = 1000)]
     rounds: u64,
-    /// How far the scale on N(0, 1) may be from the best one; three times that, as a share, in ten
+    /// How far the scale on N(0, 1) may be from the best one; three times that, as a fraction, in ten
     /// dimensions.
     #[arg(long, default_value_t = 0.02)]
     within: f64,

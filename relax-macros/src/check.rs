@@ -1,4 +1,4 @@
-//! Every semantic error, at the user's token, with what to write instead; and the final names.
+//! Reports every semantic error at the user's token, with what to write instead, and settles the final names.
 
 use crate::distributions;
 use crate::errors::Errors;
@@ -72,7 +72,7 @@ fn signature(signature: &Signature, errors: &mut Errors) {
     if let Some(span) = inferred_output(signature) {
         errors.at(
             span,
-            "a model's return type is written out, as that of any function; write the type \
+            "a model's return type must be written out, as in any function; write the type \
              instead of `_`",
         );
     }
@@ -102,7 +102,7 @@ fn test(check: &Check, signature: &Signature, errors: &mut Errors) {
         0 => format!("`{name}` has no arguments to give values to; write `check`"),
         _ => format!(
             "the test calls `{name}({arguments})`: give a value for each argument, as in \
-             `check(value, ..)`; here are {given} for {wanted}"
+             `check(value, ..)`; expected {wanted}, found {given}"
         ),
     };
     match check.values.get(wanted) {
@@ -194,7 +194,7 @@ fn behind_barrier(site: &Site) -> String {
     let keyword = &site.keyword;
     let (barrier, advice) = match site.place.barrier {
         Some(Barrier::Item) => (
-            "an item of its own inside the model",
+            "an item inside the model",
             "annotate that function with `#[model]` too, and run it with `call!`",
         ),
         Some(Barrier::Async) => ("an `async` block", "move it out of the block"),
@@ -204,7 +204,7 @@ fn behind_barrier(site: &Site) -> String {
             "use a `for` loop, or make the closure a `#[model]` function and run it with `call!`",
         ),
     };
-    format!("`{keyword}!` cannot stand in {barrier}; {advice}")
+    format!("`{keyword}!` cannot be used in {barrier}; {advice}")
 }
 
 fn family(site: &Site) -> Option<&crate::ir::Family> {
@@ -234,7 +234,7 @@ fn names(sites: &mut [&mut Site], errors: &mut Errors) {
             Origin::Literal | Origin::Binding => settled.insert(i, name.text.clone()),
         }
     }
-    // Of the sites of one name and branch, each takes a number behind those of the one before.
+    // Among the sites of one name and branch, each is numbered after the one before.
     let mut next: HashMap<(String, Vec<Branch>, Vec<String>), usize> = HashMap::new();
     for i in 0..sites.len() {
         if sites[i].name.origin != Origin::Implicit {
@@ -260,7 +260,7 @@ fn names(sites: &mut [&mut Site], errors: &mut Errors) {
     }
 }
 
-/// The sites that have their names, by name.
+/// The sites whose names are settled, by name.
 #[derive(Default)]
 struct Settled(HashMap<String, Vec<usize>>);
 
@@ -269,7 +269,7 @@ impl Settled {
         self.0.entry(name).or_default().push(site);
     }
 
-    /// Whether one that the same run can reach has this name.
+    /// Whether a site that the same run can reach has this name.
     fn has(&self, sites: &[&mut Site], site: usize, name: &str) -> bool {
         let others = self.0.get(name).map_or(&[][..], Vec::as_slice);
         let place = &sites[site].place;
@@ -294,7 +294,7 @@ fn reserved(site: &Site) -> String {
 fn duplicate(site: &Site) -> String {
     let (keyword, name) = (&site.keyword, &site.name.text);
     format!(
-        "another site is named `{name}` already; name this one: \
+        "another site is already named `{name}`; name this one: \
          `{keyword}!(.., name = \"{name}_2\")`"
     )
 }

@@ -1,4 +1,4 @@
-//! The calls of the runtime that a checked model stands for.
+//! Generates the calls of the runtime for a checked model.
 
 use std::cell::Cell;
 
@@ -148,7 +148,7 @@ struct Output {
     returned: TokenStream,
     /// The output of the model.
     output: TokenStream,
-    /// Whether the output is what stands inside the return type.
+    /// Whether the output is the type inside the return type.
     inside: bool,
 }
 
@@ -174,7 +174,7 @@ impl Output {
     }
 }
 
-/// Whether a type is written as a `Result` of something, whose inside can then be told. (Whether it
+/// Whether a type is written as a `Result` of something, whose inside can then be named. (Whether it
 /// *is* one, the compiler finds out; see the runtime's `plumbing`.)
 fn is_result(ty: &Type) -> bool {
     let path = match ty {
@@ -193,21 +193,21 @@ fn context(span: Span) -> Ident {
     Ident::new("__relax", span)
 }
 
-/// What knows how the function's return type carries values and errors.
+/// The value that knows how the function's return type carries values and errors.
 fn returns(span: Span) -> Ident {
     Ident::new("__returns", span)
 }
 
-/// Puts code where parsing left holes.
+/// Writes code into the holes that parsing left.
 struct Writer<'m> {
     model: &'m Model,
-    /// Whether the code stands in the block of a plate.
+    /// Whether the code is in the block of a plate.
     in_plate: Cell<bool>,
 }
 
 impl Writer<'_> {
     /// The closure that runs the body, made into a model. The body is a closure of its own that
-    /// returns what the user's function returns, so that `?` and `return` mean what they mean there.
+    /// returns what the user's function returns, so that `?` and `return` keep their meaning.
     fn construction(&self) -> TokenStream {
         let local = |name| Ident::new(name, Span::mixed_site());
         let (body, value, error) = (local("__body"), local("__value"), local("__error"));
@@ -257,7 +257,7 @@ impl Writer<'_> {
         let mut tokens = tokens.into_iter().peekable();
         while let Some(token) = tokens.next() {
             match token {
-                // `__relax_hole ! (index)`; a variable of the user's may be called so, too.
+                // `__relax_hole ! (index)`; a user's variable may have this name, too.
                 TokenTree::Ident(ident)
                     if ident == HOLE
                         && matches!(tokens.peek(), Some(TokenTree::Punct(p)) if p.as_char() == '!') =>
@@ -297,8 +297,8 @@ impl Writer<'_> {
         }
     }
 
-    /// An expression in parentheses, whatever stands before or behind it; first it uses the macro,
-    /// which says there whether it is ours.
+    /// An expression in parentheses, so that anything may come before or after it; first it uses the macro,
+    /// which then reports whether it is ours.
     fn site(&self, site: &Site) -> TokenStream {
         let span = Span::mixed_site().located_at(site.keyword.span());
         let context = context(span);
@@ -367,7 +367,7 @@ impl Writer<'_> {
         quote_spanned!(span=> ({ #path!(#used #keyword); #value }))
     }
 
-    /// What the context answers, or the end of the run.
+    /// The context's answer, or the end of the run.
     fn answer(&self, span: Span, asked: TokenStream) -> TokenStream {
         let (context, returns) = (context(span), returns(span));
         let (value, error) = (Ident::new("__value", span), Ident::new("__error", span));
@@ -402,7 +402,7 @@ impl Writer<'_> {
         }
     }
 
-    /// `Site::new("rain", file!(), line!())`, with the line that the macro stands on.
+    /// `Site::new("rain", file!(), line!())`, with the line of the macro.
     fn info(&self, site: &Site, span: Span) -> TokenStream {
         let runtime = &self.model.options.runtime;
         let name = &site.name.text;
@@ -480,7 +480,7 @@ impl Writer<'_> {
         }
     }
 
-    /// A parameter, which may be one of the library's distributions, too.
+    /// A parameter, which may itself be one of the library's distributions.
     fn argument(&self, argument: &Expr) -> TokenStream {
         match syntax::distribution(argument.clone()) {
             Dist::Family(family) if distributions::is_known(&family.name) => self.family(&family),

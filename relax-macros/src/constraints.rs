@@ -1,4 +1,4 @@
-//! The table of constraints: what users write behind a parameter's first value, and what it stands for.
+//! The table of constraints: what users write after a parameter's first value, and the runtime's type for it.
 
 use crate::ir::Constraint;
 use crate::suggest::{did_you_mean, list};
@@ -15,10 +15,10 @@ const CONSTRAINTS: [(&str, &str); 7] = [
     ("interval", "Interval"),
 ];
 
-/// The constraint of this name; `whole` is all that the user wrote.
+/// Looks up the constraint of this name; `whole` is everything that the user wrote.
 ///
 /// # Errors
-/// At the user's token: an unknown name, and ends that are missing or that nothing asks for.
+/// At the user's token: an unknown name, or ends that are missing or not wanted.
 pub fn resolve(name: &Ident, arguments: Vec<Expr>, whole: &Expr) -> Result<Constraint> {
     let Some((_, variant)) = CONSTRAINTS.iter().find(|(known, _)| name == known) else {
         let hint = did_you_mean(&name.to_string(), CONSTRAINTS.map(|(name, _)| name));

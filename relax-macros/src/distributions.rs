@@ -1,11 +1,11 @@
-//! The table of distributions: what users write, and the constructor that it stands for.
+//! The table of distributions: what users write, and the constructor that it calls.
 
 use crate::ir::Family;
 use crate::suggest::{did_you_mean, list};
 use syn::{Error, Expr, Result};
 
-/// Constructors of a distribution; positional arguments are the first one's, or those that another
-/// begins with, too.
+/// Constructors of a distribution; positional arguments belong to the first one, or to another one that
+/// begins with the same parameters.
 struct Row {
     name: &'static str,
     constructors: &'static [Constructor],
@@ -33,7 +33,7 @@ const fn row(name: &'static str, constructors: &'static [Constructor]) -> Row {
     Row { name, constructors }
 }
 
-/// One row a distribution.
+/// One row per distribution.
 const TABLE: &[Row] = &[
     row("Bernoulli", PROBS_OR_LOGITS),
     row("Categorical", PROBS_OR_LOGITS),
@@ -123,16 +123,16 @@ pub fn is_known(name: &syn::Ident) -> bool {
     TABLE.iter().any(|row| name == row.name)
 }
 
-/// Whether a name is that of one of the library's distributions, or was probably meant to be.
+/// Whether a name is one of the library's distributions, or was probably meant to be.
 pub fn is_meant(name: &syn::Ident) -> bool {
     is_known(name) || !did_you_mean(&name.to_string(), TABLE.iter().map(|row| row.name)).is_empty()
 }
 
-/// The constructor that a distribution stands for, and its arguments in order.
+/// The constructor of a distribution, and its arguments in order.
 ///
 /// # Errors
 /// At the user's token: an unknown distribution or keyword, a keyword given twice, keywords that
-/// exclude each other, a wrong number of arguments, a distribution in the place of a number.
+/// exclude each other, a wrong number of arguments, or a distribution in place of a number.
 pub fn resolve(family: &Family) -> Result<(&'static str, Vec<&Expr>)> {
     let row = find(family)?;
     let constructor = choose(row, family)?;
@@ -197,18 +197,18 @@ fn is_law(expr: &Expr) -> bool {
     segments.next().is_none() && function.is_none_or(is_constructor)
 }
 
-/// What a distribution in the place of a number is told: in which order the arguments stand, or to draw it.
+/// The advice for a distribution in place of a number: the order of the arguments, or to draw it first.
 fn law_for_number(row: &Row, constructor: &Constructor, parameter: &str) -> String {
     let name = row.name;
     let is_law = |parameter: &&&str| LAWS.contains(parameter);
     match constructor.parameters.iter().find(is_law) {
         Some(law) => format!(
-            "this distribution is `{law}` of `{name}`, and here stands `{parameter}`; write `{name}({})` or {}",
+            "this distribution is `{law}` of `{name}`, but this argument is `{parameter}`; write `{name}({})` or {}",
             constructor.parameters.join(", "),
             keywords(row, constructor),
         ),
         None => format!(
-            "`{parameter}` of `{name}` is no distribution; draw it before, `let {parameter} = sample!(..)`, and \
+            "`{parameter}` of `{name}` is not a distribution; draw it first, `let {parameter} = sample!(..)`, and \
              write its name here"
         ),
     }
@@ -228,7 +228,7 @@ fn find(family: &Family) -> Result<&'static Row> {
                     list(names())
                 ),
                 hint if family.arguments.iter().any(|(key, _)| key.is_some()) => hint,
-                // Without keywords it may be a function or a tuple of the user's: a macro cannot tell.
+                // Without keywords it may be a user's function or tuple: a macro cannot tell.
                 hint => format!("{hint} (a constructor of your own: `self::{name}(..)`)"),
             };
             Error::new(

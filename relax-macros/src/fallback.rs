@@ -12,14 +12,14 @@ pub fn stub(error: &Error, function: &ItemFn, runtime: &Path) -> TokenStream {
     tokens
 }
 
-/// The error for an item that is no function with a body, and the item; or, of a function whose
-/// body is no Rust, the error of the body, and a stub.
+/// The error for an item that is not a function with a body, followed by the item; or, for a function whose
+/// body is not valid Rust, the error of the body, and a stub.
 pub fn unreadable(error: Error, item: TokenStream, runtime: &Path) -> TokenStream {
     let other_item = syn::parse2::<Item>(item.clone()).is_ok()
         || syn::parse2::<TraitItemFn>(item.clone()).is_ok();
     if !other_item && let Ok(Head(function)) = syn::parse2(item.clone()) {
         return match error.to_string().as_str() {
-            // The compiler, which reads a function before its attributes, has said it already.
+            // The compiler, which reads a function before its attributes, has reported it already.
             "expected `;`" => codegen::stub(&function, runtime),
             _ => stub(&error, &function, runtime),
         };
@@ -37,7 +37,7 @@ pub fn unreadable(error: Error, item: TokenStream, runtime: &Path) -> TokenStrea
     tokens
 }
 
-/// A function of which only what stands before the body is read.
+/// A function of which only the part before the body is read.
 struct Head(ItemFn);
 
 impl Parse for Head {

@@ -1,5 +1,5 @@
 //! Random functions through the expansion: whatever is written, it ends, does not panic, and gives
-//! Rust back; and what is right is not refused.
+//! Rust back; and valid functions are not rejected.
 //!
 //! `RELAX_FUZZ_CASES=1000000 cargo test --release -p relax-macros fuzz` runs longer than by default.
 
@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use std::time::{Duration, Instant};
 
-/// No function of the sizes here takes longer, on a slow machine without optimisation.
+/// No function of the sizes here takes longer, on a slow machine without optimization.
 const LONGEST: Duration = Duration::from_secs(20);
 
 fn configured() -> ProptestConfig {
@@ -23,7 +23,7 @@ fn configured() -> ProptestConfig {
     }
 }
 
-/// Writes `#` in a text as the number of the place, so that every name is its own.
+/// Replaces `#` in a text by the number of the place, so that every name is unique.
 fn numbered(text: &str) -> String {
     let mut pieces = text.split('#');
     let mut whole = pieces.next().unwrap_or_default().to_owned();
@@ -139,7 +139,7 @@ fn statement() -> impl Strategy<Value = String> + Clone {
     })
 }
 
-/// A function that is right as far as the macro can tell.
+/// A function that is valid as far as the macro can tell.
 fn function() -> impl Strategy<Value = String> {
     let heads = vec![
         "fn f()",
@@ -159,7 +159,7 @@ fn function() -> impl Strategy<Value = String> {
     })
 }
 
-/// The expansion, which ends before long and is Rust if the function was.
+/// The expansion, which ends soon and is Rust if the function was.
 fn checked(item: TokenStream) -> Result<String, TestCaseError> {
     let is_function = syn::parse2::<syn::ItemFn>(item.clone()).is_ok();
     let has_hole = item.to_string().contains(HOLE);
@@ -218,7 +218,7 @@ proptest! {
         let Ok(item) = source.parse::<TokenStream>() else {
             return Err(TestCaseError::fail(source));
         };
-        // An expression may be no Rust where another one is put into it.
+        // An expression may become invalid Rust when another one is put into it.
         prop_assume!(syn::parse2::<syn::ItemFn>(item.clone()).is_ok());
         checked(item)?;
     }

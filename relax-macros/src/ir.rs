@@ -3,16 +3,16 @@
 use proc_macro2::Span;
 use syn::{Block, Expr, ExprReturn, Ident, ItemFn, Path};
 
-/// Name of the macro that stands in the body for what was taken out: `__relax_hole!(index)`.
+/// Name of the macro that marks in the body what was taken out: `__relax_hole!(index)`.
 pub const HOLE: &str = "__relax_hole";
 
 /// A function annotated with `#[model]`.
 pub struct Model {
-    /// What `#[model(..)]` itself says.
+    /// The arguments of `#[model(..)]`.
     pub options: Options,
     /// The function; [`HOLE`]s in its body refer to `holes`.
     pub function: ItemFn,
-    /// What was taken out of the body, and out of the parts of each other.
+    /// What was taken out of the body, and out of other parts that were taken out.
     pub holes: Vec<Hole>,
 }
 
@@ -32,7 +32,7 @@ pub struct Check {
     pub values: Vec<Expr>,
     /// The guide, if not an automatic one.
     pub guide: Option<Expr>,
-    /// How many draws.
+    /// Number of draws.
     pub draws: Option<Expr>,
 }
 
@@ -54,7 +54,7 @@ pub struct Site {
     pub kind: Kind,
     /// Its name in the trace.
     pub name: Name,
-    /// Where in the body it stands.
+    /// The site's place in the body.
     pub place: Place,
 }
 
@@ -66,7 +66,7 @@ pub enum Kind {
         dist: Dist,
         /// The user's choice of an estimator.
         estimator: Option<Expr>,
-        /// What the surrogate may look at.
+        /// What the surrogate may depend on.
         context: Option<Expr>,
     },
     /// `observe!(dist, value)`
@@ -99,7 +99,7 @@ pub struct Constraint {
     pub name: Ident,
     /// The runtime's name for it.
     pub variant: &'static str,
-    /// What it depends on.
+    /// Its arguments, the ends of an interval.
     pub arguments: Vec<Expr>,
 }
 
@@ -131,7 +131,7 @@ pub struct Family {
 
 /// The name of a site and where it comes from.
 pub struct Name {
-    /// The name; of one that is computed at run time, nothing.
+    /// The name; empty if it is computed at run time.
     pub text: String,
     /// What computes it at run time.
     pub computed: Option<Expr>,
@@ -141,7 +141,7 @@ pub struct Name {
     pub origin: Origin,
 }
 
-/// Who chose a name.
+/// How a name was chosen.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
     /// The user, by `name = "..."`.
@@ -152,13 +152,13 @@ pub enum Origin {
     Binding,
     /// The macro: numbered where it is taken.
     Implicit,
-    /// The user or nobody: plates of one name share their rows, a plate without a name has its own.
+    /// By the user, or not at all: plates of one name share their rows, a plate without a name has its own.
     Rows,
-    /// Nobody: an error.
+    /// Not at all: an error.
     Missing,
 }
 
-/// Where a site stands.
+/// The place of a site.
 #[derive(Clone)]
 pub struct Place {
     /// Position in the order of reading.
@@ -169,7 +169,7 @@ pub struct Place {
     pub branches: Vec<Branch>,
     /// Every `#[cfg(..)]` of a statement around it, as text.
     pub cfgs: Vec<String>,
-    /// Around it, the innermost thing that no site may stand in.
+    /// The innermost thing around it that may not contain a site.
     pub barrier: Option<Barrier>,
 }
 
@@ -180,7 +180,7 @@ impl Place {
         let branched = branches
             .take_while(|(a, b)| a.of == b.of)
             .any(|(a, b)| a.to < b.from || b.to < a.from);
-        // Which of two conditions holds is not known here; a run finds a name that is taken.
+        // Which of two conditions holds is not known here; a run detects a name that is taken.
         let cfgs = self.cfgs.iter().zip(&other.cfgs);
         branched || cfgs.into_iter().any(|(a, b)| a != b)
     }
@@ -191,7 +191,7 @@ impl Place {
 pub struct Loop {
     /// Its number in the order of reading.
     pub number: usize,
-    /// Whether the site stands in the condition of a `while`, before the body of the iteration.
+    /// Whether the site is in the condition of a `while`, before the body of the iteration.
     pub in_condition: bool,
 }
 
@@ -200,13 +200,13 @@ pub struct Loop {
 pub struct Branch {
     /// The number of the `if` or `match`.
     pub of: usize,
-    /// The first branch that may be taken at a run that comes by.
+    /// The first branch that may be taken by a run that gets here.
     pub from: usize,
     /// The last one.
     pub to: usize,
 }
 
-/// What no site may stand in.
+/// What may not contain a site.
 #[derive(Clone, Copy)]
 pub enum Barrier {
     /// A closure.

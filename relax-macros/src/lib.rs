@@ -31,10 +31,9 @@ use proc_macro::TokenStream;
 /// Calling the annotated function with its arguments returns a value that implements
 /// `relax_runtime::model::Model`; its `Output` is the function's return type, or the type inside
 /// it where that is written as a `Result<..>`. An `Err` that the function returns ends the run with
-/// that error, however its type is spelt; where an alias hides the `Result`, the `Output` is the
-/// alias, and never an `Err`. (A type parameter that stands for a `Result` is an error of the run.) The
-/// model may be run many times, so each run starts with its own clone of
-/// every argument.
+/// that error, however its type is spelled; where an alias hides the `Result`, the `Output` is the
+/// alias, and never an `Err`. (A type parameter that stands for a `Result` is an error at run time.)
+/// The model may be run many times, so each run starts with its own clone of every argument.
 ///
 /// The body is ordinary Rust, in which these macros stand for the random choices:
 ///
@@ -49,19 +48,19 @@ use proc_macro::TokenStream;
 /// | `let y = call!(other(..));` | runs another model, its sites prefixed with `y/` |
 ///
 /// A site takes the name of its `let` (without leading underscores, so that an unused latent may
-/// be `_h`) or of its `name = "..."`; two sites have the same name only in exclusive branches. A
-/// site in a loop is indexed by the iteration, `h[0]`, `h[1]`, of all loops around it, `h[0][1]`, also
-/// where not every iteration comes by it. `name = format!(..)` names a site while the model runs, and
-/// then stands as it is. `?` works as in the function without `#[model]`; in one that returns neither
+/// be `_h`) or of its `name = "..."`; two sites may share a name only in exclusive branches. A
+/// site in a loop is indexed by the iteration, `h[0]`, `h[1]`, of all enclosing loops, `h[0][1]`, even
+/// if not every iteration reaches it. `name = format!(..)` names a site at run time, and is used
+/// as it is. `?` works as in the function without `#[model]`; in one that returns neither
 /// a `Result` nor an `Option` it works on errors that convert into `relax_runtime::Error`.
 ///
 /// The generated code finds the runtime under the name that `Cargo.toml` gives to `relax-runtime`;
-/// `#[model(crate = path)]` gives another path, such as that of a re-export.
+/// `#[model(crate = path)]` sets another path, such as that of a re-export.
 ///
 /// `#[model(check)]` also writes a test, `<function>_is_unbiased`, that fails if the gradient
-/// estimate of a site is biased: `relax_runtime::infer::check_unbiased`. A function with arguments
-/// is checked with given ones, as in `#[model(check(true, 0.5))]`; the options `guide = other(..)`
-/// and `draws = 2_000` follow them.
+/// estimate of a site is biased: see `relax_runtime::infer::check_unbiased`. For a function with
+/// arguments their values are given, as in `#[model(check(true, 0.5))]`; the options
+/// `guide = other(..)` and `draws = 2_000` follow them.
 ///
 /// # Errors
 /// Compile errors at the token concerned; each says what to write instead.
@@ -116,10 +115,10 @@ pub fn observe(arguments: TokenStream) -> TokenStream {
     outside::expand("observe", arguments.into()).into()
 }
 
-/// Declares a trained parameter of a `#[model]` function: `let w = param!(Tensor::zeros([3]));`.
+/// Declares a trained parameter of a `#[model]` function: `let w = param!(Tensor::zeros([3], &device));`.
 ///
-/// The initial value is evaluated the first time only. A constraint may follow it, which it fulfils
-/// and all later values will: `positive`, `unit`, `interval(low, high)`, `simplex`, `ordered`,
+/// The initial value is evaluated the first time only. A constraint may follow, which the initial
+/// and all later values satisfy: `positive`, `unit`, `interval(low, high)`, `simplex`, `ordered`,
 /// `positive_ordered` or `lower_cholesky`, as in `param!(0.5, positive)`. The option is `name = "..."`.
 #[proc_macro]
 pub fn param(arguments: TokenStream) -> TokenStream {
@@ -128,8 +127,8 @@ pub fn param(arguments: TokenStream) -> TokenStream {
 
 /// Adds a term to the objective of a `#[model]` function: `cost!((b - 0.45).square());`.
 ///
-/// In a model with observations it is paid beside the bound on the evidence, and is no part of it; a
-/// likelihood of one's own is a `factor!`.
+/// In a model with observations it is minimized besides the bound on the evidence, and is not part of it; for
+/// a likelihood of your own use `factor!`.
 ///
 /// The option is `name = "..."`.
 #[proc_macro]
@@ -138,9 +137,9 @@ pub fn cost(arguments: TokenStream) -> TokenStream {
 }
 
 /// Adds a term to the log-probability of a `#[model]` function, as an observation does:
-/// `factor!(-energy);`, for energies and likelihoods that are no distribution's.
+/// `factor!(-energy);`, for energies and for likelihoods that are not a distribution's.
 ///
-/// Posterior and evidence count it. The option is `name = "..."`.
+/// It counts in the posterior and the evidence. The option is `name = "..."`.
 #[proc_macro]
 pub fn factor(arguments: TokenStream) -> TokenStream {
     outside::expand("factor", arguments.into()).into()
@@ -148,9 +147,9 @@ pub fn factor(arguments: TokenStream) -> TokenStream {
 
 /// Marks rows of a `#[model]` function as independent: `plate!(n => { .. })`.
 ///
-/// `plate!(n, of = total => { .. })` says that the `n` rows are a subsample of `total`, and
-/// `plate!(n, name = "rows" => { .. })` that they are those of any other plate of this name. The value is that of the
-/// block.
+/// `plate!(n, of = total => { .. })` declares that the `n` rows are a subsample of `total`, and
+/// `plate!(n, name = "rows" => { .. })` that they are the rows of every other plate with this name. The value is
+/// that of the block.
 #[proc_macro]
 pub fn plate(arguments: TokenStream) -> TokenStream {
     outside::expand("plate", arguments.into()).into()

@@ -1,4 +1,4 @@
-//! What a site is called when the user does not say: the variable it is bound to or observes.
+//! The default name of a site: the variable that it is bound to or observes.
 
 use crate::ir::{Kind, Name, Origin};
 use crate::syntax;
@@ -10,12 +10,12 @@ use syn::{Expr, Ident, Member, Pat};
 /// What the value of the expression about to be visited is bound to.
 #[derive(Clone, Default)]
 pub enum Binding {
-    /// To nothing that could name it.
+    /// Nothing that could name it.
     #[default]
     None,
-    /// To one variable.
+    /// One variable.
     Variable(Ident),
-    /// To a pattern of several.
+    /// A pattern of several.
     Pattern,
 }
 
@@ -118,7 +118,7 @@ pub fn site_name(variable: &Ident) -> String {
         .to_owned()
 }
 
-/// The variable that counts the iterations of a loop, out of the user's sight.
+/// The variable that counts the iterations of a loop, hidden from the user.
 pub fn counter(number: usize) -> Ident {
     Ident::new(&format!("__loop{number}"), Span::mixed_site())
 }

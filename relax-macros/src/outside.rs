@@ -1,15 +1,15 @@
 //! The macros of sites where the compiler itself expands them: `#[model]` has not read them, or asks
-//! whether they are those that they were taken for.
+//! whether they are the ones that it took them for.
 
 use proc_macro2::{Span, TokenStream};
 use syn::parse::{ParseStream, Parser};
 use syn::{Error, Ident};
 
-/// What the expansion of a model asks of the macros that it has read, `sample!(__relax_used)`: so
+/// What the expansion of a model passes to the macros that it has read, `sample!(__relax_used)`: so
 /// each counts as used, and is known to be the one that it was taken for.
 pub const USED: &str = "__relax_used";
 
-/// The error for one of the macros where no `#[model]` has read it; nothing where one asks whether
+/// The error for one of the macros where no `#[model]` has read it; nothing when asked whether
 /// it is the one called `keyword`.
 pub fn expand(keyword: &str, arguments: TokenStream) -> TokenStream {
     let asked = |input: ParseStream<'_>| {

@@ -1,5 +1,5 @@
-//! The user's syntax tree to a [`Model`]: every macro is taken out of the body, with where it
-//! stands and what it is bound to.
+//! Turns the user's syntax tree into a [`Model`]: every macro is taken out of the body, together with its
+//! place and what it is bound to.
 
 use crate::errors::Errors;
 use crate::ir::{
@@ -65,7 +65,7 @@ impl Reader<'_> {
         self.visit_block_mut(block);
     }
 
-    /// Visits something elsewhere than here, and comes back.
+    /// Visits something in another place, and comes back.
     fn elsewhere(&mut self, enter: impl FnOnce(&mut Place), visit: impl FnOnce(&mut Self)) {
         let here = self.place.clone();
         enter(&mut self.place);
@@ -83,7 +83,7 @@ impl Reader<'_> {
         self.elsewhere(|place| place.loops.push(part), visit);
     }
 
-    /// Reads the body of a loop, and where a site stands in it makes the loop count: what to put
+    /// Reads the body of a loop, and, if it contains a site, makes the loop count: returns what to put
     /// before it.
     fn read_loop(
         &mut self,
@@ -132,7 +132,7 @@ impl Reader<'_> {
         let of = self.next();
         let mut link = first;
         for from in 0.. {
-            // A later condition is looked at where no earlier branch has been taken.
+            // A later condition is evaluated where no earlier branch has been taken.
             let to = usize::MAX;
             self.branch(Branch { of, from, to }, |reader| {
                 reader.visit_expr_mut(&mut link.cond);
@@ -266,7 +266,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Keeps a part of the body, and gives what to leave in its place.
+    /// Keeps a part of the body, and returns what to leave in its place.
     fn dig(&mut self, hole: Hole) -> Macro {
         self.holes.push(hole);
         Macro {
@@ -386,7 +386,7 @@ impl VisitMut for Reader<'_> {
         if let Some((_, diverge)) = &mut init.diverge {
             self.visit_expr_mut(diverge);
         }
-        // A site is of use even where its value is not.
+        // A site matters even if its value is not used.
         if let Binding::Variable(variable) = binding
             && self.holes[known..]
                 .iter()

@@ -1,6 +1,6 @@
 //! "Did you mean": the nearest of a few known words.
 
-/// `` ; did you mean `word`? `` for the candidate nearest to a misspelt word, or nothing where
+/// `` ; did you mean `word`? `` for the candidate nearest to a misspelled word, or nothing if
 /// none is near.
 pub fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
     candidates
@@ -13,7 +13,7 @@ pub fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str
         })
 }
 
-/// Edits (insert, delete, replace) between two words, whatever their case.
+/// Edits (insert, delete, replace) between two words, ignoring case.
 fn distance(a: &str, b: &str) -> usize {
     let (a, b) = (a.to_lowercase(), b.to_lowercase());
     let mut row: Vec<usize> = (0..=b.chars().count()).collect();

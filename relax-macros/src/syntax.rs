@@ -1,4 +1,4 @@
-//! Grammar of the macros' arguments: tokens to [`Kind`], without looking around them.
+//! Grammar of the macros' arguments: tokens to [`Kind`], without their context.
 
 use crate::constraints;
 use crate::distributions;
@@ -64,7 +64,7 @@ pub fn site(keyword: &Ident, invocation: &Macro) -> Result<(Kind, Option<Expr>)>
     );
     reject_literal(
         estimator.as_ref(),
-        "an estimator is asked for by its name: `estimator = \"rloo\"`",
+        "an estimator is chosen by name: `estimator = \"rloo\"`",
         &mut errors,
     );
     let context = arguments.option("context", &mut errors);
@@ -245,7 +245,7 @@ fn keyed(expr: Expr) -> (Option<Ident>, Expr) {
     }
 }
 
-/// The expression inside the invisible groups in which `macro_rules!` hands fragments on.
+/// The expression inside the invisible groups in which `macro_rules!` passes fragments on.
 pub fn bare(mut expr: &Expr) -> &Expr {
     while let Expr::Group(group) = expr {
         expr = &group.expr;
@@ -272,7 +272,7 @@ pub fn text(expr: &Expr) -> Option<&LitStr> {
     }
 }
 
-/// An error for a literal that is no text, such as a number.
+/// An error for a literal that is not text, such as a number.
 fn reject_literal(value: Option<&Expr>, message: &str, errors: &mut Errors) {
     if let Some(value) = value
         && matches!(bare(value), Expr::Lit(_))
@@ -300,7 +300,7 @@ fn constraint(expr: Expr) -> Result<Constraint> {
     }
 }
 
-/// A call of one capitalised name is a distribution of the library; all else is a value.
+/// A call of one capitalized name is a distribution of the library; anything else is a value.
 pub fn distribution(expr: Expr) -> Dist {
     let Expr::Call(ExprCall { func, args, .. }) = bare(&expr) else {
         return Dist::Value(expr);
@@ -322,7 +322,7 @@ pub fn distribution(expr: Expr) -> Dist {
     }
 }
 
-/// `rows => { .. }`, `rows, { .. }`, with options `of = total` and `name = ".."` behind the rows.
+/// `rows => { .. }`, `rows, { .. }`, with options `of = total` and `name = ".."` after the rows.
 fn plate(keyword: &Ident, input: ParseStream<'_>) -> Result<(Plate, Option<Expr>)> {
     const WANTED: &str = "`plate!` takes a number of rows and a block: `plate!(n => { .. })`, or \
          `plate!(n, of = total => { .. })` for a subsample";
@@ -381,7 +381,7 @@ pub enum Piece {
     Tokens(TokenStream),
 }
 
-/// Whether a macro of the standard library that takes expressions is called so.
+/// Whether a macro of the standard library that takes expressions has this name.
 fn is_standard(name: &str) -> bool {
     const PRINTING: [&str; 7] = [
         "print", "println", "eprint", "eprintln", "format", "write", "writeln",
@@ -398,7 +398,7 @@ fn is_standard(name: &str) -> bool {
     PRINTING.contains(&name) || CHECKING.contains(&name.strip_prefix("debug_").unwrap_or(name))
 }
 
-/// The arguments of `vec!`, `println!` and their like; nothing for other macros, whose arguments
+/// The arguments of `vec!`, `println!` and the like; `None` for other macros, whose arguments
 /// may mean anything.
 pub fn standard_macro(invocation: &Macro) -> Option<Vec<Piece>> {
     let name = invocation.path.segments.last()?.ident.to_string();

@@ -128,8 +128,8 @@ fn sites_of_a_loop_are_indexed() {
     assert_eq!(names(body), ["n", "x[]", "go[]", "cost[]", "y[]", "z"]);
 }
 
-/// However long a function is, names take time in proportion: compared with all others, the sizes
-/// here would take minutes.
+/// Naming takes time in proportion to a function's length: comparing all names with each other, the
+/// sizes here would take minutes.
 #[test]
 fn long_functions_are_named_soon() {
     let straight = names(&"cost!(x); observe!(d, y);".repeat(1_000));
@@ -303,7 +303,7 @@ fn a_distribution_may_be_a_parameter() {
     assert!(of("Poisson(rat = x)").contains("did you mean `rate`"));
 }
 
-/// Numbers and distributions that have changed places.
+/// Numbers and distributions that have been swapped.
 #[test]
 fn a_distribution_is_no_number() {
     let refused = |family: &str| {
@@ -323,7 +323,7 @@ fn a_distribution_is_no_number() {
         ),
         (
             "ZeroInflated(base = p, gate = (Poisson(r)))",
-            "here stands `gate`",
+            "this argument is `gate`",
         ),
         (
             "Truncated(0.0, Normal(0.0, 1.0), 2.0)",

@@ -1,7 +1,6 @@
 //! The one error type of the runtime: what went wrong, where, and what to do about it.
 //!
-//! An error of shapes holds them, and everything of the tensors has errors, so that this file and `tensor`
-//! need each other.
+//! Shape errors hold shapes and tensors return errors, so this file and `tensor` depend on each other.
 
 use std::fmt;
 use std::panic::Location;
@@ -10,10 +9,39 @@ use std::sync::Arc;
 use crate::tensor::Shape;
 
 /// Result of every fallible function of this crate.
+///
+/// ```
+/// use relax_runtime::prelude::*;
+///
+/// fn reading(line: &str) -> Result<f64> {
+///     line.parse::<f64>().map_err(Error::user)
+/// }
+///
+/// assert_eq!(reading("36.6")?, 36.6);
+/// assert!(matches!(reading("n/a"), Err(Error::User(_))));
+/// # Ok::<(), Error>(())
+/// ```
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Everything that can go wrong; cheap to clone, because a [`Tensor`](crate::Tensor) computed from
-/// a wrong one carries the error of the first wrong operation.
+/// Everything that can go wrong. Cheap to clone, because a [`Tensor`](crate::Tensor) computed from an invalid one
+/// carries the error of the first failed operation.
+///
+/// ```
+/// use relax_runtime::prelude::*;
+///
+/// #[model]
+/// fn lawn() {
+///     let rain = sample!(Bernoulli(0.2));
+///     observe!(Bernoulli(if rain { 0.9 } else { 0.1 }), true);
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let error = exact_posterior(&lawn())?.mean("rian").unwrap_err();
+/// assert!(matches!(error, Error::UnknownSite { .. }));
+/// assert_eq!(error.to_string(), "no site is named `rian`; the sites are `rain`");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -24,9 +52,9 @@ pub enum Error {
         op: &'static str,
         /// What the operation needs.
         problem: String,
-        /// Shapes of its operands, in order.
+        /// Shapes of the operands, in order.
         shapes: Vec<Shape>,
-        /// The caller's line.
+        /// Where the user's code called the operation.
         location: &'static Location<'static>,
     },
 
@@ -42,7 +70,7 @@ pub enum Error {
         left: String,
         /// Device of the second operand.
         right: String,
-        /// The caller's line.
+        /// Where the user's code called the operation.
         location: &'static Location<'static>,
     },
 
@@ -51,7 +79,7 @@ pub enum Error {
     Backend {
         /// The device.
         device: String,
-        /// The driver's or allocator's words.
+        /// The message of the driver or allocator.
         message: String,
     },
 
@@ -64,7 +92,7 @@ pub enum Error {
     Parameter {
         /// The distribution.
         distribution: &'static str,
-        /// Its parameter.
+        /// The parameter.
         parameter: &'static str,
         /// What is wrong, with the offending number.
         problem: String,
@@ -105,21 +133,21 @@ pub enum Error {
     )]
     SiteName(String),
 
-    /// Models that call each other without an end.
-    #[error("models call each other {0} deep; use a loop, or see whether the recursion ends")]
+    /// Models that call each other endlessly.
+    #[error("models call each other {0} deep; use a loop, or check whether the recursion ends")]
     CallDepth(usize),
 
-    /// A run that goes on for more sites than a run may have.
+    /// A run that reaches more sites than the limit.
     #[error(
-        "the run has come by {0} sites, the most that it may: see whether the loop around this one ends; rows \
-         that are independent are one site in a `plate!`"
+        "the run reached {0} sites, the limit: check whether the loop here ends; independent rows can be one site \
+         in a `plate!`"
     )]
     TooManySites(usize),
 
-    /// The same where the last site is a coin that always falls on the same side.
+    /// As [`Error::TooManySites`], if the last site is a coin that always lands on the same side.
     #[error(
-        "the run has come by {0} sites, the most that it may: see whether the loop around this one ends; as its \
-         probability is 0 or 1, it is the same in every iteration, and the loop ends by it with probability 0"
+        "the run reached {0} sites, the limit: check whether the loop here ends; the probability of this coin is 0 or \
+         1, so it is the same in every iteration and cannot end the loop"
     )]
     EndlessLoop(usize),
 
@@ -132,15 +160,15 @@ pub enum Error {
         known: String,
     },
 
-    /// Rows that do not fit the plates around them, or plates that do not fit each other.
+    /// Rows that do not match the plates around them, or plates that do not match each other.
     #[error("{0}")]
     Plates(String),
 
-    /// A value that a site cannot take: of another type or shape, or of a site that there is not.
+    /// A value that a site cannot take: of the wrong type or shape, or for a site that does not exist.
     #[error("{0}")]
     Value(String),
 
-    /// A site of another kind or size than it had before.
+    /// A site whose kind or size differs from before.
     #[error("{0}")]
     Inconsistent(String),
 
@@ -148,44 +176,43 @@ pub enum Error {
     #[error("{0}")]
     Guide(String),
 
-    /// A law or a relaxation that does not keep what its trait asks.
+    /// A law or a relaxation that breaks its trait's contract.
     #[error("{0}")]
     Law(String),
 
-    /// An estimator that is not valid for a choice, or a cost that cannot be evaluated as it asks.
+    /// An estimator that is not valid for a choice, or a cost that cannot be evaluated the way it needs.
     #[error("{0}")]
     Estimator(String),
 
-    /// Choices that cannot be summed over: too many combinations, values without an end, or rows that
-    /// meet.
+    /// Choices that cannot be summed over: too many combinations, unboundedly many values, or rows that meet.
     #[error("{0}")]
     Enumeration(String),
 
-    /// Observations to which a model gives probability 0, whatever its choices, or those of them that are summed out.
+    /// Observations to which a model gives probability 0 whatever its choices, or whatever those that are summed out.
     #[error("{0}")]
     Impossible(String),
 
-    /// A question that draws of a site do not answer, such as for the mean of several numbers as one.
+    /// A query that the draws of a site cannot answer, such as a single mean of several numbers.
     #[error("{0}")]
     Query(String),
 
-    /// A program that an inference routine cannot run as it is.
+    /// A program that an inference routine cannot handle as written.
     #[error("{0}")]
     Model(String),
 
-    /// A setting with a value that makes no sense.
+    /// A setting with an invalid value.
     #[error("{setting}: {problem}")]
     Config {
         /// The setting.
         setting: &'static str,
-        /// What is wrong with it and what would be right.
+        /// What is wrong with it, and what would be valid.
         problem: String,
     },
 
-    /// A number that stopped being finite during training.
+    /// A number that became NaN or infinite during training.
     #[error("{what} is {value} at step {step}; {hint}")]
     NotFinite {
-        /// Which number.
+        /// What the number is.
         what: String,
         /// Its value.
         value: f64,
@@ -198,7 +225,7 @@ pub enum Error {
     /// Gradient estimates whose mean is not the gradient.
     #[error("biased gradients, beyond {threshold:.2} standard errors: {findings}")]
     Biased {
-        /// The sites and parameters.
+        /// The affected sites and parameters.
         names: Vec<String>,
         /// What was found at each.
         findings: String,
@@ -209,20 +236,20 @@ pub enum Error {
     /// A checkpoint that cannot be written, read, or does not fit the model.
     #[error("checkpoint{}: {problem}", Named(.path))]
     Checkpoint {
-        /// The file; empty where the state of a file that was read before does not fit a site.
+        /// The file; empty if the state of a file read earlier does not fit a site.
         path: String,
         /// What is wrong.
         problem: String,
     },
 
-    /// An error of the user's own code, passed through `?` in a model's body. Of one that cannot be
-    /// sent to other threads, the text and that of its sources.
+    /// An error of the user's own code, passed through `?` in a model's body. If it cannot be sent to other threads,
+    /// its text and that of its sources.
     #[error("{0}")]
     User(Arc<dyn std::error::Error + Send + Sync>),
 }
 
 impl Error {
-    /// The error with the name and line of the site at which it came up, unless it has them.
+    /// Adds the name and line of the site where the error arose, unless it already has them.
     pub(crate) fn at_site(self, site: &str, file: &'static str, line: u32) -> Self {
         match self {
             located @ Self::Site { .. } => located,
@@ -235,7 +262,7 @@ impl Error {
         }
     }
 
-    /// Whether a value is outside of this support, and may lie in another one. NaN lies in none.
+    /// Whether a value is outside this support but may lie in another one. NaN lies in none.
     pub(crate) fn is_of_this_support(&self) -> bool {
         matches!(self, Self::Support { value, .. } if !value.contains("NaN"))
     }
@@ -245,7 +272,7 @@ impl Error {
         self.cause().is_of_this_support()
     }
 
-    /// Whether a run came by more sites than it may.
+    /// Whether a run reached more sites than the limit.
     pub(crate) fn is_of_endless_run(&self) -> bool {
         matches!(self.cause(), Self::TooManySites(_) | Self::EndlessLoop(_))
     }
@@ -255,7 +282,7 @@ impl Error {
         matches!(self.cause(), Self::Enumeration(_))
     }
 
-    /// The error itself, where this says at which site it came up.
+    /// The error itself, without the site where it arose.
     pub(crate) fn cause(&self) -> &Self {
         match self {
             Self::Site { source, .. } => source.cause(),
@@ -269,14 +296,14 @@ impl Error {
     }
 }
 
-/// So that models, and functions that run them, may return an `io::Result`.
+/// Lets models, and functions that run them, return an `io::Result`.
 impl From<Error> for std::io::Error {
     fn from(error: Error) -> Self {
         Self::other(error)
     }
 }
 
-// Errors go to other threads, and into `Box<dyn Error + Send + Sync>`.
+// Errors can be sent to other threads and converted into `Box<dyn Error + Send + Sync>`.
 const _: () = {
     const fn shared<T: Send + Sync + 'static>() {}
     shared::<Error>();
@@ -294,7 +321,7 @@ impl fmt::Display for Named<'_> {
     }
 }
 
-/// What to do about a value that holds NaN.
+/// Advice for a value that holds NaN.
 struct Missing<'a>(&'a str);
 
 impl fmt::Display for Missing<'_> {
@@ -302,14 +329,14 @@ impl fmt::Display for Missing<'_> {
         match self.0.contains("NaN") {
             false => Ok(()),
             true => f.write_str(
-                "; NaN is no number: leave what is missing out, or draw it by `sample!`",
+                "; NaN is not a number: leave missing data out, or draw them with `sample!`",
             ),
         }
     }
 }
 
-/// Where the user's code called, in brackets; a line of this crate says nothing to the user, whom
-/// the site's line helps then.
+/// Where the user's code made the call, in parentheses. Omitted for a line of this crate, which means nothing to the
+/// user; the site's line helps then.
 struct At<'a>(&'a Location<'a>);
 
 impl fmt::Display for At<'_> {

@@ -9,20 +9,29 @@ use crate::tensor::native::memory;
 use crate::tensor::native::threads::{fill, rows_a_share};
 use crate::tensor::{Device, Shape, Tensor};
 
-/// Where a run stands in the random numbers: nothing is drawn from shared state, so results depend
+/// A run's position in the random numbers: nothing is drawn from shared state, so results depend
 /// on neither the thread count nor the order in which sites are visited.
+///
+/// ```
+/// use relax_runtime::Key;
+///
+/// let key = Key::new(7);
+/// assert_eq!(key.stream("b").uniform(), key.stream("b").uniform());
+/// let next = Key { step: 1, ..key };
+/// assert_ne!(key.stream("b").uniform(), next.stream("b").uniform());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Key {
     /// The user's seed.
     pub seed: u64,
-    /// Optimisation step, or index of the draw.
+    /// Optimization step, or index of the draw.
     pub step: u64,
     /// Particle within the step.
     pub particle: u64,
 }
 
 impl Key {
-    /// The particle of evaluations by which a fit looks where it may start: no step is one of them.
+    /// The particle of evaluations by which a fit finds out where to start: no step has it.
     pub(crate) const LOOK: u64 = 1 << 34;
 
     /// The key of the first step and particle of `seed`.
@@ -34,7 +43,7 @@ impl Key {
         }
     }
 
-    /// The stream of one purpose, such as a site's name.
+    /// The stream for one purpose, such as a site's name.
     pub fn stream(self, purpose: &str) -> Stream {
         let mut seed = [0; 32];
         seed[..8].copy_from_slice(&self.seed.to_le_bytes());
@@ -46,10 +55,23 @@ impl Key {
     }
 }
 
-/// So few numbers need no memory of their own on their way into a tensor.
+/// Up to this many numbers need no buffer of their own on their way into a tensor.
 const FEW: usize = 4;
 
-/// A stream of random numbers.
+/// A stream of random numbers, which a [`Key`] gives for each purpose.
+///
+/// ```
+/// use relax_runtime::{Device, Key};
+///
+/// # fn main() -> relax_runtime::Result<()> {
+/// let mut stream = Key::new(1).stream("noise");
+/// let u = stream.uniforms([2, 3], &Device::cpu())?;
+/// assert_eq!(u.shape().to_vec(), [2, 3]);
+/// assert!(u.to_vec()?.iter().all(|&u| 0.0 < u && u < 1.0));
+/// assert!(stream.below(6) < 6);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Stream(ChaCha8Rng);
 
@@ -76,8 +98,8 @@ impl Stream {
     }
 
     /// A [`uniform`](Self::uniform) number modulo 1, as [`noise`](crate::dist::noise): within 2⁻¹³ of
-    /// 0 and 1 with 64 bits, so that choices of any likelihood down to 10⁻¹⁵ are as frequent as they
-    /// are likely.
+    /// 0 and 1 it has 64 bits, so that choices of any probability down to 10⁻¹⁵ are as frequent as they
+    /// should be.
     pub fn noise_number(&mut self) -> f32 {
         const TAIL: u32 = 1 << 10;
         const LAST: u32 = u32::MAX >> 9;
@@ -90,8 +112,7 @@ impl Stream {
         }
     }
 
-    /// The number near 0 that begins with the last word, and goes on with one of a stream beside
-    /// this one.
+    /// The number near 0 that begins with the last word, and continues with one of a parallel stream.
     #[cold]
     fn fine(&self, word: u32) -> f32 {
         const BESIDE: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -112,7 +133,7 @@ impl Stream {
         self.word_each(shape, device, Self::uniform)
     }
 
-    /// A tensor of [`noise_number`](Self::noise_number)s: what discrete laws are drawn with.
+    /// A tensor of [`noise_number`](Self::noise_number)s, with which discrete laws are drawn.
     ///
     /// # Errors
     /// If no memory could hold the shape.
@@ -122,7 +143,7 @@ impl Stream {
         self.word_each(shape, device, Self::noise_number)
     }
 
-    /// Numbers that take a word of the stream each.
+    /// A tensor of numbers that each take a word of the stream.
     fn word_each(
         &mut self,
         shape: Shape,

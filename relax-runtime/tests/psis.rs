@@ -125,6 +125,6 @@ fn weights_that_cannot_be_normalised_are_an_error() {
         &[0.0, f64::INFINITY],
     ] {
         let error = psis(wrong).unwrap_err().to_string();
-        assert!(error.contains("cannot be normalised"), "{error}");
+        assert!(error.contains("cannot be normalized"), "{error}");
     }
 }

@@ -1,5 +1,5 @@
-//! Laws of counts in programs: that every one is unbiased wherever it may stand, which estimator it gets and
-//! why, what RELAX saves, and that automatic guides find posteriors.
+//! Laws of counts in programs: each is unbiased wherever it is used, which estimator it gets and why, what RELAX saves,
+//! and automatic guides find posteriors.
 
 mod estimates;
 mod multinomial;

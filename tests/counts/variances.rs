@@ -1,4 +1,4 @@
-//! What the default estimator saves at a site of a program, in variance.
+//! How much variance the default estimator saves at a site of a program.
 
 use relax_runtime::prelude::*;
 

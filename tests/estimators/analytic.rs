@@ -1,5 +1,5 @@
-//! Estimators at discrete sites whose gradient is known by a formula: where continuous choices take
-//! part, or too many discrete ones, so that nothing can be enumerated.
+//! Estimators at discrete sites whose gradient is known from a formula, for programs that cannot be enumerated: with
+//! continuous choices, or too many discrete ones.
 
 use std::rc::Rc;
 

@@ -1,4 +1,4 @@
-//! What the evaluation of a relaxed draw leaves as it was.
+//! What evaluating a relaxed draw leaves unchanged.
 
 use std::cell::Cell;
 use std::rc::Rc;

@@ -1,4 +1,4 @@
-//! The relaxed cost that is corrected for each choice.
+//! The relaxed cost with its correction for each choice.
 
 use relax_runtime::estimator::{Coupling, Estimate, Noise, corrected, differentiable, relax};
 use relax_runtime::nn::Activation;

@@ -1,4 +1,4 @@
-//! What RELAX does by default at sites of different size.
+//! What RELAX does by default at sites of different sizes.
 
 use std::rc::Rc;
 

@@ -1,4 +1,4 @@
-//! The first estimates of a site, and costs that are large beside their differences.
+//! The first estimates of a site, and costs that are large compared with their differences.
 
 use relax_runtime::estimator::by_name;
 use relax_runtime::infer::exact_gradient;

@@ -1,4 +1,4 @@
-//! The floor of each site's variance in a ledger, by hand, by enumeration, and from draws.
+//! The floor of each site's variance in a ledger: by hand, by enumeration, and from draws.
 
 use relax_runtime::estimator::{GumbelSoftmax, Rloo};
 use relax_runtime::infer::Recording;

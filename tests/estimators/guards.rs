@@ -1,5 +1,4 @@
-//! What every estimator's function refuses: costs by whose slope it would be biased, and shapes that
-//! do not fit.
+//! What every estimator's function refuses: costs whose slope would bias it, and shapes that do not fit.
 
 use relax_runtime::dist::{BernoulliRelaxation, CategoricalRelaxation};
 use relax_runtime::estimator::{

@@ -1,5 +1,5 @@
-//! The variance of every estimator on the same problems, times its evaluations of the cost: what a
-//! fixed budget of evaluations leaves.
+//! The variance of every estimator on the same problems, times its evaluations of the cost: what a fixed budget of
+//! evaluations leaves.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Mistakes that a gradient estimator may have, each of which the test of unbiasedness finds.
+//! Mistakes that a gradient estimator may have; the test of unbiasedness finds each of them.
 
 use std::rc::Rc;
 

@@ -1,5 +1,5 @@
-//! Programs with few discrete choices. Those with a plate make all their choices inside it, so that
-//! a plate of many equal rows is as many independent draws of the program with one row.
+//! Programs with few discrete choices. Programs with a plate make all their choices inside it, so a plate of many equal
+//! rows amounts to that many independent draws of the program with one row.
 
 use relax_runtime::prelude::*;
 

@@ -1,5 +1,5 @@
-//! Estimators that are wrong, most of them as they were published, each convicted by the check that
-//! everybody has, and one that only looks wrong. `docs/museum.md` has their causes.
+//! Estimators that are wrong, most of them as they were published, each convicted by the check that everybody has, and
+//! one that only looks wrong. `docs/museum.md` has their causes.
 
 use std::rc::Rc;
 

@@ -1,4 +1,4 @@
-//! Programs whose gradients are known by a formula, and how their estimators are measured.
+//! Programs whose gradients are known from a formula, and how their estimators are measured.
 
 use std::rc::Rc;
 

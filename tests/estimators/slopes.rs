@@ -1,5 +1,5 @@
-//! Estimators that use the slope of the cost at the draw: at a site of a model they are the plain
-//! functions, the draw's own slope included.
+//! Estimators that use the slope of the cost at the draw: at a site of a model they equal the plain functions, the
+//! draw's own slope included.
 
 use std::rc::Rc;
 

@@ -1,10 +1,10 @@
 //! Random spanning trees by earliest clocks, and the clocks given a tree, right and wrong.
 //!
-//! Each edge of the complete graph of four vertices has an exponential clock of its own rate w, and Kruskal's
-//! algorithm takes edges in the order of their clocks, leaving out those that would close a cycle. What
-//! it does, edge by edge, is a trace; of these there are 96, three edges in six orders for each of 16
-//! trees. Given the trace, the gaps between arrivals are exponential at the sum R of the rates of the edges
-//! that could be taken, and the clock of an edge that drops out has, by then, its whole time before it.
+//! Each edge of the complete graph of four vertices has an exponential clock with its own rate w, and Kruskal's
+//! algorithm takes edges in the order of their clocks, leaving out those that would close a cycle. What it does, edge
+//! by edge, is a trace. There are 96 traces: three edges in six orders for each of 16 trees. Given the trace, the gaps
+//! between arrivals are exponential at the sum R of the rates of the edges that could be taken, and at the moment an
+//! edge drops out, its clock still has its whole time to run.
 
 use relax_runtime::{Key, Stream};
 

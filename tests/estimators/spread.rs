@@ -1,4 +1,4 @@
-//! How much the estimators vary, by measured factors with room to spare.
+//! How much the estimators vary, by measured factors with some margin.
 
 use relax_runtime::estimator::{Coupling, Estimate, reinforce, relax};
 use relax_runtime::nn::Activation;

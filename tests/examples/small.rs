@@ -1,4 +1,4 @@
-//! Small models, whose answers are exact, and what the best surrogates are.
+//! Small models whose answers are exact, and the best surrogates.
 
 use std::process::Command;
 
@@ -47,7 +47,10 @@ fn network() {
     assert!(said.contains("settled after"), "{said}");
     let wrong = run("network", &["--given", "xray=maybe"]);
     let said = String::from_utf8_lossy(&wrong.stderr);
-    assert_eq!(said, "error: `xray` is one of yes, no, not `maybe`\n");
+    assert_eq!(
+        said,
+        "error: `xray` cannot be `maybe`; expected one of yes, no\n"
+    );
 }
 
 /// Exact variances: of optima that are known in closed form, and of what networks have learned after a
@@ -159,7 +162,7 @@ fn gallery() {
     }
     let error = refusal("gallery", &["coals"]);
     assert!(
-        error.contains("no model `coals`; there are coal, inflated"),
+        error.contains("unknown model `coals`; expected one of coal, inflated"),
         "{error}"
     );
 }

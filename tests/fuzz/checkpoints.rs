@@ -1,10 +1,9 @@
 //! Damaged checkpoints, and kills in the middle of saving.
 //!
-//! Whatever happens to a file, it is refused in a sentence or read with the numbers that were saved:
-//! no panic, no endless loop, no other numbers. A few hundred cases of each kind unless the
-//! environment variable `RELAX_FUZZ_CASES` asks for more, as in
-//! `RELAX_FUZZ_CASES=100000 cargo test --release --test fuzz_checkpoints`; `RELAX_FUZZ_SEED` gives
-//! others than the usual ones.
+//! Whatever happens to a file, it is refused in a sentence or read with the numbers that were saved: no panic, no
+//! endless loop, no other numbers. Runs a few hundred cases of each kind unless the environment variable
+//! `RELAX_FUZZ_CASES` asks for more, as in `RELAX_FUZZ_CASES=100000 cargo test --release --test fuzz_checkpoints`;
+//! `RELAX_FUZZ_SEED` selects other cases.
 
 #[path = "../support/checkpoints.rs"]
 mod checkpoints;

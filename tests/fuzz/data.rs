@@ -1,6 +1,6 @@
 //! Mutated files of images: each is read or refused in words, in little time and memory.
 //!
-//! `RELAX_FUZZ_CASES` says how many are tried; a few seconds' worth unless set.
+//! `RELAX_FUZZ_CASES` sets the number of cases; by default they take a few seconds.
 
 #[path = "../support/cases.rs"]
 mod cases;

@@ -1,8 +1,7 @@
-//! Random parameters, values and shapes for all distributions: nothing panics, host numbers and
-//! tensors agree, probabilities add up to 1, draws lie in the support, and automatic guides draw
-//! what their law can.
+//! Random parameters, values and shapes for all distributions: nothing panics, host numbers and tensors agree,
+//! probabilities add up to 1, draws lie in the support, and automatic guides draw what their law can.
 //!
-//! `RELAX_FUZZ_CASES` says how many are tried; a few seconds' worth unless set.
+//! `RELAX_FUZZ_CASES` sets the number of cases; by default they take a few seconds.
 
 #[path = "../support/cases.rs"]
 mod cases;

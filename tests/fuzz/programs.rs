@@ -1,10 +1,8 @@
-//! Random small programs × objectives × estimators: nothing panics or hangs, errors are typed and
-//! come at the first step, gradients are finite, and where the sum over all values is small the mean
-//! of unbiased estimates is the gradient.
+//! Random small programs × objectives × estimators: nothing panics or hangs, errors are typed and occur at the first
+//! step, gradients are finite, and if the sum over all values is small the mean of unbiased estimates is the gradient.
 //!
-//! `RELAX_FUZZ_CASES=100000 cargo test --release --test fuzz_programs` takes a long run;
-//! `RELAX_FUZZ_SEED` starts elsewhere. A failure names the seed of its case, which alone is run
-//! again with `RELAX_FUZZ_CASES=1`.
+//! `RELAX_FUZZ_CASES=100000 cargo test --release --test fuzz_programs` runs for long; `RELAX_FUZZ_SEED` changes the
+//! first seed. A failure names the seed of its case; run that case alone with `RELAX_FUZZ_CASES=1`.
 
 mod random_program;
 

@@ -1,5 +1,5 @@
-//! Random programs of tensor operations on random shapes, empty and single axes among them, and on
-//! numbers of all kinds. See `README.md` beside this file.
+//! Random programs of tensor operations on random shapes, including empty and single axes, and on numbers of all kinds.
+//! See `README.md` beside this file.
 
 mod tensor_programs;
 

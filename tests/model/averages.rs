@@ -1,4 +1,4 @@
-//! Averages of parameters that the optimiser keeps: looked at, taken, saved.
+//! Averages of parameters that the optimizer keeps: reading, taking and saving them.
 
 use std::cell::Cell;
 

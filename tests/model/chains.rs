@@ -1,4 +1,4 @@
-//! Draws by Hamiltonian Monte Carlo that starts from a fit: against quadrature and closed forms.
+//! Draws by Hamiltonian Monte Carlo started from a fit, against quadrature and closed forms.
 
 use relax_runtime::infer::{Draws, Finding, MeanFieldGuide};
 use relax_runtime::prelude::*;
@@ -271,7 +271,7 @@ fn what_chains_cannot_do_is_refused() {
     assert!(message.contains("there"), "{message}");
     let model = counted(3);
     let message = error(Svi::new(&model).steps(10));
-    assert!(message.contains("does not count once"), "{message}");
+    assert!(message.contains("does not count exactly once"), "{message}");
 }
 
 /// Whether one is left is told by the other alone.

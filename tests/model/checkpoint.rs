@@ -1,4 +1,4 @@
-//! Saving and resuming: bit for bit where it fits, a clear refusal where it does not.
+//! Saving and resuming: bit for bit if the file fits, a clear refusal if it does not.
 
 use std::cell::Cell;
 use std::fs;

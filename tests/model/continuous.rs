@@ -1,4 +1,4 @@
-//! Continuous laws in programs: unbiased gradients where they stand, and posteriors that are known.
+//! Continuous laws in programs: unbiased gradients, and posteriors with known answers.
 
 use relax_runtime::dist::{Distribution, IntoDistribution};
 use relax_runtime::estimator::{EvolutionStrategies, IntoEstimator, Lax, Rloo};

@@ -1,4 +1,4 @@
-//! Where checkpoints are written: whole files, whatever the path is and whoever else writes.
+//! Writing checkpoints: whole files, whatever the path is and whoever else writes.
 
 use std::fs;
 use std::path::Path;

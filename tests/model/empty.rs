@@ -1,4 +1,4 @@
-//! Choices without coordinates, as of a model whose number of latents is zero.
+//! Choices without coordinates, such as those of a model with zero latents.
 
 use relax_runtime::estimator::registry;
 use relax_runtime::prelude::*;

@@ -1,4 +1,4 @@
-//! What went wrong shows in the type of an error, not only in its text.
+//! The type of an error says what went wrong, not only its text.
 
 use std::error::Error as _;
 

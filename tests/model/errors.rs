@@ -189,7 +189,7 @@ fn estimators_are_checked_against_their_sites() {
         &unknown,
         &[
             "site `b`",
-            "`relacks` is none of relax,",
+            "unknown estimator `relacks`; expected one of relax,",
             "rebar, reinforce",
         ],
     );

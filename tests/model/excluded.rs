@@ -1,5 +1,5 @@
-//! Values to which a model gives probability 0: no guide draws them, no sum counts them, and data
-//! that have them are refused.
+//! Values to which a model gives probability 0: no guide draws them, no sum counts them, and data that contain them are
+//! refused.
 
 use relax_runtime::estimator::{Enumerate, IndeCateR, by_name};
 use relax_runtime::infer::check_unbiased_with;
@@ -389,6 +389,6 @@ fn a_missing_datum_is_outside_of_every_support() {
         observe!(Normal(if c { 0.0 } else { 1.0 }, 1.0), f64::NAN, name = "y");
     }
     for said in said_of(&missing()) {
-        assert_says(&said, &["`y` (", "value NaN", "leave what is missing out"]);
+        assert_says(&said, &["`y` (", "value NaN", "leave missing data out"]);
     }
 }

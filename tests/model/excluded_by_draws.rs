@@ -1,5 +1,5 @@
-//! Observations that a draw of the choices excludes, and others may not, beside those that are wrong whatever was
-//! drawn: what the errors say, and that their advice leaves the model as it is.
+//! Observations that one draw of the choices excludes and others may not, beside those that are wrong for any draw:
+//! what the errors say, and that following their advice leaves the model as it is.
 
 use relax_runtime::estimator::Enumerate;
 use relax_runtime::prelude::*;

@@ -1,4 +1,4 @@
-//! Factors: terms of the log-probability that are no distribution's.
+//! Factors: terms of the log-probability that belong to no distribution.
 
 use relax_runtime::estimator::Enumerate;
 use relax_runtime::infer::Posterior;
@@ -137,7 +137,7 @@ fn what_it_is_not_for_is_refused() {
     let minimized = Minimize::new(&weighed()).steps(1).run();
     assert_says(
         &error(minimized),
-        &["no observations and factors", "`cost!`"],
+        &["no observations or factors", "`cost!`"],
     );
     let hosts = Svi::new(&in_a_plate()).steps(1).run();
     assert_says(&error(hosts), &["a host number, -1", "plate"]);

@@ -1,4 +1,4 @@
-//! First values of parameters: numbers and nothing else, whatever they were computed from.
+//! Initial values of parameters: numbers and nothing else, whatever they were computed from.
 
 use relax_runtime::dist::Value;
 use relax_runtime::infer::{MeanFieldGuide, Mode, Objective, Pass};

@@ -1,4 +1,4 @@
-//! Guides that are one Gaussian over all continuous choices: posteriors that are known.
+//! Guides that are one Gaussian over all continuous choices, on known posteriors.
 
 use relax_runtime::infer::{FullRankGuide, Guide, LowRankGuide, MeanFieldGuide};
 use relax_runtime::prelude::*;

@@ -1,4 +1,4 @@
-//! Models under handlers, wherever a model can stand: posteriors, bounds, costs, sub-models.
+//! Models under handlers, wherever a model can be used: posteriors, bounds, costs, sub-models.
 
 use relax_runtime::estimator::{Enumerate, by_name};
 use relax_runtime::infer::check_unbiased_with;

@@ -1,4 +1,4 @@
-//! Interpretations of one program: replay, condition, substitute, block, relax, one's own.
+//! Interpretations of one program: replay, condition, substitute, block, relax, and a custom one.
 
 use std::cell::RefCell;
 use std::rc::Rc;

@@ -1,4 +1,4 @@
-//! What is summed over jointly, what is drawn, and what the plan says of it.
+//! What is summed jointly, what is drawn, and what the plan says about it.
 
 use relax_runtime::estimator::{Enumerate, by_name};
 use relax_runtime::prelude::*;

@@ -1,4 +1,4 @@
-//! Joint sums that go on from checkpoints.
+//! Joint sums that continue from checkpoints.
 
 use relax_runtime::estimator::Enumerate;
 use relax_runtime::prelude::*;

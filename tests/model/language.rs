@@ -1,5 +1,5 @@
-//! What models return and how their errors leave them, names of sites in loops and at run time,
-//! models behind pointers, and models that come out of `macro_rules!`.
+//! What models return and how their errors leave them, names of sites in loops and at run time, models behind pointers,
+//! and models produced by `macro_rules!`.
 
 use std::error::Error as StdError;
 use std::fmt;

@@ -1,7 +1,7 @@
-//! Plates that are a part of a larger data set: posteriors and evidence, against formulas.
+//! Plates that are part of a larger data set: posteriors and evidence, against formulas.
 //!
-//! Each row stands for `s` rows: p(g | x) ∝ p(g) Π_i [Σ_z p(z | g) p(x_i | z, g)]^s for what is outside, p(z_i | g, x_i) for
-//! a row's own choices, and the evidence is that of the rows that are there.
+//! Each row stands for `s` rows: p(g | x) ∝ p(g) Π_i [Σ_z p(z | g) p(x_i | z, g)]^s for what is outside, p(z_i | g,
+//! x_i) for a row's own choices, and the evidence is that of the rows that are present.
 
 use std::f64::consts::TAU;
 

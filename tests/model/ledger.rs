@@ -1,4 +1,4 @@
-//! The variance ledger, and rivals, beside training.
+//! The variance ledger, with rivals, during training.
 
 use relax_runtime::estimator::{
     Cost, Enumerate, Estimate, Estimator, LeftOut, Rloo, SiteClass, SiteState, SiteTask, Vimco,

@@ -1,4 +1,4 @@
-//! How much is summed over: refused early where it is too much, in words.
+//! Limits of sums: sums that are too large are refused early, in words.
 
 use std::cell::Cell;
 
@@ -204,7 +204,7 @@ fn both_posteriors_mean_the_same_by_a_mean() -> Result<()> {
         &[exact.marginal("k")?[2].1],
         &[fit.posterior().marginal("k")?[2].1],
     );
-    assert_says(&error(exact.mean("k")), &["`k` holds 3", "`means`"]);
+    assert_says(&error(exact.mean("k")), &["`k` is categorical", "`means`"]);
     Ok(())
 }
 
@@ -270,7 +270,7 @@ fn a_loop_without_end_is_an_error() {
     let simulated = || Simulation::seeded(1).run(&model).map(drop);
     let fitted = || Svi::new(&model).run().map(drop);
     for found in [&simulated as &dyn Fn() -> Result<()>, &fitted] {
-        let words = ["limits.rs", "whether the loop", "with probability 0"];
+        let words = ["limits.rs", "whether the loop", "cannot end the loop"];
         let said = error(found());
         assert_says(&said, &[&last, &sites]);
         assert_says(&said, &words);

@@ -1,4 +1,4 @@
-//! Points: choices that are certain, and the guide that learns where.
+//! Points: choices that are certain, and the guide that learns their place.
 
 use relax_runtime::estimator::Enumerate;
 use relax_runtime::infer::{DeltaGuide, FullRankGuide, Guide, StructuredGuide};

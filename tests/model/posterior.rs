@@ -1,4 +1,4 @@
-//! What can be asked of a posterior, against known answers.
+//! Queries of a posterior, against known answers.
 
 use relax_runtime::dist::SiteValue;
 use relax_runtime::infer::{Draws, ExactPosterior, MeanFieldGuide};
@@ -177,7 +177,7 @@ fn sites_on_some_paths_have_a_probability_and_a_mean_given_that() -> Result<()> 
     let first = exact.records()?.find(|draw| draw.get("step").is_none());
     assert_says(
         &error(first.unwrap().numbers("step")),
-        &["`step`", "did not come by"],
+        &["`step`", "does not contain"],
     );
     Ok(())
 }
@@ -364,7 +364,7 @@ fn weights_of_a_part_of_the_data_are_refused() -> Result<()> {
     assert!(fit.verdict().effective_samples.is_none());
     assert_says(
         &fit.verdict().to_string(),
-        &["nothing is known of the weights"],
+        &["nothing is known about the weights"],
     );
     Ok(())
 }

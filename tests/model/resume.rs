@@ -1,5 +1,5 @@
-//! Going on from a checkpoint: bit for bit where settings and model are the same, and a refusal that
-//! names both sides where they are not.
+//! Continuing from a checkpoint: bit for bit if settings and model are the same, and otherwise a refusal that names
+//! both sides.
 
 use std::fs;
 use std::path::PathBuf;
@@ -252,7 +252,10 @@ fn what_was_trained_is_saved_or_named() -> Result<()> {
     let parameters = [layer.parameters(), layer.parameters()].concat();
     trainer.layers(parameters).save(&path)?;
     let text = error(Trainer::new(1).resume(&path));
-    assert_says(&text, &["`layer.bias`", "nobody has given", "`layers`"]);
+    assert_says(
+        &text,
+        &["`layer.bias`", "the trainer does not have", "`layers`"],
+    );
     let mut given = Trainer::new(1).layers(layer.parameters());
     given.resume(&path)?;
     assert_eq!(given.steps_taken(), 1);

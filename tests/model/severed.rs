@@ -1,5 +1,5 @@
-//! Costs that depend on a choice by ways along which no derivative passes: an estimator that relies
-//! on the derivative would be biased there, and none may.
+//! Costs that depend on a choice along ways that no derivative passes: an estimator that relies on the derivative would
+//! be biased there, and none may.
 
 use relax_runtime::estimator::{Lax, Rebar, Relax};
 use relax_runtime::prelude::*;

@@ -1,4 +1,4 @@
-//! Where a fit starts, and that it ends no worse than one by fewer parameters.
+//! Where a fit starts, and that it ends no worse than one with fewer parameters.
 
 use relax_runtime::infer::MeanFieldGuide;
 use relax_runtime::prelude::*;

@@ -1,4 +1,4 @@
-//! The automatic guide: it follows what depends on what, and reaches posteriors that are known.
+//! The automatic guide: it follows what depends on what, and reaches known posteriors.
 
 use relax_runtime::estimator::by_name;
 use relax_runtime::infer::{Ending, MeanFieldGuide};

@@ -1,4 +1,4 @@
-//! What training gives back: reports, posteriors, the same numbers for the same seed.
+//! What training returns: reports, posteriors, the same numbers for the same seed.
 
 use std::collections::BTreeMap;
 

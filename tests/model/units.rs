@@ -1,4 +1,4 @@
-//! Posteriors at default settings whose numbers are of any size, and far from where their priors are.
+//! Posteriors at default settings for numbers of any size, and far from their priors.
 
 use relax_runtime::Result;
 use relax_runtime::infer::{Ending, FullRankGuide, Objective, Stage};

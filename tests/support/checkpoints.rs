@@ -1,4 +1,4 @@
-//! Checkpoints taken apart: a header in JSON, and numbers behind it.
+//! Checkpoints taken apart: a header in JSON, followed by numbers.
 
 use xxhash_rust::xxh3::xxh3_128;
 

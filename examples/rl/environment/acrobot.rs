@@ -1,4 +1,4 @@
-//! Acrobot: two links, and a motor at the joint between them that is to swing the tip above a line (Sutton,
+//! Acrobot: two links with a motor at the joint between them that has to swing the tip above a line (Sutton,
 //! "Generalization in reinforcement learning", 1996), in the form of Sutton and Barto's book.
 
 use std::f32::consts::PI;

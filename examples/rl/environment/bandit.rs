@@ -1,5 +1,4 @@
-//! Two contexts, one action, and a noisy reward whose law is known: what estimators of variances are tried
-//! on.
+//! Two contexts, one action, and a noisy reward whose law is known: a test bed for estimators of variances.
 
 use relax_runtime::Stream;
 

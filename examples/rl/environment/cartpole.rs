@@ -1,4 +1,4 @@
-//! Cart-pole: a push to the left or to the right at each step, and 1 for every step that the pole stands.
+//! Cart-pole: a push to the left or to the right at each step, and a reward of 1 for every step that the pole stands.
 
 use relax_runtime::Stream;
 

@@ -1,5 +1,5 @@
-//! Lunar lander: down to the pad, softly and upright, by three engines. Gymnasium's, by the crate `gmgn` on a port of
-//! Box2D to Rust.
+//! Lunar lander: down to the pad, softly and upright, with three engines. It is Gymnasium's, from the crate `gmgn` on a
+//! port of Box2D to Rust.
 
 use gmgn::env::Env;
 use gmgn::envs::box2d::{LunarLanderConfig, LunarLanderEnv};

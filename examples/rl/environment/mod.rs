@@ -1,4 +1,4 @@
-//! What an agent acts in: plain structs that clone, so that every action can be tried from one state.
+//! Environments that an agent acts in: plain structs that clone, so that every action can be tried from one state.
 
 mod acrobot;
 mod bandit;

@@ -1,5 +1,5 @@
-//! Inverted pendulum: the cart and pole of cart-pole, pushed by a force of any size up to a limit. It stands
-//! in for MuJoCo's pendulum of that name, whose reward, length and threshold it has.
+//! Inverted pendulum: the cart and pole of cart-pole, pushed by a force of any size up to a limit. It stands in for
+//! MuJoCo's pendulum of that name, and has its reward, length and threshold.
 
 use relax_runtime::Stream;
 

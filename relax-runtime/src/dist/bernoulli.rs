@@ -18,7 +18,22 @@ use crate::tensor::Tensor;
 const NAME: &str = "Bernoulli";
 const SUPPORT: &str = "0 or 1";
 
-/// Independent coins; over `f64` a draw is a `bool`, over a tensor a 0/1 tensor of its shape.
+/// Independent coin flips: over an `f64` a draw is a `bool`, over a tensor a 0/1 tensor of its shape.
+///
+/// ```
+/// use relax_runtime::dist::{Bernoulli, Distribution};
+/// use relax_runtime::{Key, Result, Tensor};
+/// # fn main() -> Result<()> {
+/// let rain = Bernoulli::probs(0.2)?;
+/// assert!((rain.log_prob(&true)?.total()? - 0.2_f64.ln()).abs() < 1e-12);
+///
+/// // Over a tensor each element is a coin; these two are certain.
+/// let coins = Bernoulli::probs(&Tensor::from_slice(&[0.0, 1.0]))?;
+/// let draw = coins.sample(&mut Key::new(0).stream("coins"))?;
+/// assert_eq!(draw.to_vec()?, [0.0, 1.0]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Bernoulli<P: BernoulliOperand> {
     logits: P::Logits,
@@ -26,7 +41,7 @@ pub struct Bernoulli<P: BernoulliOperand> {
 
 impl<P: BernoulliOperand> Bernoulli<P> {
     /// Coins that come up 1 with probability `p`. At exactly 0 and 1 a coin is certain: the other
-    /// value has log-probability −∞, and the derivative by `p` is 0.
+    /// value has log-probability −∞, and the derivative with respect to `p` is 0.
     ///
     /// # Errors
     /// If a probability is NaN or outside [0, 1].
@@ -83,7 +98,7 @@ impl Distribution for Bernoulli<f64> {
 }
 
 impl Bernoulli<f64> {
-    /// The same coin in a tensor.
+    /// The same coin over a tensor.
     pub(super) fn over_tensors(&self) -> Bernoulli<Tensor> {
         let logit = finite(self.logits.logit());
         let certain = self.logits.is_certain().then(|| logit.signum());
@@ -94,7 +109,7 @@ impl Bernoulli<f64> {
 }
 
 impl Bernoulli<Tensor> {
-    /// The same coins with axes in front.
+    /// The same coins with this many axes in front.
     pub(super) fn behind(self, axes: usize) -> Result<Self> {
         let logits = self.logits.map(|x| behind(x, axes))?;
         Ok(Self { logits })
@@ -183,7 +198,7 @@ impl Law for Bernoulli<Tensor> {
         Draws::Discrete(Some(&BernoulliRelaxation))
     }
 
-    /// Starts at the prior, but leaves both values a chance to be visited.
+    /// Starts at the prior, but gives both values a chance of being drawn.
     fn mean_field(&self) -> MeanField<'_> {
         const LARGEST: f32 = 4.0;
         let start = |logits: &Tensor| logits.clamp(-LARGEST, LARGEST);
@@ -208,16 +223,33 @@ impl Law for Bernoulli<Tensor> {
     }
 }
 
-/// z = θ + logit u, b = 1 where z > 0 (paper, Appendix B).
+/// The relaxation of [`Bernoulli`]: z = θ + logit u, and b = 1 where z > 0 (RELAX paper, Appendix B).
+///
+/// ```
+/// use relax_runtime::dist::{BernoulliRelaxation, Relaxation};
+/// use relax_runtime::{Device, Key, Result, Tensor};
+/// # fn main() -> Result<()> {
+/// let theta = Tensor::from_slice(&[-1.0, 0.0, 1.0]);
+/// let mut stream = Key::new(0).stream("coins");
+/// let u = stream.noise([3], &Device::cpu())?;
+/// let b = BernoulliRelaxation.hard(&BernoulliRelaxation.relaxed(&theta, &u));
+///
+/// // A second relaxed sample, given b, falls on the same side of 0.
+/// let v = stream.noise([3], &Device::cpu())?;
+/// let conditional = BernoulliRelaxation.conditional(&theta, &v, &b);
+/// assert_eq!(BernoulliRelaxation.hard(&conditional).to_vec()?, b.to_vec()?);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct BernoulliRelaxation;
 
-/// The noise where b = 1, its mirror image where b = 0.
+/// The noise where b = 1, and its mirror image where b = 0.
 fn towards(noise: &Tensor, b: &Tensor) -> Tensor {
     Tensor::select_where(b, noise, &-noise)
 }
 
-/// The functions of each number behind [`BernoulliRelaxation`].
+/// The per-element functions behind [`BernoulliRelaxation`].
 pub(super) mod coin {
     use super::noise;
     use crate::tensor::Element;
@@ -309,7 +341,7 @@ impl Relaxation for BernoulliRelaxation {
         vec![vec![0.0], vec![1.0]]
     }
 
-    /// Each from its own side, so that the rarer value keeps its digits.
+    /// Each value computed from its own side, so that the rarer one keeps its digits.
     fn probabilities(&self, theta: &Tensor) -> Tensor {
         Tensor::stack(&[&(-theta).sigmoid(), &theta.sigmoid()], -1)
     }

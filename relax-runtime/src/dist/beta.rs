@@ -1,4 +1,4 @@
-//! Beta: probabilities of which as many successes and failures have been seen.
+//! Beta: numbers between 0 and 1, such as unknown probabilities.
 
 use super::Distribution;
 use super::family::*;
@@ -20,7 +20,7 @@ pub(super) fn log_density<R: Real>([a, b]: [&R; 2], x: &R) -> R {
     spread + errors - deviance(&a, x) - deviance(&b, &rest) - x.ln() - rest.ln() - HALF_LN_TAU
 }
 
-/// The draw that belongs to noise behind two Gamma numbers.
+/// The draw made from the noise behind two Gamma numbers.
 pub(super) fn draw<R: Real>([a, b]: [&R; 2], noise: &[R]) -> R {
     let odds = a.ln() + a.ln_gamma_ratio(&noise[0]) - b.ln() - b.ln_gamma_ratio(&noise[1]);
     odds.sigmoid().kept_within(LEAST_SHARE, BELOW_ONE.into())
@@ -30,8 +30,8 @@ pub(super) fn draw<R: Real>([a, b]: [&R; 2], noise: &[R]) -> R {
 /// `concentration1` and b = `concentration0`; over `f64`s a draw is an `f64`, over tensors a tensor of
 /// their broadcast shape.
 ///
-/// A draw is g/(g + h) of two [`Gamma`](super::Gamma) numbers, computed by their logarithms, which no
-/// shape is too small for. Its automatic guide is a Beta.
+/// A draw is g/(g + h) for two [`Gamma`](super::Gamma) numbers, computed from their logarithms, so that
+/// no shape is too small. Its automatic guide is a Beta.
 ///
 /// ```
 /// # use relax_runtime::prelude::*;

@@ -1,4 +1,4 @@
-//! Beta-binomial: successes of trials that share an unknown probability.
+//! Beta-binomial: successes in trials that share an unknown probability.
 
 use super::binomial::{TotalCount, check_total};
 use super::counts::{CountFamily, CountOperand, Counts, MOST, Place, part};
@@ -8,14 +8,14 @@ use crate::error::Result;
 use crate::special::{lgamma, polygamma};
 use crate::tensor::Tensor;
 
-/// Successes of n trials whose common probability is drawn from Beta(a, b): at k = 0, .., n the mass is
-/// (n over k) B(k + a, n − k + b)/B(a, b), and the mean n a/(a + b). Estimators differentiate by ln a and
-/// ln b; a draw takes time in proportion to how far its values spread, n at most.
+/// Successes in n trials whose common probability is drawn from Beta(a, b): at k = 0, .., n the mass is
+/// (n over k) B(k + a, n − k + b)/B(a, b), and the mean is n a/(a + b). Estimators differentiate with respect to
+/// ln a and ln b; a draw takes time in proportion to how far the values spread, at most n.
 ///
 /// ```
 /// use relax_runtime::dist::{BetaBinomial, Distribution};
 /// # fn main() -> relax_runtime::Result<()> {
-/// // A uniform probability makes all numbers of successes alike.
+/// // A uniform probability makes all numbers of successes equally likely.
 /// let any = BetaBinomial::new(1.0, 1.0, 4)?;
 /// assert!((any.log_prob(&3)?.total()? - 0.2_f64.ln()).abs() < 1e-12);
 /// # Ok(())
@@ -28,11 +28,11 @@ pub type BetaBinomial<P> = Counts<BetaBinomialFamily, P>;
 pub struct BetaBinomialFamily;
 
 impl<P: CountOperand> BetaBinomial<P> {
-    /// Trials with a probability from Beta(`concentration1`, `concentration0`), the first for successes.
+    /// Trials whose probability of success is drawn from Beta(`concentration1`, `concentration0`).
     ///
     /// # Errors
-    /// If a concentration is not positive or above 10⁹, a number of trials no whole number from 0 to 10⁹, or
-    /// shapes do not broadcast.
+    /// If a concentration is not positive or is above 10⁹, a number of trials is not a whole number from 0 to 10⁹,
+    /// or the shapes do not broadcast.
     pub fn new<A: Operand, B: Operand, N: TotalCount>(
         concentration1: A,
         concentration0: B,
@@ -43,7 +43,7 @@ impl<P: CountOperand> BetaBinomial<P> {
         <A::Repr as Join<B::Repr>>::Joined: Join<N::Repr, Joined = P> + Clone,
     {
         const POSITIVE: &str =
-            "it must be positive, and 1e9 at most; `param!(.., positive)` is positive";
+            "it must be positive and at most 1e9; `param!(.., positive)` is positive";
         let (a, b) = concentration1.into_repr().join(concentration0.into_repr());
         let total = total_count.into_count();
         let (a, _) = a.join(total.clone());
@@ -57,11 +57,11 @@ impl<P: CountOperand> BetaBinomial<P> {
     }
 }
 
-/// ln[(n over k) B(k + a, n − k + b)/B(a, b)] by ln a, ln b, n and k.
+/// ln[(n over k) B(k + a, n − k + b)/B(a, b)] as a function of ln a, ln b, n and k.
 #[derive(Clone)]
 struct LogMass;
 
-/// What is left of n − k, which what relaxed trials make of whole successes may take below 0.
+/// n − k, kept above −1: relaxed trials may take it below 0 where whole ones would not.
 fn failures(n: f64, k: f64) -> f64 {
     (n - k).max(-0.999_999)
 }
@@ -123,8 +123,8 @@ impl Smooth<4> for LogMass {
     }
 }
 
-/// p(k)/p(start) from `start` on upwards or downwards, k beside it, by the ratio of neighbours: up to where all
-/// that follow are nothing beside their sum.
+/// p(k)/p(start) from `start` upwards or downwards, with k beside it, by the ratio of neighbors: up to where
+/// all that follow are negligible beside their sum.
 fn shares(
     theta: &[f64],
     n: f64,
@@ -150,7 +150,7 @@ fn shares(
     })
 }
 
-/// 1 less a probability, of which `summed` has all digits where it is the smaller one.
+/// 1 minus a probability; `summed` has all digits of it where it is the smaller of the two.
 fn rest(probability: f64, summed: impl Fn() -> f64) -> f64 {
     match probability <= 0.5 {
         true => 1.0 - probability,
@@ -208,7 +208,7 @@ impl CountFamily for BetaBinomialFamily {
             ln_sum.exp().clamp(0.0, 1.0)
         };
         let (lower, upper) = (|| sum(k, false), || sum(k + 1.0, true));
-        // Away from the mean, where masses fall: towards it the first may be 0 in f64, and all others with it.
+        // Away from the mean, where masses fall: towards it the first could underflow in f64, and all others with it.
         match k < self.moments(theta, total).0 {
             true => {
                 let lower = lower();

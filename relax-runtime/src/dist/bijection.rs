@@ -1,4 +1,4 @@
-//! How the support of a continuous law is reached from all real numbers.
+//! How all real numbers are mapped onto the support of a continuous law.
 
 use super::constraint::with_last;
 use super::family::{LEAST, LEAST_SHARE};
@@ -7,10 +7,10 @@ use crate::dist::noise::each::LARGEST as BELOW_ONE;
 use crate::error::Result;
 use crate::tensor::{Shape, Tensor};
 
-/// A smooth one-to-one map from unconstrained numbers u onto the support of a law: what guides over
-/// unconstrained numbers draw through (Kucukelbir, Tran, Ranganath, Gelman, Blei, "Automatic
-/// Differentiation Variational Inference", JMLR 2017). Unlike a [`Constraint`]'s, both its directions
-/// are differentiable, and its ends may be tensors.
+/// A smooth one-to-one map from unconstrained numbers u onto the support of a law. Guides over
+/// unconstrained numbers draw through it (Kucukelbir, Tran, Ranganath, Gelman, Blei, "Automatic
+/// Differentiation Variational Inference", JMLR 2017). Unlike those of a [`Constraint`], both directions
+/// are differentiable, and the ends may be tensors.
 ///
 /// ```
 /// # use relax_runtime::{Result, Tensor, dist::Bijection};
@@ -39,13 +39,13 @@ pub enum Bijection {
     Unit,
     /// Numbers between two ends: low + (high − low) σ(u).
     Interval(Tensor, Tensor),
-    /// Vectors of positive numbers whose sum is 1, along the last axis: a softmax of one number less,
-    /// and a 0 at the end.
+    /// Vectors of positive numbers whose sum is 1, along the last axis: the softmax of one number fewer,
+    /// with a 0 appended.
     Simplex,
 }
 
 impl Bijection {
-    /// The values of the support that unconstrained numbers stand for.
+    /// Maps unconstrained numbers to values of the support.
     pub fn value(&self, free: &Tensor) -> Tensor {
         match self {
             Self::Real => free.clone(),
@@ -58,7 +58,7 @@ impl Bijection {
         }
     }
 
-    /// The unconstrained numbers that stand for values of the support.
+    /// Maps values of the support to unconstrained numbers.
     pub fn free(&self, value: &Tensor) -> Tensor {
         let ln = |x: Tensor| x.kept_within(LEAST as f32, f32::MAX).ln();
         match self {
@@ -79,7 +79,7 @@ impl Bijection {
         }
     }
 
-    /// ln |∂value/∂free|, of each number, or of each vector of a simplex.
+    /// ln |∂value/∂free| of each number, or of each vector of a simplex.
     pub fn log_volume(&self, free: &Tensor) -> Tensor {
         let unit = |u: &Tensor| u.log_sigmoid() + (-u).log_sigmoid();
         match self {
@@ -87,12 +87,12 @@ impl Bijection {
             Self::Positive | Self::Above(_) | Self::Below(_) => free.clone(),
             Self::Unit => unit(free),
             Self::Interval(low, high) => unit(free) + (high - low).ln(),
-            // Of what is too small for f32, too: such numbers are as likely as their density says.
+            // Including values too small for f32: such numbers are as likely as their density says.
             Self::Simplex => with_last(free).log_softmax(-1).sum(-1),
         }
     }
 
-    /// The shape of the unconstrained numbers behind values of a shape.
+    /// The shape of the unconstrained numbers for values of this shape.
     pub fn free_shape(&self, value: Shape) -> Shape {
         match (self, value.last()) {
             (Self::Simplex, Some(&len)) => value.with_axis(value.rank() - 1, len.saturating_sub(1)),
@@ -100,7 +100,7 @@ impl Bijection {
         }
     }
 
-    /// Its ends, if they are numbers of their own.
+    /// The ends, where they are tensors.
     pub(crate) fn ends(&self) -> PerParameter<Tensor> {
         match self {
             Self::Above(end) | Self::Below(end) => [end.clone()].into_iter().collect(),
@@ -109,7 +109,7 @@ impl Bijection {
         }
     }
 
-    /// Whether it maps onto the same values as another one.
+    /// Whether this and another map have the same image.
     ///
     /// # Errors
     /// Those that the ends carry.
@@ -123,7 +123,7 @@ impl Bijection {
         Ok(is_same)
     }
 
-    /// The same map with other ends, as many as [`ends`](Self::ends) gives.
+    /// The same map with other ends, as many as [`ends`](Self::ends) returns.
     pub(crate) fn with_ends(&self, ends: &[Tensor]) -> Self {
         match (self, ends) {
             (Self::Above(_), [low]) => Self::Above(low.clone()),

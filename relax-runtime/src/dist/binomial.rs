@@ -1,4 +1,4 @@
-//! Binomial: how many of some trials succeed.
+//! Binomial: the number of trials that succeed.
 
 use super::checks::PROBS;
 use super::counts::{
@@ -10,11 +10,11 @@ use crate::error::Result;
 use crate::special::{lgamma, polygamma};
 use crate::tensor::Tensor;
 
-/// Successes of n independent trials that succeed with probability p: mass (n over k) pᵏ (1 − p)ⁿ⁻ᵏ at k
-/// = 0, .., n, mean n p. Estimators differentiate by the logit of p.
+/// Successes in n independent trials that succeed with probability p: mass (n over k) pᵏ (1 − p)ⁿ⁻ᵏ at k
+/// = 0, .., n, mean n p. Estimators differentiate with respect to the logit of p.
 ///
-/// The number of trials may be a tensor, too, of other trials in each row or drawn before; a draw that is
-/// summed over needs the same number in all rows.
+/// The number of trials may also be a tensor, with a different number in each row, or drawn before; a draw
+/// that is summed out needs the same number in all rows.
 ///
 /// ```
 /// use relax_runtime::dist::{Binomial, Distribution};
@@ -26,11 +26,11 @@ use crate::tensor::Tensor;
 /// ```
 pub type Binomial<P> = Counts<BinomialFamily, P>;
 
-/// The family of [`Binomial`]: θ is the logit of a success, and the number of trials is fixed.
+/// The family of [`Binomial`]: θ is the logit of the probability of success, and the number of trials is fixed.
 #[derive(Clone, Copy, Debug)]
 pub struct BinomialFamily;
 
-/// A number of things: a `usize`, or a tensor.
+/// A number of trials: a `usize` or a tensor.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a number of trials",
     label = "expected a whole number (`usize`, such as `10`) or a `Tensor`"
@@ -60,7 +60,7 @@ total_counts! {
     &Tensor => Tensor, self => self.clone();
 }
 
-/// Checks numbers of trials. Those that were drawn may lie between whole numbers, as relaxed ones do.
+/// Checks numbers of trials. Drawn ones may lie between whole numbers, as relaxed ones do.
 pub(super) fn check_total(distribution: &'static str, total: &impl Numbers) -> Result<()> {
     const TOTAL: &str = "numbers of trials are whole numbers from 0 to 1e9";
     let is_relaxed = total.may_be_relaxed();
@@ -69,11 +69,11 @@ pub(super) fn check_total(distribution: &'static str, total: &impl Numbers) -> R
 }
 
 impl<P: CountOperand> Binomial<P> {
-    /// So many trials, each a success with probability `probs`. At 0 and 1 the other values have a
-    /// log-probability of −110 a trial.
+    /// This many trials, each a success with probability `probs`. At 0 and 1 the other values have a
+    /// log-probability of −110 per trial.
     ///
     /// # Errors
-    /// If a probability is NaN or outside [0, 1], or a number of trials no whole number from 0 to 10⁹.
+    /// If a probability is NaN or outside [0, 1], or a number of trials is not a whole number from 0 to 10⁹.
     pub fn probs<N: TotalCount, A: Operand>(total_count: N, probs: A) -> Result<Self>
     where
         N::Repr: Join<A::Repr, Joined = P>,
@@ -84,10 +84,10 @@ impl<P: CountOperand> Binomial<P> {
         Self::logits_of(total, probs.logit())
     }
 
-    /// So many trials, each a success with probability σ(`logits`).
+    /// This many trials, each a success with probability σ(`logits`).
     ///
     /// # Errors
-    /// If a logit is not finite, or a number of trials no whole number from 0 to 10⁹.
+    /// If a logit is not finite, or a number of trials is not a whole number from 0 to 10⁹.
     pub fn logits<N: TotalCount, A: Operand>(total_count: N, logits: A) -> Result<Self>
     where
         N::Repr: Join<A::Repr, Joined = P>,
@@ -103,13 +103,13 @@ impl<P: CountOperand> Binomial<P> {
     }
 }
 
-/// ln(n over k) + k η − n ln(1 + e^η) by η, n and k.
+/// ln(n over k) + k η − n ln(1 + e^η) as a function of η, n and k.
 #[derive(Clone)]
 struct LogMass;
 
 impl Smooth<3> for LogMass {
     fn value(&self, [eta, n, k]: [f64; 3]) -> f64 {
-        // Beyond n by less than 1 lies what relaxed trials make of whole successes.
+        // Relaxed trials may go beyond n by less than 1.
         let failures = (n - k + 1.0).max(f64::MIN_POSITIVE);
         let ways = lgamma(n + 1.0) - lgamma(k + 1.0) - lgamma(failures);
         ways + k * eta - n * softplus(eta)
@@ -181,7 +181,7 @@ impl CountFamily for BinomialFamily {
         regularised_beta(total - k, k + 1.0, q, p)
     }
 
-    /// By the probability it is (1 − v) b/p + v (n − b)/(1 − p).
+    /// With respect to the probability it is (1 − v) b/p + v (n − b)/(1 − p).
     fn kappa(&self, theta: &[f64], total: f64, Place { b, v }: Place, kappa: &mut [f64]) {
         let (p, q) = (sigmoid(theta[0]), sigmoid(-theta[0]));
         kappa[0] = (1.0 - v) * b * q + v * (total - b) * p;

@@ -19,17 +19,33 @@ const SUPPORT: &str = "the indices 0, 1, .. below the number of categories";
 
 /// A choice among K categories; over `f64`s a draw is a `usize`, over a tensor `[.., K]` a tensor
 /// `[..]` of indices. Its relaxation is that of [`OneHotCategorical`](super::OneHotCategorical).
+///
+/// ```
+/// use relax_runtime::dist::{Categorical, Distribution};
+/// use relax_runtime::{Device, Key, Result, Shape, Tensor};
+/// # fn main() -> Result<()> {
+/// let size = Categorical::probs([0.5, 0.3, 0.2])?;
+/// assert!((size.log_prob(&2)?.total()? - 0.2_f64.ln()).abs() < 1e-6);
+/// assert!(size.log_prob(&3).is_err());
+///
+/// // Over a tensor each row is a choice.
+/// let rows = Categorical::logits(&Tensor::zeros([4, 3], &Device::cpu()))?;
+/// let draw = rows.sample(&mut Key::new(0).stream("rows"))?;
+/// assert_eq!(draw.shape(), Shape::from([4]));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Categorical<P> {
     weights: Weights<P>,
 }
 
 impl<P: CategoricalOperand> Categorical<P> {
-    /// Categories with the given probabilities. A category of probability exactly 0 is excluded:
-    /// its log-probability is −∞, and the derivative by that probability is 0.
+    /// Categories with the given probabilities. A category of probability exactly 0 is excluded: its
+    /// log-probability is −∞, and the derivative with respect to that probability is 0.
     ///
     /// # Errors
-    /// If there are none, one is NaN or outside [0, 1], or they do not sum to one.
+    /// If there are no probabilities, one is NaN or outside [0, 1], or they do not sum to one.
     pub fn probs(p: impl VectorOperand<Repr = P>) -> Result<Self> {
         Ok(Self {
             weights: p.into_repr().of_probs(NAME)?,
@@ -39,7 +55,7 @@ impl<P: CategoricalOperand> Categorical<P> {
     /// Categories with probabilities softmax(`logits`).
     ///
     /// # Errors
-    /// If there are none or one is not finite; over `f64`s −∞ is allowed beside finite ones.
+    /// If there are no logits or one is not finite; over `f64`s −∞ is allowed beside finite ones.
     pub fn logits(logits: impl VectorOperand<Repr = P>) -> Result<Self> {
         let logits = logits.into_repr();
         logits.check_logits(NAME)?;
@@ -82,7 +98,7 @@ impl Distribution for Categorical<Vec<f64>> {
         Ok(*value < self.weights.logits.len())
     }
 
-    /// Of more categories.
+    /// With more categories.
     fn may_contain(&self, _: &usize) -> Result<bool> {
         Ok(true)
     }
@@ -182,8 +198,7 @@ impl Law for Categorical<Tensor> {
         if let Some(excluded) = &self.weights.excluded {
             log_p = log_p + ruled_out(excluded);
         }
-        // Either has its own rows, or repeats itself for those of the other; what does not fit is
-        // `pick`'s to report.
+        // Either side may have rows that the other is repeated for; `pick` reports what does not fit.
         let rows = self.rows();
         match rows.broadcast(&value.shape()) {
             Some(all) if rows != value.shape() => match all.join(&[self.categories()]) {
@@ -238,33 +253,34 @@ impl Law for Categorical<Tensor> {
     }
 }
 
-/// A guide starts at the prior, but leaves every category a chance to be visited.
+/// A guide starts at the prior, but gives every category a chance of being drawn.
 pub(super) fn guide_logits(logits: &Tensor) -> Part {
     const SMALLEST: f32 = -4.0;
     let start = |logits: &Tensor| logits.log_softmax(-1).clamp(SMALLEST, 0.0);
     Part::starting("logits", logits, start)
 }
 
-/// z = log softmax(θ) + Gumbel noise, b = one-hot of the largest (paper, Appendix B).
+/// The relaxation of [`Categorical`] and [`OneHotCategorical`](super::OneHotCategorical): z = log softmax(θ) +
+/// Gumbel noise, b = one-hot of the largest (RELAX paper, Appendix B).
 #[derive(Debug)]
 pub struct CategoricalRelaxation;
 
-/// By how much the chosen category is above the others at least: f32 tells |z̃| ≤ 17 from its
-/// neighbours by 2⁻¹⁹.
+/// The least gap between the chosen category and the others: f32 tells |z̃| ≤ 17 from its neighbors at
+/// distances of 2⁻¹⁹.
 const SMALLEST_GAP: f32 = 4e-6;
 
-/// The functions of each number behind [`CategoricalRelaxation`], given the sums over its event.
+/// The per-element functions behind [`CategoricalRelaxation`], given the sums over an event.
 pub(super) mod category {
     use crate::tensor::Element;
 
-    /// z, Gumbel around log p. ln u is given, since one pass makes it of tensors: here it would be an operation after
-    /// the other.
+    /// z, Gumbel around log p. ln u is passed in, since one pass computes it for a whole tensor; here it would cost an
+    /// operation of its own.
     #[inline(always)]
     pub(in super::super) fn relaxed<E: Element>(log_p: E, ln_u: E) -> E {
         log_p - (-ln_u).ln()
     }
 
-    /// κ, by normalised θ; `max` is the largest z.
+    /// κ with respect to normalized θ; `max` is the largest z.
     #[inline(always)]
     pub(in super::super) fn kappa<E: Element>(z: E, max: E) -> E {
         (z - max).exp()
@@ -331,7 +347,7 @@ impl Relaxation for CategoricalRelaxation {
         b - theta.detach().softmax(-1)
     }
 
-    /// e^(z − max z), by normalised θ.
+    /// e^(z − max z), with respect to normalized θ.
     fn kappa(&self, theta: &Tensor, u: &Tensor, _: &Tensor) -> Tensor {
         let z = self.relaxed(&theta.detach(), u);
         let max = z.max(-1).unsqueeze(-1);
@@ -369,7 +385,7 @@ impl Relaxation for CategoricalRelaxation {
         (theta.log_softmax(-1) * b).sum(-1)
     }
 
-    /// 1 + ln u by normalised θ, around which z is Gumbel.
+    /// 1 + ln u with respect to normalized θ, around which z is Gumbel.
     fn relaxed_score(&self, theta: &Tensor, u: &Tensor) -> Tensor {
         project(theta, noise::ln(u) + 1.0)
     }

@@ -12,8 +12,8 @@ location_scale! {
     /// Independent Cauchy numbers of density 1/(π scale (1 + t²)) with t = (x − loc)/scale; over `f64`s
     /// a draw is an `f64`, over tensors a tensor of their broadcast shape. They have no mean.
     ///
-    /// Its automatic guide is a Gaussian: a posterior with data has lighter tails, and under a guide
-    /// with these tails most bounds are infinite.
+    /// Its automatic guide is a Gaussian: given data a posterior has lighter tails, and under a guide with
+    /// these tails most bounds are infinite.
     ///
     /// ```
     /// # use relax_runtime::prelude::*;

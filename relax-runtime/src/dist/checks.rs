@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::tensor::native::pointwise::all;
 use crate::tensor::{Device, Shape, Tensor};
 
-/// What probabilities outside of [0, 1] are told.
+/// The advice for probabilities outside [0, 1].
 pub(super) const PROBS: &str = "probabilities lie between 0 and 1; give `logits`, which may be any numbers, or `param!(.., unit)`";
 
 /// Broadcasts a parameter's leading axes to the sizes of the plates that enclose its site.
@@ -47,8 +47,8 @@ pub fn expand_parameter(
     Ok(tensor.broadcast_to(Shape::try_from(&target[..])?))
 }
 
-/// Checks that either one draw has the value's shape, or a draw is repeated for the value's
-/// further elements; a column against a row, which would make a matrix, is a mistake.
+/// Checks that one draw has the value's shape, or that a draw can be repeated for the value's further
+/// elements. A column against a row, which would make a matrix, is a mistake.
 ///
 /// # Errors
 /// [`Error::Parameter`] if it is neither.
@@ -83,11 +83,11 @@ pub fn check_event_fit(
     })
 }
 
-/// Whether a condition holds of all numbers. Of a tensor that is not on the CPU `broken`, which is to be 0 where it
-/// holds and anything else where not, is added up there, and one number comes back.
+/// Whether a condition holds for all numbers. For a tensor that is not on the CPU, `broken`, which must be 0 where it
+/// holds and nonzero elsewhere, is summed on the device, and one number comes back.
 ///
 /// # Errors
-/// If the tensor carries one.
+/// If the tensor carries an error.
 pub(crate) fn all_hold(
     tensor: &Tensor,
     holds: impl Fn(f32) -> bool + Copy + Sync,
@@ -117,10 +117,10 @@ pub(crate) fn check_within(
     check_values(distribution, parameter, tensor, valid, problem)
 }
 
-/// Checks a parameter's values, unnoticed by the record of what the host has read.
+/// Checks a parameter's values; this does not count as a read by the host.
 ///
 /// # Errors
-/// [`Error::Parameter`] that names the first value that is not `valid`.
+/// [`Error::Parameter`], naming the first value that is not `valid`.
 pub fn check_values(
     distribution: &'static str,
     parameter: &'static str,
@@ -143,10 +143,10 @@ pub fn check_values(
     }
 }
 
-/// What ends are told of which the first is not below the other.
+/// The advice for ends the first of which is not below the second.
 pub(super) const SMALLER_FIRST: &str = "`high` is not above `low`; give the smaller end first";
 
-/// The error of two ends between which there is no law.
+/// The error for two ends with no law between them.
 pub(super) fn ends_error<P: SiteValue>(
     distribution: &'static str,
     low: &P,
@@ -164,7 +164,7 @@ pub(super) fn ends_error<P: SiteValue>(
     }
 }
 
-/// The error of a number that cannot be a distribution's parameter.
+/// The error for a number that cannot be a distribution's parameter.
 pub fn parameter_error(
     distribution: &'static str,
     parameter: &'static str,

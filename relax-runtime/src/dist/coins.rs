@@ -1,4 +1,4 @@
-//! What is kept of the parameters of coins.
+//! The parameters of coins, as a [`Bernoulli`](super::Bernoulli) keeps them.
 
 use std::fmt::Debug;
 
@@ -13,17 +13,17 @@ use crate::tensor::native::pointwise::all;
 
 const NAME: &str = "Bernoulli";
 
-/// `f64` or [`Tensor`], as a Bernoulli's parameter.
+/// The parameter of a [`Bernoulli`](super::Bernoulli): `f64` or [`Tensor`].
 pub trait BernoulliOperand: Sized {
-    /// What is kept of it: of a tensor [`Coins`], on the host a [`Coin`].
+    /// What is kept: [`Coins`] of a tensor, a [`Coin`] on the host.
     type Logits: Clone + Debug;
-    /// Of probabilities; logits are ln p − ln(1 − p).
+    /// From probabilities; logits are ln p − ln(1 − p).
     fn of_probs(self) -> Result<Self::Logits>;
-    /// Of logits: an error if one is NaN, or infinite in a tensor.
+    /// From logits: an error if one is NaN, or infinite in a tensor.
     fn of_logits(self) -> Result<Self::Logits>;
 }
 
-/// The parameter of a coin on the host, as it was given: logarithms are taken where they are needed.
+/// The parameter of a coin on the host, as given: logarithms are taken when needed.
 #[derive(Clone, Copy, Debug)]
 pub enum Coin {
     /// The probability of 1.
@@ -49,7 +49,7 @@ impl Coin {
     }
 
     pub(super) fn log_mass(self, value: bool) -> f64 {
-        /// Below it 1 − p would round what ln(1 − p) is made of.
+        /// Below it, computing ln(1 − p) from 1 − p would lose digits.
         const SMALL: f64 = 0.25;
         match (self, value) {
             (Self::Prob(p), true) => p.ln(),
@@ -64,17 +64,17 @@ impl Coin {
 /// The parameters of coins in a tensor.
 #[derive(Clone, Debug)]
 pub struct Coins {
-    /// Finite also where a coin is certain.
+    /// Finite even where a coin is certain.
     pub(super) logits: Tensor,
-    /// Where some coins are certain: 1 where a coin is 1, -1 where it is 0, 0 elsewhere.
+    /// Where some coins are certain: 1 for those that are 1, −1 for those that are 0, and 0 for all others.
     pub(super) certain: Option<Tensor>,
-    /// Probabilities that come from random choices, while none is 0 or 1: other choices may make
+    /// Probabilities that come from random choices, while none of them is 0 or 1: other choices may make
     /// some so, and then change what a guide rules out.
     pub(super) open: Option<Tensor>,
 }
 
 impl Coins {
-    /// Coins with these logits but for the certain ones.
+    /// Coins with these logits, except where they are certain.
     pub(super) fn new(logits: &Tensor, certain: Option<Tensor>) -> Self {
         let logits = match &certain {
             None => logits.clone(),
@@ -87,7 +87,7 @@ impl Coins {
         }
     }
 
-    /// Coins with these logits, of which those are certain that are so here.
+    /// Coins with these logits, of which the same ones are certain.
     pub(super) fn guided(&self, logits: &Tensor) -> Self {
         let guided = Self::new(logits, self.certain.clone());
         match &self.open {
@@ -104,7 +104,7 @@ impl Coins {
         })
     }
 
-    /// −∞ where a value is impossible and 0 elsewhere, if anything can be.
+    /// −∞ where a value is impossible and 0 elsewhere; `None` if nothing is impossible.
     pub(super) fn penalty(&self, value: &Tensor) -> Option<Tensor> {
         let certain = self.certain.as_ref()?;
         let against = ((numbers_of(value) * 2.0 - 1.0) * certain).le(-1.0);
@@ -150,7 +150,7 @@ impl BernoulliOperand for Tensor {
 
     fn of_probs(self) -> Result<Coins> {
         let logits = || self.kept_within(f32::MIN_POSITIVE, BELOW_ONE).logit();
-        // A choice may make some certain, and others not.
+        // Some choices may make coins certain, and others not.
         let are_open = match self.cases() {
             None => Support::Unit.holds_all(&self)?,
             Some(_) => self.tells_in_all_cases(|p| all(p, |p| (p > 0.0) & (p < 1.0)))?,

@@ -8,11 +8,11 @@ use crate::tensor::Tensor;
 /// How far the numbers of a simplex may sum from one before it is an error rather than rounding.
 const SUM_TOLERANCE: f32 = 1e-4;
 
-/// A set that the values of a parameter lie in, with the transform that makes its values of
-/// unconstrained numbers: what `param!(init, positive)` names.
+/// A set that a parameter's values lie in, with the transform onto it from unconstrained numbers: what
+/// `param!(init, positive)` names.
 ///
-/// The transforms are those of the Stan Reference Manual, chapter "Constraint Transforms", but for the
-/// simplex, which is a softmax of numbers the last of which is 0. Vectors lie along the last axis,
+/// The transforms are those of the Stan Reference Manual, chapter "Constraint Transforms", except for the
+/// simplex, which is the softmax of numbers of which the last is 0. Vectors lie along the last axis,
 /// matrices along the last two.
 ///
 /// ```
@@ -35,19 +35,19 @@ pub enum Constraint {
     Unit,
     /// Numbers between two others: low + (high − low) σ(z).
     Interval(f64, f64),
-    /// Vectors of positive numbers whose sum is 1, of one number more than z has.
+    /// Vectors of positive numbers whose sum is 1, one number longer than z.
     Simplex,
     /// Vectors of increasing numbers: z₀, z₀ + e^z₁, ..
     Ordered,
     /// Vectors of increasing positive numbers: e^z₀, e^z₀ + e^z₁, ..
     PositiveOrdered,
-    /// Lower triangular matrices with positive diagonal; of z the diagonal is the logarithm, and what
-    /// lies above it does not count.
+    /// Lower triangular matrices with a positive diagonal; z holds the logarithm of the diagonal, and what
+    /// lies above the diagonal is ignored.
     LowerCholesky,
 }
 
 impl Constraint {
-    /// The name by which `param!` knows it.
+    /// Its name in `param!`.
     fn name(self) -> String {
         match self {
             Self::Positive => "positive".into(),
@@ -60,7 +60,7 @@ impl Constraint {
         }
     }
 
-    /// The value of the set that unconstrained numbers stand for: differentiable.
+    /// Maps unconstrained numbers to a value of the set; differentiable.
     pub fn value(self, free: &Tensor) -> Tensor {
         match self {
             Self::Positive => exp(free),
@@ -78,10 +78,10 @@ impl Constraint {
         }
     }
 
-    /// The unconstrained numbers that stand for a value of the set, a constant.
+    /// Maps a value of the set to unconstrained numbers, a constant.
     ///
     /// # Errors
-    /// [`Error::Config`] if the value is none of the set.
+    /// [`Error::Config`] if the value is not in the set.
     pub fn free(self, value: &Tensor) -> Result<Tensor> {
         self.check(value)?;
         let value = value.detach();
@@ -107,8 +107,8 @@ impl Constraint {
         free.check().cloned()
     }
 
-    /// ln |∂ value/∂ free|: what a density over values gains as one over unconstrained numbers; a
-    /// number for each number, vector or matrix.
+    /// ln |∂ value/∂ free|, which a density over values gains as one over unconstrained numbers: one number
+    /// per number, vector or matrix.
     pub fn log_jacobian(self, free: &Tensor) -> Tensor {
         let ln_slope = |z: &Tensor| z.log_sigmoid() + (-z).log_sigmoid();
         match self {
@@ -122,7 +122,7 @@ impl Constraint {
         }
     }
 
-    /// Checks that a value is one of the set.
+    /// Checks that a value is in the set.
     ///
     /// # Errors
     /// [`Error::Config`] if it is not, or the set is empty.
@@ -131,7 +131,7 @@ impl Constraint {
         let refuse = |problem: String| {
             Err(Error::Config {
                 setting: "value of a parameter",
-                problem: format!("that is `{}` {problem}", self.name()),
+                problem: format!("a parameter declared `{}` {problem}", self.name()),
             })
         };
         let within = |low: f64, high: f64, wanted: &str| {
@@ -197,30 +197,30 @@ impl Constraint {
                 };
                 match value.with_values(|values| values.iter().enumerate().all(right))? {
                     true => Ok(()),
-                    false => refuse(format!("is no such matrix; give {WANTED}")),
+                    false => refuse(format!("is not one; give {WANTED}")),
                 }
             }
         }
     }
 }
 
-/// eᶻ, of numbers of which f32 holds some, and their sums.
+/// eᶻ, kept where f32 can hold it, and sums of several.
 fn exp(z: &Tensor) -> Tensor {
     z.kept_within(-87.0, 80.0).exp()
 }
 
-/// σ(z), below 1 in f32, too.
+/// σ(z), kept below 1 in f32.
 fn sigmoid(z: &Tensor) -> Tensor {
     z.sigmoid().kept_within(LEAST_SHARE as f32, BELOW_ONE)
 }
 
-/// Unconstrained numbers of a simplex, with the 0 at their end.
+/// The unconstrained numbers of a simplex, with the 0 appended.
 pub(super) fn with_last(free: &Tensor) -> Tensor {
     let last = free.slice(-1, 0..1).zeros_like();
     Tensor::concat(&[free, &last], -1)
 }
 
-/// A first number, and e^z of the others.
+/// A first number, followed by e^z of the others.
 fn increments(z: &Tensor, first: impl Fn(&Tensor) -> Tensor) -> Tensor {
     let len = z.shape().last().copied().unwrap_or(0);
     let start = first(&z.slice(-1, 0..1));

@@ -1,5 +1,5 @@
 //! Laws of single continuous numbers whose draws are differentiable functions of their parameters and
-//! of noise: what each has to say, and what follows from it.
+//! of noise: what each has to define, and what follows from it.
 
 use std::fmt::Debug;
 use std::rc::Rc;
@@ -12,11 +12,11 @@ use crate::error::{Error, Result};
 use crate::random::Stream;
 use crate::tensor::{Shape, Tensor};
 
-/// A standard number of which draws are made.
+/// The sampler of a standard number that draws are made from.
 pub type Standard = fn(&mut Stream) -> f64;
 
 /// A law of single continuous numbers, over host numbers or tensors alike: formulas are written once,
-/// in [`Real`] numbers. It is a [`Distribution`], and over tensors a [`Law`] with
+/// in [`Real`] numbers. Every such law is a [`Distribution`], and over tensors a [`Law`] with
 /// [`Draws::Pathwise`].
 ///
 /// ```
@@ -91,30 +91,30 @@ pub trait Continuous: Clone + Debug + 'static {
     const SUPPORT: Support;
     /// Name and range of each parameter.
     const PARAMETERS: &'static [(&'static str, Support)];
-    /// The independent standard numbers that one draw is made of, none of which depends on a
+    /// The independent standard numbers that one draw is made from, none of which depends on a
     /// parameter.
     const STANDARDS: &'static [Standard];
-    /// Whether they have the law of their negatives, and these give another draw.
+    /// Whether negating the standard numbers keeps their law and gives another draw.
     const SYMMETRIC: bool;
-    /// Whether a number of a draw is a function of a single one, which is Gaussian.
+    /// Whether each number of a draw is a function of a single standard number, which is Gaussian.
     const GAUSSIAN: bool = false;
-    /// How many parameters, the first ones, are ends of the support.
+    /// How many of the parameters, counted from the first, are ends of the support.
     const ENDS: usize = 0;
 
     /// The parameters in the order of [`PARAMETERS`](Self::PARAMETERS).
     fn parameters(&self) -> PerParameter<Self::Real>;
     /// A law with these parameters.
     fn of(parameters: &[Self::Real]) -> Self;
-    /// Log-density of a number of the support, differentiable in number and parameters.
+    /// Log-density of a number of the support, differentiable in the number and the parameters.
     fn log_density(&self, value: &Self::Real) -> Self::Real;
-    /// The draw that is made of standard numbers, differentiable in the parameters.
+    /// The draw made from standard numbers, differentiable in the parameters.
     fn draw(&self, standards: &[Self::Real]) -> Self::Real;
-    /// The mean; not a number where there is none.
+    /// The mean; NaN where there is none.
     fn mean(&self) -> Self::Real;
     /// The automatic guide of a site that has this law.
     fn mean_field(of: &Self::Tensors) -> MeanField<'static>;
 
-    /// How the support is reached from all real numbers: by [`SUPPORT`](Self::SUPPORT), unless overridden.
+    /// How all real numbers are mapped onto the support: by [`SUPPORT`](Self::SUPPORT), unless overridden.
     fn bijection(&self) -> Option<Bijection> {
         match (Self::SUPPORT, &self.parameters()[..Self::ENDS]) {
             (Support::Real, _) => Some(Bijection::Real),
@@ -130,21 +130,21 @@ pub trait Continuous: Clone + Debug + 'static {
     /// Whether all numbers lie in the support.
     ///
     /// # Errors
-    /// If a tensor carries one.
+    /// If a tensor carries an error.
     fn contains(&self, value: &Self::Real) -> Result<bool> {
         value.all_in(Self::SUPPORT)
     }
 
-    /// The law, if its parameters can be those of one: what a constructor returns.
+    /// The law itself, if its parameters are valid: what a constructor returns.
     ///
     /// # Errors
-    /// [`Error::Parameter`] if one is out of its range, or their shapes do not broadcast.
+    /// [`Error::Parameter`] if one is out of range, or their shapes do not broadcast.
     fn checked(self) -> Result<Self> {
         self.in_range()
     }
 
-    /// The law, if each parameter lies in its range, and their shapes broadcast: what
-    /// [`checked`](Self::checked) looks at first.
+    /// The law itself, if each parameter lies in its range and their shapes broadcast: the first thing that
+    /// [`checked`](Self::checked) looks at.
     ///
     /// # Errors
     /// [`Error::Parameter`] if not.
@@ -168,7 +168,7 @@ pub trait Continuous: Clone + Debug + 'static {
     }
 }
 
-/// The functions `parameters` and `of` of a [`Continuous`] law, by its fields.
+/// The functions `parameters` and `of` of a [`Continuous`] law, from its fields.
 macro_rules! parameters {
     ($($field:ident),+) => {
         fn parameters(&self) -> PerParameter<R> {
@@ -194,7 +194,7 @@ impl<D: Continuous> Distribution for D {
         Continuous::contains(self, value)
     }
 
-    /// Only ends of its own are a law's to move.
+    /// Only a law whose ends are parameters has another support at other parameters.
     fn may_contain(&self, value: &D::Real) -> Result<bool> {
         Ok(<D as Continuous>::SUPPORT == Support::Interval && value.all_in(Support::Real)?)
     }
@@ -219,7 +219,7 @@ impl<D: Continuous> Distribution for D {
 
     fn law(&self) -> Result<Rc<dyn Law>> {
         let law = D::Tensors::of(&tensors(self));
-        // Numbers of double precision may leave the range when they are rounded.
+        // Double-precision numbers may leave the range when they are rounded.
         Ok(Rc::new(if D::Real::HOST { law.checked()? } else { law }))
     }
 

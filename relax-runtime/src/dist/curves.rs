@@ -1,11 +1,11 @@
-//! Standard members of families of location and scale, by their distribution functions in double precision.
+//! Standard members of location-scale families, by their distribution functions in double precision.
 
 use std::f64::consts::{FRAC_1_SQRT_2, LN_2, PI};
 use std::fmt::Debug;
 
 use crate::special::{HALF_LN_TAU, normal_quantile};
 
-/// A law of one number t, whose distribution function has an inverse.
+/// A law of one number t whose distribution function has an inverse.
 pub trait Curve: Copy + Debug + Default + 'static {
     /// Whether a tail that is not cut off has no mean.
     const HEAVY: bool = false;
@@ -14,7 +14,7 @@ pub trait Curve: Copy + Debug + Default + 'static {
     fn ln_below(t: f64) -> f64;
     /// ln P(above t).
     fn ln_above(t: f64) -> f64;
-    /// The number below which a share u lies, by ln u and ln(1 − u).
+    /// The quantile at u, given ln u and ln(1 − u).
     fn quantile(ln_u: f64, ln_v: f64) -> f64;
     /// Log-density.
     fn ln_density(t: f64) -> f64;
@@ -121,7 +121,7 @@ impl Curve for CauchyCurve {
     const HEAVY: bool = true;
 
     fn ln_below(t: f64) -> f64 {
-        // By the angle, which is not 0 however far t lies below.
+        // By the angle, which is not 0 however far below t lies.
         (1.0_f64.atan2(-t) / PI).ln()
     }
     fn ln_above(t: f64) -> f64 {
@@ -165,7 +165,7 @@ impl Curve for GumbelCurve {
         (-(-Self::rest(t)).exp_m1()).ln()
     }
     fn quantile(ln_u: f64, ln_v: f64) -> f64 {
-        // −ln u, by ln(1 − u) where u is near 1.
+        // −ln u, from ln(1 − u) where u is near 1.
         let rest = if ln_u < -0.5 {
             -ln_u
         } else {
@@ -188,7 +188,7 @@ impl Curve for GumbelCurve {
 mod tests {
     use super::*;
 
-    /// Tails, density and quantiles of a curve say the same.
+    /// Tails, density and quantiles of a curve agree.
     fn agree<C: Curve>(from: f64, to: f64) {
         for i in 0..=60 {
             let t = from + (to - from) * f64::from(i) / 60.0;
@@ -198,7 +198,7 @@ mod tests {
             assert!((back - t).abs() < 1e-7 * (1.0 + t.abs()), "{t} {back}");
             let step = 1e-5;
             let near = |f: fn(f64) -> f64| (f(t + step) - f(t - step)) / (2.0 * step);
-            // Of the smaller tail: the other's differences are lost.
+            // From the smaller tail: differences of the other are lost.
             let slope = match below < above {
                 true => near(C::ln_below) * below.exp(),
                 false => -near(C::ln_above) * above.exp(),

@@ -2,11 +2,11 @@
 
 use super::family::*;
 
-/// Independent numbers that are `value` for certain: log-density 0 there, and −∞ elsewhere. Over an `f64` a
+/// Independent numbers that are `value` with certainty: log-density 0 there, and −∞ elsewhere. Over an `f64` a
 /// draw is an `f64`, over a tensor a tensor of its shape.
 ///
 /// A draw is `value` itself, so that gradients pass through it; where `value` is learned, host code must not
-/// read a draw, as score functions do not see how it moves. An automatic guide has nothing to learn there.
+/// read a draw, because score functions do not see it move. An automatic guide has nothing to learn there.
 ///
 /// ```
 /// # use relax_runtime::prelude::*;
@@ -40,7 +40,7 @@ impl<R: Real> Continuous for Delta<R> {
     const NAME: &'static str = "Delta";
     const SUPPORT: Support = Support::Real;
     const PARAMETERS: &'static [(&'static str, Support)] = &[("value", Support::Real)];
-    /// There is no chance in it.
+    /// Nothing is random.
     const STANDARDS: &'static [Standard] = &[|_| 0.0];
     const SYMMETRIC: bool = false;
     const ENDS: usize = 1;

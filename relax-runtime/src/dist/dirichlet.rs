@@ -27,9 +27,8 @@ const SUM_TOLERANCE: f64 = 1e-4;
 /// `concentration`. Over `f64`s a draw is a `Vec<f64>`; over a tensor, whose last axis is the vector, a
 /// tensor of its shape.
 ///
-/// A draw is made of [`Gamma`](super::Gamma) numbers by their share of the sum, computed by their
-/// logarithms, which no shape is too small for; it is differentiable in the parameter. Its automatic
-/// guide is a Dirichlet.
+/// A draw is made of [`Gamma`](super::Gamma) numbers divided by their sum, computed from their logarithms, so
+/// that no shape is too small; it is differentiable in the parameter. Its automatic guide is a Dirichlet.
 ///
 /// ```
 /// # use relax_runtime::prelude::*;
@@ -45,14 +44,14 @@ pub struct Dirichlet<P> {
     concentration: P,
 }
 
-/// One number's part of the log-density, without what the sum of all parameters alone decides.
+/// One number's part of the log-density, without what depends on the sum of all parameters alone.
 fn term<R: Real>(a: &R, total: &R, x: &R) -> R {
     let mean = a.clone() / total.clone();
     let deviance = a.clone() * (x.clone() / mean).unit_deviance();
     a.ln() * 0.5 - a.stirling_error() - deviance - x.ln()
 }
 
-/// What is left of the log-density of vectors of this length.
+/// The rest of the log-density, for vectors of this length.
 fn rest<R: Real>(total: &R, len: usize) -> R {
     total.stirling_error() - total.ln() * 0.5 - HALF_LN_TAU * (len as f64 - 1.0)
 }
@@ -62,10 +61,10 @@ fn positive(x: f64) -> bool {
 }
 
 impl<P: Numbers> Dirichlet<P> {
-    /// Vectors with mean aₖ/Σ aₖ, the surer the larger the numbers a = `concentration` are.
+    /// Vectors with mean aₖ/Σ aₖ, which vary less the larger the numbers a = `concentration` are.
     ///
     /// # Errors
-    /// If `concentration` is no vector, empty, or not positive and finite.
+    /// If `concentration` is not a vector, is empty, or is not positive and finite.
     pub fn new(concentration: impl VectorOperand<Repr = P>) -> Result<Self> {
         Self::checked(concentration.into_repr())
     }
@@ -78,7 +77,7 @@ impl<P: Numbers> Dirichlet<P> {
             _ => Err(Error::Parameter {
                 distribution: NAME,
                 parameter: CONCENTRATION,
-                problem: "is no vector of one number or more; give one for each category".into(),
+                problem: "is not a vector of one number or more; give one for each category".into(),
             }),
         }
     }
@@ -210,7 +209,7 @@ impl Law for Dirichlet<Tensor> {
             Dirichlet::new(Constraint::Positive.value(&free[0]))?.law()
         })
         .for_draws_about(|loc, scale| {
-            // The curvature along the logarithm of one share's ratio to the last is the sum of the shapes, times
+            // The curvature along the logarithm of the ratio of one share to the last is the sum of the shapes, times
             // share and rest.
             let shares = Bijection::Simplex.value(loc);
             let len = shares.shape().last().copied().unwrap_or(1);

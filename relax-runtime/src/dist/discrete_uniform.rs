@@ -1,4 +1,4 @@
-//! Discrete uniform: one of the whole numbers of a range.
+//! Discrete uniform: a whole number from a range.
 
 use std::ops::RangeInclusive;
 use std::rc::Rc;
@@ -10,8 +10,8 @@ use super::{Distribution, Law};
 use crate::error::{Error, Result};
 use crate::tensor::{Device, Shape, Tensor};
 
-/// A whole number from `low` to `high`, both included, each as likely as the others. Its automatic guide
-/// has a probability for each.
+/// A whole number from `low` to `high`, both included, all equally likely. Its automatic guide has a
+/// probability for each.
 ///
 /// ```
 /// use relax_runtime::dist::{Distribution, DiscreteUniform};
@@ -23,7 +23,7 @@ use crate::tensor::{Device, Shape, Tensor};
 /// ```
 pub type DiscreteUniform<P> = Counts<Table<DiscreteUniformName>, P>;
 
-/// What [`DiscreteUniform`] is called.
+/// The name of [`DiscreteUniform`].
 #[derive(Clone, Copy, Debug)]
 pub struct DiscreteUniformName;
 
@@ -34,18 +34,18 @@ impl TableName for DiscreteUniformName {
     const SUPPORT: &'static str = "the whole numbers from the lowest to the highest";
 }
 
-/// `f64` or [`Tensor`], as an end of a range.
+/// An end of a range: `f64` or [`Tensor`].
 pub trait RangeEnd: CountOperand {
-    /// The only number that there is.
+    /// The number, where there is only one.
     ///
     /// # Errors
     /// If there are several.
     fn only(&self, parameter: &'static str) -> Result<f64>;
 
-    /// Logits of 0 for so many values in each row.
+    /// Logits of 0 for this many values in each row.
     ///
     /// # Errors
-    /// If a shape cannot be.
+    /// If no tensor can have the shape.
     fn level(low: &Self, high: &Self, values: usize) -> Result<Self::Theta>;
 }
 
@@ -82,7 +82,7 @@ impl RangeEnd for Tensor {
     }
 }
 
-/// The law of whole numbers of a range, each as likely as the others, for values of a shape.
+/// The law of equally likely whole numbers of a range, for values of this shape.
 ///
 /// # Errors
 /// As [`DiscreteUniform::new`].
@@ -99,10 +99,10 @@ pub(crate) fn law_of_counts(
 }
 
 impl<P: RangeEnd> DiscreteUniform<P> {
-    /// Whole numbers from `low` to `high`. Tensors say by their shape how many are drawn.
+    /// Whole numbers from `low` to `high`. The shape of tensors says how many are drawn.
     ///
     /// # Errors
-    /// If an end is no whole number from 0 on, `high` is below `low`, or there are more than 65,536
+    /// If an end is not a whole number from 0 on, `high` is below `low`, or there are more than 65,536
     /// values.
     pub fn new<A: TotalCount, B: TotalCount>(low: A, high: B) -> Result<Self>
     where
@@ -120,7 +120,7 @@ impl<P: RangeEnd> DiscreteUniform<P> {
                 distribution: NAME,
                 parameter: "high",
                 problem: format!(
-                    "is {last}, and low is {first}; it must be low at least, and at most {} more",
+                    "is {last}, and low is {first}; it must be at least low, and at most {} more",
                     MOST_VALUES - 1
                 ),
             });

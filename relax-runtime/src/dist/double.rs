@@ -3,18 +3,18 @@
 use super::excluded::numbers_of;
 use crate::tensor::{Shape, Tensor, broadcast};
 
-/// A smooth function of N numbers with its first and second derivatives. Each is asked for only where
-/// a tensor needs it.
+/// A smooth function of N numbers with its first and second derivatives, each of which is computed only
+/// where a tensor needs it.
 pub trait Smooth<const N: usize>: Clone + 'static {
     /// The function.
     fn value(&self, x: [f64; N]) -> f64;
-    /// Its derivative by each number.
+    /// Its derivatives with respect to each number.
     fn slopes(&self, x: [f64; N]) -> [f64; N];
-    /// Its derivative by the `i`-th number alone.
+    /// Its derivative with respect to the `i`-th number alone.
     fn slope(&self, i: usize, x: [f64; N]) -> f64 {
         self.slopes(x)[i]
     }
-    /// Its second derivatives, a symmetric matrix of which the lower half is read.
+    /// Its second derivatives, a symmetric matrix whose lower half is read.
     fn bends(&self, x: [f64; N]) -> [[f64; N]; N];
 }
 
@@ -29,7 +29,7 @@ pub(super) fn in_double<const N: usize>(operands: [&Tensor; N], f: &impl Smooth<
     for operand in operands {
         match shape.broadcast(&operand.shape()) {
             Some(joint) if operand.check().is_ok() => shape = joint,
-            // Adding them says what is wrong, and where.
+            // Adding them reports what is wrong, and where.
             _ => {
                 return operands
                     .iter()
@@ -64,12 +64,12 @@ pub(super) fn in_double<const N: usize>(operands: [&Tensor; N], f: &impl Smooth<
     };
     let moves = |x: &Tensor| x.is_tracked() || x.tangent().is_some();
     let is_pushed = all.iter().any(|x| x.tangent().is_some());
-    // Zeros, whose derivative by the operand is 1.
+    // Zeros, whose derivative with respect to the operand is 1.
     let apart = all.each_ref().map(|x| x - numbers_of(x));
     let mut out = each(&|x| f.value(x));
     for i in 0..N {
         if !moves(&all[i]) {
-            // What came before an operand came before the result.
+            // What an operand depends on, the result depends on.
             if all[i].provenance().is_some() {
                 out = out + &apart[i];
             }
@@ -118,7 +118,7 @@ mod tests {
         type Function<'a> = &'a dyn Fn(&Tensor, &Tensor) -> Tensor;
         let numbers = |f: Function<'_>| -> Result<Vec<f32>> {
             let (x, y) = (x.leaf(), y.leaf());
-            // A pass back uses a graph up.
+            // A backward pass uses a graph up.
             let run = || f(&x.with_tangent(&dx), &y.with_tangent(&dy));
             let moved = |out: &Tensor| out.tangent().expect("it moves").sum_all();
             let mut all = vec![run().primal(), moved(&run())];

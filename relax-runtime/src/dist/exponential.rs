@@ -1,11 +1,10 @@
-//! Exponential: waiting times of what may happen at any time.
+//! Exponential: waiting times until something that may happen at any time.
 
 use super::family::*;
 use super::guides::gamma_guide;
 
 /// Independent waiting times of density rate e^(−rate x); over an `f64` a draw is an `f64`, over a tensor
 /// a tensor of its shape.
-///
 /// Its automatic guide is a Gamma, which the posterior is for some models.
 ///
 /// ```

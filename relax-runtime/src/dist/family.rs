@@ -1,4 +1,4 @@
-//! What the files of continuous laws use.
+//! Shared items of the files of continuous laws.
 
 pub(super) use std::f64::consts::{LN_2, PI};
 
@@ -13,11 +13,11 @@ pub(super) use crate::random::Stream;
 pub(super) use crate::special::HALF_LN_TAU;
 pub(super) use crate::tensor::Tensor;
 
-/// What draws stay within, so that f32 holds them as positive numbers.
+/// Least value of a draw, so that f32 holds draws as positive numbers.
 pub(super) const LEAST: f64 = f32::MIN_POSITIVE as f64;
-/// As [`LEAST`], above: so that f32 holds their derivatives, too.
+/// Largest value of a draw, so that f32 holds their derivatives, too.
 pub(super) const MOST: f64 = 1e30;
-/// As [`LEAST`], of shares of 1: so that f32 holds sums of derivatives by them, too.
+/// As [`LEAST`], for shares of 1: so that f32 holds sums of their derivatives, too.
 pub(super) const LEAST_SHARE: f64 = 1e-30;
-/// The same of how far from their centre, as a logarithm, draws of a law with a scale are.
+/// The largest distance of a draw from its center in a law with a scale, as a logarithm.
 pub(super) const FARTHEST: f64 = 69.0;

@@ -3,13 +3,13 @@
 use super::family::*;
 use super::guides::gamma_guide;
 
-/// Uniform noise modulo 1, of which quantiles are made.
+/// Uniform noise modulo 1, which quantiles are computed from.
 pub(super) fn uniform(stream: &mut Stream) -> f64 {
     f64::from(stream.noise_number())
 }
 
-/// ln x + ln p(x) of a Gamma of this shape, r being x by its mean: in terms that are small where the
-/// logarithms of powers and of the gamma function are large.
+/// ln x + ln p(x) of a Gamma with this shape, where r is x divided by its mean: in terms that are small
+/// where the logarithms of powers and of the gamma function are large.
 pub(super) fn ln_density_of_ratio<R: Real>(concentration: &R, r: &R) -> R {
     concentration.ln() * 0.5
         - concentration.stirling_error()
@@ -21,8 +21,8 @@ pub(super) fn ln_density_of_ratio<R: Real>(concentration: &R, r: &R) -> R {
 /// `f64`s a draw is an `f64`, over tensors a tensor of their broadcast shape.
 ///
 /// Draws are quantiles of uniform noise, and differentiable in both parameters (Figurnov, Mohamed,
-/// Mnih, "Implicit Reparameterization Gradients", NeurIPS 2018). Those of small shapes that no f32
-/// could hold are moved to the smallest one, those above 10³⁰ to that. Its automatic guide is a Gamma by shape and mean.
+/// Mnih, "Implicit Reparameterization Gradients", NeurIPS 2018). Draws too small for f32, as small shapes
+/// have, become the smallest f32, and those above 10³⁰ become 10³⁰. Its automatic guide is a Gamma by shape and mean.
 ///
 /// ```
 /// # use relax_runtime::prelude::*;

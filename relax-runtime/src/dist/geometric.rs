@@ -1,4 +1,4 @@
-//! Geometric: how many trials fail before the first success.
+//! Geometric: the number of failures before the first success.
 
 use super::Operand;
 use super::counts::{
@@ -7,8 +7,8 @@ use super::counts::{
 use crate::error::Result;
 use crate::tensor::Tensor;
 
-/// Failures before the first success of trials that succeed with probability p: mass (1 − p)ᵏ p at k =
-/// 0, 1, .., mean (1 − p)/p. Estimators differentiate by the logit of p.
+/// Failures before the first success in trials that succeed with probability p: mass (1 − p)ᵏ p at k =
+/// 0, 1, .., mean (1 − p)/p. Estimators differentiate with respect to the logit of p.
 ///
 /// ```
 /// use relax_runtime::dist::{Distribution, Geometric};
@@ -20,7 +20,7 @@ use crate::tensor::Tensor;
 /// ```
 pub type Geometric<P> = Counts<GeometricFamily, P>;
 
-/// The family of [`Geometric`]: θ is the logit of a success.
+/// The family of [`Geometric`]: θ is the logit of the probability of success.
 #[derive(Clone, Copy, Debug)]
 pub struct GeometricFamily;
 
@@ -44,7 +44,7 @@ impl<P: CountOperand> Geometric<P> {
     /// Trials that succeed with probability σ(`logits`).
     ///
     /// # Errors
-    /// If a logit is not a finite number from −20.7 on.
+    /// If a logit is not a finite number of at least −20.7.
     pub fn logits(logits: impl Operand<Repr = P>) -> Result<Self> {
         const LOGITS: &str = "it must be finite and at least -20.7; look at what computes it";
         let logits = logits.into_repr();
@@ -98,7 +98,7 @@ impl CountFamily for GeometricFamily {
         (-ln_upper.exp_m1(), ln_upper.exp())
     }
 
-    /// The whole part of ln(1 − u)/ln(1 − p).
+    /// The integer part of ln(1 − u)/ln(1 − p).
     fn draw(&self, theta: &[f64], fixed: f64, u: QuantileLevel) -> f64 {
         let ln_above = match u.below < u.above {
             true => (-u.below).ln_1p(),
@@ -110,7 +110,7 @@ impl CountFamily for GeometricFamily {
         })
     }
 
-    /// By the probability it is −[b/(p (1 − p)) + v (1/p − b/(1 − p))].
+    /// With respect to the probability it is −[b/(p (1 − p)) + v (1/p − b/(1 − p))].
     fn kappa(&self, theta: &[f64], _: f64, Place { b, v }: Place, kappa: &mut [f64]) {
         let (p, q) = ((-softplus(-theta[0])).exp(), (-softplus(theta[0])).exp());
         kappa[0] = -(b * (1.0 - v * p) + v * q);

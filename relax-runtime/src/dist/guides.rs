@@ -1,4 +1,4 @@
-//! Automatic guides that several laws have.
+//! Automatic guides that several laws share.
 
 use std::rc::Rc;
 
@@ -9,23 +9,23 @@ use super::{
 use crate::error::Result;
 use crate::tensor::{Shape, Tensor};
 
-/// Shapes that a Gamma guide may start from: what is vaguer or surer than any data has draws that
+/// Range of shapes that a Gamma guide may start from: one vaguer or surer than any data has draws that
 /// teach nothing.
 pub(super) const FIRST_SHAPES: (f32, f32) = (1.0, 1e4);
 
-/// How much narrower than the prior a guide of numbers starts, as a logarithm: a tenth. Of draws as wide as
-/// those of a vague prior a few have gradients that are thousands of times the others'.
+/// How much narrower than the prior a guide of numbers starts, as a logarithm: a tenth. A few draws as wide as
+/// those of a vague prior have gradients thousands of times those of the others.
 pub(super) const NARROWER: f32 = -std::f32::consts::LN_10;
-/// The same of a concentration, whose root a spread goes by.
+/// The same for a concentration, whose square root the spread follows.
 pub(super) const SURER: f32 = -2.0 * NARROWER;
 
-/// What the logarithm of a positive number stands for; positive and finite, however far training goes.
+/// The positive number with this logarithm; positive and finite, however far training goes.
 fn positive(free: &Tensor) -> Tensor {
     Constraint::Positive.value(free)
 }
 
-/// A Gaussian with mean and standard deviation of its own, for each number of a shape: for laws of
-/// real numbers, whose posteriors are near one as soon as there are data.
+/// A Gaussian with its own mean and standard deviation for each element of a shape: for laws of real
+/// numbers, whose posteriors are close to one as soon as there are data.
 pub fn normal_guide(loc: &Tensor, scale: &Tensor, shape: Shape) -> MeanField<'static> {
     by_location(loc, scale, shape, |loc, scale| {
         Normal::new(loc, scale)?.law()
@@ -33,7 +33,7 @@ pub fn normal_guide(loc: &Tensor, scale: &Tensor, shape: Shape) -> MeanField<'st
     .for_draws_about(location_and_scale)
 }
 
-/// Numbers whose logarithm is Gaussian, with `loc` and `scale` of its own, for each number of a shape.
+/// Numbers whose logarithm is Gaussian, with its own `loc` and `scale` for each element of a shape.
 pub fn log_normal_guide(loc: &Tensor, scale: &Tensor, shape: Shape) -> MeanField<'static> {
     by_location(loc, scale, shape, |loc, scale| {
         LogNormal::new(loc, scale)?.law()
@@ -41,7 +41,7 @@ pub fn log_normal_guide(loc: &Tensor, scale: &Tensor, shape: Shape) -> MeanField
     .for_draws_about(location_and_scale)
 }
 
-/// Gamma numbers with shape and mean of their own, for each number of a shape.
+/// Gamma numbers with their own shape and mean for each element of a shape.
 pub(super) fn gamma_guide(
     concentration: &Tensor,
     mean: &Tensor,
@@ -52,7 +52,7 @@ pub(super) fn gamma_guide(
     })
 }
 
-/// Numbers of which one divided by them is a Gamma number, with the shape and mean of that.
+/// Numbers whose reciprocals are Gamma numbers, with the shape and mean of those.
 pub(super) fn inverse_gamma_guide(
     concentration: &Tensor,
     inverse_mean: &Tensor,
@@ -64,15 +64,15 @@ pub(super) fn inverse_gamma_guide(
     .for_draws_about(|loc, scale| [-loc, scale.ln() * -2.0].into_iter().collect())
 }
 
-/// The parts of a guide whose unconstrained numbers have these means and standard deviations as parameters.
+/// The parts of a guide whose parameters are the means and standard deviations of unconstrained numbers.
 pub(super) fn location_and_scale(loc: &Tensor, scale: &Tensor) -> PerParameter<Tensor> {
     [loc.clone(), scale.ln()].into_iter().collect()
 }
 
-/// What makes a law of two parameters.
+/// Builds a law from two parameters.
 type Build = fn(&Tensor, &Tensor) -> Result<Rc<dyn Law>>;
 
-/// A law of a location and a scale of its own for each number of a shape.
+/// A law with its own location and scale for each element of a shape.
 pub(super) fn by_location(
     loc: &Tensor,
     scale: &Tensor,
@@ -89,7 +89,7 @@ pub(super) fn by_location(
         .in_units(0, |free| positive(&free[1]))
 }
 
-/// A law of a mean, which earlier choices move, and of a shape.
+/// A law with a mean, which earlier choices move, and a shape.
 fn by_mean(
     concentration: &Tensor,
     mean: &Tensor,
@@ -111,8 +111,8 @@ fn by_mean(
     .for_draws_about(|loc, scale| [loc.clone(), scale.ln() * -2.0].into_iter().collect())
 }
 
-/// A law of two shapes for each number of the shape that those of the model broadcast to: by the logit of its mean
-/// and the sum of the shapes, since what the one is tells little of the other, and earlier choices move the mean.
+/// A law with two shapes for each element of the shape that those of the model broadcast to, by the logit of its mean
+/// and the sum of the shapes: the one tells little about the other, and earlier choices move the mean.
 pub(super) fn beta_guide(
     [a, b]: [&Tensor; 2],
     build: impl Fn(&Tensor, &Tensor) -> Result<Rc<dyn Law>> + 'static,
@@ -128,7 +128,7 @@ pub(super) fn beta_guide(
         let [a, b] = shapes(free);
         build(&a, &b)
     })
-    // About the spread of the draws' logits.
+    // Roughly the spread of the draws' logits.
     .in_units(0, |free| {
         let [a, b] = shapes(free);
         no_larger((a.recip() + b.recip()).sqrt())
@@ -141,16 +141,16 @@ pub(super) fn beta_guide(
     })
 }
 
-/// A unit of steps, which grows no more where a shape is far below 1: draws are then orders of magnitude apart, and a
-/// step as wide as they are spread would lead to where no other draw leads back.
+/// A unit of steps that stops growing where a shape is far below 1: draws are then orders of magnitude apart, and a
+/// step as wide as their spread would lead to where no other draw leads back.
 fn no_larger(unit: Tensor) -> Tensor {
     const LARGEST: f32 = 2.0;
     unit.kept_within(0.0, LARGEST)
 }
 
-/// The shapes of a Beta law by the logit of its mean and the logarithm of their sum. An earlier choice far
-/// out may move the mean by any number of logits: what is kept within these has a derivative that f32 holds,
-/// which goes by the inverse square.
+/// The shapes of a Beta law, from the logit of its mean and the logarithm of their sum. An outlying earlier
+/// choice may move the mean by any number of logits: within these bounds the derivative, which goes as the
+/// inverse square, fits in f32.
 fn shapes(free: &[Tensor]) -> [Tensor; 2] {
     const LEAST: f32 = 1e-9;
     let shape = |logit: &Tensor| positive(&(&free[1] + logit.log_sigmoid()));
@@ -166,7 +166,7 @@ mod tests {
     use crate::random::Key;
     use crate::tensor::{Device, grad};
 
-    /// A shape that training has brought far down does not make steps larger and larger.
+    /// A shape that training has made tiny does not make steps larger and larger.
     #[test]
     fn units_stay_small_where_shapes_are_tiny() -> Result<()> {
         let one = Tensor::scalar(1.0);
@@ -189,7 +189,7 @@ mod tests {
         Ok(())
     }
 
-    /// The parts that a guide says for draws about some unconstrained numbers have such draws.
+    /// The parts that a guide gives for draws around some unconstrained numbers do have such draws.
     #[test]
     fn guides_have_the_draws_that_their_parts_are_said_for() -> Result<()> {
         const DRAWS: usize = 4_000;
@@ -251,7 +251,7 @@ mod tests {
         Ok(())
     }
 
-    /// Slopes by earlier choices take means where no prior does.
+    /// Slopes on earlier choices take means where no prior does.
     #[test]
     fn means_far_out_have_draws_with_derivatives() -> Result<()> {
         let device = Device::cpu();

@@ -1,4 +1,4 @@
-//! Half-Cauchy: distances from 0 of Cauchy numbers.
+//! Half-Cauchy: distances of Cauchy numbers from 0.
 
 use std::f32::consts::FRAC_PI_2;
 
@@ -6,7 +6,7 @@ use super::cauchy;
 use super::family::*;
 use super::student_t::ln_1p_square;
 
-/// Independent numbers from 0 on, |c| of Cauchy numbers c around 0 with this `scale`; over an `f64` a
+/// Independent non-negative numbers |c|, where c are Cauchy numbers around 0 with this `scale`; over an `f64` a
 /// draw is an `f64`, over a tensor a tensor of its shape. Their mean is infinite.
 ///
 /// Its automatic guide is log-normal.
@@ -26,7 +26,7 @@ pub struct HalfCauchy<P> {
 }
 
 impl<R: Real> HalfCauchy<R> {
-    /// Distances of which half are smaller than `scale`.
+    /// Distances of which half are below `scale`.
     ///
     /// # Errors
     /// If `scale` is not positive and finite.

@@ -1,8 +1,8 @@
-//! Half-normal: distances from 0 of Gaussian numbers.
+//! Half-normal: distances of Gaussian numbers from 0.
 
 use super::family::*;
 
-/// Independent numbers from 0 on, |n| of Gaussian numbers n with mean 0 and standard deviation `scale`;
+/// Independent non-negative numbers |n|, where n are Gaussian with mean 0 and standard deviation `scale`;
 /// over an `f64` a draw is an `f64`, over a tensor a tensor of its shape.
 ///
 /// Its automatic guide is log-normal.
@@ -22,7 +22,7 @@ pub struct HalfNormal<P> {
 }
 
 impl<R: Real> HalfNormal<R> {
-    /// Distances of numbers with this standard deviation.
+    /// Distances from 0 of numbers with this standard deviation.
     ///
     /// # Errors
     /// If `scale` is not positive and finite.

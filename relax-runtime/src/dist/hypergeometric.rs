@@ -1,11 +1,11 @@
-//! Hypergeometric: how many of what is taken out are marked.
+//! Hypergeometric: the number of marked things among those taken out.
 
 use super::counts::{CountOperand, Counts, MOST_VALUES, Table, TableName};
 use crate::error::{Error, Result};
 
-/// Marked ones among `draws` taken without putting back from `total` things of which `successes` are marked:
+/// The number of marked things among `draws` taken without replacement from `total`, of which `successes` are marked:
 /// mass (K over k) (N − K over n − k)/(N over n), mean n K/N. Its automatic guide has a probability for each
-/// number of marked ones, of which there are 65,536 at most.
+/// possible number, of which there are at most 65,536.
 ///
 /// ```
 /// use relax_runtime::dist::{Distribution, Hypergeometric};
@@ -17,21 +17,21 @@ use crate::error::{Error, Result};
 /// ```
 pub type Hypergeometric<P> = Counts<Table<HypergeometricName>, P>;
 
-/// What [`Hypergeometric`] is called.
+/// The name of [`Hypergeometric`].
 #[derive(Clone, Copy, Debug)]
 pub struct HypergeometricName;
 
 impl TableName for HypergeometricName {
     const NAME: &'static str = "Hypergeometric";
-    const SUPPORT: &'static str = "the numbers of marked ones that so many draws can hold";
+    const SUPPORT: &'static str = "the numbers of marked things that the draws can hold";
 }
 
 impl Hypergeometric<f64> {
-    /// `draws` from `total` things, `successes` of them marked.
+    /// `draws` out of `total` things, `successes` of which are marked.
     ///
     /// # Errors
-    /// If there are more marked ones or draws than things, or the draws can hold more than 65,536 numbers of
-    /// marked ones.
+    /// If there are more marked things or draws than things in total, or more than 65,536 possible numbers of marked
+    /// things.
     pub fn new(total: usize, successes: usize, draws: usize) -> Result<Self> {
         let refuse = |parameter, problem| {
             Err(Error::Parameter {
@@ -69,7 +69,7 @@ impl Hypergeometric<f64> {
     }
 }
 
-/// What is drawn from: so many marked things and others.
+/// What is drawn from: marked and unmarked things.
 struct Urn {
     marked: usize,
     others: usize,
@@ -77,13 +77,13 @@ struct Urn {
 }
 
 impl Urn {
-    /// The least and the largest number of marked ones.
+    /// The least and the largest possible number of marked things.
     fn ends(&self) -> (usize, usize) {
         let least = self.draws.saturating_sub(self.others);
         (least, self.draws.min(self.marked))
     }
 
-    /// About the most probable number of marked ones.
+    /// Roughly the most probable number of marked things.
     fn mode(&self) -> usize {
         let [marked, others, draws] = [self.marked, self.others, self.draws].map(|n| n as f64);
         let share = (marked + 1.0) / (marked + others + 2.0);
@@ -98,8 +98,8 @@ impl Urn {
         (more * fewer / ((k as f64 + 1.0) * (not_drawn as f64 + 1.0))).ln()
     }
 
-    /// ln p(k) less that of the mode, by the ratios of neighbours: logarithms of factorials of large numbers
-    /// would leave no digits of it.
+    /// ln p(k) minus that of the mode, by the ratios of neighbors: logarithms of factorials of large numbers
+    /// would leave it no digits.
     fn logits(&self) -> Vec<f64> {
         let ((first, last), mode) = (self.ends(), self.mode());
         let mut logits = vec![0.0; last - first + 1];

@@ -1,14 +1,14 @@
-//! Inverse-Gamma: one divided by Gamma numbers.
+//! Inverse-Gamma: reciprocals of Gamma numbers.
 
 use super::family::*;
 use super::gamma::{ln_density_of_ratio, uniform};
 use super::guides::inverse_gamma_guide;
 
-/// Independent numbers 1/g of Gamma numbers g with shape `concentration` and rate `scale`, of density
+/// Independent numbers 1/g, where g are Gamma numbers with shape `concentration` and rate `scale`, of density
 /// scale^α x^(−α − 1) e^(−scale/x)/Γ(α); over `f64`s a draw is an `f64`, over tensors a tensor of their
 /// broadcast shape. Their mean is infinite for shapes up to 1.
 ///
-/// Draws are as those of [`Gamma`](super::Gamma). Its automatic guide is an inverse-Gamma by shape and
+/// Draws are made as those of [`Gamma`](super::Gamma). Its automatic guide is an inverse-Gamma by shape and
 /// by the mean of 1/x.
 ///
 /// ```

@@ -1,4 +1,4 @@
-//! Parameters of one distribution in a common form.
+//! Brings the parameters of one distribution into a common form.
 
 use crate::tensor::{Shape, Tensor};
 
@@ -6,12 +6,12 @@ use crate::tensor::{Shape, Tensor};
 pub trait Join<B> {
     /// `f64` or [`Tensor`].
     type Joined;
-    /// Both in the common form: a number becomes a tensor of shape `[]` where the other is, and a
-    /// tensor of that shape on the CPU goes there, too.
+    /// Both in the common form: a number becomes a tensor of shape `[]` where the other is a tensor, and a
+    /// tensor of that shape moves from the CPU to the other's device.
     fn join(self, other: B) -> (Self::Joined, Self::Joined);
 }
 
-/// Three parameters of one distribution, as [`Join`] has two.
+/// Three parameters of one distribution, as [`Join`] for two.
 pub trait JoinThree<B, C> {
     /// `f64` or [`Tensor`].
     type Joined;

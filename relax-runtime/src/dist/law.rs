@@ -1,4 +1,4 @@
-//! Laws over tensors, as guides and estimators see them, and what each says of itself.
+//! Laws over tensors, as guides and estimators see them.
 
 use std::fmt::Debug;
 use std::rc::Rc;
@@ -10,19 +10,19 @@ use crate::error::Result;
 use crate::random::Stream;
 use crate::tensor::{Device, Shape, Tensor};
 
-/// A list as long as a law has parameters; `vec![..].into()` makes one.
+/// A list with one element per parameter of a law; `vec![..].into()` makes one.
 pub type PerParameter<T> = SmallVec<[T; 2]>;
 
-/// What the draws of a law are: it decides which gradient estimators are valid for it.
+/// What the draws of a law are, which decides the gradient estimators that are valid for it.
 #[derive(Clone, Copy, Debug)]
 pub enum Draws<'a> {
     /// Numbers that are differentiable functions of the law's parameters and of noise
-    /// (reparameterised): [`Law::draw`] is part of the autodiff graph.
+    /// (reparameterized): [`Law::draw`] is part of the autodiff graph.
     Pathwise,
-    /// Numbers of a density that is known, by a procedure that has no derivative, such as rejection.
+    /// Numbers with a known density, drawn by a procedure that has no derivative, such as rejection.
     /// The support must not depend on the parameters: see [`Law::support_moves`].
     Opaque,
-    /// Values of a discrete set, with a relaxation if the law has one. Without one its sites get
+    /// Values of a discrete set, with a relaxation if the law has one. Sites without one get
     /// score-function estimators.
     Discrete(Option<&'a dyn Relaxation>),
 }
@@ -33,7 +33,7 @@ impl<'a> Draws<'a> {
         matches!(self, Self::Discrete(_))
     }
 
-    /// How the law is relaxed, where it is.
+    /// The law's relaxation, if it has one.
     pub fn relaxation(self) -> Option<&'a dyn Relaxation> {
         match self {
             Self::Discrete(relaxation) => relaxation,
@@ -45,29 +45,42 @@ impl<'a> Draws<'a> {
 /// A distribution over tensors, as guides and estimators see it.
 ///
 /// Its parameters are shaped `[plates.., event..]`; a draw has one element (or one row, where
-/// [`event_rank`](Self::event_rank) is 1) an element of the parameters.
+/// [`event_rank`](Self::event_rank) is 1) per element of the parameters.
+///
+/// ```
+/// use relax_runtime::dist::{Distribution, Normal};
+/// use relax_runtime::{Key, Result, Tensor, grad};
+/// # fn main() -> Result<()> {
+/// let loc = Tensor::from_slice(&[1.0, 2.0]).leaf();
+/// let law = Normal::new(&loc, 0.5)?.law()?;
+/// let draw = law.draw(&law.noise(&mut Key::new(0).stream("x"))?);
+/// // Draws of a Normal are reparameterized: they move with the mean.
+/// assert_eq!(grad(&[(&draw, None)], &[&loc])?[0].to_vec()?, [1.0, 1.0]);
+/// # Ok(())
+/// # }
+/// ```
 pub trait Law: Debug {
     /// The distribution's name.
     fn name(&self) -> &'static str;
 
-    /// Natural parameters, part of the autodiff graph: what gradient estimators differentiate by. A
-    /// law with a relaxation has a single one, the relaxation's θ.
+    /// Natural parameters, part of the autodiff graph: what gradient estimators differentiate with respect
+    /// to. A law with a relaxation has a single one, the relaxation's θ.
     fn parameters(&self) -> PerParameter<Tensor>;
 
     /// The law with other parameters of the same shapes.
     fn with_parameters(&self, parameters: &[Tensor]) -> Rc<dyn Law>;
 
-    /// The law with its parameters as constants, by which an objective leaves out how its density moves
-    /// with what is learned here. A law whose parameters are draws of earlier sites, too, may keep those
-    /// alive: the gradient stays right, as no parameter moves an expected log-density by its own, and
-    /// has less variance.
+    /// The law with its parameters as constants, which an objective uses to leave out how the density moves
+    /// with what is learned here. A law whose parameters are also draws of earlier sites may keep those alive:
+    /// the gradient stays right, as a parameter's own effect on an expected log-density is zero, and has less
+    /// variance.
     fn with_own_parameters_held(&self) -> Rc<dyn Law> {
         let parameters = self.parameters();
         let constants: PerParameter<Tensor> = parameters.iter().map(Tensor::detach).collect();
         self.with_parameters(&constants)
     }
 
-    /// How a continuous law's support is reached from all real numbers; `None`, the default, where the law
+    /// How all real numbers are mapped onto a continuous law's support; `None`, the default, where the law
     /// does not say. Guides over unconstrained numbers need it.
     fn bijection(&self) -> Option<Bijection> {
         None
@@ -76,25 +89,25 @@ pub trait Law: Debug {
     /// What its draws are.
     fn draws(&self) -> Draws<'_>;
 
-    /// What it is made of, where it is a law of one whole number: mixtures of such have a relaxation, too.
+    /// What a law of one whole number is made of: mixtures of such laws have a relaxation, too.
     fn counts(&self) -> Option<CountParts> {
         None
     }
 
-    /// Whether each number of a draw is a function of one standard Gaussian number, which is its
-    /// [`noise`](Self::noise), with density 0 nowhere: integrals over such draws are sums over nodes.
+    /// Whether each number of a draw is a function of one standard Gaussian number, its
+    /// [`noise`](Self::noise), and has density 0 nowhere: integrals over such draws are sums over nodes.
     fn is_gaussian(&self) -> bool {
         false
     }
 
-    /// Whether the support moves with parameters that something is differentiated by. Score functions
-    /// would miss how its ends move: such a law needs [`Pathwise`](Draws::Pathwise) draws, and no
-    /// other estimator is taken.
+    /// Whether the support moves with parameters that something is differentiated with respect to. Score functions
+    /// would miss the movement of its ends: such a law needs [`Pathwise`](Draws::Pathwise) draws, and no
+    /// other estimator is used.
     fn support_moves(&self) -> bool {
         false
     }
 
-    /// How the law is relaxed, where it is: [`draws`](Self::draws) says so.
+    /// The law's relaxation, if [`draws`](Self::draws) has one.
     fn relaxation(&self) -> Option<&dyn Relaxation> {
         self.draws().relaxation()
     }
@@ -104,7 +117,7 @@ pub trait Law: Debug {
         0
     }
 
-    /// The shape of a draw as a vertex.
+    /// The shape of a draw in its form as a vertex.
     fn draw_shape(&self) -> Shape {
         draw_shape(&self.parameters())
     }
@@ -122,10 +135,10 @@ pub trait Law: Debug {
     fn noise(&self, stream: &mut Stream) -> Result<Tensor>;
 
     /// The draw that belongs to the noise: differentiable in the parameters where draws are
-    /// [`Pathwise`](Draws::Pathwise), a constant elsewhere.
+    /// [`Pathwise`](Draws::Pathwise), and a constant otherwise.
     fn draw(&self, noise: &Tensor) -> Tensor;
 
-    /// The noise of the antithetic draw, where noise and mirrored noise have the same law.
+    /// The noise of the antithetic draw; `None` unless noise and mirrored noise have the same law.
     fn mirrored(&self, _noise: &Tensor) -> Option<Tensor> {
         None
     }
@@ -135,14 +148,13 @@ pub trait Law: Debug {
         self.relaxation().is_some()
     }
 
-    /// A draw as a vertex, the form in which the law's [`Relaxation`] handles it: of the parameters'
-    /// shape.
+    /// A draw as a vertex, the form that the law's [`Relaxation`] works with, of the parameters' shape.
     fn to_vertex(&self, value: &Tensor) -> Tensor {
         value.clone()
     }
 
     /// The inverse of [`to_vertex`](Self::to_vertex); where the law
-    /// [takes relaxed values](Self::takes_relaxed_values), also between the vertices, and
+    /// [takes relaxed values](Self::takes_relaxed_values), it is also defined between the vertices, and
     /// differentiable.
     fn value_at(&self, vertex: &Tensor) -> Tensor {
         vertex.clone()
@@ -151,11 +163,11 @@ pub trait Law: Debug {
     /// The automatic guide of a site that has this law: a law of its own with free parameters.
     fn mean_field(&self) -> MeanField<'_>;
 
-    /// Of each event, in row-major order, and each of its values, in the order of
-    /// [`Relaxation::vertices`], whether its probability is exactly 0; `None` where that of none is.
+    /// For each event, in row-major order, and each of its values, in the order of
+    /// [`Relaxation::vertices`], whether its probability is exactly 0; `None` if no probability is.
     ///
     /// # Errors
-    /// If a parameter carries one.
+    /// If a parameter carries an error.
     fn excluded(&self) -> Result<Option<Vec<bool>>> {
         Ok(None)
     }
@@ -169,7 +181,7 @@ pub trait Law: Debug {
     }
 }
 
-/// Whether draws of a law have no axis of the vectors that their vertices are.
+/// Whether draws of a law lack the vector axis that their vertices have.
 pub(crate) fn holds_indices(law: &dyn Law) -> bool {
     let relaxation = law.relaxation();
     relaxation.is_some_and(|relaxation| relaxation.event_rank() > law.event_rank())

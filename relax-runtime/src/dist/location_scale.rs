@@ -1,6 +1,6 @@
-//! What laws of a location and a scale have in common: a draw is loc + scale · t of a standard number t.
+//! What location-scale laws have in common: a draw is loc + scale · t for a standard number t.
 
-/// Defines a law of `loc` and `scale` by its standard member, in `t`: its log-density, draw, mean, and
+/// Defines a law of `loc` and `scale` by its standard member, in `t`: its log-density, draw, mean, and the
 /// mean and standard deviation of the Gaussian that its automatic guide starts from.
 macro_rules! location_scale {
     (
@@ -22,7 +22,7 @@ macro_rules! location_scale {
             /// Numbers with this location and scale; a number beside a tensor is broadcast.
             ///
             /// # Errors
-            /// If `loc` is not finite, `scale` not positive and finite, or their shapes do not
+            /// If `loc` is not finite, `scale` is not positive and finite, or their shapes do not
             /// broadcast.
             pub fn new<A: Operand, B: Operand>(loc: A, scale: B) -> Result<Self>
             where

@@ -5,7 +5,7 @@ use super::family::*;
 
 /// Independent positive numbers whose logarithm is Gaussian with mean `loc` and standard deviation
 /// `scale`; over `f64`s a draw is an `f64`, over tensors a tensor of their broadcast shape.
-/// Draws are kept within 1.2·10⁻³⁸ and 10³⁰, so that f32 holds them and their derivatives.
+/// Draws are kept between 1.2·10⁻³⁸ and 10³⁰, so that f32 holds them and their derivatives.
 ///
 /// ```
 /// # use relax_runtime::prelude::*;
@@ -23,10 +23,10 @@ pub struct LogNormal<P> {
 }
 
 impl<R: Real> LogNormal<R> {
-    /// Numbers with these mean and standard deviation of their logarithm.
+    /// Numbers whose logarithm has this mean and standard deviation.
     ///
     /// # Errors
-    /// If `loc` is not finite, `scale` not positive and finite, or their shapes do not broadcast.
+    /// If `loc` is not finite, `scale` is not positive and finite, or their shapes do not broadcast.
     pub fn new<A: Operand, B: Operand>(loc: A, scale: B) -> Result<Self>
     where
         A::Repr: Join<B::Repr, Joined = R>,

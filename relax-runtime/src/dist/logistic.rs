@@ -1,4 +1,4 @@
-//! Logistic: log-odds of a uniform probability, moved and stretched.
+//! Logistic: the log-odds of a uniform probability, shifted and scaled.
 
 use super::family::*;
 

@@ -1,4 +1,4 @@
-//! What an automatic guide has in place of a law: a law with free parameters of its own.
+//! Mean-field guides: what an automatic guide has in place of a law, with free parameters of its own.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,8 +10,8 @@ use super::{Law, PerParameter};
 use crate::error::{Error, Result};
 use crate::tensor::{Shape, Tensor};
 
-/// A mean-field guide of one site: unconstrained parameters, what each starts from, and the law that
-/// they give.
+/// The mean-field guide of one site: its unconstrained parameters, their first values, and the law that
+/// they determine.
 ///
 /// ```
 /// # use std::rc::Rc;
@@ -37,10 +37,10 @@ pub struct MeanField<'a> {
 
 type Build<'a> = dyn Fn(&[Tensor]) -> Result<Rc<dyn Law>> + 'a;
 
-/// How far a step of one moves each number of a part, by the values of all parts.
+/// How far a step of one moves each number of a part, given the values of all parts.
 type Unit = fn(&[Tensor]) -> Tensor;
 
-/// The values of all parts for draws about some unconstrained numbers, with these standard deviations.
+/// The values of all parts for draws around some unconstrained numbers, with these standard deviations.
 type About<'a> = dyn Fn(&Tensor, &Tensor) -> PerParameter<Tensor> + 'a;
 
 /// One unconstrained parameter of a [`MeanField`].
@@ -65,7 +65,7 @@ impl Part {
         Self::starting(name, prior, Tensor::ln)
     }
 
-    /// A parameter that starts from what `start` makes of the law's own, as a constant.
+    /// A parameter that starts from `start` of the law's own, as a constant.
     pub fn starting(name: &'static str, prior: &Tensor, start: fn(&Tensor) -> Tensor) -> Self {
         Self {
             name: Cow::Borrowed(name),
@@ -76,14 +76,14 @@ impl Part {
         }
     }
 
-    /// The same with a number for each element of a shape that the law's parameter broadcasts to.
+    /// The same part with one number per element of a shape that the law's parameter broadcasts to.
     #[must_use]
     pub fn shaped(self, shape: Shape) -> Self {
         Self { shape, ..self }
     }
 
-    /// The same, of which the first value is so much above the law's own: a guide that starts narrower than the
-    /// prior has gradients of which no rare draw makes thousands of times the others.
+    /// The same part with a first value that is `offset` above the law's own: a guide that starts narrower than the
+    /// prior has no rare draws whose gradients are thousands of times those of the others.
     #[must_use]
     pub fn first_at(self, offset: f32) -> Self {
         Self { offset, ..self }
@@ -94,7 +94,7 @@ impl Part {
         self.offset
     }
 
-    /// Its name, which follows the site's and a dot.
+    /// Its name, which is put after the site's and a dot.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -104,10 +104,10 @@ impl Part {
         self.shape
     }
 
-    /// What it starts from, a constant.
+    /// The first value, a constant.
     ///
     /// # Errors
-    /// If the law's parameter carries one, or has another shape than `start` leaves.
+    /// If the law's parameter carries an error, or has another shape than `start` leaves.
     pub fn first_value(&self) -> Result<Tensor> {
         let own = self.from(self.prior.detach())?;
         Ok(match self.offset {
@@ -116,7 +116,7 @@ impl Part {
         })
     }
 
-    /// The same, but part of the graph that the law's own parameter is part of.
+    /// The first value as part of the graph that the law's own parameter is part of.
     ///
     /// # Errors
     /// As [`first_value`](Self::first_value).
@@ -124,7 +124,7 @@ impl Part {
         self.from(self.prior.clone())
     }
 
-    /// What `start` makes of the law's own parameter.
+    /// `start` applied to the law's own parameter.
     fn from(&self, prior: Tensor) -> Result<Tensor> {
         let prior = match prior.shape() == self.shape {
             true => prior,
@@ -143,9 +143,9 @@ impl Part {
     }
 }
 
-/// Numbers repeated names, since parts of one name would be one parameter: the first keeps its own.
+/// Numbers repeated names, since parts with one name would be one parameter: the first keeps its own.
 fn number_repeated(parts: &mut [Part]) {
-    // From behind, so that those before still have the names that they came with.
+    // From the back, so that earlier parts still have their original names.
     for at in (1..parts.len()).rev() {
         let name = parts[at].name.clone();
         let before = parts[..at].iter().filter(|part| part.name == name);
@@ -160,9 +160,9 @@ fn number_repeated(parts: &mut [Part]) {
 }
 
 impl<'a> MeanField<'a> {
-    /// A guide with these parts, from whose values, in their order, `build` makes a law. Values of
-    /// probability 0 under the guided law must have it under the guide's, too. Each part has a name of
-    /// its own: one that stands there before gets a number, as in `logits` and `logits_2`.
+    /// A guide with these parts, from whose values, in order, `build` makes a law. Values of probability 0
+    /// under the guided law must have it under the guide's, too. Each part gets a name of its own: a repeated
+    /// name is numbered, as in `logits` and `logits_2`.
     pub fn new(
         parts: impl IntoIterator<Item = Part>,
         build: impl Fn(&[Tensor]) -> Result<Rc<dyn Law>> + 'a,
@@ -178,18 +178,18 @@ impl<'a> MeanField<'a> {
         }
     }
 
-    /// Says that the `part`-th part is where the law's draws lie, on the scale of their
-    /// [unconstrained numbers](Law::bijection), and how far it is moved by a step of one of the default
-    /// optimiser, given the values of all parts: about as far as the law's draws spread, so that a number that is known to a thousandth and
-    /// one that is known to a thousand are learned in as many steps. Unless said, that is one.
+    /// Declares that the `part`-th part is the location of the law's draws, on the scale of their
+    /// [unconstrained numbers](Law::bijection), and how far a step of one of the default optimizer moves it, given the
+    /// values of all parts: about as far as the law's draws spread, so that a number known to a thousandth and
+    /// one known to a thousand are learned in equally many steps. The default is one.
     #[must_use]
     pub fn in_units(mut self, part: usize, unit: fn(&[Tensor]) -> Tensor) -> Self {
         self.units.push((part, unit));
         self
     }
 
-    /// Says which values of the parts have draws whose unconstrained numbers are about the first ones, with the second
-    /// ones as standard deviations, as nearly as the guide can: a fit that starts once more from elsewhere begins there.
+    /// Declares which values of the parts have draws whose unconstrained numbers are around the first ones, with the
+    /// second ones as standard deviations, as nearly as the guide can: a fit that restarts from elsewhere begins there.
     #[must_use]
     pub fn for_draws_about(
         self,
@@ -201,22 +201,22 @@ impl<'a> MeanField<'a> {
         }
     }
 
-    /// Those values, if the guide says them.
+    /// Those values, if the guide declares them.
     pub(crate) fn about(&self, loc: &Tensor, scale: &Tensor) -> Option<PerParameter<Tensor>> {
         self.about.as_ref().map(|about| about(loc, scale))
     }
 
-    /// The units of those parts that have any other than one, at values of the parts.
+    /// The units of the parts whose unit is not one, at values of the parts.
     pub(crate) fn units(&self, free: &[Tensor]) -> impl Iterator<Item = (usize, Tensor)> {
         self.units.iter().map(|&(part, unit)| (part, unit(free)))
     }
 
-    /// The part that is the law's location among the unconstrained numbers: one that has a unit.
+    /// The part that is the law's location among the unconstrained numbers: the one with a unit.
     pub(crate) fn location(&self) -> Option<usize> {
         self.units.first().map(|&(part, _)| part)
     }
 
-    /// Says that the only part holds, for each event, the logit of each value in the order of
+    /// Declares that the only part holds, for each event, the logit of each value in the order of
     /// [`Relaxation::vertices`](super::Relaxation::vertices), or of each but the first, whose logit
     /// is 0. Sums over all values of a program's choices are then computed in host numbers.
     #[must_use]
@@ -232,7 +232,7 @@ impl<'a> MeanField<'a> {
         &self.parts
     }
 
-    /// The shape of the logits, where [`of_logits`](Self::of_logits) said that there is nothing else.
+    /// The shape of the logits, where [`of_logits`](Self::of_logits) declared that there is nothing else.
     pub(crate) fn logits(&self) -> Option<Shape> {
         match &self.parts[..] {
             [part] if self.is_table => Some(part.shape),
@@ -240,7 +240,7 @@ impl<'a> MeanField<'a> {
         }
     }
 
-    /// What the parts start from.
+    /// The first values of the parts.
     ///
     /// # Errors
     /// As [`Part::first_value`].
@@ -251,7 +251,7 @@ impl<'a> MeanField<'a> {
     /// The guide's law at values of the parts, in their order: differentiable in them.
     ///
     /// # Errors
-    /// If the values are no parameters of such a law, or their number is not that of the parts.
+    /// If the values are not valid parameters of the law, or there are more or fewer than parts.
     pub fn law(&self, free: &[Tensor]) -> Result<Rc<dyn Law>> {
         match free.len() == self.parts.len() {
             true => (self.build)(free),
@@ -294,7 +294,7 @@ mod tests {
     fn no_two_parts_share_a_name() {
         assert_eq!(names(&["loc", "log_scale"]), ["loc", "log_scale"]);
         assert_eq!(names(&["a", "b", "a", "a"]), ["a", "b", "a_2", "a_3"]);
-        // A number that is taken is left out.
+        // A number that is taken is skipped.
         assert_eq!(names(&["a", "a", "a_2"]), ["a", "a_3", "a_2"]);
     }
 }

@@ -1,4 +1,4 @@
-//! Distributions, one file each, and what a site needs to know of them.
+//! Distributions, one per file, and what a site needs to know about them.
 //!
 //! A distribution over host numbers yields host values (`bool`, `usize`, `f64`), which any Rust
 //! control flow may read; a distribution over [`Tensor`](crate::Tensor)s yields a tensor, which can be relaxed.
@@ -130,6 +130,22 @@ use crate::error::Result;
 use crate::random::Stream;
 
 /// A distribution that a site can draw from or observe.
+///
+/// To define a continuous one of your own, implement [`Continuous`], for counts [`CountFamily`]; this trait follows.
+///
+/// ```
+/// use relax_runtime::dist::{Distribution, Poisson};
+/// use relax_runtime::{Key, Result};
+/// # fn main() -> Result<()> {
+/// let calls = Poisson::rate(3.0)?;
+/// assert!((calls.log_prob(&0)?.total()? + 3.0).abs() < 1e-9);
+/// let draw: usize = calls.sample(&mut Key::new(1).stream("calls"))?;
+/// assert!(calls.contains(&draw)?);
+/// // The same distribution, as guides and estimators see it.
+/// assert!((calls.law()?.mean().item()? - 3.0).abs() < 1e-4);
+/// # Ok(())
+/// # }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a distribution",
     label = "expected a distribution, such as `Bernoulli(0.5)`"
@@ -147,18 +163,18 @@ pub trait Distribution: Clone + Debug + 'static {
     /// Whether `value` lies in the support.
     fn contains(&self, value: &Self::Value) -> Result<bool>;
 
-    /// Of a `value` outside the support, whether that of other parameters has it, as that of another number of trials
-    /// has more successes: then other choices may explain it as an observation.
+    /// Whether a `value` outside the support lies in that of other parameters, as a larger number of trials allows
+    /// more successes: then other choices may explain it as an observation.
     ///
     /// # Errors
-    /// If a tensor carries one.
+    /// If a tensor carries an error.
     fn may_contain(&self, _value: &Self::Value) -> Result<bool> {
         Ok(false)
     }
 
-    /// Log-density or log-mass, an element a draw, without looking whether `value` lies in the
-    /// support; on tensors it is differentiable in value and parameters, and continuous between
-    /// the values of a discrete support.
+    /// Log-density or log-mass, one element per draw, without checking that `value` lies in the support;
+    /// on tensors it is differentiable in value and parameters, and continuous between the values of a
+    /// discrete support.
     fn log_density(&self, value: &Self::Value) -> Result<Number>;
 
     /// [`log_density`](Self::log_density) summed over the axes from the `k`-th on.
@@ -166,7 +182,7 @@ pub trait Distribution: Clone + Debug + 'static {
         Ok(self.log_density(value)?.sum_from(k))
     }
 
-    /// A draw from the stream; unless overridden, the law's.
+    /// A draw from the stream; by default, the law's.
     fn sample(&self, stream: &mut Stream) -> Result<Self::Value> {
         let law = self.law()?;
         let draw = law.draw(&law.noise(stream)?);
@@ -176,14 +192,14 @@ pub trait Distribution: Clone + Debug + 'static {
     /// The same distribution as a law over tensors.
     fn law(&self) -> Result<Rc<dyn Law>>;
 
-    /// How many values a draw can take, where they are host values that can be counted, and
+    /// Number of values of a draw, where they are host values that can be counted and
     /// [`log_density`](Self::log_density) is a host number. The law's mean-field guide then has a
     /// logit for each, or for each but the first, whose logit is 0.
     fn values(&self) -> Option<usize> {
         None
     }
 
-    /// The `k`-th of them, in the order of [`Relaxation::vertices`].
+    /// The `k`-th of the [`values`](Self::values), in the order of [`Relaxation::vertices`].
     fn nth_value(&self, _k: usize) -> Option<Self::Value> {
         None
     }
@@ -193,8 +209,8 @@ pub trait Distribution: Clone + Debug + 'static {
         false
     }
 
-    /// The distribution with one independent draw a row of the enclosing plates. Host numbers, the
-    /// default, have no rows.
+    /// The distribution with one independent draw per row of the enclosing plates. By default an error inside
+    /// plates, since host numbers have no rows.
     ///
     /// # Errors
     /// If the parameters' leading axes are neither the plates' sizes nor 1.
@@ -205,7 +221,7 @@ pub trait Distribution: Clone + Debug + 'static {
         host_in_plates(Self::NAME)
     }
 
-    /// Log-density or log-mass of a value of the support, an element a draw.
+    /// Log-density or log-mass of a value of the support, one element per draw.
     ///
     /// # Errors
     /// [`Error::Support`](crate::Error::Support) outside the support.
@@ -215,13 +231,13 @@ pub trait Distribution: Clone + Debug + 'static {
     }
 }
 
-/// The error of host numbers, which have no rows, in a plate.
+/// The error for host numbers in a plate, since they have no rows.
 fn host_in_plates<T>(distribution: &'static str) -> Result<T> {
     Err(crate::Error::Parameter {
         distribution,
         parameter: "parameter",
         problem: "is a host number inside a plate, whose rows are drawn together; only a distribution of \
-                  the library that stands in the `plate!` itself is repeated: give a Tensor whose \
+                  the library written directly in the `plate!` is repeated: give a Tensor whose \
                   first axis is the plate's size, or use a `for` loop"
             .into(),
     })
@@ -246,21 +262,21 @@ pub trait AnyDistribution: Debug {
     fn sample(&self, stream: &mut Stream) -> Result<Value>;
     /// Checks that a value has the site's type and lies in the support.
     fn check(&self, value: &Value) -> Result<()>;
-    /// Of a value outside the support, whether that of other parameters has it.
+    /// Whether a value outside the support lies in that of other parameters.
     fn may_contain(&self, value: &Value) -> Result<bool>;
-    /// Log-density, summed over the axes behind the first `plates`.
+    /// Log-density, summed over the axes after the first `plates`.
     fn log_density(&self, value: &Value, plates: usize) -> Result<Number>;
     /// The law over tensors.
     fn law(&self) -> Result<Rc<dyn Law>>;
-    /// A value in the site's own type.
+    /// Converts a value to the site's own type.
     fn convert(&self, value: &Value) -> Result<Value>;
     /// Whether a draw is a host value.
     fn is_host(&self) -> bool;
     /// Whether some of the values that can be counted have a probability of exactly 0.
     fn excludes_values(&self) -> bool;
-    /// How many values a draw can take, where they are host values that can be counted.
+    /// Number of values of a draw, where they are host values that can be counted.
     fn count_values(&self) -> Option<usize>;
-    /// The first of these values, where they are whole numbers, or bits.
+    /// The first of these values, where they are whole numbers or bits.
     fn least_value(&self) -> Option<usize>;
 }
 

@@ -20,8 +20,8 @@ const SUPPORT: &str = "vectors of real numbers";
 const SCALE_TRIL: &str = "scale_tril";
 
 /// Independent Gaussian vectors with mean `loc`, `[.., d]`, and covariance `scale_tril` · `scale_trilᵀ`,
-/// a lower triangular matrix with positive diagonal, `[.., d, d]`: [`Tensor::cholesky`] makes one of a
-/// covariance. Draws are tensors, of vectors along the last axis.
+/// where `scale_tril`, `[.., d, d]`, is lower triangular with a positive diagonal: [`Tensor::cholesky`] makes it
+/// from a covariance. Draws are tensors, of vectors along the last axis.
 ///
 /// Its automatic guide is a multivariate normal with a covariance of its own.
 ///
@@ -64,7 +64,7 @@ impl MultivariateNormal {
             .into_vector()
             .join(scale_tril.into_matrix()?);
         loc.check_numbers(NAME, "loc", f64::is_finite, Support::Real.demand())?;
-        const NUMBERS: &str = "it must be of finite numbers; `cholesky` gives NaN where a matrix is not positive \
+        const NUMBERS: &str = "its numbers must be finite; `cholesky` gives NaN where a matrix is not positive \
                                definite: add a little to its diagonal, such as `Tensor::eye(d, &device) * 1e-4`";
         matrix.check_numbers(NAME, SCALE_TRIL, f64::is_finite, NUMBERS)?;
         let (mean, square) = (loc.shape(), matrix.shape());
@@ -78,12 +78,12 @@ impl MultivariateNormal {
             }
         };
         let positive = |x: f32| x > 0.0;
-        const DIAGONAL: &str = "a positive diagonal is needed, as that of `param!(.., lower_cholesky)`, or of \
-                                `cholesky` of a covariance";
+        const DIAGONAL: &str = "it needs a positive diagonal, as with `param!(.., lower_cholesky)` or `cholesky` of a \
+                                covariance";
         let constant = matrix.detach();
         check_values(NAME, SCALE_TRIL, &constant.diagonal(), positive, DIAGONAL)?;
         const ABOVE: &str =
-            "what lies above the diagonal must be 0; of a covariance take `cholesky`";
+            "its numbers above the diagonal must be 0; for a covariance use `cholesky`";
         let above = &constant - constant.tril(0);
         check_values(NAME, SCALE_TRIL, &above, |x| x == 0.0, ABOVE)?;
         // One matrix for each mean.
@@ -101,7 +101,7 @@ impl MultivariateNormal {
     }
 }
 
-/// What a mean may be given as.
+/// The forms in which a mean may be given.
 pub trait IntoVector {
     /// The vector as a tensor.
     fn into_vector(self) -> Tensor;
@@ -198,7 +198,7 @@ impl Law for MultivariateNormal {
         Some(-noise)
     }
 
-    /// By `loc`, and what stands for the matrix where all numbers do.
+    /// By `loc`, and numbers that stand for the matrix.
     fn mean_field(&self) -> MeanField<'_> {
         const CHOLESKY: Constraint = Constraint::LowerCholesky;
         let start = |matrix: &Tensor| {

@@ -10,13 +10,13 @@ use crate::error::Result;
 use crate::special::{lgamma, polygamma};
 use crate::tensor::Tensor;
 
-/// Successes before the r-th failure of trials that succeed with probability p, r being any positive
+/// Successes before the r-th failure in trials that succeed with probability p, where r may be any positive
 /// number: mass Γ(k + r)/(k! Γ(r)) pᵏ (1 − p)ʳ at k = 0, 1, .., mean μ = r p/(1 − p), variance μ + μ²/r.
-/// It is a Poisson whose rate is Gamma with concentration r and mean μ. Estimators differentiate by ln r
-/// and the logit of p.
+/// It is a Poisson whose rate is Gamma with concentration r and mean μ. Estimators differentiate with respect
+/// to ln r and the logit of p.
 ///
-/// As in Pyro and NumPyro, p is the probability of what is counted; elsewhere it may be that of what
-/// ends the count.
+/// As in Pyro and NumPyro, p is the probability of what is counted; elsewhere it may be that of the failure
+/// that ends the count.
 ///
 /// ```
 /// use relax_runtime::dist::{Distribution, NegativeBinomial};
@@ -29,18 +29,18 @@ use crate::tensor::Tensor;
 /// ```
 pub type NegativeBinomial<P> = Counts<NegativeBinomialFamily, P>;
 
-/// The family of [`NegativeBinomial`]: θ are ln r and the logit of a success.
+/// The family of [`NegativeBinomial`]: θ are ln r and the logit of the probability of success.
 #[derive(Clone, Copy, Debug)]
 pub struct NegativeBinomialFamily;
 
 const NAME: &str = NegativeBinomialFamily::NAME;
-const POSITIVE: &str = "it must be positive, and 1e9 at most; `param!(.., positive)` is positive";
+const POSITIVE: &str = "it must be positive and at most 1e9; `param!(.., positive)` is positive";
 
 impl<P: CountOperand> NegativeBinomial<P> {
     /// Successes before failure number `total_count`, each with probability `probs`.
     ///
     /// # Errors
-    /// If `total_count` is not positive or above 10⁹, a probability not above 0 and below 1, or their
+    /// If `total_count` is not positive or is above 10⁹, a probability is not above 0 and below 1, or their
     /// shapes do not broadcast.
     pub fn probs<A: Operand, B: Operand>(total_count: A, probs: B) -> Result<Self>
     where
@@ -53,7 +53,7 @@ impl<P: CountOperand> NegativeBinomial<P> {
         Self::logits_of(total, probs.logit())
     }
 
-    /// The same with probability σ(`logits`).
+    /// As [`probs`](Self::probs), with probability σ(`logits`).
     ///
     /// # Errors
     /// As [`probs`](Self::probs); logits are finite and at most 20.7.
@@ -61,17 +61,17 @@ impl<P: CountOperand> NegativeBinomial<P> {
     where
         A::Repr: Join<B::Repr, Joined = P>,
     {
-        const LOGITS: &str = "it must be finite, and 20.7 at most; look at what computes it";
+        const LOGITS: &str = "it must be finite and at most 20.7; look at what computes it";
         let (total, logits) = total_count.into_repr().join(logits.into_repr());
         let valid = |x: f64| x.is_finite() && x <= LN_MOST;
         logits.check_numbers(NAME, "logits", valid, LOGITS)?;
         Self::logits_of(total, logits)
     }
 
-    /// Counts of this mean, with variance mean + mean²/`concentration`.
+    /// Counts with this mean, and variance mean + mean²/`concentration`.
     ///
     /// # Errors
-    /// If one is not positive or above 10⁹, or their shapes do not broadcast.
+    /// If a parameter is not positive or is above 10⁹, or their shapes do not broadcast.
     pub fn mean<A: Operand, B: Operand>(mean: A, concentration: B) -> Result<Self>
     where
         A::Repr: Join<B::Repr, Joined = P>,
@@ -94,7 +94,7 @@ impl<P: CountOperand> NegativeBinomial<P> {
     }
 }
 
-/// ln[Γ(k + r)/(k! Γ(r))] + k η − (k + r) ln(1 + e^η) by ln r, η and k.
+/// ln[Γ(k + r)/(k! Γ(r))] + k η − (k + r) ln(1 + e^η) as a function of ln r, η and k.
 #[derive(Clone)]
 struct LogMass;
 
@@ -165,7 +165,7 @@ impl CountFamily for NegativeBinomialFamily {
         regularised_beta(theta[0].exp(), k + 1.0, q, p)
     }
 
-    /// By the logit it is b + v (r p − b (1 − p)); by ln r there is no closed form.
+    /// With respect to the logit it is b + v (r p − b (1 − p)); with respect to ln r there is no closed form.
     fn kappa(&self, theta: &[f64], fixed: f64, at: Place, kappa: &mut [f64]) {
         let (p, q) = (sigmoid(theta[1]), sigmoid(-theta[1]));
         let Place { b, v } = at;

@@ -1,8 +1,8 @@
 //! Uniform noise that is as fine near 1 as near 0: numbers count modulo 1, so that −x stands for
 //! 1 − x, and the mirror image of a number is its negative.
 //!
-//! f32 tells numbers near 0 apart by 10⁻⁴⁵ but those near 1 by 10⁻⁷ only: too coarse for choices
-//! that are rarer. Numbers in (0, 1) stand for themselves, so that ordinary uniform numbers are noise.
+//! f32 resolves 10⁻⁴⁵ near 0 but only 10⁻⁷ near 1, too coarse for rarer choices. Numbers in (0, 1) stand
+//! for themselves, so that ordinary uniform numbers are noise.
 
 use crate::tensor::Tensor;
 
@@ -26,7 +26,7 @@ pub fn of_ln(ln: &Tensor) -> Tensor {
     pointwise!([ln], |[ln]| each::of_ln(ln))
 }
 
-/// The functions of each number.
+/// The per-element functions.
 pub(crate) mod each {
     use std::f32::consts::LN_2;
 

@@ -1,4 +1,4 @@
-//! Normal: Gaussian numbers by mean and standard deviation.
+//! Normal: Gaussian numbers with a mean and a standard deviation.
 
 use std::f64::consts::TAU;
 use std::rc::Rc;
@@ -21,6 +21,21 @@ const SUPPORT: &str = "the real numbers";
 
 /// Independent Gaussians with mean `loc` and standard deviation `scale`; over `f64`s a draw is an
 /// `f64`, over tensors a tensor of their broadcast shape.
+///
+/// ```
+/// use relax_runtime::dist::{Distribution, Normal};
+/// use relax_runtime::{Key, Result, Shape, Tensor};
+/// # fn main() -> Result<()> {
+/// let density = Normal::new(0.0, 2.0)?.log_prob(&0.0)?.total()?;
+/// assert!((density + (2.0 * std::f64::consts::TAU.sqrt()).ln()).abs() < 1e-12);
+///
+/// // Over tensors, with one mean per draw and a common standard deviation.
+/// let heights = Normal::new(&Tensor::from_slice(&[1.7, 1.8, 1.9]), 0.1)?;
+/// let draw = heights.sample(&mut Key::new(0).stream("heights"))?;
+/// assert_eq!(draw.shape(), Shape::from([3]));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Normal<P> {
     loc: P,
@@ -86,7 +101,7 @@ impl Distribution for Normal<f64> {
     }
 
     fn law(&self) -> Result<Rc<dyn Law>> {
-        // Numbers of double precision may leave the range when they are rounded.
+        // Double-precision numbers may leave the range when they are rounded.
         let [loc, scale] = [self.loc, self.scale].map(|x| x as f32);
         Self::new(f64::from(loc), f64::from(scale))?;
         let (loc, scale) = (Tensor::scalar(loc), Tensor::scalar(scale));

@@ -20,17 +20,32 @@ const SUPPORT: &str = "the vectors with one 1 and zeros";
 
 /// A choice among K categories as a one-hot vector; over `f64`s a draw is a `Vec<f64>`, over a
 /// tensor `[.., K]` a tensor `[.., K]`.
+///
+/// ```
+/// use relax_runtime::dist::{Distribution, OneHotCategorical};
+/// use relax_runtime::{Device, Key, Result, Tensor};
+/// # fn main() -> Result<()> {
+/// let size = OneHotCategorical::probs([0.5, 0.3, 0.2])?;
+/// assert!((size.log_prob(&vec![0.0, 0.0, 1.0])?.total()? - 0.2_f64.ln()).abs() < 1e-6);
+///
+/// // Over a tensor each row is a choice.
+/// let rows = OneHotCategorical::logits(&Tensor::zeros([4, 3], &Device::cpu()))?;
+/// let draw = rows.sample(&mut Key::new(0).stream("rows"))?;
+/// assert_eq!(draw.sum(-1).to_vec()?, [1.0; 4]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct OneHotCategorical<P> {
     weights: Weights<P>,
 }
 
 impl<P: CategoricalOperand> OneHotCategorical<P> {
-    /// Categories with the given probabilities. A category of probability exactly 0 is excluded:
-    /// its log-probability is −∞, and the derivative by that probability is 0.
+    /// Categories with the given probabilities. A category of probability exactly 0 is excluded: its
+    /// log-probability is −∞, and the derivative with respect to that probability is 0.
     ///
     /// # Errors
-    /// If there are none, one is NaN or outside [0, 1], or they do not sum to one.
+    /// If there are no probabilities, one is NaN or outside [0, 1], or they do not sum to one.
     pub fn probs(p: impl VectorOperand<Repr = P>) -> Result<Self> {
         Ok(Self {
             weights: p.into_repr().of_probs(NAME)?,
@@ -40,7 +55,7 @@ impl<P: CategoricalOperand> OneHotCategorical<P> {
     /// Categories with probabilities softmax(`logits`).
     ///
     /// # Errors
-    /// If there are none or one is not finite; over `f64`s −∞ is allowed beside finite ones.
+    /// If there are no logits or one is not finite; over `f64`s −∞ is allowed beside finite ones.
     pub fn logits(logits: impl VectorOperand<Repr = P>) -> Result<Self> {
         let logits = logits.into_repr();
         logits.check_logits(NAME)?;
@@ -50,7 +65,7 @@ impl<P: CategoricalOperand> OneHotCategorical<P> {
     }
 }
 
-/// Whether the numbers are one 1 and zeros.
+/// Whether exactly one of the numbers is 1 and all others are 0.
 fn is_one_hot(mut values: impl Iterator<Item = f64> + Clone) -> bool {
     values.clone().filter(|&x| x == 1.0).count() == 1 && values.all(|x| x == 0.0 || x == 1.0)
 }
@@ -143,7 +158,7 @@ impl Distribution for OneHotCategorical<Tensor> {
     }
 }
 
-/// The logarithm of the probability of the value that is not 0.
+/// The log-probability of the value that is not 0.
 fn log_mass(value: &Tensor, logits: &Tensor) -> Tensor {
     let of_case = |[value, logits]: [&Tensor; 2]| Some(log_mass(value, logits));
     let op = || Some(Op::new("one-hot log-mass", []));

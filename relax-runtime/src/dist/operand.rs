@@ -1,4 +1,4 @@
-//! What may stand as a distribution's parameter: host numbers or tensors.
+//! The forms in which a distribution's parameter may be given: host numbers or tensors.
 
 use super::checks::{check_values, parameter_error};
 use crate::error::{Error, Result};
@@ -37,20 +37,19 @@ pub trait MatrixOperand {
     /// The parameter as a tensor.
     ///
     /// # Errors
-    /// [`Error::Shape`](crate::Error::Shape) if rows differ in length.
+    /// [`Error::Value`](crate::Error::Value) if rows differ in length.
     fn into_matrix(self) -> Result<Tensor>;
 }
 
-/// What stands for a parameter once it is taken: `f64` or [`Tensor`], for a vector `Vec<f64>` or
-/// [`Tensor`].
+/// A parameter once it is converted: `f64` or [`Tensor`], or for a vector `Vec<f64>` or [`Tensor`].
 pub trait Numbers {
-    /// Its shape: that of a number is of rank 0.
+    /// Its shape; a number has rank 0.
     fn shape(&self) -> Shape;
 
-    /// Checks every number, unnoticed by the record of what the host has read.
+    /// Checks every number; this does not count as a read by the host.
     ///
     /// # Errors
-    /// [`Error::Parameter`](crate::Error::Parameter) that names the first that is not `valid`.
+    /// [`Error::Parameter`](crate::Error::Parameter), naming the first number that is not `valid`.
     fn check_numbers(
         &self,
         distribution: &'static str,
@@ -59,7 +58,7 @@ pub trait Numbers {
         problem: &str,
     ) -> Result<()>;
 
-    /// Whether they come from draws, which may be relaxed: counts then lie between whole numbers.
+    /// Whether the numbers come from draws, which may be relaxed: counts then lie between whole numbers.
     fn may_be_relaxed(&self) -> bool {
         false
     }
@@ -172,7 +171,7 @@ impl MatrixOperand for Vec<Vec<f64>> {
         let columns = self.first().map_or(0, Vec::len);
         if let Some(row) = self.iter().position(|row| row.len() != columns) {
             return Err(Error::Value(format!(
-                "row {row} of a matrix has {} numbers, and row 0 has {columns}; give rows of one length",
+                "row {row} of a matrix has {} numbers, and row 0 has {columns}; give rows of equal length",
                 self[row].len()
             )));
         }

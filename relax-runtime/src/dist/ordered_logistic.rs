@@ -1,4 +1,4 @@
-//! Ordered logistic: grades on a scale, by where a predictor lies among cutpoints.
+//! Ordered logistic: grades on a scale, by the place of a predictor among cutpoints.
 
 use super::counts::{CountOperand, Counts, Table, TableName, softplus};
 use super::{Numbers, Operand, VectorOperand, parameter_error};
@@ -6,7 +6,8 @@ use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 
 /// Grades 0, 1, .., K − 1 with P(b ≤ k) = σ(cₖ − η) for a predictor η and K − 1 rising cutpoints c
-/// (proportional odds; McCullagh 1980). Estimators differentiate by the log-masses, which depend on both.
+/// (proportional odds; McCullagh 1980). Estimators differentiate with respect to the log-masses, which depend on
+/// both.
 ///
 /// ```
 /// use relax_runtime::dist::{Distribution, OrderedLogistic};
@@ -19,7 +20,7 @@ use crate::tensor::Tensor;
 /// ```
 pub type OrderedLogistic<P> = Counts<Table<OrderedLogisticName>, P>;
 
-/// What [`OrderedLogistic`] is called.
+/// The name of [`OrderedLogistic`].
 #[derive(Clone, Copy, Debug)]
 pub struct OrderedLogisticName;
 
@@ -38,11 +39,11 @@ fn is_number(x: f64) -> bool {
 }
 const RISING: &str = "cutpoints must rise, each above the one before";
 
-/// A predictor beside cutpoints: host numbers if both are.
+/// A predictor together with cutpoints: host numbers if both are.
 pub trait AmongCutpoints<C> {
     /// `f64` or [`Tensor`].
     type Joined: CountOperand;
-    /// The log-mass of each grade, how many there are, and a number of the same kind.
+    /// The log-mass of each grade, the number of grades, and a number of the same kind.
     ///
     /// # Errors
     /// If there are no cutpoints, they do not rise, or a number is not within 10³⁰ of 0.
@@ -56,7 +57,7 @@ fn none() -> Error {
     Error::Parameter {
         distribution: NAME,
         parameter: "cutpoints",
-        problem: "are none; one at least parts two grades".into(),
+        problem: "are missing; give at least one, which separates two grades".into(),
     }
 }
 
@@ -102,7 +103,7 @@ impl AmongCutpoints<Tensor> for Tensor {
             _ => {
                 let apart = cutpoints.slice(-1, 1..cuts) - cutpoints.slice(-1, 0..cuts - 1);
                 apart.check_numbers(NAME, "cutpoints", |x| x > 0.0, RISING)?;
-                // 1 − e^−d = 2 t/(1 + t) with t = tanh(d/2), which keeps small d's digits.
+                // 1 − e^−d = 2 t/(1 + t) with t = tanh(d/2), which keeps the digits of small d.
                 let t = (apart * 0.5).tanh();
                 let between = (&t * 2.0).ln() - t.ln_1p();
                 let high = above.slice(-1, 1..cuts).log_sigmoid();
@@ -132,7 +133,7 @@ impl AmongCutpoints<Tensor> for f64 {
 }
 
 impl<P: CountOperand> OrderedLogistic<P> {
-    /// Grades by a predictor, an element a draw, and cutpoints along a last axis, shared or a row a draw.
+    /// Grades from a predictor, one element per draw, and cutpoints along a last axis, shared or one row per draw.
     ///
     /// # Errors
     /// If there are no cutpoints, they do not rise, a number is not within 10³⁰ of 0, or shapes do not broadcast.

@@ -9,12 +9,12 @@ use super::{BernoulliRelaxation, CategoricalRelaxation, Form, noise};
 use crate::tensor::native::math;
 use crate::tensor::native::rows::{self, dot};
 
-/// The numbers of a draw, as many as θ has.
+/// The numbers of a draw, as many of each as θ has.
 #[derive(Debug)]
 pub(crate) struct Drawn<'m> {
     /// z, the relaxed sample.
     pub z: &'m mut [f32],
-    /// b = H(z), the hard one.
+    /// b = H(z), the hard sample.
     pub b: &'m mut [f32],
     /// p, the mean of b.
     pub p: &'m mut [f32],
@@ -24,23 +24,23 @@ pub(crate) struct Drawn<'m> {
     pub kappa: &'m mut [f32],
 }
 
-/// What a [`Relaxation`](super::Relaxation) computes of tensors, of plain numbers. Slices are of one
-/// length and hold events of `width` numbers each, one after the other.
+/// What a [`Relaxation`](super::Relaxation) computes on tensors, on plain numbers. Slices have equal length
+/// and hold events of `width` numbers each, one after the other.
 pub(crate) trait PlainRelaxation: Debug {
     /// The draw that belongs to θ and noise u.
     fn draw(&self, width: usize, theta: &[f32], u: &[f32], drawn: Drawn<'_>);
 
-    /// Kᵀ w, in place of w, for K = ∂(z − z̃)/∂θ under coupled noise.
+    /// Kᵀ w, written over w, for K = ∂(z − z̃)/∂θ under coupled noise.
     fn pull(&self, width: usize, p: &[f32], kappa: &[f32], w: &mut [f32]);
 
-    /// K v, in place of v.
+    /// K v, written over v.
     fn push(&self, width: usize, p: &[f32], kappa: &[f32], v: &mut [f32]);
 
-    /// (∂p/∂θ)ᵀ w, in place of w.
+    /// (∂p/∂θ)ᵀ w, written over w.
     fn pull_mean(&self, width: usize, p: &[f32], w: &mut [f32]);
 }
 
-/// The plain numbers behind a form of relaxation, if it has any: they give the same draws.
+/// The plain-number version of a form of relaxation, if there is one: it gives the same draws.
 pub(crate) fn plain(form: Form) -> Option<&'static dyn PlainRelaxation> {
     match form {
         Form::Coins => Some(&BernoulliRelaxation),
@@ -100,7 +100,7 @@ impl PlainRelaxation for CategoricalRelaxation {
             for (p, theta) in p.iter_mut().zip(theta) {
                 *p = math::exp(theta - largest);
             }
-            // Added up as tensors are, so that the draw is theirs to the last bit.
+            // Summed in the order of tensors, so that the draw equals theirs to the last bit.
             let log_sum = math::ln(rows::sum_of_blocks(p)) + largest;
             let (mut chosen, mut max) = (0, f32::NEG_INFINITY);
             for (i, (z, p)) in z.iter_mut().zip(p).enumerate() {
@@ -216,8 +216,8 @@ mod tests {
         Ok(())
     }
 
-    /// Whether a site is drawn by plain numbers or by tensors depends on its size, and which draw is near a tie
-    /// should not.
+    /// A site's size decides whether it is drawn by plain numbers or by tensors, and should not decide which draw is
+    /// near a tie.
     #[test]
     fn relaxed_draws_are_those_of_tensors_to_the_last_bit() -> Result<()> {
         let (mut stream, device) = (Key::new(8).stream("plain"), Device::cpu());

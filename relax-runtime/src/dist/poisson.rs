@@ -1,4 +1,4 @@
-//! Poisson: how many events a time holds, by their rate.
+//! Poisson: the number of events in a period, by their rate.
 
 use statrs::function::gamma::{gamma_lr, gamma_ur};
 
@@ -9,12 +9,12 @@ use crate::error::Result;
 use crate::special::{lgamma, polygamma};
 use crate::tensor::Tensor;
 
-/// Counts with mass λᵏ e^−λ/k! at k = 0, 1, .., mean and variance λ. Estimators differentiate by ln λ.
+/// Counts with mass λᵏ e^−λ/k! at k = 0, 1, .., mean and variance λ. Estimators differentiate with respect to ln λ.
 ///
 /// ```
 /// use relax_runtime::prelude::*;
 ///
-/// /// Of so many calls an hour, each is lost with probability ½, and none was.
+/// /// Of six calls an hour on average, each is lost with probability ½; no call was lost.
 /// #[model]
 /// fn calls() {
 ///     let n = sample!(Poisson(rate = 6.0));
@@ -23,7 +23,7 @@ use crate::tensor::Tensor;
 ///
 /// # fn main() -> Result<()> {
 /// let fit = Svi::new(&calls()).steps(2_000).seed(1).run()?;
-/// // That leaves a Poisson of half the rate.
+/// // The calls that were not lost are Poisson with half the rate.
 /// assert!((fit.posterior().mean("n")? - 3.0).abs() < 0.3);
 /// # Ok(())
 /// # }
@@ -35,24 +35,24 @@ pub type Poisson<P> = Counts<PoissonFamily, P>;
 pub struct PoissonFamily;
 
 impl<P: CountOperand> Poisson<P> {
-    /// Counts of events that come at this rate.
+    /// Counts of events that occur at this rate.
     ///
     /// # Errors
-    /// If a rate is not positive, or above 10⁹.
+    /// If a rate is not positive or is above 10⁹.
     pub fn rate(rate: impl Operand<Repr = P>) -> Result<Self> {
         const RATE: &str =
-            "the rate must be positive, and 1e9 at most: give `log_rate`, or count in larger units";
+            "the rate must be positive and at most 1e9; give `log_rate`, or count in larger units";
         let rate = rate.into_repr();
         rate.check_numbers(PoissonFamily::NAME, "rate", |x| x > 0.0 && x <= MOST, RATE)?;
         Self::log_rate_of(rate.ln())
     }
 
-    /// The same by the logarithm of the rate.
+    /// As [`rate`](Self::rate), by the logarithm of the rate.
     ///
     /// # Errors
-    /// If one is above 20.7, as that of 10⁹ is, NaN or infinite.
+    /// If a number is above 20.7, as the logarithm of 10⁹ is, NaN or infinite.
     pub fn log_rate(log_rate: impl Operand<Repr = P>) -> Result<Self> {
-        const LOG_RATE: &str = "it must be finite, and 20.7 at most; look at what computes it";
+        const LOG_RATE: &str = "it must be finite and at most 20.7; look at what computes it";
         let log_rate = log_rate.into_repr();
         let valid = |x: f64| x.is_finite() && x <= LN_MOST;
         log_rate.check_numbers(PoissonFamily::NAME, "log_rate", valid, LOG_RATE)?;
@@ -65,7 +65,7 @@ impl<P: CountOperand> Poisson<P> {
     }
 }
 
-/// k ln λ − λ − ln k! by ln λ and k.
+/// k ln λ − λ − ln k! as a function of ln λ and k.
 #[derive(Clone)]
 struct LogMass;
 
@@ -125,8 +125,8 @@ impl CountFamily for PoissonFamily {
 
     fn tails(&self, theta: &[f64], _: f64, k: f64) -> (f64, f64) {
         let rate = theta[0].exp();
-        // Each from the side on which it is small. A rate that has underflown or overflown is none
-        // that `statrs` takes.
+        // Each from the side on which it is small. `statrs` does not take a rate that has underflowed or
+        // overflowed.
         match rate <= k + 1.0 {
             _ if rate == 0.0 => (1.0, 0.0),
             _ if rate.is_infinite() => (0.0, 1.0),
@@ -141,7 +141,7 @@ impl CountFamily for PoissonFamily {
         }
     }
 
-    /// By the rate it is (1 − v) b/λ + v.
+    /// With respect to the rate it is (1 − v) b/λ + v.
     fn kappa(&self, theta: &[f64], _: f64, Place { b, v }: Place, kappa: &mut [f64]) {
         kappa[0] = (1.0 - v) * b + v * theta[0].exp();
     }

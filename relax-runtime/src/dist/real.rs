@@ -1,4 +1,4 @@
-//! Numbers that formulas of densities and draws are written in, once for the host and for tensors.
+//! The numbers in which formulas of densities and draws are written, once for the host and for tensors.
 
 use std::fmt::Debug;
 use std::ops::{Add, Div, Mul, Neg, Sub};
@@ -11,7 +11,7 @@ use crate::special;
 use crate::tensor::native::pointwise::all;
 use crate::tensor::{Device, Shape, Tensor};
 
-/// A real number of a law: `f64`, or [`Tensor`], whose operations are elementwise, broadcast and are
+/// A real number of a law: an `f64`, or a [`Tensor`], whose operations are elementwise, broadcasting and
 /// differentiable.
 pub trait Real:
     Numbers
@@ -51,35 +51,34 @@ pub trait Real:
     fn abs(&self) -> Self;
     /// ln Γ(x).
     fn lgamma(&self) -> Self;
-    /// What Stirling's formula lacks of ln Γ(x), as [`Tensor::stirling_error`].
+    /// The error of Stirling's formula for ln Γ(x), as [`Tensor::stirling_error`].
     fn stirling_error(&self) -> Self;
     /// x − 1 − ln x, as [`Tensor::unit_deviance`].
     fn unit_deviance(&self) -> Self;
-    /// x moved into [low, high].
+    /// x clamped to [low, high].
     fn kept_within(&self, low: f64, high: f64) -> Self;
-    /// `then` where x is above a bound, `otherwise` elsewhere.
+    /// `then` where x is above a bound, and `otherwise` elsewhere.
     fn where_above(&self, bound: f64, then: &Self, otherwise: f64) -> Self;
-    /// 0 where x is the other number, −∞ elsewhere: a constant, which is no break on the way of derivatives.
+    /// 0 where x equals the other number, and −∞ elsewhere: a constant, which does not cut derivatives off.
     fn ruled_out_unless(&self, other: &Self) -> Self;
-    /// ln(x/α) of the quantile x of Gamma(α, 1), α being this number, that belongs to uniform noise
-    /// modulo 1, as [`noise`](super::noise): differentiable in α. Only its logarithm is a number
-    /// where α is small.
+    /// ln(x/α), where x is the quantile of Gamma(α, 1), α being this number, at uniform noise modulo 1, as
+    /// [`noise`](super::noise): differentiable in α. For small α only the logarithm is representable.
     fn ln_gamma_ratio(&self, noise: &Self) -> Self;
     /// A smooth function of numbers, computed in double precision.
     fn smooth<const N: usize>(operands: [&Self; N], f: &impl Smooth<N>) -> Self;
-    /// Whether a condition holds of all numbers, unnoticed by the record of what the host has read.
+    /// Whether a condition holds for all numbers; this does not count as a read by the host.
     ///
     /// # Errors
-    /// If a tensor carries one.
+    /// If a tensor carries an error.
     fn all(&self, holds: impl Fn(f64) -> bool + Sync) -> Result<bool>;
-    /// Whether all numbers lie in a set, unnoticed in the same way.
+    /// Whether all numbers lie in a set; this does not count as a read by the host.
     ///
     /// # Errors
-    /// If a tensor carries one.
+    /// If a tensor carries an error.
     fn all_in(&self, set: Support) -> Result<bool>;
     /// The number as a tensor.
     fn tensor(&self) -> Tensor;
-    /// Numbers that noise is made of, one after the other, of a shape, which a host number has not.
+    /// Numbers from `next`, one after the other, in this shape, which a host number ignores.
     ///
     /// # Errors
     /// If no memory could hold the shape.
@@ -206,7 +205,7 @@ impl Real for Tensor {
         Tensor::stirling_error(self)
     }
     fn unit_deviance(&self) -> Self {
-        // Whose derivative, 1 − 1/x, is a number, too.
+        // So that its derivative, 1 − 1/x, is a number, too.
         Tensor::unit_deviance(&Tensor::kept_within(self, 1e-37, 1e37))
     }
     fn kept_within(&self, low: f64, high: f64) -> Self {

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use crate::error::{Error, Result};
 use crate::tensor::{Tensor, grad};
 
-/// Of which form a relaxation is, where there are formulas for it beyond those of every relaxation.
+/// The form of a relaxation, where there are formulas for it beyond those of every relaxation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Form {
@@ -15,20 +15,37 @@ pub enum Form {
     /// One-hot vectors with logits θ: those of
     /// [`CategoricalRelaxation`](super::CategoricalRelaxation).
     Categories,
-    /// Any other: it gets the estimators that ask no more than this trait says.
+    /// Any other: it gets the estimators that need nothing beyond this trait.
     #[default]
     Other,
 }
 
 /// How a discrete law with parameter θ is drawn through a relaxed sample.
 ///
-/// Notation of Grathwohl et al. 2018: u uniform [noise](super::noise), z the relaxed sample, b = H(z)
+/// Notation of Grathwohl et al. 2018: u is uniform [noise](super::noise), z the relaxed sample, and b = H(z)
 /// the hard one, as a vertex: a number, such as 0 or 1, or a vector along the last axis, such as a
-/// one-hot one. z̃ ~ p(z | b, θ). All tensors have θ's shape. Functions called differentiable carry
+/// one-hot vector. z̃ ~ p(z | b, θ). All tensors have θ's shape. Functions called differentiable carry
 /// gradients and tangents of θ.
 ///
-/// What has a default is computed from the rest: a relaxation of numbers, of which each element of θ
-/// is an event, needs nothing else. With vectors, κ, `pull` and `push` are to be given, too.
+/// Functions with a default are computed from the rest: a relaxation of numbers, where each element of θ
+/// is an event, needs nothing else. With vectors, `kappa`, `pull` and `push` must be given, too.
+///
+/// ```
+/// use relax_runtime::dist::{CategoricalRelaxation, Relaxation};
+/// use relax_runtime::{Device, Key, Result, Tensor};
+/// # fn main() -> Result<()> {
+/// let theta = Tensor::from_slice(&[0.0, 1.0, 2.0]);
+/// let u = Key::new(0).stream("choice").noise([3], &Device::cpu())?;
+/// let z = CategoricalRelaxation.relaxed(&theta, &u);
+/// let b = CategoricalRelaxation.hard(&z);
+/// assert_eq!(b.sum_all().item()?, 1.0);
+/// assert!(b.argmax(-1).item()? == z.argmax(-1).item()?);
+/// // A point between the vertices.
+/// let soft = CategoricalRelaxation.squash(&z, &Tensor::scalar(0.5));
+/// assert!((soft.sum_all().item()? - 1.0).abs() < 1e-5);
+/// # Ok(())
+/// # }
+/// ```
 pub trait Relaxation: Debug {
     /// Whether it is one of the library's own forms.
     fn form(&self) -> Form {
@@ -42,10 +59,10 @@ pub trait Relaxation: Debug {
     fn hard(&self, z: &Tensor) -> Tensor;
 
     /// z̃(θ, v, b), a draw of z given H(z) = b; differentiable in θ with b held fixed
-    /// (paper, Appendix B).
+    /// (RELAX paper, Appendix B).
     fn conditional(&self, theta: &Tensor, v: &Tensor, b: &Tensor) -> Tensor;
 
-    /// The noise v with which z̃ = z: given b it is uniform, so (b, z̃) keeps its joint law.
+    /// The noise v at which z̃ = z: given b it is uniform, so (b, z̃) keeps its joint law.
     fn coupled_noise(&self, theta: &Tensor, u: &Tensor, b: &Tensor) -> Tensor;
 
     /// A point in the convex hull of the vertices: σ(z/λ) or softmax(z/λ), differentiable in z
@@ -59,13 +76,13 @@ pub trait Relaxation: Debug {
         score.map_or_else(Tensor::poisoned, |mut score| score.remove(0))
     }
 
-    /// κ, the diagonal of K = ∂(z − z̃)/∂θ under coupled noise (by normalised θ where the law is
-    /// categorical), a constant; 1 − ∂z̃/∂θ where z is θ plus noise. Unless given, of relaxations whose
+    /// κ, the diagonal of K = ∂(z − z̃)/∂θ under coupled noise (with respect to normalized θ where the law is
+    /// categorical), a constant; 1 − ∂z̃/∂θ where z is θ plus noise. The default is for relaxations in which
     /// every number is an event.
     fn kappa(&self, theta: &Tensor, u: &Tensor, b: &Tensor) -> Tensor {
         if self.event_rank() > 0 {
             return Tensor::poisoned(Error::Law(
-                "a relaxation of vectors has to say its κ; see `Relaxation::kappa`".into(),
+                "a relaxation of vectors must define its κ; see `Relaxation::kappa`".into(),
             ));
         }
         let v = self.coupled_noise(theta, u, b).detach();
@@ -90,15 +107,15 @@ pub trait Relaxation: Debug {
         0
     }
 
-    /// How many values an event of `width` numbers can take; nothing where there is no last one,
-    /// or more than can be listed.
+    /// Number of values of an event of `width` numbers; `None` where there is no last one, or more than
+    /// can be listed.
     fn values(&self, width: usize) -> Option<usize>;
 
-    /// All values of one event of `width` numbers (1, unless it is a vector) as vertices; none where
-    /// [`values`](Self::values) says nothing.
+    /// All values of one event of `width` numbers (1, unless it is a vector) as vertices; empty where
+    /// [`values`](Self::values) is `None`.
     fn vertices(&self, width: usize) -> Vec<Vec<f32>>;
 
-    /// The [`values`](Self::values) of an event where they are counts: all whole numbers from one to another.
+    /// The [`values`](Self::values) of an event where they are counts: all whole numbers of a range.
     fn counts(&self) -> Option<RangeInclusive<usize>> {
         None
     }
@@ -109,7 +126,7 @@ pub trait Relaxation: Debug {
     /// ∂ log p(z | θ) / ∂θ of the relaxed sample z = z(θ, u), a constant. Only DLAX needs it.
     fn relaxed_score(&self, _theta: &Tensor, _u: &Tensor) -> Tensor {
         Tensor::poisoned(Error::Law(
-            "this relaxation does not say the density of its relaxed sample, which `dlax` needs; \
+            "this relaxation does not define the density of its relaxed sample, which `dlax` needs; \
              use `relax`"
                 .into(),
         ))
@@ -141,23 +158,23 @@ pub trait Relaxation: Debug {
         shares.fold(theta.zeros_like().detach(), |mean, share| mean + share)
     }
 
-    /// Centre and unit in which a surrogate is to look at b, constants of θ's shape, where b may be of any
+    /// Center and unit by which a surrogate should normalize b, constants of θ's shape, where b may be of any
     /// size: those of counts. A number whose unit is 0 is always 0.
     fn scale(&self) -> Option<(&Tensor, &Tensor)> {
         None
     }
 
-    /// Var\[b\] of each number, of θ's shape, differentiable in θ; asked for where there is a
+    /// Var\[b\] of each number, of θ's shape, differentiable in θ; needed where there is a
     /// [`scale`](Self::scale).
     fn variance(&self, _theta: &Tensor) -> Tensor {
         Tensor::poisoned(Error::Model(
-            "a relaxation with a scale has to say the variance of its draws, too".into(),
+            "a relaxation with a scale must define the variance of its draws, too".into(),
         ))
     }
 
-    /// The value that lies `by` places further on in the order of [`vertices`](Self::vertices), back
-    /// to the first after the last: `by` has a number for each event, of
-    /// 0, 1, .. below that of the values, and broadcasts.
+    /// The value `by` places further on in the order of [`vertices`](Self::vertices), wrapping around from
+    /// the last to the first: `by` has a number for each event, at least 0 and below the number of values, and
+    /// broadcasts.
     fn shifted(&self, b: &Tensor, by: &Tensor) -> Tensor {
         let vertices = self.vertices(self.width(&b.shape()));
         let count = vertices.len() as f32;
@@ -186,10 +203,10 @@ pub trait Relaxation: Debug {
         parts.fold(b.zeros_like(), |sum, part| sum + part)
     }
 
-    /// Whether every number lies between the least and the largest that a vertex has there.
+    /// Whether every number lies between the least and the largest that a vertex has in its place.
     ///
     /// # Errors
-    /// If the tensor carries one.
+    /// If the tensor carries an error.
     fn spans(&self, draw: &Tensor) -> Result<bool> {
         let width = self.width(&draw.shape());
         let vertices = self.vertices(width);
@@ -206,7 +223,7 @@ pub trait Relaxation: Debug {
         })
     }
 
-    /// How many numbers of a tensor of this shape an event has.
+    /// Number of elements of an event in a tensor of this shape.
     fn width(&self, shape: &[usize]) -> usize {
         match (self.event_rank(), shape.last()) {
             (0, _) | (_, None) => 1,
@@ -222,8 +239,8 @@ pub trait Relaxation: Debug {
         }
     }
 
-    /// How many values an event has, `usize::MAX` without a last one, and how many events a row of θ
-    /// with this shape holds.
+    /// Number of values of an event, `usize::MAX` without a last one, and number of events in a row of θ
+    /// of this shape.
     fn values_and_events(&self, row: &[usize]) -> (usize, usize) {
         let width = self.width(row);
         let numbers: usize = row.iter().product();
@@ -232,7 +249,7 @@ pub trait Relaxation: Debug {
     }
 }
 
-/// A tensor of the same shape in which every event is the vertex.
+/// A tensor of the same shape in which every event is this vertex.
 fn filled(like: &Tensor, vertex: &[f32]) -> Tensor {
     match vertex {
         [number] => like.detach().full_like(*number),
@@ -246,11 +263,11 @@ fn filled(like: &Tensor, vertex: &[f32]) -> Tensor {
 
 fn endless(what: &str) -> Error {
     Error::Law(format!(
-        "a relaxation whose values have no last one has to say its {what} itself"
+        "a relaxation whose values have no last one must define its {what} itself"
     ))
 }
 
-/// The tangent, zeros where there is none.
+/// The tangent; zeros where there is none.
 fn tangent(x: &Tensor) -> Tensor {
     x.tangent().unwrap_or_else(|| x.zeros_like())
 }

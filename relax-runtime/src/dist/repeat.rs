@@ -1,4 +1,4 @@
-//! Distributions over host numbers that may stand in a plate, where they are repeated for every row.
+//! Distributions over host numbers that may be used in a plate, where they are repeated for every row.
 
 use super::counts::{CountFamily, CountOperand, Counts};
 use super::weights::on_cpu;
@@ -8,21 +8,21 @@ use super::{
 use crate::error::Result;
 use crate::tensor::Tensor;
 
-/// A distribution over host numbers that has the same draws over tensors: inside a `plate!` of a model,
-/// `sample!` and `observe!` take it in their place.
+/// A distribution over host numbers with the same draws over tensors, which `sample!` and `observe!` use in its
+/// place inside a `plate!` of a model.
 pub trait Repeat: Distribution {
     /// The distribution over tensors.
     type Rows: Distribution<Value = Tensor>;
 
-    /// The same distribution over tensors, whose parameters have so many axes of length 1 in front of those of
+    /// The same distribution over tensors, whose parameters have `axes` axes of length 1 in front of those of
     /// a draw: one for each plate.
     ///
     /// # Errors
-    /// If numbers that single precision holds are no parameters, or a tensor has not so many axes.
+    /// If the numbers are not valid parameters in single precision, or a tensor cannot have that many axes.
     fn repeated(self, axes: usize) -> Result<Self::Rows>;
 }
 
-/// A tensor with axes in front.
+/// A tensor with axes of length 1 put in front.
 pub(super) fn behind(tensor: &Tensor, axes: usize) -> Result<Tensor> {
     let tensor = (0..axes).fold(tensor.clone(), |tensor, _| tensor.unsqueeze(0));
     tensor.check().cloned()

@@ -1,4 +1,4 @@
-//! Derivatives of the point s(z, λ) of a relaxation's hull: by their formulas where it is a coin's σ(z/λ), by
+//! Derivatives of the point s(z, λ) in a relaxation's hull: by formulas where it is a coin's σ(z/λ), by
 //! automatic differentiation elsewhere.
 
 use super::{Form, Relaxation};
@@ -8,7 +8,7 @@ use crate::tensor::{Tensor, grad};
 /// s and ∂s/∂λ, constants.
 ///
 /// # Errors
-/// If an operand carries one.
+/// If an operand carries an error.
 pub(crate) fn squash_rate(
     relaxation: &dyn Relaxation,
     z: &Tensor,
@@ -27,7 +27,7 @@ pub(crate) fn squash_rate(
 /// (∂s/∂z)ᵀ w, a constant.
 ///
 /// # Errors
-/// If an operand carries one.
+/// If an operand carries an error.
 pub(crate) fn squash_pull(
     relaxation: &dyn Relaxation,
     z: &Tensor,
@@ -46,7 +46,7 @@ pub(crate) fn squash_pull(
 /// (∂s/∂z) t and ⟨w, (∂²s/∂z∂λ) t⟩, constants.
 ///
 /// # Errors
-/// If an operand carries one.
+/// If an operand carries an error.
 pub(crate) fn squash_push(
     relaxation: &dyn Relaxation,
     z: &Tensor,
@@ -66,7 +66,7 @@ pub(crate) fn squash_push(
     Ok((moved.detach(), bend))
 }
 
-/// The tangent, zeros where there is none.
+/// The tangent; zeros where there is none.
 fn tangent(x: &Tensor) -> Tensor {
     x.tangent().unwrap_or_else(|| x.zeros_like())
 }

@@ -14,13 +14,13 @@ pub(super) fn ln_1p_square<R: Real>(t: &R) -> R {
     ln_square(t).softplus()
 }
 
-/// Independent numbers loc + scale · t, t of Student's distribution with `df` degrees of freedom; over
-/// `f64`s a draw is an `f64`, over tensors a tensor of their broadcast shape. There is a mean for more
+/// Independent numbers loc + scale · t, where t follows Student's distribution with `df` degrees of freedom; over
+/// `f64`s a draw is an `f64`, over tensors a tensor of their broadcast shape. The mean exists for more
 /// than one degree of freedom.
 ///
-/// A draw is a Gaussian number by the root of a [`Gamma`](super::Gamma) number with mean 1, and
-/// differentiable in all parameters; those beyond ±10³⁰ are moved there. Its automatic guide is a Gaussian: a posterior with data has
-/// lighter tails.
+/// A draw is a Gaussian number divided by the square root of a [`Gamma`](super::Gamma) number with mean 1, and
+/// differentiable in all parameters; draws beyond ±10³⁰ are moved there. Its automatic guide is a Gaussian: given
+/// data a posterior has lighter tails.
 ///
 /// ```
 /// # use relax_runtime::prelude::*;
@@ -42,7 +42,7 @@ impl<R: Real> StudentT<R> {
     /// Numbers with these degrees of freedom, location and scale.
     ///
     /// # Errors
-    /// If `loc` is not finite, another parameter not positive and finite, or their shapes do not broadcast.
+    /// If `loc` is not finite, another parameter is not positive and finite, or their shapes do not broadcast.
     pub fn new<A: Operand, B: Operand, C: Operand>(df: A, loc: B, scale: C) -> Result<Self>
     where
         A::Repr: JoinThree<B::Repr, C::Repr, Joined = R>,

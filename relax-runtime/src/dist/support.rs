@@ -1,4 +1,4 @@
-//! Sets of numbers: where the draws of a law lie, and what its parameters may be.
+//! Sets of numbers: where the draws of a law lie, and which values its parameters may have.
 
 use super::checks::all_hold;
 use crate::error::Result;
@@ -8,11 +8,11 @@ use crate::tensor::Tensor;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Support {
-    /// All.
+    /// All finite numbers.
     Real,
     /// Those above 0.
     Positive,
-    /// Those from 0 on.
+    /// Those of at least 0.
     NonNegative,
     /// Those between 0 and 1, without the ends.
     Unit,
@@ -32,7 +32,7 @@ impl Support {
         }
     }
 
-    /// What a number outside is told.
+    /// The advice for a number outside the set.
     pub(super) const fn demand(self) -> &'static str {
         match self {
             Self::Real | Self::Interval => "it must be a finite number; look at what computes it",
@@ -47,7 +47,7 @@ impl Support {
     /// Whether all numbers of a tensor lie in the set.
     ///
     /// # Errors
-    /// If the tensor carries one.
+    /// If the tensor carries an error.
     pub(crate) fn holds_all(self, numbers: &Tensor) -> Result<bool> {
         let infinite = |x: &Tensor| x * 0.0;
         match self {

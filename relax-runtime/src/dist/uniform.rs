@@ -1,4 +1,4 @@
-//! Uniform: numbers of an interval, none likelier than another.
+//! Uniform: numbers in an interval, all equally likely.
 
 use super::checks::{SMALLER_FIRST, ends_error};
 use super::family::*;
@@ -10,8 +10,8 @@ use crate::dist::noise::each::LARGEST as BELOW_ONE;
 /// Independent uniform numbers between `low` and `high`; over `f64`s a draw is an `f64`, over tensors a
 /// tensor of their broadcast shape.
 ///
-/// Draws move with both ends, so that gradients by them are right where the ends are parameters; host
-/// code must not read a draw then, as score functions do not see how the support moves. Its automatic
+/// Draws move with both ends, so that gradients with respect to them are right where the ends are parameters; host
+/// code must not read a draw then, because score functions do not see how the support moves. Its automatic
 /// guide is a [`Beta`](super::Beta) stretched over the interval.
 ///
 /// ```
@@ -33,7 +33,7 @@ impl<R: Real> Uniform<R> {
     /// Numbers between `low` and `high`.
     ///
     /// # Errors
-    /// If an end is not finite, `high` is not above `low`, so far that f32 tells them apart, their distance
+    /// If an end is not finite, `high` is not far enough above `low` for f32 to tell them apart, their distance
     /// is more than f32 holds, or their shapes do not broadcast.
     pub fn new<A: Operand, B: Operand>(low: A, high: B) -> Result<Self>
     where
@@ -50,11 +50,9 @@ impl<R: Real> Uniform<R> {
             (true, true, true) => return Ok(law),
             (false, ..) => SMALLER_FIRST,
             (_, false, _) => {
-                "`high` is not so far above `low` that f32 tells them apart; measure from a number nearer to both"
+                "`high` is too close to `low` for f32 to tell them apart; measure from a number nearer to both"
             }
-            (.., false) => {
-                "`high` is farther above `low` than f32 holds, 3.4e38; take larger units"
-            }
+            (.., false) => "`high` is farther above `low` than f32 holds, 3.4e38; use larger units",
         };
         let name = <Self as Continuous>::NAME;
         Err(ends_error(name, &law.low, &law.high, problem))
@@ -78,7 +76,7 @@ impl<R: Real> Continuous for Uniform<R> {
 
     parameters!(low, high);
 
-    /// The ends belong to it, and what a draw at an end is rounded to.
+    /// The ends are included, and so is what a draw at an end is rounded to.
     fn contains(&self, x: &R) -> Result<bool> {
         const ROUNDING: f64 = f32::EPSILON as f64;
         let slack = |end: &R| (end.abs() + self.width()) * ROUNDING;
@@ -115,7 +113,7 @@ impl<R: Real> Continuous for Uniform<R> {
     }
 }
 
-/// A Beta number of the interval between `low` and `high`.
+/// A Beta number stretched over the interval between `low` and `high`.
 #[derive(Clone, Debug)]
 struct Stretched<P> {
     low: P,
@@ -149,7 +147,7 @@ impl<R: Real> Continuous for Stretched<R> {
 
     fn log_density(&self, x: &R) -> R {
         let share = (x.clone() - self.low.clone()) / self.width();
-        // Rounding may have brought it to an end.
+        // Rounding may have moved it to an end.
         let share = share.kept_within(LEAST_SHARE, BELOW_ONE.into());
         beta::log_density([&self.concentration1, &self.concentration0], &share) - self.width().ln()
     }

@@ -1,4 +1,4 @@
-//! Values of sites, with and without their types.
+//! Values of sites, typed and untyped.
 
 use std::fmt;
 
@@ -16,7 +16,7 @@ pub enum Value {
     Real(f64),
     /// A host vector, such as a one-hot draw.
     Vector(Vec<f64>),
-    /// Everything on a device.
+    /// A tensor, on any device.
     Tensor(Tensor),
 }
 
@@ -24,7 +24,7 @@ impl Value {
     /// The value as a tensor: numbers become rank 0, vectors rank 1.
     ///
     /// # Errors
-    /// If it is a tensor that carries one.
+    /// If it is a tensor that carries an error.
     pub fn to_tensor(&self) -> Result<Tensor> {
         match self {
             Value::Bool(b) => Ok(Tensor::scalar(f32::from(u8::from(*b)))),
@@ -113,11 +113,11 @@ fn mismatch(wanted: &'static str, value: &Value) -> Error {
 
 /// A type that a site can hold.
 pub trait SiteValue: Clone + 'static {
-    /// Whether reading it needs no device: control flow may depend on it unseen.
+    /// Whether it can be read without a device: control flow may depend on it unseen.
     const HOST: bool;
-    /// The value without its type.
+    /// Erases the type of the value.
     fn into_value(self) -> Value;
-    /// The value with its type.
+    /// Restores the type of the value.
     ///
     /// # Errors
     /// If the value is of another kind, such as a vector for a `bool`.
@@ -238,7 +238,7 @@ site_values! {
     usize => Tensor, x => Tensor::scalar(x as f32);
 }
 
-/// A number of the objective: computed on the host, or a tensor with a row a plate member.
+/// A number of the objective: computed on the host, or a tensor with one row per plate member.
 #[derive(Clone, Debug)]
 pub enum Number {
     /// A host number.
@@ -248,7 +248,7 @@ pub enum Number {
 }
 
 impl Number {
-    /// Sums a tensor's axes behind the first `plates`.
+    /// Sums a tensor over the axes after the first `plates`.
     #[must_use]
     pub fn sum_from(self, plates: usize) -> Self {
         match self {
@@ -275,7 +275,7 @@ impl Number {
         }
     }
 
-    /// Random sites that a tensor came from; a host number does not know.
+    /// The random sites that a tensor came from; for a host number they are unknown, and the set is empty.
     pub fn sites(&self) -> SiteSet {
         match self {
             Number::Host(_) => SiteSet::default(),

@@ -1,4 +1,4 @@
-//! What is kept of the parameters of categories.
+//! The parameters of categories, as a [`Categorical`](super::Categorical) keeps them.
 
 use super::checks::{PROBS, check_within};
 use super::excluded::{CERTAINTY, finite, open, without};
@@ -10,10 +10,10 @@ use crate::tensor::{Device, Op, Shape, Tensor, broadcast};
 /// How far probabilities may sum from one before it is an error rather than rounding.
 const SUM_TOLERANCE: f64 = 1e-4;
 
-/// What is kept of the parameter of categories.
+/// The parameter of categories in its stored form.
 #[derive(Clone, Debug)]
 pub struct Weights<P> {
-    /// Unnormalised log-probabilities; of a tensor finite, on the host −∞ where excluded.
+    /// Unnormalized log-probabilities; finite in a tensor, −∞ on the host where excluded.
     pub(super) logits: P,
     /// Where a tensor excludes some categories: 1 for each of those, 0 for the others.
     pub(super) excluded: Option<Tensor>,
@@ -33,7 +33,7 @@ impl<P> From<P> for Weights<P> {
 }
 
 impl Weights<Tensor> {
-    /// Categories with these logits but for the excluded ones.
+    /// Categories with these logits, except for the excluded ones.
     pub(super) fn new(logits: &Tensor, excluded: Option<Tensor>) -> Self {
         let logits = match &excluded {
             None => logits.clone(),
@@ -46,7 +46,7 @@ impl Weights<Tensor> {
         }
     }
 
-    /// Categories with these logits, of which those are excluded that are so here.
+    /// Categories with these logits, of which the same ones are excluded.
     pub(super) fn guided(&self, logits: &Tensor) -> Self {
         let guided = Self::new(logits, self.excluded.clone());
         match &self.open {
@@ -64,7 +64,7 @@ impl Weights<Tensor> {
         }
     }
 
-    /// One row for each of the plates'.
+    /// One row for each row of the plates.
     pub(super) fn expand(self, distribution: &'static str, plates: &[usize]) -> Result<Self> {
         let expand = |x: &Tensor| expand_parameter(distribution, "parameter", x, plates, 1);
         Ok(Self {
@@ -74,7 +74,7 @@ impl Weights<Tensor> {
         })
     }
 
-    /// The same with axes in front.
+    /// The same categories with axes of length 1 put in front.
     pub(super) fn behind(self, axes: usize) -> Result<Self> {
         Ok(Self {
             logits: behind(&self.logits, axes)?,
@@ -94,12 +94,12 @@ impl Weights<Tensor> {
     }
 }
 
-/// `Vec<f64>` or [`Tensor`], as a categorical's parameter.
+/// The parameter of a categorical: `Vec<f64>` or [`Tensor`].
 pub trait CategoricalOperand: Sized {
     /// ln p, checked.
     fn of_probs(self, distribution: &'static str) -> Result<Weights<Self>>;
-    /// ln p, checked, of a law that does not remember which are excluded: a tensor has a number far below the
-    /// others there, which is finite.
+    /// ln p, checked, for a law that does not remember which categories are excluded: a tensor has a finite number
+    /// far below the others there.
     fn of_shares(self, distribution: &'static str) -> Result<Self>;
     /// An error if there is no category or a logit is NaN.
     fn check_logits(&self, distribution: &'static str) -> Result<()>;
@@ -153,7 +153,7 @@ impl CategoricalOperand for Vec<f64> {
         if self.is_empty() {
             return Err(empty(distribution, "logits"));
         }
-        // On the host −∞ is a category of probability 0, as long as another is left.
+        // On the host −∞ is a category of probability 0, as long as another one remains.
         let impossible = self.iter().all(|&x| x == f64::NEG_INFINITY);
         let refused = |x: f64| impossible || x.is_nan() || x == f64::INFINITY;
         match self.iter().find(|x| refused(**x)) {
@@ -163,16 +163,16 @@ impl CategoricalOperand for Vec<f64> {
     }
 }
 
-/// ln p, finite at 0, too, where its derivative is 0.
+/// ln p, finite at 0, where its derivative is 0.
 fn ln_of(p: &Tensor) -> Tensor {
-    /// Of more, loops of vectors are faster.
+    /// For more elements vectorized loops are faster.
     const FEW: usize = 1_024;
     const LEAST: f64 = f32::MIN_POSITIVE as f64;
     let of_case = |[p]: [&Tensor; 1]| Some(ln_of(p));
     if let Some(out) = broadcast([p], || Some(Op::new("ln p", [])), of_case) {
         return out;
     }
-    // In one step: 1/p times what many terms ask for may be infinite, and no 0 would come of it.
+    // In one step: 1/p times the sum of many terms may be infinite, and would not become 0 again.
     let ln = |[p]: [f64; 1]| p.clamp(LEAST, 1.0).ln();
     let slope = |_, [p]: [f64; 1]| match (LEAST..=1.0).contains(&p) {
         true => 1.0 / p,
@@ -233,7 +233,7 @@ impl CategoricalOperand for Tensor {
 pub(super) fn normalised(logits: &[f64]) -> impl Iterator<Item = f64> {
     let max = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let log_sum = logits.iter().map(|x| (x - max).exp()).sum::<f64>().ln();
-    // The largest first, beside which the logarithm of a sum may be lost.
+    // The largest first: beside it the logarithm of a sum may be lost.
     logits.iter().map(move |x| x - max - log_sum)
 }
 

@@ -1,4 +1,4 @@
-//! Zero-inflated counts: those of another law, but for some zeros of their own.
+//! Zero-inflated counts: those of another law, with additional zeros.
 
 use super::counts::{CountFamily, CountOperand, Counts, Place, sigmoid, softplus};
 use super::excluded::{CERTAINTY, numbers_of};
@@ -7,8 +7,8 @@ use crate::error::{Error, Result};
 use crate::special::log_sum;
 use crate::tensor::Tensor;
 
-/// 0 with probability g, the gate, and else a draw of another law of counts: mass g + (1 − g) p(0) at 0, and
-/// (1 − g) p(k) elsewhere. Estimators differentiate by the logit of g and by the other law's parameters.
+/// 0 with probability g, the gate, and otherwise a draw of another law of counts: mass g + (1 − g) p(0) at 0, and
+/// (1 − g) p(k) elsewhere. Estimators differentiate with respect to the logit of g and the other law's parameters.
 ///
 /// ```
 /// use relax_runtime::dist::{Distribution, Poisson, ZeroInflated};
@@ -21,19 +21,18 @@ use crate::tensor::Tensor;
 /// ```
 pub type ZeroInflated<F, P> = Counts<ZeroInflatedFamily<F>, P>;
 
-/// The family of [`ZeroInflated`]: θ are the logit of the gate, then the other family's.
+/// The family of [`ZeroInflated`]: θ are the logit of the gate, followed by the other family's θ.
 #[derive(Clone, Copy, Debug)]
 pub struct ZeroInflatedFamily<F>(F);
 
 const NAME: &str = "ZeroInflated";
 
 impl<F: CountFamily, P: CountOperand> ZeroInflated<F, P> {
-    /// The counts of `base`, of which a share of `gate` are replaced by zeros: the gate stands first, as in
-    /// `ZeroInflated(0.25, Poisson(2.0))`. At exactly 0 and 1 what is ruled
-    /// out counts as e^−10⁴.
+    /// The counts of `base`, of which a share of `gate` is replaced by zeros: the gate comes first, as in
+    /// `ZeroInflated(0.25, Poisson(2.0))`. At exactly 0 and 1 what is ruled out has a mass of e^−10⁴.
     ///
     /// # Errors
-    /// If a gate is NaN or outside [0, 1], `base` could not be made, has no 0 among its values, or has
+    /// If a gate is NaN or outside [0, 1], or `base` could not be made, does not have 0 among its values, or has
     /// another shape.
     pub fn gate<G: Operand, D>(gate: G, base: D) -> Result<Self>
     where
@@ -93,17 +92,17 @@ impl<F: CountFamily> CountFamily for ZeroInflatedFamily<F> {
         }
     }
 
-    /// The share of the zeros fades to nothing from 0 to 1 along a straight line.
+    /// The share of the zeros decreases linearly to nothing from 0 to 1.
     fn log_mass(&self, theta: &Tensor, fixed: &Tensor, value: &Tensor) -> Tensor {
         let gate = theta.index(-1, 0);
         let other = self.0.log_mass(&self.inner(theta), fixed, value) + (-&gate).log_sigmoid();
         let numbers = numbers_of(value);
         let near_zero = numbers.lt(1.0);
-        // What is left of the line, which ends with a kink that no relaxed count is on.
+        // The rest of the line, which ends at a kink that no relaxed count lies on.
         value.mark_rough();
         let share = (1.0 - value.unrounded()).kept_within(f32::MIN_POSITIVE, 1.0);
         let zeros = gate.log_sigmoid() + share.ln();
-        // ln of the sum from the larger one: the other may lie so far below that no digits of it are left there.
+        // ln of the sum from the larger one: the other may be too far below to contribute any digits there.
         let from = |more: &Tensor, less: &Tensor| more + (less - more).softplus();
         let is_other = numbers_of(&(&other - &zeros)).gt(0.0);
         let both = is_other.select_where(&from(&other, &zeros), &from(&zeros, &other));
@@ -135,7 +134,7 @@ impl<F: CountFamily> CountFamily for ZeroInflatedFamily<F> {
         (gate + open * lower, open * upper)
     }
 
-    /// Beyond 0 the gate scales u's distance from 1 alone, and v is that of the other law.
+    /// Above 0 the gate only scales u's distance from 1, and v is that of the other law.
     fn kappa(&self, theta: &[f64], fixed: f64, at: Place, kappa: &mut [f64]) {
         let (gate, open) = (sigmoid(theta[0]), sigmoid(-theta[0]));
         let (by_gate, by_inner) = kappa.split_at_mut(1);
@@ -150,7 +149,7 @@ impl<F: CountFamily> CountFamily for ZeroInflatedFamily<F> {
         let mass = self.ln_mass(theta, fixed, 0.0).exp();
         by_gate[0] = -v * gate * open * (1.0 - own) / mass;
         by_inner.fill(0.0);
-        // Where the other law has no mass nothing of it moves the place.
+        // Where the other law has no mass, it does not move the place.
         let share = v * open * own / mass;
         if share > 0.0 {
             self.0.kappa(inner, fixed, Place { b, v: 1.0 }, by_inner);

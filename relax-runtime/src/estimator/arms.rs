@@ -12,11 +12,12 @@ use crate::tensor::Tensor;
 /// negatively correlated through a Dirichlet copula, ρ the correlation of each coin between two
 /// draws (Dimitriev and Zhou 2021). With n = 2 it is DisARM.
 ///
-/// The first draw is that of the noise u; the copula's other uniforms are drawn given it, with
-/// the further noise: n is one more than there is of it. For blocks of coins.
+/// The first draw comes from the noise u; the copula's other uniforms are drawn given it, with the
+/// further noise, so n is one more than its length. For blocks of coins. [`Arms`] is the estimator for
+/// sites of models.
 ///
 /// # Errors
-/// The cost's own, shapes that do not fit, choices of another kind, or no further noise.
+/// If the cost fails, shapes do not fit, the choices are of another kind, or there is no further noise.
 pub fn arms(problem: Problem<'_>, cost: &dyn Cost) -> Result<Estimate> {
     problem.expect_coins("arms")?;
     let theta = problem.constant_theta()?;
@@ -68,7 +69,27 @@ fn decorrelation(theta: &Tensor, others: usize) -> Tensor {
     (1.0 - &q) / (1.0 - both / q)
 }
 
-/// ARMS with a Dirichlet copula.
+/// ARMS with a Dirichlet copula, for Bernoulli sites.
+///
+/// ```
+/// use relax_runtime::estimator::Arms;
+/// use relax_runtime::prelude::*;
+///
+/// #[model]
+/// fn switches() {
+///     let logits = param!([0.0, 0.0]);
+///     let on = sample!(Bernoulli(logits = &logits));
+///     cost!((on * Tensor::from_slice(&[1.0, -1.0])).sum(0));
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let trained = Minimize::new(&switches()).steps(100).estimator(Arms::new(3)?).run()?;
+/// assert_eq!(trained.plan().entries[0].evaluations, 3);
+/// let logits = trained.param("logits")?;
+/// assert!(logits[0] < 0.0 && logits[1] > 0.0);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Arms {
     draws: usize,
@@ -81,13 +102,13 @@ impl Default for Arms {
 }
 
 impl Arms {
-    /// With the given number of draws, each an evaluation of the cost.
+    /// ARMS with the given number of draws, each of which takes an evaluation of the cost.
     ///
     /// # Errors
     /// If there are fewer than two.
     pub fn new(draws: usize) -> Result<Self> {
         if draws < 2 {
-            let problem = format!("is {draws}; antithetic draws are at least two");
+            let problem = format!("is {draws}; antithetic draws need at least two");
             return Err(Error::Config {
                 setting: "draws",
                 problem,

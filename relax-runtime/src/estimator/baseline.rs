@@ -16,7 +16,7 @@ impl Default for MovingAverage {
 }
 
 impl MovingAverage {
-    /// An average that forgets at rate `1 − decay` a step.
+    /// An average that forgets at rate `1 − decay` per step.
     pub fn new(decay: f64) -> Self {
         Self {
             decay,
@@ -34,7 +34,7 @@ impl MovingAverage {
         }
     }
 
-    /// Whether there was a first number.
+    /// Whether it has taken in any number.
     pub fn is_known(&self) -> bool {
         self.weight > 0.0
     }
@@ -44,7 +44,7 @@ impl MovingAverage {
         [self.sum, self.weight]
     }
 
-    /// Goes on from saved sum and weight.
+    /// Restores a saved sum and weight.
     pub(crate) fn restore(&mut self, [sum, weight]: [f64; 2]) {
         (self.sum, self.weight) = (sum, weight);
     }

@@ -1,4 +1,4 @@
-//! What kind of random choice a site is, on which it depends what estimators are valid for it.
+//! What kind of random choice a site is, which decides what estimators are valid for it.
 
 use std::ops::RangeInclusive;
 
@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::dist::{Draws, Form};
 
-/// What the draws of a site are: [`Draws`], to be compared and kept.
+/// What the draws of a site are: [`Draws`] in a form that can be compared and saved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum DrawKind {
     /// Continuous, differentiable in the law's parameters.
     Pathwise,
-    /// The same of a law whose support moves with its parameters: score functions do not see that.
+    /// The same for a law whose support moves with its parameters, which score functions miss.
     Moving,
     /// Continuous without a derivative.
     Opaque,
@@ -27,7 +27,7 @@ pub enum DrawKind {
 }
 
 impl DrawKind {
-    /// That of a law's draws, where its support stays.
+    /// The kind of a law's draws, if its support is fixed.
     pub fn of(draws: Draws<'_>) -> Self {
         match draws {
             Draws::Pathwise => Self::Pathwise,
@@ -51,7 +51,7 @@ impl DrawKind {
         self.is_discrete() && self != Self::Discrete
     }
 
-    /// What both are.
+    /// The kind that covers both.
     fn meet(self, other: Self) -> Self {
         match (self.is_discrete(), self.is_relaxed() && other.is_relaxed()) {
             _ if self == other => self,
@@ -68,33 +68,33 @@ impl DrawKind {
 pub struct SiteClass {
     /// What its draws are.
     pub draws: DrawKind,
-    /// Whether the cost can be evaluated at a relaxed draw of it, and differentiated row by row.
+    /// Whether the cost can be evaluated at its relaxed draw, and differentiated row by row.
     pub relaxable: bool,
-    /// Whether its draw is differentiable in its parameters, and nothing reads it on the host.
+    /// Whether its draw is differentiable in its parameters, and not read on the host.
     pub differentiable: bool,
     /// Whether its draws come in mirrored pairs, as those of a Gaussian do.
     pub mirrored: bool,
-    /// How many values its events have together, in one row of its plates; 0 where it is
-    /// continuous, `usize::MAX` where there are too many to count or no relaxation lists them.
+    /// Number of values that its events have together in one row of its plates; 0 if it is continuous,
+    /// `usize::MAX` if there are too many to count or no relaxation lists them.
     pub values: usize,
-    /// How many draws of one row differ from a given one in a single event: D (K − 1) for D events
-    /// of K values, 0 where it is continuous, `usize::MAX` where they cannot be counted.
+    /// Number of draws of one row that differ from a given one in a single event: D (K − 1) for D events
+    /// of K values, 0 if it is continuous, `usize::MAX` if they cannot be counted.
     pub changes: usize,
     /// Whether the cost of each row of its plates depends on that row's draw alone.
     pub separate: bool,
-    /// Whether the rows of its plates have other parameters than each other, and so, as a rule, other
-    /// costs; looked at for [`SOME_VALUES`](Self::SOME_VALUES) alone.
+    /// Whether the rows of its plates have different parameters and so, as a rule, different costs; only
+    /// determined for [`SOME_VALUES`](Self::SOME_VALUES).
     pub rows_differ: bool,
-    /// How many samples the objective's bound has: 1 unless it is one of several.
+    /// Number of samples of the objective's bound: 1 unless it is a bound of several.
     pub samples: usize,
 }
 
 impl SiteClass {
-    /// From 7 coins a row to 16: what a network can learn of the cost of so many values depends on
-    /// whether it is the same in all rows.
+    /// From 7 coins per row to 16: how much a network can learn of the cost of that many values depends
+    /// on whether it is the same in all rows.
     pub const SOME_VALUES: RangeInclusive<usize> = 1 << 7..=1 << 16;
 
-    /// What holds in both: a site that some run reads on the host counts as read in all, so that
+    /// The class that covers both: a site that some run reads on the host counts as read in all, so that
     /// its estimator does not change from draw to draw.
     #[must_use]
     pub fn meet(self, other: Self) -> Self {
@@ -112,7 +112,7 @@ impl SiteClass {
     }
 }
 
-/// Why an estimator of relaxed choices is not valid for a class, if it is not.
+/// Checks that an estimator of relaxed choices is valid for a class; the error says why it is not.
 pub(super) fn expect_relaxed(class: SiteClass, problem: &str) -> std::result::Result<(), String> {
     match class.draws {
         DrawKind::Discrete => {
@@ -123,7 +123,7 @@ pub(super) fn expect_relaxed(class: SiteClass, problem: &str) -> std::result::Re
     }
 }
 
-/// The same of estimators that evaluate the cost between the values of the support.
+/// The same for estimators that evaluate the cost between the values of the support.
 pub(super) fn expect_relaxable(class: SiteClass, problem: &str) -> std::result::Result<(), String> {
     expect_relaxed(class, problem)?;
     match class.relaxable {

@@ -8,11 +8,13 @@ use crate::error::Result;
 use crate::surrogate::VarianceGradient;
 use crate::tensor::Tensor;
 
-/// The estimate ½ (f(b) − f(b′)) (b − b′) σ(|θ|) where b is the draw of the noise u and b′ that of
+/// The estimate ½ (f(b) − f(b′)) (b − b′) σ(|θ|) where b is the draw from the noise u and b′ that from
 /// 1 − u (Dong et al. 2020). For blocks of coins; two evaluations.
 ///
+/// [`Problem`] shows how such functions are called; [`Disarm`] is the estimator for sites of models.
+///
 /// # Errors
-/// The cost's own, shapes that do not fit, or choices of another kind.
+/// If the cost fails, shapes do not fit, or the choices are of another kind.
 pub fn disarm(problem: Problem<'_>, cost: &dyn Cost) -> Result<Estimate> {
     problem.expect_coins("disarm")?;
     let (relaxation, theta) = (problem.relaxation, problem.constant_theta()?);
@@ -30,7 +32,27 @@ pub fn disarm(problem: Problem<'_>, cost: &dyn Cost) -> Result<Estimate> {
     })
 }
 
-/// DisARM.
+/// The DisARM estimator, for Bernoulli sites.
+///
+/// ```
+/// use relax_runtime::estimator::Disarm;
+/// use relax_runtime::prelude::*;
+///
+/// #[model]
+/// fn coin() {
+///     let logit = param!(0.0);
+///     let b = sample!(Bernoulli(logits = &logit));
+///     cost!((b - 0.45).square());
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let mut trainer = Trainer::new(1).estimator(Disarm);
+/// let estimate = trainer.gradients(&ExpectedCost::new(&coin()), Key::new(1))?;
+/// // One of an antithetic pair of fair coins is 1, the other 0: the estimate is (f(1) − f(0))/4.
+/// assert!((estimate.parameters[0].1.item()? - 0.025).abs() < 1e-6);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Disarm;
 

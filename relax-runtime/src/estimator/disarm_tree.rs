@@ -11,14 +11,15 @@ use crate::tensor::Tensor;
 
 /// The DisARM estimate ½ (f(b) − f(b′)) (d − d′) σ(|ℓ|) for each decision d with log-odds ℓ(θ) of a
 /// balanced tree over the categories, brought to θ (Dong et al. 2021). The antithetic
-/// draw b′ follows the opposite decisions d′; decisions that neither draw comes by are left out.
-/// For categorical and one-hot choices; two evaluations.
+/// draw b′ follows the opposite decisions d′; decisions that neither draw reaches are left out.
+/// For categorical and one-hot choices; two evaluations. [`DisarmTree`] is the estimator for sites of
+/// models.
 ///
-/// The draw of the noise u fixes the decisions on its path; their noise given that, and that of the
-/// others, is the further noise, one tensor.
+/// The draw from the noise u fixes the decisions on its path; their noise given that, and the noise of
+/// the other decisions, is the further noise, one tensor.
 ///
 /// # Errors
-/// The cost's own, shapes that do not fit, choices of another kind, or no further noise.
+/// If the cost fails, shapes do not fit, the choices are of another kind, or there is no further noise.
 pub fn disarm_tree(problem: Problem<'_>, cost: &dyn Cost) -> Result<Estimate> {
     problem.expect_categories("disarm_tree")?;
     let (relaxation, theta) = (problem.relaxation, problem.constant_theta()?);
@@ -83,13 +84,12 @@ struct Walk<'a> {
     log_odds: Vec<Tensor>,
     /// (d − d′) σ(|ℓ|) of each node.
     steps: Vec<Tensor>,
-    /// Whether the antithetic draw comes to each category.
+    /// Whether the antithetic draw reaches each category.
     leaves: Vec<Tensor>,
 }
 
 impl Walk<'_> {
-    /// Goes through the node over a range of categories; `reached` says where the antithetic draw
-    /// comes by.
+    /// Visits the node over a range of categories; `reached` says where the antithetic draw reaches it.
     fn visit(&mut self, low: usize, high: usize, reached: Tensor) {
         if high - low < 2 {
             self.leaves.push(reached);
@@ -114,7 +114,28 @@ impl Walk<'_> {
     }
 }
 
-/// DisARM-Tree.
+/// The DisARM-Tree estimator, for categorical sites.
+///
+/// ```
+/// use relax_runtime::estimator::DisarmTree;
+/// use relax_runtime::prelude::*;
+///
+/// #[model]
+/// fn choice() {
+///     let logits = param!([0.0, 0.0, 0.0]);
+///     let which = sample!(OneHotCategorical(logits = &logits));
+///     cost!((which * Tensor::from_slice(&[2.0, 0.0, 1.0])).sum(0));
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let trained = Minimize::new(&choice()).steps(200).estimator(DisarmTree).run()?;
+/// assert_eq!(trained.plan().entries[0].evaluations, 2);
+/// // The second costs least.
+/// let logits = trained.param("logits")?;
+/// assert!(logits[1] > logits[0] && logits[1] > logits[2]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DisarmTree;
 

@@ -11,12 +11,12 @@ use crate::error::Result;
 use crate::surrogate::Surrogate;
 use crate::tensor::Tensor;
 
-/// The estimate f(b) ∂log p(b | θ)/∂θ − c(z) ∂log p(z | θ)/∂θ + ∂c(z)/∂θ: the last two have
-/// expectations that cancel for every surrogate c. Unlike RELAX it needs no conditional sample,
-/// and its variance does not vanish where c fits f.
+/// The estimate f(b) ∂log p(b | θ)/∂θ − c(z) ∂log p(z | θ)/∂θ + ∂c(z)/∂θ: the expectations of the last
+/// two terms cancel for every surrogate c. Unlike RELAX it needs no conditional sample, and its variance
+/// does not vanish where c fits f. [`Dlax`] is the estimator for sites of models.
 ///
 /// # Errors
-/// The cost's own, or shapes that do not fit.
+/// If the cost fails, or shapes do not fit.
 pub fn dlax(problem: Problem<'_>, cost: &dyn Cost, surrogate: &dyn Surrogate) -> Result<Estimate> {
     let theta = problem.constant_theta()?;
     let problem = Problem {
@@ -47,6 +47,27 @@ pub fn dlax(problem: Problem<'_>, cost: &dyn Cost, surrogate: &dyn Surrogate) ->
 }
 
 /// DLAX, with a surrogate trained online.
+///
+/// ```
+/// use relax_runtime::estimator::Dlax;
+/// use relax_runtime::prelude::*;
+///
+/// #[model]
+/// fn switches() {
+///     let logits = param!([0.0, 0.0]);
+///     let on = sample!(Bernoulli(logits = &logits));
+///     cost!((on * Tensor::from_slice(&[1.0, -1.0])).sum(0));
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let dlax = Dlax { surrogate: Relax::free_form() };
+/// let trained = Minimize::new(&switches()).steps(100).estimator(dlax).run()?;
+/// assert_eq!(trained.plan().entries[0].evaluations, 1);
+/// let logits = trained.param("logits")?;
+/// assert!(logits[0] < 0.0 && logits[1] > 0.0);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Dlax {
     /// The surrogate's settings.
@@ -70,13 +91,13 @@ impl Estimator for Dlax {
         }
     }
 
-    /// Those beyond the first are of the surrogate.
+    /// Evaluations beyond the first are the surrogate's.
     fn above_floor(&self, _: SiteClass) -> std::result::Result<(), String> {
         Ok(())
     }
 
     fn state(&self, task: &SiteTask<'_>) -> Result<SiteState> {
-        // Its relaxed cost is as published, as that of RELAX is with independent noise.
+        // The relaxed cost as published, as in RELAX with independent noise.
         let published = Relax {
             coupling: Coupling::Independent,
             ..self.surrogate.clone()

@@ -11,13 +11,14 @@ use crate::tensor::{Parameter, Tensor};
 /// The leave-one-out estimate of f − α l, plus α times the exact gradient of E\[l\]: with μ the mean
 /// of b, lᵢ(b) = sᵢᵀ(b − μ) is a Taylor expansion whose slope sᵢ is the mean of f′ at the other
 /// draws. One weight α serves both control variates, as in the authors' code, where it has the
-/// other sign (Titsias and Shi 2022).
+/// opposite sign (Titsias and Shi 2022).
 ///
 /// Unbiased for every α; `variance_gradient` holds one tensor, for α. The draws are those of
-/// [`rloo`](super::rloo()); each needs one evaluation, for the cost and its slope.
+/// [`rloo`](super::rloo()); each needs one evaluation, for the cost and its slope. [`DoubleCv`] is the
+/// estimator for sites of models.
 ///
 /// # Errors
-/// The cost's own, shapes that do not fit, or no further noise.
+/// If the cost fails, shapes do not fit, or there is no further noise.
 pub fn double_cv(problem: Problem<'_>, cost: &dyn Cost, alpha: f32) -> Result<Estimate> {
     let theta = problem.constant_theta()?;
     let draws = problem.draws();
@@ -45,8 +46,8 @@ pub fn double_cv(problem: Problem<'_>, cost: &dyn Cost, alpha: f32) -> Result<Es
     })
 }
 
-/// For each of several tensors the mean of the others, of which not even the rounding depends on
-/// it.
+/// For each of several tensors the mean of the others, whose rounding does not depend on that tensor
+/// either.
 fn means_of_others(all: &[Tensor]) -> Vec<Tensor> {
     let zero = all[0].zeros_like();
     let mut sums = Vec::with_capacity(all.len());
@@ -63,11 +64,31 @@ fn means_of_others(all: &[Tensor]) -> Vec<Tensor> {
     sums
 }
 
-/// Double control variates, the weight α learned online.
+/// Double control variates, with the weight α learned online.
+///
+/// ```
+/// use relax_runtime::estimator::DoubleCv;
+/// use relax_runtime::prelude::*;
+///
+/// #[model]
+/// fn switches() {
+///     let logits = param!([0.0, 0.0]);
+///     let on = sample!(Bernoulli(logits = &logits));
+///     cost!((on * Tensor::from_slice(&[1.0, -1.0])).sum(0));
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let trained = Minimize::new(&switches()).steps(100).estimator(DoubleCv::new(4)?).run()?;
+/// assert_eq!(trained.plan().entries[0].evaluations, 4);
+/// let logits = trained.param("logits")?;
+/// assert!(logits[0] < 0.0 && logits[1] > 0.0);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct DoubleCv {
     draws: usize,
-    /// First weight α.
+    /// Initial weight α.
     pub alpha: f32,
 }
 
@@ -81,7 +102,7 @@ impl Default for DoubleCv {
 }
 
 impl DoubleCv {
-    /// With the given number of draws, each an evaluation of the cost.
+    /// The estimator with the given number of draws, each of which takes an evaluation of the cost.
     ///
     /// # Errors
     /// If there are fewer than two.

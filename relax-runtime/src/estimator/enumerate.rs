@@ -8,25 +8,26 @@ use crate::error::{Error, Result};
 use crate::surrogate::VarianceGradient;
 use crate::tensor::Tensor;
 
-/// Over so many values of a row is summed at most, whatever is asked for: as many evaluations of
-/// the cost as anybody would wait for.
+/// Maximum number of values of a row that are summed over, whatever is asked for: as many evaluations
+/// of the cost as anybody would wait for.
 pub const MOST_VALUES: usize = 1 << 20;
 
 /// The sum Σ_b p(b | θ) f(b) ∂log p(b | θ)/∂θ over all values b of a row's events: without variance
-/// of its own (Rao-Blackwellisation over the site; Titsias and Lázaro-Gredilla 2015).
+/// of its own (Rao-Blackwellization over the site; Titsias and Lázaro-Gredilla 2015).
 ///
 /// Valid where the cost of each row depends on that row's draw alone: all rows take a value at
-/// once. As many evaluations as a row has values; values of probability 0 are left out.
+/// once. It takes as many evaluations as a row has values; values of probability 0 are left out.
+/// [`Enumerate`] is the estimator for sites of models.
 ///
 /// # Errors
-/// If a row has more than [`MOST_VALUES`] values, the cost's own, or shapes that do not fit.
+/// If a row has more than [`MOST_VALUES`] values, the cost fails, or shapes do not fit.
 pub fn enumerate(problem: Problem<'_>, cost: &dyn Cost) -> Result<Estimate> {
     let theta = problem.constant_theta()?;
     let (relaxation, events) = (problem.relaxation, Events::of(&problem)?);
     if events.together() > MOST_VALUES {
         return Err(Error::Enumeration(format!(
-            "{} choices of {} values each are more than {MOST_VALUES} values together; use \
-             `relax`, or `indecater`, which sums over one of them at a time",
+            "{} choices of {} values each have more than {MOST_VALUES} values together; use \
+             `relax`, or `indecater`, which sums over one choice at a time",
             events.count, events.values
         )));
     }
@@ -41,7 +42,7 @@ pub fn enumerate(problem: Problem<'_>, cost: &dyn Cost) -> Result<Estimate> {
             .log_mass(&theta, &other)
             .sum_from(problem.plates)
             .exp();
-        // The draw's own cost is a baseline: with it the draw itself adds nothing.
+        // With the draw's own cost as baseline, the draw itself adds nothing.
         let Some(weight) = expected(&mass, || Ok(cost.hard(&other)? - &f))? else {
             continue;
         };
@@ -58,8 +59,8 @@ pub fn enumerate(problem: Problem<'_>, cost: &dyn Cost) -> Result<Estimate> {
     })
 }
 
-/// Mass times cost, 0 where the mass is; nothing where it is 0 everywhere, and what the cost would
-/// be is nobody's business.
+/// Mass times cost, 0 where the mass is 0; `None` where it is 0 everywhere, and the cost is not evaluated
+/// at all.
 pub(super) fn expected(
     mass: &Tensor,
     cost: impl FnOnce() -> Result<Tensor>,
@@ -77,7 +78,7 @@ pub(super) fn expected(
     }))
 }
 
-/// Counts on; false after the last.
+/// Counts up by one; false after the last combination.
 fn advance(digits: &mut [usize], base: usize) -> bool {
     for digit in digits {
         *digit += 1;
@@ -96,10 +97,31 @@ fn advance(digits: &mut [usize], base: usize) -> bool {
 /// exact gradient of everything, so that nothing is random. Rows of a plate take a combination
 /// together, and count as one. Elsewhere it sums over one site at a time, with the other sites as
 /// drawn.
+///
+/// ```
+/// use relax_runtime::prelude::*;
+///
+/// #[model]
+/// fn both() {
+///     let logits = param!([0.0, 0.0]);
+///     let on = sample!(Bernoulli(logits = &logits));
+///     cost!(on.index(0, 0) * on.index(0, 1));
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let mut trainer = Trainer::new(1).estimator(Enumerate::default());
+/// let exact = trainer.gradients(&ExpectedCost::new(&both()), Key::new(1))?;
+/// // Both are on with probability ¼, whose derivative by a logit is ½ · ¼.
+/// assert!((exact.loss - 0.25).abs() < 1e-6);
+/// let gradient = exact.parameters[0].1.to_vec()?;
+/// assert!(gradient.iter().all(|&g| (g - 0.125).abs() < 1e-6));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Enumerate {
-    /// The most values that a site may have, and the most combinations of all choices that are
-    /// summed over together; beyond [`MOST_VALUES`] it makes no difference.
+    /// Maximum number of values of a site, and of combinations of all choices that are summed over
+    /// together; beyond [`MOST_VALUES`] it makes no difference.
     pub largest: usize,
 }
 
@@ -125,7 +147,7 @@ impl Estimator for Enumerate {
             values if values <= *largest => Ok(format!("discrete: exact sum over {values} values")),
             _ => Err(format!(
                 "the site has more than {largest} values; use `relax`, or `indecater`, which sums \
-                 over one of its choices at a time"
+                 over one choice at a time"
             )),
         }
     }

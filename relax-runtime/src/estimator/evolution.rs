@@ -13,11 +13,11 @@ use crate::tensor::Tensor;
 /// strategies' (f(μ + σ ε) − f(μ − σ ε)) ε / 2σ, the slope of the line through both costs; by σ
 /// it is ((f(μ + σ ε) + f(μ − σ ε))/2) (ε² − 1)/σ (Salimans et al. 2017, mirrored sampling).
 ///
-/// Two evaluations a pair. The first draw is that of the noise, the first draws of further pairs
-/// are those of the further noise.
+/// Two evaluations per pair. The first draw comes from the noise, the first draws of further pairs from
+/// the further noise. [`EvolutionStrategies`] is the estimator for sites of models.
 ///
 /// # Errors
-/// The cost's own, shapes that do not fit, or a law whose noise is not symmetric.
+/// If the cost fails, shapes do not fit, or the law's noise is not symmetric.
 pub fn evolution_strategies(problem: LawProblem<'_>, cost: &dyn Cost) -> Result<LawEstimate> {
     let (b, f) = drawn(problem, cost)?;
     let pairs = 1 + problem.further.len();
@@ -55,7 +55,28 @@ pub fn evolution_strategies(problem: LawProblem<'_>, cost: &dyn Cost) -> Result<
     })
 }
 
-/// Evolution strategies.
+/// Evolution strategies, for continuous sites with mirrored draws, such as Normal ones.
+///
+/// ```
+/// use relax_runtime::estimator::EvolutionStrategies;
+/// use relax_runtime::prelude::*;
+///
+/// #[model]
+/// fn aim() {
+///     let mu = param!(0.0);
+///     let x = sample!(Normal(&mu, 1.0));
+///     // A black box.
+///     cost!((f64::from(x.item()?) - 1.0).powi(2));
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let program = aim();
+/// let training = Minimize::new(&program).optimizer(Adam::new(0.05)).steps(200);
+/// let trained = training.site_estimator("x", EvolutionStrategies::default()).run()?;
+/// assert!((trained.param("mu")?[0] - 1.0).abs() < 0.1);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct EvolutionStrategies {
     pairs: usize,
@@ -68,10 +89,11 @@ impl Default for EvolutionStrategies {
 }
 
 impl EvolutionStrategies {
-    /// With the given number of pairs, each two evaluations of the cost.
+    /// Evolution strategies with the given number of pairs, each of which takes two evaluations of the
+    /// cost.
     ///
     /// # Errors
-    /// If there is none.
+    /// If there are none.
     pub fn new(pairs: usize) -> Result<Self> {
         if pairs == 0 {
             return Err(Error::Config {

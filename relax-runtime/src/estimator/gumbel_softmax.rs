@@ -13,10 +13,11 @@ use crate::tensor::Tensor;
 /// al. 2017). Biased: it is the gradient of another objective, which tends to f's own
 /// as λ falls, while its variance grows.
 ///
-/// Two evaluations, the one at the hard draw for its cost.
+/// Two evaluations, one of them at the hard draw for its cost. [`GumbelSoftmax`] is the estimator for
+/// sites of models.
 ///
 /// # Errors
-/// The cost's own, or shapes that do not fit.
+/// If the cost fails, or shapes do not fit.
 pub fn gumbel_softmax(problem: Problem<'_>, cost: &dyn Cost, temperature: f32) -> Result<Estimate> {
     let theta = problem.constant_theta()?;
     let (relaxation, u) = (problem.relaxation, &problem.noise.u);
@@ -41,9 +42,30 @@ pub(super) fn soft(problem: Problem<'_>, temperature: f32) -> impl Fn(&Tensor) -
 }
 
 /// The Concrete or Gumbel-softmax estimator; biased.
+///
+/// ```
+/// use relax_runtime::estimator::GumbelSoftmax;
+/// use relax_runtime::prelude::*;
+///
+/// #[model]
+/// fn switches() {
+///     let logits = param!([0.0, 0.0]);
+///     let on = sample!(Bernoulli(logits = &logits));
+///     cost!((on * Tensor::from_slice(&[1.0, -1.0])).sum(0));
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let relaxed = GumbelSoftmax { temperature: 0.7 };
+/// let trained = Minimize::new(&switches()).steps(100).estimator(relaxed).run()?;
+/// assert!(trained.plan().entries[0].biased);
+/// let logits = trained.param("logits")?;
+/// assert!(logits[0] < 0.0 && logits[1] > 0.0);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct GumbelSoftmax {
-    /// λ.
+    /// The temperature λ.
     pub temperature: f32,
 }
 
@@ -80,7 +102,7 @@ impl Estimator for GumbelSoftmax {
     }
 }
 
-/// Where biased estimators are of use: where the cost has a derivative by the draw.
+/// Checks that the cost has a derivative by the draw, which biased estimators rely on.
 pub(super) fn relaxable(name: &str, class: SiteClass) -> std::result::Result<String, String> {
     let wanted = "is for discrete sites whose cost can be differentiated by the draw; use `relax`";
     expect_relaxable(class, &format!("{name} {wanted}"))?;

@@ -8,15 +8,16 @@ use super::{Cost, Estimate, Problem};
 use crate::error::Result;
 use crate::surrogate::VarianceGradient;
 
-/// For each choice d of a row the sum Σ_v ∂p(v | θ_d)/∂θ_d f(v, b₋d) over its values, the other
+/// For each choice d of a row the sum Σ_v ∂p(v | θ_d)/∂θ_d f(v, b₋d) over its values, with the other
 /// choices b₋d as drawn (De Smet et al. 2023; the local expectation gradient of Titsias
 /// and Lázaro-Gredilla 2015).
 ///
 /// Valid where the cost of each row depends on that row's draw alone: all rows change a choice at
-/// once. 1 + D (K − 1) evaluations for D choices of K values.
+/// once. It takes 1 + D (K − 1) evaluations for D choices of K values. [`IndeCateR`] is the estimator
+/// for sites of models.
 ///
 /// # Errors
-/// The cost's own, or shapes that do not fit.
+/// If the cost fails, or shapes do not fit.
 pub fn indecater(problem: Problem<'_>, cost: &dyn Cost) -> Result<Estimate> {
     let theta = problem.constant_theta()?;
     let (relaxation, events) = (problem.relaxation, Events::of(&problem)?);
@@ -32,7 +33,7 @@ pub fn indecater(problem: Problem<'_>, cost: &dyn Cost) -> Result<Estimate> {
             let mut here = vec![0.0; events.count];
             here[event] = 1.0;
             let mass = relaxation.log_mass(&theta, &other).exp() * events.tensor(here, &b)?;
-            // The draw's own cost is a baseline: with it the draw itself adds nothing.
+            // With the draw's own cost as baseline, the draw itself adds nothing.
             let difference = || {
                 let difference = problem.spread(&(cost.hard(&other)? - &f))?;
                 Ok(match relaxation.event_rank() {
@@ -57,7 +58,29 @@ pub fn indecater(problem: Problem<'_>, cost: &dyn Cost) -> Result<Estimate> {
     })
 }
 
-/// IndeCateR.
+/// The IndeCateR estimator, for discrete sites of not too many values.
+///
+/// ```
+/// use relax_runtime::estimator::IndeCateR;
+/// use relax_runtime::prelude::*;
+///
+/// #[model]
+/// fn switches() {
+///     let logits = param!([0.0, 0.0]);
+///     let on = sample!(Bernoulli(logits = &logits));
+///     cost!((on * Tensor::from_slice(&[1.0, -1.0])).sum(0));
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let mut trainer = Trainer::new(1).estimator(IndeCateR);
+/// let estimate = trainer.gradients(&ExpectedCost::new(&switches()), Key::new(1))?;
+/// // Exact, as neither coin's part of the cost depends on the other.
+/// let gradient = estimate.parameters[0].1.to_vec()?;
+/// assert!((gradient[0] - 0.25).abs() < 1e-5 && (gradient[1] + 0.25).abs() < 1e-5);
+/// assert_eq!(trainer.plan().entries[0].evaluations, 3);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct IndeCateR;
 

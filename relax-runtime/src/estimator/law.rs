@@ -1,4 +1,4 @@
-//! What an estimator that knows a choice by its law alone is given, and what it returns.
+//! Input and output of estimators that know a choice by its law alone.
 
 use std::panic::Location;
 
@@ -9,19 +9,19 @@ use crate::error::{Error, Result};
 use crate::surrogate::{CostAt, Surroundings, VarianceGradient};
 use crate::tensor::{Shape, Tensor, grad};
 
-/// One choice known by its law alone, a continuous one or a discrete one without a relaxation, or a
-/// block of independent ones, with every random number given.
+/// One choice known by its law alone (continuous, or discrete without a relaxation), or a block of
+/// independent ones, with every random number given.
 #[derive(Clone, Copy)]
 pub struct LawProblem<'a> {
     /// The law.
     pub law: &'a dyn Law,
     /// The noise behind the draw.
     pub noise: &'a Tensor,
-    /// As many further ones as the estimator asks for: behind draws of its own.
+    /// Noise for further draws of the estimator's own, as many tensors as it asks for.
     pub further: &'a [Tensor],
     /// Number of leading axes of a draw that are independent rows, each with its own cost.
     pub plates: usize,
-    /// What a surrogate may look at beside the draw and the parameters, `[rows.., n]`.
+    /// What a surrogate may look at besides the draw and the parameters, `[rows.., n]`.
     pub context: Option<&'a Tensor>,
 }
 
@@ -31,11 +31,11 @@ pub type LawTask<'a> = SiteTask<'a, LawProblem<'a>>;
 /// What an estimator returns at such a choice; all tensors are constants.
 #[derive(Clone, Debug)]
 pub struct LawEstimate {
-    /// f(b), a number a row.
+    /// f(b), one number per row.
     pub cost: Tensor,
     /// The estimate of ∂E\[f\]/∂θ for each parameter of the law, of its shape.
     pub gradients: Vec<Tensor>,
-    /// ∂/∂φ of the mean square of all `gradients`' coordinates, a tensor a parameter of the
+    /// ∂/∂φ of the mean square of all `gradients`' coordinates, one tensor per parameter of the
     /// surrogate.
     pub variance_gradient: VarianceGradient,
     /// How many times f was evaluated.
@@ -48,7 +48,7 @@ impl<'a> LawProblem<'a> {
         self.law.parameters().iter().map(Tensor::detach).collect()
     }
 
-    /// The draw that belongs to a noise, a constant.
+    /// The draw that a noise gives, as a constant.
     pub(super) fn draw(&self, noise: &Tensor) -> Tensor {
         self.law
             .with_parameters(&self.parameters())
@@ -56,7 +56,7 @@ impl<'a> LawProblem<'a> {
             .detach()
     }
 
-    /// A cotangent of the draw, brought to the parameters.
+    /// Pulls a cotangent of the draw back to the parameters.
     pub(super) fn pull(&self, cotangent: &Tensor) -> Result<Vec<Tensor>> {
         let leaves: Vec<Tensor> = self.parameters().iter().map(Tensor::leaf).collect();
         let draw = self.law.with_parameters(&leaves).draw(self.noise);
@@ -64,8 +64,8 @@ impl<'a> LawProblem<'a> {
         grad(&[(&draw, Some(cotangent))], &leaves)
     }
 
-    /// How the draw moves, and how its log-density changes with the value held fixed, a number a
-    /// row, along tangents of the parameters.
+    /// How the draw moves along tangents of the parameters, and how its log-density changes with the
+    /// value held fixed, one number per row.
     pub(super) fn push(&self, tangents: &[Tensor]) -> (Tensor, Tensor) {
         let moved = self.parameters();
         let moved: Vec<Tensor> = moved
@@ -79,7 +79,7 @@ impl<'a> LawProblem<'a> {
         (tangent(law.draw(self.noise)), density.sum_from(self.plates))
     }
 
-    /// The parameters as numbers of a row, `[rows.., n]`: what tells a surrogate where it stands.
+    /// The parameters of each row, `[rows.., n]`: they tell a surrogate where it stands.
     pub(super) fn theta(&self) -> Result<Tensor> {
         let shape = self.draw(self.noise).check()?.shape();
         let rows: usize = shape.iter().take(self.plates).product();
@@ -90,7 +90,7 @@ impl<'a> LawProblem<'a> {
             .map(
                 |parameter| match parameter.shape().broadcast(&shape) == Some(shape) {
                     true => parameter.broadcast_to(shape).reshape([rows, numbers]),
-                    // Matrices for vectors, say.
+                    // Such as matrices, where draws are vectors.
                     false => parameter.reshape([rows, parameter.len() / rows.max(1)]),
                 },
             )
@@ -112,11 +112,11 @@ impl<'a> LawProblem<'a> {
     }
 }
 
-/// The draw already made and its cost, constants: what a function that estimates starts with.
+/// The draw already made and its cost, as constants: the first step of every function that estimates.
 ///
 /// # Errors
-/// The cost's own, or [`Error::Shape`] if there are more rows' axes than a draw has, or if further
-/// noise or context have other shapes than they are to have.
+/// If the cost fails; [`Error::Shape`] if a draw has too few axes for its rows, or if the further noise
+/// or the context has the wrong shape.
 #[track_caller]
 pub(super) fn drawn(problem: LawProblem<'_>, cost: &dyn Cost) -> Result<(Tensor, Tensor)> {
     let location = Location::caller();

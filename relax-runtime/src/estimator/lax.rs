@@ -13,10 +13,10 @@ use crate::tensor::Tensor;
 /// 2018, equation 5).
 ///
 /// Unbiased for every surrogate c; with c = 0 it is the score function, with c = f the pathwise
-/// gradient. One evaluation beside those of c.
+/// gradient. It takes one evaluation besides those of c. [`Lax`] is the estimator for sites of models.
 ///
 /// # Errors
-/// The cost's own, or shapes that do not fit.
+/// If the cost fails, or shapes do not fit.
 pub fn lax(
     problem: LawProblem<'_>,
     cost: &dyn Cost,
@@ -43,7 +43,28 @@ pub fn lax(
     })
 }
 
-/// LAX, with a network on the draw trained online.
+/// LAX, with a network on the draw trained online: for continuous choices whose cost is a black box.
+///
+/// ```
+/// use relax_runtime::estimator::Lax;
+/// use relax_runtime::prelude::*;
+///
+/// #[model]
+/// fn threshold() {
+///     let mu = param!(0.0);
+///     let x = sample!(Normal(&mu, 1.0));
+///     cost!(if x.item()? > 0.0 { 1.0 } else { 0.0 });
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let program = threshold();
+/// let training = Minimize::new(&program).site_estimator("x", Lax::default());
+/// let trained = training.steps(100).run()?;
+/// assert_eq!(trained.plan().entries[0].estimator, "lax");
+/// assert!(trained.param("mu")?[0] < 0.0);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Lax {
     /// The network's settings.

@@ -3,9 +3,9 @@
 //! An estimator's whole job is to supply, for each random choice, a cotangent of its parameters θ:
 //! an estimate of ∂E\[cost\]/∂θ. One reverse pass takes it from there to the program's parameters.
 //!
-//! Functions such as [`reinforce`], [`relax`], [`disarm`] take every random number as an argument
-//! and can be used without the DSL; the [`Estimator`] types wrap them with what is learned from step to
-//! step, for sites of models.
+//! Functions such as [`reinforce`], [`relax`] and [`disarm`] take every random number as an argument
+//! and can be used without the DSL. The [`Estimator`] types wrap them for the sites of models, and keep
+//! what is learned from step to step.
 
 mod arms;
 mod baseline;
@@ -73,7 +73,14 @@ pub use vimco::{LeftOut, Vimco, vimco};
 
 use crate::error::{Error, Result};
 
-/// The estimators that a name can ask for, with their default settings: one line each.
+/// All estimators that can be asked for by name, with their default settings.
+///
+/// ```
+/// use relax_runtime::estimator::registry;
+///
+/// let names: Vec<_> = registry().iter().map(|estimator| estimator.name()).collect();
+/// assert!(names.contains(&"relax") && names.contains(&"rloo"));
+/// ```
 pub fn registry() -> Vec<Rc<dyn Estimator>> {
     vec![
         Rc::new(Relax::default()),
@@ -107,10 +114,21 @@ pub fn registry() -> Vec<Rc<dyn Estimator>> {
     ]
 }
 
-/// The estimator of a name, such as `relax`.
+/// The estimator with the given name, such as `relax`: what `estimator = ".."` in `sample!` looks up.
+///
+/// ```
+/// use relax_runtime::estimator::by_name;
+///
+/// # fn main() -> relax_runtime::Result<()> {
+/// assert_eq!(by_name("rloo")?.name(), "rloo");
+/// let error = by_name("rlo").unwrap_err().to_string();
+/// assert!(error.contains("unknown estimator `rlo`; expected one of relax"));
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
-/// [`Error::Config`] with the names that exist.
+/// [`Error::Config`], listing the names that exist, if there is no such estimator.
 pub fn by_name(name: &str) -> Result<Rc<dyn Estimator>> {
     let all = registry();
     all.iter()
@@ -118,7 +136,8 @@ pub fn by_name(name: &str) -> Result<Rc<dyn Estimator>> {
         .cloned()
         .ok_or_else(|| {
             let names: Vec<_> = all.iter().map(|estimator| estimator.name()).collect();
-            let problem = format!("`{name}` is none of {}", names.join(", "));
+            let names = names.join(", ");
+            let problem = format!("unknown estimator `{name}`; expected one of {names}");
             Error::Config {
                 setting: "estimator",
                 problem,

@@ -10,11 +10,14 @@ use crate::surrogate::VarianceGradient;
 /// The estimate (f(b) − f(μ) − f′(μ)ᵀ(b − μ)) ∂log p(b | θ)/∂θ + (∂μ/∂θ)ᵀ f′(μ) with μ the mean of
 /// b (Gu et al. 2016).
 ///
-/// Two evaluations, one of them at the mean, where later choices are relaxed at `temperature`: what
-/// they make of the cost may be wrong without a bias, since μ does not depend on the draw.
+/// Two evaluations, one of them at the mean, where later choices are relaxed at `temperature`. That may
+/// distort the cost there without causing bias, since μ does not depend on the draw.
+///
+/// [`differentiable`](super::differentiable) has an example; [`MuProp`] is the estimator for sites of
+/// models.
 ///
 /// # Errors
-/// The cost's own, or shapes that do not fit.
+/// If the cost fails, or shapes do not fit.
 pub fn muprop(problem: Problem<'_>, cost: &dyn Cost, temperature: f32) -> Result<Estimate> {
     let theta = problem.constant_theta()?;
     let relaxation = problem.relaxation;
@@ -34,7 +37,28 @@ pub fn muprop(problem: Problem<'_>, cost: &dyn Cost, temperature: f32) -> Result
     })
 }
 
-/// MuProp.
+/// The MuProp estimator.
+///
+/// ```
+/// use relax_runtime::estimator::MuProp;
+/// use relax_runtime::prelude::*;
+///
+/// #[model]
+/// fn switches() {
+///     let logits = param!([0.0, 0.0]);
+///     let on = sample!(Bernoulli(logits = &logits));
+///     cost!((on * Tensor::from_slice(&[1.0, -1.0])).sum(0));
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let mut trainer = Trainer::new(1).estimator(MuProp::default());
+/// let estimate = trainer.gradients(&ExpectedCost::new(&switches()), Key::new(1))?;
+/// // The Taylor expansion of a linear cost is exact: ±p (1 − p), whatever the draw.
+/// let gradient = estimate.parameters[0].1.to_vec()?;
+/// assert!((gradient[0] - 0.25).abs() < 1e-5 && (gradient[1] + 0.25).abs() < 1e-5);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct MuProp {
     /// Temperature of later choices where the cost is evaluated at the mean.
@@ -64,7 +88,7 @@ impl Estimator for MuProp {
         2
     }
 
-    /// Those beyond the first are of the surrogate.
+    /// Evaluations beyond the first are the surrogate's.
     fn above_floor(&self, _: SiteClass) -> std::result::Result<(), String> {
         Ok(())
     }

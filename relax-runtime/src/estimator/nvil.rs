@@ -1,4 +1,4 @@
-//! NVIL: a network of what came before the choice as baseline (Mnih and Gregor 2014).
+//! NVIL: a network on what came before the choice as baseline (Mnih and Gregor 2014).
 
 use super::class::{SiteClass, expect_relaxed};
 use super::site::{Estimator, SiteState, SiteTask};
@@ -11,13 +11,13 @@ use crate::tensor::{Parameter, Tensor, grad};
 /// The estimate (f(b) − c(h)) ∂log p(b | θ)/∂θ with a baseline c that reads what came before the
 /// choice: `baseline` at z = 0, where it sees θ and the context alone (Mnih and Gregor 2014).
 /// Their division by a running deviation of the cost, which rescales the step rather
-/// than the estimator, is left to the optimiser.
+/// than the estimator, is left to the optimizer.
 ///
 /// The baseline learns to predict the cost: the estimate's `variance_gradient` is the gradient of
-/// the mean of (f(b) − c(h))² over rows.
+/// the mean of (f(b) − c(h))² over rows. [`Nvil`] is the estimator for sites of models.
 ///
 /// # Errors
-/// The cost's own, or shapes that do not fit.
+/// If the cost fails, or shapes do not fit.
 pub fn nvil(problem: Problem<'_>, cost: &dyn Cost, baseline: &dyn Surrogate) -> Result<Estimate> {
     let theta = problem.constant_theta()?;
     let problem = Problem {
@@ -49,6 +49,26 @@ pub fn nvil(problem: Problem<'_>, cost: &dyn Cost, baseline: &dyn Surrogate) -> 
 }
 
 /// NVIL, with a network trained online.
+///
+/// ```
+/// use relax_runtime::estimator::Nvil;
+/// use relax_runtime::prelude::*;
+///
+/// #[model]
+/// fn switches() {
+///     let logits = param!([0.0, 0.0]);
+///     let on = sample!(Bernoulli(logits = &logits));
+///     cost!((on * Tensor::from_slice(&[1.0, -1.0])).sum(0));
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let nvil = Nvil { network: Relax { hidden: vec![8], ..Relax::free_form() } };
+/// let trained = Minimize::new(&switches()).steps(100).estimator(nvil).run()?;
+/// let logits = trained.param("logits")?;
+/// assert!(logits[0] < 0.0 && logits[1] > 0.0);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Nvil {
     /// The network's settings.

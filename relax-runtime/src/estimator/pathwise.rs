@@ -1,10 +1,30 @@
-//! The pathwise (reparameterised) estimator: the draw is differentiable in its parameters, so the
+//! The pathwise (reparameterized) estimator: the draw is differentiable in its parameters, so the
 //! reverse pass through the cost is the estimate.
 
 use super::class::{DrawKind, SiteClass};
 use super::site::Estimator;
 
-/// Nothing to estimate: the reverse pass through the draw does it all.
+/// The pathwise estimator: the reverse pass through a differentiable draw is the whole estimate.
+///
+/// It is the default of continuous sites.
+///
+/// ```
+/// use relax_runtime::prelude::*;
+///
+/// #[model]
+/// fn aim() {
+///     let mu = param!(0.0);
+///     let x = sample!(Normal(&mu, 1.0));
+///     cost!((x - 1.0).square());
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let trained = Minimize::new(&aim()).steps(400).site_estimator("x", Pathwise).run()?;
+/// assert_eq!(trained.plan().entries[0].estimator, "pathwise");
+/// assert!((trained.param("mu")?[0] - 1.0).abs() < 0.4);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Pathwise;
 
@@ -23,9 +43,9 @@ impl Estimator for Pathwise {
             ),
             (DrawKind::Moving, false) => Err(
                 "its support moves with its parameters, or a guide's rows of a plate are drawn together, \
-                 and its draw is read by host code: neither derivatives nor score functions see how; \
-                 draw from a law whose support stays, such as `Uniform(0.0, 1.0)`, and compute the \
-                 number from that, or take `MeanFieldGuide`"
+                 and its draw is read by host code: neither derivatives nor score functions see that; \
+                 draw from a law whose support is fixed, such as `Uniform(0.0, 1.0)`, and compute the \
+                 number from that, or use `MeanFieldGuide`"
                     .into(),
             ),
             (DrawKind::Opaque, _) => Err(

@@ -25,15 +25,16 @@ pub struct PlanEntry {
     pub biased: bool,
     /// Why this estimator.
     pub reason: String,
-    /// What the site's automatic guide follows beside parameters of its own, in words; nothing where it
-    /// stands alone, or has another guide.
+    /// What the site's automatic guide depends on besides its own parameters, in words; `None` where it
+    /// depends on nothing else, or the site has another guide.
     pub follows: Option<String>,
-    /// What else a budget might have taken, and why not: what a race has measured, if there was one.
+    /// Estimators that a budget might have chosen instead, and why it did not: what the race measured, if
+    /// there was one.
     pub rivals: Vec<Rival>,
 }
 
 impl PlanEntry {
-    /// Of a site that no estimator sees.
+    /// The entry of a site that no estimator sees.
     pub(crate) fn summed_out(
         site: &str,
         distribution: &'static str,
@@ -41,8 +42,8 @@ impl PlanEntry {
         rests_on_runs: bool,
     ) -> Self {
         let reason = match rests_on_runs {
-            false => "few combinations of values count together",
-            true => "few combinations count together, as found by runs at some of them",
+            false => "few joint combinations of values",
+            true => "few joint combinations of values, as found by runs at some of them",
         };
         Self {
             site: site.to_owned(),
@@ -56,11 +57,11 @@ impl PlanEntry {
         }
     }
 
-    /// Of a continuous site that no estimator sees.
+    /// The entry of a continuous site that no estimator sees.
     pub(crate) fn integrated_out(site: &str, distribution: &'static str, runs: usize) -> Self {
         Self {
             estimator: "integrated out",
-            reason: "one Gaussian number a row".into(),
+            reason: "one Gaussian number per row".into(),
             ..Self::summed_out(site, distribution, runs, false)
         }
     }
@@ -75,13 +76,33 @@ pub struct Rival {
     pub problem: String,
 }
 
-/// The estimators of all sites met so far. Prints as a table.
+/// The estimators of all sites reached so far. Prints as a table.
+///
+/// ```
+/// use relax_runtime::prelude::*;
+///
+/// #[model]
+/// fn game() {
+///     let logit = param!(0.0);
+///     let bluff = sample!(Bernoulli(logits = &logit));
+///     let luck = sample!(Normal(&logit, 1.0));
+///     cost!((luck - bluff).square());
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let plan = Minimize::new(&game()).steps(5).run()?.plan();
+/// println!("{plan}");
+/// let chosen: Vec<_> = plan.entries.iter().map(|e| (e.site.as_str(), e.estimator)).collect();
+/// assert_eq!(chosen, [("bluff", "relax"), ("luck", "pathwise")]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Plan {
-    /// One entry a site.
+    /// One entry per site.
     pub entries: Vec<PlanEntry>,
-    /// What is to be said of all of them, such as why discrete choices are not summed out.
+    /// Remarks about the whole plan, such as why discrete choices are not summed out.
     pub remarks: Vec<String>,
 }
 
@@ -124,16 +145,17 @@ impl fmt::Display for Plan {
 #[derive(Clone, Debug)]
 pub(crate) struct Decision {
     pub(crate) estimator: Rc<dyn Estimator>,
-    /// Up to how many combinations of all choices the site is summed over together with the others.
+    /// Maximum number of combinations of all choices for which the site is summed over jointly with the
+    /// others.
     pub(crate) joint: Option<usize>,
     pub(crate) reason: String,
     pub(crate) rivals: Vec<Rival>,
-    /// Those that a race is to decide between, the estimator among them; none where a rule decides.
+    /// The estimators that a race is to decide between, this one included; empty where a rule decides.
     pub(crate) contenders: Vec<Rc<dyn Estimator>>,
 }
 
 impl Decision {
-    /// An estimator that nobody has to give a reason for.
+    /// An estimator that needs no reason.
     pub(crate) fn of(estimator: Rc<dyn Estimator>) -> Self {
         Self {
             estimator,
@@ -145,12 +167,15 @@ impl Decision {
     }
 }
 
-/// The rule: what the user asked for if it is valid; else, within a declared budget of evaluations,
-/// what a race among the valid ones decides, unless an exact one is affordable; without a budget the
-/// pathwise estimator where the draw is differentiable, RELAX at discrete sites with a relaxation,
-/// LAX at continuous ones whose draw host code reads, and the score function with a leave-one-out
-/// baseline where a law says nothing but its density; VIMCO instead of these three where the
-/// objective is a bound of several samples.
+/// Chooses a site's estimator:
+///
+/// - what the user asked for, if it is valid;
+/// - otherwise, within a declared budget of evaluations, an exact estimator if one is affordable, or else
+///   the winner of a race among the valid ones;
+/// - without a budget, the pathwise estimator where the draw is differentiable, RELAX at discrete sites
+///   with a relaxation, LAX at continuous ones whose draw host code reads, and the score function with a
+///   leave-one-out baseline where a law offers nothing but its density; VIMCO instead of the last three
+///   where the objective is a bound of several samples.
 ///
 /// # Errors
 /// If what the user asked for is not valid for the class, or nothing is within the budget.
@@ -172,7 +197,7 @@ pub(crate) fn choose(
 /// Why an estimator suits a class of sites and its objective, or why it does not.
 ///
 /// # Errors
-/// The reason, with what to use instead.
+/// The reason why it does not, with what to use instead.
 pub(crate) fn validity(
     estimator: &dyn Estimator,
     class: SiteClass,
@@ -193,11 +218,11 @@ pub(crate) fn validity(
     estimator.valid_for(class)
 }
 
-/// Without a budget: what needs no further run of a program whose cost is a black box, as long as
-/// there is a surrogate to learn from one run. That is why small supports are not enumerated here:
-/// each site would take runs of its own. A score function without a surrogate is another matter: with
-/// four draws its variance × time is about half of that with one and an average of past costs, and
-/// the baseline is that of the row.
+/// The candidates without a budget: those that need no further run of a program whose cost is a black
+/// box, as long as a surrogate can learn from one run. That is why small supports are not enumerated
+/// here: each site would take runs of its own. A score function without a surrogate is different: with
+/// four draws its variance × time is about half of that with one and an average of past costs, and each
+/// row has its own baseline.
 fn defaults() -> Vec<Rc<dyn Estimator>> {
     vec![
         Rc::new(Pathwise),
@@ -264,18 +289,18 @@ fn within(budget: usize, class: SiteClass) -> Result<Decision> {
     })
 }
 
-/// Why an estimator cannot be taken.
+/// Why an estimator cannot be used; `None` if it can.
 fn problem(estimator: &dyn Estimator, class: SiteClass, budget: usize) -> Option<String> {
     let needed = estimator.evaluations(class);
     match validity(estimator, class) {
         Ok(_) if needed <= budget => None,
         Ok(_) => Some(format!("it takes {needed} evaluations")),
-        // What follows says what to use instead.
+        // The rest says what to use instead.
         Err(problem) => Some(problem.split(';').next().unwrap_or_default().to_owned()),
     }
 }
 
-/// Those that cannot be taken, and why.
+/// The estimators that cannot be used, and why.
 fn refused(all: &[Rc<dyn Estimator>], class: SiteClass, budget: usize) -> Vec<Rival> {
     let refused = |estimator: &Rc<dyn Estimator>| {
         Some(Rival {
@@ -286,7 +311,7 @@ fn refused(all: &[Rc<dyn Estimator>], class: SiteClass, budget: usize) -> Vec<Ri
     all.iter().filter_map(refused).collect()
 }
 
-/// The first that is valid and affordable.
+/// The first candidate that is valid and affordable.
 fn within_any(
     candidates: Vec<Rc<dyn Estimator>>,
     class: SiteClass,
@@ -307,7 +332,7 @@ fn within_any(
     })
 }
 
-/// What has no variance of its own.
+/// The estimators that have no variance of their own.
 fn exact(budget: usize) -> Vec<Rc<dyn Estimator>> {
     let enumerate = Enumerate {
         largest: Enumerate::default().largest.max(budget),
@@ -315,18 +340,18 @@ fn exact(budget: usize) -> Vec<Rc<dyn Estimator>> {
     vec![Rc::new(Pathwise), Rc::new(enumerate)]
 }
 
-/// The unbiased estimators that may be the best for a budget, with as many draws as it allows up to
-/// the number from which more of them are worth little: of those that take n + 3 evaluations' time,
-/// the rest of a step included, variance × time falls from 1.75 at four draws to 1.19 at sixteen in
-/// units of its limit, and a network that looks from each draw at each other one does not get
-/// cheaper with their number at all.
+/// The unbiased estimators that may be the best for a budget, with as many draws as it allows, up to
+/// the number beyond which more are worth little: for those that take the time of n + 3 evaluations,
+/// the rest of a step included, variance × time falls from 1.75 at four draws to 1.19 at sixteen, in
+/// units of its limit. A network that looks from each draw at every other one does not get cheaper
+/// with more draws at all.
 fn contenders(class: SiteClass, budget: usize) -> Result<Vec<Rc<dyn Estimator>>> {
     if class.samples > 1 {
         return Ok(vec![Rc::new(Vimco::default())]);
     }
     match class.draws {
         DrawKind::Pathwise => return Ok(vec![Rc::new(Lax::default())]),
-        // What is exact is all there is.
+        // Only exact estimators are valid.
         DrawKind::Moving => return Ok(Vec::new()),
         _ => {}
     }
@@ -390,7 +415,7 @@ mod tests {
         found.into_iter().flatten().chain(exact(budget)).collect()
     }
 
-    /// Whatever a plan prints can be asked for.
+    /// Every name that a plan prints can be asked for.
     #[test]
     fn every_name_is_taken() {
         let mut found = registry();

@@ -7,7 +7,27 @@ use crate::error::{Error, Result};
 use crate::surrogate::{CostAt, Surroundings, VarianceGradient};
 use crate::tensor::{Shape, Tensor, grad};
 
-/// The random numbers behind one draw, of θ's shape: uniform [noise](crate::dist::noise).
+/// The random numbers behind one draw: uniform [noise](crate::dist::noise) of θ's shape.
+///
+/// ```
+/// use relax_runtime::dist::BernoulliRelaxation;
+/// use relax_runtime::estimator::{Noise, Problem, differentiable, rebar};
+/// use relax_runtime::prelude::*;
+/// use relax_runtime::surrogate::RelaxedCost;
+///
+/// # fn main() -> Result<()> {
+/// let theta = Tensor::scalar(0.3);
+/// let cost = differentiable(|b: &Tensor| Ok((b - 0.45).square()));
+/// let surrogate = RelaxedCost::new(1.0, 0.5, &Device::cpu());
+/// let coupled = Noise::coupled(Tensor::scalar(0.6));
+/// let independent = Noise { v: Some(Tensor::scalar(0.2)), ..coupled.clone() };
+/// for (noise, evaluations) in [(coupled, 2), (independent, 3)] {
+///     let problem = Problem::new(&BernoulliRelaxation, &theta, &noise);
+///     assert_eq!(rebar(problem, &cost, &surrogate)?.evaluations, evaluations);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Noise {
     /// u, behind z and b.
@@ -15,12 +35,12 @@ pub struct Noise {
     /// v, behind z̃; `None` couples z̃ to z, so that the two are equal and one evaluation of the
     /// surrogate serves both.
     pub v: Option<Tensor>,
-    /// As many further ones as the estimator asks for: behind draws of its own.
+    /// Noise for further draws of the estimator's own, as many tensors as it asks for.
     pub further: Vec<Tensor>,
 }
 
 impl Noise {
-    /// The noise of one draw, with z̃ coupled to z and nothing further.
+    /// The noise of one draw, with z̃ coupled to z and no further noise.
     pub fn coupled(u: Tensor) -> Self {
         Self {
             u,
@@ -31,6 +51,25 @@ impl Noise {
 }
 
 /// One discrete choice, or a block of independent ones, with every random number given.
+///
+/// ```
+/// use relax_runtime::dist::BernoulliRelaxation;
+/// use relax_runtime::estimator::{Noise, Problem, black_box, reinforce};
+/// use relax_runtime::prelude::*;
+///
+/// # fn main() -> Result<()> {
+/// // Two rows of a fair coin: the noise makes the first 0 and the second 1.
+/// let theta = Tensor::from_slice(&[0.0, 0.0]);
+/// let noise = Noise::coupled(Tensor::from_slice(&[0.25, 0.75]));
+/// let problem = Problem::new(&BernoulliRelaxation, &theta, &noise).rows();
+/// let cost = black_box(|b: &Tensor| Ok((b - 0.45).square()));
+/// let gradient = reinforce(problem, &cost, 0.0)?.gradient;
+/// // f(b) (b − ½) in each row; over both values their mean is the exact (f(1) − f(0))/4.
+/// assert!((gradient.to_vec()?[0] + 0.5 * 0.2025).abs() < 1e-6);
+/// assert!((gradient.mean_all().item()? - 0.025).abs() < 1e-6);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy)]
 pub struct Problem<'a> {
     /// The law's relaxation, such as [`BernoulliRelaxation`](crate::dist::BernoulliRelaxation).
@@ -41,12 +80,12 @@ pub struct Problem<'a> {
     pub noise: &'a Noise,
     /// Number of leading axes that are independent rows, each with its own cost.
     pub plates: usize,
-    /// What the surrogate may look at beside z and θ, `[rows.., n]`.
+    /// What the surrogate may look at besides z and θ, `[rows.., n]`.
     pub context: Option<&'a Tensor>,
 }
 
 impl<'a> Problem<'a> {
-    /// A choice without rows: θ `[event..]`, the cost one number.
+    /// A choice without rows: θ has shape `[event..]`, and the cost is one number.
     pub fn new(relaxation: &'a dyn Relaxation, theta: &'a Tensor, noise: &'a Noise) -> Self {
         Self {
             relaxation,
@@ -57,19 +96,19 @@ impl<'a> Problem<'a> {
         }
     }
 
-    /// Takes the first axis as independent rows: the cost is one number a row.
+    /// Treats the first axis as independent rows: the cost is one number per row.
     #[must_use]
     pub fn rows(mut self) -> Self {
         self.plates = 1;
         self
     }
 
-    /// θ as a constant, once the shapes of all that is given fit: what a function that estimates
-    /// starts with.
+    /// Checks that all shapes fit and returns θ as a constant: the first step of every function that
+    /// estimates.
     ///
     /// # Errors
-    /// [`Error::Shape`] if there are more rows' axes than θ has beside its events, or if noise or
-    /// context have other shapes than they are to have.
+    /// [`Error::Shape`] if θ has too few axes for its rows and events, or if the noise or the context
+    /// has the wrong shape.
     #[track_caller]
     pub(super) fn constant_theta(&self) -> Result<Tensor> {
         let location = Location::caller();
@@ -104,12 +143,12 @@ impl<'a> Problem<'a> {
         Ok(self.theta.detach())
     }
 
-    /// An error unless the choices are coins.
+    /// Fails unless the choices are coins.
     pub(super) fn expect_coins(&self, estimator: &str) -> Result<()> {
         self.expect_form(Form::Coins, estimator, "coins")
     }
 
-    /// An error unless the choices are one-hot vectors.
+    /// Fails unless the choices are one-hot vectors.
     pub(super) fn expect_categories(&self, estimator: &str) -> Result<()> {
         self.expect_form(Form::Categories, estimator, "one-hot vectors")
     }
@@ -138,7 +177,7 @@ impl<'a> Problem<'a> {
         self.relaxation.mean(theta)
     }
 
-    /// The draw of the noise u, and those of the further noise.
+    /// The draw from the noise u, and those from the further noise.
     pub(super) fn draws(&self) -> Vec<Tensor> {
         let theta = self.theta.detach();
         let noise = std::iter::once(&self.noise.u).chain(&self.noise.further);
@@ -147,7 +186,7 @@ impl<'a> Problem<'a> {
             .collect()
     }
 
-    /// A cost as a number a row, also where the rows share one.
+    /// A cost as one number per row, even where the rows share one.
     pub(super) fn each_row(&self, cost: &Tensor) -> Tensor {
         let rows = self.theta.shape().leading(self.plates);
         match cost.len() {
@@ -156,7 +195,7 @@ impl<'a> Problem<'a> {
         }
     }
 
-    /// A number a row, shaped to multiply tensors of θ's shape.
+    /// One number per row, reshaped to multiply tensors of θ's shape.
     pub(super) fn spread(&self, rows: &Tensor) -> Result<Tensor> {
         spread(rows, self.theta.rank())
     }
@@ -169,7 +208,7 @@ pub(super) fn spread(rows: &Tensor, rank: usize) -> Result<Tensor> {
     Ok(rows.reshape(Shape::try_from(&shape[..])?))
 }
 
-/// A cotangent of a sample, brought to θ.
+/// Pulls a cotangent of a sample back to θ.
 pub(super) fn pull(
     sample: &dyn Fn(&Tensor) -> Tensor,
     theta: &Tensor,
@@ -192,7 +231,7 @@ pub(super) fn slope(cost: &dyn Cost, at: &Tensor, temperature: f32) -> Result<(T
     value_and_slope(&|draw: &Tensor| cost.relaxed(draw, &temperature), at)
 }
 
-/// Value and slope of a function of a draw, a number a row.
+/// Value and slope of a function of a draw, one number per row.
 pub(crate) fn value_and_slope(
     cost: &dyn Fn(&Tensor) -> Result<Tensor>,
     at: &Tensor,
@@ -203,34 +242,35 @@ pub(crate) fn value_and_slope(
     Ok((f.check()?.detach(), slope))
 }
 
-/// The cost f of a draw, a number a row.
-// `drawn` and `drawn_with_slope` belong here: that the draw's own cost is known without another
-// evaluation is what estimators are counted by, not only a shorter way.
+/// The cost f of a draw, one number per row: [`differentiable`] or a [`black_box`], or that of a model's
+/// site.
+// `drawn` and `drawn_with_slope` are more than shortcuts: estimators are counted by their evaluations,
+// and the draw's own cost is known without another one.
 pub trait Cost {
     /// f(b) at a hard draw, as 0/1 or one-hot vertices of θ's shape.
     ///
     /// # Errors
-    /// The cost's own.
+    /// If the cost fails.
     fn hard(&self, b: &Tensor) -> Result<Tensor>;
 
-    /// f(b) at the draw that the noise u gives: already known at the site of a model, whose first
-    /// evaluation it was.
+    /// f(b) at the draw that the noise u gives. At a model's site it is already known from the run that
+    /// made the draw.
     ///
     /// # Errors
-    /// The cost's own.
+    /// If the cost fails.
     fn drawn(&self, b: &Tensor) -> Result<Tensor> {
         self.hard(b)
     }
 
-    /// f(b) at a hard draw and its slope ∂f/∂b there, from one evaluation. Choices made later are
-    /// as hard as ever, and the slope does not pass through them.
+    /// f(b) at a hard draw and its slope ∂f/∂b there, from one evaluation. Later choices stay hard, and
+    /// the slope does not pass through them.
     ///
     /// # Errors
-    /// If the cost is a black box, or its own.
+    /// If the cost is a black box, or fails.
     fn with_slope(&self, b: &Tensor) -> Result<(Tensor, Tensor)>;
 
-    /// The same at the draw that the noise u gives. At the site of a model both are known from the
-    /// run that made the draw, as far as its graph reaches.
+    /// The same at the draw that the noise u gives. At a model's site both are known from the run that
+    /// made the draw, as far as its graph reaches.
     ///
     /// # Errors
     /// As [`with_slope`](Self::with_slope).
@@ -238,16 +278,37 @@ pub trait Cost {
         self.with_slope(b)
     }
 
-    /// f at a relaxed draw, differentiable in it; `temperature` is that of choices made later.
+    /// f at a relaxed draw, differentiable in it; `temperature` is that of later choices.
     ///
     /// # Errors
     /// If the cost is a black box.
     fn relaxed(&self, draw: &Tensor, temperature: &Tensor) -> Result<Tensor>;
 }
 
-/// A cost that can be evaluated, and differentiated, between the values of the support. Estimators
-/// that take its slope for its changes refuse it where a comparison, `detach`, or a read on the host
-/// lies between the draw and the cost: they would be biased.
+/// A cost that can be evaluated and differentiated between the values of the support.
+///
+/// Estimators that take its slope for its changes refuse it where a comparison, `detach`, or a read on
+/// the host lies between the draw and the cost: they would be biased.
+///
+/// ```
+/// use relax_runtime::dist::BernoulliRelaxation;
+/// use relax_runtime::estimator::{Noise, Problem, differentiable, muprop};
+/// use relax_runtime::prelude::*;
+///
+/// # fn main() -> Result<()> {
+/// let theta = Tensor::from_slice(&[0.0, 0.0]);
+/// let noise = Noise::coupled(Tensor::from_slice(&[0.25, 0.75]));
+/// let problem = Problem::new(&BernoulliRelaxation, &theta, &noise);
+/// let weights = Tensor::from_slice(&[1.0, -2.0]);
+/// let linear = differentiable(|b: &Tensor| Ok((b * &weights).sum(0)));
+/// // A Taylor expansion of a linear cost is exact: p (1 − p) times the weights.
+/// let gradient = muprop(problem, &linear, 0.5)?.gradient.to_vec()?;
+/// assert!((gradient[0] - 0.25).abs() < 1e-6 && (gradient[1] + 0.5).abs() < 1e-6);
+/// let step = differentiable(|b: &Tensor| Ok(b.gt(0.5).sum(0)));
+/// assert!(muprop(problem, &step, 0.5).is_err());
+/// # Ok(())
+/// # }
+/// ```
 pub fn differentiable(cost: impl Fn(&Tensor) -> Result<Tensor>) -> impl Cost {
     struct Differentiable<F>(F);
     impl<F: Fn(&Tensor) -> Result<Tensor>> Cost for Differentiable<F> {
@@ -272,6 +333,27 @@ pub fn differentiable(cost: impl Fn(&Tensor) -> Result<Tensor>) -> impl Cost {
 }
 
 /// A cost that can only be evaluated at hard draws.
+///
+/// ```
+/// use relax_runtime::dist::BernoulliRelaxation;
+/// use relax_runtime::estimator::{Noise, Problem, black_box, muprop, reinforce};
+/// use relax_runtime::prelude::*;
+///
+/// # fn main() -> Result<()> {
+/// let theta = Tensor::from_slice(&[0.0, 0.0]);
+/// let noise = Noise::coupled(Tensor::from_slice(&[0.25, 0.75]));
+/// let problem = Problem::new(&BernoulliRelaxation, &theta, &noise);
+/// let cost = black_box(|b: &Tensor| {
+///     let coins = b.to_vec()?;
+///     Ok(Tensor::scalar(if coins[0] == coins[1] { 0.0 } else { 1.0 }))
+/// });
+/// // The draw is (0, 1), at cost 1: the estimate is its score.
+/// let gradient = reinforce(problem, &cost, 0.0)?.gradient.to_vec()?;
+/// assert!((gradient[0] + 0.5).abs() < 1e-6 && (gradient[1] - 0.5).abs() < 1e-6);
+/// assert!(muprop(problem, &cost, 0.5).is_err());
+/// # Ok(())
+/// # }
+/// ```
 pub fn black_box(cost: impl Fn(&Tensor) -> Result<Tensor>) -> impl Cost {
     struct BlackBox<F>(F);
     impl<F: Fn(&Tensor) -> Result<Tensor>> Cost for BlackBox<F> {
@@ -296,14 +378,14 @@ pub fn black_box(cost: impl Fn(&Tensor) -> Result<Tensor>) -> impl Cost {
 /// What an estimator returns; all tensors are constants.
 #[derive(Clone, Debug)]
 pub struct Estimate {
-    /// f(b), a number a row.
+    /// f(b), one number per row.
     pub cost: Tensor,
     /// The estimate of ∂E\[f\]/∂θ, row by row, of θ's shape.
     pub gradient: Tensor,
-    /// ∂/∂φ of the mean square of `gradient` over rows and coordinates, a tensor a parameter of
+    /// ∂/∂φ of the mean square of `gradient` over rows and coordinates, one tensor per parameter of
     /// the surrogate: its expectation is the gradient of the variance.
     pub variance_gradient: VarianceGradient,
-    /// How many times f was evaluated for the gradient, as the literature counts. Where a surrogate
+    /// How many times f was evaluated for the gradient, counted as in the literature. Where a surrogate
     /// that contains f is trained, its relaxed evaluations carry a tangent.
     pub evaluations: usize,
 }

@@ -10,20 +10,43 @@ use crate::tensor::Tensor;
 
 /// The REBAR estimate: [`relax`](super::relax()) with c(z) = η f(σ(z/λ)).
 ///
+/// [`Noise`](super::Noise) has an example; [`Rebar`] is the estimator for sites of models.
+///
 /// # Errors
-/// The cost's own, or shapes that do not fit.
+/// If the cost fails, or shapes do not fit.
 pub fn rebar(problem: Problem<'_>, cost: &dyn Cost, surrogate: &RelaxedCost) -> Result<Estimate> {
     relax(problem, cost, surrogate)
 }
 
 /// REBAR, with scale and temperature learned online.
+///
+/// ```
+/// use relax_runtime::prelude::*;
+///
+/// #[model]
+/// fn switches() {
+///     let logits = param!([0.0, 0.0]);
+///     let on = sample!(Bernoulli(logits = &logits));
+///     cost!((on * Tensor::from_slice(&[1.0, -1.0])).sum(0));
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let rebar = Rebar { temperature: 0.7, ..Rebar::default() };
+/// let trained = Minimize::new(&switches()).steps(100).estimator(rebar).run()?;
+/// // The cost of the draw, and the relaxed cost.
+/// assert_eq!(trained.plan().entries[0].evaluations, 2);
+/// let logits = trained.param("logits")?;
+/// assert!(logits[0] < 0.0 && logits[1] > 0.0);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Rebar {
     /// How z̃ is drawn.
     pub coupling: Coupling,
-    /// First temperature.
+    /// Initial temperature.
     pub temperature: f32,
-    /// First scale.
+    /// Initial scale.
     pub eta: f32,
 }
 
@@ -57,7 +80,7 @@ impl Estimator for Rebar {
         }
     }
 
-    /// Those beyond the first are of the surrogate.
+    /// Evaluations beyond the first are the surrogate's.
     fn above_floor(&self, _: SiteClass) -> std::result::Result<(), String> {
         Ok(())
     }

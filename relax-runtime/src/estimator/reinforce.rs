@@ -12,8 +12,10 @@ use crate::tensor::{Tensor, grad};
 
 /// The estimate (f(b) − `baseline`) ∂log p(b | θ)/∂θ.
 ///
+/// [`Problem`] has an example; [`Reinforce`] is the estimator for sites of models.
+///
 /// # Errors
-/// The cost's own, or shapes that do not fit.
+/// If the cost fails, or shapes do not fit.
 pub fn reinforce(problem: Problem<'_>, cost: &dyn Cost, baseline: f32) -> Result<Estimate> {
     let theta = problem.constant_theta()?;
     let b = problem
@@ -31,9 +33,9 @@ pub fn reinforce(problem: Problem<'_>, cost: &dyn Cost, baseline: f32) -> Result
     })
 }
 
-/// The same for any law, continuous ones included: `weight`, a number a row, times
-/// ∂log p(value)/∂parameter, for each parameter of the law; of a discrete law with a number for
-/// each draw it is known without a graph.
+/// `weight`, one number per row, times ∂log p(value)/∂parameter for each parameter of any law,
+/// continuous ones included. For a law with a relaxation whose parameter has the draw's shape, no graph
+/// is needed.
 ///
 /// # Errors
 /// If shapes do not fit.
@@ -58,6 +60,26 @@ pub fn score_function(law: &dyn Law, value: &Tensor, weight: &Tensor) -> Result<
 }
 
 /// REINFORCE, by default with a moving average of past costs as baseline.
+///
+/// It needs nothing but the cost of the draw, which may be computed by host code:
+///
+/// ```
+/// use relax_runtime::prelude::*;
+///
+/// #[model]
+/// fn coin() {
+///     let logit = param!(0.0);
+///     let heads = sample!(Bernoulli(logits = &logit));
+///     cost!(if heads.to_bool()? { 1.0 } else { 0.0 });
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let trained = Minimize::new(&coin()).steps(100).estimator(Reinforce::default()).run()?;
+/// assert_eq!(trained.plan().entries[0].evaluations, 1);
+/// assert!(trained.param("logit")?[0] < 0.0);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Reinforce {
     baseline: bool,
@@ -70,7 +92,7 @@ impl Default for Reinforce {
 }
 
 impl Reinforce {
-    /// REINFORCE as it is, without variance reduction.
+    /// Plain REINFORCE, without variance reduction.
     pub fn without_baseline() -> Self {
         Self { baseline: false }
     }

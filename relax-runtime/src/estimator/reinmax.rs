@@ -1,4 +1,4 @@
-//! ReinMax, a straight-through estimator of second order, biased (Liu, Dong, Liu, Yu, Gao 2023).
+//! ReinMax, a second-order straight-through estimator, biased (Liu, Dong, Liu, Yu, Gao 2023).
 
 use super::class::{DrawKind, SiteClass};
 use super::gumbel_softmax::relaxable;
@@ -12,14 +12,32 @@ use crate::tensor::Tensor;
 
 /// The slope w of the cost at the hard draw, brought to θ as 2 J(π₁) w − ½ J(π₀) w, where π₀ is the
 /// mean, π₁ = ½ (π₀ + b), and J(π) the Jacobian of σ or softmax at the point where its value is π:
-/// π (1 − π) of coins, diag π − π πᵀ of one-hot vectors
+/// π (1 − π) for coins, diag π − π πᵀ for one-hot vectors
 /// (Liu et al. 2023). Biased, except where the cost is quadratic in each choice.
 ///
 /// Two evaluations: the cost at the draw, and its slope there with later choices relaxed at
-/// `temperature`.
+/// `temperature`. [`ReinMax`] is the estimator for sites of models.
+///
+/// ```
+/// use relax_runtime::dist::BernoulliRelaxation;
+/// use relax_runtime::estimator::{Noise, Problem, differentiable, reinmax};
+/// use relax_runtime::prelude::*;
+///
+/// # fn main() -> Result<()> {
+/// // Two rows of a fair coin, one of either value.
+/// let theta = Tensor::from_slice(&[0.0, 0.0]);
+/// let noise = Noise::coupled(Tensor::from_slice(&[0.25, 0.75]));
+/// let problem = Problem::new(&BernoulliRelaxation, &theta, &noise).rows();
+/// let cost = differentiable(|b: &Tensor| Ok((b - 0.45).square()));
+/// // The mean over both values is exact for a quadratic cost: (f(1) − f(0))/4.
+/// let gradient = reinmax(problem, &cost, 0.5)?.gradient;
+/// assert!((gradient.mean_all().item()? - 0.025).abs() < 1e-6);
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
-/// The cost's own, or shapes that do not fit.
+/// If the cost fails, or shapes do not fit.
 pub fn reinmax(problem: Problem<'_>, cost: &dyn Cost, temperature: f32) -> Result<Estimate> {
     let (theta, relaxation) = (problem.constant_theta()?, problem.relaxation);
     let b = relaxation.hard(&relaxation.relaxed(&theta, &problem.noise.u));
@@ -46,7 +64,27 @@ pub fn reinmax(problem: Problem<'_>, cost: &dyn Cost, temperature: f32) -> Resul
     })
 }
 
-/// ReinMax; biased.
+/// The ReinMax estimator; biased.
+///
+/// ```
+/// use relax_runtime::estimator::ReinMax;
+/// use relax_runtime::prelude::*;
+///
+/// #[model]
+/// fn coin() {
+///     let logit = param!(0.0);
+///     let b = sample!(Bernoulli(logits = &logit));
+///     cost!((b - 0.2).square());
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let trained = Minimize::new(&coin()).steps(100).estimator(ReinMax::default()).run()?;
+/// assert!(trained.plan().entries[0].biased);
+/// // 0 costs 0.04, and 1 costs 0.64.
+/// assert!(trained.param("logit")?[0] < 0.0);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct ReinMax {
     /// Temperature of later choices where the cost is differentiated.

@@ -12,11 +12,11 @@ use crate::tensor::Tensor;
 /// The estimate 1/(k − 1) Σᵢ (f(bᵢ) − f̄) ∂log p(bᵢ | θ)/∂θ over k independent draws, f̄ their mean
 /// cost: each draw's baseline is the mean of the others (Kool et al. 2019).
 ///
-/// Unbiased for every law and cost. The first draw is that of the noise u, the others are those of
-/// the further noise: k is one more than there is of it.
+/// Unbiased for every law and cost. The first draw comes from the noise u, the others from the further
+/// noise, so k is one more than its length. [`Rloo`] is the estimator for sites of models.
 ///
 /// # Errors
-/// The cost's own, shapes that do not fit, or no further noise.
+/// If the cost fails, shapes do not fit, or there is no further noise.
 pub fn rloo(problem: Problem<'_>, cost: &dyn Cost) -> Result<Estimate> {
     problem.constant_theta()?;
     leave_one_out(problem, cost, &problem.draws())
@@ -57,7 +57,7 @@ pub fn rloo_of_law(problem: LawProblem<'_>, cost: &dyn Cost) -> Result<LawEstima
     })
 }
 
-/// 1/(n − 1) Σᵢ (f(bᵢ) − f̄) ∂log p(bᵢ | θ)/∂θ, whatever the joint law of the draws; the first is
+/// 1/(n − 1) Σᵢ (f(bᵢ) − f̄) ∂log p(bᵢ | θ)/∂θ, whatever the joint law of the draws; the first draw is
 /// the one already made.
 pub(super) fn leave_one_out(
     problem: Problem<'_>,
@@ -127,7 +127,7 @@ fn too_few() -> Error {
     }
 }
 
-/// A number of draws that leaves one out and has others.
+/// Checks that a number of draws leaves others when one is left out.
 ///
 /// # Errors
 /// If there are fewer than two.
@@ -138,7 +138,26 @@ pub(super) fn at_least_two(draws: usize) -> Result<usize> {
     }
 }
 
-/// REINFORCE with a leave-one-out baseline.
+/// REINFORCE with a leave-one-out baseline: for every law and cost.
+///
+/// ```
+/// use relax_runtime::prelude::*;
+///
+/// #[model]
+/// fn orders() {
+///     let log_rate = param!(1.0);
+///     let n = sample!(Poisson(log_rate = &log_rate));
+///     cost!((n - 10.0).square());
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let trained = Minimize::new(&orders()).steps(100).estimator(Rloo::new(8)?).run()?;
+/// assert_eq!(trained.plan().entries[0].evaluations, 8);
+/// // The mean cost λ + (λ − 10)² is least at λ = 9.5, far above the first rate e.
+/// assert!(trained.param("log_rate")?[0] > 1.0);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Rloo {
     draws: usize,
@@ -151,7 +170,7 @@ impl Default for Rloo {
 }
 
 impl Rloo {
-    /// With the given number of draws, each an evaluation of the cost.
+    /// RLOO with the given number of draws, each of which takes an evaluation of the cost.
     ///
     /// # Errors
     /// If there are fewer than two.

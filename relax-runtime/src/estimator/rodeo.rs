@@ -16,14 +16,15 @@ use crate::tensor::{Tensor, grad};
 /// A is the generator of a Gibbs sampler of a row's D coins: (A h)(b) is the mean over d of
 /// p(flip d) (h(b with d flipped) − h(b)). h is the first output of `network`, h̃ the second times
 /// ∂log p(b | θ)/∂θ; both look at b through the cost's expansions fⱼ + f′ⱼᵀ(b − bⱼ) around the other
-/// draws, and take the mean over them, as in the authors' code for several draws; of more than nine
-/// draws over the eight that follow. So no neighbour of a draw costs an evaluation.
+/// draws, and take the mean over them, as in the authors' code for several draws; with more than nine
+/// draws, over the eight that follow. So no neighbor of a draw costs an evaluation.
 ///
 /// For blocks of coins. The draws are those of [`rloo`](super::rloo()); each needs one evaluation,
-/// for the cost and its slope. `variance_gradient` is for the network's parameters.
+/// for the cost and its slope. `variance_gradient` is for the network's parameters. [`Rodeo`] is the
+/// estimator for sites of models.
 ///
 /// # Errors
-/// The cost's own, shapes that do not fit, or no further noise.
+/// If the cost fails, shapes do not fit, or there is no further noise.
 pub fn rodeo(problem: Problem<'_>, cost: &dyn Cost, network: &SteinNetwork) -> Result<Estimate> {
     let theta = problem.constant_theta()?;
     let draws = problem.draws();
@@ -76,7 +77,7 @@ pub fn rodeo(problem: Problem<'_>, cost: &dyn Cost, network: &SteinNetwork) -> R
     })
 }
 
-/// Σᵢ wᵢ ∂log p(bᵢ | θ)/∂θ for numbers wᵢ a row.
+/// Σᵢ wᵢ ∂log p(bᵢ | θ)/∂θ for weights wᵢ, one number per row each.
 fn scores(problem: Problem<'_>, draws: &[Tensor], weights: &[Tensor]) -> Result<Tensor> {
     let mut sum = problem.theta.zeros_like().detach();
     for (b, w) in draws.iter().zip(weights) {
@@ -85,7 +86,7 @@ fn scores(problem: Problem<'_>, draws: &[Tensor], weights: &[Tensor]) -> Result<
     Ok(sum)
 }
 
-/// The draws, each `[rows, coins]`, with what is known of the cost there.
+/// The draws, each `[rows, coins]`, with what is known about the cost there.
 struct Neighbours {
     draws: Vec<Tensor>,
     slopes: Vec<Tensor>,
@@ -95,17 +96,17 @@ struct Neighbours {
     mean: Tensor,
 }
 
-/// The draws around which draw `i` of `k` is expanded: all others, and of many those that follow,
+/// The draws around which draw `i` of `k` is expanded: all others, or of many only those that follow,
 /// so that work grows with the number of draws and not with its square.
 fn centers(i: usize, k: usize) -> impl Iterator<Item = usize> {
     let others = (0..k).filter(move |&j| j != i);
     others.filter(move |j| (j + k - i) % k <= MOST_CENTERS)
 }
 
-/// Around how many others a draw is expanded at most: what further ones add is little.
+/// Maximum number of others around which a draw is expanded: further ones add little.
 const MOST_CENTERS: usize = 8;
 
-/// What the network was asked, and said.
+/// A query of the network, and its answer.
 struct Asked {
     /// The draw whose expansion it is.
     center: usize,
@@ -128,7 +129,7 @@ impl Neighbours {
         for j in centers(i, self.draws.len()) {
             let slope = &self.slopes[j];
             // By how much the expansion around draw j changes on the way to bᵢ, and to its
-            // neighbours.
+            // neighbors.
             let here = (slope * (b - &self.draws[j])).sum_keepdim(1);
             let changes = Tensor::concat(&[&(&here + slope * &turn), &here], 1);
             let [h, h_tilde] = network
@@ -160,7 +161,27 @@ impl Neighbours {
     }
 }
 
-/// RODEO, the network trained online.
+/// RODEO, with its network trained online: for Bernoulli sites.
+///
+/// ```
+/// use relax_runtime::estimator::Rodeo;
+/// use relax_runtime::prelude::*;
+///
+/// #[model]
+/// fn switches() {
+///     let logits = param!([0.0, 0.0]);
+///     let on = sample!(Bernoulli(logits = &logits));
+///     cost!((on * Tensor::from_slice(&[1.0, -1.0])).sum(0));
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let trained = Minimize::new(&switches()).steps(100).estimator(Rodeo::new(4)?).run()?;
+/// assert_eq!(trained.plan().entries[0].evaluations, 4);
+/// let logits = trained.param("logits")?;
+/// assert!(logits[0] < 0.0 && logits[1] > 0.0);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Rodeo {
     draws: usize,
@@ -177,7 +198,7 @@ impl Default for Rodeo {
 }
 
 impl Rodeo {
-    /// With the given number of draws, each an evaluation of the cost.
+    /// RODEO with the given number of draws, each of which takes an evaluation of the cost.
     ///
     /// # Errors
     /// If there are fewer than two.
@@ -209,7 +230,7 @@ impl Estimator for Rodeo {
     }
 
     fn time(&self, _: SiteClass) -> f64 {
-        /// Of the network's work for one draw around another one.
+        /// Time of the network's work for one draw around another one.
         const PAIR: f64 = 4.5;
         let pairs = self.draws * (self.draws - 1).min(MOST_CENTERS);
         1.0 + WITH_SLOPE * (self.draws - 1) as f64 + PAIR * pairs as f64

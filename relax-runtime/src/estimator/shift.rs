@@ -6,10 +6,10 @@ use crate::error::{Error, Result};
 use crate::tensor::{Shape, Tensor};
 
 /// Why the values of some sites cannot be summed over.
-pub(super) const ENDLESS: &str = "its values have no last one, or are too many, so that they cannot be summed over; \
-    use `relax` or `rloo`";
+pub(super) const ENDLESS: &str =
+    "its values have no last one, or are too many to sum over; use `relax` or `rloo`";
 
-/// The events of one row, and the values that each of them has.
+/// The events of one row, and how many values each of them has.
 pub(super) struct Events<'a> {
     pub(super) values: usize,
     pub(super) count: usize,
@@ -36,24 +36,24 @@ impl<'a> Events<'a> {
         })
     }
 
-    /// How many values the events of a row have together, `usize::MAX` where there are more.
+    /// Number of values that the events of a row have together, `usize::MAX` if there are more.
     pub(super) fn together(&self) -> usize {
         let count = u32::try_from(self.count);
         count.map_or(usize::MAX, |count| self.values.saturating_pow(count))
     }
 
-    /// The draw with event e moved on by `by[e]` values, back to the first after the last.
+    /// The draw with event e moved on by `by[e]` values, wrapping around after the last.
     pub(super) fn shifted(&self, b: &Tensor, by: &[usize]) -> Result<Tensor> {
         let by = self.tensor(by.iter().map(|&by| by as f32).collect(), b)?;
         Ok(self.relaxation.shifted(b, &by).check()?.clone())
     }
 
-    /// A number an event as a tensor that broadcasts against numbers of all rows' events.
+    /// One number per event as a tensor that broadcasts against numbers of all rows' events.
     pub(super) fn tensor(&self, numbers: Vec<f32>, like: &Tensor) -> Result<Tensor> {
         Tensor::from_vec(numbers, Shape::try_from(&self.shape[..])?, &like.device())
     }
 
-    /// A number an event, shaped to multiply tensors of θ's shape.
+    /// One number per event, reshaped to multiply tensors of θ's shape.
     pub(super) fn spread(&self, numbers: &Tensor) -> Tensor {
         self.relaxation.over_event(numbers)
     }

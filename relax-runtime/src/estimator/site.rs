@@ -14,6 +14,26 @@ use crate::surrogate::{
 use crate::tensor::{Parameter, Tensor};
 
 /// How the conditional relaxed sample z̃ is drawn.
+///
+/// ```
+/// use relax_runtime::estimator::Coupling;
+/// use relax_runtime::prelude::*;
+///
+/// #[model]
+/// fn coin() {
+///     let logit = param!(0.0);
+///     let b = sample!(Bernoulli(logits = &logit));
+///     cost!((b - 0.45).square());
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let published = Rebar { coupling: Coupling::Independent, ..Rebar::default() };
+/// let trained = Minimize::new(&coin()).steps(5).estimator(published).run()?;
+/// // The cost itself, and relaxed at z and at z̃.
+/// assert_eq!(trained.plan().entries[0].evaluations, 3);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Coupling {
     /// With the noise that makes z̃ = z: one evaluation of the surrogate.
@@ -23,8 +43,8 @@ pub enum Coupling {
     Independent,
 }
 
-/// The work at one site in one step: a [`Problem`] where the site has a relaxation, elsewhere a
-/// [`LawProblem`](super::LawProblem).
+/// The work at one site in one step: a [`Problem`] where the site has a relaxation, a
+/// [`LawProblem`](super::LawProblem) elsewhere.
 #[derive(Clone, Copy)]
 pub struct SiteTask<'a, P = Problem<'a>> {
     /// Full name of the site.
@@ -38,7 +58,7 @@ pub struct SiteTask<'a, P = Problem<'a>> {
 }
 
 impl<P> SiteTask<'_, P> {
-    /// A stream of random numbers for first values of what the site learns.
+    /// A random stream for the initial values of what the site learns.
     pub fn stream(&self, purpose: &str) -> Stream {
         Key::new(self.seed).stream(&format!("{}/{purpose}", self.name))
     }
@@ -50,6 +70,61 @@ impl<P> SiteTask<'_, P> {
 }
 
 /// A gradient estimator for sites of models.
+///
+/// An estimator of your own is passed like any other:
+///
+/// ```
+/// use relax_runtime::estimator::{
+///     Cost, Estimate, Estimator, SiteClass, SiteState, SiteTask, reinforce,
+/// };
+/// use relax_runtime::prelude::*;
+///
+/// /// The score function with a constant baseline.
+/// #[derive(Debug)]
+/// struct ConstantBaseline(f32);
+///
+/// impl Estimator for ConstantBaseline {
+///     fn name(&self) -> &'static str {
+///         "constant-baseline"
+///     }
+///
+///     fn valid_for(&self, _: SiteClass) -> Result<String, String> {
+///         Ok("score function with a constant baseline".into())
+///     }
+///
+///     fn evaluations(&self, _: SiteClass) -> usize {
+///         1
+///     }
+///
+///     fn centred(&self) -> bool {
+///         false
+///     }
+///
+///     fn estimate(
+///         &self,
+///         task: &SiteTask<'_>,
+///         cost: &dyn Cost,
+///         _: &SiteState,
+///     ) -> Result<Estimate> {
+///         reinforce(task.problem, cost, self.0)
+///     }
+/// }
+///
+/// #[model]
+/// fn coin() {
+///     let logit = param!(0.0);
+///     let heads = sample!(Bernoulli(logits = &logit));
+///     cost!(heads);
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let trained = Minimize::new(&coin()).steps(100).estimator(ConstantBaseline(0.5)).run()?;
+/// assert_eq!(trained.plan().entries[0].estimator, "constant-baseline");
+/// // Heads cost 1, tails nothing.
+/// assert!(trained.param("logit")?[0] < 0.0);
+/// # Ok(())
+/// # }
+/// ```
 pub trait Estimator: Debug {
     /// Its name.
     fn name(&self) -> &'static str;
@@ -64,15 +139,15 @@ pub trait Estimator: Debug {
     /// evaluation included.
     fn evaluations(&self, class: SiteClass) -> usize;
 
-    /// About how long one estimate takes, the draw's own evaluation included, in the time of one
-    /// evaluation of the cost at a hard draw: what a race weighs variances with. It is stated, not
-    /// timed, so that equal seeds give equal plans; `docs/budget.md` has what it was measured from.
+    /// Approximate time of one estimate, the draw's own evaluation included, in units of one evaluation
+    /// of the cost at a hard draw: races weigh variances with it. It is stated, not timed, so that equal
+    /// seeds give equal plans; `docs/budget.md` has the measurements behind it.
     fn time(&self, class: SiteClass) -> f64 {
         self.evaluations(class) as f64
     }
 
-    /// Up to how many combinations of all choices of the programs it sums over together, where every
-    /// site has such an estimator; nothing where it takes one site at a time.
+    /// Maximum number of combinations of all the programs' choices that it sums over jointly, where
+    /// every site has such an estimator; `None` if it takes one site at a time.
     fn joint(&self) -> Option<usize> {
         None
     }
@@ -82,7 +157,7 @@ pub trait Estimator: Debug {
         true
     }
 
-    /// Whether the moving average of past costs is taken off the cost beforehand.
+    /// Whether the moving average of past costs is subtracted from the cost beforehand.
     fn centred(&self) -> bool {
         true
     }
@@ -99,23 +174,23 @@ pub trait Estimator: Debug {
         0
     }
 
-    /// Whether it asks for the slope of the cost at the site's own draw, which the draw's graph
-    /// then gives.
+    /// Whether it needs the slope of the cost at the site's own draw, which is then taken from the
+    /// draw's graph.
     fn needs_slope(&self) -> bool {
         false
     }
 
-    /// Whether its expectation may differ from the gradient. The plan says so, and no site gets
-    /// such an estimator that was not asked for.
+    /// Whether its expectation may differ from the gradient. The plan says so, and no site gets a biased
+    /// estimator unless it was asked for.
     fn biased(&self) -> bool {
         false
     }
 
-    /// Whether its variance has the floor of a ledger ([`Recording::floors`]): its estimate is made of one
-    /// draw, and is right on average over the choice's own value alone, the others as drawn.
+    /// Whether the floor of a ledger ([`Recording::floors`]) bounds its variance from below: its estimate
+    /// is made from one draw, and is unbiased over the choice's own value alone, with the others as drawn.
     ///
     /// # Errors
-    /// Why its variance may lie below.
+    /// Why its variance may be lower.
     ///
     /// [`Recording::floors`]: crate::infer::Recording::floors
     fn above_floor(&self, class: SiteClass) -> std::result::Result<(), String> {
@@ -135,8 +210,8 @@ pub trait Estimator: Debug {
         false
     }
 
-    /// The learning signals of such a bound: what the scores of each sample's choices are weighted
-    /// with, of the shape of the log-weights, `[samples, rows..]`.
+    /// The learning signals of such a bound, which weight the scores of each sample's choices; of the
+    /// log-weights' shape, `[samples, rows..]`.
     ///
     /// # Errors
     /// If it is not for such bounds, or there are too few samples.
@@ -147,7 +222,7 @@ pub trait Estimator: Debug {
         )))
     }
 
-    /// What it starts to learn from; by default, past costs alone.
+    /// Its initial state at a site; by default, one that only remembers past costs.
     ///
     /// # Errors
     /// If a device cannot hold it.
@@ -163,11 +238,11 @@ pub trait Estimator: Debug {
         Ok(SiteState::new())
     }
 
-    /// Of each row what the surrogate says of the cost at the site's draw; nothing where no
-    /// surrogate stands for the cost. Only ledgers ask for it.
+    /// What the surrogate predicts for each row's cost at the site's draw; `None` where no surrogate
+    /// stands in for the cost. Only ledgers ask for it.
     ///
     /// # Errors
-    /// The cost's own.
+    /// If the cost fails.
     fn surrogate_value(
         &self,
         _task: &SiteTask<'_>,
@@ -180,7 +255,7 @@ pub trait Estimator: Debug {
     /// One estimate at a discrete site with a relaxation.
     ///
     /// # Errors
-    /// The cost's own, or if the estimator is for other sites.
+    /// If the cost fails, or the estimator is for other sites.
     fn estimate(
         &self,
         task: &SiteTask<'_>,
@@ -190,10 +265,10 @@ pub trait Estimator: Debug {
         Err(not_for(self.name(), task.name, "with a relaxation"))
     }
 
-    /// One estimate at a site without a relaxation: a continuous one, or a discrete one.
+    /// One estimate at a site without a relaxation, continuous or discrete.
     ///
     /// # Errors
-    /// The cost's own, or if the estimator is for other sites.
+    /// If the cost fails, or the estimator is for other sites.
     fn estimate_law(
         &self,
         task: &LawTask<'_>,
@@ -204,12 +279,12 @@ pub trait Estimator: Debug {
     }
 }
 
-/// The time of an evaluation with its slope at a hard draw, in that of one without.
+/// Time of an evaluation with its slope at a hard draw, in units of one without.
 pub(super) const WITH_SLOPE: f64 = 2.3;
-/// The time of an evaluation at a relaxed draw with what a surrogate learns from, and of the network
-/// beside it.
+/// Time of an evaluation at a relaxed draw with what a surrogate learns from, and of the network beside
+/// it.
 pub(super) const RELAXED: f64 = 5.0;
-/// The time of a network alone that learns to stand for the cost.
+/// Time of a network alone that learns to stand in for the cost.
 pub(super) const NETWORK: f64 = 1.5;
 
 fn not_for(estimator: &str, site: &str, kind: &str) -> Error {
@@ -218,7 +293,7 @@ fn not_for(estimator: &str, site: &str, kind: &str) -> Error {
     ))
 }
 
-/// An error unless a temperature is a positive number.
+/// Fails unless a temperature is a positive number.
 pub(super) fn check_temperature(temperature: f32) -> Result<()> {
     if temperature > 0.0 && temperature.is_finite() {
         return Ok(());
@@ -230,7 +305,7 @@ pub(super) fn check_temperature(temperature: f32) -> Result<()> {
     })
 }
 
-/// An error unless a relaxed cost can start from this scale and temperature.
+/// Fails unless a relaxed cost can start from this scale and temperature.
 pub(super) fn check_relaxed_cost(eta: f32, temperature: f32) -> Result<()> {
     check_temperature(temperature)?;
     if eta.is_finite() {
@@ -243,9 +318,9 @@ pub(super) fn check_relaxed_cost(eta: f32, temperature: f32) -> Result<()> {
     })
 }
 
-/// An estimator, or a shared one.
+/// An estimator, owned or shared.
 pub trait IntoEstimator {
-    /// The estimator, shared.
+    /// Makes it a shared one.
     fn into_estimator(self) -> Rc<dyn Estimator>;
 }
 
@@ -269,9 +344,9 @@ pub struct SiteState {
     quadratic: Option<Quadratic>,
     parameters: Vec<Parameter>,
     optimizer: Optimizer,
-    /// Past costs.
+    /// Average of past costs.
     pub baseline: MovingAverage,
-    /// Squares of past costs' distances from the baseline.
+    /// Average of the squared distances of past costs from the baseline.
     pub spread: MovingAverage,
 }
 
@@ -287,12 +362,12 @@ impl SiteState {
     /// The unit of costs moves slowly: what a surrogate has learned is in that unit.
     const SPREAD_DECAY: f64 = 0.9999;
 
-    /// Nothing but past costs.
+    /// A state that only remembers past costs.
     pub fn new() -> Self {
         Self::with_surrogate(Box::new(Zero))
     }
 
-    /// A surrogate, trained by Adam.
+    /// A state with a surrogate, trained by Adam.
     pub fn with_surrogate(surrogate: Box<dyn Surrogate>) -> Self {
         Self::holding(Held::Other(surrogate))
     }
@@ -310,12 +385,12 @@ impl SiteState {
         }
     }
 
-    /// The same beside a quadratic form of the draw.
+    /// The same with a quadratic form of the draw.
     pub(super) fn with_quadratic(self, quadratic: Option<Quadratic>) -> Self {
         Self { quadratic, ..self }
     }
 
-    /// Named parameters of something else than a surrogate, trained by Adam.
+    /// A state with named parameters of something other than a surrogate, trained by Adam.
     pub fn with_parameters(parameters: Vec<Parameter>) -> Self {
         Self {
             parameters,
@@ -323,7 +398,7 @@ impl SiteState {
         }
     }
 
-    /// The same with what is learned following another rule than Adam at rate 10⁻³.
+    /// The same, trained by another rule than Adam at rate 10⁻³.
     ///
     /// # Errors
     /// If the rule's settings make no sense, such as a learning rate that is NaN.
@@ -333,7 +408,7 @@ impl SiteState {
     }
 
     /// Takes in the costs of a step: their mean, and the mean square of their distance from the
-    /// baseline. The first costs meet no baseline, so that their distance says nothing.
+    /// baseline. The first costs have no baseline, so their distance says nothing.
     pub fn remember(&mut self, mean: f64, square: f64) {
         if self.baseline.is_known() {
             self.spread.update(square);
@@ -344,13 +419,13 @@ impl SiteState {
         self.baseline.update(mean);
     }
 
-    /// How far past costs lay from the baseline; nothing before there were a few, or if all were the
-    /// same. The distance of the very first tells little: in a unit that is far too small a single
-    /// large gradient would fill Adam's memory for thousands of steps.
+    /// How far past costs lay from the baseline; `None` before there were a few, or if all were the
+    /// same. The first distances tell little: in a unit that is far too small, a single large gradient
+    /// would fill Adam's memory for thousands of steps.
     pub(super) fn unit(&self) -> Option<f32> {
-        /// Of the average that is known after ten steps.
+        /// Weight of the average that is reached after ten steps.
         const LEAST_WEIGHT: f64 = 9.5 * (1.0 - SiteState::SPREAD_DECAY);
-        /// Of the baseline: what is less is the rounding of what was taken off.
+        /// Share of the baseline below which a distance is only the rounding of what was subtracted.
         const ROUNDING: f64 = 1e-12;
         let least = ROUNDING * self.baseline.value().abs();
         let distance = self.spread.value().sqrt().max(least) as f32;
@@ -368,8 +443,8 @@ impl SiteState {
         self.surrogate.surrogate().network()
     }
 
-    /// The surrogate's relaxed cost, and what is added to it, which computes what it learns from only
-    /// where the whole does; nothing unless it is such a sum.
+    /// The surrogate's relaxed cost and what is added to it; `None` unless it is such a sum. The addend
+    /// computes what it learns from only where the whole does.
     pub(super) fn relaxed_and_rest(&self) -> Option<(&RelaxedCost, Pausable<&dyn Surrogate>)> {
         let relaxed = self.surrogate.relaxed_cost()?;
         let rest = Pausable::new(self.surrogate.beside_relaxed_cost()?);
@@ -377,7 +452,7 @@ impl SiteState {
         Some((relaxed, rest))
     }
 
-    /// Whether the surrogate computes what it learns from.
+    /// Sets whether the surrogate computes what it learns from.
     pub(crate) fn learn(&self, learns: bool) {
         self.surrogate.learn(learns);
     }
@@ -392,7 +467,7 @@ impl SiteState {
         self.quadratic.as_ref()
     }
 
-    /// What was learned beside the parameters and averages of costs, to be saved.
+    /// What was learned besides the parameters and averages of costs, to be saved.
     pub(crate) fn learned(&self) -> Vec<f64> {
         let quadratic = self.quadratic.as_ref().map(Quadratic::state);
         let relaxed = self.surrogate.relaxed_cost().map(RelaxedCost::state);
@@ -403,8 +478,7 @@ impl SiteState {
             .collect()
     }
 
-    /// Goes on from saved numbers, and returns those that are left over; nothing if there are too
-    /// few.
+    /// Restores saved numbers and returns those left over; `None` if there are too few.
     pub(crate) fn restore_learned<'a>(&mut self, saved: &'a [f64]) -> Option<&'a [f64]> {
         let rest = match &mut self.quadratic {
             Some(quadratic) => quadratic.restore(saved)?,
@@ -421,18 +495,18 @@ impl SiteState {
         self.surrogate.learns()
     }
 
-    /// The surrogate's optimiser.
+    /// The surrogate's optimizer.
     pub(crate) fn optimizer_mut(&mut self) -> &mut Optimizer {
         &mut self.optimizer
     }
 
-    /// The surrogate's optimiser.
+    /// The surrogate's optimizer.
     pub(crate) fn optimizer(&self) -> &Optimizer {
         &self.optimizer
     }
 
     /// Moves the parameters against the gradient of the variance, and learns what else the last
-    /// estimate tells of the surrogate.
+    /// estimate shows about the surrogate.
     ///
     /// # Errors
     /// If the gradients do not fit the parameters.

@@ -1,5 +1,5 @@
 //! The network behind RODEO's control variates, evaluated and differentiated in closed form: it is
-//! asked for every neighbour of every draw.
+//! needed at every neighbor of every draw.
 
 use crate::error::Result;
 use crate::nn::Linear;
@@ -197,7 +197,7 @@ impl Unit {
     }
 
     /// Derivatives by slope, offset and both output weights, summed over the points of a row: in
-    /// lanes, so that the loop is one of vectors.
+    /// lanes, so that the loop is vectorized.
     fn pull(&self, x: &[f32], first: &[f32], second: &[f32]) -> [f32; 4] {
         const LANES: usize = 16;
         let mut lanes = [[0.0; LANES]; 4];

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::surrogate::VarianceGradient;
 use crate::tensor::Tensor;
 
-/// What stands for the hard draw in the reverse pass.
+/// What replaces the hard draw in the reverse pass.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Through {
     /// Its mean (Bengio et al. 2013).
@@ -18,14 +18,14 @@ pub enum Through {
     Gumbel(f32),
 }
 
-/// The slope of the cost at the hard draw, taken for the slope by what stands for the draw. Biased,
-/// except where the cost is linear in it.
+/// The slope of the cost at the hard draw, taken for the slope by what replaces the draw. Biased,
+/// except where the cost is linear in the draw.
 ///
 /// Two evaluations: the cost at the draw, and its slope there with later choices relaxed at
-/// `temperature`.
+/// `temperature`. [`StraightThrough`] is the estimator for sites of models.
 ///
 /// # Errors
-/// The cost's own, or shapes that do not fit.
+/// If the cost fails, or shapes do not fit.
 pub fn straight_through(
     problem: Problem<'_>,
     cost: &dyn Cost,
@@ -50,9 +50,30 @@ pub fn straight_through(
 }
 
 /// The straight-through estimator; biased.
+///
+/// ```
+/// use relax_runtime::estimator::StraightThrough;
+/// use relax_runtime::prelude::*;
+///
+/// #[model]
+/// fn coin() {
+///     let logit = param!(0.0);
+///     let b = sample!(Bernoulli(logits = &logit));
+///     cost!(b * 0.4);
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let mut trainer = Trainer::new(1).estimator(StraightThrough::default());
+/// let estimate = trainer.gradients(&ExpectedCost::new(&coin()), Key::new(1))?;
+/// // The slope 0.4 times that of the mean, p (1 − p).
+/// assert!((estimate.parameters[0].1.item()? - 0.1).abs() < 1e-5);
+/// assert!(trainer.plan().entries[0].biased);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct StraightThrough {
-    /// What stands for the draw.
+    /// What replaces the draw.
     pub through: Through,
     /// Temperature of later choices where the cost is differentiated.
     pub temperature: f32,

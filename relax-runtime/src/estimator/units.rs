@@ -5,13 +5,13 @@ use crate::error::Result;
 use crate::tensor::Tensor;
 
 /// An estimate made from a site's cost in units of past costs' spread: a network has no scale of its
-/// own, so that one rate of learning and one first output suit costs of any size.
+/// own, and in these units one learning rate and one initial output suit costs of any size.
 ///
-/// Before there is a unit the surrogate learns nothing: what Adam remembered of gradients in another
-/// one would slow it down for long.
+/// Until there is a unit the surrogate learns nothing: what Adam remembered of gradients in another one
+/// would slow it down for a long time.
 ///
 /// # Errors
-/// The estimator's.
+/// Those of `estimate`.
 pub(super) fn in_units(
     cost: &dyn Cost,
     state: &SiteState,
@@ -28,7 +28,7 @@ pub(super) fn in_units(
     Ok(estimate)
 }
 
-/// A number a row that is computed from a site's cost in its units, such as a surrogate's value.
+/// One number per row that is computed from a site's cost in its units, such as a surrogate's value.
 ///
 /// # Errors
 /// Those of `value`.

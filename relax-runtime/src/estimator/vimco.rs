@@ -5,7 +5,7 @@ use super::site::Estimator;
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 
-/// What stands for a sample's weight in the bound without it.
+/// What replaces a sample's weight in the bound without it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LeftOut {
     /// The geometric mean of the other weights, which the authors prefer.
@@ -15,11 +15,26 @@ pub enum LeftOut {
     Arithmetic,
 }
 
-/// The learning signal of each sample, ln (1/K) Σⱼ wⱼ less the same with wₖ replaced by a mean of the
+/// The learning signal of each sample, ln (1/K) Σⱼ wⱼ minus the same with wₖ replaced by a mean of the
 /// others (Mnih and Rezende 2016), for log-weights `[samples, rows..]`.
 ///
 /// Σₖ signalₖ ∂log q(zₖ)/∂θ plus the direct derivative of the bound is unbiased for the bound's
-/// gradient: what is taken off does not depend on zₖ. The samples' evaluations serve all signals.
+/// gradient: what is subtracted does not depend on zₖ. The samples' evaluations serve all signals.
+/// [`Vimco`] is the estimator for sites of models.
+///
+/// ```
+/// use relax_runtime::Tensor;
+/// use relax_runtime::estimator::{LeftOut, vimco};
+///
+/// # fn main() -> relax_runtime::Result<()> {
+/// // Weights 3 and 1: ln ½(3 + 1) − ln ½(1 + 1), and ln ½(3 + 1) − ln ½(3 + 3).
+/// let log_weights = Tensor::from_slice(&[3.0_f32.ln(), 0.0]);
+/// let signals = vimco(&log_weights, LeftOut::Arithmetic)?.to_vec()?;
+/// assert!((signals[0] - 2.0_f32.ln()).abs() < 1e-5);
+/// assert!((signals[1] - (2.0_f32 / 3.0).ln()).abs() < 1e-5);
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// If there are fewer than two samples.
@@ -28,7 +43,9 @@ pub fn vimco(log_weights: &Tensor, left_out: LeftOut) -> Result<Tensor> {
     if samples < 2 {
         return Err(Error::Config {
             setting: "samples",
-            problem: format!("is {samples}; VIMCO needs at least two, whose others are a baseline"),
+            problem: format!(
+                "is {samples}; VIMCO needs at least two, to have others as a baseline"
+            ),
         });
     }
     let log_weights = log_weights.detach();
@@ -40,7 +57,7 @@ pub fn vimco(log_weights: &Tensor, left_out: LeftOut) -> Result<Tensor> {
         rest.remove(k);
         let without = match left_out {
             LeftOut::Geometric => {
-                // Not all less its own, which of an impossible sample is −∞ + ∞.
+                // Not the whole minus its own, which is −∞ + ∞ for an impossible sample.
                 let sum = Tensor::stack(&rest, 0).sum(0);
                 let mean = sum / others;
                 rest.push(&mean);
@@ -58,10 +75,30 @@ pub fn vimco(log_weights: &Tensor, left_out: LeftOut) -> Result<Tensor> {
     Ok(signals.check()?.clone())
 }
 
-/// VIMCO.
+/// VIMCO, for bounds of several samples.
+///
+/// ```
+/// use relax_runtime::estimator::Vimco;
+/// use relax_runtime::prelude::*;
+///
+/// #[model]
+/// fn weather(wet: bool) {
+///     let rain = sample!(Bernoulli(0.2));
+///     observe!(Bernoulli(if rain { 0.9 } else { 0.1 }), wet);
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let model = weather(true);
+/// let training = Svi::new(&model).samples(4).estimator(Vimco::default());
+/// let fit = training.steps(100).run()?;
+/// let plan = fit.plan();
+/// assert_eq!((plan.entries[0].estimator, plan.entries[0].evaluations), ("vimco", 4));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Vimco {
-    /// What stands for a sample's weight in the bound without it.
+    /// What replaces a sample's weight in the bound without it.
     pub left_out: LeftOut,
 }
 
@@ -103,7 +140,7 @@ impl Estimator for Vimco {
 mod tests {
     use super::*;
 
-    /// Its own weight has no part in what is taken off.
+    /// A sample's own weight has no part in what is subtracted.
     #[test]
     fn the_signal_of_an_impossible_sample_is_finite() -> Result<()> {
         let weights = Tensor::from_slice(&[f32::NEG_INFINITY, -1.0, -2.0]);

@@ -1,4 +1,4 @@
-//! Where a gradient that is not finite comes from: looked for once a step has failed.
+//! Finds the source of a gradient that is not finite, once a step has failed.
 
 use crate::dist::Number;
 use crate::error::{Error, Result};
@@ -9,8 +9,8 @@ use crate::random::Key;
 use crate::tensor::{Parameter, Tensor, grad_parameters_around};
 
 impl Estimation {
-    /// The error of a step that gradients could not be followed in, with what they come from if they are
-    /// not finite and it is found. The step is made again for that, with the random numbers of `key`.
+    /// The error of a step whose gradients could not be followed, with their source if they are not finite and it is
+    /// found. The step is repeated for that, with the random numbers of `key`.
     pub(super) fn blamed(
         &mut self,
         mut error: Error,
@@ -29,7 +29,7 @@ impl Estimation {
         error
     }
 
-    /// The first choice at which an estimate is not finite, or else the first such term.
+    /// The first choice whose estimate is not finite, or else the first such term.
     fn source(&mut self, objective: &dyn Objective, key: Key) -> Result<Option<String>> {
         for particle in 0..self.particles as u64 {
             let key = Key { particle, ..key };
@@ -47,8 +47,8 @@ impl Estimation {
         Ok(None)
     }
 
-    /// The first term of a draw by whose derivatives those of the sum are not finite, by halving: an
-    /// evaluation leaves a graph that one pass can go through.
+    /// The first term of a draw that makes the derivatives of the sum infinite or NaN, by bisection: an evaluation
+    /// leaves a graph that only one pass can go through.
     fn first_term(&self, objective: &dyn Objective, key: Key) -> Result<Option<String>> {
         let evaluate = || objective.evaluate(key, &self.params, &Mode::Draw);
         let is_wrong_until = |end: usize| -> Result<bool> {
@@ -73,7 +73,7 @@ impl Estimation {
     }
 }
 
-/// The terms of a draw, and the choices behind them: of several samples those of each.
+/// The terms of a draw, and the choices behind them; for several samples those of each.
 fn terms(pass: &Pass) -> impl Iterator<Item = (&Term, &[Latent])> {
     let samples = pass.samples.iter().flat_map(|samples| samples.runs());
     let single = pass.samples.is_none().then_some(pass);
@@ -81,7 +81,7 @@ fn terms(pass: &Pass) -> impl Iterator<Item = (&Term, &[Latent])> {
     runs.flat_map(|run| run.terms.iter().map(|term| (term, &run.latents[..])))
 }
 
-/// Whether the derivatives of the first terms, by parameters, are not all finite.
+/// Whether the derivatives of the first terms by parameters are not all finite.
 fn has_wrong_slope(pass: &Pass, end: usize, constants: &[&Tensor]) -> Result<bool> {
     let tensors = terms(pass)
         .take(end)

@@ -11,9 +11,9 @@ use crate::model::{Context, Interpreter, Message, ParamStore, Program, Trace};
 use crate::random::Key;
 use crate::tensor::{SiteSet, Tensor};
 
-/// Where the laws of choices come from.
+/// The source of the laws of choices.
 pub(in crate::infer) trait Laws {
-    /// Whether they are those of a guide, and not the program's own.
+    /// Whether they are those of a guide rather than the program's own.
     const OF_GUIDE: bool;
 
     /// The law of a site.
@@ -34,8 +34,7 @@ impl Laws for Own {
     }
 }
 
-/// Runs a program whose choices an interpreter makes: the record, and the choices that host code has
-/// read.
+/// Runs a program whose choices an interpreter makes: returns the record, and the choices that host code has read.
 pub(in crate::infer) fn run_under<I: Interpreter + 'static, P: Program + ?Sized>(
     interpreter: &Rc<I>,
     program: &P,
@@ -54,7 +53,7 @@ pub(in crate::infer) struct Draw<L> {
     laws: L,
     mode: Mode,
     latents: RefCell<Vec<Latent>>,
-    /// Whether a host value has been drawn anew beside the one that was replaced.
+    /// Whether a host value was drawn again besides the one that was replaced.
     has_moved: Cell<bool>,
 }
 
@@ -63,7 +62,7 @@ impl<L: Laws + 'static> Draw<L> {
         Self::after(spare_latents(), laws, mode)
     }
 
-    /// Goes on after choices that have been made.
+    /// Continues after choices that have been made.
     pub(in crate::infer) fn after(latents: Vec<Latent>, laws: L, mode: Mode) -> Self {
         Self {
             laws,
@@ -78,7 +77,7 @@ impl<L: Laws + 'static> Draw<L> {
         self.latents.take()
     }
 
-    /// Runs a program: the choices made, the record, and the choices that host code has read.
+    /// Runs a program: returns the choices made, the record, and the choices that host code has read.
     pub(in crate::infer) fn run<P: Program + ?Sized>(
         self,
         program: &P,
@@ -90,8 +89,8 @@ impl<L: Laws + 'static> Draw<L> {
         Ok((draw.latents(), trace, reads))
     }
 
-    /// The choice at `place` as it was before another was replaced, where a guide's law of it comes from nothing
-    /// that has changed since: the law need not be made again.
+    /// The choice at `place` as it was before another was replaced, if a guide's law of it depends on nothing that has
+    /// changed since: the law need not be made again.
     fn unmoved(&self, message: &Message<'_>, place: usize) -> Option<Latent> {
         if !L::OF_GUIDE || message.hidden || self.has_moved.get() {
             return None;
@@ -107,7 +106,7 @@ impl<L: Laws + 'static> Draw<L> {
         (!seen.contains(site)).then(|| latent.clone())
     }
 
-    /// Noise and draw of the choice at `place`.
+    /// The noise and the draw of the choice at `place`.
     fn choose(
         &self,
         message: &Message<'_>,
@@ -175,7 +174,7 @@ impl<L: Laws + 'static> Draw<L> {
     }
 }
 
-/// An error where a program gives a value probability 0: its code may rely on not meeting it.
+/// An error if a program gives a value probability 0: its code may rely on not meeting it.
 fn expect_possible(message: &Message<'_>, value: &Tensor) -> Result<()> {
     let given = Value::Tensor(value.clone());
     message.dist.check(&given)?;
@@ -190,11 +189,11 @@ fn expect_possible(message: &Message<'_>, value: &Tensor) -> Result<()> {
     }
 }
 
-/// The draw that belongs to the noise: of a law without pathwise draws a constant that comes from all
-/// sites that its parameters come from, whatever the law has computed it with.
+/// The draw that belongs to the noise. For a law without pathwise draws it is a constant that depends on all sites that
+/// its parameters depend on, whatever the law has computed it with.
 ///
 /// # Errors
-/// If the law says that its draws are pathwise, but this one has no derivative.
+/// If the law declares its draws pathwise, but this one has no derivative.
 fn drawn(law: &dyn Law, sources: &Sources, noise: &Tensor) -> Result<Tensor> {
     let value = law.draw(noise);
     if let Draws::Pathwise = law.draws() {
@@ -204,7 +203,7 @@ fn drawn(law: &dyn Law, sources: &Sources, noise: &Tensor) -> Result<Tensor> {
         }
         return Err(Error::Law(format!(
             "{} says that its draws are pathwise, but a draw has no derivative by its parameters; a \
-             law computes such draws with tensor operations, or says `Draws::Opaque`",
+             law computes such draws with tensor operations, or returns `Draws::Opaque`",
             law.name()
         )));
     }
@@ -223,13 +222,13 @@ fn same_noise(a: &dyn Law, b: &dyn Law) -> bool {
 #[derive(Default)]
 struct Sources {
     sites: SiteSet,
-    /// Those by which the law's derivatives do not tell how it changes.
+    /// Those for which the law's derivatives do not tell how it changes.
     severed: SiteSet,
 }
 
 impl Sources {
     /// # Errors
-    /// If the law has no parameters: nothing then says where its numbers are.
+    /// If the law has no parameters: nothing then says on which device its numbers are.
     #[inline]
     fn of(law: &dyn Law) -> Result<Self> {
         let parameters = law.parameters();
@@ -268,7 +267,7 @@ impl<L: Laws + 'static> Interpreter for Draw<L> {
             return Ok(());
         }
         if self.mode.replaced().is_some_and(|(_, site)| place != site) && message.dist.is_host() {
-            // What follows from it does not tell that it follows from what was replaced.
+            // Its consequences do not show that they follow from what was replaced.
             self.has_moved.set(true);
         }
         let of_guide = L::OF_GUIDE && !message.hidden;
@@ -277,7 +276,7 @@ impl<L: Laws + 'static> Interpreter for Draw<L> {
             false => message.law()?,
         };
         let sources = Sources::of(&*law)?;
-        // A guide's law comes from what the guide has read to make it, too.
+        // A guide's law also depends on what the guide has read to make it.
         let with_reads = of_guide.then(|| {
             let mut influence = message.influence.clone();
             message.reads.add_to(&mut influence);
@@ -326,7 +325,7 @@ mod tests {
     use crate::random::Stream;
     use crate::tensor::Device;
 
-    /// Coins that say what is not so: that their draws are pathwise, and what parameters they have.
+    /// Coins with false claims: that their draws are pathwise, and about their parameters.
     #[derive(Debug)]
     struct Careless {
         coins: Rc<dyn Law>,
@@ -385,7 +384,7 @@ mod tests {
         Ok(())
     }
 
-    /// A site whose rows have other numbers of coins from one step to the next.
+    /// A site whose rows change their number of coins from one step to the next.
     #[test]
     fn rows_that_change_their_length_are_an_error() -> Result<()> {
         for (first, then) in [(3, 2), (12, 11)] {

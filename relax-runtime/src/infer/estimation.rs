@@ -1,5 +1,5 @@
-//! Estimates of an objective and its gradient, from one draw of everything or several: what a step of
-//! training follows, and what checks look at.
+//! Estimates of an objective and its gradient, from one or several draws of everything: what a training step follows,
+//! and what checks look at.
 
 use std::rc::Rc;
 
@@ -36,8 +36,8 @@ pub(in crate::infer) struct Particle {
     pub(in crate::infer) pass: Rc<Pass>,
 }
 
-/// Estimates gradients: holds the parameters, what each site's estimator has learned, and what was asked
-/// of them. Moves no parameter.
+/// Estimates gradients: holds the parameters, the state of each site's estimator, and what was asked for. Moves no
+/// parameter.
 #[derive(Debug)]
 pub struct Estimation {
     pub(super) seed: u64,
@@ -45,7 +45,7 @@ pub struct Estimation {
     pub(super) params: ParamStore,
     pub(super) sites: Sites,
     pub(super) joint: JointSum,
-    /// The first setting that makes no sense.
+    /// The first invalid setting.
     wrong: Option<Error>,
 }
 
@@ -61,17 +61,17 @@ impl Estimation {
         }
     }
 
-    /// Takes a setting, whose error the first estimate shows.
+    /// Takes a setting, whose error shows at the first estimate.
     pub(super) fn take(&mut self, setting: Result<()>) {
         if let (None, Err(error)) = (&self.wrong, setting) {
             self.wrong = Some(error);
         }
     }
 
-    /// Checks what was set.
+    /// Checks the settings.
     ///
     /// # Errors
-    /// If a setting makes no sense.
+    /// If a setting is invalid.
     pub(super) fn check_settings(&self) -> Result<()> {
         self.wrong.clone().map_or(Ok(()), Err)
     }
@@ -84,7 +84,7 @@ impl Estimation {
         let drawn: FxHashSet<String> = plan.entries.iter().map(|e| e.site.clone()).collect();
         for summed in self.params.notes::<SummedSites>() {
             summed.each(|site| {
-                // Once a sum could not be taken, its choices are drawn.
+                // Choices are drawn once their sum could not be taken.
                 if drawn.contains(site.name) {
                     return;
                 }
@@ -109,11 +109,10 @@ impl Estimation {
         plan
     }
 
-    /// The objective and its gradient with the random numbers of `key`; estimators learn from it if they
-    /// are to.
+    /// The objective and its gradient with the random numbers of `key`; estimators learn from it if asked to.
     ///
     /// # Errors
-    /// If a setting makes no sense, whatever goes wrong in the objective, or
+    /// If a setting is invalid, any error from the objective, or [`Error::NotFinite`] if it is not finite.
     /// [`Error::NotFinite`] if it is not finite.
     pub(super) fn estimate(
         &mut self,
@@ -184,7 +183,7 @@ impl Estimation {
         })
     }
 
-    /// Before any site has been met: draws everything once to see what there is.
+    /// Before any site has been met: draws everything once to see which sites there are.
     fn meet(&mut self, objective: &dyn Objective, key: Key) -> Result<Option<Pass>> {
         if !self.sites.is_empty() {
             return Ok(None);
@@ -210,7 +209,7 @@ impl Estimation {
         self.estimate_pass(objective, key, pass, learn)
     }
 
-    /// An estimate from what the draw of `key` has come to.
+    /// An estimate from the evaluation of the draw of `key`.
     fn estimate_pass(
         &mut self,
         objective: &dyn Objective,
@@ -256,8 +255,8 @@ impl Estimation {
     }
 }
 
-/// The gradient by every parameter: what the estimates say of the choices, and the direct
-/// derivatives of the terms, which may be known.
+/// The gradient by every parameter: the estimates at the choices, and the direct derivatives of the terms, if not
+/// already known.
 fn differentiate(
     pass: &Pass,
     sites: &[SiteEstimate],
@@ -265,8 +264,8 @@ fn differentiate(
 ) -> Result<Vec<(Parameter, Tensor)>> {
     let mut cotangents: SmallVec<[(Tensor, Option<Tensor>); 4]> =
         SmallVec::with_capacity(sites.len());
-    // Draws whose whole effect an estimate covers: a continuous one is differentiable in its
-    // parameters, and a reverse pass through it would count the effect a second time.
+    // Draws whose whole effect is covered by an estimate: a continuous one is differentiable in its parameters, and a
+    // reverse pass through it would count the effect twice.
     let mut estimated_draws: SmallVec<[&Tensor; 4]> = SmallVec::new();
     for estimate in sites {
         let latent = &pass.latents[estimate.place];
@@ -300,7 +299,7 @@ fn scaled(gradient: &Tensor, scale: f64) -> Tensor {
     }
 }
 
-/// One estimate a site: a bound draws its sites once a sample.
+/// One estimate per site: a bound draws its sites once per sample.
 fn by_site(pass: &Pass, estimates: Vec<SiteEstimate>) -> Vec<SiteEstimate> {
     match pass.samples {
         None => estimates,

@@ -1,4 +1,4 @@
-//! What an estimate of a gradient consists of.
+//! The result of a gradient estimate.
 
 use crate::report::SiteReport;
 use crate::tensor::{Parameter, Tensor};
@@ -13,7 +13,7 @@ pub struct Gradients {
     pub parameters: Vec<(Parameter, Tensor)>,
     /// What was measured at each site.
     pub sites: Vec<SiteReport>,
-    /// Evaluations of the cost for the gradient, relaxed ones included; the passes that train
-    /// surrogates, give first estimates a baseline, or decide between estimators are not counted.
+    /// Evaluations of the cost for the gradient, relaxed ones included; passes that train surrogates, give first
+    /// estimates a baseline, or decide between estimators are not counted.
     pub evaluations: usize,
 }

@@ -1,11 +1,10 @@
-//! Inference: objectives, the trainer that minimises them, posteriors, and exact enumeration.
+//! Inference: objectives, the trainer that minimizes them, posteriors, and exact enumeration.
 //!
-//! Read downwards, each part uses those before it: what one evaluation leaves (`pass`), how choices are
-//! made (`draw`, `guide`), what is minimised (`objective`), what each site's estimator says of an
-//! evaluation (`sites`), what draws say of the choices (`posterior`), sums over choices (`tally`, `exact`,
-//! `marginal`), the estimate of a whole gradient (`estimation`) and what made it fail (`blame`), the density that sums leave (`target`) and chains that start from a
-//! guide there (`hmc`), what a guide misses (`missed`), and what is
-//! done with all of it (`train`, `check`).
+//! Read downwards, each part uses those before it: the record of one evaluation (`pass`), how choices are made (`draw`,
+//! `guide`), what is minimized (`objective`), the estimates for each site of an evaluation (`sites`), what draws show
+//! about the choices (`posterior`), sums over choices (`tally`, `exact`, `marginal`), the estimate of a whole gradient
+//! (`estimation`) and what made it fail (`blame`), the density that sums leave (`target`) and chains on it that start
+//! from a guide (`hmc`), what a guide misses (`missed`), and what is done with all of it (`train`, `check`).
 
 mod blame;
 mod check;

@@ -1,27 +1,27 @@
-//! Peaks of a target's density: the way up, and how wide the density is there.
+//! Peaks of a target's density: how to climb them, and how wide the density is there.
 
 use crate::error::{Error, Result};
 use crate::infer::target::Target;
 
 /// Rates at the beginning and the end of a climb, in units of each number.
 const RATES: (f64, f64) = (0.5, 0.05);
-/// What Adam keeps of slopes and of their squares.
+/// Decay rates of Adam's averages of slopes and of their squares.
 const KEEPS: (f64, f64) = (0.9, 0.99);
 
 /// A place to which a target's density has been climbed.
 pub(super) struct Peak {
     pub(super) place: Vec<f64>,
-    /// The standard deviations of a Gaussian as curved along each number, the others held.
+    /// The standard deviations of a Gaussian with the same curvature along each number, the others held.
     pub(super) spreads: Vec<f64>,
-    /// The logarithm of the integral of such a Gaussian, but for a constant (Laplace's approximation).
+    /// The logarithm of the integral of that Gaussian, up to a constant (Laplace's approximation).
     pub(super) log_evidence: f64,
 }
 
-/// Climbs from a place by so many steps of Adam, of which each moves a number by a share of its unit. Spreads are
-/// looked for in units, and are `most` at most.
+/// Climbs from a place by this many steps of Adam, each of which moves a number by a share of its unit. Spreads are
+/// looked for in units, and are at most `most`.
 ///
 /// # Errors
-/// Whatever goes wrong in the model on the way, or a slope that is not finite.
+/// Any error from the model on the way, or a slope that is not finite.
 pub(super) fn above(
     target: &Target<'_>,
     mut place: Vec<f64>,
@@ -53,7 +53,7 @@ pub(super) fn above(
 
 impl Peak {
     fn at(target: &Target<'_>, place: Vec<f64>, units: &[f64], most: &[f64]) -> Result<Self> {
-        /// How far apart slopes are taken, in spreads; a first pair, which tells these roughly, in units.
+        /// Distance between the slopes taken, in spreads; for a first pair, which measures these roughly, in units.
         const APART: [f64; 2] = [0.03, 0.3];
         let log_density = target.log_density(&place)?;
         let mut spreads = units.to_vec();

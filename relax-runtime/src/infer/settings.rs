@@ -1,10 +1,10 @@
-//! What everything that estimates gradients can be told, once for all of it.
+//! Settings shared by everything that estimates gradients.
 
 use super::estimation::Estimation;
 use crate::estimator::IntoEstimator;
 
 /// Settings of everything that estimates gradients: [`Svi`](super::Svi), [`Minimize`](super::Minimize),
-/// [`Trainer`](super::Trainer) and [`Check`](super::Check). One that makes no sense is an error of the first estimate.
+/// [`Trainer`](super::Trainer) and [`Check`](super::Check). An invalid one is an error at the first estimate.
 ///
 /// ```
 /// use relax_runtime::estimator::Rloo;
@@ -27,7 +27,7 @@ pub trait Configure: Sized {
     #[doc(hidden)]
     fn estimation(&mut self) -> &mut Estimation;
 
-    /// The seed of all random numbers; 0 unless set.
+    /// The seed of all random numbers; the default is 0.
     #[must_use]
     fn seed(mut self, seed: u64) -> Self {
         self.estimation().seed = seed;
@@ -42,9 +42,8 @@ pub trait Configure: Sized {
         self
     }
 
-    /// The estimator of one site, or of all sites of a loop under the name without indices. That there
-    /// is such a site is checked at the end of a run, or by
-    /// [`Trainer::check_site_estimators`](super::Trainer::check_site_estimators).
+    /// The estimator of one site, or of all sites of a loop if the name has no indices. Whether there is such a site is
+    /// checked at the end of a run, or by [`Trainer::check_site_estimators`](super::Trainer::check_site_estimators).
     #[must_use]
     fn site_estimator(mut self, site: &str, estimator: impl IntoEstimator) -> Self {
         let asked = &mut self.estimation().sites.asked;
@@ -52,13 +51,12 @@ pub trait Configure: Sized {
         self
     }
 
-    /// Lets the plan choose, of all that is valid and unbiased, an estimator that takes at most
-    /// `evaluations` evaluations of the cost for one estimate of a site, the draw's own included: an
-    /// exact one where there is one, else the one of least variance × time in a race of 160 draws
-    /// before the site's first estimate, in which times are [stated](crate::estimator::Estimator::time)
-    /// so that the choice follows from the seed. Estimators that were asked for stay. Where all
-    /// choices are discrete and have at most so many combinations together, each step runs all of
-    /// them and is exact. 0 is an error: the draw itself is an evaluation.
+    /// Lets the plan choose, among all that is valid and unbiased, an estimator that takes at most `evaluations`
+    /// evaluations of the cost for one estimate of a site, including the draw's own: an exact one if there is one,
+    /// otherwise the one with the least variance × time in a race of 160 draws before the site's first estimate, with
+    /// [stated](crate::estimator::Estimator::time) times so that the choice follows from the seed. Estimators that were
+    /// asked for stay. If all choices are discrete and have at most that many combinations together, each step runs all
+    /// of them and is exact. 0 is an error: the draw itself is an evaluation.
     #[must_use]
     fn budget(mut self, evaluations: usize) -> Self {
         let estimation = self.estimation();
@@ -67,7 +65,7 @@ pub trait Configure: Sized {
         self
     }
 
-    /// The same for one site, or for all sites of a loop under the name without indices.
+    /// The same for one site, or for all sites of a loop if the name has no indices.
     #[must_use]
     fn site_budget(mut self, site: &str, evaluations: usize) -> Self {
         let estimation = self.estimation();

@@ -20,21 +20,21 @@ use crate::error::{Error, Result};
 use crate::random::Key;
 use crate::tensor::{Provenance, Reads, SiteSet, Tensor};
 
-/// Stands for the value of a new entry until there is one.
+/// Placeholder for the value of a new entry until there is one.
 const UNKNOWN: Value = Value::Real(0.0);
 
-/// How deep models may call each other; the stack of a thread holds so many.
+/// Maximum depth of models that call each other; the stack of a thread can hold this many.
 pub const CALL_DEPTH: usize = 256;
 
-/// How many sites a run may come by: a loop that never stops is an error before it has used up the memory. Sums over
-/// combinations have the same limit, and say first that there are too many.
+/// Maximum number of sites in a run: an endless loop becomes an error before it uses up the memory. Sums over
+/// combinations have the same limit, but report too many combinations first.
 pub const MOST_SITES: usize = 1 << 20;
 
 /// A handler around a part of the program.
 #[derive(Clone)]
 struct Installed {
     handler: Rc<dyn Handler>,
-    /// How many bytes of a site's name are the names of sub-models around the model.
+    /// Number of bytes in a site's name taken by the names of sub-models around the model.
     prefix: usize,
 }
 
@@ -45,14 +45,14 @@ pub struct Context {
     handlers: RefCell<Vec<Installed>>,
     interpreter: Option<Rc<dyn Interpreter>>,
     params: ParamStore,
-    /// Sites whose tensors the host has read, in this run.
+    /// Sites whose tensors the host has read in this run.
     reads: Reads,
     state: RefCell<State>,
-    /// How many models have called each other, down to the one that runs.
+    /// Current depth of models that call each other.
     depth: Cell<usize>,
-    /// The error of a site on its way out of the model, whose own type of errors cannot carry it.
+    /// The error of a site on its way out of a model whose own error type cannot carry it.
     failure: Cell<Option<Error>>,
-    /// What answers all sites instead, in a run in host numbers.
+    /// Answers all sites instead, in a run in host numbers.
     host: Option<Box<Host>>,
     /// Whether it is one of several runs inside another.
     is_inside: bool,
@@ -62,7 +62,7 @@ struct State {
     trace: Trace,
     scope: Scope,
     plates: Plates,
-    /// Sites with host values: what comes after them may depend on them unseen.
+    /// Sites with host values: anything after them may depend on them invisibly.
     host_sites: SiteSet,
 }
 
@@ -86,7 +86,7 @@ impl Context {
         }
     }
 
-    /// Has the record written in memory that an earlier one has left.
+    /// Writes the trace in memory that an earlier one left.
     pub(crate) fn use_spare_memory(&mut self) {
         self.state.get_mut().trace = Trace::in_spare_memory();
     }
@@ -99,14 +99,14 @@ impl Context {
         }
     }
 
-    /// Gets ready for the next run in host numbers.
+    /// Prepares for the next run in host numbers.
     pub(crate) fn restart(&self) {
         if let Some(host) = &self.host {
             host.restart();
         }
     }
 
-    /// The record of the run, and the sites that the host has read.
+    /// The trace of the run, and the sites that the host has read.
     pub(crate) fn finish(self) -> (Trace, SiteSet) {
         let influence = self.influence(&self.state.borrow());
         (self.state.into_inner().trace, influence)
@@ -137,8 +137,8 @@ impl Context {
         Ok(output)
     }
 
-    /// Shows a site of a name to the handlers, from the innermost on, up to one that hides it from
-    /// those outside: whether there is one.
+    /// Shows a site to the handlers, from the innermost outwards, up to one that hides it from those outside; returns
+    /// whether there is one.
     fn pass_by(
         &self,
         name: &str,
@@ -261,9 +261,9 @@ impl Context {
         };
         let value = original.convert(&value)?;
         entry.dist = Some(original);
-        // A site's own density depends on its value, which a host number does not tell.
+        // A site's own density depends on its value, which a host number does not show.
         if let Some(origin) = origin {
-            // A guide's law may come from what it has read since the site was reached.
+            // A guide's law may depend on what it has read since the site was reached.
             self.reads.add_to(&mut entry.influence);
             entry.influence.insert(origin);
         }
@@ -273,7 +273,7 @@ impl Context {
         })
     }
 
-    /// Marks a value as that of a random site, so that costs know what they depend on.
+    /// Marks a value as coming from a random site, so that costs know what they depend on.
     fn attribute(&self, value: Value, origin: usize) -> Value {
         match value {
             Value::Tensor(t) => {
@@ -290,12 +290,12 @@ impl Context {
         }
     }
 
-    /// Records a value and its log-probability: −∞ where host values were drawn before, and lead to a
-    /// distribution whose support does not have the value.
+    /// Records a value and its log-probability: −∞ if host values drawn before led to a distribution whose support does
+    /// not contain the value.
     ///
     /// # Errors
-    /// If the distribution's parameters are wrong, the value lies outside its support, whatever was drawn, or a
-    /// tensor has not the rows of the plates.
+    /// If the distribution's parameters are wrong, the value lies outside its support whatever was drawn, or a tensor
+    /// does not have the rows of the plates.
     pub fn observe<I: IntoDistribution>(
         &self,
         site: Site,
@@ -310,7 +310,7 @@ impl Context {
         let dist = dist.into_distribution().map_err(|e| entry.locate(e))?;
         entry.value = value.into_site_value().into_value();
         match AnyDistribution::check(&dist, &entry.value) {
-            // Which support there is may depend on choices: others may fit the value.
+            // The support may depend on choices: others may fit the value.
             Err(error)
                 if error.is_of_this_support()
                     && entry.influence != SiteSet::EMPTY
@@ -329,8 +329,7 @@ impl Context {
         self.record(entry)
     }
 
-    /// The parameter of a site, if it exists already: where it is constrained, a value of the
-    /// constraint's set.
+    /// The parameter of a site, if it already exists; if constrained, as a value that satisfies the constraint.
     ///
     /// # Errors
     /// If the name is taken in this run, or a handler gives a value that the constraint excludes.
@@ -357,11 +356,11 @@ impl Context {
         self.record_param(site, value).map(Some)
     }
 
-    /// Creates the parameter of a site with its first value, one of its constraint's set.
+    /// Creates the parameter of a site with its initial value, which must satisfy its constraint.
     ///
     /// # Errors
-    /// If `init` is excluded by the constraint, carries an error or holds a number that is not finite, if a checkpoint has another
-    /// shape for it, or the name is taken in this run.
+    /// If `init` violates the constraint, carries an error or holds a number that is not finite, if a checkpoint has
+    /// another shape for it, or if the name is taken in this run.
     pub fn new_param(&self, site: Site, init: impl IntoParam) -> Result<Tensor> {
         site.check_name()?;
         let name = self.state.borrow().scope.full(&site);
@@ -385,7 +384,7 @@ impl Context {
         Ok(value)
     }
 
-    /// Adds a term to the cost whose expectation is minimised; inside plates, a row a member.
+    /// Adds a term to the cost whose expectation is minimized; inside plates, one row per member.
     ///
     /// # Errors
     /// If a tensor carries an error or its leading axes are not the plates'.
@@ -397,8 +396,7 @@ impl Context {
         self.record_number(site, Kind::Cost, value.into())
     }
 
-    /// Adds a term to the log-probability of the run, as an observation does; inside plates, a row a
-    /// member.
+    /// Adds a term to the log-probability of the run, as an observation does; inside plates, one row per member.
     ///
     /// # Errors
     /// As [`cost`](Self::cost).
@@ -410,7 +408,7 @@ impl Context {
         self.record_number(site, Kind::Factor, log_weight.into())
     }
 
-    /// Records a term that is a number of its own.
+    /// Records a term given as a number.
     fn record_number(&self, site: Site, kind: Kind, number: Number) -> Result<()> {
         let mut entry = self.entry(site, kind, UNKNOWN);
         let number = number.sum_from(entry.plates.len());
@@ -423,17 +421,16 @@ impl Context {
         self.record(entry)
     }
 
-    /// How many plates there are around the place where the run is.
+    /// Number of plates around the current place of the run.
     pub(crate) fn plates_around(&self) -> usize {
         self.state.borrow().plates.around().len()
     }
 
-    /// Enters a plate of `size` independent rows, a sample of `of` rows if given, until the guard
-    /// is dropped. Rows of different plates are taken to be different, unless both plates have the
-    /// site's name.
+    /// Enters a plate of `size` independent rows, a sample of `of` rows if given, until the guard is dropped. Different
+    /// plates are taken to have different rows, unless they have the same name.
     ///
     /// # Errors
-    /// If `size` is 0 or larger than `of`, or a plate of the name had another of either in this run.
+    /// If `size` is 0 or larger than `of`, or an earlier plate of the same name in this run had another `size` or `of`.
     pub fn plate(&self, site: Site, size: usize, of: Option<usize>) -> Result<PlateGuard<'_>> {
         if let Some(host) = &self.host {
             return Err(host.refuse());
@@ -445,11 +442,10 @@ impl Context {
         })
     }
 
-    /// Runs another model as part of this one, its sites prefixed with the site's name.
+    /// Runs another model as part of this one, with its sites prefixed by the site's name.
     ///
     /// # Errors
-    /// As [`Model::run`], and [`Error::CallDepth`] where models call each other more than
-    /// [`CALL_DEPTH`] deep.
+    /// As [`Model::run`], and [`Error::CallDepth`] if models call each other more than [`CALL_DEPTH`] deep.
     pub fn call<M: Model + ?Sized>(&self, site: Site, model: &M) -> Result<M::Output> {
         site.check_name()?;
         let depth = self.depth.get();

@@ -1,11 +1,10 @@
-//! Runs in host numbers: every choice has a host value, every term of the objective is an `f64`, and
-//! no record is kept. What needs tensors ends such a run.
+//! Runs in host numbers: every choice has a host value, every term of the objective is an `f64`, and no trace is kept.
+//! Anything that needs tensors ends such a run.
 //!
-//! The ways around tensor operations have a word each, and the same results. *Host*: whole runs in the
-//! program's own numbers, here and in `infer::tally`. *Plain*: loops over slices of a tensor's numbers,
-//! where a call of an operation costs more than its arithmetic: `plain` in `dist`, `surrogate` and
-//! `estimator::relax`. *Fused*: one operation that reads its operands once in place of several,
-//! `tensor::ops::fused`.
+//! Each way around tensor operations has a name, and the same results. *Host*: whole runs in the program's own numbers,
+//! here and in `infer::tally`. *Plain*: loops over slices of a tensor's numbers, where calling an operation costs more
+//! than its arithmetic: `plain` in `dist`, `surrogate` and `estimator::relax`. *Fused*: one operation in place of
+//! several, which reads its operands once: `tensor::ops::fused`.
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -22,22 +21,22 @@ use crate::dist::{
 };
 use crate::error::{Error, Result};
 
-/// What answers the sites of a run in host numbers.
+/// Answers the sites of a run in host numbers.
 pub(crate) trait HostRun {
-    /// Which of so many values a choice takes.
+    /// Chooses which of its `values` values a choice takes.
     ///
     /// # Errors
     /// Whatever makes the site impossible.
     fn choose(&self, at: &Place<'_>, dist: &dyn AnyDistribution, values: usize) -> Result<usize>;
 
-    /// Adds a term of the objective: a cost, or the negative log-density of a value, with what is known of it.
+    /// Adds a term of the objective: a cost, or the negative log-density of a value, with what is known about it.
     fn pay(&self, at: &Place<'_>, kind: Kind, cost: f64, known: Known<'_>);
 
     /// Notes that the run ends because it needs tensors.
     fn refuse(&self);
 }
 
-/// A site that a run has come to.
+/// A site that a run has reached.
 pub(crate) struct Place<'a> {
     /// The number of the site's name, the same in every run.
     pub(crate) number: usize,
@@ -146,7 +145,7 @@ impl Host {
         let dist = dist.into_distribution().map_err(|e| at.locate(e))?;
         let value = value.into_site_value();
         match dist.log_prob(&value) {
-            // Choices may have led to another support.
+            // Earlier choices may have led to this support.
             Err(error) if error.is_of_this_support() && self.has_chosen.get() => {
                 let never = Number::Host(f64::NEG_INFINITY);
                 let by_parameters =
@@ -169,7 +168,7 @@ impl Host {
         self.pay(&at, Kind::Factor, log_weight, Known::Nothing)
     }
 
-    /// Runs a part of the program with the site's name before all names.
+    /// Runs a part of the program with the site's name prefixed to all names.
     pub(super) fn inside<T>(&self, site: &Site, part: impl FnOnce() -> Result<T>) -> Result<T> {
         if site.computed.is_some() {
             return Err(self.refuse());
@@ -181,12 +180,12 @@ impl Host {
     }
 }
 
-/// Names of sites without their text, which is put together only where somebody wants to read it.
+/// Names of sites without their text, which is assembled only on request.
 #[derive(Default)]
 struct NameTable {
     known: Vec<KnownName>,
     numbers: FxHashMap<Name, usize>,
-    /// The numbers in the order of the last run, which the next one repeats for the most part.
+    /// The numbers in the order of the last run, which the next one mostly repeats.
     order: Vec<usize>,
     at: usize,
     run: u64,
@@ -203,7 +202,7 @@ struct Name {
 
 struct KnownName {
     name: Name,
-    /// The last run that came by.
+    /// The last run that reached it.
     run: u64,
 }
 
@@ -245,8 +244,8 @@ impl NameTable {
         number
     }
 
-    /// Whether the name of a number is that of a site, as far as a glance shows: in most cases both
-    /// come from the same place of the source.
+    /// Whether the name of a number is quickly seen to be a site's: usually both come from the same place in the
+    /// source.
     fn is_clearly(&self, number: usize, site: &Site) -> bool {
         let name = &self.known[number].name;
         std::ptr::eq(name.text, site.name)
@@ -255,14 +254,14 @@ impl NameTable {
             && site.iterations.iter().eq(&name.iterations)
     }
 
-    /// The number of a site, and whether the run has come by it before.
+    /// The number of a site, and whether this run has reached it before.
     fn arrive(&mut self, site: &Site) -> (usize, bool) {
         let number = self.number(site);
         let last = std::mem::replace(&mut self.known[number].run, self.run);
         (number, last == self.run)
     }
 
-    /// Enters a sub-model; the scope to come back to.
+    /// Enters a sub-model; returns the scope to go back to.
     fn enter(&mut self, site: &Site) -> Option<usize> {
         let number = self.number(site);
         self.scope.replace(number)

@@ -1,11 +1,11 @@
-//! Who makes the random choices of a run.
+//! What makes the random choices of a run.
 
 use super::Message;
 use crate::dist::Number;
 use crate::error::Result;
 
-/// Gives sites their values after the handlers have seen them; without one, each site draws from its
-/// own distribution.
+/// Gives sites their values after the handlers have seen them; without an interpreter, each site draws from its own
+/// distribution.
 pub(crate) trait Interpreter {
     /// May give a `sample!` site its value.
     ///
@@ -13,8 +13,8 @@ pub(crate) trait Interpreter {
     /// Whatever makes the site impossible.
     fn sample(&self, message: &mut Message<'_>) -> Result<()>;
 
-    /// The log-density of a choice that it made under the law that it made it by, whose own parameters are
-    /// constants here, a number a row of its plates; nothing if it does not know.
+    /// The log-density of a choice it made, under the law it used, with that law's own parameters held constant: one
+    /// number per row of its plates; `None` if it does not know.
     fn log_density(&self, _origin: usize) -> Option<Result<Number>> {
         None
     }

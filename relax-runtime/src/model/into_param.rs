@@ -1,10 +1,10 @@
-//! First values of parameters.
+//! Initial values of parameters.
 
 use crate::dist::Value;
 use crate::error::Result;
 use crate::tensor::Tensor;
 
-/// A first value of a parameter.
+/// A type that can be the initial value of a parameter.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the first value of a parameter",
     label = "expected a number (`f64`), numbers, or a `Tensor`"
@@ -13,7 +13,7 @@ pub trait IntoParam {
     /// The value as a tensor.
     ///
     /// # Errors
-    /// If it carries one.
+    /// If the value carries an error.
     fn into_param(self) -> Result<Tensor>;
 }
 

@@ -1,9 +1,8 @@
 //! Models, their sites, and the handlers that interpret them.
 //!
-//! A `#[model]` function is a program over a [`Context`]: each `sample!`, `observe!`, `param!`,
-//! `cost!` asks the context, which lets [`Handler`]s decide and records what happened in a
-//! [`Trace`]. One program so serves prior simulation, replay, conditioning, variational inference
-//! and enumeration.
+//! A `#[model]` function is a program over a [`Context`]: each `sample!`, `observe!`, `param!` or `cost!` asks the
+//! context, which lets [`Handler`]s decide and records what happened in a [`Trace`]. One program thus serves prior
+//! simulation, replay, conditioning, variational inference and enumeration.
 
 mod context;
 mod given_up;
@@ -46,8 +45,36 @@ use std::sync::Arc;
 
 use crate::error::Result;
 
-/// A function annotated with `#[model]`, applied to its arguments: it can be run many times, under
-/// different handlers.
+/// A function annotated with `#[model]`, applied to its arguments: it can be run many times, under different handlers.
+///
+/// ```
+/// use relax_runtime::prelude::*;
+///
+/// #[model]
+/// fn two_heads() -> bool {
+///     let first = sample!(Bernoulli(0.5));
+///     let second = sample!(Bernoulli(0.5));
+///     first && second
+/// }
+///
+/// /// The share of runs whose output is true.
+/// fn frequency(model: &impl Model<Output = bool>, runs: u64) -> Result<f64> {
+///     let mut hits = 0;
+///     for seed in 0..runs {
+///         hits += u32::from(Simulation::seeded(seed).run(model)?.output);
+///     }
+///     Ok(f64::from(hits) / runs as f64)
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let model = two_heads();
+/// assert_eq!(model.name(), "two_heads");
+/// assert!((frequency(&model, 2_000)? - 0.25).abs() < 0.06);
+/// let sure = condition(condition(model, "first", true), "second", true);
+/// assert_eq!(frequency(&sure, 10)?, 1.0);
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "a model does nothing until it is run: pass it to `Svi`, `Minimize` or `Simulation`, or \
               `call!` it inside another model"]
 #[diagnostic::on_unimplemented(
@@ -86,7 +113,34 @@ macro_rules! models_behind {
 
 models_behind!(&M, Box<M>, Rc<M>, Arc<M>);
 
-/// A model whose result is not looked at.
+/// A model whose output is ignored, so that models of different output types can be used as `&dyn Program`. Every
+/// [`Model`] is a `Program`.
+///
+/// ```
+/// use relax_runtime::prelude::*;
+///
+/// #[model]
+/// fn coin() -> bool {
+///     let heads = sample!(Bernoulli(0.5));
+///     heads
+/// }
+///
+/// #[model]
+/// fn die() -> usize {
+///     let face = sample!(Categorical([1.0 / 6.0; 6]));
+///     face
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let (coin, die) = (coin(), die());
+/// let programs: [&dyn Program; 2] = [&coin, &die];
+/// for (program, (name, values)) in programs.into_iter().zip([("coin", 2), ("die", 6)]) {
+///     assert_eq!(program.model_name(), name);
+///     assert_eq!(exact_posterior(program)?.len(), values);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a model",
     label = "expected a `#[model]` function applied to its arguments"

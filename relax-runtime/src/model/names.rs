@@ -1,11 +1,11 @@
-//! Full names of sites: with the names of the sub-models around them, and the iterations of loops.
+//! Full names of sites, including the sub-models around them and the iterations of loops.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use super::Site;
 
-/// Where a run is, as far as names of sites depend on it.
+/// The part of a run's position that site names depend on.
 #[derive(Clone, Default)]
 pub(super) struct Scope {
     /// The names of the enclosing sub-models, each with a slash.
@@ -28,7 +28,7 @@ impl Scope {
         name.into()
     }
 
-    /// Enters a sub-model; what to hand to [`leave`](Self::leave).
+    /// Enters a sub-model; returns what to pass to [`leave`](Self::leave).
     pub(super) fn enter(&mut self, site: &Site) -> usize {
         let outer = self.prefix.len();
         self.prefix.push_str(site.text());
@@ -49,7 +49,7 @@ impl Scope {
     }
 }
 
-/// Adds `[3]` for an iteration.
+/// Appends `[3]` for iteration 3, and so on.
 pub(super) fn write_iterations(iterations: &[usize], name: &mut String) {
     for iteration in iterations {
         // Writing to a string cannot fail.

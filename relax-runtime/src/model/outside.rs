@@ -1,17 +1,17 @@
-//! Observations outside of the support that earlier choices have led to.
+//! Observations outside the support that earlier choices led to.
 
 use std::rc::Rc;
 
 use crate::dist::AnyDistribution;
 use crate::error::Error;
 
-/// An observation outside of the support that earlier choices have led to: others may lead to another
-/// distribution, so that it has probability 0 here, and the run goes on.
+/// An observation outside the support that earlier choices led to: other choices may lead to another distribution, so
+/// it has probability 0 here, and the run continues.
 #[derive(Clone, Debug)]
 pub(crate) struct OutOfSupport {
-    /// That the value is outside of the support.
+    /// The error that the value is outside the support.
     error: Error,
-    /// Whether the same distribution with other parameters may have the value.
+    /// Whether the same distribution with other parameters may contain the value.
     is_by_parameters: bool,
 }
 
@@ -23,26 +23,25 @@ impl OutOfSupport {
         }
     }
 
-    /// The error of a value that the distribution has under no parameters, so that it is wrong there whatever was
-    /// drawn.
+    /// The error of a value that the distribution contains under no parameters, so that it is wrong whatever was drawn.
     pub(crate) fn mistake(&self) -> Option<&Error> {
         (!self.is_by_parameters).then_some(&self.error)
     }
 }
 
-/// What is known of a term beside its number.
+/// What is known about a term besides its number.
 #[derive(Clone, Copy)]
 pub(crate) enum Known<'a> {
-    /// Nothing, or the term is no value's log-density.
+    /// Nothing, or the term is not the log-density of a value.
     Nothing,
-    /// The distribution, whose support has the value.
+    /// The distribution, whose support contains the value.
     Inside(&'a dyn AnyDistribution),
-    /// That its support does not have it.
+    /// That the support does not contain the value.
     Outside(&'a OutOfSupport),
 }
 
 impl<'a> Known<'a> {
-    /// Of a term with this distribution, whose value may lie outside of its support.
+    /// What is known about a term with this distribution, whose value may lie outside its support.
     pub(crate) fn of(
         outside: Option<&'a Rc<OutOfSupport>>,
         dist: Option<&'a Rc<dyn AnyDistribution>>,

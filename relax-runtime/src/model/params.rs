@@ -14,41 +14,62 @@ use crate::error::{Error, Result};
 use crate::random::Key;
 use crate::tensor::{Device, Parameter, Tensor};
 
-/// The parameters that `param!` sites and automatic guides have created; clones share them.
+/// The parameters created by `param!` sites and automatic guides, by name; clones share them.
+///
+/// ```
+/// use relax_runtime::prelude::*;
+///
+/// #[model]
+/// fn toss() -> Tensor {
+///     let logit = param!(0.0);
+///     let heads = sample!(Bernoulli(logits = logit));
+///     heads
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let params = ParamStore::default();
+/// let simulation = Simulation::seeded(1).params(&params);
+/// simulation.run(&toss())?;
+/// assert_eq!(params.names(), ["logit"]);
+/// params.parameter("logit").expect("just created").set(Tensor::scalar(100.0))?;
+/// assert_eq!(simulation.run(&toss())?.output.item()?, 1.0);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct ParamStore(Rc<RefCell<State>>);
 
 #[derive(Clone, Debug, Default)]
 struct State {
     known: FxHashMap<String, Parameter>,
-    /// Those whose numbers stand for values of a set.
+    /// Constraints of the parameters that have one.
     constraints: FxHashMap<String, Constraint>,
-    /// Those that a checkpoint has brought and no program has asked for yet, each with whether
-    /// every step so far trained it.
+    /// Parameters restored from a checkpoint that no program has asked for yet, each with whether every step so far
+    /// trained it.
     restored: BTreeMap<String, bool>,
-    /// Those that every run of a program creates, though a checkpoint came without them.
+    /// Parameters that every run of a program creates, but that the checkpoint lacks.
     missing: Vec<String>,
     notes: Notes,
-    /// The programs of whose sums something is no longer taken.
+    /// What has been given up of programs' sums.
     given_up: BTreeMap<String, GivenUp>,
-    /// Whether guides are to say in which units their parameters are moved.
+    /// Whether guides should say in which units their parameters are moved.
     wants_units: bool,
-    /// Where guides start, if not in the middle of what the model states.
+    /// Where guides start, if not at the center of the model's laws.
     start: Option<Start>,
-    /// Whether a guide has been met that has a choice.
+    /// Whether a guide has asked where to start.
     has_location: bool,
-    /// What random numbers choose the values at which choices that are summed out are held, if they are.
+    /// The random numbers that choose the values at which summed-out choices are held, if they are.
     held: Option<Key>,
-    /// Where the data turned out to be, where that is not the CPU.
+    /// The device of the data, if it turned out not to be the CPU.
     device: Option<Device>,
 }
 
 /// Where guides start.
 #[derive(Clone, Debug)]
 pub(crate) enum Start {
-    /// At a draw of what the model states, by these random numbers.
+    /// At a draw from the model's laws, with these random numbers.
     Draw(Key),
-    /// About the unconstrained numbers of each site, and as wide as these may be.
+    /// Around the given unconstrained numbers of each site, with the given spread.
     About(Rc<FxHashMap<String, Spread>>),
 }
 
@@ -59,7 +80,7 @@ pub(crate) struct Spread {
     pub(crate) scale: Tensor,
 }
 
-/// What has been found out about programs, by the kind of finding and the program's name.
+/// What has been found out about programs, by type of finding and program name.
 #[derive(Clone, Default)]
 struct Notes(FxHashMap<(TypeId, &'static str), Rc<dyn Any>>);
 
@@ -75,7 +96,7 @@ impl ParamStore {
         Self(Rc::new(RefCell::new(self.0.borrow().clone())))
     }
 
-    /// A store without parameters, for programs with the first values of theirs.
+    /// A store without parameters, for running programs at initial values.
     pub(crate) fn fresh(&self) -> Self {
         Self(Rc::new(RefCell::new(State {
             device: self.0.borrow().device.clone(),
@@ -83,23 +104,23 @@ impl ParamStore {
         })))
     }
 
-    /// Has guides say in which units their parameters are moved.
+    /// Makes guides say in which units their parameters are moved.
     pub(crate) fn want_units(&self) {
         self.0.borrow_mut().wants_units = true;
     }
 
-    /// Whether they are to.
+    /// Whether guides should say in which units their parameters are moved.
     pub(crate) fn wants_units(&self) -> bool {
         self.0.borrow().wants_units
     }
 
-    /// Has guides that are made from now on start there, or in the middle of what the model states.
+    /// Sets where guides made from now on start; `None` for the center of the model's laws.
     pub(crate) fn start_at(&self, place: Option<Start>) {
         self.0.borrow_mut().start = place;
     }
 
-    /// Where a part of a guide is to start, if not in the middle; `is_location` says whether draws of what the model
-    /// states can move it.
+    /// Where a part of a guide should start, if not at the center; `is_location` says whether draws from the model's
+    /// laws can move it.
     pub(crate) fn place_to_start(&self, is_location: bool) -> Option<Start> {
         let state = &mut *self.0.borrow_mut();
         state.has_location |= is_location;
@@ -111,19 +132,18 @@ impl ParamStore {
         self.0.borrow().has_location
     }
 
-    /// Has models hold what they sum out at values that these random numbers choose among the possible ones, or
-    /// sum it out.
+    /// Makes models hold summed-out choices at possible values chosen by these random numbers; `None` to sum them out.
     pub(crate) fn hold_summed(&self, at: Option<Key>) {
         self.0.borrow_mut().held = at;
     }
 
-    /// What chooses the values at which they are held, if they are.
+    /// The random numbers that choose the values at which summed-out choices are held, if they are.
     pub(crate) fn holds_summed(&self) -> Option<Key> {
         self.0.borrow().held
     }
 
-    /// Begins as if no program had been run: with no parameters, and nothing found out. What was before is in what
-    /// it gives, for [`put_back`](Self::put_back).
+    /// Starts over as if no program had been run: with no parameters, and nothing found out. Returns the previous
+    /// content, for [`put_back`](Self::put_back).
     pub(crate) fn begin_anew(&self) -> Self {
         let state = &mut *self.0.borrow_mut();
         let anew = State {
@@ -134,13 +154,13 @@ impl ParamStore {
         Self(Rc::new(RefCell::new(std::mem::replace(state, anew))))
     }
 
-    /// Takes over all that another store holds.
+    /// Takes over everything another store holds.
     pub(crate) fn put_back(&self, before: Self) {
         let before = before.0.take();
         self.0.replace(before);
     }
 
-    /// Takes over what a fork's programs were found to be, and what was given up of them.
+    /// Takes over what a fork found out about programs, and what it gave up of their sums.
     pub(crate) fn take_notes_of(&self, fork: &Self) {
         let fork = fork.0.borrow();
         let state = &mut *self.0.borrow_mut();
@@ -148,7 +168,7 @@ impl ParamStore {
         state.given_up = fork.given_up.clone();
     }
 
-    /// What `find` found out about a program, which it is asked once. Checkpoints do not hold it.
+    /// What `find` found out about a program; it is called only once. Not stored in checkpoints.
     pub(crate) fn note<T: 'static>(
         &self,
         program: &'static str,
@@ -164,7 +184,7 @@ impl ParamStore {
         found
     }
 
-    /// The same, if it was found out.
+    /// What was found out about a program, if anything.
     pub(crate) fn noted<T: 'static>(&self, program: &'static str) -> Option<Rc<T>> {
         let state = self.0.borrow();
         let note = state.notes.0.get(&(TypeId::of::<T>(), program))?;
@@ -177,7 +197,7 @@ impl ParamStore {
         self.0.borrow_mut().notes.0.insert(key, Rc::new(found));
     }
 
-    /// All that was found out of one kind.
+    /// All findings of one type.
     pub(crate) fn notes<T: 'static>(&self) -> Vec<Rc<T>> {
         let notes = &self.0.borrow().notes.0;
         let notes = notes.values().cloned();
@@ -190,7 +210,7 @@ impl ParamStore {
         given_up.get(program).copied().unwrap_or_default()
     }
 
-    /// Gives up so much of it: whether less was so far.
+    /// Gives up this much of a program's sum; returns whether less had been given up so far.
     pub(crate) fn give_up(&self, program: &str, what: GivenUp) -> bool {
         let is_new = self.given_up_of(program) < what;
         if is_new {
@@ -200,17 +220,17 @@ impl ParamStore {
         is_new
     }
 
-    /// The programs of whose sums something has been given up.
+    /// What has been given up of each program's sum.
     pub(crate) fn given_up(&self) -> BTreeMap<String, GivenUp> {
         self.0.borrow().given_up.clone()
     }
 
-    /// Sets what has been given up.
+    /// Sets what has been given up of each program's sum.
     pub(crate) fn set_given_up(&self, given_up: BTreeMap<String, GivenUp>) {
         self.0.borrow_mut().given_up = given_up;
     }
 
-    /// Whether there is a parameter of a guide's at a site.
+    /// Whether a guide has a parameter for a site.
     pub(crate) fn has_of(&self, site: &str) -> bool {
         let is_of = |name: &String| {
             let part = name.strip_prefix(site);
@@ -219,8 +239,8 @@ impl ParamStore {
         self.0.borrow().known.keys().any(is_of)
     }
 
-    /// The current value of a parameter, part of the autodiff graph: where it is constrained, of the
-    /// constraint's set, once a program has come by it.
+    /// The current value of a parameter, as part of the autodiff graph. If constrained, it satisfies the constraint
+    /// once a program has reached it.
     pub fn get(&self, name: &str) -> Option<Tensor> {
         let state = self.0.borrow();
         let value = state.known.get(name)?.get();
@@ -247,15 +267,14 @@ impl ParamStore {
         constraint.value(&parameter.get())
     }
 
-    /// The parameter itself, to set it. Of a constrained one these are the unconstrained numbers,
-    /// which are what is trained and what checkpoints hold:
-    /// [`Constraint::value`](crate::dist::Constraint::value) makes its value of them.
+    /// The parameter itself, to set it. A constrained one holds unconstrained numbers, which are what is trained and
+    /// stored in checkpoints; [`Constraint::value`](crate::dist::Constraint::value) maps them to its value.
     pub fn parameter(&self, name: &str) -> Option<Parameter> {
         self.0.borrow().known.get(name).cloned()
     }
 
-    /// The parameter, if a program may take it as it is: one that a checkpoint has brought waits for
-    /// [`create`](Self::create) to compare it with the program's first value.
+    /// The parameter, if a program may take it as it is: one restored from a checkpoint waits for
+    /// [`create`](Self::create) to compare it with the program's initial value.
     pub(crate) fn settled(&self, name: &str) -> Option<Parameter> {
         let state = self.0.borrow();
         match state.restored.is_empty() || !state.restored.contains_key(name) {
@@ -264,20 +283,20 @@ impl ParamStore {
         }
     }
 
-    /// Adds a parameter with its first value, or returns the existing one's.
+    /// Adds a parameter with its initial value, or returns the existing parameter's value.
     ///
     /// # Errors
-    /// If the first value carries an error or holds NaN or an infinite number.
+    /// If the initial value carries an error, or holds NaN or an infinite number.
     pub fn insert(&self, name: &str, init: &Tensor) -> Result<Tensor> {
         Ok(self.create(name, init, false)?.get())
     }
 
-    /// Adds a parameter with its first value, or returns the existing one. One that a checkpoint has
-    /// brought keeps its numbers and moves to the first value's device. `always` says that every run
-    /// of the program comes by it, whatever is drawn.
+    /// Adds a parameter with its initial value, or returns the existing one. One restored from a checkpoint keeps its
+    /// numbers and moves to the initial value's device. `always` says that every run of the program reaches it,
+    /// whatever is drawn.
     ///
     /// # Errors
-    /// As [`insert`](Self::insert); [`Error::Checkpoint`] if the checkpoint's has another shape.
+    /// As [`insert`](Self::insert); [`Error::Checkpoint`] if the restored parameter has another shape.
     pub(crate) fn create(&self, name: &str, init: &Tensor, always: bool) -> Result<Parameter> {
         let state = &mut *self.0.borrow_mut();
         let init = match &state.device {
@@ -292,7 +311,7 @@ impl ParamStore {
             return Ok(parameter.clone());
         }
         check_finite(init)?;
-        // It outlives the run: the sites, reads and derivatives of that are not its own.
+        // It outlives the run, so it must not keep the run's sites, reads and derivatives.
         let parameter = Parameter::new(init.kept()).named(name);
         state.known.insert(name.to_owned(), parameter.clone());
         if always && !state.restored.is_empty() {
@@ -301,12 +320,11 @@ impl ParamStore {
         Ok(parameter)
     }
 
-    /// What `attempt` gives; once more, with all parameters where the data are, where it meets data that are not
-    /// on the CPU beside parameters that are, having been made of host numbers. Where that does not help, they
-    /// stay.
+    /// Returns the result of `attempt`. If it meets data off the CPU beside parameters on it (made from host numbers),
+    /// tries once more with all parameters moved to the data's device; if that does not help, they move back.
     ///
     /// # Errors
-    /// Those of the last attempt.
+    /// The errors of the last attempt.
     pub(crate) fn beside_data<T>(&self, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
         let error = match attempt() {
             Err(error) if matches!(error.cause(), Error::Device { .. }) => error,
@@ -326,16 +344,15 @@ impl ParamStore {
         again
     }
 
-    /// Whether there is a parameter that data elsewhere would have moved.
+    /// Whether there is a parameter on the CPU, which data elsewhere would have moved.
     pub(crate) fn has_any_here(&self) -> bool {
         let state = self.0.borrow();
         let mut devices = state.known.values().map(Parameter::device);
         devices.any(|device| device == Device::cpu())
     }
 
-    /// Moves the parameters to the device of data that could not be combined with numbers on the CPU, and forgets
-    /// what was found out without them: those that there were, with their values before; nothing if there were
-    /// none.
+    /// Moves the parameters to the device of data that could not be combined with numbers on the CPU, and forgets what
+    /// was found out before. Returns the moved parameters with their previous values; `None` if there were none.
     fn follow(&self, error: &Error) -> Result<Option<Vec<(Parameter, Tensor)>>> {
         let here = Device::cpu();
         let Error::Device { left, right, .. } = error.cause() else {
@@ -357,7 +374,7 @@ impl ParamStore {
         Ok((!left.is_empty()).then_some(left))
     }
 
-    /// A parameter of this value, in place of the one of this name, if there is one.
+    /// Sets a new parameter of this value, in place of any of the same name.
     ///
     /// # Errors
     /// As [`insert`](Self::insert).
@@ -370,8 +387,8 @@ impl ParamStore {
         Ok(())
     }
 
-    /// Takes over a checkpoint's parameters in place of all that are there, each with whether every
-    /// step so far trained it, and what it says was given up. Handles to parameters that stay keep theirs.
+    /// Replaces all parameters by a checkpoint's, each with whether every step so far trained it, and takes over what
+    /// it says was given up. Handles to parameters that stay remain valid.
     pub(crate) fn restore(
         &self,
         saved: Vec<(String, Parameter, bool)>,
@@ -394,9 +411,9 @@ impl ParamStore {
         }
     }
 
-    /// An error if a program has created a parameter that the checkpoint lacks, while one that the
-    /// checkpoint holds and every step trained is left over, most likely since a name has changed; or if it
-    /// comes by none that the checkpoint holds.
+    /// Checks that the program fits the checkpoint: fails if it created a parameter that the checkpoint lacks while one
+    /// that every step trained is left over (most likely a name has changed), or if it uses none of the checkpoint's
+    /// parameters.
     pub(crate) fn check_restored(&self) -> Result<()> {
         let state = &mut *self.0.borrow_mut();
         let trained = state.restored.iter().filter(|(_, trained)| **trained);
@@ -413,7 +430,7 @@ impl ParamStore {
                 left.join(", ")
             ),
             None if state.restored.len() == state.known.len() => format!(
-                "the model has no use for any of its parameters, {}; it is of another model",
+                "the model has no use for any of its parameters, {}; it belongs to another model",
                 left.join(", ")
             ),
             None => return Ok(()),
@@ -440,15 +457,15 @@ impl ParamStore {
     }
 }
 
-/// Brings a checkpoint's parameter to the device of the program's first value.
+/// Moves a restored parameter to the device of the program's initial value, and checks its shape.
 fn adopt(name: &str, parameter: &Parameter, init: &Tensor) -> Result<()> {
     let (shape, wanted) = (parameter.shape(), init.check()?.shape());
     if shape != wanted {
         return Err(Error::Checkpoint {
             path: String::new(),
             problem: format!(
-                "its parameter `{name}` has shape {shape}, but the model now gives it {wanted}; go \
-                 on with the model that was saved, or train this one from the start"
+                "its parameter `{name}` has shape {shape}, but the model now gives it {wanted}; \
+                 continue with the model that was saved, or train this one from the start"
             ),
         });
     }
@@ -459,7 +476,7 @@ fn adopt(name: &str, parameter: &Parameter, init: &Tensor) -> Result<()> {
     }
 }
 
-/// An error unless all numbers of a first value are finite.
+/// Checks that all numbers of an initial value are finite.
 fn check_finite(init: &Tensor) -> Result<()> {
     let wrong = init.with_values(|values| values.iter().copied().find(|x| !x.is_finite()))?;
     let Some(wrong) = wrong else { return Ok(()) };

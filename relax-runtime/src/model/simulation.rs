@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::random::Key;
 use crate::tensor::Device;
 
-/// The output and the record of one run.
+/// The output and the trace of one run; see [`Simulation`].
 #[derive(Debug)]
 pub struct Run<O> {
     /// What the model returned.
@@ -15,7 +15,7 @@ pub struct Run<O> {
     pub trace: Trace,
 }
 
-/// Runs models once each; random choices are drawn from their own distributions.
+/// Runs models once, drawing random choices from their own distributions.
 ///
 /// ```
 /// use relax_runtime::prelude::*;
@@ -40,7 +40,7 @@ pub struct Simulation {
 }
 
 impl Simulation {
-    /// With the random numbers of a seed.
+    /// A simulation with the random numbers of a seed.
     pub fn seeded(seed: u64) -> Self {
         Self {
             key: Key::new(seed),
@@ -48,7 +48,7 @@ impl Simulation {
         }
     }
 
-    /// Takes parameters from a store, and creates new ones there.
+    /// Takes parameters from a store, and creates missing ones there.
     #[must_use]
     pub fn params(mut self, params: &ParamStore) -> Self {
         self.params = params.clone();
@@ -72,7 +72,7 @@ impl Simulation {
     }
 }
 
-/// The error of a density, which is computed when it is asked for, whose value and parameters are on two devices.
+/// The error of a density whose value and parameters are on different devices; densities are only computed on request.
 fn misplaced(trace: &Trace) -> Option<Error> {
     let here = Device::cpu();
     let is_away = |value: &Value| matches!(value, Value::Tensor(t) if t.device() != here);

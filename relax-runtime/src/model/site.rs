@@ -1,4 +1,4 @@
-//! What the macro knows of a site.
+//! What the macro knows about a site.
 
 use std::borrow::Cow;
 
@@ -11,13 +11,13 @@ use crate::tensor::Tensor;
 /// The iterations of loops, outermost first.
 pub(crate) type Iterations = SmallVec<[usize; 2]>;
 
-/// One place of a model's source at which something is sampled, observed, learned or paid.
+/// A place in a model's source where something is sampled, observed, learned or paid.
 #[derive(Clone, Debug)]
 pub struct Site {
     pub(crate) name: &'static str,
     pub(crate) file: &'static str,
     pub(crate) line: u32,
-    /// The name that the user's code has computed, in place of `name`.
+    /// The name computed by the user's code, in place of `name`.
     pub(crate) computed: Option<Box<str>>,
     /// The iterations of the loops around it, outermost first.
     pub(crate) iterations: Iterations,
@@ -41,25 +41,25 @@ impl Site {
         }
     }
 
-    /// A site inside a loop, in this iteration of it: `h[0]`, `h[1]`, ... Of several loops the
-    /// outermost is told first: `h[0][1]`.
+    /// Sets the iteration of the loop around the site: `h[0]`, `h[1]`, ... For nested loops, the outermost comes first:
+    /// `h[0][1]`.
     #[must_use]
     pub fn iteration(mut self, iteration: usize) -> Self {
         self.iterations.push(iteration);
         self
     }
 
-    /// Another name, computed while the model runs. It stands as it is, without index.
+    /// Sets a name computed while the model runs. It is used as it is, without an index.
     #[must_use]
     pub fn named(mut self, name: impl AsRef<str>) -> Self {
         self.computed = Some(name.as_ref().into());
         self
     }
 
-    /// Checks a name that the user's code has computed; the macro has seen to the others.
+    /// Checks a name computed by the user's code; the macro has checked the others.
     ///
     /// # Errors
-    /// If it is no name.
+    /// If it is not a valid name.
     #[inline]
     pub(crate) fn check_name(&self) -> Result<()> {
         match &self.computed {
@@ -76,22 +76,22 @@ impl Site {
         self.computed.as_deref().unwrap_or(self.name)
     }
 
-    /// The gradient estimator that the user asks for, by name.
+    /// Sets the gradient estimator that the user asks for, by name.
     #[must_use]
     pub fn estimator(mut self, name: impl Into<Cow<'static, str>>) -> Self {
         self.estimator = Some(name.into());
         self
     }
 
-    /// The set that a parameter's values stay in.
+    /// Sets the constraint that a parameter's values satisfy.
     #[must_use]
     pub fn constrained(mut self, constraint: Constraint) -> Self {
         self.constraint = Some(constraint);
         self
     }
 
-    /// What the site's surrogate may look at beside the relaxed sample: a tensor whose leading
-    /// axes are the enclosing plates', computed from nothing random that comes after the site.
+    /// Sets what the site's surrogate sees besides the relaxed sample: a tensor whose leading axes are the enclosing
+    /// plates', and that depends on nothing random after the site.
     #[must_use]
     pub fn context(mut self, context: &Tensor) -> Self {
         self.context = Some(context.clone());

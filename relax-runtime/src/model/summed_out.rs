@@ -1,4 +1,4 @@
-//! Choices that were summed out in a run, and what is known of them.
+//! Choices that were summed out in a run, and what is known about them.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,28 +11,28 @@ use crate::tensor::Tensor;
 
 /// Choices that were summed out in a run, whose posterior given everything else is known.
 pub(crate) trait SummedOut: fmt::Debug {
-    /// One draw of all of them together, and what is known of each, in the order of the program.
+    /// Draws all of them jointly; returns the draw and what is known about each, in program order.
     ///
     /// # Errors
     /// If a value cannot be made.
     fn recover(&self, key: Key) -> Result<Recovered>;
 
-    /// ln Σ p with the weight that training and posteriors give it: rows of a plate that is a part of a larger data
-    /// set count as often as they stand for others.
+    /// ln Σ p as weighted by training and posteriors: each row of a plate that is a sample of a larger data set counts
+    /// once for every row it stands for.
     fn log_sum(&self) -> f64;
 
-    /// The same where each row counts once: ln p of the observations that were made.
+    /// ln Σ p with each row counted once: ln p of the actual observations.
     fn log_sum_once(&self) -> f64;
 
-    /// Whether all that could depend on a choice was looked at in every combination. Where host code reads
-    /// choices, only runs tell what depends on them, and what shows at few combinations may be missed.
+    /// Whether everything that could depend on a choice was examined in every combination. If host code reads choices,
+    /// only runs show what depends on them, and what shows at few combinations may be missed.
     fn is_certain(&self) -> bool;
 }
 
 /// A draw of choices that were summed out.
 #[derive(Clone, Debug)]
 pub(crate) struct Recovered {
-    /// The sites that were summed out, and that some possible run comes by.
+    /// The summed-out sites that some possible run reaches.
     pub(crate) sites: Vec<RecoveredSite>,
     /// Choices that were not summed out.
     pub(crate) kept: Vec<RecoveredKept>,
@@ -42,9 +42,9 @@ pub(crate) struct Recovered {
 #[derive(Clone, Debug)]
 pub(crate) struct RecoveredKept {
     pub(crate) name: Cow<'static, str>,
-    /// The probability that a run comes by it, whatever was drawn.
+    /// The probability that a run reaches it, whatever was drawn.
     pub(crate) inclusion: f64,
-    /// Whether a run with the values that were drawn does.
+    /// Whether a run with the drawn values reaches it.
     pub(crate) is_met: bool,
 }
 
@@ -53,27 +53,27 @@ pub(crate) struct RecoveredKept {
 pub(crate) struct RecoveredSite {
     pub(crate) name: Cow<'static, str>,
     pub(crate) law: Rc<dyn Law>,
-    /// The draw, as a value of the site; nothing if a run with what was drawn does not come by.
+    /// The draw, as a value of the site; `None` if a run with the drawn values does not reach it.
     pub(crate) value: Option<Tensor>,
-    /// The probability that a run comes by it, whatever was drawn.
+    /// The probability that a run reaches it, whatever was drawn.
     pub(crate) inclusion: f64,
     /// What is known beyond the draw.
     pub(crate) known: RecoveredKnown,
 }
 
-/// What is known of a site that was summed out beyond a draw.
+/// What is known about a summed-out site beyond a draw.
 #[derive(Clone, Debug)]
 pub(crate) enum RecoveredKnown {
-    /// Of a discrete one.
+    /// For a discrete site.
     Values(RecoveredValues),
-    /// Of one that was integrated out: by how much the evidence of a row may be off, at most.
+    /// For an integrated-out site: the maximum error of a row's evidence.
     Nodes { error: f64 },
 }
 
-/// How probable the values of a site are that was summed out.
+/// The probabilities of a summed-out site's values.
 #[derive(Clone, Debug)]
 pub(crate) struct RecoveredValues {
-    /// The probability of each value of each event, given that a run comes by, `[rows, events, values]`.
+    /// The probability of each value of each event, given that a run reaches the site: `[rows, events, values]`.
     pub(crate) probabilities: Vec<f64>,
     /// The values of an event as vertices.
     pub(crate) vertices: Rc<Vec<Vec<f32>>>,

@@ -9,23 +9,23 @@ use crate::tensor::{Shape, Tensor};
 /// How much a log-probability or a cost counts.
 #[derive(Clone, Debug)]
 pub struct Weight {
-    /// A factor of all rows; with 0 the term is left out, whatever it is.
+    /// Factor of all rows; 0 leaves the term out, whatever its value.
     pub factor: f64,
-    /// A number for each row: 1, or 0 where it is left out.
+    /// A number per row: 1, or 0 if the row is left out.
     rows: Option<Tensor>,
 }
 
 impl Weight {
-    /// That of a site that no handler has looked at.
+    /// The weight of a site that no handler has changed.
     pub(crate) const ONE: Self = Self {
         factor: 1.0,
         rows: None,
     };
 
-    /// Leaves out the rows where a tensor has a 0: a number for each member of the outermost plates.
+    /// Leaves out the rows where `rows` is 0; it has a number for each member of the outermost plates.
     ///
     /// # Errors
-    /// If the tensor carries an error, or does not fit one that is there.
+    /// If the tensor carries an error, or does not fit an earlier one.
     pub fn keep_rows(&mut self, rows: &Tensor) -> Result<()> {
         let rows = rows.detach();
         self.rows = Some(match self.rows.take() {
@@ -35,15 +35,15 @@ impl Weight {
         Ok(())
     }
 
-    /// Nothing where it changes nothing.
+    /// The weight, or `None` if it changes nothing.
     pub(crate) fn shared(self) -> Option<Rc<Self>> {
         (self.factor != 1.0 || self.rows.is_some()).then(|| Rc::new(self))
     }
 
-    /// A term without the rows that are left out.
+    /// Zeroes the rows of a term that are left out.
     ///
     /// # Errors
-    /// If the mask has other rows.
+    /// If the mask's rows do not match.
     pub(crate) fn mask(&self, term: Number) -> Result<Number> {
         let term = match term {
             Number::Tensor(term) if self.factor == 0.0 => {
@@ -63,7 +63,7 @@ impl Weight {
             ))
         };
         let Number::Tensor(term) = term else {
-            return Err(problem("it stands in no plate".into()));
+            return Err(problem("it is in no plate".into()));
         };
         if !term.shape().starts_with(&rows.shape()) {
             return Err(problem(format!("its rows have shape {}", term.shape())));

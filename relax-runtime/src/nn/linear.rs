@@ -4,7 +4,23 @@ use crate::error::Result;
 use crate::random::Stream;
 use crate::tensor::{Device, Parameter, Shape, Tensor};
 
-/// x W + b.
+/// An affine layer, x W + b.
+///
+/// ```
+/// use relax_runtime::prelude::*;
+///
+/// # fn main() -> Result<()> {
+/// let weight = Tensor::from_vec(vec![1.0, 2.0, 3.0, 4.0], [2, 2], &Device::cpu())?;
+/// let layer = Linear::from_tensors(weight, Tensor::from_slice(&[10.0, 20.0]))?;
+/// let x = Tensor::ones([1, 2], &Device::cpu());
+/// assert_eq!(layer.forward(&x).to_vec()?, [14.0, 26.0]);
+/// // Random weights for training; names are needed for checkpoints.
+/// let mut stream = Key::new(1).stream("layers");
+/// let first = Linear::new(2, 5, &mut stream, &Device::cpu())?.named("first");
+/// assert_eq!(first.parameters()[0].name(), Some("first.weight"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Linear {
     /// W, `[inputs, outputs]`.
@@ -33,7 +49,10 @@ impl Linear {
         )
     }
 
-    /// A layer that starts as zero.
+    /// A layer whose weights and bias start at zero.
+    ///
+    /// # Errors
+    /// If the device cannot hold it.
     pub fn zeros(inputs: usize, outputs: usize, device: &Device) -> Result<Self> {
         Self::from_tensors(
             Tensor::zeros([inputs, outputs], device),
@@ -54,7 +73,7 @@ impl Linear {
         })
     }
 
-    /// Names the parameters `name.weight` and `name.bias`, under which optimisers save their state.
+    /// Names the parameters `name.weight` and `name.bias`, under which optimizers save their state.
     #[must_use]
     pub fn named(self, name: &str) -> Self {
         Self {
@@ -63,7 +82,7 @@ impl Linear {
         }
     }
 
-    /// `[.., inputs]` to `[.., outputs]`.
+    /// Applies the layer: `[.., inputs]` to `[.., outputs]`.
     #[track_caller]
     pub fn forward(&self, x: &Tensor) -> Tensor {
         x.linear(&self.weight.get(), &self.bias.get())

@@ -5,7 +5,17 @@ use crate::error::{Error, Result};
 use crate::random::Stream;
 use crate::tensor::{Device, Element, Parameter, Tensor};
 
-/// A non-linearity, element by element.
+/// An elementwise non-linearity.
+///
+/// ```
+/// use relax_runtime::prelude::*;
+///
+/// # fn main() -> Result<()> {
+/// let x = Tensor::from_slice(&[-1.0, 2.0]);
+/// assert_eq!(Activation::Relu.apply(&x).to_vec()?, [0.0, 2.0]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Activation {
@@ -34,7 +44,7 @@ impl Activation {
         }
     }
 
-    /// The derivative at each number, by the activation's own value.
+    /// The derivative at each number, in terms of the activation's own value.
     #[inline(always)]
     pub(crate) fn slope_of<E: Element>(self, value: E) -> E {
         match self {
@@ -44,7 +54,7 @@ impl Activation {
         }
     }
 
-    /// The second derivative at each number, by the activation's own value; nothing where it is zero.
+    /// The second derivative at each number, in terms of the activation's own value; `None` if it is zero.
     #[inline(always)]
     pub(crate) fn curvature_of<E: Element>(self, value: E) -> Option<E> {
         match self {
@@ -59,7 +69,7 @@ impl Activation {
         pointwise!([a, b], |[a, b]| self.of(a + b))
     }
 
-    /// A constant times the derivative of each element, by the activation's own value.
+    /// A constant times the derivative of each element, in terms of the activation's own value.
     pub(crate) fn times_slope(self, factor: &Tensor, value: &Tensor) -> Tensor {
         pointwise!([factor, value], |[factor, value]| {
             factor * self.slope_of(value)
@@ -68,6 +78,21 @@ impl Activation {
 }
 
 /// Affine layers with an activation between them.
+///
+/// ```
+/// use relax_runtime::prelude::*;
+///
+/// # fn main() -> Result<()> {
+/// let mut stream = Key::new(1).stream("decoder");
+/// let decoder = Mlp::new(&[2, 16, 4], Activation::Tanh, &mut stream, &Device::cpu())?;
+/// let decoder = decoder.named("decoder");
+/// let logits = decoder.forward(&Tensor::zeros([8, 2], &Device::cpu()));
+/// assert_eq!(logits.shape().to_vec(), [8, 4]);
+/// // Two weights and two biases, to be passed to `Trainer::layers`.
+/// assert_eq!(decoder.parameters().len(), 4);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Mlp {
     layers: Vec<Linear>,
@@ -111,7 +136,7 @@ impl Mlp {
         }
     }
 
-    /// `[.., inputs]` to `[.., outputs]`.
+    /// Applies the network: `[.., inputs]` to `[.., outputs]`.
     #[track_caller]
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let mut x = x.clone();

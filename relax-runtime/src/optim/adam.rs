@@ -1,4 +1,4 @@
-//! Adam (Kingma and Ba, 2015), and with a decay of the weights AdamW (Loshchilov and Hutter, 2019).
+//! Adam (Kingma and Ba, 2015) and, with weight decay, AdamW (Loshchilov and Hutter, 2019).
 
 use super::rule::{check_fraction, check_positive};
 use super::{Rule, Step, harmless};
@@ -26,7 +26,7 @@ pub struct Adam {
 }
 
 impl Adam {
-    /// Adam with β₁ = 0.9, β₂ = 0.999, ε = 10⁻⁸, and no decay of the weights.
+    /// Adam with β₁ = 0.9, β₂ = 0.999, ε = 10⁻⁸, and no weight decay.
     pub fn new(learning_rate: f32) -> Self {
         Self {
             learning_rate,
@@ -44,18 +44,19 @@ impl Adam {
         self
     }
 
-    /// What is added to the root of the second moment, in units of the gradient: coordinates whose gradients
-    /// are much smaller move in proportion to them. Below the usual 10⁻⁸ every step is looked at afterwards, which takes
-    /// a while, since its numbers may be too large for an f32.
+    /// Added to the root of the second moment, in units of the gradient: coordinates whose gradients are
+    /// much smaller move in proportion to them. Below the usual 10⁻⁸ every step is checked afterwards, which
+    /// takes time, since its numbers may be too large for an f32.
     #[must_use]
     pub fn epsilon(mut self, epsilon: f32) -> Self {
         self.epsilon = epsilon;
         self
     }
 
-    /// The fraction of each value, times the learning rate, that a step takes off beside what the gradient says:
-    /// the decoupled decay of Loshchilov and Hutter (2019, algorithm 2), from 0 to one over the rate. All that the
-    /// optimiser moves decays, biases and a guide's numbers, too; surrogates, which have rules of their own, do not.
+    /// The decoupled weight decay of Loshchilov and Hutter (2019, algorithm 2), from 0 to one over the rate:
+    /// besides following the gradient, each step removes this fraction of each value, times the learning
+    /// rate. All that the optimizer moves decays, including biases and a guide's numbers; surrogates, which
+    /// have rules of their own, do not.
     #[must_use]
     pub fn weight_decay(mut self, weight_decay: f32) -> Self {
         self.weight_decay = weight_decay;
@@ -80,7 +81,7 @@ impl Adam {
         ]
     }
 
-    /// The size of gradients that keep all its numbers finite.
+    /// The size below which gradients keep all its numbers finite.
     pub(super) fn harmless(&self) -> f32 {
         match self.epsilon >= EPSILON {
             true => harmless(self.learning_rate, (1.0 - self.beta1).min(1.0 - self.beta2)),
@@ -100,7 +101,7 @@ impl Rule for Adam {
 
     /// The rate and the inverse weight of the second moment, both corrected for the start at zero.
     fn factors(&self, step: u64) -> [f32; 2] {
-        // βᵗ ≤ e^(−t (1 − β)); what is below 2⁻²⁵ leaves an f32 of 1.
+        // βᵗ ≤ e^(−t (1 − β)); below 2⁻²⁵ it leaves an f32 of 1 as it is.
         const LAST: f64 = 18.0;
         let step = step as f64;
         let correction = |beta: f32| match f64::from(beta) {

@@ -7,18 +7,19 @@ use crate::tensor::{Element, Tensor};
 
 /// A rule whose iterates are averaged.
 ///
-/// With noisy gradients parameters move to and fro about where they are to end, the more so the higher the rate. Their
-/// average does so much less, so that a higher rate pays; what a high constant rate costs beside noise, where the objective is
-/// curved unevenly, the average keeps. By the n-th iterate that counts the average moves (1 + η)/(n + η) of the way to it: the
-/// polynomial-decay averaging of Shamir and Zhang (2013, section 4) with η = 16, so that what is longer ago than a few sixteenths of
-/// all steps hardly counts, however many there are. Only every eighth iterate counts here, as neighbours are much alike. The
+/// With noisy gradients, parameters fluctuate around where they should end, the more so the higher the rate.
+/// Their average fluctuates much less, so that a higher rate pays off; but the average keeps what a high
+/// constant rate costs besides noise, where the objective is unevenly curved. At the n-th iterate that
+/// counts, the average moves (1 + η)/(n + η) of the way to it: the polynomial-decay averaging of Shamir and
+/// Zhang (2013, section 4) with η = 16, so that what is further back than a few sixteenths of all steps hardly
+/// counts, however many there are. Only every eighth iterate counts here, as neighbors are much alike. The
 /// iterates themselves are those of the rule alone, to the last bit.
 ///
-/// [`Svi`](crate::infer::Svi) and [`Minimize`](crate::infer::Minimize) end at the averages; in a loop of one's own
-/// [`Trainer::at_averages`](crate::infer::Trainer::at_averages) looks at them on the way, and
-/// [`Trainer::take_averages`](crate::infer::Trainer::take_averages) goes there;
-/// [`Optimizer::average_of`](super::Optimizer::average_of) is that of one parameter. Checkpoints hold them. What a surrogate learns
-/// is used at every step, at its iterates: averages of it are kept for nothing.
+/// [`Svi`](crate::infer::Svi) and [`Minimize`](crate::infer::Minimize) end at the averages. In a loop of your
+/// own, [`Trainer::at_averages`](crate::infer::Trainer::at_averages) looks at them along the way, and
+/// [`Trainer::take_averages`](crate::infer::Trainer::take_averages) moves there;
+/// [`Optimizer::average_of`](super::Optimizer::average_of) gives that of one parameter. Checkpoints hold them.
+/// What a surrogate learns is used at every step, at its iterates: averages of it are of no use.
 ///
 /// ```
 /// use relax_runtime::prelude::*;
@@ -117,7 +118,7 @@ impl Rule for Averaged {
     }
 }
 
-/// How much of the way to an iterate the average moves.
+/// How far the average moves toward an iterate.
 enum Share {
     All,
     Nothing,
@@ -126,9 +127,9 @@ enum Share {
 
 impl Share {
     fn of(step: Step) -> Self {
-        /// Steps between iterates that count: neighbours are so alike that all of them would add little.
+        /// Steps between iterates that count: neighbors are so alike that all of them would add little.
         const EVERY: u64 = 8;
-        /// Of n iterates that count the last n/η are most of the average.
+        /// Of n iterates that count, the last n/η make up most of the average.
         const ETA: f64 = 16.0;
         let n = (step.number / EVERY) as f64;
         match step.number {

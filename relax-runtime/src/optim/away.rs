@@ -1,5 +1,5 @@
-//! Parameters that are not on the CPU: values, gradients and what is remembered of them stay where they are, a
-//! step is a few tensor operations there, and a single number comes back, which tells whether all are finite.
+//! Parameters that are not on the CPU: their values, gradients and memory stay where they are, a step is a few
+//! tensor operations there, and a single number comes back, which tells whether all are finite.
 
 use std::any::Any;
 
@@ -8,7 +8,7 @@ use super::{Adam, Averaged, Memory, Optimizer, RmsProp, Rule, Sgd, Step, begin};
 use crate::error::{Error, Result};
 use crate::tensor::{Device, Parameter, Tensor};
 
-/// What an optimiser remembers of a parameter, where that is.
+/// What an optimizer remembers of a parameter, on the parameter's device.
 #[derive(Clone, Debug)]
 pub(super) struct Away {
     step: u64,
@@ -17,7 +17,7 @@ pub(super) struct Away {
 }
 
 impl Away {
-    /// Takes over what is remembered on the CPU.
+    /// Copies what is remembered on the CPU.
     fn of(memory: &Memory, parameter: &Parameter) -> Result<Self> {
         let upload = |slot: &Vec<f32>| {
             Tensor::from_vec(slot.clone(), parameter.shape(), &parameter.device())
@@ -38,7 +38,7 @@ impl Away {
         })
     }
 
-    /// Begins anew.
+    /// Starts over.
     pub(super) fn forget(&mut self) {
         (self.step, self.slots) = (0, Vec::new());
     }
@@ -52,7 +52,7 @@ impl Away {
     }
 }
 
-/// A parameter after a step that was not taken yet.
+/// A parameter after a step that has not been taken yet.
 pub(super) struct Moved {
     parameter: Parameter,
     gradient: Tensor,
@@ -73,7 +73,7 @@ impl Moved {
     }
 }
 
-/// A value and its slots after a step of a rule that tensor operations are known for.
+/// A value and its slots after a step; `None` if the rule is not known as tensor operations.
 fn stepped(
     rule: &dyn Rule,
     step: Step,
@@ -108,8 +108,8 @@ fn collected<const N: usize>(slots: impl Iterator<Item = Tensor>) -> Option<[Ten
 }
 
 impl Optimizer {
-    /// The steps of the parameters that are not on the CPU, and the gradients of the others; nothing if all are on
-    /// the CPU, or the rule is of another crate and knows memory of the CPU alone.
+    /// The steps of the parameters that are not on the CPU, and the gradients of the others; `None` if all are
+    /// on the CPU, or the rule is from another crate and only knows memory of the CPU.
     ///
     /// # Errors
     /// As [`update`](Self::update).
@@ -134,7 +134,8 @@ impl Optimizer {
         {
             return Ok(None);
         }
-        // One step after the other, as what comes first is not taken here before it is known to be sound.
+        // Repeated parameters need one step after the other, and here none is taken before all are known to
+        // be sound.
         if gradients.iter().enumerate().any(is_repeated) {
             return Ok(None);
         }
@@ -154,12 +155,12 @@ impl Optimizer {
         let sound = probe.is_none_or(|probe| probe.peek_item().is_ok_and(|probe| probe == 0.0));
         match sound {
             true => Ok(Some((moved, others))),
-            // Other devices, or numbers that are not finite: the way by the CPU tells them apart.
+            // Other devices, or numbers that are not finite: the path through the CPU tells them apart.
             false => self.refusal(gradients, &moved).map_or(Ok(None), Err),
         }
     }
 
-    /// A parameter's step, if the rule's is known for tensors.
+    /// A parameter's step, if the rule is known as tensor operations.
     fn step_away(&self, parameter: &Parameter, gradient: &Tensor) -> Result<Option<Moved>> {
         let shape = parameter.shape();
         if gradient.check()?.shape() != shape {
@@ -219,7 +220,7 @@ impl Optimizer {
         }
     }
 
-    /// Why steps are not to be taken, if a gradient or a step's outcome is not finite.
+    /// Why steps cannot be taken, if a gradient or a step's outcome is not finite.
     fn refusal(&self, gradients: &[(Parameter, Tensor)], moved: &[Moved]) -> Option<Error> {
         let of_gradients = gradients.iter().find_map(|(parameter, gradient)| {
             let checked = gradient.with_values(|gradient| self.check(parameter, gradient));
@@ -229,7 +230,7 @@ impl Optimizer {
             moved.iter().find_map(|m| {
                 let slots = m.memory.slots.iter().find_map(not_finite);
                 let found = not_finite(&m.value).map(|x| ("the updated parameter", x));
-                let remembered = slots.map(|x| ("what the optimiser remembers of", x));
+                let remembered = slots.map(|x| ("what the optimizer remembers of", x));
                 let (what, value) = found.or(remembered)?;
                 let step = self.steps_of(m.parameter.key());
                 Some(too_large(what, &m.parameter, value, step))
@@ -238,7 +239,7 @@ impl Optimizer {
         of_gradients.or_else(of_outcome)
     }
 
-    /// Brings what is remembered of parameters to the CPU, which are to move there.
+    /// Brings what is remembered of parameters that are to move on the CPU back there.
     pub(super) fn bring_back<'p>(
         &mut self,
         parameters: impl Iterator<Item = &'p Parameter>,
@@ -256,7 +257,7 @@ impl Optimizer {
         Ok(())
     }
 
-    /// Takes steps.
+    /// Takes the steps.
     pub(super) fn take_away(&mut self, moved: Vec<Moved>) -> Result<()> {
         self.separate();
         for Moved {

@@ -1,4 +1,4 @@
-//! Updates that may leave the range of f32: looked at afterwards, and taken back.
+//! Updates that may leave the range of f32: checked afterwards, and undone if they do.
 
 use rustc_hash::FxHashMap;
 
@@ -11,8 +11,8 @@ use crate::tensor::{Parameter, Tensor};
 /// squares are below 10²⁴, and quotients by ε = 10⁻⁸ below 10²⁰.
 pub(super) const MODERATE: f32 = 1e12;
 
-/// The size of gradients that are harmless to a rule that moves by no more than the learning rate times the largest
-/// gradient over ε, or over how fast it forgets: too little to take a parameter out of f32.
+/// The size below which gradients are harmless to a rule that moves by no more than the learning rate times the
+/// largest gradient over ε, or over how fast it forgets: too little to take a parameter out of f32.
 pub(super) fn harmless(learning_rate: f32, slowest: f32) -> f32 {
     const SLOWEST: f32 = 1e-6;
     if learning_rate <= 1e4 && slowest >= SLOWEST {
@@ -28,7 +28,7 @@ impl Optimizer {
         all(gradient, move |g| g.abs() < most)
     }
 
-    /// Runs an update that may leave the range of numbers, and takes it back if it does.
+    /// Runs an update that may leave the range of f32, and undoes it if it does.
     pub(super) fn update_or_undo(
         &mut self,
         parameters: &[Parameter],
@@ -53,7 +53,7 @@ impl Optimizer {
         outcome
     }
 
-    /// An error if a parameter, or what is remembered of it, is not finite.
+    /// Fails if a parameter, or what is remembered of it, is not finite.
     fn check_finite(&self, parameters: &[Parameter]) -> Result<()> {
         let joint: FxHashMap<u64, Memory> =
             self.joint.iter().flat_map(JointMemory::memories).collect();
@@ -68,7 +68,7 @@ impl Optimizer {
             let mut slots = memory.iter().flat_map(|memory| &memory.slots);
             if let Some(value) = slots.find_map(|slot| wrong(slot)) {
                 return Err(too_large(
-                    "what the optimiser remembers of",
+                    "what the optimizer remembers of",
                     parameter,
                     value,
                     step,
@@ -79,13 +79,13 @@ impl Optimizer {
     }
 }
 
-/// The error of an update that was taken back, or not taken, after so many steps.
+/// The error of an update at `step` that was undone, or not taken.
 pub(super) fn too_large(what: &str, parameter: &Parameter, value: f32, step: u64) -> Error {
     Error::NotFinite {
         what: format!("{what} `{}`", parameter.name().unwrap_or("a parameter")),
         value: f64::from(value),
         step,
-        hint: "the gradient is too large for the optimiser's numbers; nothing was moved: scale the cost \
+        hint: "the gradient is too large for the optimizer's numbers; nothing was moved: scale the cost \
                down, or try a smaller learning rate",
     }
 }
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
     use crate::optim::{Adam, RmsProp, Rule, Sgd, Step};
 
-    /// A rule of a user's own, which moves by the inverse of the gradient.
+    /// A user's rule, which moves by the inverse of the gradient.
     #[derive(Debug)]
     struct Inverse;
 

@@ -1,5 +1,5 @@
-//! Parameters that always move together: what is remembered of them stands in one piece, so that a
-//! rule passes over all of them at once. Small parameters gain by it.
+//! Parameters that always move together: what is remembered of them is contiguous, so that a rule passes
+//! over all of them at once. Small parameters gain by it.
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -8,7 +8,7 @@ use super::{Memory, Optimizer, Rule, Step, first_memory};
 use crate::error::Result;
 use crate::tensor::{Parameter, Tensor, Together};
 
-/// What an optimiser remembers of parameters with the same number of updates.
+/// What an optimizer remembers of parameters with the same number of updates.
 #[derive(Clone, Debug, Default)]
 pub(super) struct JointMemory {
     keys: Vec<u64>,
@@ -19,14 +19,14 @@ pub(super) struct JointMemory {
     elements: usize,
     step: u64,
     slots: Vec<Vec<f32>>,
-    /// The memory in which the parameters stand one after the other, if there is one.
+    /// The memory that holds the parameters one after the other, if there is one.
     together: Option<Rc<Together>>,
-    /// Where they stand otherwise while a rule changes them.
+    /// What holds them otherwise, while a rule changes them.
     values: Vec<f32>,
 }
 
 impl JointMemory {
-    /// Puts the memories of parameters together, if they fit together.
+    /// Joins the memories of parameters, if they fit together.
     fn of<'p>(
         parameters: impl Iterator<Item = &'p Parameter> + Clone,
         memories: Vec<Memory>,
@@ -91,7 +91,7 @@ impl JointMemory {
         Some(self.memory_at(at, own))
     }
 
-    /// Each parameter's number, and where its numbers stand.
+    /// Each parameter's index, and the range of its numbers.
     fn places(&self) -> impl Iterator<Item = (usize, Range<usize>)> {
         let mut start = 0;
         let lengths = self.lengths.iter().enumerate();
@@ -111,7 +111,7 @@ impl JointMemory {
         }
     }
 
-    /// Moves the parameters against the numbers of their gradients, one after the other.
+    /// Moves the parameters against the numbers of their gradients, given one after the other.
     fn update<'p>(
         &mut self,
         rule: &dyn Rule,
@@ -146,7 +146,7 @@ impl JointMemory {
     }
 }
 
-/// The parameters that were updated last, and how many times before, one after the other.
+/// The parameters that were updated last, and how many times in a row before.
 #[derive(Debug, Default)]
 pub(super) struct Again {
     keys: Vec<u64>,
@@ -154,10 +154,10 @@ pub(super) struct Again {
 }
 
 impl Again {
-    /// Notes an update of parameters; whether it is time to put their memories together.
+    /// Notes an update of parameters; returns whether it is time to join their memories.
     fn note<'p>(&mut self, parameters: impl Iterator<Item = &'p Parameter> + Clone) -> bool {
-        /// Programs whose runs come by other parameters every few steps would put memories together and
-        /// take them apart all the time.
+        /// With fewer, programs whose runs reach other parameters every few steps would join memories and
+        /// separate them all the time.
         const OFTEN: u32 = 4;
         let keys = parameters.map(Parameter::key);
         if !keys.clone().eq(self.keys.iter().copied()) {
@@ -176,9 +176,9 @@ fn are_distinct(keys: &[u64]) -> bool {
 }
 
 impl Optimizer {
-    /// Moves small parameters in one go that came together the last times, too; whether it did.
+    /// Moves small parameters that also came together the last times in one go; returns whether it did.
     pub(super) fn update_jointly(&mut self, gradients: &[(Parameter, Tensor)]) -> Result<bool> {
-        /// Larger ones, on average, are moved where they are.
+        /// Parameters that are larger on average are moved where they are.
         const SMALL: usize = 64;
         if gradients.len() < 2 || self.in_units || !self.rule.is_elementwise() {
             return Ok(false);
@@ -198,7 +198,7 @@ impl Optimizer {
             })?;
         }
         let small = numbers.len() <= SMALL * gradients.len();
-        // What is wrong is said where they are looked at one by one.
+        // The path that looks at them one by one says what is wrong.
         if !fits || !small || !self.is_harmless(&numbers) {
             return Ok(false);
         }
@@ -213,8 +213,8 @@ impl Optimizer {
         }
     }
 
-    /// As [`update`](Self::update), with the numbers of all gradients one after the other; `together` is the memory
-    /// in which the parameters stand so, if there is one.
+    /// As [`update`](Self::update), with the numbers of all gradients one after the other; `together` is the
+    /// memory that holds the parameters in the same way, if there is one.
     pub(crate) fn update_all(
         &mut self,
         parameters: &[Parameter],
@@ -243,7 +243,7 @@ impl Optimizer {
     }
 
     /// [`update_all`](Self::update_all) with finite gradients of the right size; `joined` says whether
-    /// the parameters' memories are one already.
+    /// the parameters' memories are joined already.
     fn update_checked(
         &mut self,
         parameters: &[Parameter],
@@ -266,7 +266,7 @@ impl Optimizer {
         })
     }
 
-    /// Puts the memories of parameters together, where they have had the same number of updates.
+    /// Joins the memories of parameters, if they have had the same number of updates.
     fn join<'p>(&mut self, parameters: impl Iterator<Item = &'p Parameter> + Clone) {
         self.separate();
         let mut take = |parameter: &Parameter| {
@@ -291,7 +291,7 @@ impl Optimizer {
     }
 }
 
-/// Gives `f` each parameter with its numbers of those of all gradients.
+/// Calls `f` with each parameter and its part of the numbers of all gradients.
 fn each(
     parameters: &[Parameter],
     gradient: &[f32],

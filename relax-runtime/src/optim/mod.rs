@@ -1,4 +1,4 @@
-//! Optimisers whose whole state can be saved and restored.
+//! Optimizers whose whole state can be saved and restored.
 
 mod adam;
 mod averaged;
@@ -31,32 +31,51 @@ use crate::error::{Error, Result};
 use crate::tensor::native::pointwise::all;
 use crate::tensor::{Parameter, Tensor};
 
-/// An update rule with its memory.
+/// An update rule with its memory: what trainers have, to be used alone as well.
+///
+/// ```
+/// use relax_runtime::optim::Optimizer;
+/// use relax_runtime::prelude::*;
+///
+/// # fn main() -> Result<()> {
+/// let x = Parameter::new(Tensor::scalar(3.0)).named("x");
+/// let mut optimizer = Optimizer::new(Adam::new(0.1))?;
+/// for _ in 0..10 {
+///     // The slope of x².
+///     let gradient = (x.get() * 2.0).detach();
+///     optimizer.update(&[(x.clone(), gradient)])?;
+/// }
+/// // Each step of Adam is about as long as the rate.
+/// assert!((x.get().item()? - 2.0).abs() < 0.1);
+/// assert_eq!(optimizer.state()?["x"].step, 10);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Optimizer {
     rule: Box<dyn Rule>,
     memory: FxHashMap<u64, Memory>,
     /// Memory of the parameters that are not on the CPU, where they are.
     away: FxHashMap<u64, Away>,
-    /// Memory of the parameters that were updated together last, which is nowhere else.
+    /// Memory of the parameters that were last updated together, kept nowhere else.
     joint: Option<JointMemory>,
-    /// Which parameters come again and again.
+    /// Which parameters are updated together again and again.
     again: Again,
-    /// The parameters of which averages are kept.
+    /// The parameters whose averages are kept.
     averaged: FxHashMap<u64, Parameter>,
     /// Memory read from a file, by parameter name, until the parameter appears.
     restored: BTreeMap<String, Memory>,
-    /// What the rule is known to take: [`harmless_to`].
+    /// The size of gradients that the rule is known to take: [`harmless_to`].
     moderate: f32,
     /// Gradients below this size are known to keep all numbers finite.
     harmless: f32,
-    /// Whether nobody has chosen the rule.
+    /// Whether the rule is the default, and was not chosen.
     is_default: bool,
-    /// Whether steps are in the units that parameters have said.
+    /// Whether steps are in the parameters' own units.
     in_units: bool,
 }
 
-/// What an optimiser remembers of one parameter.
+/// What an optimizer remembers of one parameter.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Memory {
     /// Updates so far.
@@ -68,7 +87,7 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Memory of a number of updates, its slots still to be filled.
+    /// Memory after a number of updates, its slots still to be filled.
     pub(crate) fn after(step: u64) -> Self {
         Self {
             step,
@@ -89,7 +108,7 @@ impl Default for Optimizer {
 }
 
 impl Optimizer {
-    /// An optimiser without memory.
+    /// An optimizer that remembers nothing yet.
     ///
     /// # Errors
     /// If the rule's settings make no sense, such as a learning rate that is NaN.
@@ -115,20 +134,19 @@ impl Optimizer {
         }
     }
 
-    /// Takes steps in the units that parameters have said from now on, unless a rule was chosen, whose rate is then
-    /// meant as it is. Whether it does.
+    /// From now on takes steps in the parameters' own units, unless a rule was chosen, whose rate is then
+    /// meant as it is. Returns whether it does.
     pub(crate) fn take_units(&mut self) -> bool {
         self.in_units = self.is_default;
         self.in_units
     }
 
-    /// Whether it does.
+    /// Whether steps are in the parameters' own units.
     pub(crate) fn is_in_units(&self) -> bool {
         self.in_units
     }
 
-    /// Goes on with a rule of the kind of the default, keeping what is remembered, unless a rule was
-    /// chosen.
+    /// Switches to a rule of the default's kind, keeping what is remembered, unless a rule was chosen.
     pub(crate) fn follow_unless_chosen(&mut self, rule: impl Rule + 'static) {
         if self.is_default {
             self.moderate = harmless_to(&rule);
@@ -137,9 +155,11 @@ impl Optimizer {
         }
     }
 
-    /// Goes on with another rule of the same [`kind`](Rule::kind), such as one with another rate, and what is
-    /// remembered: for schedules of one's own, between steps. Where no rule was chosen before, and steps were in
-    /// units of the parameters, it begins anew, since the rule's rate is meant as it is.
+    /// Switches to another rule of the same [`kind`](Rule::kind), such as one with another rate, between
+    /// steps, and keeps what is remembered: for schedules of your own.
+    ///
+    /// Where no rule was chosen before and steps were in the parameters' own units, it starts over, since
+    /// the rule's rate is meant as it is.
     ///
     /// ```
     /// # use relax_runtime::optim::{Adam, Optimizer};
@@ -154,14 +174,14 @@ impl Optimizer {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Config`] if the rule's settings make no sense, or it remembers something else.
+    /// [`Error::Config`] if the rule's settings make no sense, or it is of another kind.
     pub fn set_rule(&mut self, rule: impl Rule + 'static) -> Result<()> {
         rule.check()?;
         if rule.kind() != self.rule.kind() {
             return Err(Error::Config {
                 setting: "rule",
                 problem: format!(
-                    "is {}, but what is remembered is that of {}; begin anew with `Optimizer::new`",
+                    "is {}, but what is remembered is that of {}; start over with `Optimizer::new`",
                     rule.kind(),
                     self.rule.kind()
                 ),
@@ -177,17 +197,17 @@ impl Optimizer {
         Ok(())
     }
 
-    /// Multiplies the rule's rate, if it has one, and begins anew with it: the squares of a run's first
+    /// Multiplies the rule's rate, if it has one, and starts over with it: the squares of a run's first
     /// gradients, by which Adam divides for thousands of steps, are no measure of the last ones.
     pub(crate) fn slow_down(&mut self, factor: f32) {
         self.forget();
-        // What was harmless at a larger rate is.
+        // What was harmless at a larger rate still is.
         if let Some(rule) = self.rule.slower(factor) {
             self.rule = rule;
         }
     }
 
-    /// Begins anew, as if there had been no gradient.
+    /// Starts over, as if there had been no gradient.
     pub(crate) fn forget(&mut self) {
         self.separate();
         for memory in self.memory.values_mut() {
@@ -200,9 +220,9 @@ impl Optimizer {
     /// Moves each parameter against its gradient.
     ///
     /// # Errors
-    /// If a gradient carries an error, has not as many elements as its parameter, or is not finite, or if
-    /// a parameter or what is remembered of it would not stay finite; then no parameter has been
-    /// moved, and nothing is remembered of the gradients.
+    /// If a gradient carries an error, does not have as many elements as its parameter, or is not finite, or
+    /// if a parameter or what is remembered of it would not stay finite. No parameter has been moved then,
+    /// and nothing is remembered of the gradients.
     pub fn update(&mut self, gradients: &[(Parameter, Tensor)]) -> Result<()> {
         self.hold_averaged(gradients.iter().map(|(parameter, _)| parameter));
         if let Some((moved, here)) = self.moved_away(gradients)? {
@@ -214,7 +234,7 @@ impl Optimizer {
         self.update_here(gradients)
     }
 
-    /// The same by loops over memory of the CPU.
+    /// The same in loops over memory of the CPU.
     fn update_here(&mut self, gradients: &[(Parameter, Tensor)]) -> Result<()> {
         if self.update_jointly(gradients)? {
             return Ok(());
@@ -314,8 +334,8 @@ impl Optimizer {
         self.rule.averages()
     }
 
-    /// The average that the rule keeps of a parameter, as [`Averaged`] does; nothing where it keeps none, or has not moved
-    /// the parameter.
+    /// The average that the rule keeps of a parameter, as [`Averaged`] does; `None` if it keeps none, or has
+    /// not moved the parameter.
     ///
     /// # Errors
     /// If a device cannot be read or written.
@@ -382,7 +402,7 @@ impl Optimizer {
         Ok(state)
     }
 
-    /// Takes over a saved memory; each entry is used when its parameter is updated next.
+    /// Restores a saved memory; each entry is used when its parameter is next updated.
     pub fn restore(&mut self, state: BTreeMap<String, Memory>) {
         self.memory.clear();
         self.away.clear();
@@ -395,8 +415,8 @@ impl Optimizer {
     }
 }
 
-/// The size below which gradients, if no larger one has come, keep all that a rule computes finite, so
-/// that the optimiser need not look: 0 where that is not known, as of rules of another crate.
+/// The size below which gradients, if there has been no larger one, keep all that a rule computes finite,
+/// so that the optimizer need not check: 0 where that is not known, as for rules of another crate.
 fn harmless_to(rule: &dyn Rule) -> f32 {
     let rule: &dyn Any = rule;
     // Averages of finite numbers are finite.
@@ -411,7 +431,8 @@ fn harmless_to(rule: &dyn Rule) -> f32 {
     known.into_iter().flatten().next().unwrap_or(0.0)
 }
 
-/// Slots of zeros for a first step; what another rule has remembered, and how often it has updated, is forgotten.
+/// Makes slots of zeros for a first step, and forgets what another rule has remembered and how often it has
+/// updated.
 fn begin<Slot>(step: &mut u64, slots: &mut Vec<Slot>, count: usize, zeros: impl Fn() -> Slot) {
     if !slots.is_empty() {
         *step = 1;
@@ -420,7 +441,7 @@ fn begin<Slot>(step: &mut u64, slots: &mut Vec<Slot>, count: usize, zeros: impl 
     slots.resize_with(count, zeros);
 }
 
-/// The memory of a parameter that has not been updated: what a file says, or nothing.
+/// The memory of a parameter that has not been updated: what a file has of it, or nothing.
 fn first_memory(restored: &mut BTreeMap<String, Memory>, parameter: &Parameter) -> Memory {
     let name = parameter.name().map(str::to_owned);
     let restored = name.as_ref().and_then(|name| restored.remove(name));

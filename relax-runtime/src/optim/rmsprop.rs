@@ -5,7 +5,23 @@ use super::{Rule, Step, harmless};
 use crate::error::Result;
 use crate::tensor::Element;
 
-/// Gradient descent by the gradient over its running root mean square.
+/// RMSprop: gradient descent by the gradient over its running root mean square.
+///
+/// ```
+/// use relax_runtime::optim::Optimizer;
+/// use relax_runtime::prelude::*;
+///
+/// # fn main() -> Result<()> {
+/// let x = Parameter::new(Tensor::scalar(3.0));
+/// let mut optimizer = Optimizer::new(RmsProp::new(0.01))?;
+/// optimizer.update(&[(x.clone(), Tensor::scalar(5.0))])?;
+/// // The mean square starts at 0: 0.01 · 5/√(0.01 · 5²), whatever the gradient's size.
+/// assert!((x.get().item()? - 2.9).abs() < 1e-4);
+/// // As the rule of a training:
+/// let trainer = Trainer::new(1).optimizer(RmsProp::new(0.01).decay(0.9));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct RmsProp {
     learning_rate: f32,
@@ -39,7 +55,7 @@ impl RmsProp {
         [(x - g * self.learning_rate / root).flushed(), square]
     }
 
-    /// The size of gradients that keep all its numbers finite.
+    /// The size below which gradients keep all its numbers finite.
     pub(super) fn harmless(&self) -> f32 {
         harmless(self.learning_rate, 1.0 - self.decay)
     }

@@ -5,7 +5,25 @@ use super::{Rule, Step, harmless};
 use crate::error::Result;
 use crate::tensor::Element;
 
-/// Gradient descent, with momentum if asked for.
+/// Gradient descent, optionally with momentum.
+///
+/// ```
+/// use relax_runtime::optim::Optimizer;
+/// use relax_runtime::prelude::*;
+///
+/// # fn main() -> Result<()> {
+/// let x = Parameter::new(Tensor::scalar(3.0));
+/// let mut optimizer = Optimizer::new(Sgd::new(0.1).momentum(0.9))?;
+/// for _ in 0..2 {
+///     optimizer.update(&[(x.clone(), Tensor::scalar(2.0))])?;
+/// }
+/// // 0.1 · 2, then 0.1 · (0.9 · 2 + 2).
+/// assert!((x.get().item()? - 2.42).abs() < 1e-5);
+/// // As the rule of a training:
+/// let trainer = Trainer::new(1).optimizer(Sgd::new(0.1));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Sgd {
     learning_rate: f32,
@@ -36,7 +54,7 @@ impl Sgd {
         [(x - moved).flushed(), velocity]
     }
 
-    /// The size of gradients that keep all its numbers finite.
+    /// The size below which gradients keep all its numbers finite.
     pub(super) fn harmless(&self) -> f32 {
         harmless(self.learning_rate, 1.0 - self.momentum)
     }

@@ -43,7 +43,7 @@ fn a_large_epsilon_makes_steps_proportional_to_small_gradients() -> Result<()> {
     Ok(())
 }
 
-/// Without a gradient what decays is x (1 - .1 · .3)ⁿ; with one the step beside it is that of Adam.
+/// Without a gradient x decays to x (1 - .1 · .3)ⁿ; with one, the step besides the decay is that of Adam.
 #[test]
 fn weights_decay_beside_the_steps_of_adam() -> Result<()> {
     let after = |rule: Adam, g: f32, steps: i32| -> Result<f32> {
@@ -96,7 +96,7 @@ fn steps_are_in_units_where_no_rule_was_chosen() -> Result<()> {
     let mut unasked = Optimizer::default();
     assert!(unasked.take_units());
     assert!((moved(&mut unasked)? - 1.0).abs() < 1e-4);
-    // A rate that is said is meant as it is, and the decay is of the value itself.
+    // A rate that is given is meant as it is, and the decay is of the value itself.
     unasked.set_rule(Adam::new(0.01).weight_decay(0.5))?;
     assert!(!unasked.is_in_units());
     assert!((moved(&mut unasked)? - 0.01 - 3.0 * 0.005).abs() < 1e-5);
@@ -187,8 +187,8 @@ fn joint_updates_are_single_ones_bit_for_bit() -> Result<()> {
     Ok(())
 }
 
-/// Small parameters that come again and again are moved in one go, with the numbers that each by itself gets; also where
-/// others come between, or a gradient is wrong.
+/// Small parameters that come again and again are moved in one go, with the same numbers as one by one; also
+/// where others come in between, or a gradient is wrong.
 #[test]
 fn many_small_parameters_move_as_each_alone_does() -> Result<()> {
     const COUNT: usize = 40;
@@ -418,7 +418,7 @@ fn memory_goes_where_its_parameter_goes() -> Result<()> {
     Ok(())
 }
 
-/// What one rule has remembered is nothing to another.
+/// What one rule has remembered means nothing to another.
 #[test]
 fn a_restored_state_of_another_rule_begins_anew() -> Result<()> {
     let parameter = Parameter::new(Tensor::scalar(3.0)).named("x");

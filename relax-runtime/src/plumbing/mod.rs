@@ -42,14 +42,14 @@ pub fn model<O>(
     FnModel { name, body }
 }
 
-/// The number of a loop's iteration, and on to the next.
+/// Returns the number of a loop's iteration and advances the counter.
 pub fn next(counter: &mut usize) -> usize {
     let iteration = *counter;
     *counter += 1;
     iteration
 }
 
-/// Why a test of `#[model(check)]` failed; prints as it reads, since a test prints it for debugging.
+/// Why a test of `#[model(check)]` failed; its `Debug` output is the message, since a test prints that.
 pub struct Failure(String);
 
 impl fmt::Debug for Failure {
@@ -64,7 +64,7 @@ impl<E: Into<Error>> From<E> for Failure {
     }
 }
 
-/// The test of `#[model(check)]`.
+/// The body of the test that `#[model(check)]` writes.
 pub fn check(
     model: &dyn Program,
     guide: Option<&dyn Guide>,

@@ -1,10 +1,10 @@
-//! What a model's function returns, and how the errors of its sites and its own leave it.
+//! What a model's function returns, and how errors of its sites and its own errors leave it.
 //!
-//! `#[model]` sees how a return type is spelt, not what it is: an alias may hide a `Result`. So the
-//! generated code asks the compiler. [`Returns::kind`] is a method of the type itself for `Result` and
-//! `Option`, and that of a trait, which comes second, for all others. How the error inside a `Result`
-//! becomes one of this crate is chosen in the same way, by one reference less for every trait that
-//! does not hold ("autoref specialisation").
+//! `#[model]` sees how a return type is spelled, not what it is: an alias may hide a `Result`. So the
+//! generated code asks the compiler. [`Returns::kind`] is an inherent method for `Result` and
+//! `Option`, and a method of a trait, which has lower priority, for all other types. How the error inside a
+//! `Result` becomes one of this crate is chosen in the same way, with one reference less for every trait
+//! that does not apply ("autoref specialization").
 
 use std::convert::Infallible;
 use std::error::Error as StdError;
@@ -19,7 +19,7 @@ use crate::model::Context;
 pub struct Returns<T>(PhantomData<fn() -> T>);
 
 impl<T> Returns<T> {
-    /// The type, to be asked for its kind.
+    /// The type, to be asked for its `kind`.
     #[expect(clippy::new_without_default, reason = "generated code alone makes one")]
     pub const fn new() -> Self {
         Self(PhantomData)
@@ -27,14 +27,14 @@ impl<T> Returns<T> {
 }
 
 impl<T, E> Returns<Result<T, E>> {
-    /// A `Result`.
+    /// The kind of a `Result`.
     pub const fn kind(self) -> Carrier<Result<T, E>> {
         Carrier(PhantomData)
     }
 }
 
 impl<T> Returns<Option<T>> {
-    /// An `Option`.
+    /// The kind of an `Option`.
     pub const fn kind(self) -> Carrier<Option<T>> {
         Carrier(PhantomData)
     }
@@ -42,7 +42,7 @@ impl<T> Returns<Option<T>> {
 
 /// Any other type.
 pub trait AnyValue<T> {
-    /// A value that carries no errors.
+    /// The kind of a value that carries no errors.
     fn kind(self) -> Plain<T>;
 }
 
@@ -55,7 +55,7 @@ impl<T> AnyValue<T> for Returns<T> {
 /// A return type that carries no errors: the body is made to return a `Result` of it.
 pub struct Plain<T>(PhantomData<fn() -> T>);
 
-/// A return type on which `?` works: the body returns it.
+/// A return type that works with `?`: the body returns it as it is.
 pub struct Carrier<R>(PhantomData<fn() -> R>);
 
 impl<T> Clone for Plain<T> {
@@ -75,7 +75,7 @@ impl<R> Clone for Carrier<R> {
 impl<R> Copy for Carrier<R> {}
 
 impl<T> Plain<T> {
-    /// The body, by which the compiler knows its type.
+    /// The body, which tells the compiler its type.
     pub fn body<B: Fn(&Context) -> Result<T>>(self, body: B) -> B {
         body
     }
@@ -93,8 +93,8 @@ impl<T> Plain<T> {
     /// The model's output.
     ///
     /// # Errors
-    /// The body's; and if a type parameter of a generic model stands for a `Result`, whose error
-    /// nobody would look at.
+    /// The body's; and if a type parameter of a generic model stands for a `Result`, whose error would
+    /// be ignored.
     pub fn finish(
         self,
         _: &Context,
@@ -113,7 +113,7 @@ impl<T> Plain<T> {
 }
 
 impl<R> Carrier<R> {
-    /// The body, by which the compiler knows its type.
+    /// The body, which tells the compiler its type.
     pub fn body<B: Fn(&Context) -> R>(self, body: B) -> B {
         body
     }
@@ -125,13 +125,13 @@ impl<R> Carrier<R> {
 }
 
 impl<T> Carrier<Option<T>> {
-    /// What the body returns for the error of a site, which waits in the context.
+    /// What the body returns for the error of a site; the error waits in the context.
     pub fn leave(self, context: &Context, error: Error) -> Option<T> {
         context.fail(error);
         None
     }
 
-    /// The model's output: `None` is one, unless a site failed.
+    /// The model's output: `None` is a valid one, unless a site failed.
     ///
     /// # Errors
     /// That of the site.
@@ -186,13 +186,13 @@ impl<T, E> Carrier<Result<T, E>> {
     }
 }
 
-/// An error type of the user's that a site's error can pass through.
+/// A user's error type that a site's error can pass through.
 #[diagnostic::on_unimplemented(
     message = "an error of a site cannot leave this model: `{Self}` is not made from `relax_runtime::Error`",
     note = "implement `From<relax_runtime::Error>` for `{Self}`, or return a `relax_runtime::Result`"
 )]
 pub trait FromSite {
-    /// Of the error of a site.
+    /// Converts the error of a site.
     fn from_site(error: Error) -> Self;
 }
 
@@ -220,15 +220,15 @@ impl<T, E> Fallible for Result<T, E> {
 pub struct ErrorOf<E>(PhantomData<fn() -> E>);
 
 impl<E> ErrorOf<E> {
-    /// The type of this one.
+    /// The type of this error.
     pub const fn of(_: &E) -> Self {
         Self(PhantomData)
     }
 }
 
-/// An error that says itself how it becomes one of this crate.
+/// An error that defines its own conversion to one of this crate.
 pub trait OwnError<E> {
-    /// The error.
+    /// The converted error.
     fn convert(self, error: E) -> Error;
 }
 
@@ -240,7 +240,7 @@ impl<E: Into<Error>> OwnError<E> for &&&&ErrorOf<E> {
 
 /// An error that can be shared between threads, or text.
 pub trait SharedError<E> {
-    /// The error.
+    /// The converted error.
     fn convert(self, error: E) -> Error;
 }
 
@@ -253,9 +253,9 @@ impl<E: Into<Box<dyn StdError + Send + Sync>>> SharedError<E> for &&&ErrorOf<E> 
     }
 }
 
-/// An error that stays in its thread: its text is kept, and that of its sources.
+/// An error that cannot leave its thread: its text and that of its sources are kept.
 pub trait BoxedError<E> {
-    /// The error.
+    /// The converted error.
     fn convert(self, error: E) -> Error;
 }
 
@@ -268,9 +268,9 @@ impl<E: Into<Box<dyn StdError>>> BoxedError<E> for &&ErrorOf<E> {
     }
 }
 
-/// What can be shown.
+/// An error that can only be displayed.
 pub trait ShownError<E> {
-    /// The error.
+    /// The converted error.
     fn convert(self, error: E) -> Error;
 }
 
@@ -280,9 +280,9 @@ impl<E: fmt::Display> ShownError<E> for &ErrorOf<E> {
     }
 }
 
-/// What tells nothing but its type.
+/// An error of which nothing but the type is known.
 pub trait AnyError<E> {
-    /// The error.
+    /// The converted error.
     fn convert(self, error: E) -> Error;
 }
 

@@ -1,8 +1,8 @@
 //! Distributions inside plates: those over host numbers are repeated for every row.
 //!
-//! A draw of host numbers is a host value, of which there is one; the rows of a plate are a tensor. So the
-//! generated code asks the compiler whether a distribution inside a plate can be repeated, by autoref
-//! specialisation as in `returns`, and leaves it as it is where it cannot.
+//! A draw of host numbers is one host value, while the rows of a plate are a tensor. So the generated
+//! code asks the compiler whether a distribution inside a plate can be repeated, by autoref
+//! specialization as in `returns`, and leaves it as it is where it cannot.
 
 use std::marker::PhantomData;
 
@@ -10,11 +10,11 @@ use crate::dist::{IntoDistribution, Repeat};
 use crate::error::Result;
 use crate::model::Context;
 
-/// What a distribution is, or the result of making one.
+/// The type of a distribution, or of the result of making one.
 pub struct Rows<T>(PhantomData<fn() -> T>);
 
 impl<T> Rows<T> {
-    /// The type of a distribution, to be asked for its kind.
+    /// The type of a distribution, to be asked for its `kind`.
     pub const fn of(_: &T) -> Self {
         Self(PhantomData)
     }
@@ -22,7 +22,7 @@ impl<T> Rows<T> {
 
 /// Host numbers that can be repeated.
 pub trait RepeatedRows {
-    /// How.
+    /// How they are repeated.
     fn kind(&self) -> Repeated;
 }
 
@@ -34,7 +34,7 @@ impl<T: IntoDistribution<Distribution: Repeat>> RepeatedRows for Rows<T> {
 
 /// Anything else.
 pub trait OwnRows {
-    /// As it is.
+    /// Leaves it as it is.
     fn kind(&self) -> Own;
 }
 
@@ -44,14 +44,14 @@ impl<T> OwnRows for &Rows<T> {
     }
 }
 
-/// Makes tensors of host numbers.
+/// Makes tensors from host numbers.
 pub struct Repeated;
 
 impl Repeated {
-    /// The distribution over tensors, with an axis of length 1 for each plate around.
+    /// The distribution over tensors, with an axis of length 1 for each enclosing plate.
     ///
     /// # Errors
-    /// That of making it, or if there are more axes than a tensor has.
+    /// That of making it, or if there are more axes than a tensor can have.
     pub fn rows<T: IntoDistribution<Distribution: Repeat>>(
         self,
         dist: T,
@@ -65,7 +65,7 @@ impl Repeated {
 pub struct Own;
 
 impl Own {
-    /// The same.
+    /// The distribution unchanged.
     pub fn rows<T>(self, dist: T, _: &Context) -> T {
         dist
     }

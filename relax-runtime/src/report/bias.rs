@@ -1,4 +1,4 @@
-//! The table of a check of unbiasedness.
+//! The table of a check for bias.
 
 use std::fmt;
 
@@ -10,12 +10,12 @@ use crate::error::{Error, Result};
 pub enum Reference {
     /// The exact gradient: the sum over every combination of discrete values.
     Exact {
-        /// How many combinations; rows of a plate are enumerated in step and count as one.
+        /// Number of combinations; rows of a plate are enumerated in step and count as one.
         combinations: usize,
     },
-    /// The mean of so many draws of REINFORCE with a baseline.
+    /// The mean of many draws of REINFORCE with a baseline.
     Sampled {
-        /// Draws.
+        /// Number of draws.
         draws: u64,
         /// Why the gradient was not enumerated.
         why: String,
@@ -48,10 +48,10 @@ pub enum Subject {
         distribution: &'static str,
         /// Its estimator.
         estimator: &'static str,
-        /// Whether the estimator says of itself that it is biased.
+        /// Whether the estimator declares itself biased.
         declared: bool,
         /// Whether the site has a gradient estimate. A pathwise site has none: the reverse pass
-        /// takes its gradient straight to the parameters, whose rows tell of it.
+        /// takes its gradient straight to the parameters, whose rows cover it.
         measured: bool,
     },
     /// The gradient by a parameter of the programs, which comes from all sites.
@@ -60,15 +60,15 @@ pub enum Subject {
     Objective,
 }
 
-/// The mean of one gradient estimate beside what it should be.
+/// The mean of one gradient estimate, compared with what it should be.
 #[derive(Clone, Debug)]
 pub struct BiasRow {
     /// Name of the site or parameter.
     pub name: String,
     /// What it is.
     pub subject: Subject,
-    /// Coordinates compared. At a site these are all of the gradient, their sums over rows, and
-    /// sums weighed by tanh θ, in which a bias does not cancel over what came before the site; a
+    /// Number of coordinates compared. At a site these are all of the gradient, their sums over rows, and
+    /// sums weighted by tanh θ, in which a bias does not cancel over what came before the site; a
     /// large gradient is folded into 256 signed sums.
     pub coordinates: usize,
     /// Distance between mean and reference in standard errors of their difference, at the
@@ -83,28 +83,28 @@ pub struct BiasRow {
     pub size: f64,
     /// Mean variance of a coordinate of one draw's estimate; at a site with rows, of their sum.
     pub variance: f64,
-    /// Evaluations of the cost for one estimate, relaxed ones included; only known of sites.
+    /// Evaluations of the cost for one estimate, relaxed ones included; only known for sites.
     pub evaluations: f64,
     /// Whether `z` exceeds the table's threshold.
     pub biased: bool,
 }
 
-/// What a check of unbiasedness found: a row for every site, every parameter, and the objective.
-/// Prints as a table.
+/// What a check for bias found: a row for every site, every parameter, and the objective. Prints as a
+/// table.
 ///
 /// A row counts as biased where its distance exceeds `threshold` standard errors, √(2 ln(1000 m))
-/// with m coordinates in the whole table. Since a normal variable lies beyond z with probability
-/// below exp(−z²/2), on either side together, and so any of m beyond the threshold with probability
-/// below 1/1000, one table in a thousand of unbiased estimators shows a bias at most. (Means are
-/// normal only for many draws; events too rare to have been drawn are taken into account by a
-/// standard error of at least the largest cost over the number of draws.)
+/// with m coordinates in the whole table. A normal variable lies beyond z, on either side, with
+/// probability below exp(−z²/2), and so any of m lies beyond the threshold with probability below
+/// 1/1000: at most one table in a thousand of unbiased estimators shows a bias. (Means are normal only
+/// for many draws; events too rare to have been drawn are accounted for by a standard error of at least
+/// the largest cost over the number of draws.)
 #[derive(Clone, Debug)]
 pub struct BiasTable {
-    /// Sites in the order in which they were met, then parameters, then the objective.
+    /// Sites in the order in which they were reached, then parameters, then the objective.
     pub rows: Vec<BiasRow>,
     /// What the means were compared with.
     pub reference: Reference,
-    /// Draws whose mean was taken.
+    /// Number of draws whose mean was taken.
     pub draws: u64,
     /// Standard errors beyond which a mean counts as biased.
     pub threshold: f64,
@@ -125,11 +125,11 @@ impl BiasTable {
         self.rows.iter().filter(|row| row.biased)
     }
 
-    /// Nothing if no row is biased.
+    /// Fails if a row is biased.
     ///
     /// # Errors
-    /// [`Error::Biased`] with the names of the biased sites and parameters, also of estimators that
-    /// say of themselves that they are biased.
+    /// [`Error::Biased`] with the names of the biased sites and parameters, including those whose
+    /// estimators declare themselves biased.
     pub fn verdict(&self) -> Result<()> {
         let names: Vec<String> = self.biased().map(|row| row.name.clone()).collect();
         if names.is_empty() {

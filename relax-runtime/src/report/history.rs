@@ -5,13 +5,33 @@ use std::fmt;
 
 use super::Level;
 
-/// What one optimisation step measured.
+/// What one optimization step measured.
+///
+/// ```
+/// use relax_runtime::prelude::*;
+///
+/// #[model]
+/// fn coin() {
+///     let logit = param!(0.0);
+///     let heads = sample!(Bernoulli(logits = &logit));
+///     cost!(heads);
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let mut trainer = Trainer::new(1).estimator(Rloo::default());
+/// let report = trainer.step(&ExpectedCost::new(&coin()))?;
+/// println!("{report}");
+/// assert!(report.step == 0 && (0.0..=1.0).contains(&report.loss));
+/// assert_eq!(report.site("heads").map(|site| site.estimator), Some("rloo"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct StepReport {
     /// The step, from 0.
     pub step: u64,
-    /// The estimated objective that was minimised: the negative ELBO, or the expected cost.
+    /// The estimated objective that was minimized: the negative ELBO, or the expected cost.
     pub loss: f64,
     /// Each random site that got a gradient estimate, in the order of the run.
     pub sites: Vec<SiteReport>,
@@ -48,10 +68,27 @@ pub struct SiteReport {
 }
 
 /// The reports of a run, in order.
+///
+/// ```
+/// use relax_runtime::prelude::*;
+///
+/// #[model]
+/// fn parabola() {
+///     let x = param!(3.0);
+///     cost!(x.square());
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let history = Minimize::new(&parabola()).steps(100).run()?.history;
+/// assert_eq!(history.steps.len(), 100);
+/// assert!(history.recent_loss(10) < history.steps[0].loss);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct History {
-    /// One report a step.
+    /// One report per step.
     pub steps: Vec<StepReport>,
 }
 

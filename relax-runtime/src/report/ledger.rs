@@ -18,7 +18,7 @@ pub struct LedgerEntry {
     pub site: String,
     /// The estimator's name.
     pub estimator: Cow<'static, str>,
-    /// Whether it raced beside training, rather than trained.
+    /// Whether it raced beside training, rather than being trained with.
     pub rival: bool,
     /// Running variance of the gradient by the site's parameters, summed over rows, as a mean over
     /// coordinates: the difference of moving averages of squares and of means over the last hundred
@@ -39,8 +39,9 @@ pub struct LedgerEntry {
     /// Standard error of `fresh_variance`, from pairs of draws.
     #[serde(default)]
     pub fresh_error: Option<f64>,
-    /// What no control variate brings the variance of one draw below, in the same unit: the variance
-    /// of the local expectation. Only where [`Recording::floors`](crate::infer::Recording::floors) asks for it.
+    /// The floor below which no control variate brings the variance of one draw, in the same unit: the
+    /// variance of the local expectation. Only where
+    /// [`Recording::floors`](crate::infer::Recording::floors) asks for it.
     #[serde(default)]
     pub floor: Option<f64>,
     /// Standard error of `floor`; 0 where it is exact.
@@ -52,15 +53,15 @@ pub struct LedgerEntry {
 }
 
 impl LedgerEntry {
-    /// The fresh variance as a multiple of the floor, and its standard error; nothing where either is
-    /// not known, or the floor is 0.
+    /// The fresh variance as a multiple of the floor, and its standard error; `None` if either is not
+    /// known, or the floor is 0.
     pub fn above_floor(&self) -> Option<(f64, f64)> {
         let (variance, floor) = (
             self.fresh_variance?,
             self.floor.filter(|&floor| floor > 0.0)?,
         );
         let ratio = variance / floor;
-        // The two may be of the same draws; their errors are taken to be independent.
+        // The two may come from the same draws; their errors are taken to be independent.
         let share = |error: Option<f64>, of: f64| error.map_or(0.0, |error| error / of);
         let error = share(self.fresh_error, variance).hypot(share(self.floor_error, floor));
         Some((
@@ -73,7 +74,7 @@ impl LedgerEntry {
         ))
     }
 
-    /// The cell of a table.
+    /// Its cell in the table.
     fn floor_cell(&self) -> String {
         let mark = if self.floor_note.is_some() { "*" } else { "" };
         match (self.above_floor(), self.floor) {
@@ -85,7 +86,7 @@ impl LedgerEntry {
     }
 }
 
-/// JSON has no number for what is not finite, and writes `null`.
+/// Reads `null`, which JSON has for numbers that are not finite, as NaN.
 fn number<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<f64, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }
@@ -96,20 +97,41 @@ fn number<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<f64
 pub struct LedgerFailure {
     /// The step, from 0.
     pub step: u64,
-    /// Full name of the site; nothing where a fresh draw of the whole objective failed.
+    /// Full name of the site; `None` if a fresh draw of the whole objective failed.
     pub site: Option<String>,
-    /// The estimator that failed. A rival stays away from the site from then on.
+    /// The estimator that failed. A rival is dropped from the site from then on.
     pub estimator: Option<Cow<'static, str>>,
     /// What went wrong.
     pub problem: String,
 }
 
-/// What was measured at each site every so many steps. Prints as a table.
+/// What was measured at each site at regular intervals. Prints as a table.
+///
+/// ```
+/// use relax_runtime::prelude::*;
+///
+/// #[model]
+/// fn coin() {
+///     let logit = param!(0.0);
+///     let b = sample!(Bernoulli(logits = &logit));
+///     cost!((b - 0.45).square());
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let recording = Recording::every(10).rival(Rloo::default());
+/// let trained = Minimize::new(&coin()).steps(20).record(recording).run()?;
+/// let ledger = trained.ledger().expect("a ledger");
+/// println!("{ledger}");
+/// assert!(ledger.site("b").any(|entry| entry.rival && entry.estimator == "rloo"));
+/// assert!(ledger.to_csv()?.starts_with("step,site,estimator"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Ledger {
-    /// By step, then by site in the order in which they were met; rivals after the estimator that
-    /// trains.
+    /// By step, then by site in the order in which they were reached; rivals after the estimator that is
+    /// trained with.
     pub entries: Vec<LedgerEntry>,
     /// What could not be measured, by step.
     pub failures: Vec<LedgerFailure>,
@@ -121,7 +143,8 @@ impl Ledger {
         self.entries.iter().filter(move |entry| entry.site == name)
     }
 
-    /// A line an entry, with a header; what was not measured is left empty. Failures are not in it.
+    /// CSV with a header and one line per entry; what was not measured is left empty, and failures are left
+    /// out.
     ///
     /// # Errors
     /// If the text cannot be written.
@@ -185,7 +208,7 @@ impl fmt::Display for Ledger {
             ]
         }));
         super::write_table(f, &rows)?;
-        // Each note once, as it is the same in every step.
+        // Each note once, since it is the same at every step.
         let mut told = BTreeSet::new();
         for entry in &self.entries {
             if let Some(note) = &entry.floor_note

@@ -1,4 +1,4 @@
-//! What a run tells its user.
+//! What a run reports to its user.
 
 mod bias;
 mod ending;

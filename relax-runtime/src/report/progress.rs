@@ -2,11 +2,11 @@
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// A progress bar on standard error, invisible where that is no terminal.
+/// A progress bar on standard error, invisible if that is not a terminal.
 pub(crate) struct Progress(ProgressBar);
 
 impl Progress {
-    /// A bar of `steps`, or nothing at all.
+    /// A bar for `steps` steps, or a hidden one.
     pub(crate) fn new(steps: u64, visible: bool) -> Self {
         if !visible {
             return Self(ProgressBar::hidden());
@@ -18,7 +18,7 @@ impl Progress {
         )
     }
 
-    /// One step on, with the loss so far.
+    /// Advances by one step, and shows the loss now and then.
     pub(crate) fn step(&self, loss: f64) {
         self.0.inc(1);
         if self.0.position() % 16 == 1 {

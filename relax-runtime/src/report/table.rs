@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// Writes rows as a table whose first row is the header, columns padded to their widest cell; no line
-/// break follows the last.
+/// Writes rows as a table whose first row is the header, with columns padded to their widest cell; no
+/// line break follows the last row.
 pub(crate) fn write_table<const N: usize>(
     f: &mut fmt::Formatter<'_>,
     rows: &[[String; N]],

@@ -1,4 +1,4 @@
-//! The quantile function of the Gamma distribution, with its derivatives by the shape: what makes
+//! The quantile function of the Gamma distribution, with its derivatives with respect to the shape: it makes
 //! draws of Gamma, Beta, Dirichlet and Student's t differentiable functions of their parameters and
 //! of noise that does not depend on them (Figurnov, Mohamed, Mnih, "Implicit Reparameterization
 //! Gradients", NeurIPS 2018).
@@ -7,13 +7,13 @@ use super::normal_quantile;
 use super::polygamma::{lgamma, polygamma};
 use super::taylor::{Scalar, Taylor};
 
-/// From this shape on the cube of a normal number has the quantiles to single precision.
+/// From this shape on, the cube of a normal number has the same quantiles in single precision.
 const LARGE: f64 = 1e5;
 
-/// The logarithm of x/α where x is the u-quantile of Gamma(α, 1), for the logarithms of u and of
+/// The logarithm of x/α, where x is the u-quantile of Gamma(α, 1), from the logarithms of u and of
 /// 1 − u.
 ///
-/// Its logarithm, because x itself is too small for any number format at shapes such as 10⁻³.
+/// A logarithm, because x itself is too small for any number format at shapes such as 10⁻³.
 pub(crate) fn ln_gamma_ratio(alpha: f64, ln_u: f64, ln_v: f64) -> f64 {
     match alpha < LARGE {
         true => ln_quantile(alpha, ln_u, ln_v) - alpha.ln(),
@@ -21,14 +21,14 @@ pub(crate) fn ln_gamma_ratio(alpha: f64, ln_u: f64, ln_v: f64) -> f64 {
     }
 }
 
-/// [`ln_gamma_ratio`] with its first and second derivative by α.
+/// [`ln_gamma_ratio`] with its first and second derivatives with respect to α.
 pub(crate) fn ln_gamma_ratio_slopes(alpha: f64, ln_u: f64, ln_v: f64) -> [f64; 3] {
     if alpha >= LARGE {
         return cubed(alpha, ln_u, ln_v).0;
     }
     let y = ln_quantile(alpha, ln_u, ln_v);
     let (x, lower) = (y.exp(), ln_u <= ln_v);
-    // G(y, α), the logarithm of the tail, stays as it is: its derivatives give those of y.
+    // G(y, α), the logarithm of the tail, stays constant: its derivatives give those of y.
     let Taylor([g, g_a, g_aa]) = ln_tail(Taylor::variable(alpha), y, lower);
     let ln_density = alpha * y - x - lgamma(alpha);
     let g_y = (ln_density - g).exp() * if lower { 1.0 } else { -1.0 };
@@ -44,7 +44,7 @@ pub(crate) fn ln_gamma_ratio_slopes(alpha: f64, ln_u: f64, ln_v: f64) -> [f64; 3
 /// is close to normal; off by O(α^−3/2).
 fn cubed(alpha: f64, ln_u: f64, ln_v: f64) -> Taylor {
     let z = Taylor::constant(normal_quantile(ln_u, ln_v));
-    // s = 1/(3 √α) and its derivatives by α.
+    // s = 1/(3 √α) and its derivatives with respect to α.
     let s = 1.0 / (3.0 * alpha.sqrt());
     let s = Taylor([s, -0.5 * s / alpha, 0.75 * s / (alpha * alpha)]);
     (Taylor::constant(1.0) - s * s + z * s).ln() * Taylor::constant(3.0)
@@ -57,7 +57,7 @@ fn ln_quantile(alpha: f64, ln_u: f64, ln_v: f64) -> f64 {
     let lower = ln_u <= ln_v;
     let wanted = if lower { ln_u } else { ln_v };
     let mut y = match alpha {
-        // On the side from which all steps go one way: P ≤ x^α/Γ(α + 1), and Q ≤ e^−x for x ≥ 1.
+        // From the side on which all steps go one way: P ≤ x^α/Γ(α + 1), and Q ≤ e^−x for x ≥ 1.
         ..1.0 if lower => (ln_u + lgamma(alpha + 1.0)) / alpha,
         ..1.0 => (-ln_v).max(1.0).ln(),
         _ => {
@@ -83,7 +83,7 @@ fn ln_quantile(alpha: f64, ln_u: f64, ln_v: f64) -> f64 {
     y
 }
 
-/// What the logarithm of a tail is computed of.
+/// The number type that the logarithm of a tail is computed in.
 trait Shape: Scalar {
     fn value(self) -> f64;
     fn ln(self) -> Self;
@@ -116,7 +116,7 @@ impl Shape for Taylor {
     fn ln_1m_exp(self) -> Self {
         Taylor::ln_1m_exp(self)
     }
-    /// Of α + n, whose derivative by α is 1.
+    /// For α + n, whose derivative with respect to α is 1.
     fn ln_gamma(self) -> Self {
         let x = self.0[0];
         Taylor([lgamma(x), polygamma(0, x), polygamma(1, x)])
@@ -149,7 +149,7 @@ fn series<T: Scalar>(alpha: T, x: f64) -> T {
     }
 }
 
-/// Γ(α, x) eˣ/x^α by its continued fraction (Abramowitz and Stegun, 6.5.31) with the method of Lentz
+/// Γ(α, x) eˣ/x^α by its continued fraction (Abramowitz and Stegun, 6.5.31) with Lentz's method
 /// (Press et al., "Numerical Recipes", section 6.2).
 fn fraction<T: Scalar>(alpha: T, x: f64) -> T {
     const STEPS: usize = 10_000;
@@ -182,7 +182,7 @@ mod tests {
         1e-3, 0.01, 0.1, 0.5, 0.99, 1.0, 1.7, 5.0, 40.0, 1e3, 3e4, 9.9e4,
     ];
 
-    /// Probabilities from 2⁻⁶⁵ to 1 − 2⁻⁶⁵, by their logarithms and those of what is left.
+    /// Probabilities from 2⁻⁶⁵ to 1 − 2⁻⁶⁵, as the logarithms of them and of their complements.
     fn probabilities() -> impl Iterator<Item = (f64, f64)> {
         let near = [2.7e-20_f64, 1e-12, 1e-6, 0.01, 0.2, 0.4, 0.5];
         near.into_iter()

@@ -1,13 +1,13 @@
 //! Logarithms of sums of numbers whose logarithms are known.
 
-/// ln Σ eˣ, with the digits of the largest number; −∞ of none.
+/// ln Σ eˣ, with the digits of the largest number; −∞ for no numbers.
 pub(crate) fn log_sum(numbers: impl IntoIterator<Item = f64>) -> f64 {
     let mut sum = LogSum::default();
     numbers.into_iter().for_each(|x| sum.add(x));
     sum.value()
 }
 
-/// The same of numbers that come one by one.
+/// The same sum, built up one number at a time.
 pub(crate) struct LogSum {
     largest: f64,
     /// Σ e^(x − largest) of the others.

@@ -12,8 +12,8 @@ pub(crate) use polygamma::{lgamma, polygamma, stirling_error};
 /// ½ ln 2π.
 pub(crate) const HALF_LN_TAU: f64 = 0.918_938_533_204_672_7;
 
-/// A function of one number that tensors compute in double precision and round: their engines have
-/// no operation of their own for it.
+/// A function of one number that tensors compute in double precision and round: the engines have
+/// no operation for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Special {
     /// ln Γ(x).
@@ -28,12 +28,12 @@ pub(crate) enum Special {
     ExpM1,
     /// The error function.
     Erf,
-    /// 1 less the error function.
+    /// 1 minus the error function.
     Erfc,
 }
 
 impl Special {
-    /// A number that tells it from other functions.
+    /// A number that identifies the function.
     pub(crate) fn number(self) -> u64 {
         let (kind, order) = match self {
             Self::LogGamma => (0, 0),
@@ -92,8 +92,8 @@ pub(crate) fn unit_deviance(x: f64) -> f64 {
     }
 }
 
-/// The number below which a standard normal one lies with probability u, by the logarithms of u and
-/// of 1 − u, of which the smaller is looked at.
+/// The standard normal quantile at probability u, from the logarithms of u and of 1 − u, of which
+/// only the smaller is used.
 pub(crate) fn normal_quantile(ln_u: f64, ln_v: f64) -> f64 {
     // Abramowitz and Stegun, 26.2.23: within 4.5e-4; then Newton's method on the logarithm of the
     // tail, which is concave.

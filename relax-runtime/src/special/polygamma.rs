@@ -1,10 +1,10 @@
-//! The gamma function's logarithm and its derivatives, for positive numbers.
+//! The logarithm of the gamma function and its derivatives, for positive numbers.
 
 use std::sync::LazyLock;
 
 use super::HALF_LN_TAU;
 
-/// From here on the asymptotic series is exact to the last bit, at a derivative's order added to it.
+/// From here on, plus a derivative's order, the asymptotic series is exact to the last bit.
 const FAR: f64 = 16.0;
 
 /// B₂ₖ/(2k)! for k from 1 on, Bernoulli's numbers.
@@ -21,7 +21,7 @@ const BERNOULLI: [f64; 10] = [
     -174_611.0 / 802_857_662_698_291_200_000.0,
 ];
 
-/// ln Γ of the first whole numbers, of which counts ask again and again.
+/// ln Γ of the first whole numbers, which counts need again and again.
 static WHOLE: LazyLock<Box<[f64]>> = LazyLock::new(|| {
     let numbers = 0..1024_u16;
     numbers.map(|x| libm::lgamma(f64::from(x))).collect()
@@ -62,8 +62,8 @@ pub(crate) fn polygamma(order: u32, x: f64) -> f64 {
 }
 
 /// The `order`-th derivative of Stirling's error δ(x) = ln Γ(x) − (x − ½) ln x + x − ½ ln 2π for
-/// x ≥ 0; NaN below. Densities by it lose no digits for large parameters: Loader, "Fast and Accurate
-/// Computation of Binomial Probabilities", 2000.
+/// x ≥ 0; NaN below. Densities computed from it lose no digits for large parameters: Loader, "Fast and
+/// Accurate Computation of Binomial Probabilities", 2000.
 pub(crate) fn stirling_error(order: u32, x: f64) -> f64 {
     match order {
         _ if x < 0.0 || x.is_nan() => f64::NAN,
@@ -74,7 +74,7 @@ pub(crate) fn stirling_error(order: u32, x: f64) -> f64 {
     }
 }
 
-/// The `order`-th derivative of (x − ½) ln x − x, from the first on.
+/// The `order`-th derivative of (x − ½) ln x − x, for orders from 1 on.
 fn leading(order: u32, x: f64) -> f64 {
     if order == 1 {
         return x.ln() - 0.5 / x;
@@ -156,7 +156,7 @@ mod tests {
                     let h = 1e-4 * x;
                     let difference = (f(order, x + h) - f(order, x - h)) / (2.0 * h);
                     let found = f(order + 1, x);
-                    // What rounding leaves of the difference.
+                    // The part of the difference that is due to rounding.
                     let noise = 1e-15 * (f(order, x).abs() + x.ln().abs()) / h;
                     let error = (found - difference).abs() - 10.0 * noise;
                     assert!(

@@ -1,4 +1,4 @@
-//! Numbers with their first and second derivative.
+//! Numbers with their first and second derivatives.
 
 use std::ops::{Add, Div, Mul, Sub};
 
@@ -6,7 +6,7 @@ use std::ops::{Add, Div, Mul, Sub};
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Taylor(pub(super) [f64; 3]);
 
-/// What series are summed of: numbers, with or without their derivatives.
+/// What series are summed over: numbers, with or without their derivatives.
 pub(super) trait Scalar:
     Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self>
 {
@@ -35,7 +35,7 @@ impl Scalar for Taylor {
 }
 
 impl Taylor {
-    /// The number that derivatives are taken by.
+    /// The number that derivatives are taken with respect to.
     pub(super) fn variable(x: f64) -> Self {
         Self([x, 1.0, 0.0])
     }

@@ -24,7 +24,7 @@ impl Constant {
 impl Surrogate for Constant {
     fn value(&self, z: &Tensor, around: Surroundings<'_>) -> Result<Tensor> {
         let rows = z.shape().leading(around.plates);
-        // With 0 z, so that there is a derivative by z, which is zero.
+        // Plus 0 z, so that there is a derivative by z, which is zero.
         Ok(self.0.get().broadcast_to(rows) + (z * 0.0).sum_from(around.plates))
     }
 

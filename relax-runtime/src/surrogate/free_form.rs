@@ -25,7 +25,7 @@ pub struct FreeForm {
 }
 
 impl FreeForm {
-    /// A network for sites with `latent` numbers a row and `context` further ones, with the given
+    /// A network for sites with `latent` numbers per row and `context` further ones, with the given
     /// hidden layers (at least one is made).
     ///
     /// # Errors
@@ -94,7 +94,7 @@ impl FreeForm {
     /// Value and derivatives at z in plain loops, where there are [`plain_rows`](Self::plain_rows).
     ///
     /// # Errors
-    /// That of an operand.
+    /// If an operand carries one.
     pub(crate) fn plain_pass(
         &self,
         rows: usize,
@@ -112,7 +112,7 @@ impl FreeForm {
         })?
     }
 
-    /// The numbers of all parameters, one after the other.
+    /// Copies the numbers of all parameters, one after the other.
     fn copy_parameters(&self, mut numbers: &mut [f32]) -> Result<()> {
         let together = self.together.as_ref();
         let copied = together.and_then(|all| all.with_values(|all| numbers.copy_from_slice(all)));
@@ -128,7 +128,7 @@ impl FreeForm {
         })
     }
 
-    /// The memory in which its parameters stand one after the other, if they are few.
+    /// The memory that holds its parameters one after the other, if they are few.
     pub(crate) fn together(&self) -> Option<&Rc<Together>> {
         self.together.as_ref()
     }
@@ -242,7 +242,7 @@ impl Constant {
     }
 }
 
-/// What a forward and a backward pass have left.
+/// What a forward and a backward pass leave behind.
 struct Backpropagated<'a> {
     layers: &'a [Constant],
     /// Inputs a of each layer.
@@ -282,7 +282,7 @@ impl Backpropagated<'_> {
     }
 
     /// A piecewise linear network's h̄ is δ times the cotangent of the output, which leaves one
-    /// product a layer: (ȧ + a c̄)ᵀ δ.
+    /// product per layer: (ȧ + a c̄)ᵀ δ.
     fn gradients_of_linear_pieces(&self, tangents: &[Tensor], cotangent: &Tensor) -> Vec<Tensor> {
         let before = &self.deltas[0];
         let mut gradients = vec![

@@ -1,6 +1,6 @@
-//! How much of a relaxed cost's correction pays.
+//! How much of a relaxed cost's correction pays off.
 
-/// How much of a surrogate stands in an estimate.
+/// How much of a surrogate an estimate uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Extent {
     /// The relaxed cost, corrected for each choice where it is smooth enough for that.
@@ -18,8 +18,8 @@ impl Extent {
 }
 
 /// The mean squares that the estimate had in the past with each extent at the same draws. All three
-/// have the same expectation, so that the least mean square is the least variance; and which one is
-/// taken depends on past draws alone, so that the estimate stays unbiased.
+/// have the same expectation, so the least mean square is the least variance; and which one is
+/// taken depends on past draws alone, so the estimate stays unbiased.
 #[derive(Debug, Default)]
 pub(super) struct Guard {
     /// Weighted sums.
@@ -29,10 +29,10 @@ pub(super) struct Guard {
 
 impl Guard {
     /// A memory of a thousand steps: tails are heavy where second derivatives are large, and what
-    /// is rare is not to be forgotten soon. Where an extent is many times worse it still takes few
-    /// steps until that shows.
+    /// is rare must not be forgotten soon. That an extent is many times worse still shows within a few
+    /// steps.
     const DECAY: f64 = 0.999;
-    /// Another extent comes into force once its mean square is below this share of the present one.
+    /// Another extent comes into force once its mean square is below this share of the present one's.
     const BETTER: f64 = 0.9;
 
     /// The extent in force.
@@ -43,7 +43,7 @@ impl Guard {
     /// Takes in the mean squares of a step with each of [`Extent::ALL`], times a unit.
     pub(super) fn learn(&mut self, squares: [f32; 3], unit: f64) {
         for (sum, square) in self.squares.iter_mut().zip(squares) {
-            // What has overflown counts as large.
+            // What has overflowed counts as large.
             let square = if square.is_finite() { square } else { f32::MAX };
             *sum = Self::DECAY * *sum + f64::from(square) * unit;
         }
@@ -60,7 +60,7 @@ impl Guard {
         [a, b, c, self.in_force as usize as f64]
     }
 
-    /// From saved numbers; nothing if they are none of a guard's.
+    /// Restores saved numbers; `None` if they are not a guard's.
     pub(super) fn restored([a, b, c, in_force]: [f64; 4]) -> Option<Self> {
         Some(Self {
             squares: [a, b, c],

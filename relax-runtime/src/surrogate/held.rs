@@ -4,7 +4,7 @@ use std::ops::Deref;
 
 use super::{FreeForm, Surrogate};
 
-/// A surrogate, of which is known whether it is the network and nothing else: sites evaluate that in
+/// A surrogate that is known to be a network alone, or something else: sites evaluate a network alone in
 /// plain loops, past the trait.
 #[derive(Debug)]
 pub(crate) enum Held {

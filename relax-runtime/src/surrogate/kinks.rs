@@ -4,12 +4,12 @@ use crate::error::Result;
 use crate::tensor::{Device, Rounding, Shape, Tensor};
 
 /// Running means of |ẋ| for the arguments x of a cost's kinks, in the order in which an evaluation
-/// meets them. They are of past evaluations alone, so that the widths of the kinks' rounding are
-/// constants to the evaluation at hand.
+/// meets them. They come from past evaluations alone, so that the widths of the kinks' rounding are
+/// constants in the current one.
 #[derive(Debug, Default)]
 pub(super) struct Kinks(Vec<Kink>);
 
-/// Of one kink: weighted sums, a number a number of a row or a single one, and their weight.
+/// One kink: weighted sums, one for each number of a row or a single one, and their weight.
 #[derive(Debug)]
 struct Kink {
     sums: Vec<f64>,
@@ -37,7 +37,7 @@ impl Kinks {
             let moved = moved.peek()?;
             let fits = |kink: &&mut Kink| kink.sums.len() == moved.len();
             match self.0.get_mut(place).filter(fits) {
-                // Of what has overflown nothing can be learned.
+                // Nothing can be learned from what has overflowed.
                 _ if moved.iter().any(|x| !x.is_finite()) => {}
                 Some(kink) => kink.learn(&moved),
                 None => {
@@ -54,7 +54,7 @@ impl Kinks {
         Ok(())
     }
 
-    /// What was learned, to be saved: the number of kinks, and of each the length, the weight, and
+    /// What was learned, to be saved: the number of kinks, and for each the length, the weight, and
     /// the sums.
     pub(super) fn state(&self) -> Vec<f64> {
         let mut state = vec![self.0.len() as f64];
@@ -65,7 +65,7 @@ impl Kinks {
         state
     }
 
-    /// From saved numbers, and those that are left over; nothing if there are too few.
+    /// Restores saved numbers, and returns those left over, too; `None` if there are too few.
     pub(super) fn restored(saved: &[f64]) -> Option<(Self, &[f64])> {
         let (count, mut rest) = saved.split_first()?;
         let mut kinks = Vec::new();

@@ -14,7 +14,7 @@ pub(super) struct Layer {
     pub(super) inputs: usize,
     outputs: usize,
     start: usize,
-    /// Numbers a row in all levels before the layer's inputs.
+    /// Numbers per row in all levels before the layer's inputs.
     below: usize,
 }
 
@@ -25,18 +25,18 @@ pub(super) struct Layout {
     pub(super) before: Layer,
     /// From each level to the next.
     pub(super) layers: SmallVec<[Layer; 3]>,
-    /// Of each parameter: a weight and a bias a layer, `before` first.
+    /// The shape of each parameter: a weight and a bias per layer, `before` first.
     pub(super) shapes: Rc<[Shape]>,
-    /// Numbers of all parameters.
+    /// Total length of all parameters.
     pub(super) parameters: usize,
-    /// Elements of all weights; 0 where a layer has none.
+    /// Elements of all weights; 0 if a layer has none.
     weights: usize,
-    /// Numbers a row in all levels.
+    /// Numbers per row in all levels.
     pub(super) width: usize,
 }
 
 impl Layout {
-    /// Most products of an input and a weight for which plain loops are the faster way.
+    /// Maximum number of products of an input and a weight for which plain loops are faster.
     pub(super) const LARGEST: usize = 2_048;
 
     pub(super) fn new(before: &Linear, layers: &[Linear]) -> Self {
@@ -98,13 +98,13 @@ impl Layout {
         (fits && self.is_small(rows) && z.device() == Device::cpu()).then_some(rows)
     }
 
-    /// Whether the network is small for so many rows.
+    /// Whether the network is small for this number of rows.
     pub(super) fn is_small(&self, rows: usize) -> bool {
         (1..=Self::LARGEST).contains(&(rows * self.weights))
     }
 }
 
-/// The numbers of rows, and of numbers in each.
+/// The number of rows, and that of numbers in each.
 fn size(x: &Tensor, plates: usize) -> (usize, usize) {
     let shape = x.shape();
     (
@@ -113,7 +113,7 @@ fn size(x: &Tensor, plates: usize) -> (usize, usize) {
     )
 }
 
-/// Of one row.
+/// Operations on one row.
 impl Layer {
     #[inline(always)]
     fn weight<'p>(&self, parameters: &'p [f32]) -> &'p [f32] {
@@ -131,7 +131,7 @@ impl Layer {
         levels[self.below..][..self.inputs + self.outputs].split_at(self.inputs)
     }
 
-    /// The same, one of them to be written.
+    /// The same, to be written.
     #[inline(always)]
     pub(super) fn both_mut<'l>(&self, levels: &'l mut [f32]) -> (&'l mut [f32], &'l mut [f32]) {
         levels[self.below..][..self.inputs + self.outputs].split_at_mut(self.inputs)
@@ -218,7 +218,7 @@ impl Layer {
     }
 }
 
-/// Loops over as many numbers are vector operations without a remainder.
+/// Loops over this many numbers are vector operations without a remainder.
 const LANES: usize = 8;
 
 /// `out = f(out, x)` at each place.

@@ -33,15 +33,15 @@ use crate::dist::{Relaxation, squash_pull, squash_push, squash_rate};
 use crate::error::Result;
 use crate::tensor::{Parameter, Tensor, grad};
 
-/// The cost at a relaxed draw, a number a row: called with the draw, of θ's shape, and the
+/// The cost at a relaxed draw, one number per row: called with the draw, of θ's shape, and the
 /// temperature λ at which later choices are to be relaxed.
 pub type CostAt<'a> = dyn Fn(&Tensor, &Tensor) -> Result<Tensor> + 'a;
 
-/// What a surrogate sees of the site that it stands for.
+/// What a surrogate sees of the site that it stands in for.
 #[derive(Clone, Copy)]
 pub struct Surroundings<'a> {
-    /// How relaxed samples are squashed into the support's hull; nothing where the site is
-    /// continuous, whose draws are in its support as they are.
+    /// How relaxed samples are squashed into the support's hull; `None` where the site is continuous,
+    /// since its draws are in the support as they are.
     pub relaxation: Option<&'a dyn Relaxation>,
     /// The site's parameters θ, constant: they tell what came before the site.
     pub theta: &'a Tensor,
@@ -95,7 +95,7 @@ impl Surroundings<'_> {
 
 /// A function c_φ(z) of the relaxed sample, differentiable in z and φ.
 pub trait Surrogate: Debug {
-    /// c_φ(z), a number a row; z may carry gradients and tangents.
+    /// c_φ(z), one number per row; z may carry gradients and tangents.
     ///
     /// # Errors
     /// If the cost cannot be evaluated or shapes do not fit.
@@ -172,7 +172,7 @@ type Train<'a> = dyn FnOnce(&Tensor, &Tensor) -> Result<VarianceGradient> + 'a;
 
 /// A surrogate at one relaxed sample; its tensors are constants.
 pub struct Linearization<'a> {
-    /// c_φ(z), a number a row.
+    /// c_φ(z), one number per row.
     pub value: Tensor,
     /// ∂c_φ(z)/∂z.
     pub gradient: Tensor,
@@ -180,8 +180,8 @@ pub struct Linearization<'a> {
 }
 
 impl Linearization<'_> {
-    /// ∂/∂φ of Σ over rows of ⟨∂c_φ(z)/∂z, `along`⟩ − `weight` c_φ(z), a tensor a parameter: the
-    /// gradient of the estimator's variance by the surrogate's parameters, once `along` and
+    /// ∂/∂φ of Σ over rows of ⟨∂c_φ(z)/∂z, `along`⟩ − `weight` c_φ(z), one tensor per parameter: the
+    /// gradient of the estimator's variance by the surrogate's parameters, if `along` and
     /// `weight` are computed from twice the gradient estimate.
     ///
     /// # Errors

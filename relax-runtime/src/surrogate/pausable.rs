@@ -24,7 +24,7 @@ impl<S> Pausable<S> {
         }
     }
 
-    /// What is paused.
+    /// The surrogate that can be paused.
     pub(crate) fn surrogate(&self) -> &S {
         &self.surrogate
     }
@@ -34,7 +34,7 @@ impl<S> Pausable<S> {
         self.learns.get()
     }
 
-    /// From now on the variance gradients are computed, or left empty.
+    /// Sets whether variance gradients are computed, or left empty.
     pub(crate) fn learn(&self, learns: bool) {
         self.learns.set(learns);
     }

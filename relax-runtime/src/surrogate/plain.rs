@@ -20,14 +20,14 @@ pub(crate) fn cut<'m>(memory: &mut &'m mut [f32], len: usize) -> &'m mut [f32] {
 
 /// The numbers of all rows.
 struct Numbers<'m> {
-    /// By each parameter.
+    /// The gradient by each parameter.
     gradient: &'m mut [f32],
     parameters: &'m mut [f32],
     h: &'m mut [f32],
     levels: &'m mut [f32],
 }
 
-/// The numbers of one row, of each level one after the other.
+/// The numbers of one row, level by level.
 struct Levels<'m> {
     /// What the network computes.
     values: &'m mut [f32],
@@ -35,7 +35,7 @@ struct Levels<'m> {
     backs: &'m mut [f32],
     /// δ = ∂c/∂(value before the activation).
     deltas: &'m mut [f32],
-    /// How values move.
+    /// Tangents of values.
     tangents: &'m mut [f32],
     /// ∂²c along the tangent, by each hidden value before the activation.
     bends: &'m mut [f32],
@@ -168,8 +168,8 @@ pub(crate) struct PlainPass<'a> {
 }
 
 impl<'a> PlainPass<'a> {
-    /// A pass forward from z and what came before it, in pieces, and a pass back to z; of all rows,
-    /// as many numbers as the layout says. `parameters` writes those of the network.
+    /// Runs a pass forward from z and what came before it, given in pieces, and a pass back to z, for all
+    /// rows, with as many numbers as the layout says. `parameters` writes those of the network.
     pub(super) fn run(
         layout: &'a Layout,
         activation: Activation,
@@ -205,7 +205,7 @@ impl<'a> PlainPass<'a> {
         })
     }
 
-    /// c(z) of a row, and ∂c/∂z into `slope`.
+    /// Returns c(z) of a row, and writes ∂c/∂z to `slope`.
     pub(crate) fn value_and_slope(&mut self, row: usize, slope: &mut [f32]) -> f32 {
         let (first, last) = self.layout.ends();
         let mut numbers = Numbers::new(self.layout, self.rows, &mut self.memory);

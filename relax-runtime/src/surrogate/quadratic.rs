@@ -6,39 +6,39 @@ use std::cell::RefCell;
 /// q(b) = w₀ + Σ wᵢ bᵢ + Σ wᵢⱼ bᵢ bⱼ over pairs of numbers of different events, and, where numbers are
 /// counts, over their squares.
 ///
-/// Events are independent, so that E\[q(b)\] is q at the vector p of their means, beside the squares'
+/// Events are independent, so that E\[q(b)\] is q at the vector p of their means, plus the squares'
 /// weights times variances, and ∂E\[q\]/∂p the slope there: unlike a surrogate of the relaxed sample it
-/// adds no noise of its own. The weights
-/// follow by recursive least squares from draws of the past alone: as a Kalman filter of weights
-/// that start at zero and walk at random, which keeps those that no draw tells anything of.
+/// adds no noise of its own. The weights are fitted to past draws alone by recursive least squares: by a
+/// Kalman filter of weights that start at zero and walk at random, which keeps those that no draw says
+/// anything about.
 #[derive(Debug)]
 pub(crate) struct Quadratic {
-    /// Numbers of a row.
+    /// Numbers per row.
     numbers: usize,
     pairs: Vec<(usize, usize)>,
-    /// What costs are measured from; nothing before there is a first draw to learn from.
+    /// What costs are measured from; `None` before there is a first draw to learn from.
     origin: Option<f64>,
     weights: Vec<f64>,
-    /// Of the weights' errors, in units of the variance that the fit leaves.
+    /// Covariance of the weights' errors, in units of the variance that the fit leaves.
     covariance: Vec<f64>,
-    /// The draws to learn from next: of each the features, then the cost.
+    /// The draws to learn from next: for each the features, then the cost.
     seen: RefCell<Vec<f64>>,
-    /// Of the draw that is being learned from.
+    /// The gain of the draw that is being learned from.
     gain: Vec<f64>,
 }
 
 impl Quadratic {
-    /// Weights up to which an update takes less time than a network's.
+    /// Number of weights up to which an update takes less time than a network's.
     pub(crate) const QUICK: usize = 64;
-    /// Of a row.
+    /// Rows have fewer numbers than this.
     const MOST_NUMBERS: usize = 64;
-    /// Covariance of weights of which nothing is known: little shrinkage.
+    /// Variance of a weight of which nothing is known: little shrinkage.
     const FIRST: f64 = 10.0;
-    /// By how much a weight walks: a memory of a thousand steps or so.
+    /// Variance by which a weight walks in a step: a memory of a thousand steps or so.
     const WALK: f64 = 1e-5;
 
-    /// The form for rows of `events` events of `width` numbers each: without pairs where it would have
-    /// more than `most` weights, and none where there are too many events. With `squares`, the first
+    /// The form for rows of `events` events of `width` numbers each: without pairs if it would have
+    /// more than `most` weights, and `None` if there are too many events. With `squares`, the first
     /// number of each event is squared, too.
     pub(crate) fn new(events: usize, width: usize, squares: bool, most: usize) -> Option<Self> {
         let numbers = events * width;
@@ -72,12 +72,12 @@ impl Quadratic {
         })
     }
 
-    /// Numbers of a row.
+    /// Numbers per row.
     pub(crate) fn numbers(&self) -> usize {
         self.numbers
     }
 
-    /// What q says of a cost less this.
+    /// What costs are measured from: q predicts a cost minus this.
     pub(crate) fn origin(&self) -> Option<f64> {
         self.origin
     }
@@ -105,7 +105,7 @@ impl Quadratic {
         }
     }
 
-    /// Σ wᵢᵢ vᵢ over the squares is what variances v add to q at the means: wᵢᵢ of each number.
+    /// The weight wᵢᵢ of each number's square: variances v add Σ wᵢᵢ vᵢ to q at the means.
     pub(crate) fn squares(&self) -> Vec<f32> {
         let mut squares = vec![0.0; self.numbers];
         let weights = &self.weights[1 + self.numbers..];
@@ -117,8 +117,8 @@ impl Quadratic {
         squares
     }
 
-    /// One in so many of a step's rows is enough to learn from: an update takes the square of the
-    /// weights' number.
+    /// One in how many of a step's rows to learn from: the time of an update grows with the square of the
+    /// number of weights.
     pub(crate) fn one_in(&self, rows: usize) -> usize {
         const WORK: usize = 1 << 17;
         match rows * self.covariance.len() {
@@ -172,7 +172,7 @@ impl Quadratic {
         seen.clear();
     }
 
-    /// What was learned, to be saved: as many numbers whatever that is.
+    /// What was learned, to be saved: always the same number of values.
     pub(crate) fn state(&self) -> Vec<f64> {
         let mut state = vec![self.origin.unwrap_or(f64::NAN)];
         state.extend(&self.weights);
@@ -180,8 +180,7 @@ impl Quadratic {
         state
     }
 
-    /// Goes on from saved numbers, and returns those that are left over; nothing if there are too
-    /// few.
+    /// Restores saved numbers, and returns those left over; `None` if there are too few.
     pub(crate) fn restore<'a>(&mut self, saved: &'a [f64]) -> Option<&'a [f64]> {
         let (origin, saved) = saved.split_first()?;
         let (weights, saved) = saved.split_at_checked(self.weights.len())?;

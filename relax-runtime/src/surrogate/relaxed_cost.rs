@@ -11,6 +11,26 @@ use crate::tensor::{Device, Parameter, Rounding, Shape, Tensor, grad};
 
 /// c(z) = η f(σ(z/λ)) with learned scale η and temperature λ (Tucker et al.
 /// 2017). λ is kept positive as the exponential of its logarithm.
+///
+/// ```
+/// use relax_runtime::dist::BernoulliRelaxation;
+/// use relax_runtime::estimator::{Noise, Problem, differentiable, relax};
+/// use relax_runtime::prelude::*;
+/// use relax_runtime::surrogate::RelaxedCost;
+///
+/// # fn main() -> Result<()> {
+/// let (theta, noise) = (Tensor::scalar(0.3), Noise::coupled(Tensor::scalar(0.6)));
+/// let problem = Problem::new(&BernoulliRelaxation, &theta, &noise);
+/// let cost = differentiable(|b: &Tensor| Ok((b - 0.45).square()));
+/// let surrogate = RelaxedCost::new(1.0, 0.5, &Device::cpu());
+/// let estimate = relax(problem, &cost, &surrogate)?;
+/// // The cost of the draw, and the relaxed cost.
+/// assert_eq!(estimate.evaluations, 2);
+/// // The gradient of the variance by η, and by ln λ.
+/// assert_eq!(estimate.variance_gradient.len(), 2);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct RelaxedCost {
     scale: Parameter,
@@ -18,16 +38,16 @@ pub struct RelaxedCost {
     past: Rc<RefCell<Past>>,
 }
 
-/// What past estimates with a corrected relaxed cost have told.
+/// What past estimates with a corrected relaxed cost have shown.
 #[derive(Debug, Default)]
 struct Past {
     kinks: Kinks,
     guard: Guard,
-    /// The last estimate, of which nothing was learned yet.
+    /// The last estimate, from which nothing has been learned yet.
     last: Option<Seen>,
 }
 
-/// What an estimate with a corrected relaxed cost tells.
+/// What an estimate with a corrected relaxed cost shows.
 #[derive(Debug)]
 pub(crate) struct Seen {
     /// How far the arguments of the cost's kinks moved.
@@ -46,9 +66,9 @@ impl RelaxedCost {
         }
     }
 
-    /// Learns from the last estimate of [`corrected`](crate::estimator::corrected()) how wide the
-    /// cost's kinks are to be rounded off, and whether the correction pays. What is learned counts
-    /// from the next estimate on, so that no estimate depends on it and on its own draw; clones
+    /// Learns from the last estimate of [`corrected`](crate::estimator::corrected()) how widely the
+    /// cost's kinks are to be rounded off, and whether the correction pays off. What is learned counts
+    /// from the next estimate on, so that no estimate depends on what its own draw has taught; clones
     /// share it.
     ///
     /// # Errors
@@ -70,7 +90,7 @@ impl RelaxedCost {
         Ok(())
     }
 
-    /// Keeps what an estimate tells, to learn from.
+    /// Keeps what an estimate shows, to learn from.
     pub(crate) fn see(&self, seen: Seen) {
         self.past.borrow_mut().last = Some(seen);
     }
@@ -83,12 +103,12 @@ impl RelaxedCost {
         self.past.borrow().kinks.rounding(rows, device)
     }
 
-    /// How much of the corrected relaxed cost has paid.
+    /// How much of the corrected relaxed cost has paid off.
     pub(crate) fn extent(&self) -> Extent {
         self.past.borrow().guard.extent()
     }
 
-    /// What was learned of the correction, to be saved.
+    /// What was learned about the correction, to be saved.
     pub(crate) fn state(&self) -> Vec<f64> {
         let past = self.past.borrow();
         let mut state = past.guard.state().to_vec();
@@ -96,8 +116,7 @@ impl RelaxedCost {
         state
     }
 
-    /// Goes on from saved numbers, and returns those that are left over; nothing if they are too
-    /// few.
+    /// Restores saved numbers, and returns those left over; `None` if there are too few.
     pub(crate) fn restore<'a>(&self, saved: &'a [f64]) -> Option<&'a [f64]> {
         let (guard, kinks) = saved.split_first_chunk()?;
         let guard = Guard::restored(*guard)?;

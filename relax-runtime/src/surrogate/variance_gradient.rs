@@ -4,16 +4,16 @@ use std::rc::Rc;
 
 use crate::tensor::{Shape, Tensor};
 
-/// ∂/∂φ of an estimator's variance, one tensor a parameter.
+/// ∂/∂φ of an estimator's variance, one tensor per parameter.
 ///
-/// Small networks leave the numbers of all parameters in one piece, which the optimiser takes as it
-/// is; they become tensors only where somebody asks for them.
+/// Small networks leave the numbers of all parameters in one piece, which the optimizer takes as it
+/// is; they become tensors only on request.
 #[derive(Clone, Debug)]
 pub struct VarianceGradient(Kind);
 
 #[derive(Clone, Debug)]
 enum Kind {
-    /// One a parameter.
+    /// One per parameter.
     Tensors(Vec<Tensor>),
     /// Those of all parameters, one parameter after the other, on the CPU; and their shapes.
     Numbers(Vec<f32>, Rc<[Shape]>),
@@ -38,7 +38,7 @@ impl VarianceGradient {
         self.len() == 0
     }
 
-    /// A tensor a parameter.
+    /// One tensor per parameter.
     pub fn tensors(&self) -> Vec<Tensor> {
         match &self.0 {
             Kind::Tensors(tensors) => tensors.clone(),
@@ -62,7 +62,7 @@ impl VarianceGradient {
         }
     }
 
-    /// Zeros instead.
+    /// The same with zeros instead of numbers.
     #[must_use]
     pub(crate) fn zeroed(self) -> Self {
         match self.0 {
@@ -75,7 +75,7 @@ impl VarianceGradient {
     }
 }
 
-/// By no parameters.
+/// That of no parameters.
 impl Default for VarianceGradient {
     fn default() -> Self {
         Self(Kind::Tensors(Vec::new()))

@@ -80,7 +80,7 @@ fn derivatives(case: &Case, salt: u64, device: &Device) -> Result<Vec<(String, V
     Ok(found)
 }
 
-/// The engines' operations by name, from where they are listed.
+/// The names of the engines' operations, read from where they are listed.
 fn listed() -> BTreeSet<&'static str> {
     const NUMBERS: [&str; 5] = ["upload", "full", "renewed", "detached", "slot"];
     let text = include_str!("engine.rs");
@@ -118,7 +118,7 @@ fn all_operations_agree() -> Result<()> {
     Ok(())
 }
 
-/// What is not a number, infinite, vanishing, or far out.
+/// Numbers that are NaN, infinite, tiny or huge.
 const FAR: [f32; 30] = [
     f32::NAN,
     f32::INFINITY,
@@ -216,13 +216,13 @@ const DOUBLE: [(&str, Double); 13] = [
     ("le", |x, y| x.le(y)),
 ];
 
-/// Whether they are the same to rounding, or vanish both.
+/// Whether the numbers are the same up to rounding, or both negligible.
 fn alike(a: f32, b: f32) -> bool {
     let near = |a: f32, b: f32| (a - b).abs() <= 2e-5 * a.abs().max(b.abs()) + 1e-37;
     a == b || (a.is_nan() && b.is_nan()) || near(a, b)
 }
 
-/// Values and derivatives of `f` of all numbers, or all pairs.
+/// Values and derivatives of `f` at all numbers, or all pairs.
 fn at_the_edge(
     device: &Device,
     f: impl Fn(&[Tensor]) -> Tensor,
@@ -303,8 +303,8 @@ fn clamps_stop_infinite_derivatives() -> Result<()> {
     Ok(())
 }
 
-/// A single number on the CPU goes where the other operand is, and its gradient comes back; what is
-/// larger is refused by name.
+/// A single number on the CPU goes where the other operand is, and its gradient comes back; anything
+/// larger is rejected, naming the operation.
 #[test]
 fn single_numbers_follow() -> Result<()> {
     for device in devices() {

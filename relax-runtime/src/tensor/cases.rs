@@ -1,11 +1,11 @@
 //! Tensors in each case of choices that are summed over.
 //!
-//! In a run for a sum a choice may be a tensor with cases: beside the numbers that the run goes on with, those of each
-//! other value. An operation on such tensors is made in each combination of their choices, so that one run
-//! tells at all values what is computed from them: of many at once, as one operation on a tensor with axes in front (as
-//! JAX's `vmap` has it), of few one by one. Equal operations are made once. Host code sees one case alone. Where what
-//! it sees might be another in others, and wherever an operation knows nothing of cases, the run loses them
-//! ([`Collecting::are_lost`]), and other runs have to tell.
+//! In a run for a sum a choice may be a tensor with cases: beside the numbers that the run goes on with, it has those
+//! of every other value. An operation on such tensors is applied in each combination of their choices, so that one
+//! run computes what depends on them at all values: for many cases at once, as one operation on a tensor with axes in
+//! front (as in JAX's `vmap`), for few one by one. Equal operations are applied once. Host code sees only one case.
+//! Where what it sees might differ in other cases, and wherever an operation does not support cases, the run loses
+//! them ([`Collecting::are_lost`]), and other runs have to follow.
 
 mod all;
 mod joint;
@@ -39,13 +39,13 @@ pub(crate) type Choices = SmallVec<[Choice; 2]>;
 #[derive(Clone)]
 pub(crate) struct Cases {
     pub(crate) choices: Choices,
-    /// One for each combination of values, the last choice's fastest.
+    /// One tensor for each combination of values, with the last choice varying fastest.
     pub(crate) all: Rc<AllCases>,
     /// The combination that the run goes on with.
     pub(crate) here: usize,
 }
 
-/// An operation on operands at these addresses, and which of all choices are each one's.
+/// An operation on operands at these addresses, and the places of each operand's choices among all.
 #[derive(PartialEq, Eq, Hash)]
 struct Key {
     op: Op,
@@ -53,7 +53,7 @@ struct Key {
     places: SmallVec<[u8; 8]>,
 }
 
-/// What an operation has given in each case, and what it was made of, so that no other tensor gets the address.
+/// The result of an operation in each case, and its operands, kept so that no other tensor gets their addresses.
 struct Known {
     all: Rc<AllCases>,
     _operands: SmallVec<[Tensor; 3]>,
@@ -64,14 +64,14 @@ thread_local! {
     static LOST: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The time of a run with cases.
+/// The duration of a run with cases.
 pub(crate) struct Collecting {
     before: Option<FxHashMap<Key, Known>>,
     lost_before: bool,
 }
 
 impl Collecting {
-    /// From now on operations on tensors with cases are made for each, until this is dropped.
+    /// From now on, until this is dropped, operations on tensors with cases are applied to each case.
     pub(crate) fn start() -> Self {
         Self {
             before: KNOWN.replace(Some(FxHashMap::default())),
@@ -79,7 +79,7 @@ impl Collecting {
         }
     }
 
-    /// Whether something was done that is not known to be right in every case.
+    /// Whether something was done that may not be right in every case.
     pub(crate) fn are_lost(&self) -> bool {
         LOST.get()
     }
@@ -92,13 +92,13 @@ impl Drop for Collecting {
     }
 }
 
-/// Notes that something was done for one case that may be wrong for others.
+/// Records that something was done for one case that may be wrong for others.
 #[cold]
 pub(crate) fn lose() {
     LOST.set(true);
 }
 
-/// An axis, which may count from the end, where so many are put in front of all.
+/// An axis, which may count from the end, after `lead` axes are put in front.
 pub(super) fn behind(axis: isize, lead: usize) -> isize {
     match axis < 0 {
         true => axis,
@@ -107,12 +107,12 @@ pub(super) fn behind(axis: isize, lead: usize) -> isize {
 }
 
 impl Cases {
-    /// The address that tells the numbers of one from those of others.
+    /// The address that identifies the numbers.
     fn address(&self) -> usize {
         Rc::as_ptr(&self.all) as usize
     }
 
-    /// The place of its tensor in a combination of values of all choices, of which its own stand at `places`.
+    /// The index of its tensor in a combination of values of all choices, its own being at `places`.
     fn at(&self, places: &[u8], values: &[usize]) -> usize {
         let own = self.choices.iter().zip(places);
         own.fold(0, |at, (choice, &place)| {
@@ -121,7 +121,7 @@ impl Cases {
     }
 }
 
-/// The tensor of the run's case, with the others. The choices themselves are not among the sites that it comes from.
+/// The tensor of the run's case, together with the others. The choices themselves are not among its sites.
 fn with_cases(cases: Cases) -> Option<Tensor> {
     let inner = Rc::clone(cases.all.at(cases.here).0.as_ref().ok()?);
     Some(Tensor::new(Inner {
@@ -130,9 +130,9 @@ fn with_cases(cases: Cases) -> Option<Tensor> {
     }))
 }
 
-/// An operation in each case of its operands: `of_case` makes it of one case's tensors, `of_all` of tensors that have so
-/// many axes in front of those of a case, which broadcast, and are of one rank then where they have cases. Nothing where no
-/// operand has cases, or where there is no result in some: the caller then goes on with the one of the run.
+/// An operation in each case of its operands: `of_case` applies it to one case's tensors, `of_all` to tensors with
+/// a number of axes in front of those of a case, which broadcast, and which then have one rank where they have cases.
+/// `None` if no operand has cases, or if some case has no result: the caller then goes on with the run's case.
 #[inline]
 pub(crate) fn each<const N: usize>(
     operands: [&Tensor; N],
@@ -148,7 +148,7 @@ pub(crate) fn each<const N: usize>(
     each_of(&operands, Some(op()), &of_case, Some(&of_all))
 }
 
-/// As [`each`], of an operation that treats all axes in front of those that it is about alike, and broadcasts them.
+/// As [`each`], for an operation that treats all axes before its own alike, and broadcasts them.
 #[inline]
 pub(crate) fn broadcast<const N: usize>(
     operands: [&Tensor; N],
@@ -162,7 +162,7 @@ pub(crate) fn broadcast<const N: usize>(
     each_of(&operands, op(), &run, Some(&|x, _| run(x)))
 }
 
-/// As [`each`], where operations that are equal are not known to be so, nor what would be made of all cases.
+/// As [`each`], where equal operations are not recognized, and all cases are not done at once.
 #[inline]
 pub(crate) fn each_apart<const N: usize>(
     operands: [&Tensor; N],
@@ -227,7 +227,7 @@ pub(super) fn each_of(
 }
 
 impl Cases {
-    /// What `look` makes of the numbers in each case, until it has seen enough.
+    /// Applies `look` to the numbers in each case, until it has seen enough.
     fn try_each(&self, mut look: impl FnMut(&[f32]) -> ControlFlow<()>) -> Result<()> {
         if let Some(all) = self.all.if_one() {
             let width = all.len() / self.all.count();
@@ -275,11 +275,11 @@ impl Tensor {
         self.0.as_ref().is_ok_and(|inner| inner.cases.is_some())
     }
 
-    /// Whether `look` says so of the numbers in every case, unnoticed as by [`peek`](Self::peek): what is done then is
-    /// to be right in all, and so is what is done if not.
+    /// Whether `look` holds for the numbers in every case; like [`peek`](Self::peek), this does not count as a read.
+    /// What is done then must be right in all cases, and so must what is done otherwise.
     ///
     /// # Errors
-    /// If the tensor carries one.
+    /// If the tensor carries an error.
     pub(crate) fn tells_in_all_cases(&self, look: impl Fn(&[f32]) -> bool) -> Result<bool> {
         let Some(cases) = self.cases() else {
             return self.with_values(look);
@@ -295,11 +295,11 @@ impl Tensor {
         Ok(told)
     }
 
-    /// What `look` makes of the numbers, in row-major order, unnoticed as by [`peek`](Self::peek), where the
-    /// run goes on the same way in each case in which it says the same.
+    /// Applies `look` to the numbers, in row-major order; like [`peek`](Self::peek), this does not count as a read. The
+    /// run goes on the same way in every case with the same result.
     ///
     /// # Errors
-    /// If the tensor carries one.
+    /// If the tensor carries an error.
     #[inline(always)]
     pub(crate) fn tells<R: PartialEq>(&self, look: impl Fn(&[f32]) -> R) -> Result<R> {
         match self.cases() {

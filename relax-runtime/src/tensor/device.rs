@@ -5,6 +5,17 @@ use std::fmt;
 use crate::error::{Error, Result};
 
 /// Where a tensor's numbers live, and what computes with them there.
+///
+/// ```
+/// use relax_runtime::{Device, Result, Tensor};
+/// # fn main() -> Result<()> {
+/// let device: Device = "cpu".parse()?; // or "cuda", "cuda:1", where the build has GPU support
+/// assert_eq!(device, Device::cpu());
+/// assert_eq!(Tensor::zeros([2, 3], &device).device(), device);
+/// assert!("gpu".parse::<Device>().is_err());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Device(pub(super) Kind);
 
@@ -21,15 +32,15 @@ pub(super) enum Kind {
 }
 
 impl Device {
-    /// The host processor, with this project's own kernels: the fastest there.
+    /// The host processor, with this project's own kernels, the fastest there.
     pub fn cpu() -> Self {
         Self(Kind::Native)
     }
 
-    /// The host processor, with dfdx's kernels: what runs on a GPU runs here in the same way, NaN,
-    /// infinities and vanishing numbers included. It is slower than [`cpu`](Self::cpu), its sums of
-    /// many numbers are taken one after the other, and so are less exact, and the largest along an
-    /// axis, an index or a power of 0 is found by way of the host.
+    /// The host processor, with dfdx's kernels: what runs on a GPU runs here in the same way, including NaN,
+    /// infinities and subnormal numbers. It is slower than [`cpu`](Self::cpu). Its sums of many numbers are
+    /// sequential, and so less exact, and a maximum along an axis, an index or a power of 0 takes a detour
+    /// over the host.
     #[cfg(feature = "dfdx")]
     pub fn dfdx() -> Self {
         Self(Kind::Dfdx)
@@ -38,7 +49,7 @@ impl Device {
     /// The NVIDIA GPU with this index.
     ///
     /// # Errors
-    /// [`Error::Backend`] where there is no such GPU, or where the crate was built without its
+    /// [`Error::Backend`] if there is no such GPU, or if the crate was built without its
     /// feature `cuda`.
     pub fn cuda(ordinal: usize) -> Result<Self> {
         #[cfg(feature = "cuda")]
@@ -48,7 +59,7 @@ impl Device {
     }
 }
 
-/// The error of a device that the crate was built without.
+/// The error for a device that the crate was built without.
 #[cfg(not(feature = "cuda"))]
 fn unsupported(device: String, what: &str, feature: &str) -> Error {
     Error::Backend {
@@ -75,7 +86,7 @@ impl fmt::Debug for Device {
     }
 }
 
-/// `cpu`, `dfdx`, `cuda`, or `cuda:` and an index.
+/// Parses `cpu`, `dfdx`, `cuda`, or `cuda:` followed by an index.
 impl std::str::FromStr for Device {
     type Err = Error;
 
@@ -94,7 +105,9 @@ impl std::str::FromStr for Device {
             .and_then(|index| index.parse().ok());
         ordinal.map_or_else(
             || {
-                let problem = format!("`{text}` is none of cpu, dfdx, cuda, cuda:0, cuda:1, ..");
+                let problem = format!(
+                    "unknown device `{text}`; expected one of cpu, dfdx, cuda, cuda:0, cuda:1, .."
+                );
                 Err(Error::Config {
                     setting: "device",
                     problem,

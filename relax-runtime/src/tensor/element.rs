@@ -1,4 +1,4 @@
-//! What formulas of single numbers are written in, once for `f32`, in passes over memory of the CPU, and for
+//! The numbers in which elementwise formulas are written, once for `f32`, in passes over CPU memory, and for
 //! tensors, on any device.
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
@@ -6,9 +6,9 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 use super::Tensor;
 use super::native::math;
 
-/// `pointwise!([x, y], |[x, y]| formula(x, y))`: a constant tensor, the formula of each element of operands of one
-/// shape. The formula calls functions that are generic over [`Element`], or operators: its text is taken
-/// for `f32`, whose own methods would come before those of the trait, and for tensors.
+/// `pointwise!([x, y], |[x, y]| formula(x, y))`: a constant tensor, the formula applied to each element of operands
+/// of one shape. The formula calls functions that are generic over [`Element`], or operators: its text is
+/// expanded both for `f32`, whose own methods would take precedence over those of the trait, and for tensors.
 macro_rules! pointwise {
     ($operands:expr, |$x:pat_param| $formula:expr) => {
         $crate::tensor::Tensor::pointwise(
@@ -20,7 +20,7 @@ macro_rules! pointwise {
     };
 }
 
-/// A number of an elementwise formula: `f32`, or a [`Tensor`] that stands for each of its elements.
+/// A number of an elementwise formula: an `f32`, or a [`Tensor`] that stands for each of its elements.
 pub(crate) trait Element:
     Clone
     + Neg<Output = Self>
@@ -52,17 +52,17 @@ pub(crate) trait Element:
     fn sqrt(&self) -> Self;
     /// |x|.
     fn abs(&self) -> Self;
-    /// x moved into [low, high].
+    /// x clamped to [low, high].
     fn clamp(&self, low: f32, high: f32) -> Self;
     /// x with the sign of another number.
     fn with_sign_of(&self, other: &Self) -> Self;
-    /// 0 for what is too small for a normal `f32`, where the processor is slow with such numbers.
+    /// 0 in place of subnormal numbers, with which the processor is slow.
     fn flushed(self) -> Self;
     /// 1 where x is above the bound, 0 elsewhere.
     fn above(&self, bound: f32) -> Self;
     /// `then` where x is 1, `otherwise` where it is 0.
     fn choose(&self, then: Self, otherwise: Self) -> Self;
-    /// ∂ log p(b | l)/∂l = b − σ(l) of a coin b with this logit l; nothing cancels where it is all but certain.
+    /// ∂ log p(b | l)/∂l = b − σ(l) for a coin b with logit l; without cancellation where the coin is all but certain.
     fn coin_score(&self, b: &Self) -> Self;
 
     /// 1 − x.
@@ -181,7 +181,7 @@ impl Element for Tensor {
     }
     fn with_sign_of(&self, other: &Self) -> Self {
         let size = Tensor::abs(self);
-        // −0 is told apart from 0 by its inverse.
+        // The reciprocal tells −0 from 0.
         let is_negative = Tensor::recip(other).lt(0.0);
         is_negative.select_where(&-&size, &size)
     }

@@ -1,4 +1,4 @@
-//! What an engine does: all numbers are made, combined, differentiated and read by one.
+//! What an engine does: every number is made, combined, differentiated and read by one.
 
 use std::rc::Rc;
 
@@ -9,7 +9,7 @@ use super::{Device, Inner, Shape};
 use crate::error::Result;
 use crate::special::Special;
 
-/// A comparison of two numbers; none of them holds for a NaN.
+/// A comparison of two numbers; none holds for NaN.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Comparison {
     Equal,
@@ -26,7 +26,7 @@ pub(super) struct Product {
     pub(super) m: usize,
     pub(super) k: usize,
     pub(super) n: usize,
-    /// Whether the operands are stored as the transposes of what is multiplied.
+    /// Whether the operands are stored as the transposes of the factors.
     pub(super) transposed: (bool, bool),
     pub(super) shape: Shape,
 }
@@ -35,21 +35,21 @@ pub(super) struct Product {
 pub(super) type Split = (usize, usize, usize);
 
 /// An engine. Its operations get operands of its own whose shapes are known to fit, and record how
-/// to differentiate what they give. They agree with [`Native`](super::native::Native)'s, NaN,
-/// infinities and vanishing numbers included, to rounding: the tests of this folder compare each
-/// operation that is listed here.
+/// to differentiate their results. They agree with [`Native`](super::native::Native)'s up to rounding,
+/// including NaN, infinities and subnormal numbers: the tests of this folder compare each operation
+/// that is listed here.
 pub(super) trait Engine {
     /// Takes over numbers in row-major order.
     fn upload(values: Vec<f32>, device: &Device) -> Result<Data>;
-    /// As many times the same number.
+    /// `len` times the same number.
     fn full(len: usize, value: f32, device: &Device) -> Result<Data>;
     /// The numbers, copied to the host.
     fn read(x: &Inner) -> Result<Vec<f32>>;
-    /// The same numbers, whose gradient is another one than that of `x`.
+    /// The same numbers with a gradient separate from that of `x`.
     fn renewed(x: &Inner) -> Result<Data>;
     /// The same numbers for a constant.
     fn detached(x: &Inner) -> Data;
-    /// Where the engine keeps the gradient of what has these numbers; `None` if the pass does.
+    /// Where the engine keeps the gradient of these numbers; `None` if the pass keeps it.
     fn slot(data: &Data) -> Option<Box<dyn Slot>>;
 
     // Elementwise functions of one tensor.
@@ -88,34 +88,34 @@ pub(super) trait Engine {
     /// x − σ(logit).
     fn coin_score(logit: &Inner, x: &Inner, shape: Shape) -> Result<Inner>;
 
-    // Of tensors of one shape.
+    // Functions of tensors of one shape.
     /// 1 where it holds, 0 elsewhere, for constants.
     fn compare(x: &Inner, y: &Inner, comparison: Comparison) -> Result<Inner>;
-    /// x where `condition`, a constant, is above 0.5, y elsewhere.
+    /// x where `condition`, a constant, is above 0.5, and y elsewhere.
     fn choose(x: &Inner, y: &Inner, condition: &Inner) -> Result<Inner>;
 
     // Sums and products.
     fn sum(x: &Inner, split: Split, shape: Shape) -> Result<Inner>;
-    /// log Σ exp along the middle; −∞ with derivative 0 where all are.
+    /// log Σ exp along the middle axis; −∞ with derivative 0 where all elements are −∞.
     fn logsumexp(x: &Inner, split: Split, shape: Shape) -> Result<Inner>;
     fn matmul(x: &Inner, y: &Inner, product: &Product) -> Result<Inner>;
 
-    // What moves numbers.
+    // Operations that move numbers.
     /// The same numbers in another shape.
     fn reshape(x: &Inner, shape: Shape) -> Result<Inner>;
     fn view(x: &Inner, view: &View, shape: Shape) -> Result<Inner>;
     /// Element `indices[o]` at place `o`.
     fn take(x: &Inner, indices: &Rc<[usize]>, shape: Shape) -> Result<Inner>;
-    /// End to end along an axis; `x` is the first of `all`.
+    /// Joins tensors end to end along an axis; `x` is the first of `all`.
     fn concat(x: &Inner, all: &[&Inner], axis: usize, shape: Shape) -> Result<Inner>;
 }
 
 #[cfg(test)]
 thread_local! {
-    /// The operations that another engine than this project's own has run in this thread.
+    /// The operations that engines other than this project's own have run in this thread.
     static MET: std::cell::RefCell<std::collections::BTreeSet<&'static str>> =
         const { std::cell::RefCell::new(std::collections::BTreeSet::new()) };
-    /// How many numbers of another engine the host has read each time, in this thread.
+    /// How many numbers the host has read from another engine each time, in this thread.
     static READ: std::cell::RefCell<Vec<usize>> = const { std::cell::RefCell::new(Vec::new()) };
 }
 

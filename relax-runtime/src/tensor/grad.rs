@@ -1,4 +1,4 @@
-//! Derivatives of outputs, by walking the graph backward.
+//! Derivatives of outputs, by traversing the graph backward.
 
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
@@ -11,16 +11,16 @@ use super::storage::Data;
 use super::{Inner, Parameter, Provenance, Shape, Tensor};
 use crate::error::{Error, Result};
 
-/// A list as long as there are outputs.
+/// A list with one element per output.
 type PerOutput<T> = SmallVec<[T; 4]>;
 
-/// Those of parameters, and those of further tensors.
+/// Gradients of parameters, and of other tensors.
 type Gradients = (Vec<(Parameter, Tensor)>, Vec<Tensor>);
 
 /// Outputs with a node, and their cotangents.
 pub(super) type Outputs<'a> = [(&'a Inner, Option<&'a Inner>)];
 
-/// A tensor whose gradient is asked for.
+/// A tensor whose gradient is requested.
 struct Target<'a> {
     node: &'a Node,
     shape: Shape,
@@ -56,7 +56,7 @@ fn tracked<'a>(
     Ok(found)
 }
 
-/// Seeds the outputs, runs the pass, and reads the gradient of each target; no node twice.
+/// Seeds the outputs, runs the pass, and reads the gradient of each target; no node is run twice.
 fn backpropagate(
     pass: &ReversePass<'_>,
     outputs: &Outputs<'_>,
@@ -119,18 +119,33 @@ fn backpropagate(
         Ok(Tensor::new(Inner::constant(target.shape, data)))
     };
     let read = targets.iter().map(read).collect();
-    // Of outputs that no target is behind.
+    // Gradients of outputs that depend on no target.
     gradients.into_iter().for_each(memory::give_numbers);
     read
 }
 
-/// Reverse-mode derivative: for each tensor of `wrt`, the derivative of
+/// Reverse-mode derivatives: for each tensor of `wrt`, the derivative of
 /// Σ_i ⟨cotangent_i, output_i⟩; a cotangent of `None` means ones.
 ///
 /// `wrt` may hold leaves and intermediate results; one that no output depends on gets zeros.
-/// Backward operations run once: a second call over the same part of the graph is an error, over
-/// a disjoint part it is not. The gradients are constants, and come from the random sites behind
-/// the outputs.
+/// Backward operations run once: a second call over the same part of the graph is an error, but
+/// not over a disjoint part. The gradients are constants, and come from the random sites that the
+/// outputs came from.
+///
+/// ```
+/// use relax_runtime::{Result, Tensor, grad};
+/// # fn main() -> Result<()> {
+/// let x = Tensor::from_slice(&[1.0, 2.0]).leaf();
+/// assert_eq!(grad(&[(&x.square(), None)], &[&x])?[0].to_vec()?, [2.0, 4.0]);
+///
+/// // The gradient of a tangent is a second derivative: that of x³ is 6x.
+/// let moving = x.with_tangent(&x.ones_like());
+/// let slope = (moving.square() * &moving).tangent().expect("x has a tangent");
+/// assert_eq!(slope.to_vec()?, [3.0, 12.0]);
+/// assert_eq!(grad(&[(&slope, None)], &[&x])?[0].to_vec()?, [6.0, 12.0]);
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// The error carried by a poisoned tensor; [`Error::Autodiff`] for a cotangent of another shape,
@@ -167,7 +182,7 @@ pub fn grad(outputs: &[(&Tensor, Option<&Tensor>)], wrt: &[&Tensor]) -> Result<V
     Ok(wrt.iter().map(of).collect())
 }
 
-/// The nodes of tensors whose gradients are asked for, in the order of their ids, each once.
+/// The nodes of tensors whose gradients are requested, in the order of their ids, each once.
 fn distinct<'a>(wrt: &[&'a Inner]) -> Result<(Vec<u64>, Vec<Target<'a>>)> {
     let mut targets: Vec<Target<'_>> = Vec::with_capacity(wrt.len());
     for (i, target) in wrt.iter().enumerate() {
@@ -188,8 +203,8 @@ fn distinct<'a>(wrt: &[&'a Inner]) -> Result<(Vec<u64>, Vec<Target<'a>>)> {
     Ok((ids, targets))
 }
 
-/// As [`grad`], with respect to every parameter that the outputs depend on. A parameter read
-/// through several leaves gets the sum; one that no handle refers to any more is left out.
+/// As [`grad`], with respect to every [`Parameter`] that the outputs depend on. A parameter read
+/// through several leaves gets the sum; one without any remaining handle is left out.
 ///
 /// # Errors
 /// As [`grad`].
@@ -197,7 +212,7 @@ pub fn grad_parameters(outputs: &[(&Tensor, Option<&Tensor>)]) -> Result<Vec<(Pa
     grad_parameters_around(outputs, &[])
 }
 
-/// As [`grad_parameters`], with the intermediate results `constants` taken as constants.
+/// As [`grad_parameters`], with the intermediate results `constants` treated as constants.
 ///
 /// # Errors
 /// As [`grad`].
@@ -215,7 +230,7 @@ pub(crate) fn grad_parameters_around(
     Ok(of_parameters_and(&found, constants, &[])?.0)
 }
 
-/// As [`grad_parameters_around`], and with respect to the tensors of `wrt`, in one pass.
+/// As [`grad_parameters_around`], and also with respect to the tensors of `wrt`, in one pass.
 ///
 /// # Errors
 /// As [`grad`].
@@ -262,8 +277,8 @@ fn of_parameters_and(
     Ok((by_parameter(living.into_iter().zip(read)), by_tensor))
 }
 
-/// Whether the graphs of two lists of tensors have an operation in common, so that no two passes
-/// can go through both.
+/// Whether the graphs of two lists of tensors have an operation in common, so that they cannot both be
+/// traversed.
 pub(crate) fn share_operations(a: &[&Tensor], b: &[&Tensor]) -> Result<bool> {
     let operations = |tensors: &[&Tensor]| -> Result<Vec<u64>> {
         let outputs: Vec<_> = tensors.iter().map(|t| (*t, None)).collect();
@@ -280,8 +295,8 @@ pub(crate) fn share_operations(a: &[&Tensor], b: &[&Tensor]) -> Result<bool> {
     Ok(b.iter().any(|id| a.binary_search(id).is_ok()))
 }
 
-/// The gradients of outputs that are parameters themselves, in this project's own engine: their cotangents, for which
-/// no graph is to be searched. `None` where an output is anything else.
+/// The gradients of outputs that are parameters themselves, in this project's own engine: their cotangents, without
+/// a search of the graph. `None` where an output is anything else.
 fn of_parameters_alone(
     outputs: &[(&Tensor, Option<&Tensor>)],
     constants: &[&Tensor],
@@ -319,11 +334,11 @@ fn of_parameters_alone(
     Some(by_parameter(pairs))
 }
 
-/// One gradient a parameter: the sum of those that belong to it.
+/// One gradient per parameter: the sum of those that belong to it.
 pub(crate) fn by_parameter(
     pairs: impl IntoIterator<Item = (Parameter, Tensor)>,
 ) -> Vec<(Parameter, Tensor)> {
-    /// So few are found faster one by one.
+    /// Up to this many are found faster one by one.
     const FEW: usize = 32;
     let pairs = pairs.into_iter();
     let mut places: FxHashMap<u64, usize> = FxHashMap::default();
@@ -331,7 +346,7 @@ pub(crate) fn by_parameter(
     let mut largest = None;
     for (parameter, gradient) in pairs {
         let key = parameter.key();
-        // Most often they come in the order in which they were made.
+        // Mostly they come in the order in which they were made.
         let is_new = largest < Some(key);
         largest = largest.max(Some(key));
         let known = match gradients.len() > FEW {
@@ -355,7 +370,7 @@ pub(crate) fn by_parameter(
 mod tests {
     use super::*;
 
-    /// In whatever order parameters come, each has one gradient.
+    /// Parameters get one gradient each, in whatever order they come.
     #[test]
     fn gradients_of_a_parameter_are_added_up() -> Result<()> {
         let parameters: Vec<_> = (0..50)

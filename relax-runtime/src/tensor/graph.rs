@@ -15,47 +15,47 @@ use super::storage::Data;
 use super::{Device, Inner, Shape, Tensor};
 use crate::error::{Error, Result};
 
-/// A trained parameter's identity, kept by its leaf so that the graph can be searched for it.
+/// A trained parameter's identity, which its leaf keeps so that a search of the graph finds it.
 pub(super) struct Leaf {
     pub(super) parameter: Weak<State>,
     pub(super) shape: Shape,
 }
 
-/// A list as long as an operation has operands.
+/// A list with one element per operand of an operation.
 type PerOperand<T> = SmallVec<[T; 3]>;
 
 /// The result of one recorded operation, or a leaf.
 pub(super) struct Node<B: ?Sized = dyn Backward> {
-    /// Grows along every edge from parent to child.
+    /// Increases along every edge from parent to child.
     pub(super) id: u64,
     /// Number of elements of the result.
     pub(super) len: usize,
     /// Aligned with the operation's operands; `None` for an untracked one.
     pub(super) parents: PerOperand<Option<Rc<Node>>>,
     pub(super) leaf: Option<Box<Leaf>>,
-    /// The last search that came by, and the node's place among what it found.
+    /// The last search that reached the node, and the node's place in what it found.
     found: Cell<(u64, usize)>,
     /// Whether the operation has run.
     used_up: Cell<bool>,
-    /// Where the engine of the result keeps its gradient, if the pass does not.
+    /// Where the result's engine keeps its gradient, if the pass does not.
     pub(super) slot: Option<Box<dyn Slot>>,
     backward: B,
 }
 
 /// A backward operation. Runs once.
 pub(super) trait Backward {
-    /// Gets the gradient of the result, unless that is in a slot, and adds to the operands'.
+    /// Takes the gradient of the result, unless that is in a slot, and adds to the operands' gradients.
     fn run(&self, gradient: &mut Gradient, sinks: &mut Sinks<'_>) -> Result<()>;
 }
 
-/// A leaf's.
+/// The backward operation of a leaf.
 impl Backward for () {
     fn run(&self, _: &mut Gradient, _: &mut Sinks<'_>) -> Result<()> {
         Ok(())
     }
 }
 
-/// What a function does. It is dropped with what it has saved as soon as it has run.
+/// A backward function. It is dropped with everything it has saved as soon as it has run.
 pub(super) struct Once<F>(Cell<Option<F>>);
 
 impl<F: FnOnce(&mut Gradient, &mut Sinks<'_>) -> Result<()>> Once<F> {
@@ -76,7 +76,7 @@ impl<F: FnOnce(&mut Gradient, &mut Sinks<'_>) -> Result<()>> Backward for Once<F
 /// The gradient of an operation's result.
 pub(super) struct Gradient {
     pub(super) values: Numbers,
-    /// Whether somebody asked for it, so that no operand's gradient may take its place.
+    /// Whether the gradient was requested, so that no operand's gradient may take its memory.
     pub(super) kept: bool,
 }
 
@@ -88,7 +88,7 @@ impl Deref for Gradient {
     }
 }
 
-/// A number that no earlier call in this thread returned; from 1.
+/// A number that no earlier call in this thread has returned; starts at 1.
 fn next_id() -> u64 {
     thread_local! {
         static LAST: Cell<u64> = const { Cell::new(0) };
@@ -126,7 +126,7 @@ impl<B: Backward + 'static> Node<B> {
         backward: B,
     ) -> Rc<Node> {
         let mut parents = PerOperand::new();
-        // Not `collect`, which asks for memory first.
+        // Not `collect`, which allocates first.
         for node in operands {
             parents.push(node.cloned());
         }
@@ -144,13 +144,13 @@ impl Node {
         self.used_up.get()
     }
 
-    /// The backward operation, which is used up from now on.
+    /// The backward operation, which counts as used up from now on.
     pub(super) fn use_up(&self) -> &dyn Backward {
         self.used_up.set(true);
         &self.backward
     }
 
-    /// Where a search put the node.
+    /// The place where a search put the node.
     fn place(&self, search: u64) -> Option<usize> {
         let (found_by, place) = self.found.get();
         (found_by == search && place != LEFT_OUT).then_some(place)
@@ -172,7 +172,7 @@ fn release(parents: &mut PerOperand<Option<Rc<Node>>>) {
     const DEEPEST: usize = 64;
     thread_local! {
         static DEPTH: Cell<usize> = const { Cell::new(0) };
-        // Never dropped, so that it is there for tensors that other thread-local values hold.
+        // Never dropped, so that it still exists for tensors held by other thread-local values.
         static POSTPONED: RefCell<ManuallyDrop<Vec<Rc<Node>>>> =
             const { RefCell::new(ManuallyDrop::new(Vec::new())) };
     }
@@ -195,7 +195,7 @@ fn release(parents: &mut PerOperand<Option<Rc<Node>>>) {
 /// The part of a graph that a search has found.
 pub(super) struct ReversePass<'a> {
     search: u64,
-    /// Children last.
+    /// In order, children last.
     pub(super) found: Vec<Found<'a>>,
 }
 
@@ -208,19 +208,19 @@ pub(super) struct Found<'a> {
     reaches: bool,
 }
 
-/// The place of a node that a search saw and left out.
+/// The place of a node that a search reached and left out.
 const LEFT_OUT: usize = usize::MAX;
 
 impl<'a> ReversePass<'a> {
     /// Finds all nodes that `outputs` depend on and whose id is at least `oldest`. The search does
-    /// not look at, or beyond, the nodes of `constants`.
+    /// not visit the nodes of `constants`, or anything behind them.
     pub(super) fn find(
         outputs: &Outputs<'a>,
         oldest: u64,
         constants: &[&Tensor],
         is_target: impl Fn(&Node) -> bool,
     ) -> Self {
-        /// A small model's graph.
+        /// The size of a small model's graph.
         const USUAL: usize = 64;
         let search = next_id();
         for constant in constants {
@@ -261,7 +261,7 @@ impl<'a> ReversePass<'a> {
         pass
     }
 
-    /// Where the search put a node.
+    /// The place where the search put a node.
     pub(super) fn place(&self, node: &Node) -> Option<usize> {
         node.place(self.search)
     }
@@ -281,26 +281,26 @@ impl<'a> ReversePass<'a> {
         }
     }
 
-    /// Whether a node's gradient is wanted.
+    /// Whether a node's gradient is needed.
     pub(super) fn needs(&self, node: &Node) -> bool {
         self.place(node)
             .is_some_and(|place| self.found[place].reaches)
     }
 
-    /// The nodes whose backward operations are to run, children first, each with its place.
+    /// The nodes whose backward operations have to run, children first, each with its place.
     pub(super) fn work(&self) -> impl Iterator<Item = (usize, &'a Node)> {
         let nodes = self.found.iter().map(|found| found.node).enumerate().rev();
         nodes.filter(|(_, node)| node.parents().any(|parent| self.needs(parent)))
     }
 
-    /// An error if a part of the graph is used up: checked before anything runs, so that a refused
+    /// Fails if a part of the graph is used up: checked before anything runs, so that a rejected
     /// pass leaves the graph as it was.
     pub(super) fn check(&self) -> Result<()> {
         match self.work().find(|(_, node)| node.used_up.get()) {
             None => Ok(()),
             Some(_) => Err(Error::Autodiff(
                 "this part of the graph was differentiated before, and its backward operations \
-                 are used up; run the forward pass again, or ask for all gradients in one call"
+                 are used up; run the forward pass again, or request all gradients in one call"
                     .into(),
             )),
         }
@@ -309,9 +309,9 @@ impl<'a> ReversePass<'a> {
 
 /// Gradients of the operands of an operation.
 pub(super) struct Sinks<'a> {
-    /// Buffers by place; one that nothing has reached is empty.
+    /// Buffers by place; a buffer that nothing has been added to is empty.
     gradients: &'a mut [Numbers],
-    /// What has no buffer has a slot in one of these.
+    /// Gradients without a buffer have a slot in one of these.
     pub(super) tables: &'a mut Tables,
     pass: &'a ReversePass<'a>,
     /// The operation's result.
@@ -338,8 +338,8 @@ impl Sinks<'_> {
         Some(buffer)
     }
 
-    /// As [`get`](Self::get), and whether nothing has reached the buffer: its numbers then mean
-    /// nothing, and all of them are to be overwritten.
+    /// As [`get`](Self::get), and whether nothing has been added to the buffer: its numbers are then
+    /// meaningless, and all of them must be overwritten.
     pub(super) fn get_or_fresh(&mut self, i: usize) -> Option<(&mut [f32], bool)> {
         let (place, len) = self.operand(i)?;
         let buffer = &mut self.gradients[place];
@@ -370,7 +370,7 @@ impl Sinks<'_> {
     }
 
     /// Adds `f` of the result's gradient `g` and of the elements at each place to the gradient of
-    /// operand `i`, where it is needed. The last use of `g`, whose memory may become the operand's.
+    /// operand `i`, where it is needed. This is the last use of `g`, whose memory may be reused for the operand's.
     pub(super) fn pass<const N: usize>(
         &mut self,
         i: usize,
@@ -383,7 +383,7 @@ impl Sinks<'_> {
         }
     }
 
-    /// As [`pass`](Self::pass), with what `change` makes of `g`.
+    /// As [`pass`](Self::pass), with `change` applied to `g`.
     pub(super) fn pass_changed(
         &mut self,
         i: usize,

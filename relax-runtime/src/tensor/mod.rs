@@ -2,22 +2,22 @@
 //!
 //! Two engines hold the numbers and compute with them: `native`, this project's own on the CPU, and
 //! `dfdx`, on dfdx's CPU and, in a build with the feature `cuda`, on NVIDIA GPUs. The first is the
-//! default on the CPU, because small models would spend their time on the counts and tables of
+//! default on the CPU, because small models would spend most of their time on the reference counts and tables of
 //! dfdx's tensors. An operation is declared once, in `ops`: its checks, its tangent rule and one call
-//! of the engine that its operands belong to.
+//! to the engine of its operands.
 //!
-//! The module adds run-time ranks with NumPy's broadcasting, a graph that is differentiated from
+//! The module adds run-time ranks with NumPy's broadcasting, a graph that can be differentiated from
 //! any outputs with any cotangents ([`grad`]), and forward-mode tangents carried by the values
 //! themselves, so that [`grad`] of a tangent is an exact mixed second derivative.
 //!
 //! No operation panics on a wrong shape. Its result is *poisoned*: it carries the error with the
-//! caller's line, every operation on it passes that error on, and reading it reports it.
+//! caller's line, every operation on it passes that error on, and reading it returns the error.
 //!
 //! A tensor has a node of the graph, a node has tensors, and both hold an engine's numbers: `graph`, `grad`,
-//! `parameter`, `together`, `provenance`, `storage`, `slot`, `engine` and this file are one data structure, and need
-//! each other.
+//! `parameter`, `together`, `provenance`, `storage`, `slot`, `engine` and this file form one data structure, and
+//! depend on each other.
 
-// The macros of these are for all that follow.
+// The macros of these modules are used by all that follow.
 #[macro_use]
 mod storage;
 #[macro_use]
@@ -82,8 +82,23 @@ use engine::Engine;
 use graph::{Leaf, Node};
 use storage::Data;
 
-/// An array of f32 numbers with run-time shape and device, and what is needed to differentiate
+/// An array of `f32` numbers with a run-time shape and device, and what is needed to differentiate
 /// it. Cloning shares everything.
+///
+/// ```
+/// use relax_runtime::{Result, Tensor, grad};
+/// # fn main() -> Result<()> {
+/// let x = Tensor::from_slice(&[1.0, 2.0, 3.0]).leaf();
+/// let y = (&x * &x).sum_all() + 1.0;
+/// assert_eq!(y.item()?, 15.0);
+/// assert_eq!(grad(&[(&y, None)], &[&x])?[0].to_vec()?, [2.0, 4.0, 6.0]);
+///
+/// // Shapes that do not fit do not panic: reading the result returns the error.
+/// let wrong = &x + Tensor::from_slice(&[1.0, 2.0]);
+/// assert!(wrong.exp().to_vec().is_err());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Tensor(Result<Rc<Inner>, Rc<Error>>);
 
@@ -91,9 +106,9 @@ pub struct Tensor(Result<Rc<Inner>, Rc<Error>>);
 struct Inner {
     shape: Shape,
     data: Data,
-    /// The value's place in the graph of reverse mode; `None` for a constant.
+    /// The value's node in the reverse-mode graph; `None` for a constant.
     node: Option<Rc<Node>>,
-    /// Derivative in the direction of forward mode; has no tangent itself.
+    /// Derivative in the direction of forward mode; does not have a tangent itself.
     tangent: Option<Tensor>,
     provenance: Option<Provenance>,
     /// The tensor at other values of choices that are summed over.
@@ -102,7 +117,7 @@ struct Inner {
 
 /// Construction.
 impl Tensor {
-    /// Takes over `values` in row-major order.
+    /// Makes a tensor from `values` in row-major order.
     ///
     /// # Errors
     /// [`Error::Shape`] if there are not as many values as the shape has elements;
@@ -126,7 +141,7 @@ impl Tensor {
         Self::of_numbers(values, values.len().into())
     }
 
-    /// As many numbers as the shape has elements, on the CPU.
+    /// A tensor on the CPU from as many numbers as the shape has elements.
     pub(crate) fn of_numbers(values: &[f32], shape: Shape) -> Self {
         debug_assert_eq!(values.len(), shape.numel());
         Self::new(Inner::constant(shape, Data::Native(values.into())))
@@ -138,7 +153,7 @@ impl Tensor {
         Self::new(Inner::constant(Shape::SCALAR, data))
     }
 
-    /// The same number everywhere. Poisoned if no memory could hold the shape, as all that follow.
+    /// The same number everywhere. Poisoned if memory could not hold the shape, as with the following constructors.
     #[track_caller]
     pub fn full(shape: impl Into<Shape>, value: f32, device: &Device) -> Self {
         let shape = match shape.into().in_memory("full") {
@@ -219,7 +234,7 @@ impl Tensor {
 
 /// Differentiation and provenance.
 impl Tensor {
-    /// The tensor with another set of fields, or the same poison.
+    /// The tensor with some fields changed, or the same poison.
     fn updated(&self, change: impl FnOnce(&mut Inner) -> Result<()>) -> Self {
         match &self.0 {
             Err(_) => self.clone(),
@@ -239,7 +254,7 @@ impl Tensor {
         self.as_leaf(None)
     }
 
-    /// A [`leaf`](Self::leaf) that [`grad_parameters`] finds.
+    /// A [`leaf`](Self::leaf) that [`grad_parameters`] can find.
     #[must_use]
     fn parameter_leaf(&self, parameter: &Weak<parameter::State>) -> Self {
         self.as_leaf(Some(parameter))
@@ -269,8 +284,8 @@ impl Tensor {
         .severed()
     }
 
-    /// Changes the numbers of a parameter's leaf where they are, if nothing has been computed from
-    /// it that is still there; otherwise hands `change` back. The new numbers belong to no run.
+    /// Changes the numbers of a parameter's leaf in place, if no tensor computed from it remains;
+    /// otherwise hands `change` back. The new numbers belong to no run.
     #[inline]
     fn change_leaf<F: FnOnce(&mut [f32])>(&mut self, change: F) -> Option<F> {
         let Some(inner) = self.0.as_mut().ok().and_then(Rc::get_mut) else {
@@ -291,14 +306,14 @@ impl Tensor {
         self.0.as_ref().is_ok_and(|inner| inner.node.is_some())
     }
 
-    /// The same numbers as a constant: no graph, no tangent. The sites that they came from stay
+    /// The same numbers as a constant: no graph, no tangent. The sites that they came from remain
     /// known, and get estimators that do not rely on derivatives.
     #[must_use]
     pub fn detach(&self) -> Self {
         self.without_history().severed()
     }
 
-    /// [`detach`](Self::detach) where the derivative that is lost would be zero.
+    /// As [`detach`](Self::detach), where the lost derivative would be zero.
     fn without_history(&self) -> Self {
         if let Ok(inner) = &self.0
             && inner.node.is_none()
@@ -321,8 +336,8 @@ impl Tensor {
         })
     }
 
-    /// The tensor with a direction to differentiate in: every operation on it carries
-    /// the directional derivative along, itself differentiable by [`grad`].
+    /// The tensor with a direction to differentiate in: every operation on it carries along
+    /// the directional derivative, which can itself be differentiated by [`grad`].
     #[must_use]
     #[track_caller]
     pub fn with_tangent(&self, tangent: &Tensor) -> Self {
@@ -381,7 +396,7 @@ impl Tensor {
         }
     }
 
-    /// The tensor, whose derivative does not tell how it depends on the sites that it came from.
+    /// The tensor, marked as having a derivative that does not tell how it depends on its sites.
     pub(crate) fn severed(self) -> Self {
         match self.0.as_ref().map(|inner| &inner.provenance) {
             Ok(Some(provenance)) if provenance.severed != provenance.sites => {
@@ -391,7 +406,7 @@ impl Tensor {
         }
     }
 
-    /// The same numbers, as they would be if they had been drawn with these parameters.
+    /// The same numbers, with the provenance that they would have if drawn with these parameters.
     pub(crate) fn drawn_with(self, parameters: &[Tensor]) -> Self {
         let known = parameters.iter().filter_map(Tensor::provenance);
         match Provenance::union(known) {
@@ -400,7 +415,7 @@ impl Tensor {
         }
     }
 
-    /// The same numbers, said to depend on the sites that `other` depends on, too.
+    /// The same numbers, marked as depending on the sites of `other`, too.
     pub(crate) fn depending_on(&self, other: &Tensor) -> Self {
         let more = other.provenance().map(Provenance::smooth);
         match Provenance::union(self.provenance().into_iter().chain(&more)) {
@@ -409,7 +424,7 @@ impl Tensor {
         }
     }
 
-    /// The sites by which the tensor's derivative does not tell how it changes.
+    /// The sites for which the tensor's derivative does not tell how it changes.
     pub(crate) fn severed_sites(&self) -> SiteSet {
         let inner = self.0.as_ref().ok();
         inner

@@ -1,11 +1,11 @@
-//! From one device to another, derivatives included.
+//! Moving tensors between devices, derivatives included.
 
 use super::graph::{Backward, Gradient, Sinks};
 use super::storage::Data;
 use super::{Device, Inner, Tensor};
 use crate::error::Result;
 
-/// Brings the gradient of a moved tensor back to where the tensor came from.
+/// Returns the gradient of a moved tensor to the original device.
 struct Back {
     from: Device,
 }
@@ -28,11 +28,11 @@ fn moved(x: &Inner, device: &Device) -> Result<Inner> {
 }
 
 impl Tensor {
-    /// The same numbers on another device, with their derivatives; `self` where they are there
-    /// already.
+    /// The same numbers on another device, with their derivatives; `self` if they are already
+    /// there.
     ///
     /// # Errors
-    /// [`Error::Backend`](crate::Error::Backend) if the device cannot hold it.
+    /// [`Error::Backend`](crate::Error::Backend) if the device cannot hold the tensor.
     pub fn to_device(&self, device: &Device) -> Result<Self> {
         if self.inner()?.device() == *device {
             return Ok(self.clone());
@@ -47,7 +47,7 @@ impl Tensor {
     }
 
     /// Both tensors, if they are on one device or can be brought to one: as in PyTorch, a single
-    /// number of shape `[]` on the CPU goes where the other operand is.
+    /// number of shape `[]` on the CPU moves to the other operand's device.
     pub(crate) fn together(&self, other: &Tensor) -> Option<(Tensor, Tensor)> {
         let (Ok(a), Ok(b)) = (&self.0, &other.0) else {
             return None;

@@ -1,4 +1,4 @@
-//! What tells an operation from others of the same operands.
+//! What distinguishes an operation from others of the same operands.
 
 use smallvec::SmallVec;
 
@@ -6,7 +6,7 @@ use super::Shape;
 use super::native::view::View;
 use crate::special::Special;
 
-/// An operation, with all that makes it another than others of its operands.
+/// An operation, with everything that distinguishes it from others of the same operands.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Op {
     name: &'static str,
@@ -22,9 +22,9 @@ impl Op {
     }
 }
 
-/// A number that makes an operation another than those with other numbers.
+/// A number that distinguishes an operation from those with other numbers.
 pub(super) trait Bits {
-    /// One that differs between numbers that do.
+    /// A number that differs between different values.
     fn of(&self) -> u64;
 }
 
@@ -47,7 +47,7 @@ bits! {
 }
 
 impl Shape {
-    /// Numbers that tell it from other shapes.
+    /// Numbers that distinguish the shape from others.
     pub(super) fn numbers(self) -> impl Iterator<Item = u64> {
         let rank = self.rank();
         self.padded().into_iter().chain([rank]).map(|n| n as u64)
@@ -55,7 +55,7 @@ impl Shape {
 }
 
 impl View {
-    /// Numbers that tell it from other views.
+    /// Numbers that distinguish the view from others.
     pub(super) fn numbers(self) -> impl Iterator<Item = u64> {
         let axes = self.shape.into_iter().chain(self.strides);
         axes.chain([self.offset]).map(|n| n as u64)

@@ -1,4 +1,4 @@
-//! Trained values that models, layers and optimisers share.
+//! Trained values that models, layers and optimizers share.
 
 use std::cell::{Cell, OnceCell, Ref, RefCell};
 use std::panic::Location;
@@ -8,10 +8,24 @@ use super::together::Part;
 use super::{Device, Shape, Tensor};
 use crate::error::{Error, Result};
 
-/// A shared, settable tensor: clones are handles to the same value.
+/// A shared tensor that can be replaced: clones are handles to the same value.
 ///
 /// Reading it gives a leaf of the graph that carries the parameter's key, the same leaf until the
 /// value is set again, so that all uses add up in one gradient.
+///
+/// ```
+/// use relax_runtime::tensor::grad_parameters;
+/// use relax_runtime::{Parameter, Result, Tensor};
+/// # fn main() -> Result<()> {
+/// let w = Parameter::new(Tensor::from_slice(&[1.0, 2.0])).named("w");
+/// let loss = w.get().square().sum_all();
+/// for (parameter, gradient) in grad_parameters(&[(&loss, None)])? {
+///     parameter.set(parameter.get() - gradient * 0.25)?;
+/// }
+/// assert_eq!(w.get().to_vec()?, [0.5, 1.0]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Parameter(Rc<State>);
 
@@ -20,7 +34,7 @@ pub(super) struct State {
     key: u64,
     name: OnceCell<String>,
     value: RefCell<Value>,
-    /// How far a step of one moves each number, where that is not one.
+    /// How far a unit step moves each number, if not by one.
     unit: RefCell<Option<Tensor>>,
 }
 
@@ -29,7 +43,7 @@ pub(super) struct State {
 enum Value {
     /// In the leaf that all uses share.
     Leaf(Tensor),
-    /// Beside those of others.
+    /// Together with those of other parameters.
     Part(Part),
 }
 
@@ -37,13 +51,13 @@ thread_local! {
     static HOLDING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// A time in which nothing is learned: parameters of automatic guides are constants, until this is dropped.
+/// A period in which nothing is learned: parameters of automatic guides are constants until this is dropped.
 pub(crate) struct Holding {
     before: bool,
 }
 
 impl Holding {
-    /// From now on.
+    /// Starts the period.
     pub(crate) fn start() -> Self {
         Self {
             before: HOLDING.replace(true),
@@ -58,7 +72,7 @@ impl Drop for Holding {
 }
 
 impl Parameter {
-    /// A parameter with this first value.
+    /// A parameter with this initial value.
     pub fn new(value: Tensor) -> Self {
         thread_local! {
             static NEXT: Cell<u64> = const { Cell::new(0) };
@@ -73,12 +87,12 @@ impl Parameter {
         }))
     }
 
-    /// The parameter of a leaf, if a handle to it is left.
+    /// The parameter of a leaf, if a handle to it remains.
     pub(super) fn living(state: &Weak<State>) -> Option<Self> {
         state.upgrade().map(Self)
     }
 
-    /// The current value for a guide: tracked but where nothing is to be learned, as in draws of a posterior.
+    /// The current value for a guide: tracked, except where nothing is learned, as in draws of a posterior.
     pub(crate) fn for_guide(&self) -> Tensor {
         let leaf = self.get();
         match HOLDING.get() {
@@ -96,7 +110,7 @@ impl Parameter {
         self.set_leaf(&value)
     }
 
-    /// What `look` makes of the numbers.
+    /// Applies `look` to the numbers.
     ///
     /// # Errors
     /// The error carried by a poisoned tensor.
@@ -108,7 +122,7 @@ impl Parameter {
         }
     }
 
-    /// Replaces the value for all handles; tensors computed before keep the old one.
+    /// Replaces the value for all handles; tensors computed earlier keep the old one.
     ///
     /// # Errors
     /// [`Error::Shape`] for another shape; the error carried by a poisoned tensor.
@@ -127,7 +141,7 @@ impl Parameter {
         Ok(())
     }
 
-    /// A new leaf for the value, which is the parameter's from now on.
+    /// Makes a new leaf for the value and gives it to the parameter.
     fn set_leaf(&self, value: &Tensor) -> Tensor {
         let leaf = value.parameter_leaf(&Rc::downgrade(&self.0));
         if let Value::Part(part) = self.0.value.replace(Value::Leaf(leaf.clone())) {
@@ -137,10 +151,10 @@ impl Parameter {
     }
 
     /// Changes the numbers for all handles, without a copy where they are on the CPU and no tensor
-    /// computed from them is left; tensors computed before keep the old ones.
+    /// computed from them remains; tensors computed earlier keep the old ones.
     ///
     /// # Errors
-    /// The device's.
+    /// Those of the device.
     #[inline]
     pub(crate) fn update(&self, change: impl FnOnce(&mut [f32])) -> Result<()> {
         let refused = match &mut *self.0.value.borrow_mut() {
@@ -157,8 +171,8 @@ impl Parameter {
         self.set(Tensor::from_vec(values, value.shape(), &value.device())?)
     }
 
-    /// Has the numbers stand in `part` from now on, where `take` puts them, if no tensor computed from them is left and
-    /// they do not stand so already; whether it does.
+    /// Moves the numbers to `part`, where `take` puts them, if no tensor computed from them remains and they are not in
+    /// a part already; returns whether it did.
     pub(super) fn give(&self, part: impl FnOnce(Shape) -> Part, take: impl FnOnce(&[f32])) -> bool {
         let value = &mut *self.0.value.borrow_mut();
         let Value::Leaf(leaf) = value else {
@@ -172,12 +186,12 @@ impl Parameter {
         given
     }
 
-    /// Says how far an optimiser's step of one moves each number.
+    /// Sets how far an optimizer's unit step moves each number.
     ///
     /// # Errors
-    /// If the unit carries one.
+    /// If the unit carries an error.
     pub(crate) fn set_unit(&self, unit: &Tensor) -> Result<()> {
-        /// No number is moved so little that it stands still, or so far that it overflows.
+        /// So that no number is moved too little to change, or so far that it overflows.
         const RANGE: (f32, f32) = (1e-12, 1e12);
         let unit = unit.broadcast_to(self.shape()).clamp(RANGE.0, RANGE.1);
         let unit = unit.check()?.kept().to_device(&self.device())?;
@@ -185,7 +199,7 @@ impl Parameter {
         Ok(())
     }
 
-    /// That, where it was said.
+    /// That unit, if it was set.
     pub(crate) fn unit(&self) -> Ref<'_, Option<Tensor>> {
         self.0.unit.borrow()
     }
@@ -195,14 +209,14 @@ impl Parameter {
         self.0.key
     }
 
-    /// Names the parameter, for reports and checkpoints; the first name stays.
+    /// Names the parameter, for reports and checkpoints; the first name is kept.
     #[must_use]
     pub fn named(self, name: &str) -> Self {
         self.0.name.get_or_init(|| name.to_owned());
         self
     }
 
-    /// The name it was given.
+    /// The name, if it was given one.
     pub fn name(&self) -> Option<&str> {
         self.0.name.get().map(String::as_str)
     }
@@ -250,7 +264,7 @@ mod tests {
         value.rounded(&Rounding::new(Shape::SCALAR, Vec::new())) * 2.0
     }
 
-    /// Within a run a value depends on what it came from; numbers that an optimiser has moved do not.
+    /// Within a run a value depends on what it came from; numbers that an optimizer has moved do not.
     #[test]
     fn moved_values_leave_their_run_behind() -> Result<()> {
         let (kept, moved) = (of_a_run(&[1.0, 2.0]).kept(), [5.0, 5.0]);

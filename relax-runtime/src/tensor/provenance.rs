@@ -13,13 +13,13 @@ use crate::error::{Error, Result};
 pub(crate) struct Reads(Rc<RefCell<SiteSet>>);
 
 impl Reads {
-    /// Those so far.
+    /// The sites so far.
     #[inline]
     pub(crate) fn sites(&self) -> SiteSet {
         self.0.borrow().clone()
     }
 
-    /// Adds those so far to a set.
+    /// Adds the sites so far to a set.
     #[inline]
     pub(crate) fn add_to(&self, sites: &mut SiteSet) {
         sites.add(&self.0.borrow());
@@ -34,7 +34,7 @@ impl Reads {
     }
 }
 
-/// Where a value came from; clones share it.
+/// The origin of a value; clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Provenance(Rc<Origin>);
 
@@ -43,12 +43,12 @@ pub(crate) struct Provenance(Rc<Origin>);
 pub(crate) struct Origin {
     /// Sites that the value depends on.
     pub(crate) sites: SiteSet,
-    /// Those of them by which the value's derivative does not tell how it changes: a comparison or
+    /// Those of them for which the value's derivative does not tell how it changes: a comparison or
     /// a constant came between.
     pub(crate) severed: SiteSet,
     /// Sites read on the host so far.
     pub(crate) reads: Reads,
-    /// The computation of rounded kinks that the value is part of.
+    /// The computation with rounded kinks that the value is part of.
     pub(crate) rounding: Option<Rounding>,
 }
 
@@ -67,7 +67,7 @@ impl From<Origin> for Provenance {
 }
 
 impl Provenance {
-    /// Of a value that is drawn or computed from `sites` without a break.
+    /// The provenance of a value drawn or computed from `sites` without a break.
     pub(crate) fn new(sites: SiteSet, reads: Reads, rounding: Option<Rounding>) -> Self {
         Self::from(Origin {
             sites,
@@ -77,8 +77,8 @@ impl Provenance {
         })
     }
 
-    /// Union over operands; the record of reads and the rounding are the first operand's that has
-    /// one.
+    /// The union over operands; the record of reads and the rounding are those of the first operand that
+    /// has them.
     pub(crate) fn union<'a>(operands: impl Iterator<Item = &'a Provenance>) -> Option<Self> {
         operands.fold(None, |all: Option<Self>, one| match all {
             Some(all) => Some(all.joined(one)),
@@ -106,7 +106,7 @@ impl Provenance {
         })
     }
 
-    /// Of a value whose derivative tells nothing.
+    /// The same sites, for a value whose derivative tells nothing.
     pub(super) fn severed(&self) -> Self {
         Self::from(Origin {
             severed: self.sites.clone(),
@@ -121,7 +121,7 @@ impl Provenance {
 }
 
 impl Tensor {
-    /// f of the tensor, or an error if the derivative of f does not tell how f changes with it: a
+    /// f of the tensor, or an error if f's derivative does not tell how f changes with it: a
     /// comparison, a constant, or a read on the host came between.
     pub(crate) fn unbroken(
         &self,

@@ -47,7 +47,7 @@ impl Tensor {
             .map_or(Device::cpu(), |inner| inner.device())
     }
 
-    /// The numbers in row-major order. Counts as a read of the random sites behind them.
+    /// The numbers in row-major order. Counts as a read of the random sites that they came from.
     ///
     /// # Errors
     /// The error carried by a poisoned tensor.
@@ -93,20 +93,20 @@ impl Tensor {
         Err(self.misfit("to_index", format!("{value} is not an index")))
     }
 
-    /// As [`to_vec`](Self::to_vec), unnoticed by the record of reads: for distributions and
-    /// estimators, whose reading is not the model's. What a model does must not depend on it.
+    /// As [`to_vec`](Self::to_vec), but does not count as a read: for distributions and estimators,
+    /// whose reads are not the model's. What a model does must not depend on it.
     ///
     /// # Errors
-    /// If the tensor carries one.
+    /// If the tensor carries an error.
     pub fn peek(&self) -> Result<Vec<f32>> {
         self.with_values(<[f32]>::to_vec)
     }
 
-    /// What `look` makes of the numbers, in row-major order, unnoticed as by [`peek`](Self::peek);
-    /// they are copied where another engine than this project's own has them.
+    /// Applies `look` to the numbers, in row-major order; like [`peek`](Self::peek), this does not count as a
+    /// read. The numbers are copied where they belong to another engine than this project's own.
     ///
     /// # Errors
-    /// If the tensor carries one.
+    /// If the tensor carries an error.
     #[inline(always)]
     pub fn with_values<R>(&self, look: impl FnOnce(&[f32]) -> R) -> Result<R> {
         let inner = self.inner()?;
@@ -126,8 +126,8 @@ impl Tensor {
         dispatch!(read(self.inner()?))
     }
 
-    /// As [`item`](Self::item), unnoticed by the record of reads: for estimators, whose reading
-    /// is not the model's.
+    /// As [`item`](Self::item), but does not count as a read: for estimators, whose reads are not
+    /// the model's.
     #[track_caller]
     pub(crate) fn peek_item(&self) -> Result<f32> {
         self.only("item")
@@ -141,12 +141,12 @@ impl Tensor {
         })?;
         match only {
             Some(value) => Ok(value),
-            // Not in a closure, which would be the caller.
+            // Not in a closure, which would become the caller.
             None => Err(self.misfit(op, "needs exactly one element".into())),
         }
     }
 
-    /// The error of an operation that `self` has the wrong shape for.
+    /// The error for an operation that `self` has the wrong shape for.
     #[track_caller]
     pub(super) fn misfit(&self, op: &'static str, problem: String) -> Error {
         Error::Shape {
@@ -157,7 +157,7 @@ impl Tensor {
         }
     }
 
-    /// Records that the host has read the random sites behind the numbers.
+    /// Records that the host has read the random sites that the numbers came from.
     pub(super) fn mark_read(&self) {
         if let Ok(Some(provenance)) = self.0.as_ref().map(|inner| &inner.provenance) {
             provenance.mark_read();

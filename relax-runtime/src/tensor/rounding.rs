@@ -1,9 +1,9 @@
 //! Rounding off the kinks of a computation, so that its derivative is continuous.
 //!
-//! A tensor that is [rounded](Tensor::rounded), and whatever is computed from it, takes smooth
-//! functions in place of |x|, max(x, 0) and their kin: where x moves at all, and how far it usually
-//! moves is known, since that is what the width of a rounded kink is measured by. Operations that
-//! jump, or have kinks which are not rounded off, say so.
+//! A tensor that is [rounded](Tensor::rounded), and whatever is computed from it, uses smooth
+//! functions in place of |x|, max(x, 0) and the like, where x moves at all and it is known how far it
+//! usually moves, which sets the width of a rounded kink. Operations that jump, or have kinks that are
+//! not rounded off, mark the computation as rough.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -15,7 +15,7 @@ use super::{Provenance, Shape, SiteSet, Tensor};
 /// the width, nothing changes.
 const WIDTH: f32 = 1.0;
 
-/// One computation whose kinks are rounded off. Its first point has a tangent, which says how its
+/// One computation whose kinks are rounded off. Its first point has a tangent, the direction in which its
 /// numbers are about to move.
 #[derive(Clone, Debug)]
 pub(crate) struct Rounding(Rc<Course>);
@@ -24,17 +24,17 @@ pub(crate) struct Rounding(Rc<Course>);
 struct Course {
     /// Leading axes of the computation's tensors that are independent rows.
     rows: Shape,
-    /// How far the argument of each kink moves, kinks in the order in which they are met.
+    /// How far the argument of each kink moves, in the order in which the kinks are reached.
     known: Vec<Tensor>,
-    /// The same as it is met now.
+    /// The same, as measured in the present computation.
     met: RefCell<Vec<Tensor>>,
     rough: Cell<bool>,
 }
 
 impl Rounding {
-    /// Of a computation in which the arguments of kinks, in the order in which they are met, move
-    /// by what is `known`: one number a number of a row, or a single one. Kinks of which nothing is
-    /// known stay.
+    /// A computation in which the arguments of kinks, in the order in which they are reached, move
+    /// by `known`: one number per number of a row, or a single one. Kinks of which nothing is known are
+    /// not rounded.
     pub(crate) fn new(rows: Shape, known: Vec<Tensor>) -> Self {
         Self(Rc::new(Course {
             rows,
@@ -44,23 +44,23 @@ impl Rounding {
         }))
     }
 
-    /// Whether the derivative is continuous, as far as the computation has come.
+    /// Whether the derivative is continuous, as far as the computation has got.
     pub(crate) fn is_smooth(&self) -> bool {
         !self.0.rough.get()
     }
 
     /// How far the arguments of all kinks have moved: the mean of |ẋ|, over the rows where a tensor
-    /// has them and is not large, and else over all of its numbers.
+    /// has them and is not large, and otherwise over all of its numbers.
     pub(crate) fn met(&self) -> Vec<Tensor> {
         self.0.met.borrow().clone()
     }
 
-    /// Width at a kink whose argument is x; nothing where x does not move, or where it is not known
+    /// Width at a kink whose argument is x; `None` where x does not move, or where it is not known
     /// how far.
     fn width(&self, x: &Tensor) -> Option<Tensor> {
-        /// More numbers than these in a row count as one.
+        /// Rows with more numbers than this count as one number.
         const MOST: usize = 1 << 12;
-        /// Whose square is still a normal number.
+        /// Its square is still a normal number.
         const LEAST: f32 = 1e-18;
         let Course {
             rows, known, rough, ..
@@ -112,12 +112,12 @@ impl Tensor {
         }
     }
 
-    /// The computation of rounded kinks that the tensor is part of.
+    /// The computation with rounded kinks that the tensor is part of.
     pub(crate) fn rounding(&self) -> Option<&Rounding> {
         self.provenance()?.rounding.as_ref()
     }
 
-    /// Says that what is computed next from the tensor jumps or has a kink.
+    /// Records that the next operation on the tensor jumps or has a kink.
     pub(crate) fn mark_rough(&self) {
         if let Some(Rounding(course)) = self.rounding() {
             course.rough.set(true);
@@ -130,12 +130,12 @@ impl Tensor {
         Some((self.square() + width.square()).sqrt())
     }
 
-    /// In place of max(x, 0): half of x and the rounded |x|.
+    /// In place of max(x, 0): half of x plus half of the rounded |x|.
     pub(super) fn rounded_relu(&self) -> Option<Tensor> {
         Some((self.rounded_abs()? + self) * 0.5)
     }
 
-    /// In place of x moved into [low, high].
+    /// In place of x clamped to [low, high].
     pub(super) fn rounded_clamp(&self, low: f32, high: f32) -> Option<Tensor> {
         self.rounding()?;
         let mut x = self.clone();
@@ -172,7 +172,7 @@ mod tests {
         ("minimum", |x| Tensor::scalar(0.0).minimum(x)),
     ];
 
-    /// Where the arguments of up to three kinks, `numbers` each, are known to move by 1.
+    /// A rounding in which the arguments of up to three kinks, `numbers` each, are known to move by 1.
     fn rounding(numbers: usize) -> Rounding {
         let known = Tensor::from_slice(&vec![1.0; numbers]);
         Rounding::new(Shape::from([]), vec![known; 3])
@@ -215,7 +215,7 @@ mod tests {
         Ok(())
     }
 
-    /// In other units the same function is the same function.
+    /// A change of units does not change the function.
     #[test]
     fn widths_follow_the_unit() -> crate::Result<()> {
         let known = |scale| vec![Tensor::from_slice(&[0.7 * scale, 2.0 * scale]); 2];
@@ -242,7 +242,7 @@ mod tests {
         Ok(())
     }
 
-    /// Each number of a row has a width of its own, where a tensor starts with the rows.
+    /// Each number of a row has its own width, where a tensor begins with the rows.
     #[test]
     fn what_moves_is_measured() -> crate::Result<()> {
         let rounding = Rounding::new(Shape::from([2]), Vec::new());

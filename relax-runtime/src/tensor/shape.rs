@@ -10,6 +10,18 @@ use crate::error::Error;
 pub const MAX_RANK: usize = 4;
 
 /// Lengths of the axes of a tensor, outermost first; `[]` is a single number.
+///
+/// ```
+/// use relax_runtime::{Device, Shape, Tensor};
+/// let shape = Shape::from([2, 3]);
+/// assert_eq!((shape.rank(), shape.numel()), (2, 6));
+/// assert_eq!(shape.to_string(), "[2, 3]");
+/// // Functions that take a shape take arrays, too.
+/// assert_eq!(Tensor::zeros([2, 3], &Device::cpu()).shape(), shape);
+/// // A list of axes of any length is converted by `try_from`.
+/// let axes: &[usize] = &[1, 2, 3, 4, 5];
+/// assert!(Shape::try_from(axes).is_err());
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Shape {
     /// Aligned to the right, where broadcasting begins, with 1 before the first axis.
@@ -29,12 +41,12 @@ impl Shape {
         self.dims.iter().fold(1, |n, &len| n.saturating_mul(len))
     }
 
-    /// The shape, if an array of it can be in memory. As in NumPy an empty axis counts as one of
+    /// The shape, if memory can hold an array of it. As in NumPy an empty axis counts as one of
     /// length 1, so that no stride overflows either.
     #[track_caller]
     pub(crate) fn in_memory(self, op: &'static str) -> Result<Self, Error> {
         const MOST: usize = isize::MAX as usize / size_of::<f32>();
-        /// As many, a quarter GiB, are taken for granted.
+        /// Up to this size, a quarter GiB, no check is made.
         const SURE: usize = 1 << 26;
         let axes = self.dims.iter();
         let numbers = axes.fold(1, |n: usize, &len| n.saturating_mul(len.max(1)));
@@ -42,11 +54,11 @@ impl Shape {
             return Ok(self);
         }
         let problem = if numbers > MOST {
-            "has more elements than any memory".into()
+            "has more elements than fit in any memory".into()
         } else if Vec::<f32>::new().try_reserve_exact(self.numel()).is_err() {
             let needed = numbers as f64 * size_of::<f32>() as f64 / (1u64 << 30) as f64;
             format!(
-                "needs {needed:.1} GiB, more than the machine has to give; use fewer rows at a time"
+                "needs {needed:.1} GiB, more than the machine can provide; use fewer rows at a time"
             )
         } else {
             return Ok(self);
@@ -74,7 +86,7 @@ impl Shape {
         }
     }
 
-    /// Position of an axis that may be counted from the end with a negative number.
+    /// Position of an axis; a negative number counts from the end.
     pub(crate) fn axis(&self, axis: isize) -> Option<usize> {
         let rank = self.rank as isize;
         let index = if axis < 0 { axis + rank } else { axis };
@@ -129,7 +141,7 @@ impl Shape {
         self.dims
     }
 
-    /// For each element of a shape that this one broadcasts to, in their order, which element of this one it is.
+    /// For each element of a shape that this one broadcasts to, in order, the index of its element in this one.
     pub(super) fn places_in(&self, whole: Self) -> Vec<usize> {
         let axes = self.dims.iter().zip(whole.dims);
         axes.fold(vec![0], |places, (&own, len)| {

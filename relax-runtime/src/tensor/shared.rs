@@ -1,4 +1,4 @@
-//! Operations that several runs make of the same tensors, made once.
+//! Operations that several runs apply to the same tensors, computed once.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -11,7 +11,7 @@ use super::provenance::Provenance;
 use super::storage::Data;
 use super::{Inner, Shape, Tensor};
 
-/// What an operation gave.
+/// The result of an operation.
 struct Made {
     shape: Shape,
     data: Data,
@@ -23,22 +23,22 @@ type All = FxHashMap<(Op, [u64; 2]), Made>;
 
 thread_local! {
     static MADE: RefCell<Option<All>> = const { RefCell::new(None) };
-    /// Whether there are such: looked at by every operation.
+    /// Whether results are shared: every operation looks at this.
     static IS_SHARED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The time of several runs.
+/// A period in which results are shared between runs.
 pub(crate) struct Sharing {
     before: Option<All>,
 }
 
 impl Sharing {
-    /// From now on an operation on variables that was made before gives what it gave then, until this is dropped.
+    /// From now on, until this is dropped, repeating an operation on the same variables gives its earlier result.
     pub(crate) fn start() -> Self {
         Self::instead(Some(All::default()))
     }
 
-    /// The same, but that no operation gives what it gave before: where results are to be told apart.
+    /// From now on, until this is dropped, operations do not reuse results: for results that must be told apart.
     pub(crate) fn pause() -> Self {
         Self::instead(None)
     }
@@ -58,7 +58,7 @@ impl Drop for Sharing {
     }
 }
 
-/// The nodes of variables that operations are known by; 0 for one that is not there.
+/// The nodes of variables that identify an operation's operands; 0 for a missing one.
 #[inline]
 fn nodes<const N: usize>(operands: [&Tensor; N]) -> Option<[u64; 2]> {
     let mut ids = [0; 2];
@@ -72,7 +72,7 @@ fn nodes<const N: usize>(operands: [&Tensor; N]) -> Option<[u64; 2]> {
     Some(ids)
 }
 
-/// What an operation on one or two operands gives, `make`s it unless it was made before.
+/// The result of an operation on one or two operands, made by `make` unless it was made before.
 #[inline]
 pub(super) fn once<const N: usize>(
     operands: [&Tensor; N],
@@ -89,7 +89,7 @@ pub(super) fn once<const N: usize>(
     let sources = operands.into_iter().filter_map(Tensor::provenance);
     let known = MADE.with_borrow(|all| {
         let made = all.as_ref()?.get(&key)?;
-        // A model may differentiate what it has computed.
+        // A model may have differentiated what it has computed.
         if made.node.as_ref().is_some_and(|node| node.is_used_up()) {
             return None;
         }

@@ -1,4 +1,4 @@
-//! Gradients that an engine keeps in tables of its own.
+//! Gradients that an engine keeps in its own tables.
 
 use std::any::Any;
 
@@ -9,14 +9,14 @@ use crate::error::Result;
 
 /// The place of one gradient in a table that an engine keeps for each pass.
 pub(super) trait Slot {
-    /// Adds a cotangent on the same device, ones without one.
+    /// Adds a cotangent on the same device; `None` means ones.
     fn add(&self, tables: &mut Tables, cotangent: Option<&Data>) -> Result<()>;
 
     /// The gradient; zeros if nothing was added.
     fn read(&self, tables: &mut Tables) -> Result<Data>;
 }
 
-/// The tables of one pass, by type: one an engine.
+/// The tables of one pass, by type: one per engine.
 #[derive(Default)]
 #[cfg_attr(
     not(feature = "dfdx"),

@@ -1,4 +1,4 @@
-//! Whose hands a tensor's numbers are in, and from the result of an operation to a tensor of the
+//! Which engine holds a tensor's numbers, and how the result of an operation becomes a tensor of the
 //! graph.
 
 #[cfg(feature = "dfdx")]
@@ -24,7 +24,7 @@ pub(super) enum Data {
     Cuda(Rc<Values<::dfdx::tensor::Cuda>>),
 }
 
-/// `$call` with the type of the engine that `$value`, a [`Data`] or a [`Kind`] of device, belongs
+/// Evaluates `$call` with the type of the engine that `$value`, a [`Data`] or a device's [`Kind`], belongs
 /// to: the one place that lists the engines.
 macro_rules! engine {
     ($Enum:ident, $value:expr, $Engine:ident => $call:expr) => {
@@ -47,7 +47,7 @@ macro_rules! engine {
     };
 }
 
-/// An operation, by the engine that its first operand belongs to.
+/// Runs an operation on the engine that its first operand belongs to.
 macro_rules! dispatch {
     ($op:ident($first:expr $(, $rest:expr)*)) => {{
         use $crate::tensor::{engine::Engine, storage::Data};
@@ -59,12 +59,12 @@ macro_rules! dispatch {
 }
 
 impl Data {
-    /// Takes over the numbers.
+    /// Hands the numbers over to the device.
     pub(super) fn upload(values: Vec<f32>, device: &Device) -> Result<Self> {
         engine!(Kind, device.0, E => E::upload(values, device))
     }
 
-    /// As many times the same number.
+    /// `len` times the same number.
     pub(super) fn full(len: usize, value: f32, device: &Device) -> Result<Self> {
         engine!(Kind, device.0, E => E::full(len, value, device))
     }
@@ -117,7 +117,7 @@ impl Inner {
         Tensor::full(self.shape, 0.0, &self.device())
     }
 
-    /// The result of an operation on `operands`; `backward` is asked for if one is tracked.
+    /// The result of an operation on `operands`; `backward` is called if one of them is tracked.
     #[inline]
     pub(super) fn derived<B: Backward + 'static>(
         operands: &[&Inner],

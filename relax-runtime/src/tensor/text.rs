@@ -7,8 +7,8 @@ use super::Tensor;
 /// Numbers shown before the rest is elided.
 const SHOWN: usize = 8;
 
-/// Shape and first values: `[2, 2] [1, 2, 3, 4]`; a poisoned tensor prints its error. Printing does
-/// not count as a read of the random sites behind the numbers.
+/// Prints shape and first values, `[2, 2] [1, 2, 3, 4]`; a poisoned tensor prints its error. Printing does
+/// not count as a read of the random sites that the numbers came from.
 impl fmt::Display for Tensor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let values = match self.peek() {

@@ -1,4 +1,4 @@
-//! Parameters that are read and moved together: their numbers stand in one piece of memory, and not each behind a
+//! Parameters that are read and moved together: their numbers are in one piece of memory, rather than each in a
 //! leaf of its own.
 
 use std::cell::{Cell, RefCell};
@@ -8,7 +8,7 @@ use super::{Parameter, Shape};
 
 /// The numbers of parameters, one after the other.
 ///
-/// A parameter whose leaf is asked for has its numbers there from then on, until it is
+/// A parameter whose leaf is requested has its numbers there from then on, until it is
 /// [gathered](Self::gather).
 #[derive(Debug)]
 pub(crate) struct Together {
@@ -36,8 +36,8 @@ impl Together {
         together
     }
 
-    /// Takes over the numbers of its parameters that stand elsewhere, if nothing has been computed from them that
-    /// is still there.
+    /// Takes back the numbers of its parameters that are elsewhere, if no tensor computed from them
+    /// remains.
     pub(crate) fn gather<'p>(self: &Rc<Self>, parameters: impl Iterator<Item = &'p Parameter>) {
         let mut from = 0;
         for parameter in parameters {
@@ -57,13 +57,13 @@ impl Together {
         }
     }
 
-    /// What `look` makes of the numbers, if all are here.
+    /// Applies `look` to the numbers, if all are here.
     #[inline]
     pub(crate) fn with_values<R>(&self, look: impl FnOnce(&[f32]) -> R) -> Option<R> {
         (self.apart.get() == 0).then(|| look(&self.numbers.borrow()))
     }
 
-    /// Changes the numbers, if all are here; whether it did.
+    /// Changes the numbers, if all are here; returns whether it did.
     #[inline]
     pub(crate) fn update(&self, change: impl FnOnce(&mut [f32])) -> bool {
         let whole = self.apart.get() == 0;
@@ -91,7 +91,7 @@ impl Part {
         change(&mut self.all.numbers.borrow_mut()[self.own()]);
     }
 
-    /// Notes that the numbers stand elsewhere from now on.
+    /// Records that the numbers are elsewhere from now on.
     pub(super) fn leave(self) {
         self.all.apart.set(self.all.apart.get() + 1);
     }
@@ -107,7 +107,7 @@ mod tests {
         together.with_values(<[f32]>::to_vec)
     }
 
-    /// A parameter is the same to its users wherever its numbers stand.
+    /// Users see no difference between places where a parameter's numbers may be.
     #[test]
     fn parameters_leave_and_come_back() -> Result<()> {
         let value = |numbers: &[f32]| Tensor::from_slice(numbers);
@@ -121,7 +121,7 @@ mod tests {
         assert_eq!(a.with_values(<[f32]>::to_vec)?, [2.0, 3.0]);
         assert_eq!(numbers(&together), Some(vec![2.0, 3.0, 40.0]));
 
-        // Both uses of a parameter are of one leaf.
+        // Both uses of a parameter share one leaf.
         let product = a.get() * a.get();
         let gradients = crate::tensor::grad_parameters(&[(&product.sum_all(), None)])?;
         assert_eq!(gradients[0].0.key(), a.key());
@@ -130,7 +130,7 @@ mod tests {
         a.update(|own| own[0] = 7.0)?;
         assert_eq!(product.peek()?, [4.0, 9.0], "made before");
 
-        // While a tensor made of it is left, it stays.
+        // While a tensor computed from it remains, it stays.
         let held = a.get();
         together.gather(parameters.iter());
         assert!(numbers(&together).is_none());

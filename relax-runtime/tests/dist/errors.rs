@@ -152,7 +152,7 @@ fn bad_parameters_are_typed_errors(device: &Device) -> Result<()> {
         MultivariateNormal::new([0.0, 0.0], covariance),
         Parameter,
         "scale_tril is 2",
-        "of a covariance take `cholesky`"
+        "for a covariance use `cholesky`"
     );
     refused!(Normal::new(0.0, nan), Parameter, "scale is NaN");
     refused!(Normal::new(0.0, f64::INFINITY), Parameter, "scale is inf");

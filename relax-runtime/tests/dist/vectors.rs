@@ -227,10 +227,13 @@ fn wrong_vectors_are_named() -> Result<()> {
             message(Dirichlet::new([1.0, 0.0]).map(|_| ())),
             "concentration",
         ),
-        (message(Dirichlet::new(Vec::new()).map(|_| ())), "no vector"),
+        (
+            message(Dirichlet::new(Vec::new()).map(|_| ())),
+            "not a vector",
+        ),
         (
             message(Dirichlet::new(Tensor::scalar(1.0)).map(|_| ())),
-            "no vector",
+            "not a vector",
         ),
         (
             message(

@@ -523,7 +523,7 @@ fn sums_of_products_by_their_indices() -> Result<()> {
         ),
         ("ij->k", vec![&a], "the output's `k`"),
         ("ij->ii", vec![&a], "the output has `i` twice"),
-        ("i.->i", vec![&a], "`.` is no letter"),
+        ("i.->i", vec![&a], "`.` is not a letter"),
         ("ab,cd,ef->abcdef", vec![&a, &a, &a], "more than 4"),
     ] {
         let line = line!() + 1;

@@ -1,5 +1,5 @@
-//! Binomial: successes in a few trials. A discrete law with a relaxation of its own: the successes
-//! are ordered, and drawn by the inverse of their distribution function.
+//! Binomial: successes in a few trials. A discrete law with a relaxation of its own: the numbers of successes are
+//! ordered, and drawn by inverting their distribution function.
 
 use std::rc::Rc;
 

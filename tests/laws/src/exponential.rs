@@ -1,5 +1,4 @@
-//! Exponential: waiting times, drawn by host code. A continuous law whose draws have no derivative by
-//! its parameters.
+//! Exponential: waiting times, drawn by host code. A continuous law whose draws have no derivative by its parameters.
 
 use std::rc::Rc;
 

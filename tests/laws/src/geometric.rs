@@ -1,5 +1,5 @@
-//! Geometric: how many trials fail before the first success. A discrete law without a relaxation,
-//! and without a last value.
+//! Geometric: the number of failed trials before the first success. A discrete law without a relaxation, and with
+//! infinitely many values.
 
 use std::rc::Rc;
 

@@ -1,5 +1,5 @@
-//! Laplace: numbers whose distance from a location is exponential. A continuous law whose draws are
-//! differentiable in its parameters.
+//! Laplace: numbers whose distance from a location is exponential. A continuous law whose draws are differentiable in
+//! its parameters.
 
 use std::f32::consts::LN_2;
 use std::rc::Rc;

@@ -1,5 +1,5 @@
-//! Distributions written outside the runtime, with its public interface alone, one file each: what a
-//! law of one's own needs, and that it gets valid estimators and an automatic guide.
+//! Distributions written outside the runtime, with its public interface alone, one file each: what a custom law needs,
+//! and tests that it gets valid estimators and an automatic guide.
 
 mod binomial;
 mod exponential;

@@ -1,5 +1,5 @@
-//! The language where the runtime is called `rr`. Nothing that users write may make the compiler or
-//! Clippy warn of what the macros made of it.
+//! The language in a crate that calls the runtime `rr`. Nothing that users write may cause compiler or Clippy warnings
+//! about what the macros generate from it.
 #![cfg(test)]
 #![deny(warnings, clippy::all)]
 

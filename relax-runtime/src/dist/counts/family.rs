@@ -1,4 +1,4 @@
-//! Families of laws of one whole number, and how they are drawn: by the inverse of their distribution
+//! Families of laws of one whole number, and how they are drawn: by inverting their distribution
 //! function.
 
 use std::fmt::Debug;
@@ -6,12 +6,30 @@ use std::rc::Rc;
 
 use crate::tensor::{Shape, Tensor};
 
-/// A family of laws of whole numbers: what a distribution of counts says of itself, in `f64` where it
-/// is about single numbers. The rest, draws, relaxation, estimators and plates included, is common to
-/// all: [`Counts`](super::Counts).
+/// A family of laws of whole numbers: what a distribution of counts has to define, in `f64` where single
+/// numbers are concerned. All the rest (draws, relaxation, estimators, plates) is shared:
+/// [`Counts`](super::Counts).
 ///
-/// θ are a law's parameters, unconstrained real numbers, [`width`](Self::width) of them; `fixed` is one
-/// further number that no gradient estimator asks for, such as a number of trials.
+/// θ are a law's parameters, [`width`](Self::width) unconstrained real numbers; `fixed` is one further
+/// number that no gradient estimator differentiates with respect to, such as a number of trials.
+///
+/// ```
+/// use relax_runtime::Result;
+/// use relax_runtime::dist::{CountFamily, Counts, Distribution, PoissonFamily};
+/// # fn main() -> Result<()> {
+/// // The θ of a Poisson is the logarithm of its rate.
+/// let theta = [2.0_f64.ln()];
+/// let (mean, deviation) = PoissonFamily.moments(&theta, 0.0);
+/// assert!((mean - 2.0).abs() < 1e-9 && (deviation * deviation - 2.0).abs() < 1e-9);
+/// let (at_most_0, above_0) = PoissonFamily.tails(&theta, 0.0, 0.0);
+/// assert!((at_most_0 - (-2.0_f64).exp()).abs() < 1e-6);
+/// assert!((at_most_0 + above_0 - 1.0).abs() < 1e-6);
+///
+/// let counts = Counts::of(PoissonFamily, &theta, 0.0)?;
+/// assert!((counts.log_prob(&0)?.total()? + 2.0).abs() < 1e-9);
+/// # Ok(())
+/// # }
+/// ```
 pub trait CountFamily: Clone + Debug + 'static {
     /// The distribution's name, as the user writes it.
     const NAME: &'static str;
@@ -19,21 +37,21 @@ pub trait CountFamily: Clone + Debug + 'static {
     /// The set of its values, in words.
     const SUPPORT: &'static str;
 
-    /// The names of the numbers of θ, under which the automatic guide has them. From the first number on that
-    /// has the next one's name, they are one vector of that name.
+    /// The names of the numbers of θ, which the automatic guide uses. Where several names in a row are the same, the
+    /// numbers from there on form one vector of that name.
     fn parameters(&self) -> Vec<&'static str>;
 
-    /// How many numbers θ has.
+    /// Number of elements of θ.
     fn width(&self) -> usize {
         self.parameters().len()
     }
 
-    /// Whether θ are a vector along the last axis of a tensor.
+    /// Whether θ is a vector along the last axis of a tensor.
     fn is_vector(&self) -> bool {
         self.width() > 1
     }
 
-    /// The shape of the counts whose θ is of this one.
+    /// The shape of the counts for a θ of this shape.
     fn shape_of_counts(&self, theta: Shape) -> Shape {
         match self.is_vector() {
             false => theta,
@@ -41,7 +59,7 @@ pub trait CountFamily: Clone + Debug + 'static {
         }
     }
 
-    /// Whether θ are the logits of all values, in their order.
+    /// Whether θ holds the logits of all values, in order.
     fn is_table(&self) -> bool {
         false
     }
@@ -59,8 +77,8 @@ pub trait CountFamily: Clone + Debug + 'static {
     /// ln p(k), for whole k of the support.
     fn ln_mass(&self, theta: &[f64], fixed: f64, k: f64) -> f64;
 
-    /// The same of tensors: θ `[..]`, or `[.., width]` where it is a vector. Differentiable to
-    /// the second order in all three, and continuous in the value between whole numbers.
+    /// As [`ln_mass`](Self::ln_mass), of tensors: θ is `[..]`, or `[.., width]` where it is a vector. Differentiable
+    /// to the second order in all three, and continuous in the value between whole numbers.
     fn log_mass(&self, theta: &Tensor, fixed: &Tensor, value: &Tensor) -> Tensor;
 
     /// Mean and standard deviation.
@@ -73,24 +91,24 @@ pub trait CountFamily: Clone + Debug + 'static {
     fn variance(&self, theta: &Tensor, fixed: &Tensor) -> Tensor;
 
     /// F(k) = P(b ≤ k) and 1 − F(k) at a whole number between the least and the largest value; the
-    /// smaller of the two with all its digits.
+    /// smaller of the two has all its digits.
     fn tails(&self, theta: &[f64], fixed: f64, k: f64) -> (f64, f64);
 
     /// The value at which the distribution function passes `u`.
     fn draw(&self, theta: &[f64], fixed: f64, u: QuantileLevel) -> f64 {
         let (mean, deviation) = self.moments(theta, fixed);
-        // About that of a normal.
+        // Roughly the quantile of a normal.
         let guess = mean + deviation * (u.below / u.above).ln() / 1.7;
         let ends = (self.first(), self.last(fixed));
         search(u, ends, guess, deviation, |k| self.tails(theta, fixed, k))
     }
 
-    /// κ = −(∂F(b − 1)/∂θ + v ∂p/∂θ)/p with p the mass of b: how v moves with each number of θ while
-    /// u stays.
+    /// κ = −(∂F(b − 1)/∂θ + v ∂p/∂θ)/p, where p is the mass of b: how v moves with each number of θ while
+    /// u stays put.
     fn kappa(&self, theta: &[f64], fixed: f64, at: Place, kappa: &mut [f64]);
 }
 
-/// What mixtures ask of a [`CountFamily`] whose type they do not know.
+/// The functions of a [`CountFamily`] of unknown type that mixtures use.
 pub trait FamilyOfCounts: Debug {
     fn is_vector(&self) -> bool;
     fn first(&self) -> f64;
@@ -127,20 +145,20 @@ forward! {
     kappa(theta: &[f64], fixed: f64, at: Place, kappa: &mut [f64]);
 }
 
-/// A family whose type is not known.
+/// A family of unknown type.
 pub(in crate::dist) type AnyFamily = Rc<dyn FamilyOfCounts>;
 
 /// What a law of one whole number is made of: its family, θ and the fixed number.
 #[derive(Clone, Debug)]
 pub struct CountParts {
     pub(in crate::dist) family: AnyFamily,
-    /// θ, `[..]`, or `[.., width]` where it is a vector.
+    /// θ: `[..]`, or `[.., width]` where it is a vector.
     pub(in crate::dist) theta: Tensor,
     /// The fixed number, or one for each event.
     pub(in crate::dist) fixed: Tensor,
 }
 
-/// The level of a quantile: a uniform number between 0 and 1, and its distance from 1. Of both, the smaller
+/// The level of a quantile: a uniform number between 0 and 1, and its distance from 1. The smaller of the two
 /// has all its digits.
 #[derive(Clone, Copy, Debug)]
 pub struct QuantileLevel {
@@ -159,7 +177,7 @@ impl QuantileLevel {
         }
     }
 
-    /// The u of uniform [noise](crate::dist::noise).
+    /// The u that belongs to uniform [noise](crate::dist::noise).
     pub fn of_noise(noise: f32) -> Self {
         let n = f64::from(crate::dist::noise::each::open(noise));
         match n < 0.0 {
@@ -171,7 +189,7 @@ impl QuantileLevel {
         }
     }
 
-    /// Whether the distribution function is above u, given it and its distance from 1.
+    /// Whether the distribution function, given with its distance from 1, is above u.
     fn is_below(self, (lower, upper): (f64, f64)) -> bool {
         match self.below <= self.above {
             true => lower > self.below,
@@ -180,7 +198,7 @@ impl QuantileLevel {
     }
 }
 
-/// Where u lies: in the step of the distribution function at the value b, v of the way up.
+/// Where u lies: on the step of the distribution function at b, v of the way up.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Place {
     /// b, a whole number.
@@ -207,13 +225,13 @@ impl Place {
             false => upper - u.above,
         };
         let v = way / family.ln_mass(theta, fixed, b).exp();
-        // Where the mass is 0 in f64 nothing tells where u lies.
+        // Where the mass underflows in f64, nothing tells where u lies.
         let v = if v.is_nan() { 0.5 } else { v.clamp(0.0, 1.0) };
         Self { b, v }
     }
 
-    /// s = b + v − ½, and half as steep at the ends of the support, which s stays within: continuous
-    /// and rising in u.
+    /// s = b + v − ½, which stays within the support and is half as steep at its ends: continuous and
+    /// rising in u.
     pub(in crate::dist) fn relaxed(self, first: f64, last: f64) -> f64 {
         let Self { b, v } = self;
         match (b <= first, b >= last) {
@@ -234,8 +252,8 @@ impl Place {
     }
 }
 
-/// The least whole number at which the distribution function is above u, given about where it is:
-/// steps that double until it lies between two numbers, then halving.
+/// The least whole number at which the distribution function is above u, given a guess: steps double
+/// until they bracket it, then the bracket is halved.
 pub(in crate::dist) fn search(
     u: QuantileLevel,
     (first, last): (f64, f64),
@@ -243,7 +261,7 @@ pub(in crate::dist) fn search(
     deviation: f64,
     tails: impl Fn(f64) -> (f64, f64),
 ) -> f64 {
-    /// Beyond it f64 does not tell whole numbers apart.
+    /// Beyond it f64 cannot tell whole numbers apart.
     const LARGEST: f64 = 9_007_199_254_740_992.0;
     let last = last.min(LARGEST);
     let is_reached = |k: f64| k >= last || u.is_below(tails(k));
@@ -286,8 +304,8 @@ pub(in crate::dist) fn part(theta: &Tensor, j: usize) -> Tensor {
     theta.index(-1, j)
 }
 
-/// κ by the j-th number of θ, from differences of the distribution function over a thousandth of what
-/// moves it by the law's width: right to about six digits, as far as θ's steps go.
+/// κ for the j-th number of θ, from differences of the distribution function over a thousandth of what
+/// moves it by the law's width: right to about six digits, as far as the steps of θ allow.
 pub(in crate::dist) fn by_difference<F: CountFamily>(
     family: &F,
     theta: &[f64],
@@ -308,7 +326,7 @@ pub(in crate::dist) fn by_difference<F: CountFamily>(
     };
     let (((lower, upper), ln_mass), ((lower_before, upper_before), ln_mass_before)) =
         (moved(step), moved(-step));
-    // By the smaller of the two, which has all its digits.
+    // From the smaller of the two, which has all its digits.
     let rise = match lower <= upper {
         true => lower - lower_before,
         false => upper_before - upper,

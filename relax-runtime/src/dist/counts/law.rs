@@ -16,7 +16,7 @@ use crate::tensor::Tensor;
 #[derive(Clone, Debug)]
 pub(in crate::dist) struct CountLaw<F> {
     theta: Tensor,
-    /// As the program has it, of which the log-mass has a derivative.
+    /// As the program has it; the log-mass has a derivative with respect to it.
     fixed: Tensor,
     relaxation: CountRelaxation<F>,
 }
@@ -26,7 +26,7 @@ impl<F: CountFamily> CountLaw<F> {
         let relaxation = CountRelaxation::new(family, theta, fixed)?;
         let theta = match fixed.provenance() {
             None => theta.clone(),
-            // Draws depend on what the fixed number came from, too, but have no derivative by it.
+            // Draws also depend on what the fixed number came from, but have no derivative with respect to it.
             Some(_) => theta + relaxation.vertex(&fixed.detach()) * 0.0,
         };
         Ok(Self {
@@ -95,7 +95,7 @@ impl<F: CountFamily> Law for CountLaw<F> {
         self.relaxation.count(vertex)
     }
 
-    /// A law of the same family. From the first number on that has the next one's name, numbers are one vector.
+    /// A law of the same family. Numbers that share a name form one vector.
     fn mean_field(&self) -> MeanField<'_> {
         let family = self.family();
         let build = |theta: &Tensor| -> Result<Rc<dyn Law>> {

@@ -1,4 +1,4 @@
-//! Counts: laws of one whole number, whatever their family.
+//! Counts: laws of one whole number, of any family.
 
 mod family;
 mod law;
@@ -29,9 +29,23 @@ use crate::tensor::native::pointwise::all;
 use crate::tensor::{Shape, SiteSet, Tensor, broadcast, each_apart};
 
 /// Whole numbers of a family, such as [`Poisson`](super::Poisson); over `f64`s a draw is a `usize`, over
-/// tensors a tensor with a number for each element of the parameters.
+/// tensors a tensor with one number per element of the parameters.
 ///
-/// In tensors counts are `f32`s, which tell them apart up to 2²⁴.
+/// In tensors counts are `f32`s, which are exact up to 2²⁴.
+///
+/// ```
+/// use relax_runtime::dist::{Counts, Distribution, Poisson, PoissonFamily};
+/// use relax_runtime::{Key, Result};
+/// # fn main() -> Result<()> {
+/// // Programs name a distribution, which is an alias: `Poisson<P>` is `Counts<PoissonFamily, P>`.
+/// let calls: Counts<PoissonFamily, f64> = Poisson::rate(3.0)?;
+/// assert!((calls.log_prob(&0)?.total()? + 3.0).abs() < 1e-9);
+///
+/// let draw: usize = calls.sample(&mut Key::new(1).stream("calls"))?;
+/// assert!(calls.contains(&draw)?);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Counts<F, P: CountOperand> {
     family: F,
@@ -39,41 +53,41 @@ pub struct Counts<F, P: CountOperand> {
     fixed: P,
 }
 
-/// `f64` or [`Tensor`], as a parameter of counts.
+/// A parameter of counts: `f64` or [`Tensor`].
 pub trait CountOperand: Numbers + Clone + Debug {
-    /// What is kept of a law's unconstrained parameters θ.
+    /// How a law's unconstrained parameters θ are stored.
     type Theta: Clone + Debug;
-    /// θ of its numbers, which broadcast.
+    /// Makes θ from its numbers, which are broadcast.
     ///
     /// # Errors
-    /// If they do not.
+    /// If they do not broadcast.
     fn theta(parts: &[Self]) -> Result<Self::Theta>;
     /// Natural logarithm.
     fn ln(&self) -> Self;
-    /// ln p − ln(1 − p); finite at 0 and 1, too, where e^−110 stands for 0.
+    /// ln p − ln(1 − p); finite at 0 and 1, where e^−110 stands for 0.
     fn logit(&self) -> Self {
         self.logit_within(CERTAIN)
     }
-    /// The same, where e^−`most` stands for 0.
+    /// As [`logit`](Self::logit), where e^−`most` stands for 0.
     fn logit_within(&self, most: f32) -> Self;
     /// The difference.
     fn minus(&self, other: &Self) -> Self;
-    /// A number of the same kind.
+    /// A constant of the same kind.
     fn number(&self, x: f64) -> Self;
-    /// A fixed number, and a parameter with an element for each of its own.
+    /// A fixed number, and a parameter with one element per element of the number.
     ///
     /// # Errors
     /// If their shapes do not broadcast.
     fn aligned(fixed: Self, parameter: Self) -> Result<(Self, Self)>;
-    /// θ with a number before its own, which are a vector or not.
+    /// θ with a number put before its own, which form a vector or not.
     ///
     /// # Errors
     /// If they do not broadcast.
     fn before(&self, theta: &Self::Theta, is_vector: bool) -> Result<Self::Theta>;
-    /// Shows θ and the fixed number of each event, where θ has so many numbers an event.
+    /// Shows `look` θ and the fixed number of each event, where θ has `width` numbers per event.
     ///
     /// # Errors
-    /// If a tensor carries one.
+    /// If a tensor carries an error.
     fn each_event(
         theta: &Self::Theta,
         fixed: &Self,
@@ -82,14 +96,14 @@ pub trait CountOperand: Numbers + Clone + Debug {
     ) -> Result<()>;
 }
 
-/// The largest mean of counts without a last value, and the largest number of trials: beyond, `f32` is far
+/// The largest mean of counts without a last value, and the largest number of trials: beyond it `f32` is far
 /// from telling counts apart, and draws take long.
 pub(super) const MOST: f64 = 1e9;
 
 /// ln [`MOST`], rounded down.
 pub(super) const LN_MOST: f64 = 20.7;
 
-/// A logit at which f32 has a probability of 0 or 1.
+/// A logit at which the probability is 0 or 1 in f32.
 const CERTAIN: f32 = 110.0;
 
 impl CountOperand for f64 {
@@ -141,7 +155,7 @@ impl CountOperand for Tensor {
         let joint = |shape: Option<Shape>, part: &Tensor| shape?.broadcast(&part.shape());
         let shape = parts.iter().fold(Some(Shape::SCALAR), joint);
         let Some(shape) = shape else {
-            // Adding them says what is wrong, and where.
+            // Adding them reports what is wrong, and where.
             return rest
                 .iter()
                 .fold(first.clone(), |a, b| a + b)
@@ -159,7 +173,7 @@ impl CountOperand for Tensor {
         let is_open = |p: &[f32]| all(p, |p| (p > 0.0) & (p < 1.0));
         let logit = |p: &Tensor| Tensor::logit(&p.kept_within(f32::MIN_POSITIVE, BELOW_ONE));
         let of_one = |p: &Tensor| {
-            // A choice between the two would tear the logits off what the probabilities came from.
+            // Selecting between the two would cut the logits off from what the probabilities came from.
             if let Ok(true) = p.with_values(is_open) {
                 return logit(p);
             }
@@ -231,7 +245,7 @@ impl CountOperand for Tensor {
 }
 
 impl<F: CountFamily, P: CountOperand> Counts<F, P> {
-    /// Counts of a family whose θ has these numbers, and with this fixed number.
+    /// Counts of a family with these numbers as θ, and with this fixed number.
     ///
     /// # Errors
     /// If they are not finite, or do not broadcast.
@@ -248,7 +262,7 @@ impl<F: CountFamily, P: CountOperand> Counts<F, P> {
         })
     }
 
-    /// Counts of a family, with a θ that was put together before.
+    /// Counts of a family, with a θ put together before.
     pub(super) fn of_theta(family: F, theta: P::Theta, fixed: P) -> Self {
         Self {
             family,
@@ -265,9 +279,9 @@ impl<F: CountFamily, P: CountOperand> Counts<F, P> {
 
 /// Whole numbers from `first` to `last`.
 fn is_count(x: f64, first: f64, last: f64) -> bool {
-    /// From here on all are whole.
+    /// From here on all numbers are whole.
     const LARGE: f64 = (1_u64 << 53) as f64;
-    // Not `fract`, which many machines compute by a call.
+    // Not `fract`, which is a function call on many machines.
     let is_whole = x as i64 as f64 == x || (x > LARGE && x.is_finite());
     is_whole && first <= x && x <= last
 }
@@ -282,7 +296,7 @@ impl<F: CountFamily> Distribution for Counts<F, f64> {
         Ok(is_count(*value as f64, first, last))
     }
 
-    /// Families have other ends where a fixed number is another.
+    /// With another fixed number a family may have other ends.
     fn may_contain(&self, _: &usize) -> Result<bool> {
         Ok(true)
     }
@@ -328,17 +342,17 @@ impl<F: CountFamily> Counts<F, Tensor> {
         self.family.shape_of_counts(self.theta.shape())
     }
 
-    /// Whether the fixed number was drawn: which values there are is a matter of probability then.
+    /// Whether the fixed number was drawn: which values exist is then a matter of probability.
     fn is_fixed_by_choice(&self) -> bool {
         self.fixed.cases().is_some() || self.fixed.sites() != SiteSet::EMPTY
     }
 
-    /// The log-mass, −∞ of values that a fixed number rules out.
+    /// The log-mass, −∞ for values that a fixed number rules out.
     fn log_mass_ruled(&self, [theta, fixed, value]: [&Tensor; 3]) -> Result<Tensor> {
         let (rows, first) = (value + fixed.zeros_like(), self.family.first());
         let numbers = (fixed + value.zeros_like()).peek()?;
         let pairs = rows.peek()?.into_iter().zip(numbers);
-        // Relaxed numbers lie between those that count.
+        // Relaxed numbers lie between the valid ones.
         let is_outside = |(x, fixed): (f32, f32)| {
             let (x, fixed) = (f64::from(x), f64::from(fixed));
             let rules_out = fixed.fract() == 0.0 && !(first..=self.family.last(fixed)).contains(&x);
@@ -393,7 +407,7 @@ impl<F: CountFamily> Distribution for Counts<F, Tensor> {
                     .unwrap_or_else(Tensor::poisoned),
             )
         };
-        // A vector's axis stands behind those that broadcast.
+        // A vector's axis comes after those that broadcast.
         let in_cases = match self.family.is_vector() {
             true => each_apart(operands, of_case),
             false => broadcast(operands, || None, of_case),
@@ -414,7 +428,7 @@ impl<F: CountFamily> Distribution for Counts<F, Tensor> {
         let theta = expand_parameter(F::NAME, "parameter", &self.theta, plates, vectors)?;
         let fixed = match self.fixed.rank() {
             0 => self.fixed,
-            // Once it has the parameters' axes, its own are the plates', too.
+            // Once it has the parameters' axes, its own axes are the plates', too.
             _ => {
                 let fixed = self.fixed.broadcast_to(rows);
                 expand_parameter(F::NAME, "parameter", &fixed, plates, 0)?

@@ -8,22 +8,22 @@ use crate::dist::{Relaxation, noise};
 use crate::error::{Error, Result};
 use crate::tensor::{MAX_RANK, Shape, Tensor};
 
-/// How counts are relaxed: u lies v of the way up the step of the distribution function at b. Given b, v
+/// The relaxation of counts: u lies v of the way up the step of the distribution function at b. Given b, v
 /// is uniform whatever θ is, and s = b + v − ½ is continuous and rising in u, half as steep at the ends
 /// of the support: nothing is cut off, and z̃ does not move with θ at all. κ is ∂s/∂v times −[∂F(b −
-/// 1)/∂θ + v ∂p/∂θ]/p, p the mass of b.
+/// 1)/∂θ + v ∂p/∂θ]/p, where p is the mass of b.
 ///
-/// The relaxed sample z is s in units of the law's standard deviation around its mean, so that networks
-/// meet numbers of one size; [`squash`](Relaxation::squash) gives s, whatever the temperature.
+/// The relaxed sample z is s, measured from the law's mean in units of its standard deviation, so that networks
+/// see numbers of one size; [`squash`](Relaxation::squash) gives s, whatever the temperature.
 ///
-/// Where θ has several numbers, they are a vector along the last axis, and so are z and b: the first of
+/// Where θ has several numbers, they form a vector along the last axis, and so do z and b: the first of
 /// their numbers is the count, and the others are 0.
 #[derive(Clone, Debug)]
 pub struct CountRelaxation<F> {
     pub(super) family: F,
     /// A number, or one for each event.
     pub(super) fixed: Tensor,
-    /// Centre and unit of z in each event, of θ's shape.
+    /// Center and unit of z in each event, of θ's shape.
     centre: Tensor,
     unit: Tensor,
     /// The largest value of every event, if there is one.
@@ -70,7 +70,7 @@ impl<F: CountFamily> CountRelaxation<F> {
             let (mean, deviation) = family.moments(theta, fixed);
             let finite = |x: f64| x.clamp(f64::from(f32::MIN), f64::from(f32::MAX)) as f32;
             centre[i * width] = finite(mean);
-            // Steps of 1 are large enough for laws that hardly ever leave a value.
+            // Steps of 1 are large enough for laws that hardly ever leave one value.
             unit[i * width] = finite(deviation.max(1.0));
         }
         let lasts = events.fixed.iter().map(|fixed| family.last(*fixed));
@@ -86,8 +86,8 @@ impl<F: CountFamily> CountRelaxation<F> {
         })
     }
 
-    /// A tensor of θ's shape whose numbers `each` computes for every event: θ, the fixed number, centre
-    /// and unit of the event, and its numbers of x, to write its own.
+    /// A tensor of θ's shape whose numbers `each` computes for every event, given θ, the fixed number, the center
+    /// and unit of the event, and its numbers of x.
     fn map(
         &self,
         theta: &Tensor,
@@ -128,7 +128,7 @@ impl<F: CountFamily> CountRelaxation<F> {
         Place::of(&self.family, event.theta, event.fixed, u)
     }
 
-    /// The z of a place, as near to it as rounding leaves it in the step of b.
+    /// The z of a place, as close to it as rounding allows within the step of b.
     fn z(&self, place: Place, event: &Event<'_>) -> f32 {
         let (first, last) = self.ends(event.fixed);
         let mut z = ((place.relaxed(first, last) - event.centre) / event.unit) as f32;
@@ -144,14 +144,14 @@ impl<F: CountFamily> CountRelaxation<F> {
         z
     }
 
-    /// 1 at the first of an event's numbers, 0 at the others; nothing where events are numbers.
+    /// 1 at the first number of each event, 0 at the others; `None` where events are single numbers.
     fn at_count(&self) -> Option<Tensor> {
         let zero = || Tensor::full([], 0.0, &self.unit.device());
         let is_vector = self.family.is_vector();
         is_vector.then(|| zero().one_hot(self.family.width()))
     }
 
-    /// The sum over the numbers of each event, at its count.
+    /// The sum over the numbers of each event, put at its count.
     fn gathered(&self, x: Tensor) -> Tensor {
         match self.at_count() {
             None => x,
@@ -167,7 +167,7 @@ impl<F: CountFamily> CountRelaxation<F> {
         }
     }
 
-    /// The counts of vertices, and what lies between them.
+    /// The counts of vertices, and of points between them.
     pub(super) fn count(&self, vertex: &Tensor) -> Tensor {
         match self.family.is_vector() {
             false => vertex.clone(),
@@ -181,7 +181,7 @@ impl<F: CountFamily> CountRelaxation<F> {
     }
 }
 
-/// What is looked at in one event.
+/// What is needed of one event.
 struct Event<'a> {
     theta: &'a [f64],
     fixed: f64,
@@ -192,9 +192,9 @@ struct Event<'a> {
 }
 
 impl Event<'_> {
-    /// The value in whose step a z lies.
+    /// The value whose step z lies in.
     fn value_at(&self, z: f32, first: f64, last: f64) -> f64 {
-        // `f64::max` and `min`, so that a NaN is the first value.
+        // `f64::max` and `min`, so that NaN becomes the first value.
         let s = f64::from(z) * self.unit + self.centre;
         (s + 0.5).floor().max(first).min(last)
     }
@@ -220,7 +220,7 @@ impl<F: CountFamily> Relaxation for CountRelaxation<F> {
     }
 
     fn hard(&self, z: &Tensor) -> Tensor {
-        // θ is not looked at.
+        // θ is not needed.
         sound(self.map(&self.centre, z, |event, out| {
             let (first, last) = self.ends(event.fixed);
             out[0] = event.value_at(event.x, first, last) as f32;
@@ -246,7 +246,7 @@ impl<F: CountFamily> Relaxation for CountRelaxation<F> {
     fn coupled_noise(&self, theta: &Tensor, u: &Tensor, _: &Tensor) -> Tensor {
         sound(self.map(theta, u, |event, out| {
             let v = self.place(&event).v;
-            // Numbers near 1 are noise below 0.
+            // Numbers near 1 are stored as noise below 0.
             let v = if v > 0.5 { v - 1.0 } else { v };
             out.fill(0.5);
             out[0] = v as f32;
@@ -311,7 +311,7 @@ impl<F: CountFamily> Relaxation for CountRelaxation<F> {
         (0..self.values(width).unwrap_or(0)).map(vertex).collect()
     }
 
-    /// All at once, along a first axis before it becomes the last.
+    /// All values at once, along a first axis that then becomes the last.
     fn probabilities(&self, theta: &Tensor) -> Tensor {
         let Some(counts) = self.counts() else {
             return Tensor::poisoned(Error::Law(format!("{} has no last value", F::NAME)));
@@ -321,7 +321,7 @@ impl<F: CountFamily> Relaxation for CountRelaxation<F> {
             return theta.softmax(-1);
         }
         if rows.rank() + 2 > MAX_RANK {
-            // No axis is left for all of them at once.
+            // No axis is left to hold all of them at once.
             let of_value = |k: usize| {
                 let value = Tensor::full([], k as f32, &theta.device());
                 self.family.log_mass(theta, &self.fixed, &value).exp()
@@ -348,7 +348,7 @@ impl<F: CountFamily> Relaxation for CountRelaxation<F> {
         self.family.log_mass(theta, &self.fixed, &self.count(b))
     }
 
-    /// That of b: between b and b + 1, z is uniform.
+    /// The score of b: between b and b + 1, z is uniform.
     fn relaxed_score(&self, theta: &Tensor, u: &Tensor) -> Tensor {
         let theta = theta.detach();
         self.score(&theta, &self.hard(&self.relaxed(&theta, u)))

@@ -12,10 +12,10 @@ pub(in crate::dist) fn sigmoid(x: f64) -> f64 {
     (-softplus(-x)).exp()
 }
 
-/// The regularised incomplete beta function I_x(a, b) and I_y(b, a) = 1 − I_x(a, b) at x + y = 1: the
+/// The regularized incomplete beta function I_x(a, b) and I_y(b, a) = 1 − I_x(a, b) at x + y = 1: the
 /// smaller of the two has all its digits. By the continued fraction of Numerical Recipes (Press et
-/// al. 2007, section 6.4), carried on until it has converged, as large arguments need: `statrs` stops
-/// after 140 terms, and has no way to give a y that is nearer to 0 than 1 − x tells.
+/// al. 2007, section 6.4), continued until it has converged, as large arguments need: `statrs` stops
+/// after 140 terms, and cannot be given a y that is closer to 0 than 1 − x can tell.
 pub(in crate::dist) fn regularised_beta(a: f64, b: f64, x: f64, y: f64) -> (f64, f64) {
     if x <= 0.0 {
         return (0.0, 1.0);

@@ -1,11 +1,11 @@
-//! Tables: counts of few values, each with a probability of its own.
+//! Tables: counts with few values, each with a probability of its own.
 
 use std::marker::PhantomData;
 
 use super::family::{CountFamily, Place, QuantileLevel};
 use crate::tensor::Tensor;
 
-/// What a distribution whose counts have a table of probabilities is called.
+/// The name of a distribution whose counts have a table of probabilities.
 pub trait TableName: Clone + std::fmt::Debug + 'static {
     /// The distribution's name.
     const NAME: &'static str;
@@ -13,10 +13,10 @@ pub trait TableName: Clone + std::fmt::Debug + 'static {
     const SUPPORT: &'static str;
 }
 
-/// The most values that a distribution gives a table.
+/// Maximum number of values that a distribution's table may have.
 pub(in crate::dist) const MOST_VALUES: usize = 65_536;
 
-/// Whole numbers from a first one on, with logits θ: the family of laws of few counts.
+/// Whole numbers from a first one on, with logits θ: the family of laws with few values.
 #[derive(Clone, Debug)]
 pub struct Table<N> {
     first: f64,
@@ -24,14 +24,14 @@ pub struct Table<N> {
     of: PhantomData<N>,
 }
 
-/// eˣ for x ≤ 0, which is 0 at once for all values of a range.
+/// eˣ for x ≤ 0, with a shortcut for x = 0, which all values of a uniform range have.
 #[inline]
 fn share(x: f64) -> f64 {
     if x == 0.0 { 1.0 } else { x.exp() }
 }
 
 impl<N> Table<N> {
-    /// So many values, one at least, from `first` on.
+    /// A table of `values` values, at least one, from `first` on.
     pub(in crate::dist) fn new(first: f64, values: usize) -> Self {
         Self {
             first,
@@ -52,7 +52,7 @@ impl<N> Table<N> {
         ((k - self.first).max(0.0) as usize).min(self.values - 1)
     }
 
-    /// ln p of a value that stands for several, each of which is one of the table's.
+    /// ln p of a value that stands for several cases, each of which is one of the table's values.
     fn log_mass_of_cases(&self, theta: &Tensor, value: &Tensor) -> Option<Tensor> {
         if value.is_tracked() || !value.has_cases() {
             return None;
@@ -111,13 +111,13 @@ impl<N: TableName> CountFamily for Table<N> {
         theta[self.place(k)] - max - total.ln()
     }
 
-    /// Between two values along a straight line.
+    /// Between two values it is linear.
     fn log_mass(&self, theta: &Tensor, _: &Tensor, value: &Tensor) -> Tensor {
         if let Some(picked) = self.log_mass_of_cases(theta, value) {
             return picked;
         }
         let near = value.unsqueeze(-1) - self.numbers(theta);
-        // Its kinks are at the values, where a relaxed count is never.
+        // Its kinks are at the values, where a relaxed count never is.
         value.mark_rough();
         let weight = (1.0 - near.unrounded().abs()).kept_within(0.0, 1.0);
         let log_p = theta.log_softmax(-1);
@@ -156,7 +156,7 @@ impl<N: TableName> CountFamily for Table<N> {
                 sum += p;
                 sum > u.below
             }),
-            // The first above whose value what is left is less than 1 − u.
+            // The first value above which less than 1 − u is left.
             false => masses.iter().rposition(|p| {
                 sum += p;
                 sum >= u.above
@@ -165,7 +165,7 @@ impl<N: TableName> CountFamily for Table<N> {
         self.first + place.unwrap_or(0) as f64
     }
 
-    /// By the logit of each value j: −[∂F(b − 1)/∂θ + v ∂p/∂θ]/p with ∂F(b − 1)/∂θ = p_j (\[j < b\] −
+    /// For the logit of each value j: −[∂F(b − 1)/∂θ + v ∂p/∂θ]/p with ∂F(b − 1)/∂θ = p_j (\[j < b\] −
     /// F(b − 1)) and ∂p/∂θ = p ([j = b] − p_j).
     fn kappa(&self, theta: &[f64], _: f64, at: Place, kappa: &mut [f64]) {
         let masses = self.masses(theta);
@@ -175,7 +175,7 @@ impl<N: TableName> CountFamily for Table<N> {
             masses[..b].iter().sum::<f64>(),
             masses[b + 1..].iter().sum::<f64>(),
         );
-        // The share of p_j in what u has below and above itself in all other steps.
+        // The share of p_j in what lies below and above u in all other steps.
         let (below, above) = (lower + at.v * own, upper + (1.0 - at.v) * own);
         for (j, (kappa, p)) in kappa.iter_mut().zip(&masses).enumerate() {
             *kappa = match j.cmp(&b) {

@@ -1,4 +1,4 @@
-//! Laws of mixtures of counts, put together from what the components' laws are made of.
+//! Laws of mixtures of counts, assembled from the parts of the components' laws.
 
 use std::rc::Rc;
 
@@ -9,7 +9,7 @@ use crate::dist::counts::{CountLaw, CountParts};
 use crate::error::Result;
 use crate::tensor::{Shape, Tensor};
 
-/// Puts components with weights `[.., K]` together; nothing where a fixed number differs from row to row.
+/// Assembles components with weights `[.., K]`; `None` where a fixed number differs from row to row.
 fn assembled(
     logits: &Tensor,
     components: Vec<(CountParts, Tensor)>,
@@ -55,7 +55,7 @@ fn assembled(
     };
     let all: Vec<Tensor> = std::iter::once(logits).chain(&thetas).map(wide).collect();
     let theta = Tensor::concat(&all.iter().collect::<Vec<_>>(), -1);
-    // Draws depend on what fixed numbers came from, too.
+    // Draws also depend on what fixed numbers came from.
     let theta = parts.iter().fold(theta, |theta, part: &Part| {
         theta.depending_on(&part.of_rows)
     });
@@ -66,7 +66,7 @@ fn assembled(
     Ok(Some(Rc::new(CountLaw::new(family, &theta, &none)?)))
 }
 
-/// The counts that one law has along its last axis, each with its fixed numbers; nothing where it is none of counts.
+/// The counts that one law has along its last axis, each with its fixed numbers; `None` if it is not a law of counts.
 fn split(component: &dyn Law) -> Result<Option<Vec<(CountParts, Tensor)>>> {
     let Some(counts) = component.counts() else {
         return Ok(None);
@@ -97,7 +97,7 @@ fn split(component: &dyn Law) -> Result<Option<Vec<(CountParts, Tensor)>>> {
     Ok(Some(components.collect()))
 }
 
-/// The counts that several laws are of; nothing where one is none.
+/// The counts of several laws; `None` if one is not a law of counts.
 fn joined(laws: &[Rc<dyn Law>]) -> Option<Vec<(CountParts, Tensor)>> {
     let with_fixed = |law: &Rc<dyn Law>| {
         let parts = law.counts()?;
@@ -107,7 +107,7 @@ fn joined(laws: &[Rc<dyn Law>]) -> Option<Vec<(CountParts, Tensor)>> {
     laws.iter().map(with_fixed).collect()
 }
 
-/// The law of a mixture of the counts that one law has along its last axis; nothing where it is none of counts, or
+/// The law of a mixture of the counts that one law has along its last axis; `None` if it is not a law of counts, or
 /// has a fixed number that differs from row to row.
 pub(super) fn of_one(logits: &Tensor, component: &dyn Law) -> Result<Option<Rc<dyn Law>>> {
     match split(component)? {
@@ -116,8 +116,8 @@ pub(super) fn of_one(logits: &Tensor, component: &dyn Law) -> Result<Option<Rc<d
     }
 }
 
-/// The law of a mixture of laws of counts; nothing where one is none, or has a fixed number that differs from row
-/// to row.
+/// The law of a mixture of laws of counts; `None` if one is not a law of counts, or has a fixed number that differs
+/// from row to row.
 pub(super) fn of_several(logits: &Tensor, laws: &[Rc<dyn Law>]) -> Result<Option<Rc<dyn Law>>> {
     match joined(laws) {
         Some(components) => assembled(logits, components),
@@ -125,14 +125,14 @@ pub(super) fn of_several(logits: &Tensor, laws: &[Rc<dyn Law>]) -> Result<Option
     }
 }
 
-/// Whether counts of a law along its last axis may have other values than each other.
+/// Whether the counts of a law along its last axis may have different values.
 pub(super) fn differ(component: &dyn Law) -> bool {
     component
         .counts()
         .is_some_and(|counts| counts.fixed.len() > 1)
 }
 
-/// Whether each number is one that some of the counts may have; nothing where they are none.
+/// Whether each number is a possible value of one of the counts; `None` if they are not counts.
 fn among(components: Option<Vec<(CountParts, Tensor)>>, value: &Tensor) -> Result<Option<bool>> {
     let Some(components) = components else {
         return Ok(None);
@@ -156,13 +156,13 @@ fn among(components: Option<Vec<(CountParts, Tensor)>>, value: &Tensor) -> Resul
     Ok(Some(all))
 }
 
-/// Whether each number is one that some of the counts along the last axis of a law may have; nothing where they are
-/// none.
+/// Whether each number is a possible value of one of the counts along the last axis of a law; `None` if they are not
+/// counts.
 pub(super) fn contained_in_one(component: &dyn Law, value: &Tensor) -> Result<Option<bool>> {
     among(split(component)?, value)
 }
 
-/// The same of several laws.
+/// As [`contained_in_one`], for several laws.
 pub(super) fn contained_in_several(laws: &[Rc<dyn Law>], value: &Tensor) -> Result<Option<bool>> {
     among(joined(laws), value)
 }

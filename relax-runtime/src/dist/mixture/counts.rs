@@ -1,5 +1,5 @@
-//! The family of mixtures of counts, of one family or of several: counts as well, so that they have their
-//! relaxation.
+//! The family of mixtures of counts, of one family or of several: these are counts as well, so that they have
+//! a relaxation.
 
 use std::fmt::Debug;
 use std::ops::Range;
@@ -11,14 +11,14 @@ use crate::dist::excluded::numbers_of;
 use crate::dist::weights::normalised;
 use crate::tensor::Tensor;
 
-/// Below any log-mass, and finite.
+/// Below any log-mass, but finite.
 const NOWHERE: f32 = f32::MIN * 0.25;
 
-/// The family of mixtures of counts: θ are the logits of the components, then the numbers of each
+/// The family of mixtures of counts: θ are the logits of the components, followed by the numbers of each
 /// component's own θ.
 ///
-/// The distribution function is the weighted sum of the components', and so are κ's numerators: by the logit of
-/// component j, κ is wⱼ (u − uⱼ)/p with uⱼ = Fⱼ(b − 1) + v pⱼ and u = Σ wⱼ uⱼ, and by its own θ it is
+/// The distribution function is the weighted sum of the components', and so are κ's numerators: for the logit of
+/// component j, κ is wⱼ (u − uⱼ)/p with uⱼ = Fⱼ(b − 1) + v pⱼ and u = Σ wⱼ uⱼ, and for its own θ it is
 /// wⱼ pⱼ κⱼ(b, v)/p.
 #[derive(Clone, Debug)]
 pub(super) struct MixtureFamily {
@@ -29,7 +29,7 @@ pub(super) struct MixtureFamily {
 #[derive(Debug)]
 pub(super) struct Part {
     pub(super) family: AnyFamily,
-    /// Where its numbers are among those of θ.
+    /// The place of its numbers among those of θ.
     pub(super) at: Range<usize>,
     /// Its fixed number, on the host and as the program has it.
     pub(super) fixed: f64,
@@ -73,8 +73,8 @@ impl Part {
         }
     }
 
-    /// The log-mass, and far less outside the support, to which it falls between its last value and the next
-    /// whole number.
+    /// The log-mass, and far less outside the support, to which it falls between the component's last value and the
+    /// next whole number.
     fn log_mass(&self, theta: &Tensor, value: &Tensor, ends: (f64, f64)) -> Tensor {
         let (first, last) = self.ends();
         let theta = self.of_tensor(theta);
@@ -84,7 +84,7 @@ impl Part {
         let (low, high) = (first as f32, (last as f32).min(f32::MAX));
         let within = value.kept_within(low, high);
         let log_mass = self.family.log_mass(&theta, &self.of_rows, &within);
-        // What is left of lines to the neighbours outside, which end with kinks that no relaxed count is on.
+        // The rest of the lines to the neighbors outside, which end at kinks that no relaxed count lies on.
         value.mark_rough();
         let apart = (value.unrounded() - within.unrounded()).abs();
         let share = (1.0 - apart).kept_within(f32::MIN_POSITIVE, 1.0);
@@ -221,7 +221,7 @@ impl CountFamily for MixtureFamily {
         let (own, below) = (mixed(&|j| masses[j]), mixed(&|j| places[j].0));
         let above = mixed(&|j| places[j].1);
         for (j, part) in self.parts.iter().enumerate() {
-            // By the smaller of u and 1 − u, which has all its digits.
+            // From the smaller of u and 1 − u, which has all its digits.
             let apart = match below <= above {
                 true => below - places[j].0,
                 false => places[j].1 - above,
@@ -229,7 +229,7 @@ impl CountFamily for MixtureFamily {
             kappa[j] = shares[j] * apart / own;
             let inner = &mut kappa[part.at.clone()];
             inner.fill(0.0);
-            // Where it has no mass nothing of it moves the place.
+            // A component without mass does not move the place.
             let share = shares[j] * masses[j] / own;
             if share > 0.0 {
                 part.family.kappa(part.theta(theta), part.fixed, at, inner);

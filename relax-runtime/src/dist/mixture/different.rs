@@ -15,7 +15,7 @@ use crate::error::Result;
 use crate::random::Stream;
 use crate::tensor::Tensor;
 
-/// A component of a [`Mixture`] of different families: any distribution with such draws.
+/// A component of a [`Mixture`] of different families: any distribution whose draws are of type `V`.
 trait Component<V>: Debug {
     fn contains(&self, value: &V) -> Result<bool>;
     fn may_contain(&self, value: &V) -> Result<bool>;
@@ -66,11 +66,11 @@ impl<V> Different<V> {
         self.0.iter().map(|component| component.law()).collect()
     }
 
-    /// Checks that there are as many weights, and that all draw from one support.
+    /// Checks that there are as many components as weights, and that all have the same support.
     fn checked(self, weights: Option<usize>) -> Result<Self> {
         if weights != Some(self.0.len()) {
             return Err(wrong(format!(
-                "are {}, beside {} weights; give as many of both",
+                "are {}, beside {} weights; give as many of each",
                 self.0.len(),
                 weights.unwrap_or(0)
             )));
@@ -93,7 +93,7 @@ impl<V> Different<V> {
         {
             None => Ok(self),
             Some(other) => Err(wrong(format!(
-                "{} and {} do not say that their values are the same; give laws of all real numbers, of all \
+                "{} and {} are not known to have the same values; give laws of all real numbers, of all \
                  positive ones, of numbers between 0 and 1, or of counts",
                 laws[0].name(),
                 other.name()
@@ -102,13 +102,13 @@ impl<V> Different<V> {
     }
 }
 
-/// What draws of mixed laws may be: of the host, or tensors.
+/// What draws of mixed laws may be: host values or tensors.
 pub trait MixtureValue: SiteValue {
     /// Whether they can only be counts, whose mass is known to be 0 outside the support.
     const COUNTS: bool = false;
     /// `Vec<f64>` or [`Tensor`].
     type Weights;
-    /// Weights of the host in that form.
+    /// Converts host weights to that form.
     fn weights(logits: Vec<f64>) -> Self::Weights;
 }
 
@@ -174,7 +174,7 @@ macro_rules! tuples {
                     $(Rc::new($other.into_distribution()?)),*
                 ]);
                 let all = all.checked(logits.check()?.shape().last().copied())?;
-                // Shapes that do not fit are refused here.
+                // Shapes that do not fit are rejected here.
                 DifferentLaw::of(logits.clone(), all.laws()?)?;
                 Ok((logits, all))
             }
@@ -246,7 +246,7 @@ impl Distribution for Mixture<Tensor, Different<Tensor>> {
     fn log_density(&self, value: &Tensor) -> Result<Number> {
         let law = Distribution::law(self)?;
         let shape = law.draw_shape();
-        // Of counts, the vertex has an axis of the numbers of θ.
+        // For counts the vertex has an axis of the numbers of θ.
         let behind = usize::from(
             law.relaxation()
                 .is_some_and(|r| r.event_rank() > law.event_rank()),
@@ -274,13 +274,13 @@ impl Distribution for Mixture<Tensor, Different<Tensor>> {
             .iter()
             .map(|component| component.expand(plates));
         let components = Different(components.collect::<Result<_>>()?);
-        // Rows stand in front, and would be taken for other axes where there are not as many behind.
+        // Rows come first, and would be taken for other axes if the laws had different numbers of axes after them.
         let laws = components.laws()?;
         let axes = |law: &Rc<dyn Law>| law.draw_shape().rank() - usize::from(holds_indices(&**law));
         match laws.iter().find(|law| axes(law) != axes(&laws[0])) {
             None => Ok(Self { logits, components }),
             Some(other) => Err(wrong(format!(
-                "have draws of shapes {} and {} in a plate; give them as many axes",
+                "have draws of shapes {} and {} in a plate; give them the same number of axes",
                 laws[0].draw_shape(),
                 other.draw_shape()
             ))),

@@ -19,7 +19,7 @@ pub(super) struct DifferentLaw {
 }
 
 impl DifferentLaw {
-    /// The law of the mixture: one of counts where all components are.
+    /// The law of the mixture: a law of counts where all components are.
     pub(super) fn of(logits: Tensor, laws: Vec<Rc<dyn Law>>) -> Result<Rc<dyn Law>> {
         if let Some(law) = assembled::of_several(&logits, &laws)? {
             return Ok(law);
@@ -37,7 +37,7 @@ impl DifferentLaw {
                 ))
             })?;
         }
-        // Each row has draws of its own, and so has a component's guide.
+        // Each row has its own draws, and so does a component's guide.
         let laws = laws.into_iter().map(|law| broadcast(law, shape)).collect();
         Ok(Rc::new(Self {
             logits,
@@ -50,7 +50,7 @@ impl DifferentLaw {
         side_by_side(self.laws.iter().map(|law| of(&**law)))
     }
 
-    /// Numbers of rows beside draws, along the components' axis.
+    /// One number per row, shaped to go with draws along the components' axis.
     fn beside_draws(&self, weights: &Tensor) -> Tensor {
         let events = self.event_rank() as isize;
         (0..events).fold(weights.clone(), |w, _| w.unsqueeze(-2))
@@ -62,7 +62,7 @@ impl DifferentLaw {
 }
 
 /// The law with draws of this shape, where its first parameter has an element for each of them or broadcasts
-/// to that; or the law as it is.
+/// to that; otherwise the law unchanged.
 fn broadcast(law: Rc<dyn Law>, shape: Shape) -> Rc<dyn Law> {
     let mut parameters = law.parameters();
     if law.draw_shape() == shape {
@@ -135,7 +135,7 @@ impl Law for DifferentLaw {
         (densities + self.logits.log_softmax(-1)).logsumexp(-1)
     }
 
-    /// A uniform number a draw, which chooses the component, and then the components' own noise.
+    /// A uniform number per draw, which chooses the component, followed by the components' own noise.
     fn noise(&self, stream: &mut Stream) -> Result<Tensor> {
         let mut all = vec![stream.uniforms(self.rows().numel(), &self.device())?];
         for law in &self.laws {
@@ -164,7 +164,7 @@ impl Law for DifferentLaw {
         chosen.select_where(&draws, &draws.zeros_like()).sum(-1)
     }
 
-    /// A Gaussian where those of the components are, or the guide of the likeliest component.
+    /// A Gaussian where the components' guides are Gaussian, otherwise the guide of the likeliest component.
     fn mean_field(&self) -> MeanField<'_> {
         let gaussian = self.laws.iter().map(|law| gaussian_guide(&**law));
         let gaussian = gaussian.collect::<Option<Vec<_>>>();

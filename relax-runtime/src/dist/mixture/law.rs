@@ -27,7 +27,7 @@ impl MixtureLaw {
         axis(&*self.component)
     }
 
-    /// The weights beside draws of the components.
+    /// The weights, shaped to go with draws of the components.
     fn beside_draws(&self, weights: &Tensor) -> Tensor {
         (0..self.component.event_rank()).fold(weights.clone(), |w, _| w.unsqueeze(-1))
     }
@@ -41,16 +41,16 @@ impl MixtureLaw {
     }
 }
 
-/// Of uniform numbers, a one-hot vector of the component that each chooses.
+/// One-hot vectors of the components that uniform numbers choose.
 pub(super) fn chosen(logits: &Tensor, which: &Tensor) -> Tensor {
-    // How many components lie below it altogether: that is the chosen one's number.
+    // The number of components that lie wholly below it is the index of the chosen one.
     let shares = logits.detach().softmax(-1).cumsum(-1);
     let count = shares.shape().last().copied().unwrap_or(1);
     let below = shares.slice(-1, 0..count - 1).lt(&which.unsqueeze(-1));
     below.sum(-1).one_hot(count)
 }
 
-/// A Gaussian with mean and spread of a mixture of Gaussians, along the last axis.
+/// A Gaussian with the mean and spread of a mixture of Gaussians, along the last axis.
 pub(super) fn matched(
     shares: &Tensor,
     loc: &Tensor,
@@ -63,7 +63,7 @@ pub(super) fn matched(
     normal_guide(&mean, &spread, shape)
 }
 
-/// Mean and spread of the Gaussian that a law's guide starts as, where it is one.
+/// Mean and spread of the Gaussian that a law's guide starts as, if its guide is Gaussian.
 pub(super) fn gaussian_guide(law: &dyn Law) -> Option<(Tensor, Tensor)> {
     let guide = law.mean_field();
     let law = guide.law(&guide.first_values().ok()?).ok()?;
@@ -121,7 +121,7 @@ impl Law for MixtureLaw {
         (density + self.logits.log_softmax(-1)).logsumexp(-1)
     }
 
-    /// A uniform number a draw, which chooses the component, and then the components' own noise.
+    /// A uniform number per draw, which chooses the component, followed by the components' own noise.
     fn noise(&self, stream: &mut Stream) -> Result<Tensor> {
         let which = stream.uniforms(self.draw_rows().numel(), &self.device())?;
         let own = self.component.noise(stream)?;
@@ -156,8 +156,8 @@ impl Law for MixtureLaw {
 }
 
 impl MixtureLaw {
-    /// The law itself, or, where it is a mixture of coins or of categories, that of coins or categories with the
-    /// mixed probabilities. Where some are exactly 0 it stays what it is.
+    /// The law itself, or, for a mixture of coins or of categories, the law of coins or categories with the mixed
+    /// probabilities. Where some probabilities are exactly 0 it stays a mixture.
     pub(super) fn simplest(self) -> Result<Rc<dyn Law>> {
         let form = self.component.relaxation().map(Relaxation::form);
         if !matches!(form, Some(Form::Coins | Form::Categories))
@@ -180,13 +180,13 @@ impl MixtureLaw {
         Ok(self.component.with_parameters(&[theta.check()?.clone()]))
     }
 
-    /// The shape of the rows of draws, each of one event.
+    /// The shape of the rows of draws, each with one event.
     fn draw_rows(&self) -> Shape {
         let shape = self.draw_shape();
         shape.leading(shape.rank() - self.component.event_rank())
     }
 
-    /// A Gaussian with mean and spread of the mixture of the components' guides, where these are Gaussian.
+    /// A Gaussian with the mean and spread of the mixture of the components' guides, where these are Gaussian.
     fn gaussian(&self) -> Option<MeanField<'static>> {
         let (loc, scale) = gaussian_guide(&*self.component)?;
         let shares = self.logits.softmax(-1);

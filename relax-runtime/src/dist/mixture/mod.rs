@@ -1,4 +1,4 @@
-//! Mixtures: a draw of one of several laws, of one family or of different ones.
+//! Mixtures: a draw from one of several laws, of one family or of different ones.
 
 mod assembled;
 mod counts;
@@ -22,23 +22,23 @@ use crate::random::Stream;
 use crate::tensor::{Shape, Tensor};
 
 const NAME: &str = "Mixture";
-const SUPPORT: &str = "the values that every component can draw, or, of counts, that one can";
+const SUPPORT: &str = "the values that every component can draw, or, for counts, that one can";
 const COMPONENTS: &str = "components";
 
-/// A draw of one of several laws of one family, the k-th of them with probability `weights`ₖ: density
-/// Σₖ wₖ pₖ(x), summed by logarithms. Over tensors, `weights` `[.., K]` stand beside one law whose draws
+/// A draw from one of several laws of one family, the k-th of them with probability `weights`ₖ: density
+/// Σₖ wₖ pₖ(x), summed by logarithms. Over tensors, `weights` `[.., K]` go with one law whose draws
 /// have an axis of the K components, the last one before those of a single event: `Normal` of `[.., K]`,
-/// `MultivariateNormal` of `[.., K, d]`, `Poisson` of `[.., K]`; a draw is without it. Over numbers,
-/// `components` are as many laws of numbers in an array, and a draw is an `f64`, or a `usize` where they are counts.
-/// Laws of different families stand in a tuple: `(Normal::new(..), StudentT::new(..))`, of one support, or
-/// counts of any, `(Poisson::new(..), Binomial::new(..))`. A weight of exactly 0 rules its component out; in a
+/// `MultivariateNormal` of `[.., K, d]`, `Poisson` of `[.., K]`; a draw is without this axis. Over numbers,
+/// `components` is an array of K laws of numbers, and a draw is an `f64`, or a `usize` where they are counts.
+/// Laws of different families form a tuple: `(Normal::new(..), StudentT::new(..))`, with one support, or
+/// counts with any, `(Poisson::new(..), Binomial::new(..))`. A weight of exactly 0 rules its component out; in a
 /// tensor it counts as e^−10⁴.
 ///
-/// A mixture of counts is a law of counts, and of coins or categories one of coins or categories: sites that draw
-/// from it get RELAX. (Counts whose number of trials differs from row to row do not, and vectors of them neither.)
-/// Other draws have no derivative by the parameters: their sites, in a guide or of an expected cost, get
-/// score-function estimators. The automatic guide is a Gaussian where those of the components are, and else a
-/// mixture of what they are, or, of different families, that of the likeliest component.
+/// A mixture of counts is a law of counts, and one of coins or categories is a law of coins or categories: sites
+/// that draw from them get RELAX. (This excludes counts whose number of trials differs from row to row, and vectors
+/// of counts.) Other draws have no derivative with respect to the parameters: their sites, in a guide or in an
+/// expected cost, get score-function estimators. The automatic guide is a Gaussian where those of the components are,
+/// and otherwise a mixture of them, or, for different families, that of the likeliest component.
 ///
 /// ```
 /// # use relax_runtime::prelude::*;
@@ -56,7 +56,7 @@ const COMPONENTS: &str = "components";
 /// ```
 #[derive(Clone, Debug)]
 pub struct Mixture<W, C> {
-    /// Unnormalised log-probabilities.
+    /// Unnormalized log-probabilities.
     logits: W,
     components: C,
 }
@@ -65,7 +65,7 @@ impl<W, C> Mixture<W, C> {
     /// A mixture with these probabilities.
     ///
     /// # Errors
-    /// If they are no probabilities, a component could not be made, or there are not as many of both.
+    /// If they are not probabilities, a component could not be made, or there are not as many of each.
     pub fn new<A, B>(weights: A, components: B) -> Result<Self>
     where
         A: VectorOperand<Repr: CategoricalOperand>,
@@ -77,16 +77,16 @@ impl<W, C> Mixture<W, C> {
     }
 }
 
-/// What the components of a [`Mixture`] may be given as beside weights `W`.
+/// What may be given as the components of a [`Mixture`], with weights of type `W`.
 pub trait MixtureComponents<W> {
     /// `Vec<f64>` or [`Tensor`].
     type Weights;
     /// One law over tensors, or several over numbers.
     type Components;
-    /// Both, checked against each other.
+    /// Weights and components, checked against each other.
     ///
     /// # Errors
-    /// If a component could not be made, or there are not as many of both.
+    /// If a component could not be made, or there are not as many of each.
     fn beside(self, logits: W) -> Result<(Self::Weights, Self::Components)>;
 }
 
@@ -98,12 +98,12 @@ fn wrong(problem: String) -> Error {
     }
 }
 
-/// The axis of the components among those of a law's draws.
+/// The axis of the components in a law's draws.
 fn axis(law: &dyn Law) -> isize {
     -1 - law.event_rank() as isize
 }
 
-/// The shape of a draw, without the numbers that only its vertex has.
+/// The shape of a draw, without the axis that only its vertex has.
 fn shape_of_draws(law: &dyn Law) -> Shape {
     let shape = law.draw_shape();
     shape.leading(shape.rank() - usize::from(holds_indices(law)))
@@ -124,7 +124,7 @@ where
         let rows = shape.leading(shape.rank().saturating_sub(behind));
         match (weights.last(), rows.last()) {
             (Some(k), Some(own)) if k == own && weights.broadcast(&rows) == Some(rows) => {
-                // Weights of their own in each row have all of the rows' axes, so that plates fit both.
+                // Weights that differ between rows get all of the rows' axes, so that plates fit both.
                 let logits = match weights.rank() {
                     1 => logits,
                     _ => logits.broadcast_to(rows),
@@ -161,7 +161,7 @@ impl<D: IntoDistribution<Distribution: Stacked>> MixtureComponents<Vec<f64>> for
         match all.len() == logits.len() {
             true => Ok((logits, all)),
             false => Err(wrong(format!(
-                "are {}, beside {} weights; give as many of both",
+                "are {}, beside {} weights; give as many of each",
                 all.len(),
                 logits.len()
             ))),
@@ -181,17 +181,17 @@ where
     }
 }
 
-/// A law of a host number that stands beside others of its family as one law over tensors.
+/// A law of a host number that can be stacked with others of its family into one law over tensors.
 pub trait Stacked: Distribution<Value: MixtureValue> {
-    /// One law with an axis of all of them.
+    /// One law with an axis for all of them.
     ///
     /// # Errors
-    /// If rounded parameters are no parameters.
+    /// If rounded parameters are not valid.
     fn stacked(all: &[Self]) -> Result<Rc<dyn Law>> {
         let laws = all.iter().map(Distribution::law);
         let laws: Vec<Rc<dyn Law>> = laws.collect::<Result<_>>()?;
         let Some(first) = laws.first() else {
-            return Err(wrong("are none; give one or more".into()));
+            return Err(wrong("are missing; give one or more".into()));
         };
         let columns = (0..first.parameters().len()).map(|at| {
             let column: Vec<Tensor> = laws
@@ -208,8 +208,8 @@ impl<D: Continuous<Real = f64>> Stacked for D {}
 impl Stacked for Normal<f64> {}
 impl<F: CountFamily> Stacked for Counts<F, f64> {}
 
-/// Whether a mixture has a value, by which of its components have it: of counts, those that have not have a mass
-/// of 0 there.
+/// Whether a mixture has a value, given whether each of its components has it: for counts, components that do not
+/// have it have a mass of 0 there.
 fn contained(are_counts: bool, each: impl Iterator<Item = Result<bool>>) -> Result<bool> {
     let each = each.collect::<Result<Vec<bool>>>()?;
     Ok(match are_counts {
@@ -232,7 +232,7 @@ fn log_mixed(logits: &[f64], log_densities: impl Iterator<Item = Result<f64>>) -
     Ok((most + sum.ln()).into())
 }
 
-/// Host weights as a tensor, in which an excluded component has a share of 0 in single precision, too.
+/// Host weights as a tensor, in which an excluded component has a share of 0 even in single precision.
 fn on_cpu(logits: &[f64]) -> Tensor {
     let logits = normalised(logits).map(|x| (x as f32).max(-CERTAINTY));
     let logits: Vec<f32> = logits.collect();
@@ -347,7 +347,7 @@ impl<D: Distribution<Value = Tensor>> Distribution for Mixture<Tensor, D> {
     }
 }
 
-/// The components' numbers along a last axis, of the shape that all broadcast to.
+/// The components' numbers along a last axis, in the shape that all broadcast to.
 fn side_by_side(each: impl Iterator<Item = Tensor>) -> Tensor {
     let all: Vec<Tensor> = each.collect();
     let shapes = all.iter().map(Tensor::shape);

@@ -21,16 +21,16 @@ fn ln_sum(a: f64, b: f64) -> f64 {
     }
 }
 
-/// Draws the counts of a row: of each category in turn but the one that takes the rest a binomial share of what
-/// is left. Of each it says how far up its step of the binomial's distribution function the level lies: given
-/// all counts, these are independent and uniform.
+/// Draws the counts of a row: each category in turn, except the one that takes the rest, gets a binomial share of
+/// what is left. For each it returns how far up its step of the binomial's distribution function the level lies:
+/// given all counts, these are independent and uniform.
 pub(super) fn draw_row(
     total: f64,
     log_probs: &[f64],
     rest: usize,
     levels: impl Iterator<Item = QuantileLevel>,
 ) -> Vec<Place> {
-    // The probability of what is behind each category, from the last on, the rest included.
+    // The probability of everything after each category, from the last on, including the rest.
     let mut behind = vec![0.0; log_probs.len()];
     let mut sum = log_probs.get(rest).copied().unwrap_or(0.0);
     for k in (0..log_probs.len()).rev().filter(|k| *k != rest) {
@@ -58,21 +58,21 @@ pub(super) fn draw_row(
     row
 }
 
-/// What is looked at in one event.
+/// What is needed of one event.
 pub(super) struct Event<'a> {
     pub(super) total: f64,
     /// The category that takes the rest.
     pub(super) rest: usize,
-    /// Centre and unit of z.
+    /// Center and unit of z.
     pub(super) centre: &'a [f32],
     pub(super) unit: &'a [f32],
 }
 
 impl Event<'_> {
-    /// The count in whose step a number of z lies.
+    /// The count whose step a number of z lies in.
     fn count_at(&self, i: usize, z: f32) -> f64 {
         let s = f64::from(z) * f64::from(self.unit[i]) + f64::from(self.centre[i]);
-        // `f64::max` and `min`, so that a NaN is 0.
+        // `f64::max` and `min`, so that NaN becomes 0.
         (s + 0.5).floor().max(0.0).min(self.total)
     }
 
@@ -81,13 +81,13 @@ impl Event<'_> {
         let mut left = self.total;
         for i in (0..z.len()).filter(|i| *i != self.rest) {
             counts[i] = self.count_at(i, z[i]).min(left) as f32;
-            // The rest takes what is rounded away, too.
+            // The rest also takes what is rounded away.
             left = (left - f64::from(counts[i])).max(0.0);
         }
         counts[self.rest] = left as f32;
     }
 
-    /// z of a row of places, as near to it as rounding leaves it in the steps of the counts.
+    /// z of a row of places, as close to it as rounding allows within the steps of the counts.
     pub(super) fn relaxed(&self, row: &[Place], z: &mut [f32]) {
         let mut left = self.total;
         for i in (0..z.len()).filter(|i| *i != self.rest && self.unit[*i] > 0.0) {

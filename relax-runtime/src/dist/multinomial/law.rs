@@ -42,7 +42,7 @@ impl Law for MultinomialLaw {
     }
 
     fn parameters(&self) -> PerParameter<Tensor> {
-        // Draws depend on what the number of trials came from, too, but have no derivative by it.
+        // Draws also depend on what the number of trials came from, but have no derivative with respect to it.
         smallvec![self.weights.logits.depending_on(&self.total)]
     }
 

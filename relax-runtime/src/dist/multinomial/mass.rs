@@ -20,18 +20,18 @@ pub(super) fn log_mass(weights: &Weights<Tensor>, total: &Tensor, value: &Tensor
     }
 }
 
-/// The same where nothing is excluded.
+/// As [`log_mass`], where nothing is excluded.
 pub(super) fn log_mass_of_logits(logits: &Tensor, total: &Tensor, value: &Tensor) -> Tensor {
     let log_p = logits.log_softmax(-1);
     let terms = in_double([&log_p, &total.unsqueeze(-1), value], &Category);
     terms.sum(-1) + in_double([total], &Trials)
 }
 
-/// ln(pˣ/x!) + x ln n − n p by ln p, n and x, which stays small where x is near its mean n p.
+/// ln(pˣ/x!) + x ln n − n p as a function of ln p, n and x, which stays small where x is near its mean n p.
 ///
-/// What stands beside ln(pˣ/x!) sums to n ln n − n over all categories, whatever counts and probabilities are, and
-/// [`Trials`] takes that away. So derivatives by n and x are those of ln(pˣ/x!) alone. By ln p it is x − n p, which
-/// keeps more digits than x does: behind a softmax both are the same.
+/// The terms beside ln(pˣ/x!) sum to n ln n − n over all categories, whatever counts and probabilities are, and
+/// [`Trials`] subtracts that. So the derivatives with respect to n and x are those of ln(pˣ/x!) alone. With respect
+/// to ln p it is x − n p, which keeps more digits than x does: after a softmax both are the same.
 #[derive(Clone)]
 struct Category;
 
@@ -40,7 +40,7 @@ impl Smooth<3> for Category {
         if x <= 0.0 {
             return -n * log_p.exp();
         }
-        // Of the mean and the count.
+        // ln of the mean divided by the count.
         let log_ratio = n.ln() + log_p - x.ln();
         -x * (log_ratio.exp_m1() - log_ratio) - beside_power(x)
     }
@@ -66,7 +66,7 @@ impl Smooth<3> for Category {
     }
 }
 
-/// ln n! − n ln n + n by n, with the derivatives of ln n!.
+/// ln n! − n ln n + n as a function of n, with the derivatives of ln n!.
 #[derive(Clone)]
 struct Trials;
 
@@ -98,7 +98,7 @@ mod tests {
     use crate::error::Result;
     use crate::tensor::grad;
 
-    /// The same by large terms.
+    /// The same, from large terms.
     fn plain([logits, total, value]: [&Tensor; 3]) -> Tensor {
         let terms = value * logits.log_softmax(-1) - (value + 1.0).lgamma();
         terms.sum(-1) + (total + 1.0).lgamma()
@@ -118,7 +118,7 @@ mod tests {
         ];
         let numbers = |f: &dyn Fn([&Tensor; 3]) -> Tensor| -> Result<Vec<f32>> {
             let leaves = at.each_ref().map(Tensor::leaf);
-            // A pass back uses a graph up.
+            // A backward pass uses a graph up.
             let run = || {
                 let moving: [Tensor; 3] =
                     std::array::from_fn(|i| leaves[i].with_tangent(&steps[i]));

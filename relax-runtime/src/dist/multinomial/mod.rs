@@ -1,4 +1,4 @@
-//! Multinomial: how many of some trials fall into each category.
+//! Multinomial: the number of trials that fall into each category.
 
 mod draw;
 mod law;
@@ -28,13 +28,13 @@ const SUPPORT: &str = "vectors of counts whose sum is the number of trials";
 
 /// How many of n independent trials fall into each of K categories: mass n!/(x₁! .. x_K!) Π pₖ^xₖ. Over `f64`s
 /// a draw is a `Vec<f64>`, over a tensor `[.., K]` a tensor of its shape. The number of trials is a whole
-/// number, or a tensor `[..]` of other numbers in each row.
+/// number, or a tensor `[..]` with a number for each row.
 ///
-/// In tensors counts are `f32`s, which tell them apart up to 2²⁴. Larger ones are rounded: the support has all whole
-/// numbers whose sum is as near to the number of trials as that leaves it.
+/// In tensors counts are `f32`s, which are exact up to 2²⁴. Larger ones are rounded: the support has all whole
+/// numbers whose sum is as near to the number of trials as rounding allows.
 ///
-/// A draw is made of a binomial one for each category, of the trials that those before have left. Its sites get
-/// RELAX by [`MultinomialRelaxation`], whatever the number of trials. Its automatic guide has logits of its own.
+/// A draw is made of a binomial one for each category, from the trials that the categories before have left. Its
+/// sites get RELAX by [`MultinomialRelaxation`], whatever the number of trials. Its automatic guide has its own logits.
 ///
 /// ```
 /// use relax_runtime::dist::{Distribution, Multinomial};
@@ -51,11 +51,11 @@ pub struct Multinomial<P, T> {
     total: T,
 }
 
-/// A number of trials that stands beside weights `P`.
+/// A number of trials that goes with weights `P`.
 pub trait BesideWeights<P> {
     /// `f64` or [`Tensor`].
     type Total;
-    /// The number in the weights' form.
+    /// The number in the form of the weights.
     fn beside(self, weights: &P) -> Self::Total;
 }
 
@@ -81,12 +81,12 @@ impl BesideWeights<Tensor> for Tensor {
 }
 
 impl<P: CategoricalOperand, T> Multinomial<P, T> {
-    /// So many trials with these probabilities of categories. A category of probability exactly 0 gets
+    /// This many trials with these probabilities of categories. A category of probability exactly 0 gets
     /// none.
     ///
     /// # Errors
     /// If there are no categories, a probability is NaN or outside [0, 1], they do not sum to one, or a
-    /// number of trials is no whole number between 0 and 10⁹, or of other rows.
+    /// number of trials is not a whole number from 0 to 10⁹, or has other rows.
     pub fn probs<N: TotalCount>(total_count: N, probs: impl VectorOperand<Repr = P>) -> Result<Self>
     where
         N::Repr: BesideWeights<P, Total = T>,
@@ -95,7 +95,7 @@ impl<P: CategoricalOperand, T> Multinomial<P, T> {
         Self::of(total_count, probs.into_repr().of_probs(NAME)?)
     }
 
-    /// So many trials with probabilities softmax(`logits`).
+    /// This many trials with probabilities softmax(`logits`).
     ///
     /// # Errors
     /// If there are no categories or a logit is not finite, or as [`probs`](Self::probs).
@@ -124,9 +124,9 @@ impl<P: CategoricalOperand, T> Multinomial<P, T> {
     }
 }
 
-/// A law whose parameters fit each other.
+/// A law whose parameters can be checked against each other.
 pub trait Checked: Sized {
-    /// The law itself.
+    /// The law itself, if its parameters fit each other.
     ///
     /// # Errors
     /// If they do not.
@@ -165,7 +165,7 @@ impl Checked for Multinomial<Tensor, Tensor> {
             excluded: self.weights.excluded.as_ref().map(wide),
             open: self.weights.open,
         };
-        // Totals of rows have all of the rows' axes, so that plates fit both.
+        // Totals that differ between rows get all of the rows' axes, so that plates fit both.
         let total = match rows.rank() {
             0 => self.total,
             _ => self.total.broadcast_to(shape.leading(shape.rank() - 1)),
@@ -176,7 +176,7 @@ impl Checked for Multinomial<Tensor, Tensor> {
 
 /// How far a count may lie from the nearest `f32`.
 fn rounding(count: f64) -> f64 {
-    /// Up to here these tell all whole numbers apart.
+    /// Up to here `f32`s tell all whole numbers apart.
     const APART: f64 = (1_u32 << 24) as f64;
     let nearest = count as f32;
     match count < APART {
@@ -185,7 +185,7 @@ fn rounding(count: f64) -> f64 {
     }
 }
 
-/// Whether these are counts that sum to a number of trials, as far as all may be rounded.
+/// Whether these are counts that sum to a number of trials, up to rounding.
 fn are_counts(counts: impl Iterator<Item = f64> + Clone, total: f64) -> bool {
     let missing = total - counts.clone().sum::<f64>();
     let rounded = rounding(total) + counts.clone().map(rounding).sum::<f64>();
@@ -193,7 +193,7 @@ fn are_counts(counts: impl Iterator<Item = f64> + Clone, total: f64) -> bool {
     each.all(|x| x >= 0.0 && x.fract() == 0.0) && missing.abs() <= rounded
 }
 
-/// 1 for each event `[.., K]` that is no counts of its number of trials `[..]`, 0 for the others.
+/// 1 for each event `[.., K]` that does not consist of counts of its number of trials `[..]`, 0 for the others.
 fn misfits(value: &Tensor, total: &Tensor) -> Result<Tensor> {
     let of_case =
         |[value, total]: [&Tensor; 2]| Some(misfits(value, total).unwrap_or_else(Tensor::poisoned));

@@ -1,4 +1,4 @@
-//! How multinomial counts are relaxed.
+//! The relaxation of multinomial counts.
 
 use super::draw::{Event, draw_row, largest};
 use super::mass::log_mass_of_logits;
@@ -8,51 +8,53 @@ use crate::dist::{Place, Relaxation, noise};
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 
-/// How the counts x of n trials in K categories are relaxed: each count xᵢ but that of one category r, which
+/// The relaxation of the counts x of n trials in K categories: each count xᵢ, except that of one category r, which
 /// takes the rest, becomes sᵢ = xᵢ + vᵢ − ½ with vᵢ uniform given x, as for counts of one number; sᵣ = n − Σ sᵢ.
 /// The cubes around the x fill space without gaps, and z̃ does not move with θ at all.
 ///
 /// A change of θ moves trials between the categories. It is a flow of probability between cubes that share a
-/// face: of the trials in r those that go to i, ∂pᵢ/pᵣ each, on the upper face, and on the lower one what it is
-/// there for one trial fewer. Linear between both, the flow through a cube has the divergence by which its
-/// probability falls, so that E\[c(z)\] moves as its mean over the field
+/// face: of the trials in r a share ∂pᵢ/pᵣ of each goes to i, on the upper face, and on the lower face what that
+/// is for one trial fewer. With linear interpolation between the faces, the flow through a cube has the divergence
+/// at which its probability falls, so that E\[c(z)\] moves as its mean over the field
 ///
 /// κᵢ = [(1 − vᵢ) xᵢ/pᵢ + vᵢ xᵣ/pᵣ] ∂pᵢ/∂θ
 ///
-/// does, for every c without jumps: at K = 2 the binomial's. (The quantiles of xᵢ given the counts before would
-/// not do: as one of these moves on, those behind jump.) The category that takes the rest is the most probable
-/// one, for which the field varies least.
+/// does, for every c without jumps: at K = 2 it is the binomial's. (The quantiles of xᵢ given the counts before
+/// would not do: as one of them moves on, those after it jump.) The category that takes the rest is the most
+/// probable one, for which the field varies least.
 ///
-/// The relaxed sample z is s in units of its standard deviation around its mean;
-/// [`squash`](Relaxation::squash) gives s, whatever the temperature, where some are below 0 with these made 0 and
-/// the others in proportion, so that they sum to n.
+/// The relaxed sample z is s, measured from its mean in units of its standard deviation;
+/// [`squash`](Relaxation::squash) gives s, whatever the temperature, where numbers below 0 are set to 0 and
+/// the others scaled, so that they sum to n.
 #[derive(Clone, Debug)]
 pub struct MultinomialRelaxation {
-    /// A number, or one for each event.
+    /// One number, or one for each event.
     total: Tensor,
     /// 1 at the category of each event that takes the rest, 0 elsewhere.
     rest: Tensor,
     /// 1 for each category of probability exactly 0.
     excluded: Option<Tensor>,
-    /// Centre and unit of z, of θ's shape.
+    /// Center and unit of z, of θ's shape.
     centre: Tensor,
     unit: Tensor,
-    /// The number of trials of every event, if it is one.
+    /// The number of trials, if it is the same for every event.
     last: Option<usize>,
 }
 
-/// More values of an event are not listed.
+/// Events with more values are not listed.
 const MOST_VALUES: usize = 1 << 16;
 
 impl MultinomialRelaxation {
-    /// That of laws with these logits `[.., K]`, and the places of those that are excluded, and these numbers of
+    /// The relaxation of laws with these logits `[.., K]`, the places of the excluded ones, and these numbers of
     /// trials.
     pub(super) fn new(theta: &Tensor, excluded: Option<&Tensor>, total: &Tensor) -> Result<Self> {
         let (theta, total) = (theta.check()?.detach(), total.detach());
         let (shape, device) = (theta.shape(), theta.device());
         let width = shape.last().copied().unwrap_or(0);
         if width == 0 {
-            return Err(Error::Law("counts of no categories have no law".into()));
+            return Err(Error::Law(
+                "there is no law of counts without categories".into(),
+            ));
         }
         let numbers = theta.log_softmax(-1).peek()?;
         let most = numbers.chunks(width).flat_map(|row| {
@@ -67,7 +69,7 @@ impl MultinomialRelaxation {
         let excluded = excluded.map(Tensor::detach);
         let trials = total.unsqueeze(-1);
         let p = theta.softmax(-1);
-        // Steps of 1 are large enough for laws that hardly ever leave a value.
+        // Steps of 1 are large enough for laws that hardly ever leave one value.
         let spread = (&p * (1.0 - &p) * &trials).sqrt().clamp(1.0, f32::MAX);
         let open = match &excluded {
             None => p.ones_like(),
@@ -152,7 +154,7 @@ impl MultinomialRelaxation {
         })
     }
 
-    /// 1 by the units, 0 where there is none.
+    /// 1 divided by the units, 0 where the unit is 0.
     fn per_unit(&self) -> Tensor {
         self.unit.gt(0.0) / self.unit.clamp(f32::MIN_POSITIVE, f32::MAX)
     }
@@ -197,7 +199,7 @@ impl Relaxation for MultinomialRelaxation {
     fn coupled_noise(&self, theta: &Tensor, u: &Tensor, _: &Tensor) -> Tensor {
         sound(self.map_draws(theta, u, |_, row, _, noise| {
             for (noise, place) in noise.iter_mut().zip(row) {
-                // Numbers near 1 are noise below 0.
+                // Numbers near 1 are stored as noise below 0.
                 *noise = match place.v > 0.5 {
                     true => place.v - 1.0,
                     false => place.v,
@@ -220,7 +222,7 @@ impl Relaxation for MultinomialRelaxation {
     }
 
     /// (1 − vᵢ) xᵢ + vᵢ xᵣ pᵢ/pᵣ, half of it where sᵢ is half as steep, and 0 at the category that takes the rest:
-    /// by ln p.
+    /// with respect to ln p.
     fn kappa(&self, theta: &Tensor, u: &Tensor, _: &Tensor) -> Tensor {
         sound(self.map_draws(theta, u, |event, row, log_probs, kappa| {
             let (at_rest, rest) = (row[event.rest].b, log_probs[event.rest]);
@@ -251,7 +253,7 @@ impl Relaxation for MultinomialRelaxation {
         1
     }
 
-    /// As many as there are ways to sum to the number of trials, where these can be listed.
+    /// The number of ways to sum to the number of trials, where they can be listed.
     fn values(&self, width: usize) -> Option<usize> {
         let mut count = 1_u128;
         for k in 1..width {
@@ -267,7 +269,7 @@ impl Relaxation for MultinomialRelaxation {
         let (Some(total), Some(_)) = (self.last, self.values(width)) else {
             return Vec::new();
         };
-        // Rows whose last number is what is left, split by one number after the other.
+        // Rows whose last number is what is left, split off one number after the other.
         let mut rows = vec![vec![total]];
         for _ in 1..width {
             let split = |row: Vec<usize>| {
@@ -284,7 +286,7 @@ impl Relaxation for MultinomialRelaxation {
         log_mass_of_logits(theta, &self.total, b)
     }
 
-    /// That of b: around it, z is uniform.
+    /// The score of b: around it, z is uniform.
     fn relaxed_score(&self, theta: &Tensor, u: &Tensor) -> Tensor {
         let theta = theta.detach();
         self.score(&theta, &self.hard(&self.relaxed(&theta, u)))

@@ -1,4 +1,4 @@
-//! Which laws may be cut off.
+//! The laws that can be truncated.
 
 use std::marker::PhantomData;
 
@@ -13,29 +13,29 @@ use crate::dist::{
     Logistic, Normal,
 };
 
-/// A law that [`Truncated`] may cut off between such ends.
+/// A law that [`Truncated`] can cut off between ends of types `L` and `H`.
 pub trait Truncatable<L, H>: Distribution {
-    /// What is left.
+    /// The truncated law.
     type Truncated;
-    /// What lies between the ends.
+    /// Truncates the law to what lies between the ends.
     ///
     /// # Errors
     /// As [`Truncated::new`].
     fn truncated(self, low: L, high: H) -> Result<Self::Truncated>;
 }
 
-/// What [`Truncated::new`] makes of a law.
+/// The type that [`Truncated::new`] makes of a law.
 type Between<D, L, H> = <<D as IntoDistribution>::Distribution as Truncatable<L, H>>::Truncated;
 
 impl Truncated<(), ()> {
-    /// The numbers of `base` between `low` and `high`: a `Truncated` law, or, of log-normal numbers a
-    /// [`TruncatedLogNormal`](super::TruncatedLogNormal), of laws with shapes a
-    /// [`TruncatedShaped`](super::TruncatedShaped), and of counts, whose ends are whole numbers and belong to
-    /// them, [`TruncatedCounts`](super::TruncatedCounts).
+    /// The numbers of `base` between `low` and `high`: a `Truncated` law, or for log-normal numbers a
+    /// [`TruncatedLogNormal`](super::TruncatedLogNormal), for laws with shapes a
+    /// [`TruncatedShaped`](super::TruncatedShaped), and for counts, whose ends are whole numbers and included,
+    /// [`TruncatedCounts`](super::TruncatedCounts).
     ///
     /// # Errors
-    /// If `base` could not be made, an end is NaN, `low` is not below `high` (of counts: is above it), `base` has no
-    /// number between them that double precision knows of, or shapes do not broadcast. Of counts also if an end is
+    /// If `base` could not be made, an end is NaN, `low` is not below `high` (for counts: is above it), `base` has no
+    /// number between them in double precision, or shapes do not broadcast. For counts also if an end is
     /// neither a whole number nor infinite, if `high` lies among last values that differ between rows, or if
     /// more than 1000 values would have to be summed for each log-mass.
     #[expect(
@@ -50,8 +50,8 @@ impl Truncated<(), ()> {
     }
 }
 
-/// Laws of a location and a scale, or what they are cut off at an end of their own: by the curve whose numbers
-/// they are, location, scale and that end.
+/// Location-scale laws, or halves of them that start at an end of their own: the curve that their numbers follow,
+/// location, scale and that end.
 macro_rules! truncatable {
     ($($name:ident, $curve:ident, |$law:ident| $loc:expr, $scale:expr, from: $from:expr;)*) => {$(
         impl<B: Real, R: Real, L: Operand, H: Operand> Truncatable<L, H> for $name<B>
@@ -113,7 +113,7 @@ impl<B, R: Real> Ends<B, R> {
         })
     }
 
-    /// Other ends.
+    /// Transforms the ends and the location.
     pub(super) fn map(self, f: impl Fn(R) -> R) -> Self {
         let (low, high) = (f(self.low), f(self.high));
         Self { low, high, ..self }
@@ -124,7 +124,7 @@ impl<B, R: Real> Ends<B, R> {
         (self.low, self.high, self.loc)
     }
 
-    /// The law of this scale.
+    /// The law with this scale.
     pub(super) fn around<C: Curve>(self, scale: B) -> Result<Truncated<C, R>>
     where
         B: Join<R, Joined = R>,

@@ -1,24 +1,24 @@
-//! Sums over what truncated counts leave of a law, or cut off.
+//! Sums over the values that truncated counts keep of a law, or over those that they cut off.
 
 use super::counts::TruncatedFamily;
 use crate::dist::counts::{CountFamily, CountOperand};
 use crate::error::Result;
 use crate::tensor::{MAX_RANK, Shape, Tensor};
 
-/// The most values whose masses are summed for each log-mass.
+/// Maximum number of values whose masses are summed for each log-mass.
 pub(super) const MOST_TERMS: f64 = 1000.0;
 
-/// Where less probability is left, it is summed itself: what is cut off is then so near to 1 that the difference
+/// Where less probability is left, it is summed directly: what is cut off is then so close to 1 that the difference
 /// loses digits.
 const HALF: f64 = 0.5;
-/// Where less is left, single precision knows too little of that difference.
+/// Where less is left, the difference is too inaccurate in single precision.
 pub(super) const LITTLE: f64 = 1e-3;
-/// The share of what is left that a sum over it may lack.
+/// The share of what is left that a sum over it may miss.
 const LACKING: f64 = 1e-9;
 
-/// Rows of which most is cut off, without a high end.
+/// Rows that are mostly cut off, without a high end.
 struct Cut {
-    /// 1 in these rows and 0 in others, and whether there are no others.
+    /// 1 in these rows and 0 in the others, and whether there are no others.
     rows: Tensor,
     everywhere: bool,
     /// The values from `low` on that are summed.
@@ -28,7 +28,8 @@ struct Cut {
 }
 
 impl Cut {
-    /// What is computed from the values that are left in these rows, and from those that are cut off in others.
+    /// Combines what is computed from the values that are left, in these rows, with what is computed from those
+    /// that are cut off, in the others.
     fn either(
         cut: Option<&Self>,
         by_left: impl FnOnce(&Self) -> Tensor,
@@ -43,8 +44,8 @@ impl Cut {
 }
 
 impl<F: CountFamily> TruncatedFamily<F> {
-    /// The values whose masses say what lies between the ends: those that do, or, without a high end, those that
-    /// are cut off; and whether they are these.
+    /// The values whose masses determine the probability between the ends: those between them, or, without a high end,
+    /// those cut off; and whether it is the latter.
     pub(super) fn summed(&self) -> Option<(Vec<f64>, bool)> {
         let (from, to, inside) = match self.high.is_finite() {
             true => (self.low, self.high + 1.0, true),
@@ -59,8 +60,8 @@ impl<F: CountFamily> TruncatedFamily<F> {
         })
     }
 
-    /// How many values from `low` on have nearly all that is left, without a high end and where that is the smaller
-    /// part; nothing where it is not, or they are too many.
+    /// How many values from `low` on hold nearly all that is left, where there is no high end and what is left is the
+    /// smaller part; `None` otherwise, or where they are too many.
     pub(super) fn terms_left(&self, theta: &[f64], fixed: f64) -> Option<usize> {
         let left = self.between(theta, fixed);
         if self.high.is_finite() || left >= HALF {
@@ -76,7 +77,7 @@ impl<F: CountFamily> TruncatedFamily<F> {
         Some(count as usize)
     }
 
-    /// The rows of which most is cut off, if there are any.
+    /// The rows that are mostly cut off, if there are any.
     fn cut(&self, theta: &Tensor, fixed: &Tensor) -> Result<Option<Cut>> {
         let (mut rows, mut last, mut count) = (Vec::new(), Vec::new(), 0);
         Tensor::each_event(theta, fixed, self.width(), |theta, fixed| {
@@ -106,7 +107,7 @@ impl<F: CountFamily> TruncatedFamily<F> {
         values.unwrap_or_else(Tensor::poisoned)
     }
 
-    /// ln p of values along a first axis: of all at once, where a family that needs another axis has one.
+    /// ln p of values along a first axis: all at once, unless a family that needs another axis has none left.
     fn masses(&self, theta: &Tensor, fixed: &Tensor, values: &[f64]) -> Tensor {
         let rows = self.shape_of_counts(theta.shape()).rank();
         if rows + 2 <= MAX_RANK {
@@ -121,7 +122,7 @@ impl<F: CountFamily> TruncatedFamily<F> {
         Tensor::stack(&each.iter().collect::<Vec<_>>(), 0)
     }
 
-    /// The values that are summed, and ln p of each along a first axis; nothing where there are none.
+    /// The values that are summed, and ln p of each along a first axis; `None` where there are none.
     fn terms(&self, theta: &Tensor, fixed: &Tensor) -> Option<(Vec<f64>, Tensor)> {
         let (values, _) = self.summed()?;
         (!values.is_empty()).then(|| {
@@ -168,8 +169,8 @@ impl<F: CountFamily> TruncatedFamily<F> {
         })
     }
 
-    /// E\[k − c\] and E\[(k − c)²\] between the ends, about a constant c for each event: about one that is near, small
-    /// numbers of which no large ones are taken off.
+    /// E\[k − c\] and E\[(k − c)²\] between the ends, for a constant c of each event: with c close by, the numbers are
+    /// small and no large ones are subtracted from each other.
     fn about(&self, theta: &Tensor, fixed: &Tensor, centre: &Tensor) -> [Tensor; 2] {
         let of_base = || {
             let apart = self.base.mean(theta, fixed) - centre;
@@ -222,13 +223,13 @@ impl<F: CountFamily> TruncatedFamily<F> {
     pub(super) fn variance_between(&self, theta: &Tensor, fixed: &Tensor) -> Tensor {
         let mean = self.mean_between(theta, fixed).detach();
         let [apart, square] = self.about(theta, fixed, &mean);
-        // What is taken off is rounding alone, but for second derivatives.
+        // What is subtracted is only rounding, except for second derivatives.
         square - apart.square()
     }
 }
 
-/// ln(1 − eˣ) of ln P(cut off); where little is left, which is not computed from this, still a number with a
-/// derivative.
+/// ln(1 − eˣ), where x is ln P(cut off); where little is left, which is not computed from this, still a number with
+/// a derivative.
 fn rest(cut_off: &Tensor) -> Tensor {
     const MOST: f32 = -0.5 * LITTLE as f32;
     (-cut_off.kept_within(f32::NEG_INFINITY, MOST).exp_m1()).ln()

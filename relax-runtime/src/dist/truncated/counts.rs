@@ -1,4 +1,4 @@
-//! Truncated counts: those of another law that lie between two ends.
+//! Truncated counts: those of another law between two ends.
 
 use super::count_sums::{LITTLE, MOST_TERMS};
 use super::{NAME, NO_MASS, Truncatable};
@@ -7,11 +7,11 @@ use crate::dist::counts::{CountFamily, CountOperand, Counts, Place};
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 
-/// Counts of another law that lie between two ends, which belong to them: its mass divided by the probability
-/// between them. [`Truncated::new`](super::Truncated::new) makes one of any law of counts.
+/// Counts of another law between two ends, which are included: its mass divided by the probability
+/// between them. [`Truncated::new`](super::Truncated::new) makes one from any law of counts.
 pub type TruncatedCounts<F, P> = Counts<TruncatedFamily<F>, P>;
 
-/// The family of [`TruncatedCounts`]: θ are the other family's.
+/// The family of [`TruncatedCounts`]: θ is the other family's.
 #[derive(Clone, Copy, Debug)]
 pub struct TruncatedFamily<F> {
     pub(super) base: F,
@@ -56,7 +56,7 @@ where
         let (low, mut high) = (low.end(), high.end());
         for (parameter, end, none) in [("low", low, -f64::INFINITY), ("high", high, f64::INFINITY)]
         {
-            // No comparison holds of NaN.
+            // No comparison holds for NaN.
             let is_whole = end >= 0.0 && end.fract() == 0.0;
             if end != none && !is_whole {
                 return refuse(
@@ -79,7 +79,7 @@ where
             return refuse(
                 "high",
                 format!(
-                    "is {high}, which is cut off in some rows, whose last values are {least} to {most}"
+                    "is {high}, which cuts off some rows but not others: their last values are {least} to {most}"
                 ),
             );
         }
@@ -110,7 +110,7 @@ where
     }
 }
 
-/// Less probability between the ends is none: double precision ends near.
+/// Less probability between the ends counts as none: the range of double precision ends nearby.
 const LEAST_MASS: f64 = 1e-250;
 
 impl<F: CountFamily> TruncatedFamily<F> {
@@ -123,11 +123,11 @@ impl<F: CountFamily> TruncatedFamily<F> {
         }
     }
 
-    /// The base's probability above one whole number and up to another.
+    /// The base's probability above one whole number, up to and including another.
     pub(super) fn above_up_to(&self, theta: &[f64], fixed: f64, from: f64, to: f64) -> f64 {
         let (lower, upper) = self.base_tails(theta, fixed, from);
         let (lower_end, upper_end) = self.base_tails(theta, fixed, to);
-        // By the tail in which both lie.
+        // From the tail in which both lie.
         match lower < upper_end {
             true => lower_end - lower,
             false => upper - upper_end,
@@ -190,7 +190,7 @@ impl<F: CountFamily> CountFamily for TruncatedFamily<F> {
         let Some((values, inside)): Option<(Vec<f64>, bool)> = summed else {
             return (mean, deviation);
         };
-        // E[(k − c)ⁿ], of the base's own. About a c that is near no large numbers are taken off each other.
+        // E[(k − c)ⁿ], computed from the base's. With c close by, no large numbers are subtracted from each other.
         let about = |centre: f64, power: i32, of_base: f64| {
             let terms = values.iter().map(|k| {
                 let mass = self.base.ln_mass(theta, fixed, *k).exp();
@@ -223,7 +223,7 @@ impl<F: CountFamily> CountFamily for TruncatedFamily<F> {
         (lower.clamp(0.0, 1.0), upper.clamp(0.0, 1.0))
     }
 
-    /// With u the level between the ends, κ of the base and [(1 − u) ∂F(low − 1) + u ∂F(high)]/p, where ∂F(k) is
+    /// With u the level between the ends: κ of the base and [(1 − u) ∂F(low − 1) + u ∂F(high)]/p, where ∂F(k) is
     /// −p(k) κ(k, 1).
     fn kappa(&self, theta: &[f64], fixed: f64, at: Place, kappa: &mut [f64]) {
         let Place { b, v } = at;

@@ -1,4 +1,4 @@
-//! Functions of the ends of truncated laws, in double precision by the nearer tail, with their derivatives.
+//! Functions of the ends of truncated laws, in double precision from the nearer tail, with their derivatives.
 
 use std::marker::PhantomData;
 
@@ -7,19 +7,19 @@ use crate::dist::Smooth;
 use crate::dist::curves::Curve;
 use crate::dist::real::logarithms;
 
-/// ln(eˣ − eʸ), x ≥ y.
+/// ln(eˣ − eʸ), for x ≥ y.
 fn ln_difference(x: f64, y: f64) -> f64 {
     x + (-(y - x).exp_m1()).ln()
 }
 
-/// ln(v eˣ + u eʸ), by the logarithms of u and v.
+/// ln(v eˣ + u eʸ), from the logarithms of u and v.
 fn ln_between(x: f64, y: f64, (ln_u, ln_v): (f64, f64)) -> f64 {
     let (x, y) = (x + ln_v, y + ln_u);
     let most = x.max(y);
     most + ((x - most).exp() + (y - most).exp()).ln()
 }
 
-/// ln P(between a and b), by the tail that both lie in.
+/// ln P(between a and b), from the tail that both lie in.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct LnMass<C>(PhantomData<C>);
 
@@ -31,7 +31,7 @@ impl<C: Curve> LnMass<C> {
         }
     }
 
-    /// The density at both ends, by the probability between them.
+    /// The density at both ends, divided by the probability between them.
     fn densities(a: f64, b: f64) -> [f64; 2] {
         let mass = Self::at(a, b);
         [a, b].map(|t| (C::ln_density(t) - mass).exp())
@@ -70,7 +70,7 @@ impl<C: Curve> Smooth<1> for LnDensity<C> {
     }
 }
 
-/// The number below which a share u of what lies between a and b lies; u is noise modulo 1.
+/// The number below which a share u of the law between a and b lies; u is noise modulo 1.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Quantile<C>(PhantomData<C>);
 
@@ -78,11 +78,11 @@ impl<C: Curve> Quantile<C> {
     fn at(a: f64, b: f64, logarithms: (f64, f64)) -> f64 {
         let below = ln_between(C::ln_below(a), C::ln_below(b), logarithms);
         let above = ln_between(C::ln_above(a), C::ln_above(b), logarithms);
-        // Ends that have crossed in training are no panic.
+        // Ends that have crossed in training do not panic.
         C::quantile(below, above).max(a).min(b)
     }
 
-    /// The number, and the densities at both ends and the probability between them by that at the number.
+    /// The number, and the densities at both ends and the probability between them, divided by the density at it.
     fn with_densities([a, b, noise]: [f64; 3]) -> (f64, [f64; 3]) {
         let t = Self::at(a, b, logarithms(noise));
         let all = [C::ln_density(a), C::ln_density(b), LnMass::<C>::at(a, b)];
@@ -116,7 +116,8 @@ impl<C: Curve> Smooth<3> for Quantile<C> {
     }
 }
 
-/// How far the quantile lies above a, or below b: near an end at 0 the sum with it keeps no digits, and this all.
+/// How far the quantile lies above a, or below b: near an end at 0 the sum with the end loses all digits, and this
+/// keeps them.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Gap<C, const BELOW_B: bool>(Quantile<C>);
 
@@ -143,7 +144,7 @@ impl<C: Curve, const BELOW_B: bool> Smooth<3> for Gap<C, BELOW_B> {
     }
 }
 
-/// The mean of what lies between a and b.
+/// The mean of the law between a and b.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Mean<C>(PhantomData<C>);
 

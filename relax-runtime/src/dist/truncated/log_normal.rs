@@ -6,7 +6,7 @@ use crate::dist::family::*;
 use crate::dist::guides::by_location;
 use crate::dist::{Distribution, LogNormal, draw_shape};
 
-/// The numbers of a [`LogNormal`] that lie between two ends, as [`Truncated::new`] makes them.
+/// The numbers of a [`LogNormal`] between two ends, as made by [`Truncated::new`].
 #[derive(Clone, Debug)]
 pub struct TruncatedLogNormal<P>(Truncated<NormalCurve, P>);
 
@@ -77,7 +77,7 @@ impl<R: Real> Continuous for TruncatedLogNormal<R> {
         ln_x.kept_within(LEAST.ln(), MOST.ln()).exp()
     }
 
-    /// e^(μ + σ²/2) times the probability that remains between ends that are moved down by σ².
+    /// e^(μ + σ²/2) times the probability that remains between the ends moved down by σ².
     fn mean(&self) -> R {
         self.0.mean_of_exp()
     }

@@ -25,11 +25,11 @@ use super::gamma::uniform;
 use super::guides::{by_location, location_and_scale};
 
 const NAME: &str = "Truncated";
-/// What stands for an end that is not there, so that derivatives are numbers.
+/// Stands for an end that is not there, so that derivatives are numbers.
 const FAR: f64 = 1e18;
-/// Less probability between the ends is none: double precision ends near.
+/// Less probability between the ends counts as none: the range of double precision ends nearby.
 const LEAST_LN_MASS: f64 = -600.0;
-/// What ends with nothing between them are told.
+/// The advice for ends with nothing between them.
 const NO_MASS: &str = "no probability is left between the ends; move them to where the law has some, or give an \
                        infinite one, which leaves its side as it is";
 
@@ -45,17 +45,17 @@ fn check_between<R: Real>(low: &R, high: &R, ln_mass: impl FnOnce() -> R) -> Res
     }
 }
 
-/// The numbers of another law that lie between `low` and `high`, its density divided by the probability
+/// The numbers of another law between `low` and `high`, with its density divided by the probability
 /// between them; over `f64`s a draw is an `f64`, over tensors a tensor of their broadcast shape. The law may
 /// be a `Normal`, `Laplace`, `Logistic`, `Cauchy`, `Gumbel`, `HalfNormal`, `HalfCauchy`, `Exponential`,
 /// `LogNormal`, `Gamma`, `Beta`, `StudentT`, or one of counts, such as a `Poisson` without 0:
-/// `Truncated::new(Poisson::rate(2.0), 1, f64::INFINITY)`, which gets RELAX. An infinite end leaves that side
+/// `Truncated::new(Poisson::rate(2.0), 1, f64::INFINITY)`, which gets RELAX. An infinite end leaves its side
 /// as it is.
 ///
-/// A draw is the quantile of a uniform number between those of the ends, computed in double precision by the
+/// A draw is the quantile of a uniform number between those of the ends, computed in double precision from the
 /// nearer tail, and differentiable in all parameters. Where an end is learned, host code must not read a
-/// draw, as score functions do not see how the support moves. Its automatic guide is a truncated normal, of
-/// log-normal numbers a truncated log-normal, and of counts a law of the same family and ends.
+/// draw, because score functions do not see how the support moves. Its automatic guide is a truncated normal, for
+/// log-normal numbers a truncated log-normal, and for counts a law of the same family and ends.
 ///
 /// ```
 /// # use relax_runtime::prelude::*;
@@ -90,7 +90,7 @@ impl<R: Real> Truncated<NormalCurve, R> {
 }
 
 impl Truncated<NormalCurve, Tensor> {
-    /// A law for guides, whose location stays so near to the ends that something is left.
+    /// A law for guides, whose location stays close enough to the ends that some probability is left.
     pub(super) fn near(low: &Tensor, high: &Tensor, loc: &Tensor, scale: &Tensor) -> Self {
         /// How far beyond the ends a guide's mean may lie, in its standard deviations.
         const BEYOND: f64 = 8.0;
@@ -177,7 +177,7 @@ impl<C: Curve, R: Real> Continuous for Truncated<C, R> {
         })
     }
 
-    /// The ends belong to it, and what a draw at an end is rounded to.
+    /// The ends are included, and so is what a draw at an end is rounded to.
     fn contains(&self, x: &R) -> Result<bool> {
         lies_between(x, [&self.low, &self.high], &self.loc)
     }
@@ -191,9 +191,10 @@ impl<C: Curve, R: Real> Continuous for Truncated<C, R> {
     fn draw(&self, standards: &[R]) -> R {
         let [a, b] = self.ends();
         let at = [&a, &b, &standards[0]];
-        /// How far an end may be, in standards: the sum with one farther away keeps fewer digits than that with `loc`.
+        /// The largest distance of an end, in standard units: the sum with one farther away keeps fewer digits than
+        /// the sum with `loc`.
         const NEAR: f64 = 8.0;
-        /// How far from `loc` it may be inside, where digits of f32 are left for what lies within a standard.
+        /// The largest distance from `loc` inside, where f32 still has digits for what lies within a standard unit.
         const INSIDE: f64 = 1e4;
         let reach = self.loc.abs() + self.scale.clone() * NEAR;
         let inside = self.scale.clone() * INSIDE;
@@ -234,7 +235,7 @@ impl<C: Curve, R: Real> Continuous for Truncated<C, R> {
     }
 }
 
-/// The location and scale of values, by which a guide is parametrised, whose unconstrained numbers have these means and
+/// The location and scale of values, which a guide has as parameters, whose unconstrained numbers have these means and
 /// standard deviations.
 fn values_about(bijection: Option<Bijection>) -> impl Fn(&Tensor, &Tensor) -> PerParameter<Tensor> {
     move |free, scale| match &bijection {
@@ -246,7 +247,7 @@ fn values_about(bijection: Option<Bijection>) -> impl Fn(&Tensor, &Tensor) -> Pe
     }
 }
 
-/// Whether finite numbers lie between two ends, which belong to them, and what a draw at an end is rounded to.
+/// Whether finite numbers lie between two ends, which are included, and so is what a draw at an end is rounded to.
 fn lies_between<R: Real>(x: &R, [low, high]: [&R; 2], loc: &R) -> Result<bool> {
     const ROUNDING: f64 = 4.0 * f32::EPSILON as f64;
     let inside = |gap: R, end: &R| {

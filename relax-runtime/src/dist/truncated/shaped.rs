@@ -1,4 +1,4 @@
-//! Truncated laws that have shapes besides a location and a scale.
+//! Truncated laws that have shapes besides location and scale.
 
 use std::fmt::Debug;
 use std::marker::PhantomData;
@@ -12,29 +12,29 @@ use crate::dist::guides::by_location;
 use crate::dist::noise::each::LARGEST as BELOW_ONE;
 use crate::dist::{Beta, Distribution, Gamma, StudentT, draw_shape};
 
-/// Standard members of a family with one shape or two, of which the second may be nothing.
+/// Standard members of a family with one or two shapes.
 pub trait ShapedCurve: Copy + Debug + Default + 'static {
-    /// Where its numbers begin and end.
+    /// The ends of its support.
     const ENDS: [f64; 2];
-    /// What draws stay within before they are moved and scaled, so that no end of their own is among them.
+    /// Range that draws are kept in before they are shifted and scaled, without the support's own ends.
     const WITHIN: [f64; 2] = [f64::NEG_INFINITY, f64::INFINITY];
-    /// And after.
+    /// The same range afterwards.
     const SCALED_WITHIN: [f64; 2] = Self::WITHIN;
-    /// Whether the second shape is one.
+    /// Whether the second shape is used.
     const HAS_SECOND: bool = false;
     /// Log-density at t.
     fn ln_density<R: Real>(shapes: [&R; 2], t: &R) -> R;
     /// P(below t) and P(above t), the smaller one with all its digits, between the ends.
     fn tails(shapes: [f64; 2], t: f64) -> (f64, f64);
-    /// The mean between two ends with so much probability between them; not a number where there is none.
+    /// The mean between two ends with probability `mass` between them; NaN where there is none.
     fn mean(shapes: [f64; 2], ends: [f64; 2], mass: f64) -> f64;
-    /// The standard deviation, or what comes near to it.
+    /// The standard deviation, or an approximation.
     fn spread(shapes: [&Tensor; 2]) -> Tensor;
 }
 
-/// The numbers loc + scale · t of a family with shapes that lie between two ends, as [`Truncated::new`] makes them
-/// of a [`Gamma`], [`Beta`] or [`StudentT`]. Distribution functions and quantiles are in double precision, and so
-/// are derivatives by shapes, from differences: right to about nine digits, and second ones to six.
+/// The numbers loc + scale · t of a family with shapes between two ends, as [`Truncated::new`] makes them from
+/// a [`Gamma`], [`Beta`] or [`StudentT`]. Distribution functions and quantiles are in double precision, and so
+/// are derivatives with respect to shapes, from differences: right to about nine digits, and second ones to six.
 #[derive(Clone, Debug)]
 pub struct TruncatedShaped<C, P> {
     low: P,
@@ -101,7 +101,7 @@ impl<C: ShapedCurve, R: Real> TruncatedShaped<C, R> {
         (x.clone() - self.loc.clone()) / self.scale.clone()
     }
 
-    /// The ends in units of the standard law, within its own.
+    /// The ends in units of the standard law, within its support.
     fn ends(&self) -> [R; 2] {
         let [first, last] = C::ENDS;
         [&self.low, &self.high].map(|end| self.standard(end).kept_within(first, last))
@@ -159,7 +159,7 @@ impl<C: ShapedCurve, R: Real> Continuous for TruncatedShaped<C, R> {
         let [first, last] = C::ENDS;
         let is_open = |end: &R, own: f64| match own.abs() >= FAR {
             true => end.all(|x| x.abs() >= FAR * 0.5).ok(),
-            // Beyond the end of the whole law there is none.
+            // There is none beyond the end of the whole law.
             false => {
                 let apart = self.standard(end) - own;
                 let outwards = if own == first { -1.0 } else { 1.0 };
@@ -180,7 +180,7 @@ impl<C: ShapedCurve, R: Real> Continuous for TruncatedShaped<C, R> {
         })
     }
 
-    /// The ends belong to it, unless they are the whole law's own, and what a draw at an end is rounded to.
+    /// The ends are included, unless they are the whole law's own, and so is what a draw at an end is rounded to.
     fn contains(&self, x: &R) -> Result<bool> {
         let [first, last] = C::ENDS.map(|end| self.loc.clone() + self.scale.clone() * end);
         Ok((x.clone() - first).all(|gap| gap > 0.0)?
@@ -221,7 +221,7 @@ impl<C: ShapedCurve, R: Real> Continuous for TruncatedShaped<C, R> {
         let to = last.map_or_else(|| high.clone(), |last| high.minimum(&last));
         let shape = draw_shape(&Continuous::parameters(of));
         let mean = Continuous::mean(of).detach();
-        // Heavy tails have no mean. Of what is not finite, 0 times it is no number.
+        // Heavy tails have no mean. 0 times a number that is not finite is NaN.
         let has_mean = (&mean * 0.0).eq(0.0);
         let median = Continuous::draw(of, &[mean.full_like(0.5)]).detach();
         let centre = has_mean.select_where(&mean, &median);
@@ -261,7 +261,7 @@ impl ShapedCurve for GammaCurve {
         }
     }
 
-    /// By the Gamma law of a shape that is larger by 1.
+    /// From the Gamma law whose shape is larger by 1.
     fn mean([a, second]: [f64; 2], [from, to]: [f64; 2], own: f64) -> f64 {
         a * mass::<Self>([a + 1.0, second], from, to) / own
     }
@@ -288,7 +288,7 @@ impl ShapedCurve for BetaCurve {
         crate::dist::counts::regularised_beta(a, b, t, 1.0 - t)
     }
 
-    /// By the Beta law of a first shape that is larger by 1.
+    /// From the Beta law whose first shape is larger by 1.
     fn mean([a, b]: [f64; 2], [from, to]: [f64; 2], own: f64) -> f64 {
         a / (a + b) * mass::<Self>([a + 1.0, b], from, to) / own
     }
@@ -312,7 +312,7 @@ impl ShapedCurve for StudentCurve {
         Continuous::log_density(&law, t)
     }
 
-    /// Half of what is as far away on both sides.
+    /// Half the probability of being at least as far from 0.
     fn tails([df, _]: [f64; 2], t: f64) -> (f64, f64) {
         let square = t * t;
         let (x, y) = (df / (df + square), square / (df + square));
@@ -321,7 +321,7 @@ impl ShapedCurve for StudentCurve {
         if t < 0.0 { (far, near) } else { (near, far) }
     }
 
-    /// By the integral of t f(t), which is −f(t) (ν + t²)/(ν − 1), or half a logarithm at ν = 1.
+    /// From the integral of t f(t), which is −f(t) (ν + t²)/(ν − 1), or half a logarithm at ν = 1.
     fn mean(shapes: [f64; 2], ends: [f64; 2], own: f64) -> f64 {
         let df = shapes[0];
         // Ends in units of the scale.

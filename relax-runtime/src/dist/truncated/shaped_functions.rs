@@ -26,7 +26,7 @@ pub(super) fn density<C: ShapedCurve>(shapes: [f64; 2], t: f64) -> f64 {
     }
 }
 
-/// P(between a and b), by the tail in which both lie.
+/// P(between a and b), from the tail in which both lie.
 pub(super) fn mass<C: ShapedCurve>(shapes: [f64; 2], a: f64, b: f64) -> f64 {
     let ((lower, upper), (lower_end, upper_end)) = (tails::<C>(shapes, a), tails::<C>(shapes, b));
     match lower < upper_end {
@@ -35,7 +35,7 @@ pub(super) fn mass<C: ShapedCurve>(shapes: [f64; 2], a: f64, b: f64) -> f64 {
     }
 }
 
-/// The derivative of f at 0, from differences of the fourth order.
+/// The derivative of f at 0, from fourth-order differences.
 fn slope(step: f64, f: impl Fn(f64) -> f64) -> f64 {
     let apart = |k: f64| f(k * step) - f(-k * step);
     (8.0 * apart(1.0) - apart(2.0)) / (12.0 * step)
@@ -58,8 +58,8 @@ fn by_shape<C: ShapedCurve>(shapes: [f64; 2], t: f64, which: usize) -> f64 {
     })
 }
 
-/// Second derivatives from differences of the first ones, by the first `count` numbers: the others are noise, by
-/// which nothing is differentiated twice.
+/// Second derivatives from differences of the first ones, with respect to the first `count` numbers: the others are
+/// noise, which nothing is differentiated with respect to twice.
 fn bends<const N: usize>(
     x: [f64; N],
     count: usize,
@@ -79,7 +79,7 @@ fn bends<const N: usize>(
     bends
 }
 
-/// ln P(between a and b) by a, b and the shapes.
+/// ln P(between a and b) as a function of a, b and the shapes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct LnMass<C>(PhantomData<C>);
 
@@ -101,8 +101,8 @@ impl<C: ShapedCurve> Smooth<4> for LnMass<C> {
     }
 }
 
-/// The number below which a share u of what lies between a and b lies, by a, b, the shapes and u, which is noise
-/// modulo 1.
+/// The number below which a share u of the law between a and b lies, as a function of a, b, the shapes and u, which
+/// is noise modulo 1.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Quantile<C>(PhantomData<C>);
 
@@ -112,7 +112,7 @@ impl<C: ShapedCurve> Quantile<C> {
         let (u, v) = (ln_u.exp(), ln_v.exp());
         let below = v * from.0 + u * to.0;
         let above = v * from.1 + u * to.1;
-        // How far the distribution function is above u, by the smaller tail.
+        // How far the distribution function is above u, from the smaller tail.
         let excess = |t: f64| {
             let (lower, upper) = tails::<C>(shapes, t);
             match below <= above {
@@ -141,7 +141,7 @@ impl<C: ShapedCurve> Quantile<C> {
             } else {
                 low = t;
             }
-            // Newton's step, where it stays between.
+            // A Newton step, where it stays within the bracket.
             let next = t - error / density::<C>(shapes, t);
             let next = match low < next && next < high {
                 true => next,
@@ -185,7 +185,7 @@ impl<C: ShapedCurve> Smooth<5> for Quantile<C> {
     }
 }
 
-/// The mean of what lies between a and b, by them and the shapes.
+/// The mean of the law between a and b, as a function of them and the shapes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Mean<C>(PhantomData<C>);
 

@@ -11,9 +11,9 @@ use crate::tensor::{Rounding, Tensor, grad};
 /// Temperature of the choice that a surrogate belongs to.
 const OWN: f32 = 0.5;
 
-/// Temperature of later choices that depend on this one. Their distance from their hard values is left in the
-/// estimate, and grows with it; the slope through them falls, and is what varies most late in training
-/// (`docs/relax-default.md`).
+/// Temperature of later choices that depend on this one. At a higher one, their distance from their hard
+/// values, which is left in the estimate, is larger; the slope through them, which is what varies most
+/// late in training, is smaller (`docs/relax-default.md`).
 const LATER: f32 = 0.7;
 
 /// The estimate (f(b) − cᵢ(z)) ∂log p(b | θ)/∂θᵢ + κᵢ ∂cᵢ(z)/∂zᵢ with a surrogate of its own for
@@ -21,34 +21,34 @@ const LATER: f32 = 0.7;
 /// where s = σ(z/λ), w = σ(2z), and r is `network`.
 ///
 /// A surrogate of choice i may look at the hard values of all others: it only has to be continuous
-/// in zᵢ. With η f(s) alone most of what is left to vary comes from the *other* choices' distance
-/// from their hard values; the sum takes it away to first order. That lets the choice itself have a
-/// higher temperature, at which its slope varies less.
+/// in zᵢ. With η f(s) alone, most of the remaining variance comes from the *other* choices' distance
+/// from their hard values; the sum removes it to first order. That allows the choice itself a higher
+/// temperature, at which its slope varies less.
 ///
 /// One evaluation of f with a tangent t gives f(s), its slope, and H t for its second derivatives
 /// H. The derivative of cᵢ needs Σ over j ≠ i of Hᵢⱼ (bⱼ − sⱼ) + Hᵢᵢ (wᵢ − sᵢ), of which
 /// 2 (1 − mᵢ) (H t)ᵢ with t = m (2 (b − s) − (w − s)) + (1 − m) (w − s) is an unbiased estimate for
-/// independent fair coins m, one a choice, from `noise.further[0]`.
+/// independent fair coins m, one per choice, from `noise.further[0]`.
 ///
 /// Later choices that depend on this one are relaxed in f(s), at temperature 0.7.
 ///
 /// The slope must not jump: the derivative of cᵢ would miss what happens there. So kinks such as
-/// that of max(x, 0) are rounded off in f(s), at a width in proportion to how far x moved from
+/// that of max(x, 0) are rounded off in f(s), at a width proportional to how far x moved from
 /// relaxed to hard values in past evaluations ([`RelaxedCost::learn_from_last`]): the same function
-/// in other units is rounded alike. The width is a constant to the draw at hand, which leaves cᵢ a
-/// continuous function of zᵢ and the estimate unbiased, as any such surrogate does. Where f has a
-/// kink of which nothing is known yet, or that is not rounded off, such as that of the largest
-/// element, f(s) is left uncorrected. As noise is coupled, `noise.v` is not looked at.
+/// in other units is rounded alike. The width does not depend on the current draw, so cᵢ is a
+/// continuous function of zᵢ and the estimate unbiased, as with any such surrogate. Where f has a
+/// kink of which nothing is known yet, or one that is not rounded off, such as that of the largest
+/// element, f(s) is left uncorrected. As noise is coupled, `noise.v` is ignored.
 ///
 /// The sum is large where f bends strongly between relaxed and hard values, and may then do harm. The
-/// estimates with cᵢ, with η f(s) + r(z), and with r(z) alone have the same expectation. Which one it
-/// is depends on their mean squares in the past, from which `relaxed` learns, too; it is the first
-/// before it has.
+/// estimates with cᵢ, with η f(s) + r(z), and with r(z) alone have the same expectation. Which one is
+/// returned depends on their past mean squares, from which `relaxed` learns, too; until it has, it is
+/// the first.
 ///
 /// `variance_gradient` is for η, for λ, which is not trained, and for the network.
 ///
 /// # Errors
-/// The cost's own, shapes that do not fit, or no further noise.
+/// If the cost fails, shapes do not fit, or there is no further noise.
 pub fn corrected(
     problem: Problem<'_>,
     cost: &dyn Cost,
@@ -132,7 +132,7 @@ pub fn corrected(
 
 /// A cost around a point, its kinks rounded off.
 struct Expansion {
-    /// A number a row.
+    /// One number per row.
     value: Tensor,
     slope: Tensor,
     /// Second derivatives, times the direction.
@@ -162,7 +162,7 @@ impl Expansion {
 }
 
 impl Problem<'_> {
-    /// 0 or 1 for each choice, fair coins, shaped to multiply tensors of θ's shape.
+    /// A fair coin, 0 or 1, for each choice, shaped to multiply tensors of θ's shape.
     fn coin_a_choice(&self) -> Result<Tensor> {
         let u = self.noise.further.first().ok_or_else(|| {
             Error::Autodiff("the corrected relaxed cost needs further noise".into())

@@ -10,7 +10,7 @@ use crate::estimator::{Cost, Estimate, Problem, SiteState};
 /// site's quadratic form, if there is one, leaves of the cost, in units of the costs' spread.
 ///
 /// # Errors
-/// The cost's own, or shapes that do not fit.
+/// If the cost fails, or shapes do not fit.
 pub(super) fn free_form(
     problem: Problem<'_>,
     cost: &dyn Cost,

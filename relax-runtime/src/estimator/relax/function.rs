@@ -12,8 +12,11 @@ use crate::tensor::{Element, Tensor};
 /// cancels, and what is left is (f(b) − c(z)) ∂log p(b | θ)/∂θ + κ ∂c(z)/∂z with
 /// κ = 1 − ∂z̃/∂θ: one evaluation of the surrogate instead of two.
 ///
+/// [`RelaxedCost`](crate::surrogate::RelaxedCost) has an example; [`Relax`](crate::estimator::Relax) is
+/// the estimator for sites of models.
+///
 /// # Errors
-/// The cost's own, or shapes that do not fit.
+/// If the cost fails, or shapes do not fit.
 pub fn relax(problem: Problem<'_>, cost: &dyn Cost, surrogate: &dyn Surrogate) -> Result<Estimate> {
     let theta = problem.constant_theta()?;
     let problem = Problem {
@@ -56,8 +59,8 @@ fn coupled(problem: Problem<'_>, cost: &dyn Cost, surrogate: &dyn Surrogate) -> 
     finish(f, gradient, variance_gradient, 1 + surrogate.evaluations())
 }
 
-/// The estimate of each number under coupled noise: what the surrogate leaves of the cost times ∂log p(b | θ)/∂θ,
-/// and κ ∂c(z)/∂z.
+/// The estimate of each number under coupled noise: what the surrogate leaves of the cost times
+/// ∂log p(b | θ)/∂θ, plus κ ∂c(z)/∂z.
 #[inline(always)]
 pub(super) fn of_coupled<E: Element>(rest: E, score: E, pulled: E) -> E {
     rest * score + pulled
@@ -104,7 +107,7 @@ fn independent(
     )
 }
 
-/// c(z), a number a row.
+/// c(z), one number per row.
 pub(in crate::estimator) fn surrogate_at_z(
     problem: Problem<'_>,
     cost: &dyn Cost,

@@ -1,4 +1,4 @@
-//! RELAX (Grathwohl, Choi, Wu, Roeder, Duvenaud 2018 and algorithm 2).
+//! RELAX (Grathwohl, Choi, Wu, Roeder, Duvenaud 2018, algorithm 2).
 
 mod corrected;
 mod free_form;

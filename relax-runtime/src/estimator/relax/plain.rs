@@ -15,12 +15,12 @@ use crate::tensor::Tensor;
 ///
 /// u [(r − c(z)) ∂log p(b | θ)/∂θ + κ ∂c(z)/∂z] + ∂E\[q\]/∂θ with r = (f(b) − q(b))/u
 ///
-/// for a network c, the quadratic form q, if the site has one, and the unit u of its costs; nothing
-/// where the noise is not coupled, the surrogate is no network or not small, the relaxation has no
-/// plain numbers, or an operand is on a GPU.
+/// for a network c, the quadratic form q, if the site has one, and the unit u of its costs; `None`
+/// where the noise is not coupled, the surrogate is not a small network, the relaxation has no plain
+/// numbers, or an operand is on a GPU.
 ///
 /// # Errors
-/// The cost's own, or shapes that do not fit.
+/// If the cost fails, or shapes do not fit.
 pub(super) fn estimate(
     problem: Problem<'_>,
     cost: &dyn Cost,
@@ -225,7 +225,7 @@ mod tests {
             })
         }
 
-        /// The same steps in both ways.
+        /// Takes the same steps both ways.
         fn check(&self, form: bool) -> Result<()> {
             let mut stream = Key::new(4).stream("noise");
             let slopes = stream.normals(self.theta.shape(), &Device::cpu())?;
@@ -239,7 +239,7 @@ mod tests {
             for step in 0..24 {
                 let noise = self.noise(&mut stream)?;
                 if (15..18).contains(&step) {
-                    // A leaf takes a parameter's numbers out of the piece that they stand in.
+                    // A leaf takes a parameter's numbers out of their shared memory.
                     looked_at = states[0].parameters().get(step - 14).map(Parameter::get);
                 }
                 let learns = step != 5;

@@ -9,7 +9,7 @@ use crate::estimator::{Cost, Problem, SiteState};
 use crate::surrogate::Quadratic;
 use crate::tensor::{Shape, Tensor};
 
-/// q(b) of the problem's draw, a number a row.
+/// q(b) of the problem's draw, one number per row.
 pub(super) fn known_part(problem: &Problem<'_>, quadratic: &Quadratic) -> Result<Tensor> {
     let b = problem.draws().swap_remove(0);
     let rows = Shape::try_from(&b.shape()[..problem.plates])?;
@@ -21,7 +21,7 @@ pub(super) fn known_part(problem: &Problem<'_>, quadratic: &Quadratic) -> Result
     Tensor::from_vec(values, rows, &b.device())
 }
 
-/// Draws, or means of them, as a quadratic form looks at them: in the relaxation's units, if it has some.
+/// Draws, or means of them, as a quadratic form looks at them: in the relaxation's units, if it has any.
 fn scaled<'b>(problem: &Problem<'_>, numbers: &'b [f32]) -> Result<Cow<'b, [f32]>> {
     let Some((centre, unit)) = problem.relaxation.scale() else {
         return Ok(Cow::Borrowed(numbers));
@@ -40,11 +40,11 @@ pub(super) struct Residual<'a> {
     problem: Problem<'a>,
     cost: &'a dyn Cost,
     quadratic: &'a Quadratic,
-    /// What was taken off the cost beforehand.
+    /// What was subtracted from the cost beforehand.
     baseline: f64,
     /// Whether the drawn cost is to be learned from.
     learns: bool,
-    /// The drawn cost, once it is asked for.
+    /// The drawn cost, once it has been asked for.
     drawn: OnceCell<Tensor>,
 }
 
@@ -66,7 +66,7 @@ impl<'a> Residual<'a> {
         }
     }
 
-    /// f(b) of the draw, once it was asked for.
+    /// f(b) of the draw, once it has been asked for.
     pub(super) fn drawn_cost(&self) -> Option<Tensor> {
         self.drawn.get().cloned()
     }
@@ -76,7 +76,7 @@ impl<'a> Residual<'a> {
         self.of(f, b, self.learns, rest);
     }
 
-    /// f less q of each row's draw.
+    /// f minus q of each row's draw.
     fn of(&self, f: &[f32], b: &[f32], sees: bool, rest: &mut [f32]) {
         let (q, baseline) = (self.quadratic, self.baseline);
         let shift = q.origin().map_or(0.0, |origin| baseline - origin);
@@ -97,7 +97,7 @@ impl<'a> Residual<'a> {
         if f.check()?.len() * numbers != b.check()?.len() {
             return Err(Error::Inconsistent(format!(
                 "the site's rows have {} numbers each in one run and {numbers} in another; give \
-                 sites of other sizes other names",
+                 sites of different sizes different names",
                 b.len() / f.len().max(1)
             )));
         }

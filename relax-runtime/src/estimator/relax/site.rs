@@ -18,10 +18,10 @@ use crate::tensor::{Device, Tensor};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SurrogateKind {
-    /// [`FreeForm`](Self::FreeForm) where a row has few values: up to 16 coins where all rows have the
-    /// same parameters, or there is one, and fewer than 7 elsewhere. A network can learn the cost of so
-    /// few values, and half as many evaluations buy more than the relaxed cost does.
-    /// [`Sum`](Self::Sum) beyond, where the cost can be relaxed.
+    /// [`FreeForm`](Self::FreeForm) where a row has few values: up to 16 coins if there is one row or all
+    /// rows have the same parameters, and fewer than 7 otherwise. A network can learn the cost of that few
+    /// values, and halving the evaluations gains more than the relaxed cost does.
+    /// [`Sum`](Self::Sum) beyond that, where the cost can be relaxed.
     #[default]
     Auto,
     /// A network on z. With coupled noise, and where a row has few numbers, it learns what a
@@ -32,10 +32,31 @@ pub enum SurrogateKind {
     Sum,
 }
 
-/// RELAX, with a surrogate trained online.
+/// RELAX, with a surrogate trained online: the default of discrete sites.
+///
+/// ```
+/// use relax_runtime::prelude::*;
+///
+/// #[model]
+/// fn lamps() {
+///     let logits = param!([0.0, 0.0, 0.0]);
+///     let on = sample!(Bernoulli(logits = &logits));
+///     // A black box: host code counts the lamps that are on.
+///     let lit: f32 = on.to_vec()?.iter().sum();
+///     cost!(f64::from(lit));
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let relax = Relax { hidden: vec![8], ..Relax::default() };
+/// let trained = Minimize::new(&lamps()).steps(200).estimator(relax).run()?;
+/// assert_eq!(trained.plan().entries[0].evaluations, 1);
+/// assert!(trained.param("logits")?.iter().all(|&logit| logit < 0.0));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Relax {
-    /// The surrogate.
+    /// Which surrogate to use.
     pub surrogate: SurrogateKind,
     /// Sizes of the network's hidden layers; empty chooses by the size of the site.
     pub hidden: Vec<usize>,
@@ -43,23 +64,23 @@ pub struct Relax {
     pub activation: Activation,
     /// How z̃ is drawn.
     pub coupling: Coupling,
-    /// Temperature of the relaxed cost, with independent noise the first one, since it is trained
-    /// there; `None` chooses by the size of the site.
+    /// Temperature of the relaxed cost; the initial one with independent noise, where it is trained.
+    /// `None` chooses by the size of the site.
     pub temperature: Option<f32>,
-    /// First scale of the relaxed cost.
+    /// Initial scale of the relaxed cost.
     pub eta: f32,
-    /// Weights of the quadratic form beside a network alone, at most: 1 + n + n (n − 1)/2 of n coins, or
-    /// 1 + n where that is too many. It is fitted to all past draws, by recursive least squares, whose
-    /// time a step grows with the square of the weights: 64 takes less than a network, and some
-    /// hundreds are worth their time where a cost takes a tenth of a millisecond or more.
+    /// Maximum number of weights of the quadratic form beside a network alone: 1 + n + n (n − 1)/2 for n
+    /// coins, or 1 + n where that is too many. It is fitted to all past draws by recursive least squares,
+    /// whose time per step grows with the square of that number: 64 weights take less time than a network,
+    /// and some hundreds are worth their time where a cost takes a tenth of a millisecond or more.
     pub quadratic: usize,
 }
 
 impl Default for Relax {
-    /// Coupled noise, and by the size of the site: the surrogate's kind, the network's width, and
-    /// the temperature, ¼ or for n choices a row n^(−1/3) if that is less; with independent noise ½
-    /// or 1/√n. The relaxed cost's distance from f(b) grows with the temperature and with each choice,
-    /// the variance of its slope falls with the temperature, so that many choices want a low one.
+    /// Coupled noise; the surrogate's kind, the network's width, and the temperature follow the size of
+    /// the site. For n choices per row the temperature is ¼, or n^(−1/3) if that is less; with independent
+    /// noise ½, or 1/√n. The relaxed cost's distance from f(b) grows with the temperature and with each
+    /// choice, and the variance of its slope falls with the temperature, so many choices call for a low one.
     /// `docs/relax-default.md` has the measurements behind each default.
     fn default() -> Self {
         Self {
@@ -83,7 +104,7 @@ impl Relax {
         }
     }
 
-    /// RELAX with the relaxed cost plus a network, and nowhere with the network alone.
+    /// RELAX with the relaxed cost plus a network, never with the network alone.
     pub fn sum() -> Self {
         Self {
             surrogate: SurrogateKind::Sum,
@@ -114,8 +135,7 @@ impl Relax {
         self.kind(class) == SurrogateKind::Sum && self.coupling == Coupling::Coupled
     }
 
-    /// The quadratic form that a network alone learns beside, with coupled noise, where a row has
-    /// few numbers.
+    /// The quadratic form beside a network alone, with coupled noise, where a row has few numbers.
     fn quadratic(&self, task: &SiteTask<'_>) -> Option<Quadratic> {
         let wanted =
             self.coupling == Coupling::Coupled && self.kind(task.class) == SurrogateKind::FreeForm;
@@ -136,7 +156,7 @@ impl Relax {
         }
     }
 
-    /// The network for a site with `latent` numbers a row and as many parameters, which also sees
+    /// The network for a site with `latent` numbers per row and as many parameters, which also sees
     /// `context` further numbers.
     pub(in crate::estimator) fn network<P>(
         &self,
@@ -241,10 +261,10 @@ impl Estimator for Relax {
         }
     }
 
-    /// Evaluations beyond the first are of the surrogate. A quadratic form of several choices is known
+    /// Evaluations beyond the first are the surrogate's. A quadratic form of several choices is known
     /// on average over all of them, not with the others as drawn.
     fn above_floor(&self, class: SiteClass) -> std::result::Result<(), String> {
-        /// The most changes of a row for which the form has pairs: those of two choices of seven values.
+        /// Maximum number of changes of a row for which the form has pairs: two choices of seven values.
         const PAIRED: usize = 12;
         let several = class.values > class.changes.saturating_add(1);
         let quadratic =

@@ -1,4 +1,4 @@
-//! The comparison of means with what they should be.
+//! Comparison of means with their expected values.
 
 use std::collections::BTreeMap;
 
@@ -8,14 +8,14 @@ use crate::estimator::Plan;
 use crate::infer::exact::{Exact, Range};
 use crate::report::{BiasRow, BiasTable, Reference, Subject};
 
-/// Rounding of f32 arithmetic, as a fraction of a gradient's largest coordinate and of the cost:
-/// no standard error is taken to be smaller.
+/// Rounding of f32 arithmetic, as a fraction of a gradient's largest coordinate and of the cost; the lower limit for
+/// standard errors.
 const ROUNDING: f64 = 1e-6;
 
-/// One table in so many shows a bias where there is none.
+/// One table in this many shows a bias where there is none.
 const TABLES: f64 = 1_000.0;
 
-/// What a gradient should be, with the square of its standard error, coordinate by coordinate.
+/// The expected value of a gradient, with the square of its standard error, by coordinate.
 #[derive(Default)]
 struct Expected {
     mean: Vec<f64>,
@@ -39,17 +39,17 @@ impl Expected {
     }
 }
 
-/// What a site's gradient should be.
+/// The expected gradient of a site.
 #[derive(Default)]
 struct ExpectedSite {
     summed: Expected,
     rows: Expected,
     weighed: Expected,
-    /// Smallest and largest cost-to-go, where they are known.
+    /// Smallest and largest cost-to-go, if known.
     costs: Range,
 }
 
-/// What all gradients should be.
+/// The expected values of all gradients.
 pub(super) struct Target {
     value: Expected,
     sites: BTreeMap<String, ExpectedSite>,
@@ -109,7 +109,7 @@ impl Target {
     }
 }
 
-/// One row, of one or several vectors.
+/// One row of the table, for one or several vectors.
 #[derive(Default)]
 struct Comparison {
     coordinates: usize,
@@ -120,9 +120,9 @@ struct Comparison {
     size: f64,
 }
 
-/// Compares means with what they should be. `unseen` is the largest contribution that an event
-/// might have that no draw happened to show: such events have a probability of the order of one
-/// over the number of draws at most, so it counts that much in the standard error.
+/// Compares means with their expected values. `unseen` is the largest contribution that an event might have that no
+/// draw happened to show: the probability of such events is at most of the order of one over the number of draws, so it
+/// counts that much in the standard error.
 fn contrast(pairs: &[(&Sums, &Expected)], draws: f64, unseen: f64, cost: f64) -> Comparison {
     let sizes = pairs.iter().flat_map(|(_, expected)| &expected.mean);
     let size = sizes.fold(0.0_f64, |size, x| size.max(x.abs()));
@@ -139,7 +139,7 @@ fn contrast(pairs: &[(&Sums, &Expected)], draws: f64, unseen: f64, cost: f64) ->
             let known = expected.square_error.get(at).copied().unwrap_or_default();
             let bias = sums.mean(at, draws) - reference;
             let error = (sums.variance(at, draws) / draws + known + floor).sqrt();
-            // 0/0 where there is neither a gradient nor a cost.
+            // 0/0 if there is neither a gradient nor a cost.
             let z = if bias == 0.0 { 0.0 } else { bias.abs() / error };
             found.error = found.error.max(error);
             if z > found.z || z.is_nan() {
@@ -181,7 +181,7 @@ pub(super) fn compare(
         });
     };
     let nothing = ExpectedSite::default();
-    // The largest cost at a site that an unseen event might have, by name.
+    // The largest cost that an unseen event at a site might have, by name.
     let mut unseen: BTreeMap<&str, f64> = BTreeMap::new();
     for entry in &plan.entries {
         let site = found.sites.get(&entry.site);
@@ -226,8 +226,8 @@ pub(super) fn compare(
         let unnamed = format!("parameter {at}, {}", parameter.shape());
         let expected = target.parameters.get(&parameter.key());
         let pairs = [(sums, expected.unwrap_or(&nothing.summed))];
-        // By how much a site's gradient may exceed the largest that was seen: that of a row where
-        // the parameter has numbers for every row.
+        // By how much a site's gradient may exceed the largest one seen: that of a row if the parameter has numbers for
+        // every row.
         let excess = sites().map(|(site, cost)| {
             let by_row = site.numbers > 0 && parameter.shape().numel() >= site.numbers;
             let sums = if by_row { &site.rows } else { &site.summed };

@@ -13,9 +13,8 @@ use crate::tensor::{Parameter, Tensor};
 /// Gradients with more numbers are compared through this many sums of them.
 const WIDEST: usize = 256;
 
-/// All numbers of a gradient, or, if they are many, sums of them with fixed random signs: a count
-/// sketch (Charikar, Chen, Farach-Colton 2002). It is linear, so that a sketch of a mean is the
-/// mean of sketches.
+/// All numbers of a gradient, or, if they are many, sums of them with fixed random signs: a count sketch (Charikar,
+/// Chen, Farach-Colton 2002). It is linear, so a sketch of a mean is the mean of sketches.
 pub(super) fn sketch(values: Vec<f32>) -> Vec<f64> {
     if values.len() <= WIDEST {
         return values.into_iter().map(f64::from).collect();
@@ -31,19 +30,19 @@ pub(super) fn sketch(values: Vec<f32>) -> Vec<f64> {
     sums
 }
 
-/// What is compared of a site's gradient.
+/// The numbers of a site's gradient that are compared.
 pub(in crate::infer) struct Coordinates {
     /// Sums over rows.
     pub(in crate::infer) summed: Vec<f64>,
-    /// The rows, where there are several.
+    /// The rows, if there are several.
     pub(in crate::infer) rows: Vec<f64>,
-    /// Sums over rows weighed by tanh θ less a constant: a bias that cancels over what came before
-    /// the site, on which θ depends, does not cancel here.
+    /// Sums over rows weighted by tanh θ minus a constant: a bias that cancels over what came before the site, on which
+    /// θ depends, does not cancel here.
     pub(in crate::infer) weighed: Vec<f64>,
 }
 
 impl Coordinates {
-    /// Of a gradient by the parameters θ of a law, the leading axes of which are rows.
+    /// For a gradient by the parameters θ of a law, whose leading axes are rows.
     pub(in crate::infer) fn of(
         gradients: &[Tensor],
         weighed: &[Tensor],
@@ -87,13 +86,12 @@ impl Coordinates {
     }
 }
 
-/// Sums over draws of a gradient's coordinates and their squares; draws that do not come by the
-/// gradient count as zeros.
+/// Sums over draws of a gradient's coordinates and their squares; draws that do not reach the gradient count as zeros.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sums {
     pub(super) sum: Vec<f64>,
     square: Vec<f64>,
-    /// The largest coordinate of any draw.
+    /// The largest coordinate in any draw.
     pub(super) largest: f64,
 }
 
@@ -135,14 +133,14 @@ pub(super) struct SiteSums {
     pub(super) summed: Sums,
     pub(super) rows: Sums,
     pub(super) weighed: Sums,
-    /// Numbers in all rows of the gradient, 0 where there is but one row.
+    /// Numbers in all rows of the gradient, 0 if there is only one row.
     pub(super) numbers: usize,
     /// Factor of subsampling plates.
     pub(super) scale: f64,
-    /// Smallest and largest cost-to-go, and the baseline that is taken off it.
+    /// Smallest and largest cost-to-go, and the baseline that is subtracted from it.
     pub(super) costs: Range,
     pub(super) baseline: f64,
-    /// Evaluations of the cost in all draws that came by the site, and how many those were.
+    /// Evaluations of the cost in all draws that reached the site, and the number of these draws.
     pub(super) evaluations: (usize, usize),
 }
 
@@ -157,8 +155,8 @@ pub(super) struct Measured {
 }
 
 impl Measured {
-    /// Draws so often; `stream` tells the random numbers of several measurements apart. Sites
-    /// without a centre get one from the first draw.
+    /// Measures this many draws; `stream` separates the random numbers of several measurements. Sites without a center
+    /// get one from the first draw.
     pub(super) fn of(
         estimation: &mut Estimation,
         objective: &dyn Objective,

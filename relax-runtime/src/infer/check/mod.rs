@@ -1,4 +1,4 @@
-//! Whether the gradients of a program are unbiased: estimates beside what they estimate.
+//! Whether the gradients of a program are unbiased: estimates compared with what they estimate.
 
 mod compare;
 mod measure;
@@ -21,10 +21,9 @@ use crate::model::{Kind, ParamStore, Program};
 use crate::random::Key;
 use crate::report::{BiasTable, Reference};
 
-/// Checks that the gradients of a model are unbiased, with the estimators that its plan chooses:
-/// [`Check`] with its defaults. A model with observations is checked as [`Svi`](super::Svi) would
-/// train it with an automatic guide, one without, but with costs, as
-/// [`Minimize`](super::Minimize) would.
+/// Checks that the gradients of a model are unbiased, with the estimators that its plan chooses: [`Check`] with its
+/// defaults. A model with observations is checked as [`Svi`](super::Svi) would train it with an automatic guide, one
+/// with costs but no observations as [`Minimize`](super::Minimize) would.
 ///
 /// ```
 /// use relax_runtime::prelude::*;
@@ -42,15 +41,37 @@ use crate::report::{BiasTable, Reference};
 /// ```
 ///
 /// # Errors
-/// As [`Check::run`].
+/// As for [`Check::run`].
 pub fn check_unbiased(model: &dyn Program) -> Result<BiasTable> {
     check_unbiased_with(model, |check| check)
 }
 
 /// As [`check_unbiased`], with settings.
 ///
+/// ```
+/// use relax_runtime::infer::check_unbiased_with;
+/// use relax_runtime::prelude::*;
+///
+/// #[model]
+/// fn coin() {
+///     let logit = param!(0.5);
+///     let b = sample!(Bernoulli(logits = logit));
+///     cost!((&b - 0.3).square());
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let model = coin();
+/// let table = check_unbiased_with(&model, |check| {
+///     check.estimator(Rloo::default()).draws(2_000).seed(1)
+/// })?;
+/// assert_eq!(table.draws, 2_000);
+/// table.verdict()?;
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
-/// As [`Check::run`].
+/// As for [`Check::run`].
 pub fn check_unbiased_with(
     model: &dyn Program,
     configure: impl FnOnce(Check<'_>) -> Check<'_>,
@@ -60,7 +81,7 @@ pub fn check_unbiased_with(
     configure(Check::new(objective)).run()
 }
 
-/// Whether a program has costs, but no observations and factors, as far as a few runs show.
+/// Whether a program has costs but neither observations nor factors, as far as a few runs show.
 fn is_cost(model: &dyn Program) -> Result<bool> {
     const RUNS: u64 = 16;
     let mut costs = false;
@@ -76,12 +97,31 @@ fn is_cost(model: &dyn Program) -> Result<bool> {
     Ok(costs)
 }
 
-/// A check that the gradient estimates of an objective are unbiased, at every site and for every
-/// parameter: their mean over many draws, with surrogates that have learned something and are then
-/// held fixed, beside the exact gradient by enumeration. Where the support is too large, or a site
-/// is continuous, a long run of REINFORCE with a baseline stands for the exact gradient; for a bound
-/// of several samples that baseline is VIMCO's. Every site is checked with draws of the others: where
-/// training would sum over all of them together, `enumerate` is checked one site at a time.
+/// A check that the gradient estimates of an objective are unbiased, at every site and for every parameter: their mean
+/// over many draws, with surrogates that have learned something and are then held fixed, against the exact gradient by
+/// enumeration. If the support is too large, or a site is continuous, a long run of REINFORCE with a baseline stands in
+/// for the exact gradient; for a bound of several samples that baseline is VIMCO's. Every site is checked with draws of
+/// the others: where training would sum over all of them together, `enumerate` is checked one site at a time.
+///
+/// ```
+/// use relax_runtime::prelude::*;
+///
+/// #[model]
+/// fn coin() {
+///     let logit = param!(0.5);
+///     let b = sample!(Bernoulli(logits = logit));
+///     cost!((&b - 0.3).square());
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let program = coin();
+/// let objective = ExpectedCost::new(&program);
+/// let table = Check::new(&objective).draws(2_000).warm_up(50).seed(1).run()?;
+/// let row = table.site("b").expect("a row");
+/// assert!(!row.biased, "{table}");
+/// # Ok(())
+/// # }
+/// ```
 pub struct Check<'o> {
     objective: &'o dyn Objective,
     estimation: Estimation,
@@ -91,7 +131,7 @@ pub struct Check<'o> {
     combinations: usize,
 }
 
-/// Streams of random numbers: of the warm-up, of the estimates, and of the reference.
+/// Streams of random numbers: for the warm-up, the estimates, and the reference.
 const WARM_UP: u64 = 0;
 const ESTIMATES: u64 = 1;
 const REFERENCE: u64 = 2;
@@ -103,7 +143,7 @@ impl Configure for Check<'_> {
 }
 
 impl<'o> Check<'o> {
-    /// A check of 10,000 draws after 100 steps of warm-up, with estimators by plan.
+    /// A check with 10,000 draws after 100 steps of warm-up, with estimators chosen by the plan.
     pub fn new(objective: &'o dyn Objective) -> Self {
         const DRAWS: u64 = 10_000;
         const WARM_UP_STEPS: u64 = 100;
@@ -118,8 +158,8 @@ impl<'o> Check<'o> {
         }
     }
 
-    /// Draws whose mean is taken, and four times as many of a sampled reference: ten times as many
-    /// show biases a third as large.
+    /// Number of draws whose mean is taken, and four times as many for a sampled reference: ten times as many show
+    /// biases a third as large.
     #[must_use]
     pub fn draws(mut self, draws: u64) -> Self {
         self.draws = draws;
@@ -127,45 +167,43 @@ impl<'o> Check<'o> {
         self
     }
 
-    /// Draws of a sampled reference.
+    /// Number of draws for a sampled reference.
     #[must_use]
     pub fn reference_draws(mut self, draws: u64) -> Self {
         self.reference_draws = draws;
         self
     }
 
-    /// Steps in which surrogates and baselines learn before they are held fixed. A surrogate that
-    /// has learned nothing may be zero, and would hide what is wrong with it. Parameters stay as
-    /// they are: first values that are symmetric may hide a bias, which
-    /// [`params`](Self::params) of a trained model show.
+    /// Number of steps in which surrogates and baselines learn before they are held fixed. A surrogate that has learned
+    /// nothing may be zero, and would hide what is wrong with it. Parameters do not move: symmetric initial values may
+    /// hide a bias that the [`params`](Self::params) of a trained model show.
     #[must_use]
     pub fn warm_up(mut self, steps: u64) -> Self {
         self.warm_up = steps;
         self
     }
 
-    /// Runs of the programs up to which the gradient is enumerated; 4096 unless set. Rows of a
-    /// plate that do not meet count as one.
+    /// Number of runs of the programs up to which the gradient is enumerated; the default is 4096. Rows of a plate that
+    /// do not meet count as one.
     #[must_use]
     pub fn enumerate_up_to(mut self, combinations: usize) -> Self {
         self.combinations = combinations;
         self
     }
 
-    /// The values of `param!` sites and automatic guides, such as those of a
-    /// [`Fit`](super::Fit); first values unless given.
+    /// The values of `param!` sites and automatic guides, such as those of a [`Fit`](super::Fit); by default their
+    /// initial values.
     #[must_use]
     pub fn params(mut self, params: &ParamStore) -> Self {
         self.estimation.params = params.fork();
         self
     }
 
-    /// Runs the check. It finds what is biased, but fails only if it cannot be carried out;
-    /// [`BiasTable::verdict`] fails if something is biased.
+    /// Runs the check. It fails only if it cannot be carried out; [`BiasTable::verdict`] fails if something is biased.
     ///
     /// # Errors
-    /// If there are too few draws, a setting is wrong, a site that was given an estimator does not
-    /// exist, a gradient changes its shape, or whatever goes wrong in the programs.
+    /// If there are too few draws, a setting is wrong, a site that was given an estimator does not exist, a gradient
+    /// changes its shape, or any error from the programs.
     pub fn run(self) -> Result<BiasTable> {
         const FEWEST: u64 = 30;
         for (setting, draws) in [
@@ -236,8 +274,8 @@ fn warm_up(estimation: &mut Estimation, objective: &dyn Objective, steps: u64) -
     Ok(())
 }
 
-/// The same parameters and REINFORCE at every site, continuous ones included; of a bound of several
-/// samples the others are the baseline.
+/// The same parameters, with REINFORCE at every site, continuous ones included; for a bound of several samples the
+/// others are the baseline.
 fn by_score_function(estimation: &Estimation) -> Estimation {
     let sites = &estimation.sites;
     let several = sites.names().iter().any(|name| {
@@ -255,7 +293,7 @@ fn by_score_function(estimation: &Estimation) -> Estimation {
     asked.estimate_by(Rc::clone(&estimator));
     for name in sites.names() {
         let estimator: Rc<dyn Estimator> = match sites.get(name).map(|site| site.class.draws) {
-            // Which a score function is biased at.
+            // Where a score function would be biased.
             Some(DrawKind::Moving) => Rc::new(Pathwise),
             _ => Rc::clone(&estimator),
         };

@@ -1,18 +1,18 @@
-//! The checksum of a whole file, header and numbers, which stands in the file's own header.
+//! The checksum of a whole file, header and numbers, which is kept in the file's own header.
 //!
-//! XXH3 of 128 bits: damage goes unseen once in 2¹²⁸, and the disk is slower.
+//! XXH3 with 128 bits: damage goes unseen once in 2¹²⁸, and the disk is slower.
 
 use std::ops::Range;
 
 use xxhash_rust::xxh3::Xxh3;
 
-/// What stands in place of the digits while they are computed.
+/// Placeholder for the digits while they are computed.
 pub(super) const BLANK: &str = "00000000000000000000000000000000";
 
-/// What comes before the digits: a key of a JSON text that is itself a string of JSON.
+/// The text before the digits: a key of a JSON text that is itself a JSON string.
 const KEY: &[u8] = br#"\"checksum\":\""#;
 
-/// Writes the checksum in the place that is kept for it.
+/// Writes the checksum in the place reserved for it.
 ///
 /// # Errors
 /// If there is no such place.
@@ -28,7 +28,7 @@ pub(super) fn fits(bytes: &[u8]) -> bool {
     place(bytes).is_some_and(|place| bytes[place.clone()] == *digits(bytes, &place).as_bytes())
 }
 
-/// The digits' place: the first, since the manifest is the first thing in a header.
+/// The place of the digits: the first match, as the manifest comes first in a header.
 fn place(bytes: &[u8]) -> Option<Range<usize>> {
     let start = bytes.windows(KEY.len()).position(|bytes| bytes == KEY)? + KEY.len();
     let place = start..start + BLANK.len();

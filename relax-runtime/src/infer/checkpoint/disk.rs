@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use tempfile::Builder;
 
-/// Writes a file beside its place under a name of its own, flushes it to the disk, and renames it:
-/// whoever reads, and whatever else writes at the same time, there is one whole file. What could not
-/// be finished is removed, unless the process was killed. Links are followed.
+/// Writes a file next to its place under a unique name, flushes it to the disk, and renames it: readers see one whole
+/// file, whatever else writes at the same time. An unfinished file is removed, unless the process was killed. Links are
+/// followed.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let path = target(path)?;
     let folder = match path.parent() {
@@ -24,21 +24,21 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(&path).map_err(|failed| failed.error)?;
-    // The rename itself is on the disk only once the folder is.
+    // The rename itself is only on the disk once the folder is.
     #[cfg(unix)]
     File::open(folder)?.sync_all()?;
     Ok(())
 }
 
-/// Reads a file; what is no file may have no end.
+/// Reads a regular file; others may have no end.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
     expect_file(fs::metadata(path)?.file_type())?;
     fs::read(path)
 }
 
-/// The file that a path stands for, which need not be there yet.
+/// The file that a path leads to, which need not exist yet.
 fn target(path: &Path) -> Result<PathBuf> {
-    /// As many links in a row as Linux follows.
+    /// Maximum number of links in a row, as in Linux.
     const MOST: usize = 40;
     let mut path = path.to_owned();
     for _ in 0..MOST {
@@ -68,7 +68,7 @@ fn expect_file(kind: FileType) -> Result<()> {
     Err(Error::other(format!("it is {what}, not a file")))
 }
 
-/// The permissions of the file that is replaced; of a new one those that any new file has.
+/// The permissions of the file to be replaced; for a new one those of any new file.
 fn permissions(path: &Path) -> Option<Permissions> {
     if let Ok(old) = fs::metadata(path) {
         return Some(old.permissions());
@@ -76,7 +76,7 @@ fn permissions(path: &Path) -> Option<Permissions> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
-        // Less what the process's mask takes away.
+        // Minus what the process's mask takes away.
         Some(Permissions::from_mode(0o666))
     }
     #[cfg(not(unix))]

@@ -15,31 +15,31 @@ use crate::estimator::SiteClass;
 use crate::model::GivenUp;
 use crate::optim::Memory;
 
-/// Version of the layout below; a reader refuses others.
+/// Version of the layout below; readers refuse other versions.
 const FORMAT: u32 = 6;
 
 const MANIFEST: &str = "relax";
 
-/// The ledger, as bytes of JSON: the header is not for what grows with every step.
+/// The ledger, as bytes of JSON: the header is no place for what grows with every step.
 const LEDGER: &str = "ledger";
 
-/// The small numbers of a checkpoint, and what its tensors are.
+/// The small numbers of a checkpoint, and a description of its tensors.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Manifest {
-    /// Of the whole file; the first field, so that its place is found without reading the others.
+    /// Checksum of the whole file; the first field, so that it is found without reading the others.
     checksum: String,
     format: u32,
     seed: u64,
     step: u64,
-    /// The kind of the optimiser's rule.
+    /// The kind of the optimizer's rule.
     rule: String,
-    /// Updates of each parameter by the optimiser.
+    /// Updates of each parameter by the optimizer.
     updates: BTreeMap<String, u64>,
     sites: SiteManifests,
-    /// What raced beside training.
+    /// The rivals that raced during training.
     rivals: Vec<RivalManifest>,
-    /// Of which programs a sum is no longer taken.
+    /// Programs for which a sum is no longer taken.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     given_up: BTreeMap<String, GivenUp>,
     /// How the run ended, in the file of a fit.
@@ -156,7 +156,7 @@ impl Checkpoint {
     fn try_read(path: &Path) -> std::result::Result<Self, String> {
         let bytes = disk::read(path).map_err(|e| format!("it cannot be read: {e}"))?;
         let damaged = |e: safetensors::SafeTensorError| {
-            format!("it is no safetensors file, or a damaged one ({e})")
+            format!("it is not a safetensors file, or is damaged ({e})")
         };
         let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
         let tensors = SafeTensors::deserialize(&bytes).map_err(damaged)?;
@@ -165,20 +165,20 @@ impl Checkpoint {
             .as_ref()
             .and_then(|map| map.get(MANIFEST));
         let manifest =
-            manifest.ok_or("it is no checkpoint of a trainer: its manifest is missing")?;
+            manifest.ok_or("it is not the checkpoint of a trainer: its manifest is missing")?;
         let no_manifest = |e: serde_json::Error| format!("its manifest is damaged ({e})");
         let format = serde_json::from_str::<Format>(manifest)
             .map_err(no_manifest)?
             .format;
         if format != FORMAT {
             return Err(format!(
-                "it has format {format}, this program reads {FORMAT}; go on with the version of the \
+                "it has format {format}, this program reads {FORMAT}; continue with the version of the \
                  library that wrote it, or train from the start"
             ));
         }
         if !checksum::fits(&bytes) {
             return Err(
-                "it is damaged: its checksum is not that of its contents; take an earlier \
+                "it is damaged: its checksum does not match its contents; take an earlier \
                         copy, or train from the start"
                     .into(),
             );
@@ -204,7 +204,7 @@ impl Checkpoint {
     }
 }
 
-/// The part of every manifest, of whatever format.
+/// The part that every manifest has, whatever its format.
 #[derive(Deserialize)]
 struct Format {
     format: u32,
@@ -269,7 +269,7 @@ fn add_sites(blobs: &mut BTreeMap<String, Blob>, group: &str, sites: &SavedSites
     manifests
 }
 
-/// Finds the tensors of a group, which are named `group:name`, and remembers which were wanted.
+/// Finds the tensors of a group, which are named `group:name`, and remembers which were used.
 struct Reader<'a> {
     tensors: &'a SafeTensors<'a>,
     taken: RefCell<BTreeSet<String>>,
@@ -311,7 +311,9 @@ impl<'a> Reader<'a> {
                 .map(f32::from_le_bytes)
                 .collect();
             if values.iter().any(|x| x.is_nan()) {
-                return Err(format!("its tensor `{full}` holds what is not a number"));
+                return Err(format!(
+                    "its tensor `{full}` holds a value that is not a number"
+                ));
             }
             Ok((
                 name.to_owned(),
@@ -347,7 +349,7 @@ impl<'a> Reader<'a> {
             if values.is_empty() {
                 break;
             }
-            // Nothing is remembered of what was not updated since the optimiser began anew.
+            // There is no memory of what was not updated since the optimizer began anew.
             let updated = memory.values().filter(|memory| memory.step > 0);
             let whole = values.len() == updated.count();
             for (name, values) in values {
@@ -418,7 +420,7 @@ fn numel(shape: &[usize]) -> usize {
     shape.iter().product()
 }
 
-/// A count that training may go on from.
+/// A count that training may continue from.
 fn counted(what: &str, count: u64) -> std::result::Result<u64, String> {
     const MOST: u64 = 1 << 53;
     match count <= MOST {
@@ -427,7 +429,7 @@ fn counted(what: &str, count: u64) -> std::result::Result<u64, String> {
     }
 }
 
-/// The numbers of a tensor as bytes of one number each.
+/// The numbers of a tensor, each as its bytes.
 fn decode<'a, const N: usize>(
     name: &str,
     view: &'a TensorView<'a>,

@@ -1,10 +1,9 @@
-//! Checkpoints: everything a trainer needs to go on as if it had never stopped.
+//! Checkpoints: everything a trainer needs to continue as if it had never stopped.
 //!
-//! One safetensors file holds the parameters, the optimiser's memory, what each site's estimator has
-//! learned, and the ledger; its metadata hold a small manifest in JSON. Random numbers need no state:
-//! each is a function of seed, step, particle and site. A checksum covers all of it. The file is
-//! written beside its place and renamed, so that a crash leaves the old one or the new one, never a
-//! torn one.
+//! One safetensors file holds the parameters, the optimizer's memory, the state of each site's estimator, and the
+//! ledger; its metadata hold a small manifest in JSON. Random numbers need no state: each is a function of seed, step,
+//! particle and site. A checksum covers all of it. The file is written next to its place and renamed, so that a crash
+//! leaves the old one or the new one, never a torn one.
 
 mod checksum;
 mod disk;
@@ -30,19 +29,19 @@ pub(super) struct Checkpoint {
     pub(super) store: BTreeMap<String, Values>,
     /// Parameters of the user's layers.
     pub(super) layers: BTreeMap<String, Values>,
-    /// The kind of rule whose memory this is.
+    /// The kind of rule that the memory belongs to.
     pub(super) rule: String,
     pub(super) memory: BTreeMap<String, Memory>,
     pub(super) sites: SavedSites,
-    /// Of which programs a sum is no longer taken.
+    /// Programs for which a sum is no longer taken.
     pub(super) given_up: BTreeMap<String, GivenUp>,
-    /// What was measured beside training, if anything was.
+    /// Measurements during training, if there were any.
     pub(super) record: Option<SavedRecord>,
-    /// How the run ended that left the trainer, where one did.
+    /// How the run that left the trainer ended, if there was one.
     pub(super) ending: Option<SavedEnding>,
 }
 
-/// How a run ended, which its fit tells after it has been loaded.
+/// How a run ended, which its fit reports after it has been loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SavedEnding {
@@ -50,28 +49,28 @@ pub(super) struct SavedEnding {
     pub(super) trend: Trend,
 }
 
-/// What the estimators of sites have learned, by the sites' names.
+/// The state of sites' estimators, by the sites' names.
 pub(super) type SavedSites = BTreeMap<String, SavedSite>;
 
-/// A ledger, and what its rivals have learned.
+/// A ledger, and the state of its rivals.
 #[derive(Clone, Debug, Default)]
 pub(super) struct SavedRecord {
     pub(super) ledger: Ledger,
-    /// Each with its name, in order.
+    /// The state of each rival with its name, in order.
     pub(super) rivals: Vec<(String, SavedSites)>,
 }
 
-/// What a site's estimator has learned.
+/// The state of a site's estimator.
 #[derive(Clone, Debug)]
 pub(super) struct SavedSite {
     pub(super) estimator: String,
-    /// What all draws so far have shown of the site.
+    /// The class of the site as far as all draws have shown.
     pub(super) class: SiteClass,
     pub(super) surrogate: BTreeMap<String, Values>,
     pub(super) memory: BTreeMap<String, Memory>,
     /// Running averages of costs, in the order in which the site writes them.
     pub(super) costs: Vec<f64>,
-    /// What the surrogate has learned beside its parameters, such as a quadratic form.
+    /// What the surrogate has learned besides its parameters, such as a quadratic form.
     pub(super) learned: Vec<f64>,
     /// Running moments of the gradient.
     pub(super) moments: Vec<f64>,
@@ -115,8 +114,8 @@ impl Values {
 /// The saved values of parameters, by name.
 ///
 /// # Errors
-/// If one is missing among the saved or has another shape, or one is saved that is not among the
-/// parameters; `unused` says what to do about that.
+/// If one is missing among the saved or has another shape, or a saved one is not among the parameters; `unused` says
+/// what to do about that.
 pub(super) fn fitted_all(
     saved: &BTreeMap<String, Values>,
     parameters: &[Parameter],
@@ -136,7 +135,7 @@ pub(super) fn fitted_all(
     fitted.collect()
 }
 
-/// Sets parameters to the values that were found for them.
+/// Sets parameters to the values found for them.
 pub(super) fn set_all(fitted: Vec<(Parameter, Tensor)>) -> Result<()> {
     fitted
         .into_iter()
@@ -175,7 +174,7 @@ fn named(parameter: &Parameter) -> Result<&str> {
     })
 }
 
-/// The error of a checkpoint that cannot be written or does not fit.
+/// The error for a checkpoint that cannot be written or does not fit.
 pub(super) fn refused(problem: String) -> Error {
     Error::Checkpoint {
         path: String::new(),

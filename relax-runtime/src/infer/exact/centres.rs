@@ -1,12 +1,11 @@
-//! Gradients weighed by their site's parameters, in which a bias shows that would cancel over what came
-//! before the site.
+//! Gradients weighted by their site's parameters, which show a bias that would cancel over what came before the site.
 
 use std::collections::BTreeMap;
 
 use crate::infer::pass::Latent;
 use crate::tensor::Tensor;
 
-/// For each site what tanh θ is on average in one draw.
+/// For each site the average tanh θ in one draw.
 pub(in crate::infer) type Centres = BTreeMap<String, Vec<Tensor>>;
 
 /// The mean over rows of tanh θ.
@@ -20,7 +19,7 @@ pub(in crate::infer) fn centre(latent: &Latent) -> Vec<Tensor> {
     latent.law.parameters().into_iter().map(mean).collect()
 }
 
-/// A site's gradient, weighed by how far tanh θ is from the site's centre.
+/// A site's gradient, weighted by how far tanh θ is from the site's center.
 pub(in crate::infer) fn weigh(
     gradients: &[Tensor],
     latent: &Latent,

@@ -1,4 +1,4 @@
-//! Steps along the exact gradient: all choices of the programs summed over together.
+//! Steps along the exact gradient: joint sums over all choices of the programs.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -44,11 +44,11 @@ enum Found {
 }
 
 impl JointSum {
-    /// The exact objective and gradient, where the plan sums over every site that has been met and
-    /// the combinations of all choices are few. Once that has failed, it is not tried again.
+    /// The exact objective and gradient, if the plan sums over every site met so far and the combinations of all
+    /// choices are few. Once that has failed, it is not tried again.
     ///
     /// # Errors
-    /// Whatever goes wrong in a program; [`Error::NotFinite`](crate::Error::NotFinite) if the
+    /// Any error from a program; [`Error::NotFinite`](crate::Error::NotFinite) if the objective is not finite.
     /// objective is not finite.
     pub(in crate::infer) fn gradients(
         &mut self,
@@ -81,7 +81,7 @@ impl JointSum {
         Ok(None)
     }
 
-    /// Sums in host numbers; nothing if that cannot be done.
+    /// Sums in host numbers; `None` if that cannot be done.
     fn tally(
         &mut self,
         model: &dyn Program,
@@ -156,7 +156,7 @@ fn by_tensors(
     }))
 }
 
-/// What there is to say of each site, in the order in which they were met.
+/// The reports of all sites, in the order in which they were met.
 fn reports(exact: &Exact, sites: &Sites) -> Result<Vec<SiteReport>> {
     let mut reports = Vec::with_capacity(exact.sites.len());
     for name in sites.names() {

@@ -1,9 +1,8 @@
-//! What the estimators estimate, by enumeration: the gradient of every site, and of every
-//! parameter.
+//! What the estimators estimate, by enumeration: the gradient of every site, and of every parameter.
 //!
-//! Rows of a plate are enumerated in step: in each run all rows take the same combination of
-//! values, and a row's probability weighs the row's cost. So a plate of a thousand rows takes no
-//! more runs than one row. Where the costs of several rows meet, every combination of all rows is
+//! Rows of a plate are enumerated in step: in each run all rows take the same combination of values, and a row's
+//! probability weights the row's cost. So a plate of a thousand rows takes no more runs than one row. Where the costs
+//! of several rows meet, every combination of all rows is run.
 //! run.
 
 pub(super) mod centres;
@@ -35,15 +34,15 @@ use run::Run;
 #[derive(Default)]
 pub(in crate::infer) struct Exact {
     centres: Centres,
-    /// What host numbers add up to in the first run, and for each site in the first that comes by:
-    /// the others' are measured from there, before they are rounded.
+    /// The sum of host numbers in the first run, and for each site in the first run that reaches it: those of later
+    /// runs are measured from there before they are rounded.
     origin: Option<f64>,
     origins: BTreeMap<String, Option<f64>>,
     pub(in crate::infer) value: f64,
     pub(in crate::infer) sites: BTreeMap<String, ExactSite>,
     pub(in crate::infer) parameters: Vec<(Parameter, Tensor)>,
     pub(in crate::infer) combinations: usize,
-    /// The first term that is not finite where it has a probability.
+    /// The first term that is not finite but has a probability.
     broken: Option<Broken>,
 }
 
@@ -69,7 +68,7 @@ impl Broken {
 pub(in crate::infer) struct ExactSite {
     /// The gradient by each parameter of the site's law, in units of one row.
     pub(in crate::infer) gradients: Vec<Tensor>,
-    /// The same, weighed by what each run has as the law's parameters.
+    /// The same, weighted by the law's parameters in each run.
     pub(in crate::infer) weighed: Vec<Tensor>,
     /// Number of leading axes of the gradients that are rows.
     pub(in crate::infer) plates: usize,
@@ -92,7 +91,7 @@ impl Range {
         (self.0, self.1) = (self.0.min(x), self.1.max(x));
     }
 
-    /// How far the numbers lie from `x` at most; 0 of none.
+    /// The largest distance of the numbers from `x`; 0 if there are none.
     pub(in crate::infer) fn distance(&self, x: f64) -> f64 {
         if self.0 > self.1 {
             return 0.0;
@@ -101,14 +100,36 @@ impl Range {
     }
 }
 
-/// The exact value and gradient of an objective whose random choices are all discrete: what the
-/// estimators estimate. Rows of a plate that do not meet are enumerated in step, and count as one.
+/// The exact value and gradient of an objective whose random choices are all discrete: what the estimators estimate.
+/// Rows of a plate that do not meet are enumerated in step, and count as one.
 ///
 /// Combinations of probability 0 do not count, whatever they cost.
 ///
+/// ```
+/// use relax_runtime::prelude::*;
+///
+/// #[model]
+/// fn coin() {
+///     let logit = param!(0.0);
+///     let b = sample!(Bernoulli(logits = logit));
+///     cost!(&b * 0.3 + 0.2);
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let program = coin();
+/// let (value, gradient) = exact_gradient(&ExpectedCost::new(&program), &ParamStore::default())?;
+/// assert!((value - 0.35).abs() < 1e-6);
+/// // d/dlogit of 0.3 p is 0.3 p (1 − p), with p = 1/2.
+/// let (logit, slope) = &gradient[0];
+/// assert_eq!(logit.name(), Some("logit"));
+/// assert!((slope.item()? - 0.075).abs() < 1e-6);
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
-/// If a choice is continuous, or there are more than 2²⁰ combinations;
-/// [`Error::NotFinite`] if the value or a gradient is not finite.
+/// If a choice is continuous, or there are more than 2²⁰ combinations; [`Error::NotFinite`] if the value or a gradient
+/// is not finite.
 pub fn exact_gradient(
     objective: &dyn Objective,
     params: &ParamStore,
@@ -131,10 +152,10 @@ pub(in crate::infer) enum Enumerated {
     Refused(Refusal),
 }
 
-/// Enumerates an objective with at most so many runs.
+/// Enumerates an objective, with a limited number of runs.
 ///
 /// # Errors
-/// Whatever goes wrong in a program.
+/// Any error from a program.
 pub(in crate::infer) fn enumerate(
     objective: &dyn Objective,
     params: &ParamStore,
@@ -160,7 +181,7 @@ pub(in crate::infer) fn enumerate(
 /// As [`enumerate`], with rows in step, and with a look at every evaluation before it counts.
 ///
 /// # Errors
-/// Whatever goes wrong in a program, or what the look finds.
+/// Any error from a program or from the look.
 pub(in crate::infer) fn enumerate_in_step(
     objective: &dyn Objective,
     params: &ParamStore,
@@ -175,7 +196,7 @@ fn rows_meet() -> Enumerated {
     Enumerated::Refused(Refusal::Other("the costs of several rows meet".into()))
 }
 
-/// Nothing if rows cannot be enumerated in step.
+/// `None` if rows cannot be enumerated in step.
 fn enumerate_rows(
     objective: &dyn Objective,
     params: &ParamStore,
@@ -214,7 +235,7 @@ fn enumerate_rows(
     }
 }
 
-/// A number less the first of its kind, if that is finite.
+/// A number minus the first finite one of its kind.
 fn from(origin: &mut Option<f64>, x: f64) -> f64 {
     x - *origin.get_or_insert(if x.is_finite() { x } else { 0.0 })
 }
@@ -262,7 +283,7 @@ impl Exact {
         Ok(())
     }
 
-    /// Adds what one combination contributes.
+    /// Adds the contribution of one combination.
     fn add(&mut self, run: &Run<'_>) -> Result<()> {
         let pass = run.pass;
         let host = run.host(|_| true);
@@ -272,7 +293,7 @@ impl Exact {
         let host = from(&mut self.origin, host);
         let all = run.weight(&[])?;
         let mass = f64::from(all.probability.peek_item()?);
-        // What has no probability does not count, whatever it costs.
+        // Combinations without probability do not count, whatever they cost.
         let possible = all.impossible.is_none();
         let weigh = |host: f64| if possible { mass * host } else { 0.0 };
         let counted = weigh(host);
@@ -308,7 +329,7 @@ impl Exact {
                 cotangents.push((t.clone(), t.zeros_like() + cotangent));
             }
         }
-        // Without rows the cost is the same for all latents of a scale with the same terms.
+        // Without rows the cost is the same for all latents with the same scale and terms.
         let mut cost: Option<(f64, SmallVec<[usize; 8]>, Tensor)> = None;
         for (place, latent) in pass.latents.iter().enumerate() {
             let own = run.own_terms(place);

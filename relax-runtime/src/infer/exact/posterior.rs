@@ -17,21 +17,22 @@ use crate::infer::posterior::{Draws, draws_of_sum};
 use crate::model::{Context, Entry, Kind, Model, ParamStore, Program, Trace};
 use crate::random::Key;
 
-/// The exact posterior of a model whose latent sites are discrete: all combinations of their values, with
-/// their probabilities. Where they are more than 4,096 and variable elimination can do without them
-/// ([`marginalise`](crate::infer::marginalise) says when), the evidence, means, marginals and inclusion
-/// probabilities of sites are exact, and what else is asked is answered by 1,000 exact draws. Up to 2²⁰
-/// combinations this is done only where tensors tell what depends on which choices, or all states of those that host
-/// code reads were tried: some of them may miss what shows at a few of many combinations. What can be asked of them stands at
-/// [`Draws`]. Where there are more than 2²² values in all combinations together, the combinations are not kept,
-/// and only single sites can be asked for.
+/// The exact posterior of a model whose latent sites are discrete: all combinations of their values, with their
+/// probabilities. If there are more than 4,096 and variable elimination can do without them
+/// ([`marginalise`](crate::infer::marginalise) says when), the evidence, means, marginals and inclusion probabilities
+/// of sites are exact, and other queries are answered by 1,000 exact draws. Up to 2²⁰ combinations this is done only if
+/// tensors tell what depends on which choices, or all states of those that host code reads were tried: trying some of
+/// them may miss what shows at a few of many combinations. If all combinations together have more than 2²² values, they
+/// are not kept, and only single sites can be queried.
 ///
-/// In a plate that is a part of a larger data set, `of = N`, the choices of a row have their posterior given the row's own
-/// data, and what stands outside sees every row as often as it stands for others:
+/// See [`exact_posterior`] for an example. It dereferences to [`Draws`], which has the queries.
+///
+/// In a plate that is a part of a larger data set, `of = N`, the choices of a row have their posterior given the row's
+/// own data, and what stands outside sees every row as often as it stands for others:
 /// p(g | x) ∝ p(g) Π_i \[Σ_z p(z | g) p(x_i | z, g)\]^(N/n).
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ExactPosterior {
-    /// ln p(observations), in which each row of a plate counts once, whether or not it is a part of a larger data set.
+    /// ln p(observations), counting each row of a plate once, whether or not it is a part of a larger data set.
     pub log_evidence: f64,
     draws: Draws,
 }
@@ -44,26 +45,62 @@ impl Deref for ExactPosterior {
     }
 }
 
-/// The posterior of a model, exactly: by all combinations of its discrete values where they are few, and else by variable
-/// elimination, with its `param!` sites at their initial values; [`exact_posterior_at`] takes trained ones.
+/// The exact posterior of a model, with its `param!` sites at their initial values: by all combinations of its discrete
+/// values if they are few, and otherwise by variable elimination. [`exact_posterior_at`] takes trained parameters.
+///
+/// ```
+/// use relax_runtime::prelude::*;
+///
+/// #[model]
+/// fn toss(heads: bool) {
+///     let fair = sample!(Bernoulli(0.5));
+///     observe!(Bernoulli(if fair { 0.5 } else { 0.9 }), heads);
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let posterior = exact_posterior(&toss(true))?;
+/// assert!((posterior.log_evidence - 0.7_f64.ln()).abs() < 1e-6);
+/// assert!((posterior.mean("fair")? - 0.25 / 0.7).abs() < 1e-6);
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
-/// As [`exact_posterior_at`].
+/// As for [`exact_posterior_at`].
 pub fn exact_posterior(model: &dyn Program) -> Result<ExactPosterior> {
     exact_posterior_at(model, &ParamStore::default())
 }
 
-/// The posterior of a model, exactly: by all combinations of its discrete values where they are few, and else by variable
-/// elimination, with its `param!` sites at the values of `params`, such as those of a [`Fit`](crate::infer::Fit). Parameters that are not there yet are
-/// created there, at their initial values. `cost!` terms do not count.
+/// The exact posterior of a model, as [`exact_posterior`], with its `param!` sites at the values of `params`, such as
+/// those of a [`Fit`](crate::infer::Fit). Missing parameters are created there, at their initial values. `cost!` terms
+/// do not count.
+///
+/// ```
+/// use relax_runtime::prelude::*;
+///
+/// #[model]
+/// fn toss(heads: bool) {
+///     let bias = param!(1.0).sigmoid();
+///     let fair = sample!(Bernoulli(0.5));
+///     observe!(Bernoulli(if fair { Tensor::scalar(0.5) } else { bias }), heads);
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let model = toss(true);
+/// let fit = Svi::new(&model).steps(50).run()?;
+/// let exact = exact_posterior_at(&model, fit.params())?;
+/// // `Svi` has summed the choice out, too.
+/// assert!((exact.mean("fair")? - fit.posterior().mean("fair")?).abs() < 1e-4);
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
-/// If a latent site is continuous, there are more than 2²⁰ combinations
-/// ([`exact_posterior_up_to`] takes more), or the observations are impossible under all of them;
-/// [`Error::Plates`] if rows of a plate that is a part of a larger data set meet, so that it is not known what the others
-/// would be.
+/// If a latent site is continuous, there are more than 2²⁰ combinations that variable elimination cannot avoid
+/// ([`exact_posterior_up_to`] takes more), or the observations are impossible under all of them; [`Error::Plates`] if
+/// rows of a plate that is a part of a larger data set meet, so that it is not known what the others would be.
 pub fn exact_posterior_at(model: &dyn Program, params: &ParamStore) -> Result<ExactPosterior> {
-    /// So many combinations are run one by one.
+    /// Up to this many combinations are run one by one.
     const FEW: usize = 1 << 12;
     params.beside_data(|| {
         let odometer = Rc::new(Odometer::new(false, FEW));
@@ -84,8 +121,7 @@ pub fn exact_posterior_at(model: &dyn Program, params: &ParamStore) -> Result<Ex
     })
 }
 
-/// The posterior by variable elimination, if that can be done, and whether it is certain what depends on
-/// which choices.
+/// The posterior by variable elimination, if possible, and whether it is certain what depends on which choices.
 fn eliminated(model: &dyn Program, params: &ParamStore) -> Option<(ExactPosterior, bool)> {
     const DRAWS: usize = 1_000;
     let context = Context::new(Key::new(0), None, params.clone());
@@ -106,12 +142,35 @@ fn eliminated(model: &dyn Program, params: &ParamStore) -> Option<(ExactPosterio
     Some((posterior, summed.is_certain()))
 }
 
-/// As [`exact_posterior_at`], with at most so many combinations. After the first runs it is
-/// estimated how many there are, and far too many are refused then. Memory goes by the number of
-/// values of single sites, not by that of combinations, of which at most 16 MiB are kept.
+/// As [`exact_posterior_at`], by running at most `combinations` combinations. Their number is estimated after the first
+/// runs, and far too many are refused then. Memory grows with the number of values of single sites, not with that of
+/// combinations, of which at most 16 MiB are kept.
+///
+/// ```
+/// use relax_runtime::infer::exact_posterior_up_to;
+/// use relax_runtime::prelude::*;
+///
+/// #[model]
+/// fn three_coins() {
+///     let mut heads = 0;
+///     for _ in 0..3 {
+///         let coin = sample!(Bernoulli(0.5));
+///         heads += usize::from(coin);
+///     }
+///     observe!(Bernoulli(if heads == 3 { 1.0 } else { 0.5 }), true);
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let (model, params) = (three_coins(), ParamStore::default());
+/// let posterior = exact_posterior_up_to(&model, &params, 8)?;
+/// assert_eq!(posterior.len(), 8);
+/// assert!(exact_posterior_up_to(&model, &params, 7).is_err());
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
-/// As [`exact_posterior_at`].
+/// As for [`exact_posterior_at`].
 pub fn exact_posterior_up_to(
     model: &dyn Program,
     params: &ParamStore,
@@ -191,7 +250,7 @@ struct Combinations<'a> {
 }
 
 impl Combinations<'_> {
-    /// Shows each run, as long as `see` wants to see more.
+    /// Shows each run, as long as `see` asks for more.
     fn each(&self, mut see: impl FnMut(&[Latent], &Trace) -> Result<bool>) -> Result<()> {
         let run = || {
             let draw = Draw::new(Own, Mode::Enumerate(Rc::clone(self.odometer)));
@@ -211,7 +270,7 @@ impl Combinations<'_> {
 /// The log-density of a run.
 ///
 /// # Errors
-/// If it is none.
+/// If it is not a valid log-density.
 fn density(trace: &Trace) -> Result<f64> {
     let log_weight = trace.log_prob()?;
     match log_weight.is_nan() || log_weight == f64::INFINITY {
@@ -220,14 +279,14 @@ fn density(trace: &Trace) -> Result<f64> {
     }
 }
 
-/// Keeps the first site that is impossible in a first run.
+/// Keeps the first impossible site of the first impossible run.
 fn note_impossible(first: &mut Option<Entry>, trace: &Trace, log_weight: f64) {
     if log_weight == f64::NEG_INFINITY && first.is_none() {
         *first = first_site(trace, |x| x == f64::NEG_INFINITY).cloned();
     }
 }
 
-/// The first site whose log-density is such.
+/// The first site whose log-density satisfies `such`.
 fn first_site(trace: &Trace, such: impl Fn(f64) -> bool) -> Option<&Entry> {
     let density = |entry: &Entry| entry.log_prob().and_then(|number| number.total());
     let mut entries = trace.entries().iter();

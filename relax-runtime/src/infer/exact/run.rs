@@ -1,4 +1,4 @@
-//! One combination of values: its probability, a number a row, and what its terms come to.
+//! One combination of values: its probability per row, and the values of its terms.
 
 use std::rc::Rc;
 
@@ -14,17 +14,17 @@ use crate::tensor::{Device, Shape, Tensor};
 pub(super) struct Run<'a> {
     pub(super) pass: &'a Pass,
     pub(super) in_step: bool,
-    /// For each latent ln q of its value, a number a row.
+    /// For each latent ln q of its value, one number per row.
     pub(super) log_masses: Vec<Tensor>,
-    /// The weight of every term, where no row has a weight of its own.
+    /// The weight of every term, if no row has its own.
     pub(super) common: Option<Weight>,
 }
 
-/// The probability of a combination, a number a row.
+/// The probability of a combination, one number per row.
 #[derive(Clone)]
 pub(super) struct Weight {
     pub(super) probability: Tensor,
-    /// 1 in rows of which it is exactly 0 and not only too small for an f32, if there are any.
+    /// 1 in rows where it is exactly 0 and not just too small for an f32, if there are any.
     pub(super) impossible: Option<Tensor>,
 }
 
@@ -80,8 +80,8 @@ impl<'a> Run<'a> {
         if self.in_step { plates } else { &[] }
     }
 
-    /// The probability of the combination, a number a row of some plates. Of other plates any row
-    /// will do: over all runs it adds up to one.
+    /// The probability of the combination, one number per row of some plates. For other plates any row will do: over
+    /// all runs it adds up to one.
     pub(super) fn weight(&self, plates: &[Plate]) -> Result<Weight> {
         if let Some(common) = &self.common {
             return Ok(common.clone());
@@ -109,8 +109,8 @@ impl<'a> Run<'a> {
         first.map_or_else(Device::cpu, |latent| latent.law.device())
     }
 
-    /// A term's value with all its plates' rows that have weights, as a constant; nothing of a
-    /// number that [`host`](Self::host) counts.
+    /// A term's value for those of its plates' rows that have weights, as a constant; `None` for a number that
+    /// [`host`](Self::host) counts.
     pub(super) fn value(&self, term: &Term) -> Option<Tensor> {
         let rows = self.rows(&term.plates).len();
         match &term.value {
@@ -120,7 +120,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// What those of some terms that are host numbers and stand in no row add up to.
+    /// The sum of those terms that are host numbers and stand in no row.
     pub(super) fn host(&self, counts: impl Fn(&Term) -> bool) -> f64 {
         let host = |term: &Term| match term.value {
             Number::Host(x) if counts(term) && self.rows(&term.plates).is_empty() => x * term.scale,
@@ -129,8 +129,8 @@ impl<'a> Run<'a> {
         self.pass.terms.iter().map(host).sum()
     }
 
-    /// The places of the terms that count for each row of the latent at a place: those that can
-    /// depend on it. Of terms in other plates none does.
+    /// The places of the terms that count for each row of the latent at a place: those that can depend on it. Terms in
+    /// other plates never do.
     pub(super) fn own_terms(&self, place: usize) -> SmallVec<[usize; 8]> {
         let latent = &self.pass.latents[place];
         let terms = self.pass.terms.iter().enumerate();

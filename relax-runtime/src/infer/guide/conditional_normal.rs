@@ -1,4 +1,4 @@
-//! The law of one site of a Gaussian over the unconstrained numbers of several sites.
+//! The law of one site under a Gaussian over the unconstrained numbers of several sites.
 
 use std::rc::Rc;
 
@@ -9,9 +9,9 @@ use crate::special::HALF_LN_TAU;
 use crate::tensor::{Shape, Tensor};
 
 /// A site's part of u ~ N(m, L · Lᵀ), given the parts u_< of the sites before it: Gaussian with mean
-/// mₛ + Lₛ_< ε_<, ε_< = L_<⁻¹ (u_< − m_<), and factor Lₛₛ, brought to the support. The product of these laws
-/// over the sites is the density of all of u, and each is again a product over the site's numbers, each given
-/// those before it: a number a row, where there are rows.
+/// mₛ + Lₛ_< ε_<, ε_< = L_<⁻¹ (u_< − m_<), and factor Lₛₛ, mapped to the support. The product of these laws over the
+/// sites is the density of all of u. Each is in turn a product over the site's numbers, each given those before it,
+/// with one number per row if there are rows.
 #[derive(Clone, Debug)]
 pub(super) struct ConditionalNormal {
     /// The mean, `[d]`.
@@ -29,21 +29,21 @@ pub(super) struct ConditionalNormal {
 pub(super) struct Joint {
     pub(super) loc: Tensor,
     pub(super) scale_tril: Tensor,
-    /// The unconstrained numbers of the sites before the last, where there are such.
+    /// The unconstrained numbers of the sites before the last, if there are any.
     pub(super) before: Option<Tensor>,
 }
 
 /// The shapes of a site's numbers.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Support {
-    /// Of a draw.
+    /// Shape of a draw.
     pub(super) shape: Shape,
-    /// Of the unconstrained numbers behind it.
+    /// Shape of the unconstrained numbers behind it.
     pub(super) free: Shape,
     /// Trailing axes that form a single event.
     pub(super) event_rank: usize,
-    /// Whether there are several rows of plates, which are drawn together: what a row costs then does
-    /// not tell what the numbers of that row alone are worth.
+    /// Whether there are several rows of plates, which are drawn together: the cost of a row then does not tell the
+    /// value of that row's numbers alone.
     pub(super) has_rows: bool,
 }
 
@@ -111,8 +111,8 @@ impl Law for ConditionalNormal {
         })
     }
 
-    /// The draws before stay what they are: so the derivative of the sum over all sites is that of the whole
-    /// density by the draws, which is that of the posterior where the two are one, and has no variance.
+    /// Earlier draws stay as they are: the derivative of the sum over all sites is then that of the whole density by
+    /// the draws, which equals that of the posterior if the two agree, and has no variance.
     fn with_own_parameters_held(&self) -> Rc<dyn Law> {
         let centre = match &self.joint {
             None => self.centre.detach(),
@@ -171,12 +171,12 @@ impl Law for ConditionalNormal {
         Some(-noise)
     }
 
-    /// It is a guide already.
+    /// It already is a guide.
     fn mean_field(&self) -> MeanField<'_> {
         MeanField::new([], |_| Ok(Rc::new(self.clone())))
     }
 
-    /// The mean of each number given the sites before; of a simplex over a thousand draws.
+    /// The mean of each number given the sites before; for a simplex over a thousand draws.
     fn mean(&self) -> Tensor {
         if let Bijection::Simplex = self.bijection {
             return self.mean_of_draws().unwrap_or_else(Tensor::poisoned);
@@ -189,7 +189,7 @@ impl Law for ConditionalNormal {
                 self.bijection.value(&(centre + variance * 0.5))
             }
             _ => {
-                // The trapezoidal rule, which is as good as exact for what is analytic.
+                // The trapezoidal rule, which is practically exact for analytic functions.
                 const STEP: f32 = 0.5;
                 let (scale, mut sum) = (variance.sqrt(), centre.zeros_like());
                 for x in (-12..=12).map(|k| k as f32 * STEP) {

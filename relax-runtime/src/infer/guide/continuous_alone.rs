@@ -1,4 +1,4 @@
-//! Guides of continuous sites alone: discrete ones have the structured guide's laws.
+//! Guides for continuous sites only: discrete ones have the structured guide's laws.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -10,14 +10,14 @@ use super::{Evaluation, GuideSite, Proposal};
 use crate::dist::Law;
 use crate::error::Result;
 
-/// The continuous sites of a model that a guide has, with what a plan says of them.
+/// The continuous sites of a model that a guide covers, with their description for a plan.
 pub(in crate::infer) struct Guided {
     words: String,
     sites: RefCell<BTreeSet<String>>,
 }
 
 impl Guided {
-    /// What the guide of a site is, in words, if it is one of them.
+    /// A description of the site's guide, if the site is one of them.
     pub(in crate::infer) fn words(&self, site: &str) -> Option<String> {
         let known = self.sites.borrow().contains(site);
         known.then(|| self.words.clone())
@@ -31,8 +31,8 @@ impl Guided {
     }
 }
 
-/// Draws continuous sites from the laws that `law` gives, of which the plan says `words`, and all others as
-/// the structured guide does. Sites at which an automatic guide has nothing to learn keep what they have.
+/// Draws continuous sites from the laws that `law` gives, which the plan describes by `words`, and all others as the
+/// structured guide does. Sites where an automatic guide has nothing to learn keep their law.
 pub(super) fn continuous_alone(
     evaluation: Evaluation<'_>,
     words: &str,

@@ -8,16 +8,16 @@ use super::{Evaluation, Guide, GuideSite, Proposal};
 use crate::dist::{Delta, Distribution, Law};
 use crate::error::Result;
 
-/// Puts every continuous choice at a point of its own, which is learned: the bound is then the log-joint at
-/// these points, and its maximum the maximum a posteriori. The density is that of the sites' own numbers, not
-/// of unconstrained ones, as with Pyro's `AutoDelta`: the point of a `Beta(a, b)` is (a − 1)/(a + b − 2). Where
-/// that density has no maximum within the support, such as `Gamma(0.5, 1.0)`, the points run to its end.
+/// Puts every continuous choice at a point of its own, which is learned: the bound is then the log-joint at these
+/// points, and its maximum the maximum a posteriori. The density is that of the sites' own numbers, not of
+/// unconstrained ones, as with Pyro's `AutoDelta`: the point of a `Beta(a, b)` is (a − 1)/(a + b − 2). If that density
+/// has no maximum within the support, as for `Gamma(0.5, 1.0)`, the points run to its end.
 ///
-/// Discrete choices are summed out where that is cheap, and else keep the law that
-/// [`StructuredGuide`](super::StructuredGuide) gives them, which is a sum as far as that law is their posterior: the
-/// points maximise the evidence given them, as expectation maximisation does. Points start from the medians that
-/// a mean-field guide starts from. What a [`Posterior`](crate::infer::Posterior) says of the evidence means nothing
-/// for points.
+/// Discrete choices are summed out where that is cheap, and otherwise keep the law that
+/// [`StructuredGuide`](super::StructuredGuide) gives them, which amounts to a sum as far as that law is their
+/// posterior: the points maximize the evidence given them, as in expectation maximization. Points start from the
+/// medians that a mean-field guide starts from. What a [`Posterior`](crate::infer::Posterior) says about the evidence
+/// is meaningless for points.
 ///
 /// ```
 /// use relax_runtime::infer::DeltaGuide;
@@ -38,9 +38,8 @@ use crate::error::Result;
 /// ```
 ///
 /// # Errors
-/// Of a step: in a plate that holds a changing sample of rows; where a law does not say how its support is
-/// reached; where host code reads a continuous site, whose point then has no gradient: give its distribution
-/// tensors.
+/// From a step: in a plate that holds a changing sample of rows; if a law does not say how its support is reached; if
+/// host code reads a continuous site, whose point then has no gradient: give its distribution tensors.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DeltaGuide;
 

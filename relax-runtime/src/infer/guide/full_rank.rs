@@ -5,18 +5,16 @@ use super::{Evaluation, Guide, GuideSite, Proposal};
 use crate::error::Result;
 use crate::tensor::Tensor;
 
-/// Draws all continuous choices of a model from one Gaussian N(m, L · Lᵀ) over their unconstrained numbers,
-/// brought to each site's support by [`Law::bijection`](crate::dist::Law::bijection), with the volume of that
-/// map in log q (Kucukelbir, Tran, Ranganath, Gelman, Blei, "Automatic Differentiation Variational Inference",
-/// JMLR 2017). Rows of plates and numbers of vectors are coordinates like others. It is right where a
-/// posterior is a correlated bell in these coordinates; with d of them it has d (d + 3)/2 parameters, and a
-/// [`LowRankGuide`](super::LowRankGuide) has fewer.
+/// Draws all continuous choices of a model from one Gaussian N(m, L · Lᵀ) over their unconstrained numbers, mapped to
+/// each site's support by [`Law::bijection`](crate::dist::Law::bijection), with the volume of that map in log q
+/// (Kucukelbir, Tran, Ranganath, Gelman, Blei, "Automatic Differentiation Variational Inference", JMLR 2017). Rows of
+/// plates and numbers of vectors are coordinates like any others. It is right if the posterior is a correlated bell in
+/// these coordinates. With d of them it has d (d + 3)/2 parameters; a [`LowRankGuide`](super::LowRankGuide) has fewer.
 ///
-/// Discrete choices keep the law that [`StructuredGuide`](super::StructuredGuide) gives them, of which
-/// the Gaussian does not depend. A site that some runs come by only takes its place where they do, given
-/// the continuous sites that the run came by before it. The first law that the model states at a site
-/// says where its numbers start: independent of each other, with the medians and spreads that a mean-field
-/// guide starts from.
+/// Discrete choices keep the law that [`StructuredGuide`](super::StructuredGuide) gives them; the Gaussian does not
+/// depend on them. A site that only some runs reach takes its place in those runs, given the continuous sites that the
+/// run reached before it. The first law that the model states at a site decides where its numbers start: independent of
+/// each other, with the medians and spreads that a mean-field guide starts from.
 ///
 /// ```
 /// use relax_runtime::infer::FullRankGuide;
@@ -40,8 +38,8 @@ use crate::tensor::Tensor;
 /// ```
 ///
 /// # Errors
-/// Of a step: in a plate that holds a changing sample of rows; where a law does not say how its support is
-/// reached; where host code reads a site in a plate, whose rows are drawn together.
+/// From a step: in a plate that holds a changing sample of rows; if a law does not say how its support is reached; if
+/// host code reads a site in a plate, whose rows are drawn together.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FullRankGuide;
 
@@ -52,8 +50,8 @@ impl Guide for FullRankGuide {
     }
 }
 
-/// L = diag(σ) · C with a lower triangular C whose diagonal is 1: the scales and the correlations then have
-/// parameters of their own.
+/// L = diag(σ) · C with a lower triangular C whose diagonal is 1, so that scales and correlations have separate
+/// parameters.
 #[derive(Default)]
 struct Triangle {
     known: Option<Tensor>,

@@ -1,4 +1,4 @@
-//! What guides have in common that are one Gaussian over the unconstrained numbers of all continuous sites.
+//! What guides share that are one Gaussian over the unconstrained numbers of all continuous sites.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -12,16 +12,16 @@ use crate::model::Entry;
 use crate::random::Key;
 use crate::tensor::{Parameter, Shape, Tensor};
 
-/// The factor L of the covariance L · Lᵀ of all numbers that a run has come by.
+/// The factor L of the covariance L · Lᵀ of all numbers that a run has reached.
 pub(super) trait Factor {
-    /// Adds a site's numbers, whose scales are σ, and gives L of all up to there.
+    /// Adds a site's numbers, whose scales are σ, and returns L for all numbers so far.
     ///
     /// # Errors
-    /// As [`GuideSite::parameter`].
+    /// As for [`GuideSite::parameter`].
     fn with(&mut self, site: &GuideSite<'_>, before: &[Met], scale: &Tensor) -> Result<Tensor>;
 }
 
-/// A continuous site that a run has come by.
+/// A continuous site that a run has reached.
 pub(super) struct Met {
     pub(super) name: String,
     /// How many unconstrained numbers it has.
@@ -29,7 +29,7 @@ pub(super) struct Met {
     bijection: Bijection,
 }
 
-/// What a run has come by.
+/// What a run has reached so far.
 struct Known {
     sites: Vec<Met>,
     loc: Option<Tensor>,
@@ -141,7 +141,7 @@ pub(super) fn zeros(site: &GuideSite<'_>, part: &str, shape: [usize; 2]) -> Resu
 /// The value of a parameter.
 ///
 /// # Errors
-/// If it has another shape than the site needs.
+/// If its shape is not the one that the site needs.
 pub(super) fn of_shape(parameter: &Parameter, shape: Shape) -> Result<Tensor> {
     super::site::expect_shape(parameter, shape)?;
     Ok(parameter.for_guide())
@@ -155,11 +155,11 @@ pub(super) struct Start {
 }
 
 impl Start {
-    /// Median and spread of the unconstrained numbers of draws from what a mean-field guide starts from: these
-    /// exist whatever the law is.
+    /// Median and spread of the unconstrained numbers of draws from what a mean-field guide starts from: these exist
+    /// for any law.
     pub(super) fn of(stated: &dyn Law) -> Result<Self> {
         const PAIRS: usize = 100;
-        /// Between the quartiles of a standard Gaussian.
+        /// Distance between the quartiles of a standard Gaussian.
         const QUARTILES: f32 = 1.349;
         let bijection = bijection_of(stated)?;
         let guide = stated.mean_field();

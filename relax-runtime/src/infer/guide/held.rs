@@ -1,5 +1,5 @@
-//! A law whose log-density, where an objective leaves out how it moves with what is learned, keeps moving
-//! with the draws of earlier sites.
+//! A law whose log-density still moves with the draws of earlier sites where an objective leaves out how it moves with
+//! learned parameters.
 
 use std::rc::Rc;
 
@@ -8,9 +8,9 @@ use crate::error::Result;
 use crate::random::Stream;
 use crate::tensor::{Device, Shape, Tensor};
 
-/// A law, and the same with the guide's own parameters as constants and earlier draws alive: the sum of
-/// log q over all sites then has the derivative of the whole density by the draws, and a gradient that has
-/// no variance where guide and posterior are one (Roeder, Wu, Duvenaud 2017).
+/// A law, and the same law with the guide's own parameters as constants and earlier draws alive: the sum of log q over
+/// all sites then has the derivative of the whole density by the draws, and a gradient without variance if guide and
+/// posterior agree (Roeder, Wu, Duvenaud 2017).
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) law: Rc<dyn Law>,
@@ -22,7 +22,7 @@ impl Law for Held {
         Rc::clone(&self.held)
     }
 
-    // All else is the law's.
+    // Everything else comes from the law.
 
     fn name(&self) -> &'static str {
         self.law.name()

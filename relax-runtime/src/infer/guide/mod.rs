@@ -1,4 +1,4 @@
-//! Guides: the laws q from which a bound draws a model's choices, one file a family.
+//! Guides: the laws q from which a bound draws a model's choices, one file per family.
 
 mod conditional_normal;
 mod continuous_alone;
@@ -37,8 +37,8 @@ use crate::model::{Message, ParamStore, Program, Trace};
 use crate::random::Key;
 use crate::tensor::{Shape, SiteSet};
 
-/// A family of laws q over a model's choices. Programs are guides; a family that gives each site a law
-/// when the model comes by it calls [`Evaluation::by_site`]:
+/// A family of laws q over a model's choices. Programs are guides; a family that gives each site a law when the model
+/// reaches it calls [`Evaluation::by_site`]:
 ///
 /// ```
 /// use relax_runtime::dist::{Bernoulli, Distribution, Value};
@@ -78,36 +78,36 @@ use crate::tensor::{Shape, SiteSet};
 /// # }
 /// ```
 pub trait Guide {
-    /// Draws the model's choices as the evaluation wants them.
+    /// Draws the model's choices as the evaluation asks.
     ///
     /// # Errors
-    /// Whatever goes wrong in model or guide.
+    /// Any error from the model or the guide.
     fn propose(&self, evaluation: Evaluation<'_>) -> Result<Proposal>;
 
-    /// Called at times while a run goes on until it has settled: the guide may write its parameters in other
-    /// units, in which what is left is learned faster, or take in further ones, but is to leave every law as it
-    /// is.
+    /// Called from time to time while a run goes on until it has settled. The guide may write its parameters in other
+    /// units, in which the rest is learned faster, or add further ones, but must leave every law as it is.
     ///
     /// # Errors
-    /// Whatever goes wrong in model or guide.
+    /// Any error from the model or the guide.
     fn adapt(&self, _evaluation: Evaluation<'_>, _stage: Stage) -> Result<()> {
         Ok(())
     }
 
-    /// Whether [`Svi`](super::Svi) may sum discrete choices out where that is cheap, as it does with the automatic guide (it
-    /// integrates nothing out): where it is about continuous ones alone, and draws each without a look at which others a run has come by.
+    /// Whether [`Svi`](super::Svi) may sum out discrete choices where that is cheap, as with the automatic guide (but
+    /// integrate nothing out): it may if the guide covers continuous choices only, and draws each regardless of which
+    /// others a run has reached.
     fn leaves_sums(&self) -> bool {
         false
     }
 
-    /// Whether it gives all sites of a model what [`MeanFieldGuide`] does: sums over such a model's host
-    /// values need no tensors.
+    /// Whether it gives all sites of a model what [`MeanFieldGuide`] does: sums over such a model's host values need no
+    /// tensors.
     fn is_mean_field(&self, _model: &dyn Program, _params: &ParamStore) -> bool {
         false
     }
 }
 
-/// How far a run is that goes on until it has settled.
+/// How far a run has come that goes on until it has settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Stage {
@@ -117,19 +117,19 @@ pub enum Stage {
     Settled,
 }
 
-/// One evaluation of a bound: a model that is to be run, its random numbers, and how its choices are
-/// to be made.
+/// One evaluation of a bound: a model to run, its random numbers, and how to make its choices. See [`Guide`] for an
+/// example.
 #[derive(Clone, Copy)]
 pub struct Evaluation<'a> {
     pub(super) model: &'a dyn Program,
-    /// The model as it was run before, while more of it was summed out; the first ones first.
+    /// Earlier versions of the model, with more of it summed out, oldest first.
     pub(super) before: &'a [&'a dyn Program],
     pub(super) key: Key,
     pub(super) params: &'a ParamStore,
     pub(super) mode: &'a Mode,
 }
 
-/// The choices that a guide has made, and what the model made of them.
+/// The choices that a guide has made, and the model's run with them.
 pub struct Proposal {
     pub(super) latents: Vec<Latent>,
     /// The model's run.
@@ -139,16 +139,16 @@ pub struct Proposal {
 }
 
 impl<'a> Evaluation<'a> {
-    /// The parameters of the training.
+    /// The parameters being trained.
     pub fn params(&self) -> &'a ParamStore {
         self.params
     }
 
-    /// Runs the model, whose choices are drawn from the laws that `law` gives, one at a time, except
-    /// for those that handlers hide: they draw from their own.
+    /// Runs the model, drawing its choices one at a time from the laws that `law` gives, except for those that handlers
+    /// hide, which are drawn from their own.
     ///
     /// # Errors
-    /// Whatever goes wrong in the model or in `law`.
+    /// Any error from the model or from `law`.
     pub fn by_site(
         self,
         law: impl Fn(&GuideSite<'_>) -> Result<Rc<dyn Law>> + 'static,
@@ -167,7 +167,7 @@ impl<'a> Evaluation<'a> {
     }
 }
 
-/// Checks that a guide's law is of the kind of the model's, and its draws, as vertices, of the shape.
+/// Checks that a guide's law is of the same kind as the model's, and that its draws, as vertices, have the same shape.
 fn expect_fit(law: &dyn Law, guide: &dyn Law, shape: Shape) -> Result<()> {
     let kind = |law: &dyn Law| match law.draws().are_discrete() {
         true => "discrete",
@@ -191,7 +191,7 @@ fn expect_fit(law: &dyn Law, guide: &dyn Law, shape: Shape) -> Result<()> {
     }
 }
 
-/// Laws that a guide gives.
+/// The laws that a guide gives.
 struct BySite<F> {
     params: ParamStore,
     law: F,

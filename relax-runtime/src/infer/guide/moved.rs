@@ -11,7 +11,7 @@ use crate::dist::{Draws, Law, MeanField, Part, PerParameter, Value};
 use crate::error::{Error, Result};
 use crate::tensor::{Parameter, Shape, Tensor};
 
-/// The law of a site in a model of this structure.
+/// The law of a site in a model with this structure.
 pub(super) fn law_of(site: &GuideSite<'_>, structure: &Structure) -> Result<Rc<dyn Law>> {
     let follows = structure.of_site(site.name());
     match follows.any {
@@ -20,7 +20,7 @@ pub(super) fn law_of(site: &GuideSite<'_>, structure: &Structure) -> Result<Rc<d
     }
 }
 
-/// What a law is moved by: Gaussian numbers lean to a side, too, once scales follow.
+/// The parts by which a law is moved: Gaussian numbers may also be skewed, once scales follow.
 pub(super) fn guide_of<'l>(stated: &'l dyn Law, follows: &Follows) -> Result<MeanField<'l>> {
     match follows.with_all_parts {
         true => skewed(stated.mean_field()),
@@ -36,7 +36,7 @@ fn moved(site: &GuideSite<'_>, follows: &Follows) -> Result<Rc<dyn Law>> {
     let Some(row) = Row::around(site, &guide, follows)? else {
         return site.mean_field();
     };
-    // Of each part the table's parameter, and behind it the slopes.
+    // For each part the table's parameter, followed by the slopes.
     let parts = guide.parts().iter().enumerate();
     let parameters = parts.map(|(number, part)| {
         let apart = || site.displacement(&*stated, &guide, number);
@@ -65,7 +65,7 @@ fn moved(site: &GuideSite<'_>, follows: &Follows) -> Result<Rc<dyn Law>> {
     })
 }
 
-/// Where the earlier choices stand.
+/// The values of the earlier choices.
 pub(super) struct Row<'a> {
     /// Plates around the site.
     plates: usize,
@@ -76,16 +76,16 @@ pub(super) struct Row<'a> {
     with_all_parts: bool,
 }
 
-/// The row of the table that counts.
+/// The row of the table that applies.
 enum At {
-    /// Host values give it by number.
+    /// Host values give its number.
     Number(usize),
-    /// How much each row counts, `[plates.., rows]`.
+    /// The share of each row, `[plates.., rows]`.
     Shares(Tensor),
 }
 
 impl<'a> Row<'a> {
-    /// Nothing where a part of the guide has no rows of its own.
+    /// `None` if a part of the guide has no rows of its own.
     pub(super) fn around(
         site: &GuideSite<'_>,
         guide: &MeanField<'_>,
@@ -142,7 +142,7 @@ impl<'a> Row<'a> {
         Ok(row)
     }
 
-    /// How much each value of each of a parent's choices counts, `[plates.., values]`.
+    /// The share of each value of each of a parent's choices, `[plates.., values]`.
     fn choices(&self, vertex: &Tensor, parent: &Parent) -> Vec<Tensor> {
         match parent.values {
             Values::Coins => (0..parent.numbers)
@@ -155,7 +155,7 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// How much each pair of values counts.
+    /// The share of each pair of values.
     fn product(&self, a: &Tensor, b: &Tensor) -> Tensor {
         let pairs = a.unsqueeze(-1) * b.unsqueeze(-2);
         let shape = pairs.shape();
@@ -164,7 +164,7 @@ impl<'a> Row<'a> {
         Shape::try_from(&rows[..]).map_or_else(Tensor::poisoned, |shape| pairs.reshape(shape))
     }
 
-    /// The parameters that move a part: the table, and where lines count, a slope for each.
+    /// The parameters that move a part: the table, and a slope for each line.
     fn parameters(
         &self,
         site: &GuideSite<'_>,
@@ -191,7 +191,7 @@ impl<'a> Row<'a> {
         Ok(parameters)
     }
 
-    /// A part as the model states it, moved by its parameters, which are constants where they are held.
+    /// A part as the model states it, moved by its parameters, as constants if they are `held`.
     fn moved(&self, part: &Part, parameters: &[Parameter], held: bool) -> Result<Tensor> {
         let value = |parameter: &Parameter| match held {
             true => parameter.get().detach(),
@@ -214,8 +214,8 @@ impl<'a> Row<'a> {
         Ok(moved)
     }
 
-    /// Writes shifts and slopes of a guide's parts anew, where earlier choices are measured from other places
-    /// and in other units, so that the law stays what it is.
+    /// Rewrites shifts and slopes of a guide's parts for new places and units of earlier choices, so that the law stays
+    /// the same.
     pub(super) fn rewrite(
         &self,
         site: &GuideSite<'_>,
@@ -267,8 +267,8 @@ impl<'a> Row<'a> {
         Ok(numbers.reshape(axes(rows, self.plates, last.iter().product())?))
     }
 
-    /// The sum over the axis behind the plates of numbers `[plates.., axis, event..]`, each weighed by its
-    /// share, `[plates.., axis]`.
+    /// The sum over the axis after the plates of numbers `[plates.., axis, event..]`, each weighted by its share,
+    /// `[plates.., axis]`.
     fn weighed(&self, numbers: &Tensor, shares: &Tensor, part: &Part) -> Result<Tensor> {
         Ok((self.beside(shares, part)? * numbers).sum(self.plates as isize))
     }
@@ -280,7 +280,7 @@ impl<'a> Row<'a> {
         Ok(shares.reshape(Shape::try_from(&shape[..])?))
     }
 
-    /// The shape of a part with an axis behind the plates.
+    /// The shape of a part with an axis after the plates.
     fn with_axis(&self, part: &Part, axis: Option<usize>) -> Result<Shape> {
         let mut shape = part.shape().to_vec();
         if let Some(axis) = axis {
@@ -290,7 +290,7 @@ impl<'a> Row<'a> {
     }
 }
 
-/// What the parameters of a part are called, behind the name of the site.
+/// The name of a part's parameter, after the name of the site.
 fn shift_of(part: &Part) -> String {
     format!("{}.shift", part.name())
 }
@@ -307,7 +307,7 @@ fn zeros(site: &GuideSite<'_>, name: &str, part: &Part, shape: Shape) -> Result<
     Ok(parameter)
 }
 
-/// The number of an earlier host value; the first where the run has not come by it.
+/// The number of an earlier host value; the first one if the run has not reached it.
 fn host_value(site: &GuideSite<'_>, parent: &Parent) -> Result<usize> {
     let mut found = Ok(0);
     site.with_earlier(&parent.name, &mut |entry| {
@@ -316,16 +316,15 @@ fn host_value(site: &GuideSite<'_>, parent: &Parent) -> Result<usize> {
             Value::Index(k) => Ok(*k),
             Value::Vector(v) => Ok(v.iter().position(|x| *x > 0.5).unwrap_or(0)),
             Value::Real(x) => Ok(*x as usize),
-            // A read that counts: the law depends on it.
+            // Counts as a read: the law depends on it.
             Value::Tensor(t) => t.item().map(|x| x as usize),
         };
     });
     Ok(found?.min(parent.rows().unwrap_or(1) - 1))
 }
 
-/// The numbers of an earlier choice, `[plates.., numbers]` with an axis for each of the site's plates: as a
-/// vertex, or where they are any numbers, measured from their centre in units of their spread. Zeros where
-/// the run has not come by it.
+/// The numbers of an earlier choice, `[plates.., numbers]` with an axis for each of the site's plates: as a vertex, or
+/// for arbitrary numbers, measured from their center in units of their spread. Zeros if the run has not reached it.
 fn vertex(site: &GuideSite<'_>, parent: &Parent, plates: usize) -> Result<Tensor> {
     let mut found = None;
     site.with_earlier(&parent.name, &mut |entry| {
@@ -345,7 +344,7 @@ fn vertex(site: &GuideSite<'_>, parent: &Parent, plates: usize) -> Result<Tensor
         _ => {
             return Err(Error::Guide(format!(
                 "the automatic guide follows `{}`, which stood in other plates when the model was \
-                 looked at; give sites in other plates other names",
+                 looked at; give sites in different plates different names",
                 parent.name
             )));
         }
@@ -354,7 +353,7 @@ fn vertex(site: &GuideSite<'_>, parent: &Parent, plates: usize) -> Result<Tensor
         Values::Coins | Values::Category => vertex,
         Values::Numbers => {
             let numbers = vertex.reshape(axes(rows, own_plates, parent.numbers)?);
-            // A checkpoint's stand on the CPU.
+            // Those of a checkpoint are on the CPU.
             let device = numbers.device();
             let place = |of: &Tensor| of.to_device(&device);
             (numbers - place(&parent.centre)?) / place(&parent.spread)?
@@ -363,7 +362,7 @@ fn vertex(site: &GuideSite<'_>, parent: &Parent, plates: usize) -> Result<Tensor
     Ok(numbers.reshape(axes(rows, plates, parent.numbers)?))
 }
 
-/// `[rows.., 1.., numbers]`, with an axis for each of so many plates.
+/// `[rows.., 1.., numbers]`, with an axis for each plate.
 fn axes(rows: &[usize], plates: usize, numbers: usize) -> Result<Shape> {
     let mut shape = rows.to_vec();
     shape.resize(plates, 1);

@@ -13,7 +13,7 @@ use crate::infer::pass::{Latent, Mode, Pass};
 use crate::model::{Interpreter, Kind, Message, Plate, Program, Trace};
 use crate::tensor::{SiteSet, Tensor};
 
-/// The guide samples exactly the model's latent sites, those apart that are hidden from it.
+/// The guide samples exactly the model's latent sites, except those hidden from it.
 impl<P: Program + ?Sized> Guide for P {
     fn propose(&self, evaluation: Evaluation<'_>) -> Result<Proposal> {
         let Evaluation {
@@ -39,7 +39,7 @@ impl<P: Program + ?Sized> Guide for P {
     }
 }
 
-/// A guide's choices, what it passed on, and what its host code read.
+/// A guide's choices, the values it passed on, and what its host code read.
 fn draws_of<P: Program + ?Sized>(
     guide: &P,
     evaluation: Evaluation<'_>,
@@ -64,8 +64,7 @@ fn draws_of<P: Program + ?Sized>(
     Ok((latents, trace, reads))
 }
 
-/// Puts a latent that the guide has drawn into the model's plates: a guide's rows are the rows of
-/// the sites that it draws.
+/// Puts a latent drawn by the guide into the model's plates: a guide's rows are the rows of the sites that it draws.
 fn match_plates(latent: &mut Latent, trace: &Trace) -> Result<()> {
     let entry = trace.get(&latent.name)?;
     let sizes = |plates: &[Plate]| plates.iter().map(|plate| plate.size).collect::<Vec<_>>();
@@ -91,9 +90,9 @@ struct FromGuide {
     places: FxHashMap<Cow<'static, str>, usize>,
     values: Vec<Tensor>,
     laws: Vec<Rc<dyn Law>>,
-    /// Whether the values are to lie in the support: all but relaxed ones do.
+    /// Whether the values must lie in the support: all except relaxed ones must.
     hard: bool,
-    /// Makes the choices that are hidden from the guide, after the guide's.
+    /// Makes the choices hidden from the guide, after the guide's.
     hidden: Draw<Own>,
 }
 
@@ -103,7 +102,7 @@ impl FromGuide {
             .iter()
             .enumerate()
             .map(|(i, latent)| (latent.name.clone(), i));
-        // The values as the guide's own context passed them on, with what they depend on.
+        // The values as the guide's own context passed them on, with their dependences.
         let value = |latent: &Latent| match trace.find(&latent.name).map(|entry| &entry.value) {
             Some(Value::Tensor(t)) => t.clone(),
             _ => latent.value.clone(),
@@ -117,7 +116,7 @@ impl FromGuide {
         }
     }
 
-    /// Checks that the model has come by all that the guide has drawn.
+    /// Checks that the model has reached everything that the guide has drawn.
     fn finish(&self, trace: &Trace) -> Result<()> {
         match self.places.keys().find(|name| trace.find(name).is_none()) {
             None => Ok(()),
@@ -168,7 +167,7 @@ impl Interpreter for FromGuide {
     }
 }
 
-/// The choices of `hard` with the one at `site` replaced, if none of the others can change.
+/// The choices of `hard` with the one at `site` replaced, if no other can change.
 fn replaced(mode: &Mode) -> Option<Vec<Latent>> {
     let Mode::Replaced {
         hard, site, draw, ..

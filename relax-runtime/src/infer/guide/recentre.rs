@@ -1,5 +1,5 @@
-//! Where the choices are that others follow in proportion: a slope and a shift are learned well one beside the
-//! other where the numbers that the slope multiplies have mean 0 and spread 1 under the guide itself.
+//! Where the choices are that others follow in proportion: slope and shift are learned well together if the numbers
+//! that the slope multiplies have mean 0 and spread 1 under the guide itself.
 
 use std::rc::Rc;
 
@@ -12,15 +12,14 @@ use crate::error::Result;
 use crate::model::{Entry, Kind, ParamStore};
 use crate::tensor::{Device, Shape, Tensor};
 
-/// Draws from the guide by which its choices are found.
+/// Draws from the guide to find where its choices are.
 const DRAWS: u64 = 32;
 /// Bit of a key's particle that no other draws set.
 const APART: u64 = 1 << 33;
 
-/// Measures the numbers of the choices that others follow from where they are now, and rewrites shifts and
-/// slopes so that every law stays what it is, but on paths without a choice that it follows, where that counts as if
-/// it were at its centre. Where all has settled, scales follow them too from now on. The structure that belongs to
-/// them takes the old one's place.
+/// Measures the numbers of choices that others follow from where they are now, and rewrites shifts and slopes so that
+/// every law stays the same, except on paths without a choice that it follows, where that choice counts as if at its
+/// center. Once everything has settled, scales follow them, too. The resulting structure replaces the old one.
 pub(super) fn recentre(
     evaluation: Evaluation<'_>,
     structure: &Rc<Structure>,
@@ -71,7 +70,7 @@ pub(super) fn recentre(
         }
         law_of(site, &measured)
     })?;
-    // What was not met has been left as it was.
+    // Choices not met stay as they were.
     let met: FxHashSet<&str> = proposal
         .latents
         .iter()
@@ -90,7 +89,7 @@ pub(super) fn recentre(
     Ok(())
 }
 
-/// Sums over draws of a choice.
+/// Sums over draws of one choice.
 #[derive(Default)]
 struct Moments {
     device: Device,
@@ -113,7 +112,7 @@ impl Moments {
             self.sums = vec![0.0; numbers.len()];
             self.squares = self.sums.clone();
         }
-        // A choice of another size on another path counts for none.
+        // A choice of another size on another path is ignored.
         if self.sums.len() == numbers.len() {
             self.draws += 1.0;
             let sums = self.sums.iter_mut().zip(&mut self.squares);
@@ -125,7 +124,7 @@ impl Moments {
         Ok(())
     }
 
-    /// Centre and spread of each number, `[rows.., numbers]`, where there are enough draws and they differ.
+    /// Sets center and spread of each number, `[rows.., numbers]`, if there are enough draws and they differ.
     fn tell(&self, parent: &mut Parent) {
         const FEWEST: f64 = 8.0;
         let mut shape = self.rows.clone();
@@ -159,7 +158,7 @@ impl Moments {
 }
 
 impl Structure {
-    /// Keeps where choices are with the parameters whose meaning it is.
+    /// Saves where choices are, together with the parameters that depend on it.
     fn save(&self, params: &ParamStore) -> Result<()> {
         for (site, follows) in self.all() {
             if follows.with_all_parts && follows.numbers().next().is_some() {
@@ -174,7 +173,7 @@ impl Structure {
         Ok(())
     }
 
-    /// A structure with the places and spreads that parameters were saved with.
+    /// A structure with the places and spreads that were saved with parameters.
     pub(super) fn with_saved(mut self, params: &ParamStore) -> Self {
         let saved = |name: &str| Some(params.parameter(name)?.get().kept());
         for (site, follows) in self.all_mut() {
@@ -190,26 +189,26 @@ impl Structure {
     }
 }
 
-/// What the centre and the spread of an earlier choice are called where a site follows it.
+/// The names of the center and the spread of an earlier choice that a site follows.
 fn names(site: &str, parent: &Parent) -> [String; 2] {
     ["centre", "spread"].map(|what| format!("{site}.{what} of {}", parent.name))
 }
 
-/// What says that all parts of a site's law follow numbers.
+/// The name of the mark that all parts of a site's law follow numbers.
 fn all_parts(site: &str) -> String {
     format!("{site}.all parts follow")
 }
 
 impl Follows {
-    /// The earlier choices that count by numbers of any size.
+    /// The earlier choices that are followed by arbitrary numbers.
     pub(super) fn numbers(&self) -> impl Iterator<Item = &Parent> {
         let lines = self.lines.iter();
         lines.filter(|parent| parent.values == Values::Numbers)
     }
 
-    /// In how many of their spreads these are measured: so many that a step of all slopes changes the law about as
-    /// much as a step of one would. Each of hundreds of rows has slopes of its own, and where all tremble in steps
-    /// of their own, what they follow is best held still.
+    /// The number of their spreads that makes a unit, such that a step of all slopes changes the law about as much as a
+    /// step of one would. Each of hundreds of rows has its own slopes, and if all jitter in steps of their own, it is
+    /// best to hold still what they follow.
     pub(super) fn spreads_a_unit(&self) -> f32 {
         (self.slopes.max(1) as f32).sqrt()
     }

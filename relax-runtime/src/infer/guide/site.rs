@@ -9,11 +9,11 @@ use crate::error::{Error, Result};
 use crate::model::{Entry, Message, ParamStore, Plate};
 use crate::tensor::{Parameter, Shape, SiteSet, Tensor};
 
-/// A random choice of a model for which a guide gives the law.
+/// A random choice of a model for which a guide gives the law. See [`Guide`](super::Guide) for an example.
 pub struct GuideSite<'a> {
     pub(super) message: &'a Message<'a>,
     pub(super) params: &'a ParamStore,
-    /// The last law that was made here, which fits the model's by construction.
+    /// The last law made here, which fits the model's by construction.
     pub(super) fits: Cell<Option<Rc<dyn Law>>>,
 }
 
@@ -24,7 +24,7 @@ impl fmt::Debug for GuideSite<'_> {
 }
 
 impl GuideSite<'_> {
-    /// Its full name.
+    /// The full name of the site.
     pub fn name(&self) -> &str {
         self.message.full_name
     }
@@ -37,18 +37,18 @@ impl GuideSite<'_> {
         self.message.law()
     }
 
-    /// The plates around it, outermost first.
+    /// The plates around the site, outermost first.
     pub fn plates(&self) -> &[Plate] {
         self.message.plates
     }
 
-    /// Shows all that the run has come by before, in order: choices, observations, parameters. A law
-    /// that is computed from their values depends on them as it does in a program.
+    /// Shows everything that the run has reached before, in order: choices, observations, parameters. A law computed
+    /// from their values depends on them as it would in a program.
     pub fn each_earlier(&self, mut see: impl FnMut(&Entry)) {
         (self.message.earlier)(&mut see);
     }
 
-    /// A parameter of the guide, called `site.part`, with a first value where it is not there yet.
+    /// A parameter of the guide, named `site.part`, created with the first value if missing.
     ///
     /// # Errors
     /// If the first value carries an error or is not finite, or a checkpoint has another shape for it.
@@ -65,7 +65,7 @@ impl GuideSite<'_> {
         }
     }
 
-    /// Whether every run comes by here: nothing that was drawn has decided about it.
+    /// Whether every run reaches this site: nothing that was drawn has decided about it.
     fn is_met_always(&self) -> bool {
         let mut influence = self.message.influence.clone();
         self.message.reads.add_to(&mut influence);
@@ -75,7 +75,7 @@ impl GuideSite<'_> {
     /// The law of a mean-field guide: of the stated law's family, with free parameters.
     ///
     /// # Errors
-    /// In plates that hold a changing sample of rows, or as [`parameter`](Self::parameter).
+    /// In plates that hold a changing sample of rows, or as for [`parameter`](Self::parameter).
     pub fn mean_field(&self) -> Result<Rc<dyn Law>> {
         self.expect_all_rows()?;
         let stated = self.stated()?;
@@ -97,7 +97,7 @@ impl GuideSite<'_> {
         self.fitting(law)
     }
 
-    /// Has the parameters of each part moved in its unit, where a training asks for that.
+    /// Has the parameters of each part move in its unit, if the training asks for that.
     pub(super) fn in_units<'p>(
         &self,
         guide: &MeanField<'_>,
@@ -111,7 +111,7 @@ impl GuideSite<'_> {
         guide.units(&constants).try_for_each(|(part, unit)| {
             let rows = self.plates().len();
             parameters(part).iter().try_for_each(|parameter| {
-                // A table has an axis behind the plates.
+                // A table has an axis after the plates.
                 match parameter.shape().rank() > unit.shape().rank() {
                     true => parameter.set_unit(&unit.unsqueeze(rows as isize)),
                     false => parameter.set_unit(&unit),
@@ -120,13 +120,13 @@ impl GuideSite<'_> {
         })
     }
 
-    /// A law that is of the family that the model states, and has its shape.
+    /// A law of the family and shape that the model states.
     pub(super) fn fitting(&self, law: Rc<dyn Law>) -> Result<Rc<dyn Law>> {
         self.fits.set(Some(Rc::clone(&law)));
         Ok(law)
     }
 
-    /// An error where parameters for every row would be those of other rows in the next step.
+    /// An error if parameters for every row would belong to other rows in the next step.
     pub(super) fn expect_all_rows(&self) -> Result<()> {
         if self.message.scale == 1.0 {
             return Ok(());
@@ -134,7 +134,7 @@ impl GuideSite<'_> {
         let is_discrete = self.stated().is_ok_and(|law| law.draws().are_discrete());
         let sum = match is_discrete {
             true => {
-                ", or sum the choices out of the model with `.marginalise()`, which needs no guide of them"
+                ", or sum the choices out of the model with `.marginalise()`, which needs no guide for them"
             }
             false => "",
         };
@@ -144,17 +144,17 @@ impl GuideSite<'_> {
         )))
     }
 
-    /// Shows the entry of a full name, if the run has come by it.
+    /// Shows the entry with a full name, if the run has reached it.
     pub(super) fn with_earlier(&self, name: &str, see: &mut dyn FnMut(&Entry)) {
         (self.message.find)(name, see);
     }
 }
 
-/// The parameters of a site's automatic guide, with first values where they are not there yet;
-/// `always` says that every run comes by the site.
+/// The parameters of a site's automatic guide, created with first values if missing; `always` says that every run
+/// reaches the site.
 ///
 /// # Errors
-/// If one is there with another shape, or a first value is not finite.
+/// If one exists with another shape, or a first value is not finite.
 pub(in crate::infer) fn guide_parameters(
     params: &ParamStore,
     site: &str,
@@ -164,7 +164,7 @@ pub(in crate::infer) fn guide_parameters(
     guide_parameters_from(params, site, guide, always, |_, part| part.first_value())
 }
 
-/// The same, where parts start from what `first` gives.
+/// The same, with parts starting from what `first` gives.
 fn guide_parameters_from(
     params: &ParamStore,
     site: &str,
@@ -185,14 +185,14 @@ fn guide_parameters_from(
     Ok(found)
 }
 
-/// An error if a parameter that is there has another shape than the site needs.
+/// An error if an existing parameter does not have the shape that the site needs.
 pub(super) fn expect_shape(parameter: &Parameter, shape: Shape) -> Result<()> {
     match parameter.shape() == shape {
         true => Ok(()),
         false => Err(Error::Guide(format!(
             "the automatic guide's parameter `{}` has shape {}, but the site now needs {shape}; give sites of another \
-             size another name, as by `name = format!(\"x of {{n}}\")`, or a choice its largest range, and exclude what \
-             cannot be by `factor!(f64::NEG_INFINITY)`; or write a guide for sites whose shape changes",
+             size another name, as with `name = format!(\"x of {{n}}\")`, or give a choice its largest range and \
+             exclude impossible values with `factor!(f64::NEG_INFINITY)`; or write a guide for sites whose shape changes",
             parameter.name().unwrap_or_default(),
             parameter.shape(),
         ))),

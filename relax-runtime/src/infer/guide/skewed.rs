@@ -1,4 +1,4 @@
-//! Gaussian numbers that lean to one side.
+//! Gaussian numbers that are skewed to one side.
 
 use std::rc::Rc;
 
@@ -13,19 +13,19 @@ use crate::tensor::{Device, Shape, Tensor};
 
 /// E √(1 + z²) of standard normal z.
 const CENTRE: f32 = 1.354_530_8;
-/// Of more, the density's terms cancel to what f32 does not hold.
+/// Beyond this, the density's terms cancel to more than f32 can resolve.
 const MOST: f32 = 3.0;
 
-/// Numbers loc + scale · u, u = z cosh s + (√(1 + z²) − c) sinh s, of standard normal z: sinh(asinh z + s) less
-/// its mean c sinh s, c = E √(1 + z²) (the sinh-arcsinh law of Jones and Pewsey, "Sinh-arcsinh distributions",
-/// Biometrika 2009, of usual tails). Their mean is that of the Gaussian, which they are at s = 0.
+/// Numbers loc + scale · u, u = z cosh s + (√(1 + z²) − c) sinh s, for standard normal z: sinh(asinh z + s) minus its
+/// mean c sinh s, c = E √(1 + z²) (the sinh-arcsinh law of Jones and Pewsey, "Sinh-arcsinh distributions", Biometrika
+/// 2009, with normal tails). Their mean is that of the Gaussian, which they are at s = 0.
 #[derive(Clone, Debug)]
 pub(super) struct Skewed {
     gaussian: Rc<dyn Law>,
     skew: Tensor,
 }
 
-/// The guide of a law, with a skew behind the other parts, if it is Gaussian.
+/// The guide of a law, with a skew after the other parts, if it is Gaussian.
 pub(super) fn skewed<'a>(guide: MeanField<'a>) -> Result<MeanField<'a>> {
     let names = guide.parts().iter().map(Part::name);
     let first = guide.first_values()?;

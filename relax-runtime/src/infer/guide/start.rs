@@ -1,4 +1,4 @@
-//! Where guides start, where a fit has a choice among several places.
+//! Where guides start, if a fit chooses among several places.
 
 use super::GuideSite;
 use crate::dist::{Law, MeanField};
@@ -7,7 +7,7 @@ use crate::model::Start;
 use crate::tensor::Tensor;
 
 impl GuideSite<'_> {
-    /// How far from what the stated law gives a part of its guide starts, where the training asks for another place.
+    /// How far a part of the guide starts from what the stated law gives, if the training asks for another place.
     pub(super) fn displacement(
         &self,
         stated: &dyn Law,

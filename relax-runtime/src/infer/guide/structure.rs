@@ -1,4 +1,4 @@
-//! On which earlier choices a choice depends once the observations are known.
+//! The earlier choices that a choice depends on once the observations are known.
 
 mod find;
 
@@ -12,34 +12,34 @@ use crate::error::Result;
 use crate::model::{Entry, ParamStore, Program};
 use crate::tensor::Tensor;
 
-/// What is known of the choices of a model.
+/// What is known about the choices of a model.
 #[derive(Clone, Debug, Default)]
 pub(in crate::infer) struct Structure {
     sites: FxHashMap<String, Follows>,
-    /// What is taken of a choice that was not met.
+    /// What is assumed for a choice that was not met.
     others: Follows,
-    /// Why nothing is known, where that is so.
+    /// Why nothing is known, if so.
     unknown: Option<String>,
-    /// How many models it was found from: one, and one more for each time that less was summed out.
+    /// The number of models it was found from: one, and one more each time that less was summed out.
     looks: usize,
 }
 
 /// What a choice depends on.
 #[derive(Clone, Debug, Default)]
 pub(in crate::infer) struct Follows {
-    /// Whether it depends on any other, be it by the model's own law.
+    /// Whether it depends on any other, even if only by the model's own law.
     pub(in crate::infer) any: bool,
-    /// Whether it is a host number, whose estimator knows the law by its parameters, which stay as many as they are.
+    /// Whether it is a host number, whose estimator knows the law by its parameters; their number stays the same.
     pub(in crate::infer) is_host: bool,
-    /// Discrete choices by whose values a table tells all.
+    /// Discrete choices whose values index a table.
     pub(in crate::infer) table: Vec<Parent>,
-    /// Further ones, that count by their numbers.
+    /// Further ones, followed by their numbers.
     pub(in crate::infer) lines: Vec<Parent>,
-    /// Slopes by numbers of any size.
+    /// Number of slopes by arbitrary numbers.
     pub(in crate::infer) slopes: usize,
-    /// Whether all parts of the law have such slopes, a skew of Gaussian numbers among them, or the first alone.
+    /// Whether all parts of the law have such slopes, including a skew of Gaussian numbers, or only the first.
     pub(in crate::infer) with_all_parts: bool,
-    /// By which look at the model it was found.
+    /// The look at the model that found it.
     pub(in crate::infer) look: usize,
 }
 
@@ -47,31 +47,31 @@ pub(in crate::infer) struct Follows {
 #[derive(Clone, Debug)]
 pub(in crate::infer) struct Parent {
     pub(in crate::infer) name: String,
-    /// What its numbers are.
+    /// The kind of its numbers.
     pub(in crate::infer) values: Values,
-    /// Numbers of a row, as a vertex.
+    /// Numbers per row, as a vertex.
     pub(in crate::infer) numbers: usize,
     pub(in crate::infer) is_host: bool,
-    /// Where any numbers are, and how far apart: of all, or of each, `[plates.., numbers]`.
+    /// Where arbitrary numbers are, and their spread: for all, or for each, `[plates.., numbers]`.
     pub(in crate::infer) centre: Tensor,
     pub(in crate::infer) spread: Tensor,
 }
 
-/// What the numbers of a choice are, as a vertex.
+/// The kind of a choice's numbers, as a vertex.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::infer) enum Values {
     /// Each is a coin, 0 or 1.
     Coins,
     /// One of them is 1, the others 0.
     Category,
-    /// Any numbers: of a continuous choice the unconstrained ones behind its value.
+    /// Arbitrary numbers: for a continuous choice the unconstrained ones behind its value.
     Numbers,
 }
 
 impl Values {
     /// The numbers of a value of a law.
     pub(super) fn of(self, law: &dyn Law, value: &Tensor) -> Tensor {
-        /// Nearer to an end the derivative of a logarithm, times that of what it moves, is more than f32 holds.
+        /// Nearer to an end, the derivative of a logarithm, times that of what it moves, is more than f32 can hold.
         const NEAREST: f32 = 1e-30;
         match (self, law.bijection()) {
             (Self::Numbers, Some(bijection)) => bijection.free(&match bijection {
@@ -84,7 +84,7 @@ impl Values {
         }
     }
 
-    /// Those of a choice that a run has come by.
+    /// The numbers of a choice that a run has reached.
     pub(super) fn of_entry(self, entry: &Entry) -> Option<Result<Tensor>> {
         let dist = entry.dist.as_ref()?;
         let numbers = || Ok(self.of(&*dist.law()?, &entry.value.to_tensor()?));
@@ -104,7 +104,7 @@ impl Parent {
 }
 
 impl Structure {
-    /// What a choice depends on. One that was not met stands alone where all others do.
+    /// What a choice depends on. One that was not met stands alone if all others do.
     pub(in crate::infer) fn of_site(&self, site: &str) -> &Follows {
         self.sites.get(site).unwrap_or(&self.others)
     }
@@ -136,7 +136,7 @@ impl Structure {
         !self.others.any
     }
 
-    /// What the guide of a choice follows, in words; nothing where it stands alone.
+    /// A description of what the guide of a choice follows; `None` if it stands alone.
     pub(in crate::infer) fn words(&self, site: &str) -> Option<String> {
         let follows = match (&self.unknown, self.sites.get(site)) {
             (Some(_), _) => &self.others,
@@ -161,7 +161,7 @@ impl Structure {
         Some(words)
     }
 
-    /// That of a training's model, which is looked at once, and once more whenever less of it is summed out.
+    /// The structure of the model being trained, which is looked at once, and again whenever less of it is summed out.
     pub(super) fn noted(evaluation: Evaluation<'_>) -> Rc<Self> {
         let Evaluation {
             model,
@@ -183,8 +183,8 @@ impl Structure {
         Rc::new(known)
     }
 
-    /// The same where less is summed out: choices that have parameters keep what they follow, as these are of that,
-    /// and others have what was found now.
+    /// The same where less is summed out: choices that have parameters keep what they follow, as the parameters depend
+    /// on it; others get what was found now.
     fn then(mut self, next: Self, params: &ParamStore) -> Self {
         let look = self.looks;
         self.looks += 1;
@@ -208,10 +208,10 @@ impl Structure {
         self
     }
 
-    /// Keeps with the parameters by which look it was found what their choices follow, where that was not the first.
+    /// Saves with the parameters which look found what their choices follow, if it was not the first.
     ///
     /// # Errors
-    /// None that a store of parameters does not have by itself.
+    /// Only those of the store itself.
     pub(in crate::infer) fn save_looks(&self, params: &ParamStore) -> Result<()> {
         for (site, follows) in self.all() {
             if follows.look > 0 && params.has_of(site) {
@@ -221,15 +221,15 @@ impl Structure {
         Ok(())
     }
 
-    /// Looks at a model with the first values of its parameters, so that what is found is the same after
-    /// a resume. One that fails, or has very many choices, is not known.
+    /// Looks at a model with the first values of its parameters, so that the result is the same after a resume. It is
+    /// unknown for a model that fails or has very many choices.
     pub(in crate::infer) fn of(model: &dyn Program) -> Self {
         find::find(model, &ParamStore::default())
             .unwrap_or_else(|error| Self::unknown(format!("looking at the model failed: {error}")))
     }
 }
 
-/// What says by which look it was found what a choice follows.
+/// The name of the mark that says which look found what a choice follows.
 fn look_of(site: &str) -> String {
     format!("{site}.look")
 }

@@ -10,26 +10,26 @@ use crate::infer::posterior::{Mixing, Seen};
 use crate::infer::target::{Place, Target};
 use crate::random::Stream;
 
-/// Leapfrog steps of one transition, at most.
+/// Maximum number of leapfrog steps in a transition.
 const MOST_STEPS: usize = 64;
-/// Transitions of each chain after which it shows how many steps they take.
+/// Transitions of each chain after which the number of steps they take is checked.
 const FIRST_FEW: usize = 20;
-/// An error of the energy from which on a trajectory has left what it follows (Betancourt 2017).
+/// Error of the energy above which a trajectory diverges (Betancourt 2017).
 const DIVERGES: f64 = 1_000.0;
-/// The first step, in standard deviations.
+/// The first step size, in standard deviations.
 const FIRST_STEP: f64 = 0.5;
 
-/// Chains side by side, with one metric and one step size.
+/// Several chains that share a metric and a step size.
 pub(super) struct Chains<'t, 'm> {
     target: &'t mut Target<'m>,
     metric: Metric,
     step_size: StepSize,
-    /// Standardised.
+    /// Standardized.
     states: Vec<(Vec<f64>, Rc<Place>)>,
     stream: Stream,
     is_warm: bool,
     seen: Seen,
-    /// What went wrong last on a trajectory.
+    /// The last error on a trajectory.
     last_error: Option<Error>,
     /// Leapfrog steps of this window so far, and transitions.
     steps: (usize, usize),
@@ -39,7 +39,7 @@ impl<'t, 'm> Chains<'t, 'm> {
     /// Chains that start at these unconstrained numbers.
     ///
     /// # Errors
-    /// Whatever goes wrong there.
+    /// Any error there.
     pub(super) fn new(
         target: &'t mut Target<'m>,
         starts: Vec<Vec<f64>>,
@@ -64,11 +64,12 @@ impl<'t, 'm> Chains<'t, 'm> {
         })
     }
 
-    /// So many transitions of each chain, which steer the step size; then `adapts` the metric to what was seen in
-    /// their second half. Without, transitions count from then on. How the second halves agree; nothing where
-    /// transitions take more steps than this on average.
+    /// Makes transitions of each chain, which steer the step size. Then the metric is adapted to their second half if
+    /// `adapts`; if not, transitions count from then on. Returns how the second halves agree, or `None` if transitions
+    /// take more than `most_steps` steps on average.
     ///
     /// # Errors
+    /// The last one, if hardly any transition was possible.
     /// If hardly a transition was possible: that of the last one.
     pub(super) fn warm_up(
         &mut self,
@@ -114,27 +115,27 @@ impl<'t, 'm> Chains<'t, 'm> {
         Ok(Some(mixing))
     }
 
-    /// One transition of a chain that is warm: its unconstrained numbers, and where it is.
+    /// One transition of a warm chain: its unconstrained numbers, and where it is.
     pub(super) fn advance(&mut self, chain: usize) -> (Vec<f64>, Rc<Place>) {
         self.transition(chain);
         let (state, place) = &self.states[chain];
         (self.metric.place(state), Rc::clone(place))
     }
 
-    /// What transitions were like since the chains are warm.
+    /// What transitions were like since the chains became warm.
     pub(super) fn seen(&self) -> Seen {
         self.seen
     }
 
-    /// A trajectory of random length from a normal momentum, accepted or not (Neal 2011): how probable its
-    /// acceptance was.
+    /// A trajectory of random length from a normal momentum, accepted or not (Neal 2011): returns its probability of
+    /// acceptance.
     fn transition(&mut self, chain: usize) -> f64 {
         let (start, place) = self.states[chain].clone();
         let step = match self.is_warm {
             true => self.step_size.averaged(),
             false => self.step_size.now(),
         };
-        // A quarter of a turn of a standard normal forgets where it began; lengths that differ keep off cycles.
+        // A quarter turn of a standard normal forgets where it began; varying lengths avoid cycles.
         let length = FRAC_PI_2 * (0.5 + self.stream.uniform_f64());
         let steps = ((length / step).round() as usize).clamp(1, MOST_STEPS);
         self.steps = (self.steps.0 + steps, self.steps.1 + 1);
@@ -151,7 +152,7 @@ impl<'t, 'm> Chains<'t, 'm> {
             kick(&mut state, &momentum, step);
             match self.target.at(&self.metric.place(&state)) {
                 Ok(next) => here = Rc::new(next),
-                // No place of the posterior, such as one where a number has overflown.
+                // Not a place of the posterior, such as one where a number has overflowed.
                 Err(error) => {
                     self.last_error = Some(error);
                     rejects = true;
@@ -200,7 +201,7 @@ mod tests {
     use crate::plumbing::model;
     use crate::random::Key;
 
-    /// Four numbers, of which the guide has one far too wide.
+    /// Four numbers, one of them far too wide in the guide.
     #[test]
     fn a_window_is_judged_by_its_own_steps() -> Result<()> {
         let names = ["a", "b", "c", "d"];

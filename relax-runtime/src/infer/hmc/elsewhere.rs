@@ -1,10 +1,10 @@
-//! Another start for a fit that is in doubt: where data are.
+//! Another start for a fit that is in doubt: where the data are.
 //!
-//! At a poor optimum one state or component often has all data, and the others are so far from these that none
-//! speak for them; draws of priors rarely come nearer. With a few of the discrete choices held at values at random, and
-//! the others left out, each component is fitted to some of the data, and all come to lie among them. From there the
-//! sum over choices tells them apart, as random responsibilities start the EM algorithm (McLachlan and Peel 2000,
-//! section 2.12). Few are held, since fits to many data at random are all the same, and a saddle of the density.
+//! At a poor optimum one state or component often has all the data, and the others are so far away that no data speak
+//! for them; draws from priors rarely come nearer. With a few of the discrete choices held at random values, and the
+//! others left out, each component is fitted to some of the data, and all come to lie among them. From there the sum
+//! over choices tells them apart, as random responsibilities start the EM algorithm (McLachlan and Peel 2000, section
+//! 2.12). Only a few are held, since fits to many random data are all the same, and a saddle of the density.
 
 use std::rc::Rc;
 
@@ -18,24 +18,24 @@ use crate::infer::target::{Target, refused};
 use crate::model::{ParamStore, Start};
 use crate::random::Key;
 
-/// Steps of a climb with choices held, with the sum over them after these, and from where the fit is.
+/// Steps of a climb with choices held, then with the sum over them, and from the fit.
 const HELD: i32 = 100;
 const SUMMED: i32 = 200;
 const SETTLED: i32 = 50;
-/// Places that are tried at most.
+/// Maximum number of places tried.
 const TRIES: u64 = 6;
-/// Draws of what the model states, which say how far numbers are to be moved, and how many are enough.
+/// Draws from what the model states, which show how far to move numbers, and how many are enough.
 const DRAWS: u64 = 16;
 const FEWEST: usize = 8;
 /// Bit of a key's particle that no other draws set.
 const STATED: u64 = 1 << 36;
-/// Evidences less than so many nats apart are alike.
+/// Evidences that differ by less than this many nats count as alike.
 const ALIKE: f64 = 2.0;
 
 type Found = (KnownElsewhere, Option<Start>);
 
-/// What is known of other places after climbs from among the data, for a fit whose draws are at `places`, and where it
-/// had better start.
+/// What climbs from among the data show about other places, for a fit whose draws are at `places`, and a better start
+/// for it.
 pub(super) fn look(
     objective: &dyn Objective,
     params: &ParamStore,
@@ -107,14 +107,15 @@ fn climb(
     })
 }
 
-/// Whether two climbs have come to one peak: as much evidence, and each number within its spread.
+/// Whether two climbs have reached the same peak: the same evidence, and each number within its spread.
 fn are_one(a: &Peak, b: &Peak) -> bool {
     let mut numbers = a.place.iter().zip(&b.place).zip(&a.spreads).zip(&b.spreads);
     (a.log_evidence - b.log_evidence).abs() <= ALIKE
         && numbers.all(|(((x, y), s), t)| (x - y).abs() <= s.max(*t))
 }
 
-/// The unconstrained numbers of draws of what the model states. Draws at which the model cannot be are left out.
+/// The unconstrained numbers of draws from what the model states. Draws that are impossible under the model are left
+/// out.
 ///
 /// # Errors
 /// If few are left.
@@ -151,7 +152,7 @@ pub(super) fn middle_of(places: &[Vec<f64>]) -> Vec<f64> {
     middle_and_spreads(places).0
 }
 
-/// Of each number the median, and the standard deviation of a Gaussian of the same median distance from it.
+/// For each number the median, and the standard deviation of a Gaussian with the same median distance from it.
 fn middle_and_spreads(places: &[Vec<f64>]) -> (Vec<f64>, Vec<f64>) {
     const OF_MEDIAN: f64 = 1.4826;
     let median = |mut numbers: Vec<f64>| {

@@ -1,26 +1,27 @@
-//! A first look at whether a guide's draws are far from the posterior: wider draws, with their importance weights.
+//! A first look at whether a guide's draws are far from the posterior: wider draws, with importance weights.
 //!
-//! Weights of the guide's own draws know nothing of tails that it does not come to. Student's t about the same
-//! centre comes there (defensive importance sampling; Hesterberg 1995, Owen and Zhou 2000), and the same draws
-//! weighted for the guide say what they would find of it: the difference is hardly noise.
+//! Weights of the guide's own draws know nothing of tails that it does not reach. Student's t around the same center
+//! reaches them (defensive importance sampling; Hesterberg 1995, Owen and Zhou 2000), and the same draws weighted for
+//! the guide show what they would find for it, so that the difference has little noise.
 
 use super::metric::Metric;
 use crate::infer::missed::Places;
 use crate::infer::target::Target;
 use crate::random::Stream;
 
-/// Wider draws. Each costs two runs of the model, one of which is also the guide's.
+/// Number of wider draws. Each costs two runs of the model, one of them also the guide's.
 const DRAWS: usize = 150;
 /// Degrees of freedom, an even number.
 const FREEDOM: i32 = 4;
-/// Fewer draws' worth of either weights say that the guide is no Gaussian near the posterior.
+/// If either set of weights is worth fewer draws, the guide is no Gaussian near the posterior.
 const FEWEST: f64 = 10.0;
-/// From which a mean is off, in standard deviations of the guide, and a standard deviation, as a ratio or its inverse.
+/// From where on a mean is off, in standard deviations of the guide, and a standard deviation, as a ratio or its
+/// inverse.
 const MEAN_OFF: f64 = 0.2;
 const SPREAD_OFF: f64 = 1.2;
 
-/// Whether a mean or a standard deviation of the unconstrained numbers is elsewhere than a guide has it, of whose draws
-/// the metric is. Places where the model cannot be count nothing. A guide that does not say its density anywhere is
+/// Whether a mean or a standard deviation of the unconstrained numbers differs from that of a guide, whose draws gave
+/// the metric. Places that are impossible under the model count nothing. A guide whose density is nowhere known is
 /// taken to be a Gaussian.
 pub(super) fn is_far(
     target: &Target<'_>,
@@ -44,7 +45,7 @@ pub(super) fn is_far(
         let log_density = here.as_ref().map_or(f64::NEG_INFINITY, |(log, _)| *log);
         of_target.push(log_density - log_wide);
         of_gaussian.push(-0.5 * square - log_wide);
-        // Both densities change alike with the numbers by which values are told.
+        // Both densities change in the same way with the numbers that represent values.
         let guided = here.ok().and_then(|(_, values)| guide.at(&values));
         unknown += usize::from(log_density.is_finite() && guided.is_none());
         of_guide.push(guided.map_or(f64::NEG_INFINITY, |at| {
@@ -67,14 +68,14 @@ pub(super) fn is_far(
         };
         let ((mean, sd), (guided, spread)) = (moments(&of_target), moments(&of_guide));
         let ratio = sd / spread;
-        // A NaN is far, too.
+        // NaN counts as far.
         !((mean - guided).abs() < MEAN_OFF * spread
             && ratio < SPREAD_OFF
             && ratio > 1.0 / SPREAD_OFF)
     })
 }
 
-/// Shares of the whole, of logarithms; nothing if they are worth too few.
+/// Shares of the whole, from logarithms; `None` if they are worth too few draws.
 fn shares(logs: &[f64]) -> Option<Vec<f64>> {
     let most = logs
         .iter()

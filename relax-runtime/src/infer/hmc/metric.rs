@@ -1,13 +1,13 @@
-//! In which units chains move: the covariance of what was drawn.
+//! The units in which chains move: the covariance of draws.
 
-/// Numbers of which all covariances are kept; of more, variances alone.
+/// Up to this many numbers all covariances are kept; beyond it, only variances.
 const MOST_DENSE: usize = 64;
 
-/// An affine map from numbers of unit variance, without correlation, to those of draws.
+/// An affine map from uncorrelated numbers of unit variance to those of draws.
 #[derive(Clone)]
 pub(super) struct Metric {
     mean: Vec<f64>,
-    /// The lower Cholesky factor of the covariance, row by row, or the standard deviations alone.
+    /// The lower Cholesky factor of the covariance, row by row, or only the standard deviations.
     scale: Scale,
 }
 
@@ -18,7 +18,7 @@ enum Scale {
 }
 
 impl Metric {
-    /// Of draws, shrunk a little towards numbers without correlation (as Stan does, Carpenter et al. 2017).
+    /// From draws, shrunk a little towards uncorrelated numbers (as in Stan, Carpenter et al. 2017).
     pub(super) fn of(draws: &[Vec<f64>]) -> Self {
         let (n, dims) = (draws.len() as f64, draws.first().map_or(0, Vec::len));
         let mut mean = vec![0.0; dims];
@@ -33,7 +33,7 @@ impl Metric {
         };
         let variances: Vec<f64> = (0..dims)
             .map(|i| match covariance(i, i) {
-                // Such as where a guide has points alone: no spread that f32 could tell.
+                // For example where a guide only has points: no spread that f32 can resolve.
                 v if v <= (f64::from(f32::EPSILON) * mean[i]).powi(2) || !v.is_finite() => 1.0,
                 v => v,
             })
@@ -56,7 +56,7 @@ impl Metric {
         }
     }
 
-    /// The numbers that stand for standardised ones.
+    /// The numbers that standardized ones stand for.
     pub(super) fn place(&self, standard: &[f64]) -> Vec<f64> {
         let mut place = self.mean.clone();
         match &self.scale {
@@ -74,7 +74,7 @@ impl Metric {
         place
     }
 
-    /// The standardised numbers of a place.
+    /// The standardized numbers of a place.
     pub(super) fn standard(&self, place: &[f64]) -> Vec<f64> {
         let apart = place.iter().zip(&self.mean).map(|(x, mean)| x - mean);
         match &self.scale {
@@ -91,7 +91,7 @@ impl Metric {
         }
     }
 
-    /// The slope by standardised numbers, from that by those of a place.
+    /// The slope by standardized numbers, from that by the numbers of a place.
     pub(super) fn slope(&self, slope: &[f64]) -> Vec<f64> {
         match &self.scale {
             Scale::Diagonal(scale) => slope
@@ -110,7 +110,7 @@ impl Metric {
     }
 }
 
-/// The lower triangular L with L · Lᵀ of these entries; nothing where they are not positive definite.
+/// The lower triangular L with L · Lᵀ of these entries; `None` if they are not positive definite.
 fn cholesky(n: usize, entry: impl Fn(usize, usize) -> f64) -> Option<Vec<f64>> {
     let mut factor = vec![0.0; n * n];
     for i in 0..n {
@@ -158,7 +158,7 @@ mod tests {
             let wanted = f64::from(u8::from(i == j));
             assert!((of(i, j) - wanted).abs() < 0.15, "{i} {j}: {}", of(i, j));
         }
-        // g · (x₁ − x₀) is what it is by standardised numbers.
+        // g · (x₁ − x₀) is what it is by standardized numbers.
         let g = [0.3, -2.0, 0.7];
         let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
         let by_standard = metric.slope(&g);
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn what_is_known_well_keeps_its_spread() {
-        // Deviations of 1e-6 and 1e-5, the second about 10: near the least that f32 tells there.
+        // Deviations of 1e-6 and 1e-5, the second around 10: near the least that f32 can resolve there.
         let draws = (0..100).map(|i| (f64::from(i) * 0.7).sin());
         let draws: Vec<Vec<f64>> = draws.map(|x| vec![1e-6 * x, 10.0 + 1e-5 * x]).collect();
         let moved = Metric::of(&draws).place(&[1.0, 0.0]);

@@ -1,4 +1,4 @@
-//! Draws of a posterior by Hamiltonian Monte Carlo over what sums leave, started and scaled by a guide.
+//! Draws from a posterior by Hamiltonian Monte Carlo over what sums leave, started and scaled by a guide.
 
 mod chains;
 mod elsewhere;
@@ -22,43 +22,43 @@ use crate::model::{ParamStore, Start};
 use crate::random::Key;
 use crate::tensor::Holding;
 
-/// Chains side by side, whose agreement says whether they have mixed.
+/// Number of chains, whose agreement shows whether they have mixed.
 const CHAINS: usize = 4;
-/// Draws of the guide from which the chains start, and are scaled.
+/// Draws of the guide from which the chains start, and which scale them.
 const STARTS: usize = 100;
-/// Transitions of each chain before those that count, in windows; after each but the last one the metric is what the
-/// chains have seen in it.
+/// Transitions of each chain before those that count, in windows; after each but the last the metric is adapted to what
+/// the chains have seen in it.
 const WINDOWS: [usize; 4] = [40, 60, 60, 40];
-/// Transitions of each chain that count, at least, for whatever number of draws.
+/// Minimum number of transitions of each chain that count, whatever the number of draws.
 const LEAST: usize = 250;
-/// What draws are to be worth, for which there may be so many times as many transitions: means are then known to .04
+/// What draws should be worth, for which the number of transitions may grow by this factor: means are then known to .04
 /// standard deviations.
 const ENOUGH: f64 = 700.0;
 const MOST_TIMES: f64 = 4.0;
-/// The first draws of a guide, whose weights say whether chains are asked.
+/// The first draws of a guide, whose weights decide whether to run chains.
 const LOOKED_AT: usize = 200;
-/// From this k̂ of a guide's importance weights on their variance is not finite (Vehtari et al. 2024), and chains are asked
-/// unasked, for so many numbers.
+/// Above this k̂ of a guide's importance weights their variance is not finite (Vehtari et al. 2024), and chains run
+/// unasked, for up to this many numbers.
 const LARGEST_PARETO_K: f64 = 0.5;
-/// The same of all draws' weights, beyond what an estimate may be off.
+/// The same for the weights of all draws, allowing for the error of an estimate.
 const LARGEST_PARETO_K_OF_ALL: f64 = 0.6;
 const MOST_UNASKED: usize = 32;
-/// Of these so many host numbers, each of which costs a run a step; more where a run is of few terms, so that the terms
-/// of a step are no more than these.
+/// Maximum number of host numbers among these, as each costs a run per step; more if runs have few terms, so that a
+/// step has at most this many terms.
 const MOST_HOST_UNASKED: usize = 8;
 const MOST_TERMS_UNASKED: usize = 1_000;
 
 /// How many draws a posterior has.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::infer) struct Wanted {
-    /// Of the guide, where that draws.
+    /// Draws from the guide, if that draws.
     pub(in crate::infer) guided: usize,
-    /// Of chains: these make as many at least, of which only so many are kept.
+    /// Draws from chains: these make at least as many, and only this many are kept.
     pub(in crate::infer) chained: usize,
 }
 
 impl Wanted {
-    /// So many, whoever draws.
+    /// This many, whoever draws.
     pub(in crate::infer) fn exactly(draws: usize) -> Self {
         Self {
             guided: draws,
@@ -76,11 +76,11 @@ impl Default for Wanted {
     }
 }
 
-/// Draws of the posterior of a bound's model by chains that start from its guide.
+/// Draws from the posterior of a bound's model by chains that start from its guide.
 ///
 /// # Errors
-/// If the model has choices that chains cannot move, or other choices in other runs, whatever goes wrong where they
-/// start, and at nearly every transition.
+/// If the model has choices that chains cannot move, or runs differ in their choices; any error where they start, or at
+/// nearly every transition.
 pub(in crate::infer) fn draw(
     objective: &Elbo<'_>,
     params: &ParamStore,
@@ -100,28 +100,28 @@ pub(in crate::infer) fn draw(
     drawn.ok_or_else(|| refused("no draws were made".into()))
 }
 
-/// A first look at a posterior: draws of a guide, and whether they can be relied on.
+/// A first look at a posterior: draws from a guide, and whether they can be relied on.
 pub(in crate::infer) struct Looked<'m> {
     guided: Drawing<'m>,
-    /// From where chains start, if they can be asked.
+    /// Where chains start, if they can run.
     started: Option<Started<'m>>,
     /// Whether wider draws put the posterior elsewhere, and how many host numbers chains would have to move.
     is_far: bool,
     host_numbers: usize,
-    /// Whether the guide's draws may not do.
+    /// Whether the guide's draws may be inadequate.
     is_doubtful: bool,
-    /// What is known of other places, and where the fit had better start.
+    /// What is known about other places, and a better start for the fit.
     known: KnownElsewhere,
     better_start: Option<Start>,
     wanted: Wanted,
 }
 
 impl<'m> Looked<'m> {
-    /// Looks where a fit has come to, of whose posterior so many draws are wanted, and elsewhere where that is in doubt
-    /// and one is to.
+    /// Looks at the place of a fit, whose posterior is to have `wanted` draws, and elsewhere if that is in doubt and
+    /// `looks_elsewhere`.
     ///
     /// # Errors
-    /// Whatever goes wrong in model or guide.
+    /// Any error from the model or the guide.
     pub(in crate::infer) fn at(
         objective: &'m Elbo<'_>,
         params: &'m ParamStore,
@@ -132,13 +132,13 @@ impl<'m> Looked<'m> {
         let mut guided = Drawing::new(objective, params, seed);
         let mut started = Started::new(objective, params, seed, MOST_UNASKED);
         guided.draw_until(wanted.guided.min(LOOKED_AT), |pass| started.see(pass))?;
-        // Models that chains cannot do keep what they have.
+        // Models that chains cannot handle keep what they have.
         let is_ready = started.is_ready(guided.comes_and_goes());
         let started = is_ready.unwrap_or(false).then_some(started);
         let guide = Places::new(objective, params, seed);
         let is_far = started.as_ref().is_some_and(|s| s.is_far(&guide));
-        // A guide of numbers that are not always there may have settled where they hardly are, which no draws of its own
-        // tell. Few draws often tell the rest; where they do not, all may.
+        // A guide with numbers that are not always there may have settled where they hardly are, which its own draws do
+        // not show. Few draws often show the rest; if they do not, all of them may.
         let mut is_doubtful =
             is_far || guided.comes_and_goes() || has_tail(&guided, LARGEST_PARETO_K);
         if !is_doubtful {
@@ -165,8 +165,8 @@ impl<'m> Looked<'m> {
         })
     }
 
-    /// The same of a fit that was to start here, to which a way from elsewhere had led: that it does lead to where the fit
-    /// is now, if it has stayed there.
+    /// The same for a fit that was to start here, reached by a way from elsewhere: if the fit has stayed here, that way
+    /// does lead to it.
     pub(in crate::infer) fn started_from(mut self, start: &Start) -> Self {
         if let (Start::About(spreads), Some(Started { target, places, .. })) =
             (start, &self.started)
@@ -179,16 +179,16 @@ impl<'m> Looked<'m> {
         self
     }
 
-    /// Where the fit had better start.
+    /// A better start for the fit.
     pub(in crate::infer) fn better_start(&self) -> Option<&Start> {
         self.better_start.as_ref()
     }
 
-    /// The posterior: by chains where the guide's draws cannot be relied on, chains can be asked, and agree; else the
-    /// guide's, with their importance weights where these can be relied on and say something else.
+    /// The posterior: by chains if the guide's draws cannot be relied on, chains can run, and they agree; otherwise the
+    /// guide's, with their importance weights if these can be relied on and differ.
     ///
     /// # Errors
-    /// Whatever goes wrong in model or guide.
+    /// Any error from the model or the guide.
     pub(in crate::infer) fn posterior(mut self) -> Result<Posterior> {
         self.guided.draw_until(self.wanted.guided, |_| ())?;
         let unchained = match self.started {
@@ -215,7 +215,7 @@ impl<'m> Looked<'m> {
     }
 }
 
-/// Whether the weights of a guide's draws so far have such a tail.
+/// Whether the weights of a guide's draws so far have a tail beyond `most`.
 fn has_tail(guided: &Drawing<'_>, most: f64) -> bool {
     let weights = guided.importance_weights();
     weights.is_ok_and(|weights| is_beyond(&weights, most))
@@ -229,18 +229,18 @@ fn has_weights(guided: &Drawing<'_>) -> bool {
     }
 }
 
-/// Whether the tail of weights is longer than this.
+/// Whether the tail of weights is longer than `most`.
 fn is_beyond(weights: &ImportanceWeights, most: f64) -> bool {
     weights.pareto_k().is_some_and(|k| k > most)
 }
 
-/// Within what chains go on.
+/// Limits within which chains go on.
 #[derive(Clone, Copy)]
 struct Limits {
     r_hat: f64,
     r_hat_on_the_way: f64,
     effective_samples: f64,
-    /// Leapfrog steps of a transition, on average.
+    /// Average number of leapfrog steps in a transition.
     steps: f64,
 }
 
@@ -268,7 +268,7 @@ struct Started<'m> {
     target: Target<'m>,
     most_numbers: usize,
     places: Vec<Vec<f64>>,
-    /// Why no more draws are looked at: nothing, if there are no numbers to move, or too many.
+    /// Why no more draws are looked at: `Some(None)` if there are no numbers to move, or too many.
     stopped: Option<Option<Error>>,
 }
 
@@ -290,7 +290,7 @@ impl<'m> Started<'m> {
         }
     }
 
-    /// Takes a draw of the guide, if more are wanted.
+    /// Takes a draw from the guide, if more are wanted.
     fn see(&mut self, pass: &Pass) {
         if self.places.len() == STARTS || self.stopped.is_some() {
             return;
@@ -302,7 +302,7 @@ impl<'m> Started<'m> {
         }
     }
 
-    /// The unconstrained numbers of a draw; nothing if all choices are summed out, or too many are left.
+    /// The unconstrained numbers of a draw; `None` if all choices are summed out, or too many are left.
     fn place_of(&mut self, pass: &Pass) -> Result<Option<Vec<f64>>> {
         let numbers: usize = pass.latents.iter().map(|latent| latent.value.len()).sum();
         if !(1..=self.most_numbers).contains(&numbers) {
@@ -310,17 +310,18 @@ impl<'m> Started<'m> {
         }
         if let Some(site) = Record::of(pass)?.scaled {
             return Err(refused(format!(
-                "the log-probability of site `{site}` does not count once, as in a plate that is a part of a \
+                "the log-probability of site `{site}` does not count exactly once, as in a plate that is a part of a \
                  larger data set, or under a guide that is scaled: chains need all data"
             )));
         }
         self.target.free(pass).map(Some)
     }
 
-    /// Takes as many draws as are wanted: whether chains can start. Of numbers that are not always there draws have told.
+    /// Takes as many draws as are wanted, and returns whether chains can start. Draws have shown which numbers are not
+    /// always there.
     ///
     /// # Errors
-    /// What chains cannot do, or whatever goes wrong in model or guide.
+    /// If chains cannot handle the model, or any error from the model or the guide.
     fn is_ready(&mut self, comes_and_goes: bool) -> Result<bool> {
         let _holding = Holding::start();
         for step in self.places.len()..STARTS {
@@ -347,7 +348,7 @@ impl<'m> Started<'m> {
         numbers <= MOST_HOST_UNASKED || terms.saturating_mul(numbers) <= MOST_TERMS_UNASKED
     }
 
-    /// Whether the posterior is elsewhere, or wider or narrower, than these draws.
+    /// Whether the posterior is elsewhere, wider or narrower than these draws.
     fn is_far(&self, guide: &Places<'_>) -> bool {
         let _holding = Holding::start();
         let metric = Metric::of(&self.places);
@@ -356,7 +357,7 @@ impl<'m> Started<'m> {
         look::is_far(&self.target, guide, &metric, dims, &mut stream)
     }
 
-    /// Draws, beside log-weights of the guide's, unless the chains are beyond limits.
+    /// Draws, keeping the log-weights of the guide's draws, unless the chains exceed the limits.
     fn draw(
         mut self,
         n: usize,
@@ -370,7 +371,8 @@ impl<'m> Started<'m> {
         let mut chains = Chains::new(&mut self.target, self.places, metric, stream)?;
         for (number, transitions) in WINDOWS.into_iter().enumerate() {
             let adapts = number + 1 < WINDOWS.len();
-            // A guide that is too narrow makes many steps of the first transitions, before the metric is the chains'.
+            // A guide that is too narrow makes the first transitions take many steps, before the metric is the chains'
+            // own.
             let most_steps = if number == 0 {
                 f64::INFINITY
             } else {
@@ -379,7 +381,7 @@ impl<'m> Started<'m> {
             let Some(mixing) = chains.warm_up(transitions, adapts, most_steps)? else {
                 return Ok(None);
             };
-            // Few transitions tell of chains that are far apart alone, and those of the last window are too few.
+            // Few transitions only show chains that are far apart, and those of the last window are too few.
             if number > 0 && adapts && mixing.r_hat > limits.r_hat_on_the_way {
                 return Ok(None);
             }
@@ -410,7 +412,7 @@ impl<'m> Started<'m> {
         if mixing.r_hat > limits.r_hat || mixing.effective_samples < limits.effective_samples {
             return Ok(None);
         }
-        // As far from each other as so many can be.
+        // As far from each other as this many can be.
         let is_kept = |at: usize| (at + 1) * each / recorded > at * each / recorded;
         let of_chain = |chain: Drawn| {
             let records = chain.records.into_iter().enumerate();
@@ -432,7 +434,7 @@ struct Drawn {
     records: Vec<Record>,
 }
 
-/// Where in the random numbers a draw stands: steps of training count up from 0, these down from the last.
+/// The key of a draw's random numbers: steps of training count up from 0, these down from the last.
 fn key(seed: u64, step: u64) -> Key {
     Key {
         step: u64::MAX - step,

@@ -1,4 +1,4 @@
-//! A step size that is steered to a mean probability of acceptance.
+//! A step size steered towards a mean acceptance probability.
 
 /// Dual averaging (Hoffman and Gelman 2014, algorithm 5, with its constants).
 pub(super) struct StepSize {
@@ -10,7 +10,7 @@ pub(super) struct StepSize {
     log_averaged: f64,
 }
 
-/// The mean probability of acceptance that is steered to.
+/// The mean acceptance probability to steer towards.
 const WANTED: f64 = 0.8;
 
 impl StepSize {
@@ -24,17 +24,17 @@ impl StepSize {
         }
     }
 
-    /// The step to try.
+    /// The step to try next.
     pub(super) fn now(&self) -> f64 {
         self.log_step.exp()
     }
 
-    /// The step to go on with.
+    /// The step to continue with.
     pub(super) fn averaged(&self) -> f64 {
         self.log_averaged.exp()
     }
 
-    /// Takes in how probable a proposal's acceptance was.
+    /// Takes in a proposal's acceptance probability.
     pub(super) fn see(&mut self, acceptance: f64) {
         const GAMMA: f64 = 0.05;
         const KAPPA: f64 = 0.75;

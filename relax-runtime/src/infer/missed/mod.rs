@@ -1,12 +1,11 @@
-//! Whether a posterior has places that its guide hardly draws.
+//! Looks for places of a posterior that its guide rarely draws.
 //!
-//! Importance weights of a guide's own draws know nothing of where it does not come. So the model is run at other
-//! places, with the guide's density there: at draws of the laws that the model states; where a few Metropolis moves of
-//! discrete choices lead from the guide's draws, which would leave the posterior as it is (Wang, Kasprzak and Huggins
-//! 2023 judge variational fits by short chains that start from them); at the guide's draws with numbers exchanged,
-//! mirrored or flipped, as symmetric posteriors have them; and where discrete choices are all the same. A place counts
-//! where the guide gives it less than a hundredth of what the posterior does, were the guide's estimate of the evidence
-//! right.
+//! Importance weights of a guide's own draws say nothing about where it does not draw. So the model is run at other
+//! places, and the guide's density evaluated there: at draws from the model's own laws; where a few Metropolis moves of
+//! discrete choices, which leave the posterior invariant, lead from the guide's draws (Wang, Kasprzak and Huggins 2023
+//! judge variational fits by short chains that start from them); at the guide's draws with numbers exchanged, mirrored
+//! or flipped, as in symmetric posteriors; and where discrete choices are all the same. A place counts if the guide
+//! gives it less than a hundredth of its posterior density, assuming the guide's estimate of the evidence.
 
 mod moves;
 mod places;
@@ -27,31 +26,31 @@ use crate::random::Key;
 use crate::special::log_sum;
 use crate::tensor::{Holding, Tensor};
 
-/// ln of by how much the posterior exceeds the guide at a place that counts: where the log-weights of a good guide have a
-/// standard deviation of 1, one in ten thousand draws of the posterior comes there.
+/// Log of the ratio of posterior to guide from which a place counts: if the log-weights of a good guide have a standard
+/// deviation of 1, one in ten thousand draws of the posterior is there.
 const BEYOND: f64 = 4.6;
-/// The share of the posterior at such places from which a fit is wrong: a probability may then be off by as much.
+/// Share of the posterior at such places above which a fit is wrong: a probability may then be off by as much.
 const SHARE: f64 = 0.05;
-/// So many times as much elsewhere is more than a turn explains, of which the share is an estimate.
+/// More than this many times a turn's estimated share is not explained by the turn.
 const MUCH_MORE: f64 = 1.8;
-/// So few chains or draws that come there by chance are no sign of more.
+/// Fewest chains or draws there that count: fewer may be chance.
 const FEWEST: usize = 2;
-/// Steps of training for each run that is made here, with discrete choices and without: all then takes a few hundredths
-/// of a fit. A run takes up to a third of a step, and most of those without discrete choices are of the model alone.
+/// Training steps for each run made here, with and without discrete choices: the runs then take a few hundredths of a
+/// fit's time. A run takes up to a third of a step, and most of those without discrete choices run the model alone.
 const STEPS_A_RUN: [u64; 2] = [10, 5];
-/// Runs that say something, and that are enough.
+/// Fewest runs that are informative, and the number that is enough.
 const FEWEST_RUNS: u64 = 100;
 const MOST_RUNS: u64 = 500;
-/// Of the draws of what the model states, so many that explain the data best are looked at by the guide.
+/// Number of draws from the model's own laws, those that explain the data best, at which the guide is evaluated.
 const BEST: usize = 8;
-/// Chains that move discrete choices.
+/// Number of chains that move discrete choices.
 const CHAINS: u64 = 16;
-/// Draws that are turned.
+/// Number of draws that are turned.
 const TURNED: u64 = 4;
 
-/// Looks at other places than those of a guide's draws, of which a posterior was made: what is missed most, if that is
-/// much. Not where rows have weights of their own, where log-probabilities do not count once, of points, on other devices,
-/// or after few `steps`: so long took training.
+/// Looks at places other than the guide's draws from which a posterior was made. Returns what is missed most, if it is
+/// much. Skipped if rows have their own weights, if log-probabilities do not count exactly once, for point masses, on
+/// other devices, and after few training `steps`.
 pub(in crate::infer) fn look(
     objective: &Elbo<'_>,
     params: &ParamStore,
@@ -62,7 +61,7 @@ pub(in crate::infer) fn look(
     if !posterior.has_whole_weights() {
         return None;
     }
-    // As the objective has it, in which the rows of a sum may stand for others.
+    // The objective's weights, in which the rows of a sum may stand for others.
     let weights = posterior.posterior_log_weights();
     let log_evidence = log_sum(weights.iter().flatten().copied()) - (weights.len() as f64).ln();
     if !log_evidence.is_finite() {
@@ -80,10 +79,10 @@ pub(in crate::infer) fn look(
 
 struct Looking<'m> {
     places: Places<'m>,
-    /// The guide's estimate.
+    /// The guide's estimate of the log-evidence.
     log_evidence: f64,
-    /// The draws of chains that started from the guide's, if they have made the posterior's: a guide that is too narrow
-    /// is no matter then.
+    /// The posterior, if its draws were made by chains that started from the guide's: then it does not matter if the
+    /// guide is too narrow.
     chained: Option<&'m Posterior>,
     seed: u64,
 }
@@ -112,7 +111,7 @@ impl Looking<'_> {
         let turned = self.turned(runs / 4)?;
         let most = found.into_iter().max_by(|(a, _), (b, _)| a.total_cmp(b));
         let most = most.filter(|(share, _)| *share > SHARE);
-        // What a turn explains draws and moves come to, too, and say less of.
+        // Draws and moves also reach what a turn explains, but say less about it.
         let is_explained = |turned: f64| {
             most.as_ref()
                 .is_none_or(|(share, _)| *share <= MUCH_MORE * turned)
@@ -124,12 +123,12 @@ impl Looking<'_> {
         Ok(found.map(|(share, at)| Missed { share, at }))
     }
 
-    /// Whether the posterior exceeds the guide so much, and chains, if there were any, have not come there.
+    /// Whether the posterior exceeds the guide by enough, and chains, if there were any, did not reach it.
     fn is_beyond(&self, place: &Place) -> bool {
         place.log_p - place.log_q > self.log_evidence + BEYOND && self.is_beyond_chains(place)
     }
 
-    /// Whether some number is farther from those of chains, if there were any, than these are from each other.
+    /// Whether some number is farther from those of the chains, if there were any, than these are from each other.
     fn is_beyond_chains(&self, place: &Place) -> bool {
         let Some(chained) = self.chained else {
             return true;
@@ -152,23 +151,24 @@ impl Looking<'_> {
         values.any(|(name, value)| is_outside(name, value).unwrap_or(false))
     }
 
-    /// The share of evidence that the guide's estimate does not have.
+    /// The share of the evidence missing from the guide's estimate.
     fn share(&self, log_missed: f64) -> f64 {
         1.0 / (1.0 + (self.log_evidence - log_missed).exp())
     }
 
-    /// At values that are all the first, the second: each such place is a part of the evidence by itself.
+    /// Share at places where all choices have their first value, all their second, and so on: each is a part of the
+    /// evidence by itself.
     fn alike(&self, first: &Place) -> f64 {
         let places = first.alike().into_iter();
         let found = places.filter_map(|values| self.places.at(&values));
         let beyond = found.filter(|place| self.is_beyond(place));
-        // Choices of fewer values than others have their last one again.
+        // Choices with fewer values than others repeat their last one.
         let alone: BTreeMap<_, f64> = beyond.map(|place| (place.bits(), place.log_p)).collect();
         self.share(log_sum(alone.into_values()))
     }
 
-    /// At draws of the laws that the model states, whose weights are the likelihood; where all is discrete, places by
-    /// themselves are parts of the evidence, too.
+    /// Share at draws from the model's own laws, weighted by the likelihood. If everything is discrete, single places
+    /// are also parts of the evidence.
     fn stated(&self, draws: u64) -> f64 {
         let mut drawn: Vec<Stated> = Vec::with_capacity(BEST + 1);
         for draw in self.places.stated(draws) {
@@ -196,8 +196,8 @@ impl Looking<'_> {
         self.share(log_sum(alone.into_values())).max(estimated)
     }
 
-    /// Moves discrete choices from the guide's draws: the share of all states of the second half of the moves that are
-    /// beyond it; where all is discrete, that of all places that were proposed, too.
+    /// Moves discrete choices, starting from the guide's draws: the share of states in the second half of the moves
+    /// that are beyond the guide. If everything is discrete, the share of all proposed places also counts.
     fn moved(&self, moves: u64) -> Result<f64> {
         let (mut beyond, mut all, mut chains) = (0, 0, 0);
         let mut alone = BTreeMap::new();
@@ -234,7 +234,7 @@ impl Looking<'_> {
         Ok(self.share(log_sum(alone.into_values())).max(by_chains))
     }
 
-    /// Turns some of the guide's draws, until that leads to what is missed. Turns keep volumes, so that a turned draw
+    /// Turns some of the guide's draws until this leads to what is missed. Turns preserve volume, so a turned draw
     /// stands for as much of the posterior as its own density under the guide says.
     fn turned(&self, runs: u64) -> Result<Option<(f64, String)>> {
         let draws = (0..TURNED).filter_map(|number| self.places.drawn(number).transpose());

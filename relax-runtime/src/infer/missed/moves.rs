@@ -1,4 +1,4 @@
-//! Moves of discrete choices that leave the posterior as it is.
+//! Moves of discrete choices that leave the posterior invariant.
 
 use std::rc::Rc;
 
@@ -7,20 +7,20 @@ use crate::dist::{Draws, Law};
 use crate::random::Stream;
 use crate::tensor::{Shape, Tensor};
 
-/// Values of a choice of which each is proposed alike; of more, those nearby.
+/// Choices with at most this many values propose each alike; those with more propose nearby values.
 const MOST_VALUES: usize = 64;
-/// How far a count is moved, at most.
+/// Maximum distance that a count is moved.
 const FARTHEST: usize = 3;
 
-/// A chain of Metropolis's moves: of one choice, or of two at once, as counts that only add up to something need.
+/// A chain of Metropolis moves of one choice, or of two at once, as needed by counts of which only the sum matters.
 pub(super) struct Moves {
     place: Place,
-    /// Of each choice that can be moved, the name of its site, and its number there.
+    /// For each choice that can be moved, the name of its site, and its index there.
     choices: Vec<(Rc<str>, usize)>,
 }
 
 impl Moves {
-    /// From a place; nothing if no choice there can be moved.
+    /// Starts at a place; `None` if no choice there can be moved.
     pub(super) fn from(place: Place) -> Option<Self> {
         let mut choices = Vec::new();
         for (site, law) in &place.laws {
@@ -36,7 +36,7 @@ impl Moves {
         &self.place
     }
 
-    /// Proposes another place, and goes there or stays: the place, if the model can be there.
+    /// Proposes another place, and moves there or stays. Returns the proposed place, if the model can be there.
     pub(super) fn advance(&mut self, places: &Places<'_>, stream: &mut Stream) -> Option<Place> {
         let first = &self.choices[stream.below(self.choices.len())];
         let mut values = (*self.place.values).clone();
@@ -61,14 +61,14 @@ impl Moves {
 
 /// What is proposed for the choices of a site.
 struct Proposed {
-    /// How many choices it has, and of what shape.
+    /// Number and shape of its choices.
     events: usize,
     shape: Shape,
-    /// How many values each has, if all are proposed.
+    /// Number of values of each, if all are proposed.
     values: Option<usize>,
 }
 
-/// What is proposed for choices of a law, whose vertices have this shape.
+/// What is proposed for the choices of a law whose vertices have this shape.
 fn proposed(law: &dyn Law, shape: Shape) -> Option<Proposed> {
     let Draws::Discrete(Some(relaxation)) = law.draws() else {
         return None;
@@ -87,7 +87,7 @@ fn proposed(law: &dyn Law, shape: Shape) -> Option<Proposed> {
     })
 }
 
-/// A value in which one of the choices is another, proposed as often as the way back would be.
+/// A value in which one of the choices differs; the reverse move is proposed with the same probability.
 fn other_value(
     law: &dyn Law,
     value: &Tensor,

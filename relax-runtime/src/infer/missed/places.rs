@@ -1,4 +1,4 @@
-//! A model's density and its guide's at any place.
+//! The densities of a model and its guide at any place.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -20,7 +20,7 @@ type Laws = Vec<(String, Rc<dyn Law>)>;
 
 /// Bit of a key's particle that no other draws set.
 const ELSEWHERE: u64 = 1 << 37;
-/// Values of a choice of which all are tried at once, of choices that have not very many.
+/// How many values are tried with all choices alike, for choices that do not have very many.
 const MOST_ALIKE: usize = 4;
 const MOST_VALUES: usize = 256;
 
@@ -28,23 +28,23 @@ const MOST_VALUES: usize = 256;
 pub(in crate::infer) struct Places<'m> {
     objective: &'m dyn Objective,
     model: &'m dyn Program,
-    /// Of which nothing is to change.
+    /// A fork, so that nothing changes in the original.
     params: ParamStore,
     seed: u64,
 }
 
-/// A place, and what is known of it.
+/// A place, and what is known about it.
 #[derive(Clone)]
 pub(in crate::infer) struct Place {
     pub(super) values: Values,
-    /// The law of each choice, as they were met: the guide's, or the model's where the guide cannot be.
+    /// The law of each choice, in order: the guide's, or the model's if the guide cannot be there.
     pub(super) laws: Laws,
     /// ln p(x, z) and ln q(z).
     pub(in crate::infer) log_p: f64,
     pub(in crate::infer) log_q: f64,
 }
 
-/// A draw of what the model states.
+/// A draw from the model's own laws.
 pub(super) struct Stated {
     pub(super) values: Values,
     pub(super) log_likelihood: f64,
@@ -69,7 +69,7 @@ impl<'m> Places<'m> {
         }
     }
 
-    /// A draw of the guide; nothing of points, and of what is on another device.
+    /// A draw of the guide; `None` if it has point masses or values on another device.
     ///
     /// # Errors
     /// Whatever goes wrong in model or guide.
@@ -96,7 +96,8 @@ impl<'m> Places<'m> {
         }
     }
 
-    /// The same by the model alone, where its guide cannot be: what is excluded is not to be met by a guide's code.
+    /// As [`at`](Self::at), from the model alone, if its guide cannot be there: a guide's code must not see excluded
+    /// values.
     ///
     /// # Errors
     /// If the model cannot be there either, or whatever goes wrong in it.
@@ -112,12 +113,11 @@ impl<'m> Places<'m> {
         }))
     }
 
-    /// So many draws of the laws that the model states, with what the rest of it says of them; without those that
-    /// cannot be.
+    /// Draws from the model's own laws, with the log-likelihood of the rest of the model; impossible ones are left out.
     pub(super) fn stated(&self, draws: u64) -> impl Iterator<Item = Stated> {
         let draw = |number: u64| -> Result<Stated> {
             let (latents, trace, _) = self.run(number, Mode::Draw)?;
-            // A sum has counted the choices that it leaves.
+            // A sum has already counted the choices that it leaves.
             let is_counted = |latent: &&Latent| {
                 let entry = trace.find(&latent.name);
                 entry.is_some_and(|entry| entry.elsewhere)
@@ -135,7 +135,7 @@ impl<'m> Places<'m> {
         drawn.filter(|drawn| drawn.log_likelihood.is_finite())
     }
 
-    /// The law that the model states of each choice, in one run.
+    /// The model's own law of each choice, in one run.
     pub(super) fn laws_stated(&self) -> Option<BTreeMap<String, Rc<dyn Law>>> {
         let (latents, ..) = self.run(0, Mode::Draw).ok()?;
         Some(laws_of(&latents).into_iter().collect())
@@ -147,13 +147,13 @@ impl<'m> Places<'m> {
     }
 }
 
-/// Whether the choices are those that have these values.
+/// Whether the choices are exactly those with these values.
 fn are_of(values: &Values, latents: &[Latent]) -> bool {
     let is_known = |latent: &Latent| values.contains_key(&*latent.name);
     latents.len() == values.len() && latents.iter().all(is_known)
 }
 
-/// The sum of what is taken of a run's entries.
+/// The sum of `of` over a run's entries.
 fn log_prob(trace: Trace, of: impl Fn(&mut Entry) -> Result<f64>) -> Result<f64> {
     let mut log_prob = 0.0;
     trace.take_apart(|entry| {
@@ -165,7 +165,7 @@ fn log_prob(trace: Trace, of: impl Fn(&mut Entry) -> Result<f64>) -> Result<f64>
     Ok(log_prob)
 }
 
-/// ln of the density of an entry, as often as handlers let it count.
+/// The log-density of an entry, as weighted by handlers.
 fn density(entry: &mut Entry) -> Result<f64> {
     match entry.kind {
         Kind::Cost | Kind::Param => Ok(0.0),
@@ -173,7 +173,8 @@ fn density(entry: &mut Entry) -> Result<f64> {
     }
 }
 
-/// The same beside what draws of the laws make of it, which are of the laws as they are, whatever handlers make of these.
+/// As [`density`], but without what drawing from the laws accounts for: draws are from the laws themselves, however
+/// handlers weight these.
 fn beside_draws(entry: &mut Entry) -> Result<f64> {
     match (entry.kind, &entry.weight) {
         (Kind::Latent, None) => Ok(0.0),
@@ -204,7 +205,7 @@ impl Place {
     /// The place of an evaluation, if the model can be there.
     ///
     /// # Errors
-    /// If a term carries one.
+    /// If a term carries an error.
     fn of(pass: &Pass) -> Result<Option<Self>> {
         let (mut log_p, mut log_q) = (0.0, 0.0);
         for term in pass.terms.iter().filter(|term| term.kind != Kind::Cost) {
@@ -228,7 +229,7 @@ impl Place {
         laws.find_map(|(name, law)| (name == site).then_some(&**law))
     }
 
-    /// Its numbers, by which places can be told apart.
+    /// The bits of its numbers, which tell places apart.
     pub(super) fn bits(&self) -> Vec<u32> {
         let numbers = self
             .values
@@ -237,7 +238,7 @@ impl Place {
         numbers.map(f32::to_bits).collect()
     }
 
-    /// How many discrete choices it has, and how many others.
+    /// Number of discrete choices, and of others.
     pub(super) fn kinds(&self) -> (usize, usize) {
         let laws = self.laws.iter();
         let discrete = laws.filter(|(_, law)| law.draws().are_discrete()).count();
@@ -249,7 +250,7 @@ impl Place {
         self.kinds().1 == 0
     }
 
-    /// Where all discrete choices have their first value, where all have their second, and so on.
+    /// The values where all discrete choices have their first value, where all have their second, and so on.
     pub(super) fn alike(&self) -> Vec<Values> {
         let alike = |number: usize| -> Option<Values> {
             let mut values = (*self.values).clone();
@@ -279,7 +280,7 @@ mod tests {
     use crate::model::{Context, Site};
     use crate::plumbing::model;
 
-    /// A choice, and a number that follows it, of which the first evaluation makes a guide.
+    /// A choice and a number that depends on it; the first evaluation makes their guide.
     #[test]
     fn draws_that_are_given_again_have_the_densities_that_they_had() -> Result<()> {
         let site = |name| Site::new(name, file!(), line!());
@@ -309,12 +310,12 @@ mod tests {
                 drawn.log_p
             );
         }
-        // The likelihood of what the model draws by itself.
+        // The likelihood of the model's own draws.
         for stated in places.stated(4) {
             let level = f64::from(stated.values["level"].peek_item()?);
             assert!((stated.log_likelihood - normal(0.7, level, 0.5)).abs() < 1e-4);
         }
-        // The same of what a sum leaves, whose density is a part of the sum.
+        // The same for what a sum leaves, whose density is part of the sum.
         let wide = model("wide", |context: &Context| {
             let high = context.sample(site("high"), Bernoulli::probs(0.3))?;
             let level = context.sample(site("level"), Normal::new(0.0, 100.0))?;
@@ -328,7 +329,7 @@ mod tests {
             let level = f64::from(stated.values["level"].peek_item()?);
             let [high, low] = [level, -level].map(|mean| normal(0.7, mean, 0.5));
             let likelihood = (0.3 * high.exp() + 0.7 * low.exp()).ln();
-            // As far as numbers of single precision tell.
+            // As far as single precision can tell.
             if likelihood > -80.0 {
                 assert!((stated.log_likelihood - likelihood).abs() < 1e-3);
                 drawn += 1;

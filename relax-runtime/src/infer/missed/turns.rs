@@ -1,4 +1,4 @@
-//! Maps of places that keep volumes: symmetries that posteriors often have.
+//! Volume-preserving maps of places: symmetries that posteriors often have.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -7,35 +7,36 @@ use super::places::{Place, Values};
 use crate::dist::{Bijection, Form, Law};
 use crate::tensor::{Shape, Tensor};
 
-/// Members of a group of which each pair is exchanged; of more, neighbours.
+/// Groups of at most this many members exchange every pair; larger groups, neighbors.
 const MOST_PAIRED: usize = 4;
-/// Sites that are mirrored one by one.
+/// Maximum number of sites that are mirrored one by one.
 const MOST_MIRRORED: usize = 4;
 
 /// A map of places.
 pub(super) struct Turn {
     pub(super) words: String,
-    /// What becomes of sites; others stay.
+    /// How sites change; others stay.
     changes: Vec<(String, Change)>,
 }
 
 #[derive(Clone)]
 enum Change {
-    /// It takes the value of another site.
+    /// The site takes the value of another site.
     From(String),
-    /// Members of a group are exchanged along all axes that are as long, also those of the vertices of categories.
+    /// Two members of a group are exchanged along all axes of that length, including those of the vertices of
+    /// categories.
     Exchanged {
         members: usize,
         pair: (usize, usize),
     },
-    /// Numbers are mirrored at these.
+    /// Numbers are mirrored at these centers.
     Mirrored(Tensor),
     /// Each number x between 0 and 1 becomes 1 − x.
     Flipped,
 }
 
 impl Turn {
-    /// Where it takes a place.
+    /// The values to which it maps a place.
     pub(super) fn of(&self, place: &Place) -> Option<Values> {
         let mut values = (*place.values).clone();
         for (name, change) in &self.changes {
@@ -56,7 +57,7 @@ impl Turn {
     }
 }
 
-/// A tensor with two members of each axis of such a length exchanged.
+/// A tensor with two members exchanged along each axis of length `members`.
 fn exchanged(t: &Tensor, members: usize, (a, b): (usize, usize)) -> Option<Tensor> {
     let shape = t.shape();
     let numbers = t.peek().ok()?;
@@ -79,7 +80,7 @@ fn exchanged(t: &Tensor, members: usize, (a, b): (usize, usize)) -> Option<Tenso
     Tensor::from_vec(turned, shape, &t.device()).ok()
 }
 
-/// The turns that are tried of places like this one, with the laws that the model states.
+/// The turns to try at places like this one, given the model's own laws.
 pub(super) fn turns(place: &Place, stated: &BTreeMap<String, Rc<dyn Law>>) -> Vec<Turn> {
     let sites: Vec<Site<'_>> = place
         .laws
@@ -107,7 +108,7 @@ struct Site<'a> {
 }
 
 impl Site<'_> {
-    /// Whether 1 less its numbers are as good: shares of two, and coins.
+    /// Whether flipping its numbers to 1 − x makes sense: for numbers between 0 and 1, and coins.
     fn is_flipped(&self) -> bool {
         let is_coin =
             self.stated.relaxation().map(|relaxation| relaxation.form()) == Some(Form::Coins);
@@ -119,7 +120,8 @@ impl Site<'_> {
     }
 }
 
-/// A turn of two members of a group, and the same with shares and coins flipped, if there are any beside.
+/// A turn of two members of a group, and the same with the other sites' numbers between 0 and 1 and coins flipped, if
+/// there are any.
 fn with_flips(words: String, changes: Vec<(String, Change)>, sites: &[Site<'_>]) -> Vec<Turn> {
     let is_beside = |site: &&Site<'_>| changes.iter().all(|(name, _)| name != site.name);
     let flips = sites.iter().filter(|site| site.is_flipped());
@@ -135,7 +137,7 @@ fn with_flips(words: String, changes: Vec<(String, Change)>, sites: &[Site<'_>])
     turns
 }
 
-/// Exchanges of two members of all sites that have an axis as long.
+/// Exchanges of two members in all sites that have an axis of the same length.
 fn exchanges(sites: &[Site<'_>]) -> Vec<Turn> {
     let mut groups: BTreeMap<usize, Vec<&Site<'_>>> = BTreeMap::new();
     for site in sites {
@@ -171,7 +173,7 @@ fn exchanges(sites: &[Site<'_>]) -> Vec<Turn> {
     turns
 }
 
-/// Pairs of members.
+/// The pairs of members to exchange.
 fn paired(members: usize) -> Vec<(usize, usize)> {
     match members <= MOST_PAIRED {
         true => (0..members)
@@ -183,7 +185,7 @@ fn paired(members: usize) -> Vec<(usize, usize)> {
     }
 }
 
-/// Exchanges of sites of one law and shape: of the first with the first of all such groups, and so on.
+/// Exchanges of sites of the same law and shape, done at the same positions in all such groups.
 fn pairs(sites: &[Site<'_>]) -> Vec<Turn> {
     let mut groups: BTreeMap<(&str, Vec<usize>), Vec<&Site<'_>>> = BTreeMap::new();
     for site in sites
@@ -220,7 +222,7 @@ fn pairs(sites: &[Site<'_>]) -> Vec<Turn> {
     turns
 }
 
-/// Numbers mirrored at what the model expects, and at 0: one site's, and all.
+/// Numbers mirrored at the model's mean, and at 0: those of single sites, and of all.
 fn mirrors(sites: &[Site<'_>]) -> Vec<Turn> {
     let is_real = |site: &&Site<'_>| matches!(site.stated.bijection(), Some(Bijection::Real));
     let real: Vec<&Site<'_>> = sites.iter().filter(is_real).collect();

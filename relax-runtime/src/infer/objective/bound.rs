@@ -57,7 +57,7 @@ pub(in crate::infer) fn bound(
     })
 }
 
-/// The plate that everything stands in, if there is one: its rows have bounds of their own.
+/// The plate around everything, if there is one: each of its rows has its own bound.
 fn shared_plate(runs: &[Pass]) -> Option<Plate> {
     let terms = || runs.iter().flat_map(|run| &run.terms);
     let first = *terms().next()?.plates.first()?;
@@ -67,10 +67,10 @@ fn shared_plate(runs: &[Pass]) -> Option<Plate> {
     all.then_some(first)
 }
 
-/// ln w of one sample, a number a row of the plate.
+/// ln w of one sample, one number per row of the plate.
 fn log_weight(run: &Pass, plate: Option<&Plate>) -> Result<Tensor> {
     let scale = plate.map_or(1.0, |plate| plate.scale);
-    // Where nothing is left to draw, all samples are the same.
+    // If nothing is left to draw, all samples are the same.
     let mut sums = run.summed.iter();
     let counts_more =
         !run.latents.is_empty() && sums.any(|(sum, _)| sum.log_sum() != sum.log_sum_once());
@@ -78,15 +78,15 @@ fn log_weight(run: &Pass, plate: Option<&Plate>) -> Result<Tensor> {
     for term in &run.terms {
         if term.kind == Kind::Cost {
             return Err(Error::Estimator(format!(
-                "`{}` is a cost; a bound of several samples is one on ln p(x), which has none: \
-                 take one sample, or `observe!`, or weigh with `factor!`, which counts as evidence",
+                "`{}` is a cost; a bound of several samples bounds ln p(x), which has none: \
+                 take one sample, or use `observe!`, or `factor!`, which counts as evidence",
                 term.name
             )));
         }
         if term.of_guide && term.weight != 1.0 {
             return Err(Error::Estimator(format!(
-                "`{}` is drawn under a guide that is scaled, and a bound of several samples needs the law of draws as it is; \
-                 scale the model alone, or take one sample",
+                "`{}` is drawn from a guide that is scaled, but a bound of several samples needs the law of draws as it is; \
+                 scale only the model, or take one sample",
                 term.name
             )));
         }
@@ -99,8 +99,8 @@ fn log_weight(run: &Pass, plate: Option<&Plate>) -> Result<Tensor> {
                 }
             };
             return Err(Error::Estimator(format!(
-                "`{}` stands for more rows than it has, and a bound of several samples is no sum \
-                 over rows unless everything stands in one plate; {remedy}, or take one sample",
+                "`{}` stands for more rows than it has, and a bound of several samples is a sum \
+                 over rows only if everything stands in one plate; {remedy}, or take one sample",
                 term.name
             )));
         }

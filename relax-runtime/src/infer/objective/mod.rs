@@ -1,4 +1,4 @@
-//! Objectives: expectations that training minimises.
+//! Objectives: expectations that training minimizes.
 
 mod bound;
 mod modelled;
@@ -17,31 +17,51 @@ use crate::model::{Entry, Kind, ParamStore, Program};
 use crate::random::Key;
 use crate::tensor::{SiteSet, Tensor};
 
-/// An expected cost over random choices: what a [`Trainer`](super::Trainer) minimises.
+/// An expected cost over random choices: what a [`Trainer`](super::Trainer) minimizes.
+///
+/// ```
+/// use relax_runtime::infer::{Mode, Objective};
+/// use relax_runtime::prelude::*;
+///
+/// #[model]
+/// fn coin() {
+///     let b = sample!(Bernoulli(0.5));
+///     cost!(if b { 3.0 } else { 1.0 });
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let program = coin();
+/// let objective = ExpectedCost::new(&program);
+/// let pass = objective.evaluate(Key::new(1), &ParamStore::default(), &Mode::Draw)?;
+/// assert_eq!(pass.latents[0].name, "b");
+/// assert!([1.0, 3.0].contains(&pass.total()?));
+/// # Ok(())
+/// # }
+/// ```
 pub trait Objective {
     /// Evaluates once: makes the random choices as `mode` says, and collects the terms of the cost.
     ///
     /// # Errors
-    /// Whatever goes wrong in a program.
+    /// Any error from a program.
     fn evaluate(&self, key: Key, params: &ParamStore, mode: &Mode) -> Result<Pass>;
 
-    /// The model whose evidence bound under the automatic guide this is, of one sample, where it is
-    /// that: sums over such a model's host values need no tensors.
-    // Part of the trait, as objectives borrow their models and cannot be told apart by type; it says
-    // what the objective is, which a wrapper may pass on or not.
+    /// The model, if this is its evidence bound under the automatic guide with one sample: sums over such a model's
+    /// host values need no tensors.
+    // Part of the trait, as objectives borrow their models and cannot be told apart by type; it says what the objective
+    // is, and a wrapper may pass it on or not.
     fn mean_field_model(&self, _params: &ParamStore) -> Option<&dyn Program> {
         None
     }
 
-    /// Says that choices are to be drawn which the objective may as well sum out: somebody asked for
-    /// estimators, or wants to see them at work.
+    /// Announces that choices that the objective could sum out are to be drawn: estimators were asked for, or are to be
+    /// seen at work.
     #[doc(hidden)]
     fn expect_draws(&self) {}
 
-    /// Has the guide, if there is one, write its parameters in the units of where it is now.
+    /// Has the guide, if there is one, write its parameters in its current units.
     ///
     /// # Errors
-    /// Whatever goes wrong in a program.
+    /// Any error from a program.
     #[doc(hidden)]
     fn adapt(&self, _key: Key, _params: &ParamStore, _stage: Stage) -> Result<()> {
         Ok(())
@@ -50,14 +70,32 @@ pub trait Objective {
 
 /// The negative evidence lower bound E_q[log q(z) − log p(x, z)].
 ///
-/// Without a guide, q is a [`StructuredGuide`]: every latent site of the model gets free parameters when
-/// it is first met, also sites that appear on some paths only. `cost!` terms of the model are added.
+/// Without a guide, q is a [`StructuredGuide`]: every latent site of the model gets free parameters when it is first
+/// met, even sites that appear on some paths only. `cost!` terms of the model are added.
+///
+/// ```
+/// use relax_runtime::prelude::*;
+///
+/// #[model]
+/// fn toss(heads: bool) {
+///     let fair = sample!(Bernoulli(0.5));
+///     observe!(Bernoulli(if fair { 0.5 } else { 0.9 }), heads);
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let model = toss(true);
+/// let report = Trainer::new(1).step(&Elbo::new(&model).marginalise())?;
+/// // With nothing left to draw, the bound is ln p(heads) = ln (0.5 · 0.5 + 0.5 · 0.9).
+/// assert!((report.elbo() - 0.7_f64.ln()).abs() < 1e-4);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Elbo<'m> {
     model: Modelled<'m>,
     guide: &'m dyn Guide,
     samples: usize,
-    /// Whether continuous choices may be integrated out unasked: a guide that was given is about all of them.
+    /// Whether continuous choices may be integrated out unasked: a given guide is meant for all of them.
     may_integrate: bool,
 }
 
@@ -72,14 +110,14 @@ impl<'m> Elbo<'m> {
         }
     }
 
-    /// Sums the model's discrete choices out, as [`marginalise`](super::marginalise) does.
+    /// Sums out the model's discrete choices, as [`marginalise`](super::marginalise) does.
     #[must_use]
     pub fn marginalise(mut self) -> Self {
         self.model = Modelled::summed(self.model.given());
         self
     }
 
-    /// Sums them out where that is cheap; see [`Svi`](super::Svi).
+    /// Sums them out if that is cheap; see [`Svi`](super::Svi).
     pub(super) fn marginalise_if_cheap(mut self) -> Self {
         self.model = Modelled::if_cheap(self.model.given());
         self
@@ -91,7 +129,7 @@ impl<'m> Elbo<'m> {
         self
     }
 
-    /// Draws all choices, unless they are to be summed out in any case.
+    /// Draws all choices, unless they were asked to be summed out in any case.
     pub(super) fn draw_unless_asked(self) -> Self {
         match self.model {
             Modelled::IfCheap(..) => self.draw_all(),
@@ -99,8 +137,7 @@ impl<'m> Elbo<'m> {
         }
     }
 
-    /// Takes another [`Guide`]: a program, which samples exactly the model's latent sites, or a family
-    /// of its own kind.
+    /// Uses another [`Guide`]: a program, which samples exactly the model's latent sites, or another family.
     #[must_use]
     pub fn guide(mut self, guide: &'m dyn Guide) -> Self {
         self.guide = guide;
@@ -108,16 +145,16 @@ impl<'m> Elbo<'m> {
         self
     }
 
-    /// Takes the bound of several samples instead: −E[ln (1/K) Σₖ p(x, zₖ)/q(zₖ)] over K independent
-    /// draws zₖ from q (Burda, Grosse, Salakhutdinov 2016). Where everything stands in one plate,
-    /// each row has a bound of its own. Such a model has no `cost!`.
+    /// Uses the bound of several samples instead: −E[ln (1/K) Σₖ p(x, zₖ)/q(zₖ)] over K independent draws zₖ from q
+    /// (Burda, Grosse, Salakhutdinov 2016). If everything stands in one plate, each row has its own bound. Such a model
+    /// has no `cost!`.
     #[must_use]
     pub fn samples(mut self, samples: usize) -> Self {
         self.samples = samples;
         self
     }
 
-    /// Whether nobody has chosen what choices are drawn from, or that all are drawn.
+    /// Whether neither a guide nor drawing all choices was asked for.
     pub(in crate::infer) fn is_of_default_guide(&self) -> bool {
         self.may_integrate && self.samples == 1 && !matches!(self.model, Modelled::Given(_))
     }
@@ -127,7 +164,7 @@ impl<'m> Elbo<'m> {
         self.model.stages(params, self.may_integrate).now
     }
 
-    /// One sample's choices and terms.
+    /// The choices and terms of one sample.
     fn sample(&self, key: Key, params: &ParamStore, mode: &Mode) -> Result<Pass> {
         self.model.expect_end(params)?;
         let propose = || {
@@ -146,14 +183,14 @@ impl<'m> Elbo<'m> {
             reads,
         } = loop {
             match propose() {
-                // Values that are given from outside may be impossible.
+                // Values given from outside may be impossible.
                 Err(error) if matches!(mode, Mode::Given(_)) => return Err(error),
-                // What went wrong may have been at a node where no draw ever comes.
+                // The error may come from a node that no draw ever reaches.
                 Err(error)
                     if key.particle != Key::LOOK && self.model.leaves_integrals(&error, params) => {
                 }
-                // Values of what is left may leave too much to sum out, which nobody has asked for. A draw that
-                // is replaced is one of the sum.
+                // Some values of what is left may leave too much for a sum that was not asked for. A replaced draw
+                // belongs to the sum.
                 Err(error)
                     if error.is_of_enumeration()
                         && mode.replaced().is_none()
@@ -161,8 +198,8 @@ impl<'m> Elbo<'m> {
                 proposal => break proposal?,
             }
         };
-        // The direct derivative of log q by q's parameters has expectation zero, and is left out,
-        // unless a relaxed draw moves those parameters or several samples weigh it.
+        // The direct derivative of log q by q's parameters has expectation zero and is left out, unless a relaxed draw
+        // moves those parameters or several samples weight it.
         let whole = mode.is_relaxed() || self.samples > 1;
         let mut terms = spare_terms(latents.len() + trace.entries().len());
         let mut before = TermsBefore::of(mode);
@@ -217,8 +254,8 @@ impl<'p> TermsBefore<'p> {
         }
     }
 
-    /// Whether the next term is one that does not come from the choice, so that nobody asks for it: where it did not
-    /// before, and host code, which may have taken another way, has not seen the choice.
+    /// Whether the next term does not depend on the choice and so is not needed: it did not before, and host code,
+    /// which could have taken another path, has not seen the choice.
     fn stays(&mut self, name: &str, influence: &SiteSet) -> bool {
         let Some(before) = self.terms.next() else {
             return false;
@@ -260,7 +297,7 @@ impl Objective for Elbo<'_> {
 
     fn mean_field_model(&self, params: &ParamStore) -> Option<&dyn Program> {
         let stages = self.model.stages(params, self.may_integrate);
-        // What a guide knows may be of the model with more summed out.
+        // The guide may know the model with more summed out.
         let is_known = self.samples == 1 && stages.before.is_empty();
         let is_mean_field = is_known && self.guide.is_mean_field(stages.now, params);
         is_mean_field.then_some(stages.now)
@@ -345,6 +382,25 @@ fn term(entry: &mut Entry, value: Number) -> Result<Term> {
 }
 
 /// The expectation of a program's `cost!` terms over its own random choices.
+///
+/// ```
+/// use relax_runtime::prelude::*;
+///
+/// #[model]
+/// fn coin() {
+///     let logit = param!(0.0);
+///     let b = sample!(Bernoulli(logits = logit));
+///     cost!(&b * 0.3 + 0.2);
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let program = coin();
+/// let mut trainer = Trainer::new(1).estimator(Enumerate::default());
+/// let report = trainer.step(&ExpectedCost::new(&program))?;
+/// assert!((report.loss - 0.35).abs() < 1e-4);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy)]
 pub struct ExpectedCost<'m> {
     program: &'m dyn Program,
@@ -367,7 +423,7 @@ impl Objective for ExpectedCost<'_> {
             match entry.kind {
                 Kind::Cost => terms.push(cost_term(entry)?),
                 Kind::Observed | Kind::Factor => {
-                    let problem = "an expected cost has no observations and factors: pay with \
+                    let problem = "an expected cost has no observations or factors: pay with \
                                    `cost!`, or use `Svi` for a posterior";
                     return Err(entry.locate(Error::Model(problem.into())));
                 }
@@ -377,7 +433,7 @@ impl Objective for ExpectedCost<'_> {
         })?;
         if terms.is_empty() {
             let name = self.program.model_name();
-            return Err(Error::Model(format!("`{name}` has no `cost!` to minimise")));
+            return Err(Error::Model(format!("`{name}` has no `cost!` to minimize")));
         }
         Ok(Pass {
             latents,

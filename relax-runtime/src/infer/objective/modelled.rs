@@ -1,4 +1,4 @@
-//! The model of a bound, with what is summed out of it: what somebody has asked for, or what is cheap until it is not.
+//! The model of a bound, with what is summed out of it: on request, or as long as that is cheap.
 
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -14,7 +14,7 @@ use crate::model::{GivenUp, ParamStore, Program};
 pub(super) enum Modelled<'m> {
     Given(&'m dyn Program),
     Summed(Rc<Summed<'m>>),
-    /// Once it is known whether that is cheap.
+    /// Decided once it is known whether that is cheap.
     IfCheap(Rc<Summed<'m>>, OnceCell<Option<Rc<Cheap<Borrowed<'m>>>>>),
 }
 
@@ -22,13 +22,13 @@ pub(super) enum Modelled<'m> {
 pub(super) struct Summed<'m> {
     given: &'m dyn Program,
     summed: Marginalised<Borrowed<'m>>,
-    /// How many sites a run of the model comes by, once that was asked.
+    /// How many sites a run of the model reaches, once asked for.
     sites: OnceCell<Result<usize>>,
 }
 
 /// A model as it is run in fits of some parameters.
 pub(super) struct Stages<'a> {
-    /// With more summed out, the most in the first, before that was given up.
+    /// Versions given up earlier, with more summed out; the one with most is first.
     pub(super) before: SmallVec<[&'a dyn Program; 2]>,
     pub(super) now: &'a dyn Program,
 }
@@ -51,7 +51,7 @@ impl<'m> Modelled<'m> {
         }
     }
 
-    /// Draws all choices from now on that nobody has asked to sum out, unless it is decided already.
+    /// From now on draws all choices that were not asked to be summed out, unless that is decided already.
     pub(super) fn draw_unless_asked(&self) {
         if let Self::IfCheap(_, cheap) = self {
             cheap.get_or_init(|| None);
@@ -88,7 +88,7 @@ impl<'m> Modelled<'m> {
         stages
     }
 
-    /// The sum to take where that is cheap, with the first values of parameters: it is the same in all fits.
+    /// The sum to take if that is cheap, with the initial values of parameters: it is the same in all fits.
     fn cheap(&self, params: &ParamStore, may_integrate: bool) -> Option<&Cheap<Borrowed<'m>>> {
         let Self::IfCheap(both, cheap) = self else {
             return None;
@@ -106,7 +106,7 @@ impl<'m> Modelled<'m> {
         cheap.get_or_init(find).as_deref()
     }
 
-    /// The sum that is taken so far unasked, if one is.
+    /// The sum that is currently taken unasked, if any.
     fn found(&self) -> Option<&Cheap<Borrowed<'m>>> {
         match self {
             Self::IfCheap(_, cheap) => cheap.get()?.as_deref(),
@@ -114,15 +114,15 @@ impl<'m> Modelled<'m> {
         }
     }
 
-    /// Sums nothing out from now on, where nobody has asked for it, as this went wrong: whether something was so far.
+    /// Stops sums that were not asked for, after an error; returns whether there was one.
     pub(super) fn leave_sum(&self, error: &Error, params: &ParamStore) -> bool {
         let name = self.given().model_name();
         params.note(name, || Costly::Refused(error.cause().to_string()));
         self.found().is_some() && params.give_up(name, GivenUp::Sum)
     }
 
-    /// Integrates nothing out from now on, where nobody has asked for it, if an error may be one of that: whether
-    /// something was so far. Data on another device are another matter.
+    /// Stops integrals that were not asked for, if the error may come from one; returns whether there was one. Data on
+    /// another device are a different matter.
     pub(super) fn leaves_integrals(&self, error: &Error, params: &ParamStore) -> bool {
         let name = self.given().model_name();
         !matches!(error.cause(), Error::Device { .. })
@@ -131,8 +131,8 @@ impl<'m> Modelled<'m> {
     }
 
     /// # Errors
-    /// If a run of a model whose choices may be summed out or drawn does not end, which all others would find out
-    /// as slowly.
+    /// If a run of a model whose choices may be summed out or drawn does not end, which all later runs would find out
+    /// just as slowly.
     pub(super) fn expect_end(&self, params: &ParamStore) -> Result<()> {
         match self {
             Self::IfCheap(both, _) => match both.sites(params) {
@@ -153,8 +153,8 @@ impl<'m> Summed<'m> {
         }
     }
 
-    /// How many sites a run of the model comes by whose choices are drawn as it states, with the first values of
-    /// parameters; where it does not end with these, with those that it has been given.
+    /// How many sites a run of the model reaches with its choices drawn as it states and the initial values of
+    /// parameters; if it does not end with these, with the current ones.
     fn sites(&self, params: &ParamStore) -> &Result<usize> {
         let find = || match self.summed.sites_of_a_run(&params.fresh()) {
             Err(error) if error.is_of_endless_run() && !params.names().is_empty() => {

@@ -19,15 +19,15 @@ pub struct Latent {
     pub noise: Tensor,
     /// The draw.
     pub value: Tensor,
-    /// The plates around the site: the model's, also where a guide draws it.
+    /// The plates around the site: the model's, even if a guide draws it.
     pub plates: Rc<[Plate]>,
     /// Factor of subsampling plates.
     pub scale: f64,
-    /// How much handlers let its log-probability under the guide count.
+    /// How much its log-probability under the guide counts, as set by handlers.
     pub(crate) weight: Option<Rc<Weight>>,
     /// Earlier choices that the law depends on.
     pub(crate) depends_on: SiteSet,
-    /// Those by which the law's derivatives do not tell how it changes.
+    /// Those for which the law's derivatives do not tell how it changes.
     pub(crate) severed: SiteSet,
     pub(crate) estimator: Option<Cow<'static, str>>,
     pub(crate) context: Option<Tensor>,
@@ -50,8 +50,7 @@ impl Latent {
         }
     }
 
-    /// Whether the rows of its plates have other parameters than each other, as far as this is to be
-    /// seen without copying them from a GPU.
+    /// Whether the rows of its plates have different parameters, as far as can be seen without copying them from a GPU.
     pub(super) fn rows_differ(&self) -> bool {
         let rows: usize = self.plates.iter().map(|plate| plate.size).product();
         let differ = |parameter: &Tensor| {
@@ -65,8 +64,8 @@ impl Latent {
         rows > 1 && self.law.parameters().iter().any(differ)
     }
 
-    /// Brings a term with rows of its own plates to the rows of the choice's plates: axes that both
-    /// have stay, the term's others are summed, the choice's others get length 1.
+    /// Brings a term with rows of its own plates to the rows of the choice's plates: axes that both have stay, the
+    /// term's others are summed, the choice's others get length 1.
     #[inline]
     pub(in crate::infer) fn align(&self, term: &Tensor, from: &[Plate]) -> Result<Tensor> {
         let pairs = from.iter().zip(&*self.plates);
@@ -85,7 +84,7 @@ impl Latent {
         Ok(sum.reshape(Shape::try_from(&shape[..])?))
     }
 
-    /// Terms that add up to `tensors` and, the same in every row, to `host`: a number a row.
+    /// The sum of terms that add up to `tensors` and, equally in every row, to `host`: one number per row.
     #[inline]
     pub(in crate::infer) fn total(&self, tensors: Option<Tensor>, host: f64) -> Result<Tensor> {
         let rows = match self.plates.is_empty() {

@@ -1,4 +1,4 @@
-//! One evaluation of an objective: the random choices it made and the costs that followed.
+//! One evaluation of an objective: the random choices it made and the resulting costs.
 
 mod latent;
 pub(super) mod memory;
@@ -33,10 +33,10 @@ pub struct Pass {
     pub terms: Vec<Term>,
     /// Choices that host code has read.
     pub reads: SiteSet,
-    /// What a bound of several samples is made of: the latents are those of all samples, one sample
-    /// after the other, each with places of its own in its [`SiteSet`]s.
+    /// The samples of a bound of several samples: the latents are those of all samples, one sample after the other,
+    /// each with its own places in its [`SiteSet`]s.
     pub samples: Option<Rc<Samples>>,
-    /// Choices that were summed out, and where in the random numbers a draw of them stands.
+    /// Choices that were summed out, with the key for a draw of them.
     pub(crate) summed: Vec<(Rc<dyn SummedOut>, Key)>,
 }
 
@@ -46,11 +46,11 @@ pub struct Pass {
 pub enum Mode {
     /// Draws each from its law.
     Draw,
-    /// The same, with discrete draws that could be relaxed as leaves of the graph: the reverse pass
-    /// through the terms then gives the cost's slope at them, too.
+    /// The same, with discrete draws that could be relaxed as leaves of the graph: the reverse pass through the terms
+    /// then also gives the cost's slope at them.
     DrawLeaves,
-    /// Repeats `hard`, but with another draw at one site; later choices that depend on it are made
-    /// again with their own noise.
+    /// Repeats `hard`, but with another draw at one site; later choices that depend on it are made again with their own
+    /// noise.
     Replaced {
         /// The evaluation to repeat.
         hard: Rc<Pass>,
@@ -61,9 +61,9 @@ pub enum Mode {
         /// λ, of rank 0, at which later choices are relaxed; `None` draws them from their laws.
         temperature: Option<Tensor>,
     },
-    /// Takes each discrete choice's next value, over all evaluations every combination.
+    /// Takes each discrete choice's next value, so that repeated evaluations run through every combination.
     Enumerate(Rc<Odometer>),
-    /// Gives choices these values, by the full names of their sites, if the model can have them; others are drawn.
+    /// Gives choices these values, by the full names of their sites, if the model allows them; others are drawn.
     Given(Rc<BTreeMap<String, Tensor>>),
 }
 
@@ -89,7 +89,7 @@ impl Mode {
 }
 
 impl Pass {
-    /// The whole cost, plates scaled.
+    /// The whole cost, with plates scaled.
     ///
     /// # Errors
     /// If a term carries an error.
@@ -106,7 +106,7 @@ impl Pass {
         if total.is_finite() {
             return Ok(total);
         }
-        // A bound of several samples is one term, of which the samples' own tell more.
+        // A bound of several samples is a single term; those of the samples tell more.
         let runs = self.samples.iter().flat_map(|samples| samples.runs());
         for run in runs.chain([self]) {
             for term in &run.terms {
@@ -119,7 +119,7 @@ impl Pass {
         Ok(total)
     }
 
-    /// How many draws of everything it is made of, each an evaluation of the cost.
+    /// How many draws of everything it consists of, each an evaluation of the cost.
     pub(in crate::infer) fn draws_of_everything(&self) -> usize {
         self.samples.as_ref().map_or(1, |samples| samples.count())
     }
@@ -144,7 +144,7 @@ impl Pass {
         )
     }
 
-    /// The same, where it is known what else there is to it.
+    /// The same, if what else there is to it is known.
     #[inline]
     pub(in crate::infer) fn class_within(&self, place: usize, outside: Outside) -> SiteClass {
         let Outside {
@@ -182,10 +182,10 @@ impl Pass {
         }
     }
 
-    /// Whether something between the latent at a place and a term, or a later choice's law, keeps
-    /// derivatives from passing: a comparison, an index, a tensor taken as a constant. A relaxed
-    /// draw's cost then changes by more than its derivative says, which would bias estimators that
-    /// rely on it. (How the guide's density depends on the latent shows in the guide's laws.)
+    /// Whether something between the latent at a place and a term, or a later choice's law, stops derivatives: a
+    /// comparison, an index, a tensor taken as a constant. A relaxed draw's cost then changes by more than its
+    /// derivative says, which would bias estimators that rely on it. (How the guide's density depends on the latent
+    /// shows in the guide's laws.)
     fn severed(&self, place: usize) -> bool {
         let mut later = self.latents[place + 1..].iter();
         let mut by_terms = false;
@@ -193,7 +193,7 @@ impl Pass {
         by_terms || later.any(|latent| latent.severed.contains(place))
     }
 
-    /// Calls `f` with the choices by which a term's derivative does not tell how it changes.
+    /// Calls `f` with the choices for which a term's derivative does not tell how it changes.
     pub(in crate::infer) fn each_severed_term(&self, mut f: impl FnMut(&SiteSet)) {
         for term in self.terms.iter().filter(|term| !term.of_guide) {
             if let Number::Tensor(value) = &term.value
@@ -204,8 +204,8 @@ impl Pass {
         }
     }
 
-    /// Whether every later choice and every term that can depend on the latent at a place stand in
-    /// its plates, so that a row of them depends on the latent's row alone.
+    /// Whether every later choice and every term that can depend on the latent at a place stands in its plates, so that
+    /// each of their rows depends on the latent's row alone.
     fn separate(&self, place: usize) -> bool {
         let latent = &self.latents[place];
         let within = |plates: &[Plate]| {
@@ -220,8 +220,8 @@ impl Pass {
                 && terms.all(|term| !term.sites.contains(place) || within(&term.plates)))
     }
 
-    /// The sum of the terms that can depend on the latent at a place, in units of one row of its
-    /// plates: a number a row. Terms of other plates are summed and count for every row.
+    /// The sum of the terms that can depend on the latent at a place, in units of one row of its plates: one number per
+    /// row. Terms of other plates are summed and count for every row.
     ///
     /// # Errors
     /// If a term carries an error.
@@ -229,8 +229,8 @@ impl Pass {
         self.cost_to_go_from(place, 0.0)
     }
 
-    /// The same less `origin`, which is taken off the terms in host numbers before these are
-    /// rounded: what is left of large numbers close to it is as exact as they are.
+    /// The same minus `origin`, which is subtracted from the terms in host numbers before they are rounded: what is
+    /// left of large numbers close to it is as exact as they are.
     ///
     /// # Errors
     /// If a term carries an error.
@@ -258,7 +258,7 @@ impl Pass {
 pub(in crate::infer) struct Outside {
     /// Host code, which has read it.
     pub(in crate::infer) read: bool,
-    /// A break of derivatives.
+    /// A break in derivatives.
     pub(in crate::infer) severed: bool,
     /// A later choice that cannot be relaxed.
     pub(in crate::infer) blocked: bool,
@@ -266,8 +266,8 @@ pub(in crate::infer) struct Outside {
     pub(in crate::infer) separate: bool,
 }
 
-/// How many values the events of one row have together, `usize::MAX` where there are more; and how
-/// many of those a change of a single event leads to.
+/// How many values the events of one row have together, `usize::MAX` if there are more; and how many of those can be
+/// reached by changing a single event.
 fn values_a_row(relaxation: &dyn Relaxation, latent: &Latent) -> (usize, usize) {
     let shape = latent.law.draw_shape();
     let (values, events) =

@@ -9,22 +9,22 @@ use crate::estimator::MOST_VALUES;
 use crate::random::{Key, Stream};
 use crate::tensor::Tensor;
 
-/// Counts through every combination of the values of a program's discrete choices; which choices
-/// there are may depend on the values of earlier ones. Values of probability 0 are left out.
+/// Counts through every combination of the values of a program's discrete choices; the values of earlier choices may
+/// decide which later ones there are. Values of probability 0 are left out.
 #[derive(Debug)]
 pub struct Odometer {
     wheels: RefCell<Wheels>,
     probe: RefCell<Option<Probe>>,
-    /// Whether all rows of a plate take the same values, one combination a row.
+    /// Whether all rows of a plate take the same values, so that there is one combination per row.
     in_step: bool,
-    /// Beyond this many runs enumeration is refused.
+    /// Number of runs beyond which enumeration is refused.
     largest: usize,
     refusal: RefCell<Option<Refusal>>,
 }
 
-/// A run at random values. One over the product of its choices' numbers of values is the
-/// probability of such a run, so that the product is, in expectation, the number of combinations
-/// (Knuth 1975, "Estimating the efficiency of backtrack programs").
+/// A run at random values. The probability of such a run is one over the product of its choices' numbers of values, so
+/// that the expected product is the number of combinations (Knuth 1975, "Estimating the efficiency of backtrack
+/// programs").
 #[derive(Debug)]
 struct Probe {
     stream: Stream,
@@ -60,14 +60,14 @@ pub(in crate::infer) struct Wheels {
     sizes: Vec<usize>,
     at: usize,
     combinations: usize,
-    /// Digits still to come on the wheels that there are: each is a combination at least.
+    /// Digits still to come on the existing wheels: each is at least one combination.
     ahead: usize,
 }
 
-/// As many runs as anybody would wait for.
+/// Default maximum number of runs: more would take too long.
 pub(in crate::infer) const LARGEST: usize = MOST_VALUES;
 
-/// After so many combinations it is estimated how many there are in all.
+/// Number of combinations after which the total is estimated.
 const FIRST: usize = 128;
 
 impl Odometer {
@@ -97,7 +97,7 @@ impl Odometer {
         self.refuse(Refusal::TooMany(self.largest), "use `Svi` instead")
     }
 
-    /// The value that the current combination has for the next choice, in so many plates.
+    /// The value of the next choice, in this many plates, in the current combination.
     pub(in crate::infer) fn choose(&self, law: &dyn Law, plates: usize) -> Result<Tensor> {
         let parameter = law.parameters().remove(0);
         let shape = parameter.check()?.shape();
@@ -114,7 +114,7 @@ impl Odometer {
         };
         let width = relaxation.width(&shape);
         let Some(values) = relaxation.values(width) else {
-            return refuse("has values without a last one, or more than can be listed");
+            return refuse("has no last value, or more than can be listed");
         };
         if values > self.largest {
             return Err(self.too_many());
@@ -160,11 +160,11 @@ impl Odometer {
         }
     }
 
-    /// Moves on to the next combination; false after the last. `run` runs the program: after the
-    /// first combinations it is called some times to estimate how many are still to come.
+    /// Moves on to the next combination; false after the last. `run` runs the program: after the first combinations it
+    /// is called several times to estimate how many are still to come.
     ///
     /// # Errors
-    /// If there are certainly too many, or whatever goes wrong in the program.
+    /// If there are certainly too many, or any error from the program.
     pub(in crate::infer) fn advance(&self, run: &mut dyn FnMut() -> Result<()>) -> Result<bool> {
         let more = self.wheels.borrow_mut().advance();
         if more && self.combinations() == FIRST && self.largest > FIRST {
@@ -173,9 +173,9 @@ impl Odometer {
         Ok(more)
     }
 
-    /// Refuses a program of which random runs show that it has too many combinations. One with no
-    /// more than are allowed is refused wrongly with a probability below 10⁻³: by Markov's
-    /// inequality of 4⁻¹⁶ for the least of the estimates, and of 2⁻¹⁰ for their mean.
+    /// Refuses a program if random runs show that it has too many combinations. One with no more than are allowed is
+    /// refused wrongly with a probability below 10⁻³: by Markov's inequality 4⁻¹⁶ for the least of the estimates, and
+    /// 2⁻¹⁰ for their mean.
     #[cold]
     fn probe(&self, run: &mut dyn FnMut() -> Result<()>) -> Result<()> {
         const PROBES: u64 = 16;
@@ -204,7 +204,7 @@ impl Odometer {
         Ok(())
     }
 
-    /// How many combinations have gone by.
+    /// Number of combinations so far.
     pub(in crate::infer) fn combinations(&self) -> usize {
         self.wheels.borrow().combinations
     }
@@ -215,8 +215,7 @@ impl Odometer {
     }
 }
 
-/// The values of an event of which not every row excludes it; there is one, as probabilities add up
-/// to one.
+/// The values of an event that are not excluded in every row; there is at least one, as probabilities add up to one.
 fn allowed(excluded: Option<&[bool]>, values: usize, events: usize, event: usize) -> Vec<usize> {
     let Some(excluded) = excluded else {
         return (0..values).collect();
@@ -230,7 +229,7 @@ fn allowed(excluded: Option<&[bool]>, values: usize, events: usize, event: usize
 }
 
 impl Wheels {
-    /// The next digit of the current combination, of a wheel of this size.
+    /// The next digit of the current combination, from a wheel of this size.
     pub(in crate::infer) fn next_digit(&mut self, size: usize) -> usize {
         if self.at == self.digits.len() {
             self.digits.push(0);
@@ -241,8 +240,8 @@ impl Wheels {
         self.digits[self.at - 1]
     }
 
-    /// How many combinations there are at least, as far as the current one has come: a program
-    /// that goes on for ever at one of them is found out.
+    /// A lower bound on the number of combinations, as far as the current one has come: this detects a program that
+    /// goes on forever at one of them.
     pub(in crate::infer) fn at_least(&self) -> usize {
         self.combinations + 1 + self.ahead
     }
@@ -276,7 +275,7 @@ impl Wheels {
         }
     }
 
-    /// How many combinations have gone by.
+    /// Number of combinations so far.
     pub(in crate::infer) fn combinations(&self) -> usize {
         self.combinations
     }

@@ -1,5 +1,5 @@
-//! The samples behind one evaluation of a bound of several. They are evaluations themselves, so that this
-//! file and that of [`Pass`] need each other.
+//! The samples behind one evaluation of a bound of several. They are evaluations themselves, so this file and that of
+//! [`Pass`] need each other.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -12,11 +12,11 @@ use crate::tensor::Tensor;
 /// The samples behind one evaluation of a bound.
 #[derive(Clone, Debug)]
 pub struct Samples {
-    /// ln wₖ, constants, `[samples, rows]` where everything stands in one plate, whose rows are
-    /// weighted one by one, and `[samples]` elsewhere.
+    /// ln wₖ, constants, `[samples, rows]` if everything stands in one plate, whose rows are weighted one by one, and
+    /// `[samples]` otherwise.
     pub log_weights: Tensor,
     runs: Vec<Pass>,
-    /// What estimators have said of the log-weights.
+    /// The learning signals that estimators have computed from the log-weights.
     signals: RefCell<Vec<(Rc<dyn Estimator>, Tensor)>>,
 }
 
@@ -29,12 +29,12 @@ impl Samples {
         }
     }
 
-    /// How many there are.
+    /// The number of samples.
     pub(in crate::infer) fn count(&self) -> usize {
         self.runs.len()
     }
 
-    /// What each of them is made of.
+    /// The evaluation behind each sample.
     pub(in crate::infer) fn runs(&self) -> &[Pass] {
         &self.runs
     }
@@ -68,7 +68,8 @@ impl Samples {
         self.runs[sample].class(place)
     }
 
-    /// What a choice of such a kind is in the bound; `separate` says whether its rows are.
+    /// The class in the bound of a choice that is of class `within` in its sample; `separate` says whether its rows
+    /// are.
     pub(in crate::infer) fn class_in_bound(&self, within: SiteClass, separate: bool) -> SiteClass {
         SiteClass {
             samples: self.count(),

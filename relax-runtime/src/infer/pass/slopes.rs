@@ -1,22 +1,22 @@
-//! The slopes of the cost at a run's own draws, from the graph that the run has left.
+//! The slopes of the cost at a run's own draws, from the graph of that run.
 
 use crate::dist::Number;
 use crate::error::Result;
 use crate::infer::pass::Pass;
 use crate::tensor::{Parameter, Tensor, grad_parameters_and, share_operations};
 
-/// What one reverse pass through the terms of a run gives, whose operations it uses up.
+/// The result of one reverse pass through the terms of a run, which consumes its operations.
 pub(in crate::infer) struct Slopes {
     /// The parameters' direct derivatives.
     pub(in crate::infer) direct: Vec<(Parameter, Tensor)>,
-    /// Of each latent the derivative of its cost-to-go, where the draw is a leaf.
+    /// For each latent the derivative of its cost-to-go, if the draw is a leaf.
     by_place: Vec<Option<Tensor>>,
 }
 
 impl Slopes {
-    /// `constants` are draws whose whole effect on their parameters an estimate covers. Nothing
-    /// where the laws of the draws are computed by operations that are the terms', too: the
-    /// estimates have to go through those once more.
+    /// `constants` are draws whose whole effect on their parameters is covered by an estimate. `None` if the laws of
+    /// the draws are computed by operations that belong to the terms as well: the estimates have to go through those
+    /// again.
     ///
     /// # Errors
     /// If a term carries an error.
@@ -54,8 +54,7 @@ impl Slopes {
     }
 }
 
-/// Calls `f` with the terms that are part of a graph, each with how often it counts unless that is
-/// once.
+/// Calls `f` with the terms that are part of a graph, each with its weight unless that is one.
 pub(in crate::infer) fn each_tracked_term(pass: &Pass, mut f: impl FnMut(&Tensor, Option<Tensor>)) {
     for term in &pass.terms {
         if let Number::Tensor(t) = &term.value

@@ -1,4 +1,4 @@
-//! Sums over all sets that hold a site, for every site at once.
+//! For every site at once, sums over all sets that contain it.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -7,11 +7,10 @@ use rustc_hash::FxHashMap;
 
 use crate::tensor::{Block, SiteSet, Word};
 
-/// Adds up for each site the numbers of the sets that hold it: calls `give` with the site and a part
-/// of its sum.
+/// Adds up for each site the numbers of the sets that contain it: calls `give` with the site and a part of its sum.
 ///
-/// Numbers go down the blocks that sets share, through each block once. Nothing is subtracted, so
-/// that a small sum is as exact beside large ones as it is alone, and finite beside infinite ones.
+/// Numbers go down the blocks that sets share, once through each block. Nothing is subtracted, so that a small sum is
+/// as exact beside large ones as it is alone, and finite beside infinite ones.
 pub(in crate::infer) fn spread<'s, V: Clone>(
     sets: impl IntoIterator<Item = (&'s SiteSet, V)>,
     add: impl Fn(&mut V, &V),
@@ -29,7 +28,7 @@ pub(in crate::infer) fn spread<'s, V: Clone>(
         }
         sums.take_block(more, &number);
     }
-    // What stands before a block has a lower index.
+    // Predecessors of a block have a lower index.
     while let Some((_, found)) = sums.words.pop_last() {
         for Found { before, sum, .. } in &found {
             sums.take_block(*before, sum);
@@ -38,20 +37,20 @@ pub(in crate::infer) fn spread<'s, V: Clone>(
     }
 }
 
-/// What has been added up so far, of words that are still to be looked at.
+/// The sums so far, for words that are still to be looked at.
 struct Sums<'s, V, F> {
     add: F,
-    /// By the index of the word.
+    /// By word index.
     words: BTreeMap<usize, Vec<Found<'s, V>>>,
-    /// Where among those of its index a word stands, by what stands before it, if it is not among the first.
+    /// The place of a word among those of its index, by its predecessor, if it is not among the first.
     known: FxHashMap<(Word, *const Block), usize>,
 }
 
-/// So many words of an index are looked through faster than they are hashed: all of sets that have grown one from
+/// Up to this many words of an index are searched faster than hashed: all of them for sets that have grown one from
 /// another.
 const FEW: usize = 64;
 
-/// A word of some sets, and what their numbers add up to.
+/// A word of some sets, and the sum of their numbers.
 struct Found<'s, V> {
     word: Word,
     before: Option<&'s Block>,
@@ -66,7 +65,7 @@ impl<'s, V: Clone, F: Fn(&mut V, &V)> Sums<'s, V, F> {
             let before = known.before.map_or(std::ptr::null(), std::ptr::from_ref);
             known.word == word && before == address
         };
-        // Most often it is the one that came last.
+        // Usually it is the last one.
         let first = &found[..found.len().min(FEW)];
         let at = match found.last().is_some_and(is_it) {
             true => found.len() - 1,
@@ -93,15 +92,15 @@ impl<'s, V: Clone, F: Fn(&mut V, &V)> Sums<'s, V, F> {
     }
 }
 
-/// Adds up the words of one index. Where one holds all sites of the next, and so on, as in sets that
-/// have grown one from another, each number is added once.
+/// Adds up the words of one index. If one contains all sites of the next, and so on, as in sets that have grown one
+/// from another, each number is added once.
 fn give_sites<V>(
     mut found: Vec<Found<'_, V>>,
     add: &impl Fn(&mut V, &V),
     give: &mut impl FnMut(usize, &V),
 ) {
     found.sort_by_key(|found| Reverse(found.word.bits.count_ones()));
-    // Of each sequence of nested words the last, and the sum over all of them.
+    // The last word of each nested sequence, and the sum over all of them.
     let mut nested: Vec<(Word, V)> = Vec::new();
     for Found { word, sum, .. } in found {
         let holds = |(last, _): &&mut (Word, V)| word.bits & !last.bits == 0;
@@ -160,7 +159,7 @@ mod tests {
         }
     }
 
-    /// A term that is infinite, or very large, is one of the sites before it alone.
+    /// A term that is infinite, or very large, only belongs to the sites before it.
     #[test]
     fn infinite_and_large_numbers_stay_where_they_belong() {
         const MANY: usize = 500;
@@ -182,7 +181,7 @@ mod tests {
         }
     }
 
-    /// Sets that grow by turns take a number of additions in proportion to how many they are.
+    /// Sets that grow in turn take a number of additions proportional to their number.
     #[test]
     fn sets_that_grow_take_few_additions() {
         let count = |many: usize| {

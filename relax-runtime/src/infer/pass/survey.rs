@@ -1,7 +1,7 @@
-//! What an evaluation shows of each of its random choices: its class, and its cost-to-go.
+//! What an evaluation shows about each of its random choices: its class, and its cost-to-go.
 //!
-//! A choice by itself is looked up in all later choices and all terms, which for each of many takes
-//! time in proportion to the square of their number. So of many, all are looked at in one sweep.
+//! A single choice is looked up in all later choices and all terms, which for many choices takes time quadratic in
+//! their number. Many are therefore looked at in one sweep.
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -15,28 +15,27 @@ use crate::infer::pass::{Outside, Pass};
 use crate::model::{Plate, Rows};
 use crate::tensor::{Device, SiteSet, Tensor};
 
-/// Up to so many choices are looked at one by one, which is faster, and adds up costs in the order
-/// of the terms.
+/// Up to this many choices are looked at one by one, which is faster, and adds up costs in the order of the terms.
 const FEW: usize = 16;
 
 /// A view of an evaluation.
 pub(in crate::infer) struct Survey<'p> {
     pass: &'p Pass,
-    /// Nothing where each choice is looked at by itself.
+    /// `None` if each choice is looked at by itself.
     sweep: Option<Box<Sweep>>,
 }
 
-/// What is found out at the first question.
+/// What is found out at the first query.
 #[derive(Default)]
 struct Sweep {
     outsides: OnceCell<Outsides>,
     costs: OnceCell<Costs>,
-    /// Those of the samples of a bound.
+    /// The same for the samples of a bound.
     of_samples: OnceCell<Vec<Outsides>>,
 }
 
 impl<'p> Survey<'p> {
-    /// For questions about all choices.
+    /// For queries about all choices.
     pub(in crate::infer) fn new(pass: &'p Pass) -> Self {
         let many = pass.latents.len() > FEW;
         Self {
@@ -45,7 +44,7 @@ impl<'p> Survey<'p> {
         }
     }
 
-    /// For questions about one choice.
+    /// For queries about one choice.
     pub(in crate::infer) fn of_one(pass: &'p Pass) -> Self {
         Self { pass, sweep: None }
     }
@@ -88,7 +87,7 @@ impl<'p> Survey<'p> {
         costs.at(self.pass, place, origin)
     }
 
-    /// The mean cost-to-go of a latent's rows; nothing if it is not finite.
+    /// The mean cost-to-go of a latent's rows; `None` if it is not finite.
     ///
     /// # Errors
     /// If a term carries an error.
@@ -106,7 +105,7 @@ impl<'p> Survey<'p> {
     }
 }
 
-/// The numbers of a cost as a constant, which they may be already.
+/// The numbers of a cost as a constant, which it may be already.
 fn constant(cost: Tensor) -> Tensor {
     match cost.is_tracked() || cost.tangent().is_some() {
         true => cost.detach(),
@@ -132,7 +131,7 @@ pub(in crate::infer) fn mean_and_square(numbers: &Tensor) -> Result<(f64, f64)> 
     })
 }
 
-/// What plates are, as far as rows go.
+/// The identity of plates, as far as rows are concerned.
 type RowsOf = Vec<(Rows, usize)>;
 
 fn rows_of(plates: &[Plate]) -> RowsOf {
@@ -145,7 +144,7 @@ struct Outsides {
     severed: Vec<bool>,
     blocked: Vec<bool>,
     read: Vec<bool>,
-    /// Of plates the choices that something outside depends on.
+    /// By plates, the choices that something outside depends on.
     met: BTreeMap<RowsOf, SiteSet>,
 }
 
@@ -182,7 +181,7 @@ impl Outsides {
     }
 }
 
-/// Of the plates around choices the choices that another choice or a term outside depends on.
+/// By the plates around choices, the choices that another choice or a term outside depends on.
 fn met_from_outside(pass: &Pass) -> BTreeMap<RowsOf, SiteSet> {
     let mut groups: BTreeMap<RowsOf, SiteSet> = BTreeMap::new();
     if pass.latents.iter().all(|latent| latent.plates.is_empty()) {
@@ -190,7 +189,7 @@ fn met_from_outside(pass: &Pass) -> BTreeMap<RowsOf, SiteSet> {
     }
     let latents = pass.latents.iter().map(|l| (&l.plates, &l.depends_on));
     let terms = pass.terms.iter().map(|term| (&term.plates, &term.sites));
-    // One after the other they stand in the same plates, most often.
+    // Successive ones usually stand in the same plates.
     let mut last: Option<(&Rc<[Plate]>, SiteSet)> = None;
     let mut put = |plates: &Rc<[Plate]>, sites: &SiteSet| {
         groups.entry(rows_of(plates)).or_default().add(sites);
@@ -205,7 +204,7 @@ fn met_from_outside(pass: &Pass) -> BTreeMap<RowsOf, SiteSet> {
         }
     }
     last.iter().for_each(|(plates, sites)| put(plates, sites));
-    // In their order, plates and those inside them come one after the other.
+    // In this order, plates are followed by those inside them.
     let groups: Vec<(RowsOf, SiteSet)> = groups.into_iter().collect();
     let mut after = vec![SiteSet::EMPTY; groups.len() + 1];
     for (at, (_, sites)) in groups.iter().enumerate().rev() {
@@ -226,11 +225,11 @@ fn met_from_outside(pass: &Pass) -> BTreeMap<RowsOf, SiteSet> {
 
 /// The costs-to-go of all choices.
 struct Costs {
-    /// Of each what numbers without rows add up to.
+    /// For each choice the sum of numbers without rows.
     plain: Vec<f64>,
     /// The plates and the scale of terms that have rows.
     kinds: Vec<(Rc<[Plate]>, f64)>,
-    /// Of each what the terms of a kind add up to, without their scale.
+    /// For each choice the sums of the terms of each kind, without their scale.
     rows: Vec<Vec<(usize, Tensor)>>,
 }
 
@@ -317,8 +316,8 @@ mod tests {
         from[stream.below(from.len())].clone()
     }
 
-    /// So many choices of all kinds, in plates and outside, with costs that depend on some of them.
-    /// The structure is a function of the seed alone.
+    /// Choices of all kinds, in plates and outside, with costs that depend on some of them. The structure is a function
+    /// of the seed alone.
     fn program(seed: u64, length: usize) -> impl Program {
         model("program", move |context: &Context| {
             let stream = &mut Key::new(seed).stream("structure");
@@ -401,7 +400,7 @@ mod tests {
 
     #[test]
     fn a_sweep_finds_what_looking_at_each_choice_finds() -> Result<()> {
-        // Separate and relaxable ones among them, and such as are neither.
+        // Some are separate and relaxable, some neither.
         let mut kinds = std::collections::BTreeSet::new();
         for seed in 0..150 {
             let length = [30, 60, 200][seed as usize % 3];

@@ -1,4 +1,4 @@
-//! Draws in the layout that ArviZ reads.
+//! Draws in the layout read by ArviZ.
 
 use std::io;
 
@@ -13,9 +13,9 @@ use super::weights::Weights;
 use crate::error::{Error, Result};
 use crate::model::{ParamStore, Program};
 
-/// Groups of draws as ArviZ has them: `posterior`, `sample_stats`, `posterior_predictive`,
-/// `log_likelihood` and `observed_data`. In Python, `arviz.from_json("fit.json")` reads what
-/// [`to_json`](Self::to_json) writes, and so does `arviz.from_dict(**json.load(file))`.
+/// Groups of draws in ArviZ's layout: `posterior`, `sample_stats`, `posterior_predictive`, `log_likelihood` and
+/// `observed_data`. In Python, `arviz.from_json("fit.json")` reads what [`to_json`](Self::to_json) writes, and so does
+/// `arviz.from_dict(**json.load(file))`.
 ///
 /// ```
 /// use relax_runtime::prelude::*;
@@ -37,9 +37,9 @@ use crate::model::{ParamStore, Program};
 #[derive(Clone, Debug)]
 pub struct InferenceData {
     posterior: Draws,
-    /// ln(p(x, z)/q(z)) of each draw, summed over rows, where the draws are a guide's.
+    /// ln(p(x, z)/q(z)) of each draw, summed over rows, if the draws are a guide's.
     log_weights: Option<Vec<f64>>,
-    /// Whether the draws were resampled, so that log-weights are those of others.
+    /// Whether the draws were resampled, so that log-weights belong to other draws.
     is_resampled: bool,
     posterior_predictive: Draws,
     log_likelihood: Draws,
@@ -47,9 +47,9 @@ pub struct InferenceData {
 }
 
 impl Draws {
-    /// The draws with what a model makes of them: new data, the log-likelihood of its own, and these.
-    /// ArviZ knows no weights: weighted draws are [resampled](Self::resample), as many as there are, and
-    /// at least 1,000. Terms of `factor!` are no data, and not among the log-likelihoods.
+    /// Combines the draws with a model's predicted data, its observed data and their log-likelihood, for export to
+    /// ArviZ. ArviZ has no weights, so weighted draws are [resampled](Self::resample): as many as there are, and at
+    /// least 1,000. Terms of `factor!` are not data, and not among the log-likelihoods.
     ///
     /// # Errors
     /// As [`predictive`](Self::predictive), or if there are no whole draws.
@@ -77,22 +77,21 @@ impl Draws {
 }
 
 impl InferenceData {
-    /// With the log-weights of a guide's draws among the `sample_stats`, unless the draws were resampled: these
-    /// count alike.
+    /// Adds the log-weights of a guide's draws to the `sample_stats`, unless the draws were resampled: those count
+    /// alike.
     pub(in crate::infer) fn with_log_weights(mut self, log_weights: &[Vec<f64>]) -> Self {
         let sums = log_weights.iter().map(|rows| rows.iter().sum());
         self.log_weights = (!self.is_resampled).then(|| sums.collect());
         self
     }
 
-    /// The groups as JSON: each variable is an array of one chain, its draws, and the axes of its value;
-    /// observed data have no axes of chain and draw. A site that a draw's run did not come by is `NaN`
-    /// there, as in Python's JSON, and so is a number that is not finite: ArviZ takes it for a missing number,
-    /// and of a `null` makes an array of objects. A reader that knows strict JSON alone is given `null`
-    /// in place of `NaN`.
+    /// Writes the groups as JSON: each variable is an array with axes for the one chain, its draws, and the axes of its
+    /// value; observed data have no axes for chain and draw. A site missing from a draw is `NaN` there, as in Python's
+    /// JSON, and so is a number that is not finite: ArviZ reads `NaN` as a missing number, but turns `null` into an
+    /// array of objects. For a reader of strict JSON, replace `NaN` by `null`.
     ///
     /// # Errors
-    /// If a site has not the same shape in all draws that came by it.
+    /// If a site does not have the same shape in all draws that contain it.
     pub fn to_json(&self) -> Result<String> {
         let of_draws = |draws: &Draws| -> Result<Group> {
             let columns = draws.columns.iter();
@@ -140,7 +139,7 @@ struct Variable {
 }
 
 impl Variable {
-    /// A site in all draws of one chain.
+    /// A site in all draws of the one chain.
     fn of_column(column: &Column, draws: usize) -> Result<Self> {
         let values = column.numbers()?;
         let own = column.values.first().map(|value| value.shape().to_vec());
@@ -151,7 +150,7 @@ impl Variable {
             .any(|value| value.shape()[..] != own[..])
         {
             return Err(Error::Query(format!(
-                "site `{}` has not the same shape in all draws, so that it is no array",
+                "site `{}` does not have the same shape in all draws, so it is not an array",
                 column.name
             )));
         }
@@ -186,7 +185,7 @@ impl Serialize for Named<'_> {
     }
 }
 
-/// Numbers as arrays in arrays.
+/// Numbers as nested arrays.
 struct Nested<'n> {
     shape: &'n [usize],
     numbers: &'n [f64],
@@ -207,7 +206,7 @@ impl Serialize for Nested<'_> {
     }
 }
 
-/// JSON as Python reads and writes it, where what serde has no number for is `NaN`.
+/// JSON as Python reads and writes it: `NaN` for what serde writes as `null`.
 struct Python;
 
 impl Formatter for Python {

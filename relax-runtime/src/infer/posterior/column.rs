@@ -5,27 +5,26 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use crate::dist::Value;
 use crate::error::{Error, Result};
 
-/// In place of a value in draws whose run did not come by the site.
+/// Stands for a value in draws whose run did not reach the site.
 pub(super) const ABSENT: u32 = u32::MAX;
 
-/// One site in many draws, and what is known of it beyond them.
+/// One site in many draws, and what is known about it beyond them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Column {
     pub(super) name: String,
-    /// Values that it took.
+    /// Values it took.
     pub(super) values: Vec<Value>,
-    /// Which of them each draw has; shorter than there are draws where the last have none.
+    /// Index into `values` for each draw; shorter than the number of draws if the last ones have no value.
     pub(super) places: Vec<u32>,
-    /// How many categories its values are indices of, where they are that.
+    /// Number of categories, if its values are indices of categories.
     pub(super) categories: Option<usize>,
-    /// The probability that a run comes by it.
+    /// The probability that a run reaches it.
     pub(super) inclusion: f64,
-    /// Its mean given that, where more is known than the draws' average.
+    /// Its mean given that, if more is known than the draws' average.
     pub(super) mean: Option<Vec<f64>>,
-    /// All values that it can take, where they can be listed.
+    /// All values it can take, if they can be listed.
     pub(super) support: Option<Vec<Vec<f64>>>,
-    /// The probability of each, which sum to the inclusion's, where they are known better than by
-    /// counting.
+    /// The probability of each of those, if known better than by counting; they sum to `inclusion`.
     pub(super) probabilities: Option<Vec<f64>>,
 }
 
@@ -38,16 +37,16 @@ impl Column {
         }
     }
 
-    /// Its values are indices of so many categories in a run, or none: runs may have different laws.
+    /// Notes how many categories its values index in a run, if any: runs may have different laws.
     pub(super) fn meets(&mut self, categories: Option<usize>) {
         let both = self.categories.zip(categories);
         self.categories = both.map(|(most, here)| most.max(here));
     }
 
-    /// Whether a value is none of those that its known laws have.
+    /// Whether a value is outside the supports of its known laws.
     ///
     /// # Errors
-    /// If it carries one.
+    /// If the value carries an error.
     pub(super) fn lacks(&self, value: &Value) -> Result<bool> {
         if self.categories.is_none() && self.support.is_none() {
             return Ok(false);
@@ -58,7 +57,7 @@ impl Column {
         Ok(self.categories.is_some_and(beyond) || !self.support.as_ref().is_none_or(is_there))
     }
 
-    /// A law's categories and values, which are the first ones or join those that are there.
+    /// Takes up a law's categories and values: as the first ones, or in addition to those already there.
     pub(super) fn take_up(
         &mut self,
         categories: Option<usize>,
@@ -78,7 +77,7 @@ impl Column {
         });
     }
 
-    /// Whether its values are of a discrete set.
+    /// Whether its values form a discrete set.
     pub(super) fn is_discrete(&self) -> bool {
         let is_whole = |value: &Value| match value {
             Value::Bool(_) | Value::Index(_) => true,
@@ -105,19 +104,19 @@ impl Column {
         self.values.get(place as usize)
     }
 
-    /// Adds the value of a draw that is not among the others.
+    /// Adds the value of a draw as a new entry of `values`.
     pub(super) fn push(&mut self, draw: usize, value: Value) {
         self.place(draw, self.values.len() as u32);
         self.values.push(value);
     }
 
-    /// Notes which value a draw has.
+    /// Records which value a draw has.
     pub(super) fn place(&mut self, draw: usize, place: u32) {
         self.places.resize(draw, ABSENT);
         self.places.push(place);
     }
 
-    /// The draws whose runs came by the site, each with the place of its value.
+    /// The draws that contain the site, each with the index of its value.
     pub(super) fn present(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
         let places = self.places.iter().enumerate();
         let present = places.filter(|(_, place)| **place != ABSENT);
@@ -127,7 +126,7 @@ impl Column {
     /// The numbers of each value.
     ///
     /// # Errors
-    /// If they are not as many in every draw.
+    /// If their count differs between draws.
     pub(super) fn numbers(&self) -> Result<Vec<Vec<f64>>> {
         let numbers = self.values.iter().map(Value::to_f64s);
         let numbers = numbers.collect::<Result<Vec<_>>>()?;
@@ -146,10 +145,10 @@ impl Column {
         }
     }
 
-    /// Its values with their known probabilities, given that the run comes by it.
+    /// Its values with their known probabilities, given that the run reaches it.
     ///
     /// # Errors
-    /// If no possible run does.
+    /// If no possible run reaches it.
     pub(super) fn known(&self) -> Result<Option<impl Iterator<Item = (&[f64], f64)>>> {
         let (Some(support), Some(probabilities)) = (&self.support, &self.probabilities) else {
             return Ok(None);
@@ -162,10 +161,10 @@ impl Column {
         Ok(Some(support.iter().map(Vec::as_slice).zip(shares)))
     }
 
-    /// The probability of each value of a support by the weights of the draws that have it.
+    /// The probability of each value of a support, from the weights of the draws that have it.
     ///
     /// # Errors
-    /// If a value carries one.
+    /// If a value carries an error.
     pub(super) fn counted(
         &self,
         support: &[Vec<f64>],
@@ -184,22 +183,21 @@ impl Column {
     }
 }
 
-/// The error of what is asked given that a run comes by a site, where none does.
+/// The error of a query conditional on a site that no draw contains.
 #[cold]
 pub(super) fn never(site: &str) -> Error {
     Error::Query(format!(
-        "no draw with a probability came by site `{site}`, so that nothing is known of it; take more \
-         draws, or see whether a possible run comes by it"
+        "no draw with positive weight contains site `{site}`, so nothing is known about it; take more \
+         draws, or check whether any possible run reaches it"
     ))
 }
 
-/// A value by which it is found again. Zero has two signs.
+/// The hash key of a value; both zeros have the same key.
 pub(super) fn key(value: &[f64]) -> Vec<u64> {
     value.iter().map(|x| (x + 0.0).to_bits()).collect()
 }
 
-/// Adds the share of each element of a value to a mean; of indices of categories, to that of their
-/// indicators.
+/// Adds the share of each element of a value to a mean; for category indices, to the mean of their indicators.
 pub(super) fn add_mean(
     value: &[f64],
     categories: Option<usize>,

@@ -1,4 +1,4 @@
-//! Draws from a guide, some at a time.
+//! Draws from a guide, a few at a time.
 
 use super::collect::Collected;
 use super::draws::expect_some;
@@ -12,10 +12,10 @@ use crate::model::ParamStore;
 use crate::random::Key;
 use crate::tensor::Holding;
 
-/// What is so probable is there for sure.
+/// Probability from which a site counts as certain.
 const SURE: f64 = 1.0 - 1e-6;
 
-/// The first draws of a posterior; what they say may decide whether there are more.
+/// The first draws of a posterior; they may decide whether more are taken.
 pub(in crate::infer) struct Drawing<'a> {
     objective: &'a dyn Objective,
     params: &'a ParamStore,
@@ -23,9 +23,9 @@ pub(in crate::infer) struct Drawing<'a> {
     collected: Collected,
     log_weights: LogWeights,
     scaled: Option<String>,
-    /// Whether a choice that is left beside sums was not there for sure.
+    /// Whether a choice left beside sums was not certain to be present.
     comes_and_goes: bool,
-    /// Where nothing but sums is left, one evaluation tells all.
+    /// If nothing but sums is left, one evaluation serves all draws.
     whole: Option<Pass>,
 }
 
@@ -47,7 +47,7 @@ impl<'a> Drawing<'a> {
         }
     }
 
-    /// Goes on until there are `n` draws; `see` is shown each new one.
+    /// Draws until there are `n` draws, showing each new one to `see`.
     ///
     /// # Errors
     /// Whatever goes wrong in model or guide; `n` of 0.
@@ -61,7 +61,7 @@ impl<'a> Drawing<'a> {
         for drawn in self.log_weights.len()..n {
             let key = Key {
                 seed: self.seed,
-                // Steps of training count up from 0; these draws count down from the last.
+                // Training steps count up from 0; these draws count down from the maximum.
                 step: u64::MAX - drawn as u64,
                 particle: 0,
             };
@@ -85,7 +85,7 @@ impl<'a> Drawing<'a> {
         self.params.check_restored()
     }
 
-    /// Whether a choice that is left beside sums was not there for sure in some draw.
+    /// Whether some draw had a choice left beside sums that was not certain to be present.
     pub(in crate::infer) fn comes_and_goes(&self) -> bool {
         self.comes_and_goes
     }

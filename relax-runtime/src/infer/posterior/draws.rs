@@ -1,4 +1,4 @@
-//! Weighted draws of a model's sites, and what can be asked of them.
+//! Weighted draws of a model's sites, and their queries.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,9 @@ use crate::dist::Value;
 use crate::error::{Error, Result};
 use crate::model::unknown_site;
 
-/// Draws of the sites of a model, each with a weight. A draw is a record of all sites: it has a value
-/// for each that its run came by. [`Posterior`](super::Posterior) and
-/// [`ExactPosterior`](crate::infer::ExactPosterior) are such draws, and what is asked of them means the
-/// same of both:
+/// Weighted draws of the sites of a model. A draw is a record of all sites: it has a value for each site that its run
+/// reached. [`Posterior`](super::Posterior) and [`ExactPosterior`](crate::infer::ExactPosterior) both hold such draws,
+/// and queries mean the same for both:
 ///
 /// ```
 /// use relax_runtime::prelude::*;
@@ -36,19 +35,18 @@ use crate::model::unknown_site;
 /// # }
 /// ```
 ///
-/// Where a row of a plate has a weight of its own, as in a [weighted](super::Posterior::weighted)
-/// posterior of independent rows, each row's numbers are weighted by it; questions about whole draws then
-/// need [`resample`](Self::resample) first.
+/// If each row of a plate has its own weight, as in a [weighted](super::Posterior::weighted) posterior of independent
+/// rows, each row's numbers are weighted by it; queries about whole draws then need [`resample`](Self::resample) first.
 #[derive(Clone, Debug)]
 pub struct Draws {
     pub(super) columns: Vec<Column>,
     by_name: BTreeMap<String, usize>,
-    /// How many draws there are; none where only single sites are known.
+    /// Number of draws; 0 if only single sites are known.
     pub(super) count: usize,
     pub(super) weights: Weights,
 }
 
-/// One of some [`Draws`]: the values of all sites that its run came by.
+/// One of the [`Draws`]: the values of all sites that its run reached. See [`Draws::records`].
 #[derive(Clone, Copy, Debug)]
 pub struct DrawRecord<'d> {
     draws: &'d Draws,
@@ -71,49 +69,49 @@ impl Draws {
         found.ok_or_else(|| unknown_site(name, self.sites()))
     }
 
-    /// An error unless whole draws are there.
+    /// Checks that there are whole draws.
     pub(super) fn expect_whole_draws(&self) -> Result<()> {
         let problem = match (self.count, &self.weights) {
             (0, _) => {
-                "the combinations of all sites' values are too many to be kept, so that only single \
-                 sites are known; condition the model on some of them, or draw from a fit of `Svi`"
+                "there are too many combinations of all sites' values to keep, so only single sites are \
+                 known; condition the model on some of them, or draw from a fit of `Svi`"
             }
             (_, Weights::Rows(_)) => {
-                "each row of the plate has a weight of its own, so that a draw of all rows has none; \
-                 ask the result of `resample`"
+                "each row of the plate has a weight of its own, so a draw of all rows has none; \
+                 query the result of `resample`"
             }
             _ => return Ok(()),
         };
         Err(Error::Query(problem.into()))
     }
 
-    /// How many draws there are. An [`ExactPosterior`](crate::infer::ExactPosterior) has one for each
-    /// combination of values that is possible, and none where there were too many to be kept.
+    /// Number of draws. An [`ExactPosterior`](crate::infer::ExactPosterior) has one for each possible combination of
+    /// values, and none if there were too many to keep.
     pub fn len(&self) -> usize {
         self.count
     }
 
-    /// Whether there is none.
+    /// Whether there are no draws.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// Names of the latent sites that the draws came by, in the order in which they were met, and of those that were
-    /// summed out and a possible run comes by, whether or not a draw does.
+    /// Names of the latent sites in the draws, in the order in which they were reached, including summed-out sites that
+    /// a possible run reaches, even if no draw contains them.
     pub fn sites(&self) -> impl Iterator<Item = &str> {
         self.columns.iter().map(|column| &*column.name)
     }
 
-    /// The draws, one record of all sites each.
+    /// Iterates over the draws, each a record of all its sites.
     ///
     /// # Errors
-    /// If rows have weights of their own, or there are no draws but only single sites.
+    /// If rows have their own weights, or only single sites are known and there are no draws.
     pub fn records(&self) -> Result<impl Iterator<Item = DrawRecord<'_>>> {
         self.expect_whole_draws()?;
         Ok((0..self.count).map(|at| DrawRecord { draws: self, at }))
     }
 
-    /// The mean of a function of whole draws.
+    /// The expectation of a function of whole draws.
     ///
     /// # Errors
     /// As [`records`](Self::records).
@@ -122,7 +120,7 @@ impl Draws {
         Ok(terms.sum())
     }
 
-    /// The probability of an event that whole draws tell.
+    /// The probability of an event defined on whole draws.
     ///
     /// # Errors
     /// As [`records`](Self::records).
@@ -130,10 +128,10 @@ impl Draws {
         self.expectation(|draw| f64::from(u8::from(event(draw))))
     }
 
-    /// The probability that a run comes by a site (its posterior inclusion probability). Where all combinations were
-    /// run, and where choices were summed out and nothing else is drawn, it is exact; beside other choices that are
-    /// drawn, a sum tells it given each draw of these, and it is the average; else it is the share of the draws
-    /// that came by, or their weight.
+    /// The probability that a run reaches a site (its posterior inclusion probability). It is exact if all combinations
+    /// were run, or if choices were summed out and nothing else is drawn. Beside choices that are drawn, it is the
+    /// average of what the sum gives for each draw of these; otherwise it is the share of the draws that contain the
+    /// site, or their weight.
     ///
     /// # Errors
     /// If no site has the name.
@@ -141,10 +139,10 @@ impl Draws {
         Ok(self.column(site)?.inclusion)
     }
 
-    /// The values of a site in the draws that came by it.
+    /// The values of a site in the draws that contain it.
     ///
     /// # Errors
-    /// If no site has the name, or there are no draws but only single sites.
+    /// If no site has the name, or only single sites are known and there are no draws.
     pub fn samples(&self, site: &str) -> Result<Vec<&Value>> {
         let column = self.column(site)?;
         if self.count == 0 {
@@ -154,15 +152,14 @@ impl Draws {
         Ok(present.map(|(_, place)| &column.values[place]).collect())
     }
 
-    /// The mean of each element of a site's value, given that the run comes by the site; of a
-    /// categorical, the probability of each category. Where the law that a value was drawn from is
-    /// known, its mean stands for the value (Rao–Blackwell), so that it has less noise than the draws'
-    /// average; of a choice that was summed out that is its law given what is left, with all that other sums say,
-    /// so that the mean is exact where nothing is left. Importance weights belong to the values: with them the
-    /// values are averaged.
+    /// The mean of each element of a site's value, given that the run reaches the site; for a categorical, the
+    /// probability of each category. If the law that a value was drawn from is known, its mean stands in for the value
+    /// (Rao–Blackwell), which is less noisy than the draws' average. For a choice that was summed out, that law is
+    /// conditional on what is left and includes what other sums say, so the mean is exact if nothing is left.
+    /// Importance weights belong to the values, so with weights the values are averaged.
     ///
     /// # Errors
-    /// If no site has the name, or it has not as many numbers in every draw.
+    /// If no site has the name, or its number of elements differs between draws.
     pub fn means(&self, site: &str) -> Result<Vec<f64>> {
         self.means_of(self.column(site)?)
     }
@@ -187,7 +184,7 @@ impl Draws {
         Ok(mean)
     }
 
-    /// As [`means`](Self::means), but of a categorical the mean of its index.
+    /// As [`means`](Self::means), but for a categorical the mean of its index.
     ///
     /// # Errors
     /// As [`means`](Self::means).
@@ -201,24 +198,27 @@ impl Draws {
         Ok(means.chunks(categories).map(index).collect())
     }
 
-    /// The mean of a site that holds one number: of a Bernoulli, its probability.
+    /// The mean of a site that holds a single number; for a Bernoulli, its probability.
     ///
     /// # Errors
     /// If no site has the name, or it holds several numbers or is a categorical.
     pub fn mean(&self, site: &str) -> Result<f64> {
-        single(site, "means", &self.means(site)?)
+        let column = self.column(site)?;
+        let of_categories =
+            "`means` (the probability of each category) or `index_means` (of its index)";
+        single_unless_categorical(column, "means", of_categories, &self.means_of(column)?)
     }
 
-    /// The values of a site that is a single discrete choice, or of which all combinations were run,
-    /// each with its probability. They sum to the probability that a run comes by the site,
-    /// [`inclusion_probability`](Self::inclusion_probability), and are as exact as [`means`](Self::means).
+    /// The values of a site with their probabilities, if the site is a single discrete choice or all combinations were
+    /// run. The probabilities sum to the site's [`inclusion_probability`](Self::inclusion_probability), and are as
+    /// exact as [`means`](Self::means).
     ///
     /// # Errors
-    /// If no site has the name, or it is continuous or several choices at once.
+    /// If no site has the name, or the site is continuous or several choices at once.
     pub fn marginal(&self, site: &str) -> Result<Vec<(Vec<f64>, f64)>> {
         let column = self.column(site)?;
         let support = column.support.as_ref().ok_or_else(|| {
-            let problem = "is not one discrete choice; ask for `means` or `samples`";
+            let problem = "is not a single discrete choice; ask for `means` or `samples`";
             Error::Query(format!("site `{site}` {problem}"))
         })?;
         let probabilities = match &column.probabilities {
@@ -230,31 +230,31 @@ impl Draws {
 }
 
 impl<'d> DrawRecord<'d> {
-    /// The draw's weight; those of all draws sum to 1.
+    /// The draw's weight; the weights of all draws sum to 1.
     pub fn weight(self) -> f64 {
         self.draws.weights.whole(self.at, self.draws.count)
     }
 
-    /// The value of a site, if the run came by it.
+    /// The value of a site, if the draw contains it.
     pub fn get(self, site: &str) -> Option<&'d Value> {
         let at = self.draws.by_name.get(site)?;
         self.draws.columns[*at].value(self.at)
     }
 
-    /// The numbers of a site.
+    /// The numbers of a site's value.
     ///
     /// # Errors
-    /// If no site has the name, or the draw's run did not come by it.
+    /// If no site has the name, or the draw does not contain it.
     pub fn numbers(self, site: &str) -> Result<Vec<f64>> {
         match self.draws.column(site)?.value(self.at) {
             Some(value) => value.to_f64s(),
             None => Err(Error::Query(format!(
-                "this draw did not come by site `{site}`; `get` says whether one has"
+                "this draw does not contain site `{site}`; `get` says whether one does"
             ))),
         }
     }
 
-    /// The number of a site that holds one.
+    /// The number of a site that holds a single one.
     ///
     /// # Errors
     /// As [`numbers`](Self::numbers), or if it holds several.
@@ -262,14 +262,14 @@ impl<'d> DrawRecord<'d> {
         single(site, "numbers", &self.numbers(site)?)
     }
 
-    /// The sites that the run came by, in the order in which they were met, with their values.
+    /// The sites in this draw, in the order in which they were reached, with their values.
     pub fn sites(self) -> impl Iterator<Item = (&'d str, &'d Value)> {
         let columns = self.draws.columns.iter();
         columns.filter_map(move |column| Some((&*column.name, column.value(self.at)?)))
     }
 }
 
-/// The only number of a site; `several` is what to ask for where there are more.
+/// The only number of a site; `several` is what to ask for if there are more.
 pub(super) fn single(site: &str, several: &str, numbers: &[f64]) -> Result<f64> {
     match numbers {
         [x] => Ok(*x),
@@ -280,7 +280,24 @@ pub(super) fn single(site: &str, several: &str, numbers: &[f64]) -> Result<f64> 
     }
 }
 
-/// An error where a number of draws is 0.
+/// As [`single`], for a query that has a number for each category of a categorical; `of_categories` is what to ask for
+/// then.
+pub(super) fn single_unless_categorical(
+    column: &Column,
+    several: &str,
+    of_categories: &str,
+    numbers: &[f64],
+) -> Result<f64> {
+    if column.categories.is_some() && numbers.len() != 1 {
+        return Err(Error::Query(format!(
+            "site `{}` is categorical, so it has no single number; ask for {of_categories}",
+            column.name
+        )));
+    }
+    single(&column.name, several, numbers)
+}
+
+/// Checks that a number of draws is not 0.
 pub(in crate::infer) fn expect_some(setting: &'static str, n: usize) -> Result<()> {
     match n {
         0 => Err(Error::Config {

@@ -5,9 +5,9 @@ use std::borrow::Cow;
 /// Log-weights of draws.
 #[derive(Clone, Debug, Default)]
 pub(in crate::infer) struct LogWeights {
-    /// ln(p(x, z)/q(z)) of each draw, a number a row where all random sites stand in one plate. Plates are not scaled.
+    /// ln(p(x, z)/q(z)) of each draw, one number per row if all random sites are in one plate. Plates are not scaled.
     pub(super) once: Vec<Vec<f64>>,
-    /// What the posterior's are more than that, a number a draw: of sums whose rows stand for others.
+    /// What to add for the posterior's log-weights, one number per draw, from sums whose rows stand for others.
     pub(super) surpluses: Vec<f64>,
 }
 
@@ -17,18 +17,18 @@ impl LogWeights {
         self.surpluses.push(surplus);
     }
 
-    /// Of how many draws they are.
+    /// Number of draws.
     pub(super) fn len(&self) -> usize {
         self.once.len()
     }
 
-    /// Those by which draws are the posterior's.
+    /// The log-weights that turn the draws into the posterior's.
     pub(super) fn of_posterior(&self) -> Cow<'_, [Vec<f64>]> {
         of_posterior(&self.once, &self.surpluses)
     }
 }
 
-/// Log-weights by which draws are the posterior's, from those of rows that count once.
+/// The log-weights that turn draws into the posterior's, from those in which rows count once.
 pub(super) fn of_posterior<'w>(once: &'w [Vec<f64>], surpluses: &[f64]) -> Cow<'w, [Vec<f64>]> {
     if surpluses.iter().all(|surplus| *surplus == 0.0) {
         return Cow::Borrowed(once);

@@ -1,34 +1,53 @@
-//! Whether chains have mixed.
+//! Diagnostics of whether chains have mixed.
 
 use serde::{Deserialize, Serialize};
 
 use super::saved;
 
-/// How chains of Hamiltonian Monte Carlo went: what their agreement says of their draws, the worst over all
-/// unconstrained numbers.
+/// How well chains of Hamiltonian Monte Carlo mixed: diagnostics of their agreement, the worst over all unconstrained
+/// numbers.
+///
+/// ```
+/// use relax_runtime::prelude::*;
+///
+/// #[model]
+/// fn thermometer(reading: f64) {
+///     let temperature = sample!(Normal(Tensor::scalar(20.0), 5.0));
+///     observe!(Normal(temperature, 1.0), reading);
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let fit = Svi::new(&thermometer(17.0)).hmc(true).seed(1).run()?;
+/// let mixing = fit.posterior().mixing().expect("chains made the draws");
+/// assert!(mixing.r_hat < 1.05 && mixing.effective_samples > 50.0);
+/// assert!(mixing.divergences <= mixing.transitions);
+/// assert!((0.0..=1.0).contains(&mixing.acceptance));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Mixing {
-    /// By how much the spread of all chains together is wider than that of each half of one, R̂; 1 where they agree, and
-    /// not above 1.01 in many draws of chains that do (Vehtari et al. 2021; without its ranks).
+    /// R̂: how much wider the spread of all chains together is than that of each half of a chain. 1 if they agree, and
+    /// at most 1.01 for many draws of chains that do (Vehtari et al. 2021, without rank normalization).
     #[serde(with = "saved::r_hat")]
     pub r_hat: f64,
-    /// How many independent draws the draws are worth for a mean.
+    /// Number of independent draws that the draws are worth when estimating a mean.
     pub effective_samples: f64,
-    /// Trajectories that left what they follow, of all that count: near such places the posterior is not looked at.
+    /// Number of counted trajectories that diverged: the posterior is not explored near where they did.
     pub divergences: usize,
-    /// How many trajectories count; of which the posterior has some as draws.
+    /// Number of counted trajectories; the posterior keeps some of them as draws.
     #[serde(default)]
     pub transitions: usize,
     /// The mean probability of acceptance.
     pub acceptance: f64,
 }
 
-/// The largest R̂ of chains that have mixed, and the fewest draws that they are worth then.
+/// Largest R̂ of chains that count as mixed, and the fewest independent draws they must be worth.
 pub(in crate::infer) const LARGEST_R_HAT: f64 = 1.05;
 pub(in crate::infer) const FEWEST: f64 = 50.0;
 
-/// What transitions were like.
+/// Totals over transitions.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::infer) struct Seen {
     pub(in crate::infer) transitions: usize,
@@ -38,7 +57,7 @@ pub(in crate::infer) struct Seen {
 }
 
 impl Mixing {
-    /// Of the states of each chain.
+    /// Diagnoses the states of each chain.
     pub(in crate::infer) fn of(chains: &[&[Vec<f64>]], seen: Seen) -> Self {
         let dims = chains.iter().copied().flatten().next().map_or(0, Vec::len);
         let (mut r_hat, mut effective_samples) = (1.0_f64, f64::INFINITY);
@@ -52,7 +71,7 @@ impl Mixing {
                 })
                 .collect();
             let (r, n) = agreement(&halves);
-            // A number that never moved is none that is known.
+            // Nothing is known about a number that never moved.
             r_hat = if r.is_nan() {
                 f64::INFINITY
             } else {
@@ -74,8 +93,8 @@ impl Mixing {
     }
 }
 
-/// R̂ of sequences of equal length, and how many independent draws they are worth (Vehtari et al. 2021, equations 3 to
-/// 13, with Geyer's initial monotone sequence).
+/// R̂ of sequences of equal length, and the number of independent draws they are worth (Vehtari et al. 2021, equations
+/// 3 to 13, with Geyer's initial monotone sequence).
 fn agreement(chains: &[Vec<f64>]) -> (f64, f64) {
     let (m, n) = (chains.len() as f64, chains.first().map_or(0, Vec::len));
     let length = n as f64;
@@ -116,7 +135,7 @@ mod tests {
     use super::*;
     use crate::random::Key;
 
-    /// Chains xₜ = ρ xₜ₋₁ + √(1 − ρ²) ε around means of their own.
+    /// Chains xₜ = ρ xₜ₋₁ + √(1 − ρ²) ε, each around its own mean.
     fn chains(rho: f64, apart: f64) -> Vec<Vec<Vec<f64>>> {
         let mut stream = Key::new(3).stream("test");
         let chain = |number: usize| {
@@ -137,7 +156,7 @@ mod tests {
 
     #[test]
     fn draws_are_worth_what_their_correlation_leaves() {
-        // (1 − ρ)/(1 + ρ) of them.
+        // A share of (1 − ρ)/(1 + ρ).
         for (rho, wanted) in [
             (0.0, 8_000.0),
             (0.5, 8_000.0 / 3.0),

@@ -1,4 +1,4 @@
-//! Where a guide is narrower than the importance weights of its draws make it, or stands elsewhere.
+//! Where a guide is narrower than the importance weights of its draws suggest, or in another place.
 
 use std::f64;
 
@@ -9,32 +9,32 @@ use crate::error::Result;
 /// Mean and standard deviation.
 type Moments = (f64, f64);
 
-/// Numbers of a site that are looked at one by one.
+/// Most numbers of a site that are examined one by one.
 const MOST_NUMBERS: usize = 10_000;
 
-/// Draws that discrete choices come to by chance, of values that they hardly ever have.
+/// Number of draws that may have a rare value of a discrete choice by chance.
 const HITS: f64 = 4.0;
 
-/// A number whose standard deviation the guide has too small, as far as importance weights tell.
+/// A number whose standard deviation is too small in the guide, judging by importance weights.
 pub(in crate::infer) struct Narrow {
     pub(in crate::infer) site: String,
-    /// Its standard deviation by the guide's draws, and by these with their weights.
+    /// Its standard deviation by the guide's draws, and by the weighted draws.
     pub(in crate::infer) guide: f64,
     pub(in crate::infer) weighted: f64,
 }
 
-/// A number of which importance weights say something else than the draws do.
+/// A number about which importance weights contradict the draws.
 pub(in crate::infer) struct Contradicted {
     pub(in crate::infer) site: String,
-    /// Its mean and standard deviation by the draws, and by these with their weights.
+    /// Its mean and standard deviation by the draws, and by the weighted draws.
     pub(in crate::infer) draws: Moments,
     pub(in crate::infer) weighted: Moments,
 }
 
 impl Posterior {
-    /// The continuous number whose standard deviation the weights raise most, if that is by more than a sixth and more
-    /// than their own noise. Of narrow draws the weights tell no more than that they are narrow: the posterior's own may
-    /// be larger. Sites of very many numbers are not looked at.
+    /// The continuous number whose standard deviation the weights raise most, if by more than a sixth and more than
+    /// their own noise. For narrow draws the weights only show that they are narrow: the posterior's standard deviation
+    /// may be larger still. Sites of very many numbers are skipped.
     ///
     /// # Errors
     /// If the draws cannot be weighted.
@@ -44,7 +44,7 @@ impl Posterior {
     ) -> Result<Option<Narrow>> {
         let weighted = self.weighted()?;
         let sites = self.looked_at()?;
-        // A standard deviation of n draws has a standard error of 1/√2n of it.
+        // The standard deviation of n draws has a relative standard error of 1/√2n.
         let most = 1.17 + farthest(&sites) / (2.0 * weights.effective_samples()).sqrt();
         let mut found: Option<Narrow> = None;
         for (site, _) in sites {
@@ -67,9 +67,9 @@ impl Posterior {
         Ok(found)
     }
 
-    /// The first number of which the weights say something else than the draws do, counts and coins among them: a mean that
-    /// is more than a tenth of a standard deviation away, or a standard deviation of a sixth more or less, and either more
-    /// than their own noise.
+    /// The first number, counts and coins included, about which the weights contradict the draws: a mean more than a
+    /// tenth of a standard deviation away, or a standard deviation a sixth larger or smaller, and in either case beyond
+    /// their own noise.
     ///
     /// # Errors
     /// As [`narrowest`](Self::narrowest).
@@ -92,7 +92,7 @@ impl Posterior {
         let weighted = self.weighted()?;
         let noise = farthest(&sites) / weights.effective_samples().sqrt();
         let (mean_off, spread_off) = (noise.max(0.1), 1.17 + noise / f64::consts::SQRT_2);
-        // Of coins that hardly ever show a side, and of such counts, a few draws are no Gaussian noise.
+        // For coins that rarely show one side, and for such counts, a few draws are not Gaussian noise.
         let few = HITS / weights.effective_samples();
         for (site, _) in sites {
             // The standard deviation of a coin follows from its mean.
@@ -103,7 +103,7 @@ impl Posterior {
             };
             for (draws, weighted) in self.compared(&weighted, site) {
                 let ((mean, sd), (weighted_mean, weighted_sd)) = (draws, weighted);
-                // Nothing moves a number that is certain, nor one of which no more is known than its mean.
+                // A number that is certain cannot move, nor one about which only the mean is known.
                 if sd <= 0.0 {
                     continue;
                 }
@@ -124,8 +124,8 @@ impl Posterior {
         Ok(None)
     }
 
-    /// Mean and standard deviation of each number of a site by the draws, and by weighted ones; none of a site that
-    /// has other numbers in other draws, or that no draw of any weight comes by.
+    /// Mean and standard deviation of each number of a site by the draws, and by the weighted ones; empty for a site
+    /// whose number of elements differs between draws, or that no draw with weight contains.
     fn compared(&self, weighted: &Draws, site: &str) -> Vec<(Moments, Moments)> {
         let moments = |draws: &Draws| -> Result<Vec<Moments>> {
             let means = draws.means(site)?.into_iter();
@@ -137,12 +137,12 @@ impl Posterior {
         }
     }
 
-    /// The sites of continuous numbers that are not very many, and how many.
+    /// The sites with continuous numbers, if not very many, and how many numbers each has.
     fn looked_at(&self) -> Result<Vec<(&str, usize)>> {
         self.sites_of(|column| !column.is_discrete())
     }
 
-    /// Such sites, if they have not very many numbers, and how many.
+    /// The wanted sites, if they do not have very many numbers, and how many each has.
     fn sites_of(&self, is_wanted: impl Fn(&Column) -> bool) -> Result<Vec<(&str, usize)>> {
         let mut sites = Vec::new();
         for site in self.draws.sites() {
@@ -156,7 +156,7 @@ impl Posterior {
     }
 }
 
-/// So many standard errors is the farthest off of all numbers, but for one time in twenty.
+/// How many standard errors the farthest of all numbers is off at most, except one time in twenty.
 fn farthest(sites: &[(&str, usize)]) -> f64 {
     let all: usize = sites.iter().map(|(_, numbers)| numbers).sum();
     (2.0 * (20.0 * all as f64).ln()).max(0.0).sqrt()

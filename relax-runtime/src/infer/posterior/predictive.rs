@@ -1,4 +1,4 @@
-//! Programs run at posterior draws: new data, new sites, and the log-likelihood of the data.
+//! Runs programs at posterior draws, for new data, new sites, and the log-likelihood of the data.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -13,7 +13,7 @@ use crate::infer::draw::run_under;
 use crate::model::{Entry, Interpreter, Kind, Message, ParamStore, Program, Trace};
 use crate::random::Key;
 
-/// Gives sites the values that they have in a draw; the others draw from their own distributions.
+/// Gives sites the values they have in a draw; other sites draw from their own distributions.
 struct Recall(BTreeMap<String, Value>);
 
 impl Interpreter for Recall {
@@ -25,7 +25,7 @@ impl Interpreter for Recall {
     }
 }
 
-/// Runs a program at a draw: its trace, and what the draw gave it.
+/// Runs a program at a draw; returns its trace and the values given to it.
 fn run_at(
     draws: &Draws,
     at: usize,
@@ -41,16 +41,14 @@ fn run_at(
 }
 
 impl Draws {
-    /// `n` draws of what a program makes of these draws: each run takes the values of one of them for
-    /// the sites of the same names, and draws the others. The result has the observed sites, which are
-    /// drawn from their distributions (the posterior predictive distribution), and the `sample!` sites
-    /// that the draw does not have. So the model itself gives data like its own, and another program
-    /// with the same latent names gives predictions; a site that is to be drawn anew although its name
-    /// is the same, such as one in a plate of another size, is hidden by
-    /// [`block`](crate::model::block). What is written as an input of the program, such as an earlier
-    /// observation, is taken as it is.
+    /// Runs a program `n` times at these draws: each run takes the values of one draw for the sites of the same names,
+    /// and draws the others. The result has the observed sites, drawn from their distributions (the posterior
+    /// predictive distribution), and the `sample!` sites that the draw lacks. So the model itself gives data like its
+    /// own, and another program with the same latent names gives predictions. To draw a site anew although its name is
+    /// the same, such as one in a plate of another size, hide it with [`block`](crate::model::block). Inputs of the
+    /// program, such as an earlier observation, are taken as they are.
     ///
-    /// Draws of equal weight are taken in turn, others by [`resample`](Self::resample).
+    /// Draws of equal weight are taken in turn, weighted draws by [`resample`](Self::resample).
     ///
     /// ```
     /// use relax_runtime::prelude::*;
@@ -80,7 +78,7 @@ impl Draws {
     /// ```
     ///
     /// # Errors
-    /// If `n` is 0, there are no draws but only single sites, or whatever goes wrong in the program; a
+    /// If `n` is 0, if only single sites are known and there are no draws, or whatever goes wrong in the program; a
     /// draw's value that a site cannot take is an error at the site.
     pub fn predictive(
         &self,
@@ -112,9 +110,9 @@ impl Draws {
         Ok(Self::of_equal(columns.all, n))
     }
 
-    /// The log-likelihood of each observed site of a program at each draw, ln p(x | z): a number a row
-    /// of the plates around the site, without the plates' scale. Sites that a draw does not have are
-    /// drawn. The weights are those of the draws.
+    /// The log-likelihood ln p(x | z) of each observed site of a program at each draw: one number per row of the plates
+    /// around the site, without the plates' scale. Sites that a draw lacks are drawn. The weights are those of the
+    /// draws.
     ///
     /// ```
     /// use relax_runtime::prelude::*;
@@ -134,24 +132,23 @@ impl Draws {
     /// # }
     /// ```
     ///
-    /// Terms of `factor!` are no data, and left out. What a mask leaves out has log-likelihood 0; scales count nothing
-    /// here.
+    /// Terms of `factor!` are not data, and left out. What a mask leaves out has log-likelihood 0; scales are ignored.
     ///
     /// # Errors
-    /// As [`predictive`](Self::predictive), if rows have weights of their own, or if the program observes nothing.
+    /// As [`predictive`](Self::predictive), if rows have their own weights, or if the program observes nothing.
     pub fn log_likelihood(&self, program: &dyn Program, params: &ParamStore) -> Result<Draws> {
         let found = self.log_likelihoods(program, params)?;
         if found.columns.is_empty() {
             return Err(Error::Query(format!(
-                "`{}` observes nothing, so that no datum has a log-likelihood: state the data with `observe!`, by a \
-                 law of your own where none fits; what `factor!` adds belongs to no datum",
+                "`{}` observes nothing, so no datum has a log-likelihood: state the data with `observe!`, with a law \
+                 of your own if none fits; terms of `factor!` belong to no datum",
                 program.model_name()
             )));
         }
         Ok(found)
     }
 
-    /// The same, with no sites where the program observes nothing.
+    /// As [`log_likelihood`](Self::log_likelihood), but without sites if the program observes nothing.
     pub(super) fn log_likelihoods(
         &self,
         program: &dyn Program,
@@ -181,7 +178,7 @@ impl Draws {
     }
 }
 
-/// The observed values of a program at one of some draws.
+/// The observed values of a program at the first of the draws.
 pub(super) fn observed(draws: &Draws, program: &dyn Program, params: &ParamStore) -> Result<Draws> {
     draws.expect_whole_draws()?;
     let (trace, _) = run_at(draws, 0, program, &params.fork(), predictive_key(0, 0))?;
@@ -194,9 +191,9 @@ pub(super) fn observed(draws: &Draws, program: &dyn Program, params: &ParamStore
     Ok(Draws::of_equal(columns.all, 1))
 }
 
-/// Where run `draw` stands in the random numbers.
+/// The random-number key of run `draw`.
 fn predictive_key(seed: u64, draw: usize) -> Key {
-    /// A particle that nothing else has.
+    /// A particle number that nothing else uses.
     const PREDICTIVE: u64 = u64::MAX;
     Key {
         seed,
@@ -218,7 +215,7 @@ struct Columns {
 }
 
 impl Columns {
-    /// Adds a value of a site's distribution.
+    /// Adds a value drawn from a site's distribution.
     fn add(&mut self, draw: usize, entry: &Entry, value: Value) -> Result<()> {
         let is_new = !self.by_name.contains_key(&*entry.name);
         let column = self.column(entry);
@@ -226,7 +223,7 @@ impl Columns {
             && (is_new || column.lacks(&value)?)
         {
             let law = dist.law()?;
-            // Several rows with one law's parameters are several choices.
+            // Several rows that share one law's parameters are several choices.
             let elements = value.shape().numel();
             let single = |values: &Vec<Vec<f64>>| values.iter().all(|v| v.len() == elements);
             let values = Some(support(&*law)?).filter(|values| !values.is_empty());
@@ -262,7 +259,7 @@ fn kept(value: &Value) -> Value {
     }
 }
 
-/// A value of an observed site's distribution, of the shape of the one that was observed.
+/// Draws from an observed site's distribution a value of the observed value's shape.
 fn drawn_anew(entry: &Entry, key: Key) -> Result<Value> {
     let Some(dist) = &entry.dist else {
         return Ok(kept(&entry.value));
@@ -276,13 +273,13 @@ fn drawn_anew(entry: &Entry, key: Key) -> Result<Value> {
         let shape = law.to_vertex(&entry.value.to_tensor()?).check()?.shape();
         let drawn = law.draw_shape();
         if drawn != shape {
-            // One draw a row, where the rows share parameters.
+            // One draw per row, if the rows share parameters.
             let parameters = law.parameters();
             let repeated = parameters.iter().map(|parameter| match parameter.shape() {
                 own if own.rank() <= drawn.rank() && own.broadcast(&shape) == Some(shape) => {
                     Ok(parameter.broadcast_to(shape))
                 }
-                // A matrix an event has an axis more.
+                // A matrix per event has one more axis.
                 own => {
                     let events = law.event_rank();
                     let rows = shape.leading(shape.rank() - events);
@@ -311,7 +308,7 @@ fn law_name(entry: &Entry) -> String {
 
 fn misfit(law: &str) -> Error {
     Error::Value(format!(
-        "a draw of {law} has not the shape of the data; give its parameters the data's shape, so that \
+        "a draw of {law} does not have the shape of the data; give its parameters the data's shape, so that \
          each datum can be drawn"
     ))
 }

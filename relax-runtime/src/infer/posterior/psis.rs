@@ -1,29 +1,29 @@
 //! Pareto-smoothed importance sampling.
 //!
 //! Vehtari, Simpson, Gelman, Yao and Gabry, "Pareto smoothed importance sampling" (JMLR 25, 2024): the
-//! largest weights are replaced by the expected order statistics of a generalised Pareto distribution
+//! largest weights are replaced by the expected order statistics of a generalized Pareto distribution
 //! that is fitted to them, whose shape k̂ says how far the weights can be relied on. The fit is that of
 //! Zhang and Stephens, "A new and efficient estimation method for the generalized Pareto distribution"
 //! (Technometrics 51, 2009).
 
 use crate::error::{Error, Result};
 
-/// Fewest weights of a tail that a distribution is fitted to.
+/// Fewest tail weights to which a distribution is fitted.
 const FEWEST: usize = 5;
 
-/// Importance weights whose tail has been smoothed; see [`psis`].
+/// Importance weights whose tail has been smoothed; see [`psis`] for an example.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Psis {
     /// The weights, which sum to 1.
     pub weights: Vec<f64>,
-    /// k̂, the estimated shape of the tail's generalised Pareto distribution: the weights have 1/k̂
-    /// moments. −∞ where the largest weights are all the same; `None` where there are fewer than 5
-    /// different ones above the others, to which nothing can be fitted: these weights are as they were.
+    /// k̂, the estimated shape of the tail's generalized Pareto distribution: the weights have 1/k̂ moments. −∞ if the
+    /// largest weights are all the same; `None` if fewer than 5 different ones stand above the others, too few to fit:
+    /// then the weights are not smoothed.
     pub pareto_k: Option<f64>,
 }
 
-/// Normalises importance weights exp(`log_ratios`), and smooths the largest, M = ⌈min(n/5, 3√n)⌉ of n.
+/// Normalizes importance weights exp(`log_ratios`) and smooths the largest M = ⌈min(n/5, 3√n)⌉ of the n.
 ///
 /// ```
 /// use relax_runtime::Key;
@@ -39,12 +39,12 @@ pub struct Psis {
 /// ```
 ///
 /// # Errors
-/// If there is none, one is NaN or ∞, or all are −∞.
+/// If there are none, one is NaN or ∞, or all are −∞.
 pub fn psis(log_ratios: &[f64]) -> Result<Psis> {
     let max = log_ratios.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     if !max.is_finite() || log_ratios.iter().any(|x| x.is_nan()) {
         return Err(Error::Query(format!(
-            "{} log-weights, the largest {max}, cannot be normalised: one at least must be finite, and \
+            "{} log-weights, the largest {max}, cannot be normalized: at least one must be finite, and \
              none NaN or infinity",
             log_ratios.len()
         )));
@@ -56,7 +56,7 @@ pub fn psis(log_ratios: &[f64]) -> Result<Psis> {
     Ok(Psis { weights, pareto_k })
 }
 
-/// Smooths the largest of some weights, of which the largest is 1, and estimates the tail's shape.
+/// Smooths the largest weights (scaled so that the maximum is 1) and estimates the tail's shape.
 fn smooth_tail(weights: &mut [f64]) -> Option<f64> {
     let n = weights.len() as f64;
     let tail = (n / 5.0).min(3.0 * n.sqrt()).ceil() as usize;
@@ -70,7 +70,7 @@ fn smooth_tail(weights: &mut [f64]) -> Option<f64> {
         return Some(f64::NEG_INFINITY);
     }
     let cutoff = body.last().map_or(0.0, |place| weights[*place]);
-    // Ties with the cutoff are no part of the tail: where choices are discrete, there are many.
+    // Ties with the cutoff are not part of the tail: with discrete choices there are many.
     let ties = tail.iter().take_while(|place| weights[**place] <= cutoff);
     tail = &tail[ties.count()..];
     let excesses: Vec<f64> = tail.iter().map(|place| weights[*place] - cutoff).collect();
@@ -87,22 +87,22 @@ fn smooth_tail(weights: &mut [f64]) -> Option<f64> {
                 true => -scale * (-p).ln_1p(),
                 false => scale * (-shape * (-p).ln_1p()).exp_m1() / shape,
             };
-            // No weight is larger than the largest was.
+            // No weight may exceed the previous largest.
             weights[*place] = (cutoff + excess).min(1.0);
         }
     }
     Some(shape)
 }
 
-/// A generalised Pareto distribution on (0, ∞).
+/// A generalized Pareto distribution on (0, ∞).
 struct Pareto {
     shape: f64,
     scale: f64,
 }
 
 impl Pareto {
-    /// Fits to sorted numbers above 0, with the weak prior for a shape of ½, worth 10 numbers, of
-    /// Vehtari and others' appendix C.
+    /// Fits to sorted positive numbers, with the weak prior of Vehtari et al., appendix C: a shape of ½, worth 10
+    /// numbers.
     fn fit(sorted: &[f64]) -> Self {
         const PRIOR_SHAPE: f64 = 0.5;
         const PRIOR_COUNT: f64 = 10.0;

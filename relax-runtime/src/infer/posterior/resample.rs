@@ -1,4 +1,4 @@
-//! Other weights for the same draws, and draws by their weights.
+//! Reweights draws, and resamples them by their weights.
 
 use super::column::Column;
 use super::draws::{Draws, expect_some};
@@ -9,8 +9,8 @@ use crate::random::{Key, Stream};
 use crate::tensor::{Device, Tensor};
 
 impl Draws {
-    /// The same draws with other weights. What is known of single sites beyond their values was so
-    /// without these.
+    /// The same draws with other weights. What was known about single sites beyond their values is dropped: it held
+    /// without these weights.
     pub(super) fn reweighted(&self, weights: Weights) -> Self {
         let columns = self.columns.iter().map(|column| {
             let mut column = Column {
@@ -24,11 +24,11 @@ impl Draws {
         Self::new(columns.collect(), self.count, weights)
     }
 
-    /// `n` independent draws from the draws, each as likely as it is heavy; where rows have weights of
-    /// their own, each row on its own. The result's all have the same weight.
+    /// Resamples `n` draws of equal weight, each independently with probability proportional to its weight; if rows
+    /// have their own weights, row by row.
     ///
     /// # Errors
-    /// If `n` is 0, or there are no draws but only single sites.
+    /// If `n` is 0, or only single sites are known and there are no draws.
     pub fn resample(&self, n: usize, seed: u64) -> Result<Self> {
         expect_some("resampled draws", n)?;
         let mut stream = Key::new(seed).stream("resample");
@@ -54,14 +54,14 @@ impl Draws {
         Ok(Self::of_equal(columns, n))
     }
 
-    /// The first `n` draws of equal weight, from the first again after the last.
+    /// The first `n` draws, of equal weight, starting over after the last.
     pub(super) fn cycled(&self, n: usize) -> Self {
         let chosen: Vec<usize> = (0..n).map(|i| i % self.count).collect();
         let columns = self.columns.iter().map(|column| taken(column, &chosen));
         Self::of_equal(columns.collect(), n)
     }
 
-    /// Draws of equal weight of which only the values are known.
+    /// Draws of equal weight about which only the values are known.
     pub(super) fn of_equal(mut columns: Vec<Column>, count: usize) -> Self {
         columns.retain(|column| column.present().next().is_some());
         for column in &mut columns {
@@ -71,7 +71,7 @@ impl Draws {
     }
 }
 
-/// `n` draws, each as likely as it is heavy.
+/// Chooses `n` draws, each with probability proportional to its weight.
 fn choose(weights: &[f64], n: usize, stream: &mut Stream) -> Vec<usize> {
     let sums: Vec<f64> = weights
         .iter()
@@ -88,7 +88,7 @@ fn choose(weights: &[f64], n: usize, stream: &mut Stream) -> Vec<usize> {
     (0..n).map(one).collect()
 }
 
-/// A site in some of the draws.
+/// A site in the chosen draws.
 fn taken(column: &Column, chosen: &[usize]) -> Column {
     let mut taken = Column::new(column.name.clone(), column.categories);
     taken.values.clone_from(&column.values);
@@ -101,7 +101,7 @@ fn taken(column: &Column, chosen: &[usize]) -> Column {
     taken
 }
 
-/// A site each of whose rows comes from another draw.
+/// A site whose rows each come from their own chosen draw.
 fn joined(column: &Column, chosen: &[Vec<usize>], n: usize) -> Result<Column> {
     let numbers = column.numbers()?;
     let device = match column.values.first() {
@@ -127,7 +127,7 @@ fn joined(column: &Column, chosen: &[Vec<usize>], n: usize) -> Result<Column> {
 
 fn not_everywhere(column: &Column) -> Error {
     Error::Query(format!(
-        "not every run came by site `{}`, so that its rows cannot be drawn one by one; ask for `means`",
+        "site `{}` is not in every draw, so its rows cannot be resampled one by one; ask for `means`",
         column.name
     ))
 }

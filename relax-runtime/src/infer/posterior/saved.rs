@@ -9,7 +9,7 @@ use crate::dist::Value;
 use crate::error::{Error, Result};
 use crate::tensor::{Device, Shape, Tensor};
 
-/// Of [`Draws`].
+/// Saved form of [`Draws`].
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SavedDraws {
@@ -18,13 +18,13 @@ struct SavedDraws {
     sites: Vec<SavedColumn>,
 }
 
-/// Of a [`Column`].
+/// Saved form of a [`Column`].
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SavedColumn {
     name: String,
     values: Vec<SavedValue>,
-    /// Which of the values each draw has, if any.
+    /// Index of each draw's value, if it has one.
     places: Vec<Option<u32>>,
     categories: Option<usize>,
     inclusion: f64,
@@ -33,7 +33,7 @@ struct SavedColumn {
     probabilities: Option<Vec<f64>>,
 }
 
-/// Of a [`Value`].
+/// Saved form of a [`Value`].
 #[derive(Serialize, Deserialize)]
 enum SavedValue {
     Bool(bool),
@@ -160,7 +160,7 @@ impl<'de> Deserialize<'de> for Draws {
     }
 }
 
-/// Log-weights, of which JSON cannot write −∞.
+/// Log-weights, with `null` for −∞, which JSON cannot write.
 pub(super) mod log_weights {
     use super::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -191,7 +191,7 @@ pub(super) mod log_weights {
     }
 }
 
-/// R̂, which is infinite of a number that never moved: JSON cannot write that.
+/// R̂, with `null` for ∞ (of a number that never moved), which JSON cannot write.
 pub(in crate::infer) mod r_hat {
     use super::{Deserialize, Deserializer, Serialize, Serializer};
 

@@ -1,11 +1,10 @@
 //! How far draws spread: standard deviations, quantiles and intervals.
 
 use super::column::Column;
-use super::draws::{Draws, single};
+use super::draws::{Draws, single, single_unless_categorical};
 use crate::error::{Error, Result};
 
-/// The values of one element of a site, in order, with the shares that they have given that the run
-/// comes by.
+/// The sorted values of one element of a site, with their shares given that the run reaches it.
 struct Element(Vec<(f64, f64)>);
 
 impl Element {
@@ -15,9 +14,9 @@ impl Element {
         self.0.iter().map(square).sum::<f64>().sqrt()
     }
 
-    /// The smallest value below or at which there is a share of `q`.
+    /// The smallest value at or below which the share reaches `q`.
     fn quantile(&self, q: f64) -> f64 {
-        /// What rounding may take off a sum of shares.
+        /// Rounding error allowed in a sum of shares.
         const ROUNDING: f64 = 1e-12;
         let mut below = 0.0;
         let mut with_share = self.0.iter().filter(|(_, share)| *share > 0.0);
@@ -31,10 +30,10 @@ impl Element {
 }
 
 impl Draws {
-    /// The standard deviation of each element of a site's value, given that the run comes by the site;
-    /// of a categorical, that of the indicator of each category, so that each belongs to one of the
-    /// [`means`](Self::means). Of a single discrete choice it is that of the [`marginal`](Self::marginal), and
-    /// as exact; of a site of several choices, and of other numbers, that of the draws, as are quantiles.
+    /// The standard deviation of each element of a site's value, given that the run reaches the site; for a
+    /// categorical, that of each category's indicator, matching [`means`](Self::means). For a single discrete choice it
+    /// is that of the [`marginal`](Self::marginal), and as exact; for a site of several choices, and for other numbers,
+    /// it is that of the draws, as are quantiles.
     ///
     /// # Errors
     /// As [`means`](Self::means).
@@ -53,7 +52,7 @@ impl Draws {
         self.by_element(column, |element| element.sd())
     }
 
-    /// What `ask` says of each element of a site.
+    /// Applies `ask` to each element of a site.
     fn by_element<T>(&self, column: &Column, ask: impl Fn(&Element) -> T) -> Result<Vec<T>> {
         let elements = |count: usize, pairs: &dyn Fn(usize) -> Vec<(f64, f64)>| {
             let answer = |i| {
@@ -94,26 +93,28 @@ impl Draws {
         self.by_element(column, |element| levels.map(|q| element.quantile(q)))
     }
 
-    /// The standard deviation of a site that holds one number.
+    /// The standard deviation of a site that holds a single number.
     ///
     /// # Errors
     /// As [`mean`](Self::mean).
     pub fn sd(&self, site: &str) -> Result<f64> {
-        single(site, "sds", &self.sds(site)?)
+        let column = self.column(site)?;
+        let of_categories = "`sds` (one for each category's indicator)";
+        single_unless_categorical(column, "sds", of_categories, &self.sds_of(column)?)
     }
 
-    /// The `q`-quantile of each element of a site's value, given that the run comes by the site: its
-    /// smallest value below or at which there is a probability of `q` (the inverse of the distribution
-    /// function, type 1 of Hyndman and Fan 1996). Of a categorical it is that of the index.
+    /// The `q`-quantile of each element of a site's value, given that the run reaches the site: the smallest value with
+    /// cumulative probability at least `q` (the inverse of the distribution function, type 1 of Hyndman and Fan 1996).
+    /// For a categorical it is that of the index.
     ///
     /// # Errors
-    /// If no site has the name, it has not as many numbers in every draw, or `q` is not between 0 and 1.
+    /// If no site has the name, the number of elements differs between draws, or `q` is not between 0 and 1.
     pub fn quantiles(&self, site: &str, q: f64) -> Result<Vec<f64>> {
         expect_share("quantile", q)?;
         self.by_element(self.column(site)?, |element| element.quantile(q))
     }
 
-    /// The `q`-quantile of a site that holds one number.
+    /// The `q`-quantile of a site that holds a single number.
     ///
     /// # Errors
     /// As [`quantiles`](Self::quantiles), or if the site holds several.
@@ -121,8 +122,8 @@ impl Draws {
         single(site, "quantiles", &self.quantiles(site, q)?)
     }
 
-    /// The equal-tailed credible interval of each element: between the quantiles of (1 − `mass`)/2 and
-    /// (1 + `mass`)/2.
+    /// The equal-tailed credible interval of each element: from its (1 − `mass`)/2 quantile to its (1 + `mass`)/2
+    /// quantile.
     ///
     /// # Errors
     /// As [`quantiles`](Self::quantiles).
@@ -134,7 +135,7 @@ impl Draws {
         })
     }
 
-    /// The equal-tailed credible interval of a site that holds one number.
+    /// The equal-tailed credible interval of a site that holds a single number.
     ///
     /// # Errors
     /// As [`quantile`](Self::quantile).

@@ -1,4 +1,4 @@
-//! A table of all sites of some draws.
+//! A table of all sites of a set of draws.
 
 use std::fmt;
 
@@ -9,46 +9,69 @@ use super::draws::Draws;
 use crate::error::Result;
 use crate::report::write_table;
 
-/// The mass of the intervals.
+/// The mass of the central interval.
 const MASS: f64 = 0.9;
 
-/// What draws say of each number of each site. Prints as a table, a category as `kind = 0`.
+/// A table of what draws say about each number of each site, built by [`Draws::summary`].
+///
+/// Displays as an aligned table, with a category as `kind = 0`.
+///
+/// ```
+/// use relax_runtime::prelude::*;
+///
+/// #[model]
+/// fn wet_lawn() {
+///     let rain = sample!(Bernoulli(0.25));
+///     observe!(Bernoulli(if rain { 0.9 } else { 0.3 }), true);
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let summary = exact_posterior(&wet_lawn())?.summary()?;
+/// let rain = &summary.rows[0];
+/// assert_eq!(rain.site, "rain");
+/// assert!((rain.mean - 0.5).abs() < 1e-6 && (rain.sd - 0.5).abs() < 1e-6);
+/// assert!((rain.inclusion_probability - 1.0).abs() < 1e-6);
+/// println!("{summary}");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Summary {
-    /// One row a number, in the order in which the sites were met; of a categorical, one row a category.
+    /// One row per number, in the order in which the sites were reached; for a categorical, one row per category.
     pub rows: Vec<SummaryRow>,
 }
 
-/// A number of a site, given that the run comes by it.
+/// One row of a [`Summary`]: a number of a site, given that the run reaches it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SummaryRow {
     /// Full name of the site.
     pub site: String,
-    /// Which of the site's numbers, in row-major order; nothing where it holds one.
+    /// Which of the site's numbers, in row-major order; `None` if it holds a single one.
     pub element: Option<usize>,
-    /// Of a categorical, the category whose probability is the mean.
+    /// For a categorical, the category whose probability is the mean.
     #[serde(default)]
     pub category: Option<usize>,
     /// Its mean.
     pub mean: f64,
     /// Its standard deviation.
     pub sd: f64,
-    /// Its 5%, 50% and 95% quantiles; not of categories' probabilities.
+    /// Its 5%, 50% and 95% quantiles; `None` for the probabilities of categories.
     pub quantiles: Option<[f64; 3]>,
-    /// The probability that a run comes by the site.
+    /// The probability that a run reaches the site.
     pub inclusion_probability: f64,
 }
 
 impl Draws {
-    /// Means, standard deviations and quantiles of all sites.
+    /// Summarizes all sites: means, standard deviations, quantiles and inclusion probabilities.
     ///
     /// # Errors
-    /// If a site has not as many numbers in every draw.
+    /// If a site's number of elements differs between draws.
     pub fn summary(&self) -> Result<Summary> {
         let mut rows = Vec::new();
-        // Of a site that no possible run comes by, nothing is known, nor of one of several choices that no draw does.
+        // Nothing is known about a site that no possible run reaches, nor about one of several choices that no draw
+        // contains.
         let is_known = |column: &&Column| {
             let is_drawn = !column.values.is_empty() || column.probabilities.is_some();
             column.inclusion > 0.0 && is_drawn
@@ -79,7 +102,7 @@ impl Draws {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let header = ["site", "mean", "sd", "5%", "50%", "95%", "P(comes by)"];
+        let header = ["site", "mean", "sd", "5%", "50%", "95%", "P(present)"];
         let mut table = vec![header.map(String::from)];
         for row in &self.rows {
             let number = |x: f64| format!("{x:.4}");

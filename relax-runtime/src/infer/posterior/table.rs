@@ -13,24 +13,24 @@ use crate::error::Result;
 use crate::infer::pass::Latent;
 use crate::special::LogSum;
 
-/// Most values of all combinations that are kept: 16 MiB. Single sites take the memory of their own.
+/// Maximum number of values of all combinations that are kept: 16 MiB. Single sites are stored in addition.
 const MOST_VALUES: usize = 1 << 22;
 
 /// The combinations so far.
 pub(in crate::infer) struct Table {
     sites: Vec<Site>,
     by_name: BTreeMap<String, usize>,
-    /// Of what combinations weigh, and of their densities where each row counts once.
+    /// Sums of the combinations' weights, and of their densities with each row counted once.
     evidence: LogSum,
     once: LogSum,
-    /// The log-weight of each combination that is possible; nothing once they are too many to be kept.
+    /// The log-weight of each possible combination; `None` once there are too many to keep.
     log_weights: Option<Vec<f64>>,
 }
 
-/// The values of a site, with what they weigh.
+/// The values of a site, with their weights.
 struct Site {
     column: Column,
-    /// Where a value stands, by its bits.
+    /// Index of a value, by its bits.
     places: FxHashMap<Vec<u32>, u32>,
     numbers: Vec<Vec<f64>>,
     weights: Vec<LogSum>,
@@ -47,10 +47,10 @@ impl Table {
         }
     }
 
-    /// Adds a combination, with what it weighs, and its log-density where each row of a plate counts once.
+    /// Adds a combination with its log-weight, and its log-density with each row of a plate counted once.
     ///
     /// # Errors
-    /// If a value carries one.
+    /// If a value carries an error.
     pub(in crate::infer) fn add(
         &mut self,
         latents: &[Latent],
@@ -91,7 +91,7 @@ impl Table {
         at
     }
 
-    /// ln p of the observations that were made.
+    /// ln p of the actual observations.
     pub(in crate::infer) fn log_evidence(&self) -> f64 {
         self.once.value()
     }
@@ -117,7 +117,7 @@ impl Table {
 }
 
 impl Site {
-    /// Adds the site's value in a combination, which may be kept as a row.
+    /// Adds the site's value in a combination, and to `row` if the combination is kept.
     fn add(&mut self, latent: &Latent, log_weight: f64, row: Option<usize>) -> Result<()> {
         let value = latent.value.peek()?;
         let key: Vec<u32> = value.iter().map(|x| x.to_bits()).collect();

@@ -1,16 +1,17 @@
-//! Why no chains have drawn a posterior.
+//! Why no chains drew a posterior.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Why no chains have drawn a posterior that may be elsewhere than its guide. Prints as what to do.
+/// Why no chains drew a posterior that may be elsewhere than its guide. Displays as advice on what to do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Unchained {
-    /// Each step of a chain takes a run of the model for each of so many host numbers, more than are moved unasked.
+    /// Each step of a chain needs a run of the model for each of this many host numbers, more than are moved by
+    /// default.
     HostNumbers(usize),
-    /// They did not agree within what a run spends on them.
+    /// The chains did not agree within a run's budget for them.
     Apart,
     /// Something went wrong.
     Failed(String),
@@ -21,14 +22,14 @@ impl fmt::Display for Unchained {
         match self {
             Self::HostNumbers(numbers) => write!(
                 f,
-                "chains were not tried, as each of their steps takes a run of the model for each of its {numbers} host \
-                 numbers: ask `hmc(true)`, or compute with tensors"
+                "chains were not tried, as each of their steps needs a run of the model for each of its {numbers} host \
+                 numbers: call `hmc(true)`, or compute with tensors"
             ),
             Self::Apart => f.write_str(
-                "the chains that were tried did not agree: ask `hmc(true)`, which goes on for longer",
+                "the chains that were tried did not agree: call `hmc(true)`, which runs them longer",
             ),
             Self::Failed(error) => {
-                write!(f, "chains could not be had: {error}; take another guide")
+                write!(f, "chains could not be run: {error}; use another guide")
             }
         }
     }

@@ -10,9 +10,9 @@ use crate::error::Result;
 pub(super) enum Weights {
     /// The same for all.
     Equal,
-    /// One a draw.
+    /// One per draw.
     Whole(Vec<f64>),
-    /// For each row of the plate that everything stands in, one a draw.
+    /// For each row of the plate that everything is in, one per draw.
     Rows(Vec<Vec<f64>>),
 }
 
@@ -25,7 +25,7 @@ impl Weights {
         }
     }
 
-    /// The probability that a run comes by a site.
+    /// The probability that a run reaches a site.
     pub(super) fn inclusion(&self, column: &Column, draws: usize) -> f64 {
         match self {
             Self::Equal | Self::Rows(_) => column.present().count() as f64 / draws as f64,
@@ -33,10 +33,10 @@ impl Weights {
         }
     }
 
-    /// The weights of the draws that came by a site, given that they did.
+    /// The weights of the draws that contain a site, as shares of their total.
     ///
     /// # Errors
-    /// If these have no weight.
+    /// If their total weight is 0.
     pub(super) fn shares<'w>(&'w self, column: &Column) -> Result<Shares<'w>> {
         let present = || column.present().map(|(draw, _)| draw);
         let mass = |weights: &[f64]| present().map(|draw| weights[draw]).sum::<f64>();
@@ -54,13 +54,13 @@ impl Weights {
 
 /// The weights of some of the draws, as shares of their sum.
 pub(super) struct Shares<'w> {
-    /// Nothing where all are the same.
+    /// Empty if all weights are equal.
     rows: Vec<&'w [f64]>,
     masses: Vec<f64>,
 }
 
 impl Shares<'_> {
-    /// The share of an element of a draw, one of so many, whose leading axis is the rows.
+    /// The share of one of a draw's `elements`, whose leading axis is the rows.
     pub(super) fn of(&self, draw: usize, element: usize, elements: usize) -> f64 {
         let row = element * self.masses.len() / elements.max(1);
         let weight = self.rows.get(row).map_or(1.0, |weights| weights[draw]);

@@ -1,4 +1,4 @@
-//! Which estimators the user asked for, and what an estimate may take.
+//! The estimators that the user asked for, and the cost allowed for an estimate.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -8,11 +8,11 @@ use crate::error::{Error, Result};
 use crate::estimator::{Estimator, SiteClass, by_name};
 use crate::model::unknown_site;
 
-/// What the user asked of all sites, and of some by name, where a name without indices stands for all
-/// sites of a loop.
+/// What the user asked for all sites, and for some by name, where a name without indices stands for all sites of a
+/// loop.
 #[derive(Debug, Default)]
 pub(in crate::infer) struct Asked {
-    /// Of every discrete site.
+    /// For every discrete site.
     everywhere: Option<Rc<dyn Estimator>>,
     at_sites: BTreeMap<String, Rc<dyn Estimator>>,
     /// Evaluations of the cost that one estimate of a discrete or black-box site may take.
@@ -21,7 +21,7 @@ pub(in crate::infer) struct Asked {
 }
 
 impl Asked {
-    /// Whether nothing was asked.
+    /// Whether nothing was asked for.
     pub(in crate::infer) fn is_empty(&self) -> bool {
         let Self {
             everywhere,
@@ -45,7 +45,7 @@ impl Asked {
     /// Declares how many evaluations an estimate of any site may take.
     ///
     /// # Errors
-    /// If it is none.
+    /// If there are none.
     pub(in crate::infer) fn allow(&mut self, evaluations: usize) -> Result<()> {
         self.budget = Some(checked(evaluations)?);
         Ok(())
@@ -54,7 +54,7 @@ impl Asked {
     /// The same for one site.
     ///
     /// # Errors
-    /// As [`allow`](Self::allow).
+    /// As for [`allow`](Self::allow).
     pub(in crate::infer) fn allow_site(&mut self, site: &str, evaluations: usize) -> Result<()> {
         self.budgets.insert(site.to_owned(), checked(evaluations)?);
         Ok(())
@@ -63,7 +63,7 @@ impl Asked {
     /// The estimator of a site, if the user, or else the program, asked for one.
     ///
     /// # Errors
-    /// If the program asks for one that there is not.
+    /// If the program asks for one that does not exist.
     pub(super) fn estimator(
         &self,
         site: &str,
@@ -76,18 +76,18 @@ impl Asked {
         if let Some(name) = of_program {
             return by_name(name).map(Some);
         }
-        // An estimator asked for all sites is for those where it makes sense: a continuous site of
-        // a model trained with `relax` keeps the pathwise one.
+        // An estimator asked for all sites applies where it makes sense: a continuous site of a model trained with
+        // `relax` keeps the pathwise one.
         let general = self.everywhere.clone();
         Ok(general.filter(|_| class.draws.is_discrete()))
     }
 
-    /// Evaluations that an estimate of a site may take, if that is limited.
+    /// Number of evaluations that an estimate of a site may take, if limited.
     pub(super) fn budget(&self, site: &str) -> Option<usize> {
         by_site(&self.budgets, site).copied().or(self.budget)
     }
 
-    /// Checks that every site that something was asked of is among those met.
+    /// Checks that every site that something was asked for is among those met.
     ///
     /// # Errors
     /// [`Error::UnknownSite`].
@@ -114,7 +114,7 @@ fn checked(evaluations: usize) -> Result<usize> {
     }
 }
 
-/// What was asked of a site, or of all sites of its loop.
+/// What was asked for a site, or for all sites of its loop.
 fn by_site<'a, T>(asked: &'a BTreeMap<String, T>, site: &str) -> Option<&'a T> {
     asked
         .get(site)

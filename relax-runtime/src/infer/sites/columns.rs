@@ -1,21 +1,21 @@
 //! Variances of rows of numbers.
 
-/// Sums of numbers and of their squares, column by column, about the first row.
+/// Sums of numbers and of their squares, column by column, relative to the first row.
 #[derive(Debug, Default)]
 pub(in crate::infer) struct Columns {
     pub(in crate::infer) count: f64,
     first: Vec<f32>,
     sum: Vec<f64>,
     square: Vec<f64>,
-    /// A row that waits for another one.
+    /// A row that waits for its pair.
     single: Option<Vec<f32>>,
-    /// Of pairs of rows the sum and the sum of squares of half their squared distance, as a mean over
-    /// columns; and how many pairs there are.
+    /// For pairs of rows, the sum and the sum of squares of half their squared distance, as a mean over columns; and
+    /// the number of pairs.
     pairs: [f64; 3],
 }
 
 impl Columns {
-    /// Adds a row; one of another width than the first is left out.
+    /// Adds a row; one whose width differs from that of the first is left out.
     pub(in crate::infer) fn add(&mut self, row: &[f32]) {
         if self.count == 0.0 {
             self.first = row.to_vec();
@@ -47,7 +47,7 @@ impl Columns {
         };
     }
 
-    /// The mean variance of a column, if there are two rows at least.
+    /// The mean variance of a column, if there are at least two rows.
     pub(in crate::infer) fn variance(&self) -> Option<f64> {
         if self.count < 2.0 || self.first.is_empty() {
             return None;
@@ -57,8 +57,8 @@ impl Columns {
         Some(total / (self.count - 1.0) / self.first.len() as f64)
     }
 
-    /// A standard error of that: half the squared distance of two rows is an estimate of its own, and pairs
-    /// are independent. The variance of all rows is somewhat better known.
+    /// The standard error of that: half the squared distance of two rows is an estimate by itself, and pairs are
+    /// independent. The variance from all rows is somewhat more precise.
     pub(in crate::infer) fn variance_error(&self) -> Option<f64> {
         let [sum, square, count] = self.pairs;
         let spread = (square - sum * sum / count).max(0.0) / (count - 1.0);

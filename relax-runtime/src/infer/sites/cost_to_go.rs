@@ -13,39 +13,37 @@ use crate::model::ParamStore;
 use crate::random::Key;
 use crate::tensor::{Tensor, grad};
 
-/// The site that is being worked on.
+/// The site being worked on.
 pub(in crate::infer) struct Work<'a> {
     pub(in crate::infer) objective: &'a dyn Objective,
     pub(in crate::infer) pass: &'a Rc<Pass>,
-    /// Of the pass.
+    /// The survey of the pass.
     pub(in crate::infer) survey: &'a Survey<'a>,
     pub(in crate::infer) place: usize,
     pub(in crate::infer) latent: &'a Latent,
-    /// Those at the run's draws, where some estimator asks for them.
+    /// Slopes at the run's draws, if some estimator asks for them.
     pub(in crate::infer) slopes: Option<&'a Slopes>,
     pub(in crate::infer) key: Key,
     /// The user's seed.
     pub(in crate::infer) seed: u64,
 }
 
-/// The cost-to-go of a site, less its baseline. Elsewhere than at the site's own draw the programs
-/// run again: with everything before the site as it was, and later choices that depend on it made
-/// again with the noise that they had.
+/// The cost-to-go of a site, minus its baseline. For draws other than the site's own the programs run again: everything
+/// before the site stays as it was, and later choices that depend on it are made again with the same noise.
 pub(in crate::infer) struct CostToGo<'a> {
     work: &'a Work<'a>,
     params: &'a ParamStore,
-    /// At the site's own draw, less the baseline.
+    /// Cost at the site's own draw, minus the baseline.
     drawn: &'a Tensor,
     baseline: f64,
-    /// How often the draw's own evaluation was made again.
+    /// How often the draw's own evaluation was repeated.
     repeated: Cell<usize>,
-    /// What was not finite with another draw. A value that the site's law excludes may have such a
-    /// cost, and no weight.
+    /// What was not finite with another draw. A value that the site's law excludes may have such a cost, and no weight.
     wrong: OnceCell<Error>,
 }
 
 impl<'a> CostToGo<'a> {
-    /// `drawn` is the cost at the site's own draw, less the baseline.
+    /// `drawn` is the cost at the site's own draw, minus the baseline.
     pub(in crate::infer) fn new(
         work: &'a Work<'a>,
         params: &'a ParamStore,
@@ -62,7 +60,7 @@ impl<'a> CostToGo<'a> {
         }
     }
 
-    /// How often the draw's own evaluation was made again.
+    /// How often the draw's own evaluation was repeated.
     pub(in crate::infer) fn repeated(&self) -> usize {
         self.repeated.get()
     }
@@ -90,12 +88,12 @@ impl<'a> CostToGo<'a> {
         Ok((replaced, cost))
     }
 
-    /// The error of an estimate that is not finite because of a cost that is not.
+    /// The error behind an estimate that is not finite because a cost is not.
     pub(in crate::infer) fn wrong(&self) -> Option<Error> {
         self.wrong.get().cloned()
     }
 
-    /// Keeps the term that is not finite with another draw of the site.
+    /// Keeps the first term that is not finite with another draw of the site.
     fn explain(&self, replaced: &Pass) -> Result<()> {
         let Work { place, latent, .. } = *self.work;
         for term in replaced.terms.iter().filter(|t| t.sites.contains(place)) {
@@ -132,11 +130,11 @@ impl Cost for CostToGo<'_> {
         )
     }
 
-    /// From the draw's own evaluation where its graph is there for it, else from one more.
+    /// From the draw's own evaluation if its graph is available, otherwise from one more.
     fn drawn_with_slope(&self, b: &Tensor) -> Result<(Tensor, Tensor)> {
         let known = self.work.slopes.and_then(|s| s.at(self.work.place));
         match known {
-            // By the value, as the graph has it; estimators ask for it by the vertex.
+            // The graph has it by the value; estimators ask for it by the vertex.
             Some(slope) => {
                 let (vertex, law) = (b.leaf(), &self.work.latent.law);
                 let by_vertex = grad(&[(&law.value_at(&vertex), Some(slope))], &[&vertex])?;
@@ -163,7 +161,7 @@ impl Cost for CostToGo<'_> {
     }
 }
 
-/// The mean cost-to-go of a site with another draw of it, which no estimate is made of.
+/// The mean cost-to-go of a site with another draw, which no estimate uses.
 pub(in crate::infer) fn mean_cost_elsewhere(
     work: &Work<'_>,
     params: &ParamStore,

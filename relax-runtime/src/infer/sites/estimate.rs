@@ -1,4 +1,4 @@
-//! What a site's estimator says of one draw.
+//! The estimate of a site's estimator from one draw.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use crate::infer::pass::survey::mean_and_square;
 use crate::infer::sites::cost_to_go::Work;
 use crate::tensor::Tensor;
 
-/// What a site's estimator says in one particle; several particles are added up.
+/// The estimate of a site in one particle; several particles are added up.
 pub(in crate::infer) struct SiteEstimate {
     pub(in crate::infer) name: Cow<'static, str>,
     /// Place of its latent in the draw.
@@ -21,21 +21,21 @@ pub(in crate::infer) struct SiteEstimate {
     pub(in crate::infer) gradients: PerParameter<Tensor>,
     /// Evaluations of the cost beyond the draw's own.
     pub(in crate::infer) evaluations: usize,
-    /// Mean square of the gradients, and how many particles it is the sum of.
+    /// Mean square of the gradients, and the number of particles it sums over.
     pub(in crate::infer) mean_square: (f64, usize),
     /// The gradients, summed over rows.
     pub(in crate::infer) summed: SmallVec<[f32; 4]>,
 }
 
 impl SiteEstimate {
-    /// Adds what the same particle says of the site in another sample of a bound.
+    /// Adds the same particle's estimate of the site in another sample of a bound.
     fn join(&mut self, other: &Self) {
         self.add(other);
-        // Of one particle: its samples' mean squares add up.
+        // From one particle: its samples' mean squares add up.
         self.mean_square.1 -= other.mean_square.1;
     }
 
-    /// Adds what another particle says of the same site.
+    /// Adds another particle's estimate of the same site.
     fn add(&mut self, other: &Self) {
         self.mean_square.0 += other.mean_square.0;
         self.mean_square.1 += other.mean_square.1;
@@ -48,7 +48,7 @@ impl SiteEstimate {
     }
 }
 
-/// Estimates of the same sites, added up: one a site, in the order in which they came.
+/// Estimates of the same sites, added up: one per site, in order of arrival.
 #[derive(Default)]
 pub(in crate::infer) struct Estimates {
     by_site: Vec<SiteEstimate>,
@@ -56,7 +56,7 @@ pub(in crate::infer) struct Estimates {
 }
 
 impl Estimates {
-    /// Adds what a particle says of a site.
+    /// Adds a particle's estimate of a site.
     pub(in crate::infer) fn add(&mut self, estimate: SiteEstimate) {
         self.put(estimate, SiteEstimate::add);
     }
@@ -76,7 +76,7 @@ impl Estimates {
     }
 }
 
-/// One estimate a site of one particle: the samples of a bound come by the same sites.
+/// One estimate per site of one particle: the samples of a bound reach the same sites.
 pub(in crate::infer) fn joined(estimates: Vec<SiteEstimate>) -> Vec<SiteEstimate> {
     let mut joined = Estimates::default();
     let estimates = estimates.into_iter();
@@ -100,7 +100,7 @@ pub(in crate::infer) fn measure(
         squares += mean_and_square(gradient)?.1 * gradient.len() as f64;
         count += gradient.len();
         let mut by_row = gradient.clone();
-        // A parameter that rows share may have fewer axes than there are plates.
+        // A parameter shared by rows may have fewer axes than there are plates.
         for _ in 0..latent.plates.len().min(gradient.rank()) {
             by_row = by_row.sum(0);
         }

@@ -1,5 +1,4 @@
-//! Baselines of first estimates: costs of draws that no estimate is made of, so that these stay
-//! unbiased.
+//! Baselines of first estimates: costs of draws that no estimate uses, so that these stay unbiased.
 
 use rustc_hash::FxHashMap;
 
@@ -10,10 +9,10 @@ use crate::infer::sites::cost_to_go::{Work, mean_cost_elsewhere};
 use crate::model::ParamStore;
 use crate::random::Key;
 
-/// The costs of a draw that no estimate is made of.
+/// The costs of a draw that no estimate uses.
 #[derive(Debug, Default)]
 pub(in crate::infer) struct FirstCosts {
-    /// The draw that they are baselines for.
+    /// The draw for which they are baselines.
     key: Option<Key>,
     /// The mean cost-to-go of each site.
     costs: FxHashMap<String, f64>,
@@ -21,14 +20,14 @@ pub(in crate::infer) struct FirstCosts {
 
 impl FirstCosts {
     fn new(work: &Work<'_>, params: &ParamStore) -> Result<Self> {
-        /// Of no step and no particle.
+        /// Belongs to no step and no particle.
         const APART: u64 = u64::MAX;
         let key = Key {
             seed: work.seed,
             step: APART,
             particle: APART,
         };
-        // What the draw creates is the training's only once it comes by itself.
+        // Training only has what the draw creates once it gets there by itself.
         let apart = work.objective.evaluate(key, &params.fork(), &Mode::Draw)?;
         let survey = Survey::new(&apart);
         let mut costs = FxHashMap::default();
@@ -43,12 +42,11 @@ impl FirstCosts {
         })
     }
 
-    /// The cost for a site that is to have its first estimate: of a draw of everything, the same for
-    /// all sites that have theirs at once, or where that does not come by, of another draw of the
-    /// site in the run at hand.
+    /// The cost for a site before its first estimate: from a draw of everything, the same for all sites that have their
+    /// first estimate at once, or if that does not reach the site, from another draw of the site in the current run.
     ///
     /// # Errors
-    /// Whatever goes wrong in the programs.
+    /// Any error from the programs.
     pub(in crate::infer) fn take(
         &mut self,
         work: &Work<'_>,

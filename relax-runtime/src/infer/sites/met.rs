@@ -39,8 +39,7 @@ impl MetSites {
         self.sites.get_mut(place)
     }
 
-    /// The site of a name that is likely the one met at a place, as where all runs come by the same
-    /// sites.
+    /// The site of a name that is probably the one met at a place, as when all runs reach the same sites.
     #[inline]
     pub(in crate::infer) fn get_likely(
         &mut self,
@@ -53,7 +52,7 @@ impl MetSites {
         }
     }
 
-    /// Adds a site, or puts it in place of the one of its name.
+    /// Adds a site, or replaces the one with the same name.
     pub(in crate::infer) fn insert(&mut self, name: &str, site: TrainedSite) {
         match self.get_mut(name) {
             Some(known) => *known = site,

@@ -1,4 +1,4 @@
-//! The sites that have been met, each with its estimator and what that has learned.
+//! The sites met so far, each with its estimator and what that has learned.
 
 mod asked;
 pub(super) mod columns;
@@ -36,18 +36,18 @@ pub(in crate::infer) struct Sites {
     /// What the user asked for.
     pub(in crate::infer) asked: Asked,
     met: MetSites,
-    /// What a checkpoint says of sites that have not been met since.
+    /// What a checkpoint says about sites that have not been met since.
     restored: SavedSites,
     joint: JointSum,
     first_costs: FirstCosts,
-    /// What races have decided, since a resume and before.
+    /// The outcomes of races, since a resume and before.
     settled: Vec<Settled>,
     raced: Vec<Raced>,
-    /// Whether an estimator of those met so far asks for the slope at the run's own draw.
+    /// Whether an estimator of a site met so far asks for the slope at the run's own draw.
     need_slopes: bool,
 }
 
-/// The estimator that a race has decided for, for all sites of a loop that are of one class.
+/// The estimator chosen by a race, for all sites of a loop that are of one class.
 #[derive(Debug)]
 struct Settled {
     stem: String,
@@ -55,7 +55,7 @@ struct Settled {
     estimator: Rc<dyn Estimator>,
 }
 
-/// What a race at a site has decided before a resume.
+/// The outcome of a race at a site before a resume.
 #[derive(Debug)]
 struct Raced {
     site: String,
@@ -78,9 +78,9 @@ struct Met<'a> {
 enum JointSum {
     #[default]
     Untried,
-    /// Over so many combinations.
+    /// The number of combinations.
     Summed(usize),
-    /// No step does, and why not.
+    /// Why no step does.
     Refused(String),
 }
 
@@ -126,7 +126,7 @@ impl Sites {
         sites.any(|(_, site)| site.class.draws.is_discrete())
     }
 
-    /// Forgets all sites, but not what was asked for: gives what was known.
+    /// Forgets all sites, but not what was asked for; returns what was known.
     pub(in crate::infer) fn begin_anew(&mut self) -> Self {
         let anew = Self {
             asked: std::mem::take(&mut self.asked),
@@ -135,7 +135,7 @@ impl Sites {
         std::mem::replace(self, anew)
     }
 
-    /// Takes back what was known.
+    /// Restores what was known.
     pub(in crate::infer) fn put_back(&mut self, known: Self) {
         *self = Self {
             asked: std::mem::take(&mut self.asked),
@@ -148,15 +148,15 @@ impl Sites {
         self.met.is_empty()
     }
 
-    /// Whether the reverse pass says all, as far as the sites that were met show: no gradient is a score times a
-    /// cost, of which rare draws make large ones.
+    /// Whether the reverse pass gives everything, as far as the sites met so far show: no gradient is a score times a
+    /// cost, which rare draws can make large.
     pub(in crate::infer) fn are_pathwise(&self) -> bool {
         let mut sites = self.met.iter();
         sites.all(|(_, site)| !site.estimator.needs_estimate())
     }
 
-    /// Up to how many combinations all choices are summed over together, as far as the sites that
-    /// were met show: where one has another estimator, or has had estimates of its own, nothing.
+    /// Up to how many combinations all choices are summed over together, as far as the sites met so far show; `None` if
+    /// one has another estimator, or has had estimates of its own.
     pub(in crate::infer) fn joint_limit(&self) -> Option<usize> {
         if matches!(self.joint, JointSum::Refused(_)) || !self.restored.is_empty() {
             return None;
@@ -172,7 +172,7 @@ impl Sites {
         self.need_slopes
     }
 
-    /// Of an evaluation the draws whose whole effect on their parameters an estimate covers.
+    /// The draws of an evaluation whose whole effect on their parameters is covered by an estimate.
     pub(in crate::infer) fn estimated<'p>(&self, pass: &'p Pass) -> Vec<&'p Tensor> {
         let estimated = |latent: &&Latent| {
             let site = self.met.get(&latent.name);
@@ -184,7 +184,7 @@ impl Sites {
         estimated.map(|latent| &latent.value).collect()
     }
 
-    /// Notes that a step summed over so many combinations.
+    /// Notes that a step summed over this many combinations.
     pub(in crate::infer) fn summed_jointly(&mut self, combinations: usize) {
         self.joint = JointSum::Summed(combinations);
     }
@@ -202,7 +202,7 @@ impl Sites {
         self.joint = JointSum::Refused(why);
     }
 
-    /// Chooses the estimators of the sites that an evaluation came by.
+    /// Chooses the estimators of the sites that an evaluation reached.
     pub(in crate::infer) fn meet(&mut self, pass: &Pass) -> Result<()> {
         let survey = Survey::new(pass);
         for (place, latent) in pass.latents.iter().enumerate() {
@@ -213,8 +213,7 @@ impl Sites {
         Ok(())
     }
 
-    /// What a site's estimator says in one particle; nothing where the reverse pass alone gives the
-    /// gradient.
+    /// The estimate of a site in one particle; `None` if the reverse pass alone gives the gradient.
     pub(in crate::infer) fn estimate(
         &mut self,
         work: &Work<'_>,
@@ -250,8 +249,8 @@ impl Sites {
         }
     }
 
-    /// Decides between the contenders for a site, and for all others that the evaluation at hand came
-    /// by: sites of a loop that are of one class race once.
+    /// Decides between the contenders for a site, and for all others that the current evaluation reached: sites of a
+    /// loop that are of one class race once.
     fn race(&mut self, work: &Work<'_>, params: &ParamStore) -> Result<()> {
         let open = |sites: &Self, name: &str| {
             let site = sites.met.get(name);
@@ -291,7 +290,7 @@ impl Sites {
         Ok(())
     }
 
-    /// What a race at a site's like, or at the site itself before a resume, has decided.
+    /// The outcome of a race at a similar site, or at the site itself before a resume.
     fn known_outcome(
         &self,
         name: &str,
@@ -316,7 +315,7 @@ impl Sites {
         contenders.find(|e| e.name() == raced.estimator).cloned()
     }
 
-    /// Gives a site that is to have its first estimate a baseline.
+    /// Finds a baseline for a site before its first estimate.
     fn find_first_cost(&mut self, work: &Work<'_>, params: &ParamStore) -> Result<()> {
         let name = &*work.latent.name;
         if let Some(site) = self.met.get_mut(name)
@@ -328,7 +327,7 @@ impl Sites {
         Ok(())
     }
 
-    /// Chooses the estimator of the site of a latent.
+    /// Chooses the estimator for the site of a latent.
     fn choose_for(&mut self, latent: &Latent, class: SiteClass) -> Result<()> {
         self.choose(&Met {
             name: &latent.name,
@@ -338,7 +337,7 @@ impl Sites {
         })
     }
 
-    /// The same for a choice that a run in host numbers came by.
+    /// The same for a choice that a run in host numbers reached.
     pub(in crate::infer) fn meet_choice(&mut self, choice: &tally::Choice) -> Result<()> {
         let met = Met {
             name: &choice.name,
@@ -350,7 +349,7 @@ impl Sites {
             .map_err(|e| e.at_site(&choice.name, choice.file, choice.line))
     }
 
-    /// Chooses a site's estimator when it is met first, or has become of another class.
+    /// Chooses a site's estimator when it is first met, or its class has changed.
     fn choose(&mut self, met: &Met<'_>) -> Result<()> {
         let Met {
             name,
@@ -379,7 +378,7 @@ impl Sites {
             }
             class = known.meet(class);
             if class != known {
-                // What was learned was of another class, and is forgotten as it is between draws.
+                // What was learned belongs to another class, and is forgotten as it is between draws.
                 self.restored.remove(name);
             }
         }
@@ -424,7 +423,7 @@ impl Sites {
         self.met.names()
     }
 
-    /// What is taken off a site's cost-to-go before its estimator sees it.
+    /// What is subtracted from a site's cost-to-go before its estimator sees it.
     pub(in crate::infer) fn baseline(&self, site: &str) -> f64 {
         self.met.get(site).map_or(0.0, TrainedSite::baseline)
     }
@@ -438,7 +437,7 @@ impl Sites {
         Ok(saved)
     }
 
-    /// Forgets everything met, and goes on from what was saved.
+    /// Forgets everything met, and continues from what was saved.
     pub(in crate::infer) fn restore(&mut self, saved: SavedSites) {
         self.met.clear();
         self.first_costs = FirstCosts::default();
@@ -455,7 +454,7 @@ impl Sites {
     }
 }
 
-/// What a joint sum goes over, in words.
+/// A description of what a joint sum goes over.
 pub(in crate::infer) fn combinations(count: usize) -> String {
     format!("all {count} combinations of the program's choices")
 }

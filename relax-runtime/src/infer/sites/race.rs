@@ -1,10 +1,9 @@
-//! Which estimator is the best at a site: measured at the user's own model, before its first
-//! estimate.
+//! The best estimator for a site: measured at the user's own model, before the first estimate.
 //!
-//! All contenders see the same draws, with the parameters as they are, and learn from them. What
-//! counts is variance × time, the variance that a fixed time leaves: over rows of a plate added up,
-//! and with the time of the rest of a step. Draws have keys that training never has, and times are
-//! stated, so that a race is a function of the seed and the parameters alone.
+//! All contenders see the same draws, with the parameters as they are, and learn from them. The criterion is variance ×
+//! time, the variance left after a fixed time: summed over rows of a plate, and including the time of the rest of a
+//! step. Draws have keys that training never has, and times are stated, so that a race is a function of the seed and
+//! the parameters alone.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -23,13 +22,12 @@ use crate::estimator::{Decision, Estimator, Rival, SiteClass};
 use crate::model::ParamStore;
 use crate::random::Key;
 
-/// Draws of a race, the first for baselines, some more to learn from alone.
+/// Number of draws in a race: the first for baselines, some more only to learn from.
 const DRAWS: u64 = 160;
 const WARM_UP: u64 = 112;
-/// So many of them have to come by a site.
+/// Minimum number of them that must reach a site.
 const FEWEST: f64 = 8.0;
-/// The time of the rest of a step, in that of an evaluation of the cost: the reverse pass, and the
-/// optimiser.
+/// The time of the rest of a step, in units of an evaluation of the cost: the reverse pass, and the optimizer.
 const REST: f64 = 3.0;
 /// Bit of a key's particle that neither training nor a ledger sets.
 const RACE: u64 = 1 << 33;
@@ -48,7 +46,7 @@ struct Lane {
     problem: Option<String>,
 }
 
-/// What a race has shown.
+/// The result of a race.
 pub(in crate::infer) struct Outcome {
     pub(in crate::infer) site: String,
     /// The winner, with what it has learned.
@@ -101,7 +99,7 @@ impl Race {
                     .take_first_cost(work.survey.mean_cost(work.place)?);
                 continue;
             }
-            // A contender that fails where others do not is no contender.
+            // A contender that fails where others do not is out.
             match lane
                 .site
                 .estimate_if_needed(work, params, &mut BTreeMap::new(), true)
@@ -114,7 +112,7 @@ impl Race {
         Ok(())
     }
 
-    /// The contender of least variance × time; nothing if too few draws came by the site.
+    /// The contender with the least variance × time; `None` if too few draws reached the site.
     pub(in crate::infer) fn outcome(self) -> Option<Outcome> {
         let class = self.class;
         let mut found: Vec<(f64, f64, TrainedSite)> = Vec::new();
@@ -161,8 +159,8 @@ impl Race {
     }
 }
 
-/// The races between the contenders for some sites, one for all sites of a loop that are alike; and
-/// of each site the place of its race.
+/// The races between the contenders for some sites, one for all similar sites of a loop; and for each site the place of
+/// its race.
 pub(in crate::infer) fn races_of<'a>(
     sites: impl Iterator<Item = (&'a str, &'a TrainedSite)>,
 ) -> (Vec<Race>, Vec<(String, usize)>) {
@@ -186,9 +184,9 @@ pub(in crate::infer) fn races_of<'a>(
 /// Holds races at all their sites with the same draws.
 ///
 /// # Errors
-/// Whatever goes wrong in the programs.
+/// Any error from the programs.
 pub(in crate::infer) fn hold(races: &mut [Race], at: &Work<'_>, params: &ParamStore) -> Result<()> {
-    // What a draw creates is the training's only once it comes by itself.
+    // Training only has what a draw creates once it gets there by itself.
     let params = params.fork();
     let slopes = races.iter().any(Race::needs_slope);
     let mode = if slopes { Mode::DrawLeaves } else { Mode::Draw };
@@ -202,7 +200,7 @@ pub(in crate::infer) fn hold(races: &mut [Race], at: &Work<'_>, params: &ParamSt
             true => Slopes::of(&pass, &[])?,
             false => None,
         };
-        // One race a loop, most often.
+        // Usually there is one race per loop.
         let survey = Survey::of_one(&pass);
         for race in &mut *races {
             let place = pass.latents.iter().position(|l| l.name == race.site);

@@ -1,4 +1,4 @@
-//! What a trainer keeps of one site: its estimator, what that has learned, and its variance.
+//! The state of one site in a trainer: its estimator, what that has learned, and its variance.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -34,7 +34,7 @@ pub(in crate::infer) struct TrainedSite {
     pub(in crate::infer) rivals: Vec<Rival>,
     /// Those that a race is still to decide between.
     pub(in crate::infer) contenders: Vec<Rc<dyn Estimator>>,
-    /// The cost of a draw that no estimate is made of: the baseline of the first estimate.
+    /// The cost of a draw that no estimate uses: the baseline of the first estimate.
     first_cost: Option<f64>,
     state: Option<SiteState>,
     /// The shape of a row's draw for which the estimator's surrogate was made.
@@ -42,7 +42,7 @@ pub(in crate::infer) struct TrainedSite {
     moments: GradientMoments,
 }
 
-/// An estimate, and what there is to learn from it.
+/// An estimate, and what can be learned from it.
 struct Looked {
     estimate: SiteEstimate,
     variance_gradient: VarianceGradient,
@@ -72,7 +72,7 @@ impl TrainedSite {
         }
     }
 
-    /// An error if the site was discrete and is not any more, or the other way round.
+    /// An error if the site was discrete and is no longer, or vice versa.
     pub(in crate::infer) fn expect_kind(&self, class: SiteClass, distribution: &str) -> Result<()> {
         if self.class.draws.is_discrete() == class.draws.is_discrete() {
             return Ok(());
@@ -84,7 +84,7 @@ impl TrainedSite {
         )))
     }
 
-    /// An error where a surrogate that was made for draws of one shape is to see another.
+    /// An error if a surrogate that was made for draws of one shape is to see another.
     fn expect_shape(&mut self, latent: &Latent) -> Result<()> {
         let shape = latent.law.draw_shape();
         let (_, row) = shape.split_at(latent.plates.len().min(shape.rank()));
@@ -103,7 +103,7 @@ impl TrainedSite {
         }
     }
 
-    /// As [`estimate`](Self::estimate); nothing where the reverse pass alone gives the gradient.
+    /// As [`estimate`](Self::estimate); `None` if the reverse pass alone gives the gradient.
     pub(in crate::infer) fn estimate_if_needed(
         &mut self,
         work: &Work<'_>,
@@ -151,8 +151,8 @@ impl TrainedSite {
         Ok(estimate)
     }
 
-    /// What the site's estimator says of a draw that it does not learn from; nothing before it has
-    /// learned anything, or where the draw makes the site one of another class.
+    /// The estimate for a draw that the site's estimator does not learn from; `None` before it has learned anything, or
+    /// if the draw puts the site in another class.
     pub(in crate::infer) fn peek(
         &self,
         work: &Work<'_>,
@@ -174,8 +174,7 @@ impl TrainedSite {
         self.state.is_some()
     }
 
-    /// Of each row the cost, less its baseline, and what the surrogate says of it, where a surrogate
-    /// stands for it.
+    /// For each row the cost, minus its baseline, and its surrogate, if there is a surrogate.
     pub(in crate::infer) fn cost_and_surrogate(
         &self,
         work: &Work<'_>,
@@ -207,7 +206,7 @@ impl TrainedSite {
         self.moments.variance()
     }
 
-    /// What the site's estimator says with what it has learned so far; starts and learns nothing.
+    /// The estimate with what has been learned so far; starts and learns nothing.
     fn look(&self, work: &Work<'_>, params: &ParamStore) -> Result<Looked> {
         let latent = work.latent;
         if let Some(samples) = &work.pass.samples {
@@ -263,11 +262,11 @@ impl TrainedSite {
         })
     }
 
-    /// The same for a choice of one sample of a bound of several.
+    /// The same for a choice in one sample of a bound of several.
     fn look_at_sample(&self, work: &Work<'_>, samples: &Samples) -> Result<Looked> {
         let latent = work.latent;
         let (sample, _) = samples.find(work.place);
-        // The bound is maximised, its signals are gains.
+        // The bound is maximized, so its signals are gains.
         let weight = -samples.signals(&self.estimator)?.index(0, sample);
         let gradients = score_function(&*latent.law, &latent.value, &weight)?.into();
         let distance = &samples.log_weights + self.baseline() as f32;
@@ -279,7 +278,7 @@ impl TrainedSite {
         })
     }
 
-    /// Gives the site's estimator its work.
+    /// Gives the site's estimator its task.
     fn with_task<R>(
         &self,
         relaxation: &dyn Relaxation,
@@ -291,8 +290,8 @@ impl TrainedSite {
             [theta] => theta.detach(),
             parameters => {
                 return Err(Error::Law(format!(
-                    "{} has a relaxation and {} parameters; a relaxation has one, so give the law's \
-                     numbers beside it to the relaxation",
+                    "{} has a relaxation and {} parameters; a relaxation has one, so move the law's \
+                     other numbers into the relaxation",
                     latent.law.name(),
                     parameters.len()
                 )));
@@ -339,7 +338,7 @@ impl TrainedSite {
         })
     }
 
-    /// The noise of the site's draw, and what further noise its estimator wants.
+    /// The noise of the site's draw, and any further noise that its estimator asks for.
     fn noise(&self, work: &Work<'_>, theta: &Tensor) -> Result<Noise> {
         let (latent, device) = (work.latent, theta.device());
         let v = match self.estimator.coupling() {
@@ -365,7 +364,7 @@ impl TrainedSite {
         })
     }
 
-    /// The mean of past costs, or nothing where the estimator wants the cost as it is.
+    /// The mean of past costs, or 0 if the estimator takes the cost as it is.
     pub(in crate::infer) fn baseline(&self) -> f64 {
         match &self.state {
             Some(state) if self.estimator.centred() => state.baseline.value(),
@@ -373,7 +372,7 @@ impl TrainedSite {
         }
     }
 
-    /// Takes the estimator that a race at this site or at its like has decided for.
+    /// Takes the estimator chosen by a race at this site or a similar one.
     pub(in crate::infer) fn settle(
         &mut self,
         estimator: &Rc<dyn Estimator>,
@@ -387,13 +386,13 @@ impl TrainedSite {
         self.contenders.clear();
     }
 
-    /// Goes on with what the winner of a race has learned.
+    /// Continues with what the winner of a race has learned.
     pub(in crate::infer) fn adopt(&mut self, winner: Self) {
         self.state = winner.state;
     }
 
-    /// Whether the first estimate is still to come, and would have no baseline: as far from those
-    /// after it as costs are from zero, an optimiser would remember its square for long.
+    /// Whether the first estimate is still to come and would have no baseline: it would be as far from later ones as
+    /// costs are from zero, and an optimizer would remember its square for long.
     pub(in crate::infer) fn lacks_first_cost(&self) -> bool {
         let waits = self.state.is_none() && self.first_cost.is_none();
         waits
@@ -402,13 +401,12 @@ impl TrainedSite {
             && self.estimator.centred()
     }
 
-    /// Takes in the cost of a draw that no estimate is made of, before the first estimate; one
-    /// that is no number says nothing.
+    /// Takes in the cost of a draw that no estimate uses, before the first estimate; `None` if it is not finite.
     pub(in crate::infer) fn take_first_cost(&mut self, cost: Option<f64>) {
         self.first_cost = cost;
     }
 
-    /// Starts to learn, from what a checkpoint says if it says anything.
+    /// Starts to learn, from a checkpoint's state if there is one.
     fn start(&mut self, mut state: SiteState, saved: Option<SavedSite>) -> Result<()> {
         if let Some(saved) = saved {
             if saved.estimator != self.estimator.name() {
@@ -447,7 +445,7 @@ impl TrainedSite {
         Ok(())
     }
 
-    /// What the site has learned, if it learns anything.
+    /// What the site has learned, if anything.
     pub(in crate::infer) fn save(&self) -> Result<Option<SavedSite>> {
         let Some(state) = &self.state else {
             return Ok(None);

@@ -1,4 +1,4 @@
-//! A choice of a joint sum: the guide's probabilities of its values, and the sums of their costs.
+//! A choice in a joint sum: the guide's probabilities of its values, and the sums of their costs.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use crate::infer::guide::guide_parameters;
 use crate::model::{ParamStore, Place};
 use crate::tensor::{Parameter, Tensor};
 
-/// A choice that some run has come by.
+/// A choice that some run has reached.
 pub(in crate::infer) struct Choice {
     pub(in crate::infer) name: Cow<'static, str>,
     pub(in crate::infer) distribution: &'static str,
@@ -20,7 +20,7 @@ pub(in crate::infer) struct Choice {
     pub(in crate::infer) file: &'static str,
     pub(in crate::infer) line: u32,
     pub(in crate::infer) parameter: Parameter,
-    /// The last step that came by.
+    /// The last step that reached it.
     pub(in crate::infer) step: u64,
     /// q and ln q of each value.
     pub(in crate::infer) masses: Vec<(f64, f64)>,
@@ -29,8 +29,8 @@ pub(in crate::infer) struct Choice {
 }
 
 impl Choice {
-    /// A choice that has not been met before; nothing if the automatic guide has another form for
-    /// it than logits.
+    /// A choice that has not been met before; `None` if the automatic guide represents it by something other than
+    /// logits.
     pub(in crate::infer) fn meet(
         params: &ParamStore,
         at: &Place<'_>,
@@ -71,7 +71,7 @@ impl Choice {
         }))
     }
 
-    /// Reads the guide's logits, and forgets the sums of earlier steps.
+    /// Reads the guide's logits, and discards the sums of earlier steps.
     pub(in crate::infer) fn start(&mut self, step: u64) -> Result<()> {
         self.step = step;
         self.sums.fill(0.0);

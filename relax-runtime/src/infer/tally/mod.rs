@@ -1,5 +1,5 @@
-//! Joint sums in host numbers: the exact bound of a model under the automatic guide, and its
-//! gradient, where every choice has a host value and every term is an `f64`.
+//! Joint sums in host numbers: the exact bound of a model under the automatic guide, and its gradient, if every choice
+//! has a host value and every term is an `f64`.
 //!
 //! Runs leave a table of sums and nothing else. With q the guide, C the cost of a combination and
 //! A_i(k) the sum of q C over the combinations in which choice i has its k-th value, the derivative
@@ -28,15 +28,15 @@ pub(in crate::infer) struct Tally {
     sums: Rc<Sums>,
 }
 
-/// What has become of a joint sum.
+/// The outcome of a joint sum.
 pub(in crate::infer) enum Tallied {
-    /// The exact value, over so many combinations.
+    /// The exact value, and the number of combinations.
     Exact {
         value: f64,
         combinations: usize,
     },
     TooMany,
-    /// A run cannot do without tensors.
+    /// A run needs tensors.
     NeedsTensors,
 }
 
@@ -50,10 +50,10 @@ struct Sums {
 struct State {
     /// The number of the step, from 1.
     step: u64,
-    /// That of the training, from 0.
+    /// The step of the training, from 0.
     of_training: u64,
     choices: Vec<Choice>,
-    /// Of the number of a site's name the choice, where it is one.
+    /// The choice by the number of a site's name, if it is one.
     by_number: Vec<Option<usize>>,
     wheels: Wheels,
     largest: usize,
@@ -81,11 +81,10 @@ impl Tally {
         }
     }
 
-    /// Runs the model once for each combination, of which there may be so many.
+    /// Runs the model once for each combination, up to a maximum number.
     ///
     /// # Errors
-    /// Whatever goes wrong in the model; [`Error::NotFinite`], naming the first term, if the value
-    /// is not finite.
+    /// Any error from the model; [`Error::NotFinite`], naming the first term, if the value is not finite.
     pub(in crate::infer) fn sum(
         &self,
         model: &dyn Program,
@@ -111,7 +110,7 @@ impl Tally {
         }
     }
 
-    /// Calls `f` with each choice from the `from`-th on, and gives their number.
+    /// Calls `f` with each choice from the `from`-th on, and returns their number.
     pub(in crate::infer) fn each_choice(
         &self,
         from: usize,
@@ -122,8 +121,8 @@ impl Tally {
         Ok(state.choices.len())
     }
 
-    /// The gradient by the parameter of every choice that the step came by, with the choice's name
-    /// and the mean square of the gradient.
+    /// The gradient by the parameter of every choice that the step reached, with the choice's name and the mean square
+    /// of the gradient.
     pub(in crate::infer) fn gradients(
         &self,
         mut each: impl FnMut(&Choice, Parameter, Tensor, f64),
@@ -156,7 +155,7 @@ impl State {
     /// Adds the run to the sums and moves on; false after the last combination.
     fn finish_run(&mut self) -> Result<bool> {
         let mass = self.mass;
-        // What has no probability does not count, whatever it costs.
+        // Combinations without probability do not count, whatever they cost.
         if mass > 0.0 {
             let share = mass * self.cost;
             if !share.is_finite() {
@@ -206,7 +205,7 @@ impl HostRun for Sums {
                 }
             },
         };
-        // Choices keep one guide for all runs, which is not that of a value that some exclude.
+        // Choices keep one guide for all runs, which does not fit if some runs exclude a value.
         if dist.excludes_values() {
             state.refused = true;
             return Err(Error::Enumeration("a value is excluded".into()));
@@ -279,7 +278,7 @@ mod tests {
         Site::new(name, file!(), line!())
     }
 
-    /// What becomes of a sum over two coins and an observation, and how many runs it takes.
+    /// The outcome of a sum over two coins and an observation, and how many runs it takes.
     fn tallied(observe: impl Fn(&Context, f64) -> Result<()>, largest: usize) -> (Tallied, usize) {
         let runs = std::cell::Cell::new(0);
         let program = model("program", |context| {

@@ -1,4 +1,4 @@
-//! Beginning a training anew, and going back.
+//! Restarting a training run, and undoing the restart.
 
 use super::trainer::Trainer;
 use crate::infer::exact::joint::JointSum;
@@ -6,7 +6,7 @@ use crate::infer::sites::Sites;
 use crate::model::ParamStore;
 use crate::optim::Optimizer;
 
-/// What a trainer had reached before it began anew.
+/// The state of a trainer before a restart.
 pub(super) struct Reached {
     params: ParamStore,
     sites: Sites,
@@ -16,8 +16,8 @@ pub(super) struct Reached {
 }
 
 impl Trainer {
-    /// Forgets all that training has reached, but for the steps, which have used up their random numbers. What was
-    /// asked for stays; the optimiser is the default one.
+    /// Discards everything that training has learned except the step count, as random numbers of past steps are used
+    /// up. Settings are kept; the optimizer becomes the default one.
     pub(super) fn begin_anew(&mut self) -> Reached {
         let estimation = &mut self.estimation;
         Reached {
@@ -29,7 +29,7 @@ impl Trainer {
         }
     }
 
-    /// Goes back to what had been reached.
+    /// Restores the state from before a restart.
     pub(super) fn put_back(&mut self, reached: Reached) {
         self.estimation.params.put_back(reached.params);
         self.estimation.sites.put_back(reached.sites);
@@ -49,7 +49,7 @@ mod tests {
     use crate::model::Site;
     use crate::plumbing::model;
 
-    /// Surrogates and baselines, too, are those that were left.
+    /// Surrogates and baselines are restored, too.
     #[test]
     fn a_trainer_that_went_back_goes_on_as_if_it_had_never_begun_anew() -> Result<()> {
         let site = |name| Site::new(name, file!(), line!());

@@ -1,5 +1,5 @@
-//! Averages of parameters, which noise moves to and fro about their optimum (Polyak and Juditsky 1992): of a run's last
-//! ones, and those that a rule keeps.
+//! Averages of parameters, which noise moves about their optimum (Polyak and Juditsky 1992): over the last steps of a
+//! run, or as kept by an optimizer's rule.
 
 use rustc_hash::FxHashSet;
 
@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::model::ParamStore;
 use crate::tensor::{Parameter, Tensor};
 
-/// Sums of parameters over some steps.
+/// Sums of parameters over several steps.
 #[derive(Debug)]
 pub(super) struct Average {
     sums: Vec<(Parameter, Vec<f64>)>,
@@ -16,7 +16,7 @@ pub(super) struct Average {
 }
 
 impl Average {
-    /// Of all parameters that there are now.
+    /// An empty average over all current parameters.
     pub(super) fn of(params: &ParamStore) -> Self {
         let parameters = params.all().into_iter();
         let zeros = |parameter: Parameter| {
@@ -32,7 +32,7 @@ impl Average {
     /// Adds the values of a step.
     ///
     /// # Errors
-    /// If a parameter carries one.
+    /// If a parameter carries an error.
     pub(super) fn add(&mut self) -> Result<()> {
         self.steps += 1;
         for (parameter, sum) in &mut self.sums {
@@ -47,7 +47,7 @@ impl Average {
     /// Sets the parameters to their averages.
     ///
     /// # Errors
-    /// If a parameter carries one.
+    /// If a parameter carries an error.
     pub(super) fn set(self) -> Result<()> {
         if self.steps == 0 {
             return Ok(());
@@ -63,8 +63,8 @@ impl Average {
 }
 
 impl Trainer {
-    /// What `look` finds while the parameters are at the averages that the optimiser keeps of them, as
-    /// [`Averaged`](crate::optim::Averaged) does. Afterwards they are where training had brought them.
+    /// Returns what `look` finds while the parameters are at the averages that the optimizer keeps, as
+    /// [`Averaged`](crate::optim::Averaged) does. They then go back to where training left them.
     ///
     /// ```
     /// use relax_runtime::prelude::*;
@@ -91,7 +91,7 @@ impl Trainer {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Config`] if the optimiser keeps no averages; or if a device cannot be read.
+    /// [`Error::Config`] if the optimizer keeps no averages, or an error if a device cannot be read.
     pub fn at_averages<T>(&self, look: impl FnOnce() -> T) -> Result<T> {
         let averages = self.averages()?;
         let values = averages.iter();
@@ -101,8 +101,8 @@ impl Trainer {
         Ok(look())
     }
 
-    /// Moves the parameters to the averages that the optimiser keeps of them. Where they were is lost: steps after that go on from
-    /// there, with what the optimiser remembers of the way, and averages, too.
+    /// Moves the parameters to the averages that the optimizer keeps. Their previous values are lost: later steps start
+    /// from the averages, with the optimizer's memory and the averages themselves unchanged.
     ///
     /// # Errors
     /// As [`at_averages`](Self::at_averages).
@@ -110,11 +110,11 @@ impl Trainer {
         set(self.averages()?)
     }
 
-    /// The averages that the optimiser keeps.
+    /// The averages that the optimizer keeps.
     fn averages(&self) -> Result<Vec<(Parameter, Tensor)>> {
         if !self.optimizer.averages() {
             let problem = format!(
-                "is {}, which keeps no averages; train by `Averaged::of(..)` of it",
+                "is {}, which keeps no averages; train with `Averaged::of(..)`",
                 self.optimizer.kind()
             );
             return Err(Error::Config {
@@ -122,7 +122,7 @@ impl Trainer {
                 problem,
             });
         }
-        // Those of a checkpoint may not have been moved again, others may be no layer that the trainer was given.
+        // Parameters of a checkpoint may not have moved since, and others may belong to no layer given to the trainer.
         let held = self.held();
         let keys: FxHashSet<u64> = held.iter().map(Parameter::key).collect();
         let others = self.optimizer.averaged();
@@ -143,13 +143,13 @@ fn set(values: Vec<(Parameter, Tensor)>) -> Result<()> {
         .try_for_each(|(parameter, value)| parameter.set(value))
 }
 
-/// Parameters that are elsewhere for a while, with where they belong.
+/// Parameters that are displaced for a while, with the values to restore.
 struct Displaced(Vec<(Parameter, Tensor)>);
 
 impl Drop for Displaced {
     fn drop(&mut self) {
         for (parameter, value) in self.0.drain(..) {
-            // A parameter takes what it has been.
+            // A parameter always accepts a value it has had.
             let _ = parameter.set(value);
         }
     }

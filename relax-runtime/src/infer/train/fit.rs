@@ -1,4 +1,4 @@
-//! What training leaves: parameters, a posterior, and what both are worth.
+//! What training leaves: parameters, a posterior, and how good both are.
 
 use std::ops::Deref;
 use std::path::Path;
@@ -12,10 +12,30 @@ use crate::infer::posterior::{Draws, InferenceData, Posterior};
 use crate::model::{ParamStore, Program};
 use crate::report::{Ending, History, Ledger, Trend};
 
-/// What a run leaves: its history, and the trainer with all that it learned.
+/// The result of a run: its history, and the trainer with everything it has learned.
+///
+/// ```
+/// use relax_runtime::prelude::*;
+///
+/// #[model]
+/// fn coin() {
+///     let logit = param!(0.0);
+///     let b = sample!(Bernoulli(logits = logit));
+///     cost!(&b * 0.3 + 0.2);
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let trained = Minimize::new(&coin()).estimator(Enumerate::default()).steps(10).run()?;
+/// assert_eq!(trained.history.steps.len(), 10);
+/// // Heads cost more, so each exact step lowers their probability.
+/// assert!(trained.param("logit")?[0] < 0.0);
+/// println!("{}", trained.plan());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Trained {
-    /// One report a step; none where it was loaded from a file.
+    /// One report per step; empty if loaded from a file.
     pub history: History,
     ending: Ending,
     trend: Trend,
@@ -41,7 +61,7 @@ impl Trained {
         }
     }
 
-    /// Whether the run ended as it was asked to, had settled, or was still going on.
+    /// Whether the run took the steps asked for, settled, or stopped before it had settled.
     pub fn ending(&self) -> Ending {
         self.ending
     }
@@ -51,11 +71,11 @@ impl Trained {
         self.trend
     }
 
-    /// Saves everything that training has reached, as [`Trainer::save`], and how it ended, so that it can
-    /// be [loaded](crate::infer::Svi::load) without training.
+    /// Saves everything that training has learned, as [`Trainer::save`] does, and how it ended, so that it can be
+    /// [loaded](crate::infer::Svi::load) without training.
     ///
     /// # Errors
-    /// As [`Trainer::save`].
+    /// As for [`Trainer::save`].
     pub fn save(&self, path: &Path) -> Result<()> {
         self.trainer.save_with(
             path,
@@ -79,7 +99,7 @@ impl Trained {
     /// The value of a parameter, in row-major order.
     ///
     /// # Errors
-    /// If no parameter has the name.
+    /// If no parameter has this name.
     pub fn param(&self, name: &str) -> Result<Vec<f32>> {
         let names = self.params().names();
         let unknown = || crate::model::unknown_site(name, names.iter().map(String::as_str));
@@ -96,14 +116,33 @@ impl Trained {
         &self.trainer
     }
 
-    /// The trainer, to go on with: [`Training::trainer_from`](crate::infer::Training::trainer_from) takes
-    /// it.
+    /// The trainer, for further training: pass it to [`Training::trainer_from`](crate::infer::Training::trainer_from).
     pub fn into_trainer(self) -> Trainer {
         self.trainer
     }
 }
 
-/// What a run of [`Svi`](crate::infer::Svi) leaves: a [`Trained`] guide, and draws from it.
+/// The result of a run of [`Svi`](crate::infer::Svi): a [`Trained`] guide, and draws from it. It dereferences to
+/// [`Trained`].
+///
+/// ```
+/// use relax_runtime::prelude::*;
+///
+/// #[model]
+/// fn toss(heads: bool) {
+///     let fair = sample!(Bernoulli(0.5));
+///     observe!(Bernoulli(if fair { 0.5 } else { 0.9 }), heads);
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let fit = Svi::new(&toss(true)).run()?;
+/// // Summed out exactly: 0.5 · 0.5 / (0.5 · 0.5 + 0.5 · 0.9).
+/// assert!((fit.posterior().mean("fair")? - 0.25 / 0.7).abs() < 1e-3);
+/// assert!(fit.verdict().is_good(), "{}", fit.verdict());
+/// println!("{}", fit.plan()); // from `Trained`
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Fit {
     trained: Trained,
@@ -115,13 +154,13 @@ impl Fit {
         Self { trained, posterior }
     }
 
-    /// The posterior: draws of the trained guide, which may be weighted, or of chains that started from them, with what
-    /// is exact of choices that were summed out.
+    /// The posterior: draws from the trained guide, which may be weighted, or from chains started at them, with exact
+    /// results for choices that were summed out.
     pub fn posterior(&self) -> &Posterior {
         &self.posterior
     }
 
-    /// Whether the fit can be relied on, and what to do where it cannot.
+    /// Whether the fit can be relied on, and what to do if it cannot.
     ///
     /// ```
     /// use relax_runtime::infer::MeanFieldGuide;
@@ -148,11 +187,11 @@ impl Fit {
         Verdict::of(self.ending, self.trend, &self.posterior)
     }
 
-    /// `n` draws of what a program makes of the posterior, as [`Draws::predictive`], with the fit's
-    /// parameters and seed.
+    /// `n` draws of a program's sites given the posterior, as [`Draws::predictive`], with the fit's parameters and
+    /// seed.
     ///
     /// # Errors
-    /// As [`Draws::predictive`].
+    /// As for [`Draws::predictive`].
     pub fn predictive(&self, program: &dyn Program, n: usize) -> Result<Draws> {
         let (params, seed) = (self.params(), self.seed());
         self.posterior.predictive(program, params, n, seed)
@@ -162,20 +201,20 @@ impl Fit {
     /// [`Draws::log_likelihood`], with the fit's parameters.
     ///
     /// # Errors
-    /// As [`Draws::log_likelihood`].
+    /// As for [`Draws::log_likelihood`].
     pub fn log_likelihood(&self, program: &dyn Program) -> Result<Draws> {
         self.posterior.log_likelihood(program, self.params())
     }
 
-    /// The posterior, what the model makes of it, and the observations, as ArviZ has them.
+    /// The posterior, predictions from it, and the observations, in ArviZ's layout.
     ///
     /// # Errors
-    /// As [`Draws::inference_data`].
+    /// As for [`Draws::inference_data`].
     pub fn inference_data(&self, model: &dyn Program) -> Result<InferenceData> {
         let (params, seed) = (self.params(), self.seed());
         let data = self.posterior.inference_data(model, params, seed)?;
         Ok(match self.posterior.mixing() {
-            // The weights are those of other draws.
+            // The weights belong to other draws.
             Some(_) => data,
             None => data.with_log_weights(&self.posterior.posterior_log_weights()),
         })
@@ -185,8 +224,7 @@ impl Fit {
         self.trained.trainer.estimation.seed
     }
 
-    /// The trainer, to go on with: [`Training::trainer_from`](crate::infer::Training::trainer_from) takes
-    /// it.
+    /// The trainer, for further training: pass it to [`Training::trainer_from`](crate::infer::Training::trainer_from).
     pub fn into_trainer(self) -> Trainer {
         self.trained.into_trainer()
     }

@@ -1,4 +1,4 @@
-//! The floors of a ledger: exact ones, and those that fresh draws estimate.
+//! The floors of a ledger: exact ones, and estimates from fresh draws.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -15,16 +15,16 @@ use crate::infer::sites::estimate::{SiteEstimate, joined};
 use crate::infer::sites::site::TrainedSite;
 use crate::model::ParamStore;
 
-/// The floors of one step.
+/// The floors at one step.
 pub(super) struct Floors {
     exact: BTreeMap<String, Option<f64>>,
-    /// Sites at which the local expectation is estimated.
+    /// Sites whose local expectation is estimated.
     local: Sites,
-    /// Of each site the local expectations of fresh draws.
+    /// The local expectations of fresh draws at each site.
     drawn: BTreeMap<String, Columns>,
 }
 
-/// What there is to say of the floor of a site.
+/// What is known about the floor of a site.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Floor {
     pub(super) value: Option<f64>,
@@ -33,10 +33,10 @@ pub(super) struct Floor {
 }
 
 impl Floors {
-    /// Exact ones, as far as there are so many combinations at most.
+    /// Exact floors, if there are at most `largest` combinations.
     ///
     /// # Errors
-    /// Whatever goes wrong in a program.
+    /// Any error from a program.
     pub(super) fn new(
         objective: &dyn Objective,
         params: &ParamStore,
@@ -50,10 +50,10 @@ impl Floors {
         })
     }
 
-    /// The local expectations of the sites of a fresh draw, where they are to be estimated.
+    /// Records the local expectations at the sites of a fresh draw where they are to be estimated.
     ///
     /// # Errors
-    /// Whatever goes wrong in a program with another value of a choice.
+    /// Any error from a program with another value of a choice.
     pub(super) fn see<'s>(
         &mut self,
         sites: &Sites,
@@ -80,7 +80,7 @@ impl Floors {
         Ok(())
     }
 
-    /// The floor of one of `particles` draws' mean at a site, for its estimator.
+    /// The floor at a site for its estimator and the mean of `particles` draws.
     pub(super) fn of(&self, name: &str, site: &TrainedSite, particles: usize) -> Floor {
         let exact = self.exact.get(name).copied().flatten();
         let drawn = self.drawn.get(name);
@@ -95,7 +95,8 @@ impl Floors {
             (Some(_), Err(why), _) => Some(format!("the floor does not hold: {why}").into()),
             (Some(_), Ok(()), DrawKind::Coins) => None,
             (Some(_), Ok(()), _) => Some(
-                "of more than two values one surrogate does not reach the floor in general".into(),
+                "with more than two values one surrogate does not reach the floor in general"
+                    .into(),
             ),
         };
         let share = 1.0 / particles as f64;
@@ -107,7 +108,7 @@ impl Floors {
     }
 }
 
-/// Why there is no floor of a class of sites, other than by enumeration.
+/// Why a class of sites has no floor other than by enumeration.
 fn no_floor(class: SiteClass) -> Option<Cow<'static, str>> {
     let why = match class {
         SiteClass { samples: 2.., .. } => "the objective is a bound of several samples",

@@ -1,8 +1,8 @@
-//! Measurements beside training: the variance ledger, and rival estimators on the same draws.
+//! Measurements during training: the variance ledger, and rival estimators on the same draws.
 //!
-//! Nothing here touches training. Every random number is a function of its key, so that the
-//! recorder repeats the training's draws instead of taking part in them, and its own draws have
-//! keys that training never has; parameters that a draw creates go into a fork of the store.
+//! Nothing here affects training. Every random number is a function of its key, so the recorder repeats the training's
+//! draws instead of sharing them, and its own draws have keys that training never uses; parameters that a draw creates
+//! go into a fork of the store.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -33,7 +33,7 @@ pub(in crate::infer) struct Moment<'a> {
     pub(in crate::infer) step: u64,
 }
 
-/// Records a training.
+/// Records a ledger during training.
 #[derive(Debug)]
 pub(in crate::infer) struct LedgerRecorder {
     recording: Recording,
@@ -65,7 +65,7 @@ impl LedgerRecorder {
         })
     }
 
-    /// Goes on from what was saved: the ledger, and the rivals that still race.
+    /// Continues from saved state: the ledger, and those rivals that still race.
     pub(in crate::infer) fn restore(&mut self, mut saved: SavedRecord) {
         self.ledger = saved.ledger;
         for (rival, sites) in self.recording.rivals.iter().zip(&mut self.rivals) {
@@ -76,8 +76,8 @@ impl LedgerRecorder {
         }
     }
 
-    /// Lets rivals learn, and every so many steps makes entries. What goes wrong becomes a failure of
-    /// the ledger's: measuring must not stop training.
+    /// Lets rivals learn, and makes entries at the recording's interval. Errors become failures in the ledger:
+    /// measuring must not stop training.
     pub(in crate::infer) fn record(&mut self, moment: &Moment<'_>) {
         let params = moment.estimation.params.fork();
         if !self.rivals.is_empty() {
@@ -211,7 +211,7 @@ impl LedgerRecorder {
     }
 }
 
-/// Adds a failure, one a step, site and estimator.
+/// Adds a failure, one per step, site and estimator.
 fn note(
     failures: &mut Vec<LedgerFailure>,
     step: u64,
@@ -239,7 +239,7 @@ fn has_failed(failures: &[LedgerFailure], site: &str, estimator: &str) -> bool {
     })
 }
 
-/// The entry of a site that training sums over together with all others.
+/// The entry of a site that training sums over jointly with all others.
 fn exact_entry(step: u64, name: &str, site: &TrainedSite, combinations: usize) -> LedgerEntry {
     LedgerEntry {
         step,
@@ -268,7 +268,7 @@ struct FreshDraw<'a> {
 }
 
 impl<'a> FreshDraw<'a> {
-    /// With slopes at the draws where an estimator asks for them.
+    /// With slopes at the draws if an estimator asks for them.
     fn new(
         moment: &'a Moment<'a>,
         params: &ParamStore,
@@ -294,7 +294,7 @@ impl<'a> FreshDraw<'a> {
         })
     }
 
-    /// Adds what the estimators of each lane say of the draw.
+    /// Adds the estimates of each lane's estimators for the draw.
     fn measure(
         &self,
         lanes: &[&Sites],
@@ -341,7 +341,7 @@ impl<'a> FreshDraw<'a> {
         }
     }
 
-    /// Adds what it tells of the sites' floors.
+    /// Adds what the draw shows of the sites' floors.
     fn see_floors(&self, floors: &mut Floors, params: &ParamStore) -> Result<()> {
         let survey = Survey::new(&self.pass);
         let works = (0..self.pass.latents.len()).map(|place| self.work(place, &survey));
@@ -362,12 +362,12 @@ impl<'a> FreshDraw<'a> {
     }
 }
 
-/// Sums over fresh draws of one estimator at one site.
+/// Sums over fresh draws for one estimator at one site.
 #[derive(Default)]
 struct Spread {
     gradient: Columns,
     cost: Columns,
-    /// Cost less surrogate.
+    /// Cost minus surrogate.
     rest: Columns,
     evaluations: usize,
 }

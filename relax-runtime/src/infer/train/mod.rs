@@ -1,4 +1,4 @@
-//! Training: the trainer, the builders that go with an objective, and what is recorded beside.
+//! Training: the trainer, the builders that add an objective, and the records of a run.
 
 mod anew;
 mod average;

@@ -1,4 +1,4 @@
-//! What a run of a bound comes to: a fit, and its posterior, from another start where that is better.
+//! The outcome of a run of a bound: a fit and its posterior, from another start if that is better.
 
 use rustc_hash::FxHashSet;
 
@@ -13,7 +13,7 @@ use crate::model::{ParamStore, Start};
 use crate::report::{Ending, History};
 
 impl Svi<'_> {
-    /// The posterior of a run that has ended so.
+    /// The posterior of a run with this ending.
     pub(super) fn posterior_after(&mut self, ending: Ending) -> Result<Posterior> {
         let posterior = match self.is_automatic(ending) {
             true => {
@@ -25,7 +25,7 @@ impl Svi<'_> {
         Ok(self.with_missed(posterior))
     }
 
-    /// A posterior, with what its guide misses of it.
+    /// A posterior, with what its guide misses.
     fn with_missed(&self, posterior: Posterior) -> Posterior {
         let Estimation { params, seed, .. } = &self.trainer.estimation;
         let objective = self.objective.clone().samples(1);
@@ -33,20 +33,20 @@ impl Svi<'_> {
         posterior.missing(missed)
     }
 
-    /// A first look at the posterior, with a fork of the fit's parameters: what draws meet that training has not is no
-    /// matter of these.
+    /// A first look at the posterior, with a fork of the fit's parameters: sites that draws reach and training has not
+    /// are of no concern to them.
     fn looked<'l>(&'l self, fork: &'l ParamStore, looks_elsewhere: bool) -> Result<Looked<'l>> {
         let seed = self.trainer.estimation.seed;
         Looked::at(&self.objective, fork, seed, self.wanted, looks_elsewhere)
     }
 
-    /// Whether other places than that of a fit are looked at.
+    /// Whether to look at places other than that of the fit.
     fn looks_elsewhere(&self) -> bool {
         self.starts != Some(1)
     }
 
-    /// Whether all that steps have moved is known by name, in units of its own, and not recorded: another run can begin
-    /// anew then.
+    /// Whether another run can begin anew: everything that steps have moved is known by name, in units of its own, and
+    /// not recorded.
     fn may_begin_anew(&self) -> bool {
         let trainer = &self.trainer;
         let known: FxHashSet<u64> = {
@@ -61,13 +61,13 @@ impl Svi<'_> {
                 .all(|(key, _)| known.contains(&key))
     }
 
-    /// Whether nobody has said how the posterior of a run that has ended so is to be drawn.
+    /// Whether it was left open how to draw the posterior of a run with this ending.
     fn is_automatic(&self, ending: Ending) -> bool {
         let is_settled = matches!(ending, Ending::Settled(_));
         self.hmc.is_none() && is_settled && self.objective.is_of_default_guide()
     }
 
-    /// Takes all steps; once more from elsewhere, where the posterior is in doubt and that may be better.
+    /// Takes all steps, and again from elsewhere if the posterior is in doubt and that may be better.
     pub(super) fn settle(&mut self) -> Result<(History, Ending, Posterior)> {
         let is_new = self.trainer.step == 0 && self.trainer.params().names().is_empty();
         let (history, ending) = self.take_steps()?;
@@ -86,7 +86,7 @@ impl Svi<'_> {
             return Ok(better);
         }
         let posterior = self.with_missed(looked.posterior()?);
-        // Where the loss is lowest before the first step need not be where it is after the last.
+        // The start with the lowest loss before the first step need not have it after the last.
         if self.is_from_a_draw
             && posterior.missed().is_some()
             && let Some(better) = self.again_from(None, Settling::default(), &history)
@@ -96,8 +96,8 @@ impl Svi<'_> {
         Ok((history, ending, posterior))
     }
 
-    /// Takes all steps from another start: nothing, and all as it was, where that does not come to a posterior and a
-    /// lower loss than the run `before`.
+    /// Takes all steps from another start. `None`, with the previous state restored, if that does not yield a posterior
+    /// and a lower loss than the run `before`.
     fn again_from(
         &mut self,
         start: Option<&Start>,
@@ -105,7 +105,7 @@ impl Svi<'_> {
         before: &History,
     ) -> Option<(History, Ending, Posterior)> {
         let reached = self.trainer.begin_anew();
-        // What goes wrong from there is no fault of the fit that there is.
+        // An error from that start is no fault of the existing fit.
         let better = self.settle_from(start, settling, before).ok().flatten();
         if better.is_none() {
             self.trainer.put_back(reached);

@@ -5,7 +5,28 @@ use std::rc::Rc;
 use crate::error::{Error, Result};
 use crate::estimator::{Estimator, IntoEstimator};
 
-/// What a ledger records.
+/// What a ledger records; [`record`](crate::infer::ConfigureTraining::record) takes it.
+///
+/// ```
+/// use relax_runtime::prelude::*;
+///
+/// #[model]
+/// fn coin() {
+///     let logit = param!(0.0);
+///     let b = sample!(Bernoulli(logits = logit));
+///     cost!(&b * 0.3 + 0.2);
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let recording = Recording::every(5).fresh_draws(8).rival(Reinforce::default());
+/// let trained = Minimize::new(&coin()).steps(10).record(recording).run()?;
+/// let ledger = trained.ledger().expect("a ledger");
+/// // Steps 0 and 5, each with the site's own estimator and the rival.
+/// assert_eq!(ledger.site("b").count(), 4);
+/// assert!(ledger.site("b").any(|entry| entry.rival && entry.estimator == "reinforce"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Recording {
     pub(in crate::infer) every: u64,
@@ -15,7 +36,7 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// An entry for every site every so many steps, one at least, with 32 fresh draws.
+    /// Makes an entry for every site every `steps` steps, at least 1, with 32 fresh draws.
     pub fn every(steps: u64) -> Self {
         const FRESH: u64 = 32;
         Self {
@@ -38,40 +59,38 @@ impl Recording {
         }
     }
 
-    /// How many draws, with parameters and surrogates held fixed, give the fresh variance and the
-    /// fit; fewer than two leave them out.
+    /// Number of draws, with parameters and surrogates held fixed, for the fresh variance and the fit; with fewer than
+    /// two they are left out.
     #[must_use]
     pub fn fresh_draws(mut self, draws: u64) -> Self {
         self.fresh = draws;
         self
     }
 
-    /// An estimator that races beside training where it is valid: at every step it sees the
-    /// training's own draws and learns from them, with surrogates of its own, but moves nothing
-    /// else.
+    /// Adds an estimator that races during training where it is valid: at every step it sees the training's own draws
+    /// and learns from them, with its own surrogates, but affects nothing else.
     #[must_use]
     pub fn rival(mut self, estimator: impl IntoEstimator) -> Self {
         self.rivals.push(estimator.into_estimator());
         self
     }
 
-    /// Shows beside each variance of a discrete site by how much it exceeds its floor, what the best control
-    /// variate would leave of it: the variance of the *local expectation* Σ_v ∂p(v | θ)/∂θ f(v, b₋), the
-    /// gradient by a choice's parameters once all others b₋ have fallen (Titsias and Lázaro-Gredilla
-    /// 2015; IndeCateR's estimate, De Smet et al. 2023), for a coin p (1 − p) (f(1, b₋) − f(0, b₋)). Any estimate
-    /// from one draw whose mean is right given the others varies as much at least, whatever is
-    /// subtracted from the cost. [`LedgerEntry::above_floor`](crate::report::LedgerEntry::above_floor) is the ratio.
+    /// Shows by how much each variance at a discrete site exceeds its floor, which the best control variate would
+    /// leave: the variance of the *local expectation* Σ_v ∂p(v | θ)/∂θ f(v, b₋), the gradient with respect to a
+    /// choice's parameters given all others b₋ (Titsias and Lázaro-Gredilla 2015; IndeCateR's estimate, De Smet et al.
+    /// 2023), for a coin p (1 − p) (f(1, b₋) − f(0, b₋)). Any estimate from one draw whose mean is right given the
+    /// others varies at least as much, whatever is subtracted from the cost.
+    /// [`LedgerEntry::above_floor`](crate::report::LedgerEntry::above_floor) is the ratio.
     ///
-    /// It is exact where all choices together, those of all rows one by one, have at most so many
-    /// combinations, by a run of the programs for each: 2²⁰ for twenty coins take about a gigabyte of memory.
-    /// Where a choice changes how later ones are drawn, what counts as fallen is their noise; that is worked out
-    /// for coins without rows, and left to the draws for others. Elsewhere it is estimated from the
-    /// [`fresh_draws`](Self::fresh_draws), with a standard error from pairs of them; each then takes an
-    /// evaluation for every value of every choice, later choices being made again with the noise that they
-    /// had. A note says where there is no floor (continuous choices, values without a last one, rows that meet
-    /// in one cost, bounds of several samples), where it does not hold for the estimator (biased ones, several draws
-    /// or evaluations a step), and where it is no more than a bound: with more than two values one surrogate,
-    /// which is a single number, cannot take all there is from all parameters.
+    /// It is exact if all choices together, counting each row, have at most `combinations` combinations, by running the
+    /// programs for each: 2²⁰, for twenty coins, take about a gigabyte of memory. If a choice changes how later ones
+    /// are drawn, their noise is held fixed instead of their values; that is computed exactly for coins without rows,
+    /// and left to the draws for others. Otherwise the floor is estimated from the [`fresh_draws`](Self::fresh_draws),
+    /// with a standard error from pairs of them; each then takes an evaluation for every value of every choice,
+    /// redrawing later choices with the same noise. A note says where there is no floor (continuous choices, values
+    /// without a last one, rows that meet in one cost, bounds of several samples), where it does not hold for the
+    /// estimator (biased, or several draws or evaluations per step), and where it is only a bound: with more than two
+    /// values one surrogate, a single number, cannot remove all the variance for all parameters.
     ///
     /// ```
     /// use relax_runtime::infer::Recording;

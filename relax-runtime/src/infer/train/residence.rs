@@ -15,7 +15,7 @@ const ROWS: usize = 64;
 const LATENTS: usize = 4;
 const PIXELS: usize = 9;
 
-/// The sizes of what each of some later steps of a binary autoencoder reads.
+/// The sizes of what each of several later steps of a binary autoencoder reads.
 fn reads(estimator: impl Estimator + 'static, rule: impl Rule + 'static) -> Result<Vec<usize>> {
     let device = Device::dfdx();
     let mut stream = Key::new(3).stream("data");
@@ -43,7 +43,7 @@ fn reads(estimator: impl Estimator + 'static, rule: impl Rule + 'static) -> Resu
         .optimizer(rule)
         .layers(layers);
     let objective = Elbo::new(&generate).guide(&recognise);
-    // The next one is one of those that averages take in.
+    // The next step is one that averages include.
     for _ in 0..23 {
         trainer.step(&objective)?;
     }
@@ -52,8 +52,8 @@ fn reads(estimator: impl Estimator + 'static, rule: impl Rule + 'static) -> Resu
     Ok(taken_reads())
 }
 
-/// Checks of parameters, data and gradients, reports and the optimiser come back as single numbers; totals as one
-/// a row. The quadratic form of RELAX alone looks at draws, which it adds up in double precision.
+/// Checks of parameters, data and gradients, reports and the optimizer come back as single numbers; totals as one per
+/// row. Only the quadratic form of RELAX looks at draws, which it adds up in double precision.
 #[test]
 fn a_step_reads_no_batch() -> Result<()> {
     let by_rloo = reads(Rloo::default(), Adam::new(0.02))?;

@@ -1,4 +1,4 @@
-//! Saving a trainer, and going on from what was saved.
+//! Saving a trainer, and resuming from a file.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -13,19 +13,19 @@ use crate::infer::guide::structure::Structure;
 use crate::tensor::{Device, Parameter};
 
 impl Trainer {
-    /// Saves everything that training has reached: parameters, the optimiser's memory, what each
-    /// site's estimator has learned, the step, and the ledger with what its rivals have learned. The
-    /// file appears whole or not at all, also where several processes write it at once.
+    /// Saves everything that training has learned: parameters, the optimizer's memory, the state of each site's
+    /// estimator, the step, and the ledger with the state of its rivals. The file appears whole or not at all, even if
+    /// several processes write it at once.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] if the file cannot be written or is no file, if a parameter that was
-    /// trained is neither a `param!`, an automatic guide's nor among
-    /// [`layers`](crate::infer::ConfigureTraining::layers), or if one has no name or that of another.
+    /// [`Error::Checkpoint`] if the file cannot be written or is not a regular file, if a trained parameter is neither
+    /// a `param!`, an automatic guide's, nor among [`layers`](crate::infer::ConfigureTraining::layers), or if one has
+    /// no name or shares it with another.
     pub fn save(&self, path: &Path) -> Result<()> {
         self.save_with(path, None)
     }
 
-    /// The same, with how the run ended.
+    /// As [`save`](Self::save), with how the run ended.
     pub(super) fn save_with(&self, path: &Path, ending: Option<SavedEnding>) -> Result<()> {
         self.checkpoint(ending)
             .map_err(|error| in_file(error, path))?
@@ -66,14 +66,14 @@ impl Trainer {
         all.map(|(_, parameter)| parameter).collect()
     }
 
-    /// All parameters that it holds: those, and the user's layers'.
+    /// All parameters that the trainer holds: those in the store, and those of the user's layers.
     pub(super) fn held(&self) -> Vec<Parameter> {
         let mut held = self.stored();
         held.extend(self.layers.iter().cloned());
         held
     }
 
-    /// The name, if it has one, of a parameter that was trained and is none of these.
+    /// The name, if any, of a trained parameter that is not among `held`.
     pub(super) fn trained_beside(&self, held: &[Parameter]) -> Option<Option<&str>> {
         let keys: BTreeSet<u64> = held.iter().map(Parameter::key).collect();
         let mut moved = self.optimizer.moved();
@@ -81,26 +81,25 @@ impl Trainer {
         Some(name)
     }
 
-    /// Goes on from a saved state, bit for bit, if the settings and the model are the same. The
-    /// parameters of `param!` sites and automatic guides take the device of their first values, and
-    /// are checked against these, when the model comes by them first; so is what the estimators have
-    /// learned.
+    /// Continues from a saved state, bit for bit if the settings and the model are the same. The parameters of `param!`
+    /// sites and automatic guides take the device of their initial values, and are checked against these, when the
+    /// model first reaches them; so is the state of the estimators.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] if the file is missing, damaged, of another format, or does not fit:
-    /// another seed or rule of the optimiser, or a layer that only the file has, or only the
-    /// trainer, or that has another shape. The trainer is as it was then.
+    /// [`Error::Checkpoint`] if the file is missing, damaged, of another format, or does not fit: another seed or
+    /// optimizer rule, or a layer that only the file or only the trainer has, or that has another shape. The trainer is
+    /// then unchanged.
     pub fn resume(&mut self, path: &Path) -> Result<()> {
         let saved = Checkpoint::read(path)?;
         self.restore(saved).map_err(|error| in_file(error, path))
     }
 
-    /// [`resume`](Self::resume) from the file of a run, and how that ended.
+    /// As [`resume`](Self::resume), from the file of a run, with how that ended.
     pub(super) fn load(&mut self, path: &Path) -> Result<SavedEnding> {
         let saved = Checkpoint::read(path)?;
         let ending = saved.ending.ok_or_else(|| {
-            let problem = "it was saved by a trainer, not by what a run left (`Fit::save`), so that it \
-                           does not say how training ended; go on from it with `resume`";
+            let problem = "it was saved by a trainer, not by the result of a run (`Fit::save`), so that \
+                           it does not say how training ended; continue from it with `resume`";
             in_file(refused(problem.into()), path)
         })?;
         self.restore(saved).map_err(|error| in_file(error, path))?;
@@ -110,25 +109,26 @@ impl Trainer {
     fn restore(&mut self, saved: Checkpoint) -> Result<()> {
         if saved.seed != self.estimation.seed {
             let problem = format!(
-                "it was trained with seed {}, not {}",
-                saved.seed, self.estimation.seed
+                "it was trained with seed {file}, not {own}; call `.seed({file})`",
+                file = saved.seed,
+                own = self.estimation.seed
             );
             return Err(refused(problem));
         }
         let rule = self.optimizer.kind();
         if saved.rule != rule && !saved.memory.is_empty() {
             return Err(refused(format!(
-                "its optimiser is {}, the trainer's is {rule}; give the trainer the file's, and \
-                 another one after it has resumed, which then starts without memory",
+                "its optimizer is {}, the trainer's is {rule}; give the trainer the file's, and \
+                 another one only after resuming, which then starts without memory",
                 saved.rule
             )));
         }
-        // All of it fits, or nothing is changed.
-        let unused = "which nobody has given the trainer; pass the layers that it belongs to with \
+        // Either all of it fits, or nothing is changed.
+        let unused = "which the trainer does not have; pass the layers that it belongs to with \
                       `layers` before resuming";
         let mut fitted = fitted_all(&saved.layers, &self.layers, unused)?;
         let mut store = Vec::with_capacity(saved.store.len());
-        // What moved the first parameters may have been forgotten on the way.
+        // The memory of the first parameters may have been dropped along the way.
         let most = saved.memory.values().map(|memory| memory.step).max();
         for (name, values) in &saved.store {
             let updates = saved.memory.get(name).map(|memory| memory.step);
@@ -157,7 +157,7 @@ impl Trainer {
     }
 }
 
-/// The error of a parameter that was trained and would not be in the file.
+/// The error for a trained parameter that would not be in the file.
 fn left_out(name: Option<&str>) -> Error {
     refused(match name {
         Some(name) => format!(
@@ -171,7 +171,7 @@ fn left_out(name: Option<&str>) -> Error {
     })
 }
 
-/// The error with the file's name.
+/// Adds the file's name to an error.
 fn in_file(error: Error, path: &Path) -> Error {
     match error {
         Error::Checkpoint { problem, .. } => Error::Checkpoint {

@@ -1,4 +1,4 @@
-//! What everything that trains can be told beside the settings of estimates.
+//! Settings of training, in addition to those of estimates.
 
 use super::recording::Recording;
 use super::trainer::Trainer;
@@ -9,12 +9,34 @@ use crate::optim::{Optimizer, Rule};
 use crate::tensor::Parameter;
 
 /// Settings of everything that trains: [`Svi`](crate::infer::Svi), [`Minimize`](crate::infer::Minimize) and
-/// [`Trainer`]. One that makes no sense is an error of the first step.
+/// [`Trainer`]. An invalid one is an error at the first step.
+///
+/// ```
+/// use relax_runtime::prelude::*;
+///
+/// #[model]
+/// fn coin() {
+///     let logit = param!(0.0);
+///     let b = sample!(Bernoulli(logits = logit));
+///     cost!(&b * 0.3 + 0.2);
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let program = coin();
+/// let training = Minimize::new(&program).particles(4).optimizer(Sgd::new(0.1));
+/// let trained = training.steps(20).run()?;
+/// assert_eq!(trained.trainer().steps_taken(), 20);
+///
+/// let refused = Minimize::new(&program).particles(0).steps(1).run();
+/// assert!(matches!(refused, Err(Error::Config { setting: "particles", .. })));
+/// # Ok(())
+/// # }
+/// ```
 pub trait ConfigureTraining: Configure {
     #[doc(hidden)]
     fn training(&mut self) -> &mut Trainer;
 
-    /// Draws a step, whose estimates are averaged; 1 unless set, and 0 is an error.
+    /// Draws per step; their estimates are averaged. The default is 1; 0 is an error.
     #[must_use]
     fn particles(mut self, particles: usize) -> Self {
         let estimation = self.estimation();
@@ -29,10 +51,9 @@ pub trait ConfigureTraining: Configure {
         self
     }
 
-    /// How parameters follow their gradients. Unless set, Adam at rate 0.01, or, where a run goes on until it has settled,
-    /// at rates from 0.05 down, in units of the guide's scales. What the rule before
-    /// remembered, also from a checkpoint, is forgotten. Numbers that make no sense, such as a learning
-    /// rate that is NaN, are an error.
+    /// How parameters follow their gradients. The default is Adam at rate 0.01, or, if a run goes on until it has
+    /// settled, at rates from 0.05 down, in units of the guide's scales. The memory of the previous rule is forgotten,
+    /// even if it came from a checkpoint. Invalid numbers, such as a NaN learning rate, are an error.
     #[must_use]
     fn optimizer(mut self, rule: impl Rule + 'static) -> Self {
         let trainer = self.training();
@@ -41,8 +62,8 @@ pub trait ConfigureTraining: Configure {
         self
     }
 
-    /// Records a variance ledger beside training, which it leaves as it is, bit for bit; none unless
-    /// asked for. Checkpoints hold it, with what its rivals have learned.
+    /// Records a variance ledger, without changing training by a single bit; by default there is none. Checkpoints hold
+    /// it, with the state of its rivals.
     #[must_use]
     fn record(mut self, recording: Recording) -> Self {
         let trainer = self.training();
@@ -53,8 +74,8 @@ pub trait ConfigureTraining: Configure {
         self
     }
 
-    /// Parameters of layers, each with a name of its own, that checkpoints are to hold: all that the
-    /// objectives train. One that several layers share may come several times.
+    /// Parameters of layers, each with its own name, for checkpoints to hold: all that the objectives train. One that
+    /// several layers share may be listed several times.
     #[must_use]
     fn layers(mut self, parameters: Vec<Parameter>) -> Self {
         self.training().hold(parameters);

@@ -1,4 +1,4 @@
-//! Where a fit starts: of several places the one where its loss is lowest.
+//! Where a fit starts: the place with the lowest loss among several.
 
 use crate::error::Result;
 use crate::infer::objective::Objective;
@@ -6,20 +6,19 @@ use crate::infer::pass::Mode;
 use crate::model::{ParamStore, Start};
 use crate::random::Key;
 
-/// Places that are tried unless told otherwise.
+/// Number of places tried by default.
 pub(super) const STARTS: usize = 16;
-/// Evaluations at each, with the same random numbers.
+/// Evaluations at each place, with the same random numbers.
 const LOOKS: u64 = 4;
 /// Bit of a key's particle that no other draws set.
 const PLACE: u64 = 1 << 35;
 
-/// A store with a guide that starts at a place, and its losses there.
+/// A store whose guide starts at a place, and its losses there.
 type Looked = (ParamStore, [f64; LOOKS as usize]);
 
-/// Has guides that are made in a store without parameters start where that is better than in the middle of what the
-/// model states: at one of several draws of it, if the loss there is lower by more than noise, the first time as
-/// well: whether they start at a draw. Components of a mixture that all start in one place are hard to tell apart from
-/// there.
+/// Chooses where guides in a store without parameters start: at one of several draws from what the model states, if the
+/// loss there is lower than in the middle by more than noise, the first time as well. Returns whether they start at a
+/// draw. Components of a mixture that all start in one place are hard to tell apart.
 pub(super) fn choose(
     objective: &dyn Objective,
     params: &ParamStore,
@@ -46,9 +45,9 @@ pub(super) fn choose(
     };
     let (fork, usual) = match look(None, &|_| true) {
         Ok(Some(looked)) => looked,
-        // That takes long to find out, and is so in the first step as well.
+        // That takes long to find out, and would happen again at the first step.
         Err(error) if error.is_of_endless_run() => return Err(error),
-        // What is wrong at the usual place shows in the first step.
+        // What is wrong at the usual place will show at the first step.
         _ => return Ok(false),
     };
     params.take_notes_of(&fork);
@@ -62,7 +61,7 @@ pub(super) fn choose(
             step: place,
             particle: PLACE,
         };
-        // A place where the model cannot be is none to start from.
+        // A place that is impossible under the model is no start.
         let is_lower = |loss: f64| loss < usual[0];
         if let Ok(Some((_, losses))) = look(Some(key), &is_lower) {
             let gain = surely_gained(&usual, &losses);
@@ -77,7 +76,7 @@ pub(super) fn choose(
     Ok(is_at_a_draw)
 }
 
-/// By how much other losses are lower, less two standard errors.
+/// By how much the other losses are lower, minus two standard errors.
 fn surely_gained(usual: &[f64], losses: &[f64]) -> f64 {
     let gains: Vec<f64> = usual.iter().zip(losses).map(|(a, b)| a - b).collect();
     let count = gains.len() as f64;

@@ -1,26 +1,26 @@
-//! When a run without a number of steps is over: once its objective has settled.
+//! When a run without a number of steps ends: once its objective has settled.
 
 use crate::report::Level;
 
-/// Steps whose mean loss is compared with that of those before.
+/// Number of steps whose mean loss is compared with that of the window before.
 const WINDOW: usize = 250;
-/// As many are enough where gradients are smooth and steps in units of the guide's spreads.
+/// The same where gradients are smooth and steps are in units of the guide's spreads.
 const SMOOTH_WINDOW: usize = 100;
-/// How often the rate is lowered.
+/// How many times the rate is lowered.
 const SLOWINGS: usize = 2;
-/// Windows in a row without progress, at each rate, after which it is lowered, or the run is over; each is twice
+/// Number of windows in a row without progress, at each rate, after which it is lowered or the run ends; each is twice
 /// as long as the one before, so that noise hides less.
 const STILL: [u32; SLOWINGS + 1] = [3; SLOWINGS + 1];
-/// As many where a fit starts about a mode.
+/// The same for a fit that starts near a mode.
 const NEAR_STILL: [u32; SLOWINGS + 1] = [1, 2, 2];
 /// Smooth gradients have little noise left once the first rate has brought a guide to where it settles.
 const SMOOTH_STILL: [u32; SLOWINGS + 1] = [3, 2, 2];
-/// Most steps.
+/// Maximum number of steps.
 pub(super) const CEILING: u64 = 20_000;
-/// What the rate is multiplied by when it is lowered.
+/// Factor by which the rate is lowered.
 pub(super) const SLOWER: f32 = 0.2;
 
-/// Whether a guide adapts after a step: as often as the steps so far have doubled.
+/// Whether a guide adapts after a step: each time the number of steps has doubled.
 pub(super) fn adapts_after(step: u64) -> bool {
     const FIRST: u64 = 50;
     step.is_multiple_of(FIRST) && (step / FIRST).is_power_of_two()
@@ -40,7 +40,7 @@ pub(super) enum Next {
 #[derive(Debug, Default)]
 pub(super) struct Settling {
     window: Vec<f64>,
-    /// That of the last whole window.
+    /// Level of the last whole window.
     last: Option<Level>,
     still: u32,
     slowings: usize,
@@ -48,7 +48,7 @@ pub(super) struct Settling {
 }
 
 impl Settling {
-    /// Of a run that starts about a mode.
+    /// For a run that starts near a mode.
     pub(super) fn near() -> Self {
         Self {
             is_near: true,
@@ -56,7 +56,7 @@ impl Settling {
         }
     }
 
-    /// Takes a step's loss in; `is_smooth` says which windows are enough.
+    /// Takes in a step's loss; `is_smooth` says which windows are enough.
     pub(super) fn see(&mut self, loss: f64, is_smooth: bool) -> Next {
         self.window.push(loss);
         let (window, still) = match (is_smooth, self.is_near) {
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
     use crate::random::Key;
 
-    /// After how many steps a run with such losses ends, and after which its rate is lowered.
+    /// The number of steps after which a run with such losses ends, and those after which its rate is lowered.
     fn run(loss: impl Fn(f64) -> f64) -> (Option<usize>, Vec<usize>) {
         run_with(loss, false)
     }

@@ -14,8 +14,8 @@ use crate::random::Key;
 use crate::report::{Ledger, StepReport};
 use crate::tensor::Parameter;
 
-/// Minimises objectives: holds the parameters, the optimiser, and what each site's estimator has
-/// learned. For a loop of one's own over minibatches, give every step its objective:
+/// Minimizes objectives: holds the parameters, the optimizer, and the state of each site's estimator. In a training
+/// loop of your own, such as over minibatches, give every step its objective:
 ///
 /// ```
 /// use relax_runtime::prelude::*;
@@ -36,8 +36,8 @@ use crate::tensor::Parameter;
 /// # Ok::<(), Error>(())
 /// ```
 ///
-/// What it can be told stands at [`Configure`](crate::infer::Configure) and
-/// [`ConfigureTraining`](crate::infer::ConfigureTraining).
+/// See [`Configure`](crate::infer::Configure) and [`ConfigureTraining`](crate::infer::ConfigureTraining) for its
+/// settings.
 #[derive(Debug)]
 pub struct Trainer {
     pub(in crate::infer) estimation: Estimation,
@@ -46,13 +46,13 @@ pub struct Trainer {
     /// Parameters of the user's layers that checkpoints hold.
     pub(super) layers: Vec<Parameter>,
     pub(super) recorder: Option<LedgerRecorder>,
-    /// What a resumed training had recorded, kept where this one records nothing.
+    /// The record of a resumed training, kept if this one records nothing.
     pub(super) past_record: Option<SavedRecord>,
 }
 
 impl Trainer {
-    /// A trainer with Adam at rate 0.01, one particle, and estimators by plan; `seed` fixes all
-    /// random numbers.
+    /// A trainer with Adam at rate 0.01, one particle, and estimators chosen by the plan; `seed` determines all random
+    /// numbers.
     pub fn new(seed: u64) -> Self {
         Self {
             estimation: Estimation::new(seed),
@@ -64,12 +64,11 @@ impl Trainer {
         }
     }
 
-    /// One optimisation step.
+    /// Takes one optimization step.
     ///
     /// # Errors
-    /// If a setting makes no sense, and whatever goes wrong in the objective;
-    /// [`Error::NotFinite`](crate::Error::NotFinite) if the loss or a gradient is not finite. No
-    /// parameter has been moved then, though surrogates may have learned from the step.
+    /// If a setting is invalid, or any error from the objective; [`Error::NotFinite`](crate::Error::NotFinite) if the
+    /// loss or a gradient is not finite. No parameter has then moved, though surrogates may have learned from the step.
     pub fn step(&mut self, objective: &dyn Objective) -> Result<StepReport> {
         let key = Key {
             seed: self.estimation.seed,
@@ -102,16 +101,16 @@ impl Trainer {
         Ok(report)
     }
 
-    /// Estimates the objective and its gradient with the random numbers of `key`, without moving
-    /// any parameter; surrogates and baselines stay as they are, too.
+    /// Estimates the objective and its gradient with the random numbers of `key`, without moving any parameter;
+    /// surrogates and baselines do not change, either.
     ///
     /// # Errors
-    /// As [`step`](Self::step).
+    /// As for [`step`](Self::step).
     pub fn gradients(&mut self, objective: &dyn Objective, key: Key) -> Result<Gradients> {
         self.estimation.estimate(objective, key, false)
     }
 
-    /// Whether estimators were asked for, or are recorded.
+    /// Whether estimators were asked for, or are being recorded.
     pub(super) fn is_about_draws(&self) -> bool {
         let Estimation {
             sites, particles, ..
@@ -119,12 +118,12 @@ impl Trainer {
         !sites.asked.is_empty() || *particles > 1 || self.recorder.is_some()
     }
 
-    /// Whether steps have moved nothing, and will not.
+    /// Whether steps have moved nothing, and never will.
     pub(super) fn has_nothing_to_train(&self) -> bool {
         self.step > 0 && self.optimizer.moved().next().is_none() && self.estimation.sites.is_empty()
     }
 
-    /// The ledger so far, if there is one.
+    /// The ledger so far, if one is recorded.
     pub fn ledger(&self) -> Option<&Ledger> {
         let past = self.past_record.as_ref().map(|record| &record.ledger);
         let now = self.recorder.as_ref().map(|recorder| &recorder.ledger);
@@ -136,7 +135,7 @@ impl Trainer {
         &self.estimation.params
     }
 
-    /// The optimiser.
+    /// The optimizer.
     pub fn optimizer_mut(&mut self) -> &mut Optimizer {
         &mut self.optimizer
     }
@@ -146,7 +145,7 @@ impl Trainer {
         self.step
     }
 
-    /// Which estimator each site got, and why: sites met so far, in the order they were met.
+    /// Which estimator each site got, and why, for the sites met so far, in that order.
     pub fn plan(&self) -> Plan {
         self.estimation.plan()
     }

@@ -1,4 +1,4 @@
-//! `Svi` and `Minimize`: an objective and a trainer in one builder.
+//! `Svi` and `Minimize`: builders that join an objective and a trainer.
 
 use std::path::Path;
 
@@ -21,43 +21,81 @@ use crate::optim::Adam;
 use crate::random::Key;
 use crate::report::{Ending, History, Progress, StepReport};
 
-/// Training of a fixed objective; built as [`Svi`] or [`Minimize`]. Its settings stand at [`Configure`] and
-/// [`ConfigureTraining`].
+/// Training of a fixed objective; built as [`Svi`] or [`Minimize`], which have examples. See [`Configure`] and
+/// [`ConfigureTraining`] for further settings.
 #[derive(Debug)]
 pub struct Training<O> {
     pub(super) objective: O,
     pub(super) trainer: Trainer,
     steps: Option<u64>,
     pub(super) starts: Option<usize>,
-    /// Whether a run has started at a draw of what the model states.
+    /// Whether a run has started at a draw from what the model states.
     pub(super) is_from_a_draw: bool,
     progress: bool,
     pub(super) wanted: Wanted,
     pub(super) hmc: Option<bool>,
 }
 
-/// Stochastic variational inference: fits a guide to a model's posterior, and the model's
-/// parameters to the data.
+/// Stochastic variational inference: fits a guide to a model's posterior, and the model's parameters to the data.
+///
+/// ```
+/// use relax_runtime::prelude::*;
+///
+/// #[model]
+/// fn location(data: &[f64]) {
+///     let mu = sample!(Normal(0.0, 10.0));
+///     for x in data {
+///         observe!(Normal(mu, 1.0), *x);
+///     }
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let data = [1.0, 2.0, 3.0];
+/// let fit = Svi::new(&location(&data)).posterior_draws(2_000).seed(1).run()?;
+/// // The posterior is Gaussian, with precision 3 + 1/100.
+/// assert!((fit.posterior().mean("mu")? - 6.0 / 3.01).abs() < 0.1);
+/// println!("{}", fit.verdict());
+/// # Ok(())
+/// # }
+/// ```
 pub type Svi<'m> = Training<Elbo<'m>>;
 
-/// Minimises the expectation of a program's `cost!` over its own random choices.
+/// Minimizes the expectation of a program's `cost!` over its own random choices.
+///
+/// ```
+/// use relax_runtime::prelude::*;
+///
+/// #[model]
+/// fn lever() {
+///     let logit = param!(0.0);
+///     let pulled = sample!(Bernoulli(logits = logit));
+///     cost!(&pulled * 0.3 + 0.2);
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let program = lever();
+/// let trained = Minimize::new(&program).optimizer(Adam::new(0.1)).steps(200).seed(1).run()?;
+/// // It has learned not to pull.
+/// assert!(trained.param("logit")?[0] < 0.0);
+/// # Ok(())
+/// # }
+/// ```
 pub type Minimize<'m> = Training<ExpectedCost<'m>>;
 
 impl<'m> Svi<'m> {
-    /// Fits the automatic guide, a [`StructuredGuide`](crate::infer::StructuredGuide). Discrete choices are
-    /// summed out exactly ([`marginalise`](crate::infer::marginalise)) where that is cheap and nothing else
-    /// was asked for: no guide but of points, no estimator or budget, one sample and one particle, no
-    /// ledger. A Gaussian number in each row of a plate whose law is a mixture by such a choice is integrated out
-    /// beside it ([`integrate`](crate::infer::Marginalised::integrate)), unless there is another or a first look shows that it
-    /// becomes much narrower. A sum that becomes too large on the way, as more choices are there at other values of what
-    /// is left, is given up: its choices are drawn from then on. The plan says which were; [`draw_all`](Self::draw_all) draws all,
-    /// [`marginalise`](Self::marginalise) integrates none out.
+    /// Fits the automatic guide, a [`StructuredGuide`](crate::infer::StructuredGuide). Discrete choices are summed out
+    /// exactly ([`marginalise`](crate::infer::marginalise)) where that is cheap and nothing else was asked for: no
+    /// guide other than points, no estimator or budget, one sample and one particle, no ledger. A Gaussian number in
+    /// each row of a plate whose law is a mixture over such a choice is integrated out with it
+    /// ([`integrate`](crate::infer::Marginalised::integrate)), unless there is another or a first look shows that it
+    /// becomes much narrower. A sum that grows too large during training, because other values of the remaining choices
+    /// lead to more choices, is given up: its choices are drawn from then on. The plan says which were;
+    /// [`draw_all`](Self::draw_all) draws all, [`marginalise`](Self::marginalise) integrates none out.
     pub fn new(model: &'m dyn Program) -> Self {
         Self::of(Elbo::new(model).marginalise_if_cheap())
     }
 
-    /// Sums discrete choices out exactly, also where that is not cheap; a sum that cannot be taken is an
-    /// error then.
+    /// Sums discrete choices out exactly, even where that is not cheap; a sum that cannot be taken is then an error.
     #[must_use]
     pub fn marginalise(mut self) -> Self {
         self.objective = self.objective.marginalise();
@@ -71,9 +109,8 @@ impl<'m> Svi<'m> {
         self
     }
 
-    /// Fits another [`Guide`] instead: a program written with `#[model]`, which samples exactly the
-    /// model's latent sites, or a family of its own kind. Discrete choices are then drawn, unless the guide
-    /// [leaves sums](Guide::leaves_sums).
+    /// Fits another [`Guide`] instead: a program written with `#[model]`, which samples exactly the model's latent
+    /// sites, or another family. Discrete choices are then drawn, unless the guide [leaves sums](Guide::leaves_sums).
     #[must_use]
     pub fn guide(mut self, guide: &'m dyn Guide) -> Self {
         if !guide.leaves_sums() {
@@ -83,24 +120,25 @@ impl<'m> Svi<'m> {
         self
     }
 
-    /// Fits by a bound of several samples, as [`Elbo::samples`].
+    /// Fits a bound of several samples, as [`Elbo::samples`].
     #[must_use]
     pub fn samples(mut self, samples: usize) -> Self {
         self.objective = self.objective.draw_unless_asked().samples(samples);
         self
     }
 
-    /// From how many places `run` may start: from the middle of the laws that the model states, or where the loss is
-    /// lower, which it tells from a few evaluations, from one of draws of them. They are 16 unless set, and with
-    /// a number of [`steps`](Self::steps) or another optimiser one. They are about the locations of the
-    /// default guide and of [`MeanFieldGuide`](crate::infer::MeanFieldGuide). If a run of the default guide that has settled is
-    /// found to miss much of the posterior from such a draw, it starts once more, in the middle, and the fit is that of the lower loss.
+    /// Number of places from which `run` may start: the middle of the laws that the model states, or one of several
+    /// draws from them if a few evaluations show that the loss is lower there. The default is 16, or 1 with a number of
+    /// [`steps`](Self::steps) or another optimizer. Starts set the locations of the default guide and of
+    /// [`MeanFieldGuide`](crate::infer::MeanFieldGuide). If a run of the default guide that has settled from such a
+    /// draw is found to miss much of the posterior, it starts once more, in the middle, and the fit with the lower loss
+    /// is kept.
     ///
     /// Where discrete choices are summed out, at most 32 numbers are left, and a first look leaves the posterior of the
-    /// default guide in doubt, up to six other places are tried: with a few choices held at values at random, all
-    /// components come to lie among the data, from where the density is climbed. If there is more evidence at a mode that
-    /// is found so, `run` starts once more, from there, and the fit is that of the lower loss. Not if one start is asked
-    /// for, a ledger is kept, or layers are trained beside.
+    /// default guide in doubt, up to six other places are tried: with a few choices held at random values, all
+    /// components come to lie among the data, and the density is climbed from there. If a mode found this way has more
+    /// evidence, `run` starts once more, from there, and the fit with the lower loss is kept. This does not happen if
+    /// one start is asked for, a ledger is kept, or layers are trained as well.
     ///
     /// ```
     /// # use relax_runtime::prelude::*;
@@ -123,34 +161,33 @@ impl<'m> Svi<'m> {
         self
     }
 
-    /// How many draws the posterior of a [`run`](Self::run) holds; unless set, 200 of a guide and 1,000 of chains.
+    /// Number of draws in the posterior of a [`run`](Self::run); by default 200 from a guide and 1,000 from chains.
     #[must_use]
     pub fn posterior_draws(mut self, n: usize) -> Self {
         self.wanted = Wanted::exactly(n);
         self
     }
 
-    /// Whether the posterior's draws are made by Hamiltonian Monte Carlo: by four chains over the continuous choices, with
-    /// discrete ones summed out and then drawn given each draw of the others. The guide is where the chains start, and in
-    /// whose units they move; what its family cannot do, such as long tails on one side, they can. Each draw takes
-    /// some four gradients; before the first come 200 transitions of each chain, in which step size and
-    /// covariance are learned, and at least 250 count, and up to four times as many until draws are worth 700, of which as
-    /// many are kept as were asked for, or 1,000. [`Posterior::mixing`] says whether the chains agree, and
-    /// so does the [`Verdict`](crate::infer::Verdict). Modes far apart stay what they were to the guide: chains do not
-    /// come from one to the other. Host numbers are moved, too; as no derivative passes through them, each costs one run
-    /// more a gradient, for a difference of the density.
+    /// Whether to draw the posterior by Hamiltonian Monte Carlo: four chains over the continuous choices, with discrete
+    /// ones summed out and then drawn given each draw of the others. The chains start at the guide and move in its
+    /// units; they can do what its family cannot, such as long tails on one side. Each draw takes some four gradients.
+    /// Each chain first makes 200 transitions, in which step size and covariance are learned; then at least 250 count,
+    /// and up to four times as many until draws are worth 700, of which as many are kept as were asked for, or 1,000.
+    /// [`Posterior::mixing`] says whether the chains agree, and so does the [`Verdict`](crate::infer::Verdict). Modes
+    /// far apart stay as the guide has them: chains do not cross from one to the other. Host numbers are moved, too; as
+    /// no derivative passes through them, each costs one more run per gradient, for a difference of the density.
     ///
-    /// Unless it is set, chains draw where a [`run`](Self::run) of the default guide has settled and is off: where the importance
-    /// weights of its first 200 draws have no finite variance (a Pareto k̂ above 0.5) or those of all a k̂ above 0.6, or 150
-    /// wider draws with their
-    /// weights put a mean of the unconstrained numbers off by a fifth of a standard deviation, or a standard deviation
-    /// off by a fifth, or where a discrete choice that is summed out decides which numbers there are; no more than 32 numbers are left to draw, at most eight of them host numbers, the same in every run, and the
-    /// chains agree. Elsewhere
-    /// the guide does; where its weights can be relied on, and move a mean by more than a tenth of a standard deviation
-    /// or change that by a sixth, the posterior's draws have them ([`Posterior::weighted`]).
+    /// By default, chains draw if a [`run`](Self::run) of the default guide has settled and is off: if the importance
+    /// weights of its first 200 draws have no finite variance (a Pareto k̂ above 0.5) or those of all draws a k̂ above
+    /// 0.6; if 150 wider draws with their weights put a mean of the unconstrained numbers off by a fifth of a standard
+    /// deviation, or a standard deviation off by a fifth; or if a discrete choice that is summed out decides which
+    /// numbers there are. At most 32 numbers may be left to draw, the same in every run, at most eight of them host
+    /// numbers (or more, if their number times the number of terms in a run is at most 1,000), and the chains must
+    /// agree. Otherwise the guide draws; if its weights can be relied on, and move a mean by more than a tenth of a
+    /// standard deviation or change that by a sixth, the posterior's draws have them ([`Posterior::weighted`]).
     ///
-    /// Hoffman and Gelman 2014 (step sizes); Neal 2011 (trajectories); Zhang et al. 2022 (starting from
-    /// a variational fit).
+    /// Hoffman and Gelman 2014 (step sizes); Neal 2011 (trajectories); Zhang et al. 2022 (starting from a variational
+    /// fit).
     ///
     /// ```
     /// use relax_runtime::prelude::*;
@@ -174,18 +211,18 @@ impl<'m> Svi<'m> {
     /// ```
     ///
     /// # Errors
-    /// Of [`run`](Self::run): [`Error::Config`] if a discrete choice is left that is not summed out, a
-    /// run has other continuous choices than another, or a site's log-probability does not count once.
+    /// From [`run`](Self::run): [`Error::Config`] if a discrete choice is left that is not summed out, runs differ in
+    /// their continuous choices, or a site's log-probability does not count exactly once.
     #[must_use]
     pub fn hmc(mut self, wanted: bool) -> Self {
         self.hmc = Some(wanted);
         self
     }
 
-    /// Draws from the guide as it is now, or by [`hmc`](Self::hmc) where that was asked for.
+    /// Draws from the guide as it is now, or by [`hmc`](Self::hmc) if that was asked for.
     ///
     /// # Errors
-    /// Whatever goes wrong in model or guide.
+    /// Any error from the model or the guide.
     pub fn posterior(&mut self, draws: usize) -> Result<Posterior> {
         self.drawn(Wanted::exactly(draws))
     }
@@ -203,11 +240,11 @@ impl<'m> Svi<'m> {
         }
     }
 
-    /// Trains until the bound has settled, or for [`steps`](Self::steps), from another start as well where that is better,
+    /// Trains until the bound has settled, or for [`steps`](Self::steps), also from another start if that is better,
     /// and draws the posterior.
     ///
     /// # Errors
-    /// If a setting is wrong, or whatever goes wrong in model or guide.
+    /// If a setting is wrong, or any error from the model or the guide.
     pub fn run(mut self) -> Result<Fit> {
         let (history, ending, posterior) = self.settle()?;
         Ok(Fit::new(
@@ -216,9 +253,8 @@ impl<'m> Svi<'m> {
         ))
     }
 
-    /// The fit that was [saved](Trained::save), without training: model, guide, seed and settings are to
-    /// be those that it was fitted with, and its posterior is the same, bit for bit. Only its history is
-    /// not saved.
+    /// Loads a fit that was [saved](Trained::save), without training. Model, guide, seed and settings must be those
+    /// that it was fitted with; its posterior is then the same, bit for bit. Only its history is not saved.
     ///
     /// ```
     /// use relax_runtime::prelude::*;
@@ -245,8 +281,8 @@ impl<'m> Svi<'m> {
     /// ```
     ///
     /// # Errors
-    /// As [`Trainer::resume`], if the file is a trainer's that was not saved by a fit, or whatever goes
-    /// wrong in model or guide.
+    /// As for [`Trainer::resume`]; if the file was saved by a trainer and not by a fit; or any error from the model or
+    /// the guide.
     pub fn load(self, path: &Path) -> Result<Fit> {
         let (mut training, saved) = self.loaded(path)?;
         let posterior = training.posterior_after(saved.ending)?;
@@ -266,17 +302,17 @@ impl<'m> Minimize<'m> {
     /// Trains until the expected cost has settled, or for [`steps`](Self::steps).
     ///
     /// # Errors
-    /// If a setting is wrong, or whatever goes wrong in the program.
+    /// If a setting is wrong, or any error from the program.
     pub fn run(mut self) -> Result<Trained> {
         let (history, ending) = self.take_steps()?;
         Ok(Trained::new(history, ending, self.trainer))
     }
 
-    /// What a run [left](Trained::save), without training; settings are to be those that it was trained
-    /// with.
+    /// Loads the result of a run that was [saved](Trained::save), without training. Settings must be those that it was
+    /// trained with.
     ///
     /// # Errors
-    /// As [`Trainer::resume`], or if the file is a trainer's that was not saved by a run.
+    /// As for [`Trainer::resume`], or if the file was saved by a trainer and not by a run.
     pub fn load(self, path: &Path) -> Result<Trained> {
         let (training, saved) = self.loaded(path)?;
         Ok(Trained::loaded(saved, training.trainer))
@@ -309,77 +345,77 @@ impl<O: Objective> Training<O> {
         }
     }
 
-    /// Number of steps of `run`. Unless it is set, `run` goes on until the objective has settled: until the
-    /// mean loss of 250 steps, then of 500 and of 1,000, is no lower than that of those before, at each of
-    /// three rates, the first of them 0.05 where no optimiser was chosen, the others a fifth of the one
-    /// before; and for 20,000 steps at most. Where no optimiser was chosen, an automatic guide's locations are
-    /// moved in units of its own spreads, and where besides all gradients are pathwise, windows of 100, 200
-    /// and 400 steps are enough at the first rate, and of 100 and 200 at the others. The parameters of `param!` sites and automatic guides are then
-    /// their averages over the steps at the last rate, which is the optimiser's from then on; where the
-    /// optimiser keeps averages itself ([`Averaged`](crate::optim::Averaged)), all that it has moved is at those, whatever the number
-    /// of steps; they begin anew with each rate. [`Trained::ending`] says which it was.
+    /// Number of steps of `run`. By default, `run` goes on until the objective has settled, for at most 20,000 steps:
+    /// until the mean loss of 250 steps, then of 500 and of 1,000, is no lower than that of those before, at each of
+    /// three rates. The first is 0.05 if no optimizer was chosen, each of the others a fifth of the one before. If no
+    /// optimizer was chosen, an automatic guide's locations move in units of its own spreads; if moreover all gradients
+    /// are pathwise, windows of 100, 200 and 400 steps are enough at the first rate, and of 100 and 200 at the others.
+    ///
+    /// The parameters of `param!` sites and automatic guides then become their averages over the steps at the last
+    /// rate, which the optimizer keeps. An optimizer that keeps averages itself ([`Averaged`](crate::optim::Averaged))
+    /// leaves everything it has moved at those, whatever the number of steps; they begin anew with each rate.
+    /// [`Trained::ending`] says how the run ended.
     #[must_use]
     pub fn steps(mut self, steps: u64) -> Self {
         self.steps = Some(steps);
         self
     }
 
-    /// Whether `run` shows a progress bar on a terminal; it does unless told otherwise.
+    /// Whether `run` shows a progress bar on a terminal; it does by default.
     #[must_use]
     pub fn progress(mut self, visible: bool) -> Self {
         self.progress = visible;
         self
     }
 
-    /// One step, for a loop of one's own.
+    /// Takes one step, for a loop of your own.
     ///
     /// # Errors
-    /// If a setting is wrong, or whatever goes wrong in the programs.
+    /// If a setting is wrong, or any error from the programs.
     pub fn step(&mut self) -> Result<StepReport> {
         self.say_what_was_asked();
         self.trainer.step(&self.objective)
     }
 
-    /// Has the objective know whether estimators are to be seen at work.
+    /// Tells the objective whether estimators are to be seen at work.
     fn say_what_was_asked(&self) {
         if self.trainer.is_about_draws() {
             self.objective.expect_draws();
         }
     }
 
-    /// Goes on from a file that a fit or a trainer [saved](Trained::save), bit for bit if the settings
-    /// and the model are the same, from the averages where the fit ended at some; [`steps`](Self::steps) then are further ones, and a run without a
-    /// number of steps begins at its first rate again.
+    /// Continues from a file that a fit or a trainer [saved](Trained::save), bit for bit if the settings and the model
+    /// are the same, and from the averages if the fit ended at some. [`steps`](Self::steps) then counts further ones,
+    /// and a run without a number of steps begins at its first rate again.
     ///
     /// # Errors
-    /// As [`Trainer::resume`].
+    /// As for [`Trainer::resume`].
     pub fn resume(mut self, path: &Path) -> Result<Self> {
         self.trainer.resume(path)?;
         Ok(self)
     }
 
-    /// Goes on with a trainer, such as that of a fit ([`Fit::into_trainer`]), and its settings, in place
-    /// of those given before.
+    /// Continues with a trainer, such as that of a fit ([`Fit::into_trainer`]), and its settings, in place of those
+    /// given before.
     #[must_use]
     pub fn trainer_from(mut self, trainer: Trainer) -> Self {
         self.trainer = trainer;
         self
     }
 
-    /// What a fit saved, and how it had ended. One evaluation shows whether the model fits it, and which
-    /// sites there are.
+    /// Loads a saved fit and its ending. One evaluation shows whether the model fits it, and which sites there are.
     fn loaded(mut self, path: &Path) -> Result<(Self, SavedEnding)> {
         let saved = self.trainer.load(path)?;
         let key = Key::new(self.trainer.estimation.seed);
         self.say_what_was_asked();
-        // What this evaluation gives up, training has not.
+        // Training has not given up what this evaluation may.
         let given_up = self.trainer.params().given_up();
         self.trainer.gradients(&self.objective, key)?;
         self.trainer.params().set_given_up(given_up);
         Ok((self, saved))
     }
 
-    /// The trainer: parameters, optimiser, plan.
+    /// The trainer: parameters, optimizer, plan.
     pub fn trainer(&mut self) -> &mut Trainer {
         &mut self.trainer
     }
@@ -389,9 +425,8 @@ impl<O: Objective> Training<O> {
         self.trainer.estimation.sites.are_pathwise()
     }
 
-    /// Has the guide write its parameters in the units of where it is now. Where gradients are smooth, those of
-    /// before are no measure of what comes, and are forgotten; where some are rare and large, their squares
-    /// are what keeps steps small.
+    /// Has the guide write its parameters in its current units. Where gradients are smooth, past ones are no measure of
+    /// later ones, and are forgotten; where some are rare and large, their squares keep steps small.
     fn adapt(&mut self, step: u64, stage: Stage) -> Result<()> {
         let key = Key {
             step,
@@ -445,7 +480,7 @@ impl<O: Objective> Training<O> {
         };
         for step in 1..=most {
             let report = self.step()?;
-            // What is met later starts where it does without a choice, as after a resume.
+            // Sites met later start as they would without a choice of places, as after a resume.
             self.trainer.params().start_at(None);
             progress.step(report.loss);
             let next = match self.steps {

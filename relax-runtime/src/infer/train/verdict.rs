@@ -1,4 +1,4 @@
-//! Whether a fit can be relied on, and what to do where it cannot.
+//! Whether a fit can be relied on, and what to do if it cannot.
 
 use std::fmt;
 
@@ -11,38 +11,40 @@ use crate::infer::posterior::{
 };
 use crate::report::{Ending, Trend};
 
-/// What training, importance weights and a look at other places say of a fit. Prints as a sentence, and where something
-/// is wrong with what to do.
+/// What training, importance weights and a look at other places say about a fit. Prints as a sentence, and says what to
+/// do about anything that is wrong. See [`Fit::verdict`](crate::infer::Fit::verdict) for an example.
 ///
-/// It sees whether the loss has settled; by the importance weights of the guide's draws how far the guide is from the
-/// posterior where it draws; and of the places where it does not, what a few hundredths of the time of the fit show:
+/// It sees whether the loss has settled; how far the guide is from the posterior where it draws, by the importance
+/// weights of its draws; and about places where it does not draw, what a few hundredths of the time of the fit can
+/// show:
 ///
-/// * whether draws of the laws that the model states explain the data where the guide hardly draws,
-/// * whether changes of one or two discrete choices lead there from its draws, which finds neighbouring modes,
+/// * whether draws from the laws that the model states explain the data where the guide hardly draws,
+/// * whether changes of one or two discrete choices lead there from its draws, which finds neighboring modes,
 /// * whether all discrete choices are the same there: all true, all false,
-/// * and whether its own draws are there with numbers exchanged, mirrored or flipped: modes of the other sign, and those
-///   that are the same but for the names of components.
+/// * and whether its own draws are there with numbers exchanged, mirrored or flipped: modes of the other sign, and
+///   those that are the same but for the names of components.
 ///
-/// No verdict excludes a mode that nothing of this leads to, such as one far away whose data only numbers near it explain.
-/// Other places are not looked at where all stands in one plate, whose rows have weights of their own, where training
-/// took less than 500 steps, or 1,000 with discrete choices, on other devices than the CPU, and of points. Where it
-/// matters, compare the bounds of other seeds ([`Posterior::log_evidence`](crate::infer::Posterior::log_evidence)), and
-/// with [`exact_posterior`](crate::infer::exact_posterior) where that can be had.
+/// No verdict excludes a mode that none of this leads to, such as one far away whose data only numbers near it explain.
+/// Other places are not looked at if everything stands in one plate, whose rows have weights of their own, if training
+/// took fewer than 500 steps, or 1,000 with discrete choices, on devices other than the CPU, and for guides of points.
+/// Where it matters, compare the bounds of other seeds
+/// ([`Posterior::log_evidence`](crate::infer::Posterior::log_evidence)), and the
+/// [`exact_posterior`](crate::infer::exact_posterior) where there is one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Verdict {
     /// How training ended.
     pub ending: Ending,
-    /// The largest Pareto k̂ of the importance weights, where these have a tail; also where chains draw, as the bound on
-    /// the evidence rests on the weights.
+    /// The largest Pareto k̂ of the importance weights, if these have a tail; also if chains draw, as the bound on the
+    /// evidence rests on the weights.
     pub pareto_k: Option<f64>,
-    /// Whether chains have made the draws.
+    /// Whether the draws were made by chains.
     #[serde(default)]
     pub by_chains: bool,
-    /// How many independent posterior draws the draws are worth, of how many; nothing where the weights
-    /// are not those of the posterior. Of chains by their correlation, elsewhere by their weights.
+    /// How many independent posterior draws the draws are worth, and how many there are; `None` if the weights are not
+    /// those of the posterior. Judged by correlation for chains, otherwise by weights.
     pub effective_samples: Option<(f64, usize)>,
-    /// What is wrong, the gravest first; nothing where all is well.
+    /// What is wrong, most serious first; empty if all is well.
     pub findings: Vec<Finding>,
 }
 
@@ -52,39 +54,38 @@ pub struct Verdict {
 pub enum Finding {
     /// Training ended while the loss was falling.
     StillFalling {
-        /// By so much.
+        /// The decrease.
         gain: f64,
-        /// In so many steps.
+        /// The number of steps.
         steps: usize,
     },
-    /// Training reached its ceiling before it had settled.
+    /// Training reached the maximum number of steps before it had settled.
     NotSettled {
-        /// After so many steps.
+        /// The number of steps.
         steps: u64,
     },
-    /// So few steps do not tell where the loss is going.
+    /// There were too few steps to tell where the loss is going.
     FewSteps {
-        /// How many.
+        /// The number of steps.
         steps: u64,
     },
-    /// The importance weights have a heavy tail: the guide hardly draws what the posterior holds likely.
+    /// The importance weights have a heavy tail: the guide hardly draws what is likely under the posterior.
     HeavyTail {
         /// The largest k̂.
         pareto_k: f64,
         /// The largest that can be relied on.
         limit: f64,
-        /// In how many rows it is larger, and of how many.
+        /// The number of rows in which it is larger, and the number of rows.
         rows: (usize, usize),
     },
-    /// The draws are worth less than a fifth of them.
+    /// The draws are worth less than a fifth of their number.
     FewEffective {
         /// What they are worth.
         effective_samples: f64,
-        /// How many there are.
+        /// The number of draws.
         draws: usize,
     },
-    /// The guide's standard deviation of a number is smaller than its own draws with their importance weights have
-    /// it.
+    /// The guide's standard deviation of a number is smaller than that of its own draws with importance weights.
     Narrow {
         /// The number's site.
         site: String,
@@ -93,7 +94,7 @@ pub enum Finding {
         /// That of the weighted draws.
         weighted: f64,
     },
-    /// The draws with their importance weights put a number elsewhere, or make it wider or narrower, than without.
+    /// Importance weights move the mean of a number, or make it wider or narrower.
     Contradicted {
         /// The number's site.
         site: String,
@@ -102,13 +103,13 @@ pub enum Finding {
         /// Those of the weighted draws.
         weighted: (f64, f64),
     },
-    /// Wider draws than the guide's, with their importance weights, have a mean or a standard deviation elsewhere, and no
+    /// Draws wider than the guide's, with their importance weights, have another mean or standard deviation, and no
     /// chains have drawn the posterior.
     Elsewhere {
-        /// Why not.
+        /// Why there are no chains.
         unchained: Unchained,
     },
-    /// A site was integrated out at nodes that are far apart beside its posterior.
+    /// A site was integrated out at nodes that are far apart relative to its posterior.
     CoarseNodes {
         /// Its name.
         site: String,
@@ -117,35 +118,35 @@ pub enum Finding {
     },
     /// The chains that made the draws do not agree.
     NotMixed {
-        /// R̂, the largest.
+        /// The largest R̂.
         #[serde(with = "r_hat")]
         r_hat: f64,
         /// What their draws are worth.
         effective_samples: f64,
     },
-    /// The chains that made the draws started from a guide that hardly draws what the posterior holds likely; that ways
-    /// from elsewhere lead there is not known.
+    /// The chains that made the draws started from a guide that hardly draws what is likely under the posterior; it is
+    /// not known whether ways from elsewhere lead there.
     FarStart {
         /// The largest k̂ of the guide's importance weights.
         pareto_k: f64,
         /// The largest that can be relied on.
         limit: f64,
     },
-    /// With discrete choices held at random at first, the density was climbed to a mode with more evidence than there is
-    /// about the fit.
+    /// With discrete choices held at random at first, the density was climbed to a mode with more evidence than there
+    /// is around the fit.
     BetterElsewhere,
-    /// The posterior has much where the guide hardly draws.
+    /// Much of the posterior lies where the guide hardly draws.
     Missed {
         /// The share of the posterior at such places, as far as these were found.
         share: f64,
-        /// Where.
+        /// Where these places are.
         at: Elsewhere,
     },
-    /// Many trajectories of the chains left what they follow.
+    /// Many trajectories of the chains diverged.
     Diverges {
-        /// How many of them.
+        /// The number of divergent trajectories.
         divergences: usize,
-        /// How many there are.
+        /// The number of trajectories.
         transitions: usize,
     },
     /// Nothing is known of the weights.
@@ -202,7 +203,7 @@ impl Verdict {
             transitions,
             ..
         } = *mixing;
-        // Those that are kept of more can be worth no more than themselves.
+        // Draws kept from among more can be worth no more than their own number.
         let worth = match draws < transitions {
             true => effective_samples.min(draws as f64),
             false => effective_samples,
@@ -217,7 +218,7 @@ impl Verdict {
         if let Ok(weights) = posterior.guide_weights()
             && let Some(pareto_k) = weights.pareto_k()
         {
-            // Of few draws less could be relied on as weights; as starts they all can.
+            // With few draws the limit for weights is lower, but as starts all will do.
             let limit = RELIABLE;
             self.pareto_k = Some(pareto_k);
             if pareto_k > limit && posterior.known_elsewhere() == KnownElsewhere::Nothing {
@@ -255,7 +256,7 @@ impl Verdict {
         }
     }
 
-    /// Compares the guide's spread with that of weighted draws, where these can be relied on.
+    /// Compares the guide's spread with that of weighted draws, if these can be relied on.
     fn compare(&mut self, posterior: &Posterior, weights: &ImportanceWeights) {
         let limit = weights.pareto_k_limit();
         if self.pareto_k.is_some_and(|k| k > limit) {
@@ -297,17 +298,17 @@ impl Verdict {
     }
 }
 
-/// Up to what Pareto k̂ weights can be relied on, of many draws.
+/// The largest Pareto k̂ at which the weights of many draws can be relied on.
 const RELIABLE: f64 = 0.7;
 
-/// The share of draws that they are to be worth. Where log-weights are Gaussian, those worth a fifth have a variance of
-/// ln 5, and the bound is 0.8 nats below the evidence: means may be off by more than a standard deviation.
+/// The share of their number that draws should be worth. If log-weights are Gaussian, those worth a fifth have a
+/// variance of ln 5, and the bound is 0.8 nats below the evidence: means may be off by more than a standard deviation.
 const LEAST_WORTH: f64 = 0.2;
 
-/// What to do where a guide misses values of discrete choices, and of any.
+/// What to do if a guide misses values of discrete choices, and of any choices.
 const SUM: &str = "sum discrete choices out (`exact_posterior`, `.marginalise()`)";
 const MORE: &str =
-    "train by `samples(k)` or from more `starts(n)`, and compare the bounds of other seeds";
+    "train with `samples(k)` or from more `starts(n)`, and compare the bounds of other seeds";
 
 /// What is wrong with the end of training.
 fn unsettled(ending: Ending, trend: Trend) -> Option<Finding> {
@@ -336,7 +337,7 @@ impl fmt::Display for Verdict {
         if let (Some(k), true) = (self.pareto_k.filter(|k| *k > RELIABLE), self.by_chains) {
             write!(
                 f,
-                "; the bound on the evidence is not to be relied on, whose weights, of the guide, have Pareto k {k:.2}"
+                "; do not rely on the bound on the evidence: the guide's weights have Pareto k {k:.2}"
             )?;
         }
         self.findings
@@ -356,8 +357,8 @@ impl fmt::Display for Finding {
             Self::NotSettled { steps } => write!(
                 f,
                 "the loss had not settled after {steps} steps: give more with `steps`, or a larger \
-                 learning rate; where choices are many, sum some out (`estimator(Enumerate::default())`) \
-                 or take `samples(k)`"
+                 learning rate; if there are many discrete choices, sum them out (`.marginalise()`) or use \
+                 `samples(k)`"
             ),
             Self::FewSteps { steps } => write!(
                 f,
@@ -371,7 +372,7 @@ impl fmt::Display for Finding {
             } => {
                 write!(
                     f,
-                    "the importance weights have a heavy tail, of Pareto k {pareto_k:.2}"
+                    "the importance weights have a heavy tail, with Pareto k {pareto_k:.2}"
                 )?;
                 if *rows > 1 {
                     write!(f, " and above {limit:.2} in {heavy} of {rows} rows")?;
@@ -383,10 +384,10 @@ impl fmt::Display for Finding {
                 };
                 write!(
                     f,
-                    ", where {limit:.2} can be relied on: the guide hardly draws what the posterior \
-                     holds likely, so that neither its means nor weighted ones are to be trusted; take \
-                     {more}another guide (one that follows dependencies, or a program of your own), sum \
-                     discrete choices out, have chains draw what is left (`hmc(true)`), or train by `samples(k)`"
+                    ", where up to {limit:.2} is reliable: the guide hardly draws what is likely under the posterior, \
+                     so that neither its means nor weighted ones can be trusted; use {more}another guide (one that \
+                     follows dependencies, or a program of your own), sum discrete choices out, have chains draw \
+                     what is left (`hmc(true)`), or train with `samples(k)`"
                 )
             }
             Self::FewEffective {
@@ -394,8 +395,8 @@ impl fmt::Display for Finding {
                 draws,
             } => write!(
                 f,
-                "{draws} draws are worth {effective_samples:.0} of the posterior: take another guide, train by \
-                 `samples(k)`, or ask `weighted()`, with many more `posterior_draws`; {SUM}, if there are any"
+                "{draws} draws are worth {effective_samples:.0} of the posterior: use another guide, train with \
+                 `samples(k)`, or use `weighted()` with many more `posterior_draws`; {SUM}, if there are any"
             ),
             Self::Narrow {
                 site,
@@ -404,7 +405,7 @@ impl fmt::Display for Finding {
             } => write!(
                 f,
                 "the guide's standard deviation of `{site}` is {guide:.3}, and {weighted:.3} with importance weights: \
-                 ask `weighted()`, with more `posterior_draws`, or take another guide"
+                 use `weighted()` with more `posterior_draws`, or another guide"
             ),
             Self::Contradicted {
                 site,
@@ -413,18 +414,17 @@ impl fmt::Display for Finding {
             } => write!(
                 f,
                 "the guide has `{site}` at {mean:.3} ± {sd:.3}, and its draws with importance weights at \
-                 {weighted_mean:.3} ± {weighted_sd:.3}: ask `weighted()`, with more `posterior_draws`, or take \
-                 another guide"
+                 {weighted_mean:.3} ± {weighted_sd:.3}: use `weighted()` with more `posterior_draws`, or another guide"
             ),
             Self::Elsewhere { unchained } => write!(
                 f,
-                "wider draws than the guide's say that the posterior is elsewhere, or wider or narrower, and {unchained}; \
-                 numbers of rows, if there are any, are best written as `mean + scale * noise`"
+                "draws wider than the guide's show that the posterior is elsewhere, wider or narrower, and {unchained}; \
+                 numbers in rows, if there are any, are best written as `mean + scale * noise`"
             ),
             Self::CoarseNodes { site, error } => write!(
                 f,
-                "`{site}` was integrated out at nodes that are far apart beside what is left of its prior, so that the \
-                 evidence of a row may be off by {:.1} %: have it drawn (`marginalise()` sums discrete choices alone)",
+                "`{site}` was integrated out at nodes that are too far apart for what is left of its prior, so that the \
+                 evidence of a row may be off by {:.1} %: have it drawn (`marginalise()` sums only discrete choices)",
                 100.0 * error
             ),
             Self::NotMixed {
@@ -432,31 +432,31 @@ impl fmt::Display for Finding {
                 effective_samples,
             } => write!(
                 f,
-                "the chains do not agree, of R̂ {r_hat:.2}, and are worth {effective_samples:.0} draws: give more \
+                "the chains do not agree, with R̂ {r_hat:.2}, and are worth {effective_samples:.0} draws: give more \
                  `posterior_draws`, or state the model in numbers that depend less on each other; chains at several \
-                 modes do not come to agree"
+                 modes never agree"
             ),
             Self::FarStart { pareto_k, limit } => write!(
                 f,
                 "the chains agree as far as they have come, but started from a guide whose importance weights have a heavy \
-                 tail, of Pareto k {pareto_k:.2}, where {limit:.2} can be relied on, and may all be at a mode that is not \
-                 the only one: compare other seeds, or more `starts`"
+                 tail, with Pareto k {pareto_k:.2}, where up to {limit:.2} is reliable, and may all be in one of several \
+                 modes: compare other seeds, or more `starts`"
             ),
             Self::BetterElsewhere => write!(
                 f,
-                "there is a mode with more evidence than about this one, as far as Gaussians tell: compare other seeds, or \
-                 leave optimiser and `starts` as they are, so that the fit can start there"
+                "there is a mode with more evidence than around this one, as far as Gaussians tell: compare other seeds, or \
+                 leave the optimizer and `starts` at their defaults, so that the fit can start there"
             ),
             Self::Missed { share, at } => {
                 let share = 100.0 * share;
                 write!(
                     f,
-                    "{share:.0} % of the posterior, as far as is known, are where the guide hardly draws: "
+                    "about {share:.0} % of the posterior lies where the guide hardly draws: "
                 )?;
                 match at {
                     Elsewhere::Stated => write!(
                         f,
-                        "draws of the laws that the model states are there; {SUM}, if there are any, or {MORE}"
+                        "draws from the laws that the model states are there; {SUM}, if there are any, or {MORE}"
                     ),
                     Elsewhere::Moved => write!(
                         f,
@@ -468,9 +468,9 @@ impl fmt::Display for Finding {
                     ),
                     Elsewhere::Turned(words) => write!(
                         f,
-                        "its own draws are there with {words}; where modes are the same but for the names or the \
-                         sign of components, have the model say which is which, as by one that is another plus a \
-                         positive number, or ask only for what is the same at all of them; else {MORE}"
+                        "its own draws are there with {words}; if modes are the same but for the names or the sign of \
+                         components, have the model say which is which, for example by writing one as another plus a \
+                         positive number, or query only what is the same at all of them; otherwise {MORE}"
                     ),
                 }
             }
@@ -479,11 +479,11 @@ impl fmt::Display for Finding {
                 transitions,
             } => write!(
                 f,
-                "{divergences} of {transitions} trajectories left what they follow: there the posterior is narrower than \
-                 elsewhere, and is not looked at; state what is narrow in units of its own, such as `mean + scale * \
-                 noise`"
+                "{divergences} of {transitions} trajectories diverged where the posterior is narrower than elsewhere, so \
+                 that it is not explored there; state what is narrow in units of its own, such as \
+                 `mean + scale * noise`"
             ),
-            Self::NoWeights { reason } => write!(f, "nothing is known of the weights: {reason}"),
+            Self::NoWeights { reason } => write!(f, "nothing is known about the weights: {reason}"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Runs of a part of the program inside a run, and what these leave to it.
+//! Runs of a part of the program inside a run, and what they leave to it.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -11,7 +11,7 @@ use crate::random::Key;
 use crate::tensor::SiteSet;
 
 impl Context {
-    /// Where the run stands in the random numbers.
+    /// Position of the run in the random numbers.
     pub(crate) fn key(&self) -> Key {
         self.key
     }
@@ -21,18 +21,18 @@ impl Context {
         &self.params
     }
 
-    /// Who makes the choices.
+    /// What makes the choices.
     pub(crate) fn interpreter(&self) -> Option<Rc<dyn Interpreter>> {
         self.interpreter.clone()
     }
 
-    /// Whether it is one of several runs inside another.
+    /// Whether this is one of several runs inside another.
     pub(crate) fn is_inside(&self) -> bool {
         self.is_inside
     }
 
-    /// A context for one of several runs of a part of the program, which has the place, the handlers and
-    /// the parameters of this one, and a record of its own.
+    /// A context for one of several runs of a part of the program, with the position, handlers and parameters of this
+    /// one, and its own trace.
     pub(crate) fn inside(&self, interpreter: Rc<dyn Interpreter>) -> Self {
         let handlers = self
             .handlers
@@ -54,7 +54,7 @@ impl Context {
     }
 
     /// # Errors
-    /// In plates, or in a run in host numbers.
+    /// Inside a plate, or in a run in host numbers.
     pub(crate) fn expect_outside(&self, what: &str) -> Result<()> {
         if let Some(host) = &self.host {
             return Err(host.refuse());
@@ -62,12 +62,12 @@ impl Context {
         match self.state.borrow().plates.around().is_empty() {
             true => Ok(()),
             false => Err(Error::Plates(format!(
-                "{what} stands inside a plate; put the plate into the model that it takes"
+                "{what} is used inside a plate; put the plate into the model that it takes"
             ))),
         }
     }
 
-    /// Takes over what the runs of [`inside`](Self::inside) have come to.
+    /// Takes over a result of the runs of [`inside`](Self::inside).
     ///
     /// # Errors
     /// If a name is taken.
@@ -75,7 +75,7 @@ impl Context {
         self.record(entry)
     }
 
-    /// A term that stands here.
+    /// A term at the current place.
     pub(crate) fn term(&self, site: Site, kind: Kind, value: Value) -> Entry {
         self.entry(site, kind, value)
     }
@@ -85,7 +85,7 @@ impl Context {
         self.state.borrow_mut().host_sites.add(sites);
     }
 
-    /// Adds choices that were summed out to the record.
+    /// Adds choices that were summed out to the trace.
     pub(crate) fn add_summed(&self, summed: Rc<dyn SummedOut>) {
         self.state.borrow_mut().trace.summed.push(summed);
     }

@@ -1,4 +1,4 @@
-//! Sites are hidden from what stands outside a model.
+//! Hides sites from what is outside a model.
 
 use std::fmt;
 
@@ -20,9 +20,9 @@ impl Handler for Block {
     }
 }
 
-/// A model whose sites of some names are hidden from handlers and guides outside it: a hidden random
-/// choice draws from its own distribution, also in a bound, where the guide then is the prior; a
-/// hidden parameter is not substituted. Estimators still see the choice: gradients stay unbiased.
+/// Hides the sites whose names `hide` accepts from handlers and guides outside the model. A hidden random choice draws
+/// from its own distribution, also in a bound, where its guide is then the prior; a hidden parameter is not
+/// substituted. Estimators still see the choice, so gradients stay unbiased.
 ///
 /// ```
 /// use relax_runtime::prelude::*;

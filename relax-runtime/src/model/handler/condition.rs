@@ -1,4 +1,4 @@
-//! Sites become observations.
+//! Turns sites into observations.
 
 use super::given::Given;
 use super::{Handler, Message, Under};
@@ -24,8 +24,8 @@ impl Handler for Condition {
     }
 }
 
-/// A model of which a `sample!` site is observed. The value is checked as one of `observe!` is: its
-/// type, shape and support. A run that does not come by the site is an error.
+/// Observes a `sample!` site of a model. The value is checked as in `observe!`: its type, shape and support. A run that
+/// does not reach the site is an error.
 ///
 /// ```
 /// use relax_runtime::prelude::*;

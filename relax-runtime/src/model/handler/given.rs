@@ -1,4 +1,4 @@
-//! Values by the names of the sites that they are for.
+//! Values for sites, by name.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ impl Given {
         self.0.get(site)
     }
 
-    /// Checks that each value had a site to go to, written with one of the macros.
+    /// Checks that each value had a site to go to, made by one of the macros.
     pub(super) fn expect_sites(&self, ran: &Ran<'_>, macros: &str, kinds: &[Kind]) -> Result<()> {
         for name in self.0.keys() {
             let entry = ran.get(name)?;

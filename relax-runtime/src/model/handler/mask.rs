@@ -1,4 +1,4 @@
-//! Terms are taken out, row by row.
+//! Leaves terms out, row by row.
 
 use super::{Handler, Under};
 use crate::error::Result;
@@ -8,9 +8,9 @@ use crate::tensor::Tensor;
 /// Which rows count; see [`mask`].
 #[derive(Clone, Debug)]
 pub enum Mask {
-    /// All or none.
+    /// All rows or none.
     All(bool),
-    /// Those with a 1, and not those with a 0: a number for each member of the outermost plates.
+    /// Rows with a 1, and not those with a 0; one number for each member of the outermost plates.
     Rows(Tensor),
 }
 
@@ -43,14 +43,13 @@ impl Handler for Mask {
     }
 }
 
-/// A model whose log-probabilities and costs count only where `mask` says so: `true` or `false` for
-/// all, or a tensor with a number for each member of the outermost plates, 1 where the row counts and 0
-/// where it does not. Draws stay as they are; what is masked out may be infinite. A mask of rows goes around
-/// what stands in the plate: a site outside the plates is refused.
+/// Masks the log-probabilities and costs of a model: `true` or `false` for all, or a tensor with a number for each
+/// member of the outermost plates, 1 if the row counts and 0 if it does not. Draws stay as they are; what is masked out
+/// may be infinite. A mask of rows must only wrap what is in the plate: a site outside the plates is refused.
 ///
-/// In a bound it is the model that is masked, and not an automatic guide's log q: the guide of a choice
-/// whose prior is masked out has nothing left to follow but its entropy, which for a continuous one
-/// grows without end. Mask data, or mask a guide that is a program in the same way.
+/// In a bound the model is masked, not an automatic guide's log q: the guide of a choice whose prior is masked out has
+/// nothing left to follow but its entropy, which grows without bound for a continuous choice. Mask data, or, if the
+/// guide is a program, mask it in the same way.
 ///
 /// ```
 /// use relax_runtime::prelude::*;

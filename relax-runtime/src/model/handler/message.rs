@@ -15,39 +15,74 @@ type Earlier<'a> = dyn Fn(&mut dyn FnMut(&Entry)) + 'a;
 /// Shows the entry of a name to a function, if there is one.
 type Find<'a> = dyn Fn(&str, &mut dyn FnMut(&Entry)) + 'a;
 
-/// A `sample!` site on its way past the handlers, which may give it a value.
+/// A `sample!` site on its way past the handlers, which may give it a value. Passed to
+/// [`Handler::sample`](super::Handler::sample).
+///
+/// ```
+/// use relax_runtime::dist::Value;
+/// use relax_runtime::model::{Handler, Message, Under};
+/// use relax_runtime::prelude::*;
+///
+/// /// Makes every coin land on heads.
+/// struct Heads;
+///
+/// impl Handler for Heads {
+///     fn sample(&self, message: &mut Message<'_>) -> Result<()> {
+///         match message.name.starts_with("coin") {
+///             true => message.give(&Value::Bool(true)),
+///             false => Ok(()),
+///         }
+///     }
+/// }
+///
+/// #[model]
+/// fn tosses() -> usize {
+///     let mut heads = 0;
+///     for _ in 0..3 {
+///         let coin = sample!(Bernoulli(0.5));
+///         heads += usize::from(coin);
+///     }
+///     heads
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let run = Simulation::seeded(1).run(&Under::new(tosses(), Heads))?;
+/// assert_eq!(run.output, 3);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Message<'a> {
-    /// Its name, without the names of sub-models around the handler's own model.
+    /// Name of the site, without the names of sub-models around the handler's own model.
     pub name: &'a str,
     /// The distribution that the model states.
     pub dist: &'a Rc<dyn AnyDistribution>,
     /// The plates around the site, outermost first.
     pub plates: &'a Rc<[Plate]>,
-    /// Factor of subsampling plates.
+    /// Scale factor of subsampling plates.
     pub scale: f64,
     /// The user's file.
     pub file: &'static str,
     /// The user's line.
     pub line: u32,
-    /// Where the run stands in the random numbers.
+    /// Position of the run in the random numbers.
     pub key: Key,
     /// The value, once a handler has given one; otherwise the site draws from `dist`.
     pub value: Option<Value>,
     /// Whether the value counts as observed.
     pub observed: bool,
-    /// The name with those of all sub-models around it.
+    /// The name, with the names of all sub-models around it.
     pub(crate) full_name: &'a Cow<'static, str>,
-    /// Whether it keeps its own distribution, whatever stands outside its model.
+    /// Whether it keeps its own distribution, whatever is outside its model.
     pub(crate) hidden: bool,
     pub(crate) weight: Option<&'a Rc<Weight>>,
     pub(crate) influence: &'a SiteSet,
-    /// What host code has read, up to now.
+    /// What host code has read so far.
     pub(crate) reads: &'a Reads,
     pub(crate) estimator: Option<&'a Cow<'static, str>>,
     pub(crate) context: Option<&'a Tensor>,
     /// Shows the entries of the trace so far.
     pub(crate) earlier: &'a Earlier<'a>,
-    /// Shows the entry of a full name, if the run has come by it.
+    /// Shows the entry of a full name, if the run has reached it.
     pub(crate) find: &'a Find<'a>,
     pub(crate) expand: &'a dyn Fn() -> Result<Rc<dyn AnyDistribution>>,
     pub(crate) law: &'a dyn Fn() -> Result<Rc<dyn Law>>,
@@ -56,7 +91,7 @@ pub struct Message<'a> {
 }
 
 impl Message<'_> {
-    /// The distribution with a row for every member of the plates.
+    /// The distribution, expanded to a row for every member of the plates.
     ///
     /// # Errors
     /// If its parameters do not fit the plates.
@@ -64,7 +99,7 @@ impl Message<'_> {
         (self.expand)()
     }
 
-    /// The same as a law over tensors.
+    /// The expanded distribution as a law over tensors.
     ///
     /// # Errors
     /// As [`expanded`](Self::expanded), or if the distribution has no law.
@@ -81,8 +116,7 @@ impl Message<'_> {
         self.give_shaped(value)
     }
 
-    /// As [`give`](Self::give), but a site that can be relaxed takes points between the values of
-    /// its support, too.
+    /// As [`give`](Self::give), but a site that can be relaxed also takes points between the values of its support.
     ///
     /// # Errors
     /// As [`give`](Self::give).
@@ -108,8 +142,8 @@ impl Message<'_> {
             let wanted = wanted.leading(wanted.rank() - vectors);
             return Err(Error::Value(format!(
                 "a draw of the site has shape {wanted}, but the value that it was given has shape \
-                 {}; a posterior's draws are of as many rows as were fitted: have those of other rows drawn anew, by \
-                 `block(model, |name| ..)`",
+                 {}; a posterior's draws have as many rows as were fitted: to draw other rows anew, hide the site \
+                 with `block(model, |name| ..)`",
                 value.shape()
             )));
         }

@@ -1,5 +1,5 @@
-//! Handlers: interpretations of a model's sites, as in Pyro. Each wraps a model, and what comes out
-//! is a model: everything that takes one takes it under handlers, too.
+//! Handlers: interpretations of a model's sites, as in Pyro. Each wraps a model, and the result is a model: everything
+//! that takes a model also takes one under handlers.
 
 mod block;
 mod condition;
@@ -26,8 +26,8 @@ use super::{Context, Model, Ran, Weight};
 use crate::error::Result;
 use crate::tensor::Tensor;
 
-/// An interpretation of sites. A site passes the handlers around its model from the innermost to the
-/// outermost; one that finds a value already there usually leaves it.
+/// An interpretation of sites. A site passes the handlers around its model from the innermost to the outermost; a
+/// handler that finds a value already there usually leaves it. [`Under`] puts a model under a handler.
 ///
 /// ```
 /// use std::cell::Cell;
@@ -62,7 +62,7 @@ pub trait Handler {
     /// May give a `sample!` site its value.
     ///
     /// # Errors
-    /// Whatever makes the site impossible.
+    /// If the site cannot be handled.
     fn sample(&self, _message: &mut Message<'_>) -> Result<()> {
         Ok(())
     }
@@ -75,26 +75,27 @@ pub trait Handler {
     /// May change how much a log-probability or a cost counts.
     ///
     /// # Errors
-    /// Whatever makes the weight impossible.
+    /// If the weight cannot be changed.
     fn weigh(&self, _name: &str, _weight: &mut Weight) -> Result<()> {
         Ok(())
     }
 
-    /// Whether a site, or a parameter, is kept from the handlers and the guide outside this one.
+    /// Whether a site or parameter is hidden from the handlers and the guide outside this one.
     fn hides(&self, _name: &str) -> bool {
         false
     }
 
-    /// Looks at what the model's run has come by.
+    /// Checks the sites that the model's run reached.
     ///
     /// # Errors
-    /// If something that the handler was to do did not come about.
+    /// If the handler could not do something it was meant to do.
     fn finish(&self, _ran: &Ran<'_>) -> Result<()> {
         Ok(())
     }
 }
 
-/// A model under a handler, which is a model again.
+/// A model under a handler, which is itself a model; built by [`Under::new`] or by functions such as [`condition()`].
+/// See [`Handler`] for an example.
 #[derive(Clone, Debug)]
 pub struct Under<M, H> {
     model: M,
@@ -115,7 +116,7 @@ impl<M, H> Under<M, H> {
         &self.handler
     }
 
-    /// With another handler of the kind.
+    /// Replaces the handler by another of its type.
     fn with(self, change: impl FnOnce(H) -> H) -> Self
     where
         H: Clone,

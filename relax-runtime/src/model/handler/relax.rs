@@ -1,4 +1,4 @@
-//! Discrete sites give points between their values.
+//! Relaxes discrete sites to points between their values.
 
 use super::{Handler, Message, Under};
 use crate::dist::Value;
@@ -36,8 +36,7 @@ impl Handler for RelaxSites {
     }
 }
 
-/// The draw marked as one, where it comes from no site of the run: a number of trials may then lie between whole
-/// numbers.
+/// Marks a draw that comes from no site of the run as a draw: a number of trials may then lie between whole numbers.
 fn known_as_drawn(draw: &Tensor, message: &Message<'_>) -> Tensor {
     match draw.provenance() {
         Some(_) => draw.clone(),
@@ -48,9 +47,9 @@ fn known_as_drawn(draw: &Tensor, message: &Message<'_>) -> Tensor {
     }
 }
 
-/// A model whose discrete sites over tensors give relaxed draws, σ(z/λ) or softmax(z/λ) at the
-/// temperature λ (Jang, Gu, Poole 2017; Maddison, Mnih, Teh 2017): points between the values of their
-/// support, through which derivatives pass. Sites with host values stay as they are.
+/// Relaxes the discrete sites over tensors of a model: their draws become σ(z/λ) or softmax(z/λ) at the temperature λ
+/// (Jang, Gu, Poole 2017; Maddison, Mnih, Teh 2017), points between the values of their support, through which
+/// derivatives pass. Sites with host values stay as they are.
 ///
 /// ```
 /// use relax_runtime::model::relax;

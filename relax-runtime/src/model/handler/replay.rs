@@ -1,4 +1,4 @@
-//! Sites take the values of a trace.
+//! Gives sites the values of a trace.
 
 use std::rc::Rc;
 
@@ -19,9 +19,8 @@ impl Handler for Replay {
     }
 }
 
-/// A model whose sites take the values that they have in `trace`, each checked as an observation
-/// is; sites that the trace lacks draw afresh, and all stay random choices. Values of relaxed sites
-/// are taken as they are.
+/// Gives a model's sites the values they have in `trace`, each checked like an observation; sites that the trace lacks
+/// are drawn afresh, and all stay random choices. Values of relaxed sites are taken as they are.
 ///
 /// ```
 /// use relax_runtime::prelude::*;

@@ -1,4 +1,4 @@
-//! Terms count more or less.
+//! Scales how much terms count.
 
 use super::{Handler, Under};
 use crate::error::{Error, Result};
@@ -24,10 +24,9 @@ impl Handler for Scale {
     }
 }
 
-/// A model whose log-probabilities and costs are multiplied by `factor`: tempering, or data that
-/// stand for more than themselves. Draws stay as they are. In a bound it is the model that is scaled: an
-/// automatic guide's log q stays as it is, a guide that is a program can be scaled as well. Evidences and importance weights
-/// are those of the scaled model.
+/// Multiplies a model's log-probabilities and costs by `factor`, for tempering, or for data that stand for more than
+/// themselves. Draws stay as they are. In a bound the model is scaled: an automatic guide's log q stays as it is, but a
+/// guide that is a program can be scaled as well. Evidences and importance weights are those of the scaled model.
 ///
 /// ```
 /// use relax_runtime::prelude::*;

@@ -1,4 +1,4 @@
-//! Sites and parameters take fixed values.
+//! Gives sites and parameters fixed values.
 
 use super::given::Given;
 use super::{Handler, Message, Under};
@@ -30,10 +30,9 @@ impl Handler for Substitute {
     }
 }
 
-/// A model of which a `sample!` site or a parameter has a fixed value. A site's value is checked as
-/// an observation is, and its log-probability counts; it stays a random choice in the trace, but one
-/// that is not drawn. A run that does not come by the name is an error.
-/// Of a constrained parameter, `param!(init, positive)`, it is given a value of the constraint's set.
+/// Fixes the value of a `sample!` site or a parameter of a model. A site's value is checked like an observation, and
+/// its log-probability counts; it stays a random choice in the trace, but is not drawn. A run that does not reach the
+/// name is an error. A constrained parameter, `param!(init, positive)`, takes a value that satisfies the constraint.
 ///
 /// ```
 /// use relax_runtime::prelude::*;

@@ -5,7 +5,7 @@ use crate::dist::Bernoulli;
 use crate::model::{Simulation, Site};
 use crate::plumbing::model;
 
-/// However many sites there are, each is found, and none twice.
+/// However many sites there are, each is found, and no name is accepted twice.
 #[test]
 fn names_are_found_before_and_after_they_are_indexed() -> Result<()> {
     for count in [1, FEW, FEW + 1, 3 * FEW] {
@@ -31,7 +31,7 @@ fn names_are_found_before_and_after_they_are_indexed() -> Result<()> {
     Ok(())
 }
 
-/// A name whose key another name has taken.
+/// A name whose key is taken by another name.
 #[test]
 fn names_with_the_same_hash_are_told_apart() -> Result<()> {
     let count = 2 * FEW;
@@ -59,7 +59,7 @@ fn names_with_the_same_hash_are_told_apart() -> Result<()> {
     Ok(())
 }
 
-/// What a record was written in is used again, and shows nothing of it.
+/// The memory of a trace is reused, and shows nothing of it.
 #[test]
 fn records_leave_their_memory_and_nothing_else() -> Result<()> {
     let program = model("program", |context| {

@@ -7,8 +7,8 @@ use std::rc::Rc;
 use super::super::shape::MAX_RANK;
 use super::super::{Inner, Shape, Tensor};
 
-/// A tensor's numbers in all cases: each case's tensor, and all along a first axis of one tensor. Either is made of the
-/// other where it is asked for.
+/// A tensor's numbers in all cases: each case's tensor, and all along the first axis of one tensor. Each form is made
+/// from the other when it is needed.
 pub(crate) struct AllCases {
     apart: Box<[OnceCell<Tensor>]>,
     together: OnceCell<Option<Tensor>>,
@@ -20,14 +20,14 @@ impl fmt::Debug for AllCases {
     }
 }
 
-/// Whether this project's own engine has the numbers, where what counts for nothing has no derivative: of all cases
-/// together those that are impossible are differentiated, too.
+/// Whether this project's own engine has the numbers. There, what counts for nothing has no derivative: with all cases
+/// together, impossible ones are differentiated, too.
 fn is_own(inner: &Rc<Inner>) -> bool {
     inner.data.native().is_some()
 }
 
 impl AllCases {
-    /// Of as many cases as there are tensors.
+    /// One case for each tensor.
     pub(crate) fn apart(tensors: impl IntoIterator<Item = Tensor>) -> Self {
         Self {
             apart: tensors.into_iter().map(OnceCell::from).collect(),
@@ -35,7 +35,7 @@ impl AllCases {
         }
     }
 
-    /// Of so many cases, along the first axis of a tensor.
+    /// `count` cases, along the first axis of a tensor.
     pub(super) fn together(count: usize, tensor: Tensor) -> Self {
         debug_assert_eq!(tensor.rows(), count);
         Self {
@@ -44,7 +44,7 @@ impl AllCases {
         }
     }
 
-    /// How many cases there are.
+    /// Number of cases.
     pub(crate) fn count(&self) -> usize {
         self.apart.len()
     }
@@ -62,7 +62,7 @@ impl AllCases {
         (0..self.count()).map(|case| self.at(case))
     }
 
-    /// All cases along a first axis; nothing where they do not fit into a tensor.
+    /// All cases along a first axis; `None` where they do not fit into a tensor.
     pub(crate) fn as_one(&self) -> Option<&Tensor> {
         let all = self.together.get_or_init(|| {
             let shape = self.at(0).shape();
@@ -75,7 +75,7 @@ impl AllCases {
         all.as_ref()
     }
 
-    /// All cases along a first axis, where they are there.
+    /// All cases along a first axis, if they are already there.
     pub(crate) fn if_one(&self) -> Option<&Tensor> {
         self.together.get()?.as_ref()
     }

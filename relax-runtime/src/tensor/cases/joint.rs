@@ -1,4 +1,4 @@
-//! The choices of several operands together.
+//! The joint choices of several operands.
 
 use smallvec::SmallVec;
 
@@ -7,31 +7,31 @@ use super::super::{Shape, Tensor};
 use super::all::AllCases;
 use super::{Cases, Choices, lose};
 
-/// Combinations of choices that a tensor may have cases of.
+/// Maximum number of combinations of choices that a tensor may have cases for.
 const MOST: usize = 1 << 12;
-/// Of fewer, an operation for each takes less time than one for all and what is around it.
+/// With fewer cases, one operation for each takes less time than one for all with its overhead.
 const FEWEST_TOGETHER: usize = 8;
 
-/// What an operation makes of tensors.
+/// An operation on tensors.
 pub(super) type OfCase<'a> = dyn Fn(&[&Tensor]) -> Option<Tensor> + 'a;
 
-/// What an operation makes of tensors with so many axes in front of those of a case, which broadcast.
+/// An operation on tensors with a number of axes in front of those of a case, which broadcast.
 pub(super) type OfAll<'a> = dyn Fn(&[&Tensor], usize) -> Option<Tensor> + 'a;
 
-/// The choices of several operands together.
+/// The joint choices of several operands.
 pub(super) struct Joint {
     pub(super) choices: Choices,
-    /// Of each operand with cases in turn, the places of its choices among all.
+    /// For each operand with cases in turn, the places of its choices among all.
     pub(super) places: SmallVec<[u8; 8]>,
-    /// The combination of the run's values, and how many there are.
+    /// The combination of the run's values, and the number of combinations.
     pub(super) here: usize,
     count: usize,
-    /// Whether all cases are by the same choices.
+    /// Whether all cases are of the same choices.
     is_aligned: bool,
 }
 
 impl Joint {
-    /// Of operands of which at least one has cases; nothing where there are too many.
+    /// The joint choices of operands, at least one of which has cases; `None` where there are too many.
     pub(super) fn of(all: &[Option<&Cases>]) -> Option<Self> {
         let mut own = all.iter().flatten();
         let first = own.next()?;
@@ -79,7 +79,7 @@ impl Joint {
         (count <= MOST).then_some(joint)
     }
 
-    /// What an operation makes of the operands in each combination, if it makes something of all.
+    /// The results of an operation on the operands in each combination, if all of them exist.
     pub(super) fn each(
         &self,
         operands: &[&Tensor],
@@ -111,7 +111,7 @@ impl Joint {
         Some(AllCases::apart(tensors))
     }
 
-    /// The same of all combinations at once, where that can be.
+    /// As [`each`](Self::each), for all combinations at once, where that is possible.
     pub(super) fn together(
         &self,
         operands: &[&Tensor],
@@ -126,7 +126,7 @@ impl Joint {
             None => x.rank(),
         });
         let rank = ranks.max()?;
-        // An axis for each choice, or one for all together.
+        // One axis for each choice, or a single one for all of them.
         let lead = match self.choices.len() {
             several if !self.is_aligned && several + rank <= MAX_RANK => several,
             _ if rank < MAX_RANK => 1,
@@ -160,7 +160,7 @@ impl Joint {
             .then(|| AllCases::together(self.count, made))
     }
 
-    /// An operand with its choices' axes in front, of length 1 for other choices, and its own filled up to so many.
+    /// An operand with its choices' axes in front, of length 1 for other choices, and its own filled up to `rank` axes.
     fn in_front(&self, cases: &Cases, places: &[u8], lead: usize, rank: usize) -> Option<Tensor> {
         let all = cases.all.as_one()?;
         let own = cases.all.shape();
@@ -189,7 +189,7 @@ impl Joint {
         Some(all.rows_at(&rows).reshaped(shape))
     }
 
-    /// Moves values on to the next combination, the last one's fastest.
+    /// Moves the values on to the next combination, with the last value varying fastest.
     fn advance(&self, values: &mut [usize]) {
         for (value, choice) in values.iter_mut().zip(&self.choices).rev() {
             *value += 1;

@@ -1,4 +1,4 @@
-//! Operations on all cases of choices against the same on each.
+//! Operations on all cases of choices, compared with the same operations on each case.
 
 use super::*;
 use crate::tensor::{Device, Shape, grad};
@@ -83,7 +83,7 @@ fn what_differs_between_cases_for_host_code_is_lost() {
     );
 }
 
-/// A choice of as many values, each of which has numbers of its own, of this shape.
+/// A choice with this many values, each of which has its own numbers, of this shape.
 fn choice_of(variable: usize, size: usize, shape: impl Into<Shape>, here: usize) -> Tensor {
     let shape = shape.into();
     let of_value = |value: usize| {
@@ -94,8 +94,8 @@ fn choice_of(variable: usize, size: usize, shape: impl Into<Shape>, here: usize)
     Tensor::of_choice(Choice { variable, size }, &values, here).expect("sound tensors")
 }
 
-/// Each case of what an operation makes, beside what it makes of the operands' own tensors: values, and the gradients of
-/// sums with weights.
+/// Compares each case of an operation's result with the operation on the operands' own tensors: values, and the
+/// gradients of weighted sums.
 #[track_caller]
 fn expect_cases(operands: &[&Tensor], f: &dyn Fn(&[Tensor]) -> Tensor, is_together: bool) {
     let leaf = Tensor::from_slice(&[0.7]).leaf();
@@ -217,7 +217,7 @@ fn operations_on_all_cases_at_once_are_those_of_each() {
     for (number, f) in one.into_iter().enumerate() {
         println!("of one, {number}");
         expect_cases(&[&choice_of(3, 9, [3, 4], 4)], f, true);
-        // As many choices as two tensors of fewer values have together.
+        // A choice with as many values as two tensors with fewer values have together.
         let sum = |x: &[Tensor]| f(&[&x[0] + &x[1]]);
         let (a, b) = (choice_of(3, 3, [3, 4], 1), choice_of(1, 4, [4], 0));
         expect_cases(&[&a, &b], &sum, true);
@@ -275,14 +275,14 @@ fn operations_on_all_cases_at_once_are_those_of_each() {
         println!("of two, {number}");
         let (first, second) = (choice_of(2, 3, a, 1), choice_of(5, 4, b, 0));
         expect_cases(&[&first, &second], f, true);
-        // By the same choice, and one of them by none.
+        // Operands with the same choice, and one without any.
         expect_cases(&[&choice_of(2, 8, a, 1), &choice_of(2, 8, b, 1)], f, true);
         let plain = choice_of(5, 1, b, 0).of_this_case();
         expect_cases(&[&choice_of(2, 8, a, 1), &plain], f, true);
         let plain = choice_of(5, 1, a, 0).of_this_case();
         expect_cases(&[&plain, &choice_of(2, 8, b, 1)], f, true);
     }
-    // More axes than there are for two choices, and for one.
+    // More axes than are possible for two choices, and for one.
     let f: Function<'_> = &|x| &x[0] * &x[1];
     expect_cases(
         &[&choice_of(2, 3, [2, 3, 4], 1), &choice_of(5, 4, [4], 0)],
@@ -294,7 +294,7 @@ fn operations_on_all_cases_at_once_are_those_of_each() {
         f,
         false,
     );
-    // Few cases are made one by one.
+    // Few cases are done one by one.
     expect_cases(
         &[&choice_of(2, 3, [4], 1), &choice_of(5, 2, [4], 0)],
         f,
@@ -314,7 +314,7 @@ fn a_case_that_counts_for_nothing_has_no_derivative() {
     };
     let x = Tensor::of_choice(choice, &values, 3).expect("sound tensors");
     let leaf = Tensor::scalar(2.0).leaf();
-    // ln and √ have no finite derivative at 0, which the first case is at.
+    // ln and √ have no finite derivative at 0, the value of the first case.
     let out = (&leaf * &x).ln() + (&leaf * &x).sqrt() + (&leaf * &x).powf(0.5);
     let all = out
         .cases()

@@ -1,5 +1,5 @@
-//! To and from typed dfdx tensors, which are all on the CPU: dfdx names the device in a tensor's
-//! type, while ours is chosen at run time.
+//! Conversion to and from typed dfdx tensors, which are all on the CPU: dfdx names the device in a tensor's
+//! type, while this crate chooses it at run time.
 
 use dfdx::shapes::{HasShape, Shape as DfdxShape};
 use dfdx::tensor::{Cpu, Gradients, HasErr, PutTape, SplitTape, Tensor as Dfdx, TensorFromVec};
@@ -27,8 +27,8 @@ impl Tensor {
         Self::new(Inner::constant(shape, Data::Native(values.into())))
     }
 
-    /// The numbers as a dfdx tensor of a typed shape, compile-time or run-time axes. Counts as a
-    /// read of the random sites behind them.
+    /// The numbers as a dfdx tensor of a typed shape, with compile-time or run-time axes. Counts as a
+    /// read of the random sites that they came from.
     ///
     /// # Errors
     /// [`Error::Shape`] if the shape differs; the error carried by a poisoned tensor.
@@ -41,7 +41,7 @@ impl Tensor {
     }
 
     /// Applies any dfdx computation on the CPU, such as the `forward` of an `nn` module, as one
-    /// operation of the graph; from another device the numbers come here, and the result goes back.
+    /// operation of the graph; numbers on another device come here, and the result goes back.
     /// [`grad`](crate::grad) then reaches `self`; the module's own tensors are constants.
     ///
     /// Poisoned for a shape that is not `S`, and for a tensor with a tangent, since dfdx has no

@@ -13,7 +13,7 @@ use crate::tensor::storage::Data;
 
 /// The GPU with this index.
 pub(in super::super) fn gpu(ordinal: usize) -> Result<Cuda> {
-    // One handle a GPU and thread: kernels are loaded once, and operands share a stream.
+    // One handle per GPU and thread: kernels are loaded once, and operands share a stream.
     thread_local! {
         static GPUS: RefCell<BTreeMap<usize, Cuda>> = const { RefCell::new(BTreeMap::new()) };
     }

@@ -111,7 +111,7 @@ impl<D: Host> Engine for Dfdx<D> {
     }
 
     fn powi(x: &Inner, exponent: i32) -> Result<Inner> {
-        // dfdx's own subtracts 1 from the smallest exponent, too.
+        // dfdx's own also subtracts 1 from the smallest exponent.
         let below = exponent.saturating_sub(1);
         let slope =
             |[x]: [Flat<D>; 1], _: &Flat<D>| Ok([x.try_powi(below)?.try_mul(exponent as f32)?]);
@@ -155,7 +155,7 @@ impl<D: Host> Engine for Dfdx<D> {
     }
 
     fn clamp(x: &Inner, low: f32, high: f32) -> Result<Inner> {
-        // Chosen, and not multiplied by 0, as what comes back may be infinite.
+        // Chosen, rather than multiplied by 0, since what comes back may be infinite.
         unary::<D>(x, x.shape, |x| {
             let (x, tape) = x.split_tape();
             let flat = || -> Outcome<D, _> {
@@ -203,7 +203,7 @@ impl<D: Host> Engine for Dfdx<D> {
     }
 
     fn div(x: &Inner, y: &Inner, shape: Shape) -> Result<Inner> {
-        // Not by the square of the divisor, which overflows and vanishes before the quotient does.
+        // Not by the square of the divisor, which overflows or vanishes before the quotient does.
         let slopes = |[_, y]: [Flat<D>; 2], z: &Flat<D>| {
             let right = z.clone().try_div(y.clone())?.try_negate()?;
             Ok([y.try_recip()?, right])
@@ -317,7 +317,7 @@ impl<D: Host> Engine for Dfdx<D> {
                 ..constant
             });
         }
-        // A new identity, so that its gradient stays apart.
+        // A new identity, so that its gradient stays separate.
         unary::<D>(x, shape, |x| x.try_mul(1.0))
     }
 

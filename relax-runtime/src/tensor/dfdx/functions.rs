@@ -19,13 +19,13 @@ pub(super) fn indicators<D: Host>(mask: Mask<D>, like: &Flat<D>) -> Outcome<D, F
     mask.try_choose(dev.try_ones_like(like)?, dev.try_zeros_like(like)?)
 }
 
-/// `y`, with x where that is a NaN, which dfdx's maximum, relu and clamp turn into numbers.
+/// `y`, or x where x is NaN, which dfdx's maximum, relu and clamp turn into numbers.
 pub(super) fn keeping_nan<D: Host>(x: &Flat<D>, y: Flat<D>) -> Outcome<D, Flat<D>> {
     x.try_ne(x)?.try_choose(x.clone(), y)
 }
 
-/// log(1 + x): the logarithm of the rounded sum, and what the rounding took from it, where that is
-/// not lost in the result.
+/// log(1 + x): the logarithm of the rounded sum, plus what the rounding took from it, where that
+/// matters for the result.
 pub(super) fn ln_1p<D: Host>(x: Flat<D>) -> Outcome<D, Flat<D>> {
     let sum = x.clone().try_add(1.0)?;
     let rest = x
@@ -50,7 +50,7 @@ pub(super) fn rare<D: Host>(x: &Flat<D>) -> Outcome<D, Flat<D>> {
     x.clone().try_abs()?.try_negate()?.try_exp()
 }
 
-/// σ(x), relatively accurate for very negative x too.
+/// σ(x), relatively accurate even for very negative x.
 pub(super) fn sigmoid<D: Host>(x: &Flat<D>) -> Outcome<D, Flat<D>> {
     let rare = rare(x)?;
     let ones = x.device().try_ones_like(x)?;
@@ -71,7 +71,7 @@ pub(super) fn less_step<D: Host>(l: &Flat<D>, x: Flat<D>) -> Outcome<D, Flat<D>>
     l.try_gt(0.0)?.try_choose(x.clone().try_sub(1.0)?, x)
 }
 
-/// x − σ(l); nothing cancels where a coin is all but certain.
+/// x − σ(l); without cancellation where a coin is all but certain.
 pub(super) fn coin_score<D: Host>(l: &Flat<D>, x: Flat<D>) -> Outcome<D, Flat<D>> {
     let e = rare(l)?;
     let rest = e.clone().try_div(e.try_add(1.0)?)?;
@@ -85,8 +85,8 @@ pub(super) fn coin_variance<D: Host>(l: &Flat<D>) -> Outcome<D, Flat<D>> {
     e.clone().try_div(e.try_add(1.0)?.try_square()?)
 }
 
-/// What of the derivative goes to the first of two numbers, if `more` says that it was chosen; at a
-/// tie half.
+/// The share of the derivative that goes to the first of two numbers, where `more` says that it was chosen;
+/// half at a tie.
 pub(super) fn share<D: Host>(more: Mask<D>, tie: Mask<D>, like: &Flat<D>) -> Outcome<D, Flat<D>> {
     indicators(more, like)?.try_add(indicators(tie, like)?.try_mul(0.5)?)
 }
@@ -113,7 +113,7 @@ pub(super) fn logsumexp<D: Host>(x: Flat<D>, split: Split) -> Outcome<D, [Flat<D
     let terms = x.try_sub(wide(largest.clone())?)?.try_exp()?;
     let sums: Tensor<(usize, usize), f32, D> = terms.clone().try_sum::<_, Axis<1>>()?;
     let dev = sums.device();
-    // Where all elements are −∞ none has a share.
+    // Where all elements are −∞, none has a share.
     let nothing = sums.try_le(0.0)?;
     let divisors = nothing
         .clone()

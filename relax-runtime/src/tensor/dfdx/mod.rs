@@ -1,8 +1,8 @@
 //! The engine on dfdx: its memory, kernels and backward rules, on any of its devices.
 //!
 //! dfdx names the device in a tensor's type; [`Host`] ties each such type to a [`Device`] chosen at
-//! run time. The text is the same for all of them, so what the tests see of it on dfdx's CPU holds
-//! on a GPU but for the kernels.
+//! run time. The code is the same for all of them, so what the tests show on dfdx's CPU holds
+//! on a GPU, except for the kernels.
 
 mod convert;
 mod engine;
@@ -29,7 +29,7 @@ type Flat<D, T = NoneTape> = Dfdx_<(usize,), f32, D, T>;
 /// [`Flat`] while dfdx records an operation on it.
 type Taped<D> = Flat<D, Recorder<D>>;
 
-/// What dfdx answers on a device.
+/// dfdx's result on a device.
 type Outcome<D, T> = Result<T, <D as HasErr>::Err>;
 
 /// A tensor's numbers in dfdx's hands: one number in place of none, which a GPU cannot hold.
@@ -48,14 +48,14 @@ pub(super) trait Host: ::dfdx::tensor_ops::Device<f32> {
 
     fn store(values: Rc<Values<Self>>) -> Data;
 
-    /// The numbers, if they are on such a device.
+    /// The numbers, if they are on a device of this type.
     fn stored(data: &Data) -> Option<&Rc<Values<Self>>>;
 }
 
 impl Host for Cpu {
     fn open(_: &Device) -> Result<Self> {
         thread_local! {
-            // One a thread: it owns no tensor, only dfdx's allocation cache and its unused random
+            // One per thread: it owns no tensor, only dfdx's allocation cache and its unused random
             // generator.
             static CPU: Cpu = Cpu::default();
         }

@@ -21,7 +21,7 @@ pub(super) fn numbers<D: Host>(x: &Inner) -> Result<&Values<D>> {
         .ok_or_else(|| Error::Autodiff("operands of one operation are on two devices".into()))
 }
 
-/// Takes over numbers.
+/// Hands numbers over to the device.
 pub(super) fn upload<D: Host>(mut values: Vec<f32>, device: &Device) -> Result<Flat<D>> {
     if values.is_empty() {
         values.push(0.0);
@@ -39,7 +39,7 @@ pub(super) fn store<D: Host>(flat: Flat<D>, device: Device) -> Data {
     }))
 }
 
-/// The same numbers under a new identity, which has a gradient of its own.
+/// The same numbers under a new identity, with their own gradient.
 pub(super) fn copy<D: Host>(flat: &Flat<D>) -> Outcome<D, Flat<D>> {
     flat.clone().try_mul(1.0)
 }
@@ -109,7 +109,7 @@ fn derived<D: Host>(
     })
 }
 
-/// Zeros, in place of what an operation makes of nothing, or of nothing that it makes.
+/// Zeros, in place of the result of an operation on empty operands, or of an empty result.
 fn nothing<D: Host>(operands: &[&Inner], shape: Shape, device: &Device) -> Option<Result<Inner>> {
     let empty = |x: &&Inner| x.shape.numel() == 0;
     if shape.numel() > 0 && !operands.iter().any(empty) {
@@ -141,8 +141,8 @@ pub(super) fn unary<D: Host>(
 }
 
 /// Runs an operation of two operands that dfdx differentiates. They get new identities where dfdx
-/// would add two gradients in one buffer: a constant that shares its own with a tensor of the
-/// graph, or one variable on both sides.
+/// would add two gradients in one buffer: for a constant that shares its own with a tensor of the
+/// graph, or for one variable on both sides.
 pub(super) fn pair<D: Host>(
     [x, y]: [&Inner; 2],
     shape: Shape,
@@ -173,7 +173,7 @@ pub(super) fn pair<D: Host>(
     Ok(derived(&[x, y], shape, flat, tape, device))
 }
 
-/// An operation on any number of operands: `run` gets them under identities of their own, with the
+/// An operation on any number of operands: `run` gets them under new identities, with the
 /// tape that it starts from.
 pub(super) fn all<D: Host>(
     operands: &[&Inner],
@@ -209,11 +209,11 @@ pub(super) fn all<D: Host>(
     Ok(derived(operands, shape, flat, tape, device))
 }
 
-/// `value` as the result of an operation whose derivative by each operand is elementwise, where
-/// dfdx's own operation gives other numbers than it should, or has another derivative. `slopes` is
-/// asked for where one operand is tracked, and must not give an operand itself, whose identity the
-/// products would then add to. The products and their sum are there for their backward
-/// rules and identity alone; the value then takes the place of theirs.
+/// `value` as the result of an operation with elementwise derivatives with respect to each operand, where
+/// dfdx's own operation gives wrong numbers, or has a different derivative. `slopes` is
+/// called where an operand is tracked, and must not return an operand itself, whose identity the
+/// products would then add to. The products and their sum serve only for their backward
+/// rules and identity; the value then takes the place of theirs.
 pub(super) fn with_slopes<D: Host, const N: usize>(
     operands: [&Inner; N],
     shape: Shape,

@@ -6,7 +6,7 @@ use super::memory;
 use super::rows::{BLOCK, sum};
 use super::threads::{fill, rows_a_share};
 
-/// Rows of so few elements are done before a block of zeros is written.
+/// Rows with fewer elements than this are done before a block of zeros is written.
 const FEW: usize = 32;
 
 /// Row sums of x l − softplus(l), and the residuals x − σ(l) = ∂/∂l, for rows of `width` elements.
@@ -15,7 +15,7 @@ pub(in super::super) fn log_mass(x: &[f32], l: &[f32], width: usize) -> (Vec<f32
     let (mut sums, mut residuals) = (memory::take(rows), memory::take(x.len()));
     fill(
         [(&mut sums, 1), (&mut residuals, width)],
-        // An exponential and a series an element repay threads sooner.
+        // With an exponential and a series per element, threads pay off sooner.
         rows_a_share(4 * width),
         |range, [sums, residuals]| {
             let elements = range.start * width..range.end * width;
@@ -30,7 +30,7 @@ pub(in super::super) fn log_mass(x: &[f32], l: &[f32], width: usize) -> (Vec<f32
 }
 
 vectorised! {
-    /// `terms` is room for a block, or for a row that is shorter.
+    /// `terms` has room for a block, or for a shorter row.
     fn log_mass_rows(
         x: &[f32],
         l: &[f32],
@@ -46,7 +46,7 @@ vectorised! {
             let mut double = 0.0;
             for ((x, l), residuals) in blocks.zip(residuals.chunks_mut(BLOCK)) {
                 let terms = &mut terms[..x.len()];
-                // Two loops, because a processor sees too few turns of one long loop ahead to have
+                // Two loops, because a processor sees too few iterations of one long loop ahead to have
                 // something to do while it waits for a result.
                 for (e, &l) in terms.iter_mut().zip(l) {
                     *e = exp(-l.abs());

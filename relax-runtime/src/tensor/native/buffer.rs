@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::memory::{self, Numbers};
 
-/// How many numbers are kept without an allocation.
+/// Maximum number of numbers kept without an allocation.
 const SHORT: usize = 4;
 
 /// Numbers on the CPU, shared by clones.
@@ -13,14 +13,14 @@ pub(crate) struct Buffer(Kind);
 
 #[derive(Clone)]
 enum Kind {
-    /// How many, and the numbers.
+    /// The count, and the numbers.
     Short(u8, [f32; SHORT]),
-    /// Numbers in one allocation, for which none waits.
+    /// Numbers in one allocation that is not pooled.
     Middle(Rc<[f32]>),
     Long(Rc<Block>),
 }
 
-/// Numbers whose memory is kept for later when nobody needs them any more.
+/// Numbers whose memory is kept for reuse once it is free.
 struct Block(Vec<f32>);
 
 impl Clone for Block {
@@ -36,7 +36,7 @@ impl Drop for Block {
 }
 
 impl Buffer {
-    /// A few numbers, made one by one; `None` if there are too many to be kept so.
+    /// A few numbers, made one by one; `None` if there are too many to be kept this way.
     #[inline]
     fn short(len: usize, each: impl Fn(usize) -> f32) -> Option<Self> {
         if len > SHORT {
@@ -66,7 +66,7 @@ impl Buffer {
         }
     }
 
-    /// What `fill` writes over all of so many numbers.
+    /// `len` numbers, all of which `fill` overwrites.
     #[inline]
     pub(in super::super) fn filled(len: usize, fill: impl FnOnce(&mut [f32])) -> Self {
         if len <= SHORT {
@@ -106,7 +106,7 @@ impl Buffer {
         }
     }
 
-    /// The numbers, to be changed; copied first if another buffer shares them.
+    /// The numbers, for changing; copied first if another buffer shares them.
     pub(in super::super) fn as_mut_slice(&mut self) -> &mut [f32] {
         match &mut self.0 {
             Kind::Short(len, values) => &mut values[..usize::from(*len)],

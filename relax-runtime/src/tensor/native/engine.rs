@@ -16,7 +16,7 @@ use crate::tensor::{Device, Inner, Shape};
 /// The engine of [`Device::cpu`].
 pub(in super::super) struct Native;
 
-/// How much of the derivative of the chosen one of two numbers goes to the first.
+/// The share of the derivative of the larger or smaller of two numbers that goes to the first.
 fn share(first: bool, tie: bool) -> f32 {
     match (first, tie) {
         (_, true) => 0.5,
@@ -32,7 +32,7 @@ fn by_divisor(x: f32, y: f32) -> f32 {
     -(x * inverse) * inverse
 }
 
-/// Numbers that say where something holds.
+/// 1 where something holds, 0 elsewhere.
 fn indicators(
     x: &Inner,
     y: &Inner,
@@ -164,7 +164,7 @@ impl Engine for Native {
         let values = map(slice(flat), move |x| math::clamp(x, low, high));
         let saved = x.node.is_some().then(|| flat.clone());
         Ok(record(&[x], x.shape, values, move |g, sinks| {
-            // Where the result stays the same, nothing of what is infinite, too.
+            // Outside, the derivative is 0 even where the gradient is infinite.
             let kept = move |g: f32, [x]: [f32; 1]| if x < low || x > high { 0.0 } else { g };
             if let Some(x) = &saved {
                 sinks.pass(0, g, [slice(x)], kept);

@@ -1,20 +1,20 @@
 //! Elementary functions without branches or calls, which the compiler turns into SIMD loops.
-//! Errors are a few units in the last place; NaN and infinities are kept.
+//! Errors are a few units in the last place; NaN and infinities are preserved.
 
-/// x moved into [low, high]; NaN stays.
+/// x clamped to [low, high]; NaN stays NaN.
 #[inline(always)]
 pub(crate) fn clamp(x: f32, low: f32, high: f32) -> f32 {
     let x = if x < low { low } else { x };
     if x > high { high } else { x }
 }
 
-/// max(x, 0); NaN stays.
+/// max(x, 0); NaN stays NaN.
 #[inline(always)]
 pub(crate) fn relu(x: f32) -> f32 {
     if x < 0.0 { 0.0 } else { x }
 }
 
-/// eˣ, after Cephes: x = n log 2 + r, a polynomial for eʳ, and a scale by 2ⁿ in two factors, so
+/// eˣ, after Cephes: x = n log 2 + r, a polynomial for eʳ, and a scaling by 2ⁿ in two factors, so
 /// that neither overflows or vanishes before the product does.
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
@@ -22,10 +22,10 @@ pub(crate) fn exp(x: f32) -> f32 {
     const ROUND: f32 = 12_582_912.0;
     const LN_2_HIGH: f32 = 0.693_359_4;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
-    /// What is smaller has an exponential below half of the smallest number.
+    /// Smaller numbers have an exponential below half of the smallest number.
     const LOWEST: f32 = -104.0;
-    // Not `clamp`, whose checks keep the loop scalar. 0 in place of what vanishes, because processors
-    // are slow with numbers below the normal range.
+    // Not `clamp`, whose checks keep the loop scalar. 0 in place of results that vanish, because processors
+    // are slow with subnormal numbers.
     let clamped = if x < LOWEST { 0.0 } else { x };
     let clamped = if clamped > 89.0 { 89.0 } else { clamped };
     let shifted = clamped * std::f32::consts::LOG2_E + ROUND;
@@ -46,14 +46,14 @@ pub(crate) fn exp(x: f32) -> f32 {
     let half = n >> 1;
     let power = |k: i32| f32::from_bits(((k + 127) << 23) as u32);
     let scaled = value * power(half) * power(n - half);
-    // A NaN passed both comparisons and made `value` NaN.
+    // NaN fails both comparisons, and makes `value` NaN.
     if x < LOWEST { 0.0 } else { scaled }
 }
 
 /// Natural logarithm, after Cephes: x = m 2ⁿ with m between √½ and √2, and a polynomial for log m.
 #[inline(always)]
 pub(crate) fn ln(x: f32) -> f32 {
-    /// 2²⁵ brings numbers below the normal range into it.
+    /// 2²⁵ brings subnormal numbers into the normal range.
     const RAISED: f32 = 33_554_432.0;
     let (normal, lowered) = if x < f32::MIN_POSITIVE {
         (x * RAISED, 25.0)
@@ -109,13 +109,13 @@ pub(crate) fn logit(p: f32) -> f32 {
 #[inline(always)]
 pub(crate) fn ln_modulo_one(x: f32) -> f32 {
     let (z, exponent) = parts(if x < 0.0 { 1.0 + x } else { x });
-    // 1 + x rounds away what tells small x apart.
+    // 1 + x rounds away the digits of small x.
     let near = (x < 0.0) & (x > -0.25);
     let value = ln_of_parts(if near { x } else { z }, exponent);
     if x.is_nan() { x } else { value }
 }
 
-/// log(1 + e) for e in [−½, 1], accurate near 0 too.
+/// log(1 + e) for e in [−½, 1], accurate even near 0.
 #[inline(always)]
 fn ln_1p_unit(e: f32) -> f32 {
     ln_1p_by_quotient(e / (2.0 + e))
@@ -139,14 +139,14 @@ pub(crate) fn softplus(x: f32) -> f32 {
     if x > 0.0 { x + tail } else { tail }
 }
 
-/// log p(x) = x l − softplus(l) of a coin x with logit l; nothing cancels where it is all but
+/// log p(x) = x l − softplus(l) of a coin x with logit l; without cancellation where it is all but
 /// certain.
 #[inline(always)]
 pub(crate) fn coin_log_mass(x: f32, l: f32) -> f32 {
     x_less_step(x, l) * l - ln_1p_unit(exp(-l.abs()))
 }
 
-/// x − σ(l), the derivative of [`coin_log_mass`] by l; nothing cancels there either.
+/// x − σ(l), the derivative of [`coin_log_mass`] with respect to l; without cancellation either.
 #[inline(always)]
 pub(crate) fn coin_score(x: f32, l: f32) -> f32 {
     let e = exp(-l.abs());
@@ -167,7 +167,7 @@ pub(super) fn x_less_step(x: f32, l: f32) -> f32 {
     if l > 0.0 { x - 1.0 } else { x }
 }
 
-/// 1 / (1 + e⁻ˣ) without overflow, relatively accurate for very negative arguments too.
+/// 1 / (1 + e⁻ˣ) without overflow, relatively accurate even for very negative arguments.
 #[inline(always)]
 pub(crate) fn sigmoid(x: f32) -> f32 {
     let e = exp(-x.abs());
@@ -205,7 +205,7 @@ mod tests {
             for i in -1_040_000..=880_000 {
                 let x = i as f32 * 1e-4;
                 let want = exact(f64::from(x));
-                // Below the normal range numbers are 2⁻¹⁴⁹ apart.
+                // Subnormal numbers are 2⁻¹⁴⁹ apart.
                 let error = (f64::from(fast(x)) - want).abs() - 3e-45;
                 assert!(
                     error < 6e-7 * want.abs(),

@@ -37,7 +37,7 @@ impl Layout {
         }
     }
 
-    /// Whether columns are contiguous, and rows are not.
+    /// Whether columns are contiguous and rows are not.
     fn is_transposed(self) -> bool {
         self.rows == 1 && self.cols != 1
     }
@@ -51,7 +51,7 @@ impl Layout {
 /// What a product is added to.
 #[derive(Clone, Copy)]
 pub(in super::super) enum Start<'a> {
-    /// Nothing: the numbers in `out` have no meaning.
+    /// Nothing: the numbers in `out` are meaningless.
     Zero,
     /// The numbers in `out`.
     Out,
@@ -59,28 +59,28 @@ pub(in super::super) enum Start<'a> {
     Row(&'a [f32]),
 }
 
-/// Columns that the widest microkernel does at a time; fewer are slower, column by column.
+/// Number of columns that the widest microkernel does at a time; fewer are slower, one by one.
 const TILE: usize = 16;
 
-/// Products of two numbers that make a thread's share worthwhile.
+/// Number of products of two numbers that makes a thread's share worthwhile.
 const LEAST: usize = 1 << 19;
 
-/// So few rows do not repay that `gemm` copies the right operand for a width that is no multiple of
-/// a tile.
+/// With fewer rows it does not pay off that `gemm` copies the right operand for a width that is not a
+/// multiple of a tile.
 const FEW: usize = 64;
 
-/// `gemm` computes outputs of up to as many elements in another order.
+/// Up to this many elements `gemm` computes outputs in a different order.
 const SMALL: usize = 256;
 
-/// As many products of two numbers are added in f32.
+/// Maximum number of products of two numbers that are added in f32.
 const LONGEST: usize = 1 << 16;
 
 /// Whether to compute the transposed product. Where the right operand is a transpose, `gemm` copies
-/// all of it, number by number; the transposed product has it on the left and reads it where it is.
-/// But its vectors hold rows of the output, which are to fill them nearly, and not to be so many
+/// all of it, number by number; the transposed product has it on the left and reads it in place.
+/// But its vectors hold rows of the output, which should nearly fill them, and not be so numerous
 /// that the copy is cheap beside the products.
 fn is_better_transposed((m, k, n): (usize, usize, usize), out: Layout, b: Layout) -> bool {
-    /// Rows that the largest microkernel does at a time.
+    /// Number of rows that the largest microkernel does at a time.
     const TALLEST: usize = 64;
     let last = (m + TALLEST - 1) % TALLEST + 1;
     b.is_transposed()
@@ -125,7 +125,7 @@ pub(in super::super) fn product(
     }
 }
 
-/// [`product`] of sums so long that their parts are added in f64.
+/// [`product`] with sums so long that their parts are added in f64.
 fn long_product(
     (m, k, n): (usize, usize, usize),
     (out, out_layout, start): (&mut [f32], Layout, Start<'_>),
@@ -182,7 +182,7 @@ vectorised! {
     }
 }
 
-/// `out = start + a b`; where `fresh`, from nothing.
+/// `out = start + a b`; where `fresh`, the start is nothing.
 fn multiply(
     (m, k, n): (usize, usize, usize),
     (out, out_layout, fresh): (&mut [f32], Layout, bool),
@@ -211,7 +211,7 @@ fn multiply(
         },
     };
     // Each thread computes a part of the output, over all of k, so that the numbers are the same;
-    // parts of the longer side, because `gemm` does whole blocks of the other one best.
+    // the longer side is divided, because `gemm` works best on whole blocks of the other one.
     let least = |unit: usize| (LEAST / (unit * k)).max(SMALL / unit) + 1;
     if n >= 2 * TILE && n >= m {
         let tiles = n / TILE;
@@ -254,13 +254,13 @@ struct Layouts {
 unsafe impl Sync for ProductByAddress {}
 
 impl ProductByAddress {
-    /// [`add`](Self::add), in the steps that `gemm` does best.
+    /// [`add`](Self::add), in the steps that suit `gemm` best.
     ///
     /// # Safety
     /// As [`add`](Self::add).
     unsafe fn add_columns(&self, rows: Range<usize>, columns: Range<usize>) {
-        /// As many columns a transposed left operand is not copied for, or one more: never one column
-        /// alone, whose sums `gemm` computes in another order.
+        /// Up to this many columns, or one more, a transposed left operand is not copied: never one column
+        /// alone, whose sums `gemm` computes in a different order.
         const STRIP: usize = 128;
         if self.layouts.a.is_transposed() && columns.len() > STRIP + 1 {
             let mut rest = columns;
@@ -270,20 +270,20 @@ impl ProductByAddress {
                 } else {
                     rest.end
                 };
-                // SAFETY: the caller's, for a part.
+                // SAFETY: as promised by the caller, for a part.
                 unsafe { self.add(rows.clone(), rest.start..end) };
                 rest.start = end;
             }
             return;
         }
-        // A width that is no multiple of a tile in two steps for few rows.
+        // For few rows, a width that is not a multiple of a tile is done in two steps.
         let whole = columns.len() / TILE * TILE;
         if rows.len() > FEW || whole == 0 || columns.len() < whole + 2 {
-            // SAFETY: the caller's.
+            // SAFETY: as promised by the caller.
             return unsafe { self.add(rows, columns) };
         }
         let cut = columns.start + whole;
-        // SAFETY: the caller's, twice with a part.
+        // SAFETY: as promised by the caller, for two parts.
         unsafe {
             self.add(rows.clone(), columns.start..cut);
             self.add(rows, cut..columns.end);
@@ -293,15 +293,15 @@ impl ProductByAddress {
     /// Computes a part of the output.
     ///
     /// # Safety
-    /// The rows and columns of the three matrices lie in memory that lives, and nobody else reads
+    /// The rows and columns of the three matrices lie in live memory, and nobody else reads
     /// or writes this part of the output meanwhile.
     unsafe fn add(&self, rows: Range<usize>, columns: Range<usize>) {
-        /// As long a sum `gemm` never cuts; where it cuts longer ones depends on the other sizes.
+        /// `gemm` never splits sums of up to this length; where it splits longer ones depends on the other sizes.
         const UNCUT: usize = 512;
         let Layouts { out, a, b } = self.layouts;
         let step = self.k.div_ceil(self.k.div_ceil(UNCUT));
         for start in (0..self.k).step_by(step) {
-            // SAFETY: the caller's, for a part of the sum.
+            // SAFETY: as promised by the caller, for a part of the sum.
             unsafe {
                 gemm::gemm(
                     rows.len(),

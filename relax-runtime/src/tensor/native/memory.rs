@@ -1,5 +1,5 @@
-//! Memory that is used again: a step of training wants the same sizes as the one before, and
-//! fresh pages cost as much as an operation on them. Short ones come without an allocation, or from the
+//! Memory reuse: a step of training wants the same sizes as the one before, and fresh pages cost as
+//! much as an operation on them. Short blocks need no allocation, or come from the
 //! allocator.
 
 use std::cell::RefCell;
@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
-/// Numbers that only one owner sees, such as a gradient's: a few stand without an allocation.
+/// Numbers with a single owner, such as a gradient's: a few are stored without an allocation.
 pub(in super::super) type Numbers = SmallVec<[f32; FEW]>;
 
 const FEW: usize = 12;
@@ -15,14 +15,14 @@ const FEW: usize = 12;
 /// Shorter blocks are left to the allocator.
 const SHORTEST: usize = 1 << 6;
 
-/// As many numbers wait at most, half a GiB; more, and all go back to the allocator.
+/// Maximum number of numbers kept for reuse, half a GiB; beyond it all go back to the allocator.
 const MOST: usize = 1 << 27;
 
 /// The blocks of one length.
 #[derive(Default)]
 struct Blocks {
     waiting: Vec<Vec<f32>>,
-    /// How many were taken and did not come back. As many are accepted, so that no more wait than
+    /// How many blocks were taken and have not come back. As many are accepted, so that no more are kept than
     /// were in use at once, whatever other memory is given.
     out: usize,
 }
@@ -30,7 +30,7 @@ struct Blocks {
 #[derive(Default)]
 struct Store {
     blocks: FxHashMap<usize, Blocks>,
-    /// Length of all that wait.
+    /// Total length of the blocks kept for reuse.
     waiting: usize,
 }
 
@@ -44,7 +44,7 @@ pub(super) fn is_kept(len: usize) -> bool {
     len >= SHORTEST
 }
 
-/// Numbers without a meaning, all to be overwritten.
+/// Numbers without meaning, all of which must be overwritten.
 pub(crate) fn take(len: usize) -> Vec<f32> {
     if !is_kept(len) {
         return vec![0.0; len];
@@ -59,7 +59,7 @@ pub(crate) fn take(len: usize) -> Vec<f32> {
     waiting.unwrap_or_else(|| vec![0.0; len])
 }
 
-/// As [`take`].
+/// As [`take`], with a few numbers stored without an allocation.
 #[inline]
 pub(in super::super) fn numbers(len: usize) -> Numbers {
     match len <= FEW {
@@ -75,14 +75,14 @@ pub(in super::super) fn zeros(len: usize) -> Numbers {
     zeros
 }
 
-/// As [`copy`].
+/// As [`copy`], with a few numbers stored without an allocation.
 pub(in super::super) fn copy_numbers(values: &[f32]) -> Numbers {
     let mut copy = numbers(values.len());
     copy.copy_from_slice(values);
     copy
 }
 
-/// As [`give`].
+/// As [`give`], for [`Numbers`].
 #[inline]
 pub(in super::super) fn give_numbers(numbers: Numbers) {
     if numbers.spilled() {
@@ -100,13 +100,13 @@ pub(in super::super) fn copy(values: &[f32]) -> Vec<f32> {
     copy
 }
 
-/// Keeps a block for later, if it may be wanted.
+/// Keeps a block for reuse, if it may be needed.
 pub(in super::super) fn give(block: Vec<f32>) {
     let len = block.len();
     if !is_kept(len) {
         return;
     }
-    // When a thread ends, the store may be gone before the last block.
+    // When a thread ends, the store may be gone before the last block is.
     let _ = STORE.try_with(|store| {
         let mut store = store.borrow_mut();
         if store.waiting + len > MOST {

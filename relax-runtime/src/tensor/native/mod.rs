@@ -1,4 +1,4 @@
-//! This project's own engine on the CPU: its operations, and the kernels on slices under them.
+//! This project's own engine on the CPU: its operations, and the kernels on slices beneath them.
 
 #[macro_use]
 pub(crate) mod simd;
@@ -33,7 +33,7 @@ pub(super) mod zip;
 pub(crate) use buffer::Buffer;
 pub(super) use engine::Native;
 
-/// Says, once, that an environment variable has a value that makes no sense.
+/// Reports, once, that an environment variable has a value that makes no sense.
 fn warn_setting(name: &str, value: &str, instead: &str) {
     eprintln!("relax: {name}=`{value}` makes no sense here; {instead}");
 }

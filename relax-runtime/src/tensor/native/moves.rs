@@ -1,4 +1,4 @@
-//! What moves numbers and computes none.
+//! Operations that move numbers without computing any.
 
 use std::rc::Rc;
 
@@ -51,7 +51,7 @@ pub(super) fn concat(operands: &[&Inner], axis: usize, shape: Shape) -> Result<I
     let flats = operands.iter().map(|x| Ok(slice(numbers(x)?)));
     let flats = flats.collect::<Result<Vec<&[f32]>>>()?;
     let outer: usize = shape[..axis].iter().product();
-    // Numbers of each operand in one step of the axes before `axis`.
+    // How many numbers of each operand belong to one step of the axes before `axis`.
     let widths: Vec<usize> = flats.iter().map(|x| x.len() / outer.max(1)).collect();
     let total: usize = widths.iter().sum();
     let mut values = memory::take(shape.numel());

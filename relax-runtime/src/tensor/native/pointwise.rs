@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::Buffer;
 use super::threads::{fill, rows_a_share, share};
 
-/// So few elements are not worth the choice of vectors.
+/// With fewer elements it is not worth choosing among kinds of vectors.
 pub(super) const FEW: usize = 16;
 
-/// The elements at a place. A loop, here and below: the closure of a `map` would not become part of
-/// the caller, and would be compiled anew for each of them.
+/// The elements at a place. A loop, here and below: the closure of a `map` would not be inlined into
+/// the caller, and would be compiled again for each of them.
 #[inline(always)]
 fn at<const N: usize>(operands: [&[f32]; N], i: usize) -> [f32; N] {
     let mut elements = [0.0; N];
@@ -30,7 +30,7 @@ fn part<const N: usize>(mut operands: [&[f32]; N], range: Range<usize>) -> [&[f3
 }
 
 vectorised! {
-    /// Without a branch an element, so that it is a loop of vectors.
+    /// Without a branch per element, so that the loop is vectorized.
     fn all_of[F: Fn(f32) -> bool](values: &[f32], holds: F) -> bool {
         values.iter().fold(true, |all, &x| all & holds(x))
     }
@@ -69,7 +69,7 @@ vectorised! {
     }
 }
 
-/// `f` of the elements at each place; `f` is to be `#[inline(always)]`.
+/// `f` of the elements at each place; `f` should be `#[inline(always)]`.
 #[inline]
 pub(in super::super) fn pointwise<const N: usize>(
     operands: [&[f32]; N],

@@ -1,8 +1,8 @@
 //! Threads that wait for parts of a kernel.
 //!
 //! A kernel takes some ten microseconds, about as long as it takes to wake a sleeping thread, so
-//! waiting threads spin for a while before they sleep. Whoever is free takes the next part, the
-//! calling thread included, which therefore never waits for a part that nobody has begun.
+//! waiting threads spin for a while before they sleep. Any free thread takes the next part, including the
+//! calling thread, which therefore never waits for a part that has not been started.
 
 use std::any::Any;
 use std::cell::UnsafeCell;
@@ -21,13 +21,13 @@ pub(super) struct Pool {
     /// Held while a job runs.
     workers: Mutex<Vec<Thread>>,
     job: UnsafeCell<&'static Job<'static>>,
-    /// How many parts nobody has taken; the next one to take is the last of them.
+    /// Number of parts that have not been taken; the next one to take is the last of them.
     untaken: AtomicUsize,
-    /// How many parts are not done.
+    /// Number of parts that are not finished.
     unfinished: AtomicUsize,
-    /// How many workers sleep, or are about to.
+    /// Number of workers that sleep, or are about to.
     asleep: AtomicUsize,
-    /// What the first part that panicked said.
+    /// The payload of the first part that panicked.
     panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
@@ -62,8 +62,8 @@ impl Pool {
                 Err(_) => break,
             }
         }
-        // SAFETY: all parts of the last job are done, so that nobody reads the old job; and this
-        // function does not return, nor unwind, before all parts of the new one are.
+        // SAFETY: all parts of the last job are finished, so that nobody reads the old job; and this
+        // function does not return or unwind before all parts of the new one are.
         unsafe { *self.job.get() = std::mem::transmute::<&Job<'_>, &'static Job<'static>>(job) };
         self.unfinished.store(parts, Ordering::Relaxed);
         self.untaken.store(parts, Ordering::SeqCst);
@@ -82,7 +82,7 @@ impl Pool {
         }
     }
 
-    /// Does one part, if there is one.
+    /// Does one part, if there is one; returns whether there was.
     fn take_part(&self) -> bool {
         let less = |parts: usize| parts.checked_sub(1);
         let taken = (self.untaken).fetch_update(Ordering::AcqRel, Ordering::Relaxed, less);
@@ -100,7 +100,7 @@ impl Pool {
         self.panic.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The life of a worker.
+    /// A worker's main loop.
     fn work(&self) {
         const PATIENCE: Duration = Duration::from_micros(200);
         loop {
@@ -111,7 +111,7 @@ impl Pool {
                     continue;
                 }
                 self.asleep.fetch_add(1, Ordering::SeqCst);
-                // Either this sees the new job, or `run` sees that somebody sleeps.
+                // Either this sees the new job, or `run` sees that a worker sleeps.
                 if self.untaken.load(Ordering::SeqCst) == 0 {
                     thread::park();
                 }
@@ -122,7 +122,7 @@ impl Pool {
     }
 }
 
-/// Waiting since a moment.
+/// How long a thread has been waiting, since this moment.
 struct Waiting(Instant);
 
 impl Waiting {
@@ -130,7 +130,7 @@ impl Waiting {
         Self(Instant::now())
     }
 
-    /// Spins at first; later lets other threads run, of which there may be more than cores.
+    /// Spins at first; later yields to other threads, of which there may be more than cores.
     fn pause(&self) {
         const SPINS: usize = 16;
         const SPINNING: Duration = Duration::from_micros(30);

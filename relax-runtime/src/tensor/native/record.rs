@@ -33,7 +33,7 @@ pub(in super::super) fn record(
     })
 }
 
-/// A share of a gradient, passed on by a derivative: nothing of nothing, even where the derivative is not finite.
+/// A share of a gradient, passed on by a derivative: zero stays zero, even where the derivative is not finite.
 #[inline(always)]
 fn shared(g: f32, slope: f32) -> f32 {
     let product = g * slope;
@@ -57,7 +57,7 @@ pub(super) fn unary(
     }))
 }
 
-/// An elementwise function whose derivative is the same everywhere.
+/// An elementwise function with a constant derivative.
 pub(super) fn linear(x: &Inner, f: impl Fn(f32) -> f32 + Copy + Sync, slope: f32) -> Result<Inner> {
     let values = map(slice(numbers(x)?), f);
     Ok(record(&[x], x.shape, values, move |g, sinks| match slope {
@@ -93,7 +93,7 @@ pub(super) fn pair(
     let saved = (left.clone(), right.clone());
     Ok(record(&[a, b], shape, values, move |g, sinks| {
         let operands = [slice(&saved.0), slice(&saved.1)];
-        // The operand whose gradient may take the place of the result's comes last.
+        // The operand whose gradient may reuse the memory of the result's comes last.
         if zip.is_whole(1) && sinks.wants(1) {
             back(&zip, (0, false), (g, sinks), operands, dl);
             back(&zip, (1, true), (g, sinks), operands, dr);
@@ -104,7 +104,7 @@ pub(super) fn pair(
     }))
 }
 
-/// Adds to the gradient of the operand on one side, perhaps as the last one to need `g`.
+/// Adds to the gradient of the operand on one side, which may be the last one to need `g`.
 fn back(
     zip: &Zip,
     (side, last): (usize, bool),

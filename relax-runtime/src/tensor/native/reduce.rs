@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::tensor::engine::Split;
 use crate::tensor::{Inner, Shape};
 
-/// What a broadcast reads, a sum accumulates: its gradient is read through a view.
+/// A sum accumulates what a broadcast reads: its gradient is read through a view.
 #[inline]
 pub(super) fn sum(x: &Inner, split: Split, shape: Shape) -> Result<Inner> {
     let (outer, n, rest) = split;
@@ -45,7 +45,7 @@ pub(in super::super) fn log_softmax(x: &Inner, flat: &Buffer, split: Split) -> I
     let (outer, n, rest) = split;
     let (totals, weights, sums) = softmax::logsumexp(slice(flat), split);
     let zip = Zip::new([[1, outer, n, rest], [1, outer, 1, rest]]);
-    // The smallest number in place of −∞, which all of −∞ are as far below as below any other.
+    // The smallest number in place of −∞: where all elements are −∞, they are as far below it as below any other.
     let less = |x: f32, total: f32| x - if total < f32::MIN { f32::MIN } else { total };
     let values = zip.apply([flat, &totals].map(slice), less);
     record(&[x], x.shape, values, move |g, sinks| {

@@ -3,11 +3,11 @@
 use super::memory;
 use super::threads::{fill, rows_a_share};
 
-/// As many elements are added in f32; the sums of blocks in f64, so that rounding does not grow
-/// with the length.
+/// Number of elements that are added in f32; the sums of such blocks are added in f64, so that rounding does not
+/// grow with the length.
 pub(super) const BLOCK: usize = 1024;
 
-/// Sum of a block in sixteen interleaved lanes, which vectorises.
+/// Sum of a block in sixteen interleaved lanes, which vectorizes.
 #[inline(always)]
 pub(crate) fn sum(block: &[f32]) -> f32 {
     let mut lanes = [0.0; 16];
@@ -27,8 +27,8 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// Sum of any numbers. A loop, because an iterator's closure would not become part of a loop of
-/// vectors.
+/// Sum of any numbers. A loop, because an iterator's closure would not be inlined into a
+/// vectorized loop.
 #[inline(always)]
 pub(crate) fn sum_of_blocks(values: &[f32]) -> f32 {
     let mut double = 0.0;

@@ -1,7 +1,7 @@
-//! Loops for the widest vectors that the machine has, chosen at run time.
+//! Loops for the widest vectors of the machine, chosen at run time.
 //!
 //! The numbers are the same everywhere: the compiler never fuses a product and a sum by itself, and
-//! sums run in lanes of a fixed number.
+//! sums run in a fixed number of lanes.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,34 +9,44 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::error::{Error, Result};
 
-/// Vectors of the CPU.
+/// Vector instruction sets of the CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Simd {
     /// What every processor of the target has.
     Plain,
-    /// AVX2, of 8 numbers.
+    /// AVX2, with vectors of 8 numbers.
     Avx2,
-    /// AVX-512, of 16 numbers.
+    /// AVX-512, with vectors of 16 numbers.
     Avx512,
 }
 
-/// From the narrowest to the widest, by [`WIDTH`].
+/// From the narrowest to the widest, indexed by [`WIDTH`].
 const ALL: [Simd; 3] = [Simd::Plain, Simd::Avx2, Simd::Avx512];
 
-/// The place among [`ALL`]; another number before the first use.
+/// The index into [`ALL`]; out of range before the first use.
 static WIDTH: AtomicU8 = AtomicU8::new(u8::MAX);
 
 /// Sets which vectors the library's own loops use; `None` restores the default, the widest that the
-/// machine has, or what the environment variable `RELAX_SIMD` says: `avx512`, `avx2` or `plain`.
+/// machine has, or those of the environment variable `RELAX_SIMD`: `avx512`, `avx2` or `plain`.
 ///
-/// Their numbers do not depend on it. Matrix products may: they are the `gemm` crate's, which always
-/// takes the widest vectors that it was built for, and whose AVX-512 and AVX2 kernels add up in
-/// another order at some widths. For products that are the same on all machines with AVX2, build
+/// The results of these loops do not depend on it. Those of matrix products may: they come from the `gemm` crate,
+/// which always uses the widest vectors that it was built for, and whose AVX-512 and AVX2 kernels add in a different
+/// order at some widths. For products that are the same on all machines with AVX2, build
 /// without this crate's feature `avx512`.
 ///
+/// ```
+/// use relax_runtime::{Result, Simd, set_simd, simd};
+/// # fn main() -> Result<()> {
+/// set_simd(Some(Simd::Plain))?;
+/// assert_eq!(simd(), Simd::Plain);
+/// set_simd(None)?;
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
-/// [`Error::Config`] where the machine does not have them.
+/// [`Error::Config`] if the machine does not have them.
 pub fn set_simd(simd: Option<Simd>) -> Result<()> {
     let chosen = match simd {
         Some(simd) if !simd.is_here() => {
@@ -52,7 +62,7 @@ pub fn set_simd(simd: Option<Simd>) -> Result<()> {
     Ok(())
 }
 
-/// Which vectors the library's own loops use.
+/// The vectors that the library's own loops use; see [`set_simd`].
 #[inline]
 pub fn simd() -> Simd {
     match ALL.get(usize::from(WIDTH.load(Ordering::Relaxed))) {
@@ -121,7 +131,7 @@ impl fmt::Display for Simd {
     }
 }
 
-/// `avx512`, `avx2` or `plain`.
+/// Parses `avx512`, `avx2` or `plain`.
 impl FromStr for Simd {
     type Err = Error;
 
@@ -129,13 +139,13 @@ impl FromStr for Simd {
         let named = ALL.into_iter().find(|simd| simd.to_string() == text);
         named.ok_or_else(|| Error::Config {
             setting: "simd",
-            problem: format!("`{text}` is none of avx512, avx2, plain"),
+            problem: format!("unknown vectors `{text}`; expected one of avx512, avx2, plain"),
         })
     }
 }
 
 /// Defines functions whose bodies are compiled for AVX-512, for AVX2 and for the plain target. What
-/// a body calls becomes part of its loops only where it is `#[inline(always)]`, or small.
+/// a body calls is inlined into its loops only where it is `#[inline(always)]`, or small.
 macro_rules! vectorised {
     ($(
         $(#[$doc:meta])*

@@ -34,7 +34,7 @@ pub(in super::super) fn logsumexp(
     (values, weights.into(), sums.into())
 }
 
-/// The larger number: NaN counts as large, and infinity as a number that can be subtracted.
+/// The larger number: NaN counts as the largest, and infinity as a number that can be subtracted.
 #[inline(always)]
 fn larger(largest: f32, x: f32) -> f32 {
     if x <= largest {
@@ -44,15 +44,15 @@ fn larger(largest: f32, x: f32) -> f32 {
     }
 }
 
-/// g / sum. All elements that a sum of 0 is made of are −∞, and none of them has a share.
+/// g / sum. A sum of 0 comes from elements that are all −∞, none of which has a share.
 #[inline(always)]
 fn share_of(g: f32, sum: f32) -> f32 {
     if sum == 0.0 { 0.0 } else { g / sum }
 }
 
 vectorised! {
-    /// The exponentials themselves in one loop over all rows: where each row has one, its last
-    /// elements, done one by one, take as long as all others.
+    /// The exponentials in one loop over all rows: with a loop for each row, its last
+    /// elements, done one by one, would take as long as all others.
     fn exponentials(x: &[f32], split: (usize, usize), outs: [&mut [f32]; 3]) {
         let ((n, rest), [largest, sums, weights]) = (split, outs);
         let outs = largest.chunks_mut(rest).zip(sums.chunks_mut(rest));
@@ -96,7 +96,7 @@ vectorised! {
         }
     }
 
-    /// `shares` is room for as many numbers as a row has.
+    /// `shares` has room for one row.
     fn scale(
         weights: &mut [f32],
         split: (usize, usize),
@@ -123,7 +123,7 @@ vectorised! {
         }
     }
 
-    /// `shares` is room for as many numbers as a row has.
+    /// `shares` has room for one row.
     fn less_softmax(
         g: &mut [f32],
         split: (usize, usize),
@@ -155,7 +155,7 @@ vectorised! {
     }
 }
 
-/// The derivative of x − log Σ exp: takes from `g` the softmax times the sum of `g`, given the
+/// The derivative of x − log Σ exp: subtracts from `g` the softmax times the sum of `g`, given the
 /// exponentials and their sums.
 pub(in super::super) fn log_softmax_back(
     g: &mut [f32],
@@ -196,7 +196,7 @@ pub(in super::super) fn logsumexp_back(
 mod tests {
     use super::*;
 
-    /// A block that waits is there again afterwards.
+    /// A block that is kept for reuse is there again afterwards.
     #[test]
     fn room_for_a_row_goes_back() {
         let split = (1, 3, 70);

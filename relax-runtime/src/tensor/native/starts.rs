@@ -1,10 +1,10 @@
-//! Where the runs of two operands start.
+//! Where the runs in two operands start.
 
 use std::ops::Range;
 
 use super::super::shape::MAX_RANK;
 
-/// Counts runs. An iterator, because a closure would not become part of a loop of vectors.
+/// Counts runs. An iterator, because a closure would not be inlined into a vectorized loop.
 pub(super) struct Starts<'a> {
     shape: &'a [usize; MAX_RANK],
     strides: [[usize; MAX_RANK]; 2],
@@ -13,7 +13,7 @@ pub(super) struct Starts<'a> {
 }
 
 impl<'a> Starts<'a> {
-    /// Of these runs of an array of this shape, whose last axis is a run; strides are the operands'.
+    /// The starts of these runs of an array of this shape, whose last axis is a run; strides are the operands'.
     #[inline(always)]
     pub(super) fn new(
         shape: &'a [usize; MAX_RANK],

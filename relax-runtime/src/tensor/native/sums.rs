@@ -1,4 +1,4 @@
-//! Sums along an axis. A few terms are added in f32, the sums of such blocks in f64, so that
+//! Sums along an axis. A few terms are added in f32 and the sums of such blocks in f64, so that
 //! rounding does not grow with the length.
 
 use std::ops::Range;
@@ -8,10 +8,10 @@ use super::rows::sum_of_blocks;
 use super::threads::{fill, rows_a_share};
 use super::{Buffer, memory};
 
-/// As many terms are added one after the other in f32.
+/// Number of terms that are added one after the other in f32.
 pub(super) const FEW: usize = 128;
 
-/// Columns that are summed at a time: their sums stay in the nearest cache.
+/// Number of columns that are summed at a time: their sums stay in the nearest cache.
 const STRIP: usize = 256;
 
 /// `sink +=` the sum over rows of some columns; each row has `width` elements.
@@ -67,7 +67,7 @@ vectorised! {
     }
 }
 
-/// Adds a number of terms to each element of `sink`, as `add` does with some of them.
+/// Adds a number of terms to each element of `sink`, where `add` adds a range of them.
 pub(super) fn in_blocks(sink: &mut [f32], terms: usize, add: impl Fn(&mut [f32], Range<usize>)) {
     if terms <= FEW {
         return add(sink, 0..terms);
@@ -116,7 +116,7 @@ pub(in super::super) fn add_axis(
     }
 }
 
-/// `sink +=` the sums of `x` along the axes of its shape that `repeats` says.
+/// `sink +=` the sums of `x` along the axes of its shape marked in `repeats`.
 pub(in super::super) fn add_axes(
     sink: &mut [f32],
     x: &[f32],

@@ -1,7 +1,7 @@
 //! Sharing a kernel's work between threads.
 //!
-//! Results do not depend on the number of threads: each part of the output is computed by one of
-//! them, in the same order as alone.
+//! Results do not depend on the number of threads: each part of the output is computed by one
+//! thread, in the same order as without others.
 
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -13,19 +13,27 @@ use super::pool::POOL;
 /// The number of threads in use; 0 stands for all.
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 
-/// More threads than any kernel gains by.
+/// More threads than any kernel benefits from.
 const MOST: usize = 256;
 
-/// Sets how many threads kernels on the CPU use, the calling one included; all cores that the
-/// process may use unless set, here or by the environment variable `RELAX_THREADS`. 0 restores that.
+/// Sets how many threads kernels on the CPU use, including the calling one. The default is all cores that the
+/// process may use, unless the environment variable `RELAX_THREADS` sets another; 0 restores it.
 ///
-/// Numbers do not depend on it; more than 256 count as 256. Threads that wait for work spin for about a fifth of a millisecond
-/// before they sleep, so that short kernels gain, too: set 1 where other programs need the cores.
+/// Results do not depend on it; more than 256 count as 256. Threads that wait for work spin for about a fifth of a
+/// millisecond before they sleep, so that short kernels benefit, too: set 1 if other programs need the cores.
+///
+/// ```
+/// use relax_runtime::{set_threads, threads};
+/// set_threads(2);
+/// assert_eq!(threads(), 2);
+/// set_threads(0); // back to the default
+/// assert!(threads() >= 1);
+/// ```
 pub fn set_threads(count: usize) {
     THREADS.store(count.min(MOST), Ordering::Relaxed);
 }
 
-/// How many threads kernels on the CPU use.
+/// How many threads kernels on the CPU use; see [`set_threads`].
 pub fn threads() -> usize {
     static DEFAULT: OnceLock<usize> = OnceLock::new();
     let default = || {
@@ -53,7 +61,7 @@ pub fn threads() -> usize {
 /// Calls `work` with ranges that together make `0..len`, on several threads if each gets at least
 /// `least`.
 pub(super) fn share(len: usize, least: usize, work: impl Fn(Range<usize>) + Sync) {
-    // Small work is the most frequent: it is to cost no division.
+    // Small work is the most frequent: it should not cost a division.
     let parts = match len < least.saturating_mul(2) {
         true => 1,
         false => (len / least.max(1)).min(threads()),
@@ -65,7 +73,7 @@ pub(super) fn share(len: usize, least: usize, work: impl Fn(Range<usize>) + Sync
     POOL.run(parts, &part);
 }
 
-/// As [`share`], for work that fills outputs: each has a number of elements for every place.
+/// As [`share`], for work that fills outputs: each output has a number of elements for every place.
 #[inline]
 pub(crate) fn fill<const N: usize>(
     outs: [(&mut [f32], usize); N],
@@ -79,12 +87,12 @@ pub(crate) fn fill<const N: usize>(
     fill_shared(outs, places, least, &work);
 }
 
-// What follows is not compiled anew for each kernel.
+// What follows is not compiled again for each kernel.
 
 /// What a kernel does with a range of places and the outputs' elements there.
 type Work<'a, const N: usize> = dyn Fn(Range<usize>, [&mut [f32]; N]) + Sync + 'a;
 
-/// How many places the outputs have; elements without width have none.
+/// The number of places that the outputs have; elements without width have none.
 #[inline]
 fn places_of<const N: usize>(outs: &[(&mut [f32], usize); N]) -> usize {
     let places = outs.iter().filter_map(|(out, unit)| match unit {
@@ -100,14 +108,14 @@ fn first<const N: usize>(outs: [(&mut [f32], usize); N], places: usize) -> [&mut
     outs.map(|(out, unit)| &mut out[..places * unit])
 }
 
-/// [`fill`] where several threads may have a share.
+/// [`fill`] where several threads may take part.
 fn fill_shared<const N: usize>(
     outs: [(&mut [f32], usize); N],
     places: usize,
     least: usize,
     work: &Work<'_, N>,
 ) {
-    /// Disjoint parts of it are written from several threads.
+    /// An output, disjoint parts of which are written from several threads.
     struct Target(*mut f32, usize);
     // SAFETY: only the closure below looks inside, at disjoint parts of a slice borrowed mutably.
     unsafe impl Sync for Target {}
@@ -116,8 +124,8 @@ fn fill_shared<const N: usize>(
     share(places, least, |range| {
         let parts = std::array::from_fn(|i| {
             let Target(start, unit) = targets[i];
-            // SAFETY: `share` calls with disjoint ranges below `places`, for each of which the
-            // output has `unit` elements, and stays borrowed until `share` returns.
+            // SAFETY: `share` passes disjoint ranges below `places`, for each of which the
+            // output has `unit` elements, and the output stays borrowed until `share` returns.
             unsafe {
                 std::slice::from_raw_parts_mut(start.add(range.start * unit), range.len() * unit)
             }
@@ -132,7 +140,7 @@ pub(crate) fn rows_a_share(width: usize) -> usize {
     ELEMENTS.div_ceil(width.max(1))
 }
 
-/// Calls `work` with another number of threads, which other tests may see.
+/// Calls `work` with another number of threads, which concurrent tests may see.
 #[cfg(test)]
 pub(super) fn with_threads<R>(count: usize, work: impl FnOnce() -> R) -> R {
     static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());

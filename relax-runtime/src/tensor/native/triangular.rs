@@ -1,7 +1,7 @@
-//! Factors of positive definite matrices and triangular systems, in double precision: sums of hundreds of
-//! products that nearly cancel keep the digits that single precision has in the end.
+//! Factors of positive definite matrices and triangular systems, in double precision: so that sums of hundreds of
+//! products that nearly cancel keep the digits that single precision can hold.
 
-/// Σ xᵢ yᵢ, in lanes that the compiler can do at once.
+/// Σ xᵢ yᵢ, in lanes that the compiler can vectorize.
 fn dot(x: &[f64], y: &[f64]) -> f64 {
     const LANES: usize = 8;
     let mut sums = [0.0; LANES];
@@ -28,8 +28,8 @@ fn single(x: &[f64]) -> impl Iterator<Item = f32> {
     x.iter().map(|x| *x as f32)
 }
 
-/// The lower triangular factors of `n` by `n` matrices, row by row (Cholesky and Banachiewicz); NaN from the
-/// row on at which one turns out not to be positive definite.
+/// The lower triangular factors of `n` by `n` matrices, row by row (Cholesky–Banachiewicz); NaN from the
+/// row on where a matrix turns out not to be positive definite.
 pub(in super::super) fn cholesky(matrices: &[f32], n: usize) -> Vec<f32> {
     let mut out = Vec::with_capacity(matrices.len());
     for matrix in matrices.chunks_exact(n * n) {
@@ -49,14 +49,14 @@ pub(in super::super) fn cholesky(matrices: &[f32], n: usize) -> Vec<f32> {
     out
 }
 
-/// Which half of a matrix is looked at.
+/// Which half of a matrix is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) enum Half {
     Lower,
     Upper,
 }
 
-/// The X of T · X = `right`, of `n` by `n` triangular matrices T and `n` by `m` ones, as many of both.
+/// The X of T · X = `right`, for `n` by `n` triangular matrices T and equally many `n` by `m` matrices.
 pub(in super::super) fn solve(
     half: Half,
     triangles: &[f32],
@@ -69,7 +69,7 @@ pub(in super::super) fn solve(
     for (triangle, right) in pairs {
         let mut solved = double(right);
         for step in 0..n {
-            // Substitution: each row takes off what those before it explain.
+            // Substitution: each row subtracts what the rows before it explain.
             let (i, known) = match half {
                 Half::Lower => (step, 0..step),
                 Half::Upper => (n - 1 - step, n - step..n),

@@ -27,8 +27,8 @@ impl View {
         }
     }
 
-    /// The view along an axis of so many buffers of this size, one behind the other, whose own has so many axes;
-    /// `None` where it has no axis left.
+    /// The view along an axis of this many buffers of this size, one after the other, each with this many axes;
+    /// `None` where there is no axis left.
     pub(in super::super) fn repeated(
         mut self,
         count: usize,
@@ -45,7 +45,7 @@ impl View {
         self.shape.iter().product()
     }
 
-    /// The same map with neighbouring axes merged where one stride continues the other, so that
+    /// The same map with neighboring axes merged where one stride continues the other, so that
     /// inner loops are long.
     fn merged(&self) -> Self {
         let mut shape = [1; MAX_RANK];
@@ -136,7 +136,7 @@ impl View {
     /// Adds every element of `array` to the place of `buffer` that the view maps it to.
     pub(in super::super) fn scatter_add(&self, array: &[f32], buffer: &mut [f32]) {
         if array.len() > sums::FEW * buffer.len() {
-            // Places repeat only along whole axes, and the others are the buffer's in their order.
+            // Places repeat only along whole axes, and the others are in the buffer's order.
             let View { shape, strides, .. } = self.merged();
             return sums::add_axes(buffer, array, shape, strides.map(|stride| stride == 0));
         }

@@ -10,16 +10,16 @@ use super::sums;
 use super::threads::{fill, rows_a_share};
 use super::{Buffer, memory};
 
-/// As many terms are computed before they are added.
+/// Number of terms that are computed before they are added.
 const BLOCK: usize = 256;
 
 /// How a result's elements map to those of two operands.
 #[derive(Clone, Copy)]
 pub(in super::super) struct Zip {
-    /// Axes of the result, neighbours merged where both operands go on as they did. Along the last
+    /// Axes of the result, with neighbors merged where both operands continue in the same way. Along the last
     /// one, a run, each operand is contiguous or repeats one number.
     shape: [usize; MAX_RANK],
-    /// For each operand, the axes along which it repeats, a bit each.
+    /// For each operand, the axes along which it repeats, one bit each.
     repeats: [u8; 2],
 }
 
@@ -31,7 +31,7 @@ impl Zip {
             shape[MAX_RANK - 1] = shapes[0].iter().product();
             return Self { shape, repeats };
         }
-        // The place of the axis that is being merged, and which operands repeat along it.
+        // The place of the axis being merged, and which operands repeat along it.
         let (mut k, mut here) = (MAX_RANK, [false; 2]);
         for axis in (0..MAX_RANK).rev() {
             let [a, b] = shapes.map(|shape| shape[axis]);
@@ -92,7 +92,7 @@ impl Zip {
         std::array::from_fn(|axis| self.repeats[side] >> axis & 1 == 1)
     }
 
-    /// Whether there are few elements, in one run: each operand's place of one is then its own, or 0
+    /// Whether there are few elements, in one run: an element's place in an operand is then its own, or 0
     /// where the operand repeats.
     #[inline(always)]
     fn is_short(&self) -> bool {
@@ -112,7 +112,7 @@ impl Zip {
         Starts::new(&self.shape, [self.strides(0), self.strides(1)], runs)
     }
 
-    /// A shared loop over the elements of one run, or over runs: calls `work` with parts of the map
+    /// A loop shared between threads over the elements of one run, or over runs: calls `work` with parts of the map
     /// and of the operands, and the runs of the part of `out`.
     fn share(
         &self,
@@ -162,7 +162,7 @@ impl Zip {
         })
     }
 
-    /// `values = f` of themselves, which have the result's shape, and the operands.
+    /// `values = f` of themselves, which have the result's shape, and of the operands.
     pub(in super::super) fn change(
         &self,
         values: &mut [f32],
@@ -182,7 +182,7 @@ impl Zip {
     }
 
     /// Adds `sign` times `g`, which has the result's shape, to `sink`, which has the shape of the
-    /// operand of that side and repeats in it.
+    /// operand on that side and repeats in it.
     pub(in super::super) fn sum(
         &self,
         sink: &mut [f32],
@@ -210,8 +210,8 @@ impl Zip {
         memory::give_numbers(total);
     }
 
-    /// Adds `f` of `g`, which has the result's shape, and the operands to `sink`, which has the shape
-    /// of one of them: summed where that repeats.
+    /// Adds `f` of `g`, which has the result's shape, and of the operands to `sink`, which has the shape
+    /// of one of them: summed where it repeats.
     pub(in super::super) fn reduce(
         &self,
         sink: &mut [f32],
@@ -238,7 +238,7 @@ impl Zip {
             }
             return;
         }
-        // One number a run, or one row that all runs are added to, can be shared between threads.
+        // One number per run, or one row that all runs are added to, can be shared between threads.
         if self.repeats(side) && sink.len() == runs {
             fill([(sink, 1)], rows_a_share(len), |runs, [sink]| {
                 let from = runs.start;
@@ -302,7 +302,7 @@ vectorised! {
     ) {
         let ([x, y], len) = (operands, zip.len());
         let mut outs = out.chunks_exact_mut(len);
-        // Not a `zip` of both, whose `next` would not become part of the loop.
+        // Not a `zip` of both, whose `next` would not be inlined into the loop.
         for starts in zip.starts(runs) {
             let Some(out) = outs.next() else { return };
             let out = out.iter_mut();
@@ -310,7 +310,7 @@ vectorised! {
         }
     }
 
-    /// `sink` begins at an element of the operand of that side.
+    /// `sink` begins at an element of the operand on that side.
     fn reduce_runs[F: Fn(f32, f32, f32) -> f32](
         sink: (&mut [f32], usize, usize),
         zip: &Zip,
@@ -351,7 +351,7 @@ mod tests {
     use super::super::threads::with_threads;
     use super::*;
 
-    /// Where a broadcast operand's element is for the element `i` of the result.
+    /// The place of a broadcast operand's element for the element `i` of the result.
     fn place(i: usize, shape: [usize; MAX_RANK], of: [usize; MAX_RANK]) -> usize {
         let (mut rest, mut stride, mut at) = (i, 1, 0);
         for axis in (0..MAX_RANK).rev() {

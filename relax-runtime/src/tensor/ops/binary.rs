@@ -27,7 +27,7 @@ macro_rules! binary {
     }};
 }
 
-/// The sum of those that are there; `like` gives the shape when none is.
+/// The sum of those that are there; `like` gives the shape when there are none.
 fn total(terms: [Option<Tensor>; 2], like: &Tensor) -> Tensor {
     match terms {
         [Some(a), Some(b)] => a + b,
@@ -75,7 +75,7 @@ impl Tensor {
         ) / y)
     }
 
-    /// log p(value | self) of coins with logits `self`, x l − softplus(l), element by element.
+    /// log p(value | self) of coins with logits l = `self`, x l − softplus(l), element by element.
     #[track_caller]
     pub(crate) fn coin_log_mass(&self, value: &Tensor) -> Tensor {
         binary!(coin_log_mass, "log_mass", self, value, |tl, tx, l, x, z| {
@@ -83,7 +83,7 @@ impl Tensor {
         })
     }
 
-    /// x − σ(l) of coins x with logits l = `self`; the derivative by x is 1, that by l −σ′(l).
+    /// x − σ(l) of coins x with logits l = `self`; the derivatives with respect to x and l are 1 and −σ′(l).
     #[track_caller]
     pub(crate) fn coin_score(&self, value: &Tensor) -> Tensor {
         binary!(coin_score, "score", self, value, |tl, tx, l, _, z| {

@@ -5,9 +5,9 @@ use super::super::cases::broadcast;
 use super::super::engine::Comparison;
 use super::super::op::{Bits, Op};
 
-/// Right-hand sides of a comparison: a tensor, which broadcasts, or a number.
+/// The right-hand side of a comparison: a tensor, which broadcasts, or a number.
 pub trait Comparand {
-    /// The right-hand side as a tensor beside `left`.
+    /// The right-hand side as a tensor to go with `left`.
     fn beside(&self, left: &Tensor) -> Tensor;
 
     /// The right-hand side, if it is a number.
@@ -97,9 +97,9 @@ impl Tensor {
         le, |x: &f32, y: &f32| x <= y, LessOrEqual
     }
 
-    /// `a` where the condition `self` is above 0.5, `b` elsewhere; all three broadcast. The side
-    /// that was not chosen gets a derivative of 0, the condition none. (A chosen-against value
-    /// whose own derivative is infinite gives NaN, 0 · ∞, further up on other engines than this project's own: clamp its
+    /// `a` where the condition `self` is above 0.5, `b` elsewhere; all three broadcast. The side that is
+    /// not chosen gets a derivative of 0, the condition none. (If the derivative of a value that is not chosen
+    /// is infinite, other engines than this project's own get NaN, 0 · ∞, further up: clamp that value's
     /// argument.)
     #[track_caller]
     pub fn select_where(&self, a: &Tensor, b: &Tensor) -> Tensor {

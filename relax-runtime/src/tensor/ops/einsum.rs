@@ -1,4 +1,4 @@
-//! Sums of products by their indices, built on matrix products.
+//! Sums of products by index notation, built on matrix products.
 
 use std::panic::Location;
 
@@ -7,9 +7,9 @@ use super::super::shape::MAX_RANK;
 use super::super::{Shape, Tensor};
 use crate::error::Error;
 
-/// Axes by names, and other orders of them. Shapes that do not fit give a poisoned tensor.
+/// Named axes, and permutations of axes. Shapes that do not fit give a poisoned tensor.
 impl Tensor {
-    /// The axes in another order: `x.permute(&[2, 0, 1])` has the last axis of three first. Negative axes count
+    /// Permutes the axes: `x.permute(&[2, 0, 1])` puts the last of three axes first. Negative axes count
     /// from the end.
     #[track_caller]
     pub fn permute(&self, axes: &[isize]) -> Tensor {
@@ -44,10 +44,10 @@ impl Tensor {
         }
     }
 
-    /// The sum of products that Einstein's convention says, in NumPy's notation: `"ij,jk->ik"` is a matrix product,
-    /// `"bi,bi->b"` one of rows, `"ii->i"` a diagonal, `"ij->j"` a sum. Letters that are not in the output are summed
-    /// over; without `->`, the output has those that occur once, in alphabetical order. Operands are multiplied from
-    /// the left to the right, each time by matrix products.
+    /// Sum of products by Einstein's convention, in NumPy's notation: `"ij,jk->ik"` is a matrix product,
+    /// `"bi,bi->b"` a dot product of rows, `"ii->i"` a diagonal, `"ij->j"` a sum. Letters that are not in the output
+    /// are summed over; without `->`, the output has those that occur once, in alphabetical order. Operands are
+    /// multiplied from left to right, each time by matrix products.
     ///
     /// ```
     /// # use relax_runtime::{Result, Tensor};
@@ -60,7 +60,7 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn einsum(subscripts: &str, operands: &[&Tensor]) -> Tensor {
-        // Taken here, as in a closure the line would be this file's.
+        // Taken here, since in a closure the line would be this file's.
         let location = Location::caller();
         let refuse = |problem: String| {
             Tensor::poisoned(Error::Shape {
@@ -76,7 +76,7 @@ impl Tensor {
         };
         if parsed.inputs.len() != operands.len() || operands.is_empty() {
             return refuse(format!(
-                "names the axes of {} operands, and {} are given",
+                "names the axes of {} operands, and {} were given",
                 parsed.inputs.len(),
                 operands.len()
             ));
@@ -117,7 +117,7 @@ impl Tensor {
         product.only(&parsed.output).ordered(&parsed.output).tensor
     }
 
-    /// The tensor whose axes run along these of its own at once: several give their diagonal.
+    /// The tensor whose axes run along these of its own at once: several of them give their diagonal.
     fn along(&self, axes: &[Vec<usize>]) -> Tensor {
         let own = self.shape();
         let whole = View::contiguous(own.padded());
@@ -154,7 +154,7 @@ impl Subscripts {
             letters
                 .map(|c| match c.is_alphabetic() {
                     true => Ok(c),
-                    false => Err(format!("`{c}` is no letter that names an axis")),
+                    false => Err(format!("`{c}` is not a letter that names an axis")),
                 })
                 .collect()
         };
@@ -172,7 +172,7 @@ impl Subscripts {
         };
         for (i, c) in output.iter().enumerate() {
             if count(*c) == 0 {
-                return Err(format!("the output's `{c}` is no axis of an operand"));
+                return Err(format!("the output's `{c}` is not an axis of an operand"));
             }
             if output[..i].contains(c) {
                 return Err(format!("the output has `{c}` twice"));
@@ -182,14 +182,14 @@ impl Subscripts {
     }
 }
 
-/// A tensor whose axes have names.
+/// A tensor with named axes.
 struct Named {
     tensor: Tensor,
     letters: Vec<char>,
 }
 
 impl Named {
-    /// Axes of one name are taken along their diagonal.
+    /// Names the axes; axes of one name are reduced to their diagonal.
     fn of(tensor: &Tensor, names: &[char]) -> Result<Self, String> {
         let shape = tensor.shape();
         if names.len() != shape.rank() {
@@ -227,7 +227,7 @@ impl Named {
         Some(self.tensor.shape()[at])
     }
 
-    /// What is wrong where an axis has another length here than there.
+    /// What is wrong, where an axis has different lengths here and there.
     fn apart(&self, other: &Self) -> Option<String> {
         let lengths = self
             .letters
@@ -266,7 +266,7 @@ impl Named {
         }
     }
 
-    /// As a batch of matrices: axes of the rows of the batch, then these, then those.
+    /// As a batch of matrices: axes of the batch, then of the rows, then of the columns.
     fn matrices(self, [batch, rows, columns]: [&[char]; 3]) -> Tensor {
         let ordered = self.ordered(&[batch, rows, columns].concat());
         let shape = ordered.tensor.shape();
@@ -300,7 +300,7 @@ impl Named {
         let letters = [&batch[..], &rows, &columns].concat();
         if letters.len() > MAX_RANK {
             return Err(format!(
-                "a product has {} axes on the way, more than {MAX_RANK}; give the operands in another order, or \
+                "an intermediate product has {} axes, more than {MAX_RANK}; give the operands in another order, or \
                  in steps",
                 letters.len()
             ));

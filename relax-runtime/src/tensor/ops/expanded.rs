@@ -1,4 +1,4 @@
-//! Functions whose derivatives are computed on the host, beside their values.
+//! Functions whose derivatives are computed on the host, together with their values.
 
 use super::super::Tensor;
 use super::super::cases::broadcast;
@@ -7,10 +7,10 @@ use crate::error::Result;
 impl Tensor {
     /// f(x, y) of the elements x of `self` and y of `other`, a constant that broadcasts with it, by
     /// host code in double precision: differentiable in x, twice. `f` gives values, `with_slopes`
-    /// the same values with their first and second derivative by x, which is asked for where `self`
+    /// the same values with their first and second derivatives with respect to x, which is called where `self`
     /// has a derivative.
     ///
-    /// The result is the Taylor polynomial around the numbers themselves: of the same value, gradient,
+    /// The result is the Taylor polynomial around the numbers themselves: it has the same value, gradient,
     /// tangent and gradient of the tangent.
     #[track_caller]
     pub(crate) fn expanded(
@@ -19,7 +19,7 @@ impl Tensor {
         f: impl Fn(f32, f32) -> f64 + Copy,
         with_slopes: impl Fn(f32, f32) -> [f64; 3] + Copy,
     ) -> Tensor {
-        /// Larger numbers would not be finite in f32, nor what is computed from them.
+        /// Larger numbers would not be finite in f32, and neither would what is computed from them.
         const MOST: f64 = 1e30;
         let of_case = |[x, y]: [&Tensor; 2]| Some(x.expanded(y, f, with_slopes));
         if let Some(out) = broadcast([self, other], || None, of_case) {
@@ -52,7 +52,7 @@ impl Tensor {
                 None => value,
             },
             Ok([value, slope, curvature]) => {
-                // Not `detach`: the derivative that the constant lacks is in the polynomial.
+                // Not `detach`: the polynomial has the derivative that the constant lacks.
                 let by = &x - x.without_history();
                 value + &by * (slope + &by * (curvature * 0.5))
             }

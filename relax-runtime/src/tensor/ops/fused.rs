@@ -1,5 +1,5 @@
 //! Operations that read their operands once where plain ones would pass over memory several times.
-//! In this project's own engine alone: in others, and for operands of several shapes, each is composed
+//! Only in this project's own engine: in others, and for operands of several shapes, each is composed
 //! of plain ones.
 
 use super::super::cases::{each, each_of};
@@ -10,13 +10,13 @@ use super::super::provenance::Provenance;
 use super::super::storage::Data;
 use super::super::{Inner, Shape, Tensor};
 
-/// The numbers, if the tensor is sound and this project's own engine's.
+/// The numbers, if the tensor is not poisoned and belongs to this project's own engine.
 fn numbers(tensor: &Tensor) -> Option<(&Inner, &Buffer)> {
     let inner = tensor.0.as_ref().ok()?;
     Some((inner, inner.data.native()?))
 }
 
-/// The axes before the `k`-th, and how many elements the others hold.
+/// The axes before the `k`-th, and the number of elements in the others.
 fn rows_from(tensor: &Tensor, k: usize) -> (Shape, usize) {
     let shape = tensor.shape();
     (
@@ -25,15 +25,15 @@ fn rows_from(tensor: &Tensor, k: usize) -> (Shape, usize) {
     )
 }
 
-/// Whether loops over rows of the width would be too short, or empty.
+/// Whether loops over rows of this width would be too short, or empty.
 fn few(tensor: &Tensor, width: usize) -> bool {
     width == 0 || (width == 1 && tensor.len() != 1)
 }
 
 impl Tensor {
-    /// `f` of the elements, where all operands are constants of one shape on the CPU, without
-    /// tangents; `None` elsewhere, where the caller computes the same step by step. `f` becomes part
-    /// of the loop where it is small or calls what is `#[inline(always)]`.
+    /// Applies `f` to the elements, where all operands are constants of one shape on the CPU, without
+    /// tangents; `None` elsewhere, where the caller computes the same step by step. `f` is inlined into
+    /// the loop where it is small or calls what is `#[inline(always)]`.
     pub(crate) fn fused<const N: usize>(
         operands: [&Tensor; N],
         f: impl Fn([f32; N]) -> f32 + Copy + Sync,
@@ -46,7 +46,7 @@ impl Tensor {
             .then(|| Tensor::of_each(operands, f))?
     }
 
-    /// The constant that `f` gives of the elements, where all operands are of one shape on the CPU.
+    /// Applies `f` to the elements, as a constant, where all operands are of one shape on the CPU.
     fn of_each<const N: usize>(
         operands: [&Tensor; N],
         f: impl Fn([f32; N]) -> f32 + Copy + Sync,
@@ -70,8 +70,8 @@ impl Tensor {
         }))
     }
 
-    /// The constant that `f` gives of the elements, or `composed` of the operands, as constants,
-    /// where they are of several shapes or on a GPU.
+    /// Applies `f` to the elements, as a constant; where the operands, as constants, are of several shapes or on a
+    /// GPU, applies `composed` to them.
     pub(crate) fn pointwise<const N: usize>(
         operands: [&Tensor; N],
         f: impl Fn([f32; N]) -> f32 + Copy + Sync,
@@ -177,10 +177,10 @@ impl Tensor {
         Tensor::new(out).moved_by([along_logits.map(Tensor::new), along_value])
     }
 
-    /// The sum over all axes from the `k`-th on of `f` of three operands' elements, given its three
+    /// The sum of `f` of three operands' elements over all axes from the `k`-th on, given its three
     /// derivatives, where there are few elements; a single number stands for all of them. `None` for
-    /// more elements, which loops of vectors are faster with, for operands with tangents, on a GPU, or
-    /// that repeat along some of their axes only: there the caller computes the same step by step.
+    /// more elements, for which vectorized loops are faster, and for operands with tangents, on a GPU, or
+    /// that repeat along only some of their axes: there the caller computes the same step by step.
     pub(crate) fn summed_terms(
         operands: [&Tensor; 3],
         k: usize,

@@ -5,9 +5,9 @@ use super::super::native::{self, Buffer};
 use super::super::{Inner, Shape, Tensor};
 
 impl Tensor {
-    /// `f` of the operands' elements, each of a shape that broadcasts to this one, with its derivative
-    /// by the operand of a number, for operands that are differentiated. `None` for operands with tangents, in several cases, on a GPU, or that repeat
-    /// along other axes than their first ones.
+    /// `f` of the operands' elements, where each operand broadcasts to the given shape, with derivatives with
+    /// respect to the operands that are differentiated. `None` for operands with tangents, in several cases, on a
+    /// GPU, or that repeat along other axes than their first ones.
     pub(crate) fn each_in_double<const N: usize>(
         operands: [&Tensor; N],
         shape: Shape,
@@ -27,7 +27,7 @@ impl Tensor {
         let zero = || Buffer::full(1, 0.0);
         let numbers = inners.map(|x| x.data.native().map_or_else(zero, Buffer::clone));
         let tracked = inners.map(|x| x.node.is_some());
-        // On the way back they would have to be looked up once more, or be computed from the operands.
+        // In the backward pass they would have to be looked up once more, or be computed from the operands.
         let room = |tracked| Buffer::filled(if tracked { len } else { 0 }, |_| {});
         let mut slopes = tracked.map(room);
         let at = |x| {
@@ -75,7 +75,7 @@ impl Tensor {
     }
 }
 
-/// A part of a gradient, kept from overflow: infinite, it would be no number times a derivative of 0 further up.
+/// A part of a gradient, kept from overflow: infinity times a derivative of 0 further up would be NaN.
 fn finite(x: f64) -> f32 {
     const MOST: f64 = f32::MAX as f64 / 1024.0;
     match x.is_finite() {
@@ -84,27 +84,27 @@ fn finite(x: f64) -> f32 {
     }
 }
 
-/// How many elements of the result are made of elements of all operands that stand side by side: as many as the
-/// shortest has that is no single number.
+/// How many consecutive elements of the result are made from consecutive elements of all operands: as many as the
+/// shortest operand has that is not a single number.
 fn piece_of<const N: usize>(operands: &[&[f32]; N], len: usize) -> usize {
     let lens = operands.iter().map(|x| x.len()).filter(|&len| len > 1);
     lens.min().unwrap_or(len).max(1)
 }
 
-/// An operand's elements for a piece of the result, or its one.
+/// An operand's elements for a piece of the result, or its only one.
 fn part_of(x: &[f32], start: usize, piece: usize) -> &[f32] {
     let start = start % x.len().max(1);
     x.get(start..start + piece).unwrap_or(x)
 }
 
-/// Whether a shape is what another one ends with, after axes of length 1: its numbers repeat as a whole.
+/// Whether another shape ends with this one, apart from leading axes of length 1: its numbers repeat as a whole.
 fn ends(own: Shape, whole: Shape) -> bool {
     let (own, whole) = (own.padded(), whole.padded());
     let front = own.iter().take_while(|&&len| len == 1).count();
     own[front..] == whole[front..]
 }
 
-/// Results by their arguments: where choices are among few values the same numbers come again and again.
+/// Results by their arguments: where choices have few values the same numbers come again and again.
 struct Known<const N: usize> {
     results: Option<Box<[Slot<N>; SLOTS]>>,
 }
@@ -115,16 +115,16 @@ type Slot<const N: usize> = ([u32; N], (f64, [f64; N]));
 const SLOTS: usize = 64;
 
 impl<const N: usize> Known<N> {
-    /// For so many results; few are not looked for.
+    /// A table for `len` results; for few no table is kept.
     fn of(len: usize) -> Self {
-        // No number has these bits but one that is none, as its result is.
+        // Only a NaN has these bits, and its result is NaN.
         let nothing = ([u32::MAX; N], (f64::NAN, [f64::NAN; N]));
         Self {
             results: (len > SLOTS).then(|| Box::new([nothing; SLOTS])),
         }
     }
 
-    /// The function of the numbers at a place.
+    /// The function at these numbers.
     #[inline]
     fn get(&mut self, x: [f32; N], f: impl Fn([f64; N]) -> (f64, [f64; N])) -> (f64, [f64; N]) {
         let Some(results) = &mut self.results else {

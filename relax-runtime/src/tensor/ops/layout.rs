@@ -1,4 +1,4 @@
-//! Operations that move numbers and compute none.
+//! Operations that move numbers without computing any.
 
 use std::ops::Range;
 
@@ -23,7 +23,7 @@ impl Tensor {
         self.linear_shaped(op, |x| dispatch!(view(x, &view, shape)), of_all)
     }
 
-    /// The same numbers, in row-major order, in another shape of as many elements.
+    /// The same numbers, in row-major order, in another shape with as many elements.
     #[track_caller]
     pub fn reshape(&self, shape: impl Into<Shape>) -> Tensor {
         let shape = shape.into();
@@ -38,7 +38,7 @@ impl Tensor {
     }
 
     /// [`reshape`](Self::reshape) to a shape known to fit. A constant shares its buffer; a
-    /// variable gets a new identity, so that its gradient stays apart from the original's.
+    /// variable gets a new identity, so that its gradient stays separate from the original's.
     pub(in super::super) fn reshaped(&self, shape: Shape) -> Tensor {
         if self.0.is_err() || shape == self.shape() {
             return self.clone();

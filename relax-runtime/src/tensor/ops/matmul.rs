@@ -8,7 +8,7 @@ use super::super::{Shape, Tensor};
 
 impl Product {
     fn op(self) -> Op {
-        // The operands' shapes tell the rest.
+        // The rest follows from the operands' shapes.
         let transposed = [self.transposed.0, self.transposed.1].map(u64::from);
         Op::new("matmul", transposed)
     }
@@ -74,7 +74,7 @@ impl Tensor {
             return None;
         }
         let last = a.shape.rank() - 1;
-        // What is too large is the caller's to refuse.
+        // The caller rejects what is too large.
         let shape = a.shape.with_axis(last, n).in_memory("linear").ok()?;
         let product = Product {
             batch: 1,
@@ -105,7 +105,7 @@ impl Tensor {
             let fits = transposed == (false, false) && self.shape() == other.shape();
             return fits.then(|| (a * b).sum(-1));
         }
-        // A vector that was filled up is a row; one without cases still is a vector.
+        // A vector that was filled up is a row; one without cases is still a vector.
         let is_filled = [is_vector[0] && a.rank() > 1, is_vector[1] && b.rank() > 1];
         let column = is_filled[1].then(|| b.transpose());
         let out = a.product(column.as_ref().unwrap_or(b), transposed, op);
@@ -168,12 +168,12 @@ impl Tensor {
         let (Some(shape), Some(full_a), Some(full_b)) =
             (lead.join(&tail), lead.join(&[p, q]), lead.join(&[r, s]))
         else {
-            return self.misfits(other, op, "has more than four axes as a result");
+            return self.misfits(other, op, "has a result with more than four axes");
         };
         if let Err(error) = shape.in_memory(op) {
             return Tensor::poisoned(error);
         }
-        // One right matrix for all: the leading axes of the left are more rows.
+        // One right matrix for all: the leading axes of the left count as rows.
         if lead_b.numel() == 1 && !transposed.0 && lead == lead_a {
             let product = Product {
                 batch: 1,
@@ -185,7 +185,7 @@ impl Tensor {
             };
             return product.of(self, other);
         }
-        // One left matrix for many columns: as rows they are one matrix, and the left is not copied for each.
+        // One left matrix for many columns: as rows they form one matrix, and the left one is not copied for each.
         let is_shared = lead_a.numel() == 1 && lead == lead_b && lead.numel() > 1;
         let columns = lead.join(&[k]);
         if let (true, 1, false, Some(columns)) = (is_shared, n, transposed.0, columns) {

@@ -1,4 +1,4 @@
-//! Tensor operations. Each one checks shapes, has the operands' engine run and record it, and states
+//! Tensor operations. Each one checks shapes, has the operands' engine run and record it, and defines
 //! its forward-mode rule in terms of other tensor operations, which makes tangents differentiable.
 
 mod binary;
@@ -44,7 +44,7 @@ impl Tensor {
             .unwrap_or_else(|| once([self], &op, || self.lifted(&run, &tangent)))
     }
 
-    /// What `f` makes along an axis in all cases, where there are cases.
+    /// The result of `f` along an axis in all cases, where there are cases.
     fn along_in_cases(
         &self,
         axis: isize,
@@ -57,8 +57,8 @@ impl Tensor {
         each([self], || Op::new(op, [Bits::of(&axis)]), of_case, of_all)
     }
 
-    /// An operation of one operand, as [`lift`](Self::lift), that minds the operand's shape: `of_all` makes it of
-    /// one with so many axes in front.
+    /// An operation of one operand, as [`lift`](Self::lift), that depends on the operand's shape: `of_all` applies it
+    /// to an operand with this many axes in front.
     fn lift_shaped(
         &self,
         op: impl Fn() -> Op,
@@ -93,12 +93,12 @@ impl Tensor {
         }
     }
 
-    /// An operation on each element that is linear in it: it maps the tangent as it maps the value.
+    /// A linear operation on each element: it maps the tangent as it maps the value.
     fn linear_map(&self, op: impl Fn() -> Op, run: impl Fn(&Inner) -> Result<Inner>) -> Tensor {
         self.lift(op, &run, |t, _, _| t.lifted(&run, |t, _, _| t.clone()))
     }
 
-    /// As [`linear_map`](Self::linear_map), of an operation as those of [`lift_shaped`](Self::lift_shaped).
+    /// As [`linear_map`](Self::linear_map), for operations as those of [`lift_shaped`](Self::lift_shaped).
     fn linear_shaped(
         &self,
         op: impl Fn() -> Op,

@@ -42,8 +42,8 @@ operator!(Sub, sub);
 operator!(Mul, mul);
 operator!(Div, div);
 
-/// A number to the right of an operator, beside a tensor. To the left stand numbers of `f32` alone:
-/// with two types there, `(2.0 - x).exp()` would not tell which is meant.
+/// A number to the right of an operator whose left side is a tensor. On the left only `f32` is possible:
+/// with two types there, the type of `(2.0 - x).exp()` would be ambiguous.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be combined with a tensor",
     label = "expected an `f32`, an `f64` or a tensor"
@@ -105,7 +105,7 @@ scalar_operator!(Sub, sub, |t, s| t.shifted(-s), t.neg().shifted(s));
 scalar_operator!(Mul, mul, |t, s| t.scaled(s), t.scaled(s));
 scalar_operator!(Div, div, |t, s| t.divided(s), t.recip().scaled(s));
 
-/// Constants take the short way of [`fused`](Tensor::fused).
+/// Constants take the shortcut of [`fused`](Tensor::fused).
 impl Tensor {
     fn shifted(&self, by: f32) -> Tensor {
         if let Some(out) = Tensor::fused([self], |[x]| x + by) {

@@ -1,4 +1,4 @@
-//! Sums, and what is built on them.
+//! Sums, and operations built on them.
 
 use super::super::cases::{behind, broadcast};
 use super::super::engine::Split;
@@ -7,12 +7,12 @@ use super::super::op::{Bits, Op};
 use super::super::shared::once;
 use super::super::{Shape, Tensor};
 
-/// What tells a reduction to a shape from others of the same tensor.
+/// What distinguishes a reduction to a shape from others of the same tensor.
 fn of_split((outer, n, inner): Split, shape: Shape) -> [u64; 4] {
     [outer, n, inner, shape.rank()].map(|n| n as u64)
 }
 
-/// Reductions. Negative axes count from the end; an axis that is not there gives a poisoned
+/// Reductions. Negative axes count from the end; an axis that does not exist gives a poisoned
 /// tensor.
 impl Tensor {
     /// Sum along an axis, which is removed.
@@ -38,8 +38,8 @@ impl Tensor {
         self.sum_from(0)
     }
 
-    /// Sum over all axes from the `k`-th on: `[n, a, b]` and `k = 1` give `[n]`. Where there are
-    /// no such axes the tensor stays.
+    /// Sum over all axes from the `k`-th on: `[n, a, b]` and `k = 1` give `[n]`. Without such axes
+    /// the tensor is unchanged.
     #[track_caller]
     pub fn sum_from(&self, k: usize) -> Tensor {
         if self.0.is_err() || k >= self.rank() {
@@ -52,7 +52,7 @@ impl Tensor {
 
     #[track_caller]
     fn summed(&self, split: Split, shape: Shape) -> Tensor {
-        // Sums of nothing are more numbers than what is summed.
+        // Empty sums have more numbers than what is summed.
         if self.is_empty()
             && let Err(error) = shape.in_memory("sum")
         {
@@ -85,8 +85,8 @@ impl Tensor {
     }
 
     /// Variance along an axis, which is removed: the sum of squared distances from the mean divided by n − `ddof`,
-    /// the degrees of freedom that were used up: 0 of all there are, 1 of a sample. An axis of no more than `ddof`
-    /// elements gives a poisoned tensor.
+    /// where `ddof` is 0 for a whole population and 1 for a sample. An axis with no more than `ddof` elements gives
+    /// a poisoned tensor.
     #[track_caller]
     pub fn var(&self, axis: isize, ddof: usize) -> Tensor {
         self.var_as(axis, ddof, "var")
@@ -109,27 +109,27 @@ impl Tensor {
         (self - mean).square().sum(axis) / n
     }
 
-    /// Standard deviation along an axis, which is removed: the root of [`var`](Self::var). Its derivative is not
+    /// Standard deviation along an axis, which is removed: the square root of [`var`](Self::var). Its derivative is not
     /// finite where all numbers are equal.
     #[track_caller]
     pub fn std(&self, axis: isize, ddof: usize) -> Tensor {
         self.var_as(axis, ddof, "std").sqrt()
     }
 
-    /// log Σ exp along an axis, which is removed; no overflow, and -∞ where all elements are: there
-    /// with a derivative of 0.
+    /// log Σ exp along an axis, which is removed; without overflow, and −∞ with a derivative of 0 where all
+    /// elements are −∞.
     #[track_caller]
     pub fn logsumexp(&self, axis: isize) -> Tensor {
         self.logsumexp_as(axis, false, "logsumexp")
     }
 
-    /// Softmax along an axis; 0 where all elements are −∞, as none of them has a share.
+    /// Softmax along an axis; 0 where all elements are −∞, since none of them has a share.
     #[track_caller]
     pub fn softmax(&self, axis: isize) -> Tensor {
         (self - self.logsumexp_as(axis, true, "softmax").off_nothing()).exp()
     }
 
-    /// Logarithm of the softmax along an axis, exact for far apart elements too; -∞ where all
+    /// Logarithm of the softmax along an axis, exact even for elements that are far apart; −∞ where all
     /// elements are.
     #[track_caller]
     pub fn log_softmax(&self, axis: isize) -> Tensor {
@@ -157,8 +157,8 @@ impl Tensor {
         self - self.logsumexp_as(axis, true, "log_softmax").off_nothing()
     }
 
-    /// log Σ exp, with the smallest number in place of −∞: what all of −∞ are made of is as far below
-    /// it as below any other.
+    /// log Σ exp, with the smallest number in place of −∞: where all elements are −∞, they are as far below it
+    /// as below any other number.
     fn off_nothing(&self) -> Tensor {
         let of_case = |[x]: [&Tensor; 1]| Some(x.off_nothing());
         if let Some(out) = broadcast([self], || Some(Op::new("off_nothing", [])), of_case) {

@@ -2,7 +2,7 @@
 
 use super::super::Tensor;
 
-/// Cumulative sums, and products. Negative axes count from the end; an axis that is not there gives a
+/// Cumulative sums and products. Negative axes count from the end; an axis that does not exist gives a
 /// poisoned tensor.
 impl Tensor {
     /// Sums of all elements up to each one along an axis: `[1, 2, 3]` gives `[1, 3, 6]`.
@@ -12,15 +12,15 @@ impl Tensor {
         self.scanned(axis, "cumsum", first, |before, here| before + here)
     }
 
-    /// Products of all elements up to each one along an axis: `[1, 2, 3]` gives `[1, 2, 6]`. Its derivative is
-    /// right where some are 0, too.
+    /// Products of all elements up to each one along an axis: `[1, 2, 3]` gives `[1, 2, 6]`. The derivative is
+    /// right even where some elements are 0.
     #[track_caller]
     pub fn cumprod(&self, axis: isize) -> Tensor {
         let first = Tensor::ones_like;
         self.scanned(axis, "cumprod", first, |before, here| before * here)
     }
 
-    /// What `join` makes of all elements up to each one, `first` being what changes nothing.
+    /// Joins all elements up to each one by `join`, whose neutral element is `first`.
     #[track_caller]
     fn scanned(
         &self,
@@ -35,7 +35,7 @@ impl Tensor {
         };
         let (axis, n) = (index as isize, self.shape()[index]);
         let mut joined = self.clone();
-        // Each element has what `reach` of them are together, and takes over that of as many before them.
+        // Each element has joined `reach` of them, and adds those that the element `reach` places before has joined.
         let mut reach = 1;
         while reach < n {
             let nothing = first(&self.slice(axis, 0..reach));
@@ -46,8 +46,8 @@ impl Tensor {
         joined
     }
 
-    /// Product along an axis, which is removed; of no elements it is 1. Its derivative is right where
-    /// some are 0, too.
+    /// Product along an axis, which is removed; the empty product is 1. The derivative is right even where
+    /// some elements are 0.
     #[track_caller]
     pub fn prod(&self, axis: isize) -> Tensor {
         let index = match self.checked_axis(axis, "prod") {

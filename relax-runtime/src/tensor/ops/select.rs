@@ -25,7 +25,7 @@ impl Tensor {
         self.linear_shaped(op, |x| dispatch!(take(x, &indices, shape)), of_all)
     }
 
-    /// The parts of `axis` at these indices, in their order; an index may repeat.
+    /// The parts of `axis` at these indices, in order; an index may repeat.
     #[track_caller]
     pub fn gather(&self, axis: isize, at: &[usize]) -> Tensor {
         let axis = match self.checked_axis(axis, "gather") {
@@ -52,7 +52,7 @@ impl Tensor {
         self.taken(indices, taken)
     }
 
-    /// The parts of `axis` from the last to the first.
+    /// Reverses `axis`.
     #[track_caller]
     pub fn flip(&self, axis: isize) -> Tensor {
         match self.checked_axis(axis, "flip") {
@@ -90,7 +90,7 @@ impl Tensor {
                 if of_case_shape != rows {
                     return None;
                 }
-                // Indices were filled up in front of their rows.
+                // Axes were added in front of the rows that the indices belong to.
                 let at = match at.rank() > rows.rank() {
                     true => {
                         let front = at.shape().leading(lead);
@@ -124,7 +124,7 @@ impl Tensor {
         self.picked(at, &rows.places_in(rows))
     }
 
-    /// The element at an index of the last axis of each of these rows.
+    /// The element at one index of the last axis in each of these rows.
     #[track_caller]
     fn picked(&self, at: &Tensor, rows: &[usize]) -> Tensor {
         let k = self.shape().last().copied().unwrap_or(0);
@@ -140,7 +140,7 @@ impl Tensor {
             .also_from(&at.clone().severed())
     }
 
-    /// Indicators of indices: `[..]` with indices below `k` gives `[.., k]`, a constant.
+    /// One-hot vectors of indices: `[..]` with indices below `k` gives `[.., k]`, a constant.
     #[track_caller]
     pub fn one_hot(&self, k: usize) -> Tensor {
         let of_case = |[x]: [&Tensor; 1]| Some(x.one_hot(k));
@@ -173,7 +173,7 @@ impl Tensor {
         }
     }
 
-    /// Index of the largest element along an axis, the first of equals; the axis is removed. A
+    /// Index of the largest element along an axis, the first in case of ties; the axis is removed. A
     /// constant.
     #[track_caller]
     pub fn argmax(&self, axis: isize) -> Tensor {
@@ -194,8 +194,8 @@ impl Tensor {
         }
     }
 
-    /// The largest element along an axis, which is removed; the derivative goes to the first of
-    /// equals. A NaN counts as the largest.
+    /// The largest element along an axis, which is removed; the derivative goes to the first in case of
+    /// ties. NaN counts as the largest.
     #[track_caller]
     pub fn max(&self, axis: isize) -> Tensor {
         if let Some(out) = self.along_in_cases(axis, "max", |x, axis| x.max(axis)) {
@@ -207,7 +207,7 @@ impl Tensor {
         }
     }
 
-    /// The smallest element along an axis, which is removed; the derivative goes to the first of equals. A NaN
+    /// The smallest element along an axis, which is removed; the derivative goes to the first in case of ties. NaN
     /// counts as the smallest.
     #[track_caller]
     pub fn min(&self, axis: isize) -> Tensor {
@@ -220,7 +220,7 @@ impl Tensor {
         }
     }
 
-    /// Index of the smallest element along an axis, the first of equals; the axis is removed. A constant.
+    /// Index of the smallest element along an axis, the first in case of ties; the axis is removed. A constant.
     #[track_caller]
     pub fn argmin(&self, axis: isize) -> Tensor {
         if let Some(out) = self.along_in_cases(axis, "argmin", |x, axis| x.argmin(axis)) {
@@ -273,7 +273,7 @@ impl Tensor {
         Ok((places, indices, self.shape().without(axis)))
     }
 
-    /// The values as indices, or the first one that is no index below `k`.
+    /// The values as indices, or the first one that is not an index below `k`.
     fn indices_below(&self, k: usize) -> Result<Vec<usize>, f32> {
         let values = self.peek().unwrap_or_default();
         (values.into_iter())
@@ -284,7 +284,7 @@ impl Tensor {
             .collect()
     }
 
-    /// The tensor, which also depends on the random sites behind `source`.
+    /// The tensor, marked as depending on the random sites of `source`, too.
     pub(super) fn also_from(&self, source: &Tensor) -> Tensor {
         let provenance = [self, source]
             .into_iter()

@@ -1,10 +1,10 @@
-//! Order along an axis.
+//! Sorting along an axis.
 
 use super::super::{Shape, Tensor};
 
-/// Order along an axis. Negative axes count from the end; one that is not there gives a poisoned tensor.
+/// Sorting along an axis. Negative axes count from the end; an axis that does not exist gives a poisoned tensor.
 impl Tensor {
-    /// The numbers along an axis from the smallest to the largest, NaN behind all; each keeps its derivative.
+    /// The numbers along an axis from the smallest to the largest, with NaN last; each keeps its derivative.
     #[track_caller]
     pub fn sort(&self, axis: isize) -> Tensor {
         if let Some(out) = self.along_in_cases(axis, "sort", |x, axis| x.sort(axis)) {
@@ -16,7 +16,7 @@ impl Tensor {
         }
     }
 
-    /// The indices along an axis of what [`sort`](Self::sort) gives: of equals, the first comes first. A constant.
+    /// The indices along an axis that [`sort`](Self::sort) puts in order; the sort is stable. A constant.
     #[track_caller]
     pub fn argsort(&self, axis: isize) -> Tensor {
         if let Some(out) = self.along_in_cases(axis, "argsort", |x, axis| x.argsort(axis)) {
@@ -31,9 +31,9 @@ impl Tensor {
         }
     }
 
-    /// The number below which a share `q` of those along an axis lies, which is removed: on the line through
-    /// neighbours in order (definition 7 of Hyndman and Fan, "Sample quantiles in statistical packages", 1996, as
-    /// NumPy and PyTorch have it); 0.5 gives the median. A share that is not within 0 and 1, or an axis without
+    /// The quantile `q` along an axis, which is removed, with linear interpolation between neighbors
+    /// (definition 7 of Hyndman and Fan, "Sample quantiles in statistical packages", 1996, as in
+    /// NumPy and PyTorch); 0.5 gives the median. A share outside [0, 1], or an axis without
     /// numbers, gives a poisoned tensor.
     #[track_caller]
     pub fn quantile(&self, q: f32, axis: isize) -> Tensor {
@@ -45,7 +45,7 @@ impl Tensor {
         if n == 0 || !(0.0..=1.0).contains(&q) {
             let problem = match n {
                 0 => format!("axis {index} has no numbers"),
-                _ => format!("{q} is no share, which is within 0 and 1"),
+                _ => format!("{q} is not a share between 0 and 1"),
             };
             return Tensor::poisoned(self.misfit("quantile", problem));
         }
@@ -53,14 +53,14 @@ impl Tensor {
         let below = (place as usize).min(n - 1);
         let (sorted, share) = (self.sort(axis), place - below as f32);
         let low = sorted.index(axis, below);
-        // Beside a number, not one that may be infinite times 0.
+        // The number itself, rather than a neighbor that may be infinite times 0.
         match share == 0.0 {
             true => low,
             false => low * (1.0 - share) + sorted.index(axis, below + 1) * share,
         }
     }
 
-    /// For each place of the result the place in the buffer and the index along the axis of what comes there.
+    /// For each place of the result, the place in the buffer and the index along the axis of what goes there.
     #[track_caller]
     fn order(&self, axis: isize, op: &'static str) -> Result<(Vec<usize>, Vec<usize>), Tensor> {
         let axis = self.checked_axis(axis, op)?;
@@ -73,7 +73,7 @@ impl Tensor {
         for row in 0..outer {
             for column in 0..inner {
                 let place = |i: usize| (row * n + i) * inner + column;
-                // A NaN may have either sign.
+                // NaN may have either sign.
                 let key = |i: &usize| {
                     let x = values[place(*i)];
                     (x.is_nan(), x)

@@ -1,5 +1,5 @@
-//! Triangular matrices. Values come from kernels on the host; derivatives are matrix products with what was
-//! solved, so that every engine has them.
+//! Triangular matrices. Values come from kernels on the host; derivatives are matrix products with the
+//! solutions, so that every engine has them.
 
 use super::super::cases::broadcast;
 use super::super::native::triangular::{self as kernel, Half};
@@ -7,7 +7,7 @@ use super::super::op::Op;
 use super::super::{Shape, Tensor};
 use crate::error::Result;
 
-/// Triangular matrices. The last two axes are the matrix, the axes before them broadcast. Shapes that
+/// Triangular matrices. The last two axes are the matrix, and the axes before them broadcast. Shapes that
 /// do not fit give a poisoned tensor.
 impl Tensor {
     /// The diagonal of square matrices: `[.., n, n]` gives `[.., n]`.
@@ -19,7 +19,7 @@ impl Tensor {
         }
     }
 
-    /// The matrix with zeros in place of what lies above the diagonal, or, for `tril(-1)`, on and
+    /// The matrix with zeros above the diagonal, or, for `tril(-1)`, on and
     /// above it.
     #[track_caller]
     pub fn tril(&self, offset: isize) -> Tensor {
@@ -29,7 +29,7 @@ impl Tensor {
         }
     }
 
-    /// The matrix with zeros in place of what lies below the diagonal, or, for `triu(1)`, on and below it.
+    /// The matrix with zeros below the diagonal, or, for `triu(1)`, on and below it.
     #[track_caller]
     pub fn triu(&self, offset: isize) -> Tensor {
         match self.square_side("triu") {
@@ -38,8 +38,8 @@ impl Tensor {
         }
     }
 
-    /// The solution X of `self` · X = `right` for lower triangular matrices with a diagonal that is not
-    /// 0, `[.., n, n]`, and `[.., n, m]`. What lies above the diagonal is not looked at.
+    /// The solution X of `self` · X = `right` for lower triangular matrices with a nonzero diagonal,
+    /// `[.., n, n]`, and `[.., n, m]`. What lies above the diagonal is ignored.
     ///
     /// Its derivative is dX = L⁻¹ (dB − dL X) (Giles, "Collected matrix derivative results", 2008, section 2.3.1).
     #[track_caller]
@@ -47,21 +47,21 @@ impl Tensor {
         self.solved(right, Half::Lower, "solve_lower")
     }
 
-    /// The same for upper triangular matrices, of which nothing below the diagonal is looked at.
+    /// As [`solve_lower`](Self::solve_lower), for upper triangular matrices; what lies below the diagonal is ignored.
     #[track_caller]
     pub fn solve_upper(&self, right: &Tensor) -> Tensor {
         self.solved(right, Half::Upper, "solve_upper")
     }
 
-    /// The lower triangular matrix L with positive diagonal and L · Lᵀ = `self`, of symmetric positive
+    /// The lower triangular matrix L with a positive diagonal and L · Lᵀ = `self`, for symmetric positive
     /// definite matrices, `[.., n, n]`; NaN where they are not positive definite. What lies above the
-    /// diagonal is not looked at.
+    /// diagonal is ignored.
     ///
-    /// Its derivative is dL = L Φ(L⁻¹ dA L⁻ᵀ), Φ the lower triangle with half of the diagonal (Murray,
+    /// Its derivative is dL = L Φ(L⁻¹ dA L⁻ᵀ), where Φ is the lower triangle with half of the diagonal (Murray,
     /// "Differentiation of the Cholesky decomposition", 2016, equation 8).
     #[track_caller]
     pub fn cholesky(&self) -> Tensor {
-        // Before cases stand in front as one more axis.
+        // Before cases put one more axis in front.
         let n = match self.square_side("cholesky") {
             Ok(n) => n,
             Err(refused) => return refused,
@@ -83,7 +83,7 @@ impl Tensor {
         out.with_tangent(&out.matmul(&moved))
     }
 
-    /// Of matrices without a tangent.
+    /// The factor of matrices without a tangent.
     fn factored(&self, n: usize) -> Result<Tensor> {
         let shape = self.shape();
         let factor = kernel::cholesky(&self.peek()?, n);
@@ -104,14 +104,14 @@ impl Tensor {
         if let Some(refused) = self.refuse_pair(right, op) {
             return refused;
         }
-        // Before cases stand in front as one more axis.
+        // Before cases put one more axis in front.
         let n = match self.square_side(op) {
             Ok(n) => n,
             Err(refused) => return refused,
         };
         let (rank, rows) = (right.rank(), right.shape());
         if rank < 2 || rows[rank - 2] != n || n == 0 {
-            return self.misfits(right, op, "needs as many rows on both sides, and one");
+            return self.misfits(right, op, "needs as many rows on both sides, at least one");
         }
         let of_case = |[x, right]: [&Tensor; 2]| Some(x.solved(right, half, op));
         if let Some(out) = broadcast([self, right], || Some(Op::new(op, [])), of_case) {
@@ -138,7 +138,7 @@ impl Tensor {
         out.with_tangent(&wide.0.primal().solved(&moved, half, op))
     }
 
-    /// The solution for operands of the same leading axes, without tangents.
+    /// The solution for operands with equal leading axes, without tangents.
     fn substituted(&self, right: &Tensor, half: Half, n: usize) -> Result<Tensor> {
         let (shape, device) = (right.shape(), self.device());
         let m = shape[shape.rank() - 1];
@@ -160,7 +160,7 @@ impl Tensor {
         Ok(solved + moved)
     }
 
-    /// Zeros that move as the tensor does, and where it is not finite not at all.
+    /// Zeros that move as the tensor does; where the tensor is not finite they do not move.
     fn apart(&self) -> Result<Tensor> {
         let upload = |values| Tensor::upload(values, self.shape(), &self.device());
         let numbers = self.peek()?;
@@ -173,7 +173,7 @@ impl Tensor {
         Ok(kept.select_where(self, &self.zeros_like()) - upload(numbers.collect())?)
     }
 
-    /// Zeros but for the places (row, column) that are kept.
+    /// The matrix with zeros except at the places (row, column) that are kept.
     fn masked(&self, n: usize, keeps: impl Fn(isize, isize) -> bool) -> Tensor {
         let kept = (0..n * n).map(|at| {
             let (i, j) = ((at / n) as isize, (at % n) as isize);
@@ -202,7 +202,7 @@ impl Tensor {
         (self.masked(n, |i, j| j <= i) + self.masked(n, |i, j| j < i)) * 0.5
     }
 
-    /// How many rows and columns square matrices have; or the poisoned result.
+    /// The number of rows and columns of square matrices; or the poisoned result.
     #[track_caller]
     fn square_side(&self, op: &'static str) -> Result<usize, Tensor> {
         if self.0.is_err() {
@@ -219,7 +219,7 @@ impl Tensor {
     }
 }
 
-/// Finite numbers, of which 0 times each is 0: as factors in derivatives they leave the value what it is.
+/// Finite numbers, so that 0 times each is 0: as factors in derivatives they leave the value unchanged.
 fn bounded(values: &[f32]) -> Vec<f32> {
     let bounded = |x: &f32| {
         if x.is_nan() {
@@ -231,7 +231,7 @@ fn bounded(values: &[f32]) -> Vec<f32> {
     values.iter().map(bounded).collect()
 }
 
-/// So many numbers of unit matrices.
+/// Unit matrices with this many numbers in total.
 fn eyes(numbers: usize, n: usize) -> Vec<f32> {
     let one = |at: usize| f32::from(u8::from(at % (n * n) / n == at % n));
     (0..numbers).map(one).collect()

@@ -5,7 +5,7 @@ use super::super::cases::broadcast;
 use super::super::op::{Bits, Op};
 use crate::special::Special;
 
-/// `unary!(tensor, operation(arguments), |x, y| derivative)`: the derivative as an expression of
+/// `unary!(tensor, operation(arguments), |x, y| derivative)`: the derivative as an expression in
 /// argument and result.
 macro_rules! unary {
     (
@@ -21,7 +21,7 @@ macro_rules! unary {
     };
 }
 
-/// Elementwise functions. Shapes stay; nothing here fails.
+/// Elementwise functions. They keep the shape and never fail.
 impl Tensor {
     /// eˣ.
     pub fn exp(&self) -> Tensor {
@@ -89,7 +89,7 @@ impl Tensor {
         unary!(self, powi(exponent), |x, _| x.powi(below) * exponent as f32)
     }
 
-    /// Ones with the provenance of `self`: x⁰, whose derivative is 0 at x = 0 too.
+    /// Ones with the provenance of `self`: x⁰, whose derivative is 0 even at x = 0.
     fn ones_from(&self) -> Tensor {
         let op = || Some(Op::new("ones_from", []));
         if let Some(out) = broadcast([self], op, |[x]| Some(x.ones_from())) {
@@ -142,7 +142,7 @@ impl Tensor {
         self.neg().softplus().neg()
     }
 
-    /// x moved into [low, high]; derivative 1 inside and at the ends, 0 outside.
+    /// x clamped to [low, high]; derivative 1 inside and at the ends, 0 outside.
     pub fn clamp(&self, low: f32, high: f32) -> Tensor {
         match self.rounded_clamp(low, high) {
             Some(rounded) => rounded,
@@ -150,13 +150,13 @@ impl Tensor {
         }
     }
 
-    /// [`clamp`](Self::clamp) that stays as it is where kinks are rounded off: for ends that hardly
+    /// [`clamp`](Self::clamp) that is not smoothed where kinks are rounded off: for ends that hardly
     /// any number reaches.
     pub(crate) fn kept_within(&self, low: f32, high: f32) -> Tensor {
         self.lift(
             || Op::new("clamp", [Bits::of(&low), Bits::of(&high)]),
             |x| dispatch!(clamp(x, low, high)),
-            // Chosen, and not multiplied by 0, as a direction may be infinite.
+            // Chosen, rather than multiplied by 0, since a direction may be infinite.
             |direction, x, _| {
                 let x = x.unrounded();
                 let is_outside = x.lt(low) + x.gt(high);
@@ -182,9 +182,9 @@ impl Tensor {
             .polygamma(order.saturating_add(1)))
     }
 
-    /// What Stirling's formula lacks of ln Γ(x): δ(x) = ln Γ(x) − (x − ½) ln x + x − ½ ln 2π, for
-    /// x ≥ 0, NaN below. Densities and masses that are written with it keep their digits where
-    /// parameters or counts are large (Loader, "Fast and Accurate Computation of Binomial
+    /// The error of Stirling's formula for ln Γ(x): δ(x) = ln Γ(x) − (x − ½) ln x + x − ½ ln 2π, for
+    /// x ≥ 0, NaN below. Densities and masses that are written with it keep their digits for large
+    /// parameters or counts (Loader, "Fast and Accurate Computation of Binomial
     /// Probabilities", 2000).
     pub fn stirling_error(&self) -> Tensor {
         self.stirling_slope(0)
@@ -196,8 +196,8 @@ impl Tensor {
             .stirling_slope(order + 1))
     }
 
-    /// x − 1 − ln x, accurate near 1, where it is 0: half the unit deviance of a Gamma, with which
-    /// densities and masses keep their digits beside [`stirling_error`](Self::stirling_error).
+    /// x − 1 − ln x, accurate near 1, where it is 0: half the unit deviance of a Gamma, with which, and
+    /// [`stirling_error`](Self::stirling_error), densities and masses keep their digits.
     pub fn unit_deviance(&self) -> Tensor {
         unary!(self, special(Special::UnitDeviance), |x, _| 1.0 - x.recip())
     }
@@ -207,8 +207,8 @@ impl Tensor {
         unary!(self, special(Special::Erf), |x, _| x.bell())
     }
 
-    /// 1 less the error function, accurate for large x too: Φ(x) = erfc(−x/√2)/2 is the distribution
-    /// function of standard normal numbers.
+    /// 1 minus the error function, accurate even for large x: Φ(x) = erfc(−x/√2)/2 is the standard normal
+    /// distribution function.
     pub fn erfc(&self) -> Tensor {
         unary!(self, special(Special::Erfc), |x, _| x.bell().neg())
     }

@@ -5,7 +5,7 @@ use super::super::native::record::record;
 use super::super::{Inner, Shape, Tensor};
 
 impl Tensor {
-    /// A number that is known, of shape `[]`, as a function of tensors with known derivatives: one for each of a tensor's
+    /// A known number, of shape `[]`, as a function of tensors with known derivatives: one for each of a tensor's
     /// numbers.
     pub(crate) fn with_derivatives(value: f32, of: &[(&Tensor, Vec<f32>)]) -> Tensor {
         match Tensor::recorded(value, of) {
@@ -14,7 +14,7 @@ impl Tensor {
         }
     }
 
-    /// In one operation: in this project's own engine, without tangents.
+    /// As one operation: in this project's own engine, without tangents.
     fn recorded(value: f32, of: &[(&Tensor, Vec<f32>)]) -> Option<Tensor> {
         let mut operands: Vec<&Inner> = Vec::with_capacity(of.len());
         for (x, _) in of {

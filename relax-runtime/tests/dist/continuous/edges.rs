@@ -156,7 +156,7 @@ fn wrong_parameters_and_values_are_named() -> Result<()> {
         ),
         (
             message(Uniform::new(1e9, 1e9 + 1.0).map(|_| ())),
-            ["Uniform", "high", "tells them apart"],
+            ["Uniform", "high", "tell them apart"],
         ),
         (
             message(Uniform::new(-3e38, 3e38).map(|_| ())),

@@ -85,7 +85,7 @@ fn what_a_relaxation_leaves_out_follows_from_the_rest(device: &Device) -> Result
             pairs.push(("kappa", kappa, relaxation.kappa(&theta, &u, &b)));
         } else {
             let error = kappa.check().unwrap_err().to_string();
-            assert!(error.contains("has to say its κ"), "{error}");
+            assert!(error.contains("must define its κ"), "{error}");
         }
         for (what, found, wanted) in pairs {
             assert_eq!(found.check()?.shape(), wanted.check()?.shape(), "{what}");

@@ -1,5 +1,4 @@
-//! That every law is unbiased wherever it may stand, which estimator it gets, and that its automatic
-//! guide works.
+//! Every law is unbiased wherever it is used; which estimator it gets; and its automatic guide works.
 
 use std::rc::Rc;
 

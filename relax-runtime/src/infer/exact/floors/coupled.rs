@@ -1,10 +1,10 @@
 //! The floor of a site on which later choices depend: their noise is held, not their values.
 //!
-//! By what the choices before the site are, the mean square of the local expectation is a sum over pairs of
-//! combinations, what the one and the other contribute to it times the probability that the same noise
-//! leads to both. Choices have noise of their own, so that this is a product over them. Of a coin, which is 1
-//! where u > 1 − p, probabilities p and p′ give min(p, p′) for 1 and 1, max(p − p′, 0) for 1 and 0. A choice
-//! with the same parameters in both falls alike, one that only one of them came by as it does alone.
+//! Given the choices before the site, the mean square of the local expectation is a sum over pairs of combinations: the
+//! product of their contributions times the probability that the same noise leads to both. Choices have noise of their
+//! own, so this is a product over them. For a coin, which is 1 where u > 1 − p, probabilities p and p′ give min(p, p′)
+//! for 1 and 1, max(p − p′, 0) for 1 and 0. A choice with the same parameters in both has the same value; one that only
+//! one of them reaches counts as it does alone.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 use super::Variance;
 use super::table::{Entry, Run, Site, Table, View};
 
-/// As many pairs as anybody would wait for.
+/// Maximum number of pairs: more would take too long.
 const MOST: usize = 1 << 22;
 
 /// A combination from the site on.
@@ -21,12 +21,12 @@ struct Tail<'t> {
     /// The probability of its choices before the site.
     before: f64,
     own: View<'t>,
-    /// What came after the site.
+    /// The choices after the site.
     later: &'t [Entry],
 }
 
-/// The variance of a site's local expectations; nothing if it stands in rows, there are too many pairs, or a
-/// later choice with other values than a coin's has other parameters as the site falls.
+/// The variance of a site's local expectations; `None` if it stands in rows, there are too many pairs, or the
+/// parameters of a later choice that is not a coin depend on the site's value.
 pub(super) fn coupled(table: &Table, site: &Site) -> Option<Variance> {
     let layout = site.layout;
     if layout.rows != 1 {
@@ -45,7 +45,7 @@ pub(super) fn coupled(table: &Table, site: &Site) -> Option<Variance> {
         let mut mean: SmallVec<[f64; 4]> = SmallVec::from_elem(0.0, layout.width);
         let mut square = mean.clone();
         for tails in histories.values() {
-            // ∂p(v)/∂θ F, without the probability of what else fell.
+            // ∂p(v)/∂θ F, without the probability of the other choices.
             let parts: Vec<SmallVec<[f64; 4]>> =
                 tails.iter().map(|tail| part(tail, site, event)).collect();
             size = parts
@@ -77,7 +77,7 @@ pub(super) fn coupled(table: &Table, site: &Site) -> Option<Variance> {
     })
 }
 
-/// The combinations that come by a site, by the values of the choices before it.
+/// The combinations that reach a site, by the values of the choices before it.
 fn histories<'t>(table: &'t Table, site: &Site) -> BTreeMap<u64, Vec<Tail<'t>>> {
     let mut histories: BTreeMap<u64, Vec<Tail<'t>>> = BTreeMap::new();
     for (run, own) in table.at(site) {
@@ -96,7 +96,7 @@ fn histories<'t>(table: &'t Table, site: &Site) -> BTreeMap<u64, Vec<Tail<'t>>> 
     histories
 }
 
-/// A hash of some choices, of which the rest are `after`, and their probability.
+/// A hash of the choices of a run without those `after`, and the probability of those `before`.
 fn history(table: &Table, run: &Run, before: &[Entry], after: &[Entry]) -> (u64, f64) {
     let mut hash = run.hash;
     for &entry in after {
@@ -125,7 +125,7 @@ fn part(tail: &Tail<'_>, site: &Site, event: usize) -> SmallVec<[f64; 4]> {
         .collect()
 }
 
-/// The probability of everything that fell from the site on, but for one of its events.
+/// The probability of everything from the site on, except one of its events.
 fn alone(table: &Table, tail: &Tail<'_>, event: usize) -> f64 {
     let siblings = tail.own.probabilities.iter().enumerate();
     let siblings = siblings.filter(|&(at, _)| at != event).map(|(_, p)| p);
@@ -134,7 +134,7 @@ fn alone(table: &Table, tail: &Tail<'_>, event: usize) -> f64 {
     siblings.chain(later).map(|&p| f64::from(p)).product()
 }
 
-/// The probability that the same noise leads to both of two combinations, the site's event aside.
+/// The probability that the same noise leads to both of two combinations, apart from the site's event.
 fn together(table: &Table, site: &Site, pair: [&Tail<'_>; 2], event: usize) -> Option<f64> {
     let [one, other] = pair;
     let mut p = 1.0;
@@ -160,7 +160,7 @@ fn together(table: &Table, site: &Site, pair: [&Tail<'_>; 2], event: usize) -> O
             let mass_there = f64::from(same.probabilities[choice]);
             p *= match (view.theta[at.clone()] == same.theta[at], layout.coins) {
                 (true, _) => f64::from(u8::from(alike)) * mass,
-                // Of the other side the probability is what is left.
+                // The probability of the other side is what is left.
                 (false, true) if alike => mass.min(mass_there),
                 (false, true) => (mass - (1.0 - mass_there)).max(0.0),
                 (false, false) => return None,

@@ -6,13 +6,13 @@ use smallvec::SmallVec;
 use super::Variance;
 use super::table::{Entry, Run, Site, Table};
 
-/// By how much masses may differ that are products of the same numbers of single precision.
+/// Tolerance between masses that are products of the same single-precision numbers.
 const ROUNDING: f64 = 1e-4;
 
-/// Combinations in which all choices but one fall alike.
+/// Combinations that differ in a single choice.
 #[derive(Default)]
 struct Group {
-    /// The probability of that.
+    /// The probability of the other choices.
     mass: Option<f64>,
     /// The probabilities of the choice's values that were seen.
     seen: f64,
@@ -20,8 +20,8 @@ struct Group {
     local: SmallVec<[f64; 4]>,
 }
 
-/// The variance of a site's local expectations, those of rows added up; nothing if the others have other
-/// probabilities, or are others, as the site falls.
+/// The variance of a site's local expectations, summed over rows; `None` if the other choices or their probabilities
+/// depend on the site's value.
 pub(super) fn held(table: &Table, site: &Site) -> Option<Variance> {
     let layout = site.layout;
     let runs = table.at(site);
@@ -51,13 +51,13 @@ pub(super) fn held(table: &Table, site: &Site) -> Option<Variance> {
     })
 }
 
-/// What all other choices of a combination are.
+/// A hash of all other choices of a combination.
 fn others(table: &Table, site: &Site, run: &Run, entry: Entry, choice: usize) -> u64 {
     let own = site.layout.hash(site.id, choice, table.view(entry).values);
     run.hash.wrapping_sub(own)
 }
 
-/// The local expectations of a row's choice, by what all others are. `size` is the largest term so far.
+/// The local expectations of a row's choice, by the values of all others. `size` is the largest term so far.
 fn groups(
     table: &Table,
     site: &Site,

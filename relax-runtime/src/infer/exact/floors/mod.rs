@@ -1,8 +1,8 @@
 //! The floor of each site's gradient variance, by enumeration of all choices.
 //!
-//! Of a choice i the local expectation Σ_v ∂p(v | θᵢ)/∂θᵢ F(v, u₋ᵢ) is what its gradient comes to once the noise
-//! u₋ᵢ of all others has fallen (Titsias and Lázaro-Gredilla 2015). An estimate from one draw whose mean, given that, is
-//! right has at least the variance of it. Every event of every row of every site is a choice.
+//! For a choice i the local expectation Σ_v ∂p(v | θᵢ)/∂θᵢ F(v, u₋ᵢ) is its gradient given the noise u₋ᵢ of all others
+//! (Titsias and Lázaro-Gredilla 2015). An estimate from one draw whose mean, given that noise, is right has at least
+//! its variance. Every event of every row of every site is a choice.
 
 mod coupled;
 mod held;
@@ -21,7 +21,7 @@ use coupled::coupled;
 use held::held;
 use table::{Site, Table};
 
-/// A floor below the square of this share of the largest local expectation's terms is 0.
+/// A floor below the square of this share of the largest local expectation's terms counts as 0.
 const NOTHING: f64 = 1e-6;
 
 /// The variance of a site's local expectations, a mean over coordinates.
@@ -32,7 +32,7 @@ struct Variance {
 }
 
 impl Variance {
-    /// Less what is rounding; nothing if it is not finite.
+    /// The variance without rounding errors; `None` if it is not finite.
     fn floor(self) -> Option<f64> {
         match self.mean.is_finite() {
             true if self.mean <= (NOTHING * self.size).powi(2) => Some(0.0),
@@ -42,13 +42,13 @@ impl Variance {
     }
 }
 
-/// The floors of the sites of an objective, as means over the coordinates of the gradient summed over rows;
-/// nothing of a site where that would take too long: where later choices are drawn otherwise if it
-/// falls otherwise, and have too many values or rows. Nothing at all if there are more than `largest`
-/// combinations, a choice is continuous, or the objective is a bound of several samples.
+/// The floors of the sites of an objective, as means over the coordinates of the gradient summed over rows; `None` for
+/// a site where that would take too long: where its value changes how later choices are drawn, and these have too many
+/// values or rows. `None` altogether if there are more than `largest` combinations, a choice is continuous, or the
+/// objective is a bound of several samples.
 ///
 /// # Errors
-/// Whatever goes wrong in a program.
+/// Any error from a program.
 pub(in crate::infer) fn floors(
     objective: &dyn Objective,
     params: &ParamStore,

@@ -1,4 +1,4 @@
-//! What all combinations of the choices' values have come to.
+//! The results of all combinations of the choices' values.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -14,7 +14,7 @@ pub(super) struct Table {
     pub(super) runs: Vec<Run>,
     entries: Vec<Entry>,
     numbers: Vec<f32>,
-    /// By the number of a site.
+    /// By site number.
     layouts: Vec<Layout>,
 }
 
@@ -24,28 +24,28 @@ pub(super) struct Run {
     pub(super) mass: f64,
     /// A sum of hashes, one for each event's value.
     pub(super) hash: u64,
-    /// Of the sites that it came by.
+    /// The sites that it reached.
     entries: Range<usize>,
 }
 
-/// A site as all combinations have it.
+/// A site over all combinations.
 #[derive(Clone, Copy)]
 pub(super) struct Site {
     pub(super) id: usize,
     pub(super) layout: Layout,
-    /// What its costs are measured from: they are rounded after that.
+    /// The origin of its costs, subtracted before they are rounded.
     origin: f64,
-    /// Whether the layout is the same in all.
+    /// Whether the layout is the same in all combinations.
     pub(super) steady: bool,
 }
 
-/// How many numbers belong to a site.
+/// How many numbers a site has.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Layout {
     pub(super) rows: usize,
-    /// Of a row.
+    /// Events per row.
     pub(super) events: usize,
-    /// Of an event.
+    /// Numbers per event.
     pub(super) width: usize,
     /// Whether its events are coins.
     pub(super) coins: bool,
@@ -65,9 +65,9 @@ pub(super) struct View<'t> {
     /// ∂ log p/∂θ.
     pub(super) scores: &'t [f32],
     pub(super) theta: &'t [f32],
-    /// Of the events' values.
+    /// Probabilities of the events' values.
     pub(super) probabilities: &'t [f32],
-    /// A cost-to-go a row.
+    /// One cost-to-go per row.
     pub(super) costs: &'t [f32],
 }
 
@@ -82,7 +82,7 @@ impl Layout {
         }
     }
 
-    /// Numbers of all rows.
+    /// The number of numbers in all rows.
     fn numbers(self) -> usize {
         self.rows * self.events * self.width
     }
@@ -92,7 +92,7 @@ impl Layout {
         event * self.width..(event + 1) * self.width
     }
 
-    /// Of an event's value.
+    /// A hash of an event's value.
     pub(super) fn hash(self, id: usize, event: usize, values: &[f32]) -> u64 {
         let start = (id as u64) << 32 | event as u64;
         let bits = values[self.at(event)]
@@ -102,7 +102,7 @@ impl Layout {
     }
 }
 
-/// Of different numbers different ones that look random (the finaliser of splitmix64).
+/// Maps distinct numbers to distinct ones that look random (the finalizer of splitmix64).
 fn mixed(x: u64) -> u64 {
     let x = x.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -111,10 +111,10 @@ fn mixed(x: u64) -> u64 {
 }
 
 impl Table {
-    /// Takes in a combination.
+    /// Adds a combination.
     ///
     /// # Errors
-    /// If a tensor carries one.
+    /// If a tensor carries an error.
     pub(super) fn add(&mut self, pass: &Pass) -> Result<()> {
         let (mut mass, mut hash, start) = (1.0, 0_u64, self.entries.len());
         for (place, latent) in pass.latents.iter().enumerate() {
@@ -171,12 +171,12 @@ impl Table {
         Ok(())
     }
 
-    /// What a combination came by, in order.
+    /// The sites that a combination reached, in order.
     pub(super) fn entries(&self, run: &Run) -> &[Entry] {
         &self.entries[run.entries.clone()]
     }
 
-    /// The combinations that come by a site.
+    /// The combinations that reach a site.
     pub(super) fn at(&self, site: &Site) -> Vec<(&Run, Entry)> {
         let entry = |run: &Run| {
             let mut entries = self.entries(run).iter();
@@ -190,7 +190,7 @@ impl Table {
         self.layouts[entry.id]
     }
 
-    /// Of a site whose layout is steady.
+    /// The numbers of a site whose layout is steady.
     pub(super) fn view(&self, entry: Entry) -> View<'_> {
         let layout = self.layout(entry);
         let (all, events) = (layout.numbers(), layout.rows * layout.events);

@@ -1,11 +1,10 @@
 //! Finds which earlier choices a choice depends on, by running the model.
 //!
-//! Each choice in turn is changed while all others stay. The terms of the model (log-densities and costs)
-//! that change with it are those that it shares; choices that share a term are dependent. Summing the
-//! choices out from the last to the first joins those that a choice leaves behind, as in variable
-//! elimination (Koller and Friedman 2009, section 9.3), which leaves for each choice the earlier ones on
-//! which the posterior's own conditional depends. A dependence that shows at no state looked at is
-//! missed: the guide then is a little less able, and as valid as before.
+//! Each choice in turn is changed while all others stay. The terms of the model (log-densities and costs) that change
+//! with it are those that it shares; choices that share a term are dependent. Summing the choices out from the last to
+//! the first joins those that a choice leaves behind, as in variable elimination (Koller and Friedman 2009, section
+//! 9.3). For each choice, this leaves the earlier ones on which the posterior's own conditional depends. A dependence
+//! that shows at none of the states looked at is missed: the guide is then a little less flexible, but just as valid.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -21,23 +20,23 @@ use crate::model::{Entry, Interpreter, Kind, Message, ParamStore, Plate, Program
 use crate::random::Key;
 use crate::tensor::{MAX_RANK, Tensor};
 
-/// More choices are not looked at one by one.
+/// More choices than this are not looked at one by one.
 const MOST_CHOICES: usize = 128;
-/// Each choice is changed at so many states of the others.
+/// Number of states of the others at which each choice is changed.
 const STATES: u64 = 3;
-/// With states on other paths, so many at most.
+/// The maximum of the same, including states on other paths.
 const MOST_STATES: usize = 12;
-/// Rows of a table by the values of earlier choices, and numbers of a table.
+/// Maximum number of rows of a table by the values of earlier choices, and of numbers in a table.
 const MOST_ROWS: usize = 64;
 const MOST_NUMBERS: usize = 1 << 16;
 
-/// A run, and the laws that its choices were drawn from.
+/// A run, and the laws from which its choices were drawn.
 type Run = (Trace, LawsMet);
 
 /// What a model's choices depend on.
 ///
 /// # Errors
-/// Whatever goes wrong in the model.
+/// Any error from the model.
 pub(super) fn find(model: &dyn Program, params: &ParamStore) -> Result<Structure> {
     let mut graph = Graph::default();
     let mut states: Vec<(Key, Run)> = Vec::new();
@@ -49,7 +48,7 @@ pub(super) fn find(model: &dyn Program, params: &ParamStore) -> Result<Structure
         };
         states.push((key, look(model, params, key, Given::default())?));
     }
-    // Choices on other paths show where a choice is changed, and are looked at in turn.
+    // Choices on other paths appear when a choice is changed, and are looked at in turn.
     let mut at = 0;
     while at < states.len() && at < MOST_STATES {
         let (key, (before, laws)) = &states[at];
@@ -75,7 +74,7 @@ pub(super) fn find(model: &dyn Program, params: &ParamStore) -> Result<Structure
                 changed: Some(choice.name.to_string()),
                 ..Given::default()
             };
-            // A state that the model cannot be in tells nothing.
+            // A state that is impossible under the model tells nothing.
             if let Ok(after) = look(model, params, key, given) {
                 graph.compare(&choice.name, before, &after.0);
                 graph.see_laws(&after)?;
@@ -91,14 +90,14 @@ pub(super) fn find(model: &dyn Program, params: &ParamStore) -> Result<Structure
     Ok(graph.structure())
 }
 
-/// Whether an entry is a choice that a guide makes.
+/// Whether an entry is a choice made by a guide.
 fn is_choice(entry: &Entry) -> bool {
     entry.kind == Kind::Latent && !entry.hidden && entry.dist.is_some()
 }
 
-/// Another value of a choice: the next one where there are few, or a draw.
+/// Another value of a choice: the next one if there are few, or a draw.
 fn other_value(law: &dyn Law, value: &Tensor, name: &str, key: Key) -> Result<Tensor> {
-    /// Draws that are made until one differs.
+    /// Number of draws made until one differs.
     const TRIES: usize = 8;
     if let Draws::Discrete(Some(relaxation)) = law.draws() {
         let vertex = law.to_vertex(value);
@@ -136,7 +135,7 @@ fn look(model: &dyn Program, params: &ParamStore, key: Key, given: Given) -> Res
     Ok((trace, given.laws.take()))
 }
 
-/// Gives choices values, one of which is changed; others are drawn.
+/// Gives choices their values, one of them changed; others are drawn.
 #[derive(Default)]
 struct Given {
     values: FxHashMap<String, Tensor>,
@@ -187,20 +186,20 @@ fn is_moved(entry: &Entry, law: &dyn Law) -> Result<bool> {
 struct Graph {
     places: FxHashMap<String, usize>,
     choices: Vec<Seen>,
-    /// Of each term the choices that it changes with.
+    /// For each term the choices that change it.
     terms: FxHashMap<String, BTreeSet<usize>>,
 }
 
 /// A choice as it was met.
 struct Seen {
     parent: Parent,
-    /// Axes of its guide's parameters.
+    /// The rank of its guide's parameters.
     rank: usize,
     plates: Rc<[Plate]>,
-    /// Numbers of its guide's parameters.
+    /// The number of its guide's parameters.
     free: usize,
-    /// Whether its guide cannot start from its law as it is, or follows the law's numbers: its law's own
-    /// dependences then count like others.
+    /// Whether its guide cannot start from its law as it is, or follows the law's numbers: its law's own dependences
+    /// then count like any others.
     is_moved: bool,
     numbers: Vec<f32>,
 }
@@ -228,7 +227,7 @@ impl Graph {
         let a_row = |numbers: usize| numbers / rows.max(1);
         let values = match law.relaxation().map(|relaxation| relaxation.form()) {
             Some(Form::Coins) => Values::Coins,
-            // Several choices among categories at one site count by their numbers.
+            // Several categorical choices at one site are followed by their numbers.
             Some(Form::Categories) => {
                 let vertex = law.to_vertex(&value).check()?.shape();
                 match vertex.last() == Some(&a_row(vertex.numel())) {
@@ -293,7 +292,7 @@ impl Graph {
         for seen in &mut self.choices {
             seen.standardise();
         }
-        // Terms without a choice of their own, and the laws of choices.
+        // Terms other than choices, and the laws of choices.
         let mut own: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); self.choices.len()];
         let mut scopes: Vec<BTreeSet<usize>> = Vec::new();
         for (name, mut scope) in std::mem::take(&mut self.terms) {
@@ -348,7 +347,7 @@ impl Graph {
             parent.plates.len() <= child.plates.len() && pairs.all(|(a, b)| a.same_rows(b))
         };
         let (mut rows, mut follows) = (1_usize, Follows::default());
-        // A table takes an axis of its own, and pairs of values two.
+        // A table needs an axis of its own, and pairs of values two.
         let has_room = child.rank < MAX_RANK && child.plates.len() + 2 <= MAX_RANK;
         for &parent in parents.iter().rev() {
             let seen = &self.choices[parent];
@@ -370,7 +369,7 @@ impl Graph {
 }
 
 impl Seen {
-    /// Finds where its numbers are, unless they are those of a vertex.
+    /// Finds where its numbers are, unless they form a vertex.
     fn standardise(&mut self) {
         if self.parent.values != Values::Numbers || self.numbers.is_empty() {
             return;
@@ -386,7 +385,7 @@ impl Seen {
     }
 }
 
-/// What an entry adds to the model's log-probability or cost, if it does.
+/// What an entry adds to the model's log-probability or cost, if anything.
 fn term_of(entry: &Entry) -> Option<f64> {
     match entry.kind {
         Kind::Param => None,
