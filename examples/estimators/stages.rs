@@ -208,7 +208,7 @@ impl Course<'_> {
         let is_saved = |step: u64| step.is_multiple_of(SAVED) || self.stages.contains(&step);
         let mut saved = (0..=stage).rev().filter(|&step| is_saved(step));
         if let Some(step) = saved.find(|&step| self.file(step).exists()) {
-            trainer.resume(&self.file(step))?;
+            trainer.resume(self.file(step))?;
         }
         let mut progress = Progress::new("steps", trainer.steps_taken(), stage)?;
         let mut rolling: Option<PathBuf> = None;
@@ -219,7 +219,7 @@ impl Course<'_> {
                 .with_objective(&x, None, &mut |objective| trainer.step(objective).map(drop))?;
             let step = trainer.steps_taken();
             if is_saved(step) {
-                trainer.save(&self.file(step))?;
+                trainer.save(self.file(step))?;
                 let old = rolling.replace(self.file(step));
                 old.map_or(Ok(()), fs::remove_file)?;
             }

@@ -70,6 +70,10 @@ impl Entrant {
         }
         let names = LIBRARY.iter().map(|(name, _)| *name);
         let names: Vec<_> = names.chain(PUBLISHED.map(|(name, ..)| name)).collect();
-        Err(format!("--estimators: `{name}` is none of {}", names.join(", ")).into())
+        Err(format!(
+            "--estimators: unknown estimator `{name}`; expected one of {}",
+            names.join(", ")
+        )
+        .into())
     }
 }

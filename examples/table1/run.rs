@@ -111,7 +111,7 @@ pub(crate) fn train(
         trainer,
     };
     match &record.checkpoint {
-        Some(file) => run.trainer.resume(&folder.join(file))?,
+        Some(file) => run.trainer.resume(folder.join(file))?,
         None if run.settings.published && entrant.pretrains => run.pretrain()?,
         None => {}
     }
@@ -141,7 +141,7 @@ pub(crate) fn train(
 /// Saves the trainer under a new name, then the record that names it, and only then removes the old one.
 fn save(record: &mut Record, trainer: &Trainer, folder: &Path) -> Outcome<()> {
     let file = format!("checkpoint-{}.safetensors", record.steps);
-    trainer.save(&folder.join(&file))?;
+    trainer.save(folder.join(&file))?;
     let old = record.checkpoint.replace(file.clone());
     record.write(folder)?;
     match old {

@@ -160,6 +160,15 @@ pub enum Error {
         known: String,
     },
 
+    /// A name that no parameter has.
+    #[error("no parameter is named `{name}`; the parameters are {known}")]
+    UnknownParameter {
+        /// The name asked for.
+        name: String,
+        /// The names that exist: those of `param!` sites, and of automatic guides.
+        known: String,
+    },
+
     /// Rows that do not match the plates around them, or plates that do not match each other.
     #[error("{0}")]
     Plates(String),

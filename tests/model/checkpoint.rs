@@ -193,7 +193,7 @@ fn what_does_not_fit_is_refused() -> Result<()> {
 
     let nameless = Trainer::new(1).layers(Linear::zeros(3, 2, &Device::cpu())?.parameters());
     let error = nameless
-        .save(&folder.path().join("x"))
+        .save(folder.path().join("x"))
         .unwrap_err()
         .to_string();
     assert!(error.contains("no name"), "{error}");

@@ -433,7 +433,9 @@ fn unknown_names_list_the_known_ones() -> Result<()> {
     let fit = short(&model).run()?;
     assert_says(&error(fit.posterior().means("fiar")), &["`fiar`", "`fair`"]);
     assert_says(&error(fit.posterior().samples("fiar")), &["`fair`"]);
-    assert_says(&error(fit.param("fiar")), &["`fiar`", "`fair.logits`"]);
+    let unknown = fit.param("fiar").unwrap_err();
+    assert!(matches!(unknown, Error::UnknownParameter { .. }));
+    assert_says(&unknown.to_string(), &["no parameter", "`fiar`", "`fair.logits`"]);
     assert_says(&error(exact_posterior(&model)?.means("fiar")), &["`fair`"]);
     let trace = Simulation::seeded(0).run(&model)?.trace;
     assert_says(&error(trace.get("fiar")), &["`fiar`", "`fair`, `toss`"]);

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use relax_runtime::dist::Value;
-use relax_runtime::model::{Context, Handler, Kind, Message, Run, Site, Trace, Under, relax};
+use relax_runtime::model::{Context, Handler, Kind, Message, Run, Site, Trace, Under, relax_sites};
 use relax_runtime::prelude::*;
 
 use crate::{assert_near, assert_says, error};
@@ -152,7 +152,9 @@ fn values_given_to_sites_are_checked() -> Result<()> {
         }
     }
     // A record of relaxed draws is replayed as it is.
-    let relaxed = Simulation::seeded(1).run(&relax(tensors(), 0.5))?.trace;
+    let relaxed = Simulation::seeded(1)
+        .run(&relax_sites(tensors(), 0.5))?
+        .trace;
     let again = Simulation::seeded(2)
         .run(&replay(tensors(), &relaxed))?
         .trace;
@@ -255,7 +257,7 @@ fn block_hides_sites_from_the_handlers_outside() -> Result<()> {
 
 #[test]
 fn relax_moves_tensor_draws_off_their_support() -> Result<()> {
-    let run = Simulation::seeded(1).run(&relax(tensors(), 0.5))?;
+    let run = Simulation::seeded(1).run(&relax_sites(tensors(), 0.5))?;
     let values = |site: &str| run.trace.get(site)?.value.to_f64s();
     assert!(
         values("b")?
@@ -273,7 +275,7 @@ fn relax_moves_tensor_draws_off_their_support() -> Result<()> {
     let rounded: Vec<f64> = values("b")?.iter().map(|b| b.round()).collect();
     assert_eq!(rounded, hard.trace.get("b")?.value.to_f64s()?);
     for temperature in [0.0, -1.0, f64::NAN] {
-        let run = Simulation::seeded(1).run(&relax(tensors(), temperature));
+        let run = Simulation::seeded(1).run(&relax_sites(tensors(), temperature));
         assert_says(&error(run), &["temperature", "positive"]);
     }
     Ok(())

@@ -183,7 +183,7 @@ fn files_that_are_no_fit_are_refused() -> Result<()> {
         &["checkpoint"],
     );
     assert_says(
-        &error(svi(&model).load(&folder.path().join("none"))),
+        &error(svi(&model).load(folder.path().join("none"))),
         &["none"],
     );
     Ok(())

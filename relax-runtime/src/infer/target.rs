@@ -130,10 +130,7 @@ impl Interpreter for At {
         let law = message.law()?;
         let bijection = match (law.draws(), law.bijection()) {
             (Draws::Discrete(_), _) => {
-                return Err(refused(format!(
-                    "`{name}` is a discrete choice that is not summed out; chains only move continuous ones: sum it \
-                     out, or do without `hmc`"
-                )));
+                return Err(not_continuous(name));
             }
             (_, Some(bijection)) => bijection,
             (_, None) => {
@@ -197,6 +194,14 @@ impl At {
                 .push(bijection.log_volume(free));
         }
     }
+}
+
+/// The error of a discrete choice that is left to chains.
+pub(in crate::infer) fn not_continuous(site: &str) -> Error {
+    refused(format!(
+        "`{site}` is a discrete choice that is not summed out; chains only move continuous ones: sum it out, or do \
+         without `hmc`"
+    ))
 }
 
 /// The error for a site that not every run reaches.

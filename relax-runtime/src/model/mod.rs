@@ -24,7 +24,7 @@ pub use context::{CALL_DEPTH, Context, MOST_SITES, PlateGuard};
 pub(crate) use given_up::GivenUp;
 pub use handler::{
     Block, Condition, Handler, Mask, Message, RelaxSites, Replay, Scale, Substitute, Under, block,
-    condition, mask, relax, replay, scale, substitute,
+    condition, mask, relax_sites, replay, scale, substitute,
 };
 pub(crate) use host::{HostRun, Place};
 pub(crate) use interpreter::Interpreter;
@@ -36,8 +36,8 @@ pub use site::Site;
 pub(crate) use summed_out::{
     Recovered, RecoveredKept, RecoveredKnown, RecoveredSite, RecoveredValues, SummedOut,
 };
-pub(crate) use trace::unknown_site;
 pub use trace::{Entry, Kind, Plate, Ran, Rows, Trace};
+pub(crate) use trace::{names_in_words, unknown_site};
 pub use weight::Weight;
 
 use std::rc::Rc;

@@ -451,15 +451,18 @@ fn duplicate(entry: &Entry) -> Error {
 
 /// The error of a name that no site has.
 pub(crate) fn unknown_site<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Error {
-    let known: Vec<_> = known.map(|n| format!("`{n}`")).collect();
-    let known = if known.is_empty() {
-        "none".into()
-    } else {
-        known.join(", ")
-    };
     Error::UnknownSite {
         name: name.to_owned(),
-        known,
+        known: names_in_words(known),
+    }
+}
+
+/// Names as an error lists them.
+pub(crate) fn names_in_words<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let names: Vec<_> = names.map(|name| format!("`{name}`")).collect();
+    match names.is_empty() {
+        true => "none".into(),
+        false => names.join(", "),
     }
 }
 

@@ -34,7 +34,17 @@ use crate::random::Key;
 pub struct ExactPosterior {
     /// ln p(observations), counting each row of a plate once, whether or not it is a part of a larger data set.
     pub log_evidence: f64,
+    /// Whether all combinations were run, or the tensors of the model show what depends on which choices. If not, host
+    /// code reads choices with too many combinations to run, and runs at some of them have shown it: what shows only at
+    /// few others is missed.
+    #[serde(default = "of_older_files")]
+    pub is_certain: bool,
     draws: Draws,
+}
+
+/// Whether posteriors are certain that were saved before they said so.
+fn of_older_files() -> bool {
+    true
 }
 
 impl Deref for ExactPosterior {
@@ -109,20 +119,20 @@ pub fn exact_posterior_at(model: &dyn Program, params: &ParamStore) -> Result<Ex
             return found;
         };
         let eliminated = eliminated(model, params);
-        if let Some((posterior, true)) = eliminated {
-            return Ok(posterior);
+        if let Some(posterior) = eliminated.as_ref().filter(|posterior| posterior.is_certain) {
+            return Ok(posterior.clone());
         }
         let odometer = Rc::new(Odometer::new(false, LARGEST));
         let found = enumerated(model, params, &odometer);
         match (eliminated, odometer.refusal()) {
-            (Some((posterior, _)), Some(Refusal::TooMany(_))) => Ok(posterior),
+            (Some(posterior), Some(Refusal::TooMany(_))) => Ok(posterior),
             _ => found,
         }
     })
 }
 
-/// The posterior by variable elimination, if possible, and whether it is certain what depends on which choices.
-fn eliminated(model: &dyn Program, params: &ParamStore) -> Option<(ExactPosterior, bool)> {
+/// The posterior by variable elimination, if possible.
+fn eliminated(model: &dyn Program, params: &ParamStore) -> Option<ExactPosterior> {
     const DRAWS: usize = 1_000;
     let context = Context::new(Key::new(0), None, params.clone());
     let summed = marginalise(Borrowed(model)).if_few_sites();
@@ -135,11 +145,11 @@ fn eliminated(model: &dyn Program, params: &ParamStore) -> Option<(ExactPosterio
     let ([summed], None) = (&trace.summed[..], others.next()) else {
         return None;
     };
-    let posterior = ExactPosterior {
+    Some(ExactPosterior {
         log_evidence: summed.log_sum_once(),
+        is_certain: summed.is_certain(),
         draws: draws_of_sum(&**summed, DRAWS).ok()?,
-    };
-    Some((posterior, summed.is_certain()))
+    })
 }
 
 /// As [`exact_posterior_at`], by running at most `combinations` combinations. Their number is estimated after the first
@@ -238,6 +248,7 @@ fn enumerated(
     }
     Ok(ExactPosterior {
         log_evidence,
+        is_certain: true,
         draws: table.into_draws(),
     })
 }

@@ -17,7 +17,7 @@ use crate::infer::posterior::{
     Chained, Drawing, FEWEST, ImportanceWeights, KnownElsewhere, LARGEST_R_HAT, LogWeights, Mixing,
     Posterior, Record, Unchained,
 };
-use crate::infer::target::{Target, refused};
+use crate::infer::target::{Target, not_continuous, refused};
 use crate::model::{ParamStore, Start};
 use crate::random::Key;
 use crate::tensor::Holding;
@@ -73,6 +73,23 @@ impl Default for Wanted {
             guided: 200,
             chained: CHAINS * LEAST,
         }
+    }
+}
+
+/// Evaluates a bound once, to see before training whether chains can move what it leaves.
+///
+/// # Errors
+/// If a discrete choice is left, or whatever goes wrong in the model.
+pub(in crate::infer) fn expect_continuous(
+    objective: &Elbo<'_>,
+    params: &ParamStore,
+    seed: u64,
+) -> Result<()> {
+    let pass = objective.evaluate(Key::new(seed), &params.fork(), &Mode::Draw)?;
+    let mut latents = pass.latents.iter();
+    match latents.find(|latent| latent.law.draws().are_discrete()) {
+        Some(latent) => Err(not_continuous(&latent.name)),
+        None => Ok(()),
     }
 }
 

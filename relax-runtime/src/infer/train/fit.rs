@@ -5,11 +5,11 @@ use std::path::Path;
 
 use super::trainer::Trainer;
 use super::verdict::Verdict;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::estimator::Plan;
 use crate::infer::checkpoint::SavedEnding;
 use crate::infer::posterior::{Draws, InferenceData, Posterior};
-use crate::model::{ParamStore, Program};
+use crate::model::{ParamStore, Program, names_in_words};
 use crate::report::{Ending, History, Ledger, Trend};
 
 /// The result of a run: its history, and the trainer with everything it has learned.
@@ -76,9 +76,9 @@ impl Trained {
     ///
     /// # Errors
     /// As for [`Trainer::save`].
-    pub fn save(&self, path: &Path) -> Result<()> {
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         self.trainer.save_with(
-            path,
+            path.as_ref(),
             Some(SavedEnding {
                 ending: self.ending,
                 trend: self.trend,
@@ -99,10 +99,9 @@ impl Trained {
     /// The value of a parameter, in row-major order.
     ///
     /// # Errors
-    /// If no parameter has this name.
+    /// [`Error::UnknownParameter`], which lists those that exist.
     pub fn param(&self, name: &str) -> Result<Vec<f32>> {
-        let names = self.params().names();
-        let unknown = || crate::model::unknown_site(name, names.iter().map(String::as_str));
+        let unknown = || unknown_parameter(name, &self.params().names());
         self.params().get(name).ok_or_else(unknown)?.peek()
     }
 
@@ -235,5 +234,13 @@ impl Deref for Fit {
 
     fn deref(&self) -> &Trained {
         &self.trained
+    }
+}
+
+/// The error of a name that no parameter has.
+fn unknown_parameter(name: &str, known: &[String]) -> Error {
+    Error::UnknownParameter {
+        name: name.to_owned(),
+        known: names_in_words(known.iter().map(String::as_str)),
     }
 }

@@ -6,7 +6,7 @@ use super::stopping::Settling;
 use super::training::Svi;
 use crate::error::Result;
 use crate::infer::estimation::Estimation;
-use crate::infer::hmc::Looked;
+use crate::infer::hmc::{self, Looked};
 use crate::infer::missed;
 use crate::infer::posterior::Posterior;
 use crate::model::{ParamStore, Start};
@@ -70,6 +70,10 @@ impl Svi<'_> {
     /// Takes all steps, and again from elsewhere if the posterior is in doubt and that may be better.
     pub(super) fn settle(&mut self) -> Result<(History, Ending, Posterior)> {
         let is_new = self.trainer.step == 0 && self.trainer.params().names().is_empty();
+        if self.hmc == Some(true) && self.trainer.step == 0 {
+            let Estimation { params, seed, .. } = &self.trainer.estimation;
+            hmc::expect_continuous(&self.objective.clone().samples(1), params, *seed)?;
+        }
         let (history, ending) = self.take_steps()?;
         if !is_new || !self.may_begin_anew() || !self.is_automatic(ending) {
             let posterior = self.posterior_after(ending)?;

@@ -21,8 +21,8 @@ impl Trainer {
     /// [`Error::Checkpoint`] if the file cannot be written or is not a regular file, if a trained parameter is neither
     /// a `param!`, an automatic guide's, nor among [`layers`](crate::infer::ConfigureTraining::layers), or if one has
     /// no name or shares it with another.
-    pub fn save(&self, path: &Path) -> Result<()> {
-        self.save_with(path, None)
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.save_with(path.as_ref(), None)
     }
 
     /// As [`save`](Self::save), with how the run ended.
@@ -89,14 +89,19 @@ impl Trainer {
     /// [`Error::Checkpoint`] if the file is missing, damaged, of another format, or does not fit: another seed or
     /// optimizer rule, or a layer that only the file or only the trainer has, or that has another shape. The trainer is
     /// then unchanged.
-    pub fn resume(&mut self, path: &Path) -> Result<()> {
+    pub fn resume(&mut self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
         let saved = Checkpoint::read(path)?;
         self.restore(saved).map_err(|error| in_file(error, path))
     }
 
-    /// As [`resume`](Self::resume), from the file of a run, with how that ended.
+    /// As [`resume`](Self::resume), from the file of a run, with its seed unless another one was given, and with how it
+    /// ended.
     pub(super) fn load(&mut self, path: &Path) -> Result<SavedEnding> {
         let saved = Checkpoint::read(path)?;
+        if self.estimation.seed == 0 {
+            self.estimation.seed = saved.seed;
+        }
         let ending = saved.ending.ok_or_else(|| {
             let problem = "it was saved by a trainer, not by the result of a run (`Fit::save`), so that \
                            it does not say how training ended; continue from it with `resume`";

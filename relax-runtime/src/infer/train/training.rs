@@ -253,8 +253,9 @@ impl<'m> Svi<'m> {
         ))
     }
 
-    /// Loads a fit that was [saved](Trained::save), without training. Model, guide, seed and settings must be those
-    /// that it was fitted with; its posterior is then the same, bit for bit. Only its history is not saved.
+    /// Loads a fit that was [saved](Trained::save), without training. Model, guide and settings must be those that it
+    /// was fitted with, and the seed, if one is given; its posterior is then the same, bit for bit. Only its history is
+    /// not saved.
     ///
     /// ```
     /// use relax_runtime::prelude::*;
@@ -271,7 +272,7 @@ impl<'m> Svi<'m> {
     /// let model = toss(true);
     /// let fit = Svi::new(&model).steps(200).seed(1).run()?;
     /// fit.save(&path)?;
-    /// let loaded = Svi::new(&model).seed(1).load(&path)?;
+    /// let loaded = Svi::new(&model).load(&path)?;
     /// assert_eq!(loaded.posterior().mean("fair")?, fit.posterior().mean("fair")?);
     /// // Another 200 steps.
     /// let longer = Svi::new(&model).steps(200).seed(1).resume(&path)?.run()?;
@@ -283,8 +284,8 @@ impl<'m> Svi<'m> {
     /// # Errors
     /// As for [`Trainer::resume`]; if the file was saved by a trainer and not by a fit; or any error from the model or
     /// the guide.
-    pub fn load(self, path: &Path) -> Result<Fit> {
-        let (mut training, saved) = self.loaded(path)?;
+    pub fn load(self, path: impl AsRef<Path>) -> Result<Fit> {
+        let (mut training, saved) = self.loaded(path.as_ref())?;
         let posterior = training.posterior_after(saved.ending)?;
         Ok(Fit::new(
             Trained::loaded(saved, training.trainer),
@@ -313,8 +314,8 @@ impl<'m> Minimize<'m> {
     ///
     /// # Errors
     /// As for [`Trainer::resume`], or if the file was saved by a trainer and not by a run.
-    pub fn load(self, path: &Path) -> Result<Trained> {
-        let (training, saved) = self.loaded(path)?;
+    pub fn load(self, path: impl AsRef<Path>) -> Result<Trained> {
+        let (training, saved) = self.loaded(path.as_ref())?;
         Ok(Trained::loaded(saved, training.trainer))
     }
 }
@@ -390,7 +391,7 @@ impl<O: Objective> Training<O> {
     ///
     /// # Errors
     /// As for [`Trainer::resume`].
-    pub fn resume(mut self, path: &Path) -> Result<Self> {
+    pub fn resume(mut self, path: impl AsRef<Path>) -> Result<Self> {
         self.trainer.resume(path)?;
         Ok(self)
     }
@@ -445,7 +446,13 @@ impl<O: Objective> Training<O> {
 
     pub(super) fn take_steps_from(&mut self, mut settling: Settling) -> Result<(History, Ending)> {
         let (no_steps, no_starts) = (self.steps == Some(0), self.starts == Some(0));
-        for (setting, is_none) in [("steps", no_steps), ("starts", no_starts)] {
+        let no_draws = self.wanted.guided == 0;
+        let settings = [
+            ("steps", no_steps),
+            ("starts", no_starts),
+            ("posterior draws", no_draws),
+        ];
+        for (setting, is_none) in settings {
             if is_none {
                 let problem = "is 0; give at least one".into();
                 return Err(Error::Config { setting, problem });

@@ -17,7 +17,7 @@ pub use block::{Block, block};
 pub use condition::{Condition, condition};
 pub use mask::{Mask, mask};
 pub use message::Message;
-pub use relax::{RelaxSites, relax};
+pub use relax::{RelaxSites, relax_sites};
 pub use replay::{Replay, replay};
 pub use scale::{Scale, scale};
 pub use substitute::{Substitute, substitute};

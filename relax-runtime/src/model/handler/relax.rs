@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::tensor::{Provenance, SiteSet, Tensor};
 
-/// Relaxes sites; see [`relax`].
+/// Relaxes sites; see [`relax_sites`].
 #[derive(Clone, Copy, Debug)]
 pub struct RelaxSites {
     temperature: f64,
@@ -52,7 +52,7 @@ fn known_as_drawn(draw: &Tensor, message: &Message<'_>) -> Tensor {
 /// derivatives pass. Sites with host values stay as they are.
 ///
 /// ```
-/// use relax_runtime::model::relax;
+/// use relax_runtime::model::relax_sites;
 /// use relax_runtime::prelude::*;
 ///
 /// #[model]
@@ -62,11 +62,11 @@ fn known_as_drawn(draw: &Tensor, message: &Message<'_>) -> Tensor {
 /// }
 ///
 /// # fn main() -> Result<()> {
-/// let b = Simulation::seeded(1).run(&relax(coin(), 0.5))?.output.item()?;
+/// let b = Simulation::seeded(1).run(&relax_sites(coin(), 0.5))?.output.item()?;
 /// assert!(0.0 < b && b < 1.0);
 /// # Ok(())
 /// # }
 /// ```
-pub fn relax<M: Model>(model: M, temperature: f64) -> Under<M, RelaxSites> {
+pub fn relax_sites<M: Model>(model: M, temperature: f64) -> Under<M, RelaxSites> {
     Under::new(model, RelaxSites { temperature })
 }

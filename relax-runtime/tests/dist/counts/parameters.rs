@@ -105,7 +105,7 @@ fn trials_may_be_tensors() -> Result<()> {
 /// Numbers of things are whole, in tensors too, unless they are draws that estimators relax.
 #[test]
 fn numbers_of_trials_are_whole() -> Result<()> {
-    use relax_runtime::model::relax;
+    use relax_runtime::model::relax_sites;
     use relax_runtime::prelude::{Simulation, model, observe, sample};
 
     let (half, two) = (Tensor::scalar(2.5), Tensor::from_slice(&[3.0, 2.5]));
@@ -131,7 +131,9 @@ fn numbers_of_trials_are_whole() -> Result<()> {
         let n = sample!(Poisson(Tensor::scalar(6.0)));
         observe!(Binomial(&n, 0.4), 0.0, name = "seen");
     }
-    let trace = Simulation::seeded(1).run(&relax(counted(), 0.5))?.trace;
+    let trace = Simulation::seeded(1)
+        .run(&relax_sites(counted(), 0.5))?
+        .trace;
     let n = trace.get("n")?.value.to_f64s()?[0];
     assert!(n.fract() != 0.0, "{n} is relaxed");
     // (1 − p)ⁿ.

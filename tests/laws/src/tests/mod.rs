@@ -6,7 +6,7 @@ use relax_runtime::estimator::{
     Arms, Coupling, Disarm, Dlax, DoubleCv, Enumerate, Estimator, EvolutionStrategies, IndeCateR,
     IntoEstimator, Lax, MuProp, Plan, Rloo, Rodeo,
 };
-use relax_runtime::model::relax;
+use relax_runtime::model::relax_sites;
 use relax_runtime::prelude::*;
 
 use crate::{Binomial, Exponential, Geometric, Laplace, Spin};

@@ -77,7 +77,7 @@ fn sums_over_its_values_are_exact() -> Result<()> {
 fn relaxed_spins_lie_between_the_values() -> Result<()> {
     let params = ParamStore::default();
     let simulation = |seed| Simulation::seeded(seed).params(&params);
-    let run = simulation(3).run(&relax(site(), 0.5))?;
+    let run = simulation(3).run(&relax_sites(site(), 0.5))?;
     let Some(entry) = run.trace.find("x") else {
         panic!("there is a site");
     };
