@@ -337,7 +337,7 @@ fn grey_images_are_refused_with_advice() {
         ),
         "{message}"
     );
-    assert!(message.contains("binary"), "{message}");
+    assert!(message.contains("binarize"), "{message}");
 }
 
 #[test]

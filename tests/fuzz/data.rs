@@ -115,7 +115,7 @@ proptest! {
                 prop_assert!(binary.count() > 0);
                 prop_assert!((0..binary.count()).all(|i| binary.image(i).iter().all(|&x| x < 2)));
             }
-            (Err(error), Ok(_)) => prop_assert!(error.to_string().contains("binary"), "{}", error),
+            (Err(error), Ok(_)) => prop_assert!(error.to_string().contains("binarize"), "{}", error),
             (Err(binary), Err(grey)) => prop_assert_eq!(binary.to_string(), grey.to_string()),
             (Ok(_), Err(grey)) => prop_assert!(false, "only refused as grey: {}", grey),
         }

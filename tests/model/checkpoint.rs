@@ -233,11 +233,11 @@ fn damaged_files_are_refused() -> Result<()> {
     for (format, says) in [
         (
             "3",
-            "format 3, this program reads 6; go on with the version",
+            "format 3, this program reads 6; continue with the version",
         ),
         (
             "7",
-            "format 7, this program reads 6; go on with the version",
+            "format 7, this program reads 6; continue with the version",
         ),
     ] {
         let other = altered(&bytes, r#"format\":6"#, &format!(r#"format\":{format}"#));

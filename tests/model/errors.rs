@@ -435,7 +435,10 @@ fn unknown_names_list_the_known_ones() -> Result<()> {
     assert_says(&error(fit.posterior().samples("fiar")), &["`fair`"]);
     let unknown = fit.param("fiar").unwrap_err();
     assert!(matches!(unknown, Error::UnknownParameter { .. }));
-    assert_says(&unknown.to_string(), &["no parameter", "`fiar`", "`fair.logits`"]);
+    assert_says(
+        &unknown.to_string(),
+        &["no parameter", "`fiar`", "`fair.logits`"],
+    );
     assert_says(&error(exact_posterior(&model)?.means("fiar")), &["`fair`"]);
     let trace = Simulation::seeded(0).run(&model)?.trace;
     assert_says(&error(trace.get("fiar")), &["`fiar`", "`fair`, `toss`"]);

@@ -119,7 +119,7 @@ fn tensors_plates_and_one_hots_are_enumerated() -> Result<()> {
     assert_near(posterior.log_evidence, evidence, 1e-5);
     assert_says(
         &error(posterior.mean("kind")),
-        &["`kind` is categorical", "`means`"],
+        &["`kind` holds 3 numbers", "`means`"],
     );
     Ok(())
 }

@@ -411,7 +411,7 @@ fn questions_without_an_answer_are_errors() -> Result<()> {
     assert_says(&error(posterior.interval("rain", -0.1)), &["-0.1"]);
     assert_says(&error(posterior.resample(0, 1)), &["is 0"]);
     let coin = exact_posterior(&beta_binomial(2))?;
-    assert_says(&error(coin.sd("coin")), &["11 numbers", "`sds`"]);
+    assert_says(&error(coin.sd("coin")), &["categorical", "`sds`"]);
     #[model]
     fn never() {
         let on = sample!(Bernoulli(0.5));

@@ -133,6 +133,27 @@ impl FreeForm {
         self.together.as_ref()
     }
 
+    /// The derivatives where the last hidden units are off in every row: the value is the last bias, whatever z is,
+    /// and only that bias learns.
+    fn switched_off(&self, value: &Tensor, z: &Tensor, plates: usize) -> Linearization<'_> {
+        let train = |_: &Tensor, weight: &Tensor| {
+            let parameters = self.parameters();
+            let mut gradients: Vec<Tensor> = parameters
+                .iter()
+                .map(|parameter| parameter.get().detach().zeros_like())
+                .collect();
+            if let Some(of_bias) = gradients.last_mut() {
+                *of_bias = -weight.detach().sum_all().reshape(1);
+            }
+            Ok(VarianceGradient::from(gradients))
+        };
+        Linearization {
+            value: value.reshape(z.shape().leading(plates)),
+            gradient: z.detach().zeros_like(),
+            train: Box::new(train),
+        }
+    }
+
     /// h, `[rows, numbers]`.
     fn surroundings(around: Surroundings<'_>) -> Tensor {
         let theta = flat(&around.theta.detach(), around.plates);
@@ -140,6 +161,14 @@ impl FreeForm {
             Some(context) => Tensor::concat(&[&theta, &flat(&context.detach(), around.plates)], 1),
             None => theta,
         }
+    }
+}
+
+/// Whether all numbers are 0; not looked at where that would copy them from another device.
+fn is_zero(x: &Tensor) -> Result<bool> {
+    match x.device() == Device::cpu() {
+        true => x.with_values(|x| x.iter().all(|&x| x == 0.0)),
+        false => Ok(false),
     }
 }
 
@@ -195,6 +224,9 @@ impl Surrogate for FreeForm {
         }
         let last = layers.len() - 1;
         let value = layers[last].apply(&inputs[last]);
+        if self.activation == Activation::Relu && is_zero(&inputs[last])? {
+            return Ok(self.switched_off(&value, z, around.plates));
+        }
         let mut deltas = vec![value.ones_like()];
         for i in (1..=last).rev() {
             let back = deltas[0].matmul_nt(&layers[i].weight);
@@ -322,5 +354,66 @@ impl Backpropagated<'_> {
         gradients.push(self.before.matmul_tn(&bar));
         gradients.reverse();
         gradients
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Key;
+    use crate::tensor::grad;
+
+    /// With units that are on, and with those of the last hidden layer off.
+    #[test]
+    fn the_closed_form_is_that_of_automatic_derivatives() -> Result<()> {
+        const ROWS: usize = 40;
+        let device = Device::cpu();
+        for off in [false, true] {
+            let mut stream = Key::new(5).stream("network");
+            let network = FreeForm::new(3, 0, &[80, 70], Activation::Relu, &mut stream, &device)?;
+            for parameter in network.parameters() {
+                parameter.set(stream.normals(parameter.shape(), &device)? * 0.5)?;
+            }
+            if off {
+                network.layers[1]
+                    .bias
+                    .set(Tensor::full(70, -1e3, &device))?;
+            }
+            let mut normals = |columns: usize| stream.normals([ROWS, columns], &device);
+            let (z, theta, along) = (normals(3)?, normals(3)?, normals(3)?);
+            let weight = normals(1)?.reshape(ROWS);
+            let cost = |_: &Tensor, _: &Tensor| Ok(Tensor::zeros(ROWS, &device));
+            let around = Surroundings {
+                relaxation: None,
+                theta: &theta,
+                context: None,
+                plates: 1,
+                cost: &cost,
+            };
+            assert!(
+                network.plain_rows(&z, &theta, None, 1).is_none(),
+                "in tensors"
+            );
+            let leaf = z.leaf();
+            let value = network.value(&leaf, around)?;
+            let by_z = grad(&[(&value, None)], &[&leaf])?.remove(0);
+            let by_each = Surrogate::train(&network, &z, &along, &weight, around)?;
+            let found = network.linearize(&z, around)?;
+            let mut pairs = vec![(found.value.clone(), value), (found.gradient.clone(), by_z)];
+            let trained = found.variance_gradient(&along, &weight)?.tensors();
+            assert_eq!(trained.len(), by_each.len());
+            pairs.extend(trained.into_iter().zip(by_each));
+            for (found, wanted) in pairs {
+                assert_eq!(found.shape(), wanted.shape());
+                for (found, wanted) in found.to_vec()?.into_iter().zip(wanted.to_vec()?) {
+                    let size = 1.0 + wanted.abs();
+                    assert!(
+                        (found - wanted).abs() < 2e-4 * size,
+                        "{off}: {found} {wanted}"
+                    );
+                }
+            }
+        }
+        Ok(())
     }
 }

@@ -1,8 +1,8 @@
 //! Draws that are nearly 0: what many observations say of them has derivatives that f32 holds.
 
 use relax_runtime::dist::{
-    Bernoulli, Beta, Bijection, Dirichlet, Distribution, Gamma, Law, OneHotCategorical, Poisson,
-    Truncated,
+    Bernoulli, Beta, Bijection, Cauchy, Dirichlet, Distribution, Gamma, Law, OneHotCategorical,
+    Poisson, Truncated,
 };
 use relax_runtime::{Device, Key, Result, Tensor, grad};
 
@@ -82,6 +82,22 @@ fn truncated_numbers_of_a_small_scale() -> Result<()> {
     // P(below 1.5e-31) is (1 - 2.5 e^-1.5)/(1 - 5 e^-4).
     let below = draws.iter().filter(|x| **x < 1.5e-31).count() as f64 / DRAWS as f64;
     assert!((below - 0.4867).abs() < 0.05, "{below}");
+    Ok(())
+}
+
+/// Draws of a tail, in units of the scale, may be larger than f32 holds; their densities are not 0.
+#[test]
+fn truncated_tails_of_a_tiny_scale() -> Result<()> {
+    let scale = Tensor::full([2], 1.9e-37, &Device::cpu());
+    let law = Truncated::new(Cauchy::new(-4.0, scale)?, 0.0, 1e18)?.law()?;
+    let density = law
+        .log_density(&Tensor::from_slice(&[1.0, 66.0]))
+        .to_vec()?;
+    // Far out a Cauchy's density is that of 4 / (x + 4)², above 0.
+    let wanted = [(4.0_f32 / 25.0).ln(), (4.0_f32 / 4900.0).ln()];
+    for (found, wanted) in density.iter().zip(wanted) {
+        assert!((found - wanted).abs() < 0.2, "{found} {wanted}");
+    }
     Ok(())
 }
 

@@ -184,7 +184,13 @@ impl<C: Curve, R: Real> Continuous for Truncated<C, R> {
 
     fn log_density(&self, x: &R) -> R {
         let [a, b] = self.ends();
-        let density = R::smooth([&self.standard(x)], &LnDensity::<C>::default());
+        let t = self.standard(x);
+        let t = match C::HEAVY {
+            // In units of a tiny scale a draw may be too large for single precision; its density is not 0.
+            true => t.kept_within(f32::MIN.into(), f32::MAX.into()),
+            false => t,
+        };
+        let density = R::smooth([&t], &LnDensity::<C>::default());
         density - R::smooth([&a, &b], &LnMass::<C>::default()) - self.scale.ln()
     }
 

@@ -183,5 +183,11 @@ mod tests {
         let stuck = vec![vec![vec![1.0]; 10]; 4];
         let stuck = mixing(&stuck);
         assert!(stuck.r_hat.is_infinite() && stuck.effective_samples == 0.0);
+        // JSON has no infinity.
+        for mixing in [stuck, apart] {
+            let saved = serde_json::to_string(&mixing).unwrap();
+            let loaded: Mixing = serde_json::from_str(&saved).unwrap();
+            assert_eq!(loaded, mixing, "{saved}");
+        }
     }
 }
