@@ -82,7 +82,6 @@ impl Place {
             log_weights: Vec::new(),
             surplus: 0.0,
             scaled: None,
-            is_untold: false,
         })
     }
 }

@@ -37,14 +37,9 @@ pub struct ExactPosterior {
     /// Whether all combinations were run, or the tensors of the model show what depends on which choices. If not, host
     /// code reads choices with too many combinations to run, and runs at some of them have shown it: what shows only at
     /// few others is missed.
-    #[serde(default = "of_older_files")]
+    #[serde(default)]
     pub is_certain: bool,
     draws: Draws,
-}
-
-/// Whether posteriors are certain that were saved before they said so.
-fn of_older_files() -> bool {
-    true
 }
 
 impl Deref for ExactPosterior {

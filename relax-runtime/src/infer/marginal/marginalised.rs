@@ -15,7 +15,7 @@ use super::recover::Summed;
 use super::search::Search;
 use crate::dist::{Number, Value};
 use crate::error::{Error, Result};
-use crate::model::{Context, Entry, Kind, Model, OutOfSupport, ParamStore, Program, Site};
+use crate::model::{Context, Entry, Kind, Model, ParamStore, Program, Site};
 use crate::random::Key;
 use crate::tensor::{Sharing, SiteSet};
 
@@ -315,12 +315,10 @@ impl<M: Model> Model for Marginalised<M> {
                 if let Some(mistake) = search.mistake() {
                     return Err(mistake);
                 }
-                let impossible = search.shared.impossible(self.model.name());
-                return match search.shared.kept.borrow().is_empty() {
-                    true => Err(impossible),
-                    // Other draws of what is left may explain the observations: this one has weight 0.
-                    false => record(context, &search, Err(impossible)),
-                };
+                if search.looks_closer()? {
+                    continue;
+                }
+                return Err(search.shared.impossible(self.model.name()));
             }
             if search.confirms(&sum)? {
                 break sum;
@@ -334,11 +332,11 @@ impl<M: Model> Model for Marginalised<M> {
             }
             let order = search.order()?;
             let (log, shares) = sum.held(&order, &mut at.stream("held"));
-            return record(context, &search, Ok(evidence(&search, log, &shares)?));
+            return record(context, &search, evidence(&search, log, &shares)?);
         }
         let shares = sum.shares();
         let number = evidence(&search, sum.log, &shares)?;
-        record(context, &search, Ok(number))?;
+        record(context, &search, number)?;
         let summed = Summed::new(&self.graph.borrow(), &search, sum, shares);
         context.add_summed(Rc::new(summed));
         let graph = || SummedSites(Rc::clone(&self.graph));
@@ -369,7 +367,7 @@ impl<M> Marginalised<M> {
 }
 
 /// Adds what is left of a model to the trace: its parameters, the choices that were not summed out, and the sum.
-fn record(context: &Context, search: &Search<'_>, sum: Result<Number>) -> Result<()> {
+fn record(context: &Context, search: &Search<'_>, sum: Number) -> Result<()> {
     let mut known: FxHashSet<&str> = FxHashSet::default();
     let mut influence = SiteSet::EMPTY;
     let runs = search.runs.iter().map(|ran| (&ran.reads, &ran.left));
@@ -391,16 +389,9 @@ fn record(context: &Context, search: &Search<'_>, sum: Result<Number>) -> Result
     sites.for_each(|site| outside.insert(site));
     context.see(&outside);
     let site = Site::new(LOG_EVIDENCE, file!(), line!());
-    let (value, outside) = match sum {
-        Ok(Number::Host(x)) => (Value::Real(x), None),
-        Ok(Number::Tensor(t)) => (Value::Tensor(t), None),
-        Err(impossible) => {
-            let outside = Rc::new(OutOfSupport::new(impossible, false));
-            (Value::Real(f64::NEG_INFINITY), Some(outside))
-        }
+    let value = match sum {
+        Number::Host(x) => Value::Real(x),
+        Number::Tensor(t) => Value::Tensor(t),
     };
-    context.adopt(Entry {
-        outside,
-        ..context.term(site, Kind::Factor, value)
-    })
+    context.adopt(context.term(site, Kind::Factor, value))
 }

@@ -76,6 +76,8 @@ pub(super) struct Search<'a> {
     planned: usize,
     /// Number of states drawn by the sum that must confirm it.
     confirming: usize,
+    /// Whether a sum over impossible values alone was looked at more closely.
+    has_looked: bool,
     /// Laws for which more values are known to be impossible than when their tables were last searched.
     pub(super) to_close: BTreeSet<usize>,
     /// Runs made between two others, by their values.
@@ -94,8 +96,11 @@ enum Telling {
 
 impl<'a> Search<'a> {
     pub(super) fn new(model: &'a dyn Program, context: &'a Context, shared: Rc<Shared>) -> Self {
+        // Chains run all their sums with one key: what one has tried, the next need not.
+        let sum = shared.graph.borrow().sums;
+        let stream = context.key().stream(&format!("summed out {sum}"));
         Self {
-            stream: context.key().stream("summed out"),
+            stream,
             model,
             context,
             shared,
@@ -118,6 +123,7 @@ impl<'a> Search<'a> {
             absent: Vec::new(),
             planned: 0,
             confirming: CONFIRMING,
+            has_looked: false,
             to_close: BTreeSet::new(),
             between: FxHashMap::default(),
         }
@@ -280,6 +286,30 @@ impl<'a> Search<'a> {
         self.complete(trials)?;
         self.keep_plan();
         Ok(())
+    }
+
+    /// Whether runs at random values, of a sum over nothing but impossible values, tell more than was known: what a
+    /// term depends on may follow from choices that are left, and no other sum may have shown it.
+    ///
+    /// # Errors
+    /// As [`tell_all`](Self::tell_all).
+    pub(super) fn looks_closer(&mut self) -> Result<bool> {
+        if std::mem::replace(&mut self.has_looked, true) || self.shared.graph.borrow().is_certain()
+        {
+            return Ok(false);
+        }
+        if self.has_cases {
+            self.shared.graph.borrow_mut().lacks_cases = true;
+            self.forget();
+            self.tell_by_runs()?;
+        }
+        for _ in 0..TRIALS {
+            self.try_out(&Trial::any())?;
+        }
+        let has_found = self.has_grown || !self.conflicts.is_empty();
+        self.complete(Vec::new())?;
+        self.keep_plan();
+        Ok(has_found)
     }
 
     /// Whether a sum that takes `runs` runs tries another one: what a term depends on may depend on choices that are

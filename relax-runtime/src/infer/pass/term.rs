@@ -6,7 +6,6 @@ use std::rc::Rc;
 use crate::dist::{AnyDistribution, Number, Value};
 use crate::error::{Error, Result};
 use crate::infer::impossible::{Behind, Broken, look};
-use crate::infer::marginal::LOG_EVIDENCE;
 use crate::infer::pass::Latent;
 use crate::model::{Kind, Known, OutOfSupport, Plate};
 use crate::tensor::SiteSet;
@@ -57,11 +56,7 @@ impl Term {
         if let (Known::Outside(outside), Some((file, line))) = (known, self.at)
             && let Some(mistake) = outside.mistake()
         {
-            return match self.name == LOG_EVIDENCE {
-                // It speaks of the whole model.
-                true => mistake.clone(),
-                false => mistake.clone().at_site(&self.name, file, line),
-            };
+            return mistake.clone().at_site(&self.name, file, line);
         }
         let broken = Broken {
             kind: self.kind,

@@ -19,8 +19,6 @@ pub(super) struct Collected {
     sums: Vec<Sums>,
     by_name: BTreeMap<String, usize>,
     count: usize,
-    /// Number of records with weight 0, which say nothing about what was summed out.
-    untold: usize,
     /// For each integrated-out site, the sum of the errors of rows' evidences, and how often the site was reached.
     node_errors: BTreeMap<String, (f64, f64)>,
 }
@@ -44,7 +42,6 @@ impl Collected {
     pub(super) fn add(&mut self, record: Record) -> Result<()> {
         let draw = self.count;
         self.count += 1;
-        self.untold += usize::from(record.is_untold);
         for site in record.sites {
             let SiteRecord {
                 name,
@@ -69,9 +66,7 @@ impl Collected {
             if let Some(value) = value {
                 self.columns[at].push(draw, value);
             }
-            if !record.is_untold {
-                self.sums[at].add(known, inclusion)?;
-            }
+            self.sums[at].add(known, inclusion)?;
         }
         Ok(())
     }
@@ -98,10 +93,9 @@ impl Collected {
     /// The draws, with equal weights.
     pub(super) fn equal(self) -> Draws {
         let count = self.count;
-        let told = (count - self.untold).max(1) as f64;
         let mut columns = self.columns;
         for (column, sums) in columns.iter_mut().zip(self.sums) {
-            column.inclusion = sums.inclusion / told;
+            column.inclusion = sums.inclusion / count as f64;
             let share = |sums: &[f64], of: f64| sums.iter().map(|sum| sum / of).collect();
             column.mean = sums.means.then(|| share(&sums.mean, sums.inclusion));
             if sums.marginals {
@@ -110,7 +104,7 @@ impl Collected {
                     probabilities,
                     ..
                 } = sums.marginal;
-                column.probabilities = Some(share(&probabilities, told));
+                column.probabilities = Some(share(&probabilities, count as f64));
                 column.support = Some(values);
             }
         }
@@ -197,7 +191,6 @@ mod tests {
             log_weights: vec![0.0],
             surplus: 0.0,
             scaled: None,
-            is_untold: false,
         }
     }
 
@@ -220,7 +213,6 @@ mod tests {
                 log_weights: vec![0.0],
                 surplus: 0.0,
                 scaled: None,
-                is_untold: false,
             })?;
             Ok(collected.equal())
         };

@@ -160,7 +160,6 @@ pub(in crate::infer) fn draws_of_sum(summed: &dyn SummedOut, n: usize) -> Result
             log_weights: Vec::new(),
             surplus: 0.0,
             scaled: None,
-            is_untold: false,
         })?;
     }
     Ok(collected.equal())

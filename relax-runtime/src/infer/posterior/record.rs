@@ -7,7 +7,6 @@ use std::rc::Rc;
 use crate::dist::{Law, Number, Value, holds_indices};
 use crate::error::Result;
 use crate::estimator::DrawKind;
-use crate::infer::marginal::LOG_EVIDENCE;
 use crate::infer::pass::{Latent, Pass, Term};
 use crate::model::{Kind, Plate, RecoveredKnown, RecoveredSite, RecoveredValues, SummedOut};
 use crate::random::Key;
@@ -24,8 +23,6 @@ pub(in crate::infer) struct Record {
     /// The first site whose log-probability counts more or less often than its rows or its draws do, so that the
     /// weights are not those of the posterior.
     pub(in crate::infer) scaled: Option<String>,
-    /// Whether its weight is 0 whatever the summed-out choices, so that it says nothing about them.
-    pub(in crate::infer) is_untold: bool,
 }
 
 /// A site in one draw.
@@ -66,13 +63,11 @@ impl Record {
         if let [log_weight] = &mut log_weights[..] {
             *log_weight -= surplus;
         }
-        let is_impossible_sum = |term: &Term| term.name == LOG_EVIDENCE && term.outside.is_some();
         Ok(Self {
             sites: SiteRecord::with_summed(sites, summed())?,
             log_weights,
             surplus,
             scaled,
-            is_untold: pass.terms.iter().any(is_impossible_sum),
         })
     }
 }

@@ -379,7 +379,7 @@ impl<O: Objective> Training<O> {
     }
 
     /// Tells the objective whether estimators are to be seen at work.
-    fn say_what_was_asked(&self) {
+    pub(super) fn say_what_was_asked(&self) {
         if self.trainer.is_about_draws() {
             self.objective.expect_draws();
         }
