@@ -14,6 +14,7 @@
 mod absent;
 mod assign;
 mod cheap;
+mod confirm;
 mod cover;
 mod eliminate;
 mod evidence;

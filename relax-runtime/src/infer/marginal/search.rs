@@ -14,7 +14,7 @@ use std::rc::Rc;
 use rustc_hash::FxHashMap;
 
 use super::assign::{Asked, run};
-use super::eliminate::Sum;
+use super::confirm::CONFIRMING;
 use super::factor::Domain;
 use super::graph::{Graph, MOST_RUNS, MOST_RUNS_UNASKED};
 use super::kept::Shared;
@@ -29,11 +29,6 @@ use crate::tensor::SiteSet;
 
 /// Number of runs at random values before scopes are trusted.
 pub(super) const TRIALS: usize = 16;
-
-/// Number of runs at states drawn by the first sum before it is trusted: doubled each time these have told more, up to
-/// a maximum.
-const CONFIRMING: usize = 32;
-const MOST_CONFIRMING: usize = 1 << 10;
 
 /// Runs, and what they have told.
 pub(super) struct Search<'a> {
@@ -64,7 +59,7 @@ pub(super) struct Search<'a> {
     /// Whether the first run has told everything, with the cases of its choices.
     has_cases: bool,
     /// Whether no sum was taken before.
-    is_first: bool,
+    pub(super) is_first: bool,
     /// How often the first sum has looked for states to try.
     pub(super) rounds: usize,
     /// For each term of a kept choice, how many runs were examined for it.
@@ -75,9 +70,9 @@ pub(super) struct Search<'a> {
     /// Number of runs of the plan that were made.
     planned: usize,
     /// Number of states drawn by the sum that must confirm it.
-    confirming: usize,
+    pub(super) confirming: usize,
     /// Whether a sum over impossible values alone was looked at more closely.
-    has_looked: bool,
+    pub(super) has_looked: bool,
     /// Laws for which more values are known to be impossible than when their tables were last searched.
     pub(super) to_close: BTreeSet<usize>,
     /// Runs made between two others, by their values.
@@ -166,7 +161,7 @@ impl<'a> Search<'a> {
     }
 
     /// Runs until every number is known, in a sum that has begun.
-    fn tell_rest(&mut self) -> Result<()> {
+    pub(super) fn tell_rest(&mut self) -> Result<()> {
         loop {
             let told = match self.tell_cases() {
                 Ok(false) => self.tell_by_runs(),
@@ -180,7 +175,7 @@ impl<'a> Search<'a> {
     }
 
     /// Whether the last run met values that no other had, so that everything must be told anew.
-    fn has_widened(&mut self) -> bool {
+    pub(super) fn has_widened(&mut self) -> bool {
         let has_widened = std::mem::take(&mut self.shared.graph.borrow_mut().has_widened);
         if has_widened {
             self.has_grown = true;
@@ -241,7 +236,7 @@ impl<'a> Search<'a> {
     }
 
     /// Forgets what runs have told.
-    fn forget(&mut self) {
+    pub(super) fn forget(&mut self) {
         self.runs.clear();
         self.asked.clear();
         self.tables.clear();
@@ -254,7 +249,7 @@ impl<'a> Search<'a> {
         self.has_cases = false;
     }
 
-    fn tell_by_runs(&mut self) -> Result<()> {
+    pub(super) fn tell_by_runs(&mut self) -> Result<()> {
         let (plan, sums, looks_twice) = {
             let graph = self.shared.graph.borrow();
             (Rc::clone(&graph.plan), graph.sums, graph.looks_twice())
@@ -288,96 +283,8 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// Whether runs at random values, of a sum over nothing but impossible values, tell more than was known: what a
-    /// term depends on may follow from choices that are left, and no other sum may have shown it.
-    ///
-    /// # Errors
-    /// As [`tell_all`](Self::tell_all).
-    pub(super) fn looks_closer(&mut self) -> Result<bool> {
-        if std::mem::replace(&mut self.has_looked, true) || self.shared.graph.borrow().is_certain()
-        {
-            return Ok(false);
-        }
-        if self.has_cases {
-            self.shared.graph.borrow_mut().lacks_cases = true;
-            self.forget();
-            self.tell_by_runs()?;
-        }
-        for _ in 0..TRIALS {
-            self.try_out(&Trial::any())?;
-        }
-        let has_found = self.has_grown || !self.conflicts.is_empty();
-        self.complete(Vec::new())?;
-        self.keep_plan();
-        Ok(has_found)
-    }
-
-    /// Whether a sum that takes `runs` runs tries another one: what a term depends on may depend on choices that are
-    /// left, which differ from sum to sum, and that would otherwise show only in every sixteenth sum.
-    fn looks_again(&self, sums: u64, runs: usize) -> bool {
-        /// Beside this many runs, another one hardly counts;
-        const MANY: usize = 8;
-        /// beside fewer, every `SOMETIMES`-th sum makes one.
-        const SOMETIMES: u64 = 4;
-        let has_kept = !self.shared.kept.borrow().is_empty();
-        let is_open = has_kept && !self.shared.graph.borrow().is_certain();
-        is_open && (runs >= MANY || sums.is_multiple_of(SOMETIMES))
-    }
-
-    /// Runs at states drawn by the sum itself, which are the ones that matter; returns whether they contradict nothing.
-    /// If they do, more has been told, and the sum must be taken again.
-    ///
-    /// # Errors
-    /// As [`tell_all`](Self::tell_all).
-    pub(super) fn confirms(&mut self, sum: &Sum) -> Result<bool> {
-        match self.stands(sum) {
-            Err(_) if self.has_widened() => {
-                self.forget();
-                self.tell_rest()?;
-                Ok(false)
-            }
-            stands => stands,
-        }
-    }
-
-    fn stands(&mut self, sum: &Sum) -> Result<bool> {
-        let runs = {
-            let graph = self.shared.graph.borrow();
-            match graph.sums {
-                _ if graph.is_certain() => 0,
-                _ if self.is_first => self.confirming,
-                _ => usize::from(graph.looks_twice()),
-            }
-        };
-        for _ in 0..runs {
-            let drawn = sum.draw(&mut self.stream);
-            // Variables of one plate take the same row, and those of an inner plate a row inside it.
-            let place = self.stream.uniform_f64();
-            let of_rows = |rows: &Vec<usize>| {
-                let row = (place * rows.len() as f64) as usize;
-                rows.get(row).copied().unwrap_or(0)
-            };
-            let values: Vec<usize> = drawn.iter().map(of_rows).collect();
-            self.add(&values)?;
-        }
-        if self.conflicts.is_empty() && !self.has_grown {
-            return Ok(true);
-        }
-        // What only such states show may show in few of them.
-        self.confirming = (2 * self.confirming).min(MOST_CONFIRMING);
-        if self.has_cases {
-            self.shared.graph.borrow_mut().lacks_cases = true;
-            self.forget();
-            self.tell_by_runs()?;
-            return Ok(false);
-        }
-        self.complete(Vec::new())?;
-        self.keep_plan();
-        Ok(false)
-    }
-
     /// Runs until every number is known and these trials tell nothing new.
-    fn complete(&mut self, mut trials: Vec<Trial>) -> Result<()> {
+    pub(super) fn complete(&mut self, mut trials: Vec<Trial>) -> Result<()> {
         let sums = self.shared.graph.borrow().sums;
         let (mut grown, mut is_thorough) = (false, true);
         loop {
@@ -553,7 +460,7 @@ impl<'a> Search<'a> {
 
     /// Keeps the values of the runs that told something, for the next sum; if scopes have grown, other runs may serve.
     /// If choices are absent, also keeps the planned runs.
-    fn keep_plan(&mut self) {
+    pub(super) fn keep_plan(&mut self) {
         let mut graph = self.shared.graph.borrow_mut();
         if graph.sums > 1 && self.runs.len() == self.planned + 1 {
             // The planned runs have told everything.

@@ -12,6 +12,7 @@ mod residence;
 mod resume;
 pub(super) mod settings;
 mod starts;
+mod steps;
 pub(super) mod stopping;
 pub(super) mod trainer;
 pub(super) mod training;
