@@ -4,9 +4,9 @@
 //! log-probability or, if choices are tensors, the term's numbers in each of their cases (`said`, `ran`). `cover` picks
 //! the values to run, and what runs have told is kept in a `table` for each term (`told`). `scopes` finds on which
 //! sites a term depends, from the runs of `tries` and from `slopes` for parameters that make no difference yet; `graph`
-//! stores it. `search` goes on until every number is known. Choices that are not summed out are the same in all runs
-//! (`kept`), except for Gaussian ones that are integrated out at `nodes`. `cheap` decides which sums are taken by
-//! default.
+//! stores it. `search` goes on until every number is known, and `confirm` tries whether the sum stands. Choices that are
+//! not summed out are the same in all runs (`kept`), except for Gaussian ones that are integrated out at `nodes`.
+//! `cheap` decides which sums are taken by default.
 //!
 //! The tables are the factors (`factor`) of a product, which is summed by variable elimination (`eliminate`):
 //! `evidence` is the sum as a number with derivatives, `recover` the posterior of what was summed out.
