@@ -1,27 +1,27 @@
 """Trains the discrete autoencoder of one linear layer in JAX, a line of JSON an epoch.
 
     python jax_side.py --data FOLDER --estimator relax|rloo|disarm --rate R --beta2 B --weight-decay W
-                       [--until ELBO] [--cpu-seconds N] [--iterates]
+                       [--batch N] [--until ELBO] [--cpu-seconds N] [--iterates]
 
 The model, batches, first weights' law, Adam, its falling rate, the decay and the averages of weights are those of the example
-program `table1`. An epoch is
-one compiled scan over batches that are on the device already. Estimators: RELAX (Grathwohl et al. 2018) with the relaxed cost
-and a network of two hidden layers, independent noise; RLOO with four draws (Kool, van Hoof, Welling 2019); DisARM
-(Dong, Mnih, Tucker 2020).
+program `table1`. An epoch is one compiled scan over batches that are on the device already. Estimators: RELAX (Grathwohl et
+al. 2018) with the relaxed cost and a network of two hidden layers, and coupled noise, so that one evaluation of the
+surrogate serves z and z̃; RLOO with four draws (Kool, van Hoof, Welling 2019); DisARM (Dong, Mnih, Tucker 2020).
 """
 
 import math
 import time
 
-from sides import BATCH, HIDDEN, LATENTS, PIXELS, SURROGATE_DECAY, Digits, options, race, share
+from sides import HIDDEN, LATENTS, PIXELS, SURROGATE_DECAY, Digits, options, race, share
 
 # Before JAX counts the cores.
 given = options(__doc__, ["relax", "rloo", "disarm"])
+BATCH = given.batch
 
 import jax
 import jax.numpy as jnp
 
-digits = Digits(given.data)
+digits = Digits(given)
 mean, bias = digits.mean, digits.bias
 
 
@@ -56,7 +56,7 @@ def network(phi, x, z):
 
 
 def relax(theta, phi, x, key):
-    u, v = jax.random.uniform(key, (2, BATCH, LATENTS))
+    u = jnp.clip(jax.random.uniform(key, (BATCH, LATENTS)), 1e-6, 1 - 1e-6)
 
     def forward(theta):
         logits = apply(theta["encoder"], x - mean)
@@ -65,23 +65,20 @@ def relax(theta, phi, x, key):
         return (costs.mean(), logits), (costs, b)
 
     (_, logits), back, (costs, b) = jax.vjp(forward, theta, has_aux=True)
-    score = b - jax.nn.sigmoid(logits)
+    score, off = b - jax.nn.sigmoid(logits), jax.nn.sigmoid(-logits)
+    z = logits + logit(u)
+    # The derivative of z less that of z̃ by the logits, where the noise of z̃ is the one that makes it z.
+    moves = jnp.where(b > 0, off / u, (1 - off) / (1 - u))
 
     def squares(phi):
-        def surrogate(logits):
-            z = logits + logit(u)
-            off = jax.nn.sigmoid(-logits)
-            given = logits + logit(jnp.where(b > 0, off + v * (1 - off), v * off))
-            both = jnp.concatenate([z, given])
-            twice = jnp.concatenate([logits, logits])
-            relaxed = jax.nn.sigmoid(both / jnp.exp(phi["log_temperature"]))
-            xs = jnp.concatenate([x, x])
-            out = cost(theta, xs, relaxed, twice) + network(phi, xs - mean, both)
-            return jnp.sum(out[:BATCH] - out[BATCH:]), out[BATCH:]
+        def surrogate(z):
+            relaxed = jax.nn.sigmoid(z / jnp.exp(phi["log_temperature"]))
+            out = cost(theta, x, relaxed, logits) + network(phi["network"], x - mean, z)
+            return out.sum(), out
 
-        difference, given = jax.grad(surrogate, has_aux=True)(logits)
-        g = (costs - phi["eta"] * given)[:, None] * score + phi["eta"] * difference
-        decay = sum(jnp.sum(w**2) for w in jax.tree.leaves(phi))
+        slope, c = jax.grad(surrogate, has_aux=True)(z)
+        g = (costs - phi["eta"] * c)[:, None] * score + phi["eta"] * moves * slope
+        decay = sum(jnp.sum(w**2) for w in jax.tree.leaves(phi["network"]))
         return jnp.mean((g / BATCH) ** 2) + 0.5 * SURROGATE_DECAY * decay, g / BATCH
 
     slopes_of_phi, g = jax.grad(squares, has_aux=True)(phi)
@@ -146,10 +143,12 @@ theta = {
     "prior": jnp.zeros(LATENTS),
 }
 phi = {
-    "of_x": layer(keys[2], PIXELS, HIDDEN)[0],
-    "of_z": layer(keys[3], LATENTS, HIDDEN),
-    "middle": layer(keys[4], HIDDEN, HIDDEN),
-    "out": layer(keys[5], HIDDEN, 1),
+    "network": {
+        "of_x": layer(keys[2], PIXELS, HIDDEN)[0],
+        "of_z": layer(keys[3], LATENTS, HIDDEN),
+        "middle": layer(keys[4], HIDDEN, HIDDEN),
+        "out": layer(keys[5], HIDDEN, 1),
+    },
     "log_temperature": jnp.log(0.5),
     "eta": jnp.ones(()),
 } if given.estimator == "relax" else {}
@@ -159,9 +158,9 @@ zeros = lambda tree: (jax.tree.map(jnp.zeros_like, tree), jax.tree.map(jnp.zeros
 def averaged(average, theta, number):
     if given.iterates:
         return theta
-    moved = lambda: jax.tree.map(lambda a, x: a + share(number) * (x - a), average, theta)
-    later = lambda: jax.lax.cond(number % 8 == 0, moved, lambda: average)
-    return jax.lax.cond(number <= 8, lambda: theta, later)
+    part = jnp.where(number <= 8, 1.0, share(number))
+    moved = lambda: jax.tree.map(lambda a, x: a + part * (x - a), average, theta)
+    return jax.lax.cond((number <= 8) | (number % 8 == 0), moved, lambda: average)
 
 
 @jax.jit

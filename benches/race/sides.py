@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-BATCH, LATENTS, PIXELS, HIDDEN = 24, 200, 784, 200
+LATENTS, PIXELS, HIDDEN = 200, 784, 200
 # Of the weights of RELAX's network.
 SURROGATE_DECAY = 1e-3
 
@@ -19,6 +19,7 @@ def options(description, estimators):
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--estimator", choices=estimators, required=True)
+    parser.add_argument("--batch", type=int, default=24)
     parser.add_argument("--until", type=float, default=-115.0)
     parser.add_argument("--cpu-seconds", type=float, default=float("inf"))
     parser.add_argument("--rate", type=float, required=True, help="Adam's, at first")
@@ -34,9 +35,9 @@ def options(description, estimators):
 class Digits:
     """MNIST, binarised once, and the logits of its mean."""
 
-    def __init__(self, folder):
+    def __init__(self, given):
         def images(name):
-            with gzip.open(folder / "mnist_fixed_binarized" / name) as file:
+            with gzip.open(given.data / "mnist_fixed_binarized" / name) as file:
                 numbers = np.frombuffer(file.read(), np.uint8, offset=16)
             return numbers.reshape(-1, PIXELS).astype(np.float32)
 
@@ -44,7 +45,7 @@ class Digits:
         self.mean = self.train.mean(0)
         clipped = np.clip(self.mean, 1e-3, 1 - 1e-3)
         self.bias = np.log(clipped / (1 - clipped))
-        self.steps_an_epoch = len(self.train) // BATCH
+        self.steps_an_epoch = len(self.train) // given.batch
 
 
 def share(step):
@@ -61,7 +62,7 @@ def race(given, digits, epoch, bound, compiling):
     number = 0
     while True:
         number += 1
-        order = random.permutation(len(digits.train))[: steps * BATCH].reshape(-1, BATCH)
+        order = random.permutation(len(digits.train))[: steps * given.batch].reshape(-1, given.batch)
         rate = given.rate / (1 + (number - 1) * steps / 200_000)
         began = time.monotonic(), time.process_time()
         elbo = epoch(order, number, rate)

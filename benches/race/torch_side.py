@@ -1,7 +1,7 @@
 """Trains the discrete autoencoder of one linear layer in PyTorch, a line of JSON an epoch.
 
     python torch_side.py --data FOLDER --estimator relax|rloo --rate R --beta2 B --weight-decay W
-                         [--until ELBO] [--cpu-seconds N] [--iterates]
+                         [--batch N] [--until ELBO] [--cpu-seconds N] [--iterates]
 
 As `jax_side.py`, with the same model, batches, estimators, Adam, falling rate, decay and averages. A step, gradients of both orders and Adam
 among it, is one compiled graph (`torch.compile` of functions of `torch.func`).
@@ -9,9 +9,10 @@ among it, is one compiled graph (`torch.compile` of functions of `torch.func`).
 
 import time
 
-from sides import BATCH, HIDDEN, LATENTS, PIXELS, SURROGATE_DECAY, Digits, options, race, share
+from sides import HIDDEN, LATENTS, PIXELS, SURROGATE_DECAY, Digits, options, race, share
 
 given = options(__doc__, ["relax", "rloo"])
+BATCH = given.batch
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +23,7 @@ torch.set_num_threads(1)
 # As XLA does.
 torch.set_flush_denormal(True)
 torch.manual_seed(given.seed)
-digits = Digits(given.data)
+digits = Digits(given)
 train, validation = torch.from_numpy(digits.train), torch.from_numpy(digits.validation)
 mean, bias = torch.from_numpy(digits.mean), torch.from_numpy(digits.bias)
 
@@ -57,7 +58,7 @@ def network(phi, x, z):
 
 
 def relax(theta, phi, x):
-    u, v = torch.rand(2, BATCH, LATENTS)
+    u = torch.rand(BATCH, LATENTS).clamp(1e-6, 1 - 1e-6)
 
     def forward(theta):
         logits = apply(theta["encoder"], x - mean)
@@ -67,22 +68,20 @@ def relax(theta, phi, x):
 
     (_, logits), back, (costs, b) = vjp(forward, theta, has_aux=True)
     logits = logits.detach()
-    score = b - torch.sigmoid(logits)
+    score, off = b - torch.sigmoid(logits), torch.sigmoid(-logits)
+    z = logits + logit(u)
+    # The derivative of z less that of z̃ by the logits, where the noise of z̃ is the one that makes it z.
+    moves = torch.where(b > 0, off / u, (1 - off) / (1 - u))
 
     def squares(phi):
-        def surrogate(logits):
-            z = logits + logit(u)
-            off = torch.sigmoid(-logits)
-            conditional = logits + logit(torch.where(b > 0, off + v * (1 - off), v * off))
-            both = torch.cat([z, conditional])
-            relaxed = torch.sigmoid(both / phi["log_temperature"].exp())
-            xs = torch.cat([x, x])
-            out = cost(theta, xs, relaxed, torch.cat([logits, logits])) + network(phi, xs - mean, both)
-            return (out[:BATCH] - out[BATCH:]).sum(), out[BATCH:]
+        def surrogate(z):
+            relaxed = torch.sigmoid(z / phi["log_temperature"].exp())
+            out = cost(theta, x, relaxed, logits) + network(phi["network"], x - mean, z)
+            return out.sum(), out
 
-        difference, conditional = grad(surrogate, has_aux=True)(logits)
-        g = (costs - phi["eta"] * conditional)[:, None] * score + phi["eta"] * difference
-        decay = sum((w**2).sum() for w in tree_leaves(phi))
+        slope, c = grad(surrogate, has_aux=True)(z)
+        g = (costs - phi["eta"] * c)[:, None] * score + phi["eta"] * moves * slope
+        decay = sum((w**2).sum() for w in tree_leaves(phi["network"]))
         return ((g / BATCH) ** 2).mean() + 0.5 * SURROGATE_DECAY * decay, (g / BATCH).detach()
 
     slopes_of_phi, g = grad(squares, has_aux=True)(phi)
@@ -128,10 +127,12 @@ def elbo_of(theta):
 
 theta = {"encoder": layer(PIXELS, LATENTS), "decoder": layer(LATENTS, PIXELS), "prior": torch.zeros(LATENTS)}
 phi = {
-    "of_x": layer(PIXELS, HIDDEN)[0],
-    "of_z": layer(LATENTS, HIDDEN),
-    "middle": layer(HIDDEN, HIDDEN),
-    "out": layer(HIDDEN, 1),
+    "network": {
+        "of_x": layer(PIXELS, HIDDEN)[0],
+        "of_z": layer(LATENTS, HIDDEN),
+        "middle": layer(HIDDEN, HIDDEN),
+        "out": layer(HIDDEN, 1),
+    },
     "log_temperature": torch.tensor(0.5).log(),
     "eta": torch.ones(()),
 } if given.estimator == "relax" else {}

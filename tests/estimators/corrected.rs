@@ -38,6 +38,10 @@ fn variance(estimate: &Estimate) -> Result<f64> {
     Ok(Moments::of_rows(&estimate.gradient)?.total_variance())
 }
 
+fn square(estimate: &Estimate) -> Result<f64> {
+    Ok(f64::from(estimate.gradient.square().mean_all().item()?))
+}
+
 #[test]
 fn it_is_unbiased() -> Result<()> {
     let mut verdicts = Verdicts::default();
@@ -80,13 +84,13 @@ fn without_fair_coins_it_is_biased() -> Result<()> {
     Ok(())
 }
 
-/// A single choice has no others to be corrected for, and its own temperature is ½: what is left is
+/// A single choice has no others to be corrected for, and its own temperature is 1: what is left is
 /// RELAX.
 #[test]
-fn with_one_choice_at_one_half_it_is_relax() -> Result<()> {
+fn with_one_choice_at_temperature_one_it_is_relax() -> Result<()> {
     const ROWS: usize = 5_000;
     for case in [&CASES[0], &ONE_HOT] {
-        let (relaxed, network) = parts(case, 0.5)?;
+        let (relaxed, network) = parts(case, 1.0)?;
         let (theta, noise) = (
             case.scattered_theta(ROWS, 1.0)?,
             case.noise_with(ROWS, 6, 1)?,
@@ -256,6 +260,33 @@ fn it_is_never_much_worse_than_without_it() -> Result<()> {
             assert!(unguarded > 30.0 * none, "{unguarded}");
         }
     }
+    Ok(())
+}
+
+/// A low temperature keeps the others near their hard values, and what its steep slope costs is known from past draws.
+#[test]
+fn the_curvature_of_the_past_pays() -> Result<()> {
+    const ROWS: usize = 4_000;
+    const COINS: usize = 100;
+    let device = Device::cpu();
+    let mut stream = Key::new(3).stream("u");
+    let slopes = stream.normals([COINS], &device)?;
+    let theta = stream.normals([ROWS, COINS], &device)? * 2.0;
+    let cost = differentiable(|b: &Tensor| {
+        let apart = (b * &slopes).square().sum_from(1);
+        Ok(apart + (b.sum_from(1) * 0.1).tanh())
+    });
+    let relaxed = RelaxedCost::new(1.0, 0.05, &device);
+    let mut variances = Vec::new();
+    for _ in 0..2 {
+        let mut noise = Noise::coupled(stream.uniforms([ROWS, COINS], &device)?);
+        noise.further = vec![stream.uniforms([ROWS, COINS], &device)?];
+        let problem = CASES[0].problem(&theta, &noise);
+        variances.push(square(&corrected(problem, &cost, &relaxed, &Zero)?)?);
+        relaxed.learn_from_last()?;
+    }
+    println!("before and after: {variances:?}");
+    assert!(variances[1] < 0.6 * variances[0], "{variances:?}");
     Ok(())
 }
 

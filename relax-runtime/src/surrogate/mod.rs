@@ -1,6 +1,7 @@
 //! Surrogates c_φ: what the estimators subtract from the cost, and how they are trained.
 
 mod constant;
+mod curvature;
 mod free_form;
 mod guard;
 mod held;

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use super::curvature::Curvature;
 use super::guard::{Extent, Guard};
 use super::kinks::Kinks;
 use super::{Linearization, Surrogate, Surroundings};
@@ -41,6 +42,7 @@ pub struct RelaxedCost {
 /// What past estimates with a corrected relaxed cost have shown.
 #[derive(Debug, Default)]
 struct Past {
+    curvature: Curvature,
     kinks: Kinks,
     guard: Guard,
     /// The last estimate, from which nothing has been learned yet.
@@ -50,6 +52,8 @@ struct Past {
 /// What an estimate with a corrected relaxed cost shows.
 #[derive(Debug)]
 pub(crate) struct Seen {
+    /// For each number of a row, the sums of (H t)ᵢ tᵢ and then of tᵢ² over rows; `None` where f is not smooth.
+    pub(crate) bent: Option<Tensor>,
     /// How far the arguments of the cost's kinks moved.
     pub(crate) moved: Vec<Tensor>,
     /// Mean squares of the estimates with each of [`Extent::ALL`], one after the other.
@@ -66,24 +70,33 @@ impl RelaxedCost {
         }
     }
 
-    /// Learns from the last estimate of [`corrected`](crate::estimator::corrected()) how widely the
-    /// cost's kinks are to be rounded off, and whether the correction pays off. What is learned counts
+    /// Learns from the last estimate of [`corrected`](crate::estimator::corrected()) how much the cost bends along
+    /// each choice, how widely its kinks are to be rounded off, and whether the correction pays off. What is learned counts
     /// from the next estimate on, so that no estimate depends on what its own draw has taught; clones
     /// share it.
     ///
     /// # Errors
     /// If a device cannot be read.
     pub fn learn_from_last(&self) -> Result<()> {
-        self.learn_from_last_in(1.0)
+        self.learn_from_last_in(Some(1.0))
     }
 
-    /// The same where the cost was in this unit, which changes from step to step.
-    pub(crate) fn learn_from_last_in(&self, unit: f32) -> Result<()> {
+    /// The same where the cost was in this unit, which changes from step to step. Before there is one, nothing is
+    /// learned that is in units of the cost.
+    pub(crate) fn learn_from_last_in(&self, unit: Option<f32>) -> Result<()> {
         let mut past = self.past.borrow_mut();
-        if let Some(Seen { moved, squares }) = past.last.take() {
+        if let Some(seen) = past.last.take() {
+            let Seen {
+                bent,
+                moved,
+                squares,
+            } = seen;
+            if let (Some(bent), Some(_)) = (bent, unit) {
+                past.curvature.learn(&bent.peek()?);
+            }
             past.kinks.learn(&moved)?;
             if let [corrected, relaxed, nothing] = squares.peek()?[..] {
-                let square = f64::from(unit).powi(2);
+                let square = f64::from(unit.unwrap_or(1.0)).powi(2);
                 past.guard.learn([corrected, relaxed, nothing], square);
             }
         }
@@ -93,6 +106,14 @@ impl RelaxedCost {
     /// Keeps what an estimate shows, to learn from.
     pub(crate) fn see(&self, seen: Seen) {
         self.past.borrow_mut().last = Some(seen);
+    }
+
+    /// Second derivative of the cost along each number of a row of this shape, as past estimates had it.
+    ///
+    /// # Errors
+    /// If the device cannot hold it.
+    pub(crate) fn curvature(&self, row: Shape, device: &Device) -> Result<Tensor> {
+        self.past.borrow().curvature.of_row(row, device)
     }
 
     /// The rounding of the cost's kinks in the next evaluation, whose tensors start with these rows.
@@ -113,6 +134,7 @@ impl RelaxedCost {
         let past = self.past.borrow();
         let mut state = past.guard.state().to_vec();
         state.extend(past.kinks.state());
+        state.extend(past.curvature.state());
         state
     }
 
@@ -120,8 +142,10 @@ impl RelaxedCost {
     pub(crate) fn restore<'a>(&self, saved: &'a [f64]) -> Option<&'a [f64]> {
         let (guard, kinks) = saved.split_first_chunk()?;
         let guard = Guard::restored(*guard)?;
-        let (kinks, rest) = Kinks::restored(kinks)?;
+        let (kinks, curvature) = Kinks::restored(kinks)?;
+        let (curvature, rest) = Curvature::restored(curvature)?;
         *self.past.borrow_mut() = Past {
+            curvature,
             kinks,
             guard,
             last: None,

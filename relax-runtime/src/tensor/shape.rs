@@ -122,6 +122,11 @@ impl Shape {
         Self::build(&self[..k.min(self.rank)])
     }
 
+    /// The axes from the `k`-th on.
+    pub(crate) fn trailing(&self, k: usize) -> Self {
+        Self::build(&self[k.min(self.rank)..])
+    }
+
     /// The shape with an axis of length `len` put before `axis`; `None` beyond [`MAX_RANK`].
     pub(crate) fn inserted(&self, axis: usize, len: usize) -> Option<Self> {
         let mut axes = self.to_vec();

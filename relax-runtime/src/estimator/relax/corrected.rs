@@ -2,14 +2,14 @@
 //! does to it.
 
 use super::twice_mean;
-use crate::dist::{noise, squash_pull};
+use crate::dist::squash_pull;
 use crate::error::{Error, Result};
 use crate::estimator::{Cost, Estimate, Problem};
 use crate::surrogate::{Extent, RelaxedCost, Seen, Surrogate};
 use crate::tensor::{Rounding, Tensor, grad};
 
 /// Temperature of the choice that a surrogate belongs to.
-const OWN: f32 = 0.5;
+const OWN: f32 = 1.0;
 
 /// Temperature of later choices that depend on this one. At a higher one, their distance from their hard
 /// values, which is left in the estimate, is larger; the slope through them, which is what varies most
@@ -17,8 +17,8 @@ const OWN: f32 = 0.5;
 const LATER: f32 = 0.7;
 
 /// The estimate (f(b) − cᵢ(z)) ∂log p(b | θ)/∂θᵢ + κᵢ ∂cᵢ(z)/∂zᵢ with a surrogate of its own for
-/// each choice i: cᵢ(z) = η [f(s) + Σ over j ≠ i of ∂f(s)/∂sⱼ (bⱼ − sⱼ) + ∂f(s)/∂sᵢ (wᵢ − sᵢ)] + r(z),
-/// where s = σ(z/λ), w = σ(2z), and r is `network`.
+/// each choice i: cᵢ(z) = η [f(s) + Σ over j ≠ i of ∂f(s)/∂sⱼ (bⱼ − sⱼ) + ∂f(s)/∂sᵢ (wᵢ − sᵢ) + ½ hᵢ (wᵢ − sᵢ)²] + r(z),
+/// where s = σ(z/λ), w = σ(z), h is a constant learned from past draws, and r is `network`.
 ///
 /// A surrogate of choice i may look at the hard values of all others: it only has to be continuous
 /// in zᵢ. With η f(s) alone, most of the remaining variance comes from the *other* choices' distance
@@ -26,9 +26,14 @@ const LATER: f32 = 0.7;
 /// temperature, at which its slope varies less.
 ///
 /// One evaluation of f with a tangent t gives f(s), its slope, and H t for its second derivatives
-/// H. The derivative of cᵢ needs Σ over j ≠ i of Hᵢⱼ (bⱼ − sⱼ) + Hᵢᵢ (wᵢ − sᵢ), of which
-/// 2 (1 − mᵢ) (H t)ᵢ with t = m (2 (b − s) − (w − s)) + (1 − m) (w − s) is an unbiased estimate for
-/// independent fair coins m, one per choice, from `noise.further[0]`.
+/// H. The derivative of cᵢ needs gᵢ = Σ over j ≠ i of Hᵢⱼ (bⱼ − sⱼ) + (Hᵢᵢ − hᵢ) (wᵢ − sᵢ), of which
+/// (1 + εᵢ/aᵢ) (H t − h t)ᵢ with t = b − s + ε a (w − b) is an unbiased estimate for independent random signs ε, one per
+/// choice, from `noise.further[0]`, and any amplitudes a. Only the slope of choices between their values counts, so a
+/// is the square root of twice a choice's distance from its hard value, within 1/√n and 1 where a row has n choices: those
+/// that have made up their minds do not disturb the others.
+///
+/// What disturbs most at a low λ is the choice's own Hᵢᵢ, as its slope ∂sᵢ/∂zᵢ grows. h is its estimate that is best for
+/// past t, Σ (H t)ᵢ tᵢ / Σ tᵢ², one for each number of a row ([`RelaxedCost::learn_from_last`]).
 ///
 /// Later choices that depend on this one are relaxed in f(s), at temperature 0.7.
 ///
@@ -70,17 +75,14 @@ pub fn corrected(
     let b = relaxation.hard(&z);
     let f = cost.drawn(&b)?;
     let (eta, temperature) = relaxed.scale_and_temperature();
-    let s = relaxation.squash(&z, &temperature).detach();
     let own = temperature.full_like(OWN);
-    let (others, itself) = (&b - &s, relaxation.squash(&z, &own).detach() - &s);
-    let coin = problem.coin_a_choice()?;
-    let direction = &coin * (&others - &itself) * 2.0 + &itself;
+    let points = Points::new(problem, &z, b, &temperature, &own)?;
     let rounding = relaxed.rounding(theta.shape().leading(plates), &theta.device())?;
     let later = temperature.full_like(LATER);
-    let here = Expansion::new(cost, &s, &direction, &later, &rounding)?;
+    let here = Expansion::new(cost, &points, &later, &rounding)?;
 
-    let score = relaxation.score(&theta, &b);
-    let kappa = relaxation.kappa(&theta, &noise.u, &b);
+    let score = relaxation.score(&theta, &points.b);
+    let kappa = relaxation.kappa(&theta, &noise.u, &points.b);
     // What a surrogate adds to the estimate: c, shaped to multiply tensors of θ's shape, and its
     // slope by z.
     let added = |c: &Tensor, by_z: &Tensor| relaxation.pull(&theta, &kappa, by_z) - c * &score;
@@ -88,10 +90,11 @@ pub fn corrected(
     let f_s = problem.spread(&here.value)?;
     let plain = added(&f_s, &pull(&temperature, &here.slope)?);
     let best = if rounding.is_smooth() {
-        let all = problem.spread(&here.slope.dot_from(&others, plates))?;
-        let swapped = problem.by_event(&(&here.slope * (itself - others)));
-        let bend = (1.0 - coin) * here.bend * 2.0;
-        let by_z = pull(&own, &here.slope)? + pull(&temperature, &bend)?;
+        let h = relaxed.curvature(theta.shape().trailing(plates), &theta.device())?;
+        let all = problem.spread(&here.slope.dot_from(&points.others, plates))?;
+        let swapped = problem.by_event(&points.swapped(&here, &h));
+        let by_z =
+            pull(&own, &points.by_w(&here, &h))? + pull(&temperature, &points.by_s(&here, &h))?;
         added(&(f_s + all + swapped), &by_z)
     } else {
         plain.clone()
@@ -112,6 +115,7 @@ pub fn corrected(
     let gradient = estimates[extent as usize].check()?.clone();
     let squares = estimates.map(|g| g.square().mean_all().reshape(1));
     relaxed.see(Seen {
+        bent: rounding.is_smooth().then(|| points.bent(problem, &here)),
         moved: rounding.met(),
         squares: Tensor::concat(&squares.each_ref(), 0),
     });
@@ -130,24 +134,96 @@ pub fn corrected(
     })
 }
 
-/// A cost around a point, its kinks rounded off.
+/// Where surrogates look at the cost.
+struct Points {
+    /// Hard values.
+    b: Tensor,
+    /// The relaxed ones of all choices.
+    s: Tensor,
+    /// The relaxed ones that each choice has in its own surrogate.
+    w: Tensor,
+    /// b − s.
+    others: Tensor,
+    /// ε a of each choice, shaped to multiply the rest.
+    probe: Tensor,
+    /// t.
+    direction: Tensor,
+}
+
+impl Points {
+    fn new(
+        problem: Problem<'_>,
+        z: &Tensor,
+        b: Tensor,
+        temperature: &Tensor,
+        own: &Tensor,
+    ) -> Result<Self> {
+        let s = problem.relaxation.squash(z, temperature).detach();
+        let w = problem.relaxation.squash(z, own).detach();
+        let others = &b - &s;
+        let probe = problem.probe(&others)?;
+        let operands = [&others, &w, &b, &probe];
+        let direction = pointwise!(operands, |[others, w, b, probe]| others + (w - b) * probe);
+        Ok(Self {
+            b,
+            s,
+            w,
+            others,
+            probe,
+            direction,
+        })
+    }
+
+    /// What c gains, number by number, as a choice is at w in place of b.
+    fn swapped(&self, here: &Expansion, h: &Tensor) -> Tensor {
+        let operands = [&here.slope, &self.w, &self.b, &self.s, h];
+        pointwise!(operands, |[slope, w, b, s, h]| each::swapped(
+            slope, w, b, s, h
+        ))
+    }
+
+    /// ∂c/∂w.
+    fn by_w(&self, here: &Expansion, h: &Tensor) -> Tensor {
+        let operands = [&here.slope, &self.w, &self.s, h];
+        pointwise!(operands, |[slope, w, s, h]| slope + h * (w - s))
+    }
+
+    /// An estimate of ∂c/∂s.
+    fn by_s(&self, here: &Expansion, h: &Tensor) -> Tensor {
+        let operands = [&here.bend, &self.direction, h, &self.probe];
+        pointwise!(operands, |[bend, t, h, probe]| (bend - t * h)
+            * (probe.recip() + 1.0))
+    }
+
+    /// For each number of a row, the sums of (H t)ᵢ tᵢ and of tᵢ² over rows.
+    fn bent(&self, problem: Problem<'_>, here: &Expansion) -> Tensor {
+        let theta = problem.theta;
+        let numbers: usize = theta.shape()[problem.plates..].iter().product();
+        let rows = theta.len() / numbers.max(1);
+        let columns = |x: Tensor| x.reshape([rows, numbers]).sum(0);
+        let products = columns(&here.bend * &self.direction);
+        Tensor::concat(&[&products, &columns(self.direction.square())], 0)
+    }
+}
+
+/// A cost around s, its kinks rounded off.
 struct Expansion {
     /// One number per row.
     value: Tensor,
     slope: Tensor,
-    /// Second derivatives, times the direction.
+    /// Second derivatives, times t.
     bend: Tensor,
 }
 
 impl Expansion {
     fn new(
         cost: &dyn Cost,
-        at: &Tensor,
-        direction: &Tensor,
+        points: &Points,
         temperature: &Tensor,
         rounding: &Rounding,
     ) -> Result<Self> {
-        let (s, t) = (at.rounded(rounding).leaf(), direction.leaf());
+        let s = points.s.rounded(rounding).leaf();
+        let t = points.direction.leaf();
         let value = cost.relaxed(&s.with_tangent(&t), temperature)?;
         // The tangent is linear in t: its reverse pass gives both the slope and what H does to t.
         let rate = value.tangent().unwrap_or_else(|| value.zeros_like());
@@ -162,16 +238,21 @@ impl Expansion {
 }
 
 impl Problem<'_> {
-    /// A fair coin, 0 or 1, for each choice, shaped to multiply tensors of θ's shape.
-    fn coin_a_choice(&self) -> Result<Tensor> {
+    /// ε a of each choice, shaped to multiply tensors of θ's shape, where `others` is b − s.
+    fn probe(&self, others: &Tensor) -> Result<Tensor> {
         let u = self.noise.further.first().ok_or_else(|| {
             Error::Autodiff("the corrected relaxed cost needs further noise".into())
         })?;
-        let u = match self.relaxation.event_rank() {
-            0 => u.clone(),
-            _ => u.slice(-1, 0..1),
+        let (u, distance) = match self.relaxation.event_rank() {
+            0 => (u.clone(), pointwise!([others], |[o]| o.abs() * 2.0)),
+            _ => (u.slice(-1, 0..1), others.abs().sum_keepdim(-1)),
         };
-        Ok(noise::uniform(&u).gt(0.5))
+        let row = &self.theta.shape()[self.plates..];
+        let (_, choices) = self.relaxation.values_and_events(row);
+        let least = 1.0 / choices.max(1) as f32;
+        Ok(pointwise!([&u, &distance], |[u, distance]| each::probe(
+            u, distance, least
+        )))
     }
 
     /// Sums over each event, shaped to multiply tensors of θ's shape.
@@ -180,5 +261,25 @@ impl Problem<'_> {
             0 => x.clone(),
             _ => x.sum_keepdim(-1),
         }
+    }
+}
+
+/// The per-element functions.
+mod each {
+    use crate::dist::noise;
+    use crate::tensor::Element;
+
+    /// g (w − b) + ½ h (w − s)².
+    #[inline(always)]
+    pub(super) fn swapped<E: Element>(slope: E, w: E, b: E, s: E, h: E) -> E {
+        let moved = w.clone() - s;
+        slope * (w - b) + h * moved.clone() * moved * 0.5
+    }
+
+    /// ε a.
+    #[inline(always)]
+    pub(super) fn probe<E: Element>(u: E, distance: E, least: f32) -> E {
+        let a = distance.clamp(least, 1.0).sqrt();
+        noise::each::uniform(u).above(0.5).choose(a.clone(), -a)
     }
 }

@@ -1,0 +1,128 @@
+//! How much a cost bends along each number of a row.
+
+use crate::error::Result;
+use crate::tensor::{Device, Shape, Tensor};
+
+/// hᵢ = Σ (H t)ᵢ tᵢ / Σ tᵢ² over past rows, where H holds second derivatives of the cost and t is the tangent of an
+/// evaluation: the diagonal matrix that is nearest to H at those t. Numbers of t are independent and centred, so it is
+/// Hᵢᵢ on average.
+#[derive(Debug, Default)]
+pub(super) struct Curvature {
+    /// Weighted sums of (H t)ᵢ tᵢ.
+    products: Vec<f64>,
+    /// Weighted sums of tᵢ².
+    squares: Vec<f64>,
+}
+
+impl Curvature {
+    /// A memory of a thousand steps: in most rows a choice is at one of its values, and tells nothing.
+    const DECAY: f64 = 0.999;
+    /// Σ tᵢ² below which an average is shrunk: that of a few rows where the choice was between its values.
+    const LEAST: f64 = 1.0;
+
+    /// h, of a row's shape; zeros before anything is known of such rows.
+    pub(super) fn of_row(&self, row: Shape, device: &Device) -> Result<Tensor> {
+        let len: usize = row.iter().product();
+        if self.products.len() != len {
+            return Ok(Tensor::zeros(row, device));
+        }
+        let pairs = self.products.iter().zip(&self.squares);
+        let of = |(product, square)| (product / (square + Self::LEAST)) as f32;
+        Tensor::from_vec(pairs.map(of).collect(), row, device)
+    }
+
+    /// Takes in a step's sums of (H t)ᵢ tᵢ over its rows, followed by those of tᵢ².
+    pub(super) fn learn(&mut self, sums: &[f32]) {
+        // Nothing can be learned from what has overflowed.
+        if sums.iter().any(|x| !x.is_finite()) {
+            return;
+        }
+        let (products, squares) = sums.split_at(sums.len() / 2);
+        if self.products.len() != products.len() {
+            self.products = vec![0.0; products.len()];
+            self.squares = vec![0.0; products.len()];
+        }
+        let learn = |all: &mut [f64], new: &[f32]| {
+            for (sum, &x) in all.iter_mut().zip(new) {
+                *sum = Self::DECAY * *sum + f64::from(x);
+            }
+        };
+        learn(&mut self.products, products);
+        learn(&mut self.squares, squares);
+    }
+
+    /// What was learned, to be saved: the length, and the sums.
+    pub(super) fn state(&self) -> Vec<f64> {
+        [
+            &[self.products.len() as f64][..],
+            &self.products,
+            &self.squares,
+        ]
+        .concat()
+    }
+
+    /// Restores saved numbers, and returns those left over, too; `None` if there are too few.
+    pub(super) fn restored(saved: &[f64]) -> Option<(Self, &[f64])> {
+        let (&len, rest) = saved.split_first()?;
+        let (products, rest) = rest.split_at_checked(len as usize)?;
+        let (squares, rest) = rest.split_at_checked(len as usize)?;
+        let (products, squares) = (products.to_vec(), squares.to_vec());
+        Some((Self { products, squares }, rest))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(curvature: &Curvature, len: usize) -> Result<Vec<f32>> {
+        let row = Shape::try_from(&[len][..])?;
+        curvature.of_row(row, &Device::cpu())?.to_vec()
+    }
+
+    #[test]
+    fn it_is_the_ratio_of_the_sums() -> Result<()> {
+        let mut curvature = Curvature::default();
+        assert_eq!(numbers(&curvature, 2)?, [0.0, 0.0]);
+        (0..5_000).for_each(|_| curvature.learn(&[6.0, -1.0, 2.0, 0.0]));
+        let found = numbers(&curvature, 2)?;
+        assert!((found[0] - 3.0).abs() < 0.01, "{found:?}");
+        curvature.learn(&[f32::NAN, 1.0, 1.0, 1.0]);
+        assert_eq!(
+            numbers(&curvature, 2)?,
+            found,
+            "what is not finite is left out"
+        );
+        Ok(())
+    }
+
+    /// A single tiny tangent must not make a second derivative of millions.
+    #[test]
+    fn what_is_hardly_known_is_small() -> Result<()> {
+        let mut curvature = Curvature::default();
+        curvature.learn(&[1e-3, 1e-8]);
+        assert!(numbers(&curvature, 1)?[0] < 2e-3);
+        Ok(())
+    }
+
+    #[test]
+    fn rows_of_another_length_start_anew() -> Result<()> {
+        let mut curvature = Curvature::default();
+        curvature.learn(&[1.0, 1.0]);
+        assert_eq!(numbers(&curvature, 2)?, [0.0, 0.0]);
+        curvature.learn(&[1.0, 2.0, 1.0, 1.0]);
+        assert_eq!(numbers(&curvature, 2)?, [0.5, 1.0]);
+        Ok(())
+    }
+
+    #[test]
+    fn it_goes_on_from_its_state() {
+        let mut curvature = Curvature::default();
+        curvature.learn(&[1.0, 2.0, 3.0, 4.0]);
+        let mut saved = curvature.state();
+        saved.push(7.0);
+        let (restored, rest) = Curvature::restored(&saved).expect("all of it");
+        assert_eq!((restored.state(), rest), (curvature.state(), &[7.0][..]));
+        assert!(Curvature::restored(&saved[..4]).is_none());
+    }
+}
