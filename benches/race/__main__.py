@@ -23,7 +23,8 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).parent
-TABLE1 = HERE.parents[1] / "target/release/examples/table1"
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR", HERE.parents[1] / "target"))
+TABLE1 = TARGET / "release/examples/table1"
 SIDES = ["relax", "rloo", "disarm", "jax-relax", "jax-rloo", "jax-disarm", "torch-relax", "torch-rloo"]
 TARGETS = [-130.0, -125.0, -120.0, -117.0, -116.0, -115.0, -114.5, -114.0]
 

@@ -17,13 +17,13 @@ const OWN: f32 = 1.0;
 const LATER: f32 = 0.7;
 
 /// The estimate (f(b) − cᵢ(z)) ∂log p(b | θ)/∂θᵢ + κᵢ ∂cᵢ(z)/∂zᵢ with a surrogate of its own for
-/// each choice i: cᵢ(z) = η [f(s) + Σ over j ≠ i of ∂f(s)/∂sⱼ (bⱼ − sⱼ) + ∂f(s)/∂sᵢ (wᵢ − sᵢ) + ½ hᵢ (wᵢ − sᵢ)²] + r(z),
-/// where s = σ(z/λ), w = σ(z), h is a constant learned from past draws, and r is `network`.
+/// each choice i: cᵢ(z) = η [f(s) + Σ over j of ∂f(s)/∂sⱼ dⱼ + ½ hⱼ dⱼ²] + r(z), where dⱼ is bⱼ − sⱼ for all others
+/// and wᵢ − sᵢ for the choice itself, s = σ(z/λ), w = σ(z), h is a constant learned from past draws, and r is `network`.
 ///
 /// A surrogate of choice i may look at the hard values of all others: it only has to be continuous
 /// in zᵢ. With η f(s) alone, most of the remaining variance comes from the *other* choices' distance
-/// from their hard values; the sum removes it to first order. That allows the choice itself a higher
-/// temperature, at which its slope varies less.
+/// from their hard values; the sum removes it to first order, and what h knows of the second. That allows the choice
+/// itself a higher temperature, at which its slope varies less.
 ///
 /// One evaluation of f with a tangent t gives f(s), its slope, and H t for its second derivatives
 /// H. The derivative of cᵢ needs gᵢ = Σ over j ≠ i of Hᵢⱼ (bⱼ − sⱼ) + (Hᵢᵢ − hᵢ) (wᵢ − sᵢ), of which
@@ -32,8 +32,9 @@ const LATER: f32 = 0.7;
 /// is the square root of twice a choice's distance from its hard value, within 1/√n and 1 where a row has n choices: those
 /// that have made up their minds do not disturb the others.
 ///
-/// What disturbs most at a low λ is the choice's own Hᵢᵢ, as its slope ∂sᵢ/∂zᵢ grows. h is its estimate that is best for
-/// past t, Σ (H t)ᵢ tᵢ / Σ tᵢ², one for each number of a row ([`RelaxedCost::learn_from_last`]).
+/// h stands for the diagonal of H: it is what fits past t best, Σ (H t)ᵢ tᵢ / Σ tᵢ², one for each number of a row
+/// ([`RelaxedCost::learn_from_last`]). It makes up for most of what curvature does to f(s), which needs no baseline then, and
+/// to the slope of the choice itself, whose ∂sᵢ/∂zᵢ is large where λ is low.
 ///
 /// Later choices that depend on this one are relaxed in f(s), at temperature 0.7.
 ///
@@ -91,7 +92,7 @@ pub fn corrected(
     let plain = added(&f_s, &pull(&temperature, &here.slope)?);
     let best = if rounding.is_smooth() {
         let h = relaxed.curvature(theta.shape().trailing(plates), &theta.device())?;
-        let all = problem.spread(&here.slope.dot_from(&points.others, plates))?;
+        let all = problem.spread(&points.all(&here, &h).sum_from(plates))?;
         let swapped = problem.by_event(&points.swapped(&here, &h));
         let by_z =
             pull(&own, &points.by_w(&here, &h))? + pull(&temperature, &points.by_s(&here, &h))?;
@@ -174,7 +175,13 @@ impl Points {
         })
     }
 
-    /// What c gains, number by number, as a choice is at w in place of b.
+    /// What c gains, number by number, where all choices are at b in place of s.
+    fn all(&self, here: &Expansion, h: &Tensor) -> Tensor {
+        let operands = [&here.slope, &self.others, h];
+        pointwise!(operands, |[slope, others, h]| each::all(slope, others, h))
+    }
+
+    /// What it gains further where a choice is at w in place of b.
     fn swapped(&self, here: &Expansion, h: &Tensor) -> Tensor {
         let operands = [&here.slope, &self.w, &self.b, &self.s, h];
         pointwise!(operands, |[slope, w, b, s, h]| each::swapped(
@@ -269,11 +276,17 @@ mod each {
     use crate::dist::noise;
     use crate::tensor::Element;
 
-    /// g (w − b) + ½ h (w − s)².
+    /// g (b − s) + ½ h (b − s)².
+    #[inline(always)]
+    pub(super) fn all<E: Element>(slope: E, others: E, h: E) -> E {
+        (slope + h * others.clone() * 0.5) * others
+    }
+
+    /// g (w − b) + ½ h ((w − s)² − (b − s)²).
     #[inline(always)]
     pub(super) fn swapped<E: Element>(slope: E, w: E, b: E, s: E, h: E) -> E {
-        let moved = w.clone() - s;
-        slope * (w - b) + h * moved.clone() * moved * 0.5
+        let middle = (w.clone() + b.clone()) * 0.5;
+        (slope + h * (middle - s)) * (w - b)
     }
 
     /// ε a.

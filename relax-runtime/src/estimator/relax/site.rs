@@ -78,7 +78,7 @@ pub struct Relax {
 
 impl Default for Relax {
     /// Coupled noise; the surrogate's kind, the network's width, and the temperature follow the size of
-    /// the site. For n choices per row the temperature is ¼, or n^(−0.4) if that is less; with independent
+    /// the site. For n choices per row the temperature is ¼, or n^(−1/3) if that is less; with independent
     /// noise ½, or 1/√n. The relaxed cost's distance from f(b) grows with the temperature and with each
     /// choice, and the variance of its slope falls with the temperature, so many choices call for a low one.
     /// `docs/relax-default.md` has the measurements behind each default.
@@ -203,7 +203,7 @@ impl Relax {
         let (_, choices) = relaxation.values_and_events(&theta.shape()[plates..]);
         let choices = choices.max(1) as f32;
         let by_size = match self.corrects(task.class) {
-            true => choices.powf(-0.4).min(0.25),
+            true => choices.cbrt().recip().min(0.25),
             false => choices.sqrt().recip().min(0.5),
         };
         let temperature = self.temperature.unwrap_or(by_size);
