@@ -4,13 +4,12 @@
                         [--sides relax,rloo,disarm,jax-relax,...] [--until -115] [--cpu-seconds N]
                         [--rate R] [--beta2 B] [--weight-decay W] [--batch N] [--iterates]
 
-DIR is the folder that the example program `table1` takes, which must be built for release; PYTHON, interpreters
-that have jax, or torch. Each side runs in a process of its own on one core, one after the other, until it is there or
-has used so many seconds; what it has reached after each epoch stays in FOLDER, and what is there already is not run
-again. All train the same model by batches of 24 with Adam at the same falling rate, 0.004 at first, β₂ = 0.99999 and a decay
+DIR is the folder that the example program `table1` takes, which must be built for release; PYTHON, interpreters that
+have jax, or torch. Each side runs in a process of its own on one core, one after the other, until it is there or has
+used so many seconds; what it has reached after each epoch stays in FOLDER, and what is there already is not run again.
+All train the same model by batches of 24 with Adam at the same falling rate, 0.004 at first, β₂ = 0.99999 and a decay
 of the weights of 0.01, and look at the same averages of them; with --iterates at the last weights, and then the rate is
-0.002 at first, β₂ = 0.999, and nothing decays. Other numbers can be given.
-Compilation and evaluations are not counted.
+0.002 at first, β₂ = 0.999, and nothing decays. Other numbers can be given. Compilation and evaluations are not counted.
 """
 
 import argparse

@@ -3,10 +3,11 @@
     python jax_side.py --data FOLDER --estimator relax|rloo|disarm --rate R --beta2 B --weight-decay W
                        [--batch N] [--until ELBO] [--cpu-seconds N] [--iterates]
 
-The model, batches, first weights' law, Adam, its falling rate, the decay and the averages of weights are those of the example
-program `table1`. An epoch is one compiled scan over batches that are on the device already. Estimators: RELAX (Grathwohl et
-al. 2018) with the relaxed cost and a network of two hidden layers, and coupled noise, so that one evaluation of the
-surrogate serves z and z̃; RLOO with four draws (Kool, van Hoof, Welling 2019); DisARM (Dong, Mnih, Tucker 2020).
+The model, batches, first weights' law, Adam, its falling rate, the decay and the averages of weights are those of the
+example program `table1`. An epoch is one compiled scan over batches that are on the device already. Estimators: RELAX
+(Grathwohl et al. 2018) with the relaxed cost and a network of two hidden layers, and coupled noise, so that one
+evaluation of the surrogate serves z and z̃; RLOO with four draws (Kool, van Hoof, Welling 2019); DisARM (Dong, Mnih,
+Tucker 2020).
 """
 
 import math

@@ -26,7 +26,7 @@ def options(description, estimators):
     parser.add_argument("--iterates", action="store_true", help="look at the last weights, not at their averages")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--beta2", type=float, required=True, help="Adam's, for the model")
-    parser.add_argument("--weight-decay", type=float, required=True, help="what a step takes off weights, over the rate")
+    parser.add_argument("--weight-decay", type=float, required=True, help="what a step takes off, over the rate")
     given = parser.parse_args()
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     return given
@@ -54,8 +54,8 @@ def share(step):
 
 
 def race(given, digits, epoch, bound, compiling):
-    """Trains until the target, a line of JSON an epoch. `epoch` takes the batches' places, its number and Adam's rate, and
-    tells the mean ELBO of its steps, `bound` that of the validation images."""
+    """Trains until the target, a line of JSON an epoch. `epoch` takes the batches' places, its number and Adam's rate,
+    and tells the mean ELBO of its steps, `bound` that of the validation images."""
     random = np.random.default_rng(given.seed)
     steps = digits.steps_an_epoch
     wall = cpu = 0.0

@@ -3,8 +3,8 @@
     python torch_side.py --data FOLDER --estimator relax|rloo --rate R --beta2 B --weight-decay W
                          [--batch N] [--until ELBO] [--cpu-seconds N] [--iterates]
 
-As `jax_side.py`, with the same model, batches, estimators, Adam, falling rate, decay and averages. A step, gradients of both orders and Adam
-among it, is one compiled graph (`torch.compile` of functions of `torch.func`).
+As `jax_side.py`, with the same model, batches, estimators, Adam, falling rate, decay and averages. A step, with gradients
+of both orders and Adam, is one compiled graph (`torch.compile` of functions of `torch.func`).
 """
 
 import time

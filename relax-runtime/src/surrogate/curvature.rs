@@ -3,12 +3,12 @@
 use crate::error::Result;
 use crate::tensor::{Device, Shape, Tensor};
 
-/// hᵢ = Σ (H t)ᵢ tᵢ / Σ tᵢ² over past rows, where H holds second derivatives of the cost and t is the tangent of an
-/// evaluation: the diagonal matrix that is nearest to H at those t. Numbers of t are independent and centred, so it is
-/// Hᵢᵢ on average.
+/// hᵢ = Σ (H t)ᵢ tᵢ / Σ tᵢ² over past rows, where H holds second derivatives of the cost and t is the
+/// tangent of an evaluation: the diagonal matrix that is nearest to H at those t. For coins, whose tᵢ
+/// are independent, it is about Hᵢᵢ.
 #[derive(Debug, Default)]
 pub(super) struct Curvature {
-    /// Weighted sums of (H t)ᵢ tᵢ.
+    /// Weighted sums of (H t)ᵢ tᵢ, in the cost's own unit.
     products: Vec<f64>,
     /// Weighted sums of tᵢ².
     squares: Vec<f64>,
@@ -20,19 +20,20 @@ impl Curvature {
     /// Σ tᵢ² below which an average is shrunk: that of a few rows where the choice was between its values.
     const LEAST: f64 = 1.0;
 
-    /// h, of a row's shape; zeros before anything is known of such rows.
-    pub(super) fn of_row(&self, row: Shape, device: &Device) -> Result<Tensor> {
+    /// h of a cost in this unit, of a row's shape; zeros before anything is known of such rows.
+    pub(super) fn of_row(&self, row: Shape, unit: f32, device: &Device) -> Result<Tensor> {
         let len: usize = row.iter().product();
         if self.products.len() != len {
             return Ok(Tensor::zeros(row, device));
         }
         let pairs = self.products.iter().zip(&self.squares);
-        let of = |(product, square)| (product / (square + Self::LEAST)) as f32;
+        let unit = f64::from(unit);
+        let of = |(product, square)| (product / (square + Self::LEAST) / unit) as f32;
         Tensor::from_vec(pairs.map(of).collect(), row, device)
     }
 
-    /// Takes in a step's sums of (H t)ᵢ tᵢ over its rows, followed by those of tᵢ².
-    pub(super) fn learn(&mut self, sums: &[f32]) {
+    /// Takes in a step's sums of (H t)ᵢ tᵢ over its rows, followed by those of tᵢ², of a cost in this unit.
+    pub(super) fn learn(&mut self, sums: &[f32], unit: f32) {
         // Nothing can be learned from what has overflowed.
         if sums.iter().any(|x| !x.is_finite()) {
             return;
@@ -42,13 +43,13 @@ impl Curvature {
             self.products = vec![0.0; products.len()];
             self.squares = vec![0.0; products.len()];
         }
-        let learn = |all: &mut [f64], new: &[f32]| {
+        let learn = |all: &mut [f64], new: &[f32], unit: f32| {
             for (sum, &x) in all.iter_mut().zip(new) {
-                *sum = Self::DECAY * *sum + f64::from(x);
+                *sum = Self::DECAY * *sum + f64::from(x) * f64::from(unit);
             }
         };
-        learn(&mut self.products, products);
-        learn(&mut self.squares, squares);
+        learn(&mut self.products, products, unit);
+        learn(&mut self.squares, squares, 1.0);
     }
 
     /// What was learned, to be saved: the length, and the sums.
@@ -61,9 +62,12 @@ impl Curvature {
         .concat()
     }
 
-    /// Restores saved numbers, and returns those left over, too; `None` if there are too few.
+    /// Restores saved numbers, and returns those left over, too; `None` if there are too few. Without any, as in files
+    /// that were saved before there was a curvature, nothing is known.
     pub(super) fn restored(saved: &[f64]) -> Option<(Self, &[f64])> {
-        let (&len, rest) = saved.split_first()?;
+        let Some((&len, rest)) = saved.split_first() else {
+            return Some((Self::default(), saved));
+        };
         let (products, rest) = rest.split_at_checked(len as usize)?;
         let (squares, rest) = rest.split_at_checked(len as usize)?;
         let (products, squares) = (products.to_vec(), squares.to_vec());
@@ -77,17 +81,17 @@ mod tests {
 
     fn numbers(curvature: &Curvature, len: usize) -> Result<Vec<f32>> {
         let row = Shape::try_from(&[len][..])?;
-        curvature.of_row(row, &Device::cpu())?.to_vec()
+        curvature.of_row(row, 1.0, &Device::cpu())?.to_vec()
     }
 
     #[test]
     fn it_is_the_ratio_of_the_sums() -> Result<()> {
         let mut curvature = Curvature::default();
         assert_eq!(numbers(&curvature, 2)?, [0.0, 0.0]);
-        (0..5_000).for_each(|_| curvature.learn(&[6.0, -1.0, 2.0, 0.0]));
+        (0..5_000).for_each(|_| curvature.learn(&[6.0, -1.0, 2.0, 0.0], 1.0));
         let found = numbers(&curvature, 2)?;
         assert!((found[0] - 3.0).abs() < 0.01, "{found:?}");
-        curvature.learn(&[f32::NAN, 1.0, 1.0, 1.0]);
+        curvature.learn(&[f32::NAN, 1.0, 1.0, 1.0], 1.0);
         assert_eq!(
             numbers(&curvature, 2)?,
             found,
@@ -100,7 +104,7 @@ mod tests {
     #[test]
     fn what_is_hardly_known_is_small() -> Result<()> {
         let mut curvature = Curvature::default();
-        curvature.learn(&[1e-3, 1e-8]);
+        curvature.learn(&[1e-3, 1e-8], 1.0);
         assert!(numbers(&curvature, 1)?[0] < 2e-3);
         Ok(())
     }
@@ -108,9 +112,9 @@ mod tests {
     #[test]
     fn rows_of_another_length_start_anew() -> Result<()> {
         let mut curvature = Curvature::default();
-        curvature.learn(&[1.0, 1.0]);
+        curvature.learn(&[1.0, 1.0], 1.0);
         assert_eq!(numbers(&curvature, 2)?, [0.0, 0.0]);
-        curvature.learn(&[1.0, 2.0, 1.0, 1.0]);
+        curvature.learn(&[1.0, 2.0, 1.0, 1.0], 1.0);
         assert_eq!(numbers(&curvature, 2)?, [0.5, 1.0]);
         Ok(())
     }
@@ -118,11 +122,25 @@ mod tests {
     #[test]
     fn it_goes_on_from_its_state() {
         let mut curvature = Curvature::default();
-        curvature.learn(&[1.0, 2.0, 3.0, 4.0]);
+        curvature.learn(&[1.0, 2.0, 3.0, 4.0], 1.0);
         let mut saved = curvature.state();
         saved.push(7.0);
         let (restored, rest) = Curvature::restored(&saved).expect("all of it");
         assert_eq!((restored.state(), rest), (curvature.state(), &[7.0][..]));
         assert!(Curvature::restored(&saved[..4]).is_none());
+        let (nothing, _) = Curvature::restored(&[]).expect("a file of before");
+        assert_eq!(nothing.state(), [0.0]);
+    }
+
+    /// The unit of a site's costs changes from step to step; what is known of the cost does not.
+    #[test]
+    fn a_unit_changes_nothing() -> Result<()> {
+        let mut curvature = Curvature::default();
+        curvature.learn(&[30.0, 9.0], 1.0);
+        curvature.learn(&[3.0, 9.0], 10.0);
+        let row = Shape::try_from(&[1][..])?;
+        let found = curvature.of_row(row, 10.0, &Device::cpu())?.item()?;
+        assert!((found - 60.0 / 19.0 / 10.0).abs() < 1e-3, "{found}");
+        Ok(())
     }
 }

@@ -45,6 +45,8 @@ struct Past {
     curvature: Curvature,
     kinks: Kinks,
     guard: Guard,
+    /// The unit of the cost.
+    unit: Option<f32>,
     /// The last estimate, from which nothing has been learned yet.
     last: Option<Seen>,
 }
@@ -52,7 +54,8 @@ struct Past {
 /// What an estimate with a corrected relaxed cost shows.
 #[derive(Debug)]
 pub(crate) struct Seen {
-    /// For each number of a row, the sums of (H t)ᵢ tᵢ and then of tᵢ² over rows; `None` where f is not smooth.
+    /// For each number of a row, the sums of (H t)ᵢ tᵢ and then of tᵢ² over rows; `None` where f is not
+    /// smooth.
     pub(crate) bent: Option<Tensor>,
     /// How far the arguments of the cost's kinks moved.
     pub(crate) moved: Vec<Tensor>,
@@ -70,20 +73,20 @@ impl RelaxedCost {
         }
     }
 
-    /// Learns from the last estimate of [`corrected`](crate::estimator::corrected()) how much the cost bends along
-    /// each choice, how widely its kinks are to be rounded off, and whether the correction pays off. What is learned counts
+    /// Learns from the last estimate of [`corrected`](crate::estimator::corrected()) how much the cost
+    /// bends along each choice, how widely its kinks are to be rounded off, and whether the correction
+    /// pays off. What is learned counts
     /// from the next estimate on, so that no estimate depends on what its own draw has taught; clones
     /// share it.
     ///
     /// # Errors
     /// If a device cannot be read.
     pub fn learn_from_last(&self) -> Result<()> {
-        self.learn_from_last_in(Some(1.0))
+        self.learn_from_last_in(1.0)
     }
 
-    /// The same where the cost was in this unit, which changes from step to step. Before there is one, nothing is
-    /// learned that is in units of the cost.
-    pub(crate) fn learn_from_last_in(&self, unit: Option<f32>) -> Result<()> {
+    /// The same where the cost was in this unit, which changes from step to step.
+    pub(crate) fn learn_from_last_in(&self, unit: f32) -> Result<()> {
         let mut past = self.past.borrow_mut();
         if let Some(seen) = past.last.take() {
             let Seen {
@@ -91,12 +94,12 @@ impl RelaxedCost {
                 moved,
                 squares,
             } = seen;
-            if let (Some(bent), Some(_)) = (bent, unit) {
-                past.curvature.learn(&bent.peek()?);
+            if let Some(bent) = bent {
+                past.curvature.learn(&bent.peek()?, unit);
             }
             past.kinks.learn(&moved)?;
             if let [corrected, relaxed, nothing] = squares.peek()?[..] {
-                let square = f64::from(unit.unwrap_or(1.0)).powi(2);
+                let square = f64::from(unit).powi(2);
                 past.guard.learn([corrected, relaxed, nothing], square);
             }
         }
@@ -108,12 +111,18 @@ impl RelaxedCost {
         self.past.borrow_mut().last = Some(seen);
     }
 
+    /// Sets the unit of the cost in the next estimate, if it has one.
+    pub(crate) fn measure_in(&self, unit: Option<f32>) {
+        self.past.borrow_mut().unit = unit;
+    }
+
     /// Second derivative of the cost along each number of a row of this shape, as past estimates had it.
     ///
     /// # Errors
     /// If the device cannot hold it.
     pub(crate) fn curvature(&self, row: Shape, device: &Device) -> Result<Tensor> {
-        self.past.borrow().curvature.of_row(row, device)
+        let past = self.past.borrow();
+        past.curvature.of_row(row, past.unit.unwrap_or(1.0), device)
     }
 
     /// The rounding of the cost's kinks in the next evaluation, whose tensors start with these rows.
@@ -148,6 +157,7 @@ impl RelaxedCost {
             curvature,
             kinks,
             guard,
+            unit: None,
             last: None,
         };
         Some(rest)

@@ -17,24 +17,27 @@ const OWN: f32 = 1.0;
 const LATER: f32 = 0.7;
 
 /// The estimate (f(b) − cᵢ(z)) ∂log p(b | θ)/∂θᵢ + κᵢ ∂cᵢ(z)/∂zᵢ with a surrogate of its own for
-/// each choice i: cᵢ(z) = η [f(s) + Σ over j of ∂f(s)/∂sⱼ dⱼ + ½ hⱼ dⱼ²] + r(z), where dⱼ is bⱼ − sⱼ for all others
-/// and wᵢ − sᵢ for the choice itself, s = σ(z/λ), w = σ(z), h is a constant learned from past draws, and r is `network`.
+/// each choice i: cᵢ(z) = η [f(s) + Σ over j of ∂f(s)/∂sⱼ dⱼ + ½ hⱼ dⱼ²] + r(z), where dⱼ is
+/// bⱼ − sⱼ for the others and wᵢ − sᵢ for the choice itself, s = σ(z/λ), w = σ(z), h is a constant
+/// learned from past draws, and r is `network`.
 ///
 /// A surrogate of choice i may look at the hard values of all others: it only has to be continuous
 /// in zᵢ. With η f(s) alone, most of the remaining variance comes from the *other* choices' distance
-/// from their hard values; the sum removes it to first order, and what h knows of the second. That allows the choice
-/// itself a higher temperature, at which its slope varies less.
+/// from their hard values; the sum removes it to first order, and most of it to second order. That
+/// allows the choice itself a higher temperature, at which its slope varies less.
 ///
 /// One evaluation of f with a tangent t gives f(s), its slope, and H t for its second derivatives
 /// H. The derivative of cᵢ needs gᵢ = Σ over j ≠ i of Hᵢⱼ (bⱼ − sⱼ) + (Hᵢᵢ − hᵢ) (wᵢ − sᵢ), of which
-/// (1 + εᵢ/aᵢ) (H t − h t)ᵢ with t = b − s + ε a (w − b) is an unbiased estimate for independent random signs ε, one per
-/// choice, from `noise.further[0]`, and any amplitudes a. Only the slope of choices between their values counts, so a
-/// is the square root of twice a choice's distance from its hard value, within 1/√n and 1 where a row has n choices: those
-/// that have made up their minds do not disturb the others.
+/// (1 + εᵢ/aᵢ) (H t − h t)ᵢ with t = b − s + ε a (w − b) is an unbiased estimate for independent
+/// random signs ε, one per choice, from `noise.further[0]`, and any amplitudes a. The slope gᵢ only
+/// counts where sᵢ is between its values, so a is the square root of twice a choice's distance from
+/// its hard value, at least 1/√n in a row of n choices and at most 1: settled choices disturb the
+/// others less. Where s does not depend on λ, as with counts, a is 1.
 ///
-/// h stands for the diagonal of H: it is what fits past t best, Σ (H t)ᵢ tᵢ / Σ tᵢ², one for each number of a row
-/// ([`RelaxedCost::learn_from_last`]). It makes up for most of what curvature does to f(s), which needs no baseline then, and
-/// to the slope of the choice itself, whose ∂sᵢ/∂zᵢ is large where λ is low.
+/// h stands for the diagonal of H: it is what fits past t best, Σ (H t)ᵢ tᵢ / Σ tᵢ², one for each
+/// number of a row ([`RelaxedCost::learn_from_last`]). It makes up for most of the difference that
+/// curvature makes between f(b) and its first-order expansion, and for most of the choice's own
+/// slope ∂sᵢ/∂zᵢ, which is large where λ is low.
 ///
 /// Later choices that depend on this one are relaxed in f(s), at temperature 0.7.
 ///
@@ -92,6 +95,7 @@ pub fn corrected(
     let plain = added(&f_s, &pull(&temperature, &here.slope)?);
     let best = if rounding.is_smooth() {
         let h = relaxed.curvature(theta.shape().trailing(plates), &theta.device())?;
+        let h = h.broadcast_to(theta.shape());
         let all = problem.spread(&points.all(&here, &h).sum_from(plates))?;
         let swapped = problem.by_event(&points.swapped(&here, &h));
         let by_z =
@@ -255,6 +259,9 @@ impl Problem<'_> {
             _ => (u.slice(-1, 0..1), others.abs().sum_keepdim(-1)),
         };
         let row = &self.theta.shape()[self.plates..];
+        if self.relaxation.scale().is_some() {
+            return Ok(pointwise!([&u], |[u]| each::sign(u)));
+        }
         let (_, choices) = self.relaxation.values_and_events(row);
         let least = 1.0 / choices.max(1) as f32;
         Ok(pointwise!([&u, &distance], |[u, distance]| each::probe(
@@ -289,10 +296,15 @@ mod each {
         (slope + h * (middle - s)) * (w - b)
     }
 
+    /// ε.
+    #[inline(always)]
+    pub(super) fn sign<E: Element>(u: E) -> E {
+        noise::each::uniform(u).above(0.5) * 2.0 + -1.0
+    }
+
     /// ε a.
     #[inline(always)]
     pub(super) fn probe<E: Element>(u: E, distance: E, least: f32) -> E {
-        let a = distance.clamp(least, 1.0).sqrt();
-        noise::each::uniform(u).above(0.5).choose(a.clone(), -a)
+        sign(u) * distance.clamp(least, 1.0).sqrt()
     }
 }

@@ -316,6 +316,7 @@ impl Estimator for Relax {
         if self.corrects(task.class)
             && let Some((relaxed, network)) = state.relaxed_and_rest()
         {
+            relaxed.measure_in(state.unit());
             return in_units(cost, state, |cost| {
                 corrected(task.problem, cost, relaxed, &network)
             });
