@@ -78,7 +78,7 @@ def curve(folder):
 
 def table(options):
     targets = [target for target in TARGETS if target <= options.until]
-    print("| side | " + " | ".join(f"{target:.0f}" for target in targets) + " | CPU ms a step | best | compiling, s |")
+    print("| side | " + " | ".join(f"{target:g}" for target in targets) + " | CPU ms a step | best | compiling, s |")
     print("|---" * (len(targets) + 4) + "|")
     for path in sorted(options.out.glob("*.jsonl")):
         side = path.stem

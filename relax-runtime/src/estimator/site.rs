@@ -512,7 +512,7 @@ impl SiteState {
     /// If the gradients do not fit the parameters.
     pub fn train(&mut self, variance_gradient: &VarianceGradient) -> Result<()> {
         if let Some(relaxed) = self.surrogate.relaxed_cost() {
-            relaxed.learn_from_last_in(self.unit().unwrap_or(1.0))?;
+            relaxed.learn_from_last()?;
         }
         if self.parameters.len() != variance_gradient.len() {
             return Err(Error::Autodiff(

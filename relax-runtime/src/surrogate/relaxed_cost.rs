@@ -45,7 +45,7 @@ struct Past {
     curvature: Curvature,
     kinks: Kinks,
     guard: Guard,
-    /// The unit of the cost.
+    /// The unit of the cost in the last estimate or in the next one, which changes from step to step.
     unit: Option<f32>,
     /// The last estimate, from which nothing has been learned yet.
     last: Option<Seen>,
@@ -75,19 +75,14 @@ impl RelaxedCost {
 
     /// Learns from the last estimate of [`corrected`](crate::estimator::corrected()) how much the cost
     /// bends along each choice, how widely its kinks are to be rounded off, and whether the correction
-    /// pays off. What is learned counts
-    /// from the next estimate on, so that no estimate depends on what its own draw has taught; clones
-    /// share it.
+    /// pays off. What is learned counts from the next estimate on, so that no estimate depends on what
+    /// its own draw has taught; clones share it.
     ///
     /// # Errors
     /// If a device cannot be read.
     pub fn learn_from_last(&self) -> Result<()> {
-        self.learn_from_last_in(1.0)
-    }
-
-    /// The same where the cost was in this unit, which changes from step to step.
-    pub(crate) fn learn_from_last_in(&self, unit: f32) -> Result<()> {
         let mut past = self.past.borrow_mut();
+        let unit = past.unit.unwrap_or(1.0);
         if let Some(seen) = past.last.take() {
             let Seen {
                 bent,

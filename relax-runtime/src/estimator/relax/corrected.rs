@@ -254,14 +254,18 @@ impl Problem<'_> {
         let u = self.noise.further.first().ok_or_else(|| {
             Error::Autodiff("the corrected relaxed cost needs further noise".into())
         })?;
-        let (u, distance) = match self.relaxation.event_rank() {
-            0 => (u.clone(), pointwise!([others], |[o]| o.abs() * 2.0)),
-            _ => (u.slice(-1, 0..1), others.abs().sum_keepdim(-1)),
+        let u = match self.relaxation.event_rank() {
+            0 => u.clone(),
+            _ => u.slice(-1, 0..1),
         };
-        let row = &self.theta.shape()[self.plates..];
         if self.relaxation.scale().is_some() {
             return Ok(pointwise!([&u], |[u]| each::sign(u)));
         }
+        let distance = match self.relaxation.event_rank() {
+            0 => pointwise!([others], |[o]| o.abs() * 2.0),
+            _ => others.abs().sum_keepdim(-1),
+        };
+        let row = &self.theta.shape()[self.plates..];
         let (_, choices) = self.relaxation.values_and_events(row);
         let least = 1.0 / choices.max(1) as f32;
         Ok(pointwise!([&u, &distance], |[u, distance]| each::probe(
