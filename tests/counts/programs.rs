@@ -143,7 +143,7 @@ macro_rules! programs {
 
 programs!(
     poisson, "Poisson",
-    "discrete, cost differentiable in its relaxation: relaxed cost plus network",
+    "discrete, cost differentiable in its relaxation: relaxed cost",
     "discrete, cost a black box: free-form network",
     of: Poisson::log_rate,
     of_number: Poisson::log_rate
@@ -159,7 +159,7 @@ programs!(
 
 programs!(
     geometric, "Geometric",
-    "discrete, cost differentiable in its relaxation: relaxed cost plus network",
+    "discrete, cost differentiable in its relaxation: relaxed cost",
     "discrete, cost a black box: free-form network",
     of: Geometric::logits,
     of_number: Geometric::logits
@@ -167,7 +167,7 @@ programs!(
 
 programs!(
     negative_binomial, "NegativeBinomial",
-    "discrete, cost differentiable in its relaxation: relaxed cost plus network",
+    "discrete, cost differentiable in its relaxation: relaxed cost",
     "discrete, cost a black box: free-form network",
     of: |x: &Tensor| NegativeBinomial::logits((x * 0.5).exp(), x - 0.3),
     of_number: |x: f64| NegativeBinomial::logits((x * 0.5).exp(), x - 0.3)
@@ -183,7 +183,7 @@ programs!(
 
 programs!(
     zero_inflated, "ZeroInflated",
-    "discrete, cost differentiable in its relaxation: relaxed cost plus network",
+    "discrete, cost differentiable in its relaxation: relaxed cost",
     "discrete, cost a black box: free-form network",
     of: |x: &Tensor| ZeroInflated::gate((x * 0.5).sigmoid(), Poisson::log_rate(x + 0.2)),
     of_number: |x: f64| ZeroInflated::gate(0.5 + 0.1 * x, Poisson::log_rate(x + 0.2))
@@ -199,7 +199,7 @@ programs!(
 
 programs!(
     mixture, "Mixture",
-    "discrete, cost differentiable in its relaxation: relaxed cost plus network",
+    "discrete, cost differentiable in its relaxation: relaxed cost",
     "discrete, cost a black box: free-form network",
     of: |x: &Tensor| {
         let shares = Tensor::stack(&[x, &(x * -0.5)], -1).softmax(-1);
@@ -210,7 +210,7 @@ programs!(
 
 programs!(
     mixture_of_families, "Mixture",
-    "discrete, cost differentiable in its relaxation: relaxed cost plus network",
+    "discrete, cost differentiable in its relaxation: relaxed cost",
     "discrete, cost a black box: free-form network",
     of: |x: &Tensor| Mixture::new([0.4, 0.6], (Binomial::logits(3, x), Poisson::log_rate(x + 0.4))),
     of_number: |x: f64| Mixture::new([0.4, 0.6], (Binomial::logits(3, x), Poisson::log_rate(x + 0.4)))
@@ -218,7 +218,7 @@ programs!(
 
 programs!(
     truncated, "Truncated",
-    "discrete, cost differentiable in its relaxation: relaxed cost plus network",
+    "discrete, cost differentiable in its relaxation: relaxed cost",
     "discrete, cost a black box: free-form network",
     of: |x: &Tensor| Truncated::new(Poisson::log_rate(x), 1, f64::INFINITY),
     of_number: |x: f64| Truncated::new(Poisson::log_rate(x), 1, f64::INFINITY)

@@ -41,7 +41,7 @@ fn the_surrogate_follows_the_number_of_values_and_whether_rows_differ() -> Resul
         assert!(plan.contains(expected), "{plan}");
         Ok(())
     }
-    let (network, relaxed) = ("free-form network", "relaxed cost plus network");
+    let (network, relaxed) = ("free-form network", "relaxation: relaxed cost");
     for (count, expected) in [(6, network), (7, network), (16, network), (17, relaxed)] {
         assert_plan(&coins(count, 1.0), expected)?;
         assert_plan(&rows_of_coins(count, 0.0), expected)?;

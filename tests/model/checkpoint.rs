@@ -367,3 +367,33 @@ fn parameters_that_were_not_met_again_can_be_saved() -> Result<()> {
     }
     Ok(())
 }
+
+/// Many coins, whose default surrogate is the relaxed cost.
+#[model]
+fn many() {
+    let theta = param!(Tensor::zeros([20], &Device::cpu()));
+    let b = sample!(Bernoulli(logits = &theta));
+    cost!((b - 0.45).square().sum_all());
+}
+
+/// The default surrogate of many coins had a network beside the relaxed cost in earlier versions.
+#[test]
+fn a_network_that_is_not_there_any_more_is_left_out() -> Result<()> {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("checkpoint");
+    let mut before = Trainer::new(1).estimator(Relax::sum());
+    (0..5).try_for_each(|_| before.step(&ExpectedCost::new(&many())).map(drop))?;
+    before.save(&path)?;
+    let bytes = fs::read(&path).unwrap();
+    assert!(parts(&bytes).0.contains("network.before"));
+    fs::write(&path, altered(&bytes, "relax-sum", "relax")).unwrap();
+    let mut after = Trainer::new(1);
+    after.resume(&path)?;
+    let learned = before.params().get("theta").unwrap().to_vec()?;
+    assert_eq!(after.params().get("theta").unwrap().to_vec()?, learned);
+    after.step(&ExpectedCost::new(&many()))?;
+    assert_eq!(after.steps_taken(), 6);
+    after.save(&path)?;
+    assert!(!parts(&fs::read(&path).unwrap()).0.contains("network"));
+    Ok(())
+}

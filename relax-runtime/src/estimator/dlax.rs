@@ -74,18 +74,28 @@ pub struct Dlax {
     pub surrogate: Relax,
 }
 
+impl Dlax {
+    /// The surrogate as published, as in RELAX with independent noise.
+    fn published(&self) -> Relax {
+        Relax {
+            coupling: Coupling::Independent,
+            ..self.surrogate.clone()
+        }
+    }
+}
+
 impl Estimator for Dlax {
     fn name(&self) -> &'static str {
         "dlax"
     }
 
     fn valid_for(&self, class: SiteClass) -> std::result::Result<String, String> {
-        let reason = self.surrogate.valid_for(class);
+        let reason = self.published().valid_for(class);
         reason.map_err(|problem| problem.replace("RELAX", "DLAX"))
     }
 
     fn evaluations(&self, class: SiteClass) -> usize {
-        match self.surrogate.kind(class) {
+        match self.published().kind(class) {
             SurrogateKind::FreeForm => 1,
             _ => 2,
         }
@@ -97,12 +107,7 @@ impl Estimator for Dlax {
     }
 
     fn state(&self, task: &SiteTask<'_>) -> Result<SiteState> {
-        // The relaxed cost as published, as in RELAX with independent noise.
-        let published = Relax {
-            coupling: Coupling::Independent,
-            ..self.surrogate.clone()
-        };
-        Ok(SiteState::holding(published.surrogate(task)?))
+        Ok(SiteState::holding(self.published().surrogate(task)?))
     }
 
     fn surrogate_value(

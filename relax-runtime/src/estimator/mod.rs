@@ -85,6 +85,7 @@ pub fn registry() -> Vec<Rc<dyn Estimator>> {
     vec![
         Rc::new(Relax::default()),
         Rc::new(Relax::free_form()),
+        Rc::new(Relax::relaxed_cost()),
         Rc::new(Relax::sum()),
         Rc::new(Rebar::default()),
         Rc::new(Reinforce::default()),

@@ -362,7 +362,7 @@ fn contenders(class: SiteClass, budget: usize) -> Result<Vec<Rc<dyn Estimator>>>
         }]);
     }
     let mut all: Vec<Rc<dyn Estimator>> = vec![
-        Rc::new(Relax::sum()),
+        Rc::new(Relax::relaxed_cost()),
         Rc::new(Relax::free_form()),
         Rc::new(IndeCateR),
     ];

@@ -343,6 +343,8 @@ pub struct SiteState {
     /// A part of the surrogate whose expectation is known.
     quadratic: Option<Quadratic>,
     parameters: Vec<Parameter>,
+    /// How the names of parameters start that only states saved by earlier versions have.
+    former: Option<String>,
     optimizer: Optimizer,
     /// Average of past costs.
     pub baseline: MovingAverage,
@@ -379,6 +381,7 @@ impl SiteState {
             parameters: surrogate.parameters(),
             surrogate: Pausable::new(surrogate),
             quadratic: None,
+            former: None,
             optimizer,
             baseline: MovingAverage::default(),
             spread: MovingAverage::new(Self::SPREAD_DECAY),
@@ -388,6 +391,18 @@ impl SiteState {
     /// The same with a quadratic form of the draw.
     pub(super) fn with_quadratic(self, quadratic: Option<Quadratic>) -> Self {
         Self { quadratic, ..self }
+    }
+
+    /// The same, which leaves out parameters with such names when it is restored from a file of an earlier version.
+    pub(super) fn without(self, former: String) -> Self {
+        let former = Some(former);
+        Self { former, ..self }
+    }
+
+    /// Whether only states saved by earlier versions have a parameter of this name.
+    pub(crate) fn is_former(&self, name: &str) -> bool {
+        let former = self.former.as_deref();
+        former.is_some_and(|former| name.starts_with(former))
     }
 
     /// A state with named parameters of something other than a surrogate, trained by Adam.
@@ -443,11 +458,11 @@ impl SiteState {
         self.surrogate.surrogate().network()
     }
 
-    /// The surrogate's relaxed cost and what is added to it; `None` unless it is such a sum. The addend
-    /// computes what it learns from only where the whole does.
+    /// The surrogate's relaxed cost, if it has one, and what is added to it. The addend computes what it
+    /// learns from only where the whole does.
     pub(super) fn relaxed_and_rest(&self) -> Option<(&RelaxedCost, Pausable<&dyn Surrogate>)> {
         let relaxed = self.surrogate.relaxed_cost()?;
-        let rest = Pausable::new(self.surrogate.beside_relaxed_cost()?);
+        let rest = Pausable::new(self.surrogate.beside_relaxed_cost().unwrap_or(&Zero));
         rest.learn(self.learns());
         Some((relaxed, rest))
     }

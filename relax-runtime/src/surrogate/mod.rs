@@ -1,12 +1,12 @@
 //! Surrogates c_φ: what the estimators subtract from the cost, and how they are trained.
 
 mod constant;
-mod curvature;
 mod free_form;
 mod guard;
 mod held;
 mod kinks;
 mod layers;
+mod least_squares;
 mod pausable;
 mod plain;
 mod quadratic;

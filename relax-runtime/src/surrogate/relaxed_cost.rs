@@ -3,9 +3,9 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::curvature::Curvature;
 use super::guard::{Extent, Guard};
 use super::kinks::Kinks;
+use super::least_squares::LeastSquares;
 use super::{Linearization, Surrogate, Surroundings};
 use crate::error::Result;
 use crate::tensor::{Device, Parameter, Rounding, Shape, Tensor, grad};
@@ -42,7 +42,12 @@ pub struct RelaxedCost {
 /// What past estimates with a corrected relaxed cost have shown.
 #[derive(Debug, Default)]
 struct Past {
-    curvature: Curvature,
+    /// hᵢ, from (H t)ᵢ and tᵢ, where H holds second derivatives of the cost and t is the tangent of an
+    /// evaluation: the diagonal matrix that is nearest to H at those t. For coins, whose tᵢ are independent,
+    /// it is about Hᵢᵢ.
+    curvature: LeastSquares,
+    /// Baselines of the estimates with each of [`Extent::ALL`], from these and the score.
+    baselines: [LeastSquares; 3],
     kinks: Kinks,
     guard: Guard,
     /// The unit of the cost in the last estimate or in the next one, which changes from step to step.
@@ -51,15 +56,27 @@ struct Past {
     last: Option<Seen>,
 }
 
+impl Past {
+    /// A memory of a thousand steps: in most rows a choice is at one of its values, and tells nothing.
+    const CURVATURE_KEPT: f64 = 0.999;
+    /// How many rows the baselines remember: these change with all the rest that is learned.
+    const BASELINE_ROWS: f64 = 1_000.0;
+}
+
 /// What an estimate with a corrected relaxed cost shows.
 #[derive(Debug)]
 pub(crate) struct Seen {
     /// For each number of a row, the sums of (H t)ᵢ tᵢ and then of tᵢ² over rows; `None` where f is not
     /// smooth.
     pub(crate) bent: Option<Tensor>,
+    /// For each number of a row, the sums of gᵢ ∂ln p/∂θᵢ over rows, where g is the estimate without a baseline,
+    /// and then of (∂ln p/∂θᵢ)²: with each of [`Extent::ALL`].
+    pub(crate) scored: [Tensor; 3],
+    /// How many rows these are sums over.
+    pub(crate) rows: usize,
     /// How far the arguments of the cost's kinks moved.
     pub(crate) moved: Vec<Tensor>,
-    /// Mean squares of the estimates with each of [`Extent::ALL`], one after the other.
+    /// Mean squares of these estimates with their baselines, one after the other.
     pub(crate) squares: Tensor,
 }
 
@@ -74,9 +91,9 @@ impl RelaxedCost {
     }
 
     /// Learns from the last estimate of [`corrected`](crate::estimator::corrected()) how much the cost
-    /// bends along each choice, how widely its kinks are to be rounded off, and whether the correction
-    /// pays off. What is learned counts from the next estimate on, so that no estimate depends on what
-    /// its own draw has taught; clones share it.
+    /// bends along each choice, which baselines vary least, how widely kinks are to be rounded off, and
+    /// whether the correction pays off. What is learned counts from the next estimate on, so that no estimate
+    /// depends on what its own draw has taught; clones share it.
     ///
     /// # Errors
     /// If a device cannot be read.
@@ -86,11 +103,18 @@ impl RelaxedCost {
         if let Some(seen) = past.last.take() {
             let Seen {
                 bent,
+                scored,
+                rows,
                 moved,
                 squares,
             } = seen;
             if let Some(bent) = bent {
-                past.curvature.learn(&bent.peek()?, unit);
+                past.curvature
+                    .learn(&bent.peek()?, unit, Past::CURVATURE_KEPT);
+            }
+            let kept = (-(rows as f64) / Past::BASELINE_ROWS).exp();
+            for (baseline, sums) in past.baselines.iter_mut().zip(&scored) {
+                baseline.learn(&sums.peek()?, unit, kept);
             }
             past.kinks.learn(&moved)?;
             if let [corrected, relaxed, nothing] = squares.peek()?[..] {
@@ -120,6 +144,18 @@ impl RelaxedCost {
         past.curvature.of_row(row, past.unit.unwrap_or(1.0), device)
     }
 
+    /// A baseline for each number of a row of this shape, for the estimates with each of [`Extent::ALL`].
+    ///
+    /// # Errors
+    /// If the device cannot hold them.
+    pub(crate) fn baselines(&self, row: Shape, device: &Device) -> Result<[Tensor; 3]> {
+        let past = self.past.borrow();
+        let unit = past.unit.unwrap_or(1.0);
+        let [corrected, relaxed, nothing] = &past.baselines;
+        let of = |baseline: &LeastSquares| baseline.of_row(row, unit, device);
+        Ok([of(corrected)?, of(relaxed)?, of(nothing)?])
+    }
+
     /// The rounding of the cost's kinks in the next evaluation, whose tensors start with these rows.
     ///
     /// # Errors
@@ -139,6 +175,7 @@ impl RelaxedCost {
         let mut state = past.guard.state().to_vec();
         state.extend(past.kinks.state());
         state.extend(past.curvature.state());
+        state.extend(past.baselines.iter().flat_map(LeastSquares::state));
         state
     }
 
@@ -146,10 +183,14 @@ impl RelaxedCost {
     pub(crate) fn restore<'a>(&self, saved: &'a [f64]) -> Option<&'a [f64]> {
         let (guard, kinks) = saved.split_first_chunk()?;
         let guard = Guard::restored(*guard)?;
-        let (kinks, curvature) = Kinks::restored(kinks)?;
-        let (curvature, rest) = Curvature::restored(curvature)?;
+        let (kinks, rest) = Kinks::restored(kinks)?;
+        let (curvature, rest) = LeastSquares::restored(rest)?;
+        let (corrected, rest) = LeastSquares::restored(rest)?;
+        let (relaxed, rest) = LeastSquares::restored(rest)?;
+        let (nothing, rest) = LeastSquares::restored(rest)?;
         *self.past.borrow_mut() = Past {
             curvature,
+            baselines: [corrected, relaxed, nothing],
             kinks,
             guard,
             unit: None,

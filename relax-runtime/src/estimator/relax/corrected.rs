@@ -17,9 +17,9 @@ const OWN: f32 = 1.0;
 const LATER: f32 = 0.7;
 
 /// The estimate (f(b) − cᵢ(z)) ∂log p(b | θ)/∂θᵢ + κᵢ ∂cᵢ(z)/∂zᵢ with a surrogate of its own for
-/// each choice i: cᵢ(z) = η [f(s) + Σ over j of ∂f(s)/∂sⱼ dⱼ + ½ hⱼ dⱼ²] + r(z), where dⱼ is
-/// bⱼ − sⱼ for the others and wᵢ − sᵢ for the choice itself, s = σ(z/λ), w = σ(z), h is a constant
-/// learned from past draws, and r is `network`.
+/// each choice i: cᵢ(z) = η [f(s) + Σ over j of ∂f(s)/∂sⱼ dⱼ + ½ hⱼ dⱼ²] + aᵢ + r(z), where dⱼ is
+/// bⱼ − sⱼ for the others and wᵢ − sᵢ for the choice itself, s = σ(z/λ), w = σ(z), h and a are constants
+/// learned from past draws, and r is `rest`, which may be [`Zero`](crate::surrogate::Zero).
 ///
 /// A surrogate of choice i may look at the hard values of all others: it only has to be continuous
 /// in zᵢ. With η f(s) alone, most of the remaining variance comes from the *other* choices' distance
@@ -37,7 +37,8 @@ const LATER: f32 = 0.7;
 /// h stands for the diagonal of H: it is what fits past t best, Σ (H t)ᵢ tᵢ / Σ tᵢ², one for each
 /// number of a row ([`RelaxedCost::learn_from_last`]). It makes up for most of the difference that
 /// curvature makes between f(b) and its first-order expansion, and for most of the choice's own
-/// slope ∂sᵢ/∂zᵢ, which is large where λ is low.
+/// slope ∂sᵢ/∂zᵢ, which is large where λ is low. aᵢ is a baseline: that with which the estimates of the
+/// past would have had the least squares, Σ gᵢ (∂log p/∂θᵢ) / Σ (∂log p/∂θᵢ)².
 ///
 /// Later choices that depend on this one are relaxed in f(s), at temperature 0.7.
 ///
@@ -50,11 +51,11 @@ const LATER: f32 = 0.7;
 /// element, f(s) is left uncorrected. As noise is coupled, `noise.v` is ignored.
 ///
 /// The sum is large where f bends strongly between relaxed and hard values, and may then do harm. The
-/// estimates with cᵢ, with η f(s) + r(z), and with r(z) alone have the same expectation. Which one is
-/// returned depends on their past mean squares, from which `relaxed` learns, too; until it has, it is
-/// the first.
+/// estimates with cᵢ, with η f(s) + aᵢ + r(z), and with aᵢ + r(z), each with its own aᵢ, have the same
+/// expectation. Which one is returned depends on their past mean squares, from which `relaxed` learns, too;
+/// until it has, it is the first.
 ///
-/// `variance_gradient` is for η, for λ, which is not trained, and for the network.
+/// `variance_gradient` is for η, for λ, which is not trained, and for `rest`.
 ///
 /// # Errors
 /// If the cost fails, shapes do not fit, or there is no further noise.
@@ -62,7 +63,7 @@ pub fn corrected(
     problem: Problem<'_>,
     cost: &dyn Cost,
     relaxed: &RelaxedCost,
-    network: &dyn Surrogate,
+    rest: &dyn Surrogate,
 ) -> Result<Estimate> {
     let Problem {
         relaxation,
@@ -105,12 +106,15 @@ pub fn corrected(
         plain.clone()
     };
     let at = |draw: &Tensor, temperature: &Tensor| cost.relaxed(draw, temperature);
-    let rest = network.linearize(&z, problem.surroundings(&at))?;
-    let alone = problem.spread(&(&f - &rest.value))? * &score
-        + relaxation.pull(&theta, &kappa, &rest.gradient);
+    let at_z = rest.linearize(&z, problem.surroundings(&at))?;
+    let alone = problem.spread(&(&f - &at_z.value))? * &score
+        + relaxation.pull(&theta, &kappa, &at_z.gradient);
 
     // The estimates of each extent, in the order of `Extent::ALL`.
     let estimates = [&alone + &best * &eta, &alone + &plain * &eta, alone];
+    let scored = estimates.each_ref().map(|g| problem.fit(g, &score));
+    let baselines = relaxed.baselines(theta.shape().trailing(plates), &theta.device())?;
+    let estimates = [0, 1, 2].map(|i| &estimates[i] - &baselines[i] * &score);
     let extent = relaxed.extent();
     let term = match extent {
         Extent::Corrected => best,
@@ -120,7 +124,11 @@ pub fn corrected(
     let gradient = estimates[extent as usize].check()?.clone();
     let squares = estimates.map(|g| g.square().mean_all().reshape(1));
     relaxed.see(Seen {
-        bent: rounding.is_smooth().then(|| points.bent(problem, &here)),
+        bent: rounding
+            .is_smooth()
+            .then(|| problem.fit(&here.bend, &points.direction)),
+        scored,
+        rows: theta.shape()[..plates].iter().product(),
         moved: rounding.met(),
         squares: Tensor::concat(&squares.each_ref(), 0),
     });
@@ -130,12 +138,12 @@ pub fn corrected(
     let along = relaxation.push(&theta, &kappa, &v);
     let weight = (v * score).sum_from(plates);
     let mut variance_gradient = vec![by_eta, temperature.zeros_like()];
-    variance_gradient.extend(rest.variance_gradient(&along, &weight)?);
+    variance_gradient.extend(at_z.variance_gradient(&along, &weight)?);
     Ok(Estimate {
         cost: f,
         gradient,
         variance_gradient: variance_gradient.into(),
-        evaluations: 1 + relaxed.evaluations() + network.evaluations(),
+        evaluations: 1 + relaxed.evaluations() + rest.evaluations(),
     })
 }
 
@@ -205,16 +213,6 @@ impl Points {
         pointwise!(operands, |[bend, t, h, probe]| (bend - t * h)
             * (probe.recip() + 1.0))
     }
-
-    /// For each number of a row, the sums of (H t)ᵢ tᵢ and of tᵢ² over rows.
-    fn bent(&self, problem: Problem<'_>, here: &Expansion) -> Tensor {
-        let theta = problem.theta;
-        let numbers: usize = theta.shape()[problem.plates..].iter().product();
-        let rows = theta.len() / numbers.max(1);
-        let columns = |x: Tensor| x.reshape([rows, numbers]).sum(0);
-        let products = columns(&here.bend * &self.direction);
-        Tensor::concat(&[&products, &columns(self.direction.square())], 0)
-    }
 }
 
 /// A cost around s, its kinks rounded off.
@@ -271,6 +269,14 @@ impl Problem<'_> {
         Ok(pointwise!([&u, &distance], |[u, distance]| each::probe(
             u, distance, least
         )))
+    }
+
+    /// For each number of a row, the sums of yᵢ xᵢ and of xᵢ² over rows.
+    fn fit(&self, y: &Tensor, x: &Tensor) -> Tensor {
+        let numbers: usize = self.theta.shape()[self.plates..].iter().product();
+        let rows = self.theta.len() / numbers.max(1);
+        let columns = |x: Tensor| x.reshape([rows, numbers]).sum(0);
+        Tensor::concat(&[&columns(y * x), &columns(x.square())], 0)
     }
 
     /// Sums over each event, shaped to multiply tensors of θ's shape.

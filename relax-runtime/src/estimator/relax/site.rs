@@ -21,14 +21,18 @@ pub enum SurrogateKind {
     /// [`FreeForm`](Self::FreeForm) where a row has few values: up to 16 coins if there is one row or all
     /// rows have the same parameters, and fewer than 7 otherwise. A network can learn the cost of that few
     /// values, and halving the evaluations gains more than the relaxed cost does.
-    /// [`Sum`](Self::Sum) beyond that, where the cost can be relaxed.
+    /// Beyond that, where the cost can be relaxed, [`RelaxedCost`](Self::RelaxedCost), and with independent
+    /// noise [`Sum`](Self::Sum).
     #[default]
     Auto,
     /// A network on z. With coupled noise, and where a row has few numbers, it learns what a
     /// quadratic form of b leaves of the cost, whose expectation's gradient is known.
     FreeForm,
-    /// The relaxed cost with scale and temperature, plus a network on z. With coupled noise the
-    /// relaxed cost is [`corrected`](crate::estimator::corrected()).
+    /// The relaxed cost with scale and temperature. With coupled noise it is
+    /// [`corrected`](crate::estimator::corrected()).
+    RelaxedCost,
+    /// The same plus a network on z, as in the paper. Beside a corrected relaxed cost the network has little
+    /// left to learn.
     Sum,
 }
 
@@ -104,7 +108,15 @@ impl Relax {
         }
     }
 
-    /// RELAX with the relaxed cost plus a network, never with the network alone.
+    /// RELAX with the relaxed cost, never with a network.
+    pub fn relaxed_cost() -> Self {
+        Self {
+            surrogate: SurrogateKind::RelaxedCost,
+            ..Self::default()
+        }
+    }
+
+    /// RELAX with the relaxed cost plus a network.
     pub fn sum() -> Self {
         Self {
             surrogate: SurrogateKind::Sum,
@@ -121,9 +133,10 @@ impl Relax {
                     true => class.values < *some.start(),
                     false => class.values <= *some.end(),
                 };
-                match class.relaxable && !few {
-                    true => SurrogateKind::Sum,
-                    false => SurrogateKind::FreeForm,
+                match (class.relaxable && !few, self.coupling) {
+                    (true, Coupling::Coupled) => SurrogateKind::RelaxedCost,
+                    (true, Coupling::Independent) => SurrogateKind::Sum,
+                    (false, _) => SurrogateKind::FreeForm,
                 }
             }
             chosen => chosen,
@@ -132,7 +145,7 @@ impl Relax {
 
     /// Whether a site's relaxed cost is corrected for each choice.
     fn corrects(&self, class: SiteClass) -> bool {
-        self.kind(class) == SurrogateKind::Sum && self.coupling == Coupling::Coupled
+        self.kind(class) != SurrogateKind::FreeForm && self.coupling == Coupling::Coupled
     }
 
     /// The quadratic form beside a network alone, with coupled noise, where a row has few numbers.
@@ -211,15 +224,17 @@ impl Relax {
         let numbers = |x: &Tensor| x.shape().iter().skip(plates).product::<usize>();
         let latent = numbers(theta);
         let device = theta.device();
-        let network = self.network(task, latent, context.map_or(0, numbers), &device)?;
-        if self.kind(task.class) == SurrogateKind::FreeForm {
-            return Ok(Held::Network(Box::new(network)));
-        }
-        let relaxed = RelaxedCost::new(self.eta, temperature, &device);
-        Ok(Held::Other(Box::new(Sum(
-            relaxed.named(&task.parameter_name("relaxed_cost")),
-            network,
-        ))))
+        let kind = self.kind(task.class);
+        let network = || self.network(task, latent, context.map_or(0, numbers), &device);
+        let relaxed = || {
+            let relaxed = RelaxedCost::new(self.eta, temperature, &device);
+            relaxed.named(&task.parameter_name("relaxed_cost"))
+        };
+        Ok(match kind {
+            SurrogateKind::FreeForm => Held::Network(Box::new(network()?)),
+            SurrogateKind::Sum => Held::Other(Box::new(Sum(relaxed(), network()?))),
+            _ => Held::Other(Box::new(relaxed())),
+        })
     }
 }
 
@@ -228,6 +243,7 @@ impl Estimator for Relax {
         match self.surrogate {
             SurrogateKind::Auto => "relax",
             SurrogateKind::FreeForm => "relax-free-form",
+            SurrogateKind::RelaxedCost => "relax-relaxed-cost",
             SurrogateKind::Sum => "relax-sum",
         }
     }
@@ -235,12 +251,17 @@ impl Estimator for Relax {
     fn valid_for(&self, class: SiteClass) -> std::result::Result<String, String> {
         expect_relaxed(class, "RELAX is for discrete sites")?;
         match (self.kind(class), class.relaxable) {
+            (SurrogateKind::RelaxedCost, true) => {
+                Ok("discrete, cost differentiable in its relaxation: relaxed cost".into())
+            }
             (SurrogateKind::Sum, true) => Ok("discrete, cost differentiable in its relaxation: \
                 relaxed cost plus network"
                 .into()),
-            (SurrogateKind::Sum, false) => Err("its cost cannot be evaluated at a relaxed draw; \
+            (SurrogateKind::RelaxedCost | SurrogateKind::Sum, false) => {
+                Err("its cost cannot be evaluated at a relaxed draw; \
                 use the free-form surrogate"
-                .into()),
+                    .into())
+            }
             (_, true) => Ok("discrete: free-form network".into()),
             (_, false) => Ok("discrete, cost a black box: free-form network".into()),
         }
@@ -288,7 +309,12 @@ impl Estimator for Relax {
 
     fn state(&self, task: &SiteTask<'_>) -> Result<SiteState> {
         let state = SiteState::holding(self.surrogate(task)?);
-        Ok(state.with_quadratic(self.quadratic(task)))
+        let state = state.with_quadratic(self.quadratic(task));
+        Ok(match self.kind(task.class) {
+            // It used to have a network, too.
+            SurrogateKind::RelaxedCost => state.without(task.parameter_name("network")),
+            _ => state,
+        })
     }
 
     fn surrogate_value(
@@ -314,14 +340,14 @@ impl Estimator for Relax {
         state: &SiteState,
     ) -> Result<Estimate> {
         if self.corrects(task.class)
-            && let Some((relaxed, network)) = state.relaxed_and_rest()
+            && let Some((relaxed, rest)) = state.relaxed_and_rest()
         {
             relaxed.measure_in(state.unit());
             return in_units(cost, state, |cost| {
-                corrected(task.problem, cost, relaxed, &network)
+                corrected(task.problem, cost, relaxed, &rest)
             });
         }
-        if self.kind(task.class) == SurrogateKind::Sum {
+        if self.kind(task.class) != SurrogateKind::FreeForm {
             return in_units(cost, state, |cost| {
                 relax(task.problem, cost, state.surrogate())
             });

@@ -408,7 +408,7 @@ impl TrainedSite {
 
     /// Starts to learn, from a checkpoint's state if there is one.
     fn start(&mut self, mut state: SiteState, saved: Option<SavedSite>) -> Result<()> {
-        if let Some(saved) = saved {
+        if let Some(mut saved) = saved {
             if saved.estimator != self.estimator.name() {
                 return Err(refused(format!(
                     "its estimator was `{}`, now it is `{}`",
@@ -416,6 +416,8 @@ impl TrainedSite {
                     self.estimator.name()
                 )));
             }
+            saved.surrogate.retain(|name, _| !state.is_former(name));
+            saved.memory.retain(|name, _| !state.is_former(name));
             let unused = "which the site's surrogate does not have";
             let fitted = fitted_all(&saved.surrogate, state.parameters(), unused)?;
             let [sum, weight, square_sum, square_weight] = saved.costs[..] else {

@@ -1,26 +1,23 @@
-//! How much a cost bends along each number of a row.
+//! Coefficients learned from past rows.
 
 use crate::error::Result;
 use crate::tensor::{Device, Shape, Tensor};
 
-/// hᵢ = Σ (H t)ᵢ tᵢ / Σ tᵢ² over past rows, where H holds second derivatives of the cost and t is the
-/// tangent of an evaluation: the diagonal matrix that is nearest to H at those t. For coins, whose tᵢ
-/// are independent, it is about Hᵢᵢ.
+/// For each number i of a row the aᵢ = Σ yᵢ xᵢ / Σ xᵢ² over past rows, with which aᵢ xᵢ is nearest to yᵢ. y is in
+/// the unit of the cost, which changes from step to step; x has none.
 #[derive(Debug, Default)]
-pub(super) struct Curvature {
-    /// Weighted sums of (H t)ᵢ tᵢ, in the cost's own unit.
+pub(super) struct LeastSquares {
+    /// Weighted sums of yᵢ xᵢ, in the cost's own unit.
     products: Vec<f64>,
-    /// Weighted sums of tᵢ².
+    /// Weighted sums of xᵢ².
     squares: Vec<f64>,
 }
 
-impl Curvature {
-    /// A memory of a thousand steps: in most rows a choice is at one of its values, and tells nothing.
-    const DECAY: f64 = 0.999;
-    /// Σ tᵢ² below which an average is shrunk: that of a few rows where the choice was between its values.
+impl LeastSquares {
+    /// Σ xᵢ² below which a coefficient is shrunk: that of a few rows where the choice was between its values.
     const LEAST: f64 = 1.0;
 
-    /// h of a cost in this unit, of a row's shape; zeros before anything is known of such rows.
+    /// The coefficients for a cost in this unit, of a row's shape; zeros before anything is known of such rows.
     pub(super) fn of_row(&self, row: Shape, unit: f32, device: &Device) -> Result<Tensor> {
         let len: usize = row.iter().product();
         if self.products.len() != len {
@@ -32,8 +29,9 @@ impl Curvature {
         Tensor::from_vec(pairs.map(of).collect(), row, device)
     }
 
-    /// Takes in a step's sums of (H t)ᵢ tᵢ over its rows, followed by those of tᵢ², of a cost in this unit.
-    pub(super) fn learn(&mut self, sums: &[f32], unit: f32) {
+    /// Takes in a step's sums of yᵢ xᵢ over its rows, followed by those of xᵢ², of a cost in this unit;
+    /// those of the past keep this share of their weight.
+    pub(super) fn learn(&mut self, sums: &[f32], unit: f32, kept: f64) {
         // Nothing can be learned from what has overflowed.
         if sums.iter().any(|x| !x.is_finite()) {
             return;
@@ -45,7 +43,7 @@ impl Curvature {
         }
         let learn = |all: &mut [f64], new: &[f32], unit: f32| {
             for (sum, &x) in all.iter_mut().zip(new) {
-                *sum = Self::DECAY * *sum + f64::from(x) * f64::from(unit);
+                *sum = kept * *sum + f64::from(x) * f64::from(unit);
             }
         };
         learn(&mut self.products, products, unit);
@@ -63,7 +61,7 @@ impl Curvature {
     }
 
     /// Restores saved numbers, and returns those left over, too; `None` if there are too few. Without any, as in files
-    /// that were saved before there was a curvature, nothing is known.
+    /// that were saved before these were, nothing is known.
     pub(super) fn restored(saved: &[f64]) -> Option<(Self, &[f64])> {
         let Some((&len, rest)) = saved.split_first() else {
             return Some((Self::default(), saved));
@@ -79,67 +77,63 @@ impl Curvature {
 mod tests {
     use super::*;
 
-    fn numbers(curvature: &Curvature, len: usize) -> Result<Vec<f32>> {
+    fn numbers(fit: &LeastSquares, len: usize) -> Result<Vec<f32>> {
         let row = Shape::try_from(&[len][..])?;
-        curvature.of_row(row, 1.0, &Device::cpu())?.to_vec()
+        fit.of_row(row, 1.0, &Device::cpu())?.to_vec()
     }
 
     #[test]
     fn it_is_the_ratio_of_the_sums() -> Result<()> {
-        let mut curvature = Curvature::default();
-        assert_eq!(numbers(&curvature, 2)?, [0.0, 0.0]);
-        (0..5_000).for_each(|_| curvature.learn(&[6.0, -1.0, 2.0, 0.0], 1.0));
-        let found = numbers(&curvature, 2)?;
+        let mut fit = LeastSquares::default();
+        assert_eq!(numbers(&fit, 2)?, [0.0, 0.0]);
+        (0..5_000).for_each(|_| fit.learn(&[6.0, -1.0, 2.0, 0.0], 1.0, 0.999));
+        let found = numbers(&fit, 2)?;
         assert!((found[0] - 3.0).abs() < 0.01, "{found:?}");
-        curvature.learn(&[f32::NAN, 1.0, 1.0, 1.0], 1.0);
-        assert_eq!(
-            numbers(&curvature, 2)?,
-            found,
-            "what is not finite is left out"
-        );
+        fit.learn(&[f32::NAN, 1.0, 1.0, 1.0], 1.0, 0.999);
+        assert_eq!(numbers(&fit, 2)?, found, "what is not finite is left out");
         Ok(())
     }
 
-    /// A single tiny tangent must not make a second derivative of millions.
+    /// A single tiny x must not make a coefficient of millions.
     #[test]
     fn what_is_hardly_known_is_small() -> Result<()> {
-        let mut curvature = Curvature::default();
-        curvature.learn(&[1e-3, 1e-8], 1.0);
-        assert!(numbers(&curvature, 1)?[0] < 2e-3);
+        let mut fit = LeastSquares::default();
+        fit.learn(&[1e-3, 1e-8], 1.0, 0.999);
+        assert!(numbers(&fit, 1)?[0] < 2e-3);
         Ok(())
     }
 
     #[test]
     fn rows_of_another_length_start_anew() -> Result<()> {
-        let mut curvature = Curvature::default();
-        curvature.learn(&[1.0, 1.0], 1.0);
-        assert_eq!(numbers(&curvature, 2)?, [0.0, 0.0]);
-        curvature.learn(&[1.0, 2.0, 1.0, 1.0], 1.0);
-        assert_eq!(numbers(&curvature, 2)?, [0.5, 1.0]);
+        let mut fit = LeastSquares::default();
+        fit.learn(&[1.0, 1.0], 1.0, 0.999);
+        assert_eq!(numbers(&fit, 2)?, [0.0, 0.0]);
+        fit.learn(&[1.0, 2.0, 1.0, 1.0], 1.0, 0.999);
+        assert_eq!(numbers(&fit, 2)?, [0.5, 1.0]);
         Ok(())
     }
 
     #[test]
     fn it_goes_on_from_its_state() {
-        let mut curvature = Curvature::default();
-        curvature.learn(&[1.0, 2.0, 3.0, 4.0], 1.0);
-        let mut saved = curvature.state();
+        let mut fit = LeastSquares::default();
+        fit.learn(&[1.0, 2.0, 3.0, 4.0], 1.0, 0.999);
+        let mut saved = fit.state();
         saved.push(7.0);
-        let (restored, rest) = Curvature::restored(&saved).expect("all of it");
-        assert_eq!((restored.state(), rest), (curvature.state(), &[7.0][..]));
-        assert!(Curvature::restored(&saved[..4]).is_none());
-        let (nothing, _) = Curvature::restored(&[]).expect("a file of before");
+        let (restored, rest) = LeastSquares::restored(&saved).expect("all of it");
+        assert_eq!((restored.state(), rest), (fit.state(), &[7.0][..]));
+        assert!(LeastSquares::restored(&saved[..4]).is_none());
+        let (nothing, _) = LeastSquares::restored(&[]).expect("a file of before");
         assert_eq!(nothing.state(), [0.0]);
     }
 
     /// The unit of a site's costs changes from step to step; what is known of the cost does not.
     #[test]
     fn a_unit_changes_nothing() -> Result<()> {
-        let mut curvature = Curvature::default();
-        curvature.learn(&[30.0, 9.0], 1.0);
-        curvature.learn(&[3.0, 9.0], 10.0);
+        let mut fit = LeastSquares::default();
+        fit.learn(&[30.0, 9.0], 1.0, 0.999);
+        fit.learn(&[3.0, 9.0], 10.0, 0.999);
         let row = Shape::try_from(&[1][..])?;
-        let found = curvature.of_row(row, 10.0, &Device::cpu())?.item()?;
+        let found = fit.of_row(row, 10.0, &Device::cpu())?.item()?;
         assert!((found - 60.0 / 19.0 / 10.0).abs() < 1e-3, "{found}");
         Ok(())
     }
