@@ -67,6 +67,7 @@ fn evaluations_are_counted() -> Result<()> {
         ("disarm", 3),
         ("relax-free-form", 1),
         ("relax", 1),
+        ("relax-relaxed-cost", 3),
         ("relax-sum", 3),
         ("dlax", 1),
     ] {

@@ -6,9 +6,10 @@ use relax_runtime::model::ParamStore;
 use relax_runtime::prelude::*;
 
 /// Estimators that weigh scores with costs.
-const NAMES: [&str; 13] = [
+const NAMES: [&str; 14] = [
     "relax",
     "relax-free-form",
+    "relax-relaxed-cost",
     "relax-sum",
     "rebar",
     "reinforce",

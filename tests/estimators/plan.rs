@@ -314,9 +314,10 @@ fn budgets_are_checked() -> Result<()> {
 /// What an estimator says that it takes is what the trainer counts.
 #[test]
 fn evaluations_are_as_announced() -> Result<()> {
-    const NAMES: [&str; 23] = [
+    const NAMES: [&str; 24] = [
         "relax",
         "relax-free-form",
+        "relax-relaxed-cost",
         "relax-sum",
         "rebar",
         "reinforce",

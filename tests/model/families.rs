@@ -126,7 +126,7 @@ fn guides_by_site_are_unbiased() -> Result<()> {
         let check = Check::new(&by_reading).estimator(by_name(estimator)?);
         check.draws(4_000).run()?.verdict()?;
     }
-    for estimator in ["relax-sum", "rebar", "rodeo"] {
+    for estimator in ["relax-relaxed-cost", "rebar", "rodeo"] {
         let known = by_name(estimator)?;
         let check = Check::new(&by_lines).estimator(known).draws(4_000);
         check.run()?.verdict()?;

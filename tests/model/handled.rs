@@ -231,7 +231,7 @@ fn hidden_choices_are_drawn_from_their_priors() -> Result<()> {
     }
 
     // With relaxed costs, several estimators, and the automatic guide.
-    for estimator in ["relax", "relax-sum", "rebar", "rloo", "rodeo"] {
+    for estimator in ["relax", "relax-relaxed-cost", "rebar", "rloo", "rodeo"] {
         let known = by_name(estimator)?;
         Check::new(&Elbo::new(&hidden).guide(&one))
             .estimator(known.clone())

@@ -3,7 +3,7 @@
 use super::class::{SiteClass, expect_relaxed};
 use super::site::{Estimator, SiteState, SiteTask};
 use super::units::in_units;
-use super::{Cost, Estimate, Problem, Relax};
+use super::{Cost, Estimate, Problem, Relax, SurrogateKind};
 use crate::error::Result;
 use crate::surrogate::Surrogate;
 use crate::tensor::{Parameter, Tensor, grad};
@@ -98,7 +98,11 @@ impl Estimator for Nvil {
     }
 
     fn state(&self, task: &SiteTask<'_>) -> Result<SiteState> {
-        Ok(SiteState::holding(self.network.surrogate(task)?))
+        let network = Relax {
+            surrogate: SurrogateKind::FreeForm,
+            ..self.network.clone()
+        };
+        Ok(SiteState::holding(network.surrogate(task)?))
     }
 
     fn estimate(

@@ -281,8 +281,7 @@ pub trait Estimator: Debug {
 
 /// Time of an evaluation with its slope at a hard draw, in units of one without.
 pub(super) const WITH_SLOPE: f64 = 2.3;
-/// Time of an evaluation at a relaxed draw with what a surrogate learns from, and of the network beside
-/// it.
+/// Time of an evaluation at a relaxed draw with what a surrogate learns from.
 pub(super) const RELAXED: f64 = 5.0;
 /// Time of a network alone that learns to stand in for the cost.
 pub(super) const NETWORK: f64 = 1.5;

@@ -29,14 +29,13 @@ impl LeastSquares {
         Tensor::from_vec(pairs.map(of).collect(), row, device)
     }
 
-    /// Takes in a step's sums of yᵢ xᵢ over its rows, followed by those of xᵢ², of a cost in this unit;
-    /// those of the past keep this share of their weight.
-    pub(super) fn learn(&mut self, sums: &[f32], unit: f32, kept: f64) {
+    /// Takes in a step's sums of yᵢ xᵢ over its rows and those of xᵢ², of a cost in this unit; those of the past keep
+    /// this share of their weight.
+    pub(super) fn learn(&mut self, products: &[f32], squares: &[f32], unit: f32, kept: f64) {
         // Nothing can be learned from what has overflowed.
-        if sums.iter().any(|x| !x.is_finite()) {
+        if products.iter().chain(squares).any(|x| !x.is_finite()) {
             return;
         }
-        let (products, squares) = sums.split_at(sums.len() / 2);
         if self.products.len() != products.len() {
             self.products = vec![0.0; products.len()];
             self.squares = vec![0.0; products.len()];
@@ -86,10 +85,10 @@ mod tests {
     fn it_is_the_ratio_of_the_sums() -> Result<()> {
         let mut fit = LeastSquares::default();
         assert_eq!(numbers(&fit, 2)?, [0.0, 0.0]);
-        (0..5_000).for_each(|_| fit.learn(&[6.0, -1.0, 2.0, 0.0], 1.0, 0.999));
+        (0..5_000).for_each(|_| fit.learn(&[6.0, -1.0], &[2.0, 0.0], 1.0, 0.999));
         let found = numbers(&fit, 2)?;
         assert!((found[0] - 3.0).abs() < 0.01, "{found:?}");
-        fit.learn(&[f32::NAN, 1.0, 1.0, 1.0], 1.0, 0.999);
+        fit.learn(&[f32::NAN, 1.0], &[1.0, 1.0], 1.0, 0.999);
         assert_eq!(numbers(&fit, 2)?, found, "what is not finite is left out");
         Ok(())
     }
@@ -98,7 +97,7 @@ mod tests {
     #[test]
     fn what_is_hardly_known_is_small() -> Result<()> {
         let mut fit = LeastSquares::default();
-        fit.learn(&[1e-3, 1e-8], 1.0, 0.999);
+        fit.learn(&[1e-3], &[1e-8], 1.0, 0.999);
         assert!(numbers(&fit, 1)?[0] < 2e-3);
         Ok(())
     }
@@ -106,9 +105,9 @@ mod tests {
     #[test]
     fn rows_of_another_length_start_anew() -> Result<()> {
         let mut fit = LeastSquares::default();
-        fit.learn(&[1.0, 1.0], 1.0, 0.999);
+        fit.learn(&[1.0], &[1.0], 1.0, 0.999);
         assert_eq!(numbers(&fit, 2)?, [0.0, 0.0]);
-        fit.learn(&[1.0, 2.0, 1.0, 1.0], 1.0, 0.999);
+        fit.learn(&[1.0, 2.0], &[1.0, 1.0], 1.0, 0.999);
         assert_eq!(numbers(&fit, 2)?, [0.5, 1.0]);
         Ok(())
     }
@@ -116,7 +115,7 @@ mod tests {
     #[test]
     fn it_goes_on_from_its_state() {
         let mut fit = LeastSquares::default();
-        fit.learn(&[1.0, 2.0, 3.0, 4.0], 1.0, 0.999);
+        fit.learn(&[1.0, 2.0], &[3.0, 4.0], 1.0, 0.999);
         let mut saved = fit.state();
         saved.push(7.0);
         let (restored, rest) = LeastSquares::restored(&saved).expect("all of it");
@@ -130,8 +129,8 @@ mod tests {
     #[test]
     fn a_unit_changes_nothing() -> Result<()> {
         let mut fit = LeastSquares::default();
-        fit.learn(&[30.0, 9.0], 1.0, 0.999);
-        fit.learn(&[3.0, 9.0], 10.0, 0.999);
+        fit.learn(&[30.0], &[9.0], 1.0, 0.999);
+        fit.learn(&[3.0], &[9.0], 10.0, 0.999);
         let row = Shape::try_from(&[1][..])?;
         let found = fit.of_row(row, 10.0, &Device::cpu())?.item()?;
         assert!((found - 60.0 / 19.0 / 10.0).abs() < 1e-3, "{found}");

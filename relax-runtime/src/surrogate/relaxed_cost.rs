@@ -70,8 +70,8 @@ pub(crate) struct Seen {
     /// smooth.
     pub(crate) bent: Option<Tensor>,
     /// For each number of a row, the sums of gᵢ ∂ln p/∂θᵢ over rows, where g is the estimate without a baseline,
-    /// and then of (∂ln p/∂θᵢ)²: with each of [`Extent::ALL`].
-    pub(crate) scored: [Tensor; 3],
+    /// with each of [`Extent::ALL`], and last those of (∂ln p/∂θᵢ)².
+    pub(crate) scored: Tensor,
     /// How many rows these are sums over.
     pub(crate) rows: usize,
     /// How far the arguments of the cost's kinks moved.
@@ -109,12 +109,17 @@ impl RelaxedCost {
                 squares,
             } = seen;
             if let Some(bent) = bent {
+                let bent = bent.peek()?;
+                let (products, of_tangent) = bent.split_at(bent.len() / 2);
                 past.curvature
-                    .learn(&bent.peek()?, unit, Past::CURVATURE_KEPT);
+                    .learn(products, of_tangent, unit, Past::CURVATURE_KEPT);
             }
             let kept = (-(rows as f64) / Past::BASELINE_ROWS).exp();
-            for (baseline, sums) in past.baselines.iter_mut().zip(&scored) {
-                baseline.learn(&sums.peek()?, unit, kept);
+            let scored = scored.peek()?;
+            let (products, of_score) = scored.split_at(scored.len() / 4 * 3);
+            let numbers = of_score.len().max(1);
+            for (baseline, products) in past.baselines.iter_mut().zip(products.chunks(numbers)) {
+                baseline.learn(products, of_score, unit, kept);
             }
             past.kinks.learn(&moved)?;
             if let [corrected, relaxed, nothing] = squares.peek()?[..] {
@@ -274,5 +279,33 @@ impl Surrogate for RelaxedCost {
             gradient: by_z,
             train: Box::new(train),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_files_of_before_lack_is_unknown() {
+        let surrogate = RelaxedCost::new(1.0, 0.25, &Device::cpu());
+        surrogate.see(Seen {
+            bent: Some(Tensor::from_slice(&[2.0, 1.0])),
+            scored: Tensor::from_slice(&[3.0, 4.0, 5.0, 1.0]),
+            rows: 1,
+            moved: Vec::new(),
+            squares: Tensor::from_slice(&[1.0, 2.0, 3.0]),
+        });
+        surrogate.learn_from_last().expect("numbers");
+        let state = surrogate.state();
+        // Three baselines of one number: a length and two sums each.
+        let (before, baselines) = state.split_at(state.len() - 9);
+        assert_eq!(baselines, [1.0, 3.0, 1.0, 1.0, 4.0, 1.0, 1.0, 5.0, 1.0]);
+        let other = RelaxedCost::new(1.0, 0.25, &Device::cpu());
+        assert_eq!(other.restore(&state), Some(&[][..]));
+        assert_eq!(other.state(), state);
+        assert_eq!(other.restore(before), Some(&[][..]));
+        assert_eq!(other.state(), [before, &[0.0; 3][..]].concat());
+        assert!(other.restore(&state[..state.len() - 1]).is_none());
     }
 }

@@ -28,17 +28,18 @@ const LATER: f32 = 0.7;
 ///
 /// One evaluation of f with a tangent t gives f(s), its slope, and H t for its second derivatives
 /// H. The derivative of cᵢ needs gᵢ = Σ over j ≠ i of Hᵢⱼ (bⱼ − sⱼ) + (Hᵢᵢ − hᵢ) (wᵢ − sᵢ), of which
-/// (1 + εᵢ/aᵢ) (H t − h t)ᵢ with t = b − s + ε a (w − b) is an unbiased estimate for independent
-/// random signs ε, one per choice, from `noise.further[0]`, and any amplitudes a. The slope gᵢ only
-/// counts where sᵢ is between its values, so a is the square root of twice a choice's distance from
+/// (1 + εᵢ/αᵢ) (H t − h t)ᵢ with t = b − s + ε α (w − b) is an unbiased estimate for independent
+/// random signs ε, one per choice, from `noise.further[0]`, and any amplitudes α. The slope gᵢ only
+/// counts where sᵢ is between its values, so α is the square root of twice a choice's distance from
 /// its hard value, at least 1/√n in a row of n choices and at most 1: settled choices disturb the
-/// others less. Where s does not depend on λ, as with counts, a is 1.
+/// others less. Where s does not depend on λ, as with counts, α is 1.
 ///
 /// h stands for the diagonal of H: it is what fits past t best, Σ (H t)ᵢ tᵢ / Σ tᵢ², one for each
 /// number of a row ([`RelaxedCost::learn_from_last`]). It makes up for most of the difference that
 /// curvature makes between f(b) and its first-order expansion, and for most of the choice's own
 /// slope ∂sᵢ/∂zᵢ, which is large where λ is low. aᵢ is a baseline: that with which the estimates of the
-/// past would have had the least squares, Σ gᵢ (∂log p/∂θᵢ) / Σ (∂log p/∂θᵢ)².
+/// past would have had the least squares, Σ gᵢ tᵢ / Σ tᵢ² with tᵢ = ∂log p/∂θᵢ; of the aᵢ tᵢ of a category's
+/// numbers, the mean is left out.
 ///
 /// Later choices that depend on this one are relaxed in f(s), at temperature 0.7.
 ///
@@ -112,9 +113,9 @@ pub fn corrected(
 
     // The estimates of each extent, in the order of `Extent::ALL`.
     let estimates = [&alone + &best * &eta, &alone + &plain * &eta, alone];
-    let scored = estimates.each_ref().map(|g| problem.fit(g, &score));
+    let scored = problem.fits(&estimates.each_ref(), &score);
     let baselines = relaxed.baselines(theta.shape().trailing(plates), &theta.device())?;
-    let estimates = [0, 1, 2].map(|i| &estimates[i] - &baselines[i] * &score);
+    let estimates = [0, 1, 2].map(|i| &estimates[i] - problem.centred(&baselines[i] * &score));
     let extent = relaxed.extent();
     let term = match extent {
         Extent::Corrected => best,
@@ -126,7 +127,7 @@ pub fn corrected(
     relaxed.see(Seen {
         bent: rounding
             .is_smooth()
-            .then(|| problem.fit(&here.bend, &points.direction)),
+            .then(|| problem.fits(&[&here.bend], &points.direction)),
         scored,
         rows: theta.shape()[..plates].iter().product(),
         moved: rounding.met(),
@@ -157,7 +158,7 @@ struct Points {
     w: Tensor,
     /// b − s.
     others: Tensor,
-    /// ε a of each choice, shaped to multiply the rest.
+    /// ε α of each choice, shaped to multiply the rest.
     probe: Tensor,
     /// t.
     direction: Tensor,
@@ -247,7 +248,7 @@ impl Expansion {
 }
 
 impl Problem<'_> {
-    /// ε a of each choice, shaped to multiply tensors of θ's shape, where `others` is b − s.
+    /// ε α of each choice, shaped to multiply tensors of θ's shape, where `others` is b − s.
     fn probe(&self, others: &Tensor) -> Result<Tensor> {
         let u = self.noise.further.first().ok_or_else(|| {
             Error::Autodiff("the corrected relaxed cost needs further noise".into())
@@ -271,12 +272,25 @@ impl Problem<'_> {
         )))
     }
 
-    /// For each number of a row, the sums of yᵢ xᵢ and of xᵢ² over rows.
-    fn fit(&self, y: &Tensor, x: &Tensor) -> Tensor {
+    /// For each number of a row, the sums of yᵢ xᵢ over rows for each y, and last those of xᵢ².
+    fn fits(&self, ys: &[&Tensor], x: &Tensor) -> Tensor {
         let numbers: usize = self.theta.shape()[self.plates..].iter().product();
         let rows = self.theta.len() / numbers.max(1);
-        let columns = |x: Tensor| x.reshape([rows, numbers]).sum(0);
-        Tensor::concat(&[&columns(y * x), &columns(x.square())], 0)
+        let columns = |y: &&Tensor| (*y * x).reshape([rows, numbers]).sum(0);
+        let sums: Vec<Tensor> = ys.iter().chain([&x]).map(columns).collect();
+        Tensor::concat(&sums.iter().collect::<Vec<_>>(), 0)
+    }
+
+    /// The numbers of an event less their mean. A gradient by logits, whose common shift changes nothing, has no
+    /// mean, so that one of a term with expectation 0 is only noise.
+    fn centred(&self, x: Tensor) -> Tensor {
+        match self.relaxation.event_rank() {
+            0 => x,
+            _ => {
+                let numbers = x.shape().last().map_or(1.0, |&n| n as f32);
+                &x - x.sum_keepdim(-1) / numbers
+            }
+        }
     }
 
     /// Sums over each event, shaped to multiply tensors of θ's shape.
@@ -312,7 +326,7 @@ mod each {
         noise::each::uniform(u).above(0.5) * 2.0 + -1.0
     }
 
-    /// ε a.
+    /// ε α.
     #[inline(always)]
     pub(super) fn probe<E: Element>(u: E, distance: E, least: f32) -> E {
         sign(u) * distance.clamp(least, 1.0).sqrt()

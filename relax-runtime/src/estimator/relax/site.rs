@@ -62,7 +62,7 @@ pub enum SurrogateKind {
 pub struct Relax {
     /// Which surrogate to use.
     pub surrogate: SurrogateKind,
-    /// Sizes of the network's hidden layers; empty chooses by the size of the site.
+    /// Sizes of the hidden layers of the network, if there is one; empty chooses by the size of the site.
     pub hidden: Vec<usize>,
     /// The network's activation.
     pub activation: Activation,
@@ -169,6 +169,18 @@ impl Relax {
         }
     }
 
+    /// Fails if a hidden layer has no units, also where there is no network.
+    fn check_hidden(&self) -> Result<()> {
+        if !self.hidden.contains(&0) {
+            return Ok(());
+        }
+        let problem = format!("are {:?}; each needs at least one unit", self.hidden);
+        Err(Error::Config {
+            setting: "hidden layers",
+            problem,
+        })
+    }
+
     /// The network for a site with `latent` numbers per row and as many parameters, which also sees
     /// `context` further numbers.
     pub(in crate::estimator) fn network<P>(
@@ -180,13 +192,7 @@ impl Relax {
     ) -> Result<FreeForm> {
         const WIDEST: usize = 200;
         const NARROWEST: usize = 10;
-        if self.hidden.contains(&0) {
-            let problem = format!("are {:?}; each needs at least one unit", self.hidden);
-            return Err(Error::Config {
-                setting: "hidden layers",
-                problem,
-            });
-        }
+        self.check_hidden()?;
         let width = latent.clamp(NARROWEST, WIDEST);
         let hidden = if self.hidden.is_empty() {
             vec![width, width]
@@ -221,6 +227,7 @@ impl Relax {
         };
         let temperature = self.temperature.unwrap_or(by_size);
         check_relaxed_cost(self.eta, temperature)?;
+        self.check_hidden()?;
         let numbers = |x: &Tensor| x.shape().iter().skip(plates).product::<usize>();
         let latent = numbers(theta);
         let device = theta.device();

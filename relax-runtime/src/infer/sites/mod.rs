@@ -14,7 +14,7 @@ use asked::Asked;
 use std::rc::Rc;
 
 use crate::error::Result;
-use crate::estimator::{Decision, Estimator, Plan, PlanEntry, SiteClass, choose};
+use crate::estimator::{Decision, Estimator, Plan, PlanEntry, SiteClass, by_name, choose};
 use crate::infer::checkpoint::{SavedSites, refused};
 use crate::infer::pass::survey::Survey;
 use crate::infer::pass::{Latent, Pass};
@@ -312,7 +312,9 @@ impl Sites {
         let of_class = || self.raced.iter().filter(|raced| raced.class == class);
         let own = of_class().find(|raced| raced.site == name);
         let raced = own.or_else(|| of_class().find(|raced| raced.stem == stem))?;
-        contenders.find(|e| e.name() == raced.estimator).cloned()
+        // The contenders of the version that saved it may have been others.
+        let contender = contenders.find(|e| e.name() == raced.estimator).cloned();
+        contender.or_else(|| by_name(&raced.estimator).ok())
     }
 
     /// Finds a baseline for a site before its first estimate.
