@@ -194,7 +194,13 @@ fn every_estimator_stays_unbiased() -> Result<()> {
     for estimator in ["disarm", "arms", "nvil", "dlax"] {
         check(&switch(), estimator)?;
     }
-    for estimator in ["relax-relaxed-cost", "rebar", "muprop", "double-cv", "disarm-tree"] {
+    for estimator in [
+        "relax-relaxed-cost",
+        "rebar",
+        "muprop",
+        "double-cv",
+        "disarm-tree",
+    ] {
         check(&tensor_kinds(), estimator)?;
     }
     Ok(())
