@@ -31,7 +31,7 @@ fn estimate(case: &Case, rows: usize, noise: &Noise, temperature: f32) -> Result
         case.problem(&theta, noise),
         &case.cost(),
         &relaxed,
-        &network,
+        Some(&network),
     )
 }
 
@@ -49,7 +49,12 @@ fn it_is_unbiased() -> Result<()> {
             let (relaxed, network) = parts(case, temperature)?;
             let theta = case.theta(DRAWS)?;
             let run = |theta: &Tensor, noise: &Noise| {
-                corrected(case.problem(theta, noise), &case.cost(), &relaxed, &network)
+                corrected(
+                    case.problem(theta, noise),
+                    &case.cost(),
+                    &relaxed,
+                    Some(&network),
+                )
             };
             // Kinks are rounded off once it is known how far their arguments move.
             run(&case.theta(100)?, &case.noise_with(100, 2, 1)?)?;
@@ -93,7 +98,7 @@ fn with_one_choice_at_temperature_one_it_is_relax() -> Result<()> {
             case.noise_with(ROWS, 6, 1)?,
         );
         let problem = case.problem(&theta, &noise);
-        let one = corrected(problem, &case.cost(), &relaxed, &network)?;
+        let one = corrected(problem, &case.cost(), &relaxed, Some(&network))?;
         let sum = Sum(relaxed.clone(), network.clone());
         let other = relax(problem, &case.cost(), &sum)?;
         let distance = (&one.gradient - &other.gradient).abs().max_all().item()?;
@@ -125,7 +130,7 @@ fn the_gradient_of_the_variance_is_its_derivative() -> Result<()> {
                 case.problem(&theta, &noise),
                 &case.cost(),
                 &relaxed,
-                &network,
+                Some(&network),
             )
         };
         run()?;
@@ -153,7 +158,7 @@ fn what_is_not_smooth_is_left_uncorrected() -> Result<()> {
     let relaxed = RelaxedCost::new(0.8, 0.3, &Device::cpu());
     let (theta, noise) = (case.theta(ROWS)?, case.noise_with(ROWS, 8, 1)?);
     let problem = case.problem(&theta, &noise);
-    let one = corrected(problem, &case.cost(), &relaxed, &Zero)?;
+    let one = corrected(problem, &case.cost(), &relaxed, None)?;
     let other = relax(problem, &case.cost(), &relaxed)?;
     let distance = (one.gradient - other.gradient).abs().max_all().item()?;
     assert!(distance < 1e-5, "{distance}");
@@ -184,7 +189,7 @@ fn many_choices_vary_less() -> Result<()> {
     for temperature in [0.1, 0.2] {
         let relaxed = RelaxedCost::new(1.0, temperature, &device);
         let plain = variance(&relax(problem, &cost, &relaxed)?)?;
-        let corrected = variance(&corrected(problem, &cost, &relaxed, &Zero)?)?;
+        let corrected = variance(&corrected(problem, &cost, &relaxed, None)?)?;
         println!("temperature {temperature}: {plain:.2}, corrected {corrected:.2}");
         variances.push((plain, corrected));
     }
@@ -200,7 +205,7 @@ fn experienced(case: &Case, temperature: f32) -> Result<RelaxedCost> {
     for seed in 0..20 {
         let noise = case.noise_with(200, 900 + seed, 1)?;
         let problem = case.problem(&theta, &noise);
-        corrected(problem, &case.cost(), &relaxed, &Zero)?;
+        corrected(problem, &case.cost(), &relaxed, None)?;
         relaxed.learn_from_last()?;
     }
     Ok(relaxed)
@@ -218,7 +223,7 @@ fn the_unit_inside_a_kink_does_not_matter() -> Result<()> {
             let relaxed = experienced(case, 0.25)?;
             let (theta, noise) = (case.theta(ROWS)?, case.noise_with(ROWS, 77, 1)?);
             let problem = case.problem(&theta, &noise);
-            let found = corrected(problem, &case.cost(), &relaxed, &Zero)?;
+            let found = corrected(problem, &case.cost(), &relaxed, None)?;
             let moments = Moments::of_rows(&found.gradient)?;
             verdicts.add(case.name, moments.compare(&case.exact_gradient()?));
             let plain = relax(problem, &case.cost(), &relaxed)?;
@@ -243,9 +248,9 @@ fn it_is_never_much_worse_than_without_it() -> Result<()> {
         let relaxed = experienced(case, 0.25)?;
         let (theta, noise) = (case.theta(ROWS)?, case.noise_with(ROWS, 78, 1)?);
         let problem = case.problem(&theta, &noise);
-        let found = variance(&corrected(problem, &case.cost(), &relaxed, &Zero)?)?;
+        let found = variance(&corrected(problem, &case.cost(), &relaxed, None)?)?;
         let fresh = RelaxedCost::new(1.0, 0.25, &Device::cpu());
-        let unguarded = variance(&corrected(problem, &case.cost(), &fresh, &Zero)?)?;
+        let unguarded = variance(&corrected(problem, &case.cost(), &fresh, None)?)?;
         let plain = variance(&relax(problem, &case.cost(), &fresh)?)?;
         let none = variance(&relax(problem, &case.cost(), &Zero)?)?;
         println!(
@@ -279,7 +284,7 @@ fn the_curvature_of_the_past_pays() -> Result<()> {
             noise.further = vec![stream.uniforms([ROWS, COINS], &device)?];
             let problem = CASES[0].problem(&theta, &noise);
             let square = |estimate: &Estimate| estimate.gradient.square().mean_all().item();
-            let together = square(&corrected(problem, &cost, &relaxed, &Zero)?)?;
+            let together = square(&corrected(problem, &cost, &relaxed, None)?)?;
             // Each coin by itself, with the square of σ(z) in its place.
             let z = &theta + problem.noise.u.logit();
             let (b, w, p) = (z.gt(0.0), z.sigmoid(), theta.sigmoid());
@@ -307,7 +312,7 @@ fn nothing_is_learned_from_the_draw_at_hand() -> Result<()> {
     let relaxed = RelaxedCost::new(1.0, 0.25, &Device::cpu());
     let (theta, noise) = (case.theta(50)?, case.noise_with(50, 9, 1)?);
     let run = || {
-        let found = corrected(case.problem(&theta, &noise), &case.cost(), &relaxed, &Zero)?;
+        let found = corrected(case.problem(&theta, &noise), &case.cost(), &relaxed, None)?;
         found.gradient.to_vec()
     };
     let first = run()?;

@@ -40,7 +40,7 @@ fn functions() -> Result<Vec<(&'static str, Function<'static>)>> {
         ("rebar", Box::new(move |p, f| rebar(p, f, &relaxed()))),
         (
             "corrected",
-            Box::new(move |p, f| corrected(p, f, &relaxed(), &Zero)),
+            Box::new(move |p, f| corrected(p, f, &relaxed(), None)),
         ),
         ("dlax", Box::new(move |p, f| dlax(p, f, &relaxed()))),
         ("muprop", Box::new(|p, f| muprop(p, f, 0.5))),

@@ -2,7 +2,8 @@
 
 use super::class::{DrawKind, SiteClass};
 use super::rloo::leave_one_out;
-use super::site::{Estimator, SiteState, SiteTask};
+use super::site::{Estimator, SiteTask};
+use super::state::SiteState;
 use super::{Cost, Estimate, Problem};
 use crate::dist::noise;
 use crate::error::{Error, Result};

@@ -2,7 +2,8 @@
 //! Zhou 2020).
 
 use super::class::{DrawKind, SiteClass};
-use super::site::{Estimator, SiteState, SiteTask};
+use super::site::{Estimator, SiteTask};
+use super::state::SiteState;
 use super::{Cost, Estimate, Problem};
 use crate::error::Result;
 use crate::surrogate::VarianceGradient;

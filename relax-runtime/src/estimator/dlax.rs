@@ -4,7 +4,8 @@
 use super::class::SiteClass;
 use super::problem::{pull, push};
 use super::relax::{surrogate_at_z, twice_mean};
-use super::site::{Coupling, Estimator, SiteState, SiteTask};
+use super::site::{Coupling, Estimator, SiteTask};
+use super::state::SiteState;
 use super::units::{in_units, value_in_units};
 use super::{Cost, Estimate, Problem, Relax, SurrogateKind};
 use crate::error::Result;

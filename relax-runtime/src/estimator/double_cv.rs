@@ -3,7 +3,8 @@
 use super::class::{SiteClass, expect_relaxable};
 use super::problem::pull;
 use super::rloo::{at_least_two, centred_scores, costs_and_slopes};
-use super::site::{Estimator, SiteState, SiteTask, WITH_SLOPE};
+use super::site::{Estimator, SiteTask, WITH_SLOPE};
+use super::state::SiteState;
 use super::{Cost, Estimate, Problem};
 use crate::error::Result;
 use crate::tensor::{Parameter, Tensor};

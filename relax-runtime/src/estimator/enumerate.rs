@@ -2,7 +2,8 @@
 
 use super::class::{SiteClass, expect_relaxed};
 use super::shift::Events;
-use super::site::{Estimator, SiteState, SiteTask};
+use super::site::{Estimator, SiteTask};
+use super::state::SiteState;
 use super::{Cost, Estimate, Problem};
 use crate::error::{Error, Result};
 use crate::surrogate::VarianceGradient;

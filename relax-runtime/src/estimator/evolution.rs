@@ -3,7 +3,8 @@
 
 use super::class::SiteClass;
 use super::law::drawn;
-use super::site::{Estimator, SiteState};
+use super::site::Estimator;
+use super::state::SiteState;
 use super::{Cost, LawEstimate, LawProblem, LawTask, score_function};
 use crate::error::{Error, Result};
 use crate::surrogate::VarianceGradient;

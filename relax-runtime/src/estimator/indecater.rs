@@ -3,7 +3,8 @@
 use super::class::{SiteClass, expect_relaxed};
 use super::enumerate::{NOT_SEPARATE, expected};
 use super::shift::{ENDLESS, Events};
-use super::site::{Estimator, SiteState, SiteTask};
+use super::site::{Estimator, SiteTask};
+use super::state::SiteState;
 use super::{Cost, Estimate, Problem};
 use crate::error::Result;
 use crate::surrogate::VarianceGradient;

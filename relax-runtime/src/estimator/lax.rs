@@ -2,7 +2,8 @@
 
 use super::class::{DrawKind, SiteClass};
 use super::law::drawn;
-use super::site::{Estimator, SiteState};
+use super::site::Estimator;
+use super::state::SiteState;
 use super::units::InUnits;
 use super::{Cost, LawEstimate, LawProblem, LawTask, Relax, score_function};
 use crate::error::Result;

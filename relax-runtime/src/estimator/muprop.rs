@@ -2,7 +2,8 @@
 
 use super::class::{SiteClass, expect_relaxable};
 use super::problem::{pull, slope};
-use super::site::{Estimator, SiteState, SiteTask};
+use super::site::{Estimator, SiteTask};
+use super::state::SiteState;
 use super::{Cost, Estimate, Problem};
 use crate::error::Result;
 use crate::surrogate::VarianceGradient;

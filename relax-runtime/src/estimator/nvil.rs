@@ -1,7 +1,8 @@
 //! NVIL: a network on what came before the choice as baseline (Mnih and Gregor 2014).
 
 use super::class::{SiteClass, expect_relaxed};
-use super::site::{Estimator, SiteState, SiteTask};
+use super::site::{Estimator, SiteTask};
+use super::state::SiteState;
 use super::units::in_units;
 use super::{Cost, Estimate, Problem, Relax, SurrogateKind};
 use crate::error::Result;

@@ -2,7 +2,8 @@
 
 use super::class::{SiteClass, expect_relaxable};
 use super::relax::surrogate_at_z;
-use super::site::{Coupling, Estimator, SiteState, SiteTask, check_relaxed_cost};
+use super::site::{Coupling, Estimator, SiteTask, check_relaxed_cost};
+use super::state::SiteState;
 use super::{Cost, Estimate, Problem, relax};
 use crate::error::Result;
 use crate::surrogate::RelaxedCost;

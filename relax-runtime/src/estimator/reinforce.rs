@@ -3,7 +3,8 @@
 use super::class::SiteClass;
 use super::law::drawn;
 use super::problem::spread;
-use super::site::{Estimator, SiteState, SiteTask};
+use super::site::{Estimator, SiteTask};
+use super::state::SiteState;
 use super::{Cost, Estimate, LawEstimate, LawTask, Problem};
 use crate::dist::Law;
 use crate::error::Result;

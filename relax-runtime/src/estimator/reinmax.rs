@@ -3,7 +3,8 @@
 use super::class::{DrawKind, SiteClass};
 use super::gumbel_softmax::relaxable;
 use super::problem::slope;
-use super::site::{Estimator, SiteState, SiteTask, check_temperature};
+use super::site::{Estimator, SiteTask, check_temperature};
+use super::state::SiteState;
 use super::{Cost, Estimate, Problem};
 use crate::dist::Form;
 use crate::error::{Error, Result};

@@ -3,7 +3,8 @@
 
 use super::class::{DrawKind, SiteClass};
 use super::law::drawn;
-use super::site::{Estimator, SiteState, SiteTask};
+use super::site::{Estimator, SiteTask};
+use super::state::SiteState;
 use super::{Cost, Estimate, LawEstimate, LawProblem, LawTask, Problem, score_function};
 use crate::error::{Error, Result};
 use crate::surrogate::VarianceGradient;

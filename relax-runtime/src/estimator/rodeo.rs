@@ -3,7 +3,8 @@
 use super::class::{DrawKind, SiteClass};
 use super::relax::twice_mean;
 use super::rloo::{at_least_two, centred_scores, costs_and_slopes};
-use super::site::{Estimator, SiteState, SiteTask, WITH_SLOPE};
+use super::site::{Estimator, SiteTask, WITH_SLOPE};
+use super::state::SiteState;
 use super::stein::SteinNetwork;
 use super::{Cost, Estimate, Problem};
 use crate::error::{Error, Result};

@@ -3,7 +3,8 @@
 use super::class::SiteClass;
 use super::gumbel_softmax::{relaxable, soft};
 use super::problem::{pull, slope};
-use super::site::{Estimator, SiteState, SiteTask, check_temperature};
+use super::site::{Estimator, SiteTask, check_temperature};
+use super::state::SiteState;
 use super::{Cost, Estimate, Problem};
 use crate::error::Result;
 use crate::surrogate::VarianceGradient;

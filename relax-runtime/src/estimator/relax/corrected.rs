@@ -19,7 +19,7 @@ const LATER: f32 = 0.7;
 /// The estimate (f(b) − cᵢ(z)) ∂log p(b | θ)/∂θᵢ + κᵢ ∂cᵢ(z)/∂zᵢ with a surrogate of its own for
 /// each choice i: cᵢ(z) = η [f(s) + Σ over j of ∂f(s)/∂sⱼ dⱼ + ½ hⱼ dⱼ²] + aᵢ + r(z), where dⱼ is
 /// bⱼ − sⱼ for the others and wᵢ − sᵢ for the choice itself, s = σ(z/λ), w = σ(z), h and a are constants
-/// learned from past draws, and r is `rest`, which may be [`Zero`](crate::surrogate::Zero).
+/// learned from past draws, and r is `rest`, or 0 without one.
 ///
 /// A surrogate of choice i may look at the hard values of all others: it only has to be continuous
 /// in zᵢ. With η f(s) alone, most of the remaining variance comes from the *other* choices' distance
@@ -64,7 +64,7 @@ pub fn corrected(
     problem: Problem<'_>,
     cost: &dyn Cost,
     relaxed: &RelaxedCost,
-    rest: &dyn Surrogate,
+    rest: Option<&dyn Surrogate>,
 ) -> Result<Estimate> {
     let Problem {
         relaxation,
@@ -107,9 +107,14 @@ pub fn corrected(
         plain.clone()
     };
     let at = |draw: &Tensor, temperature: &Tensor| cost.relaxed(draw, temperature);
-    let at_z = rest.linearize(&z, problem.surroundings(&at))?;
-    let alone = problem.spread(&(&f - &at_z.value))? * &score
-        + relaxation.pull(&theta, &kappa, &at_z.gradient);
+    let rest_at_z = match rest {
+        Some(rest) => Some(rest.linearize(&z, problem.surroundings(&at))?),
+        None => None,
+    };
+    let mut alone = problem.spread(&f)? * &score;
+    if let Some(r) = &rest_at_z {
+        alone = alone + added(&problem.spread(&r.value)?, &r.gradient);
+    }
 
     // The estimates of each extent, in the order of `Extent::ALL`.
     let estimates = [&alone + &best * &eta, &alone + &plain * &eta, alone];
@@ -135,16 +140,17 @@ pub fn corrected(
     });
 
     let v = twice_mean(&gradient);
-    let by_eta = v.dot_from(&term, 0);
-    let along = relaxation.push(&theta, &kappa, &v);
-    let weight = (v * score).sum_from(plates);
-    let mut variance_gradient = vec![by_eta, temperature.zeros_like()];
-    variance_gradient.extend(at_z.variance_gradient(&along, &weight)?);
+    let mut variance_gradient = vec![v.dot_from(&term, 0), temperature.zeros_like()];
+    if let Some(r) = rest_at_z {
+        let along = relaxation.push(&theta, &kappa, &v);
+        let weight = (v * score).sum_from(plates);
+        variance_gradient.extend(r.variance_gradient(&along, &weight)?);
+    }
     Ok(Estimate {
         cost: f,
         gradient,
         variance_gradient: variance_gradient.into(),
-        evaluations: 1 + relaxed.evaluations() + rest.evaluations(),
+        evaluations: 1 + relaxed.evaluations() + rest.map_or(0, Surrogate::evaluations),
     })
 }
 

@@ -11,7 +11,7 @@ use crate::estimator::{
     Cost, Coupling, Estimate, Estimator, Problem, SiteClass, SiteState, SiteTask,
 };
 use crate::nn::Activation;
-use crate::surrogate::{FreeForm, Held, Quadratic, RelaxedCost, Sum};
+use crate::surrogate::{FreeForm, Held, Quadratic, RelaxedCost, Sum, Surrogate};
 use crate::tensor::{Device, Tensor};
 
 /// Which surrogate RELAX uses.
@@ -275,9 +275,10 @@ impl Estimator for Relax {
     }
 
     fn time(&self, class: SiteClass) -> f64 {
-        match self.evaluations(class) - 1 {
-            0 => 1.0 + NETWORK,
-            relaxed => 1.0 + RELAXED * relaxed as f64,
+        let evaluations = 1.0 + RELAXED * (self.evaluations(class) - 1) as f64;
+        match self.kind(class) {
+            SurrogateKind::RelaxedCost => evaluations,
+            _ => evaluations + NETWORK,
         }
     }
 
@@ -350,8 +351,9 @@ impl Estimator for Relax {
             && let Some((relaxed, rest)) = state.relaxed_and_rest()
         {
             relaxed.measure_in(state.unit());
+            let rest = rest.as_ref().map(|rest| rest as &dyn Surrogate);
             return in_units(cost, state, |cost| {
-                corrected(task.problem, cost, relaxed, &rest)
+                corrected(task.problem, cost, relaxed, rest)
             });
         }
         if self.kind(task.class) != SurrogateKind::FreeForm {
