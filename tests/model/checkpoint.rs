@@ -397,3 +397,21 @@ fn a_network_that_is_not_there_any_more_is_left_out() -> Result<()> {
     assert!(!parts(&fs::read(&path).unwrap()).0.contains("network"));
     Ok(())
 }
+
+/// Other versions let other estimators race.
+#[test]
+fn what_won_a_race_that_it_is_not_in_any_more_goes_on() -> Result<()> {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("checkpoint");
+    let mut before = Trainer::new(1).estimator(Relax::sum());
+    (0..5).try_for_each(|_| before.step(&ExpectedCost::new(&many())).map(drop))?;
+    before.save(&path)?;
+    let mut after = Trainer::new(1).budget(4);
+    after.resume(&path)?;
+    after.step(&ExpectedCost::new(&many()))?;
+    assert_eq!(after.steps_taken(), 6);
+    let entry = &after.plan().entries[0];
+    assert_eq!(entry.estimator, "relax-sum");
+    assert!(entry.reason.starts_with("raced before"), "{}", entry.reason);
+    Ok(())
+}
