@@ -1,6 +1,6 @@
 //! The floor of each site's variance in a ledger: by hand, by enumeration, and from draws.
 
-use relax_runtime::estimator::{GumbelSoftmax, Rloo};
+use relax_runtime::estimator::{Enumerate, GumbelSoftmax, Rloo};
 use relax_runtime::infer::Recording;
 use relax_runtime::prelude::*;
 use relax_runtime::report::{Ledger, LedgerEntry};
@@ -280,6 +280,16 @@ fn a_ledger_says_where_there_is_no_floor() -> Result<()> {
         told.contains("* b, rloo: the floor does not hold"),
         "{told}"
     );
+    // A sum over all choices has no variance.
+    let trained = Minimize::new(&model)
+        .steps(1)
+        .estimator(Enumerate::default())
+        .progress(false)
+        .record(Recording::every(1).floors(4))
+        .run()?;
+    let ledger = trained.ledger().expect("a ledger");
+    let note = entry(ledger, "b").floor_note.clone().unwrap();
+    assert!(note.contains("does not vary"), "{ledger}");
     // Nothing of it where nobody asks.
     let trained = Minimize::new(&model)
         .steps(1)
@@ -299,6 +309,61 @@ fn a_ledger_says_where_there_is_no_floor() -> Result<()> {
             .next()
             .unwrap()
             .ends_with("fresh_error,floor,floor_error,floor_note")
+    );
+    Ok(())
+}
+
+/// A coin beside a number that cannot be enumerated.
+#[model]
+fn beside_a_number() {
+    let b = sample!(Bernoulli(0.4));
+    let x = sample!(Normal(0.5, 2.0));
+    cost!(if b { x } else { -x });
+}
+
+/// The table of a check has the floors, too.
+#[test]
+fn a_check_says_how_far_above_their_floors_sites_are() -> Result<()> {
+    let check = |model: &dyn Program| {
+        let objective = ExpectedCost::new(model);
+        let check = Check::new(&objective).draws(4_000).seed(3);
+        check.estimator(Reinforce::without_baseline()).run()
+    };
+    let table = check(&two_coins())?;
+    let a = variance(&[(0.65, 0.24 * 1.7), (0.35, 0.24 * 1.4)]);
+    let row = table.site("a").unwrap();
+    let floor = row.floor.clone().unwrap();
+    assert!(near(floor.value.unwrap(), a), "{table}");
+    assert_eq!((floor.error, &floor.note), (Some(0.0), &None));
+    // (f p − p) f for the cost f of either side.
+    let estimates = |b: usize| {
+        let costs = [[0.3, -1.0], [2.0, 0.4]];
+        let mass = [0.65, 0.35][b];
+        [
+            (0.4 * mass, -0.6 * costs[0][b]),
+            (0.6 * mass, 0.4 * costs[1][b]),
+        ]
+    };
+    let wanted = variance(&[estimates(0), estimates(1)].concat()) / a;
+    let (ratio, error) = floor.above().unwrap();
+    assert!(error > 0.0 && error < 0.1 * wanted, "{table}");
+    assert!((ratio - wanted).abs() < 4.0 * error, "{wanted}: {table}");
+    let text = table.to_string();
+    assert!(
+        text.contains("× floor") && text.contains(&format!("{ratio:.2} ± ")),
+        "{text}"
+    );
+    // p (1 − p) 2x, from draws of x.
+    let table = check(&beside_a_number())?;
+    let wanted = (0.24 * 2.0 * 2.0_f64).powi(2);
+    let floor = table.site("b").unwrap().floor.clone().unwrap();
+    let (found, error) = (floor.value.unwrap(), floor.error.unwrap());
+    assert!(error > 0.0 && error < 0.15 * wanted, "{table}");
+    assert!((found - wanted).abs() < 4.0 * error, "{wanted}: {table}");
+    assert!(table.to_string().contains("* x, "), "{table}");
+    assert!(
+        table.to_string().contains("its draws are continuous"),
+        "{table}"
     );
     Ok(())
 }

@@ -3,7 +3,7 @@
 //! Read downwards, each part uses those before it: the record of one evaluation (`pass`), how choices are made (`draw`,
 //! `guide`), what is minimized (`objective`), the estimates for each site of an evaluation (`sites`), what draws show
 //! about the choices (`posterior`), sums over choices (`tally`, `exact`, `marginal`), the estimate of a whole gradient
-//! (`estimation`) and what made it fail (`blame`), the density that sums leave (`target`) and chains on it that start
+//! (`estimation`), what made it fail (`blame`) and how little it may vary (`floors`), the density that sums leave (`target`) and chains on it that start
 //! from a guide (`hmc`), what a guide misses (`missed`), and what is done with all of it (`train`, `check`).
 
 mod blame;
@@ -12,6 +12,7 @@ mod checkpoint;
 mod draw;
 mod estimation;
 mod exact;
+mod floors;
 mod gradients;
 mod guide;
 mod hmc;

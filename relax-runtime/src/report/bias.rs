@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::Floor;
 use crate::error::{Error, Result};
 
 /// What gradient estimates were compared with.
@@ -83,6 +84,8 @@ pub struct BiasRow {
     pub size: f64,
     /// Mean variance of a coordinate of one draw's estimate; at a site with rows, of their sum.
     pub variance: f64,
+    /// The variance beside the least that it could be; `None` for what is not a site's estimate.
+    pub floor: Option<Floor>,
     /// Evaluations of the cost for one estimate, relaxed ones included; only known for sites.
     pub evaluations: f64,
     /// Whether `z` exceeds the table's threshold.
@@ -165,7 +168,7 @@ impl BiasTable {
 }
 
 impl BiasRow {
-    fn cells(&self) -> [String; 8] {
+    fn cells(&self) -> [String; 9] {
         let measured = !matches!(
             self.subject,
             Subject::Site {
@@ -199,6 +202,7 @@ impl BiasRow {
             number(format!("{:.2}", self.z)),
             number(format!("{:.1e}", self.bias)),
             number(format!("{:.3e}", self.variance)),
+            self.floor.as_ref().map_or(String::new(), Floor::cell),
             match (counted, whole) {
                 (false, _) => String::new(),
                 (true, true) => format!("{:.0}", self.evaluations),
@@ -218,6 +222,7 @@ impl fmt::Display for BiasTable {
             "bias/s.e.",
             "bias",
             "variance",
+            "× floor",
             "evaluations",
             "verdict",
         ];
@@ -228,6 +233,14 @@ impl fmt::Display for BiasTable {
             f,
             "\n{} draws against {}; biased beyond {:.2} standard errors",
             self.draws, self.reference, self.threshold
-        )
+        )?;
+        for row in &self.rows {
+            if let (Subject::Site { estimator, .. }, Some(floor)) = (row.subject, &row.floor)
+                && let Some(note) = &floor.note
+            {
+                write!(f, "\n* {}, {estimator}: {note}", row.name)?;
+            }
+        }
+        Ok(())
     }
 }

@@ -6,6 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::Floor;
 use crate::error::{Error, Result};
 
 /// One estimator at one site, at one step.
@@ -56,32 +57,16 @@ impl LedgerEntry {
     /// The fresh variance as a multiple of the floor, and its standard error; `None` if either is not
     /// known, or the floor is 0.
     pub fn above_floor(&self) -> Option<(f64, f64)> {
-        let (variance, floor) = (
-            self.fresh_variance?,
-            self.floor.filter(|&floor| floor > 0.0)?,
-        );
-        let ratio = variance / floor;
-        // The two may come from the same draws; their errors are taken to be independent.
-        let share = |error: Option<f64>, of: f64| error.map_or(0.0, |error| error / of);
-        let error = share(self.fresh_error, variance).hypot(share(self.floor_error, floor));
-        Some((
-            ratio,
-            if error.is_finite() {
-                ratio * error
-            } else {
-                0.0
-            },
-        ))
+        self.beside_floor().above()
     }
 
-    /// Its cell in the table.
-    fn floor_cell(&self) -> String {
-        let mark = if self.floor_note.is_some() { "*" } else { "" };
-        match (self.above_floor(), self.floor) {
-            (Some((ratio, error)), _) if error > 0.0 => format!("{ratio:.2} ± {error:.2}{mark}"),
-            (Some((ratio, _)), _) => format!("{ratio:.2}{mark}"),
-            (None, Some(floor)) => format!("of {floor:.1e}{mark}"),
-            (None, None) => mark.to_owned(),
+    fn beside_floor(&self) -> Floor {
+        Floor {
+            variance: self.fresh_variance,
+            variance_error: self.fresh_error,
+            value: self.floor,
+            error: self.floor_error,
+            note: self.floor_note.clone(),
         }
     }
 }
@@ -204,7 +189,7 @@ impl fmt::Display for Ledger {
                 number(entry.eta),
                 number(entry.temperature),
                 entry.evaluations.map_or(String::new(), |n| n.to_string()),
-                entry.floor_cell(),
+                entry.beside_floor().cell(),
             ]
         }));
         super::write_table(f, &rows)?;

@@ -2,6 +2,7 @@
 
 mod bias;
 mod ending;
+mod floor;
 mod history;
 mod ledger;
 mod moments;
@@ -11,6 +12,7 @@ mod table;
 pub use bias::{BiasRow, BiasTable, Reference, Subject};
 pub(crate) use ending::Level;
 pub use ending::{Ending, Trend};
+pub use floor::Floor;
 pub use history::{History, SiteReport, StepReport};
 pub use ledger::{Ledger, LedgerEntry, LedgerFailure};
 pub(crate) use moments::GradientMoments;

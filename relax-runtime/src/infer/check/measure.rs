@@ -7,6 +7,7 @@ use crate::infer::estimation::{Estimation, Particle};
 use crate::infer::exact::Range;
 use crate::infer::exact::centres::{Centres, centre, weigh};
 use crate::infer::objective::Objective;
+use crate::infer::sites::columns::Columns;
 use crate::random::Key;
 use crate::tensor::{Parameter, Tensor};
 
@@ -128,9 +129,11 @@ impl Sums {
 }
 
 /// What was measured at one site.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct SiteSums {
     pub(super) summed: Sums,
+    /// The same of draws that reached the site.
+    pub(super) reached: Columns,
     pub(super) rows: Sums,
     pub(super) weighed: Sums,
     /// Numbers in all rows of the gradient, 0 if there is only one row.
@@ -223,6 +226,8 @@ impl Measured {
             let site = self.sites.entry(name.to_owned()).or_default();
             site.evaluations.0 += particle.pass.draws_of_everything();
             site.evaluations.1 += 1;
+            let numbers: Vec<f32> = draw.summed.iter().map(|x| *x as f32).collect();
+            site.reached.add(&numbers);
             let named = |error| Error::Inconsistent(format!("site `{name}`: {error}"));
             site.summed.add(&draw.summed).map_err(named)?;
             site.rows.add(&draw.rows).map_err(named)?;

@@ -14,12 +14,13 @@ use crate::infer::draw::{Draw, Own};
 use crate::infer::estimation::Estimation;
 use crate::infer::exact::centres::Centres;
 use crate::infer::exact::{Enumerated, enumerate};
+use crate::infer::floors::Floors;
 use crate::infer::objective::{Elbo, ExpectedCost, Objective};
 use crate::infer::pass::Mode;
 use crate::infer::settings::Configure;
 use crate::model::{Kind, ParamStore, Program};
 use crate::random::Key;
-use crate::report::{BiasTable, Reference};
+use crate::report::{BiasTable, Floor, Reference};
 
 /// Checks that the gradients of a model are unbiased, with the estimators that its plan chooses: [`Check`] with its
 /// defaults. A model with observations is checked as [`Svi`](super::Svi) would train it with an automatic guide, one
@@ -131,10 +132,11 @@ pub struct Check<'o> {
     combinations: usize,
 }
 
-/// Streams of random numbers: for the warm-up, the estimates, and the reference.
+/// Streams of random numbers: for the warm-up, the estimates, the reference, and the floors.
 const WARM_UP: u64 = 0;
 const ESTIMATES: u64 = 1;
 const REFERENCE: u64 = 2;
+const FLOORS: u64 = 3;
 
 impl Configure for Check<'_> {
     fn estimation(&mut self) -> &mut Estimation {
@@ -257,7 +259,22 @@ impl<'o> Check<'o> {
                 )
             }
         };
-        Ok(compare(&estimation.plan(), &found, &target, reference))
+        // The check does not depend on them.
+        let floors = floors(&estimation, objective, self.combinations, self.draws);
+        let floor = |name: &str| {
+            let site = estimation.sites.get(name)?;
+            Some(match &floors {
+                Ok(floors) => floors.of(name, site, 1),
+                Err(error) => Floor::unknown(format!("no floor: {error}")),
+            })
+        };
+        Ok(compare(
+            &estimation.plan(),
+            &found,
+            &target,
+            reference,
+            floor,
+        ))
     }
 }
 
@@ -272,6 +289,33 @@ fn warm_up(estimation: &mut Estimation, objective: &dyn Objective, steps: u64) -
         estimation.estimate_particle(objective, key, true)?;
     }
     Ok(())
+}
+
+/// The floors of the sites' variances: exact ones, and estimates from fresh draws until these have taken a quarter as
+/// many evaluations of the cost as the check has draws.
+fn floors(
+    estimation: &Estimation,
+    objective: &dyn Objective,
+    combinations: usize,
+    draws: u64,
+) -> Result<Floors> {
+    const FEWEST: u64 = 16;
+    let (sites, params) = (&estimation.sites, &estimation.params);
+    let mut floors = Floors::new(objective, params, combinations)?;
+    let mut evaluations = 0;
+    for step in 0..draws {
+        let has_enough = step >= FEWEST && evaluations > draws / 4;
+        if has_enough || !floors.lack(sites) {
+            break;
+        }
+        let key = Key {
+            seed: estimation.seed,
+            step,
+            particle: FLOORS,
+        };
+        evaluations += floors.draw(objective, sites, params, key)? as u64;
+    }
+    Ok(floors)
 }
 
 /// The same parameters, with REINFORCE at every site, continuous ones included; for a bound of several samples the

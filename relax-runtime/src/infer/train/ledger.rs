@@ -4,15 +4,16 @@
 //! draws instead of sharing them, and its own draws have keys that training never uses; parameters that a draw creates
 //! go into a fork of the store.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::floors::{Floor, Floors};
 use super::recording::Recording;
 use crate::error::{Error, Result};
 use crate::estimator::validity;
 use crate::infer::checkpoint::SavedRecord;
 use crate::infer::estimation::Estimation;
+use crate::infer::floors::Floors;
 use crate::infer::objective::Objective;
 use crate::infer::pass::slopes::Slopes;
 use crate::infer::pass::survey::Survey;
@@ -168,9 +169,10 @@ impl LedgerRecorder {
                     continue;
                 };
                 if let (0, Some(combinations)) = (lane, sites.combinations()) {
-                    self.ledger
-                        .entries
-                        .push(exact_entry(moment.step, name, site, combinations));
+                    self.ledger.entries.push(LedgerEntry {
+                        floor_note: floors.as_ref().map(|_| Cow::from(SUMMED_OVER)),
+                        ..exact_entry(moment.step, name, site, combinations)
+                    });
                     continue;
                 }
                 if !site.has_learned() {
@@ -181,11 +183,7 @@ impl LedgerRecorder {
                 let particles = moment.estimation.particles;
                 let share = 1.0 / particles as f64;
                 let floor = floors.as_ref().map(|all| all.of(name, site, particles));
-                let Floor {
-                    value: floor,
-                    error: floor_error,
-                    note: floor_note,
-                } = floor.unwrap_or_default();
+                let floor = floor.unwrap_or_default();
                 self.ledger.entries.push(LedgerEntry {
                     step: moment.step,
                     site: name.clone(),
@@ -202,9 +200,9 @@ impl LedgerRecorder {
                     fresh_error: spread
                         .and_then(|spread| spread.gradient.variance_error())
                         .map(|error| error * share),
-                    floor,
-                    floor_error,
-                    floor_note,
+                    floor: floor.value,
+                    floor_error: floor.error,
+                    floor_note: floor.note,
                 });
             }
         }
@@ -238,6 +236,9 @@ fn has_failed(failures: &[LedgerFailure], site: &str, estimator: &str) -> bool {
         failure.site.as_deref() == Some(site) && failure.estimator.as_deref() == Some(estimator)
     })
 }
+
+/// Why a site has no floor that training sums over jointly with all others.
+const SUMMED_OVER: &str = "no floor: the sum over all choices does not vary";
 
 /// The entry of a site that training sums over jointly with all others.
 fn exact_entry(step: u64, name: &str, site: &TrainedSite, combinations: usize) -> LedgerEntry {
@@ -342,7 +343,7 @@ impl<'a> FreshDraw<'a> {
     }
 
     /// Adds what the draw shows of the sites' floors.
-    fn see_floors(&self, floors: &mut Floors, params: &ParamStore) -> Result<()> {
+    fn see_floors(&self, floors: &mut Floors, params: &ParamStore) -> Result<usize> {
         let survey = Survey::new(&self.pass);
         let works = (0..self.pass.latents.len()).map(|place| self.work(place, &survey));
         floors.see(&self.moment.estimation.sites, works, params)

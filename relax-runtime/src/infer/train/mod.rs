@@ -3,7 +3,6 @@
 mod anew;
 mod average;
 pub(super) mod fit;
-mod floors;
 pub(super) mod ledger;
 mod outcome;
 pub(super) mod recording;

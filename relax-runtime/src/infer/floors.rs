@@ -1,4 +1,4 @@
-//! The floors of a ledger: exact ones, and estimates from fresh draws.
+//! The floors of sites' variances: exact ones, and estimates from fresh draws.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -8,15 +8,19 @@ use crate::error::Result;
 use crate::estimator::{DrawKind, Estimator, IndeCateR, SiteClass, validity};
 use crate::infer::exact;
 use crate::infer::objective::Objective;
+use crate::infer::pass::Mode;
+use crate::infer::pass::survey::Survey;
 use crate::infer::sites::Sites;
 use crate::infer::sites::columns::Columns;
 use crate::infer::sites::cost_to_go::Work;
 use crate::infer::sites::estimate::{SiteEstimate, joined};
 use crate::infer::sites::site::TrainedSite;
 use crate::model::ParamStore;
+use crate::random::Key;
+use crate::report::Floor;
 
 /// The floors at one step.
-pub(super) struct Floors {
+pub(in crate::infer) struct Floors {
     exact: BTreeMap<String, Option<f64>>,
     /// Sites whose local expectation is estimated.
     local: Sites,
@@ -24,20 +28,12 @@ pub(super) struct Floors {
     drawn: BTreeMap<String, Columns>,
 }
 
-/// What is known about the floor of a site.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Floor {
-    pub(super) value: Option<f64>,
-    pub(super) error: Option<f64>,
-    pub(super) note: Option<Cow<'static, str>>,
-}
-
 impl Floors {
     /// Exact floors, if there are at most `largest` combinations.
     ///
     /// # Errors
     /// Any error from a program.
-    pub(super) fn new(
+    pub(in crate::infer) fn new(
         objective: &dyn Objective,
         params: &ParamStore,
         largest: usize,
@@ -50,38 +46,76 @@ impl Floors {
         })
     }
 
-    /// Records the local expectations at the sites of a fresh draw where they are to be estimated.
+    /// Whether some sites' local expectation is to be estimated.
+    pub(in crate::infer) fn lack(&self, sites: &Sites) -> bool {
+        let mut all = sites.names().iter();
+        all.any(|name| sites.get(name).is_some_and(|site| self.lacks(name, site)))
+    }
+
+    /// Whether a site's local expectation is to be estimated.
+    fn lacks(&self, name: &str, site: &TrainedSite) -> bool {
+        self.exact.get(name).copied().flatten().is_none() && no_floor(site.class).is_none()
+    }
+
+    /// Makes a fresh draw, and records the local expectations at its sites where they are to be estimated; returns how
+    /// many evaluations of the cost that took.
+    ///
+    /// # Errors
+    /// Any error from a program.
+    pub(in crate::infer) fn draw(
+        &mut self,
+        objective: &dyn Objective,
+        sites: &Sites,
+        params: &ParamStore,
+        key: Key,
+    ) -> Result<usize> {
+        let pass = Rc::new(objective.evaluate(key, params, &Mode::Draw)?);
+        let survey = Survey::new(&pass);
+        let works = (0..pass.latents.len()).map(|place| Work {
+            objective,
+            pass: &pass,
+            survey: &survey,
+            place,
+            latent: &pass.latents[place],
+            slopes: None,
+            key,
+            seed: key.seed,
+        });
+        self.see(sites, works, params)
+    }
+
+    /// Records the local expectations at the sites of a fresh draw where they are to be estimated; returns how many
+    /// evaluations of the cost that took.
     ///
     /// # Errors
     /// Any error from a program with another value of a choice.
-    pub(super) fn see<'s>(
+    pub(in crate::infer) fn see<'s>(
         &mut self,
         sites: &Sites,
         works: impl Iterator<Item = Work<'s>>,
         params: &ParamStore,
-    ) -> Result<()> {
+    ) -> Result<usize> {
         let mut estimates: Vec<SiteEstimate> = Vec::new();
         for work in works {
             let name = &*work.latent.name;
-            let site = sites.get(name);
-            if self.exact.get(name).copied().flatten().is_some()
-                || site.is_none_or(|site| no_floor(site.class).is_some())
-            {
+            if !sites.get(name).is_some_and(|site| self.lacks(name, site)) {
                 continue;
             }
             let local: Rc<dyn Estimator> = Rc::new(IndeCateR);
             self.local.asked.estimate_site_by(name, local);
             estimates.extend(self.local.estimate(&work, params, false)?);
         }
+        let mut evaluations = 0;
         for estimate in joined(estimates) {
             let columns = self.drawn.entry(estimate.name.to_string()).or_default();
             columns.add(&estimate.summed);
+            evaluations += estimate.evaluations;
         }
-        Ok(())
+        Ok(evaluations)
     }
 
     /// The floor at a site for its estimator and the mean of `particles` draws.
-    pub(super) fn of(&self, name: &str, site: &TrainedSite, particles: usize) -> Floor {
+    pub(in crate::infer) fn of(&self, name: &str, site: &TrainedSite, particles: usize) -> Floor {
         let exact = self.exact.get(name).copied().flatten();
         let drawn = self.drawn.get(name);
         let value = exact.or_else(|| drawn?.variance());
@@ -104,6 +138,7 @@ impl Floors {
             value: value.map(|x| x * share),
             error: error.map(|x| x * share),
             note,
+            ..Floor::default()
         }
     }
 }
