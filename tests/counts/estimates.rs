@@ -335,3 +335,32 @@ fn estimates_are_alike_on_every_engine() -> Result<()> {
     }
     Ok(())
 }
+
+/// Where a common shift of θ changes nothing, and nowhere else, do the numbers of every score add up to 0.
+#[test]
+fn scores_add_up_to_nothing_where_shifts_change_nothing() -> Result<()> {
+    let mut seen = [0, 0];
+    for case in cases()? {
+        let (law, theta) = case.rows(200);
+        let relaxation = law.relaxation().expect("there is one");
+        let noise = case.noise(200, 5, false)?;
+        let score = relaxation.score(
+            &theta,
+            &relaxation.hard(&relaxation.relaxed(&theta, &noise.u)),
+        );
+        let off = match theta.rank() {
+            1 => score,
+            _ => score.sum(-1),
+        };
+        let off = off.abs().max_all().item()?;
+        assert_eq!(
+            off < 1e-4,
+            relaxation.ignores_shifts(),
+            "{}: {off}",
+            case.name
+        );
+        seen[usize::from(relaxation.ignores_shifts())] += 1;
+    }
+    assert!(seen[0] > 5 && seen[1] > 0, "{seen:?}");
+    Ok(())
+}

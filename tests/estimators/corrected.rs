@@ -305,6 +305,34 @@ fn the_curvature_of_the_past_pays() -> Result<()> {
     Ok(())
 }
 
+/// A cost that is the same for all choices adds nothing to the variance once baselines are known, whatever the scale of
+/// the relaxed cost is.
+#[test]
+fn baselines_take_away_what_all_choices_cost() -> Result<()> {
+    const ROWS: usize = 20_000;
+    let case = &CURVED;
+    let variance_with = |shift: f32| {
+        let cost = differentiable(move |b: &Tensor| Ok(case.f(b) + shift));
+        let relaxed = RelaxedCost::new(0.5, 0.25, &Device::cpu());
+        let theta = case.theta(ROWS)?;
+        let mut variances = Vec::new();
+        for seed in 0..4 {
+            let noise = case.noise_with(ROWS, 300 + seed, 1)?;
+            let found = corrected(case.problem(&theta, &noise), &cost, &relaxed, None)?;
+            relaxed.learn_from_last()?;
+            variances.push(variance(&found)?);
+        }
+        Ok::<_, Error>(variances)
+    };
+    let (without, with) = (variance_with(0.0)?, variance_with(30.0)?);
+    assert!(with[0] > 10.0 * without[0], "{with:?}, {without:?}");
+    assert!(
+        (with[3] / without[3] - 1.0).abs() < 0.05,
+        "{with:?}, {without:?}"
+    );
+    Ok(())
+}
+
 /// What an estimate tells counts from the next one on.
 #[test]
 fn nothing_is_learned_from_the_draw_at_hand() -> Result<()> {

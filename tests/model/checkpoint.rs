@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use relax_runtime::estimator::by_name;
 use relax_runtime::infer::Recording;
 use relax_runtime::prelude::*;
 use tempfile::TempDir;
@@ -398,20 +399,32 @@ fn a_network_that_is_not_there_any_more_is_left_out() -> Result<()> {
     Ok(())
 }
 
-/// Other versions let other estimators race.
+/// Other versions let other estimators race. What no race would have chosen is not taken for its winner.
 #[test]
 fn what_won_a_race_that_it_is_not_in_any_more_goes_on() -> Result<()> {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("checkpoint");
-    let mut before = Trainer::new(1).estimator(Relax::sum());
-    (0..5).try_for_each(|_| before.step(&ExpectedCost::new(&many())).map(drop))?;
-    before.save(&path)?;
-    let mut after = Trainer::new(1).budget(4);
-    after.resume(&path)?;
-    after.step(&ExpectedCost::new(&many()))?;
-    assert_eq!(after.steps_taken(), 6);
-    let entry = &after.plan().entries[0];
-    assert_eq!(entry.estimator, "relax-sum");
-    assert!(entry.reason.starts_with("raced before"), "{}", entry.reason);
+    let goes_on = |estimator: &str, budget: usize| {
+        let mut before = Trainer::new(1).estimator(by_name(estimator)?);
+        (0..5).try_for_each(|_| before.step(&ExpectedCost::new(&many())).map(drop))?;
+        before.save(&path)?;
+        let mut after = Trainer::new(1).budget(budget);
+        after.resume(&path)?;
+        after.step(&ExpectedCost::new(&many()))?;
+        assert_eq!(after.steps_taken(), 6);
+        let entry = &after.plan().entries[0];
+        assert!(
+            entry.reason.starts_with("chosen before"),
+            "{}",
+            entry.reason
+        );
+        Ok::<_, Error>(entry.estimator)
+    };
+    assert_eq!(goes_on("relax-sum", 4)?, "relax-sum");
+    // Two evaluations, four, and none that is unbiased.
+    for (estimator, budget) in [("relax-sum", 1), ("arms", 1), ("straight-through", 4)] {
+        let error = goes_on(estimator, budget).unwrap_err().to_string();
+        assert!(error.contains(estimator), "{error}");
+    }
     Ok(())
 }

@@ -107,6 +107,12 @@ pub trait Relaxation: Debug {
         0
     }
 
+    /// Whether a common shift of an event's θ changes nothing, as with the logits of categories. The numbers of a
+    /// gradient then have mean 0 in each event.
+    fn ignores_shifts(&self) -> bool {
+        self.form() == Form::Categories
+    }
+
     /// Number of values of an event of `width` numbers; `None` where there is no last one, or more than
     /// can be listed.
     fn values(&self, width: usize) -> Option<usize>;

@@ -280,7 +280,7 @@ pub trait Estimator: Debug {
 pub(super) const WITH_SLOPE: f64 = 2.3;
 /// Time of an evaluation at a relaxed draw with what a surrogate learns from.
 pub(super) const RELAXED: f64 = 4.0;
-/// Time of a network alone that learns to stand in for the cost.
+/// Time of a network that learns to stand in for the cost, or for what the relaxed cost leaves of it.
 pub(super) const NETWORK: f64 = 1.5;
 
 fn not_for(estimator: &str, site: &str, kind: &str) -> Error {

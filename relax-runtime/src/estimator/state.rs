@@ -12,6 +12,8 @@ use crate::tensor::Parameter;
 #[derive(Debug)]
 pub struct SiteState {
     surrogate: Pausable<Held>,
+    /// Whether the surrogate's parameters are those of a relaxed cost and then those of what is added to it.
+    is_relaxed_and_rest: bool,
     /// A part of the surrogate whose expectation is known.
     quadratic: Option<Quadratic>,
     parameters: Vec<Parameter>,
@@ -49,8 +51,19 @@ impl SiteState {
     /// The same with one of the library's own.
     pub(super) fn holding(surrogate: Held) -> Self {
         let optimizer = Optimizer::unchecked(Adam::new(Self::LEARNING_RATE));
+        let parameters = surrogate.parameters();
+        let parts = [
+            surrogate
+                .relaxed_cost()
+                .map(|relaxed| relaxed as &dyn Surrogate),
+            surrogate.beside_relaxed_cost(),
+        ];
+        let parts = parts.into_iter().flatten().flat_map(Surrogate::parameters);
         Self {
-            parameters: surrogate.parameters(),
+            is_relaxed_and_rest: parts
+                .map(|p| p.key())
+                .eq(parameters.iter().map(Parameter::key)),
+            parameters,
             surrogate: Pausable::new(surrogate),
             quadratic: None,
             former: None,
@@ -130,12 +143,15 @@ impl SiteState {
         self.surrogate.surrogate().network()
     }
 
-    /// The surrogate's relaxed cost, if it has one, and what is added to it. The addend computes what it
+    /// The surrogate's relaxed cost and what is added to it, if it is nothing else. The addend computes what it
     /// learns from only where the whole does.
     pub(super) fn relaxed_and_rest(
         &self,
     ) -> Option<(&RelaxedCost, Option<Pausable<&dyn Surrogate>>)> {
         let relaxed = self.surrogate.relaxed_cost()?;
+        if !self.is_relaxed_and_rest {
+            return None;
+        }
         let rest = self.surrogate.beside_relaxed_cost().map(Pausable::new);
         if let Some(rest) = &rest {
             rest.learn(self.learns());

@@ -42,10 +42,19 @@ impl Guard {
 
     /// Takes in the mean squares of a step with each of [`Extent::ALL`], times a unit.
     pub(super) fn learn(&mut self, squares: [f32; 3], unit: f64) {
-        for (sum, square) in self.squares.iter_mut().zip(squares) {
-            // What has overflowed counts as large.
-            let square = if square.is_finite() { square } else { f32::MAX };
-            *sum = Self::DECAY * *sum + f64::from(square) * unit;
+        /// What has overflowed counts as so many times what the best extent has had: as large, but not for ever.
+        const OVERFLOWN: f64 = 100.0;
+        let new = squares.map(|square| f64::from(square) * unit);
+        let best = self.squares.into_iter().fold(f64::INFINITY, f64::min);
+        let finite = new.into_iter().filter(|x| x.is_finite());
+        let overflown = OVERFLOWN * finite.fold(best, f64::max);
+        for (sum, square) in self.squares.iter_mut().zip(new) {
+            let square = if square.is_finite() {
+                square
+            } else {
+                overflown
+            };
+            *sum = Self::DECAY * *sum + square;
         }
         let present = self.squares[self.in_force as usize];
         let best = (0..3).min_by(|&a, &b| self.squares[a].total_cmp(&self.squares[b]));
@@ -102,6 +111,9 @@ mod tests {
         let mut guard = Guard::default();
         guard.learn([f32::NAN, 2.0, 4.0], 1.0);
         assert_eq!(guard.extent(), Extent::Relaxed);
+        // After an overflow, in time.
+        (0..10_000).for_each(|_| guard.learn([1.0, 2.0, 4.0], 1.0));
+        assert_eq!(guard.extent(), Extent::Corrected);
         let mut guard = Guard::default();
         guard.learn([50.0, 2.0, 4.0], 1.0);
         (0..200).for_each(|_| guard.learn([1.0, 2.0, 4.0], 1.0));

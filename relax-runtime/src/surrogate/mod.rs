@@ -113,7 +113,8 @@ pub trait Surrogate: Debug {
         None
     }
 
-    /// What is added to the relaxed cost, where it is such a sum.
+    /// What is added to the relaxed cost, where it is a sum of [`relaxed_cost`](Self::relaxed_cost), whose parameters
+    /// come first, and something else; `None` where it is nothing but a relaxed cost, or has none.
     fn beside_relaxed_cost(&self) -> Option<&dyn Surrogate> {
         None
     }

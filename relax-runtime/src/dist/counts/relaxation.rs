@@ -293,6 +293,10 @@ impl<F: CountFamily> Relaxation for CountRelaxation<F> {
         usize::from(self.family.is_vector())
     }
 
+    fn ignores_shifts(&self) -> bool {
+        self.family.is_table()
+    }
+
     fn values(&self, _: usize) -> Option<usize> {
         let count = self.last? - self.family.first() + 1.0;
         Some(count as usize)

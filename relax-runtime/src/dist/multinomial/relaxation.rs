@@ -253,6 +253,10 @@ impl Relaxation for MultinomialRelaxation {
         1
     }
 
+    fn ignores_shifts(&self) -> bool {
+        true
+    }
+
     /// The number of ways to sum to the number of trials, where they can be listed.
     fn values(&self, width: usize) -> Option<usize> {
         let mut count = 1_u128;

@@ -38,8 +38,8 @@ const LATER: f32 = 0.7;
 /// number of a row ([`RelaxedCost::learn_from_last`]). It makes up for most of the difference that
 /// curvature makes between f(b) and its first-order expansion, and for most of the choice's own
 /// slope ∂sᵢ/∂zᵢ, which is large where λ is low. aᵢ is a baseline: that with which the estimates of the
-/// past would have had the least squares, Σ gᵢ tᵢ / Σ tᵢ² with tᵢ = ∂log p/∂θᵢ; of the aᵢ tᵢ of a category's
-/// numbers, the mean is left out.
+/// past would have had the least squares, Σ gᵢ tᵢ / Σ tᵢ² with tᵢ = ∂log p/∂θᵢ. Of the aᵢ tᵢ of a category's
+/// logits, whose gradient has mean 0, the mean is left out.
 ///
 /// Later choices that depend on this one are relaxed in f(s), at temperature 0.7.
 ///
@@ -287,16 +287,14 @@ impl Problem<'_> {
         Tensor::concat(&sums.iter().collect::<Vec<_>>(), 0)
     }
 
-    /// The numbers of an event less their mean. A gradient by logits, whose common shift changes nothing, has no
-    /// mean, so that one of a term with expectation 0 is only noise.
+    /// The numbers of an event less their mean, where its gradient has none: that of a term with expectation 0 is
+    /// only noise.
     fn centred(&self, x: Tensor) -> Tensor {
-        match self.relaxation.event_rank() {
-            0 => x,
-            _ => {
-                let numbers = x.shape().last().map_or(1.0, |&n| n as f32);
-                &x - x.sum_keepdim(-1) / numbers
-            }
+        if !self.relaxation.ignores_shifts() {
+            return x;
         }
+        let numbers = x.shape().last().map_or(1.0, |&n| n as f32);
+        &x - x.sum_keepdim(-1) / numbers
     }
 
     /// Sums over each event, shaped to multiply tensors of θ's shape.

@@ -14,7 +14,9 @@ use asked::Asked;
 use std::rc::Rc;
 
 use crate::error::Result;
-use crate::estimator::{Decision, Estimator, Plan, PlanEntry, SiteClass, by_name, choose};
+use crate::estimator::{
+    Decision, Estimator, Plan, PlanEntry, SiteClass, by_name, choose, validity,
+};
 use crate::infer::checkpoint::{SavedSites, refused};
 use crate::infer::pass::survey::Survey;
 use crate::infer::pass::{Latent, Pass};
@@ -283,20 +285,24 @@ impl Sites {
                 class: winner.class,
                 estimator: Rc::clone(&winner.estimator),
             });
-            if let Some(site) = self.met.get_mut(&site) {
+            // What a file has is loaded at the first estimate, or refused.
+            if !self.restored.contains_key(&site)
+                && let Some(site) = self.met.get_mut(&site)
+            {
                 site.adopt(winner);
             }
         }
         Ok(())
     }
 
-    /// The outcome of a race at a similar site, or at the site itself before a resume.
+    /// The outcome of a race at a similar site, or at the site itself before a resume, and where it comes from.
     fn known_outcome(
         &self,
         name: &str,
         class: SiteClass,
         choice: &Decision,
-    ) -> Option<Rc<dyn Estimator>> {
+    ) -> Option<(Rc<dyn Estimator>, &'static str)> {
+        const RACED: &str = "raced before";
         let stem = without_indices(name);
         let mut contenders = choice.contenders.iter();
         let settled = self
@@ -305,16 +311,20 @@ impl Sites {
             .find(|s| s.stem == stem && s.class == class);
         if let Some(Settled { estimator, .. }) = settled {
             let key = |e: &dyn Estimator| (e.name(), e.evaluations(class));
-            return contenders
-                .find(|e| key(&***e) == key(&**estimator))
-                .cloned();
+            let settled = contenders.find(|e| key(&***e) == key(&**estimator));
+            return settled.map(|e| (Rc::clone(e), RACED));
         }
         let of_class = || self.raced.iter().filter(|raced| raced.class == class);
         let own = of_class().find(|raced| raced.site == name);
         let raced = own.or_else(|| of_class().find(|raced| raced.stem == stem))?;
-        // The contenders of the version that saved it may have been others.
-        let contender = contenders.find(|e| e.name() == raced.estimator).cloned();
-        contender.or_else(|| by_name(&raced.estimator).ok())
+        let contender = contenders.find(|e| e.name() == raced.estimator);
+        contender.map(|e| (Rc::clone(e), RACED)).or_else(|| {
+            // The contenders of the version that saved it may have been others.
+            let saved = by_name(&raced.estimator).ok()?;
+            let budget = self.asked.budget(name).unwrap_or(usize::MAX);
+            let may_race = !saved.biased() && saved.evaluations(class) <= budget;
+            (may_race && validity(&*saved, class).is_ok()).then_some((saved, "chosen before"))
+        })
     }
 
     /// Finds a baseline for a site before its first estimate.
@@ -391,8 +401,8 @@ impl Sites {
             false => self.known_outcome(name, class, &choice),
         };
         let mut site = TrainedSite::new(class, distribution, choice);
-        if let Some(estimator) = known {
-            site.settle(&estimator, "raced before", &[]);
+        if let Some((estimator, source)) = known {
+            site.settle(&estimator, source, &[]);
         }
         self.need_slopes |= site.estimator.needs_slope();
         self.met.insert(name, site);
