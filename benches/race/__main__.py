@@ -45,7 +45,7 @@ def our_side(estimator, options, path):
     command = [
         TABLE1, "--data", options.data, "--rows", "mnist-l1", "--estimators", estimator, "--steps", "2000000",
         "--learning-rate", options.rate, "--beta2", options.beta2, "--weight-decay", options.weight_decay,
-        "--batch", options.batch, "--checkpoint-every", "20830", "--out", folder,
+        "--batch", options.batch, "--until", options.until, "--checkpoint-every", "20830", "--out", folder, "--resume",
     ] + ["--iterates"] * options.iterates
     run = subprocess.Popen(
         [str(word) for word in command], env={**os.environ, "RELAX_THREADS": "1"}, stdout=subprocess.DEVNULL
@@ -54,9 +54,7 @@ def our_side(estimator, options, path):
         while run.poll() is None:
             time.sleep(2)
             epochs = curve(folder)
-            if epochs and (
-                epochs[-1]["validation"] >= options.until or epochs[-1]["cpu_seconds"] > options.cpu_seconds
-            ):
+            if epochs and epochs[-1]["cpu_seconds"] > options.cpu_seconds:
                 break
     finally:
         run.terminate()

@@ -48,6 +48,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::builder::ArgPredicate;
 
 use compute::Compute;
 use data::Dataset;
@@ -72,11 +73,17 @@ struct Options {
     #[arg(long, value_delimiter = ',', default_value = "mnist-l1")]
     rows: Vec<Row>,
     /// concrete (biased), nvil, muprop, rebar, relax, rodeo, disarm, rloo, rebar-published,
-    /// relax-published-coupled, relax-published-independent.
+    /// relax-published-coupled, relax-published-independent; without any, the first five, and as published the last
+    /// three.
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "concrete,nvil,muprop,rebar,relax"
+        default_value = "concrete,nvil,muprop,rebar,relax",
+        default_value_if(
+            "published",
+            ArgPredicate::Equals("true".into()),
+            "rebar-published,relax-published-coupled,relax-published-independent"
+        )
     )]
     estimators: Vec<String>,
     /// Optimisation steps of each run.
