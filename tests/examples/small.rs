@@ -53,14 +53,14 @@ fn network() {
     );
 }
 
-/// Exact variances: of optima that are known in closed form, and of what networks have learned after a
-/// thousand steps.
+/// Exact variances: of optima that are known in closed form, and of what networks have learned after ten
+/// thousand steps: a millionth of the variance of REINFORCE for one coin.
 #[test]
 fn surrogate() {
     let folder = TempDir::new().unwrap();
     let mut command = Command::new(program("surrogate"));
     let done = command
-        .args(["--steps", "1000", "--out", "out"])
+        .args(["--steps", "10000", "--out", "out"])
         .current_dir(&folder)
         .output()
         .unwrap();
@@ -73,7 +73,7 @@ fn surrogate() {
         rows.deserialize().map(Result::unwrap).collect();
     let found = |problem: &str, surrogate: &str| {
         let mut rows = rows.iter().filter(|(of, name, steps, ..)| {
-            of.starts_with(problem) && name.contains(surrogate) && steps.is_none_or(|s| s == 1_000)
+            of.starts_with(problem) && name.contains(surrogate) && steps.is_none_or(|s| s == 10_000)
         });
         let (.., variance, of_reinforce) = rows.next().unwrap_or_else(|| panic!("{said}"));
         (*variance, *of_reinforce)
@@ -84,7 +84,7 @@ fn surrogate() {
             for best in ["optimum", "kinked"] {
                 assert!(found(&problem, best).1 < 1e-25, "{problem}, {best}: {said}");
             }
-            assert!(found(&problem, "tanh").1 < 2e-4, "{problem}: {said}");
+            assert!(found(&problem, "tanh").1 < 1e-6, "{problem}: {said}");
             assert!(found(&problem, "REBAR").1 > 0.99, "{problem}: {said}");
         }
     }
