@@ -321,6 +321,14 @@ fn beside_a_number() {
     cost!(if b { x } else { -x });
 }
 
+/// A number with more values than a check of few draws looks at.
+#[model]
+fn many_values() {
+    let n = sample!(DiscreteUniform(0, 40));
+    let x = sample!(Normal(0.1, 1.0));
+    cost!((n as f64 / 40.0 - x).powi(2));
+}
+
 /// The table of a check has the floors, too.
 #[test]
 fn a_check_says_how_far_above_their_floors_sites_are() -> Result<()> {
@@ -360,6 +368,31 @@ fn a_check_says_how_far_above_their_floors_sites_are() -> Result<()> {
     let (found, error) = (floor.value.unwrap(), floor.error.unwrap());
     assert!(error > 0.0 && error < 0.15 * wanted, "{table}");
     assert!((found - wanted).abs() < 4.0 * error, "{wanted}: {table}");
+    let model = many_values();
+    let objective = ExpectedCost::new(&model);
+    let table = Check::new(&objective).draws(600).run()?;
+    let note = table
+        .site("n")
+        .unwrap()
+        .floor
+        .clone()
+        .unwrap()
+        .note
+        .unwrap();
+    assert!(note.contains("too few draws for 40 other values"), "{note}");
+    let table = Check::new(&objective).draws(700).run()?;
+    assert!(
+        table
+            .site("n")
+            .unwrap()
+            .floor
+            .clone()
+            .unwrap()
+            .value
+            .is_some(),
+        "{table}"
+    );
+    let table = check(&beside_a_number())?;
     assert!(table.to_string().contains("* x, "), "{table}");
     assert!(
         table.to_string().contains("its draws are continuous"),

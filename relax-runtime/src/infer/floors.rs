@@ -22,6 +22,8 @@ use crate::report::Floor;
 /// The floors at one step.
 pub(in crate::infer) struct Floors {
     exact: BTreeMap<String, Option<f64>>,
+    /// Largest number of changes of a row ([`SiteClass::changes`]) that a fresh draw evaluates at a site.
+    most_changes: usize,
     /// Sites whose local expectation is estimated.
     local: Sites,
     /// The local expectations of fresh draws at each site.
@@ -41,9 +43,18 @@ impl Floors {
         let exact = exact::floors::floors(objective, params, largest)?;
         Ok(Self {
             exact: exact.unwrap_or_default(),
+            most_changes: usize::MAX,
             local: Sites::default(),
             drawn: BTreeMap::new(),
         })
+    }
+
+    /// The same, but sites with more changes of a row than this have no estimate.
+    pub(in crate::infer) fn up_to(self, most_changes: usize) -> Self {
+        Self {
+            most_changes,
+            ..self
+        }
     }
 
     /// Whether some sites' local expectation is to be estimated.
@@ -54,7 +65,8 @@ impl Floors {
 
     /// Whether a site's local expectation is to be estimated.
     fn lacks(&self, name: &str, site: &TrainedSite) -> bool {
-        self.exact.get(name).copied().flatten().is_none() && no_floor(site.class).is_none()
+        let is_exact = self.exact.get(name).copied().flatten().is_some();
+        !is_exact && site.class.changes <= self.most_changes && no_floor(site.class).is_none()
     }
 
     /// Makes a fresh draw, and records the local expectations at its sites where they are to be estimated; returns how
@@ -125,7 +137,12 @@ impl Floors {
         };
         let above = site.estimator.above_floor(site.class);
         let note = match (value, above, site.class.draws) {
-            (None, ..) => no_floor(site.class).or(Some("no floor: too few draws".into())),
+            (None, ..) => no_floor(site.class).or(Some(match site.class.changes {
+                changes if changes > self.most_changes => {
+                    format!("no floor: too few draws for {changes} other values of a row").into()
+                }
+                _ => "no floor: too few draws".into(),
+            })),
             (Some(_), Err(why), _) => Some(format!("the floor does not hold: {why}").into()),
             (Some(_), Ok(()), DrawKind::Coins) => None,
             (Some(_), Ok(()), _) => Some(

@@ -292,7 +292,7 @@ fn warm_up(estimation: &mut Estimation, objective: &dyn Objective, steps: u64) -
 }
 
 /// The floors of the sites' variances: exact ones, and estimates from fresh draws until these have taken a quarter as
-/// many evaluations of the cost as the check has draws.
+/// many evaluations of the cost as the check has draws, or the fewest draws have been made.
 fn floors(
     estimation: &Estimation,
     objective: &dyn Objective,
@@ -301,7 +301,8 @@ fn floors(
 ) -> Result<Floors> {
     const FEWEST: u64 = 16;
     let (sites, params) = (&estimation.sites, &estimation.params);
-    let mut floors = Floors::new(objective, params, combinations)?;
+    let most_changes = (draws / FEWEST) as usize;
+    let mut floors = Floors::new(objective, params, combinations)?.up_to(most_changes);
     let mut evaluations = 0;
     for step in 0..draws {
         let has_enough = step >= FEWEST && evaluations > draws / 4;
