@@ -16,6 +16,7 @@ import argparse
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -42,10 +43,11 @@ def python_side(side, options, path):
 
 def our_side(estimator, options, path):
     folder = path.with_suffix("")
+    shutil.rmtree(folder, ignore_errors=True)  # what an interrupted race has left
     command = [
         TABLE1, "--data", options.data, "--rows", "mnist-l1", "--estimators", estimator, "--steps", "2000000",
         "--learning-rate", options.rate, "--beta2", options.beta2, "--weight-decay", options.weight_decay,
-        "--batch", options.batch, "--until", options.until, "--checkpoint-every", "20830", "--out", folder, "--resume",
+        "--batch", options.batch, "--until", options.until, "--checkpoint-every", "20830", "--out", folder, "--draws", "1",
     ] + ["--iterates"] * options.iterates
     run = subprocess.Popen(
         [str(word) for word in command], env={**os.environ, "RELAX_THREADS": "1"}, stdout=subprocess.DEVNULL

@@ -321,6 +321,23 @@ fn beside_a_number() {
     cost!(if b { x } else { -x });
 }
 
+/// A coin whose cost has nothing to do with a number beside it: its local expectation is the same in every draw.
+#[model]
+fn apart_from_a_number() {
+    let b = sample!(Bernoulli(0.4));
+    let x = sample!(Normal(0.5, 2.0));
+    cost!((if b { 0.55_f64 } else { -0.45 }).powi(2));
+    cost!(x * x);
+}
+
+/// What is wrong shows only where a floor asks for the side that no draw has.
+#[model]
+fn wrong_on_the_other_side() {
+    let b = sample!(Bernoulli(1e-7));
+    let x = sample!(Normal(0.0, if b { -1.0 } else { 1.0 }));
+    cost!(x * x);
+}
+
 /// A number with more values than a check of few draws looks at.
 #[model]
 fn many_values() {
@@ -368,6 +385,17 @@ fn a_check_says_how_far_above_their_floors_sites_are() -> Result<()> {
     let (found, error) = (floor.value.unwrap(), floor.error.unwrap());
     assert!(error > 0.0 && error < 0.15 * wanted, "{table}");
     assert!((found - wanted).abs() < 4.0 * error, "{wanted}: {table}");
+    let table = check(&apart_from_a_number())?;
+    let floor = table.site("b").unwrap().floor.clone().unwrap();
+    assert!(
+        floor.value.unwrap() < 1e-10 && floor.above().is_none(),
+        "{table}"
+    );
+    let table = check(&wrong_on_the_other_side())?;
+    let floor = table.site("b").unwrap().floor.clone().unwrap();
+    assert_eq!(floor.value, None, "{table}");
+    let note = floor.note.unwrap();
+    assert!(note.contains("no floor: ") && note.contains("-1"), "{note}");
     let model = many_values();
     let objective = ExpectedCost::new(&model);
     let table = Check::new(&objective).draws(600).run()?;

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use relax_runtime::estimator::{Cost, Estimate, Estimator, SiteClass, SiteState, SiteTask};
 use relax_runtime::optim::{Adam, Sgd};
 use relax_runtime::prelude::*;
-use relax_runtime::surrogate::{Constant, RelaxedCost, Sum, VarianceGradient};
+use relax_runtime::surrogate::{Constant, RelaxedCost, Sum, Surrogate, VarianceGradient, Zero};
 
 /// The scale of a relaxed cost after one step against a gradient of ones.
 fn after_one_step(state: SiteState) -> Result<f32> {
@@ -77,6 +77,20 @@ fn some_coins() {
     let theta = param!(Tensor::from_slice(&[0.3, -0.2, 0.5]));
     let b = sample!(Bernoulli(logits = &theta));
     cost!((b.sum_all() - 0.7).square());
+}
+
+#[test]
+fn only_a_relaxed_cost_and_one_more_part_are_taken_apart() {
+    let device = Device::cpu();
+    let relaxed = || RelaxedCost::new(0.8, 0.4, &device);
+    let constant = || Constant::new(0.3, &device);
+    let sum = Sum(relaxed(), constant());
+    assert!(sum.relaxed_cost().is_some() && sum.beside_relaxed_cost().is_some());
+    // Of three parts one would be lost, and of others the order.
+    let nested = Sum(Sum(relaxed(), Zero), Zero);
+    assert!(nested.relaxed_cost().is_none() && nested.beside_relaxed_cost().is_none());
+    let behind = Sum(constant(), relaxed());
+    assert!(behind.relaxed_cost().is_none() && behind.beside_relaxed_cost().is_none());
 }
 
 /// Gradients reach the parts that they belong to, in whatever order these are: λ is trained unless the relaxed cost comes

@@ -28,6 +28,8 @@ pub(in crate::infer) struct Floors {
     local: Sites,
     /// The local expectations of fresh draws at each site.
     drawn: BTreeMap<String, Columns>,
+    /// Why there are no more.
+    problem: Option<String>,
 }
 
 impl Floors {
@@ -43,22 +45,56 @@ impl Floors {
         let exact = exact::floors::floors(objective, params, largest)?;
         Ok(Self {
             exact: exact.unwrap_or_default(),
-            most_changes: usize::MAX,
-            local: Sites::default(),
-            drawn: BTreeMap::new(),
+            ..Self::none()
         })
     }
 
-    /// The same, but sites with more changes of a row than this have no estimate.
-    pub(in crate::infer) fn up_to(self, most_changes: usize) -> Self {
+    fn none() -> Self {
         Self {
-            most_changes,
-            ..self
+            exact: BTreeMap::new(),
+            most_changes: usize::MAX,
+            local: Sites::default(),
+            drawn: BTreeMap::new(),
+            problem: None,
         }
     }
 
+    /// Exact floors as of [`new`](Self::new), and estimates from fresh draws, whose keys have this seed and particle,
+    /// until a quarter of `evaluations` of the cost have been made, and at least a few draws within all of them. Where
+    /// a program fails, notes tell the error.
+    pub(in crate::infer) fn within(
+        evaluations: u64,
+        objective: &dyn Objective,
+        sites: &Sites,
+        params: &ParamStore,
+        largest: usize,
+        key: Key,
+    ) -> Self {
+        const FEWEST: u64 = 16;
+        let mut floors = match Self::new(objective, params, largest) {
+            Ok(floors) => floors,
+            Err(error) => Self {
+                problem: Some(error.to_string()),
+                ..Self::none()
+            },
+        };
+        floors.most_changes = (evaluations / FEWEST) as usize;
+        let mut made = 0;
+        for step in 0..evaluations {
+            let has_enough = made > evaluations || step >= FEWEST && made > evaluations / 4;
+            if has_enough || floors.problem.is_some() || !floors.lack(sites) {
+                break;
+            }
+            match floors.draw(objective, sites, params, Key { step, ..key }) {
+                Ok(more) => made += more as u64,
+                Err(error) => floors.problem = Some(error.to_string()),
+            }
+        }
+        floors
+    }
+
     /// Whether some sites' local expectation is to be estimated.
-    pub(in crate::infer) fn lack(&self, sites: &Sites) -> bool {
+    fn lack(&self, sites: &Sites) -> bool {
         let mut all = sites.names().iter();
         all.any(|name| sites.get(name).is_some_and(|site| self.lacks(name, site)))
     }
@@ -74,7 +110,7 @@ impl Floors {
     ///
     /// # Errors
     /// Any error from a program.
-    pub(in crate::infer) fn draw(
+    fn draw(
         &mut self,
         objective: &dyn Objective,
         sites: &Sites,
@@ -93,7 +129,7 @@ impl Floors {
             key,
             seed: key.seed,
         });
-        self.see(sites, works, params)
+        Ok(1 + self.see(sites, works, params)?)
     }
 
     /// Records the local expectations at the sites of a fresh draw where they are to be estimated; returns how many
@@ -137,12 +173,16 @@ impl Floors {
         };
         let above = site.estimator.above_floor(site.class);
         let note = match (value, above, site.class.draws) {
-            (None, ..) => no_floor(site.class).or(Some(match site.class.changes {
-                changes if changes > self.most_changes => {
-                    format!("no floor: too few draws for {changes} other values of a row").into()
-                }
-                _ => "no floor: too few draws".into(),
-            })),
+            (None, ..) => {
+                no_floor(site.class).or(Some(match (&self.problem, site.class.changes) {
+                    (_, changes) if changes > self.most_changes => {
+                        format!("no floor: too few draws for {changes} other values of a row")
+                            .into()
+                    }
+                    (Some(problem), _) => format!("no floor: {problem}").into(),
+                    (None, _) => "no floor: too few draws".into(),
+                }))
+            }
             (Some(_), Err(why), _) => Some(format!("the floor does not hold: {why}").into()),
             (Some(_), Ok(()), DrawKind::Coins) => None,
             (Some(_), Ok(()), _) => Some(

@@ -84,7 +84,8 @@ pub struct BiasRow {
     pub size: f64,
     /// Mean variance of a coordinate of one draw's estimate; at a site with rows, of their sum.
     pub variance: f64,
-    /// The variance beside the least that it could be; `None` for what is not a site's estimate.
+    /// The variance over draws that reach the site beside the least that it could be; `None` for what is not a site's
+    /// estimate.
     pub floor: Option<Floor>,
     /// Evaluations of the cost for one estimate, relaxed ones included; only known for sites.
     pub evaluations: f64,

@@ -21,18 +21,13 @@ pub struct Floor {
 }
 
 impl Floor {
-    /// One that is not known, and why.
-    pub(crate) fn unknown(why: String) -> Self {
-        Self {
-            note: Some(why.into()),
-            ..Self::default()
-        }
-    }
-
     /// The variance as a multiple of the floor, and its standard error; `None` if either is not known, or the floor is
-    /// 0.
+    /// 0 or may be nothing but the rounding of single precision, 10⁻¹⁰ of the variance.
     pub fn above(&self) -> Option<(f64, f64)> {
-        let (variance, floor) = (self.variance?, self.value.filter(|&floor| floor > 0.0)?);
+        const ROUNDING: f64 = 1e-10;
+        let variance = self.variance?;
+        let counts = |floor: &f64| *floor > 0.0 && *floor > ROUNDING * variance;
+        let floor = self.value.filter(counts)?;
         let ratio = variance / floor;
         // The two may come from the same draws; their errors are taken to be independent.
         let share = |error: Option<f64>, of: f64| error.map_or(0.0, |error| error / of);

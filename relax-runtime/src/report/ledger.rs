@@ -54,8 +54,7 @@ pub struct LedgerEntry {
 }
 
 impl LedgerEntry {
-    /// The fresh variance as a multiple of the floor, and its standard error; `None` if either is not
-    /// known, or the floor is 0.
+    /// The fresh variance as a multiple of the floor, and its standard error: [`Floor::above`].
     pub fn above_floor(&self) -> Option<(f64, f64)> {
         self.beside_floor().above()
     }

@@ -45,9 +45,11 @@ impl Guard {
         /// What has overflowed counts as so many times what the best extent has had: as large, but not for ever.
         const OVERFLOWN: f64 = 100.0;
         let new = squares.map(|square| f64::from(square) * unit);
-        let best = self.squares.into_iter().fold(f64::INFINITY, f64::min);
-        let finite = new.into_iter().filter(|x| x.is_finite());
-        let overflown = OVERFLOWN * finite.fold(best, f64::max);
+        let least = |squares: [f64; 3]| {
+            let finite = squares.into_iter().filter(|x| x.is_finite());
+            finite.reduce(f64::min).unwrap_or(0.0)
+        };
+        let overflown = OVERFLOWN * least(self.squares).max(least(new));
         for (sum, square) in self.squares.iter_mut().zip(new) {
             let square = if square.is_finite() {
                 square
@@ -109,7 +111,7 @@ mod tests {
     #[test]
     fn it_comes_back_when_it_pays_again() {
         let mut guard = Guard::default();
-        guard.learn([f32::NAN, 2.0, 4.0], 1.0);
+        guard.learn([f32::NAN, 2.0, 1e30], 1.0);
         assert_eq!(guard.extent(), Extent::Relaxed);
         // After an overflow, in time.
         (0..10_000).for_each(|_| guard.learn([1.0, 2.0, 4.0], 1.0));

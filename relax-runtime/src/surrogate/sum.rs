@@ -24,11 +24,13 @@ impl<A: Surrogate, B: Surrogate> Surrogate for Sum<A, B> {
     }
 
     fn relaxed_cost(&self) -> Option<&RelaxedCost> {
-        self.0.relaxed_cost().or_else(|| self.1.relaxed_cost())
+        // With what is added to it in the first part, there would be two things beside it.
+        let is_whole = self.0.beside_relaxed_cost().is_none();
+        self.0.relaxed_cost().filter(|_| is_whole)
     }
 
     fn beside_relaxed_cost(&self) -> Option<&dyn Surrogate> {
-        self.0.relaxed_cost().map(|_| &self.1 as &dyn Surrogate)
+        self.relaxed_cost().map(|_| &self.1 as &dyn Surrogate)
     }
 
     fn linearize<'a>(&'a self, z: &Tensor, around: Surroundings<'a>) -> Result<Linearization<'a>> {

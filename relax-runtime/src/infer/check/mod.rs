@@ -20,7 +20,7 @@ use crate::infer::pass::Mode;
 use crate::infer::settings::Configure;
 use crate::model::{Kind, ParamStore, Program};
 use crate::random::Key;
-use crate::report::{BiasTable, Floor, Reference};
+use crate::report::{BiasTable, Reference};
 
 /// Checks that the gradients of a model are unbiased, with the estimators that its plan chooses: [`Check`] with its
 /// defaults. A model with observations is checked as [`Svi`](super::Svi) would train it with an automatic guide, one
@@ -104,6 +104,10 @@ fn is_cost(model: &dyn Program) -> Result<bool> {
 /// for the exact gradient; for a bound of several samples that baseline is VIMCO's. Every site is checked with draws of
 /// the others: where training would sum over all of them together, `enumerate` is checked one site at a time.
 ///
+/// The table also has each site's variance as a multiple of its [floor](crate::infer::Recording::floors): exactly up to
+/// 4096 combinations of all choices, rows included, and elsewhere from further draws, which take up to about as many
+/// evaluations of the cost as there are draws. An error in these becomes a note.
+///
 /// ```
 /// use relax_runtime::prelude::*;
 ///
@@ -138,6 +142,10 @@ const ESTIMATES: u64 = 1;
 const REFERENCE: u64 = 2;
 const FLOORS: u64 = 3;
 
+/// Number of runs of the programs up to which gradients are enumerated by default, and floors at most: these keep what
+/// each run had.
+const COMBINATIONS: usize = 1 << 12;
+
 impl Configure for Check<'_> {
     fn estimation(&mut self) -> &mut Estimation {
         &mut self.estimation
@@ -149,7 +157,6 @@ impl<'o> Check<'o> {
     pub fn new(objective: &'o dyn Objective) -> Self {
         const DRAWS: u64 = 10_000;
         const WARM_UP_STEPS: u64 = 100;
-        const COMBINATIONS: usize = 1 << 12;
         Self {
             objective,
             estimation: Estimation::new(0),
@@ -259,15 +266,19 @@ impl<'o> Check<'o> {
                 )
             }
         };
-        // The check does not depend on them.
-        let floors = floors(&estimation, objective, self.combinations, self.draws);
-        let floor = |name: &str| {
-            let site = estimation.sites.get(name)?;
-            Some(match &floors {
-                Ok(floors) => floors.of(name, site, 1),
-                Err(error) => Floor::unknown(format!("no floor: {error}")),
-            })
-        };
+        let floors = Floors::within(
+            self.draws,
+            objective,
+            &estimation.sites,
+            &estimation.params,
+            self.combinations.min(COMBINATIONS),
+            Key {
+                seed: estimation.seed,
+                step: 0,
+                particle: FLOORS,
+            },
+        );
+        let floor = |name: &str| Some(floors.of(name, estimation.sites.get(name)?, 1));
         Ok(compare(
             &estimation.plan(),
             &found,
@@ -289,34 +300,6 @@ fn warm_up(estimation: &mut Estimation, objective: &dyn Objective, steps: u64) -
         estimation.estimate_particle(objective, key, true)?;
     }
     Ok(())
-}
-
-/// The floors of the sites' variances: exact ones, and estimates from fresh draws until these have taken a quarter as
-/// many evaluations of the cost as the check has draws, or the fewest draws have been made.
-fn floors(
-    estimation: &Estimation,
-    objective: &dyn Objective,
-    combinations: usize,
-    draws: u64,
-) -> Result<Floors> {
-    const FEWEST: u64 = 16;
-    let (sites, params) = (&estimation.sites, &estimation.params);
-    let most_changes = (draws / FEWEST) as usize;
-    let mut floors = Floors::new(objective, params, combinations)?.up_to(most_changes);
-    let mut evaluations = 0;
-    for step in 0..draws {
-        let has_enough = step >= FEWEST && evaluations > draws / 4;
-        if has_enough || !floors.lack(sites) {
-            break;
-        }
-        let key = Key {
-            seed: estimation.seed,
-            step,
-            particle: FLOORS,
-        };
-        evaluations += floors.draw(objective, sites, params, key)? as u64;
-    }
-    Ok(floors)
 }
 
 /// The same parameters, with REINFORCE at every site, continuous ones included; for a bound of several samples the
