@@ -74,6 +74,14 @@ impl Row {
         }
     }
 
+    /// What each step takes off all weights, as a fraction of the rate, that is ours.
+    pub(crate) fn weight_decay(self) -> f32 {
+        match self {
+            Self::MnistTwoLayers => 3e-3,
+            _ => 1e-2,
+        }
+    }
+
     fn images(self) -> Images {
         match self {
             Self::MnistNonlinear | Self::MnistOneLayer | Self::MnistTwoLayers => Images::Mnist,
