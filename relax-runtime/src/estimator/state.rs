@@ -52,17 +52,12 @@ impl SiteState {
     pub(super) fn holding(surrogate: Held) -> Self {
         let optimizer = Optimizer::unchecked(Adam::new(Self::LEARNING_RATE));
         let parameters = surrogate.parameters();
-        let parts = [
-            surrogate
-                .relaxed_cost()
-                .map(|relaxed| relaxed as &dyn Surrogate),
-            surrogate.beside_relaxed_cost(),
-        ];
-        let parts = parts.into_iter().flatten().flat_map(Surrogate::parameters);
+        let relaxed = surrogate.relaxed_cost().map(RelaxedCost::parameters);
+        let rest = surrogate.beside_relaxed_cost().map(Surrogate::parameters);
+        let parts = relaxed.into_iter().chain(rest).flatten();
+        let keys = parameters.iter().map(Parameter::key);
         Self {
-            is_relaxed_and_rest: parts
-                .map(|p| p.key())
-                .eq(parameters.iter().map(Parameter::key)),
+            is_relaxed_and_rest: parts.map(|part| part.key()).eq(keys),
             parameters,
             surrogate: Pausable::new(surrogate),
             quadratic: None,

@@ -6,7 +6,7 @@ use super::measure::{Coordinates, Measured, Sums, sketch};
 use crate::error::Result;
 use crate::estimator::Plan;
 use crate::infer::exact::{Exact, Range};
-use crate::report::{BiasRow, BiasTable, Floor, Reference, Subject};
+use crate::report::{BiasRow, BiasTable, Reference, Subject};
 
 /// Rounding of f32 arithmetic, as a fraction of a gradient's largest coordinate and of the cost; the lower limit for
 /// standard errors.
@@ -156,13 +156,12 @@ fn mean_variance(sums: &Sums, draws: f64) -> f64 {
     total / width.max(1) as f64
 }
 
-/// The table of a check; `floor` has the floor of a site's variance.
+/// The table of a check.
 pub(super) fn compare(
     plan: &Plan,
     found: &Measured,
     target: &Target,
     reference: Reference,
-    floor: impl Fn(&str) -> Option<Floor>,
 ) -> BiasTable {
     let draws = found.draws as f64;
     let value = target.value.mean.first().map_or(0.0, |value| value.abs());
@@ -269,13 +268,6 @@ pub(super) fn compare(
     let all: usize = rows.iter().map(|row| row.coordinates).sum();
     let threshold = (2.0 * (TABLES * all as f64).ln()).sqrt();
     for row in &mut rows {
-        if let (Subject::Site { .. }, Some(site)) = (row.subject, found.sites.get(&row.name)) {
-            row.floor = floor(&row.name).map(|floor| Floor {
-                variance: site.reached.variance(),
-                variance_error: site.reached.variance_error(),
-                ..floor
-            });
-        }
         row.resolution *= threshold;
         row.biased = row.z.is_nan() || row.z > threshold;
     }

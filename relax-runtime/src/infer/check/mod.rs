@@ -20,7 +20,7 @@ use crate::infer::pass::Mode;
 use crate::infer::settings::Configure;
 use crate::model::{Kind, ParamStore, Program};
 use crate::random::Key;
-use crate::report::{BiasTable, Reference};
+use crate::report::{BiasTable, Floor, Reference, Subject};
 
 /// Checks that the gradients of a model are unbiased, with the estimators that its plan chooses: [`Check`] with its
 /// defaults. A model with observations is checked as [`Svi`](super::Svi) would train it with an automatic guide, one
@@ -278,14 +278,20 @@ impl<'o> Check<'o> {
                 particle: FLOORS,
             },
         );
-        let floor = |name: &str| Some(floors.of(name, estimation.sites.get(name)?, 1));
-        Ok(compare(
-            &estimation.plan(),
-            &found,
-            &target,
-            reference,
-            floor,
-        ))
+        let mut table = compare(&estimation.plan(), &found, &target, reference);
+        for row in &mut table.rows {
+            if let Subject::Site { .. } = row.subject
+                && let Some(sums) = found.sites.get(&row.name)
+                && let Some(site) = estimation.sites.get(&row.name)
+            {
+                row.floor = Some(Floor {
+                    variance: sums.reached.variance(),
+                    variance_error: sums.reached.variance_error(),
+                    ..floors.of(&row.name, site, 1)
+                });
+            }
+        }
+        Ok(table)
     }
 }
 
