@@ -19,6 +19,7 @@ mod factor;
 mod families;
 mod first_values;
 mod gaussian_guides;
+mod given_others;
 mod guides;
 mod handled;
 mod handlers;

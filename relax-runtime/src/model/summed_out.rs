@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use crate::dist::Law;
 use crate::error::Result;
+use crate::model::Plate;
 use crate::random::Key;
 use crate::tensor::Tensor;
 
@@ -24,9 +25,21 @@ pub(crate) trait SummedOut: fmt::Debug {
     /// ln Σ p with each row counted once: ln p of the actual observations.
     fn log_sum_once(&self) -> f64;
 
+    /// The log-densities of the observations, each given all others and what was not summed out.
+    fn given_the_others(&self) -> Vec<GivenOthers>;
+
     /// Whether everything that could depend on a choice was examined in every combination. If host code reads choices,
     /// only runs show what depends on them, and what shows at few combinations may be missed.
     fn is_certain(&self) -> bool;
+}
+
+/// An observation beside a sum.
+#[derive(Clone, Debug)]
+pub(crate) struct GivenOthers {
+    pub(crate) name: Cow<'static, str>,
+    pub(crate) plates: Rc<[Plate]>,
+    /// Of each row, given all others.
+    pub(crate) log_densities: Vec<f64>,
 }
 
 /// A draw of choices that were summed out.

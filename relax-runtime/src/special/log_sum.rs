@@ -8,6 +8,7 @@ pub(crate) fn log_sum(numbers: impl IntoIterator<Item = f64>) -> f64 {
 }
 
 /// The same sum, built up one number at a time.
+#[derive(Clone, Copy)]
 pub(crate) struct LogSum {
     largest: f64,
     /// Σ e^(x − largest) of the others.

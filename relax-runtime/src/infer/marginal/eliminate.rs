@@ -15,7 +15,7 @@ const MOST_NUMBERS: usize = 1 << 22;
 
 /// What was done to a factor.
 #[derive(Debug)]
-enum Step {
+pub(super) enum Step {
     /// The rows of its inner plates were multiplied.
     Rows { of: usize, depth: usize },
     /// Factors were multiplied, and a variable summed out of the product, which now holds its numbers' shares in the
@@ -32,13 +32,13 @@ enum Step {
 pub(super) struct Sum {
     pub(super) domains: Vec<Domain>,
     /// The factors given, then one for each step.
-    factors: Vec<Factor>,
-    given: usize,
-    steps: Vec<Step>,
+    pub(super) factors: Vec<Factor>,
+    pub(super) given: usize,
+    pub(super) steps: Vec<Step>,
     /// Its logarithm.
     pub(super) log: f64,
     /// Factors without variables, whose product is the sum.
-    ends: Vec<usize>,
+    pub(super) ends: Vec<usize>,
 }
 
 /// How a sum is divided among its numbers.

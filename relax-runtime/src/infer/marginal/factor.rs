@@ -69,7 +69,7 @@ pub(super) fn values_at(
 
 /// Calls `see` with each index among the `numbers` numbers of a larger factor, and the index of the part's number that
 /// belongs there.
-fn each_place(
+pub(super) fn each_place(
     part: &Factor,
     whole: &Factor,
     numbers: usize,
@@ -242,7 +242,7 @@ impl Factor {
     }
 
     /// Scale and number of rows of the plates from the `depth`-th on.
-    fn inner_rows(&self, depth: usize) -> (f64, usize) {
+    pub(super) fn inner_rows(&self, depth: usize) -> (f64, usize) {
         let inner = &self.plates[depth..];
         (inner.iter().map(|plate| plate.scale).product(), rows(inner))
     }

@@ -57,10 +57,12 @@ pub(super) struct Term {
     pub(super) scope: BTreeSet<usize>,
     /// Those of them guessed from another iteration of a loop.
     guessed: BTreeSet<usize>,
+    /// If it is an observation, the power to which handlers raise its density.
+    pub(super) observed: Option<f64>,
     /// Sites that host code had seen when a run reached it: it may or may not depend on them.
     seen: SiteSet,
     /// The last sum in which a run reached it.
-    sum: u64,
+    pub(super) sum: u64,
     /// If some plates around it differ in rows between runs: how many of the outer ones do not. The rows of the others
     /// are summed.
     pub(super) even_plates: Option<usize>,
@@ -177,6 +179,7 @@ impl Graph {
                 Part::Whole | Part::Support { .. } => BTreeSet::new(),
             },
             guessed: BTreeSet::new(),
+            observed: None,
             seen: SiteSet::EMPTY,
             sum: self.sums,
             even_plates: None,

@@ -337,7 +337,7 @@ impl<M: Model> Model for Marginalised<M> {
         let shares = sum.shares();
         let number = evidence(&search, sum.log, &shares)?;
         record(context, &search, number)?;
-        let summed = Summed::new(&self.graph.borrow(), &search, sum, shares);
+        let summed = Summed::new(&self.graph, &search, sum, shares);
         context.add_summed(Rc::new(summed));
         let graph = || SummedSites(Rc::clone(&self.graph));
         context.params().note(self.model.name(), graph);

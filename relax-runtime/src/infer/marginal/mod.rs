@@ -9,7 +9,8 @@
 //! `cheap` decides which sums are taken by default.
 //!
 //! The tables are the factors (`factor`) of a product, which is summed by variable elimination (`eliminate`):
-//! `evidence` is the sum as a number with derivatives, `recover` the posterior of what was summed out.
+//! `evidence` is the sum as a number with derivatives, `recover` the posterior of what was summed out, and `left_out` the
+//! density of each observation given the others.
 
 mod absent;
 mod assign;
@@ -21,6 +22,7 @@ mod evidence;
 mod factor;
 mod graph;
 mod kept;
+mod left_out;
 mod marginalised;
 mod met;
 mod nodes;

@@ -176,6 +176,8 @@ impl Ran {
                     };
                     let part = site.map_or(Part::Whole, law);
                     let term = graph.term(&entry.name, part, &entry.plates);
+                    let is_observed = entry.kind == Kind::Observed;
+                    graph.terms[term].observed = is_observed.then(|| entry.weight_factor());
                     let node = site.filter(|&site| graph.sites[site].has_nodes);
                     match (is_told(term, &self.values, &graph.domains), node) {
                         (true, _) => self.set(term, Told::Before),

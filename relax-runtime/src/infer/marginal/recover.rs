@@ -1,7 +1,7 @@
 //! Recovers the choices that were summed out, from their posterior given everything else.
 
 use std::borrow::Cow;
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 
 use super::eliminate::{Shares, Sum};
@@ -12,7 +12,8 @@ use super::search::Search;
 use crate::dist::Law;
 use crate::error::Result;
 use crate::model::{
-    Recovered, RecoveredKept, RecoveredKnown, RecoveredSite, RecoveredValues, SummedOut,
+    GivenOthers, Recovered, RecoveredKept, RecoveredKnown, RecoveredSite, RecoveredValues,
+    SummedOut,
 };
 use crate::random::{Key, Stream};
 use crate::tensor::{Device, Shape, Tensor};
@@ -20,6 +21,7 @@ use crate::tensor::{Device, Shape, Tensor};
 /// A sum, and the sites it sums over.
 #[derive(Debug)]
 pub(super) struct Summed {
+    graph: Rc<RefCell<Graph>>,
     sum: Sum,
     /// Its logarithm with each row counted once, computed on demand.
     once: OnceCell<f64>,
@@ -138,7 +140,13 @@ impl Site {
 }
 
 impl Summed {
-    pub(super) fn new(graph: &Graph, search: &Search<'_>, sum: Sum, shares: Shares) -> Self {
+    pub(super) fn new(
+        known: &Rc<RefCell<Graph>>,
+        search: &Search<'_>,
+        sum: Sum,
+        shares: Shares,
+    ) -> Self {
+        let graph = known.borrow();
         let laws = search.shared.laws.borrow();
         let mut shares = shares.of_factors;
         let kept = search.shared.kept.borrow();
@@ -185,6 +193,7 @@ impl Summed {
             kept,
             once: OnceCell::new(),
             is_certain: graph.is_certain_or_tried(),
+            graph: Rc::clone(known),
             sum,
         }
     }
@@ -201,6 +210,22 @@ impl SummedOut for Summed {
 
     fn log_sum_once(&self) -> f64 {
         *self.once.get_or_init(|| self.sum.log_once())
+    }
+
+    fn given_the_others(&self) -> Vec<GivenOthers> {
+        let graph = self.graph.borrow();
+        let rests = self.sum.rests();
+        let terms = graph.terms.iter().zip(&rests).enumerate();
+        let met = terms.filter(|(_, (term, _))| term.sum == graph.sums);
+        let observed = met.filter_map(|(number, (term, rest))| {
+            let weight = term.observed?;
+            Some(GivenOthers {
+                name: term.name.clone(),
+                plates: self.sum.plates_of(number),
+                log_densities: self.sum.given_the_others(rest, number, weight),
+            })
+        });
+        observed.collect()
     }
 
     fn recover(&self, key: Key) -> Result<Recovered> {

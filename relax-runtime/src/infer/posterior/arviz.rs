@@ -49,7 +49,8 @@ pub struct InferenceData {
 impl Draws {
     /// Combines the draws with a model's predicted data, its observed data and their log-likelihood, for export to
     /// ArviZ. ArviZ has no weights, so weighted draws are [resampled](Self::resample): as many as there are, and at
-    /// least 1,000. Terms of `factor!` are not data, and not among the log-likelihoods.
+    /// least 1,000. Log-likelihoods are those of [`log_likelihood`](Self::log_likelihood), as `arviz.loo` asks for: beside a
+    /// sum, of each datum given the others. Terms of `factor!` are not data, and not among them.
     ///
     /// # Errors
     /// As [`predictive`](Self::predictive), or if there are no whole draws.

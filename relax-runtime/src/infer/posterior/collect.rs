@@ -48,6 +48,7 @@ impl Collected {
                 value,
                 inclusion,
                 categories,
+                is_summed_out,
                 known,
                 node_error,
             } = site;
@@ -63,6 +64,7 @@ impl Collected {
                 None => self.new_column(name.into_owned(), categories),
             };
             self.columns[at].meets(categories);
+            self.columns[at].is_summed_out |= is_summed_out;
             if let Some(value) = value {
                 self.columns[at].push(draw, value);
             }
@@ -183,6 +185,7 @@ mod tests {
             value: Some(Value::Index(value)),
             inclusion: 1.0,
             categories,
+            is_summed_out: false,
             known,
             node_error: None,
         };

@@ -18,6 +18,8 @@ pub(super) struct Column {
     pub(super) places: Vec<u32>,
     /// Number of categories, if its values are indices of categories.
     pub(super) categories: Option<usize>,
+    /// Whether its draws were recovered from a sum over its values, beside draws of what was not summed out.
+    pub(super) is_summed_out: bool,
     /// The probability that a run reaches it.
     pub(super) inclusion: f64,
     /// Its mean given that, if more is known than the draws' average.
@@ -34,6 +36,14 @@ impl Column {
             name,
             categories,
             ..Self::default()
+        }
+    }
+
+    /// The site in no draws, about which nothing more is known.
+    pub(super) fn without_draws(&self) -> Self {
+        Self {
+            is_summed_out: self.is_summed_out,
+            ..Self::new(self.name.clone(), self.categories)
         }
     }
 

@@ -1,6 +1,6 @@
 //! Runs programs at posterior draws, for new data, new sites, and the log-likelihood of the data.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::column::Column;
@@ -10,8 +10,10 @@ use super::weights::Weights;
 use crate::dist::{Number, Value};
 use crate::error::{Error, Result};
 use crate::infer::draw::run_under;
-use crate::model::{Entry, Interpreter, Kind, Message, ParamStore, Program, Trace};
+use crate::infer::marginal::{Borrowed, marginalise};
+use crate::model::{Entry, GivenOthers, Interpreter, Kind, Message, ParamStore, Program, Trace};
 use crate::random::Key;
+use crate::tensor::{Device, Shape, Tensor};
 
 /// Gives sites the values they have in a draw; other sites draw from their own distributions.
 struct Recall(BTreeMap<String, Value>);
@@ -25,15 +27,16 @@ impl Interpreter for Recall {
     }
 }
 
-/// Runs a program at a draw; returns its trace and the values given to it.
+/// Runs a program at a draw, of which it takes these columns; returns its trace and the values given to it.
 fn run_at(
     draws: &Draws,
     at: usize,
+    gives: impl Fn(&Column) -> bool,
     program: &dyn Program,
     params: &ParamStore,
     key: Key,
 ) -> Result<(Trace, Rc<Recall>)> {
-    let columns = draws.columns.iter();
+    let columns = draws.columns.iter().filter(|column| gives(column));
     let values = columns.filter_map(|c| Some((c.name.clone(), c.value(at)?.clone())));
     let recall = Rc::new(Recall(values.collect()));
     let (trace, _) = run_under(&recall, program, key, params)?;
@@ -96,7 +99,7 @@ impl Draws {
         let mut columns = Columns::default();
         for draw in 0..n {
             let key = predictive_key(seed, draw);
-            let (trace, recall) = run_at(&draws, draw, program, &params, key)?;
+            let (trace, recall) = run_at(&draws, draw, |_| true, program, &params, key)?;
             for entry in trace.entries() {
                 match entry.kind {
                     Kind::Observed => columns.add(draw, entry, drawn_anew(entry, key)?)?,
@@ -132,6 +135,13 @@ impl Draws {
     /// # }
     /// ```
     ///
+    /// If the fit summed out discrete choices, as by default, draws of these hold one value each, which the data have
+    /// chosen, and ln p(x | z) there says how well a datum fits the component chosen for it, not how well it was
+    /// predicted. So they are summed out here, too: the number of a datum is ln p of it given all other data and the
+    /// draw of what is not summed out, exactly, as leave-one-out cross-validation asks for. Where rows are independent
+    /// given that, as in a mixture, it is ln Σ_z p(z) p(x | z). The program's plates may have other rows than those of
+    /// the fit. Call [`draw_all`](crate::infer::Svi::draw_all) for a fit of draws.
+    ///
     /// Terms of `factor!` are not data, and left out. What a mask leaves out has log-likelihood 0; scales are ignored.
     ///
     /// # Errors
@@ -157,31 +167,88 @@ impl Draws {
         self.expect_whole_draws()?;
         let params = params.fork();
         let mut columns = Columns::default();
+        let summed = self.columns.iter().filter(|column| column.is_summed_out);
+        let summed: BTreeSet<String> = summed.map(|column| column.name.clone()).collect();
+        if !summed.is_empty() {
+            self.given_the_others(program, &params, summed, &mut columns)?;
+            return Ok(self.weighted_alike(columns));
+        }
         for draw in 0..self.count {
             let key = predictive_key(0, draw);
-            let (trace, _) = run_at(self, draw, program, &params, key)?;
+            let (trace, _) = run_at(self, draw, |_| true, program, &params, key)?;
             for entry in trace.entries() {
                 if entry.kind == Kind::Observed {
                     let value = match entry.weighed(entry.log_prob()?)? {
                         Number::Host(x) => Value::Real(x),
                         Number::Tensor(t) => Value::Tensor(t.kept()),
                     };
-                    columns.add_number(draw, entry, value);
+                    columns.of(&entry.name).push(draw, value);
                 }
             }
         }
-        let mut found = Self::of_equal(columns.all, self.count);
-        if let Weights::Whole(_) = self.weights {
-            found = found.reweighted(self.weights.clone());
+        Ok(self.weighted_alike(columns))
+    }
+
+    /// The log-likelihoods of a program whose choices of these names are summed out, at each draw.
+    fn given_the_others(
+        &self,
+        program: &dyn Program,
+        params: &ParamStore,
+        summed: BTreeSet<String>,
+        columns: &mut Columns,
+    ) -> Result<()> {
+        let sum = marginalise(Borrowed(program)).only(move |name| summed.contains(name));
+        let is_alone = self.columns.iter().all(|column| column.is_summed_out);
+        let mut found = Vec::new();
+        for draw in 0..self.count {
+            if draw == 0 || !is_alone {
+                let key = predictive_key(0, draw);
+                let (trace, _) = run_at(self, draw, |c| !c.is_summed_out, &sum, params, key)?;
+                let sums = trace.summed.iter();
+                found = sums.flat_map(|summed| summed.given_the_others()).collect();
+            }
+            for GivenOthers {
+                name,
+                plates,
+                log_densities,
+            } in &found
+            {
+                let value = match plates.is_empty() {
+                    true => Value::Real(log_densities[0]),
+                    false => {
+                        let sizes: Vec<usize> = plates.iter().map(|plate| plate.size).collect();
+                        let rows = log_densities.iter().map(|&x| x as f32).collect();
+                        let shape = Shape::try_from(&sizes[..])?;
+                        Value::Tensor(Tensor::from_vec(rows, shape, &Device::cpu())?)
+                    }
+                };
+                columns.of(name).push(draw, value);
+            }
         }
-        Ok(found)
+        Ok(())
+    }
+
+    /// Numbers that belong to these draws.
+    fn weighted_alike(&self, columns: Columns) -> Self {
+        let found = Self::of_equal(columns.all, self.count);
+        match self.weights {
+            Weights::Whole(_) => found.reweighted(self.weights.clone()),
+            _ => found,
+        }
     }
 }
 
 /// The observed values of a program at the first of the draws.
 pub(super) fn observed(draws: &Draws, program: &dyn Program, params: &ParamStore) -> Result<Draws> {
     draws.expect_whole_draws()?;
-    let (trace, _) = run_at(draws, 0, program, &params.fork(), predictive_key(0, 0))?;
+    let (trace, _) = run_at(
+        draws,
+        0,
+        |_| true,
+        program,
+        &params.fork(),
+        predictive_key(0, 0),
+    )?;
     let mut columns = Columns::default();
     for entry in trace.entries() {
         if entry.kind == Kind::Observed {
@@ -218,7 +285,7 @@ impl Columns {
     /// Adds a value drawn from a site's distribution.
     fn add(&mut self, draw: usize, entry: &Entry, value: Value) -> Result<()> {
         let is_new = !self.by_name.contains_key(&*entry.name);
-        let column = self.column(entry);
+        let column = self.of(&entry.name);
         if let Some(dist) = &entry.dist
             && (is_new || column.lacks(&value)?)
         {
@@ -233,20 +300,12 @@ impl Columns {
         Ok(())
     }
 
-    /// Adds a number that belongs to a site.
-    fn add_number(&mut self, draw: usize, entry: &Entry, value: Value) {
-        self.column(entry).push(draw, value);
-    }
-
-    fn column(&mut self, entry: &Entry) -> &mut Column {
+    fn of(&mut self, name: &str) -> &mut Column {
         let all = &mut self.all;
-        let at = self
-            .by_name
-            .entry(entry.name.to_string())
-            .or_insert_with(|| {
-                all.push(Column::new(entry.name.to_string(), None));
-                all.len() - 1
-            });
+        let at = self.by_name.entry(name.to_owned()).or_insert_with(|| {
+            all.push(Column::new(name.to_owned(), None));
+            all.len() - 1
+        });
         &mut all[*at]
     }
 }

@@ -34,6 +34,8 @@ pub(in crate::infer) struct SiteRecord {
     pub(in crate::infer) inclusion: f64,
     /// Number of categories, if the value holds indices of categories.
     pub(in crate::infer) categories: Option<usize>,
+    /// Whether a sum over its values was taken.
+    pub(in crate::infer) is_summed_out: bool,
     pub(in crate::infer) known: Option<Known>,
     /// If it was integrated out, the maximum error of a row's evidence.
     pub(in crate::infer) node_error: Option<f64>,
@@ -102,7 +104,11 @@ impl SiteRecord {
                 }
             }
             for site in recovered.sites {
-                sites.push(Self::recovered(site)?);
+                let site = Self::recovered(site)?;
+                sites.push(Self {
+                    is_summed_out: site.node_error.is_none(),
+                    ..site
+                });
             }
         }
         Ok(sites)
@@ -115,6 +121,7 @@ impl SiteRecord {
             value: Some(Value::Tensor(value.kept())),
             inclusion: 1.0,
             categories: None,
+            is_summed_out: false,
             known: None,
             node_error: None,
         }
@@ -138,6 +145,7 @@ impl SiteRecord {
             value: site.value.map(|value| Value::Tensor(value.kept())),
             inclusion: site.inclusion,
             categories,
+            is_summed_out: false,
             known,
             node_error,
         })
@@ -151,6 +159,7 @@ impl SiteRecord {
             value: Some(Value::Tensor(latent.value.kept())),
             inclusion: 1.0,
             categories: categories(&**law),
+            is_summed_out: false,
             known: Some(Known {
                 mean: to_f64s(&law.mean())?,
                 marginal: probabilities.map(|p| (Rc::clone(law), p)),

@@ -90,7 +90,7 @@ fn choose(weights: &[f64], n: usize, stream: &mut Stream) -> Vec<usize> {
 
 /// A site in the chosen draws.
 fn taken(column: &Column, chosen: &[usize]) -> Column {
-    let mut taken = Column::new(column.name.clone(), column.categories);
+    let mut taken = column.without_draws();
     taken.values.clone_from(&column.values);
     taken.support.clone_from(&column.support);
     for (draw, from) in chosen.iter().enumerate() {
@@ -108,7 +108,7 @@ fn joined(column: &Column, chosen: &[Vec<usize>], n: usize) -> Result<Column> {
         Some(Value::Tensor(t)) => t.device(),
         _ => Device::cpu(),
     };
-    let mut joined = Column::new(column.name.clone(), column.categories);
+    let mut joined = column.without_draws();
     for draw in 0..n {
         let mut values = Vec::new();
         for (row, chosen_of_row) in chosen.iter().enumerate() {

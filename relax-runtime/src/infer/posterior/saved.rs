@@ -27,6 +27,8 @@ struct SavedColumn {
     /// Index of each draw's value, if it has one.
     places: Vec<Option<u32>>,
     categories: Option<usize>,
+    #[serde(default)]
+    is_summed_out: bool,
     inclusion: f64,
     mean: Option<Vec<f64>>,
     support: Option<Vec<Vec<f64>>>,
@@ -83,6 +85,7 @@ impl SavedColumn {
                 .collect::<Result<_>>()?,
             places: places.map(|p| Some(*p).filter(|p| *p != ABSENT)).collect(),
             categories: column.categories,
+            is_summed_out: column.is_summed_out,
             inclusion: column.inclusion,
             mean: column.mean.clone(),
             support: column.support.clone(),
@@ -105,6 +108,7 @@ impl SavedColumn {
             values: values.collect::<Result<_>>()?,
             places: places.map(|place| place.unwrap_or(ABSENT)).collect(),
             categories: self.categories,
+            is_summed_out: self.is_summed_out,
             inclusion: self.inclusion,
             mean: self.mean,
             support: self.support,
