@@ -39,8 +39,19 @@ impl Value {
         }
     }
 
-    /// The value's elements as `f64`, in row-major order.
+    /// The value's elements as `f64`, in row-major order. Counts as a read of the random sites that a tensor came from.
+    ///
+    /// # Errors
+    /// If it is a tensor that carries an error.
     pub fn to_f64s(&self) -> Result<Vec<f64>> {
+        if let Value::Tensor(t) = self {
+            t.mark_read();
+        }
+        self.peek_f64s()
+    }
+
+    /// As [`to_f64s`](Self::to_f64s), but does not count as a read.
+    pub(crate) fn peek_f64s(&self) -> Result<Vec<f64>> {
         match self {
             Value::Bool(b) => Ok(vec![f64::from(u8::from(*b))]),
             Value::Index(k) => Ok(vec![*k as f64]),
@@ -84,7 +95,7 @@ impl fmt::Display for Value {
             Value::Real(x) => return write!(f, "{x:.4}"),
             Value::Vector(_) | Value::Tensor(_) => {}
         }
-        let values = match self.to_f64s() {
+        let values = match self.peek_f64s() {
             Ok(values) => values,
             Err(error) => return write!(f, "({error})"),
         };
@@ -186,7 +197,7 @@ impl SiteValue for Vec<f64> {
         Value::Vector(self)
     }
     fn from_value(value: &Value) -> Result<Self> {
-        value.to_f64s()
+        value.peek_f64s()
     }
 }
 
@@ -267,8 +278,20 @@ impl Number {
         }
     }
 
-    /// The sum of all elements, as `f64`.
+    /// The sum of all elements, as `f64`. Counts as a read of the random sites that a tensor came from: what a model
+    /// makes of it depends on them.
+    ///
+    /// # Errors
+    /// If it is a tensor that carries an error.
     pub fn total(&self) -> Result<f64> {
+        if let Number::Tensor(t) = self {
+            t.mark_read();
+        }
+        self.peek_total()
+    }
+
+    /// As [`total`](Self::total), but does not count as a read.
+    pub(crate) fn peek_total(&self) -> Result<f64> {
         match self {
             Number::Host(x) => Ok(*x),
             Number::Tensor(t) => t.with_values(|x| x.iter().map(|&x| f64::from(x)).sum()),

@@ -370,7 +370,7 @@ impl<'m> Target<'m> {
         }
         let (mut log_density, mut terms, mut has_slopes) = (0.0, Vec::new(), false);
         for volume in at.log_volumes.take() {
-            log_density += Number::Tensor(volume.clone()).total()?;
+            log_density += Number::Tensor(volume.clone()).peek_total()?;
             terms.push((volume, 1.0));
         }
         let mut choices = Vec::with_capacity(leaves.len());
@@ -384,7 +384,7 @@ impl<'m> Target<'m> {
                 _ if entry.elsewhere => {}
                 Kind::Latent | Kind::Observed | Kind::Factor => {
                     let term = density_term(entry)?;
-                    log_density -= term.value.total()? * term.scale;
+                    log_density -= term.value.peek_total()? * term.scale;
                     if let Number::Tensor(t) = term.value {
                         has_slopes |= t.is_tracked();
                         terms.push((t, -term.scale));

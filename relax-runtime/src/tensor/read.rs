@@ -158,7 +158,7 @@ impl Tensor {
     }
 
     /// Records that the host has read the random sites that the numbers came from.
-    pub(super) fn mark_read(&self) {
+    pub(crate) fn mark_read(&self) {
         if let Ok(Some(provenance)) = self.0.as_ref().map(|inner| &inner.provenance) {
             provenance.mark_read();
         }

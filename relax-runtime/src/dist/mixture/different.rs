@@ -211,7 +211,7 @@ impl<V: MixtureValue<Weights = Vec<f64>>> Distribution for Mixture<Vec<f64>, Dif
         let each = self.components.0.iter();
         log_mixed(
             &self.logits,
-            each.map(|component| component.log_density(value)?.total()),
+            each.map(|component| component.log_density(value)?.peek_total()),
         )
     }
 

@@ -264,7 +264,7 @@ impl<D: Stacked> Distribution for Mixture<Vec<f64>, Vec<D>> {
         let each = self
             .components
             .iter()
-            .map(|component| component.log_density(value)?.total());
+            .map(|component| component.log_density(value)?.peek_total());
         log_mixed(&self.logits, each)
     }
 

@@ -46,6 +46,8 @@ pub(in crate::infer) enum Costly {
     Refused(String),
     /// Choices that are left decide how many there are to sum out, which may be too many.
     Open,
+    /// What was asked for is about draws.
+    Asked(&'static str),
     /// It takes more work than the limit.
     Work { runs: usize, terms: usize },
 }
@@ -55,6 +57,9 @@ impl Costly {
     pub(in crate::infer) fn words(&self) -> Option<String> {
         Some(match self {
             Self::Nothing => return None,
+            Self::Asked(what) => format!(
+                "no sum is taken over discrete choices, because {what}: `marginalise()` takes it none the less"
+            ),
             Self::Refused(problem) => format!("no sum is taken over discrete choices: {problem}"),
             Self::Open => "no sum is taken over discrete choices: those that are left, such as a count that is drawn, \
                            decide how many there are, which may be too many; `marginalise()` tries"
@@ -190,7 +195,7 @@ impl<M: Model + Clone> Marginalised<M> {
                 .ok()?
                 .log_prob()
                 .ok()?
-                .total()
+                .peek_total()
                 .ok()?;
             Some((log_evidence, trace))
         });

@@ -134,7 +134,7 @@ impl Looking<'_> {
             return true;
         };
         let is_outside = |name: &str, value: &Tensor| -> Result<bool> {
-            let draws = chained.samples(name)?.into_iter().map(Value::to_f64s);
+            let draws = chained.samples(name)?.into_iter().map(Value::peek_f64s);
             let draws: Vec<Vec<f64>> = draws.collect::<Result<_>>()?;
             let outside = (f64::INFINITY, f64::NEG_INFINITY);
             let numbers = value.peek()?.into_iter().map(f64::from);

@@ -124,7 +124,7 @@ impl<'m> Places<'m> {
             };
             let mut counted = 0.0;
             for latent in latents.iter().filter(is_counted) {
-                counted += Number::Tensor(latent.law.log_density(&latent.value)).total()?;
+                counted += Number::Tensor(latent.law.log_density(&latent.value)).peek_total()?;
             }
             Ok(Stated {
                 values: values_of(&latents),
@@ -179,7 +179,7 @@ fn beside_draws(entry: &mut Entry) -> Result<f64> {
     match (entry.kind, &entry.weight) {
         (Kind::Latent, None) => Ok(0.0),
         (Kind::Latent, Some(_)) => {
-            let own = entry.log_prob()?.total()?;
+            let own = entry.log_prob()?.peek_total()?;
             Ok(density(entry)? - own)
         }
         _ => density(entry),

@@ -54,9 +54,9 @@ pub trait Objective {
     }
 
     /// Announces that choices that the objective could sum out are to be drawn: estimators were asked for, or are to be
-    /// seen at work.
+    /// seen at work. `why` is for the plan, where nothing else there says it.
     #[doc(hidden)]
-    fn expect_draws(&self) {}
+    fn expect_draws(&self, _why: Option<&'static str>, _params: &ParamStore) {}
 
     /// Has the guide, if there is one, write its parameters in its current units.
     ///
@@ -279,8 +279,8 @@ impl Objective for Elbo<'_> {
         }
     }
 
-    fn expect_draws(&self) {
-        self.model.draw_unless_asked();
+    fn expect_draws(&self, why: Option<&'static str>, params: &ParamStore) {
+        self.model.draw_unless_asked(why, params);
     }
 
     fn adapt(&self, key: Key, params: &ParamStore, stage: Stage) -> Result<()> {

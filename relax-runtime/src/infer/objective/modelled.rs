@@ -51,10 +51,16 @@ impl<'m> Modelled<'m> {
         }
     }
 
-    /// From now on draws all choices that were not asked to be summed out, unless that is decided already.
-    pub(super) fn draw_unless_asked(&self) {
-        if let Self::IfCheap(_, cheap) = self {
-            cheap.get_or_init(|| None);
+    /// From now on draws all choices that were not asked to be summed out, unless that is decided already, and notes
+    /// why.
+    pub(super) fn draw_unless_asked(&self, why: Option<&'static str>, params: &ParamStore) {
+        if let Self::IfCheap(both, cheap) = self {
+            cheap.get_or_init(|| {
+                if let Some(why) = why {
+                    params.note(both.given.model_name(), || Costly::Asked(why));
+                }
+                None
+            });
         }
     }
 

@@ -96,7 +96,7 @@ impl Pass {
     pub fn total(&self) -> Result<f64> {
         self.terms
             .iter()
-            .map(|term| Ok(term.value.total()? * term.scale))
+            .map(|term| Ok(term.value.peek_total()? * term.scale))
             .sum()
     }
 
@@ -110,7 +110,7 @@ impl Pass {
         let runs = self.samples.iter().flat_map(|samples| samples.runs());
         for run in runs.chain([self]) {
             for term in &run.terms {
-                let value = term.value.total()?;
+                let value = term.value.peek_total()?;
                 if !value.is_finite() {
                     return Err(term.not_finite(value, step, &run.latents));
                 }

@@ -43,7 +43,7 @@ impl Term {
     /// # Errors
     /// If it carries an error.
     pub(in crate::infer) fn once(&self) -> Result<f64> {
-        Ok(self.value.total()? * self.weight)
+        Ok(self.value.peek_total()? * self.weight)
     }
 
     /// An error that says which term went wrong, with its site's line and the draw of the choices behind it.

@@ -61,7 +61,7 @@ impl Column {
         if self.categories.is_none() && self.support.is_none() {
             return Ok(false);
         }
-        let numbers = value.to_f64s()?;
+        let numbers = value.peek_f64s()?;
         let beyond = |most: usize| numbers.iter().any(|&x| x >= most as f64);
         let is_there = |values: &Vec<Vec<f64>>| values.contains(&numbers);
         Ok(self.categories.is_some_and(beyond) || !self.support.as_ref().is_none_or(is_there))
@@ -92,7 +92,7 @@ impl Column {
         let is_whole = |value: &Value| match value {
             Value::Bool(_) | Value::Index(_) => true,
             other => other
-                .to_f64s()
+                .peek_f64s()
                 .is_ok_and(|x| x.iter().all(|x| x.fract() == 0.0)),
         };
         self.categories.is_some() || self.support.is_some() || self.values.iter().all(is_whole)
@@ -103,7 +103,7 @@ impl Column {
         self.values.iter().all(|value| match value {
             Value::Bool(_) => true,
             other => other
-                .to_f64s()
+                .peek_f64s()
                 .is_ok_and(|x| x.iter().all(|&x| x == 0.0 || x == 1.0)),
         })
     }
@@ -138,7 +138,7 @@ impl Column {
     /// # Errors
     /// If their count differs between draws.
     pub(super) fn numbers(&self) -> Result<Vec<Vec<f64>>> {
-        let numbers = self.values.iter().map(Value::to_f64s);
+        let numbers = self.values.iter().map(Value::peek_f64s);
         let numbers = numbers.collect::<Result<Vec<_>>>()?;
         let length = |numbers: &Vec<f64>| numbers.len();
         let (least, most) = (

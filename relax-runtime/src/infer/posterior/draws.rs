@@ -247,7 +247,7 @@ impl<'d> DrawRecord<'d> {
     /// If no site has the name, or the draw does not contain it.
     pub fn numbers(self, site: &str) -> Result<Vec<f64>> {
         match self.draws.column(site)?.value(self.at) {
-            Some(value) => value.to_f64s(),
+            Some(value) => value.peek_f64s(),
             None => Err(Error::Query(format!(
                 "this draw does not contain site `{site}`; `get` says whether one does"
             ))),

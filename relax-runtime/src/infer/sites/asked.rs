@@ -32,6 +32,11 @@ impl Asked {
         everywhere.is_none() && at_sites.is_empty() && budget.is_none() && budgets.is_empty()
     }
 
+    /// Whether an estimator was asked for at every discrete site.
+    pub(in crate::infer) fn is_everywhere(&self) -> bool {
+        self.everywhere.is_some()
+    }
+
     /// Asks for an estimator at every discrete site.
     pub(in crate::infer) fn estimate_by(&mut self, estimator: Rc<dyn Estimator>) {
         self.everywhere = Some(estimator);

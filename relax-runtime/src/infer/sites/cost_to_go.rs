@@ -97,7 +97,7 @@ impl<'a> CostToGo<'a> {
     fn explain(&self, replaced: &Pass) -> Result<()> {
         let Work { place, latent, .. } = *self.work;
         for term in replaced.terms.iter().filter(|t| t.sites.contains(place)) {
-            let value = term.value.total()?;
+            let value = term.value.peek_total()?;
             if !value.is_finite() {
                 let mut error = term.not_finite(value, self.work.key.step, &replaced.latents);
                 if let Error::NotFinite { what, .. } = &mut error {

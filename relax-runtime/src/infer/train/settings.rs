@@ -62,8 +62,9 @@ pub trait ConfigureTraining: Configure {
         self
     }
 
-    /// Records a variance ledger, without changing training by a single bit; by default there is none. Checkpoints hold
-    /// it, with the state of its rivals.
+    /// Records a variance ledger; by default there is none. It is about estimates from draws, so [`Svi`](crate::infer::Svi)
+    /// then draws what it would sum out, as with [`draw_all`](crate::infer::Svi::draw_all), and starts once; beyond that
+    /// training does not change by a single bit. Checkpoints hold it, with the state of its rivals.
     #[must_use]
     fn record(mut self, recording: Recording) -> Self {
         let trainer = self.training();

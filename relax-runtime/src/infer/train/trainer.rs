@@ -118,6 +118,21 @@ impl Trainer {
         !sites.asked.is_empty() || *particles > 1 || self.recorder.is_some()
     }
 
+    /// Why choices that could be summed out are drawn, unless an estimator was asked for at all of them.
+    pub(super) fn why_drawn(&self) -> Option<&'static str> {
+        let Estimation {
+            sites, particles, ..
+        } = &self.estimation;
+        match () {
+            () if sites.asked.is_everywhere() => None,
+            () if !sites.asked.is_empty() => {
+                Some("an estimator was asked for at some site, or a budget for one")
+            }
+            () if *particles > 1 => Some("several draws were asked for in each step (`particles`)"),
+            () => Some("a ledger is about estimates from draws"),
+        }
+    }
+
     /// Whether steps have moved nothing, and never will.
     pub(super) fn has_nothing_to_train(&self) -> bool {
         self.step > 0 && self.optimizer.moved().next().is_none() && self.estimation.sites.is_empty()

@@ -116,10 +116,14 @@ impl<'m> Svi<'m> {
         self
     }
 
-    /// Fits a bound of several samples, as [`Elbo::samples`].
+    /// Fits a bound of several samples, as [`Elbo::samples`]. Discrete choices are then drawn; one sample is the
+    /// default, and changes nothing.
     #[must_use]
     pub fn samples(mut self, samples: usize) -> Self {
-        self.objective = self.objective.draw_unless_asked().samples(samples);
+        if samples != 1 {
+            self.objective = self.objective.draw_unless_asked();
+        }
+        self.objective = self.objective.samples(samples);
         self
     }
 
@@ -377,7 +381,8 @@ impl<O: Objective> Training<O> {
     /// Tells the objective whether estimators are to be seen at work.
     pub(super) fn say_what_was_asked(&self) {
         if self.trainer.is_about_draws() {
-            self.objective.expect_draws();
+            let (why, params) = (self.trainer.why_drawn(), self.trainer.params());
+            self.objective.expect_draws(why, params);
         }
     }
 

@@ -32,7 +32,7 @@ impl Context {
     }
 
     /// A context for one of several runs of a part of the program, with the position, handlers and parameters of this
-    /// one, and its own trace.
+    /// one, what host code has read here, and its own trace.
     pub(crate) fn inside(&self, interpreter: Rc<dyn Interpreter>) -> Self {
         let handlers = self
             .handlers
@@ -40,9 +40,13 @@ impl Context {
             .iter()
             .map(Installed::clone)
             .collect();
-        let state = State {
-            scope: self.state.borrow().scope.clone(),
-            ..State::new()
+        let state = {
+            let outer = self.state.borrow();
+            State {
+                scope: outer.scope.clone(),
+                host_sites: self.influence(&outer),
+                ..State::new()
+            }
         };
         Self {
             handlers: RefCell::new(handlers),

@@ -391,7 +391,7 @@ fn term_of(entry: &Entry) -> Option<f64> {
         Kind::Param => None,
         Kind::Cost | Kind::Factor => match &entry.value {
             Value::Real(x) => Some(*x),
-            other => other.to_f64s().ok().map(|numbers| numbers.iter().sum()),
+            other => other.peek_f64s().ok().map(|numbers| numbers.iter().sum()),
         },
         Kind::Latent | Kind::Observed => entry.weighted_log_prob().ok(),
     }
