@@ -231,6 +231,9 @@ fn names(sites: &mut [&mut Site], errors: &mut Errors) {
             Origin::Missing => errors.at(name.span, unnamed(site)),
             _ if !is_valid(&name.text) => errors.at(name.span, reserved(site)),
             _ if settled.has(sites, i, &name.text) => errors.at(name.span, duplicate(site)),
+            _ if settled.has_other_parameter(sites, i) => {
+                errors.at(name.span, one_parameter(site));
+            }
             Origin::Literal | Origin::Binding => settled.insert(i, name.text.clone()),
         }
     }
@@ -269,6 +272,21 @@ impl Settled {
         self.0.entry(name).or_default().push(site);
     }
 
+    /// Whether a parameter of another branch has a site's name, which would make the two one number, unless both were
+    /// given it.
+    fn has_other_parameter(&self, sites: &[&mut Site], site: usize) -> bool {
+        let site = &*sites[site];
+        let mut others = self.0.get(&site.name.text).into_iter().flatten();
+        let is_given = |site: &Site| site.name.origin == Origin::Literal;
+        matches!(site.kind, Kind::Param { .. })
+            && others.any(|&other| {
+                let other = &*sites[other];
+                matches!(other.kind, Kind::Param { .. })
+                    && other.place.cfgs == site.place.cfgs
+                    && !(is_given(site) && is_given(other))
+            })
+    }
+
     /// Whether a site that the same run can reach has this name.
     fn has(&self, sites: &[&mut Site], site: usize, name: &str) -> bool {
         let others = self.0.get(name).map_or(&[][..], Vec::as_slice);
@@ -296,6 +314,14 @@ fn duplicate(site: &Site) -> String {
     format!(
         "another site is already named `{name}`; name this one: \
          `{keyword}!(.., name = \"{name}_2\")`"
+    )
+}
+
+fn one_parameter(site: &Site) -> String {
+    let name = &site.name.text;
+    format!(
+        "another branch has a parameter named `{name}`, and parameters of one name are one number; name this one: \
+         `param!(.., name = \"{name}_2\")`, or, if they are one, give both `name = \"{name}\"`"
     )
 }
 
