@@ -1,10 +1,10 @@
 //! The relaxed cost with its correction for each choice.
 
-use relax_runtime::dist::{BernoulliRelaxation, Relaxation};
+use relax_runtime::dist::{BernoulliRelaxation, Distribution, Number, Relaxation};
 use relax_runtime::estimator::{Coupling, Estimate, Noise, corrected, differentiable, relax};
 use relax_runtime::nn::Activation;
+use relax_runtime::prelude::*;
 use relax_runtime::surrogate::{FreeForm, RelaxedCost, Sum, Surrogate, Zero};
-use relax_runtime::{Device, Error, Key, Parameter, Result, Tensor};
 
 use crate::derivatives::assert_follows;
 use crate::problems::{
@@ -347,5 +347,27 @@ fn nothing_is_learned_from_the_draw_at_hand() -> Result<()> {
     assert_eq!(run()?, first);
     relaxed.learn_from_last()?;
     assert_ne!(run()?, first);
+    Ok(())
+}
+
+/// The slope of a truncated Laplace's log-density jumps in the middle, too.
+#[test]
+fn the_kink_of_a_truncated_law_is_rounded_off() -> Result<()> {
+    #[model]
+    fn kinked(weights: &Tensor) {
+        let theta = param!(Tensor::zeros([2], &Device::cpu()));
+        let b = sample!(Bernoulli(logits = &theta));
+        let law = Truncated::new(Laplace::new((b * weights).sum(0), 0.5)?, -50.0, 50.0)?;
+        let Number::Tensor(log_density) = law.log_prob(&Tensor::scalar(0.2))? else {
+            unreachable!("of a tensor")
+        };
+        cost!(-log_density);
+    }
+    let weights = Tensor::from_slice(&[1.0, -1.5]);
+    let model = kinked(&weights);
+    let objective = ExpectedCost::new(&model);
+    let check = Check::new(&objective).draws(20_000).seed(3);
+    let table = check.estimator(Relax::relaxed_cost()).run()?;
+    assert!(table.verdict().is_ok(), "{table}");
     Ok(())
 }

@@ -467,3 +467,63 @@ fn a_learned_surrogate_comes_down_to_the_floor() -> Result<()> {
     }
     Ok(())
 }
+
+/// Two counts that pay together, with so many values that a network alone learns, beside a form with their pair.
+#[model]
+fn two_counts() {
+    let theta = param!(Tensor::from_slice(&[0.0, 0.3]));
+    let n = sample!(Binomial(10, logits = &theta));
+    cost!(n.index(0, 0) * n.index(0, 1));
+}
+
+/// More coins than the form has pairs for.
+#[model]
+fn twelve_coins() {
+    let theta = param!(Tensor::zeros([12], &Device::cpu()));
+    let b = sample!(Bernoulli(logits = &theta));
+    cost!((b.sum_all() - 5.3).square());
+}
+
+/// Only an estimator that knows the pairs of a site's choices may be below the floor.
+#[test]
+fn the_floor_holds_where_no_pairs_are_known() -> Result<()> {
+    let note = |model: &dyn Program, site: &str, estimator: Relax| -> Result<String> {
+        let objective = ExpectedCost::new(model);
+        let check = Check::new(&objective).draws(300).seed(3);
+        let table = check.estimator(estimator).run()?;
+        let site = table.site(site).unwrap();
+        let floor = site.floor.clone().unwrap();
+        Ok(floor.note.map_or(String::new(), String::from))
+    };
+    let pairs = "pairs of the site's choices";
+    let counts = note(&two_counts(), "n", Relax::free_form())?;
+    assert!(counts.contains(pairs), "{counts}");
+    let coins = note(&twelve_coins(), "b", Relax::free_form())?;
+    assert!(!coins.contains(pairs), "{coins}");
+    Ok(())
+}
+
+/// Each row's floor is given the other rows: in a cost where they meet, their sum may vary less.
+#[test]
+fn rows_that_meet_have_no_floor() -> Result<()> {
+    #[model]
+    fn gap() {
+        let theta = param!(Tensor::from_slice(&[0.0, 0.0]));
+        let unequal;
+        plate!(2 => {
+            let b = sample!(Bernoulli(logits = &theta));
+            unequal = (b * Tensor::from_slice(&[1.0, -1.0])).sum_all().square();
+        });
+        cost!(-unequal);
+    }
+    let model = gap();
+    let objective = ExpectedCost::new(&model);
+    let check = Check::new(&objective).draws(400).seed(3);
+    let table = check.estimator(Reinforce::without_baseline()).run()?;
+    let floor = table.site("b").unwrap().floor.clone().unwrap();
+    assert_eq!(floor.value, None, "{table}");
+    assert!(floor.variance.unwrap() < 1e-9, "{table}");
+    let note = floor.note.unwrap();
+    assert!(note.contains("meet in one cost"), "{note}");
+    Ok(())
+}

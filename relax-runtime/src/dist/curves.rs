@@ -3,6 +3,8 @@
 use std::f64::consts::{FRAC_1_SQRT_2, LN_2, PI};
 use std::fmt::Debug;
 
+use super::real::Real;
+use super::truncated::functions::LnDensity;
 use crate::special::{HALF_LN_TAU, normal_quantile};
 
 /// A law of one number t whose distribution function has an inverse.
@@ -22,6 +24,11 @@ pub trait Curve: Copy + Debug + Default + 'static {
     fn score(t: f64) -> f64;
     /// Its second derivative.
     fn bend(t: f64) -> f64;
+
+    /// The log-density of numbers; where its slope jumps, the operation must be one that knows.
+    fn log_density<R: Real>(t: &R) -> R {
+        R::smooth([t], &LnDensity::<Self>::default())
+    }
 }
 
 /// Standard normal numbers.
@@ -80,6 +87,9 @@ impl Curve for LaplaceCurve {
     }
     fn bend(_: f64) -> f64 {
         0.0
+    }
+    fn log_density<R: Real>(t: &R) -> R {
+        -t.abs() - LN_2
     }
 }
 

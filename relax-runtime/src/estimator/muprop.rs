@@ -2,7 +2,7 @@
 
 use super::class::{SiteClass, expect_relaxable};
 use super::problem::{pull, slope};
-use super::site::{Estimator, SiteTask};
+use super::site::{Estimator, SiteTask, check_temperature};
 use super::state::SiteState;
 use super::{Cost, Estimate, Problem};
 use crate::error::Result;
@@ -90,8 +90,13 @@ impl Estimator for MuProp {
     }
 
     /// Evaluations beyond the first are the surrogate's.
-    fn above_floor(&self, _: SiteClass) -> std::result::Result<(), String> {
+    fn above_floor(&self, _: SiteClass, _: Option<&SiteState>) -> std::result::Result<(), String> {
         Ok(())
+    }
+
+    fn state(&self, _: &SiteTask<'_>) -> Result<SiteState> {
+        check_temperature(self.temperature)?;
+        Ok(SiteState::new())
     }
 
     fn estimate(&self, task: &SiteTask<'_>, cost: &dyn Cost, _: &SiteState) -> Result<Estimate> {

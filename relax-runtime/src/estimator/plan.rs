@@ -268,14 +268,21 @@ fn within(budget: usize, class: SiteClass) -> Result<Decision> {
     let mut rivals = refused(&exact(budget), class, budget);
     let all = contenders(class, budget)?;
     rivals.extend(refused(&all, class, budget));
-    let choice = within_any(all.clone(), class, budget).ok_or_else(|| Error::Config {
-        setting: "budget",
-        problem: format!(
-            "is {budget}, but a draw of everything takes {} evaluations; declare at least as many, \
-             or fewer samples",
-            class.samples
-        ),
-    })?;
+    let none = || match validity(&Pathwise, class) {
+        Err(problem) if all.is_empty() => Error::Config {
+            setting: "estimator",
+            problem,
+        },
+        _ => Error::Config {
+            setting: "budget",
+            problem: format!(
+                "is {budget}, but a draw of everything takes {} evaluations; declare at least as \
+                 many, or fewer samples",
+                class.samples
+            ),
+        },
+    };
+    let choice = within_any(all.clone(), class, budget).ok_or_else(none)?;
     let affordable = |e: &Rc<dyn Estimator>| problem(&**e, class, budget).is_none();
     let contenders: Vec<_> = all.into_iter().filter(affordable).collect();
     Ok(Decision {

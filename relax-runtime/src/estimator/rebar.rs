@@ -82,7 +82,7 @@ impl Estimator for Rebar {
     }
 
     /// Evaluations beyond the first are the surrogate's.
-    fn above_floor(&self, _: SiteClass) -> std::result::Result<(), String> {
+    fn above_floor(&self, _: SiteClass, _: Option<&SiteState>) -> std::result::Result<(), String> {
         Ok(())
     }
 

@@ -184,13 +184,18 @@ pub trait Estimator: Debug {
     }
 
     /// Whether the floor of a ledger ([`Recording::floors`]) bounds its variance from below: its estimate
-    /// is made from one draw, and is unbiased over the choice's own value alone, with the others as drawn.
+    /// is made from one draw, and is unbiased over the choice's own value alone, with the others as drawn. The state is
+    /// what it has learned, if it has.
     ///
     /// # Errors
     /// Why its variance may be lower.
     ///
     /// [`Recording::floors`]: crate::infer::Recording::floors
-    fn above_floor(&self, class: SiteClass) -> std::result::Result<(), String> {
+    fn above_floor(
+        &self,
+        class: SiteClass,
+        _state: Option<&SiteState>,
+    ) -> std::result::Result<(), String> {
         if self.biased() {
             return Err("it is biased".into());
         }

@@ -101,8 +101,16 @@ impl Floors {
 
     /// Whether a site's local expectation is to be estimated.
     fn lacks(&self, name: &str, site: &TrainedSite) -> bool {
-        let is_exact = self.exact.get(name).copied().flatten().is_some();
-        !is_exact && site.class.changes <= self.most_changes && no_floor(site.class).is_none()
+        self.exactly(name, site).is_none()
+            && site.class.changes <= self.most_changes
+            && no_floor(site.class).is_none()
+    }
+
+    /// The exact floor of a site. Given the other rows' choices, each row has one, but where rows meet in one cost these
+    /// are conditions of their own, under which the sum of rows is bounded by nothing.
+    fn exactly(&self, name: &str, site: &TrainedSite) -> Option<f64> {
+        let exact = self.exact.get(name).copied().flatten();
+        exact.filter(|_| site.class.separate)
     }
 
     /// Makes a fresh draw, and records the local expectations at its sites where they are to be estimated; returns how
@@ -164,14 +172,14 @@ impl Floors {
 
     /// The floor at a site for its estimator and the mean of `particles` draws.
     pub(in crate::infer) fn of(&self, name: &str, site: &TrainedSite, particles: usize) -> Floor {
-        let exact = self.exact.get(name).copied().flatten();
+        let exact = self.exactly(name, site);
         let drawn = self.drawn.get(name);
         let value = exact.or_else(|| drawn?.variance());
         let error = match exact {
             Some(_) => Some(0.0),
             None => drawn.and_then(Columns::variance_error),
         };
-        let above = site.estimator.above_floor(site.class);
+        let above = site.estimator.above_floor(site.class, site.state.as_ref());
         let note = match (value, above, site.class.draws) {
             (None, ..) => {
                 no_floor(site.class).or(Some(match (&self.problem, site.class.changes) {
@@ -215,7 +223,9 @@ fn no_floor(class: SiteClass) -> Option<Cow<'static, str>> {
         } => "its values have no last one, or are too many",
         SiteClass {
             separate: false, ..
-        } => "rows of its plate meet in one cost, and all their values have too many combinations",
+        } => {
+            "rows of its plate meet in one cost, and what bounds each row's estimate does not bound their sum"
+        }
         _ => return validity(&IndeCateR, class).err().map(Cow::from),
     };
     Some(format!("no floor: {why}").into())

@@ -91,7 +91,7 @@ impl Plates {
         self.around = Rc::clone(outer);
     }
 
-    /// Checks the size of a plate, also against earlier plates of its name: plates of one name are the same rows.
+    /// Checks the size of a plate, also against other plates of its name: plates of one name are the same rows.
     fn expect(&mut self, site: &Site, size: usize, of: usize) -> Result<(), String> {
         if size == 0 {
             return Err(
@@ -106,6 +106,15 @@ impl Plates {
         }
         if site.name.is_empty() {
             return Ok(());
+        }
+        let mut around = self.around.iter();
+        if around.any(|plate| matches!(plate.rows, Rows::Named(name) if name == site.name)) {
+            return Err(
+                "a plate of this name is already around it, and rows of one plate that meet in a term are not \
+                 independent; for pairs of rows, leave the plates and compute with the whole tensor, or give the inner \
+                 plate another name"
+                    .into(),
+            );
         }
         let mut known = self.named.iter();
         match known.find(|(known, ..)| known.name == site.name) {

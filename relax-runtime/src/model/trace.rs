@@ -242,6 +242,30 @@ impl Entry {
         }
     }
 
+    /// Checks that an observed tensor with more axes than the plates, whose last axes happen to have the plates' sizes,
+    /// is not observed with parameters of the plates' sizes alone: these could belong to rows as well as to columns.
+    ///
+    /// # Errors
+    /// If they could.
+    pub(super) fn expect_one_reading<D: AnyDistribution>(&self, dist: &D) -> Result<()> {
+        let (Value::Tensor(value), sizes) = (&self.value, self.sizes()) else {
+            return Ok(());
+        };
+        let shape = value.check()?.shape();
+        if sizes.is_empty() || shape.rank() == sizes.len() || !shape.ends_with(&sizes) {
+            return Ok(());
+        }
+        let drawn = AnyDistribution::law(dist)?.draw_shape();
+        match drawn.rank() == shape.rank() || !drawn.starts_with(&sizes) {
+            true => Ok(()),
+            false => Err(Error::Plates(format!(
+                "the parameters, of shape {drawn}, could belong to the rows or to the columns of the observed value, \
+                 of shape {shape}, inside plates of sizes {sizes:?}; give them all its axes: `.unsqueeze(-1)` for one \
+                 per row, `.unsqueeze(0)` for one per column"
+            ))),
+        }
+    }
+
     /// What is known besides its log-density.
     pub(crate) fn known(&self) -> Known<'_> {
         Known::of(self.outside.as_ref(), self.dist.as_ref())

@@ -72,6 +72,11 @@ impl Quadratic {
         })
     }
 
+    /// Whether it knows what pairs of choices cost together.
+    pub(crate) fn has_pairs(&self) -> bool {
+        self.pairs.iter().any(|(i, j)| i != j)
+    }
+
     /// Numbers per row.
     pub(crate) fn numbers(&self) -> usize {
         self.numbers

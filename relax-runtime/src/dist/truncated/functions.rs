@@ -56,7 +56,7 @@ impl<C: Curve> Smooth<2> for LnMass<C> {
 
 /// The log-density of the whole law.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct LnDensity<C>(PhantomData<C>);
+pub(in crate::dist) struct LnDensity<C>(PhantomData<C>);
 
 impl<C: Curve> Smooth<1> for LnDensity<C> {
     fn value(&self, [t]: [f64; 1]) -> f64 {

@@ -3,7 +3,7 @@
 mod base;
 mod count_sums;
 mod counts;
-mod functions;
+pub(in crate::dist) mod functions;
 mod log_normal;
 mod shaped;
 mod shaped_functions;
@@ -13,7 +13,7 @@ use std::marker::PhantomData;
 use base::Ends;
 pub use base::Truncatable;
 pub use counts::{CountEnd, TruncatedCounts, TruncatedFamily};
-use functions::{Gap, LnDensity, LnMass, Mean, Quantile};
+use functions::{Gap, LnMass, Mean, Quantile};
 pub use log_normal::TruncatedLogNormal;
 pub use shaped::{BetaCurve, GammaCurve, ShapedCurve, StudentCurve, TruncatedShaped};
 
@@ -190,8 +190,7 @@ impl<C: Curve, R: Real> Continuous for Truncated<C, R> {
             true => t.kept_within(f32::MIN.into(), f32::MAX.into()),
             false => t,
         };
-        let density = R::smooth([&t], &LnDensity::<C>::default());
-        density - R::smooth([&a, &b], &LnMass::<C>::default()) - self.scale.ln()
+        C::log_density(&t) - R::smooth([&a, &b], &LnMass::<C>::default()) - self.scale.ln()
     }
 
     fn draw(&self, standards: &[R]) -> R {

@@ -292,13 +292,13 @@ impl Estimator for Relax {
 
     /// Evaluations beyond the first are the surrogate's. A quadratic form of several choices is known
     /// on average over all of them, not with the others as drawn.
-    fn above_floor(&self, class: SiteClass) -> std::result::Result<(), String> {
-        /// Maximum number of changes of a row for which the form has pairs: two choices of seven values.
-        const PAIRED: usize = 12;
-        let several = class.values > class.changes.saturating_add(1);
-        let quadratic =
-            self.coupling == Coupling::Coupled && self.kind(class) == SurrogateKind::FreeForm;
-        match quadratic && several && class.changes <= PAIRED {
+    fn above_floor(
+        &self,
+        _: SiteClass,
+        state: Option<&SiteState>,
+    ) -> std::result::Result<(), String> {
+        let form = state.and_then(SiteState::quadratic);
+        match form.is_some_and(Quadratic::has_pairs) {
             true => Err(
                 "it knows what pairs of the site's choices cost on average, beside its surrogate"
                     .into(),

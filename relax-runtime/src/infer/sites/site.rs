@@ -36,7 +36,7 @@ pub(in crate::infer) struct TrainedSite {
     pub(in crate::infer) contenders: Vec<Rc<dyn Estimator>>,
     /// The cost of a draw that no estimate uses: the baseline of the first estimate.
     first_cost: Option<f64>,
-    state: Option<SiteState>,
+    pub(in crate::infer) state: Option<SiteState>,
     /// The shape of a row's draw for which the estimator's surrogate was made.
     made_for: Option<Shape>,
     moments: GradientMoments,

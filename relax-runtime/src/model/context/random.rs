@@ -171,6 +171,9 @@ impl Context {
             checked => checked.map_err(|e| entry.locate(e))?,
         }
         entry.expect_observed_rows().map_err(|e| entry.locate(e))?;
+        entry
+            .expect_one_reading(&dist)
+            .map_err(|e| entry.locate(e))?;
         entry.dist = Some(Rc::new(dist));
         entry.weight = self.weigh(&entry.name).map_err(|e| entry.locate(e))?;
         self.record(entry)
