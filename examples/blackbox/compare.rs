@@ -17,7 +17,7 @@ pub(crate) enum Method {
     Relax,
     /// RELAX with a quadratic form with all pairs, fitted to all past draws.
     Quadratic,
-    /// A network fitted to all past draws.
+    /// A quadratic form with all pairs, fitted to the last draws, three times as many as it has weights.
     Replay,
     /// A leave-one-out baseline of four draws.
     Rloo,

@@ -67,7 +67,8 @@ struct Options {
     /// Run the paper's grid: three rates times three rates of the critic, each with all seeds.
     #[arg(long)]
     grid: bool,
-    /// Run cart-pole as a program of the library's language, for this many updates.
+    /// Run cart-pole as a program of the library's language, for this many updates; of the other options only `--seed`
+    /// counts.
     #[arg(long, value_name = "UPDATES")]
     as_model: Option<u64>,
     /// First seed.
@@ -132,6 +133,9 @@ fn run(options: &Options) -> Outcome<()> {
         return Err("--seeds, --batch and --episodes must be at least 1".into());
     }
     if let Some(updates) = options.as_model {
+        if !matches!(options.env, Name::Cartpole) {
+            return Err("--as-model runs cart-pole alone; leave out --env".into());
+        }
         return as_model::run(options.seed, updates.max(1));
     }
     match options.env {

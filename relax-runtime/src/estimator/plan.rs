@@ -171,7 +171,7 @@ impl Decision {
 ///
 /// - what the user asked for, if it is valid;
 /// - otherwise, within a declared budget of evaluations, an exact estimator if one is affordable, or else
-///   the winner of a race among the valid ones;
+///   the winner of a race among the [`contenders`] that are valid;
 /// - without a budget, the pathwise estimator where the draw is differentiable, RELAX at discrete sites
 ///   with a relaxation, LAX at continuous ones whose draw host code reads, and the score function with a
 ///   leave-one-out baseline where a law offers nothing but its density; VIMCO instead of the last three

@@ -138,6 +138,9 @@ impl<'m> Elbo<'m> {
     }
 
     /// Uses another [`Guide`]: a program, which samples exactly the model's latent sites, or another family.
+    ///
+    /// A program and the model share the parameters whose names are the same: `let scale = param!(1.0)` in both is one
+    /// number, which starts where the guide says, as it runs first. For two numbers, call them differently.
     #[must_use]
     pub fn guide(mut self, guide: &'m dyn Guide) -> Self {
         self.guide = guide;

@@ -47,9 +47,12 @@ impl Draws {
     /// Runs a program `n` times at these draws: each run takes the values of one draw for the sites of the same names,
     /// and draws the others. The result has the observed sites, drawn from their distributions (the posterior
     /// predictive distribution), and the `sample!` sites that the draw lacks. So the model itself gives data like its
-    /// own, and another program with the same latent names gives predictions. To draw a site anew although its name is
-    /// the same, such as one in a plate of another size, hide it with [`block`](crate::model::block). Inputs of the
-    /// program, such as an earlier observation, are taken as they are.
+    /// own, and another program with the same latent names gives predictions. Inputs of the program, such as an earlier
+    /// observation, are taken as they are.
+    ///
+    /// Rows are known by their site's name and their number alone. New rows, as many as those that were fitted, take
+    /// the values of these, such as their components in a mixture; another number of rows is an error. To draw a site
+    /// anew although its name is the same, hide it with [`block`](crate::model::block).
     ///
     /// Draws of equal weight are taken in turn, weighted draws by [`resample`](Self::resample).
     ///
@@ -76,6 +79,33 @@ impl Draws {
     /// let biased = posterior.mean("biased")?;
     /// let wanted = 0.9 * biased + 0.5 * (1.0 - biased);
     /// assert!((predicted.mean("heads")? - wanted).abs() < 0.02);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// New rows of a mixture, whose components are not those of the rows that were fitted:
+    ///
+    /// ```
+    /// use relax_runtime::prelude::*;
+    ///
+    /// /// One row in ten is high.
+    /// #[model]
+    /// fn rows(x: &Tensor) {
+    ///     plate!(x.rows() => {
+    ///         let is_high = sample!(Bernoulli(Tensor::full(x.rows(), 0.1, &Device::cpu())));
+    ///         observe!(Normal(&is_high * 10.0, 1.0), x);
+    ///     })
+    /// }
+    ///
+    /// # fn main() -> Result<()> {
+    /// let x = Tensor::from_slice(&[10.2, 9.7]);
+    /// let (posterior, params) = (exact_posterior(&rows(&x))?, ParamStore::default());
+    /// // Both rows are high, and so are data like them.
+    /// let again = posterior.predictive(&rows(&x), &params, 1_000, 1)?;
+    /// assert!((again.means("x")?[0] - 10.0).abs() < 0.3);
+    /// let new = block(rows(&x), |name| name == "is_high");
+    /// let predicted = posterior.predictive(&new, &params, 4_000, 1)?;
+    /// assert!((predicted.means("x")?[0] - 1.0).abs() < 0.4);
     /// # Ok(())
     /// # }
     /// ```

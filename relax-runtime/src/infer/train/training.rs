@@ -107,6 +107,8 @@ impl<'m> Svi<'m> {
 
     /// Fits another [`Guide`] instead: a program written with `#[model]`, which samples exactly the model's latent
     /// sites, or another family. Discrete choices are then drawn, unless the guide [leaves sums](Guide::leaves_sums).
+    ///
+    /// A program and the model share the parameters whose names are the same, as for [`Elbo::guide`].
     #[must_use]
     pub fn guide(mut self, guide: &'m dyn Guide) -> Self {
         if !guide.leaves_sums() {
