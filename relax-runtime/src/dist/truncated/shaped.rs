@@ -4,7 +4,9 @@ use std::fmt::Debug;
 use std::marker::PhantomData;
 
 use super::shaped_functions::{LnMass, Mean, Quantile, density, mass};
-use super::{Ends, FAR, NAME, Truncatable, Truncated, check_between, lies_between, values_about};
+use super::{
+    Ends, FAR, NAME, Truncatable, Truncated, check_between, gaps_within, values_about,
+};
 use crate::dist::curves::NormalCurve;
 use crate::dist::family::*;
 use crate::dist::gamma::uniform;
@@ -180,12 +182,13 @@ impl<C: ShapedCurve, R: Real> Continuous for TruncatedShaped<C, R> {
         })
     }
 
-    /// The ends are included, unless they are the whole law's own, and so is what a draw at an end is rounded to.
-    fn contains(&self, x: &R) -> Result<bool> {
+    /// The ends are included, unless they are the whole law's own.
+    fn gaps(&self, x: &R) -> Option<[R; 2]> {
         let [first, last] = C::ENDS.map(|end| self.loc.clone() + self.scale.clone() * end);
-        Ok((x.clone() - first).all(|gap| gap > 0.0)?
-            && (last - x.clone()).all(|gap| gap > 0.0)?
-            && lies_between(x, [&self.low, &self.high], &self.loc)?)
+        let [above, below] = gaps_within([&self.low, &self.high], &self.loc, x);
+        let above = (x.clone() - first).where_above(0.0, &above, -1.0);
+        let below = (last - x.clone()).where_above(0.0, &below, -1.0);
+        Some([above, below])
     }
 
     fn log_density(&self, x: &R) -> R {
