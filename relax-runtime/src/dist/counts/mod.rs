@@ -24,6 +24,7 @@ pub use table::{Table, TableName};
 pub(super) use law::CountLaw;
 
 use super::excluded::CERTAINTY;
+use super::repeat::behind;
 use super::{Distribution, Law, Number, Numbers, check_fit, expand_parameter};
 use crate::dist::noise::each::LARGEST as BELOW_ONE;
 use crate::error::{Error, Result};
@@ -426,7 +427,12 @@ impl<F: CountFamily> Distribution for Counts<F, Tensor> {
 
     fn expand(self, plates: &[usize]) -> Result<Self> {
         let (rows, vectors) = (self.rows(), usize::from(self.family.is_vector()));
-        let theta = expand_parameter(F::NAME, "parameter", &self.theta, plates, vectors)?;
+        // The numbers of a law of scalars are repeated, as a scalar is.
+        let theta = match rows.rank() {
+            0 if vectors > 0 => behind(&self.theta, plates.len())?,
+            _ => self.theta,
+        };
+        let theta = expand_parameter(F::NAME, "parameter", &theta, plates, vectors)?;
         let fixed = match self.fixed.rank() {
             0 => self.fixed,
             // Once it has the parameters' axes, its own axes are the plates', too.

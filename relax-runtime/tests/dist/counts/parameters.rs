@@ -7,7 +7,7 @@ use relax_runtime::dist::{
     Hypergeometric, Law, Mixture, Multinomial, NegativeBinomial, Number, OrderedLogistic, Part,
     Poisson, Repeat, Truncated, ZeroInflated,
 };
-use relax_runtime::{Device, Error, Key, Result, Tensor, grad};
+use relax_runtime::{Device, Error, Key, Result, Shape, Tensor, grad};
 use statrs::distribution as reference;
 
 use super::near;
@@ -388,6 +388,36 @@ fn probabilities_may_be_certain() -> Result<()> {
     Ok(())
 }
 
+/// A law whose parameters are scalars is repeated for every row, however many parameters it has.
+#[test]
+fn scalars_are_repeated_for_every_row() -> Result<()> {
+    let [one, two] = [1.0, 2.0].map(|x| Tensor::scalar(x).leaf());
+    macro_rules! check {
+        ($($law:expr),+ $(,)?) => {$(
+            let law = $law?;
+            let single = law.log_prob(&Tensor::scalar(2.0))?.total()?;
+            for plates in [&[3][..], &[3, 4]] {
+                let rows = law.clone().expand(plates)?;
+                let shape = Shape::try_from(plates)?;
+                let value = Tensor::full(shape, 2.0, &Device::cpu());
+                let wanted = single * shape.numel() as f64;
+                near("rows", rows.log_prob(&value)?.total()?, wanted, 1e-5);
+                let law = rows.law()?;
+                let draw = law.draw(&law.noise(&mut Key::new(1).stream("x"))?);
+                assert_eq!(draw.shape(), shape);
+            }
+        )+};
+    }
+    check!(
+        Poisson::rate(&two),
+        NegativeBinomial::mean(&two, 2.0),
+        BetaBinomial::new(&two, &one, 5),
+        ZeroInflated::gate(0.25, Poisson::rate(&two)),
+        Truncated::new(NegativeBinomial::mean(&two, 2.0), 1, f64::INFINITY),
+        OrderedLogistic::new(&one, [-1.0, 0.5, 2.0]),
+    );
+    Ok(())
+}
 
 /// What a gate of exactly 0 or 1 rules out adds nothing to what is left, however improbable that is.
 #[test]
