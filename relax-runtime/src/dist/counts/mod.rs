@@ -17,7 +17,7 @@ pub(super) use family::AnyFamily;
 pub use family::{CountFamily, CountParts, Place, QuantileLevel};
 pub(super) use family::{by_difference, part, search};
 pub use relaxation::CountRelaxation;
-pub(super) use special::{regularised_beta, sigmoid, softplus};
+pub(super) use special::{regularised_beta, regularised_gamma, sigmoid, softplus};
 pub(super) use table::MOST_VALUES;
 pub use table::{Table, TableName};
 
