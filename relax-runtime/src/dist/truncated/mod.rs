@@ -161,15 +161,8 @@ impl<C: Curve, R: Real> Continuous for Truncated<C, R> {
     }
 
     fn bijection(&self) -> Option<Bijection> {
-        let open = |end: &R| match end.all(|x| x.abs() >= FAR * 0.5) {
-            Ok(true) => Some(true),
-            _ => match end.all(|x| x.abs() < FAR * 0.5) {
-                Ok(true) => Some(false),
-                _ => None,
-            },
-        };
         let (low, high) = (self.low.tensor(), self.high.tensor());
-        Some(match (open(&self.low)?, open(&self.high)?) {
+        Some(match (is_none(&self.low)?, is_none(&self.high)?) {
             (true, true) => Bijection::Real,
             (false, true) => Bijection::Above(low),
             (true, false) => Bijection::Below(high),
@@ -238,6 +231,16 @@ impl<C: Curve, R: Real> Continuous for Truncated<C, R> {
             law.checked()?.law()
         })
         .for_draws_about(values_about(of.bijection()))
+    }
+}
+
+/// Whether an end is not there; `None` where it is in some rows alone.
+fn is_none<R: Real>(end: &R) -> Option<bool> {
+    let is_far = |x: f64| x.abs() >= FAR * 0.5;
+    match (end.all(is_far).ok()?, end.all(|x| !is_far(x)).ok()?) {
+        (true, _) => Some(true),
+        (_, true) => Some(false),
+        _ => None,
     }
 }
 

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 use super::shaped_functions::{LnMass, Mean, Quantile, density, mass};
 use super::{
-    Ends, FAR, NAME, Truncatable, Truncated, check_between, gaps_within, values_about,
+    Ends, FAR, NAME, Truncatable, Truncated, check_between, gaps_within, is_none, values_about,
 };
 use crate::dist::curves::NormalCurve;
 use crate::dist::family::*;
@@ -165,7 +165,7 @@ impl<C: ShapedCurve, R: Real> Continuous for TruncatedShaped<C, R> {
     fn bijection(&self) -> Option<Bijection> {
         let [first, last] = C::ENDS;
         let is_open = |end: &R, own: f64| match own.abs() >= FAR {
-            true => end.all(|x| x.abs() >= FAR * 0.5).ok(),
+            true => is_none(end),
             // There is none beyond the end of the whole law.
             false => {
                 let apart = self.standard(end) - own;
@@ -174,7 +174,19 @@ impl<C: ShapedCurve, R: Real> Continuous for TruncatedShaped<C, R> {
             }
         };
         let ends = (is_open(&self.low, first)?, is_open(&self.high, last)?);
+        let own = |end: f64| (self.loc.clone() + self.scale.clone() * end).tensor();
         let (low, high) = (self.low.tensor(), self.high.tensor());
+        // In some rows an end may lie beyond that of the whole law, and not in others.
+        let low = if first == -FAR {
+            low
+        } else {
+            low.maximum(&own(first))
+        };
+        let high = if last == FAR {
+            high
+        } else {
+            high.minimum(&own(last))
+        };
         Some(match (ends, first == -FAR, last == FAR) {
             ((true, true), true, true) => Bijection::Real,
             ((true, true), false, true) => Bijection::Positive,
@@ -267,6 +279,14 @@ impl ShapedCurve for GammaCurve {
     fn spread([a, _]: [&Tensor; 2]) -> Tensor {
         a.sqrt()
     }
+
+    fn width([a, _]: [f64; 2]) -> f64 {
+        a.sqrt()
+    }
+
+    fn reach([a, _]: [f64; 2], _: usize) -> f64 {
+        a.min(a.sqrt())
+    }
 }
 
 /// Beta numbers.
@@ -279,14 +299,6 @@ impl ShapedCurve for BetaCurve {
     const HAS_SECOND: bool = true;
 
     fn ln_density<R: Real>([a, b]: [&R; 2], t: &R) -> R {
-
-    fn width([a, _]: [f64; 2]) -> f64 {
-        a.sqrt()
-    }
-
-    fn reach([a, _]: [f64; 2], _: usize) -> f64 {
-        a.min(a.sqrt())
-    }
         Continuous::log_density(&Beta::of(&[a.clone(), b.clone()]), t)
     }
 
@@ -303,6 +315,16 @@ impl ShapedCurve for BetaCurve {
         let all = a + b;
         (a * b / (&all + 1.0)).sqrt() / all
     }
+
+    fn width([a, b]: [f64; 2]) -> f64 {
+        let all = a + b;
+        (a * b / (all + 1.0)).sqrt() / all
+    }
+
+    fn reach(shapes: [f64; 2], which: usize) -> f64 {
+        let (own, other) = (shapes[which], shapes[1 - which]);
+        own.min((own * (1.0 + own / other)).sqrt())
+    }
 }
 
 /// Student's t.
@@ -315,16 +337,6 @@ impl ShapedCurve for StudentCurve {
     fn ln_density<R: Real>([df, _]: [&R; 2], t: &R) -> R {
         let zero = df.clone() * 0.0;
         let law = StudentT::of(&[df.clone(), zero.clone(), zero + 1.0]);
-
-    fn width([a, b]: [f64; 2]) -> f64 {
-        let all = a + b;
-        (a * b / (all + 1.0)).sqrt() / all
-    }
-
-    fn reach(shapes: [f64; 2], which: usize) -> f64 {
-        let (own, other) = (shapes[which], shapes[1 - which]);
-        own.min((own * (1.0 + own / other)).sqrt())
-    }
         Continuous::log_density(&law, t)
     }
 
@@ -359,7 +371,6 @@ impl ShapedCurve for StudentCurve {
     fn spread([df, _]: [&Tensor; 2]) -> Tensor {
         df.ones_like()
     }
-}
 
     fn width(_: [f64; 2]) -> f64 {
         1.0
@@ -369,3 +380,4 @@ impl ShapedCurve for StudentCurve {
     fn reach(shapes: [f64; 2], _: usize) -> f64 {
         shapes[0]
     }
+}
