@@ -305,3 +305,14 @@ fn rows_with_different_kinds_of_ends_have_no_bijection() -> Result<()> {
     Ok(())
 }
 
+/// Laws draw in single precision, which may round an end outwards.
+#[test]
+fn host_ends_include_what_they_are_rounded_to() -> Result<()> {
+    let law = Truncated::new(Normal::new(0.0, 1.0), 0.1, 0.3)?;
+    let shaped = Truncated::new(Gamma::new(2.0, 1.0), 0.1, 0.3)?;
+    let rounded = f64::from(0.3_f32);
+    assert!(rounded > 0.3 && law.contains(&rounded)? && shaped.contains(&rounded)?);
+    assert!(!law.contains(&0.300_001)? && !shaped.contains(&0.300_001)?);
+    assert!(!shaped.contains(&0.0)? && !law.contains(&f64::NAN)?);
+    Ok(())
+}
