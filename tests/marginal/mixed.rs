@@ -1,5 +1,7 @@
 //! Discrete choices summed out, with continuous ones left.
 
+use std::f64::consts::TAU;
+
 use relax_runtime::infer::{Check, marginalise};
 use relax_runtime::prelude::*;
 
@@ -20,8 +22,7 @@ fn spike_and_slab(y: f64) {
 
 /// ln p(y), and the slope's mean where it is there.
 fn slab(y: f64) -> (f64, f64) {
-    let density =
-        |variance: f64| (-0.5 * y * y / variance).exp() / (std::f64::consts::TAU * variance).sqrt();
+    let density = |variance: f64| (-0.5 * y * y / variance).exp() / (TAU * variance).sqrt();
     ((0.5 * (density(1.0) + density(5.0))).ln(), y * 4.0 / 5.0)
 }
 
@@ -220,5 +221,43 @@ fn certain_values_do_not_choose_between_what_leads_to_them() -> Result<()> {
     let program = certain();
     let fit = Svi::new(&program).seed(1).steps(1_000).run()?;
     assert_near(fit.posterior().mean("which")?, 0.25, 0.02);
+    Ok(())
+}
+
+/// A weight that is certain, and not a number of single precision, or anywhere around 0.
+#[model]
+fn point_and_slab(x: f64) {
+    let zero = sample!(Bernoulli(0.5));
+    let w = if zero {
+        sample!(Delta(0.1), name = "point")
+    } else {
+        sample!(Normal(0.0, 1.0), name = "slab")
+    };
+    observe!(Normal(w, 0.5), x);
+}
+
+/// Nothing but a certain number that is not one of single precision.
+#[model]
+fn tenth() {
+    let w = sample!(Delta(0.1));
+    observe!(Normal(w, 0.5), 0.1);
+}
+
+#[test]
+fn certain_values_may_be_numbers_that_single_precision_rounds() -> Result<()> {
+    let density = |x: f64, variance: f64| (-0.5 * x * x / variance).exp() / (TAU * variance).sqrt();
+    let fit = Svi::new(&tenth()).steps(20).seed(1).run()?;
+    let elbo = fit.posterior().log_evidence().elbo;
+    assert_near(elbo, density(0.0, 0.25).ln(), 1e-5);
+    for x in [0.1, 1.0] {
+        let (point, slab) = (density(x - 0.1, 0.25), density(x, 1.25));
+        let (share, evidence) = (point / (point + slab), (0.5 * (point + slab)).ln());
+        let program = point_and_slab(x);
+        let fit = Svi::new(&program).seed(1).steps(1_000).run()?;
+        assert_near(fit.posterior().mean("zero")?, share, 0.02);
+        assert_near(fit.posterior().log_evidence().elbo, evidence, 0.01);
+        let drawn = Svi::new(&program).draw_all().seed(1).steps(2_000).run()?;
+        assert_near(drawn.posterior().mean("zero")?, share, 0.05);
+    }
     Ok(())
 }

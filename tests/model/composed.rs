@@ -3,7 +3,7 @@
 use relax_runtime::infer::FullRankGuide;
 use relax_runtime::prelude::*;
 
-use crate::assert_near;
+use crate::{assert_near, assert_says, error};
 
 /// A number that lies above 0, and one that an end was drawn for.
 #[model]
@@ -158,5 +158,46 @@ fn mixtures_may_be_observed() -> Result<()> {
     assert_near(locs[1].into(), 6.3 / 3.0, 0.01);
     let shares = fit.params().get("logits").unwrap().softmax(-1).to_vec()?;
     assert_near(shares[0].into(), 0.5, 0.01);
+    Ok(())
+}
+
+/// One of two intervals, with nothing between them.
+#[model]
+fn one_of_two_intervals(over_tensors: bool) {
+    let weights = [0.2, 0.8];
+    let x = if over_tensors {
+        let (lows, highs) = (
+            Tensor::from_slice(&[0.0, 2.0]),
+            Tensor::from_slice(&[1.0, 3.0]),
+        );
+        sample!(Mixture(weights, Uniform(lows, highs)), name = "x")
+    } else {
+        let x = sample!(
+            Mixture(weights, [Uniform::new(0.0, 1.0), Uniform::new(2.0, 3.0)]),
+            name = "x"
+        );
+        Tensor::scalar(x as f32)
+    };
+    observe!(Normal(x, 0.5), 1.3);
+}
+
+/// The evidence is 0.2 (Φ(2.6) − Φ(0.6)) + 0.8 (Φ(3.4) − Φ(1.4)) = 0.05393 + 0.06434.
+#[test]
+fn a_number_lies_in_one_of_two_intervals() -> Result<()> {
+    for over_tensors in [false, true] {
+        let model = one_of_two_intervals(over_tensors);
+        let fit = Svi::new(&model)
+            .posterior_draws(10_000)
+            .seed(1)
+            .steps(3_000)
+            .progress(false)
+            .run()?;
+        let posterior = fit.posterior();
+        let below = posterior.probability(|draw| draw.number("x").is_ok_and(|x| x < 1.0))?;
+        assert_near(below, 0.456, 0.02);
+        assert_near(posterior.log_evidence().elbo, -2.135, 0.02);
+        let refused = error(Svi::new(&model).guide(&FullRankGuide).steps(1).run());
+        assert_says(&refused, &["Mixture", "MeanFieldGuide"]);
+    }
     Ok(())
 }

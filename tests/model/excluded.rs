@@ -398,3 +398,66 @@ fn a_missing_datum_is_outside_of_every_support() {
         assert_says(&said, &["`y` (", "value NaN", "leave missing data out"]);
     }
 }
+
+/// Machines that never fail, or seldom do.
+#[model]
+fn failures(over_tensors: bool) {
+    let perfect = sample!(Bernoulli(0.5));
+    let p = if perfect { 0.0 } else { 0.1 };
+    if over_tensors {
+        let mut counts = vec![0.0; 251];
+        counts[7] = 1.0;
+        let p = Tensor::full([251], p as f32, &Device::cpu());
+        plate!(251 => {
+            observe!(Binomial(5, p), Tensor::from_slice(&counts), name = "count");
+        });
+    } else {
+        for i in 0..251 {
+            observe!(Binomial(5, p), usize::from(i == 7), name = "count");
+        }
+    }
+}
+
+/// Successes that are certain, or depend on a coin.
+#[model]
+fn successes(sure: bool) {
+    let a = sample!(Bernoulli(0.4));
+    let n = sample!(Binomial(3, if a || sure { 1.0 } else { 0.3 }));
+    observe!(Normal(n as f64, 1.0), 2.0);
+}
+
+/// A count that is impossible under a hypothesis rules it out, however well the others fit.
+#[test]
+fn counts_of_probability_0_are_excluded() -> Result<()> {
+    for over_tensors in [false, true] {
+        let model = failures(over_tensors);
+        assert_eq!(exact_posterior(&model)?.mean("perfect")?, 0.0);
+        let fit = Svi::new(&model).seed(1).steps(50).progress(false).run()?;
+        assert_eq!(fit.posterior().mean("perfect")?, 0.0);
+    }
+    for sure in [false, true] {
+        let model = successes(sure);
+        let exact = exact_posterior(&model)?;
+        let density = |n: f64| (-0.5 * (n - 2.0).powi(2)).exp();
+        let one = |n: i32| {
+            let ways = [1.0, 3.0, 3.0, 1.0][n as usize];
+            let open = ways * 0.3_f64.powi(n) * 0.7_f64.powi(3 - n);
+            (0.6 * if sure { f64::from(n == 3) } else { open } + 0.4 * f64::from(n == 3))
+                * density(n.into())
+        };
+        let evidence: f64 = (0..=3).map(one).sum();
+        let evidence_wanted = (evidence / std::f64::consts::TAU.sqrt()).ln();
+        assert_near(exact.log_evidence, evidence_wanted, 1e-6);
+        let mean = (0..=3).map(|n| one(n) * f64::from(n)).sum::<f64>() / evidence;
+        assert_near(exact.mean("n")?, mean, 1e-6);
+        let summed = Svi::new(&model).seed(1).progress(false).run()?;
+        assert_near(summed.posterior().mean("n")?, mean, 1e-4);
+        let drawn = Svi::new(&model)
+            .draw_all()
+            .seed(1)
+            .steps(1_500)
+            .progress(false);
+        assert_near(drawn.run()?.posterior().mean("n")?, mean, 0.1);
+    }
+    Ok(())
+}

@@ -31,7 +31,8 @@ pub(super) fn draw<R: Real>([a, b]: [&R; 2], noise: &[R]) -> R {
 /// their broadcast shape.
 ///
 /// A draw is g/(g + h) for two [`Gamma`](super::Gamma) numbers, computed from their logarithms, so that
-/// no shape is too small. Its automatic guide is a Beta.
+/// no shape is too small. Draws closer to 1 than the largest f32 below it, 1 − 6·10⁻⁸, become that number, over `f64`s
+/// too, since guides see draws in single precision. Its automatic guide is a Beta.
 ///
 /// ```
 /// # use relax_runtime::prelude::*;

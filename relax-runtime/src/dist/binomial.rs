@@ -2,7 +2,8 @@
 
 use super::checks::PROBS;
 use super::counts::{
-    CountFamily, CountOperand, Counts, MOST, Place, regularised_beta, sigmoid, softplus,
+    CountFamily, CountOperand, Counts, MOST, Place, at_least, at_most, certainties, is_certain,
+    near_certain, regularised_beta, sigmoid, softplus,
 };
 use super::double::{Smooth, in_double};
 use super::{Join, Numbers, Operand};
@@ -69,8 +70,8 @@ pub(super) fn check_total(distribution: &'static str, total: &impl Numbers) -> R
 }
 
 impl<P: CountOperand> Binomial<P> {
-    /// This many trials, each a success with probability `probs`. At 0 and 1 the other values have a
-    /// log-probability of −110 per trial.
+    /// This many trials, each a success with probability `probs`. At exactly 0 and 1 all other values have a
+    /// log-probability of −∞.
     ///
     /// # Errors
     /// If a probability is NaN or outside [0, 1], or a number of trials is not a whole number from 0 to 10⁹.
@@ -84,7 +85,7 @@ impl<P: CountOperand> Binomial<P> {
         Self::logits_of(total, probs.logit())
     }
 
-    /// This many trials, each a success with probability σ(`logits`).
+    /// This many trials, each a success with probability σ(`logits`); logits from ±10⁴ on are certainty.
     ///
     /// # Errors
     /// If a logit is not finite, or a number of trials is not a whole number from 0 to 10⁹.
@@ -156,11 +157,24 @@ impl CountFamily for BinomialFamily {
     }
 
     fn ln_mass(&self, theta: &[f64], total: f64, k: f64) -> f64 {
-        LogMass.value([theta[0], total, k])
+        let is_possible = match is_certain(theta[0]) {
+            true => k == if theta[0] > 0.0 { total } else { 0.0 },
+            false => true,
+        };
+        match is_possible {
+            true => LogMass.value([theta[0], total, k]),
+            false => f64::NEG_INFINITY,
+        }
     }
 
     fn log_mass(&self, theta: &Tensor, total: &Tensor, value: &Tensor) -> Tensor {
-        in_double([theta, total, value], &LogMass)
+        in_double([&near_certain(theta), total, value], &LogMass)
+    }
+
+    fn excludes(&self, theta: &Tensor, total: &Tensor, value: &Tensor) -> Option<Tensor> {
+        let certain = certainties(theta)?;
+        let below_all = at_most(value, &(total - 1.0)) * certain.gt(0.0);
+        Some(below_all + at_least(value, 1.0) * certain.lt(0.0))
     }
 
     fn moments(&self, theta: &[f64], total: f64) -> (f64, f64) {

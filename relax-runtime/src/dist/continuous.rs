@@ -127,12 +127,23 @@ pub trait Continuous: Clone + Debug + 'static {
         }
     }
 
-    /// Whether all numbers lie in the support.
+    /// How far each number lies within the two ends of a support whose ends are parameters, including what a draw at an
+    /// end is rounded to: negative outside. `None`, the default, where the support is [`SUPPORT`](Self::SUPPORT).
+    fn gaps(&self, _value: &Self::Real) -> Option<[Self::Real; 2]> {
+        None
+    }
+
+    /// Whether all numbers lie in the support: within the ends that [`gaps`](Self::gaps) knows, if there are any.
     ///
     /// # Errors
     /// If a tensor carries an error.
     fn contains(&self, value: &Self::Real) -> Result<bool> {
-        value.all_in(Self::SUPPORT)
+        match self.gaps(value) {
+            None => value.all_in(Self::SUPPORT),
+            Some([above, below]) => {
+                Ok(above.all(|gap| gap >= 0.0)? && below.all(|gap| gap >= 0.0)?)
+            }
+        }
     }
 
     /// The law itself, if its parameters are valid: what a constructor returns.
@@ -311,6 +322,11 @@ impl<D: Continuous<Real = Tensor, Tensors = D>> Law for D {
         let part = |k| noise.index(0, k).reshape(shape);
         let parts: PerParameter<Tensor> = (0..kinds).map(part).collect();
         Continuous::draw(self, &parts)
+    }
+
+    fn outside(&self, value: &Tensor) -> Option<Tensor> {
+        let [above, below] = self.gaps(value)?;
+        Some(1.0 - above.ge(0.0) * below.ge(0.0))
     }
 
     fn support_moves(&self) -> bool {

@@ -3,7 +3,8 @@
 use super::family::*;
 
 /// Independent numbers that are `value` with certainty: log-density 0 there, and −∞ elsewhere. Over an `f64` a
-/// draw is an `f64`, over a tensor a tensor of its shape.
+/// draw is an `f64`, over a tensor a tensor of its shape. Draws are in single precision, and so is the comparison
+/// with `value`: 0.1 and what it is rounded to are one number.
 ///
 /// A draw is `value` itself, so that gradients pass through it; where `value` is learned, host code must not
 /// read a draw, because score functions do not see it move. An automatic guide has nothing to learn there.

@@ -2,7 +2,8 @@
 
 use super::Operand;
 use super::counts::{
-    CountFamily, CountOperand, Counts, LN_MOST, MOST, Place, QuantileLevel, search, softplus,
+    CountFamily, CountOperand, Counts, LN_MOST, MOST, Place, QuantileLevel, at_least, certainties,
+    is_certain, near_certain, search, softplus,
 };
 use crate::error::Result;
 use crate::tensor::Tensor;
@@ -25,7 +26,7 @@ pub type Geometric<P> = Counts<GeometricFamily, P>;
 pub struct GeometricFamily;
 
 impl<P: CountOperand> Geometric<P> {
-    /// Trials that succeed with probability `probs`.
+    /// Trials that succeed with probability `probs`. At exactly 1 all values but 0 have a log-probability of −∞.
     ///
     /// # Errors
     /// If a probability is below 10⁻⁹ or above 1.
@@ -72,11 +73,19 @@ impl CountFamily for GeometricFamily {
     }
 
     fn ln_mass(&self, theta: &[f64], _: f64, k: f64) -> f64 {
-        theta[0] - (k + 1.0) * softplus(theta[0])
+        match is_certain(theta[0]) && k > 0.0 {
+            true => f64::NEG_INFINITY,
+            false => theta[0] - (k + 1.0) * softplus(theta[0]),
+        }
     }
 
     fn log_mass(&self, theta: &Tensor, _: &Tensor, value: &Tensor) -> Tensor {
-        value * (-theta).log_sigmoid() + theta.log_sigmoid()
+        let theta = near_certain(theta);
+        value * (-&theta).log_sigmoid() + theta.log_sigmoid()
+    }
+
+    fn excludes(&self, theta: &Tensor, _: &Tensor, value: &Tensor) -> Option<Tensor> {
+        Some(at_least(value, 1.0) * certainties(theta)?)
     }
 
     fn moments(&self, theta: &[f64], _: f64) -> (f64, f64) {

@@ -107,6 +107,12 @@ pub trait Law: Debug {
         false
     }
 
+    /// 1 where a number lies outside of a support whose ends are parameters, and 0 elsewhere; `None`, the default, for
+    /// other supports. Mixtures need it, whose components may end at different places.
+    fn outside(&self, _value: &Tensor) -> Option<Tensor> {
+        None
+    }
+
     /// The law's relaxation, if [`draws`](Self::draws) has one.
     fn relaxation(&self) -> Option<&dyn Relaxation> {
         self.draws().relaxation()

@@ -59,7 +59,8 @@ pub trait Real:
     fn kept_within(&self, low: f64, high: f64) -> Self;
     /// `then` where x is above a bound, and `otherwise` elsewhere.
     fn where_above(&self, bound: f64, then: &Self, otherwise: f64) -> Self;
-    /// 0 where x equals the other number, and −∞ elsewhere: a constant, which does not cut derivatives off.
+    /// 0 where x equals the other number, and −∞ elsewhere: a constant, which does not cut derivatives off. Host
+    /// numbers are equal where they are the same in single precision, in which laws draw.
     fn ruled_out_unless(&self, other: &Self) -> Self;
     /// ln(x/α), where x is the quantile of Gamma(α, 1), α being this number, at uniform noise modulo 1, as
     /// [`noise`](super::noise): differentiable in α. For small α only the logarithm is representable.
@@ -140,10 +141,11 @@ impl Real for f64 {
         if *self > bound { *then } else { otherwise }
     }
     fn ruled_out_unless(&self, other: &Self) -> Self {
-        if self == other {
-            0.0
-        } else {
-            f64::NEG_INFINITY
+        let rounded = [*self as f32, *other as f32];
+        let is_same_rounded = rounded[0].is_finite() && rounded[0] == rounded[1];
+        match self == other || is_same_rounded {
+            true => 0.0,
+            false => f64::NEG_INFINITY,
         }
     }
     fn ln_gamma_ratio(&self, noise: &Self) -> Self {

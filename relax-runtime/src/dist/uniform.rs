@@ -76,13 +76,9 @@ impl<R: Real> Continuous for Uniform<R> {
 
     parameters!(low, high);
 
-    /// The ends are included, and so is what a draw at an end is rounded to.
-    fn contains(&self, x: &R) -> Result<bool> {
-        const ROUNDING: f64 = f32::EPSILON as f64;
-        let slack = |end: &R| (end.abs() + self.width()) * ROUNDING;
-        let above = x.clone() - self.low.clone() + slack(&self.low);
-        let below = self.high.clone() - x.clone() + slack(&self.high);
-        Ok(above.all(|x| x >= 0.0)? && below.all(|x| x >= 0.0)?)
+    /// The ends are included.
+    fn gaps(&self, x: &R) -> Option<[R; 2]> {
+        Some(gaps_within([&self.low, &self.high], x))
     }
 
     fn log_density(&self, x: &R) -> R {
@@ -111,6 +107,16 @@ impl<R: Real> Continuous for Uniform<R> {
             .law()
         })
     }
+}
+
+/// How far numbers lie within two ends, including what a draw at an end is rounded to.
+fn gaps_within<R: Real>([low, high]: [&R; 2], x: &R) -> [R; 2] {
+    const ROUNDING: f64 = f32::EPSILON as f64;
+    let width = high.clone() - low.clone();
+    let slack = |end: &R| (end.abs() + width.clone()) * ROUNDING;
+    let above = x.clone() - low.clone() + slack(low);
+    let below = high.clone() - x.clone() + slack(high);
+    [above, below]
 }
 
 /// A Beta number stretched over the interval between `low` and `high`.
@@ -144,6 +150,10 @@ impl<R: Real> Continuous for Stretched<R> {
     const ENDS: usize = 2;
 
     parameters!(low, high, concentration1, concentration0);
+
+    fn gaps(&self, x: &R) -> Option<[R; 2]> {
+        Some(gaps_within([&self.low, &self.high], x))
+    }
 
     fn log_density(&self, x: &R) -> R {
         let share = (x.clone() - self.low.clone()) / self.width();

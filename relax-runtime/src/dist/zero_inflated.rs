@@ -1,7 +1,9 @@
 //! Zero-inflated counts: those of another law, with additional zeros.
 
-use super::counts::{CountFamily, CountOperand, Counts, Place, sigmoid, softplus};
-use super::excluded::{CERTAINTY, numbers_of};
+use super::counts::{
+    CountFamily, CountOperand, Counts, Place, certainties, is_certain, sigmoid, softplus,
+};
+use super::excluded::numbers_of;
 use super::{IntoDistribution, Join, Operand, Support};
 use crate::error::{Error, Result};
 use crate::special::log_sum;
@@ -29,7 +31,7 @@ const NAME: &str = "ZeroInflated";
 
 impl<F: CountFamily, P: CountOperand> ZeroInflated<F, P> {
     /// The counts of `base`, of which a share of `gate` is replaced by zeros: the gate comes first, as in
-    /// `ZeroInflated(0.25, Poisson(2.0))`. At exactly 0 and 1 what is ruled out has a mass of e^−10⁴.
+    /// `ZeroInflated(0.25, Poisson(2.0))`. At exactly 0 and 1 what is ruled out has a mass of 0.
     ///
     /// # Errors
     /// If a gate is NaN or outside [0, 1], or `base` could not be made, does not have 0 among its values, or has
@@ -54,7 +56,7 @@ impl<F: CountFamily, P: CountOperand> ZeroInflated<F, P> {
             |p| (0.0..=1.0).contains(&p),
             Support::Unit.demand(),
         )?;
-        let gate = gate.logit_within(CERTAINTY);
+        let gate = gate.logit();
         let theta = gate.before(&theta, family.is_vector())?;
         Ok(Self::of_theta(ZeroInflatedFamily(family), theta, fixed))
     }
@@ -85,11 +87,33 @@ impl<F: CountFamily> CountFamily for ZeroInflatedFamily<F> {
     }
 
     fn ln_mass(&self, theta: &[f64], fixed: f64, k: f64) -> f64 {
-        let other = self.0.ln_mass(&theta[1..], fixed, k) - softplus(theta[0]);
-        match k == 0.0 {
-            true => log_sum([other, -softplus(-theta[0])]),
-            false => other,
+        let (gate, is_certain) = (theta[0], is_certain(theta[0]));
+        let other = match is_certain && gate > 0.0 {
+            true => f64::NEG_INFINITY,
+            false => self.0.ln_mass(&theta[1..], fixed, k) - softplus(gate),
+        };
+        match k > 0.0 || (is_certain && gate < 0.0) {
+            true => other,
+            false => log_sum([other, -softplus(-gate)]),
         }
+    }
+
+    /// Relaxed values below 1 lie between the zeros and others.
+    fn excludes(&self, theta: &Tensor, fixed: &Tensor, value: &Tensor) -> Option<Tensor> {
+        let gate = certainties(&theta.index(-1, 0));
+        let other = self.0.excludes(&self.inner(theta), fixed, value);
+        let none = || value.detach().zeros_like();
+        let (gate, other) = match (gate, other) {
+            (None, None) => return None,
+            (gate, other) => (gate.unwrap_or_else(none), other.unwrap_or_else(none)),
+        };
+        let near_zero = &other * gate.lt(0.0);
+        let elsewhere = other.maximum(&gate.gt(0.0));
+        Some(
+            numbers_of(value)
+                .lt(1.0)
+                .select_where(&near_zero, &elsewhere),
+        )
     }
 
     /// The share of the zeros decreases linearly to nothing from 0 to 1.

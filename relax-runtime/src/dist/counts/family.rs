@@ -81,6 +81,12 @@ pub trait CountFamily: Clone + Debug + 'static {
     /// to the second order in all three, and continuous in the value between whole numbers.
     fn log_mass(&self, theta: &Tensor, fixed: &Tensor, value: &Tensor) -> Tensor;
 
+    /// 1 where a whole number of the support has a mass of exactly 0, and 0 elsewhere; `None`, the default, where none
+    /// has. [`ln_mass`](Self::ln_mass) is −∞ there, and [`log_mass`](Self::log_mass) finite, for relaxations.
+    fn excludes(&self, _theta: &Tensor, _fixed: &Tensor, _value: &Tensor) -> Option<Tensor> {
+        None
+    }
+
     /// Mean and standard deviation.
     fn moments(&self, theta: &[f64], fixed: f64) -> (f64, f64);
 
@@ -115,6 +121,7 @@ pub trait FamilyOfCounts: Debug {
     fn last(&self, fixed: f64) -> f64;
     fn ln_mass(&self, theta: &[f64], fixed: f64, k: f64) -> f64;
     fn log_mass(&self, theta: &Tensor, fixed: &Tensor, value: &Tensor) -> Tensor;
+    fn excludes(&self, theta: &Tensor, fixed: &Tensor, value: &Tensor) -> Option<Tensor>;
     fn moments(&self, theta: &[f64], fixed: f64) -> (f64, f64);
     fn mean(&self, theta: &Tensor, fixed: &Tensor) -> Tensor;
     fn variance(&self, theta: &Tensor, fixed: &Tensor) -> Tensor;
@@ -138,6 +145,7 @@ forward! {
     last(fixed: f64) -> f64;
     ln_mass(theta: &[f64], fixed: f64, k: f64) -> f64;
     log_mass(theta: &Tensor, fixed: &Tensor, value: &Tensor) -> Tensor;
+    excludes(theta: &Tensor, fixed: &Tensor, value: &Tensor) -> Option<Tensor>;
     moments(theta: &[f64], fixed: f64) -> (f64, f64);
     mean(theta: &Tensor, fixed: &Tensor) -> Tensor;
     variance(theta: &Tensor, fixed: &Tensor) -> Tensor;

@@ -4,6 +4,8 @@ use std::rc::Rc;
 
 use smallvec::smallvec;
 
+use super::CountOperand;
+use super::certain::{self, certainties};
 use super::family::{CountFamily, CountParts};
 use super::relaxation::CountRelaxation;
 use crate::dist::categorical::guide_logits;
@@ -75,7 +77,30 @@ impl<F: CountFamily> Law for CountLaw<F> {
     }
 
     fn log_density(&self, value: &Tensor) -> Tensor {
-        self.family().log_mass(&self.theta, &self.fixed, value)
+        certain::log_mass(self.family(), [&self.theta, &self.fixed, value])
+    }
+
+    fn excluded(&self) -> Result<Option<Vec<bool>>> {
+        let family = self.family();
+        let Some(values) = self.relaxation.counts() else {
+            return Ok(None);
+        };
+        if family.is_table() || certainties(&self.theta).is_none() {
+            return Ok(None);
+        }
+        let mut excluded = Vec::new();
+        <Tensor as CountOperand>::each_event(
+            &self.theta,
+            &self.fixed,
+            family.width(),
+            |theta, fixed| {
+                let masses = values
+                    .clone()
+                    .map(|k| family.ln_mass(theta, fixed, k as f64));
+                excluded.extend(masses.map(|ln_mass| ln_mass == f64::NEG_INFINITY));
+            },
+        )?;
+        Ok(excluded.contains(&true).then_some(excluded))
     }
 
     fn noise(&self, stream: &mut Stream) -> Result<Tensor> {
@@ -95,11 +120,15 @@ impl<F: CountFamily> Law for CountLaw<F> {
         self.relaxation.count(vertex)
     }
 
-    /// A law of the same family. Numbers that share a name form one vector.
+    /// A law of the same family, of which the same numbers are certain. Numbers that share a name form one vector.
     fn mean_field(&self) -> MeanField<'_> {
         let family = self.family();
         let build = |theta: &Tensor| -> Result<Rc<dyn Law>> {
-            Ok(Rc::new(Self::new(family.clone(), theta, &self.fixed)?))
+            let theta = match certainties(&self.theta).filter(|_| !family.is_table()) {
+                None => theta.clone(),
+                Some(certain) => certain.square().select_where(&self.theta.detach(), theta),
+            };
+            Ok(Rc::new(Self::new(family.clone(), &theta, &self.fixed)?))
         };
         if family.is_table() {
             let logits = guide_logits(&self.theta);

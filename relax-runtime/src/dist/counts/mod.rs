@@ -1,5 +1,6 @@
 //! Counts: laws of one whole number, of any family.
 
+mod certain;
 mod family;
 mod law;
 mod relaxation;
@@ -11,16 +12,19 @@ use std::rc::Rc;
 
 use smallvec::SmallVec;
 
+pub(super) use certain::{at_least, at_most, certainties, is_certain, near_certain};
 pub(super) use family::AnyFamily;
 pub use family::{CountFamily, CountParts, Place, QuantileLevel};
 pub(super) use family::{by_difference, part, search};
 pub use relaxation::CountRelaxation;
-pub(super) use special::{regularised_beta, sigmoid, softplus};
+pub(super) use special::{regularised_beta, regularised_gamma, sigmoid, softplus};
 pub(super) use table::MOST_VALUES;
 pub use table::{Table, TableName};
 
 pub(super) use law::CountLaw;
 
+use super::excluded::CERTAINTY;
+use super::repeat::behind;
 use super::{Distribution, Law, Number, Numbers, check_fit, expand_parameter};
 use crate::dist::noise::each::LARGEST as BELOW_ONE;
 use crate::error::{Error, Result};
@@ -64,12 +68,8 @@ pub trait CountOperand: Numbers + Clone + Debug {
     fn theta(parts: &[Self]) -> Result<Self::Theta>;
     /// Natural logarithm.
     fn ln(&self) -> Self;
-    /// ln p − ln(1 − p); finite at 0 and 1, where e^−110 stands for 0.
-    fn logit(&self) -> Self {
-        self.logit_within(CERTAIN)
-    }
-    /// As [`logit`](Self::logit), where e^−`most` stands for 0.
-    fn logit_within(&self, most: f32) -> Self;
+    /// ln p − ln(1 − p); ±10⁴ at 0 and 1, so that it is finite.
+    fn logit(&self) -> Self;
     /// The difference.
     fn minus(&self, other: &Self) -> Self;
     /// A constant of the same kind.
@@ -103,9 +103,6 @@ pub(super) const MOST: f64 = 1e9;
 /// ln [`MOST`], rounded down.
 pub(super) const LN_MOST: f64 = 20.7;
 
-/// A logit at which the probability is 0 or 1 in f32.
-const CERTAIN: f32 = 110.0;
-
 impl CountOperand for f64 {
     type Theta = SmallVec<[f64; 2]>;
     fn theta(parts: &[f64]) -> Result<Self::Theta> {
@@ -114,9 +111,9 @@ impl CountOperand for f64 {
     fn ln(&self) -> f64 {
         f64::ln(*self)
     }
-    fn logit_within(&self, most: f32) -> f64 {
+    fn logit(&self) -> f64 {
         let logit = self.ln() - (-self).ln_1p();
-        logit.clamp(-f64::from(most), f64::from(most))
+        logit.clamp(-f64::from(CERTAINTY), f64::from(CERTAINTY))
     }
     fn minus(&self, other: &f64) -> f64 {
         self - other
@@ -169,7 +166,7 @@ impl CountOperand for Tensor {
     fn ln(&self) -> Tensor {
         Tensor::ln(self)
     }
-    fn logit_within(&self, most: f32) -> Tensor {
+    fn logit(&self) -> Tensor {
         let is_open = |p: &[f32]| all(p, |p| (p > 0.0) & (p < 1.0));
         let logit = |p: &Tensor| Tensor::logit(&p.kept_within(f32::MIN_POSITIVE, BELOW_ONE));
         let of_one = |p: &Tensor| {
@@ -178,7 +175,9 @@ impl CountOperand for Tensor {
                 return logit(p);
             }
             let certain = p.detach().ge(1.0) - p.detach().le(0.0);
-            certain.square().select_where(&(certain * most), &logit(p))
+            certain
+                .square()
+                .select_where(&(certain * CERTAINTY), &logit(p))
         };
         match self.tells_in_all_cases(is_open) {
             Ok(true) => logit(self),
@@ -334,6 +333,10 @@ impl<F: CountFamily> Distribution for Counts<F, f64> {
         let value = self.family.first() as usize + k;
         self.contains(&value).ok()?.then_some(value)
     }
+
+    fn excludes_values(&self) -> bool {
+        !self.family.is_table() && self.theta.iter().any(|x| is_certain(*x))
+    }
 }
 
 impl<F: CountFamily> Counts<F, Tensor> {
@@ -360,11 +363,11 @@ impl<F: CountFamily> Counts<F, Tensor> {
         };
         let outside: Vec<f32> = pairs.map(is_outside).collect();
         if outside.iter().all(|&x| x == 0.0) {
-            return Ok(self.family.log_mass(theta, fixed, value));
+            return Ok(certain::log_mass(&self.family, [theta, fixed, value]));
         }
         let outside = Tensor::from_vec(outside, rows.shape(), &value.device())?;
         let inside = outside.select_where(&value.full_like(first as f32), value);
-        let log_mass = self.family.log_mass(theta, fixed, &inside);
+        let log_mass = certain::log_mass(&self.family, [theta, fixed, &inside]);
         Ok(outside.select_where(&log_mass.full_like(f32::NEG_INFINITY), &log_mass))
     }
 }
@@ -396,11 +399,10 @@ impl<F: CountFamily> Distribution for Counts<F, Tensor> {
 
     fn log_density(&self, value: &Tensor) -> Result<Number> {
         check_fit(F::NAME, self.rows(), value)?;
-        if !self.is_fixed_by_choice() {
-            let log_mass = self.family.log_mass(&self.theta, &self.fixed, value);
-            return Ok(Number::Tensor(log_mass));
-        }
         let operands = [&self.theta, &self.fixed, value];
+        if !self.is_fixed_by_choice() {
+            return Ok(Number::Tensor(certain::log_mass(&self.family, operands)));
+        }
         let of_case = |operands: [&Tensor; 3]| {
             Some(
                 self.log_mass_ruled(operands)
@@ -425,7 +427,12 @@ impl<F: CountFamily> Distribution for Counts<F, Tensor> {
 
     fn expand(self, plates: &[usize]) -> Result<Self> {
         let (rows, vectors) = (self.rows(), usize::from(self.family.is_vector()));
-        let theta = expand_parameter(F::NAME, "parameter", &self.theta, plates, vectors)?;
+        // The numbers of a law of scalars are repeated, as a scalar is.
+        let theta = match rows.rank() {
+            0 if vectors > 0 => behind(&self.theta, plates.len())?,
+            _ => self.theta,
+        };
+        let theta = expand_parameter(F::NAME, "parameter", &theta, plates, vectors)?;
         let fixed = match self.fixed.rank() {
             0 => self.fixed,
             // Once it has the parameters' axes, its own axes are the plates', too.

@@ -76,21 +76,46 @@ impl Part {
     /// The log-mass, and far less outside the support, to which it falls between the component's last value and the
     /// next whole number.
     fn log_mass(&self, theta: &Tensor, value: &Tensor, ends: (f64, f64)) -> Tensor {
-        let (first, last) = self.ends();
         let theta = self.of_tensor(theta);
-        if (first, last) == ends {
-            return self.family.log_mass(&theta, &self.of_rows, value);
+        if self.ends() == ends {
+            return self.log_mass_inside(&theta, value);
         }
-        let (low, high) = (first as f32, (last as f32).min(f32::MAX));
-        let within = value.kept_within(low, high);
-        let log_mass = self.family.log_mass(&theta, &self.of_rows, &within);
+        let within = self.within(value);
+        let log_mass = self.log_mass_inside(&theta, &within);
         // The rest of the lines to the neighbors outside, which end at kinks that no relaxed count lies on.
         value.mark_rough();
         let apart = (value.unrounded() - within.unrounded()).abs();
         let share = (1.0 - apart).kept_within(f32::MIN_POSITIVE, 1.0);
-        let outside = (numbers_of(value) - numbers_of(&within)).abs().ge(1.0);
         let near = log_mass + share.ln();
-        outside.select_where(&near.full_like(NOWHERE), &near)
+        self.outside(value)
+            .select_where(&near.full_like(NOWHERE), &near)
+    }
+
+    /// The log-mass of a value between its ends, and far less where its mass is exactly 0.
+    fn log_mass_inside(&self, theta: &Tensor, value: &Tensor) -> Tensor {
+        let log_mass = self.family.log_mass(theta, &self.of_rows, value);
+        match self.family.excludes(theta, &self.of_rows, value) {
+            None => log_mass,
+            Some(excluded) => excluded.select_where(&log_mass.full_like(NOWHERE), &log_mass),
+        }
+    }
+
+    /// The nearest value between its ends.
+    fn within(&self, value: &Tensor) -> Tensor {
+        let (first, last) = self.ends();
+        value.kept_within(first as f32, (last as f32).min(f32::MAX))
+    }
+
+    /// 1 for values outside of its ends, and 0 elsewhere.
+    fn outside(&self, value: &Tensor) -> Tensor {
+        let value = numbers_of(value);
+        (&value - self.within(&value)).abs().ge(1.0)
+    }
+
+    /// 1 for values at which the mass is exactly 0, if there are any between its ends.
+    fn excludes(&self, theta: &Tensor, value: &Tensor) -> Option<Tensor> {
+        let theta = self.of_tensor(theta);
+        self.family.excludes(&theta, &self.of_rows, value)
     }
 }
 
@@ -166,6 +191,24 @@ impl CountFamily for MixtureFamily {
     fn log_mass(&self, theta: &Tensor, _: &Tensor, value: &Tensor) -> Tensor {
         let masses = self.each(|part| part.log_mass(theta, value, self.ends()));
         (masses + self.logits(theta).log_softmax(-1)).logsumexp(-1)
+    }
+
+    /// What all components exclude.
+    fn excludes(&self, theta: &Tensor, _: &Tensor, value: &Tensor) -> Option<Tensor> {
+        let each = self.parts.iter().map(|part| part.excludes(theta, value));
+        let each: Vec<Option<Tensor>> = each.collect();
+        if each.iter().all(Option::is_none) {
+            return None;
+        }
+        let outside = self.parts.iter().map(|part| part.outside(value));
+        let all = each
+            .into_iter()
+            .zip(outside)
+            .map(|(excluded, outside)| match excluded {
+                None => outside,
+                Some(excluded) => excluded.maximum(&outside),
+            });
+        all.reduce(|all, one| all * one)
     }
 
     fn moments(&self, theta: &[f64], _: f64) -> (f64, f64) {

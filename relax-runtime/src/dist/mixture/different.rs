@@ -5,7 +5,8 @@ use std::rc::Rc;
 
 use super::different_law::DifferentLaw;
 use super::{
-    Mixture, MixtureComponents, NAME, SUPPORT, assembled, contained, log_mixed, on_cpu, wrong,
+    Mixture, MixtureComponents, NAME, SUPPORT_OF_DIFFERENT, assembled, contained, log_density_of,
+    log_mixed, on_cpu, wrong,
 };
 use crate::dist::{
     Distribution, IntoDistribution, Law, Number, SiteValue, check_event_fit, expand_parameter,
@@ -19,7 +20,7 @@ use crate::tensor::Tensor;
 trait Component<V>: Debug {
     fn contains(&self, value: &V) -> Result<bool>;
     fn may_contain(&self, value: &V) -> Result<bool>;
-    fn log_density(&self, value: &V) -> Result<Number>;
+    fn log_density_within(&self, value: &V) -> Result<f64>;
     fn sample(&self, stream: &mut Stream) -> Result<V>;
     fn law(&self) -> Result<Rc<dyn Law>>;
     fn expand(&self, plates: &[usize]) -> Result<Rc<dyn Component<V>>>;
@@ -32,8 +33,8 @@ impl<D: Distribution> Component<D::Value> for D {
     fn may_contain(&self, value: &D::Value) -> Result<bool> {
         Ok(Distribution::contains(self, value)? || Distribution::may_contain(self, value)?)
     }
-    fn log_density(&self, value: &D::Value) -> Result<Number> {
-        Distribution::log_density(self, value)
+    fn log_density_within(&self, value: &D::Value) -> Result<f64> {
+        log_density_of(self, value)
     }
     fn sample(&self, stream: &mut Stream) -> Result<D::Value> {
         Distribution::sample(self, stream)
@@ -62,6 +63,15 @@ impl<V> Debug for Different<V> {
 }
 
 impl<V> Different<V> {
+    /// Whether something holds for all components.
+    fn all(&self, holds: impl Fn(&dyn Component<V>) -> Result<bool>) -> Result<bool> {
+        let mut all = true;
+        for component in &self.0 {
+            all &= holds(&**component)?;
+        }
+        Ok(all)
+    }
+
     fn laws(&self) -> Result<Vec<Rc<dyn Law>>> {
         self.0.iter().map(|component| component.law()).collect()
     }
@@ -189,30 +199,36 @@ tuples! {
     A B C D E;
 }
 
+impl<V: MixtureValue> Mixture<Vec<f64>, Different<V>> {
+    /// Whether the mixture has a value, given whether a component has it.
+    fn contained(&self, has: impl Fn(&dyn Component<V>) -> Result<bool>) -> Result<bool> {
+        match V::COUNTS {
+            true => contained(
+                &self.logits,
+                self.components.0.iter().map(|one| has(&**one)),
+            ),
+            false => self.components.all(has),
+        }
+    }
+}
+
 impl<V: MixtureValue<Weights = Vec<f64>>> Distribution for Mixture<Vec<f64>, Different<V>> {
     type Value = V;
     const NAME: &'static str = NAME;
-    const SUPPORT: &'static str = SUPPORT;
+    const SUPPORT: &'static str = SUPPORT_OF_DIFFERENT;
 
     fn contains(&self, value: &V) -> Result<bool> {
-        let each = self.components.0.iter();
-        contained(V::COUNTS, each.map(|component| component.contains(value)))
+        self.contained(|component| component.contains(value))
     }
 
     fn may_contain(&self, value: &V) -> Result<bool> {
-        let each = self.components.0.iter();
-        contained(
-            V::COUNTS,
-            each.map(|component| component.may_contain(value)),
-        )
+        self.contained(|component| component.may_contain(value))
     }
 
     fn log_density(&self, value: &V) -> Result<Number> {
         let each = self.components.0.iter();
-        log_mixed(
-            &self.logits,
-            each.map(|component| component.log_density(value)?.peek_total()),
-        )
+        let each = each.map(|component| component.log_density_within(value));
+        log_mixed(&self.logits, each)
     }
 
     fn sample(&self, stream: &mut Stream) -> Result<V> {
@@ -228,19 +244,18 @@ impl<V: MixtureValue<Weights = Vec<f64>>> Distribution for Mixture<Vec<f64>, Dif
 impl Distribution for Mixture<Tensor, Different<Tensor>> {
     type Value = Tensor;
     const NAME: &'static str = NAME;
-    const SUPPORT: &'static str = SUPPORT;
+    const SUPPORT: &'static str = SUPPORT_OF_DIFFERENT;
 
     fn contains(&self, value: &Tensor) -> Result<bool> {
         if let Some(among) = assembled::contained_in_several(&self.components.laws()?, value)? {
             return Ok(among);
         }
-        let each = self.components.0.iter();
-        contained(false, each.map(|component| component.contains(value)))
+        self.components.all(|component| component.contains(value))
     }
 
     fn may_contain(&self, value: &Tensor) -> Result<bool> {
-        let each = self.components.0.iter();
-        contained(false, each.map(|component| component.may_contain(value)))
+        self.components
+            .all(|component| component.may_contain(value))
     }
 
     fn log_density(&self, value: &Tensor) -> Result<Number> {

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::{NAME, axis, shape_of_draws};
+use crate::dist::excluded::CERTAINTY;
 use crate::dist::{
     Bijection, Distribution, Draws, Form, Law, MeanField, Normal, Part, PerParameter, Relaxation,
     normal_guide,
@@ -30,6 +31,11 @@ impl MixtureLaw {
     /// The weights, shaped to go with draws of the components.
     fn beside_draws(&self, weights: &Tensor) -> Tensor {
         (0..self.component.event_rank()).fold(weights.clone(), |w, _| w.unsqueeze(-1))
+    }
+
+    /// For each component, along the last axis, 1 where a number lies outside of its support, if these have ends.
+    fn outside_each(&self, value: &Tensor) -> Option<Tensor> {
+        self.component.outside(&value.unsqueeze(self.axis()))
     }
 
     /// The shape of the component's noise.
@@ -116,8 +122,21 @@ impl Law for MixtureLaw {
         }
     }
 
+    /// Outside of all components that have a weight.
+    fn outside(&self, value: &Tensor) -> Option<Tensor> {
+        let outside = self.outside_each(value)?;
+        /// Lower log-weights stand for 0.
+        const LEAST: f32 = -0.5 * CERTAINTY;
+        let counts = self.logits.detach().log_softmax(-1).gt(LEAST);
+        Some(1.0 - ((1.0 - outside) * counts).max(-1))
+    }
+
     fn log_density(&self, value: &Tensor) -> Tensor {
         let density = self.component.log_density(&value.unsqueeze(self.axis()));
+        let density = match self.outside_each(value) {
+            None => density,
+            Some(outside) => outside.select_where(&density.full_like(f32::NEG_INFINITY), &density),
+        };
         (density + self.logits.log_softmax(-1)).logsumexp(-1)
     }
 

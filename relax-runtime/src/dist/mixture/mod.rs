@@ -15,14 +15,16 @@ use super::excluded::CERTAINTY;
 use super::weights::normalised;
 use super::{
     CategoricalOperand, Continuous, CountFamily, Counts, Distribution, IntoDistribution, Law,
-    Normal, Number, VectorOperand, check_event_fit, expand_parameter, holds_indices,
+    Normal, Number, Real, VectorOperand, check_event_fit, expand_parameter, holds_indices,
 };
 use crate::error::{Error, Result};
 use crate::random::Stream;
 use crate::tensor::{Shape, Tensor};
 
 const NAME: &str = "Mixture";
-const SUPPORT: &str = "the values that every component can draw, or, for counts, that one can";
+const SUPPORT: &str = "the values that a component can draw";
+const SUPPORT_OF_DIFFERENT: &str =
+    "the values that every component can draw, or, for counts, that one can";
 const COMPONENTS: &str = "components";
 
 /// A draw from one of several laws of one family, the k-th of them with probability `weights`ₖ: density
@@ -31,14 +33,16 @@ const COMPONENTS: &str = "components";
 /// `MultivariateNormal` of `[.., K, d]`, `Poisson` of `[.., K]`; a draw is without this axis. Over numbers,
 /// `components` is an array of K laws of numbers, and a draw is an `f64`, or a `usize` where they are counts.
 /// Laws of different families form a tuple: `(Normal::new(..), StudentT::new(..))`, with one support, or
-/// counts with any, `(Poisson::new(..), Binomial::new(..))`. A weight of exactly 0 rules its component out; in a
-/// tensor it counts as e^−10⁴.
+/// counts with any, `(Poisson::new(..), Binomial::new(..))`. Components of one family may end at different places, as
+/// `[Uniform::new(0.0, 1.0), Uniform::new(2.0, 3.0)]` do: each has a density of 0 outside of its own ends. A weight of
+/// exactly 0 rules its component out; in a tensor it counts as e^−10⁴.
 ///
 /// A mixture of counts is a law of counts, and one of coins or categories is a law of coins or categories: sites
 /// that draw from them get RELAX. (This excludes counts whose number of trials differs from row to row, and vectors
 /// of counts.) Other draws have no derivative with respect to the parameters: their sites, in a guide or in an
 /// expected cost, get score-function estimators. The automatic guide is a Gaussian where those of the components are,
-/// and otherwise a mixture of them, or, for different families, that of the likeliest component.
+/// and otherwise a mixture of them, or, for different families, that of the likeliest component. Guides and chains over
+/// unconstrained numbers, which need a support without gaps, refuse to draw from components that have ends of their own.
 ///
 /// ```
 /// # use relax_runtime::prelude::*;
@@ -208,14 +212,22 @@ impl<D: Continuous<Real = f64>> Stacked for D {}
 impl Stacked for Normal<f64> {}
 impl<F: CountFamily> Stacked for Counts<F, f64> {}
 
-/// Whether a mixture has a value, given whether each of its components has it: for counts, components that do not
-/// have it have a mass of 0 there.
-fn contained(are_counts: bool, each: impl Iterator<Item = Result<bool>>) -> Result<bool> {
-    let each = each.collect::<Result<Vec<bool>>>()?;
-    Ok(match are_counts {
-        true => each.contains(&true),
-        false => !each.contains(&false),
-    })
+/// Whether a mixture has a value, given whether each of its components has it: one that does not has a density of 0
+/// there, and one of weight 0 never counts.
+fn contained(logits: &[f64], each: impl Iterator<Item = Result<bool>>) -> Result<bool> {
+    let mut is_contained = false;
+    for (log_share, has) in logits.iter().zip(each) {
+        is_contained |= has? && *log_share > f64::NEG_INFINITY;
+    }
+    Ok(is_contained)
+}
+
+/// The log-density of a component: −∞ at a value that it does not have.
+fn log_density_of<D: Distribution>(component: &D, value: &D::Value) -> Result<f64> {
+    match component.contains(value)? {
+        true => component.log_density(value)?.peek_total(),
+        false => Ok(f64::NEG_INFINITY),
+    }
 }
 
 /// ln Σₖ wₖ pₖ, by logarithms.
@@ -247,7 +259,7 @@ impl<D: Stacked> Distribution for Mixture<Vec<f64>, Vec<D>> {
     fn contains(&self, value: &D::Value) -> Result<bool> {
         let each = self.components.iter();
         contained(
-            D::Value::COUNTS,
+            &self.logits,
             each.map(|component| component.contains(value)),
         )
     }
@@ -255,16 +267,14 @@ impl<D: Stacked> Distribution for Mixture<Vec<f64>, Vec<D>> {
     fn may_contain(&self, value: &D::Value) -> Result<bool> {
         let each = self.components.iter();
         contained(
-            D::Value::COUNTS,
+            &self.logits,
             each.map(|component| Ok(component.contains(value)? || component.may_contain(value)?)),
         )
     }
 
     fn log_density(&self, value: &D::Value) -> Result<Number> {
-        let each = self
-            .components
-            .iter()
-            .map(|component| component.log_density(value)?.peek_total());
+        let each = self.components.iter();
+        let each = each.map(|component| log_density_of(component, value));
         log_mixed(&self.logits, each)
     }
 
@@ -293,9 +303,13 @@ impl<D: Distribution<Value = Tensor>> Distribution for Mixture<Tensor, D> {
 
     fn contains(&self, value: &Tensor) -> Result<bool> {
         let law = self.components.law()?;
-        match assembled::contained_in_one(&*law, value)? {
-            Some(contained) => Ok(contained),
-            None => self.components.contains(&value.unsqueeze(axis(&*law))),
+        if let Some(contained) = assembled::contained_in_one(&*law, value)? {
+            return Ok(contained);
+        }
+        let along = value.unsqueeze(axis(&*law));
+        match MixtureLaw::new(self.logits.clone(), law).outside(value) {
+            Some(outside) => Real::all(&outside, |is_outside| is_outside == 0.0),
+            None => self.components.contains(&along),
         }
     }
 

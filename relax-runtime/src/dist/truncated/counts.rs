@@ -176,6 +176,10 @@ impl<F: CountFamily> CountFamily for TruncatedFamily<F> {
         }
     }
 
+    fn excludes(&self, theta: &Tensor, fixed: &Tensor, value: &Tensor) -> Option<Tensor> {
+        self.base.excludes(theta, fixed, value)
+    }
+
     fn moments(&self, theta: &[f64], fixed: f64) -> (f64, f64) {
         let (mean, deviation) = self.base.moments(theta, fixed);
         let between = self.between(theta, fixed);

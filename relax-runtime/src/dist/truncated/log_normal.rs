@@ -63,8 +63,9 @@ impl<R: Real> Continuous for TruncatedLogNormal<R> {
         })
     }
 
-    fn contains(&self, x: &R) -> Result<bool> {
-        Ok(x.all(|x| x > 0.0)? && Continuous::contains(&self.0, &x.ln())?)
+    fn gaps(&self, x: &R) -> Option<[R; 2]> {
+        // A number that has no logarithm lies within no ends.
+        self.0.gaps(&x.ln())
     }
 
     fn log_density(&self, x: &R) -> R {

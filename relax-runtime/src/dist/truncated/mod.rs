@@ -161,15 +161,8 @@ impl<C: Curve, R: Real> Continuous for Truncated<C, R> {
     }
 
     fn bijection(&self) -> Option<Bijection> {
-        let open = |end: &R| match end.all(|x| x.abs() >= FAR * 0.5) {
-            Ok(true) => Some(true),
-            _ => match end.all(|x| x.abs() < FAR * 0.5) {
-                Ok(true) => Some(false),
-                _ => None,
-            },
-        };
         let (low, high) = (self.low.tensor(), self.high.tensor());
-        Some(match (open(&self.low)?, open(&self.high)?) {
+        Some(match (is_none(&self.low)?, is_none(&self.high)?) {
             (true, true) => Bijection::Real,
             (false, true) => Bijection::Above(low),
             (true, false) => Bijection::Below(high),
@@ -177,9 +170,9 @@ impl<C: Curve, R: Real> Continuous for Truncated<C, R> {
         })
     }
 
-    /// The ends are included, and so is what a draw at an end is rounded to.
-    fn contains(&self, x: &R) -> Result<bool> {
-        lies_between(x, [&self.low, &self.high], &self.loc)
+    /// The ends are included.
+    fn gaps(&self, x: &R) -> Option<[R; 2]> {
+        Some(gaps_within([&self.low, &self.high], &self.loc, x))
     }
 
     fn log_density(&self, x: &R) -> R {
@@ -240,6 +233,16 @@ impl<C: Curve, R: Real> Continuous for Truncated<C, R> {
     }
 }
 
+/// Whether an end is not there; `None` where it is in some rows alone.
+fn is_none<R: Real>(end: &R) -> Option<bool> {
+    let is_far = |x: f64| x.abs() >= FAR * 0.5;
+    match (end.all(is_far).ok()?, end.all(|x| !is_far(x)).ok()?) {
+        (true, _) => Some(true),
+        (_, true) => Some(false),
+        _ => None,
+    }
+}
+
 /// The location and scale of values, which a guide has as parameters, whose unconstrained numbers have these means and
 /// standard deviations.
 fn values_about(bijection: Option<Bijection>) -> impl Fn(&Tensor, &Tensor) -> PerParameter<Tensor> {
@@ -252,14 +255,11 @@ fn values_about(bijection: Option<Bijection>) -> impl Fn(&Tensor, &Tensor) -> Pe
     }
 }
 
-/// Whether finite numbers lie between two ends, which are included, and so is what a draw at an end is rounded to.
-fn lies_between<R: Real>(x: &R, [low, high]: [&R; 2], loc: &R) -> Result<bool> {
+/// How far numbers lie within two ends, including what a draw at an end is rounded to.
+fn gaps_within<R: Real>([low, high]: [&R; 2], loc: &R, x: &R) -> [R; 2] {
     const ROUNDING: f64 = 4.0 * f32::EPSILON as f64;
-    let inside = |gap: R, end: &R| {
-        let slack = (end.abs() + loc.abs()) * if R::HOST { 0.0 } else { ROUNDING };
-        (gap + slack).all(|gap| gap >= 0.0)
-    };
-    Ok(x.all(f64::is_finite)?
-        && inside(x.clone() - low.clone(), low)?
-        && inside(high.clone() - x.clone(), high)?)
+    let slack = |end: &R| (end.abs() + loc.abs()) * ROUNDING;
+    let above = x.clone() - low.clone() + slack(low);
+    let below = high.clone() - x.clone() + slack(high);
+    [above, below]
 }

@@ -47,27 +47,46 @@ fn by_shape<C: ShapedCurve>(shapes: [f64; 2], t: f64, which: usize) -> f64 {
         return 0.0;
     }
     let (lower, upper) = tails::<C>(shapes, t);
-    slope(1e-3 * shapes[which], |by| {
-        let mut moved = shapes;
-        moved[which] += by;
-        let (below, above) = tails::<C>(moved, t);
-        match lower <= upper {
-            true => below,
-            false => -above,
-        }
-    })
+    let (own, sign) = match lower <= upper {
+        true => (lower, 1.0),
+        false => (upper, -1.0),
+    };
+    // Differences of the logarithm, which far out is smoother.
+    let by_logarithm = slope(STEP * C::reach(shapes, which), |by| {
+        let (below, above) = tails::<C>(with_moved(shapes, which, by), t);
+        if sign > 0.0 { below.ln() } else { above.ln() }
+    });
+    match own > LEAST_TAIL {
+        true => sign * own * by_logarithm,
+        false => 0.0,
+    }
 }
 
-/// Second derivatives from differences of the first ones, with respect to the first `count` numbers: the others are
+/// The step of differences by a shape, as a share of its reach.
+const STEP: f64 = 3e-3;
+
+/// Less probability is taken for none, and does not move.
+const LEAST_TAIL: f64 = 1e-290;
+
+fn with_moved(mut shapes: [f64; 2], which: usize, by: f64) -> [f64; 2] {
+    shapes[which] += by;
+    shapes
+}
+
+/// Second derivatives from differences of the first ones, with respect to two ends and two shapes: what follows is
 /// noise, which nothing is differentiated with respect to twice.
-fn bends<const N: usize>(
+fn bends<C: ShapedCurve, const N: usize>(
     x: [f64; N],
-    count: usize,
     slopes: impl Fn([f64; N]) -> [f64; N],
 ) -> [[f64; N]; N] {
     let mut bends = [[0.0; N]; N];
-    for i in 0..count {
-        let step = 1e-3 * x[i].abs().clamp(1e-2, 1.0);
+    let shapes = [x[2], x[3]];
+    let width = C::width(shapes);
+    for i in 0..4 {
+        let step = match i {
+            0 | 1 => 1e-3 * x[i].abs().clamp(1e-2 * width, width),
+            _ => STEP * C::reach(shapes, i - 2),
+        };
         for (j, row) in bends.iter_mut().enumerate() {
             row[i] = slope(step, |by| {
                 let mut moved = x;
@@ -97,7 +116,7 @@ impl<C: ShapedCurve> Smooth<4> for LnMass<C> {
     }
 
     fn bends(&self, x: [f64; 4]) -> [[f64; 4]; 4] {
-        bends(x, 4, |x| self.slopes(x))
+        bends::<C, _>(x, |x| self.slopes(x))
     }
 }
 
@@ -181,7 +200,7 @@ impl<C: ShapedCurve> Smooth<5> for Quantile<C> {
     }
 
     fn bends(&self, x: [f64; 5]) -> [[f64; 5]; 5] {
-        bends(x, 4, |x| self.slopes(x))
+        bends::<C, _>(x, |x| self.slopes(x))
     }
 }
 
@@ -209,10 +228,8 @@ impl<C: ShapedCurve> Smooth<4> for Mean<C> {
             if j > 0 && !C::HAS_SECOND {
                 return 0.0;
             }
-            slope(1e-3 * shapes[j], |by| {
-                let mut shapes = shapes;
-                shapes[j] += by;
-                Self::at(shapes, a, b)
+            slope(STEP * C::reach(shapes, j), |by| {
+                Self::at(with_moved(shapes, j, by), a, b)
             })
         };
         [
@@ -224,6 +241,95 @@ impl<C: ShapedCurve> Smooth<4> for Mean<C> {
     }
 
     fn bends(&self, x: [f64; 4]) -> [[f64; 4]; 4] {
-        bends(x, 4, |x| self.slopes(x))
+        bends::<C, _>(x, |x| self.slopes(x))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::shaped::{BetaCurve, GammaCurve, StudentCurve};
+    use super::*;
+
+    fn check<C: ShapedCurve>(shapes: [f64; 2], t: f64, which: usize, wanted: f64) {
+        let found = by_shape::<C>(shapes, t, which);
+        let error = ((found - wanted) / wanted).abs();
+        assert!(
+            error < 3e-9,
+            "{found:e} is not {wanted:e} at {shapes:?}, {t}: {error:e}"
+        );
+    }
+
+    /// Against integrals of the densities' derivatives, in 40 digits.
+    #[test]
+    fn distribution_functions_move_with_shapes() {
+        for (a, t, wanted) in [
+            (0.01, 1e-30, -34.535639314126),
+            (0.01, 0.5, -0.56554591171526),
+            (0.5, 0.01, -0.52251433779748),
+            (0.5, 1.5, -0.23019434201736),
+            (3.0, 0.5, -0.028520235878829),
+            (3.0, 4.0, -0.17824735787333),
+            (3.0, 12.0, -0.00086238765481506),
+            (100.0, 80.0, -0.0044026432434686),
+            (100.0, 100.0, -0.039927497857786),
+            (100.0, 130.0, -0.00081013002856229),
+            (1e4, 9_800.0, -0.00053081913130245),
+            (1e4, 10_100.0, -0.0024156880031764),
+            (1e6, 997_000.0, -4.398653224682e-6),
+            (1e6, 1e6, -0.00039894231364663),
+            (1e6, 1_001_500.0, -0.00012956608156321),
+        ] {
+            check::<GammaCurve>([a, a], t, 0, wanted);
+        }
+        for (a, b, t, wanted) in [
+            (0.01, 3.0, 0.2, -0.49311453725168),
+            (3.0, 0.5, 0.9, -0.082017418314049),
+            (3.0, 1e4, 3e-4, -0.23675506519563),
+            (1e4, 3.0, 0.9997, -6.7205816028947e-5),
+            (1e6, 1e6, 0.4998, -0.00024043346160791),
+            (1e6, 1.0, 0.999_999, -3.678794411714e-7),
+            (1.0, 1e6, 1e-6, -0.43172942052225),
+        ] {
+            check::<BetaCurve>([a, b], t, 0, wanted);
+        }
+        for (df, t, wanted) in [
+            (0.01, -2.0, -1.5334329640103),
+            (1.0, 1.5, 0.086987174404736),
+            (30.0, -2.5, -0.00010115451261222),
+            (1e4, 1.2, 1.4213654254063e-9),
+        ] {
+            check::<StudentCurve>([df, df], t, 0, wanted);
+        }
+    }
+
+    /// Second derivatives of ln P(below t), likewise.
+    #[test]
+    fn slopes_move_with_shapes_and_ends() {
+        for (a, t, by_shape, by_end) in [
+            (0.5, 1.5, -0.317870877349, -0.16206848239),
+            (100.0, 100.0, -0.00605002389153, -0.00680709978792),
+            (1e6, 1e6, -6.36281380668e-7, -6.37078840985e-7),
+        ] {
+            let bends = LnMass::<GammaCurve>::default().bends([0.0, t, a, a]);
+            for (found, wanted) in [(bends[2][2], by_shape), (bends[1][1], by_end)] {
+                let error = (found / wanted - 1.0).abs();
+                assert!(
+                    error < 1e-5,
+                    "{found:e} is not {wanted:e} at {a}: {error:e}"
+                );
+            }
+        }
+    }
+
+    /// The mean of all Gamma numbers is their shape, and that of Beta numbers a/(a + b).
+    #[test]
+    fn means_move_with_shapes() {
+        for a in [0.01, 0.5, 3.0, 100.0, 1e4, 1e6] {
+            let gamma = Mean::<GammaCurve>::default().slopes([0.0, FAR, a, a])[2];
+            assert!((gamma - 1.0).abs() < 1e-9, "{gamma} at {a}");
+            let beta = Mean::<BetaCurve>::default().slopes([0.0, 1.0, a, 3.0])[2];
+            let wanted = 3.0 / (a + 3.0) / (a + 3.0);
+            assert!((beta / wanted - 1.0).abs() < 1e-6, "{beta} at {a}");
+        }
     }
 }

@@ -42,6 +42,9 @@ impl Law for Held {
     fn support_moves(&self) -> bool {
         self.law.support_moves()
     }
+    fn outside(&self, value: &Tensor) -> Option<Tensor> {
+        self.law.outside(value)
+    }
     fn event_rank(&self) -> usize {
         self.law.event_rank()
     }

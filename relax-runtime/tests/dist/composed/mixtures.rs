@@ -324,7 +324,8 @@ fn mixtures_that_do_not_fit_are_refused() -> Result<()> {
     Ok(())
 }
 
-/// A number that a continuous component does not have is none of the mixture's, over numbers as over tensors.
+/// A number that a continuous component of another family does not have is none of the mixture's, over numbers as
+/// over tensors.
 #[test]
 fn mixtures_have_the_values_that_all_components_have() -> Result<()> {
     let one = Tensor::from_slice(&[1.0]);
@@ -405,5 +406,124 @@ fn guides_of_nested_mixtures_have_all_of_their_weights() -> Result<()> {
     let wanted = law.log_density(&value).item()?;
     let found = guide.law(&first)?.log_density(&value).item()?;
     assert_near("density", found.into(), wanted.into(), 1e-4);
+    Ok(())
+}
+
+fn tensor_of(density: Number) -> Tensor {
+    match density {
+        Number::Tensor(density) => density,
+        Number::Host(density) => panic!("a host number: {density}"),
+    }
+}
+
+/// Checks log-densities over numbers, over a tensor and of the laws, and that they have derivatives.
+fn same_densities(
+    host: &impl Distribution<Value = f64>,
+    tensors: &impl Distribution<Value = Tensor>,
+    wanted: impl Fn(f64) -> f64,
+    values: &[f64],
+) -> Result<()> {
+    let laws = [host.law()?, tensors.law()?];
+    for &x in values {
+        let (wanted, value) = (wanted(x), Tensor::scalar(x as f32).leaf());
+        let over = tensor_of(tensors.log_prob(&value)?);
+        let of_laws = laws.iter().map(|law| law.log_density(&value));
+        assert_near("host", log_prob(host, &x)?[0], wanted, 1e-6);
+        for density in of_laws.chain([over]) {
+            assert_near("tensors", density.item()?.into(), wanted, 1e-4);
+            let slope = grad(&[(&density, None)], &[&value])?[0].item()?;
+            assert!(slope.is_finite(), "{slope} at {x}");
+        }
+    }
+    Ok(())
+}
+
+/// A component does not count outside of its own ends.
+#[test]
+fn components_may_end_at_different_places() -> Result<()> {
+    let ends = [(0.0, 1.0), (2.0, 3.0), (2.5, 4.5)];
+    let column = |of: fn(&(f64, f64)) -> f64| {
+        let all: Vec<f32> = ends.iter().map(|pair| of(pair) as f32).collect();
+        Tensor::from_slice(&all)
+    };
+    let (lows, highs) = (column(|x| x.0).leaf(), column(|x| x.1).leaf());
+    let weights = [0.2, 0.5, 0.3];
+    let host = Mixture::new(weights, ends.map(|(low, high)| Uniform::new(low, high)))?;
+    let tensors = Mixture::new(weights, Uniform::new(&lows, &highs))?;
+    let density = |x: f64| {
+        let inside = ends
+            .iter()
+            .zip(weights)
+            .filter(|((low, high), _)| *low <= x && x <= *high);
+        inside
+            .map(|((low, high), w)| w / (high - low))
+            .sum::<f64>()
+            .ln()
+    };
+    let values = [0.0, 0.5, 2.2, 2.7, 3.0, 3.1, 4.5];
+    same_densities(&host, &tensors, density, &values)?;
+    let starts = tensors.law()?;
+    let guide = starts.mean_field();
+    let guide = guide.law(&guide.first_values()?)?;
+    for x in [0.5, 2.2, 2.7, 3.1] {
+        let found = guide.log_density(&Tensor::scalar(x)).item()?;
+        assert_near("guide", found.into(), density(x.into()), 1e-4);
+    }
+    assert!(starts.bijection().is_none());
+    for x in [-0.1, 1.5, 4.6, f64::NAN, f64::INFINITY] {
+        assert!(!host.contains(&x)? && !tensors.contains(&Tensor::scalar(x as f32))?);
+    }
+    let some = [
+        Tensor::from_slice(&[0.5, 4.0]),
+        Tensor::from_slice(&[0.5, 1.5]),
+    ];
+    assert!(tensors.contains(&some[0])? && !tensors.contains(&some[1])?);
+    // A learned end moves the densities within its own component alone.
+    let values = Tensor::from_slice(&[0.5, 2.2]);
+    let found = grad(&[(&tensor_of(tensors.log_prob(&values)?), None)], &[&highs])?;
+    for (found, wanted) in found[0].to_vec()?.into_iter().zip([-1.0, -1.0, 0.0]) {
+        assert_near("slope", found.into(), wanted, 1e-5);
+    }
+    // A component without a weight has no values.
+    let weights = [0.0, 0.7, 0.3];
+    let host = Mixture::new(weights, ends.map(|(low, high)| Uniform::new(low, high)))?;
+    let tensors = Mixture::new(weights, Uniform::new(lows, highs))?;
+    assert!(!host.contains(&0.5)? && !tensors.contains(&Tensor::scalar(0.5))?);
+    assert!(host.contains(&2.5)? && tensors.contains(&Tensor::scalar(2.5))?);
+    Ok(())
+}
+
+/// Truncated components, each with its own ends.
+#[test]
+fn truncated_components_may_end_at_different_places() -> Result<()> {
+    let (ends, weights) = ([(0.5, 1.5), (1.0, f64::INFINITY)], [0.4, 0.6]);
+    let lows = Tensor::from_slice(&[0.5, 1.0]);
+    let highs = Tensor::from_slice(&[1.5, f32::INFINITY]);
+    let values = [0.6, 1.2, 2.0, 100.0];
+    macro_rules! check {
+        ($base:ident) => {{
+            let each = ends.map(|(low, high)| Truncated::new($base::new(2.0, 0.5), low, high));
+            let parts = each.clone().map(|part| part.unwrap());
+            let density = |x: f64| {
+                let mut sum = 0.0;
+                for ((part, (low, high)), w) in parts.iter().zip(ends).zip(weights) {
+                    if low <= x && x <= high {
+                        sum += w * part.log_prob(&x).unwrap().total().unwrap().exp();
+                    }
+                }
+                sum.ln()
+            };
+            let two = Tensor::from_slice(&[2.0, 2.0]);
+            let base = $base::new(two, 0.5);
+            let tensors = Mixture::new(weights, Truncated::new(base, &lows, &highs))?;
+            let values: Vec<f64> = values.into_iter().filter(|x| density(*x) > -1e3).collect();
+            same_densities(&Mixture::new(weights, each)?, &tensors, density, &values)?;
+            assert!(!tensors.contains(&Tensor::scalar(0.4))?);
+            assert!(!tensors.contains(&Tensor::scalar(-1.0))?);
+        }};
+    }
+    check!(Normal);
+    check!(LogNormal);
+    check!(Gamma);
     Ok(())
 }

@@ -101,6 +101,12 @@ fn what_is_certain() -> Result<()> {
     assert_eq!(host.sample(&mut Key::new(1).stream("x"))?, 2.5);
     assert_eq!(log_prob(&host, &2.5)?, [0.0]);
     assert_eq!(log_prob(&host, &2.4)?, [f64::NEG_INFINITY]);
+    // Its law draws in single precision, which has no 0.1.
+    let tenth = Delta::new(0.1)?;
+    for value in [0.1, f64::from(0.1_f32)] {
+        assert_eq!(log_prob(&tenth, &value)?, [0.0]);
+    }
+    assert_eq!(log_prob(&tenth, &0.100001)?, [f64::NEG_INFINITY]);
     let leaf = Tensor::from_slice(&[1.0, -1.0]).leaf();
     let tensors = Delta::new(&leaf)?;
     let value = Tensor::from_slice(&[1.0, 1.0]);

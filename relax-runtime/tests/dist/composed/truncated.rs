@@ -283,3 +283,36 @@ fn small_scales_have_draws_with_densities() -> Result<()> {
     }
     Ok(())
 }
+
+/// How a support is reached has to be the same in all rows; an end beyond that of the whole law is none.
+#[test]
+fn rows_with_different_kinds_of_ends_have_no_bijection() -> Result<()> {
+    let two = Tensor::from_slice(&[2.0, 2.0]);
+    let highs = |last| Tensor::from_slice(&[1.0, last]);
+    let gamma = |last| Truncated::new(Gamma::new(&two, 1.0), 0.5, highs(last))?.law();
+    let student = |last| Truncated::new(StudentT::new(&two, 0.0, 1.0), -1.0, highs(last))?.law();
+    for law in [gamma(f32::INFINITY)?, student(f32::INFINITY)?] {
+        assert!(law.bijection().is_none(), "{law:?}");
+    }
+    for law in [gamma(3.0)?, student(3.0)?] {
+        assert!(matches!(law.bijection(), Some(Bijection::Interval(..))));
+    }
+    let lows = Tensor::from_slice(&[-1.0, 0.25]);
+    let law = Truncated::new(Beta::new(&two, 2.0), lows, 0.75)?.law()?;
+    let bijection = law.bijection().expect("all rows lie between two ends");
+    let middle = bijection.value(&two.zeros_like()).to_vec()?;
+    assert_eq!(middle, [0.375, 0.5]);
+    Ok(())
+}
+
+/// Laws draw in single precision, which may round an end outwards.
+#[test]
+fn host_ends_include_what_they_are_rounded_to() -> Result<()> {
+    let law = Truncated::new(Normal::new(0.0, 1.0), 0.1, 0.3)?;
+    let shaped = Truncated::new(Gamma::new(2.0, 1.0), 0.1, 0.3)?;
+    let rounded = f64::from(0.3_f32);
+    assert!(rounded > 0.3 && law.contains(&rounded)? && shaped.contains(&rounded)?);
+    assert!(!law.contains(&0.300_001)? && !shaped.contains(&0.300_001)?);
+    assert!(!shaped.contains(&0.0)? && !law.contains(&f64::NAN)?);
+    Ok(())
+}

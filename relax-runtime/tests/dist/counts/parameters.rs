@@ -5,9 +5,9 @@ use std::rc::Rc;
 use relax_runtime::dist::{
     BetaBinomial, Binomial, BinomialFamily, CountFamily, DiscreteUniform, Distribution, Geometric,
     Hypergeometric, Law, Mixture, Multinomial, NegativeBinomial, Number, OrderedLogistic, Part,
-    Poisson, Repeat, ZeroInflated,
+    Poisson, Repeat, Truncated, ZeroInflated,
 };
-use relax_runtime::{Device, Error, Key, Result, Tensor, grad};
+use relax_runtime::{Device, Error, Key, Result, Shape, Tensor, grad};
 use statrs::distribution as reference;
 
 use super::near;
@@ -268,6 +268,157 @@ fn guides_keep_their_names() -> Result<()> {
     Ok(())
 }
 
+/// Checks that a log-mass over numbers, of the law, over tensors and of rows is `wanted`, or −∞ where that is.
+fn has_mass(
+    host: Result<impl Repeat<Value = usize>>,
+    tensors: Result<impl Distribution<Value = Tensor>>,
+    leaf: &Tensor,
+    k: usize,
+    wanted: f64,
+) -> Result<()> {
+    let (host, tensors) = (host?, tensors?);
+    let same = |what: &str, found: f64, wanted: f64| match wanted.is_finite() {
+        true => near(what, found, wanted, 1e-5),
+        false => assert_eq!(found, wanted, "{what} at {k}"),
+    };
+    same("host", host.log_prob(&k)?.total()?, wanted);
+    let value = Tensor::scalar(k as f32).leaf();
+    let Number::Tensor(found) = tensors.log_prob(&value)? else {
+        panic!("a host number");
+    };
+    same("tensors", found.item()?.into(), wanted);
+    for slope in grad(&[(&found, None)], &[leaf, &value])? {
+        assert!(slope.item()?.is_finite());
+    }
+    let guide = host.law()?;
+    let guide = guide.mean_field();
+    let guide = guide.law(&guide.first_values()?)?;
+    for law in [host.law()?, tensors.law()?, guide] {
+        same("law", law.log_density(&value).item()?.into(), wanted);
+        if let Some(excluded) = law.excluded()? {
+            let first = law
+                .relaxation()
+                .and_then(|r| r.counts())
+                .map_or(0, |all| *all.start());
+            assert_eq!(excluded[k - first], wanted == f64::NEG_INFINITY, "{k}");
+        }
+    }
+    let rows = host.repeated(1)?.expand(&[2])?;
+    let both = Tensor::from_slice(&[k as f32; 2]);
+    same("rows", rows.log_prob(&both)?.total()?, 2.0 * wanted);
+    Ok(())
+}
+
+/// At probabilities of exactly 0 and 1 a single count is left.
+#[test]
+fn probabilities_may_be_certain() -> Result<()> {
+    const NEVER: f64 = f64::NEG_INFINITY;
+    for p in [0.0, 1.0] {
+        let leaf = Tensor::scalar(p as f32).leaf();
+        let sure = 5 * p as usize;
+        for k in 0..=5 {
+            let wanted = if k == sure { 0.0 } else { NEVER };
+            let tensors = Binomial::probs(5, &leaf);
+            has_mass(Binomial::probs(5, p), tensors, &leaf, k, wanted)?;
+            let inflated = match (k, sure) {
+                (0, 0) => 0.0,
+                (0, _) => 0.25_f64.ln(),
+                _ => wanted + 0.75_f64.ln(),
+            };
+            let tensors = ZeroInflated::gate(0.25, Binomial::probs(5, &leaf));
+            let host = ZeroInflated::gate(0.25, Binomial::probs(5, p));
+            has_mass(host, tensors, &leaf, k, inflated)?;
+            let (low, high) = (sure.min(3), sure.max(2));
+            if (low..=high).contains(&k) {
+                let tensors = Truncated::new(Binomial::probs(5, &leaf), low, high);
+                let host = Truncated::new(Binomial::probs(5, p), low, high);
+                has_mass(host, tensors, &leaf, k, wanted)?;
+            }
+        }
+        assert!(Binomial::probs(5, p)?.excludes_values());
+        let mixed = Mixture::new(
+            [0.5, 0.5],
+            [Binomial::probs(5, p), Binomial::probs(5, 1.0 - p)],
+        )?;
+        for (k, wanted) in [(0, 0.5_f64.ln()), (2, NEVER), (5, 0.5_f64.ln())] {
+            let found = [
+                mixed.log_prob(&k)?.total()?,
+                mixed
+                    .law()?
+                    .log_density(&Tensor::scalar(k as f32))
+                    .item()?
+                    .into(),
+            ];
+            for found in found {
+                match wanted == NEVER {
+                    true => assert_eq!(found, NEVER),
+                    false => near("mixed", found, wanted, 1e-5),
+                }
+            }
+        }
+    }
+    let leaf = Tensor::scalar(1.0).leaf();
+    for (k, wanted) in [(0, 0.0), (1, NEVER), (7, NEVER)] {
+        has_mass(
+            Geometric::probs(1.0),
+            Geometric::probs(&leaf),
+            &leaf,
+            k,
+            wanted,
+        )?;
+    }
+    // Some rows are certain, and others are not; between two values masses stay finite.
+    let leaf = Tensor::from_slice(&[0.0, 0.5, 1.0]).leaf();
+    let rows = Binomial::probs(2, &leaf)?;
+    let Number::Tensor(found) = rows.log_prob(&Tensor::from_slice(&[1.0; 3]))? else {
+        panic!("a host number");
+    };
+    assert_eq!(found.index(0, 0).item()?, f32::NEG_INFINITY);
+    near("open", found.index(0, 1).item()?.into(), 0.5_f64.ln(), 1e-6);
+    assert_eq!(found.index(0, 2).item()?, f32::NEG_INFINITY);
+    let slopes = grad(&[(&found, None)], &[&leaf])?[0].to_vec()?;
+    assert!(slopes.iter().all(|x| x.is_finite()), "{slopes:?}");
+    let between = rows
+        .law()?
+        .log_density(&Tensor::from_slice(&[0.5, 0.5, 1.5]));
+    assert!(between.to_vec()?.iter().all(|x| x.is_finite()));
+    // What logits say is as improbable as they say.
+    let improbable = Binomial::logits(1, -200.0)?;
+    near("logits", improbable.log_prob(&1)?.total()?, -200.0, 1e-9);
+    Ok(())
+}
+
+/// A law whose parameters are scalars is repeated for every row, however many parameters it has.
+#[test]
+fn scalars_are_repeated_for_every_row() -> Result<()> {
+    let [one, two] = [1.0, 2.0].map(|x| Tensor::scalar(x).leaf());
+    macro_rules! check {
+        ($($law:expr),+ $(,)?) => {$(
+            let law = $law?;
+            let single = law.log_prob(&Tensor::scalar(2.0))?.total()?;
+            for plates in [&[3][..], &[3, 4]] {
+                let rows = law.clone().expand(plates)?;
+                let shape = Shape::try_from(plates)?;
+                let value = Tensor::full(shape, 2.0, &Device::cpu());
+                let wanted = single * shape.numel() as f64;
+                near("rows", rows.log_prob(&value)?.total()?, wanted, 1e-5);
+                let law = rows.law()?;
+                let draw = law.draw(&law.noise(&mut Key::new(1).stream("x"))?);
+                assert_eq!(draw.shape(), shape);
+            }
+        )+};
+    }
+    check!(
+        Poisson::rate(&two),
+        NegativeBinomial::mean(&two, 2.0),
+        BetaBinomial::new(&two, &one, 5),
+        ZeroInflated::gate(0.25, Poisson::rate(&two)),
+        Truncated::new(NegativeBinomial::mean(&two, 2.0), 1, f64::INFINITY),
+        OrderedLogistic::new(&one, [-1.0, 0.5, 2.0]),
+    );
+    Ok(())
+}
+
 /// What a gate of exactly 0 or 1 rules out adds nothing to what is left, however improbable that is.
 #[test]
 fn gates_may_be_certain() -> Result<()> {
@@ -277,27 +428,13 @@ fn gates_may_be_certain() -> Result<()> {
         (0.0, 0, -rate),
         (0.0, 3, three),
         (1.0, 0, 0.0),
-        (1.0, 3, three - 1e4),
+        (1.0, 3, f64::NEG_INFINITY),
         (1e-30, 0, 1e-30_f64.ln()),
     ] {
-        let host = ZeroInflated::gate(gate, Poisson::rate(rate))?;
-        near("host", host.log_prob(&k)?.total()?, wanted, 1e-9);
-        let value = Tensor::scalar(k as f32);
-        let found = host.law()?.log_density(&value).item()?;
-        near("law", found.into(), wanted, 1e-5);
-        let rows = host.repeated(1)?.expand(&[2])?;
-        let both = Tensor::from_slice(&[k as f32; 2]);
-        near("rows", rows.log_prob(&both)?.total()?, 2.0 * wanted, 1e-5);
-        let gate = Tensor::scalar(gate as f32).leaf();
-        let rate = Tensor::scalar(rate as f32).leaf();
-        let tensors = ZeroInflated::gate(&gate, Poisson::rate(&rate))?;
-        let Number::Tensor(found) = tensors.log_prob(&value)? else {
-            panic!("a host number");
-        };
-        near("tensors", found.item()?.into(), wanted, 1e-5);
-        for slope in grad(&[(&found, None)], &[&gate, &rate])? {
-            assert!(slope.item()?.is_finite());
-        }
+        let leaf = Tensor::scalar(gate as f32).leaf();
+        let tensors = ZeroInflated::gate(&leaf, Poisson::rate(Tensor::scalar(rate as f32)));
+        let host = ZeroInflated::gate(gate, Poisson::rate(rate));
+        has_mass(host, tensors, &leaf, k, wanted)?;
     }
     // Beside zeros of the gate, those of a law that hardly ever has any do not count.
     for rate in [1e3, 1e6, 1e9] {
