@@ -41,6 +41,8 @@ struct Site {
     is_host: bool,
 }
 
+/// The setting that asks for chains.
+const HMC: &str = "hmc";
 /// How far host numbers are moved, in standard deviations: densities computed with tensors are f32.
 const APART: f64 = 0.05;
 /// The minimum of that, as a share of a number, which is f32 in the model.
@@ -492,7 +494,12 @@ impl<'m> Target<'m> {
 /// The error for a model that has no such density.
 pub(in crate::infer) fn refused(problem: String) -> Error {
     Error::Config {
-        setting: "hmc",
+        setting: HMC,
         problem,
     }
+}
+
+/// Whether an error says that a model has no such density.
+pub(in crate::infer) fn is_refusal(error: &Error) -> bool {
+    matches!(error.cause(), Error::Config { setting: HMC, .. })
 }
