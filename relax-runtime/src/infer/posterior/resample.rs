@@ -9,18 +9,11 @@ use crate::random::{Key, Stream};
 use crate::tensor::{Device, Tensor};
 
 impl Draws {
-    /// The same draws with other weights. What was known about single sites beyond their values is dropped: it held
-    /// without these weights.
+    /// The same draws with other weights. What was known about a site that was drawn, beyond its values, held without
+    /// these weights and is dropped; what each draw says about one that was summed out is averaged with them.
     pub(super) fn reweighted(&self, weights: Weights) -> Self {
-        let columns = self.columns.iter().map(|column| {
-            let mut column = Column {
-                mean: None,
-                probabilities: None,
-                ..column.clone()
-            };
-            column.inclusion = weights.inclusion(&column, self.count);
-            column
-        });
+        let columns = self.columns.iter();
+        let columns = columns.map(|column| column.reweighted(&weights, self.count));
         Self::new(columns.collect(), self.count, weights)
     }
 
