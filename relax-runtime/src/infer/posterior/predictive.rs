@@ -51,7 +51,7 @@ impl Draws {
     /// the same, such as one in a plate of another size, hide it with [`block`](crate::model::block). Inputs of the
     /// program, such as an earlier observation, are taken as they are.
     ///
-    /// Draws of equal weight are taken in turn, weighted draws by [`resample`](Self::resample).
+    /// Draws of equal weight are taken in turn, evenly spread if there are more than `n`, weighted draws by [`resample`](Self::resample).
     ///
     /// ```
     /// use relax_runtime::prelude::*;
