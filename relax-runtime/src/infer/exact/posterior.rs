@@ -78,8 +78,8 @@ pub fn exact_posterior(model: &dyn Program) -> Result<ExactPosterior> {
 }
 
 /// The exact posterior of a model, as [`exact_posterior`], with its `param!` sites at the values of `params`, such as
-/// those of a [`Fit`](crate::infer::Fit). Missing parameters are created there, at their initial values. With `cost!` terms
-/// the posterior is p(z | x) e^(−cost), normalized, as for a fit; the evidence is without them.
+/// those of a [`Fit`](crate::infer::Fit). Missing parameters are created there, at their initial values. With `cost!`
+/// terms the posterior is p(z | x) e^(−cost), normalized, as for a fit; the evidence is without them.
 ///
 /// ```
 /// use relax_runtime::prelude::*;

@@ -346,8 +346,8 @@ impl<'m> Started<'m> {
         }
         if let Some(site) = Record::of(pass)?.scaled {
             return Err(refused(format!(
-                "the log-probability or cost of site `{site}` does not count exactly once, as in a plate that is a part of a \
-                 larger data set, or under a guide that is scaled: chains need all data"
+                "the log-probability or cost of site `{site}` does not count exactly once, as in a plate that is a part \
+                 of a larger data set, or under a guide that is scaled: chains need all data"
             )));
         }
         self.target.free(pass).map(Some)

@@ -166,8 +166,8 @@ impl Collected {
 }
 
 impl Sums {
-    /// Adds what a draw knows; returns the probability of each value so far, or the mean, or nothing if the draws do not
-    /// all know the same.
+    /// Adds what a draw knows; returns the probability of each value so far, or the mean, or nothing if the draws do
+    /// not all know the same.
     fn add(&mut self, known: Option<Known>, inclusion: f64) -> Result<Vec<f64>> {
         self.inclusion += inclusion;
         let Some(Known { mean, marginal }) = known else {

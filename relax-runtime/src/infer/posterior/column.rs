@@ -17,8 +17,8 @@ pub(super) struct InDraw {
     pub(super) draw: u32,
     /// The probability that a run reaches the site.
     pub(super) inclusion: f64,
-    /// Given that, the probability of each value of the support, where later ones may be left out, or for a site without
-    /// known probabilities its mean; empty if neither is known.
+    /// Given that, the probability of each value of the support, where later ones may be left out, or for a site
+    /// without known probabilities its mean; empty if neither is known.
     pub(super) numbers: Vec<f64>,
 }
 

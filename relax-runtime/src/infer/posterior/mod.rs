@@ -251,8 +251,8 @@ impl Posterior {
 
     /// ln(p(x, z)/q(z)) of each draw of the guide, unsmoothed: one number per row if everything is in one plate,
     /// otherwise a single number. Plates are not scaled: rows of a larger data set count once, even if their choices
-    /// were summed out. Costs are left out. Draws of chains have no log-weights; for them, these belong to the guide's draws they started
-    /// from.
+    /// were summed out. Costs are left out. Draws of chains have no log-weights; for them, these belong to the guide's
+    /// draws they started from.
     pub fn log_weights(&self) -> &[Vec<f64>] {
         &self.log_weights
     }
@@ -378,9 +378,9 @@ fn weights_of(log_weights: &[Vec<f64>], scaled: Option<&str>) -> Result<Importan
     match scaled {
         None => ImportanceWeights::of(log_weights),
         Some(site) => Err(Error::Query(format!(
-            "the log-probability or cost of site `{site}` does not count exactly once, as in a plate that is a sample of a \
-             larger data set or under a scaled guide, so the weights of the draws are not those of the posterior; \
-             draw with all data"
+            "the log-probability or cost of site `{site}` does not count exactly once, as in a plate that is a sample \
+             of a larger data set or under a scaled guide, so the weights of the draws are not those of the \
+             posterior; draw with all data"
         ))),
     }
 }

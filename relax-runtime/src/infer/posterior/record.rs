@@ -43,7 +43,8 @@ pub(in crate::infer) struct SiteRecord {
 }
 
 /// What is known about a site beyond the drawn value: its law, given the run's other choices and that the run reaches
-/// it. Valid if all draws count alike; importance weights belong to the values.
+/// it. Valid if all draws count alike, and with importance weights if a sum was taken over its values; other weights
+/// belong to the values.
 pub(in crate::infer) struct Known {
     /// Mean of each element; for category indices, the probability of each category.
     pub(in crate::infer) mean: Vec<f64>,
@@ -245,11 +246,11 @@ pub(super) fn support(law: &dyn Law) -> Result<Vec<Vec<f64>>> {
     values.collect()
 }
 
-/// The log-weight of a pass, one number per row if all its densities are rows of the same plate; what the draws pay; and
-/// the first site that does not count once because it is a sample of a larger data set. (If rows are weighted one by
-/// one, it does not matter how many more there are.) Scaling by handlers is part of the model. Costs are not densities
-/// and are kept apart: with them the weights would not bound ln p(x). Without densities there is nothing to weight, and
-/// beside rows only costs that differ between draws tie these together.
+/// The log-weight of a pass, one number per row if all its densities are rows of the same plate; what the draws pay;
+/// and the first site that does not count once because it is a sample of a larger data set. (If rows are weighted one
+/// by one, it does not matter how many more there are.) Scaling by handlers is part of the model. Costs are not
+/// densities and are kept apart: with them the weights would not bound ln p(x). Without densities there is nothing to
+/// weight, and beside rows only costs that depend on choices count, and tie the rows together.
 fn log_weights(pass: &Pass) -> Result<(Vec<f64>, f64, Option<String>)> {
     let densities = || pass.terms.iter().filter(|term| term.kind != Kind::Cost);
     if densities().next().is_none() {
