@@ -127,7 +127,7 @@ impl<'a> Setting<'a> {
             let found = trainer.gradients(self.objective, key)?;
             let mut sites = found.sites.iter();
             let asked = match self.continuous {
-                Some(continuous) => sites.any(|s| s.name == continuous && s.estimator == name),
+                Some(continuous) => sites.any(|s| *s.name == *continuous && s.estimator == name),
                 None => !found.sites.is_empty() && sites.all(|site| site.estimator == name),
             };
             assert!(asked, "{:?}", found.sites);

@@ -254,6 +254,22 @@ fn counted(rows: usize) {
     })
 }
 
+#[model]
+fn on_a_slope() {
+    let x = sample!(Normal(Tensor::scalar(0.0), 1.0));
+    if x.item()? > 0.0 {
+        let y = sample!(Normal(Tensor::scalar(0.0), 1.0));
+    }
+}
+
+/// A law that has no bijection.
+#[model]
+fn fixed() {
+    let x = sample!(Normal(Tensor::scalar(0.0), 1.0));
+    let at = sample!(Delta(&x));
+    observe!(Normal(at, 1.0), 0.3);
+}
+
 #[test]
 fn what_chains_cannot_do_is_refused() {
     let error = |svi: Svi<'_>| {
@@ -268,10 +284,16 @@ fn what_chains_cannot_do_is_refused() {
         "{message}"
     );
     let model = on_a_path();
-    let message = error(Svi::new(&model).draw_all().steps(10));
+    let message = error(Svi::new(&model).draw_all().steps(1 << 40));
     assert!(message.contains("there"), "{message}");
+    let model = on_a_slope();
+    let message = error(Svi::new(&model).steps(1 << 40));
+    assert!(message.contains("some runs reach `y`"), "{message}");
+    let model = fixed();
+    let message = error(Svi::new(&model).steps(1 << 40));
+    assert!(message.contains("no unconstrained numbers"), "{message}");
     let model = counted(3);
-    let message = error(Svi::new(&model).steps(10));
+    let message = error(Svi::new(&model).steps(1 << 40));
     assert!(message.contains("does not count exactly once"), "{message}");
 }
 

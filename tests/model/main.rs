@@ -8,6 +8,7 @@ mod checkpoints;
 mod composed;
 mod constraints;
 mod continuous;
+mod costs;
 mod disk;
 mod empty;
 mod error_kinds;

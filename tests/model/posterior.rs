@@ -429,6 +429,57 @@ fn questions_without_an_answer_are_errors() -> Result<()> {
     Ok(())
 }
 
+/// Whether a number is on a slope, which is summed out, and a coin that is only there if so.
+#[model]
+fn sloped(y: f64) {
+    let x = sample!(Normal(Tensor::scalar(0.0), 1.0));
+    let on = sample!(Bernoulli(0.5));
+    if on {
+        let coin = sample!(Bernoulli(0.3));
+    }
+    observe!(Normal(&x + if on { 2.0 } else { 0.0 }, 1.0), y);
+}
+
+/// Beside few weighted draws, what was summed out has averages of what is exact given each, from a file as well.
+#[test]
+fn what_was_summed_out_is_known_beside_weighted_draws() -> Result<()> {
+    let model = sloped(1.5);
+    let objective = Elbo::new(&model).marginalise().guide(&MeanFieldGuide);
+    let posterior = Posterior::draw(&objective, &ParamStore::default(), 3, 12)?;
+    let weights = posterior.importance_weights()?.rows()[0].clone();
+    let given = posterior.samples("x")?.into_iter().zip(weights);
+    let on: f64 = given
+        .map(|(x, weight)| {
+            let by = 1.5 - x.to_f64s().unwrap()[0];
+            // The log-odds that a Gaussian around 2 explains what one around 0 does.
+            weight / (1.0 + (2.0 - 2.0 * by).exp())
+        })
+        .sum();
+    let text = serde_json::to_string(&posterior).unwrap();
+    let again: Posterior = serde_json::from_str(&text).unwrap();
+    for posterior in [&posterior, &again] {
+        let weighted = posterior.weighted()?;
+        assert_near(weighted.mean("on")?, on, 1e-5);
+        assert_near(weighted.inclusion_probability("coin")?, on, 1e-5);
+        assert_near(weighted.mean("coin")?, 0.3, 1e-5);
+        assert_near(weighted.marginal("coin")?[1].1, 0.3 * on, 1e-5);
+    }
+    // A file from before draws kept what they know.
+    let mut old = serde_json::to_value(&posterior).unwrap();
+    for site in old
+        .pointer_mut("/draws/sites")
+        .unwrap()
+        .as_array_mut()
+        .unwrap()
+    {
+        assert!(site.as_object_mut().unwrap().remove("in_draws").is_some());
+    }
+    let old: Posterior = serde_json::from_value(old).unwrap();
+    assert_near(old.mean("on")?, posterior.mean("on")?, 1e-12);
+    assert!((0.0..=1.0).contains(&old.weighted()?.mean("on")?));
+    Ok(())
+}
+
 #[test]
 fn posteriors_can_be_written_and_read() -> Result<()> {
     let model = detour(1.5);

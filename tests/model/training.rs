@@ -361,3 +361,29 @@ fn a_site_cannot_be_discrete_on_some_paths_only() {
     let run = Minimize::new(&program).steps(50).progress(false).run();
     assert_says(&error(run), &["site `x`", "Bernoulli", "Normal", "names"]);
 }
+
+/// A long run has many reports of the same sites.
+#[test]
+fn reports_share_the_names_of_sites() -> Result<()> {
+    #[model]
+    fn flips() {
+        for _ in 0..3 {
+            let b = sample!(Bernoulli(0.3));
+            observe!(Normal(if b { 1.0 } else { 0.0 }, 1.0), 0.2);
+        }
+    }
+    let model = flips();
+    let drawn = Svi::new(&model).draw_all().estimator(Rloo::default());
+    let joint = Svi::new(&model).draw_all().estimator(Enumerate::default());
+    for svi in [drawn, joint] {
+        let fit = svi.steps(3).progress(false).run()?;
+        let [first, .., last] = &fit.history.steps[..] else {
+            panic!("{:?}", fit.history);
+        };
+        assert_eq!(first.sites.len(), 3);
+        let mut pairs = first.sites.iter().zip(&last.sites);
+        assert!(pairs.all(|(a, b)| std::sync::Arc::ptr_eq(&a.name, &b.name)));
+        assert!(last.site("b[2]").is_some());
+    }
+    Ok(())
+}

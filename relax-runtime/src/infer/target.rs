@@ -1,4 +1,4 @@
-//! The log-density that sums leave of a model, as a function of unconstrained numbers.
+//! The log-density that sums leave of a model, minus its costs, as a function of unconstrained numbers.
 
 use std::borrow::Cow;
 use std::cell::{Cell, OnceCell, RefCell};
@@ -10,7 +10,7 @@ use crate::dist::{Bijection, Draws, Number, Value};
 use crate::error::{Error, Result};
 use crate::infer::draw::run_under;
 use crate::infer::missed::Values;
-use crate::infer::objective::density_term;
+use crate::infer::objective::{cost_term, density_term};
 use crate::infer::pass::{Latent, Pass};
 use crate::infer::posterior::{Record, SiteRecord};
 use crate::model::{Interpreter, Kind, Message, ParamStore, Program, Spread, SummedOut, Trace};
@@ -41,6 +41,8 @@ struct Site {
     is_host: bool,
 }
 
+/// The setting that asks for chains.
+const HMC: &str = "hmc";
 /// How far host numbers are moved, in standard deviations: densities computed with tensors are f32.
 const APART: f64 = 0.05;
 /// The minimum of that, as a share of a number, which is f32 in the model.
@@ -382,16 +384,16 @@ impl<'m> Target<'m> {
             }
             match entry.kind {
                 _ if entry.elsewhere => {}
-                Kind::Latent | Kind::Observed | Kind::Factor => {
-                    let term = density_term(entry)?;
+                Kind::Latent | Kind::Observed | Kind::Factor | Kind::Cost => {
+                    let term = match entry.kind {
+                        Kind::Cost => cost_term(entry)?,
+                        _ => density_term(entry)?,
+                    };
                     log_density -= term.value.peek_total()? * term.scale;
                     if let Number::Tensor(t) = term.value {
                         has_slopes |= t.is_tracked();
                         terms.push((t, -term.scale));
                     }
-                }
-                Kind::Cost => {
-                    return Err(entry.locate(refused("a `cost!` is not part of a density".into())));
                 }
                 Kind::Param => {}
             }
@@ -492,7 +494,12 @@ impl<'m> Target<'m> {
 /// The error for a model that has no such density.
 pub(in crate::infer) fn refused(problem: String) -> Error {
     Error::Config {
-        setting: "hmc",
+        setting: HMC,
         problem,
     }
+}
+
+/// Whether an error says that a model has no such density.
+pub(in crate::infer) fn is_refusal(error: &Error) -> bool {
+    matches!(error.cause(), Error::Config { setting: HMC, .. })
 }

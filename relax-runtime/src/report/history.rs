@@ -1,7 +1,7 @@
 //! Reports of single steps, and of a whole run.
 
-use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use super::Level;
 
@@ -48,7 +48,7 @@ impl StepReport {
 
     /// The report of a site.
     pub fn site(&self, name: &str) -> Option<&SiteReport> {
-        self.sites.iter().find(|site| site.name == name)
+        self.sites.iter().find(|site| *site.name == *name)
     }
 }
 
@@ -56,8 +56,8 @@ impl StepReport {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SiteReport {
-    /// Full name of the site.
-    pub name: Cow<'static, str>,
+    /// Full name of the site, in memory that all steps share.
+    pub name: Arc<str>,
     /// The estimator's name.
     pub estimator: &'static str,
     /// Mean square of the gradient by the site's parameters, over rows and coordinates.

@@ -1,7 +1,7 @@
 //! Steps along the exact gradient: joint sums over all choices of the programs.
 
-use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::error::Result;
 use crate::infer::exact::{Enumerated, Exact, enumerate_in_step};
@@ -120,7 +120,7 @@ impl JointSum {
             gradients.parameters.push((parameter, gradient));
             gradients
                 .sites
-                .extend(report(sites, choice.name.clone(), mean_square));
+                .extend(report(sites, &choice.name, mean_square));
         });
         Ok(Some(Found::Gradient(gradients)))
     }
@@ -167,16 +167,17 @@ fn reports(exact: &Exact, sites: &Sites) -> Result<Vec<SiteReport>> {
         let squares: Result<Vec<f64>> = found.gradients.iter().map(square).collect();
         let count: usize = found.gradients.iter().map(Tensor::len).sum();
         let mean_square = squares?.iter().sum::<f64>() / count.max(1) as f64;
-        reports.extend(report(sites, name.clone().into(), mean_square));
+        reports.extend(report(sites, name, mean_square));
     }
     Ok(reports)
 }
 
 /// The report of a site whose gradient is exact.
-fn report(sites: &Sites, name: Cow<'static, str>, mean_square: f64) -> Option<SiteReport> {
+fn report(sites: &Sites, name: &str, mean_square: f64) -> Option<SiteReport> {
+    let site = sites.get(name)?;
     Some(SiteReport {
-        estimator: sites.get(&name)?.estimator.name(),
-        name,
+        name: Arc::clone(&site.name),
+        estimator: site.estimator.name(),
         mean_square,
         variance: 0.0,
     })

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::infer::draw::{Draw, Own};
-use crate::infer::exact::row_sums::{RowSums, stands_for_others};
+use crate::infer::exact::row_sums::{RowSums, log_weight, stands_for_others};
 use crate::infer::impossible::under_no_combination;
 use crate::infer::marginal::{Borrowed, marginalise};
 use crate::infer::pass::odometer::{LARGEST, Odometer, Refusal};
@@ -32,7 +32,8 @@ use crate::random::Key;
 /// p(g | x) ∝ p(g) Π_i \[Σ_z p(z | g) p(x_i | z, g)\]^(N/n).
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ExactPosterior {
-    /// ln p(observations), counting each row of a plate once, whether or not it is a part of a larger data set.
+    /// ln p(observations), counting each row of a plate once, whether or not it is a part of a larger data set, and
+    /// without costs.
     pub log_evidence: f64,
     /// Whether all combinations were run, or the tensors of the model show what depends on which choices. If not, host
     /// code reads choices with too many combinations to run, and runs at some of them have shown it: what shows only at
@@ -77,8 +78,8 @@ pub fn exact_posterior(model: &dyn Program) -> Result<ExactPosterior> {
 }
 
 /// The exact posterior of a model, as [`exact_posterior`], with its `param!` sites at the values of `params`, such as
-/// those of a [`Fit`](crate::infer::Fit). Missing parameters are created there, at their initial values. `cost!` terms
-/// do not count.
+/// those of a [`Fit`](crate::infer::Fit). Missing parameters are created there, at their initial values. With `cost!`
+/// terms the posterior is p(z | x) e^(−cost), normalized, as for a fit; the evidence is without them.
 ///
 /// ```
 /// use relax_runtime::prelude::*;
@@ -273,15 +274,21 @@ impl Combinations<'_> {
     }
 }
 
-/// The log-density of a run.
+/// The log-density of a run, minus its costs.
 ///
 /// # Errors
 /// If it is not a valid log-density.
 fn density(trace: &Trace) -> Result<f64> {
-    let log_weight = trace.log_prob()?;
-    match log_weight.is_nan() || log_weight == f64::INFINITY {
-        true => Err(not_a_density(trace, log_weight)),
-        false => Ok(log_weight),
+    let counted = trace.entries().iter().filter(|entry| !entry.elsewhere);
+    let terms = counted.map(|entry| {
+        let rows = entry.weighed(log_weight(entry)?);
+        let rows = rows.map_err(|error| entry.locate(error))?;
+        Ok(rows.total()? * entry.factor())
+    });
+    let sum: f64 = terms.sum::<Result<_>>()?;
+    match sum.is_nan() || sum == f64::INFINITY {
+        true => Err(not_a_density(trace, sum)),
+        false => Ok(sum),
     }
 }
 
@@ -294,19 +301,17 @@ fn note_impossible(first: &mut Option<Entry>, trace: &Trace, log_weight: f64) {
 
 /// The first site whose log-density satisfies `such`.
 fn first_site(trace: &Trace, such: impl Fn(f64) -> bool) -> Option<&Entry> {
-    let density = |entry: &Entry| entry.log_prob().and_then(|number| number.total());
+    let density = |entry: &Entry| log_weight(entry).and_then(|number| number.total());
     let mut entries = trace.entries().iter();
     entries.find(|entry| density(entry).is_ok_and(&such))
 }
 
 fn not_a_density(trace: &Trace, value: f64) -> Error {
     let entry = first_site(trace, |x| x.is_nan() || x == f64::INFINITY);
-    let is_factor = entry
-        .as_ref()
-        .is_some_and(|entry| entry.kind == Kind::Factor);
-    let error = Error::Model(match is_factor {
-        true => format!("the factor is {value}; look at what computes it"),
-        false => format!(
+    let error = Error::Model(match entry.map(|entry| entry.kind) {
+        Some(Kind::Factor) => format!("the factor is {value}; look at what computes it"),
+        Some(Kind::Cost) => format!("the cost is {}; look at what computes it", -value),
+        _ => format!(
             "the log-density is {value}; look at what computes the distribution's parameters"
         ),
     });

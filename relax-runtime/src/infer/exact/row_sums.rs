@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 
 use rustc_hash::FxHashMap;
 
-use crate::dist::Number;
+use crate::dist::{Number, Value};
 use crate::error::{Error, Result};
 use crate::infer::pass::Latent;
-use crate::model::{Kind, Plate, Rows, Trace};
+use crate::model::{Entry, Kind, Plate, Rows, Trace};
 use crate::special::log_sum;
 
 /// Whether rows of a choice stand for others.
@@ -150,11 +150,10 @@ impl RowSums {
             levels[level].choices.push((site, values));
         }
         for entry in trace.entries() {
-            let counts = matches!(entry.kind, Kind::Latent | Kind::Observed | Kind::Factor);
-            if !counts || entry.elsewhere {
+            if entry.kind == Kind::Param || entry.elsewhere {
                 continue;
             }
-            let number = entry.weighed(entry.log_prob()?);
+            let number = entry.weighed(log_weight(entry)?);
             let number = number.map_err(|error| entry.locate(error))?;
             let rows = match number.scale(entry.weight_factor()) {
                 Number::Host(x) => vec![x],
@@ -223,6 +222,18 @@ impl RowSums {
             }
         }
         Ok(())
+    }
+}
+
+/// The log-density of a site, or minus what it costs: one number per row of the plates.
+///
+/// # Errors
+/// As [`Entry::log_prob`].
+pub(super) fn log_weight(entry: &Entry) -> Result<Number> {
+    match (entry.kind, &entry.value) {
+        (Kind::Cost, Value::Real(x)) => Ok(Number::Host(-x)),
+        (Kind::Cost, Value::Tensor(t)) => Ok(Number::Tensor(-t)),
+        _ => entry.log_prob(),
     }
 }
 

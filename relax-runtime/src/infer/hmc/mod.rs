@@ -17,7 +17,7 @@ use crate::infer::posterior::{
     Chained, Drawing, FEWEST, ImportanceWeights, KnownElsewhere, LARGEST_R_HAT, LogWeights, Mixing,
     Posterior, Record, Unchained,
 };
-use crate::infer::target::{Target, not_continuous, refused};
+use crate::infer::target::{Target, is_refusal, not_continuous, refused};
 use crate::model::{ParamStore, Start};
 use crate::random::Key;
 use crate::tensor::Holding;
@@ -26,6 +26,8 @@ use crate::tensor::Holding;
 const CHAINS: usize = 4;
 /// Draws of the guide from which the chains start, and which scale them.
 const STARTS: usize = 100;
+/// Draws that show before training whether chains can handle a model.
+const TRIED: u64 = 20;
 /// Transitions of each chain before those that count, in windows; after each but the last the metric is adapted to what
 /// the chains have seen in it.
 const WINDOWS: [usize; 4] = [40, 60, 60, 40];
@@ -76,21 +78,38 @@ impl Default for Wanted {
     }
 }
 
-/// Evaluates a bound once, to see before training whether chains can move what it leaves.
+/// Evaluates a bound a few times, to see before training whether chains can handle what it leaves.
 ///
 /// # Errors
-/// If a discrete choice is left, or whatever goes wrong in the model.
-pub(in crate::infer) fn expect_continuous(
+/// If a discrete choice is left, or anything else that chains would refuse; whatever goes wrong in the first run.
+pub(in crate::infer) fn expect_manageable(
     objective: &Elbo<'_>,
     params: &ParamStore,
     seed: u64,
 ) -> Result<()> {
-    let pass = objective.evaluate(Key::new(seed), &params.fork(), &Mode::Draw)?;
-    let mut latents = pass.latents.iter();
-    match latents.find(|latent| latent.law.draws().are_discrete()) {
-        Some(latent) => Err(not_continuous(&latent.name)),
-        None => Ok(()),
+    let _holding = Holding::start();
+    let params = &params.fork();
+    let mut started = Started::new(objective, params, seed, usize::MAX);
+    for step in 0..TRIED {
+        let key = Key {
+            step,
+            ..Key::new(seed)
+        };
+        let pass = match objective.evaluate(key, params, &Mode::Draw) {
+            // Training may lead away from there.
+            Err(_) if step > 0 => continue,
+            pass => pass?,
+        };
+        let mut latents = pass.latents.iter();
+        if let Some(latent) = latents.find(|latent| latent.law.draws().are_discrete()) {
+            return Err(not_continuous(&latent.name));
+        }
+        match started.place_of(&pass) {
+            Err(error) if is_refusal(&error) => return Err(error),
+            _ => {}
+        }
     }
+    Ok(())
 }
 
 /// Draws from the posterior of a bound's model by chains that start from its guide.
@@ -327,8 +346,8 @@ impl<'m> Started<'m> {
         }
         if let Some(site) = Record::of(pass)?.scaled {
             return Err(refused(format!(
-                "the log-probability of site `{site}` does not count exactly once, as in a plate that is a part of a \
-                 larger data set, or under a guide that is scaled: chains need all data"
+                "the log-probability or cost of site `{site}` does not count exactly once, as in a plate that is a part \
+                 of a larger data set, or under a guide that is scaled: chains need all data"
             )));
         }
         self.target.free(pass).map(Some)

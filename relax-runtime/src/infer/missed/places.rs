@@ -6,7 +6,7 @@ use std::rc::Rc;
 use crate::dist::{Draws, Law, Number};
 use crate::error::Result;
 use crate::infer::draw::{Draw, Own};
-use crate::infer::objective::{Elbo, Objective, density_term};
+use crate::infer::objective::{Elbo, Objective, cost_term, density_term};
 use crate::infer::pass::{Latent, Mode, Pass};
 use crate::model::{Entry, Kind, ParamStore, Program, Trace};
 use crate::random::Key;
@@ -39,7 +39,7 @@ pub(in crate::infer) struct Place {
     pub(super) values: Values,
     /// The law of each choice, in order: the guide's, or the model's if the guide cannot be there.
     pub(super) laws: Laws,
-    /// ln p(x, z) and ln q(z).
+    /// ln p(x, z) minus the costs, and ln q(z).
     pub(in crate::infer) log_p: f64,
     pub(in crate::infer) log_q: f64,
 }
@@ -165,10 +165,11 @@ fn log_prob(trace: Trace, of: impl Fn(&mut Entry) -> Result<f64>) -> Result<f64>
     Ok(log_prob)
 }
 
-/// The log-density of an entry, as weighted by handlers.
+/// The log-density of an entry or minus its cost, as weighted by handlers.
 fn density(entry: &mut Entry) -> Result<f64> {
     match entry.kind {
-        Kind::Cost | Kind::Param => Ok(0.0),
+        Kind::Param => Ok(0.0),
+        Kind::Cost => Ok(-cost_term(entry)?.once()?),
         Kind::Latent | Kind::Observed | Kind::Factor => Ok(-density_term(entry)?.once()?),
     }
 }
@@ -208,7 +209,7 @@ impl Place {
     /// If a term carries an error.
     fn of(pass: &Pass) -> Result<Option<Self>> {
         let (mut log_p, mut log_q) = (0.0, 0.0);
-        for term in pass.terms.iter().filter(|term| term.kind != Kind::Cost) {
+        for term in &pass.terms {
             let value = term.once()?;
             match term.of_guide {
                 true => log_q += value,

@@ -71,7 +71,8 @@ pub trait Objective {
 /// The negative evidence lower bound E_q[log q(z) − log p(x, z)].
 ///
 /// Without a guide, q is a [`StructuredGuide`]: every latent site of the model gets free parameters when it is first
-/// met, even sites that appear on some paths only. `cost!` terms of the model are added.
+/// met, even sites that appear on some paths only. `cost!` terms of the model are added: the optimal q is then
+/// p(z | x) e^(−cost), normalized, and this is what posteriors mean by the posterior of such a model.
 ///
 /// ```
 /// use relax_runtime::prelude::*;
@@ -346,7 +347,7 @@ pub(in crate::infer) fn density_term(entry: &mut Entry) -> Result<Term> {
     term(entry, value)
 }
 
-fn cost_term(entry: &mut Entry) -> Result<Term> {
+pub(in crate::infer) fn cost_term(entry: &mut Entry) -> Result<Term> {
     let value = match std::mem::replace(&mut entry.value, Value::Real(0.0)) {
         Value::Tensor(t) => Number::Tensor(t),
         Value::Real(x) => Number::Host(x),

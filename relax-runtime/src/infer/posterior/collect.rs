@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rustc_hash::FxHashMap;
 
-use super::column::{Column, key};
+use super::column::{Column, InDraw, add_all, key};
 use super::draws::Draws;
 use super::record::{Known, Record, SiteRecord, support};
 use super::weights::Weights;
@@ -21,7 +21,12 @@ pub(super) struct Collected {
     count: usize,
     /// For each integrated-out site, the sum of the errors of rows' evidences, and how often the site was reached.
     node_errors: BTreeMap<String, (f64, f64)>,
+    /// How many numbers that single draws know may still be kept.
+    room: usize,
 }
+
+/// Maximum number of numbers that single draws know, beside values as many: 8 MiB.
+const MOST_KNOWN: usize = 1 << 20;
 
 /// What is known about a site beyond its values, summed over draws and weighted by each draw's inclusion probability.
 #[derive(Default)]
@@ -32,9 +37,20 @@ struct Sums {
     /// Whether a mean was known in every draw, and a marginal in every draw.
     means: bool,
     marginals: bool,
+    /// What each draw knows, if that holds with any weights, and whether this includes a mean or a marginal in all.
+    in_draws: Vec<InDraw>,
+    all_know: bool,
 }
 
 impl Collected {
+    /// Draws that may be weighted: what each knows of sums is kept.
+    pub(super) fn to_weight() -> Self {
+        Self {
+            room: MOST_KNOWN,
+            ..Self::default()
+        }
+    }
+
     /// Adds a record.
     ///
     /// # Errors
@@ -65,12 +81,41 @@ impl Collected {
             };
             self.columns[at].meets(categories);
             self.columns[at].is_summed_out |= is_summed_out;
+            let is_present = value.is_some();
             if let Some(value) = value {
                 self.columns[at].push(draw, value);
             }
-            self.sums[at].add(known, inclusion)?;
+            let numbers = self.sums[at].add(known, inclusion)?;
+            if self.room > 0 {
+                self.keep(at, is_summed_out, is_present, inclusion, numbers);
+            }
         }
         Ok(())
+    }
+
+    /// Keeps what the last draw knows about a site, if that is more than whether it is there.
+    fn keep(
+        &mut self,
+        at: usize,
+        is_summed_out: bool,
+        is_present: bool,
+        inclusion: f64,
+        mut numbers: Vec<f64>,
+    ) {
+        let sums = &mut self.sums[at];
+        sums.all_know &= is_summed_out && !numbers.is_empty() && numbers.len() < self.room;
+        if !sums.all_know {
+            numbers.clear();
+        }
+        self.room -= numbers.len();
+        let is_more = !numbers.is_empty() || inclusion != f64::from(u8::from(is_present));
+        if is_more {
+            sums.in_draws.push(InDraw {
+                draw: (self.count - 1) as u32,
+                inclusion,
+                numbers,
+            });
+        }
     }
 
     fn new_column(&mut self, name: String, categories: Option<usize>) -> usize {
@@ -80,6 +125,7 @@ impl Collected {
         self.sums.push(Sums {
             means: true,
             marginals: true,
+            all_know: true,
             ..Sums::default()
         });
         at
@@ -97,6 +143,11 @@ impl Collected {
         let count = self.count;
         let mut columns = self.columns;
         for (column, sums) in columns.iter_mut().zip(self.sums) {
+            column.in_draws = sums.in_draws;
+            if !sums.all_know {
+                let all = column.in_draws.iter_mut();
+                all.for_each(|known| known.numbers = Vec::new());
+            }
             column.inclusion = sums.inclusion / count as f64;
             let share = |sums: &[f64], of: f64| sums.iter().map(|sum| sum / of).collect();
             column.mean = sums.means.then(|| share(&sums.mean, sums.inclusion));
@@ -115,18 +166,24 @@ impl Collected {
 }
 
 impl Sums {
-    fn add(&mut self, known: Option<Known>, inclusion: f64) -> Result<()> {
+    /// Adds what a draw knows; returns the probability of each value so far, or the mean, or nothing if the draws do
+    /// not all know the same.
+    fn add(&mut self, known: Option<Known>, inclusion: f64) -> Result<Vec<f64>> {
         self.inclusion += inclusion;
         let Some(Known { mean, marginal }) = known else {
             (self.means, self.marginals) = (false, false);
-            return Ok(());
+            return Ok(Vec::new());
         };
         self.means &= add_all(&mut self.mean, &mean, inclusion);
-        match marginal {
-            Some((law, probabilities)) => self.marginal.add(&*law, &probabilities, inclusion)?,
-            None => self.marginals = false,
+        if let (Some((law, probabilities)), true) = (marginal, self.marginals) {
+            return self.marginal.add(&*law, probabilities, inclusion);
         }
-        Ok(())
+        let knew_marginals = self.marginals && !self.marginal.values.is_empty();
+        self.marginals = false;
+        Ok(match self.means && !knew_marginals {
+            true => mean,
+            false => Vec::new(),
+        })
     }
 }
 
@@ -142,35 +199,29 @@ struct Marginal {
 }
 
 impl Marginal {
-    fn add(&mut self, law: &dyn Law, probabilities: &[f64], inclusion: f64) -> Result<()> {
+    /// Adds a draw's probabilities; returns that of each value so far.
+    fn add(&mut self, law: &dyn Law, probabilities: Vec<f64>, inclusion: f64) -> Result<Vec<f64>> {
         // The values of coins and categories follow from their number; those of counts may differ in every run.
         let kind = DrawKind::of(law.draws());
         let follow = matches!(kind, DrawKind::Coins | DrawKind::Categories);
         if follow && law.name() == self.law && probabilities.len() == self.values.len() {
-            add_all(&mut self.probabilities, probabilities, inclusion);
-            return Ok(());
+            add_all(&mut self.probabilities, &probabilities, inclusion);
+            return Ok(probabilities);
         }
         self.law = law.name();
+        let mut own = vec![0.0; self.values.len()];
         for (value, p) in support(law)?.into_iter().zip(probabilities) {
             let place = *self.places.entry(key(&value)).or_insert_with(|| {
                 self.values.push(value);
                 self.probabilities.push(0.0);
+                own.push(0.0);
                 self.values.len() - 1
             });
             self.probabilities[place] += p * inclusion;
+            own[place] += p;
         }
-        Ok(())
+        Ok(own)
     }
-}
-
-/// Adds a share of numbers to sums; returns whether there are as many as before.
-fn add_all(sums: &mut Vec<f64>, numbers: &[f64], share: f64) -> bool {
-    if sums.is_empty() {
-        sums.resize(numbers.len(), 0.0);
-    }
-    let pairs = sums.iter_mut().zip(numbers);
-    pairs.for_each(|(sum, x)| *sum += x * share);
-    sums.len() == numbers.len()
 }
 
 #[cfg(test)]
@@ -237,6 +288,39 @@ mod tests {
         let marginal = weighted.marginal("k")?;
         close(&[marginal[0].1, marginal[1].1], &[0.1, 0.3]);
         close(&[weighted.inclusion_probability("k")?], &[0.4]);
+        Ok(())
+    }
+
+    /// A site that was summed out: what each draw knows of it is averaged with weights, too, unless a draw does not
+    /// know.
+    #[test]
+    fn what_sums_know_is_weighted() -> Result<()> {
+        let draws = |known: [Option<[f64; 2]>; 2]| -> Result<Draws> {
+            let mut collected = Collected::to_weight();
+            for (k, known) in known.into_iter().enumerate() {
+                let law = Categorical::probs([0.5, 0.5])?.law()?;
+                let known = known.map(|p| Known {
+                    mean: p.to_vec(),
+                    marginal: Some((law, p.to_vec())),
+                });
+                let mut record = record(k, Some(2), known);
+                record.sites[0].is_summed_out = true;
+                record.sites[0].inclusion = 0.5;
+                collected.add(record)?;
+            }
+            Ok(collected.equal())
+        };
+        let weights = || Weights::Whole(vec![0.25, 0.75]);
+        let known = draws([Some([0.9, 0.1]), Some([0.6, 0.4])])?.reweighted(weights());
+        let marginal: Vec<f64> = known.marginal("k")?.into_iter().map(|(_, p)| p).collect();
+        let wanted = [0.25 * 0.9 + 0.75 * 0.6, 0.25 * 0.1 + 0.75 * 0.4];
+        for (at, wanted) in wanted.into_iter().enumerate() {
+            assert!((known.means("k")?[at] - wanted).abs() < 1e-12);
+            assert!((marginal[at] - 0.5 * wanted).abs() < 1e-12);
+        }
+        assert!((known.inclusion_probability("k")? - 0.5).abs() < 1e-12);
+        let counted = draws([Some([0.9, 0.1]), None])?.reweighted(weights());
+        assert_eq!(counted.means("k")?, [0.25, 0.75]);
         Ok(())
     }
 

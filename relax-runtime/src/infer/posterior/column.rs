@@ -1,12 +1,26 @@
 //! One site in many draws.
 
 use rustc_hash::{FxHashMap, FxHashSet};
+use serde::{Deserialize, Serialize};
 
+use super::weights::Weights;
 use crate::dist::Value;
 use crate::error::{Error, Result};
 
 /// Stands for a value in draws whose run did not reach the site.
 pub(super) const ABSENT: u32 = u32::MAX;
+
+/// What one draw of everything else says about a site, whatever was drawn for the site itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct InDraw {
+    pub(super) draw: u32,
+    /// The probability that a run reaches the site.
+    pub(super) inclusion: f64,
+    /// Given that, the probability of each value of the support, where later ones may be left out, or for a site
+    /// without known probabilities its mean; empty if neither is known.
+    pub(super) numbers: Vec<f64>,
+}
 
 /// One site in many draws, and what is known about it beyond them.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +42,9 @@ pub(super) struct Column {
     pub(super) support: Option<Vec<Vec<f64>>>,
     /// The probability of each of those, if known better than by counting; they sum to `inclusion`.
     pub(super) probabilities: Option<Vec<f64>>,
+    /// What single draws say about it, where that is more than their values and holds with any weights: beside sums. A
+    /// draw that is left out says no more than whether it contains the site.
+    pub(super) in_draws: Vec<InDraw>,
 }
 
 impl Column {
@@ -133,6 +150,49 @@ impl Column {
         present.map(|(draw, place)| (draw, *place as usize))
     }
 
+    /// The site in the same draws with these weights. What was known beyond the values is averaged with the weights
+    /// where it holds with any, and dropped elsewhere.
+    pub(super) fn reweighted(&self, weights: &Weights, draws: usize) -> Self {
+        let mut column = Self {
+            mean: None,
+            probabilities: None,
+            ..self.clone()
+        };
+        column.inclusion = weights.inclusion(self, draws);
+        let Some((mass, sums)) = self.known_sums(weights) else {
+            return column;
+        };
+        match self.probabilities {
+            Some(_) => column.probabilities = Some(sums),
+            None => column.mean = Some(sums.into_iter().map(|sum| sum / mass).collect()),
+        }
+        column
+    }
+
+    /// The weighted sums of the draws' inclusion probabilities, and of what is known given inclusion.
+    fn known_sums(&self, weights: &Weights) -> Option<(f64, Vec<f64>)> {
+        let Weights::Whole(weights) = weights else {
+            return None;
+        };
+        let all_know = self.in_draws.iter().all(|known| !known.numbers.is_empty());
+        if self.in_draws.is_empty() || !all_know {
+            return None;
+        }
+        let support = self.support.as_ref().map_or(0, Vec::len);
+        let (mut mass, mut sums) = (0.0, vec![0.0; support]);
+        for InDraw {
+            draw,
+            inclusion,
+            numbers,
+        } in &self.in_draws
+        {
+            let share = weights[*draw as usize] * inclusion;
+            mass += share;
+            add_all(&mut sums, numbers, share);
+        }
+        (mass > 0.0).then_some((mass, sums))
+    }
+
     /// The numbers of each value.
     ///
     /// # Errors
@@ -205,6 +265,16 @@ pub(super) fn never(site: &str) -> Error {
 /// The hash key of a value; both zeros have the same key.
 pub(super) fn key(value: &[f64]) -> Vec<u64> {
     value.iter().map(|x| (x + 0.0).to_bits()).collect()
+}
+
+/// Adds a share of numbers to sums; returns whether there are as many as before.
+pub(super) fn add_all(sums: &mut Vec<f64>, numbers: &[f64], share: f64) -> bool {
+    if sums.is_empty() {
+        sums.resize(numbers.len(), 0.0);
+    }
+    let pairs = sums.iter_mut().zip(numbers);
+    pairs.for_each(|(sum, x)| *sum += x * share);
+    sums.len() == numbers.len()
 }
 
 /// Adds the share of each element of a value to a mean; for category indices, to the mean of their indicators.

@@ -70,6 +70,9 @@ impl<'a> Drawing<'a> {
                 None => self.objective.evaluate(key, self.params, &Mode::Draw)?,
             };
             pass.summed.iter_mut().for_each(|(_, at)| *at = key);
+            if drawn == 0 && !pass.latents.is_empty() {
+                self.collected = Collected::to_weight();
+            }
             let record = Record::of(&pass)?;
             see(&pass);
             let mut left = record.sites.iter().take(pass.latents.len());

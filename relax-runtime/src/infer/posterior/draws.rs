@@ -156,7 +156,8 @@ impl Draws {
     /// probability of each category. If the law that a value was drawn from is known, its mean stands in for the value
     /// (Rao–Blackwell), which is less noisy than the draws' average. For a choice that was summed out, that law is
     /// conditional on what is left and includes what other sums say, so the mean is exact if nothing is left.
-    /// Importance weights belong to the values, so with weights the values are averaged.
+    /// Importance weights belong to what was drawn: with weights the values of such sites are averaged, and for those
+    /// that were summed out what is known given each draw.
     ///
     /// # Errors
     /// If no site has the name, or its number of elements differs between draws.
@@ -223,7 +224,18 @@ impl Draws {
         })?;
         let probabilities = match &column.probabilities {
             Some(known) => known.clone(),
-            None => column.counted(support, |draw| self.weights.whole(draw, self.count))?,
+            None => {
+                let weight = |draw| self.weights.whole(draw, self.count);
+                let mut counted = column.counted(support, weight)?;
+                let sum: f64 = counted.iter().sum();
+                // Sums may know the inclusion better than by counting.
+                if !column.in_draws.is_empty() && sum > 0.0 {
+                    counted
+                        .iter_mut()
+                        .for_each(|p| *p *= column.inclusion / sum);
+                }
+                counted
+            }
         };
         Ok(support.iter().cloned().zip(probabilities).collect())
     }

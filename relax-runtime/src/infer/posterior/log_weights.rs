@@ -7,7 +7,8 @@ use std::borrow::Cow;
 pub(in crate::infer) struct LogWeights {
     /// ln(p(x, z)/q(z)) of each draw, one number per row if all random sites are in one plate. Plates are not scaled.
     pub(super) once: Vec<Vec<f64>>,
-    /// What to add for the posterior's log-weights, one number per draw, from sums whose rows stand for others.
+    /// What to add for the posterior's log-weights, one number per draw, from sums whose rows stand for others and from
+    /// costs.
     pub(super) surpluses: Vec<f64>,
 }
 
@@ -28,12 +29,13 @@ impl LogWeights {
     }
 }
 
-/// The log-weights that turn draws into the posterior's, from those in which rows count once.
+/// The log-weights that turn draws into the posterior's, from those in which rows count once and costs do not count. If
+/// these tie rows together, a draw has a single weight.
 pub(super) fn of_posterior<'w>(once: &'w [Vec<f64>], surpluses: &[f64]) -> Cow<'w, [Vec<f64>]> {
     if surpluses.iter().all(|surplus| *surplus == 0.0) {
         return Cow::Borrowed(once);
     }
     let pairs = once.iter().zip(surpluses);
-    let all = pairs.map(|(rows, surplus)| rows.iter().map(|x| x + surplus).collect());
+    let all = pairs.map(|(rows, surplus)| vec![rows.iter().sum::<f64>() + surplus]);
     Cow::Owned(all.collect())
 }

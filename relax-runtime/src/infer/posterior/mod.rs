@@ -92,7 +92,7 @@ pub struct Posterior {
     /// What to add for the posterior's log-weights, one number per draw.
     #[serde(default)]
     surpluses: Vec<f64>,
-    /// The first site whose log-probability does not count exactly once.
+    /// The first site whose log-probability or cost does not count exactly once.
     scaled: Option<String>,
     /// For each integrated-out site, the maximum error of a row's evidence.
     #[serde(default)]
@@ -251,20 +251,21 @@ impl Posterior {
 
     /// ln(p(x, z)/q(z)) of each draw of the guide, unsmoothed: one number per row if everything is in one plate,
     /// otherwise a single number. Plates are not scaled: rows of a larger data set count once, even if their choices
-    /// were summed out. Draws of chains have no log-weights; for them, these belong to the guide's draws they started
-    /// from.
+    /// were summed out. Costs are left out. Draws of chains have no log-weights; for them, these belong to the guide's
+    /// draws they started from.
     pub fn log_weights(&self) -> &[Vec<f64>] {
         &self.log_weights
     }
 
-    /// The log-weights that turn the draws into the posterior's: sums count each row once for every row it stands for.
+    /// The log-weights that turn the draws into the posterior's: sums count each row once for every row it stands for,
+    /// and costs count.
     pub(in crate::infer) fn posterior_log_weights(&self) -> Cow<'_, [Vec<f64>]> {
         of_posterior(&self.log_weights, &self.surpluses)
     }
 
     /// Whether each draw of the guide has a single weight, which turns it into the posterior's.
     pub(in crate::infer) fn has_whole_weights(&self) -> bool {
-        row_count(&self.log_weights) == 1 && self.scaled.is_none()
+        row_count(&self.posterior_log_weights()) == 1 && self.scaled.is_none()
     }
 
     /// For each site that was [integrated out](crate::infer::Marginalised::integrate), the maximum error of a row's
@@ -273,7 +274,8 @@ impl Posterior {
         &self.node_errors
     }
 
-    /// Pareto-smoothed importance weights of the draws under the posterior, and how far they can be relied on.
+    /// Pareto-smoothed importance weights of the draws under the posterior, and how far they can be relied on. The
+    /// posterior is what training brings the guide to: with `cost!` terms it is p(z | x) e^(−cost), normalized.
     ///
     /// # Errors
     /// [`Error::Query`] if chains made the draws, if a site's log-probability does not count exactly once, so that the
@@ -344,8 +346,9 @@ impl Posterior {
     /// one plate, rows are weighted one by one. Plates are not scaled, neither for choices that were drawn nor for
     /// those that were summed out: for a sample of a larger data set this is the evidence of that sample, as is
     /// [`ExactPosterior::log_evidence`](crate::infer::ExactPosterior::log_evidence). Terms multiplied by
-    /// [`scale`](crate::model::scale) count with their factor. `cost!` terms are not part of p(x, z) and do not count,
-    /// so with them training maximizes something other than the bound given here. An objective without densities, such
+    /// [`scale`](crate::model::scale) count with their factor. `cost!` terms are not part of p(x, z) and do not count
+    /// here, though they do in [`importance_weights`](Self::importance_weights): with them training maximizes something
+    /// other than the bound given here. An objective without densities, such
     /// as [`ExpectedCost`](super::ExpectedCost), has bounds of 0.
     pub fn log_evidence(&self) -> LogEvidence {
         let rows = row_count(&self.log_weights);
@@ -375,9 +378,9 @@ fn weights_of(log_weights: &[Vec<f64>], scaled: Option<&str>) -> Result<Importan
     match scaled {
         None => ImportanceWeights::of(log_weights),
         Some(site) => Err(Error::Query(format!(
-            "the log-probability of site `{site}` does not count exactly once, as in a plate that is a sample of a \
-             larger data set or under a scaled guide, so the weights of the draws are not those of the posterior; \
-             draw with all data"
+            "the log-probability or cost of site `{site}` does not count exactly once, as in a plate that is a sample \
+             of a larger data set or under a scaled guide, so the weights of the draws are not those of the \
+             posterior; draw with all data"
         ))),
     }
 }

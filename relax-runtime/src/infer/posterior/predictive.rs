@@ -54,7 +54,7 @@ impl Draws {
     /// the values of these, such as their components in a mixture; another number of rows is an error. To draw a site
     /// anew although its name is the same, hide it with [`block`](crate::model::block).
     ///
-    /// Draws of equal weight are taken in turn, weighted draws by [`resample`](Self::resample).
+    /// Draws of equal weight are taken in turn, evenly spread if there are more than `n`, weighted draws by [`resample`](Self::resample).
     ///
     /// ```
     /// use relax_runtime::prelude::*;

@@ -18,10 +18,11 @@ pub(in crate::infer) struct Record {
     pub(in crate::infer) sites: Vec<SiteRecord>,
     /// ln(p(x, z)/q(z)), one number per row if all random sites are in one plate. Plates are not scaled.
     pub(in crate::infer) log_weights: Vec<f64>,
-    /// What sums add to that under the posterior, if their rows stand for others of a larger data set.
+    /// What is added to that under the posterior: by sums, if their rows stand for others of a larger data set, and by
+    /// costs.
     pub(in crate::infer) surplus: f64,
-    /// The first site whose log-probability counts more or less often than its rows or its draws do, so that the
-    /// weights are not those of the posterior.
+    /// The first site whose log-probability or cost counts more or less often than its rows or its draws do, so that
+    /// the weights are not those of the posterior.
     pub(in crate::infer) scaled: Option<String>,
 }
 
@@ -42,7 +43,8 @@ pub(in crate::infer) struct SiteRecord {
 }
 
 /// What is known about a site beyond the drawn value: its law, given the run's other choices and that the run reaches
-/// it. Valid if all draws count alike; importance weights belong to the values.
+/// it. Valid if all draws count alike, and with importance weights if a sum was taken over its values; other weights
+/// belong to the values.
 pub(in crate::infer) struct Known {
     /// Mean of each element; for category indices, the probability of each category.
     pub(in crate::infer) mean: Vec<f64>,
@@ -56,7 +58,7 @@ impl Record {
     /// # Errors
     /// If a tensor carries an error.
     pub(in crate::infer) fn of(pass: &Pass) -> Result<Self> {
-        let (mut log_weights, scaled) = log_weights(pass)?;
+        let (mut log_weights, paid, scaled) = log_weights(pass)?;
         let sites = pass.latents.iter().map(SiteRecord::of);
         let summed = || pass.summed.iter().map(|(summed, key)| (&**summed, *key));
         let surplus = summed().map(|(summed, _)| summed.log_sum() - summed.log_sum_once());
@@ -68,7 +70,7 @@ impl Record {
         Ok(Self {
             sites: SiteRecord::with_summed(sites, summed())?,
             log_weights,
-            surplus,
+            surplus: surplus - paid,
             scaled,
         })
     }
@@ -244,22 +246,32 @@ pub(super) fn support(law: &dyn Law) -> Result<Vec<Vec<f64>>> {
     values.collect()
 }
 
-/// The log-weight of a pass, one number per row if all its densities are rows of the same plate, and the first site
-/// that does not count once because it is a sample of a larger data set. (If rows are weighted one by one, it does not
-/// matter how many more there are.) Scaling by handlers is part of the model. Costs are not densities and are left out:
-/// with them the weights would not bound ln p(x).
-fn log_weights(pass: &Pass) -> Result<(Vec<f64>, Option<String>)> {
+/// The log-weight of a pass, one number per row if all its densities are rows of the same plate; what the draws pay;
+/// and the first site that does not count once because it is a sample of a larger data set. (If rows are weighted one
+/// by one, it does not matter how many more there are.) Scaling by handlers is part of the model. Costs are not
+/// densities and are kept apart: with them the weights would not bound ln p(x). Without densities there is nothing to
+/// weight, and beside rows only costs that depend on choices count, and tie the rows together.
+fn log_weights(pass: &Pass) -> Result<(Vec<f64>, f64, Option<String>)> {
     let densities = || pass.terms.iter().filter(|term| term.kind != Kind::Cost);
+    if densities().next().is_none() {
+        return Ok((vec![0.0], 0.0, None));
+    }
     let plate = common_plate(densities());
-    let once = plate.map_or(1.0, |plate| plate.scale);
+    let costs = || pass.terms.iter().filter(|term| term.kind == Kind::Cost);
+    let ties = costs().any(|cost| cost.sites.sites().next().is_some());
+    let once = plate.filter(|_| !ties).map_or(1.0, |plate| plate.scale);
     // Under a guide that is scaled, draws are not those of its law.
     let is_scaled =
         |term: &&Term| term.scale != once * term.weight || (term.of_guide && term.weight != 1.0);
-    let scaled = densities().find(is_scaled);
+    let scaled = densities().chain(costs().filter(|_| ties)).find(is_scaled);
     let scaled = scaled.map(|term| term.name.to_string());
+    let paid = match ties || plate.is_none_or(|plate| plate.size == 1) {
+        true => costs().map(Term::once).sum::<Result<_>>()?,
+        false => 0.0,
+    };
     let Some(plate) = plate else {
         let sum: f64 = densities().map(Term::once).sum::<Result<_>>()?;
-        return Ok((vec![-sum], scaled));
+        return Ok((vec![-sum], paid, scaled));
     };
     let mut weights = vec![0.0; plate.size];
     for term in densities() {
@@ -270,7 +282,7 @@ fn log_weights(pass: &Pass) -> Result<(Vec<f64>, Option<String>)> {
             })?;
         }
     }
-    Ok((weights, scaled))
+    Ok((weights, paid, scaled))
 }
 
 /// The single plate that all terms are in, if there is one.

@@ -9,18 +9,11 @@ use crate::random::{Key, Stream};
 use crate::tensor::{Device, Tensor};
 
 impl Draws {
-    /// The same draws with other weights. What was known about single sites beyond their values is dropped: it held
-    /// without these weights.
+    /// The same draws with other weights. What was known about a site that was drawn, beyond its values, held without
+    /// these weights and is dropped; what each draw says about one that was summed out is averaged with them.
     pub(super) fn reweighted(&self, weights: Weights) -> Self {
-        let columns = self.columns.iter().map(|column| {
-            let mut column = Column {
-                mean: None,
-                probabilities: None,
-                ..column.clone()
-            };
-            column.inclusion = weights.inclusion(&column, self.count);
-            column
-        });
+        let columns = self.columns.iter();
+        let columns = columns.map(|column| column.reweighted(&weights, self.count));
         Self::new(columns.collect(), self.count, weights)
     }
 
@@ -54,9 +47,16 @@ impl Draws {
         Ok(Self::of_equal(columns, n))
     }
 
-    /// The first `n` draws, of equal weight, starting over after the last.
+    /// `n` draws of equal weight: all of them in turn as often as that goes, and then as many as are left over, as far
+    /// from each other as can be, since neighbors may be of the same chain.
     pub(super) fn cycled(&self, n: usize) -> Self {
-        let chosen: Vec<usize> = (0..n).map(|i| i % self.count).collect();
+        let left = n % self.count;
+        let whole = n - left;
+        let one = |i: usize| match i < whole {
+            true => i % self.count,
+            false => (i - whole) * self.count / left,
+        };
+        let chosen: Vec<usize> = (0..n).map(one).collect();
         let columns = self.columns.iter().map(|column| taken(column, &chosen));
         Self::of_equal(columns.collect(), n)
     }
@@ -130,4 +130,27 @@ fn not_everywhere(column: &Column) -> Error {
         "site `{}` is not in every draw, so its rows cannot be resampled one by one; ask for `means`",
         column.name
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fewer_draws_are_spread_over_all() -> Result<()> {
+        let mut column = Column::new("x".into(), None);
+        (0..8).for_each(|draw| column.push(draw, Value::Real(draw as f64)));
+        let draws = Draws::of_equal(vec![column], 8);
+        let taken = |n: usize| -> Result<Vec<f64>> {
+            let cycled = draws.cycled(n);
+            let numbers = cycled.records()?.map(|draw| draw.number("x"));
+            numbers.collect()
+        };
+        assert_eq!(taken(4)?, [0.0, 2.0, 4.0, 6.0]);
+        assert_eq!(taken(3)?, [0.0, 2.0, 5.0]);
+        let all: Vec<f64> = (0..8).map(f64::from).collect();
+        assert_eq!(taken(8)?, all);
+        assert_eq!(taken(12)?, [&all[..], &[0.0, 2.0, 4.0, 6.0]].concat());
+        Ok(())
+    }
 }

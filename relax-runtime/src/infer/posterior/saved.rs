@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::column::{ABSENT, Column};
+use super::column::{ABSENT, Column, InDraw};
 use super::draws::Draws;
 use super::weights::Weights;
 use crate::dist::Value;
@@ -33,6 +33,8 @@ struct SavedColumn {
     mean: Option<Vec<f64>>,
     support: Option<Vec<Vec<f64>>>,
     probabilities: Option<Vec<f64>>,
+    #[serde(default)]
+    in_draws: Vec<InDraw>,
 }
 
 /// Saved form of a [`Value`].
@@ -90,6 +92,7 @@ impl SavedColumn {
             mean: column.mean.clone(),
             support: column.support.clone(),
             probabilities: column.probabilities.clone(),
+            in_draws: column.in_draws.clone(),
         })
     }
 
@@ -98,7 +101,10 @@ impl SavedColumn {
         let fit = |place: &Option<u32>| place.is_none_or(|place| (place as usize) < count);
         let listed = self.support.as_ref().map_or(0, Vec::len);
         let known = self.probabilities.as_ref().map_or(listed, Vec::len);
-        if self.places.len() > draws || !self.places.iter().all(fit) || known != listed {
+        let most = self.probabilities.as_ref().map_or(usize::MAX, Vec::len);
+        let is_in = |known: &InDraw| (known.draw as usize) < draws && known.numbers.len() <= most;
+        let are_in = self.in_draws.iter().all(is_in);
+        if self.places.len() > draws || !self.places.iter().all(fit) || known != listed || !are_in {
             return Err(unreadable(&format!("the draws of site `{}`", self.name)));
         }
         let places = self.places.into_iter();
@@ -113,6 +119,7 @@ impl SavedColumn {
             mean: self.mean,
             support: self.support,
             probabilities: self.probabilities,
+            in_draws: self.in_draws,
         })
     }
 }

@@ -29,7 +29,15 @@ impl Weights {
     pub(super) fn inclusion(&self, column: &Column, draws: usize) -> f64 {
         match self {
             Self::Equal | Self::Rows(_) => column.present().count() as f64 / draws as f64,
-            Self::Whole(weights) => column.present().map(|(draw, _)| weights[draw]).sum(),
+            Self::Whole(weights) => {
+                let present: f64 = column.present().map(|(draw, _)| weights[draw]).sum();
+                let more = column.in_draws.iter().map(|known| {
+                    let draw = known.draw as usize;
+                    let is_present = column.value(draw).is_some();
+                    weights[draw] * (known.inclusion - f64::from(u8::from(is_present)))
+                });
+                present + more.sum::<f64>()
+            }
         }
     }
 

@@ -400,7 +400,7 @@ impl Sites {
             true => None,
             false => self.known_outcome(name, class, &choice),
         };
-        let mut site = TrainedSite::new(class, distribution, choice);
+        let mut site = TrainedSite::new(name, class, distribution, choice);
         if let Some((estimator, source)) = known {
             site.settle(&estimator, source, &[]);
         }

@@ -59,6 +59,7 @@ impl Race {
     fn new(name: &str, site: &TrainedSite) -> Self {
         let lane = |estimator: &Rc<dyn Estimator>| Lane {
             site: TrainedSite::new(
+                name,
                 site.class,
                 site.distribution,
                 Decision::of(Rc::clone(estimator)),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use smallvec::{SmallVec, smallvec};
 
@@ -25,6 +26,8 @@ use crate::tensor::{Shape, Tensor};
 /// A site that has been met.
 #[derive(Debug)]
 pub(in crate::infer) struct TrainedSite {
+    /// Its full name, for reports.
+    pub(in crate::infer) name: Arc<str>,
     pub(in crate::infer) class: SiteClass,
     pub(in crate::infer) distribution: &'static str,
     pub(in crate::infer) estimator: Rc<dyn Estimator>,
@@ -53,11 +56,13 @@ struct Looked {
 
 impl TrainedSite {
     pub(in crate::infer) fn new(
+        name: &str,
         class: SiteClass,
         distribution: &'static str,
         choice: Decision,
     ) -> Self {
         Self {
+            name: name.into(),
             class,
             distribution,
             estimator: choice.estimator,
@@ -477,7 +482,7 @@ impl TrainedSite {
         }
         let (squares, particles) = sum.mean_square;
         SiteReport {
-            name: std::mem::take(&mut sum.name),
+            name: Arc::clone(&self.name),
             estimator: self.estimator.name(),
             mean_square: squares / particles as f64,
             variance: self.moments.variance(),

@@ -70,10 +70,10 @@ impl Svi<'_> {
     /// Takes all steps, and again from elsewhere if the posterior is in doubt and that may be better.
     pub(super) fn settle(&mut self) -> Result<(History, Ending, Posterior)> {
         let is_new = self.trainer.step == 0 && self.trainer.params().names().is_empty();
-        if self.hmc == Some(true) && self.trainer.step == 0 {
+        if self.hmc == Some(true) {
             self.say_what_was_asked();
             let Estimation { params, seed, .. } = &self.trainer.estimation;
-            hmc::expect_continuous(&self.objective, params, *seed)?;
+            hmc::expect_manageable(&self.objective, params, *seed)?;
         }
         let (history, ending) = self.take_steps()?;
         if !is_new || !self.may_begin_anew() || !self.is_automatic(ending) {

@@ -214,7 +214,8 @@ impl<'m> Svi<'m> {
     ///
     /// # Errors
     /// From [`run`](Self::run): [`Error::Config`](crate::Error::Config) if a discrete choice is left that is not summed
-    /// out, runs differ in their continuous choices, or a site's log-probability does not count exactly once.
+    /// out, runs differ in their continuous choices, or a site's log-probability or cost does not count exactly once;
+    /// before the first step if a few draws show it.
     #[must_use]
     pub fn hmc(mut self, wanted: bool) -> Self {
         self.hmc = Some(wanted);
