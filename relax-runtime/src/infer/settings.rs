@@ -51,12 +51,13 @@ pub trait Configure: Sized {
         self
     }
 
-    /// Lets the plan choose, among all that is valid and unbiased, an estimator that takes at most `evaluations`
-    /// evaluations of the cost for one estimate of a site, including the draw's own: an exact one if there is one,
-    /// otherwise the one with the least variance × time in a race of 160 draws before the site's first estimate, with
-    /// [stated](crate::estimator::Estimator::time) times so that the choice follows from the seed. Estimators that were
-    /// asked for stay. If all choices are discrete and have at most that many combinations together, each step runs all
-    /// of them and is exact. 0 is an error: the draw itself is an evaluation.
+    /// Lets the plan choose an unbiased estimator that takes at most `evaluations` evaluations of the cost for one
+    /// estimate of a site, including the draw's own: an exact one if there is one. Otherwise, at a discrete choice with
+    /// a relaxation, those of a list that are valid there and within the budget race for 160 draws before the site's
+    /// first estimate, and the least variance × time wins, with [stated](crate::estimator::Estimator::time) times so
+    /// that the choice follows from the seed; `docs/budget.md` has the list, and what other choices get. Estimators
+    /// that were asked for stay. If all choices are discrete and have at most that many combinations together, each
+    /// step runs all of them and is exact. 0 is an error: the draw itself is an evaluation.
     #[must_use]
     fn budget(mut self, evaluations: usize) -> Self {
         let estimation = self.estimation();

@@ -45,7 +45,7 @@ impl fmt::Display for Ending {
             Self::Settled(steps) => write!(f, "settled after {steps} steps"),
             Self::Ceiling(steps) => write!(
                 f,
-                "not settled after {steps} steps; give more with `steps`, or a larger learning rate"
+                "not settled after {steps} steps; go on with `trainer_from(fit.into_trainer())`, without `steps`"
             ),
         }
     }

@@ -356,9 +356,9 @@ impl fmt::Display for Finding {
             ),
             Self::NotSettled { steps } => write!(
                 f,
-                "the loss had not settled after {steps} steps: give more with `steps`, or a larger \
-                 learning rate; if there are many discrete choices, sum them out (`.marginalise()`) or use \
-                 `samples(k)`"
+                "the loss had not settled after {steps} steps: go on from this fit, without `steps`, by \
+                 `Svi::new(&model).trainer_from(fit.into_trainer()).run()`; if there are many discrete choices, sum \
+                 them out (`.marginalise()`) or use `samples(k)`"
             ),
             Self::FewSteps { steps } => write!(
                 f,
