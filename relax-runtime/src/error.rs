@@ -172,6 +172,17 @@ pub enum Error {
     /// Rows that do not match the plates around them, or plates that do not match each other.
     #[error("{0}")]
     Plates(String),
+    /// Rows of a plate that depend on each other.
+    #[error(
+        "a row of `{term}` depends on `{site}` in other rows of its plate, but rows of a plate are independent: state \
+         what ties them together outside the plate, or make the choices in a loop"
+    )]
+    TiedRows {
+        /// The term that depends on several rows.
+        term: String,
+        /// The choice in these rows.
+        site: String,
+    },
 
     /// A value that a site cannot take: of the wrong type or shape, or for a site that does not exist.
     #[error("{0}")]

@@ -361,3 +361,34 @@ fn bounds_of_several_samples_are_of_all_rows() -> Result<()> {
     );
     Ok(())
 }
+
+/// Rows that look at other rows of their plate, though each is in its own.
+#[test]
+fn rows_that_depend_on_each_other_are_refused() -> Result<()> {
+    #[model]
+    fn walk(x: &Tensor, ties: fn(&Tensor) -> Tensor) {
+        plate!(x.rows() => {
+            let step = sample!(Bernoulli(Tensor::full(x.rows(), 0.5, &Device::cpu())));
+            observe!(Normal(ties(&step), 1.0), x);
+        })
+    }
+    let x = Tensor::from_slice(&[1.0, 1.0, 1.0]);
+    let tied: [fn(&Tensor) -> Tensor; 2] = [|step| step.cumsum(0), |step| step - step.mean(0)];
+    for ties in tied {
+        let model = walk(&x, ties);
+        for found in [
+            log_evidence(&model).map(drop),
+            Svi::new(&model).steps(2).progress(false).run().map(drop),
+        ] {
+            let error = found.expect_err("rows are tied");
+            assert!(matches!(error, Error::TiedRows { .. }), "{error}");
+            let text = error.to_string();
+            assert!(text.contains("`x`") && text.contains("`step`"), "{text}");
+        }
+        // Run by run all is as the model says.
+        assert!(exact_posterior(&model)?.log_evidence.is_finite());
+    }
+    let apart = walk(&x, |step| step * 2.0 - 1.0);
+    assert!(log_evidence(&apart)?.is_finite());
+    Ok(())
+}

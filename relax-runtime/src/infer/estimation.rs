@@ -100,6 +100,15 @@ impl Estimation {
             plan.remarks
                 .extend(costly.iter().filter_map(|why| why.words()));
         }
+        if let Some(asked) = self.sites.asked.everywhere()
+            && !plan.entries.is_empty()
+            && plan.entries.iter().all(|entry| entry.estimator != asked.name())
+        {
+            plan.remarks.push(format!(
+                "`{}` was asked for, for discrete choices, but none has it: `site_estimator` asks for one at any site",
+                asked.name()
+            ));
+        }
         for entry in &mut plan.entries {
             let own = guided.iter().find_map(|all| all.words(&entry.site));
             let mut known = structures.iter();

@@ -74,7 +74,8 @@ impl fmt::Display for Ending {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Trend {
-    /// The mean loss was no lower than before, beyond what chance explains.
+    /// The mean loss was no lower than before, beyond what chance explains, by 10⁻⁴ (1 + |loss|) or 0.01, whichever is
+    /// less, or by the rounding of a large loss, 2·10⁻⁶ of it.
     Flat,
     /// It was lower.
     Falling {
@@ -132,11 +133,16 @@ impl Level {
 
     /// Whether it is lower than the one before by more than chance and rounding.
     pub(crate) fn is_below(self, before: Self) -> bool {
-        /// What is not worth going on for, as a share of 1 plus the loss's size.
-        const NOTHING: f64 = 1e-4;
+        /// What is not worth going on for: a share of 1 plus the loss's size, or an amount, in nats if it is a bound.
+        const SHARE: f64 = 1e-4;
+        const AMOUNT: f64 = 0.01;
+        /// What single precision leaves of a loss's digits, as a share of its size.
+        const ROUNDING: f64 = 2e-6;
         /// Number of standard errors of the difference that may be chance.
         const CHANCE: f64 = 2.0;
         let chance = CHANCE * (self.variance + before.variance).sqrt();
-        before.mean - self.mean > chance.max(NOTHING * (1.0 + self.mean.abs()))
+        let size = self.mean.abs();
+        let nothing = (SHARE * (1.0 + size)).min(AMOUNT).max(ROUNDING * size);
+        before.mean - self.mean > chance.max(nothing)
     }
 }

@@ -26,6 +26,8 @@ struct Assign {
     values: Vec<usize>,
     /// Whether choices have their other values as cases.
     has_cases: bool,
+    /// Whether each row's values are as many further as the row's number.
+    rows_apart: bool,
     /// Whether the run checks what other runs take for granted.
     is_looked_at: bool,
     met: RefCell<Vec<Met>>,
@@ -47,6 +49,8 @@ pub(super) struct Asked<'a> {
     pub(super) values: &'a [usize],
     /// Whether choices have their other values as cases.
     pub(super) has_cases: bool,
+    /// Whether each row's values are as many further as the row's number.
+    pub(super) rows_apart: bool,
     /// Whether the run checks what other runs take for granted.
     pub(super) is_looked_at: bool,
     pub(super) is_told: &'a IsTold<'a>,
@@ -67,6 +71,7 @@ pub(super) fn run(
         shared: Rc::clone(shared),
         values: asked.values.to_vec(),
         has_cases: asked.has_cases,
+        rows_apart: asked.rows_apart,
         is_looked_at: asked.is_looked_at,
         met: RefCell::default(),
         choices: Cell::new(0),
@@ -201,6 +206,9 @@ impl Assign {
         message: &Message<'_>,
         law: &Rc<dyn Law>,
     ) -> Result<Tensor> {
+        if self.rows_apart {
+            return graph.value_apart(site, values, &**law);
+        }
         let value = graph.value(site, values, &**law)?;
         let size = graph.sites[site].vertices.len();
         let [own] = values else {

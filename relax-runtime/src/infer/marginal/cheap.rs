@@ -7,7 +7,7 @@ use super::graph::{Graph, MOST_RUNS_UNASKED};
 use super::marginalised::{LOG_EVIDENCE, Marginalised};
 use super::nodes::{LARGEST_ERROR, Names};
 use crate::dist::Value;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{
     Context, Entry, GivenUp, Interpreter, Kind, Message, Model, ParamStore, Plate, RecoveredKnown,
     Trace,
@@ -44,6 +44,8 @@ pub(in crate::infer) enum Costly {
     Nothing,
     /// It cannot be taken.
     Refused(String),
+    /// Rows of a plate are not independent, so that draws would not do, either.
+    Tied(Error),
     /// Choices that are left decide how many there are to sum out, which may be too many.
     Open,
     /// What was asked for is about draws.
@@ -56,7 +58,7 @@ impl Costly {
     /// The reason in words, if there was something to sum out.
     pub(in crate::infer) fn words(&self) -> Option<String> {
         Some(match self {
-            Self::Nothing => return None,
+            Self::Nothing | Self::Tied(_) => return None,
             Self::Asked(what) => format!(
                 "no sum is taken over discrete choices, because {what}: `marginalise()` takes it none the less"
             ),
@@ -129,7 +131,10 @@ impl<M: Model + Clone> Marginalised<M> {
     ) -> std::result::Result<(), Costly> {
         let look = || {
             let trace = self.look(params, None, 0);
-            trace.map_err(|error| Costly::Refused(error.cause().to_string()))
+            trace.map_err(|error| match error.cause() {
+                Error::TiedRows { .. } => Costly::Tied(error),
+                cause => Costly::Refused(cause.to_string()),
+            })
         };
         let is_all = |trace: &Trace| trace.entries().len() == 1;
         let mut trace = look()?;

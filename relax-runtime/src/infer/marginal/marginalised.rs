@@ -308,6 +308,9 @@ impl<M: Model> Model for Marginalised<M> {
                 }
             }
             let factors = search.factors()?;
+            if self.graph.borrow().sums == 1 {
+                search.expect_rows_apart(&factors)?;
+            }
             let order = search.order()?;
             let domains = self.graph.borrow().domains.clone();
             let sum = Sum::new(factors, domains, &order);

@@ -4,7 +4,8 @@
 //! log-probability or, if choices are tensors, the term's numbers in each of their cases (`said`, `ran`). `cover` picks
 //! the values to run, and what runs have told is kept in a `table` for each term (`told`). `scopes` finds on which
 //! sites a term depends, from the runs of `tries` and from `slopes` for parameters that make no difference yet; `graph`
-//! stores it. `search` goes on until every number is known, and `confirm` tries whether the sum stands. Choices that are
+//! stores it. `search` goes on until every number is known, `confirm` tries whether the sum stands, and `apart`
+//! whether rows are independent. Choices that are
 //! not summed out are the same in all runs (`kept`), except for Gaussian ones that are integrated out at `nodes`.
 //! `cheap` decides which sums are taken by default.
 //!
@@ -13,6 +14,7 @@
 //! density of each observation given the others.
 
 mod absent;
+mod apart;
 mod assign;
 mod cheap;
 mod confirm;

@@ -13,7 +13,7 @@ use super::table::{Cell, Numbers, Table};
 use crate::error::{Error, Result};
 
 /// Whether two log-probabilities are the same number, up to this relative rounding.
-fn is_same(a: f64, b: f64, rounding: f64) -> bool {
+pub(super) fn is_same(a: f64, b: f64, rounding: f64) -> bool {
     a == b || (a - b).abs() <= rounding * a.abs().min(b.abs()).max(1.0)
 }
 

@@ -202,6 +202,7 @@ impl<'m> Elbo<'m> {
                 proposal => break proposal?,
             }
         };
+        self.model.expect_rows_apart()?;
         // The direct derivative of log q by q's parameters has expectation zero and is left out, unless a relaxed draw
         // moves those parameters or several samples weight it.
         let whole = mode.is_relaxed() || self.samples > 1;

@@ -24,6 +24,8 @@ pub(super) struct Summed<'m> {
     summed: Marginalised<Borrowed<'m>>,
     /// How many sites a run of the model reaches, once asked for.
     sites: OnceCell<Result<usize>>,
+    /// That rows of its plates depend on each other, if a sum has shown it.
+    tied: OnceCell<Error>,
 }
 
 /// A model as it is run in fits of some parameters.
@@ -104,6 +106,9 @@ impl<'m> Modelled<'m> {
             match both.summed.if_cheap(&params.fresh(), may_integrate, sites) {
                 Ok(cheap) => Some(Rc::new(cheap)),
                 Err(why) => {
+                    if let Costly::Tied(error) = &why {
+                        both.tied.get_or_init(|| error.clone());
+                    }
                     params.note(both.given.model_name(), || why);
                     None
                 }
@@ -137,6 +142,15 @@ impl<'m> Modelled<'m> {
     }
 
     /// # Errors
+    /// If a sum has shown that rows of its plates depend on each other.
+    pub(super) fn expect_rows_apart(&self) -> Result<()> {
+        match self {
+            Self::IfCheap(both, _) => both.tied.get().map_or(Ok(()), |error| Err(error.clone())),
+            Self::Given(_) | Self::Summed(_) => Ok(()),
+        }
+    }
+
+    /// # Errors
     /// If a run of a model whose choices may be summed out or drawn does not end, which all later runs would find out
     /// just as slowly.
     pub(super) fn expect_end(&self, params: &ParamStore) -> Result<()> {
@@ -156,6 +170,7 @@ impl<'m> Summed<'m> {
             given,
             summed,
             sites: OnceCell::new(),
+            tied: OnceCell::new(),
         }
     }
 

@@ -32,9 +32,9 @@ impl Asked {
         everywhere.is_none() && at_sites.is_empty() && budget.is_none() && budgets.is_empty()
     }
 
-    /// Whether an estimator was asked for at every discrete site.
-    pub(in crate::infer) fn is_everywhere(&self) -> bool {
-        self.everywhere.is_some()
+    /// What was asked for at every discrete site.
+    pub(in crate::infer) fn everywhere(&self) -> Option<&dyn Estimator> {
+        self.everywhere.as_deref()
     }
 
     /// Asks for an estimator at every discrete site.

@@ -124,7 +124,7 @@ impl Trainer {
             sites, particles, ..
         } = &self.estimation;
         match () {
-            () if sites.asked.is_everywhere() => None,
+            () if sites.asked.everywhere().is_some() => None,
             () if !sites.asked.is_empty() => {
                 Some("an estimator was asked for at some site, or a budget for one")
             }

@@ -286,6 +286,25 @@ impl Graph {
         Ok(value)
     }
 
+    /// A site's value in which each row has these values, or as many further as the row's number.
+    pub(in super::super) fn value_apart(
+        &self,
+        site: usize,
+        values: &[usize],
+        law: &dyn Law,
+    ) -> Result<Tensor> {
+        let site = &self.sites[site];
+        let width = site.vertices.first().map_or(1, Vec::len) * values.len();
+        let rows = site.shape.numel() / width.max(1);
+        let size = site.vertices.len();
+        let vertex = (0..rows).flat_map(|row| {
+            let of_row = values.iter().map(move |value| (value + row) % size);
+            of_row.flat_map(|value| site.vertices[value].iter().copied())
+        });
+        let vertex = Tensor::from_vec(vertex.collect(), site.shape, &site.device)?;
+        law.value_at(&vertex).check().cloned()
+    }
+
     /// All values of a site with a single event, in order; sites with the same values share them.
     pub(in super::super) fn cases(&mut self, site: usize, law: &dyn Law) -> Result<Rc<AllCases>> {
         if let Some(cases) = &self.sites[site].cases {
