@@ -282,7 +282,8 @@ impl Settled {
             && others.any(|&other| {
                 let other = &*sites[other];
                 matches!(other.kind, Kind::Param { .. })
-                    && other.place.cfgs == site.place.cfgs
+                    && other.place.loops.len() == site.place.loops.len()
+                    && !other.place.may_be_left_out_with(&site.place)
                     && !(is_given(site) && is_given(other))
             })
     }

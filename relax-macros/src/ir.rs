@@ -180,9 +180,14 @@ impl Place {
         let branched = branches
             .take_while(|(a, b)| a.of == b.of)
             .any(|(a, b)| a.to < b.from || b.to < a.from);
-        // Which of two conditions holds is not known here; a run detects a name that is taken.
-        let cfgs = self.cfgs.iter().zip(&other.cfgs);
-        branched || cfgs.into_iter().any(|(a, b)| a != b)
+        branched || self.may_be_left_out_with(other)
+    }
+
+    /// Whether the two have different conditions, of which it is not known here which holds: a run detects a name that
+    /// is taken.
+    pub fn may_be_left_out_with(&self, other: &Self) -> bool {
+        let mut cfgs = self.cfgs.iter().zip(&other.cfgs);
+        cfgs.any(|(a, b)| a != b)
     }
 }
 

@@ -373,7 +373,18 @@ fn rows_that_depend_on_each_other_are_refused() -> Result<()> {
         })
     }
     let x = Tensor::from_slice(&[1.0, 1.0, 1.0]);
-    let tied: [fn(&Tensor) -> Tensor; 2] = [|step| step.cumsum(0), |step| step - step.mean(0)];
+    let tied: [fn(&Tensor) -> Tensor; 3] = [
+        |step| step.cumsum(0),
+        |step| step - step.mean(0),
+        // The first row in the place of the third.
+        |step| {
+            step * 1.0
+                + Tensor::concat(
+                    &[&Tensor::zeros([2], &Device::cpu()), &step.slice(0, 0..1)],
+                    0,
+                )
+        },
+    ];
     for ties in tied {
         let model = walk(&x, ties);
         for found in [

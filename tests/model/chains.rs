@@ -287,7 +287,8 @@ fn what_chains_cannot_do_is_refused() {
     let message = error(Svi::new(&model).draw_all().steps(1 << 40));
     assert!(message.contains("there"), "{message}");
     let model = on_a_slope();
-    let message = error(Svi::new(&model).steps(1 << 40));
+    // Training might have led to where all runs have the same choices.
+    let message = error(Svi::new(&model).steps(3));
     assert!(message.contains("some runs reach `y`"), "{message}");
     let model = fixed();
     let message = error(Svi::new(&model).steps(1 << 40));

@@ -561,6 +561,27 @@ fn parameters_belong_to_rows_or_to_columns() -> Result<()> {
     for x in [&square, &wide] {
         Simulation::seeded(1).run(&repeats(x, Some(-1)))?;
     }
+    // Numbers of one event belong to no rows, however many there are.
+    #[model]
+    fn events(x: &Tensor) {
+        plate!(x.rows() => {
+            observe!(OneHotCategorical(&Tensor::from_slice(&[0.2, 0.3, 0.5])), x);
+        })
+    }
+    let rows = Tensor::eye(3, &Device::cpu());
+    Simulation::seeded(1).run(&events(&rows))?;
+    // Two parameters a choice: each is one per row, or one per column.
+    #[model]
+    fn counts(x: &Tensor) {
+        let mean = Tensor::from_slice(&[1.0, 2.0, 3.0]);
+        plate!(x.rows() => {
+            observe!(NegativeBinomial(mean = &mean, concentration = 2.0), x);
+        })
+    }
+    assert_says(
+        &error(Simulation::seeded(1).run(&counts(&square))),
+        &["`x`", "rows or to the columns"],
+    );
     Ok(())
 }
 

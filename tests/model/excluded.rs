@@ -2,7 +2,7 @@
 //! refused.
 
 use relax_runtime::estimator::{Enumerate, IndeCateR, by_name};
-use relax_runtime::infer::check_unbiased_with;
+use relax_runtime::infer::{MeanFieldGuide, check_unbiased_with};
 use relax_runtime::prelude::*;
 
 use crate::{assert_near, assert_says, error};
@@ -458,6 +458,31 @@ fn counts_of_probability_0_are_excluded() -> Result<()> {
             .steps(1_500)
             .progress(false);
         assert_near(drawn.run()?.posterior().mean("n")?, mean, 0.1);
+    }
+    Ok(())
+}
+
+/// A guide of a count that is certain in the first run can leave that value.
+#[test]
+fn guides_of_counts_are_not_certain_because_the_first_run_was() -> Result<()> {
+    #[model]
+    fn counted() {
+        let all = sample!(Bernoulli(0.4));
+        let n = sample!(Binomial(3, if all { 1.0 } else { 0.3 }));
+        observe!(Normal(n as f64, 1.0), 2.0);
+    }
+    let model = counted();
+    let wanted = exact_posterior(&model)?.mean("all")?;
+    for seed in 0..4 {
+        let fit = Svi::new(&model)
+            .guide(&MeanFieldGuide)
+            .steps(4_000)
+            .posterior_draws(4_000)
+            .seed(seed)
+            .progress(false)
+            .run()?;
+        let found = fit.posterior().weighted()?.mean("all")?;
+        assert!((found - wanted).abs() < 0.1, "{found}, not {wanted}");
     }
     Ok(())
 }

@@ -1,10 +1,11 @@
 //! Log-likelihoods beside sums: each datum given all others, against sums by hand.
 
+use relax_runtime::infer::marginalise;
 use relax_runtime::model::scale;
 use relax_runtime::prelude::*;
 use tempfile::TempDir;
 
-use crate::assert_near;
+use crate::{assert_near, assert_says, error};
 
 /// The share of the high component.
 const HIGH: f64 = 0.25;
@@ -203,4 +204,75 @@ fn data_of_a_chain_are_predicted_from_both_sides() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// New rows of a loop have sites of their own, which the draws lack.
+#[model]
+fn loop_of(data: &[f64]) {
+    for x in data {
+        let is_high = sample!(Bernoulli(HIGH));
+        observe!(Normal(if is_high { 4.0 } else { 0.0 }, 1.0), *x, name = "x");
+    }
+}
+
+#[test]
+fn rows_that_the_draws_lack_are_summed_out() -> Result<()> {
+    let model = loop_of(&[0.1, 3.9]);
+    let fit = fit(&model).run()?;
+    let data = [0.1, 3.9, 4.0, -0.5];
+    let found = fit.log_likelihood(&loop_of(&data))?;
+    for (i, x) in data.into_iter().enumerate() {
+        let wanted = log_sum_exp(&[
+            (1.0 - HIGH).ln() + log_normal(x, 0.0),
+            HIGH.ln() + log_normal(x, 4.0),
+        ]);
+        assert_near(found.mean(&format!("x[{i}]"))?, wanted, 1e-9);
+    }
+    // A longer chain, whose last state the draws lack.
+    let seen = [-1.2, 0.3, 1.7, 1.4];
+    let model = chain(&seen[..2]);
+    let found = self::fit(&model).run()?.log_likelihood(&chain(&seen))?;
+    for t in 0..seen.len() {
+        let wanted = log_evidence(&seen, None) - log_evidence(&seen, Some(t));
+        assert_near(found.mean(&format!("x[{t}]"))?, wanted, 1e-9);
+    }
+    Ok(())
+}
+
+/// A datum with two names is two data, each of which may be missing.
+#[test]
+fn what_is_observed_in_a_branch_has_no_likelihood_of_its_own() -> Result<()> {
+    #[model]
+    fn outliers(x: f64, inside: &'static str) {
+        let is_out = sample!(Bernoulli(0.5));
+        if is_out {
+            observe!(Cauchy(0.0, 1.0), x, name = "out");
+        } else {
+            observe!(Normal(0.0, 1.0), x, name = format!("{inside}"));
+        }
+    }
+    let model = outliers(0.3, "in");
+    let fit = fit(&model).run()?;
+    assert_says(&error(fit.log_likelihood(&model)), &["the same name"]);
+    // The export goes without.
+    let json = fit.inference_data(&model)?.to_json()?;
+    assert!(json.contains("posterior_predictive") && !json.contains("log_likelihood"));
+    let one = outliers(0.3, "out");
+    let found = self::fit(&one).run()?.log_likelihood(&one)?;
+    let cauchy = -(std::f64::consts::PI * (1.0 + 0.09_f64)).ln();
+    let wanted = log_sum_exp(&[cauchy, log_normal(0.3, 0.0)]) - 2.0_f64.ln();
+    assert_near(found.mean("out")?, wanted, 1e-6);
+    Ok(())
+}
+
+/// A program that takes a sum itself.
+#[test]
+fn a_program_may_take_its_own_sum() -> Result<()> {
+    let x = Tensor::from_slice(&[-0.3, 0.4, 3.7]);
+    let model = mixture(&x, 4.0, 3);
+    let own = marginalise(&model).only(|site| site == "is_high");
+    let fit = fit(&own).run()?;
+    let found = fit.log_likelihood(&own)?;
+    let odds = [1.0 - HIGH, HIGH];
+    assert_of_mixture(fit.posterior(), &found, &x, 4.0, odds)
 }

@@ -2,7 +2,7 @@
 
 use super::checks::PROBS;
 use super::counts::{
-    CountFamily, CountOperand, Counts, MOST, Place, at_least, at_most, certainties, is_certain,
+    CountFamily, CountOperand, Counts, MOST, Place, at_least, below, certainties, is_certain,
     near_certain, regularised_beta, sigmoid, softplus,
 };
 use super::double::{Smooth, in_double};
@@ -173,7 +173,7 @@ impl CountFamily for BinomialFamily {
 
     fn excludes(&self, theta: &Tensor, total: &Tensor, value: &Tensor) -> Option<Tensor> {
         let certain = certainties(theta)?;
-        let below_all = at_most(value, &(total - 1.0)) * certain.gt(0.0);
+        let below_all = below(value, total) * certain.gt(0.0);
         Some(below_all + at_least(value, 1.0) * certain.lt(0.0))
     }
 

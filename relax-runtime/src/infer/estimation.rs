@@ -97,12 +97,17 @@ impl Estimation {
         }
         if self.sites.draw_choices() {
             let costly = self.params.notes::<Costly>();
-            plan.remarks
-                .extend(costly.iter().filter_map(|why| why.words()));
+            let finite = self.sites.draw_finite_choices();
+            let applies = |why: &&Rc<Costly>| finite || !matches!(***why, Costly::Asked(_));
+            let remarks = costly.iter().filter(applies);
+            plan.remarks.extend(remarks.filter_map(|why| why.words()));
         }
         if let Some(asked) = self.sites.asked.everywhere()
             && !plan.entries.is_empty()
-            && plan.entries.iter().all(|entry| entry.estimator != asked.name())
+            && plan
+                .entries
+                .iter()
+                .all(|entry| entry.estimator != asked.name())
         {
             plan.remarks.push(format!(
                 "`{}` was asked for, for discrete choices, but none has it: `site_estimator` asks for one at any site",

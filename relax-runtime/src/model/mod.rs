@@ -34,8 +34,8 @@ pub(crate) use params::{Spread, Start};
 pub use simulation::{Run, Simulation};
 pub use site::Site;
 pub(crate) use summed_out::{
-    GivenOthers, Recovered, RecoveredKept, RecoveredKnown, RecoveredSite, RecoveredValues,
-    SummedOut,
+    BesideSum, GivenOthers, Recovered, RecoveredKept, RecoveredKnown, RecoveredSite,
+    RecoveredValues, SummedOut,
 };
 pub use trace::{Entry, Kind, Plate, Ran, Rows, Trace};
 pub(crate) use trace::{names_in_words, unknown_site};

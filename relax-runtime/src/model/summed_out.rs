@@ -25,12 +25,20 @@ pub(crate) trait SummedOut: fmt::Debug {
     /// ln Σ p with each row counted once: ln p of the actual observations.
     fn log_sum_once(&self) -> f64;
 
-    /// The log-densities of the observations, each given all others and what was not summed out.
-    fn given_the_others(&self) -> Vec<GivenOthers>;
+    /// The observations, each given all others and what was not summed out.
+    fn beside_sum(&self) -> BesideSum;
 
     /// Whether everything that could depend on a choice was examined in every combination. If host code reads choices,
     /// only runs show what depends on them, and what shows at few combinations may be missed.
     fn is_certain(&self) -> bool;
+}
+
+/// What stands beside a sum.
+#[derive(Clone, Debug)]
+pub(crate) struct BesideSum {
+    pub(crate) observed: Vec<GivenOthers>,
+    /// The names of choices that were not summed out, but whose laws depend on choices that were.
+    pub(crate) following: Vec<Cow<'static, str>>,
 }
 
 /// An observation beside a sum.
@@ -38,6 +46,8 @@ pub(crate) trait SummedOut: fmt::Debug {
 pub(crate) struct GivenOthers {
     pub(crate) name: Cow<'static, str>,
     pub(crate) plates: Rc<[Plate]>,
+    /// Whether it is observed whatever the values of the choices in the sum.
+    pub(crate) is_everywhere: bool,
     /// Of each row, given all others.
     pub(crate) log_densities: Vec<f64>,
 }

@@ -242,8 +242,8 @@ impl Entry {
         }
     }
 
-    /// Checks that an observed tensor with more axes than the plates, whose last axes happen to have the plates' sizes,
-    /// is not observed with parameters of the plates' sizes alone: these could belong to rows as well as to columns.
+    /// Checks that an observed tensor is not observed with parameters of fewer axes that have the plates' sizes and also
+    /// fit its last axes: these could belong to rows as well as to columns.
     ///
     /// # Errors
     /// If they could.
@@ -252,15 +252,23 @@ impl Entry {
             return Ok(());
         };
         let shape = value.check()?.shape();
-        if sizes.is_empty() || shape.rank() == sizes.len() || !shape.ends_with(&sizes) {
+        let mut further = shape.windows(sizes.len().max(1)).skip(1);
+        if sizes.is_empty() || !further.any(|axes| *axes == *sizes) {
             return Ok(());
         }
-        let drawn = AnyDistribution::law(dist)?.draw_shape();
-        match drawn.rank() == shape.rank() || !drawn.starts_with(&sizes) {
-            true => Ok(()),
-            false => Err(Error::Plates(format!(
-                "the parameters, of shape {drawn}, could belong to the rows or to the columns of the observed value, \
-                 of shape {shape}, inside plates of sizes {sizes:?}; give them all its axes: `.unsqueeze(-1)` for one \
+        let law = AnyDistribution::law(dist)?;
+        let (of, events) = match law.relaxation() {
+            Some(relaxation) => (law.parameters().remove(0).shape(), relaxation.event_rank()),
+            None => (law.draw_shape(), law.event_rank()),
+        };
+        let own = of.leading(of.rank().saturating_sub(events));
+        let all = shape.leading(shape.rank().saturating_sub(law.event_rank()));
+        let is_open = own.rank() < all.rank() && own.starts_with(&sizes) && all.ends_with(&own);
+        match is_open {
+            false => Ok(()),
+            true => Err(Error::Plates(format!(
+                "the parameters, of shape {own}, could belong to the rows or to the columns of the observed value, \
+                 of shape {all}, inside plates of sizes {sizes:?}; give them all its axes: `.unsqueeze(-1)` for one \
                  per row, `.unsqueeze(0)` for one per column"
             ))),
         }

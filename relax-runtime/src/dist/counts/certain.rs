@@ -30,14 +30,23 @@ pub(in crate::dist) fn near_certain(logits: &Tensor) -> Tensor {
     }
 }
 
+/// Where guides start: at the law's own logits, except that certain ones are moved to where every value has a chance.
+pub(super) fn open(logits: &Tensor) -> Tensor {
+    const LARGEST: f32 = 4.0;
+    match certainties(logits) {
+        None => logits.clone(),
+        Some(certain) => certain.square().select_where(&(certain * LARGEST), logits),
+    }
+}
+
 /// 1 where the numbers of a value are at least those of a bound, and 0 elsewhere.
 pub(in crate::dist) fn at_least(value: &Tensor, bound: f32) -> Tensor {
     numbers_of(value).ge(bound)
 }
 
-/// 1 where the numbers of a value are at most those of a bound, and 0 elsewhere.
-pub(in crate::dist) fn at_most(value: &Tensor, bound: &Tensor) -> Tensor {
-    numbers_of(value).le(&numbers_of(bound))
+/// 1 where the numbers of a value are below those of a bound, and 0 elsewhere.
+pub(in crate::dist) fn below(value: &Tensor, bound: &Tensor) -> Tensor {
+    numbers_of(value).lt(&numbers_of(bound))
 }
 
 /// The log-mass, −∞ at values of a mass of exactly 0.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use smallvec::smallvec;
 
 use super::CountOperand;
-use super::certain::{self, certainties};
+use super::certain::{self, certainties, open};
 use super::family::{CountFamily, CountParts};
 use super::relaxation::CountRelaxation;
 use crate::dist::categorical::guide_logits;
@@ -136,16 +136,18 @@ impl<F: CountFamily> Law for CountLaw<F> {
         }
         let names = family.parameters();
         if !family.is_vector() {
-            let parts = names.iter().map(|name| Part::real(name, &self.theta));
+            let parts = names
+                .iter()
+                .map(|name| Part::starting(name, &self.theta, open));
             return MeanField::new(parts, move |free| build(&free[0]));
         }
         let repeated = names.windows(2).position(|pair| pair[0] == pair[1]);
         let single = repeated.unwrap_or(names.len());
         let numbers = names[..single].iter().enumerate();
-        let numbers = numbers.map(|(j, name)| Part::real(name, &self.theta.index(-1, j)));
+        let numbers = numbers.map(|(j, name)| Part::starting(name, &self.theta.index(-1, j), open));
         let vector = repeated.map(|from| {
             let rest = self.theta.slice(-1, from..names.len());
-            Part::real(names[from], &rest)
+            Part::starting(names[from], &rest, open)
         });
         MeanField::new(numbers.chain(vector), move |free| {
             let (numbers, vector) = free.split_at(single);

@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 use smallvec::SmallVec;
 
-pub(super) use certain::{at_least, at_most, certainties, is_certain, near_certain};
+pub(super) use certain::{at_least, below, certainties, is_certain, near_certain};
 pub(super) use family::AnyFamily;
 pub use family::{CountFamily, CountParts, Place, QuantileLevel};
 pub(super) use family::{by_difference, part, search};

@@ -89,7 +89,6 @@ pub(in crate::infer) fn expect_manageable(
 ) -> Result<()> {
     let _holding = Holding::start();
     let params = &params.fork();
-    let mut started = Started::new(objective, params, seed, usize::MAX);
     for step in 0..TRIED {
         let key = Key {
             step,
@@ -104,7 +103,8 @@ pub(in crate::infer) fn expect_manageable(
         if let Some(latent) = latents.find(|latent| latent.law.draws().are_discrete()) {
             return Err(not_continuous(&latent.name));
         }
-        match started.place_of(&pass) {
+        // Each by itself: training may lead to where all runs have the same choices.
+        match Started::new(objective, params, seed, usize::MAX).place_of(&pass) {
             Err(error) if is_refusal(&error) => return Err(error),
             _ => {}
         }

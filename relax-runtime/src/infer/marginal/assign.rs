@@ -26,8 +26,8 @@ struct Assign {
     values: Vec<usize>,
     /// Whether choices have their other values as cases.
     has_cases: bool,
-    /// Whether each row's values are as many further as the row's number.
-    rows_apart: bool,
+    /// If each row has values of its own, the number of the trial.
+    rows_apart: Option<usize>,
     /// Whether the run checks what other runs take for granted.
     is_looked_at: bool,
     met: RefCell<Vec<Met>>,
@@ -49,8 +49,8 @@ pub(super) struct Asked<'a> {
     pub(super) values: &'a [usize],
     /// Whether choices have their other values as cases.
     pub(super) has_cases: bool,
-    /// Whether each row's values are as many further as the row's number.
-    pub(super) rows_apart: bool,
+    /// If each row has values of its own, the number of the trial.
+    pub(super) rows_apart: Option<usize>,
     /// Whether the run checks what other runs take for granted.
     pub(super) is_looked_at: bool,
     pub(super) is_told: &'a IsTold<'a>,
@@ -206,8 +206,10 @@ impl Assign {
         message: &Message<'_>,
         law: &Rc<dyn Law>,
     ) -> Result<Tensor> {
-        if self.rows_apart {
-            return graph.value_apart(site, values, &**law);
+        if let Some(trial) = self.rows_apart
+            && graph.may_differ(graph.sites[site].first)
+        {
+            return graph.value_apart(site, trial, &**law);
         }
         let value = graph.value(site, values, &**law)?;
         let size = graph.sites[site].vertices.len();

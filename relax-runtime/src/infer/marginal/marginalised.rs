@@ -41,6 +41,9 @@ pub(in crate::infer) const LOG_EVIDENCE: &str = "log evidence";
 const MOST_SITES: usize = 1 << 26;
 const MOST_SITES_UNASKED: usize = 1 << 20;
 
+/// A sum besides the first that tries whether rows are independent, as a parameter that starts at 0 may tie them.
+const LATER: u64 = 64;
+
 impl<M: fmt::Debug> fmt::Debug for Marginalised<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Marginalised")
@@ -308,7 +311,7 @@ impl<M: Model> Model for Marginalised<M> {
                 }
             }
             let factors = search.factors()?;
-            if self.graph.borrow().sums == 1 {
+            if [1, LATER].contains(&self.graph.borrow().sums) {
                 search.expect_rows_apart(&factors)?;
             }
             let order = search.order()?;

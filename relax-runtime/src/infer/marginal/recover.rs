@@ -12,8 +12,8 @@ use super::search::Search;
 use crate::dist::Law;
 use crate::error::Result;
 use crate::model::{
-    GivenOthers, Recovered, RecoveredKept, RecoveredKnown, RecoveredSite, RecoveredValues,
-    SummedOut,
+    BesideSum, GivenOthers, Recovered, RecoveredKept, RecoveredKnown, RecoveredSite,
+    RecoveredValues, SummedOut,
 };
 use crate::random::{Key, Stream};
 use crate::tensor::{Device, Shape, Tensor};
@@ -22,6 +22,8 @@ use crate::tensor::{Device, Shape, Tensor};
 #[derive(Debug)]
 pub(super) struct Summed {
     graph: Rc<RefCell<Graph>>,
+    /// Observations that are not made at all values.
+    partly_observed: Vec<usize>,
     sum: Sum,
     /// Its logarithm with each row counted once, computed on demand.
     once: OnceCell<f64>,
@@ -193,6 +195,7 @@ impl Summed {
             kept,
             once: OnceCell::new(),
             is_certain: graph.is_certain_or_tried(),
+            partly_observed: search.partly_observed(),
             graph: Rc::clone(known),
             sum,
         }
@@ -212,7 +215,7 @@ impl SummedOut for Summed {
         *self.once.get_or_init(|| self.sum.log_once())
     }
 
-    fn given_the_others(&self) -> Vec<GivenOthers> {
+    fn beside_sum(&self) -> BesideSum {
         let graph = self.graph.borrow();
         let rests = self.sum.rests();
         let terms = graph.terms.iter().zip(&rests).enumerate();
@@ -222,10 +225,18 @@ impl SummedOut for Summed {
             Some(GivenOthers {
                 name: term.name.clone(),
                 plates: self.sum.plates_of(number),
+                is_everywhere: !self.partly_observed.contains(&number),
                 log_densities: self.sum.given_the_others(rest, number, weight),
             })
         });
-        observed.collect()
+        let kept = self.kept.iter().filter(|kept| {
+            let term = graph.term_named(&kept.name);
+            term.is_some_and(|term| !graph.terms[term].scope.is_empty())
+        });
+        BesideSum {
+            observed: observed.collect(),
+            following: kept.map(|kept| kept.name.clone()).collect(),
+        }
     }
 
     fn recover(&self, key: Key) -> Result<Recovered> {

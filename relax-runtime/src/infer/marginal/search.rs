@@ -336,7 +336,7 @@ impl<'a> Search<'a> {
         let asked = Asked {
             values,
             has_cases: telling == Telling::Cases,
-            rows_apart: false,
+            rows_apart: None,
             is_looked_at: telling != Telling::New,
             is_told: &is_told,
         };

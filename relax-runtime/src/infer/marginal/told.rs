@@ -13,7 +13,7 @@ use super::table::{Cell, Numbers, Table};
 use crate::error::{Error, Result};
 
 /// Whether two log-probabilities are the same number, up to this relative rounding.
-pub(super) fn is_same(a: f64, b: f64, rounding: f64) -> bool {
+fn is_same(a: f64, b: f64, rounding: f64) -> bool {
     a == b || (a - b).abs() <= rounding * a.abs().min(b.abs()).max(1.0)
 }
 
@@ -314,6 +314,17 @@ impl Search<'_> {
             table.scope.clone(),
             table.cells.iter().map(is_absent).collect(),
         )
+    }
+
+    /// The observations that some runs do not reach, though their values are possible.
+    pub(super) fn partly_observed(&self) -> Vec<usize> {
+        let graph = self.shared.graph.borrow();
+        let terms = graph.terms.iter().zip(&self.tables).enumerate();
+        let is_absent = |cell: &Cell| matches!(cell, Cell::Absent(_));
+        let partly = terms.filter(|(_, (term, table))| {
+            term.observed.is_some() && term.sum == graph.sums && table.cells.iter().any(is_absent)
+        });
+        partly.map(|(number, _)| number).collect()
     }
 
     /// Each number that a run has told: where it is, its rows there, the index of its term, and its place in the term's

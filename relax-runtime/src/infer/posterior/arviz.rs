@@ -50,7 +50,8 @@ impl Draws {
     /// Combines the draws with a model's predicted data, its observed data and their log-likelihood, for export to
     /// ArviZ. ArviZ has no weights, so weighted draws are [resampled](Self::resample): as many as there are, and at
     /// least 1,000. Log-likelihoods are those of [`log_likelihood`](Self::log_likelihood), as `arviz.loo` asks for: beside a
-    /// sum, of each datum given the others. Terms of `factor!` are not data, and not among them.
+    /// sum, of each datum given the others. Where [that](Self::log_likelihood) is an
+    /// [`Error::Query`], they are left out. Terms of `factor!` are not data, and not among them.
     ///
     /// # Errors
     /// As [`predictive`](Self::predictive), or if there are no whole draws.
@@ -68,7 +69,10 @@ impl Draws {
         };
         Ok(InferenceData {
             posterior_predictive: posterior.predictive(model, params, posterior.count, seed)?,
-            log_likelihood: posterior.log_likelihoods(model, params)?,
+            log_likelihood: match posterior.log_likelihoods(model, params) {
+                Err(Error::Query(_)) => Draws::of_equal(Vec::new(), posterior.count),
+                found => found?,
+            },
             observed_data: observed(&posterior, model, params)?,
             log_weights: None,
             is_resampled,

@@ -81,6 +81,7 @@ impl Collected {
             };
             self.columns[at].meets(categories);
             self.columns[at].is_summed_out |= is_summed_out;
+            self.columns[at].is_integrated_out |= node_error.is_some();
             let is_present = value.is_some();
             if let Some(value) = value {
                 self.columns[at].push(draw, value);

@@ -34,6 +34,8 @@ pub(super) struct Column {
     pub(super) categories: Option<usize>,
     /// Whether its draws were recovered from a sum over its values, beside draws of what was not summed out.
     pub(super) is_summed_out: bool,
+    /// Whether they were recovered from an integral.
+    pub(super) is_integrated_out: bool,
     /// The probability that a run reaches it.
     pub(super) inclusion: f64,
     /// Its mean given that, if more is known than the draws' average.
@@ -60,6 +62,7 @@ impl Column {
     pub(super) fn without_draws(&self) -> Self {
         Self {
             is_summed_out: self.is_summed_out,
+            is_integrated_out: self.is_integrated_out,
             ..Self::new(self.name.clone(), self.categories)
         }
     }

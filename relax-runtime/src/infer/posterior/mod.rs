@@ -9,6 +9,7 @@ pub(super) mod column;
 mod drawing;
 mod draws;
 mod importance;
+mod log_likelihood;
 mod log_weights;
 mod missed;
 mod mixing;
@@ -139,7 +140,7 @@ pub struct LogEvidence {
     pub elbo: f64,
     /// The importance-weighted bound of all draws (Burda, Grosse, Salakhutdinov 2016).
     pub bound: f64,
-    /// Mean over rows of (Σ w)²/Σ w²: how many independent posterior draws the draws are worth.
+    /// Mean over rows of (Σ w)²/Σ w²: how many independent draws of p(z | x) the draws are worth, costs left out.
     pub effective_samples: f64,
 }
 

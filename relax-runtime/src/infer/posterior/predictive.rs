@@ -1,22 +1,20 @@
-//! Runs programs at posterior draws, for new data, new sites, and the log-likelihood of the data.
+//! Runs programs at posterior draws, for new data and new sites.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::column::Column;
 use super::draws::{Draws, expect_some};
 use super::record::{categories, support};
 use super::weights::Weights;
-use crate::dist::{Number, Value};
+use crate::dist::Value;
 use crate::error::{Error, Result};
 use crate::infer::draw::run_under;
-use crate::infer::marginal::{Borrowed, marginalise};
-use crate::model::{Entry, GivenOthers, Interpreter, Kind, Message, ParamStore, Program, Trace};
+use crate::model::{Entry, Interpreter, Kind, Message, ParamStore, Program, Trace};
 use crate::random::Key;
-use crate::tensor::{Device, Shape, Tensor};
 
 /// Gives sites the values they have in a draw; other sites draw from their own distributions.
-struct Recall(BTreeMap<String, Value>);
+pub(super) struct Recall(BTreeMap<String, Value>);
 
 impl Interpreter for Recall {
     fn sample(&self, message: &mut Message<'_>) -> Result<()> {
@@ -28,7 +26,7 @@ impl Interpreter for Recall {
 }
 
 /// Runs a program at a draw, of which it takes these columns; returns its trace and the values given to it.
-fn run_at(
+pub(super) fn run_at(
     draws: &Draws,
     at: usize,
     gives: impl Fn(&Column) -> bool,
@@ -54,7 +52,8 @@ impl Draws {
     /// the values of these, such as their components in a mixture; another number of rows is an error. To draw a site
     /// anew although its name is the same, hide it with [`block`](crate::model::block).
     ///
-    /// Draws of equal weight are taken in turn, evenly spread if there are more than `n`, weighted draws by [`resample`](Self::resample).
+    /// Draws of equal weight are taken in turn, evenly spread if there are more than `n`, weighted draws by
+    /// [`resample`](Self::resample).
     ///
     /// ```
     /// use relax_runtime::prelude::*;
@@ -142,130 +141,6 @@ impl Draws {
         }
         Ok(Self::of_equal(columns.all, n))
     }
-
-    /// The log-likelihood ln p(x | z) of each observed site of a program at each draw: one number per row of the plates
-    /// around the site, without the plates' scale. Sites that a draw lacks are drawn. The weights are those of the
-    /// draws.
-    ///
-    /// ```
-    /// use relax_runtime::prelude::*;
-    ///
-    /// #[model]
-    /// fn toss() {
-    ///     let biased = sample!(Bernoulli(0.5));
-    ///     observe!(Bernoulli(if biased { 0.9 } else { 0.5 }), true, name = "heads");
-    /// }
-    ///
-    /// # fn main() -> Result<()> {
-    /// let posterior = exact_posterior(&toss())?;
-    /// let found = posterior.log_likelihood(&toss(), &ParamStore::default())?;
-    /// let likelihood = found.expectation(|draw| draw.number("heads").unwrap().exp())?;
-    /// assert!((likelihood - (0.9 * 0.9 + 0.5 * 0.5) / 1.4).abs() < 1e-6);
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// If the fit summed out discrete choices, as by default, draws of these hold one value each, which the data have
-    /// chosen, and ln p(x | z) there says how well a datum fits the component chosen for it, not how well it was
-    /// predicted. So they are summed out here, too: the number of a datum is ln p of it given all other data and the
-    /// draw of what is not summed out, exactly, as leave-one-out cross-validation asks for. Where rows are independent
-    /// given that, as in a mixture, it is ln Σ_z p(z) p(x | z). The program's plates may have other rows than those of
-    /// the fit. Call [`draw_all`](crate::infer::Svi::draw_all) for a fit of draws.
-    ///
-    /// Terms of `factor!` are not data, and left out. What a mask leaves out has log-likelihood 0; scales are ignored.
-    ///
-    /// # Errors
-    /// As [`predictive`](Self::predictive), if rows have their own weights, or if the program observes nothing.
-    pub fn log_likelihood(&self, program: &dyn Program, params: &ParamStore) -> Result<Draws> {
-        let found = self.log_likelihoods(program, params)?;
-        if found.columns.is_empty() {
-            return Err(Error::Query(format!(
-                "`{}` observes nothing, so no datum has a log-likelihood: state the data with `observe!`, with a law \
-                 of your own if none fits; terms of `factor!` belong to no datum",
-                program.model_name()
-            )));
-        }
-        Ok(found)
-    }
-
-    /// As [`log_likelihood`](Self::log_likelihood), but without sites if the program observes nothing.
-    pub(super) fn log_likelihoods(
-        &self,
-        program: &dyn Program,
-        params: &ParamStore,
-    ) -> Result<Draws> {
-        self.expect_whole_draws()?;
-        let params = params.fork();
-        let mut columns = Columns::default();
-        let summed = self.columns.iter().filter(|column| column.is_summed_out);
-        let summed: BTreeSet<String> = summed.map(|column| column.name.clone()).collect();
-        if !summed.is_empty() {
-            self.given_the_others(program, &params, summed, &mut columns)?;
-            return Ok(self.weighted_alike(columns));
-        }
-        for draw in 0..self.count {
-            let key = predictive_key(0, draw);
-            let (trace, _) = run_at(self, draw, |_| true, program, &params, key)?;
-            for entry in trace.entries() {
-                if entry.kind == Kind::Observed {
-                    let value = match entry.weighed(entry.log_prob()?)? {
-                        Number::Host(x) => Value::Real(x),
-                        Number::Tensor(t) => Value::Tensor(t.kept()),
-                    };
-                    columns.of(&entry.name).push(draw, value);
-                }
-            }
-        }
-        Ok(self.weighted_alike(columns))
-    }
-
-    /// The log-likelihoods of a program whose choices of these names are summed out, at each draw.
-    fn given_the_others(
-        &self,
-        program: &dyn Program,
-        params: &ParamStore,
-        summed: BTreeSet<String>,
-        columns: &mut Columns,
-    ) -> Result<()> {
-        let sum = marginalise(Borrowed(program)).only(move |name| summed.contains(name));
-        let is_alone = self.columns.iter().all(|column| column.is_summed_out);
-        let mut found = Vec::new();
-        for draw in 0..self.count {
-            if draw == 0 || !is_alone {
-                let key = predictive_key(0, draw);
-                let (trace, _) = run_at(self, draw, |c| !c.is_summed_out, &sum, params, key)?;
-                let sums = trace.summed.iter();
-                found = sums.flat_map(|summed| summed.given_the_others()).collect();
-            }
-            for GivenOthers {
-                name,
-                plates,
-                log_densities,
-            } in &found
-            {
-                let value = match plates.is_empty() {
-                    true => Value::Real(log_densities[0]),
-                    false => {
-                        let sizes: Vec<usize> = plates.iter().map(|plate| plate.size).collect();
-                        let rows = log_densities.iter().map(|&x| x as f32).collect();
-                        let shape = Shape::try_from(&sizes[..])?;
-                        Value::Tensor(Tensor::from_vec(rows, shape, &Device::cpu())?)
-                    }
-                };
-                columns.of(name).push(draw, value);
-            }
-        }
-        Ok(())
-    }
-
-    /// Numbers that belong to these draws.
-    fn weighted_alike(&self, columns: Columns) -> Self {
-        let found = Self::of_equal(columns.all, self.count);
-        match self.weights {
-            Weights::Whole(_) => found.reweighted(self.weights.clone()),
-            _ => found,
-        }
-    }
 }
 
 /// The observed values of a program at the first of the draws.
@@ -289,7 +164,7 @@ pub(super) fn observed(draws: &Draws, program: &dyn Program, params: &ParamStore
 }
 
 /// The random-number key of run `draw`.
-fn predictive_key(seed: u64, draw: usize) -> Key {
+pub(super) fn predictive_key(seed: u64, draw: usize) -> Key {
     /// A particle number that nothing else uses.
     const PREDICTIVE: u64 = u64::MAX;
     Key {
@@ -300,14 +175,14 @@ fn predictive_key(seed: u64, draw: usize) -> Key {
 }
 
 /// Whether a site has its value from the draw.
-fn given(recall: &Recall, entry: &Entry) -> bool {
+pub(super) fn given(recall: &Recall, entry: &Entry) -> bool {
     !entry.hidden && recall.0.contains_key(&*entry.name)
 }
 
 /// Sites so far.
 #[derive(Default)]
-struct Columns {
-    all: Vec<Column>,
+pub(super) struct Columns {
+    pub(super) all: Vec<Column>,
     by_name: BTreeMap<String, usize>,
 }
 
@@ -330,7 +205,8 @@ impl Columns {
         Ok(())
     }
 
-    fn of(&mut self, name: &str) -> &mut Column {
+    /// The site of this name.
+    pub(super) fn of(&mut self, name: &str) -> &mut Column {
         let all = &mut self.all;
         let at = self.by_name.entry(name.to_owned()).or_insert_with(|| {
             all.push(Column::new(name.to_owned(), None));

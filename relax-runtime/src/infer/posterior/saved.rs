@@ -29,6 +29,8 @@ struct SavedColumn {
     categories: Option<usize>,
     #[serde(default)]
     is_summed_out: bool,
+    #[serde(default)]
+    is_integrated_out: bool,
     inclusion: f64,
     mean: Option<Vec<f64>>,
     support: Option<Vec<Vec<f64>>>,
@@ -88,6 +90,7 @@ impl SavedColumn {
             places: places.map(|p| Some(*p).filter(|p| *p != ABSENT)).collect(),
             categories: column.categories,
             is_summed_out: column.is_summed_out,
+            is_integrated_out: column.is_integrated_out,
             inclusion: column.inclusion,
             mean: column.mean.clone(),
             support: column.support.clone(),
@@ -115,6 +118,7 @@ impl SavedColumn {
             places: places.map(|place| place.unwrap_or(ABSENT)).collect(),
             categories: self.categories,
             is_summed_out: self.is_summed_out,
+            is_integrated_out: self.is_integrated_out,
             inclusion: self.inclusion,
             mean: self.mean,
             support: self.support,

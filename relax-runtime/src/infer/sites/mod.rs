@@ -128,6 +128,12 @@ impl Sites {
         sites.any(|(_, site)| site.class.draws.is_discrete())
     }
 
+    /// Whether discrete choices are drawn whose values can be listed.
+    pub(in crate::infer) fn draw_finite_choices(&self) -> bool {
+        let mut sites = self.met.iter();
+        sites.any(|(_, site)| site.class.draws.is_discrete() && site.class.values < usize::MAX)
+    }
+
     /// Forgets all sites, but not what was asked for; returns what was known.
     pub(in crate::infer) fn begin_anew(&mut self) -> Self {
         let anew = Self {

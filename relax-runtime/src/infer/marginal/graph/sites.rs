@@ -1,10 +1,11 @@
 //! The sites that are summed out, and their values.
 
 use std::borrow::Cow;
+use std::hash::{Hash, Hasher};
 use std::ops::{Range, RangeInclusive};
 use std::rc::Rc;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHasher};
 
 use super::super::factor::Domain;
 use super::super::nodes;
@@ -286,22 +287,38 @@ impl Graph {
         Ok(value)
     }
 
-    /// A site's value in which each row has these values, or as many further as the row's number.
+    /// Whether rows of a variable may have any value each, so that a trial can give them different ones.
+    pub(in super::super) fn may_differ(&self, variable: usize) -> bool {
+        self.support_of[variable].is_none() && !self.owner(variable).has_nodes
+    }
+
+    /// The value of a variable in a row of its own plates, in a trial in which rows differ: pseudo-random, as rows at
+    /// any distance may depend on each other.
+    pub(in super::super) fn apart(&self, variable: usize, row: usize, trial: usize) -> usize {
+        let mut hasher = FxHasher::default();
+        (variable, row, trial).hash(&mut hasher);
+        // Fibonacci hashing: the top bits are the best.
+        (hasher.finish().wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 33) as usize
+            % self.domains[variable].size
+    }
+
+    /// A site's value in a trial in which rows differ.
     pub(in super::super) fn value_apart(
         &self,
         site: usize,
-        values: &[usize],
+        trial: usize,
         law: &dyn Law,
     ) -> Result<Tensor> {
         let site = &self.sites[site];
-        let width = site.vertices.first().map_or(1, Vec::len) * values.len();
+        let width = site.vertices.first().map_or(1, Vec::len) * site.events;
         let rows = site.shape.numel() / width.max(1);
-        let size = site.vertices.len();
-        let vertex = (0..rows).flat_map(|row| {
-            let of_row = values.iter().map(move |value| (value + row) % size);
-            of_row.flat_map(|value| site.vertices[value].iter().copied())
-        });
-        let vertex = Tensor::from_vec(vertex.collect(), site.shape, &site.device)?;
+        let mut vertex = Vec::with_capacity(site.shape.numel());
+        for row in 0..rows {
+            for variable in site.first..site.first + site.events {
+                vertex.extend_from_slice(&site.vertices[self.apart(variable, row, trial)]);
+            }
+        }
+        let vertex = Tensor::from_vec(vertex, site.shape, &site.device)?;
         law.value_at(&vertex).check().cloned()
     }
 
