@@ -44,9 +44,11 @@ pub(in crate::dist) fn at_least(value: &Tensor, bound: f32) -> Tensor {
     numbers_of(value).ge(bound)
 }
 
-/// 1 where the numbers of a value are below those of a bound, and 0 elsewhere.
+/// 1 where the numbers of a value are at most one less than those of a bound, even if that rounds to the bound, and 0
+/// elsewhere.
 pub(in crate::dist) fn below(value: &Tensor, bound: &Tensor) -> Tensor {
-    numbers_of(value).lt(&numbers_of(bound))
+    let (value, bound) = (numbers_of(value), numbers_of(bound));
+    value.le(&(&bound - 1.0)) * value.lt(&bound)
 }
 
 /// The log-mass, −∞ at values of a mass of exactly 0.

@@ -382,6 +382,10 @@ fn probabilities_may_be_certain() -> Result<()> {
         .law()?
         .log_density(&Tensor::from_slice(&[0.5, 0.5, 1.5]));
     assert!(between.to_vec()?.iter().all(|x| x.is_finite()));
+    // One less rounds to the total itself.
+    let many = Binomial::probs(16_777_220, Tensor::scalar(1.0))?;
+    let all = many.log_prob(&Tensor::scalar(16_777_220.0))?.total()?;
+    near("large", all, 0.0, 1e-6);
     // What logits say is as improbable as they say.
     let improbable = Binomial::logits(1, -200.0)?;
     near("logits", improbable.log_prob(&1)?.total()?, -200.0, 1e-9);
