@@ -37,6 +37,7 @@ mod posterior;
 mod predictive;
 mod programs;
 mod read_outside;
+mod refused;
 mod repeated;
 mod resume;
 mod saved_fit;

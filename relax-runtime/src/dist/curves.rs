@@ -2,9 +2,10 @@
 
 use std::f64::consts::{FRAC_1_SQRT_2, LN_2, PI};
 use std::fmt::Debug;
+use std::marker::PhantomData;
 
+use super::Smooth;
 use super::real::Real;
-use super::truncated::functions::LnDensity;
 use crate::special::{HALF_LN_TAU, normal_quantile};
 
 /// A law of one number t whose distribution function has an inverse.
@@ -28,6 +29,22 @@ pub trait Curve: Copy + Debug + Default + 'static {
     /// The log-density of numbers; where its slope jumps, the operation must be one that knows.
     fn log_density<R: Real>(t: &R) -> R {
         R::smooth([t], &LnDensity::<Self>::default())
+    }
+}
+
+/// The log-density, with its derivatives.
+#[derive(Clone, Copy, Debug, Default)]
+struct LnDensity<C>(PhantomData<C>);
+
+impl<C: Curve> Smooth<1> for LnDensity<C> {
+    fn value(&self, [t]: [f64; 1]) -> f64 {
+        C::ln_density(t)
+    }
+    fn slopes(&self, [t]: [f64; 1]) -> [f64; 1] {
+        [C::score(t)]
+    }
+    fn bends(&self, [t]: [f64; 1]) -> [[f64; 1]; 1] {
+        [[C::bend(t)]]
     }
 }
 

@@ -24,18 +24,20 @@ pub(in crate::dist) fn certainties(logits: &Tensor) -> Option<Tensor> {
 /// Logits at which a probability is 0 or 1 in f32, in place of those that stand for certainty: relaxed values, which
 /// lie between, get log-masses of a moderate size.
 pub(in crate::dist) fn near_certain(logits: &Tensor) -> Tensor {
-    match certainties(logits) {
-        None => logits.clone(),
-        Some(certain) => certain.square().select_where(&(certain * POLE), logits),
-    }
+    certain_at(logits, POLE)
 }
 
 /// Where guides start: at the law's own logits, except that certain ones are moved to where every value has a chance.
 pub(super) fn open(logits: &Tensor) -> Tensor {
     const LARGEST: f32 = 4.0;
+    certain_at(logits, LARGEST)
+}
+
+/// Logits with those that stand for certainty at ±`size`.
+fn certain_at(logits: &Tensor, size: f32) -> Tensor {
     match certainties(logits) {
         None => logits.clone(),
-        Some(certain) => certain.square().select_where(&(certain * LARGEST), logits),
+        Some(certain) => certain.square().select_where(&(certain * size), logits),
     }
 }
 

@@ -54,22 +54,6 @@ impl<C: Curve> Smooth<2> for LnMass<C> {
     }
 }
 
-/// The log-density of the whole law.
-#[derive(Clone, Copy, Debug, Default)]
-pub(in crate::dist) struct LnDensity<C>(PhantomData<C>);
-
-impl<C: Curve> Smooth<1> for LnDensity<C> {
-    fn value(&self, [t]: [f64; 1]) -> f64 {
-        C::ln_density(t)
-    }
-    fn slopes(&self, [t]: [f64; 1]) -> [f64; 1] {
-        [C::score(t)]
-    }
-    fn bends(&self, [t]: [f64; 1]) -> [[f64; 1]; 1] {
-        [[C::bend(t)]]
-    }
-}
-
 /// The number below which a share u of the law between a and b lies; u is noise modulo 1.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Quantile<C>(PhantomData<C>);

@@ -3,7 +3,7 @@
 mod base;
 mod count_sums;
 mod counts;
-pub(in crate::dist) mod functions;
+mod functions;
 mod log_normal;
 mod shaped;
 mod shaped_functions;

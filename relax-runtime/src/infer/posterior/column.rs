@@ -67,6 +67,11 @@ impl Column {
         }
     }
 
+    /// Whether its draws were recovered from a sum or an integral.
+    pub(super) fn is_recovered(&self) -> bool {
+        self.is_summed_out || self.is_integrated_out
+    }
+
     /// Notes how many categories its values index in a run, if any: runs may have different laws.
     pub(super) fn meets(&mut self, categories: Option<usize>) {
         let both = self.categories.zip(categories);

@@ -9,7 +9,7 @@ use super::weights::Weights;
 use crate::dist::{Number, Value};
 use crate::error::{Error, Result};
 use crate::infer::marginal::{Borrowed, marginalise};
-use crate::model::{BesideSum, Entry, GivenOthers, Kind, ParamStore, Program};
+use crate::model::{BesideSum, Entry, GivenOthers, Kind, ParamStore, Program, Trace};
 use crate::tensor::{Device, Shape, Tensor};
 
 impl Draws {
@@ -70,8 +70,7 @@ impl Draws {
         self.expect_whole_draws()?;
         let params = params.fork();
         let mut columns = Columns::default();
-        let mut columns_of_sums = self.columns.iter();
-        match columns_of_sums.any(|column| column.is_summed_out || column.is_integrated_out) {
+        match self.columns.iter().any(Column::is_recovered) {
             true => self.given_the_others(program, &params, &mut columns)?,
             false => {
                 for draw in 0..self.count {
@@ -98,53 +97,30 @@ impl Draws {
         params: &ParamStore,
         columns: &mut Columns,
     ) -> Result<()> {
-        let recalled = |column: &Column| !column.is_summed_out && !column.is_integrated_out;
+        let recalled = |column: &Column| !column.is_recovered();
         let held = self.columns.iter().filter(|column| recalled(column));
         let held: BTreeSet<String> = held.map(|column| column.name.clone()).collect();
         let (trace, _) = run_at(self, 0, recalled, program, params, predictive_key(0, 0))?;
         let mut wrapped = marginalise(Borrowed(program)).only(move |name| !held.contains(name));
-        for column in self
+        let integrated = self
             .columns
             .iter()
-            .filter(|column| column.is_integrated_out)
-        {
-            if trace.get(&column.name).is_ok() {
-                wrapped = wrapped.integrate(&column.name);
-            }
+            .filter(|column| column.is_integrated_out);
+        for column in integrated.filter(|column| trace.get(&column.name).is_ok()) {
+            wrapped = wrapped.integrate(&column.name);
         }
         let program: &dyn Program = match trace.summed.is_empty() {
             true => &wrapped,
             false => program,
         };
-        let mut found: Vec<(String, Value)> = Vec::new();
-        let mut is_alike = false;
+        let (mut found, mut is_alike) = (Vec::new(), false);
         for draw in 0..self.count {
             if !is_alike {
                 let key = predictive_key(0, draw);
                 let (trace, recall) = run_at(self, draw, recalled, program, params, key)?;
-                let mut latents = trace.entries().iter().filter(|e| e.kind == Kind::Latent);
-                is_alike = latents.next().is_none();
-                found.clear();
-                for summed in &trace.summed {
-                    let BesideSum {
-                        observed,
-                        following,
-                    } = summed.beside_sum();
-                    let mut drawn = trace.entries().iter().filter(|e| !given(&recall, e));
-                    if let Some(entry) = drawn.find(|e| following.iter().any(|f| **f == *e.name)) {
-                        return Err(entry.locate(Error::Query(
-                            "the draws lack this choice, and its law depends on choices that are summed out, so that \
-                             data given all others have no log-likelihood; condition the model on a value of it"
-                                .into(),
-                        )));
-                    }
-                    for datum in observed {
-                        found.push((datum.name.to_string(), of_rows(datum)?));
-                    }
-                }
-                for entry in trace.entries().iter().filter(|e| e.kind == Kind::Observed) {
-                    found.push((entry.name.to_string(), log_likelihood(entry)?));
-                }
+                let mut entries = trace.entries().iter();
+                is_alike = entries.all(|entry| entry.kind != Kind::Latent);
+                found = beside_sums(&trace, |entry| given(&recall, entry))?;
             }
             for (name, value) in &found {
                 columns.of(name).push(draw, value.clone());
@@ -152,6 +128,36 @@ impl Draws {
         }
         Ok(())
     }
+}
+
+/// The log-likelihoods of the data of a run with sums.
+///
+/// # Errors
+/// If a choice that was not `given` depends on summed ones, or a datum has none.
+fn beside_sums(trace: &Trace, given: impl Fn(&Entry) -> bool) -> Result<Vec<(String, Value)>> {
+    let mut found = Vec::new();
+    for summed in &trace.summed {
+        let BesideSum {
+            observed,
+            following,
+        } = summed.beside_sum();
+        let mut drawn = trace.entries().iter().filter(|entry| !given(entry));
+        if let Some(entry) = drawn.find(|entry| following.contains(&entry.name)) {
+            return Err(entry.locate(Error::Query(
+                "the draws lack this choice, and its law depends on choices that are summed out, so that data given \
+                 all others have no log-likelihood; condition the model on a value of it"
+                    .into(),
+            )));
+        }
+        for datum in observed {
+            found.push((datum.name.to_string(), of_rows(datum)?));
+        }
+    }
+    let apart = trace.entries().iter().filter(|e| e.kind == Kind::Observed);
+    for entry in apart {
+        found.push((entry.name.to_string(), log_likelihood(entry)?));
+    }
+    Ok(found)
 }
 
 /// The log-likelihood of an observed site as it stands: one number per row of its plates.
