@@ -131,7 +131,11 @@ macro_rules! programs {
                 let tensor = format!("{}, relax: {}", $law, $kind);
                 for model in [&site() as &dyn Program, &plate(&rows()), &turns()] {
                     let plan = Minimize::new(model).steps(2).run()?.plan();
-                    assert!(reasons(&plan).iter().all(|line| *line == tensor), "{plan}");
+                    let reasons = reasons(&plan);
+                    // Counts that others follow may have another estimate beside that.
+                    let (last, others) = reasons.split_last().unwrap();
+                    assert_eq!(*last, tensor, "{plan}");
+                    assert!(others.iter().all(|one| one.starts_with(&tensor)), "{plan}");
                 }
                 let plan = Svi::new(&host()).draw_all().steps(2).run()?.plan();
                 assert_eq!(reasons(&plan), [format!("{}, relax: {}", $law, $host_kind)]);

@@ -16,6 +16,7 @@ mod derivatives;
 mod family;
 mod first;
 mod floors;
+mod followed;
 mod guards;
 mod identities;
 mod learned;

@@ -24,6 +24,7 @@ const CLASS: SiteClass = SiteClass {
     changes: 2,
     separate: true,
     rows_differ: false,
+    followed: false,
     samples: 1,
 };
 

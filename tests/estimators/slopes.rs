@@ -132,6 +132,7 @@ fn task<'a>(theta: &'a Tensor, noise: &'a Noise) -> SiteTask<'a> {
         changes: 4,
         separate: true,
         rows_differ: false,
+        followed: false,
         samples: 1,
     };
     SiteTask {

@@ -420,6 +420,60 @@ fn rounds(count: usize) {
     observe!(Normal(sum, 0.5), 2.0);
 }
 
+/// A chain of choices, each with a law that depends on those before.
+#[model]
+fn chain(count: usize) {
+    let mut sum = Tensor::scalar(0.0);
+    for _ in 0..count {
+        let slopes = Tensor::from_slice(&[0.1, -0.2, 0.3, -0.1, 0.2]);
+        let k = sample!(OneHotCategorical(logits = &sum * slopes));
+        sum = sum + (&k * Tensor::from_slice(&[0.0, 0.3, -0.2, 1.0, 2.0])).sum_all();
+    }
+    cost!((&sum - 2.0).square());
+}
+
+/// The last choice of a chain goes on with what it has learned when others come to follow it, after a resume or without
+/// one, with an estimator that was chosen or one that a race found.
+#[test]
+fn a_choice_that_others_come_to_follow_goes_on() -> Result<()> {
+    const STOP: u64 = 12;
+    let folder = TempDir::new().unwrap();
+    let (path, end) = (folder.path().join("stop"), folder.path().join("end"));
+    let run = |stops: bool, budget: Option<usize>| -> Result<_> {
+        let fresh = || match budget {
+            Some(budget) => Trainer::new(3).budget(budget),
+            None => Trainer::new(3),
+        };
+        let mut trainer = fresh();
+        let (mut seen, mut first) = (Vec::new(), String::new());
+        for step in 0..2 * STOP {
+            if step == STOP {
+                first = trainer.plan().to_string();
+                if stops {
+                    trainer.save(&path)?;
+                    trainer = fresh();
+                    trainer.resume(&path)?;
+                }
+            }
+            let count = if step < STOP { 2 } else { 4 };
+            let report = trainer.step(&ExpectedCost::new(&chain(count)))?;
+            seen.push(report.loss);
+        }
+        trainer.save(&end)?;
+        Ok((seen, fs::read(&end).unwrap(), first, trainer.plan()))
+    };
+    for budget in [None, Some(4)] {
+        let (whole, resumed) = (run(false, budget)?, run(true, budget)?);
+        assert_eq!(whole.0, resumed.0);
+        assert!(whole.1 == resumed.1);
+        assert_eq!(whole.2, resumed.2);
+        let estimator = &whole.3.entries[1].estimator;
+        assert!(whole.2.contains(estimator), "{}{}", whole.2, whole.3);
+        assert_eq!(whole.3.entries[1].estimator, resumed.3.entries[1].estimator);
+    }
+    Ok(())
+}
+
 /// What a race has decided holds for a site of the same loop that only comes by after a resume.
 #[test]
 fn sites_that_come_later_take_what_a_race_has_decided() -> Result<()> {

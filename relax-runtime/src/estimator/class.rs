@@ -85,6 +85,9 @@ pub struct SiteClass {
     /// Whether the rows of its plates have different parameters and so, as a rule, different costs; only
     /// determined for [`SOME_VALUES`](Self::SOME_VALUES).
     pub rows_differ: bool,
+    /// Whether it is relaxable, and the laws of later discrete choices depend on it.
+    #[serde(default)]
+    pub followed: bool,
     /// Number of samples of the objective's bound: 1 unless it is a bound of several.
     pub samples: usize,
 }
@@ -98,17 +101,26 @@ impl SiteClass {
     /// its estimator does not change from draw to draw.
     #[must_use]
     pub fn meet(self, other: Self) -> Self {
+        let relaxable = self.relaxable && other.relaxable;
         Self {
             draws: self.draws.meet(other.draws),
-            relaxable: self.relaxable && other.relaxable,
+            relaxable,
             differentiable: self.differentiable && other.differentiable,
             mirrored: self.mirrored && other.mirrored,
             values: self.values.max(other.values),
             changes: self.changes.max(other.changes),
             separate: self.separate && other.separate,
             rows_differ: self.rows_differ || other.rows_differ,
+            followed: relaxable && (self.followed || other.followed),
             samples: self.samples.max(other.samples),
         }
+    }
+
+    /// Whether what was chosen and learned for a site of another class holds for this one: at most, later choices
+    /// depend on one of the two only, for which an estimator needs no other state.
+    pub(crate) fn resembles(self, other: Self) -> bool {
+        let followed = other.followed;
+        Self { followed, ..self } == other
     }
 }
 

@@ -405,6 +405,7 @@ mod tests {
             changes: 3,
             separate: true,
             rows_differ: false,
+            followed: false,
             samples: 1,
         };
         let of = |draws| SiteClass { draws, ..coins };

@@ -35,7 +35,8 @@ pub struct LedgerEntry {
     pub eta: Option<f64>,
     /// Temperature λ of the relaxed cost.
     pub temperature: Option<f64>,
-    /// Evaluations of the cost for one estimate, the draw's own included.
+    /// Evaluations of the cost for one estimate, the draw's own included. At choices that later ones follow RELAX takes
+    /// more in some steps than in others, and these are the last one's.
     pub evaluations: Option<usize>,
     /// Standard error of `fresh_variance`, from pairs of draws.
     #[serde(default)]

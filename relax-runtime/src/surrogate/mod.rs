@@ -1,6 +1,7 @@
 //! Surrogates c_φ: what the estimators subtract from the cost, and how they are trained.
 
 mod constant;
+mod extent;
 mod free_form;
 mod guard;
 mod held;
@@ -11,6 +12,7 @@ mod pausable;
 mod plain;
 mod quadratic;
 mod relaxed_cost;
+mod rivals;
 mod sum;
 mod variance_gradient;
 mod zero;
@@ -18,14 +20,15 @@ mod zero;
 use std::fmt::Debug;
 
 pub use constant::Constant;
+pub(crate) use extent::Extent;
 pub use free_form::FreeForm;
-pub(crate) use guard::Extent;
 pub(crate) use held::Held;
 pub(crate) use pausable::Pausable;
 pub(crate) use plain::cut;
 pub(crate) use quadratic::Quadratic;
 pub use relaxed_cost::RelaxedCost;
 pub(crate) use relaxed_cost::Seen;
+pub(crate) use rivals::Turn;
 pub use sum::Sum;
 pub use variance_gradient::VarianceGradient;
 pub use zero::Zero;

@@ -3,9 +3,11 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::guard::{Extent, Guard};
+use super::extent::Extent;
+use super::guard::Guard;
 use super::kinks::Kinks;
 use super::least_squares::LeastSquares;
+use super::rivals::{Rivals, Turn};
 use super::{Linearization, Surrogate, Surroundings};
 use crate::error::Result;
 use crate::tensor::{Device, Parameter, Rounding, Shape, Tensor, grad};
@@ -49,11 +51,16 @@ struct Past {
     /// Baselines of the estimates with each of [`Extent::ALL`], from these and the score.
     baselines: [LeastSquares; 3],
     kinks: Kinks,
-    guard: Guard,
+    /// Which of [`Extent::ALL`] pays off.
+    guard: Guard<3>,
+    /// Whether estimates without the relaxed cost vary less, where they are made.
+    rivals: Rivals,
     /// The unit of the cost in the last estimate or in the next one, which changes from step to step.
     unit: Option<f32>,
     /// The last estimate, from which nothing has been learned yet.
     last: Option<Seen>,
+    /// The same where estimates without the relaxed cost are made, too: the mean squares of the two if both were.
+    last_turn: Option<Option<Tensor>>,
 }
 
 impl Past {
@@ -124,8 +131,13 @@ impl RelaxedCost {
             past.kinks.learn(&moved)?;
             if let [corrected, relaxed, nothing] = squares.peek()?[..] {
                 let square = f64::from(unit).powi(2);
-                past.guard.learn([corrected, relaxed, nothing], square);
+                past.guard.learn([corrected, relaxed, nothing], square, 1);
             }
+        }
+        if let Some(squares) = past.last_turn.take() {
+            let squares = squares.map(|squares| squares.peek()).transpose()?;
+            let both = squares.and_then(|squares| squares.try_into().ok());
+            past.rivals.learn(both, f64::from(unit).powi(2));
         }
         Ok(())
     }
@@ -133,6 +145,18 @@ impl RelaxedCost {
     /// Keeps what an estimate shows, to learn from.
     pub(crate) fn see(&self, seen: Seen) {
         self.past.borrow_mut().last = Some(seen);
+    }
+
+    /// Which estimates to make at a site where there is one without the relaxed cost, too.
+    pub(crate) fn turn(&self) -> Turn {
+        let mut past = self.past.borrow_mut();
+        past.last_turn = Some(None);
+        past.rivals.turn()
+    }
+
+    /// Keeps the mean squares of both, one after the other.
+    pub(crate) fn compare(&self, squares: Tensor) {
+        self.past.borrow_mut().last_turn = Some(Some(squares));
     }
 
     /// Sets the unit of the cost in the next estimate, if it has one.
@@ -171,35 +195,38 @@ impl RelaxedCost {
 
     /// How much of the corrected relaxed cost has paid off.
     pub(crate) fn extent(&self) -> Extent {
-        self.past.borrow().guard.extent()
+        Extent::ALL[self.past.borrow().guard.in_force()]
     }
 
     /// What was learned about the correction, to be saved.
     pub(crate) fn state(&self) -> Vec<f64> {
         let past = self.past.borrow();
-        let mut state = past.guard.state().to_vec();
+        let mut state: Vec<f64> = past.guard.state().collect();
         state.extend(past.kinks.state());
         state.extend(past.curvature.state());
         state.extend(past.baselines.iter().flat_map(LeastSquares::state));
+        state.extend(past.rivals.state());
         state
     }
 
     /// Restores saved numbers, and returns those left over; `None` if there are too few.
     pub(crate) fn restore<'a>(&self, saved: &'a [f64]) -> Option<&'a [f64]> {
-        let (guard, kinks) = saved.split_first_chunk()?;
-        let guard = Guard::restored(*guard)?;
-        let (kinks, rest) = Kinks::restored(kinks)?;
+        let (guard, rest) = Guard::restored(saved)?;
+        let (kinks, rest) = Kinks::restored(rest)?;
         let (curvature, rest) = LeastSquares::restored(rest)?;
         let (corrected, rest) = LeastSquares::restored(rest)?;
         let (relaxed, rest) = LeastSquares::restored(rest)?;
         let (nothing, rest) = LeastSquares::restored(rest)?;
+        let (rivals, rest) = Rivals::restored(rest)?;
         *self.past.borrow_mut() = Past {
             curvature,
             baselines: [corrected, relaxed, nothing],
             kinks,
             guard,
+            rivals,
             unit: None,
             last: None,
+            last_turn: None,
         };
         Some(rest)
     }
@@ -298,14 +325,17 @@ mod tests {
         });
         surrogate.learn_from_last().expect("numbers");
         let state = surrogate.state();
+        // Of rivals, the turns, the two mean squares, and the one in force.
+        let (before, rivals) = state.split_at(state.len() - 4);
+        assert_eq!(rivals, [0.0; 4]);
         // Three baselines of one number: a length and two sums each.
-        let (before, baselines) = state.split_at(state.len() - 9);
+        let (before, baselines) = before.split_at(before.len() - 9);
         assert_eq!(baselines, [1.0, 3.0, 1.0, 1.0, 4.0, 1.0, 1.0, 5.0, 1.0]);
         let other = RelaxedCost::new(1.0, 0.25, &Device::cpu());
         assert_eq!(other.restore(&state), Some(&[][..]));
         assert_eq!(other.state(), state);
         assert_eq!(other.restore(before), Some(&[][..]));
-        assert_eq!(other.state(), [before, &[0.0; 3][..]].concat());
+        assert_eq!(other.state(), [before, &[0.0; 7][..]].concat());
         assert!(other.restore(&state[..state.len() - 1]).is_none());
     }
 }

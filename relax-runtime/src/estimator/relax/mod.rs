@@ -3,6 +3,7 @@
 mod corrected;
 mod free_form;
 mod function;
+mod leave_one_out;
 mod plain;
 mod residual;
 mod site;

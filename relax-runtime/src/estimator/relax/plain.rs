@@ -160,6 +160,7 @@ mod tests {
         changes: 3,
         separate: true,
         rows_differ: false,
+        followed: false,
         samples: 1,
     };
 

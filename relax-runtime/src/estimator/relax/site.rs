@@ -1,6 +1,7 @@
 //! RELAX at sites: which surrogate a site gets, and what it learns.
 
 use super::free_form::free_form;
+use super::leave_one_out::corrected_or_leave_one_out;
 use super::residual::known_part;
 use super::{corrected, relax, surrogate_at_z};
 use crate::error::{Error, Result};
@@ -22,7 +23,9 @@ pub enum SurrogateKind {
     /// rows have the same parameters, and fewer than 7 otherwise. A network can learn the cost of that few
     /// values, and halving the evaluations gains more than the relaxed cost does.
     /// Beyond that, where the cost can be relaxed, [`RelaxedCost`](Self::RelaxedCost), and with independent
-    /// noise [`Sum`](Self::Sum).
+    /// noise [`Sum`](Self::Sum). Beside a corrected relaxed cost, where later discrete choices depend on the
+    /// site's, there is a leave-one-out estimate of four draws, and whichever has had the less mean square is
+    /// taken; now and then both are made, to compare them.
     #[default]
     Auto,
     /// A network on z. With coupled noise, and where a row has few numbers, it learns what a
@@ -148,6 +151,14 @@ impl Relax {
         self.kind(class) != SurrogateKind::FreeForm && self.coupling == Coupling::Coupled
     }
 
+    /// Draws of the leave-one-out estimate, beside which there is one with a relaxed cost.
+    fn draws(&self, class: SiteClass) -> Option<usize> {
+        /// As [`Rloo`](crate::estimator::Rloo) has by default: they take as long as the relaxed cost.
+        const DRAWS: usize = 4;
+        let beside = self.surrogate == SurrogateKind::Auto && class.followed;
+        (beside && self.corrects(class)).then_some(DRAWS)
+    }
+
     /// The quadratic form beside a network alone, with coupled noise, where a row has few numbers.
     fn quadratic(&self, task: &SiteTask<'_>) -> Option<Quadratic> {
         let wanted =
@@ -259,7 +270,11 @@ impl Estimator for Relax {
         expect_relaxed(class, "RELAX is for discrete sites")?;
         match (self.kind(class), class.relaxable) {
             (SurrogateKind::RelaxedCost, true) => {
-                Ok("discrete, cost differentiable in its relaxation: relaxed cost".into())
+                let relaxed = "discrete, cost differentiable in its relaxation: relaxed cost";
+                Ok(match self.draws(class) {
+                    None => relaxed.into(),
+                    Some(draws) => format!("{relaxed}, or {draws} draws where that varies less"),
+                })
             }
             (SurrogateKind::Sum, true) => Ok("discrete, cost differentiable in its relaxation: \
                 relaxed cost plus network"
@@ -275,7 +290,12 @@ impl Estimator for Relax {
     }
 
     fn time(&self, class: SiteClass) -> f64 {
-        let evaluations = 1.0 + RELAXED * (self.evaluations(class) - 1) as f64;
+        let relaxed = match self.coupling {
+            _ if self.kind(class) == SurrogateKind::FreeForm => 0.0,
+            Coupling::Coupled => 1.0,
+            Coupling::Independent => 2.0,
+        };
+        let evaluations = 1.0 + RELAXED * relaxed;
         match self.kind(class) {
             SurrogateKind::RelaxedCost => evaluations,
             _ => evaluations + NETWORK,
@@ -283,20 +303,26 @@ impl Estimator for Relax {
     }
 
     fn evaluations(&self, class: SiteClass) -> usize {
-        match (self.kind(class), self.coupling) {
+        let once = match (self.kind(class), self.coupling) {
             (SurrogateKind::FreeForm, _) => 1,
             (_, Coupling::Coupled) => 2,
             (_, Coupling::Independent) => 3,
-        }
+        };
+        once + self.draws(class).map_or(0, |draws| draws - 1)
     }
 
-    /// Evaluations beyond the first are the surrogate's. A quadratic form of several choices is known
-    /// on average over all of them, not with the others as drawn.
+    /// Evaluations beyond the first are the surrogate's, unless there are other draws. A quadratic form of several
+    /// choices is known on average over all of them, not with the others as drawn.
     fn above_floor(
         &self,
-        _: SiteClass,
+        class: SiteClass,
         state: Option<&SiteState>,
     ) -> std::result::Result<(), String> {
+        if let Some(draws) = self.draws(class) {
+            return Err(format!(
+                "it is that of {draws} draws where that varies less, and the floor is that of one"
+            ));
+        }
         let form = state.and_then(SiteState::quadratic);
         match form.is_some_and(Quadratic::has_pairs) {
             true => Err(
@@ -312,7 +338,7 @@ impl Estimator for Relax {
     }
 
     fn further_noise(&self, class: SiteClass) -> usize {
-        usize::from(self.corrects(class))
+        usize::from(self.corrects(class)) + self.draws(class).map_or(0, |draws| draws - 1)
     }
 
     fn state(&self, task: &SiteTask<'_>) -> Result<SiteState> {
@@ -352,8 +378,9 @@ impl Estimator for Relax {
         {
             relaxed.measure_in(state.unit());
             let rest = rest.as_ref().map(|rest| rest as &dyn Surrogate);
-            return in_units(cost, state, |cost| {
-                corrected(task.problem, cost, relaxed, rest)
+            return in_units(cost, state, |cost| match self.draws(task.class) {
+                None => corrected(task.problem, cost, relaxed, rest),
+                Some(_) => corrected_or_leave_one_out(task.problem, cost, relaxed),
             });
         }
         if self.kind(task.class) != SurrogateKind::FreeForm {

@@ -130,18 +130,19 @@ impl Pass {
         if let Some(samples) = &self.samples {
             return samples.class_in_bound(samples.class(place), separate);
         }
-        let mut later = self.latents.iter().enumerate().skip(place + 1);
-        self.class_within(
-            place,
-            Outside {
-                read: self.reads.contains(place),
-                severed: self.severed(place),
-                blocked: later.any(|(at, later)| {
-                    later.is_hard(self.reads.contains(at)) && later.depends_on.contains(place)
-                }),
-                separate,
-            },
-        )
+        let later = self.latents.iter().enumerate().skip(place + 1);
+        let mut outside = Outside {
+            read: self.reads.contains(place),
+            severed: self.severed(place),
+            blocked: false,
+            followed: false,
+            separate,
+        };
+        for (at, later) in later.filter(|(_, later)| later.depends_on.contains(place)) {
+            outside.blocked |= later.is_hard(self.reads.contains(at));
+            outside.followed |= later.law.draws().are_discrete();
+        }
+        self.class_within(place, outside)
     }
 
     /// The same, if what else there is to it is known.
@@ -151,6 +152,7 @@ impl Pass {
             read,
             severed,
             blocked,
+            followed,
             separate,
         } = outside;
         let latent = &self.latents[place];
@@ -164,17 +166,19 @@ impl Pass {
             Draws::Discrete(None) => (usize::MAX, usize::MAX),
             Draws::Discrete(Some(relaxation)) => values_a_row(relaxation, latent),
         };
+        let relaxable = separate
+            && draws.is_relaxed()
+            && latent.law.takes_relaxed_values()
+            && !read
+            && !severed
+            && !blocked;
         SiteClass {
             draws,
-            relaxable: separate
-                && draws.is_relaxed()
-                && latent.law.takes_relaxed_values()
-                && !read
-                && !severed
-                && !blocked,
+            relaxable,
             differentiable: matches!(law, Draws::Pathwise) && !read && !severed,
             mirrored: latent.law.mirrored(&latent.noise).is_some(),
             rows_differ: SiteClass::SOME_VALUES.contains(&values) && latent.rows_differ(),
+            followed: relaxable && followed,
             values,
             changes,
             separate,
@@ -262,6 +266,8 @@ pub(in crate::infer) struct Outside {
     pub(in crate::infer) severed: bool,
     /// A later choice that cannot be relaxed.
     pub(in crate::infer) blocked: bool,
+    /// Whether a later choice that depends on it is discrete.
+    pub(in crate::infer) followed: bool,
     /// Nothing that joins its rows.
     pub(in crate::infer) separate: bool,
 }

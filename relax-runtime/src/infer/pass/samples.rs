@@ -74,6 +74,7 @@ impl Samples {
         SiteClass {
             samples: self.count(),
             relaxable: false,
+            followed: false,
             separate,
             ..within
         }

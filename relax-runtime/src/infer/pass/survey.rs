@@ -143,6 +143,7 @@ fn rows_of(plates: &[Plate]) -> RowsOf {
 struct Outsides {
     severed: Vec<bool>,
     blocked: Vec<bool>,
+    followed: Vec<bool>,
     read: Vec<bool>,
     /// By plates, the choices that something outside depends on.
     met: BTreeMap<RowsOf, SiteSet>,
@@ -152,17 +153,22 @@ impl Outsides {
     fn of(pass: &Pass) -> Self {
         let count = pass.latents.len();
         let (mut severed, mut blocked) = (SiteSet::EMPTY, SiteSet::EMPTY);
+        let mut followed = SiteSet::EMPTY;
         let read = pass.reads.members(count);
         for (latent, &read) in pass.latents.iter().zip(&read) {
             severed.add(&latent.severed);
             if latent.is_hard(read) {
                 blocked.add(&latent.depends_on);
             }
+            if latent.law.draws().are_discrete() {
+                followed.add(&latent.depends_on);
+            }
         }
         pass.each_severed_term(|sites| severed.add(sites));
         Self {
             severed: severed.members(count),
             blocked: blocked.members(count),
+            followed: followed.members(count),
             read,
             met: met_from_outside(pass),
         }
@@ -176,6 +182,7 @@ impl Outsides {
             read,
             severed: self.severed[place],
             blocked: self.blocked[place],
+            followed: self.followed[place],
             separate: plates.is_empty() || !read && !met().is_some_and(|met| met.contains(place)),
         }
     }

@@ -314,13 +314,17 @@ impl Sites {
         let settled = self
             .settled
             .iter()
-            .find(|s| s.stem == stem && s.class == class);
+            .find(|s| s.stem == stem && s.class.resembles(class));
         if let Some(Settled { estimator, .. }) = settled {
             let key = |e: &dyn Estimator| (e.name(), e.evaluations(class));
             let settled = contenders.find(|e| key(&***e) == key(&**estimator));
             return settled.map(|e| (Rc::clone(e), RACED));
         }
-        let of_class = || self.raced.iter().filter(|raced| raced.class == class);
+        let of_class = || {
+            self.raced
+                .iter()
+                .filter(|raced| raced.class.resembles(class))
+        };
         let own = of_class().find(|raced| raced.site == name);
         let raced = own.or_else(|| of_class().find(|raced| raced.stem == stem))?;
         let contender = contenders.find(|e| e.name() == raced.estimator);
@@ -395,13 +399,19 @@ impl Sites {
                 )));
             }
             class = known.meet(class);
-            if class != known {
+            if !class.resembles(known) {
                 // What was learned belongs to another class, and is forgotten as it is between draws.
                 self.restored.remove(name);
             }
         }
         let asked = self.asked.estimator(name, estimator, class)?;
         let choice = choose(asked, class, self.asked.budget(name))?;
+        if let Some(site) = self.met.get_mut(name)
+            && site.class.resembles(class)
+        {
+            site.go_on_as(class, choice);
+            return Ok(());
+        }
         let known = match choice.contenders.is_empty() {
             true => None,
             false => self.known_outcome(name, class, &choice),

@@ -78,7 +78,7 @@ impl Race {
     fn is_for(&self, site: &TrainedSite) -> bool {
         let key = |e: &dyn Estimator| (e.name(), e.evaluations(self.class));
         let lanes = self.lanes.iter().map(|lane| key(&*lane.site.estimator));
-        self.class == site.class && lanes.eq(site.contenders.iter().map(|e| key(&**e)))
+        self.class.resembles(site.class) && lanes.eq(site.contenders.iter().map(|e| key(&**e)))
     }
 
     fn needs_slope(&self) -> bool {
@@ -88,7 +88,8 @@ impl Race {
 
     /// Shows the contenders a draw.
     fn see(&mut self, work: &Work<'_>, params: &ParamStore, draw: u64) -> Result<()> {
-        if self.class.meet(work.survey.class(work.place)) != self.class {
+        let class = self.class.meet(work.survey.class(work.place));
+        if !class.resembles(self.class) {
             return Ok(());
         }
         for lane in &mut self.lanes {

@@ -171,7 +171,17 @@ impl TrainedSite {
     }
 
     fn suits(&self, work: &Work<'_>) -> bool {
-        self.class.meet(work.survey.class(work.place)) == self.class
+        let class = self.class.meet(work.survey.class(work.place));
+        class.resembles(self.class)
+    }
+
+    /// Goes on at a site of a class that [resembles](SiteClass::resembles) the one that is known, with the same estimator
+    /// and what it has learned.
+    pub(in crate::infer) fn go_on_as(&mut self, class: SiteClass, choice: Decision) {
+        self.class = class;
+        if choice.contenders.is_empty() {
+            self.reason = choice.reason;
+        }
     }
 
     /// Whether the site has had an estimate to learn from.

@@ -60,6 +60,7 @@ impl Choice {
                 changes: values - 1,
                 separate: true,
                 rows_differ: false,
+                followed: false,
                 samples: 1,
             },
             estimator: at.site.estimator.clone(),
