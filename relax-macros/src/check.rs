@@ -272,16 +272,18 @@ impl Settled {
         self.0.entry(name).or_default().push(site);
     }
 
-    /// Whether a parameter of another branch has a site's name, which would make the two one number, unless both were
-    /// given it.
+    /// Whether a parameter of another branch has a site's name, which would make the two one number, or two calls have
+    /// one, which would make parameters of theirs one, unless both were given it.
     fn has_other_parameter(&self, sites: &[&mut Site], site: usize) -> bool {
         let site = &*sites[site];
         let mut others = self.0.get(&site.name.text).into_iter().flatten();
         let is_given = |site: &Site| site.name.origin == Origin::Literal;
-        matches!(site.kind, Kind::Param { .. })
+        let has_parameters =
+            |site: &Site| matches!(site.kind, Kind::Param { .. } | Kind::Call { .. });
+        has_parameters(site)
             && others.any(|&other| {
                 let other = &*sites[other];
-                matches!(other.kind, Kind::Param { .. })
+                std::mem::discriminant(&other.kind) == std::mem::discriminant(&site.kind)
                     && other.place.loops.len() == site.place.loops.len()
                     && !other.place.may_be_left_out_with(&site.place)
                     && !(is_given(site) && is_given(other))
@@ -319,10 +321,18 @@ fn duplicate(site: &Site) -> String {
 }
 
 fn one_parameter(site: &Site) -> String {
-    let name = &site.name.text;
+    let (name, keyword) = (&site.name.text, &site.keyword);
+    let what = match site.kind {
+        Kind::Call { .. } => {
+            format!(
+                "calls a model under the name `{name}`, and parameters of theirs with the same name are one number"
+            )
+        }
+        _ => format!("has a parameter named `{name}`, and parameters of one name are one number"),
+    };
     format!(
-        "another branch has a parameter named `{name}`, and parameters of one name are one number; name this one: \
-         `param!(.., name = \"{name}_2\")`, or, if they are one, give both `name = \"{name}\"`"
+        "another branch {what}; name this one: `{keyword}!(.., name = \"{name}_2\")`, or, if they are one, give both \
+         `name = \"{name}\"`"
     )
 }
 
