@@ -13,6 +13,7 @@ mod ranges;
 mod rare;
 mod rounds;
 mod scopes;
+mod severed;
 
 use relax_runtime::infer::marginalise;
 use relax_runtime::model::Model;

@@ -3,7 +3,7 @@
 //! Laws keep finite logits for them, at which their probability is 0 in f32, so that relaxed draws and
 //! derivatives stay finite, and remember which they are, so that their log-probability is −∞.
 
-use crate::tensor::{Provenance, Reads, SiteSet, Tensor};
+use crate::tensor::{SiteSet, Tensor};
 
 /// How far the logit of an excluded value lies below the others: e⁻¹¹⁰ is 0 in f32.
 pub(super) const POLE: f32 = 110.0;
@@ -21,8 +21,7 @@ pub(super) fn finite(x: f64) -> f32 {
 /// A value's numbers alone. What they rule out is a step as far as derivatives are concerned, but a step to
 /// −∞ that no draw takes, so that it does not count as a break between value and density.
 pub(super) fn numbers_of(value: &Tensor) -> Tensor {
-    let from_nowhere = Provenance::new(SiteSet::EMPTY, Reads::default(), None);
-    value.detach().with_provenance(from_nowhere)
+    value.numbers_alone()
 }
 
 /// Stands for probabilities by which earlier choices may rule values out.

@@ -66,8 +66,8 @@ pub use native::simd::{Simd, set_simd, simd};
 pub use native::threads::{set_threads, threads};
 pub(crate) use op::Op;
 pub use ops::{Comparand, Scalar};
-pub(crate) use parameter::Holding;
 pub use parameter::Parameter;
+pub(crate) use parameter::{Holding, Moving};
 pub(crate) use provenance::{Origin, Provenance, Reads};
 pub(crate) use rounding::Rounding;
 pub use shape::{MAX_RANK, Shape};
@@ -310,30 +310,45 @@ impl Tensor {
     /// known, and get estimators that do not rely on derivatives.
     #[must_use]
     pub fn detach(&self) -> Self {
-        self.without_history().severed()
+        self.cut_off("detach", Self::severed)
     }
 
     /// As [`detach`](Self::detach), where the lost derivative would be zero.
     fn without_history(&self) -> Self {
+        self.cut_off("without_history", |x| x)
+    }
+
+    /// The same numbers as a constant that comes from no site.
+    pub(crate) fn numbers_alone(&self) -> Self {
+        let nowhere = |x: Self| {
+            let nowhere = Provenance::new(SiteSet::EMPTY, Reads::default(), None);
+            x.with_provenance(nowhere)
+        };
+        self.cut_off("numbers_alone", nowhere)
+    }
+
+    /// The same numbers without graph and tangent, with the provenance that `known` gives them, in each case.
+    fn cut_off(&self, name: &'static str, known: fn(Self) -> Self) -> Self {
         if let Ok(inner) = &self.0
             && inner.node.is_none()
             && inner.tangent.is_none()
             && inner.cases.is_none()
         {
-            return self.clone();
+            return known(self.clone());
         }
-        let of_case = |[x]: [&Self; 1]| Some(x.without_history());
-        if let Some(out) = broadcast([self], || Some(Op::new("detach", [])), of_case) {
-            return out;
+        let of_case = |[x]: [&Self; 1]| Some(x.cut_off(name, known));
+        if let Some(out) = broadcast([self], || Some(Op::new(name, [])), of_case) {
+            return known(out);
         }
-        self.updated(|inner| {
+        let constant = self.updated(|inner| {
             if inner.node.is_some() {
                 inner.data = engine!(Data, inner.data, E => E::detached(inner));
             }
             inner.node = None;
             inner.tangent = None;
             Ok(())
-        })
+        });
+        known(constant)
     }
 
     /// The tensor with a direction to differentiate in: every operation on it carries along

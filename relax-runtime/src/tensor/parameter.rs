@@ -49,6 +49,28 @@ enum Value {
 
 thread_local! {
     static HOLDING: Cell<bool> = const { Cell::new(false) };
+    static MOVING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// A period in which every parameter carries a tangent, until this is dropped: all move at once, each number at a speed
+/// of its own, so that what depends on any of them moves, too.
+pub(crate) struct Moving {
+    before: bool,
+}
+
+impl Moving {
+    /// Starts the period.
+    pub(crate) fn start() -> Self {
+        Self {
+            before: MOVING.replace(true),
+        }
+    }
+}
+
+impl Drop for Moving {
+    fn drop(&mut self) {
+        MOVING.set(self.before);
+    }
 }
 
 /// A period in which nothing is learned: parameters of automatic guides are constants until this is dropped.
@@ -103,6 +125,26 @@ impl Parameter {
 
     /// The current value, tracked.
     pub fn get(&self) -> Tensor {
+        let leaf = self.leaf();
+        match MOVING.get() {
+            true => leaf.with_tangent(&self.speed(&leaf)),
+            false => leaf,
+        }
+    }
+
+    /// How fast each number moves while all do: numbers of the golden ratio's multiples, which are all different.
+    #[cold]
+    fn speed(&self, leaf: &Tensor) -> Tensor {
+        const SECTION: f64 = 0.618_033_988_749_895;
+        let first = self.key() as f64 * SECTION;
+        let of = |at: usize| (1.0 + (first + (at as f64 + 1.0) * SECTION).fract()) as f32;
+        let speeds = (0..leaf.len()).map(of).collect();
+        let speed = Tensor::from_vec(speeds, leaf.shape(), &leaf.device());
+        speed.unwrap_or_else(|_| leaf.zeros_like())
+    }
+
+    #[inline]
+    fn leaf(&self) -> Tensor {
         let value = match &*self.0.value.borrow() {
             Value::Leaf(leaf) => return leaf.clone(),
             Value::Part(part) => part.with_values(|values| Tensor::of_numbers(values, part.shape)),

@@ -23,7 +23,7 @@ pub use table::{Table, TableName};
 
 pub(super) use law::CountLaw;
 
-use super::excluded::CERTAINTY;
+use super::excluded::{CERTAINTY, numbers_of};
 use super::repeat::behind;
 use super::{Distribution, Law, Number, Numbers, check_fit, expand_parameter};
 use crate::dist::noise::each::LARGEST as BELOW_ONE;
@@ -174,7 +174,8 @@ impl CountOperand for Tensor {
             if let Ok(true) = p.with_values(is_open) {
                 return logit(p);
             }
-            let certain = p.detach().ge(1.0) - p.detach().le(0.0);
+            let numbers = numbers_of(p);
+            let certain = numbers.ge(1.0) - numbers.le(0.0);
             certain
                 .square()
                 .select_where(&(certain * CERTAINTY), &logit(p))

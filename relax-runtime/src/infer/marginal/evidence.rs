@@ -27,13 +27,14 @@ pub(super) fn evidence(search: &Search<'_>, log: f64, shares: &Shares) -> Result
         let sums = all[place].1[rows].iter_mut().enumerate();
         sums.for_each(|(row, sum)| *sum += here[row * width + at]);
     }
-    let mut sites = SiteSet::EMPTY;
+    let (mut sites, mut severed) = (SiteSet::EMPTY, SiteSet::EMPTY);
     let mut numbers = Vec::with_capacity(all.len());
     for (got, shares) in &all {
         let Number::Tensor(number) = &got.number else {
             continue;
         };
         sites.add(&number.sites());
+        severed.add(&number.severed_sites());
         // The derivative of a number with share 0 may be NaN.
         if number.is_tracked() && shares.iter().any(|&share| share != 0.0) {
             numbers.push((number, shares.iter().map(|&share| share as f32).collect()));
@@ -43,17 +44,18 @@ pub(super) fn evidence(search: &Search<'_>, log: f64, shares: &Shares) -> Result
         return Ok(Number::Host(log));
     }
     let value = Tensor::with_derivatives(log as f32, &numbers);
-    let discrete = search.shared.discrete_kept();
-    Ok(Number::Tensor(of_sites(value.check()?, &sites, &discrete)))
+    severed.add(&search.shared.discrete_kept());
+    Ok(Number::Tensor(of_sites(value.check()?, &sites, &severed)))
 }
 
-/// A number that comes from sites outside the sum. Its derivative is correct at draws, but the derivative's own
-/// derivative is not, so estimators of discrete choices do without it.
-fn of_sites(number: &Tensor, sites: &SiteSet, discrete: &SiteSet) -> Tensor {
+/// A number that comes from sites outside the sum. Its derivative tells how it changes with them, but for those that are
+/// severed: where a term's own does not, and for discrete ones. There it is correct at draws, but the derivative's own
+/// derivative is not, so their estimators do without it.
+fn of_sites(number: &Tensor, sites: &SiteSet, cut: &SiteSet) -> Tensor {
     let (mut outside, mut severed) = (SiteSet::EMPTY, SiteSet::EMPTY);
     for site in sites.sites().filter(|&site| site < FIRST_SITE) {
         outside.insert(site);
-        if discrete.contains(site) {
+        if cut.contains(site) {
             severed.insert(site);
         }
     }
