@@ -178,5 +178,44 @@ fn a_parameter_that_makes_no_difference_yet_is_learned() -> Result<()> {
     // Whoever has the effect has it almost surely: it is the mean of these.
     let found = fit.params().get("effect").expect("a parameter").item()?;
     assert_near(f64::from(found), (3.8 + 4.1 + 3.9) / 3.0, 0.03);
+    assert!(is_summed_out(&fit, "is_treated[0]"), "{}", fit.plan());
+    Ok(())
+}
+
+fn is_summed_out(fit: &Fit, site: &str) -> bool {
+    let plan = fit.plan();
+    let mut entries = plan.entries.iter();
+    entries.any(|entry| entry.site == site && entry.estimator == "summed out")
+}
+
+/// Terms that share what they compute from a parameter, with choices that host code reads.
+#[test]
+fn a_width_that_all_rows_share_is_learned() -> Result<()> {
+    #[model]
+    fn mixture(data: &[f64]) {
+        let sigma = param!(1.0, positive);
+        for &x in data {
+            let is_high = sample!(Bernoulli(0.5));
+            observe!(Normal(if is_high { 2.0 } else { -2.0 }, &sigma), x);
+        }
+    }
+    let data = [2.4, -1.8, 1.7, -2.3, 2.1];
+    let width = (data
+        .iter()
+        .map(|x: &f64| (x.abs() - 2.0).powi(2))
+        .sum::<f64>()
+        / 5.0)
+        .sqrt();
+    let model = mixture(&data);
+    let fit = Svi::new(&model).seed(1).run()?;
+    assert!(is_summed_out(&fit, "is_high[0]"), "{}", fit.plan());
+    assert_near(f64::from(fit.param("sigma")?[0]), width, 0.02);
+    // The first sum of all is differentiated, too.
+    let summed = marginalise(mixture(&data));
+    let elbo = Elbo::new(&summed).guide(&MeanFieldGuide);
+    let mut trainer = Trainer::new(1);
+    for _ in 0..3 {
+        trainer.step(&elbo)?;
+    }
     Ok(())
 }

@@ -14,7 +14,7 @@ use super::ran::{IsTold, Ran};
 use crate::dist::{AnyDistribution, Draws, Form, Law, Value};
 use crate::error::{Error, Result};
 use crate::model::{Context, Interpreter, Message, Program};
-use crate::tensor::{Choice, Collecting, Sharing, Tensor};
+use crate::tensor::{Choice, Collecting, Moving, Sharing, Tensor};
 
 /// Maximum number of values that one run may have as cases.
 const MOST_CASES: usize = 1_024;
@@ -56,11 +56,27 @@ pub(super) struct Asked<'a> {
     pub(super) is_told: &'a IsTold<'a>,
 }
 
-/// Runs a model with given values.
+/// Runs a model with given values, and once more with moving parameters if slopes of terms are to be known.
 ///
 /// # Errors
 /// Whatever goes wrong in the model, except where a value of probability 0 ends the run.
 pub(super) fn run(
+    model: &dyn Program,
+    context: &Context,
+    shared: &Rc<Shared>,
+    asked: &Asked<'_>,
+) -> Result<Ran> {
+    let mut ran = run_once(model, context, shared, asked)?;
+    if ran.lacks_slopes {
+        let left = shared.sites_left.get();
+        let _moving = Moving::start();
+        ran.take_slopes(run_once(model, context, shared, asked)?);
+        shared.sites_left.set(left);
+    }
+    Ok(ran)
+}
+
+fn run_once(
     model: &dyn Program,
     context: &Context,
     shared: &Rc<Shared>,

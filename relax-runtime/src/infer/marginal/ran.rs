@@ -35,6 +35,8 @@ pub(super) struct Ran {
     pub(super) reads: SiteSet,
     /// In the first sum, the slopes of terms whose parameters host code may have chosen by what it read.
     slopes: FxHashMap<usize, Slopes>,
+    /// Whether there are such terms, whose slopes are to be found by a run in which parameters move.
+    pub(super) lacks_slopes: bool,
     /// Size of the trace, in numbers.
     pub(super) elements: usize,
     /// Terms whose scopes have grown because of this run.
@@ -67,6 +69,7 @@ impl Ran {
             left: Vec::new(),
             mistake: None,
             slopes: FxHashMap::default(),
+            lacks_slopes: false,
             elements: 0,
             reads,
             grown: Vec::new(),
@@ -89,6 +92,11 @@ impl Ran {
     /// The slopes of a term, if they were computed.
     pub(super) fn slopes(&self, term: usize) -> Option<&Slopes> {
         self.slopes.get(&term)
+    }
+
+    /// Takes the slopes of terms from a run with the same values, in which parameters move.
+    pub(super) fn take_slopes(&mut self, moving: Self) {
+        self.slopes = moving.slopes;
     }
 
     /// Notes what the run says about a term.
@@ -268,6 +276,7 @@ impl Ran {
             && numbers.cases().is_none()
             && graph.is_open(term)
         {
+            self.lacks_slopes |= numbers.is_tracked();
             let slopes = Slopes::of(numbers).map_err(|error| entry.locate(error))?;
             self.slopes.insert(term, slopes);
         }

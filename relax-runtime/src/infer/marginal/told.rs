@@ -237,11 +237,11 @@ impl Search<'_> {
         let none = Slopes::default();
         let slopes = |cell: Cell| match cell {
             Cell::Told { run, .. } => self.runs[run].slopes(term),
-            _ => None,
+            _ => Some(&none),
         };
         match (slopes(a), slopes(b)) {
-            (None, None) => true,
-            (a, b) => a.unwrap_or(&none).agree(b.unwrap_or(&none)),
+            (Some(a), Some(b)) => a.agree(b),
+            _ => true,
         }
     }
 
