@@ -251,3 +251,34 @@ fn weights_are_the_posteriors_and_the_evidence_is_that_of_the_rows() -> Result<(
     assert_near(posterior.log_evidence().bound, evidence, 0.05);
     Ok(())
 }
+
+/// A number for each row.
+#[model]
+fn effects(x: &Tensor, of: usize) {
+    plate!(x.rows(), of = of => {
+        let mu = sample!(Normal(Tensor::zeros([x.rows()], &Device::cpu()), 1.0));
+        observe!(Normal(&mu, 1.0), x);
+    })
+}
+
+#[model]
+fn effects_guide(rows: usize, of: usize) {
+    let loc = param!(Tensor::zeros([rows], &Device::cpu()));
+    let scale = param!(Tensor::full([rows], 0.3, &Device::cpu()), positive);
+    plate!(rows, of = of => {
+        let mu = sample!(Normal(&loc, &scale));
+    })
+}
+
+/// Chains draw from the rows' posteriors, too, and not from powers of them.
+#[test]
+fn chains_count_each_row_once() -> Result<()> {
+    let x = Tensor::from_slice(&[2.0, -1.0, 0.5, 1.0]);
+    for of in [4, 400] {
+        let (model, guide) = (effects(&x, of), effects_guide(4, of));
+        let fit = Svi::new(&model).guide(&guide).hmc(true).seed(1).run()?;
+        assert_all_near(&fit.posterior().means("mu")?, &[1.0, -0.5, 0.25, 0.5], 0.1);
+        assert_all_near(&fit.posterior().sds("mu")?, &[0.5_f64.sqrt(); 4], 0.06);
+    }
+    Ok(())
+}

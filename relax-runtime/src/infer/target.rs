@@ -389,10 +389,11 @@ impl<'m> Target<'m> {
                         Kind::Cost => cost_term(entry)?,
                         _ => density_term(entry)?,
                     };
-                    log_density -= term.value.peek_total()? * term.scale;
+                    // What counts more as a sample of a larger data set counts once, as its rows are independent.
+                    log_density -= term.value.peek_total()? * term.weight;
                     if let Number::Tensor(t) = term.value {
                         has_slopes |= t.is_tracked();
-                        terms.push((t, -term.scale));
+                        terms.push((t, -term.weight));
                     }
                 }
                 Kind::Param => {}
