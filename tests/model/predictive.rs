@@ -3,7 +3,7 @@
 use relax_runtime::prelude::*;
 use serde_json::Value;
 
-use crate::{assert_near, assert_says, error, short};
+use crate::{assert_all_near, assert_near, assert_says, error, short};
 
 const DATA: [f64; 4] = [1.2, 0.4, 2.2, 1.0];
 
@@ -374,5 +374,46 @@ fn other_rows_are_predicted_with_effects_of_their_own() -> Result<()> {
         // Of the mean, an effect and noise.
         assert_near(sd, (0.26_f64 / 5.0 + 0.26).sqrt(), 0.06);
     }
+    Ok(())
+}
+
+#[model]
+fn line(x: &Tensor) -> Tensor {
+    let slope = param!(0.0);
+    x * &slope
+}
+
+#[model]
+fn fitted(x: &Tensor, y: &Tensor) {
+    let shift = sample!(Normal(Tensor::scalar(0.0), 1.0));
+    let mu = call!(line(x));
+    plate!(x.rows() => {
+        observe!(Normal(&mu + &shift, 1.0), y);
+    });
+}
+
+#[model]
+fn ahead(x: &Tensor, renamed: bool) {
+    let shift = sample!(Normal(Tensor::scalar(0.0), 1.0));
+    let line = match renamed {
+        true => call!(line(x), name = "line"),
+        false => call!(line(x), name = "mu"),
+    };
+    plate!(x.rows() => {
+        let next = sample!(Normal(&line + &shift, 1.0));
+    });
+}
+
+/// A parameter under another name would be at its initial value.
+#[test]
+fn parameters_that_were_not_trained_are_refused() -> Result<()> {
+    let x = Tensor::from_slice(&[1.0, 2.0, 3.0]);
+    let fit = Svi::new(&fitted(&x, &(&x * 3.0))).seed(1).run()?;
+    let next = fit.predictive(&ahead(&x, false), 400)?.means("next")?;
+    assert_all_near(&next, &[3.0, 6.0, 9.0], 0.6);
+    let refused = error(fit.predictive(&ahead(&x, true), 400));
+    assert_says(&refused, &["`line/slope`", "`mu/slope`"]);
+    let refused = error(fit.log_likelihood(&ahead(&x, true)));
+    assert_says(&refused, &["`line/slope`", "`mu/slope`"]);
     Ok(())
 }

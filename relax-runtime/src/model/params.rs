@@ -9,6 +9,7 @@ use std::rc::Rc;
 use rustc_hash::FxHashMap;
 
 use super::GivenUp;
+use super::unknown_parameter;
 use crate::dist::Constraint;
 use crate::error::{Error, Result};
 use crate::random::Key;
@@ -62,6 +63,8 @@ struct State {
     held: Option<Key>,
     /// The device of the data, if it turned out not to be the CPU.
     device: Option<Device>,
+    /// Whether no program needs further parameters, unless draws decide that it does.
+    is_complete: bool,
 }
 
 /// Where guides start.
@@ -94,6 +97,15 @@ impl ParamStore {
     /// A store with the same parameters, to which others can be added without adding them here.
     pub(crate) fn fork(&self) -> Self {
         Self(Rc::new(RefCell::new(self.0.borrow().clone())))
+    }
+
+    /// The same for programs that are to use what was trained: a further parameter, which would be at its initial value,
+    /// is an error. Where nothing was trained, all are at theirs.
+    pub(crate) fn as_trained(&self) -> Self {
+        let fork = self.fork();
+        let is_trained = !fork.0.borrow().known.is_empty();
+        fork.0.borrow_mut().is_complete = is_trained;
+        fork
     }
 
     /// A store without parameters, for running programs at initial values.
@@ -296,7 +308,8 @@ impl ParamStore {
     /// whatever is drawn.
     ///
     /// # Errors
-    /// As [`insert`](Self::insert); [`Error::Checkpoint`] if the restored parameter has another shape.
+    /// As [`insert`](Self::insert); [`Error::Checkpoint`] if the restored parameter has another shape;
+    /// [`Error::UnknownParameter`] for one beside those that were trained, where these are to be used.
     pub(crate) fn create(&self, name: &str, init: &Tensor, always: bool) -> Result<Parameter> {
         let state = &mut *self.0.borrow_mut();
         let init = match &state.device {
@@ -311,6 +324,11 @@ impl ParamStore {
             return Ok(parameter.clone());
         }
         check_finite(init)?;
+        if always && state.is_complete {
+            let mut names: Vec<&str> = state.known.keys().map(String::as_str).collect();
+            names.sort_unstable();
+            return Err(unknown_parameter(name, names.into_iter()));
+        }
         // It outlives the run, so it must not keep the run's sites, reads and derivatives.
         let parameter = Parameter::new(init.kept()).named(name);
         state.known.insert(name.to_owned(), parameter.clone());

@@ -419,8 +419,16 @@ pub(crate) fn unknown_site<'a>(name: &str, known: impl Iterator<Item = &'a str>)
     }
 }
 
+/// The error of a name that no parameter has.
+pub(crate) fn unknown_parameter<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Error {
+    Error::UnknownParameter {
+        name: name.to_owned(),
+        known: names_in_words(known),
+    }
+}
+
 /// Names as an error lists them.
-pub(crate) fn names_in_words<'a>(names: impl Iterator<Item = &'a str>) -> String {
+fn names_in_words<'a>(names: impl Iterator<Item = &'a str>) -> String {
     let names: Vec<_> = names.map(|name| format!("`{name}`")).collect();
     match names.is_empty() {
         true => "none".into(),

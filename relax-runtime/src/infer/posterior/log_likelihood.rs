@@ -68,7 +68,7 @@ impl Draws {
         params: &ParamStore,
     ) -> Result<Draws> {
         self.expect_whole_draws()?;
-        let params = params.fork();
+        let params = params.as_trained();
         let mut columns = Columns::default();
         match self.columns.iter().any(Column::is_recovered) {
             true => self.given_the_others(program, &params, &mut columns)?,

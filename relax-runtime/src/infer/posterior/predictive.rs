@@ -49,8 +49,12 @@ impl Draws {
     /// observation, are taken as they are.
     ///
     /// Rows are known by their site's name and their number alone. New rows, as many as those that were fitted, take
-    /// the values of these, such as their components in a mixture; another number of rows is an error. To draw a site
-    /// anew although its name is the same, hide it with [`block`](crate::model::block).
+    /// the values of these, such as their components in a mixture; another number of rows in a plate is an error. In a
+    /// loop every round has sites of its own: those that the draw has take its values, and further ones are drawn, as
+    /// in a series that goes on. To draw a site anew although its name is the same, hide it with
+    /// [`block`](crate::model::block).
+    ///
+    /// Parameters are those that were trained.
     ///
     /// Draws of equal weight are taken in turn, evenly spread if there are more than `n`, weighted draws by
     /// [`resample`](Self::resample).
@@ -112,6 +116,8 @@ impl Draws {
     /// # Errors
     /// If `n` is 0, if only single sites are known and there are no draws, or whatever goes wrong in the program; a
     /// draw's value that a site cannot take is an error at the site.
+    /// [`Error::UnknownParameter`](crate::Error::UnknownParameter) for a parameter of the program that is not among
+    /// `params`, if there are any, unless a choice decides whether it is reached.
     pub fn predictive(
         &self,
         program: &dyn Program,
@@ -124,7 +130,7 @@ impl Draws {
             (Weights::Equal, 1..) => self.cycled(n),
             _ => self.resample(n, seed)?,
         };
-        let params = params.fork();
+        let params = params.as_trained();
         let mut columns = Columns::default();
         for draw in 0..n {
             let key = predictive_key(seed, draw);
@@ -151,7 +157,7 @@ pub(super) fn observed(draws: &Draws, program: &dyn Program, params: &ParamStore
         0,
         |_| true,
         program,
-        &params.fork(),
+        &params.as_trained(),
         predictive_key(0, 0),
     )?;
     let mut columns = Columns::default();

@@ -5,11 +5,11 @@ use std::path::Path;
 
 use super::trainer::Trainer;
 use super::verdict::Verdict;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::estimator::Plan;
 use crate::infer::checkpoint::SavedEnding;
 use crate::infer::posterior::{Draws, InferenceData, Posterior};
-use crate::model::{ParamStore, Program, names_in_words};
+use crate::model::{ParamStore, Program, unknown_parameter};
 use crate::report::{Ending, History, Ledger, Trend};
 
 /// The result of a run: its history, and the trainer with everything it has learned.
@@ -101,7 +101,8 @@ impl Trained {
     /// # Errors
     /// [`Error::UnknownParameter`], which lists those that exist.
     pub fn param(&self, name: &str) -> Result<Vec<f32>> {
-        let unknown = || unknown_parameter(name, &self.params().names());
+        let known = self.params().names();
+        let unknown = || unknown_parameter(name, known.iter().map(String::as_str));
         self.params().get(name).ok_or_else(unknown)?.peek()
     }
 
@@ -234,13 +235,5 @@ impl Deref for Fit {
 
     fn deref(&self) -> &Trained {
         &self.trained
-    }
-}
-
-/// The error of a name that no parameter has.
-fn unknown_parameter(name: &str, known: &[String]) -> Error {
-    Error::UnknownParameter {
-        name: name.to_owned(),
-        known: names_in_words(known.iter().map(String::as_str)),
     }
 }
