@@ -141,8 +141,9 @@ impl Network {
                 numbers.split(',').map(|x| x.trim().parse()).collect();
             let numbers = numbers.map_err(|_| format!("`{name}` has a row `{line}`"))?;
             // Printed probabilities add up to 1 only nearly.
+            const NEARLY: f64 = 0.02;
             let total: f64 = numbers.iter().sum();
-            if total.is_nan() || total <= 0.0 {
+            if total.is_nan() || (total - 1.0).abs() > NEARLY {
                 return Err(
                     format!("`{name}` has a row `{line}`, which adds up to {total}").into(),
                 );

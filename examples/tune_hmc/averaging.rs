@@ -26,7 +26,8 @@ pub(crate) fn average(
     let (mut path, mut evaluations) = (Vec::new(), 0);
     let mut seen: Vec<Vec<f64>> = Vec::new();
     for round in 0..schedule.rounds {
-        if scaled && 2 * round == schedule.rounds {
+        let half = schedule.rounds / 2;
+        if scaled && round == half {
             scales = deviations(&seen, dims);
             dual = Dual::new(1.0);
         }
@@ -36,7 +37,7 @@ pub(crate) fn average(
         path.push(f64::from(steps[0]));
         dual.see(wanted - moved.acceptance);
         evaluations += proposal.evaluations() as u64 * chains.states.rows() as u64;
-        if scaled && 4 * round >= schedule.rounds && 2 * round < schedule.rounds {
+        if scaled && 4 * round >= schedule.rounds && round < half {
             seen.push(chains.states.to_vec()?.into_iter().map(f64::from).collect());
         }
     }

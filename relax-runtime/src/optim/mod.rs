@@ -305,7 +305,8 @@ impl Optimizer {
         let memory = entry.or_insert_with(|| first_memory(&mut self.restored, parameter));
         memory.step += 1;
         let count = self.rule.slots();
-        if memory.slots.len() != count {
+        let fits = |slot: &Vec<f32>| slot.len() == gradient.len();
+        if memory.slots.len() != count || !memory.slots.iter().all(fits) {
             let zeros = || vec![0.0; gradient.len()];
             begin(&mut memory.step, &mut memory.slots, count, zeros);
         }

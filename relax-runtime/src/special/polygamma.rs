@@ -68,6 +68,7 @@ pub(crate) fn stirling_error(order: u32, x: f64) -> f64 {
     match order {
         _ if x < 0.0 || x.is_nan() => f64::NAN,
         _ if x >= FAR + f64::from(order) => tail(order, x),
+        0 if x == 0.0 => f64::INFINITY,
         0 => lgamma(x) - (x - 0.5) * x.ln() + x - HALF_LN_TAU,
         _ if x == 0.0 => parity(order) * f64::INFINITY,
         _ => polygamma(order - 1, x) - leading(order, x),

@@ -8,9 +8,10 @@ use super::super::{Shape, Tensor};
 
 impl Product {
     fn op(self) -> Op {
-        // The rest follows from the operands' shapes.
+        // The rest follows from the operands' shapes; a vector and a matrix of one column give different ranks.
         let transposed = [self.transposed.0, self.transposed.1].map(u64::from);
-        Op::new("matmul", transposed)
+        let rank = self.shape.rank() as u64;
+        Op::new("matmul", transposed.into_iter().chain([rank]))
     }
 
     fn of(self, a: &Tensor, b: &Tensor) -> Tensor {
