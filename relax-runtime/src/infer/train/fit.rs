@@ -99,7 +99,7 @@ impl Trained {
     /// The value of a parameter, in row-major order.
     ///
     /// # Errors
-    /// [`Error::UnknownParameter`], which lists those that exist.
+    /// [`Error::UnknownParameter`](crate::Error::UnknownParameter), which lists those that exist.
     pub fn param(&self, name: &str) -> Result<Vec<f32>> {
         let known = self.params().names();
         let unknown = || unknown_parameter(name, known.iter().map(String::as_str));
