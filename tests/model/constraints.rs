@@ -156,3 +156,23 @@ fn ends_may_be_computed() -> Result<()> {
     assert!(found > 2.5 && found < 3.0, "{found}");
     Ok(())
 }
+
+#[model]
+fn rate(x: f64, constrained: bool) {
+    let rate = match constrained {
+        true => param!(2.0, positive, name = "rate"),
+        false => param!(2.0, name = "rate"),
+    };
+    observe!(Exponential(rate), x);
+}
+
+/// A program that left the constraint out would take the logarithm for the rate.
+#[test]
+fn another_constraint_than_before_is_refused() -> Result<()> {
+    let mut trainer = Trainer::new(1);
+    let (model, other) = (rate(0.5, true), rate(0.5, false));
+    trainer.step(&Elbo::new(&model).guide(&MeanFieldGuide))?;
+    let refused = error(trainer.step(&Elbo::new(&other).guide(&MeanFieldGuide)));
+    assert_says(&refused, &["`rate`", "unconstrained here", "`positive`"]);
+    Ok(())
+}

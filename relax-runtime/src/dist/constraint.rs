@@ -48,7 +48,7 @@ pub enum Constraint {
 
 impl Constraint {
     /// Its name in `param!`.
-    fn name(self) -> String {
+    pub(crate) fn name(self) -> String {
         match self {
             Self::Positive => "positive".into(),
             Self::Unit => "unit".into(),

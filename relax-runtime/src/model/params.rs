@@ -4,6 +4,7 @@ use std::any::{Any, TypeId};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::mem::discriminant;
 use std::rc::Rc;
 
 use rustc_hash::FxHashMap;
@@ -262,21 +263,43 @@ impl ParamStore {
         }
     }
 
-    /// The value of a parameter for a program that states its constraint, if it has one.
+    /// The value of a parameter for a program that states its constraint, if it has one. The ends of an interval may
+    /// change from run to run.
+    ///
+    /// # Errors
+    /// If another constraint was stated for it before: its numbers, which are unconstrained, would mean something else.
     pub(crate) fn constrained(
         &self,
         name: &str,
         parameter: &Parameter,
         constraint: Option<Constraint>,
-    ) -> Tensor {
-        let Some(constraint) = constraint else {
-            return parameter.get();
-        };
+    ) -> Result<Tensor> {
         let constraints = &mut self.0.borrow_mut().constraints;
-        if constraints.get(name) != Some(&constraint) {
-            constraints.insert(name.to_owned(), constraint);
+        match (constraints.get_mut(name), constraint) {
+            (None, None) => {}
+            (None, Some(constraint)) => {
+                constraints.insert(name.to_owned(), constraint);
+            }
+            (Some(known), Some(constraint)) if discriminant(known) == discriminant(&constraint) => {
+                *known = constraint;
+            }
+            (Some(known), stated) => {
+                let in_words = |constraint: Option<Constraint>| {
+                    constraint.map_or("unconstrained".into(), |c| format!("`{}`", c.name()))
+                };
+                return Err(Error::Inconsistent(format!(
+                    "the parameter is {} here and {} elsewhere, so that one number would mean two values; state the \
+                     same constraint wherever it has this name",
+                    in_words(stated),
+                    in_words(Some(*known))
+                )));
+            }
         }
-        constraint.value(&parameter.get())
+        let free = parameter.get();
+        Ok(match constraint {
+            Some(constraint) => constraint.value(&free),
+            None => free,
+        })
     }
 
     /// The parameter itself, to set it. A constrained one holds unconstrained numbers, which are what is trained and

@@ -27,7 +27,7 @@ impl Context {
             (Some(value), None) => value.check().cloned(),
             (Some(value), Some(constraint)) => constraint.check(&value).map(|()| value),
             (None, constraint) => match self.params.settled(&name) {
-                Some(parameter) => Ok(self.params.constrained(&name, &parameter, constraint)),
+                Some(parameter) => self.params.constrained(&name, &parameter, constraint),
                 None => return Ok(None),
             },
         };
@@ -50,7 +50,7 @@ impl Context {
                 None => init,
             };
             let parameter = self.params.create(&name, &free, always)?;
-            Ok(self.params.constrained(&name, &parameter, site.constraint))
+            self.params.constrained(&name, &parameter, site.constraint)
         });
         match created {
             Ok(value) => self.record_param(site, value),
