@@ -81,9 +81,11 @@ fn spread(distances: &[f64]) -> [f64; 2] {
     [mean, (squares / (n * (n - 1.0))).sqrt()]
 }
 
+/// Steps of learning for each coin, where each has a surrogate.
+const A_COIN: usize = 20;
+
 /// Of a surrogate for each coin, after as many draws as its linear function needs.
 fn measured_each(coins: usize, seed: u64) -> Result<f64> {
-    const A_COIN: usize = 20;
     let targets = targets(coins);
     let cost = |sides: &[f32]| {
         let pairs = sides.iter().zip(&targets);
@@ -148,7 +150,10 @@ pub(crate) fn run(seed: u64, most: usize, out: &Path) -> Outcome<()> {
     println!(
         "variance of the gradient by all logits: {DRAWS} draws, each with one evaluation of the cost"
     );
-    println!("(RLOO and RELAX of the relaxed cost: two), after {LEARN} steps of learning\n");
+    println!(
+        "(RLOO and RELAX of the relaxed cost: two), after {LEARN} steps of learning, {A_COIN} for each coin in the last \
+         column\n"
+    );
     println!(
         "        no baseline      best constant     of two                      of a     for each"
     );

@@ -179,6 +179,6 @@ fn act<E: Environment>(options: &Options, episodes: usize, frames: usize) -> Out
     compare::run::<E>(&settings, &plan)?;
     match options.mirage {
         0 => Ok(()),
-        points => mirage::run::<E>(&settings, &plan, points, options.states),
+        points => mirage::run::<E>(&settings, &plan, points, options.states.max(2)),
     }
 }

@@ -125,9 +125,11 @@ fn one_step(table: &mut Table<'_>) -> Outcome<()> {
 fn finite_chains(table: &mut Table<'_>) -> Outcome<()> {
     let target = Gaussian::new(vec![1.0]);
     for case in &CASES {
+        // A second draw of each acceptance, with the rest of the chain made again.
+        let again = 1 + case.transitions;
         let lineup: [(&str, usize, Rc<dyn Estimator>); 3] = [
             ("relax", 1, Rc::new(Relax::default())),
-            ("rloo, 2", 2, Rc::new(Rloo::new(2)?)),
+            ("rloo, 2", again, Rc::new(Rloo::new(2)?)),
             ("reinforce", 1, Rc::new(Reinforce::default())),
         ];
         for (name, evaluations, estimator) in lineup {

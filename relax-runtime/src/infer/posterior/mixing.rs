@@ -32,7 +32,8 @@ pub struct Mixing {
     /// at most 1.01 for many draws of chains that do (Vehtari et al. 2021, without rank normalization).
     #[serde(with = "saved::r_hat")]
     pub r_hat: f64,
-    /// Number of independent draws that the draws are worth when estimating a mean.
+    /// Number of independent draws that all counted trajectories are worth when estimating a mean. The draws that the
+    /// posterior keeps of them are worth no more than their number.
     pub effective_samples: f64,
     /// Number of counted trajectories that diverged: the posterior is not explored near where they did.
     pub divergences: usize,

@@ -33,7 +33,7 @@ impl Tensor {
 
     /// The quantile `q` along an axis, which is removed, with linear interpolation between neighbors
     /// (definition 7 of Hyndman and Fan, "Sample quantiles in statistical packages", 1996, as in
-    /// NumPy and PyTorch); 0.5 gives the median. A share outside [0, 1], or an axis without
+    /// NumPy and PyTorch); 0.5 gives the median. NaN counts as larger than all numbers. A share outside [0, 1], or an axis without
     /// numbers, gives a poisoned tensor.
     #[track_caller]
     pub fn quantile(&self, q: f32, axis: isize) -> Tensor {
