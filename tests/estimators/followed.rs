@@ -1,50 +1,7 @@
 //! RELAX at choices that later discrete choices follow.
 
-use std::cell::RefCell;
-use std::rc::Rc;
-
-use relax_runtime::estimator::{
-    Cost, Estimate, Estimator, PlanEntry, SiteClass, SiteState, SiteTask,
-};
 use relax_runtime::optim::Sgd;
 use relax_runtime::prelude::*;
-
-/// The default, which tells how many evaluations each estimate took.
-#[derive(Debug)]
-struct Watched(Rc<RefCell<Vec<usize>>>);
-
-impl Estimator for Watched {
-    fn name(&self) -> &'static str {
-        "watched"
-    }
-
-    fn valid_for(&self, class: SiteClass) -> std::result::Result<String, String> {
-        Relax::default().valid_for(class)
-    }
-
-    fn evaluations(&self, class: SiteClass) -> usize {
-        Relax::default().evaluations(class)
-    }
-
-    fn further_noise(&self, class: SiteClass) -> usize {
-        Relax::default().further_noise(class)
-    }
-
-    fn state(&self, task: &SiteTask<'_>) -> Result<SiteState> {
-        Relax::default().state(task)
-    }
-
-    fn estimate(
-        &self,
-        task: &SiteTask<'_>,
-        cost: &dyn Cost,
-        state: &SiteState,
-    ) -> Result<Estimate> {
-        let estimate = Relax::default().estimate(task, cost, state)?;
-        self.0.borrow_mut().push(estimate.evaluations);
-        Ok(estimate)
-    }
-}
 
 const COINS: usize = 7;
 
@@ -81,16 +38,11 @@ fn followed_vectors(rows: usize, steep: f64, share: f64) {
     });
 }
 
-/// The evaluations of each step's estimate at the first site.
+/// The evaluations of each step; those beyond the first are the first site's.
 fn evaluations(model: &dyn Program, steps: usize) -> Result<Vec<usize>> {
-    let seen = Rc::<RefCell<Vec<usize>>>::default();
-    let mut trainer = Trainer::new(1)
-        .optimizer(Sgd::new(1e-6))
-        .site_estimator("b", Watched(Rc::clone(&seen)));
-    for _ in 0..steps {
-        trainer.step(&ExpectedCost::new(model))?;
-    }
-    Ok(seen.take())
+    let mut trainer = Trainer::new(1).optimizer(Sgd::new(1e-6));
+    let step = |_| Ok(trainer.step(&ExpectedCost::new(model))?.evaluations);
+    (0..steps).map(step).collect()
 }
 
 /// Two evaluations with the relaxed cost, four draws without, and both now and then.
@@ -147,7 +99,8 @@ fn nothing_else_takes_further_draws() -> Result<()> {
     trainer.step(&ExpectedCost::new(&model))?;
     let evaluations = |trainer: &Trainer| {
         let plan = trainer.plan();
-        let of = |entry: &PlanEntry| (entry.site.clone(), entry.evaluations);
+        let of =
+            |entry: &relax_runtime::estimator::PlanEntry| (entry.site.clone(), entry.evaluations);
         plan.entries.iter().map(of).collect::<Vec<_>>()
     };
     let (b, last) = (String::from("b"), String::from("last"));

@@ -133,7 +133,7 @@ pub trait Estimator: Debug {
     fn valid_for(&self, class: SiteClass) -> std::result::Result<String, String>;
 
     /// How many times it evaluates the cost for one estimate at a site of the class, the draw's own
-    /// evaluation included.
+    /// evaluation included; where some estimates take more than others, the most.
     fn evaluations(&self, class: SiteClass) -> usize;
 
     /// Approximate time of one estimate, the draw's own evaluation included, in units of one evaluation

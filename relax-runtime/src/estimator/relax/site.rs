@@ -159,6 +159,20 @@ impl Relax {
         (beside && self.corrects(class)).then_some(DRAWS)
     }
 
+    /// How many of these there are besides the site's own draw.
+    fn further_draws(&self, class: SiteClass) -> usize {
+        self.draws(class).map_or(0, |draws| draws - 1)
+    }
+
+    /// Evaluations of the cost at relaxed draws for one estimate.
+    fn relaxed_evaluations(&self, class: SiteClass) -> usize {
+        match (self.kind(class), self.coupling) {
+            (SurrogateKind::FreeForm, _) => 0,
+            (_, Coupling::Coupled) => 1,
+            (_, Coupling::Independent) => 2,
+        }
+    }
+
     /// The quadratic form beside a network alone, with coupled noise, where a row has few numbers.
     fn quadratic(&self, task: &SiteTask<'_>) -> Option<Quadratic> {
         let wanted =
@@ -290,12 +304,7 @@ impl Estimator for Relax {
     }
 
     fn time(&self, class: SiteClass) -> f64 {
-        let relaxed = match self.coupling {
-            _ if self.kind(class) == SurrogateKind::FreeForm => 0.0,
-            Coupling::Coupled => 1.0,
-            Coupling::Independent => 2.0,
-        };
-        let evaluations = 1.0 + RELAXED * relaxed;
+        let evaluations = 1.0 + RELAXED * self.relaxed_evaluations(class) as f64;
         match self.kind(class) {
             SurrogateKind::RelaxedCost => evaluations,
             _ => evaluations + NETWORK,
@@ -303,12 +312,7 @@ impl Estimator for Relax {
     }
 
     fn evaluations(&self, class: SiteClass) -> usize {
-        let once = match (self.kind(class), self.coupling) {
-            (SurrogateKind::FreeForm, _) => 1,
-            (_, Coupling::Coupled) => 2,
-            (_, Coupling::Independent) => 3,
-        };
-        once + self.draws(class).map_or(0, |draws| draws - 1)
+        1 + self.relaxed_evaluations(class) + self.further_draws(class)
     }
 
     /// Evaluations beyond the first are the surrogate's, unless there are other draws. A quadratic form of several
@@ -338,7 +342,7 @@ impl Estimator for Relax {
     }
 
     fn further_noise(&self, class: SiteClass) -> usize {
-        usize::from(self.corrects(class)) + self.draws(class).map_or(0, |draws| draws - 1)
+        usize::from(self.corrects(class)) + self.further_draws(class)
     }
 
     fn state(&self, task: &SiteTask<'_>) -> Result<SiteState> {
