@@ -17,6 +17,7 @@ mod double_cv;
 mod enumerate;
 mod evolution;
 mod gumbel_softmax;
+mod hinges;
 mod indecater;
 mod law;
 mod lax;

@@ -5,7 +5,7 @@ use super::relax::twice_mean;
 use super::rloo::{at_least_two, centred_scores, costs_and_slopes};
 use super::site::{Estimator, SiteTask, WITH_SLOPE};
 use super::state::SiteState;
-use super::stein::SteinNetwork;
+use super::stein::{Around, SteinNetwork};
 use super::{Cost, Estimate, Problem};
 use crate::error::{Error, Result};
 use crate::tensor::{Tensor, grad};
@@ -36,7 +36,10 @@ pub fn rodeo(problem: Problem<'_>, cost: &dyn Cost, network: &SteinNetwork) -> R
     let neighbours = Neighbours {
         draws: draws.iter().map(flat).collect(),
         slopes: slopes.iter().map(flat).collect(),
-        costs: costs.iter().map(|f| f.reshape([rows, 1])).collect(),
+        networks: costs
+            .iter()
+            .map(|f| network.around(&f.reshape([rows, 1])))
+            .collect::<Result<_>>()?,
         mean: problem.mean(&theta).reshape([rows, width]),
     };
     let (alpha, beta) = (network.alpha.get(), network.beta.get());
@@ -44,7 +47,7 @@ pub fn rodeo(problem: Problem<'_>, cost: &dyn Cost, network: &SteinNetwork) -> R
     let (mut baselines, mut direct) = (Vec::new(), theta.zeros_like().reshape([rows, width]));
     let mut asked = Vec::new();
     for (i, f) in costs.iter().enumerate() {
-        let (stein, by_theta) = neighbours.stein(i, network, &mut asked)?;
+        let (stein, by_theta) = neighbours.stein(i, &mut asked)?;
         baselines.push(f + stein.reshape(f.shape()) * &alpha);
         direct = direct + by_theta;
     }
@@ -60,8 +63,8 @@ pub fn rodeo(problem: Problem<'_>, cost: &dyn Cost, network: &SteinNetwork) -> R
     let cotangents = grad(&[(&gradient, Some(&twice_mean(&value)))], &leaves)?;
     let mut variance_gradient: Vec<Tensor> = Vec::new();
     for (asked, cotangents) in asked.iter().zip(cotangents.chunks_exact(2)) {
-        let costs = &neighbours.costs[asked.center];
-        let by_network = network.pull(&asked.changes, costs, [&cotangents[0], &cotangents[1]])?;
+        let around = &neighbours.networks[asked.center];
+        let by_network = around.pull(&asked.changes, [&cotangents[0], &cotangents[1]])?;
         variance_gradient = if variance_gradient.is_empty() {
             by_network
         } else {
@@ -91,8 +94,8 @@ fn scores(problem: Problem<'_>, draws: &[Tensor], weights: &[Tensor]) -> Result<
 struct Neighbours {
     draws: Vec<Tensor>,
     slopes: Vec<Tensor>,
-    /// `[rows, 1]`.
-    costs: Vec<Tensor>,
+    /// The network around each draw.
+    networks: Vec<Around>,
     /// p of each coin.
     mean: Tensor,
 }
@@ -118,12 +121,7 @@ struct Asked {
 
 impl Neighbours {
     /// (A h)(bᵢ), `[rows]`, and (A h̃)(bᵢ), `[rows, coins]`.
-    fn stein(
-        &self,
-        i: usize,
-        network: &SteinNetwork,
-        asked: &mut Vec<Asked>,
-    ) -> Result<(Tensor, Tensor)> {
+    fn stein(&self, i: usize, asked: &mut Vec<Asked>) -> Result<(Tensor, Tensor)> {
         let (b, p) = (&self.draws[i], &self.mean);
         let turn = 1.0 - b * 2.0;
         let mut outputs: Option<[Tensor; 2]> = None;
@@ -133,8 +131,8 @@ impl Neighbours {
             // neighbors.
             let here = (slope * (b - &self.draws[j])).sum_keepdim(1);
             let changes = Tensor::concat(&[&(&here + slope * &turn), &here], 1);
-            let [h, h_tilde] = network
-                .value(&changes, &self.costs[j])?
+            let [h, h_tilde] = self.networks[j]
+                .value(&changes)?
                 .map(|output| output.leaf());
             asked.push(Asked {
                 center: j,

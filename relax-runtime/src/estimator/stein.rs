@@ -1,10 +1,11 @@
 //! The network behind RODEO's control variates, evaluated and differentiated in closed form: it is
 //! needed at every neighbor of every draw.
 
+use super::hinges::{Hinges, Unit};
 use crate::error::Result;
 use crate::nn::Linear;
 use crate::random::Stream;
-use crate::tensor::{Device, Parameter, Tensor};
+use crate::tensor::{Device, Parameter, Shape, Tensor};
 
 /// h(Δ, f), two numbers for an expansion's change Δ around a draw of cost f, and the weights α and
 /// β of the two control variates: a network of one hidden layer, as in the authors' code.
@@ -71,151 +72,106 @@ impl SteinNetwork {
         })
     }
 
-    /// Both outputs for changes `[rows, n]` around draws with costs `[rows, 1]`, as constants.
-    pub(super) fn value(&self, changes: &Tensor, costs: &Tensor) -> Result<[Tensor; 2]> {
-        let weights = self.weights()?;
-        let n = changes.check()?.shape()[1];
+    /// The network around draws with costs `[rows, 1]`.
+    ///
+    /// # Errors
+    /// If the device cannot be read.
+    pub(super) fn around(&self, costs: &Tensor) -> Result<Around> {
+        let numbers = |parameter: &Parameter| -> Result<Vec<f64>> {
+            Ok(parameter.get().peek()?.into_iter().map(f64::from).collect())
+        };
+        let (slopes, by_cost) = (
+            numbers(&self.by_change.weight)?,
+            numbers(&self.by_cost.weight)?,
+        );
+        let (bias, more) = (numbers(&self.by_change.bias)?, numbers(&self.by_cost.bias)?);
+        let (weights, constants) = (numbers(&self.output.weight)?, numbers(&self.output.bias)?);
         let costs = costs.peek()?;
-        let values = changes.with_values(|changes| {
-            let mut outputs = weights.output_bias.map(|bias| vec![bias; changes.len()]);
-            let [first, second] = &mut outputs;
-            let rows = changes.chunks_exact(n).zip(&costs);
-            let sums = first.chunks_exact_mut(n).zip(second.chunks_exact_mut(n));
-            for ((x, &cost), (first, second)) in rows.zip(sums) {
-                for unit in weights.units(cost) {
-                    for ((&x, first), second) in x.iter().zip(&mut *first).zip(&mut *second) {
-                        let hidden = unit.activation(x);
-                        *first += hidden * unit.output[0];
-                        *second += hidden * unit.output[1];
-                    }
-                }
-            }
-            outputs
-        })?;
-        let tensor = |values| Tensor::from_vec(values, changes.shape(), &changes.device());
-        let [first, second] = values;
-        Ok([tensor(first)?, tensor(second)?])
-    }
-
-    /// Derivatives by the network's weights and biases for cotangents of both outputs.
-    pub(super) fn pull(
-        &self,
-        changes: &Tensor,
-        costs: &Tensor,
-        cotangents: [&Tensor; 2],
-    ) -> Result<Vec<Tensor>> {
-        let weights = self.weights()?;
-        let n = changes.check()?.shape()[1];
-        let hidden = weights.change.len();
-        let (costs, changes) = (costs.peek()?, changes.peek()?);
-        let [first, second] = [cotangents[0].peek()?, cotangents[1].peek()?];
-        let mut by_weight = [vec![0.0; hidden], vec![0.0; hidden], vec![0.0; hidden]];
-        let mut by_output = vec![0.0; 2 * hidden];
-        let rows = changes.chunks_exact(n).zip(&costs);
-        let cotangents = first.chunks_exact(n).zip(second.chunks_exact(n));
-        for ((x, &cost), (first, second)) in rows.zip(cotangents) {
-            for (h, unit) in weights.units(cost).enumerate() {
-                let [by_change, by_bias, by_first, by_second] = unit.pull(x, first, second);
-                by_weight[0][h] += by_change;
-                by_weight[1][h] += by_bias * cost;
-                by_weight[2][h] += by_bias;
-                by_output[2 * h] += by_first;
-                by_output[2 * h + 1] += by_second;
-            }
-        }
-        let device = self.alpha.get().device();
-        let [change, cost, bias] = by_weight;
-        let totals = [first.iter().sum(), second.iter().sum()];
-        Ok(vec![
-            Tensor::from_vec(change, [1, hidden], &device)?,
-            Tensor::from_vec(bias.clone(), [hidden], &device)?,
-            Tensor::from_vec(cost, [1, hidden], &device)?,
-            Tensor::from_vec(bias, [hidden], &device)?,
-            Tensor::from_vec(by_output, [hidden, 2], &device)?,
-            Tensor::from_vec(totals.to_vec(), [2], &device)?,
-        ])
-    }
-
-    /// The numbers of the layers.
-    fn weights(&self) -> Result<Weights> {
-        let numbers = |parameter: &Parameter| parameter.get().peek();
-        let mut bias = numbers(&self.by_change.bias)?;
-        let more = numbers(&self.by_cost.bias)?;
-        bias.iter_mut()
-            .zip(more)
-            .for_each(|(bias, more)| *bias += more);
-        let output_bias = numbers(&self.output.bias)?;
-        Ok(Weights {
-            change: numbers(&self.by_change.weight)?,
-            cost: numbers(&self.by_cost.weight)?,
-            bias,
-            output: numbers(&self.output.weight)?,
-            output_bias: [output_bias[0], output_bias[1]],
+        let row = |&cost: &f32| {
+            let units = (0..slopes.len()).map(|unit| Unit {
+                slope: slopes[unit],
+                offset: bias[unit] + more[unit] + by_cost[unit] * f64::from(cost),
+                weights: [weights[2 * unit], weights[2 * unit + 1]],
+            });
+            Hinges::new(units.collect(), [constants[0], constants[1]])
+        };
+        Ok(Around {
+            rows: costs.iter().map(row).collect(),
+            costs,
+            hidden: slopes.len(),
+            device: self.alpha.get().device(),
         })
     }
 }
 
-/// The layers' numbers.
-struct Weights {
-    change: Vec<f32>,
-    cost: Vec<f32>,
-    bias: Vec<f32>,
-    /// Two for each hidden unit.
-    output: Vec<f32>,
-    output_bias: [f32; 2],
+/// The network around one draw, for each row a function of the change alone.
+pub(super) struct Around {
+    rows: Vec<Hinges>,
+    costs: Vec<f32>,
+    hidden: usize,
+    device: Device,
 }
 
-impl Weights {
-    /// The hidden units for a row of a given cost.
-    fn units(&self, cost: f32) -> impl Iterator<Item = Unit> {
-        let inputs = self.change.iter().zip(&self.cost).zip(&self.bias);
-        let outputs = self.output.chunks_exact(2);
-        inputs
-            .zip(outputs)
-            .map(move |(((&slope, &by_cost), &bias), output)| Unit {
-                slope,
-                offset: bias + by_cost * cost,
-                output: [output[0], output[1]],
-            })
-    }
-}
-
-/// A hidden unit as a function of the change.
-struct Unit {
-    slope: f32,
-    offset: f32,
-    output: [f32; 2],
-}
-
-impl Unit {
-    /// Slope of the activation below zero.
-    const LEAK: f32 = 0.3;
-
-    fn activation(&self, x: f32) -> f32 {
-        let sum = self.slope * x + self.offset;
-        sum.max(Self::LEAK * sum)
-    }
-
-    /// Derivatives by slope, offset and both output weights, summed over the points of a row: in
-    /// lanes, so that the loop is vectorized.
-    fn pull(&self, x: &[f32], first: &[f32], second: &[f32]) -> [f32; 4] {
-        const LANES: usize = 16;
-        let mut lanes = [[0.0; LANES]; 4];
-        let points = x
-            .chunks(LANES)
-            .zip(first.chunks(LANES))
-            .zip(second.chunks(LANES));
-        for ((x, first), second) in points {
-            for (lane, ((&x, &first), &second)) in x.iter().zip(first).zip(second).enumerate() {
-                let sum = self.slope * x + self.offset;
-                let bend = if sum > 0.0 { 1.0 } else { Self::LEAK };
-                let back = (first * self.output[0] + second * self.output[1]) * bend;
-                lanes[0][lane] += back * x;
-                lanes[1][lane] += back;
-                lanes[2][lane] += first * sum * bend;
-                lanes[3][lane] += second * sum * bend;
+impl Around {
+    /// Both outputs for changes `[rows, n]`, as constants.
+    ///
+    /// # Errors
+    /// If the changes failed or the device cannot hold the outputs.
+    pub(super) fn value(&self, changes: &Tensor) -> Result<[Tensor; 2]> {
+        let n = changes.check()?.shape()[1];
+        let [first, second] = changes.with_values(|changes| {
+            let mut outputs = [(); 2].map(|()| Vec::with_capacity(changes.len()));
+            for (x, row) in changes.chunks_exact(n).zip(&self.rows) {
+                for &x in x {
+                    let values = row.value(x);
+                    outputs[0].push(values[0]);
+                    outputs[1].push(values[1]);
+                }
             }
+            outputs
+        })?;
+        let tensor = |values| Tensor::from_vec(values, changes.shape(), &self.device);
+        Ok([tensor(first)?, tensor(second)?])
+    }
+
+    /// Derivatives by the network's weights and biases for cotangents of both outputs.
+    ///
+    /// # Errors
+    /// If an argument failed or the device cannot hold the derivatives.
+    pub(super) fn pull(&self, changes: &Tensor, cotangents: [&Tensor; 2]) -> Result<Vec<Tensor>> {
+        let n = changes.check()?.shape()[1];
+        let changes = changes.peek()?;
+        let [first, second] = [cotangents[0].peek()?, cotangents[1].peek()?];
+        let (mut by_change, mut by_cost) = (vec![0.0; self.hidden], vec![0.0; self.hidden]);
+        let (mut by_bias, mut by_output) = (vec![0.0; self.hidden], vec![0.0; 2 * self.hidden]);
+        let mut totals = [0.0; 2];
+        let points = changes.chunks_exact(n);
+        let cotangents = first.chunks_exact(n).zip(second.chunks_exact(n));
+        let rows = self.rows.iter().zip(&self.costs);
+        for (((row, &cost), x), (first, second)) in rows.zip(points).zip(cotangents) {
+            let (units, constants) = row.pull(x, [first, second]);
+            for (unit, by) in units.iter().enumerate() {
+                by_change[unit] += by.slope;
+                by_bias[unit] += by.offset;
+                by_cost[unit] += by.offset * f64::from(cost);
+                by_output[2 * unit] += by.weights[0];
+                by_output[2 * unit + 1] += by.weights[1];
+            }
+            totals[0] += constants[0];
+            totals[1] += constants[1];
         }
-        lanes.map(|lane| lane.iter().sum())
+        let tensor = |values: &[f64], shape: Shape| {
+            let values = values.iter().map(|&value| value as f32).collect();
+            Tensor::from_vec(values, shape, &self.device)
+        };
+        let hidden = self.hidden;
+        Ok(vec![
+            tensor(&by_change, [1, hidden].into())?,
+            tensor(&by_bias, [hidden].into())?,
+            tensor(&by_cost, [1, hidden].into())?,
+            tensor(&by_bias, [hidden].into())?,
+            tensor(&by_output, [hidden, 2].into())?,
+            tensor(&totals, [2].into())?,
+        ])
     }
 }
