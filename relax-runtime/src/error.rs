@@ -175,7 +175,8 @@ pub enum Error {
     /// Rows of a plate that depend on each other.
     #[error(
         "a row of `{term}` depends on `{site}` in other rows of its plate, but rows of a plate are independent: state \
-         what ties them together outside the plate, or make the choices in a loop"
+         what ties them together outside the plate, in a plate of another name if there is one, or make the choices in \
+         a loop"
     )]
     TiedRows {
         /// The term that depends on several rows.

@@ -44,6 +44,7 @@ mod saved_fit;
 mod severed;
 mod starts;
 mod structured;
+mod tied_rows;
 mod totals;
 mod training;
 mod unbiased;

@@ -230,7 +230,7 @@ impl Estimator for Rodeo {
 
     fn time(&self, _: SiteClass) -> f64 {
         /// Time of the network's work for one draw around another one.
-        const PAIR: f64 = 4.5;
+        const PAIR: f64 = 1.2;
         let pairs = self.draws * (self.draws - 1).min(MOST_CENTERS);
         1.0 + WITH_SLOPE * (self.draws - 1) as f64 + PAIR * pairs as f64
     }

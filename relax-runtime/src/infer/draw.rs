@@ -125,6 +125,16 @@ impl<L: Laws + 'static> Draw<L> {
                     && law.takes_relaxed_values();
                 Ok((noise, if leaf { value.leaf() } else { value }))
             }
+            Mode::OtherRows(rows) => {
+                let noise = rows.noise(
+                    message.full_name,
+                    message.key,
+                    |key| law.noise(&mut key.stream(message.name)),
+                    |noise| law.draw(noise),
+                )?;
+                let value = drawn(law, sources, &noise)?;
+                Ok((noise, value))
+            }
             Mode::Replaced {
                 hard,
                 site,

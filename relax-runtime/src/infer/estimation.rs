@@ -19,6 +19,7 @@ use crate::infer::pass::slopes::{Slopes, each_tracked_term};
 use crate::infer::pass::survey::Survey;
 use crate::infer::pass::{Mode, Pass};
 use crate::infer::sites::Sites;
+use crate::infer::sites::apart::RowsApart;
 use crate::infer::sites::cost_to_go::Work;
 use crate::infer::sites::estimate::{Estimates, SiteEstimate, joined};
 use crate::model::ParamStore;
@@ -45,6 +46,7 @@ pub struct Estimation {
     pub(super) params: ParamStore,
     pub(super) sites: Sites,
     pub(super) joint: JointSum,
+    rows_apart: RowsApart,
     /// The first invalid setting.
     wrong: Option<Error>,
 }
@@ -57,6 +59,7 @@ impl Estimation {
             params: ParamStore::default(),
             sites: Sites::default(),
             joint: JointSum::default(),
+            rows_apart: RowsApart::default(),
             wrong: None,
         }
     }
@@ -233,6 +236,8 @@ impl Estimation {
     ) -> Result<Particle> {
         let pass = Rc::new(pass);
         let loss = pass.finite_total(key.step)?;
+        self.rows_apart
+            .expect(objective, &self.sites, &self.params, &pass, key)?;
         let mut evaluations = pass.draws_of_everything();
         let slopes = match self.sites.need_slopes() {
             true => {

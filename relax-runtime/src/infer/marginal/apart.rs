@@ -5,6 +5,7 @@ use super::factor::{Factor, place, rows};
 use super::graph::Graph;
 use super::search::Search;
 use crate::error::{Error, Result};
+use crate::infer::pass::other_rows::is_rounding;
 
 impl Search<'_> {
     /// Runs a few times more, with values that differ from row to row, and compares each row's numbers with those of
@@ -63,9 +64,6 @@ fn are_own(
     numbers: &[f64],
     trial: usize,
 ) -> bool {
-    /// Rounding of what is computed for all rows at once in single precision.
-    const RELATIVE: f64 = 1e-5;
-    const ABSOLUTE: f64 = 1e-3;
     let of_rows = rows(&factor.plates);
     if numbers.len() != of_rows {
         return true;
@@ -80,6 +78,6 @@ fn are_own(
             }
         });
         let wanted = factor.values[row * width + at];
-        *found == wanted || (found - wanted).abs() <= ABSOLUTE + RELATIVE * wanted.abs()
+        is_rounding(*found, wanted)
     })
 }

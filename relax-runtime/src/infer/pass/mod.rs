@@ -3,6 +3,7 @@
 mod latent;
 pub(super) mod memory;
 pub(super) mod odometer;
+pub(super) mod other_rows;
 pub(super) mod samples;
 pub(super) mod slopes;
 pub(super) mod spread;
@@ -20,6 +21,7 @@ use crate::random::Key;
 use crate::tensor::{SiteSet, Tensor};
 pub use latent::Latent;
 use odometer::Odometer;
+use other_rows::OtherRows;
 use samples::Samples;
 pub use term::Term;
 pub(in crate::infer) use term::not_finite;
@@ -65,6 +67,8 @@ pub enum Mode {
     Enumerate(Rc<Odometer>),
     /// Gives choices these values, by the full names of their sites, if the model allows them; others are drawn.
     Given(Rc<BTreeMap<String, Tensor>>),
+    /// Draws each from its law, in some rows of a plate with other noise.
+    OtherRows(Rc<OtherRows>),
 }
 
 impl Mode {
@@ -72,7 +76,11 @@ impl Mode {
     pub(in crate::infer) fn replaced(&self) -> Option<(&Pass, usize)> {
         match self {
             Self::Replaced { hard, site, .. } => Some((hard, *site)),
-            Self::Draw | Self::DrawLeaves | Self::Enumerate(_) | Self::Given(_) => None,
+            Self::Draw
+            | Self::DrawLeaves
+            | Self::Enumerate(_)
+            | Self::Given(_)
+            | Self::OtherRows(_) => None,
         }
     }
 

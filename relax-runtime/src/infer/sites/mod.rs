@@ -1,5 +1,6 @@
 //! The sites met so far, each with its estimator and what that has learned.
 
+pub(super) mod apart;
 mod asked;
 pub(super) mod columns;
 pub(super) mod cost_to_go;
