@@ -43,7 +43,7 @@ fn functions() -> Result<Vec<(&'static str, Function<'static>)>> {
             Box::new(move |p, f| corrected(p, f, &relaxed(), None)),
         ),
         ("dlax", Box::new(move |p, f| dlax(p, f, &relaxed()))),
-        ("muprop", Box::new(|p, f| muprop(p, f, 0.5))),
+        ("muprop", Box::new(|p, f| muprop(p, f, 0.5, &Zero))),
         ("double-cv", Box::new(|p, f| double_cv(p, f, 0.7))),
         ("rodeo", Box::new(move |p, f| rodeo(p, f, &stein))),
         ("gumbel-softmax", Box::new(|p, f| gumbel_softmax(p, f, 0.5))),

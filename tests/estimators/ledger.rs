@@ -10,7 +10,7 @@ use relax_runtime::estimator::{
 };
 use relax_runtime::nn::Activation;
 use relax_runtime::optim::{Adam, Optimizer};
-use relax_runtime::surrogate::{Constant, FreeForm, RelaxedCost, Sum, Surrogate};
+use relax_runtime::surrogate::{Constant, FreeForm, RelaxedCost, Sum, Surrogate, Zero};
 use relax_runtime::{Device, Key, Parameter, Result};
 
 use crate::problems::{Case, INTERACTING, ONE_HOT};
@@ -84,7 +84,13 @@ fn ledger(case: &Case, coins: bool) -> Result<BTreeMap<&'static str, f64>> {
         add("disarm-tree", 1, Vec::new(), &disarm_tree)?;
     }
     add("indecater", 0, Vec::new(), &indecater)?;
-    add("muprop", 0, Vec::new(), &|p, c| muprop(p, c, 0.5))?;
+    add("muprop without baseline", 0, Vec::new(), &|p, c| {
+        muprop(p, c, 0.5, &Zero)
+    })?;
+    let baseline = network(case)?;
+    add("muprop", 0, baseline.parameters(), &|p, c| {
+        muprop(p, c, 0.5, &baseline)
+    })?;
     let weight = Constant::new(0.5, &Device::cpu());
     let alpha = || weight.parameters()[0].get().item();
     add("double-cv, 2", 1, weight.parameters(), &|p, c| {
@@ -134,6 +140,7 @@ fn variances_at_equal_evaluations() -> Result<()> {
         ["relax-free-form", "nvil"],
         ["relax-free-form", "rloo, 4"],
         ["relax", "dlax"],
+        ["muprop", "muprop without baseline"],
         ["relax", "reinforce"],
     ] {
         let [less, more] = names.map(|name| coins[name]);

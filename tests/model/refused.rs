@@ -98,7 +98,10 @@ fn a_support_that_moves_is_the_problem_whatever_the_budget() {
 #[test]
 fn muprop_needs_a_temperature() {
     let model = coin(1.0);
-    let estimator = MuProp { temperature: 0.0 };
+    let estimator = MuProp {
+        temperature: 0.0,
+        ..MuProp::default()
+    };
     let found = error(Svi::new(&model).steps(1).estimator(estimator).run());
     assert_says(&found, &["temperature", "0.5"]);
 }

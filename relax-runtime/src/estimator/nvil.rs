@@ -6,7 +6,7 @@ use super::state::SiteState;
 use super::units::in_units;
 use super::{Cost, Estimate, Problem, Relax, SurrogateKind};
 use crate::error::Result;
-use crate::surrogate::Surrogate;
+use crate::surrogate::{Surrogate, VarianceGradient};
 use crate::tensor::{Parameter, Tensor, grad};
 
 /// The estimate (f(b) − c(h)) ∂log p(b | θ)/∂θ with a baseline c that reads what came before the
@@ -28,25 +28,44 @@ pub fn nvil(problem: Problem<'_>, cost: &dyn Cost, baseline: &dyn Surrogate) -> 
     let relaxation = problem.relaxation;
     let b = relaxation.hard(&relaxation.relaxed(&theta, &problem.noise.u));
     let f = cost.drawn(&b)?;
-    let relaxed = |draw: &Tensor, temperature: &Tensor| cost.relaxed(draw, temperature);
-    let c = baseline.value(&theta.zeros_like(), problem.surroundings(&relaxed))?;
-    let error = (&f - &c).check()?.detach();
-    let gradient = problem.spread(&error)? * relaxation.score(&theta, &b);
+    let (left, variance_gradient) = without_baseline(problem, cost, &f, baseline)?;
+    let gradient = problem.spread(&left)? * relaxation.score(&theta, &b);
     gradient.check()?;
-
-    let leaves: Vec<Tensor> = baseline.parameters().iter().map(Parameter::get).collect();
-    let variance_gradient = if leaves.is_empty() {
-        Vec::new()
-    } else {
-        let falls = &error * (-2.0 / error.len().max(1) as f32);
-        grad(&[(&c, Some(&falls))], &leaves.iter().collect::<Vec<_>>())?
-    };
     Ok(Estimate {
         cost: f,
         gradient,
-        variance_gradient: variance_gradient.into(),
+        variance_gradient,
         evaluations: 1 + baseline.evaluations(),
     })
+}
+
+/// What a baseline of what came before the choice leaves of a signal, as a constant, and the gradient by the baseline's
+/// parameters of the mean square of that over rows. `theta` of the problem is a constant.
+pub(super) fn without_baseline(
+    problem: Problem<'_>,
+    cost: &dyn Cost,
+    signal: &Tensor,
+    baseline: &dyn Surrogate,
+) -> Result<(Tensor, VarianceGradient)> {
+    let relaxed = |draw: &Tensor, temperature: &Tensor| cost.relaxed(draw, temperature);
+    let c = baseline.value(&problem.theta.zeros_like(), problem.surroundings(&relaxed))?;
+    let left = (signal - &c).check()?.detach();
+    let leaves: Vec<Tensor> = baseline.parameters().iter().map(Parameter::get).collect();
+    if leaves.is_empty() {
+        return Ok((left, VarianceGradient::default()));
+    }
+    let falls = &left * (-2.0 / left.len().max(1) as f32);
+    let by_baseline = grad(&[(&c, Some(&falls))], &leaves.iter().collect::<Vec<_>>())?;
+    Ok((left, by_baseline.into()))
+}
+
+/// The state of an estimator with a network of what came before the choice.
+pub(super) fn baseline_state(network: &Relax, task: &SiteTask<'_>) -> Result<SiteState> {
+    let network = Relax {
+        surrogate: SurrogateKind::FreeForm,
+        ..network.clone()
+    };
+    Ok(SiteState::holding(network.surrogate(task)?))
 }
 
 /// NVIL, with a network trained online.
@@ -99,11 +118,7 @@ impl Estimator for Nvil {
     }
 
     fn state(&self, task: &SiteTask<'_>) -> Result<SiteState> {
-        let network = Relax {
-            surrogate: SurrogateKind::FreeForm,
-            ..self.network.clone()
-        };
-        Ok(SiteState::holding(network.surrogate(task)?))
+        baseline_state(&self.network, task)
     }
 
     fn estimate(

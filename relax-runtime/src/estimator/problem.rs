@@ -294,6 +294,7 @@ pub trait Cost {
 /// use relax_runtime::dist::BernoulliRelaxation;
 /// use relax_runtime::estimator::{Noise, Problem, differentiable, muprop};
 /// use relax_runtime::prelude::*;
+/// use relax_runtime::surrogate::Zero;
 ///
 /// # fn main() -> Result<()> {
 /// let theta = Tensor::from_slice(&[0.0, 0.0]);
@@ -302,10 +303,10 @@ pub trait Cost {
 /// let weights = Tensor::from_slice(&[1.0, -2.0]);
 /// let linear = differentiable(|b: &Tensor| Ok((b * &weights).sum(0)));
 /// // A Taylor expansion of a linear cost is exact: p (1 − p) times the weights.
-/// let gradient = muprop(problem, &linear, 0.5)?.gradient.to_vec()?;
+/// let gradient = muprop(problem, &linear, 0.5, &Zero)?.gradient.to_vec()?;
 /// assert!((gradient[0] - 0.25).abs() < 1e-6 && (gradient[1] + 0.5).abs() < 1e-6);
 /// let step = differentiable(|b: &Tensor| Ok(b.gt(0.5).sum(0)));
-/// assert!(muprop(problem, &step, 0.5).is_err());
+/// assert!(muprop(problem, &step, 0.5, &Zero).is_err());
 /// # Ok(())
 /// # }
 /// ```
@@ -338,6 +339,7 @@ pub fn differentiable(cost: impl Fn(&Tensor) -> Result<Tensor>) -> impl Cost {
 /// use relax_runtime::dist::BernoulliRelaxation;
 /// use relax_runtime::estimator::{Noise, Problem, black_box, muprop, reinforce};
 /// use relax_runtime::prelude::*;
+/// use relax_runtime::surrogate::Zero;
 ///
 /// # fn main() -> Result<()> {
 /// let theta = Tensor::from_slice(&[0.0, 0.0]);
@@ -350,7 +352,7 @@ pub fn differentiable(cost: impl Fn(&Tensor) -> Result<Tensor>) -> impl Cost {
 /// // The draw is (0, 1), at cost 1: the estimate is its score.
 /// let gradient = reinforce(problem, &cost, 0.0)?.gradient.to_vec()?;
 /// assert!((gradient[0] + 0.5).abs() < 1e-6 && (gradient[1] - 0.5).abs() < 1e-6);
-/// assert!(muprop(problem, &cost, 0.5).is_err());
+/// assert!(muprop(problem, &cost, 0.5, &Zero).is_err());
 /// # Ok(())
 /// # }
 /// ```

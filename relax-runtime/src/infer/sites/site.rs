@@ -434,7 +434,11 @@ impl TrainedSite {
             saved.surrogate.retain(|name, _| !state.is_former(name));
             saved.memory.retain(|name, _| !state.is_former(name));
             let unused = "which the site's surrogate does not have";
-            let fitted = fitted_all(&saved.surrogate, state.parameters(), unused)?;
+            // A file may be from before the estimator learned anything.
+            let fitted = match saved.surrogate.is_empty() {
+                true => Vec::new(),
+                false => fitted_all(&saved.surrogate, state.parameters(), unused)?,
+            };
             let [sum, weight, square_sum, square_weight] = saved.costs[..] else {
                 return Err(refused(format!(
                     "it has {} averages of the site's costs, not 4",
