@@ -13,7 +13,8 @@ use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{
-    Attribute, Expr, FnArg, ItemFn, Pat, Path, PathArguments, ReturnType, Safety, Signature, Type,
+    Attribute, Block, Expr, FnArg, ItemFn, Pat, Path, PathArguments, ReturnType, Safety, Signature,
+    Stmt, Type,
 };
 
 /// The function that builds the model.
@@ -460,7 +461,48 @@ impl Writer<'_> {
     fn dist(&self, dist: &Dist) -> TokenStream {
         match dist {
             Dist::Family(family) => self.family(family),
-            Dist::Value(value) => self.fill_all(value),
+            Dist::Value(value) => self.law(value),
+        }
+    }
+
+    /// An expression whose value is a distribution, or several in a tuple or array.
+    fn law(&self, expr: &Expr) -> TokenStream {
+        let mut expr = expr.clone();
+        self.spell_out(&mut expr);
+        self.fill_all(&expr)
+    }
+
+    /// Calls the constructors of the library's distributions where an expression ends: in branches, in blocks, and among
+    /// several.
+    fn spell_out(&self, expr: &mut Expr) {
+        match expr {
+            Expr::If(choice) => {
+                self.spell_out_end(&mut choice.then_branch);
+                let otherwise = choice.else_branch.iter_mut();
+                otherwise.for_each(|(_, branch)| self.spell_out(branch));
+            }
+            Expr::Match(choice) => {
+                let arms = choice.arms.iter_mut();
+                arms.for_each(|arm| self.spell_out(&mut arm.body));
+            }
+            Expr::Block(block) => self.spell_out_end(&mut block.block),
+            Expr::Paren(inner) => self.spell_out(&mut inner.expr),
+            Expr::Group(inner) => self.spell_out(&mut inner.expr),
+            Expr::Tuple(several) => several.elems.iter_mut().for_each(|e| self.spell_out(e)),
+            Expr::Array(several) => several.elems.iter_mut().for_each(|e| self.spell_out(e)),
+            _ => {
+                if let Dist::Family(family) = syntax::distribution(expr.clone())
+                    && distributions::is_known(&family.name)
+                {
+                    *expr = Expr::Verbatim(self.family(&family));
+                }
+            }
+        }
+    }
+
+    fn spell_out_end(&self, block: &mut Block) {
+        if let Some(Stmt::Expr(end, None)) = block.stmts.last_mut() {
+            self.spell_out(end);
         }
     }
 
@@ -482,10 +524,7 @@ impl Writer<'_> {
 
     /// A parameter, which may itself be one of the library's distributions.
     fn argument(&self, argument: &Expr) -> TokenStream {
-        match syntax::distribution(argument.clone()) {
-            Dist::Family(family) if distributions::is_known(&family.name) => self.family(&family),
-            _ => self.fill_all(argument),
-        }
+        self.law(argument)
     }
 }
 

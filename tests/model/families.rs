@@ -179,3 +179,43 @@ fn laws_that_do_not_fit_are_refused() {
     }));
     assert_says(&two, &["site `a`", "shape []", "shape [2]"]);
 }
+
+/// A distribution may stand at the end of a branch or a block, or among others.
+#[test]
+fn distributions_stand_in_branches() -> Result<()> {
+    #[model]
+    fn branches(kind: usize) {
+        let a = sample!(if kind == 0 {
+            Normal(0.0, 1.0)
+        } else {
+            Normal(loc = 5.0, scale = 0.1)
+        });
+        let b = sample!(match kind {
+            0 => Poisson(1.0),
+            1 => {
+                let rate = 2.0;
+                Poisson(rate = rate)
+            }
+            _ => Poisson(log_rate = 0.0),
+        });
+        observe!(
+            Mixture([0.5, 0.5], (Normal(0.0, 1.0), Laplace(a, 1.0))),
+            0.7,
+            name = "x"
+        );
+        observe!(
+            Mixture([0.5, 0.5], [Normal(0.0, 1.0), Normal(a, 2.0)]),
+            0.3,
+            name = "y"
+        );
+        cost!(b as f64);
+    }
+    for kind in 0..3 {
+        let run = Simulation::seeded(1).run(&branches(kind))?;
+        assert_eq!(
+            run.trace.get("a")?.dist.as_ref().map(|d| d.name()),
+            Some("Normal")
+        );
+    }
+    Ok(())
+}
